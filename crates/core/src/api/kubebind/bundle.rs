@@ -1,0 +1,64 @@
+//! `APIServiceBindingBundle`: one object on the consumer that binds everything a provider exports.
+
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::ClusterSecretKeyRef;
+use crate::condition::Condition;
+
+/// Binds every service that one provider cluster exports to this consumer.
+///
+/// The konnector creates one APIServiceBinding per APIServiceExport that it finds in the namespace of the
+/// kubeconfig's current context, and removes it when the export goes away.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[kube(
+    group = "kube-bind.io",
+    version = "v1alpha2",
+    kind = "APIServiceBindingBundle",
+    plural = "apiservicebindingbundles",
+    singular = "apiservicebindingbundle",
+    shortname = "sbb",
+    category = "kube-bindings",
+    status = "APIServiceBindingBundleStatus",
+    derive = "PartialEq",
+    doc = "Binds every service that a provider cluster exports to this consumer, with nothing but a kubeconfig.",
+    printcolumn(name = "Provider", type_ = "string", json_path = ".status.providerPrettyName"),
+    printcolumn(name = "Bound", type_ = "integer", json_path = ".status.bound"),
+    printcolumn(name = "Resources", type_ = "string", json_path = ".status.resources", priority = "1"),
+    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].message"#
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct APIServiceBindingBundleSpec {
+    /// The Secret that holds the kubeconfig of the provider cluster. Its current context must name the
+    /// contract namespace. It cannot be changed: create another bundle to bind from another provider.
+    #[x_kube(validation = Rule::new("self == oldSelf").message("kubeconfigSecretRef is immutable"))]
+    pub kubeconfig_secret_ref: ClusterSecretKeyRef,
+}
+
+/// What the konnector last saw and did for a bundle.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct APIServiceBindingBundleStatus {
+    /// The provider's name for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_pretty_name: Option<String>,
+    /// How many exports the provider offers in the contract namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exports: Option<i32>,
+    /// How many of them have an APIServiceBinding that belongs to this bundle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bound: Option<i32>,
+    /// The names of the exports, shortened where they are many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<String>,
+    /// The state of the bundle: `SecretValid`, `Synced`, and their summary `Ready`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+}

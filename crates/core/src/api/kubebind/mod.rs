@@ -1,0 +1,83 @@
+//! `kube-bind.io`: the wire contract between a konnector and a service provider.
+//!
+//! Consumer side: [`APIServiceBindingBundle`] and [`APIServiceBinding`]. Provider side, all in the
+//! consumer's contract namespace: [`APIServiceExport`], [`BoundSchema`], [`APIServiceNamespace`],
+//! [`ClusterBinding`] and [`APIServiceExportRequest`].
+#![expect(unreachable_pub, reason = "the KubeSchema derive repeats each type inside a function")]
+
+mod binding;
+pub mod binding_v1alpha1;
+mod bound_schema;
+mod bundle;
+mod claims;
+mod cluster_binding;
+mod export;
+mod export_request;
+mod namespace;
+mod references;
+
+pub use binding::{APIServiceBinding, APIServiceBindingSpec, APIServiceBindingStatus, BoundSchemaReference};
+pub use bound_schema::{
+    AcceptedNames, BoundSchema, BoundSchemaSpec, BoundSchemaStatus, BoundSchemaVersion, ConversionStrategy,
+    InformerScope, ResourceNames, ResourceScope, SchemaConversion, Subresources, WebhookClientConfig,
+    WebhookConversion,
+};
+pub use bundle::{APIServiceBindingBundle, APIServiceBindingBundleSpec, APIServiceBindingBundleStatus};
+pub use claims::{ClaimSelector, NamedResource, PermissionClaim, ReferencePaths, ResourceReference};
+pub use cluster_binding::{ClusterBinding, ClusterBindingSpec, ClusterBindingStatus};
+pub use export::{APIServiceExport, APIServiceExportSpec, APIServiceExportStatus, ExportedResource, Isolation};
+pub use export_request::{
+    APIServiceExportRequest, APIServiceExportRequestSpec, APIServiceExportRequestStatus, RequestPhase,
+    RequestedNamespace, SchemaUpdatePolicy,
+};
+pub use namespace::{APIServiceNamespace, APIServiceNamespaceSpec, APIServiceNamespaceStatus};
+pub use references::{ClusterSecretKeyRef, LocalSecretKeyRef, SecretRef};
+
+/// The API group of every kind in this module.
+pub const GROUP: &str = "kube-bind.io";
+/// The storage version of every kind in this module.
+pub const VERSION: &str = "v1alpha2";
+
+/// Field manager of everything the konnector applies.
+pub const FIELD_MANAGER: &str = "kube-bind.io";
+/// Finalizer on consumer objects that have, or may have, a copy on a provider (without a dash, as on the wire).
+pub const SYNCER_FINALIZER: &str = "kubebind.io/syncer";
+
+/// Label that a provider puts on a CRD to offer it.
+pub const LABEL_EXPORTED: &str = "kube-bind.io/exported";
+/// Label of a Secret that a provider's own kubeconfig Secret may renew.
+pub const LABEL_PROVIDER_KUBECONFIG: &str = "kube-bind.io/provider-kubeconfig";
+/// Label that says which side owns a claimed object or a seeded namespace: `consumer` or `provider`.
+pub const LABEL_OWNER: &str = "kube-bind.io/owner";
+
+/// Annotation on a provider copy: the contract namespace of the consumer that it belongs to.
+pub const ANNOTATION_CLUSTER_NAMESPACE: &str = "kube-bind.io/cluster-namespace";
+/// Annotation on a provider copy: the namespace of its origin on the consumer.
+pub const ANNOTATION_CONSUMER_NAMESPACE: &str = "kube-bind.io/consumer-namespace";
+/// Annotation on a provider copy: the uid of its origin on the consumer.
+pub const ANNOTATION_CONSUMER_UID: &str = "kube-bind.io/consumer-uid";
+/// Annotation on a consumer object: the namespace of its copy on the provider.
+pub const ANNOTATION_PROVIDER_NAMESPACE: &str = "kube-bind.io/provider-namespace";
+/// Annotation on a consumer object: the uid of its copy on the provider.
+pub const ANNOTATION_PROVIDER_UID: &str = "kube-bind.io/provider-uid";
+/// Annotation on an export or a BoundSchema: a hash of the schema that it was made from.
+pub const ANNOTATION_SOURCE_SPEC_HASH: &str = "kube-bind.io/source-spec-hash";
+/// Annotation on a provider namespace: `<contract namespace>/<name>` of the APIServiceNamespace it answers.
+pub const ANNOTATION_API_SERVICE_NAMESPACE: &str = "kube-bind.io/api-service-namespace";
+
+/// Condition: the referenced Secret holds a usable kubeconfig.
+pub const CONDITION_SECRET_VALID: &str = "SecretValid";
+/// Condition of a bundle: its bindings match what the provider exports.
+pub const CONDITION_SYNCED: &str = "Synced";
+/// Condition of a binding and of an export: both sides know each other and the CRDs are there.
+pub const CONDITION_CONNECTED: &str = "Connected";
+/// Condition of a binding: the objects of every bound resource are watched on both sides.
+pub const CONDITION_INFORMERS_SYNCED: &str = "InformersSynced";
+/// Condition of a binding: the konnector's sign of life reaches the provider.
+pub const CONDITION_HEARTBEATING: &str = "Heartbeating";
+/// Condition of a binding: the consumer's CRDs carry the provider's current schema.
+pub const CONDITION_SCHEMA_IN_SYNC: &str = "SchemaInSync";
+/// Condition of an export: the consumer has the current schema.
+pub const CONDITION_CONSUMER_IN_SYNC: &str = "ConsumerInSync";
+/// Condition of an export: its BoundSchemas match the provider's CRDs.
+pub const CONDITION_PROVIDER_IN_SYNC: &str = "ProviderInSync";

@@ -1,0 +1,3 @@
+//! The custom resources that Portolan serves or reads, one module per API group.
+
+pub mod kubebind;

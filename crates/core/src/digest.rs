@@ -1,0 +1,109 @@
+//! Short digests of JSON values: what a store keeps instead of a whole object.
+
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+/// 128 bits of SHA-256 over a value's canonical form. Equal values have equal digests, whatever the
+/// order of their keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Digest([u8; 16]);
+
+impl Digest {
+    /// The digest of a value.
+    pub fn of(value: &Value) -> Self {
+        let mut hasher = Sha256::new();
+        feed(&mut hasher, value);
+        let mut short = [0; 16];
+        short.copy_from_slice(&hasher.finalize()[..16]);
+        Self(short)
+    }
+
+    /// The digest of nothing at all, which differs from that of `null`.
+    pub const ABSENT: Self = Self([0; 16]);
+
+    /// The digest of a value that may be missing.
+    pub fn of_option(value: Option<&Value>) -> Self {
+        value.map_or(Self::ABSENT, Self::of)
+    }
+}
+
+/// The full SHA-256 of text, in lower-case hexadecimal.
+pub fn sha256_hex(text: &[u8]) -> String {
+    Sha256::digest(text).iter().fold(String::with_capacity(64), |mut hex, byte| {
+        hex.push(char::from_digit(u32::from(byte >> 4), 16).unwrap_or('0'));
+        hex.push(char::from_digit(u32::from(byte & 15), 16).unwrap_or('0'));
+        hex
+    })
+}
+
+fn feed(hasher: &mut Sha256, value: &Value) {
+    match value {
+        Value::Null => hasher.update(b"n"),
+        Value::Bool(true) => hasher.update(b"t"),
+        Value::Bool(false) => hasher.update(b"f"),
+        Value::Number(number) => feed_bytes(hasher, b"#", number.to_string().as_bytes()),
+        Value::String(text) => feed_bytes(hasher, b"\"", text.as_bytes()),
+        Value::Array(items) => {
+            feed_bytes(hasher, b"[", &[]);
+            items.iter().for_each(|item| feed(hasher, item));
+            hasher.update(b"]");
+        }
+        Value::Object(map) => {
+            let mut fields: Vec<_> = map.iter().collect();
+            fields.sort_unstable_by_key(|(key, _)| key.as_str());
+            hasher.update(b"{");
+            for (key, field) in fields {
+                feed_bytes(hasher, b":", key.as_bytes());
+                feed(hasher, field);
+            }
+            hasher.update(b"}");
+        }
+    }
+}
+
+/// The length stands before the bytes, so that no two sequences of values run together.
+fn feed_bytes(hasher: &mut Sha256, tag: &[u8], bytes: &[u8]) {
+    hasher.update(tag);
+    hasher.update((bytes.len() as u64).to_le_bytes());
+    hasher.update(bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn different_values_have_different_digests() {
+        let values = [
+            json!(null),
+            json!(0),
+            json!("0"),
+            json!(false),
+            json!([]),
+            json!({}),
+            json!([[], []]),
+            json!([[[]]]),
+            json!(["a", "b"]),
+            json!(["ab"]),
+            json!({"a": "b"}),
+            json!({"a": {"b": null}}),
+            json!({"a": null, "b": null}),
+        ];
+        for (i, a) in values.iter().enumerate() {
+            for b in &values[i + 1..] {
+                assert_ne!(Digest::of(a), Digest::of(b), "{a} {b}");
+            }
+            assert_ne!(Digest::of(a), Digest::ABSENT);
+        }
+    }
+
+    #[test]
+    fn hexadecimal_is_that_of_the_standard() {
+        assert_eq!(
+            sha256_hex(b"abc"),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+    }
+}

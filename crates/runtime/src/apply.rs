@@ -1,0 +1,253 @@
+//! Writes that cannot take what is not ours.
+//!
+//! Between looking at an object and writing it, somebody else may delete it, or make another of the same
+//! name. So what was absent is created by POST, which fails where something has appeared; what was present
+//! is applied with the uid that was seen, which fails where it is another; and deletes carry the uid too.
+
+use std::fmt::Debug;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
+use kube::{
+    Api, Resource,
+    api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams, Preconditions},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+
+/// What was seen of an object before writing it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Observed {
+    /// It did not exist.
+    Absent,
+    /// It existed.
+    Present {
+        /// Its uid.
+        uid: String,
+        /// Who manages which fields, with our entries as server-side apply wants them; `None` when they
+        /// already are.
+        managed_fields: Option<Vec<ManagedFieldsEntry>>,
+    },
+}
+
+impl Observed {
+    /// What `metadata` says of an object that `manager` is about to write.
+    pub fn of(metadata: Option<&ObjectMeta>, manager: &str) -> Self {
+        let Some(metadata) = metadata else { return Self::Absent };
+        Self::Present {
+            uid: metadata.uid.clone().unwrap_or_default(),
+            managed_fields: metadata.managed_fields.as_deref().and_then(|fields| applied_entries(fields, manager)),
+        }
+    }
+}
+
+/// Why a write did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The object is not the one that was seen: look again.
+    #[error("the object changed hands between reading and writing it")]
+    Raced(#[source] kube::Error),
+    /// We may not.
+    #[error("the API server does not allow it")]
+    Forbidden(#[source] kube::Error),
+    /// The object is not acceptable to the API server.
+    #[error("the API server does not accept the object")]
+    Invalid(#[source] kube::Error),
+    /// Anything else: try again.
+    #[error("the request failed")]
+    Failed(#[source] kube::Error),
+}
+
+impl WriteError {
+    /// What the API server said, or what kept us from hearing it.
+    pub fn cause(&self) -> &kube::Error {
+        let (Self::Raced(e) | Self::Forbidden(e) | Self::Invalid(e) | Self::Failed(e)) = self;
+        e
+    }
+}
+
+impl From<kube::Error> for WriteError {
+    fn from(error: kube::Error) -> Self {
+        match code(&error) {
+            404 | 409 => Self::Raced(error),
+            401 | 403 => Self::Forbidden(error),
+            400 | 422 => Self::Invalid(error),
+            _ => Self::Failed(error),
+        }
+    }
+}
+
+/// The HTTP status of an error, 0 when there was no answer.
+pub fn code(error: &kube::Error) -> u16 {
+    if let kube::Error::Api(status) = error { status.code } else { 0 }
+}
+
+/// Makes an object what `desired` says. `desired` is complete as far as `manager` is concerned: a field that
+/// it no longer names is removed.
+///
+/// # Errors
+/// [`WriteError::Raced`] where the object is not the one observed.
+pub async fn apply<K>(api: &Api<K>, manager: &str, desired: &Value, observed: &Observed) -> Result<K, WriteError>
+where
+    K: Resource + Clone + DeserializeOwned + Debug,
+{
+    match observed {
+        Observed::Absent => create(api, manager, desired).await,
+        Observed::Present { uid, managed_fields } => {
+            let name = desired["metadata"]["name"].as_str().unwrap_or_default();
+            if let Some(entries) = managed_fields {
+                hand_over(api, name, uid, entries).await?;
+            }
+            let mut body = desired.clone();
+            body["metadata"]["uid"] = uid.as_str().into();
+            let params = PatchParams::apply(manager).force();
+            Ok(api.patch(name, &params, &Patch::Apply(&body)).await?)
+        }
+    }
+}
+
+async fn create<K>(api: &Api<K>, manager: &str, desired: &Value) -> Result<K, WriteError>
+where
+    K: Resource + Clone + DeserializeOwned + Debug,
+{
+    let body = serde_json::to_vec(desired).map_err(kube::Error::SerdeError)?;
+    let params = PostParams { field_manager: Some(manager.to_owned()), dry_run: false };
+    let mut request = kube::core::Request::new(api.resource_url())
+        .create(&params, body)
+        .map_err(kube::Error::BuildRequest)?;
+    request.extensions_mut().insert("create");
+    Ok(api.clone().into_client().request(request).await?)
+}
+
+/// Turns the fields that `manager` holds by POST or PUT into fields held by apply; else a later apply could
+/// not remove them.
+async fn hand_over<K>(
+    api: &Api<K>,
+    name: &str,
+    uid: &str,
+    entries: &[ManagedFieldsEntry],
+) -> Result<(), WriteError>
+where
+    K: Resource + Clone + DeserializeOwned + Debug,
+{
+    let operations = json!([
+        {"op": "test", "path": "/metadata/uid", "value": uid},
+        {"op": "replace", "path": "/metadata/managedFields", "value": entries},
+    ]);
+    json_patch(api, name, None, operations).await.map(|_: K| ())
+}
+
+/// Our entries as server-side apply wants them, or `None` when nothing has to change.
+fn applied_entries(entries: &[ManagedFieldsEntry], manager: &str) -> Option<Vec<ManagedFieldsEntry>> {
+    let ours = |e: &ManagedFieldsEntry, operation: &str| {
+        e.manager.as_deref() == Some(manager) && e.operation.as_deref() == Some(operation) && e.subresource.is_none()
+    };
+    entries.iter().find(|e| ours(e, "Update"))?;
+    let has_applied = entries.iter().any(|e| ours(e, "Apply"));
+    let mut result: Vec<_> = entries.iter().filter(|e| !(has_applied && ours(e, "Update"))).cloned().collect();
+    for entry in &mut result {
+        if ours(entry, "Update") {
+            entry.operation = Some("Apply".to_owned());
+        }
+    }
+    Some(result)
+}
+
+/// Replaces the status of an object, and nothing else. `resource_version` guards a status that somebody
+/// else writes too.
+///
+/// # Errors
+/// [`WriteError::Raced`] where the object is another, or has changed when that is guarded.
+pub async fn replace_status<K>(
+    api: &Api<K>,
+    metadata: &ObjectMeta,
+    guard_version: bool,
+    status: &impl Serialize,
+) -> Result<K, WriteError>
+where
+    K: Resource + Clone + DeserializeOwned + Debug,
+{
+    let mut operations = vec![json!({"op": "test", "path": "/metadata/uid", "value": metadata.uid})];
+    if guard_version {
+        let version = &metadata.resource_version;
+        operations.push(json!({"op": "test", "path": "/metadata/resourceVersion", "value": version}));
+    }
+    operations.push(json!({"op": "add", "path": "/status", "value": status}));
+    let name = metadata.name.as_deref().unwrap_or_default();
+    json_patch(api, name, Some("status"), operations.into()).await
+}
+
+/// Applies a JSON patch, to a subresource if one is named. A `test` that fails counts as a lost race.
+///
+/// # Errors
+/// See [`WriteError`].
+pub async fn json_patch<K>(
+    api: &Api<K>,
+    name: &str,
+    subresource: Option<&str>,
+    operations: Value,
+) -> Result<K, WriteError>
+where
+    K: Resource + Clone + DeserializeOwned + Debug,
+{
+    let patch = serde_json::from_value(operations).map_err(kube::Error::SerdeError)?;
+    let patch = Patch::Json::<()>(patch);
+    let params = PatchParams::default();
+    let result = match subresource {
+        None => api.patch(name, &params, &patch).await,
+        Some(subresource) => api.patch_subresource(subresource, name, &params, &patch).await,
+    };
+    result.map_err(|error| match &error {
+        kube::Error::Api(status) if status.code == 422 && status.message.contains("the server rejected our request") => {
+            WriteError::Raced(error)
+        }
+        _ => error.into(),
+    })
+}
+
+/// Deletes the object with this uid. One that is gone already counts as deleted.
+///
+/// # Errors
+/// [`WriteError::Raced`] where another object has the name now.
+pub async fn delete<K>(api: &Api<K>, name: &str, uid: &str) -> Result<(), WriteError>
+where
+    K: Resource + Clone + DeserializeOwned + Debug,
+{
+    let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
+    let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::background() };
+    match api.delete(name, &params).await {
+        Ok(_) => Ok(()),
+        Err(error) if code(&error) == 404 => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(manager: &str, operation: &str, subresource: Option<&str>) -> ManagedFieldsEntry {
+        ManagedFieldsEntry {
+            manager: Some(manager.to_owned()),
+            operation: Some(operation.to_owned()),
+            subresource: subresource.map(str::to_owned),
+            ..ManagedFieldsEntry::default()
+        }
+    }
+
+    #[test]
+    fn only_our_updates_are_handed_over_to_apply() {
+        let update = entry("us", "Update", None);
+        let apply = entry("us", "Apply", None);
+        let status = entry("us", "Update", Some("status"));
+        let other = entry("them", "Update", None);
+        let table: [(Vec<ManagedFieldsEntry>, Option<Vec<ManagedFieldsEntry>>); 4] = [
+            (vec![apply.clone(), status.clone(), other.clone()], None),
+            (vec![update.clone(), other.clone()], Some(vec![apply.clone(), other.clone()])),
+            (vec![apply.clone(), update.clone(), status.clone()], Some(vec![apply.clone(), status.clone()])),
+            (vec![other], None),
+        ];
+        for (entries, expected) in table {
+            assert_eq!(applied_entries(&entries, "us"), expected);
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Leader election by a Lease. Who loses it ends its process: a second writer does more harm than a restart.
+
+use std::time::Duration;
+
+use clap::Args;
+use k8s_openapi::{
+    api::coordination::v1::{Lease, LeaseSpec},
+    apimachinery::pkg::apis::meta::v1::MicroTime,
+};
+use kube::{
+    Api, Client,
+    api::{ObjectMeta, PostParams},
+};
+use rand::RngExt as _;
+use tokio::time::{Instant, sleep, timeout};
+use tracing::{info, warn};
+
+use crate::{apply::code, clock, tasks::Tasks, telemetry::Chain};
+
+/// How long a lease lasts without renewal.
+const DURATION: Duration = Duration::from_secs(15);
+/// How long the holder tries to renew before it gives up. Shorter than the lease, so that it stops first.
+const RENEW_DEADLINE: Duration = Duration::from_secs(10);
+/// How often the lease is renewed, or tried for.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// The lease to hold.
+#[derive(Clone, Debug)]
+pub struct LeaseSettings {
+    /// Its name.
+    pub name: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Who we are. A process that comes back under the same name goes on without waiting.
+    pub identity: String,
+}
+
+/// Flags for the lease.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Lease")]
+pub struct LeaseArgs {
+    /// Name of the Lease that decides which replica works.
+    #[arg(long, value_name = "NAME")]
+    pub lease_name: Option<String>,
+    /// Namespace of the Lease; the pod's own by default, else `kube-system`.
+    #[arg(long, value_name = "NAMESPACE")]
+    pub lease_namespace: Option<String>,
+}
+
+impl LeaseArgs {
+    /// The lease that the flags, the pod and the service's default name give.
+    pub fn settings(&self, pod: &crate::args::PodArgs, default_name: &str) -> LeaseSettings {
+        let namespace = self.lease_namespace.clone().or_else(|| pod.pod_namespace.clone());
+        let identity = pod.pod_name.clone();
+        LeaseSettings {
+            name: self.lease_name.clone().unwrap_or_else(|| default_name.to_owned()),
+            namespace: namespace.unwrap_or_else(|| "kube-system".to_owned()),
+            identity: identity.unwrap_or_else(|| format!("portolan-{:016x}", rand::rng().random::<u64>())),
+        }
+    }
+}
+
+/// Waits until the lease is ours, then keeps it in the background. When it is lost, the tasks are cancelled.
+/// When the tasks are cancelled, it is given back, so that a standby takes over at once.
+pub async fn hold(tasks: &Tasks, client: Client, settings: LeaseSettings) {
+    let mut candidate = Candidate { api: Api::namespaced(client, &settings.namespace), settings, seen: None };
+    let mut lease = candidate.acquire().await;
+    info!(lease = candidate.settings.name, identity = candidate.settings.identity, "leading");
+    let tasks_of_lease = tasks.clone();
+    tasks.spawn_graceful(async move {
+        loop {
+            tokio::select! {
+                () = sleep(RETRY) => {}
+                () = tasks_of_lease.cancelled() => break candidate.release(lease).await,
+            }
+            match candidate.renew(lease).await {
+                Some(renewed) => lease = renewed,
+                None => {
+                    warn!(lease = candidate.settings.name, "the lease is lost: the process ends");
+                    break tasks_of_lease.cancel();
+                }
+            }
+        }
+    });
+}
+
+struct Candidate {
+    api: Api<Lease>,
+    settings: LeaseSettings,
+    /// The holder's last renewal as it was seen, and when we saw it: clocks of other machines do not count.
+    seen: Option<(LeaseSpec, Instant)>,
+}
+
+impl Candidate {
+    async fn acquire(&mut self) -> Lease {
+        loop {
+            match timeout(RENEW_DEADLINE, self.try_acquire()).await {
+                Ok(Ok(Some(lease))) => return lease,
+                Ok(Ok(None)) => {}
+                Ok(Err(error)) => warn!(lease = self.settings.name, "failed to acquire: {}", Chain(&error)),
+                Err(_) => warn!(lease = self.settings.name, "the API server does not answer"),
+            }
+            sleep(RETRY).await;
+        }
+    }
+
+    async fn try_acquire(&mut self) -> Result<Option<Lease>, kube::Error> {
+        let Some(mut lease) = self.api.get_opt(&self.settings.name).await? else {
+            return self.written(self.api.create(&PostParams::default(), &self.fresh()).await);
+        };
+        let spec = lease.spec.clone().unwrap_or_default();
+        if !self.is_free(&spec) {
+            return Ok(None);
+        }
+        let transitions = spec.lease_transitions.unwrap_or_default();
+        let same = spec.holder_identity.as_deref() == Some(&self.settings.identity);
+        lease.spec = Some(self.spec(if same { transitions } else { transitions + 1 }));
+        self.written(self.api.replace(&self.settings.name, &PostParams::default(), &lease).await)
+    }
+
+    /// A conflict means that somebody else was faster.
+    fn written(&self, result: Result<Lease, kube::Error>) -> Result<Option<Lease>, kube::Error> {
+        match result {
+            Ok(lease) => Ok(Some(lease)),
+            Err(error) if code(&error) == 409 => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn is_free(&mut self, spec: &LeaseSpec) -> bool {
+        let holder = spec.holder_identity.as_deref().unwrap_or_default();
+        if holder.is_empty() || holder == self.settings.identity {
+            return true;
+        }
+        match &self.seen {
+            Some((seen, at)) if seen == spec => at.elapsed() > DURATION,
+            _ => {
+                info!(lease = self.settings.name, holder, "standing by");
+                self.seen = Some((spec.clone(), Instant::now()));
+                false
+            }
+        }
+    }
+
+    async fn renew(&self, lease: Lease) -> Option<Lease> {
+        let deadline = Instant::now() + RENEW_DEADLINE;
+        let mut current = lease;
+        while Instant::now() < deadline {
+            match timeout(deadline - Instant::now(), self.try_renew(&current)).await {
+                Ok(Ok(renewed)) => return Some(renewed),
+                Ok(Err(error)) if code(&error) == 409 => match self.reread().await {
+                    Some(lease) => current = lease,
+                    None => return None,
+                },
+                Ok(Err(error)) => {
+                    warn!(lease = self.settings.name, "failed to renew: {}", Chain(&error));
+                    sleep(RETRY.min(deadline - Instant::now())).await;
+                }
+                Err(_) => break,
+            }
+        }
+        None
+    }
+
+    async fn try_renew(&self, lease: &Lease) -> Result<Lease, kube::Error> {
+        let transitions = lease.spec.as_ref().and_then(|s| s.lease_transitions).unwrap_or_default();
+        let mut renewed = lease.clone();
+        let acquired = lease.spec.as_ref().and_then(|s| s.acquire_time.clone());
+        renewed.spec = Some(LeaseSpec { acquire_time: acquired, ..self.spec(transitions) });
+        self.api.replace(&self.settings.name, &PostParams::default(), &renewed).await
+    }
+
+    /// The lease, as long as it is still ours.
+    async fn reread(&self) -> Option<Lease> {
+        let lease = self.api.get(&self.settings.name).await.ok()?;
+        let holder = lease.spec.as_ref()?.holder_identity.as_deref()?;
+        (holder == self.settings.identity).then_some(lease)
+    }
+
+    async fn release(&self, mut lease: Lease) {
+        if let Some(spec) = &mut lease.spec {
+            spec.holder_identity = Some(String::new());
+            spec.lease_duration_seconds = Some(1);
+        }
+        let params = PostParams::default();
+        let release = self.api.replace(&self.settings.name, &params, &lease);
+        // If this fails, a standby waits for the lease to run out.
+        let _ = timeout(RETRY, release).await;
+    }
+
+    fn fresh(&self) -> Lease {
+        let metadata = ObjectMeta { name: Some(self.settings.name.clone()), ..ObjectMeta::default() };
+        Lease { metadata, spec: Some(self.spec(0)) }
+    }
+
+    fn spec(&self, transitions: i32) -> LeaseSpec {
+        let now = MicroTime(clock::precise_now());
+        LeaseSpec {
+            holder_identity: Some(self.settings.identity.clone()),
+            lease_duration_seconds: i32::try_from(DURATION.as_secs()).ok(),
+            acquire_time: Some(now.clone()),
+            renew_time: Some(now),
+            lease_transitions: Some(transitions),
+            ..LeaseSpec::default()
+        }
+    }
+}

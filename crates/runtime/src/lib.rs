@@ -1,0 +1,20 @@
+//! The process shell that every Portolan binary shares: flags, logs, the admin port, shutdown, leases,
+//! clients, watches, queues and atomic ownership of objects.
+//!
+//! Nothing here knows a custom resource or a business rule. Only this crate installs globals.
+
+pub mod admin;
+pub mod apply;
+pub mod args;
+pub mod backoff;
+pub mod client;
+pub mod clock;
+pub mod controller;
+pub mod lease;
+pub mod metrics;
+pub mod process;
+pub mod queue;
+pub mod readiness;
+pub mod tasks;
+pub mod telemetry;
+pub mod watch;

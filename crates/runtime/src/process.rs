@@ -1,0 +1,166 @@
+//! The life of a process: globals, signals, the admin port, the work, and an orderly end.
+
+use std::{
+    future::Future,
+    process::ExitCode,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{error, info, warn};
+
+use crate::{
+    admin,
+    args::{AdminArgs, EXIT_USAGE, LogArgs},
+    metrics::Metrics,
+    readiness::Readiness,
+    tasks::Tasks,
+    telemetry::{self, Chain},
+};
+
+/// Exit code of a process that panicked (`EX_SOFTWARE`).
+const EXIT_SOFTWARE: i32 = 70;
+/// How long tasks may take to finish after a signal.
+const DRAIN_LIMIT: Duration = Duration::from_secs(20);
+
+/// What a service needs from its process.
+#[derive(Clone, Debug)]
+pub struct Process {
+    /// The tasks of the process.
+    pub tasks: Tasks,
+    /// What `/readyz` says.
+    pub readiness: Readiness,
+    /// What `/metrics` says.
+    pub metrics: Metrics,
+}
+
+/// Why a service could not start or had to stop.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Runs a service until a signal, a lost lease or a failure ends it.
+///
+/// `start` sets the service up and returns; its tasks go on. SIGTERM and SIGINT cancel them, and the process
+/// exits with 0 once they have ended. A second signal ends it at once.
+pub fn run<F>(service: &'static str, log: &LogArgs, admin: &AdminArgs, start: impl FnOnce(Process) -> F) -> ExitCode
+where
+    F: Future<Output = Result<(), Failure>>,
+{
+    if let Err(error) = telemetry::init(log) {
+        return usage(&error);
+    }
+    install_globals();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.expect("an operating system that can run threads");
+    let process =
+        Process { tasks: Tasks::default(), readiness: Readiness::default(), metrics: Metrics::new(service) };
+    runtime.block_on(live(service, admin, process, start))
+}
+
+/// Runs a command that ends by itself, such as `provider kubeconfig`.
+pub fn run_command<F>(log: &LogArgs, command: impl FnOnce() -> F) -> ExitCode
+where
+    F: Future<Output = Result<(), Failure>>,
+{
+    if let Err(error) = telemetry::init(log) {
+        return usage(&error);
+    }
+    install_globals();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("an operating system that can run threads");
+    match runtime.block_on(command()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            say(&Chain(&*failure).to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Says what is wrong with the configuration, and gives the exit code for it.
+pub fn usage(error: &(dyn std::error::Error + 'static)) -> ExitCode {
+    say(&Chain(error).to_string());
+    ExitCode::from(EXIT_USAGE)
+}
+
+#[expect(clippy::print_stderr, reason = "a command line's error goes to standard error, whatever the log filter")]
+fn say(line: &str) {
+    eprintln!("error: {line}");
+}
+
+async fn live<F>(
+    service: &'static str,
+    admin_args: &AdminArgs,
+    process: Process,
+    start: impl FnOnce(Process) -> F,
+) -> ExitCode
+where
+    F: Future<Output = Result<(), Failure>>,
+{
+    let tasks = process.tasks.clone();
+    info!(service, version = env!("CARGO_PKG_VERSION"), "starting");
+    listen_for_signals(&tasks);
+    let router = admin::router(process.metrics.clone(), process.readiness.clone());
+    if let Err(error) = admin::serve(&tasks, admin_args.admin_address, router).await {
+        return usage(&error);
+    }
+    tokio::select! {
+        started = start(process) => if let Err(failure) = started {
+            error!("{}", Chain(&*failure));
+            return ExitCode::FAILURE;
+        },
+        () = tasks.cancelled() => {}
+    }
+    tasks.cancelled().await;
+    finish(&tasks).await
+}
+
+async fn finish(tasks: &Tasks) -> ExitCode {
+    if !tasks.drained(DRAIN_LIMIT).await {
+        warn!(seconds = DRAIN_LIMIT.as_secs(), "some tasks had not finished in time");
+    }
+    let asked_to_stop = STOP_REQUESTED.load(Ordering::SeqCst);
+    info!(asked_to_stop, "stopped");
+    if asked_to_stop { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Whether a signal asked for the end, which makes it a success.
+static STOP_REQUESTED: AtomicBool = AtomicBool::new(false);
+
+fn listen_for_signals(tasks: &Tasks) {
+    let mut terminate = signal(SignalKind::terminate()).expect("signal handlers can be installed");
+    let mut interrupt = signal(SignalKind::interrupt()).expect("signal handlers can be installed");
+    let stop = tasks.clone();
+    let listener = async move {
+        let mut next = async || tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        };
+        let first = next().await;
+        info!(signal = first, "finishing what is under way; send the signal again to end at once");
+        STOP_REQUESTED.store(true, Ordering::SeqCst);
+        stop.cancel();
+        next().await;
+        exit(1);
+    };
+    // Not tracked: it must outlive the tasks that it ends, and must not be waited for.
+    #[expect(clippy::disallowed_methods, reason = "see above")]
+    tokio::spawn(listener);
+}
+
+/// Installs what exists once per process. Only this crate does.
+fn install_globals() {
+    // A second installation (tests) keeps the first provider.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let default_hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        default_hook(panic);
+        error!(%panic, "a task panicked: the process ends, so that it starts anew from what the cluster says");
+        exit(EXIT_SOFTWARE);
+    }));
+}
+
+#[expect(clippy::exit, reason = "the two ends that cannot unwind: a second signal and a panic in a task")]
+fn exit(code: i32) -> ! {
+    std::process::exit(code)
+}

@@ -1,0 +1,273 @@
+//! A queue of keys to reconcile: a key is in it once, and is worked on by one worker at a time.
+
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap, VecDeque},
+    fmt::Debug,
+    hash::Hash,
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use tokio::{sync::Notify, time::Instant};
+
+use crate::backoff::Backoff;
+
+/// The first and the longest delay before a failed key is tried again.
+const RETRY_MIN: Duration = Duration::from_millis(100);
+const RETRY_MAX: Duration = Duration::from_secs(30);
+
+/// A work queue. Keys that are added while they are worked on come up once more afterwards.
+#[derive(Debug)]
+pub struct WorkQueue<K> {
+    inner: Mutex<Inner<K>>,
+    changed: Notify,
+}
+
+#[derive(Debug)]
+struct Inner<K> {
+    ready: VecDeque<K>,
+    delayed: BinaryHeap<Reverse<(Instant, u64)>>,
+    delayed_keys: HashMap<u64, K>,
+    entries: HashMap<K, Entry>,
+    next_ticket: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Entry {
+    ready: bool,
+    running: bool,
+    /// The ticket of the delay that counts; earlier ones are void.
+    ticket: Option<(Instant, u64)>,
+    failures: u32,
+}
+
+impl<K: Clone + Debug + Eq + Hash> Default for WorkQueue<K> {
+    fn default() -> Self {
+        let inner = Inner {
+            ready: VecDeque::new(),
+            delayed: BinaryHeap::new(),
+            delayed_keys: HashMap::new(),
+            entries: HashMap::new(),
+            next_ticket: 0,
+        };
+        Self { inner: Mutex::new(inner), changed: Notify::new() }
+    }
+}
+
+impl<K: Clone + Debug + Eq + Hash> WorkQueue<K> {
+    /// Adds a key, to be worked on as soon as a worker is free.
+    pub fn add(&self, key: K) {
+        self.inner.lock().make_ready(key);
+        self.changed.notify_one();
+    }
+
+    /// Adds a key, to be worked on after a delay, or earlier if it is already due earlier.
+    pub fn add_after(&self, key: K, delay: Duration) {
+        self.inner.lock().delay(key, Instant::now() + delay);
+        self.changed.notify_one();
+    }
+
+    /// How many keys wait, delayed ones left out.
+    pub fn depth(&self) -> usize {
+        self.inner.lock().ready.len()
+    }
+
+    /// The next key. It stays reserved until [`Self::done`] or [`Self::failed`].
+    pub async fn next(&self) -> K {
+        loop {
+            let wake_at = match self.inner.lock().take() {
+                Taken::Key { key, more } => {
+                    if more {
+                        self.changed.notify_one();
+                    }
+                    return key;
+                }
+                Taken::Nothing { wake_at } => wake_at,
+            };
+            match wake_at {
+                None => self.changed.notified().await,
+                Some(at) => tokio::select! {
+                    () = self.changed.notified() => {}
+                    () = tokio::time::sleep_until(at) => {}
+                },
+            }
+        }
+    }
+
+    /// The key was worked on without a failure.
+    pub fn done(&self, key: &K) {
+        self.inner.lock().release(key, false);
+        self.changed.notify_one();
+    }
+
+    /// The key failed: it comes up again after a delay that grows with every failure in a row.
+    /// Gives that delay.
+    pub fn failed(&self, key: &K) -> Duration {
+        let mut inner = self.inner.lock();
+        let failures = inner.release(key, true);
+        let ceiling = Backoff::ceiling(RETRY_MIN, RETRY_MAX, failures.saturating_sub(1));
+        let delay = Backoff::new(ceiling, ceiling).next_delay();
+        inner.delay(key.clone(), Instant::now() + delay);
+        drop(inner);
+        self.changed.notify_one();
+        delay
+    }
+}
+
+enum Taken<K> {
+    Key { key: K, more: bool },
+    Nothing { wake_at: Option<Instant> },
+}
+
+impl<K: Clone + Debug + Eq + Hash> Inner<K> {
+    fn make_ready(&mut self, key: K) {
+        let entry = self.entries.entry(key.clone()).or_default();
+        entry.ticket = None;
+        if entry.ready {
+            return;
+        }
+        entry.ready = true;
+        if !entry.running {
+            self.ready.push_back(key);
+        }
+    }
+
+    fn delay(&mut self, key: K, at: Instant) {
+        let entry = self.entries.entry(key.clone()).or_default();
+        let earlier = entry.ready || entry.ticket.is_some_and(|(due, _)| due <= at);
+        if earlier {
+            return;
+        }
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        entry.ticket = Some((at, ticket));
+        self.delayed.push(Reverse((at, ticket)));
+        self.delayed_keys.insert(ticket, key);
+    }
+
+    fn take(&mut self) -> Taken<K> {
+        self.promote_due();
+        let Some(key) = self.ready.pop_front() else {
+            return Taken::Nothing { wake_at: self.delayed.peek().map(|Reverse((at, _))| *at) };
+        };
+        if let Some(entry) = self.entries.get_mut(&key) {
+            entry.ready = false;
+            entry.running = true;
+        }
+        Taken::Key { key, more: !self.ready.is_empty() }
+    }
+
+    fn promote_due(&mut self) {
+        let now = Instant::now();
+        while let Some(&Reverse((at, ticket))) = self.delayed.peek() {
+            if at > now {
+                return;
+            }
+            self.delayed.pop();
+            let Some(key) = self.delayed_keys.remove(&ticket) else { continue };
+            let counts = self.entries.get(&key).is_some_and(|e| e.ticket == Some((at, ticket)));
+            if counts {
+                self.make_ready(key);
+            }
+        }
+    }
+
+    /// Gives how often the key has failed in a row.
+    fn release(&mut self, key: &K, failed: bool) -> u32 {
+        let Some(entry) = self.entries.get_mut(key) else { return 0 };
+        entry.running = false;
+        entry.failures = if failed { entry.failures.saturating_add(1) } else { 0 };
+        let (failures, ready, idle) =
+            (entry.failures, entry.ready, !entry.ready && entry.ticket.is_none() && !failed);
+        if ready {
+            self.ready.push_back(key.clone());
+        } else if idle {
+            self.entries.remove(key);
+        }
+        failures
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn next_within(queue: &WorkQueue<&'static str>, limit: Duration) -> Option<&'static str> {
+        tokio::time::timeout(limit, queue.next()).await.ok()
+    }
+
+    const SOON: Duration = Duration::from_millis(10);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_is_in_the_queue_once() {
+        let queue = WorkQueue::default();
+        queue.add("a");
+        queue.add("a");
+        queue.add("b");
+        assert_eq!(queue.depth(), 2);
+        assert_eq!(next_within(&queue, SOON).await, Some("a"));
+        assert_eq!(next_within(&queue, SOON).await, Some("b"));
+        assert_eq!(next_within(&queue, SOON).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_that_is_worked_on_comes_up_once_more_afterwards() {
+        let queue = WorkQueue::default();
+        queue.add("a");
+        queue.next().await;
+        queue.add("a");
+        queue.add("a");
+        assert_eq!(next_within(&queue, SOON).await, None, "two workers must not have the same key");
+        queue.done(&"a");
+        assert_eq!(next_within(&queue, SOON).await, Some("a"));
+        queue.done(&"a");
+        assert_eq!(next_within(&queue, SOON).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failed_key_waits_longer_each_time_and_starts_anew_after_success() {
+        let queue = WorkQueue::default();
+        queue.add("a");
+        let mut delays = Vec::new();
+        for _ in 0..5 {
+            queue.next().await;
+            delays.push(queue.failed(&"a"));
+        }
+        assert!(delays[4] > delays[0] * 4, "{delays:?}");
+        queue.next().await;
+        queue.done(&"a");
+        queue.add("a");
+        queue.next().await;
+        assert!(queue.failed(&"a") <= RETRY_MIN);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn news_of_a_delayed_key_is_not_kept_waiting() {
+        let queue = WorkQueue::default();
+        queue.add_after("a", Duration::from_secs(60));
+        assert_eq!(next_within(&queue, SOON).await, None);
+        queue.add("a");
+        assert_eq!(next_within(&queue, SOON).await, Some("a"));
+        queue.done(&"a");
+        assert_eq!(next_within(&queue, Duration::from_secs(120)).await, None, "the old delay is void");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_earlier_of_two_delays_counts() {
+        let queue = WorkQueue::default();
+        queue.add_after("a", Duration::from_secs(60));
+        queue.add_after("a", Duration::from_secs(1));
+        assert_eq!(next_within(&queue, Duration::from_secs(2)).await, Some("a"));
+        queue.done(&"a");
+        assert_eq!(next_within(&queue, Duration::from_secs(120)).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_worker_that_waits_on_a_delay_hears_of_new_keys() {
+        let queue = WorkQueue::default();
+        queue.add_after("later", Duration::from_secs(60));
+        let (key, ()) = tokio::join!(queue.next(), async { queue.add("now") });
+        assert_eq!(key, "now");
+    }
+}

@@ -1,0 +1,70 @@
+//! What a process still waits for before it can do its work: the content of `/readyz`.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use parking_lot::RwLock;
+
+/// Named parts of a process, each ready or not with a reason.
+#[derive(Clone, Debug, Default)]
+pub struct Readiness(Arc<RwLock<BTreeMap<String, Option<String>>>>);
+
+impl Readiness {
+    /// Adds a part that is not ready yet, and why.
+    pub fn expect(&self, part: &str, waiting_for: &str) -> ReadyHandle {
+        let handle = ReadyHandle { readiness: self.clone(), part: part.to_owned() };
+        handle.not_ready(waiting_for);
+        handle
+    }
+
+    /// Whether every part is ready.
+    pub fn is_ready(&self) -> bool {
+        self.0.read().values().all(Option::is_none)
+    }
+
+    /// One line per part: what is ready, and what is missing.
+    pub fn report(&self) -> String {
+        let parts = self.0.read();
+        let line = |(part, missing): (&String, &Option<String>)| match missing {
+            None => format!("[+] {part}\n"),
+            Some(missing) => format!("[-] {part}: {missing}\n"),
+        };
+        parts.iter().map(line).collect()
+    }
+}
+
+/// Sets the state of one part.
+#[derive(Clone, Debug)]
+pub struct ReadyHandle {
+    readiness: Readiness,
+    part: String,
+}
+
+impl ReadyHandle {
+    /// The part can do its work.
+    pub fn ready(&self) {
+        self.readiness.0.write().insert(self.part.clone(), None);
+    }
+
+    /// The part cannot do its work, because of `missing`.
+    pub fn not_ready(&self, missing: &str) {
+        self.readiness.0.write().insert(self.part.clone(), Some(missing.to_owned()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_missing_part_is_enough_not_to_be_ready() {
+        let readiness = Readiness::default();
+        let (caches, lease) = (readiness.expect("caches", "first list"), readiness.expect("lease", "leader"));
+        caches.ready();
+        assert!(!readiness.is_ready());
+        assert_eq!(readiness.report(), "[+] caches\n[-] lease: leader\n");
+        lease.ready();
+        assert!(readiness.is_ready());
+        caches.not_ready("watch broke");
+        assert!(!readiness.is_ready());
+    }
+}
