@@ -3,7 +3,7 @@
 //! Every flag also has an environment name, `PORTOLAN_<SERVICE>_<FLAG>`. A mistake ends the process with one
 //! line and exit code 64 (`EX_USAGE`).
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args, Command, CommandFactory, FromArgMatches, ValueEnum, error::ErrorKind};
 
@@ -106,6 +106,48 @@ pub fn with_environment(command: Command, service: &str) -> Command {
         .mut_subcommands(|subcommand| with_environment(subcommand, service))
 }
 
+/// Reads a duration such as `15s`, `1m30s` or `500ms`. Zero and less make no sense for an interval.
+///
+/// # Errors
+/// One line for the command line.
+pub fn interval(text: &str) -> Result<Duration, String> {
+    let duration = duration(text).ok_or_else(|| format!("{text:?} is not a duration such as 15s or 1m30s"))?;
+    if duration.is_zero() { Err("must be longer than 0".to_owned()) } else { Ok(duration) }
+}
+
+/// Reads an address such as `0.0.0.0:8090`, or `:8090` for all interfaces.
+///
+/// # Errors
+/// One line for the command line.
+pub fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    let full = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.to_owned() };
+    full.parse().map_err(|_| format!("{text:?} is not an address such as 0.0.0.0:8090 or :8090"))
+}
+
+fn duration(text: &str) -> Option<Duration> {
+    let mut rest = text.trim();
+    let mut total = Duration::ZERO;
+    if rest == "0" {
+        return Some(total);
+    }
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let number: f64 = rest[..digits].parse().ok()?;
+        let after = &rest[digits..];
+        let unit = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
+        let seconds = match &after[..unit] {
+            "ms" => 0.001,
+            "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3600.0,
+            _ => return None,
+        };
+        total += Duration::try_from_secs_f64(number * seconds).ok()?;
+        rest = &after[unit..];
+    }
+    (!text.trim().is_empty()).then_some(total)
+}
+
 #[cfg(test)]
 mod tests {
     use clap::Parser;
@@ -140,5 +182,31 @@ mod tests {
         let code = |arguments: &[&str]| parse_from::<Sample>("x", arguments.to_vec()).unwrap_err();
         assert_eq!(code(&["x", "--admin-address", "nowhere"]), ExitCode::from(EXIT_USAGE));
         assert_eq!(code(&["x", "--help"]), ExitCode::SUCCESS);
+    }
+
+    #[test]
+    fn intervals_are_written_as_people_write_them() {
+        let table = [
+            ("15s", Some(Duration::from_secs(15))),
+            ("1m30s", Some(Duration::from_secs(90))),
+            ("500ms", Some(Duration::from_millis(500))),
+            ("1.5h", Some(Duration::from_secs(5400))),
+            ("0", None),
+            ("0s", None),
+            ("-1s", None),
+            ("15", None),
+            ("", None),
+            ("s", None),
+        ];
+        for (text, expected) in table {
+            assert_eq!(interval(text).ok(), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_port_alone_means_all_interfaces() {
+        assert_eq!(listen_address(":8090").unwrap().to_string(), "0.0.0.0:8090");
+        assert_eq!(listen_address("[::1]:1").unwrap().to_string(), "[::1]:1");
+        assert!(listen_address("8090").is_err());
     }
 }

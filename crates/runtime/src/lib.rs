@@ -10,6 +10,7 @@ pub mod backoff;
 pub mod client;
 pub mod clock;
 pub mod controller;
+pub mod latest;
 pub mod lease;
 pub mod metrics;
 pub mod process;

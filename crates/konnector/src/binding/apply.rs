@@ -1,0 +1,154 @@
+//! Brings the CRDs of a binding to the consumer and starts an engine for each that is served.
+
+use std::sync::Arc;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::{Api, ResourceExt as _};
+use portolan_core::api::kubebind::{APIServiceExport, BoundSchema, ExportedResource, FIELD_MANAGER};
+use portolan_runtime::{
+    apply::{self, Observed as Seen, WriteError},
+    telemetry::Chain,
+};
+use tracing::info;
+
+use super::observe::{Observed, Provider, View};
+use crate::{
+    context::Context,
+    crd,
+    sync::{EngineKey, EngineState, Mode, SyncSpec},
+};
+
+/// What has become of a binding's resources.
+#[derive(Default)]
+pub(super) struct Applied {
+    pub(super) resources: Vec<AppliedResource>,
+}
+
+/// One resource of a binding.
+pub(super) struct AppliedResource {
+    pub(super) crd: String,
+    pub(super) schema: Arc<BoundSchema>,
+    pub(super) outcome: Outcome,
+}
+
+/// How far a resource has come.
+pub(super) enum Outcome {
+    /// The CRD of that name is not ours.
+    Foreign,
+    /// The API server does not accept the CRD.
+    Refused { created: bool, message: String },
+    /// The CRD is there and not served yet.
+    Installing(Arc<CustomResourceDefinition>),
+    /// The CRD is served. No engine can run for the reason given.
+    NotSynced { crd: Arc<CustomResourceDefinition>, why: String },
+    /// The CRD is served and its engine runs.
+    Syncing { crd: Arc<CustomResourceDefinition>, engine: EngineState },
+}
+
+impl Applied {
+    /// Whether every change that could matter is watched.
+    pub(super) fn is_settled(&self) -> bool {
+        let settled = |r: &AppliedResource| match &r.outcome {
+            Outcome::Installing(_) | Outcome::NotSynced { .. } | Outcome::Syncing { .. } => true,
+            Outcome::Foreign | Outcome::Refused { .. } => false,
+        };
+        self.resources.iter().all(settled)
+    }
+}
+
+impl AppliedResource {
+    pub(super) fn installed(&self) -> Option<&Arc<CustomResourceDefinition>> {
+        match &self.outcome {
+            Outcome::Installing(crd) | Outcome::NotSynced { crd, .. } | Outcome::Syncing { crd, .. } => Some(crd),
+            Outcome::Foreign | Outcome::Refused { .. } => None,
+        }
+    }
+}
+
+pub(super) async fn apply(context: &Context, observed: &Observed) -> Result<Applied, WriteError> {
+    let binding = observed.binding.name_any();
+    let Provider::Session(view) = &observed.provider else { return Ok(Applied::default()) };
+    let (true, Some(export)) = (view.listed, &view.export) else { return Ok(Applied::default()) };
+    let mut applied = Applied::default();
+    for (resource, schema) in view.schemas.iter().filter_map(|(r, s)| Some((r, s.as_ref()?))) {
+        let outcome = match install(context, observed, schema).await? {
+            Outcome::Installing(crd) if crd::is_established(&crd) => {
+                let wanted = Wanted { export, resource, schema };
+                sync(context, &binding, view, &wanted, crd)
+            }
+            outcome => outcome,
+        };
+        applied.resources.push(AppliedResource { crd: crd::name(schema), schema: Arc::clone(schema), outcome });
+    }
+    let keep: Vec<_> = applied.resources.iter().map(|r| r.crd.clone()).collect();
+    // Schemas that have not arrived yet are no reason to stop what runs.
+    if keep.len() == view.schemas.len() {
+        context.sync.stop(&binding, &keep);
+    }
+    Ok(applied)
+}
+
+/// Creates or updates the CRD where it differs from the schema.
+async fn install(context: &Context, observed: &Observed, schema: &BoundSchema) -> Result<Outcome, WriteError> {
+    let (binding, name) = (&observed.binding, crd::name(schema));
+    let desired = crd::desired(schema, binding);
+    let existing = observed.crds.get(&name);
+    if let Some(existing) = existing {
+        if !crd::is_owned_by(existing, binding) {
+            return Ok(Outcome::Foreign);
+        }
+        if existing.metadata.deletion_timestamp.is_some() || crd::is_current(existing, &desired) {
+            return Ok(Outcome::Installing(Arc::clone(existing)));
+        }
+    }
+    let api: Api<CustomResourceDefinition> = Api::all(context.consumer.clone());
+    let seen = Seen::of(existing.map(|crd| &crd.metadata), FIELD_MANAGER);
+    match apply::apply::<CustomResourceDefinition>(&api, FIELD_MANAGER, &desired, &seen).await {
+        Ok(crd) => {
+            info!(binding = binding.name_any(), crd = name, "CRD is up to date");
+            context.written_crds.wrote(crd.clone());
+            Ok(Outcome::Installing(Arc::new(crd)))
+        }
+        Err(WriteError::Invalid(error) | WriteError::Forbidden(error)) => {
+            Ok(Outcome::Refused { created: existing.is_none(), message: Chain(&error).to_string() })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+struct Wanted<'a> {
+    export: &'a APIServiceExport,
+    resource: &'a ExportedResource,
+    schema: &'a BoundSchema,
+}
+
+fn sync(
+    context: &Context,
+    binding: &str,
+    view: &View,
+    wanted: &Wanted<'_>,
+    crd: Arc<CustomResourceDefinition>,
+) -> Outcome {
+    let spec = match spec(view, wanted) {
+        Ok(spec) => spec,
+        Err(why) => return Outcome::NotSynced { crd, why },
+    };
+    let key = EngineKey { binding: binding.to_owned(), crd: crd.name_any() };
+    let engine = context.sync.ensure(&key, &spec, Mode::Sync, || context.engine_context(binding));
+    Outcome::Syncing { crd, engine }
+}
+
+fn spec(view: &View, wanted: &Wanted<'_>) -> Result<SyncSpec, String> {
+    let name = crd::name(wanted.schema);
+    if !crd::is_namespaced(wanted.schema) {
+        return Err(format!("Objects of {name} are not kept in sync: cluster-scoped kinds are not supported."));
+    }
+    let version = crd::sync_version(wanted.schema, wanted.resource)
+        .ok_or_else(|| format!("Objects of {name} are not kept in sync: the provider serves none of the exported versions."))?;
+    Ok(SyncSpec {
+        resource: crd::api_resource(wanted.schema, &version.name),
+        has_status_subresource: version.subresources.as_ref().is_some_and(|s| s.status.is_some()),
+        export_uid: wanted.export.uid().unwrap_or_default(),
+        session: Arc::clone(&view.session),
+    })
+}

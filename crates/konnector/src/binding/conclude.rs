@@ -1,0 +1,161 @@
+//! The status of a binding, from what was seen and what was done. Pure.
+
+use jiff::Timestamp;
+use kube::ResourceExt as _;
+use portolan_core::{
+    api::kubebind::{
+        APIServiceBindingStatus, BoundSchemaReference, CONDITION_CONNECTED, CONDITION_INFORMERS_SYNCED,
+        CONDITION_SCHEMA_IN_SYNC, CONDITION_SECRET_VALID,
+    },
+    condition::{self, Verdict},
+    names,
+};
+
+use super::{
+    apply::{Applied, AppliedResource, Outcome},
+    observe::{Observed, Provider, View},
+};
+use crate::{crd, provider::Contact, sync::EngineState};
+
+pub(super) fn conclude(observed: &Observed, applied: &Applied, now: Timestamp) -> APIServiceBindingStatus {
+    let mut status = observed.binding.status.clone().unwrap_or_default();
+    let secret = observed.secret.verdict(&observed.binding.spec.kubeconfig_secret_ref);
+    let secret_valid = secret.is_true();
+    condition::set(&mut status.conditions, CONDITION_SECRET_VALID, secret, now);
+    if secret_valid {
+        let connected = connected(observed, applied);
+        let settled = connected.is_true();
+        condition::set(&mut status.conditions, CONDITION_CONNECTED, connected, now);
+        if settled {
+            condition::set(&mut status.conditions, CONDITION_SCHEMA_IN_SYNC, schema_in_sync(applied), now);
+            condition::set(&mut status.conditions, CONDITION_INFORMERS_SYNCED, informers_synced(applied), now);
+        }
+        record(&mut status, observed, applied);
+    }
+    condition::summarize(&mut status.conditions, now);
+    status
+}
+
+fn connected(observed: &Observed, applied: &Applied) -> Verdict {
+    let view = match &observed.provider {
+        Provider::NoAccess => return pending(),
+        Provider::ClientFailed(why) => {
+            return Verdict::error("ProviderClientError", format!("Failed to create a client for the provider cluster: {why}"));
+        }
+        Provider::Session(view) => view,
+    };
+    if let Contact::Down { message } = &view.contact {
+        return Verdict::error("ProviderUnreachable", format!("The provider cluster does not answer: {message}"));
+    }
+    if !view.listed || view.contact == Contact::Pending {
+        return pending();
+    }
+    export_verdict(observed, view).or_else(|| applied.resources.iter().find_map(refusal)).unwrap_or_else(Verdict::holds)
+}
+
+fn pending() -> Verdict {
+    Verdict::pending("ProviderPending", "Waiting for the provider's first answer.")
+}
+
+/// What is wrong with the export, if anything.
+fn export_verdict(observed: &Observed, view: &View) -> Option<Verdict> {
+    let name = observed.binding.name_any();
+    if view.export.is_none() {
+        return Some(match &view.refusal {
+            Some(refusal) => Verdict::error("APIServiceExportFailed", refusal.clone()),
+            None => Verdict::error("APIServiceExportNotFound", not_found(observed, &name)),
+        });
+    }
+    let missing = view.schemas.iter().find(|(_, schema)| schema.is_none()).map(|(resource, _)| resource)?;
+    let schema = names::bound_schema(&resource_name(missing), &missing.group);
+    Some(Verdict::error("BoundSchemaFetchFailed", format!("BoundSchema {schema} of APIServiceExport {name} not found on the service provider cluster.")))
+}
+
+fn resource_name(resource: &portolan_core::api::kubebind::ExportedResource) -> String {
+    resource.resource.clone()
+}
+
+/// People who bound by hand can repair by hand; a bundle repairs by itself.
+fn not_found(observed: &Observed, name: &str) -> String {
+    let text = format!("APIServiceExport {name} not found on the service provider cluster.");
+    if observed.binding.owner_references().is_empty() { format!("{text} Rerun kubectl bind for repair.") } else { text }
+}
+
+fn refusal(resource: &AppliedResource) -> Option<Verdict> {
+    let name = &resource.crd;
+    match &resource.outcome {
+        Outcome::Foreign => Some(Verdict::error(
+            "ForeignCustomResourceDefinition",
+            format!("CustomResourceDefinition {name} is not owned by kube-bind."),
+        )),
+        Outcome::Refused { created: true, message } => Some(Verdict::error(
+            "CustomResourceDefinitionCreateFailed",
+            format!("CustomResourceDefinition {name} cannot be created: {message}"),
+        )),
+        Outcome::Refused { created: false, message } => Some(Verdict::error(
+            "CustomResourceDefinitionUpdateFailed",
+            format!("CustomResourceDefinition {name} cannot be updated: {message}"),
+        )),
+        Outcome::Installing(_) | Outcome::NotSynced { .. } | Outcome::Syncing { .. } => None,
+    }
+}
+
+/// A CRD that is applied carries the provider's schema; one that is not served yet is on its way.
+fn schema_in_sync(applied: &Applied) -> Verdict {
+    let installing = applied.resources.iter().find(|r| matches!(&r.outcome, Outcome::Installing(_)));
+    match installing {
+        Some(resource) => Verdict::pending(
+            "CustomResourceDefinitionPending",
+            format!("CustomResourceDefinition {} is not served yet.", resource.crd),
+        ),
+        None => Verdict::holds(),
+    }
+}
+
+fn informers_synced(applied: &Applied) -> Verdict {
+    applied.resources.iter().find_map(not_watched).unwrap_or_else(Verdict::holds)
+}
+
+fn not_watched(resource: &AppliedResource) -> Option<Verdict> {
+    let name = &resource.crd;
+    let engine = match &resource.outcome {
+        Outcome::NotSynced { why, .. } => return Some(Verdict::warning("NotSynced", why.clone())),
+        Outcome::Syncing { engine, .. } => engine,
+        _ => return Some(Verdict::pending("Pending", format!("Waiting for CustomResourceDefinition {name}."))),
+    };
+    match engine {
+        EngineState::Watching => None,
+        EngineState::Starting => Some(Verdict::pending("Pending", format!("Listing the objects of {name}."))),
+        EngineState::ForbiddenOnConsumer => Some(Verdict::error("PermissionDenied", missing_right(resource))),
+        EngineState::Failing(why) => Some(Verdict::error("InformerSyncFailed", why.clone())),
+    }
+}
+
+/// The exact ClusterRole to apply.
+fn missing_right(resource: &AppliedResource) -> String {
+    let (plural, group) = (&resource.schema.spec.names.plural, &resource.schema.spec.group);
+    format!(
+        "The konnector may not read and mark objects of {crd} on this cluster. Apply: \
+         {{\"apiVersion\":\"rbac.authorization.k8s.io/v1\",\"kind\":\"ClusterRole\",\"metadata\":{{\"name\":\"kube-bind-{crd}\",\
+         \"labels\":{{\"rbac.kube-bind.io/aggregate-to-konnector\":\"true\"}}}},\"rules\":[{{\"apiGroups\":[\"{group}\"],\
+         \"resources\":[\"{plural}\",\"{plural}/status\"],\"verbs\":[\"get\",\"list\",\"watch\",\"patch\"]}}]}}",
+        crd = resource.crd,
+    )
+}
+
+fn record(status: &mut APIServiceBindingStatus, observed: &Observed, applied: &Applied) {
+    let Provider::Session(view) = &observed.provider else { return };
+    if view.pretty_name.is_some() {
+        status.provider_pretty_name.clone_from(&view.pretty_name);
+    }
+    if let Some(export) = &view.export {
+        status.permission_claims.clone_from(&export.spec.permission_claims);
+    }
+    for resource in applied.resources.iter().filter(|r| r.installed().is_some_and(|crd| crd::is_established(crd))) {
+        let names = &resource.schema.spec;
+        let reference = BoundSchemaReference { group: names.group.clone(), resource: names.names.plural.clone() };
+        if !status.bound_schemas.contains(&reference) {
+            status.bound_schemas.push(reference);
+        }
+    }
+}

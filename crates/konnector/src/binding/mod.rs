@@ -1,0 +1,63 @@
+//! Reconciles bindings: CRDs for the export's schemas, engines that keep their objects in sync, and an
+//! orderly end.
+
+mod apply;
+mod conclude;
+mod observe;
+mod report;
+mod unbind;
+
+use std::{sync::Arc, time::Duration};
+
+use portolan_runtime::{apply::WriteError, clock, controller, controller::Next, tasks::Tasks};
+
+use crate::context::Context;
+
+/// Finalizer on bindings: objects are drained before the CRDs go.
+pub(crate) const FINALIZER: &str = "kubebind.io/unbind";
+/// When to look again after a lost race, if no watch event comes first.
+pub(crate) const AFTER_RACE: Duration = Duration::from_millis(250);
+
+const WORKERS: usize = 8;
+
+/// Why a binding could not be reconciled.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to {action} for binding {binding:?}")]
+pub(crate) struct BindingError {
+    action: &'static str,
+    binding: String,
+    #[source]
+    source: WriteError,
+}
+
+pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
+    let queue = Arc::clone(&context.wake().bindings);
+    let shared = Arc::clone(context);
+    let reconcile = move |name: String| {
+        let context = Arc::clone(&shared);
+        async move { reconcile(&context, &name).await }
+    };
+    controller::run(tasks, "binding", WORKERS, &queue, &context.metrics.controllers, reconcile);
+}
+
+async fn reconcile(context: &Context, name: &str) -> Result<Next, BindingError> {
+    let Some(binding) = context.binding(name) else {
+        context.sync.stop(name, &[]);
+        context.tidy_up();
+        return Ok(Next::OnChange);
+    };
+    let failed = |action| move |source| BindingError { action, binding: name.to_owned(), source };
+    let observed = observe::observe(context, binding).await.map_err(failed("read"))?;
+    if observed.binding.metadata.deletion_timestamp.is_some() {
+        return unbind::unbind(context, &observed).await.map_err(failed("unbind"));
+    }
+    let applied = apply::apply(context, &observed).await.map_err(failed("apply the CRDs"))?;
+    let status = conclude::conclude(&observed, &applied, clock::now());
+    match report::report(context, &observed, &applied, &status).await {
+        Ok(()) if applied.is_settled() => Ok(Next::OnChange),
+        // What stands in the way on the consumer (a foreign CRD, rights) is not watched.
+        Ok(()) => Ok(Next::After(context.poll_interval)),
+        Err(WriteError::Raced(_)) => Ok(Next::After(AFTER_RACE)),
+        Err(error) => Err(failed("write the status")(error)),
+    }
+}

@@ -1,0 +1,111 @@
+//! Everything that bears on a binding, read from stores first.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::{Api, ResourceExt as _, runtime::reflector::ObjectRef};
+use portolan_core::{
+    api::kubebind::{APIServiceBinding, APIServiceExport, BoundSchema, ExportedResource},
+    names,
+};
+use portolan_runtime::{apply::WriteError, telemetry::Chain};
+
+use crate::{
+    context::Context,
+    crd,
+    provider::{Contact, Session},
+    secrets::SecretState,
+};
+
+/// A binding and everything that bears on it.
+pub(super) struct Observed {
+    pub(super) binding: Arc<APIServiceBinding>,
+    pub(super) secret: SecretState,
+    pub(super) provider: Provider,
+    /// CRDs on the consumer, by name, as far as they exist.
+    pub(super) crds: BTreeMap<String, Arc<CustomResourceDefinition>>,
+}
+
+/// What the provider says of the binding's export.
+pub(super) enum Provider {
+    /// There is no usable kubeconfig.
+    NoAccess,
+    /// Its kubeconfig does not make a client.
+    ClientFailed(String),
+    /// A session, and what it knows.
+    Session(View),
+}
+
+/// The binding's export as the session knows it.
+pub(super) struct View {
+    pub(super) session: Arc<Session>,
+    pub(super) contact: Contact,
+    /// False until exports and schemas have been listed once.
+    pub(super) listed: bool,
+    pub(super) export: Option<Arc<APIServiceExport>>,
+    pub(super) schemas: Vec<(ExportedResource, Option<Arc<BoundSchema>>)>,
+    /// Why the provider has refused the request of the same name, if it has.
+    pub(super) refusal: Option<String>,
+    pub(super) pretty_name: Option<String>,
+}
+
+pub(super) async fn observe(context: &Context, binding: Arc<APIServiceBinding>) -> Result<Observed, WriteError> {
+    let reference = &binding.spec.kubeconfig_secret_ref;
+    let secret = context.secrets.state(reference);
+    let provider = match &secret {
+        SecretState::Valid(access) => {
+            match context.sessions.ensure(reference, access, context.notifier(reference)).await {
+                Ok(session) => Provider::Session(view(session, &binding.name_any())),
+                Err(error) => Provider::ClientFailed(Chain(&error).to_string()),
+            }
+        }
+        _ => Provider::NoAccess,
+    };
+    let crds = crds(context, &binding, &provider).await?;
+    Ok(Observed { binding, secret, provider, crds })
+}
+
+fn view(session: Arc<Session>, name: &str) -> View {
+    let export = session.export(name);
+    let resources = export.iter().flat_map(|export| export.spec.resources.iter());
+    let schema = |r: &ExportedResource| session.schema(&names::bound_schema(&r.resource, &r.group));
+    let refusal = session.request(name).and_then(|request| request.status.clone()?.terminal_message);
+    View {
+        contact: session.contact(),
+        listed: session.exports().is_some() && session.schemas_listed(),
+        schemas: resources.map(|r| (r.clone(), schema(r))).collect(),
+        pretty_name: session.pretty_name(),
+        export,
+        refusal,
+        session,
+    }
+}
+
+async fn crds(
+    context: &Context,
+    binding: &APIServiceBinding,
+    provider: &Provider,
+) -> Result<BTreeMap<String, Arc<CustomResourceDefinition>>, WriteError> {
+    let mut found: BTreeMap<_, _> = context
+        .crds
+        .state_filter(|crd| crd::is_owned_by(crd, binding))
+        .into_iter()
+        .map(|crd| (crd.name_any(), context.written_crds.newest(crd)))
+        .collect();
+    let Provider::Session(view) = provider else { return Ok(found) };
+    let api: Api<CustomResourceDefinition> = Api::all(context.consumer.clone());
+    for schema in view.schemas.iter().filter_map(|(_, schema)| schema.as_ref()) {
+        let name = crd::name(schema);
+        if found.contains_key(&name) {
+            continue;
+        }
+        // One that is not ours is not in the store.
+        let stored = context.crds.get(&ObjectRef::new(&name)).map(|crd| context.written_crds.newest(crd));
+        let crd = match stored {
+            Some(crd) => Some(crd),
+            None => api.get_opt(&name).await?.map(Arc::new),
+        };
+        found.extend(crd.map(|crd| (name, crd)));
+    }
+    Ok(found)
+}

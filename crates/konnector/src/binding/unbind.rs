@@ -1,0 +1,117 @@
+//! The end of a binding, in order: objects, then their CRDs, then the binding.
+//!
+//! Who ends it decides what goes. Where the consumer unbinds, the copies on the provider go too. Where the
+//! provider has withdrawn the export, they stay, with their marks, for a consumer that binds again.
+
+use std::sync::Arc;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::{Api, ResourceExt as _, api::ApiResource};
+use portolan_core::{
+    api::kubebind::{APIServiceBinding, CONDITION_CONNECTED},
+    condition::{self, Verdict},
+};
+use portolan_runtime::{
+    apply::{self, WriteError},
+    clock,
+    controller::Next,
+};
+use serde_json::json;
+use tracing::info;
+
+use super::{
+    AFTER_RACE, FINALIZER,
+    observe::{Observed, Provider, View},
+};
+use crate::{
+    context::Context,
+    crd,
+    provider::Contact,
+    sync::{EngineKey, Mode, SyncSpec},
+};
+
+pub(super) async fn unbind(context: &Context, observed: &Observed) -> Result<Next, WriteError> {
+    let binding = &observed.binding;
+    let Some(place) = binding.finalizers().iter().position(|f| f == FINALIZER) else {
+        context.sync.stop(&binding.name_any(), &[]);
+        return Ok(Next::OnChange);
+    };
+    let owned: Vec<_> = observed.crds.values().filter(|crd| crd::is_owned_by(crd, binding)).collect();
+    if owned.is_empty() {
+        context.sync.stop(&binding.name_any(), &[]);
+        release(context, binding, place).await?;
+        return Ok(Next::OnChange);
+    }
+    let Provider::Session(view) = &observed.provider else {
+        return wait(context, binding, "its kubeconfig cannot be used").await;
+    };
+    if view.contact != Contact::Up || !view.listed {
+        return wait(context, binding, "the provider cluster does not answer").await;
+    }
+    for crd in owned {
+        drain(context, binding, view, crd).await?;
+    }
+    Ok(Next::After(AFTER_RACE))
+}
+
+/// Drains the objects of a CRD, then deletes it. Called again until the CRD is gone.
+async fn drain(
+    context: &Context,
+    binding: &APIServiceBinding,
+    view: &View,
+    crd: &Arc<CustomResourceDefinition>,
+) -> Result<(), WriteError> {
+    let Some(resource) = stored_resource(crd) else { return Ok(()) };
+    let name = binding.name_any();
+    let mode = if view.export.is_some() { Mode::Drain } else { Mode::Withdraw };
+    let key = EngineKey { binding: name.clone(), crd: crd.name_any() };
+    let export_uid = view.export.as_ref().and_then(|export| export.uid()).unwrap_or_default();
+    let session = Arc::clone(&view.session);
+    let spec = SyncSpec { resource, has_status_subresource: false, export_uid, session };
+    context.sync.ensure(&key, &spec, mode, || context.engine_context(&name));
+    if crd.metadata.deletion_timestamp.is_some() || !context.sync.is_drained(&key) {
+        return Ok(());
+    }
+    info!(binding = name, crd = crd.name_any(), ?mode, "drained: deleting the CRD");
+    let api: Api<CustomResourceDefinition> = Api::all(context.consumer.clone());
+    apply::delete(&api, &crd.name_any(), &crd.uid().unwrap_or_default()).await
+}
+
+/// A version in which the API server serves the objects of a CRD.
+fn stored_resource(crd: &CustomResourceDefinition) -> Option<ApiResource> {
+    let versions = &crd.spec.versions;
+    let version = versions.iter().find(|v| v.served && v.storage).or_else(|| versions.iter().find(|v| v.served))?;
+    Some(ApiResource {
+        group: crd.spec.group.clone(),
+        version: version.name.clone(),
+        api_version: format!("{}/{}", crd.spec.group, version.name),
+        kind: crd.spec.names.kind.clone(),
+        plural: crd.spec.names.plural.clone(),
+    })
+}
+
+async fn wait(context: &Context, binding: &APIServiceBinding, why: &str) -> Result<Next, WriteError> {
+    let mut status = binding.status.clone().unwrap_or_default();
+    let message = format!("Unbinding waits, because {why}: copies on the provider would be left behind.");
+    condition::set(&mut status.conditions, CONDITION_CONNECTED, Verdict::error("UnbindPending", message), clock::now());
+    condition::summarize(&mut status.conditions, clock::now());
+    if binding.status.as_ref() != Some(&status) {
+        let api: Api<APIServiceBinding> = Api::all(context.consumer.clone());
+        let written = apply::replace_status(&api, &binding.metadata, true, &status).await?;
+        context.written_bindings.wrote(written);
+    }
+    Ok(Next::After(context.poll_interval))
+}
+
+async fn release(context: &Context, binding: &APIServiceBinding, place: usize) -> Result<(), WriteError> {
+    let api: Api<APIServiceBinding> = Api::all(context.consumer.clone());
+    let path = format!("/metadata/finalizers/{place}");
+    let operations = json!([
+        {"op": "test", "path": "/metadata/uid", "value": binding.metadata.uid},
+        {"op": "test", "path": path, "value": FINALIZER},
+        {"op": "remove", "path": path},
+    ]);
+    apply::json_patch::<APIServiceBinding>(&api, &binding.name_any(), None, operations).await?;
+    info!(binding = binding.name_any(), "unbound");
+    Ok(())
+}

@@ -1,0 +1,78 @@
+//! Reconciles bundles: one binding per export of the provider.
+
+mod apply;
+mod plan;
+
+use std::sync::Arc;
+
+use kube::ResourceExt as _;
+use portolan_core::api::kubebind::{APIServiceBinding, APIServiceBindingBundle};
+use portolan_runtime::{apply::WriteError, clock, controller, controller::Next, tasks::Tasks, telemetry::Chain};
+
+use self::plan::{Observed, Provider};
+use crate::{
+    context::Context,
+    provider::Contact,
+    secrets::{ProviderAccess, SecretState},
+};
+
+const WORKERS: usize = 8;
+
+/// Why a bundle could not be reconciled.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to {action} for bundle {bundle:?}")]
+pub(crate) struct BundleError {
+    action: &'static str,
+    bundle: String,
+    #[source]
+    source: WriteError,
+}
+
+pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
+    let queue = Arc::clone(&context.wake().bundles);
+    let shared = Arc::clone(context);
+    let reconcile = move |name: String| {
+        let context = Arc::clone(&shared);
+        async move { reconcile(&context, &name).await }
+    };
+    controller::run(tasks, "bundle", WORKERS, &queue, &context.metrics.controllers, reconcile);
+}
+
+async fn reconcile(context: &Context, name: &str) -> Result<Next, BundleError> {
+    let Some(bundle) = context.bundle(name) else {
+        context.tidy_up();
+        return Ok(Next::OnChange);
+    };
+    // Its bindings are removed by the garbage collector, by their owner references.
+    if bundle.metadata.deletion_timestamp.is_some() {
+        return Ok(Next::OnChange);
+    }
+    let observed = observe(context, bundle).await;
+    let plan = plan::plan(&observed, clock::now());
+    apply::apply(context, &observed.bundle, plan).await
+}
+
+async fn observe(context: &Context, bundle: Arc<APIServiceBindingBundle>) -> Observed {
+    let secret = context.secrets.state(&bundle.spec.kubeconfig_secret_ref);
+    let provider = match &secret {
+        SecretState::Valid(access) => provider(context, &bundle, access).await,
+        _ => Provider::Pending,
+    };
+    let bindings: Vec<Arc<APIServiceBinding>> = context.bindings.state();
+    Observed { bundle, secret, provider, bindings }
+}
+
+async fn provider(context: &Context, bundle: &APIServiceBindingBundle, access: &Arc<ProviderAccess>) -> Provider {
+    let reference = &bundle.spec.kubeconfig_secret_ref;
+    let session = match context.sessions.ensure(reference, access, context.notifier(reference)).await {
+        Ok(session) => session,
+        Err(error) => return Provider::ClientFailed(Chain(&error).to_string()),
+    };
+    let mut exports: Vec<_> = session.exports().unwrap_or_default();
+    exports.sort_by_key(|export| export.name_any());
+    match session.contact() {
+        Contact::Pending => Provider::Pending,
+        Contact::Down { message } => Provider::Down(message),
+        Contact::Up => Provider::Up { exports, pretty_name: session.pretty_name() },
+    }
+}

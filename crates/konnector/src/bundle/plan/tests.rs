@@ -1,0 +1,130 @@
+//! Bundles as a table: what is there, what is planned, what is said.
+
+use portolan_core::{
+    condition::{ConditionStatus, find, verdict_of},
+    kubeconfig::parse,
+};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::secrets::ProviderAccess;
+
+fn bundle(name: &str) -> APIServiceBindingBundle {
+    serde_json::from_value(json!({
+        "apiVersion": "kube-bind.io/v1alpha2", "kind": "APIServiceBindingBundle",
+        "metadata": {"name": name, "uid": format!("uid-{name}")},
+        "spec": {"kubeconfigSecretRef": {"name": "s", "namespace": "default", "key": "kubeconfig"}},
+    }))
+    .unwrap()
+}
+
+fn export(name: &str, deleting: bool) -> Arc<APIServiceExport> {
+    let mut value = json!({
+        "apiVersion": "kube-bind.io/v1alpha2", "kind": "APIServiceExport", "metadata": {"name": name},
+        "spec": {
+            "resources": [{"group": "wildwest.dev", "resource": "cowboys"}],
+            "informerScope": "Namespaced", "isolation": "Prefixed",
+        },
+    });
+    if deleting {
+        value["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    }
+    Arc::new(serde_json::from_value(value).unwrap())
+}
+
+fn existing(name: &str, owner: Option<&APIServiceBindingBundle>) -> Arc<APIServiceBinding> {
+    let mut made = binding(owner.unwrap_or(&bundle("nobody")), &export(name, false));
+    made.metadata.uid = Some(format!("uid-{name}"));
+    if owner.is_none() {
+        made.metadata.owner_references = None;
+    }
+    Arc::new(made)
+}
+
+fn valid_secret() -> SecretState {
+    let kubeconfig: Value = json!({
+        "current-context": "c",
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u", "namespace": "n"}}],
+        "clusters": [{"name": "c", "cluster": {"server": "https://a"}}],
+        "users": [{"name": "u", "user": {"token": "t"}}],
+    });
+    let kubeconfig = parse(kubeconfig.to_string().as_bytes()).unwrap();
+    SecretState::Valid(Arc::new(ProviderAccess { kubeconfig, fingerprint: String::new() }))
+}
+
+fn up(exports: Vec<Arc<APIServiceExport>>) -> Provider {
+    Provider::Up { exports, pretty_name: None }
+}
+
+fn planned(secret: SecretState, provider: Provider, bindings: Vec<Arc<APIServiceBinding>>) -> Plan {
+    let observed = Observed { bundle: Arc::new(bundle("prod")), secret, provider, bindings };
+    plan(&observed, Timestamp::UNIX_EPOCH)
+}
+
+fn verdict(plan: &Plan, condition: &str) -> (ConditionStatus, String) {
+    let verdict = verdict_of(find(&plan.status.conditions, condition).expect(condition));
+    (verdict.status, verdict.reason)
+}
+
+#[test]
+fn each_export_gets_a_binding_that_belongs_to_the_bundle() {
+    let plan = planned(valid_secret(), up(vec![export("a", false), export("b", false)]), vec![existing("a", Some(&bundle("prod")))]);
+    let names: Vec<_> = plan.create.iter().map(|b| b.name_any()).collect();
+    assert_eq!(names, ["b"]);
+    let owner = &plan.create[0].owner_references()[0];
+    assert_eq!((owner.name.as_str(), owner.controller, owner.block_owner_deletion), ("prod", Some(true), None));
+    assert_eq!(verdict(&plan, "Ready"), (ConditionStatus::True, String::new()));
+    assert_eq!((plan.status.exports, plan.status.bound), (Some(2), Some(2)));
+    assert!(plan.delete.is_empty());
+}
+
+#[test]
+fn a_binding_whose_export_is_gone_goes() {
+    let ours = bundle("prod");
+    let plan = planned(valid_secret(), up(vec![]), vec![existing("a", Some(&ours)), existing("hand-made", None)]);
+    assert_eq!(plan.delete, [("a".to_owned(), "uid-a".to_owned())]);
+}
+
+#[test]
+fn an_export_that_is_going_is_neither_bound_nor_unbound() {
+    let ours = bundle("prod");
+    assert!(planned(valid_secret(), up(vec![export("a", true)]), vec![]).create.is_empty());
+    assert!(planned(valid_secret(), up(vec![export("a", true)]), vec![existing("a", Some(&ours))]).delete.is_empty());
+}
+
+#[test]
+fn bindings_of_others_are_left_alone_and_named() {
+    for (owner, said) in [(Some(bundle("staging")), "belongs to bundle staging"), (None, "was not made by a bundle")] {
+        let plan = planned(valid_secret(), up(vec![export("a", false)]), vec![existing("a", owner.as_ref())]);
+        assert!(plan.create.is_empty() && plan.delete.is_empty());
+        assert_eq!(verdict(&plan, "Synced"), (ConditionStatus::False, "SyncErrors".to_owned()));
+        assert!(find(&plan.status.conditions, "Ready").unwrap().message.contains(said));
+    }
+}
+
+#[test]
+fn nothing_is_deleted_and_nothing_is_ready_without_the_providers_answer() {
+    let table = [
+        (valid_secret(), Provider::Pending, "Synced", "ProviderPending"),
+        (valid_secret(), Provider::Down("refused".to_owned()), "Synced", "ListExportsFailed"),
+        (valid_secret(), Provider::ClientFailed("bad".to_owned()), "Synced", "ProviderClientError"),
+        (SecretState::NotFound, Provider::Pending, "SecretValid", "KubeconfigSecretNotFound"),
+        (SecretState::KeyMissing, Provider::Pending, "SecretValid", "KubeconfigSecretInvalid"),
+        (SecretState::Pending, Provider::Pending, "SecretValid", "KubeconfigSecretPending"),
+    ];
+    for (secret, provider, condition, reason) in table {
+        let ours = bundle("prod");
+        let plan = planned(secret, provider, vec![existing("a", Some(&ours))]);
+        assert!(plan.delete.is_empty() && plan.create.is_empty());
+        let expected = (ConditionStatus::False, reason.to_owned());
+        assert_eq!(verdict(&plan, condition), expected);
+        assert_eq!(verdict(&plan, "Ready"), expected);
+    }
+}
+
+#[test]
+fn long_lists_of_resources_are_shortened() {
+    let names = (0..100).map(|i| format!("resource-{i:03}")).collect();
+    let text = shortened(&names);
+    assert!(text.len() < 230 && text.ends_with(" more"), "{text}");
+}

@@ -1,0 +1,211 @@
+//! What the konnector's controllers share: clients, stores, queues and hubs, and who is told of what.
+
+use std::sync::Arc;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::{
+    Api, Client, ResourceExt as _,
+    runtime::{
+        reflector::{ObjectRef, Store},
+        watcher,
+    },
+};
+use portolan_core::api::kubebind::{APIServiceBinding, APIServiceBindingBundle, ClusterSecretKeyRef};
+use portolan_runtime::{
+    latest::Latest,
+    process::Process,
+    queue::WorkQueue,
+    tasks::Tasks,
+    watch::{Changed, reflect},
+};
+
+use crate::{
+    Args,
+    crd::{LABEL_MANAGED, MANAGED_BY},
+    metrics::KonnectorMetrics,
+    provider::SessionHub,
+    reporter::Reporter,
+    secrets::SecretHub,
+    sync::{EngineContext, SyncHub},
+};
+
+/// Everything that a reconcile may use.
+pub(crate) struct Context {
+    pub(crate) consumer: Client,
+    pub(crate) bundles: Store<APIServiceBindingBundle>,
+    pub(crate) bindings: Store<APIServiceBinding>,
+    /// The CRDs that the konnector has brought.
+    pub(crate) crds: Store<CustomResourceDefinition>,
+    pub(crate) written_bundles: Latest<APIServiceBindingBundle>,
+    pub(crate) written_bindings: Latest<APIServiceBinding>,
+    pub(crate) written_crds: Latest<CustomResourceDefinition>,
+    pub(crate) secrets: Arc<SecretHub>,
+    pub(crate) sessions: SessionHub,
+    pub(crate) sync: SyncHub,
+    pub(crate) metrics: KonnectorMetrics,
+    pub(crate) reporter: Reporter,
+    pub(crate) poll_interval: std::time::Duration,
+    wake: Arc<Wake>,
+}
+
+/// The queues of the controllers, and who in them cares for what.
+pub(crate) struct Wake {
+    pub(crate) bundles: Arc<WorkQueue<String>>,
+    pub(crate) bindings: Arc<WorkQueue<String>>,
+    bundle_store: Store<APIServiceBindingBundle>,
+    binding_store: Store<APIServiceBinding>,
+}
+
+impl Wake {
+    /// Everybody who refers to a Secret.
+    pub(crate) fn referrers(&self, reference: &ClusterSecretKeyRef) {
+        for bundle in self.bundle_store.state().iter().filter(|b| b.spec.kubeconfig_secret_ref == *reference) {
+            self.bundles.add(bundle.name_any());
+        }
+        for binding in self.binding_store.state().iter().filter(|b| b.spec.kubeconfig_secret_ref == *reference) {
+            self.bindings.add(binding.name_any());
+        }
+    }
+
+    fn bundle_changed(&self, bundle: &APIServiceBindingBundle) {
+        self.bundles.add(bundle.name_any());
+    }
+
+    fn binding_changed(&self, binding: &APIServiceBinding) {
+        self.bindings.add(binding.name_any());
+        // A name that is given up may be what another bundle waits for.
+        self.referrers(&binding.spec.kubeconfig_secret_ref);
+    }
+
+    fn crd_changed(&self, crd: &CustomResourceDefinition) {
+        for owner in crd.owner_references().iter().filter(|owner| owner.kind == "APIServiceBinding") {
+            self.bindings.add(owner.name.clone());
+        }
+    }
+
+    fn everybody(&self) {
+        self.bundle_store.state().iter().for_each(|bundle| self.bundles.add(bundle.name_any()));
+        self.binding_store.state().iter().for_each(|binding| self.bindings.add(binding.name_any()));
+    }
+}
+
+impl Context {
+    /// Starts the watches on the consumer.
+    pub(crate) fn start(args: &Args, process: &Process, consumer: Client, instance: &str) -> Arc<Self> {
+        let tasks = &process.tasks;
+        let (bundle_store, bundles) = store(tasks, Api::all(consumer.clone()), watcher::Config::default());
+        let (binding_store, bindings) = store(tasks, Api::all(consumer.clone()), watcher::Config::default());
+        let managed = watcher::Config::default().labels(&format!("{LABEL_MANAGED}={MANAGED_BY}"));
+        let (crd_store, crds) = store(tasks, Api::all(consumer.clone()), managed);
+        let wake = Arc::new(Wake {
+            bundles: Arc::default(),
+            bindings: Arc::default(),
+            bundle_store: bundle_store.clone(),
+            binding_store: binding_store.clone(),
+        });
+        bundles.forward(tasks, &wake, Wake::bundle_changed);
+        bindings.forward(tasks, &wake, Wake::binding_changed);
+        crds.forward(tasks, &wake, Wake::crd_changed);
+        let on_secret = Arc::clone(&wake);
+        let on_secret = Arc::new(move |reference: &ClusterSecretKeyRef| on_secret.referrers(reference));
+        Arc::new(Self {
+            secrets: SecretHub::new(consumer.clone(), tasks, args.allowed_secret_namespaces(), on_secret),
+            sessions: SessionHub::new(tasks, args.provider_polling_interval),
+            sync: SyncHub::new(tasks),
+            metrics: KonnectorMetrics::register(&process.metrics),
+            reporter: Reporter::new(consumer.clone(), instance),
+            poll_interval: args.provider_polling_interval,
+            bundles: bundle_store,
+            bindings: binding_store,
+            crds: crd_store,
+            written_bundles: Latest::default(),
+            written_bindings: Latest::default(),
+            written_crds: Latest::default(),
+            consumer,
+            wake,
+        })
+    }
+
+    /// Resolves when the consumer's objects have been listed once.
+    pub(crate) async fn synced(&self) {
+        // A writer is dropped only with the whole process.
+        let _ = self.bundles.wait_until_ready().await;
+        let _ = self.bindings.wait_until_ready().await;
+        let _ = self.crds.wait_until_ready().await;
+    }
+
+    pub(crate) fn wake(&self) -> &Arc<Wake> {
+        &self.wake
+    }
+
+    pub(crate) fn bundle(&self, name: &str) -> Option<Arc<APIServiceBindingBundle>> {
+        self.bundles.get(&ObjectRef::new(name)).map(|bundle| self.written_bundles.newest(bundle))
+    }
+
+    pub(crate) fn binding(&self, name: &str) -> Option<Arc<APIServiceBinding>> {
+        self.bindings.get(&ObjectRef::new(name)).map(|binding| self.written_bindings.newest(binding))
+    }
+
+    /// Tells everybody who refers to a Secret.
+    pub(crate) fn notifier(&self, reference: &ClusterSecretKeyRef) -> Arc<dyn Fn() + Send + Sync> {
+        let (wake, reference) = (Arc::clone(&self.wake), reference.clone());
+        Arc::new(move || wake.referrers(&reference))
+    }
+
+    /// What an engine of a binding needs.
+    pub(crate) fn engine_context(&self, binding: &str) -> EngineContext {
+        let (wake, binding) = (Arc::clone(&self.wake), binding.to_owned());
+        EngineContext {
+            consumer: self.consumer.clone(),
+            metrics: self.metrics.clone(),
+            reporter: self.reporter.clone(),
+            on_state: Arc::new(move || wake.bindings.add(binding.clone())),
+        }
+    }
+
+    /// Ends watches and sessions that no bundle and no binding refers to any more.
+    pub(crate) fn tidy_up(&self) {
+        let (bundles, bindings) = (self.bundles.state(), self.bindings.state());
+        let is_referenced = |reference: &ClusterSecretKeyRef| {
+            bundles.iter().any(|b| b.spec.kubeconfig_secret_ref == *reference)
+                || bindings.iter().any(|b| b.spec.kubeconfig_secret_ref == *reference)
+        };
+        self.secrets.retain(is_referenced);
+        self.sessions.retain(is_referenced);
+    }
+}
+
+/// The changes of one kind on the consumer, for the queues.
+struct Changes<K>(tokio::sync::mpsc::UnboundedReceiver<Option<K>>);
+
+fn store<K>(tasks: &Tasks, api: Api<K>, config: watcher::Config) -> (Store<K>, Changes<K>)
+where
+    K: kube::Resource<DynamicType = ()> + Clone + serde::de::DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
+{
+    let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
+    let (store, task) = reflect(api, config, move |change: Changed<'_, K>| {
+        let change = match change {
+            Changed::Applied(object) | Changed::Deleted(object) => Some(object.clone()),
+            Changed::Relisted => None,
+            Changed::Failed(error) => return tracing::warn!(kind = %K::kind(&()), "watch failed: {error}"),
+        };
+        // Nobody listens any more when the process ends.
+        let _ = sender.send(change);
+    });
+    tasks.spawn_critical("consumer watch", task);
+    (store, Changes(receiver))
+}
+
+impl<K: Send + 'static> Changes<K> {
+    fn forward(mut self, tasks: &Tasks, wake: &Arc<Wake>, on: impl Fn(&Wake, &K) + Send + 'static) {
+        let wake = Arc::clone(wake);
+        tasks.spawn("consumer changes", async move {
+            while let Some(change) = self.0.recv().await {
+                match change {
+                    Some(object) => on(&wake, &object),
+                    None => wake.everybody(),
+                }
+            }
+        });
+    }
+}

@@ -1,0 +1,55 @@
+//! The konnector: binds the services of provider clusters and keeps their objects in sync.
+//!
+//! On the consumer it watches APIServiceBindingBundles, APIServiceBindings, the Secrets that they name, the
+//! CRDs that it brought, and the objects of those. It writes bindings (for bundles), CRDs (for bindings),
+//! the status of all three, finalizers and annotations on bound objects, their status, and Events.
+//!
+//! On each provider, in the contract namespace, it watches APIServiceExports, BoundSchemas,
+//! APIServiceNamespaces, APIServiceExportRequests and the ClusterBinding. It writes APIServiceNamespaces, the status of exports
+//! and schemas, and the copies of bound objects.
+
+mod args;
+mod binding;
+mod bundle;
+mod context;
+mod crd;
+mod health;
+mod install;
+mod metrics;
+mod provider;
+mod reporter;
+mod secrets;
+mod sync;
+
+use std::process::ExitCode;
+
+use portolan_runtime::{client, lease, process, process::Process};
+
+pub use crate::args::Args;
+use crate::context::Context;
+
+/// Runs the konnector until it is told to stop, or loses its lease.
+pub fn run(args: &Args) -> ExitCode {
+    process::run("konnector", &args.log, &args.admin, |process| start(args.clone(), process))
+}
+
+async fn start(args: Args, process: Process) -> Result<(), process::Failure> {
+    let leading = process.readiness.expect("lease", "another replica leads, or the API server does not answer");
+    let caches = process.readiness.expect("caches", "the first lists are under way");
+    health::serve(&process, args.server_address).await?;
+    let client = client::connect(&args.client).await?;
+    // A replica that stands by is as ready as it can be: it must not hold up a rollout.
+    leading.ready();
+    let lease = args.lease.settings(&args.pod, "kube-bind");
+    caches.ready();
+    let instance = lease.identity.clone();
+    lease::hold(&process.tasks, client.clone(), lease).await;
+    caches.not_ready("the first lists are under way");
+    install::crds(&client).await?;
+    let context = Context::start(&args, &process, client, &instance);
+    bundle::run(&process.tasks, &context);
+    binding::run(&process.tasks, &context);
+    context.synced().await;
+    caches.ready();
+    Ok(())
+}

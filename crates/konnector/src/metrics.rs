@@ -1,0 +1,40 @@
+//! What the konnector counts.
+
+use kube::api::ApiResource;
+use portolan_runtime::{
+    controller::ControllerMetrics,
+    metrics::{Counters, Gauges, Metrics},
+};
+
+/// The konnector's metrics.
+#[derive(Clone, Debug)]
+pub(crate) struct KonnectorMetrics {
+    pub(crate) controllers: ControllerMetrics,
+    objects: Gauges,
+    writes: Counters,
+    problems: Counters,
+}
+
+impl KonnectorMetrics {
+    pub(crate) fn register(metrics: &Metrics) -> Self {
+        Self {
+            controllers: ControllerMetrics::register(metrics),
+            objects: metrics.gauges("bound_objects", "Consumer objects by bound resource.", &["resource"]),
+            writes: metrics.counters("sync_steps_total", "Steps taken to bring objects in sync.", &["step"]),
+            problems: metrics.counters("sync_problems_total", "Objects that could not be brought in sync, by reason.", &["reason"]),
+        }
+    }
+
+    pub(crate) fn objects(&self, resource: &ApiResource, count: usize) {
+        let label = format!("{}.{}", resource.plural, resource.group);
+        self.objects.with_label_values(&[&label]).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn write(&self, step: &str) {
+        self.writes.with_label_values(&[step]).inc();
+    }
+
+    pub(crate) fn problem(&self, reason: &str) {
+        self.problems.with_label_values(&[reason]).inc();
+    }
+}

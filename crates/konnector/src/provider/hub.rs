@@ -1,0 +1,68 @@
+//! The sessions that are open, by the Secret that their kubeconfig comes from.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use portolan_core::api::kubebind::ClusterSecretKeyRef;
+use portolan_runtime::{client::ClientError, tasks::Tasks};
+
+use super::session::Session;
+use crate::secrets::ProviderAccess;
+
+/// All sessions of the konnector.
+pub(crate) struct SessionHub {
+    tasks: Tasks,
+    poll_interval: Duration,
+    sessions: Mutex<HashMap<ClusterSecretKeyRef, Open>>,
+}
+
+struct Open {
+    access: Arc<ProviderAccess>,
+    session: Arc<Session>,
+}
+
+impl SessionHub {
+    pub(crate) fn new(tasks: &Tasks, poll_interval: Duration) -> Self {
+        Self { tasks: tasks.clone(), poll_interval, sessions: Mutex::default() }
+    }
+
+    /// The session for a kubeconfig. One with another content ends the session of the former content.
+    pub(crate) async fn ensure(
+        &self,
+        reference: &ClusterSecretKeyRef,
+        access: &Arc<ProviderAccess>,
+        notify: Arc<dyn Fn() + Send + Sync>,
+    ) -> Result<Arc<Session>, ClientError> {
+        if let Some(session) = self.current(reference, access) {
+            return Ok(session);
+        }
+        let started = Session::start(&self.tasks, &access.kubeconfig, self.poll_interval, notify).await?;
+        // Somebody else may have been faster while the client was made.
+        if let Some(session) = self.current(reference, access) {
+            started.stop();
+            return Ok(session);
+        }
+        let open = Open { access: Arc::clone(access), session: Arc::clone(&started) };
+        if let Some(former) = self.sessions.lock().insert(reference.clone(), open) {
+            former.session.stop();
+        }
+        Ok(started)
+    }
+
+    /// Ends the sessions whose Secret nobody refers to any more.
+    pub(crate) fn retain(&self, is_referenced: impl Fn(&ClusterSecretKeyRef) -> bool) {
+        self.sessions.lock().retain(|reference, open| {
+            let keep = is_referenced(reference);
+            if !keep {
+                open.session.stop();
+            }
+            keep
+        });
+    }
+
+    fn current(&self, reference: &ClusterSecretKeyRef, access: &ProviderAccess) -> Option<Arc<Session>> {
+        let sessions = self.sessions.lock();
+        let open = sessions.get(reference).filter(|open| open.access.fingerprint == access.fingerprint)?;
+        Some(Arc::clone(&open.session))
+    }
+}

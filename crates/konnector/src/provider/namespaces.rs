@@ -1,0 +1,105 @@
+//! Requests for namespaces on a provider, and its answers.
+
+use std::collections::HashSet;
+
+use kube::{
+    Api, Client,
+    api::ObjectMeta,
+    runtime::reflector::{ObjectRef, Store},
+};
+use parking_lot::Mutex;
+use portolan_core::api::kubebind::{APIServiceNamespace, APIServiceNamespaceSpec, FIELD_MANAGER};
+use portolan_runtime::apply::{self, Observed, WriteError};
+use serde_json::json;
+use tokio::sync::watch;
+
+use crate::sync::NamespaceState;
+
+/// What is known of a namespace on the provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NamespaceAnswer {
+    NotRequested,
+    Requested,
+    Mapped(String),
+}
+
+impl NamespaceAnswer {
+    pub(crate) fn as_plan(&self) -> NamespaceState<'_> {
+        match self {
+            Self::NotRequested => NamespaceState::NotRequested,
+            Self::Requested => NamespaceState::Requested,
+            Self::Mapped(name) => NamespaceState::Mapped(name),
+        }
+    }
+}
+
+/// The `APIServiceNamespaces` of one contract namespace.
+pub(crate) struct Namespaces {
+    client: Client,
+    contract_namespace: String,
+    store: Store<APIServiceNamespace>,
+    /// Requests that the watch has not shown yet.
+    requested: Mutex<HashSet<String>>,
+    changed: watch::Sender<()>,
+}
+
+impl Namespaces {
+    pub(super) fn new(
+        client: Client,
+        contract_namespace: &str,
+        store: Store<APIServiceNamespace>,
+        changed: watch::Sender<()>,
+    ) -> Self {
+        let contract_namespace = contract_namespace.to_owned();
+        Self { client, contract_namespace, store, requested: Mutex::default(), changed }
+    }
+
+    pub(crate) fn state(&self, namespace: &str) -> NamespaceAnswer {
+        let key = ObjectRef::new(namespace).within(&self.contract_namespace);
+        let Some(request) = self.store.get(&key) else {
+            return match self.requested.lock().contains(namespace) {
+                true => NamespaceAnswer::Requested,
+                false => NamespaceAnswer::NotRequested,
+            };
+        };
+        let answer = request.status.as_ref().and_then(|status| status.namespace.clone());
+        match answer.filter(|name| !name.is_empty()) {
+            Some(name) => NamespaceAnswer::Mapped(name),
+            None => NamespaceAnswer::Requested,
+        }
+    }
+
+    pub(crate) fn mapped(&self, namespace: &str) -> Option<String> {
+        match self.state(namespace) {
+            NamespaceAnswer::Mapped(name) => Some(name),
+            NamespaceAnswer::NotRequested | NamespaceAnswer::Requested => None,
+        }
+    }
+
+    /// Told of every change of an answer.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    /// Asks the provider for a namespace. Who asks while another asks already, relies on that one.
+    pub(crate) async fn request(&self, namespace: &str) -> Result<(), WriteError> {
+        if !self.requested.lock().insert(namespace.to_owned()) {
+            return Ok(());
+        }
+        let api: Api<APIServiceNamespace> = Api::namespaced(self.client.clone(), &self.contract_namespace);
+        let metadata = ObjectMeta { name: Some(namespace.to_owned()), ..ObjectMeta::default() };
+        let request = APIServiceNamespace { metadata, spec: APIServiceNamespaceSpec {}, status: None };
+        match apply::apply(&api, FIELD_MANAGER, &json!(request), &Observed::Absent).await {
+            Ok(_) | Err(WriteError::Raced(_)) => Ok(()),
+            Err(error) => {
+                self.requested.lock().remove(namespace);
+                Err(error)
+            }
+        }
+    }
+
+    /// Forgets a request that the provider has dropped, so that it is made again when it is needed.
+    pub(super) fn dropped(&self, namespace: &str) {
+        self.requested.lock().remove(namespace);
+    }
+}

@@ -1,0 +1,276 @@
+//! A session with one provider: what it exports, how it answers, and whether it answers at all.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::StreamExt as _;
+use kube::{
+    Api, Client, Resource,
+    api::ListParams,
+    runtime::{
+        reflector::{ObjectRef, Store},
+        watcher,
+    },
+};
+use parking_lot::RwLock;
+use portolan_core::{
+    api::kubebind::{APIServiceExport, APIServiceExportRequest, APIServiceNamespace, BoundSchema, ClusterBinding},
+    kubeconfig::RestrictedKubeconfig,
+};
+use portolan_runtime::{
+    client::{self, ClientError},
+    latest::Latest,
+    tasks::Tasks,
+    telemetry::Chain,
+    watch::{Changed, reflect},
+};
+use rand::RngExt as _;
+use serde::de::DeserializeOwned;
+use tokio::{sync::watch, time::timeout};
+use tracing::{info, warn};
+
+use super::namespaces::Namespaces;
+
+/// How long the provider may take to answer the backstop poll.
+const POLL_LIMIT: Duration = Duration::from_secs(10);
+
+/// Whether the provider answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Contact {
+    /// It has not answered yet.
+    Pending,
+    /// It has answered, and still does.
+    Up,
+    /// It does not answer, or refuses.
+    Down { message: String },
+}
+
+/// What is known of one provider through one kubeconfig.
+pub(crate) struct Session {
+    pub(crate) client: Client,
+    /// The contract namespace.
+    pub(crate) namespace: String,
+    pub(crate) namespaces: Arc<Namespaces>,
+    pub(crate) written_exports: Latest<APIServiceExport>,
+    pub(crate) written_schemas: Latest<BoundSchema>,
+    exports: Store<APIServiceExport>,
+    schemas: Store<BoundSchema>,
+    requests: Store<APIServiceExportRequest>,
+    cluster_bindings: Store<ClusterBinding>,
+    state: RwLock<State>,
+    notify: Arc<dyn Fn() + Send + Sync>,
+    tasks: Tasks,
+}
+
+struct State {
+    contact: Contact,
+    exports_listed: bool,
+    schemas_listed: bool,
+}
+
+impl Session {
+    /// Starts to talk to a provider. `notify` is told of everything that bundles and bindings may care for.
+    pub(super) async fn start(
+        tasks: &Tasks,
+        kubeconfig: &RestrictedKubeconfig,
+        poll_interval: Duration,
+        notify: Arc<dyn Fn() + Send + Sync>,
+    ) -> Result<Arc<Self>, ClientError> {
+        let client = client::restricted(kubeconfig).await?;
+        let starting = Starting { client: client.clone(), namespace: kubeconfig.namespace.clone(), tasks: tasks.child() };
+        let (exports, exports_changes) = starting.reflect();
+        let (schemas, schemas_changes) = starting.reflect();
+        let (requests, requests_changes) = starting.reflect::<APIServiceExportRequest>();
+        let (cluster_bindings, cluster_changes) = starting.reflect::<ClusterBinding>();
+        let (namespace_store, namespace_changes) = starting.reflect::<APIServiceNamespace>();
+        let answered = watch::Sender::new(());
+        let namespaces = Namespaces::new(client.clone(), &kubeconfig.namespace, namespace_store, answered.clone());
+        let session = Arc::new(Self {
+            client,
+            namespace: kubeconfig.namespace.clone(),
+            namespaces: Arc::new(namespaces),
+            written_exports: Latest::default(),
+            written_schemas: Latest::default(),
+            exports,
+            schemas,
+            requests,
+            cluster_bindings,
+            state: RwLock::new(State { contact: Contact::Pending, exports_listed: false, schemas_listed: false }),
+            notify,
+            tasks: starting.tasks,
+        });
+        session.listen(exports_changes, |session, change| session.on_exports(&change));
+        session.listen(schemas_changes, |session, change| session.on_schemas(&change));
+        session.listen(requests_changes, |session, _| (session.notify)());
+        session.listen(cluster_changes, |session, _| (session.notify)());
+        session.listen(namespace_changes, move |session, change| {
+            if let Change::Deleted(name) = &change {
+                session.namespaces.dropped(name);
+            }
+            answered.send_replace(());
+        });
+        session.spawn_poll(poll_interval);
+        info!(server = kubeconfig.server, namespace = kubeconfig.namespace, "connecting to a provider");
+        Ok(session)
+    }
+
+    pub(super) fn stop(&self) {
+        self.tasks.cancel();
+    }
+
+    pub(crate) fn contact(&self) -> Contact {
+        self.state.read().contact.clone()
+    }
+
+    /// The exports, once they have been listed.
+    pub(crate) fn exports(&self) -> Option<Vec<Arc<APIServiceExport>>> {
+        self.state.read().exports_listed.then(|| self.exports.state())
+    }
+
+    pub(crate) fn export(&self, name: &str) -> Option<Arc<APIServiceExport>> {
+        self.exports.get(&self.reference(name)).map(|export| self.written_exports.newest(export))
+    }
+
+    /// Whether the BoundSchemas have been listed.
+    pub(crate) fn schemas_listed(&self) -> bool {
+        self.state.read().schemas_listed
+    }
+
+    pub(crate) fn schema(&self, name: &str) -> Option<Arc<BoundSchema>> {
+        self.schemas.get(&self.reference(name)).map(|schema| self.written_schemas.newest(schema))
+    }
+
+    pub(crate) fn request(&self, name: &str) -> Option<Arc<APIServiceExportRequest>> {
+        self.requests.get(&self.reference(name))
+    }
+
+    /// The provider's name for people.
+    pub(crate) fn pretty_name(&self) -> Option<String> {
+        let binding = self.cluster_bindings.get(&self.reference("cluster"))?;
+        Some(binding.spec.provider_pretty_name.clone())
+    }
+
+    fn reference<K: Resource<DynamicType = ()>>(&self, name: &str) -> ObjectRef<K> {
+        ObjectRef::new(name).within(&self.namespace)
+    }
+
+    fn listen(
+        self: &Arc<Self>,
+        mut changes: futures::channel::mpsc::UnboundedReceiver<Change>,
+        on: impl Fn(&Self, Change) + Send + 'static,
+    ) {
+        let session = Arc::clone(self);
+        self.tasks.spawn("provider changes", async move {
+            while let Some(change) = changes.next().await {
+                on(&session, change);
+            }
+        });
+    }
+
+    fn on_exports(&self, change: &Change) {
+        match change {
+            Change::Relisted => self.update(|state| {
+                state.exports_listed = true;
+                state.contact = Contact::Up;
+            }),
+            Change::Failed(message) => self.update(|state| state.contact = Contact::Down { message: message.clone() }),
+            Change::Applied | Change::Deleted(_) => (self.notify)(),
+        }
+    }
+
+    fn on_schemas(&self, change: &Change) {
+        match change {
+            Change::Relisted => self.update(|state| state.schemas_listed = true),
+            Change::Failed(_) => {}
+            Change::Applied | Change::Deleted(_) => (self.notify)(),
+        }
+    }
+
+    fn update(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.state.write());
+        (self.notify)();
+    }
+
+    /// The watch tells of changes at once. The poll tells whether the provider still answers, which a watch
+    /// on a dead connection does not.
+    fn spawn_poll(self: &Arc<Self>, interval: Duration) {
+        let session = Arc::clone(self);
+        self.tasks.spawn("provider poll", async move {
+            loop {
+                // Spread, so that many bundles do not ask at the same instant.
+                let spread = rand::rng().random_range(0.8..=1.0);
+                tokio::time::sleep(interval.mul_f64(spread)).await;
+                session.poll().await;
+            }
+        });
+    }
+
+    async fn poll(&self) {
+        let api: Api<APIServiceExport> = Api::namespaced(self.client.clone(), &self.namespace);
+        let contact = match timeout(POLL_LIMIT, api.list_metadata(&ListParams::default().limit(1))).await {
+            Ok(Ok(_)) => Contact::Up,
+            Ok(Err(error)) => Contact::Down { message: Chain(&error).to_string() },
+            Err(_) => Contact::Down { message: format!("no answer within {} seconds", POLL_LIMIT.as_secs()) },
+        };
+        let before = self.contact();
+        let listed = self.state.read().exports_listed;
+        // Before the first list, only the list itself makes contact.
+        if contact != before && (listed || contact != Contact::Up) {
+            warn!(namespace = self.namespace, ?contact, "contact with the provider changed");
+            self.update(|state| state.contact = contact);
+        }
+    }
+}
+
+/// What happened to one kind on the provider.
+enum Change {
+    Applied,
+    Deleted(String),
+    Relisted,
+    Failed(String),
+}
+
+struct Starting {
+    client: Client,
+    namespace: String,
+    tasks: Tasks,
+}
+
+impl Starting {
+    /// Starts a store of one kind in the contract namespace, and the stream of its changes.
+    fn reflect<K>(&self) -> (Store<K>, futures::channel::mpsc::UnboundedReceiver<Change>)
+    where
+        K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
+            + Clone
+            + DeserializeOwned
+            + std::fmt::Debug
+            + Send
+            + Sync
+            + 'static,
+    {
+        let api: Api<K> = Api::namespaced(self.client.clone(), &self.namespace);
+        let (sender, changes) = futures::channel::mpsc::unbounded();
+        let (store, task) = reflect(api, watcher::Config::default(), move |change: Changed<'_, K>| {
+            let change = match change {
+                Changed::Applied(_) => Change::Applied,
+                Changed::Deleted(object) => Change::Deleted(object.meta().name.clone().unwrap_or_default()),
+                Changed::Relisted => Change::Relisted,
+                Changed::Failed(error) => match failure(error) {
+                    Some(message) => Change::Failed(message),
+                    None => return,
+                },
+            };
+            // Nobody listens any more when the session has ended.
+            let _ = sender.unbounded_send(change);
+        });
+        self.tasks.spawn("provider watch", task);
+        (store, changes)
+    }
+}
+
+/// What keeps us from watching. A stream that merely ended does not: it is started anew at once.
+fn failure(error: &watcher::Error) -> Option<String> {
+    match error {
+        watcher::Error::InitialListFailed(e) | watcher::Error::WatchStartFailed(e) => Some(Chain(e).to_string()),
+        watcher::Error::WatchError(_) | watcher::Error::WatchFailed(_) | watcher::Error::NoResourceVersion => None,
+    }
+}

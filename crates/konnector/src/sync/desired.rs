@@ -1,0 +1,119 @@
+//! What a provider copy shall look like, computed from its origin on the consumer. Pure.
+
+use kube::api::DynamicObject;
+use portolan_core::api::kubebind::{
+    ANNOTATION_CLUSTER_NAMESPACE, ANNOTATION_CONSUMER_NAMESPACE, ANNOTATION_CONSUMER_UID,
+};
+use serde_json::{Map, Value, json};
+
+/// Keys of labels and annotations that say something about this cluster, not about the object.
+const LOCAL_DOMAINS: [&str; 6] =
+    ["kubernetes.io", "kube-bind.io", "argoproj.io", "helm.sh", "toolkit.fluxcd.io", "cattle.io"];
+
+/// The complete body to apply to the provider, without namespace and uid.
+pub(crate) fn desired(origin: &DynamicObject, contract_namespace: &str) -> Value {
+    let metadata = &origin.metadata;
+    let mut annotations = portable(metadata.annotations.iter().flatten());
+    let mut mark = |key: &str, value: Option<&str>| {
+        annotations.insert(key.to_owned(), value.unwrap_or_default().into());
+    };
+    mark(ANNOTATION_CLUSTER_NAMESPACE, Some(contract_namespace));
+    mark(ANNOTATION_CONSUMER_NAMESPACE, metadata.namespace.as_deref());
+    mark(ANNOTATION_CONSUMER_UID, metadata.uid.as_deref());
+
+    let types = origin.types.clone().unwrap_or_default();
+    let mut body = json!({
+        "apiVersion": types.api_version,
+        "kind": types.kind,
+        "metadata": {"name": metadata.name, "annotations": annotations},
+    });
+    let labels = portable(metadata.labels.iter().flatten());
+    if !labels.is_empty() {
+        body["metadata"]["labels"] = labels.into();
+    }
+    for (field, value) in origin.data.as_object().into_iter().flatten().filter(|(field, _)| *field != "status") {
+        body[field] = value.clone();
+    }
+    body
+}
+
+/// The status of an object, if it says anything.
+pub(crate) fn status(object: &DynamicObject) -> Option<&Value> {
+    let status = object.data.get("status")?;
+    let empty = status.is_null() || status.as_object().is_some_and(Map::is_empty);
+    (!empty).then_some(status)
+}
+
+fn portable<'a>(entries: impl Iterator<Item = (&'a String, &'a String)>) -> Map<String, Value> {
+    entries.filter(|(key, _)| !is_local(key)).map(|(key, value)| (key.clone(), value.as_str().into())).collect()
+}
+
+fn is_local(key: &str) -> bool {
+    let Some((domain, _)) = key.split_once('/') else { return false };
+    LOCAL_DOMAINS.iter().any(|local| domain.strip_suffix(local).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(value: Value) -> DynamicObject {
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn a_copy_carries_what_is_the_users_and_our_marks() {
+        let origin = object(json!({
+            "apiVersion": "wildwest.dev/v1", "kind": "Cowboy",
+            "metadata": {
+                "name": "billy", "namespace": "west", "uid": "u1", "resourceVersion": "7",
+                "finalizers": ["kubebind.io/syncer"],
+                "ownerReferences": [{"apiVersion": "v1", "kind": "X", "name": "x", "uid": "y"}],
+                "labels": {"app": "a", "app.kubernetes.io/instance": "argo"},
+                "annotations": {
+                    "note": "n", "kubectl.kubernetes.io/last-applied-configuration": "{}",
+                    "kube-bind.io/provider-uid": "p", "argocd.argoproj.io/tracking-id": "t",
+                    "meta.helm.sh/release-name": "r",
+                },
+            },
+            "spec": {"intent": "ride"}, "extra": [1], "status": {"result": "no"},
+        }));
+        assert_eq!(
+            desired(&origin, "kube-bind-a"),
+            json!({
+                "apiVersion": "wildwest.dev/v1", "kind": "Cowboy",
+                "metadata": {
+                    "name": "billy",
+                    "labels": {"app": "a"},
+                    "annotations": {
+                        "note": "n", "kube-bind.io/cluster-namespace": "kube-bind-a",
+                        "kube-bind.io/consumer-namespace": "west", "kube-bind.io/consumer-uid": "u1",
+                    },
+                },
+                "spec": {"intent": "ride"}, "extra": [1],
+            })
+        );
+    }
+
+    #[test]
+    fn only_keys_of_local_domains_stay_behind() {
+        for (key, local) in [
+            ("kubernetes.io/x", true),
+            ("a.kubernetes.io/x", true),
+            ("notkubernetes.io/x", false),
+            ("kubernetes.io", false),
+            ("kustomize.toolkit.fluxcd.io/name", true),
+            ("team", false),
+        ] {
+            assert_eq!(is_local(key), local, "{key}");
+        }
+    }
+
+    #[test]
+    fn an_empty_status_says_nothing() {
+        for (value, expected) in [(json!(null), None), (json!({}), None), (json!({"a": 1}), Some(json!({"a": 1})))] {
+            let object = object(json!({"metadata": {}, "status": value}));
+            assert_eq!(status(&object), expected.as_ref());
+        }
+    }
+}

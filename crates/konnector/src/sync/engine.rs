@@ -1,0 +1,260 @@
+//! One engine per bound resource: the watches on both sides, the queue between them, and its state.
+
+use std::{
+    collections::HashSet,
+    sync::Arc,
+};
+
+use kube::{
+    Api, Client, ResourceExt as _,
+    api::{ApiResource, DynamicObject},
+    runtime::watcher::{self, Event},
+};
+use parking_lot::{Mutex, RwLock};
+use portolan_runtime::{apply::code, controller, queue::WorkQueue, tasks::Tasks, watch};
+
+use super::{
+    index::{Index, ObjectKey},
+    plan::{Mode, Step, plan},
+};
+use crate::{metrics::KonnectorMetrics, provider::Session, reporter::Reporter};
+
+/// How many objects of one resource are worked on at a time.
+const WORKERS: usize = 16;
+
+/// What an engine keeps in sync. An engine whose spec changes is replaced.
+#[derive(Clone)]
+pub(crate) struct SyncSpec {
+    pub(crate) resource: ApiResource,
+    /// Whether status is a subresource on the consumer.
+    pub(crate) has_status_subresource: bool,
+    /// Uid of the export; another export of the same name is another engine.
+    pub(crate) export_uid: String,
+    pub(crate) session: Arc<Session>,
+}
+
+impl SyncSpec {
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.resource == other.resource
+            && self.has_status_subresource == other.has_status_subresource
+            && self.export_uid == other.export_uid
+            && Arc::ptr_eq(&self.session, &other.session)
+    }
+}
+
+/// How far an engine has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum EngineState {
+    /// The first lists are under way.
+    Starting,
+    /// Both sides are watched.
+    Watching,
+    /// We may not watch the resource on the consumer.
+    ForbiddenOnConsumer,
+    /// A watch fails.
+    Failing(String),
+}
+
+/// What engines need from the konnector.
+#[derive(Clone)]
+pub(crate) struct EngineContext {
+    pub(crate) consumer: Client,
+    pub(crate) metrics: KonnectorMetrics,
+    pub(crate) reporter: Reporter,
+    /// Told when the state of an engine changes.
+    pub(crate) on_state: Arc<dyn Fn() + Send + Sync>,
+}
+
+pub(super) struct Engine {
+    pub(super) spec: SyncSpec,
+    pub(super) context: EngineContext,
+    pub(super) index: Mutex<Index>,
+    pub(super) mode: Mode,
+    pub(super) tasks: Tasks,
+    queue: Arc<WorkQueue<ObjectKey>>,
+    state: RwLock<EngineState>,
+    /// Consumer namespaces whose objects on the provider are watched.
+    watched: Mutex<HashSet<String>>,
+}
+
+impl Engine {
+    pub(super) fn start(tasks: &Tasks, spec: SyncSpec, context: EngineContext, mode: Mode) -> Arc<Self> {
+        let engine = Arc::new(Self {
+            index: Mutex::new(Index::new(&spec.session.namespace)),
+            spec,
+            context,
+            mode,
+            tasks: tasks.child(),
+            queue: Arc::default(),
+            state: RwLock::new(EngineState::Starting),
+            watched: Mutex::default(),
+        });
+        engine.spawn_consumer_watch();
+        engine.spawn_namespace_listener();
+        let worker = Arc::clone(&engine);
+        let reconcile = move |key| Arc::clone(&worker).reconcile(key);
+        let metrics = &engine.context.metrics.controllers;
+        controller::run(&engine.tasks, "sync", WORKERS, &engine.queue, metrics, reconcile);
+        engine
+    }
+
+    pub(super) fn state(&self) -> EngineState {
+        self.state.read().clone()
+    }
+
+    /// Whether nothing of ours is left on either side.
+    pub(super) fn is_drained(&self) -> bool {
+        let index = self.index.lock();
+        self.state() == EngineState::Watching && index.keys().iter().all(|key| self.step(&index, key) == Step::Nothing)
+    }
+
+    pub(super) fn step(&self, index: &Index, key: &ObjectKey) -> Step {
+        let namespace = self.spec.session.namespaces.state(&key.namespace);
+        plan(index.sides(key), namespace.as_plan(), self.mode)
+    }
+
+    fn spawn_consumer_watch(self: &Arc<Self>) {
+        let api: Api<DynamicObject> = Api::all_with(self.context.consumer.clone(), &self.spec.resource);
+        let engine = Arc::clone(self);
+        self.tasks.spawn("consumer objects", async move {
+            let mut listing = HashSet::new();
+            let on = |event: watcher::Result<Event<DynamicObject>>| engine.on_consumer(event, &mut listing);
+            watch::follow(api, watcher::Config::default(), on).await;
+        });
+    }
+
+    fn on_consumer(self: &Arc<Self>, event: watcher::Result<Event<DynamicObject>>, listing: &mut HashSet<ObjectKey>) {
+        match event {
+            Ok(Event::Init) => listing.clear(),
+            Ok(Event::InitApply(object)) => {
+                listing.insert(key_of(&object));
+                self.saw_origin(&object);
+            }
+            Ok(Event::Apply(object)) => self.saw_origin(&object),
+            Ok(Event::Delete(object)) => {
+                let key = key_of(&object);
+                self.index.lock().lost_origin(&key);
+                self.look_at(key);
+            }
+            Ok(Event::InitDone) => {
+                let gone = self.index.lock().keep_origins(listing);
+                gone.into_iter().for_each(|key| self.look_at(key));
+                listing.clear();
+                self.set_state(EngineState::Watching);
+            }
+            Err(error) => self.set_state(failure(&error)),
+        }
+    }
+
+    fn saw_origin(self: &Arc<Self>, object: &DynamicObject) {
+        let key = key_of(object);
+        if self.index.lock().saw_origin(&key, object) {
+            self.watch_provider(&key.namespace);
+            self.look_at(key);
+        }
+    }
+
+    /// Follows answers to requests for namespaces.
+    fn spawn_namespace_listener(self: &Arc<Self>) {
+        let engine = Arc::clone(self);
+        let mut changes = self.spec.session.namespaces.subscribe();
+        self.tasks.spawn("namespace answers", async move {
+            while changes.changed().await.is_ok() {
+                let namespaces: HashSet<_> = engine.index.lock().keys().into_iter().map(|key| key.namespace).collect();
+                namespaces.iter().for_each(|namespace| engine.watch_provider(namespace));
+                let waiting = engine.index.lock().keys();
+                waiting.into_iter().for_each(|key| engine.look_at(key));
+            }
+        });
+    }
+
+    /// Starts to watch the provider's namespace for a consumer namespace, once there is one.
+    fn watch_provider(self: &Arc<Self>, namespace: &str) {
+        let Some(mapped) = self.spec.session.namespaces.mapped(namespace) else { return };
+        if !self.watched.lock().insert(namespace.to_owned()) {
+            return;
+        }
+        let api = Api::namespaced_with(self.spec.session.client.clone(), &mapped, &self.spec.resource);
+        let (engine, namespace) = (Arc::clone(self), namespace.to_owned());
+        self.tasks.spawn("provider objects", async move {
+            let mut listing = HashSet::new();
+            let on = |event| engine.on_provider(&namespace, event, &mut listing);
+            watch::follow(api, watcher::Config::default(), on).await;
+        });
+    }
+
+    fn on_provider(
+        &self,
+        namespace: &str,
+        event: watcher::Result<Event<DynamicObject>>,
+        listing: &mut HashSet<ObjectKey>,
+    ) {
+        let key_of = |object: &DynamicObject| ObjectKey { namespace: namespace.to_owned(), name: object.name_any() };
+        match event {
+            Ok(Event::Init) => listing.clear(),
+            Ok(Event::InitApply(object)) => {
+                listing.insert(key_of(&object));
+                self.index.lock().saw_copy(&key_of(&object), &object);
+            }
+            Ok(Event::Apply(object)) => {
+                if self.index.lock().saw_copy(&key_of(&object), &object) {
+                    self.look_at(key_of(&object));
+                }
+            }
+            Ok(Event::Delete(object)) => {
+                self.index.lock().lost_copy(&key_of(&object));
+                self.look_at(key_of(&object));
+            }
+            Ok(Event::InitDone) => {
+                let all = self.index.lock().keep_copies(namespace, listing);
+                all.into_iter().for_each(|key| self.look_at(key));
+                listing.clear();
+                self.set_state(EngineState::Watching);
+            }
+            Err(error) => self.set_state(provider_failure(namespace, &error)),
+        }
+    }
+
+    /// Queues an object that needs a step, and lets go of what is kept for one that does not.
+    fn look_at(&self, key: ObjectKey) {
+        let mut index = self.index.lock();
+        match self.step(&index, &key) {
+            Step::Nothing => index.drop_all_bodies(&key),
+            Step::Wait => {}
+            _ => self.queue.add(key),
+        }
+        self.context.metrics.objects(&self.spec.resource, index.len());
+    }
+
+    fn set_state(&self, state: EngineState) {
+        let changed = std::mem::replace(&mut *self.state.write(), state.clone()) != state;
+        if changed {
+            (self.context.on_state)();
+        }
+    }
+}
+
+pub(super) fn key_of(object: &DynamicObject) -> ObjectKey {
+    ObjectKey { namespace: object.namespace().unwrap_or_default(), name: object.name_any() }
+}
+
+fn failure(error: &watcher::Error) -> EngineState {
+    match status_of(error) {
+        403 => EngineState::ForbiddenOnConsumer,
+        _ => EngineState::Failing(format!("The consumer's objects cannot be watched: {error}")),
+    }
+}
+
+fn provider_failure(namespace: &str, error: &watcher::Error) -> EngineState {
+    EngineState::Failing(format!("The provider's objects for namespace {namespace} cannot be watched: {error}"))
+}
+
+fn status_of(error: &watcher::Error) -> u16 {
+    match error {
+        watcher::Error::InitialListFailed(e) | watcher::Error::WatchStartFailed(e) | watcher::Error::WatchFailed(e) => {
+            code(e)
+        }
+        watcher::Error::WatchError(status) => status.code,
+        watcher::Error::NoResourceVersion => 0,
+    }
+}

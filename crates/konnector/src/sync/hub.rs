@@ -1,0 +1,62 @@
+//! The engines that run, by binding and resource.
+
+use std::{collections::HashMap, sync::Arc};
+
+use parking_lot::Mutex;
+use portolan_runtime::tasks::Tasks;
+
+use super::{
+    engine::{Engine, EngineContext, EngineState, SyncSpec},
+    plan::Mode,
+};
+
+/// The binding and the CRD that an engine works for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct EngineKey {
+    pub(crate) binding: String,
+    pub(crate) crd: String,
+}
+
+/// All engines of the konnector.
+pub(crate) struct SyncHub {
+    tasks: Tasks,
+    engines: Mutex<HashMap<EngineKey, Arc<Engine>>>,
+}
+
+impl SyncHub {
+    pub(crate) fn new(tasks: &Tasks) -> Self {
+        Self { tasks: tasks.clone(), engines: Mutex::default() }
+    }
+
+    /// Makes sure that an engine runs with this spec, and gives its state.
+    pub(crate) fn ensure(&self, key: &EngineKey, spec: &SyncSpec, mode: Mode, context: impl FnOnce() -> EngineContext) -> EngineState {
+        let mut engines = self.engines.lock();
+        let current = engines.get(key).filter(|e| e.mode == mode && e.spec.is_same(spec));
+        if let Some(running) = current {
+            return running.state();
+        }
+        let engine = Engine::start(&self.tasks, spec.clone(), context(), mode);
+        let state = engine.state();
+        if let Some(replaced) = engines.insert(key.clone(), engine) {
+            replaced.tasks.cancel();
+        }
+        state
+    }
+
+    /// Whether a draining engine has nothing left to do.
+    pub(crate) fn is_drained(&self, key: &EngineKey) -> bool {
+        let engines = self.engines.lock();
+        engines.get(key).is_some_and(|running| running.mode != Mode::Sync && running.is_drained())
+    }
+
+    /// Stops the engines of a binding, other than those for the CRDs in `keep`.
+    pub(crate) fn stop(&self, binding: &str, keep: &[String]) {
+        self.engines.lock().retain(|key, running| {
+            let stays = key.binding != binding || keep.contains(&key.crd);
+            if !stays {
+                running.tasks.cancel();
+            }
+            stays
+        });
+    }
+}

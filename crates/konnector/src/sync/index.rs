@@ -1,0 +1,272 @@
+//! What is known of every object of one resource on both sides: identities, marks and digests.
+//!
+//! Synchronous and without a client. Objects are named by their place on the consumer.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use kube::{ResourceExt as _, api::DynamicObject};
+use portolan_core::{
+    api::kubebind::{
+        ANNOTATION_CLUSTER_NAMESPACE, ANNOTATION_CONSUMER_NAMESPACE, ANNOTATION_CONSUMER_UID,
+        ANNOTATION_PROVIDER_NAMESPACE, ANNOTATION_PROVIDER_UID, FIELD_MANAGER, SYNCER_FINALIZER,
+    },
+    digest::Digest,
+};
+use portolan_runtime::latest::version;
+use serde_json::Value;
+
+use super::{
+    desired::{desired, status},
+    owned::owned,
+};
+
+/// How many bodies are kept between the event that brought them and the write that needs them. Beyond
+/// that, an object is read again when its turn comes.
+const MAX_BODIES: usize = 1000;
+
+/// The place of an object on the consumer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ObjectKey {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+}
+
+/// An object on the consumer.
+#[derive(Clone, Debug)]
+pub(crate) struct Origin {
+    pub(crate) uid: String,
+    version: u128,
+    pub(crate) desired: Digest,
+    pub(crate) status: Digest,
+    pub(crate) has_finalizer: bool,
+    pub(crate) provider_namespace: Option<String>,
+    pub(crate) provider_uid: Option<String>,
+    pub(crate) deleting: bool,
+    body: Option<Arc<Value>>,
+}
+
+/// An object on the provider.
+#[derive(Clone, Debug)]
+pub(crate) struct Copy {
+    pub(crate) uid: String,
+    version: u128,
+    pub(crate) owned: Digest,
+    /// The digest that was desired when the copy became what it is; equal to `owned` unless the provider
+    /// stores it differently from how we spelled it.
+    pub(crate) settled_for: Option<Digest>,
+    pub(crate) status: Digest,
+    pub(crate) deleting: bool,
+    pub(crate) mark: Mark,
+    status_body: Option<Arc<Value>>,
+}
+
+/// Whose object on the provider it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Mark {
+    /// The copy of a consumer object of ours.
+    Ours {
+        /// The uid of that object.
+        origin_uid: String,
+    },
+    /// Somebody else's.
+    Foreign,
+}
+
+/// Both sides of one object.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sides<'a> {
+    pub(crate) origin: Option<&'a Origin>,
+    pub(crate) copy: Option<&'a Copy>,
+    /// The consumer object was there in this process's life and is gone: its copy goes too.
+    pub(crate) vanished: bool,
+    /// Whether the provider's objects of the namespace have been listed.
+    pub(crate) provider_listed: bool,
+}
+
+/// Everything known of one resource.
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    contract_namespace: String,
+    origins: HashMap<ObjectKey, Origin>,
+    copies: HashMap<ObjectKey, Copy>,
+    vanished: HashSet<ObjectKey>,
+    listed_namespaces: HashSet<String>,
+    bodies: usize,
+}
+
+impl Index {
+    pub(crate) fn new(contract_namespace: &str) -> Self {
+        Self { contract_namespace: contract_namespace.to_owned(), ..Self::default() }
+    }
+
+    pub(crate) fn sides(&self, key: &ObjectKey) -> Sides<'_> {
+        Sides {
+            origin: self.origins.get(key),
+            copy: self.copies.get(key),
+            vanished: self.vanished.contains(key),
+            provider_listed: self.listed_namespaces.contains(&key.namespace),
+        }
+    }
+
+    /// Takes in a consumer object. False when what is known is newer.
+    pub(crate) fn saw_origin(&mut self, key: &ObjectKey, object: &DynamicObject) -> bool {
+        let seen = version(&object.metadata);
+        if self.origins.get(key).is_some_and(|known| known.version > seen) {
+            return false;
+        }
+        let body = desired(object, &self.contract_namespace);
+        let digest = Digest::of(&body);
+        self.drop_bodies(key);
+        let kept = self.keep(body);
+        self.vanished.remove(key);
+        let annotation = |name: &str| object.annotations().get(name).cloned();
+        let origin = Origin {
+            uid: object.uid().unwrap_or_default(),
+            version: seen,
+            desired: digest,
+            status: Digest::of_option(status(object)),
+            has_finalizer: object.finalizers().iter().any(|f| f == SYNCER_FINALIZER),
+            provider_namespace: annotation(ANNOTATION_PROVIDER_NAMESPACE),
+            provider_uid: annotation(ANNOTATION_PROVIDER_UID),
+            deleting: object.metadata.deletion_timestamp.is_some(),
+            body: kept,
+        };
+        self.origins.insert(key.clone(), origin);
+        true
+    }
+
+    /// Takes in that a consumer object is gone.
+    pub(crate) fn lost_origin(&mut self, key: &ObjectKey) {
+        self.drop_bodies(key);
+        if self.origins.remove(key).is_some() && self.copies.contains_key(key) {
+            self.vanished.insert(key.clone());
+        }
+    }
+
+    /// Takes in a provider object. False when what is known is newer.
+    pub(crate) fn saw_copy(&mut self, key: &ObjectKey, object: &DynamicObject) -> bool {
+        let seen = version(&object.metadata);
+        let known = self.copies.get(key);
+        if known.is_some_and(|known| known.version > seen) {
+            return false;
+        }
+        let owned = Digest::of(&owned(object, FIELD_MANAGER));
+        let settled_for = known.filter(|k| k.owned == owned).and_then(|k| k.settled_for);
+        let (status_digest, status) = (Digest::of_option(status(object)), status(object).cloned());
+        let differs = self.origins.get(key).is_none_or(|origin| origin.status != status_digest);
+        self.drop_status_body(key);
+        let status_body = status.filter(|_| differs).and_then(|s| self.keep(s));
+        let copy = Copy {
+            uid: object.uid().unwrap_or_default(),
+            version: seen,
+            owned,
+            settled_for,
+            status: status_digest,
+            deleting: object.metadata.deletion_timestamp.is_some(),
+            mark: self.mark_of(key, object),
+            status_body,
+        };
+        self.copies.insert(key.clone(), copy);
+        true
+    }
+
+    /// Takes in that a provider object is gone.
+    pub(crate) fn lost_copy(&mut self, key: &ObjectKey) {
+        self.drop_status_body(key);
+        self.copies.remove(key);
+        self.vanished.remove(key);
+    }
+
+    /// Notes that the copy, as it is now, is what applying `desired` leads to.
+    pub(crate) fn settle(&mut self, key: &ObjectKey, desired: Digest) {
+        if let Some(copy) = self.copies.get_mut(key) {
+            copy.settled_for = Some(desired);
+        }
+    }
+
+    /// Drops consumer objects that a fresh list does not hold; gives their keys.
+    pub(crate) fn keep_origins(&mut self, listed: &HashSet<ObjectKey>) -> Vec<ObjectKey> {
+        let gone: Vec<_> = self.origins.keys().filter(|key| !listed.contains(key)).cloned().collect();
+        gone.iter().for_each(|key| self.lost_origin(key));
+        gone
+    }
+
+    /// Drops provider objects of a namespace that a fresh list does not hold; gives every key of the namespace.
+    pub(crate) fn keep_copies(&mut self, namespace: &str, listed: &HashSet<ObjectKey>) -> Vec<ObjectKey> {
+        let here = |key: &&ObjectKey| key.namespace == namespace;
+        let gone: Vec<_> = self.copies.keys().filter(here).filter(|key| !listed.contains(key)).cloned().collect();
+        gone.iter().for_each(|key| self.lost_copy(key));
+        self.listed_namespaces.insert(namespace.to_owned());
+        self.keys_in(namespace)
+    }
+
+    /// Every object of a namespace, on either side.
+    pub(crate) fn keys_in(&self, namespace: &str) -> Vec<ObjectKey> {
+        let both = self.origins.keys().chain(self.copies.keys());
+        let keys: HashSet<_> = both.filter(|key| key.namespace == namespace).cloned().collect();
+        keys.into_iter().collect()
+    }
+
+    /// Every object, on either side.
+    pub(crate) fn keys(&self) -> Vec<ObjectKey> {
+        let keys: HashSet<_> = self.origins.keys().chain(self.copies.keys()).cloned().collect();
+        keys.into_iter().collect()
+    }
+
+    /// How many consumer objects there are.
+    pub(crate) fn len(&self) -> usize {
+        self.origins.len()
+    }
+
+    /// The body to write to the provider, if it was kept.
+    pub(crate) fn body(&self, key: &ObjectKey) -> Option<Arc<Value>> {
+        self.origins.get(key)?.body.clone()
+    }
+
+    /// The status to write to the consumer, if it was kept. The inner `None` is a status that says nothing.
+    pub(crate) fn status_body(&self, key: &ObjectKey) -> Option<Option<Arc<Value>>> {
+        let copy = self.copies.get(key)?;
+        match (&copy.status_body, copy.status == Digest::ABSENT) {
+            (Some(body), _) => Some(Some(Arc::clone(body))),
+            (None, true) => Some(None),
+            (None, false) => None,
+        }
+    }
+
+    /// Lets go of the bodies of an object that is in sync.
+    pub(crate) fn drop_all_bodies(&mut self, key: &ObjectKey) {
+        self.drop_bodies(key);
+        self.drop_status_body(key);
+    }
+
+    fn mark_of(&self, key: &ObjectKey, object: &DynamicObject) -> Mark {
+        let annotation = |name: &str| object.annotations().get(name).map(String::as_str);
+        let ours = annotation(ANNOTATION_CLUSTER_NAMESPACE) == Some(&self.contract_namespace)
+            && annotation(ANNOTATION_CONSUMER_NAMESPACE) == Some(&key.namespace);
+        match annotation(ANNOTATION_CONSUMER_UID) {
+            Some(uid) if ours => Mark::Ours { origin_uid: uid.to_owned() },
+            _ => Mark::Foreign,
+        }
+    }
+
+    fn keep(&mut self, body: Value) -> Option<Arc<Value>> {
+        if self.bodies >= MAX_BODIES {
+            return None;
+        }
+        self.bodies += 1;
+        Some(Arc::new(body))
+    }
+
+    fn drop_bodies(&mut self, key: &ObjectKey) {
+        let dropped = self.origins.get_mut(key).and_then(|origin| origin.body.take());
+        self.bodies -= usize::from(dropped.is_some());
+    }
+
+    fn drop_status_body(&mut self, key: &ObjectKey) {
+        let dropped = self.copies.get_mut(key).and_then(|copy| copy.status_body.take());
+        self.bodies -= usize::from(dropped.is_some());
+    }
+}

@@ -1,0 +1,18 @@
+//! Keeps the objects of one bound resource in sync: spec down to the provider, status up to the consumer.
+//!
+//! [`engine`] watches both sides and feeds [`index`], which holds identities and digests, never whole
+//! objects. [`plan`] looks at one object on both sides and names the next step; [`perform`] takes it. The
+//! answer of every write goes back into the index, so that the next step does not wait for a watch event.
+
+mod desired;
+mod engine;
+mod hub;
+mod index;
+mod owned;
+mod perform;
+mod plan;
+
+pub(crate) use engine::{EngineState, SyncSpec};
+pub(crate) use engine::EngineContext;
+pub(crate) use hub::{EngineKey, SyncHub};
+pub(crate) use plan::{Mode, NamespaceState};

@@ -1,0 +1,275 @@
+//! Takes the steps that the plan names, one object at a time. Each answer goes into the index.
+
+use std::{sync::Arc, time::Duration};
+
+use kube::{Api, api::DynamicObject};
+use portolan_core::api::kubebind::{
+    ANNOTATION_PROVIDER_NAMESPACE, ANNOTATION_PROVIDER_UID, FIELD_MANAGER, SYNCER_FINALIZER,
+};
+use portolan_runtime::{
+    apply::{self, Observed, WriteError},
+    controller::Next,
+};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use super::{
+    desired::{desired, status},
+    engine::Engine,
+    index::ObjectKey,
+    owned::{holds_updates, owned},
+    plan::Step,
+};
+use crate::provider::NamespaceAnswer;
+
+/// How long one request may take.
+const REQUEST_LIMIT: Duration = Duration::from_secs(15);
+/// When to look again after a lost race, if no watch event comes first.
+const AFTER_RACE: Duration = Duration::from_millis(250);
+/// More steps in a row than any object needs: finalizer, create, annotate, status, and some spare.
+const MAX_STEPS: usize = 12;
+
+/// Why a step failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SyncError {
+    #[error("failed to {action} {key:?}")]
+    Write {
+        action: &'static str,
+        key: ObjectKey,
+        #[source]
+        source: WriteError,
+    },
+    #[error("no answer within {} seconds to {action} {key:?}", REQUEST_LIMIT.as_secs())]
+    TimedOut { action: &'static str, key: ObjectKey },
+}
+
+impl Engine {
+    /// Takes steps until there is nothing to do, or something else has to happen first.
+    pub(super) async fn reconcile(self: Arc<Self>, key: ObjectKey) -> Result<Next, SyncError> {
+        for _ in 0..MAX_STEPS {
+            let step = {
+                let mut index = self.index.lock();
+                let step = self.step(&index, &key);
+                if step == Step::Nothing {
+                    index.drop_all_bodies(&key);
+                }
+                step
+            };
+            let action = match step {
+                Step::Nothing | Step::Wait => return Ok(Next::OnChange),
+                Step::Conflict => {
+                    self.report_conflict(&key).await;
+                    return Ok(Next::OnChange);
+                }
+                Step::RequestNamespace => "request a namespace for",
+                Step::AddFinalizer => "put the finalizer on",
+                Step::CreateCopy => "create the copy of",
+                Step::UpdateCopy => "update the copy of",
+                Step::Annotate => "annotate",
+                Step::WriteStatus => "write the status of",
+                Step::DeleteCopy => "delete the copy of",
+                Step::Release => "take the finalizer off",
+            };
+            match timeout(REQUEST_LIMIT, self.take(&step, &key)).await {
+                Ok(Ok(())) => self.context.metrics.write(action),
+                Ok(Err(WriteError::Raced(_))) => return Ok(Next::After(AFTER_RACE)),
+                Ok(Err(source)) => {
+                    self.report_failure(&key, action, &source).await;
+                    return Err(SyncError::Write { action, key, source });
+                }
+                Err(_) => return Err(SyncError::TimedOut { action, key }),
+            }
+        }
+        Ok(Next::After(AFTER_RACE))
+    }
+
+    async fn take(&self, step: &Step, key: &ObjectKey) -> Result<(), WriteError> {
+        match step {
+            Step::RequestNamespace => self.spec.session.namespaces.request(&key.namespace).await,
+            Step::AddFinalizer | Step::Annotate => self.mark_origin(key).await,
+            Step::CreateCopy => self.create_copy(key).await,
+            Step::UpdateCopy => self.update_copy(key).await,
+            Step::WriteStatus => self.write_status(key).await,
+            Step::DeleteCopy => self.delete_copy(key).await,
+            Step::Release => self.release(key).await,
+            Step::Nothing | Step::Wait | Step::Conflict => Ok(()),
+        }
+    }
+
+    /// Applies everything that is ours on the consumer object: the finalizer and the place of the copy.
+    async fn mark_origin(&self, key: &ObjectKey) -> Result<(), WriteError> {
+        let (uid, copy_uid) = {
+            let index = self.index.lock();
+            let sides = index.sides(key);
+            let Some(origin) = sides.origin else { return Ok(()) };
+            (origin.uid.clone(), sides.copy.map(|copy| copy.uid.clone()))
+        };
+        let mut annotations = json!({ANNOTATION_PROVIDER_NAMESPACE: self.provider_namespace(key)});
+        if let Some(copy_uid) = copy_uid {
+            annotations[ANNOTATION_PROVIDER_UID] = copy_uid.into();
+        }
+        let body = json!({
+            "apiVersion": self.spec.resource.api_version,
+            "kind": self.spec.resource.kind,
+            "metadata": {
+                "name": key.name, "namespace": key.namespace,
+                "finalizers": [SYNCER_FINALIZER], "annotations": annotations,
+            },
+        });
+        let observed = Observed::Present { uid, managed_fields: None };
+        let written = apply::apply(&self.consumer(key), FIELD_MANAGER, &body, &observed).await?;
+        self.index.lock().saw_origin(key, &written);
+        Ok(())
+    }
+
+    async fn create_copy(&self, key: &ObjectKey) -> Result<(), WriteError> {
+        let Some(body) = self.body(key).await? else { return Ok(()) };
+        let created = apply::apply(&self.provider(key), FIELD_MANAGER, &body, &Observed::Absent).await?;
+        self.settle(key, &created, &body);
+        Ok(())
+    }
+
+    async fn update_copy(&self, key: &ObjectKey) -> Result<(), WriteError> {
+        let Some(uid) = self.index.lock().sides(key).copy.map(|copy| copy.uid.clone()) else { return Ok(()) };
+        let Some(body) = self.body(key).await? else { return Ok(()) };
+        let api = self.provider(key);
+        let observed = Observed::Present { uid, managed_fields: None };
+        let mut written: DynamicObject = apply::apply(&api, FIELD_MANAGER, &body, &observed).await?;
+        // A field that we set by POST is not removed by apply. Only then is the extra write worth it.
+        let left_over = holds_updates(&written, FIELD_MANAGER) && owned(&written, FIELD_MANAGER) != comparable(&body);
+        if left_over {
+            let observed = Observed::of(Some(&written.metadata), FIELD_MANAGER);
+            written = apply::apply(&api, FIELD_MANAGER, &body, &observed).await?;
+        }
+        self.settle(key, &written, &body);
+        Ok(())
+    }
+
+    fn settle(&self, key: &ObjectKey, written: &DynamicObject, body: &Value) {
+        let mut index = self.index.lock();
+        index.saw_copy(key, written);
+        index.settle(key, portolan_core::digest::Digest::of(&comparable(body)));
+    }
+
+    async fn write_status(&self, key: &ObjectKey) -> Result<(), WriteError> {
+        let kept = self.index.lock().status_body(key);
+        let new = match kept {
+            Some(kept) => kept.map(|body| (*body).clone()),
+            None => match self.provider(key).get_opt(&key.name).await? {
+                Some(copy) => status(&copy).cloned(),
+                None => return Ok(()),
+            },
+        };
+        let Some(uid) = self.index.lock().sides(key).origin.map(|origin| origin.uid.clone()) else { return Ok(()) };
+        let change = match new {
+            Some(status) => json!({"op": "add", "path": "/status", "value": status}),
+            None => json!({"op": "remove", "path": "/status"}),
+        };
+        let operations = json!([{"op": "test", "path": "/metadata/uid", "value": uid}, change]);
+        let subresource = self.spec.has_status_subresource.then_some("status");
+        let written = apply::json_patch(&self.consumer(key), &key.name, subresource, operations).await?;
+        self.index.lock().saw_origin(key, &written);
+        Ok(())
+    }
+
+    async fn delete_copy(&self, key: &ObjectKey) -> Result<(), WriteError> {
+        let Some(uid) = self.index.lock().sides(key).copy.map(|copy| copy.uid.clone()) else { return Ok(()) };
+        let api = self.provider(key);
+        apply::delete(&api, &key.name, &uid).await?;
+        // Finalizers on the provider may hold it; then the watch tells when it is gone.
+        match api.get_opt(&key.name).await? {
+            Some(copy) => self.index.lock().saw_copy(key, &copy).then_some(()).unwrap_or_default(),
+            None => self.index.lock().lost_copy(key),
+        }
+        Ok(())
+    }
+
+    async fn release(&self, key: &ObjectKey) -> Result<(), WriteError> {
+        let api = self.consumer(key);
+        let Some(origin) = api.get_opt(&key.name).await? else { return Ok(self.index.lock().lost_origin(key)) };
+        let finalizers = origin.metadata.finalizers.as_deref().unwrap_or_default();
+        let Some(place) = finalizers.iter().position(|f| f == SYNCER_FINALIZER) else {
+            self.index.lock().saw_origin(key, &origin);
+            return Ok(());
+        };
+        let path = format!("/metadata/finalizers/{place}");
+        let operations = json!([
+            {"op": "test", "path": "/metadata/uid", "value": origin.metadata.uid},
+            {"op": "test", "path": path, "value": SYNCER_FINALIZER},
+            {"op": "remove", "path": path},
+        ]);
+        let written = apply::json_patch(&api, &key.name, None, operations).await?;
+        self.index.lock().saw_origin(key, &written);
+        Ok(())
+    }
+
+    /// The body to write, with its place on the provider. Read anew where it was not kept.
+    async fn body(&self, key: &ObjectKey) -> Result<Option<Value>, WriteError> {
+        let kept = self.index.lock().body(key);
+        let mut body = match kept {
+            Some(body) => (*body).clone(),
+            None => match self.consumer(key).get_opt(&key.name).await? {
+                Some(origin) => {
+                    self.index.lock().saw_origin(key, &origin);
+                    desired(&origin, &self.spec.session.namespace)
+                }
+                None => return Ok(None),
+            },
+        };
+        body["metadata"]["namespace"] = self.provider_namespace(key).into();
+        Ok(Some(body))
+    }
+
+    async fn report_conflict(&self, key: &ObjectKey) {
+        let note = format!(
+            "An object of this name exists in namespace {} of the provider and is not the copy of this one. It is left as it is.",
+            self.provider_namespace(key)
+        );
+        self.report(key, "ForeignObject", &note).await;
+    }
+
+    async fn report_failure(&self, key: &ObjectKey, action: &str, error: &WriteError) {
+        if let WriteError::Forbidden(cause) | WriteError::Invalid(cause) = error {
+            self.report(key, "SyncFailed", &format!("Could not {action} this object: {cause}")).await;
+        }
+    }
+
+    async fn report(&self, key: &ObjectKey, reason: &str, note: &str) {
+        let uid = self.index.lock().sides(key).origin.map(|origin| origin.uid.clone());
+        let reference = k8s_openapi::api::core::v1::ObjectReference {
+            api_version: Some(self.spec.resource.api_version.clone()),
+            kind: Some(self.spec.resource.kind.clone()),
+            name: Some(key.name.clone()),
+            namespace: Some(key.namespace.clone()),
+            uid,
+            ..Default::default()
+        };
+        self.context.metrics.problem(reason);
+        self.context.reporter.warn(&reference, reason, "Sync", note).await;
+    }
+
+    fn consumer(&self, key: &ObjectKey) -> Api<DynamicObject> {
+        Api::namespaced_with(self.context.consumer.clone(), &key.namespace, &self.spec.resource)
+    }
+
+    fn provider(&self, key: &ObjectKey) -> Api<DynamicObject> {
+        Api::namespaced_with(self.spec.session.client.clone(), &self.provider_namespace(key), &self.spec.resource)
+    }
+
+    fn provider_namespace(&self, key: &ObjectKey) -> String {
+        match self.spec.session.namespaces.state(&key.namespace) {
+            NamespaceAnswer::Mapped(name) => name,
+            // Steps that write to the provider are planned only for namespaces that were answered.
+            NamespaceAnswer::NotRequested | NamespaceAnswer::Requested => String::new(),
+        }
+    }
+}
+
+/// The body in the shape that [`owned`] gives: without its place.
+fn comparable(body: &Value) -> Value {
+    let mut body = body.clone();
+    if let Some(metadata) = body["metadata"].as_object_mut() {
+        metadata.remove("namespace");
+    }
+    body
+}

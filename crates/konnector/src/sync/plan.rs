@@ -1,0 +1,121 @@
+//! The next step for one object, from what is known of both sides. Pure and infallible.
+
+use super::index::{Copy, Mark, Origin, Sides};
+
+/// What else bears on an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NamespaceState<'a> {
+    /// The provider has not been asked for a namespace yet.
+    NotRequested,
+    /// The provider has been asked and has not answered.
+    Requested,
+    /// The provider's namespace.
+    Mapped(&'a str),
+}
+
+/// What an engine is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Keep both sides in sync.
+    Sync,
+    /// The consumer unbinds: copies and finalizers go.
+    Drain,
+    /// The provider has withdrawn the export: finalizers go, copies stay.
+    Withdraw,
+}
+
+/// What to do next. A step is taken, its answer goes into the index, and the plan is made anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Both sides are as they should be.
+    Nothing,
+    /// Something else has to happen first; a watch event will tell.
+    Wait,
+    /// Ask the provider for a namespace.
+    RequestNamespace,
+    /// Put our finalizer on the consumer object, before anything of it exists on the provider.
+    AddFinalizer,
+    /// Create the copy.
+    CreateCopy,
+    /// Apply the desired body to the copy.
+    UpdateCopy,
+    /// Write the place of the copy on the consumer object.
+    Annotate,
+    /// Write the copy's status to the consumer object.
+    WriteStatus,
+    /// Delete the copy.
+    DeleteCopy,
+    /// Take our finalizer off the consumer object.
+    Release,
+    /// The name is taken on the provider by an object that is not ours.
+    Conflict,
+}
+
+/// The next step. While draining, every consumer object is treated as one that is being deleted.
+pub(crate) fn plan(sides: Sides<'_>, namespace: NamespaceState<'_>, mode: Mode) -> Step {
+    match (sides.origin, mode) {
+        (None, Mode::Withdraw) => Step::Nothing,
+        (None, Mode::Sync | Mode::Drain) => without_origin(sides),
+        (Some(origin), Mode::Withdraw) if origin.has_finalizer => Step::Release,
+        (Some(_), Mode::Withdraw) => Step::Nothing,
+        (Some(origin), Mode::Drain) => going(origin, sides, namespace),
+        (Some(origin), Mode::Sync) if origin.deleting => going(origin, sides, namespace),
+        (Some(origin), Mode::Sync) => living(origin, sides, namespace),
+    }
+}
+
+/// A copy whose origin we have never seen stays: it may wait for a consumer that binds again.
+fn without_origin(sides: Sides<'_>) -> Step {
+    match sides.copy {
+        Some(copy) if sides.vanished && copy.mark != Mark::Foreign && !copy.deleting => Step::DeleteCopy,
+        _ => Step::Nothing,
+    }
+}
+
+fn going(origin: &Origin, sides: Sides<'_>, namespace: NamespaceState<'_>) -> Step {
+    if !origin.has_finalizer {
+        return Step::Nothing;
+    }
+    match sides.copy {
+        Some(copy) if copy.mark == Mark::Foreign => Step::Release,
+        Some(copy) if copy.deleting => Step::Wait,
+        Some(_) => Step::DeleteCopy,
+        // Without a namespace there is no copy; with one, only a list can tell.
+        None if sides.provider_listed || !matches!(namespace, NamespaceState::Mapped(_)) => Step::Release,
+        None => Step::Wait,
+    }
+}
+
+fn living(origin: &Origin, sides: Sides<'_>, namespace: NamespaceState<'_>) -> Step {
+    let provider_namespace = match namespace {
+        NamespaceState::NotRequested => return Step::RequestNamespace,
+        NamespaceState::Requested => return Step::Wait,
+        NamespaceState::Mapped(name) => name,
+    };
+    match sides.copy {
+        _ if !sides.provider_listed => Step::Wait,
+        Some(copy) if copy.mark == Mark::Foreign => Step::Conflict,
+        _ if !origin.has_finalizer => Step::AddFinalizer,
+        None => Step::CreateCopy,
+        Some(copy) if copy.deleting => Step::Wait,
+        Some(copy) => both_there(origin, copy, provider_namespace),
+    }
+}
+
+fn both_there(origin: &Origin, copy: &Copy, provider_namespace: &str) -> Step {
+    let in_sync = copy.owned == origin.desired || copy.settled_for == Some(origin.desired);
+    let annotated = origin.provider_uid.as_deref() == Some(&copy.uid)
+        && origin.provider_namespace.as_deref() == Some(provider_namespace);
+    if !in_sync {
+        Step::UpdateCopy
+    } else if !annotated {
+        Step::Annotate
+    } else if copy.status != origin.status {
+        Step::WriteStatus
+    } else {
+        Step::Nothing
+    }
+}
+
+#[cfg(test)]
+mod tests;

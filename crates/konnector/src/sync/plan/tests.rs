@@ -1,0 +1,201 @@
+//! The life of an object as a table: what is on both sides, and the one step that follows.
+
+use std::collections::HashSet;
+
+use kube::api::DynamicObject;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::sync::index::{Index, ObjectKey};
+
+const CONTRACT: &str = "kube-bind-a";
+const MAPPED: NamespaceState<'static> = NamespaceState::Mapped("kube-bind-a-west");
+
+fn key() -> ObjectKey {
+    ObjectKey { namespace: "west".to_owned(), name: "billy".to_owned() }
+}
+
+/// A consumer object with everything on it that our steps put there, then changed by `change`.
+fn origin(change: impl FnOnce(&mut Value)) -> DynamicObject {
+    let mut value = json!({
+        "apiVersion": "wildwest.dev/v1", "kind": "Cowboy",
+        "metadata": {
+            "name": "billy", "namespace": "west", "uid": "origin", "resourceVersion": "1",
+            "finalizers": ["kubebind.io/syncer"],
+            "annotations": {
+                "kube-bind.io/provider-namespace": "kube-bind-a-west", "kube-bind.io/provider-uid": "copy",
+            },
+        },
+        "spec": {"intent": "ride"},
+    });
+    change(&mut value);
+    serde_json::from_value(value).unwrap()
+}
+
+/// Its copy in sync, then changed by `change`.
+fn copy(change: impl FnOnce(&mut Value)) -> DynamicObject {
+    let mut value = json!({
+        "apiVersion": "wildwest.dev/v1", "kind": "Cowboy",
+        "metadata": {
+            "name": "billy", "namespace": "kube-bind-a-west", "uid": "copy", "resourceVersion": "1",
+            "annotations": {
+                "kube-bind.io/cluster-namespace": CONTRACT, "kube-bind.io/consumer-namespace": "west",
+                "kube-bind.io/consumer-uid": "origin",
+            },
+            "managedFields": [{
+                "manager": "kube-bind.io", "operation": "Apply", "apiVersion": "wildwest.dev/v1",
+                "fieldsType": "FieldsV1",
+                "fieldsV1": {
+                    "f:metadata": {"f:annotations": {
+                        "f:kube-bind.io/cluster-namespace": {}, "f:kube-bind.io/consumer-namespace": {},
+                        "f:kube-bind.io/consumer-uid": {},
+                    }},
+                    "f:spec": {"f:intent": {}},
+                },
+            }],
+        },
+        "spec": {"intent": "ride", "defaulted": true},
+    });
+    change(&mut value);
+    serde_json::from_value(value).unwrap()
+}
+
+fn index(origin: Option<DynamicObject>, copy: Option<DynamicObject>) -> Index {
+    let mut index = Index::new(CONTRACT);
+    index.keep_copies("west", &HashSet::new());
+    if let Some(object) = origin {
+        index.saw_origin(&key(), &object);
+    }
+    if let Some(object) = copy {
+        index.saw_copy(&key(), &object);
+    }
+    index
+}
+
+fn step(origin: Option<DynamicObject>, copy: Option<DynamicObject>, namespace: NamespaceState<'_>) -> Step {
+    plan(index(origin, copy).sides(&key()), namespace, Mode::Sync)
+}
+
+fn deleting(value: &mut Value) {
+    value["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+}
+
+fn without_finalizer(value: &mut Value) {
+    value["metadata"]["finalizers"] = json!([]);
+}
+
+fn foreign(value: &mut Value) {
+    value["metadata"]["annotations"]["kube-bind.io/cluster-namespace"] = json!("kube-bind-a-b");
+}
+
+#[test]
+fn a_new_object_gets_a_namespace_a_finalizer_and_a_copy_in_this_order() {
+    let fresh = || Some(origin(without_finalizer));
+    assert_eq!(step(fresh(), None, NamespaceState::NotRequested), Step::RequestNamespace);
+    assert_eq!(step(fresh(), None, NamespaceState::Requested), Step::Wait);
+    assert_eq!(step(fresh(), None, MAPPED), Step::AddFinalizer);
+    assert_eq!(step(Some(origin(|_| {})), None, MAPPED), Step::CreateCopy);
+}
+
+#[test]
+fn nothing_is_created_before_the_provider_has_been_listed() {
+    let mut index = Index::new(CONTRACT);
+    index.saw_origin(&key(), &origin(|_| {}));
+    assert_eq!(plan(index.sides(&key()), MAPPED, Mode::Sync), Step::Wait);
+}
+
+#[test]
+fn an_object_in_sync_needs_nothing_whatever_others_add() {
+    assert_eq!(step(Some(origin(|_| {})), Some(copy(|_| {})), MAPPED), Step::Nothing);
+}
+
+#[test]
+fn differences_are_mended_one_by_one() {
+    let table: [(fn(&mut Value), fn(&mut Value), Step); 6] = [
+        (|o| o["spec"]["intent"] = json!("rest"), |_| {}, Step::UpdateCopy),
+        (|_| {}, |c| c["spec"]["intent"] = json!("changed by hand"), Step::UpdateCopy),
+        (|o| o["metadata"]["labels"] = json!({"new": "1"}), |_| {}, Step::UpdateCopy),
+        (|o| o["metadata"]["annotations"]["kube-bind.io/provider-uid"] = json!("old"), |_| {}, Step::Annotate),
+        (|_| {}, |c| c["status"] = json!({"result": "done"}), Step::WriteStatus),
+        (|o| o["status"] = json!({"result": "old"}), |_| {}, Step::WriteStatus),
+    ];
+    for (row, (change_origin, change_copy, expected)) in table.into_iter().enumerate() {
+        assert_eq!(step(Some(origin(change_origin)), Some(copy(change_copy)), MAPPED), expected, "row {row}");
+    }
+}
+
+#[test]
+fn a_deleted_object_goes_after_its_copy() {
+    let gone = || Some(origin(deleting));
+    assert_eq!(step(gone(), Some(copy(|_| {})), MAPPED), Step::DeleteCopy);
+    assert_eq!(step(gone(), Some(copy(deleting)), MAPPED), Step::Wait);
+    assert_eq!(step(gone(), None, MAPPED), Step::Release);
+    assert_eq!(step(gone(), None, NamespaceState::Requested), Step::Release);
+}
+
+#[test]
+fn a_copy_is_not_taken_for_absent_before_the_provider_has_been_listed() {
+    let mut index = Index::new(CONTRACT);
+    index.saw_origin(&key(), &origin(deleting));
+    assert_eq!(plan(index.sides(&key()), MAPPED, Mode::Sync), Step::Wait);
+}
+
+#[test]
+fn what_is_not_ours_is_neither_changed_nor_deleted() {
+    assert_eq!(step(Some(origin(|_| {})), Some(copy(foreign)), MAPPED), Step::Conflict);
+    assert_eq!(step(Some(origin(without_finalizer)), Some(copy(foreign)), MAPPED), Step::Conflict);
+    assert_eq!(step(Some(origin(deleting)), Some(copy(foreign)), MAPPED), Step::Release);
+    assert_eq!(step(None, Some(copy(foreign)), MAPPED), Step::Nothing);
+}
+
+#[test]
+fn a_copy_goes_with_an_origin_that_was_seen_and_stays_with_one_that_never_was() {
+    let mut seen = index(Some(origin(|_| {})), Some(copy(|_| {})));
+    seen.lost_origin(&key());
+    assert_eq!(plan(seen.sides(&key()), MAPPED, Mode::Sync), Step::DeleteCopy);
+    assert_eq!(step(None, Some(copy(|_| {})), MAPPED), Step::Nothing);
+}
+
+#[test]
+fn a_copy_of_a_former_origin_is_adopted() {
+    let renewed = origin(|o| o["metadata"]["uid"] = json!("second"));
+    assert_eq!(step(Some(renewed), Some(copy(|_| {})), MAPPED), Step::UpdateCopy);
+}
+
+#[test]
+fn a_copy_that_the_provider_stores_differently_is_written_once() {
+    let mut index = index(Some(origin(|o| o["spec"]["empty"] = json!(null))), Some(copy(|_| {})));
+    assert_eq!(plan(index.sides(&key()), MAPPED, Mode::Sync), Step::UpdateCopy);
+    let desired = index.sides(&key()).origin.unwrap().desired;
+    index.settle(&key(), desired);
+    assert_eq!(plan(index.sides(&key()), MAPPED, Mode::Sync), Step::Nothing);
+    index.saw_copy(&key(), &copy(|c| c["spec"]["intent"] = json!("changed by hand")));
+    assert_eq!(plan(index.sides(&key()), MAPPED, Mode::Sync), Step::UpdateCopy);
+}
+
+#[test]
+fn an_older_event_does_not_undo_a_newer_answer() {
+    let mut index = index(Some(origin(|o| o["metadata"]["resourceVersion"] = json!("10"))), None);
+    let stale = origin(|o| {
+        without_finalizer(o);
+        o["metadata"]["resourceVersion"] = json!("9");
+    });
+    assert!(!index.saw_origin(&key(), &stale));
+    assert_eq!(plan(index.sides(&key()), MAPPED, Mode::Sync), Step::CreateCopy);
+}
+
+#[test]
+fn draining_removes_copies_and_finalizers_of_living_objects() {
+    let drain = |origin, copy| plan(index(Some(origin), copy).sides(&key()), MAPPED, Mode::Drain);
+    assert_eq!(drain(origin(|_| {}), Some(copy(|_| {}))), Step::DeleteCopy);
+    assert_eq!(drain(origin(|_| {}), None), Step::Release);
+    assert_eq!(drain(origin(without_finalizer), None), Step::Nothing);
+}
+
+#[test]
+fn a_withdrawn_export_leaves_the_copies() {
+    let withdraw = |origin, copy| plan(index(Some(origin), copy).sides(&key()), MAPPED, Mode::Withdraw);
+    assert_eq!(withdraw(origin(|_| {}), Some(copy(|_| {}))), Step::Release);
+    assert_eq!(withdraw(origin(deleting), Some(copy(|_| {}))), Step::Release);
+    assert_eq!(withdraw(origin(without_finalizer), Some(copy(|_| {}))), Step::Nothing);
+}

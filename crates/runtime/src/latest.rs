@@ -1,0 +1,77 @@
+//! Our own writes, until the watch has caught up with them.
+//!
+//! A reconcile that follows right after a write would otherwise see the object as it was before, and write
+//! it again.
+
+use std::{collections::HashMap, sync::Arc};
+
+use kube::{Resource, ResourceExt as _, api::ObjectMeta};
+use parking_lot::Mutex;
+
+/// The newest versions that writes have returned, by namespace and name.
+#[derive(Debug)]
+pub struct Latest<K>(Mutex<HashMap<(Option<String>, String), Arc<K>>>);
+
+impl<K> Default for Latest<K> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K: Resource> Latest<K> {
+    /// Remembers what a write returned.
+    pub fn wrote(&self, object: K) {
+        self.0.lock().insert((object.namespace(), object.name_any()), Arc::new(object));
+    }
+
+    /// The newer of what the watch has seen and what we wrote. What we wrote is forgotten once it is seen.
+    pub fn newest(&self, seen: Arc<K>) -> Arc<K> {
+        let key = (seen.namespace(), seen.name_any());
+        let mut written = self.0.lock();
+        match written.get(&key) {
+            Some(ours) if ours.uid() == seen.uid() && version(ours.meta()) > version(seen.meta()) => Arc::clone(ours),
+            Some(_) => {
+                written.remove(&key);
+                seen
+            }
+            None => seen,
+        }
+    }
+}
+
+/// A resource version as a number. The API server promises that they can be compared within a resource
+/// (KEP-5504); one that is no number counts as the newest.
+pub fn version(metadata: &ObjectMeta) -> u128 {
+    metadata.resource_version.as_deref().and_then(|v| v.parse().ok()).unwrap_or(u128::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::ConfigMap;
+
+    use super::*;
+
+    fn object(uid: &str, version: &str) -> ConfigMap {
+        ConfigMap {
+            metadata: ObjectMeta {
+                name: Some("a".to_owned()),
+                uid: Some(uid.to_owned()),
+                resource_version: Some(version.to_owned()),
+                ..ObjectMeta::default()
+            },
+            ..ConfigMap::default()
+        }
+    }
+
+    #[test]
+    fn the_newer_version_counts_and_another_object_is_another() {
+        let latest = Latest::default();
+        latest.wrote(object("1", "10"));
+        let newest = |uid, version| latest.newest(Arc::new(object(uid, version))).resource_version().unwrap();
+        assert_eq!(newest("1", "9"), "10");
+        assert_eq!(newest("1", "100"), "100");
+        assert_eq!(newest("1", "9"), "9", "forgotten once it was seen");
+        latest.wrote(object("1", "10"));
+        assert_eq!(newest("2", "5"), "5");
+    }
+}

@@ -1,0 +1,143 @@
+//! A `ServiceAccount` that may do what its chart says, on a control plane of a test.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result};
+use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
+use k8s_openapi::api::rbac::v1::{
+    AggregationRule, ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, RoleRef, Subject,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::api::{ObjectMeta, Patch, PatchParams};
+use kube::{Api, Client, Resource};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::rbac::{Rbac, Rule};
+use crate::control_plane::ControlPlane;
+
+const GROUP: &str = "rbac.authorization.k8s.io";
+const DAY: i64 = 24 * 60 * 60;
+
+/// Which service, and where.
+#[derive(Clone, Debug)]
+pub struct ServiceAccountSetup {
+    /// The service whose chart has the rules; the `ServiceAccount` has its name, too.
+    pub service: String,
+    /// The namespace of the release. It is made when it is not there, as are the others.
+    pub namespace: String,
+    /// The namespaces that may hold referenced Secrets.
+    pub secret_namespaces: Vec<String>,
+}
+
+impl ServiceAccountSetup {
+    /// A setup with referenced Secrets in the namespace of the release.
+    pub fn new(service: &str, namespace: &str) -> Self {
+        let secret_namespaces = vec![namespace.to_owned()];
+        Self { service: service.to_owned(), namespace: namespace.to_owned(), secret_namespaces }
+    }
+
+    /// The name under which the API server knows it, as the audit log has it.
+    pub fn user(&self) -> String {
+        format!("system:serviceaccount:{}:{}", self.namespace, self.service)
+    }
+
+    /// Makes it all, and returns a kubeconfig with a token for a day.
+    pub async fn create(&self, control_plane: &ControlPlane) -> Result<String> {
+        let rbac = Rbac::load(&self.service)?;
+        self.create_with(control_plane, &rbac).await
+    }
+
+    /// As [`Self::create`], with other rules than those of the chart.
+    pub async fn create_with(&self, control_plane: &ControlPlane, rbac: &Rbac) -> Result<String> {
+        let client = control_plane.client();
+        let namespaces: BTreeSet<_> = self.secret_namespaces.iter().chain([&self.namespace]).collect();
+        for namespace in namespaces {
+            let metadata = ObjectMeta { name: Some(namespace.clone()), ..ObjectMeta::default() };
+            apply(&Api::all(client.clone()), &Namespace { metadata, ..Namespace::default() }).await?;
+        }
+        let account = ServiceAccount { metadata: self.metadata(), ..ServiceAccount::default() };
+        apply(&Api::namespaced(client.clone(), &self.namespace), &account).await?;
+        self.grant_in_cluster(&client, rbac).await?;
+        let in_namespaces = &rbac.namespace_rules;
+        self.grant_in(&client, &self.namespace, "release", &in_namespaces.release).await?;
+        for namespace in &self.secret_namespaces {
+            self.grant_in(&client, namespace, "secrets", &in_namespaces.secret_namespaces).await?;
+        }
+        let token = control_plane.token_for(&self.namespace, &self.service, &[], DAY).await?;
+        Ok(control_plane.kubeconfig_for_token(&token, &self.namespace))
+    }
+
+    async fn grant_in_cluster(&self, client: &Client, rbac: &Rbac) -> Result<()> {
+        let name = format!("{}-{}", self.service, self.namespace);
+        if !rbac.cluster_rules.is_empty() {
+            let rules = Some(policy(&rbac.cluster_rules));
+            let role = ClusterRole { metadata: named(&name), rules, ..ClusterRole::default() };
+            self.grant_cluster_role(client, &name, role).await?;
+        }
+        if let Some(label) = &rbac.aggregate_label {
+            let name = format!("{name}-aggregate");
+            let match_labels = Some([(label.clone(), "true".to_owned())].into());
+            let selector = LabelSelector { match_labels, ..LabelSelector::default() };
+            let aggregation_rule = Some(AggregationRule { cluster_role_selectors: Some(vec![selector]) });
+            let role = ClusterRole { metadata: named(&name), aggregation_rule, ..ClusterRole::default() };
+            self.grant_cluster_role(client, &name, role).await?;
+        }
+        Ok(())
+    }
+
+    async fn grant_cluster_role(&self, client: &Client, name: &str, role: ClusterRole) -> Result<()> {
+        apply(&Api::all(client.clone()), &role).await?;
+        let subjects = Some(vec![self.subject()]);
+        let binding =
+            ClusterRoleBinding { metadata: named(name), role_ref: role_ref("ClusterRole", name), subjects };
+        apply(&Api::all(client.clone()), &binding).await
+    }
+
+    /// `kind` tells the roles apart where one namespace is both the release's and one with Secrets.
+    async fn grant_in(&self, client: &Client, namespace: &str, kind: &str, rules: &[Rule]) -> Result<()> {
+        if rules.is_empty() {
+            return Ok(());
+        }
+        // Two releases may read Secrets in one namespace, so the release's own namespace is in the name.
+        let name = format!("{}-{}-{kind}", self.service, self.namespace);
+        let role = Role { metadata: named(&name), rules: Some(policy(rules)) };
+        apply(&Api::namespaced(client.clone(), namespace), &role).await?;
+        let subjects = Some(vec![self.subject()]);
+        let binding = RoleBinding { metadata: named(&name), role_ref: role_ref("Role", &name), subjects };
+        apply(&Api::namespaced(client.clone(), namespace), &binding).await
+    }
+
+    fn metadata(&self) -> ObjectMeta {
+        named(&self.service)
+    }
+
+    fn subject(&self) -> Subject {
+        let namespace = Some(self.namespace.clone());
+        let kind = "ServiceAccount".to_owned();
+        Subject { kind, name: self.service.clone(), namespace, ..Subject::default() }
+    }
+}
+
+fn policy(rules: &[Rule]) -> Vec<PolicyRule> {
+    rules.iter().map(PolicyRule::from).collect()
+}
+
+fn named(name: &str) -> ObjectMeta {
+    ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() }
+}
+
+fn role_ref(kind: &str, name: &str) -> RoleRef {
+    RoleRef { api_group: GROUP.to_owned(), kind: kind.to_owned(), name: name.to_owned() }
+}
+
+async fn apply<K>(api: &Api<K>, object: &K) -> Result<()>
+where
+    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + Serialize + DeserializeOwned,
+{
+    let name = object.meta().name.clone().unwrap_or_default();
+    let params = PatchParams::apply("portolan-testkit").force();
+    let applied = api.patch(&name, &params, &Patch::Apply(object)).await;
+    applied.with_context(|| format!("cannot apply {} {name}", K::kind(&())))?;
+    Ok(())
+}

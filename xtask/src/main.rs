@@ -1,0 +1,47 @@
+//! `cargo xtask VERB`: the project's own commands, one file per verb.
+//!
+//! A new verb is a file with `Args` and `run`, and a variant of [`Command`].
+
+mod crds;
+mod deps;
+mod output;
+mod stages;
+mod test;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "xtask", bin_name = "cargo xtask", about = "The project's own commands")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Render every CRD into the chart that ships it
+    Crds(crds::Args),
+    /// Check what the compiler does not: dependency edges, versions, licences, source rules, the ledger
+    Tidy,
+    /// Install the Debian packages that tests need, and check the tools they are built with
+    Deps,
+    /// Run every stage that must pass before a change lands, or the part of some services
+    Test(test::Args),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Crds(args) => crds::run(&args),
+        Command::Tidy => tidy::run(),
+        Command::Deps => deps::run(),
+        Command::Test(args) => test::run(&args),
+    };
+    outcome.unwrap_or_else(|error| {
+        output::problem(format_args!("error: {error:#}"));
+        ExitCode::FAILURE
+    })
+}

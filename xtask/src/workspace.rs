@@ -1,0 +1,62 @@
+//! Where the workspace is and what Cargo knows of it.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+use cargo_metadata::{Metadata, MetadataCommand, Package, TargetKind};
+
+/// The workspace's own packages, without resolving their dependencies: fast.
+pub(crate) fn members() -> Result<Metadata> {
+    MetadataCommand::new().no_deps().exec().context("reading the workspace")
+}
+
+/// The whole dependency graph, exactly as Cargo.lock has it.
+pub(crate) fn graph() -> Result<Metadata> {
+    MetadataCommand::new().other_options(["--locked".to_owned()]).exec().context(
+        "reading the dependency graph; if Cargo.lock is out of date, `cargo check` brings it up to date",
+    )
+}
+
+/// The folder of the workspace. Asked at run time: a build can be shared by several checkouts.
+pub(crate) fn root() -> Result<PathBuf> {
+    Ok(members()?.workspace_root.into_std_path_buf())
+}
+
+/// Names of the integration tests in `packages`, with their source files.
+pub(crate) fn test_targets<'a>(
+    packages: impl IntoIterator<Item = &'a Package>,
+) -> impl Iterator<Item = (&'a str, &'a Path)> {
+    packages
+        .into_iter()
+        .flat_map(|package| &package.targets)
+        .filter(|target| target.kind.contains(&TargetKind::Test))
+        .map(|target| (target.name.as_str(), target.src_path.as_std_path()))
+}
+
+/// Every Rust file of the workspace, sorted, relative to `root`.
+pub(crate) fn rust_files(root: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for folder in ["crates", "tests", "xtask"] {
+        collect(&root.join(folder), &mut found)?;
+    }
+    found.sort();
+    Ok(found.into_iter().filter_map(|file| Some(file.strip_prefix(root).ok()?.to_path_buf())).collect())
+}
+
+fn collect(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
+        let entry = entry?;
+        let path = entry.path();
+        if entry.file_type()?.is_dir() {
+            if entry.file_name() != "target" {
+                collect(&path, found)?;
+            }
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
