@@ -1,0 +1,234 @@
+//! One consumer and one provider that the tests share, and words to talk about them.
+//!
+//! Tests keep out of each other's way by names: each has an API group, a consumer name and namespaces of its
+//! own. A test that breaks a cluster or a process starts its own.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use k8s_openapi::{
+    ByteString,
+    api::{
+        core::v1::{Namespace, Secret},
+        rbac::v1::ClusterRole,
+    },
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+};
+use kube::{
+    Api, Client, ResourceExt as _,
+    api::{ApiResource, DynamicObject, ObjectMeta, Patch, PatchParams, PostParams},
+};
+use portolan_core::{
+    api::kubebind::{APIServiceBinding, APIServiceBindingBundle},
+    condition::{Condition, ConditionStatus, find},
+};
+use portolan_testkit::{
+    control_plane::{ControlPlane, ControlPlaneOptions},
+    eventually::eventually,
+    ports::free_port,
+    service::{ServiceAccountSetup, ServiceOptions, ServiceProcess},
+    workload,
+};
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+
+/// Five times what a step may take on a quiet machine.
+pub(crate) const SOON: Duration = Duration::from_secs(30);
+/// The namespace that the services run in.
+pub(crate) const RELEASE: &str = "kube-bind";
+
+/// Two clusters and the konnector between them.
+pub(crate) struct Clusters {
+    pub(crate) consumer: ControlPlane,
+    pub(crate) provider: ControlPlane,
+    pub(crate) konnector: ServiceProcess,
+    pub(crate) healthz: String,
+}
+
+/// The clusters that the tests share.
+pub(crate) async fn clusters() -> &'static Clusters {
+    static SHARED: OnceCell<Clusters> = OnceCell::const_new();
+    SHARED.get_or_init(|| async { Clusters::start("shared").await }).await
+}
+
+impl Clusters {
+    pub(crate) async fn start(name: &str) -> Self {
+        let names = (format!("{name}-consumer"), format!("{name}-provider"));
+        let (consumer, provider) = tokio::join!(plane(&names.0), plane(&names.1));
+        let (konnector, healthz) = konnector(&consumer).await;
+        Self { consumer, provider, konnector, healthz }
+    }
+}
+
+async fn plane(name: &str) -> ControlPlane {
+    ControlPlane::start(ControlPlaneOptions::named(name)).await.unwrap()
+}
+
+/// Starts a konnector as a ServiceAccount with exactly the rights of its chart. Gives it and the URL of its
+/// `/healthz`.
+pub(crate) async fn konnector(consumer: &ControlPlane) -> (ServiceProcess, String) {
+    let setup = ServiceAccountSetup {
+        service: "konnector".to_owned(),
+        namespace: RELEASE.to_owned(),
+        secret_namespaces: vec![RELEASE.to_owned(), "default".to_owned()],
+    };
+    let kubeconfig = setup.create(consumer).await.unwrap();
+    konnector_with(kubeconfig).await
+}
+
+pub(crate) async fn konnector_with(kubeconfig: String) -> (ServiceProcess, String) {
+    let port = free_port().unwrap();
+    let mut options = ServiceOptions::new("konnector", kubeconfig).args([
+        "--server-address".to_owned(),
+        format!("127.0.0.1:{port}"),
+        "--provider-polling-interval".to_owned(),
+        "2s".to_owned(),
+        "--log-level".to_owned(),
+        "info,portolan_konnector=debug".to_owned(),
+    ]);
+    options.pod_namespace = RELEASE.to_owned();
+    (ServiceProcess::start(options).await.unwrap(), format!("http://127.0.0.1:{port}/healthz"))
+}
+
+/// A kind of its own for one test: `cowboys.<test>.dev`.
+pub(crate) fn kind_of(test: &str) -> (CustomResourceDefinition, ApiResource) {
+    let group = format!("{test}.dev");
+    let mut crd = workload::wildwest();
+    crd.metadata.name = Some(format!("cowboys.{group}"));
+    crd.labels_mut().insert("test".to_owned(), test.to_owned());
+    crd.spec.group.clone_from(&group);
+    let resource = ApiResource {
+        api_version: format!("{group}/v1alpha1"),
+        group,
+        version: "v1alpha1".to_owned(),
+        kind: "Cowboy".to_owned(),
+        plural: "cowboys".to_owned(),
+    };
+    (crd, resource)
+}
+
+/// An object of a test's kind.
+pub(crate) fn cowboy(resource: &ApiResource, name: &str, spec: &Value) -> DynamicObject {
+    let mut object = DynamicObject::new(name, resource);
+    object.data = json!({"spec": spec});
+    object
+}
+
+/// Lets the konnector read and mark the objects of a group, as its PermissionDenied message tells people to.
+pub(crate) async fn grant_group(consumer: &Client, group: &str) {
+    let role = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+        "metadata": {
+            "name": format!("kube-bind-{group}"),
+            "labels": {"rbac.kube-bind.io/aggregate-to-konnector": "true"},
+        },
+        "rules": [{
+            "apiGroups": [group], "resources": ["*"], "verbs": ["get", "list", "watch", "patch"],
+        }],
+    });
+    let role: ClusterRole = serde_json::from_value(role).unwrap();
+    let params = PatchParams::apply("test").force();
+    let api: Api<ClusterRole> = Api::all(consumer.clone());
+    api.patch(&role.name_any(), &params, &Patch::Apply(&role)).await.unwrap();
+}
+
+pub(crate) async fn create_namespace(client: &Client, name: &str) {
+    let namespace = Namespace {
+        metadata: ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() },
+        ..Namespace::default()
+    };
+    Api::all(client.clone()).create(&PostParams::default(), &namespace).await.unwrap();
+}
+
+/// Writes a Secret in `default`, as `kubectl create secret generic NAME --from-file=KEY=FILE` does.
+pub(crate) async fn write_secret(consumer: &Client, name: &str, key: &str, content: &str) {
+    let secret = Secret {
+        metadata: ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() },
+        data: Some(BTreeMap::from([(key.to_owned(), ByteString(content.as_bytes().to_vec()))])),
+        ..Secret::default()
+    };
+    let api: Api<Secret> = Api::namespaced(consumer.clone(), "default");
+    // Deleting first removes a key that the former content had.
+    if api.get_opt(name).await.unwrap().is_some() {
+        api.replace(name, &PostParams::default(), &secret).await.unwrap();
+    } else {
+        api.create(&PostParams::default(), &secret).await.unwrap();
+    }
+}
+
+/// The bundle of the document, under another name and with another Secret.
+pub(crate) async fn create_bundle(consumer: &Client, name: &str, secret: &str) -> APIServiceBindingBundle {
+    let bundle = json!({
+        "apiVersion": "kube-bind.io/v1alpha2", "kind": "APIServiceBindingBundle",
+        "metadata": {"name": name},
+        "spec": {"kubeconfigSecretRef": {"name": secret, "namespace": "default", "key": "kubeconfig"}},
+    });
+    let bundle = serde_json::from_value(bundle).unwrap();
+    Api::all(consumer.clone()).create(&PostParams::default(), &bundle).await.unwrap()
+}
+
+/// Waits until a condition of a bundle has this status and reason.
+pub(crate) async fn bundle_condition(consumer: &Client, name: &str, condition: &str, expected: (&str, &str)) -> Condition {
+    let api: Api<APIServiceBindingBundle> = Api::all(consumer.clone());
+    eventually(&format!("bundle {name} has {condition} {expected:?}"), SOON, async || {
+        let bundle = api.get(name).await?;
+        matching(&bundle.status.unwrap_or_default().conditions, condition, expected)
+    })
+    .await
+    .unwrap()
+}
+
+/// Waits until a condition of a binding has this status and reason.
+pub(crate) async fn binding_condition(consumer: &Client, name: &str, condition: &str, expected: (&str, &str)) -> Condition {
+    let api: Api<APIServiceBinding> = Api::all(consumer.clone());
+    eventually(&format!("binding {name} has {condition} {expected:?}"), SOON, async || {
+        let binding = api.get(name).await?;
+        matching(&binding.status.unwrap_or_default().conditions, condition, expected)
+    })
+    .await
+    .unwrap()
+}
+
+/// The condition, or what is seen instead as an error, which `eventually` repeats when time is up.
+pub(crate) fn matching(
+    conditions: &[Condition],
+    wanted: &str,
+    (status, reason): (&str, &str),
+) -> anyhow::Result<Option<Condition>> {
+    let found = find(conditions, wanted);
+    let same = found.is_some_and(|c| {
+        let is = match c.status {
+            ConditionStatus::True => "True",
+            ConditionStatus::False => "False",
+            ConditionStatus::Unknown => "Unknown",
+        };
+        is == status && c.reason == reason
+    });
+    if same { Ok(found.cloned()) } else { Err(anyhow::anyhow!("{conditions:?}")) }
+}
+
+/// Waits until an object exists and fulfils a predicate.
+pub(crate) async fn object_with(
+    api: &Api<DynamicObject>,
+    name: &str,
+    what: &str,
+    is: impl Fn(&DynamicObject) -> bool,
+) -> DynamicObject {
+    eventually(&format!("{name} {what}"), SOON, async || {
+        let object = api.get(name).await?;
+        if is(&object) { Ok(Some(object)) } else { Err(anyhow::anyhow!("{}", json!(object))) }
+    })
+    .await
+    .unwrap()
+}
+
+/// Waits until an object is gone.
+pub(crate) async fn object_gone(api: &Api<DynamicObject>, name: &str) {
+    eventually(&format!("{name} is gone"), SOON, async || {
+        match api.get_opt(name).await? {
+            None => Ok(Some(())),
+            Some(object) => Err(anyhow::anyhow!("{}", json!(object.metadata))),
+        }
+    })
+    .await
+    .unwrap();
+}
