@@ -1,5 +1,11 @@
 //! The konnector and the provider as their users run them: real API servers, real processes, real rights.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod bad_input;
+mod flow;
 mod other_backend;
+mod ownership;
+mod restart;
 mod support;
+mod unbind;
+mod wire;

@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::{
-    Api, Client,
+    Api, Client, ResourceExt as _,
     api::{Patch, PatchParams, PostParams},
 };
 use portolan_core::api::kubebind::{APIServiceExport, APIServiceNamespace, BoundSchema};
@@ -10,13 +10,20 @@ use portolan_testkit::{control_plane::ControlPlane, eventually::eventually, work
 use serde_json::json;
 
 use crate::support::{
-    SOON, bundle_condition, clusters, cowboy, create_bundle, create_namespace, grant_group, kind_of, object_with,
-    write_secret,
+    SOON, binding_condition, bundle_condition, clusters, cowboy, create_bundle, create_namespace,
+    grant_group, kind_of, object_with, write_secret,
 };
 
 /// The rights that every backend gives a konnector in its contract namespace.
-async fn give_rights(provider: &ControlPlane, client: &Client, namespace: &str, group: &str, mapped: &str) -> String {
-    let accounts: Api<k8s_openapi::api::core::v1::ServiceAccount> = Api::namespaced(client.clone(), namespace);
+async fn give_rights(
+    provider: &ControlPlane,
+    client: &Client,
+    namespace: &str,
+    group: &str,
+    mapped: &str,
+) -> String {
+    let accounts: Api<k8s_openapi::api::core::v1::ServiceAccount> =
+        Api::namespaced(client.clone(), namespace);
     let account = json!({"metadata": {"name": "kube-binder"}});
     accounts.create(&PostParams::default(), &serde_json::from_value(account).unwrap()).await.unwrap();
     let contract = json!([
@@ -28,7 +35,8 @@ async fn give_rights(provider: &ControlPlane, client: &Client, namespace: &str, 
         {"apiGroups": [group], "resources": ["cowboys"], "verbs": ["get", "list", "watch", "create", "update", "patch", "delete"]},
     ]);
     for (place, rules) in [(namespace, contract), (mapped, objects)] {
-        let role: Role = serde_json::from_value(json!({"metadata": {"name": "kube-binder"}, "rules": rules})).unwrap();
+        let role: Role =
+            serde_json::from_value(json!({"metadata": {"name": "kube-binder"}, "rules": rules})).unwrap();
         let binding: RoleBinding = serde_json::from_value(json!({
             "metadata": {"name": "kube-binder"},
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "kube-binder"},
@@ -46,17 +54,14 @@ async fn give_rights(provider: &ControlPlane, client: &Client, namespace: &str, 
 async fn an_export_that_was_written_by_hand_is_bound() {
     let clusters = clusters().await;
     let (consumer, provider) = (clusters.consumer.client(), clusters.provider.client());
-    let (crd, resource) = kind_of("by-hand");
-    for crd in portolan_core::crds::provider() {
-        let params = PatchParams::apply("test").force();
-        let api: Api<k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition> =
-            Api::all(provider.clone());
-        api.patch(&kube::ResourceExt::name_any(&crd), &params, &Patch::Apply(&crd)).await.unwrap();
-    }
+    let (mut crd, resource) = kind_of("by-hand");
+    // Not labelled as exported: our own provider leaves it alone.
+    crd.labels_mut().clear();
     workload::install(&provider, &crd).await.unwrap();
     create_namespace(&provider, "tenant-a").await;
     create_namespace(&provider, "tenant-a-west").await;
-    let kubeconfig = give_rights(&clusters.provider, &provider, "tenant-a", "by-hand.dev", "tenant-a-west").await;
+    let kubeconfig =
+        give_rights(&clusters.provider, &provider, "tenant-a", "by-hand.dev", "tenant-a-west").await;
 
     let spec = json!({
         "group": "by-hand.dev", "informerScope": "Namespaced", "scope": "Namespaced",
@@ -83,11 +88,13 @@ async fn an_export_that_was_written_by_hand_is_bound() {
     write_secret(&consumer, "by-hand", "kubeconfig", &kubeconfig).await;
     create_bundle(&consumer, "by-hand", "by-hand").await;
     bundle_condition(&consumer, "by-hand", "Ready", ("True", "")).await;
-    crate::support::binding_condition(&consumer, "cowboys-by-hand", "Ready", ("True", "")).await;
+    binding_condition(&consumer, "cowboys-by-hand", "Ready", ("True", "")).await;
 
     let here = Api::namespaced_with(consumer.clone(), "west", &resource);
     let there = Api::namespaced_with(provider.clone(), "tenant-a-west", &resource);
-    here.create(&PostParams::default(), &cowboy(&resource, "billy", &json!({"intent": "ride"}))).await.unwrap();
+    here.create(&PostParams::default(), &cowboy(&resource, "billy", &json!({"intent": "ride"})))
+        .await
+        .unwrap();
     // This provider answers slowly, and by hand.
     let requests: Api<APIServiceNamespace> = Api::namespaced(provider.clone(), "tenant-a");
     eventually("the namespace is asked for", SOON, async || requests.get_opt("west").await).await.unwrap();

@@ -25,7 +25,7 @@ use portolan_testkit::{
     control_plane::{ControlPlane, ControlPlaneOptions},
     eventually::eventually,
     ports::free_port,
-    service::{ServiceAccountSetup, ServiceOptions, ServiceProcess},
+    service::{ServiceAccountSetup, ServiceOptions, ServiceProcess, run},
     workload,
 };
 use serde_json::{Value, json};
@@ -41,7 +41,10 @@ pub(crate) struct Clusters {
     pub(crate) consumer: ControlPlane,
     pub(crate) provider: ControlPlane,
     pub(crate) konnector: ServiceProcess,
+    /// Kept because it ends when it is dropped.
+    _provider_service: ServiceProcess,
     pub(crate) healthz: String,
+    pub(crate) konnector_kubeconfig: String,
 }
 
 /// The clusters that the tests share.
@@ -54,8 +57,10 @@ impl Clusters {
     pub(crate) async fn start(name: &str) -> Self {
         let names = (format!("{name}-consumer"), format!("{name}-provider"));
         let (consumer, provider) = tokio::join!(plane(&names.0), plane(&names.1));
-        let (konnector, healthz) = konnector(&consumer).await;
-        Self { consumer, provider, konnector, healthz }
+        let konnector_kubeconfig = konnector_account(&consumer).await;
+        let (konnector, healthz) = konnector(&konnector_kubeconfig).await;
+        let _provider_service = provider_service(&provider).await;
+        Self { consumer, provider, konnector, _provider_service, healthz, konnector_kubeconfig }
     }
 }
 
@@ -63,19 +68,18 @@ async fn plane(name: &str) -> ControlPlane {
     ControlPlane::start(ControlPlaneOptions::named(name)).await.unwrap()
 }
 
-/// Starts a konnector as a ServiceAccount with exactly the rights of its chart. Gives it and the URL of its
-/// `/healthz`.
-pub(crate) async fn konnector(consumer: &ControlPlane) -> (ServiceProcess, String) {
+/// An account for the konnector with exactly the rights of its chart.
+async fn konnector_account(consumer: &ControlPlane) -> String {
     let setup = ServiceAccountSetup {
         service: "konnector".to_owned(),
         namespace: RELEASE.to_owned(),
         secret_namespaces: vec![RELEASE.to_owned(), "default".to_owned()],
     };
-    let kubeconfig = setup.create(consumer).await.unwrap();
-    konnector_with(kubeconfig).await
+    setup.create(consumer).await.unwrap()
 }
 
-pub(crate) async fn konnector_with(kubeconfig: String) -> (ServiceProcess, String) {
+/// Starts a konnector. Gives it and the URL of its `/healthz`.
+pub(crate) async fn konnector(kubeconfig: &str) -> (ServiceProcess, String) {
     let port = free_port().unwrap();
     let mut options = ServiceOptions::new("konnector", kubeconfig).args([
         "--server-address".to_owned(),
@@ -85,8 +89,95 @@ pub(crate) async fn konnector_with(kubeconfig: String) -> (ServiceProcess, Strin
         "--log-level".to_owned(),
         "info,portolan_konnector=debug".to_owned(),
     ]);
-    options.pod_namespace = RELEASE.to_owned();
+    RELEASE.clone_into(&mut options.pod_namespace);
     (ServiceProcess::start(options).await.unwrap(), format!("http://127.0.0.1:{port}/healthz"))
+}
+
+/// Starts the provider as a ServiceAccount with exactly the rights of its chart.
+async fn provider_service(provider: &ControlPlane) -> ServiceProcess {
+    let setup = ServiceAccountSetup::new("provider", RELEASE);
+    let mut options = ServiceOptions::new("provider", setup.create(provider).await.unwrap());
+    RELEASE.clone_into(&mut options.pod_namespace);
+    ServiceProcess::start(options).await.unwrap()
+}
+
+/// A service of the provider for one consumer, as far as their administrators prepare it.
+pub(crate) struct Service {
+    pub(crate) name: String,
+    pub(crate) resource: ApiResource,
+    pub(crate) kubeconfig: String,
+    pub(crate) consumer: Client,
+    pub(crate) provider: Client,
+}
+
+impl Service {
+    /// A kind of its own on the provider, and a kubeconfig for a consumer that sees only this kind.
+    pub(crate) async fn offer(clusters: &Clusters, name: &str) -> Self {
+        let (consumer, provider) = (clusters.consumer.client(), clusters.provider.client());
+        let (crd, resource) = kind_of(name);
+        workload::install(&provider, &crd).await.unwrap();
+        grant_group(&consumer, &resource.group).await;
+        create_namespace(&consumer, name).await;
+        let kubeconfig = kubeconfig_for(clusters, name, &format!("test={name}")).await;
+        Self { name: name.to_owned(), resource, kubeconfig, consumer, provider }
+    }
+
+    /// The same, bound by a Secret and a bundle of the service's name, until the binding is ready.
+    pub(crate) async fn bind(clusters: &Clusters, name: &str) -> Self {
+        let service = Self::offer(clusters, name).await;
+        write_secret(&service.consumer, name, "kubeconfig", &service.kubeconfig).await;
+        create_bundle(&service.consumer, name, name).await;
+        binding_condition(&service.consumer, &service.export(), "Ready", ("True", "")).await;
+        service
+    }
+
+    /// The name of the export, of the binding and of the CRD.
+    pub(crate) fn export(&self) -> String {
+        format!("cowboys.{}.dev", self.name)
+    }
+
+    pub(crate) fn contract_namespace(&self) -> String {
+        format!("kube-bind-{}", self.name)
+    }
+
+    /// Objects on the consumer.
+    pub(crate) fn here(&self) -> Api<DynamicObject> {
+        Api::namespaced_with(self.consumer.clone(), &self.name, &self.resource)
+    }
+
+    /// Their copies on the provider.
+    pub(crate) fn there(&self) -> Api<DynamicObject> {
+        let namespace = format!("{}-{}", self.contract_namespace(), self.name);
+        Api::namespaced_with(self.provider.clone(), &namespace, &self.resource)
+    }
+
+    pub(crate) async fn create(&self, name: &str, spec: &Value) -> DynamicObject {
+        let object = cowboy(&self.resource, name, spec);
+        self.here().create(&PostParams::default(), &object).await.unwrap()
+    }
+
+    pub(crate) async fn arrives(&self, name: &str) -> DynamicObject {
+        object_with(&self.there(), name, "arrives on the provider", |_| true).await
+    }
+}
+
+/// What the provider's administrator hands to a consumer.
+pub(crate) async fn kubeconfig_for(clusters: &Clusters, consumer: &str, exports: &str) -> String {
+    let arguments = ["kubeconfig", "--consumer", consumer, "--exports", exports].map(str::to_owned);
+    let options = ServiceOptions::new("provider", clusters.provider.kubeconfig()).args(arguments);
+    let output = run(&options, SOON).await.unwrap();
+    assert!(output.status.success(), "{}", output.stderr);
+    output.stdout
+}
+
+/// Merges a change into an object.
+pub(crate) async fn merge(api: &Api<DynamicObject>, name: &str, change: Value) -> DynamicObject {
+    api.patch(name, &PatchParams::default(), &Patch::Merge(&change)).await.unwrap()
+}
+
+/// Merges a change into the status of an object.
+pub(crate) async fn merge_status(api: &Api<DynamicObject>, name: &str, change: Value) {
+    api.patch_status(name, &PatchParams::default(), &Patch::Merge(&json!({"status": change}))).await.unwrap();
 }
 
 /// A kind of its own for one test: `cowboys.<test>.dev`.
@@ -113,7 +204,7 @@ pub(crate) fn cowboy(resource: &ApiResource, name: &str, spec: &Value) -> Dynami
     object
 }
 
-/// Lets the konnector read and mark the objects of a group, as its PermissionDenied message tells people to.
+/// Lets the konnector read and mark the objects of a group, as its `PermissionDenied` message tells people to.
 pub(crate) async fn grant_group(consumer: &Client, group: &str) {
     let role = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
@@ -167,7 +258,12 @@ pub(crate) async fn create_bundle(consumer: &Client, name: &str, secret: &str) -
 }
 
 /// Waits until a condition of a bundle has this status and reason.
-pub(crate) async fn bundle_condition(consumer: &Client, name: &str, condition: &str, expected: (&str, &str)) -> Condition {
+pub(crate) async fn bundle_condition(
+    consumer: &Client,
+    name: &str,
+    condition: &str,
+    expected: (&str, &str),
+) -> Condition {
     let api: Api<APIServiceBindingBundle> = Api::all(consumer.clone());
     eventually(&format!("bundle {name} has {condition} {expected:?}"), SOON, async || {
         let bundle = api.get(name).await?;
@@ -178,7 +274,12 @@ pub(crate) async fn bundle_condition(consumer: &Client, name: &str, condition: &
 }
 
 /// Waits until a condition of a binding has this status and reason.
-pub(crate) async fn binding_condition(consumer: &Client, name: &str, condition: &str, expected: (&str, &str)) -> Condition {
+pub(crate) async fn binding_condition(
+    consumer: &Client,
+    name: &str,
+    condition: &str,
+    expected: (&str, &str),
+) -> Condition {
     let api: Api<APIServiceBinding> = Api::all(consumer.clone());
     eventually(&format!("binding {name} has {condition} {expected:?}"), SOON, async || {
         let binding = api.get(name).await?;
@@ -223,11 +324,9 @@ pub(crate) async fn object_with(
 
 /// Waits until an object is gone.
 pub(crate) async fn object_gone(api: &Api<DynamicObject>, name: &str) {
-    eventually(&format!("{name} is gone"), SOON, async || {
-        match api.get_opt(name).await? {
-            None => Ok(Some(())),
-            Some(object) => Err(anyhow::anyhow!("{}", json!(object.metadata))),
-        }
+    eventually(&format!("{name} is gone"), SOON, async || match api.get_opt(name).await? {
+        None => Ok(Some(())),
+        Some(object) => Err(anyhow::anyhow!("{}", json!(object.metadata))),
     })
     .await
     .unwrap();

@@ -57,7 +57,10 @@ pub enum Severity {
 }
 
 impl Severity {
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde's skip_serializing_if needs")]
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "the signature that serde's skip_serializing_if needs"
+    )]
     fn is_none(&self) -> bool {
         *self == Self::None
     }

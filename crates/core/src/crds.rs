@@ -16,7 +16,8 @@ pub struct ChartCrd {
 
 /// All CRDs, in a stable order.
 pub fn all() -> Vec<ChartCrd> {
-    let of = |chart, crds: Vec<CustomResourceDefinition>| crds.into_iter().map(move |crd| ChartCrd { chart, crd });
+    let of =
+        |chart, crds: Vec<CustomResourceDefinition>| crds.into_iter().map(move |crd| ChartCrd { chart, crd });
     of("konnector", konnector()).chain(of("provider", provider())).collect()
 }
 
@@ -37,10 +38,8 @@ pub fn provider() -> Vec<CustomResourceDefinition> {
 }
 
 fn bindings() -> CustomResourceDefinition {
-    let versions = vec![
-        kubebind::binding_v1alpha1::APIServiceBinding::crd(),
-        kubebind::APIServiceBinding::crd(),
-    ];
+    let versions =
+        vec![kubebind::binding_v1alpha1::APIServiceBinding::crd(), kubebind::APIServiceBinding::crd()];
     merge_crds(versions, kubebind::VERSION).expect("both versions have the same names and scope")
 }
 
@@ -69,7 +68,8 @@ mod tests {
     #[test]
     fn immutable_fields_say_so() {
         let crd = named("apiserviceexports.kube-bind.io");
-        let spec = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"];
+        let spec =
+            &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"];
         for (field, message) in [
             ("resources", "resources are immutable"),
             ("informerScope", "informerScope is immutable"),
@@ -85,6 +85,9 @@ mod tests {
         assert_eq!(bundle["spec"]["names"]["shortNames"], serde_json::json!(["sbb"]));
         assert_eq!(bundle["spec"]["names"]["categories"], serde_json::json!(["kube-bindings"]));
         assert_eq!(bundle["spec"]["scope"], "Cluster");
-        assert_eq!(named("boundschemas.kube-bind.io")["spec"]["names"]["shortNames"], serde_json::json!(["bs"]));
+        assert_eq!(
+            named("boundschemas.kube-bind.io")["spec"]["names"]["shortNames"],
+            serde_json::json!(["bs"])
+        );
     }
 }

@@ -45,7 +45,9 @@ fn feed(hasher: &mut Sha256, value: &Value) {
         Value::String(text) => feed_bytes(hasher, b"\"", text.as_bytes()),
         Value::Array(items) => {
             feed_bytes(hasher, b"[", &[]);
-            items.iter().for_each(|item| feed(hasher, item));
+            for item in items {
+                feed(hasher, item);
+            }
             hasher.update(b"]");
         }
         Value::Object(map) => {
@@ -101,9 +103,6 @@ mod tests {
 
     #[test]
     fn hexadecimal_is_that_of_the_standard() {
-        assert_eq!(
-            sha256_hex(b"abc"),
-            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-        );
+        assert_eq!(sha256_hex(b"abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     }
 }

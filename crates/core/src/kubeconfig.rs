@@ -137,15 +137,16 @@ const REFUSED_OF_USER: [(&str, &str); 12] = [
 pub fn parse(bytes: &[u8]) -> Result<RestrictedKubeconfig, KubeconfigError> {
     let file = read(bytes)?;
     let context_name = file.current_context.unwrap_or_default();
-    let context =
-        entry(&file.contexts, &context_name, "context").ok_or_else(|| KubeconfigError::ContextNotFound(context_name.clone()))?;
+    let context = entry(&file.contexts, &context_name, "context")
+        .ok_or_else(|| KubeconfigError::ContextNotFound(context_name.clone()))?;
     let namespace = namespace_of(context, &context_name)?;
 
     let cluster_name = text(context, "cluster");
-    let cluster =
-        entry(&file.clusters, cluster_name, "cluster").ok_or_else(|| KubeconfigError::ClusterNotFound(cluster_name.to_owned()))?;
+    let cluster = entry(&file.clusters, cluster_name, "cluster")
+        .ok_or_else(|| KubeconfigError::ClusterNotFound(cluster_name.to_owned()))?;
     let user_name = text(context, "user");
-    let user = entry(&file.users, user_name, "user").ok_or_else(|| KubeconfigError::UserNotFound(user_name.to_owned()))?;
+    let user = entry(&file.users, user_name, "user")
+        .ok_or_else(|| KubeconfigError::UserNotFound(user_name.to_owned()))?;
 
     let cluster = Fields { map: cluster, owner: format!("cluster {cluster_name:?}") };
     let user = Fields { map: user, owner: format!("user {user_name:?}") };
@@ -179,7 +180,7 @@ fn read(bytes: &[u8]) -> Result<File, KubeconfigError> {
     let text = std::str::from_utf8(bytes).map_err(|_| KubeconfigError::NotText)?;
     let value: Value = serde_saphyr::from_str(text).map_err(|error| {
         let (line, column) = error.location().map_or((1, 1), |at| (at.line(), at.column()));
-        KubeconfigError::NotYaml { line: line as u64, column: column as u64 }
+        KubeconfigError::NotYaml { line, column }
     })?;
     // A scalar is valid YAML, but whoever stored one did not mean a kubeconfig.
     if !value.is_object() {

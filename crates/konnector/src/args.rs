@@ -53,7 +53,11 @@ mod tests {
     fn secrets_are_read_in_the_release_namespace_and_in_default() {
         let allowed = |arguments: &[&str]| {
             let arguments = ["konnector"].iter().chain(arguments).copied();
-            parse_from::<Args>("konnector", arguments).unwrap().allowed_secret_namespaces().into_iter().collect::<Vec<_>>()
+            parse_from::<Args>("konnector", arguments)
+                .unwrap()
+                .allowed_secret_namespaces()
+                .into_iter()
+                .collect::<Vec<_>>()
         };
         assert_eq!(allowed(&["--pod-namespace", "kube-bind"]), ["default", "kube-bind"]);
         assert_eq!(allowed(&["--secret-namespaces", "a,b"]), ["a", "b"]);

@@ -12,6 +12,7 @@ use kube::{
 };
 use portolan_core::api::kubebind::{APIServiceBinding, APIServiceBindingBundle, ClusterSecretKeyRef};
 use portolan_runtime::{
+    events::Reporter,
     latest::Latest,
     process::Process,
     queue::WorkQueue,
@@ -24,7 +25,6 @@ use crate::{
     crd::{LABEL_MANAGED, MANAGED_BY},
     metrics::KonnectorMetrics,
     provider::SessionHub,
-    reporter::Reporter,
     secrets::SecretHub,
     sync::{EngineContext, SyncHub},
 };
@@ -59,33 +59,49 @@ pub(crate) struct Wake {
 impl Wake {
     /// Everybody who refers to a Secret.
     pub(crate) fn referrers(&self, reference: &ClusterSecretKeyRef) {
-        for bundle in self.bundle_store.state().iter().filter(|b| b.spec.kubeconfig_secret_ref == *reference) {
+        for bundle in self.bundle_store.state().iter().filter(|b| b.spec.kubeconfig_secret_ref == *reference)
+        {
             self.bundles.add(bundle.name_any());
         }
-        for binding in self.binding_store.state().iter().filter(|b| b.spec.kubeconfig_secret_ref == *reference) {
+        for binding in
+            self.binding_store.state().iter().filter(|b| b.spec.kubeconfig_secret_ref == *reference)
+        {
             self.bindings.add(binding.name_any());
         }
     }
 
-    fn bundle_changed(&self, bundle: &APIServiceBindingBundle) {
-        self.bundles.add(bundle.name_any());
+    fn bundle_changed(&self, change: &Change<APIServiceBindingBundle>) {
+        self.bundles.add(change.object().name_any());
     }
 
-    fn binding_changed(&self, binding: &APIServiceBinding) {
+    fn binding_changed(&self, change: &Change<APIServiceBinding>) {
+        let binding = change.object();
         self.bindings.add(binding.name_any());
-        // A name that is given up may be what another bundle waits for.
-        self.referrers(&binding.spec.kubeconfig_secret_ref);
+        match change {
+            Change::Applied(_) => self.referrers(&binding.spec.kubeconfig_secret_ref),
+            // A name that is given up may be what any other bundle waits for.
+            Change::Deleted(_) => self.every_bundle(),
+        }
     }
 
-    fn crd_changed(&self, crd: &CustomResourceDefinition) {
+    fn crd_changed(&self, change: &Change<CustomResourceDefinition>) {
+        let crd = change.object();
         for owner in crd.owner_references().iter().filter(|owner| owner.kind == "APIServiceBinding") {
             self.bindings.add(owner.name.clone());
         }
     }
 
+    fn every_bundle(&self) {
+        for bundle in self.bundle_store.state() {
+            self.bundles.add(bundle.name_any());
+        }
+    }
+
     fn everybody(&self) {
-        self.bundle_store.state().iter().for_each(|bundle| self.bundles.add(bundle.name_any()));
-        self.binding_store.state().iter().for_each(|binding| self.bindings.add(binding.name_any()));
+        self.every_bundle();
+        for binding in self.binding_store.state() {
+            self.bindings.add(binding.name_any());
+        }
     }
 }
 
@@ -113,7 +129,7 @@ impl Context {
             sessions: SessionHub::new(tasks, args.provider_polling_interval),
             sync: SyncHub::new(tasks),
             metrics: KonnectorMetrics::register(&process.metrics),
-            reporter: Reporter::new(consumer.clone(), instance),
+            reporter: Reporter::new(consumer.clone(), "kube-bind-konnector", instance),
             poll_interval: args.provider_polling_interval,
             bundles: bundle_store,
             bindings: binding_store,
@@ -175,17 +191,37 @@ impl Context {
     }
 }
 
-/// The changes of one kind on the consumer, for the queues.
-struct Changes<K>(tokio::sync::mpsc::UnboundedReceiver<Option<K>>);
+/// What happened to an object on the consumer.
+enum Change<K> {
+    Applied(K),
+    Deleted(K),
+}
+
+impl<K> Change<K> {
+    fn object(&self) -> &K {
+        let (Self::Applied(object) | Self::Deleted(object)) = self;
+        object
+    }
+}
+
+/// The changes of one kind on the consumer, for the queues; `None` stands for a fresh list.
+struct Changes<K>(tokio::sync::mpsc::UnboundedReceiver<Option<Change<K>>>);
 
 fn store<K>(tasks: &Tasks, api: Api<K>, config: watcher::Config) -> (Store<K>, Changes<K>)
 where
-    K: kube::Resource<DynamicType = ()> + Clone + serde::de::DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
+    K: kube::Resource<DynamicType = ()>
+        + Clone
+        + serde::de::DeserializeOwned
+        + std::fmt::Debug
+        + Send
+        + Sync
+        + 'static,
 {
     let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
     let (store, task) = reflect(api, config, move |change: Changed<'_, K>| {
         let change = match change {
-            Changed::Applied(object) | Changed::Deleted(object) => Some(object.clone()),
+            Changed::Applied(object) => Some(Change::Applied(object.clone())),
+            Changed::Deleted(object) => Some(Change::Deleted(object.clone())),
             Changed::Relisted => None,
             Changed::Failed(error) => return tracing::warn!(kind = %K::kind(&()), "watch failed: {error}"),
         };
@@ -197,12 +233,12 @@ where
 }
 
 impl<K: Send + 'static> Changes<K> {
-    fn forward(mut self, tasks: &Tasks, wake: &Arc<Wake>, on: impl Fn(&Wake, &K) + Send + 'static) {
+    fn forward(mut self, tasks: &Tasks, wake: &Arc<Wake>, on: impl Fn(&Wake, &Change<K>) + Send + 'static) {
         let wake = Arc::clone(wake);
         tasks.spawn("consumer changes", async move {
             while let Some(change) = self.0.recv().await {
                 match change {
-                    Some(object) => on(&wake, &object),
+                    Some(change) => on(&wake, &change),
                     None => wake.everybody(),
                 }
             }

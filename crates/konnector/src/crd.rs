@@ -3,9 +3,10 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{ResourceExt as _, api::ApiResource};
 use portolan_core::api::kubebind::{
-    APIServiceBinding, BoundSchema, BoundSchemaVersion, ConversionStrategy, ExportedResource, GROUP, ResourceScope,
-    VERSION,
+    APIServiceBinding, BoundSchema, BoundSchemaVersion, ConversionStrategy, ExportedResource, GROUP,
+    ResourceScope, VERSION,
 };
+pub(crate) use portolan_runtime::install::is_established;
 use serde_json::{Map, Value, json};
 
 /// Label on every CRD that the konnector brings to the consumer.
@@ -63,7 +64,9 @@ fn version(version: &BoundSchemaVersion) -> Value {
 /// Whether a CRD belongs to a binding.
 pub(crate) fn is_owned_by(crd: &CustomResourceDefinition, binding: &APIServiceBinding) -> bool {
     crd.owner_references().iter().any(|owner| {
-        owner.kind == "APIServiceBinding" && owner.name == binding.name_any() && Some(&owner.uid) == binding.metadata.uid.as_ref()
+        owner.kind == "APIServiceBinding"
+            && owner.name == binding.name_any()
+            && Some(&owner.uid) == binding.metadata.uid.as_ref()
     })
 }
 
@@ -74,15 +77,12 @@ pub(crate) fn is_current(crd: &CustomResourceDefinition, desired: &Value) -> boo
         && covers(&observed["metadata"]["labels"], &desired["metadata"]["labels"])
 }
 
-/// Whether the API server serves a CRD.
-pub(crate) fn is_established(crd: &CustomResourceDefinition) -> bool {
-    let conditions = crd.status.as_ref().and_then(|status| status.conditions.as_ref());
-    conditions.into_iter().flatten().any(|c| c.type_ == "Established" && c.status == "True")
-}
-
 /// The version of a resource to keep in sync: the first that the export names and the schema serves; where
 /// it names none, the stored version if it is served, else the first served.
-pub(crate) fn sync_version<'a>(schema: &'a BoundSchema, resource: &ExportedResource) -> Option<&'a BoundSchemaVersion> {
+pub(crate) fn sync_version<'a>(
+    schema: &'a BoundSchema,
+    resource: &ExportedResource,
+) -> Option<&'a BoundSchemaVersion> {
     let served = || schema.spec.versions.iter().filter(|v| v.served);
     if resource.versions.is_empty() {
         return served().find(|v| v.storage).or_else(|| served().next());
@@ -93,7 +93,8 @@ pub(crate) fn sync_version<'a>(schema: &'a BoundSchema, resource: &ExportedResou
 /// How to talk about a resource in one version.
 pub(crate) fn api_resource(schema: &BoundSchema, version: &str) -> ApiResource {
     let spec = &schema.spec;
-    let api_version = if spec.group.is_empty() { version.to_owned() } else { format!("{}/{version}", spec.group) };
+    let api_version =
+        if spec.group.is_empty() { version.to_owned() } else { format!("{}/{version}", spec.group) };
     ApiResource {
         group: spec.group.clone(),
         version: version.to_owned(),
@@ -160,8 +161,7 @@ mod tests {
     #[test]
     fn both_shapes_of_a_schema_give_the_same_crd() {
         let bare = json!([{"name": "v1", "served": true, "storage": true, "schema": {"type": "object"}}]);
-        let wrapped =
-            json!([{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {"type": "object"}}}]);
+        let wrapped = json!([{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {"type": "object"}}}]);
         assert_eq!(desired(&schema(&bare), &binding()), desired(&schema(&wrapped), &binding()));
     }
 

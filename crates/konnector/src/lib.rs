@@ -14,16 +14,14 @@ mod bundle;
 mod context;
 mod crd;
 mod health;
-mod install;
 mod metrics;
 mod provider;
-mod reporter;
 mod secrets;
 mod sync;
 
 use std::process::ExitCode;
 
-use portolan_runtime::{client, lease, process, process::Process};
+use portolan_runtime::{client, install, lease, process, process::Process};
 
 pub use crate::args::Args;
 use crate::context::Context;
@@ -34,7 +32,8 @@ pub fn run(args: &Args) -> ExitCode {
 }
 
 async fn start(args: Args, process: Process) -> Result<(), process::Failure> {
-    let leading = process.readiness.expect("lease", "another replica leads, or the API server does not answer");
+    let leading =
+        process.readiness.expect("lease", "another replica leads, or the API server does not answer");
     let caches = process.readiness.expect("caches", "the first lists are under way");
     health::serve(&process, args.server_address).await?;
     let client = client::connect(&args.client).await?;
@@ -45,7 +44,7 @@ async fn start(args: Args, process: Process) -> Result<(), process::Failure> {
     let instance = lease.identity.clone();
     lease::hold(&process.tasks, client.clone(), lease).await;
     caches.not_ready("the first lists are under way");
-    install::crds(&client).await?;
+    install::crds(&client, "konnector", portolan_core::crds::konnector()).await?;
     let context = Context::start(&args, &process, client, &instance);
     bundle::run(&process.tasks, &context);
     binding::run(&process.tasks, &context);

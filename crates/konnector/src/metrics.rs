@@ -21,7 +21,11 @@ impl KonnectorMetrics {
             controllers: ControllerMetrics::register(metrics),
             objects: metrics.gauges("bound_objects", "Consumer objects by bound resource.", &["resource"]),
             writes: metrics.counters("sync_steps_total", "Steps taken to bring objects in sync.", &["step"]),
-            problems: metrics.counters("sync_problems_total", "Objects that could not be brought in sync, by reason.", &["reason"]),
+            problems: metrics.counters(
+                "sync_problems_total",
+                "Objects that could not be brought in sync, by reason.",
+                &["reason"],
+            ),
         }
     }
 

@@ -50,12 +50,18 @@ impl SecretState {
         let secret = format!("Kubeconfig secret {namespace}/{name}");
         let invalid = |message: String| Verdict::error("KubeconfigSecretInvalid", message);
         match self {
-            Self::Pending => Verdict::pending("KubeconfigSecretPending", format!("{secret} has not been read yet.")),
+            Self::Pending => {
+                Verdict::pending("KubeconfigSecretPending", format!("{secret} has not been read yet."))
+            }
             Self::NamespaceNotAllowed { allowed } => Verdict::error(
                 "SecretNamespaceNotAllowed",
-                format!("{secret} is not read: Secrets are read in these namespaces: {allowed}. Move it, or add its namespace to --secret-namespaces."),
+                format!(
+                    "{secret} is not read: Secrets are read in these namespaces: {allowed}. Move it, or add its namespace to --secret-namespaces."
+                ),
             ),
-            Self::Unreadable(why) => Verdict::error("KubeconfigSecretForbidden", format!("{secret} cannot be read: {why}")),
+            Self::Unreadable(why) => {
+                Verdict::error("KubeconfigSecretForbidden", format!("{secret} cannot be read: {why}"))
+            }
             Self::NotFound => Verdict::error("KubeconfigSecretNotFound", format!("{secret} not found.")),
             Self::KeyMissing => invalid(format!("{secret} is missing {key:?} string key.")),
             Self::Invalid(why) => invalid(format!("{secret} has an invalid kubeconfig: {why}")),
@@ -134,7 +140,8 @@ impl SecretHub {
     fn update(&self, reference: &ClusterSecretKeyRef, state: SecretState) {
         let mut watched = self.watched.lock();
         let Some(known) = watched.get_mut(reference) else { return };
-        let passing_fault = matches!((&known.state, &state), (SecretState::Valid(_), SecretState::Unreadable(_)));
+        let passing_fault =
+            matches!((&known.state, &state), (SecretState::Valid(_), SecretState::Unreadable(_)));
         if passing_fault {
             return;
         }
@@ -146,7 +153,9 @@ impl SecretHub {
 
 fn state_of(secret: Option<&Secret>, key: &str) -> SecretState {
     let Some(secret) = secret else { return SecretState::NotFound };
-    let Some(content) = secret.data.as_ref().and_then(|data| data.get(key)) else { return SecretState::KeyMissing };
+    let Some(content) = secret.data.as_ref().and_then(|data| data.get(key)) else {
+        return SecretState::KeyMissing;
+    };
     match kubeconfig::parse(&content.0) {
         Ok(kubeconfig) => {
             SecretState::Valid(Arc::new(ProviderAccess { kubeconfig, fingerprint: sha256_hex(&content.0) }))
@@ -162,7 +171,11 @@ mod tests {
     use super::*;
 
     fn message(secret: Option<&Secret>) -> (String, String) {
-        let reference = ClusterSecretKeyRef { name: "s".to_owned(), namespace: "default".to_owned(), key: "kubeconfig".to_owned() };
+        let reference = ClusterSecretKeyRef {
+            name: "s".to_owned(),
+            namespace: "default".to_owned(),
+            key: "kubeconfig".to_owned(),
+        };
         let verdict = state_of(secret, &reference.key).verdict(&reference);
         (verdict.reason, verdict.message)
     }

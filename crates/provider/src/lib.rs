@@ -1,1 +1,74 @@
-//! x
+//! The provider: offers the labelled CRDs of its cluster to consumers, and answers their namespace requests.
+//!
+//! It watches CRDs labelled `kube-bind.io/exported=true`, contract namespaces (labelled
+//! `kube-bind.io/consumer`), the namespaces that it has made for consumers with their Roles, and in the
+//! contract namespaces APIServiceExports, BoundSchemas, APIServiceNamespaces and the ClusterBinding.
+//!
+//! In each contract namespace it writes an APIServiceExport and a BoundSchema per CRD, one condition in the
+//! status of the export, the status of APIServiceNamespaces, and the ClusterBinding. For each
+//! APIServiceNamespace it writes a Namespace with a Role and a RoleBinding. It writes Events on what it
+//! cannot do.
+//!
+//! `provider kubeconfig` makes a contract namespace and prints the kubeconfig that a consumer uses.
+
+mod args;
+mod context;
+mod contract;
+mod error;
+mod export;
+mod kubeconfig;
+mod notices;
+mod request;
+mod selector;
+mod source;
+mod store;
+mod wake;
+
+use std::process::ExitCode;
+
+use portolan_runtime::{client, install, lease, process, process::Process};
+
+use crate::args::{Command, ControllerArgs};
+pub use crate::args::Args;
+use crate::context::Context;
+
+/// Field manager of everything that the provider applies.
+const FIELD_MANAGER: &str = "portolan-provider";
+/// What the provider's own objects are labelled with, under `kube-bind.io/managed-by`.
+const MANAGED_BY: &str = "provider";
+/// The ServiceAccount of a contract namespace, and the Role that it has there.
+const BINDER: &str = "kube-binder";
+
+/// Runs a command of the provider, or its controllers until they are told to stop or lose the lease.
+pub fn run(args: &Args) -> ExitCode {
+    let controller = &args.controller;
+    match &args.command {
+        Some(Command::Kubeconfig(command)) => kubeconfig::run(command, &controller.client),
+        None => process::run("provider", &controller.log, &controller.admin, |process| {
+            start(controller.clone(), process)
+        }),
+    }
+}
+
+async fn start(args: ControllerArgs, process: Process) -> Result<(), process::Failure> {
+    let leading = process.readiness.expect("lease", "the API server does not answer");
+    let caches = process.readiness.expect("caches", "the first lists are under way");
+    let client = client::connect(&args.client).await?;
+    // A replica that stands by is as ready as it can be: it must not hold up a rollout.
+    leading.ready();
+    caches.ready();
+    let lease = args.lease.settings(&args.pod, "kube-bind-provider");
+    let instance = lease.identity.clone();
+    lease::hold(&process.tasks, client.clone(), lease).await;
+    caches.not_ready("the first lists are under way");
+    install::crds(&client, "provider", portolan_core::crds::provider()).await?;
+    let context = Context::start(&args, &process, client, &instance);
+    // On half a picture, an export would look withdrawn: nothing is decided before everything was listed.
+    context.synced().await;
+    source::run(&process.tasks, &context);
+    contract::run(&process.tasks, &context);
+    export::run(&process.tasks, &context);
+    request::run(&process.tasks, &context);
+    caches.ready();
+    Ok(())
+}

@@ -32,7 +32,8 @@ pub async fn serve(tasks: &Tasks, address: SocketAddr, router: Router) -> Result
     let local = listener.local_addr().map_err(failed)?;
     let stop = tasks.clone();
     tasks.spawn_graceful(async move {
-        let server = axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await });
+        let server =
+            axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await });
         // Accept errors are retried inside; the server ends only when it is told to.
         let _ = server.await;
     });

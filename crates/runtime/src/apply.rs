@@ -35,7 +35,10 @@ impl Observed {
         let Some(metadata) = metadata else { return Self::Absent };
         Self::Present {
             uid: metadata.uid.clone().unwrap_or_default(),
-            managed_fields: metadata.managed_fields.as_deref().and_then(|fields| applied_entries(fields, manager)),
+            managed_fields: metadata
+                .managed_fields
+                .as_deref()
+                .and_then(|fields| applied_entries(fields, manager)),
         }
     }
 }
@@ -86,7 +89,12 @@ pub fn code(error: &kube::Error) -> u16 {
 ///
 /// # Errors
 /// [`WriteError::Raced`] where the object is not the one observed.
-pub async fn apply<K>(api: &Api<K>, manager: &str, desired: &Value, observed: &Observed) -> Result<K, WriteError>
+pub async fn apply<K>(
+    api: &Api<K>,
+    manager: &str,
+    desired: &Value,
+    observed: &Observed,
+) -> Result<K, WriteError>
 where
     K: Resource + Clone + DeserializeOwned + Debug,
 {
@@ -139,11 +147,14 @@ where
 /// Our entries as server-side apply wants them, or `None` when nothing has to change.
 fn applied_entries(entries: &[ManagedFieldsEntry], manager: &str) -> Option<Vec<ManagedFieldsEntry>> {
     let ours = |e: &ManagedFieldsEntry, operation: &str| {
-        e.manager.as_deref() == Some(manager) && e.operation.as_deref() == Some(operation) && e.subresource.is_none()
+        e.manager.as_deref() == Some(manager)
+            && e.operation.as_deref() == Some(operation)
+            && e.subresource.is_none()
     };
     entries.iter().find(|e| ours(e, "Update"))?;
     let has_applied = entries.iter().any(|e| ours(e, "Apply"));
-    let mut result: Vec<_> = entries.iter().filter(|e| !(has_applied && ours(e, "Update"))).cloned().collect();
+    let mut result: Vec<_> =
+        entries.iter().filter(|e| !(has_applied && ours(e, "Update"))).cloned().collect();
     for entry in &mut result {
         if ours(entry, "Update") {
             entry.operation = Some("Apply".to_owned());
@@ -197,7 +208,9 @@ where
         Some(subresource) => api.patch_subresource(subresource, name, &params, &patch).await,
     };
     result.map_err(|error| match &error {
-        kube::Error::Api(status) if status.code == 422 && status.message.contains("the server rejected our request") => {
+        kube::Error::Api(status)
+            if status.code == 422 && status.message.contains("the server rejected our request") =>
+        {
             WriteError::Raced(error)
         }
         _ => error.into(),

@@ -111,7 +111,8 @@ pub fn with_environment(command: Command, service: &str) -> Command {
 /// # Errors
 /// One line for the command line.
 pub fn interval(text: &str) -> Result<Duration, String> {
-    let duration = duration(text).ok_or_else(|| format!("{text:?} is not a duration such as 15s or 1m30s"))?;
+    let duration =
+        duration(text).ok_or_else(|| format!("{text:?} is not a duration such as 15s or 1m30s"))?;
     if duration.is_zero() { Err("must be longer than 0".to_owned()) } else { Ok(duration) }
 }
 
@@ -171,10 +172,10 @@ mod tests {
             .get_arguments()
             .filter_map(|arg| Some((arg.get_long()?.to_owned(), arg.get_env()?.to_str()?.to_owned())))
             .collect();
-        let named = |flag: &str, env: &str| names.iter().any(|(f, e)| f == flag && e == env);
-        assert!(named("log-level", "PORTOLAN_TOKEN_SERVICE_LOG_LEVEL"), "{names:?}");
-        assert!(named("admin-address", "PORTOLAN_TOKEN_SERVICE_ADMIN_ADDRESS"), "{names:?}");
-        assert!(named("pod-name", "POD_NAME"), "{names:?}");
+        let has = |flag: &str, env: &str| names.iter().any(|(f, e)| f == flag && e == env);
+        assert!(has("log-level", "PORTOLAN_TOKEN_SERVICE_LOG_LEVEL"), "{names:?}");
+        assert!(has("admin-address", "PORTOLAN_TOKEN_SERVICE_ADMIN_ADDRESS"), "{names:?}");
+        assert!(has("pod-name", "POD_NAME"), "{names:?}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use rand::RngExt as _;
 
 /// Delays that grow from `min` to `max` by a factor of two, each shortened by up to half at random, so that
 /// many clients of one server do not come back at the same instant.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Backoff {
     min: Duration,
     max: Duration,

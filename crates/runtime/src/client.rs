@@ -45,13 +45,21 @@ pub enum ClientError {
 /// # Errors
 /// Says which of them was tried and what is wrong with it.
 pub async fn connect(args: &ClientArgs) -> Result<Client, ClientError> {
+    Client::try_from(configuration(args).await?).map_err(ClientError::Unusable)
+}
+
+/// What [`connect`] makes its client of.
+///
+/// # Errors
+/// As [`connect`].
+pub async fn configuration(args: &ClientArgs) -> Result<Config, ClientError> {
     let options = KubeConfigOptions { context: args.context.clone(), ..KubeConfigOptions::default() };
     let mut config = match &args.kubeconfig {
         Some(path) => from_file(path, &options).await?,
         None => infer(&options).await?,
     };
     config.connect_timeout = Some(CONNECT_TIMEOUT);
-    Client::try_from(config).map_err(ClientError::Unusable)
+    Ok(config)
 }
 
 async fn from_file(path: &Path, options: &KubeConfigOptions) -> Result<Config, ClientError> {
@@ -79,8 +87,9 @@ async fn infer(options: &KubeConfigOptions) -> Result<Config, ClientError> {
 /// When a certificate or key in it is not one.
 pub async fn restricted(kubeconfig: &RestrictedKubeconfig) -> Result<Client, ClientError> {
     let options = KubeConfigOptions::default();
-    let mut config =
-        Config::from_custom_kubeconfig(in_full(kubeconfig), &options).await.map_err(ClientError::Restricted)?;
+    let mut config = Config::from_custom_kubeconfig(in_full(kubeconfig), &options)
+        .await
+        .map_err(ClientError::Restricted)?;
     config.connect_timeout = Some(CONNECT_TIMEOUT);
     Client::try_from(config).map_err(ClientError::Unusable)
 }
@@ -89,7 +98,10 @@ fn in_full(kubeconfig: &RestrictedKubeconfig) -> Kubeconfig {
     const NAME: &str = "provider";
     let cluster = Cluster {
         server: Some(kubeconfig.server.clone()),
-        certificate_authority_data: kubeconfig.certificate_authority.as_ref().map(|ca| BASE64_STANDARD.encode(ca)),
+        certificate_authority_data: kubeconfig
+            .certificate_authority
+            .as_ref()
+            .map(|ca| BASE64_STANDARD.encode(ca)),
         tls_server_name: kubeconfig.tls_server_name.clone(),
         ..Cluster::default()
     };
@@ -108,9 +120,21 @@ fn in_full(kubeconfig: &RestrictedKubeconfig) -> Kubeconfig {
         ..Context::default()
     };
     Kubeconfig {
-        clusters: vec![NamedCluster { name: NAME.to_owned(), cluster: Some(cluster), ..NamedCluster::default() }],
-        auth_infos: vec![NamedAuthInfo { name: NAME.to_owned(), auth_info: Some(user), ..NamedAuthInfo::default() }],
-        contexts: vec![NamedContext { name: NAME.to_owned(), context: Some(context), ..NamedContext::default() }],
+        clusters: vec![NamedCluster {
+            name: NAME.to_owned(),
+            cluster: Some(cluster),
+            ..NamedCluster::default()
+        }],
+        auth_infos: vec![NamedAuthInfo {
+            name: NAME.to_owned(),
+            auth_info: Some(user),
+            ..NamedAuthInfo::default()
+        }],
+        contexts: vec![NamedContext {
+            name: NAME.to_owned(),
+            context: Some(context),
+            ..NamedContext::default()
+        }],
         current_context: Some(NAME.to_owned()),
         ..Kubeconfig::default()
     }

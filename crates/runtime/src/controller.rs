@@ -64,7 +64,10 @@ pub fn run<K, E, F>(
         tasks.spawn(name, async move {
             loop {
                 let key = queue.next().await;
-                metrics.depth.with_label_values(&[name]).set(i64::try_from(queue.depth()).unwrap_or(i64::MAX));
+                metrics
+                    .depth
+                    .with_label_values(&[name])
+                    .set(i64::try_from(queue.depth()).unwrap_or(i64::MAX));
                 let started = Instant::now();
                 let result = reconcile(key.clone()).await;
                 metrics.seconds.with_label_values(&[name]).observe(started.elapsed().as_secs_f64());

@@ -10,7 +10,10 @@ use parking_lot::Mutex;
 
 /// The newest versions that writes have returned, by namespace and name.
 #[derive(Debug)]
-pub struct Latest<K>(Mutex<HashMap<(Option<String>, String), Arc<K>>>);
+pub struct Latest<K>(Mutex<HashMap<Place, Arc<K>>>);
+
+/// Namespace and name.
+type Place = (Option<String>, String);
 
 impl<K> Default for Latest<K> {
     fn default() -> Self {
@@ -29,7 +32,9 @@ impl<K: Resource> Latest<K> {
         let key = (seen.namespace(), seen.name_any());
         let mut written = self.0.lock();
         match written.get(&key) {
-            Some(ours) if ours.uid() == seen.uid() && version(ours.meta()) > version(seen.meta()) => Arc::clone(ours),
+            Some(ours) if ours.uid() == seen.uid() && version(ours.meta()) > version(seen.meta()) => {
+                Arc::clone(ours)
+            }
             Some(_) => {
                 written.remove(&key);
                 seen

@@ -73,13 +73,11 @@ pub async fn hold(tasks: &Tasks, client: Client, settings: LeaseSettings) {
                 () = sleep(RETRY) => {}
                 () = tasks_of_lease.cancelled() => break candidate.release(lease).await,
             }
-            match candidate.renew(lease).await {
-                Some(renewed) => lease = renewed,
-                None => {
-                    warn!(lease = candidate.settings.name, "the lease is lost: the process ends");
-                    break tasks_of_lease.cancel();
-                }
-            }
+            let Some(renewed) = candidate.renew(lease).await else {
+                warn!(lease = candidate.settings.name, "the lease is lost: the process ends");
+                break tasks_of_lease.cancel();
+            };
+            lease = renewed;
         }
     });
 }
@@ -106,7 +104,7 @@ impl Candidate {
 
     async fn try_acquire(&mut self) -> Result<Option<Lease>, kube::Error> {
         let Some(mut lease) = self.api.get_opt(&self.settings.name).await? else {
-            return self.written(self.api.create(&PostParams::default(), &self.fresh()).await);
+            return Self::written(self.api.create(&PostParams::default(), &self.fresh()).await);
         };
         let spec = lease.spec.clone().unwrap_or_default();
         if !self.is_free(&spec) {
@@ -115,11 +113,11 @@ impl Candidate {
         let transitions = spec.lease_transitions.unwrap_or_default();
         let same = spec.holder_identity.as_deref() == Some(&self.settings.identity);
         lease.spec = Some(self.spec(if same { transitions } else { transitions + 1 }));
-        self.written(self.api.replace(&self.settings.name, &PostParams::default(), &lease).await)
+        Self::written(self.api.replace(&self.settings.name, &PostParams::default(), &lease).await)
     }
 
     /// A conflict means that somebody else was faster.
-    fn written(&self, result: Result<Lease, kube::Error>) -> Result<Option<Lease>, kube::Error> {
+    fn written(result: Result<Lease, kube::Error>) -> Result<Option<Lease>, kube::Error> {
         match result {
             Ok(lease) => Ok(Some(lease)),
             Err(error) if code(&error) == 409 => Ok(None),

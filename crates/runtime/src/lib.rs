@@ -10,6 +10,8 @@ pub mod backoff;
 pub mod client;
 pub mod clock;
 pub mod controller;
+pub mod events;
+pub mod install;
 pub mod latest;
 pub mod lease;
 pub mod metrics;

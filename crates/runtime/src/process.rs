@@ -42,7 +42,12 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 ///
 /// `start` sets the service up and returns; its tasks go on. SIGTERM and SIGINT cancel them, and the process
 /// exits with 0 once they have ended. A second signal ends it at once.
-pub fn run<F>(service: &'static str, log: &LogArgs, admin: &AdminArgs, start: impl FnOnce(Process) -> F) -> ExitCode
+pub fn run<F>(
+    service: &'static str,
+    log: &LogArgs,
+    admin: &AdminArgs,
+    start: impl FnOnce(Process) -> F,
+) -> ExitCode
 where
     F: Future<Output = Result<(), Failure>>,
 {
@@ -83,7 +88,10 @@ pub fn usage(error: &(dyn std::error::Error + 'static)) -> ExitCode {
     ExitCode::from(EXIT_USAGE)
 }
 
-#[expect(clippy::print_stderr, reason = "a command line's error goes to standard error, whatever the log filter")]
+#[expect(
+    clippy::print_stderr,
+    reason = "a command line's error goes to standard error, whatever the log filter"
+)]
 fn say(line: &str) {
     eprintln!("error: {line}");
 }
@@ -132,9 +140,11 @@ fn listen_for_signals(tasks: &Tasks) {
     let mut interrupt = signal(SignalKind::interrupt()).expect("signal handlers can be installed");
     let stop = tasks.clone();
     let listener = async move {
-        let mut next = async || tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
+        let mut next = async || {
+            tokio::select! {
+                _ = terminate.recv() => "SIGTERM",
+                _ = interrupt.recv() => "SIGINT",
+            }
         };
         let first = next().await;
         info!(signal = first, "finishing what is under way; send the signal again to end at once");

@@ -15,6 +15,7 @@ pub struct Tasks {
 
 impl Tasks {
     /// Tasks that end with these at the latest, and that can be ended before.
+    #[must_use]
     pub fn child(&self) -> Self {
         Self { tracker: self.tracker.clone(), cancel: self.cancel.child_token() }
     }

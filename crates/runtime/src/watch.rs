@@ -37,7 +37,8 @@ where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
     let backoff = Backoff::new(MIN_DELAY, MAX_DELAY);
-    let mut events = kube::runtime::utils::StreamBackoff::new(watcher::watch_object(api, name), backoff).boxed();
+    let mut events =
+        kube::runtime::utils::StreamBackoff::new(watcher::watch_object(api, name), backoff).boxed();
     while let Some(event) = events.next().await {
         on(event);
     }

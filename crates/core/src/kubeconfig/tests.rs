@@ -45,7 +45,8 @@ fn a_token_kubeconfig_is_read() {
 fn a_client_certificate_is_read() {
     let mut config = good();
     config["users"][0]["user"] = json!({"client-certificate-data": "Q0VS\nVA==", "client-key-data": "S0VZ"});
-    let Credentials::ClientCertificate { certificate, key } = parse_value(&config).unwrap().credentials else {
+    let Credentials::ClientCertificate { certificate, key } = parse_value(&config).unwrap().credentials
+    else {
         panic!("no certificate")
     };
     assert_eq!((certificate.as_slice(), key.expose_secret()), (b"CERT".as_slice(), b"KEY".as_slice()));
@@ -71,7 +72,10 @@ fn what_would_act_inside_our_process_is_refused_by_name() {
     ];
     for (pointer, field, value) in table {
         let error = parse_value(&with(pointer, field, value)).unwrap_err();
-        assert!(matches!(&error, KubeconfigError::Refused { field: refused, .. } if *refused == field), "{error}");
+        assert!(
+            matches!(&error, KubeconfigError::Refused { field: refused, .. } if *refused == field),
+            "{error}"
+        );
     }
 }
 
@@ -83,7 +87,10 @@ fn a_refused_field_that_is_switched_off_does_no_harm() {
 #[test]
 fn users_and_clusters_of_other_contexts_do_not_count() {
     let mut config = good();
-    config["users"].as_array_mut().unwrap().push(json!({"name": "other", "user": {"exec": {"command": "sh"}}}));
+    config["users"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({"name": "other", "user": {"exec": {"command": "sh"}}}));
     assert!(parse_value(&config).is_ok());
 }
 
@@ -93,11 +100,20 @@ fn mistakes_are_named() {
         (with("", "current-context", json!(null)), r#"current context "" not found"#),
         (with("", "current-context", json!("nope")), r#"current context "nope" not found"#),
         (with(CONTEXT, "namespace", json!("")), r#"current context "provider" has no namespace set"#),
-        (with(CONTEXT, "namespace", json!("A/B")), r#"current context "provider" has an invalid namespace "A/B""#),
+        (
+            with(CONTEXT, "namespace", json!("A/B")),
+            r#"current context "provider" has an invalid namespace "A/B""#,
+        ),
         (with(CONTEXT, "cluster", json!("x")), r#"cluster "x" of the current context not found"#),
         (with(CONTEXT, "user", json!("x")), r#"user "x" of the current context not found"#),
-        (with(CLUSTER, "server", json!("http://a")), r#"cluster "c" needs a server that starts with https://"#),
-        (with(CLUSTER, "server", json!("https://u:p@a")), r#"cluster "c" needs a server that starts with https://"#),
+        (
+            with(CLUSTER, "server", json!("http://a")),
+            r#"cluster "c" needs a server that starts with https://"#,
+        ),
+        (
+            with(CLUSTER, "server", json!("https://u:p@a")),
+            r#"cluster "c" needs a server that starts with https://"#,
+        ),
         (
             with(CLUSTER, "certificate-authority-data", json!("%%")),
             r#"field "certificate-authority-data" of cluster "c" is not base64"#,

@@ -59,7 +59,9 @@ impl Applied {
 impl AppliedResource {
     pub(super) fn installed(&self) -> Option<&Arc<CustomResourceDefinition>> {
         match &self.outcome {
-            Outcome::Installing(crd) | Outcome::NotSynced { crd, .. } | Outcome::Syncing { crd, .. } => Some(crd),
+            Outcome::Installing(crd) | Outcome::NotSynced { crd, .. } | Outcome::Syncing { crd, .. } => {
+                Some(crd)
+            }
             Outcome::Foreign | Outcome::Refused { .. } => None,
         }
     }
@@ -78,7 +80,11 @@ pub(super) async fn apply(context: &Context, observed: &Observed) -> Result<Appl
             }
             outcome => outcome,
         };
-        applied.resources.push(AppliedResource { crd: crd::name(schema), schema: Arc::clone(schema), outcome });
+        applied.resources.push(AppliedResource {
+            crd: crd::name(schema),
+            schema: Arc::clone(schema),
+            outcome,
+        });
     }
     let keep: Vec<_> = applied.resources.iter().map(|r| r.crd.clone()).collect();
     // Schemas that have not arrived yet are no reason to stop what runs.
@@ -89,7 +95,11 @@ pub(super) async fn apply(context: &Context, observed: &Observed) -> Result<Appl
 }
 
 /// Creates or updates the CRD where it differs from the schema.
-async fn install(context: &Context, observed: &Observed, schema: &BoundSchema) -> Result<Outcome, WriteError> {
+async fn install(
+    context: &Context,
+    observed: &Observed,
+    schema: &BoundSchema,
+) -> Result<Outcome, WriteError> {
     let (binding, name) = (&observed.binding, crd::name(schema));
     let desired = crd::desired(schema, binding);
     let existing = observed.crds.get(&name);
@@ -141,10 +151,13 @@ fn sync(
 fn spec(view: &View, wanted: &Wanted<'_>) -> Result<SyncSpec, String> {
     let name = crd::name(wanted.schema);
     if !crd::is_namespaced(wanted.schema) {
-        return Err(format!("Objects of {name} are not kept in sync: cluster-scoped kinds are not supported."));
+        return Err(format!(
+            "Objects of {name} are not kept in sync: cluster-scoped kinds are not supported."
+        ));
     }
-    let version = crd::sync_version(wanted.schema, wanted.resource)
-        .ok_or_else(|| format!("Objects of {name} are not kept in sync: the provider serves none of the exported versions."))?;
+    let version = crd::sync_version(wanted.schema, wanted.resource).ok_or_else(|| {
+        format!("Objects of {name} are not kept in sync: the provider serves none of the exported versions.")
+    })?;
     Ok(SyncSpec {
         resource: crd::api_resource(wanted.schema, &version.name),
         has_status_subresource: version.subresources.as_ref().is_some_and(|s| s.status.is_some()),

@@ -28,7 +28,12 @@ pub(super) fn conclude(observed: &Observed, applied: &Applied, now: Timestamp) -
         condition::set(&mut status.conditions, CONDITION_CONNECTED, connected, now);
         if settled {
             condition::set(&mut status.conditions, CONDITION_SCHEMA_IN_SYNC, schema_in_sync(applied), now);
-            condition::set(&mut status.conditions, CONDITION_INFORMERS_SYNCED, informers_synced(applied), now);
+            condition::set(
+                &mut status.conditions,
+                CONDITION_INFORMERS_SYNCED,
+                informers_synced(applied),
+                now,
+            );
         }
         record(&mut status, observed, applied);
     }
@@ -40,17 +45,25 @@ fn connected(observed: &Observed, applied: &Applied) -> Verdict {
     let view = match &observed.provider {
         Provider::NoAccess => return pending(),
         Provider::ClientFailed(why) => {
-            return Verdict::error("ProviderClientError", format!("Failed to create a client for the provider cluster: {why}"));
+            return Verdict::error(
+                "ProviderClientError",
+                format!("Failed to create a client for the provider cluster: {why}"),
+            );
         }
         Provider::Session(view) => view,
     };
     if let Contact::Down { message } = &view.contact {
-        return Verdict::error("ProviderUnreachable", format!("The provider cluster does not answer: {message}"));
+        return Verdict::error(
+            "ProviderUnreachable",
+            format!("The provider cluster does not answer: {message}"),
+        );
     }
     if !view.listed || view.contact == Contact::Pending {
         return pending();
     }
-    export_verdict(observed, view).or_else(|| applied.resources.iter().find_map(refusal)).unwrap_or_else(Verdict::holds)
+    export_verdict(observed, view)
+        .or_else(|| applied.resources.iter().find_map(refusal))
+        .unwrap_or_else(Verdict::holds)
 }
 
 fn pending() -> Verdict {
@@ -68,7 +81,10 @@ fn export_verdict(observed: &Observed, view: &View) -> Option<Verdict> {
     }
     let missing = view.schemas.iter().find(|(_, schema)| schema.is_none()).map(|(resource, _)| resource)?;
     let schema = names::bound_schema(&resource_name(missing), &missing.group);
-    Some(Verdict::error("BoundSchemaFetchFailed", format!("BoundSchema {schema} of APIServiceExport {name} not found on the service provider cluster.")))
+    Some(Verdict::error(
+        "BoundSchemaFetchFailed",
+        format!("BoundSchema {schema} of APIServiceExport {name} not found on the service provider cluster."),
+    ))
 }
 
 fn resource_name(resource: &portolan_core::api::kubebind::ExportedResource) -> String {
@@ -78,7 +94,11 @@ fn resource_name(resource: &portolan_core::api::kubebind::ExportedResource) -> S
 /// People who bound by hand can repair by hand; a bundle repairs by itself.
 fn not_found(observed: &Observed, name: &str) -> String {
     let text = format!("APIServiceExport {name} not found on the service provider cluster.");
-    if observed.binding.owner_references().is_empty() { format!("{text} Rerun kubectl bind for repair.") } else { text }
+    if observed.binding.owner_references().is_empty() {
+        format!("{text} Rerun kubectl bind for repair.")
+    } else {
+        text
+    }
 }
 
 fn refusal(resource: &AppliedResource) -> Option<Verdict> {
@@ -121,7 +141,12 @@ fn not_watched(resource: &AppliedResource) -> Option<Verdict> {
     let engine = match &resource.outcome {
         Outcome::NotSynced { why, .. } => return Some(Verdict::warning("NotSynced", why.clone())),
         Outcome::Syncing { engine, .. } => engine,
-        _ => return Some(Verdict::pending("Pending", format!("Waiting for CustomResourceDefinition {name}."))),
+        _ => {
+            return Some(Verdict::pending(
+                "Pending",
+                format!("Waiting for CustomResourceDefinition {name}."),
+            ));
+        }
     };
     match engine {
         EngineState::Watching => None,
@@ -151,9 +176,12 @@ fn record(status: &mut APIServiceBindingStatus, observed: &Observed, applied: &A
     if let Some(export) = &view.export {
         status.permission_claims.clone_from(&export.spec.permission_claims);
     }
-    for resource in applied.resources.iter().filter(|r| r.installed().is_some_and(|crd| crd::is_established(crd))) {
+    for resource in
+        applied.resources.iter().filter(|r| r.installed().is_some_and(|crd| crd::is_established(crd)))
+    {
         let names = &resource.schema.spec;
-        let reference = BoundSchemaReference { group: names.group.clone(), resource: names.names.plural.clone() };
+        let reference =
+            BoundSchemaReference { group: names.group.clone(), resource: names.names.plural.clone() };
         if !status.bound_schemas.contains(&reference) {
             status.bound_schemas.push(reference);
         }

@@ -49,7 +49,10 @@ pub(super) struct View {
     pub(super) pretty_name: Option<String>,
 }
 
-pub(super) async fn observe(context: &Context, binding: Arc<APIServiceBinding>) -> Result<Observed, WriteError> {
+pub(super) async fn observe(
+    context: &Context,
+    binding: Arc<APIServiceBinding>,
+) -> Result<Observed, WriteError> {
     let reference = &binding.spec.kubeconfig_secret_ref;
     let secret = context.secrets.state(reference);
     let provider = match &secret {

@@ -6,8 +6,9 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::Api;
 use portolan_core::{
     api::kubebind::{
-        APIServiceBinding, APIServiceBindingStatus, APIServiceExport, APIServiceExportStatus, AcceptedNames, BoundSchema,
-        BoundSchemaStatus, CONDITION_CONNECTED, CONDITION_CONSUMER_IN_SYNC, CONDITION_SCHEMA_IN_SYNC,
+        APIServiceBinding, APIServiceBindingStatus, APIServiceExport, APIServiceExportStatus, AcceptedNames,
+        BoundSchema, BoundSchemaStatus, CONDITION_CONNECTED, CONDITION_CONSUMER_IN_SYNC,
+        CONDITION_SCHEMA_IN_SYNC,
     },
     condition::{self, ConditionStatus, Severity, Verdict},
 };
@@ -46,11 +47,16 @@ pub(super) async fn report(
     Ok(())
 }
 
-async fn to_provider(view: &View, applied: &Applied, status: &APIServiceBindingStatus) -> Result<(), WriteError> {
+async fn to_provider(
+    view: &View,
+    applied: &Applied,
+    status: &APIServiceBindingStatus,
+) -> Result<(), WriteError> {
     let Some(export) = &view.export else { return Ok(()) };
     let new = export_status(export, status);
     if export.status.as_ref() != Some(&new) {
-        let api: Api<APIServiceExport> = Api::namespaced(view.session.client.clone(), &view.session.namespace);
+        let api: Api<APIServiceExport> =
+            Api::namespaced(view.session.client.clone(), &view.session.namespace);
         let written = apply::replace_status(&api, &export.metadata, true, &new).await?;
         view.session.written_exports.wrote(written);
     }

@@ -80,7 +80,8 @@ async fn drain(
 /// A version in which the API server serves the objects of a CRD.
 fn stored_resource(crd: &CustomResourceDefinition) -> Option<ApiResource> {
     let versions = &crd.spec.versions;
-    let version = versions.iter().find(|v| v.served && v.storage).or_else(|| versions.iter().find(|v| v.served))?;
+    let version =
+        versions.iter().find(|v| v.served && v.storage).or_else(|| versions.iter().find(|v| v.served))?;
     Some(ApiResource {
         group: crd.spec.group.clone(),
         version: version.name.clone(),
@@ -93,7 +94,12 @@ fn stored_resource(crd: &CustomResourceDefinition) -> Option<ApiResource> {
 async fn wait(context: &Context, binding: &APIServiceBinding, why: &str) -> Result<Next, WriteError> {
     let mut status = binding.status.clone().unwrap_or_default();
     let message = format!("Unbinding waits, because {why}: copies on the provider would be left behind.");
-    condition::set(&mut status.conditions, CONDITION_CONNECTED, Verdict::error("UnbindPending", message), clock::now());
+    condition::set(
+        &mut status.conditions,
+        CONDITION_CONNECTED,
+        Verdict::error("UnbindPending", message),
+        clock::now(),
+    );
     condition::summarize(&mut status.conditions, clock::now());
     if binding.status.as_ref() != Some(&status) {
         let api: Api<APIServiceBinding> = Api::all(context.consumer.clone());

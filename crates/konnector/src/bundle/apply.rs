@@ -22,7 +22,9 @@ pub(super) async fn apply(
     let bindings: Api<APIServiceBinding> = Api::all(context.consumer.clone());
     let mut bound = Vec::new();
     for binding in &plan.create {
-        match apply::apply::<APIServiceBinding>(&bindings, FIELD_MANAGER, &json!(binding), &Observed::Absent).await {
+        match apply::apply::<APIServiceBinding>(&bindings, FIELD_MANAGER, &json!(binding), &Observed::Absent)
+            .await
+        {
             Ok(created) => {
                 info!(bundle = name, binding = created.name_any(), "bound");
                 bound.push(created.name_any());

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use kube::ResourceExt as _;
 use portolan_core::api::kubebind::{APIServiceBinding, APIServiceBindingBundle};
-use portolan_runtime::{apply::WriteError, clock, controller, controller::Next, tasks::Tasks, telemetry::Chain};
+use portolan_runtime::{
+    apply::WriteError, clock, controller, controller::Next, tasks::Tasks, telemetry::Chain,
+};
 
 use self::plan::{Observed, Provider};
 use crate::{
@@ -62,7 +64,11 @@ async fn observe(context: &Context, bundle: Arc<APIServiceBindingBundle>) -> Obs
     Observed { bundle, secret, provider, bindings }
 }
 
-async fn provider(context: &Context, bundle: &APIServiceBindingBundle, access: &Arc<ProviderAccess>) -> Provider {
+async fn provider(
+    context: &Context,
+    bundle: &APIServiceBindingBundle,
+    access: &Arc<ProviderAccess>,
+) -> Provider {
     let reference = &bundle.spec.kubeconfig_secret_ref;
     let session = match context.sessions.ensure(reference, access, context.notifier(reference)).await {
         Ok(session) => session,

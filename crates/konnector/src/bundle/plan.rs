@@ -69,12 +69,20 @@ pub(super) fn plan(observed: &Observed, now: Timestamp) -> Plan {
 
 fn plan_bindings(observed: &Observed, plan: &mut Plan) -> Verdict {
     let (exports, pretty_name) = match &observed.provider {
-        Provider::Pending => return Verdict::pending("ProviderPending", "Waiting for the provider's first answer."),
+        Provider::Pending => {
+            return Verdict::pending("ProviderPending", "Waiting for the provider's first answer.");
+        }
         Provider::ClientFailed(why) => {
-            return Verdict::error("ProviderClientError", format!("Failed to create a client for the provider cluster: {why}"));
+            return Verdict::error(
+                "ProviderClientError",
+                format!("Failed to create a client for the provider cluster: {why}"),
+            );
         }
         Provider::Down(why) => {
-            return Verdict::error("ListExportsFailed", format!("Failed to list APIServiceExports from provider cluster: {why}"));
+            return Verdict::error(
+                "ListExportsFailed",
+                format!("Failed to list APIServiceExports from provider cluster: {why}"),
+            );
         }
         Provider::Up { exports, pretty_name } => (exports, pretty_name),
     };
@@ -92,7 +100,9 @@ fn plan_bindings(observed: &Observed, plan: &mut Plan) -> Verdict {
     let exported: BTreeSet<_> = exports.iter().map(|export| export.name_any()).collect();
     let owned = observed.bindings.iter().filter(|binding| is_owned(binding, &observed.bundle));
     plan.delete = owned
-        .filter(|binding| binding.metadata.deletion_timestamp.is_none() && !exported.contains(&binding.name_any()))
+        .filter(|binding| {
+            binding.metadata.deletion_timestamp.is_none() && !exported.contains(&binding.name_any())
+        })
         .map(|binding| (binding.name_any(), binding.uid().unwrap_or_default()))
         .collect();
     plan.status.provider_pretty_name.clone_from(pretty_name);
@@ -104,7 +114,10 @@ fn plan_bindings(observed: &Observed, plan: &mut Plan) -> Verdict {
 
 fn conflict(conflicts: &[String]) -> Verdict {
     let (count, list) = (conflicts.len(), conflicts.join("; "));
-    Verdict::warning("SyncErrors", format!("Failed to sync some APIServiceBindings: {count} error(s): {list}"))
+    Verdict::warning(
+        "SyncErrors",
+        format!("Failed to sync some APIServiceBindings: {count} error(s): {list}"),
+    )
 }
 
 fn describe_conflict(existing: &APIServiceBinding) -> String {
@@ -119,7 +132,9 @@ fn describe_conflict(existing: &APIServiceBinding) -> String {
 /// Whether a binding belongs to this bundle, and not to a former one of the same name.
 fn is_owned(binding: &APIServiceBinding, bundle: &APIServiceBindingBundle) -> bool {
     binding.owner_references().iter().any(|owner| {
-        owner.kind == "APIServiceBindingBundle" && owner.name == bundle.name_any() && Some(&owner.uid) == bundle.metadata.uid.as_ref()
+        owner.kind == "APIServiceBindingBundle"
+            && owner.name == bundle.name_any()
+            && Some(&owner.uid) == bundle.metadata.uid.as_ref()
     })
 }
 
@@ -130,7 +145,10 @@ fn binding(bundle: &APIServiceBindingBundle, export: &APIServiceExport) -> APISe
         annotations: Some([(ANNOTATION_RESOURCES.to_owned(), resources.join(","))].into()),
         finalizers: Some(vec![FINALIZER.to_owned()]),
         owner_references: bundle.controller_owner_ref(&()).map(|owner| {
-            vec![k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference { block_owner_deletion: None, ..owner }]
+            vec![k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference {
+                block_owner_deletion: None,
+                ..owner
+            }]
         }),
         ..ObjectMeta::default()
     };

@@ -57,10 +57,8 @@ impl Namespaces {
     pub(crate) fn state(&self, namespace: &str) -> NamespaceAnswer {
         let key = ObjectRef::new(namespace).within(&self.contract_namespace);
         let Some(request) = self.store.get(&key) else {
-            return match self.requested.lock().contains(namespace) {
-                true => NamespaceAnswer::Requested,
-                false => NamespaceAnswer::NotRequested,
-            };
+            let requested = self.requested.lock().contains(namespace);
+            return if requested { NamespaceAnswer::Requested } else { NamespaceAnswer::NotRequested };
         };
         let answer = request.status.as_ref().and_then(|status| status.namespace.clone());
         match answer.filter(|name| !name.is_empty()) {

@@ -13,7 +13,9 @@ use kube::{
 };
 use parking_lot::RwLock;
 use portolan_core::{
-    api::kubebind::{APIServiceExport, APIServiceExportRequest, APIServiceNamespace, BoundSchema, ClusterBinding},
+    api::kubebind::{
+        APIServiceExport, APIServiceExportRequest, APIServiceNamespace, BoundSchema, ClusterBinding,
+    },
     kubeconfig::RestrictedKubeconfig,
 };
 use portolan_runtime::{
@@ -76,14 +78,19 @@ impl Session {
         notify: Arc<dyn Fn() + Send + Sync>,
     ) -> Result<Arc<Self>, ClientError> {
         let client = client::restricted(kubeconfig).await?;
-        let starting = Starting { client: client.clone(), namespace: kubeconfig.namespace.clone(), tasks: tasks.child() };
+        let starting = Starting {
+            client: client.clone(),
+            namespace: kubeconfig.namespace.clone(),
+            tasks: tasks.child(),
+        };
         let (exports, exports_changes) = starting.reflect();
         let (schemas, schemas_changes) = starting.reflect();
         let (requests, requests_changes) = starting.reflect::<APIServiceExportRequest>();
         let (cluster_bindings, cluster_changes) = starting.reflect::<ClusterBinding>();
         let (namespace_store, namespace_changes) = starting.reflect::<APIServiceNamespace>();
         let answered = watch::Sender::new(());
-        let namespaces = Namespaces::new(client.clone(), &kubeconfig.namespace, namespace_store, answered.clone());
+        let namespaces =
+            Namespaces::new(client.clone(), &kubeconfig.namespace, namespace_store, answered.clone());
         let session = Arc::new(Self {
             client,
             namespace: kubeconfig.namespace.clone(),
@@ -94,7 +101,11 @@ impl Session {
             schemas,
             requests,
             cluster_bindings,
-            state: RwLock::new(State { contact: Contact::Pending, exports_listed: false, schemas_listed: false }),
+            state: RwLock::new(State {
+                contact: Contact::Pending,
+                exports_listed: false,
+                schemas_listed: false,
+            }),
             notify,
             tasks: starting.tasks,
         });
@@ -172,7 +183,9 @@ impl Session {
                 state.exports_listed = true;
                 state.contact = Contact::Up;
             }),
-            Change::Failed(message) => self.update(|state| state.contact = Contact::Down { message: message.clone() }),
+            Change::Failed(message) => {
+                self.set_contact(Contact::Down { message: message.clone() });
+            }
             Change::Applied | Change::Deleted(_) => (self.notify)(),
         }
     }
@@ -183,6 +196,10 @@ impl Session {
             Change::Failed(_) => {}
             Change::Applied | Change::Deleted(_) => (self.notify)(),
         }
+    }
+
+    fn set_contact(&self, contact: Contact) {
+        self.update(|state| state.contact = contact);
     }
 
     fn update(&self, change: impl FnOnce(&mut State)) {
@@ -216,7 +233,7 @@ impl Session {
         // Before the first list, only the list itself makes contact.
         if contact != before && (listed || contact != Contact::Up) {
             warn!(namespace = self.namespace, ?contact, "contact with the provider changed");
-            self.update(|state| state.contact = contact);
+            self.set_contact(contact);
         }
     }
 }
@@ -270,7 +287,11 @@ impl Starting {
 /// What keeps us from watching. A stream that merely ended does not: it is started anew at once.
 fn failure(error: &watcher::Error) -> Option<String> {
     match error {
-        watcher::Error::InitialListFailed(e) | watcher::Error::WatchStartFailed(e) => Some(Chain(e).to_string()),
-        watcher::Error::WatchError(_) | watcher::Error::WatchFailed(_) | watcher::Error::NoResourceVersion => None,
+        watcher::Error::InitialListFailed(e) | watcher::Error::WatchStartFailed(e) => {
+            Some(Chain(e).to_string())
+        }
+        watcher::Error::WatchError(_)
+        | watcher::Error::WatchFailed(_)
+        | watcher::Error::NoResourceVersion => None,
     }
 }

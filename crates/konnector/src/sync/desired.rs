@@ -31,7 +31,9 @@ pub(crate) fn desired(origin: &DynamicObject, contract_namespace: &str) -> Value
     if !labels.is_empty() {
         body["metadata"]["labels"] = labels.into();
     }
-    for (field, value) in origin.data.as_object().into_iter().flatten().filter(|(field, _)| *field != "status") {
+    for (field, value) in
+        origin.data.as_object().into_iter().flatten().filter(|(field, _)| *field != "status")
+    {
         body[field] = value.clone();
     }
     body
@@ -45,12 +47,17 @@ pub(crate) fn status(object: &DynamicObject) -> Option<&Value> {
 }
 
 fn portable<'a>(entries: impl Iterator<Item = (&'a String, &'a String)>) -> Map<String, Value> {
-    entries.filter(|(key, _)| !is_local(key)).map(|(key, value)| (key.clone(), value.as_str().into())).collect()
+    entries
+        .filter(|(key, _)| !is_local(key))
+        .map(|(key, value)| (key.clone(), value.as_str().into()))
+        .collect()
 }
 
 fn is_local(key: &str) -> bool {
     let Some((domain, _)) = key.split_once('/') else { return false };
-    LOCAL_DOMAINS.iter().any(|local| domain.strip_suffix(local).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))
+    LOCAL_DOMAINS
+        .iter()
+        .any(|local| domain.strip_suffix(local).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))
 }
 
 #[cfg(test)]
@@ -111,7 +118,9 @@ mod tests {
 
     #[test]
     fn an_empty_status_says_nothing() {
-        for (value, expected) in [(json!(null), None), (json!({}), None), (json!({"a": 1}), Some(json!({"a": 1})))] {
+        for (value, expected) in
+            [(json!(null), None), (json!({}), None), (json!({"a": 1}), Some(json!({"a": 1})))]
+        {
             let object = object(json!({"metadata": {}, "status": value}));
             assert_eq!(status(&object), expected.as_ref());
         }

@@ -1,9 +1,6 @@
 //! One engine per bound resource: the watches on both sides, the queue between them, and its state.
 
-use std::{
-    collections::HashSet,
-    sync::Arc,
-};
+use std::{collections::HashSet, sync::Arc};
 
 use kube::{
     Api, Client, ResourceExt as _,
@@ -11,13 +8,13 @@ use kube::{
     runtime::watcher::{self, Event},
 };
 use parking_lot::{Mutex, RwLock};
-use portolan_runtime::{apply::code, controller, queue::WorkQueue, tasks::Tasks, watch};
+use portolan_runtime::{apply::code, controller, events::Reporter, queue::WorkQueue, tasks::Tasks, watch};
 
 use super::{
     index::{Index, ObjectKey},
     plan::{Mode, Step, plan},
 };
-use crate::{metrics::KonnectorMetrics, provider::Session, reporter::Reporter};
+use crate::{metrics::KonnectorMetrics, provider::Session};
 
 /// How many objects of one resource are worked on at a time.
 const WORKERS: usize = 16;
@@ -105,7 +102,8 @@ impl Engine {
     /// Whether nothing of ours is left on either side.
     pub(super) fn is_drained(&self) -> bool {
         let index = self.index.lock();
-        self.state() == EngineState::Watching && index.keys().iter().all(|key| self.step(&index, key) == Step::Nothing)
+        self.state() == EngineState::Watching
+            && index.keys().iter().all(|key| self.step(&index, key) == Step::Nothing)
     }
 
     pub(super) fn step(&self, index: &Index, key: &ObjectKey) -> Step {
@@ -123,7 +121,11 @@ impl Engine {
         });
     }
 
-    fn on_consumer(self: &Arc<Self>, event: watcher::Result<Event<DynamicObject>>, listing: &mut HashSet<ObjectKey>) {
+    fn on_consumer(
+        self: &Arc<Self>,
+        event: watcher::Result<Event<DynamicObject>>,
+        listing: &mut HashSet<ObjectKey>,
+    ) {
         match event {
             Ok(Event::Init) => listing.clear(),
             Ok(Event::InitApply(object)) => {
@@ -138,7 +140,9 @@ impl Engine {
             }
             Ok(Event::InitDone) => {
                 let gone = self.index.lock().keep_origins(listing);
-                gone.into_iter().for_each(|key| self.look_at(key));
+                for key in gone {
+                    self.look_at(key);
+                }
                 listing.clear();
                 self.set_state(EngineState::Watching);
             }
@@ -160,10 +164,15 @@ impl Engine {
         let mut changes = self.spec.session.namespaces.subscribe();
         self.tasks.spawn("namespace answers", async move {
             while changes.changed().await.is_ok() {
-                let namespaces: HashSet<_> = engine.index.lock().keys().into_iter().map(|key| key.namespace).collect();
-                namespaces.iter().for_each(|namespace| engine.watch_provider(namespace));
+                let namespaces: HashSet<_> =
+                    engine.index.lock().keys().into_iter().map(|key| key.namespace).collect();
+                for namespace in &namespaces {
+                    engine.watch_provider(namespace);
+                }
                 let waiting = engine.index.lock().keys();
-                waiting.into_iter().for_each(|key| engine.look_at(key));
+                for key in waiting {
+                    engine.look_at(key);
+                }
             }
         });
     }
@@ -189,7 +198,8 @@ impl Engine {
         event: watcher::Result<Event<DynamicObject>>,
         listing: &mut HashSet<ObjectKey>,
     ) {
-        let key_of = |object: &DynamicObject| ObjectKey { namespace: namespace.to_owned(), name: object.name_any() };
+        let key_of =
+            |object: &DynamicObject| ObjectKey { namespace: namespace.to_owned(), name: object.name_any() };
         match event {
             Ok(Event::Init) => listing.clear(),
             Ok(Event::InitApply(object)) => {
@@ -207,7 +217,9 @@ impl Engine {
             }
             Ok(Event::InitDone) => {
                 let all = self.index.lock().keep_copies(namespace, listing);
-                all.into_iter().for_each(|key| self.look_at(key));
+                for key in all {
+                    self.look_at(key);
+                }
                 listing.clear();
                 self.set_state(EngineState::Watching);
             }
@@ -227,7 +239,10 @@ impl Engine {
     }
 
     fn set_state(&self, state: EngineState) {
-        let changed = std::mem::replace(&mut *self.state.write(), state.clone()) != state;
+        let mut current = self.state.write();
+        let changed = *current != state;
+        *current = state;
+        drop(current);
         if changed {
             (self.context.on_state)();
         }
@@ -246,14 +261,16 @@ fn failure(error: &watcher::Error) -> EngineState {
 }
 
 fn provider_failure(namespace: &str, error: &watcher::Error) -> EngineState {
-    EngineState::Failing(format!("The provider's objects for namespace {namespace} cannot be watched: {error}"))
+    EngineState::Failing(format!(
+        "The provider's objects for namespace {namespace} cannot be watched: {error}"
+    ))
 }
 
 fn status_of(error: &watcher::Error) -> u16 {
     match error {
-        watcher::Error::InitialListFailed(e) | watcher::Error::WatchStartFailed(e) | watcher::Error::WatchFailed(e) => {
-            code(e)
-        }
+        watcher::Error::InitialListFailed(e)
+        | watcher::Error::WatchStartFailed(e)
+        | watcher::Error::WatchFailed(e) => code(e),
         watcher::Error::WatchError(status) => status.code,
         watcher::Error::NoResourceVersion => 0,
     }

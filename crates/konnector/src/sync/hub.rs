@@ -29,7 +29,13 @@ impl SyncHub {
     }
 
     /// Makes sure that an engine runs with this spec, and gives its state.
-    pub(crate) fn ensure(&self, key: &EngineKey, spec: &SyncSpec, mode: Mode, context: impl FnOnce() -> EngineContext) -> EngineState {
+    pub(crate) fn ensure(
+        &self,
+        key: &EngineKey,
+        spec: &SyncSpec,
+        mode: Mode,
+        context: impl FnOnce() -> EngineContext,
+    ) -> EngineState {
         let mut engines = self.engines.lock();
         let current = engines.get(key).filter(|e| e.mode == mode && e.spec.is_same(spec));
         if let Some(running) = current {

@@ -75,6 +75,15 @@ pub(crate) enum Mark {
     Foreign,
 }
 
+/// The status of a copy, as far as it was kept.
+pub(crate) enum KeptStatus {
+    Body(Arc<Value>),
+    /// It says nothing.
+    Empty,
+    /// It has to be read.
+    NotKept,
+}
+
 /// Both sides of one object.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sides<'a> {
@@ -190,15 +199,20 @@ impl Index {
     /// Drops consumer objects that a fresh list does not hold; gives their keys.
     pub(crate) fn keep_origins(&mut self, listed: &HashSet<ObjectKey>) -> Vec<ObjectKey> {
         let gone: Vec<_> = self.origins.keys().filter(|key| !listed.contains(key)).cloned().collect();
-        gone.iter().for_each(|key| self.lost_origin(key));
+        for key in &gone {
+            self.lost_origin(key);
+        }
         gone
     }
 
     /// Drops provider objects of a namespace that a fresh list does not hold; gives every key of the namespace.
     pub(crate) fn keep_copies(&mut self, namespace: &str, listed: &HashSet<ObjectKey>) -> Vec<ObjectKey> {
         let here = |key: &&ObjectKey| key.namespace == namespace;
-        let gone: Vec<_> = self.copies.keys().filter(here).filter(|key| !listed.contains(key)).cloned().collect();
-        gone.iter().for_each(|key| self.lost_copy(key));
+        let gone: Vec<_> =
+            self.copies.keys().filter(here).filter(|key| !listed.contains(key)).cloned().collect();
+        for key in &gone {
+            self.lost_copy(key);
+        }
         self.listed_namespaces.insert(namespace.to_owned());
         self.keys_in(namespace)
     }
@@ -226,13 +240,12 @@ impl Index {
         self.origins.get(key)?.body.clone()
     }
 
-    /// The status to write to the consumer, if it was kept. The inner `None` is a status that says nothing.
-    pub(crate) fn status_body(&self, key: &ObjectKey) -> Option<Option<Arc<Value>>> {
-        let copy = self.copies.get(key)?;
-        match (&copy.status_body, copy.status == Digest::ABSENT) {
-            (Some(body), _) => Some(Some(Arc::clone(body))),
-            (None, true) => Some(None),
-            (None, false) => None,
+    /// The status to write to the consumer.
+    pub(crate) fn status_body(&self, key: &ObjectKey) -> KeptStatus {
+        match self.copies.get(key) {
+            Some(Copy { status_body: Some(body), .. }) => KeptStatus::Body(Arc::clone(body)),
+            Some(copy) if copy.status == Digest::ABSENT => KeptStatus::Empty,
+            _ => KeptStatus::NotKept,
         }
     }
 

@@ -12,7 +12,7 @@ mod owned;
 mod perform;
 mod plan;
 
-pub(crate) use engine::{EngineState, SyncSpec};
 pub(crate) use engine::EngineContext;
+pub(crate) use engine::{EngineState, SyncSpec};
 pub(crate) use hub::{EngineKey, SyncHub};
 pub(crate) use plan::{Mode, NamespaceState};

@@ -16,7 +16,8 @@ pub(crate) fn owned(object: &DynamicObject, manager: &str) -> Value {
         "kind": types.kind,
         "metadata": {"name": object.metadata.name},
     });
-    for (map, values) in [("labels", &object.metadata.labels), ("annotations", &object.metadata.annotations)] {
+    for (map, values) in [("labels", &object.metadata.labels), ("annotations", &object.metadata.annotations)]
+    {
         let values = json!(values);
         let kept = fields.pointer(&format!("/f:metadata/f:{map}")).map(|f| project(&values, f));
         if let Some(kept @ Value::Object(_)) = kept
@@ -25,7 +26,9 @@ pub(crate) fn owned(object: &DynamicObject, manager: &str) -> Value {
             body["metadata"][map] = kept;
         }
     }
-    for (field, value) in object.data.as_object().into_iter().flatten().filter(|(field, _)| *field != "status") {
+    for (field, value) in
+        object.data.as_object().into_iter().flatten().filter(|(field, _)| *field != "status")
+    {
         if let Some(fields) = fields.get(format!("f:{field}")) {
             body[field] = project(value, fields);
         }
@@ -86,7 +89,8 @@ fn project_map(map: &Map<String, Value>, named: &[(&String, &Value)]) -> Map<Str
 }
 
 fn project_list(items: &[Value], named: &[(&String, &Value)]) -> Vec<Value> {
-    let selectors: Vec<_> = named.iter().filter_map(|(key, fields)| Some((Selector::parse(key)?, *fields))).collect();
+    let selectors: Vec<_> =
+        named.iter().filter_map(|(key, fields)| Some((Selector::parse(key)?, *fields))).collect();
     let pick = |(index, item): (usize, &Value)| {
         let (_, fields) = selectors.iter().find(|(selector, _)| selector.selects(index, item))?;
         Some(project(item, fields))
@@ -125,7 +129,7 @@ impl Selector {
 mod tests {
     use super::*;
 
-    fn object(managed_fields: Value) -> DynamicObject {
+    fn object(managed_fields: &Value) -> DynamicObject {
         serde_json::from_value(json!({
             "apiVersion": "v1", "kind": "K",
             "metadata": {
@@ -142,7 +146,7 @@ mod tests {
         .unwrap()
     }
 
-    fn entry(manager: &str, operation: &str, fields: Value) -> Value {
+    fn entry(manager: &str, operation: &str, fields: &Value) -> Value {
         json!({"manager": manager, "operation": operation, "apiVersion": "v1", "fieldsType": "FieldsV1", "fieldsV1": fields})
     }
 
@@ -157,7 +161,10 @@ mod tests {
                 "f:list": {},
             },
         });
-        let object = object(json!([entry("us", "Apply", fields), entry("them", "Update", json!({"f:spec": {"f:defaulted": {}}}))]));
+        let object = object(&json!([
+            entry("us", "Apply", &fields),
+            entry("them", "Update", &json!({"f:spec": {"f:defaulted": {}}}))
+        ]));
         assert_eq!(
             owned(&object, "us"),
             json!({
@@ -173,9 +180,9 @@ mod tests {
 
     #[test]
     fn what_was_posted_and_what_was_applied_both_count() {
-        let object = object(json!([
-            entry("us", "Update", json!({"f:spec": {"f:size": {}}})),
-            entry("us", "Apply", json!({"f:spec": {"f:list": {}}})),
+        let object = object(&json!([
+            entry("us", "Update", &json!({"f:spec": {"f:size": {}}})),
+            entry("us", "Apply", &json!({"f:spec": {"f:list": {}}})),
         ]));
         assert_eq!(owned(&object, "us")["spec"], json!({"size": 1, "list": [3, 4]}));
         assert!(holds_updates(&object, "us"));
@@ -184,7 +191,7 @@ mod tests {
 
     #[test]
     fn an_object_of_others_is_not_ours_in_any_part() {
-        let object = object(json!([entry("them", "Apply", json!({"f:spec": {"f:size": {}}}))]));
+        let object = object(&json!([entry("them", "Apply", &json!({"f:spec": {"f:size": {}}}))]));
         assert_eq!(owned(&object, "us"), json!({"apiVersion": "v1", "kind": "K", "metadata": {"name": "n"}}));
     }
 }

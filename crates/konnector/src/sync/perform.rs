@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::{
     desired::{desired, status},
     engine::Engine,
-    index::ObjectKey,
+    index::{KeptStatus, ObjectKey},
     owned::{holds_updates, owned},
     plan::Step,
 };
@@ -136,7 +136,8 @@ impl Engine {
         let observed = Observed::Present { uid, managed_fields: None };
         let mut written: DynamicObject = apply::apply(&api, FIELD_MANAGER, &body, &observed).await?;
         // A field that we set by POST is not removed by apply. Only then is the extra write worth it.
-        let left_over = holds_updates(&written, FIELD_MANAGER) && owned(&written, FIELD_MANAGER) != comparable(&body);
+        let left_over =
+            holds_updates(&written, FIELD_MANAGER) && owned(&written, FIELD_MANAGER) != comparable(&body);
         if left_over {
             let observed = Observed::of(Some(&written.metadata), FIELD_MANAGER);
             written = apply::apply(&api, FIELD_MANAGER, &body, &observed).await?;
@@ -154,13 +155,16 @@ impl Engine {
     async fn write_status(&self, key: &ObjectKey) -> Result<(), WriteError> {
         let kept = self.index.lock().status_body(key);
         let new = match kept {
-            Some(kept) => kept.map(|body| (*body).clone()),
-            None => match self.provider(key).get_opt(&key.name).await? {
+            KeptStatus::Body(body) => Some((*body).clone()),
+            KeptStatus::Empty => None,
+            KeptStatus::NotKept => match self.provider(key).get_opt(&key.name).await? {
                 Some(copy) => status(&copy).cloned(),
                 None => return Ok(()),
             },
         };
-        let Some(uid) = self.index.lock().sides(key).origin.map(|origin| origin.uid.clone()) else { return Ok(()) };
+        let Some(uid) = self.index.lock().sides(key).origin.map(|origin| origin.uid.clone()) else {
+            return Ok(());
+        };
         let change = match new {
             Some(status) => json!({"op": "add", "path": "/status", "value": status}),
             None => json!({"op": "remove", "path": "/status"}),
@@ -177,16 +181,23 @@ impl Engine {
         let api = self.provider(key);
         apply::delete(&api, &key.name, &uid).await?;
         // Finalizers on the provider may hold it; then the watch tells when it is gone.
-        match api.get_opt(&key.name).await? {
-            Some(copy) => self.index.lock().saw_copy(key, &copy).then_some(()).unwrap_or_default(),
-            None => self.index.lock().lost_copy(key),
+        let left = api.get_opt(&key.name).await?;
+        let mut index = self.index.lock();
+        match left {
+            Some(copy) => {
+                index.saw_copy(key, &copy);
+            }
+            None => index.lost_copy(key),
         }
         Ok(())
     }
 
     async fn release(&self, key: &ObjectKey) -> Result<(), WriteError> {
         let api = self.consumer(key);
-        let Some(origin) = api.get_opt(&key.name).await? else { return Ok(self.index.lock().lost_origin(key)) };
+        let Some(origin) = api.get_opt(&key.name).await? else {
+            self.index.lock().lost_origin(key);
+            return Ok(());
+        };
         let finalizers = origin.metadata.finalizers.as_deref().unwrap_or_default();
         let Some(place) = finalizers.iter().position(|f| f == SYNCER_FINALIZER) else {
             self.index.lock().saw_origin(key, &origin);
@@ -253,7 +264,11 @@ impl Engine {
     }
 
     fn provider(&self, key: &ObjectKey) -> Api<DynamicObject> {
-        Api::namespaced_with(self.spec.session.client.clone(), &self.provider_namespace(key), &self.spec.resource)
+        Api::namespaced_with(
+            self.spec.session.client.clone(),
+            &self.provider_namespace(key),
+            &self.spec.resource,
+        )
     }
 
     fn provider_namespace(&self, key: &ObjectKey) -> String {

@@ -54,13 +54,11 @@ pub(crate) enum Step {
 /// The next step. While draining, every consumer object is treated as one that is being deleted.
 pub(crate) fn plan(sides: Sides<'_>, namespace: NamespaceState<'_>, mode: Mode) -> Step {
     match (sides.origin, mode) {
-        (None, Mode::Withdraw) => Step::Nothing,
-        (None, Mode::Sync | Mode::Drain) => without_origin(sides),
         (Some(origin), Mode::Withdraw) if origin.has_finalizer => Step::Release,
-        (Some(_), Mode::Withdraw) => Step::Nothing,
-        (Some(origin), Mode::Drain) => going(origin, sides, namespace),
-        (Some(origin), Mode::Sync) if origin.deleting => going(origin, sides, namespace),
-        (Some(origin), Mode::Sync) => living(origin, sides, namespace),
+        (_, Mode::Withdraw) => Step::Nothing,
+        (None, Mode::Sync | Mode::Drain) => without_origin(sides),
+        (Some(origin), Mode::Sync) if !origin.deleting => living(origin, sides, namespace),
+        (Some(origin), Mode::Sync | Mode::Drain) => going(origin, sides, namespace),
     }
 }
 

@@ -27,7 +27,11 @@ use crate::condition::Condition;
         json_path = ".metadata.annotations.kube-bind\\.io/resources",
         priority = "1"
     ),
-    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].status"#
+    ),
     printcolumn(
         name = "Message",
         type_ = "string",

@@ -20,7 +20,11 @@ use super::APIServiceBindingStatus;
     storage = false,
     doc = "Binds the APIServiceExport of the same name. Use v1alpha2.",
     printcolumn(name = "Provider", type_ = "string", json_path = ".status.providerPrettyName"),
-    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].status"#
+    ),
     printcolumn(
         name = "Message",
         type_ = "string",

@@ -26,7 +26,11 @@ use crate::condition::Condition;
     printcolumn(name = "Provider", type_ = "string", json_path = ".status.providerPrettyName"),
     printcolumn(name = "Bound", type_ = "integer", json_path = ".status.bound"),
     printcolumn(name = "Resources", type_ = "string", json_path = ".status.resources", priority = "1"),
-    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].status"#
+    ),
     printcolumn(
         name = "Message",
         type_ = "string",

@@ -3,6 +3,7 @@
 //! Consumer side: [`APIServiceBindingBundle`] and [`APIServiceBinding`]. Provider side, all in the
 //! consumer's contract namespace: [`APIServiceExport`], [`BoundSchema`], [`APIServiceNamespace`],
 //! [`ClusterBinding`] and [`APIServiceExportRequest`].
+#![expect(clippy::duplicated_attributes, reason = "printer columns of the same type")]
 #![expect(unreachable_pub, reason = "the KubeSchema derive repeats each type inside a function")]
 
 mod binding;
@@ -25,7 +26,9 @@ pub use bound_schema::{
 pub use bundle::{APIServiceBindingBundle, APIServiceBindingBundleSpec, APIServiceBindingBundleStatus};
 pub use claims::{ClaimSelector, NamedResource, PermissionClaim, ReferencePaths, ResourceReference};
 pub use cluster_binding::{ClusterBinding, ClusterBindingSpec, ClusterBindingStatus};
-pub use export::{APIServiceExport, APIServiceExportSpec, APIServiceExportStatus, ExportedResource, Isolation};
+pub use export::{
+    APIServiceExport, APIServiceExportSpec, APIServiceExportStatus, ExportedResource, Isolation,
+};
 pub use export_request::{
     APIServiceExportRequest, APIServiceExportRequestSpec, APIServiceExportRequestStatus, RequestPhase,
     RequestedNamespace, SchemaUpdatePolicy,
@@ -45,6 +48,12 @@ pub const SYNCER_FINALIZER: &str = "kubebind.io/syncer";
 
 /// Label that a provider puts on a CRD to offer it.
 pub const LABEL_EXPORTED: &str = "kube-bind.io/exported";
+/// Label of a contract namespace on the provider: the name of the consumer that it is for.
+pub const LABEL_CONSUMER: &str = "kube-bind.io/consumer";
+/// Label of a provider namespace that stands for one of a consumer's: the contract namespace of that consumer.
+pub const LABEL_CONTRACT: &str = "kube-bind.io/contract";
+/// Label of what a service of ours has made: the name of the service. What lacks it is left alone.
+pub const LABEL_MANAGED_BY: &str = "kube-bind.io/managed-by";
 /// Label of a Secret that a provider's own kubeconfig Secret may renew.
 pub const LABEL_PROVIDER_KUBECONFIG: &str = "kube-bind.io/provider-kubeconfig";
 /// Label that says which side owns a claimed object or a seeded namespace: `consumer` or `provider`.
@@ -64,6 +73,10 @@ pub const ANNOTATION_PROVIDER_UID: &str = "kube-bind.io/provider-uid";
 pub const ANNOTATION_SOURCE_SPEC_HASH: &str = "kube-bind.io/source-spec-hash";
 /// Annotation on a provider namespace: `<contract namespace>/<name>` of the APIServiceNamespace it answers.
 pub const ANNOTATION_API_SERVICE_NAMESPACE: &str = "kube-bind.io/api-service-namespace";
+
+/// Annotation on a contract namespace: a label selector that chooses which exported CRDs the consumer gets.
+/// All of them when it is absent.
+pub const ANNOTATION_EXPORTS: &str = "kube-bind.io/exports";
 
 /// Condition: the referenced Secret holds a usable kubeconfig.
 pub const CONDITION_SECRET_VALID: &str = "SecretValid";

@@ -33,7 +33,8 @@ fn export(name: &str, deleting: bool) -> Arc<APIServiceExport> {
 }
 
 fn existing(name: &str, owner: Option<&APIServiceBindingBundle>) -> Arc<APIServiceBinding> {
-    let mut made = binding(owner.unwrap_or(&bundle("nobody")), &export(name, false));
+    let nobody = bundle("nobody");
+    let mut made = binding(owner.unwrap_or(&nobody), &export(name, false));
     made.metadata.uid = Some(format!("uid-{name}"));
     if owner.is_none() {
         made.metadata.owner_references = None;
@@ -68,11 +69,18 @@ fn verdict(plan: &Plan, condition: &str) -> (ConditionStatus, String) {
 
 #[test]
 fn each_export_gets_a_binding_that_belongs_to_the_bundle() {
-    let plan = planned(valid_secret(), up(vec![export("a", false), export("b", false)]), vec![existing("a", Some(&bundle("prod")))]);
-    let names: Vec<_> = plan.create.iter().map(|b| b.name_any()).collect();
+    let plan = planned(
+        valid_secret(),
+        up(vec![export("a", false), export("b", false)]),
+        vec![existing("a", Some(&bundle("prod")))],
+    );
+    let names: Vec<_> = plan.create.iter().map(kube::ResourceExt::name_any).collect();
     assert_eq!(names, ["b"]);
     let owner = &plan.create[0].owner_references()[0];
-    assert_eq!((owner.name.as_str(), owner.controller, owner.block_owner_deletion), ("prod", Some(true), None));
+    assert_eq!(
+        (owner.name.as_str(), owner.controller, owner.block_owner_deletion),
+        ("prod", Some(true), None)
+    );
     assert_eq!(verdict(&plan, "Ready"), (ConditionStatus::True, String::new()));
     assert_eq!((plan.status.exports, plan.status.bound), (Some(2), Some(2)));
     assert!(plan.delete.is_empty());
@@ -81,7 +89,8 @@ fn each_export_gets_a_binding_that_belongs_to_the_bundle() {
 #[test]
 fn a_binding_whose_export_is_gone_goes() {
     let ours = bundle("prod");
-    let plan = planned(valid_secret(), up(vec![]), vec![existing("a", Some(&ours)), existing("hand-made", None)]);
+    let plan =
+        planned(valid_secret(), up(vec![]), vec![existing("a", Some(&ours)), existing("hand-made", None)]);
     assert_eq!(plan.delete, [("a".to_owned(), "uid-a".to_owned())]);
 }
 
@@ -89,12 +98,18 @@ fn a_binding_whose_export_is_gone_goes() {
 fn an_export_that_is_going_is_neither_bound_nor_unbound() {
     let ours = bundle("prod");
     assert!(planned(valid_secret(), up(vec![export("a", true)]), vec![]).create.is_empty());
-    assert!(planned(valid_secret(), up(vec![export("a", true)]), vec![existing("a", Some(&ours))]).delete.is_empty());
+    assert!(
+        planned(valid_secret(), up(vec![export("a", true)]), vec![existing("a", Some(&ours))])
+            .delete
+            .is_empty()
+    );
 }
 
 #[test]
 fn bindings_of_others_are_left_alone_and_named() {
-    for (owner, said) in [(Some(bundle("staging")), "belongs to bundle staging"), (None, "was not made by a bundle")] {
+    for (owner, said) in
+        [(Some(bundle("staging")), "belongs to bundle staging"), (None, "was not made by a bundle")]
+    {
         let plan = planned(valid_secret(), up(vec![export("a", false)]), vec![existing("a", owner.as_ref())]);
         assert!(plan.create.is_empty() && plan.delete.is_empty());
         assert_eq!(verdict(&plan, "Synced"), (ConditionStatus::False, "SyncErrors".to_owned()));

@@ -111,11 +111,16 @@ fn an_object_in_sync_needs_nothing_whatever_others_add() {
 
 #[test]
 fn differences_are_mended_one_by_one() {
-    let table: [(fn(&mut Value), fn(&mut Value), Step); 6] = [
+    type Change = fn(&mut Value);
+    let table: [(Change, Change, Step); 6] = [
         (|o| o["spec"]["intent"] = json!("rest"), |_| {}, Step::UpdateCopy),
         (|_| {}, |c| c["spec"]["intent"] = json!("changed by hand"), Step::UpdateCopy),
         (|o| o["metadata"]["labels"] = json!({"new": "1"}), |_| {}, Step::UpdateCopy),
-        (|o| o["metadata"]["annotations"]["kube-bind.io/provider-uid"] = json!("old"), |_| {}, Step::Annotate),
+        (
+            |o| o["metadata"]["annotations"]["kube-bind.io/provider-uid"] = json!("old"),
+            |_| {},
+            Step::Annotate,
+        ),
         (|_| {}, |c| c["status"] = json!({"result": "done"}), Step::WriteStatus),
         (|o| o["status"] = json!({"result": "old"}), |_| {}, Step::WriteStatus),
     ];

@@ -1,0 +1,93 @@
+//! The provider's command line.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+use portolan_runtime::{
+    args::{AdminArgs, ClientArgs, LogArgs, PodArgs},
+    lease::LeaseArgs,
+};
+
+/// Offers the labelled CRDs of this cluster to consumers, and answers their namespace requests.
+#[derive(Parser, Clone, Debug)]
+#[command(name = "provider", version)]
+pub struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) controller: ControllerArgs,
+}
+
+/// What the controllers need.
+#[derive(ClapArgs, Clone, Debug)]
+pub struct ControllerArgs {
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+    #[command(flatten)]
+    pub(crate) pod: PodArgs,
+    #[command(flatten)]
+    pub(crate) lease: LeaseArgs,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
+    /// The provider's name for people, which consumers see on their bindings.
+    #[arg(long, default_value = "Portolan provider", value_name = "TEXT")]
+    pub(crate) pretty_name: String,
+}
+
+/// Commands that end by themselves.
+#[derive(Subcommand, Clone, Debug)]
+pub enum Command {
+    /// Prints a kubeconfig for a consumer, with only the rights that a konnector needs.
+    ///
+    /// Makes the contract namespace `kube-bind-<NAME>` with a ServiceAccount and its Role where they are
+    /// missing. Each run prints a new token; earlier ones stay valid until they expire.
+    Kubeconfig(KubeconfigArgs),
+}
+
+/// What `provider kubeconfig` needs.
+#[derive(ClapArgs, Clone, Debug)]
+pub struct KubeconfigArgs {
+    /// Name of the consumer.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) consumer: String,
+    /// URL under which the consumer reaches this cluster's API server; that of our own kubeconfig by default.
+    #[arg(long, value_name = "URL")]
+    pub(crate) server: Option<String>,
+    /// PEM file with the CA of that server; that of our own kubeconfig by default.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// How long the token is valid. The API server may allow less.
+    #[arg(long, default_value = "720h", value_name = "DURATION")]
+    pub(crate) token_duration: String,
+    /// Label selector that chooses which exported CRDs the consumer gets; all of them by default.
+    #[arg(long, value_name = "SELECTOR")]
+    pub(crate) exports: Option<String>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+}
+
+#[cfg(test)]
+mod tests {
+    use portolan_runtime::args::parse_from;
+
+    use super::*;
+
+    #[test]
+    fn without_a_command_the_controllers_run() {
+        let args = parse_from::<Args>("provider", ["provider", "--pretty-name", "ACME"]).unwrap();
+        assert!(args.command.is_none());
+        assert_eq!(args.controller.pretty_name, "ACME");
+    }
+
+    #[test]
+    fn a_kubeconfig_is_for_a_consumer() {
+        assert!(parse_from::<Args>("provider", ["provider", "kubeconfig"]).is_err());
+        let args = parse_from::<Args>("provider", ["provider", "kubeconfig", "--consumer", "a"]).unwrap();
+        let Some(Command::Kubeconfig(command)) = args.command else { panic!("no command") };
+        assert_eq!((command.consumer.as_str(), command.token_duration.as_str()), ("a", "720h"));
+    }
+}

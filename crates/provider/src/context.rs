@@ -1,0 +1,127 @@
+//! What the provider's controllers share: the client, what the cluster has, the queues and the notices.
+
+use std::{fmt::Debug, sync::Arc};
+
+use k8s_openapi::api::{
+    core::v1::Namespace,
+    rbac::v1::{Role, RoleBinding},
+};
+use kube::{Api, Client, Resource, ResourceExt as _};
+use portolan_core::api::kubebind::{
+    APIServiceExport, APIServiceNamespace, BoundSchema, ClusterBinding, LABEL_CONSUMER, LABEL_CONTRACT, LABEL_EXPORTED,
+    LABEL_MANAGED_BY,
+};
+use portolan_runtime::{controller::ControllerMetrics, events::Reporter, process::Process, tasks::Tasks};
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tracing::info;
+
+use crate::{
+    MANAGED_BY,
+    args::ControllerArgs,
+    notices::Notices,
+    request,
+    source::SourceCrd,
+    store::Kind,
+    wake::{Change, Key, Queues},
+};
+
+/// Everything that a reconcile may use.
+pub(crate) struct Context {
+    pub(crate) client: Client,
+    /// The CRDs that are labelled as exported.
+    pub(crate) crds: Kind<SourceCrd>,
+    /// The contract namespaces.
+    pub(crate) contracts: Kind<Namespace>,
+    /// The namespaces that stand for those of consumers.
+    pub(crate) mapped: Kind<Namespace>,
+    pub(crate) exports: Kind<APIServiceExport>,
+    pub(crate) schemas: Kind<BoundSchema>,
+    pub(crate) requests: Kind<APIServiceNamespace>,
+    pub(crate) cluster_bindings: Kind<ClusterBinding>,
+    /// The Roles that the provider has made, and their bindings.
+    pub(crate) roles: Kind<Role>,
+    pub(crate) role_bindings: Kind<RoleBinding>,
+    pub(crate) queues: Queues,
+    pub(crate) notices: Notices,
+    pub(crate) metrics: ControllerMetrics,
+    pub(crate) pretty_name: String,
+}
+
+impl Context {
+    /// Starts the watches.
+    pub(crate) fn start(args: &ControllerArgs, process: &Process, client: Client, instance: &str) -> Arc<Self> {
+        let tasks = &process.tasks;
+        let (changes, mut received) = unbounded_channel();
+        let watches = Watches { tasks, client: &client, changes: &changes };
+        let ours = format!("{LABEL_MANAGED_BY}={MANAGED_BY}");
+        let reporter = Reporter::new(client.clone(), "kube-bind-provider", instance);
+        let context = Arc::new(Self {
+            crds: watches.labelled(&format!("{LABEL_EXPORTED}=true"), |crd, _| Some(Change::Source(crd.name_any()))),
+            contracts: watches.labelled(LABEL_CONSUMER, |ns: &Namespace, _| Some(Change::Contract(ns.name_any()))),
+            mapped: watches.labelled(LABEL_CONTRACT, |ns, _| request::answered_by(ns).map(Change::Request)),
+            exports: watches.all(|export, _| Some(Change::Export(Key::of(export)))),
+            schemas: watches.all(|schema, _| Some(Change::Export(Key::of(schema)))),
+            requests: watches.all(requested),
+            cluster_bindings: watches.all(|binding, _| binding.namespace().map(Change::ClusterBinding)),
+            roles: watches.labelled(&ours, |role: &Role, _| role.namespace().map(Change::Rights)),
+            role_bindings: watches.labelled(&ours, |binding, _| binding.namespace().map(Change::Rights)),
+            queues: Queues::default(),
+            notices: Notices::new(reporter),
+            metrics: ControllerMetrics::register(&process.metrics),
+            pretty_name: args.pretty_name.clone(),
+            client: client.clone(),
+        });
+        let woken = Arc::clone(&context);
+        tasks.spawn_critical("changes", async move {
+            while let Some(change) = received.recv().await {
+                woken.wake(change);
+            }
+        });
+        context
+    }
+
+    /// Resolves when everything has been listed once.
+    pub(crate) async fn synced(&self) {
+        self.crds.synced().await;
+        self.contracts.synced().await;
+        self.mapped.synced().await;
+        self.exports.synced().await;
+        self.schemas.synced().await;
+        self.requests.synced().await;
+        self.cluster_bindings.synced().await;
+        self.roles.synced().await;
+        self.role_bindings.synced().await;
+    }
+}
+
+fn requested(request: &APIServiceNamespace, gone: bool) -> Option<Change> {
+    let key = Key::of(request);
+    if gone {
+        let namespace = request.status.as_ref().and_then(|status| status.namespace.as_deref());
+        info!(request = %key, namespace, "the request is gone; its namespace is kept");
+    }
+    Some(Change::Request(key))
+}
+
+struct Watches<'a> {
+    tasks: &'a Tasks,
+    client: &'a Client,
+    changes: &'a UnboundedSender<Change>,
+}
+
+impl Watches<'_> {
+    fn all<K>(&self, change: impl Fn(&K, bool) -> Option<Change> + Send + 'static) -> Kind<K>
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    {
+        Kind::follow(self.tasks, Api::all(self.client.clone()), None, self.changes, change)
+    }
+
+    fn labelled<K>(&self, labels: &str, change: impl Fn(&K, bool) -> Option<Change> + Send + 'static) -> Kind<K>
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    {
+        Kind::follow(self.tasks, Api::all(self.client.clone()), Some(labels), self.changes, change)
+    }
+}

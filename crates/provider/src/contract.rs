@@ -1,0 +1,165 @@
+//! Contract namespaces: which consumer one is for, which CRDs it gets, and the ClusterBinding in it.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{
+    Api, Resource as _, ResourceExt as _,
+    core::{Selector, SelectorExt as _},
+};
+use portolan_core::api::kubebind::{ANNOTATION_EXPORTS, ClusterBinding, ClusterBindingSpec, LocalSecretKeyRef};
+use portolan_runtime::{
+    apply::{self, Observed, WriteError},
+    controller,
+    controller::Next,
+    tasks::Tasks,
+};
+use serde_json::json;
+use tracing::info;
+
+use crate::{
+    FIELD_MANAGER,
+    context::Context,
+    error::ReconcileError,
+    selector::{self, InvalidSelector},
+    source::SourceCrd,
+    wake::Key,
+};
+
+const WORKERS: usize = 2;
+/// Name of the one ClusterBinding of a contract namespace.
+const CLUSTER_BINDING: &str = "cluster";
+/// Name and key of the Secret from which a consumer of a web backend renews its kubeconfig. We make none.
+const KUBECONFIG: &str = "kubeconfig";
+
+/// What is agreed with a consumer.
+#[derive(Clone, Debug)]
+pub(crate) struct Contract {
+    pub(crate) namespace: String,
+    /// Which CRDs the consumer gets.
+    selector: Result<Selector, InvalidSelector>,
+    terminating: bool,
+}
+
+/// Whether a consumer gets a CRD.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Choice {
+    /// It does.
+    Chosen,
+    /// It does not.
+    NotChosen,
+    /// Nobody can tell: what is there stays as it is.
+    Unclear,
+}
+
+impl Contract {
+    pub(crate) fn of(namespace: &Namespace) -> Self {
+        let selector = namespace.annotations().get(ANNOTATION_EXPORTS).map_or("", String::as_str);
+        Self {
+            namespace: namespace.name_any(),
+            selector: selector::parse(selector),
+            terminating: namespace.metadata.deletion_timestamp.is_some(),
+        }
+    }
+
+    pub(crate) fn choice(&self, crd: &SourceCrd) -> Choice {
+        match &self.selector {
+            _ if self.terminating => Choice::Unclear,
+            Err(_) => Choice::Unclear,
+            Ok(selector) if selector.matches(crd.labels()) => Choice::Chosen,
+            Ok(_) => Choice::NotChosen,
+        }
+    }
+
+    /// Whether what the consumer gets is known, and may be changed.
+    pub(crate) fn is_clear(&self) -> bool {
+        self.selector.is_ok() && !self.terminating
+    }
+}
+
+impl Context {
+    /// The contract of a namespace, if it is a contract namespace.
+    pub(crate) fn contract(&self, namespace: &str) -> Option<Contract> {
+        self.contracts.get_cluster_scoped(namespace).map(|namespace| Contract::of(&namespace))
+    }
+}
+
+/// Says on each contract namespace what is wrong with it, and makes its ClusterBinding.
+pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
+    let shared = Arc::clone(context);
+    let reconcile = move |namespace: String| {
+        let context = Arc::clone(&shared);
+        async move { reconcile(&context, &namespace).await }
+    };
+    controller::run(tasks, "contract", WORKERS, &context.queues.contracts, &context.metrics, reconcile);
+}
+
+async fn reconcile(context: &Context, name: &str) -> Result<Next, ReconcileError> {
+    let Some(namespace) = context.contracts.get_cluster_scoped(name) else { return Ok(Next::OnChange) };
+    let (contract, on) = (Contract::of(&namespace), namespace.object_ref(&()));
+    match &contract.selector {
+        Err(error) => {
+            let note = format!("Annotation {ANNOTATION_EXPORTS} is not a label selector: {error}. Exports stay as they are.");
+            context.notices.warn(&on, "InvalidSelector", &note).await;
+        }
+        Ok(_) => context.notices.clear(&on),
+    }
+    let there = context.cluster_bindings.get(&Key::new(name, CLUSTER_BINDING)).is_some();
+    if !there && !contract.terminating {
+        introduce(context, name).await?;
+    }
+    Ok(Next::OnChange)
+}
+
+async fn introduce(context: &Context, namespace: &str) -> Result<(), ReconcileError> {
+    let spec = ClusterBindingSpec {
+        kubeconfig_secret_ref: LocalSecretKeyRef { name: KUBECONFIG.to_owned(), key: KUBECONFIG.to_owned() },
+        provider_pretty_name: context.pretty_name.clone(),
+        service_provider_spec: None,
+    };
+    let binding = ClusterBinding::new(CLUSTER_BINDING, spec);
+    let api: Api<ClusterBinding> = Api::namespaced(context.client.clone(), namespace);
+    match apply::apply::<ClusterBinding>(&api, FIELD_MANAGER, &json!(binding), &Observed::Absent).await {
+        Ok(_) => info!(namespace, "introduced ourselves with a ClusterBinding"),
+        // Somebody else has made one.
+        Err(WriteError::Raced(_)) => {}
+        Err(error) => return Err(ReconcileError::new("create the ClusterBinding in", namespace, error)),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    fn contract(metadata: &Value) -> Contract {
+        Contract::of(&serde_json::from_value(json!({"metadata": metadata})).unwrap())
+    }
+
+    #[test]
+    fn the_annotation_chooses_what_a_consumer_gets() {
+        let crd: SourceCrd = serde_json::from_value(json!({
+            "metadata": {"name": "cowboys.wildwest.dev", "labels": {"tier": "gold"}},
+            "spec": {
+                "group": "wildwest.dev", "scope": "Namespaced", "versions": [],
+                "names": {"plural": "cowboys", "kind": "Cowboy"},
+            },
+        }))
+        .unwrap();
+        let table = [
+            (json!({"name": "n"}), Choice::Chosen),
+            (json!({"name": "n", "annotations": {ANNOTATION_EXPORTS: ""}}), Choice::Chosen),
+            (json!({"name": "n", "annotations": {ANNOTATION_EXPORTS: "tier=gold"}}), Choice::Chosen),
+            (json!({"name": "n", "annotations": {ANNOTATION_EXPORTS: "tier=silver"}}), Choice::NotChosen),
+            (json!({"name": "n", "annotations": {ANNOTATION_EXPORTS: "tier=="}}), Choice::NotChosen),
+            (json!({"name": "n", "annotations": {ANNOTATION_EXPORTS: "tier gold"}}), Choice::Unclear),
+            (json!({"name": "n", "deletionTimestamp": "2026-01-01T00:00:00Z"}), Choice::Unclear),
+        ];
+        for (metadata, expected) in table {
+            assert_eq!(contract(&metadata).choice(&crd), expected, "{metadata}");
+            assert_eq!(contract(&metadata).is_clear(), expected != Choice::Unclear, "{metadata}");
+        }
+    }
+}

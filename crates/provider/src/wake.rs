@@ -1,0 +1,114 @@
+//! The queues of the controllers, and who of them cares for what.
+
+use std::{fmt, sync::Arc};
+
+use kube::ResourceExt;
+use portolan_runtime::queue::WorkQueue;
+
+use crate::context::Context;
+
+/// An object in a contract namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Key {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+}
+
+impl Key {
+    pub(crate) fn of(object: &impl ResourceExt) -> Self {
+        Self::new(object.namespace().unwrap_or_default(), object.name_any())
+    }
+
+    pub(crate) fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { namespace: namespace.into(), name: name.into() }
+    }
+
+    /// Reads what `Display` writes.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        text.split_once('/').map(|(namespace, name)| Self::new(namespace, name))
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// What has changed in the cluster.
+#[derive(Clone, Debug)]
+pub(crate) enum Change {
+    /// A kind was listed anew: anything may differ.
+    Everything,
+    /// The CRD of this name, or its label.
+    Source(String),
+    /// A contract namespace.
+    Contract(String),
+    /// The ClusterBinding in this contract namespace.
+    ClusterBinding(String),
+    /// An export or its schema, which have the same name.
+    Export(Key),
+    /// An APIServiceNamespace, or the namespace that answers it.
+    Request(Key),
+    /// A Role or RoleBinding in this namespace.
+    Rights(String),
+}
+
+/// The queues.
+#[derive(Debug, Default)]
+pub(crate) struct Queues {
+    /// Names of CRDs.
+    pub(crate) sources: Arc<WorkQueue<String>>,
+    /// Names of contract namespaces.
+    pub(crate) contracts: Arc<WorkQueue<String>>,
+    pub(crate) exports: Arc<WorkQueue<Key>>,
+    pub(crate) requests: Arc<WorkQueue<Key>>,
+}
+
+impl Context {
+    /// Wakes everybody whom a change concerns.
+    pub(crate) fn wake(&self, change: Change) {
+        let queues = &self.queues;
+        match change {
+            Change::Everything => self.wake_everybody(),
+            Change::Source(name) => self.wake_for_source(&name),
+            Change::Contract(namespace) => self.wake_in_contract(&namespace),
+            Change::ClusterBinding(namespace) => queues.contracts.add(namespace),
+            Change::Export(key) => queues.exports.add(key),
+            Change::Request(key) => queues.requests.add(key),
+            Change::Rights(namespace) => {
+                let mapped = self.mapped.get_cluster_scoped(&namespace);
+                let request = mapped.and_then(|mapped| crate::request::answered_by(&mapped));
+                request.into_iter().for_each(|key| queues.requests.add(key));
+            }
+        }
+    }
+
+    fn wake_everybody(&self) {
+        self.crds.all().iter().for_each(|crd| self.wake_for_source(&crd.name_any()));
+        self.exports.all().iter().for_each(|export| self.queues.exports.add(Key::of(&**export)));
+        self.contracts.all().iter().for_each(|contract| self.queues.contracts.add(contract.name_any()));
+        self.requests.all().iter().for_each(|request| self.queues.requests.add(Key::of(&**request)));
+    }
+
+    /// The export of a CRD in each contract, and the rights that go with it.
+    fn wake_for_source(&self, name: &str) {
+        self.queues.sources.add(name.to_owned());
+        for contract in self.contracts.all() {
+            self.queues.exports.add(Key::new(contract.name_any(), name));
+        }
+        self.requests.all().iter().for_each(|request| self.queues.requests.add(Key::of(&**request)));
+    }
+
+    fn wake_in_contract(&self, namespace: &str) {
+        self.queues.contracts.add(namespace.to_owned());
+        for crd in self.crds.all() {
+            self.queues.exports.add(Key::new(namespace, crd.name_any()));
+        }
+        let of_contract = |key: &Key| key.namespace == namespace;
+        let exports = self.exports.all().into_iter().map(|export| Key::of(&*export));
+        exports.filter(of_contract).for_each(|key| self.queues.exports.add(key));
+        let requests = self.requests.all().into_iter().map(|request| Key::of(&*request));
+        requests.filter(of_contract).for_each(|key| self.queues.requests.add(key));
+    }
+}

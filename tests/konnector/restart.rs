@@ -1,0 +1,79 @@
+//! What happens to work under way when the konnector is killed, or an API server goes away.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use kube::{
+    Api, ResourceExt,
+    api::{DynamicObject, ListParams, PostParams},
+};
+use portolan_testkit::eventually::eventually;
+use serde_json::json;
+
+use crate::support::{
+    Clusters, Service, binding_condition, bundle_condition, cowboy, konnector, merge_status, object_with,
+};
+
+const OBJECTS: usize = 200;
+/// Loaded machines included.
+const LIMIT: Duration = Duration::from_secs(90);
+
+#[tokio::test]
+async fn killing_the_konnector_amid_200_creates_loses_nothing() {
+    let clusters = Clusters::start("killed").await;
+    let service = Service::bind(&clusters, "killed").await;
+    let here = service.here();
+    let everywhere: Api<DynamicObject> = Api::all_with(service.provider.clone(), &service.resource);
+    let arrived =
+        async || everywhere.list(&ListParams::default()).await.map(|list| list.items).unwrap_or_default();
+    for i in 0..OBJECTS {
+        let object = cowboy(&service.resource, &format!("c{i:03}"), &json!({"intent": format!("ride {i}")}));
+        here.create(&PostParams::default(), &object).await.unwrap();
+        if i == OBJECTS / 2 {
+            clusters.konnector.kill();
+        }
+    }
+    let before = arrived().await.len();
+    assert!(before < OBJECTS, "the konnector must have been killed while there was work left");
+    let (second, _) = konnector(&clusters.konnector_kubeconfig).await;
+    let copies = eventually("all copies are there", LIMIT, async || {
+        let copies = arrived().await;
+        if copies.len() == OBJECTS {
+            Ok(Some(copies))
+        } else {
+            Err(anyhow::anyhow!("{} of {OBJECTS}", copies.len()))
+        }
+    })
+    .await
+    .unwrap();
+    let origins: BTreeSet<_> =
+        here.list(&ListParams::default()).await.unwrap().items.iter().filter_map(ResourceExt::uid).collect();
+    for copy in &copies {
+        let number: usize = copy.name_any()[1..].parse().unwrap();
+        assert_eq!(copy.data["spec"]["intent"], format!("ride {number}"));
+        assert!(
+            origins.contains(&copy.annotations()["kube-bind.io/consumer-uid"]),
+            "a copy of nothing: {}",
+            copy.name_any()
+        );
+    }
+    assert!(second.exited().is_none(), "{}", second.log_tail(20));
+}
+
+#[tokio::test]
+async fn an_api_server_that_restarts_is_met_again_and_a_lost_provider_is_said() {
+    let clusters = Clusters::start("restarted").await;
+    let service = Service::bind(&clusters, "restarted").await;
+    service.create("billy", &json!({"intent": "ride"})).await;
+    service.arrives("billy").await;
+
+    clusters.provider.stop_apiserver();
+    bundle_condition(&service.consumer, "restarted", "Ready", ("False", "ListExportsFailed")).await;
+    binding_condition(&service.consumer, &service.export(), "Ready", ("False", "ProviderUnreachable")).await;
+    service.create("clara", &json!({"intent": "wait"})).await;
+    clusters.provider.start_apiserver().await.unwrap();
+    bundle_condition(&service.consumer, "restarted", "Ready", ("True", "")).await;
+    service.arrives("clara").await;
+    merge_status(&service.there(), "clara", json!({"result": "arrived"})).await;
+    object_with(&service.here(), "clara", "has the status", |o| o.data["status"]["result"] == "arrived")
+        .await;
+}

@@ -1,0 +1,73 @@
+//! Who ends a binding decides what goes.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::{
+    Api,
+    api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams},
+};
+use portolan_core::api::kubebind::{APIServiceBinding, APIServiceBindingBundle};
+use portolan_testkit::eventually::eventually;
+use serde_json::json;
+
+use crate::support::{SOON, Service, binding_condition, clusters, create_bundle, object_with};
+
+async fn no_crd(service: &Service) {
+    let crds: Api<CustomResourceDefinition> = Api::all(service.consumer.clone());
+    eventually("the consumer's CRD is gone", SOON, async || match crds.get_opt(&service.export()).await? {
+        None => Ok(Some(())),
+        Some(crd) => Err(anyhow::anyhow!("{}", json!(crd.status))),
+    })
+    .await
+    .unwrap();
+}
+
+async fn copies(service: &Service) -> usize {
+    let everywhere: Api<DynamicObject> = Api::all_with(service.provider.clone(), &service.resource);
+    everywhere.list(&ListParams::default()).await.unwrap().items.len()
+}
+
+#[tokio::test]
+async fn deleting_a_bundle_removes_copies_objects_and_crds_and_it_can_be_bound_again() {
+    let service = Service::bind(clusters().await, "unbound").await;
+    for name in ["a", "b", "c"] {
+        service.create(name, &json!({"intent": "ride"})).await;
+        service.arrives(name).await;
+    }
+    let bundles: Api<APIServiceBindingBundle> = Api::all(service.consumer.clone());
+    bundles.delete("unbound", &DeleteParams::default()).await.unwrap();
+    no_crd(&service).await;
+    assert_eq!(copies(&service).await, 0);
+    let bindings: Api<APIServiceBinding> = Api::all(service.consumer.clone());
+    eventually("the binding is gone", SOON, async || {
+        Ok::<_, anyhow::Error>(bindings.get_opt(&service.export()).await?.is_none().then_some(()))
+    })
+    .await
+    .unwrap();
+
+    create_bundle(&service.consumer, "unbound", "unbound").await;
+    binding_condition(&service.consumer, &service.export(), "Ready", ("True", "")).await;
+}
+
+#[tokio::test]
+async fn a_withdrawn_export_leaves_the_copies_and_a_new_binding_adopts_them() {
+    let service = Service::bind(clusters().await, "withdrawn").await;
+    service.create("billy", &json!({"intent": "ride"})).await;
+    let copy = service.arrives("billy").await;
+    object_with(&service.here(), "billy", "is in sync", |o| {
+        kube::ResourceExt::annotations(o).contains_key("kube-bind.io/provider-uid")
+    })
+    .await;
+    let crds: Api<CustomResourceDefinition> = Api::all(service.provider.clone());
+    let label = |value: Option<&str>| json!({"metadata": {"labels": {"kube-bind.io/exported": value}}});
+    let params = PatchParams::default();
+    crds.patch(&service.export(), &params, &Patch::Merge(&label(None))).await.unwrap();
+    no_crd(&service).await;
+    assert_eq!(copies(&service).await, 1, "the provider's data must stay");
+
+    crds.patch(&service.export(), &params, &Patch::Merge(&label(Some("true")))).await.unwrap();
+    binding_condition(&service.consumer, &service.export(), "Ready", ("True", "")).await;
+    service.create("billy", &json!({"intent": "rest"})).await;
+    let adopted =
+        object_with(&service.there(), "billy", "follows again", |c| c.data["spec"]["intent"] == "rest").await;
+    assert_eq!(adopted.metadata.uid, copy.metadata.uid);
+}

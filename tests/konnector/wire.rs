@@ -1,0 +1,114 @@
+//! The wire contract with older clients and other backends: bindings made by hand, `/healthz`, versions.
+
+use kube::{
+    Api, ResourceExt as _,
+    api::{Patch, PatchParams, PostParams},
+};
+use portolan_core::api::kubebind::{APIServiceBinding, APIServiceExportRequest, binding_v1alpha1};
+use portolan_testkit::load;
+use serde_json::json;
+
+use crate::support::{Service, binding_condition, bundle_condition, clusters, create_bundle, write_secret};
+
+fn hand_made(name: &str, secret: &str) -> APIServiceBinding {
+    serde_json::from_value(json!({
+        "apiVersion": "kube-bind.io/v1alpha2", "kind": "APIServiceBinding", "metadata": {"name": name},
+        "spec": {"kubeconfigSecretRef": {"name": secret, "namespace": "default", "key": "kubeconfig"}},
+    }))
+    .unwrap()
+}
+
+#[tokio::test]
+async fn a_binding_made_by_hand_works_and_is_never_adopted_by_a_bundle() {
+    let service = Service::offer(clusters().await, "by-cli").await;
+    write_secret(&service.consumer, "by-cli", "kubeconfig", &service.kubeconfig).await;
+    let bindings: Api<APIServiceBinding> = Api::all(service.consumer.clone());
+    let made =
+        bindings.create(&PostParams::default(), &hand_made(&service.export(), "by-cli")).await.unwrap();
+    binding_condition(&service.consumer, &service.export(), "Ready", ("True", "")).await;
+    service.create("billy", &json!({"intent": "ride"})).await;
+    service.arrives("billy").await;
+
+    create_bundle(&service.consumer, "by-cli", "by-cli").await;
+    let conflict = bundle_condition(&service.consumer, "by-cli", "Synced", ("False", "SyncErrors")).await;
+    assert!(conflict.message.contains("was not made by a bundle"), "{}", conflict.message);
+    let bundles: Api<portolan_core::api::kubebind::APIServiceBindingBundle> =
+        Api::all(service.consumer.clone());
+    bundles.delete("by-cli", &kube::api::DeleteParams::default()).await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    let now = bindings.get(&service.export()).await.unwrap();
+    assert_eq!(now.uid(), made.uid());
+    assert!(now.owner_references().is_empty() && now.metadata.deletion_timestamp.is_none());
+}
+
+#[tokio::test]
+async fn bindings_are_served_in_v1alpha1_too() {
+    let service = Service::bind(clusters().await, "old-version").await;
+    let old: Api<binding_v1alpha1::APIServiceBinding> = Api::all(service.consumer.clone());
+    let binding = old.get(&service.export()).await.unwrap();
+    assert_eq!(binding.spec.kubeconfig_secret_ref.name, "old-version");
+    let wrong_key = json!({
+        "apiVersion": "kube-bind.io/v1alpha1", "kind": "APIServiceBinding", "metadata": {"name": "wrong-key"},
+        "spec": {"kubeconfigSecretRef": {"name": "s", "namespace": "default", "key": "other"}},
+    });
+    let resource = kube::api::ApiResource::erase::<binding_v1alpha1::APIServiceBinding>(&());
+    let any: Api<kube::api::DynamicObject> = Api::all_with(service.consumer.clone(), &resource);
+    let refused = any.create(&PostParams::default(), &serde_json::from_value(wrong_key).unwrap()).await;
+    assert!(refused.unwrap_err().to_string().contains("key"));
+}
+
+#[tokio::test]
+async fn a_refused_request_of_the_same_name_is_said_on_the_binding() {
+    let service = Service::offer(clusters().await, "asked").await;
+    write_secret(&service.consumer, "asked", "kubeconfig", &service.kubeconfig).await;
+    let requests: Api<APIServiceExportRequest> =
+        Api::namespaced(service.provider.clone(), &service.contract_namespace());
+    let request = serde_json::from_value(json!({
+        "apiVersion": "kube-bind.io/v1alpha2", "kind": "APIServiceExportRequest", "metadata": {"name": "asked-for"},
+        "spec": {"resources": [{"group": "asked.dev", "resource": "cowboys"}]},
+    }))
+    .unwrap();
+    requests.create(&PostParams::default(), &request).await.unwrap();
+    let status = json!({"status": {"phase": "Failed", "terminalMessage": "not for you"}});
+    requests.patch_status("asked-for", &PatchParams::default(), &Patch::Merge(&status)).await.unwrap();
+    let bindings: Api<APIServiceBinding> = Api::all(service.consumer.clone());
+    bindings.create(&PostParams::default(), &hand_made("asked-for", "asked")).await.unwrap();
+    let said =
+        binding_condition(&service.consumer, "asked-for", "Connected", ("False", "APIServiceExportFailed"))
+            .await;
+    assert_eq!(said.message, "not for you");
+
+    bindings.create(&PostParams::default(), &hand_made("never-asked-for", "asked")).await.unwrap();
+    let said = binding_condition(
+        &service.consumer,
+        "never-asked-for",
+        "Connected",
+        ("False", "APIServiceExportNotFound"),
+    )
+    .await;
+    assert_eq!(
+        said.message,
+        "APIServiceExport never-asked-for not found on the service provider cluster. Rerun kubectl bind for repair."
+    );
+}
+
+#[tokio::test]
+async fn healthz_answers_where_probes_look_for_it() {
+    let clusters = clusters().await;
+    let report = load::http_get(&clusters.healthz, 1, 1).await.unwrap();
+    assert!(report.statuses.keys().all(|status| *status == 200), "{report:?}");
+    let (status, body) = clusters.konnector.admin_get("/readyz?verbose").await.unwrap();
+    assert_eq!((status, body.as_str()), (200, "[+] caches\n[+] lease\n"));
+    let metrics = clusters.konnector.metrics().await.unwrap();
+    assert!(metrics.contains("portolan_konnector_reconciles_total"), "{metrics}");
+}
+
+#[tokio::test]
+async fn secrets_cannot_be_swapped_under_a_bundle() {
+    let service = Service::bind(clusters().await, "immutable").await;
+    let bundles: Api<portolan_core::api::kubebind::APIServiceBindingBundle> =
+        Api::all(service.consumer.clone());
+    let change = json!({"spec": {"kubeconfigSecretRef": {"name": "other"}}});
+    let refused = bundles.patch("immutable", &PatchParams::default(), &Patch::Merge(&change)).await;
+    assert!(refused.unwrap_err().to_string().contains("kubeconfigSecretRef is immutable"));
+}

@@ -1,0 +1,92 @@
+//! The services' own binaries: built by Cargo, started with the rights of their charts.
+
+use std::{
+    path::PathBuf,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use portolan_testkit::{
+    ControlPlane, ServiceAccountSetup, ServiceOptions, ServiceProcess, ports::free_port, service,
+};
+
+use crate::workspace;
+
+/// The namespace that all services run in, as their charts would be installed.
+pub(crate) const RELEASE: &str = "kube-bind";
+/// How long a service may take to become ready.
+const READY_WITHIN: Duration = Duration::from_secs(30);
+/// How long a command of a service may take.
+const COMMAND_WITHIN: Duration = Duration::from_secs(30);
+
+/// How binaries are built.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Profile {
+    /// As tests are.
+    Ci,
+    /// As users get them.
+    Release,
+}
+
+/// A folder with binaries of services.
+#[derive(Clone, Debug)]
+pub(crate) struct Binaries(PathBuf);
+
+impl Binaries {
+    /// Builds the binaries of `services`; Cargo shows its own progress.
+    pub(crate) fn build(services: &[&str], profile: Profile) -> Result<Self> {
+        let metadata = workspace::members()?;
+        let (name, folder) = match profile {
+            Profile::Ci => ("ci", "ci"),
+            Profile::Release => ("release", "release"),
+        };
+        let mut cargo = Command::new("cargo");
+        cargo.args(["build", "--profile", name]).current_dir(&metadata.workspace_root);
+        cargo.args(services.iter().flat_map(|service| ["--package".to_owned(), format!("portolan-{service}")]));
+        if matches!(profile, Profile::Ci) {
+            // With xtask among the packages, foreign crates have the features of a build of the whole workspace.
+            cargo.args(["--package", "xtask"]);
+        }
+        let status = cargo.status().context("starting cargo")?;
+        ensure!(status.success(), "the services do not build");
+        Ok(Self(metadata.target_directory.join(folder).into()))
+    }
+
+    fn options(&self, service: &str, kubeconfig: String) -> ServiceOptions {
+        let mut options = ServiceOptions::new(service, kubeconfig);
+        options.program = Some(self.0.join(service));
+        options.pod_namespace = RELEASE.to_owned();
+        options
+    }
+
+    /// Starts a service on a cluster, as a ServiceAccount with exactly the rights of its chart, and waits
+    /// until it is ready.
+    pub(crate) async fn start(
+        &self,
+        service: &str,
+        cluster: &ControlPlane,
+        arguments: &[String],
+    ) -> Result<ServiceProcess> {
+        let mut setup = ServiceAccountSetup::new(service, RELEASE);
+        setup.secret_namespaces.push("default".to_owned());
+        let kubeconfig = setup.create(cluster).await?;
+        let mut options = self.options(service, kubeconfig).args(arguments);
+        options.ready_within = Some(READY_WITHIN);
+        ServiceProcess::start(options).await
+    }
+
+    /// Runs a command of a service as the administrator of a cluster, and gives what it prints.
+    pub(crate) async fn run(
+        &self,
+        service: &str,
+        cluster: &ControlPlane,
+        arguments: &[&str],
+    ) -> Result<String> {
+        let options = self.options(service, cluster.kubeconfig()).args(arguments.iter().copied());
+        let output = service::run(&options, COMMAND_WITHIN).await?;
+        let line = format!("{service} {}", arguments.join(" "));
+        ensure!(output.status.success(), "`{line}` failed ({}): {}", output.status, output.stderr.trim());
+        Ok(output.stdout)
+    }
+}
