@@ -41,8 +41,7 @@ pub(crate) struct Clusters {
     pub(crate) consumer: ControlPlane,
     pub(crate) provider: ControlPlane,
     pub(crate) konnector: ServiceProcess,
-    /// Kept because it ends when it is dropped.
-    _provider_service: ServiceProcess,
+    pub(crate) provider_service: ServiceProcess,
     pub(crate) healthz: String,
     pub(crate) konnector_kubeconfig: String,
 }
@@ -59,8 +58,8 @@ impl Clusters {
         let (consumer, provider) = tokio::join!(plane(&names.0), plane(&names.1));
         let konnector_kubeconfig = konnector_account(&consumer).await;
         let (konnector, healthz) = konnector(&konnector_kubeconfig).await;
-        let _provider_service = provider_service(&provider).await;
-        Self { consumer, provider, konnector, _provider_service, healthz, konnector_kubeconfig }
+        let provider_service = provider_service(&provider).await;
+        Self { consumer, provider, konnector, provider_service, healthz, konnector_kubeconfig }
     }
 }
 

@@ -101,6 +101,8 @@ async fn healthz_answers_where_probes_look_for_it() {
     assert_eq!((status, body.as_str()), (200, "[+] caches\n[+] lease\n"));
     let metrics = clusters.konnector.metrics().await.unwrap();
     assert!(metrics.contains("portolan_konnector_reconciles_total"), "{metrics}");
+    let (status, body) = clusters.provider_service.admin_get("/readyz").await.unwrap();
+    assert_eq!((status, body.as_str()), (200, "ok\n"));
 }
 
 #[tokio::test]

@@ -2,12 +2,18 @@
 //!
 //! A new verb is a file with `Args` and `run`, and a variant of [`Command`].
 
+mod bench;
+mod clusters;
 mod crds;
 mod deps;
+mod display;
+mod interrupt;
 mod output;
+mod services;
 mod stages;
 mod test;
 mod tidy;
+mod up;
 mod workspace;
 
 use std::process::ExitCode;
@@ -23,6 +29,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Start a provider and a consumer cluster with all services, and walk through what they do
+    Up(up::Args),
     /// Render every CRD into the chart that ships it
     Crds(crds::Args),
     /// Check what the compiler does not: dependency edges, versions, licences, source rules, the ledger
@@ -31,14 +39,18 @@ enum Command {
     Deps,
     /// Run every stage that must pass before a change lands, or the part of some services
     Test(test::Args),
+    /// Measure a service against what is promised and against the original
+    Bench(bench::Args),
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
+        Command::Up(args) => up::run(&args),
         Command::Crds(args) => crds::run(&args),
         Command::Tidy => tidy::run(),
         Command::Deps => deps::run(),
         Command::Test(args) => test::run(&args),
+        Command::Bench(args) => bench::run(&args),
     };
     outcome.unwrap_or_else(|error| {
         output::problem(format_args!("error: {error:#}"));

@@ -1,15 +1,9 @@
 //! The services' own binaries: built by Cargo, started with the rights of their charts.
 
-use std::{
-    path::PathBuf,
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::{path::PathBuf, process::Command, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
-use portolan_testkit::{
-    ControlPlane, ServiceAccountSetup, ServiceOptions, ServiceProcess, ports::free_port, service,
-};
+use portolan_testkit::{ControlPlane, ServiceAccountSetup, ServiceOptions, ServiceProcess, service};
 
 use crate::workspace;
 
@@ -43,7 +37,9 @@ impl Binaries {
         };
         let mut cargo = Command::new("cargo");
         cargo.args(["build", "--profile", name]).current_dir(&metadata.workspace_root);
-        cargo.args(services.iter().flat_map(|service| ["--package".to_owned(), format!("portolan-{service}")]));
+        cargo.args(
+            services.iter().flat_map(|service| ["--package".to_owned(), format!("portolan-{service}")]),
+        );
         if matches!(profile, Profile::Ci) {
             // With xtask among the packages, foreign crates have the features of a build of the whole workspace.
             cargo.args(["--package", "xtask"]);
@@ -56,7 +52,7 @@ impl Binaries {
     fn options(&self, service: &str, kubeconfig: String) -> ServiceOptions {
         let mut options = ServiceOptions::new(service, kubeconfig);
         options.program = Some(self.0.join(service));
-        options.pod_namespace = RELEASE.to_owned();
+        RELEASE.clone_into(&mut options.pod_namespace);
         options
     }
 

@@ -3,7 +3,7 @@
 use kube::api::ApiResource;
 use portolan_runtime::{
     controller::ControllerMetrics,
-    metrics::{Counters, Gauges, Metrics},
+    metrics::{Counters, Gauge, Gauges, Metrics},
 };
 
 /// The konnector's metrics.
@@ -29,9 +29,15 @@ impl KonnectorMetrics {
         }
     }
 
-    pub(crate) fn objects(&self, resource: &ApiResource, count: usize) {
-        let label = format!("{}.{}", resource.plural, resource.group);
-        self.objects.with_label_values(&[&label]).set(i64::try_from(count).unwrap_or(i64::MAX));
+    /// The number of consumer objects of a bound resource.
+    pub(crate) fn objects(&self, resource: &ApiResource) -> Gauge {
+        self.objects.with_label_values(&[&label(resource)])
+    }
+
+    /// Removes what is counted of a resource that is no longer bound.
+    pub(crate) fn forget(&self, resource: &ApiResource) {
+        // It may have been removed before.
+        let _ = self.objects.remove_label_values(&[&label(resource)]);
     }
 
     pub(crate) fn write(&self, step: &str) {
@@ -41,4 +47,8 @@ impl KonnectorMetrics {
     pub(crate) fn problem(&self, reason: &str) {
         self.problems.with_label_values(&[reason]).inc();
     }
+}
+
+fn label(resource: &ApiResource) -> String {
+    format!("{}.{}", resource.plural, resource.group)
 }

@@ -57,7 +57,7 @@ impl Context {
         let ours = format!("{LABEL_MANAGED_BY}={MANAGED_BY}");
         let reporter = Reporter::new(client.clone(), "kube-bind-provider", instance);
         let context = Arc::new(Self {
-            crds: watches.labelled(&format!("{LABEL_EXPORTED}=true"), |crd, _| Some(Change::Source(crd.name_any()))),
+            crds: watches.labelled(&format!("{LABEL_EXPORTED}=true"), |crd: &SourceCrd, _| Some(Change::Source(crd.name_any()))),
             contracts: watches.labelled(LABEL_CONSUMER, |ns: &Namespace, _| Some(Change::Contract(ns.name_any()))),
             mapped: watches.labelled(LABEL_CONTRACT, |ns, _| request::answered_by(ns).map(Change::Request)),
             exports: watches.all(|export, _| Some(Change::Export(Key::of(export)))),

@@ -11,6 +11,8 @@ use prometheus::{
 
 /// Counters by label values.
 pub type Counters = IntCounterVec;
+/// One gauge.
+pub type Gauge = prometheus::IntGauge;
 /// Gauges by label values.
 pub type Gauges = IntGaugeVec;
 /// Histograms by label values, in seconds.

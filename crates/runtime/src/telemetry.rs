@@ -59,7 +59,7 @@ mod tests {
     struct Link {
         text: &'static str,
         #[source]
-        source: Option<Box<Link>>,
+        source: Option<Box<Self>>,
     }
 
     #[test]

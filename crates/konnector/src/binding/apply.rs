@@ -4,14 +4,20 @@ use std::sync::Arc;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{Api, ResourceExt as _};
-use portolan_core::api::kubebind::{APIServiceExport, BoundSchema, ExportedResource, FIELD_MANAGER};
+use portolan_core::api::kubebind::{
+    APIServiceBinding, APIServiceExport, BoundSchema, ExportedResource, FIELD_MANAGER,
+};
 use portolan_runtime::{
     apply::{self, Observed as Seen, WriteError},
     telemetry::Chain,
 };
+use serde_json::json;
 use tracing::info;
 
-use super::observe::{Observed, Provider, View};
+use super::{
+    FINALIZER,
+    observe::{Observed, Provider, View},
+};
 use crate::{
     context::Context,
     crd,
@@ -71,6 +77,7 @@ pub(super) async fn apply(context: &Context, observed: &Observed) -> Result<Appl
     let binding = observed.binding.name_any();
     let Provider::Session(view) = &observed.provider else { return Ok(Applied::default()) };
     let (true, Some(export)) = (view.listed, &view.export) else { return Ok(Applied::default()) };
+    hold(context, &observed.binding).await?;
     let mut applied = Applied::default();
     for (resource, schema) in view.schemas.iter().filter_map(|(r, s)| Some((r, s.as_ref()?))) {
         let outcome = match install(context, observed, schema).await? {
@@ -92,6 +99,22 @@ pub(super) async fn apply(context: &Context, observed: &Observed) -> Result<Appl
         context.sync.stop(&binding, &keep);
     }
     Ok(applied)
+}
+
+/// Makes sure that the binding, made by hand perhaps, does not go before what it brought is drained.
+async fn hold(context: &Context, binding: &APIServiceBinding) -> Result<(), WriteError> {
+    if binding.finalizers().iter().any(|f| f == FINALIZER) {
+        return Ok(());
+    }
+    let change = match binding.metadata.finalizers {
+        None => json!({"op": "add", "path": "/metadata/finalizers", "value": [FINALIZER]}),
+        Some(_) => json!({"op": "add", "path": "/metadata/finalizers/-", "value": FINALIZER}),
+    };
+    let operations = json!([{"op": "test", "path": "/metadata/uid", "value": binding.metadata.uid}, change]);
+    let api: Api<APIServiceBinding> = Api::all(context.consumer.clone());
+    let written = apply::json_patch(&api, &binding.name_any(), None, operations).await?;
+    context.written_bindings.wrote(written);
+    Ok(())
 }
 
 /// Creates or updates the CRD where it differs from the schema.

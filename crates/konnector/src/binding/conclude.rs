@@ -17,7 +17,11 @@ use super::{
 };
 use crate::{crd, provider::Contact, sync::EngineState};
 
-pub(super) fn conclude(observed: &Observed, applied: &Applied, now: Timestamp) -> APIServiceBindingStatus {
+pub(super) fn conclude<S>(
+    observed: &Observed<S>,
+    applied: &Applied,
+    now: Timestamp,
+) -> APIServiceBindingStatus {
     let mut status = observed.binding.status.clone().unwrap_or_default();
     let secret = observed.secret.verdict(&observed.binding.spec.kubeconfig_secret_ref);
     let secret_valid = secret.is_true();
@@ -41,7 +45,7 @@ pub(super) fn conclude(observed: &Observed, applied: &Applied, now: Timestamp) -
     status
 }
 
-fn connected(observed: &Observed, applied: &Applied) -> Verdict {
+fn connected<S>(observed: &Observed<S>, applied: &Applied) -> Verdict {
     let view = match &observed.provider {
         Provider::NoAccess => return pending(),
         Provider::ClientFailed(why) => {
@@ -71,7 +75,7 @@ fn pending() -> Verdict {
 }
 
 /// What is wrong with the export, if anything.
-fn export_verdict(observed: &Observed, view: &View) -> Option<Verdict> {
+fn export_verdict<S>(observed: &Observed<S>, view: &View<S>) -> Option<Verdict> {
     let name = observed.binding.name_any();
     if view.export.is_none() {
         return Some(match &view.refusal {
@@ -80,19 +84,15 @@ fn export_verdict(observed: &Observed, view: &View) -> Option<Verdict> {
         });
     }
     let missing = view.schemas.iter().find(|(_, schema)| schema.is_none()).map(|(resource, _)| resource)?;
-    let schema = names::bound_schema(&resource_name(missing), &missing.group);
+    let schema = names::bound_schema(&missing.resource, &missing.group);
     Some(Verdict::error(
         "BoundSchemaFetchFailed",
         format!("BoundSchema {schema} of APIServiceExport {name} not found on the service provider cluster."),
     ))
 }
 
-fn resource_name(resource: &portolan_core::api::kubebind::ExportedResource) -> String {
-    resource.resource.clone()
-}
-
 /// People who bound by hand can repair by hand; a bundle repairs by itself.
-fn not_found(observed: &Observed, name: &str) -> String {
+fn not_found<S>(observed: &Observed<S>, name: &str) -> String {
     let text = format!("APIServiceExport {name} not found on the service provider cluster.");
     if observed.binding.owner_references().is_empty() {
         format!("{text} Rerun kubectl bind for repair.")
@@ -168,7 +168,7 @@ fn missing_right(resource: &AppliedResource) -> String {
     )
 }
 
-fn record(status: &mut APIServiceBindingStatus, observed: &Observed, applied: &Applied) {
+fn record<S>(status: &mut APIServiceBindingStatus, observed: &Observed<S>, applied: &Applied) {
     let Provider::Session(view) = &observed.provider else { return };
     if view.pretty_name.is_some() {
         status.provider_pretty_name.clone_from(&view.pretty_name);
@@ -187,3 +187,6 @@ fn record(status: &mut APIServiceBindingStatus, observed: &Observed, applied: &A
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,27 +18,27 @@ use crate::{
 };
 
 /// A binding and everything that bears on it.
-pub(super) struct Observed {
+pub(super) struct Observed<S = Arc<Session>> {
     pub(super) binding: Arc<APIServiceBinding>,
     pub(super) secret: SecretState,
-    pub(super) provider: Provider,
+    pub(super) provider: Provider<S>,
     /// CRDs on the consumer, by name, as far as they exist.
     pub(super) crds: BTreeMap<String, Arc<CustomResourceDefinition>>,
 }
 
 /// What the provider says of the binding's export.
-pub(super) enum Provider {
+pub(super) enum Provider<S = Arc<Session>> {
     /// There is no usable kubeconfig.
     NoAccess,
     /// Its kubeconfig does not make a client.
     ClientFailed(String),
     /// A session, and what it knows.
-    Session(View),
+    Session(View<S>),
 }
 
 /// The binding's export as the session knows it.
-pub(super) struct View {
-    pub(super) session: Arc<Session>,
+pub(super) struct View<S = Arc<Session>> {
+    pub(super) session: S,
     pub(super) contact: Contact,
     /// False until exports and schemas have been listed once.
     pub(super) listed: bool,

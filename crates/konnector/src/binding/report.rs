@@ -53,16 +53,41 @@ async fn to_provider(
     status: &APIServiceBindingStatus,
 ) -> Result<(), WriteError> {
     let Some(export) = &view.export else { return Ok(()) };
-    let new = export_status(export, status);
-    if export.status.as_ref() != Some(&new) {
-        let api: Api<APIServiceExport> =
-            Api::namespaced(view.session.client.clone(), &view.session.namespace);
-        let written = apply::replace_status(&api, &export.metadata, true, &new).await?;
-        view.session.written_exports.wrote(written);
-    }
+    write_export(view, export, &export_status(export, status)).await?;
     for (schema, crd) in applied.resources.iter().filter_map(|r| Some((&r.schema, r.installed()?))) {
         report_schema(view, schema, crd).await?;
     }
+    Ok(())
+}
+
+/// Tells the provider that nobody binds its export any more.
+pub(super) async fn unbound(view: &View) -> Result<(), WriteError> {
+    let Some(export) = view.export.as_ref().filter(|_| view.contact == Contact::Up) else { return Ok(()) };
+    let mut status = export.status.clone().unwrap_or_default();
+    let verdict =
+        Verdict::pending("APIServiceBindingNotFound", "The consumer has no APIServiceBinding of this name.");
+    condition::set(&mut status.conditions, CONDITION_CONNECTED, verdict, clock::now());
+    condition::remove(&mut status.conditions, CONDITION_CONSUMER_IN_SYNC);
+    condition::summarize(&mut status.conditions, clock::now());
+    match write_export(view, export, &status).await {
+        // It is not worth holding up the end of the binding.
+        Err(WriteError::Forbidden(error)) => debug!("the provider does not take reports: {error}"),
+        other => other?,
+    }
+    Ok(())
+}
+
+async fn write_export(
+    view: &View,
+    export: &APIServiceExport,
+    status: &APIServiceExportStatus,
+) -> Result<(), WriteError> {
+    if export.status.as_ref() == Some(status) {
+        return Ok(());
+    }
+    let api: Api<APIServiceExport> = Api::namespaced(view.session.client.clone(), &view.session.namespace);
+    let written = apply::replace_status(&api, &export.metadata, true, status).await?;
+    view.session.written_exports.wrote(written);
     Ok(())
 }
 

@@ -39,6 +39,9 @@ pub(super) async fn unbind(context: &Context, observed: &Observed) -> Result<Nex
     let owned: Vec<_> = observed.crds.values().filter(|crd| crd::is_owned_by(crd, binding)).collect();
     if owned.is_empty() {
         context.sync.stop(&binding.name_any(), &[]);
+        if let Provider::Session(view) = &observed.provider {
+            super::report::unbound(view).await?;
+        }
         release(context, binding, place).await?;
         return Ok(Next::OnChange);
     }

@@ -7,10 +7,11 @@ use kube::{
     api::{ApiResource, DynamicObject},
     runtime::watcher::{self, Event},
 };
-use parking_lot::{Mutex, RwLock};
-use portolan_runtime::{apply::code, controller, events::Reporter, queue::WorkQueue, tasks::Tasks, watch};
+use parking_lot::Mutex;
+use portolan_runtime::{controller, events::Reporter, metrics::Gauge, queue::WorkQueue, tasks::Tasks, watch};
 
 use super::{
+    health::{EngineState, Health, Side},
     index::{Index, ObjectKey},
     plan::{Mode, Step, plan},
 };
@@ -39,19 +40,6 @@ impl SyncSpec {
     }
 }
 
-/// How far an engine has come.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum EngineState {
-    /// The first lists are under way.
-    Starting,
-    /// Both sides are watched.
-    Watching,
-    /// We may not watch the resource on the consumer.
-    ForbiddenOnConsumer,
-    /// A watch fails.
-    Failing(String),
-}
-
 /// What engines need from the konnector.
 #[derive(Clone)]
 pub(crate) struct EngineContext {
@@ -69,7 +57,8 @@ pub(super) struct Engine {
     pub(super) mode: Mode,
     pub(super) tasks: Tasks,
     queue: Arc<WorkQueue<ObjectKey>>,
-    state: RwLock<EngineState>,
+    health: Mutex<Health>,
+    objects: Gauge,
     /// Consumer namespaces whose objects on the provider are watched.
     watched: Mutex<HashSet<String>>,
 }
@@ -78,12 +67,13 @@ impl Engine {
     pub(super) fn start(tasks: &Tasks, spec: SyncSpec, context: EngineContext, mode: Mode) -> Arc<Self> {
         let engine = Arc::new(Self {
             index: Mutex::new(Index::new(&spec.session.namespace)),
-            spec,
-            context,
             mode,
             tasks: tasks.child(),
             queue: Arc::default(),
-            state: RwLock::new(EngineState::Starting),
+            health: Mutex::default(),
+            objects: context.metrics.objects(&spec.resource),
+            spec,
+            context,
             watched: Mutex::default(),
         });
         engine.spawn_consumer_watch();
@@ -96,7 +86,7 @@ impl Engine {
     }
 
     pub(super) fn state(&self) -> EngineState {
-        self.state.read().clone()
+        self.health.lock().state()
     }
 
     /// Whether nothing of ours is left on either side.
@@ -144,9 +134,9 @@ impl Engine {
                     self.look_at(key);
                 }
                 listing.clear();
-                self.set_state(EngineState::Watching);
+                self.note(Side::Consumer, Ok(()));
             }
-            Err(error) => self.set_state(failure(&error)),
+            Err(error) => self.note(Side::Consumer, Err(&error)),
         }
     }
 
@@ -221,9 +211,9 @@ impl Engine {
                     self.look_at(key);
                 }
                 listing.clear();
-                self.set_state(EngineState::Watching);
+                self.note(Side::Provider(namespace.to_owned()), Ok(()));
             }
-            Err(error) => self.set_state(provider_failure(namespace, &error)),
+            Err(error) => self.note(Side::Provider(namespace.to_owned()), Err(&error)),
         }
     }
 
@@ -235,43 +225,28 @@ impl Engine {
             Step::Wait => {}
             _ => self.queue.add(key),
         }
-        self.context.metrics.objects(&self.spec.resource, index.len());
+        self.objects.set(i64::try_from(index.len()).unwrap_or(i64::MAX));
     }
 
-    fn set_state(&self, state: EngineState) {
-        let mut current = self.state.write();
-        let changed = *current != state;
-        *current = state;
-        drop(current);
-        if changed {
+    fn note(&self, side: Side, outcome: Result<(), &watcher::Error>) {
+        let (before, after) = {
+            let mut health = self.health.lock();
+            let before = health.state();
+            health.note(side, outcome);
+            (before, health.state())
+        };
+        if before != after {
             (self.context.on_state)();
         }
     }
 }
 
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.context.metrics.forget(&self.spec.resource);
+    }
+}
+
 pub(super) fn key_of(object: &DynamicObject) -> ObjectKey {
     ObjectKey { namespace: object.namespace().unwrap_or_default(), name: object.name_any() }
-}
-
-fn failure(error: &watcher::Error) -> EngineState {
-    match status_of(error) {
-        403 => EngineState::ForbiddenOnConsumer,
-        _ => EngineState::Failing(format!("The consumer's objects cannot be watched: {error}")),
-    }
-}
-
-fn provider_failure(namespace: &str, error: &watcher::Error) -> EngineState {
-    EngineState::Failing(format!(
-        "The provider's objects for namespace {namespace} cannot be watched: {error}"
-    ))
-}
-
-fn status_of(error: &watcher::Error) -> u16 {
-    match error {
-        watcher::Error::InitialListFailed(e)
-        | watcher::Error::WatchStartFailed(e)
-        | watcher::Error::WatchFailed(e) => code(e),
-        watcher::Error::WatchError(status) => status.code,
-        watcher::Error::NoResourceVersion => 0,
-    }
 }

@@ -6,7 +6,8 @@ use parking_lot::Mutex;
 use portolan_runtime::tasks::Tasks;
 
 use super::{
-    engine::{Engine, EngineContext, EngineState, SyncSpec},
+    engine::{Engine, EngineContext, SyncSpec},
+    health::EngineState,
     plan::Mode,
 };
 

@@ -6,6 +6,7 @@
 
 mod desired;
 mod engine;
+mod health;
 mod hub;
 mod index;
 mod owned;
@@ -13,6 +14,7 @@ mod perform;
 mod plan;
 
 pub(crate) use engine::EngineContext;
-pub(crate) use engine::{EngineState, SyncSpec};
+pub(crate) use engine::SyncSpec;
+pub(crate) use health::EngineState;
 pub(crate) use hub::{EngineKey, SyncHub};
 pub(crate) use plan::{Mode, NamespaceState};

@@ -1,0 +1,166 @@
+//! Bindings as a table: what was seen and done, and what is said.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use portolan_core::{
+    api::kubebind::{APIServiceBinding, APIServiceExport, BoundSchema, ExportedResource},
+    condition::{ConditionStatus, find, verdict_of},
+    kubeconfig::parse,
+};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::secrets::{ProviderAccess, SecretState};
+
+fn object<K: serde::de::DeserializeOwned>(kind: &str, name: &str, spec: &Value) -> Arc<K> {
+    let value = json!({
+        "apiVersion": "kube-bind.io/v1alpha2", "kind": kind, "metadata": {"name": name, "uid": "u"}, "spec": spec,
+    });
+    Arc::new(serde_json::from_value(value).unwrap())
+}
+
+fn binding() -> Arc<APIServiceBinding> {
+    let secret = json!({"kubeconfigSecretRef": {"name": "s", "namespace": "default", "key": "kubeconfig"}});
+    object("APIServiceBinding", "cowboys", &secret)
+}
+
+fn export() -> Arc<APIServiceExport> {
+    let spec = json!({
+        "resources": [{"group": "wildwest.dev", "resource": "cowboys"}],
+        "informerScope": "Namespaced", "isolation": "Prefixed",
+    });
+    object("APIServiceExport", "cowboys", &spec)
+}
+
+fn schema() -> Arc<BoundSchema> {
+    let spec = json!({
+        "group": "wildwest.dev", "informerScope": "Namespaced", "scope": "Namespaced",
+        "names": {"plural": "cowboys", "kind": "Cowboy"},
+        "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"type": "object"}}],
+    });
+    object("BoundSchema", "cowboys.wildwest.dev", &spec)
+}
+
+fn crd(established: bool) -> Arc<CustomResourceDefinition> {
+    let mut value = crate::crd::desired(&schema(), &binding());
+    let status = if established { "True" } else { "False" };
+    value["status"] = json!({"conditions": [{"type": "Established", "status": status}]});
+    Arc::new(serde_json::from_value(value).unwrap())
+}
+
+fn valid_secret() -> SecretState {
+    let kubeconfig = json!({
+        "current-context": "c",
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u", "namespace": "n"}}],
+        "clusters": [{"name": "c", "cluster": {"server": "https://a"}}],
+        "users": [{"name": "u", "user": {"token": "t"}}],
+    });
+    let kubeconfig = parse(kubeconfig.to_string().as_bytes()).unwrap();
+    SecretState::Valid(Arc::new(ProviderAccess { kubeconfig, fingerprint: String::new() }))
+}
+
+fn view() -> View<()> {
+    let resource = ExportedResource {
+        group: "wildwest.dev".to_owned(),
+        resource: "cowboys".to_owned(),
+        ..ExportedResource::default()
+    };
+    View {
+        session: (),
+        contact: Contact::Up,
+        listed: true,
+        export: Some(export()),
+        schemas: vec![(resource, Some(schema()))],
+        refusal: None,
+        pretty_name: Some("Demo".to_owned()),
+    }
+}
+
+fn concluded(
+    secret: SecretState,
+    provider: Provider<()>,
+    outcome: Option<Outcome>,
+) -> APIServiceBindingStatus {
+    let observed = Observed { binding: binding(), secret, provider, crds: BTreeMap::new() };
+    let resource =
+        |outcome| AppliedResource { crd: "cowboys.wildwest.dev".to_owned(), schema: schema(), outcome };
+    let applied = Applied { resources: outcome.into_iter().map(resource).collect() };
+    conclude(&observed, &applied, Timestamp::UNIX_EPOCH)
+}
+
+fn said(status: &APIServiceBindingStatus, condition: &str) -> (ConditionStatus, String) {
+    let verdict = verdict_of(find(&status.conditions, condition).expect(condition));
+    (verdict.status, verdict.reason)
+}
+
+fn with(change: impl FnOnce(&mut View<()>)) -> Provider<()> {
+    let mut view = view();
+    change(&mut view);
+    Provider::Session(view)
+}
+
+#[test]
+fn a_binding_in_order_is_ready_and_names_its_resources() {
+    let outcome = Outcome::Syncing { crd: crd(true), engine: EngineState::Watching };
+    let status = concluded(valid_secret(), with(|_| {}), Some(outcome));
+    for condition in ["SecretValid", "Connected", "SchemaInSync", "InformersSynced", "Ready"] {
+        assert_eq!(said(&status, condition), (ConditionStatus::True, String::new()), "{condition}");
+    }
+    assert_eq!(status.bound_schemas.len(), 1);
+    assert_eq!(status.provider_pretty_name.as_deref(), Some("Demo"));
+}
+
+#[test]
+fn what_keeps_a_binding_from_connecting_is_named() {
+    let table: [(Provider<()>, Option<Outcome>, &str); 9] = [
+        (Provider::NoAccess, None, "ProviderPending"),
+        (Provider::ClientFailed("bad".to_owned()), None, "ProviderClientError"),
+        (with(|v| v.contact = Contact::Pending), None, "ProviderPending"),
+        (with(|v| v.contact = Contact::Down { message: "refused".to_owned() }), None, "ProviderUnreachable"),
+        (with(|v| v.export = None), None, "APIServiceExportNotFound"),
+        (
+            with(|v| {
+                v.export = None;
+                v.refusal = Some("not for you".to_owned());
+            }),
+            None,
+            "APIServiceExportFailed",
+        ),
+        (with(|v| v.schemas[0].1 = None), None, "BoundSchemaFetchFailed"),
+        (with(|_| {}), Some(Outcome::Foreign), "ForeignCustomResourceDefinition"),
+        (
+            with(|_| {}),
+            Some(Outcome::Refused { created: true, message: String::new() }),
+            "CustomResourceDefinitionCreateFailed",
+        ),
+    ];
+    for (provider, outcome, reason) in table {
+        let status = concluded(valid_secret(), provider, outcome);
+        assert_eq!(said(&status, "Connected"), (ConditionStatus::False, reason.to_owned()));
+        assert_eq!(said(&status, "Ready"), (ConditionStatus::False, reason.to_owned()));
+    }
+}
+
+#[test]
+fn what_keeps_objects_from_syncing_is_named() {
+    let syncing = |engine| Outcome::Syncing { crd: crd(true), engine };
+    let table = [
+        (Outcome::Installing(crd(false)), "Pending"),
+        (syncing(EngineState::Starting), "Pending"),
+        (syncing(EngineState::ForbiddenOnConsumer), "PermissionDenied"),
+        (syncing(EngineState::Failing("no".to_owned())), "InformerSyncFailed"),
+        (Outcome::NotSynced { crd: crd(true), why: String::new() }, "NotSynced"),
+    ];
+    for (outcome, reason) in table {
+        let status = concluded(valid_secret(), with(|_| {}), Some(outcome));
+        assert_eq!(said(&status, "InformersSynced"), (ConditionStatus::False, reason.to_owned()));
+    }
+}
+
+#[test]
+fn a_bad_secret_leaves_the_rest_as_it_was() {
+    let status = concluded(SecretState::NotFound, Provider::NoAccess, None);
+    assert_eq!(said(&status, "Ready"), (ConditionStatus::False, "KubeconfigSecretNotFound".to_owned()));
+    assert!(find(&status.conditions, "Connected").is_none());
+}

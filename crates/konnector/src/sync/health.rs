@@ -1,0 +1,133 @@
+//! Whether the watches of an engine do their work.
+
+use std::collections::BTreeMap;
+
+use kube::runtime::watcher;
+use portolan_runtime::{apply::code, telemetry::Chain};
+
+/// How often in a row a watch may fail before it is said: a new CRD and new rights take a moment.
+const TOLERATED: u32 = 4;
+
+/// How far an engine has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum EngineState {
+    /// The first lists are under way.
+    Starting,
+    /// Both sides are watched.
+    Watching,
+    /// We may not watch the resource on the consumer.
+    ForbiddenOnConsumer,
+    /// A watch fails.
+    Failing(String),
+}
+
+/// A watch of an engine.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Side {
+    Consumer,
+    /// The provider's objects for a consumer namespace.
+    Provider(String),
+}
+
+/// The watches of an engine.
+#[derive(Debug, Default)]
+pub(super) struct Health {
+    consumer_listed: bool,
+    failures: BTreeMap<Side, Failure>,
+}
+
+#[derive(Debug)]
+struct Failure {
+    in_a_row: u32,
+    status: u16,
+    message: String,
+}
+
+impl Health {
+    /// Takes in that a watch has listed its objects, or has failed.
+    pub(super) fn note(&mut self, side: Side, outcome: Result<(), &watcher::Error>) {
+        match outcome {
+            Ok(()) => {
+                self.consumer_listed |= side == Side::Consumer;
+                self.failures.remove(&side);
+            }
+            Err(error) => {
+                let in_a_row = self.failures.get(&side).map_or(0, |failure| failure.in_a_row) + 1;
+                let failure =
+                    Failure { in_a_row, status: status_of(error), message: Chain(error).to_string() };
+                self.failures.insert(side, failure);
+            }
+        }
+    }
+
+    pub(super) fn state(&self) -> EngineState {
+        let lasting = self.failures.iter().find(|(_, failure)| failure.in_a_row >= TOLERATED);
+        match lasting {
+            Some((Side::Consumer, failure)) if failure.status == 403 => EngineState::ForbiddenOnConsumer,
+            Some((Side::Consumer, failure)) => {
+                EngineState::Failing(format!("The consumer's objects cannot be watched: {}", failure.message))
+            }
+            Some((Side::Provider(namespace), failure)) => EngineState::Failing(format!(
+                "The provider's objects for namespace {namespace} cannot be watched: {}",
+                failure.message
+            )),
+            None if self.consumer_listed => EngineState::Watching,
+            None => EngineState::Starting,
+        }
+    }
+}
+
+fn status_of(error: &watcher::Error) -> u16 {
+    match error {
+        watcher::Error::InitialListFailed(e)
+        | watcher::Error::WatchStartFailed(e)
+        | watcher::Error::WatchFailed(e) => code(e),
+        watcher::Error::WatchError(status) => status.code,
+        watcher::Error::NoResourceVersion => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    fn error(code: u16) -> watcher::Error {
+        watcher::Error::WatchError(Box::new(Status { code, message: "no".to_owned(), ..Status::default() }))
+    }
+
+    fn after(outcomes: &[(Side, Result<(), u16>)]) -> EngineState {
+        let mut health = Health::default();
+        for (side, outcome) in outcomes {
+            match outcome {
+                Ok(()) => health.note(side.clone(), Ok(())),
+                Err(code) => health.note(side.clone(), Err(&error(*code))),
+            }
+        }
+        health.state()
+    }
+
+    #[test]
+    fn a_few_failures_of_a_young_kind_are_not_worth_a_word() {
+        let consumer = Side::Consumer;
+        assert_eq!(after(&[]), EngineState::Starting);
+        assert_eq!(
+            after(&[(consumer.clone(), Err(404)), (consumer.clone(), Err(429))]),
+            EngineState::Starting
+        );
+        assert_eq!(after(&[(consumer.clone(), Err(404)), (consumer, Ok(()))]), EngineState::Watching);
+    }
+
+    #[test]
+    fn lasting_failures_are_named_by_side_and_end_with_a_list() {
+        let forbidden = vec![(Side::Consumer, Err(403)); 4];
+        assert_eq!(after(&forbidden), EngineState::ForbiddenOnConsumer);
+        let provider = Side::Provider("west".to_owned());
+        let mut outcomes = vec![(Side::Consumer, Ok(()))];
+        outcomes.extend(vec![(provider.clone(), Err(403)); 4]);
+        assert!(matches!(after(&outcomes), EngineState::Failing(why) if why.contains("west")));
+        outcomes.push((provider, Ok(())));
+        assert_eq!(after(&outcomes), EngineState::Watching);
+    }
+}

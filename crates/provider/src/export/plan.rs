@@ -1,0 +1,170 @@
+//! What a CRD needs in a contract namespace, and the bodies of it. Pure and infallible.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use jiff::Timestamp;
+use kube::{
+    Resource, ResourceExt as _,
+    api::ObjectMeta,
+};
+use portolan_core::{
+    api::kubebind::{
+        ANNOTATION_SOURCE_SPEC_HASH, APIServiceExport, APIServiceExportSpec, APIServiceExportStatus, BoundSchema,
+        CONDITION_PROVIDER_IN_SYNC, InformerScope, Isolation, LABEL_MANAGED_BY,
+    },
+    condition::{self, Verdict},
+};
+
+use crate::{MANAGED_BY, source::Offer, wake::Key};
+
+/// What is there, and what should be.
+pub(super) struct Observed {
+    pub(super) wanted: Wanted,
+    pub(super) export: Option<Arc<APIServiceExport>>,
+    pub(super) schema: Option<Arc<BoundSchema>>,
+}
+
+/// What should be there.
+pub(super) enum Wanted {
+    /// An export.
+    Offer(Box<Offer>),
+    /// Nothing of ours.
+    Nothing,
+    /// What is there: nobody can tell better.
+    AsItIs,
+}
+
+/// What to do.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Plan {
+    Nothing,
+    /// Delete what has these uids.
+    Withdraw { export: Option<String>, schema: Option<String> },
+    /// The export is somebody else's.
+    LeaveForeign,
+    /// Delete the export with this uid, because what has to change in it is immutable. Its deletion brings
+    /// us back to make the new one.
+    Replace { uid: String },
+    /// Make them so.
+    Offer { export: Step, schema: Step },
+}
+
+/// What to do with one object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    Keep,
+    Write,
+    /// It is somebody else's.
+    LeaveForeign,
+}
+
+pub(super) fn plan(observed: &Observed) -> Plan {
+    let offer = match &observed.wanted {
+        Wanted::AsItIs => return Plan::Nothing,
+        Wanted::Nothing => return withdraw(observed),
+        Wanted::Offer(offer) => offer,
+    };
+    let Some(export) = &observed.export else {
+        return Plan::Offer { export: Step::Write, schema: step(observed, None, offer) };
+    };
+    if export.metadata.deletion_timestamp.is_some() {
+        return Plan::Nothing;
+    }
+    if !is_ours(&**export) {
+        return Plan::LeaveForeign;
+    }
+    if !still_works(&export.spec, offer) {
+        return Plan::Replace { uid: export.uid().unwrap_or_default() };
+    }
+    let written = has_hash(&**export, offer);
+    Plan::Offer {
+        export: if written { Step::Keep } else { Step::Write },
+        schema: step(observed, Some(export), offer),
+    }
+}
+
+fn withdraw(observed: &Observed) -> Plan {
+    let export = observed.export.as_deref().and_then(doomed);
+    let schema = observed.schema.as_deref().and_then(doomed);
+    if export.is_none() && schema.is_none() { Plan::Nothing } else { Plan::Withdraw { export, schema } }
+}
+
+/// The uid of an object that is ours and not on its way out yet.
+fn doomed<K: Resource>(object: &K) -> Option<String> {
+    let living = object.meta().deletion_timestamp.is_none();
+    object.uid().filter(|_| living && is_ours(object))
+}
+
+fn step(observed: &Observed, export: Option<&APIServiceExport>, offer: &Offer) -> Step {
+    let Some(schema) = &observed.schema else { return Step::Write };
+    if !is_ours(&**schema) {
+        return Step::LeaveForeign;
+    }
+    let owned = export.is_some_and(|export| {
+        schema.owner_references().iter().any(|owner| Some(&owner.uid) == export.metadata.uid.as_ref())
+    });
+    if owned && has_hash(&**schema, offer) && schema.spec == offer.schema { Step::Keep } else { Step::Write }
+}
+
+fn is_ours<K: Resource>(object: &K) -> bool {
+    object.labels().get(LABEL_MANAGED_BY).is_some_and(|by| by == MANAGED_BY)
+}
+
+fn has_hash<K: Resource>(object: &K, offer: &Offer) -> bool {
+    object.annotations().get(ANNOTATION_SOURCE_SPEC_HASH) == Some(&offer.hash)
+}
+
+/// Whether the export still does for what is offered. It is replaced as seldom as possible, because its end
+/// unbinds the consumer: a version that is added, or one of several that goes, does not need it.
+fn still_works(spec: &APIServiceExportSpec, offer: &Offer) -> bool {
+    let [resource] = spec.resources.as_slice() else { return false };
+    let served = &offer.resource.versions;
+    let has_version = resource.versions.is_empty() || resource.versions.iter().any(|version| served.contains(version));
+    let expected = APIServiceExportSpec { resources: spec.resources.clone(), ..export_spec(offer) };
+    (&resource.group, &resource.resource) == (&offer.resource.group, &offer.resource.resource)
+        && has_version
+        && *spec == expected
+}
+
+fn export_spec(offer: &Offer) -> APIServiceExportSpec {
+    APIServiceExportSpec {
+        resources: vec![offer.resource.clone()],
+        permission_claims: Vec::new(),
+        informer_scope: InformerScope::Namespaced,
+        isolation: Isolation::Prefixed,
+        cluster_scoped_isolation: None,
+    }
+}
+
+/// The export to write. What is immutable stays as it was observed.
+pub(super) fn desired_export(key: &Key, offer: &Offer, observed: Option<&APIServiceExport>) -> APIServiceExport {
+    let spec = observed.map_or_else(|| export_spec(offer), |observed| observed.spec.clone());
+    APIServiceExport { metadata: metadata(key, offer), spec, status: None }
+}
+
+/// The schema to write, owned by its export.
+pub(super) fn desired_schema(key: &Key, offer: &Offer, export: &APIServiceExport) -> BoundSchema {
+    let owner = export.controller_owner_ref(&());
+    let metadata = ObjectMeta { owner_references: owner.map(|owner| vec![owner]), ..metadata(key, offer) };
+    BoundSchema { metadata, spec: offer.schema.clone(), status: None }
+}
+
+fn metadata(key: &Key, offer: &Offer) -> ObjectMeta {
+    ObjectMeta {
+        name: Some(key.name.clone()),
+        labels: Some(BTreeMap::from([(LABEL_MANAGED_BY.to_owned(), MANAGED_BY.to_owned())])),
+        annotations: Some(BTreeMap::from([(ANNOTATION_SOURCE_SPEC_HASH.to_owned(), offer.hash.clone())])),
+        ..ObjectMeta::default()
+    }
+}
+
+/// The export's status with our one condition in it. The others are the konnector's.
+pub(super) fn status(export: &APIServiceExport, in_sync: Verdict, now: Timestamp) -> APIServiceExportStatus {
+    let mut status = export.status.clone().unwrap_or_default();
+    condition::set(&mut status.conditions, CONDITION_PROVIDER_IN_SYNC, in_sync, now);
+    condition::summarize(&mut status.conditions, now);
+    status
+}
+
+#[cfg(test)]
+mod tests;

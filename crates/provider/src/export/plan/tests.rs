@@ -1,0 +1,140 @@
+//! Tables of what is there and what is wanted, and what is done about it.
+
+use portolan_core::{api::kubebind::CONDITION_CONNECTED, condition::READY};
+use serde_json::{Value, json};
+
+use super::*;
+
+fn offer(versions: &[&str]) -> Offer {
+    let all: Vec<_> =
+        versions.iter().map(|name| json!({"name": name, "served": true, "storage": name == &versions[0], "schema": {}})).collect();
+    let schema = json!({
+        "group": "wildwest.dev", "informerScope": "Namespaced", "scope": "Namespaced",
+        "names": {"plural": "cowboys", "kind": "Cowboy"}, "versions": all,
+    });
+    let resource = json!({"group": "wildwest.dev", "resource": "cowboys", "versions": versions});
+    Offer {
+        schema: serde_json::from_value(schema).unwrap(),
+        resource: serde_json::from_value(resource).unwrap(),
+        hash: format!("hash of {versions:?}"),
+    }
+}
+
+fn key() -> Key {
+    Key::new("kube-bind-a", "cowboys.wildwest.dev")
+}
+
+fn export(uid: &str, offer: &Offer) -> APIServiceExport {
+    let mut export = desired_export(&key(), offer, None);
+    export.metadata.uid = Some(uid.to_owned());
+    export
+}
+
+fn schema(uid: &str, export: &APIServiceExport, offer: &Offer) -> BoundSchema {
+    let mut schema = desired_schema(&key(), offer, export);
+    schema.metadata.uid = Some(uid.to_owned());
+    schema
+}
+
+/// Takes our label away.
+fn foreign<K: Resource + Clone>(object: &K) -> K {
+    let mut object = object.clone();
+    object.meta_mut().labels = None;
+    object
+}
+
+fn plan_of(wanted: Wanted, export: Option<&APIServiceExport>, schema: Option<&BoundSchema>) -> Plan {
+    let (export, schema) = (export.cloned().map(Arc::new), schema.cloned().map(Arc::new));
+    plan(&Observed { wanted, export, schema })
+}
+
+fn wanting(offer: &Offer) -> Wanted {
+    Wanted::Offer(Box::new(offer.clone()))
+}
+
+#[test]
+fn what_is_offered_is_made_and_kept() {
+    let v1 = offer(&["v1"]);
+    let (ours, renewed) = (export("e", &v1), export("renewed", &v1));
+    let owned = schema("s", &ours, &v1);
+    let mut tampered = owned.clone();
+    tampered.spec.versions[0].served = false;
+    let table = [
+        (None, None, Step::Write, Step::Write),
+        (Some(&ours), None, Step::Keep, Step::Write),
+        (Some(&ours), Some(&owned), Step::Keep, Step::Keep),
+        (Some(&ours), Some(&tampered), Step::Keep, Step::Write),
+        (Some(&renewed), Some(&owned), Step::Keep, Step::Write),
+        (None, Some(&owned), Step::Write, Step::Write),
+    ];
+    for (export, schema, on_export, on_schema) in table {
+        assert_eq!(plan_of(wanting(&v1), export, schema), Plan::Offer { export: on_export, schema: on_schema });
+    }
+}
+
+#[test]
+fn a_schema_that_changes_is_written_in_place() {
+    let (before, after) = (offer(&["v1"]), offer(&["v2", "v1"]));
+    let ours = export("e", &before);
+    let owned = schema("s", &ours, &before);
+    let plan = plan_of(wanting(&after), Some(&ours), Some(&owned));
+    assert_eq!(plan, Plan::Offer { export: Step::Write, schema: Step::Write });
+    let desired = desired_export(&key(), &after, Some(&ours));
+    assert_eq!(desired.spec, ours.spec, "what is immutable is not touched");
+    assert_eq!(desired.annotations()[ANNOTATION_SOURCE_SPEC_HASH], after.hash);
+}
+
+#[test]
+fn an_export_that_no_longer_works_is_replaced() {
+    let ours = export("e", &offer(&["v1"]));
+    let replaced = Plan::Replace { uid: "e".to_owned() };
+    assert_eq!(plan_of(wanting(&offer(&["v2"])), Some(&ours), None), replaced);
+    let mut other = ours;
+    other.spec.isolation = Isolation::None;
+    assert_eq!(plan_of(wanting(&offer(&["v1"])), Some(&other), None), replaced);
+    other.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(Timestamp::UNIX_EPOCH));
+    assert_eq!(plan_of(wanting(&offer(&["v1"])), Some(&other), None), Plan::Nothing, "its end brings us back");
+}
+
+#[test]
+fn what_is_not_ours_is_never_touched() {
+    let v1 = offer(&["v1"]);
+    let ours = export("e", &v1);
+    let owned = schema("s", &ours, &v1);
+    let (their_export, their_schema) = (foreign(&ours), foreign(&owned));
+    assert_eq!(plan_of(wanting(&v1), Some(&their_export), Some(&owned)), Plan::LeaveForeign);
+    let kept = Plan::Offer { export: Step::Keep, schema: Step::LeaveForeign };
+    assert_eq!(plan_of(wanting(&v1), Some(&ours), Some(&their_schema)), kept);
+    assert_eq!(plan_of(Wanted::Nothing, Some(&their_export), Some(&their_schema)), Plan::Nothing);
+}
+
+#[test]
+fn what_is_no_longer_offered_is_withdrawn() {
+    let v1 = offer(&["v1"]);
+    let ours = export("e", &v1);
+    let owned = schema("s", &ours, &v1);
+    let uid = |uid: &str| Some(uid.to_owned());
+    let table = [
+        (None, None, Plan::Nothing),
+        (Some(&ours), Some(&owned), Plan::Withdraw { export: uid("e"), schema: uid("s") }),
+        (None, Some(&owned), Plan::Withdraw { export: None, schema: uid("s") }),
+    ];
+    for (export, schema, expected) in table {
+        assert_eq!(plan_of(Wanted::Nothing, export, schema), expected);
+    }
+    assert_eq!(plan_of(Wanted::AsItIs, Some(&ours), Some(&owned)), Plan::Nothing);
+}
+
+#[test]
+fn only_our_condition_is_changed() {
+    let mut export = export("e", &offer(&["v1"]));
+    let theirs: Value = json!({"conditions": [
+        {"type": "Connected", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"},
+    ]});
+    export.status = serde_json::from_value(theirs).unwrap();
+    let status = status(&export, Verdict::error("BoundSchemaMissing", "gone"), Timestamp::UNIX_EPOCH);
+    let types: Vec<_> = status.conditions.iter().map(|c| c.r#type.as_str()).collect();
+    assert_eq!(types, [READY, CONDITION_CONNECTED, CONDITION_PROVIDER_IN_SYNC]);
+    assert_eq!(status.conditions[0].reason, "BoundSchemaMissing");
+    assert_eq!(status.conditions[1], export.status.unwrap().conditions[0]);
+}

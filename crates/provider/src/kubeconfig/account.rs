@@ -1,0 +1,168 @@
+//! The contract namespace with its account, and a token for it.
+
+use std::fmt::Debug;
+
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{
+        authentication::v1::{TokenRequest, TokenRequestSpec},
+        core::v1::{Namespace, ServiceAccount},
+        rbac::v1::{Role, RoleBinding},
+    },
+};
+use kube::{
+    Api, Client, Resource, ResourceExt as _,
+    api::PostParams,
+};
+use portolan_core::api::kubebind::{ANNOTATION_EXPORTS, LABEL_CONSUMER, LABEL_MANAGED_BY};
+use portolan_runtime::{
+    apply::{self, Observed as Seen, WriteError},
+    clock,
+};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::order::Order;
+use crate::{BINDER, FIELD_MANAGER, MANAGED_BY};
+
+/// How much shorter than asked a token may be without a word.
+const TOLERANCE_SECONDS: i64 = 60;
+
+/// Why there is no account.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AccountError {
+    #[error("failed to {action} {what}")]
+    Io {
+        action: &'static str,
+        what: String,
+        #[source]
+        source: WriteError,
+    },
+    #[error(
+        "namespace {namespace} exists and is not for consumer {consumer}: choose another --consumer, or if it is meant: \
+         kubectl label namespace {namespace} {LABEL_CONSUMER}={consumer}"
+    )]
+    ForeignNamespace { namespace: String, consumer: String },
+    #[error("namespace {0} is being deleted: run this again when it is gone")]
+    Terminating(String),
+    #[error("the API server answered the token request without a token")]
+    NoToken,
+}
+
+fn failed(action: &'static str, what: &str) -> impl FnOnce(WriteError) -> AccountError {
+    move |source| AccountError::Io { action, what: what.to_owned(), source }
+}
+
+/// Makes what is missing.
+pub(super) async fn ensure(client: &Client, order: &Order) -> Result<(), AccountError> {
+    ensure_namespace(client, order).await?;
+    let labels = json!({LABEL_MANAGED_BY: MANAGED_BY});
+    let metadata = json!({"name": BINDER, "labels": labels});
+    ensure_object::<ServiceAccount>(client, order, &json!({"metadata": metadata}), |_| true).await?;
+    let role = json!({"metadata": metadata, "rules": rules()});
+    ensure_object::<Role>(client, order, &role, |seen| json!(seen.rules) == rules()).await?;
+    ensure_object::<RoleBinding>(client, order, &binding(&metadata, &order.namespace), |_| true).await
+}
+
+async fn ensure_namespace(client: &Client, order: &Order) -> Result<(), AccountError> {
+    let api: Api<Namespace> = Api::all(client.clone());
+    let name = &order.namespace;
+    let found = api.get_opt(name).await.map_err(|error| failed("read namespace", name)(error.into()))?;
+    if let Some(found) = &found {
+        check(found, order)?;
+        let exports = found.annotations().get(ANNOTATION_EXPORTS);
+        if order.exports.is_none() || order.exports.as_ref() == exports {
+            return Ok(());
+        }
+    }
+    let seen = Seen::of(found.as_ref().map(|found| &found.metadata), FIELD_MANAGER);
+    let written = apply::apply::<Namespace>(&api, FIELD_MANAGER, &namespace(order), &seen).await;
+    written.map(|_| ()).map_err(failed("write namespace", name))
+}
+
+fn check(found: &Namespace, order: &Order) -> Result<(), AccountError> {
+    let namespace = order.namespace.clone();
+    if found.labels().get(LABEL_CONSUMER) != Some(&order.consumer) {
+        return Err(AccountError::ForeignNamespace { namespace, consumer: order.consumer.clone() });
+    }
+    if found.metadata.deletion_timestamp.is_some() { Err(AccountError::Terminating(namespace)) } else { Ok(()) }
+}
+
+fn namespace(order: &Order) -> Value {
+    let mut metadata = json!({"name": order.namespace, "labels": {LABEL_CONSUMER: order.consumer}});
+    if let Some(exports) = &order.exports {
+        metadata["annotations"] = json!({ANNOTATION_EXPORTS: exports});
+    }
+    json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+}
+
+/// Makes an object, or brings one of ours up to date. One of somebody else is kept as it is.
+async fn ensure_object<K>(
+    client: &Client,
+    order: &Order,
+    desired: &Value,
+    is_current: impl Fn(&K) -> bool,
+) -> Result<(), AccountError>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
+{
+    let api: Api<K> = Api::namespaced(client.clone(), &order.namespace);
+    let what = format!("{} {}/{BINDER}", K::kind(&()), order.namespace);
+    let found = api.get_opt(BINDER).await.map_err(|error| failed("read", &what)(error.into()))?;
+    let is_ours = |seen: &K| seen.labels().get(LABEL_MANAGED_BY).is_some_and(|by| by == MANAGED_BY);
+    if found.as_ref().is_some_and(|seen| !is_ours(seen) || is_current(seen)) {
+        return Ok(());
+    }
+    let mut desired = desired.clone();
+    desired["apiVersion"] = K::api_version(&()).into();
+    desired["kind"] = K::kind(&()).into();
+    let seen = Seen::of(found.as_ref().map(Resource::meta), FIELD_MANAGER);
+    match apply::apply::<K>(&api, FIELD_MANAGER, &desired, &seen).await {
+        // The same command, run twice at once.
+        Ok(_) | Err(WriteError::Raced(_)) => Ok(()),
+        Err(error) => Err(failed("write", &what)(error)),
+    }
+}
+
+/// What a konnector does in the contract namespace, and nothing else.
+fn rules() -> Value {
+    let rule = |resources: &[&str], verbs: &[&str]| json!({"apiGroups": ["kube-bind.io"], "resources": resources, "verbs": verbs});
+    json!([
+        rule(
+            &["apiserviceexportrequests", "apiserviceexports", "boundschemas", "clusterbindings"],
+            &["get", "list", "watch"],
+        ),
+        rule(&["apiservicenamespaces"], &["get", "list", "watch", "create"]),
+        rule(&["apiserviceexports/status", "boundschemas/status"], &["patch"]),
+    ])
+}
+
+fn binding(metadata: &Value, namespace: &str) -> Value {
+    json!({
+        "metadata": metadata,
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": BINDER},
+        "subjects": [{"kind": "ServiceAccount", "name": BINDER, "namespace": namespace}],
+    })
+}
+
+/// A token of the account.
+pub(super) struct Token {
+    pub(super) token: String,
+    /// What to say when it is valid for less than was asked.
+    pub(super) shortened: Option<String>,
+}
+
+pub(super) async fn token(client: &Client, order: &Order) -> Result<Token, AccountError> {
+    let api: Api<ServiceAccount> = Api::namespaced(client.clone(), &order.namespace);
+    let asked = i64::try_from(order.token_duration.as_secs()).unwrap_or(i64::MAX);
+    let spec = TokenRequestSpec { expiration_seconds: Some(asked), ..TokenRequestSpec::default() };
+    let request = TokenRequest { spec, ..TokenRequest::default() };
+    let answer = api.create_token_request(BINDER, &PostParams::default(), &request).await;
+    let answer = answer.map_err(|error| failed("get a token for ServiceAccount", BINDER)(error.into()))?;
+    let status = answer.status.filter(|status| !status.token.is_empty()).ok_or(AccountError::NoToken)?;
+    let expires = status.expiration_timestamp.0;
+    let granted = expires.as_second() - clock::now().as_second();
+    let is_short = granted + TOLERANCE_SECONDS < asked;
+    let note = format!("the API server gives less than was asked: the token is valid until {expires}");
+    Ok(Token { token: status.token, shortened: is_short.then_some(note) })
+}

@@ -1,0 +1,84 @@
+//! `provider kubeconfig`: a consumer's way in, with only the rights that a konnector needs.
+//!
+//! It works with the rights of whoever runs it, not with those of the provider's own account.
+
+mod account;
+mod order;
+mod render;
+
+use std::{io::Write as _, process::ExitCode};
+
+use kube::{Client, Config};
+use portolan_runtime::{
+    args::ClientArgs,
+    client::{self, ClientError},
+    process::{self, Failure},
+};
+
+use self::{
+    order::Order,
+    render::{Access, pem},
+};
+use crate::args::KubeconfigArgs;
+
+/// Why there is no kubeconfig.
+#[derive(Debug, thiserror::Error)]
+enum KubeconfigFailure {
+    #[error("the kubeconfig would be of no use to a konnector: give --server with the URL that the consumer reaches")]
+    Unusable(#[source] portolan_core::kubeconfig::KubeconfigError),
+    #[error("failed to write the kubeconfig to standard output")]
+    Output(#[source] std::io::Error),
+}
+
+/// Runs the command. Flags for the cluster count before and after its name.
+pub(crate) fn run(args: &KubeconfigArgs, before: &ClientArgs) -> ExitCode {
+    let order = match Order::read(args) {
+        Ok(order) => order,
+        Err(error) => return process::usage(&error),
+    };
+    let client = ClientArgs {
+        kubeconfig: args.client.kubeconfig.clone().or_else(|| before.kubeconfig.clone()),
+        context: args.client.context.clone().or_else(|| before.context.clone()),
+    };
+    process::run_command(&args.log, || issue(order, client))
+}
+
+async fn issue(order: Order, cluster: ClientArgs) -> Result<(), Failure> {
+    let config = client::configuration(&cluster).await?;
+    let client = Client::try_from(config.clone()).map_err(ClientError::Unusable)?;
+    account::ensure(&client, &order).await?;
+    let token = account::token(&client, &order).await?;
+    if let Some(shortened) = &token.shortened {
+        note(shortened);
+    }
+    let access = access(&order, &config, token.token);
+    let kubeconfig = render::render(&access);
+    // What a konnector would refuse is not handed out.
+    portolan_core::kubeconfig::parse(kubeconfig.as_bytes()).map_err(KubeconfigFailure::Unusable)?;
+    std::io::stdout().write_all(kubeconfig.as_bytes()).map_err(KubeconfigFailure::Output)?;
+    Ok(())
+}
+
+fn access(order: &Order, config: &Config, token: String) -> Access {
+    let own_server = || config.cluster_url.to_string().trim_end_matches('/').to_owned();
+    if order.server.is_none() && render::is_local(&own_server()) {
+        note(&format!("{} can be reached from here only: if the konnector runs elsewhere, give --server", own_server()));
+    }
+    if order.certificate_authority.is_none() && config.accept_invalid_certs {
+        note("your kubeconfig does not verify the server, a konnector does: give --ca-file if its CA is private");
+    }
+    let own_authority = || config.root_cert.as_ref().map(|certificates| pem(certificates));
+    Access {
+        server: order.server.clone().unwrap_or_else(own_server),
+        // A name to verify belongs to our own way to the server.
+        tls_server_name: config.tls_server_name.clone().filter(|_| order.server.is_none()),
+        certificate_authority: order.certificate_authority.clone().or_else(own_authority),
+        token,
+        namespace: order.namespace.clone(),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "standard output holds nothing but the kubeconfig")]
+fn note(line: &str) {
+    eprintln!("note: {line}");
+}

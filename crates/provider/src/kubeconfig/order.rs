@@ -1,0 +1,165 @@
+//! What the command line asks for, checked before the cluster is touched.
+
+use std::{path::Path, time::Duration};
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use portolan_core::names::{self, InvalidName};
+use portolan_runtime::args::interval;
+
+use crate::{
+    args::KubeconfigArgs,
+    selector::{self, InvalidSelector},
+};
+
+/// The API server issues no token for less.
+const MIN_TOKEN_DURATION: Duration = Duration::from_mins(10);
+/// Nor for more.
+const MAX_TOKEN_DURATION: Duration = Duration::from_secs(1 << 32);
+
+const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
+const END: &str = "-----END CERTIFICATE-----";
+
+/// A command line that holds.
+#[derive(Clone, Debug)]
+pub(super) struct Order {
+    pub(super) consumer: String,
+    /// The contract namespace.
+    pub(super) namespace: String,
+    pub(super) server: Option<String>,
+    /// PEM.
+    pub(super) certificate_authority: Option<String>,
+    pub(super) token_duration: Duration,
+    pub(super) exports: Option<String>,
+}
+
+/// A mistake on the command line.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum OrderError {
+    #[error("--consumer")]
+    Consumer(#[source] InvalidName),
+    #[error("--server {0:?} is not a URL such as https://provider.example:6443")]
+    Server(String),
+    #[error("--ca-file {path:?} cannot be read")]
+    CaFileUnreadable {
+        path: String,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("--ca-file {0:?} does not hold a certificate in PEM (-----BEGIN CERTIFICATE-----)")]
+    CaFileNotPem(String),
+    #[error("--token-duration: {0}")]
+    TokenDuration(String),
+    #[error("--exports")]
+    Exports(#[source] InvalidSelector),
+}
+
+impl Order {
+    pub(super) fn read(args: &KubeconfigArgs) -> Result<Self, OrderError> {
+        if let Some(exports) = &args.exports {
+            selector::parse(exports).map_err(OrderError::Exports)?;
+        }
+        Ok(Self {
+            consumer: args.consumer.clone(),
+            namespace: names::contract_namespace(&args.consumer).map_err(OrderError::Consumer)?,
+            server: args.server.as_deref().map(server).transpose()?,
+            certificate_authority: args.ca_file.as_deref().map(certificate_authority).transpose()?,
+            token_duration: token_duration(&args.token_duration)?,
+            exports: args.exports.clone(),
+        })
+    }
+}
+
+fn server(text: &str) -> Result<String, OrderError> {
+    let server = text.trim_end_matches('/');
+    let host = server.strip_prefix("https://").unwrap_or_default();
+    let odd = |c: char| !c.is_ascii_graphic() || matches!(c, '"' | '\\' | '@' | '?' | '#');
+    let valid = host.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[') && !host.contains(odd);
+    if valid { Ok(server.to_owned()) } else { Err(OrderError::Server(text.to_owned())) }
+}
+
+fn certificate_authority(path: &Path) -> Result<String, OrderError> {
+    let shown = path.display().to_string();
+    let bytes =
+        std::fs::read(path).map_err(|source| OrderError::CaFileUnreadable { path: shown.clone(), source })?;
+    let text = String::from_utf8(bytes).unwrap_or_default();
+    if holds_certificates(&text) { Ok(text) } else { Err(OrderError::CaFileNotPem(shown)) }
+}
+
+fn holds_certificates(text: &str) -> bool {
+    let is_certificate = |block: &str| {
+        let body = block.split_once(END).map(|(body, _)| body.split_whitespace().collect::<String>());
+        body.is_some_and(|body| BASE64_STANDARD.decode(body).is_ok_and(|der| !der.is_empty()))
+    };
+    let mut blocks = text.split(BEGIN).skip(1).peekable();
+    blocks.peek().is_some() && blocks.all(is_certificate)
+}
+
+fn token_duration(text: &str) -> Result<Duration, OrderError> {
+    let duration = interval(text).map_err(OrderError::TokenDuration)?;
+    if duration < MIN_TOKEN_DURATION {
+        return Err(OrderError::TokenDuration(format!("{text} is too short: the API server gives 10m at least")));
+    }
+    if duration > MAX_TOKEN_DURATION {
+        return Err(OrderError::TokenDuration(format!("{text} is too long: the API server gives 1193046h at most")));
+    }
+    Ok(duration)
+}
+
+#[cfg(test)]
+mod tests {
+    use portolan_runtime::{args::parse_from, telemetry::Chain};
+
+    use super::*;
+    use crate::args::{Args, Command};
+
+    fn read(arguments: &[&str]) -> Result<Order, String> {
+        let all = ["provider", "kubeconfig"].iter().chain(arguments).copied();
+        let args = parse_from::<Args>("provider", all).unwrap();
+        let Some(Command::Kubeconfig(command)) = args.command else { panic!("no command") };
+        Order::read(&command).map_err(|error| Chain(&error).to_string())
+    }
+
+    #[test]
+    fn defaults_are_those_that_help_shows() {
+        let order = read(&["--consumer", "team-a"]).unwrap();
+        assert_eq!(order.namespace, "kube-bind-team-a");
+        assert_eq!(order.token_duration, Duration::from_hours(720));
+        assert_eq!((order.server, order.certificate_authority, order.exports), (None, None, None));
+    }
+
+    #[test]
+    fn a_mistake_is_one_line_that_names_the_flag() {
+        let table: [(&[&str], &str); 8] = [
+            (&["--consumer", "Team_A"], "--consumer: \"Team_A\" is not a DNS label of at most 53 characters"),
+            (&["--consumer", "a", "--server", "http://x"], "--server \"http://x\" is not a URL such as https://"),
+            (&["--consumer", "a", "--server", "https://a b"], "--server \"https://a b\" is not"),
+            (&["--consumer", "a", "--ca-file", "/no/such/file"], "--ca-file \"/no/such/file\" cannot be read: No such file"),
+            (&["--consumer", "a", "--token-duration", "soon"], "--token-duration: \"soon\" is not a duration"),
+            (&["--consumer", "a", "--token-duration", "5m"], "--token-duration: 5m is too short"),
+            (&["--consumer", "a", "--token-duration", "2000000h"], "--token-duration: 2000000h is too long"),
+            (&["--consumer", "a", "--exports", "a b"], "--exports: \"a b\" is not a label requirement"),
+        ];
+        for (arguments, expected) in table {
+            let error = read(arguments).unwrap_err();
+            assert!(error.starts_with(expected) && !error.contains('\n'), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_ca_file_holds_certificates() {
+        let block = format!("{BEGIN}\nQ0E=\n{END}\n");
+        assert!(holds_certificates(&block));
+        assert!(holds_certificates(&format!("# two\n{block}{block}")));
+        for bad in ["", "Q0E=", BEGIN, &format!("{BEGIN}\n!\n{END}\n"), &format!("{BEGIN}{END}")] {
+            assert!(!holds_certificates(bad), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn servers_are_urls_that_a_konnector_takes() {
+        assert_eq!(server("https://[::1]:6443/").unwrap(), "https://[::1]:6443");
+        for bad in ["", "provider", "https://", "https:///x", "https://u@h", "https://h?x", "https://h\"\n"] {
+            assert!(server(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Carries out the plan for a request: the namespace, the rights in it, and only then the answer.
+
+use std::fmt::Debug;
+
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{
+        core::v1::Namespace,
+        rbac::v1::RoleBinding,
+    },
+};
+use kube::{Api, Resource};
+use portolan_core::api::kubebind::{APIServiceNamespace, APIServiceNamespaceStatus};
+use portolan_runtime::{
+    apply::{self, Observed as Seen},
+    controller::Next,
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::json;
+use tracing::info;
+
+use super::plan::{self, Observed, Plan, Step};
+use crate::{
+    FIELD_MANAGER,
+    context::Context,
+    error::{RECHECK, ReconcileError},
+    store::Kind,
+    wake::Key,
+};
+
+pub(super) async fn apply(
+    context: &Context,
+    key: &Key,
+    observed: &Observed,
+    plan: Plan,
+) -> Result<Next, ReconcileError> {
+    let on = observed.request.object_ref(&());
+    let (namespace, create, role, binding) = match plan {
+        Plan::Wait => return Ok(Next::OnChange),
+        Plan::Blocked(why) => {
+            context.notices.warn(&on, "NamespaceNotUsable", &why).await;
+            // What stands in the way is not watched.
+            return Ok(Next::After(RECHECK));
+        }
+        Plan::Answer { namespace, create, role, binding } => (namespace, create, role, binding),
+    };
+    context.notices.clear(&on);
+    if create {
+        make_namespace(context, key, &namespace).await?;
+    }
+    if let (Step::Write, Some(desired)) = (role, &observed.desired_role) {
+        write(context, &context.roles, &namespace, desired, observed.role.as_deref()).await?;
+    }
+    if binding == Step::Write {
+        let seen = observed.binding.as_deref();
+        write::<RoleBinding>(context, &context.role_bindings, &namespace, &observed.desired_binding, seen).await?;
+    }
+    answer(context, key, &observed.request, namespace).await?;
+    Ok(Next::OnChange)
+}
+
+async fn make_namespace(context: &Context, key: &Key, name: &str) -> Result<(), ReconcileError> {
+    let api: Api<Namespace> = Api::all(context.client.clone());
+    let desired = json!(plan::namespace(name, key));
+    let made = apply::apply::<Namespace>(&api, FIELD_MANAGER, &desired, &Seen::Absent).await;
+    made.map_err(|error| ReconcileError::new("create namespace", name, error))?;
+    info!(request = %key, namespace = name, "made a namespace");
+    Ok(())
+}
+
+async fn write<K>(
+    context: &Context,
+    kind: &Kind<K>,
+    namespace: &str,
+    desired: &K,
+    observed: Option<&K>,
+) -> Result<(), ReconcileError>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Serialize
+        + Send
+        + Sync
+        + 'static,
+{
+    let api: Api<K> = Api::namespaced(context.client.clone(), namespace);
+    let seen = Seen::of(observed.map(Resource::meta), FIELD_MANAGER);
+    let written = apply::apply::<K>(&api, FIELD_MANAGER, &json!(desired), &seen).await;
+    let written = written.map_err(|error| ReconcileError::new("write the rights in namespace", namespace, error))?;
+    kind.wrote(written);
+    Ok(())
+}
+
+async fn answer(
+    context: &Context,
+    key: &Key,
+    request: &APIServiceNamespace,
+    namespace: String,
+) -> Result<(), ReconcileError> {
+    let status = APIServiceNamespaceStatus { namespace: Some(namespace) };
+    if request.status.as_ref() == Some(&status) {
+        return Ok(());
+    }
+    let api: Api<APIServiceNamespace> = Api::namespaced(context.client.clone(), &key.namespace);
+    let written = apply::replace_status(&api, &request.metadata, false, &status).await;
+    context.requests.wrote(written.map_err(|error| ReconcileError::new("answer", key, error))?);
+    info!(request = %key, namespace = status.namespace, "answered");
+    Ok(())
+}

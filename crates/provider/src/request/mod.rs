@@ -1,0 +1,41 @@
+//! Answers APIServiceNamespaces: a namespace of this cluster, with the consumer's rights in it.
+
+mod apply;
+mod observe;
+mod plan;
+mod rights;
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Namespace;
+use kube::ResourceExt as _;
+use portolan_core::api::kubebind::ANNOTATION_API_SERVICE_NAMESPACE;
+use portolan_runtime::{controller, controller::Next, tasks::Tasks};
+
+use crate::{
+    context::Context,
+    error::{ReconcileError, or_again},
+    wake::Key,
+};
+
+const WORKERS: usize = 8;
+
+pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
+    let shared = Arc::clone(context);
+    let reconcile = move |key: Key| {
+        let context = Arc::clone(&shared);
+        async move { or_again(reconcile(&context, &key).await) }
+    };
+    controller::run(tasks, "request", WORKERS, &context.queues.requests, &context.metrics, reconcile);
+}
+
+async fn reconcile(context: &Context, key: &Key) -> Result<Next, ReconcileError> {
+    let Some(observed) = observe::observe(context, key).await? else { return Ok(Next::OnChange) };
+    let plan = plan::plan(&observed);
+    apply::apply(context, key, &observed, plan).await
+}
+
+/// The request that a namespace answers.
+pub(crate) fn answered_by(namespace: &Namespace) -> Option<Key> {
+    Key::parse(namespace.annotations().get(ANNOTATION_API_SERVICE_NAMESPACE)?)
+}

@@ -1,0 +1,110 @@
+//! Everything that bears on a request: from the stores first, and from the API server what they do not hold.
+
+use std::{fmt::Debug, sync::Arc};
+
+use k8s_openapi::{NamespaceResourceScope, api::core::v1::Namespace};
+use kube::{Api, Resource};
+use portolan_core::names::is_dns_label;
+use serde::de::DeserializeOwned;
+
+use super::{
+    plan::{self, Candidates, Look, Observed},
+    rights,
+};
+use crate::{
+    context::Context,
+    contract::{Choice, Contract},
+    error::ReconcileError,
+    store::Kind,
+    wake::Key,
+};
+
+/// `None` where there is nothing to answer.
+pub(super) async fn observe(context: &Context, key: &Key) -> Result<Option<Observed>, ReconcileError> {
+    let (Some(request), Some(contract)) = (context.requests.get(key), context.contract(&key.namespace)) else {
+        return Ok(None);
+    };
+    if request.metadata.deletion_timestamp.is_some() {
+        return Ok(None);
+    }
+    if !is_dns_label(&key.name) {
+        let note = "No namespace can have this name, so there is none to stand for it.";
+        context.notices.warn(&request.object_ref(&()), "InvalidName", note).await;
+        return Ok(None);
+    }
+    let answer = request.status.as_ref().and_then(|status| status.namespace.clone());
+    let answered = match answer.filter(|name| !name.is_empty()) {
+        Some(name) => Some((name.clone(), look(context, &name, key).await?)),
+        None => None,
+    };
+    let candidates = candidates(context, key, answered.as_ref()).await?;
+    let ours = answered.iter().chain([&candidates.plain, &candidates.hashed]).find(|(_, look)| *look == Look::Ours);
+    let place = ours.map(|(name, _)| Key::new(name, rights::NAME));
+    Ok(Some(Observed {
+        role: find(context, &context.roles, place.as_ref()).await?,
+        binding: find(context, &context.role_bindings, place.as_ref()).await?,
+        desired_role: desired_role(context, &contract),
+        desired_binding: rights::binding(&key.namespace),
+        request,
+        answered,
+        candidates,
+    }))
+}
+
+/// The API server is asked only as far as it matters: an answer that stands needs no candidates, and the
+/// second name is needed only where the first is taken.
+async fn candidates(
+    context: &Context,
+    key: &Key,
+    answered: Option<&(String, Look)>,
+) -> Result<Candidates, ReconcileError> {
+    let (plain, hashed) = plan::names(key);
+    if answered.is_some_and(|(_, look)| *look == Look::Ours) {
+        return Ok(Candidates { plain: (plain, Look::Foreign), hashed: (hashed, Look::Foreign) });
+    }
+    let seen_hashed = context.mapped.get_cluster_scoped(&hashed);
+    let plain_look = look(context, &plain, key).await?;
+    let hashed_look = match plain_look {
+        Look::Foreign => look(context, &hashed, key).await?,
+        _ => plan::look(seen_hashed.as_deref(), key),
+    };
+    Ok(Candidates { plain: (plain, plain_look), hashed: (hashed, hashed_look) })
+}
+
+async fn look(context: &Context, name: &str, key: &Key) -> Result<Look, ReconcileError> {
+    if let Some(namespace) = context.mapped.get_cluster_scoped(name) {
+        return Ok(plan::look(Some(&namespace), key));
+    }
+    let api: Api<Namespace> = Api::all(context.client.clone());
+    let namespace = api.get_opt(name).await.map_err(|error| ReconcileError::new("read namespace", name, error))?;
+    Ok(plan::look(namespace.as_ref(), key))
+}
+
+/// What is labelled as ours is in the store; the API server knows the rest.
+async fn find<K>(context: &Context, kind: &Kind<K>, key: Option<&Key>) -> Result<Option<Arc<K>>, ReconcileError>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Send
+        + Sync
+        + 'static,
+{
+    let Some(key) = key else { return Ok(None) };
+    if let Some(seen) = kind.get(key) {
+        return Ok(Some(seen));
+    }
+    let api: Api<K> = Api::namespaced(context.client.clone(), &key.namespace);
+    let found = api.get_opt(&key.name).await;
+    Ok(found.map_err(|error| ReconcileError::new("read the rights", key, error))?.map(Arc::new))
+}
+
+fn desired_role(context: &Context, contract: &Contract) -> Option<k8s_openapi::api::rbac::v1::Role> {
+    if !contract.is_clear() {
+        return None;
+    }
+    let crds = context.crds.all();
+    let exported = crds.iter().filter(|crd| crd.refusal().is_none() && contract.choice(crd) == Choice::Chosen);
+    Some(rights::role(exported.map(|crd| crd.group_resource())))
+}

@@ -1,0 +1,167 @@
+//! Where a request is answered, and with which rights. Pure and infallible.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::{
+    core::v1::Namespace,
+    rbac::v1::{Role, RoleBinding},
+};
+use kube::{
+    Resource, ResourceExt as _,
+    api::ObjectMeta,
+};
+use portolan_core::{
+    api::kubebind::{ANNOTATION_API_SERVICE_NAMESPACE, APIServiceNamespace, LABEL_CONTRACT, LABEL_MANAGED_BY},
+    names,
+};
+
+use super::rights;
+use crate::{MANAGED_BY, wake::Key};
+
+/// A request and everything that bears on it.
+pub(super) struct Observed {
+    pub(super) request: Arc<APIServiceNamespace>,
+    /// The namespace that the status names already.
+    pub(super) answered: Option<(String, Look)>,
+    pub(super) candidates: Candidates,
+    /// The rights in the namespace that is ours, if one is.
+    pub(super) role: Option<Arc<Role>>,
+    pub(super) binding: Option<Arc<RoleBinding>>,
+    /// The rights that the consumer should have; `None` where nobody can tell.
+    pub(super) desired_role: Option<Role>,
+    pub(super) desired_binding: RoleBinding,
+}
+
+/// What is known of a namespace with regard to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    Absent,
+    /// It answers exactly this request.
+    Ours,
+    /// It did, and is going away.
+    OursTerminating,
+    /// It is somebody else's.
+    Foreign,
+}
+
+/// The names that may answer a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Candidates {
+    /// The name that people expect.
+    pub(super) plain: (String, Look),
+    /// The name that nobody else has.
+    pub(super) hashed: (String, Look),
+}
+
+/// What to do.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Plan {
+    /// Something is going away first.
+    Wait,
+    /// Somebody else's object stands in the way.
+    Blocked(String),
+    /// Answer with this namespace.
+    Answer { namespace: String, create: bool, role: Step, binding: Step },
+}
+
+/// What to do with one of the objects that give rights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    Keep,
+    Write,
+}
+
+/// The two names that may answer a request.
+pub(super) fn names(key: &Key) -> (String, String) {
+    let name = |taken| names::mapped_namespace(&key.namespace, &key.name, taken);
+    (name(false), name(true))
+}
+
+/// What a namespace is with regard to a request.
+pub(super) fn look(namespace: Option<&Namespace>, key: &Key) -> Look {
+    let Some(namespace) = namespace else { return Look::Absent };
+    if super::answered_by(namespace).as_ref() != Some(key) {
+        return Look::Foreign;
+    }
+    if namespace.metadata.deletion_timestamp.is_some() { Look::OursTerminating } else { Look::Ours }
+}
+
+pub(super) fn plan(observed: &Observed) -> Plan {
+    let (namespace, create) = match place(observed) {
+        Ok(place) => place,
+        Err(plan) => return plan,
+    };
+    let role = match (&observed.role, &observed.desired_role) {
+        (Some(role), _) if !is_ours(&**role) => return blocked("Role", &namespace),
+        (Some(role), Some(desired)) if rights::grants(role, desired) => Step::Keep,
+        (_, Some(_)) => Step::Write,
+        (Some(_), None) => Step::Keep,
+        // A consumer without any rights is told nothing until it is clear which it gets.
+        (None, None) => return Plan::Wait,
+    };
+    let binding = match &observed.binding {
+        Some(binding) if !is_ours(&**binding) => return blocked("RoleBinding", &namespace),
+        Some(binding) if rights::binds(binding, &observed.desired_binding) => Step::Keep,
+        _ => Step::Write,
+    };
+    Plan::Answer { namespace, create, role, binding }
+}
+
+/// The namespace to answer with, and whether it has to be made.
+fn place(observed: &Observed) -> Result<(String, bool), Plan> {
+    let Candidates { plain, hashed } = &observed.candidates;
+    if let Some((name, look)) = &observed.answered {
+        match look {
+            Look::Ours => return Ok((name.clone(), false)),
+            Look::OursTerminating => return Err(Plan::Wait),
+            // The consumer's objects may be there. Nobody but a person can tell.
+            Look::Foreign => return Err(foreign(name, observed)),
+            Look::Absent if [plain, hashed].iter().any(|(candidate, _)| candidate == name) => {
+                return Ok((name.clone(), true));
+            }
+            Look::Absent => {}
+        }
+    }
+    match (plain.1, hashed.1) {
+        (Look::Ours, _) => Ok((plain.0.clone(), false)),
+        (_, Look::Ours) => Ok((hashed.0.clone(), false)),
+        (Look::OursTerminating, _) | (_, Look::OursTerminating) => Err(Plan::Wait),
+        (Look::Absent, _) => Ok((plain.0.clone(), true)),
+        (Look::Foreign, Look::Absent) => Ok((hashed.0.clone(), true)),
+        (Look::Foreign, Look::Foreign) => Err(foreign(&hashed.0, observed)),
+    }
+}
+
+fn foreign(namespace: &str, observed: &Observed) -> Plan {
+    let request = Key::of(&*observed.request);
+    Plan::Blocked(format!(
+        "Namespace {namespace} exists and is not for this request, so it is not used. Delete it, or if it is meant, \
+        annotate it with {ANNOTATION_API_SERVICE_NAMESPACE}={request}."
+    ))
+}
+
+fn blocked(kind: &str, namespace: &str) -> Plan {
+    let name = rights::NAME;
+    Plan::Blocked(format!(
+        "{kind} {name} in namespace {namespace} was not made by this provider, so the consumer's rights cannot be \
+        given. Delete it."
+    ))
+}
+
+fn is_ours<K: Resource>(object: &K) -> bool {
+    object.labels().get(LABEL_MANAGED_BY).is_some_and(|by| by == MANAGED_BY)
+}
+
+/// The namespace to make for a request.
+pub(super) fn namespace(name: &str, key: &Key) -> Namespace {
+    let metadata = ObjectMeta {
+        name: Some(name.to_owned()),
+        labels: Some([(LABEL_CONTRACT.to_owned(), key.namespace.clone())].into()),
+        annotations: Some([(ANNOTATION_API_SERVICE_NAMESPACE.to_owned(), key.to_string())].into()),
+        ..ObjectMeta::default()
+    };
+    Namespace { metadata, ..Namespace::default() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,44 @@
+//! How long it takes until a bundle has brought its CRD.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::{Api, ResourceExt as _};
+use portolan_testkit::{Percentiles, watch_until, workload};
+use tokio::task::JoinSet;
+
+use super::lab::Lab;
+use crate::clusters::SOON;
+
+/// Each round has a consumer and a CRD of its own: no round waits for the end of another one.
+const ROUNDS: usize = 5;
+/// How long a watch takes to open, and the clusters to come to rest.
+const CALM: Duration = Duration::from_secs(2);
+
+pub(super) async fn bundle_to_crd(lab: &Lab) -> Result<Vec<f64>> {
+    let mut rounds = Percentiles::new();
+    for round in 0..ROUNDS {
+        rounds.record(one_round(lab, &format!("round-{round}")).await?);
+    }
+    Ok(vec![rounds.p50()])
+}
+
+async fn one_round(lab: &Lab, name: &str) -> Result<Duration> {
+    let mut crd = workload::wildwest();
+    crd.spec.group = format!("{name}.dev");
+    crd.metadata.name = Some(format!("{}.{}", crd.spec.names.plural, crd.spec.group));
+    let crd_name = crd.name_any();
+    lab.prepare(name, crd).await?;
+    let crds: Api<CustomResourceDefinition> = Api::all(lab.on_consumer());
+    let mut watch = JoinSet::new();
+    watch.spawn(async move {
+        let seen = watch_until(crds, &crd_name, workload::is_established, SOON).await;
+        seen.map(|_| Instant::now())
+    });
+    tokio::time::sleep(CALM).await;
+    let start = Instant::now();
+    lab.bind(name).await?;
+    let established = watch.join_next().await.context("one watch was opened")???;
+    Ok(established - start)
+}

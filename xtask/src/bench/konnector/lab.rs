@@ -1,0 +1,122 @@
+//! What every figure is measured on: two warm clusters, a provider, a konnector, and one binding between them.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::{
+    Api, Client, ResourceExt as _,
+    api::{DynamicObject, PostParams},
+};
+use portolan_core::{
+    api::kubebind::{APIServiceBindingBundle, BoundSchema},
+    names,
+};
+use portolan_testkit::{ServiceProcess, watch_until, workload};
+use serde_json::json;
+
+use crate::{
+    clusters::{self, Clusters, SOON},
+    display::Display,
+    services::Binaries,
+};
+
+/// How long the API server holds creates of a new kind up; longer than it says.
+const YOUNG: Duration = Duration::from_millis(2_500);
+/// New control planes have work of their own for a while.
+const SETTLE: Duration = Duration::from_secs(5);
+/// Label of a CRD that chooses the consumer that gets it.
+const FOR: &str = "bench-for";
+/// The consumer of the binding that is always there.
+const STANDING: &str = "standing";
+
+/// The object that is there from the start.
+pub(super) const FIRST: &str = "first";
+
+pub(super) struct Lab {
+    pub(super) konnector: ServiceProcess,
+    provider: ServiceProcess,
+    binaries: Binaries,
+    // After the services, which talk to them.
+    clusters: Clusters,
+}
+
+impl Lab {
+    pub(super) async fn start(display: &Display, binaries: Binaries) -> Result<Self> {
+        let clusters = display.run("control planes", Box::pin(Clusters::start(display))).await?;
+        let services = async {
+            tokio::try_join!(clusters.start_provider(&binaries), clusters.start_konnector(&binaries))
+        };
+        let (provider, konnector) = display.run("provider and konnector", Box::pin(services)).await?;
+        let lab = Self { konnector, provider, binaries, clusters };
+        display.run("a first bundle, bound, with one object in sync", Box::pin(lab.warm_up())).await?;
+        Ok(lab)
+    }
+
+    pub(super) fn on_provider(&self) -> Client {
+        self.clusters.provider.client()
+    }
+
+    pub(super) fn on_consumer(&self) -> Client {
+        self.clusters.consumer.client()
+    }
+
+    /// The objects of the standing binding in namespace `default` of the consumer.
+    pub(super) fn origins(&self) -> Api<DynamicObject> {
+        Api::namespaced_with(self.on_consumer(), "default", &workload::cowboys())
+    }
+
+    /// Their copies on the provider.
+    pub(super) fn copies(&self) -> Result<Api<DynamicObject>> {
+        let namespace = names::mapped_namespace(&names::contract_namespace(STANDING)?, "default", false);
+        Ok(Api::namespaced_with(self.on_provider(), &namespace, &workload::cowboys()))
+    }
+
+    /// Does everything up to the bundle: a CRD for one consumer, its export, its rights, its Secret.
+    pub(super) async fn prepare(&self, consumer: &str, mut crd: CustomResourceDefinition) -> Result<()> {
+        crd.labels_mut().insert(FOR.to_owned(), consumer.to_owned());
+        clusters::offer(&self.on_provider(), &crd).await?;
+        clusters::grant(&self.on_consumer(), &crd.spec.group).await?;
+        let selector = format!("{FOR}={consumer}");
+        let kubeconfig = self.clusters.kubeconfig_for(&self.binaries, consumer, Some(&selector)).await?;
+        clusters::create_secret(&self.on_consumer(), consumer, &kubeconfig).await?;
+        let schemas: Api<BoundSchema> =
+            Api::namespaced(self.on_provider(), &names::contract_namespace(consumer)?);
+        watch_until(schemas, &crd.name_any(), |_| true, SOON).await?;
+        Ok(())
+    }
+
+    /// Creates the bundle of a consumer that is prepared.
+    pub(super) async fn bind(&self, consumer: &str) -> Result<()> {
+        let reference = json!({"name": consumer, "namespace": "default", "key": "kubeconfig"});
+        let bundle = json!({
+            "apiVersion": "kube-bind.io/v1alpha2", "kind": "APIServiceBindingBundle",
+            "metadata": {"name": consumer}, "spec": {"kubeconfigSecretRef": reference},
+        });
+        let bundle: APIServiceBindingBundle = serde_json::from_value(bundle)?;
+        let bundles = Api::all(self.on_consumer());
+        bundles.create(&PostParams::default(), &bundle).await.context("creating the bundle")?;
+        Ok(())
+    }
+
+    async fn warm_up(&self) -> Result<()> {
+        let crd = workload::wildwest();
+        let name = crd.name_any();
+        self.prepare(STANDING, crd).await?;
+        self.bind(STANDING).await?;
+        clusters::binding_ready(&self.on_consumer(), &name).await?;
+        tokio::time::sleep(YOUNG).await;
+        let first = workload::cowboy("default", FIRST, "ride");
+        self.origins().create(&PostParams::default(), &first).await.context("creating the first object")?;
+        watch_until(self.copies()?, FIRST, |_| true, SOON).await?;
+        tokio::time::sleep(SETTLE).await;
+        Ok(())
+    }
+
+    pub(super) async fn stop(self) {
+        for service in [&self.konnector, &self.provider] {
+            // One that does not end in time is killed.
+            let _ = service.terminate(SOON).await;
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! The steps of the walk-through, one after the other. A service joins with its own list of steps.
+
+use std::pin::Pin;
+
+use anyhow::Result;
+
+use super::{kube_bind, report, world::World};
+use crate::display::Display;
+
+/// A step under way. It answers with a note for its reader, or with an empty one.
+pub(super) type Running<'a> = Pin<Box<dyn Future<Output = Result<String>> + 'a>>;
+
+/// One thing that a person would do or see.
+pub(super) struct Step {
+    pub(super) name: &'static str,
+    pub(super) run: fn(&mut World) -> Running<'_>,
+}
+
+/// The parts of the walk-through, in order.
+const PARTS: [&[Step]; 1] = [kube_bind::STEPS];
+
+/// Takes every step until one fails. False when one did; then it has been said which, and what was seen.
+pub(super) async fn walk(display: &Display, world: &mut World) -> bool {
+    for step in PARTS.iter().copied().flatten() {
+        match display.run(step.name, (step.run)(world)).await {
+            Ok(note) if note.is_empty() => {}
+            Ok(note) => display.line(format_args!("      {note}")),
+            Err(error) => {
+                display.finish();
+                report::failure(world, step.name, &error).await;
+                return false;
+            }
+        }
+    }
+    true
+}
