@@ -10,7 +10,8 @@ use portolan_testkit::eventually::eventually;
 use serde_json::json;
 
 use crate::support::{
-    Clusters, Service, binding_condition, bundle_condition, cowboy, konnector, merge_status, object_with,
+    Clusters, Service, binding_condition, bundle_condition, cowboy, create_bundle, konnector, merge_status,
+    object_with, write_secret,
 };
 
 const OBJECTS: usize = 200;
@@ -76,4 +77,30 @@ async fn an_api_server_that_restarts_is_met_again_and_a_lost_provider_is_said() 
     merge_status(&service.there(), "clara", json!({"result": "arrived"})).await;
     object_with(&service.here(), "clara", "has the status", |o| o.data["status"]["result"] == "arrived")
         .await;
+}
+
+#[tokio::test]
+async fn a_provider_that_hangs_is_said_and_delays_nobody_else() {
+    let clusters = Clusters::start("hangs").await;
+    let other = portolan_testkit::control_plane::ControlPlane::start(
+        portolan_testkit::control_plane::ControlPlaneOptions::named("hangs-other"),
+    )
+    .await
+    .unwrap();
+    let service = Service::bind(&clusters, "hangs").await;
+    let consumer = &service.consumer;
+    clusters.provider.pause_apiserver();
+    bundle_condition(consumer, "hangs", "Ready", ("False", "ListExportsFailed")).await;
+    binding_condition(consumer, &service.export(), "Ready", ("False", "ProviderUnreachable")).await;
+    service.create("clara", &json!({"intent": "wait"})).await;
+
+    // Another provider is bound while the first one hangs; it exports nothing, and says so at once.
+    let silent = other.kubeconfig_for_token("not-a-token", "tenant");
+    write_secret(consumer, "other", "kubeconfig", &silent).await;
+    create_bundle(consumer, "other", "other").await;
+    bundle_condition(consumer, "other", "Synced", ("False", "ListExportsFailed")).await;
+
+    clusters.provider.resume_apiserver();
+    bundle_condition(consumer, "hangs", "Ready", ("True", "")).await;
+    service.arrives("clara").await;
 }

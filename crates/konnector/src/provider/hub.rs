@@ -62,7 +62,8 @@ impl SessionHub {
 
     fn current(&self, reference: &ClusterSecretKeyRef, access: &ProviderAccess) -> Option<Arc<Session>> {
         let sessions = self.sessions.lock();
-        let open = sessions.get(reference).filter(|open| open.access.fingerprint == access.fingerprint)?;
-        Some(Arc::clone(&open.session))
+        let open = sessions.get(reference)?;
+        let is_current = open.access.fingerprint == access.fingerprint && !open.session.is_stale();
+        is_current.then(|| Arc::clone(&open.session))
     }
 }

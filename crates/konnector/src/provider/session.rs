@@ -1,11 +1,18 @@
 //! A session with one provider: what it exports, how it answers, and whether it answers at all.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use futures::StreamExt as _;
 use kube::{
-    Api, Client, Resource,
-    api::ListParams,
+    Api, Client, Resource, ResourceExt,
+    api::{ListParams, PartialObjectMeta},
     runtime::{
         reflector::{ObjectRef, Store},
         watcher,
@@ -32,13 +39,14 @@ use tracing::{info, warn};
 
 use super::namespaces::Namespaces;
 
-/// How long the provider may take to answer the backstop poll.
-const POLL_LIMIT: Duration = Duration::from_secs(10);
+/// The bounds of how long the provider may take to answer the backstop poll; within them, one interval.
+const POLL_LIMITS: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(10));
 
 /// Whether the provider answers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Contact {
     /// It has not answered yet.
+    #[default]
     Pending,
     /// It has answered, and still does.
     Up,
@@ -59,12 +67,19 @@ pub(crate) struct Session {
     requests: Store<APIServiceExportRequest>,
     cluster_bindings: Store<ClusterBinding>,
     state: RwLock<State>,
+    /// The session is to be replaced.
+    stale: AtomicBool,
     notify: Arc<dyn Fn() + Send + Sync>,
     tasks: Tasks,
 }
 
+#[derive(Default)]
 struct State {
     contact: Contact,
+    /// The last poll had no answer at all.
+    silent: bool,
+    /// Uids of exports that the last poll and the watch disagree on.
+    missed: BTreeSet<String>,
     exports_listed: bool,
     schemas_listed: bool,
 }
@@ -101,11 +116,8 @@ impl Session {
             schemas,
             requests,
             cluster_bindings,
-            state: RwLock::new(State {
-                contact: Contact::Pending,
-                exports_listed: false,
-                schemas_listed: false,
-            }),
+            state: RwLock::default(),
+            stale: AtomicBool::new(false),
             notify,
             tasks: starting.tasks,
         });
@@ -211,30 +223,65 @@ impl Session {
     /// on a dead connection does not.
     fn spawn_poll(self: &Arc<Self>, interval: Duration) {
         let session = Arc::clone(self);
+        let limit = interval.clamp(POLL_LIMITS.0, POLL_LIMITS.1);
         self.tasks.spawn("provider poll", async move {
             loop {
                 // Spread, so that many bundles do not ask at the same instant.
                 let spread = rand::rng().random_range(0.8..=1.0);
                 tokio::time::sleep(interval.mul_f64(spread)).await;
-                session.poll().await;
+                session.poll(limit).await;
             }
         });
     }
 
-    async fn poll(&self) {
+    async fn poll(&self, limit: Duration) {
         let api: Api<APIServiceExport> = Api::namespaced(self.client.clone(), &self.namespace);
-        let contact = match timeout(POLL_LIMIT, api.list_metadata(&ListParams::default().limit(1))).await {
+        let answer = timeout(limit, api.list_metadata(&ListParams::default())).await;
+        let contact = match &answer {
             Ok(Ok(_)) => Contact::Up,
-            Ok(Err(error)) => Contact::Down { message: Chain(&error).to_string() },
-            Err(_) => Contact::Down { message: format!("no answer within {} seconds", POLL_LIMIT.as_secs()) },
+            Ok(Err(error)) => Contact::Down { message: Chain(error).to_string() },
+            Err(_) => Contact::Down { message: format!("no answer within {} seconds", limit.as_secs_f32()) },
         };
+        let was_silent = std::mem::replace(&mut self.state.write().silent, answer.is_err());
+        match answer {
+            // Watches on connections that died silently never tell of it.
+            Ok(Ok(_)) if was_silent => self.renew("the provider answers again"),
+            Ok(Ok(list)) => self.compare(&list.items),
+            _ => {}
+        }
         let before = self.contact();
-        let listed = self.state.read().exports_listed;
         // Before the first list, only the list itself makes contact.
-        if contact != before && (listed || contact != Contact::Up) {
+        if contact != before && (self.exports().is_some() || contact != Contact::Up) {
             warn!(namespace = self.namespace, ?contact, "contact with the provider changed");
             self.set_contact(contact);
         }
+    }
+
+    /// Renews the session when its watch has missed what two polls in a row have found.
+    fn compare(&self, listed: &[PartialObjectMeta<APIServiceExport>]) {
+        let found: BTreeSet<_> = listed.iter().filter_map(ResourceExt::uid).collect();
+        let known: BTreeSet<_> = self.exports.state().iter().filter_map(|export| export.uid()).collect();
+        let missed: BTreeSet<_> = found.symmetric_difference(&known).cloned().collect();
+        let again = {
+            let mut state = self.state.write();
+            let again = missed.intersection(&state.missed).next().is_some();
+            state.missed = missed;
+            again
+        };
+        if again && self.exports().is_some() {
+            self.renew("the watch has missed changes that the poll found");
+        }
+    }
+
+    /// Marks the session as one to be replaced, and calls those who will.
+    fn renew(&self, why: &str) {
+        warn!(namespace = self.namespace, "starting the provider's watches anew: {why}");
+        self.stale.store(true, Ordering::Relaxed);
+        (self.notify)();
+    }
+
+    pub(super) fn is_stale(&self) -> bool {
+        self.stale.load(Ordering::Relaxed)
     }
 }
 
