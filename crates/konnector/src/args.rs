@@ -28,6 +28,9 @@ pub struct Args {
     /// How often to make sure that a provider still answers. Its changes are watched, and do not wait for this.
     #[arg(long, default_value = "15s", value_parser = interval, value_name = "DURATION")]
     pub(crate) provider_polling_interval: Duration,
+    /// How often to give a sign of life to providers that keep a ClusterBinding.
+    #[arg(long, default_value = "5m", value_parser = interval, value_name = "DURATION")]
+    pub(crate) heartbeat_interval: Duration,
     /// Namespaces whose Secrets may be read; the release's own and `default` when not given.
     #[arg(long, value_delimiter = ',', value_name = "NAMESPACE")]
     pub(crate) secret_namespaces: Vec<String>,

@@ -24,7 +24,7 @@ use crate::{
     Args,
     crd::{LABEL_MANAGED, MANAGED_BY},
     metrics::KonnectorMetrics,
-    provider::SessionHub,
+    provider::{Intervals, SessionHub},
     secrets::SecretHub,
     sync::{EngineContext, SyncHub},
 };
@@ -122,11 +122,13 @@ impl Context {
         bundles.forward(tasks, &wake, Wake::bundle_changed);
         bindings.forward(tasks, &wake, Wake::binding_changed);
         crds.forward(tasks, &wake, Wake::crd_changed);
+        let intervals =
+            Intervals { poll: args.provider_polling_interval, heartbeat: args.heartbeat_interval };
         let on_secret = Arc::clone(&wake);
         let on_secret = Arc::new(move |reference: &ClusterSecretKeyRef| on_secret.referrers(reference));
         Arc::new(Self {
             secrets: SecretHub::new(consumer.clone(), tasks, args.allowed_secret_namespaces(), on_secret),
-            sessions: SessionHub::new(tasks, args.provider_polling_interval),
+            sessions: SessionHub::new(tasks, intervals),
             sync: SyncHub::new(tasks),
             metrics: KonnectorMetrics::register(&process.metrics),
             reporter: Reporter::new(consumer.clone(), "kube-bind-konnector", instance),

@@ -20,7 +20,7 @@ pub struct Args {
 
 /// What the controllers need.
 #[derive(ClapArgs, Clone, Debug)]
-pub struct ControllerArgs {
+pub(crate) struct ControllerArgs {
     #[command(flatten)]
     pub(crate) client: ClientArgs,
     #[command(flatten)]
@@ -38,7 +38,7 @@ pub struct ControllerArgs {
 
 /// Commands that end by themselves.
 #[derive(Subcommand, Clone, Debug)]
-pub enum Command {
+pub(crate) enum Command {
     /// Prints a kubeconfig for a consumer, with only the rights that a konnector needs.
     ///
     /// Makes the contract namespace `kube-bind-<NAME>` with a ServiceAccount and its Role where they are
@@ -48,7 +48,7 @@ pub enum Command {
 
 /// What `provider kubeconfig` needs.
 #[derive(ClapArgs, Clone, Debug)]
-pub struct KubeconfigArgs {
+pub(crate) struct KubeconfigArgs {
     /// Name of the consumer.
     #[arg(long, value_name = "NAME")]
     pub(crate) consumer: String,

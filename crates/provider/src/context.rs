@@ -8,8 +8,8 @@ use k8s_openapi::api::{
 };
 use kube::{Api, Client, Resource, ResourceExt as _};
 use portolan_core::api::kubebind::{
-    APIServiceExport, APIServiceNamespace, BoundSchema, ClusterBinding, LABEL_CONSUMER, LABEL_CONTRACT, LABEL_EXPORTED,
-    LABEL_MANAGED_BY,
+    APIServiceExport, APIServiceNamespace, BoundSchema, ClusterBinding, LABEL_CONSUMER, LABEL_CONTRACT,
+    LABEL_EXPORTED, LABEL_MANAGED_BY,
 };
 use portolan_runtime::{controller::ControllerMetrics, events::Reporter, process::Process, tasks::Tasks};
 use serde::de::DeserializeOwned;
@@ -50,22 +50,32 @@ pub(crate) struct Context {
 
 impl Context {
     /// Starts the watches.
-    pub(crate) fn start(args: &ControllerArgs, process: &Process, client: Client, instance: &str) -> Arc<Self> {
+    pub(crate) fn start(
+        args: &ControllerArgs,
+        process: &Process,
+        client: &Client,
+        instance: &str,
+    ) -> Arc<Self> {
         let tasks = &process.tasks;
         let (changes, mut received) = unbounded_channel();
-        let watches = Watches { tasks, client: &client, changes: &changes };
+        let watches = Watches { tasks, client, changes: &changes };
         let ours = format!("{LABEL_MANAGED_BY}={MANAGED_BY}");
         let reporter = Reporter::new(client.clone(), "kube-bind-provider", instance);
         let context = Arc::new(Self {
-            crds: watches.labelled(&format!("{LABEL_EXPORTED}=true"), |crd: &SourceCrd, _| Some(Change::Source(crd.name_any()))),
-            contracts: watches.labelled(LABEL_CONSUMER, |ns: &Namespace, _| Some(Change::Contract(ns.name_any()))),
+            crds: watches.labelled(&format!("{LABEL_EXPORTED}=true"), |crd: &SourceCrd, _| {
+                Some(Change::Source(crd.name_any()))
+            }),
+            contracts: watches
+                .labelled(LABEL_CONSUMER, |ns: &Namespace, _| Some(Change::Contract(ns.name_any()))),
             mapped: watches.labelled(LABEL_CONTRACT, |ns, _| request::answered_by(ns).map(Change::Request)),
             exports: watches.all(|export, _| Some(Change::Export(Key::of(export)))),
             schemas: watches.all(|schema, _| Some(Change::Export(Key::of(schema)))),
-            requests: watches.all(requested),
-            cluster_bindings: watches.all(|binding, _| binding.namespace().map(Change::ClusterBinding)),
+            requests: watches.all(|request, gone| Some(requested(request, gone))),
+            cluster_bindings: watches
+                .all(|binding: &ClusterBinding, _| binding.namespace().map(Change::ClusterBinding)),
             roles: watches.labelled(&ours, |role: &Role, _| role.namespace().map(Change::Rights)),
-            role_bindings: watches.labelled(&ours, |binding, _| binding.namespace().map(Change::Rights)),
+            role_bindings: watches
+                .labelled(&ours, |binding: &RoleBinding, _| binding.namespace().map(Change::Rights)),
             queues: Queues::default(),
             notices: Notices::new(reporter),
             metrics: ControllerMetrics::register(&process.metrics),
@@ -95,13 +105,13 @@ impl Context {
     }
 }
 
-fn requested(request: &APIServiceNamespace, gone: bool) -> Option<Change> {
+fn requested(request: &APIServiceNamespace, gone: bool) -> Change {
     let key = Key::of(request);
     if gone {
         let namespace = request.status.as_ref().and_then(|status| status.namespace.as_deref());
         info!(request = %key, namespace, "the request is gone; its namespace is kept");
     }
-    Some(Change::Request(key))
+    Change::Request(key)
 }
 
 struct Watches<'a> {
@@ -118,7 +128,11 @@ impl Watches<'_> {
         Kind::follow(self.tasks, Api::all(self.client.clone()), None, self.changes, change)
     }
 
-    fn labelled<K>(&self, labels: &str, change: impl Fn(&K, bool) -> Option<Change> + Send + 'static) -> Kind<K>
+    fn labelled<K>(
+        &self,
+        labels: &str,
+        change: impl Fn(&K, bool) -> Option<Change> + Send + 'static,
+    ) -> Kind<K>
     where
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
     {

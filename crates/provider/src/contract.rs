@@ -7,7 +7,9 @@ use kube::{
     Api, Resource as _, ResourceExt as _,
     core::{Selector, SelectorExt as _},
 };
-use portolan_core::api::kubebind::{ANNOTATION_EXPORTS, ClusterBinding, ClusterBindingSpec, LocalSecretKeyRef};
+use portolan_core::api::kubebind::{
+    ANNOTATION_EXPORTS, ClusterBinding, ClusterBindingSpec, LocalSecretKeyRef,
+};
 use portolan_runtime::{
     apply::{self, Observed, WriteError},
     controller,
@@ -35,7 +37,6 @@ const KUBECONFIG: &str = "kubeconfig";
 /// What is agreed with a consumer.
 #[derive(Clone, Debug)]
 pub(crate) struct Contract {
-    pub(crate) namespace: String,
     /// Which CRDs the consumer gets.
     selector: Result<Selector, InvalidSelector>,
     terminating: bool,
@@ -56,7 +57,6 @@ impl Contract {
     pub(crate) fn of(namespace: &Namespace) -> Self {
         let selector = namespace.annotations().get(ANNOTATION_EXPORTS).map_or("", String::as_str);
         Self {
-            namespace: namespace.name_any(),
             selector: selector::parse(selector),
             terminating: namespace.metadata.deletion_timestamp.is_some(),
         }
@@ -99,7 +99,9 @@ async fn reconcile(context: &Context, name: &str) -> Result<Next, ReconcileError
     let (contract, on) = (Contract::of(&namespace), namespace.object_ref(&()));
     match &contract.selector {
         Err(error) => {
-            let note = format!("Annotation {ANNOTATION_EXPORTS} is not a label selector: {error}. Exports stay as they are.");
+            let note = format!(
+                "Annotation {ANNOTATION_EXPORTS} is not a label selector: {error}. Exports stay as they are."
+            );
             context.notices.warn(&on, "InvalidSelector", &note).await;
         }
         Ok(_) => context.notices.clear(&on),

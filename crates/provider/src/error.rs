@@ -16,17 +16,17 @@ pub(crate) struct ReconcileError {
     action: &'static str,
     what: String,
     #[source]
-    source: WriteError,
+    source: Box<WriteError>,
 }
 
 impl ReconcileError {
     pub(crate) fn new(action: &'static str, what: impl Display, source: impl Into<WriteError>) -> Self {
-        Self { action, what: what.to_string(), source: source.into() }
+        Self { action, what: what.to_string(), source: Box::new(source.into()) }
     }
 
     /// Whether somebody else was faster.
     pub(crate) fn is_race(&self) -> bool {
-        matches!(self.source, WriteError::Raced(_))
+        matches!(*self.source, WriteError::Raced(_))
     }
 }
 

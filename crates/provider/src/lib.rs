@@ -28,8 +28,8 @@ use std::process::ExitCode;
 
 use portolan_runtime::{client, install, lease, process, process::Process};
 
-use crate::args::{Command, ControllerArgs};
 pub use crate::args::Args;
+use crate::args::{Command, ControllerArgs};
 use crate::context::Context;
 
 /// Field manager of everything that the provider applies.
@@ -62,7 +62,7 @@ async fn start(args: ControllerArgs, process: Process) -> Result<(), process::Fa
     lease::hold(&process.tasks, client.clone(), lease).await;
     caches.not_ready("the first lists are under way");
     install::crds(&client, "provider", portolan_core::crds::provider()).await?;
-    let context = Context::start(&args, &process, client, &instance);
+    let context = Context::start(&args, &process, &client, &instance);
     // On half a picture, an export would look withdrawn: nothing is decided before everything was listed.
     context.synced().await;
     source::run(&process.tasks, &context);

@@ -9,7 +9,9 @@ const MAX_PREFIX_LENGTH: usize = 253;
 
 /// A selector that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a label requirement: use key=value, key!=value, key in (a,b), key notin (a,b), key or !key")]
+#[error(
+    "{0:?} is not a label requirement: use key=value, key!=value, key in (a,b), key notin (a,b), key or !key"
+)]
 pub(crate) struct InvalidSelector(String);
 
 /// Reads a selector. The empty one selects everything.
@@ -17,7 +19,8 @@ pub(crate) fn parse(text: &str) -> Result<Selector, InvalidSelector> {
     if text.trim().is_empty() {
         return Ok(Selector::default());
     }
-    let requirement = |part: &str| requirement(part.trim()).ok_or_else(|| InvalidSelector(part.trim().to_owned()));
+    let requirement =
+        |part: &str| requirement(part.trim()).ok_or_else(|| InvalidSelector(part.trim().to_owned()));
     split(text).into_iter().map(requirement).collect()
 }
 
@@ -98,8 +101,9 @@ mod tests {
 
     #[test]
     fn selectors_choose_as_kubectl_does() {
-        let labels =
-            [("team", "a"), ("tier", "gold"), ("example.com/kind", "")].map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+        let labels = [("team", "a"), ("tier", "gold"), ("example.com/kind", "")]
+            .map(|(k, v)| (k.to_owned(), v.to_owned()))
+            .into();
         let table = [
             ("", true),
             ("team=a", true),
@@ -124,7 +128,10 @@ mod tests {
 
     #[test]
     fn what_is_not_a_selector_is_refused() {
-        let bad = ["=", "a=b,", ",", "a b", "a in b", "a in (b", "-a", "a=b=c", "a>1", "a=b c", "!", "/a", "a/", "a=(b)", "ä"];
+        let bad = [
+            "=", "a=b,", ",", "a b", "a in b", "a in (b", "-a", "a=b=c", "a>1", "a=b c", "!", "/a", "a/",
+            "a=(b)", "ä",
+        ];
         for text in bad {
             assert!(parse(text).is_err(), "{text:?}");
         }

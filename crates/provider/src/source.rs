@@ -2,15 +2,12 @@
 
 use std::sync::Arc;
 
-use kube::{
-    Resource,
-    api::ObjectMeta,
-};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::{Resource, api::ObjectMeta};
 use portolan_core::{
     api::kubebind::{
-        BoundSchemaSpec, BoundSchemaVersion, ConversionStrategy, ExportedResource, InformerScope, ResourceNames, ResourceScope,
-        SchemaConversion, WebhookConversion,
+        BoundSchemaSpec, BoundSchemaVersion, ConversionStrategy, ExportedResource, InformerScope,
+        ResourceNames, ResourceScope, SchemaConversion, WebhookConversion,
     },
     digest::sha256_hex,
 };
@@ -82,7 +79,8 @@ impl SourceCrd {
         if let Some(refusal) = self.refusal() {
             return Err(refusal);
         }
-        let schema = self.schema().map_err(|error| Refusal::NotExportable(format!("It cannot be read: {error}")))?;
+        let schema =
+            self.schema().map_err(|error| Refusal::NotExportable(format!("It cannot be read: {error}")))?;
         let hash = sha256_hex(json!(schema).to_string().as_bytes());
         let resource = ExportedResource {
             group: schema.group.clone(),
@@ -103,7 +101,12 @@ impl SourceCrd {
             informer_scope: InformerScope::Namespaced,
             names: self.spec.names.clone(),
             scope: self.spec.scope,
-            versions: self.spec.versions.iter().map(BoundSchemaVersion::deserialize).collect::<Result<_, _>>()?,
+            versions: self
+                .spec
+                .versions
+                .iter()
+                .map(BoundSchemaVersion::deserialize)
+                .collect::<Result<_, _>>()?,
             conversion: self.conversion(),
         })
     }
@@ -143,7 +146,9 @@ async fn reconcile(context: &Context, name: &str) -> Result<Next, ReconcileError
     let on = crd.object_ref(&());
     match crd.offer() {
         Err(Refusal::NotExportable(why)) => context.notices.warn(&on, "NotExportable", &why).await,
-        Ok(_) if crd.drops_conversion() => context.notices.warn(&on, "ConversionDropped", CONVERSION_DROPPED).await,
+        Ok(_) if crd.drops_conversion() => {
+            context.notices.warn(&on, "ConversionDropped", CONVERSION_DROPPED).await
+        }
         Ok(_) | Err(Refusal::Terminating) => context.notices.clear(&on),
     }
     Ok(Next::OnChange)

@@ -39,14 +39,17 @@ where
         changes: &UnboundedSender<Change>,
         change: impl Fn(&K, bool) -> Option<Change> + Send + 'static,
     ) -> Self {
-        let config = labels.map_or_else(watcher::Config::default, |labels| watcher::Config::default().labels(labels));
+        let config =
+            labels.map_or_else(watcher::Config::default, |labels| watcher::Config::default().labels(labels));
         let changes = changes.clone();
         let (store, task) = reflect(api, config, move |changed: Changed<'_, K>| {
             let change = match changed {
                 Changed::Applied(object) => change(object, false),
                 Changed::Deleted(object) => change(object, true),
                 Changed::Relisted => Some(Change::Everything),
-                Changed::Failed(error) => return warn!(kind = %K::kind(&()), "watch failed: {}", Chain(error)),
+                Changed::Failed(error) => {
+                    return warn!(kind = %K::kind(&()), "watch failed: {}", Chain(error));
+                }
             };
             // Nobody listens any more when the process ends.
             let _ = change.map(|change| changes.send(change));

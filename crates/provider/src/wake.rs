@@ -79,7 +79,9 @@ impl Context {
             Change::Rights(namespace) => {
                 let mapped = self.mapped.get_cluster_scoped(&namespace);
                 let request = mapped.and_then(|mapped| crate::request::answered_by(&mapped));
-                request.into_iter().for_each(|key| queues.requests.add(key));
+                if let Some(key) = request {
+                    queues.requests.add(key);
+                }
             }
         }
     }

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 use portolan_core::{
     api::kubebind::{
-        APIServiceBindingStatus, BoundSchemaReference, CONDITION_CONNECTED, CONDITION_INFORMERS_SYNCED,
-        CONDITION_SCHEMA_IN_SYNC, CONDITION_SECRET_VALID,
+        APIServiceBindingStatus, BoundSchemaReference, CONDITION_CONNECTED, CONDITION_HEARTBEATING,
+        CONDITION_INFORMERS_SYNCED, CONDITION_SCHEMA_IN_SYNC, CONDITION_SECRET_VALID,
     },
     condition::{self, Verdict},
     names,
@@ -15,7 +15,11 @@ use super::{
     apply::{Applied, AppliedResource, Outcome},
     observe::{Observed, Provider, View},
 };
-use crate::{crd, provider::Contact, sync::EngineState};
+use crate::{
+    crd,
+    provider::{Contact, Heartbeat},
+    sync::EngineState,
+};
 
 pub(super) fn conclude<S>(
     observed: &Observed<S>,
@@ -38,6 +42,9 @@ pub(super) fn conclude<S>(
                 informers_synced(applied),
                 now,
             );
+        }
+        if let Some(heartbeating) = heartbeating(observed) {
+            condition::set(&mut status.conditions, CONDITION_HEARTBEATING, heartbeating, now);
         }
         record(&mut status, observed, applied);
     }
@@ -68,6 +75,19 @@ fn connected<S>(observed: &Observed<S>, applied: &Applied) -> Verdict {
     export_verdict(observed, view)
         .or_else(|| applied.resources.iter().find_map(refusal))
         .unwrap_or_else(Verdict::holds)
+}
+
+/// Nothing is said of a heartbeat that the provider does not keep.
+fn heartbeating<S>(observed: &Observed<S>) -> Option<Verdict> {
+    let Provider::Session(view) = &observed.provider else { return None };
+    match &view.heartbeat {
+        Heartbeat::NotKept => None,
+        Heartbeat::Beating => Some(Verdict::holds()),
+        Heartbeat::Failed(why) => Some(Verdict::warning(
+            "ClusterBindingUpdateFailed",
+            format!("Failed to update service provider ClusterBinding: {why}"),
+        )),
+    }
 }
 
 fn pending() -> Verdict {

@@ -13,7 +13,7 @@ use portolan_runtime::{apply::WriteError, telemetry::Chain};
 use crate::{
     context::Context,
     crd,
-    provider::{Contact, Session},
+    provider::{Contact, Heartbeat, Session},
     secrets::SecretState,
 };
 
@@ -47,6 +47,7 @@ pub(super) struct View<S = Arc<Session>> {
     /// Why the provider has refused the request of the same name, if it has.
     pub(super) refusal: Option<String>,
     pub(super) pretty_name: Option<String>,
+    pub(super) heartbeat: Heartbeat,
 }
 
 pub(super) async fn observe(
@@ -78,6 +79,7 @@ fn view(session: Arc<Session>, name: &str) -> View {
         listed: session.exports().is_some() && session.schemas_listed(),
         schemas: resources.map(|r| (r.clone(), schema(r))).collect(),
         pretty_name: session.pretty_name(),
+        heartbeat: session.last_heartbeat(),
         export,
         refusal,
         session,

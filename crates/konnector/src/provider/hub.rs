@@ -9,10 +9,17 @@ use portolan_runtime::{client::ClientError, tasks::Tasks};
 use super::session::Session;
 use crate::secrets::ProviderAccess;
 
+/// How often a provider is asked, and told.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Intervals {
+    pub(crate) poll: Duration,
+    pub(crate) heartbeat: Duration,
+}
+
 /// All sessions of the konnector.
 pub(crate) struct SessionHub {
     tasks: Tasks,
-    poll_interval: Duration,
+    intervals: Intervals,
     sessions: Mutex<HashMap<ClusterSecretKeyRef, Open>>,
 }
 
@@ -22,8 +29,8 @@ struct Open {
 }
 
 impl SessionHub {
-    pub(crate) fn new(tasks: &Tasks, poll_interval: Duration) -> Self {
-        Self { tasks: tasks.clone(), poll_interval, sessions: Mutex::default() }
+    pub(crate) fn new(tasks: &Tasks, intervals: Intervals) -> Self {
+        Self { tasks: tasks.clone(), intervals, sessions: Mutex::default() }
     }
 
     /// The session for a kubeconfig. One with another content ends the session of the former content.
@@ -36,12 +43,14 @@ impl SessionHub {
         if let Some(session) = self.current(reference, access) {
             return Ok(session);
         }
-        let started = Session::start(&self.tasks, &access.kubeconfig, self.poll_interval, notify).await?;
+        let started = Session::start(&self.tasks, &access.kubeconfig, notify).await?;
         // Somebody else may have been faster while the client was made.
         if let Some(session) = self.current(reference, access) {
             started.stop();
             return Ok(session);
         }
+        started.spawn_poll(self.intervals.poll);
+        started.spawn_heartbeat(reference, self.intervals.heartbeat);
         let open = Open { access: Arc::clone(access), session: Arc::clone(&started) };
         if let Some(former) = self.sessions.lock().insert(reference.clone(), open) {
             former.session.stop();

@@ -1,9 +1,11 @@
 //! The provider side as the konnector sees it: one session per referenced kubeconfig.
 
+mod heartbeat;
 mod hub;
 mod namespaces;
 mod session;
 
-pub(crate) use hub::SessionHub;
+pub(crate) use heartbeat::Heartbeat;
+pub(crate) use hub::{Intervals, SessionHub};
 pub(crate) use namespaces::NamespaceAnswer;
 pub(crate) use session::{Contact, Session};

@@ -22,6 +22,7 @@ use parking_lot::RwLock;
 use portolan_core::{
     api::kubebind::{
         APIServiceExport, APIServiceExportRequest, APIServiceNamespace, BoundSchema, ClusterBinding,
+        ClusterSecretKeyRef,
     },
     kubeconfig::RestrictedKubeconfig,
 };
@@ -34,10 +35,13 @@ use portolan_runtime::{
 };
 use rand::RngExt as _;
 use serde::de::DeserializeOwned;
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::{Notify, watch},
+    time::timeout,
+};
 use tracing::{info, warn};
 
-use super::namespaces::Namespaces;
+use super::{heartbeat::Heartbeat, namespaces::Namespaces};
 
 /// The bounds of how long the provider may take to answer the backstop poll; within them, one interval.
 const POLL_LIMITS: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(10));
@@ -70,6 +74,7 @@ pub(crate) struct Session {
     /// The session is to be replaced.
     stale: AtomicBool,
     notify: Arc<dyn Fn() + Send + Sync>,
+    report_due: Notify,
     tasks: Tasks,
 }
 
@@ -82,6 +87,7 @@ struct State {
     missed: BTreeSet<String>,
     exports_listed: bool,
     schemas_listed: bool,
+    heartbeat: Heartbeat,
 }
 
 impl Session {
@@ -89,7 +95,6 @@ impl Session {
     pub(super) async fn start(
         tasks: &Tasks,
         kubeconfig: &RestrictedKubeconfig,
-        poll_interval: Duration,
         notify: Arc<dyn Fn() + Send + Sync>,
     ) -> Result<Arc<Self>, ClientError> {
         let client = client::restricted(kubeconfig).await?;
@@ -119,19 +124,22 @@ impl Session {
             state: RwLock::default(),
             stale: AtomicBool::new(false),
             notify,
+            report_due: Notify::new(),
             tasks: starting.tasks,
         });
         session.listen(exports_changes, |session, change| session.on_exports(&change));
         session.listen(schemas_changes, |session, change| session.on_schemas(&change));
         session.listen(requests_changes, |session, _| (session.notify)());
-        session.listen(cluster_changes, |session, _| (session.notify)());
+        session.listen(cluster_changes, |session, _| {
+            session.report_due.notify_one();
+            (session.notify)();
+        });
         session.listen(namespace_changes, move |session, change| {
             if let Change::Deleted(name) = &change {
                 session.namespaces.dropped(name);
             }
             answered.send_replace(());
         });
-        session.spawn_poll(poll_interval);
         info!(server = kubeconfig.server, namespace = kubeconfig.namespace, "connecting to a provider");
         Ok(session)
     }
@@ -168,8 +176,38 @@ impl Session {
 
     /// The provider's name for people.
     pub(crate) fn pretty_name(&self) -> Option<String> {
-        let binding = self.cluster_bindings.get(&self.reference("cluster"))?;
-        Some(binding.spec.provider_pretty_name.clone())
+        Some(self.cluster_binding()?.spec.provider_pretty_name.clone())
+    }
+
+    pub(super) fn cluster_binding(&self) -> Option<Arc<ClusterBinding>> {
+        self.cluster_bindings.get(&self.reference("cluster"))
+    }
+
+    /// Whether the last sign of life reached the provider.
+    pub(crate) fn last_heartbeat(&self) -> Heartbeat {
+        self.state.read().heartbeat.clone()
+    }
+
+    pub(super) fn set_heartbeat(&self, heartbeat: Heartbeat) {
+        if self.last_heartbeat() != heartbeat {
+            self.update(|state| state.heartbeat = heartbeat);
+        }
+    }
+
+    /// Reports when the ClusterBinding changes, and twice per interval.
+    pub(super) fn spawn_heartbeat(self: &Arc<Self>, secret: &ClusterSecretKeyRef, interval: Duration) {
+        let (session, secret) = (Arc::clone(self), secret.clone());
+        self.tasks.spawn("heartbeat", async move {
+            loop {
+                // Without a time limit a silent provider would end the reports for good.
+                let due = timeout(interval / 2, session.report_due.notified()).await;
+                let report = timeout(POLL_LIMITS.1, session.heartbeat(&secret, interval)).await;
+                if report.is_err() {
+                    session.set_heartbeat(Heartbeat::Failed("no answer".to_owned()));
+                }
+                drop(due);
+            }
+        });
     }
 
     fn reference<K: Resource<DynamicType = ()>>(&self, name: &str) -> ObjectRef<K> {
@@ -221,7 +259,7 @@ impl Session {
 
     /// The watch tells of changes at once. The poll tells whether the provider still answers, which a watch
     /// on a dead connection does not.
-    fn spawn_poll(self: &Arc<Self>, interval: Duration) {
+    pub(super) fn spawn_poll(self: &Arc<Self>, interval: Duration) {
         let session = Arc::clone(self);
         let limit = interval.clamp(POLL_LIMITS.0, POLL_LIMITS.1);
         self.tasks.spawn("provider poll", async move {

@@ -15,13 +15,7 @@ use serde_json::json;
 use tracing::info;
 
 use super::plan::{self, Observed, Plan, Step, Wanted};
-use crate::{
-    FIELD_MANAGER,
-    context::Context,
-    error::ReconcileError,
-    source::Offer,
-    wake::Key,
-};
+use crate::{FIELD_MANAGER, context::Context, error::ReconcileError, source::Offer, wake::Key};
 
 const FOREIGN: &str = "It was not made by this provider (label kube-bind.io/managed-by=provider is missing), so it is \
     left as it is. Delete it to have the CRD of this name exported.";
@@ -67,7 +61,12 @@ impl Apis {
         }
     }
 
-    async fn withdraw(&self, key: &Key, export: Option<String>, schema: Option<String>) -> Result<(), ReconcileError> {
+    async fn withdraw(
+        &self,
+        key: &Key,
+        export: Option<String>,
+        schema: Option<String>,
+    ) -> Result<(), ReconcileError> {
         if let Some(uid) = export {
             let deleted = apply::delete(&self.exports, &key.name, &uid).await;
             deleted.map_err(|error| ReconcileError::new("delete export", key, error))?;
@@ -110,7 +109,8 @@ impl Place<'_> {
         }
         let desired = json!(plan::desired_export(self.key, self.offer, observed));
         let seen = Seen::of(observed.map(|export| &export.metadata), FIELD_MANAGER);
-        let written = apply::apply::<APIServiceExport>(&self.apis.exports, FIELD_MANAGER, &desired, &seen).await;
+        let written =
+            apply::apply::<APIServiceExport>(&self.apis.exports, FIELD_MANAGER, &desired, &seen).await;
         let written = written.map_err(|error| ReconcileError::new("write export", self.key, error))?;
         info!(export = %self.key, "exported");
         self.context.exports.wrote(written.clone());
@@ -121,7 +121,9 @@ impl Place<'_> {
     async fn schema(&self, export: &APIServiceExport, step: Step) -> Result<Verdict, ReconcileError> {
         match step {
             Step::Keep => return Ok(Verdict::holds()),
-            Step::LeaveForeign => return Ok(missing(format!("BoundSchema {} is not usable. {FOREIGN}", self.key.name))),
+            Step::LeaveForeign => {
+                return Ok(missing(format!("BoundSchema {} is not usable. {FOREIGN}", self.key.name)));
+            }
             Step::Write => {}
         }
         let observed = self.observed.schema.as_ref().map(|schema| &schema.metadata);
@@ -145,7 +147,8 @@ impl Place<'_> {
             return Ok(());
         }
         let written = apply::replace_status(&self.apis.exports, &export.metadata, true, &status).await;
-        let written = written.map_err(|error| ReconcileError::new("write the status of export", self.key, error))?;
+        let written =
+            written.map_err(|error| ReconcileError::new("write the status of export", self.key, error))?;
         self.context.exports.wrote(written);
         Ok(())
     }

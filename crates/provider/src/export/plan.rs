@@ -3,14 +3,11 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
-use kube::{
-    Resource, ResourceExt as _,
-    api::ObjectMeta,
-};
+use kube::{Resource, ResourceExt as _, api::ObjectMeta};
 use portolan_core::{
     api::kubebind::{
-        ANNOTATION_SOURCE_SPEC_HASH, APIServiceExport, APIServiceExportSpec, APIServiceExportStatus, BoundSchema,
-        CONDITION_PROVIDER_IN_SYNC, InformerScope, Isolation, LABEL_MANAGED_BY,
+        ANNOTATION_SOURCE_SPEC_HASH, APIServiceExport, APIServiceExportSpec, APIServiceExportStatus,
+        BoundSchema, CONDITION_PROVIDER_IN_SYNC, InformerScope, Isolation, LABEL_MANAGED_BY,
     },
     condition::{self, Verdict},
 };
@@ -39,14 +36,22 @@ pub(super) enum Wanted {
 pub(super) enum Plan {
     Nothing,
     /// Delete what has these uids.
-    Withdraw { export: Option<String>, schema: Option<String> },
+    Withdraw {
+        export: Option<String>,
+        schema: Option<String>,
+    },
     /// The export is somebody else's.
     LeaveForeign,
     /// Delete the export with this uid, because what has to change in it is immutable. Its deletion brings
     /// us back to make the new one.
-    Replace { uid: String },
+    Replace {
+        uid: String,
+    },
     /// Make them so.
-    Offer { export: Step, schema: Step },
+    Offer {
+        export: Step,
+        schema: Step,
+    },
 }
 
 /// What to do with one object.
@@ -119,7 +124,8 @@ fn has_hash<K: Resource>(object: &K, offer: &Offer) -> bool {
 fn still_works(spec: &APIServiceExportSpec, offer: &Offer) -> bool {
     let [resource] = spec.resources.as_slice() else { return false };
     let served = &offer.resource.versions;
-    let has_version = resource.versions.is_empty() || resource.versions.iter().any(|version| served.contains(version));
+    let has_version =
+        resource.versions.is_empty() || resource.versions.iter().any(|version| served.contains(version));
     let expected = APIServiceExportSpec { resources: spec.resources.clone(), ..export_spec(offer) };
     (&resource.group, &resource.resource) == (&offer.resource.group, &offer.resource.resource)
         && has_version
@@ -137,7 +143,11 @@ fn export_spec(offer: &Offer) -> APIServiceExportSpec {
 }
 
 /// The export to write. What is immutable stays as it was observed.
-pub(super) fn desired_export(key: &Key, offer: &Offer, observed: Option<&APIServiceExport>) -> APIServiceExport {
+pub(super) fn desired_export(
+    key: &Key,
+    offer: &Offer,
+    observed: Option<&APIServiceExport>,
+) -> APIServiceExport {
     let spec = observed.map_or_else(|| export_spec(offer), |observed| observed.spec.clone());
     APIServiceExport { metadata: metadata(key, offer), spec, status: None }
 }

@@ -10,10 +10,7 @@ use k8s_openapi::{
         rbac::v1::{Role, RoleBinding},
     },
 };
-use kube::{
-    Api, Client, Resource, ResourceExt as _,
-    api::PostParams,
-};
+use kube::{Api, Client, Resource, ResourceExt as _, api::PostParams};
 use portolan_core::api::kubebind::{ANNOTATION_EXPORTS, LABEL_CONSUMER, LABEL_MANAGED_BY};
 use portolan_runtime::{
     apply::{self, Observed as Seen, WriteError},
@@ -36,7 +33,7 @@ pub(super) enum AccountError {
         action: &'static str,
         what: String,
         #[source]
-        source: WriteError,
+        source: Box<WriteError>,
     },
     #[error(
         "namespace {namespace} exists and is not for consumer {consumer}: choose another --consumer, or if it is meant: \
@@ -50,7 +47,7 @@ pub(super) enum AccountError {
 }
 
 fn failed(action: &'static str, what: &str) -> impl FnOnce(WriteError) -> AccountError {
-    move |source| AccountError::Io { action, what: what.to_owned(), source }
+    move |source| AccountError::Io { action, what: what.to_owned(), source: Box::new(source) }
 }
 
 /// Makes what is missing.
@@ -85,7 +82,11 @@ fn check(found: &Namespace, order: &Order) -> Result<(), AccountError> {
     if found.labels().get(LABEL_CONSUMER) != Some(&order.consumer) {
         return Err(AccountError::ForeignNamespace { namespace, consumer: order.consumer.clone() });
     }
-    if found.metadata.deletion_timestamp.is_some() { Err(AccountError::Terminating(namespace)) } else { Ok(()) }
+    if found.metadata.deletion_timestamp.is_some() {
+        Err(AccountError::Terminating(namespace))
+    } else {
+        Ok(())
+    }
 }
 
 fn namespace(order: &Order) -> Value {

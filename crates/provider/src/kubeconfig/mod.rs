@@ -24,7 +24,9 @@ use crate::args::KubeconfigArgs;
 /// Why there is no kubeconfig.
 #[derive(Debug, thiserror::Error)]
 enum KubeconfigFailure {
-    #[error("the kubeconfig would be of no use to a konnector: give --server with the URL that the consumer reaches")]
+    #[error(
+        "the kubeconfig would be of no use to a konnector: give --server with the URL that the consumer reaches"
+    )]
     Unusable(#[source] portolan_core::kubeconfig::KubeconfigError),
     #[error("failed to write the kubeconfig to standard output")]
     Output(#[source] std::io::Error),
@@ -62,10 +64,15 @@ async fn issue(order: Order, cluster: ClientArgs) -> Result<(), Failure> {
 fn access(order: &Order, config: &Config, token: String) -> Access {
     let own_server = || config.cluster_url.to_string().trim_end_matches('/').to_owned();
     if order.server.is_none() && render::is_local(&own_server()) {
-        note(&format!("{} can be reached from here only: if the konnector runs elsewhere, give --server", own_server()));
+        note(&format!(
+            "{} can be reached from here only: if the konnector runs elsewhere, give --server",
+            own_server()
+        ));
     }
     if order.certificate_authority.is_none() && config.accept_invalid_certs {
-        note("your kubeconfig does not verify the server, a konnector does: give --ca-file if its CA is private");
+        note(
+            "your kubeconfig does not verify the server, a konnector does: give --ca-file if its CA is private",
+        );
     }
     let own_authority = || config.root_cert.as_ref().map(|certificates| pem(certificates));
     Access {

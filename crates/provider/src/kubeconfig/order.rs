@@ -97,10 +97,14 @@ fn holds_certificates(text: &str) -> bool {
 fn token_duration(text: &str) -> Result<Duration, OrderError> {
     let duration = interval(text).map_err(OrderError::TokenDuration)?;
     if duration < MIN_TOKEN_DURATION {
-        return Err(OrderError::TokenDuration(format!("{text} is too short: the API server gives 10m at least")));
+        return Err(OrderError::TokenDuration(format!(
+            "{text} is too short: the API server gives 10m at least"
+        )));
     }
     if duration > MAX_TOKEN_DURATION {
-        return Err(OrderError::TokenDuration(format!("{text} is too long: the API server gives 1193046h at most")));
+        return Err(OrderError::TokenDuration(format!(
+            "{text} is too long: the API server gives 1193046h at most"
+        )));
     }
     Ok(duration)
 }
@@ -131,10 +135,19 @@ mod tests {
     fn a_mistake_is_one_line_that_names_the_flag() {
         let table: [(&[&str], &str); 8] = [
             (&["--consumer", "Team_A"], "--consumer: \"Team_A\" is not a DNS label of at most 53 characters"),
-            (&["--consumer", "a", "--server", "http://x"], "--server \"http://x\" is not a URL such as https://"),
+            (
+                &["--consumer", "a", "--server", "http://x"],
+                "--server \"http://x\" is not a URL such as https://",
+            ),
             (&["--consumer", "a", "--server", "https://a b"], "--server \"https://a b\" is not"),
-            (&["--consumer", "a", "--ca-file", "/no/such/file"], "--ca-file \"/no/such/file\" cannot be read: No such file"),
-            (&["--consumer", "a", "--token-duration", "soon"], "--token-duration: \"soon\" is not a duration"),
+            (
+                &["--consumer", "a", "--ca-file", "/no/such/file"],
+                "--ca-file \"/no/such/file\" cannot be read: No such file",
+            ),
+            (
+                &["--consumer", "a", "--token-duration", "soon"],
+                "--token-duration: \"soon\" is not a duration",
+            ),
             (&["--consumer", "a", "--token-duration", "5m"], "--token-duration: 5m is too short"),
             (&["--consumer", "a", "--token-duration", "2000000h"], "--token-duration: 2000000h is too long"),
             (&["--consumer", "a", "--exports", "a b"], "--exports: \"a b\" is not a label requirement"),

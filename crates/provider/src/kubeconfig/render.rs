@@ -20,7 +20,9 @@ pub(super) struct Access {
 
 /// The kubeconfig. URLs, base64, tokens and DNS labels need no quoting in YAML.
 pub(super) fn render(access: &Access) -> String {
-    let line = |field: &str, value: Option<String>| value.map_or_else(String::new, |v| format!("\n    {field}: {v}"));
+    let line = |field: &str, value: Option<String>| {
+        value.map_or_else(String::new, |v| format!("\n    {field}: {v}"))
+    };
     let authority = access.certificate_authority.as_ref().map(|pem| BASE64_STANDARD.encode(pem));
     format!(
         "apiVersion: v1
@@ -63,7 +65,7 @@ pub(super) fn pem(certificates: &[Vec<u8>]) -> String {
 pub(super) fn is_local(server: &str) -> bool {
     let authority = server.trim_start_matches("https://").split('/').next().unwrap_or_default();
     let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
-    host == "localhost" || host == "[::1]" || host.starts_with("127.") || host.ends_with(".svc")
+    host == "localhost" || host == "[::1]" || host.starts_with("127.") || host.split('.').next_back() == Some("svc")
 }
 
 #[cfg(test)]
@@ -85,7 +87,10 @@ mod tests {
     #[test]
     fn a_konnector_takes_it() {
         let read = parse(render(&access()).as_bytes()).unwrap();
-        assert_eq!((read.server.as_str(), read.namespace.as_str()), ("https://[2001:db8::1]:6443", "kube-bind-a"));
+        assert_eq!(
+            (read.server.as_str(), read.namespace.as_str()),
+            ("https://[2001:db8::1]:6443", "kube-bind-a")
+        );
         assert_eq!(read.certificate_authority, access().certificate_authority.map(String::into_bytes));
         assert!(matches!(read.credentials, Credentials::Token(_)));
         assert_eq!(read.tls_server_name, None);
@@ -93,7 +98,11 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_left_out() {
-        let bare = Access { certificate_authority: None, tls_server_name: Some("kubernetes".to_owned()), ..access() };
+        let bare = Access {
+            certificate_authority: None,
+            tls_server_name: Some("kubernetes".to_owned()),
+            ..access()
+        };
         let read = parse(render(&bare).as_bytes()).unwrap();
         assert_eq!((read.certificate_authority, read.tls_server_name.as_deref()), (None, Some("kubernetes")));
     }
@@ -107,7 +116,12 @@ mod tests {
 
     #[test]
     fn local_servers_are_known() {
-        let local = ["https://127.0.0.1:6443", "https://localhost", "https://[::1]:1", "https://kubernetes.default.svc"];
+        let local = [
+            "https://127.0.0.1:6443",
+            "https://localhost",
+            "https://[::1]:1",
+            "https://kubernetes.default.svc",
+        ];
         assert!(local.into_iter().all(is_local));
         let others = ["https://10.0.0.1:6443", "https://provider.example/c", "https://[2001:db8::1]:6443"];
         assert!(!others.into_iter().any(is_local));

@@ -4,10 +4,7 @@ use std::fmt::Debug;
 
 use k8s_openapi::{
     NamespaceResourceScope,
-    api::{
-        core::v1::Namespace,
-        rbac::v1::RoleBinding,
-    },
+    api::{core::v1::Namespace, rbac::v1::RoleBinding},
 };
 use kube::{Api, Resource};
 use portolan_core::api::kubebind::{APIServiceNamespace, APIServiceNamespaceStatus};
@@ -53,7 +50,8 @@ pub(super) async fn apply(
     }
     if binding == Step::Write {
         let seen = observed.binding.as_deref();
-        write::<RoleBinding>(context, &context.role_bindings, &namespace, &observed.desired_binding, seen).await?;
+        write::<RoleBinding>(context, &context.role_bindings, &namespace, &observed.desired_binding, seen)
+            .await?;
     }
     answer(context, key, &observed.request, namespace).await?;
     Ok(Next::OnChange)
@@ -88,7 +86,8 @@ where
     let api: Api<K> = Api::namespaced(context.client.clone(), namespace);
     let seen = Seen::of(observed.map(Resource::meta), FIELD_MANAGER);
     let written = apply::apply::<K>(&api, FIELD_MANAGER, &json!(desired), &seen).await;
-    let written = written.map_err(|error| ReconcileError::new("write the rights in namespace", namespace, error))?;
+    let written =
+        written.map_err(|error| ReconcileError::new("write the rights in namespace", namespace, error))?;
     kind.wrote(written);
     Ok(())
 }

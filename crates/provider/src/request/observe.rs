@@ -21,7 +21,8 @@ use crate::{
 
 /// `None` where there is nothing to answer.
 pub(super) async fn observe(context: &Context, key: &Key) -> Result<Option<Observed>, ReconcileError> {
-    let (Some(request), Some(contract)) = (context.requests.get(key), context.contract(&key.namespace)) else {
+    let (Some(request), Some(contract)) = (context.requests.get(key), context.contract(&key.namespace))
+    else {
         return Ok(None);
     };
     if request.metadata.deletion_timestamp.is_some() {
@@ -38,7 +39,8 @@ pub(super) async fn observe(context: &Context, key: &Key) -> Result<Option<Obser
         None => None,
     };
     let candidates = candidates(context, key, answered.as_ref()).await?;
-    let ours = answered.iter().chain([&candidates.plain, &candidates.hashed]).find(|(_, look)| *look == Look::Ours);
+    let ours =
+        answered.iter().chain([&candidates.plain, &candidates.hashed]).find(|(_, look)| *look == Look::Ours);
     let place = ours.map(|(name, _)| Key::new(name, rights::NAME));
     Ok(Some(Observed {
         role: find(context, &context.roles, place.as_ref()).await?,
@@ -76,12 +78,17 @@ async fn look(context: &Context, name: &str, key: &Key) -> Result<Look, Reconcil
         return Ok(plan::look(Some(&namespace), key));
     }
     let api: Api<Namespace> = Api::all(context.client.clone());
-    let namespace = api.get_opt(name).await.map_err(|error| ReconcileError::new("read namespace", name, error))?;
+    let namespace =
+        api.get_opt(name).await.map_err(|error| ReconcileError::new("read namespace", name, error))?;
     Ok(plan::look(namespace.as_ref(), key))
 }
 
 /// What is labelled as ours is in the store; the API server knows the rest.
-async fn find<K>(context: &Context, kind: &Kind<K>, key: Option<&Key>) -> Result<Option<Arc<K>>, ReconcileError>
+async fn find<K>(
+    context: &Context,
+    kind: &Kind<K>,
+    key: Option<&Key>,
+) -> Result<Option<Arc<K>>, ReconcileError>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
         + Clone
@@ -105,6 +112,7 @@ fn desired_role(context: &Context, contract: &Contract) -> Option<k8s_openapi::a
         return None;
     }
     let crds = context.crds.all();
-    let exported = crds.iter().filter(|crd| crd.refusal().is_none() && contract.choice(crd) == Choice::Chosen);
+    let exported =
+        crds.iter().filter(|crd| crd.refusal().is_none() && contract.choice(crd) == Choice::Chosen);
     Some(rights::role(exported.map(|crd| crd.group_resource())))
 }

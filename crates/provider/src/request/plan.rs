@@ -6,12 +6,11 @@ use k8s_openapi::api::{
     core::v1::Namespace,
     rbac::v1::{Role, RoleBinding},
 };
-use kube::{
-    Resource, ResourceExt as _,
-    api::ObjectMeta,
-};
+use kube::{Resource, ResourceExt as _, api::ObjectMeta};
 use portolan_core::{
-    api::kubebind::{ANNOTATION_API_SERVICE_NAMESPACE, APIServiceNamespace, LABEL_CONTRACT, LABEL_MANAGED_BY},
+    api::kubebind::{
+        ANNOTATION_API_SERVICE_NAMESPACE, APIServiceNamespace, LABEL_CONTRACT, LABEL_MANAGED_BY,
+    },
     names,
 };
 

@@ -36,7 +36,8 @@ pub(super) fn binding(contract: &str) -> RoleBinding {
         namespace: Some(contract.to_owned()),
         api_group: None,
     };
-    let role_ref = RoleRef { api_group: RBAC_GROUP.to_owned(), kind: "Role".to_owned(), name: NAME.to_owned() };
+    let role_ref =
+        RoleRef { api_group: RBAC_GROUP.to_owned(), kind: "Role".to_owned(), name: NAME.to_owned() };
     RoleBinding { metadata: metadata(), role_ref, subjects: Some(vec![subject]) }
 }
 
@@ -67,7 +68,8 @@ mod tests {
 
     #[test]
     fn exactly_the_exported_resources_are_granted() {
-        let role = role([("wildwest.dev", "sheriffs"), ("mangodb.com", "mangos"), ("wildwest.dev", "cowboys")]);
+        let role =
+            role([("wildwest.dev", "sheriffs"), ("mangodb.com", "mangos"), ("wildwest.dev", "cowboys")]);
         assert_eq!(
             json!(role.rules),
             json!([
@@ -80,7 +82,8 @@ mod tests {
     #[test]
     fn no_exports_means_no_rights() {
         let none = role([]);
-        let on_the_wire: Role = serde_json::from_value(json!({"metadata": {"name": NAME}, "rules": null})).unwrap();
+        let on_the_wire: Role =
+            serde_json::from_value(json!({"metadata": {"name": NAME}, "rules": null})).unwrap();
         assert!(grants(&on_the_wire, &none));
         assert!(!grants(&on_the_wire, &role([("wildwest.dev", "cowboys")])));
     }
@@ -88,7 +91,10 @@ mod tests {
     #[test]
     fn the_binding_is_for_the_account_of_the_contract() {
         let binding = binding("kube-bind-a");
-        assert_eq!(json!(binding.subjects), json!([{"kind": "ServiceAccount", "name": "kube-binder", "namespace": "kube-bind-a"}]));
+        assert_eq!(
+            json!(binding.subjects),
+            json!([{"kind": "ServiceAccount", "name": "kube-binder", "namespace": "kube-bind-a"}])
+        );
         assert!(binds(&binding, &super::binding("kube-bind-a")));
         assert!(!binds(&binding, &super::binding("kube-bind-b")));
     }

@@ -56,7 +56,10 @@ fn served_versions_are_named_with_the_stored_one_first() {
         version("v1", true, true),
         version("v2", true, false),
     ];
-    assert_eq!(crd(&json!({"versions": versions})).offer().unwrap().resource.versions, ["v1", "v1alpha1", "v2"]);
+    assert_eq!(
+        crd(&json!({"versions": versions})).offer().unwrap().resource.versions,
+        ["v1", "v1alpha1", "v2"]
+    );
 }
 
 #[test]
@@ -86,6 +89,7 @@ fn what_cannot_be_offered_is_refused() {
     let without_schema = crd(&json!({"versions": [{"name": "v1", "served": true, "storage": true}]}));
     assert!(matches!(without_schema.offer(), Err(Refusal::NotExportable(why)) if why.contains("schema")));
     let mut terminating = crd(&json!({}));
-    terminating.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH));
+    terminating.metadata.deletion_timestamp =
+        Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH));
     assert_eq!(terminating.offer().unwrap_err(), Refusal::Terminating);
 }

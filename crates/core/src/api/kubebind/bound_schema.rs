@@ -109,7 +109,7 @@ pub struct BoundSchemaVersion {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deprecation_warning: Option<String>,
     /// The schema: an OpenAPI v3 schema, or an object that holds one as `openAPIV3Schema`.
-    #[schemars(schema_with = "any_object")]
+    #[schemars(schema_with = "any_atomic_object")]
     pub schema: Value,
     /// The subresources of the version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -206,6 +206,11 @@ pub type AcceptedNames = ResourceNames;
 
 fn any_object(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
+}
+
+/// One field to server-side apply: a schema has thousands of fields, and nobody shares it.
+fn any_atomic_object(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true, "x-kubernetes-map-type": "atomic"})
 }
 
 fn list_of_any_objects(_: &mut SchemaGenerator) -> Schema {

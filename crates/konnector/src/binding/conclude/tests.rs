@@ -74,6 +74,7 @@ fn view() -> View<()> {
         schemas: vec![(resource, Some(schema()))],
         refusal: None,
         pretty_name: Some("Demo".to_owned()),
+        heartbeat: Heartbeat::NotKept,
     }
 }
 
@@ -163,4 +164,18 @@ fn a_bad_secret_leaves_the_rest_as_it_was() {
     let status = concluded(SecretState::NotFound, Provider::NoAccess, None);
     assert_eq!(said(&status, "Ready"), (ConditionStatus::False, "KubeconfigSecretNotFound".to_owned()));
     assert!(find(&status.conditions, "Connected").is_none());
+}
+
+#[test]
+fn a_heartbeat_is_spoken_of_only_where_it_is_kept() {
+    let outcome = || Some(Outcome::Syncing { crd: crd(true), engine: EngineState::Watching });
+    let silent = concluded(valid_secret(), with(|_| {}), outcome());
+    assert!(find(&silent.conditions, "Heartbeating").is_none());
+    let beating = concluded(valid_secret(), with(|v| v.heartbeat = Heartbeat::Beating), outcome());
+    assert_eq!(said(&beating, "Heartbeating"), (ConditionStatus::True, String::new()));
+    let failed = with(|v| v.heartbeat = Heartbeat::Failed("no".to_owned()));
+    let failed = concluded(valid_secret(), failed, outcome());
+    let expected = (ConditionStatus::False, "ClusterBindingUpdateFailed".to_owned());
+    assert_eq!(said(&failed, "Heartbeating"), expected);
+    assert_eq!(said(&failed, "Ready"), expected);
 }

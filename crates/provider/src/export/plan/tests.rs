@@ -6,8 +6,10 @@ use serde_json::{Value, json};
 use super::*;
 
 fn offer(versions: &[&str]) -> Offer {
-    let all: Vec<_> =
-        versions.iter().map(|name| json!({"name": name, "served": true, "storage": name == &versions[0], "schema": {}})).collect();
+    let all: Vec<_> = versions
+        .iter()
+        .map(|name| json!({"name": name, "served": true, "storage": name == &versions[0], "schema": {}}))
+        .collect();
     let schema = json!({
         "group": "wildwest.dev", "informerScope": "Namespaced", "scope": "Namespaced",
         "names": {"plural": "cowboys", "kind": "Cowboy"}, "versions": all,
@@ -68,7 +70,10 @@ fn what_is_offered_is_made_and_kept() {
         (None, Some(&owned), Step::Write, Step::Write),
     ];
     for (export, schema, on_export, on_schema) in table {
-        assert_eq!(plan_of(wanting(&v1), export, schema), Plan::Offer { export: on_export, schema: on_schema });
+        assert_eq!(
+            plan_of(wanting(&v1), export, schema),
+            Plan::Offer { export: on_export, schema: on_schema }
+        );
     }
 }
 
@@ -92,8 +97,13 @@ fn an_export_that_no_longer_works_is_replaced() {
     let mut other = ours;
     other.spec.isolation = Isolation::None;
     assert_eq!(plan_of(wanting(&offer(&["v1"])), Some(&other), None), replaced);
-    other.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(Timestamp::UNIX_EPOCH));
-    assert_eq!(plan_of(wanting(&offer(&["v1"])), Some(&other), None), Plan::Nothing, "its end brings us back");
+    other.metadata.deletion_timestamp =
+        Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(Timestamp::UNIX_EPOCH));
+    assert_eq!(
+        plan_of(wanting(&offer(&["v1"])), Some(&other), None),
+        Plan::Nothing,
+        "its end brings us back"
+    );
 }
 
 #[test]

@@ -68,7 +68,8 @@ fn an_answer_stands() {
 
 #[test]
 fn a_namespace_is_ours_for_exactly_one_request() {
-    let namespace = |metadata: Value| -> Namespace { serde_json::from_value(json!({"metadata": metadata})).unwrap() };
+    let namespace =
+        |metadata: Value| -> Namespace { serde_json::from_value(json!({"metadata": metadata})).unwrap() };
     let made = super::namespace("kube-bind-a-b-c", &key());
     let mut terminating = made.clone();
     terminating.metadata.deletion_timestamp =

@@ -1,0 +1,117 @@
+//! The konnector's sign of life on a provider: the status of the `ClusterBinding` of the contract namespace.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::Api;
+use portolan_core::{
+    api::kubebind::{ClusterBinding, ClusterBindingStatus, ClusterSecretKeyRef, SecretRef},
+    condition::{self, Verdict},
+};
+use portolan_runtime::{apply, clock, telemetry::Chain};
+
+use super::session::Session;
+
+const CONDITION_SECRET_VALID: &str = "SecretValid";
+const CONDITION_VALID_VERSION: &str = "ValidVersion";
+
+/// Whether the last sign of life reached the provider.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Heartbeat {
+    /// The provider keeps no ClusterBinding.
+    #[default]
+    NotKept,
+    /// It did.
+    Beating,
+    /// It did not.
+    Failed(String),
+}
+
+impl Session {
+    /// Reports when the last report is older than half the interval, or says other things than now.
+    pub(super) async fn heartbeat(self: &Arc<Self>, secret: &ClusterSecretKeyRef, interval: Duration) {
+        let Some(binding) = self.cluster_binding() else { return self.set_heartbeat(Heartbeat::NotKept) };
+        let old = binding.status.clone().unwrap_or_default();
+        let new = report(&old, secret, interval, clock::now());
+        if old == new {
+            return self.set_heartbeat(Heartbeat::Beating);
+        }
+        let api: Api<ClusterBinding> = Api::namespaced(self.client.clone(), &self.namespace);
+        match apply::replace_status(&api, &binding.metadata, true, &new).await {
+            Ok(_) | Err(apply::WriteError::Raced(_)) => self.set_heartbeat(Heartbeat::Beating),
+            Err(error) => self.set_heartbeat(Heartbeat::Failed(Chain(&error).to_string())),
+        }
+    }
+}
+
+/// The status to report. Conditions of the provider's own are kept.
+fn report(
+    old: &ClusterBindingStatus,
+    secret: &ClusterSecretKeyRef,
+    interval: Duration,
+    now: Timestamp,
+) -> ClusterBindingStatus {
+    let half = SignedDuration::from_secs(i64::try_from(interval.as_secs() / 2).unwrap_or(i64::MAX));
+    let mut new = old.clone();
+    if old.last_heartbeat_time.as_ref().is_none_or(|last| now.duration_since(last.0) >= half) {
+        new.last_heartbeat_time = Some(Time(now));
+    }
+    new.heartbeat_interval = Some(go_duration(interval));
+    new.konnector_version = Some(format!("v{}", env!("CARGO_PKG_VERSION")));
+    new.consumer_secret_ref =
+        Some(SecretRef { name: secret.name.clone(), namespace: secret.namespace.clone() });
+    condition::set(&mut new.conditions, CONDITION_SECRET_VALID, Verdict::holds(), now);
+    condition::set(&mut new.conditions, CONDITION_VALID_VERSION, Verdict::holds(), now);
+    condition::summarize(&mut new.conditions, now);
+    new
+}
+
+/// A duration as `metav1.Duration` spells it: `5m0s`.
+fn go_duration(duration: Duration) -> String {
+    let (hours, minutes, seconds) =
+        (duration.as_secs() / 3600, duration.as_secs() / 60 % 60, duration.as_secs() % 60);
+    match (hours, minutes) {
+        (0, 0) => format!("{seconds}s"),
+        (0, _) => format!("{minutes}m{seconds}s"),
+        _ => format!("{hours}h{minutes}m{seconds}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secret() -> ClusterSecretKeyRef {
+        ClusterSecretKeyRef { name: "s".to_owned(), namespace: "default".to_owned(), key: "k".to_owned() }
+    }
+
+    #[test]
+    fn a_report_is_due_after_half_the_interval_and_not_before() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let interval = Duration::from_secs(300);
+        let first = report(&ClusterBindingStatus::default(), &secret(), interval, at(1000));
+        assert_eq!(first.last_heartbeat_time, Some(Time(at(1000))));
+        assert_eq!(report(&first, &secret(), interval, at(1149)), first);
+        assert_eq!(report(&first, &secret(), interval, at(1150)).last_heartbeat_time, Some(Time(at(1150))));
+    }
+
+    #[test]
+    fn conditions_of_the_provider_are_kept() {
+        let mut old = ClusterBindingStatus::default();
+        condition::set(&mut old.conditions, "Healthy", Verdict::holds(), Timestamp::UNIX_EPOCH);
+        let new = report(&old, &secret(), Duration::from_secs(300), Timestamp::UNIX_EPOCH);
+        assert!(
+            condition::is_true(&new.conditions, "Healthy")
+                && condition::is_true(&new.conditions, "ValidVersion")
+        );
+    }
+
+    #[test]
+    fn durations_are_spelled_as_go_spells_them() {
+        let table = [(300, "5m0s"), (150, "2m30s"), (5, "5s"), (3600, "1h0m0s")];
+        for (seconds, expected) in table {
+            assert_eq!(go_duration(Duration::from_secs(seconds)), expected);
+        }
+    }
+}

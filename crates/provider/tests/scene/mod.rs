@@ -1,0 +1,226 @@
+//! A provider on a control plane, and the actors around it. Each scene has names of its own.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use k8s_openapi::{
+    api::events::v1::Event, apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+};
+use kube::{
+    Api, Client,
+    api::{ApiResource, ListParams, Patch, PatchParams, PostParams},
+};
+use portolan_core::api::kubebind::{APIServiceNamespace, APIServiceNamespaceSpec};
+use portolan_testkit::{
+    ControlPlane, ControlPlaneOptions, ServiceAccountSetup, ServiceOptions, ServiceProcess,
+    audit::summary,
+    eventually,
+    service::{self, CommandOutput},
+    watch_until,
+};
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+
+pub(crate) const SOON: Duration = Duration::from_secs(20);
+const QUIET: Duration = Duration::from_secs(1);
+const RELEASE: &str = "portolan";
+
+/// A control plane with a provider on it.
+struct Stage {
+    control_plane: ControlPlane,
+    kubeconfig: String,
+    /// Killed when it is dropped.
+    provider: ServiceProcess,
+}
+
+impl Stage {
+    async fn start(name: &str) -> Self {
+        // Shorter than what `provider kubeconfig` asks for.
+        let apiserver_args = vec!["--service-account-max-token-expiration=48h".to_owned()];
+        let options = ControlPlaneOptions { apiserver_args, ..ControlPlaneOptions::named(name) };
+        let control_plane = ControlPlane::start(options).await.unwrap();
+        let kubeconfig = setup().create(&control_plane).await.unwrap();
+        let provider = provider(&kubeconfig).await;
+        Self { control_plane, kubeconfig, provider }
+    }
+}
+
+fn setup() -> ServiceAccountSetup {
+    ServiceAccountSetup::new("provider", RELEASE)
+}
+
+fn options(kubeconfig: &str) -> ServiceOptions {
+    let program = Some(env!("CARGO_BIN_EXE_provider").into());
+    ServiceOptions { program, ..ServiceOptions::new("provider", kubeconfig) }
+}
+
+async fn provider(kubeconfig: &str) -> ServiceProcess {
+    ServiceProcess::start(options(kubeconfig)).await.unwrap()
+}
+
+/// Names for one test: its CRDs have a group of their own, and a label that its consumers select.
+pub(crate) struct Scene {
+    name: String,
+    stage: StageOf,
+}
+
+enum StageOf {
+    Shared(&'static Stage),
+    Own(Box<Stage>),
+}
+
+/// What a consumer was given.
+pub(crate) struct Consumer {
+    pub(crate) kubeconfig: String,
+    pub(crate) namespace: String,
+}
+
+impl Scene {
+    pub(crate) async fn shared(name: &str) -> Self {
+        static SHARED: OnceCell<Stage> = OnceCell::const_new();
+        let stage = SHARED.get_or_init(|| Stage::start("provider")).await;
+        Self { name: name.to_owned(), stage: StageOf::Shared(stage) }
+    }
+
+    pub(crate) async fn of_its_own(name: &str) -> Self {
+        Self { name: name.to_owned(), stage: StageOf::Own(Box::new(Stage::start(name).await)) }
+    }
+
+    fn stage(&self) -> &Stage {
+        match &self.stage {
+            StageOf::Shared(stage) => stage,
+            StageOf::Own(stage) => stage,
+        }
+    }
+
+    pub(crate) async fn restarted(self) -> Self {
+        let StageOf::Own(mut stage) = self.stage else { panic!("others use this provider") };
+        stage.provider.terminate(SOON).await.unwrap();
+        stage.provider = provider(&stage.kubeconfig).await;
+        Self { name: self.name, stage: StageOf::Own(stage) }
+    }
+
+    pub(crate) fn control_plane(&self) -> &ControlPlane {
+        &self.stage().control_plane
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        self.control_plane().client()
+    }
+
+    /// Runs `provider kubeconfig` as an admin.
+    pub(crate) async fn command(&self, arguments: &[&str]) -> CommandOutput {
+        let all = ["kubeconfig"].iter().chain(arguments).copied();
+        service::run(&options(&self.control_plane().kubeconfig()).args(all), SOON).await.unwrap()
+    }
+
+    pub(crate) async fn kubeconfig(&self, arguments: &[&str]) -> CommandOutput {
+        let output = self.command(arguments).await;
+        assert!(output.status.success(), "{}", output.stderr);
+        output
+    }
+
+    /// A consumer that gets the CRDs of this scene.
+    pub(crate) async fn consumer(&self, name: &str) -> Consumer {
+        let output =
+            self.kubeconfig(&["--consumer", name, "--exports", &format!("scene={}", self.name)]).await;
+        Consumer { kubeconfig: output.stdout, namespace: format!("kube-bind-{name}") }
+    }
+
+    pub(crate) fn group(&self) -> String {
+        format!("{}.example.dev", self.name)
+    }
+
+    pub(crate) fn crd_name(&self, plural: &str) -> String {
+        format!("{plural}.{}", self.group())
+    }
+
+    pub(crate) fn resource(&self, plural: &str) -> ApiResource {
+        let (group, version) = (self.group(), "v1".to_owned());
+        ApiResource {
+            api_version: format!("{group}/v1"),
+            group,
+            version,
+            kind: kind(plural),
+            plural: plural.to_owned(),
+        }
+    }
+
+    pub(crate) fn crd(&self, plural: &str, scope: &str) -> CustomResourceDefinition {
+        let labels = json!({"kube-bind.io/exported": "true", "scene": self.name});
+        let schema = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+        let version =
+            json!({"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}});
+        let crd = json!({
+            "metadata": {"name": self.crd_name(plural), "labels": labels},
+            "spec": {
+                "group": self.group(), "scope": scope, "names": {"plural": plural, "kind": kind(plural)},
+                "versions": [version],
+            },
+        });
+        serde_json::from_value(crd).unwrap()
+    }
+
+    pub(crate) async fn create_crd(&self, plural: &str, scope: &str) {
+        Api::all(self.client()).create(&PostParams::default(), &self.crd(plural, scope)).await.unwrap();
+    }
+
+    pub(crate) async fn patch_crd(&self, plural: &str, patch: &Value) {
+        let crds: Api<CustomResourceDefinition> = Api::all(self.client());
+        crds.patch(&self.crd_name(plural), &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+    }
+
+    /// Waits for a warning on an object of this name.
+    pub(crate) async fn event(&self, name: &str, reason: &str) {
+        let events: Api<Event> = Api::all(self.client());
+        let look = async || {
+            let all = events.list(&ListParams::default()).await?;
+            let of_object = |event: &Event| {
+                event.reason.as_deref() == Some(reason)
+                    && event.regarding.as_ref().is_some_and(|on| on.name.as_deref() == Some(name))
+            };
+            Ok::<_, kube::Error>(all.items.into_iter().find(of_object))
+        };
+        eventually(&format!("event {reason} on {name}"), SOON, look).await.unwrap();
+    }
+
+    /// Asks for a namespace and waits for the answer.
+    pub(crate) async fn answered(&self, client: &Client, contract: &str, namespace: &str) -> String {
+        let requests: Api<APIServiceNamespace> = Api::namespaced(client.clone(), contract);
+        let request = APIServiceNamespace::new(namespace, APIServiceNamespaceSpec {});
+        requests.create(&PostParams::default(), &request).await.unwrap();
+        let answer = |request: &APIServiceNamespace| request.status.clone()?.namespace;
+        let request =
+            watch_until(requests, namespace, |request| answer(request).is_some(), SOON).await.unwrap();
+        answer(&request).unwrap()
+    }
+
+    /// What the provider has written so far, leases left out, once it has come to rest.
+    pub(crate) async fn writes_when_settled(&self) -> BTreeMap<String, usize> {
+        let audit = self.control_plane().audit();
+        // The leases of provider and tests keep the log growing, so rest is when no write comes any more.
+        let mut count = usize::MAX;
+        loop {
+            let writes = audit.writes(&setup().user()).unwrap();
+            if writes.len() == count {
+                let counts = summary(&writes)
+                    .into_iter()
+                    .map(|((verb, resource, _), n)| (format!("{verb} {resource}"), n));
+                return counts.fold(BTreeMap::new(), |mut sums, (what, n)| {
+                    *sums.entry(what).or_default() += n;
+                    sums
+                });
+            }
+            count = writes.len();
+            tokio::time::sleep(QUIET).await;
+        }
+    }
+}
+
+fn kind(plural: &str) -> String {
+    let singular = plural.trim_end_matches('s');
+    format!("{}{}", singular[..1].to_uppercase(), &singular[1..])
+}
+
+pub(crate) fn is_forbidden(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 403)
+}
