@@ -10,7 +10,7 @@ use std::{fs, process::ExitCode};
 use anyhow::{Result, bail};
 
 use crate::{
-    display::{self, Display},
+    display::{Display, DisplayArgs},
     interrupt::{EXIT_INTERRUPTED, Interrupts, block_on},
     output,
 };
@@ -31,7 +31,7 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    display: display::Args,
+    display: DisplayArgs,
 }
 
 /// Runs the verb.

@@ -18,7 +18,7 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// Arguments of a verb that takes a while.
 #[derive(clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct DisplayArgs {
     /// Plain lines, as without a terminal
     #[arg(long = "plain", env = "CI", value_parser = FalseyValueParser::new())]
     plain: bool,
@@ -31,7 +31,7 @@ pub(crate) struct Display {
 }
 
 impl Display {
-    pub(crate) fn new(args: &Args) -> Self {
+    pub(crate) fn new(args: &DisplayArgs) -> Self {
         let spinner = (!args.plain && stderr().is_terminal()).then(|| {
             let style = ProgressStyle::with_template("{spinner} {msg} {elapsed}");
             ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))

@@ -13,7 +13,7 @@ use anyhow::Result;
 use self::world::World;
 use crate::{
     clusters::Clusters,
-    display::{self, Display},
+    display::{Display, DisplayArgs},
     interrupt::{EXIT_INTERRUPTED, Interrupts, block_on},
     output,
     services::{Binaries, Profile},
@@ -31,7 +31,7 @@ pub(crate) struct Args {
     #[arg(long)]
     once: bool,
     #[command(flatten)]
-    display: display::Args,
+    display: DisplayArgs,
 }
 
 /// Runs the verb.

@@ -147,7 +147,7 @@ async fn reconcile(context: &Context, name: &str) -> Result<Next, ReconcileError
     match crd.offer() {
         Err(Refusal::NotExportable(why)) => context.notices.warn(&on, "NotExportable", &why).await,
         Ok(_) if crd.drops_conversion() => {
-            context.notices.warn(&on, "ConversionDropped", CONVERSION_DROPPED).await
+            context.notices.warn(&on, "ConversionDropped", CONVERSION_DROPPED).await;
         }
         Ok(_) | Err(Refusal::Terminating) => context.notices.clear(&on),
     }

@@ -304,6 +304,9 @@ async fn at_rest_nothing_is_written() {
     }}]);
     let patch = Patch::Json::<()>(serde_json::from_value(connected).unwrap());
     let theirs = kubeconfig::client(&consumer.kubeconfig).await.unwrap();
+    let bindings: Api<ClusterBinding> = Api::namespaced(theirs.clone(), &consumer.namespace);
+    let heartbeat = Patch::Merge(json!({"status": {"lastHeartbeatTime": "2026-01-01T00:00:00Z"}}));
+    bindings.patch_status("cluster", &PatchParams::default(), &heartbeat).await.unwrap();
     let as_consumer: Api<APIServiceExport> = Api::namespaced(theirs, &consumer.namespace);
     as_consumer.patch_status(&scene.crd_name("dates"), &PatchParams::default(), &patch).await.unwrap();
     let counts = scene.writes_when_settled().await;

@@ -12,9 +12,13 @@ use portolan_core::api::kubebind::{
 use super::world::World;
 use crate::output;
 
+/// How much of an error is shown. One of a wait holds the whole object, whose conditions follow anyway.
+const LONGEST: usize = 300;
+
 /// Says which step failed, why, and what there is to see.
 pub(super) async fn failure(world: &World, step: &str, error: &Error) {
-    output::problem(format_args!("\nFAILED  {step}: {error:#}\n\nOn the consumer:"));
+    let why: String = format!("{error:#}").chars().take(LONGEST).collect();
+    output::problem(format_args!("\nFAILED  {step}: {why}\n\nOn the consumer:"));
     let kinds =
         [ApiResource::erase::<APIServiceBindingBundle>(&()), ApiResource::erase::<APIServiceBinding>(&())];
     objects(&world.consumer(), &kinds).await;
