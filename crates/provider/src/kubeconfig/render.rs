@@ -65,7 +65,10 @@ pub(super) fn pem(certificates: &[Vec<u8>]) -> String {
 pub(super) fn is_local(server: &str) -> bool {
     let authority = server.trim_start_matches("https://").split('/').next().unwrap_or_default();
     let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
-    host == "localhost" || host == "[::1]" || host.starts_with("127.") || host.split('.').next_back() == Some("svc")
+    host == "localhost"
+        || host == "[::1]"
+        || host.starts_with("127.")
+        || host.split('.').next_back() == Some("svc")
 }
 
 #[cfg(test)]
