@@ -17,6 +17,7 @@ use portolan_runtime::{
     process::Process,
     queue::WorkQueue,
     tasks::Tasks,
+    telemetry::Chain,
     watch::{Changed, reflect},
 };
 
@@ -225,7 +226,9 @@ where
             Changed::Applied(object) => Some(Change::Applied(object.clone())),
             Changed::Deleted(object) => Some(Change::Deleted(object.clone())),
             Changed::Relisted => None,
-            Changed::Failed(error) => return tracing::warn!(kind = %K::kind(&()), "watch failed: {error}"),
+            Changed::Failed(error) => {
+                return tracing::warn!(kind = %K::kind(&()), "watch failed: {}", Chain(error));
+            }
         };
         // Nobody listens any more when the process ends.
         let _ = sender.send(change);

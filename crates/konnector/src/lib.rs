@@ -37,12 +37,14 @@ async fn start(args: Args, process: Process) -> Result<(), process::Failure> {
     let caches = process.readiness.expect("caches", "the first lists are under way");
     health::serve(&process, args.server_address).await?;
     let client = client::connect(&args.client).await?;
-    // A replica that stands by is as ready as it can be: it must not hold up a rollout.
-    leading.ready();
     let lease = args.lease.settings(&args.pod, "kube-bind");
-    caches.ready();
     let instance = lease.identity.clone();
-    lease::hold(&process.tasks, client.clone(), lease).await;
+    let on_standby = || {
+        leading.ready();
+        caches.ready();
+    };
+    lease::hold(&process.tasks, client.clone(), lease, on_standby).await;
+    leading.ready();
     caches.not_ready("the first lists are under way");
     install::crds(&client, "konnector", portolan_core::crds::konnector()).await?;
     let context = Context::start(&args, &process, client, &instance);

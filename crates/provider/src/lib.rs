@@ -54,12 +54,14 @@ async fn start(args: ControllerArgs, process: Process) -> Result<(), process::Fa
     let leading = process.readiness.expect("lease", "the API server does not answer");
     let caches = process.readiness.expect("caches", "the first lists are under way");
     let client = client::connect(&args.client).await?;
-    // A replica that stands by is as ready as it can be: it must not hold up a rollout.
-    leading.ready();
-    caches.ready();
     let lease = args.lease.settings(&args.pod, "kube-bind-provider");
     let instance = lease.identity.clone();
-    lease::hold(&process.tasks, client.clone(), lease).await;
+    let on_standby = || {
+        leading.ready();
+        caches.ready();
+    };
+    lease::hold(&process.tasks, client.clone(), lease, on_standby).await;
+    leading.ready();
     caches.not_ready("the first lists are under way");
     install::crds(&client, "provider", portolan_core::crds::provider()).await?;
     let context = Context::start(&args, &process, &client, &instance);

@@ -25,8 +25,16 @@ pub enum Observed {
         uid: String,
         /// Who manages which fields, with our entries as server-side apply wants them; `None` when they
         /// already are.
-        managed_fields: Option<Vec<ManagedFieldsEntry>>,
+        managed_fields: Option<HandOver>,
     },
+}
+
+/// Entries to write over those of one version of an object.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HandOver {
+    entries: Vec<ManagedFieldsEntry>,
+    /// Others may change theirs meanwhile.
+    resource_version: Option<String>,
 }
 
 impl Observed {
@@ -35,10 +43,7 @@ impl Observed {
         let Some(metadata) = metadata else { return Self::Absent };
         Self::Present {
             uid: metadata.uid.clone().unwrap_or_default(),
-            managed_fields: metadata
-                .managed_fields
-                .as_deref()
-                .and_then(|fields| applied_entries(fields, manager)),
+            managed_fields: hand_over_of(metadata, manager),
         }
     }
 }
@@ -128,20 +133,21 @@ where
 
 /// Turns the fields that `manager` holds by POST or PUT into fields held by apply; else a later apply could
 /// not remove them.
-async fn hand_over<K>(
-    api: &Api<K>,
-    name: &str,
-    uid: &str,
-    entries: &[ManagedFieldsEntry],
-) -> Result<(), WriteError>
+async fn hand_over<K>(api: &Api<K>, name: &str, uid: &str, hand_over: &HandOver) -> Result<(), WriteError>
 where
     K: Resource + Clone + DeserializeOwned + Debug,
 {
     let operations = json!([
         {"op": "test", "path": "/metadata/uid", "value": uid},
-        {"op": "replace", "path": "/metadata/managedFields", "value": entries},
+        {"op": "test", "path": "/metadata/resourceVersion", "value": hand_over.resource_version},
+        {"op": "replace", "path": "/metadata/managedFields", "value": hand_over.entries},
     ]);
     json_patch(api, name, None, operations).await.map(|_: K| ())
+}
+
+fn hand_over_of(metadata: &ObjectMeta, manager: &str) -> Option<HandOver> {
+    let entries = applied_entries(metadata.managed_fields.as_deref()?, manager)?;
+    Some(HandOver { entries, resource_version: metadata.resource_version.clone() })
 }
 
 /// Our entries as server-side apply wants them, or `None` when nothing has to change.
@@ -152,15 +158,36 @@ fn applied_entries(entries: &[ManagedFieldsEntry], manager: &str) -> Option<Vec<
             && e.subresource.is_none()
     };
     entries.iter().find(|e| ours(e, "Update"))?;
-    let has_applied = entries.iter().any(|e| ours(e, "Apply"));
-    let mut result: Vec<_> =
-        entries.iter().filter(|e| !(has_applied && ours(e, "Update"))).cloned().collect();
-    for entry in &mut result {
-        if ours(entry, "Update") {
-            entry.operation = Some("Apply".to_owned());
+    let mut merged: Option<ManagedFieldsEntry> = None;
+    for entry in entries.iter().filter(|e| ours(e, "Update") || ours(e, "Apply")) {
+        match &mut merged {
+            None => {
+                merged = Some(ManagedFieldsEntry { operation: Some("Apply".to_owned()), ..entry.clone() })
+            }
+            Some(merged) => union(merged, entry),
         }
     }
-    Some(result)
+    let others = entries.iter().filter(|e| !ours(e, "Update") && !ours(e, "Apply")).cloned();
+    Some(merged.into_iter().chain(others).collect())
+}
+
+fn union(into: &mut ManagedFieldsEntry, from: &ManagedFieldsEntry) {
+    if let (Some(into), Some(from)) = (&mut into.fields_v1, &from.fields_v1) {
+        merge_fields(&mut into.0, &from.0);
+    }
+}
+
+/// Adds the fields of one `FieldsV1` tree to another.
+pub fn merge_fields(into: &mut Value, from: &Value) {
+    let (Value::Object(into), Value::Object(from)) = (into, from) else { return };
+    for (key, value) in from {
+        match into.get_mut(key) {
+            Some(existing) => merge_fields(existing, value),
+            None => {
+                into.insert(key.clone(), value.clone());
+            }
+        }
+    }
 }
 
 /// Replaces the status of an object, and nothing else. `resource_version` guards a status that somebody
@@ -236,6 +263,8 @@ where
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::FieldsV1;
+
     use super::*;
 
     fn entry(manager: &str, operation: &str, subresource: Option<&str>) -> ManagedFieldsEntry {
@@ -262,5 +291,17 @@ mod tests {
         for (entries, expected) in table {
             assert_eq!(applied_entries(&entries, "us"), expected);
         }
+    }
+
+    #[test]
+    fn fields_that_were_posted_and_applied_are_all_handed_over() {
+        let with = |operation, fields: Value| ManagedFieldsEntry {
+            fields_v1: Some(FieldsV1(fields)),
+            ..entry("us", operation, None)
+        };
+        let posted = with("Update", json!({"f:spec": {"f:a": {}, "f:b": {}}}));
+        let applied = with("Apply", json!({"f:spec": {"f:a": {}}}));
+        let handed_over = applied_entries(&[applied, posted], "us").unwrap();
+        assert_eq!(handed_over, [with("Apply", json!({"f:spec": {"f:a": {}, "f:b": {}}}))]);
     }
 }

@@ -62,9 +62,12 @@ impl LeaseArgs {
 
 /// Waits until the lease is ours, then keeps it in the background. When it is lost, the tasks are cancelled.
 /// When the tasks are cancelled, it is given back, so that a standby takes over at once.
-pub async fn hold(tasks: &Tasks, client: Client, settings: LeaseSettings) {
+///
+/// `on_standby` is told when another replica leads: a replica that stands by is as ready as it can be, and
+/// must not hold up a rollout.
+pub async fn hold(tasks: &Tasks, client: Client, settings: LeaseSettings, on_standby: impl Fn()) {
     let mut candidate = Candidate { api: Api::namespaced(client, &settings.namespace), settings, seen: None };
-    let mut lease = candidate.acquire().await;
+    let mut lease = candidate.acquire(on_standby).await;
     info!(lease = candidate.settings.name, identity = candidate.settings.identity, "leading");
     let tasks_of_lease = tasks.clone();
     tasks.spawn_graceful(async move {
@@ -90,11 +93,11 @@ struct Candidate {
 }
 
 impl Candidate {
-    async fn acquire(&mut self) -> Lease {
+    async fn acquire(&mut self, on_standby: impl Fn()) -> Lease {
         loop {
             match timeout(RENEW_DEADLINE, self.try_acquire()).await {
                 Ok(Ok(Some(lease))) => return lease,
-                Ok(Ok(None)) => {}
+                Ok(Ok(None)) => on_standby(),
                 Ok(Err(error)) => warn!(lease = self.settings.name, "failed to acquire: {}", Chain(&error)),
                 Err(_) => warn!(lease = self.settings.name, "the API server does not answer"),
             }

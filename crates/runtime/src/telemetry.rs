@@ -2,6 +2,7 @@
 
 use std::{error::Error, fmt};
 
+use kube::runtime::watcher;
 use tracing_subscriber::{EnvFilter, fmt::format::FmtSpan, util::SubscriberInitExt as _};
 
 use crate::args::{LogArgs, LogFormat};
@@ -11,7 +12,8 @@ use crate::args::{LogArgs, LogFormat};
 /// # Errors
 /// When the filter cannot be read.
 pub fn init(args: &LogArgs) -> Result<(), InvalidFilter> {
-    let filter = EnvFilter::try_new(&args.log_level).map_err(|_| InvalidFilter(args.log_level.clone()))?;
+    let filter = EnvFilter::try_new(with_defaults(&args.log_level));
+    let filter = filter.map_err(|_| InvalidFilter(args.log_level.clone()))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_span_events(FmtSpan::NONE)
@@ -22,6 +24,11 @@ pub fn init(args: &LogArgs) -> Result<(), InvalidFilter> {
         LogFormat::Json => builder.json().flatten_event(true).finish().try_init(),
     };
     Ok(())
+}
+
+/// The client's own warnings repeat, at length, what the services say of a failed watch.
+fn with_defaults(filter: &str) -> String {
+    if filter.contains("kube_runtime") { filter.to_owned() } else { format!("{filter},kube_runtime=error") }
 }
 
 /// A log filter that cannot be read.
@@ -35,18 +42,32 @@ pub struct Chain<'a>(pub &'a (dyn Error + 'static));
 
 impl fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut said = self.0.to_string();
+        let (mut said, mut cause) = words(self.0);
         write!(f, "{said}")?;
-        let mut cause = self.0.source();
         while let Some(error) = cause {
-            let text = error.to_string();
+            let (text, next) = words(error);
             if !said.contains(&text) {
                 write!(f, ": {text}")?;
             }
-            said = text;
-            cause = error.source();
+            (said, cause) = (text, next);
         }
         Ok(())
+    }
+}
+
+/// What an error says by itself, and its cause. The client's own errors repeat their causes, and append a
+/// debug form of the API server's answer, of which only the message is for people.
+fn words<'a>(error: &'a (dyn Error + 'static)) -> (String, Option<&'a (dyn Error + 'static)>) {
+    if let Some(kube::Error::Api(status)) = error.downcast_ref() {
+        return (status.message.clone(), None);
+    }
+    match error.downcast_ref() {
+        Some(watcher::Error::InitialListFailed(cause)) => ("failed to list".to_owned(), Some(cause)),
+        Some(watcher::Error::WatchStartFailed(cause) | watcher::Error::WatchFailed(cause)) => {
+            ("failed to watch".to_owned(), Some(cause))
+        }
+        Some(watcher::Error::WatchError(status)) => (format!("failed to watch: {}", status.message), None),
+        _ => (error.to_string(), error.source()),
     }
 }
 
@@ -68,5 +89,16 @@ mod tests {
         let middle = Link { text: "client error: connection refused", source: Some(Box::new(root)) };
         let top = Link { text: "failed to list exports", source: Some(Box::new(middle)) };
         assert_eq!(Chain(&top).to_string(), "failed to list exports: client error: connection refused");
+    }
+
+    #[test]
+    fn of_an_answer_of_the_api_server_only_the_message_is_said() {
+        let status = kube::core::Status {
+            message: "secrets is forbidden".to_owned(),
+            code: 403,
+            ..Default::default()
+        };
+        let error = watcher::Error::InitialListFailed(kube::Error::Api(Box::new(status)));
+        assert_eq!(Chain(&error).to_string(), "failed to list: secrets is forbidden");
     }
 }

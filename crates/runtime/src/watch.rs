@@ -6,12 +6,12 @@ use futures::StreamExt as _;
 use kube::{
     Api, Resource,
     runtime::{
-        WatchStreamExt as _,
         reflector::Store,
         watcher::{self, Event},
     },
 };
 use serde::de::DeserializeOwned;
+use tokio::time::sleep;
 
 use crate::backoff::Backoff;
 
@@ -21,13 +21,28 @@ const MIN_DELAY: Duration = Duration::from_millis(50);
 const MAX_DELAY: Duration = Duration::from_secs(15);
 
 /// Follows a kind for ever: hands every event and every error to `on`.
+///
+/// The wait after an error grows until a list is complete or a change arrives; that a list has begun is no
+/// progress.
 pub async fn follow<K>(api: Api<K>, config: watcher::Config, mut on: impl FnMut(watcher::Result<Event<K>>))
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    let mut events = watcher::watcher(api, config).backoff(Backoff::new(MIN_DELAY, MAX_DELAY)).boxed();
+    let mut backoff = Backoff::new(MIN_DELAY, MAX_DELAY);
+    let mut events = watcher::watcher(api, config).boxed();
     while let Some(event) = events.next().await {
+        let wait = match &event {
+            Ok(Event::InitDone | Event::Apply(_) | Event::Delete(_)) => {
+                backoff = Backoff::new(MIN_DELAY, MAX_DELAY);
+                None
+            }
+            Ok(Event::Init | Event::InitApply(_)) => None,
+            Err(_) => Some(backoff.next_delay()),
+        };
         on(event);
+        if let Some(wait) = wait {
+            sleep(wait).await;
+        }
     }
 }
 
@@ -36,12 +51,17 @@ pub async fn follow_object<K>(api: Api<K>, name: &str, mut on: impl FnMut(watche
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    let backoff = Backoff::new(MIN_DELAY, MAX_DELAY);
-    let mut events =
-        kube::runtime::utils::StreamBackoff::new(watcher::watch_object(api, name), backoff).boxed();
-    while let Some(event) = events.next().await {
-        on(event);
-    }
+    let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
+    let mut listed = None;
+    let on_event = |event| match event {
+        Ok(Event::Init) => listed = None,
+        Ok(Event::InitApply(object)) => listed = Some(object),
+        Ok(Event::InitDone) => on(Ok(listed.take())),
+        Ok(Event::Apply(object)) => on(Ok(Some(object))),
+        Ok(Event::Delete(_)) => on(Ok(None)),
+        Err(error) => on(Err(error)),
+    };
+    follow(api, config, on_event).await;
 }
 
 /// A store that follows a kind, and the task that fills it. `on` hears of every object that came, changed

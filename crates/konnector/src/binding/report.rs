@@ -15,6 +15,7 @@ use portolan_core::{
 use portolan_runtime::{
     apply::{self, WriteError},
     clock,
+    telemetry::Chain,
 };
 use tracing::debug;
 
@@ -41,7 +42,7 @@ pub(super) async fn report(
     }
     match to_provider(view, applied, status).await {
         // The provider may not let us say how it went; the binding itself works all the same.
-        Err(WriteError::Forbidden(error)) => debug!("the provider does not take reports: {error}"),
+        Err(WriteError::Forbidden(error)) => debug!("the provider does not take reports: {}", Chain(&error)),
         other => other?,
     }
     Ok(())
@@ -71,7 +72,7 @@ pub(super) async fn unbound(view: &View) -> Result<(), WriteError> {
     condition::summarize(&mut status.conditions, clock::now());
     match write_export(view, export, &status).await {
         // It is not worth holding up the end of the binding.
-        Err(WriteError::Forbidden(error)) => debug!("the provider does not take reports: {error}"),
+        Err(WriteError::Forbidden(error)) => debug!("the provider does not take reports: {}", Chain(&error)),
         other => other?,
     }
     Ok(())

@@ -92,7 +92,7 @@ impl Engine {
     /// Whether nothing of ours is left on either side.
     pub(super) fn is_drained(&self) -> bool {
         let index = self.index.lock();
-        self.state() == EngineState::Watching
+        self.health.lock().consumer_listed()
             && index.keys().iter().all(|key| self.step(&index, key) == Step::Nothing)
     }
 
@@ -169,6 +169,10 @@ impl Engine {
 
     /// Starts to watch the provider's namespace for a consumer namespace, once there is one.
     fn watch_provider(self: &Arc<Self>, namespace: &str) {
+        // Of a withdrawn export we may not even read the copies any more.
+        if self.mode == Mode::Withdraw {
+            return;
+        }
         let Some(mapped) = self.spec.session.namespaces.mapped(namespace) else { return };
         if !self.watched.lock().insert(namespace.to_owned()) {
             return;

@@ -60,6 +60,11 @@ impl Health {
         }
     }
 
+    /// Whether the consumer's objects have been listed.
+    pub(super) fn consumer_listed(&self) -> bool {
+        self.consumer_listed
+    }
+
     pub(super) fn state(&self) -> EngineState {
         let lasting = self.failures.iter().find(|(_, failure)| failure.in_a_row >= TOLERATED);
         match lasting {

@@ -5,6 +5,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::api::DynamicObject;
+use portolan_runtime::apply::merge_fields;
 use serde_json::{Map, Value, json};
 
 /// What `manager` owns of an object, by POST, PUT or apply, leaving subresources out.
@@ -50,22 +51,10 @@ fn merged_fields(entries: &[ManagedFieldsEntry], manager: &str) -> Value {
     let mut merged = json!({});
     for entry in entries.iter().filter(|e| is_ours(e, manager)) {
         if let Some(fields) = &entry.fields_v1 {
-            merge(&mut merged, &fields.0);
+            merge_fields(&mut merged, &fields.0);
         }
     }
     merged
-}
-
-fn merge(into: &mut Value, from: &Value) {
-    let (Value::Object(into), Value::Object(from)) = (into, from) else { return };
-    for (key, value) in from {
-        match into.get_mut(key) {
-            Some(existing) => merge(existing, value),
-            None => {
-                into.insert(key.clone(), value.clone());
-            }
-        }
-    }
 }
 
 /// The part of `value` that a `FieldsV1` tree names (structured-merge-diff's JSON form).

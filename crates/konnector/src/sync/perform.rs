@@ -9,6 +9,7 @@ use portolan_core::api::kubebind::{
 use portolan_runtime::{
     apply::{self, Observed, WriteError},
     controller::Next,
+    telemetry::Chain,
 };
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -241,7 +242,8 @@ impl Engine {
 
     async fn report_failure(&self, key: &ObjectKey, action: &str, error: &WriteError) {
         if let WriteError::Forbidden(cause) | WriteError::Invalid(cause) = error {
-            self.report(key, "SyncFailed", &format!("Could not {action} this object: {cause}")).await;
+            self.report(key, "SyncFailed", &format!("Could not {action} this object: {}", Chain(cause)))
+                .await;
         }
     }
 

@@ -134,7 +134,7 @@ fn rules() -> Value {
             &["get", "list", "watch"],
         ),
         rule(&["apiservicenamespaces"], &["get", "list", "watch", "create"]),
-        rule(&["apiserviceexports/status", "boundschemas/status"], &["patch"]),
+        rule(&["apiserviceexports/status", "boundschemas/status", "clusterbindings/status"], &["patch"]),
     ])
 }
 
