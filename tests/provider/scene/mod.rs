@@ -49,8 +49,7 @@ fn setup() -> ServiceAccountSetup {
 }
 
 fn options(kubeconfig: &str) -> ServiceOptions {
-    let program = Some(env!("CARGO_BIN_EXE_provider").into());
-    ServiceOptions { program, ..ServiceOptions::new("provider", kubeconfig) }
+    ServiceOptions::new("provider", kubeconfig)
 }
 
 async fn provider(kubeconfig: &str) -> ServiceProcess {
