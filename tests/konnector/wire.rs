@@ -1,14 +1,22 @@
 //! The wire contract with older clients and other backends: bindings made by hand, `/healthz`, versions.
 
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api, ResourceExt as _,
-    api::{Patch, PatchParams, PostParams},
+    api::{ObjectMeta, Patch, PatchParams, PostParams},
 };
-use portolan_core::api::kubebind::{APIServiceBinding, APIServiceExportRequest, binding_v1alpha1};
-use portolan_testkit::load;
-use serde_json::json;
+use portolan_core::api::kubebind::{
+    APIServiceBinding, APIServiceExportRequest, ClusterBinding, binding_v1alpha1,
+};
+use portolan_testkit::{eventually::eventually, load};
+use serde_json::{Value, json};
 
-use crate::support::{Service, binding_condition, bundle_condition, clusters, create_bundle, write_secret};
+use crate::support::{
+    RELEASE, SOON, Service, binding_condition, bundle_condition, clusters, create_bundle, matching,
+    write_secret,
+};
 
 fn hand_made(name: &str, secret: &str) -> APIServiceBinding {
     serde_json::from_value(json!({
@@ -22,9 +30,23 @@ fn hand_made(name: &str, secret: &str) -> APIServiceBinding {
 async fn a_binding_made_by_hand_works_and_is_never_adopted_by_a_bundle() {
     let service = Service::offer(clusters().await, "by-cli").await;
     write_secret(&service.consumer, "by-cli", "kubeconfig", &service.kubeconfig).await;
+    // As the command-line client leaves it: in the namespace of the release, under a name of its own.
+    let labels = BTreeMap::from([("kube-bind.io/provider-kubeconfig".to_owned(), "true".to_owned())]);
+    let secret = Secret {
+        metadata: ObjectMeta {
+            name: Some("kubeconfig-9lbzx".to_owned()),
+            labels: Some(labels),
+            ..ObjectMeta::default()
+        },
+        string_data: Some(BTreeMap::from([("kubeconfig".to_owned(), service.kubeconfig.clone())])),
+        ..Secret::default()
+    };
+    let secrets: Api<Secret> = Api::namespaced(service.consumer.clone(), RELEASE);
+    secrets.create(&PostParams::default(), &secret).await.unwrap();
     let bindings: Api<APIServiceBinding> = Api::all(service.consumer.clone());
-    let made =
-        bindings.create(&PostParams::default(), &hand_made(&service.export(), "by-cli")).await.unwrap();
+    let mut binding = hand_made(&service.export(), "kubeconfig-9lbzx");
+    RELEASE.clone_into(&mut binding.spec.kubeconfig_secret_ref.namespace);
+    let made = bindings.create(&PostParams::default(), &binding).await.unwrap();
     binding_condition(&service.consumer, &service.export(), "Ready", ("True", "")).await;
     service.create("billy", &json!({"intent": "ride"})).await;
     service.arrives("billy").await;
@@ -113,4 +135,50 @@ async fn secrets_cannot_be_swapped_under_a_bundle() {
     let change = json!({"spec": {"kubeconfigSecretRef": {"name": "other"}}});
     let refused = bundles.patch("immutable", &PatchParams::default(), &Patch::Merge(&change)).await;
     assert!(refused.unwrap_err().to_string().contains("kubeconfigSecretRef is immutable"));
+}
+
+#[tokio::test]
+async fn the_provider_gets_a_sign_of_life_and_the_binding_says_so() {
+    let service = Service::bind(clusters().await, "alive").await;
+    let api: Api<ClusterBinding> = Api::namespaced(service.provider.clone(), &service.contract_namespace());
+    let status = eventually("the ClusterBinding has a heartbeat", SOON, async || {
+        let status = api.get("cluster").await?.status.unwrap_or_default();
+        Ok::<_, anyhow::Error>(status.last_heartbeat_time.is_some().then_some(status))
+    })
+    .await
+    .unwrap();
+    assert_eq!(status.heartbeat_interval.as_deref(), Some("5m0s"));
+    assert!(status.konnector_version.unwrap().starts_with('v'));
+    let secret = status.consumer_secret_ref.unwrap();
+    assert_eq!((secret.namespace.as_str(), secret.name.as_str()), ("default", "alive"));
+    matching(&status.conditions, "ValidVersion", ("True", "")).unwrap().unwrap();
+    binding_condition(&service.consumer, &service.export(), "Heartbeating", ("True", "")).await;
+}
+
+#[tokio::test]
+async fn the_columns_of_kubectl_get_are_filled() {
+    let service = Service::bind(clusters().await, "columns").await;
+    bundle_condition(&service.consumer, "columns", "Ready", ("True", "")).await;
+    let row = async |resource: &str, name: &str| {
+        let uri = format!("/apis/kube-bind.io/v1alpha2/{resource}/{name}");
+        let request =
+            http::Request::get(uri).header("Accept", "application/json;as=Table;v=v1;g=meta.k8s.io");
+        let table: Value = service.consumer.request(request.body(Vec::new()).unwrap()).await.unwrap();
+        let columns = table["columnDefinitions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|c| c["name"].as_str().unwrap().to_owned());
+        columns.zip(table["rows"][0]["cells"].as_array().unwrap().clone()).collect::<BTreeMap<_, _>>()
+    };
+    let bundle = row("apiservicebindingbundles", "columns").await;
+    assert_eq!(
+        (&bundle["Ready"], &bundle["Bound"], &bundle["Resources"]),
+        (&json!("True"), &json!(1), &json!(service.export()))
+    );
+    let binding = row("apiservicebindings", &service.export()).await;
+    assert_eq!((&binding["Ready"], &binding["Resources"]), (&json!("True"), &json!(service.export())));
+    for row in [bundle, binding] {
+        assert_eq!(row["Provider"], "Portolan provider");
+    }
 }

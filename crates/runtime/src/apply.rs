@@ -162,7 +162,7 @@ fn applied_entries(entries: &[ManagedFieldsEntry], manager: &str) -> Option<Vec<
     for entry in entries.iter().filter(|e| ours(e, "Update") || ours(e, "Apply")) {
         match &mut merged {
             None => {
-                merged = Some(ManagedFieldsEntry { operation: Some("Apply".to_owned()), ..entry.clone() })
+                merged = Some(ManagedFieldsEntry { operation: Some("Apply".to_owned()), ..entry.clone() });
             }
             Some(merged) => union(merged, entry),
         }
