@@ -2,11 +2,13 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
     Api, ResourceExt,
-    api::{DynamicObject, ListParams, PostParams},
+    api::{DynamicObject, ListParams, Patch, PatchParams, PostParams},
 };
-use portolan_testkit::eventually::eventually;
+use portolan_core::api::kubebind::APIServiceExport;
+use portolan_testkit::eventually::{eventually, watch_until_gone};
 use serde_json::json;
 
 use crate::support::{
@@ -103,4 +105,27 @@ async fn a_provider_that_hangs_is_said_and_delays_nobody_else() {
     clusters.provider.resume_apiserver();
     bundle_condition(consumer, "hangs", "Ready", ("True", "")).await;
     service.arrives("clara").await;
+}
+
+#[tokio::test]
+async fn an_export_that_went_unseen_stays_bound_for_four_polls_and_its_copies_stay_for_good() {
+    let clusters = Clusters::start("unseen").await;
+    let service = Service::bind(&clusters, "unseen").await;
+    service.create("billy", &json!({"intent": "ride"})).await;
+    service.arrives("billy").await;
+    clusters.konnector.kill();
+    let crds: Api<CustomResourceDefinition> = Api::all(service.provider.clone());
+    let label = json!({"metadata": {"labels": {"kube-bind.io/exported": null}}});
+    crds.patch(&service.export(), &PatchParams::default(), &Patch::Merge(&label)).await.unwrap();
+    let exports: Api<APIServiceExport> =
+        Api::namespaced(service.provider.clone(), &service.contract_namespace());
+    watch_until_gone(exports, &service.export(), LIMIT).await.unwrap();
+
+    let (_second, _) = konnector(&clusters.konnector_kubeconfig).await;
+    let suspect = bundle_condition(&service.consumer, "unseen", "Synced", ("False", "ProviderSuspect")).await;
+    assert!(suspect.message.contains(&service.export()), "{}", suspect.message);
+    assert!(service.here().get_opt("billy").await.unwrap().is_some());
+    let crds: Api<CustomResourceDefinition> = Api::all(service.consumer.clone());
+    watch_until_gone(crds, &service.export(), LIMIT).await.unwrap();
+    assert!(service.there().get_opt("billy").await.unwrap().is_some());
 }

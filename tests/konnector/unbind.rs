@@ -5,7 +5,7 @@ use kube::{
     Api,
     api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams},
 };
-use portolan_core::api::kubebind::{APIServiceBinding, APIServiceBindingBundle};
+use portolan_core::api::kubebind::{APIServiceBinding, APIServiceBindingBundle, APIServiceExport};
 use portolan_testkit::eventually::eventually;
 use serde_json::json;
 
@@ -70,4 +70,26 @@ async fn a_withdrawn_export_leaves_the_copies_and_a_new_binding_adopts_them() {
     let adopted =
         object_with(&service.there(), "billy", "follows again", |c| c.data["spec"]["intent"] == "rest").await;
     assert_eq!(adopted.metadata.uid, copy.metadata.uid);
+}
+
+#[tokio::test]
+async fn an_export_that_is_made_anew_keeps_the_copies() {
+    let service = Service::bind(clusters().await, "made-anew").await;
+    service.create("billy", &json!({"intent": "ride"})).await;
+    let copy = service.arrives("billy").await;
+    let exports: Api<APIServiceExport> =
+        Api::namespaced(service.provider.clone(), &service.contract_namespace());
+    let first = exports.get(&service.export()).await.unwrap().metadata.uid;
+    // Our provider makes it again at once.
+    exports.delete(&service.export(), &DeleteParams::default()).await.unwrap();
+    let bindings: Api<APIServiceBinding> = Api::all(service.consumer.clone());
+    eventually("the binding names the new export", SOON, async || {
+        let Some(binding) = bindings.get_opt(&service.export()).await? else { return Ok(None) };
+        let named = binding.metadata.annotations.unwrap_or_default().remove("kube-bind.io/export-uid");
+        Ok::<_, anyhow::Error>((named.is_some() && named != first).then_some(()))
+    })
+    .await
+    .unwrap();
+    binding_condition(&service.consumer, &service.export(), "Ready", ("True", "")).await;
+    assert_eq!(service.there().get("billy").await.unwrap().metadata.uid, copy.metadata.uid);
 }

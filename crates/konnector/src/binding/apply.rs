@@ -15,7 +15,7 @@ use serde_json::json;
 use tracing::info;
 
 use super::{
-    FINALIZER,
+    ANNOTATION_EXPORT_UID, FINALIZER,
     observe::{Observed, Provider, View},
 };
 use crate::{
@@ -77,7 +77,7 @@ pub(super) async fn apply(context: &Context, observed: &Observed) -> Result<Appl
     let binding = observed.binding.name_any();
     let Provider::Session(view) = &observed.provider else { return Ok(Applied::default()) };
     let (true, Some(export)) = (view.listed, &view.export) else { return Ok(Applied::default()) };
-    hold(context, &observed.binding).await?;
+    hold(context, &observed.binding, export).await?;
     let mut applied = Applied::default();
     for (resource, schema) in view.schemas.iter().filter_map(|(r, s)| Some((r, s.as_ref()?))) {
         let outcome = match install(context, observed, schema).await? {
@@ -101,18 +101,37 @@ pub(super) async fn apply(context: &Context, observed: &Observed) -> Result<Appl
     Ok(applied)
 }
 
-/// Makes sure that the binding, made by hand perhaps, does not go before what it brought is drained.
-async fn hold(context: &Context, binding: &APIServiceBinding) -> Result<(), WriteError> {
-    if binding.finalizers().iter().any(|f| f == FINALIZER) {
+/// Makes sure that the binding, made by hand perhaps, does not go before what it brought is drained, and
+/// that it names the export that it is bound to.
+async fn hold(
+    context: &Context,
+    binding: &APIServiceBinding,
+    export: &APIServiceExport,
+) -> Result<(), WriteError> {
+    let mut operations = vec![json!({"op": "test", "path": "/metadata/uid", "value": binding.metadata.uid})];
+    if !binding.finalizers().iter().any(|f| f == FINALIZER) {
+        operations.push(match binding.metadata.finalizers {
+            None => json!({"op": "add", "path": "/metadata/finalizers", "value": [FINALIZER]}),
+            Some(_) => json!({"op": "add", "path": "/metadata/finalizers/-", "value": FINALIZER}),
+        });
+    }
+    let uid = export.uid().unwrap_or_default();
+    if binding.annotations().get(ANNOTATION_EXPORT_UID) != Some(&uid) {
+        operations.push(match binding.metadata.annotations {
+            None => {
+                json!({"op": "add", "path": "/metadata/annotations", "value": {ANNOTATION_EXPORT_UID: uid}})
+            }
+            // A slash in a key is spelled ~1 in a path (RFC 6901).
+            Some(_) => {
+                json!({"op": "add", "path": "/metadata/annotations/kube-bind.io~1export-uid", "value": uid})
+            }
+        });
+    }
+    if operations.len() == 1 {
         return Ok(());
     }
-    let change = match binding.metadata.finalizers {
-        None => json!({"op": "add", "path": "/metadata/finalizers", "value": [FINALIZER]}),
-        Some(_) => json!({"op": "add", "path": "/metadata/finalizers/-", "value": FINALIZER}),
-    };
-    let operations = json!([{"op": "test", "path": "/metadata/uid", "value": binding.metadata.uid}, change]);
     let api: Api<APIServiceBinding> = Api::all(context.consumer.clone());
-    let written = apply::json_patch(&api, &binding.name_any(), None, operations).await?;
+    let written = apply::json_patch(&api, &binding.name_any(), None, operations.into()).await?;
     context.written_bindings.wrote(written);
     Ok(())
 }

@@ -15,6 +15,8 @@ use crate::context::Context;
 
 /// Finalizer on bindings: objects are drained before the CRDs go.
 pub(crate) const FINALIZER: &str = "kubebind.io/unbind";
+/// Annotation on bindings: the uid of the export that is bound. Another export of the same name is another.
+pub(crate) const ANNOTATION_EXPORT_UID: &str = "kube-bind.io/export-uid";
 /// When to look again after a lost race, if no watch event comes first.
 pub(crate) const AFTER_RACE: Duration = Duration::from_millis(250);
 

@@ -20,7 +20,7 @@ use serde_json::json;
 use tracing::info;
 
 use super::{
-    AFTER_RACE, FINALIZER,
+    AFTER_RACE, ANNOTATION_EXPORT_UID, FINALIZER,
     observe::{Observed, Provider, View},
 };
 use crate::{
@@ -66,7 +66,7 @@ async fn drain(
 ) -> Result<(), WriteError> {
     let Some(resource) = stored_resource(crd) else { return Ok(()) };
     let name = binding.name_any();
-    let mode = if view.export.is_some() { Mode::Drain } else { Mode::Withdraw };
+    let mode = mode(binding, view);
     let key = EngineKey { binding: name.clone(), crd: crd.name_any() };
     let export_uid = view.export.as_ref().and_then(|export| export.uid()).unwrap_or_default();
     let session = Arc::clone(&view.session);
@@ -78,6 +78,13 @@ async fn drain(
     info!(binding = name, crd = crd.name_any(), ?mode, "drained: deleting the CRD");
     let api: Api<CustomResourceDefinition> = Api::all(context.consumer.clone());
     apply::delete(&api, &crd.name_any(), &crd.uid().unwrap_or_default()).await
+}
+
+/// The provider has withdrawn the export that was bound when it is gone, even where another has its name.
+fn mode(binding: &APIServiceBinding, view: &View) -> Mode {
+    let bound = binding.annotations().get(ANNOTATION_EXPORT_UID);
+    let exported = view.export.as_ref().and_then(|export| export.uid());
+    if exported.is_some() && bound == exported.as_ref() { Mode::Drain } else { Mode::Withdraw }
 }
 
 /// A version in which the API server serves the objects of a CRD.

@@ -18,6 +18,7 @@ pub(super) async fn apply(
     plan: Plan,
 ) -> Result<Next, BundleError> {
     let name = bundle.name_any();
+    let next = plan.look_again.map_or(Next::OnChange, Next::After);
     let failed = |action, source| BundleError { action, bundle: name.clone(), source };
     let bindings: Api<APIServiceBinding> = Api::all(context.consumer.clone());
     let mut bound = Vec::new();
@@ -42,7 +43,7 @@ pub(super) async fn apply(
         }
     }
     if bundle.status.as_ref() == Some(&plan.status) {
-        return Ok(Next::OnChange);
+        return Ok(next);
     }
     let bundles: Api<APIServiceBindingBundle> = Api::all(context.consumer.clone());
     match apply::replace_status(&bundles, &bundle.metadata, true, &plan.status).await {
@@ -54,5 +55,5 @@ pub(super) async fn apply(
         let note = format!("Created APIServiceBindings: {}", bound.join(", "));
         context.reporter.inform(&bundle.object_ref(&()), "Bound", "Bind", &note).await;
     }
-    Ok(Next::OnChange)
+    Ok(next)
 }

@@ -6,19 +6,21 @@ mod plan;
 use std::sync::Arc;
 
 use kube::ResourceExt as _;
-use portolan_core::api::kubebind::{APIServiceBinding, APIServiceBindingBundle};
+use portolan_core::api::kubebind::{APIServiceBinding, APIServiceBindingBundle, APIServiceExport};
 use portolan_runtime::{
     apply::WriteError, clock, controller, controller::Next, tasks::Tasks, telemetry::Chain,
 };
 
-use self::plan::{Observed, Provider};
+use self::plan::{Observed, Offer, Provider};
 use crate::{
     context::Context,
-    provider::Contact,
+    provider::{Contact, Session},
     secrets::{ProviderAccess, SecretState},
 };
 
 const WORKERS: usize = 8;
+/// For how many polls an export may be missing from lists before it counts as withdrawn.
+const PATIENCE_IN_POLLS: u32 = 4;
 
 /// Why a bundle could not be reconciled.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +81,24 @@ async fn provider(
     match session.contact() {
         Contact::Pending => Provider::Pending,
         Contact::Down { message } => Provider::Down(message),
-        Contact::Up => Provider::Up { exports, pretty_name: session.pretty_name() },
+        Contact::Up => Provider::Up(offer(context, bundle, &session, exports)),
+    }
+}
+
+fn offer(
+    context: &Context,
+    bundle: &APIServiceBindingBundle,
+    session: &Session,
+    exports: Vec<Arc<APIServiceExport>>,
+) -> Offer {
+    let reference = &bundle.spec.kubeconfig_secret_ref;
+    let bindings = context.bindings.state_filter(|binding| binding.spec.kubeconfig_secret_ref == *reference);
+    let is_absent = |name: &String| !exports.iter().any(|export| export.name_any() == *name);
+    let absent = bindings.iter().map(|binding| binding.name_any()).filter(is_absent);
+    Offer {
+        absent: absent.map(|name| (name.clone(), session.absence(&name))).collect(),
+        pretty_name: session.pretty_name(),
+        patience: context.poll_interval * PATIENCE_IN_POLLS,
+        exports,
     }
 }

@@ -1,6 +1,10 @@
 //! What a bundle needs: bindings to create and to delete, and its status. Pure and infallible.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use kube::{
@@ -16,7 +20,11 @@ use portolan_core::{
     names,
 };
 
-use crate::{binding::FINALIZER, secrets::SecretState};
+use crate::{
+    binding::{ANNOTATION_EXPORT_UID, FINALIZER},
+    provider::Absence,
+    secrets::SecretState,
+};
 
 /// Annotation on a binding: its resources, for `kubectl get`.
 const ANNOTATION_RESOURCES: &str = "kube-bind.io/resources";
@@ -41,7 +49,17 @@ pub(super) enum Provider {
     /// It does not answer, or refuses.
     Down(String),
     /// What it exports.
-    Up { exports: Vec<Arc<APIServiceExport>>, pretty_name: Option<String> },
+    Up(Offer),
+}
+
+/// What the provider exports.
+pub(super) struct Offer {
+    pub(super) exports: Vec<Arc<APIServiceExport>>,
+    pub(super) pretty_name: Option<String>,
+    /// Why the exports of other bindings of this Secret are not there, by name.
+    pub(super) absent: BTreeMap<String, Absence>,
+    /// How long an export may be missing from lists before it counts as withdrawn.
+    pub(super) patience: Duration,
 }
 
 /// What to do.
@@ -51,6 +69,8 @@ pub(super) struct Plan {
     /// Names and uids.
     pub(super) delete: Vec<(String, String)>,
     pub(super) status: APIServiceBindingBundleStatus,
+    /// When to look again without news.
+    pub(super) look_again: Option<Duration>,
 }
 
 pub(super) fn plan(observed: &Observed, now: Timestamp) -> Plan {
@@ -58,7 +78,7 @@ pub(super) fn plan(observed: &Observed, now: Timestamp) -> Plan {
     let secret = observed.secret.verdict(&observed.bundle.spec.kubeconfig_secret_ref);
     let secret_valid = secret.is_true();
     condition::set(&mut status.conditions, CONDITION_SECRET_VALID, secret, now);
-    let mut plan = Plan { create: Vec::new(), delete: Vec::new(), status };
+    let mut plan = Plan { create: Vec::new(), delete: Vec::new(), status, look_again: None };
     if secret_valid {
         let synced = plan_bindings(observed, &mut plan);
         condition::set(&mut plan.status.conditions, CONDITION_SYNCED, synced, now);
@@ -68,7 +88,7 @@ pub(super) fn plan(observed: &Observed, now: Timestamp) -> Plan {
 }
 
 fn plan_bindings(observed: &Observed, plan: &mut Plan) -> Verdict {
-    let (exports, pretty_name) = match &observed.provider {
+    let Offer { exports, pretty_name, absent, patience } = match &observed.provider {
         Provider::Pending => {
             return Verdict::pending("ProviderPending", "Waiting for the provider's first answer.");
         }
@@ -84,7 +104,7 @@ fn plan_bindings(observed: &Observed, plan: &mut Plan) -> Verdict {
                 format!("Failed to list APIServiceExports from provider cluster: {why}"),
             );
         }
-        Provider::Up { exports, pretty_name } => (exports, pretty_name),
+        Provider::Up(offer) => offer,
     };
     // An export that is going away is not bound anew, and stays bound until it is gone.
     let living = exports.iter().filter(|export| export.meta().deletion_timestamp.is_none());
@@ -99,17 +119,36 @@ fn plan_bindings(observed: &Observed, plan: &mut Plan) -> Verdict {
     }
     let exported: BTreeSet<_> = exports.iter().map(|export| export.name_any()).collect();
     let owned = observed.bindings.iter().filter(|binding| is_owned(binding, &observed.bundle));
-    plan.delete = owned
-        .filter(|binding| {
-            binding.metadata.deletion_timestamp.is_none() && !exported.contains(&binding.name_any())
-        })
-        .map(|binding| (binding.name_any(), binding.uid().unwrap_or_default()))
-        .collect();
+    let mut suspects = Vec::new();
+    for binding in owned.filter(|binding| !exported.contains(&binding.name_any())) {
+        match absent.get(&binding.name_any()) {
+            _ if binding.metadata.deletion_timestamp.is_some() => {}
+            Some(Absence::MissingFor(time)) if time < patience => {
+                suspects.push(binding.name_any());
+                plan.look_again =
+                    Some(plan.look_again.unwrap_or(*patience).min(patience.saturating_sub(*time)));
+            }
+            None => suspects.push(binding.name_any()),
+            Some(_) => plan.delete.push((binding.name_any(), binding.uid().unwrap_or_default())),
+        }
+    }
     plan.status.provider_pretty_name.clone_from(pretty_name);
     plan.status.exports = i32::try_from(exports.len()).ok();
     plan.status.bound = i32::try_from(bound + plan.create.len()).ok();
     plan.status.resources = Some(shortened(&exported));
-    if conflicts.is_empty() { Verdict::holds() } else { conflict(&conflicts) }
+    match (suspects.is_empty(), conflicts.is_empty()) {
+        (false, _) => suspect(&suspects, *patience),
+        (true, false) => conflict(&conflicts),
+        (true, true) => Verdict::holds(),
+    }
+}
+
+fn suspect(suspects: &[String], patience: Duration) -> Verdict {
+    let (list, seconds) = (suspects.join(", "), patience.as_secs());
+    let message = format!(
+        "The provider no longer lists these APIServiceExports, and their deletion was not seen: {list}. They stay bound unless they are missing for {seconds} s."
+    );
+    Verdict::warning("ProviderSuspect", message)
 }
 
 fn conflict(conflicts: &[String]) -> Verdict {
@@ -142,7 +181,10 @@ fn binding(bundle: &APIServiceBindingBundle, export: &APIServiceExport) -> APISe
     let resources: Vec<_> = export.spec.resources.iter().map(|r| names::crd(&r.resource, &r.group)).collect();
     let metadata = ObjectMeta {
         name: Some(export.name_any()),
-        annotations: Some([(ANNOTATION_RESOURCES.to_owned(), resources.join(","))].into()),
+        annotations: Some(BTreeMap::from([
+            (ANNOTATION_RESOURCES.to_owned(), resources.join(",")),
+            (ANNOTATION_EXPORT_UID.to_owned(), export.uid().unwrap_or_default()),
+        ])),
         finalizers: Some(vec![FINALIZER.to_owned()]),
         owner_references: bundle.controller_owner_ref(&()).map(|owner| {
             vec![k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference {

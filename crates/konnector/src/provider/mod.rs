@@ -1,10 +1,12 @@
 //! The provider side as the konnector sees it: one session per referenced kubeconfig.
 
+mod absence;
 mod heartbeat;
 mod hub;
 mod namespaces;
 mod session;
 
+pub(crate) use absence::Absence;
 pub(crate) use heartbeat::Heartbeat;
 pub(crate) use hub::{Intervals, SessionHub};
 pub(crate) use namespaces::NamespaceAnswer;

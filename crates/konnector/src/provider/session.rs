@@ -41,7 +41,11 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::{heartbeat::Heartbeat, namespaces::Namespaces};
+use super::{
+    absence::{Absence, Absences},
+    heartbeat::Heartbeat,
+    namespaces::Namespaces,
+};
 
 /// The bounds of how long the provider may take to answer the backstop poll; within them, one interval.
 const POLL_LIMITS: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(10));
@@ -75,6 +79,7 @@ pub(crate) struct Session {
     stale: AtomicBool,
     notify: Arc<dyn Fn() + Send + Sync>,
     report_due: Notify,
+    absences: Absences,
     tasks: Tasks,
 }
 
@@ -125,6 +130,7 @@ impl Session {
             stale: AtomicBool::new(false),
             notify,
             report_due: Notify::new(),
+            absences: Absences::default(),
             tasks: starting.tasks,
         });
         session.listen(exports_changes, |session, change| session.on_exports(&change));
@@ -155,6 +161,11 @@ impl Session {
     /// The exports, once they have been listed.
     pub(crate) fn exports(&self) -> Option<Vec<Arc<APIServiceExport>>> {
         self.state.read().exports_listed.then(|| self.exports.state())
+    }
+
+    /// Why an export is not there.
+    pub(crate) fn absence(&self, name: &str) -> Absence {
+        self.absences.of(name)
     }
 
     pub(crate) fn export(&self, name: &str) -> Option<Arc<APIServiceExport>> {
@@ -228,6 +239,8 @@ impl Session {
     }
 
     fn on_exports(&self, change: &Change) {
+        let names: Vec<_> = self.exports.state().iter().map(|export| export.name_any()).collect();
+        self.absences.present(names.iter().map(String::as_str));
         match change {
             Change::Relisted => self.update(|state| {
                 state.exports_listed = true;
@@ -236,7 +249,14 @@ impl Session {
             Change::Failed(message) => {
                 self.set_contact(Contact::Down { message: message.clone() });
             }
-            Change::Applied | Change::Deleted(_) => (self.notify)(),
+            Change::Deleted(name) => {
+                // It may be back already, as another.
+                if !names.contains(name) {
+                    self.absences.withdrawn(name);
+                }
+                (self.notify)();
+            }
+            Change::Applied => (self.notify)(),
         }
     }
 

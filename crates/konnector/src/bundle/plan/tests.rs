@@ -54,7 +54,12 @@ fn valid_secret() -> SecretState {
 }
 
 fn up(exports: Vec<Arc<APIServiceExport>>) -> Provider {
-    Provider::Up { exports, pretty_name: None }
+    up_without(exports, &[])
+}
+
+fn up_without(exports: Vec<Arc<APIServiceExport>>, absent: &[(&str, Absence)]) -> Provider {
+    let absent = absent.iter().map(|(name, absence)| ((*name).to_owned(), *absence)).collect();
+    Provider::Up(Offer { exports, pretty_name: None, absent, patience: Duration::from_secs(60) })
 }
 
 fn planned(secret: SecretState, provider: Provider, bindings: Vec<Arc<APIServiceBinding>>) -> Plan {
@@ -89,8 +94,9 @@ fn each_export_gets_a_binding_that_belongs_to_the_bundle() {
 #[test]
 fn a_binding_whose_export_is_gone_goes() {
     let ours = bundle("prod");
+    let provider = up_without(vec![], &[("a", Absence::Withdrawn), ("hand-made", Absence::Withdrawn)]);
     let plan =
-        planned(valid_secret(), up(vec![]), vec![existing("a", Some(&ours)), existing("hand-made", None)]);
+        planned(valid_secret(), provider, vec![existing("a", Some(&ours)), existing("hand-made", None)]);
     assert_eq!(plan.delete, [("a".to_owned(), "uid-a".to_owned())]);
 }
 
@@ -135,6 +141,20 @@ fn nothing_is_deleted_and_nothing_is_ready_without_the_providers_answer() {
         assert_eq!(verdict(&plan, condition), expected);
         assert_eq!(verdict(&plan, "Ready"), expected);
     }
+}
+
+#[test]
+fn an_export_that_is_merely_missing_stays_bound_for_a_while() {
+    let ours = bundle("prod");
+    let missing = |seconds| {
+        let provider = up_without(vec![], &[("a", Absence::MissingFor(Duration::from_secs(seconds)))]);
+        planned(valid_secret(), provider, vec![existing("a", Some(&ours))])
+    };
+    let suspect = missing(50);
+    assert!(suspect.delete.is_empty());
+    assert_eq!(suspect.look_again, Some(Duration::from_secs(10)));
+    assert_eq!(verdict(&suspect, "Synced"), (ConditionStatus::False, "ProviderSuspect".to_owned()));
+    assert_eq!(missing(60).delete.len(), 1);
 }
 
 #[test]
