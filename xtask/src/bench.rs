@@ -34,7 +34,7 @@ pub(crate) struct Args {
     display: DisplayArgs,
 }
 
-/// Runs the verb.
+/// Runs the verb. Another service joins with a module like [`konnector`] and a branch here.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let wanted = |name: &str| args.only.as_deref().is_none_or(|only| only == name);
     let known = konnector::names();
@@ -52,7 +52,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     })?;
     let Some(mut figures) = figures else { return Ok(ExitCode::from(EXIT_INTERRUPTED)) };
     figures.retain(|figure| wanted(figure.kind.name));
-    output::line(if args.json { figure::json(&figures) } else { figure::table(&figures) });
+    output::line(if args.json { figure::json(&figures)? } else { figure::table(&figures) });
     Ok(ExitCode::SUCCESS)
 }
 

@@ -9,13 +9,12 @@ use k8s_openapi::{
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
 use kube::{
-    Api, Client, ResourceExt as _,
+    Api, Client,
     api::{ObjectMeta, PostParams},
 };
 use portolan_core::{
     api::kubebind::{APIServiceBinding, APIServiceBindingBundle},
     condition::{self, READY},
-    crds,
 };
 use portolan_testkit::{
     ControlPlane, ControlPlaneBinaries, ControlPlaneOptions, Progress, ServiceProcess, ports::free_port,
@@ -50,17 +49,13 @@ impl Clusters {
 
     /// Starts the provider's controllers.
     pub(crate) async fn start_provider(&self, binaries: &Binaries) -> Result<ServiceProcess> {
-        let service = binaries.start("provider", &self.provider, &[]).await?;
-        wait_working(&service, &self.provider, crds::provider()).await?;
-        Ok(service)
+        binaries.start("provider", &self.provider, &[]).await
     }
 
     /// Starts the konnector, with `/healthz` on a free port of this machine.
     pub(crate) async fn start_konnector(&self, binaries: &Binaries) -> Result<ServiceProcess> {
         let health = format!("--server-address=127.0.0.1:{}", free_port()?);
-        let service = binaries.start("konnector", &self.consumer, &[health]).await?;
-        wait_working(&service, &self.consumer, crds::konnector()).await?;
-        Ok(service)
+        binaries.start("konnector", &self.consumer, &[health]).await
     }
 
     /// The kubeconfig that the provider's administrator hands to a consumer.
@@ -74,19 +69,6 @@ impl Clusters {
         arguments.extend(exports.iter().flat_map(|selector| ["--exports", selector]));
         binaries.run("provider", &self.provider, &arguments).await
     }
-}
-
-/// A service is ready while it stands by, too. It works once its CRDs are served and it is ready again.
-async fn wait_working(
-    service: &ServiceProcess,
-    cluster: &ControlPlane,
-    crds: Vec<CustomResourceDefinition>,
-) -> Result<()> {
-    let api: Api<CustomResourceDefinition> = Api::all(cluster.client());
-    for crd in crds {
-        watch_until(api.clone(), &crd.name_any(), workload::is_established, SOON).await?;
-    }
-    service.wait_ready(SOON).await
 }
 
 /// Offers a CRD to consumers: creates it, labelled as exported, and waits until it is established.

@@ -1,7 +1,6 @@
 //! The figures of the konnector. A new one is an entry in [`MEASURES`] and a function.
 
 mod bind;
-mod idle;
 mod lab;
 mod sync;
 
@@ -34,7 +33,7 @@ const MEASURES: &[Measure] = &[
             promise: Some(25.0),
             what: "resident memory after 30 s of rest with one binding; yardstick: the Go original",
         }],
-        run: |lab| Box::pin(idle::rss(lab)),
+        run: |lab| Box::pin(bind::idle_rss(lab)),
     },
     Measure {
         kinds: &[Kind {

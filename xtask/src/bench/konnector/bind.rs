@@ -1,4 +1,4 @@
-//! How long it takes until a bundle has brought its CRD.
+//! What a binding costs: the time until it has brought its CRD, and the memory to hold it.
 
 use std::time::{Duration, Instant};
 
@@ -13,9 +13,18 @@ use crate::clusters::SOON;
 
 /// Each round has a consumer and a CRD of its own: no round waits for the end of another one.
 const ROUNDS: usize = 5;
+/// How long the konnector has nothing to do before its memory is looked at.
+const REST: Duration = Duration::from_secs(30);
 /// How long a watch takes to open, and the clusters to come to rest.
 const CALM: Duration = Duration::from_secs(2);
 
+/// Resident memory after a rest.
+pub(super) async fn idle_rss(lab: &Lab) -> Result<Vec<f64>> {
+    tokio::time::sleep(REST).await;
+    Ok(vec![lab.konnector.rss_mb()?])
+}
+
+/// From creating a bundle to the watch event of its CRD, established.
 pub(super) async fn bundle_to_crd(lab: &Lab) -> Result<Vec<f64>> {
     let mut rounds = Percentiles::new();
     for round in 0..ROUNDS {
