@@ -84,20 +84,36 @@ impl Namespaces {
         if !self.requested.lock().insert(namespace.to_owned()) {
             return Ok(());
         }
+        let mut underway = Underway { requested: &self.requested, namespace, made: false };
         let api: Api<APIServiceNamespace> = Api::namespaced(self.client.clone(), &self.contract_namespace);
         let metadata = ObjectMeta { name: Some(namespace.to_owned()), ..ObjectMeta::default() };
         let request = APIServiceNamespace { metadata, spec: APIServiceNamespaceSpec {}, status: None };
         match apply::apply(&api, FIELD_MANAGER, &json!(request), &Observed::Absent).await {
-            Ok(_) | Err(WriteError::Raced(_)) => Ok(()),
-            Err(error) => {
-                self.requested.lock().remove(namespace);
-                Err(error)
+            Ok(_) | Err(WriteError::Raced(_)) => {
+                underway.made = true;
+                Ok(())
             }
+            Err(error) => Err(error),
         }
     }
 
     /// Forgets a request that the provider has dropped, so that it is made again when it is needed.
     pub(super) fn dropped(&self, namespace: &str) {
         self.requested.lock().remove(namespace);
+    }
+}
+
+/// A request that is being made. One that fails, or is given up for want of an answer, is made again.
+struct Underway<'a> {
+    requested: &'a Mutex<HashSet<String>>,
+    namespace: &'a str,
+    made: bool,
+}
+
+impl Drop for Underway<'_> {
+    fn drop(&mut self) {
+        if !self.made {
+            self.requested.lock().remove(self.namespace);
+        }
     }
 }
