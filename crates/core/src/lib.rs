@@ -1,8 +1,10 @@
-//! What Portolan's services agree on: CRD types, conditions, object names and the restricted kubeconfig.
+//! What Portolan's services agree on: CRD types, conditions, object names, the restricted
+//! kubeconfig, and tokens with the reviews that ask about them.
 //!
 //! Nothing here performs IO: no client, no clock, no environment, no async runtime. Time is passed in.
 
 pub mod api;
+pub mod auth;
 pub mod condition;
 pub mod crds;
 pub mod digest;

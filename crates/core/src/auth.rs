@@ -1,0 +1,29 @@
+//! Bearer tokens of clusters: what may be read from them before and after their signature is checked, and the
+//! TokenReview that asks about them.
+//!
+//! The order is fixed by types: [`UnverifiedToken`] gives only what is needed to find a key, [`Keys`] checks the
+//! signature, and [`Claims`] are read once, strictly, from a token whose signature was right.
+
+pub mod algorithm;
+pub mod audience;
+pub mod claims;
+pub mod compact;
+pub mod credential;
+#[cfg(test)]
+mod forge;
+pub mod identity;
+pub mod jwk;
+pub mod keys;
+pub mod refusal;
+pub mod review;
+#[cfg(test)]
+mod tests;
+
+pub use algorithm::Algorithm;
+pub use claims::Claims;
+pub use compact::UnverifiedToken;
+pub use credential::OwnToken;
+pub use identity::Identity;
+pub use keys::Keys;
+pub use refusal::Refusal;
+pub use review::{Answer, ReviewRequest, Version};

@@ -1,0 +1,121 @@
+//! The outer form of a token, and the little that may be read from it before its signature is checked.
+
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use serde::{Deserialize, de::IgnoredAny};
+
+use super::{Algorithm, Refusal};
+
+/// Longer than any token that a cluster issues; those have one to two kilobytes.
+pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
+/// The issuer of tokens that are kept in Secrets and never end.
+pub const LEGACY_ISSUER: &str = "kubernetes/serviceaccount";
+const MAX_KEY_ID_BYTES: usize = 512;
+
+/// A token that nobody has vouched for. It gives what is needed to find a key, and nothing else: use nothing
+/// of it to decide.
+pub struct UnverifiedToken<'a> {
+    unverified_algorithm: Algorithm,
+    unverified_key_id: Option<String>,
+    unverified_issuer: String,
+    payload: Vec<u8>,
+    signature: Vec<u8>,
+    signed: &'a str,
+    text: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Header {
+    alg: String,
+    kid: Option<String>,
+    crit: Option<IgnoredAny>,
+    b64: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct IssuerOnly {
+    iss: String,
+}
+
+impl<'a> UnverifiedToken<'a> {
+    /// Takes a compact JWS apart: three parts, URL-safe base64 without padding or stray bits, a header that
+    /// names an asymmetric algorithm and nothing critical, claims that name an issuer, each member once.
+    ///
+    /// # Errors
+    /// `TooLarge`, `Malformed` or `Algorithm`.
+    pub fn parse(token: &'a str) -> Result<Self, Refusal> {
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(Refusal::TooLarge);
+        }
+        let (signed, signature) = token.rsplit_once('.').ok_or(Refusal::Malformed)?;
+        let (header, payload) = signed.split_once('.').ok_or(Refusal::Malformed)?;
+        // A dot is no base64: two of them are the only ones that pass.
+        let header: Header = serde_json::from_slice(&decode(header)?).map_err(|_| Refusal::Malformed)?;
+        let unverified_algorithm = Algorithm::parse(&header.alg).ok_or(Refusal::Algorithm)?;
+        let long_key_id = header.kid.as_ref().is_some_and(|id| id.len() > MAX_KEY_ID_BYTES);
+        if header.crit.is_some() || header.b64.is_some() || long_key_id {
+            return Err(Refusal::Malformed);
+        }
+        let payload = decode(payload)?;
+        let IssuerOnly { iss } = serde_json::from_slice(&payload).map_err(|_| Refusal::Malformed)?;
+        let signature = decode(signature)?;
+        Ok(Self {
+            unverified_algorithm,
+            unverified_key_id: header.kid,
+            unverified_issuer: iss,
+            payload,
+            signature,
+            signed,
+            text: token,
+        })
+    }
+
+    /// The algorithm that the token claims to be signed with.
+    pub const fn unverified_algorithm(&self) -> Algorithm {
+        self.unverified_algorithm
+    }
+
+    /// The id of the key that the token claims to be signed with.
+    pub fn unverified_key_id(&self) -> Option<&str> {
+        self.unverified_key_id.as_deref()
+    }
+
+    /// The issuer that the token claims. Use it only to choose whose keys to check it with.
+    pub fn unverified_issuer(&self) -> &str {
+        &self.unverified_issuer
+    }
+
+    /// Whether the token claims to be one of those that were kept in Secrets.
+    pub fn claims_to_be_legacy(&self) -> bool {
+        self.unverified_issuer == LEGACY_ISSUER
+    }
+
+    /// The whole token, for the cluster that is to judge it.
+    pub const fn text(&self) -> &'a str {
+        self.text
+    }
+
+    /// What was signed.
+    pub(super) const fn signed(&self) -> &[u8] {
+        self.signed.as_bytes()
+    }
+
+    /// The signature, in the form of JWS.
+    pub(super) fn signature(&self) -> &[u8] {
+        &self.signature
+    }
+
+    /// The text of the claims, for who has checked the signature or lets somebody else decide.
+    pub(super) fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+}
+
+impl std::fmt::Debug for UnverifiedToken<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("UnverifiedToken(..)")
+    }
+}
+
+fn decode(part: &str) -> Result<Vec<u8>, Refusal> {
+    BASE64_URL_SAFE_NO_PAD.decode(part).map_err(|_| Refusal::Malformed)
+}

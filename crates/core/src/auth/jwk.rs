@@ -1,0 +1,159 @@
+//! One public key of an issuer (RFC 7517), and the algorithms that it is for.
+
+use aws_lc_rs::signature::{ECDSA_P521_SHA512_FIXED, ParsedPublicKey};
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use jsonwebtoken::DecodingKey;
+use serde::Deserialize;
+
+use super::Algorithm;
+use crate::digest::sha256_hex;
+
+const MIN_RSA_BITS: usize = 2048;
+const MAX_RSA_BITS: usize = 8192;
+
+/// A key that signatures can be checked with.
+#[derive(Clone, Debug)]
+pub struct VerificationKey {
+    /// Its id, as the issuer publishes it.
+    pub id: Option<String>,
+    algorithms: &'static [Algorithm],
+    material: Material,
+    /// Equal for equal keys, whatever their ids.
+    pub thumbprint: String,
+}
+
+#[derive(Clone, Debug)]
+enum Material {
+    Shared(Box<DecodingKey>),
+    P521(Box<ParsedPublicKey>),
+}
+
+#[derive(Deserialize)]
+pub(super) struct Jwk {
+    kty: String,
+    kid: Option<String>,
+    alg: Option<String>,
+    r#use: Option<String>,
+    key_ops: Option<Vec<String>>,
+    crv: Option<String>,
+    n: Option<String>,
+    e: Option<String>,
+    x: Option<String>,
+    y: Option<String>,
+}
+
+impl VerificationKey {
+    /// Whether the key may be used for an algorithm.
+    pub fn is_for(&self, algorithm: Algorithm) -> bool {
+        self.algorithms.contains(&algorithm)
+    }
+
+    /// Whether the signature of the message is that of this key.
+    pub(super) fn verifies(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
+        match (&self.material, algorithm.of_jsonwebtoken()) {
+            (Material::Shared(key), Some(algorithm)) => {
+                let signature = BASE64_URL_SAFE_NO_PAD.encode(signature);
+                jsonwebtoken::crypto::verify(&signature, message, key, algorithm).unwrap_or(false)
+            }
+            (Material::P521(key), None) => key.verify_sig(message, signature).is_ok(),
+            _ => false,
+        }
+    }
+}
+
+/// The usable key of a JWK, or why it is skipped.
+pub(super) fn usable(jwk: &Jwk) -> Result<VerificationKey, &'static str> {
+    let for_signatures = jwk.r#use.as_deref().is_none_or(|usage| usage == "sig");
+    let verifies = jwk.key_ops.as_ref().is_none_or(|ops| ops.iter().any(|op| op == "verify"));
+    if !for_signatures || !verifies {
+        return Err("it is not for signatures");
+    }
+    let (by_type, material, bytes) = match (jwk.kty.as_str(), jwk.crv.as_deref()) {
+        ("RSA", _) => rsa(jwk)?,
+        ("EC", Some("P-256")) => elliptic(jwk, 32, &[Algorithm::Es256])?,
+        ("EC", Some("P-384")) => elliptic(jwk, 48, &[Algorithm::Es384])?,
+        ("EC", Some("P-521")) => elliptic(jwk, 66, &[Algorithm::Es512])?,
+        ("OKP", Some("Ed25519")) => edwards(jwk)?,
+        _ => return Err("its type is not known here"),
+    };
+    let algorithms = named(jwk.alg.as_deref(), by_type)?;
+    Ok(VerificationKey { id: jwk.kid.clone(), algorithms, material, thumbprint: sha256_hex(&bytes) })
+}
+
+type Parts = (&'static [Algorithm], Material, Vec<u8>);
+
+/// A key that names its algorithm is for that one only, as long as it fits the type of the key. RSA keys that
+/// name none are not for PSS.
+fn named(name: Option<&str>, by_type: &'static [Algorithm]) -> Result<&'static [Algorithm], &'static str> {
+    let Some(name) = name else {
+        return Ok(if by_type.len() == RSA.len() { &RSA[..3] } else { by_type });
+    };
+    let position = Algorithm::parse(name).and_then(|named| by_type.iter().position(|known| *known == named));
+    position.map(|at| &by_type[at..=at]).ok_or("its algorithm does not fit its type")
+}
+
+const RSA: [Algorithm; 6] = [
+    Algorithm::Rs256,
+    Algorithm::Rs384,
+    Algorithm::Rs512,
+    Algorithm::Ps256,
+    Algorithm::Ps384,
+    Algorithm::Ps512,
+];
+
+fn rsa(jwk: &Jwk) -> Result<Parts, &'static str> {
+    let (n, e) = (bytes(jwk.n.as_ref())?, bytes(jwk.e.as_ref())?);
+    let (n, e) = (without_zeros(&n), without_zeros(&e));
+    let bits = n.len() * 8 - n.first().map_or(0, |first| first.leading_zeros() as usize);
+    if !(MIN_RSA_BITS..=MAX_RSA_BITS).contains(&bits) {
+        return Err("its modulus is too short or too long");
+    }
+    let odd = e.last().is_some_and(|last| last % 2 == 1);
+    if !odd || e == [1] || e.len() > 4 {
+        return Err("its exponent is not safe");
+    }
+    let material = Material::Shared(Box::new(DecodingKey::from_rsa_raw_components(n, e)));
+    Ok((&RSA, material, [n, e].concat()))
+}
+
+fn elliptic(jwk: &Jwk, size: usize, algorithms: &'static [Algorithm]) -> Result<Parts, &'static str> {
+    let (x, y) = (bytes(jwk.x.as_ref())?, bytes(jwk.y.as_ref())?);
+    if x.len() != size || y.len() != size {
+        return Err("its coordinates have the wrong length");
+    }
+    let point = [&[4], x.as_slice(), y.as_slice()].concat();
+    let parsed = match size {
+        66 => ParsedPublicKey::new(&ECDSA_P521_SHA512_FIXED, &point).map(Some),
+        48 => on_curve(&aws_lc_rs::signature::ECDSA_P384_SHA384_FIXED, &point),
+        _ => on_curve(&aws_lc_rs::signature::ECDSA_P256_SHA256_FIXED, &point),
+    };
+    let material = match parsed.map_err(|_| "its point is not on the curve")? {
+        Some(key) => Material::P521(Box::new(key)),
+        None => Material::Shared(Box::new(DecodingKey::from_ec_der(&point))),
+    };
+    Ok((algorithms, material, point))
+}
+
+fn on_curve(
+    algorithm: &'static aws_lc_rs::signature::EcdsaVerificationAlgorithm,
+    point: &[u8],
+) -> Result<Option<ParsedPublicKey>, aws_lc_rs::error::KeyRejected> {
+    ParsedPublicKey::new(algorithm, point).map(|_| None)
+}
+
+fn edwards(jwk: &Jwk) -> Result<Parts, &'static str> {
+    let x = bytes(jwk.x.as_ref())?;
+    if x.len() != 32 {
+        return Err("its key has the wrong length");
+    }
+    Ok((&[Algorithm::EdDsa], Material::Shared(Box::new(DecodingKey::from_ed_der(&x))), x))
+}
+
+fn bytes(member: Option<&String>) -> Result<Vec<u8>, &'static str> {
+    let text = member.ok_or("a member is missing")?;
+    BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| "a member is not base64")
+}
+
+fn without_zeros(number: &[u8]) -> &[u8] {
+    &number[number.iter().take_while(|byte| **byte == 0).count()..]
+}

@@ -1,0 +1,105 @@
+//! Connections of the fetcher: resolved once, checked, then connected to exactly that address.
+
+use std::{
+    future::Future,
+    io,
+    net::{IpAddr, SocketAddr},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use http::Uri;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::rt::TokioIo;
+use rustls::{
+    ClientConfig, RootCertStore,
+    client::Resumption,
+    pki_types::{CertificateDer, pem::PemObject as _},
+};
+use tokio::{net::TcpStream, time::timeout};
+use tower::Service;
+
+use super::{AddressPolicy, FetchError, FetchSettings};
+
+/// More addresses than a host needs.
+const MAX_ADDRESSES: usize = 8;
+
+pub(super) type Connector = HttpsConnector<CheckedTcp>;
+
+pub(super) fn connector(settings: &FetchSettings) -> Result<Connector, FetchError> {
+    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    if let Some(pem) = &settings.extra_authorities {
+        add(&mut roots, pem)?;
+    }
+    let mut tls = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    // One host per fetcher, and connections are kept: few sessions are worth remembering.
+    tls.resumption = Resumption::in_memory_sessions(4);
+    let tcp =
+        CheckedTcp { policy: Arc::new(settings.policy.clone()), connect_timeout: settings.connect_timeout };
+    Ok(HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp))
+}
+
+fn add(roots: &mut RootCertStore, pem: &[u8]) -> Result<(), FetchError> {
+    let mut any = false;
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(|_| FetchError::Authorities)?;
+        roots.add(certificate).map_err(|_| FetchError::Authorities)?;
+        any = true;
+    }
+    if any { Ok(()) } else { Err(FetchError::Authorities) }
+}
+
+/// Makes TCP connections to addresses that the policy allows.
+#[derive(Clone, Debug)]
+pub(super) struct CheckedTcp {
+    policy: Arc<AddressPolicy>,
+    connect_timeout: Duration,
+}
+
+impl Service<Uri> for CheckedTcp {
+    type Response = TokioIo<TcpStream>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, url: Uri) -> Self::Future {
+        let this = self.clone();
+        Box::pin(async move {
+            let connected = timeout(this.connect_timeout, this.connect(&url)).await;
+            connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map(TokioIo::new)
+        })
+    }
+}
+
+impl CheckedTcp {
+    async fn connect(&self, url: &Uri) -> io::Result<TcpStream> {
+        let mut failure = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
+        for address in resolve(url).await? {
+            failure = match self.policy.check(address) {
+                Err(forbidden) => io::Error::new(io::ErrorKind::PermissionDenied, forbidden),
+                Ok(()) => match TcpStream::connect(address).await {
+                    Ok(stream) => {
+                        stream.set_nodelay(true)?;
+                        return Ok(stream);
+                    }
+                    Err(error) => error,
+                },
+            };
+        }
+        Err(failure)
+    }
+}
+
+async fn resolve(url: &Uri) -> io::Result<Vec<SocketAddr>> {
+    let host = url.host().unwrap_or_default().trim_matches(['[', ']']);
+    let port = url.port_u16().unwrap_or_else(|| if url.scheme_str() == Some("https") { 443 } else { 80 });
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(address, port)]);
+    }
+    Ok(tokio::net::lookup_host((host, port)).await?.take(MAX_ADDRESSES).collect())
+}

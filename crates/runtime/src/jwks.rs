@@ -1,0 +1,220 @@
+//! The keys of one issuer, kept fresh in the background.
+//!
+//! One task per issuer asks for them: a while before they are too old, and when a token names a key that is
+//! not there, but then at most once per cooldown. Requests wait for that task, never for each other's
+//! connections; when the issuer does not answer, the last good keys stay until they are too old.
+
+mod source;
+
+use std::{sync::Arc, time::Duration};
+
+use arc_swap::ArcSwapOption;
+use parking_lot::Mutex;
+use portolan_core::auth::Keys;
+use rand::RngExt as _;
+use tokio::{
+    sync::{Notify, watch},
+    time::{Instant, sleep, timeout},
+};
+use tracing::{info, warn};
+
+pub use self::source::{KeySource, SourceError};
+use crate::{backoff::Backoff, tasks::Tasks, telemetry::Chain};
+
+/// How keys are kept fresh.
+#[derive(Clone, Copy, Debug)]
+pub struct Freshness {
+    /// How long after an attempt an unknown key id does not cause another one.
+    pub cooldown: Duration,
+    /// How old keys get before they are asked for again, unless the issuer says less.
+    pub refresh_every: Duration,
+    /// How old keys may be when the issuer does not answer.
+    pub max_age: Duration,
+    /// How long a request waits for an attempt.
+    pub patience: Duration,
+}
+
+impl Default for Freshness {
+    fn default() -> Self {
+        Self {
+            cooldown: Duration::from_secs(30),
+            refresh_every: Duration::from_secs(240),
+            max_age: Duration::from_secs(3600),
+            patience: Duration::from_secs(3),
+        }
+    }
+}
+
+/// The keys of an issuer.
+#[derive(Debug)]
+pub struct Jwks {
+    freshness: Freshness,
+    loaded: ArcSwapOption<Loaded>,
+    state: Mutex<State>,
+    wanted: Notify,
+    attempts: watch::Sender<u64>,
+}
+
+#[derive(Debug)]
+struct Loaded {
+    keys: Arc<Keys>,
+    at: Instant,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The end of the last attempt.
+    last_attempt: Option<Instant>,
+    /// Whether an attempt is under way or has been asked for.
+    under_way: bool,
+    last_error: Option<String>,
+    succeeded: u64,
+    failed: u64,
+}
+
+/// What is known about the keys, for people and metrics.
+#[derive(Clone, Debug, Default)]
+pub struct Status {
+    /// How many keys there are.
+    pub keys: usize,
+    /// How old they are.
+    pub age: Option<Duration>,
+    /// Why the last attempt failed, if it did.
+    pub error: Option<String>,
+    /// How many attempts brought keys.
+    pub succeeded: u64,
+    /// How many did not.
+    pub failed: u64,
+}
+
+impl Jwks {
+    /// Starts to keep the keys of an issuer fresh.
+    pub fn start(tasks: &Tasks, source: KeySource, freshness: Freshness) -> Arc<Self> {
+        let jwks = Arc::new(Self::empty(freshness));
+        jwks.state.lock().under_way = true;
+        let kept = Arc::clone(&jwks);
+        tasks.spawn_critical("issuer keys", async move { kept.keep_fresh(source).await });
+        jwks
+    }
+
+    fn empty(freshness: Freshness) -> Self {
+        Self {
+            freshness,
+            loaded: ArcSwapOption::empty(),
+            state: Mutex::default(),
+            wanted: Notify::new(),
+            attempts: watch::Sender::new(0),
+        }
+    }
+
+    /// The keys, unless they are too old. Never waits.
+    pub fn keys(&self) -> Option<Arc<Keys>> {
+        let loaded = self.loaded.load();
+        let fresh = loaded.as_ref().filter(|loaded| loaded.at.elapsed() <= self.freshness.max_age);
+        fresh.map(|loaded| Arc::clone(&loaded.keys))
+    }
+
+    /// The keys after an attempt to get newer ones. None when none may be made now, or when it takes too long.
+    pub async fn newer(&self) -> Option<Arc<Keys>> {
+        let mut attempts = self.attempts.subscribe();
+        if !self.ask() {
+            return None;
+        }
+        timeout(self.freshness.patience, attempts.changed()).await.ok()?.ok()?;
+        self.keys()
+    }
+
+    /// Asks for newer keys without waiting for them, unless that was done a moment ago.
+    pub fn hint(&self) {
+        self.ask();
+    }
+
+    /// Whether an attempt is under way, after asking for one where that is allowed.
+    fn ask(&self) -> bool {
+        let mut state = self.state.lock();
+        let recent = state.last_attempt.is_some_and(|at| at.elapsed() < self.freshness.cooldown);
+        if !state.under_way && recent {
+            return false;
+        }
+        if !state.under_way {
+            state.under_way = true;
+            self.wanted.notify_one();
+        }
+        true
+    }
+
+    /// What is known about the keys.
+    pub fn status(&self) -> Status {
+        let (loaded, state) = (self.loaded.load(), self.state.lock());
+        Status {
+            keys: loaded.as_ref().map_or(0, |loaded| loaded.keys.len()),
+            age: loaded.as_ref().map(|loaded| loaded.at.elapsed()),
+            error: state.last_error.clone(),
+            succeeded: state.succeeded,
+            failed: state.failed,
+        }
+    }
+
+    async fn keep_fresh(&self, source: KeySource) {
+        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
+        loop {
+            let attempt = source.fetch().await;
+            let pause = match attempt {
+                Ok((keys, max_age)) => {
+                    backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
+                    self.succeeded(&source, keys);
+                    self.next_refresh(max_age)
+                }
+                Err(error) => {
+                    self.failed(&source, &error);
+                    backoff.next_delay()
+                }
+            };
+            self.attempts.send_modify(|attempts| *attempts += 1);
+            tokio::select! {
+                () = sleep(pause) => self.state.lock().under_way = true,
+                () = self.wanted.notified() => {}
+            }
+        }
+    }
+
+    /// A tenth earlier or later each time, so that many issuers are not asked at once. An issuer cannot make us
+    /// ask more often than the cooldown says.
+    fn next_refresh(&self, max_age: Option<Duration>) -> Duration {
+        let wished = max_age.unwrap_or(self.freshness.refresh_every).max(self.freshness.cooldown);
+        wished.min(self.freshness.refresh_every).mul_f64(rand::rng().random_range(0.8..=1.0))
+    }
+
+    fn succeeded(&self, source: &KeySource, keys: Keys) {
+        let (count, skipped) = (keys.len(), keys.skipped);
+        let before = self.loaded.swap(Some(Arc::new(Loaded { keys: Arc::new(keys), at: Instant::now() })));
+        let mut state = self.state.lock();
+        if before.is_none() || state.last_error.is_some() {
+            info!(issuer = source.issuer, keys = count, skipped, "keys are loaded");
+        }
+        state.succeeded += 1;
+        state.last_error = None;
+        state.ended();
+    }
+
+    fn failed(&self, source: &KeySource, error: &SourceError) {
+        let text = Chain(error).to_string();
+        let mut state = self.state.lock();
+        if state.last_error.as_ref() != Some(&text) {
+            warn!(issuer = source.issuer, "failed to load keys, the last good ones stay: {text}");
+        }
+        state.failed += 1;
+        state.last_error = Some(text);
+        state.ended();
+    }
+}
+
+impl State {
+    fn ended(&mut self) {
+        self.last_attempt = Some(Instant::now());
+        self.under_way = false;
+    }
+}
+
+#[cfg(test)]
+mod tests;

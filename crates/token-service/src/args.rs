@@ -1,0 +1,139 @@
+//! The token service's command line.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+};
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use portolan_runtime::{
+    args::{AdminArgs, ClientArgs, LogArgs, PodArgs},
+    lease::LeaseArgs,
+    tls::TlsArgs,
+};
+
+/// Answers `TokenReview`s for many clusters.
+#[derive(Parser, Clone, Debug)]
+#[command(name = "token-service", version)]
+pub struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) service: ServiceArgs,
+}
+
+/// What the service needs.
+#[derive(ClapArgs, Clone, Debug)]
+pub(crate) struct ServiceArgs {
+    /// File with the clusters. It is read again when it changes.
+    #[arg(
+        long,
+        env = "CONFIG_PATH",
+        default_value = "config/clusters.yaml",
+        value_name = "FILE",
+        global = true
+    )]
+    pub(crate) config: PathBuf,
+    /// Port of the service, on every address.
+    #[arg(long, env = "PORT", default_value_t = 8080, value_name = "PORT")]
+    pub(crate) port: u16,
+    /// Address of the service instead, such as 127.0.0.1:8080.
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "port")]
+    pub(crate) address: Option<SocketAddr>,
+    /// Serve plain HTTP, behind something that terminates TLS.
+    #[arg(long, conflicts_with = "tls_cert_file")]
+    pub(crate) plain_http: bool,
+    /// Namespace of the Secret with renewed credentials; the pod's own by default.
+    #[arg(long, env = "NAMESPACE", value_name = "NAMESPACE")]
+    pub(crate) namespace: Option<String>,
+    /// Name of that Secret.
+    #[arg(long, env = "SECRET_NAME", default_value = "kube-federated-auth", value_name = "NAME")]
+    pub(crate) secret_name: String,
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+    #[command(flatten)]
+    pub(crate) pod: PodArgs,
+    #[command(flatten)]
+    pub(crate) lease: LeaseArgs,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
+}
+
+impl ServiceArgs {
+    pub(crate) fn listen_address(&self) -> SocketAddr {
+        self.address.unwrap_or_else(|| SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), self.port))
+    }
+
+    pub(crate) fn secret_namespace(&self) -> String {
+        let namespace = self.namespace.clone().or_else(|| self.pod.pod_namespace.clone());
+        namespace.unwrap_or_else(|| "kube-federated-auth".to_owned())
+    }
+}
+
+/// Commands that end by themselves.
+#[derive(Subcommand, Clone, Debug)]
+pub(crate) enum Command {
+    /// Says which cluster a token belongs to, and which rule accepts or refuses it. The token comes from
+    /// standard input and is not printed.
+    Explain(ExplainArgs),
+    /// Checks the configuration and everything that it names.
+    Check(CheckArgs),
+}
+
+/// What `explain` needs.
+#[derive(ClapArgs, Clone, Debug)]
+pub(crate) struct ExplainArgs {
+    /// The cluster to ask; by default the one that `auto` would choose.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) cluster: Option<String>,
+    /// An audience that the token must be for. May be repeated.
+    #[arg(long = "audience", value_name = "AUDIENCE")]
+    pub(crate) audiences: Vec<String>,
+}
+
+/// What `check` needs.
+#[derive(ClapArgs, Clone, Debug)]
+pub(crate) struct CheckArgs {
+    /// How to print the result.
+    #[arg(short, long, default_value = "text", value_enum)]
+    pub(crate) output: Output,
+}
+
+/// Forms of a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use portolan_runtime::args::parse_from;
+
+    use super::*;
+
+    #[test]
+    fn the_names_of_the_original_work() {
+        let args =
+            parse_from::<Args>("token-service", ["token-service", "--config", "c", "--port", "81"]).unwrap();
+        assert_eq!(args.service.listen_address().to_string(), "0.0.0.0:81");
+        assert_eq!(args.service.secret_namespace(), "kube-federated-auth");
+        assert!(parse_from::<Args>("token-service", ["token-service", "--tls-cert-file", "c"]).is_err());
+    }
+
+    #[test]
+    fn commands_take_the_configuration_too() {
+        let args = ["token-service", "explain", "--config", "c", "--audience", "a", "--audience", "b"];
+        let Some(Command::Explain(explain)) = parse_from::<Args>("token-service", args).unwrap().command
+        else {
+            panic!("it is explain");
+        };
+        assert_eq!(explain.audiences, ["a", "b"]);
+    }
+}

@@ -1,0 +1,46 @@
+//! The routes of the service, and what every request has in common.
+
+mod body;
+mod callers;
+mod problem;
+mod reviews;
+mod v1;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    routing::{get, post},
+};
+
+use crate::{metrics::ServiceMetrics, review::Reviewer, state::State};
+
+/// What a client may take for sending a request.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// More than any question has.
+const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// What the handlers share.
+#[derive(Clone, Debug)]
+pub(crate) struct App {
+    pub(crate) state: Arc<State>,
+    pub(crate) reviewer: Arc<Reviewer>,
+    pub(crate) metrics: ServiceMetrics,
+}
+
+/// Every route. Metrics and health of the process are on the admin port.
+pub(crate) fn router(app: App) -> Router {
+    Router::new()
+        // By host: api.<cluster>.kube-fed, or one that is configured for the automatic choice.
+        .route("/apis/authentication.k8s.io/{version}/tokenreviews", post(reviews::by_host))
+        // By path, for clients that cannot resolve such names.
+        .route(
+            "/clusters/{cluster}/apis/authentication.k8s.io/{version}/tokenreviews",
+            post(reviews::by_path),
+        )
+        .route("/auto/apis/authentication.k8s.io/{version}/tokenreviews", post(reviews::automatic))
+        .route("/validate", post(v1::validate))
+        .route("/clusters", get(v1::clusters))
+        .route("/health", get(v1::health))
+        .with_state(app)
+}

@@ -1,0 +1,110 @@
+//! Who asks: shown by a client certificate or by a token that is reviewed itself, where callers are configured.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, header};
+use portolan_core::auth::{ReviewRequest, Version};
+use portolan_runtime::server::Peer;
+use secrecy::SecretString;
+
+use super::{App, problem::Problem};
+use crate::{
+    config::{CallerConfig, Proof},
+    limits::Who,
+    review::{Question, Target},
+    state::Snapshot,
+};
+
+/// Somebody who asks.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    /// The configured caller; none where anybody may ask.
+    pub(super) config: Option<Arc<CallerConfig>>,
+    /// What it is called in the audit.
+    pub(super) name: String,
+    peer: Peer,
+}
+
+impl Caller {
+    /// Finds out who asks.
+    pub(super) async fn identify(
+        app: &App,
+        snapshot: &Arc<Snapshot>,
+        peer: Peer,
+        headers: &HeaderMap,
+    ) -> Result<Self, Problem> {
+        if snapshot.config.callers.is_empty() {
+            return Ok(Self { config: None, name: peer.address.ip().to_string(), peer });
+        }
+        let name = peer.certificate.as_ref().map(|subject| subject.common_name.as_str());
+        let by_certificate = snapshot.config.callers.iter().find(
+            |caller| matches!(&caller.proof, Proof::Certificate(wanted) if Some(wanted.as_str()) == name),
+        );
+        let found = match by_certificate {
+            Some(found) => Some(Arc::clone(found)),
+            None => by_token(app, snapshot, bearer(headers)?).await,
+        };
+        let config = found.ok_or(Problem::Unauthenticated)?;
+        Ok(Self { name: config.name.clone(), config: Some(config), peer })
+    }
+
+    /// Whether it may ask about a cluster; about any of them where none is named.
+    pub(super) fn may_ask(&self, cluster: Option<&str>) -> Result<(), Problem> {
+        let Some(clusters) = self.config.as_ref().and_then(|config| config.clusters.as_ref()) else {
+            return Ok(());
+        };
+        let allowed = cluster.is_some_and(|cluster| clusters.contains(cluster));
+        if allowed { Ok(()) } else { Err(Problem::Forbidden) }
+    }
+
+    /// Whether it may ask now.
+    pub(super) fn may_ask_now(&self, snapshot: &Snapshot, cluster: Option<&str>) -> Result<(), Problem> {
+        let who = || match &self.config {
+            Some(config) => Who::Named(config.name.clone()),
+            None => Who::At(self.peer.address.ip()),
+        };
+        let rate =
+            cluster.and_then(|name| snapshot.clusters.get(name)).and_then(|cluster| cluster.rate.as_ref());
+        let caller = snapshot.caller_rates.as_ref().is_none_or(|rates| rates.allows(who()));
+        if caller && rate.is_none_or(crate::limits::Rate::allows) { Ok(()) } else { Err(Problem::TooMany) }
+    }
+}
+
+/// The caller whose token it is. Only the clusters that callers come from are asked.
+async fn by_token(
+    app: &App,
+    snapshot: &Arc<Snapshot>,
+    token: Option<SecretString>,
+) -> Option<Arc<CallerConfig>> {
+    let token = token?;
+    for caller in &snapshot.config.callers {
+        let Proof::ServiceAccount { cluster, username, audience } = &caller.proof else { continue };
+        let request =
+            ReviewRequest { version: Version::V1, token: token.clone(), audiences: vec![audience.clone()] };
+        let question = Question {
+            snapshot,
+            target: Target::Cluster(cluster),
+            route: None,
+            caller: "-",
+            any_audience: false,
+            request: &request,
+        };
+        let verdict = app.reviewer.verdict(&question).await;
+        if verdict.username.as_ref() == Some(username) {
+            return Some(Arc::clone(caller));
+        }
+    }
+    None
+}
+
+/// The bearer token of a request. Two of them are none.
+fn bearer(headers: &HeaderMap) -> Result<Option<SecretString>, Problem> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(Problem::Unauthenticated);
+    }
+    let token = value.to_str().ok().and_then(|value| value.split_once(' '));
+    let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    Ok(token.map(|(_, token)| SecretString::from(token.trim())))
+}

@@ -1,0 +1,145 @@
+//! `POST .../tokenreviews`: by host, by path, or with the cluster chosen by the token's key.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    extract::{Extension, Path, State},
+    response::{IntoResponse, Response},
+};
+use http::{Request, StatusCode, header, request::Parts};
+use portolan_core::auth::Version;
+use portolan_runtime::server::Peer;
+
+use super::{
+    App,
+    body::{self, Form},
+    callers::Caller,
+    problem::{Problem, json_response},
+};
+use crate::{
+    host,
+    review::{Question, Target},
+    state::Snapshot,
+};
+
+pub(super) async fn by_host(
+    State(app): State<App>,
+    Extension(peer): Extension<Peer>,
+    Path(version): Path<String>,
+    request: Request<Body>,
+) -> Response {
+    answer(&app, peer, &version, Choice::Host, request).await
+}
+
+pub(super) async fn by_path(
+    State(app): State<App>,
+    Extension(peer): Extension<Peer>,
+    Path((cluster, version)): Path<(String, String)>,
+    request: Request<Body>,
+) -> Response {
+    answer(&app, peer, &version, Choice::Path(cluster), request).await
+}
+
+pub(super) async fn automatic(
+    State(app): State<App>,
+    Extension(peer): Extension<Peer>,
+    Path(version): Path<String>,
+    request: Request<Body>,
+) -> Response {
+    answer(&app, peer, &version, Choice::Automatic, request).await
+}
+
+/// Where the cluster of a question is named.
+enum Choice {
+    Host,
+    Path(String),
+    Automatic,
+}
+
+async fn answer(app: &App, peer: Peer, version: &str, choice: Choice, request: Request<Body>) -> Response {
+    match review(app, peer, version, choice, request).await {
+        Ok(response) => response,
+        Err(problem) => {
+            app.metrics.refused_request(problem.label());
+            problem.into_response()
+        }
+    }
+}
+
+async fn review(
+    app: &App,
+    peer: Peer,
+    version: &str,
+    choice: Choice,
+    request: Request<Body>,
+) -> Result<Response, Problem> {
+    let version = match version {
+        "v1" => Version::V1,
+        "v1beta1" => Version::V1beta1,
+        _ => return Err(Problem::NotFound),
+    };
+    let (parts, body) = request.into_parts();
+    let form = Form::of(&parts.headers)?;
+    let snapshot = app.state.snapshot();
+    let host = host_of(&parts);
+    let target = target(&snapshot, &choice, host.as_deref(), version)?;
+    let caller = Caller::identify(app, &snapshot, peer, &parts.headers).await?;
+    let cluster = match target {
+        Target::Cluster(name) => Some(name),
+        Target::Auto => None,
+    };
+    caller.may_ask(cluster)?;
+    caller.may_ask_now(&snapshot, cluster)?;
+    let request = form.parse(&body::read(&parts.headers, body).await?, version)?;
+    let is_for = |route: &&Arc<crate::routing::Route>| {
+        route.is_for(host.as_deref(), parts.uri.path(), caller.config.as_deref())
+    };
+    let route = snapshot.config.routes.iter().find(is_for).map(|route| &**route);
+    let question = Question {
+        snapshot: &snapshot,
+        target,
+        route,
+        caller: &caller.name,
+        any_audience: false,
+        request: &request,
+    };
+    Ok(json_response(StatusCode::OK, app.reviewer.answer(&question).await))
+}
+
+fn target<'a>(
+    snapshot: &Snapshot,
+    choice: &'a Choice,
+    host: Option<&'a str>,
+    version: Version,
+) -> Result<Target<'a>, Problem> {
+    let auto = snapshot.config.auto.as_ref();
+    match choice {
+        Choice::Path(cluster) => Ok(Target::Cluster(cluster)),
+        Choice::Automatic if auto.is_some() => Ok(Target::Auto),
+        Choice::Automatic => Err(Problem::NotFound),
+        Choice::Host => {
+            let host = host.ok_or(Problem::Host(version))?;
+            if auto.is_some_and(|hosts| hosts.contains(host)) {
+                return Ok(Target::Auto);
+            }
+            host::cluster_of(host).map(Target::Cluster).ok_or(Problem::Host(version))
+        }
+    }
+}
+
+/// The one host that a request names, in normal form. HTTP/2 has it in the URI. Forwarding headers do not
+/// count: which cluster vouches for a token is not for a proxy to say.
+fn host_of(parts: &Parts) -> Option<String> {
+    let mut headers = parts.headers.get_all(header::HOST).iter();
+    let header = headers.next().map(|value| value.to_str().ok().and_then(host::normalized));
+    if headers.next().is_some() {
+        return None;
+    }
+    let authority = parts.uri.authority().map(|authority| host::normalized(authority.as_str()));
+    match (authority, header) {
+        (Some(authority), Some(header)) if authority != header => None,
+        (Some(one), _) | (None, Some(one)) => one,
+        (None, None) => None,
+    }
+}

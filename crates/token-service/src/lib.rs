@@ -1,0 +1,155 @@
+//! The token service: answers `TokenReview`s for many clusters as their own API servers would.
+//!
+//! It watches its configuration and the files that it names, the issuers of the clusters for their keys, and
+//! the Secret with renewed credentials. It writes that Secret, at one replica at a time, and asks the API
+//! servers of clusters for reviews and for new credentials. It keeps no token: its cache has keyed hashes.
+
+mod args;
+mod audit;
+mod check;
+mod cluster;
+mod config;
+mod credentials;
+mod explain;
+mod host;
+mod http;
+mod limits;
+mod metrics;
+mod protobuf;
+mod review;
+mod routing;
+mod state;
+
+use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
+
+use portolan_runtime::{
+    client, clock, process, process::Process, readiness::ReadyHandle, server, tasks::Tasks, telemetry::Chain,
+    tls::ServerTls,
+};
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+pub use crate::args::Args;
+use crate::{
+    args::{Command, ServiceArgs},
+    credentials::secret::CredentialSecret,
+    http::App,
+    metrics::ServiceMetrics,
+    review::Reviewer,
+    state::State,
+};
+
+/// How long the keys of the clusters may take before the service is ready without them.
+const FIRST_KEYS: Duration = Duration::from_secs(6);
+
+/// Runs a command, or the service until it is told to stop.
+pub fn run(args: &Args) -> ExitCode {
+    let service = &args.service;
+    match &args.command {
+        Some(Command::Explain(explain)) => explain::run(service, explain),
+        Some(Command::Check(check)) => check::run(service, check),
+        None if service.tls.tls_cert_file.is_none() && !service.plain_http => process::usage(&NoTls),
+        None => process::run("token-service", &service.log, &service.admin, |process| {
+            start(service.clone(), process)
+        }),
+    }
+}
+
+/// Neither TLS nor the wish to do without.
+#[derive(Debug, thiserror::Error)]
+#[error("give --tls-cert-file and --tls-key-file, or --plain-http where something else terminates TLS")]
+struct NoTls;
+
+async fn start(args: ServiceArgs, process: Process) -> Result<(), process::Failure> {
+    let tasks = &process.tasks;
+    let keys = process.readiness.expect("keys", "the keys of the clusters are being loaded");
+    let (own, own_api_server) = own_cluster(&args).await;
+    let state = State::load(args.config.clone(), own_api_server, tasks).await?;
+    let metrics = ServiceMetrics::register(&process.metrics);
+    let reviewer = Arc::new(Reviewer::new(metrics.clone()));
+    state.follow_files(tasks);
+    let secret = own.map(|client| CredentialSecret::new(client, &args.secret_namespace(), &args.secret_name));
+    take_kept(&state, secret.as_ref()).await;
+    let mut lease = args.lease.settings(&args.pod, "portolan-token-service");
+    if args.lease.lease_namespace.is_none() {
+        lease.namespace = args.secret_namespace();
+    }
+    credentials::renew::start(tasks, Arc::clone(&state), secret, lease);
+    keep_tidy(tasks, &state, &reviewer, &metrics);
+    first_keys(tasks, &state, keys);
+    let app = App { state, reviewer, metrics };
+    let tls = ServerTls::start(&args.tls, tasks).await?;
+    server::serve(tasks, args.listen_address(), tls, http::router(app)).await?;
+    Ok(())
+}
+
+/// The cluster that we run in, where we do, and where its API server listens.
+async fn own_cluster(args: &ServiceArgs) -> (Option<kube::Client>, Vec<SocketAddr>) {
+    let config = match client::configuration(&args.client).await {
+        Ok(config) => config,
+        Err(error) => {
+            warn!("renewed credentials end with the process: {}", Chain(&error));
+            return (None, Vec::new());
+        }
+    };
+    let url = &config.cluster_url;
+    let port = url.port_u16().unwrap_or_else(|| if url.scheme_str() == Some("http") { 80 } else { 443 });
+    let host = url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+    let addresses = tokio::net::lookup_host((host, port)).await.map(Iterator::collect).unwrap_or_default();
+    (kube::Client::try_from(config).ok(), addresses)
+}
+
+/// Takes over the credentials of an earlier process, where the Secret can be read in time.
+async fn take_kept(state: &State, secret: Option<&CredentialSecret>) {
+    use secrecy::ExposeSecret as _;
+
+    let Some(secret) = secret else { return };
+    match tokio::time::timeout(FIRST_KEYS, secret.read()).await {
+        Ok(Ok(tokens)) => {
+            info!(credentials = tokens.len(), "read the Secret with credentials");
+            for (cluster, token) in &tokens {
+                state.offer_credential(cluster, token.expose_secret());
+            }
+        }
+        Ok(Err(error)) => warn!("failed to read the Secret with credentials: {}", Chain(&error)),
+        Err(_) => warn!("the API server did not answer when asked for the Secret with credentials"),
+    }
+}
+
+/// Ready once every cluster has keys, or has had its time: a dead issuer must not hold up the others.
+fn first_keys(tasks: &Tasks, state: &Arc<State>, ready: ReadyHandle) {
+    let state = Arc::clone(state);
+    tasks.spawn("first keys", async move {
+        let snapshot = state.snapshot();
+        let loaded = async {
+            while snapshot.clusters.values().any(|cluster| cluster.jwks.keys().is_none()) {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        if tokio::time::timeout(FIRST_KEYS, loaded).await.is_err() {
+            warn!("some clusters have no keys yet; the service starts without them");
+        }
+        ready.ready();
+    });
+}
+
+fn keep_tidy(tasks: &Tasks, state: &Arc<State>, reviewer: &Arc<Reviewer>, metrics: &ServiceMetrics) {
+    let (state, reviewer, metrics) = (Arc::clone(state), Arc::clone(reviewer), metrics.clone());
+    tasks.spawn_critical("housekeeping", async move {
+        let mut known: Vec<String> = Vec::new();
+        loop {
+            reviewer.tidy().await;
+            metrics.configuration_rejected(state.reload_error().is_some());
+            let snapshot = state.snapshot();
+            for cluster in snapshot.clusters.values() {
+                metrics.cluster(cluster, clock::now());
+            }
+            known
+                .iter()
+                .filter(|name| !snapshot.clusters.contains_key(*name))
+                .for_each(|name| metrics.forget(name));
+            known = snapshot.clusters.keys().cloned().collect();
+            sleep(Duration::from_secs(1)).await;
+        }
+    });
+}

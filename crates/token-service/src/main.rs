@@ -1,0 +1,12 @@
+//! The token service's process.
+
+use std::process::ExitCode;
+
+use portolan_token_service::{Args, run};
+
+fn main() -> ExitCode {
+    match portolan_runtime::args::parse::<Args>("token-service") {
+        Ok(args) => run(&args),
+        Err(code) => code,
+    }
+}

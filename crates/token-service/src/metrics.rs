@@ -1,0 +1,120 @@
+//! What the token service counts. Clusters are label values only where they are configured.
+
+use std::time::Duration;
+
+use portolan_runtime::metrics::{Counters, Gauges, Histograms, Metrics};
+
+use crate::{cluster::Cluster, review::Verdict};
+
+/// The token service's metrics.
+#[derive(Clone, Debug)]
+pub(crate) struct ServiceMetrics {
+    reviews: Counters,
+    cache_hits: Counters,
+    latency: Histograms,
+    cached: Gauges,
+    keys: Gauges,
+    key_age: Gauges,
+    refreshes: Gauges,
+    credential_left: Gauges,
+    stale_configuration: Gauges,
+    v1: Counters,
+    refused_requests: Counters,
+}
+
+impl ServiceMetrics {
+    pub(crate) fn register(metrics: &Metrics) -> Self {
+        let review = ["cluster", "result", "reason", "mode"];
+        Self {
+            reviews: metrics.counters("reviews_total", "Reviews that were answered.", &review),
+            cache_hits: metrics.counters(
+                "cache_hits_total",
+                "Reviews that were answered from the cache.",
+                &["cluster"],
+            ),
+            latency: metrics.latencies("review_seconds", "Time to a decision.", &["cluster", "mode"]),
+            cached: metrics.gauges("cached_verdicts", "Verdicts in the cache.", &[]),
+            keys: metrics.gauges("issuer_keys", "Usable keys of an issuer.", &["cluster"]),
+            key_age: metrics.gauges("issuer_keys_age_seconds", "Age of the keys of an issuer.", &["cluster"]),
+            refreshes: metrics.gauges(
+                "issuer_refreshes",
+                "Requests for the keys of an issuer since the start.",
+                &["cluster", "result"],
+            ),
+            credential_left: metrics.gauges(
+                "credential_expiry_seconds",
+                "Time until the credential for a cluster ends.",
+                &["cluster"],
+            ),
+            stale_configuration: metrics.gauges(
+                "configuration_rejected",
+                "1 while the configuration on disk cannot be used and the old one stays.",
+                &[],
+            ),
+            v1: metrics.counters("deprecated_requests_total", "Requests of the old API.", &["caller"]),
+            refused_requests: metrics.counters(
+                "refused_requests_total",
+                "Requests that were not reviewed.",
+                &["reason"],
+            ),
+        }
+    }
+
+    /// A verdict that was found just now.
+    pub(crate) fn decided(&self, verdict: &Verdict, took: Duration) {
+        let Verdict { cluster, label, reason, mode, .. } = verdict;
+        self.reviews.with_label_values(&[cluster.as_str(), label, reason, mode]).inc();
+        self.latency.with_label_values(&[cluster.as_str(), mode]).observe(took.as_secs_f64());
+    }
+
+    /// A verdict from the cache.
+    pub(crate) fn cached(&self, cluster: &str, label: &str, reason: &str, mode: &str) {
+        self.reviews.with_label_values(&[cluster, label, reason, mode]).inc();
+        self.cache_hits.with_label_values(&[cluster]).inc();
+    }
+
+    pub(crate) fn cache_size(&self, verdicts: u64) {
+        self.cached.with_label_values::<&str>(&[]).set(whole(verdicts));
+    }
+
+    pub(crate) fn configuration_rejected(&self, rejected: bool) {
+        self.stale_configuration.with_label_values::<&str>(&[]).set(i64::from(rejected));
+    }
+
+    pub(crate) fn v1(&self, caller: &str) {
+        self.v1.with_label_values(&[caller]).inc();
+    }
+
+    pub(crate) fn refused_request(&self, reason: &str) {
+        self.refused_requests.with_label_values(&[reason]).inc();
+    }
+
+    /// What is known about a cluster at `now`.
+    pub(crate) fn cluster(&self, cluster: &Cluster, now: jiff::Timestamp) {
+        let (name, status) = (cluster.config.name.as_str(), cluster.jwks.status());
+        self.keys.with_label_values(&[name]).set(i64::try_from(status.keys).unwrap_or(i64::MAX));
+        if let Some(age) = status.age {
+            self.key_age.with_label_values(&[name]).set(whole(age.as_secs()));
+        }
+        self.refreshes.with_label_values(&[name, "ok"]).set(whole(status.succeeded));
+        self.refreshes.with_label_values(&[name, "failed"]).set(whole(status.failed));
+        if let Some(end) = cluster.credential.about().and_then(|about| about.expires) {
+            self.credential_left.with_label_values(&[name]).set(end.as_second() - now.as_second());
+        }
+    }
+
+    /// A cluster that is no longer configured.
+    pub(crate) fn forget(&self, cluster: &str) {
+        // What was never set cannot be removed, and needs not be.
+        for gauge in [&self.keys, &self.key_age, &self.credential_left] {
+            let _ = gauge.remove_label_values(&[cluster]);
+        }
+        for result in ["ok", "failed"] {
+            let _ = self.refreshes.remove_label_values(&[cluster, result]);
+        }
+    }
+}
+
+fn whole(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

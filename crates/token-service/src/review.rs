@@ -1,0 +1,131 @@
+//! One question: found in the cache, or decided, counted and audited.
+
+pub(crate) mod decide;
+mod remote;
+mod verdict;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use portolan_core::auth::{Answer, Refusal, ReviewRequest, UnverifiedToken};
+use portolan_runtime::clock;
+use secrecy::ExposeSecret as _;
+use tokio::time::Instant;
+
+use self::verdict::{KeyMaker, Verdicts};
+pub(crate) use self::{
+    decide::{Accepted, Checked, Decision, Wanted},
+    verdict::Verdict,
+};
+use crate::{
+    audit::{self, Junk},
+    metrics::ServiceMetrics,
+    routing::{self, Route},
+    state::Snapshot,
+};
+
+/// Who is asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target<'a> {
+    /// This cluster.
+    Cluster(&'a str),
+    /// The one whose key the token names.
+    Auto,
+}
+
+/// A question with everything that decides its answer.
+#[derive(Debug)]
+pub(crate) struct Question<'a> {
+    pub(crate) snapshot: &'a Arc<Snapshot>,
+    pub(crate) target: Target<'a>,
+    pub(crate) route: Option<&'a Route>,
+    /// Who asks, for the audit.
+    pub(crate) caller: &'a str,
+    /// Whether the token may be for anybody, which only the old API asks for.
+    pub(crate) any_audience: bool,
+    pub(crate) request: &'a ReviewRequest,
+}
+
+/// Answers questions.
+#[derive(Debug)]
+pub(crate) struct Reviewer {
+    keys: KeyMaker,
+    verdicts: Verdicts,
+    junk: Junk,
+    metrics: ServiceMetrics,
+}
+
+impl Reviewer {
+    pub(crate) fn new(metrics: ServiceMetrics) -> Self {
+        Self { keys: KeyMaker::random(), verdicts: Verdicts::new(), junk: Junk::new(), metrics }
+    }
+
+    /// The whole TokenReview.
+    pub(crate) async fn answer(&self, question: &Question<'_>) -> Bytes {
+        self.verdict(question).await.body.clone()
+    }
+
+    /// The verdict, which may be one of a moment ago.
+    pub(crate) async fn verdict(&self, question: &Question<'_>) -> Arc<Verdict> {
+        let start = Instant::now();
+        let token = question.request.token.expose_secret();
+        // What is no token at all costs nothing to refuse, and is not worth a place in a cache.
+        let parsed = match UnverifiedToken::parse(token) {
+            Ok(parsed) => parsed,
+            Err(refusal) => return self.junk(question, &refusal, start),
+        };
+        let key = self.keys.key(question);
+        if let Some(known) = self.verdicts.get(&key).await {
+            known.repeated();
+            self.metrics.cached(&known.cluster, known.label, known.reason, known.mode);
+            return known;
+        }
+        let decided = self.verdicts.or_decide(key, self.decided(question, &parsed)).await;
+        self.metrics.decided(&decided, start.elapsed());
+        decided
+    }
+
+    async fn decided(&self, question: &Question<'_>, token: &UnverifiedToken<'_>) -> Verdict {
+        let start = Instant::now();
+        let wanted = match question.request.audiences.as_slice() {
+            _ if question.any_audience => Wanted::Any,
+            [] => Wanted::Default,
+            audiences => Wanted::These(audiences),
+        };
+        let mut decision =
+            decide::decide(question.snapshot, question.target, token, wanted, clock::now()).await;
+        if let Ok(accepted) = &mut decision.outcome {
+            let identity = std::mem::take(&mut accepted.identity);
+            accepted.identity = routing::passed_on(identity, &decision.cluster, question.route);
+        }
+        audit::decided(&decision, question.caller, start.elapsed());
+        let version = question.request.version;
+        let body = match &decision.outcome {
+            Ok(accepted) => Answer::Authenticated(&accepted.identity, &accepted.audiences).to_json(version),
+            Err(refusal) => Answer::Refused(refusal).to_json(version),
+        };
+        Verdict::new(decision, body, question.caller)
+    }
+
+    fn junk(&self, question: &Question<'_>, refusal: &Refusal, start: Instant) -> Arc<Verdict> {
+        let cluster = match question.target {
+            Target::Cluster(name) if question.snapshot.clusters.contains_key(name) => name,
+            Target::Cluster(name) => {
+                let missing = Refusal::ClusterNotFound(name.to_owned());
+                return Arc::new(Verdicts::junk("", &missing, question.request.version));
+            }
+            Target::Auto => "",
+        };
+        self.junk.seen(question.caller, cluster, refusal.label());
+        let verdict = Verdicts::junk(cluster, refusal, question.request.version);
+        self.metrics.decided(&verdict, start.elapsed());
+        Arc::new(verdict)
+    }
+
+    /// Keeps the cache and the audit tidy: what has ended is taken out and counted.
+    pub(crate) async fn tidy(&self) {
+        self.verdicts.tidy().await;
+        self.junk.report();
+        self.metrics.cache_size(self.verdicts.len());
+    }
+}

@@ -1,0 +1,210 @@
+//! The decision itself: which cluster, which keys, which audiences, whose word counts.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use portolan_core::auth::{
+    Claims, Identity, Keys, Refusal, UnverifiedToken, audience::intersection, refusal::Unavailable,
+};
+
+use super::{Target, remote};
+use crate::{cluster::Cluster, config::Mode, state::Snapshot};
+
+/// Says in `hybrid` mode whose word it was.
+const CHECKED_BY: &str = "portolan/checked-by";
+/// An audience that stands for every one.
+const ANY: &str = "*";
+
+/// Whom a token must be for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Wanted<'a> {
+    /// What the cluster's configuration says.
+    Default,
+    /// Anybody.
+    Any,
+    /// One of these.
+    These(&'a [String]),
+}
+
+impl Wanted<'_> {
+    /// The audiences to look for; none means that every one will do.
+    fn of(self, cluster: &Cluster) -> Option<Vec<String>> {
+        match self {
+            Self::Any => None,
+            Self::These(audiences) => Some(audiences.to_vec()),
+            Self::Default => Some(cluster.default_audiences()).filter(|audiences| *audiences != [ANY]),
+        }
+    }
+}
+
+/// A decision.
+#[derive(Debug)]
+pub(crate) struct Decision {
+    /// The cluster, or nothing when there is none.
+    pub(crate) cluster: String,
+    pub(crate) mode: &'static str,
+    pub(crate) outcome: Result<Accepted, Refusal>,
+    /// How long it may be given again.
+    pub(crate) keep_for: Duration,
+}
+
+/// A token that was accepted.
+#[derive(Clone, Debug)]
+pub(crate) struct Accepted {
+    pub(crate) identity: Identity,
+    pub(crate) audiences: Vec<String>,
+    /// What the token says about itself, where the keys were asked.
+    pub(crate) checked: Option<Checked>,
+}
+
+/// What a token says about itself, after its signature was checked.
+#[derive(Clone, Debug)]
+pub(crate) struct Checked {
+    pub(crate) claims: Arc<Claims>,
+}
+
+pub(crate) async fn decide(
+    snapshot: &Snapshot,
+    target: Target<'_>,
+    token: &UnverifiedToken<'_>,
+    wanted: Wanted<'_>,
+    now: Timestamp,
+) -> Decision {
+    let cluster = match choose(snapshot, target, token) {
+        Ok(cluster) => cluster,
+        Err(refusal) => {
+            let cluster = String::new();
+            return Decision { cluster, mode: "", outcome: Err(refusal), keep_for: Duration::ZERO };
+        }
+    };
+    let outcome = match cluster.config.mode {
+        Mode::Jwks => by_keys(cluster, token, wanted, now).await,
+        Mode::Review => by_review(cluster, token, wanted).await,
+        Mode::Hybrid => by_both(cluster, token, wanted, now).await,
+    };
+    let end = outcome.as_ref().ok().and_then(|accepted| accepted.checked.as_ref()?.claims.exp);
+    // Never beyond the end of the token, whatever the leeway.
+    let left = end.map_or(u64::MAX, |end| u64::try_from(end.0 - now.as_second()).unwrap_or(0));
+    let keep_for = cluster.config.cache_for.min(Duration::from_secs(left));
+    Decision { cluster: cluster.config.name.clone(), mode: cluster.config.mode.label(), outcome, keep_for }
+}
+
+/// The cluster of a question. The automatic choice looks at what is in memory only.
+pub(crate) fn choose<'a>(
+    snapshot: &'a Snapshot,
+    target: Target<'_>,
+    token: &UnverifiedToken<'_>,
+) -> Result<&'a Arc<Cluster>, Refusal> {
+    if let Target::Cluster(name) = target {
+        return snapshot.clusters.get(name).ok_or_else(|| Refusal::ClusterNotFound(name.to_owned()));
+    }
+    let key_id = token.unverified_key_id().ok_or(Refusal::NoCluster)?;
+    let of_issuer = snapshot.by_issuer.get(token.unverified_issuer()).ok_or(Refusal::NoCluster)?;
+    let has_key = |cluster: &&Arc<Cluster>| cluster.jwks.keys().is_some_and(|keys| keys.has(key_id));
+    let mut candidates = of_issuer.iter().filter(has_key);
+    match (candidates.next(), candidates.next()) {
+        (Some(cluster), None) => Ok(cluster),
+        // Two clusters with one issuer and one key cannot be told apart.
+        (Some(_), Some(_)) => Err(Refusal::NoCluster),
+        (None, _) => {
+            // Perhaps a new key: each issuer is asked at most once per cooldown, and nobody waits.
+            for cluster in of_issuer {
+                cluster.jwks.hint();
+            }
+            Err(Refusal::NoCluster)
+        }
+    }
+}
+
+async fn by_keys(
+    cluster: &Cluster,
+    token: &UnverifiedToken<'_>,
+    wanted: Wanted<'_>,
+    now: Timestamp,
+) -> Result<Accepted, Refusal> {
+    if token.claims_to_be_legacy() {
+        return Err(Refusal::Legacy);
+    }
+    let claims = verified(cluster, token, now).await?;
+    let identity = Identity::of(&claims)?;
+    let wanted = wanted.of(cluster);
+    let common =
+        wanted.as_ref().map_or_else(|| claims.aud.0.clone(), |wanted| intersection(wanted, &claims.aud.0));
+    if common.is_empty() {
+        return Err(Refusal::Audience { token: claims.aud.0, wanted: wanted.unwrap_or_default() });
+    }
+    Ok(Accepted { identity, audiences: common, checked: Some(Checked { claims: Arc::new(claims) }) })
+}
+
+/// The claims of a token that a key of the cluster has signed. Newer keys are asked for when none has its id.
+pub(crate) async fn verified(
+    cluster: &Cluster,
+    token: &UnverifiedToken<'_>,
+    now: Timestamp,
+) -> Result<Claims, Refusal> {
+    if token.unverified_issuer() != cluster.config.issuer {
+        return Err(Refusal::Issuer);
+    }
+    let check = |keys: &Keys| keys.verify(token, &cluster.rules(), now);
+    let Some(keys) = cluster.jwks.keys() else {
+        let keys = cluster.jwks.newer().await.ok_or(Refusal::Unavailable(Unavailable::Issuer))?;
+        return check(&keys);
+    };
+    match check(&keys) {
+        Err(Refusal::UnknownKey) if token.unverified_key_id().is_some() => match cluster.jwks.newer().await {
+            Some(newer) => check(&newer),
+            None => Err(Refusal::UnknownKey),
+        },
+        Err(Refusal::Signature) => {
+            // The key may have changed under its id. Who asks next finds out.
+            cluster.jwks.hint();
+            Err(Refusal::Signature)
+        }
+        result => result,
+    }
+}
+
+async fn by_review(
+    cluster: &Cluster,
+    token: &UnverifiedToken<'_>,
+    wanted: Wanted<'_>,
+) -> Result<Accepted, Refusal> {
+    if !token.claims_to_be_legacy() && token.unverified_issuer() != cluster.config.issuer {
+        // A token of somebody else is not shown to this cluster.
+        return Err(Refusal::Issuer);
+    }
+    let named = Identity::unverified(token)?;
+    let claims = Claims::unverified(token)?;
+    let wanted = match wanted {
+        // What the API server itself takes for its audience.
+        Wanted::Default if cluster.config.audiences.is_none() => Vec::new(),
+        _ => wanted.of(cluster).unwrap_or_else(|| claims.aud.0.clone()),
+    };
+    let answer = remote::review(cluster, token, &wanted).await;
+    cluster.reviewed(!matches!(answer, Err(Refusal::Unavailable(_))));
+    let agreed = remote::agreed(answer?, &named, &wanted)?;
+    // The cluster has vouched for them.
+    Ok(Accepted { checked: Some(Checked { claims: Arc::new(claims) }), ..agreed })
+}
+
+async fn by_both(
+    cluster: &Cluster,
+    token: &UnverifiedToken<'_>,
+    wanted: Wanted<'_>,
+    now: Timestamp,
+) -> Result<Accepted, Refusal> {
+    let mut by_keys = by_keys(cluster, token, wanted, now).await?;
+    let answer = remote::review(cluster, token, &by_keys.audiences).await;
+    let outage = cluster.reviewed(!matches!(answer, Err(Refusal::Unavailable(_))));
+    let whose = match answer {
+        Ok(answer) => {
+            let agreed = remote::agreed(answer, &by_keys.identity, &by_keys.audiences)?;
+            by_keys = Accepted { checked: by_keys.checked.take(), ..agreed };
+            "review"
+        }
+        Err(Refusal::Unavailable(_)) if cluster.keys_may_decide(outage) => "keys-during-outage",
+        Err(refusal) => return Err(refusal),
+    };
+    by_keys.identity.extra.insert(CHECKED_BY.to_owned(), vec![whose.to_owned()]);
+    Ok(by_keys)
+}

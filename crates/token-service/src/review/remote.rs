@@ -1,0 +1,181 @@
+//! The cluster's own word: a TokenReview at its API server, believed only as far as the token agrees.
+
+use http::{StatusCode, Uri};
+use portolan_core::auth::{
+    Identity, Refusal, UnverifiedToken, audience::intersection, identity::Extra, refusal::Unavailable,
+};
+use portolan_runtime::telemetry::Chain;
+use serde::{Deserialize, Serialize};
+use tracing::warn;
+
+use super::Accepted;
+use crate::cluster::Cluster;
+
+const PATH: &str = "/apis/authentication.k8s.io/v1/tokenreviews";
+/// What a cluster may say about its own users. Everything else is not passed on.
+const EXTRA: [&str; 5] = [
+    "authentication.kubernetes.io/credential-id",
+    "authentication.kubernetes.io/node-name",
+    "authentication.kubernetes.io/node-uid",
+    "authentication.kubernetes.io/pod-name",
+    "authentication.kubernetes.io/pod-uid",
+];
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Question<'a> {
+    api_version: &'static str,
+    kind: &'static str,
+    spec: Spec<'a>,
+}
+
+#[derive(Serialize)]
+struct Spec<'a> {
+    token: &'a str,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    audiences: &'a [String],
+}
+
+#[derive(Deserialize)]
+struct Review {
+    status: Status,
+}
+
+/// What a cluster answers.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Status {
+    authenticated: bool,
+    user: User,
+    audiences: Vec<String>,
+    error: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct User {
+    username: String,
+    uid: String,
+    groups: Vec<String>,
+    extra: Extra,
+}
+
+/// Asks the cluster. Whatever goes wrong on the way is "unavailable"; the log says what it was.
+pub(super) async fn review(
+    cluster: &Cluster,
+    token: &UnverifiedToken<'_>,
+    audiences: &[String],
+) -> Result<Status, Refusal> {
+    let unavailable = |why: &str| {
+        warn!(cluster = cluster.config.name, "the cluster did not review a token: {why}");
+        Refusal::Unavailable(Unavailable::Cluster)
+    };
+    let server = cluster.config.api_server.as_deref().unwrap_or_default();
+    let url: Uri = format!("{server}{PATH}").parse().map_err(|_| unavailable("api_server is not a URL"))?;
+    let question = Question {
+        api_version: "authentication.k8s.io/v1",
+        kind: "TokenReview",
+        spec: Spec { token: token.text(), audiences },
+    };
+    let body = serde_json::to_vec(&question).map_err(|_| unavailable("the question is no JSON"))?;
+    let credential = cluster.credential.credential();
+    let fetched = cluster.fetcher.post_json(&url, body, credential.as_ref()).await;
+    let fetched = fetched.map_err(|error| unavailable(&Chain(&error).to_string()))?;
+    match fetched.status {
+        StatusCode::OK | StatusCode::CREATED => {}
+        status => return Err(unavailable(&format!("it answered {status}"))),
+    }
+    let review: Result<Review, _> = serde_json::from_slice(&fetched.body);
+    review.map(|review| review.status).map_err(|_| unavailable("its answer is no TokenReview"))
+}
+
+/// What is passed on of the answer: the user that the token names, and nothing that only the answer claims.
+pub(super) fn agreed(status: Status, named: &Identity, wanted: &[String]) -> Result<Accepted, Refusal> {
+    if !status.authenticated {
+        return Err(refusal(&status, wanted));
+    }
+    let User { username, uid, groups, mut extra } = status.user;
+    if username != named.username || uid != named.uid {
+        return Err(Refusal::Contradiction);
+    }
+    let may_have = |group: &String| named.groups.contains(group) || group == "system:authenticated";
+    let groups = groups.into_iter().filter(may_have).collect();
+    extra.retain(|key, _| EXTRA.contains(&key.as_str()));
+    let audiences =
+        if wanted.is_empty() { status.audiences } else { intersection(wanted, &status.audiences) };
+    if audiences.is_empty() {
+        return Err(Refusal::Audience { token: Vec::new(), wanted: wanted.to_vec() });
+    }
+    Ok(Accepted { identity: Identity { username, uid, groups, extra }, audiences, checked: None })
+}
+
+/// The remote's words are read, not repeated: they could be anything.
+fn refusal(status: &Status, wanted: &[String]) -> Refusal {
+    let says = |text: &str| status.error.contains(text);
+    if says("has expired") {
+        Refusal::Expired
+    } else if says("not valid yet") || says("issued in the future") {
+        Refusal::NotYet
+    } else if says("is invalid for the target audiences") {
+        Refusal::Audience { token: Vec::new(), wanted: wanted.to_vec() }
+    } else {
+        Refusal::Revoked
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn named() -> Identity {
+        Identity {
+            username: "system:serviceaccount:d:a".to_owned(),
+            uid: "1".to_owned(),
+            groups: vec!["system:serviceaccounts".to_owned(), "system:serviceaccounts:d".to_owned()],
+            extra: Extra::new(),
+        }
+    }
+
+    fn label(status: serde_json::Value) -> &'static str {
+        let status = serde_json::from_value(status).unwrap();
+        agreed(status, &named(), &["a".to_owned()]).map_or_else(|refusal| refusal.label(), |_| "ok")
+    }
+
+    #[test]
+    fn a_hostile_cluster_cannot_name_another_user() {
+        let user = |name: &str, uid: &str| json!({"authenticated": true, "audiences": ["a"], "user": {"username": name, "uid": uid}});
+        assert_eq!(label(user("system:serviceaccount:d:a", "1")), "ok");
+        assert_eq!(label(user("system:serviceaccount:d:a", "2")), "contradiction");
+        assert_eq!(label(user("system:admin", "1")), "contradiction");
+    }
+
+    #[test]
+    fn what_only_the_answer_claims_is_not_passed_on() {
+        let status = json!({"authenticated": true, "audiences": ["a", "b"], "user": {
+            "username": "system:serviceaccount:d:a", "uid": "1",
+            "groups": ["system:serviceaccounts", "system:masters", "admins", "system:authenticated"],
+            "extra": {"scopes": ["all"], EXTRA[0]: ["JTI=1"]},
+        }});
+        let accepted = agreed(serde_json::from_value(status).unwrap(), &named(), &["a".to_owned()]).unwrap();
+        assert_eq!(accepted.identity.groups, ["system:serviceaccounts", "system:authenticated"]);
+        assert_eq!(accepted.identity.extra.into_keys().collect::<Vec<_>>(), [EXTRA[0]]);
+        assert_eq!(accepted.audiences, ["a"]);
+    }
+
+    #[test]
+    fn refusals_are_told_apart_by_the_words_of_kube_apiserver() {
+        let refused = |error: &str| label(json!({"error": error}));
+        assert_eq!(refused("[invalid bearer token, service account token has expired]"), "expired");
+        assert_eq!(refused("[invalid bearer token, service account token is not valid yet]"), "not_yet");
+        assert_eq!(refused("token audiences [x] is invalid for the target audiences [a]"), "audience");
+        assert_eq!(refused("[invalid bearer token, service account token has been invalidated]"), "revoked");
+        assert_eq!(refused(""), "revoked");
+        assert_eq!(
+            label(json!({"authenticated": true, "audiences": ["b"], "user": {
+            "username": "system:serviceaccount:d:a", "uid": "1"}})),
+            "audience"
+        );
+    }
+}

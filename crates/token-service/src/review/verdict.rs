@@ -1,0 +1,186 @@
+//! Verdicts that were given a moment ago: bounded, found by a keyed hash, never older than their token.
+
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use aws_lc_rs::{hmac, rand};
+use bytes::Bytes;
+use moka::{Expiry, future::Cache, notification::RemovalCause};
+use portolan_core::auth::{Answer, Refusal, Version};
+use secrecy::ExposeSecret as _;
+
+use super::{Checked, Decision, Question, Target};
+use crate::audit;
+
+/// Of all answers together. A verdict has about a kilobyte.
+const MAX_BYTES: u64 = 24 * 1024 * 1024;
+/// What an entry takes besides its answer.
+const OVERHEAD_BYTES: usize = 512;
+/// A refusal is kept for a moment only: what is wrong now may be right soon.
+const REFUSED_FOR: Duration = Duration::from_secs(3);
+
+/// An answer that was given.
+#[derive(Debug)]
+pub(crate) struct Verdict {
+    pub(crate) body: Bytes,
+    pub(crate) cluster: String,
+    pub(crate) label: &'static str,
+    pub(crate) reason: &'static str,
+    pub(crate) mode: &'static str,
+    /// Name of the user, as it was passed on.
+    pub(crate) username: Option<String>,
+    /// The refusal, for those who answer in another form.
+    pub(crate) refusal: Option<Refusal>,
+    /// What the token says, for those who answer in another form.
+    pub(crate) checked: Option<Checked>,
+    caller: String,
+    keep_for: Duration,
+    repeats: AtomicU32,
+}
+
+impl Verdict {
+    pub(super) fn new(decision: Decision, body: Vec<u8>, caller: &str) -> Self {
+        let Decision { cluster, mode, outcome, keep_for } = decision;
+        let (username, checked, refusal) = match outcome {
+            Ok(accepted) => (Some(accepted.identity.username), accepted.checked, None),
+            Err(refusal) => (None, None, Some(refusal)),
+        };
+        let keep_for = match &refusal {
+            None => keep_for,
+            Some(refusal) if refusal.is_cacheable() => REFUSED_FOR.min(keep_for),
+            Some(_) => Duration::ZERO,
+        };
+        Self {
+            body: body.into(),
+            cluster,
+            label: if refusal.is_none() { "authenticated" } else { "refused" },
+            reason: refusal.as_ref().map_or("", Refusal::label),
+            mode,
+            username,
+            refusal,
+            checked,
+            caller: caller.to_owned(),
+            keep_for,
+            repeats: AtomicU32::new(0),
+        }
+    }
+
+    /// Counts that it was given again.
+    pub(super) fn repeated(&self) {
+        self.repeats.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn report_repeats(&self) {
+        let repeats = self.repeats.load(Ordering::Relaxed);
+        if repeats > 0 {
+            audit::repeated(&self.caller, &self.cluster, self.username.as_deref(), self.reason, repeats);
+        }
+    }
+}
+
+/// The keyed hash of a question. Who sees one learns nothing about the token.
+pub(super) type Key = [u8; 32];
+
+/// Makes keys.
+#[derive(Debug)]
+pub(super) struct KeyMaker(hmac::Key);
+
+impl KeyMaker {
+    pub(super) fn random() -> Self {
+        let mut secret = [0; 32];
+        rand::fill(&mut secret).expect("the operating system has random numbers");
+        Self(hmac::Key::new(hmac::HMAC_SHA256, &secret))
+    }
+
+    /// Everything that decides the answer, each part with its length.
+    pub(super) fn key(&self, question: &Question<'_>) -> Key {
+        let mut context = hmac::Context::with_key(&self.0);
+        let mut feed = |part: &[u8]| {
+            context.update(&(part.len() as u64).to_le_bytes());
+            context.update(part);
+        };
+        feed(question.request.token.expose_secret().as_bytes());
+        match question.target {
+            Target::Cluster(name) => feed(name.as_bytes()),
+            Target::Auto => feed(b"*"),
+        }
+        let route = question.route.map_or(0, |route| std::ptr::from_ref(route).addr());
+        let version = u8::from(question.request.version == Version::V1beta1);
+        let any = u8::from(question.any_audience);
+        feed(
+            &[&question.snapshot.generation.to_le_bytes()[..], &route.to_le_bytes()[..], &[version, any]]
+                .concat(),
+        );
+        for audience in &question.request.audiences {
+            feed(audience.as_bytes());
+        }
+        let mut key = [0; 32];
+        key.copy_from_slice(context.sign().as_ref());
+        key
+    }
+}
+
+/// The cache.
+#[derive(Debug)]
+pub(super) struct Verdicts(Cache<Key, Arc<Verdict>>);
+
+impl Verdicts {
+    pub(super) fn new() -> Self {
+        let weigh = |_: &Key, verdict: &Arc<Verdict>| {
+            u32::try_from(verdict.body.len() + OVERHEAD_BYTES).unwrap_or(u32::MAX)
+        };
+        let cache = Cache::builder()
+            .max_capacity(MAX_BYTES)
+            .weigher(weigh)
+            .expire_after(UntilItsEnd)
+            .eviction_listener(|_, verdict: Arc<Verdict>, _: RemovalCause| verdict.report_repeats());
+        Self(cache.build())
+    }
+
+    pub(super) async fn get(&self, key: &Key) -> Option<Arc<Verdict>> {
+        self.0.get(key).await
+    }
+
+    /// The verdict that is being found, or that the future finds. What is not to be kept is handed to those
+    /// who wait for it now, and to nobody later.
+    pub(super) async fn or_decide(&self, key: Key, decide: impl Future<Output = Verdict>) -> Arc<Verdict> {
+        let decided = self.0.try_get_with(key, async {
+            let verdict = Arc::new(decide.await);
+            if verdict.keep_for.is_zero() { Err(verdict) } else { Ok(verdict) }
+        });
+        decided.await.unwrap_or_else(|not_kept| Arc::clone(&not_kept))
+    }
+
+    pub(super) fn junk(cluster: &str, refusal: &Refusal, version: Version) -> Verdict {
+        let body = Answer::Refused(refusal).to_json(version);
+        let decision = Decision {
+            cluster: cluster.to_owned(),
+            mode: "",
+            outcome: Err(refusal.clone()),
+            keep_for: Duration::ZERO,
+        };
+        Verdict::new(decision, body, "")
+    }
+
+    pub(super) async fn tidy(&self) {
+        self.0.run_pending_tasks().await;
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.0.entry_count()
+    }
+}
+
+struct UntilItsEnd;
+
+impl Expiry<Key, Arc<Verdict>> for UntilItsEnd {
+    fn expire_after_create(&self, _: &Key, verdict: &Arc<Verdict>, _: Instant) -> Option<Duration> {
+        Some(verdict.keep_for)
+    }
+}

@@ -1,0 +1,220 @@
+//! What the service works with at one moment, and how it changes when the configuration does.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use portolan_runtime::{files::Files, tasks::Tasks, telemetry::Chain};
+use secrecy::{ExposeSecret as _, SecretString};
+use tracing::{error, info, warn};
+
+use crate::{
+    cluster::{Cluster, ClusterError},
+    config::{Config, ConfigError},
+    limits::CallerRates,
+};
+
+/// Everything that one question is answered with.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    /// Which one it is: part of the key of every cached verdict.
+    pub(crate) generation: u64,
+    pub(crate) config: Config,
+    pub(crate) clusters: BTreeMap<String, Arc<Cluster>>,
+    /// For the automatic choice of a cluster.
+    pub(crate) by_issuer: HashMap<String, Vec<Arc<Cluster>>>,
+    pub(crate) caller_rates: Option<CallerRates>,
+}
+
+/// The state of the service.
+#[derive(Debug)]
+pub(crate) struct State {
+    path: PathBuf,
+    own_api_server: Vec<SocketAddr>,
+    tasks: Tasks,
+    current: ArcSwap<Snapshot>,
+    generations: AtomicU64,
+    /// Tokens of the Secret, also for clusters that are configured later.
+    kept: Mutex<BTreeMap<String, SecretString>>,
+    reload_error: Mutex<Option<String>>,
+}
+
+/// A configuration that cannot be worked with.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LoadError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("cluster {name:?} cannot be used")]
+    Cluster {
+        name: String,
+        #[source]
+        source: ClusterError,
+    },
+}
+
+impl State {
+    /// Reads the configuration and starts its clusters.
+    pub(crate) async fn load(
+        path: PathBuf,
+        own_api_server: Vec<SocketAddr>,
+        tasks: &Tasks,
+    ) -> Result<Arc<Self>, LoadError> {
+        let config = Config::read(&path).await?;
+        let snapshot = build(config, 0, &BTreeMap::new(), &own_api_server, tasks).await?;
+        Ok(Arc::new(Self {
+            path,
+            own_api_server,
+            tasks: tasks.clone(),
+            current: ArcSwap::from_pointee(snapshot),
+            generations: AtomicU64::new(1),
+            kept: Mutex::default(),
+            reload_error: Mutex::default(),
+        }))
+    }
+
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.current.load_full()
+    }
+
+    /// Why the configuration on disk is not the one that is used.
+    pub(crate) fn reload_error(&self) -> Option<String> {
+        self.reload_error.lock().clone()
+    }
+
+    /// Offers a token from the Secret to its cluster.
+    pub(crate) fn offer_credential(&self, cluster: &str, token: &str) {
+        self.kept.lock().insert(cluster.to_owned(), SecretString::from(token));
+        if let Some(cluster) = self.snapshot().clusters.get(cluster) {
+            cluster.credential.offer(token);
+        }
+    }
+
+    /// Reads the configuration again whenever it, or a file that it names, changes.
+    pub(crate) fn follow_files(self: &Arc<Self>, tasks: &Tasks) {
+        let state = Arc::clone(self);
+        tasks.spawn_critical("configuration", async move {
+            loop {
+                let named = state.snapshot().config.files();
+                let mut files = Files::new(named.into_iter().chain([state.path.clone()]).collect()).await;
+                // Once after the files are remembered: nothing that changed meanwhile goes unseen.
+                state.reload().await;
+                files.changed().await;
+            }
+        });
+    }
+
+    async fn reload(&self) {
+        let old = self.snapshot();
+        for cluster in old.clusters.values() {
+            cluster.read_token().await;
+        }
+        match self.load_again(&old).await {
+            Ok(None) => {}
+            Ok(Some(snapshot)) => {
+                info!(clusters = snapshot.clusters.len(), "the new configuration is in use");
+                self.replace(&old, snapshot);
+            }
+            Err(failure) => {
+                let text = Chain(&failure).to_string();
+                if self.reload_error.lock().replace(text.clone()).as_ref() != Some(&text) {
+                    error!("the new configuration is not used, the old one stays: {text}");
+                }
+                return;
+            }
+        }
+        if self.reload_error.lock().take().is_some() {
+            info!("the configuration is sound again");
+        }
+    }
+
+    async fn load_again(&self, old: &Snapshot) -> Result<Option<Snapshot>, LoadError> {
+        let config = Config::read(&self.path).await?;
+        let mut same = config == old.config;
+        for cluster in old.clusters.values() {
+            same = same && cluster.fits(&cluster.config).await;
+        }
+        if same {
+            return Ok(None);
+        }
+        let generation = self.generations.fetch_add(1, Ordering::Relaxed);
+        let built = build(config, generation, &old.clusters, &self.own_api_server, &self.tasks).await?;
+        Ok(Some(built))
+    }
+
+    fn replace(&self, old: &Snapshot, new: Snapshot) {
+        for (name, token) in &*self.kept.lock() {
+            if let Some(cluster) = new.clusters.get(name) {
+                cluster.credential.offer(token.expose_secret());
+            }
+        }
+        for (name, cluster) in &old.clusters {
+            let goes_on = new.clusters.get(name).is_some_and(|new| Arc::ptr_eq(new, cluster));
+            if !goes_on {
+                cluster.stop();
+            }
+        }
+        self.current.store(Arc::new(new));
+    }
+}
+
+async fn build(
+    config: Config,
+    generation: u64,
+    old: &BTreeMap<String, Arc<Cluster>>,
+    own_api_server: &[SocketAddr],
+    tasks: &Tasks,
+) -> Result<Snapshot, LoadError> {
+    let mut clusters = BTreeMap::new();
+    let mut started: Vec<Arc<Cluster>> = Vec::new();
+    for (name, wanted) in &config.clusters {
+        let same_rate =
+            old.get(name).is_some_and(|old| old.rate.is_some() == config.rate_limits.per_cluster.is_some());
+        let kept = match old.get(name) {
+            Some(cluster) if same_rate && cluster.fits(wanted).await => Some(Arc::clone(cluster)),
+            _ => None,
+        };
+        let cluster = match kept {
+            Some(cluster) => cluster,
+            None => match Cluster::start(
+                Arc::clone(wanted),
+                own_api_server,
+                config.rate_limits.per_cluster,
+                tasks,
+            )
+            .await
+            {
+                Ok(cluster) => {
+                    let cluster = Arc::new(cluster);
+                    started.push(Arc::clone(&cluster));
+                    cluster
+                }
+                Err(source) => {
+                    for cluster in &started {
+                        cluster.stop();
+                    }
+                    return Err(LoadError::Cluster { name: name.clone(), source });
+                }
+            },
+        };
+        clusters.insert(name.clone(), cluster);
+    }
+    let mut by_issuer: HashMap<String, Vec<Arc<Cluster>>> = HashMap::new();
+    for cluster in clusters.values() {
+        by_issuer.entry(cluster.config.issuer.clone()).or_default().push(Arc::clone(cluster));
+    }
+    if config.callers.is_empty() {
+        warn!(
+            "anybody who reaches this service may ask about every cluster: configure callers to change that"
+        );
+    }
+    let caller_rates = config.rate_limits.per_caller.map(CallerRates::new);
+    Ok(Snapshot { generation, config, clusters, by_issuer, caller_rates })
+}

@@ -1,0 +1,164 @@
+//! An issuer that the tests make: real discovery and keys, and every way to misbehave. On loopback, which the
+//! configuration names.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+};
+
+use crate::forge::{SigningKey, claims};
+
+/// What the issuer does when it is asked for keys.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Mood {
+    #[default]
+    Good,
+    /// Answers never.
+    Silent,
+    /// Sends one byte at a time.
+    Dripping,
+    /// Sends more than anybody wants.
+    Endless,
+    /// Sends another place.
+    Redirecting(String),
+    /// Sends this.
+    Lying(String),
+}
+
+#[derive(Default)]
+struct Shared {
+    jwks: Mutex<Value>,
+    mood: Mutex<Mood>,
+    issuer: Mutex<String>,
+    requests: AtomicUsize,
+}
+
+/// A running issuer.
+pub(crate) struct Issuer {
+    pub(crate) url: String,
+    pub(crate) port: u16,
+    shared: Arc<Shared>,
+    _serving: JoinSet<()>,
+}
+
+impl Issuer {
+    pub(crate) async fn start(keys: &[&SigningKey]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (url, shared) = (format!("http://127.0.0.1:{port}"), Arc::<Shared>::default());
+        url.clone_into(&mut shared.issuer.lock());
+        let mut serving = JoinSet::new();
+        let state = Arc::clone(&shared);
+        serving.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                connections.spawn(serve(Arc::clone(&state), stream));
+            }
+        });
+        let issuer = Self { url, port, shared, _serving: serving };
+        issuer.publish(keys);
+        issuer
+    }
+
+    pub(crate) fn publish(&self, keys: &[&SigningKey]) {
+        let jwks: Vec<Value> = keys.iter().map(|key| key.jwk()).collect();
+        *self.shared.jwks.lock() = json!({"keys": jwks});
+    }
+
+    pub(crate) fn is(&self, mood: Mood) {
+        *self.shared.mood.lock() = mood;
+    }
+
+    /// How often it was asked for keys.
+    pub(crate) fn requests(&self) -> usize {
+        self.shared.requests.load(Ordering::SeqCst)
+    }
+
+    /// An entry of `clusters:`.
+    pub(crate) fn entry(&self, name: &str, more: &str) -> String {
+        format!(
+            "  {name}: {{issuer: '{}', plain_http: true, allow_addresses: ['127.0.0.1:{}']{more}}}\n",
+            self.url, self.port
+        )
+    }
+
+    /// A good token for the audience `x`.
+    pub(crate) fn token(&self, key: &SigningKey, algorithm: &str) -> String {
+        key.token(algorithm, &claims(&self.url, &["x"], now()))
+    }
+}
+
+pub(crate) fn now() -> i64 {
+    #[expect(clippy::disallowed_methods, reason = "a test has no clock of its own")]
+    let now = jiff::Timestamp::now();
+    now.as_second()
+}
+
+async fn serve(shared: Arc<Shared>, mut stream: TcpStream) {
+    let mut buffer = vec![0; 8192];
+    loop {
+        let Ok(length @ 1..) = stream.read(&mut buffer).await else { return };
+        let keys = buffer[..length].starts_with(b"GET /keys");
+        if !keys {
+            let url = shared.issuer.lock().clone();
+            let document = json!({"issuer": url, "jwks_uri": format!("{url}/keys")}).to_string();
+            if answer(&mut stream, "200 OK", "", &document).await.is_err() {
+                return;
+            }
+            continue;
+        }
+        shared.requests.fetch_add(1, Ordering::SeqCst);
+        let mood = shared.mood.lock().clone();
+        if misbehave(&shared, &mut stream, mood).await.is_none() {
+            return;
+        }
+    }
+}
+
+async fn misbehave(shared: &Shared, stream: &mut TcpStream, mood: Mood) -> Option<()> {
+    match mood {
+        Mood::Good => {
+            let jwks = shared.jwks.lock().to_string();
+            answer(stream, "200 OK", "", &jwks).await.ok()
+        }
+        Mood::Lying(text) => answer(stream, "200 OK", "", &text).await.ok(),
+        Mood::Redirecting(to) => answer(stream, "302 Found", &format!("location: {to}\r\n"), "").await.ok(),
+        Mood::Silent => {
+            tokio::time::sleep(Duration::from_secs(3600)).await;
+            None
+        }
+        Mood::Dripping => {
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n").await.ok()?;
+            loop {
+                stream.write_all(b" ").await.ok()?;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+        Mood::Endless => {
+            stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n{\"keys\":[").await.ok()?;
+            let chunk = "[],".repeat(20_000);
+            loop {
+                stream.write_all(chunk.as_bytes()).await.ok()?;
+            }
+        }
+    }
+}
+
+async fn answer(stream: &mut TcpStream, status: &str, headers: &str, body: &str) -> std::io::Result<()> {
+    let length = body.len();
+    let text = format!(
+        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n{headers}\r\n{body}"
+    );
+    stream.write_all(text.as_bytes()).await
+}

@@ -1,0 +1,13 @@
+//! The token service as its users run it: two real clusters with one issuer and different keys, a real process
+//! with the rights of its chart, and clients that know nothing of it.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+#[path = "../../crates/core/src/auth/forge.rs"]
+mod forge;
+mod hostile;
+mod issuer;
+mod operation;
+mod reviews;
+mod revocation;
+mod support;
+mod webhook;

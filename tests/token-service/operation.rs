@@ -1,0 +1,153 @@
+//! What an operator does: change the configuration, limit who asks, look for the reason, end the process.
+
+use std::{sync::Arc, time::Duration};
+
+use http::Request;
+use portolan_testkit::{
+    eventually::eventually,
+    load,
+    service::{ServiceOptions, run},
+};
+use serde_json::json;
+
+use crate::{
+    forge::SigningKey,
+    issuer::Issuer,
+    support::{SOON, clusters, path, review_body},
+};
+
+#[tokio::test]
+async fn a_new_configuration_is_used_and_a_bad_one_is_not() {
+    let clusters = clusters().await;
+    let key = SigningKey::new("k", "P-256");
+    let issuer = Issuer::start(&[&key]).await;
+    let service = clusters.service("reload", &format!("clusters:\n{}", issuer.entry("one", ""))).await;
+    let token = issuer.token(&key, "ES256");
+    let accepted = async |cluster: &str| service.review(cluster, &token, &["x"]).await.authenticated();
+    assert!(accepted("one").await && !accepted("two").await);
+    let write = |text: &str| clusters.home.write_private("reload.yaml", text).unwrap();
+    write(&format!("clusters:\n{}{}", issuer.entry("one", ""), issuer.entry("two", "")));
+    eventually("the new cluster", SOON, async || accepted("two").await.then_some(())).await.unwrap();
+    write("clusters: {one: {isuer: x}}");
+    let complained = async || service.log().contains("the old one stays").then_some(());
+    eventually("the complaint", SOON, complained).await.unwrap();
+    assert!(accepted("one").await && accepted("two").await);
+    write(&format!("clusters:\n{}", issuer.entry("two", "")));
+    eventually("the removal", SOON, async || (!accepted("one").await).then_some(())).await.unwrap();
+    assert!(accepted("two").await);
+}
+
+#[tokio::test]
+async fn callers_may_ask_about_their_clusters_only() {
+    let clusters = clusters().await;
+    let key = SigningKey::new("k", "P-256");
+    let issuer = Issuer::start(&[&key]).await;
+    let config = format!(
+        "clusters:\n{}{}{}callers:\n- {{name: db, serviceAccount: {{cluster: a, namespace: default, name: app, \
+         audience: token-service}}, clusters: [one]}}\n",
+        clusters.entry("a", "a", ""),
+        issuer.entry("one", ""),
+        issuer.entry("two", ""),
+    );
+    let service = clusters.service("callers", &config).await;
+    let token = issuer.token(&key, "ES256");
+    let ask = async |cluster: &str, header: String| {
+        let body = review_body(&token, &["x"]).to_string();
+        service.send("POST", &path(cluster), "x", &header, body.as_bytes()).await
+    };
+    let nobody = ask("one", String::new()).await;
+    assert_eq!((nobody.status, nobody.body["reason"].as_str()), (401, Some("Unauthorized")));
+    assert!(nobody.headers.contains("www-authenticate: bearer"));
+    let db = clusters.a.token_for("default", "app", &["token-service"], 600).await.unwrap();
+    let other = clusters.a.token_for("default", "app", &["somebody-else"], 600).await.unwrap();
+    assert!(ask("one", format!("authorization: bearer {db}\r\n")).await.authenticated());
+    assert_eq!(ask("two", format!("authorization: Bearer {db}\r\n")).await.status, 403);
+    assert_eq!(ask("one", format!("authorization: Bearer {other}\r\n")).await.status, 401);
+    let both = format!("authorization: Bearer {db}\r\nauthorization: Bearer {db}\r\n");
+    assert_eq!(ask("one", both).await.status, 401);
+    let listed = service.send("GET", "/clusters", "x", &format!("authorization: Bearer {db}\r\n"), b"").await;
+    let names: Vec<_> =
+        listed.body["clusters"].as_array().unwrap().iter().map(|c| c["name"].clone()).collect();
+    assert_eq!(names, [json!("one")]);
+}
+
+#[tokio::test]
+async fn too_many_questions_are_refused_without_retry_after() {
+    let key = SigningKey::new("k", "P-256");
+    let issuer = Issuer::start(&[&key]).await;
+    let config = format!("clusters:\n{}rateLimits: {{perCluster: 5}}\n", issuer.entry("i", ""));
+    let service = clusters().await.service("limits", &config).await;
+    let token = issuer.token(&key, "ES256");
+    let mut statuses = Vec::new();
+    for _ in 0..20 {
+        let answer = service.review("i", &token, &["x"]).await;
+        assert!(!answer.headers.contains("retry-after"));
+        statuses.push(answer.status);
+    }
+    assert!(statuses[..5].iter().all(|status| *status == 200) && statuses.contains(&429), "{statuses:?}");
+}
+
+#[tokio::test]
+async fn explain_and_check_say_what_is_the_matter() {
+    let clusters = clusters().await;
+    let config = format!("clusters:\n{}{}", clusters.entry("a", "a", ""), clusters.entry("b", "b", ""));
+    let config = clusters.home.write_private("explain.yaml", &config).unwrap().display().to_string();
+    let options = |args: &[&str]| {
+        let args = args.iter().map(|&arg| arg.to_owned()).chain(["--config".to_owned(), config.clone()]);
+        ServiceOptions::new("token-service", "").args(args)
+    };
+    let checked = run(&options(&["--plain-http", "check", "-o", "json"]), SOON).await.unwrap();
+    let checks: serde_json::Value = serde_json::from_str(&checked.stdout).unwrap();
+    assert!(checks.as_array().unwrap().iter().all(|check| check["ok"] == true), "{checks}");
+    let unsure = run(&options(&["check"]), SOON).await.unwrap();
+    assert!(
+        !unsure.status.success() && unsure.stdout.contains("cure: give --tls-cert-file"),
+        "{}",
+        unsure.stdout
+    );
+}
+
+#[tokio::test]
+async fn sigterm_under_load_loses_no_answer() {
+    let key = SigningKey::new("k", "P-256");
+    let issuer = Issuer::start(&[&key]).await;
+    let service = clusters().await.service("drain", &format!("clusters:\n{}", issuer.entry("i", ""))).await;
+    let body = Arc::new(review_body(&issuer.token(&key, "ES256"), &["x"]).to_string());
+    let (url, signal) = (format!("http://127.0.0.1:{}{}", service.port, path("i")), service.process.pid());
+    // Enough to be under way when the signal comes, little enough to end before the door closes.
+    let make = move |_| {
+        let body = body.as_bytes().to_vec();
+        Request::post(&url).header("content-type", "application/json").body(body).unwrap()
+    };
+    let mut load = tokio::task::JoinSet::new();
+    load.spawn(async move { load::http(make, 16, 4_000).await.unwrap() });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let status = service.process.terminate(Duration::from_secs(20)).await.unwrap();
+    let report = load.join_next().await.unwrap().unwrap();
+    assert!(status.success(), "{signal}: {status}");
+    let answered: u64 = report.statuses.values().sum();
+    // Who connects after the end is refused the connection; nobody who was let in goes without an answer.
+    let refused = report.failure.as_deref().is_none_or(|failure| failure.contains("Connection refused"));
+    assert!(report.statuses.keys().all(|status| *status == 200) && refused && answered > 100, "{report:?}");
+}
+
+#[tokio::test]
+async fn audit_lines_are_one_per_token_with_a_count() {
+    let key = SigningKey::new("k", "P-256");
+    let issuer = Issuer::start(&[&key]).await;
+    let service =
+        clusters().await.service("audit", &format!("clusters:\n{}", issuer.entry("i", ", cache: 2s"))).await;
+    let token = issuer.token(&key, "ES256");
+    for _ in 0..20 {
+        assert!(service.review("i", &token, &["x"]).await.authenticated());
+        service.review("i", "junk", &["x"]).await;
+    }
+    let lines = |message: &str| {
+        let wanted = format!("\"message\":\"{message}\"");
+        service.log().lines().filter(|line| line.contains(&wanted)).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let repeated = async || lines("token reviewed again").pop();
+    let repeated = eventually("the count", SOON, repeated).await.unwrap();
+    assert!(repeated.contains("\"username\":\"system:serviceaccount:default:app\""), "{repeated}");
+    assert!(lines("token reviewed").len() <= 3 && lines("no token").len() == 1);
+}

@@ -1,0 +1,145 @@
+//! What only the cluster itself knows: deleted pods and accounts, and what happens while it cannot be asked.
+
+use std::time::Duration;
+
+use k8s_openapi::api::{
+    authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec},
+    core::v1::{Pod, ServiceAccount},
+};
+use kube::{
+    Api, Client,
+    api::{DeleteParams, PostParams},
+};
+use portolan_testkit::eventually::eventually;
+use serde_json::json;
+
+use crate::support::{ISSUER, RELEASE, SOON, clusters, pod};
+
+async fn bound_token(client: &Client, pod: &Pod) -> String {
+    let reference = BoundObjectReference {
+        api_version: Some("v1".to_owned()),
+        kind: Some("Pod".to_owned()),
+        name: pod.metadata.name.clone(),
+        uid: pod.metadata.uid.clone(),
+    };
+    let spec = TokenRequestSpec { bound_object_ref: Some(reference), ..TokenRequestSpec::default() };
+    let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), "default");
+    let request = TokenRequest { spec, ..TokenRequest::default() };
+    accounts
+        .create_token_request("app", &PostParams::default(), &request)
+        .await
+        .unwrap()
+        .status
+        .unwrap()
+        .token
+}
+
+#[tokio::test]
+async fn a_deleted_pod_is_noticed_by_review_and_hybrid_and_not_by_keys() {
+    let clusters = clusters().await;
+    let config = format!(
+        "clusters:\n{}{}{}",
+        clusters.entry("keys", "a", ""),
+        clusters.entry("review", "a", ", mode: review, cache: 1s"),
+        clusters.entry("hybrid", "a", ", mode: hybrid, cache: 1s"),
+    );
+    let service = Box::pin(clusters.service("revocation", &config)).await;
+    let client = clusters.a.client();
+    let pod = pod(&client, "short-lived").await;
+    let token = bound_token(&client, &pod).await;
+    for cluster in ["keys", "review", "hybrid"] {
+        let answer = service.review(cluster, &token, &[]).await;
+        assert!(answer.authenticated(), "{cluster}: {answer:?}");
+        let extra = &answer.body["status"]["user"]["extra"];
+        assert_eq!(extra["authentication.kubernetes.io/pod-name"], json!(["short-lived"]), "{cluster}");
+        let by = (cluster == "hybrid").then(|| json!(["review"]));
+        assert_eq!(extra.get("portolan/checked-by"), by.as_ref());
+    }
+    let pods: Api<Pod> = Api::namespaced(client, "default");
+    pods.delete("short-lived", &DeleteParams::default().grace_period(0)).await.unwrap();
+    for cluster in ["review", "hybrid"] {
+        let refused = async || {
+            let answer = service.review(cluster, &token, &[]).await;
+            (!answer.authenticated()).then(|| answer.error().to_owned())
+        };
+        let error = eventually("the refusal", SOON, refused).await.unwrap();
+        assert_eq!(error, "token has been invalidated", "{cluster}");
+    }
+    assert!(service.review("keys", &token, &[]).await.authenticated(), "keys alone cannot know");
+}
+
+#[tokio::test]
+async fn an_outage_is_denied_or_accepted_as_configured_and_never_kept() {
+    let clusters = clusters().await;
+    let keys = portolan_testkit::ports::free_port().unwrap();
+    let dir = clusters.home.path().display().to_string();
+    // Keys from where they are, reviews from where nobody listens.
+    let entry = |name: &str, more: &str| {
+        let url = clusters.a.server_url();
+        format!(
+            "  {name}: {{issuer: {ISSUER}, api_server: 'https://127.0.0.1:{keys}', jwks_uri: '{url}/openid/v1/jwks', \
+             ca_cert: '{dir}/a.crt', token_path: '{dir}/a.token', allow_addresses: [127.0.0.1]{more}}}\n"
+        )
+    };
+    grant_keys_to_everybody(&clusters.a.client()).await;
+    let config = format!(
+        "clusters:\n{}{}{}",
+        entry("deny", ", mode: hybrid"),
+        entry("accept", ", mode: hybrid, onOutage: accept"),
+        entry("review", ", mode: review"),
+    );
+    let service = Box::pin(clusters.service("outage", &config)).await;
+    let token = clusters.a.token_for("default", "app", &["x"], 600).await.unwrap();
+    for cluster in ["deny", "review"] {
+        let answer = service.review(cluster, &token, &["x"]).await;
+        assert_eq!(answer.error(), "token could not be checked: cluster unavailable", "{cluster}");
+        assert!(!answer.body.to_string().contains("127.0.0.1"), "no address is told");
+    }
+    let answer = service.review("accept", &token, &["x"]).await;
+    assert!(answer.authenticated(), "{answer:?}");
+    assert_eq!(answer.body["status"]["user"]["extra"]["portolan/checked-by"], json!(["keys-during-outage"]));
+    let foreign = clusters.b.token_for("default", "app", &["x"], 600).await.unwrap();
+    assert!(!service.review("accept", &foreign, &["x"]).await.authenticated(), "the keys still decide");
+}
+
+/// Keys are public; here they are asked for on a host that gets no credential.
+async fn grant_keys_to_everybody(client: &Client) {
+    let binding = json!({"metadata": {"name": "keys-for-everybody"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "system:unauthenticated"}],
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole",
+                    "name": "system:service-account-issuer-discovery"}});
+    let bindings: Api<k8s_openapi::api::rbac::v1::ClusterRoleBinding> = Api::all(client.clone());
+    bindings.create(&PostParams::default(), &serde_json::from_value(binding).unwrap()).await.unwrap();
+}
+
+#[tokio::test]
+async fn credentials_renew_themselves_and_survive_a_restart() {
+    let clusters = clusters().await;
+    let client = clusters.a.client();
+    let dir = clusters.home.path().display().to_string();
+    let first = clusters.b.token_for("fed", "reader", &[], 600).await.unwrap();
+    let file = clusters.home.write_private("renewed.token", &format!("{first}\n")).unwrap();
+    let entry = clusters
+        .entry("b", "b", ", mode: review")
+        .replace(&format!("{dir}/b.token"), &file.display().to_string());
+    let config =
+        format!("renewal: {{interval: 1h, token_duration: 2h, renew_before: 1h}}\nclusters:\n{entry}");
+    let service = Box::pin(clusters.service_at_home("renewal", &config)).await;
+    let secrets: Api<k8s_openapi::api::core::v1::Secret> = Api::namespaced(client, RELEASE);
+    let kept = eventually("the Secret", SOON * 2, async || {
+        let data = secrets.get_opt("kube-federated-auth").await.ok()??.data?;
+        data.get("b-token").map(|token| String::from_utf8(token.0.clone()).unwrap())
+    });
+    let kept = kept.await.unwrap();
+    assert_ne!(kept, first);
+    let token = clusters.b.token_for("default", "app", &["x"], 600).await.unwrap();
+    assert!(service.review("b", &token, &["x"]).await.authenticated());
+    let listed = service.send("GET", "/clusters", "x", "", b"").await;
+    let left = listed.body["clusters"][0]["token_status"]["expires_in"].as_str().unwrap();
+    assert!(left.starts_with("1h5") || left.starts_with("2h"), "{left}");
+    service.process.terminate(Duration::from_secs(20)).await.unwrap();
+    // The bootstrap file is worth nothing any more; the Secret is.
+    clusters.home.write_private("renewed.token", "gone").unwrap();
+    let again = Box::pin(clusters.service_at_home("renewal", &config)).await;
+    assert!(again.review("b", &token, &["x"]).await.authenticated());
+}

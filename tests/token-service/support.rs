@@ -1,0 +1,328 @@
+//! Two clusters that the tests share, and words to ask the service.
+
+use std::{
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use k8s_openapi::api::{
+    core::v1::{Pod, ServiceAccount},
+    rbac::v1::{ClusterRoleBinding, Role, RoleBinding},
+};
+use kube::{Api, Client, api::PostParams};
+use portolan_testkit::{
+    binaries::ControlPlaneBinaries,
+    control_plane::{ControlPlane, ControlPlaneOptions},
+    ports::free_port,
+    progress::PlainLines,
+    service::{ServiceAccountSetup, ServiceOptions, ServiceProcess},
+    workdir::Workdir,
+};
+use rcgen::KeyPair;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    sync::OnceCell,
+};
+
+/// Five times what a step may take on a quiet machine.
+pub(crate) const SOON: Duration = Duration::from_secs(30);
+/// What nearly every cluster calls itself.
+pub(crate) const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
+pub(crate) const RELEASE: &str = "kube-federated-auth";
+pub(crate) const ALLOW: &str = "allow_addresses: [127.0.0.1]";
+
+/// Two clusters, `a` with an RSA key and `b` with an ES256 key, and what the service needs of them.
+pub(crate) struct Clusters {
+    pub(crate) a: ControlPlane,
+    pub(crate) b: ControlPlane,
+    pub(crate) home: Workdir,
+    pub(crate) kubeconfig: String,
+    pub(crate) ports: Ports,
+    tls: PathBuf,
+}
+
+/// Where the service listens whom the clusters ask themselves.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ports {
+    pub(crate) tls: u16,
+}
+
+pub(crate) async fn clusters() -> &'static Clusters {
+    static SHARED: OnceCell<Clusters> = OnceCell::const_new();
+    SHARED.get_or_init(|| async { Box::pin(Clusters::start()).await }).await
+}
+
+impl Clusters {
+    async fn start() -> Self {
+        let home = Workdir::new("token-service-tests").unwrap();
+        let ports = Ports { tls: free_port().unwrap() };
+        let certificate =
+            rcgen::generate_simple_self_signed(["localhost".into(), "127.0.0.1".into()]).unwrap();
+        let tls = home.write_private("tls.crt", &certificate.cert.pem()).unwrap();
+        home.write_private("tls.key", &certificate.signing_key.serialize_pem()).unwrap();
+        let (a, b) =
+            tokio::join!(plane("a", &home, ports, "b", "v1"), plane("b", &home, ports, "a", "v1beta1"));
+        for (name, plane) in [("a", &a), ("b", &b)] {
+            prepare(plane).await;
+            home.write_private(&format!("{name}.crt"), &plane.ca_pem()).unwrap();
+            let token = plane.token_for("fed", "reader", &[], 3600).await.unwrap();
+            home.write_private(&format!("{name}.token"), &token).unwrap();
+        }
+        let kubeconfig = ServiceAccountSetup::new("token-service", RELEASE).create(&a).await.unwrap();
+        Self { a, b, home, kubeconfig, ports, tls }
+    }
+
+    /// One entry of `clusters:` for the cluster `plane`.
+    pub(crate) fn entry(&self, name: &str, plane: &str, more: &str) -> String {
+        let (url, dir) =
+            (if plane == "a" { &self.a } else { &self.b }.server_url(), self.home.path().display());
+        format!(
+            "  {name}: {{issuer: {ISSUER}, api_server: '{url}', ca_cert: '{dir}/{plane}.crt', \
+             token_path: '{dir}/{plane}.token', {ALLOW}{more}}}\n"
+        )
+    }
+
+    /// Starts a service with plain HTTP.
+    pub(crate) async fn service(&self, name: &str, config: &str) -> Service {
+        self.service_with(name, config, &[]).await
+    }
+
+    pub(crate) async fn service_with(&self, name: &str, config: &str, more: &[String]) -> Service {
+        let port = free_port().unwrap();
+        let mut args = vec!["--plain-http".to_owned()];
+        args.extend(more.iter().cloned());
+        self.start_service(name, "", config, port, args).await
+    }
+
+    /// Starts a service that keeps credentials in a Secret of cluster `a`, with the rights of its chart.
+    pub(crate) async fn service_at_home(&self, name: &str, config: &str) -> Service {
+        let args = vec!["--plain-http".to_owned()];
+        self.start_service(name, &self.kubeconfig, config, free_port().unwrap(), args).await
+    }
+
+    /// Starts a service with TLS at the port that the clusters ask.
+    pub(crate) async fn tls_service(&self, config: &str) -> Service {
+        let file = |name: &str| self.tls.with_file_name(name).display().to_string();
+        let args = ["--tls-cert-file".into(), file("tls.crt"), "--tls-key-file".into(), file("tls.key")];
+        self.start_service("tls", "", config, self.ports.tls, args.to_vec()).await
+    }
+
+    async fn start_service(
+        &self,
+        name: &str,
+        kubeconfig: &str,
+        config: &str,
+        port: u16,
+        more: Vec<String>,
+    ) -> Service {
+        let config = self.home.write_private(&format!("{name}.yaml"), config).unwrap();
+        let mut options = ServiceOptions::new("token-service", kubeconfig)
+            .args(["--config".to_owned(), config.display().to_string()])
+            .args(["--address".to_owned(), format!("127.0.0.1:{port}")])
+            .args(["--log-format".to_owned(), "json".to_owned()])
+            .args(more);
+        RELEASE.clone_into(&mut options.pod_namespace);
+        options.pod_name = format!("token-service-{name}");
+        let process = ServiceProcess::start(options).await.unwrap();
+        Service { process, port }
+    }
+}
+
+/// A running service.
+pub(crate) struct Service {
+    pub(crate) process: ServiceProcess,
+    pub(crate) port: u16,
+}
+
+/// What was answered.
+#[derive(Clone, Debug)]
+pub(crate) struct Answered {
+    pub(crate) status: u16,
+    pub(crate) headers: String,
+    pub(crate) body: Value,
+}
+
+impl Answered {
+    pub(crate) fn authenticated(&self) -> bool {
+        self.body["status"]["authenticated"] == true
+    }
+
+    pub(crate) fn error(&self) -> &str {
+        self.body["status"]["error"].as_str().unwrap_or_default()
+    }
+}
+
+impl Service {
+    /// Asks with JSON about a token of a cluster, by path.
+    pub(crate) async fn review(&self, cluster: &str, token: &str, audiences: &[&str]) -> Answered {
+        self.review_at(&path(cluster), "127.0.0.1", token, audiences).await
+    }
+
+    pub(crate) async fn review_at(
+        &self,
+        path: &str,
+        host: &str,
+        token: &str,
+        audiences: &[&str],
+    ) -> Answered {
+        let body = review_body(token, audiences).to_string();
+        self.send("POST", path, host, "content-type: application/json\r\n", body.as_bytes()).await
+    }
+
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        host: &str,
+        headers: &str,
+        body: &[u8],
+    ) -> Answered {
+        http(self.port, method, path, host, headers, body).await
+    }
+
+    /// Everything that it has logged.
+    pub(crate) fn log(&self) -> String {
+        self.process.log_tail(usize::MAX)
+    }
+}
+
+pub(crate) fn path(cluster: &str) -> String {
+    format!("/clusters/{cluster}/apis/authentication.k8s.io/v1/tokenreviews")
+}
+
+pub(crate) fn review_body(token: &str, audiences: &[&str]) -> Value {
+    json!({
+        "apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview",
+        "spec": {"token": token, "audiences": audiences},
+    })
+}
+
+/// One request on a connection of its own.
+pub(crate) async fn http(
+    port: u16,
+    method: &str,
+    path: &str,
+    host: &str,
+    headers: &str,
+    body: &[u8],
+) -> Answered {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let host = if host.is_empty() { String::new() } else { format!("host: {host}\r\n") };
+    let length = body.len();
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\n{host}connection: close\r\ncontent-length: {length}\r\n{headers}\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // A server that refuses early may stop reading.
+    let _ = stream.write_all(body).await;
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let (headers, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let status = headers.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
+    let body = serde_json::from_str(body).unwrap_or(Value::Null);
+    Answered { status, headers: headers.to_lowercase(), body }
+}
+
+/// A control plane with the common issuer, that asks the service about tokens of `foreign`.
+async fn plane(name: &str, home: &Workdir, ports: Ports, foreign: &str, version: &str) -> ControlPlane {
+    let binaries = ControlPlaneBinaries::locate(&PlainLines::new()).await.unwrap();
+    let dir = home.path().display();
+    let webhook = format!(
+        "apiVersion: v1\nkind: Config\nclusters: [{{name: ts, cluster: {{server: \"https://127.0.0.1:{}/clusters/{foreign}/apis/authentication.k8s.io/{version}/tokenreviews\", certificate-authority: {dir}/tls.crt}}}}]\nusers: [{{name: u}}]\ncontexts: [{{name: w, context: {{cluster: ts, user: u}}}}]\ncurrent-context: w\n",
+        ports.tls
+    );
+    let webhook = home.write_private(&format!("webhook-{name}.yaml"), &webhook).unwrap();
+    let mut apiserver_args = vec![
+        format!("--authentication-token-webhook-config-file={}", webhook.display()),
+        "--authentication-token-webhook-cache-ttl=1s".to_owned(),
+    ];
+    if version != "v1beta1" {
+        apiserver_args.push(format!("--authentication-token-webhook-version={version}"));
+    }
+    let keys = (name == "b").then(|| es256(home));
+    let kube_apiserver = with_issuer(home, name, &binaries.kube_apiserver, keys.as_deref());
+    let binaries = Some(ControlPlaneBinaries { kube_apiserver, ..binaries });
+    let options = ControlPlaneOptions { apiserver_args, binaries, ..ControlPlaneOptions::named(name) };
+    ControlPlane::start(options).await.unwrap()
+}
+
+/// A pair of P-256 keys, as `es.key` and `es.pub`.
+fn es256(home: &Workdir) -> PathBuf {
+    let pair = KeyPair::generate().unwrap();
+    home.write_private("es.pub", &pair.public_key_pem()).unwrap();
+    home.write_private("es.key", &pair.serialize_pem()).unwrap()
+}
+
+/// kube-apiserver with another issuer, and other keys where they are given: it takes several of both, so that
+/// a later flag would only add one.
+fn with_issuer(home: &Workdir, name: &str, program: &Path, key: Option<&Path>) -> PathBuf {
+    let keys = key.map_or_else(String::new, |key| {
+        let (private, public) = (key.display(), key.with_extension("pub").display().to_string());
+        format!(
+            "--service-account-key-file=*) arg=--service-account-key-file={public};;\n\
+             --service-account-signing-key-file=*) arg=--service-account-signing-key-file={private};;\n"
+        )
+    });
+    let script = format!(
+        "#!/bin/sh\nfor arg; do shift; case \"$arg\" in\n\
+         --service-account-issuer=*) arg=--service-account-issuer={ISSUER};;\n\
+         --api-audiences=*) arg=--api-audiences={ISSUER};;\n{keys}esac; set -- \"$@\" \"$arg\"; done\n\
+         exec {} \"$@\"\n",
+        program.display()
+    );
+    let path = home.write_private(&format!("kube-apiserver-{name}"), &script).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
+    path
+}
+
+/// The account `fed/reader` with the rights of docs/token-service.md, and `default/app`.
+async fn prepare(plane: &ControlPlane) {
+    let client = plane.client();
+    create::<k8s_openapi::api::core::v1::Namespace>(
+        &Api::all(client.clone()),
+        json!({"metadata": {"name": "fed"}}),
+    )
+    .await;
+    account(&client, "fed", "reader").await;
+    account(&client, "default", "app").await;
+    let subjects = json!([{"kind": "ServiceAccount", "namespace": "fed", "name": "reader"}]);
+    let bind = |name: &str, role: &str| {
+        json!({"metadata": {"name": name}, "subjects": subjects,
+               "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role}})
+    };
+    let bindings = Api::<ClusterRoleBinding>::all(client.clone());
+    create(&bindings, bind("reader-reviews", "system:auth-delegator")).await;
+    create(&bindings, bind("reader-discovery", "system:service-account-issuer-discovery")).await;
+    let role = json!({"metadata": {"name": "reader"}, "rules": [{
+        "apiGroups": [""], "resources": ["serviceaccounts/token"], "resourceNames": ["reader"], "verbs": ["create"]}]});
+    create::<Role>(&Api::namespaced(client.clone(), "fed"), role).await;
+    let binding = json!({"metadata": {"name": "reader"}, "subjects": subjects,
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "reader"}});
+    create::<RoleBinding>(&Api::namespaced(client, "fed"), binding).await;
+}
+
+pub(crate) async fn account(client: &Client, namespace: &str, name: &str) {
+    create::<ServiceAccount>(
+        &Api::namespaced(client.clone(), namespace),
+        json!({"metadata": {"name": name}}),
+    )
+    .await;
+}
+
+/// A pod that never runs, for tokens that are bound to it.
+pub(crate) async fn pod(client: &Client, name: &str) -> Pod {
+    let pod = json!({"metadata": {"name": name}, "spec": {"serviceAccountName": "app",
+        "containers": [{"name": "c", "image": "none"}]}});
+    create(&Api::namespaced(client.clone(), "default"), pod).await
+}
+
+async fn create<K>(api: &Api<K>, object: Value) -> K
+where
+    K: Clone + std::fmt::Debug + serde::Serialize + serde::de::DeserializeOwned,
+{
+    api.create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap()
+}
