@@ -11,7 +11,7 @@ use portolan_runtime::{
 pub(crate) struct KonnectorMetrics {
     pub(crate) controllers: ControllerMetrics,
     objects: Gauges,
-    writes: Counters,
+    steps: Counters,
     problems: Counters,
 }
 
@@ -20,7 +20,7 @@ impl KonnectorMetrics {
         Self {
             controllers: ControllerMetrics::register(metrics),
             objects: metrics.gauges("bound_objects", "Consumer objects by bound resource.", &["resource"]),
-            writes: metrics.counters("sync_steps_total", "Steps taken to bring objects in sync.", &["step"]),
+            steps: metrics.counters("sync_steps_total", "Steps taken to bring objects in sync.", &["step"]),
             problems: metrics.counters(
                 "sync_problems_total",
                 "Objects that could not be brought in sync, by reason.",
@@ -40,8 +40,8 @@ impl KonnectorMetrics {
         let _ = self.objects.remove_label_values(&[&label(resource)]);
     }
 
-    pub(crate) fn write(&self, step: &str) {
-        self.writes.with_label_values(&[step]).inc();
+    pub(crate) fn step(&self, step: &str) {
+        self.steps.with_label_values(&[step]).inc();
     }
 
     pub(crate) fn problem(&self, reason: &str) {

@@ -72,7 +72,7 @@ impl Engine {
                 Step::Release => "take the finalizer off",
             };
             match timeout(REQUEST_LIMIT, self.take(&step, &key)).await {
-                Ok(Ok(())) => self.context.metrics.write(action),
+                Ok(Ok(())) => self.context.metrics.step(step.label()),
                 Ok(Err(WriteError::Raced(_))) => return Ok(Next::After(AFTER_RACE)),
                 Ok(Err(source)) => {
                     self.report_failure(&key, action, &source).await;

@@ -51,6 +51,25 @@ pub(crate) enum Step {
     Conflict,
 }
 
+impl Step {
+    /// One word for metrics.
+    pub(crate) fn label(&self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Wait => "wait",
+            Self::RequestNamespace => "request_namespace",
+            Self::AddFinalizer => "add_finalizer",
+            Self::CreateCopy => "create_copy",
+            Self::UpdateCopy => "update_copy",
+            Self::Annotate => "annotate",
+            Self::WriteStatus => "write_status",
+            Self::DeleteCopy => "delete_copy",
+            Self::Release => "release",
+            Self::Conflict => "conflict",
+        }
+    }
+}
+
 /// The next step. While draining, every consumer object is treated as one that is being deleted.
 pub(crate) fn plan(sides: Sides<'_>, namespace: NamespaceState<'_>, mode: Mode) -> Step {
     match (sides.origin, mode) {
