@@ -1,10 +1,19 @@
 //! `check`: what a service needs, in order, each with a mark, a one-line cure and a place in the docs.
 
+mod crds;
+mod rights;
+mod server;
+
 use std::{future::Future, process::ExitCode};
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
+pub use self::{
+    crds::crds,
+    rights::{Right, Rules, rights},
+    server::server,
+};
 use crate::{
     args::LogArgs,
     process::{self, Failure},
