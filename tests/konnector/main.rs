@@ -2,7 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod bad_input;
+mod ends;
 mod flow;
+mod operation;
 mod other_backend;
 mod ownership;
 mod restart;

@@ -23,6 +23,7 @@ use portolan_runtime::{
 
 use crate::{
     Args,
+    args::OnWithdraw,
     crd::{LABEL_MANAGED, MANAGED_BY},
     metrics::KonnectorMetrics,
     provider::{Intervals, SessionHub},
@@ -46,6 +47,8 @@ pub(crate) struct Context {
     pub(crate) metrics: KonnectorMetrics,
     pub(crate) reporter: Reporter,
     pub(crate) poll_interval: std::time::Duration,
+    pub(crate) heartbeat_interval: std::time::Duration,
+    pub(crate) on_withdraw: OnWithdraw,
     wake: Arc<Wake>,
 }
 
@@ -125,15 +128,18 @@ impl Context {
         crds.forward(tasks, &wake, Wake::crd_changed);
         let intervals =
             Intervals { poll: args.provider_polling_interval, heartbeat: args.heartbeat_interval };
+        let metrics = KonnectorMetrics::register(&process.metrics);
         let on_secret = Arc::clone(&wake);
         let on_secret = Arc::new(move |reference: &ClusterSecretKeyRef| on_secret.referrers(reference));
         Arc::new(Self {
             secrets: SecretHub::new(consumer.clone(), tasks, args.allowed_secret_namespaces(), on_secret),
-            sessions: SessionHub::new(tasks, intervals),
+            sessions: SessionHub::new(tasks, intervals, metrics.last_contact.clone()),
             sync: SyncHub::new(tasks),
-            metrics: KonnectorMetrics::register(&process.metrics),
+            metrics,
             reporter: Reporter::new(consumer.clone(), "kube-bind-konnector", instance),
             poll_interval: args.provider_polling_interval,
+            heartbeat_interval: args.heartbeat_interval,
+            on_withdraw: args.on_withdraw,
             bundles: bundle_store,
             bindings: binding_store,
             crds: crd_store,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use portolan_runtime::{
     args::{AdminArgs, ClientArgs, LogArgs, PodArgs},
+    install::InstallArgs,
     lease::LeaseArgs,
 };
 
@@ -31,6 +32,8 @@ pub(crate) struct ControllerArgs {
     pub(crate) log: LogArgs,
     #[command(flatten)]
     pub(crate) admin: AdminArgs,
+    #[command(flatten)]
+    pub(crate) install: InstallArgs,
     /// The provider's name for people, which consumers see on their bindings.
     #[arg(long, default_value = "Portolan provider", value_name = "TEXT")]
     pub(crate) pretty_name: String,
@@ -64,10 +67,6 @@ pub(crate) struct KubeconfigArgs {
     /// Label selector that chooses which exported CRDs the consumer gets; all of them by default.
     #[arg(long, value_name = "SELECTOR")]
     pub(crate) exports: Option<String>,
-    #[command(flatten)]
-    pub(crate) client: ClientArgs,
-    #[command(flatten)]
-    pub(crate) log: LogArgs,
 }
 
 #[cfg(test)]

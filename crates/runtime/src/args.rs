@@ -15,10 +15,10 @@ pub const EXIT_USAGE: u8 = 64;
 #[command(next_help_heading = "Logs")]
 pub struct LogArgs {
     /// What to log: a level, or tracing directives such as `info,portolan_konnector=debug`.
-    #[arg(long, default_value = "info", value_name = "FILTER")]
+    #[arg(long, default_value = "info", value_name = "FILTER", global = true)]
     pub log_level: String,
     /// One line of text, or one JSON object, per event.
-    #[arg(long, default_value = "text", value_enum, alias = "logging-format")]
+    #[arg(long, default_value = "text", value_enum, alias = "logging-format", global = true)]
     pub log_format: LogFormat,
 }
 
@@ -45,10 +45,10 @@ pub struct AdminArgs {
 #[command(next_help_heading = "Cluster")]
 pub struct ClientArgs {
     /// Path of a kubeconfig. Without it: KUBECONFIG, then the pod's own account, then ~/.kube/config.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     pub kubeconfig: Option<PathBuf>,
     /// Context of the kubeconfig to use instead of its current one.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", global = true)]
     pub context: Option<String>,
 }
 
@@ -60,7 +60,7 @@ pub struct PodArgs {
     #[arg(long, env = "POD_NAME", value_name = "NAME")]
     pub pod_name: Option<String>,
     /// Namespace of the release.
-    #[arg(long, env = "POD_NAMESPACE", value_name = "NAMESPACE")]
+    #[arg(long, env = "POD_NAMESPACE", value_name = "NAMESPACE", global = true)]
     pub pod_namespace: Option<String>,
 }
 

@@ -13,6 +13,7 @@ use tracing::{error, info, warn};
 use crate::{
     admin,
     args::{AdminArgs, EXIT_USAGE, LogArgs},
+    client,
     metrics::Metrics,
     readiness::Readiness,
     tasks::Tasks,
@@ -106,6 +107,7 @@ where
     F: Future<Output = Result<(), Failure>>,
 {
     let tasks = process.tasks.clone();
+    client::register(&process.metrics);
     info!(service, version = env!("CARGO_PKG_VERSION"), "starting");
     listen_for_signals(&tasks);
     let router = admin::router(process.metrics.clone(), process.readiness.clone());

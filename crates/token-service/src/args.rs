@@ -5,9 +5,10 @@ use std::{
     path::PathBuf,
 };
 
-use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap::{Args as ClapArgs, Parser, Subcommand};
 use portolan_runtime::{
     args::{AdminArgs, ClientArgs, LogArgs, PodArgs},
+    check::CheckArgs,
     lease::LeaseArgs,
     tls::TlsArgs,
 };
@@ -93,23 +94,6 @@ pub(crate) struct ExplainArgs {
     /// An audience that the token must be for. May be repeated.
     #[arg(long = "audience", value_name = "AUDIENCE")]
     pub(crate) audiences: Vec<String>,
-}
-
-/// What `check` needs.
-#[derive(ClapArgs, Clone, Debug)]
-pub(crate) struct CheckArgs {
-    /// How to print the result.
-    #[arg(short, long, default_value = "text", value_enum)]
-    pub(crate) output: Output,
-}
-
-/// Forms of a result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Output {
-    /// For people.
-    Text,
-    /// For machines.
-    Json,
 }
 
 #[cfg(test)]

@@ -4,14 +4,17 @@
 mod apply;
 mod conclude;
 mod observe;
+mod orphan;
 mod report;
 mod unbind;
+
+pub(crate) use self::unbind::stored_resource;
 
 use std::{sync::Arc, time::Duration};
 
 use portolan_runtime::{apply::WriteError, clock, controller, controller::Next, tasks::Tasks};
 
-use crate::context::Context;
+use crate::{context::Context, policy};
 
 /// Finalizer on bindings: objects are drained before the CRDs go.
 pub(crate) const FINALIZER: &str = "kubebind.io/unbind";
@@ -49,10 +52,15 @@ async fn reconcile(context: &Context, name: &str) -> Result<Next, BindingError> 
         return Ok(Next::OnChange);
     };
     let failed = |action| move |source| BindingError { action, binding: name.to_owned(), source };
+    if policy::is_released(&*binding) {
+        context.sync.stop(name, &[]);
+        return Ok(Next::OnChange);
+    }
     let observed = observe::observe(context, binding).await.map_err(failed("read"))?;
     if observed.binding.metadata.deletion_timestamp.is_some() {
         return unbind::unbind(context, &observed).await.map_err(failed("unbind"));
     }
+    report::withdrawn(context, &observed).await.map_err(failed("report the end"))?;
     let applied = apply::apply(context, &observed).await.map_err(failed("apply the CRDs"))?;
     let status = conclude::conclude(&observed, &applied, clock::now());
     match report::report(context, &observed, &applied, &status).await {

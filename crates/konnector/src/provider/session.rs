@@ -28,7 +28,9 @@ use portolan_core::{
 };
 use portolan_runtime::{
     client::{self, ClientError},
+    clock,
     latest::Latest,
+    metrics::Gauge,
     tasks::Tasks,
     telemetry::Chain,
     watch::{Changed, reflect},
@@ -80,6 +82,7 @@ pub(crate) struct Session {
     notify: Arc<dyn Fn() + Send + Sync>,
     report_due: Notify,
     absences: Absences,
+    last_contact: Gauge,
     tasks: Tasks,
 }
 
@@ -101,6 +104,7 @@ impl Session {
         tasks: &Tasks,
         kubeconfig: &RestrictedKubeconfig,
         notify: Arc<dyn Fn() + Send + Sync>,
+        last_contact: Gauge,
     ) -> Result<Arc<Self>, ClientError> {
         let client = client::restricted(kubeconfig).await?;
         let starting = Starting {
@@ -131,6 +135,7 @@ impl Session {
             notify,
             report_due: Notify::new(),
             absences: Absences::default(),
+            last_contact,
             tasks: starting.tasks,
         });
         session.listen(exports_changes, |session, change| session.on_exports(&change));
@@ -241,6 +246,9 @@ impl Session {
     fn on_exports(&self, change: &Change) {
         let names: Vec<_> = self.exports.state().iter().map(|export| export.name_any()).collect();
         self.absences.present(names.iter().map(String::as_str));
+        if !matches!(change, Change::Failed(_)) {
+            self.last_contact.set(clock::now().as_second());
+        }
         match change {
             Change::Relisted => self.update(|state| {
                 state.exports_listed = true;
@@ -300,6 +308,9 @@ impl Session {
             Ok(Err(error)) => Contact::Down { message: Chain(error).to_string() },
             Err(_) => Contact::Down { message: format!("no answer within {} seconds", limit.as_secs_f32()) },
         };
+        if contact == Contact::Up {
+            self.last_contact.set(clock::now().as_second());
+        }
         let was_silent = std::mem::replace(&mut self.state.write().silent, answer.is_err());
         match answer {
             // Watches on connections that died silently never tell of it.

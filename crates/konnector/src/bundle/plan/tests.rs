@@ -63,7 +63,8 @@ fn up_without(exports: Vec<Arc<APIServiceExport>>, absent: &[(&str, Absence)]) -
 }
 
 fn planned(secret: SecretState, provider: Provider, bindings: Vec<Arc<APIServiceBinding>>) -> Plan {
-    let observed = Observed { bundle: Arc::new(bundle("prod")), secret, provider, bindings };
+    let stamp_interval = Duration::from_secs(300);
+    let observed = Observed { bundle: Arc::new(bundle("prod")), secret, provider, bindings, stamp_interval };
     plan(&observed, Timestamp::UNIX_EPOCH)
 }
 
