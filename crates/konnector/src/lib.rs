@@ -54,9 +54,11 @@ async fn start(args: Args, process: Process) -> Result<(), process::Failure> {
     caches.not_ready("the first lists are under way");
     install::crds(&client, "konnector", portolan_core::crds::konnector(), args.install.install_crds).await?;
     let context = Context::start(&args, &process, client, &instance);
+    // On half a picture a binding that is being deleted would look drained, because none of its CRDs is
+    // known yet, and would be let go with its copies left behind. The lists do not wait for the controllers.
+    context.synced().await;
     bundle::run(&process.tasks, &context);
     binding::run(&process.tasks, &context);
-    context.synced().await;
     caches.ready();
     Ok(())
 }

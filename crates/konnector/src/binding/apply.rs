@@ -108,7 +108,13 @@ async fn hold(
     binding: &APIServiceBinding,
     export: &APIServiceExport,
 ) -> Result<(), WriteError> {
-    let mut operations = vec![json!({"op": "test", "path": "/metadata/uid", "value": binding.metadata.uid})];
+    // Between reading and writing, the bundle may have deleted the binding because the former export is gone.
+    // Naming the new export on it then would make its end look like the consumer's wish.
+    let mut operations = vec![
+        json!({"op": "test", "path": "/metadata/uid", "value": binding.metadata.uid}),
+        json!({"op": "test", "path": "/metadata/resourceVersion", "value": binding.metadata.resource_version}),
+    ];
+    let tests = operations.len();
     if !binding.finalizers().iter().any(|f| f == FINALIZER) {
         operations.push(match binding.metadata.finalizers {
             None => json!({"op": "add", "path": "/metadata/finalizers", "value": [FINALIZER]}),
@@ -127,7 +133,7 @@ async fn hold(
             }
         });
     }
-    if operations.len() == 1 {
+    if operations.len() == tests {
         return Ok(());
     }
     let api: Api<APIServiceBinding> = Api::all(context.consumer.clone());

@@ -3,27 +3,27 @@
 use kube::{Api, Resource as _, ResourceExt as _};
 use portolan_core::api::kubebind::{APIServiceBinding, APIServiceBindingBundle, FIELD_MANAGER};
 use portolan_runtime::{
-    apply::{self, Observed, WriteError},
+    apply::{self, Observed as Seen, WriteError},
     controller::Next,
 };
 use serde_json::json;
 use tracing::info;
 
-use super::{BundleError, plan::Plan};
+use super::{
+    BundleError,
+    plan::{Observed, Plan},
+};
 use crate::context::Context;
 
-pub(super) async fn apply(
-    context: &Context,
-    bundle: &APIServiceBindingBundle,
-    plan: Plan,
-) -> Result<Next, BundleError> {
+pub(super) async fn apply(context: &Context, observed: &Observed, plan: Plan) -> Result<Next, BundleError> {
+    let bundle = &observed.bundle;
     let name = bundle.name_any();
     let next = plan.look_again.map_or(Next::OnChange, Next::After);
     let failed = |action, source| BundleError { action, bundle: name.clone(), source };
     let bindings: Api<APIServiceBinding> = Api::all(context.consumer.clone());
     let mut bound = Vec::new();
     for binding in &plan.create {
-        match apply::apply::<APIServiceBinding>(&bindings, FIELD_MANAGER, &json!(binding), &Observed::Absent)
+        match apply::apply::<APIServiceBinding>(&bindings, FIELD_MANAGER, &json!(binding), &Seen::Absent)
             .await
         {
             Ok(created) => {
@@ -36,7 +36,10 @@ pub(super) async fn apply(
         }
     }
     for (binding, uid) in &plan.delete {
-        match apply::delete(&bindings, binding, uid).await {
+        // A binding that has been led over to a new export meanwhile is not the one that was judged.
+        let judged = observed.bindings.iter().find(|seen| seen.uid().as_ref() == Some(uid));
+        let version = judged.and_then(|seen| seen.resource_version());
+        match apply::delete_as_seen(&bindings, binding, uid, version).await {
             Ok(()) => info!(bundle = name, binding, "the export is gone: unbinding"),
             Err(WriteError::Raced(_)) => {}
             Err(error) => return Err(failed("delete a binding", error)),
