@@ -3,14 +3,17 @@
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
+    process::ExitCode,
 };
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use portolan_runtime::{
-    args::{AdminArgs, ClientArgs, LogArgs, PodArgs},
+    args::{AdminArgs, ClientArgs, LogArgs, PodArgs, parse_from},
     lease::LeaseArgs,
     tls::TlsArgs,
 };
+
+use crate::exchange::{self, args::ExchangeArgs};
 
 /// Answers `TokenReview`s for many clusters.
 #[derive(Parser, Clone, Debug)]
@@ -20,6 +23,16 @@ pub struct Args {
     pub(crate) command: Option<Command>,
     #[command(flatten)]
     pub(crate) service: ServiceArgs,
+}
+
+impl Args {
+    /// Reads the command line, or says what is wrong with it.
+    ///
+    /// # Errors
+    /// The exit code of the process.
+    pub fn read() -> Result<Self, ExitCode> {
+        parse_from("token-service", exchange::args::translated(std::env::args_os().collect()))
+    }
 }
 
 /// What the service needs.
@@ -82,6 +95,9 @@ pub(crate) enum Command {
     Explain(ExplainArgs),
     /// Checks the configuration and everything that it names.
     Check(CheckArgs),
+    /// Exchanges tokens of other issuers for tokens of service accounts of this cluster, instead of reviewing
+    /// tokens. The binary does the same when it is called `kfca`.
+    Exchange(Box<ExchangeArgs>),
 }
 
 /// What `explain` needs.
@@ -114,8 +130,6 @@ pub(crate) enum Output {
 
 #[cfg(test)]
 mod tests {
-    use portolan_runtime::args::parse_from;
-
     use super::*;
 
     #[test]
