@@ -5,4 +5,8 @@
 mod exchange;
 #[path = "../../crates/core/src/auth/forge.rs"]
 mod forge;
+mod issuer;
+mod issuers;
+mod ladder;
+mod safety;
 mod support;

@@ -100,15 +100,18 @@ impl Accounts {
         self.tasks.cancel();
     }
 
-    /// An account; `None` when there is none of that name.
-    pub(crate) async fn find(&self, namespace: &str, name: &str) -> Result<Option<Arc<Account>>, Unread> {
-        if self.followed.load(Ordering::Acquire) {
-            let place = (namespace.to_owned(), name.to_owned());
-            return Ok(self.known.read().get(&place).cloned());
-        }
+    /// An account as the watch has it, and whether the watch is at work. `None` when there is none of that name.
+    pub(crate) fn followed(&self, namespace: &str, name: &str) -> Option<Option<Arc<Account>>> {
+        let followed = self.followed.load(Ordering::Acquire);
+        let place = (namespace.to_owned(), name.to_owned());
+        followed.then(|| self.known.read().get(&place).cloned())
+    }
+
+    /// An account as the API server has it now.
+    pub(crate) async fn read(&self, namespace: &str, name: &str) -> Result<Option<Arc<Account>>, Unread> {
         let api = Api::<ServiceAccount>::namespaced(self.client.clone(), namespace);
         match timeout(READ_TIMEOUT, api.get_opt(name)).await {
-            Ok(Ok(account)) => Ok(account.map(|account| Arc::new(self.read(&account)))),
+            Ok(Ok(account)) => Ok(account.map(|account| Arc::new(self.understood(&account)))),
             Ok(Err(kube::Error::Api(status))) if status.code == 403 => Err(Unread::Forbidden),
             Ok(Err(error)) => Err(Unread::Unavailable(Some(Box::new(error)))),
             Err(_) => Err(Unread::Unavailable(None)),
@@ -116,7 +119,7 @@ impl Accounts {
     }
 
     /// What an account says. Broken annotations are told to its owner.
-    fn read(&self, account: &ServiceAccount) -> Account {
+    fn understood(&self, account: &ServiceAccount) -> Account {
         let bindings = Bindings::of(account.metadata.annotations.as_ref());
         if let Some(note) = note(&bindings) {
             // With hundreds waiting, one more Event would help nobody.
@@ -197,7 +200,7 @@ impl Following {
         let same = |known: &Arc<Account>| {
             known.uid == uid && known.bindings == Bindings::of(account.metadata.annotations.as_ref())
         };
-        known.filter(same).unwrap_or_else(|| Arc::new(self.accounts.read(account)))
+        known.filter(same).unwrap_or_else(|| Arc::new(self.accounts.understood(account)))
     }
 
     /// While nothing is followed, accounts are read one by one.

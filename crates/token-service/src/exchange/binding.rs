@@ -121,6 +121,10 @@ fn read(key: &str, text: &str) -> Result<Binding, String> {
     if text.len() > MAX_BYTES {
         return Err(format!("it has more than {MAX_BYTES} bytes"));
     }
+    // A list would be read as the fields in their order.
+    if !text.trim_start().starts_with('{') {
+        return Err("it is not a JSON object".to_owned());
+    }
     let written: Written = serde_json::from_str(text).map_err(|error| short(&error.to_string()))?;
     if written.issuer.is_empty() || written.subject.is_empty() {
         return Err("issuer and subject must not be empty".to_owned());
@@ -172,9 +176,9 @@ mod tests {
     fn a_broken_binding_is_named_and_leaves_the_good_one_alone() {
         let long = format!(r#"{{"issuer":"i","subject":"{}"}}"#, "s".repeat(5000));
         let table = [
-            ("null", "invalid type: null"),
-            ("[]", "missing field"),
-            ("\"text\"", "invalid type"),
+            ("null", "not a JSON object"),
+            (r#"["i","s"]"#, "not a JSON object"),
+            ("\"text\"", "not a JSON object"),
             ("{", "EOF"),
             (r#"{"issuer":"i"}"#, "missing field `subject`"),
             (r#"{"issuer":"","subject":"s"}"#, "must not be empty"),
@@ -182,6 +186,7 @@ mod tests {
             (r#"{"issuer":"i","subject":"s","audiance":"a"}"#, "unknown field `audiance`"),
             (r#"{"issuer":"i","subject":"s","maxLifetime":"soon"}"#, "maxLifetime: "),
             (r#"{"issuer":"i","subject":"s","maxLifetime":-1}"#, "a duration such as 30m"),
+            (r#"{"issuer":"i","subject":"s","audience":1}"#, "a text or a list of texts"),
             (r#"{"issuer":"i","subject":"s"} x"#, "trailing characters"),
             (long.as_str(), "more than 4096 bytes"),
         ];

@@ -184,9 +184,9 @@ mod tests {
         };
         assert_eq!(check(&|_| {}), (true, true));
         assert_eq!(check(&|claims| claims["exp"] = json!(NOW + 3601)), (false, true));
-        assert_eq!(check(&|claims| claims["iat"] = Value::Null), (false, true));
+        assert_eq!(check(&|claims| drop(claims.as_object_mut().unwrap().remove("iat"))), (false, true));
         assert_eq!(check(&|claims| claims["aud"] = json!(["b", "x"])), (true, true));
         assert_eq!(check(&|claims| claims["aud"] = json!("b")), (true, false));
-        assert_eq!(check(&|claims| claims["aud"] = Value::Null), (true, false));
+        assert_eq!(check(&|claims| claims["aud"] = json!([])), (true, false));
     }
 }

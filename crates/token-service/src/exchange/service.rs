@@ -15,6 +15,7 @@ use tracing::warn;
 use super::{
     accounts::{Account, Unread},
     audit::About,
+    binding::Binding,
     decide::{self, Source},
     issuer::Issuer,
     mint::{Minted, NotMinted, Order, mint},
@@ -99,15 +100,13 @@ pub(crate) async fn exchange(state: &State, wish: &Wish, about: &mut About) -> R
     if !decide::is_short(&claims, issuer.config.max_source_lifetime) {
         return Err(Denied::TooLong(issuer.config.max_source_lifetime));
     }
-    let account = account(&snapshot, wish).await?;
-    let source = Source { token: &token, claims: &claims };
-    let binding = decide::matching(&account.bindings.good, source).map_err(Denied::Hidden)?;
+    let (account, binding) = bound(&snapshot, wish, Source { token: &token, claims: &claims }).await?;
     about.binding = Some(binding.key.clone());
     let order = Order {
         namespace: &wish.namespace,
         account: &wish.account,
         uid: &account.uid,
-        lifetime: decide::lifetime(binding, &claims, now),
+        lifetime: decide::lifetime(&binding, &claims, now),
         audiences: &binding.audiences,
     };
     let minted = mint(&state.target.client, order).await.map_err(|failure| of_mint(&failure, wish))?;
@@ -129,7 +128,7 @@ async fn issuer(
     if !snapshot.config.any_issuer || state.target.issuer.as_deref() == Some(name) {
         return Err(Denied::Hidden("issuer"));
     }
-    let account = account(snapshot, wish).await?;
+    let account = account(snapshot, wish, false).await?;
     if !account.bindings.good.iter().any(|binding| binding.issuer == name) {
         return Err(Denied::Hidden("issuer"));
     }
@@ -158,13 +157,37 @@ pub(crate) fn is_account(name: &str) -> bool {
     name.len() <= MAX_NAME && name.split('.').all(is_dns_label)
 }
 
-async fn account(snapshot: &Snapshot, wish: &Wish) -> Result<Arc<Account>, Denied> {
+/// The account that is asked for, with the binding that the source meets. The watch may be a moment behind, so
+/// a refusal is what the API server says now.
+async fn bound(
+    snapshot: &Snapshot,
+    wish: &Wish,
+    source: Source<'_>,
+) -> Result<(Arc<Account>, Arc<Binding>), Denied> {
+    let met = |account: Arc<Account>| match decide::matching(&account.bindings.good, source) {
+        Ok(binding) => Ok((Arc::clone(&account), Arc::clone(binding))),
+        Err(missing) => Err(Denied::Hidden(missing)),
+    };
+    match account(snapshot, wish, false).await.and_then(met) {
+        Err(Denied::Hidden(_)) => account(snapshot, wish, true).await.and_then(met),
+        found => found,
+    }
+}
+
+/// The account that is asked for: as the watch has it, or, where nothing is watched or `now` is asked for, as
+/// the API server has it.
+async fn account(snapshot: &Snapshot, wish: &Wish, now: bool) -> Result<Arc<Account>, Denied> {
     let Wish { namespace, account: name, .. } = wish;
     if !is_dns_label(namespace) || !is_account(name) {
         return Err(Denied::Hidden("name"));
     }
     let accounts = snapshot.accounts_of(namespace).ok_or(Denied::Hidden("namespace"))?;
-    match accounts.find(namespace, name).await {
+    let known = if now { None } else { accounts.followed(namespace, name) };
+    let found = match known {
+        Some(known) => Ok(known),
+        None => accounts.read(namespace, name).await,
+    };
+    match found {
         Ok(Some(account)) => Ok(account),
         Ok(None) => Err(Denied::Hidden("account")),
         Err(Unread::Forbidden) => {

@@ -88,6 +88,10 @@ fn read(body: &[u8]) -> Result<(String, String), Rung> {
     if body.is_empty() {
         return Err(Rung::Body("EOF".to_owned()));
     }
+    // A list would be read as the members in their order.
+    if body.trim_ascii_start().starts_with(b"[") {
+        return Err(Rung::Body("it is not a JSON object".to_owned()));
+    }
     let question = serde_json::from_slice::<Option<Question>>(body);
     let question = question.map_err(|error| Rung::Body(error.to_string()))?.unwrap_or_default();
     let namespace = named("namespace", question.namespace)?;
