@@ -73,6 +73,7 @@ async fn konnector_account(consumer: &ControlPlane) -> String {
         service: "konnector".to_owned(),
         namespace: RELEASE.to_owned(),
         secret_namespaces: vec![RELEASE.to_owned(), "default".to_owned()],
+        target_namespaces: Vec::new(),
     };
     setup.create(consumer).await.unwrap()
 }

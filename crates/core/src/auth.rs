@@ -16,6 +16,7 @@ mod forge;
 pub mod identity;
 pub mod jwk;
 pub mod keys;
+pub mod members;
 pub mod refusal;
 pub mod review;
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! Every flag also has an environment name, `PORTOLAN_<SERVICE>_<FLAG>`. A mistake ends the process with one
 //! line and exit code 64 (`EX_USAGE`).
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args, Command, CommandFactory, FromArgMatches, ValueEnum, error::ErrorKind};
 
@@ -78,7 +78,7 @@ pub fn parse<A: CommandFactory + FromArgMatches>(service: &str) -> Result<A, Exi
 /// As [`parse`].
 pub fn parse_from<A: CommandFactory + FromArgMatches>(
     service: &str,
-    arguments: impl IntoIterator<Item = impl Into<std::ffi::OsString> + Clone>,
+    arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
 ) -> Result<A, ExitCode> {
     let command = with_environment(A::command(), service);
     let parsed = command.try_get_matches_from(arguments).and_then(|matches| A::from_arg_matches(&matches));
@@ -90,6 +90,26 @@ pub fn parse_from<A: CommandFactory + FromArgMatches>(
             _ => ExitCode::from(EXIT_USAGE),
         }
     })
+}
+
+/// Arguments in which Go's spelling of a long flag of `command`, `-name` or `-name=value`, is changed into
+/// `--name`. Values stay as they are.
+pub fn go_style(command: &Command, arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut changed: Vec<OsString> = Vec::new();
+    let mut is_value = false;
+    for argument in arguments {
+        let flag = argument.to_str().filter(|_| !is_value).and_then(|text| text.strip_prefix('-'));
+        let dashed = flag.map(|text| text.strip_prefix('-').unwrap_or(text));
+        let name = dashed.map(|text| text.split_once('=').map_or(text, |(name, _)| name));
+        let known = name.and_then(|name| command.get_arguments().find(|arg| arg.get_long() == Some(name)));
+        is_value = known.is_some_and(|arg| arg.get_action().takes_values())
+            && dashed.is_some_and(|text| !text.contains('='));
+        changed.push(match (known, dashed) {
+            (Some(_), Some(text)) => format!("--{text}").into(),
+            _ => argument,
+        });
+    }
+    changed
 }
 
 /// Gives every long flag that has no environment name yet the one that the service's name implies.
@@ -183,6 +203,15 @@ mod tests {
         let code = |arguments: &[&str]| parse_from::<Sample>("x", arguments.to_vec()).unwrap_err();
         assert_eq!(code(&["x", "--admin-address", "nowhere"]), ExitCode::from(EXIT_USAGE));
         assert_eq!(code(&["x", "--help"]), ExitCode::SUCCESS);
+    }
+
+    #[test]
+    fn one_dash_is_as_good_as_two_and_values_stay() {
+        let words = ["-log-level", "-admin-address", "--pod-name=-x", "-admin-address=1.2.3.4:5", "-v", "-"];
+        let changed = go_style(&Sample::command(), words.map(OsString::from));
+        let expected =
+            ["--log-level", "-admin-address", "--pod-name=-x", "--admin-address=1.2.3.4:5", "-v", "-"];
+        assert_eq!(changed, expected.map(OsString::from));
     }
 
     #[test]
