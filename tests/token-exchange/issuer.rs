@@ -1,14 +1,10 @@
 //! Issuers that the tests make, shaped like those of clouds, with every way to misbehave.
 
-#[path = "../token-service/issuer.rs"]
-#[expect(dead_code, reason = "the tests of the review side use the rest")]
-mod fake;
-
-pub(crate) use fake::{Issuer as Fake, Mood, now};
-
+pub(crate) use portolan_testkit::issuer::{Mood, now};
+use portolan_testkit::{forge::SigningKey, issuer::Issuer as Fake};
 use serde_json::{Value, json};
 
-use crate::{forge::SigningKey, support::AUDIENCE};
+use crate::support::AUDIENCE;
 
 /// An issuer of the exchange.
 pub(crate) struct Issuer {

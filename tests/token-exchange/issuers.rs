@@ -7,10 +7,10 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use crate::{
-    forge::SigningKey,
     issuer::{Issuer, Mood},
     support::{AUDIENCE, SOON, TARGET, binding, http, world},
 };
+use portolan_testkit::forge::SigningKey;
 
 const GOOGLE: &str = "104100000000000000001";
 const AZURE: &str = "6e740000-0000-0000-0000-000000000002";
@@ -71,8 +71,8 @@ async fn every_algorithm_that_an_issuer_publishes_works() {
         let answer = exchange.ask(&issuer.token(&keys[key], algorithm), "algorithms").await;
         assert_eq!(answer.status, 200, "{algorithm}: {}", exchange.log());
     }
-    let none = crate::forge::encode(br#"{"alg":"none"}"#);
-    let claims = crate::forge::encode(issuer.google(AUDIENCE).to_string().as_bytes());
+    let none = portolan_testkit::forge::encode(br#"{"alg":"none"}"#);
+    let claims = portolan_testkit::forge::encode(issuer.google(AUDIENCE).to_string().as_bytes());
     assert_eq!(exchange.ask(&format!("{none}.{claims}."), "algorithms").await.status, 404);
 }
 

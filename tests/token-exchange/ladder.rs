@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::{
-    forge::{SigningKey, claims},
     issuer::{Issuer, now},
     support::{AUDIENCE, Answered, Exchange, TARGET, binding, world},
 };
+use portolan_testkit::forge::{SigningKey, claims};
 
 const JSON: &str = "content-type: application/json\r\n";
 const MEDIA_TYPE: &str = "Content-Type header must be application/json";

@@ -3,8 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod exchange;
-#[path = "../../crates/core/src/auth/forge.rs"]
-mod forge;
+
 mod issuer;
 mod issuers;
 mod ladder;

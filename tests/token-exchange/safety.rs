@@ -12,10 +12,10 @@ use portolan_testkit::{Rbac, ServiceAccountSetup, eventually};
 use serde_json::{Value, json};
 
 use crate::{
-    forge::SigningKey,
     issuer::{Issuer, now},
     support::{AUDIENCE, SOON, TARGET, account, binding, world},
 };
+use portolan_testkit::forge::SigningKey;
 
 fn claims(token: &str) -> Value {
     let part = token.split('.').nth(1).unwrap();
