@@ -18,9 +18,7 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
-use crate::support::{
-    Clusters, Service, cowboy, create_namespace, konnector, provider_service,
-};
+use crate::support::{Clusters, Service, cowboy, create_namespace, konnector, provider_service};
 
 /// The shortest run that counts.
 const LEAST: Duration = Duration::from_secs(60);
@@ -51,6 +49,7 @@ const ALL: [Breakage; 6] = [
     Breakage::KonnectorWithoutProvider,
 ];
 
+#[expect(clippy::disallowed_methods, reason = "a test has no flags")]
 fn from_environment(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
@@ -78,7 +77,9 @@ async fn both_sides_agree_after_a_minute_of_chaos() {
     println!("broken, in this order: {:?}", breaker.broken);
     assert!(on_consumer > 100 && on_provider > 20, "too little has happened to say anything");
 
-    eventually("both sides agree, object by object", SETTLE, async || disagreement(&service).await).await.unwrap();
+    eventually("both sides agree, object by object", SETTLE, async || disagreement(&service).await)
+        .await
+        .unwrap();
     assert_eq!(self::foreign_now(&service).await, foreign, "what is somebody else's changed");
     assert!(breaker.konnector.exited().is_none(), "{}", breaker.konnector.log_tail(20));
 }
@@ -130,7 +131,14 @@ async fn change_consumer(service: &Service, mut rng: StdRng, done: &Cell<bool>) 
                 let object = cowboy(&service.resource, &name, &json!({"intent": intent}));
                 tries(api.create(&PostParams::default(), &object)).await
             }
-            4..7 => tries(api.patch(&name, &PatchParams::default(), &Patch::Merge(json!({"spec": {"intent": intent}})))).await,
+            4..7 => {
+                tries(api.patch(
+                    &name,
+                    &PatchParams::default(),
+                    &Patch::Merge(json!({"spec": {"intent": intent}})),
+                ))
+                .await
+            }
             7 => tries(api.patch(&name, &PatchParams::default(), &Patch::Merge(label))).await,
             _ => tries(api.delete(&name, &DeleteParams::default())).await,
         };
@@ -146,7 +154,9 @@ async fn change_provider(service: &Service, mut rng: StdRng, done: &Cell<bool>) 
     let mut taken = 0;
     while !done.get() {
         sleep(Duration::from_millis(rng.random_range(10..80))).await;
-        let Ok(Ok(list)) = timeout(Duration::from_secs(2), all.list(&ListParams::default())).await else { continue };
+        let Ok(Ok(list)) = timeout(Duration::from_secs(2), all.list(&ListParams::default())).await else {
+            continue;
+        };
         let copies: Vec<_> = list.items.into_iter().filter(is_marked).collect();
         if copies.is_empty() {
             continue;
@@ -158,7 +168,10 @@ async fn change_provider(service: &Service, mut rng: StdRng, done: &Cell<bool>) 
         let text = format!("seen {}", rng.random::<u32>());
         let params = PatchParams::default();
         let change = match rng.random_range(0..10) {
-            0..7 => tries(api.patch_status(&name, &params, &Patch::Merge(json!({"status": {"result": text}})))).await,
+            0..7 => {
+                tries(api.patch_status(&name, &params, &Patch::Merge(json!({"status": {"result": text}}))))
+                    .await
+            }
             7..9 => tries(api.patch(&name, &params, &Patch::Merge(json!({"spec": {"intent": text}})))).await,
             _ => tries(api.delete(&name, &DeleteParams::default())).await,
         };

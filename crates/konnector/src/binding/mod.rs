@@ -61,7 +61,10 @@ async fn reconcile(context: &Context, name: &str) -> Result<Next, BindingError> 
         return unbind::unbind(context, &observed).await.map_err(failed("unbind"));
     }
     report::withdrawn(context, &observed).await.map_err(failed("report the end"))?;
-    let applied = apply::apply(context, &observed).await.map_err(failed("apply the CRDs"))?;
+    let applied = match apply::apply(context, &observed).await {
+        Err(WriteError::Raced(_)) => return Ok(Next::After(AFTER_RACE)),
+        applied => applied.map_err(failed("apply the CRDs"))?,
+    };
     let status = conclude::conclude(&observed, &applied, clock::now());
     match report::report(context, &observed, &applied, &status).await {
         Ok(()) if applied.is_settled() => Ok(Next::OnChange),

@@ -9,7 +9,7 @@ use portolan_runtime::{
 use serde_json::json;
 use tracing::info;
 
-use super::{BundleError, plan::Plan};
+use super::{BundleError, plan::Plan, retire};
 use crate::context::Context;
 
 pub(super) async fn apply(
@@ -35,8 +35,9 @@ pub(super) async fn apply(
             Err(error) => return Err(failed("create a binding", error)),
         }
     }
-    for (binding, uid) in &plan.delete {
-        match apply::delete(&bindings, binding, uid).await {
+    for doomed in &plan.delete {
+        let binding = doomed.name_any();
+        match retire::delete_as_seen(context, doomed).await {
             Ok(()) => info!(bundle = name, binding, "the export is gone: unbinding"),
             Err(WriteError::Raced(_)) => {}
             Err(error) => return Err(failed("delete a binding", error)),

@@ -91,12 +91,7 @@ impl Apis {
 }
 
 impl Apis {
-    async fn let_go(
-        &self,
-        key: &Key,
-        export: &APIServiceExport,
-        place: usize,
-    ) -> Result<(), ReconcileError> {
+    async fn let_go(&self, key: &Key, export: &APIServiceExport, place: usize) -> Result<(), ReconcileError> {
         let path = format!("/metadata/finalizers/{place}");
         let operations = json!([
             {"op": "test", "path": "/metadata/uid", "value": export.metadata.uid},
@@ -121,7 +116,8 @@ impl Apis {
             return Ok(());
         }
         let written = apply::replace_status(&self.exports, &export.metadata, true, &status).await;
-        let written = written.map_err(|error| ReconcileError::new("write the status of export", key, error))?;
+        let written =
+            written.map_err(|error| ReconcileError::new("write the status of export", key, error))?;
         context.exports.wrote(written);
         Ok(())
     }
