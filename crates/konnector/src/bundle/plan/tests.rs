@@ -85,7 +85,7 @@ fn each_export_gets_a_binding_that_belongs_to_the_bundle() {
     let owner = &plan.create[0].owner_references()[0];
     assert_eq!(
         (owner.name.as_str(), owner.controller, owner.block_owner_deletion),
-        ("prod", Some(true), None)
+        ("prod", Some(true), Some(true))
     );
     assert_eq!(verdict(&plan, "Ready"), (ConditionStatus::True, String::new()));
     assert_eq!((plan.status.exports, plan.status.bound), (Some(2), Some(2)));
