@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod bad_input;
+mod chaos;
 mod ends;
 mod flow;
 mod operation;
@@ -11,3 +12,4 @@ mod restart;
 mod support;
 mod unbind;
 mod wire;
+mod withdraw;

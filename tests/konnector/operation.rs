@@ -204,12 +204,12 @@ async fn a_bundle_counts_and_metrics_come_and_go_with_what_they_are_about() {
 
 #[tokio::test]
 async fn a_conflict_is_counted_on_the_second_bundle() {
-    let service = Service::bind(clusters().await, "counted").await;
-    write_secret(&service.consumer, "counted-second", "kubeconfig", &service.kubeconfig).await;
-    create_bundle(&service.consumer, "counted-second", "counted-second").await;
-    bundle_condition(&service.consumer, "counted-second", "Synced", ("False", "SyncErrors")).await;
+    let service = Service::bind(clusters().await, "twice-counted").await;
+    write_secret(&service.consumer, "counted-again", "kubeconfig", &service.kubeconfig).await;
+    create_bundle(&service.consumer, "counted-again", "counted-again").await;
+    bundle_condition(&service.consumer, "counted-again", "Synced", ("False", "SyncErrors")).await;
     let bundles: Api<APIServiceBindingBundle> = Api::all(service.consumer.clone());
-    let status = bundles.get("counted-second").await.unwrap().status.unwrap();
+    let status = bundles.get("counted-again").await.unwrap().status.unwrap();
     assert_eq!((status.bound, status.ready, status.conflicts), (Some(0), Some(0), Some(1)));
     let object = service.create("billy", &json!({"intent": "ride"})).await;
     object_with(&service.there(), "billy", "is still the first one's", |copy| {

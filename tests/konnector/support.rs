@@ -101,9 +101,15 @@ pub(crate) async fn konnector_as(kubeconfig: &str, pod: &str, flags: &[&str]) ->
 }
 
 /// Starts the provider as a ServiceAccount with exactly the rights of its chart.
-async fn provider_service(provider: &ControlPlane) -> ServiceProcess {
+pub(crate) async fn provider_service(provider: &ControlPlane) -> ServiceProcess {
+    provider_service_with(provider, &[]).await
+}
+
+/// The same, with more flags.
+pub(crate) async fn provider_service_with(provider: &ControlPlane, flags: &[&str]) -> ServiceProcess {
     let setup = ServiceAccountSetup::new("provider", RELEASE);
     let mut options = ServiceOptions::new("provider", setup.create(provider).await.unwrap());
+    options = options.args(flags.iter().copied());
     RELEASE.clone_into(&mut options.pod_namespace);
     ServiceProcess::start(options).await.unwrap()
 }

@@ -72,13 +72,12 @@ pub(crate) enum Command {
 
 /// What `drain` needs.
 #[derive(ClapArgs, Clone, Debug)]
-#[group(required = true, multiple = false, id = "which")]
 pub(crate) struct DrainArgs {
     /// Every bundle, and every binding that was made by hand: before the konnector is uninstalled.
-    #[arg(long, group = "which")]
+    #[arg(long, required_unless_present = "bundle", conflicts_with = "bundle")]
     pub(crate) all: bool,
     /// One bundle.
-    #[arg(long, value_name = "NAME", group = "which")]
+    #[arg(long, value_name = "NAME")]
     pub(crate) bundle: Option<String>,
     /// How long to wait for the end.
     #[arg(long, default_value = "10m", value_parser = interval, value_name = "DURATION")]

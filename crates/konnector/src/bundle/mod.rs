@@ -63,7 +63,7 @@ async fn reconcile(context: &Context, name: &str) -> Result<Next, BundleError> {
     };
     let observed = observe(context, bundle).await;
     let plan = plan::plan(&observed, clock::now());
-    apply::apply(context, &observed, plan).await
+    apply::apply(context, &observed.bundle, plan).await
 }
 
 async fn observe(context: &Context, bundle: Arc<APIServiceBindingBundle>) -> Observed {

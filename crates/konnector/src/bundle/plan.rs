@@ -70,8 +70,8 @@ pub(super) struct Offer {
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) create: Vec<APIServiceBinding>,
-    /// Names and uids.
-    pub(super) delete: Vec<(String, String)>,
+    /// As they were seen: in another version, there may be no reason any more.
+    pub(super) delete: Vec<Arc<APIServiceBinding>>,
     pub(super) status: APIServiceBindingBundleStatus,
     /// When to look again without news.
     pub(super) look_again: Option<Duration>,
@@ -169,7 +169,7 @@ fn plan_ends(
         ready += i32::from(is_ready(binding));
         match offer.absent.get(&name) {
             _ if binding.metadata.deletion_timestamp.is_some() => {}
-            _ if withdrawn.contains(&name) => plan.delete.push((name, binding.uid().unwrap_or_default())),
+            _ if withdrawn.contains(&name) => plan.delete.push(Arc::clone(binding)),
             _ if exported.contains(&name) => {}
             Some(Absence::MissingFor(time)) if *time < patience => {
                 suspects.push(name);
@@ -177,7 +177,7 @@ fn plan_ends(
                 plan.look_again = Some(plan.look_again.map_or(left, |sooner| sooner.min(left)));
             }
             None => suspects.push(name),
-            Some(_) => plan.delete.push((name, binding.uid().unwrap_or_default())),
+            Some(_) => plan.delete.push(Arc::clone(binding)),
         }
     }
     plan.status.ready = Some(ready);

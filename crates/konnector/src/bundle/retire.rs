@@ -65,8 +65,9 @@ pub(super) async fn retire(context: &Context, bundle: &APIServiceBindingBundle) 
     Ok(Next::OnChange)
 }
 
-/// Deletes a binding in the version that was seen: in a later one, it may have no owner any more.
-async fn delete_as_seen(context: &Context, binding: &APIServiceBinding) -> Result<(), WriteError> {
+/// Deletes a binding in the version that was seen: in a later one, it may have no owner any more, or be bound
+/// to another export.
+pub(super) async fn delete_as_seen(context: &Context, binding: &APIServiceBinding) -> Result<(), WriteError> {
     let api: Api<APIServiceBinding> = Api::all(context.consumer.clone());
     let preconditions = Preconditions { uid: binding.uid(), resource_version: binding.resource_version() };
     let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::background() };
