@@ -213,10 +213,6 @@ impl Exchange {
         http(self.port, method, path, headers, body).await
     }
 
-    pub(crate) fn url(&self) -> String {
-        format!("http://localhost:{}", self.port)
-    }
-
     /// Everything that it has logged.
     pub(crate) fn log(&self) -> String {
         self.process.log_tail(usize::MAX)
