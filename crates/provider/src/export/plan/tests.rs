@@ -106,6 +106,9 @@ fn an_export_that_no_longer_works_is_replaced() {
     assert_eq!(plan_of(wanting(&offer(&["v1"])), Some(&other), None), replaced);
     other.metadata.deletion_timestamp =
         Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(Timestamp::UNIX_EPOCH));
+    let ending = plan_of(wanting(&offer(&["v1"])), Some(&other), None);
+    assert_eq!(ending, Plan::LetGo { place: 0 }, "nobody has bound it");
+    other.metadata.finalizers = None;
     assert_eq!(
         plan_of(wanting(&offer(&["v1"])), Some(&other), None),
         Plan::Nothing,
