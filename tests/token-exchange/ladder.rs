@@ -104,14 +104,8 @@ async fn a_source_may_live_as_long_as_its_issuer_says() {
     let no_begin = |claims: &mut serde_json::Value| drop(claims.as_object_mut().unwrap().remove("iat"));
     assert_eq!(ask(token(&hour, &no_begin)).await.rung(), (400, "error", one_hour));
     assert_eq!(ask(token(&azure, &end(5300))).await.status, 200);
-    let (status, _, message) = {
-        let answer = ask(token(&azure, &end(5500))).await;
-        (answer.status, (), answer.rung().2.to_owned())
-    };
-    assert_eq!(
-        (status, message.as_str()),
-        (400, "only tokens with a validity of 90 minutes or less are accepted")
-    );
+    let ninety = "only tokens with a validity of 90 minutes or less are accepted";
+    assert_eq!(ask(token(&azure, &end(5500))).await.rung(), (400, "error", ninety));
 }
 
 #[tokio::test]
@@ -154,7 +148,7 @@ async fn nobody_can_tell_a_missing_account_from_a_missing_binding() {
     let medians: Vec<_> = took.iter_mut().map(median).collect();
     let (least, most) = (medians.iter().min().unwrap(), medians.iter().max().unwrap());
     assert!(*least >= Duration::from_millis(25), "not before the beat: {medians:?}");
-    assert!(*most - *least < Duration::from_millis(8), "one time for all: {medians:?}");
+    assert!(most.saturating_sub(*least) < Duration::from_millis(8), "one time for all: {medians:?}");
     let reasons = |account: &str| {
         exchange
             .audit(account)

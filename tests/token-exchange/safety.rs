@@ -87,8 +87,8 @@ async fn a_new_token_lives_no_longer_than_its_source() {
         ("quarter", 3590, 900),
         ("quarter", 700, 700),
     ] {
-        let lived = lives(account, left).await;
-        assert!((lived - expected).abs() <= 2, "{account}, {left} left: {lived}");
+        let seconds = lives(account, left).await;
+        assert!((seconds - expected).abs() <= 2, "{account}, {left} left: {seconds}");
     }
 }
 
@@ -113,11 +113,11 @@ async fn what_is_given_here_is_not_taken_here() {
     world.home.write_private("b.crt", &world.b.ca_pem()).unwrap();
     let reader = world.b.token_for("default", "default", &[], 3600).await.unwrap();
     world.home.write_private("b.token", &reader).unwrap();
-    let issuer_b = format!(
+    let own_issuer = format!(
         "- {{issuer: '{url}', api_server: '{url}', ca_cert: {dir}/b.crt, token_path: {dir}/b.token, \
          allow_addresses: [127.0.0.1]}}\n"
     );
-    let opened = format!("issuers:\n{}{issuer_b}namespaces: [{TARGET}]\n", world.issuer_a(""));
+    let opened = format!("issuers:\n{}{own_issuer}namespaces: [{TARGET}]\n", world.issuer_a(""));
     let opened = world.exchange("opened", &opened).await;
     assert_eq!(opened.ask(given.token(), "chains").await.status, 200);
     assert!(opened.log().contains("chains are possible"));

@@ -130,12 +130,10 @@ impl World {
 }
 
 /// The text of an annotation.
-pub(crate) fn binding(issuer: &str, subject: &str, more: Value) -> String {
-    let mut binding = json!({"issuer": issuer, "subject": subject});
-    for (field, value) in more.as_object().cloned().unwrap_or_default() {
-        binding[field] = value;
-    }
-    binding.to_string()
+pub(crate) fn binding(issuer: &str, subject: &str, mut more: Value) -> String {
+    more["issuer"] = json!(issuer);
+    more["subject"] = json!(subject);
+    more.to_string()
 }
 
 /// An account with exactly these annotations.

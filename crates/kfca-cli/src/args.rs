@@ -109,9 +109,10 @@ impl Args {
             return Ok(self.token.clone().filter(|token| !token.expose_secret().is_empty()));
         };
         let mut text = String::new();
-        let read = match path.as_os_str() == "-" {
-            true => std::io::stdin().read_to_string(&mut text).map(drop),
-            false => std::fs::read_to_string(path).map(|read| text = read),
+        let read = if path.as_os_str() == "-" {
+            std::io::stdin().read_to_string(&mut text).map(drop)
+        } else {
+            std::fs::read_to_string(path).map(|read| text = read)
         };
         read.map_err(|error| {
             Failure::Usage(format!("failed to read the token from {}: {error}", path.display()))

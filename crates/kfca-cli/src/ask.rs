@@ -75,11 +75,11 @@ pub(crate) async fn ask(question: &Question) -> Result<Answer, Failure> {
         total_timeout: question.timeout,
         ..FetchSettings::default()
     };
-    let fetcher = Fetcher::new(&settings).map_err(|error| Failure::Usage(Chain(&error).to_string()))?;
+    let client = Fetcher::new(&settings).map_err(|error| Failure::Usage(Chain(&error).to_string()))?;
     let body = json!({"namespace": question.namespace, "serviceAccountName": question.account});
-    let fetched = fetcher.post_json(&url, body.to_string().into_bytes(), Some(&credential)).await;
-    let fetched = fetched.map_err(|error| unanswered(&error))?;
-    read(fetched.status, &fetched.body)
+    let answer = client.post_json(&url, body.to_string().into_bytes(), Some(&credential)).await;
+    let answer = answer.map_err(|error| unanswered(&error))?;
+    read(answer.status, &answer.body)
 }
 
 fn unanswered(error: &FetchError) -> Failure {

@@ -43,7 +43,7 @@ struct Written {
 
 impl Cache {
     /// Another URL, namespace, account or source token is another file. Its name tells none of them.
-    pub(crate) fn new(directory: PathBuf, question: &Question) -> Self {
+    pub(crate) fn new(directory: &Path, question: &Question) -> Self {
         let source = sha256_hex(question.token.expose_secret().as_bytes());
         let key = json!([question.url, question.namespace, question.account, source]).to_string();
         Self { path: directory.join(format!("{}.json", sha256_hex(key.as_bytes()))) }
@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn a_credential_is_kept_for_its_owner_until_shortly_before_its_end() {
         let home = tempfile::tempdir().unwrap();
-        let cache = Cache::new(home.path().join("a/b"), &question("u", "source"));
+        let cache = Cache::new(&home.path().join("a/b"), &question("u", "source"));
         assert!(cache.read(at(0)).is_none());
         cache.write(&answer(3600), at(0)).unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
@@ -153,7 +153,7 @@ mod tests {
     fn every_question_has_a_file_of_its_own_and_ended_ones_go() {
         let home = tempfile::tempdir().unwrap();
         let caches = [("u", "s"), ("u", "t"), ("v", "s")]
-            .map(|(url, token)| Cache::new(home.path().to_owned(), &question(url, token)));
+            .map(|(url, token)| Cache::new(home.path(), &question(url, token)));
         for cache in &caches {
             cache.write(&answer(100), at(0)).unwrap();
         }

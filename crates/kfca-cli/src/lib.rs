@@ -55,7 +55,7 @@ async fn print(args: &Args) -> Result<(), Failure> {
 
 /// What is kept, as long as it lasts; otherwise what the service says now.
 async fn credential(args: &Args, question: &Question) -> Result<Answer, Failure> {
-    let Some(cache) = args.cache_dir().map(|directory| Cache::new(directory, question)) else {
+    let Some(cache) = args.cache_dir().map(|directory| Cache::new(&directory, question)) else {
         return ask::ask(question).await;
     };
     let kept = cache.read(clock::now());

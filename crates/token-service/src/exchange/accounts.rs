@@ -100,11 +100,15 @@ impl Accounts {
         self.tasks.cancel();
     }
 
-    /// An account as the watch has it, and whether the watch is at work. `None` when there is none of that name.
-    pub(crate) fn followed(&self, namespace: &str, name: &str) -> Option<Option<Arc<Account>>> {
-        let followed = self.followed.load(Ordering::Acquire);
+    /// Whether what the watch has is what the API server says.
+    pub(crate) fn are_followed(&self) -> bool {
+        self.followed.load(Ordering::Acquire)
+    }
+
+    /// An account as the watch has it; `None` when there is none of that name.
+    pub(crate) fn known(&self, namespace: &str, name: &str) -> Option<Arc<Account>> {
         let place = (namespace.to_owned(), name.to_owned());
-        followed.then(|| self.known.read().get(&place).cloned())
+        self.known.read().get(&place).cloned()
     }
 
     /// An account as the API server has it now.

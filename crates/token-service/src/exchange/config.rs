@@ -62,6 +62,7 @@ pub(crate) struct IssuerConfig {
 
 /// Exchanges per second; none means as many as come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_field_names, reason = "as they are written: perCaller, perIssuer, perAddress")]
 pub(crate) struct Rates {
     pub(crate) per_caller: Option<u32>,
     pub(crate) per_issuer: Option<u32>,
@@ -103,6 +104,7 @@ struct IssuerFile {
 /// 0 is no limit.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+#[expect(clippy::struct_field_names, reason = "as they are written: perCaller, perIssuer, perAddress")]
 struct RatesFile {
     per_caller: u32,
     per_issuer: u32,

@@ -126,7 +126,7 @@ mod tests {
             (&[], Err("no_binding")),
             (&[binding("i/", "s")], Err("no_binding")),
             (&[binding("i", "S")], Err("subject")),
-            (&[good.clone()], Ok("s")),
+            (std::slice::from_ref(&good), Ok("s")),
             (&[binding("j", "s"), binding("i", "t"), good.clone()], Ok("s")),
             (&[uid("u")], Ok("s")),
             (&[uid("v"), binding("i", "t")], Err("uid")),

@@ -61,16 +61,16 @@ pub(crate) async fn mint(client: &Client, order: Order<'_>) -> Result<Minted, No
     let params = PostParams::default();
     let answer = timeout(PATIENCE, accounts.create_token_request(order.account, &params, &request)).await;
     let answer = answer.map_err(|_| NotMinted::Unavailable("it did not answer in time".to_owned()))?;
-    let status = answer.map_err(of_client)?.status.ok_or(NotMinted::Nonsense)?;
+    let status = answer.map_err(|error| of_client(&error))?.status.ok_or(NotMinted::Nonsense)?;
     if status.token.is_empty() {
         return Err(NotMinted::Nonsense);
     }
     Ok(Minted { token: SecretString::from(status.token), expires: status.expiration_timestamp.0 })
 }
 
-fn of_client(error: kube::Error) -> NotMinted {
-    let kube::Error::Api(status) = &error else {
-        return NotMinted::Unavailable(portolan_runtime::telemetry::Chain(&error).to_string());
+fn of_client(error: &kube::Error) -> NotMinted {
+    let kube::Error::Api(status) = error else {
+        return NotMinted::Unavailable(portolan_runtime::telemetry::Chain(error).to_string());
     };
     let label = match status.code {
         403 => "mint_forbidden",

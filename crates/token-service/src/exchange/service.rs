@@ -182,10 +182,10 @@ async fn account(snapshot: &Snapshot, wish: &Wish, now: bool) -> Result<Arc<Acco
         return Err(Denied::Hidden("name"));
     }
     let accounts = snapshot.accounts_of(namespace).ok_or(Denied::Hidden("namespace"))?;
-    let known = if now { None } else { accounts.followed(namespace, name) };
-    let found = match known {
-        Some(known) => Ok(known),
-        None => accounts.read(namespace, name).await,
+    let found = if !now && accounts.are_followed() {
+        Ok(accounts.known(namespace, name))
+    } else {
+        accounts.read(namespace, name).await
     };
     match found {
         Ok(Some(account)) => Ok(account),

@@ -74,7 +74,8 @@ async fn answer(app: &App, peer: &Peer, request: Request<Body>) -> Result<Respon
         return Err(count(Refused { code: StatusCode::METHOD_NOT_ALLOWED, ..refused }));
     }
     check_media_type(&parts.headers).map_err(count)?;
-    let body = body::read(&parts.headers, body).await.map_err(of_request).map_err(count)?;
+    let body =
+        body::read(&parts.headers, body).await.map_err(|problem| of_request(&problem)).map_err(count)?;
     let Form { subject_token: token, namespace, account, issued_type } = read(&body).map_err(count)?;
     let wish = Wish { token, namespace, account, from: peer.address.ip() };
     let granted = app.decide(&wish, &parts.headers).await.map_err(|denied| of_denied(&denied))?;
@@ -102,7 +103,7 @@ fn invalid_target(description: &'static str) -> Refused {
     Refused { error: "invalid_target", ..invalid(description) }
 }
 
-fn of_request(problem: Problem) -> Refused {
+fn of_request(problem: &Problem) -> Refused {
     match problem {
         Problem::TooLarge => {
             Refused { code: StatusCode::PAYLOAD_TOO_LARGE, ..invalid("the request is too large") }
@@ -201,6 +202,8 @@ fn account(value: &str) -> Option<(String, String)> {
 mod tests {
     use super::*;
 
+    type Change = fn(&mut Vec<(&'static str, &'static str)>);
+
     fn form(change: impl Fn(&mut Vec<(&'static str, &'static str)>)) -> Result<Form, Refused> {
         let mut pairs = vec![
             ("grant_type", GRANT),
@@ -244,7 +247,6 @@ mod tests {
         assert_eq!(jwt.issued_type, JWT);
         assert!(form(|pairs| pairs.push(("resource", "n/a"))).is_ok());
         assert!(form(|pairs| pairs.push(("scope", "anything"))).is_ok());
-        type Change = fn(&mut Vec<(&'static str, &'static str)>);
         let table: [(Change, &str); 10] = [
             (|pairs| pairs[0].1 = "password", "unsupported_grant_type"),
             (|pairs| _ = pairs.remove(0), "unsupported_grant_type"),
