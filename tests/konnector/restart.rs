@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
     Api, ResourceExt,
-    api::{DynamicObject, ListParams, Patch, PatchParams, PostParams},
+    api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams},
 };
 use portolan_core::api::kubebind::APIServiceExport;
 use portolan_testkit::eventually::{eventually, watch_until_gone};
@@ -114,11 +114,16 @@ async fn an_export_that_went_unseen_stays_bound_for_four_polls_and_its_copies_st
     service.create("billy", &json!({"intent": "ride"})).await;
     service.arrives("billy").await;
     clusters.konnector.kill();
+    // A backend that waits for nobody, as the original's does: ours would hold the export until it is drained.
+    clusters.provider_service.kill();
     let crds: Api<CustomResourceDefinition> = Api::all(service.provider.clone());
     let label = json!({"metadata": {"labels": {"kube-bind.io/exported": null}}});
     crds.patch(&service.export(), &PatchParams::default(), &Patch::Merge(&label)).await.unwrap();
     let exports: Api<APIServiceExport> =
         Api::namespaced(service.provider.clone(), &service.contract_namespace());
+    let held = json!({"metadata": {"finalizers": null}});
+    exports.patch(&service.export(), &PatchParams::default(), &Patch::Merge(&held)).await.unwrap();
+    exports.delete(&service.export(), &DeleteParams::default()).await.unwrap();
     watch_until_gone(exports, &service.export(), LIMIT).await.unwrap();
 
     let (_second, _) = konnector(&clusters.konnector_kubeconfig).await;
