@@ -3,6 +3,8 @@
 
 mod apply;
 mod conclude;
+pub(crate) mod consent;
+mod objection;
 mod observe;
 mod report;
 mod unbind;
@@ -11,7 +13,10 @@ use std::{sync::Arc, time::Duration};
 
 use portolan_runtime::{
     apply::{WriteError, code},
-    clock, controller, controller::Next, tasks::Tasks};
+    clock, controller,
+    controller::Next,
+    tasks::Tasks,
+};
 
 use crate::context::Context;
 

@@ -27,7 +27,7 @@ use crate::{
     context::Context,
     crd,
     provider::Contact,
-    sync::{EngineKey, Mode, SyncSpec},
+    sync::{EngineKey, Mode, Placement, SchemaVersions, SyncSpec},
 };
 
 pub(super) async fn unbind(context: &Context, observed: &Observed) -> Result<Next, WriteError> {
@@ -70,7 +70,17 @@ async fn drain(
     let key = EngineKey { binding: name.clone(), crd: crd.name_any() };
     let export_uid = view.export.as_ref().and_then(|export| export.uid()).unwrap_or_default();
     let session = Arc::clone(&view.session);
-    let spec = SyncSpec { resource, has_status_subresource: false, export_uid, session };
+    let isolation = view.export.as_ref().map(|e| (e.spec.isolation, e.spec.informer_scope));
+    // Of a withdrawn export nothing is looked for on the provider.
+    let (isolation, reach) = isolation.unwrap_or_default();
+    let spec = SyncSpec {
+        resource,
+        has_status_subresource: false,
+        placement: Placement::of(crd::scope(crd), isolation, reach),
+        schema: SchemaVersions::default(),
+        export_uid,
+        session,
+    };
     context.sync.ensure(&key, &spec, mode, || context.engine_context(&name));
     if crd.metadata.deletion_timestamp.is_some() || !context.sync.is_drained(&key) {
         return Ok(());

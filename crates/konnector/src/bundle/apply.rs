@@ -15,11 +15,7 @@ use super::{
 };
 use crate::context::Context;
 
-pub(super) async fn apply(
-    context: &Context,
-    observed: &Observed,
-    plan: Plan,
-) -> Result<Next, BundleError> {
+pub(super) async fn apply(context: &Context, observed: &Observed, plan: Plan) -> Result<Next, BundleError> {
     let bundle = &observed.bundle;
     let name = bundle.name_any();
     let next = plan.look_again.map_or(Next::OnChange, Next::After);

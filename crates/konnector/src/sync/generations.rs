@@ -172,7 +172,8 @@ mod tests {
         let generations = Generations::Translated { origin: 3, copy: 9, since: Some(9) };
         let mut other = status(3, 3);
         other["phase"] = json!("Failed");
-        for (ours, same) in [(status(3, 3), true), (status(2, 3), false), (other, false), (json!({}), false)] {
+        for (ours, same) in [(status(3, 3), true), (status(2, 3), false), (other, false), (json!({}), false)]
+        {
             assert_eq!(generations.agree(&digest(&status(9, 9)), &digest(&ours)), same, "{ours}");
         }
     }

@@ -6,7 +6,8 @@ use portolan_core::api::kubebind::GROUP;
 use serde_json::{Map, Value};
 
 /// Domains of keys that say something about this cluster, not about the object. Subdomains included.
-const LOCAL_DOMAINS: [&str; 5] = ["kubernetes.io", "argoproj.io", "helm.sh", "toolkit.fluxcd.io", "cattle.io"];
+const LOCAL_DOMAINS: [&str; 5] =
+    ["kubernetes.io", "argoproj.io", "helm.sh", "toolkit.fluxcd.io", "cattle.io"];
 
 /// What people have said about keys.
 #[derive(Clone, Debug, Default)]
