@@ -2,10 +2,14 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod bad_input;
+mod chaos;
+mod ends;
 mod flow;
+mod operation;
 mod other_backend;
 mod ownership;
 mod restart;
 mod support;
 mod unbind;
 mod wire;
+mod withdraw;

@@ -15,7 +15,7 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Client, ResourceExt as _,
-    api::{ApiResource, DynamicObject, ObjectMeta, Patch, PatchParams, PostParams},
+    api::{ApiResource, DynamicObject, ListParams, ObjectMeta, Patch, PatchParams, PostParams},
 };
 use portolan_core::{
     api::kubebind::{APIServiceBinding, APIServiceBindingBundle},
@@ -25,7 +25,7 @@ use portolan_testkit::{
     control_plane::{ControlPlane, ControlPlaneOptions},
     eventually::eventually,
     ports::free_port,
-    service::{ServiceAccountSetup, ServiceOptions, ServiceProcess, run},
+    service::{CommandOutput, ServiceAccountSetup, ServiceOptions, ServiceProcess, run},
     workload,
 };
 use serde_json::{Value, json};
@@ -63,7 +63,7 @@ impl Clusters {
     }
 }
 
-async fn plane(name: &str) -> ControlPlane {
+pub(crate) async fn plane(name: &str) -> ControlPlane {
     ControlPlane::start(ControlPlaneOptions::named(name)).await.unwrap()
 }
 
@@ -73,12 +73,18 @@ async fn konnector_account(consumer: &ControlPlane) -> String {
         service: "konnector".to_owned(),
         namespace: RELEASE.to_owned(),
         secret_namespaces: vec![RELEASE.to_owned(), "default".to_owned()],
+        target_namespaces: Vec::new(),
     };
     setup.create(consumer).await.unwrap()
 }
 
 /// Starts a konnector. Gives it and the URL of its `/healthz`.
 pub(crate) async fn konnector(kubeconfig: &str) -> (ServiceProcess, String) {
+    konnector_as(kubeconfig, "konnector-0", &[]).await
+}
+
+/// Starts a konnector under the name of a pod, with more flags.
+pub(crate) async fn konnector_as(kubeconfig: &str, pod: &str, flags: &[&str]) -> (ServiceProcess, String) {
     let port = free_port().unwrap();
     let mut options = ServiceOptions::new("konnector", kubeconfig).args([
         "--server-address".to_owned(),
@@ -88,14 +94,22 @@ pub(crate) async fn konnector(kubeconfig: &str) -> (ServiceProcess, String) {
         "--log-level".to_owned(),
         "info,portolan_konnector=debug".to_owned(),
     ]);
+    options = options.args(flags.iter().copied());
     RELEASE.clone_into(&mut options.pod_namespace);
+    pod.clone_into(&mut options.pod_name);
     (ServiceProcess::start(options).await.unwrap(), format!("http://127.0.0.1:{port}/healthz"))
 }
 
 /// Starts the provider as a ServiceAccount with exactly the rights of its chart.
-async fn provider_service(provider: &ControlPlane) -> ServiceProcess {
+pub(crate) async fn provider_service(provider: &ControlPlane) -> ServiceProcess {
+    provider_service_with(provider, &[]).await
+}
+
+/// The same, with more flags.
+pub(crate) async fn provider_service_with(provider: &ControlPlane, flags: &[&str]) -> ServiceProcess {
     let setup = ServiceAccountSetup::new("provider", RELEASE);
     let mut options = ServiceOptions::new("provider", setup.create(provider).await.unwrap());
+    options = options.args(flags.iter().copied());
     RELEASE.clone_into(&mut options.pod_namespace);
     ServiceProcess::start(options).await.unwrap()
 }
@@ -167,6 +181,30 @@ pub(crate) async fn kubeconfig_for(clusters: &Clusters, consumer: &str, exports:
     let output = run(&options, SOON).await.unwrap();
     assert!(output.status.success(), "{}", output.stderr);
     output.stdout
+}
+
+/// Runs a command of the konnector with a kubeconfig, as a person does.
+pub(crate) async fn command(kubeconfig: &str, arguments: &[&str]) -> CommandOutput {
+    let mut options = ServiceOptions::new("konnector", kubeconfig).args(arguments.iter().copied());
+    RELEASE.clone_into(&mut options.pod_namespace);
+    run(&options, SOON).await.unwrap()
+}
+
+/// How many copies of a service's kind there are.
+pub(crate) async fn copies(service: &Service) -> usize {
+    let everywhere: Api<DynamicObject> = Api::all_with(service.provider.clone(), &service.resource);
+    everywhere.list(&ListParams::default()).await.unwrap().items.len()
+}
+
+/// Waits until the consumer's CRD of a service is gone.
+pub(crate) async fn no_crd(service: &Service) {
+    let crds: Api<CustomResourceDefinition> = Api::all(service.consumer.clone());
+    eventually("the consumer's CRD is gone", SOON, async || match crds.get_opt(&service.export()).await? {
+        None => Ok(Some(())),
+        Some(crd) => Err(anyhow::anyhow!("{}", json!(crd.status))),
+    })
+    .await
+    .unwrap();
 }
 
 /// Merges a change into an object.

@@ -3,28 +3,15 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
     Api,
-    api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams},
+    api::{DeleteParams, Patch, PatchParams},
 };
 use portolan_core::api::kubebind::{APIServiceBinding, APIServiceBindingBundle, APIServiceExport};
 use portolan_testkit::eventually::eventually;
 use serde_json::json;
 
-use crate::support::{SOON, Service, binding_condition, clusters, create_bundle, object_with};
-
-async fn no_crd(service: &Service) {
-    let crds: Api<CustomResourceDefinition> = Api::all(service.consumer.clone());
-    eventually("the consumer's CRD is gone", SOON, async || match crds.get_opt(&service.export()).await? {
-        None => Ok(Some(())),
-        Some(crd) => Err(anyhow::anyhow!("{}", json!(crd.status))),
-    })
-    .await
-    .unwrap();
-}
-
-async fn copies(service: &Service) -> usize {
-    let everywhere: Api<DynamicObject> = Api::all_with(service.provider.clone(), &service.resource);
-    everywhere.list(&ListParams::default()).await.unwrap().items.len()
-}
+use crate::support::{
+    SOON, Service, binding_condition, clusters, copies, create_bundle, no_crd, object_with,
+};
 
 #[tokio::test]
 async fn deleting_a_bundle_removes_copies_objects_and_crds_and_it_can_be_bound_again() {

@@ -2,15 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use portolan_testkit::eventually::eventually;
+use portolan_testkit::{
+    eventually::eventually,
+    forge::{SigningKey, claims, encode},
+    issuer::{Issuer, Mood, now},
+};
 use serde_json::json;
 use tokio::{io::AsyncWriteExt as _, net::TcpStream, task::JoinSet};
 
-use crate::{
-    forge::{SigningKey, claims, encode},
-    issuer::{Issuer, Mood, now},
-    support::{SOON, clusters, path},
-};
+use crate::support::{SOON, clusters, path};
 
 fn config(entries: &[String]) -> String {
     format!("clusters:\n{}", entries.concat())

@@ -2,10 +2,7 @@
 //! with the rights of its chart, and clients that know nothing of it.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-#[path = "../../crates/core/src/auth/forge.rs"]
-mod forge;
 mod hostile;
-mod issuer;
 mod operation;
 mod reviews;
 mod revocation;

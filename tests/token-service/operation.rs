@@ -5,16 +5,14 @@ use std::{sync::Arc, time::Duration};
 use http::Request;
 use portolan_testkit::{
     eventually::eventually,
+    forge::SigningKey,
+    issuer::Issuer,
     load,
     service::{ServiceOptions, run},
 };
 use serde_json::json;
 
-use crate::{
-    forge::SigningKey,
-    issuer::Issuer,
-    support::{SOON, clusters, path, review_body},
-};
+use crate::support::{SOON, clusters, path, review_body};
 
 #[tokio::test]
 async fn a_new_configuration_is_used_and_a_bad_one_is_not() {

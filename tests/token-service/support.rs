@@ -1,10 +1,6 @@
 //! Two clusters that the tests share, and words to ask the service.
 
-use std::{
-    os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
 use k8s_openapi::api::{
     core::v1::{Pod, ServiceAccount},
@@ -12,14 +8,11 @@ use k8s_openapi::api::{
 };
 use kube::{Api, Client, api::PostParams};
 use portolan_testkit::{
-    binaries::ControlPlaneBinaries,
-    control_plane::{ControlPlane, ControlPlaneOptions},
+    control_plane::{ControlPlane, ControlPlaneOptions, TokenKey},
     ports::free_port,
-    progress::PlainLines,
     service::{ServiceAccountSetup, ServiceOptions, ServiceProcess},
     workdir::Workdir,
 };
-use rcgen::KeyPair;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -229,7 +222,6 @@ pub(crate) async fn http(
 
 /// A control plane with the common issuer, that asks the service about tokens of `foreign`.
 async fn plane(name: &str, home: &Workdir, ports: Ports, foreign: &str, version: &str) -> ControlPlane {
-    let binaries = ControlPlaneBinaries::locate(&PlainLines::new()).await.unwrap();
     let dir = home.path().display();
     let webhook = format!(
         "apiVersion: v1\nkind: Config\nclusters: [{{name: ts, cluster: {{server: \"https://127.0.0.1:{}/clusters/{foreign}/apis/authentication.k8s.io/{version}/tokenreviews\", certificate-authority: {dir}/tls.crt}}}}]\nusers: [{{name: u}}]\ncontexts: [{{name: w, context: {{cluster: ts, user: u}}}}]\ncurrent-context: w\n",
@@ -243,40 +235,11 @@ async fn plane(name: &str, home: &Workdir, ports: Ports, foreign: &str, version:
     if version != "v1beta1" {
         apiserver_args.push(format!("--authentication-token-webhook-version={version}"));
     }
-    let keys = (name == "b").then(|| es256(home));
-    let kube_apiserver = with_issuer(home, name, &binaries.kube_apiserver, keys.as_deref());
-    let binaries = Some(ControlPlaneBinaries { kube_apiserver, ..binaries });
-    let options = ControlPlaneOptions { apiserver_args, binaries, ..ControlPlaneOptions::named(name) };
+    let token_key = if name == "b" { TokenKey::P256 } else { TokenKey::Rsa };
+    let issuer = Some(ISSUER.to_owned());
+    let options =
+        ControlPlaneOptions { apiserver_args, issuer, token_key, ..ControlPlaneOptions::named(name) };
     ControlPlane::start(options).await.unwrap()
-}
-
-/// A pair of P-256 keys, as `es.key` and `es.pub`.
-fn es256(home: &Workdir) -> PathBuf {
-    let pair = KeyPair::generate().unwrap();
-    home.write_private("es.pub", &pair.public_key_pem()).unwrap();
-    home.write_private("es.key", &pair.serialize_pem()).unwrap()
-}
-
-/// kube-apiserver with another issuer, and other keys where they are given: it takes several of both, so that
-/// a later flag would only add one.
-fn with_issuer(home: &Workdir, name: &str, program: &Path, key: Option<&Path>) -> PathBuf {
-    let keys = key.map_or_else(String::new, |key| {
-        let (private, public) = (key.display(), key.with_extension("pub").display().to_string());
-        format!(
-            "--service-account-key-file=*) arg=--service-account-key-file={public};;\n\
-             --service-account-signing-key-file=*) arg=--service-account-signing-key-file={private};;\n"
-        )
-    });
-    let script = format!(
-        "#!/bin/sh\nfor arg; do shift; case \"$arg\" in\n\
-         --service-account-issuer=*) arg=--service-account-issuer={ISSUER};;\n\
-         --api-audiences=*) arg=--api-audiences={ISSUER};;\n{keys}esac; set -- \"$@\" \"$arg\"; done\n\
-         exec {} \"$@\"\n",
-        program.display()
-    );
-    let path = home.write_private(&format!("kube-apiserver-{name}"), &script).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
-    path
 }
 
 /// The account `fed/reader` with the rights of docs/token-service.md, and `default/app`.

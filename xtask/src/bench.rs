@@ -3,16 +3,19 @@
 
 mod figure;
 mod konnector;
+mod token_service;
 mod watching;
 
 use std::{fs, process::ExitCode};
 
 use anyhow::{Result, bail};
 
+use self::figure::Figure;
 use crate::{
     display::{Display, DisplayArgs},
     interrupt::{EXIT_INTERRUPTED, Interrupts, block_on},
     output,
+    services::Binaries,
 };
 
 /// A machine with more load than this has other work to do.
@@ -22,7 +25,7 @@ const QUIET: f64 = 1.0;
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The service to measure
-    #[arg(value_name = "SERVICE", value_parser = ["konnector"])]
+    #[arg(value_name = "SERVICE", value_parser = ["konnector", "token-service"])]
     service: String,
     /// Measure this figure only
     #[arg(long, value_name = "NAME")]
@@ -34,19 +37,22 @@ pub(crate) struct Args {
     display: DisplayArgs,
 }
 
-/// Runs the verb. Another service joins with a module like [`konnector`] and a branch here.
+/// Runs the verb.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let wanted = |name: &str| args.only.as_deref().is_none_or(|only| only == name);
-    let known = konnector::names();
+    let known = match args.service.as_str() {
+        "konnector" => konnector::names(),
+        _ => token_service::names(),
+    };
     if !known.iter().copied().any(wanted) {
         bail!("{} has no such figure; there are: {}", args.service, known.join(", "));
     }
-    let binaries = konnector::build()?;
+    let bench = Bench::build(&args.service)?;
     let figures = block_on(async {
         let mut interrupts = Interrupts::listen()?;
         let display = Display::new(&args.display);
         warn_of_noise(&display);
-        let figures = interrupts.unless(Box::pin(konnector::measure(&display, binaries, &wanted))).await;
+        let figures = interrupts.unless(Box::pin(bench.measure(&display, &wanted))).await;
         display.finish();
         figures.transpose()
     })?;
@@ -54,6 +60,28 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     figures.retain(|figure| wanted(figure.kind.name));
     output::line(if args.json { figure::json(&figures)? } else { figure::table(&figures) });
     Ok(ExitCode::SUCCESS)
+}
+
+/// What is measured, built. Another service joins with a module like [`konnector`] and a variant.
+enum Bench {
+    Konnector(Binaries),
+    TokenService(Binaries),
+}
+
+impl Bench {
+    fn build(service: &str) -> Result<Self> {
+        Ok(match service {
+            "konnector" => Self::Konnector(konnector::build()?),
+            _ => Self::TokenService(token_service::build()?),
+        })
+    }
+
+    async fn measure(self, display: &Display, wanted: &impl Fn(&str) -> bool) -> Result<Vec<Figure>> {
+        match self {
+            Self::Konnector(binaries) => konnector::measure(display, binaries, wanted).await,
+            Self::TokenService(binaries) => token_service::measure(display, &binaries, wanted).await,
+        }
+    }
 }
 
 /// Figures of a busy machine say little, and a reader cannot see that in them.

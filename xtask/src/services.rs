@@ -30,23 +30,39 @@ pub(crate) struct Binaries(PathBuf);
 impl Binaries {
     /// Builds the binaries of `services`; Cargo shows its own progress.
     pub(crate) fn build(services: &[&str], profile: Profile) -> Result<Self> {
-        let metadata = workspace::members()?;
-        let (name, folder) = match profile {
-            Profile::Ci => ("ci", "ci"),
-            Profile::Release => ("release", "release"),
-        };
-        let mut cargo = Command::new("cargo");
-        cargo.args(["build", "--profile", name]).current_dir(&metadata.workspace_root);
-        cargo.args(
-            services.iter().flat_map(|service| ["--package".to_owned(), format!("portolan-{service}")]),
-        );
+        let mut packages: Vec<_> = services
+            .iter()
+            .flat_map(|service| ["--package".to_owned(), format!("portolan-{service}")])
+            .collect();
         if matches!(profile, Profile::Ci) {
             // With xtask among the packages, foreign crates have the features of a build of the whole workspace.
-            cargo.args(["--package", "xtask"]);
+            packages.extend(["--package".to_owned(), "xtask".to_owned()]);
         }
+        Self::cargo(&packages, profile)
+    }
+
+    /// Builds the binary of a service and its examples, which are at `examples/NAME`.
+    pub(crate) fn build_with_examples(service: &str, profile: Profile) -> Result<Self> {
+        let package = format!("portolan-{service}");
+        Self::cargo(&["--package".to_owned(), package, "--bins".to_owned(), "--examples".to_owned()], profile)
+    }
+
+    fn cargo(arguments: &[String], profile: Profile) -> Result<Self> {
+        let metadata = workspace::members()?;
+        let name = match profile {
+            Profile::Ci => "ci",
+            Profile::Release => "release",
+        };
+        let mut cargo = Command::new("cargo");
+        cargo.args(["build", "--profile", name]).args(arguments).current_dir(&metadata.workspace_root);
         let status = cargo.status().context("starting cargo")?;
         ensure!(status.success(), "the services do not build");
-        Ok(Self(metadata.target_directory.join(folder).into()))
+        Ok(Self(metadata.target_directory.join(name).into()))
+    }
+
+    /// Where a binary, or an example of a service (`examples/NAME`), is.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
     }
 
     fn options(&self, service: &str, kubeconfig: String) -> ServiceOptions {

@@ -10,10 +10,13 @@ pub mod claims;
 pub mod compact;
 pub mod credential;
 #[cfg(test)]
+#[path = "../../testkit/src/forge.rs"]
+#[expect(unreachable_pub, reason = "the same file is a public module of testkit")]
 mod forge;
 pub mod identity;
 pub mod jwk;
 pub mod keys;
+pub mod members;
 pub mod refusal;
 pub mod review;
 #[cfg(test)]

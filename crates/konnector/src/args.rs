@@ -2,9 +2,11 @@
 
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
-use clap::Parser;
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use portolan_runtime::{
     args::{AdminArgs, ClientArgs, LogArgs, PodArgs, interval, listen_address},
+    check::CheckArgs,
+    install::InstallArgs,
     lease::LeaseArgs,
 };
 
@@ -12,6 +14,8 @@ use portolan_runtime::{
 #[derive(Parser, Clone, Debug)]
 #[command(name = "konnector", version)]
 pub struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
     #[command(flatten)]
@@ -22,6 +26,8 @@ pub struct Args {
     pub(crate) log: LogArgs,
     #[command(flatten)]
     pub(crate) admin: AdminArgs,
+    #[command(flatten)]
+    pub(crate) install: InstallArgs,
     /// Address of `/healthz`.
     #[arg(long, default_value = ":8090", value_parser = listen_address, value_name = "ADDRESS")]
     pub(crate) server_address: SocketAddr,
@@ -32,7 +38,7 @@ pub struct Args {
     #[arg(long, default_value = "5m", value_parser = interval, value_name = "DURATION")]
     pub(crate) heartbeat_interval: Duration,
     /// Namespaces whose Secrets may be read; the release's own and `default` when not given.
-    #[arg(long, value_delimiter = ',', value_name = "NAMESPACE")]
+    #[arg(long, value_delimiter = ',', value_name = "NAMESPACE", global = true)]
     pub(crate) secret_namespaces: Vec<String>,
     /// Labels and annotations that go to the provider although keys of their domain stay. `*` stands for any text.
     #[arg(long, value_delimiter = ',', value_name = "KEY")]
@@ -43,6 +49,67 @@ pub struct Args {
     /// Hosts of conversion webhooks that a provider may name in the CRDs it brings; none when not given.
     #[arg(long, value_delimiter = ',', value_name = "HOST")]
     pub(crate) allow_conversion_webhooks: Vec<String>,
+    /// What becomes of the copies when the provider withdraws an export.
+    #[arg(long, default_value = "keep", value_enum, value_name = "WHAT")]
+    pub(crate) on_withdraw: OnWithdraw,
+}
+
+/// What becomes of the copies when the provider withdraws an export.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnWithdraw {
+    /// They stay with their marks, and a later binding adopts them.
+    #[default]
+    Keep,
+    /// They are deleted, as long as the provider still lets us.
+    Delete,
+}
+
+/// Commands that end by themselves. They work with the rights of whoever runs them.
+#[derive(Subcommand, Clone, Debug)]
+pub(crate) enum Command {
+    /// Checks everything that the konnector needs, with a cure for each thing that is wrong.
+    Check(CheckArgs),
+    /// Deletes bundles and bindings, and waits until they and everything they brought are gone.
+    Drain(DrainArgs),
+    /// Gives up a bundle whose provider is gone for good: takes our finalizers off, deletes the bundle and its
+    /// bindings, keeps CRDs and objects, and says what is left.
+    Release(ReleaseArgs),
+    /// Tells beforehand what a change would do.
+    #[command(subcommand)]
+    Plan(PlanCommand),
+}
+
+/// What `drain` needs.
+#[derive(ClapArgs, Clone, Debug)]
+pub(crate) struct DrainArgs {
+    /// Every bundle, and every binding that was made by hand: before the konnector is uninstalled.
+    #[arg(long, required_unless_present = "bundle", conflicts_with = "bundle")]
+    pub(crate) all: bool,
+    /// One bundle.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) bundle: Option<String>,
+    /// How long to wait for the end.
+    #[arg(long, default_value = "10m", value_parser = interval, value_name = "DURATION")]
+    pub(crate) timeout: Duration,
+}
+
+/// What `release` needs.
+#[derive(ClapArgs, Clone, Debug)]
+pub(crate) struct ReleaseArgs {
+    /// The bundle to give up. It may have been deleted before.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) bundle: String,
+}
+
+/// What can be told beforehand.
+#[derive(Subcommand, Clone, Debug)]
+pub(crate) enum PlanCommand {
+    /// What deleting a bundle would take away, and where.
+    Delete {
+        /// The bundle.
+        #[arg(value_name = "BUNDLE")]
+        bundle: String,
+    },
 }
 
 impl Args {

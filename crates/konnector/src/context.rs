@@ -25,6 +25,7 @@ use portolan_runtime::{
 use crate::{
     Args,
     binding::consent::{ACCEPT_CLAIMS, ALLOW_BREAKING},
+    args::OnWithdraw,
     crd::{LABEL_MANAGED, MANAGED_BY},
     metrics::KonnectorMetrics,
     provider::{Intervals, SessionHub},
@@ -51,6 +52,8 @@ pub(crate) struct Context {
     /// Hosts of conversion webhooks that may be named in CRDs.
     pub(crate) allowed_webhooks: Vec<String>,
     keys: KeyRules,
+    pub(crate) heartbeat_interval: std::time::Duration,
+    pub(crate) on_withdraw: OnWithdraw,
     wake: Arc<Wake>,
 }
 
@@ -143,17 +146,20 @@ impl Context {
         crds.forward(tasks, &wake, Wake::crd_changed);
         let intervals =
             Intervals { poll: args.provider_polling_interval, heartbeat: args.heartbeat_interval };
+        let metrics = KonnectorMetrics::register(&process.metrics);
         let on_secret = Arc::clone(&wake);
         let on_secret = Arc::new(move |reference: &ClusterSecretKeyRef| on_secret.referrers(reference));
         Arc::new(Self {
             secrets: SecretHub::new(consumer.clone(), tasks, args.allowed_secret_namespaces(), on_secret),
-            sessions: SessionHub::new(tasks, intervals),
+            sessions: SessionHub::new(tasks, intervals, metrics.last_contact.clone()),
             sync: SyncHub::new(tasks),
-            metrics: KonnectorMetrics::register(&process.metrics),
+            metrics,
             reporter: Reporter::new(consumer.clone(), "kube-bind-konnector", instance),
             poll_interval: args.provider_polling_interval,
             allowed_webhooks: args.allow_conversion_webhooks.clone(),
             keys: KeyRules::new(&args.allow_keys, &args.deny_keys),
+            heartbeat_interval: args.heartbeat_interval,
+            on_withdraw: args.on_withdraw,
             bundles: bundle_store,
             bindings: binding_store,
             crds: crd_store,

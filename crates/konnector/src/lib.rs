@@ -12,10 +12,13 @@ mod args;
 mod binding;
 mod breaking;
 mod bundle;
+mod command;
 mod context;
 mod crd;
+mod finalizers;
 mod health;
 mod metrics;
+mod policy;
 mod provider;
 mod secrets;
 mod sync;
@@ -27,9 +30,12 @@ use portolan_runtime::{client, install, lease, process, process::Process};
 pub use crate::args::Args;
 use crate::context::Context;
 
-/// Runs the konnector until it is told to stop, or loses its lease.
+/// Runs a command of the konnector, or the konnector until it is told to stop, or loses its lease.
 pub fn run(args: &Args) -> ExitCode {
-    process::run("konnector", &args.log, &args.admin, |process| start(args.clone(), process))
+    match &args.command {
+        Some(command) => command::run(args, command),
+        None => process::run("konnector", &args.log, &args.admin, |process| start(args.clone(), process)),
+    }
 }
 
 async fn start(args: Args, process: Process) -> Result<(), process::Failure> {
@@ -47,7 +53,7 @@ async fn start(args: Args, process: Process) -> Result<(), process::Failure> {
     lease::hold(&process.tasks, client.clone(), lease, on_standby).await;
     leading.ready();
     caches.not_ready("the first lists are under way");
-    install::crds(&client, "konnector", portolan_core::crds::konnector()).await?;
+    install::crds(&client, "konnector", portolan_core::crds::konnector(), args.install.install_crds).await?;
     let context = Context::start(&args, &process, client, &instance);
     // On half a picture a binding that is being deleted would look drained, because none of its CRDs is
     // known yet, and would be let go with its copies left behind. The lists do not wait for the controllers.

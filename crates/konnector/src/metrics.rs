@@ -13,6 +13,8 @@ pub(crate) struct KonnectorMetrics {
     objects: Gauges,
     steps: Counters,
     problems: Counters,
+    /// When each provider last answered, by the Secret of its kubeconfig.
+    pub(crate) last_contact: Gauges,
 }
 
 impl KonnectorMetrics {
@@ -25,6 +27,11 @@ impl KonnectorMetrics {
                 "sync_problems_total",
                 "Objects that could not be brought in sync, by reason.",
                 &["reason"],
+            ),
+            last_contact: metrics.gauges(
+                "provider_last_contact_timestamp_seconds",
+                "When a provider last answered, by the Secret that its kubeconfig comes from.",
+                &["secret"],
             ),
         }
     }

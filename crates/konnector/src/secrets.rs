@@ -151,7 +151,8 @@ impl SecretHub {
     }
 }
 
-fn state_of(secret: Option<&Secret>, key: &str) -> SecretState {
+/// What a Secret, if there is one, leads to.
+pub(crate) fn state_of(secret: Option<&Secret>, key: &str) -> SecretState {
     let Some(secret) = secret else { return SecretState::NotFound };
     let Some(content) = secret.data.as_ref().and_then(|data| data.get(key)) else {
         return SecretState::KeyMissing;

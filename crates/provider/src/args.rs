@@ -1,10 +1,11 @@
 //! The provider's command line.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use portolan_runtime::{
-    args::{AdminArgs, ClientArgs, LogArgs, PodArgs},
+    args::{AdminArgs, ClientArgs, LogArgs, PodArgs, interval},
+    install::InstallArgs,
     lease::LeaseArgs,
 };
 
@@ -31,9 +32,14 @@ pub(crate) struct ControllerArgs {
     pub(crate) log: LogArgs,
     #[command(flatten)]
     pub(crate) admin: AdminArgs,
+    #[command(flatten)]
+    pub(crate) install: InstallArgs,
     /// The provider's name for people, which consumers see on their bindings.
     #[arg(long, default_value = "Portolan provider", value_name = "TEXT")]
     pub(crate) pretty_name: String,
+    /// How long the konnector of a consumer may take to clean up after an export that is withdrawn.
+    #[arg(long, default_value = "10m", value_parser = interval, value_name = "DURATION")]
+    pub(crate) drain_limit: Duration,
 }
 
 /// Commands that end by themselves.
@@ -64,10 +70,6 @@ pub(crate) struct KubeconfigArgs {
     /// Label selector that chooses which exported CRDs the consumer gets; all of them by default.
     #[arg(long, value_name = "SELECTOR")]
     pub(crate) exports: Option<String>,
-    #[command(flatten)]
-    pub(crate) client: ClientArgs,
-    #[command(flatten)]
-    pub(crate) log: LogArgs,
 }
 
 #[cfg(test)]

@@ -46,6 +46,7 @@ pub(crate) struct Context {
     pub(crate) notices: Notices,
     pub(crate) metrics: ControllerMetrics,
     pub(crate) pretty_name: String,
+    pub(crate) drain_limit: std::time::Duration,
 }
 
 impl Context {
@@ -68,7 +69,10 @@ impl Context {
             contracts: watches
                 .labelled(LABEL_CONSUMER, |ns: &Namespace, _| Some(Change::Contract(ns.name_any()))),
             mapped: watches.labelled(LABEL_CONTRACT, |ns, _| request::answered_by(ns).map(Change::Request)),
-            exports: watches.all(|export, _| Some(Change::Export(Key::of(export)))),
+            exports: watches.all(|export, gone| {
+                let key = Key::of(export);
+                Some(if gone { Change::ExportGone(key) } else { Change::Export(key) })
+            }),
             schemas: watches.all(|schema, _| Some(Change::Export(Key::of(schema)))),
             requests: watches.all(|request, gone| Some(requested(request, gone))),
             cluster_bindings: watches
@@ -80,6 +84,7 @@ impl Context {
             notices: Notices::new(reporter),
             metrics: ControllerMetrics::register(&process.metrics),
             pretty_name: args.pretty_name.clone(),
+            drain_limit: args.drain_limit,
             client: client.clone(),
         });
         let woken = Arc::clone(&context);

@@ -71,6 +71,11 @@ impl Contract {
         }
     }
 
+    /// Whether the contract namespace is going.
+    pub(crate) const fn ends(&self) -> bool {
+        self.terminating
+    }
+
     /// Whether what the consumer gets is known, and may be changed.
     pub(crate) fn is_clear(&self) -> bool {
         self.selector.is_ok() && !self.terminating

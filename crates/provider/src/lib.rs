@@ -43,7 +43,7 @@ const BINDER: &str = "kube-binder";
 pub fn run(args: &Args) -> ExitCode {
     let controller = &args.controller;
     match &args.command {
-        Some(Command::Kubeconfig(command)) => kubeconfig::run(command, &controller.client),
+        Some(Command::Kubeconfig(command)) => kubeconfig::run(command, &controller.client, &controller.log),
         None => process::run("provider", &controller.log, &controller.admin, |process| {
             start(controller.clone(), process)
         }),
@@ -63,7 +63,7 @@ async fn start(args: ControllerArgs, process: Process) -> Result<(), process::Fa
     lease::hold(&process.tasks, client.clone(), lease, on_standby).await;
     leading.ready();
     caches.not_ready("the first lists are under way");
-    install::crds(&client, "provider", portolan_core::crds::provider()).await?;
+    install::crds(&client, "provider", portolan_core::crds::provider(), args.install.install_crds).await?;
     let context = Context::start(&args, &process, &client, &instance);
     // On half a picture, an export would look withdrawn: nothing is decided before everything was listed.
     context.synced().await;

@@ -48,6 +48,8 @@ pub(crate) enum Change {
     ClusterBinding(String),
     /// An export or its schema, which have the same name.
     Export(Key),
+    /// An export is gone, and with it the rights for it.
+    ExportGone(Key),
     /// An APIServiceNamespace, or the namespace that answers it.
     Request(Key),
     /// A Role or RoleBinding in this namespace.
@@ -75,6 +77,10 @@ impl Context {
             Change::Contract(namespace) => self.wake_in_contract(&namespace),
             Change::ClusterBinding(namespace) => queues.contracts.add(namespace),
             Change::Export(key) => queues.exports.add(key),
+            Change::ExportGone(key) => {
+                self.wake_requests_of(&key.namespace);
+                queues.exports.add(key);
+            }
             Change::Request(key) => queues.requests.add(key),
             Change::Rights(namespace) => {
                 let mapped = self.mapped.get_cluster_scoped(&namespace);
@@ -110,7 +116,11 @@ impl Context {
         let of_contract = |key: &Key| key.namespace == namespace;
         let exports = self.exports.all().into_iter().map(|export| Key::of(&*export));
         exports.filter(of_contract).for_each(|key| self.queues.exports.add(key));
+        self.wake_requests_of(namespace);
+    }
+
+    fn wake_requests_of(&self, namespace: &str) {
         let requests = self.requests.all().into_iter().map(|request| Key::of(&*request));
-        requests.filter(of_contract).for_each(|key| self.queues.requests.add(key));
+        requests.filter(|key| key.namespace == namespace).for_each(|key| self.queues.requests.add(key));
     }
 }

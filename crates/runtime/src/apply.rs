@@ -296,23 +296,7 @@ pub async fn delete<K>(api: &Api<K>, name: &str, uid: &str) -> Result<(), WriteE
 where
     K: Resource + Clone + DeserializeOwned + Debug,
 {
-    delete_as_seen(api, name, uid, None).await
-}
-
-/// As [`delete`], and only in the resource version in which it was seen, where one is given.
-///
-/// # Errors
-/// [`WriteError::Raced`] where the object is another, or has changed.
-pub async fn delete_as_seen<K>(
-    api: &Api<K>,
-    name: &str,
-    uid: &str,
-    resource_version: Option<String>,
-) -> Result<(), WriteError>
-where
-    K: Resource + Clone + DeserializeOwned + Debug,
-{
-    let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version };
+    let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
     let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::background() };
     match api.delete(name, &params).await {
         Ok(_) => Ok(()),

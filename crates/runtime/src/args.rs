@@ -3,7 +3,7 @@
 //! Every flag also has an environment name, `PORTOLAN_<SERVICE>_<FLAG>`. A mistake ends the process with one
 //! line and exit code 64 (`EX_USAGE`).
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args, Command, CommandFactory, FromArgMatches, ValueEnum, error::ErrorKind};
 
@@ -15,10 +15,10 @@ pub const EXIT_USAGE: u8 = 64;
 #[command(next_help_heading = "Logs")]
 pub struct LogArgs {
     /// What to log: a level, or tracing directives such as `info,portolan_konnector=debug`.
-    #[arg(long, default_value = "info", value_name = "FILTER")]
+    #[arg(long, default_value = "info", value_name = "FILTER", global = true)]
     pub log_level: String,
     /// One line of text, or one JSON object, per event.
-    #[arg(long, default_value = "text", value_enum, alias = "logging-format")]
+    #[arg(long, default_value = "text", value_enum, alias = "logging-format", global = true)]
     pub log_format: LogFormat,
 }
 
@@ -45,10 +45,10 @@ pub struct AdminArgs {
 #[command(next_help_heading = "Cluster")]
 pub struct ClientArgs {
     /// Path of a kubeconfig. Without it: KUBECONFIG, then the pod's own account, then ~/.kube/config.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     pub kubeconfig: Option<PathBuf>,
     /// Context of the kubeconfig to use instead of its current one.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", global = true)]
     pub context: Option<String>,
 }
 
@@ -60,7 +60,7 @@ pub struct PodArgs {
     #[arg(long, env = "POD_NAME", value_name = "NAME")]
     pub pod_name: Option<String>,
     /// Namespace of the release.
-    #[arg(long, env = "POD_NAMESPACE", value_name = "NAMESPACE")]
+    #[arg(long, env = "POD_NAMESPACE", value_name = "NAMESPACE", global = true)]
     pub pod_namespace: Option<String>,
 }
 
@@ -78,7 +78,7 @@ pub fn parse<A: CommandFactory + FromArgMatches>(service: &str) -> Result<A, Exi
 /// As [`parse`].
 pub fn parse_from<A: CommandFactory + FromArgMatches>(
     service: &str,
-    arguments: impl IntoIterator<Item = impl Into<std::ffi::OsString> + Clone>,
+    arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
 ) -> Result<A, ExitCode> {
     let command = with_environment(A::command(), service);
     let parsed = command.try_get_matches_from(arguments).and_then(|matches| A::from_arg_matches(&matches));
@@ -90,6 +90,26 @@ pub fn parse_from<A: CommandFactory + FromArgMatches>(
             _ => ExitCode::from(EXIT_USAGE),
         }
     })
+}
+
+/// Arguments in which Go's spelling of a long flag of `command`, `-name` or `-name=value`, is changed into
+/// `--name`. Values stay as they are.
+pub fn go_style(command: &Command, arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut changed: Vec<OsString> = Vec::new();
+    let mut is_value = false;
+    for argument in arguments {
+        let flag = argument.to_str().filter(|_| !is_value).and_then(|text| text.strip_prefix('-'));
+        let dashed = flag.map(|text| text.strip_prefix('-').unwrap_or(text));
+        let name = dashed.map(|text| text.split_once('=').map_or(text, |(name, _)| name));
+        let known = name.and_then(|name| command.get_arguments().find(|arg| arg.get_long() == Some(name)));
+        is_value = known.is_some_and(|arg| arg.get_action().takes_values())
+            && dashed.is_some_and(|text| !text.contains('='));
+        changed.push(match (known, dashed) {
+            (Some(_), Some(text)) => format!("--{text}").into(),
+            _ => argument,
+        });
+    }
+    changed
 }
 
 /// Gives every long flag that has no environment name yet the one that the service's name implies.
@@ -183,6 +203,15 @@ mod tests {
         let code = |arguments: &[&str]| parse_from::<Sample>("x", arguments.to_vec()).unwrap_err();
         assert_eq!(code(&["x", "--admin-address", "nowhere"]), ExitCode::from(EXIT_USAGE));
         assert_eq!(code(&["x", "--help"]), ExitCode::SUCCESS);
+    }
+
+    #[test]
+    fn one_dash_is_as_good_as_two_and_values_stay() {
+        let words = ["-log-level", "-admin-address", "--pod-name=-x", "-admin-address=1.2.3.4:5", "-v", "-"];
+        let changed = go_style(&Sample::command(), words.map(OsString::from));
+        let expected =
+            ["--log-level", "-admin-address", "--pod-name=-x", "--admin-address=1.2.3.4:5", "-v", "-"];
+        assert_eq!(changed, expected.map(OsString::from));
     }
 
     #[test]

@@ -1,10 +1,13 @@
 //! Clients of API servers: the process's own, and those from restricted kubeconfigs.
 
+mod count;
+
 use std::{path::Path, time::Duration};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use kube::{
     Client, Config,
+    client::ClientBuilder,
     config::{
         AuthInfo, Cluster, Context, KubeConfigOptions, Kubeconfig, NamedAuthInfo, NamedCluster, NamedContext,
     },
@@ -12,6 +15,8 @@ use kube::{
 use portolan_core::kubeconfig::{Credentials, RestrictedKubeconfig};
 use secrecy::{ExposeSecret as _, SecretString};
 
+use self::count::Count;
+pub(crate) use self::count::register;
 use crate::args::ClientArgs;
 
 /// How long a connection may take to be made.
@@ -45,7 +50,7 @@ pub enum ClientError {
 /// # Errors
 /// Says which of them was tried and what is wrong with it.
 pub async fn connect(args: &ClientArgs) -> Result<Client, ClientError> {
-    Client::try_from(configuration(args).await?).map_err(ClientError::Unusable)
+    counted(configuration(args).await?, "own")
 }
 
 /// What [`connect`] makes its client of.
@@ -91,7 +96,12 @@ pub async fn restricted(kubeconfig: &RestrictedKubeconfig) -> Result<Client, Cli
         .await
         .map_err(ClientError::Restricted)?;
     config.connect_timeout = Some(CONNECT_TIMEOUT);
-    Client::try_from(config).map_err(ClientError::Unusable)
+    counted(config, "remote")
+}
+
+fn counted(config: Config, cluster: &'static str) -> Result<Client, ClientError> {
+    let builder = ClientBuilder::try_from(config).map_err(ClientError::Unusable)?;
+    Ok(builder.with_layer(&Count { cluster }).build())
 }
 
 fn in_full(kubeconfig: &RestrictedKubeconfig) -> Kubeconfig {

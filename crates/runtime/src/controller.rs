@@ -26,6 +26,7 @@ pub enum Next {
 pub struct ControllerMetrics {
     reconciles: Counters,
     seconds: Histograms,
+    wait: Histograms,
     depth: Gauges,
 }
 
@@ -39,6 +40,11 @@ impl ControllerMetrics {
                 &["controller", "result"],
             ),
             seconds: metrics.latencies("reconcile_seconds", "Time to reconcile a key.", &["controller"]),
+            wait: metrics.latencies(
+                "queue_wait_seconds",
+                "Time from an event to the worker that takes it up.",
+                &["controller"],
+            ),
             depth: metrics.gauges("queue_depth_keys", "Keys that wait for a worker.", &["controller"]),
         }
     }
@@ -59,15 +65,13 @@ pub fn run<K, E, F>(
     E: std::error::Error + Send + 'static,
     F: Future<Output = Result<Next, E>> + Send,
 {
+    queue.show_depth(&metrics.depth.with_label_values(&[name]));
     for _ in 0..workers {
         let (queue, metrics, reconcile) = (Arc::clone(queue), metrics.clone(), reconcile.clone());
         tasks.spawn(name, async move {
             loop {
-                let key = queue.next().await;
-                metrics
-                    .depth
-                    .with_label_values(&[name])
-                    .set(i64::try_from(queue.depth()).unwrap_or(i64::MAX));
+                let (key, waited) = queue.next_waited().await;
+                metrics.wait.with_label_values(&[name]).observe(waited.as_secs_f64());
                 let started = Instant::now();
                 let result = reconcile(key.clone()).await;
                 metrics.seconds.with_label_values(&[name]).observe(started.elapsed().as_secs_f64());

@@ -2,17 +2,41 @@
 
 use std::time::Duration;
 
+use clap::{Args, ValueEnum};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
     Api, Client, ResourceExt as _,
-    api::{Patch, PatchParams},
+    api::{Patch, PatchParams, PostParams},
 };
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 use tracing::info;
 
+use crate::apply::code;
+
 /// How long an API server may take to serve a new CRD.
 const ESTABLISH_LIMIT: Duration = Duration::from_secs(30);
+
+/// Whether a service installs its CRDs.
+#[derive(Args, Clone, Copy, Debug)]
+#[command(next_help_heading = "Installation")]
+pub struct InstallArgs {
+    /// Whether to bring our own CRDs up to date at the start, to make only those that are missing, or to leave
+    /// them to whoever installs us.
+    #[arg(long, default_value = "always", value_enum, value_name = "WHEN")]
+    pub install_crds: InstallCrds,
+}
+
+/// When a service installs its CRDs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum InstallCrds {
+    /// At each start, so that they follow our version.
+    Always,
+    /// Only those that are not there.
+    IfMissing,
+    /// Somebody else does.
+    Never,
+}
 
 /// Why the CRDs are not there.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +54,16 @@ pub enum InstallError {
         #[source]
         source: kube::Error,
     },
+    /// Somebody else was to install it.
+    #[error(
+        "CRD {name} is not installed, and --install-crds=never leaves that to others: kubectl apply -f charts/{chart}/crds"
+    )]
+    Missing {
+        /// The CRD.
+        name: String,
+        /// The service, which is also its chart.
+        chart: String,
+    },
     /// It was installed, but its kind is not there.
     #[error("CRD {name} was not served within {} seconds", ESTABLISH_LIMIT.as_secs())]
     NotEstablished {
@@ -38,7 +72,7 @@ pub enum InstallError {
     },
 }
 
-/// Applies the CRDs of a service as `portolan-<service>` and waits until they are served.
+/// Brings the CRDs of a service to the cluster as `portolan-<service>` and waits until they are served.
 ///
 /// # Errors
 /// Names the CRD that is not there, and what to do about it.
@@ -46,26 +80,59 @@ pub async fn crds(
     client: &Client,
     service: &str,
     crds: Vec<CustomResourceDefinition>,
+    when: InstallCrds,
 ) -> Result<(), InstallError> {
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
-    let params = PatchParams::apply(&format!("portolan-{service}")).force();
     for crd in crds {
         let name = crd.name_any();
-        let mut desired = json!(crd);
-        desired.as_object_mut().map(|fields| fields.remove("status"));
         let failed = |source| InstallError::Apply { name: name.clone(), chart: service.to_owned(), source };
-        let mut applied = api.patch(&name, &params, &Patch::Apply(&desired)).await.map_err(failed)?;
+        let mut found = match when {
+            InstallCrds::Always => apply(&api, service, &crd).await.map_err(failed)?,
+            InstallCrds::IfMissing => match api.get_opt(&name).await.map_err(failed)? {
+                Some(found) => found,
+                None => create(&api, service, &crd).await.map_err(failed)?,
+            },
+            InstallCrds::Never => api
+                .get_opt(&name)
+                .await
+                .map_err(failed)?
+                .ok_or_else(|| InstallError::Missing { name: name.clone(), chart: service.to_owned() })?,
+        };
         let deadline = Instant::now() + ESTABLISH_LIMIT;
-        while !is_established(&applied) {
+        while !is_established(&found) {
             if Instant::now() > deadline {
                 return Err(InstallError::NotEstablished { name });
             }
             sleep(Duration::from_millis(50)).await;
-            applied = api.get(&name).await.map_err(failed)?;
+            found = api.get(&name).await.map_err(failed)?;
         }
         info!(crd = name, "CRD is served");
     }
     Ok(())
+}
+
+async fn apply(
+    api: &Api<CustomResourceDefinition>,
+    service: &str,
+    crd: &CustomResourceDefinition,
+) -> Result<CustomResourceDefinition, kube::Error> {
+    let params = PatchParams::apply(&format!("portolan-{service}")).force();
+    let mut desired = json!(crd);
+    desired.as_object_mut().map(|fields| fields.remove("status"));
+    api.patch(&crd.name_any(), &params, &Patch::Apply(&desired)).await
+}
+
+/// Makes a CRD that was not there; one that somebody else made meanwhile is as good.
+async fn create(
+    api: &Api<CustomResourceDefinition>,
+    service: &str,
+    crd: &CustomResourceDefinition,
+) -> Result<CustomResourceDefinition, kube::Error> {
+    let params = PostParams { field_manager: Some(format!("portolan-{service}")), dry_run: false };
+    match api.create(&params, crd).await {
+        Err(error) if code(&error) == 409 => api.get(&crd.name_any()).await,
+        other => other,
+    }
 }
 
 /// Whether the API server serves a CRD.

@@ -23,6 +23,8 @@ const DURATION: Duration = Duration::from_secs(15);
 const RENEW_DEADLINE: Duration = Duration::from_secs(10);
 /// How often the lease is renewed, or tried for.
 const RETRY: Duration = Duration::from_secs(2);
+/// How often a standby looks: it adds to the time that nobody works.
+const STANDBY_RETRY: Duration = Duration::from_secs(1);
 
 /// The lease to hold.
 #[derive(Clone, Debug)]
@@ -40,10 +42,10 @@ pub struct LeaseSettings {
 #[command(next_help_heading = "Lease")]
 pub struct LeaseArgs {
     /// Name of the Lease that decides which replica works.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", global = true)]
     pub lease_name: Option<String>,
     /// Namespace of the Lease; the pod's own by default, else `kube-system`.
-    #[arg(long, value_name = "NAMESPACE")]
+    #[arg(long, value_name = "NAMESPACE", global = true)]
     pub lease_namespace: Option<String>,
 }
 
@@ -101,7 +103,7 @@ impl Candidate {
                 Ok(Err(error)) => warn!(lease = self.settings.name, "failed to acquire: {}", Chain(&error)),
                 Err(_) => warn!(lease = self.settings.name, "the API server does not answer"),
             }
-            sleep(RETRY).await;
+            sleep(STANDBY_RETRY).await;
         }
     }
 

@@ -7,6 +7,7 @@ pub mod admin;
 pub mod apply;
 pub mod args;
 pub mod backoff;
+pub mod check;
 pub mod client;
 pub mod clock;
 pub mod controller;

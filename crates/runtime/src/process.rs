@@ -13,6 +13,7 @@ use tracing::{error, info, warn};
 use crate::{
     admin,
     args::{AdminArgs, EXIT_USAGE, LogArgs},
+    client,
     metrics::Metrics,
     readiness::Readiness,
     tasks::Tasks,
@@ -67,19 +68,29 @@ pub fn run_command<F>(log: &LogArgs, command: impl FnOnce() -> F) -> ExitCode
 where
     F: Future<Output = Result<(), Failure>>,
 {
+    run_for_code(log, || async {
+        match command().await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => {
+                say(&Chain(&*failure).to_string());
+                ExitCode::FAILURE
+            }
+        }
+    })
+}
+
+/// Runs a command that ends by itself and whose exit code says more than whether it worked.
+pub fn run_for_code<F>(log: &LogArgs, command: impl FnOnce() -> F) -> ExitCode
+where
+    F: Future<Output = ExitCode>,
+{
     if let Err(error) = telemetry::init(log) {
         return usage(&error);
     }
     install_globals();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("an operating system that can run threads");
-    match runtime.block_on(command()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            say(&Chain(&*failure).to_string());
-            ExitCode::FAILURE
-        }
-    }
+    runtime.block_on(command())
 }
 
 /// Says what is wrong with the configuration, and gives the exit code for it.
@@ -106,6 +117,7 @@ where
     F: Future<Output = Result<(), Failure>>,
 {
     let tasks = process.tasks.clone();
+    client::register(&process.metrics);
     info!(service, version = env!("CARGO_PKG_VERSION"), "starting");
     listen_for_signals(&tasks);
     let router = admin::router(process.metrics.clone(), process.readiness.clone());

@@ -5,13 +5,14 @@ use std::{
     collections::{BinaryHeap, HashMap, VecDeque},
     fmt::Debug,
     hash::Hash,
+    sync::OnceLock,
     time::Duration,
 };
 
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::Instant};
 
-use crate::backoff::Backoff;
+use crate::{backoff::Backoff, metrics::Gauge};
 
 /// The first and the longest delay before a failed key is tried again.
 const RETRY_MIN: Duration = Duration::from_millis(100);
@@ -22,6 +23,8 @@ const RETRY_MAX: Duration = Duration::from_secs(30);
 pub struct WorkQueue<K> {
     inner: Mutex<Inner<K>>,
     changed: Notify,
+    /// Where the depth is shown, together with that of other queues.
+    depth: OnceLock<Gauge>,
 }
 
 #[derive(Debug)]
@@ -31,6 +34,8 @@ struct Inner<K> {
     delayed_keys: HashMap<u64, K>,
     entries: HashMap<K, Entry>,
     next_ticket: u64,
+    /// How much of the gauge is ours.
+    shown: i64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -40,6 +45,8 @@ struct Entry {
     /// The ticket of the delay that counts; earlier ones are void.
     ticket: Option<(Instant, u64)>,
     failures: u32,
+    /// Since when it has been ready.
+    since: Option<Instant>,
 }
 
 impl<K: Clone + Debug + Eq + Hash> Default for WorkQueue<K> {
@@ -50,16 +57,33 @@ impl<K: Clone + Debug + Eq + Hash> Default for WorkQueue<K> {
             delayed_keys: HashMap::new(),
             entries: HashMap::new(),
             next_ticket: 0,
+            shown: 0,
         };
-        Self { inner: Mutex::new(inner), changed: Notify::new() }
+        Self { inner: Mutex::new(inner), changed: Notify::new(), depth: OnceLock::new() }
     }
 }
 
 impl<K: Clone + Debug + Eq + Hash> WorkQueue<K> {
     /// Adds a key, to be worked on as soon as a worker is free.
     pub fn add(&self, key: K) {
-        self.inner.lock().make_ready(key);
+        self.with(|inner| inner.make_ready(key));
         self.changed.notify_one();
+    }
+
+    /// Shows the number of waiting keys in a gauge, beside what others add to it.
+    pub(crate) fn show_depth(&self, gauge: &Gauge) {
+        self.depth.get_or_init(|| gauge.clone());
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut Inner<K>) -> T) -> T {
+        let mut inner = self.inner.lock();
+        let result = work(&mut inner);
+        if let Some(gauge) = self.depth.get() {
+            let depth = i64::try_from(inner.ready.len()).unwrap_or(i64::MAX);
+            gauge.add(depth - inner.shown);
+            inner.shown = depth;
+        }
+        result
     }
 
     /// Adds a key, to be worked on after a delay, or earlier if it is already due earlier.
@@ -75,13 +99,19 @@ impl<K: Clone + Debug + Eq + Hash> WorkQueue<K> {
 
     /// The next key. It stays reserved until [`Self::done`] or [`Self::failed`].
     pub async fn next(&self) -> K {
+        self.next_waited().await.0
+    }
+
+    /// The next key, and how long it has waited.
+    pub(crate) async fn next_waited(&self) -> (K, Duration) {
         loop {
-            let wake_at = match self.inner.lock().take() {
-                Taken::Key { key, more } => {
+            let taken = self.with(Inner::take);
+            let wake_at = match taken {
+                Taken::Key { key, waited, more } => {
                     if more {
                         self.changed.notify_one();
                     }
-                    return key;
+                    return (key, waited);
                 }
                 Taken::Nothing { wake_at } => wake_at,
             };
@@ -97,26 +127,32 @@ impl<K: Clone + Debug + Eq + Hash> WorkQueue<K> {
 
     /// The key was worked on without a failure.
     pub fn done(&self, key: &K) {
-        self.inner.lock().release(key, false);
+        self.with(|inner| inner.release(key, false));
         self.changed.notify_one();
     }
 
     /// The key failed: it comes up again after a delay that grows with every failure in a row.
     /// Gives that delay.
     pub fn failed(&self, key: &K) -> Duration {
-        let mut inner = self.inner.lock();
-        let failures = inner.release(key, true);
+        let failures = self.with(|inner| inner.release(key, true));
         let ceiling = Backoff::ceiling(RETRY_MIN, RETRY_MAX, failures.saturating_sub(1));
         let delay = Backoff::new(ceiling, ceiling).next_delay();
-        inner.delay(key.clone(), Instant::now() + delay);
-        drop(inner);
+        self.inner.lock().delay(key.clone(), Instant::now() + delay);
         self.changed.notify_one();
         delay
     }
 }
 
+impl<K> Drop for WorkQueue<K> {
+    fn drop(&mut self) {
+        if let Some(gauge) = self.depth.get() {
+            gauge.sub(self.inner.get_mut().shown);
+        }
+    }
+}
+
 enum Taken<K> {
-    Key { key: K, more: bool },
+    Key { key: K, waited: Duration, more: bool },
     Nothing { wake_at: Option<Instant> },
 }
 
@@ -128,6 +164,7 @@ impl<K: Clone + Debug + Eq + Hash> Inner<K> {
             return;
         }
         entry.ready = true;
+        entry.since = Some(Instant::now());
         if !entry.running {
             self.ready.push_back(key);
         }
@@ -151,11 +188,13 @@ impl<K: Clone + Debug + Eq + Hash> Inner<K> {
         let Some(key) = self.ready.pop_front() else {
             return Taken::Nothing { wake_at: self.delayed.peek().map(|Reverse((at, _))| *at) };
         };
+        let mut waited = Duration::ZERO;
         if let Some(entry) = self.entries.get_mut(&key) {
             entry.ready = false;
             entry.running = true;
+            waited = entry.since.take().map(|since| since.elapsed()).unwrap_or_default();
         }
-        Taken::Key { key, more: !self.ready.is_empty() }
+        Taken::Key { key, waited, more: !self.ready.is_empty() }
     }
 
     fn promote_due(&mut self) {

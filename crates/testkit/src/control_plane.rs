@@ -20,6 +20,7 @@ use crate::audit::AuditLog;
 use crate::binaries::ControlPlaneBinaries;
 use crate::kubeconfig::{self, Credentials};
 use crate::pki::Authority;
+pub use crate::pki::TokenKey;
 use crate::ports::free_port;
 use crate::process::ManagedProcess;
 use crate::progress::PlainLines;
@@ -37,6 +38,10 @@ pub struct ControlPlaneOptions {
     /// Whether kube-controller-manager runs: garbage collection, namespace deletion, `default`
     /// `ServiceAccount`s, aggregated `ClusterRole`s.
     pub controllers: bool,
+    /// The issuer of `ServiceAccount` tokens, and their default audience; the API server's URL when absent.
+    pub issuer: Option<String>,
+    /// What `ServiceAccount` tokens are signed with.
+    pub token_key: TokenKey,
     /// More flags for kube-apiserver; a later flag wins.
     pub apiserver_args: Vec<String>,
     /// Where the programs are; looked up when absent.
@@ -57,6 +62,8 @@ impl Default for ControlPlaneOptions {
         Self {
             name: "cluster".to_owned(),
             controllers: true,
+            issuer: None,
+            token_key: TokenKey::Rsa,
             apiserver_args: Vec::new(),
             binaries: None,
             ready_within: Duration::from_mins(1),
@@ -127,7 +134,7 @@ impl ControlPlane {
         let ports = Ports::pick()?;
         let etcd = flags::etcd(&binaries.etcd, workdir.path(), ports);
         let etcd = ManagedProcess::start("etcd", etcd, &workdir)?;
-        let authority = Authority::create(&options.name, &workdir)?;
+        let authority = Authority::create(&options.name, options.token_key, &workdir)?;
         let (url, ca) = (ports.apiserver_url(), authority.pem());
         write_configuration(&workdir, &url, &ca)?;
         let admin = kubeconfig::render(&url, &ca, Credentials::Token(ADMIN_TOKEN), "default");

@@ -15,6 +15,16 @@ use crate::workdir::Workdir;
 /// The address of the `kubernetes` Service: the first one of the Service range.
 const SERVICE_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 1);
 
+/// The kind of key that `ServiceAccount` tokens are signed with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TokenKey {
+    /// As nearly every real cluster has it: tokens are RS256.
+    #[default]
+    Rsa,
+    /// Tokens are ES256.
+    P256,
+}
+
 /// A certificate and its private key, both PEM.
 pub(crate) struct Identity {
     pub(crate) certificate: String,
@@ -33,14 +43,14 @@ impl fmt::Debug for Authority {
 impl Authority {
     /// Makes the authority and writes the files that kube-apiserver reads: `ca.crt`, `server.crt`,
     /// `server.key`, `sa.key` and `sa.pub`.
-    pub(crate) fn create(name: &str, workdir: &Workdir) -> Result<Self> {
+    pub(crate) fn create(name: &str, tokens: TokenKey, workdir: &Workdir) -> Result<Self> {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, format!("portolan-testkit {name}"));
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
         let key = KeyPair::generate().context("cannot generate the CA key")?;
         let authority = Self(CertifiedIssuer::self_signed(params, key).context("cannot sign the CA")?);
-        authority.write_files(workdir)?;
+        authority.write_files(tokens, workdir)?;
         Ok(authority)
     }
 
@@ -78,11 +88,13 @@ impl Authority {
         Ok(Identity { certificate: certificate.pem(), key: key.serialize_pem() })
     }
 
-    fn write_files(&self, workdir: &Workdir) -> Result<()> {
+    fn write_files(&self, tokens: TokenKey, workdir: &Workdir) -> Result<()> {
         let serving = self.serving()?;
-        // RSA, as nearly every real cluster has it: tokens are then RS256.
-        let tokens = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048)
-            .context("cannot generate the ServiceAccount key")?;
+        let tokens = match tokens {
+            TokenKey::Rsa => KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048),
+            TokenKey::P256 => KeyPair::generate(),
+        };
+        let tokens = tokens.context("cannot generate the ServiceAccount key")?;
         workdir.write_private("ca.crt", &self.pem())?;
         workdir.write_private("server.crt", &serving.certificate)?;
         workdir.write_private("server.key", &serving.key)?;

@@ -3,14 +3,18 @@
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
+    process::ExitCode,
 };
 
-use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap::{Args as ClapArgs, Parser, Subcommand};
 use portolan_runtime::{
-    args::{AdminArgs, ClientArgs, LogArgs, PodArgs},
+    args::{AdminArgs, ClientArgs, LogArgs, PodArgs, parse_from},
+    check::CheckArgs,
     lease::LeaseArgs,
     tls::TlsArgs,
 };
+
+use crate::exchange::{self, args::ExchangeArgs};
 
 /// Answers `TokenReview`s for many clusters.
 #[derive(Parser, Clone, Debug)]
@@ -20,6 +24,16 @@ pub struct Args {
     pub(crate) command: Option<Command>,
     #[command(flatten)]
     pub(crate) service: ServiceArgs,
+}
+
+impl Args {
+    /// Reads the command line, or says what is wrong with it.
+    ///
+    /// # Errors
+    /// The exit code of the process.
+    pub fn read() -> Result<Self, ExitCode> {
+        parse_from("token-service", exchange::args::translated(std::env::args_os().collect()))
+    }
 }
 
 /// What the service needs.
@@ -82,6 +96,9 @@ pub(crate) enum Command {
     Explain(ExplainArgs),
     /// Checks the configuration and everything that it names.
     Check(CheckArgs),
+    /// Exchanges tokens of other issuers for tokens of service accounts of this cluster, instead of reviewing
+    /// tokens. The binary does the same when it is called `kfca`.
+    Exchange(Box<ExchangeArgs>),
 }
 
 /// What `explain` needs.
@@ -95,27 +112,8 @@ pub(crate) struct ExplainArgs {
     pub(crate) audiences: Vec<String>,
 }
 
-/// What `check` needs.
-#[derive(ClapArgs, Clone, Debug)]
-pub(crate) struct CheckArgs {
-    /// How to print the result.
-    #[arg(short, long, default_value = "text", value_enum)]
-    pub(crate) output: Output,
-}
-
-/// Forms of a result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Output {
-    /// For people.
-    Text,
-    /// For machines.
-    Json,
-}
-
 #[cfg(test)]
 mod tests {
-    use portolan_runtime::args::parse_from;
-
     use super::*;
 
     #[test]

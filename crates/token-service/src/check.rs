@@ -2,64 +2,25 @@
 
 use std::{process::ExitCode, time::Duration};
 
-use portolan_runtime::{clock, process, tasks::Tasks, telemetry::Chain, tls::ServerTls};
-use serde::Serialize;
+use portolan_runtime::{
+    check::{self, Check, CheckArgs},
+    clock,
+    tasks::Tasks,
+    telemetry::Chain,
+    tls::ServerTls,
+};
 use tokio::time::sleep;
 
-use crate::{
-    args::{CheckArgs, Output, ServiceArgs},
-    cluster::Cluster,
-    state::State,
-};
+use crate::{args::ServiceArgs, cluster::Cluster, state::State};
 
-const DOCS: &str = "docs/token-service.md";
 const PATIENCE: Duration = Duration::from_secs(6);
 
-/// One thing that was checked.
-#[derive(Debug, Serialize)]
-struct Check {
-    name: String,
-    ok: bool,
-    detail: String,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    cure: &'static str,
-    docs: String,
+fn entry(name: impl Into<String>, result: Result<String, String>, cure: &str, place: &str) -> Check {
+    Check::new(name, result, cure, format!("docs/token-service.md#{place}"))
 }
 
-impl Check {
-    fn new(name: impl Into<String>, result: Result<String, String>, cure: &'static str, place: &str) -> Self {
-        let (ok, detail) = match result {
-            Ok(detail) => (true, detail),
-            Err(problem) => (false, problem),
-        };
-        let cure = if ok { "" } else { cure };
-        Self { name: name.into(), ok, detail, cure, docs: format!("{DOCS}#{place}") }
-    }
-}
-
-pub(crate) fn run(service: &ServiceArgs, check: &CheckArgs) -> ExitCode {
-    let output = check.output;
-    process::run_command(&service.log, || async move {
-        let checks = checks(service).await;
-        match output {
-            Output::Json => print(&format!("{}\n", serde_json::to_string_pretty(&checks)?)),
-            Output::Text => checks.iter().for_each(|check| print(&line(check))),
-        }
-        let wrong = checks.iter().filter(|check| !check.ok).count();
-        if wrong == 0 { Ok(()) } else { Err(format!("{wrong} of {} checks failed", checks.len()).into()) }
-    })
-}
-
-fn line(check: &Check) -> String {
-    if check.ok {
-        return format!("[+] {}: {}\n", check.name, check.detail);
-    }
-    format!("[-] {}: {}\n    cure: {} ({})\n", check.name, check.detail, check.cure, check.docs)
-}
-
-#[expect(clippy::print_stdout, reason = "the result of a command goes to standard output")]
-fn print(text: &str) {
-    print!("{text}");
+pub(crate) fn run(service: &ServiceArgs, args: &CheckArgs) -> ExitCode {
+    check::run(&service.log, args, || checks(service))
 }
 
 async fn checks(service: &ServiceArgs) -> Vec<Check> {
@@ -69,7 +30,7 @@ async fn checks(service: &ServiceArgs) -> Vec<Check> {
     let loaded = State::load(service.config.clone(), own_api_server, &tasks).await;
     let result = loaded.as_ref().map(|state| format!("{} clusters", state.snapshot().clusters.len()));
     let result = result.map_err(|error| Chain(error).to_string());
-    checks.push(Check::new(
+    checks.push(entry(
         "configuration",
         result,
         "correct the file; the old one stays in use",
@@ -93,7 +54,7 @@ async fn tls(service: &ServiceArgs, tasks: &Tasks) -> Check {
         Ok(None) => Err("no certificate, and plain HTTP was not asked for".to_owned()),
         Err(error) => Err(Chain(&error).to_string()),
     };
-    Check::new("tls", result, "give --tls-cert-file and --tls-key-file, or --plain-http", "tls")
+    entry("tls", result, "give --tls-cert-file and --tls-key-file, or --plain-http", "tls")
 }
 
 async fn keys(cluster: &Cluster) -> Check {
@@ -113,7 +74,7 @@ async fn keys(cluster: &Cluster) -> Check {
     let result = result.unwrap_or_else(|_| Err("the issuer does not answer".to_owned()));
     let cure = "check issuer, api_server, ca_cert and allow_addresses; \
                 the account needs the ClusterRole system:service-account-issuer-discovery";
-    Check::new(format!("keys of {}", cluster.config.name), result, cure, "keys")
+    entry(format!("keys of {}", cluster.config.name), result, cure, "keys")
 }
 
 fn credential(cluster: &Cluster) -> Option<Check> {
@@ -127,5 +88,5 @@ fn credential(cluster: &Cluster) -> Option<Check> {
         },
     };
     let cure = "kubectl create token <account> --duration=168h, and put it where token_path says";
-    Some(Check::new(format!("credential of {}", cluster.config.name), result, cure, "credentials"))
+    Some(entry(format!("credential of {}", cluster.config.name), result, cure, "credentials"))
 }

@@ -177,7 +177,7 @@ fn check_name(name: &str) -> Result<(), String> {
     }
 }
 
-fn check_url(member: &str, url: &str, plain_http: bool) -> Result<(), String> {
+pub(crate) fn check_url(member: &str, url: &str, plain_http: bool) -> Result<(), String> {
     let origin = url.parse::<Uri>().ok().filter(|url| Origin::of(url).is_ok());
     let Some(parsed) = origin else { return Err(format!("{member} {url:?} is not an https URL")) };
     if parsed.scheme_str() == Some("http") && !plain_http {

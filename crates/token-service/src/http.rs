@@ -1,8 +1,8 @@
 //! The routes of the service, and what every request has in common.
 
-mod body;
+pub(crate) mod body;
 mod callers;
-mod problem;
+pub(crate) mod problem;
 mod reviews;
 mod v1;
 

@@ -10,6 +10,7 @@ mod check;
 mod cluster;
 mod config;
 mod credentials;
+mod exchange;
 mod explain;
 mod host;
 mod http;
@@ -48,6 +49,7 @@ pub fn run(args: &Args) -> ExitCode {
     match &args.command {
         Some(Command::Explain(explain)) => explain::run(service, explain),
         Some(Command::Check(check)) => check::run(service, check),
+        Some(Command::Exchange(exchange)) => exchange::run(exchange),
         None if service.tls.tls_cert_file.is_none() && !service.plain_http => process::usage(&NoTls),
         None => process::run("token-service", &service.log, &service.admin, |process| {
             start(service.clone(), process)
@@ -92,11 +94,16 @@ async fn own_cluster(args: &ServiceArgs) -> (Option<kube::Client>, Vec<SocketAdd
             return (None, Vec::new());
         }
     };
+    let addresses = addresses(&config).await;
+    (kube::Client::try_from(config).ok(), addresses)
+}
+
+/// Where the API server of a cluster listens.
+async fn addresses(config: &kube::Config) -> Vec<SocketAddr> {
     let url = &config.cluster_url;
     let port = url.port_u16().unwrap_or_else(|| if url.scheme_str() == Some("http") { 80 } else { 443 });
     let host = url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-    let addresses = tokio::net::lookup_host((host, port)).await.map(Iterator::collect).unwrap_or_default();
-    (kube::Client::try_from(config).ok(), addresses)
+    tokio::net::lookup_host((host, port)).await.map(Iterator::collect).unwrap_or_default()
 }
 
 /// Takes over the credentials of an earlier process, where the Secret can be read in time.

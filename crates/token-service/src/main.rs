@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use portolan_token_service::{Args, run};
 
 fn main() -> ExitCode {
-    match portolan_runtime::args::parse::<Args>("token-service") {
+    match Args::read() {
         Ok(args) => run(&args),
         Err(code) => code,
     }

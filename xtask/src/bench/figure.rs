@@ -11,10 +11,28 @@ pub(super) struct Kind {
     pub(super) unit: &'static str,
     /// The same figure of the original, or of another yardstick that the description names.
     pub(super) yardstick: Option<f64>,
-    /// The value is to be below this.
-    pub(super) promise: Option<f64>,
+    pub(super) promise: Option<Promise>,
     /// What is measured, and what the yardstick is.
     pub(super) what: &'static str,
+}
+
+/// What is promised of a figure.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Promise {
+    Below(f64),
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+impl std::fmt::Display for Promise {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (sign, bound) = match self {
+            Self::Below(bound) => ("<", bound),
+            Self::AtLeast(bound) => (">=", bound),
+            Self::AtMost(bound) => ("<=", bound),
+        };
+        write!(f, "{sign} {}", shown(*bound))
+    }
 }
 
 /// A figure that was measured.
@@ -32,7 +50,7 @@ impl Figure {
     fn row(&self) -> [String; 6] {
         let Kind { name, unit, yardstick, promise, .. } = self.kind;
         let or_dash = |number: Option<f64>| number.map_or_else(|| "-".to_owned(), shown);
-        let promise = promise.map_or_else(|| "-".to_owned(), |promise| format!("< {}", shown(promise)));
+        let promise = promise.map_or_else(|| "-".to_owned(), |promise| promise.to_string());
         let cells = [or_dash(*yardstick), or_dash(self.ratio()), promise];
         let [yardstick, ratio, promise] = cells;
         [(*name).to_owned(), shown(self.value), (*unit).to_owned(), yardstick, ratio, promise]
@@ -84,8 +102,13 @@ fn rounded(number: f64) -> f64 {
 mod tests {
     use super::*;
 
-    const KIND: Kind =
-        Kind { name: "bind_ms", unit: "ms", yardstick: Some(200.0), promise: Some(150.0), what: "binds" };
+    const KIND: Kind = Kind {
+        name: "bind_ms",
+        unit: "ms",
+        yardstick: Some(200.0),
+        promise: Some(Promise::Below(150.0)),
+        what: "binds",
+    };
     const BARE: Kind = Kind { yardstick: None, promise: None, ..KIND };
 
     #[test]

@@ -118,13 +118,13 @@ async fn hold(
     binding: &APIServiceBinding,
     export: &APIServiceExport,
 ) -> Result<(), WriteError> {
-    // Between reading and writing, the bundle may have deleted the binding because the former export is gone.
-    // Naming the new export on it then would make its end look like the consumer's wish.
+    // In another version, it may be on its way out, because the export that it had is withdrawn: it must not
+    // be taken for bound to the one that has come since.
+    let version = &binding.metadata.resource_version;
     let mut operations = vec![
         json!({"op": "test", "path": "/metadata/uid", "value": binding.metadata.uid}),
-        json!({"op": "test", "path": "/metadata/resourceVersion", "value": binding.metadata.resource_version}),
+        json!({"op": "test", "path": "/metadata/resourceVersion", "value": version}),
     ];
-    let tests = operations.len();
     if !binding.finalizers().iter().any(|f| f == FINALIZER) {
         operations.push(match binding.metadata.finalizers {
             None => json!({"op": "add", "path": "/metadata/finalizers", "value": [FINALIZER]}),
@@ -143,7 +143,7 @@ async fn hold(
             }
         });
     }
-    if operations.len() == tests {
+    if operations.len() == 2 {
         return Ok(());
     }
     let api: Api<APIServiceBinding> = Api::all(context.consumer.clone());

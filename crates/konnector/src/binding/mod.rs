@@ -6,19 +6,17 @@ mod conclude;
 pub(crate) mod consent;
 mod objection;
 mod observe;
+mod orphan;
 mod report;
 mod unbind;
 
+pub(crate) use self::unbind::stored_resource;
+
 use std::{sync::Arc, time::Duration};
 
-use portolan_runtime::{
-    apply::{WriteError, code},
-    clock, controller,
-    controller::Next,
-    tasks::Tasks,
-};
+use portolan_runtime::{apply::WriteError, clock, controller, controller::Next, tasks::Tasks};
 
-use crate::context::Context;
+use crate::{context::Context, policy};
 
 /// Finalizer on bindings: objects are drained before the CRDs go.
 pub(crate) const FINALIZER: &str = "kubebind.io/unbind";
@@ -49,15 +47,6 @@ pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
     controller::run(tasks, "binding", WORKERS, &queue, &context.metrics.controllers, reconcile);
 }
 
-/// A lost race is no failure: what was seen is no longer so, and the news of it is on its way. Of what is not
-/// there at all, no news may come.
-fn or_after_race(result: Result<Next, WriteError>) -> Result<Next, WriteError> {
-    match result {
-        Err(WriteError::Raced(cause)) if code(&cause) != 404 => Ok(Next::After(AFTER_RACE)),
-        other => other,
-    }
-}
-
 async fn reconcile(context: &Context, name: &str) -> Result<Next, BindingError> {
     let Some(binding) = context.binding(name) else {
         context.sync.stop(name, &[]);
@@ -65,13 +54,18 @@ async fn reconcile(context: &Context, name: &str) -> Result<Next, BindingError> 
         return Ok(Next::OnChange);
     };
     let failed = |action| move |source| BindingError { action, binding: name.to_owned(), source };
+    if policy::is_released(&*binding) {
+        context.sync.stop(name, &[]);
+        return Ok(Next::OnChange);
+    }
     let observed = observe::observe(context, binding).await.map_err(failed("read"))?;
     if observed.binding.metadata.deletion_timestamp.is_some() {
-        return or_after_race(unbind::unbind(context, &observed).await).map_err(failed("unbind"));
+        return unbind::unbind(context, &observed).await.map_err(failed("unbind"));
     }
+    report::withdrawn(context, &observed).await.map_err(failed("report the end"))?;
     let applied = match apply::apply(context, &observed).await {
-        Ok(applied) => applied,
-        Err(error) => return or_after_race(Err(error)).map_err(failed("apply the CRDs")),
+        Err(WriteError::Raced(_)) => return Ok(Next::After(AFTER_RACE)),
+        applied => applied.map_err(failed("apply the CRDs"))?,
     };
     let status = conclude::conclude(&observed, &applied, clock::now());
     match report::report(context, &observed, &applied, &status).await {

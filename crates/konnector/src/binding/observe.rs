@@ -46,6 +46,8 @@ pub(super) struct View<S = Arc<Session>> {
     /// False until exports and schemas have been listed once.
     pub(super) listed: bool,
     pub(super) export: Option<Arc<APIServiceExport>>,
+    /// The export, while the provider withdraws it and waits for us.
+    pub(super) withdrawing: Option<Arc<APIServiceExport>>,
     pub(super) schemas: Vec<(ExportedResource, Option<Arc<BoundSchema>>)>,
     /// Why the provider has refused the request of the same name, if it has.
     pub(super) refusal: Option<String>,
@@ -76,7 +78,13 @@ pub(super) async fn observe(
 }
 
 fn view(session: Arc<Session>, name: &str) -> View {
-    let export = session.export(name);
+    let found = session.export(name);
+    let (withdrawing, export): (Option<_>, Option<_>) =
+        if found.as_ref().is_some_and(|export| export.metadata.deletion_timestamp.is_some()) {
+            (found, None)
+        } else {
+            (None, found)
+        };
     let resources = export.iter().flat_map(|export| export.spec.resources.iter());
     let schema = |r: &ExportedResource| session.schema(&names::bound_schema(&r.resource, &r.group));
     let refusal = session.request(name).and_then(|request| request.status.clone()?.terminal_message);
@@ -87,6 +95,7 @@ fn view(session: Arc<Session>, name: &str) -> View {
         pretty_name: session.pretty_name(),
         heartbeat: session.last_heartbeat(),
         export,
+        withdrawing,
         refusal,
         session,
     }

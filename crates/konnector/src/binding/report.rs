@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::Api;
+use kube::{Api, ResourceExt as _};
 use portolan_core::{
     api::kubebind::{
         APIServiceBinding, APIServiceBindingStatus, APIServiceExport, APIServiceExportStatus, AcceptedNames,
         BoundSchema, BoundSchemaStatus, CONDITION_CONNECTED, CONDITION_CONSUMER_IN_SYNC,
-        CONDITION_SCHEMA_IN_SYNC,
+        CONDITION_SCHEMA_IN_SYNC, REASON_DRAINED, REASON_NOT_BOUND,
     },
     condition::{self, ConditionStatus, Severity, Verdict},
 };
@@ -23,7 +23,7 @@ use super::{
     apply::Applied,
     observe::{Observed, Provider, View},
 };
-use crate::{context::Context, provider::Contact};
+use crate::{context::Context, policy, provider::Contact};
 
 pub(super) async fn report(
     context: &Context,
@@ -61,12 +61,26 @@ async fn to_provider(
     Ok(())
 }
 
+/// Tells a provider that withdraws an export that a binding made by hand, which stays, does no more with it.
+pub(super) async fn withdrawn(context: &Context, observed: &Observed) -> Result<(), WriteError> {
+    let Provider::Session(view) = &observed.provider else { return Ok(()) };
+    if view.withdrawing.is_none() || policy::bundle_of(&observed.binding).is_some() {
+        return Ok(());
+    }
+    context.sync.stop(&observed.binding.name_any(), &[]);
+    unbound(view).await
+}
+
 /// Tells the provider that nobody binds its export any more.
 pub(super) async fn unbound(view: &View) -> Result<(), WriteError> {
-    let Some(export) = view.export.as_ref().filter(|_| view.contact == Contact::Up) else { return Ok(()) };
+    let export = view.export.as_ref().or(view.withdrawing.as_ref());
+    let Some(export) = export.filter(|_| view.contact == Contact::Up) else { return Ok(()) };
     let mut status = export.status.clone().unwrap_or_default();
-    let verdict =
-        Verdict::pending("APIServiceBindingNotFound", "The consumer has no APIServiceBinding of this name.");
+    let verdict = if view.withdrawing.is_some() {
+        Verdict::pending(REASON_DRAINED, "Nothing of this export is left on the consumer.")
+    } else {
+        Verdict::pending(REASON_NOT_BOUND, "The consumer has no APIServiceBinding of this name.")
+    };
     condition::set(&mut status.conditions, CONDITION_CONNECTED, verdict, clock::now());
     condition::remove(&mut status.conditions, CONDITION_CONSUMER_IN_SYNC);
     condition::summarize(&mut status.conditions, clock::now());

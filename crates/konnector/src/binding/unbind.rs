@@ -22,12 +22,14 @@ use tracing::info;
 use super::{
     AFTER_RACE, ANNOTATION_EXPORT_UID, FINALIZER,
     observe::{Observed, Provider, View},
+    orphan,
 };
 use crate::{
+    args::OnWithdraw,
     context::Context,
-    crd,
+    crd, policy,
     provider::Contact,
-    sync::{EngineKey, Mode, Placement, SchemaVersions, SyncSpec},
+    sync::{EngineKey, EngineState, Mode, Placement, SchemaVersions, SyncSpec},
 };
 
 pub(super) async fn unbind(context: &Context, observed: &Observed) -> Result<Next, WriteError> {
@@ -36,14 +38,21 @@ pub(super) async fn unbind(context: &Context, observed: &Observed) -> Result<Nex
         context.sync.stop(&binding.name_any(), &[]);
         return Ok(Next::OnChange);
     };
+    if policy::is_being_orphaned(&**binding) {
+        return orphan::let_go(context, observed).await;
+    }
     let owned: Vec<_> = observed.crds.values().filter(|crd| crd::is_owned_by(crd, binding)).collect();
     if owned.is_empty() {
         context.sync.stop(&binding.name_any(), &[]);
+        orphan::release_strays(context, binding).await?;
         if let Provider::Session(view) = &observed.provider {
             super::report::unbound(view).await?;
         }
         release(context, binding, place).await?;
         return Ok(Next::OnChange);
+    }
+    if policy::keeps_copies(context, binding) {
+        return orphan::abandon(context, binding, &owned).await;
     }
     let Provider::Session(view) = &observed.provider else {
         return wait(context, binding, "its kubeconfig cannot be used").await;
@@ -51,26 +60,32 @@ pub(super) async fn unbind(context: &Context, observed: &Observed) -> Result<Nex
     if view.contact != Contact::Up || !view.listed {
         return wait(context, binding, "the provider cluster does not answer").await;
     }
+    let mut obstacle = None;
     for crd in owned {
-        drain(context, binding, view, crd).await?;
+        obstacle = drain(context, binding, view, crd).await?.or(obstacle);
     }
-    Ok(Next::After(AFTER_RACE))
+    match obstacle {
+        Some(why) => wait(context, binding, &why).await,
+        None => Ok(Next::After(AFTER_RACE)),
+    }
 }
 
-/// Drains the objects of a CRD, then deletes it. Called again until the CRD is gone.
+/// Drains the objects of a CRD, then deletes it. Called again until the CRD is gone. Gives what stands in
+/// the way.
 async fn drain(
     context: &Context,
     binding: &APIServiceBinding,
     view: &View,
     crd: &Arc<CustomResourceDefinition>,
-) -> Result<(), WriteError> {
-    let Some(resource) = stored_resource(crd) else { return Ok(()) };
+) -> Result<Option<String>, WriteError> {
+    let Some(resource) = stored_resource(crd) else { return Ok(None) };
     let name = binding.name_any();
-    let mode = mode(binding, view);
+    let mode = mode(binding, view, context.on_withdraw);
     let key = EngineKey { binding: name.clone(), crd: crd.name_any() };
-    let export_uid = view.export.as_ref().and_then(|export| export.uid()).unwrap_or_default();
+    let export = view.export.as_ref().or(view.withdrawing.as_ref());
+    let export_uid = export.and_then(|export| export.uid()).unwrap_or_default();
     let session = Arc::clone(&view.session);
-    let isolation = view.export.as_ref().map(|e| (e.spec.isolation, e.spec.informer_scope));
+    let isolation = export.map(|e| (e.spec.isolation, e.spec.informer_scope));
     // Of a withdrawn export nothing is looked for on the provider.
     let (isolation, reach) = isolation.unwrap_or_default();
     let spec = SyncSpec {
@@ -81,24 +96,41 @@ async fn drain(
         export_uid,
         session,
     };
-    context.sync.ensure(&key, &spec, mode, || context.engine_context(&name));
+    let state = context.sync.ensure(&key, &spec, mode, || context.engine_context(&name));
     if crd.metadata.deletion_timestamp.is_some() || !context.sync.is_drained(&key) {
-        return Ok(());
+        return Ok(obstacle(&state, crd));
     }
     info!(binding = name, crd = crd.name_any(), ?mode, "drained: deleting the CRD");
     let api: Api<CustomResourceDefinition> = Api::all(context.consumer.clone());
-    apply::delete(&api, &crd.name_any(), &crd.uid().unwrap_or_default()).await
+    apply::delete(&api, &crd.name_any(), &crd.uid().unwrap_or_default()).await?;
+    Ok(None)
+}
+
+/// What keeps an engine from draining, other than time.
+fn obstacle(state: &EngineState, crd: &CustomResourceDefinition) -> Option<String> {
+    match state {
+        EngineState::ForbiddenOnConsumer => Some(format!(
+            "the konnector may not read and mark objects of {} on this cluster (give it the ClusterRole back)",
+            crd.name_any()
+        )),
+        EngineState::Failing(why) => Some(why.trim_end_matches('.').to_owned()),
+        EngineState::Starting | EngineState::Watching => None,
+    }
 }
 
 /// The provider has withdrawn the export that was bound when it is gone, even where another has its name.
-fn mode(binding: &APIServiceBinding, view: &View) -> Mode {
+/// While it is going, the provider leaves us our rights.
+fn mode(binding: &APIServiceBinding, view: &View, on_withdraw: OnWithdraw) -> Mode {
+    if view.withdrawing.is_some() && on_withdraw == OnWithdraw::Delete {
+        return Mode::Drain;
+    }
     let bound = binding.annotations().get(ANNOTATION_EXPORT_UID);
     let exported = view.export.as_ref().and_then(|export| export.uid());
     if exported.is_some() && bound == exported.as_ref() { Mode::Drain } else { Mode::Withdraw }
 }
 
 /// A version in which the API server serves the objects of a CRD.
-fn stored_resource(crd: &CustomResourceDefinition) -> Option<ApiResource> {
+pub(crate) fn stored_resource(crd: &CustomResourceDefinition) -> Option<ApiResource> {
     let versions = &crd.spec.versions;
     let version =
         versions.iter().find(|v| v.served && v.storage).or_else(|| versions.iter().find(|v| v.served))?;

@@ -3,27 +3,27 @@
 use kube::{Api, Resource as _, ResourceExt as _};
 use portolan_core::api::kubebind::{APIServiceBinding, APIServiceBindingBundle, FIELD_MANAGER};
 use portolan_runtime::{
-    apply::{self, Observed as Seen, WriteError},
+    apply::{self, Observed, WriteError},
     controller::Next,
 };
 use serde_json::json;
 use tracing::info;
 
-use super::{
-    BundleError,
-    plan::{Observed, Plan},
-};
+use super::{BundleError, plan::Plan, retire};
 use crate::context::Context;
 
-pub(super) async fn apply(context: &Context, observed: &Observed, plan: Plan) -> Result<Next, BundleError> {
-    let bundle = &observed.bundle;
+pub(super) async fn apply(
+    context: &Context,
+    bundle: &APIServiceBindingBundle,
+    plan: Plan,
+) -> Result<Next, BundleError> {
     let name = bundle.name_any();
     let next = plan.look_again.map_or(Next::OnChange, Next::After);
     let failed = |action, source| BundleError { action, bundle: name.clone(), source };
     let bindings: Api<APIServiceBinding> = Api::all(context.consumer.clone());
     let mut bound = Vec::new();
     for binding in &plan.create {
-        match apply::apply::<APIServiceBinding>(&bindings, FIELD_MANAGER, &json!(binding), &Seen::Absent)
+        match apply::apply::<APIServiceBinding>(&bindings, FIELD_MANAGER, &json!(binding), &Observed::Absent)
             .await
         {
             Ok(created) => {
@@ -35,11 +35,9 @@ pub(super) async fn apply(context: &Context, observed: &Observed, plan: Plan) ->
             Err(error) => return Err(failed("create a binding", error)),
         }
     }
-    for (binding, uid) in &plan.delete {
-        // A binding that has been led over to a new export meanwhile is not the one that was judged.
-        let judged = observed.bindings.iter().find(|seen| seen.uid().as_ref() == Some(uid));
-        let version = judged.and_then(|seen| seen.resource_version());
-        match apply::delete_as_seen(&bindings, binding, uid, version).await {
+    for doomed in &plan.delete {
+        let binding = doomed.name_any();
+        match retire::delete_as_seen(context, doomed).await {
             Ok(()) => info!(bundle = name, binding, "the export is gone: unbinding"),
             Err(WriteError::Raced(_)) => {}
             Err(error) => return Err(failed("delete a binding", error)),

@@ -2,6 +2,7 @@
 
 mod apply;
 mod plan;
+mod retire;
 
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use portolan_runtime::{
 use self::plan::{Observed, Offer, Provider};
 use crate::{
     context::Context,
+    policy,
     provider::{Contact, Session},
     secrets::{ProviderAccess, SecretState},
 };
@@ -47,13 +49,21 @@ async fn reconcile(context: &Context, name: &str) -> Result<Next, BundleError> {
         context.tidy_up();
         return Ok(Next::OnChange);
     };
-    // Its bindings are removed by the garbage collector, by their owner references.
+    let failed = |action, source| BundleError { action, bundle: name.to_owned(), source };
     if bundle.metadata.deletion_timestamp.is_some() {
+        return retire::retire(context, &bundle).await.map_err(|source| failed("unbind", source));
+    }
+    if policy::is_released(&*bundle) {
         return Ok(Next::OnChange);
     }
+    let bundle = match retire::hold(context, &bundle).await {
+        Ok(held) => held.map_or(bundle, Arc::new),
+        Err(WriteError::Raced(_)) => return Ok(Next::After(crate::binding::AFTER_RACE)),
+        Err(source) => return Err(failed("put the finalizer on", source)),
+    };
     let observed = observe(context, bundle).await;
     let plan = plan::plan(&observed, clock::now());
-    apply::apply(context, &observed, plan).await
+    apply::apply(context, &observed.bundle, plan).await
 }
 
 async fn observe(context: &Context, bundle: Arc<APIServiceBindingBundle>) -> Observed {
@@ -63,7 +73,7 @@ async fn observe(context: &Context, bundle: Arc<APIServiceBindingBundle>) -> Obs
         _ => Provider::Pending,
     };
     let bindings: Vec<Arc<APIServiceBinding>> = context.bindings.state();
-    Observed { bundle, secret, provider, bindings }
+    Observed { bundle, secret, provider, bindings, stamp_interval: context.heartbeat_interval }
 }
 
 async fn provider(

@@ -6,7 +6,8 @@ use std::{
     time::Duration,
 };
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
 use kube::{
     ResourceExt as _,
     api::{ObjectMeta, Resource},
@@ -22,6 +23,7 @@ use portolan_core::{
 
 use crate::{
     binding::{ANNOTATION_EXPORT_UID, FINALIZER},
+    policy::is_owned,
     provider::Absence,
     secrets::SecretState,
 };
@@ -38,6 +40,8 @@ pub(super) struct Observed {
     pub(super) provider: Provider,
     /// All bindings of the consumer.
     pub(super) bindings: Vec<Arc<APIServiceBinding>>,
+    /// How old the time of the last sync may become while nothing changes.
+    pub(super) stamp_interval: Duration,
 }
 
 /// What the provider says.
@@ -66,8 +70,8 @@ pub(super) struct Offer {
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) create: Vec<APIServiceBinding>,
-    /// Names and uids.
-    pub(super) delete: Vec<(String, String)>,
+    /// As they were seen: in another version, there may be no reason any more.
+    pub(super) delete: Vec<Arc<APIServiceBinding>>,
     pub(super) status: APIServiceBindingBundleStatus,
     /// When to look again without news.
     pub(super) look_again: Option<Duration>,
@@ -75,20 +79,38 @@ pub(super) struct Plan {
 
 pub(super) fn plan(observed: &Observed, now: Timestamp) -> Plan {
     let mut status = observed.bundle.status.clone().unwrap_or_default();
+    status.observed_generation = observed.bundle.metadata.generation;
     let secret = observed.secret.verdict(&observed.bundle.spec.kubeconfig_secret_ref);
     let secret_valid = secret.is_true();
     condition::set(&mut status.conditions, CONDITION_SECRET_VALID, secret, now);
     let mut plan = Plan { create: Vec::new(), delete: Vec::new(), status, look_again: None };
     if secret_valid {
         let synced = plan_bindings(observed, &mut plan);
+        let in_order = synced.is_true();
         condition::set(&mut plan.status.conditions, CONDITION_SYNCED, synced, now);
+        condition::summarize(&mut plan.status.conditions, now);
+        if in_order {
+            stamp(observed, &mut plan, now);
+        }
     }
     condition::summarize(&mut plan.status.conditions, now);
     plan
 }
 
+/// Notes the time where it says something new: with every change, and now and then without one.
+fn stamp(observed: &Observed, plan: &mut Plan, now: Timestamp) {
+    let last = plan.status.last_sync_time.as_ref().map(|last| last.0);
+    let interval = SignedDuration::try_from(observed.stamp_interval).unwrap_or(SignedDuration::MAX);
+    let is_due = last.is_none_or(|last| now.duration_since(last) >= interval);
+    if is_due || observed.bundle.status.as_ref() != Some(&plan.status) {
+        plan.status.last_sync_time = Some(Time(now));
+    }
+    let again = observed.stamp_interval;
+    plan.look_again = Some(plan.look_again.map_or(again, |sooner| sooner.min(again)));
+}
+
 fn plan_bindings(observed: &Observed, plan: &mut Plan) -> Verdict {
-    let Offer { exports, pretty_name, absent, patience } = match &observed.provider {
+    let offer = match &observed.provider {
         Provider::Pending => {
             return Verdict::pending("ProviderPending", "Waiting for the provider's first answer.");
         }
@@ -106,7 +128,8 @@ fn plan_bindings(observed: &Observed, plan: &mut Plan) -> Verdict {
         }
         Provider::Up(offer) => offer,
     };
-    // An export that is going away is not bound anew, and stays bound until it is gone.
+    let Offer { exports, pretty_name, patience, .. } = offer;
+    // An export that is going away is not bound anew.
     let living = exports.iter().filter(|export| export.meta().deletion_timestamp.is_none());
     let mut conflicts = Vec::new();
     let mut bound = 0;
@@ -118,29 +141,47 @@ fn plan_bindings(observed: &Observed, plan: &mut Plan) -> Verdict {
         }
     }
     let exported: BTreeSet<_> = exports.iter().map(|export| export.name_any()).collect();
-    let owned = observed.bindings.iter().filter(|binding| is_owned(binding, &observed.bundle));
-    let mut suspects = Vec::new();
-    for binding in owned.filter(|binding| !exported.contains(&binding.name_any())) {
-        match absent.get(&binding.name_any()) {
-            _ if binding.metadata.deletion_timestamp.is_some() => {}
-            Some(Absence::MissingFor(time)) if time < patience => {
-                suspects.push(binding.name_any());
-                plan.look_again =
-                    Some(plan.look_again.unwrap_or(*patience).min(patience.saturating_sub(*time)));
-            }
-            None => suspects.push(binding.name_any()),
-            Some(_) => plan.delete.push((binding.name_any(), binding.uid().unwrap_or_default())),
-        }
-    }
+    let suspects = plan_ends(observed, offer, &exported, plan);
     plan.status.provider_pretty_name.clone_from(pretty_name);
     plan.status.exports = i32::try_from(exports.len()).ok();
     plan.status.bound = i32::try_from(bound + plan.create.len()).ok();
+    plan.status.conflicts = i32::try_from(conflicts.len()).ok();
     plan.status.resources = Some(shortened(&exported));
     match (suspects.is_empty(), conflicts.is_empty()) {
         (false, _) => suspect(&suspects, *patience),
         (true, false) => conflict(&conflicts),
         (true, true) => Verdict::holds(),
     }
+}
+
+/// Bindings whose export is withdrawn go; gives those whose export is merely missing.
+fn plan_ends(
+    observed: &Observed,
+    offer: &Offer,
+    exported: &BTreeSet<String>,
+    plan: &mut Plan,
+) -> Vec<String> {
+    let going = offer.exports.iter().filter(|export| export.meta().deletion_timestamp.is_some());
+    let withdrawn: BTreeSet<_> = going.map(|export| export.name_any()).collect();
+    let (patience, mut suspects, mut ready) = (offer.patience, Vec::new(), 0);
+    for binding in observed.bindings.iter().filter(|binding| is_owned(binding, &observed.bundle)) {
+        let name = binding.name_any();
+        ready += i32::from(is_ready(binding));
+        match offer.absent.get(&name) {
+            _ if binding.metadata.deletion_timestamp.is_some() => {}
+            _ if withdrawn.contains(&name) => plan.delete.push(Arc::clone(binding)),
+            _ if exported.contains(&name) => {}
+            Some(Absence::MissingFor(time)) if *time < patience => {
+                suspects.push(name);
+                let left = patience.saturating_sub(*time);
+                plan.look_again = Some(plan.look_again.map_or(left, |sooner| sooner.min(left)));
+            }
+            None => suspects.push(name),
+            Some(_) => plan.delete.push(Arc::clone(binding)),
+        }
+    }
+    plan.status.ready = Some(ready);
+    suspects
 }
 
 fn suspect(suspects: &[String], patience: Duration) -> Verdict {
@@ -168,13 +209,9 @@ fn describe_conflict(existing: &APIServiceBinding) -> String {
     format!("APIServiceBinding {} exists and {owner}", existing.name_any())
 }
 
-/// Whether a binding belongs to this bundle, and not to a former one of the same name.
-fn is_owned(binding: &APIServiceBinding, bundle: &APIServiceBindingBundle) -> bool {
-    binding.owner_references().iter().any(|owner| {
-        owner.kind == "APIServiceBindingBundle"
-            && owner.name == bundle.name_any()
-            && Some(&owner.uid) == bundle.metadata.uid.as_ref()
-    })
+fn is_ready(binding: &APIServiceBinding) -> bool {
+    let status = binding.status.as_ref();
+    status.is_some_and(|status| condition::is_true(&status.conditions, condition::READY))
 }
 
 fn binding(bundle: &APIServiceBindingBundle, export: &APIServiceExport) -> APIServiceBinding {
@@ -187,10 +224,8 @@ fn binding(bundle: &APIServiceBindingBundle, export: &APIServiceExport) -> APISe
         ])),
         finalizers: Some(vec![FINALIZER.to_owned()]),
         owner_references: bundle.controller_owner_ref(&()).map(|owner| {
-            vec![k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference {
-                block_owner_deletion: None,
-                ..owner
-            }]
+            // With `--cascade=foreground`, the bundle waits for its bindings.
+            vec![OwnerReference { block_owner_deletion: Some(true), ..owner }]
         }),
         ..ObjectMeta::default()
     };

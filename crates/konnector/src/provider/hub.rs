@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use portolan_core::api::kubebind::ClusterSecretKeyRef;
-use portolan_runtime::{client::ClientError, tasks::Tasks};
+use portolan_runtime::{client::ClientError, metrics::Gauges, tasks::Tasks};
 
 use super::session::Session;
 use crate::secrets::ProviderAccess;
@@ -20,6 +20,8 @@ pub(crate) struct Intervals {
 pub(crate) struct SessionHub {
     tasks: Tasks,
     intervals: Intervals,
+    /// When each provider last answered, by Secret.
+    last_contact: Gauges,
     sessions: Mutex<HashMap<ClusterSecretKeyRef, Open>>,
 }
 
@@ -29,8 +31,8 @@ struct Open {
 }
 
 impl SessionHub {
-    pub(crate) fn new(tasks: &Tasks, intervals: Intervals) -> Self {
-        Self { tasks: tasks.clone(), intervals, sessions: Mutex::default() }
+    pub(crate) fn new(tasks: &Tasks, intervals: Intervals, last_contact: Gauges) -> Self {
+        Self { tasks: tasks.clone(), intervals, last_contact, sessions: Mutex::default() }
     }
 
     /// The session for a kubeconfig. One with another content ends the session of the former content.
@@ -43,7 +45,8 @@ impl SessionHub {
         if let Some(session) = self.current(reference, access) {
             return Ok(session);
         }
-        let started = Session::start(&self.tasks, &access.kubeconfig, notify).await?;
+        let last_contact = self.last_contact.with_label_values(&[&label(reference)]);
+        let started = Session::start(&self.tasks, &access.kubeconfig, notify, last_contact).await?;
         // Somebody else may have been faster while the client was made.
         if let Some(session) = self.current(reference, access) {
             started.stop();
@@ -64,6 +67,8 @@ impl SessionHub {
             let keep = is_referenced(reference);
             if !keep {
                 open.session.stop();
+                // It may have been removed before.
+                let _ = self.last_contact.remove_label_values(&[&label(reference)]);
             }
             keep
         });
@@ -75,4 +80,8 @@ impl SessionHub {
         let is_current = open.access.fingerprint == access.fingerprint && !open.session.is_stale();
         is_current.then(|| Arc::clone(&open.session))
     }
+}
+
+fn label(reference: &ClusterSecretKeyRef) -> String {
+    format!("{}/{}", reference.namespace, reference.name)
 }

@@ -30,7 +30,9 @@ use portolan_core::{
 use portolan_runtime::{
     apply::WriteError,
     client::{self, ClientError},
+    clock,
     latest::Latest,
+    metrics::Gauge,
     tasks::Tasks,
     telemetry::Chain,
     watch::{Changed, reflect},
@@ -83,6 +85,7 @@ pub(crate) struct Session {
     report_due: Notify,
     absences: Absences,
     contract_uid: OnceCell<Option<String>>,
+    last_contact: Gauge,
     tasks: Tasks,
 }
 
@@ -104,6 +107,7 @@ impl Session {
         tasks: &Tasks,
         kubeconfig: &RestrictedKubeconfig,
         notify: Arc<dyn Fn() + Send + Sync>,
+        last_contact: Gauge,
     ) -> Result<Arc<Self>, ClientError> {
         let client = client::restricted(kubeconfig).await?;
         let starting = Starting {
@@ -135,6 +139,7 @@ impl Session {
             report_due: Notify::new(),
             absences: Absences::default(),
             contract_uid: OnceCell::new(),
+            last_contact,
             tasks: starting.tasks,
         });
         session.listen(exports_changes, |session, change| session.on_exports(&change));
@@ -258,6 +263,9 @@ impl Session {
     fn on_exports(&self, change: &Change) {
         let names: Vec<_> = self.exports.state().iter().map(|export| export.name_any()).collect();
         self.absences.present(names.iter().map(String::as_str));
+        if !matches!(change, Change::Failed(_)) {
+            self.last_contact.set(clock::now().as_second());
+        }
         match change {
             Change::Relisted => self.update(|state| {
                 state.exports_listed = true;
@@ -317,6 +325,9 @@ impl Session {
             Ok(Err(error)) => Contact::Down { message: Chain(error).to_string() },
             Err(_) => Contact::Down { message: format!("no answer within {} seconds", limit.as_secs_f32()) },
         };
+        if contact == Contact::Up {
+            self.last_contact.set(clock::now().as_second());
+        }
         let was_silent = std::mem::replace(&mut self.state.write().silent, answer.is_err());
         match answer {
             // Watches on connections that died silently never tell of it.

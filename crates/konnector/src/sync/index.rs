@@ -24,6 +24,7 @@ use super::{
     keys::KeyRules,
     owned::{holds_former, owned},
 };
+use crate::policy;
 
 /// How many bodies are kept between the event that brought them and the write that needs them. Beyond
 /// that, an object is read again when its turn comes.
@@ -52,6 +53,8 @@ pub(crate) struct Origin {
     pub(crate) provider_namespace: Option<String>,
     pub(crate) provider_uid: Option<String>,
     pub(crate) deleting: bool,
+    /// Its copy stays when it goes.
+    pub(crate) orphans: bool,
     body: Option<Arc<Value>>,
 }
 
@@ -186,6 +189,7 @@ impl Index {
             provider_namespace: annotation(ANNOTATION_PROVIDER_NAMESPACE),
             provider_uid: annotation(ANNOTATION_PROVIDER_UID),
             deleting: object.metadata.deletion_timestamp.is_some(),
+            orphans: policy::orphans(object),
             body: kept,
         };
         self.origins.insert(key.clone(), origin);
@@ -195,7 +199,8 @@ impl Index {
     /// Takes in that a consumer object is gone.
     pub(crate) fn lost_origin(&mut self, key: &ObjectKey) {
         self.drop_bodies(key);
-        if self.origins.remove(key).is_some() && self.copies.contains_key(key) {
+        let takes_its_copy = self.origins.remove(key).is_some_and(|origin| !origin.orphans);
+        if takes_its_copy && self.copies.contains_key(key) {
             self.vanished.insert(key.clone());
         }
     }

@@ -96,6 +96,9 @@ fn going(origin: &Origin, sides: Sides<'_>, namespace: NamespaceState<'_>) -> St
     if !origin.has_finalizer {
         return Step::Nothing;
     }
+    if origin.orphans {
+        return Step::Release;
+    }
     match sides.copy {
         Some(copy) if copy.mark == Mark::Foreign => Step::Release,
         Some(copy) if copy.deleting => Step::Wait,

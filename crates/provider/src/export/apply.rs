@@ -33,6 +33,16 @@ pub(super) async fn apply(
             info!(export = %key, "none of its versions is served any more: making it anew");
             apis.withdraw(key, Some(uid), None).await?;
         }
+        (Plan::AwaitDrain { left }, _) => {
+            let Some(export) = &observed.export else { return Ok(Next::OnChange) };
+            apis.report(context, key, export, plan::withdrawing(observed.drain_limit)).await?;
+            return Ok(Next::After(left));
+        }
+        (Plan::LetGo { place }, _) => {
+            if let Some(export) = &observed.export {
+                apis.let_go(key, export, place).await?;
+            }
+        }
         (Plan::LeaveForeign, _) => {
             if let Some(export) = &observed.export {
                 context.notices.warn(&export.object_ref(&()), "NotOurs", FOREIGN).await;
@@ -80,6 +90,39 @@ impl Apis {
     }
 }
 
+impl Apis {
+    async fn let_go(&self, key: &Key, export: &APIServiceExport, place: usize) -> Result<(), ReconcileError> {
+        let path = format!("/metadata/finalizers/{place}");
+        let operations = json!([
+            {"op": "test", "path": "/metadata/uid", "value": export.metadata.uid},
+            {"op": "test", "path": path, "value": plan::FINALIZER},
+            {"op": "remove", "path": path},
+        ]);
+        let written = apply::json_patch::<APIServiceExport>(&self.exports, &key.name, None, operations).await;
+        written.map_err(|error| ReconcileError::new("take the finalizer off export", key, error))?;
+        info!(export = %key, "the end of the export has reached the consumer, or its time is over");
+        Ok(())
+    }
+
+    async fn report(
+        &self,
+        context: &Context,
+        key: &Key,
+        export: &APIServiceExport,
+        in_sync: Verdict,
+    ) -> Result<(), ReconcileError> {
+        let status = plan::status(export, in_sync, clock::now());
+        if export.status.as_ref() == Some(&status) {
+            return Ok(());
+        }
+        let written = apply::replace_status(&self.exports, &export.metadata, true, &status).await;
+        let written =
+            written.map_err(|error| ReconcileError::new("write the status of export", key, error))?;
+        context.exports.wrote(written);
+        Ok(())
+    }
+}
+
 struct Place<'a> {
     context: &'a Context,
     key: &'a Key,
@@ -99,7 +142,7 @@ impl Place<'_> {
         } else {
             self.context.notices.warn(&on, &in_sync.reason, &in_sync.message).await;
         }
-        self.report(&export, in_sync).await
+        self.apis.report(self.context, self.key, &export, in_sync).await
     }
 
     async fn export(&self, step: Step) -> Result<APIServiceExport, ReconcileError> {
@@ -139,18 +182,6 @@ impl Place<'_> {
             }
             Err(error) => Err(ReconcileError::new("write schema", self.key, error)),
         }
-    }
-
-    async fn report(&self, export: &APIServiceExport, in_sync: Verdict) -> Result<(), ReconcileError> {
-        let status = plan::status(export, in_sync, clock::now());
-        if export.status.as_ref() == Some(&status) {
-            return Ok(());
-        }
-        let written = apply::replace_status(&self.apis.exports, &export.metadata, true, &status).await;
-        let written =
-            written.map_err(|error| ReconcileError::new("write the status of export", self.key, error))?;
-        self.context.exports.wrote(written);
-        Ok(())
     }
 }
 

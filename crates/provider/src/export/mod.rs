@@ -5,7 +5,7 @@ mod plan;
 
 use std::sync::Arc;
 
-use portolan_runtime::{controller, controller::Next, tasks::Tasks};
+use portolan_runtime::{clock, controller, controller::Next, tasks::Tasks};
 
 use self::plan::{Observed, Wanted};
 use crate::{
@@ -28,6 +28,9 @@ pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
 
 async fn reconcile(context: &Context, key: &Key) -> Result<Next, ReconcileError> {
     let observed = Observed {
+        now: clock::now(),
+        drain_limit: context.drain_limit,
+        contract_ends: context.contract(&key.namespace).is_none_or(|contract| contract.ends()),
         wanted: wanted(context, key),
         export: context.exports.get(key),
         schema: context.schemas.get(key),

@@ -1,21 +1,30 @@
 //! What a CRD needs in a contract namespace, and the bodies of it. Pure and infallible.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use kube::{Resource, ResourceExt as _, api::ObjectMeta};
 use portolan_core::{
     api::kubebind::{
         ANNOTATION_SOURCE_SPEC_HASH, APIServiceExport, APIServiceExportSpec, APIServiceExportStatus,
-        BoundSchema, CONDITION_PROVIDER_IN_SYNC, InformerScope, Isolation, LABEL_MANAGED_BY,
+        BoundSchema, CONDITION_CONNECTED, CONDITION_PROVIDER_IN_SYNC, InformerScope, Isolation,
+        LABEL_MANAGED_BY, REASON_DRAINED, REASON_NOT_BOUND,
     },
     condition::{self, Verdict},
 };
 
 use crate::{MANAGED_BY, source::Offer, wake::Key};
 
+/// Finalizer on exports: the consumer's rights stay until its konnector has cleaned up.
+pub(super) const FINALIZER: &str = "kubebind.io/provider";
+
 /// What is there, and what should be.
 pub(super) struct Observed {
+    pub(super) now: Timestamp,
+    /// How long a konnector may take to clean up after a withdrawal.
+    pub(super) drain_limit: Duration,
+    /// The contract namespace is gone or going, and the consumer's rights with it.
+    pub(super) contract_ends: bool,
     pub(super) wanted: Wanted,
     pub(super) export: Option<Arc<APIServiceExport>>,
     pub(super) schema: Option<Arc<BoundSchema>>,
@@ -47,6 +56,14 @@ pub(super) enum Plan {
     Replace {
         uid: String,
     },
+    /// The export is being deleted, and its konnector is not done with it: look again then, at the latest.
+    AwaitDrain {
+        left: Duration,
+    },
+    /// The export is being deleted, and nobody has anything to do with it any more.
+    LetGo {
+        place: usize,
+    },
     /// Make them so.
     Offer {
         export: Step,
@@ -64,6 +81,11 @@ pub(super) enum Step {
 }
 
 pub(super) fn plan(observed: &Observed) -> Plan {
+    if let Some(export) = observed.export.as_deref()
+        && let Some(deleted) = &export.metadata.deletion_timestamp
+    {
+        return end(observed, export, deleted.0);
+    }
     let offer = match &observed.wanted {
         Wanted::AsItIs => return Plan::Nothing,
         Wanted::Nothing => return withdraw(observed),
@@ -72,20 +94,53 @@ pub(super) fn plan(observed: &Observed) -> Plan {
     let Some(export) = &observed.export else {
         return Plan::Offer { export: Step::Write, schema: step(observed, None, offer) };
     };
-    if export.metadata.deletion_timestamp.is_some() {
-        return Plan::Nothing;
-    }
     if !is_ours(&**export) {
         return Plan::LeaveForeign;
     }
     if !still_works(&export.spec, offer) {
         return Plan::Replace { uid: export.uid().unwrap_or_default() };
     }
-    let written = has_hash(&**export, offer);
+    let written = has_hash(&**export, offer) && finalizer(export).is_some();
     Plan::Offer {
         export: if written { Step::Keep } else { Step::Write },
         schema: step(observed, Some(export), offer),
     }
+}
+
+/// An export goes when the konnector says that nothing of it is left, or has never bound it; or after a time.
+fn end(observed: &Observed, export: &APIServiceExport, deleted: Timestamp) -> Plan {
+    let Some(place) = finalizer(export) else { return Plan::Nothing };
+    let age = observed.now.duration_since(deleted);
+    let age = Duration::try_from(age).unwrap_or_default();
+    let left = observed.drain_limit.saturating_sub(age);
+    if left.is_zero() || observed.contract_ends || !is_in_use(export) {
+        Plan::LetGo { place }
+    } else {
+        Plan::AwaitDrain { left }
+    }
+}
+
+/// Whether a konnector may still have something of the export.
+fn is_in_use(export: &APIServiceExport) -> bool {
+    let conditions = export.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let Some(connected) = condition::find(conditions, CONDITION_CONNECTED) else { return false };
+    ![REASON_DRAINED, REASON_NOT_BOUND].contains(&connected.reason.as_str())
+}
+
+fn finalizer(export: &APIServiceExport) -> Option<usize> {
+    export.finalizers().iter().position(|finalizer| finalizer == FINALIZER)
+}
+
+/// What an export says while it waits for the konnector.
+pub(super) fn withdrawing(drain_limit: Duration) -> Verdict {
+    let minutes = drain_limit.as_secs().div_ceil(60);
+    Verdict::pending(
+        "Withdrawing",
+        format!(
+            "The export is withdrawn. The consumer keeps its rights until its konnector says Connected=False Drained, \
+             for {minutes} min at most."
+        ),
+    )
 }
 
 fn withdraw(observed: &Observed) -> Plan {
@@ -149,7 +204,8 @@ pub(super) fn desired_export(
     observed: Option<&APIServiceExport>,
 ) -> APIServiceExport {
     let spec = observed.map_or_else(|| export_spec(offer), |observed| observed.spec.clone());
-    APIServiceExport { metadata: metadata(key, offer), spec, status: None }
+    let finalizers = Some(vec![FINALIZER.to_owned()]);
+    APIServiceExport { metadata: ObjectMeta { finalizers, ..metadata(key, offer) }, spec, status: None }
 }
 
 /// The schema to write, owned by its export.

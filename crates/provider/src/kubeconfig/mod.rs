@@ -10,7 +10,7 @@ use std::{io::Write as _, process::ExitCode};
 
 use kube::{Client, Config};
 use portolan_runtime::{
-    args::ClientArgs,
+    args::{ClientArgs, LogArgs},
     client::{self, ClientError},
     process::{self, Failure},
 };
@@ -32,17 +32,13 @@ enum KubeconfigFailure {
     Output(#[source] std::io::Error),
 }
 
-/// Runs the command. Flags for the cluster count before and after its name.
-pub(crate) fn run(args: &KubeconfigArgs, before: &ClientArgs) -> ExitCode {
+/// Runs the command.
+pub(crate) fn run(args: &KubeconfigArgs, cluster: &ClientArgs, log: &LogArgs) -> ExitCode {
     let order = match Order::read(args) {
         Ok(order) => order,
         Err(error) => return process::usage(&error),
     };
-    let client = ClientArgs {
-        kubeconfig: args.client.kubeconfig.clone().or_else(|| before.kubeconfig.clone()),
-        context: args.client.context.clone().or_else(|| before.context.clone()),
-    };
-    process::run_command(&args.log, || issue(order, client))
+    process::run_command(log, || issue(order, cluster.clone()))
 }
 
 async fn issue(order: Order, cluster: ClientArgs) -> Result<(), Failure> {

@@ -3,8 +3,8 @@
 use std::{fmt::Debug, sync::Arc};
 
 use k8s_openapi::{NamespaceResourceScope, api::core::v1::Namespace};
-use kube::{Api, Resource};
-use portolan_core::names::is_dns_label;
+use kube::{Api, Resource, ResourceExt as _};
+use portolan_core::{api::kubebind::LABEL_MANAGED_BY, names::is_dns_label};
 use serde::de::DeserializeOwned;
 
 use super::{
@@ -45,7 +45,7 @@ pub(super) async fn observe(context: &Context, key: &Key) -> Result<Option<Obser
     Ok(Some(Observed {
         role: find(context, &context.roles, place.as_ref()).await?,
         binding: find(context, &context.role_bindings, place.as_ref()).await?,
-        desired_role: desired_role(context, &contract),
+        desired_role: desired_role(context, key, &contract),
         desired_binding: rights::binding(&key.namespace),
         request,
         answered,
@@ -107,12 +107,24 @@ where
     Ok(found.map_err(|error| ReconcileError::new("read the rights", key, error))?.map(Arc::new))
 }
 
-fn desired_role(context: &Context, contract: &Contract) -> Option<k8s_openapi::api::rbac::v1::Role> {
+fn desired_role(
+    context: &Context,
+    key: &Key,
+    contract: &Contract,
+) -> Option<k8s_openapi::api::rbac::v1::Role> {
     if !contract.is_clear() {
         return None;
     }
     let crds = context.crds.all();
     let exported =
         crds.iter().filter(|crd| crd.refusal().is_none() && contract.choice(crd) == Choice::Chosen);
-    Some(rights::role(exported.map(|crd| crd.group_resource())))
+    // Until a withdrawn export is gone, the konnector needs its rights to clean up.
+    let withdrawn = context.exports.all().into_iter().filter(|export| {
+        export.namespace().as_deref() == Some(&key.namespace)
+            && export.metadata.deletion_timestamp.is_some()
+            && export.labels().get(LABEL_MANAGED_BY).is_some_and(|by| by == crate::MANAGED_BY)
+    });
+    let withdrawn: Vec<_> = withdrawn.flat_map(|export| export.spec.resources.clone()).collect();
+    let withdrawn = withdrawn.iter().map(|resource| (resource.group.as_str(), resource.resource.as_str()));
+    Some(rights::role(exported.map(|crd| crd.group_resource()).chain(withdrawn)))
 }

@@ -43,13 +43,14 @@ pub(super) fn etcd(program: &Path, dir: &Path, ports: Ports) -> Command {
 
 pub(super) fn apiserver(program: &Path, dir: &Path, ports: Ports, options: &ControlPlaneOptions) -> Command {
     let url = ports.apiserver_url();
+    let issuer = options.issuer.as_deref().unwrap_or(&url);
     let file = |flag: &str, name: &str| format!("--{flag}={}", dir.join(name).display());
     let mut command = Command::new(program);
     command.args([
         format!("--etcd-servers=http://127.0.0.1:{}", ports.etcd),
         format!("--secure-port={}", ports.apiserver),
-        format!("--service-account-issuer={url}"),
-        format!("--api-audiences={url}"),
+        format!("--service-account-issuer={issuer}"),
+        format!("--api-audiences={issuer}"),
         // Without it the discovery document names another address of this machine, where nobody listens.
         format!("--service-account-jwks-uri={url}/openid/v1/jwks"),
         file("cert-dir", "certs"),

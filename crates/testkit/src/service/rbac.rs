@@ -31,6 +31,8 @@ pub struct NamespaceRules {
     pub release: Vec<Rule>,
     /// In every namespace that may hold referenced Secrets.
     pub secret_namespaces: Vec<Rule>,
+    /// In every namespace whose objects the service acts on.
+    pub target_namespaces: Vec<Rule>,
 }
 
 /// One rule. Unlike Kubernetes' own type, it refuses a field that it does not know: a misspelt one would

@@ -28,13 +28,21 @@ pub struct ServiceAccountSetup {
     pub namespace: String,
     /// The namespaces that may hold referenced Secrets.
     pub secret_namespaces: Vec<String>,
+    /// The namespaces whose objects it acts on.
+    pub target_namespaces: Vec<String>,
 }
 
 impl ServiceAccountSetup {
     /// A setup with referenced Secrets in the namespace of the release.
     pub fn new(service: &str, namespace: &str) -> Self {
         let secret_namespaces = vec![namespace.to_owned()];
-        Self { service: service.to_owned(), namespace: namespace.to_owned(), secret_namespaces }
+        let target_namespaces = Vec::new();
+        Self {
+            service: service.to_owned(),
+            namespace: namespace.to_owned(),
+            secret_namespaces,
+            target_namespaces,
+        }
     }
 
     /// The name under which the API server knows it, as the audit log has it.
@@ -51,7 +59,8 @@ impl ServiceAccountSetup {
     /// As [`Self::create`], with other rules than those of the chart.
     pub async fn create_with(&self, control_plane: &ControlPlane, rbac: &Rbac) -> Result<String> {
         let client = control_plane.client();
-        let namespaces: BTreeSet<_> = self.secret_namespaces.iter().chain([&self.namespace]).collect();
+        let referenced = self.secret_namespaces.iter().chain(&self.target_namespaces);
+        let namespaces: BTreeSet<_> = referenced.chain([&self.namespace]).collect();
         for namespace in namespaces {
             let metadata = ObjectMeta { name: Some(namespace.clone()), ..ObjectMeta::default() };
             apply(&Api::all(client.clone()), &Namespace { metadata, ..Namespace::default() }).await?;
@@ -63,6 +72,9 @@ impl ServiceAccountSetup {
         self.grant_in(&client, &self.namespace, "release", &in_namespaces.release).await?;
         for namespace in &self.secret_namespaces {
             self.grant_in(&client, namespace, "secrets", &in_namespaces.secret_namespaces).await?;
+        }
+        for namespace in &self.target_namespaces {
+            self.grant_in(&client, namespace, "target", &in_namespaces.target_namespaces).await?;
         }
         let token = control_plane.token_for(&self.namespace, &self.service, &[], DAY).await?;
         Ok(control_plane.kubeconfig_for_token(&token, &self.namespace))

@@ -10,7 +10,7 @@ use serde_json::json;
 
 /// Why a request is not reviewed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Problem {
+pub(crate) enum Problem {
     /// Not JSON and not protobuf.
     MediaType,
     /// More than any question has.
@@ -97,7 +97,7 @@ impl IntoResponse for Problem {
 }
 
 /// JSON that is not to be kept by anybody in between.
-pub(super) fn json_response(code: StatusCode, body: impl Into<Body>) -> Response {
+pub(crate) fn json_response(code: StatusCode, body: impl Into<Body>) -> Response {
     let mut response = Response::new(body.into());
     *response.status_mut() = code;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

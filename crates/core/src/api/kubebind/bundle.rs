@@ -1,11 +1,12 @@
 //! `APIServiceBindingBundle`: one object on the consumer that binds everything a provider exports.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ClusterSecretKeyRef;
-use crate::condition::Condition;
+use crate::condition::{Condition, date_time};
 
 /// Binds every service that one provider cluster exports to this consumer.
 ///
@@ -59,6 +60,20 @@ pub struct APIServiceBindingBundleStatus {
     /// How many of them have an APIServiceBinding that belongs to this bundle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bound: Option<i32>,
+    /// How many of those bindings are Ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready: Option<i32>,
+    /// How many exports cannot be bound, because a binding of that name is somebody else's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conflicts: Option<i32>,
+    /// When the bindings were last found to be what the provider exports. It is brought up to date when
+    /// something changes, and otherwise once per heartbeat interval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "date_time")]
+    pub last_sync_time: Option<Time>,
+    /// The generation of the bundle that this status is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
     /// The names of the exports, shortened where they are many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<String>,

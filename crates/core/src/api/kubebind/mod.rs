@@ -80,6 +80,18 @@ pub const ANNOTATION_API_SERVICE_NAMESPACE: &str = "kube-bind.io/api-service-nam
 /// All of them when it is absent.
 pub const ANNOTATION_EXPORTS: &str = "kube-bind.io/exports";
 
+/// Annotation on a consumer's object, binding or bundle: what becomes of the copies when it is deleted.
+pub const ANNOTATION_DELETION_POLICY: &str = "kube-bind.io/deletion-policy";
+/// Value of [`ANNOTATION_DELETION_POLICY`]: the copies stay on the provider.
+pub const DELETION_POLICY_ORPHAN: &str = "Orphan";
+/// Annotation on a bundle or binding that `konnector release` gives up: a running konnector keeps off.
+pub const ANNOTATION_RELEASED: &str = "kube-bind.io/released";
+
+/// Reason of [`CONDITION_CONNECTED`] on an export that is withdrawn: nothing of it is left on the consumer.
+pub const REASON_DRAINED: &str = "Drained";
+/// Reason of [`CONDITION_CONNECTED`] on an export that nobody binds.
+pub const REASON_NOT_BOUND: &str = "APIServiceBindingNotFound";
+
 /// Condition: the referenced Secret holds a usable kubeconfig.
 pub const CONDITION_SECRET_VALID: &str = "SecretValid";
 /// Condition of a bundle: its bindings match what the provider exports.

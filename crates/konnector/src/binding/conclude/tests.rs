@@ -72,6 +72,7 @@ fn view() -> View<()> {
         contact: Contact::Up,
         listed: true,
         export: Some(export()),
+        withdrawing: None,
         schemas: vec![(resource, Some(schema()))],
         refusal: None,
         pretty_name: Some("Demo".to_owned()),

@@ -63,7 +63,8 @@ fn up_without(exports: Vec<Arc<APIServiceExport>>, absent: &[(&str, Absence)]) -
 }
 
 fn planned(secret: SecretState, provider: Provider, bindings: Vec<Arc<APIServiceBinding>>) -> Plan {
-    let observed = Observed { bundle: Arc::new(bundle("prod")), secret, provider, bindings };
+    let stamp_interval = Duration::from_secs(300);
+    let observed = Observed { bundle: Arc::new(bundle("prod")), secret, provider, bindings, stamp_interval };
     plan(&observed, Timestamp::UNIX_EPOCH)
 }
 
@@ -84,7 +85,7 @@ fn each_export_gets_a_binding_that_belongs_to_the_bundle() {
     let owner = &plan.create[0].owner_references()[0];
     assert_eq!(
         (owner.name.as_str(), owner.controller, owner.block_owner_deletion),
-        ("prod", Some(true), None)
+        ("prod", Some(true), Some(true))
     );
     assert_eq!(verdict(&plan, "Ready"), (ConditionStatus::True, String::new()));
     assert_eq!((plan.status.exports, plan.status.bound), (Some(2), Some(2)));
@@ -97,18 +98,16 @@ fn a_binding_whose_export_is_gone_goes() {
     let provider = up_without(vec![], &[("a", Absence::Withdrawn), ("hand-made", Absence::Withdrawn)]);
     let plan =
         planned(valid_secret(), provider, vec![existing("a", Some(&ours)), existing("hand-made", None)]);
-    assert_eq!(plan.delete, [("a".to_owned(), "uid-a".to_owned())]);
+    let names: Vec<_> = plan.delete.iter().map(|binding| binding.name_any()).collect();
+    assert_eq!(names, ["a"]);
 }
 
 #[test]
-fn an_export_that_is_going_is_neither_bound_nor_unbound() {
+fn an_export_that_is_going_is_not_bound_and_its_binding_goes() {
     let ours = bundle("prod");
     assert!(planned(valid_secret(), up(vec![export("a", true)]), vec![]).create.is_empty());
-    assert!(
-        planned(valid_secret(), up(vec![export("a", true)]), vec![existing("a", Some(&ours))])
-            .delete
-            .is_empty()
-    );
+    let plan = planned(valid_secret(), up(vec![export("a", true)]), vec![existing("a", Some(&ours))]);
+    assert_eq!(plan.delete.len(), 1);
 }
 
 #[test]

@@ -47,7 +47,14 @@ fn foreign<K: Resource + Clone>(object: &K) -> K {
 
 fn plan_of(wanted: Wanted, export: Option<&APIServiceExport>, schema: Option<&BoundSchema>) -> Plan {
     let (export, schema) = (export.cloned().map(Arc::new), schema.cloned().map(Arc::new));
-    plan(&Observed { wanted, export, schema })
+    plan(&Observed {
+        now: Timestamp::from_second(1000).unwrap(),
+        drain_limit: Duration::from_secs(600),
+        contract_ends: false,
+        wanted,
+        export,
+        schema,
+    })
 }
 
 fn wanting(offer: &Offer) -> Wanted {
@@ -99,6 +106,9 @@ fn an_export_that_no_longer_works_is_replaced() {
     assert_eq!(plan_of(wanting(&offer(&["v1"])), Some(&other), None), replaced);
     other.metadata.deletion_timestamp =
         Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(Timestamp::UNIX_EPOCH));
+    let ending = plan_of(wanting(&offer(&["v1"])), Some(&other), None);
+    assert_eq!(ending, Plan::LetGo { place: 0 }, "nobody has bound it");
+    other.metadata.finalizers = None;
     assert_eq!(
         plan_of(wanting(&offer(&["v1"])), Some(&other), None),
         Plan::Nothing,
@@ -147,4 +157,34 @@ fn only_our_condition_is_changed() {
     assert_eq!(types, [READY, CONDITION_CONNECTED, CONDITION_PROVIDER_IN_SYNC]);
     assert_eq!(status.conditions[0].reason, "BoundSchemaMissing");
     assert_eq!(status.conditions[1], export.status.unwrap().conditions[0]);
+}
+
+#[test]
+fn a_withdrawn_export_waits_for_its_konnector_for_a_limited_time() {
+    let v1 = offer(&["v1"]);
+    let ended = |second: i64, connected: Option<Verdict>| {
+        let mut export = export("e", &v1);
+        let deleted = Timestamp::from_second(second).unwrap();
+        export.metadata.deletion_timestamp =
+            Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(deleted));
+        export.metadata.finalizers = Some(vec![FINALIZER.to_owned()]);
+        if let Some(connected) = connected {
+            let mut status = APIServiceExportStatus::default();
+            condition::set(&mut status.conditions, CONDITION_CONNECTED, connected, Timestamp::UNIX_EPOCH);
+            export.status = Some(status);
+        }
+        plan_of(Wanted::Nothing, Some(&export), None)
+    };
+    let because = |reason: &str| Some(Verdict::pending(reason, "text"));
+    let waits = Plan::AwaitDrain { left: Duration::from_secs(500) };
+    let table = [
+        (ended(900, Some(Verdict::holds())), waits),
+        (ended(900, because(REASON_DRAINED)), Plan::LetGo { place: 0 }),
+        (ended(900, because(REASON_NOT_BOUND)), Plan::LetGo { place: 0 }),
+        (ended(900, None), Plan::LetGo { place: 0 }),
+        (ended(400, Some(Verdict::holds())), Plan::LetGo { place: 0 }),
+    ];
+    for (seen, expected) in table {
+        assert_eq!(seen, expected);
+    }
 }

@@ -1,4 +1,4 @@
-//! Keys and tokens for tests: right ones, and wrong ones of every kind. No product code reads this file.
+//! Keys and tokens for tests: right ones, and wrong ones of every kind. The unit tests of core read this file as well.
 
 use aws_lc_rs::{
     rand::SystemRandom,
@@ -13,8 +13,9 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 /// A private key with the id that its JWK has.
-pub(crate) struct SigningKey {
-    pub(crate) id: String,
+pub struct SigningKey {
+    /// The `kid` of its JWK.
+    pub id: String,
     pair: Pair,
 }
 
@@ -26,7 +27,7 @@ enum Pair {
 
 impl SigningKey {
     /// A new key: `RSA`, `P-256`, `P-384`, `P-521` or `Ed25519`.
-    pub(crate) fn new(id: &str, kind: &'static str) -> Self {
+    pub fn new(id: &str, kind: &'static str) -> Self {
         let ec = |algorithm: &'static EcdsaSigningAlgorithm| {
             Pair::Ec(kind, EcdsaKeyPair::generate(algorithm).expect("a key"))
         };
@@ -41,7 +42,7 @@ impl SigningKey {
     }
 
     /// The public key as an issuer publishes it, without `alg`.
-    pub(crate) fn jwk(&self) -> Value {
+    pub fn jwk(&self) -> Value {
         let mut jwk = match &self.pair {
             Pair::Rsa(pair) => {
                 // RSAPublicKey of PKCS#1 ends with the modulus and the exponent 65537 in five bytes.
@@ -64,13 +65,13 @@ impl SigningKey {
     }
 
     /// A token with this header and these claims, signed as `algorithm` says.
-    pub(crate) fn token(&self, algorithm: &str, claims: &Value) -> String {
+    pub fn token(&self, algorithm: &str, claims: &Value) -> String {
         let header = json!({"alg": algorithm, "kid": self.id}).to_string();
         self.raw_token(algorithm, &header, &claims.to_string())
     }
 
     /// A token with exactly this text as header and claims.
-    pub(crate) fn raw_token(&self, algorithm: &str, header: &str, claims: &str) -> String {
+    pub fn raw_token(&self, algorithm: &str, header: &str, claims: &str) -> String {
         let signed = format!("{}.{}", encode(header.as_bytes()), encode(claims.as_bytes()));
         let signature = self.sign(algorithm, signed.as_bytes());
         format!("{signed}.{}", encode(&signature))
@@ -99,7 +100,7 @@ impl SigningKey {
 }
 
 /// The claims that kube-apiserver writes for a pod of `default/app`, valid from `now` for an hour.
-pub(crate) fn claims(issuer: &str, audiences: &[&str], now: i64) -> Value {
+pub fn claims(issuer: &str, audiences: &[&str], now: i64) -> Value {
     json!({
         "iss": issuer,
         "sub": "system:serviceaccount:default:app",
@@ -117,6 +118,6 @@ pub(crate) fn claims(issuer: &str, audiences: &[&str], now: i64) -> Value {
 }
 
 /// URL-safe base64 without padding.
-pub(crate) fn encode(bytes: &[u8]) -> String {
+pub fn encode(bytes: &[u8]) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(bytes)
 }

@@ -21,7 +21,8 @@ use crate::forge::{SigningKey, claims};
 
 /// What the issuer does when it is asked for keys.
 #[derive(Clone, Debug, Default)]
-pub(crate) enum Mood {
+pub enum Mood {
+    /// Answers with its keys.
     #[default]
     Good,
     /// Answers never.
@@ -45,17 +46,20 @@ struct Shared {
 }
 
 /// A running issuer.
-pub(crate) struct Issuer {
-    pub(crate) url: String,
-    pub(crate) port: u16,
+pub struct Issuer {
+    /// Its `iss`, and where its discovery document is.
+    pub url: String,
+    /// Where it listens.
+    pub port: u16,
     shared: Arc<Shared>,
     _serving: JoinSet<()>,
 }
 
 impl Issuer {
-    pub(crate) async fn start(keys: &[&SigningKey]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
+    /// Starts an issuer that publishes these keys.
+    pub async fn start(keys: &[&SigningKey]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+        let port = listener.local_addr().expect("loopback").port();
         let (url, shared) = (format!("http://127.0.0.1:{port}"), Arc::<Shared>::default());
         url.clone_into(&mut shared.issuer.lock());
         let mut serving = JoinSet::new();
@@ -71,22 +75,24 @@ impl Issuer {
         issuer
     }
 
-    pub(crate) fn publish(&self, keys: &[&SigningKey]) {
+    /// Publishes these keys and no others.
+    pub fn publish(&self, keys: &[&SigningKey]) {
         let jwks: Vec<Value> = keys.iter().map(|key| key.jwk()).collect();
         *self.shared.jwks.lock() = json!({"keys": jwks});
     }
 
-    pub(crate) fn is(&self, mood: Mood) {
+    /// Changes its mood, for answers from now on.
+    pub fn is(&self, mood: Mood) {
         *self.shared.mood.lock() = mood;
     }
 
     /// How often it was asked for keys.
-    pub(crate) fn requests(&self) -> usize {
+    pub fn requests(&self) -> usize {
         self.shared.requests.load(Ordering::SeqCst)
     }
 
     /// An entry of `clusters:`.
-    pub(crate) fn entry(&self, name: &str, more: &str) -> String {
+    pub fn entry(&self, name: &str, more: &str) -> String {
         format!(
             "  {name}: {{issuer: '{}', plain_http: true, allow_addresses: ['127.0.0.1:{}']{more}}}\n",
             self.url, self.port
@@ -94,12 +100,13 @@ impl Issuer {
     }
 
     /// A good token for the audience `x`.
-    pub(crate) fn token(&self, key: &SigningKey, algorithm: &str) -> String {
+    pub fn token(&self, key: &SigningKey, algorithm: &str) -> String {
         key.token(algorithm, &claims(&self.url, &["x"], now()))
     }
 }
 
-pub(crate) fn now() -> i64 {
+/// Seconds since 1970.
+pub fn now() -> i64 {
     #[expect(clippy::disallowed_methods, reason = "a test has no clock of its own")]
     let now = jiff::Timestamp::now();
     now.as_second()

@@ -1,0 +1,146 @@
+//! The one request.
+
+use std::time::Duration;
+
+use http::{StatusCode, Uri};
+use jiff::Timestamp;
+use portolan_runtime::{
+    fetch::{AddressPolicy, Credential, FetchError, FetchSettings, Fetcher, Named},
+    telemetry::Chain,
+};
+use secrecy::SecretString;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{failure::Failure, output};
+
+/// More of an answer that is no token is not shown.
+const SHOWN: usize = 2000;
+
+/// What is asked, and how.
+#[derive(Clone, Debug)]
+pub(crate) struct Question {
+    pub(crate) url: String,
+    pub(crate) token: SecretString,
+    pub(crate) namespace: String,
+    pub(crate) account: String,
+    pub(crate) timeout: Duration,
+    pub(crate) authorities: Option<Vec<u8>>,
+}
+
+/// A new token.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub(crate) token: SecretString,
+    /// When it ends, where the service says so.
+    pub(crate) expires: Option<Timestamp>,
+    /// The whole answer.
+    pub(crate) body: Value,
+}
+
+#[derive(Deserialize)]
+struct Body {
+    status: Status,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Status {
+    token: SecretText,
+    expiration_timestamp: Option<Timestamp>,
+}
+
+/// A text that no error repeats.
+struct SecretText(SecretString);
+
+impl<'de> Deserialize<'de> for SecretText {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|text| Self(SecretString::from(text)))
+    }
+}
+
+/// Asks, and waits as long as the question says.
+pub(crate) async fn ask(question: &Question) -> Result<Answer, Failure> {
+    let url = format!("{}/exchangeToken", question.url.trim_end_matches('/'));
+    let not_a_url =
+        || Failure::Usage(format!("-url {:?} is not a URL such as https://host:8088", question.url));
+    let url: Uri = url.parse().map_err(|_| not_a_url())?;
+    let credential = Credential::new(&url, question.token.clone()).map_err(|_| not_a_url())?;
+    warn_of_plain_http(&url);
+    let settings = FetchSettings {
+        policy: AddressPolicy { named: vec![Named::Anything], ..AddressPolicy::default() },
+        extra_authorities: question.authorities.clone(),
+        plain_http: true,
+        connect_timeout: question.timeout,
+        total_timeout: question.timeout,
+        ..FetchSettings::default()
+    };
+    let client = Fetcher::new(&settings).map_err(|error| Failure::Usage(Chain(&error).to_string()))?;
+    let body = json!({"namespace": question.namespace, "serviceAccountName": question.account});
+    let answer = client.post_json(&url, body.to_string().into_bytes(), Some(&credential)).await;
+    let answer = answer.map_err(|error| unanswered(&error))?;
+    read(answer.status, &answer.body)
+}
+
+fn unanswered(error: &FetchError) -> Failure {
+    let text = format!("the service did not answer: {}", Chain(error));
+    // A certificate or a header that is wrong stays so.
+    if matches!(error, FetchError::Credential) || text.contains("certificate") {
+        Failure::Broken(text)
+    } else {
+        Failure::Temporary(text)
+    }
+}
+
+fn read(status: StatusCode, body: &[u8]) -> Result<Answer, Failure> {
+    if status == StatusCode::OK {
+        let broken = |_| Failure::Broken("the service's answer has no status.token".to_owned());
+        let Body { status } = serde_json::from_slice(body).map_err(broken)?;
+        let body = serde_json::from_slice(body).map_err(broken)?;
+        return Ok(Answer { token: status.token.0, expires: status.expiration_timestamp, body });
+    }
+    let text: String = String::from_utf8_lossy(body).trim_end().chars().take(SHOWN).collect();
+    if status.is_server_error()
+        || status == StatusCode::TOO_MANY_REQUESTS
+        || status == StatusCode::REQUEST_TIMEOUT
+    {
+        return Err(Failure::Temporary(format!("server returned {status}\n{text}")));
+    }
+    Err(Failure::Refused { status, body: text })
+}
+
+/// On the way to another machine, everybody in between can read the token.
+fn warn_of_plain_http(url: &Uri) {
+    let host = url.host().unwrap_or_default().trim_matches(['[', ']']);
+    let here = host == "localhost"
+        || host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback() || address.is_unspecified());
+    if url.scheme_str() == Some("http") && !here {
+        output::warn("the token travels over plain HTTP; use an https URL");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret as _;
+
+    use super::*;
+
+    #[test]
+    fn answers_are_read() {
+        let body = br#"{"status":{"token":"abc","expirationTimestamp":"2027-01-01T00:00:00Z","more":1}}"#;
+        let answer = read(StatusCode::OK, body).unwrap();
+        assert_eq!(answer.token.expose_secret(), "abc");
+        assert_eq!(answer.expires.unwrap().to_string(), "2027-01-01T00:00:00Z");
+        let original = read(StatusCode::OK, br#"{"status":{"token":"abc"}}"#).unwrap();
+        assert_eq!(original.expires, None);
+        assert!(matches!(read(StatusCode::OK, b"<html>"), Err(Failure::Broken(_))));
+        assert!(matches!(read(StatusCode::NOT_FOUND, b"{}"), Err(Failure::Refused { .. })));
+        for status in
+            [StatusCode::SERVICE_UNAVAILABLE, StatusCode::BAD_GATEWAY, StatusCode::TOO_MANY_REQUESTS]
+        {
+            assert!(matches!(read(status, b"{}"), Err(Failure::Temporary(_))), "{status}");
+        }
+    }
+}

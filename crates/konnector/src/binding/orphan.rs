@@ -1,0 +1,88 @@
+//! Ends of a binding at which the copies stay: nothing of it needs the provider.
+
+use std::sync::Arc;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::{Api, ResourceExt as _};
+use portolan_core::{
+    api::kubebind::{ANNOTATION_DELETION_POLICY, APIServiceBinding, DELETION_POLICY_ORPHAN},
+    names,
+};
+use portolan_runtime::{
+    apply::{self, WriteError},
+    controller::Next,
+};
+use serde_json::json;
+use tracing::info;
+
+use super::{AFTER_RACE, observe::Observed, unbind::stored_resource};
+use crate::{context::Context, crd, finalizers, policy};
+
+/// Takes finalizers off the objects and deletes the CRDs.
+pub(super) async fn abandon(
+    context: &Context,
+    binding: &APIServiceBinding,
+    owned: &[&Arc<CustomResourceDefinition>],
+) -> Result<Next, WriteError> {
+    context.sync.stop(&binding.name_any(), &[]);
+    let api: Api<CustomResourceDefinition> = Api::all(context.consumer.clone());
+    for crd in owned {
+        strip(context, crd).await?;
+        // Since it was seen, it may have been let go with `--cascade=orphan`.
+        let found = api.get_opt(&crd.name_any()).await?;
+        let Some(found) = found.filter(|found| crd::is_owned_by(found, binding)) else { continue };
+        if found.metadata.deletion_timestamp.is_none() {
+            info!(binding = binding.name_any(), crd = crd.name_any(), "the copies stay: deleting the CRD");
+            apply::delete(&api, &found.name_any(), &found.uid().unwrap_or_default()).await?;
+        }
+    }
+    Ok(Next::After(AFTER_RACE))
+}
+
+/// With `--cascade=orphan`, CRDs and objects stay on the consumer, and nobody works on them any more. The
+/// binding is marked, because later nothing tells how it was deleted.
+pub(super) async fn let_go(context: &Context, observed: &Observed) -> Result<Next, WriteError> {
+    let binding = &observed.binding;
+    context.sync.stop(&binding.name_any(), &[]);
+    for crd in observed.crds.values().filter(|crd| crd::is_owned_by(crd, binding)) {
+        strip(context, crd).await?;
+    }
+    if !policy::orphans(&**binding) {
+        let api: Api<APIServiceBinding> = Api::all(context.consumer.clone());
+        let operation = if binding.metadata.annotations.is_none() {
+            let annotations = json!({ANNOTATION_DELETION_POLICY: DELETION_POLICY_ORPHAN});
+            json!({"op": "add", "path": "/metadata/annotations", "value": annotations})
+        } else {
+            // A slash in a key is spelled ~1 in a path (RFC 6901).
+            let path = format!("/metadata/annotations/{}", ANNOTATION_DELETION_POLICY.replace('/', "~1"));
+            json!({"op": "add", "path": path, "value": DELETION_POLICY_ORPHAN})
+        };
+        let uid = json!({"op": "test", "path": "/metadata/uid", "value": binding.metadata.uid});
+        let written = apply::json_patch(&api, &binding.name_any(), None, json!([uid, operation])).await?;
+        context.written_bindings.wrote(written);
+    }
+    Ok(Next::OnChange)
+}
+
+/// Takes finalizers off the objects of CRDs that were the binding's and belong to nobody now.
+pub(super) async fn release_strays(context: &Context, binding: &APIServiceBinding) -> Result<(), WriteError> {
+    let api: Api<CustomResourceDefinition> = Api::all(context.consumer.clone());
+    for bound in binding.status.iter().flat_map(|status| &status.bound_schemas) {
+        let found = api.get_opt(&names::crd(&bound.resource, &bound.group)).await?;
+        let stray = found.filter(|crd| {
+            let labelled = crd.labels().get(crd::LABEL_MANAGED).is_some_and(|by| by == crd::MANAGED_BY);
+            labelled && !crd.owner_references().iter().any(|owner| owner.kind == "APIServiceBinding")
+        });
+        if let Some(crd) = stray {
+            strip(context, &crd).await?;
+        }
+    }
+    Ok(())
+}
+
+/// More than once: an engine that was just stopped may have had a write under way.
+async fn strip(context: &Context, crd: &CustomResourceDefinition) -> Result<(), WriteError> {
+    let Some(resource) = stored_resource(crd) else { return Ok(()) };
+    while finalizers::strip(&context.consumer, &resource).await? > 0 {}
+    Ok(())
+}

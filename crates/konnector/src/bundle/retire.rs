@@ -1,0 +1,93 @@
+//! The end of a bundle: its bindings first, each in its own order, then the bundle.
+
+use kube::{
+    Api, ResourceExt as _,
+    api::{DeleteParams, Preconditions},
+};
+use portolan_core::api::kubebind::{APIServiceBinding, APIServiceBindingBundle};
+use portolan_runtime::{
+    apply::{self, WriteError},
+    controller::Next,
+};
+use serde_json::json;
+use tracing::info;
+
+use crate::{
+    binding::{AFTER_RACE, FINALIZER},
+    context::Context,
+    policy,
+};
+
+/// Makes sure that a bundle does not go before its bindings.
+pub(super) async fn hold(
+    context: &Context,
+    bundle: &APIServiceBindingBundle,
+) -> Result<Option<APIServiceBindingBundle>, WriteError> {
+    if bundle.finalizers().iter().any(|finalizer| finalizer == FINALIZER) {
+        return Ok(None);
+    }
+    let add = match bundle.metadata.finalizers {
+        None => json!({"op": "add", "path": "/metadata/finalizers", "value": [FINALIZER]}),
+        Some(_) => json!({"op": "add", "path": "/metadata/finalizers/-", "value": FINALIZER}),
+    };
+    let uid = json!({"op": "test", "path": "/metadata/uid", "value": bundle.metadata.uid});
+    let api: Api<APIServiceBindingBundle> = Api::all(context.consumer.clone());
+    let written: APIServiceBindingBundle =
+        apply::json_patch(&api, &bundle.name_any(), None, json!([uid, add])).await?;
+    context.written_bundles.wrote(written.clone());
+    Ok(Some(written))
+}
+
+/// Deletes the bindings of a bundle that is being deleted, and lets it go when they are gone.
+pub(super) async fn retire(context: &Context, bundle: &APIServiceBindingBundle) -> Result<Next, WriteError> {
+    let Some(place) = bundle.finalizers().iter().position(|finalizer| finalizer == FINALIZER) else {
+        return Ok(Next::OnChange);
+    };
+    // The garbage collector makes the bindings independent; `konnector release` does our work.
+    if policy::is_being_orphaned(bundle) || policy::is_released(bundle) {
+        return Ok(Next::OnChange);
+    }
+    let owned = context.bindings.state_filter(|binding| policy::is_owned(binding, bundle));
+    if owned.is_empty() {
+        release(context, bundle, place).await?;
+        return Ok(Next::OnChange);
+    }
+    for binding in owned.iter().filter(|binding| binding.metadata.deletion_timestamp.is_none()) {
+        match delete_as_seen(context, binding).await {
+            Ok(()) => {
+                info!(bundle = bundle.name_any(), binding = binding.name_any(), "the bundle goes: unbinding");
+            }
+            // Perhaps it is not the bundle's any more.
+            Err(WriteError::Raced(_)) => return Ok(Next::After(AFTER_RACE)),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Next::OnChange)
+}
+
+/// Deletes a binding in the version that was seen: in a later one, it may have no owner any more, or be bound
+/// to another export.
+pub(super) async fn delete_as_seen(context: &Context, binding: &APIServiceBinding) -> Result<(), WriteError> {
+    let api: Api<APIServiceBinding> = Api::all(context.consumer.clone());
+    let preconditions = Preconditions { uid: binding.uid(), resource_version: binding.resource_version() };
+    let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::background() };
+    api.delete(&binding.name_any(), &params).await?;
+    Ok(())
+}
+
+async fn release(
+    context: &Context,
+    bundle: &APIServiceBindingBundle,
+    place: usize,
+) -> Result<(), WriteError> {
+    let api: Api<APIServiceBindingBundle> = Api::all(context.consumer.clone());
+    let path = format!("/metadata/finalizers/{place}");
+    let operations = json!([
+        {"op": "test", "path": "/metadata/uid", "value": bundle.metadata.uid},
+        {"op": "test", "path": path, "value": FINALIZER},
+        {"op": "remove", "path": path},
+    ]);
+    apply::json_patch::<APIServiceBindingBundle>(&api, &bundle.name_any(), None, operations).await?;
+    info!(bundle = bundle.name_any(), "unbound");
+    Ok(())
+}

@@ -1,0 +1,239 @@
+//! `konnector check`: this cluster, our rights in it, who leads, and every bundle with its provider.
+
+use k8s_openapi::{
+    api::{coordination::v1::Lease, core::v1::Secret},
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+};
+use kube::{Api, Client, ResourceExt as _, api::ListParams};
+use portolan_core::{
+    api::kubebind::{APIServiceBindingBundle, APIServiceExport},
+    auth::{Claims, UnverifiedToken},
+    condition,
+    kubeconfig::{Credentials, RestrictedKubeconfig},
+};
+use portolan_runtime::{
+    check::{self, Check, Right, Rules},
+    client, clock,
+    telemetry::Chain,
+};
+use secrecy::ExposeSecret as _;
+
+use super::inventory::{bindings_of, brought};
+use crate::{
+    args::Args,
+    crd::{LABEL_MANAGED, MANAGED_BY},
+    secrets::{self, SecretState},
+};
+
+const RULES: &str = include_str!("../../../../charts/konnector/files/rbac.yaml");
+/// A token with less than this part of its life left is worth a word.
+const LAST_PART: i64 = 5;
+
+fn docs(place: &str) -> String {
+    format!("docs/konnector.md#{place}")
+}
+
+/// Everything, in the order in which one thing needs the other.
+pub(super) async fn checks(args: &Args) -> Vec<Check> {
+    let client = match client::connect(&args.client).await {
+        Ok(client) => client,
+        Err(error) => {
+            let cure = "give --kubeconfig, set KUBECONFIG, or run this inside the konnector's pod";
+            return vec![Check::new("this cluster", Err(Chain(&error).to_string()), cure, docs("flags"))];
+        }
+    };
+    let mut checks = check::server(&client, "this cluster", &docs("flags")).await;
+    if checks.iter().any(|check| check.ok != Some(true)) {
+        return checks;
+    }
+    checks
+        .extend(check::crds(&client, "konnector", &portolan_core::crds::konnector(), &docs("install")).await);
+    checks.extend(rights(args, &client).await);
+    checks.push(leader(args, &client).await);
+    let bundles: Api<APIServiceBindingBundle> = Api::all(client.clone());
+    match bundles.list(&ListParams::default()).await {
+        Ok(bundles) => {
+            for bundle in &bundles.items {
+                checks.extend(Box::pin(of_bundle(args, &client, bundle)).await);
+            }
+        }
+        Err(error) => checks.push(Check::skipped("bundles", Chain(&error).to_string(), docs("install"))),
+    }
+    checks
+}
+
+async fn rights(args: &Args, client: &Client) -> Vec<Check> {
+    let release = args.lease.settings(&args.pod, "kube-bind").namespace;
+    let secrets: Vec<_> = args.allowed_secret_namespaces().into_iter().collect();
+    let rules = match Rules::parse(RULES) {
+        Ok(rules) => rules,
+        Err(error) => return vec![Check::skipped("rights", error.to_string(), docs("rights"))],
+    };
+    let cure = "give the konnector's account the rules of charts/konnector/files/rbac.yaml";
+    let mut checks = check::rights(client, rules.rights(&release, &secrets), cure, &docs("rights")).await;
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let bound = api.list(&ListParams::default().labels(&format!("{LABEL_MANAGED}={MANAGED_BY}"))).await;
+    let bound: Vec<_> = bound.map(|list| list.items).unwrap_or_default();
+    let right = |crd: &CustomResourceDefinition, suffix: &str| Right {
+        group: crd.spec.group.clone(),
+        resource: format!("{}{suffix}", crd.spec.names.plural),
+        names: Vec::new(),
+        namespace: None,
+        verbs: ["get", "list", "watch", "patch"].map(str::to_owned).to_vec(),
+    };
+    let bound = bound
+        .iter()
+        .flat_map(|crd| [right(crd, ""), Right { verbs: vec!["patch".to_owned()], ..right(crd, "/status") }]);
+    let cure =
+        "apply a ClusterRole labelled rbac.kube-bind.io/aggregate-to-konnector: \"true\" for this kind";
+    checks.extend(check::rights(client, bound.collect(), cure, &docs("rights")).await);
+    checks
+}
+
+/// Whether a konnector works at all.
+async fn leader(args: &Args, client: &Client) -> Check {
+    let settings = args.lease.settings(&args.pod, "kube-bind");
+    let api: Api<Lease> = Api::namespaced(client.clone(), &settings.namespace);
+    let place = format!("Lease {}/{}", settings.namespace, settings.name);
+    let result = match api.get_opt(&settings.name).await {
+        Ok(Some(lease)) => held(&lease),
+        Ok(None) => Err(format!("{place} does not exist")),
+        Err(error) => Err(Chain(&error).to_string()),
+    };
+    let cure = "start the konnector; where it runs elsewhere, give --lease-namespace and --lease-name";
+    Check::new("running konnector", result, cure, docs("install"))
+}
+
+fn held(lease: &Lease) -> Result<String, String> {
+    let spec = lease.spec.clone().unwrap_or_default();
+    let holder = spec.holder_identity.filter(|holder| !holder.is_empty());
+    let holder = holder.ok_or_else(|| "nobody holds the Lease".to_owned())?;
+    let renewed = spec.renew_time.map_or(0, |time| time.0.as_second());
+    let age = clock::now().as_second() - renewed;
+    let text = format!("{holder} leads, and said so {age} s ago");
+    if age > i64::from(spec.lease_duration_seconds.unwrap_or(15)) { Err(text) } else { Ok(text) }
+}
+
+async fn of_bundle(args: &Args, client: &Client, bundle: &APIServiceBindingBundle) -> Vec<Check> {
+    let name = bundle.name_any();
+    let reference = &bundle.spec.kubeconfig_secret_ref;
+    let state = if args.allowed_secret_namespaces().contains(&reference.namespace) {
+        let api: Api<Secret> = Api::namespaced(client.clone(), &reference.namespace);
+        match api.get_opt(&reference.name).await {
+            Ok(secret) => secrets::state_of(secret.as_ref(), &reference.key),
+            Err(error) => SecretState::Unreadable(Chain(&error).to_string()),
+        }
+    } else {
+        let allowed = args.allowed_secret_namespaces().into_iter().collect::<Vec<_>>().join(", ");
+        SecretState::NamespaceNotAllowed { allowed }
+    };
+    let verdict = state.verdict(reference);
+    let result =
+        if verdict.is_true() { Ok("it holds a kubeconfig".to_owned()) } else { Err(verdict.message) };
+    let cure =
+        "kubectl create secret generic NAME --from-file=kubeconfig=FILE, with the provider's kubeconfig";
+    let mut checks =
+        vec![Check::new(format!("Secret of bundle {name}"), result, cure, docs("the-secrets-kubeconfig"))];
+    if let SecretState::Valid(access) = &state {
+        checks.extend(provider(&name, &access.kubeconfig).await);
+    }
+    checks.push(status(bundle));
+    checks.extend(lag(client, &name).await);
+    checks
+}
+
+async fn provider(bundle: &str, kubeconfig: &RestrictedKubeconfig) -> Vec<Check> {
+    let (of, place) = (format!("the provider of bundle {bundle}"), docs("the-secrets-kubeconfig"));
+    let expiry = expiry(&of, kubeconfig);
+    let client = match client::restricted(kubeconfig).await {
+        Ok(client) => client,
+        Err(error) => {
+            let cure = "replace certificate-authority-data, client-certificate-data or client-key-data";
+            return vec![Check::new(
+                format!("kubeconfig of {of}"),
+                Err(Chain(&error).to_string()),
+                cure,
+                place,
+            )];
+        }
+    };
+    let mut checks = check::server(&client, &of, &place).await;
+    let answers = checks.iter().all(|check| check.ok != Some(false));
+    checks.extend(expiry);
+    let name = format!("exports of {of}");
+    if !answers {
+        checks.push(Check::skipped(name, "the provider does not answer as it should", place));
+        return checks;
+    }
+    let api: Api<APIServiceExport> = Api::namespaced(client, &kubeconfig.namespace);
+    let listed = api.list(&ListParams::default()).await;
+    let result = listed.map(|list| format!("{} in namespace {}", list.items.len(), kubeconfig.namespace));
+    let cure = "run `provider kubeconfig` again, which brings the account's rights up to date";
+    checks.push(Check::new(
+        name,
+        result.map_err(|error| Chain(&error).to_string()),
+        cure,
+        docs("conditions"),
+    ));
+    checks
+}
+
+fn expiry(of: &str, kubeconfig: &RestrictedKubeconfig) -> Option<Check> {
+    let Credentials::Token(token) = &kubeconfig.credentials else { return None };
+    let token = UnverifiedToken::parse(token.expose_secret()).ok()?;
+    let claims = Claims::unverified(&token).ok()?;
+    let result = match claims.exp {
+        None => Ok("it has no end".to_owned()),
+        Some(end) => {
+            let left = end.0 - clock::now().as_second();
+            let life = claims.iat.map_or(i64::MAX, |begin| end.0 - begin.0);
+            let text = if left <= 0 {
+                format!("it ended {} min ago", -left / 60)
+            } else {
+                format!("it ends in {} h {} min", left / 3600, left / 60 % 60)
+            };
+            if left < life / LAST_PART { Err(text) } else { Ok(text) }
+        }
+    };
+    let cure = "make a new kubeconfig with `provider kubeconfig`, or label the Secret kube-bind.io/provider-kubeconfig=true";
+    Some(Check::new(format!("token for {of}"), result, cure, docs("the-secrets-kubeconfig")))
+}
+
+fn status(bundle: &APIServiceBindingBundle) -> Check {
+    let status = bundle.status.clone().unwrap_or_default();
+    let result = match condition::find(&status.conditions, condition::READY) {
+        Some(_) if condition::is_true(&status.conditions, condition::READY) => {
+            let count = |number: Option<i32>| number.unwrap_or_default();
+            Ok(format!(
+                "Ready: {} exports, {} bound, {} of them ready",
+                count(status.exports),
+                count(status.bound),
+                count(status.ready)
+            ))
+        }
+        Some(ready) => Err(ready.message.clone()),
+        None => Err("no konnector has looked at it yet".to_owned()),
+    };
+    let cure = "the page lists the conditions of bundles by reason, with a cure each";
+    Check::new(format!("bundle {}", bundle.name_any()), result, cure, docs("conditions"))
+}
+
+/// Objects that wait for longer than they should.
+async fn lag(client: &Client, bundle: &str) -> Vec<Check> {
+    let mut checks = Vec::new();
+    let cure = "see the Events of these objects: kubectl get events -A --field-selector reason=SyncFailed, or reason=ForeignObject";
+    for binding in bindings_of(client, bundle).await.unwrap_or_default() {
+        let name = format!("lag of binding {}", binding.name_any());
+        match brought(client, &binding).await {
+            Ok(kinds) => {
+                let (all, waiting) =
+                    kinds.iter().fold((0, 0), |(a, w), kind| (a + kind.objects, w + kind.waiting));
+                let text = format!("{waiting} of {all} objects have waited for more than a minute");
+                let result = if waiting == 0 { Ok(text) } else { Err(text) };
+                checks.push(Check::new(name, result, cure, docs("conditions")));
+            }
+            Err(error) => checks.push(Check::skipped(name, Chain(&error).to_string(), docs("rights"))),
+        }
+    }
+    checks
+}

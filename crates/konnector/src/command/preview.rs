@@ -1,0 +1,67 @@
+//! `konnector plan delete BUNDLE`: what would go, and where, without changing anything.
+
+use kube::{Api, ResourceExt as _};
+use portolan_core::api::kubebind::{APIServiceBinding, APIServiceBindingBundle};
+use portolan_runtime::{client, process::Failure};
+
+use super::{
+    inventory::{Brought, bindings_of, brought},
+    say,
+};
+use crate::{args::Args, policy};
+
+/// Prints what deleting a bundle would take away.
+pub(super) async fn delete(args: &Args, name: &str) -> Result<(), Failure> {
+    let client = client::connect(&args.client).await?;
+    let api: Api<APIServiceBindingBundle> = Api::all(client.clone());
+    let bundle =
+        api.get_opt(name).await?.ok_or_else(|| format!("there is no APIServiceBindingBundle {name}"))?;
+    let bindings = bindings_of(&client, name).await?;
+    say(&format!(
+        "kubectl delete apiservicebindingbundle {name} removes the bundle and {} bindings:",
+        bindings.len()
+    ));
+    for binding in &bindings {
+        say(&format!("  APIServiceBinding {}", binding.name_any()));
+        let keeps = keeps_copies(&bundle, binding);
+        for kind in brought(&client, binding).await? {
+            for line in lines(&kind, keeps) {
+                say(&format!("    {line}"));
+            }
+        }
+    }
+    let secret = &bundle.spec.kubeconfig_secret_ref;
+    say(&format!(
+        "It keeps the Secret {}/{}, which must stay until the bundle is gone, and the namespaces on the provider.",
+        secret.namespace, secret.name
+    ));
+    Ok(())
+}
+
+fn keeps_copies(bundle: &APIServiceBindingBundle, binding: &APIServiceBinding) -> bool {
+    policy::orphans(bundle) || policy::orphans(binding)
+}
+
+fn lines(kind: &Brought, keeps_copies: bool) -> Vec<String> {
+    let copies: usize = kind.copies.values().sum();
+    let places = if copies == 0 { String::new() } else { format!(": {}", kind.places()) };
+    let mut lines = vec![format!(
+        "goes from this cluster: CustomResourceDefinition {} with {} objects",
+        kind.crd.name_any(),
+        kind.objects
+    )];
+    lines.push(if keeps_copies {
+        format!(
+            "stay on the provider, because of kube-bind.io/deletion-policy: Orphan: {copies} copies{places}"
+        )
+    } else {
+        format!("go from the provider: {} copies{places}", copies.saturating_sub(kind.orphans))
+    });
+    if kind.orphans > 0 && !keeps_copies {
+        lines.push(format!(
+            "stay on the provider, because their objects say kube-bind.io/deletion-policy: Orphan: {} copies",
+            kind.orphans
+        ));
+    }
+    lines
+}

@@ -1,0 +1,65 @@
+//! Takes our finalizer off all objects of a kind, without asking a provider.
+
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use kube::{
+    Api, Client, ResourceExt as _,
+    api::{ApiResource, DynamicObject, ListParams, PartialObjectMeta},
+};
+use portolan_core::api::kubebind::SYNCER_FINALIZER;
+use portolan_runtime::apply::{self, WriteError, code};
+use serde_json::json;
+
+const PAGE: u32 = 500;
+const AT_ONCE: usize = 16;
+
+/// Takes the finalizer off every object that has it, and gives how many had. Who may still be putting it on
+/// calls this until none is left.
+pub(crate) async fn strip(client: &Client, resource: &ApiResource) -> Result<usize, WriteError> {
+    let everywhere: Api<DynamicObject> = Api::all_with(client.clone(), resource);
+    let mut stripped = 0;
+    let mut params = ListParams::default().limit(PAGE);
+    loop {
+        let page = match everywhere.list_metadata(&params).await {
+            Ok(page) => page,
+            // The kind itself is gone.
+            Err(error) if code(&error) == 404 => return Ok(stripped),
+            Err(error) => return Err(error.into()),
+        };
+        let held: Vec<_> =
+            page.items.iter().filter_map(|object| strip_one(client, resource, object)).collect();
+        stripped += stream::iter(held)
+            .buffer_unordered(AT_ONCE)
+            .try_fold(0, async |sum, one: usize| Ok(sum + one))
+            .await?;
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params = params.continue_token(&token),
+            None => return Ok(stripped),
+        }
+    }
+}
+
+fn strip_one(
+    client: &Client,
+    resource: &ApiResource,
+    object: &PartialObjectMeta<DynamicObject>,
+) -> Option<impl Future<Output = Result<usize, WriteError>> + use<>> {
+    let place = object.finalizers().iter().position(|finalizer| finalizer == SYNCER_FINALIZER)?;
+    let api: Api<DynamicObject> = match object.namespace() {
+        Some(namespace) => Api::namespaced_with(client.clone(), &namespace, resource),
+        None => Api::all_with(client.clone(), resource),
+    };
+    let path = format!("/metadata/finalizers/{place}");
+    let operations = json!([
+        {"op": "test", "path": "/metadata/uid", "value": object.metadata.uid},
+        {"op": "test", "path": path, "value": SYNCER_FINALIZER},
+        {"op": "remove", "path": path},
+    ]);
+    let name = object.name_any();
+    Some(async move {
+        match apply::json_patch::<DynamicObject>(&api, &name, None, operations).await {
+            // Changed or gone: the next pass tells.
+            Ok(_) | Err(WriteError::Raced(_)) => Ok(1),
+            Err(error) => Err(error),
+        }
+    })
+}

@@ -1,0 +1,146 @@
+//! The exchange: a token of one issuer for a token of a `ServiceAccount` of the cluster that it runs in.
+//!
+//! It watches `ServiceAccount`s of the listed namespaces and the keys of the listed issuers. It writes
+//! nothing but `TokenRequest`s, and Events about annotations that cannot be used.
+
+mod accounts;
+pub(crate) mod args;
+mod audit;
+mod binding;
+mod config;
+mod decide;
+mod http;
+mod issuer;
+mod metrics;
+mod mint;
+mod service;
+mod state;
+
+use std::{process::ExitCode, sync::Arc, time::Duration};
+
+use portolan_core::auth::UnverifiedToken;
+use portolan_runtime::{
+    client, events::Reporter, process, process::Process, readiness::ReadyHandle, server, tasks::Tasks,
+    tls::ServerTls,
+};
+use secrecy::ExposeSecret as _;
+use serde::Deserialize;
+use tokio::{
+    sync::mpsc,
+    time::{sleep, timeout},
+};
+use tracing::{info, warn};
+
+use self::{
+    accounts::Fault,
+    args::ExchangeArgs,
+    audit::Audit,
+    http::App,
+    metrics::ExchangeMetrics,
+    state::{State, Target},
+};
+use crate::NoTls;
+
+/// How long the keys of the issuers may take before the exchange is ready without them.
+const FIRST_KEYS: Duration = Duration::from_secs(6);
+/// More broken annotations than Events are written about at once.
+const MAX_FAULTS: usize = 256;
+
+/// Runs the exchange until it is told to stop.
+pub(crate) fn run(args: &ExchangeArgs) -> ExitCode {
+    if !args.knows_its_transport() {
+        return process::usage(&NoTls);
+    }
+    process::run("token-exchange", &args.log, &args.admin, |process| start(args.clone(), process))
+}
+
+async fn start(args: ExchangeArgs, process: Process) -> Result<(), process::Failure> {
+    let tasks = &process.tasks;
+    let keys = process.readiness.expect("keys", "the keys of the issuers are being loaded");
+    let target = target(&args).await?;
+    let (faults, waiting) = mpsc::channel(MAX_FAULTS);
+    let instance = args.pod.pod_name.clone().unwrap_or_default();
+    report_faults(tasks, Reporter::new(target.client.clone(), "portolan-token-exchange", &instance), waiting);
+    let state = State::load(args.config.clone(), target, faults, (tasks, &process.readiness)).await?;
+    state.follow_files();
+    let metrics = ExchangeMetrics::register(&process.metrics);
+    let audit = Arc::new(Audit::new());
+    first_keys(tasks, &state, keys);
+    keep_tidy(tasks, &state, &audit, &metrics);
+    let tls = ServerTls::start(&args.tls, tasks).await?;
+    if tls.is_none() {
+        warn!("tokens travel over plain HTTP: give --tls-cert-file, or terminate TLS in front of this port");
+    }
+    let app = App { state, audit, metrics, readiness: process.readiness.clone() };
+    server::serve(tasks, args.listen_address(), tls, http::router(app)).await?;
+    Ok(())
+}
+
+/// The cluster whose tokens are given: the one that we run in.
+async fn target(args: &ExchangeArgs) -> Result<Target, process::Failure> {
+    let configuration = client::configuration(&args.client).await?;
+    let api_server = crate::addresses(&configuration).await;
+    let auth = &configuration.auth_info;
+    let own = match (&auth.token, &auth.token_file) {
+        (Some(token), _) => Some(token.expose_secret().to_owned()),
+        (None, Some(file)) => tokio::fs::read_to_string(file).await.ok(),
+        (None, None) => None,
+    };
+    let claimed =
+        own.and_then(|token| Some(UnverifiedToken::parse(token.trim()).ok()?.unverified_issuer().to_owned()));
+    let client = kube::Client::try_from(configuration)?;
+    let issuer = match claimed {
+        Some(issuer) => Some(issuer),
+        None => discovered(&client).await,
+    };
+    info!(issuer, "tokens are given of the accounts of this cluster");
+    Ok(Target { client, api_server, issuer })
+}
+
+/// The issuer as the API server itself names it.
+async fn discovered(client: &kube::Client) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Document {
+        issuer: String,
+    }
+    let request = ::http::Request::get("/.well-known/openid-configuration").body(Vec::new()).ok()?;
+    let answer = timeout(FIRST_KEYS, client.request::<Document>(request)).await;
+    answer.ok()?.ok().map(|document| document.issuer)
+}
+
+fn report_faults(tasks: &Tasks, reporter: Reporter, mut waiting: mpsc::Receiver<Fault>) {
+    tasks.spawn("events", async move {
+        while let Some(fault) = waiting.recv().await {
+            warn!(namespace = fault.on.namespace, service_account = fault.on.name, "{}", fault.note);
+            reporter.warn(&fault.on, "InvalidBinding", "ReadBindings", &fault.note).await;
+        }
+    });
+}
+
+/// Ready once an issuer has keys, or all have had their time: one dead issuer must not hold up the others.
+fn first_keys(tasks: &Tasks, state: &Arc<State>, ready: ReadyHandle) {
+    let state = Arc::clone(state);
+    tasks.spawn("first keys", async move {
+        let start = tokio::time::Instant::now();
+        loop {
+            let snapshot = state.snapshot();
+            let with_keys = snapshot.issuers.values().filter(|issuer| issuer.jwks.keys().is_some()).count();
+            let (all, late) = (with_keys == snapshot.issuers.len(), start.elapsed() >= FIRST_KEYS);
+            if all || late && (with_keys > 0 || snapshot.config.any_issuer) {
+                return ready.ready();
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    });
+}
+
+fn keep_tidy(tasks: &Tasks, state: &Arc<State>, audit: &Arc<Audit>, metrics: &ExchangeMetrics) {
+    let (state, audit, metrics) = (Arc::clone(state), Arc::clone(audit), metrics.clone());
+    tasks.spawn_critical("housekeeping", async move {
+        loop {
+            audit.report();
+            metrics.issuers(&state.snapshot());
+            sleep(Duration::from_secs(1)).await;
+        }
+    });
+}

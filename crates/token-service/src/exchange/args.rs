@@ -1,0 +1,118 @@
+//! The command line of the exchange, under its own name and under the one that its clients know.
+
+use std::{
+    ffi::OsString,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+use clap::{Args as ClapArgs, CommandFactory as _};
+use portolan_runtime::{
+    args::{AdminArgs, ClientArgs, LogArgs, PodArgs, go_style},
+    tls::TlsArgs,
+};
+
+use crate::args::Args;
+
+/// Where the configuration is when nobody says. It may be absent.
+pub(crate) const DEFAULT_CONFIG: &str = "config/exchange.yaml";
+/// The other name of the binary.
+const ORIGINAL_NAME: &str = "kfca";
+
+/// What the exchange needs.
+#[derive(ClapArgs, Clone, Debug)]
+pub(crate) struct ExchangeArgs {
+    /// File with issuers, namespaces and audiences. It is read again when it changes.
+    #[arg(long, env = "CONFIG_PATH", default_value = DEFAULT_CONFIG, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// Address that the exchange listens on.
+    #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::UNSPECIFIED), value_name = "ADDRESS")]
+    pub(crate) http_addr: IpAddr,
+    /// Port that the exchange listens on.
+    #[arg(long, default_value_t = 8088, value_name = "PORT")]
+    pub(crate) http_port: u16,
+    /// Serve plain HTTP, behind something that terminates TLS.
+    #[arg(long, conflicts_with = "tls_cert_file")]
+    pub(crate) plain_http: bool,
+    /// Started under its other name, which serves plain HTTP unless it is told otherwise.
+    #[arg(long, hide = true)]
+    pub(crate) original_name: bool,
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+    #[command(flatten)]
+    pub(crate) pod: PodArgs,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
+}
+
+impl ExchangeArgs {
+    pub(crate) fn listen_address(&self) -> SocketAddr {
+        SocketAddr::new(self.http_addr, self.http_port)
+    }
+
+    pub(crate) fn knows_its_transport(&self) -> bool {
+        self.tls.tls_cert_file.is_some() || self.plain_http || self.original_name
+    }
+}
+
+/// The arguments as they are, or, for a binary that is called `kfca`, those of the exchange with one dash or
+/// two before each name.
+pub(crate) fn translated(arguments: Vec<OsString>) -> Vec<OsString> {
+    let name = arguments.first().and_then(|program| Path::new(program).file_name());
+    if name.is_none_or(|name| name != ORIGINAL_NAME) {
+        return arguments;
+    }
+    let command = Args::command();
+    let Some(exchange) = command.find_subcommand("exchange") else { return arguments };
+    let (program, rest) = arguments.split_at(1);
+    let words = ["exchange", "--original-name"].map(OsString::from);
+    program.iter().cloned().chain(words).chain(go_style(exchange, rest.to_vec())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use portolan_runtime::args::parse_from;
+
+    use super::*;
+    use crate::args::Command;
+
+    fn parse(arguments: &[&str]) -> ExchangeArgs {
+        let arguments = translated(arguments.iter().map(OsString::from).collect());
+        match parse_from::<Args>("token-service", arguments).unwrap().command {
+            Some(Command::Exchange(exchange)) => *exchange,
+            other => panic!("it is not the exchange: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_flags_of_the_document_work() {
+        let bare = parse(&["/tmp/kfca"]);
+        assert_eq!(bare.listen_address().to_string(), "0.0.0.0:8088");
+        assert!(bare.knows_its_transport());
+        for flags in [
+            ["kfca", "-http-addr", "127.0.0.1", "-http-port", "9090"],
+            ["kfca", "--http-addr", "127.0.0.1", "--http-port", "9090"],
+        ] {
+            assert_eq!(parse(&flags).listen_address().to_string(), "127.0.0.1:9090");
+        }
+        let joined = parse(&["kfca", "-http-addr=::1", "-http-port=1", "-log-level", "debug"]);
+        assert_eq!(
+            (joined.listen_address().to_string(), joined.log.log_level.as_str()),
+            ("[::1]:1".to_owned(), "debug")
+        );
+    }
+
+    #[test]
+    fn the_exchange_has_a_configuration_of_its_own_and_asks_for_tls() {
+        let exchange = parse(&["token-service", "exchange"]);
+        assert_eq!(exchange.config, PathBuf::from(DEFAULT_CONFIG));
+        assert!(!exchange.knows_its_transport());
+        let named = parse(&["token-service", "exchange", "--config", "x", "--plain-http"]);
+        assert_eq!(named.config, PathBuf::from("x"));
+        assert!(named.knows_its_transport());
+    }
+}

@@ -1,0 +1,132 @@
+//! An issuer at work: its keys, kept fresh, and what its tokens must be.
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+
+use jiff::Timestamp;
+use portolan_core::auth::{Claims, Refusal, UnverifiedToken, keys::Rules, refusal::Unavailable};
+use portolan_runtime::{
+    fetch::{AddressPolicy, Credential, CredentialSource, FetchError, FetchSettings, Fetcher},
+    jwks::{Freshness, Jwks, KeySource},
+    tasks::Tasks,
+};
+use secrecy::SecretString;
+
+use super::config::IssuerConfig;
+use crate::limits::Rate;
+
+/// One issuer.
+#[derive(Debug)]
+pub(crate) struct Issuer {
+    pub(crate) config: Arc<IssuerConfig>,
+    pub(crate) jwks: Arc<Jwks>,
+    /// How often its callers may come.
+    pub(crate) rate: Option<Rate>,
+    /// What was in `ca_cert`.
+    authorities: Option<Vec<u8>>,
+    tasks: Tasks,
+}
+
+/// An issuer that cannot be worked with.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum IssuerError {
+    #[error("failed to read {path:?}")]
+    Authorities {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error(transparent)]
+    Fetcher(FetchError),
+}
+
+/// Where our own API server listens, and whose word an issuer's URL is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Surroundings<'a> {
+    pub(crate) own_api_server: &'a [SocketAddr],
+    /// An operator may name an issuer in a private network; an annotation may not.
+    pub(crate) by_operator: bool,
+    pub(crate) per_second: Option<u32>,
+}
+
+impl Issuer {
+    /// Starts to keep its keys fresh.
+    pub(crate) async fn start(
+        config: Arc<IssuerConfig>,
+        surroundings: Surroundings<'_>,
+        tasks: &Tasks,
+    ) -> Result<Self, IssuerError> {
+        let authorities = authorities(&config).await?;
+        let settings = FetchSettings {
+            policy: AddressPolicy {
+                private: surroundings.by_operator,
+                named: config.allow_addresses.clone(),
+                own_api_server: surroundings.own_api_server.to_vec(),
+            },
+            extra_authorities: authorities.clone(),
+            plain_http: config.plain_http,
+            ..FetchSettings::default()
+        };
+        let source = KeySource {
+            issuer: config.issuer.clone(),
+            api_server: config.api_server.clone(),
+            jwks_uri: config.jwks_uri.clone(),
+            credential: credential(&config),
+            fetcher: Fetcher::new(&settings).map_err(IssuerError::Fetcher)?,
+        };
+        let IssuerConfig { cooldown, refresh_every, .. } = *config;
+        let tasks = tasks.child();
+        let jwks = Jwks::start(&tasks, source, Freshness { cooldown, refresh_every, ..Freshness::default() });
+        let rate = surroundings.per_second.map(Rate::per_second);
+        Ok(Self { config, jwks, rate, authorities, tasks })
+    }
+
+    /// Whether it can go on as it is with another configuration.
+    pub(crate) async fn fits(&self, config: &IssuerConfig, per_second: Option<u32>) -> bool {
+        *self.config == *config
+            && self.rate.is_some() == per_second.is_some()
+            && authorities(config).await.is_ok_and(|now| now == self.authorities)
+    }
+
+    /// Stops to load keys.
+    pub(crate) fn stop(&self) {
+        self.tasks.cancel();
+    }
+
+    /// The claims of a token that the issuer has signed. A key that is not known causes one request to the
+    /// issuer, at most once per cooldown for all callers together.
+    pub(crate) async fn verify(
+        &self,
+        token: &UnverifiedToken<'_>,
+        now: Timestamp,
+    ) -> Result<Claims, Refusal> {
+        let IssuerConfig { issuer, leeway, require_key_id, .. } = &*self.config;
+        let rules = Rules { issuer, leeway: *leeway, require_key_id: *require_key_id };
+        let keys = match self.jwks.keys() {
+            Some(keys) => keys,
+            None => self.jwks.newer().await.ok_or(Refusal::Unavailable(Unavailable::Issuer))?,
+        };
+        match keys.verify(token, &rules, now) {
+            Err(refusal @ (Refusal::UnknownKey | Refusal::Signature)) => match self.jwks.newer().await {
+                Some(newer) => newer.verify(token, &rules, now),
+                None => Err(refusal),
+            },
+            verdict => verdict,
+        }
+    }
+}
+
+/// The token for the API server that answers for the issuer, read again each time: it is renewed in place.
+fn credential(config: &IssuerConfig) -> CredentialSource {
+    let (path, url) = (config.token_path.clone(), config.api_server.clone());
+    let url = url.and_then(|url| url.parse().ok());
+    Arc::new(move || {
+        let token = SecretString::from(std::fs::read_to_string(path.as_ref()?).ok()?);
+        Credential::new(url.as_ref()?, token).ok()
+    })
+}
+
+async fn authorities(config: &IssuerConfig) -> Result<Option<Vec<u8>>, IssuerError> {
+    let Some(path) = &config.ca_cert else { return Ok(None) };
+    let read = |source| IssuerError::Authorities { path: path.clone(), source };
+    tokio::fs::read(path).await.map(Some).map_err(read)
+}

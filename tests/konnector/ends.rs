@@ -1,0 +1,177 @@
+//! Ends that people choose: policies, cascades, commands, and kinds and namespaces that go.
+
+use k8s_openapi::{
+    api::core::v1::Namespace, apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+};
+use kube::{
+    Api, ResourceExt as _,
+    api::{DeleteParams, DynamicObject, Patch, PatchParams, PropagationPolicy},
+};
+use portolan_core::api::kubebind::{APIServiceBinding, APIServiceBindingBundle};
+use portolan_testkit::eventually::{eventually, watch_until, watch_until_gone};
+use serde_json::json;
+
+use crate::support::{
+    Clusters, SOON, Service, binding_condition, clusters, command, copies, create_bundle, create_namespace,
+    merge, no_crd, object_gone, object_with,
+};
+
+const ORPHAN: &str = "kube-bind.io/deletion-policy";
+
+fn bundles(service: &Service) -> Api<APIServiceBindingBundle> {
+    Api::all(service.consumer.clone())
+}
+
+fn bindings(service: &Service) -> Api<APIServiceBinding> {
+    Api::all(service.consumer.clone())
+}
+
+fn cascade(policy: PropagationPolicy) -> DeleteParams {
+    DeleteParams { propagation_policy: Some(policy), ..DeleteParams::default() }
+}
+
+async fn arrive(service: &Service, names: &[&str]) {
+    for name in names {
+        service.create(name, &json!({"intent": "ride"})).await;
+        service.arrives(name).await;
+    }
+}
+
+#[tokio::test]
+async fn objects_and_bundles_that_say_orphan_leave_their_copies() {
+    let service = Service::bind(clusters().await, "says-orphan").await;
+    arrive(&service, &["a", "b", "c"]).await;
+    merge(&service.here(), "a", json!({"metadata": {"annotations": {ORPHAN: "Orphan"}}})).await;
+    for name in ["a", "b"] {
+        service.here().delete(name, &DeleteParams::default()).await.unwrap();
+        object_gone(&service.here(), name).await;
+    }
+    object_gone(&service.there(), "b").await;
+    assert!(service.there().get_opt("a").await.unwrap().is_some(), "its origin said Orphan");
+
+    let says = Patch::Merge(json!({"metadata": {"annotations": {ORPHAN: "Orphan"}}}));
+    bundles(&service).patch("says-orphan", &PatchParams::default(), &says).await.unwrap();
+    bundles(&service).delete("says-orphan", &DeleteParams::default()).await.unwrap();
+    watch_until_gone(bundles(&service), "says-orphan", SOON).await.unwrap();
+    no_crd(&service).await;
+    assert_eq!(copies(&service).await, 2, "a and c");
+}
+
+#[tokio::test]
+async fn cascades_do_what_they_do_elsewhere_in_kubernetes() {
+    let service = Service::bind(clusters().await, "cascades").await;
+    arrive(&service, &["a"]).await;
+    bundles(&service).delete("cascades", &cascade(PropagationPolicy::Foreground)).await.unwrap();
+    watch_until_gone(bundles(&service), "cascades", SOON).await.unwrap();
+    assert!(
+        bindings(&service).get_opt(&service.export()).await.unwrap().is_none(),
+        "the bundle waits for it"
+    );
+    no_crd(&service).await;
+    assert_eq!(copies(&service).await, 0);
+
+    // Without its bundle, a binding goes on like one that was made by hand.
+    create_bundle(&service.consumer, "cascades", "cascades").await;
+    binding_condition(&service.consumer, &service.export(), "Ready", ("True", "")).await;
+    bundles(&service).delete("cascades", &cascade(PropagationPolicy::Orphan)).await.unwrap();
+    watch_until_gone(bundles(&service), "cascades", SOON).await.unwrap();
+    let alone = bindings(&service).get(&service.export()).await.unwrap();
+    assert_eq!((alone.owner_references().len(), alone.metadata.deletion_timestamp), (0, None));
+    arrive(&service, &["b"]).await;
+
+    // Without its binding, a kind and its objects are left to themselves.
+    bindings(&service).delete(&service.export(), &cascade(PropagationPolicy::Orphan)).await.unwrap();
+    watch_until_gone(bindings(&service), &service.export(), SOON).await.unwrap();
+    let left = object_with(&service.here(), "b", "is let go", |object| object.finalizers().is_empty()).await;
+    assert_eq!(left.metadata.deletion_timestamp, None);
+    assert!(service.there().get_opt("b").await.unwrap().is_some());
+    let crds: Api<CustomResourceDefinition> = Api::all(service.consumer.clone());
+    crds.delete(&service.export(), &DeleteParams::default()).await.unwrap();
+    no_crd(&service).await;
+}
+
+#[tokio::test]
+async fn a_namespace_and_a_kind_that_are_deleted_take_their_copies_along_and_do_not_hang() {
+    let service = Service::bind(clusters().await, "deleted-ns").await;
+    arrive(&service, &["a", "b"]).await;
+    let namespaces: Api<Namespace> = Api::all(service.consumer.clone());
+    namespaces.delete("deleted-ns", &DeleteParams::default()).await.unwrap();
+    watch_until_gone(namespaces, "deleted-ns", SOON).await.unwrap();
+    assert_eq!(copies(&service).await, 0);
+
+    create_namespace(&service.consumer, "deleted-ns").await;
+    arrive(&service, &["c"]).await;
+    let crds: Api<CustomResourceDefinition> = Api::all(service.consumer.clone());
+    let first = crds.get(&service.export()).await.unwrap().uid();
+    crds.delete(&service.export(), &DeleteParams::default()).await.unwrap();
+    // The binding is still there, so it comes back.
+    let again = |crd: &CustomResourceDefinition| crd.uid() != first;
+    watch_until(crds, &service.export(), again, SOON).await.unwrap();
+    assert_eq!(copies(&service).await, 0);
+    binding_condition(&service.consumer, &service.export(), "Ready", ("True", "")).await;
+    let made = eventually("the kind is served again", SOON, async || {
+        let object = crate::support::cowboy(&service.resource, "d", &json!({"intent": "ride"}));
+        service.here().create(&kube::api::PostParams::default(), &object).await.map(Some)
+    });
+    made.await.unwrap();
+    service.arrives("d").await;
+}
+
+#[tokio::test]
+async fn a_bundle_whose_provider_is_gone_for_good_can_be_released() {
+    let clusters = Clusters::start("released").await;
+    let service = Service::bind(&clusters, "released").await;
+    arrive(&service, &["a", "b"]).await;
+    clusters.provider.stop_apiserver();
+    bundles(&service).delete("released", &DeleteParams::default()).await.unwrap();
+    service.here().delete("b", &DeleteParams::default()).await.unwrap();
+    binding_condition(&service.consumer, &service.export(), "Connected", ("False", "UnbindPending")).await;
+
+    let released = command(&clusters.consumer.kubeconfig(), &["release", "--bundle", "released"]).await;
+    assert!(released.status.success(), "{}", released.stderr);
+    for said in ["finalizer off 2 objects", "kubectl delete crd cowboys.released.dev", "2 in namespace"] {
+        assert!(released.stdout.contains(said), "{said}: {}", released.stdout);
+    }
+    assert!(bundles(&service).get_opt("released").await.unwrap().is_none());
+    assert!(bindings(&service).get_opt(&service.export()).await.unwrap().is_none());
+    object_gone(&service.here(), "b").await;
+    let kept = service.here().get("a").await.unwrap();
+    assert_eq!((kept.finalizers().len(), kept.metadata.deletion_timestamp), (0, None));
+    let crds: Api<CustomResourceDefinition> = Api::all(service.consumer.clone());
+    crds.delete(&service.export(), &DeleteParams::default()).await.unwrap();
+    no_crd(&service).await;
+
+    let nothing = command(&clusters.consumer.kubeconfig(), &["release", "--bundle", "released"]).await;
+    assert_eq!(nothing.status.code(), Some(1));
+    assert!(nothing.stderr.contains("there is no APIServiceBindingBundle released"), "{}", nothing.stderr);
+    assert!(clusters.konnector.exited().is_none());
+}
+
+#[tokio::test]
+async fn a_plan_tells_what_would_go_and_a_drain_takes_everything_away() {
+    let clusters = Clusters::start("drained").await;
+    let service = Service::bind(&clusters, "drained").await;
+    arrive(&service, &["a", "b", "c"]).await;
+    let copied = |object: &DynamicObject| object.annotations().contains_key("kube-bind.io/provider-uid");
+    for name in ["a", "b", "c"] {
+        object_with(&service.here(), name, "names its copy", copied).await;
+    }
+    let kubeconfig = clusters.consumer.kubeconfig();
+    let planned = command(&kubeconfig, &["plan", "delete", "drained"]).await;
+    assert!(planned.status.success(), "{}", planned.stderr);
+    for said in [
+        "CustomResourceDefinition cowboys.drained.dev with 3 objects",
+        "go from the provider: 3 copies: 3 in namespace kube-bind-drained-drained",
+        "It keeps the Secret default/drained",
+    ] {
+        assert!(planned.stdout.contains(said), "{said}: {}", planned.stdout);
+    }
+    assert_eq!(copies(&service).await, 3, "a plan changes nothing");
+
+    assert_eq!(command(&kubeconfig, &["drain"]).await.status.code(), Some(64), "of everything, or of one");
+    let drained = command(&kubeconfig, &["drain", "--all", "--timeout", "25s"]).await;
+    assert!(drained.status.success(), "{} {}", drained.stdout, drained.stderr);
+    assert!(drained.stdout.contains("drained: nothing is left"), "{}", drained.stdout);
+    assert_eq!(copies(&service).await, 0);
+    no_crd(&service).await;
+}

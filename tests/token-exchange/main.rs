@@ -1,0 +1,11 @@
+//! The exchange as its users run it: two real clusters, a real process with the rights of its chart, issuers
+//! shaped like those of clouds, and clients that know nothing of it.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod exchange;
+
+mod issuer;
+mod issuers;
+mod ladder;
+mod safety;
+mod support;

@@ -1,0 +1,244 @@
+//! Two clusters that the tests share, the exchange on the second, and words to ask it.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use k8s_openapi::api::{
+    authentication::v1::{SelfSubjectReview, SelfSubjectReviewStatus},
+    core::v1::{Namespace, ServiceAccount},
+};
+use kube::{
+    Api, Client, ResourceExt as _,
+    api::{ObjectMeta, Patch, PatchParams, PostParams},
+};
+use portolan_testkit::{
+    control_plane::{ControlPlane, ControlPlaneOptions},
+    kubeconfig,
+    ports::free_port,
+    service::{ServiceAccountSetup, ServiceOptions, ServiceProcess},
+    workdir::Workdir,
+};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    sync::OnceCell,
+};
+
+/// Five times what a step may take on a quiet machine.
+pub(crate) const SOON: Duration = Duration::from_secs(30);
+/// Whom a source must be for unless a test says otherwise: the default of the exchange.
+pub(crate) const AUDIENCE: &str = "portolan-token-exchange";
+/// The namespace of the document's examples, on the target cluster.
+pub(crate) const TARGET: &str = "smoke-tests";
+const RELEASE: &str = "token-exchange";
+
+/// Sources come from `a`; tokens of `b` are given.
+pub(crate) struct World {
+    pub(crate) a: ControlPlane,
+    pub(crate) b: ControlPlane,
+    pub(crate) home: Workdir,
+    kubeconfig: String,
+}
+
+pub(crate) async fn world() -> &'static World {
+    static SHARED: OnceCell<World> = OnceCell::const_new();
+    SHARED.get_or_init(|| async { Box::pin(World::start()).await }).await
+}
+
+impl World {
+    async fn start() -> Self {
+        let home = Workdir::new("token-exchange-tests").unwrap();
+        let (a, b) = tokio::join!(
+            ControlPlane::start(ControlPlaneOptions::named("a")),
+            ControlPlane::start(ControlPlaneOptions::named("b"))
+        );
+        let (a, b) = (a.unwrap(), b.unwrap());
+        account(&a.client(), "default", "reader", &[]).await;
+        home.write_private("a.crt", &a.ca_pem()).unwrap();
+        let reader = a.token_for("default", "reader", &[], 3600).await.unwrap();
+        home.write_private("a.token", &reader).unwrap();
+        let mut setup = ServiceAccountSetup::new("token-exchange", RELEASE);
+        setup.target_namespaces = vec![TARGET.to_owned()];
+        let kubeconfig = setup.create(&b).await.unwrap();
+        Self { a, b, home, kubeconfig }
+    }
+
+    /// An entry of `issuers:` for cluster `a`.
+    pub(crate) fn issuer_a(&self, more: &str) -> String {
+        let (url, dir) = (self.a.server_url(), self.home.path().display().to_string());
+        format!(
+            "- {{issuer: '{url}', api_server: '{url}', ca_cert: {dir}/a.crt, token_path: {dir}/a.token, \
+             allow_addresses: [127.0.0.1]{more}}}\n"
+        )
+    }
+
+    /// A configuration with cluster `a` as the issuer, for the target namespace.
+    pub(crate) fn config(&self, more: &str) -> String {
+        format!("issuers:\n{}namespaces: [{TARGET}]\n{more}", self.issuer_a(""))
+    }
+
+    /// Starts an exchange on `b` with the rights of its chart.
+    pub(crate) async fn exchange(&self, name: &str, config: &str) -> Exchange {
+        self.exchange_with(name, config, &self.kubeconfig).await
+    }
+
+    /// As [`Self::exchange`], as somebody else.
+    pub(crate) async fn exchange_with(&self, name: &str, config: &str, kubeconfig: &str) -> Exchange {
+        let port = free_port().unwrap();
+        let config = self.home.write_private(&format!("{name}.yaml"), config).unwrap();
+        let port_text = port.to_string();
+        let mut options = ServiceOptions::new("token-service", kubeconfig)
+            .args(["exchange", "--plain-http", "--http-addr", "127.0.0.1", "--http-port", &port_text])
+            .args(["--config".to_owned(), config.display().to_string()])
+            .args(["--log-format", "json"]);
+        RELEASE.clone_into(&mut options.pod_namespace);
+        options.pod_name = format!("token-exchange-{name}");
+        let process = ServiceProcess::start(options).await.unwrap();
+        Exchange { process, port, config }
+    }
+
+    /// An account of `a`, and a token of it for the exchange.
+    pub(crate) async fn source(&self, name: &str) -> String {
+        account(&self.a.client(), "default", name, &[]).await;
+        self.a.token_for("default", name, &[AUDIENCE], 3600).await.unwrap()
+    }
+
+    /// An account of `b` with these annotations.
+    pub(crate) async fn target(&self, name: &str, annotations: &[(&str, &str)]) -> ServiceAccount {
+        account(&self.b.client(), TARGET, name, annotations).await
+    }
+
+    /// A binding to an account of `a`.
+    pub(crate) fn binding(&self, account: &str) -> String {
+        binding(&self.a.server_url(), &format!("system:serviceaccount:default:{account}"), json!({}))
+    }
+
+    /// Who a token is on `b`; nobody when it does not accept it.
+    pub(crate) async fn who(&self, token: &str) -> Option<String> {
+        let client = self.client(token).await;
+        let review =
+            SelfSubjectReview { status: Some(SelfSubjectReviewStatus::default()), ..Default::default() };
+        let review =
+            Api::<SelfSubjectReview>::all(client).create(&PostParams::default(), &review).await.ok()?;
+        review.status?.user_info?.username
+    }
+
+    /// A client of `b` that presents a token.
+    pub(crate) async fn client(&self, token: &str) -> Client {
+        kubeconfig::client(&self.b.kubeconfig_for_token(token, TARGET)).await.unwrap()
+    }
+}
+
+/// The text of an annotation.
+pub(crate) fn binding(issuer: &str, subject: &str, mut more: Value) -> String {
+    more["issuer"] = json!(issuer);
+    more["subject"] = json!(subject);
+    more.to_string()
+}
+
+/// An account with exactly these annotations.
+pub(crate) async fn account(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+    annotations: &[(&str, &str)],
+) -> ServiceAccount {
+    let metadata = ObjectMeta { name: Some(namespace.to_owned()), ..ObjectMeta::default() };
+    apply(&Api::all(client.clone()), &Namespace { metadata, ..Namespace::default() }).await;
+    let annotations: BTreeMap<_, _> =
+        annotations.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let metadata =
+        ObjectMeta { name: Some(name.to_owned()), annotations: Some(annotations), ..ObjectMeta::default() };
+    apply(
+        &Api::namespaced(client.clone(), namespace),
+        &ServiceAccount { metadata, ..ServiceAccount::default() },
+    )
+    .await
+}
+
+pub(crate) async fn apply<K>(api: &Api<K>, object: &K) -> K
+where
+    K: kube::Resource<DynamicType = ()>
+        + Clone
+        + std::fmt::Debug
+        + serde::Serialize
+        + serde::de::DeserializeOwned,
+{
+    api.patch(&object.name_any(), &PatchParams::apply("tests").force(), &Patch::Apply(object)).await.unwrap()
+}
+
+/// A running exchange.
+pub(crate) struct Exchange {
+    pub(crate) process: ServiceProcess,
+    pub(crate) port: u16,
+    pub(crate) config: PathBuf,
+}
+
+/// What was answered.
+#[derive(Clone, Debug)]
+pub(crate) struct Answered {
+    pub(crate) status: u16,
+    pub(crate) headers: String,
+    pub(crate) text: String,
+    pub(crate) body: Value,
+}
+
+impl Answered {
+    pub(crate) fn token(&self) -> &str {
+        self.body["status"]["token"].as_str().unwrap_or_default()
+    }
+
+    /// Status, name and message of a refusal.
+    pub(crate) fn rung(&self) -> (u16, &str, &str) {
+        let text = |member: &str| self.body[member].as_str().unwrap_or_default();
+        (self.status, text("name"), text("message"))
+    }
+}
+
+impl Exchange {
+    /// Asks for a token of an account in the target namespace.
+    pub(crate) async fn ask(&self, token: &str, account: &str) -> Answered {
+        self.ask_in(token, TARGET, account).await
+    }
+
+    pub(crate) async fn ask_in(&self, token: &str, namespace: &str, account: &str) -> Answered {
+        let body = json!({"namespace": namespace, "serviceAccountName": account}).to_string();
+        let headers = format!("content-type: application/json\r\nauthorization: Bearer {token}\r\n");
+        self.send("POST", "/exchangeToken", &headers, body.as_bytes()).await
+    }
+
+    pub(crate) async fn send(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> Answered {
+        http(self.port, method, path, headers, body).await
+    }
+
+    /// Everything that it has logged.
+    pub(crate) fn log(&self) -> String {
+        self.process.log_tail(usize::MAX)
+    }
+
+    /// The lines of its audit about an account.
+    pub(crate) fn audit(&self, account: &str) -> Vec<Value> {
+        let lines = self.log();
+        let lines = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.filter(|line| line["target"] == "audit" && line["service_account"] == account).collect()
+    }
+}
+
+/// One request on a connection of its own.
+pub(crate) async fn http(port: u16, method: &str, path: &str, headers: &str, body: &[u8]) -> Answered {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let length = body.len();
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // A server that refuses early may stop reading.
+    let _ = stream.write_all(body).await;
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let (headers, text) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let status = headers.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
+    let body = serde_json::from_str(text).unwrap_or(Value::Null);
+    Answered { status, headers: headers.to_lowercase(), text: text.to_owned(), body }
+}
