@@ -40,6 +40,15 @@ pub struct Args {
     /// Namespaces whose Secrets may be read; the release's own and `default` when not given.
     #[arg(long, value_delimiter = ',', value_name = "NAMESPACE", global = true)]
     pub(crate) secret_namespaces: Vec<String>,
+    /// Labels and annotations that go to the provider although keys of their domain stay. `*` stands for any text.
+    #[arg(long, value_delimiter = ',', value_name = "KEY")]
+    pub(crate) allow_keys: Vec<String>,
+    /// Labels and annotations that stay. `*` stands for any text.
+    #[arg(long, value_delimiter = ',', value_name = "KEY")]
+    pub(crate) deny_keys: Vec<String>,
+    /// Hosts of conversion webhooks that a provider may name in the CRDs it brings; none when not given.
+    #[arg(long, value_delimiter = ',', value_name = "HOST")]
+    pub(crate) allow_conversion_webhooks: Vec<String>,
     /// What becomes of the copies when the provider withdraws an export.
     #[arg(long, default_value = "keep", value_enum, value_name = "WHAT")]
     pub(crate) on_withdraw: OnWithdraw,

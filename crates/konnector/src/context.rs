@@ -1,6 +1,6 @@
 //! What the konnector's controllers share: clients, stores, queues and hubs, and who is told of what.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
@@ -10,6 +10,7 @@ use kube::{
         watcher,
     },
 };
+use parking_lot::Mutex;
 use portolan_core::api::kubebind::{APIServiceBinding, APIServiceBindingBundle, ClusterSecretKeyRef};
 use portolan_runtime::{
     events::Reporter,
@@ -23,12 +24,13 @@ use portolan_runtime::{
 
 use crate::{
     Args,
+    binding::consent::{ACCEPT_CLAIMS, ALLOW_BREAKING},
     args::OnWithdraw,
     crd::{LABEL_MANAGED, MANAGED_BY},
     metrics::KonnectorMetrics,
     provider::{Intervals, SessionHub},
     secrets::SecretHub,
-    sync::{EngineContext, SyncHub},
+    sync::{EngineContext, KeyRules, SyncHub},
 };
 
 /// Everything that a reconcile may use.
@@ -47,6 +49,9 @@ pub(crate) struct Context {
     pub(crate) metrics: KonnectorMetrics,
     pub(crate) reporter: Reporter,
     pub(crate) poll_interval: std::time::Duration,
+    /// Hosts of conversion webhooks that may be named in CRDs.
+    pub(crate) allowed_webhooks: Vec<String>,
+    keys: KeyRules,
     pub(crate) heartbeat_interval: std::time::Duration,
     pub(crate) on_withdraw: OnWithdraw,
     wake: Arc<Wake>,
@@ -56,6 +61,8 @@ pub(crate) struct Context {
 pub(crate) struct Wake {
     pub(crate) bundles: Arc<WorkQueue<String>>,
     pub(crate) bindings: Arc<WorkQueue<String>>,
+    /// What bundles agree to on behalf of their bindings, by their names.
+    agreed: Mutex<HashMap<String, [Option<String>; 2]>>,
     bundle_store: Store<APIServiceBindingBundle>,
     binding_store: Store<APIServiceBinding>,
 }
@@ -75,7 +82,17 @@ impl Wake {
     }
 
     fn bundle_changed(&self, change: &Change<APIServiceBindingBundle>) {
-        self.bundles.add(change.object().name_any());
+        let bundle = change.object();
+        self.bundles.add(bundle.name_any());
+        let agreed = [ALLOW_BREAKING, ACCEPT_CLAIMS].map(|key| bundle.annotations().get(key).cloned());
+        if self.agreed.lock().insert(bundle.name_any(), agreed.clone()) != Some(agreed) {
+            let secret = &bundle.spec.kubeconfig_secret_ref;
+            for binding in
+                self.binding_store.state().iter().filter(|b| b.spec.kubeconfig_secret_ref == *secret)
+            {
+                self.bindings.add(binding.name_any());
+            }
+        }
     }
 
     fn binding_changed(&self, change: &Change<APIServiceBinding>) {
@@ -120,6 +137,7 @@ impl Context {
         let wake = Arc::new(Wake {
             bundles: Arc::default(),
             bindings: Arc::default(),
+            agreed: Mutex::default(),
             bundle_store: bundle_store.clone(),
             binding_store: binding_store.clone(),
         });
@@ -138,6 +156,8 @@ impl Context {
             metrics,
             reporter: Reporter::new(consumer.clone(), "kube-bind-konnector", instance),
             poll_interval: args.provider_polling_interval,
+            allowed_webhooks: args.allow_conversion_webhooks.clone(),
+            keys: KeyRules::new(&args.allow_keys, &args.deny_keys),
             heartbeat_interval: args.heartbeat_interval,
             on_withdraw: args.on_withdraw,
             bundles: bundle_store,
@@ -184,6 +204,7 @@ impl Context {
             consumer: self.consumer.clone(),
             metrics: self.metrics.clone(),
             reporter: self.reporter.clone(),
+            keys: self.keys.clone(),
             on_state: Arc::new(move || wake.bindings.add(binding.clone())),
         }
     }

@@ -2,9 +2,12 @@
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{ResourceExt as _, api::ApiResource};
-use portolan_core::api::kubebind::{
-    APIServiceBinding, BoundSchema, BoundSchemaVersion, ConversionStrategy, ExportedResource, GROUP,
-    ResourceScope, VERSION,
+use portolan_core::{
+    api::kubebind::{
+        ANNOTATION_SOURCE_SPEC_HASH, APIServiceBinding, BoundSchema, BoundSchemaVersion, ConversionStrategy,
+        ExportedResource, GROUP, ResourceScope, VERSION,
+    },
+    digest::sha256_hex,
 };
 pub(crate) use portolan_runtime::install::is_established;
 use serde_json::{Map, Value, json};
@@ -15,26 +18,30 @@ pub(crate) const MANAGED_BY: &str = "konnector";
 
 /// The CRD to apply for a schema, owned by its binding.
 pub(crate) fn desired(schema: &BoundSchema, binding: &APIServiceBinding) -> Value {
-    let spec = &schema.spec;
-    let mut crd = json!({
+    let mut crd_spec = json!({
+        "group": schema.spec.group,
+        "names": schema.spec.names,
+        "scope": schema.spec.scope,
+        "versions": schema.spec.versions.iter().map(version).collect::<Vec<_>>(),
+    });
+    if let Some(conversion) =
+        schema.spec.conversion.as_ref().filter(|c| c.strategy == ConversionStrategy::Webhook)
+    {
+        crd_spec["conversion"] = json!(conversion);
+    }
+    // What the API server makes of a schema tells nothing of what is no longer in it.
+    let hash = sha256_hex(crd_spec.to_string().as_bytes());
+    json!({
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
         "metadata": {
             "name": name(schema),
             "labels": {LABEL_MANAGED: MANAGED_BY},
+            "annotations": {ANNOTATION_SOURCE_SPEC_HASH: hash},
             "ownerReferences": [owner(binding)],
         },
-        "spec": {
-            "group": spec.group,
-            "names": spec.names,
-            "scope": spec.scope,
-            "versions": spec.versions.iter().map(version).collect::<Vec<_>>(),
-        },
-    });
-    if let Some(conversion) = spec.conversion.as_ref().filter(|c| c.strategy == ConversionStrategy::Webhook) {
-        crd["spec"]["conversion"] = json!(conversion);
-    }
-    crd
+        "spec": crd_spec,
+    })
 }
 
 /// The name of the CRD of a schema.
@@ -75,15 +82,19 @@ pub(crate) fn is_current(crd: &CustomResourceDefinition, desired: &Value) -> boo
     let observed = json!(crd);
     covers(&observed["spec"], &desired["spec"])
         && covers(&observed["metadata"]["labels"], &desired["metadata"]["labels"])
+        && covers(&observed["metadata"]["annotations"], &desired["metadata"]["annotations"])
 }
 
 /// The version of a resource to keep in sync: the first that the export names and the schema serves; where
-/// it names none, the stored version if it is served, else the first served.
+/// it names none, the stored version if it is served, else the first served. The consumer's CRD, which may
+/// be kept as it was, has to serve it too.
 pub(crate) fn sync_version<'a>(
     schema: &'a BoundSchema,
     resource: &ExportedResource,
+    crd: &CustomResourceDefinition,
 ) -> Option<&'a BoundSchemaVersion> {
-    let served = || schema.spec.versions.iter().filter(|v| v.served);
+    let here = |name: &str| crd.spec.versions.iter().any(|v| v.served && v.name == name);
+    let served = || schema.spec.versions.iter().filter(|v| v.served && here(&v.name));
     if resource.versions.is_empty() {
         return served().find(|v| v.storage).or_else(|| served().next());
     }
@@ -104,9 +115,9 @@ pub(crate) fn api_resource(schema: &BoundSchema, version: &str) -> ApiResource {
     }
 }
 
-/// Whether a schema's objects stand in namespaces.
-pub(crate) fn is_namespaced(schema: &BoundSchema) -> bool {
-    schema.spec.scope == ResourceScope::Namespaced
+/// Whether the objects of a CRD stand in namespaces.
+pub(crate) fn scope(crd: &CustomResourceDefinition) -> ResourceScope {
+    if crd.spec.scope == "Cluster" { ResourceScope::Cluster } else { ResourceScope::Namespaced }
 }
 
 /// Whether `observed` has everything that `wanted` says. The API server adds defaults and drops what is
@@ -171,19 +182,40 @@ mod tests {
             {"name": "v1alpha1", "served": true, "storage": false, "schema": {}},
             {"name": "v1", "served": true, "storage": true, "schema": {}},
             {"name": "v2", "served": false, "storage": false, "schema": {}},
+            {"name": "v3", "served": true, "storage": false, "schema": {}},
         ]));
+        let mut here: CustomResourceDefinition =
+            serde_json::from_value(desired(&schema, &binding())).unwrap();
+        here.spec.versions.pop();
         for (versions, expected) in [
             (vec![], Some("v1")),
             (vec!["v1alpha1"], Some("v1alpha1")),
             (vec!["v2", "v1"], Some("v1")),
             (vec!["v2"], None),
+            (vec!["v3"], None),
         ] {
             let resource = ExportedResource {
                 versions: versions.iter().map(|v| (*v).to_owned()).collect(),
                 ..ExportedResource::default()
             };
-            assert_eq!(sync_version(&schema, &resource).map(|v| v.name.as_str()), expected, "{versions:?}");
+            assert_eq!(
+                sync_version(&schema, &resource, &here).map(|v| v.name.as_str()),
+                expected,
+                "{versions:?}"
+            );
         }
+    }
+
+    #[test]
+    fn what_is_no_longer_in_a_schema_is_a_difference() {
+        let fields = |properties: &Value| {
+            schema(&json!([{"name": "v1", "served": true, "storage": true,
+                "schema": {"type": "object", "properties": properties}}]))
+        };
+        let (more, less) = (fields(&json!({"a": {"type": "string"}})), fields(&json!({})));
+        let there: CustomResourceDefinition = serde_json::from_value(desired(&more, &binding())).unwrap();
+        assert!(is_current(&there, &desired(&more, &binding())));
+        assert!(!is_current(&there, &desired(&less, &binding())));
     }
 
     #[test]

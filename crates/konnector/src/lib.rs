@@ -10,6 +10,7 @@
 
 mod args;
 mod binding;
+mod breaking;
 mod bundle;
 mod command;
 mod context;

@@ -41,9 +41,28 @@ impl Observed {
     /// What `metadata` says of an object that `manager` is about to write.
     pub fn of(metadata: Option<&ObjectMeta>, manager: &str) -> Self {
         let Some(metadata) = metadata else { return Self::Absent };
+        Self::succeeding(metadata, manager, &[])
+    }
+
+    /// The same, where `manager` takes over what `former` managers hold by POST or PUT.
+    pub fn succeeding(metadata: &ObjectMeta, manager: &str, former: &[&str]) -> Self {
+        let entries = metadata.managed_fields.as_deref().unwrap_or_default();
+        Self::with(metadata, applied_entries(entries, manager, former))
+    }
+
+    /// The same, where `former` managers no longer hold what they hold by POST or PUT, and nobody else does.
+    pub fn dismissing(metadata: &ObjectMeta, former: &[&str]) -> Self {
+        let entries = metadata.managed_fields.as_deref().unwrap_or_default();
+        let is_former = |e: &&ManagedFieldsEntry| holds_by_update(e, former);
+        let left: Vec<_> = entries.iter().filter(|e| !is_former(e)).cloned().collect();
+        Self::with(metadata, (left.len() < entries.len()).then_some(left))
+    }
+
+    fn with(metadata: &ObjectMeta, entries: Option<Vec<ManagedFieldsEntry>>) -> Self {
+        let resource_version = metadata.resource_version.clone();
         Self::Present {
             uid: metadata.uid.clone().unwrap_or_default(),
-            managed_fields: hand_over_of(metadata, manager),
+            managed_fields: entries.map(|entries| HandOver { entries, resource_version }),
         }
     }
 }
@@ -145,29 +164,37 @@ where
     json_patch(api, name, None, operations).await.map(|_: K| ())
 }
 
-fn hand_over_of(metadata: &ObjectMeta, manager: &str) -> Option<HandOver> {
-    let entries = applied_entries(metadata.managed_fields.as_deref()?, manager)?;
-    Some(HandOver { entries, resource_version: metadata.resource_version.clone() })
+fn holds_by_update(entry: &ManagedFieldsEntry, managers: &[&str]) -> bool {
+    entry.manager.as_deref().is_some_and(|manager| managers.contains(&manager))
+        && entry.operation.as_deref() == Some("Update")
 }
 
 /// Our entries as server-side apply wants them, or `None` when nothing has to change.
-fn applied_entries(entries: &[ManagedFieldsEntry], manager: &str) -> Option<Vec<ManagedFieldsEntry>> {
-    let ours = |e: &ManagedFieldsEntry, operation: &str| {
-        e.manager.as_deref() == Some(manager)
-            && e.operation.as_deref() == Some(operation)
-            && e.subresource.is_none()
+fn applied_entries(
+    entries: &[ManagedFieldsEntry],
+    manager: &str,
+    former: &[&str],
+) -> Option<Vec<ManagedFieldsEntry>> {
+    let posted = |e: &ManagedFieldsEntry| {
+        e.subresource.is_none() && (holds_by_update(e, &[manager]) || holds_by_update(e, former))
     };
-    entries.iter().find(|e| ours(e, "Update"))?;
+    let applied = |e: &ManagedFieldsEntry| {
+        e.subresource.is_none()
+            && e.manager.as_deref() == Some(manager)
+            && e.operation.as_deref() == Some("Apply")
+    };
+    entries.iter().find(|e| posted(e))?;
     let mut merged: Option<ManagedFieldsEntry> = None;
-    for entry in entries.iter().filter(|e| ours(e, "Update") || ours(e, "Apply")) {
+    for entry in entries.iter().filter(|e| posted(e) || applied(e)) {
         match &mut merged {
             None => {
-                merged = Some(ManagedFieldsEntry { operation: Some("Apply".to_owned()), ..entry.clone() });
+                let (manager, operation) = (Some(manager.to_owned()), Some("Apply".to_owned()));
+                merged = Some(ManagedFieldsEntry { manager, operation, ..entry.clone() });
             }
             Some(merged) => union(merged, entry),
         }
     }
-    let others = entries.iter().filter(|e| !ours(e, "Update") && !ours(e, "Apply")).cloned();
+    let others = entries.iter().filter(|e| !posted(e) && !applied(e)).cloned();
     Some(merged.into_iter().chain(others).collect())
 }
 
@@ -227,9 +254,26 @@ pub async fn json_patch<K>(
 where
     K: Resource + Clone + DeserializeOwned + Debug,
 {
+    json_patch_as(api, None, name, subresource, operations).await
+}
+
+/// As [`json_patch`], under the name of a field manager.
+///
+/// # Errors
+/// See [`WriteError`].
+pub async fn json_patch_as<K>(
+    api: &Api<K>,
+    manager: Option<&str>,
+    name: &str,
+    subresource: Option<&str>,
+    operations: Value,
+) -> Result<K, WriteError>
+where
+    K: Resource + Clone + DeserializeOwned + Debug,
+{
     let patch = serde_json::from_value(operations).map_err(kube::Error::SerdeError)?;
     let patch = Patch::Json::<()>(patch);
-    let params = PatchParams::default();
+    let params = PatchParams { field_manager: manager.map(str::to_owned), ..PatchParams::default() };
     let result = match subresource {
         None => api.patch(name, &params, &patch).await,
         Some(subresource) => api.patch_subresource(subresource, name, &params, &patch).await,
@@ -289,8 +333,26 @@ mod tests {
             (vec![other], None),
         ];
         for (entries, expected) in table {
-            assert_eq!(applied_entries(&entries, "us"), expected);
+            assert_eq!(applied_entries(&entries, "us", &[]), expected);
         }
+    }
+
+    #[test]
+    fn what_a_former_manager_holds_is_taken_over_or_dismissed() {
+        let former = entry("them", "Update", None);
+        let status = entry("them", "Update", Some("status"));
+        let other = entry("others", "Update", None);
+        let metadata = ObjectMeta {
+            managed_fields: Some(vec![former, status.clone(), other.clone()]),
+            ..ObjectMeta::default()
+        };
+        let entries = |observed| match observed {
+            Observed::Present { managed_fields: Some(hand_over), .. } => hand_over.entries,
+            _ => Vec::new(),
+        };
+        let taken = entries(Observed::succeeding(&metadata, "us", &["them"]));
+        assert_eq!(taken, [entry("us", "Apply", None), status, other.clone()]);
+        assert_eq!(entries(Observed::dismissing(&metadata, &["them"])), [other]);
     }
 
     #[test]
@@ -301,7 +363,7 @@ mod tests {
         };
         let posted = with("Update", json!({"f:spec": {"f:a": {}, "f:b": {}}}));
         let applied = with("Apply", json!({"f:spec": {"f:a": {}}}));
-        let handed_over = applied_entries(&[applied, posted], "us").unwrap();
+        let handed_over = applied_entries(&[applied, posted], "us", &[]).unwrap();
         assert_eq!(handed_over, [with("Apply", json!({"f:spec": {"f:a": {}, "f:b": {}}}))]);
     }
 }

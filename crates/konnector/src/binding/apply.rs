@@ -3,25 +3,26 @@
 use std::sync::Arc;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::{Api, ResourceExt as _};
+use kube::{Api, ResourceExt as _, api::ObjectMeta};
 use portolan_core::api::kubebind::{
-    APIServiceBinding, APIServiceExport, BoundSchema, ExportedResource, FIELD_MANAGER,
+    APIServiceBinding, APIServiceExport, BoundSchema, ExportedResource, FIELD_MANAGER, FORMER_MANAGER,
 };
 use portolan_runtime::{
     apply::{self, Observed as Seen, WriteError},
     telemetry::Chain,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use tracing::info;
 
 use super::{
     ANNOTATION_EXPORT_UID, FINALIZER,
+    objection::{Objection, objection},
     observe::{Observed, Provider, View},
 };
 use crate::{
     context::Context,
     crd,
-    sync::{EngineKey, EngineState, Mode, SyncSpec},
+    sync::{EngineKey, EngineState, Mode, Placement, SchemaVersions, SyncSpec},
 };
 
 /// What has become of a binding's resources.
@@ -35,12 +36,16 @@ pub(super) struct AppliedResource {
     pub(super) crd: String,
     pub(super) schema: Arc<BoundSchema>,
     pub(super) outcome: Outcome,
+    /// Why the provider's schema is not taken over.
+    pub(super) objection: Option<Objection>,
 }
 
 /// How far a resource has come.
 pub(super) enum Outcome {
     /// The CRD of that name is not ours.
     Foreign,
+    /// There is no CRD, and none is made of this schema.
+    Withheld,
     /// The API server does not accept the CRD.
     Refused { created: bool, message: String },
     /// The CRD is there and not served yet.
@@ -55,7 +60,10 @@ impl Applied {
     /// Whether every change that could matter is watched.
     pub(super) fn is_settled(&self) -> bool {
         let settled = |r: &AppliedResource| match &r.outcome {
-            Outcome::Installing(_) | Outcome::NotSynced { .. } | Outcome::Syncing { .. } => true,
+            Outcome::Withheld
+            | Outcome::Installing(_)
+            | Outcome::NotSynced { .. }
+            | Outcome::Syncing { .. } => true,
             Outcome::Foreign | Outcome::Refused { .. } => false,
         };
         self.resources.iter().all(settled)
@@ -68,7 +76,7 @@ impl AppliedResource {
             Outcome::Installing(crd) | Outcome::NotSynced { crd, .. } | Outcome::Syncing { crd, .. } => {
                 Some(crd)
             }
-            Outcome::Foreign | Outcome::Refused { .. } => None,
+            Outcome::Foreign | Outcome::Withheld | Outcome::Refused { .. } => None,
         }
     }
 }
@@ -80,7 +88,8 @@ pub(super) async fn apply(context: &Context, observed: &Observed) -> Result<Appl
     hold(context, &observed.binding, export).await?;
     let mut applied = Applied::default();
     for (resource, schema) in view.schemas.iter().filter_map(|(r, s)| Some((r, s.as_ref()?))) {
-        let outcome = match install(context, observed, schema).await? {
+        let (outcome, objection) = install(context, observed, schema).await?;
+        let outcome = match outcome {
             Outcome::Installing(crd) if crd::is_established(&crd) => {
                 let wanted = Wanted { export, resource, schema };
                 sync(context, &binding, view, &wanted, crd)
@@ -91,6 +100,7 @@ pub(super) async fn apply(context: &Context, observed: &Observed) -> Result<Appl
             crd: crd::name(schema),
             schema: Arc::clone(schema),
             outcome,
+            objection,
         });
     }
     let keep: Vec<_> = applied.resources.iter().map(|r| r.crd.clone()).collect();
@@ -142,26 +152,46 @@ async fn hold(
     Ok(())
 }
 
-/// Creates or updates the CRD where it differs from the schema.
+/// Creates or updates the CRD where it differs from the schema and nothing speaks against it.
 async fn install(
     context: &Context,
     observed: &Observed,
     schema: &BoundSchema,
-) -> Result<Outcome, WriteError> {
+) -> Result<(Outcome, Option<Objection>), WriteError> {
     let (binding, name) = (&observed.binding, crd::name(schema));
     let desired = crd::desired(schema, binding);
     let existing = observed.crds.get(&name);
+    let kept = |existing: &Arc<CustomResourceDefinition>| Outcome::Installing(Arc::clone(existing));
     if let Some(existing) = existing {
         if !crd::is_owned_by(existing, binding) {
-            return Ok(Outcome::Foreign);
+            return Ok((Outcome::Foreign, None));
         }
         if existing.metadata.deletion_timestamp.is_some() || crd::is_current(existing, &desired) {
-            return Ok(Outcome::Installing(Arc::clone(existing)));
+            return Ok((kept(existing), None));
         }
     }
+    let allowed = &context.allowed_webhooks;
+    let objection = objection(schema, existing.map(|crd| &**crd), &desired, &observed.consent, allowed);
+    if objection.is_some() {
+        return Ok((existing.map_or(Outcome::Withheld, kept), objection));
+    }
+    let outcome = write(context, binding, existing.map(|crd| &**crd), &desired).await?;
+    Ok((outcome, None))
+}
+
+async fn write(
+    context: &Context,
+    binding: &APIServiceBinding,
+    existing: Option<&CustomResourceDefinition>,
+    desired: &Value,
+) -> Result<Outcome, WriteError> {
+    let name = desired["metadata"]["name"].as_str().unwrap_or_default();
     let api: Api<CustomResourceDefinition> = Api::all(context.consumer.clone());
-    let seen = Seen::of(existing.map(|crd| &crd.metadata), FIELD_MANAGER);
-    match apply::apply::<CustomResourceDefinition>(&api, FIELD_MANAGER, &desired, &seen).await {
+    let seen = match existing {
+        Some(existing) => Seen::succeeding(&existing.metadata, FIELD_MANAGER, &[FORMER_MANAGER]),
+        None => Seen::Absent,
+    };
+    match apply::apply::<CustomResourceDefinition>(&api, FIELD_MANAGER, desired, &seen).await {
         Ok(crd) => {
             info!(binding = binding.name_any(), crd = name, "CRD is up to date");
             context.written_crds.wrote(crd.clone());
@@ -187,7 +217,7 @@ fn sync(
     wanted: &Wanted<'_>,
     crd: Arc<CustomResourceDefinition>,
 ) -> Outcome {
-    let spec = match spec(view, wanted) {
+    let spec = match spec(view, wanted, &crd) {
         Ok(spec) => spec,
         Err(why) => return Outcome::NotSynced { crd, why },
     };
@@ -196,19 +226,24 @@ fn sync(
     Outcome::Syncing { crd, engine }
 }
 
-fn spec(view: &View, wanted: &Wanted<'_>) -> Result<SyncSpec, String> {
-    let name = crd::name(wanted.schema);
-    if !crd::is_namespaced(wanted.schema) {
-        return Err(format!(
-            "Objects of {name} are not kept in sync: cluster-scoped kinds are not supported."
-        ));
+fn version_of(metadata: &ObjectMeta) -> Option<(String, i64)> {
+    Some((metadata.uid.clone()?, metadata.generation?))
+}
+
+fn spec(view: &View, wanted: &Wanted<'_>, crd: &CustomResourceDefinition) -> Result<SyncSpec, String> {
+    let (name, export) = (crd::name(wanted.schema), &wanted.export.spec);
+    let scope = crd::scope(crd);
+    if scope != wanted.schema.spec.scope {
+        return Err(format!("Objects of {name} are not kept in sync: the provider has changed its scope."));
     }
-    let version = crd::sync_version(wanted.schema, wanted.resource).ok_or_else(|| {
+    let version = crd::sync_version(wanted.schema, wanted.resource, crd).ok_or_else(|| {
         format!("Objects of {name} are not kept in sync: the provider serves none of the exported versions.")
     })?;
     Ok(SyncSpec {
         resource: crd::api_resource(wanted.schema, &version.name),
         has_status_subresource: version.subresources.as_ref().is_some_and(|s| s.status.is_some()),
+        placement: Placement::of(scope, export.isolation, export.informer_scope),
+        schema: SchemaVersions([version_of(&wanted.schema.metadata), version_of(&crd.metadata)]),
         export_uid: wanted.export.uid().unwrap_or_default(),
         session: Arc::clone(&view.session),
     })

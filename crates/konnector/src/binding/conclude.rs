@@ -136,12 +136,17 @@ fn refusal(resource: &AppliedResource) -> Option<Verdict> {
             "CustomResourceDefinitionUpdateFailed",
             format!("CustomResourceDefinition {name} cannot be updated: {message}"),
         )),
-        Outcome::Installing(_) | Outcome::NotSynced { .. } | Outcome::Syncing { .. } => None,
+        Outcome::Withheld | Outcome::Installing(_) | Outcome::NotSynced { .. } | Outcome::Syncing { .. } => {
+            None
+        }
     }
 }
 
 /// A CRD that is applied carries the provider's schema; one that is not served yet is on its way.
 fn schema_in_sync(applied: &Applied) -> Verdict {
+    if let Some(objection) = applied.resources.iter().find_map(|resource| resource.objection.as_ref()) {
+        return Verdict::error(objection.reason, objection.message.clone());
+    }
     let installing = applied.resources.iter().find(|r| matches!(&r.outcome, Outcome::Installing(_)));
     match installing {
         Some(resource) => Verdict::pending(

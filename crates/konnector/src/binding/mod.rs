@@ -3,6 +3,8 @@
 
 mod apply;
 mod conclude;
+pub(crate) mod consent;
+mod objection;
 mod observe;
 mod orphan;
 mod report;

@@ -10,6 +10,7 @@ use portolan_core::{
 };
 use portolan_runtime::{apply::WriteError, telemetry::Chain};
 
+use super::consent::Consent;
 use crate::{
     context::Context,
     crd,
@@ -22,6 +23,8 @@ pub(super) struct Observed<S = Arc<Session>> {
     pub(super) binding: Arc<APIServiceBinding>,
     pub(super) secret: SecretState,
     pub(super) provider: Provider<S>,
+    /// What the consumer has agreed to.
+    pub(super) consent: Consent,
     /// CRDs on the consumer, by name, as far as they exist.
     pub(super) crds: BTreeMap<String, Arc<CustomResourceDefinition>>,
 }
@@ -68,7 +71,10 @@ pub(super) async fn observe(
         _ => Provider::NoAccess,
     };
     let crds = crds(context, &binding, &provider).await?;
-    Ok(Observed { binding, secret, provider, crds })
+    let bundle = binding.owner_references().iter().find(|owner| owner.kind == "APIServiceBindingBundle");
+    let bundle = bundle.and_then(|owner| context.bundle(&owner.name));
+    let consent = Consent::of(&binding, bundle.as_deref());
+    Ok(Observed { binding, secret, provider, consent, crds })
 }
 
 fn view(session: Arc<Session>, name: &str) -> View {

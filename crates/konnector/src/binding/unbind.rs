@@ -29,7 +29,7 @@ use crate::{
     context::Context,
     crd, policy,
     provider::Contact,
-    sync::{EngineKey, EngineState, Mode, SyncSpec},
+    sync::{EngineKey, EngineState, Mode, Placement, SchemaVersions, SyncSpec},
 };
 
 pub(super) async fn unbind(context: &Context, observed: &Observed) -> Result<Next, WriteError> {
@@ -85,7 +85,17 @@ async fn drain(
     let export = view.export.as_ref().or(view.withdrawing.as_ref());
     let export_uid = export.and_then(|export| export.uid()).unwrap_or_default();
     let session = Arc::clone(&view.session);
-    let spec = SyncSpec { resource, has_status_subresource: false, export_uid, session };
+    let isolation = export.map(|e| (e.spec.isolation, e.spec.informer_scope));
+    // Of a withdrawn export nothing is looked for on the provider.
+    let (isolation, reach) = isolation.unwrap_or_default();
+    let spec = SyncSpec {
+        resource,
+        has_status_subresource: false,
+        placement: Placement::of(crd::scope(crd), isolation, reach),
+        schema: SchemaVersions::default(),
+        export_uid,
+        session,
+    };
     let state = context.sync.ensure(&key, &spec, mode, || context.engine_context(&name));
     if crd.metadata.deletion_timestamp.is_some() || !context.sync.is_drained(&key) {
         return Ok(obstacle(&state, crd));

@@ -1,9 +1,9 @@
 //! Requests for namespaces on a provider, and its answers.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use kube::{
-    Api, Client,
+    Api, Client, ResourceExt as _,
     api::ObjectMeta,
     runtime::reflector::{ObjectRef, Store},
 };
@@ -60,8 +60,7 @@ impl Namespaces {
             let requested = self.requested.lock().contains(namespace);
             return if requested { NamespaceAnswer::Requested } else { NamespaceAnswer::NotRequested };
         };
-        let answer = request.status.as_ref().and_then(|status| status.namespace.clone());
-        match answer.filter(|name| !name.is_empty()) {
+        match answer(&request) {
             Some(name) => NamespaceAnswer::Mapped(name),
             None => NamespaceAnswer::Requested,
         }
@@ -72,6 +71,17 @@ impl Namespaces {
             NamespaceAnswer::Mapped(name) => Some(name),
             NamespaceAnswer::NotRequested | NamespaceAnswer::Requested => None,
         }
+    }
+
+    /// Consumer namespaces by the provider's namespaces that stand for them.
+    pub(crate) fn by_answer(&self) -> HashMap<String, String> {
+        self.store.state().iter().filter_map(|request| Some((answer(request)?, request.name_any()))).collect()
+    }
+
+    /// The consumer namespace that a namespace of the provider stands for.
+    pub(crate) fn consumer_of(&self, mapped: &str) -> Option<String> {
+        let request = self.store.find(|request| answer(request).as_deref() == Some(mapped))?;
+        Some(request.name_any())
     }
 
     /// Told of every change of an answer.
@@ -101,6 +111,11 @@ impl Namespaces {
     pub(super) fn dropped(&self, namespace: &str) {
         self.requested.lock().remove(namespace);
     }
+}
+
+fn answer(request: &APIServiceNamespace) -> Option<String> {
+    let answer = request.status.as_ref()?.namespace.clone()?;
+    (!answer.is_empty()).then_some(answer)
 }
 
 /// A request that is being made. One that fails, or is given up for want of an answer, is made again.

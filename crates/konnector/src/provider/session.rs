@@ -10,6 +10,7 @@ use std::{
 };
 
 use futures::StreamExt as _;
+use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{ListParams, PartialObjectMeta},
@@ -27,6 +28,7 @@ use portolan_core::{
     kubeconfig::RestrictedKubeconfig,
 };
 use portolan_runtime::{
+    apply::WriteError,
     client::{self, ClientError},
     clock,
     latest::Latest,
@@ -38,7 +40,7 @@ use portolan_runtime::{
 use rand::RngExt as _;
 use serde::de::DeserializeOwned;
 use tokio::{
-    sync::{Notify, watch},
+    sync::{Notify, OnceCell, watch},
     time::timeout,
 };
 use tracing::{info, warn};
@@ -82,6 +84,7 @@ pub(crate) struct Session {
     notify: Arc<dyn Fn() + Send + Sync>,
     report_due: Notify,
     absences: Absences,
+    contract_uid: OnceCell<Option<String>>,
     last_contact: Gauge,
     tasks: Tasks,
 }
@@ -135,6 +138,7 @@ impl Session {
             notify,
             report_due: Notify::new(),
             absences: Absences::default(),
+            contract_uid: OnceCell::new(),
             last_contact,
             tasks: starting.tasks,
         });
@@ -153,6 +157,19 @@ impl Session {
         });
         info!(server = kubeconfig.server, namespace = kubeconfig.namespace, "connecting to a provider");
         Ok(session)
+    }
+
+    /// The uid of the contract namespace, asked for once; `None` where the provider does not let us see it.
+    pub(crate) async fn contract_uid(&self) -> Result<Option<&str>, WriteError> {
+        let ask = async || {
+            let api: Api<Namespace> = Api::all(self.client.clone());
+            match api.get(&self.namespace).await.map_err(WriteError::from) {
+                Ok(namespace) => Ok(namespace.uid()),
+                Err(WriteError::Forbidden(_)) => Ok(None),
+                Err(error) => Err(error),
+            }
+        };
+        Ok(self.contract_uid.get_or_try_init(ask).await?.as_deref())
     }
 
     pub(super) fn stop(&self) {

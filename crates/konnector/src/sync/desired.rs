@@ -6,14 +6,12 @@ use portolan_core::api::kubebind::{
 };
 use serde_json::{Map, Value, json};
 
-/// Keys of labels and annotations that say something about this cluster, not about the object.
-const LOCAL_DOMAINS: [&str; 6] =
-    ["kubernetes.io", "kube-bind.io", "argoproj.io", "helm.sh", "toolkit.fluxcd.io", "cattle.io"];
+use super::keys::KeyRules;
 
-/// The complete body to apply to the provider, without namespace and uid.
-pub(crate) fn desired(origin: &DynamicObject, contract_namespace: &str) -> Value {
+/// The complete body to apply to the provider, without its place: name, namespace, uid and owner.
+pub(crate) fn desired(origin: &DynamicObject, contract_namespace: &str, keys: &KeyRules) -> Value {
     let metadata = &origin.metadata;
-    let mut annotations = portable(metadata.annotations.iter().flatten());
+    let mut annotations = keys.carried(metadata.annotations.as_ref());
     let mut mark = |key: &str, value: Option<&str>| {
         annotations.insert(key.to_owned(), value.unwrap_or_default().into());
     };
@@ -25,9 +23,9 @@ pub(crate) fn desired(origin: &DynamicObject, contract_namespace: &str) -> Value
     let mut body = json!({
         "apiVersion": types.api_version,
         "kind": types.kind,
-        "metadata": {"name": metadata.name, "annotations": annotations},
+        "metadata": {"annotations": annotations},
     });
-    let labels = portable(metadata.labels.iter().flatten());
+    let labels = keys.carried(metadata.labels.as_ref());
     if !labels.is_empty() {
         body["metadata"]["labels"] = labels.into();
     }
@@ -44,20 +42,6 @@ pub(crate) fn status(object: &DynamicObject) -> Option<&Value> {
     let status = object.data.get("status")?;
     let empty = status.is_null() || status.as_object().is_some_and(Map::is_empty);
     (!empty).then_some(status)
-}
-
-fn portable<'a>(entries: impl Iterator<Item = (&'a String, &'a String)>) -> Map<String, Value> {
-    entries
-        .filter(|(key, _)| !is_local(key))
-        .map(|(key, value)| (key.clone(), value.as_str().into()))
-        .collect()
-}
-
-fn is_local(key: &str) -> bool {
-    let Some((domain, _)) = key.split_once('/') else { return false };
-    LOCAL_DOMAINS
-        .iter()
-        .any(|local| domain.strip_suffix(local).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))
 }
 
 #[cfg(test)]
@@ -86,11 +70,10 @@ mod tests {
             "spec": {"intent": "ride"}, "extra": [1], "status": {"result": "no"},
         }));
         assert_eq!(
-            desired(&origin, "kube-bind-a"),
+            desired(&origin, "kube-bind-a", &KeyRules::default()),
             json!({
                 "apiVersion": "wildwest.dev/v1", "kind": "Cowboy",
                 "metadata": {
-                    "name": "billy",
                     "labels": {"app": "a"},
                     "annotations": {
                         "note": "n", "kube-bind.io/cluster-namespace": "kube-bind-a",
@@ -100,20 +83,6 @@ mod tests {
                 "spec": {"intent": "ride"}, "extra": [1],
             })
         );
-    }
-
-    #[test]
-    fn only_keys_of_local_domains_stay_behind() {
-        for (key, local) in [
-            ("kubernetes.io/x", true),
-            ("a.kubernetes.io/x", true),
-            ("notkubernetes.io/x", false),
-            ("kubernetes.io", false),
-            ("kustomize.toolkit.fluxcd.io/name", true),
-            ("team", false),
-        ] {
-            assert_eq!(is_local(key), local, "{key}");
-        }
     }
 
     #[test]

@@ -13,6 +13,8 @@ use portolan_runtime::{controller, events::Reporter, metrics::Gauge, queue::Work
 use super::{
     health::{EngineState, Health, Side},
     index::{Index, ObjectKey},
+    keys::KeyRules,
+    placement::Placement,
     plan::{Mode, Step, plan},
 };
 use crate::{metrics::KonnectorMetrics, provider::Session};
@@ -26,14 +28,24 @@ pub(crate) struct SyncSpec {
     pub(crate) resource: ApiResource,
     /// Whether status is a subresource on the consumer.
     pub(crate) has_status_subresource: bool,
+    pub(crate) placement: Placement,
+    /// The versions of the schema on both sides. What either stores of an object depends on it.
+    pub(crate) schema: SchemaVersions,
     /// Uid of the export; another export of the same name is another engine.
     pub(crate) export_uid: String,
     pub(crate) session: Arc<Session>,
 }
 
+/// The versions of a resource's schema: of the provider's BoundSchema and of the consumer's CRD, by uid and
+/// generation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SchemaVersions(pub(crate) [Option<(String, i64)>; 2]);
+
 impl SyncSpec {
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.resource == other.resource
+            && self.placement == other.placement
+            && self.schema == other.schema
             && self.has_status_subresource == other.has_status_subresource
             && self.export_uid == other.export_uid
             && Arc::ptr_eq(&self.session, &other.session)
@@ -46,6 +58,7 @@ pub(crate) struct EngineContext {
     pub(crate) consumer: Client,
     pub(crate) metrics: KonnectorMetrics,
     pub(crate) reporter: Reporter,
+    pub(crate) keys: KeyRules,
     /// Told when the state of an engine changes.
     pub(crate) on_state: Arc<dyn Fn() + Send + Sync>,
 }
@@ -59,24 +72,28 @@ pub(super) struct Engine {
     queue: Arc<WorkQueue<ObjectKey>>,
     health: Mutex<Health>,
     objects: Gauge,
-    /// Consumer namespaces whose objects on the provider are watched.
-    watched: Mutex<HashSet<String>>,
+    /// Consumer namespaces whose objects on the provider are followed.
+    pub(super) watched: Mutex<HashSet<String>>,
 }
 
 impl Engine {
     pub(super) fn start(tasks: &Tasks, spec: SyncSpec, context: EngineContext, mode: Mode) -> Arc<Self> {
+        let index = Index::new(&spec.session.namespace, context.keys.clone(), spec.has_status_subresource);
+        let awaits_provider =
+            mode == Mode::Sync && spec.placement != Placement::Mapped { cluster_wide: false };
         let engine = Arc::new(Self {
-            index: Mutex::new(Index::new(&spec.session.namespace)),
+            index: Mutex::new(index),
             mode,
             tasks: tasks.child(),
             queue: Arc::default(),
-            health: Mutex::default(),
+            health: Mutex::new(Health::new(awaits_provider)),
             objects: context.metrics.objects(&spec.resource),
             spec,
             context,
             watched: Mutex::default(),
         });
         engine.spawn_consumer_watch();
+        engine.spawn_wide_watch();
         engine.spawn_namespace_listener();
         let worker = Arc::clone(&engine);
         let reconcile = move |key| Arc::clone(&worker).reconcile(key);
@@ -97,7 +114,7 @@ impl Engine {
     }
 
     pub(super) fn step(&self, index: &Index, key: &ObjectKey) -> Step {
-        let namespace = self.spec.session.namespaces.state(&key.namespace);
+        let namespace = self.answer(&key.namespace);
         plan(index.sides(key), namespace.as_plan(), self.mode)
     }
 
@@ -143,7 +160,7 @@ impl Engine {
     fn saw_origin(self: &Arc<Self>, object: &DynamicObject) {
         let key = key_of(object);
         if self.index.lock().saw_origin(&key, object) {
-            self.watch_provider(&key.namespace);
+            self.watch_namespace(&key.namespace);
             self.look_at(key);
         }
     }
@@ -154,11 +171,7 @@ impl Engine {
         let mut changes = self.spec.session.namespaces.subscribe();
         self.tasks.spawn("namespace answers", async move {
             while changes.changed().await.is_ok() {
-                let namespaces: HashSet<_> =
-                    engine.index.lock().keys().into_iter().map(|key| key.namespace).collect();
-                for namespace in &namespaces {
-                    engine.watch_provider(namespace);
-                }
+                engine.watch_namespaces();
                 let waiting = engine.index.lock().keys();
                 for key in waiting {
                     engine.look_at(key);
@@ -167,62 +180,8 @@ impl Engine {
         });
     }
 
-    /// Starts to watch the provider's namespace for a consumer namespace, once there is one.
-    fn watch_provider(self: &Arc<Self>, namespace: &str) {
-        // Of a withdrawn export we may not even read the copies any more.
-        if self.mode == Mode::Withdraw {
-            return;
-        }
-        let Some(mapped) = self.spec.session.namespaces.mapped(namespace) else { return };
-        if !self.watched.lock().insert(namespace.to_owned()) {
-            return;
-        }
-        let api = Api::namespaced_with(self.spec.session.client.clone(), &mapped, &self.spec.resource);
-        let (engine, namespace) = (Arc::clone(self), namespace.to_owned());
-        self.tasks.spawn("provider objects", async move {
-            let mut listing = HashSet::new();
-            let on = |event| engine.on_provider(&namespace, event, &mut listing);
-            watch::follow(api, watcher::Config::default(), on).await;
-        });
-    }
-
-    fn on_provider(
-        &self,
-        namespace: &str,
-        event: watcher::Result<Event<DynamicObject>>,
-        listing: &mut HashSet<ObjectKey>,
-    ) {
-        let key_of =
-            |object: &DynamicObject| ObjectKey { namespace: namespace.to_owned(), name: object.name_any() };
-        match event {
-            Ok(Event::Init) => listing.clear(),
-            Ok(Event::InitApply(object)) => {
-                listing.insert(key_of(&object));
-                self.index.lock().saw_copy(&key_of(&object), &object);
-            }
-            Ok(Event::Apply(object)) => {
-                if self.index.lock().saw_copy(&key_of(&object), &object) {
-                    self.look_at(key_of(&object));
-                }
-            }
-            Ok(Event::Delete(object)) => {
-                self.index.lock().lost_copy(&key_of(&object));
-                self.look_at(key_of(&object));
-            }
-            Ok(Event::InitDone) => {
-                let all = self.index.lock().keep_copies(namespace, listing);
-                for key in all {
-                    self.look_at(key);
-                }
-                listing.clear();
-                self.note(Side::Provider(namespace.to_owned()), Ok(()));
-            }
-            Err(error) => self.note(Side::Provider(namespace.to_owned()), Err(&error)),
-        }
-    }
-
     /// Queues an object that needs a step, and lets go of what is kept for one that does not.
-    fn look_at(&self, key: ObjectKey) {
+    pub(super) fn look_at(&self, key: ObjectKey) {
         let mut index = self.index.lock();
         match self.step(&index, &key) {
             Step::Nothing => index.drop_all_bodies(&key),
@@ -232,7 +191,11 @@ impl Engine {
         self.objects.set(i64::try_from(index.len()).unwrap_or(i64::MAX));
     }
 
-    fn note(&self, side: Side, outcome: Result<(), &watcher::Error>) {
+    pub(super) fn is_wide_listed(&self) -> bool {
+        self.health.lock().provider_listed()
+    }
+
+    pub(super) fn note(&self, side: Side, outcome: Result<(), &watcher::Error>) {
         let (before, after) = {
             let mut health = self.health.lock();
             let before = health.state();

@@ -25,7 +25,7 @@ pub(crate) enum EngineState {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Side {
     Consumer,
-    /// The provider's objects for a consumer namespace.
+    /// The provider's objects for a consumer namespace; all of them where it is empty.
     Provider(String),
 }
 
@@ -33,6 +33,8 @@ pub(super) enum Side {
 #[derive(Debug, Default)]
 pub(super) struct Health {
     consumer_listed: bool,
+    /// One watch for all of the provider's objects has yet to list them.
+    awaits_provider: bool,
     failures: BTreeMap<Side, Failure>,
 }
 
@@ -44,11 +46,17 @@ struct Failure {
 }
 
 impl Health {
+    /// `awaits_provider` where one watch shows all of the provider's objects.
+    pub(super) fn new(awaits_provider: bool) -> Self {
+        Self { awaits_provider, ..Self::default() }
+    }
+
     /// Takes in that a watch has listed its objects, or has failed.
     pub(super) fn note(&mut self, side: Side, outcome: Result<(), &watcher::Error>) {
         match outcome {
             Ok(()) => {
                 self.consumer_listed |= side == Side::Consumer;
+                self.awaits_provider &= side != Side::Provider(String::new());
                 self.failures.remove(&side);
             }
             Err(error) => {
@@ -65,6 +73,11 @@ impl Health {
         self.consumer_listed
     }
 
+    /// Whether all of the provider's objects have been listed, where one watch shows them.
+    pub(super) fn provider_listed(&self) -> bool {
+        !self.awaits_provider
+    }
+
     pub(super) fn state(&self) -> EngineState {
         let lasting = self.failures.iter().find(|(_, failure)| failure.in_a_row >= TOLERATED);
         match lasting {
@@ -72,11 +85,13 @@ impl Health {
             Some((Side::Consumer, failure)) => {
                 EngineState::Failing(format!("The consumer's objects cannot be watched: {}", failure.message))
             }
-            Some((Side::Provider(namespace), failure)) => EngineState::Failing(format!(
-                "The provider's objects for namespace {namespace} cannot be watched: {}",
-                failure.message
-            )),
-            None if self.consumer_listed => EngineState::Watching,
+            Some((Side::Provider(namespace), failure)) => {
+                let which =
+                    if namespace.is_empty() { String::new() } else { format!(" for namespace {namespace}") };
+                let why = &failure.message;
+                EngineState::Failing(format!("The provider's objects{which} cannot be watched: {why}"))
+            }
+            None if self.consumer_listed && !self.awaits_provider => EngineState::Watching,
             None => EngineState::Starting,
         }
     }
@@ -122,6 +137,16 @@ mod tests {
             EngineState::Starting
         );
         assert_eq!(after(&[(consumer.clone(), Err(404)), (consumer, Ok(()))]), EngineState::Watching);
+    }
+
+    #[test]
+    fn a_watch_of_all_the_providers_objects_is_waited_for() {
+        let mut health = Health::new(true);
+        health.note(Side::Consumer, Ok(()));
+        health.note(Side::Provider("west".to_owned()), Ok(()));
+        assert_eq!(health.state(), EngineState::Starting);
+        health.note(Side::Provider(String::new()), Ok(()));
+        assert_eq!(health.state(), EngineState::Watching);
     }
 
     #[test]

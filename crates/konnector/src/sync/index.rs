@@ -10,8 +10,8 @@ use std::{
 use kube::{ResourceExt as _, api::DynamicObject};
 use portolan_core::{
     api::kubebind::{
-        ANNOTATION_CLUSTER_NAMESPACE, ANNOTATION_CONSUMER_NAMESPACE, ANNOTATION_CONSUMER_UID,
-        ANNOTATION_PROVIDER_NAMESPACE, ANNOTATION_PROVIDER_UID, FIELD_MANAGER, SYNCER_FINALIZER,
+        ANNOTATION_CLUSTER_NAMESPACE, ANNOTATION_CONSUMER_NAMESPACE, ANNOTATION_PROVIDER_NAMESPACE,
+        ANNOTATION_PROVIDER_UID, SYNCER_FINALIZER,
     },
     digest::Digest,
 };
@@ -20,7 +20,9 @@ use serde_json::Value;
 
 use super::{
     desired::{desired, status},
-    owned::owned,
+    generations::{Generations, StatusDigest},
+    keys::KeyRules,
+    owned::{holds_former, owned},
 };
 use crate::policy;
 
@@ -28,7 +30,7 @@ use crate::policy;
 /// that, an object is read again when its turn comes.
 const MAX_BODIES: usize = 1000;
 
-/// The place of an object on the consumer.
+/// The place of an object on the consumer. The namespace of a cluster-scoped object is empty.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ObjectKey {
     pub(crate) namespace: String,
@@ -40,9 +42,14 @@ pub(crate) struct ObjectKey {
 pub(crate) struct Origin {
     pub(crate) uid: String,
     version: u128,
+    pub(crate) generation: i64,
     pub(crate) desired: Digest,
-    pub(crate) status: Digest,
+    pub(crate) status: StatusDigest,
+    /// The copy's status whose writing led to `status`, where the consumer stores it differently.
+    pub(crate) settled_status: Option<Box<StatusDigest>>,
     pub(crate) has_finalizer: bool,
+    /// The Go konnector has left entries in its managed fields.
+    pub(crate) has_former: bool,
     pub(crate) provider_namespace: Option<String>,
     pub(crate) provider_uid: Option<String>,
     pub(crate) deleting: bool,
@@ -60,7 +67,12 @@ pub(crate) struct Copy {
     /// The digest that was desired when the copy became what it is; equal to `owned` unless the provider
     /// stores it differently from how we spelled it.
     pub(crate) settled_for: Option<Digest>,
-    pub(crate) status: Digest,
+    pub(crate) generation: i64,
+    /// The generation that our last change of its content led to.
+    pub(crate) settled_generation: Option<i64>,
+    pub(crate) status: StatusDigest,
+    /// The Go konnector has left entries in its managed fields.
+    pub(crate) has_former: bool,
     pub(crate) deleting: bool,
     pub(crate) mark: Mark,
     status_body: Option<Arc<Value>>,
@@ -70,10 +82,7 @@ pub(crate) struct Copy {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Mark {
     /// The copy of a consumer object of ours.
-    Ours {
-        /// The uid of that object.
-        origin_uid: String,
-    },
+    Ours,
     /// Somebody else's.
     Foreign,
 }
@@ -96,12 +105,29 @@ pub(crate) struct Sides<'a> {
     pub(crate) vanished: bool,
     /// Whether the provider's objects of the namespace have been listed.
     pub(crate) provider_listed: bool,
+    has_status_subresource: bool,
+}
+
+impl Sides<'_> {
+    /// How the generations of both sides are related, for an origin and a copy that are in sync.
+    pub(crate) fn generations(&self) -> Generations {
+        match (self.origin, self.copy) {
+            (Some(origin), Some(copy)) if self.has_status_subresource => Generations::Translated {
+                origin: origin.generation,
+                copy: copy.generation,
+                since: copy.settled_generation,
+            },
+            _ => Generations::Plain,
+        }
+    }
 }
 
 /// Everything known of one resource.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     contract_namespace: String,
+    keys: KeyRules,
+    has_status_subresource: bool,
     origins: HashMap<ObjectKey, Origin>,
     copies: HashMap<ObjectKey, Copy>,
     vanished: HashSet<ObjectKey>,
@@ -110,8 +136,9 @@ pub(crate) struct Index {
 }
 
 impl Index {
-    pub(crate) fn new(contract_namespace: &str) -> Self {
-        Self { contract_namespace: contract_namespace.to_owned(), ..Self::default() }
+    pub(crate) fn new(contract_namespace: &str, keys: KeyRules, has_status_subresource: bool) -> Self {
+        let contract_namespace = contract_namespace.to_owned();
+        Self { contract_namespace, keys, has_status_subresource, ..Self::default() }
     }
 
     pub(crate) fn sides(&self, key: &ObjectKey) -> Sides<'_> {
@@ -119,17 +146,32 @@ impl Index {
             origin: self.origins.get(key),
             copy: self.copies.get(key),
             vanished: self.vanished.contains(key),
-            provider_listed: self.listed_namespaces.contains(&key.namespace),
+            provider_listed: self.is_listed(&key.namespace),
+            has_status_subresource: self.has_status_subresource,
         }
+    }
+
+    /// Whether the provider's objects for a namespace have been listed.
+    pub(crate) fn is_listed(&self, namespace: &str) -> bool {
+        self.listed_namespaces.contains(namespace)
+    }
+
+    /// What a copy of this object has to say.
+    pub(crate) fn desired(&self, origin: &DynamicObject) -> Value {
+        desired(origin, &self.contract_namespace, &self.keys)
     }
 
     /// Takes in a consumer object. False when what is known is newer.
     pub(crate) fn saw_origin(&mut self, key: &ObjectKey, object: &DynamicObject) -> bool {
         let seen = version(&object.metadata);
-        if self.origins.get(key).is_some_and(|known| known.version > seen) {
+        let known = self.origins.get(key);
+        if known.is_some_and(|known| known.version > seen) {
             return false;
         }
-        let body = desired(object, &self.contract_namespace);
+        let status = StatusDigest::of(status(object));
+        let settled_status = known.filter(|known| known.status == status);
+        let settled_status = settled_status.and_then(|known| known.settled_status.clone());
+        let body = self.desired(object);
         let digest = Digest::of(&body);
         self.drop_bodies(key);
         let kept = self.keep(body);
@@ -138,9 +180,12 @@ impl Index {
         let origin = Origin {
             uid: object.uid().unwrap_or_default(),
             version: seen,
+            generation: object.metadata.generation.unwrap_or_default(),
             desired: digest,
-            status: Digest::of_option(status(object)),
+            status,
+            settled_status,
             has_finalizer: object.finalizers().iter().any(|f| f == SYNCER_FINALIZER),
+            has_former: holds_former(object),
             provider_namespace: annotation(ANNOTATION_PROVIDER_NAMESPACE),
             provider_uid: annotation(ANNOTATION_PROVIDER_UID),
             deleting: object.metadata.deletion_timestamp.is_some(),
@@ -167,22 +212,24 @@ impl Index {
         if known.is_some_and(|known| known.version > seen) {
             return false;
         }
-        let owned = Digest::of(&owned(object, FIELD_MANAGER));
-        let settled_for = known.filter(|k| k.owned == owned).and_then(|k| k.settled_for);
-        let (status_digest, status) = (Digest::of_option(status(object)), status(object).cloned());
-        let differs = self.origins.get(key).is_none_or(|origin| origin.status != status_digest);
-        self.drop_status_body(key);
-        let status_body = status.filter(|_| differs).and_then(|s| self.keep(s));
-        let copy = Copy {
+        let owned = Digest::of(&owned(object));
+        let same = known.filter(|known| Some(&known.uid) == object.metadata.uid.as_ref());
+        let mut copy = Copy {
             uid: object.uid().unwrap_or_default(),
             version: seen,
             owned,
-            settled_for,
-            status: status_digest,
+            settled_for: known.filter(|k| k.owned == owned).and_then(|k| k.settled_for),
+            generation: object.metadata.generation.unwrap_or_default(),
+            settled_generation: same.and_then(|known| known.settled_generation),
+            status: StatusDigest::of(status(object)),
+            has_former: holds_former(object),
             deleting: object.metadata.deletion_timestamp.is_some(),
             mark: self.mark_of(key, object),
-            status_body,
+            status_body: None,
         };
+        self.drop_status_body(key);
+        let differs = self.origins.get(key).is_none_or(|origin| origin.status != copy.status);
+        copy.status_body = status(object).filter(|_| differs).and_then(|s| self.keep(s.clone()));
         self.copies.insert(key.clone(), copy);
         true
     }
@@ -194,10 +241,22 @@ impl Index {
         self.vanished.remove(key);
     }
 
-    /// Notes that the copy, as it is now, is what applying `desired` leads to.
-    pub(crate) fn settle(&mut self, key: &ObjectKey, desired: Digest) {
+    /// Notes that the copy, as it is now, is what applying `desired` leads to. `before` is its generation
+    /// before that.
+    pub(crate) fn settle(&mut self, key: &ObjectKey, desired: Digest, before: Option<i64>) {
         if let Some(copy) = self.copies.get_mut(key) {
             copy.settled_for = Some(desired);
+            if before != Some(copy.generation) {
+                copy.settled_generation = Some(copy.generation);
+            }
+        }
+    }
+
+    /// Notes that the origin's status, as it is now, is what writing the copy's `status` leads to.
+    pub(crate) fn settle_status(&mut self, key: &ObjectKey, status: StatusDigest) {
+        let agrees = self.sides(key).origin.is_some_and(|origin| origin.status == status);
+        if let Some(origin) = self.origins.get_mut(key) {
+            origin.settled_status = (!agrees).then(|| Box::new(status));
         }
     }
 
@@ -249,7 +308,7 @@ impl Index {
     pub(crate) fn status_body(&self, key: &ObjectKey) -> KeptStatus {
         match self.copies.get(key) {
             Some(Copy { status_body: Some(body), .. }) => KeptStatus::Body(Arc::clone(body)),
-            Some(copy) if copy.status == Digest::ABSENT => KeptStatus::Empty,
+            Some(copy) if copy.status.is_absent() => KeptStatus::Empty,
             _ => KeptStatus::NotKept,
         }
     }
@@ -262,12 +321,10 @@ impl Index {
 
     fn mark_of(&self, key: &ObjectKey, object: &DynamicObject) -> Mark {
         let annotation = |name: &str| object.annotations().get(name).map(String::as_str);
-        let ours = annotation(ANNOTATION_CLUSTER_NAMESPACE) == Some(&self.contract_namespace)
-            && annotation(ANNOTATION_CONSUMER_NAMESPACE) == Some(&key.namespace);
-        match annotation(ANNOTATION_CONSUMER_UID) {
-            Some(uid) if ours => Mark::Ours { origin_uid: uid.to_owned() },
-            _ => Mark::Foreign,
-        }
+        // Former releases of the Go konnector set the first mark only.
+        let is_ours = annotation(ANNOTATION_CLUSTER_NAMESPACE) == Some(&self.contract_namespace)
+            && annotation(ANNOTATION_CONSUMER_NAMESPACE).is_none_or(|namespace| namespace == key.namespace);
+        if is_ours { Mark::Ours } else { Mark::Foreign }
     }
 
     fn keep(&mut self, body: Value) -> Option<Arc<Value>> {

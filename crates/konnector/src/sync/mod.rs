@@ -1,20 +1,25 @@
 //! Keeps the objects of one bound resource in sync: spec down to the provider, status up to the consumer.
 //!
-//! [`engine`] watches both sides and feeds [`index`], which holds identities and digests, never whole
+//! [`engine`] watches the consumer, [`reach`] the provider, and both feed [`index`], which holds identities and digests, never whole
 //! objects. [`plan`] looks at one object on both sides and names the next step; [`perform`] takes it. The
 //! answer of every write goes back into the index, so that the next step does not wait for a watch event.
 
 mod desired;
 mod engine;
+mod generations;
 mod health;
 mod hub;
 mod index;
+mod keys;
 mod owned;
 mod perform;
+mod placement;
 mod plan;
+mod reach;
 
-pub(crate) use engine::EngineContext;
-pub(crate) use engine::SyncSpec;
+pub(crate) use engine::{EngineContext, SchemaVersions, SyncSpec};
 pub(crate) use health::EngineState;
 pub(crate) use hub::{EngineKey, SyncHub};
+pub(crate) use keys::KeyRules;
+pub(crate) use placement::Placement;
 pub(crate) use plan::{Mode, NamespaceState};

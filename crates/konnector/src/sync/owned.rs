@@ -5,17 +5,19 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::api::DynamicObject;
+use portolan_core::api::kubebind::{FIELD_MANAGER, FORMER_MANAGER};
 use portolan_runtime::apply::merge_fields;
 use serde_json::{Map, Value, json};
 
-/// What `manager` owns of an object, by POST, PUT or apply, leaving subresources out.
-pub(crate) fn owned(object: &DynamicObject, manager: &str) -> Value {
-    let fields = merged_fields(object.metadata.managed_fields.as_deref().unwrap_or_default(), manager);
+/// What we own of an object, by POST, PUT or apply, leaving subresources out. What the Go konnector has
+/// written counts as ours.
+pub(crate) fn owned(object: &DynamicObject) -> Value {
+    let fields = merged_fields(object.metadata.managed_fields.as_deref().unwrap_or_default());
     let types = object.types.clone().unwrap_or_default();
     let mut body = json!({
         "apiVersion": types.api_version,
         "kind": types.kind,
-        "metadata": {"name": object.metadata.name},
+        "metadata": {},
     });
     for (map, values) in [("labels", &object.metadata.labels), ("annotations", &object.metadata.annotations)]
     {
@@ -37,19 +39,30 @@ pub(crate) fn owned(object: &DynamicObject, manager: &str) -> Value {
     body
 }
 
-/// Whether `manager` holds fields by POST or PUT, which a later apply cannot remove.
-pub(crate) fn holds_updates(object: &DynamicObject, manager: &str) -> bool {
-    let entries = object.metadata.managed_fields.iter().flatten();
-    entries.into_iter().any(|e| is_ours(e, manager) && e.operation.as_deref() == Some("Update"))
+/// Whether we hold fields by POST or PUT, which a later apply cannot remove.
+pub(crate) fn holds_updates(object: &DynamicObject) -> bool {
+    holds(object, |entry| entry.manager.as_deref() == Some(FIELD_MANAGER) && entry.subresource.is_none())
 }
 
-fn is_ours(entry: &ManagedFieldsEntry, manager: &str) -> bool {
-    entry.manager.as_deref() == Some(manager) && entry.subresource.is_none()
+/// Whether the Go konnector has left entries that are to be taken over.
+pub(crate) fn holds_former(object: &DynamicObject) -> bool {
+    holds(object, |entry| entry.manager.as_deref() == Some(FORMER_MANAGER) && entry.subresource.is_none())
 }
 
-fn merged_fields(entries: &[ManagedFieldsEntry], manager: &str) -> Value {
+fn holds(object: &DynamicObject, is: impl Fn(&ManagedFieldsEntry) -> bool) -> bool {
+    let mut entries = object.metadata.managed_fields.iter().flatten();
+    entries.any(|entry| is(entry) && entry.operation.as_deref() == Some("Update"))
+}
+
+fn is_ours(entry: &ManagedFieldsEntry) -> bool {
+    let manager = entry.manager.as_deref();
+    let former = manager == Some(FORMER_MANAGER) && entry.operation.as_deref() == Some("Update");
+    (manager == Some(FIELD_MANAGER) || former) && entry.subresource.is_none()
+}
+
+fn merged_fields(entries: &[ManagedFieldsEntry]) -> Value {
     let mut merged = json!({});
-    for entry in entries.iter().filter(|e| is_ours(e, manager)) {
+    for entry in entries.iter().filter(|entry| is_ours(entry)) {
         if let Some(fields) = &entry.fields_v1 {
             merge_fields(&mut merged, &fields.0);
         }
@@ -151,14 +164,14 @@ mod tests {
             },
         });
         let object = object(&json!([
-            entry("us", "Apply", &fields),
+            entry("kube-bind.io", "Apply", &fields),
             entry("them", "Update", &json!({"f:spec": {"f:defaulted": {}}}))
         ]));
         assert_eq!(
-            owned(&object, "us"),
+            owned(&object),
             json!({
                 "apiVersion": "v1", "kind": "K",
-                "metadata": {"name": "n", "labels": {"ours": "1"}},
+                "metadata": {"labels": {"ours": "1"}},
                 "spec": {
                     "size": 1, "atomic": {"a": 1, "b": 2}, "empty": {},
                     "ports": [{"port": 2}], "set": ["b"], "list": [3, 4],
@@ -170,17 +183,27 @@ mod tests {
     #[test]
     fn what_was_posted_and_what_was_applied_both_count() {
         let object = object(&json!([
-            entry("us", "Update", &json!({"f:spec": {"f:size": {}}})),
-            entry("us", "Apply", &json!({"f:spec": {"f:list": {}}})),
+            entry("kube-bind.io", "Update", &json!({"f:spec": {"f:size": {}}})),
+            entry("kube-bind.io", "Apply", &json!({"f:spec": {"f:list": {}}})),
         ]));
-        assert_eq!(owned(&object, "us")["spec"], json!({"size": 1, "list": [3, 4]}));
-        assert!(holds_updates(&object, "us"));
-        assert!(!holds_updates(&object, "them"));
+        assert_eq!(owned(&object)["spec"], json!({"size": 1, "list": [3, 4]}));
+        assert!(holds_updates(&object) && !holds_former(&object));
     }
 
     #[test]
     fn an_object_of_others_is_not_ours_in_any_part() {
         let object = object(&json!([entry("them", "Apply", &json!({"f:spec": {"f:size": {}}}))]));
-        assert_eq!(owned(&object, "us"), json!({"apiVersion": "v1", "kind": "K", "metadata": {"name": "n"}}));
+        assert_eq!(owned(&object), json!({"apiVersion": "v1", "kind": "K", "metadata": {}}));
+    }
+
+    #[test]
+    fn what_the_go_konnector_has_written_is_ours_to_take_over() {
+        let fields = json!({"f:spec": {"f:size": {}}});
+        let left = object(&json!([entry("konnector", "Update", &fields)]));
+        assert_eq!(owned(&left)["spec"], json!({"size": 1}));
+        assert!(holds_former(&left) && !holds_updates(&left));
+        let mut status = entry("konnector", "Update", &fields);
+        status["subresource"] = json!("status");
+        assert!(!holds_former(&object(&json!([status]))));
     }
 }

@@ -2,9 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use kube::{Api, api::DynamicObject};
-use portolan_core::api::kubebind::{
-    ANNOTATION_PROVIDER_NAMESPACE, ANNOTATION_PROVIDER_UID, FIELD_MANAGER, SYNCER_FINALIZER,
+use kube::{
+    Api, Client,
+    api::{ApiResource, DynamicObject},
+};
+use portolan_core::{
+    api::kubebind::{
+        ANNOTATION_PROVIDER_NAMESPACE, ANNOTATION_PROVIDER_UID, FIELD_MANAGER, FORMER_MANAGER,
+        SYNCER_FINALIZER,
+    },
+    digest::Digest,
 };
 use portolan_runtime::{
     apply::{self, Observed, WriteError},
@@ -15,10 +22,12 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::{
-    desired::{desired, status},
+    desired::status,
     engine::Engine,
+    generations::StatusDigest,
     index::{KeptStatus, ObjectKey},
     owned::{holds_updates, owned},
+    placement::Placement,
     plan::Step,
 };
 use crate::provider::NamespaceAnswer;
@@ -99,58 +108,79 @@ impl Engine {
 
     /// Applies everything that is ours on the consumer object: the finalizer and the place of the copy.
     async fn mark_origin(&self, key: &ObjectKey) -> Result<(), WriteError> {
-        let (uid, copy_uid) = {
+        let (uid, has_former, copy_uid) = {
             let index = self.index.lock();
             let sides = index.sides(key);
             let Some(origin) = sides.origin else { return Ok(()) };
-            (origin.uid.clone(), sides.copy.map(|copy| copy.uid.clone()))
+            (origin.uid.clone(), origin.has_former, sides.copy.map(|copy| copy.uid.clone()))
         };
-        let mut annotations = json!({ANNOTATION_PROVIDER_NAMESPACE: self.provider_namespace(key)});
+        let mut annotations = json!({});
+        let namespace = self.provider_namespace(key);
+        if !namespace.is_empty() {
+            annotations[ANNOTATION_PROVIDER_NAMESPACE] = namespace.into();
+        }
         if let Some(copy_uid) = copy_uid {
             annotations[ANNOTATION_PROVIDER_UID] = copy_uid.into();
         }
+        let mut metadata =
+            json!({"name": key.name, "finalizers": [SYNCER_FINALIZER], "annotations": annotations});
+        if !key.namespace.is_empty() {
+            metadata["namespace"] = key.namespace.as_str().into();
+        }
         let body = json!({
-            "apiVersion": self.spec.resource.api_version,
-            "kind": self.spec.resource.kind,
-            "metadata": {
-                "name": key.name, "namespace": key.namespace,
-                "finalizers": [SYNCER_FINALIZER], "annotations": annotations,
-            },
+            "apiVersion": self.spec.resource.api_version, "kind": self.spec.resource.kind, "metadata": metadata,
         });
-        let observed = Observed::Present { uid, managed_fields: None };
-        let written = apply::apply(&self.consumer(key), FIELD_MANAGER, &body, &observed).await?;
+        let api = self.consumer(key);
+        let mut observed = Observed::Present { uid, managed_fields: None };
+        if has_former && let Some(origin) = api.get_opt(&key.name).await? {
+            observed = Observed::dismissing(&origin.metadata, &[FORMER_MANAGER]);
+        }
+        let written = apply::apply(&api, FIELD_MANAGER, &body, &observed).await?;
         self.index.lock().saw_origin(key, &written);
         Ok(())
     }
 
     async fn create_copy(&self, key: &ObjectKey) -> Result<(), WriteError> {
         let Some(body) = self.body(key).await? else { return Ok(()) };
-        let created = apply::apply(&self.provider(key), FIELD_MANAGER, &body, &Observed::Absent).await?;
-        self.settle(key, &created, &body);
+        let api = self.provider(key);
+        match apply::apply(&api, FIELD_MANAGER, &body, &Observed::Absent).await {
+            Ok(created) => self.settle(key, &created, &body, None),
+            // Something has the name that no watch has shown. What it is decides what to do.
+            Err(WriteError::Raced(cause)) => match api.get_opt(&self.copy_name(key)).await? {
+                Some(found) => {
+                    self.index.lock().saw_copy(key, &found);
+                }
+                None => return Err(WriteError::Raced(cause)),
+            },
+            Err(error) => return Err(error),
+        }
         Ok(())
     }
 
     async fn update_copy(&self, key: &ObjectKey) -> Result<(), WriteError> {
-        let Some(uid) = self.index.lock().sides(key).copy.map(|copy| copy.uid.clone()) else { return Ok(()) };
-        let Some(body) = self.body(key).await? else { return Ok(()) };
+        let known = self.index.lock().sides(key).copy.cloned();
+        let (Some(known), Some(body)) = (known, self.body(key).await?) else { return Ok(()) };
         let api = self.provider(key);
-        let observed = Observed::Present { uid, managed_fields: None };
+        let mut observed = Observed::Present { uid: known.uid, managed_fields: None };
+        if known.has_former
+            && let Some(copy) = api.get_opt(&self.copy_name(key)).await?
+        {
+            observed = Observed::succeeding(&copy.metadata, FIELD_MANAGER, &[FORMER_MANAGER]);
+        }
         let mut written: DynamicObject = apply::apply(&api, FIELD_MANAGER, &body, &observed).await?;
         // A field that we set by POST is not removed by apply. Only then is the extra write worth it.
-        let left_over =
-            holds_updates(&written, FIELD_MANAGER) && owned(&written, FIELD_MANAGER) != comparable(&body);
-        if left_over {
+        if holds_updates(&written) && owned(&written) != comparable(&body) {
             let observed = Observed::of(Some(&written.metadata), FIELD_MANAGER);
             written = apply::apply(&api, FIELD_MANAGER, &body, &observed).await?;
         }
-        self.settle(key, &written, &body);
+        self.settle(key, &written, &body, Some(known.generation));
         Ok(())
     }
 
-    fn settle(&self, key: &ObjectKey, written: &DynamicObject, body: &Value) {
+    fn settle(&self, key: &ObjectKey, written: &DynamicObject, body: &Value, before: Option<i64>) {
         let mut index = self.index.lock();
         index.saw_copy(key, written);
-        index.settle(key, portolan_core::digest::Digest::of(&comparable(body)));
+        index.settle(key, Digest::of(&comparable(body)), before);
     }
 
     async fn write_status(&self, key: &ObjectKey) -> Result<(), WriteError> {
@@ -158,31 +188,42 @@ impl Engine {
         let new = match kept {
             KeptStatus::Body(body) => Some((*body).clone()),
             KeptStatus::Empty => None,
-            KeptStatus::NotKept => match self.provider(key).get_opt(&key.name).await? {
+            KeptStatus::NotKept => match self.provider(key).get_opt(&self.copy_name(key)).await? {
                 Some(copy) => status(&copy).cloned(),
                 None => return Ok(()),
             },
         };
-        let Some(uid) = self.index.lock().sides(key).origin.map(|origin| origin.uid.clone()) else {
-            return Ok(());
+        let (uid, generations) = {
+            let index = self.index.lock();
+            let sides = index.sides(key);
+            let Some(origin) = sides.origin else { return Ok(()) };
+            (origin.uid.clone(), sides.generations())
         };
+        let source = StatusDigest::of(new.as_ref());
         let change = match new {
-            Some(status) => json!({"op": "add", "path": "/status", "value": status}),
+            Some(status) => {
+                json!({"op": "add", "path": "/status", "value": generations.translate(status)})
+            }
             None => json!({"op": "remove", "path": "/status"}),
         };
         let operations = json!([{"op": "test", "path": "/metadata/uid", "value": uid}, change]);
         let subresource = self.spec.has_status_subresource.then_some("status");
-        let written = apply::json_patch(&self.consumer(key), &key.name, subresource, operations).await?;
-        self.index.lock().saw_origin(key, &written);
+        let api = self.consumer(key);
+        let written =
+            apply::json_patch_as(&api, Some(FIELD_MANAGER), &key.name, subresource, operations).await?;
+        let mut index = self.index.lock();
+        index.saw_origin(key, &written);
+        index.settle_status(key, source);
         Ok(())
     }
 
     async fn delete_copy(&self, key: &ObjectKey) -> Result<(), WriteError> {
         let Some(uid) = self.index.lock().sides(key).copy.map(|copy| copy.uid.clone()) else { return Ok(()) };
         let api = self.provider(key);
-        apply::delete(&api, &key.name, &uid).await?;
+        let name = self.copy_name(key);
+        apply::delete(&api, &name, &uid).await?;
         // Finalizers on the provider may hold it; then the watch tells when it is gone.
-        let left = api.get_opt(&key.name).await?;
+        let left = api.get_opt(&name).await?;
         let mut index = self.index.lock();
         match left {
             Some(copy) => {
@@ -210,7 +251,7 @@ impl Engine {
             {"op": "test", "path": path, "value": SYNCER_FINALIZER},
             {"op": "remove", "path": path},
         ]);
-        let written = apply::json_patch(&api, &key.name, None, operations).await?;
+        let written = apply::json_patch_as(&api, Some(FIELD_MANAGER), &key.name, None, operations).await?;
         self.index.lock().saw_origin(key, &written);
         Ok(())
     }
@@ -222,20 +263,32 @@ impl Engine {
             Some(body) => (*body).clone(),
             None => match self.consumer(key).get_opt(&key.name).await? {
                 Some(origin) => {
-                    self.index.lock().saw_origin(key, &origin);
-                    desired(&origin, &self.spec.session.namespace)
+                    let mut index = self.index.lock();
+                    index.saw_origin(key, &origin);
+                    index.desired(&origin)
                 }
                 None => return Ok(None),
             },
         };
-        body["metadata"]["namespace"] = self.provider_namespace(key).into();
+        body["metadata"]["name"] = self.copy_name(key).into();
+        if self.spec.placement.is_cluster_scoped() {
+            // The garbage collector removes what a consumer has left when its contract namespace goes.
+            if let Some(uid) = self.spec.session.contract_uid().await? {
+                let contract = &self.spec.session.namespace;
+                let owner = json!({"apiVersion": "v1", "kind": "Namespace", "name": contract, "uid": uid});
+                body["metadata"]["ownerReferences"] = json!([owner]);
+            }
+        } else {
+            body["metadata"]["namespace"] = self.provider_namespace(key).into();
+        }
         Ok(Some(body))
     }
 
     async fn report_conflict(&self, key: &ObjectKey) {
+        let (name, namespace) = (self.copy_name(key), self.provider_namespace(key));
+        let place = if namespace.is_empty() { String::new() } else { format!(" in namespace {namespace}") };
         let note = format!(
-            "An object of this name exists in namespace {} of the provider and is not the copy of this one. It is left as it is.",
-            self.provider_namespace(key)
+            "An object of name {name} exists{place} on the provider and is not the copy of this one. It is left as it is."
         );
         self.report(key, "ForeignObject", &note).await;
     }
@@ -253,7 +306,7 @@ impl Engine {
             api_version: Some(self.spec.resource.api_version.clone()),
             kind: Some(self.spec.resource.kind.clone()),
             name: Some(key.name.clone()),
-            namespace: Some(key.namespace.clone()),
+            namespace: (!key.namespace.is_empty()).then(|| key.namespace.clone()),
             uid,
             ..Default::default()
         };
@@ -262,19 +315,28 @@ impl Engine {
     }
 
     fn consumer(&self, key: &ObjectKey) -> Api<DynamicObject> {
-        Api::namespaced_with(self.context.consumer.clone(), &key.namespace, &self.spec.resource)
+        in_namespace(&self.context.consumer, &key.namespace, &self.spec.resource)
     }
 
     fn provider(&self, key: &ObjectKey) -> Api<DynamicObject> {
-        Api::namespaced_with(
-            self.spec.session.client.clone(),
-            &self.provider_namespace(key),
-            &self.spec.resource,
-        )
+        in_namespace(&self.spec.session.client, &self.provider_namespace(key), &self.spec.resource)
+    }
+
+    fn copy_name(&self, key: &ObjectKey) -> String {
+        self.spec.placement.copy_name(&self.spec.session.namespace, &key.name)
+    }
+
+    /// Where copies of the objects of a consumer namespace stand; the empty namespace stands for none.
+    pub(super) fn answer(&self, namespace: &str) -> NamespaceAnswer {
+        match self.spec.placement {
+            Placement::Mapped { .. } => self.spec.session.namespaces.state(namespace),
+            Placement::Contract => NamespaceAnswer::Mapped(self.spec.session.namespace.clone()),
+            Placement::Prefixed | Placement::Same => NamespaceAnswer::Mapped(String::new()),
+        }
     }
 
     fn provider_namespace(&self, key: &ObjectKey) -> String {
-        match self.spec.session.namespaces.state(&key.namespace) {
+        match self.answer(&key.namespace) {
             NamespaceAnswer::Mapped(name) => name,
             // Steps that write to the provider are planned only for namespaces that were answered.
             NamespaceAnswer::NotRequested | NamespaceAnswer::Requested => String::new(),
@@ -282,11 +344,20 @@ impl Engine {
     }
 }
 
+/// The API for objects of a namespace; the empty one stands for none.
+pub(super) fn in_namespace(client: &Client, namespace: &str, resource: &ApiResource) -> Api<DynamicObject> {
+    if namespace.is_empty() {
+        Api::all_with(client.clone(), resource)
+    } else {
+        Api::namespaced_with(client.clone(), namespace, resource)
+    }
+}
+
 /// The body in the shape that [`owned`] gives: without its place.
 fn comparable(body: &Value) -> Value {
     let mut body = body.clone();
     if let Some(metadata) = body["metadata"].as_object_mut() {
-        metadata.remove("namespace");
+        metadata.retain(|field, _| field == "labels" || field == "annotations");
     }
     body
 }

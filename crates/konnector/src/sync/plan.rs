@@ -1,6 +1,9 @@
 //! The next step for one object, from what is known of both sides. Pure and infallible.
 
-use super::index::{Copy, Mark, Origin, Sides};
+use super::{
+    generations::Generations,
+    index::{Copy, Mark, Origin, Sides},
+};
 
 /// What else bears on an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,7 +12,7 @@ pub(crate) enum NamespaceState<'a> {
     NotRequested,
     /// The provider has been asked and has not answered.
     Requested,
-    /// The provider's namespace.
+    /// The provider's namespace; empty for copies that stand in none.
     Mapped(&'a str),
 }
 
@@ -118,19 +121,20 @@ fn living(origin: &Origin, sides: Sides<'_>, namespace: NamespaceState<'_>) -> S
         _ if !origin.has_finalizer => Step::AddFinalizer,
         None => Step::CreateCopy,
         Some(copy) if copy.deleting => Step::Wait,
-        Some(copy) => both_there(origin, copy, provider_namespace),
+        Some(copy) => both_there(origin, copy, sides.generations(), provider_namespace),
     }
 }
 
-fn both_there(origin: &Origin, copy: &Copy, provider_namespace: &str) -> Step {
+fn both_there(origin: &Origin, copy: &Copy, generations: Generations, provider_namespace: &str) -> Step {
     let in_sync = copy.owned == origin.desired || copy.settled_for == Some(origin.desired);
     let annotated = origin.provider_uid.as_deref() == Some(&copy.uid)
-        && origin.provider_namespace.as_deref() == Some(provider_namespace);
-    if !in_sync {
+        && origin.provider_namespace.as_deref().unwrap_or_default() == provider_namespace;
+    let settled = origin.settled_status.as_deref() == Some(&copy.status);
+    if !in_sync || copy.has_former {
         Step::UpdateCopy
-    } else if !annotated {
+    } else if !annotated || origin.has_former {
         Step::Annotate
-    } else if copy.status != origin.status {
+    } else if !settled && !generations.agree(&copy.status, &origin.status) {
         Step::WriteStatus
     } else {
         Step::Nothing

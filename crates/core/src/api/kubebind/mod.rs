@@ -43,6 +43,8 @@ pub const VERSION: &str = "v1alpha2";
 
 /// Field manager of everything the konnector applies.
 pub const FIELD_MANAGER: &str = "kube-bind.io";
+/// Field manager of what the Go konnector has created and updated. Its entries are taken over.
+pub const FORMER_MANAGER: &str = "konnector";
 /// Finalizer on consumer objects that have, or may have, a copy on a provider (without a dash, as on the wire).
 pub const SYNCER_FINALIZER: &str = "kubebind.io/syncer";
 

@@ -11,6 +11,7 @@ use portolan_core::{
 use serde_json::{Value, json};
 
 use super::*;
+use crate::binding::consent::Consent;
 use crate::secrets::{ProviderAccess, SecretState};
 
 fn object<K: serde::de::DeserializeOwned>(kind: &str, name: &str, spec: &Value) -> Arc<K> {
@@ -84,9 +85,14 @@ fn concluded(
     provider: Provider<()>,
     outcome: Option<Outcome>,
 ) -> APIServiceBindingStatus {
-    let observed = Observed { binding: binding(), secret, provider, crds: BTreeMap::new() };
-    let resource =
-        |outcome| AppliedResource { crd: "cowboys.wildwest.dev".to_owned(), schema: schema(), outcome };
+    let observed =
+        Observed { binding: binding(), secret, provider, consent: Consent::default(), crds: BTreeMap::new() };
+    let resource = |outcome| AppliedResource {
+        crd: "cowboys.wildwest.dev".to_owned(),
+        schema: schema(),
+        outcome,
+        objection: None,
+    };
     let applied = Applied { resources: outcome.into_iter().map(resource).collect() };
     conclude(&observed, &applied, Timestamp::UNIX_EPOCH)
 }

@@ -6,7 +6,10 @@ use kube::api::DynamicObject;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::sync::index::{Index, ObjectKey};
+use crate::sync::{
+    index::{Index, ObjectKey},
+    keys::KeyRules,
+};
 
 const CONTRACT: &str = "kube-bind-a";
 const MAPPED: NamespaceState<'static> = NamespaceState::Mapped("kube-bind-a-west");
@@ -20,7 +23,7 @@ fn origin(change: impl FnOnce(&mut Value)) -> DynamicObject {
     let mut value = json!({
         "apiVersion": "wildwest.dev/v1", "kind": "Cowboy",
         "metadata": {
-            "name": "billy", "namespace": "west", "uid": "origin", "resourceVersion": "1",
+            "name": "billy", "namespace": "west", "uid": "origin", "resourceVersion": "1", "generation": 2,
             "finalizers": ["kubebind.io/syncer"],
             "annotations": {
                 "kube-bind.io/provider-namespace": "kube-bind-a-west", "kube-bind.io/provider-uid": "copy",
@@ -38,6 +41,7 @@ fn copy(change: impl FnOnce(&mut Value)) -> DynamicObject {
         "apiVersion": "wildwest.dev/v1", "kind": "Cowboy",
         "metadata": {
             "name": "billy", "namespace": "kube-bind-a-west", "uid": "copy", "resourceVersion": "1",
+            "generation": 7,
             "annotations": {
                 "kube-bind.io/cluster-namespace": CONTRACT, "kube-bind.io/consumer-namespace": "west",
                 "kube-bind.io/consumer-uid": "origin",
@@ -61,7 +65,7 @@ fn copy(change: impl FnOnce(&mut Value)) -> DynamicObject {
 }
 
 fn index(origin: Option<DynamicObject>, copy: Option<DynamicObject>) -> Index {
-    let mut index = Index::new(CONTRACT);
+    let mut index = Index::new(CONTRACT, KeyRules::default(), true);
     index.keep_copies("west", &HashSet::new());
     if let Some(object) = origin {
         index.saw_origin(&key(), &object);
@@ -99,7 +103,7 @@ fn a_new_object_gets_a_namespace_a_finalizer_and_a_copy_in_this_order() {
 
 #[test]
 fn nothing_is_created_before_the_provider_has_been_listed() {
-    let mut index = Index::new(CONTRACT);
+    let mut index = Index::new(CONTRACT, KeyRules::default(), true);
     index.saw_origin(&key(), &origin(|_| {}));
     assert_eq!(plan(index.sides(&key()), MAPPED, Mode::Sync), Step::Wait);
 }
@@ -130,6 +134,46 @@ fn differences_are_mended_one_by_one() {
 }
 
 #[test]
+fn what_the_go_konnector_has_left_is_taken_over_on_both_sides() {
+    let entry = || {
+        json!({
+            "manager": "konnector", "operation": "Update", "apiVersion": "wildwest.dev/v1", "fieldsType": "FieldsV1",
+            "fieldsV1": {"f:spec": {"f:intent": {}}},
+        })
+    };
+    let left_on_copy = copy(|c| c["metadata"]["managedFields"].as_array_mut().unwrap().push(entry()));
+    assert_eq!(step(Some(origin(|_| {})), Some(left_on_copy), MAPPED), Step::UpdateCopy);
+    let left_on_origin = origin(|o| o["metadata"]["managedFields"] = json!([entry()]));
+    assert_eq!(step(Some(left_on_origin), Some(copy(|_| {})), MAPPED), Step::Annotate);
+}
+
+#[test]
+fn a_status_is_for_the_generation_of_the_consumer() {
+    let observed = |generation: i64| json!({"observedGeneration": generation});
+    let said = |ours: i64, theirs: i64| {
+        step(
+            Some(origin(|o| o["status"] = observed(ours))),
+            Some(copy(|c| c["status"] = observed(theirs))),
+            MAPPED,
+        )
+    };
+    assert_eq!(said(2, 7), Step::Nothing);
+    assert_eq!(said(1, 7), Step::WriteStatus);
+    assert_eq!(said(7, 7), Step::WriteStatus);
+}
+
+#[test]
+fn a_status_that_the_consumer_stores_differently_is_written_once() {
+    let mut index = index(Some(origin(|_| {})), Some(copy(|c| c["status"] = json!({"unknown": 1}))));
+    assert_eq!(plan(index.sides(&key()), MAPPED, Mode::Sync), Step::WriteStatus);
+    let written = index.sides(&key()).copy.unwrap().status.clone();
+    index.settle_status(&key(), written);
+    assert_eq!(plan(index.sides(&key()), MAPPED, Mode::Sync), Step::Nothing);
+    index.saw_copy(&key(), &copy(|c| c["status"] = json!({"unknown": 2})));
+    assert_eq!(plan(index.sides(&key()), MAPPED, Mode::Sync), Step::WriteStatus);
+}
+
+#[test]
 fn a_deleted_object_goes_after_its_copy() {
     let gone = || Some(origin(deleting));
     assert_eq!(step(gone(), Some(copy(|_| {})), MAPPED), Step::DeleteCopy);
@@ -140,7 +184,7 @@ fn a_deleted_object_goes_after_its_copy() {
 
 #[test]
 fn a_copy_is_not_taken_for_absent_before_the_provider_has_been_listed() {
-    let mut index = Index::new(CONTRACT);
+    let mut index = Index::new(CONTRACT, KeyRules::default(), true);
     index.saw_origin(&key(), &origin(deleting));
     assert_eq!(plan(index.sides(&key()), MAPPED, Mode::Sync), Step::Wait);
 }
@@ -172,7 +216,7 @@ fn a_copy_that_the_provider_stores_differently_is_written_once() {
     let mut index = index(Some(origin(|o| o["spec"]["empty"] = json!(null))), Some(copy(|_| {})));
     assert_eq!(plan(index.sides(&key()), MAPPED, Mode::Sync), Step::UpdateCopy);
     let desired = index.sides(&key()).origin.unwrap().desired;
-    index.settle(&key(), desired);
+    index.settle(&key(), desired, None);
     assert_eq!(plan(index.sides(&key()), MAPPED, Mode::Sync), Step::Nothing);
     index.saw_copy(&key(), &copy(|c| c["spec"]["intent"] = json!("changed by hand")));
     assert_eq!(plan(index.sides(&key()), MAPPED, Mode::Sync), Step::UpdateCopy);

@@ -1,0 +1,63 @@
+//! What the consumer has agreed to, by annotations on a binding or on the bundle that made it. Pure.
+
+use portolan_core::api::kubebind::{APIServiceBinding, APIServiceBindingBundle};
+
+/// Annotation: schemas of the provider may take away what is in use.
+pub(crate) const ALLOW_BREAKING: &str = "kube-bind.io/allow-breaking";
+/// Annotation: the provider's claims are met, `true` for all, or a list of resources.
+pub(crate) const ACCEPT_CLAIMS: &str = "kube-bind.io/accept-claims";
+
+/// What has been agreed to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Consent {
+    pub(super) breaking: bool,
+    /// The values of the annotation about claims.
+    claims: Vec<String>,
+}
+
+impl Consent {
+    pub(super) fn of(binding: &APIServiceBinding, bundle: Option<&APIServiceBindingBundle>) -> Self {
+        let annotations = [Some(&binding.metadata), bundle.map(|bundle| &bundle.metadata)];
+        let said: Vec<_> =
+            annotations.into_iter().flatten().filter_map(|metadata| metadata.annotations.as_ref()).collect();
+        Self {
+            breaking: said.iter().any(|said| said.get(ALLOW_BREAKING).is_some_and(|value| value == "true")),
+            claims: said.iter().filter_map(|said| said.get(ACCEPT_CLAIMS).cloned()).collect(),
+        }
+    }
+
+    /// Whether claims on a resource are met.
+    pub(super) fn accepts(&self, resource: &str) -> bool {
+        let named = |value: &String| value.split(',').any(|one| one.trim() == resource);
+        self.claims.iter().any(|value| value == "true" || named(value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn either_the_binding_or_its_bundle_may_agree() {
+        let spec = json!({"kubeconfigSecretRef": {"name": "s", "namespace": "n", "key": "k"}});
+        let binding = |annotations| -> APIServiceBinding {
+            let metadata = json!({"name": "a", "annotations": annotations});
+            serde_json::from_value(json!({"apiVersion": "kube-bind.io/v1alpha2", "kind": "APIServiceBinding", "metadata": metadata, "spec": spec})).unwrap()
+        };
+        let bundle: APIServiceBindingBundle = serde_json::from_value(json!({
+            "apiVersion": "kube-bind.io/v1alpha2", "kind": "APIServiceBindingBundle", "spec": spec,
+            "metadata": {"name": "b", "annotations": {ALLOW_BREAKING: "true", ACCEPT_CLAIMS: "secrets, configmaps"}},
+        }))
+        .unwrap();
+        let nothing = Consent::of(&binding(json!({ALLOW_BREAKING: "yes"})), None);
+        assert!(!nothing.breaking && !nothing.accepts("secrets"));
+        let by_bundle = Consent::of(&binding(json!({})), Some(&bundle));
+        assert!(
+            by_bundle.breaking && by_bundle.accepts("configmaps") && !by_bundle.accepts("serviceaccounts")
+        );
+        let by_binding = Consent::of(&binding(json!({ACCEPT_CLAIMS: "true"})), None);
+        assert!(by_binding.accepts("serviceaccounts"));
+    }
+}

@@ -1,0 +1,250 @@
+//! Whether a new schema takes away what objects and their users may rely on. Pure.
+//!
+//! Breaking is: a stored version that goes, another scope or other names, a field that goes or has another
+//! type, one more required field without a default, a narrower enum, another pattern. Everything else widens
+//! or is a matter of taste.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use serde_json::{Value, json};
+
+/// The first breaking change that was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Breaking {
+    /// Where: `versions[v1].spec.size`, or a field of the CRD's spec.
+    pub(crate) path: String,
+    /// What, to be read after the path.
+    pub(crate) what: String,
+}
+
+/// What `desired`, a CRD, breaks of an existing one.
+pub(crate) fn breaking(existing: &CustomResourceDefinition, desired: &Value) -> Option<Breaking> {
+    let old = json!(existing.spec);
+    let new = &desired["spec"];
+    of_identity(&old, new).or_else(|| of_versions(existing, &old, new))
+}
+
+fn of_identity(old: &Value, new: &Value) -> Option<Breaking> {
+    for pointer in ["/scope", "/names/kind", "/names/listKind", "/names/singular"] {
+        let (was, is) = (old.pointer(pointer), new.pointer(pointer));
+        // What the provider leaves out, the API server derives as before.
+        if let (Some(was), Some(is)) = (was, is)
+            && was != is
+        {
+            let path = pointer[1..].replace('/', ".");
+            return Some(Breaking { path, what: format!("changes from {was} to {is}") });
+        }
+    }
+    None
+}
+
+fn of_versions(existing: &CustomResourceDefinition, old: &Value, new: &Value) -> Option<Breaking> {
+    let stored = existing.status.as_ref().and_then(|status| status.stored_versions.clone());
+    for name in stored.iter().flatten() {
+        if version(new, name).is_none() {
+            let path = format!("versions[{name}]");
+            return Some(Breaking { path, what: "is removed, and objects are stored in it".to_owned() });
+        }
+    }
+    let names = old["versions"].as_array().into_iter().flatten().filter_map(|v| v["name"].as_str());
+    for name in names {
+        let schema = |crd| version(crd, name)?.pointer("/schema/openAPIV3Schema");
+        if let (Some(was), Some(is)) = (schema(old), schema(new)) {
+            let found = of_schema(&format!("versions[{name}]"), was, is);
+            if found.is_some() {
+                return found;
+            }
+        }
+    }
+    None
+}
+
+fn version<'a>(crd: &'a Value, name: &str) -> Option<&'a Value> {
+    crd["versions"].as_array()?.iter().find(|version| version["name"] == name)
+}
+
+fn of_schema(path: &str, old: &Value, new: &Value) -> Option<Breaking> {
+    let found = |what: String| Some(Breaking { path: path.to_owned(), what });
+    let (was, is) = (&old["type"], &new["type"]);
+    if was != is && !(is.is_null() && is_open(new)) {
+        return found(format!("changes its type from {} to {}", kind_of(old), kind_of(new)));
+    }
+    if !new["enum"].is_null() {
+        let allowed = |value: &Value| new["enum"].as_array().is_some_and(|values| values.contains(value));
+        match old["enum"].as_array() {
+            None => return found("takes certain values only".to_owned()),
+            Some(values) => {
+                if let Some(value) = values.iter().find(|value| !allowed(value)) {
+                    return found(format!("no longer takes {value}"));
+                }
+            }
+        }
+    }
+    if !new["pattern"].is_null() && new["pattern"] != old["pattern"] {
+        return found(format!("must match another pattern: {}", new["pattern"]));
+    }
+    of_required(path, old, new).or_else(|| of_children(path, old, new))
+}
+
+fn of_required(path: &str, old: &Value, new: &Value) -> Option<Breaking> {
+    let fields = |schema: &'static str, value: &Value| {
+        value[schema].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    let (was, is): (Vec<String>, Vec<String>) = (fields("required", old), fields("required", new));
+    // A default is set before it is looked for.
+    let has_default = |field: &String| new["properties"][field].get("default").is_some();
+    let added = is.into_iter().find(|field| !was.contains(field) && !has_default(field))?;
+    Some(Breaking { path: format!("{path}.{added}"), what: "is required now".to_owned() })
+}
+
+fn of_children(path: &str, old: &Value, new: &Value) -> Option<Breaking> {
+    for (field, was) in old["properties"].as_object().into_iter().flatten() {
+        let path = format!("{path}.{field}");
+        let found = match new["properties"].get(field) {
+            Some(is) => of_schema(&path, was, is),
+            None if is_open(new) => None,
+            None => Some(Breaking { path, what: "is removed".to_owned() }),
+        };
+        if found.is_some() {
+            return found;
+        }
+    }
+    [("items", "[]"), ("additionalProperties", "[*]")].into_iter().find_map(|(field, suffix)| {
+        let (was, is) = (&old[field], &new[field]);
+        let both = was.is_object() && is.is_object();
+        both.then(|| of_schema(&format!("{path}{suffix}"), was, is)).flatten()
+    })
+}
+
+/// Whether an object may have fields that the schema does not name.
+fn is_open(schema: &Value) -> bool {
+    schema["x-kubernetes-preserve-unknown-fields"] == json!(true)
+        || schema["additionalProperties"] == json!(true)
+        || schema["additionalProperties"].is_object()
+}
+
+fn kind_of(schema: &Value) -> &str {
+    let untyped = if schema["x-kubernetes-int-or-string"] == json!(true) { "int-or-string" } else { "any" };
+    schema["type"].as_str().unwrap_or(untyped)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn crd(spec: &Value, stored: &[&str]) -> CustomResourceDefinition {
+        let value = json!({"metadata": {}, "spec": spec, "status": {"storedVersions": stored}});
+        serde_json::from_value(value).unwrap()
+    }
+
+    fn spec(versions: &[(&str, Value)]) -> Value {
+        let version = |(name, schema): &(&str, Value)| json!({"name": name, "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}});
+        json!({
+            "group": "a.dev", "scope": "Namespaced",
+            "names": {"plural": "as", "kind": "A", "listKind": "AList", "singular": "a"},
+            "versions": versions.iter().map(version).collect::<Vec<_>>(),
+        })
+    }
+
+    /// What is found when the schema of one field changes.
+    fn field(old: &Value, new: &Value) -> Option<String> {
+        let schema = |field: &Value| json!({"type": "object", "properties": {"spec": {"type": "object", "properties": {"f": field}}}});
+        let (old, new) = (spec(&[("v1", schema(old))]), spec(&[("v1", schema(new))]));
+        let found = breaking(&crd(&old, &["v1"]), &json!({"spec": new}))?;
+        assert!(found.path.starts_with("versions[v1].spec"), "{found:?}");
+        Some(format!("{} {}", &found.path["versions[v1].".len()..], found.what))
+    }
+
+    #[test]
+    fn what_takes_away_is_found_with_its_path() {
+        let object = |properties: Value| json!({"type": "object", "properties": properties});
+        let table = [
+            (
+                json!({"type": "string"}),
+                json!({"type": "integer"}),
+                "spec.f changes its type from string to integer",
+            ),
+            (
+                json!({"x-kubernetes-int-or-string": true}),
+                json!({"type": "string"}),
+                "spec.f changes its type from int-or-string to string",
+            ),
+            (object(json!({"a": {"type": "string"}})), object(json!({})), "spec.f.a is removed"),
+            (
+                json!({"type": "array", "items": object(json!({"a": {"type": "string"}}))}),
+                json!({"type": "array", "items": object(json!({}))}),
+                "spec.f[].a is removed",
+            ),
+            (
+                json!({"type": "object", "additionalProperties": {"type": "string"}}),
+                json!({"type": "object", "additionalProperties": {"type": "integer"}}),
+                "spec.f[*] changes its type from string to integer",
+            ),
+            (
+                object(json!({"a": {"type": "string"}})),
+                json!({"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}),
+                "spec.f.a is required now",
+            ),
+            (
+                json!({"type": "string", "enum": ["a", "b"]}),
+                json!({"type": "string", "enum": ["a"]}),
+                "spec.f no longer takes \"b\"",
+            ),
+            (
+                json!({"type": "string"}),
+                json!({"type": "string", "enum": ["a"]}),
+                "spec.f takes certain values only",
+            ),
+            (
+                json!({"type": "string"}),
+                json!({"type": "string", "pattern": "^a"}),
+                "spec.f must match another pattern: \"^a\"",
+            ),
+        ];
+        for (old, new, expected) in table {
+            assert_eq!(field(&old, &new).as_deref(), Some(expected), "{old} {new}");
+        }
+    }
+
+    #[test]
+    fn what_adds_or_widens_passes() {
+        let open = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+        let table = [
+            (json!({"type": "string"}), json!({"type": "string", "description": "a word", "maxLength": 9})),
+            (json!({"type": "object"}), json!({"type": "object", "properties": {"a": {"type": "string"}}})),
+            (json!({"type": "object", "properties": {"a": {"type": "string"}}}), open.clone()),
+            (json!({"type": "string"}), json!({"x-kubernetes-preserve-unknown-fields": true})),
+            (json!({"type": "object", "required": ["a", "b"]}), json!({"type": "object", "required": ["a"]})),
+            (
+                json!({"type": "object"}),
+                json!({"type": "object", "properties": {"a": {"type": "string", "default": "x"}}, "required": ["a"]}),
+            ),
+            (json!({"type": "string", "enum": ["a"]}), json!({"type": "string", "enum": ["a", "b"]})),
+            (json!({"type": "string", "pattern": "^a"}), json!({"type": "string"})),
+        ];
+        for (old, new) in table {
+            assert_eq!(field(&old, &new), None, "{old} {new}");
+        }
+    }
+
+    #[test]
+    fn identity_and_stored_versions_are_kept() {
+        let object = || json!({"type": "object"});
+        let old = spec(&[("v1", object()), ("v2", object())]);
+        let with = |pointer: &str, value: Value| {
+            let mut new = old.clone();
+            *new.pointer_mut(pointer).unwrap() = value;
+            new
+        };
+        let table = [
+            (with("/scope", json!("Cluster")), Some("scope")),
+            (with("/names/kind", json!("B")), Some("names.kind")),
+            (spec(&[("v2", object())]), Some("versions[v1]")),
+            (spec(&[("v1", object())]), None),
+            (spec(&[("v1", object()), ("v2", object()), ("v3", object())]), None),
+        ];
+        for (new, expected) in table {
+            let found = breaking(&crd(&old, &["v1"]), &json!({"spec": new}));
+            assert_eq!(found.map(|found| found.path).as_deref(), expected);
+        }
+    }
+}

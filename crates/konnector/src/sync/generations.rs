@@ -1,0 +1,204 @@
+//! What a status says, and which generation it says it for. Pure.
+//!
+//! `observedGeneration` in a provider's status counts the provider's writes. Tools on the consumer compare it
+//! with the generation of the consumer's object, so it is translated on the way, wherever in the status it
+//! stands.
+
+use portolan_core::digest::Digest;
+use serde_json::Value;
+
+const FIELD: &str = "observedGeneration";
+
+/// A status as far as it has to be known to tell whether another says the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StatusDigest {
+    /// Of everything but the generations.
+    text: Digest,
+    /// The generations in the order in which they stand.
+    observed: Box<[i64]>,
+}
+
+impl StatusDigest {
+    pub(crate) fn of(status: Option<&Value>) -> Self {
+        let mut observed = Vec::new();
+        if let Some(status) = status {
+            read(status, &mut observed);
+        }
+        let text = match status {
+            Some(status) if !observed.is_empty() => {
+                let mut blank = status.clone();
+                rewrite(&mut blank, &|_| 0);
+                Digest::of(&blank)
+            }
+            status => Digest::of_option(status),
+        };
+        Self { text, observed: observed.into() }
+    }
+
+    /// Whether there is no status.
+    pub(crate) fn is_absent(&self) -> bool {
+        self.text == Digest::ABSENT
+    }
+}
+
+/// How the generations of a copy and of its origin are related.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Generations {
+    /// They count the same: nothing is translated. So it is where status is no subresource, because each
+    /// status that is written counts there.
+    Plain,
+    /// They count different writes.
+    Translated {
+        /// The generation of the origin. The copy says what it says.
+        origin: i64,
+        /// The generation of the copy.
+        copy: i64,
+        /// The generation of the copy since which it says what the origin says, where that is known. Later
+        /// ones are of others, who set defaults or scale.
+        since: Option<i64>,
+    },
+}
+
+enum Age {
+    Current,
+    Older,
+    Unknown,
+}
+
+impl Generations {
+    fn age(self, observed: i64) -> Age {
+        match self {
+            Self::Plain => Age::Current,
+            Self::Translated { copy, since, .. } if observed >= since.unwrap_or(copy) => Age::Current,
+            Self::Translated { since: Some(_), .. } => Age::Older,
+            Self::Translated { since: None, .. } => Age::Unknown,
+        }
+    }
+
+    /// Whether the origin's status says what the copy's says.
+    pub(crate) fn agree(self, copy: &StatusDigest, origin: &StatusDigest) -> bool {
+        let Self::Translated { origin: generation, .. } = self else { return copy == origin };
+        let same = |(theirs, ours): (&i64, &i64)| match self.age(*theirs) {
+            Age::Current => *ours == generation,
+            Age::Older => *ours < generation,
+            Age::Unknown => *ours <= generation,
+        };
+        copy.text == origin.text
+            && copy.observed.len() == origin.observed.len()
+            && copy.observed.iter().zip(&origin.observed).all(same)
+    }
+
+    /// The copy's status in the words of the origin.
+    pub(crate) fn translate(self, mut status: Value) -> Value {
+        if let Self::Translated { origin, .. } = self {
+            rewrite(&mut status, &|observed| match self.age(observed) {
+                Age::Current => origin,
+                Age::Older | Age::Unknown => (origin - 1).max(0),
+            });
+        }
+        status
+    }
+}
+
+fn read(value: &Value, into: &mut Vec<i64>) {
+    match value {
+        Value::Object(map) => {
+            // The order must not depend on how a server spells the object.
+            let mut fields: Vec<_> = map.iter().collect();
+            fields.sort_unstable_by_key(|(key, _)| key.as_str());
+            for (key, field) in fields {
+                match field.as_i64() {
+                    Some(observed) if key == FIELD => into.push(observed),
+                    _ => read(field, into),
+                }
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| read(item, into)),
+        _ => {}
+    }
+}
+
+fn rewrite(value: &mut Value, to: &impl Fn(i64) -> i64) {
+    match value {
+        Value::Object(map) => {
+            for (key, field) in map {
+                match field.as_i64() {
+                    Some(observed) if key == FIELD => *field = to(observed).into(),
+                    _ => rewrite(field, to),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| rewrite(item, to)),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn status(top: i64, condition: i64) -> Value {
+        json!({
+            "observedGeneration": top, "phase": "Done",
+            "conditions": [{"type": "Ready", "observedGeneration": condition}],
+        })
+    }
+
+    fn digest(status: &Value) -> StatusDigest {
+        StatusDigest::of(Some(status))
+    }
+
+    #[test]
+    fn generations_are_translated_wherever_they_stand() {
+        let generations = Generations::Translated { origin: 3, copy: 9, since: Some(7) };
+        assert_eq!(generations.translate(status(9, 7)), status(3, 3));
+        assert_eq!(generations.translate(status(7, 6)), status(3, 2));
+        assert_eq!(Generations::Plain.translate(status(9, 7)), status(9, 7));
+    }
+
+    #[test]
+    fn what_has_been_translated_agrees_and_is_not_written_again() {
+        for (since, theirs) in [(Some(7), status(9, 6)), (None, status(9, 6)), (Some(7), status(7, 7))] {
+            let generations = Generations::Translated { origin: 3, copy: 9, since };
+            let ours = generations.translate(theirs.clone());
+            assert!(generations.agree(&digest(&theirs), &digest(&ours)), "{since:?} {theirs}");
+        }
+    }
+
+    #[test]
+    fn a_difference_is_a_difference() {
+        let generations = Generations::Translated { origin: 3, copy: 9, since: Some(9) };
+        let mut other = status(3, 3);
+        other["phase"] = json!("Failed");
+        for (ours, same) in [(status(3, 3), true), (status(2, 3), false), (other, false), (json!({}), false)]
+        {
+            assert_eq!(generations.agree(&digest(&status(9, 9)), &digest(&ours)), same, "{ours}");
+        }
+    }
+
+    #[test]
+    fn an_older_generation_stays_older_however_often_the_origin_changes() {
+        let theirs = digest(&status(6, 6));
+        let ours = digest(&status(4, 4));
+        for origin in [5, 6, 7] {
+            let generations = Generations::Translated { origin, copy: 9, since: Some(9) };
+            assert!(generations.agree(&theirs, &ours), "{origin}");
+        }
+    }
+
+    #[test]
+    fn after_a_restart_what_stands_there_is_believed_unless_it_is_wrong_for_sure() {
+        let generations = Generations::Translated { origin: 3, copy: 9, since: None };
+        assert!(generations.agree(&digest(&status(8, 8)), &digest(&status(3, 3))));
+        assert!(generations.agree(&digest(&status(8, 8)), &digest(&status(2, 2))));
+        assert!(!generations.agree(&digest(&status(9, 9)), &digest(&status(2, 2))));
+    }
+
+    #[test]
+    fn no_status_is_not_an_empty_one() {
+        assert!(StatusDigest::of(None).is_absent());
+        assert!(!digest(&json!({})).is_absent());
+    }
+}

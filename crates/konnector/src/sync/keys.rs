@@ -1,0 +1,95 @@
+//! Which labels and annotations go with an object to the provider. Pure.
+
+use std::collections::BTreeMap;
+
+use portolan_core::api::kubebind::GROUP;
+use serde_json::{Map, Value};
+
+/// Domains of keys that say something about this cluster, not about the object. Subdomains included.
+const LOCAL_DOMAINS: [&str; 5] =
+    ["kubernetes.io", "argoproj.io", "helm.sh", "toolkit.fluxcd.io", "cattle.io"];
+
+/// What people have said about keys.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct KeyRules {
+    allow: Vec<String>,
+    deny: Vec<String>,
+}
+
+impl KeyRules {
+    /// Patterns, in which `*` stands for any text. What is denied stays, what is allowed goes, and otherwise
+    /// everything goes but keys of the local domains.
+    pub(crate) fn new(allow: &[String], deny: &[String]) -> Self {
+        Self { allow: allow.to_vec(), deny: deny.to_vec() }
+    }
+
+    /// The entries that go.
+    pub(super) fn carried(&self, entries: Option<&BTreeMap<String, String>>) -> Map<String, Value> {
+        let entries = entries.into_iter().flatten().filter(|(key, _)| self.carries(key));
+        entries.map(|(key, value)| (key.clone(), value.as_str().into())).collect()
+    }
+
+    fn carries(&self, key: &str) -> bool {
+        let named_in = |patterns: &[String]| patterns.iter().any(|pattern| matches(pattern, key));
+        // The marks of a copy are ours to set.
+        !is_of(key, GROUP) && !named_in(&self.deny) && (named_in(&self.allow) || !is_local(key))
+    }
+}
+
+fn is_local(key: &str) -> bool {
+    LOCAL_DOMAINS.iter().any(|domain| is_of(key, domain))
+}
+
+fn is_of(key: &str, domain: &str) -> bool {
+    let Some((prefix, _)) = key.split_once('/') else { return false };
+    prefix.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
+fn matches(pattern: &str, text: &str) -> bool {
+    let Some((head, tail)) = pattern.split_once('*') else { return pattern == text };
+    let Some(rest) = text.strip_prefix(head) else { return false };
+    (0..=rest.len()).any(|skipped| rest.is_char_boundary(skipped) && matches(tail, &rest[skipped..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_keys_of_local_domains_stay_behind() {
+        let rules = KeyRules::default();
+        for (key, carried) in [
+            ("kubernetes.io/x", false),
+            ("app.kubernetes.io/instance", false),
+            ("kubectl.kubernetes.io/last-applied-configuration", false),
+            ("notkubernetes.io/x", true),
+            ("kubernetes.io", true),
+            ("kustomize.toolkit.fluxcd.io/name", false),
+            ("argocd.argoproj.io/tracking-id", false),
+            ("meta.helm.sh/release-name", false),
+            ("kube-bind.io/consumer-uid", false),
+            ("team", true),
+        ] {
+            assert_eq!(rules.carries(key), carried, "{key}");
+        }
+    }
+
+    #[test]
+    fn people_may_say_otherwise_but_not_about_our_marks() {
+        let list = |patterns: &[&str]| patterns.iter().map(|p| (*p).to_owned()).collect::<Vec<_>>();
+        let allow = list(&["app.kubernetes.io/*", "*.helm.sh/*", "kube-bind.io/*"]);
+        let rules = KeyRules::new(&allow, &list(&["team", "app.kubernetes.io/instance", "*secret*"]));
+        for (key, carried) in [
+            ("app.kubernetes.io/name", true),
+            ("app.kubernetes.io/instance", false),
+            ("meta.helm.sh/release-name", true),
+            ("other.kubernetes.io/name", false),
+            ("team", false),
+            ("team-b", true),
+            ("my-secret-key", false),
+            ("kube-bind.io/consumer-uid", false),
+        ] {
+            assert_eq!(rules.carries(key), carried, "{key}");
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! The watches of an engine on the provider, as far as they reach: one per namespace that the provider has
+//! made, or one for all.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use kube::{
+    Api, ResourceExt as _,
+    api::{DynamicObject, ListParams},
+    runtime::watcher::{self, Event},
+};
+use portolan_runtime::{backoff::Backoff, watch};
+
+use super::{
+    engine::Engine, health::Side, index::ObjectKey, perform::in_namespace, placement::Placement, plan::Mode,
+};
+
+/// The first and the longest delay between attempts to list a namespace.
+const RETRY: (std::time::Duration, std::time::Duration) =
+    (std::time::Duration::from_millis(50), std::time::Duration::from_secs(15));
+
+/// What one watch has seen since it began to list.
+#[derive(Default)]
+struct Listing {
+    seen: HashSet<ObjectKey>,
+    /// Consumer namespaces by those of the provider, as they were when the list began. Objects of a
+    /// namespace that is answered later may be missing from it.
+    namespaces: HashMap<String, String>,
+}
+
+impl Engine {
+    /// Starts the watch that reaches across all objects, where there is one.
+    pub(super) fn spawn_wide_watch(self: &Arc<Self>) {
+        let namespace = match self.spec.placement {
+            _ if self.mode == Mode::Withdraw => return,
+            Placement::Mapped { cluster_wide: false } => return,
+            Placement::Contract => self.spec.session.namespace.clone(),
+            Placement::Mapped { cluster_wide: true } | Placement::Prefixed | Placement::Same => String::new(),
+        };
+        let api = in_namespace(&self.spec.session.client, &namespace, &self.spec.resource);
+        let engine = Arc::clone(self);
+        self.tasks.spawn("provider objects", async move {
+            let mut listing = Listing::default();
+            let on = |event| engine.on_wide(event, &mut listing);
+            watch::follow(api, watcher::Config::default(), on).await;
+        });
+    }
+
+    fn on_wide(self: &Arc<Self>, event: watcher::Result<Event<DynamicObject>>, listing: &mut Listing) {
+        match event {
+            Ok(Event::Init) => {
+                listing.seen.clear();
+                listing.namespaces = self.spec.session.namespaces.by_answer();
+            }
+            Ok(Event::InitApply(object)) => {
+                let answered = |namespace: &str| listing.namespaces.get(namespace).cloned();
+                if let Some(key) = self.origin_of(&object, answered) {
+                    self.index.lock().saw_copy(&key, &object);
+                    listing.seen.insert(key);
+                }
+            }
+            Ok(Event::Apply(object)) => {
+                if let Some(key) = self.origin_now(&object)
+                    && self.index.lock().saw_copy(&key, &object)
+                {
+                    self.look_at(key);
+                }
+            }
+            Ok(Event::Delete(object)) => {
+                if let Some(key) = self.origin_now(&object) {
+                    self.lost_copy(key);
+                }
+            }
+            Ok(Event::InitDone) => self.end_wide_list(listing),
+            Err(error) => self.note(Side::Provider(String::new()), Err(&error)),
+        }
+    }
+
+    fn end_wide_list(self: &Arc<Self>, listing: &mut Listing) {
+        let listed: Vec<_> = match self.spec.placement {
+            Placement::Mapped { .. } => listing.namespaces.drain().map(|(_, consumer)| consumer).collect(),
+            Placement::Prefixed | Placement::Contract | Placement::Same => vec![String::new()],
+        };
+        self.watched.lock().extend(listed.iter().cloned());
+        for namespace in &listed {
+            self.end_list(namespace, &listing.seen);
+        }
+        listing.seen.clear();
+        self.note(Side::Provider(String::new()), Ok(()));
+        self.watch_namespaces();
+    }
+
+    /// The place on the consumer of the object that a copy would be for.
+    fn origin_of(
+        &self,
+        object: &DynamicObject,
+        answered: impl FnOnce(&str) -> Option<String>,
+    ) -> Option<ObjectKey> {
+        let namespace = match self.spec.placement {
+            Placement::Mapped { .. } => answered(&object.namespace().unwrap_or_default())?,
+            Placement::Prefixed | Placement::Contract | Placement::Same => String::new(),
+        };
+        let name = self.spec.placement.origin_name(&self.spec.session.namespace, &object.name_any())?;
+        Some(ObjectKey { namespace, name })
+    }
+
+    fn origin_now(&self, object: &DynamicObject) -> Option<ObjectKey> {
+        self.origin_of(object, |namespace| self.spec.session.namespaces.consumer_of(namespace))
+    }
+
+    /// Starts to follow the provider's namespaces for all consumer namespaces with objects.
+    pub(super) fn watch_namespaces(self: &Arc<Self>) {
+        let namespaces: HashSet<_> = self.index.lock().keys().into_iter().map(|key| key.namespace).collect();
+        for namespace in &namespaces {
+            self.watch_namespace(namespace);
+        }
+    }
+
+    /// Starts to follow the provider's namespace for a consumer namespace, once there is one.
+    pub(super) fn watch_namespace(self: &Arc<Self>, namespace: &str) {
+        // Of a withdrawn export we may not even read the copies any more.
+        let Placement::Mapped { cluster_wide } = self.spec.placement else { return };
+        if self.mode == Mode::Withdraw || (cluster_wide && !self.is_wide_listed()) {
+            return;
+        }
+        let Some(mapped) = self.spec.session.namespaces.mapped(namespace) else { return };
+        if !self.watched.lock().insert(namespace.to_owned()) {
+            return;
+        }
+        let api = Api::namespaced_with(self.spec.session.client.clone(), &mapped, &self.spec.resource);
+        let (engine, namespace) = (Arc::clone(self), namespace.to_owned());
+        if cluster_wide {
+            self.tasks.spawn("provider namespace", async move { engine.list_once(&api, &namespace).await });
+        } else {
+            self.tasks.spawn("provider objects", async move {
+                let mut listing = HashSet::new();
+                let on = |event| engine.on_provider(&namespace, event, &mut listing);
+                watch::follow(api, watcher::Config::default(), on).await;
+            });
+        }
+    }
+
+    /// Lists what the wide watch showed before anybody knew whose namespace it is.
+    async fn list_once(&self, api: &Api<DynamicObject>, namespace: &str) {
+        let mut backoff = Backoff::new(RETRY.0, RETRY.1);
+        let list = loop {
+            match api.list(&ListParams::default()).await {
+                Ok(list) => break list,
+                Err(error) => {
+                    tracing::debug!(namespace, %error, "cannot list the provider's objects");
+                    tokio::time::sleep(backoff.next_delay()).await;
+                }
+            }
+        };
+        let mut seen = HashSet::new();
+        for object in &list.items {
+            let key = ObjectKey { namespace: namespace.to_owned(), name: object.name_any() };
+            self.index.lock().saw_copy(&key, object);
+            seen.insert(key);
+        }
+        self.end_list(namespace, &seen);
+    }
+
+    fn on_provider(
+        &self,
+        namespace: &str,
+        event: watcher::Result<Event<DynamicObject>>,
+        listing: &mut HashSet<ObjectKey>,
+    ) {
+        let key_of =
+            |object: &DynamicObject| ObjectKey { namespace: namespace.to_owned(), name: object.name_any() };
+        match event {
+            Ok(Event::Init) => listing.clear(),
+            Ok(Event::InitApply(object)) => {
+                listing.insert(key_of(&object));
+                self.index.lock().saw_copy(&key_of(&object), &object);
+            }
+            Ok(Event::Apply(object)) => {
+                if self.index.lock().saw_copy(&key_of(&object), &object) {
+                    self.look_at(key_of(&object));
+                }
+            }
+            Ok(Event::Delete(object)) => self.lost_copy(key_of(&object)),
+            Ok(Event::InitDone) => {
+                self.end_list(namespace, listing);
+                listing.clear();
+                self.note(Side::Provider(namespace.to_owned()), Ok(()));
+            }
+            Err(error) => self.note(Side::Provider(namespace.to_owned()), Err(&error)),
+        }
+    }
+
+    fn lost_copy(&self, key: ObjectKey) {
+        self.index.lock().lost_copy(&key);
+        self.look_at(key);
+    }
+
+    fn end_list(&self, namespace: &str, seen: &HashSet<ObjectKey>) {
+        let all = self.index.lock().keep_copies(namespace, seen);
+        for key in all {
+            self.look_at(key);
+        }
+    }
+}
