@@ -8,6 +8,7 @@ mod flow;
 mod operation;
 mod other_backend;
 mod ownership;
+mod placement;
 mod restart;
 mod support;
 mod unbind;

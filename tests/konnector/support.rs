@@ -25,7 +25,7 @@ use portolan_testkit::{
     control_plane::{ControlPlane, ControlPlaneOptions},
     eventually::eventually,
     ports::free_port,
-    service::{CommandOutput, ServiceAccountSetup, ServiceOptions, ServiceProcess, run},
+    service::{CommandOutput, Rbac, ServiceAccountSetup, ServiceOptions, ServiceProcess, run},
     workload,
 };
 use serde_json::{Value, json};
@@ -54,11 +54,24 @@ pub(crate) async fn clusters() -> &'static Clusters {
 
 impl Clusters {
     pub(crate) async fn start(name: &str) -> Self {
+        Self::start_with(name, false).await
+    }
+
+    /// With a provider that exports what consumers share.
+    pub(crate) async fn sharing(name: &str) -> Self {
+        Self::start_with(name, true).await
+    }
+
+    async fn start_with(name: &str, sharing: bool) -> Self {
         let names = (format!("{name}-consumer"), format!("{name}-provider"));
         let (consumer, provider) = tokio::join!(plane(&names.0), plane(&names.1));
         let konnector_kubeconfig = konnector_account(&consumer).await;
         let (konnector, healthz) = konnector(&konnector_kubeconfig).await;
-        let provider_service = provider_service(&provider).await;
+        let provider_service = if sharing {
+            sharing_provider_service(&provider).await
+        } else {
+            provider_service(&provider).await
+        };
         Self { consumer, provider, konnector, provider_service, healthz, konnector_kubeconfig }
     }
 }
@@ -108,7 +121,19 @@ pub(crate) async fn provider_service(provider: &ControlPlane) -> ServiceProcess 
 /// The same, with more flags.
 pub(crate) async fn provider_service_with(provider: &ControlPlane, flags: &[&str]) -> ServiceProcess {
     let setup = ServiceAccountSetup::new("provider", RELEASE);
-    let mut options = ServiceOptions::new("provider", setup.create(provider).await.unwrap());
+    start_provider(&setup.create(provider).await.unwrap(), flags).await
+}
+
+/// The same, with what its chart adds where consumers may share kinds.
+async fn sharing_provider_service(provider: &ControlPlane) -> ServiceProcess {
+    let mut rules = Rbac::load("provider").unwrap();
+    rules.cluster_rules.append(&mut rules.shared_rules);
+    let setup = ServiceAccountSetup::new("provider", RELEASE);
+    start_provider(&setup.create_with(provider, &rules).await.unwrap(), &["--allow-shared"]).await
+}
+
+async fn start_provider(kubeconfig: &str, flags: &[&str]) -> ServiceProcess {
+    let mut options = ServiceOptions::new("provider", kubeconfig);
     options = options.args(flags.iter().copied());
     RELEASE.clone_into(&mut options.pod_namespace);
     ServiceProcess::start(options).await.unwrap()
@@ -166,7 +191,15 @@ impl Service {
 
     pub(crate) async fn create(&self, name: &str, spec: &Value) -> DynamicObject {
         let object = cowboy(&self.resource, name, spec);
-        self.here().create(&PostParams::default(), &object).await.unwrap()
+        // Shortly after a kind was deleted and made anew, the API server may serve it, stop and start again.
+        eventually("the kind is served", SOON, async || {
+            match self.here().create(&PostParams::default(), &object).await {
+                Err(kube::Error::Api(status)) if status.code == 404 => Ok::<_, kube::Error>(None),
+                other => other.map(Some),
+            }
+        })
+        .await
+        .unwrap()
     }
 
     pub(crate) async fn arrives(&self, name: &str) -> DynamicObject {

@@ -24,8 +24,8 @@ use portolan_runtime::{
 
 use crate::{
     Args,
-    binding::consent::{ACCEPT_CLAIMS, ALLOW_BREAKING},
     args::OnWithdraw,
+    binding::consent::{ACCEPT_CLAIMS, ALLOW_BREAKING},
     crd::{LABEL_MANAGED, MANAGED_BY},
     metrics::KonnectorMetrics,
     provider::{Intervals, SessionHub},

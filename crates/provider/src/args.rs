@@ -9,6 +9,8 @@ use portolan_runtime::{
     lease::LeaseArgs,
 };
 
+use crate::tenancy::{ConsumerScope, IsolationFlag, Tenancy};
+
 /// Offers the labelled CRDs of this cluster to consumers, and answers their namespace requests.
 #[derive(Parser, Clone, Debug)]
 #[command(name = "provider", version)]
@@ -40,6 +42,24 @@ pub(crate) struct ControllerArgs {
     /// How long the konnector of a consumer may take to clean up after an export that is withdrawn.
     #[arg(long, default_value = "10m", value_parser = interval, value_name = "DURATION")]
     pub(crate) drain_limit: Duration,
+    /// How copies of cluster-scoped objects of several consumers are kept apart; the annotation
+    /// kube-bind.io/isolation on a CRD has the last word.
+    #[arg(long, default_value = "prefixed", value_enum, value_name = "WAY")]
+    pub(crate) isolation: IsolationFlag,
+    /// How far the watches of consumers reach; the annotation kube-bind.io/consumer-scope on a CRD has the last
+    /// word.
+    #[arg(long, default_value = "namespaced", value_enum, value_name = "SCOPE")]
+    pub(crate) consumer_scope: ConsumerScope,
+    /// Exports also what consumers share: cluster-scoped kinds, and watches across the cluster. Every consumer can
+    /// then read the objects of all others of these kinds.
+    #[arg(long)]
+    pub(crate) allow_shared: bool,
+}
+
+impl ControllerArgs {
+    pub(crate) fn tenancy(&self) -> Tenancy {
+        Tenancy { isolation: self.isolation, scope: self.consumer_scope, allow_shared: self.allow_shared }
+    }
 }
 
 /// Commands that end by themselves.

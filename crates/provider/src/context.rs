@@ -3,8 +3,9 @@
 use std::{fmt::Debug, sync::Arc};
 
 use k8s_openapi::api::{
+    admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding},
     core::v1::Namespace,
-    rbac::v1::{Role, RoleBinding},
+    rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding},
 };
 use kube::{Api, Client, Resource, ResourceExt as _};
 use portolan_core::api::kubebind::{
@@ -19,10 +20,12 @@ use tracing::info;
 use crate::{
     MANAGED_BY,
     args::ControllerArgs,
+    grant::{self, Shared},
     notices::Notices,
     request,
     source::SourceCrd,
     store::Kind,
+    tenancy::Tenancy,
     wake::{Change, Key, Queues},
 };
 
@@ -42,11 +45,14 @@ pub(crate) struct Context {
     /// The Roles that the provider has made, and their bindings.
     pub(crate) roles: Kind<Role>,
     pub(crate) role_bindings: Kind<RoleBinding>,
+    /// Where consumers may share kinds.
+    pub(crate) shared: Option<Shared>,
     pub(crate) queues: Queues,
     pub(crate) notices: Notices,
     pub(crate) metrics: ControllerMetrics,
     pub(crate) pretty_name: String,
     pub(crate) drain_limit: std::time::Duration,
+    pub(crate) tenancy: Tenancy,
 }
 
 impl Context {
@@ -80,11 +86,13 @@ impl Context {
             roles: watches.labelled(&ours, |role: &Role, _| role.namespace().map(Change::Rights)),
             role_bindings: watches
                 .labelled(&ours, |binding: &RoleBinding, _| binding.namespace().map(Change::Rights)),
+            shared: args.allow_shared.then(|| watches.shared(&ours)),
             queues: Queues::default(),
             notices: Notices::new(reporter),
             metrics: ControllerMetrics::register(&process.metrics),
             pretty_name: args.pretty_name.clone(),
             drain_limit: args.drain_limit,
+            tenancy: args.tenancy(),
             client: client.clone(),
         });
         let woken = Arc::clone(&context);
@@ -107,6 +115,9 @@ impl Context {
         self.cluster_bindings.synced().await;
         self.roles.synced().await;
         self.role_bindings.synced().await;
+        if let Some(shared) = &self.shared {
+            shared.synced().await;
+        }
     }
 }
 
@@ -126,6 +137,17 @@ struct Watches<'a> {
 }
 
 impl Watches<'_> {
+    fn shared(&self, ours: &str) -> Shared {
+        let grant = |name: String| grant::contract_of(&name).map(|of| Change::Grant(of.to_owned()));
+        Shared {
+            roles: self.labelled(ours, move |role: &ClusterRole, _| grant(role.name_any())),
+            role_bindings: self.labelled(ours, move |role: &ClusterRoleBinding, _| grant(role.name_any())),
+            policies: self.labelled(ours, |_: &ValidatingAdmissionPolicy, _| Some(Change::Guard)),
+            policy_bindings: self
+                .labelled(ours, |_: &ValidatingAdmissionPolicyBinding, _| Some(Change::Guard)),
+        }
+    }
+
     fn all<K>(&self, change: impl Fn(&K, bool) -> Option<Change> + Send + 'static) -> Kind<K>
     where
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,

@@ -6,8 +6,9 @@
 //!
 //! In each contract namespace it writes an APIServiceExport and a BoundSchema per CRD, one condition in the
 //! status of the export, the status of APIServiceNamespaces, and the ClusterBinding. For each
-//! APIServiceNamespace it writes a Namespace with a Role and a RoleBinding. It writes Events on what it
-//! cannot do.
+//! APIServiceNamespace it writes a Namespace with a Role and a RoleBinding; for kinds whose copies stand in the
+//! contract namespace the same there, and for kinds that consumers share a ClusterRole per consumer with an
+//! admission policy that guards it. It writes Events on what it cannot do.
 //!
 //! `provider kubeconfig` makes a contract namespace and prints the kubeconfig that a consumer uses.
 
@@ -16,12 +17,15 @@ mod context;
 mod contract;
 mod error;
 mod export;
+mod grant;
 mod kubeconfig;
 mod notices;
 mod request;
+mod rights;
 mod selector;
 mod source;
 mod store;
+mod tenancy;
 mod wake;
 
 use std::process::ExitCode;
@@ -71,6 +75,7 @@ async fn start(args: ControllerArgs, process: Process) -> Result<(), process::Fa
     contract::run(&process.tasks, &context);
     export::run(&process.tasks, &context);
     request::run(&process.tasks, &context);
+    grant::run(&process.tasks, &context);
     caches.ready();
     Ok(())
 }

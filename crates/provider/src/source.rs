@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::{Resource, api::ObjectMeta};
+use kube::{Resource, ResourceExt as _, api::ObjectMeta};
 use portolan_core::{
     api::kubebind::{
-        BoundSchemaSpec, BoundSchemaVersion, ConversionStrategy, ExportedResource, InformerScope,
-        ResourceNames, ResourceScope, SchemaConversion, WebhookConversion,
+        BoundSchemaSpec, BoundSchemaVersion, ConversionStrategy, ExportedResource, ResourceNames,
+        ResourceScope, SchemaConversion, WebhookConversion,
     },
     digest::sha256_hex,
 };
@@ -15,7 +15,11 @@ use portolan_runtime::{controller, controller::Next, tasks::Tasks};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::{context::Context, error::ReconcileError};
+use crate::{
+    context::Context,
+    error::ReconcileError,
+    tenancy::{Tenancy, Terms},
+};
 
 const WORKERS: usize = 1;
 
@@ -42,6 +46,7 @@ struct SourceSpec {
 pub(crate) struct Offer {
     pub(crate) schema: BoundSchemaSpec,
     pub(crate) resource: ExportedResource,
+    pub(crate) terms: Terms,
     /// Changes with the schema.
     pub(crate) hash: String,
 }
@@ -55,18 +60,17 @@ pub(crate) enum Refusal {
     NotExportable(String),
 }
 
-const CLUSTER_SCOPED: &str = "It is labelled as exported, but its scope is Cluster: only namespaced kinds are exported. \
-    Remove the label kube-bind.io/exported, or export a namespaced kind instead.";
 const CONVERSION_DROPPED: &str = "Its conversion webhook is reached through a Service of this cluster, which consumers \
     cannot reach: they convert between versions without it. Give the webhook a url, or serve one version.";
 
 impl SourceCrd {
-    /// Whether the CRD is offered at all.
-    pub(crate) fn refusal(&self) -> Option<Refusal> {
+    /// How it is offered, if it is offered at all.
+    pub(crate) fn terms(&self, tenancy: Tenancy) -> Result<Terms, Refusal> {
         if self.metadata.deletion_timestamp.is_some() {
-            return Some(Refusal::Terminating);
+            return Err(Refusal::Terminating);
         }
-        (self.spec.scope == ResourceScope::Cluster).then(|| Refusal::NotExportable(CLUSTER_SCOPED.to_owned()))
+        let annotation = |key: &str| self.annotations().get(key).map(String::as_str);
+        tenancy.terms(self.spec.scope, annotation).map_err(Refusal::NotExportable)
     }
 
     /// Group and plural.
@@ -75,19 +79,18 @@ impl SourceCrd {
     }
 
     /// What consumers get.
-    pub(crate) fn offer(&self) -> Result<Offer, Refusal> {
-        if let Some(refusal) = self.refusal() {
-            return Err(refusal);
-        }
-        let schema =
-            self.schema().map_err(|error| Refusal::NotExportable(format!("It cannot be read: {error}")))?;
+    pub(crate) fn offer(&self, tenancy: Tenancy) -> Result<Offer, Refusal> {
+        let terms = self.terms(tenancy)?;
+        let schema = self
+            .schema(terms)
+            .map_err(|error| Refusal::NotExportable(format!("It cannot be read: {error}")))?;
         let hash = sha256_hex(json!(schema).to_string().as_bytes());
         let resource = ExportedResource {
             group: schema.group.clone(),
             resource: schema.names.plural.clone(),
             versions: preferred_versions(&schema),
         };
-        Ok(Offer { schema, resource, hash })
+        Ok(Offer { schema, resource, terms, hash })
     }
 
     /// Whether consumers convert between versions in another way than this cluster.
@@ -95,12 +98,12 @@ impl SourceCrd {
         self.uses_webhook() && self.conversion().is_none()
     }
 
-    fn schema(&self) -> Result<BoundSchemaSpec, serde_json::Error> {
+    fn schema(&self, terms: Terms) -> Result<BoundSchemaSpec, serde_json::Error> {
         Ok(BoundSchemaSpec {
             group: self.spec.group.clone(),
-            informer_scope: InformerScope::Namespaced,
+            informer_scope: terms.reach,
             names: self.spec.names.clone(),
-            scope: self.spec.scope,
+            scope: terms.scope,
             versions: self
                 .spec
                 .versions
@@ -144,7 +147,7 @@ pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
 async fn reconcile(context: &Context, name: &str) -> Result<Next, ReconcileError> {
     let Some(crd) = context.crds.get_cluster_scoped(name) else { return Ok(Next::OnChange) };
     let on = crd.object_ref(&());
-    match crd.offer() {
+    match crd.offer(context.tenancy) {
         Err(Refusal::NotExportable(why)) => context.notices.warn(&on, "NotExportable", &why).await,
         Ok(_) if crd.drops_conversion() => {
             context.notices.warn(&on, "ConversionDropped", CONVERSION_DROPPED).await;

@@ -54,6 +54,10 @@ pub(crate) enum Change {
     Request(Key),
     /// A Role or RoleBinding in this namespace.
     Rights(String),
+    /// The ClusterRole of the consumer of this contract namespace, or its binding.
+    Grant(String),
+    /// The policy that guards shared kinds.
+    Guard,
 }
 
 /// The queues.
@@ -65,6 +69,8 @@ pub(crate) struct Queues {
     pub(crate) contracts: Arc<WorkQueue<String>>,
     pub(crate) exports: Arc<WorkQueue<Key>>,
     pub(crate) requests: Arc<WorkQueue<Key>>,
+    /// Names of contract namespaces.
+    pub(crate) grants: Arc<WorkQueue<String>>,
 }
 
 impl Context {
@@ -76,17 +82,24 @@ impl Context {
             Change::Source(name) => self.wake_for_source(&name),
             Change::Contract(namespace) => self.wake_in_contract(&namespace),
             Change::ClusterBinding(namespace) => queues.contracts.add(namespace),
-            Change::Export(key) => queues.exports.add(key),
+            Change::Export(key) => {
+                queues.grants.add(key.namespace.clone());
+                queues.exports.add(key);
+            }
             Change::ExportGone(key) => {
                 self.wake_requests_of(&key.namespace);
+                queues.grants.add(key.namespace.clone());
                 queues.exports.add(key);
             }
             Change::Request(key) => queues.requests.add(key),
+            Change::Grant(contract) => queues.grants.add(contract),
+            Change::Guard => self.wake_grants(),
             Change::Rights(namespace) => {
                 let mapped = self.mapped.get_cluster_scoped(&namespace);
                 let request = mapped.and_then(|mapped| crate::request::answered_by(&mapped));
-                if let Some(key) = request {
-                    queues.requests.add(key);
+                match request {
+                    Some(key) => queues.requests.add(key),
+                    None => queues.grants.add(namespace),
                 }
             }
         }
@@ -97,6 +110,11 @@ impl Context {
         self.exports.all().iter().for_each(|export| self.queues.exports.add(Key::of(&**export)));
         self.contracts.all().iter().for_each(|contract| self.queues.contracts.add(contract.name_any()));
         self.requests.all().iter().for_each(|request| self.queues.requests.add(Key::of(&**request)));
+        self.wake_grants();
+    }
+
+    fn wake_grants(&self) {
+        self.contracts.all().iter().for_each(|contract| self.queues.grants.add(contract.name_any()));
     }
 
     /// The export of a CRD in each contract, and the rights that go with it.

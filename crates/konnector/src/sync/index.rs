@@ -10,8 +10,8 @@ use std::{
 use kube::{ResourceExt as _, api::DynamicObject};
 use portolan_core::{
     api::kubebind::{
-        ANNOTATION_CLUSTER_NAMESPACE, ANNOTATION_CONSUMER_NAMESPACE, ANNOTATION_PROVIDER_NAMESPACE,
-        ANNOTATION_PROVIDER_UID, SYNCER_FINALIZER,
+        ANNOTATION_CLUSTER_NAMESPACE, ANNOTATION_CONSUMER_NAMESPACE, ANNOTATION_CONSUMER_UID,
+        ANNOTATION_PROVIDER_NAMESPACE, ANNOTATION_PROVIDER_UID, SYNCER_FINALIZER,
     },
     digest::Digest,
 };
@@ -19,6 +19,7 @@ use portolan_runtime::latest::version;
 use serde_json::Value;
 
 use super::{
+    departed::Departed,
     desired::{desired, status},
     generations::{Generations, StatusDigest},
     keys::KeyRules,
@@ -131,6 +132,10 @@ pub(crate) struct Index {
     origins: HashMap<ObjectKey, Origin>,
     copies: HashMap<ObjectKey, Copy>,
     vanished: HashSet<ObjectKey>,
+    /// Origins whose copies go too, also one that nobody has seen yet.
+    departed: Departed,
+    /// Copies that were asked for, and no answer came: they may exist.
+    unanswered: HashSet<ObjectKey>,
     listed_namespaces: HashSet<String>,
     bodies: usize,
 }
@@ -199,10 +204,27 @@ impl Index {
     /// Takes in that a consumer object is gone.
     pub(crate) fn lost_origin(&mut self, key: &ObjectKey) {
         self.drop_bodies(key);
-        let takes_its_copy = self.origins.remove(key).is_some_and(|origin| !origin.orphans);
-        if takes_its_copy && self.copies.contains_key(key) {
+        self.answered(key);
+        let Some(origin) = self.origins.remove(key).filter(|origin| !origin.orphans) else { return };
+        self.departed.remember(&origin.uid);
+        if self.copies.contains_key(key) {
             self.vanished.insert(key.clone());
         }
+    }
+
+    /// Notes that a copy is being asked for. False where an earlier request is without an answer already.
+    pub(crate) fn asks_for_copy(&mut self, key: &ObjectKey) -> bool {
+        self.unanswered.insert(key.clone())
+    }
+
+    /// Notes that no request is without an answer any more.
+    pub(crate) fn answered(&mut self, key: &ObjectKey) {
+        self.unanswered.remove(key);
+    }
+
+    /// Whether a copy may exist that no watch has shown.
+    pub(crate) fn may_have_copy(&self, key: &ObjectKey) -> bool {
+        self.unanswered.contains(key) && !self.copies.contains_key(key)
     }
 
     /// Takes in a provider object. False when what is known is newer.
@@ -230,6 +252,12 @@ impl Index {
         self.drop_status_body(key);
         let differs = self.origins.get(key).is_none_or(|origin| origin.status != copy.status);
         copy.status_body = status(object).filter(|_| differs).and_then(|s| self.keep(s.clone()));
+        self.answered(key);
+        let origin = object.annotations().get(ANNOTATION_CONSUMER_UID);
+        let departed = origin.is_some_and(|uid| self.departed.contains(uid));
+        if departed && copy.mark == Mark::Ours && !self.origins.contains_key(key) {
+            self.vanished.insert(key.clone());
+        }
         self.copies.insert(key.clone(), copy);
         true
     }

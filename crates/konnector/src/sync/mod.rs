@@ -1,9 +1,11 @@
 //! Keeps the objects of one bound resource in sync: spec down to the provider, status up to the consumer.
 //!
-//! [`engine`] watches the consumer, [`reach`] the provider, and both feed [`index`], which holds identities and digests, never whole
-//! objects. [`plan`] looks at one object on both sides and names the next step; [`perform`] takes it. The
-//! answer of every write goes back into the index, so that the next step does not wait for a watch event.
+//! [`engine`] watches the consumer, [`reach`] the provider, and both feed [`index`], which holds identities
+//! and digests, never whole objects. [`plan`] looks at one object on both sides and names the next step;
+//! [`perform`] takes it. The answer of every write goes back into the index, so that the next step does not
+//! wait for a watch event.
 
+mod departed;
 mod desired;
 mod engine;
 mod generations;

@@ -28,7 +28,7 @@ use super::{
     index::{KeptStatus, ObjectKey},
     owned::{holds_updates, owned},
     placement::Placement,
-    plan::Step,
+    plan::{Mode, Step},
 };
 use crate::provider::NamespaceAnswer;
 
@@ -143,6 +143,7 @@ impl Engine {
     async fn create_copy(&self, key: &ObjectKey) -> Result<(), WriteError> {
         let Some(body) = self.body(key).await? else { return Ok(()) };
         let api = self.provider(key);
+        let is_first = self.index.lock().asks_for_copy(key);
         match apply::apply(&api, FIELD_MANAGER, &body, &Observed::Absent).await {
             Ok(created) => self.settle(key, &created, &body, None),
             // Something has the name that no watch has shown. What it is decides what to do.
@@ -150,9 +151,17 @@ impl Engine {
                 Some(found) => {
                     self.index.lock().saw_copy(key, &found);
                 }
-                None => return Err(WriteError::Raced(cause)),
+                None => {
+                    self.index.lock().answered(key);
+                    return Err(WriteError::Raced(cause));
+                }
             },
-            Err(error) => return Err(error),
+            Err(error) => {
+                if is_first && !matches!(error, WriteError::Failed(_)) {
+                    self.index.lock().answered(key);
+                }
+                return Err(error);
+            }
         }
         Ok(())
     }
@@ -235,6 +244,9 @@ impl Engine {
     }
 
     async fn release(&self, key: &ObjectKey) -> Result<(), WriteError> {
+        if self.mode != Mode::Withdraw && self.finds_unseen_copy(key).await? {
+            return Ok(());
+        }
         let api = self.consumer(key);
         let Some(origin) = api.get_opt(&key.name).await? else {
             self.index.lock().lost_origin(key);
@@ -254,6 +266,17 @@ impl Engine {
         let written = apply::json_patch_as(&api, Some(FIELD_MANAGER), &key.name, None, operations).await?;
         self.index.lock().saw_origin(key, &written);
         Ok(())
+    }
+
+    /// Looks for a copy that was asked for without an answer: it has to go before the finalizer does.
+    async fn finds_unseen_copy(&self, key: &ObjectKey) -> Result<bool, WriteError> {
+        if !self.index.lock().may_have_copy(key) {
+            return Ok(false);
+        }
+        let found = self.provider(key).get_opt(&self.copy_name(key)).await?;
+        let mut index = self.index.lock();
+        index.answered(key);
+        Ok(found.is_some_and(|copy| index.saw_copy(key, &copy)))
     }
 
     /// The body to write, with its place on the provider. Read anew where it was not kept.

@@ -14,7 +14,7 @@ use portolan_runtime::{
 use serde_json::json;
 use tracing::info;
 
-use super::plan::{self, Observed, Plan, Step, Wanted};
+use super::plan::{self, Observed, Plan, Report, Step, Wanted};
 use crate::{FIELD_MANAGER, context::Context, error::ReconcileError, source::Offer, wake::Key};
 
 const FOREIGN: &str = "It was not made by this provider (label kube-bind.io/managed-by=provider is missing), so it is \
@@ -35,7 +35,8 @@ pub(super) async fn apply(
         }
         (Plan::AwaitDrain { left }, _) => {
             let Some(export) = &observed.export else { return Ok(Next::OnChange) };
-            apis.report(context, key, export, plan::withdrawing(observed.drain_limit)).await?;
+            let report = Report { in_sync: plan::withdrawing(observed.drain_limit), shared: None };
+            apis.report(context, key, export, report).await?;
             return Ok(Next::After(left));
         }
         (Plan::LetGo { place }, _) => {
@@ -109,9 +110,9 @@ impl Apis {
         context: &Context,
         key: &Key,
         export: &APIServiceExport,
-        in_sync: Verdict,
+        report: Report,
     ) -> Result<(), ReconcileError> {
-        let status = plan::status(export, in_sync, clock::now());
+        let status = plan::status(export, report, clock::now());
         if export.status.as_ref() == Some(&status) {
             return Ok(());
         }
@@ -142,7 +143,8 @@ impl Place<'_> {
         } else {
             self.context.notices.warn(&on, &in_sync.reason, &in_sync.message).await;
         }
-        self.apis.report(self.context, self.key, &export, in_sync).await
+        let report = Report { in_sync, shared: Some(self.offer.terms.is_shared()) };
+        self.apis.report(self.context, self.key, &export, report).await
     }
 
     async fn export(&self, step: Step) -> Result<APIServiceExport, ReconcileError> {

@@ -42,7 +42,7 @@ async fn reconcile(context: &Context, key: &Key) -> Result<Next, ReconcileError>
 fn wanted(context: &Context, key: &Key) -> Wanted {
     let Some(contract) = context.contract(&key.namespace) else { return Wanted::Nothing };
     let Some(crd) = context.crds.get_cluster_scoped(&key.name) else { return Wanted::Nothing };
-    match (contract.choice(&crd), crd.offer()) {
+    match (contract.choice(&crd), crd.offer(context.tenancy)) {
         (Choice::NotChosen, _) | (_, Err(_)) => Wanted::Nothing,
         (Choice::Chosen, Ok(offer)) => Wanted::Offer(Box::new(offer)),
         (Choice::Unclear, Ok(_)) => Wanted::AsItIs,

@@ -7,7 +7,7 @@ use kube::{Resource, ResourceExt as _, api::ObjectMeta};
 use portolan_core::{
     api::kubebind::{
         ANNOTATION_SOURCE_SPEC_HASH, APIServiceExport, APIServiceExportSpec, APIServiceExportStatus,
-        BoundSchema, CONDITION_CONNECTED, CONDITION_PROVIDER_IN_SYNC, InformerScope, Isolation,
+        BoundSchema, CONDITION_CONNECTED, CONDITION_PROVIDER_IN_SYNC, CONDITION_TENANCY_SHARED,
         LABEL_MANAGED_BY, REASON_DRAINED, REASON_NOT_BOUND,
     },
     condition::{self, Verdict},
@@ -191,8 +191,8 @@ fn export_spec(offer: &Offer) -> APIServiceExportSpec {
     APIServiceExportSpec {
         resources: vec![offer.resource.clone()],
         permission_claims: Vec::new(),
-        informer_scope: InformerScope::Namespaced,
-        isolation: Isolation::Prefixed,
+        informer_scope: offer.terms.reach,
+        isolation: offer.terms.isolation,
         cluster_scoped_isolation: None,
     }
 }
@@ -224,12 +224,34 @@ fn metadata(key: &Key, offer: &Offer) -> ObjectMeta {
     }
 }
 
-/// The export's status with our one condition in it. The others are the konnector's.
-pub(super) fn status(export: &APIServiceExport, in_sync: Verdict, now: Timestamp) -> APIServiceExportStatus {
+/// What we say on an export.
+pub(super) struct Report {
+    pub(super) in_sync: Verdict,
+    /// Whether consumers can read the objects of one another; `None` leaves what was said.
+    pub(super) shared: Option<bool>,
+}
+
+/// The export's status with our conditions in it. The others are the konnector's.
+pub(super) fn status(export: &APIServiceExport, report: Report, now: Timestamp) -> APIServiceExportStatus {
     let mut status = export.status.clone().unwrap_or_default();
-    condition::set(&mut status.conditions, CONDITION_PROVIDER_IN_SYNC, in_sync, now);
+    condition::set(&mut status.conditions, CONDITION_PROVIDER_IN_SYNC, report.in_sync, now);
+    match report.shared {
+        Some(true) => condition::set(&mut status.conditions, CONDITION_TENANCY_SHARED, shared(), now),
+        Some(false) => condition::remove(&mut status.conditions, CONDITION_TENANCY_SHARED),
+        None => {}
+    }
     condition::summarize(&mut status.conditions, now);
     status
+}
+
+fn shared() -> Verdict {
+    Verdict {
+        reason: "RbacCannotSeparate".to_owned(),
+        message: "Every consumer of this kind can read the objects of all others. An admission policy keeps it from \
+                  writing to them."
+            .to_owned(),
+        ..Verdict::holds()
+    }
 }
 
 #[cfg(test)]

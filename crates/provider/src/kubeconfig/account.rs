@@ -129,6 +129,8 @@ where
 fn rules() -> Value {
     let rule = |resources: &[&str], verbs: &[&str]| json!({"apiGroups": ["kube-bind.io"], "resources": resources, "verbs": verbs});
     json!([
+        // Copies that stand in no namespace are owned by the contract namespace.
+        {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get"]},
         rule(
             &["apiserviceexportrequests", "apiserviceexports", "boundschemas", "clusterbindings"],
             &["get", "list", "watch"],

@@ -3,7 +3,6 @@
 mod apply;
 mod observe;
 mod plan;
-mod rights;
 
 use std::sync::Arc;
 

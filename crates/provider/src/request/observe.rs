@@ -3,19 +3,19 @@
 use std::{fmt::Debug, sync::Arc};
 
 use k8s_openapi::{NamespaceResourceScope, api::core::v1::Namespace};
-use kube::{Api, Resource, ResourceExt as _};
-use portolan_core::{api::kubebind::LABEL_MANAGED_BY, names::is_dns_label};
+use kube::{Api, Resource};
+use portolan_core::names::is_dns_label;
 use serde::de::DeserializeOwned;
 
-use super::{
-    plan::{self, Candidates, Look, Observed},
-    rights,
-};
+use super::plan::{self, Candidates, Look, Observed};
 use crate::{
     context::Context,
     contract::{Choice, Contract},
     error::ReconcileError,
+    grant::exported_in,
+    rights,
     store::Kind,
+    tenancy::Place,
     wake::Key,
 };
 
@@ -116,15 +116,12 @@ fn desired_role(
         return None;
     }
     let crds = context.crds.all();
-    let exported =
-        crds.iter().filter(|crd| crd.refusal().is_none() && contract.choice(crd) == Choice::Chosen);
-    // Until a withdrawn export is gone, the konnector needs its rights to clean up.
-    let withdrawn = context.exports.all().into_iter().filter(|export| {
-        export.namespace().as_deref() == Some(&key.namespace)
-            && export.metadata.deletion_timestamp.is_some()
-            && export.labels().get(LABEL_MANAGED_BY).is_some_and(|by| by == crate::MANAGED_BY)
+    let exported = crds.iter().filter(|crd| {
+        let terms = crd.terms(context.tenancy);
+        terms.is_ok_and(|terms| terms.place == Place::Mapped) && contract.choice(crd) == Choice::Chosen
     });
-    let withdrawn: Vec<_> = withdrawn.flat_map(|export| export.spec.resources.clone()).collect();
-    let withdrawn = withdrawn.iter().map(|resource| (resource.group.as_str(), resource.resource.as_str()));
-    Some(rights::role(exported.map(|crd| crd.group_resource()).chain(withdrawn)))
+    // Until a withdrawn export is gone, the konnector needs its rights to clean up.
+    let there = exported_in(context, &key.namespace, Place::Mapped);
+    let there = there.iter().map(|(group, resource)| (group.as_str(), resource.as_str()));
+    Some(rights::role(exported.map(|crd| crd.group_resource()).chain(there)))
 }

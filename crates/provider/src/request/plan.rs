@@ -14,8 +14,7 @@ use portolan_core::{
     names,
 };
 
-use super::rights;
-use crate::{MANAGED_BY, wake::Key};
+use crate::{MANAGED_BY, rights, wake::Key};
 
 /// A request and everything that bears on it.
 pub(super) struct Observed {

@@ -27,7 +27,7 @@ fn version(name: &str, served: bool, storage: bool) -> Value {
 
 #[test]
 fn a_schema_is_the_crd_without_what_is_not_carried() {
-    let offer = crd(&json!({})).offer().unwrap();
+    let offer = crd(&json!({})).offer(Tenancy::default()).unwrap();
     let mut carried = version("v1", true, true);
     carried.as_object_mut().unwrap().remove("selectableFields");
     assert_eq!(
@@ -43,7 +43,7 @@ fn a_schema_is_the_crd_without_what_is_not_carried() {
 
 #[test]
 fn the_hash_follows_the_schema() {
-    let hash = |spec: &Value| crd(spec).offer().unwrap().hash;
+    let hash = |spec: &Value| crd(spec).offer(Tenancy::default()).unwrap().hash;
     assert_eq!(hash(&json!({})), hash(&json!({"preserveUnknownFields": false})));
     assert_ne!(hash(&json!({})), hash(&json!({"versions": [version("v2", true, true)]})));
 }
@@ -57,7 +57,7 @@ fn served_versions_are_named_with_the_stored_one_first() {
         version("v2", true, false),
     ];
     assert_eq!(
-        crd(&json!({"versions": versions})).offer().unwrap().resource.versions,
+        crd(&json!({"versions": versions})).offer(Tenancy::default()).unwrap().resource.versions,
         ["v1", "v1alpha1", "v2"]
     );
 }
@@ -72,7 +72,7 @@ fn a_webhook_is_carried_if_consumers_can_reach_it() {
     ];
     for (conversion, carried, dropped) in table {
         let crd = crd(&json!({"conversion": conversion}));
-        let offered = crd.offer().unwrap().schema.conversion;
+        let offered = crd.offer(Tenancy::default()).unwrap().schema.conversion;
         assert_eq!(offered.map(|offered| json!(offered)), carried.then_some(conversion));
         assert_eq!(crd.drops_conversion(), dropped);
     }
@@ -85,11 +85,15 @@ fn webhook(client_config: &Value) -> Value {
 #[test]
 fn what_cannot_be_offered_is_refused() {
     let cluster = crd(&json!({"scope": "Cluster"}));
-    assert!(matches!(cluster.offer(), Err(Refusal::NotExportable(why)) if why.contains("namespaced")));
+    assert!(
+        matches!(cluster.offer(Tenancy::default()), Err(Refusal::NotExportable(why)) if why.contains("namespaced"))
+    );
     let without_schema = crd(&json!({"versions": [{"name": "v1", "served": true, "storage": true}]}));
-    assert!(matches!(without_schema.offer(), Err(Refusal::NotExportable(why)) if why.contains("schema")));
+    assert!(
+        matches!(without_schema.offer(Tenancy::default()), Err(Refusal::NotExportable(why)) if why.contains("schema"))
+    );
     let mut terminating = crd(&json!({}));
     terminating.metadata.deletion_timestamp =
         Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH));
-    assert_eq!(terminating.offer().unwrap_err(), Refusal::Terminating);
+    assert_eq!(terminating.offer(Tenancy::default()).unwrap_err(), Refusal::Terminating);
 }

@@ -16,6 +16,9 @@ pub struct Rbac {
     /// Granted in the whole cluster.
     #[serde(default)]
     pub cluster_rules: Vec<Rule>,
+    /// Granted in the whole cluster, where the installer says that consumers may share kinds.
+    #[serde(default)]
+    pub shared_rules: Vec<Rule>,
     /// All `ClusterRole`s that have this label with the value `true` are granted, too.
     pub aggregate_label: Option<String>,
     /// Granted in some namespaces.

@@ -106,5 +106,7 @@ pub const CONDITION_HEARTBEATING: &str = "Heartbeating";
 pub const CONDITION_SCHEMA_IN_SYNC: &str = "SchemaInSync";
 /// Condition of an export: the consumer has the current schema.
 pub const CONDITION_CONSUMER_IN_SYNC: &str = "ConsumerInSync";
+/// Condition of an export: consumers can read the objects of one another.
+pub const CONDITION_TENANCY_SHARED: &str = "TenancyShared";
 /// Condition of an export: its BoundSchemas match the provider's CRDs.
 pub const CONDITION_PROVIDER_IN_SYNC: &str = "ProviderInSync";

@@ -206,6 +206,27 @@ fn a_copy_goes_with_an_origin_that_was_seen_and_stays_with_one_that_never_was() 
 }
 
 #[test]
+fn a_copy_that_appears_after_its_origin_has_gone_goes_too() {
+    let mut late = index(Some(origin(deleting)), None);
+    late.lost_origin(&key());
+    late.saw_copy(&key(), &copy(|c| c["metadata"]["annotations"]["kube-bind.io/consumer-uid"] = json!("x")));
+    assert_eq!(plan(late.sides(&key()), MAPPED, Mode::Sync), Step::Nothing);
+    late.lost_copy(&key());
+    late.saw_copy(&key(), &copy(|_| {}));
+    assert_eq!(plan(late.sides(&key()), MAPPED, Mode::Sync), Step::DeleteCopy);
+}
+
+#[test]
+fn a_copy_that_was_asked_for_may_exist_until_there_is_an_answer() {
+    let mut index = index(Some(origin(|_| {})), None);
+    assert!(index.asks_for_copy(&key()) && !index.asks_for_copy(&key()));
+    assert!(index.may_have_copy(&key()));
+    index.saw_copy(&key(), &copy(|_| {}));
+    index.lost_copy(&key());
+    assert!(!index.may_have_copy(&key()));
+}
+
+#[test]
 fn a_copy_of_a_former_origin_is_adopted() {
     let renewed = origin(|o| o["metadata"]["uid"] = json!("second"));
     assert_eq!(step(Some(renewed), Some(copy(|_| {})), MAPPED), Step::UpdateCopy);

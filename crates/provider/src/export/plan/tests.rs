@@ -1,9 +1,13 @@
 //! Tables of what is there and what is wanted, and what is done about it.
 
-use portolan_core::{api::kubebind::CONDITION_CONNECTED, condition::READY};
+use portolan_core::{
+    api::kubebind::{Isolation, ResourceScope},
+    condition::READY,
+};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::tenancy::Tenancy;
 
 fn offer(versions: &[&str]) -> Offer {
     let all: Vec<_> = versions
@@ -18,6 +22,7 @@ fn offer(versions: &[&str]) -> Offer {
     Offer {
         schema: serde_json::from_value(schema).unwrap(),
         resource: serde_json::from_value(resource).unwrap(),
+        terms: Tenancy::default().terms(ResourceScope::Namespaced, |_| None).unwrap(),
         hash: format!("hash of {versions:?}"),
     }
 }
@@ -152,7 +157,8 @@ fn only_our_condition_is_changed() {
         {"type": "Connected", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"},
     ]});
     export.status = serde_json::from_value(theirs).unwrap();
-    let status = status(&export, Verdict::error("BoundSchemaMissing", "gone"), Timestamp::UNIX_EPOCH);
+    let in_sync = Verdict::error("BoundSchemaMissing", "gone");
+    let status = status(&export, Report { in_sync, shared: Some(false) }, Timestamp::UNIX_EPOCH);
     let types: Vec<_> = status.conditions.iter().map(|c| c.r#type.as_str()).collect();
     assert_eq!(types, [READY, CONDITION_CONNECTED, CONDITION_PROVIDER_IN_SYNC]);
     assert_eq!(status.conditions[0].reason, "BoundSchemaMissing");

@@ -1,0 +1,104 @@
+//! Writes the rights of a consumer, where they are not what they should be.
+
+use std::fmt::Debug;
+
+use k8s_openapi::{
+    ClusterResourceScope,
+    api::{
+        core::v1::Namespace,
+        rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding},
+    },
+};
+use kube::{Api, Resource, ResourceExt as _};
+use portolan_core::api::kubebind::LABEL_MANAGED_BY;
+use portolan_runtime::apply::{self, Observed as Seen};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::json;
+
+use super::{Shared, exported_in, read_across, resources, shared};
+use crate::{
+    FIELD_MANAGER, MANAGED_BY, context::Context, error::ReconcileError, rights, store::Kind, tenancy::Place,
+    wake::Key,
+};
+
+/// Rights on kinds whose copies stand in the contract namespace.
+pub(super) async fn in_contract(context: &Context, contract: &str) -> Result<(), ReconcileError> {
+    let kinds = exported_in(context, contract, Place::Contract);
+    let key = Key::new(contract, rights::NAME);
+    let role = context.roles.get(&key);
+    if kinds.is_empty() && role.is_none() {
+        return Ok(());
+    }
+    let desired = rights::role(kinds.iter().map(|(group, plural)| (group.as_str(), plural.as_str())));
+    if role.as_ref().is_none_or(|role| !rights::grants(role, &desired)) {
+        let api: Api<Role> = Api::namespaced(context.client.clone(), contract);
+        write(&api, &context.roles, &desired, role.as_deref()).await?;
+    }
+    let binding = context.role_bindings.get(&key);
+    let desired = rights::binding(contract);
+    if binding.as_ref().is_none_or(|binding| !rights::binds(binding, &desired)) {
+        let api: Api<RoleBinding> = Api::namespaced(context.client.clone(), contract);
+        write(&api, &context.role_bindings, &desired, binding.as_deref()).await?;
+    }
+    Ok(())
+}
+
+/// Rights on kinds that the consumer shares with others.
+pub(super) async fn in_cluster(
+    context: &Context,
+    known: &Shared,
+    contract: &Namespace,
+) -> Result<(), ReconcileError> {
+    let namespace = contract.name_any();
+    let name = shared::name(&namespace);
+    let (role, binding) =
+        (known.roles.get_cluster_scoped(&name), known.role_bindings.get_cluster_scoped(&name));
+    let all = context.exports.all();
+    let here = || all.iter().filter(|export| export.namespace().as_deref() == Some(&namespace));
+    let read = here().flat_map(|export| resources(context, export, read_across)).collect();
+    let write_to = exported_in(context, &namespace, Place::Cluster);
+    let roles: Api<ClusterRole> = Api::all(context.client.clone());
+    let bindings: Api<ClusterRoleBinding> = Api::all(context.client.clone());
+    let desired = shared::role(contract, &read, &write_to);
+    if desired.rules.as_ref().is_none_or(Vec::is_empty) {
+        remove(&bindings, binding.as_deref()).await?;
+        return remove(&roles, role.as_deref()).await;
+    }
+    if role.as_ref().is_none_or(|role| role.rules != desired.rules) {
+        write(&roles, &known.roles, &desired, role.as_deref()).await?;
+    }
+    let desired = shared::binding(contract);
+    let same =
+        |seen: &ClusterRoleBinding| seen.role_ref == desired.role_ref && seen.subjects == desired.subjects;
+    if binding.as_deref().is_none_or(|binding| !same(binding)) {
+        write(&bindings, &known.role_bindings, &desired, binding.as_deref()).await?;
+    }
+    Ok(())
+}
+
+/// Writes an object that is not as it should be; one that is somebody else's is not in the store, and stays.
+async fn write<K>(
+    api: &Api<K>,
+    kind: &Kind<K>,
+    desired: &K,
+    observed: Option<&K>,
+) -> Result<(), ReconcileError>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Serialize + Send + Sync + 'static,
+{
+    let seen = Seen::of(observed.map(Resource::meta), FIELD_MANAGER);
+    let written = apply::apply::<K>(api, FIELD_MANAGER, &json!(desired), &seen).await;
+    kind.wrote(written.map_err(|error| ReconcileError::new("write the rights", desired.name_any(), error))?);
+    Ok(())
+}
+
+async fn remove<K>(api: &Api<K>, observed: Option<&K>) -> Result<(), ReconcileError>
+where
+    K: Resource<DynamicType = (), Scope = ClusterResourceScope> + Clone + Debug + DeserializeOwned,
+{
+    let ours = |seen: &&K| seen.labels().get(LABEL_MANAGED_BY).is_some_and(|by| by == MANAGED_BY);
+    let Some(doomed) = observed.filter(ours) else { return Ok(()) };
+    let uid = doomed.uid().unwrap_or_default();
+    let deleted = apply::delete(api, &doomed.name_any(), &uid).await;
+    deleted.map_err(|error| ReconcileError::new("delete the rights", doomed.name_any(), error))
+}

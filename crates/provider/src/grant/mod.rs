@@ -1,0 +1,115 @@
+//! Rights of consumers outside the namespaces that were made for them: in their contract namespace, and, where
+//! it is allowed, on kinds that consumers share.
+
+mod apply;
+mod guard;
+mod shared;
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use k8s_openapi::api::{
+    admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding},
+    rbac::v1::{ClusterRole, ClusterRoleBinding},
+};
+use kube::ResourceExt as _;
+use portolan_core::{
+    api::kubebind::{
+        APIServiceExport, BoundSchema, InformerScope, Isolation, LABEL_MANAGED_BY, ResourceScope,
+    },
+    names,
+};
+use portolan_runtime::{controller, controller::Next, tasks::Tasks};
+
+pub(crate) use self::shared::contract_of;
+use crate::{
+    MANAGED_BY,
+    context::Context,
+    error::{ReconcileError, or_again},
+    store::Kind,
+    tenancy::{Place, Terms},
+    wake::Key,
+};
+
+const WORKERS: usize = 2;
+
+/// What is watched only where consumers may share kinds: without leave, there is no right to it.
+pub(crate) struct Shared {
+    pub(crate) roles: Kind<ClusterRole>,
+    pub(crate) role_bindings: Kind<ClusterRoleBinding>,
+    pub(crate) policies: Kind<ValidatingAdmissionPolicy>,
+    pub(crate) policy_bindings: Kind<ValidatingAdmissionPolicyBinding>,
+}
+
+impl Shared {
+    pub(crate) async fn synced(&self) {
+        self.roles.synced().await;
+        self.role_bindings.synced().await;
+        self.policies.synced().await;
+        self.policy_bindings.synced().await;
+    }
+}
+
+pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
+    let shared = Arc::clone(context);
+    let reconcile = move |contract: String| {
+        let context = Arc::clone(&shared);
+        async move { or_again(reconcile(&context, &contract).await) }
+    };
+    controller::run(tasks, "grant", WORKERS, &context.queues.grants, &context.metrics, reconcile);
+}
+
+async fn reconcile(context: &Context, contract: &str) -> Result<Next, ReconcileError> {
+    // What is left of a contract goes with its namespace.
+    let Some(namespace) = context.contracts.get_cluster_scoped(contract) else { return Ok(Next::OnChange) };
+    if namespace.metadata.deletion_timestamp.is_some() {
+        return Ok(Next::OnChange);
+    }
+    apply::in_contract(context, contract).await?;
+    if let Some(shared) = &context.shared {
+        // Nobody gets a right that is not guarded yet.
+        guard::ensure(context, shared).await?;
+        apply::in_cluster(context, shared, &namespace).await?;
+    }
+    Ok(Next::OnChange)
+}
+
+/// Group and plural of what is exported to a contract, with copies that stand there.
+pub(crate) fn exported_in(context: &Context, contract: &str, place: Place) -> BTreeSet<(String, String)> {
+    let exports = context.exports.all().into_iter();
+    let here = exports.filter(|export| export.namespace().as_deref() == Some(contract));
+    here.flat_map(|export| resources(context, &export, |terms| terms.place == place)).collect()
+}
+
+/// The resources of one of our exports to which the terms apply.
+fn resources(
+    context: &Context,
+    export: &APIServiceExport,
+    apply: impl Fn(Terms) -> bool,
+) -> Vec<(String, String)> {
+    if export.labels().get(LABEL_MANAGED_BY).is_none_or(|by| by != MANAGED_BY) {
+        return Vec::new();
+    }
+    let namespace = export.namespace().unwrap_or_default();
+    let terms = |group: &str, resource: &str| {
+        let schema = context.schemas.get(&Key::new(&namespace, names::bound_schema(resource, group)))?;
+        Some(terms(export, &schema))
+    };
+    let named = export.spec.resources.iter().map(|named| (named.group.clone(), named.resource.clone()));
+    named.filter(|(group, resource)| terms(group, resource).is_some_and(&apply)).collect()
+}
+
+/// The terms that were agreed, from what was written down.
+fn terms(export: &APIServiceExport, schema: &BoundSchema) -> Terms {
+    let (scope, isolation, reach) = (schema.spec.scope, export.spec.isolation, export.spec.informer_scope);
+    let place = match (scope, isolation) {
+        (ResourceScope::Namespaced, _) => Place::Mapped,
+        (ResourceScope::Cluster, Isolation::Namespaced) => Place::Contract,
+        (ResourceScope::Cluster, Isolation::Prefixed | Isolation::None) => Place::Cluster,
+    };
+    Terms { scope, isolation, reach, place }
+}
+
+/// Resources whose copies every consumer may read, because its watch reaches across the cluster.
+fn read_across(terms: Terms) -> bool {
+    terms.place == Place::Mapped && terms.reach == InformerScope::Cluster
+}
