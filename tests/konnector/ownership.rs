@@ -132,3 +132,23 @@ async fn consumers_whose_names_spell_the_same_do_not_share_a_namespace() {
     assert!(!of_short.is_empty() && !of_long.is_empty());
     assert!(of_short.iter().all(|name| !of_long.contains(name)), "{of_short:?} {of_long:?}");
 }
+
+#[tokio::test]
+async fn what_the_go_konnector_has_written_is_taken_over() {
+    let service = Service::bind(clusters().await, "taken-over").await;
+    service.create("first", &json!({"intent": "ride"})).await;
+    service.arrives("first").await;
+    // What it leaves on the provider: a whole object by Update, with the first of the marks.
+    let mut left = cowboy(&service.resource, "billy", &json!({"intent": "ride", "former": "yes"}));
+    let mark = ("kube-bind.io/cluster-namespace".to_owned(), service.contract_namespace());
+    left.annotations_mut().extend([mark]);
+    let former = PostParams { field_manager: Some("konnector".to_owned()), ..PostParams::default() };
+    let left = service.there().create(&former, &left).await.unwrap();
+    service.create("billy", &json!({"intent": "rest"})).await;
+    let taken = object_with(&service.there(), "billy", "is taken over", |copy| {
+        let managers = copy.managed_fields().iter().filter_map(|entry| entry.manager.as_deref());
+        copy.data["spec"] == json!({"intent": "rest"}) && !managers.collect::<Vec<_>>().contains(&"konnector")
+    })
+    .await;
+    assert_eq!(taken.uid(), left.uid());
+}
