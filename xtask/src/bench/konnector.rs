@@ -1,7 +1,10 @@
 //! The figures of the konnector. A new one is an entry in [`MEASURES`] and a function.
 
 mod bind;
+mod bulk;
 mod lab;
+mod many;
+mod neighbours;
 mod sync;
 
 use std::pin::Pin;
@@ -9,7 +12,10 @@ use std::pin::Pin;
 use anyhow::Result;
 
 use self::lab::Lab;
-use super::figure::{Figure, Kind, Promise::Below};
+use super::figure::{
+    Figure, Kind,
+    Promise::{AtMost, Below},
+};
 use crate::{
     display::Display,
     services::{Binaries, Profile},
@@ -50,8 +56,8 @@ const MEASURES: &[Measure] = &[
             Kind {
                 name: "spec_p50_ms",
                 unit: "ms",
-                yardstick: Some(30.0),
-                promise: Some(Below(30.0)),
+                yardstick: Some(10.0),
+                promise: Some(Below(10.0)),
                 what: "from sending a change of an object to its copy's watch event; yardstick: the promise",
             },
             Kind {
@@ -83,6 +89,107 @@ const MEASURES: &[Measure] = &[
             },
         ],
         run: |lab| Box::pin(sync::create_200(lab)),
+    },
+    Measure {
+        kinds: &[
+            Kind {
+                name: "status_p50_ms",
+                unit: "ms",
+                yardstick: Some(10.0),
+                promise: Some(Below(10.0)),
+                what: "from sending a copy's status to its origin's watch event; yardstick: the promise",
+            },
+            Kind {
+                name: "status_p99_ms",
+                unit: "ms",
+                yardstick: Some(60.0),
+                promise: Some(Below(60.0)),
+                what: "the same, 99 of 100 are faster; yardstick: the promise",
+            },
+        ],
+        run: |lab| Box::pin(sync::status(lab)),
+    },
+    Measure {
+        kinds: &[
+            Kind {
+                name: "create_1000_s",
+                unit: "s",
+                yardstick: Some(6.0),
+                promise: Some(Below(6.0)),
+                what: "1,000 objects of 1 KB at once, until all copies are there; yardstick: the promise",
+            },
+            Kind {
+                name: "status_1000_s",
+                unit: "s",
+                yardstick: Some(6.0),
+                promise: Some(Below(6.0)),
+                what: "1,000 statuses written on the provider, until all are on the consumer; yardstick: the promise",
+            },
+            Kind {
+                name: "writes_per_object",
+                unit: "writes",
+                yardstick: Some(3.0),
+                promise: Some(AtMost(3.0)),
+                what: "writes of ours on both sides for a new object, from the audit logs; yardstick: the promise",
+            },
+            Kind {
+                name: "writes_at_rest",
+                unit: "writes",
+                yardstick: None,
+                promise: Some(AtMost(0.0)),
+                what: "the same in 60 s in which nobody else does anything",
+            },
+        ],
+        run: |lab| Box::pin(bulk::thousand(lab)),
+    },
+    Measure {
+        kinds: &[Kind {
+            name: "export_to_crd_ms",
+            unit: "ms",
+            yardstick: Some(500.0),
+            promise: Some(Below(500.0)),
+            what: "from labelling a CRD on the provider to the Established CRD on a consumer with a bundle, median \
+                   of 5; yardstick: the promise",
+        }],
+        run: |lab| Box::pin(bind::export_to_crd(lab)),
+    },
+    Measure {
+        kinds: &[
+            Kind {
+                name: "ten_exports_rss_mb",
+                unit: "MB",
+                yardstick: Some(60.0),
+                promise: Some(Below(60.0)),
+                what: "resident memory with 10 exports of 1,000 objects each in sync; yardstick: the promise",
+            },
+            Kind {
+                name: "restart_s",
+                unit: "s",
+                yardstick: Some(5.0),
+                promise: Some(Below(5.0)),
+                what: "from starting a konnector with those until it has found one change in each; yardstick: the \
+                       promise",
+            },
+            Kind {
+                name: "restart_writes",
+                unit: "writes",
+                yardstick: None,
+                promise: Some(AtMost(0.0)),
+                what: "what it wrote after that start beside those changes",
+            },
+        ],
+        run: |lab| Box::pin(many::ten_exports(lab)),
+    },
+    Measure {
+        kinds: &[Kind {
+            name: "neighbours_over_alone",
+            unit: "",
+            yardstick: Some(1.2),
+            promise: Some(AtMost(1.2)),
+            what: "time until 45 bundles are Ready beside five whose provider never answers, over that without \
+                   these; yardstick: the promise",
+        }],
+        run: |lab| Box::pin(neighbours::over_alone(lab)),
     },
 ];
 

@@ -54,11 +54,22 @@ impl Watching {
 
     /// Waits until `count` objects whose names start with `prefix` have come.
     pub(super) async fn until_all(&mut self, prefix: &str, count: usize) -> Result<()> {
+        self.until_all_with(prefix, count, |_| true).await
+    }
+
+    /// The same for those for which `predicate` holds.
+    pub(super) async fn until_all_with(
+        &mut self,
+        prefix: &str,
+        count: usize,
+        predicate: impl Fn(&DynamicObject) -> bool,
+    ) -> Result<()> {
         let found = async {
             let mut names = HashSet::new();
             while names.len() < count {
                 let object = self.objects.recv().await.context("the watch ended")?;
-                names.extend(Some(object.name_any()).filter(|name| name.starts_with(prefix)));
+                let counts = predicate(&object);
+                names.extend(Some(object.name_any()).filter(|name| counts && name.starts_with(prefix)));
             }
             Ok(())
         };

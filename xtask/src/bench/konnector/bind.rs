@@ -4,8 +4,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::{Api, ResourceExt as _};
+use kube::{
+    Api, ResourceExt as _,
+    api::{Patch, PatchParams, PostParams},
+};
 use portolan_testkit::{Percentiles, watch_until, workload};
+use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::lab::Lab;
@@ -21,7 +25,7 @@ const CALM: Duration = Duration::from_secs(2);
 /// Resident memory after a rest.
 pub(super) async fn idle_rss(lab: &Lab) -> Result<Vec<f64>> {
     tokio::time::sleep(REST).await;
-    Ok(vec![lab.konnector.rss_mb()?])
+    Ok(vec![lab.konnector().rss_mb()?])
 }
 
 /// From creating a bundle to the watch event of its CRD, established.
@@ -33,18 +37,52 @@ pub(super) async fn bundle_to_crd(lab: &Lab) -> Result<Vec<f64>> {
     Ok(vec![rounds.p50()])
 }
 
-async fn one_round(lab: &Lab, name: &str) -> Result<Duration> {
+/// From labelling a CRD of the provider to its watch event on a consumer that has bound it, established.
+pub(super) async fn export_to_crd(lab: &Lab) -> Result<Vec<f64>> {
+    let mut rounds = Percentiles::new();
+    for round in 0..ROUNDS {
+        let crd = kind(&format!("exported-{round}"));
+        let name = crd.name_any();
+        let on_provider: Api<CustomResourceDefinition> = Api::all(lab.on_provider());
+        on_provider.create(&PostParams::default(), &lab.hidden(&crd)).await.context("creating the CRD")?;
+        watch_until(on_provider.clone(), &name, workload::is_established, SOON).await?;
+        let mut watch = established(lab, &name);
+        tokio::time::sleep(CALM).await;
+        let label = json!({"metadata": {"labels": {workload::EXPORTED: "true"}}});
+        let start = Instant::now();
+        on_provider
+            .patch(&name, &PatchParams::default(), &Patch::Merge(&label))
+            .await
+            .context("labelling the CRD")?;
+        rounds.record(watch.join_next().await.context("one watch was opened")??? - start);
+    }
+    Ok(vec![rounds.p50()])
+}
+
+/// A kind of its own: `cowboys.<name>.dev`.
+pub(super) fn kind(name: &str) -> CustomResourceDefinition {
     let mut crd = workload::wildwest();
     crd.spec.group = format!("{name}.dev");
     crd.metadata.name = Some(format!("{}.{}", crd.spec.names.plural, crd.spec.group));
-    let crd_name = crd.name_any();
-    lab.prepare(name, crd).await?;
-    let crds: Api<CustomResourceDefinition> = Api::all(lab.on_consumer());
+    crd
+}
+
+/// Waits for the event of a CRD on the consumer, established, and gives its time.
+fn established(lab: &Lab, name: &str) -> JoinSet<Result<Instant>> {
+    let (crds, name): (Api<CustomResourceDefinition>, _) = (Api::all(lab.on_consumer()), name.to_owned());
     let mut watch = JoinSet::new();
     watch.spawn(async move {
-        let seen = watch_until(crds, &crd_name, workload::is_established, SOON).await;
+        let seen = watch_until(crds, &name, workload::is_established, SOON).await;
         seen.map(|_| Instant::now())
     });
+    watch
+}
+
+async fn one_round(lab: &Lab, name: &str) -> Result<Duration> {
+    let crd = kind(name);
+    let crd_name = crd.name_any();
+    lab.prepare(name, crd).await?;
+    let mut watch = established(lab, &crd_name);
     tokio::time::sleep(CALM).await;
     let start = Instant::now();
     lab.bind(name).await?;

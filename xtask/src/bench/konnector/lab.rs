@@ -1,6 +1,9 @@
 //! What every figure is measured on: two warm clusters, a provider, a konnector, and one binding between them.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -12,7 +15,11 @@ use portolan_core::{
     api::kubebind::{APIServiceBindingBundle, BoundSchema},
     names,
 };
-use portolan_testkit::{ServiceProcess, watch_until, workload};
+use portolan_testkit::{
+    ServiceProcess,
+    audit::{AuditEntry, Mark},
+    watch_until, workload,
+};
 use serde_json::json;
 
 use crate::{
@@ -25,6 +32,8 @@ use crate::{
 const YOUNG: Duration = Duration::from_millis(2_500);
 /// New control planes have work of their own for a while.
 const SETTLE: Duration = Duration::from_secs(5);
+/// How long an audit log does not grow before it is read.
+const QUIET: Duration = Duration::from_secs(1);
 /// Label of a CRD that chooses the consumer that gets it.
 const FOR: &str = "bench-for";
 /// The consumer of the binding that is always there.
@@ -34,7 +43,7 @@ const STANDING: &str = "standing";
 pub(super) const FIRST: &str = "first";
 
 pub(super) struct Lab {
-    pub(super) konnector: ServiceProcess,
+    konnector: Mutex<Arc<ServiceProcess>>,
     provider: ServiceProcess,
     binaries: Binaries,
     // After the services, which talk to them.
@@ -48,9 +57,55 @@ impl Lab {
             tokio::try_join!(clusters.start_provider(&binaries), clusters.start_konnector(&binaries))
         };
         let (provider, konnector) = display.run("provider and konnector", Box::pin(services)).await?;
+        let konnector = Mutex::new(Arc::new(konnector));
         let lab = Self { konnector, provider, binaries, clusters };
         display.run("a first bundle, bound, with one object in sync", Box::pin(lab.warm_up())).await?;
         Ok(lab)
+    }
+
+    /// The konnector that runs now.
+    pub(super) fn konnector(&self) -> Arc<ServiceProcess> {
+        Arc::clone(&self.konnector.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Ends the konnector as a node does that loses its power, and waits until it is gone.
+    pub(super) async fn kill_konnector(&self) -> Result<()> {
+        let konnector = self.konnector();
+        konnector.kill();
+        konnector.wait_exit(SOON).await?;
+        Ok(())
+    }
+
+    /// Starts another one, and returns when it is ready.
+    pub(super) async fn start_konnector(&self) -> Result<()> {
+        let started = self.clusters.start_konnector(&self.binaries).await?;
+        *self.konnector.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(started);
+        Ok(())
+    }
+
+    /// Places in the audit logs of the consumer and of the provider.
+    pub(super) async fn marks(&self) -> Result<(Mark, Mark)> {
+        let (consumer, provider) = (self.clusters.consumer.audit(), self.clusters.provider.audit());
+        consumer.settled(QUIET).await?;
+        provider.settled(QUIET).await?;
+        Ok((consumer.mark()?, provider.mark()?))
+    }
+
+    /// What the konnector has written on both sides since then, leases and signs of life apart.
+    pub(super) fn writes_since(&self, marks: (Mark, Mark)) -> Result<usize> {
+        let ours = |entry: &AuditEntry| {
+            let user = &entry.user.username;
+            let is_heartbeat = entry.object_ref.as_ref().is_some_and(|at| at.resource == "clusterbindings");
+            let is_ours = user.ends_with(":konnector") || user.ends_with(":kube-binder");
+            is_ours && entry.is_write() && !entry.is_lease() && !is_heartbeat
+        };
+        let consumer = self.clusters.consumer.audit().entries_since(marks.0)?;
+        let provider = self.clusters.provider.audit().entries_since(marks.1)?;
+        Ok(consumer.iter().chain(&provider).filter(|entry| ours(entry)).count())
+    }
+
+    pub(super) fn provider_url(&self) -> String {
+        self.clusters.provider.server_url()
     }
 
     pub(super) fn on_provider(&self) -> Client {
@@ -73,17 +128,30 @@ impl Lab {
     }
 
     /// Does everything up to the bundle: a CRD for one consumer, its export, its rights, its Secret.
-    pub(super) async fn prepare(&self, consumer: &str, mut crd: CustomResourceDefinition) -> Result<()> {
+    pub(super) async fn prepare(&self, consumer: &str, crd: CustomResourceDefinition) -> Result<()> {
+        let kubeconfig = self.offer(consumer, crd).await?;
+        clusters::create_secret(&self.on_consumer(), consumer, &kubeconfig).await
+    }
+
+    /// The same without the Secret; gives the kubeconfig that belongs into it.
+    pub(super) async fn offer(&self, consumer: &str, mut crd: CustomResourceDefinition) -> Result<String> {
         crd.labels_mut().insert(FOR.to_owned(), consumer.to_owned());
         clusters::offer(&self.on_provider(), &crd).await?;
         clusters::grant(&self.on_consumer(), &crd.spec.group).await?;
         let selector = format!("{FOR}={consumer}");
         let kubeconfig = self.clusters.kubeconfig_for(&self.binaries, consumer, Some(&selector)).await?;
-        clusters::create_secret(&self.on_consumer(), consumer, &kubeconfig).await?;
         let schemas: Api<BoundSchema> =
             Api::namespaced(self.on_provider(), &names::contract_namespace(consumer)?);
         watch_until(schemas, &crd.name_any(), |_| true, SOON).await?;
-        Ok(())
+        Ok(kubeconfig)
+    }
+
+    /// A CRD for the standing consumer that is not exported yet.
+    pub(super) fn hidden(&self, crd: &CustomResourceDefinition) -> CustomResourceDefinition {
+        let mut crd = crd.clone();
+        crd.labels_mut().remove(workload::EXPORTED);
+        crd.labels_mut().insert(FOR.to_owned(), STANDING.to_owned());
+        crd
     }
 
     /// Creates the bundle of a consumer that is prepared.
@@ -114,7 +182,8 @@ impl Lab {
     }
 
     pub(super) async fn stop(self) {
-        for service in [&self.konnector, &self.provider] {
+        let konnector = self.konnector();
+        for service in [&*konnector, &self.provider] {
             // One that does not end in time is killed.
             let _ = service.terminate(SOON).await;
         }

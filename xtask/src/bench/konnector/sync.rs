@@ -40,6 +40,24 @@ pub(super) async fn spec(lab: &Lab) -> Result<Vec<f64>> {
     Ok(vec![latencies.p50(), latencies.p99()])
 }
 
+/// From sending a status on the provider to the event of its origin on the consumer.
+pub(super) async fn status(lab: &Lab) -> Result<Vec<f64>> {
+    let (copies, mut origins) = (lab.copies()?, Watching::open(lab.origins()).await?);
+    let mut latencies = Percentiles::new();
+    for round in 0..UNCOUNTED + CHANGES {
+        let result = format!("ridden to {round}");
+        let change = json!({"status": {"result": result}});
+        let start = Instant::now();
+        let changed = copies.patch_status(FIRST, &PatchParams::default(), &Patch::Merge(&change)).await;
+        changed.context("changing the status")?;
+        origins.until(|origin| origin.data["status"]["result"] == result.as_str()).await?;
+        if round >= UNCOUNTED {
+            latencies.record(start.elapsed());
+        }
+    }
+    Ok(vec![latencies.p50(), latencies.p99()])
+}
+
 pub(super) async fn create_200(lab: &Lab) -> Result<Vec<f64>> {
     let (mut synced, mut bare) = (Percentiles::new(), Percentiles::new());
     let namespace = ObjectMeta { name: Some("bare".to_owned()), ..ObjectMeta::default() };
