@@ -10,6 +10,7 @@ mod other_backend;
 mod ownership;
 mod placement;
 mod restart;
+mod rotation;
 mod schema;
 mod support;
 mod unbind;

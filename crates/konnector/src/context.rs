@@ -28,7 +28,7 @@ use crate::{
     binding::consent::{ACCEPT_CLAIMS, ALLOW_BREAKING},
     crd::{LABEL_MANAGED, MANAGED_BY},
     metrics::KonnectorMetrics,
-    provider::{Intervals, SessionHub},
+    provider::{Intervals, Rotation, SessionHub},
     secrets::SecretHub,
     sync::{EngineContext, KeyRules, SyncHub},
 };
@@ -149,12 +149,14 @@ impl Context {
         let metrics = KonnectorMetrics::register(&process.metrics);
         let on_secret = Arc::clone(&wake);
         let on_secret = Arc::new(move |reference: &ClusterSecretKeyRef| on_secret.referrers(reference));
+        let reporter = Reporter::new(consumer.clone(), "kube-bind-konnector", instance);
+        let rotation = Rotation { consumer: consumer.clone(), reporter: reporter.clone() };
         Arc::new(Self {
             secrets: SecretHub::new(consumer.clone(), tasks, args.allowed_secret_namespaces(), on_secret),
-            sessions: SessionHub::new(tasks, intervals, metrics.last_contact.clone()),
+            sessions: SessionHub::new(tasks, intervals, metrics.last_contact.clone(), rotation),
             sync: SyncHub::new(tasks),
             metrics,
-            reporter: Reporter::new(consumer.clone(), "kube-bind-konnector", instance),
+            reporter,
             poll_interval: args.provider_polling_interval,
             allowed_webhooks: args.allow_conversion_webhooks.clone(),
             keys: KeyRules::new(&args.allow_keys, &args.deny_keys),

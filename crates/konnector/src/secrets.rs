@@ -6,10 +6,10 @@ use std::{
 };
 
 use k8s_openapi::api::core::v1::Secret;
-use kube::{Api, Client};
+use kube::{Api, Client, ResourceExt as _};
 use parking_lot::Mutex;
 use portolan_core::{
-    api::kubebind::ClusterSecretKeyRef,
+    api::kubebind::{ClusterSecretKeyRef, LABEL_PROVIDER_KUBECONFIG},
     condition::Verdict,
     digest::sha256_hex,
     kubeconfig::{self, KubeconfigError, RestrictedKubeconfig},
@@ -22,6 +22,8 @@ pub(crate) struct ProviderAccess {
     pub(crate) kubeconfig: RestrictedKubeconfig,
     /// A hash of the content: another content is another access.
     pub(crate) fingerprint: String,
+    /// Uid of the Secret, where it says that the provider renews it.
+    pub(crate) renewed: Option<String>,
 }
 
 /// What a reference to a Secret leads to.
@@ -159,7 +161,10 @@ pub(crate) fn state_of(secret: Option<&Secret>, key: &str) -> SecretState {
     };
     match kubeconfig::parse(&content.0) {
         Ok(kubeconfig) => {
-            SecretState::Valid(Arc::new(ProviderAccess { kubeconfig, fingerprint: sha256_hex(&content.0) }))
+            let said = secret.labels().get(LABEL_PROVIDER_KUBECONFIG).is_some_and(|said| said == "true");
+            let renewed = secret.uid().filter(|_| said);
+            let fingerprint = sha256_hex(&content.0);
+            SecretState::Valid(Arc::new(ProviderAccess { kubeconfig, fingerprint, renewed }))
         }
         Err(error) => SecretState::Invalid(error),
     }

@@ -4,13 +4,13 @@ use std::{fmt::Debug, sync::Arc};
 
 use k8s_openapi::api::{
     admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding},
-    core::v1::Namespace,
+    core::v1::{Namespace, Secret},
     rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding},
 };
-use kube::{Api, Client, Resource, ResourceExt as _};
+use kube::{Api, Client, Resource, ResourceExt as _, runtime::watcher};
 use portolan_core::api::kubebind::{
     APIServiceExport, APIServiceNamespace, BoundSchema, ClusterBinding, LABEL_CONSUMER, LABEL_CONTRACT,
-    LABEL_EXPORTED, LABEL_MANAGED_BY,
+    LABEL_EXPORTED, LABEL_MANAGED_BY, PROVIDER_KUBECONFIG,
 };
 use portolan_runtime::{controller::ControllerMetrics, events::Reporter, process::Process, tasks::Tasks};
 use serde::de::DeserializeOwned;
@@ -45,6 +45,8 @@ pub(crate) struct Context {
     /// The Roles that the provider has made, and their bindings.
     pub(crate) roles: Kind<Role>,
     pub(crate) role_bindings: Kind<RoleBinding>,
+    /// The Secrets with the kubeconfigs of consumers.
+    pub(crate) kubeconfigs: Kind<Secret>,
     /// Where consumers may share kinds.
     pub(crate) shared: Option<Shared>,
     pub(crate) queues: Queues,
@@ -86,6 +88,8 @@ impl Context {
             roles: watches.labelled(&ours, |role: &Role, _| role.namespace().map(Change::Rights)),
             role_bindings: watches
                 .labelled(&ours, |binding: &RoleBinding, _| binding.namespace().map(Change::Rights)),
+            kubeconfigs: watches
+                .named(PROVIDER_KUBECONFIG, |secret: &Secret, _| secret.namespace().map(Change::Kubeconfig)),
             shared: args.allow_shared.then(|| watches.shared(&ours)),
             queues: Queues::default(),
             notices: Notices::new(reporter),
@@ -115,6 +119,7 @@ impl Context {
         self.cluster_bindings.synced().await;
         self.roles.synced().await;
         self.role_bindings.synced().await;
+        self.kubeconfigs.synced().await;
         if let Some(shared) = &self.shared {
             shared.synced().await;
         }
@@ -152,7 +157,16 @@ impl Watches<'_> {
     where
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
     {
-        Kind::follow(self.tasks, Api::all(self.client.clone()), None, self.changes, change)
+        let config = watcher::Config::default();
+        Kind::follow(self.tasks, Api::all(self.client.clone()), config, self.changes, change)
+    }
+
+    fn named<K>(&self, name: &str, change: impl Fn(&K, bool) -> Option<Change> + Send + 'static) -> Kind<K>
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    {
+        let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
+        Kind::follow(self.tasks, Api::all(self.client.clone()), config, self.changes, change)
     }
 
     fn labelled<K>(
@@ -163,6 +177,7 @@ impl Watches<'_> {
     where
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
     {
-        Kind::follow(self.tasks, Api::all(self.client.clone()), Some(labels), self.changes, change)
+        let config = watcher::Config::default().labels(labels);
+        Kind::follow(self.tasks, Api::all(self.client.clone()), config, self.changes, change)
     }
 }

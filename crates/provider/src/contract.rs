@@ -8,7 +8,7 @@ use kube::{
     core::{Selector, SelectorExt as _},
 };
 use portolan_core::api::kubebind::{
-    ANNOTATION_EXPORTS, ClusterBinding, ClusterBindingSpec, LocalSecretKeyRef,
+    ANNOTATION_EXPORTS, ClusterBinding, ClusterBindingSpec, LocalSecretKeyRef, PROVIDER_KUBECONFIG,
 };
 use portolan_runtime::{
     apply::{self, Observed, WriteError},
@@ -31,8 +31,6 @@ use crate::{
 const WORKERS: usize = 2;
 /// Name of the one ClusterBinding of a contract namespace.
 const CLUSTER_BINDING: &str = "cluster";
-/// Name and key of the Secret from which a consumer of a web backend renews its kubeconfig. We make none.
-const KUBECONFIG: &str = "kubeconfig";
 
 /// What is agreed with a consumer.
 #[derive(Clone, Debug)]
@@ -119,8 +117,9 @@ async fn reconcile(context: &Context, name: &str) -> Result<Next, ReconcileError
 }
 
 async fn introduce(context: &Context, namespace: &str) -> Result<(), ReconcileError> {
+    let kubeconfig = PROVIDER_KUBECONFIG.to_owned();
     let spec = ClusterBindingSpec {
-        kubeconfig_secret_ref: LocalSecretKeyRef { name: KUBECONFIG.to_owned(), key: KUBECONFIG.to_owned() },
+        kubeconfig_secret_ref: LocalSecretKeyRef { name: kubeconfig.clone(), key: kubeconfig },
         provider_pretty_name: context.pretty_name.clone(),
         service_provider_spec: None,
     };

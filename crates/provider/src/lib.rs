@@ -8,7 +8,7 @@
 //! status of the export, the status of APIServiceNamespaces, and the ClusterBinding. For each
 //! APIServiceNamespace it writes a Namespace with a Role and a RoleBinding; for kinds whose copies stand in the
 //! contract namespace the same there, and for kinds that consumers share a ClusterRole per consumer with an
-//! admission policy that guards it. It writes Events on what it cannot do.
+//! admission policy that guards it. It renews the Secret `kubeconfig` of each contract namespace. It writes Events on what it cannot do.
 //!
 //! `provider kubeconfig` makes a contract namespace and prints the kubeconfig that a consumer uses.
 
@@ -20,6 +20,7 @@ mod export;
 mod grant;
 mod kubeconfig;
 mod notices;
+mod renewal;
 mod request;
 mod rights;
 mod selector;
@@ -76,6 +77,7 @@ async fn start(args: ControllerArgs, process: Process) -> Result<(), process::Fa
     export::run(&process.tasks, &context);
     request::run(&process.tasks, &context);
     grant::run(&process.tasks, &context);
+    renewal::run(&process.tasks, &context);
     caches.ready();
     Ok(())
 }

@@ -35,12 +35,10 @@ where
     pub(crate) fn follow(
         tasks: &Tasks,
         api: Api<K>,
-        labels: Option<&str>,
+        config: watcher::Config,
         changes: &UnboundedSender<Change>,
         change: impl Fn(&K, bool) -> Option<Change> + Send + 'static,
     ) -> Self {
-        let config =
-            labels.map_or_else(watcher::Config::default, |labels| watcher::Config::default().labels(labels));
         let changes = changes.clone();
         let (store, task) = reflect(api, config, move |changed: Changed<'_, K>| {
             let change = match changed {

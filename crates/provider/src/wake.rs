@@ -58,6 +58,8 @@ pub(crate) enum Change {
     Grant(String),
     /// The policy that guards shared kinds.
     Guard,
+    /// The consumer's kubeconfig in this contract namespace.
+    Kubeconfig(String),
 }
 
 /// The queues.
@@ -71,6 +73,8 @@ pub(crate) struct Queues {
     pub(crate) requests: Arc<WorkQueue<Key>>,
     /// Names of contract namespaces.
     pub(crate) grants: Arc<WorkQueue<String>>,
+    /// Names of contract namespaces.
+    pub(crate) renewals: Arc<WorkQueue<String>>,
 }
 
 impl Context {
@@ -93,7 +97,8 @@ impl Context {
             }
             Change::Request(key) => queues.requests.add(key),
             Change::Grant(contract) => queues.grants.add(contract),
-            Change::Guard => self.wake_grants(),
+            Change::Guard => self.wake_contracts(),
+            Change::Kubeconfig(contract) => queues.renewals.add(contract),
             Change::Rights(namespace) => {
                 let mapped = self.mapped.get_cluster_scoped(&namespace);
                 let request = mapped.and_then(|mapped| crate::request::answered_by(&mapped));
@@ -110,11 +115,15 @@ impl Context {
         self.exports.all().iter().for_each(|export| self.queues.exports.add(Key::of(&**export)));
         self.contracts.all().iter().for_each(|contract| self.queues.contracts.add(contract.name_any()));
         self.requests.all().iter().for_each(|request| self.queues.requests.add(Key::of(&**request)));
-        self.wake_grants();
+        self.wake_contracts();
     }
 
-    fn wake_grants(&self) {
-        self.contracts.all().iter().for_each(|contract| self.queues.grants.add(contract.name_any()));
+    /// The rights and the kubeconfig of each contract.
+    fn wake_contracts(&self) {
+        for contract in self.contracts.all() {
+            self.queues.grants.add(contract.name_any());
+            self.queues.renewals.add(contract.name_any());
+        }
     }
 
     /// The export of a CRD in each contract, and the rights that go with it.

@@ -4,7 +4,7 @@ mod apply;
 mod plan;
 mod retire;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use kube::ResourceExt as _;
 use portolan_core::api::kubebind::{APIServiceBinding, APIServiceBindingBundle, APIServiceExport};
@@ -16,7 +16,7 @@ use self::plan::{Observed, Offer, Provider};
 use crate::{
     context::Context,
     policy,
-    provider::{Contact, Session},
+    provider::{Absence, Contact, Session},
     secrets::{ProviderAccess, SecretState},
 };
 
@@ -91,11 +91,11 @@ async fn provider(
     match session.contact() {
         Contact::Pending => Provider::Pending,
         Contact::Down { message } => Provider::Down(message),
-        Contact::Up => Provider::Up(offer(context, bundle, &session, exports)),
+        Contact::Up => Provider::Up(offer(context, bundle, &session, exports).await),
     }
 }
 
-fn offer(
+async fn offer(
     context: &Context,
     bundle: &APIServiceBindingBundle,
     session: &Session,
@@ -105,8 +105,14 @@ fn offer(
     let bindings = context.bindings.state_filter(|binding| binding.spec.kubeconfig_secret_ref == *reference);
     let is_absent = |name: &String| !exports.iter().any(|export| export.name_any() == *name);
     let absent = bindings.iter().map(|binding| binding.name_any()).filter(is_absent);
+    let absent: BTreeMap<_, _> = absent.map(|name| (name.clone(), session.absence(&name))).collect();
+    let goes = absent.values().any(|absence| *absence == Absence::Withdrawn)
+        || exports.iter().any(|export| export.metadata.deletion_timestamp.is_some());
+    // Only what would be unbound is worth a question to the provider.
+    let doubt = if goes { session.doubt().await } else { None };
     Offer {
-        absent: absent.map(|name| (name.clone(), session.absence(&name))).collect(),
+        absent,
+        doubt,
         pretty_name: session.pretty_name(),
         patience: context.poll_interval * PATIENCE_IN_POLLS,
         exports,

@@ -24,7 +24,7 @@ use portolan_core::{
 use crate::{
     binding::{ANNOTATION_EXPORT_UID, FINALIZER},
     policy::is_owned,
-    provider::Absence,
+    provider::{Absence, Doubt},
     secrets::SecretState,
 };
 
@@ -64,6 +64,8 @@ pub(super) struct Offer {
     pub(super) absent: BTreeMap<String, Absence>,
     /// How long an export may be missing from lists before it counts as withdrawn.
     pub(super) patience: Duration,
+    /// Why what has gone was perhaps not withdrawn.
+    pub(super) doubt: Option<Doubt>,
 }
 
 /// What to do.
@@ -128,7 +130,7 @@ fn plan_bindings(observed: &Observed, plan: &mut Plan) -> Verdict {
         }
         Provider::Up(offer) => offer,
     };
-    let Offer { exports, pretty_name, patience, .. } = offer;
+    let Offer { exports, pretty_name, .. } = offer;
     // An export that is going away is not bound anew.
     let living = exports.iter().filter(|export| export.meta().deletion_timestamp.is_none());
     let mut conflicts = Vec::new();
@@ -148,7 +150,7 @@ fn plan_bindings(observed: &Observed, plan: &mut Plan) -> Verdict {
     plan.status.conflicts = i32::try_from(conflicts.len()).ok();
     plan.status.resources = Some(shortened(&exported));
     match (suspects.is_empty(), conflicts.is_empty()) {
-        (false, _) => suspect(&suspects, *patience),
+        (false, _) => suspect(&suspects, offer),
         (true, false) => conflict(&conflicts),
         (true, true) => Verdict::holds(),
     }
@@ -167,28 +169,36 @@ fn plan_ends(
     for binding in observed.bindings.iter().filter(|binding| is_owned(binding, &observed.bundle)) {
         let name = binding.name_any();
         ready += i32::from(is_ready(binding));
-        match offer.absent.get(&name) {
+        let absence = match (offer.absent.get(&name).copied(), &offer.doubt) {
+            (Some(Absence::Withdrawn), Some(doubt)) => Some(Absence::MissingFor(doubt.since)),
+            (_, Some(doubt)) if withdrawn.contains(&name) => Some(Absence::MissingFor(doubt.since)),
+            (_, None) if withdrawn.contains(&name) => Some(Absence::Withdrawn),
+            (absence, _) => absence,
+        };
+        match absence {
             _ if binding.metadata.deletion_timestamp.is_some() => {}
-            _ if withdrawn.contains(&name) => plan.delete.push(Arc::clone(binding)),
-            _ if exported.contains(&name) => {}
-            Some(Absence::MissingFor(time)) if *time < patience => {
+            Some(Absence::MissingFor(time)) if time < patience => {
                 suspects.push(name);
-                let left = patience.saturating_sub(*time);
+                let left = patience.saturating_sub(time);
                 plan.look_again = Some(plan.look_again.map_or(left, |sooner| sooner.min(left)));
             }
-            None => suspects.push(name),
             Some(_) => plan.delete.push(Arc::clone(binding)),
+            None if exported.contains(&name) => {}
+            None => suspects.push(name),
         }
     }
     plan.status.ready = Some(ready);
     suspects
 }
 
-fn suspect(suspects: &[String], patience: Duration) -> Verdict {
-    let (list, seconds) = (suspects.join(", "), patience.as_secs());
-    let message = format!(
-        "The provider no longer lists these APIServiceExports, and their deletion was not seen: {list}. They stay bound unless they are missing for {seconds} s."
-    );
+fn suspect(suspects: &[String], offer: &Offer) -> Verdict {
+    let (list, seconds) = (suspects.join(", "), offer.patience.as_secs());
+    let cause = match &offer.doubt {
+        Some(doubt) => format!("The contract namespace on the provider {}, and with it went", doubt.why),
+        None => "The provider no longer lists these APIServiceExports, and their deletion was not seen:"
+            .to_owned(),
+    };
+    let message = format!("{cause} {list}. They stay bound unless they are missing for {seconds} s.");
     Verdict::warning("ProviderSuspect", message)
 }
 

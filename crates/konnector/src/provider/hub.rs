@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use portolan_core::api::kubebind::ClusterSecretKeyRef;
 use portolan_runtime::{client::ClientError, metrics::Gauges, tasks::Tasks};
 
-use super::session::Session;
+use super::{rotation::Rotation, session::Session};
 use crate::secrets::ProviderAccess;
 
 /// How often a provider is asked, and told.
@@ -22,6 +22,7 @@ pub(crate) struct SessionHub {
     intervals: Intervals,
     /// When each provider last answered, by Secret.
     last_contact: Gauges,
+    rotation: Rotation,
     sessions: Mutex<HashMap<ClusterSecretKeyRef, Open>>,
 }
 
@@ -31,8 +32,8 @@ struct Open {
 }
 
 impl SessionHub {
-    pub(crate) fn new(tasks: &Tasks, intervals: Intervals, last_contact: Gauges) -> Self {
-        Self { tasks: tasks.clone(), intervals, last_contact, sessions: Mutex::default() }
+    pub(crate) fn new(tasks: &Tasks, intervals: Intervals, last_contact: Gauges, rotation: Rotation) -> Self {
+        Self { tasks: tasks.clone(), intervals, last_contact, rotation, sessions: Mutex::default() }
     }
 
     /// The session for a kubeconfig. One with another content ends the session of the former content.
@@ -54,6 +55,9 @@ impl SessionHub {
         }
         started.spawn_poll(self.intervals.poll);
         started.spawn_heartbeat(reference, self.intervals.heartbeat);
+        if access.renewed.is_some() {
+            started.spawn_rotation(self.rotation.clone(), reference, access);
+        }
         let open = Open { access: Arc::clone(access), session: Arc::clone(&started) };
         if let Some(former) = self.sessions.lock().insert(reference.clone(), open) {
             former.session.stop();
@@ -77,7 +81,8 @@ impl SessionHub {
     fn current(&self, reference: &ClusterSecretKeyRef, access: &ProviderAccess) -> Option<Arc<Session>> {
         let sessions = self.sessions.lock();
         let open = sessions.get(reference)?;
-        let is_current = open.access.fingerprint == access.fingerprint && !open.session.is_stale();
+        let same = open.access.fingerprint == access.fingerprint && open.access.renewed == access.renewed;
+        let is_current = same && !open.session.is_stale();
         is_current.then(|| Arc::clone(&open.session))
     }
 }

@@ -4,10 +4,12 @@ mod absence;
 mod heartbeat;
 mod hub;
 mod namespaces;
+mod rotation;
 mod session;
 
 pub(crate) use absence::Absence;
 pub(crate) use heartbeat::Heartbeat;
 pub(crate) use hub::{Intervals, SessionHub};
 pub(crate) use namespaces::NamespaceAnswer;
-pub(crate) use session::{Contact, Session};
+pub(crate) use rotation::Rotation;
+pub(crate) use session::{Contact, Doubt, Session};

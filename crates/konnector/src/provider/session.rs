@@ -19,7 +19,7 @@ use kube::{
         watcher,
     },
 };
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use portolan_core::{
     api::kubebind::{
         APIServiceExport, APIServiceExportRequest, APIServiceNamespace, BoundSchema, ClusterBinding,
@@ -28,7 +28,7 @@ use portolan_core::{
     kubeconfig::RestrictedKubeconfig,
 };
 use portolan_runtime::{
-    apply::WriteError,
+    apply::{WriteError, code},
     client::{self, ClientError},
     clock,
     latest::Latest,
@@ -41,7 +41,7 @@ use rand::RngExt as _;
 use serde::de::DeserializeOwned;
 use tokio::{
     sync::{Notify, OnceCell, watch},
-    time::timeout,
+    time::{Instant, timeout},
 };
 use tracing::{info, warn};
 
@@ -49,7 +49,9 @@ use super::{
     absence::{Absence, Absences},
     heartbeat::Heartbeat,
     namespaces::Namespaces,
+    rotation::Rotation,
 };
+use crate::secrets::ProviderAccess;
 
 /// The bounds of how long the provider may take to answer the backstop poll; within them, one interval.
 const POLL_LIMITS: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(10));
@@ -64,6 +66,14 @@ pub(crate) enum Contact {
     Up,
     /// It does not answer, or refuses.
     Down { message: String },
+}
+
+/// The contract namespace is not what it was.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Doubt {
+    /// To be read after its name.
+    pub(crate) why: &'static str,
+    pub(crate) since: Duration,
 }
 
 /// What is known of one provider through one kubeconfig.
@@ -85,6 +95,8 @@ pub(crate) struct Session {
     report_due: Notify,
     absences: Absences,
     contract_uid: OnceCell<Option<String>>,
+    /// Since when the contract namespace is not what it was.
+    doubted: Mutex<Option<Instant>>,
     last_contact: Gauge,
     tasks: Tasks,
 }
@@ -139,6 +151,7 @@ impl Session {
             report_due: Notify::new(),
             absences: Absences::default(),
             contract_uid: OnceCell::new(),
+            doubted: Mutex::default(),
             last_contact,
             tasks: starting.tasks,
         });
@@ -170,6 +183,25 @@ impl Session {
             }
         };
         Ok(self.contract_uid.get_or_try_init(ask).await?.as_deref())
+    }
+
+    /// Why the contract namespace is not the one that the session began with, and for how long it is not. What
+    /// has gone with it was not withdrawn.
+    pub(crate) async fn doubt(&self) -> Option<Doubt> {
+        let api: Api<Namespace> = Api::all(self.client.clone());
+        let began_with = self.contract_uid.get().cloned().flatten()?;
+        let why = match timeout(POLL_LIMITS.1, api.get(&self.namespace)).await {
+            Ok(Ok(now)) if now.uid().as_ref() != Some(&began_with) => "was made anew",
+            Ok(Ok(now)) if now.metadata.deletion_timestamp.is_some() => "is being deleted",
+            Ok(Err(error)) if code(&error) == 404 => "is gone",
+            Ok(Err(error)) if [401, 403].contains(&code(&error)) => "cannot be seen any more",
+            _ => {
+                *self.doubted.lock() = None;
+                return None;
+            }
+        };
+        let since = self.doubted.lock().get_or_insert_with(Instant::now).elapsed();
+        Some(Doubt { why, since })
     }
 
     pub(super) fn stop(&self) {
@@ -210,6 +242,24 @@ impl Session {
     /// The provider's name for people.
     pub(crate) fn pretty_name(&self) -> Option<String> {
         Some(self.cluster_binding()?.spec.provider_pretty_name.clone())
+    }
+
+    /// The same, once it is known whether there is one.
+    pub(super) async fn cluster_binding_listed(&self) -> Option<Arc<ClusterBinding>> {
+        // A writer is dropped only with the session.
+        let _ = self.cluster_bindings.wait_until_ready().await;
+        self.cluster_binding()
+    }
+
+    /// Takes over what the provider renews.
+    pub(super) fn spawn_rotation(
+        self: &Arc<Self>,
+        rotation: Rotation,
+        reference: &ClusterSecretKeyRef,
+        access: &Arc<ProviderAccess>,
+    ) {
+        let run = rotation.run(Arc::clone(self), reference.clone(), Arc::clone(access));
+        self.tasks.spawn("rotation", run);
     }
 
     pub(super) fn cluster_binding(&self) -> Option<Arc<ClusterBinding>> {
@@ -308,6 +358,8 @@ impl Session {
         let session = Arc::clone(self);
         let limit = interval.clamp(POLL_LIMITS.0, POLL_LIMITS.1);
         self.tasks.spawn("provider poll", async move {
+            // What is not known now is asked for again when it is needed.
+            drop(session.contract_uid().await);
             loop {
                 // Spread, so that many bundles do not ask at the same instant.
                 let spread = rand::rng().random_range(0.8..=1.0);

@@ -6,12 +6,14 @@ use k8s_openapi::{
     NamespaceResourceScope,
     api::{
         authentication::v1::{TokenRequest, TokenRequestSpec},
-        core::v1::{Namespace, ServiceAccount},
+        core::v1::{Namespace, Secret, ServiceAccount},
         rbac::v1::{Role, RoleBinding},
     },
 };
 use kube::{Api, Client, Resource, ResourceExt as _, api::PostParams};
-use portolan_core::api::kubebind::{ANNOTATION_EXPORTS, LABEL_CONSUMER, LABEL_MANAGED_BY};
+use portolan_core::api::kubebind::{
+    ANNOTATION_EXPORTS, LABEL_CONSUMER, LABEL_MANAGED_BY, PROVIDER_KUBECONFIG,
+};
 use portolan_runtime::{
     apply::{self, Observed as Seen, WriteError},
     clock,
@@ -19,7 +21,10 @@ use portolan_runtime::{
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::order::Order;
+use super::{
+    order::Order,
+    secret::{Life, is_ours},
+};
 use crate::{BINDER, FIELD_MANAGER, MANAGED_BY};
 
 /// How much shorter than asked a token may be without a word.
@@ -131,6 +136,11 @@ fn rules() -> Value {
     json!([
         // Copies that stand in no namespace are owned by the contract namespace.
         {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get"]},
+        // From here it renews its kubeconfig, where the consumer agrees.
+        {
+            "apiGroups": [""], "resources": ["secrets"], "resourceNames": [PROVIDER_KUBECONFIG],
+            "verbs": ["get", "list", "watch"],
+        },
         rule(
             &["apiserviceexportrequests", "apiserviceexports", "boundschemas", "clusterbindings"],
             &["get", "list", "watch"],
@@ -148,9 +158,27 @@ fn binding(metadata: &Value, namespace: &str) -> Value {
     })
 }
 
+/// Keeps the kubeconfig where the provider renews it. False where somebody else has a Secret of that name.
+pub(super) async fn keep(client: &Client, order: &Order, secret: &Secret) -> Result<bool, AccountError> {
+    let api: Api<Secret> = Api::namespaced(client.clone(), &order.namespace);
+    let what = format!("Secret {}/{PROVIDER_KUBECONFIG}", order.namespace);
+    let found = api.get_opt(PROVIDER_KUBECONFIG).await;
+    let found = found.map_err(|error| failed("read", &what)(error.into()))?;
+    if found.as_ref().is_some_and(|found| !is_ours(found)) {
+        return Ok(false);
+    }
+    let seen = Seen::of(found.as_ref().map(Resource::meta), FIELD_MANAGER);
+    match apply::apply::<Secret>(&api, FIELD_MANAGER, &json!(secret), &seen).await {
+        // The same command, run twice at once.
+        Ok(_) | Err(WriteError::Raced(_)) => Ok(true),
+        Err(error) => Err(failed("write", &what)(error)),
+    }
+}
+
 /// A token of the account.
 pub(super) struct Token {
     pub(super) token: String,
+    pub(super) life: Life,
     /// What to say when it is valid for less than was asked.
     pub(super) shortened: Option<String>,
 }
@@ -164,8 +192,9 @@ pub(super) async fn token(client: &Client, order: &Order) -> Result<Token, Accou
     let answer = answer.map_err(|error| failed("get a token for ServiceAccount", BINDER)(error.into()))?;
     let status = answer.status.filter(|status| !status.token.is_empty()).ok_or(AccountError::NoToken)?;
     let expires = status.expiration_timestamp.0;
-    let granted = expires.as_second() - clock::now().as_second();
+    let life = Life { issued: clock::now(), expires };
+    let granted = life.seconds();
     let is_short = granted + TOLERANCE_SECONDS < asked;
     let note = format!("the API server gives less than was asked: the token is valid until {expires}");
-    Ok(Token { token: status.token, shortened: is_short.then_some(note) })
+    Ok(Token { token: status.token, life, shortened: is_short.then_some(note) })
 }

@@ -1,10 +1,12 @@
 //! `provider kubeconfig`: a consumer's way in, with only the rights that a konnector needs.
 //!
-//! It works with the rights of whoever runs it, not with those of the provider's own account.
+//! It works with the rights of whoever runs it, not with those of the provider's own account. The same kubeconfig
+//! is kept in Secret `kubeconfig` of the contract namespace, where the provider renews it.
 
 mod account;
 mod order;
 mod render;
+pub(crate) mod secret;
 
 use std::{io::Write as _, process::ExitCode};
 
@@ -51,6 +53,10 @@ async fn issue(order: Order, cluster: ClientArgs) -> Result<(), Failure> {
     }
     let access = access(&order, &config, token.token);
     let kubeconfig = render::render(&access);
+    let kept = account::keep(&client, &order, &secret::secret(&access, token.life)).await?;
+    if !kept {
+        note("Secret kubeconfig of the contract namespace is somebody else's and is not renewed");
+    }
     // What a konnector would refuse is not handed out.
     portolan_core::kubeconfig::parse(kubeconfig.as_bytes()).map_err(KubeconfigFailure::Unusable)?;
     std::io::stdout().write_all(kubeconfig.as_bytes()).map_err(KubeconfigFailure::Output)?;

@@ -9,17 +9,17 @@ const PEM_LINE: usize = 64;
 
 /// A consumer's way in.
 #[derive(Clone)]
-pub(super) struct Access {
-    pub(super) server: String,
-    pub(super) tls_server_name: Option<String>,
+pub(crate) struct Access {
+    pub(crate) server: String,
+    pub(crate) tls_server_name: Option<String>,
     /// PEM.
-    pub(super) certificate_authority: Option<String>,
-    pub(super) token: String,
-    pub(super) namespace: String,
+    pub(crate) certificate_authority: Option<String>,
+    pub(crate) token: String,
+    pub(crate) namespace: String,
 }
 
 /// The kubeconfig. URLs, base64, tokens and DNS labels need no quoting in YAML.
-pub(super) fn render(access: &Access) -> String {
+pub(crate) fn render(access: &Access) -> String {
     let line = |field: &str, value: Option<String>| {
         value.map_or_else(String::new, |v| format!("\n    {field}: {v}"))
     };

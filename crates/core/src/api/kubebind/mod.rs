@@ -87,6 +87,9 @@ pub const DELETION_POLICY_ORPHAN: &str = "Orphan";
 /// Annotation on a bundle or binding that `konnector release` gives up: a running konnector keeps off.
 pub const ANNOTATION_RELEASED: &str = "kube-bind.io/released";
 
+/// Name and key of the provider's Secret with a kubeconfig for the consumer, where the ClusterBinding names none.
+pub const PROVIDER_KUBECONFIG: &str = "kubeconfig";
+
 /// Reason of [`CONDITION_CONNECTED`] on an export that is withdrawn: nothing of it is left on the consumer.
 pub const REASON_DRAINED: &str = "Drained";
 /// Reason of [`CONDITION_CONNECTED`] on an export that nobody binds.

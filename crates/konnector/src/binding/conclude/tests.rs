@@ -58,7 +58,7 @@ fn valid_secret() -> SecretState {
         "users": [{"name": "u", "user": {"token": "t"}}],
     });
     let kubeconfig = parse(kubeconfig.to_string().as_bytes()).unwrap();
-    SecretState::Valid(Arc::new(ProviderAccess { kubeconfig, fingerprint: String::new() }))
+    SecretState::Valid(Arc::new(ProviderAccess { kubeconfig, fingerprint: String::new(), renewed: None }))
 }
 
 fn view() -> View<()> {

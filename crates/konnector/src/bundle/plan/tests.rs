@@ -50,7 +50,7 @@ fn valid_secret() -> SecretState {
         "users": [{"name": "u", "user": {"token": "t"}}],
     });
     let kubeconfig = parse(kubeconfig.to_string().as_bytes()).unwrap();
-    SecretState::Valid(Arc::new(ProviderAccess { kubeconfig, fingerprint: String::new() }))
+    SecretState::Valid(Arc::new(ProviderAccess { kubeconfig, fingerprint: String::new(), renewed: None }))
 }
 
 fn up(exports: Vec<Arc<APIServiceExport>>) -> Provider {
@@ -59,7 +59,8 @@ fn up(exports: Vec<Arc<APIServiceExport>>) -> Provider {
 
 fn up_without(exports: Vec<Arc<APIServiceExport>>, absent: &[(&str, Absence)]) -> Provider {
     let absent = absent.iter().map(|(name, absence)| ((*name).to_owned(), *absence)).collect();
-    Provider::Up(Offer { exports, pretty_name: None, absent, patience: Duration::from_secs(60) })
+    let patience = Duration::from_secs(60);
+    Provider::Up(Offer { exports, pretty_name: None, absent, patience, doubt: None })
 }
 
 fn planned(secret: SecretState, provider: Provider, bindings: Vec<Arc<APIServiceBinding>>) -> Plan {
@@ -161,4 +162,21 @@ fn long_lists_of_resources_are_shortened() {
     let names = (0..100).map(|i| format!("resource-{i:03}")).collect();
     let text = shortened(&names);
     assert!(text.len() < 230 && text.ends_with(" more"), "{text}");
+}
+
+#[test]
+fn what_went_with_the_contract_namespace_stays_bound_for_a_while() {
+    let owner = bundle("prod");
+    let ends = |exports: Vec<_>, absent: &[(&str, Absence)], since: u64| {
+        let Provider::Up(mut offer) = up_without(exports, absent) else { unreachable!() };
+        offer.doubt = Some(Doubt { why: "is being deleted", since: Duration::from_secs(since) });
+        let plan = planned(valid_secret(), Provider::Up(offer), vec![existing("a", Some(&owner))]);
+        (plan.delete.len(), verdict(&plan, CONDITION_SYNCED).1, plan.look_again)
+    };
+    let suspected = (0, "ProviderSuspect".to_owned(), Some(Duration::from_secs(50)));
+    assert_eq!(ends(vec![], &[("a", Absence::Withdrawn)], 10), suspected);
+    assert_eq!(ends(vec![export("a", true)], &[], 10), suspected);
+    assert_eq!(ends(vec![], &[("a", Absence::Withdrawn)], 60).0, 1);
+    assert_eq!(ends(vec![export("a", true)], &[], 60).0, 1);
+    assert_eq!(ends(vec![export("a", false)], &[], 10).0, 0);
 }

@@ -1,0 +1,186 @@
+//! Takes the kubeconfig that the provider renews over into the consumer's Secret, where that Secret says so.
+
+use std::sync::Arc;
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use k8s_openapi::api::core::v1::{ObjectReference, Secret};
+use kube::{Api, Client};
+use portolan_core::{
+    api::kubebind::{ClusterSecretKeyRef, LABEL_PROVIDER_KUBECONFIG, PROVIDER_KUBECONFIG},
+    auth::{Claims, UnverifiedToken},
+    kubeconfig::{self, Credentials, RestrictedKubeconfig},
+};
+use portolan_runtime::{
+    apply::{self, WriteError},
+    backoff::Backoff,
+    events::Reporter,
+    telemetry::Chain,
+    watch::follow_object,
+};
+use secrecy::ExposeSecret as _;
+use serde_json::json;
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use super::session::Session;
+use crate::secrets::ProviderAccess;
+
+/// The first and the longest delay between attempts to write the consumer's Secret.
+const RETRY: (std::time::Duration, std::time::Duration) =
+    (std::time::Duration::from_secs(1), std::time::Duration::from_secs(60));
+
+/// What the rotation needs of the consumer.
+#[derive(Clone)]
+pub(crate) struct Rotation {
+    pub(crate) consumer: Client,
+    pub(crate) reporter: Reporter,
+}
+
+impl Rotation {
+    /// Follows the provider's Secret for as long as the session lasts. A new content makes a new session.
+    pub(super) async fn run(
+        self,
+        session: Arc<Session>,
+        reference: ClusterSecretKeyRef,
+        access: Arc<ProviderAccess>,
+    ) {
+        let (name, key) = session.kubeconfig_secret().await;
+        let api: Api<Secret> = Api::namespaced(session.client.clone(), &session.namespace);
+        let (sender, mut offered) = watch::channel(None);
+        let following = follow_object(api, &name, |event| {
+            if let Ok(Some(secret)) = event {
+                sender.send_replace(secret.data.and_then(|mut data| data.remove(&key)));
+            }
+        });
+        let taking = async {
+            while offered.changed().await.is_ok() {
+                let content = offered.borrow_and_update().clone();
+                if let Some(content) = content.filter(|content| is_newer(&content.0, &access.kubeconfig)) {
+                    self.take(&reference, &access, &content.0).await;
+                }
+            }
+        };
+        tokio::join!(following, taking);
+    }
+
+    /// Writes the Secret until that has worked, or it is not the one any more that was seen.
+    async fn take(&self, reference: &ClusterSecretKeyRef, access: &ProviderAccess, content: &[u8]) {
+        let mut backoff = Backoff::new(RETRY.0, RETRY.1);
+        loop {
+            match self.write(reference, access, content).await {
+                Ok(()) => {
+                    info!(secret = reference.name, "took over the kubeconfig that the provider has renewed");
+                    return;
+                }
+                // Its owner has changed it: what follows from that is decided anew.
+                Err(WriteError::Raced(_) | WriteError::Invalid(_)) => return,
+                Err(WriteError::Forbidden(_)) => self.say_forbidden(reference).await,
+                Err(error) => {
+                    warn!(secret = reference.name, "cannot renew the kubeconfig: {}", Chain(&error))
+                }
+            }
+            tokio::time::sleep(backoff.next_delay()).await;
+        }
+    }
+
+    async fn write(
+        &self,
+        reference: &ClusterSecretKeyRef,
+        access: &ProviderAccess,
+        content: &[u8],
+    ) -> Result<(), WriteError> {
+        // A slash in a key is spelled ~1 in a path, a tilde ~0 (RFC 6901).
+        let escaped = |key: &str| key.replace('~', "~0").replace('/', "~1");
+        let operations = json!([
+            {"op": "test", "path": "/metadata/uid", "value": access.renewed},
+            {"op": "test", "path": format!("/metadata/labels/{}", escaped(LABEL_PROVIDER_KUBECONFIG)), "value": "true"},
+            {
+                "op": "replace", "path": format!("/data/{}", escaped(&reference.key)),
+                "value": BASE64_STANDARD.encode(content),
+            },
+        ]);
+        let api: Api<Secret> = Api::namespaced(self.consumer.clone(), &reference.namespace);
+        apply::json_patch::<Secret>(&api, &reference.name, None, operations).await.map(|_| ())
+    }
+
+    async fn say_forbidden(&self, reference: &ClusterSecretKeyRef) {
+        let ClusterSecretKeyRef { name, namespace, .. } = reference;
+        let note = format!(
+            "The provider has renewed its kubeconfig, and the konnector may not write it to this Secret. Give its \
+             ServiceAccount the Role: {{\"apiVersion\":\"rbac.authorization.k8s.io/v1\",\"kind\":\"Role\",\"metadata\":\
+             {{\"name\":\"kube-bind-{name}\",\"namespace\":\"{namespace}\"}},\"rules\":[{{\"apiGroups\":[\"\"],\
+             \"resources\":[\"secrets\"],\"resourceNames\":[\"{name}\"],\"verbs\":[\"patch\"]}}]}}"
+        );
+        let on = ObjectReference {
+            api_version: Some("v1".to_owned()),
+            kind: Some("Secret".to_owned()),
+            name: Some(name.clone()),
+            namespace: Some(namespace.clone()),
+            ..ObjectReference::default()
+        };
+        self.reporter.warn(&on, "RenewalForbidden", "Renew", &note).await;
+    }
+}
+
+/// The name and the key of the provider's Secret that a session follows.
+impl Session {
+    async fn kubeconfig_secret(&self) -> (String, String) {
+        let named =
+            self.cluster_binding_listed().await.map(|binding| binding.spec.kubeconfig_secret_ref.clone());
+        named.map_or_else(
+            || (PROVIDER_KUBECONFIG.to_owned(), PROVIDER_KUBECONFIG.to_owned()),
+            |named| (named.name, named.key),
+        )
+    }
+}
+
+/// Whether what is offered can be used, and lasts longer than what is in use.
+fn is_newer(offered: &[u8], used: &RestrictedKubeconfig) -> bool {
+    let Ok(offered) = kubeconfig::parse(offered) else { return false };
+    let (Some(offered), Some(used)) = (expiry(&offered), expiry(used)) else { return false };
+    offered > used
+}
+
+/// When the token of a kubeconfig expires, in seconds since 1970.
+fn expiry(kubeconfig: &RestrictedKubeconfig) -> Option<i64> {
+    let Credentials::Token(token) = &kubeconfig.credentials else { return None };
+    let claims = Claims::unverified(&UnverifiedToken::parse(token.expose_secret()).ok()?).ok()?;
+    claims.exp.map(|exp| exp.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+
+    use super::*;
+
+    fn kubeconfig(token: &str) -> Vec<u8> {
+        let value = json!({
+            "current-context": "c",
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u", "namespace": "n"}}],
+            "clusters": [{"name": "c", "cluster": {"server": "https://a"}}],
+            "users": [{"name": "u", "user": {"token": token}}],
+        });
+        value.to_string().into_bytes()
+    }
+
+    fn token(exp: i64) -> String {
+        let part = |value: serde_json::Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
+        let claims = json!({"iss": "https://kubernetes.default.svc", "exp": exp});
+        format!("{}.{}.AAAA", part(json!({"alg": "RS256", "kid": "k"})), part(claims))
+    }
+
+    #[test]
+    fn only_what_lasts_longer_is_taken_over() {
+        let used = kubeconfig::parse(&kubeconfig(&token(2000))).unwrap();
+        for (offered, expected) in [
+            (kubeconfig(&token(3000)), true),
+            (kubeconfig(&token(2000)), false),
+            (kubeconfig(&token(1000)), false),
+            (kubeconfig("opaque"), false),
+            (b"nonsense".to_vec(), false),
+        ] {
+            assert_eq!(is_newer(&offered, &used), expected, "{}", String::from_utf8_lossy(&offered));
+        }
+    }
+}

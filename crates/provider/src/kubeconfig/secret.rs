@@ -1,0 +1,129 @@
+//! The Secret in the contract namespace that holds the consumer's kubeconfig, and when to renew it. Pure.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::{ByteString, api::core::v1::Secret};
+use kube::{ResourceExt as _, api::ObjectMeta};
+use portolan_core::{
+    api::kubebind::{LABEL_MANAGED_BY, PROVIDER_KUBECONFIG},
+    kubeconfig,
+};
+
+use super::render::{Access, render};
+use crate::MANAGED_BY;
+
+/// Annotation on the Secret: when its token was issued, RFC 3339.
+pub(crate) const ANNOTATION_ISSUED: &str = "kube-bind.io/token-issued";
+/// Annotation on the Secret: when its token expires, RFC 3339.
+pub(crate) const ANNOTATION_EXPIRES: &str = "kube-bind.io/token-expires";
+/// The token is renewed after this part of its life.
+const RENEW_AFTER: f64 = 0.8;
+
+/// The life of a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Life {
+    pub(crate) issued: Timestamp,
+    pub(crate) expires: Timestamp,
+}
+
+impl Life {
+    /// What a Secret says of its token.
+    pub(crate) fn of(secret: &Secret) -> Option<Self> {
+        let time = |key: &str| secret.annotations().get(key)?.parse().ok();
+        Some(Self { issued: time(ANNOTATION_ISSUED)?, expires: time(ANNOTATION_EXPIRES)? })
+    }
+
+    /// How long the token lives, in seconds.
+    pub(crate) fn seconds(self) -> i64 {
+        self.expires.as_second() - self.issued.as_second()
+    }
+
+    /// How long it is until the token is to be renewed; zero when that is now.
+    pub(crate) fn left(self, now: Timestamp) -> std::time::Duration {
+        let whole = self.expires.duration_since(self.issued);
+        let due = self.issued.as_second() + whole.mul_f64(RENEW_AFTER).as_secs();
+        std::time::Duration::from_secs(u64::try_from(due - now.as_second()).unwrap_or_default())
+    }
+}
+
+/// Whether a Secret is the provider's to renew.
+pub(crate) fn is_ours(secret: &Secret) -> bool {
+    secret.labels().get(LABEL_MANAGED_BY).is_some_and(|by| by == MANAGED_BY)
+}
+
+/// The Secret to write.
+pub(crate) fn secret(access: &Access, life: Life) -> Secret {
+    let annotations = [(ANNOTATION_ISSUED, life.issued), (ANNOTATION_EXPIRES, life.expires)];
+    let content = ByteString(render(access).into_bytes());
+    Secret {
+        metadata: ObjectMeta {
+            name: Some(PROVIDER_KUBECONFIG.to_owned()),
+            labels: Some(BTreeMap::from([(LABEL_MANAGED_BY.to_owned(), MANAGED_BY.to_owned())])),
+            annotations: Some(annotations.map(|(key, time)| (key.to_owned(), time.to_string())).into()),
+            ..ObjectMeta::default()
+        },
+        data: Some(BTreeMap::from([(PROVIDER_KUBECONFIG.to_owned(), content)])),
+        ..Secret::default()
+    }
+}
+
+/// The way in that a Secret describes, with another token. The error is for people.
+pub(crate) fn with_token(secret: &Secret, token: String) -> Result<Access, String> {
+    let content = secret.data.as_ref().and_then(|data| data.get(PROVIDER_KUBECONFIG));
+    let content = content.ok_or_else(|| format!("it has no key {PROVIDER_KUBECONFIG}"))?;
+    let known = kubeconfig::parse(&content.0).map_err(|error| error.to_string())?;
+    let authority = known.certificate_authority.map(String::from_utf8).transpose();
+    Ok(Access {
+        server: known.server,
+        tls_server_name: known.tls_server_name,
+        certificate_authority: authority.map_err(|_| "its certificate authority is no PEM".to_owned())?,
+        token,
+        namespace: known.namespace,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use portolan_core::kubeconfig::Credentials;
+    use secrecy::ExposeSecret as _;
+
+    use super::*;
+
+    fn token_of(secret: &Secret) -> String {
+        let content = &secret.data.as_ref().unwrap()[PROVIDER_KUBECONFIG];
+        match kubeconfig::parse(&content.0).unwrap().credentials {
+            Credentials::Token(token) => token.expose_secret().to_owned(),
+            Credentials::ClientCertificate { .. } => panic!("a token is expected"),
+        }
+    }
+
+    #[test]
+    fn a_renewed_secret_differs_in_its_token_only() {
+        let time = |second| Timestamp::from_second(second).unwrap();
+        let life = Life { issued: time(1000), expires: time(2000) };
+        let access = Access {
+            server: "https://provider.example:6443".to_owned(),
+            tls_server_name: Some("kubernetes".to_owned()),
+            certificate_authority: None,
+            token: "first".to_owned(),
+            namespace: "kube-bind-a".to_owned(),
+        };
+        let first = secret(&access, life);
+        assert_eq!(Life::of(&first), Some(life));
+        let renewed = secret(&with_token(&first, "second".to_owned()).unwrap(), life);
+        assert_eq!((token_of(&first), token_of(&renewed)), ("first".to_owned(), "second".to_owned()));
+        let back = secret(&with_token(&renewed, "first".to_owned()).unwrap(), life);
+        assert_eq!(back, first);
+        assert!(with_token(&Secret::default(), String::new()).is_err());
+    }
+
+    #[test]
+    fn a_token_is_renewed_after_four_fifths_of_its_life() {
+        let time = |second| Timestamp::from_second(second).unwrap();
+        let life = Life { issued: time(1000), expires: time(2000) };
+        for (now, left) in [(1000, 800), (1799, 1), (1800, 0), (9999, 0)] {
+            assert_eq!(life.left(time(now)).as_secs(), left, "{now}");
+        }
+    }
+}

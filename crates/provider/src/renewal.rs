@@ -1,0 +1,89 @@
+//! Renews the kubeconfigs of consumers, in the Secret of each contract namespace, before their tokens expire.
+
+use std::{sync::Arc, time::Duration};
+
+use k8s_openapi::api::{
+    authentication::v1::{TokenRequest, TokenRequestSpec},
+    core::v1::{Secret, ServiceAccount},
+};
+use kube::{Api, Resource as _, api::PostParams};
+use portolan_core::api::kubebind::PROVIDER_KUBECONFIG;
+use portolan_runtime::{
+    apply::{self, Observed as Seen, WriteError},
+    clock, controller,
+    controller::Next,
+    tasks::Tasks,
+};
+use serde_json::json;
+use tracing::info;
+
+use crate::{
+    BINDER, FIELD_MANAGER,
+    context::Context,
+    error::{RECHECK, ReconcileError, or_again},
+    kubeconfig::secret::{self, Life},
+    wake::Key,
+};
+
+const WORKERS: usize = 2;
+/// The API server issues no token for less.
+const SHORTEST: i64 = 600;
+/// A token that the API server cuts short would be renewed without end.
+const AT_MOST_EVERY: Duration = Duration::from_secs(60);
+
+pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
+    let shared = Arc::clone(context);
+    let reconcile = move |contract: String| {
+        let context = Arc::clone(&shared);
+        async move { or_again(reconcile(&context, &contract).await) }
+    };
+    controller::run(tasks, "renewal", WORKERS, &context.queues.renewals, &context.metrics, reconcile);
+}
+
+async fn reconcile(context: &Context, contract: &str) -> Result<Next, ReconcileError> {
+    let known = context.kubeconfigs.get(&Key::new(contract, PROVIDER_KUBECONFIG));
+    let ends = context.contract(contract).is_none_or(|contract| contract.ends());
+    let Some(known) = known.filter(|known| !ends && secret::is_ours(known)) else {
+        return Ok(Next::OnChange);
+    };
+    let life = Life::of(&known);
+    let left = life.map_or(Duration::ZERO, |life| life.left(clock::now()));
+    if !left.is_zero() {
+        return Ok(Next::After(left));
+    }
+    // What cannot be read is not worth a token.
+    if let Err(why) = secret::with_token(&known, "token".to_owned()) {
+        let note = format!("The kubeconfig in it cannot be renewed: {why}. Run `provider kubeconfig` again.");
+        context.notices.warn(&known.object_ref(&()), "NotRenewed", &note).await;
+        return Ok(Next::After(RECHECK));
+    }
+    let renewed = renew(context, contract, &known, life).await?;
+    context.notices.clear(&known.object_ref(&()));
+    Ok(Next::After(renewed.left(clock::now()).max(AT_MOST_EVERY)))
+}
+
+async fn renew(
+    context: &Context,
+    contract: &str,
+    known: &Secret,
+    life: Option<Life>,
+) -> Result<Life, ReconcileError> {
+    let failed = |action, error: WriteError| ReconcileError::new(action, contract, error);
+    let accounts: Api<ServiceAccount> = Api::namespaced(context.client.clone(), contract);
+    let seconds = life.map_or(SHORTEST, Life::seconds).max(SHORTEST);
+    let spec = TokenRequestSpec { expiration_seconds: Some(seconds), ..TokenRequestSpec::default() };
+    let request = TokenRequest { spec, ..TokenRequest::default() };
+    let issued = clock::now();
+    let answer = accounts.create_token_request(BINDER, &PostParams::default(), &request).await;
+    let answer = answer.map_err(|error| failed("get a token for the consumer of", error.into()))?;
+    let Some(status) = answer.status else { return Ok(Life { issued, expires: issued }) };
+    let life = Life { issued, expires: status.expiration_timestamp.0 };
+    let Ok(access) = secret::with_token(known, status.token) else { return Ok(life) };
+    let api: Api<Secret> = Api::namespaced(context.client.clone(), contract);
+    let seen = Seen::of(Some(&known.metadata), FIELD_MANAGER);
+    let written =
+        apply::apply::<Secret>(&api, FIELD_MANAGER, &json!(secret::secret(&access, life)), &seen).await;
+    context.kubeconfigs.wrote(written.map_err(|error| failed("renew the kubeconfig in", error))?);
+    info!(contract, expires = %life.expires, "renewed the consumer's kubeconfig");
+    Ok(life)
+}

@@ -1,0 +1,131 @@
+//! Kubeconfigs that the provider renews, and who takes them over.
+
+use k8s_openapi::api::{
+    core::v1::{Namespace, Secret},
+    events::v1::Event,
+    rbac::v1::{Role, RoleBinding},
+};
+use kube::{
+    Api,
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
+};
+use portolan_testkit::eventually::{eventually, watch_until};
+use serde_json::{Value, json};
+
+use crate::support::{Clusters, SOON, Service, bundle_condition, clusters, merge, object_with};
+
+fn content(secret: &Secret) -> String {
+    String::from_utf8(secret.data.as_ref().unwrap()["kubeconfig"].0.clone()).unwrap()
+}
+
+fn of_provider(service: &Service) -> Api<Secret> {
+    Api::namespaced(service.provider.clone(), &service.contract_namespace())
+}
+
+fn of_consumer(service: &Service) -> Api<Secret> {
+    Api::namespaced(service.consumer.clone(), "default")
+}
+
+async fn patch(secrets: &Api<Secret>, name: &str, change: Value) {
+    secrets.patch(name, &PatchParams::default(), &Patch::Merge(&change)).await.unwrap();
+}
+
+/// Tells the provider that the token has nearly expired, and waits for the next one.
+async fn renewed(service: &Service) -> String {
+    let before = content(&of_provider(service).get("kubeconfig").await.unwrap());
+    // The next token must be seen to last longer.
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    let old = json!({"kube-bind.io/token-issued": "2026-01-01T00:00:00Z", "kube-bind.io/token-expires": "2026-01-31T00:00:00Z"});
+    patch(&of_provider(service), "kubeconfig", json!({"metadata": {"annotations": old}})).await;
+    let is_new = |secret: &Secret| content(secret) != before;
+    let secret = watch_until(of_provider(service), "kubeconfig", is_new, SOON).await.unwrap();
+    content(&secret)
+}
+
+/// What the Event on the Secret tells people to apply.
+async fn allow_writing(service: &Service) {
+    let role: Role = serde_json::from_value(json!({
+        "metadata": {"name": format!("kube-bind-{}", service.name)},
+        "rules": [{"apiGroups": [""], "resources": ["secrets"], "resourceNames": [service.name], "verbs": ["patch"]}],
+    }))
+    .unwrap();
+    let binding: RoleBinding = serde_json::from_value(json!({
+        "metadata": {"name": format!("kube-bind-{}", service.name)},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": format!("kube-bind-{}", service.name)},
+        "subjects": [{"kind": "ServiceAccount", "name": "konnector", "namespace": "kube-bind"}],
+    }))
+    .unwrap();
+    let roles: Api<Role> = Api::namespaced(service.consumer.clone(), "default");
+    roles.create(&PostParams::default(), &role).await.unwrap();
+    let bindings: Api<RoleBinding> = Api::namespaced(service.consumer.clone(), "default");
+    bindings.create(&PostParams::default(), &binding).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_renewed_kubeconfig_is_taken_over_only_into_a_secret_that_says_so() {
+    let service = Service::bind(clusters().await, "renewed").await;
+    service.create("billy", &json!({"intent": "ride"})).await;
+    service.arrives("billy").await;
+    let given = content(&of_consumer(&service).get("renewed").await.unwrap());
+    assert_eq!(content(&of_provider(&service).get("kubeconfig").await.unwrap()), given);
+
+    // Without the label, the Secret is its owner's alone.
+    renewed(&service).await;
+    merge(&service.here(), "billy", json!({"spec": {"intent": "rest"}})).await;
+    object_with(&service.there(), "billy", "follows", |o| o.data["spec"]["intent"] == "rest").await;
+    assert_eq!(content(&of_consumer(&service).get("renewed").await.unwrap()), given);
+
+    // With it and without the right, an Event tells which right is missing.
+    let label = json!({"metadata": {"labels": {"kube-bind.io/provider-kubeconfig": "true"}}});
+    patch(&of_consumer(&service), "renewed", label).await;
+    let events: Api<Event> = Api::namespaced(service.consumer.clone(), "default");
+    let said = eventually("an Event names the missing right", SOON, async || {
+        let all = events.list(&ListParams::default()).await?.items;
+        let about =
+            |event: &Event| event.regarding.as_ref().and_then(|on| on.name.as_deref()) == Some("renewed");
+        Ok::<_, kube::Error>(
+            all.into_iter().find(|e| about(e) && e.reason.as_deref() == Some("RenewalForbidden")),
+        )
+    })
+    .await
+    .unwrap();
+    assert!(said.note.unwrap().contains("\"resourceNames\":[\"renewed\"],\"verbs\":[\"patch\"]"));
+
+    allow_writing(&service).await;
+    let newest = renewed(&service).await;
+    let is_newest = |secret: &Secret| content(secret) == newest;
+    watch_until(of_consumer(&service), "renewed", is_newest, SOON).await.unwrap();
+    merge(&service.here(), "billy", json!({"spec": {"intent": "sleep"}})).await;
+    object_with(&service.there(), "billy", "follows", |o| o.data["spec"]["intent"] == "sleep").await;
+    bundle_condition(&service.consumer, "renewed", "Ready", ("True", "")).await;
+}
+
+#[tokio::test]
+async fn what_goes_with_the_contract_namespace_is_not_taken_for_withdrawn() {
+    let clusters = Clusters::start("contract-gone").await;
+    let service = Service::bind(&clusters, "contract-gone").await;
+    service.create("billy", &json!({"intent": "ride"})).await;
+    service.arrives("billy").await;
+    let namespaces: Api<Namespace> = Api::all(service.provider.clone());
+    // Something in it holds the namespace, so that it can be seen going.
+    let held = json!({"metadata": {"finalizers": ["example.dev/held"]}});
+    let accounts: Api<k8s_openapi::api::core::v1::ConfigMap> =
+        Api::namespaced(service.provider.clone(), &service.contract_namespace());
+    let map = serde_json::from_value(json!({"metadata": {"name": "held"}})).unwrap();
+    accounts.create(&PostParams::default(), &map).await.unwrap();
+    accounts.patch("held", &PatchParams::default(), &Patch::Merge(&held)).await.unwrap();
+    namespaces.delete(&service.contract_namespace(), &DeleteParams::default()).await.unwrap();
+    eventually("the bundle says that the provider is suspect or out of reach", SOON, async || {
+        let bundles: Api<portolan_core::api::kubebind::APIServiceBindingBundle> =
+            Api::all(service.consumer.clone());
+        let status = bundles.get("contract-gone").await?.status.unwrap_or_default();
+        let said = portolan_core::condition::find(&status.conditions, "Synced").map(|c| c.reason.clone());
+        match said.as_deref() {
+            Some("ProviderSuspect" | "ListExportsFailed") => Ok(Some(())),
+            _ => Err(anyhow::anyhow!("{:?}", status.conditions)),
+        }
+    })
+    .await
+    .unwrap();
+    assert!(service.here().get_opt("billy").await.unwrap().is_some(), "the consumer's objects must stay");
+}
