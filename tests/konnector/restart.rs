@@ -8,7 +8,10 @@ use kube::{
     api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams},
 };
 use portolan_core::api::kubebind::APIServiceExport;
-use portolan_testkit::eventually::{eventually, watch_until_gone};
+use portolan_testkit::{
+    audit::summary,
+    eventually::{eventually, watch_until_gone},
+};
 use serde_json::json;
 
 use crate::support::{
@@ -133,4 +136,38 @@ async fn an_export_that_went_unseen_stays_bound_for_four_polls_and_its_copies_st
     let crds: Api<CustomResourceDefinition> = Api::all(service.consumer.clone());
     watch_until_gone(crds, &service.export(), LIMIT).await.unwrap();
     assert!(service.there().get_opt("billy").await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_restart_finds_what_has_changed_and_writes_nothing_else() {
+    let mut clusters = Clusters::start("restart-rest").await;
+    let service = Service::bind(&clusters, "restart-rest").await;
+    for name in ["a", "b", "c"] {
+        service.create(name, &json!({"intent": "ride"})).await;
+        service.arrives(name).await;
+        object_with(&service.here(), name, "is in sync", |o| {
+            o.annotations().contains_key("kube-bind.io/provider-uid")
+        })
+        .await;
+    }
+    binding_condition(&service.consumer, &service.export(), "Heartbeating", ("True", "")).await;
+    bundle_condition(&service.consumer, "restart-rest", "Ready", ("True", "")).await;
+    let (here, there) = (clusters.consumer.audit(), clusters.provider.audit());
+    let quiet = Duration::from_secs(1);
+    here.settled(quiet).await.unwrap();
+    clusters.konnector.kill();
+    clusters.konnector.wait_exit(LIMIT).await.unwrap();
+    let marks = (here.mark().unwrap(), there.mark().unwrap());
+    merge_status(&service.there(), "b", json!({"result": "ridden"})).await;
+    (clusters.konnector, _) = konnector(&clusters.konnector_kubeconfig).await;
+    object_with(&service.here(), "b", "has the status", |o| o.data["status"]["result"] == "ridden").await;
+    here.settled(quiet).await.unwrap();
+    there.settled(quiet).await.unwrap();
+    let writes = here.writes_by_user("system:serviceaccount:kube-bind:konnector", marks.0, false).unwrap();
+    assert_eq!(writes.len(), 1, "{:#?}", summary(&writes));
+    let binder = format!("system:serviceaccount:{}:kube-binder", service.contract_namespace());
+    let mut writes = there.writes_by_user(&binder, marks.1, false).unwrap();
+    // A sign of life may be due.
+    writes.retain(|entry| entry.object_ref.as_ref().is_none_or(|on| on.resource != "clusterbindings"));
+    assert_eq!(writes.len(), 0, "{:#?}", summary(&writes));
 }

@@ -25,6 +25,7 @@ use portolan_runtime::{
 use crate::{
     Args,
     args::OnWithdraw,
+    beginning::Beginning,
     binding::consent::{ACCEPT_CLAIMS, ALLOW_BREAKING},
     crd::{LABEL_MANAGED, MANAGED_BY},
     metrics::KonnectorMetrics,
@@ -54,6 +55,7 @@ pub(crate) struct Context {
     keys: KeyRules,
     pub(crate) heartbeat_interval: std::time::Duration,
     pub(crate) on_withdraw: OnWithdraw,
+    pub(crate) beginning: Beginning,
     wake: Arc<Wake>,
 }
 
@@ -162,6 +164,7 @@ impl Context {
             keys: KeyRules::new(&args.allow_keys, &args.deny_keys),
             heartbeat_interval: args.heartbeat_interval,
             on_withdraw: args.on_withdraw,
+            beginning: Beginning::now(),
             bundles: bundle_store,
             bindings: binding_store,
             crds: crd_store,

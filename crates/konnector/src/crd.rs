@@ -9,8 +9,9 @@ use portolan_core::{
     },
     digest::sha256_hex,
 };
+use portolan_runtime::install::covers;
 pub(crate) use portolan_runtime::install::is_established;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 /// Label on every CRD that the konnector brings to the consumer.
 pub(crate) const LABEL_MANAGED: &str = "kube-bind.io/managed-by";
@@ -118,31 +119,6 @@ pub(crate) fn api_resource(schema: &BoundSchema, version: &str) -> ApiResource {
 /// Whether the objects of a CRD stand in namespaces.
 pub(crate) fn scope(crd: &CustomResourceDefinition) -> ResourceScope {
     if crd.spec.scope == "Cluster" { ResourceScope::Cluster } else { ResourceScope::Namespaced }
-}
-
-/// Whether `observed` has everything that `wanted` says. The API server adds defaults and drops what is
-/// empty, which makes no difference.
-fn covers(observed: &Value, wanted: &Value) -> bool {
-    match (observed, wanted) {
-        (Value::Object(observed), Value::Object(wanted)) => {
-            wanted.iter().all(|(field, value)| covers(observed.get(field).unwrap_or(&Value::Null), value))
-        }
-        (Value::Array(observed), Value::Array(wanted)) => {
-            observed.len() == wanted.len() && observed.iter().zip(wanted).all(|(o, w)| covers(o, w))
-        }
-        (Value::Null, wanted) => is_empty(wanted),
-        (observed, wanted) => observed == wanted,
-    }
-}
-
-fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::Null | Value::Bool(false) => true,
-        Value::String(text) => text.is_empty(),
-        Value::Array(items) => items.is_empty(),
-        Value::Object(map) => Map::is_empty(map),
-        Value::Bool(true) | Value::Number(_) => false,
-    }
 }
 
 #[cfg(test)]

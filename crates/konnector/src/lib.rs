@@ -9,6 +9,7 @@
 //! and schemas, and the copies of bound objects.
 
 mod args;
+mod beginning;
 mod binding;
 mod breaking;
 mod bundle;

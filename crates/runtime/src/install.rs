@@ -8,12 +8,15 @@ use kube::{
     Api, Client, ResourceExt as _,
     api::{Patch, PatchParams, PostParams},
 };
-use serde_json::json;
+use portolan_core::digest::sha256_hex;
+use serde_json::{Map, Value, json};
 use tokio::time::{Instant, sleep};
 use tracing::info;
 
 use crate::apply::code;
 
+/// Annotation on our own CRDs: which text of ours they were made of.
+const ANNOTATION_HASH: &str = "kube-bind.io/crd-hash";
 /// How long an API server may take to serve a new CRD.
 const ESTABLISH_LIMIT: Duration = Duration::from_secs(30);
 
@@ -116,9 +119,17 @@ async fn apply(
     service: &str,
     crd: &CustomResourceDefinition,
 ) -> Result<CustomResourceDefinition, kube::Error> {
-    let params = PatchParams::apply(&format!("portolan-{service}")).force();
     let mut desired = json!(crd);
     desired.as_object_mut().map(|fields| fields.remove("status"));
+    // What the API server has tells nothing of what is no longer in ours.
+    let hash = sha256_hex(desired.to_string().as_bytes());
+    desired["metadata"]["annotations"][ANNOTATION_HASH] = hash.into();
+    if let Some(found) = api.get_opt(&crd.name_any()).await?
+        && covers(&json!(found), &desired)
+    {
+        return Ok(found);
+    }
+    let params = PatchParams::apply(&format!("portolan-{service}")).force();
     api.patch(&crd.name_any(), &params, &Patch::Apply(&desired)).await
 }
 
@@ -139,4 +150,29 @@ async fn create(
 pub fn is_established(crd: &CustomResourceDefinition) -> bool {
     let conditions = crd.status.as_ref().and_then(|status| status.conditions.as_ref());
     conditions.into_iter().flatten().any(|c| c.type_ == "Established" && c.status == "True")
+}
+
+/// Whether `observed` has everything that `wanted` says. The API server adds defaults and drops what is
+/// empty, which makes no difference.
+pub fn covers(observed: &Value, wanted: &Value) -> bool {
+    match (observed, wanted) {
+        (Value::Object(observed), Value::Object(wanted)) => {
+            wanted.iter().all(|(field, value)| covers(observed.get(field).unwrap_or(&Value::Null), value))
+        }
+        (Value::Array(observed), Value::Array(wanted)) => {
+            observed.len() == wanted.len() && observed.iter().zip(wanted).all(|(o, w)| covers(o, w))
+        }
+        (Value::Null, wanted) => is_empty(wanted),
+        (observed, wanted) => observed == wanted,
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(map) => Map::is_empty(map),
+        Value::Bool(true) | Value::Number(_) => false,
+    }
 }

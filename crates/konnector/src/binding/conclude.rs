@@ -16,7 +16,7 @@ use super::{
     observe::{Observed, Provider, View},
 };
 use crate::{
-    crd,
+    beginning, crd,
     provider::{Contact, Heartbeat},
     sync::EngineState,
 };
@@ -25,26 +25,25 @@ pub(super) fn conclude<S>(
     observed: &Observed<S>,
     applied: &Applied,
     now: Timestamp,
+    beginning: bool,
 ) -> APIServiceBindingStatus {
+    let say = |conditions: &mut Vec<_>, r#type: &str, verdict| {
+        beginning::say(conditions, r#type, verdict, now, beginning);
+    };
     let mut status = observed.binding.status.clone().unwrap_or_default();
     let secret = observed.secret.verdict(&observed.binding.spec.kubeconfig_secret_ref);
     let secret_valid = secret.is_true();
-    condition::set(&mut status.conditions, CONDITION_SECRET_VALID, secret, now);
+    say(&mut status.conditions, CONDITION_SECRET_VALID, secret);
     if secret_valid {
         let connected = connected(observed, applied);
         let settled = connected.is_true();
-        condition::set(&mut status.conditions, CONDITION_CONNECTED, connected, now);
+        say(&mut status.conditions, CONDITION_CONNECTED, connected);
         if settled {
-            condition::set(&mut status.conditions, CONDITION_SCHEMA_IN_SYNC, schema_in_sync(applied), now);
-            condition::set(
-                &mut status.conditions,
-                CONDITION_INFORMERS_SYNCED,
-                informers_synced(applied),
-                now,
-            );
+            say(&mut status.conditions, CONDITION_SCHEMA_IN_SYNC, schema_in_sync(applied));
+            say(&mut status.conditions, CONDITION_INFORMERS_SYNCED, informers_synced(applied));
         }
         if let Some(heartbeating) = heartbeating(observed) {
-            condition::set(&mut status.conditions, CONDITION_HEARTBEATING, heartbeating, now);
+            say(&mut status.conditions, CONDITION_HEARTBEATING, heartbeating);
         }
         record(&mut status, observed, applied);
     }

@@ -67,9 +67,10 @@ async fn reconcile(context: &Context, name: &str) -> Result<Next, BindingError> 
         Err(WriteError::Raced(_)) => return Ok(Next::After(AFTER_RACE)),
         applied => applied.map_err(failed("apply the CRDs"))?,
     };
-    let status = conclude::conclude(&observed, &applied, clock::now());
+    let beginning = context.beginning.left();
+    let status = conclude::conclude(&observed, &applied, clock::now(), beginning.is_some());
     match report::report(context, &observed, &applied, &status).await {
-        Ok(()) if applied.is_settled() => Ok(Next::OnChange),
+        Ok(()) if applied.is_settled() => Ok(beginning.map_or(Next::OnChange, Next::After)),
         // What stands in the way on the consumer (a foreign CRD, rights) is not watched.
         Ok(()) => Ok(Next::After(context.poll_interval)),
         Err(WriteError::Raced(_)) => Ok(Next::After(AFTER_RACE)),

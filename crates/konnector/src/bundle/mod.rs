@@ -73,7 +73,8 @@ async fn observe(context: &Context, bundle: Arc<APIServiceBindingBundle>) -> Obs
         _ => Provider::Pending,
     };
     let bindings: Vec<Arc<APIServiceBinding>> = context.bindings.state();
-    Observed { bundle, secret, provider, bindings, stamp_interval: context.heartbeat_interval }
+    let beginning = context.beginning.left();
+    Observed { bundle, secret, provider, bindings, beginning, stamp_interval: context.heartbeat_interval }
 }
 
 async fn provider(

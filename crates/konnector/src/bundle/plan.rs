@@ -22,6 +22,7 @@ use portolan_core::{
 };
 
 use crate::{
+    beginning,
     binding::{ANNOTATION_EXPORT_UID, FINALIZER},
     policy::is_owned,
     provider::{Absence, Doubt},
@@ -40,6 +41,8 @@ pub(super) struct Observed {
     pub(super) provider: Provider,
     /// All bindings of the consumer.
     pub(super) bindings: Vec<Arc<APIServiceBinding>>,
+    /// How long what was said before the process started may still stand.
+    pub(super) beginning: Option<Duration>,
     /// How old the time of the last sync may become while nothing changes.
     pub(super) stamp_interval: Duration,
 }
@@ -84,12 +87,13 @@ pub(super) fn plan(observed: &Observed, now: Timestamp) -> Plan {
     status.observed_generation = observed.bundle.metadata.generation;
     let secret = observed.secret.verdict(&observed.bundle.spec.kubeconfig_secret_ref);
     let secret_valid = secret.is_true();
-    condition::set(&mut status.conditions, CONDITION_SECRET_VALID, secret, now);
-    let mut plan = Plan { create: Vec::new(), delete: Vec::new(), status, look_again: None };
+    let beginning = observed.beginning.is_some();
+    beginning::say(&mut status.conditions, CONDITION_SECRET_VALID, secret, now, beginning);
+    let mut plan = Plan { create: Vec::new(), delete: Vec::new(), status, look_again: observed.beginning };
     if secret_valid {
         let synced = plan_bindings(observed, &mut plan);
         let in_order = synced.is_true();
-        condition::set(&mut plan.status.conditions, CONDITION_SYNCED, synced, now);
+        beginning::say(&mut plan.status.conditions, CONDITION_SYNCED, synced, now, beginning);
         condition::summarize(&mut plan.status.conditions, now);
         if in_order {
             stamp(observed, &mut plan, now);
@@ -144,7 +148,9 @@ fn plan_bindings(observed: &Observed, plan: &mut Plan) -> Verdict {
     }
     let exported: BTreeSet<_> = exports.iter().map(|export| export.name_any()).collect();
     let suspects = plan_ends(observed, offer, &exported, plan);
-    plan.status.provider_pretty_name.clone_from(pretty_name);
+    if pretty_name.is_some() {
+        plan.status.provider_pretty_name.clone_from(pretty_name);
+    }
     plan.status.exports = i32::try_from(exports.len()).ok();
     plan.status.bound = i32::try_from(bound + plan.create.len()).ok();
     plan.status.conflicts = i32::try_from(conflicts.len()).ok();

@@ -94,7 +94,7 @@ fn concluded(
         objection: None,
     };
     let applied = Applied { resources: outcome.into_iter().map(resource).collect() };
-    conclude(&observed, &applied, Timestamp::UNIX_EPOCH)
+    conclude(&observed, &applied, Timestamp::UNIX_EPOCH, false)
 }
 
 fn said(status: &APIServiceBindingStatus, condition: &str) -> (ConditionStatus, String) {

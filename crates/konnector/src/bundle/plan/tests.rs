@@ -65,7 +65,8 @@ fn up_without(exports: Vec<Arc<APIServiceExport>>, absent: &[(&str, Absence)]) -
 
 fn planned(secret: SecretState, provider: Provider, bindings: Vec<Arc<APIServiceBinding>>) -> Plan {
     let stamp_interval = Duration::from_secs(300);
-    let observed = Observed { bundle: Arc::new(bundle("prod")), secret, provider, bindings, stamp_interval };
+    let bundle = Arc::new(bundle("prod"));
+    let observed = Observed { bundle, secret, provider, bindings, beginning: None, stamp_interval };
     plan(&observed, Timestamp::UNIX_EPOCH)
 }
 

@@ -1,0 +1,63 @@
+//! The first seconds of the process: what is not known yet leaves standing what was said before it started.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use portolan_core::condition::{self, Condition, Severity, Verdict};
+use tokio::time::Instant;
+
+/// How long what was said before stands.
+const LENGTH: Duration = Duration::from_secs(10);
+
+/// When the process began.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Beginning(Instant);
+
+impl Beginning {
+    pub(crate) fn now() -> Self {
+        Self(Instant::now())
+    }
+
+    /// How long it still lasts; `None` when it is over.
+    pub(crate) fn left(self) -> Option<Duration> {
+        LENGTH.checked_sub(self.0.elapsed()).filter(|left| !left.is_zero())
+    }
+}
+
+/// Sets a condition. At the beginning, one that says only that something is not known yet gives way to what is
+/// there.
+pub(crate) fn say(
+    conditions: &mut Vec<Condition>,
+    r#type: &str,
+    verdict: Verdict,
+    now: Timestamp,
+    beginning: bool,
+) {
+    let is_pending = !verdict.is_true() && verdict.severity == Severity::Info;
+    if beginning && is_pending && condition::find(conditions, r#type).is_some() {
+        return;
+    }
+    condition::set(conditions, r#type, verdict, now);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_not_known_yet_gives_way() {
+        let said = |before: Option<Verdict>, verdict: Verdict, beginning: bool| {
+            let mut conditions = Vec::new();
+            if let Some(verdict) = before {
+                condition::set(&mut conditions, "A", verdict, Timestamp::UNIX_EPOCH);
+            }
+            say(&mut conditions, "A", verdict, Timestamp::UNIX_EPOCH, beginning);
+            condition::verdict_of(&conditions[0])
+        };
+        let (pending, error) = (|| Verdict::pending("P", ""), || Verdict::error("E", ""));
+        assert_eq!(said(Some(Verdict::holds()), pending(), true), Verdict::holds());
+        assert_eq!(said(Some(Verdict::holds()), pending(), false), pending());
+        assert_eq!(said(Some(Verdict::holds()), error(), true), error());
+        assert_eq!(said(None, pending(), true), pending());
+    }
+}
