@@ -1,9 +1,12 @@
 //! A provider whose objects are written by another backend, or by hand: the wire contract alone must do.
 
-use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use k8s_openapi::{
+    api::rbac::v1::{Role, RoleBinding},
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+};
 use kube::{
     Api, Client, ResourceExt as _,
-    api::{Patch, PatchParams, PostParams},
+    api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams},
 };
 use portolan_core::api::kubebind::{APIServiceExport, APIServiceNamespace, BoundSchema};
 use portolan_testkit::{control_plane::ControlPlane, eventually::eventually, workload};
@@ -32,7 +35,7 @@ async fn give_rights(
         {"apiGroups": ["kube-bind.io"], "resources": ["apiserviceexports/status", "boundschemas/status"], "verbs": ["get", "patch", "update"]},
     ]);
     let objects = json!([
-        {"apiGroups": [group], "resources": ["cowboys"], "verbs": ["get", "list", "watch", "create", "update", "patch", "delete"]},
+        {"apiGroups": [group], "resources": ["cowboys", "sheriffs"], "verbs": ["get", "list", "watch", "create", "update", "patch", "delete"]},
     ]);
     for (place, rules) in [(namespace, contract), (mapped, objects)] {
         let role: Role =
@@ -58,29 +61,28 @@ async fn an_export_that_was_written_by_hand_is_bound() {
     // Not labelled as exported: our own provider leaves it alone.
     crd.labels_mut().clear();
     workload::install(&provider, &crd).await.unwrap();
+    let (sheriffs, sheriff) = sheriffs(&crd);
+    workload::install(&provider, &sheriffs).await.unwrap();
     create_namespace(&provider, "tenant-a").await;
     create_namespace(&provider, "tenant-a-west").await;
     let kubeconfig =
         give_rights(&clusters.provider, &provider, "tenant-a", "by-hand.dev", "tenant-a-west").await;
 
-    let spec = json!({
-        "group": "by-hand.dev", "informerScope": "Namespaced", "scope": "Namespaced",
-        "names": {"kind": "Cowboy", "listKind": "CowboyList", "plural": "cowboys", "singular": "cowboy"},
-        "versions": crd.spec.versions,
-    });
-    let schema: BoundSchema = serde_json::from_value(json!({
-        "apiVersion": "kube-bind.io/v1alpha2", "kind": "BoundSchema", "metadata": {"name": "cowboys.by-hand.dev"}, "spec": spec,
-    }))
-    .unwrap();
+    let schemas: Api<BoundSchema> = Api::namespaced(provider.clone(), "tenant-a");
+    for crd in [&crd, &sheriffs] {
+        schemas.create(&PostParams::default(), &schema(crd)).await.unwrap();
+    }
     let export: APIServiceExport = serde_json::from_value(json!({
         "apiVersion": "kube-bind.io/v1alpha2", "kind": "APIServiceExport", "metadata": {"name": "cowboys-by-hand"},
         "spec": {
             "informerScope": "Namespaced", "isolation": "Prefixed",
-            "resources": [{"group": "by-hand.dev", "resource": "cowboys", "versions": ["v1alpha1"]}],
+            "resources": [
+                {"group": "by-hand.dev", "resource": "cowboys", "versions": ["v1alpha1"]},
+                {"group": "by-hand.dev", "resource": "sheriffs", "versions": ["v1beta1"]},
+            ],
         },
     }))
     .unwrap();
-    Api::namespaced(provider.clone(), "tenant-a").create(&PostParams::default(), &schema).await.unwrap();
     Api::namespaced(provider.clone(), "tenant-a").create(&PostParams::default(), &export).await.unwrap();
 
     grant_group(&consumer, "by-hand.dev").await;
@@ -105,4 +107,49 @@ async fn an_export_that_was_written_by_hand_is_bound() {
     let status = json!({"status": {"result": "rode"}});
     there.patch_status("billy", &PatchParams::default(), &Patch::Merge(&status)).await.unwrap();
     object_with(&here, "billy", "has the status", |origin| origin.data["status"]["result"] == "rode").await;
+
+    // The other resource of the export comes in all its versions, and is kept in sync in the one that is named.
+    let crds: Api<CustomResourceDefinition> = Api::all(consumer.clone());
+    let brought = crds.get("sheriffs.by-hand.dev").await.unwrap();
+    let versions: Vec<_> = brought.spec.versions.iter().map(|version| version.name.as_str()).collect();
+    assert_eq!(versions, ["v1alpha1", "v1beta1"]);
+    let here: Api<DynamicObject> = Api::namespaced_with(consumer.clone(), "west", &sheriff);
+    let there = Api::namespaced_with(provider.clone(), "tenant-a-west", &sheriff);
+    here.create(&PostParams::default(), &cowboy(&sheriff, "pat", &json!({"intent": "watch"}))).await.unwrap();
+    let copy = object_with(&there, "pat", "arrives", |copy| copy.data["spec"]["intent"] == "watch").await;
+    let ours = copy.managed_fields().iter().find(|entry| entry.manager.as_deref() == Some("kube-bind.io"));
+    assert_eq!(ours.unwrap().api_version.as_deref(), Some("by-hand.dev/v1beta1"));
+}
+
+/// A second kind of the same group, in two versions.
+fn sheriffs(cowboys: &CustomResourceDefinition) -> (CustomResourceDefinition, ApiResource) {
+    let mut crd = cowboys.clone();
+    crd.metadata.name = Some("sheriffs.by-hand.dev".to_owned());
+    crd.spec.names = serde_json::from_value(json!({
+        "kind": "Sheriff", "listKind": "SheriffList", "plural": "sheriffs", "singular": "sheriff",
+    }))
+    .unwrap();
+    let mut beta = crd.spec.versions[0].clone();
+    "v1beta1".clone_into(&mut beta.name);
+    beta.storage = false;
+    crd.spec.versions.push(beta);
+    let resource = ApiResource {
+        group: "by-hand.dev".to_owned(),
+        version: "v1alpha1".to_owned(),
+        api_version: "by-hand.dev/v1alpha1".to_owned(),
+        kind: "Sheriff".to_owned(),
+        plural: "sheriffs".to_owned(),
+    };
+    (crd, resource)
+}
+
+fn schema(crd: &CustomResourceDefinition) -> BoundSchema {
+    let spec = json!({
+        "group": "by-hand.dev", "informerScope": "Namespaced", "scope": "Namespaced", "names": crd.spec.names,
+        "versions": crd.spec.versions,
+    });
+    serde_json::from_value(json!({
+        "apiVersion": "kube-bind.io/v1alpha2", "kind": "BoundSchema", "metadata": {"name": crd.name_any()}, "spec": spec,
+    }))
+    .unwrap()
 }

@@ -9,6 +9,7 @@ use kube::{
     Api,
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
+use portolan_core::{api::kubebind::ClusterBinding, condition};
 use portolan_testkit::eventually::{eventually, watch_until};
 use serde_json::{Value, json};
 
@@ -98,6 +99,17 @@ async fn a_renewed_kubeconfig_is_taken_over_only_into_a_secret_that_says_so() {
     merge(&service.here(), "billy", json!({"spec": {"intent": "sleep"}})).await;
     object_with(&service.there(), "billy", "follows", |o| o.data["spec"]["intent"] == "sleep").await;
     bundle_condition(&service.consumer, "renewed", "Ready", ("True", "")).await;
+
+    // The provider is told when there is nothing to renew from.
+    of_provider(&service).delete("kubeconfig", &DeleteParams::default()).await.unwrap();
+    let contracts: Api<ClusterBinding> =
+        Api::namespaced(service.provider.clone(), &service.contract_namespace());
+    let told = |contract: &ClusterBinding| {
+        let said = contract.status.iter().flat_map(|status| &status.conditions);
+        said.into_iter().any(|c| c.r#type == "SecretValid" && c.reason == "ProviderSecretNotFound")
+    };
+    let contract = watch_until(contracts, "cluster", told, SOON).await.unwrap();
+    assert!(condition::is_true(&contract.status.unwrap().conditions, "Healthy"), "the heartbeat is judged");
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use kube::{
     api::{DeleteParams, Patch, PatchParams},
 };
 use portolan_core::api::kubebind::{APIServiceBinding, APIServiceBindingBundle, APIServiceExport};
-use portolan_testkit::eventually::eventually;
+use portolan_testkit::eventually::{eventually, watch_until_gone};
 use serde_json::json;
 
 use crate::support::{
@@ -25,11 +25,8 @@ async fn deleting_a_bundle_removes_copies_objects_and_crds_and_it_can_be_bound_a
     no_crd(&service).await;
     assert_eq!(copies(&service).await, 0);
     let bindings: Api<APIServiceBinding> = Api::all(service.consumer.clone());
-    eventually("the binding is gone", SOON, async || {
-        Ok::<_, anyhow::Error>(bindings.get_opt(&service.export()).await?.is_none().then_some(()))
-    })
-    .await
-    .unwrap();
+    watch_until_gone(bundles, "unbound", SOON).await.unwrap();
+    assert!(bindings.get_opt(&service.export()).await.unwrap().is_none(), "a bundle goes after its bindings");
 
     create_bundle(&service.consumer, "unbound", "unbound").await;
     binding_condition(&service.consumer, &service.export(), "Ready", ("True", "")).await;

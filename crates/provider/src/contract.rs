@@ -20,7 +20,7 @@ use serde_json::json;
 use tracing::info;
 
 use crate::{
-    FIELD_MANAGER,
+    CLUSTER_BINDING, FIELD_MANAGER,
     context::Context,
     error::ReconcileError,
     selector::{self, InvalidSelector},
@@ -29,8 +29,6 @@ use crate::{
 };
 
 const WORKERS: usize = 2;
-/// Name of the one ClusterBinding of a contract namespace.
-const CLUSTER_BINDING: &str = "cluster";
 
 /// What is agreed with a consumer.
 #[derive(Clone, Debug)]

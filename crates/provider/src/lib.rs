@@ -18,6 +18,7 @@ mod contract;
 mod error;
 mod export;
 mod grant;
+mod heartbeat;
 mod kubeconfig;
 mod notices;
 mod renewal;
@@ -41,6 +42,8 @@ use crate::context::Context;
 const FIELD_MANAGER: &str = "portolan-provider";
 /// What the provider's own objects are labelled with, under `kube-bind.io/managed-by`.
 const MANAGED_BY: &str = "provider";
+/// Name of the one ClusterBinding of a contract namespace.
+const CLUSTER_BINDING: &str = "cluster";
 /// The ServiceAccount of a contract namespace, and the Role that it has there.
 const BINDER: &str = "kube-binder";
 
@@ -78,6 +81,7 @@ async fn start(args: ControllerArgs, process: Process) -> Result<(), process::Fa
     request::run(&process.tasks, &context);
     grant::run(&process.tasks, &context);
     renewal::run(&process.tasks, &context);
+    heartbeat::run(&process.tasks, &context);
     caches.ready();
     Ok(())
 }

@@ -75,6 +75,8 @@ pub(crate) struct Queues {
     pub(crate) grants: Arc<WorkQueue<String>>,
     /// Names of contract namespaces.
     pub(crate) renewals: Arc<WorkQueue<String>>,
+    /// Names of contract namespaces.
+    pub(crate) heartbeats: Arc<WorkQueue<String>>,
 }
 
 impl Context {
@@ -85,7 +87,10 @@ impl Context {
             Change::Everything => self.wake_everybody(),
             Change::Source(name) => self.wake_for_source(&name),
             Change::Contract(namespace) => self.wake_in_contract(&namespace),
-            Change::ClusterBinding(namespace) => queues.contracts.add(namespace),
+            Change::ClusterBinding(namespace) => {
+                queues.heartbeats.add(namespace.clone());
+                queues.contracts.add(namespace);
+            }
             Change::Export(key) => {
                 queues.grants.add(key.namespace.clone());
                 queues.exports.add(key);
@@ -118,11 +123,12 @@ impl Context {
         self.wake_contracts();
     }
 
-    /// The rights and the kubeconfig of each contract.
+    /// The rights, the kubeconfig and the signs of life of each contract.
     fn wake_contracts(&self) {
         for contract in self.contracts.all() {
             self.queues.grants.add(contract.name_any());
             self.queues.renewals.add(contract.name_any());
+            self.queues.heartbeats.add(contract.name_any());
         }
     }
 

@@ -11,7 +11,7 @@ use portolan_core::{
 };
 use portolan_runtime::{apply, clock, telemetry::Chain};
 
-use super::session::Session;
+use super::{rotation::Offered, session::Session};
 
 const CONDITION_SECRET_VALID: &str = "SecretValid";
 const CONDITION_VALID_VERSION: &str = "ValidVersion";
@@ -33,7 +33,7 @@ impl Session {
     pub(super) async fn heartbeat(self: &Arc<Self>, secret: &ClusterSecretKeyRef, interval: Duration) {
         let Some(binding) = self.cluster_binding() else { return self.set_heartbeat(Heartbeat::NotKept) };
         let old = binding.status.clone().unwrap_or_default();
-        let new = report(&old, secret, interval, clock::now());
+        let new = report(&old, secret, &self.offered(), interval, clock::now());
         if old == new {
             return self.set_heartbeat(Heartbeat::Beating);
         }
@@ -49,6 +49,7 @@ impl Session {
 fn report(
     old: &ClusterBindingStatus,
     secret: &ClusterSecretKeyRef,
+    offered: &Offered,
     interval: Duration,
     now: Timestamp,
 ) -> ClusterBindingStatus {
@@ -61,7 +62,7 @@ fn report(
     new.konnector_version = Some(format!("v{}", env!("CARGO_PKG_VERSION")));
     new.consumer_secret_ref =
         Some(SecretRef { name: secret.name.clone(), namespace: secret.namespace.clone() });
-    condition::set(&mut new.conditions, CONDITION_SECRET_VALID, Verdict::holds(), now);
+    condition::set(&mut new.conditions, CONDITION_SECRET_VALID, offered.verdict(), now);
     condition::set(&mut new.conditions, CONDITION_VALID_VERSION, Verdict::holds(), now);
     condition::summarize(&mut new.conditions, now);
     new
@@ -90,17 +91,22 @@ mod tests {
     fn a_report_is_due_after_half_the_interval_and_not_before() {
         let at = |second| Timestamp::from_second(second).unwrap();
         let interval = Duration::from_secs(300);
-        let first = report(&ClusterBindingStatus::default(), &secret(), interval, at(1000));
+        let first =
+            report(&ClusterBindingStatus::default(), &secret(), &Offered::NotAskedFor, interval, at(1000));
         assert_eq!(first.last_heartbeat_time, Some(Time(at(1000))));
-        assert_eq!(report(&first, &secret(), interval, at(1149)), first);
-        assert_eq!(report(&first, &secret(), interval, at(1150)).last_heartbeat_time, Some(Time(at(1150))));
+        assert_eq!(report(&first, &secret(), &Offered::NotAskedFor, interval, at(1149)), first);
+        assert_eq!(
+            report(&first, &secret(), &Offered::NotAskedFor, interval, at(1150)).last_heartbeat_time,
+            Some(Time(at(1150)))
+        );
     }
 
     #[test]
     fn conditions_of_the_provider_are_kept() {
         let mut old = ClusterBindingStatus::default();
         condition::set(&mut old.conditions, "Healthy", Verdict::holds(), Timestamp::UNIX_EPOCH);
-        let new = report(&old, &secret(), Duration::from_secs(300), Timestamp::UNIX_EPOCH);
+        let interval = Duration::from_secs(300);
+        let new = report(&old, &secret(), &Offered::NotAskedFor, interval, Timestamp::UNIX_EPOCH);
         assert!(
             condition::is_true(&new.conditions, "Healthy")
                 && condition::is_true(&new.conditions, "ValidVersion")

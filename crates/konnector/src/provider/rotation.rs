@@ -8,6 +8,7 @@ use kube::{Api, Client};
 use portolan_core::{
     api::kubebind::{ClusterSecretKeyRef, LABEL_PROVIDER_KUBECONFIG, PROVIDER_KUBECONFIG},
     auth::{Claims, UnverifiedToken},
+    condition::Verdict,
     kubeconfig::{self, Credentials, RestrictedKubeconfig},
 };
 use portolan_runtime::{
@@ -29,6 +30,39 @@ use crate::secrets::ProviderAccess;
 const RETRY: (std::time::Duration, std::time::Duration) =
     (std::time::Duration::from_secs(1), std::time::Duration::from_secs(60));
 
+/// What the provider offers to renew from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum Offered {
+    /// The consumer does not want it.
+    #[default]
+    NotAskedFor,
+    /// A kubeconfig that can be used.
+    Valid,
+    /// There is no such Secret, or not the key in it.
+    Missing(String),
+    /// What is in it cannot be used.
+    Invalid(String),
+}
+
+impl Offered {
+    /// What the provider is told of it.
+    pub(super) fn verdict(&self) -> Verdict {
+        match self {
+            Self::NotAskedFor | Self::Valid => Verdict::holds(),
+            Self::Missing(what) => Verdict::warning("ProviderSecretNotFound", format!("{what} not found.")),
+            Self::Invalid(why) => Verdict::warning("ProviderSecretInvalid", why.clone()),
+        }
+    }
+
+    fn of(content: Option<&[u8]>, name: &str, key: &str) -> Self {
+        let Some(content) = content else { return Self::Missing(format!("Secret {name} with key {key}")) };
+        match kubeconfig::parse(content) {
+            Ok(_) => Self::Valid,
+            Err(error) => Self::Invalid(format!("Secret {name} has an invalid kubeconfig: {error}")),
+        }
+    }
+}
+
 /// What the rotation needs of the consumer.
 #[derive(Clone)]
 pub(crate) struct Rotation {
@@ -48,9 +82,10 @@ impl Rotation {
         let api: Api<Secret> = Api::namespaced(session.client.clone(), &session.namespace);
         let (sender, mut offered) = watch::channel(None);
         let following = follow_object(api, &name, |event| {
-            if let Ok(Some(secret)) = event {
-                sender.send_replace(secret.data.and_then(|mut data| data.remove(&key)));
-            }
+            let Ok(secret) = event else { return };
+            let content = secret.and_then(|secret| secret.data?.remove(&key));
+            session.set_offered(Offered::of(content.as_ref().map(|content| &*content.0), &name, &key));
+            sender.send_replace(content);
         });
         let taking = async {
             while offered.changed().await.is_ok() {
@@ -76,7 +111,7 @@ impl Rotation {
                 Err(WriteError::Raced(_) | WriteError::Invalid(_)) => return,
                 Err(WriteError::Forbidden(_)) => self.say_forbidden(reference).await,
                 Err(error) => {
-                    warn!(secret = reference.name, "cannot renew the kubeconfig: {}", Chain(&error))
+                    warn!(secret = reference.name, "cannot renew the kubeconfig: {}", Chain(&error));
                 }
             }
             tokio::time::sleep(backoff.next_delay()).await;

@@ -49,7 +49,7 @@ use super::{
     absence::{Absence, Absences},
     heartbeat::Heartbeat,
     namespaces::Namespaces,
-    rotation::Rotation,
+    rotation::{Offered, Rotation},
 };
 use crate::secrets::ProviderAccess;
 
@@ -111,6 +111,7 @@ struct State {
     exports_listed: bool,
     schemas_listed: bool,
     heartbeat: Heartbeat,
+    offered: Offered,
 }
 
 impl Session {
@@ -269,6 +270,15 @@ impl Session {
     /// Whether the last sign of life reached the provider.
     pub(crate) fn last_heartbeat(&self) -> Heartbeat {
         self.state.read().heartbeat.clone()
+    }
+
+    pub(super) fn offered(&self) -> Offered {
+        self.state.read().offered.clone()
+    }
+
+    pub(super) fn set_offered(&self, offered: Offered) {
+        self.state.write().offered = offered;
+        self.report_due.notify_one();
     }
 
     pub(super) fn set_heartbeat(&self, heartbeat: Heartbeat) {

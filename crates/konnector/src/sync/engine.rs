@@ -69,7 +69,7 @@ pub(super) struct Engine {
     pub(super) index: Mutex<Index>,
     pub(super) mode: Mode,
     pub(super) tasks: Tasks,
-    queue: Arc<WorkQueue<ObjectKey>>,
+    pub(super) queue: Arc<WorkQueue<ObjectKey>>,
     health: Mutex<Health>,
     objects: Gauge,
     /// Consumer namespaces whose objects on the provider are followed.

@@ -40,6 +40,7 @@ pub(crate) struct ObjectKey {
 
 /// An object on the consumer.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is read off the object by itself")]
 pub(crate) struct Origin {
     pub(crate) uid: String,
     version: u128,

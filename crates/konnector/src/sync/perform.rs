@@ -56,7 +56,7 @@ pub(super) enum SyncError {
 impl Engine {
     /// Takes steps until there is nothing to do, or something else has to happen first.
     pub(super) async fn reconcile(self: Arc<Self>, key: ObjectKey) -> Result<Next, SyncError> {
-        for _ in 0..MAX_STEPS {
+        for taken in 0..MAX_STEPS {
             let step = {
                 let mut index = self.index.lock();
                 let step = self.step(&index, &key);
@@ -65,6 +65,12 @@ impl Engine {
                 }
                 step
             };
+            // Where many wait, a copy for each comes before the word on where it is.
+            if step == Step::Annotate && taken > 0 && self.queue.depth() > 0 {
+                self.index.lock().drop_all_bodies(&key);
+                self.queue.add(key);
+                return Ok(Next::OnChange);
+            }
             let action = match step {
                 Step::Nothing | Step::Wait => return Ok(Next::OnChange),
                 Step::Conflict => {
@@ -147,15 +153,13 @@ impl Engine {
         match apply::apply(&api, FIELD_MANAGER, &body, &Observed::Absent).await {
             Ok(created) => self.settle(key, &created, &body, None),
             // Something has the name that no watch has shown. What it is decides what to do.
-            Err(WriteError::Raced(cause)) => match api.get_opt(&self.copy_name(key)).await? {
-                Some(found) => {
-                    self.index.lock().saw_copy(key, &found);
-                }
-                None => {
-                    self.index.lock().answered(key);
-                    return Err(WriteError::Raced(cause));
-                }
-            },
+            Err(WriteError::Raced(cause)) => {
+                let found = api.get_opt(&self.copy_name(key)).await?;
+                let mut index = self.index.lock();
+                index.answered(key);
+                let Some(found) = found else { return Err(WriteError::Raced(cause)) };
+                index.saw_copy(key, &found);
+            }
             Err(error) => {
                 if is_first && !matches!(error, WriteError::Failed(_)) {
                     self.index.lock().answered(key);

@@ -177,7 +177,7 @@ pub(super) async fn keep(client: &Client, order: &Order, secret: &Secret) -> Res
 
 /// A token of the account.
 pub(super) struct Token {
-    pub(super) token: String,
+    pub(super) text: String,
     pub(super) life: Life,
     /// What to say when it is valid for less than was asked.
     pub(super) shortened: Option<String>,
@@ -196,5 +196,5 @@ pub(super) async fn token(client: &Client, order: &Order) -> Result<Token, Accou
     let granted = life.seconds();
     let is_short = granted + TOLERANCE_SECONDS < asked;
     let note = format!("the API server gives less than was asked: the token is valid until {expires}");
-    Ok(Token { token: status.token, life, shortened: is_short.then_some(note) })
+    Ok(Token { text: status.token, life, shortened: is_short.then_some(note) })
 }

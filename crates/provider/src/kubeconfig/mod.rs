@@ -51,7 +51,7 @@ async fn issue(order: Order, cluster: ClientArgs) -> Result<(), Failure> {
     if let Some(shortened) = &token.shortened {
         note(shortened);
     }
-    let access = access(&order, &config, token.token);
+    let access = access(&order, &config, token.text);
     let kubeconfig = render::render(&access);
     let kept = account::keep(&client, &order, &secret::secret(&access, token.life)).await?;
     if !kept {

@@ -44,7 +44,7 @@ pub(super) async fn export_to_crd(lab: &Lab) -> Result<Vec<f64>> {
         let crd = kind(&format!("exported-{round}"));
         let name = crd.name_any();
         let on_provider: Api<CustomResourceDefinition> = Api::all(lab.on_provider());
-        on_provider.create(&PostParams::default(), &lab.hidden(&crd)).await.context("creating the CRD")?;
+        on_provider.create(&PostParams::default(), &Lab::hidden(&crd)).await.context("creating the CRD")?;
         watch_until(on_provider.clone(), &name, workload::is_established, SOON).await?;
         let mut watch = established(lab, &name);
         tokio::time::sleep(CALM).await;

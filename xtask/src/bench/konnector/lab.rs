@@ -1,9 +1,6 @@
 //! What every figure is measured on: two warm clusters, a provider, a konnector, and one binding between them.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -11,6 +8,7 @@ use kube::{
     Api, Client, ResourceExt as _,
     api::{DynamicObject, PostParams},
 };
+use parking_lot::Mutex;
 use portolan_core::{
     api::kubebind::{APIServiceBindingBundle, BoundSchema},
     names,
@@ -65,7 +63,7 @@ impl Lab {
 
     /// The konnector that runs now.
     pub(super) fn konnector(&self) -> Arc<ServiceProcess> {
-        Arc::clone(&self.konnector.lock().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.konnector.lock())
     }
 
     /// Ends the konnector as a node does that loses its power, and waits until it is gone.
@@ -79,7 +77,7 @@ impl Lab {
     /// Starts another one, and returns when it is ready.
     pub(super) async fn start_konnector(&self) -> Result<()> {
         let started = self.clusters.start_konnector(&self.binaries).await?;
-        *self.konnector.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(started);
+        *self.konnector.lock() = Arc::new(started);
         Ok(())
     }
 
@@ -147,7 +145,7 @@ impl Lab {
     }
 
     /// A CRD for the standing consumer that is not exported yet.
-    pub(super) fn hidden(&self, crd: &CustomResourceDefinition) -> CustomResourceDefinition {
+    pub(super) fn hidden(crd: &CustomResourceDefinition) -> CustomResourceDefinition {
         let mut crd = crd.clone();
         crd.labels_mut().remove(workload::EXPORTED);
         crd.labels_mut().insert(FOR.to_owned(), STANDING.to_owned());
