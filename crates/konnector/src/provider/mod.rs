@@ -1,15 +1,19 @@
 //! The provider side as the konnector sees it: one session per referenced kubeconfig.
 
 mod absence;
+mod contract;
 mod heartbeat;
 mod hub;
 mod namespaces;
+mod poll;
+mod reflecting;
 mod rotation;
 mod session;
 
 pub(crate) use absence::Absence;
+pub(crate) use contract::Doubt;
 pub(crate) use heartbeat::Heartbeat;
 pub(crate) use hub::{Intervals, SessionHub};
 pub(crate) use namespaces::NamespaceAnswer;
 pub(crate) use rotation::Rotation;
-pub(crate) use session::{Contact, Doubt, Session};
+pub(crate) use session::{Contact, Session};

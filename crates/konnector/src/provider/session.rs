@@ -10,14 +10,9 @@ use std::{
 };
 
 use futures::StreamExt as _;
-use k8s_openapi::api::core::v1::Namespace;
 use kube::{
-    Api, Client, Resource, ResourceExt,
-    api::{ListParams, PartialObjectMeta},
-    runtime::{
-        reflector::{ObjectRef, Store},
-        watcher,
-    },
+    Client, Resource, ResourceExt,
+    runtime::reflector::{ObjectRef, Store},
 };
 use parking_lot::{Mutex, RwLock};
 use portolan_core::{
@@ -28,17 +23,12 @@ use portolan_core::{
     kubeconfig::RestrictedKubeconfig,
 };
 use portolan_runtime::{
-    apply::{WriteError, code},
     client::{self, ClientError},
     clock,
     latest::Latest,
     metrics::Gauge,
     tasks::Tasks,
-    telemetry::Chain,
-    watch::{Changed, reflect},
 };
-use rand::RngExt as _;
-use serde::de::DeserializeOwned;
 use tokio::{
     sync::{Notify, OnceCell, watch},
     time::{Instant, timeout},
@@ -49,12 +39,13 @@ use super::{
     absence::{Absence, Absences},
     heartbeat::Heartbeat,
     namespaces::Namespaces,
+    reflecting::{Change, Starting},
     rotation::{Offered, Rotation},
 };
 use crate::secrets::ProviderAccess;
 
 /// The bounds of how long the provider may take to answer the backstop poll; within them, one interval.
-const POLL_LIMITS: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(10));
+pub(super) const POLL_LIMITS: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(10));
 
 /// Whether the provider answers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -68,14 +59,6 @@ pub(crate) enum Contact {
     Down { message: String },
 }
 
-/// The contract namespace is not what it was.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Doubt {
-    /// To be read after its name.
-    pub(crate) why: &'static str,
-    pub(crate) since: Duration,
-}
-
 /// What is known of one provider through one kubeconfig.
 pub(crate) struct Session {
     pub(crate) client: Client,
@@ -84,30 +67,30 @@ pub(crate) struct Session {
     pub(crate) namespaces: Arc<Namespaces>,
     pub(crate) written_exports: Latest<APIServiceExport>,
     pub(crate) written_schemas: Latest<BoundSchema>,
-    exports: Store<APIServiceExport>,
+    pub(super) exports: Store<APIServiceExport>,
     schemas: Store<BoundSchema>,
     requests: Store<APIServiceExportRequest>,
     cluster_bindings: Store<ClusterBinding>,
-    state: RwLock<State>,
+    pub(super) state: RwLock<State>,
     /// The session is to be replaced.
     stale: AtomicBool,
     notify: Arc<dyn Fn() + Send + Sync>,
     report_due: Notify,
     absences: Absences,
-    contract_uid: OnceCell<Option<String>>,
+    pub(super) contract_uid: OnceCell<Option<String>>,
     /// Since when the contract namespace is not what it was.
-    doubted: Mutex<Option<Instant>>,
-    last_contact: Gauge,
-    tasks: Tasks,
+    pub(super) doubted: Mutex<Option<Instant>>,
+    pub(super) last_contact: Gauge,
+    pub(super) tasks: Tasks,
 }
 
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     contact: Contact,
     /// The last poll had no answer at all.
-    silent: bool,
+    pub(super) silent: bool,
     /// Uids of exports that the last poll and the watch disagree on.
-    missed: BTreeSet<String>,
+    pub(super) missed: BTreeSet<String>,
     exports_listed: bool,
     schemas_listed: bool,
     heartbeat: Heartbeat,
@@ -171,38 +154,6 @@ impl Session {
         });
         info!(server = kubeconfig.server, namespace = kubeconfig.namespace, "connecting to a provider");
         Ok(session)
-    }
-
-    /// The uid of the contract namespace, asked for once; `None` where the provider does not let us see it.
-    pub(crate) async fn contract_uid(&self) -> Result<Option<&str>, WriteError> {
-        let ask = async || {
-            let api: Api<Namespace> = Api::all(self.client.clone());
-            match api.get(&self.namespace).await.map_err(WriteError::from) {
-                Ok(namespace) => Ok(namespace.uid()),
-                Err(WriteError::Forbidden(_)) => Ok(None),
-                Err(error) => Err(error),
-            }
-        };
-        Ok(self.contract_uid.get_or_try_init(ask).await?.as_deref())
-    }
-
-    /// Why the contract namespace is not the one that the session began with, and for how long it is not. What
-    /// has gone with it was not withdrawn.
-    pub(crate) async fn doubt(&self) -> Option<Doubt> {
-        let api: Api<Namespace> = Api::all(self.client.clone());
-        let began_with = self.contract_uid.get().cloned().flatten()?;
-        let why = match timeout(POLL_LIMITS.1, api.get(&self.namespace)).await {
-            Ok(Ok(now)) if now.uid().as_ref() != Some(&began_with) => "was made anew",
-            Ok(Ok(now)) if now.metadata.deletion_timestamp.is_some() => "is being deleted",
-            Ok(Err(error)) if code(&error) == 404 => "is gone",
-            Ok(Err(error)) if [401, 403].contains(&code(&error)) => "cannot be seen any more",
-            _ => {
-                *self.doubted.lock() = None;
-                return None;
-            }
-        };
-        let since = self.doubted.lock().get_or_insert_with(Instant::now).elapsed();
-        Some(Doubt { why, since })
     }
 
     pub(super) fn stop(&self) {
@@ -353,7 +304,7 @@ impl Session {
         }
     }
 
-    fn set_contact(&self, contact: Contact) {
+    pub(super) fn set_contact(&self, contact: Contact) {
         self.update(|state| state.contact = contact);
     }
 
@@ -362,67 +313,8 @@ impl Session {
         (self.notify)();
     }
 
-    /// The watch tells of changes at once. The poll tells whether the provider still answers, which a watch
-    /// on a dead connection does not.
-    pub(super) fn spawn_poll(self: &Arc<Self>, interval: Duration) {
-        let session = Arc::clone(self);
-        let limit = interval.clamp(POLL_LIMITS.0, POLL_LIMITS.1);
-        self.tasks.spawn("provider poll", async move {
-            // What is not known now is asked for again when it is needed.
-            drop(session.contract_uid().await);
-            loop {
-                // Spread, so that many bundles do not ask at the same instant.
-                let spread = rand::rng().random_range(0.8..=1.0);
-                tokio::time::sleep(interval.mul_f64(spread)).await;
-                session.poll(limit).await;
-            }
-        });
-    }
-
-    async fn poll(&self, limit: Duration) {
-        let api: Api<APIServiceExport> = Api::namespaced(self.client.clone(), &self.namespace);
-        let answer = timeout(limit, api.list_metadata(&ListParams::default())).await;
-        let contact = match &answer {
-            Ok(Ok(_)) => Contact::Up,
-            Ok(Err(error)) => Contact::Down { message: Chain(error).to_string() },
-            Err(_) => Contact::Down { message: format!("no answer within {} seconds", limit.as_secs_f32()) },
-        };
-        if contact == Contact::Up {
-            self.last_contact.set(clock::now().as_second());
-        }
-        let was_silent = std::mem::replace(&mut self.state.write().silent, answer.is_err());
-        match answer {
-            // Watches on connections that died silently never tell of it.
-            Ok(Ok(_)) if was_silent => self.renew("the provider answers again"),
-            Ok(Ok(list)) => self.compare(&list.items),
-            _ => {}
-        }
-        let before = self.contact();
-        // Before the first list, only the list itself makes contact.
-        if contact != before && (self.exports().is_some() || contact != Contact::Up) {
-            warn!(namespace = self.namespace, ?contact, "contact with the provider changed");
-            self.set_contact(contact);
-        }
-    }
-
-    /// Renews the session when its watch has missed what two polls in a row have found.
-    fn compare(&self, listed: &[PartialObjectMeta<APIServiceExport>]) {
-        let found: BTreeSet<_> = listed.iter().filter_map(ResourceExt::uid).collect();
-        let known: BTreeSet<_> = self.exports.state().iter().filter_map(|export| export.uid()).collect();
-        let missed: BTreeSet<_> = found.symmetric_difference(&known).cloned().collect();
-        let again = {
-            let mut state = self.state.write();
-            let again = missed.intersection(&state.missed).next().is_some();
-            state.missed = missed;
-            again
-        };
-        if again && self.exports().is_some() {
-            self.renew("the watch has missed changes that the poll found");
-        }
-    }
-
     /// Marks the session as one to be replaced, and calls those who will.
-    fn renew(&self, why: &str) {
+    pub(super) fn renew(&self, why: &str) {
         warn!(namespace = self.namespace, "starting the provider's watches anew: {why}");
         self.stale.store(true, Ordering::Relaxed);
         (self.notify)();
@@ -430,63 +322,5 @@ impl Session {
 
     pub(super) fn is_stale(&self) -> bool {
         self.stale.load(Ordering::Relaxed)
-    }
-}
-
-/// What happened to one kind on the provider.
-enum Change {
-    Applied,
-    Deleted(String),
-    Relisted,
-    Failed(String),
-}
-
-struct Starting {
-    client: Client,
-    namespace: String,
-    tasks: Tasks,
-}
-
-impl Starting {
-    /// Starts a store of one kind in the contract namespace, and the stream of its changes.
-    fn reflect<K>(&self) -> (Store<K>, futures::channel::mpsc::UnboundedReceiver<Change>)
-    where
-        K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
-            + Clone
-            + DeserializeOwned
-            + std::fmt::Debug
-            + Send
-            + Sync
-            + 'static,
-    {
-        let api: Api<K> = Api::namespaced(self.client.clone(), &self.namespace);
-        let (sender, changes) = futures::channel::mpsc::unbounded();
-        let (store, task) = reflect(api, watcher::Config::default(), move |change: Changed<'_, K>| {
-            let change = match change {
-                Changed::Applied(_) => Change::Applied,
-                Changed::Deleted(object) => Change::Deleted(object.meta().name.clone().unwrap_or_default()),
-                Changed::Relisted => Change::Relisted,
-                Changed::Failed(error) => match failure(error) {
-                    Some(message) => Change::Failed(message),
-                    None => return,
-                },
-            };
-            // Nobody listens any more when the session has ended.
-            let _ = sender.unbounded_send(change);
-        });
-        self.tasks.spawn("provider watch", task);
-        (store, changes)
-    }
-}
-
-/// What keeps us from watching. A stream that merely ended does not: it is started anew at once.
-fn failure(error: &watcher::Error) -> Option<String> {
-    match error {
-        watcher::Error::InitialListFailed(e) | watcher::Error::WatchStartFailed(e) => {
-            Some(Chain(e).to_string())
-        }
-        watcher::Error::WatchError(_)
-        | watcher::Error::WatchFailed(_)
-        | watcher::Error::NoResourceVersion => None,
     }
 }

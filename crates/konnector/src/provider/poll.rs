@@ -1,0 +1,79 @@
+//! The backstop poll of a session: whether the provider still answers, and whether a watch has missed something.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use kube::{
+    Api, ResourceExt as _,
+    api::{ListParams, PartialObjectMeta},
+};
+use portolan_core::api::kubebind::APIServiceExport;
+use portolan_runtime::{clock, telemetry::Chain};
+use rand::RngExt as _;
+use tokio::time::timeout;
+use tracing::warn;
+
+use super::session::{Contact, POLL_LIMITS, Session};
+
+impl Session {
+    /// The watch tells of changes at once. The poll tells whether the provider still answers, which a watch
+    /// on a dead connection does not.
+    pub(super) fn spawn_poll(self: &Arc<Self>, interval: Duration) {
+        let first = Arc::clone(self);
+        self.tasks.spawn("contract namespace", async move {
+            // What is not known now is asked for again when it is needed.
+            drop(timeout(POLL_LIMITS.1, first.contract_uid()).await);
+        });
+        let session = Arc::clone(self);
+        let limit = interval.clamp(POLL_LIMITS.0, POLL_LIMITS.1);
+        self.tasks.spawn("provider poll", async move {
+            loop {
+                // Spread, so that many bundles do not ask at the same instant.
+                let spread = rand::rng().random_range(0.8..=1.0);
+                tokio::time::sleep(interval.mul_f64(spread)).await;
+                session.poll(limit).await;
+            }
+        });
+    }
+
+    async fn poll(&self, limit: Duration) {
+        let api: Api<APIServiceExport> = Api::namespaced(self.client.clone(), &self.namespace);
+        let answer = timeout(limit, api.list_metadata(&ListParams::default())).await;
+        let contact = match &answer {
+            Ok(Ok(_)) => Contact::Up,
+            Ok(Err(error)) => Contact::Down { message: Chain(error).to_string() },
+            Err(_) => Contact::Down { message: format!("no answer within {} seconds", limit.as_secs_f32()) },
+        };
+        if contact == Contact::Up {
+            self.last_contact.set(clock::now().as_second());
+        }
+        let was_silent = std::mem::replace(&mut self.state.write().silent, answer.is_err());
+        match answer {
+            // Watches on connections that died silently never tell of it.
+            Ok(Ok(_)) if was_silent => self.renew("the provider answers again"),
+            Ok(Ok(list)) => self.compare(&list.items),
+            _ => {}
+        }
+        let before = self.contact();
+        // Before the first list, only the list itself makes contact.
+        if contact != before && (self.exports().is_some() || contact != Contact::Up) {
+            warn!(namespace = self.namespace, ?contact, "contact with the provider changed");
+            self.set_contact(contact);
+        }
+    }
+
+    /// Renews the session when its watch has missed what two polls in a row have found.
+    fn compare(&self, listed: &[PartialObjectMeta<APIServiceExport>]) {
+        let found: BTreeSet<_> = listed.iter().filter_map(|export| export.uid()).collect();
+        let known: BTreeSet<_> = self.exports.state().iter().filter_map(|export| export.uid()).collect();
+        let missed: BTreeSet<_> = found.symmetric_difference(&known).cloned().collect();
+        let again = {
+            let mut state = self.state.write();
+            let again = missed.intersection(&state.missed).next().is_some();
+            state.missed = missed;
+            again
+        };
+        if again && self.exports().is_some() {
+            self.renew("the watch has missed changes that the poll found");
+        }
+    }
+}

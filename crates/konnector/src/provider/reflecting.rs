@@ -1,0 +1,70 @@
+//! Stores of the kinds in a contract namespace, and the streams of their changes.
+
+use kube::{
+    Api, Client, Resource,
+    runtime::{reflector::Store, watcher},
+};
+use portolan_runtime::{
+    tasks::Tasks,
+    telemetry::Chain,
+    watch::{Changed, reflect},
+};
+use serde::de::DeserializeOwned;
+
+/// What happened to one kind on the provider.
+pub(super) enum Change {
+    Applied,
+    Deleted(String),
+    Relisted,
+    Failed(String),
+}
+
+pub(super) struct Starting {
+    pub(super) client: Client,
+    pub(super) namespace: String,
+    pub(super) tasks: Tasks,
+}
+
+impl Starting {
+    /// Starts a store of one kind in the contract namespace, and the stream of its changes.
+    pub(super) fn reflect<K>(&self) -> (Store<K>, futures::channel::mpsc::UnboundedReceiver<Change>)
+    where
+        K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
+            + Clone
+            + DeserializeOwned
+            + std::fmt::Debug
+            + Send
+            + Sync
+            + 'static,
+    {
+        let api: Api<K> = Api::namespaced(self.client.clone(), &self.namespace);
+        let (sender, changes) = futures::channel::mpsc::unbounded();
+        let (store, task) = reflect(api, watcher::Config::default(), move |change: Changed<'_, K>| {
+            let change = match change {
+                Changed::Applied(_) => Change::Applied,
+                Changed::Deleted(object) => Change::Deleted(object.meta().name.clone().unwrap_or_default()),
+                Changed::Relisted => Change::Relisted,
+                Changed::Failed(error) => match failure(error) {
+                    Some(message) => Change::Failed(message),
+                    None => return,
+                },
+            };
+            // Nobody listens any more when the session has ended.
+            let _ = sender.unbounded_send(change);
+        });
+        self.tasks.spawn("provider watch", task);
+        (store, changes)
+    }
+}
+
+/// What keeps us from watching. A stream that merely ended does not: it is started anew at once.
+fn failure(error: &watcher::Error) -> Option<String> {
+    match error {
+        watcher::Error::InitialListFailed(e) | watcher::Error::WatchStartFailed(e) => {
+            Some(Chain(e).to_string())
+        }
+        watcher::Error::WatchError(_)
+        | watcher::Error::WatchFailed(_)
+        | watcher::Error::NoResourceVersion => None,
+    }
+}
