@@ -25,7 +25,7 @@ const MAX_BODY_BYTES: usize = 64 * 1024;
 pub(crate) struct App {
     pub(crate) state: Arc<State>,
     pub(crate) reviewer: Arc<Reviewer>,
-    pub(crate) metrics: ServiceMetrics,
+    pub(crate) metrics: Arc<ServiceMetrics>,
 }
 
 /// Every route. Metrics and health of the process are on the admin port.

@@ -67,8 +67,8 @@ async fn start(args: ServiceArgs, process: Process) -> Result<(), process::Failu
     let keys = process.readiness.expect("keys", "the keys of the clusters are being loaded");
     let (own, own_api_server) = own_cluster(&args).await;
     let state = State::load(args.config.clone(), own_api_server, tasks).await?;
-    let metrics = ServiceMetrics::register(&process.metrics);
-    let reviewer = Arc::new(Reviewer::new(metrics.clone()));
+    let metrics = Arc::new(ServiceMetrics::register(&process.metrics));
+    let reviewer = Arc::new(Reviewer::new(Arc::clone(&metrics)));
     state.follow_files(tasks);
     let secret = own.map(|client| CredentialSecret::new(client, &args.secret_namespace(), &args.secret_name));
     take_kept(&state, secret.as_ref()).await;
@@ -140,8 +140,8 @@ fn first_keys(tasks: &Tasks, state: &Arc<State>, ready: ReadyHandle) {
     });
 }
 
-fn keep_tidy(tasks: &Tasks, state: &Arc<State>, reviewer: &Arc<Reviewer>, metrics: &ServiceMetrics) {
-    let (state, reviewer, metrics) = (Arc::clone(state), Arc::clone(reviewer), metrics.clone());
+fn keep_tidy(tasks: &Tasks, state: &Arc<State>, reviewer: &Arc<Reviewer>, metrics: &Arc<ServiceMetrics>) {
+    let (state, reviewer, metrics) = (Arc::clone(state), Arc::clone(reviewer), Arc::clone(metrics));
     tasks.spawn_critical("housekeeping", async move {
         let mut known: Vec<String> = Vec::new();
         loop {
