@@ -2,6 +2,7 @@
 
 pub(crate) mod body;
 mod callers;
+mod clusters;
 pub(crate) mod problem;
 mod reviews;
 mod v1;
@@ -40,7 +41,7 @@ pub(crate) fn router(app: App) -> Router {
         )
         .route("/auto/apis/authentication.k8s.io/{version}/tokenreviews", post(reviews::automatic))
         .route("/validate", post(v1::validate))
-        .route("/clusters", get(v1::clusters))
+        .route("/clusters", get(clusters::list))
         .route("/health", get(v1::health))
         .with_state(app)
 }

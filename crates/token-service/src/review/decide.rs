@@ -31,12 +31,12 @@ pub(crate) enum Wanted<'a> {
     These(&'a [String]),
 }
 
-impl Wanted<'_> {
+impl<'a> Wanted<'a> {
     /// The audiences to look for; none means that every one will do.
-    fn of(self, cluster: &Cluster) -> Option<Vec<String>> {
+    fn of(self, cluster: &'a Cluster) -> Option<&'a [String]> {
         match self {
             Self::Any => None,
-            Self::These(audiences) => Some(audiences.to_vec()),
+            Self::These(audiences) => Some(audiences),
             Self::Default => Some(cluster.default_audiences()).filter(|audiences| *audiences != [ANY]),
         }
     }
@@ -140,9 +140,9 @@ async fn by_keys(
     let identity = Identity::of(&claims)?;
     let wanted = wanted.of(cluster);
     let common =
-        wanted.as_ref().map_or_else(|| claims.aud.0.clone(), |wanted| intersection(wanted, &claims.aud.0));
+        wanted.map_or_else(|| claims.aud.0.clone(), |wanted| intersection(wanted, &claims.aud.0));
     if common.is_empty() {
-        return Err(Refusal::Audience { token: claims.aud.0, wanted: wanted.unwrap_or_default() });
+        return Err(Refusal::Audience { token: claims.aud.0, wanted: wanted.unwrap_or_default().to_vec() });
     }
     Ok(Accepted { identity, audiences: common, token_id: claims.jti, end: claims.exp })
 }
@@ -188,12 +188,12 @@ async fn by_review(
     let claims = Claims::unverified(token)?;
     let wanted = match wanted {
         // What the API server itself takes for its audience.
-        Wanted::Default if cluster.config.audiences.is_none() => Vec::new(),
-        _ => wanted.of(cluster).unwrap_or_else(|| claims.aud.0.clone()),
+        Wanted::Default if cluster.config.audiences.is_none() => &[],
+        _ => wanted.of(cluster).unwrap_or(&claims.aud.0),
     };
-    let answer = remote::review(cluster, token, &wanted).await;
+    let answer = remote::review(cluster, token, wanted).await;
     cluster.reviewed(!matches!(answer, Err(Refusal::Unavailable(_))));
-    let (identity, audiences) = remote::agreed(answer?, &named, &claims.aud.0, &wanted)?;
+    let (identity, audiences) = remote::agreed(answer?, &named, &claims.aud.0, wanted)?;
     // The cluster has vouched for the claims.
     Ok(Accepted { identity, audiences, token_id: claims.jti, end: claims.exp })
 }
@@ -217,6 +217,6 @@ async fn by_both(
         Err(Refusal::Unavailable(_)) if cluster.keys_may_decide(outage) => "keys-during-outage",
         Err(refusal) => return Err(refusal),
     };
-    by_keys.identity.extra.insert(CHECKED_BY.to_owned(), vec![whose.to_owned()]);
+    by_keys.identity.extra.insert(CHECKED_BY.into(), vec![whose.to_owned()]);
     Ok(by_keys)
 }

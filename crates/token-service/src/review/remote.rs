@@ -106,7 +106,7 @@ pub(super) fn agreed(
     }
     let may_have = |group: &String| named.groups.contains(group) || group == "system:authenticated";
     let groups = groups.into_iter().filter(may_have).collect();
-    extra.retain(|key, _| EXTRA.contains(&key.as_str()));
+    extra.retain(|key, _| EXTRA.contains(&&**key));
     let audiences =
         if wanted.is_empty() { status.audiences } else { intersection(wanted, &status.audiences) };
     if audiences.is_empty() {
