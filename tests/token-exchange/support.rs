@@ -82,8 +82,23 @@ impl World {
         self.exchange_with(name, config, &self.kubeconfig).await
     }
 
+    /// As [`Self::exchange`], without waiting until it is ready.
+    pub(crate) async fn unready(&self, name: &str, config: &str) -> Exchange {
+        self.start(name, config, &self.kubeconfig, None).await
+    }
+
     /// As [`Self::exchange`], as somebody else.
     pub(crate) async fn exchange_with(&self, name: &str, config: &str, kubeconfig: &str) -> Exchange {
+        self.start(name, config, kubeconfig, Some(SOON)).await
+    }
+
+    async fn start(
+        &self,
+        name: &str,
+        config: &str,
+        kubeconfig: &str,
+        ready_within: Option<Duration>,
+    ) -> Exchange {
         let port = free_port().unwrap();
         let config = self.home.write_private(&format!("{name}.yaml"), config).unwrap();
         let port_text = port.to_string();
@@ -93,6 +108,7 @@ impl World {
             .args(["--log-format", "json"]);
         RELEASE.clone_into(&mut options.pod_namespace);
         options.pod_name = format!("token-exchange-{name}");
+        options.ready_within = ready_within;
         let process = ServiceProcess::start(options).await.unwrap();
         Exchange { process, port, config }
     }
@@ -196,6 +212,11 @@ impl Answered {
 }
 
 impl Exchange {
+    /// Where it is.
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
     /// Asks for a token of an account in the target namespace.
     pub(crate) async fn ask(&self, token: &str, account: &str) -> Answered {
         self.ask_in(token, TARGET, account).await

@@ -78,10 +78,11 @@ async fn start(args: ServiceArgs, process: Process) -> Result<(), process::Failu
     }
     credentials::renew::start(tasks, Arc::clone(&state), secret, lease);
     keep_tidy(tasks, &state, &reviewer, &metrics);
-    first_keys(tasks, &state, keys);
-    let app = App { state, reviewer, metrics };
+    let app = App { state: Arc::clone(&state), reviewer, metrics };
     let tls = ServerTls::start(&args.tls, tasks).await?;
     server::serve(tasks, args.listen_address(), tls, http::router(app)).await?;
+    // Not ready before it listens.
+    first_keys(tasks, &state, keys);
     Ok(())
 }
 

@@ -70,9 +70,7 @@ impl ServiceMetrics {
     /// A verdict from the cache.
     pub(crate) fn cached(&self, verdict: &Verdict) {
         let cluster = verdict.cluster();
-        self.reviews
-            .with_label_values(&[cluster, verdict.label(), verdict.reason(), verdict.mode()])
-            .inc();
+        self.reviews.with_label_values(&[cluster, verdict.label(), verdict.reason(), verdict.mode()]).inc();
         self.cache_hits.with_label_values(&[cluster]).inc();
     }
 

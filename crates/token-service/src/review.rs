@@ -72,7 +72,11 @@ impl Reviewer {
         let token = question.request.token.expose_secret();
         // What is no token at all costs nothing to refuse, and is not worth a place in a cache.
         if !looks_like_a_token(token) {
-            return self.junk(question, &UnverifiedToken::parse(token).err().unwrap_or(Refusal::Malformed), start);
+            return self.junk(
+                question,
+                &UnverifiedToken::parse(token).err().unwrap_or(Refusal::Malformed),
+                start,
+            );
         }
         let key = self.keys.key(question);
         if let Some(known) = self.verdicts.get(&key).await {

@@ -91,11 +91,8 @@ mod tests {
             username: "system:serviceaccount:d:a".to_owned(),
             uid: "1".to_owned(),
             groups: texts(&["system:serviceaccounts", "system:serviceaccounts:d", MASTERS]),
-            extra: [
-                (FOREIGN_MACHINES[0].into(), texts(&["p"])),
-                (CLUSTER_NAME.into(), texts(&["lie"])),
-            ]
-            .into(),
+            extra: [(FOREIGN_MACHINES[0].into(), texts(&["p"])), (CLUSTER_NAME.into(), texts(&["lie"]))]
+                .into(),
         }
     }
 

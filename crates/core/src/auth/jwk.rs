@@ -1,6 +1,8 @@
 //! One public key of an issuer (RFC 7517), and the algorithms that it is for.
 
-use aws_lc_rs::signature::{self as aws, ECDSA_P521_SHA512_FIXED, ParsedPublicKey, RsaParameters, RsaPublicKeyComponents};
+use aws_lc_rs::signature::{
+    self as aws, ECDSA_P521_SHA512_FIXED, ParsedPublicKey, RsaParameters, RsaPublicKeyComponents,
+};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use jsonwebtoken::DecodingKey;
 use serde::Deserialize;

@@ -6,9 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
-use portolan_core::auth::{
-    Claims, Refusal, ReviewRequest, UnverifiedToken, Version, refusal::Unavailable,
-};
+use portolan_core::auth::{Claims, Refusal, ReviewRequest, UnverifiedToken, Version, refusal::Unavailable};
 use portolan_runtime::server::Peer;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;

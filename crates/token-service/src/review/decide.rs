@@ -139,8 +139,7 @@ async fn by_keys(
     let claims = verified(cluster, token, now).await?;
     let identity = Identity::of(&claims)?;
     let wanted = wanted.of(cluster);
-    let common =
-        wanted.map_or_else(|| claims.aud.0.clone(), |wanted| intersection(wanted, &claims.aud.0));
+    let common = wanted.map_or_else(|| claims.aud.0.clone(), |wanted| intersection(wanted, &claims.aud.0));
     if common.is_empty() {
         return Err(Refusal::Audience { token: claims.aud.0, wanted: wanted.unwrap_or_default().to_vec() });
     }

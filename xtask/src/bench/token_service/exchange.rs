@@ -57,9 +57,11 @@ pub(super) async fn exchanges(binaries: &Binaries) -> Result<Vec<f64>> {
 
 impl Lab {
     async fn start(binaries: &Binaries) -> Result<Self> {
-        let plane =
-            ControlPlane::start(ControlPlaneOptions { controllers: false, ..ControlPlaneOptions::named("bench") })
-                .await?;
+        let plane = ControlPlane::start(ControlPlaneOptions {
+            controllers: false,
+            ..ControlPlaneOptions::named("bench")
+        })
+        .await?;
         let (client, home) = (plane.client(), Workdir::new("token-exchange-bench")?);
         let key = SigningKey::new("k", "RSA");
         let issuer = Issuer::start(&[&key]).await;
@@ -67,7 +69,8 @@ impl Lab {
         let mut setup = ServiceAccountSetup::new("token-exchange", "token-exchange");
         setup.target_namespaces = vec![NAMESPACE.to_owned()];
         let kubeconfig = setup.create(&plane).await?;
-        let (port, config) = (free_port()?.to_string(), home.write_private("exchange.yaml", &config(&issuer))?);
+        let (port, config) =
+            (free_port()?.to_string(), home.write_private("exchange.yaml", &config(&issuer))?);
         let mut options = ServiceOptions::new("token-service", kubeconfig)
             .args(["exchange", "--plain-http", "--http-addr", "127.0.0.1", "--http-port", &port])
             .args(["--config".to_owned(), config.display().to_string()]);

@@ -130,7 +130,10 @@ impl RouteFile {
 }
 
 impl CallerFile {
-    pub(super) fn check(self, clusters: &BTreeMap<String, Arc<ClusterConfig>>) -> Result<CallerConfig, String> {
+    pub(super) fn check(
+        self,
+        clusters: &BTreeMap<String, Arc<ClusterConfig>>,
+    ) -> Result<CallerConfig, String> {
         let known = |name: &String| {
             let there = name == "*" || clusters.contains_key(name);
             there.then_some(()).ok_or_else(|| format!("there is no cluster {name:?}"))

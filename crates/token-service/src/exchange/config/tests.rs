@@ -27,9 +27,7 @@ fn every_open_door_is_warned_of() {
         assert!(warnings.iter().any(|warning| warning.contains(word)), "{word}: {warnings:?}");
     }
     assert_eq!(
-        parse("{namespaces: [a], issuers: [{issuer: 'https://i'}]}")
-            .unwrap()
-            .warnings(Some("https://own")),
+        parse("{namespaces: [a], issuers: [{issuer: 'https://i'}]}").unwrap().warnings(Some("https://own")),
         [""; 0]
     );
 }
@@ -48,10 +46,7 @@ fn issuers_have_their_own_rules() {
     let config = parse(text).unwrap();
     let google = &config.issuers["https://accounts.google.com"];
     assert_eq!(google.jwks_uri.as_deref(), Some("https://www.googleapis.com/oauth2/v3/certs"));
-    assert_eq!(
-        (google.max_source_lifetime, config.audiences_of(google)),
-        (HOUR, &[AUDIENCE.to_owned()][..])
-    );
+    assert_eq!((google.max_source_lifetime, config.audiences_of(google)), (HOUR, &[AUDIENCE.to_owned()][..]));
     let azure = &config.issuers["https://login.microsoftonline.com/t/v2.0"];
     assert_eq!(
         (azure.max_source_lifetime.as_secs(), config.audiences_of(azure)),
