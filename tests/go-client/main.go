@@ -66,6 +66,8 @@ func delegate(ctx context.Context, client kubernetes.Interface, token string, au
 	if err != nil {
 		return delegated{Error: err.Error()}
 	}
+	// As the server does that an extension API server is built on.
+	ctx = authenticator.WithAudiences(ctx, audiences)
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://nowhere.test/", nil)
 	if err != nil {
 		return delegated{Error: err.Error()}

@@ -84,15 +84,15 @@ impl World {
 
     /// As [`Self::exchange`], without waiting until it is ready.
     pub(crate) async fn unready(&self, name: &str, config: &str) -> Exchange {
-        self.start(name, config, &self.kubeconfig, None).await
+        self.launch(name, config, &self.kubeconfig, None).await
     }
 
     /// As [`Self::exchange`], as somebody else.
     pub(crate) async fn exchange_with(&self, name: &str, config: &str, kubeconfig: &str) -> Exchange {
-        self.start(name, config, kubeconfig, Some(SOON)).await
+        self.launch(name, config, kubeconfig, Some(SOON)).await
     }
 
-    async fn start(
+    async fn launch(
         &self,
         name: &str,
         config: &str,
@@ -239,9 +239,18 @@ impl Exchange {
 
     /// The lines of its audit about an account.
     pub(crate) fn audit(&self, account: &str) -> Vec<Value> {
-        let lines = self.log();
-        let lines = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        lines.filter(|line| line["target"] == "audit" && line["service_account"] == account).collect()
+        // A line may come a moment after the answer that it is about.
+        let start = std::time::Instant::now();
+        loop {
+            let lines = self.log();
+            let lines = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            let about = |line: &Value| line["target"] == "audit" && line["service_account"] == account;
+            let found: Vec<_> = lines.filter(about).collect();
+            if !found.is_empty() || start.elapsed() > SOON {
+                return found;
+            }
+            std::thread::yield_now();
+        }
     }
 }
 

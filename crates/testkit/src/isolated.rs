@@ -27,13 +27,13 @@ pub fn inside() -> bool {
 
 /// Runs the test of this name inside, with these addresses and these lines in /etc/hosts, and returns what it
 /// prints. None where this machine has no namespaces for us.
-pub fn again(test: &str, addresses: &[&str], hosts: &str) -> Result<Option<String>> {
+pub fn again(name: &str, addresses: &[&str], hosts: &str) -> Result<Option<String>> {
     let home = Workdir::new("isolated")?;
     let hosts = home.write_private("hosts", &format!("127.0.0.1 localhost\n{hosts}"))?;
     let mut command = Command::new("unshare");
     command.args(["--user", "--map-root-user", "--net", "--mount", "sh", "-c", SCRIPT]);
     command.arg(env::current_exe().context("cannot tell which program is running")?);
-    command.env(INSIDE, "1").env("HOSTS", hosts).env("ADDRESSES", addresses.join(" ")).env("TEST", test);
+    command.env(INSIDE, "1").env("HOSTS", hosts).env("ADDRESSES", addresses.join(" ")).env("TEST", name);
     let Ok(output) = command.output() else { return Ok(None) };
     let text =
         [output.stdout, output.stderr].map(|part| String::from_utf8_lossy(&part).into_owned()).concat();

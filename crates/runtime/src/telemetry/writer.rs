@@ -11,7 +11,8 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 use tracing_subscriber::fmt::MakeWriter;
 
-/// How long a line may wait for more. A thread that is woken for each line costs more than the line.
+/// How long the writer rests after it has written: lines that come meanwhile are written together. A thread that
+/// is woken for each line costs more than the line.
 const GATHER: Duration = Duration::from_millis(5);
 /// When this much waits, who logs writes it: a slow reader of the log slows us down, and costs no memory.
 const MAX_WAITING_BYTES: usize = 1024 * 1024;
@@ -52,8 +53,8 @@ impl Buffered {
     fn write_forever(&self) {
         loop {
             self.some.wait_while(&mut self.waiting.lock(), |waiting| waiting.is_empty());
-            thread::sleep(GATHER);
             self.write_to(&mut io::stderr());
+            thread::sleep(GATHER);
         }
     }
 }
