@@ -35,7 +35,7 @@ async fn bound_token(client: &Client, pod: &Pod) -> String {
 }
 
 /// A busy machine may keep the cluster from answering in time, which is said in words of its own.
-fn is_final(error: &String) -> bool {
+fn is_final(error: &str) -> bool {
     !error.contains("could not be checked")
 }
 
@@ -65,7 +65,7 @@ async fn a_deleted_pod_is_noticed_by_review_and_hybrid_and_not_by_keys() {
     for cluster in ["review", "hybrid"] {
         let refused = async || {
             let answer = service.review(cluster, &token, &[]).await;
-            (!answer.authenticated()).then(|| answer.error().to_owned()).filter(is_final)
+            (!answer.authenticated()).then(|| answer.error().to_owned()).filter(|error| is_final(error))
         };
         let error = eventually("the refusal", SOON, refused).await.unwrap();
         assert_eq!(error, "token has been invalidated", "{cluster}");
@@ -98,7 +98,7 @@ async fn a_deleted_account_is_noticed_by_review_and_hybrid() {
     for cluster in ["review", "hybrid"] {
         let refused = async || {
             let answer = service.review(cluster, &token, &["x"]).await;
-            (!answer.authenticated()).then(|| answer.error().to_owned()).filter(is_final)
+            (!answer.authenticated()).then(|| answer.error().to_owned()).filter(|error| is_final(error))
         };
         let error = eventually("the refusal", SOON, refused).await.unwrap();
         assert_eq!(error, "token has been invalidated", "{cluster}");
