@@ -2,10 +2,14 @@
 //! shaped like those of clouds, and clients that know nothing of it.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod client;
+mod document;
 mod exchange;
-
 mod issuer;
 mod issuers;
 mod ladder;
+mod namespace;
+mod rfc8693;
 mod safety;
+mod scripted;
 mod support;

@@ -82,8 +82,23 @@ impl World {
         self.exchange_with(name, config, &self.kubeconfig).await
     }
 
+    /// As [`Self::exchange`], without waiting until it is ready.
+    pub(crate) async fn unready(&self, name: &str, config: &str) -> Exchange {
+        self.launch(name, config, &self.kubeconfig, None).await
+    }
+
     /// As [`Self::exchange`], as somebody else.
     pub(crate) async fn exchange_with(&self, name: &str, config: &str, kubeconfig: &str) -> Exchange {
+        self.launch(name, config, kubeconfig, Some(SOON)).await
+    }
+
+    async fn launch(
+        &self,
+        name: &str,
+        config: &str,
+        kubeconfig: &str,
+        ready_within: Option<Duration>,
+    ) -> Exchange {
         let port = free_port().unwrap();
         let config = self.home.write_private(&format!("{name}.yaml"), config).unwrap();
         let port_text = port.to_string();
@@ -93,6 +108,7 @@ impl World {
             .args(["--log-format", "json"]);
         RELEASE.clone_into(&mut options.pod_namespace);
         options.pod_name = format!("token-exchange-{name}");
+        options.ready_within = ready_within;
         let process = ServiceProcess::start(options).await.unwrap();
         Exchange { process, port, config }
     }
@@ -196,6 +212,11 @@ impl Answered {
 }
 
 impl Exchange {
+    /// Where it is.
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
     /// Asks for a token of an account in the target namespace.
     pub(crate) async fn ask(&self, token: &str, account: &str) -> Answered {
         self.ask_in(token, TARGET, account).await
@@ -218,9 +239,18 @@ impl Exchange {
 
     /// The lines of its audit about an account.
     pub(crate) fn audit(&self, account: &str) -> Vec<Value> {
-        let lines = self.log();
-        let lines = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        lines.filter(|line| line["target"] == "audit" && line["service_account"] == account).collect()
+        // A line may come a moment after the answer that it is about.
+        let start = std::time::Instant::now();
+        loop {
+            let lines = self.log();
+            let lines = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            let about = |line: &Value| line["target"] == "audit" && line["service_account"] == account;
+            let found: Vec<_> = lines.filter(about).collect();
+            if !found.is_empty() || start.elapsed() > SOON {
+                return found;
+            }
+            std::thread::yield_now();
+        }
     }
 }
 

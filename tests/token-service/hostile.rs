@@ -66,6 +66,28 @@ async fn a_flood_of_key_ids_asks_once_per_cooldown() {
 }
 
 #[tokio::test]
+async fn fifty_warm_clusters_ask_nobody_about_valid_tokens() {
+    let key = SigningKey::new("k", "P-256");
+    let mut issuers = Vec::new();
+    for _ in 0..50 {
+        issuers.push(Issuer::start(&[&key]).await);
+    }
+    let entries: Vec<_> =
+        issuers.iter().enumerate().map(|(index, issuer)| issuer.entry(&format!("c{index}"), "")).collect();
+    let service = clusters().await.service("warm", &format!("{}auto: {{}}\n", config(&entries))).await;
+    let asked = || issuers.iter().map(Issuer::requests).sum::<usize>();
+    let before = asked();
+    assert!(before >= 50, "every key is there: {before}");
+    for (index, issuer) in issuers.iter().enumerate() {
+        let token = issuer.token(&key, "ES256");
+        assert!(service.review(&format!("c{index}"), &token, &["x"]).await.authenticated());
+        let auto = "/auto/apis/authentication.k8s.io/v1/tokenreviews";
+        assert!(service.review_at(auto, "x", &token, &["x"]).await.authenticated());
+    }
+    assert_eq!(asked(), before);
+}
+
+#[tokio::test]
 async fn bad_issuers_harm_nobody_else_and_do_not_replace_good_keys() {
     let key = SigningKey::new("k", "P-256");
     let (good, bad) = (Issuer::start(&[&key]).await, Issuer::start(&[&key]).await);

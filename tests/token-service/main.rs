@@ -2,9 +2,13 @@
 //! with the rights of its chart, and clients that know nothing of it.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod clients;
 mod hostile;
+mod namespace;
 mod operation;
+mod replicas;
 mod reviews;
 mod revocation;
 mod support;
+mod tls;
 mod webhook;

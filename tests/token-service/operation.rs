@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use http::Request;
 use portolan_testkit::{
+    command::Line,
     eventually::eventually,
     forge::SigningKey,
     issuer::Issuer,
@@ -12,7 +13,7 @@ use portolan_testkit::{
 };
 use serde_json::json;
 
-use crate::support::{SOON, clusters, path, review_body};
+use crate::support::{SOON, account, clusters, path, review_body};
 
 #[tokio::test]
 async fn a_new_configuration_is_used_and_a_bad_one_is_not() {
@@ -86,7 +87,80 @@ async fn too_many_questions_are_refused_without_retry_after() {
 }
 
 #[tokio::test]
-async fn explain_and_check_say_what_is_the_matter() {
+async fn one_callers_hurry_is_not_anothers_refusal() {
+    let clusters = clusters().await;
+    let key = SigningKey::new("k", "P-256");
+    let issuer = Issuer::start(&[&key]).await;
+    account(&clusters.a.client(), "default", "calm").await;
+    let caller = |name: &str| {
+        format!(
+            "- {{name: {name}, serviceAccount: {{cluster: a, namespace: default, name: {name}, audience: ts}}, \
+             clusters: [i]}}\n"
+        )
+    };
+    let config = format!(
+        "clusters:\n{}{}callers:\n{}{}rateLimits: {{perCaller: 5}}\n",
+        clusters.entry("a", "a", ""),
+        issuer.entry("i", ""),
+        caller("app"),
+        caller("calm"),
+    );
+    let service = clusters.service("hurry", &config).await;
+    let token = issuer.token(&key, "ES256");
+    let ask = async |credential: &str| {
+        let body = review_body(&token, &["x"]).to_string();
+        let header = format!("authorization: Bearer {credential}\r\n");
+        service.send("POST", &path("i"), "x", &header, body.as_bytes()).await.status
+    };
+    let hurried = clusters.a.token_for("default", "app", &["ts"], 600).await.unwrap();
+    let calm = clusters.a.token_for("default", "calm", &["ts"], 600).await.unwrap();
+    let mut statuses = Vec::new();
+    for _ in 0..20 {
+        statuses.push(ask(&hurried).await);
+    }
+    assert!(statuses[..5].iter().all(|status| *status == 200) && statuses.contains(&429), "{statuses:?}");
+    assert_eq!(ask(&calm).await, 200);
+}
+
+#[tokio::test]
+async fn explain_names_the_cluster_and_the_rule_and_no_secret() {
+    let clusters = clusters().await;
+    let config = format!("clusters:\n{}{}", clusters.entry("a", "a", ""), clusters.entry("b", "b", ""));
+    let config = clusters.home.write_private("why.yaml", &config).unwrap().display().to_string();
+    let token = clusters.b.token_for("default", "app", &["x"], 600).await.unwrap();
+    let explain = async |arguments: &[&str], token: &str| {
+        let arguments = [&["explain", "--config", &config][..], arguments].concat();
+        let line = Line::binary("token-service", clusters.home.path(), &arguments).unwrap();
+        line.stdin(token).run().await.unwrap()
+    };
+    let chosen = explain(&["--audience", "x"], &token).await;
+    assert_eq!(chosen.code, 0, "{chosen:?}");
+    for words in [
+        "cluster    a: same issuer, has not the key",
+        "cluster    b: same issuer, has the key",
+        "chosen     b (mode jwks)",
+        "verdict    authenticated",
+        "user       \"system:serviceaccount:default:app\"",
+    ] {
+        assert!(chosen.stdout.contains(words), "{words}: {chosen:?}");
+    }
+    let elsewhere = explain(&["--cluster", "a", "--audience", "x"], &token).await;
+    assert!(elsewhere.stdout.contains("verdict    refused by rule kid"), "{elsewhere:?}");
+    let other = explain(&["--cluster", "b", "--audience", "y"], &token).await;
+    assert!(
+        other.stdout.contains("refused by rule audience: token audiences [x] do not match [y]"),
+        "{other:?}"
+    );
+    assert!(explain(&[], "junk").await.stdout.contains("form       refused: token is malformed"));
+    let said = [&chosen, &elsewhere, &other].map(|ran| format!("{}{}", ran.stdout, ran.stderr)).concat();
+    let own = std::fs::read_to_string(clusters.home.path().join("b.token")).unwrap();
+    for part in token.split('.').chain(own.trim().split('.')).filter(|part| part.len() > 60) {
+        assert!(!said.contains(&part[..40]), "a part of a token is printed");
+    }
+}
+
+#[tokio::test]
+async fn check_says_what_is_the_matter() {
     let clusters = clusters().await;
     let config = format!("clusters:\n{}{}", clusters.entry("a", "a", ""), clusters.entry("b", "b", ""));
     let config = clusters.home.write_private("explain.yaml", &config).unwrap().display().to_string();

@@ -92,8 +92,19 @@ impl Clusters {
 
     /// Starts a service that keeps credentials in a Secret of cluster `a`, with the rights of its chart.
     pub(crate) async fn service_at_home(&self, name: &str, config: &str) -> Service {
-        let args = vec!["--plain-http".to_owned()];
-        self.start_service(name, &self.kubeconfig, config, free_port().unwrap(), args).await
+        self.service_as(name, config, &self.kubeconfig, RELEASE).await
+    }
+
+    /// As [`Self::service_at_home`], as somebody else in another namespace.
+    pub(crate) async fn service_as(
+        &self,
+        name: &str,
+        config: &str,
+        kubeconfig: &str,
+        namespace: &str,
+    ) -> Service {
+        let args = ["--plain-http", "--namespace", namespace].map(str::to_owned);
+        self.start_service(name, kubeconfig, config, free_port().unwrap(), args.to_vec()).await
     }
 
     /// Starts a service with TLS at the port that the clusters ask.
@@ -101,6 +112,11 @@ impl Clusters {
         let file = |name: &str| self.tls.with_file_name(name).display().to_string();
         let args = ["--tls-cert-file".into(), file("tls.crt"), "--tls-key-file".into(), file("tls.key")];
         self.start_service("tls", "", config, self.ports.tls, args.to_vec()).await
+    }
+
+    /// Starts a service with TLS as these flags say.
+    pub(crate) async fn secure_service(&self, name: &str, config: &str, tls: &[String]) -> Service {
+        self.start_service(name, "", config, free_port().unwrap(), tls.to_vec()).await
     }
 
     async fn start_service(

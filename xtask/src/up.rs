@@ -3,6 +3,7 @@
 mod hints;
 mod kube_bind;
 mod report;
+mod tokens;
 mod walk;
 mod world;
 
@@ -20,7 +21,7 @@ use crate::{
 };
 
 /// The services that join.
-const SERVICES: [&str; 2] = ["provider", "konnector"];
+const SERVICES: [&str; 4] = ["provider", "konnector", "token-service", "kfca-cli"];
 /// How often to look whether the services still run.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 

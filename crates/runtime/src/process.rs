@@ -60,7 +60,9 @@ where
     let runtime = runtime.expect("an operating system that can run threads");
     let process =
         Process { tasks: Tasks::default(), readiness: Readiness::default(), metrics: Metrics::new(service) };
-    runtime.block_on(live(service, admin, process, start))
+    let code = runtime.block_on(live(service, admin, process, start));
+    telemetry::flush();
+    code
 }
 
 /// Runs a command that ends by itself, such as `provider kubeconfig`.
@@ -90,7 +92,9 @@ where
     install_globals();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("an operating system that can run threads");
-    runtime.block_on(command())
+    let code = runtime.block_on(command());
+    telemetry::flush();
+    code
 }
 
 /// Says what is wrong with the configuration, and gives the exit code for it.
@@ -104,6 +108,7 @@ pub fn usage(error: &(dyn std::error::Error + 'static)) -> ExitCode {
     reason = "a command line's error goes to standard error, whatever the log filter"
 )]
 fn say(line: &str) {
+    telemetry::flush();
     eprintln!("error: {line}");
 }
 
@@ -184,5 +189,6 @@ fn install_globals() {
 
 #[expect(clippy::exit, reason = "the two ends that cannot unwind: a second signal and a panic in a task")]
 fn exit(code: i32) -> ! {
+    telemetry::flush();
     std::process::exit(code)
 }

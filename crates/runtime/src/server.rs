@@ -94,6 +94,8 @@ async fn run(server: Arc<Server>, listener: TcpListener, tasks: Tasks) {
         () = accept(&server, &listener, &graceful, &places, &tasks) => {}
         () = sleep(FAREWELL) => {}
     }
+    // Who waits in the queue of the kernel would be cut off; everybody in it is taken at once.
+    let _ = timeout(Duration::ZERO, accept(&server, &listener, &graceful, &places, &tasks)).await;
     drop(listener);
     graceful.shutdown().await;
 }

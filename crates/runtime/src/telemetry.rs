@@ -1,10 +1,14 @@
 //! Logs: one subscriber for the process, and the one way to write an error with its causes.
 
+mod writer;
+
 use std::{error::Error, fmt};
 
 use kube::runtime::watcher;
 use tracing_subscriber::{EnvFilter, fmt::format::FmtSpan, util::SubscriberInitExt as _};
 
+use self::writer::ToLog;
+pub(crate) use self::writer::flush;
 use crate::args::{LogArgs, LogFormat};
 
 /// Starts logging to standard error.
@@ -14,10 +18,9 @@ use crate::args::{LogArgs, LogFormat};
 pub fn init(args: &LogArgs) -> Result<(), InvalidFilter> {
     let filter = EnvFilter::try_new(with_defaults(&args.log_level));
     let filter = filter.map_err(|_| InvalidFilter(args.log_level.clone()))?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_span_events(FmtSpan::NONE)
-        .with_writer(std::io::stderr);
+    let writer = ToLog::start().expect("an operating system that can run threads");
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_span_events(FmtSpan::NONE).with_writer(writer);
     // A second start in one process (tests) keeps the first subscriber.
     let _ = match args.log_format {
         LogFormat::Text => builder.with_ansi(false).finish().try_init(),

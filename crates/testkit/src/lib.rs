@@ -8,10 +8,12 @@
 
 pub mod audit;
 pub mod binaries;
+pub mod command;
 pub mod control_plane;
 pub mod eventually;
 pub mod forge;
 mod http;
+pub mod isolated;
 pub mod issuer;
 pub mod kubeconfig;
 pub mod load;

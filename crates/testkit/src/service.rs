@@ -1,6 +1,6 @@
 //! One of our own binaries as a child process, with the rights of its chart and nothing more.
 
-mod program;
+pub(crate) mod program;
 mod rbac;
 mod setup;
 

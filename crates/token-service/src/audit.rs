@@ -1,6 +1,10 @@
 //! Who asked about whom, and what the answer was: one line per decision, none of which holds a token.
 
-use std::time::Duration;
+use std::{
+    hash::{BuildHasher as _, RandomState},
+    sync::Arc,
+    time::Duration,
+};
 
 use moka::sync::Cache;
 use parking_lot::Mutex;
@@ -16,14 +20,13 @@ const MAX_KINDS_OF_JUNK: u64 = 1_000;
 /// A decision that was made.
 pub(crate) fn decided(decision: &Decision, caller: &str, took: Duration) {
     let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-    let (cluster, mode) = (decision.cluster.as_str(), decision.mode);
+    let (cluster, mode) = (decision.cluster(), decision.mode());
     match &decision.outcome {
         Ok(accepted) => {
-            let token_id = accepted.checked.as_ref().and_then(|checked| checked.claims.jti.as_deref());
             info!(
                 target: "audit", decision = "authenticated", caller, cluster, mode,
                 username = accepted.identity.username, uid = accepted.identity.uid,
-                audiences = ?accepted.audiences, token_id = ?token_id, micros, "token reviewed"
+                audiences = ?accepted.audiences, token_id = ?accepted.token_id, micros, "token reviewed"
             );
         }
         Err(refusal) => info!(
@@ -43,7 +46,17 @@ pub(crate) fn repeated(caller: &str, cluster: &str, username: Option<&str>, reas
 /// sent them.
 #[derive(Debug)]
 pub(crate) struct Junk {
-    kinds: Cache<(String, String, &'static str), std::sync::Arc<Mutex<Seen>>>,
+    /// By a hash: to look one up takes no memory.
+    kinds: Cache<u64, Arc<Kind>>,
+    hasher: RandomState,
+}
+
+#[derive(Debug)]
+struct Kind {
+    caller: String,
+    cluster: String,
+    reason: &'static str,
+    seen: Mutex<Seen>,
 }
 
 #[derive(Debug)]
@@ -54,15 +67,17 @@ struct Seen {
 
 impl Junk {
     pub(crate) fn new() -> Self {
-        Self { kinds: Cache::new(MAX_KINDS_OF_JUNK) }
+        Self { kinds: Cache::new(MAX_KINDS_OF_JUNK), hasher: RandomState::new() }
     }
 
     /// The first of its kind is reported, the next ones are counted.
     pub(crate) fn seen(&self, caller: &str, cluster: &str, reason: &'static str) {
-        let kind = (caller.to_owned(), cluster.to_owned(), reason);
-        let fresh = || std::sync::Arc::new(Mutex::new(Seen { reported: None, count: 0 }));
-        let seen = self.kinds.get_with_by_ref(&kind, fresh);
-        let mut seen = seen.lock();
+        let hash = self.hasher.hash_one((caller, cluster, reason));
+        let kind = self.kinds.get_with(hash, || {
+            let seen = Mutex::new(Seen { reported: None, count: 0 });
+            Arc::new(Kind { caller: caller.to_owned(), cluster: cluster.to_owned(), reason, seen })
+        });
+        let mut seen = kind.seen.lock();
         seen.count += 1;
         if seen.reported.is_none_or(|at| at.elapsed() >= WINDOW) {
             report(&kind, &mut seen);
@@ -71,8 +86,8 @@ impl Junk {
 
     /// Reports what was only counted, once its time is over.
     pub(crate) fn report(&self) {
-        for (kind, seen) in &self.kinds {
-            let mut seen = seen.lock();
+        for (_, kind) in &self.kinds {
+            let mut seen = kind.seen.lock();
             if seen.count > 0 && seen.reported.is_some_and(|at| at.elapsed() >= WINDOW) {
                 report(&kind, &mut seen);
             }
@@ -80,7 +95,8 @@ impl Junk {
     }
 }
 
-fn report((caller, cluster, reason): &(String, String, &'static str), seen: &mut Seen) {
+fn report(kind: &Kind, seen: &mut Seen) {
+    let Kind { caller, cluster, reason, .. } = kind;
     let count = std::mem::take(&mut seen.count);
     seen.reported = Some(Instant::now());
     info!(target: "audit", decision = "refused", caller, cluster, reason, count, "no token");

@@ -17,9 +17,6 @@ use crate::{
     limits::Rate,
 };
 
-/// How long the keys may decide alone while an API server does not answer.
-const MAX_OUTAGE: Duration = Duration::from_secs(300);
-
 /// A cluster.
 #[derive(Debug)]
 pub(crate) struct Cluster {
@@ -106,8 +103,8 @@ impl Cluster {
     }
 
     /// Whom a token must be for when the question does not say; none means what the token says.
-    pub(crate) fn default_audiences(&self) -> Vec<String> {
-        self.config.audiences.clone().unwrap_or_else(|| vec![self.config.issuer.clone()])
+    pub(crate) fn default_audiences(&self) -> &[String] {
+        self.config.audiences.as_deref().unwrap_or(std::slice::from_ref(&self.config.issuer))
     }
 
     /// Remembers whether the API server answered. Returns how long it has not.
@@ -124,7 +121,7 @@ impl Cluster {
     pub(crate) fn keys_may_decide(&self, outage: Duration) -> bool {
         self.config.mode == Mode::Hybrid
             && self.config.on_outage == crate::config::OnOutage::Accept
-            && outage < MAX_OUTAGE
+            && outage < self.config.accept_for
     }
 }
 

@@ -41,6 +41,8 @@ pub(crate) struct ClusterConfig {
     pub(crate) jwks_uri: Option<String>,
     pub(crate) mode: Mode,
     pub(crate) on_outage: OnOutage,
+    /// How long the keys may decide alone while the API server does not answer.
+    pub(crate) accept_for: Duration,
     /// Whom a token must be for when the question does not say. None: the cluster's own default.
     pub(crate) audiences: Option<Vec<String>>,
     pub(crate) allow_addresses: Vec<Named>,
@@ -82,7 +84,7 @@ pub(crate) enum OnOutage {
     /// Nothing is accepted.
     #[default]
     Deny,
-    /// The keys decide, for five minutes at most.
+    /// The keys decide, as long as `acceptFor` says.
     Accept,
 }
 

@@ -65,14 +65,15 @@ async fn start(args: ExchangeArgs, process: Process) -> Result<(), process::Fail
     state.follow_files();
     let metrics = ExchangeMetrics::register(&process.metrics);
     let audit = Arc::new(Audit::new());
-    first_keys(tasks, &state, keys);
     keep_tidy(tasks, &state, &audit, &metrics);
     let tls = ServerTls::start(&args.tls, tasks).await?;
     if tls.is_none() {
         warn!("tokens travel over plain HTTP: give --tls-cert-file, or terminate TLS in front of this port");
     }
-    let app = App { state, audit, metrics, readiness: process.readiness.clone() };
+    let app = App { state: Arc::clone(&state), audit, metrics, readiness: process.readiness.clone() };
     server::serve(tasks, args.listen_address(), tls, http::router(app)).await?;
+    // Not ready before it listens.
+    first_keys(tasks, &state, keys);
     Ok(())
 }
 

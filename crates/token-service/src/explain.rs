@@ -62,10 +62,11 @@ async fn explained(snapshot: &Arc<Snapshot>, args: &ExplainArgs, token: &str) ->
     }
     let wanted = if args.audiences.is_empty() { Wanted::Default } else { Wanted::These(&args.audiences) };
     let decision = decide(snapshot, target, &parsed, wanted, clock::now()).await;
-    let _ = writeln!(text, "chosen     {} (mode {})", decision.cluster, decision.mode);
+    let _ = writeln!(text, "chosen     {} (mode {})", decision.cluster(), decision.mode());
+    let name = decision.cluster().to_owned();
     match decision.outcome {
         Ok(accepted) => {
-            let identity = routing::passed_on(accepted.identity, &decision.cluster, None);
+            let identity = routing::passed_on(accepted.identity, &name, None);
             let _ = writeln!(text, "verdict    authenticated");
             let _ = writeln!(text, "user       {:?}", identity.username);
             let _ = writeln!(text, "uid        {:?}", identity.uid);

@@ -2,6 +2,7 @@
 
 pub(crate) mod body;
 mod callers;
+mod clusters;
 pub(crate) mod problem;
 mod reviews;
 mod v1;
@@ -25,7 +26,7 @@ const MAX_BODY_BYTES: usize = 64 * 1024;
 pub(crate) struct App {
     pub(crate) state: Arc<State>,
     pub(crate) reviewer: Arc<Reviewer>,
-    pub(crate) metrics: ServiceMetrics,
+    pub(crate) metrics: Arc<ServiceMetrics>,
 }
 
 /// Every route. Metrics and health of the process are on the admin port.
@@ -40,7 +41,7 @@ pub(crate) fn router(app: App) -> Router {
         )
         .route("/auto/apis/authentication.k8s.io/{version}/tokenreviews", post(reviews::automatic))
         .route("/validate", post(v1::validate))
-        .route("/clusters", get(v1::clusters))
+        .route("/clusters", get(clusters::list))
         .route("/health", get(v1::health))
         .with_state(app)
 }

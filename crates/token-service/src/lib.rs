@@ -67,8 +67,8 @@ async fn start(args: ServiceArgs, process: Process) -> Result<(), process::Failu
     let keys = process.readiness.expect("keys", "the keys of the clusters are being loaded");
     let (own, own_api_server) = own_cluster(&args).await;
     let state = State::load(args.config.clone(), own_api_server, tasks).await?;
-    let metrics = ServiceMetrics::register(&process.metrics);
-    let reviewer = Arc::new(Reviewer::new(metrics.clone()));
+    let metrics = Arc::new(ServiceMetrics::register(&process.metrics));
+    let reviewer = Arc::new(Reviewer::new(Arc::clone(&metrics)));
     state.follow_files(tasks);
     let secret = own.map(|client| CredentialSecret::new(client, &args.secret_namespace(), &args.secret_name));
     take_kept(&state, secret.as_ref()).await;
@@ -78,10 +78,11 @@ async fn start(args: ServiceArgs, process: Process) -> Result<(), process::Failu
     }
     credentials::renew::start(tasks, Arc::clone(&state), secret, lease);
     keep_tidy(tasks, &state, &reviewer, &metrics);
-    first_keys(tasks, &state, keys);
-    let app = App { state, reviewer, metrics };
+    let app = App { state: Arc::clone(&state), reviewer, metrics };
     let tls = ServerTls::start(&args.tls, tasks).await?;
     server::serve(tasks, args.listen_address(), tls, http::router(app)).await?;
+    // Not ready before it listens.
+    first_keys(tasks, &state, keys);
     Ok(())
 }
 
@@ -140,8 +141,8 @@ fn first_keys(tasks: &Tasks, state: &Arc<State>, ready: ReadyHandle) {
     });
 }
 
-fn keep_tidy(tasks: &Tasks, state: &Arc<State>, reviewer: &Arc<Reviewer>, metrics: &ServiceMetrics) {
-    let (state, reviewer, metrics) = (Arc::clone(state), Arc::clone(reviewer), metrics.clone());
+fn keep_tidy(tasks: &Tasks, state: &Arc<State>, reviewer: &Arc<Reviewer>, metrics: &Arc<ServiceMetrics>) {
+    let (state, reviewer, metrics) = (Arc::clone(state), Arc::clone(reviewer), Arc::clone(metrics));
     tasks.spawn_critical("housekeeping", async move {
         let mut known: Vec<String> = Vec::new();
         loop {

@@ -62,14 +62,15 @@ impl ServiceMetrics {
 
     /// A verdict that was found just now.
     pub(crate) fn decided(&self, verdict: &Verdict, took: Duration) {
-        let Verdict { cluster, label, reason, mode, .. } = verdict;
-        self.reviews.with_label_values(&[cluster.as_str(), label, reason, mode]).inc();
-        self.latency.with_label_values(&[cluster.as_str(), mode]).observe(took.as_secs_f64());
+        let (cluster, mode) = (verdict.cluster(), verdict.mode());
+        self.reviews.with_label_values(&[cluster, verdict.label(), verdict.reason(), mode]).inc();
+        self.latency.with_label_values(&[cluster, mode]).observe(took.as_secs_f64());
     }
 
     /// A verdict from the cache.
-    pub(crate) fn cached(&self, cluster: &str, label: &str, reason: &str, mode: &str) {
-        self.reviews.with_label_values(&[cluster, label, reason, mode]).inc();
+    pub(crate) fn cached(&self, verdict: &Verdict) {
+        let cluster = verdict.cluster();
+        self.reviews.with_label_values(&[cluster, verdict.label(), verdict.reason(), verdict.mode()]).inc();
         self.cache_hits.with_label_values(&[cluster]).inc();
     }
 

@@ -7,18 +7,19 @@ mod verdict;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use portolan_core::auth::{Answer, Refusal, ReviewRequest, UnverifiedToken};
+use portolan_core::auth::{Answer, Refusal, ReviewRequest, UnverifiedToken, compact::MAX_TOKEN_BYTES};
 use portolan_runtime::clock;
 use secrecy::ExposeSecret as _;
 use tokio::time::Instant;
 
 use self::verdict::{KeyMaker, Verdicts};
 pub(crate) use self::{
-    decide::{Accepted, Checked, Decision, Wanted},
+    decide::{Decision, Wanted},
     verdict::Verdict,
 };
 use crate::{
     audit::{self, Junk},
+    config::Mode,
     metrics::ServiceMetrics,
     routing::{self, Route},
     state::Snapshot,
@@ -40,7 +41,7 @@ pub(crate) struct Question<'a> {
     pub(crate) target: Target<'a>,
     pub(crate) route: Option<&'a Route>,
     /// Who asks, for the audit.
-    pub(crate) caller: &'a str,
+    pub(crate) caller: &'a Arc<str>,
     /// Whether the token may be for anybody, which only the old API asks for.
     pub(crate) any_audience: bool,
     pub(crate) request: &'a ReviewRequest,
@@ -52,11 +53,11 @@ pub(crate) struct Reviewer {
     keys: KeyMaker,
     verdicts: Verdicts,
     junk: Junk,
-    metrics: ServiceMetrics,
+    metrics: Arc<ServiceMetrics>,
 }
 
 impl Reviewer {
-    pub(crate) fn new(metrics: ServiceMetrics) -> Self {
+    pub(crate) fn new(metrics: Arc<ServiceMetrics>) -> Self {
         Self { keys: KeyMaker::random(), verdicts: Verdicts::new(), junk: Junk::new(), metrics }
     }
 
@@ -70,17 +71,30 @@ impl Reviewer {
         let start = Instant::now();
         let token = question.request.token.expose_secret();
         // What is no token at all costs nothing to refuse, and is not worth a place in a cache.
+        if !looks_like_a_token(token) {
+            return self.junk(
+                question,
+                &UnverifiedToken::parse(token).err().unwrap_or(Refusal::Malformed),
+                start,
+            );
+        }
+        let key = self.keys.key(question);
+        if let Some(known) = self.verdicts.get(&key).await {
+            known.repeated();
+            self.metrics.cached(&known);
+            return known;
+        }
         let parsed = match UnverifiedToken::parse(token) {
             Ok(parsed) => parsed,
             Err(refusal) => return self.junk(question, &refusal, start),
         };
-        let key = self.keys.key(question);
-        if let Some(known) = self.verdicts.get(&key).await {
-            known.repeated();
-            self.metrics.cached(&known.cluster, known.label, known.reason, known.mode);
-            return known;
-        }
-        let decided = self.verdicts.or_decide(key, self.decided(question, &parsed)).await;
+        let deciding = self.decided(question, &parsed);
+        let decided = if asks_the_cluster(question) {
+            self.verdicts.or_decide(key, deciding).await
+        } else {
+            // Quicker than to wait for somebody who does the same.
+            self.verdicts.keep(key, deciding.await).await
+        };
         self.metrics.decided(&decided, start.elapsed());
         decided
     }
@@ -94,9 +108,10 @@ impl Reviewer {
         };
         let mut decision =
             decide::decide(question.snapshot, question.target, token, wanted, clock::now()).await;
+        let name = decision.cluster.as_ref().map_or("", |cluster| &cluster.name);
         if let Ok(accepted) = &mut decision.outcome {
             let identity = std::mem::take(&mut accepted.identity);
-            accepted.identity = routing::passed_on(identity, &decision.cluster, question.route);
+            accepted.identity = routing::passed_on(identity, name, question.route);
         }
         audit::decided(&decision, question.caller, start.elapsed());
         let version = question.request.version;
@@ -104,20 +119,23 @@ impl Reviewer {
             Ok(accepted) => Answer::Authenticated(&accepted.identity, &accepted.audiences).to_json(version),
             Err(refusal) => Answer::Refused(refusal).to_json(version),
         };
-        Verdict::new(decision, body, question.caller)
+        Verdict::new(decision, body, Arc::clone(question.caller))
     }
 
     fn junk(&self, question: &Question<'_>, refusal: &Refusal, start: Instant) -> Arc<Verdict> {
         let cluster = match question.target {
-            Target::Cluster(name) if question.snapshot.clusters.contains_key(name) => name,
-            Target::Cluster(name) => {
-                let missing = Refusal::ClusterNotFound(name.to_owned());
-                return Arc::new(Verdicts::junk("", &missing, question.request.version));
-            }
-            Target::Auto => "",
+            Target::Auto => None,
+            Target::Cluster(name) => match question.snapshot.clusters.get(name) {
+                Some(cluster) => Some(Arc::clone(&cluster.config)),
+                None => {
+                    let missing = Refusal::ClusterNotFound(name.to_owned());
+                    return Arc::new(Verdict::junk(None, &missing, question));
+                }
+            },
         };
-        self.junk.seen(question.caller, cluster, refusal.label());
-        let verdict = Verdicts::junk(cluster, refusal, question.request.version);
+        let name = cluster.as_ref().map_or("", |cluster| &cluster.name);
+        self.junk.seen(question.caller, name, refusal.label());
+        let verdict = Verdict::junk(cluster, refusal, question);
         self.metrics.decided(&verdict, start.elapsed());
         Arc::new(verdict)
     }
@@ -128,4 +146,15 @@ impl Reviewer {
         self.junk.report();
         self.metrics.cache_size(self.verdicts.len());
     }
+}
+
+/// Whether it is worth a look into the cache: of the length of a token, and in three parts.
+fn looks_like_a_token(text: &str) -> bool {
+    text.len() <= MAX_TOKEN_BYTES && text.bytes().filter(|byte| *byte == b'.').count() == 2
+}
+
+/// Whether the decision takes a request to the cluster, which those who ask the same wait for together.
+fn asks_the_cluster(question: &Question<'_>) -> bool {
+    let Target::Cluster(name) = question.target else { return true };
+    question.snapshot.clusters.get(name).is_some_and(|cluster| cluster.config.mode != Mode::Jwks)
 }

@@ -56,7 +56,7 @@ pub(crate) fn passed_on(mut identity: Identity, cluster: &str, route: Option<&Ro
     identity.groups.retain(|group| group != MASTERS);
     let wanted = route.and_then(|route| route.extra.as_ref());
     if wanted.is_none_or(|wanted| wanted.iter().any(|key| key == CLUSTER_NAME)) {
-        identity.extra.insert(CLUSTER_NAME.to_owned(), vec![cluster.to_owned()]);
+        identity.extra.insert(CLUSTER_NAME.into(), vec![cluster.to_owned()]);
     }
     identity
 }
@@ -66,9 +66,9 @@ fn apply(identity: &mut Identity, cluster: &str, route: &Route) {
         identity.groups.retain(|group| groups.iter().any(|pattern| fits(pattern, group)));
     }
     match &route.extra {
-        Some(extra) => identity.extra.retain(|key, _| extra.contains(key)),
+        Some(extra) => identity.extra.retain(|key, _| extra.iter().any(|wanted| wanted == key)),
         None if route.username_prefix.is_empty() => {}
-        None => identity.extra.retain(|key, _| !FOREIGN_MACHINES.contains(&key.as_str())),
+        None => identity.extra.retain(|key, _| !FOREIGN_MACHINES.contains(&&**key)),
     }
     let prefix = route.username_prefix.replace("{cluster}", cluster);
     identity.username.insert_str(0, &prefix);
@@ -91,11 +91,8 @@ mod tests {
             username: "system:serviceaccount:d:a".to_owned(),
             uid: "1".to_owned(),
             groups: texts(&["system:serviceaccounts", "system:serviceaccounts:d", MASTERS]),
-            extra: [
-                (FOREIGN_MACHINES[0].to_owned(), texts(&["p"])),
-                (CLUSTER_NAME.to_owned(), texts(&["lie"])),
-            ]
-            .into(),
+            extra: [(FOREIGN_MACHINES[0].into(), texts(&["p"])), (CLUSTER_NAME.into(), texts(&["lie"]))]
+                .into(),
         }
     }
 

@@ -83,7 +83,7 @@ pub(super) fn table(figures: &[Figure]) -> String {
     let head = ["figure", "value", "unit", "yardstick", "ratio", "promise"].map(str::to_owned);
     let rows: Vec<_> = std::iter::once(head).chain(figures.iter().map(Figure::row)).collect();
     let line = |[name, value, unit, yardstick, ratio, promise]: &[String; 6]| {
-        format!("{name:<20} {value:>9} {unit:<5} {yardstick:>10} {ratio:>8} {promise:>9}\n")
+        format!("{name:<26} {value:>9} {unit:<5} {yardstick:>10} {ratio:>8} {promise:>9}\n")
     };
     let what = |figure: &Figure| format!("  {}: {}\n", figure.kind.name, figure.kind.what);
     let rows: String = rows.iter().map(line).collect();

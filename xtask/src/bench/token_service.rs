@@ -1,5 +1,6 @@
 //! The figures of the token service. Rates are over that of a bare axum handler in the same run.
 
+mod exchange;
 mod lab;
 mod rates;
 
@@ -71,9 +72,27 @@ const RATES: [Kind; 4] = [
     },
 ];
 
+const EXCHANGE: [Kind; 2] = [
+    Kind {
+        name: "exchange_over_tokenrequest",
+        unit: "x",
+        yardstick: Some(4.5),
+        promise: Some(AtMost(1.3)),
+        what: "median of an exchange over that of a bare TokenRequest at the same API server, 8 connections, in \
+               turns; yardstick: the same ratio of the Go original",
+    },
+    Kind {
+        name: "exchange_p99_ms",
+        unit: "ms",
+        yardstick: None,
+        promise: Some(Below(60.0)),
+        what: "99 of 100 exchanges are faster, under that load",
+    },
+];
+
 /// The names of all figures.
 pub(super) fn names() -> Vec<&'static str> {
-    MEMORY.iter().chain(&RATES).map(|kind| kind.name).collect()
+    MEMORY.iter().chain(&RATES).chain(&EXCHANGE).map(|kind| kind.name).collect()
 }
 
 /// Builds what is measured, the yardstick, and what makes the load.
@@ -81,22 +100,28 @@ pub(super) fn build() -> Result<Binaries> {
     Binaries::build_with_examples("token-service", Profile::Release)
 }
 
-/// Measures every figure that is wanted, on one service with 100 clusters.
+/// Measures every figure that is wanted: reviews on one service with 100 clusters, exchanges on another.
 pub(super) async fn measure(
     display: &Display,
     binaries: &Binaries,
     wanted: &impl Fn(&str) -> bool,
 ) -> Result<Vec<Figure>> {
-    let lab = display.run("100 issuers and the service", Lab::start(binaries)).await?;
     let mut figures = Vec::new();
     let mut add = |kinds: &'static [Kind], values: &[f64]| {
         figures.extend(kinds.iter().zip(values).map(|(kind, &value)| Figure { kind, value }));
     };
-    if MEMORY.iter().any(|kind| wanted(kind.name)) {
-        add(&MEMORY, &display.run("memory, outbound requests", rates::memory(&lab)).await?);
+    let any = |kinds: &[Kind]| kinds.iter().any(|kind| wanted(kind.name));
+    if any(&MEMORY) || any(&RATES) {
+        let lab = display.run("100 issuers and the service", Lab::start(binaries)).await?;
+        if any(&MEMORY) {
+            add(&MEMORY, &display.run("memory, outbound requests", rates::memory(&lab)).await?);
+        }
+        if any(&RATES) {
+            add(&RATES, &display.run("rates", rates::rates(&lab)).await?);
+        }
     }
-    if RATES.iter().any(|kind| wanted(kind.name)) {
-        add(&RATES, &display.run("rates", rates::rates(&lab)).await?);
+    if any(&EXCHANGE) {
+        add(&EXCHANGE, &display.run("exchanges", exchange::exchanges(binaries)).await?);
     }
     Ok(figures)
 }

@@ -4,7 +4,7 @@ use std::pin::Pin;
 
 use anyhow::Result;
 
-use super::{kube_bind, report, world::World};
+use super::{kube_bind, report, tokens, world::World};
 use crate::display::Display;
 
 /// A step under way. It answers with a note for its reader, or with an empty one.
@@ -17,7 +17,7 @@ pub(super) struct Step {
 }
 
 /// The parts of the walk-through, in order.
-const PARTS: [&[Step]; 1] = [kube_bind::STEPS];
+const PARTS: [&[Step]; 2] = [kube_bind::STEPS, tokens::STEPS];
 
 /// Takes every step until one fails. False when one did; then it has been said which, and what was seen.
 pub(super) async fn walk(display: &Display, world: &mut World) -> bool {

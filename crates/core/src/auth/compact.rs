@@ -1,5 +1,7 @@
 //! The outer form of a token, and the little that may be read from it before its signature is checked.
 
+use std::borrow::Cow;
+
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::{Deserialize, de::IgnoredAny};
 
@@ -24,8 +26,9 @@ pub struct UnverifiedToken<'a> {
 }
 
 #[derive(Deserialize)]
-struct Header {
-    alg: String,
+struct Header<'a> {
+    #[serde(borrow)]
+    alg: Cow<'a, str>,
     kid: Option<String>,
     crit: Option<IgnoredAny>,
     b64: Option<IgnoredAny>,
@@ -49,7 +52,8 @@ impl<'a> UnverifiedToken<'a> {
         let (signed, signature) = token.rsplit_once('.').ok_or(Refusal::Malformed)?;
         let (header, payload) = signed.split_once('.').ok_or(Refusal::Malformed)?;
         // A dot is no base64: two of them are the only ones that pass.
-        let header: Header = serde_json::from_slice(&decode(header)?).map_err(|_| Refusal::Malformed)?;
+        let header = decode(header)?;
+        let header: Header<'_> = serde_json::from_slice(&header).map_err(|_| Refusal::Malformed)?;
         let unverified_algorithm = Algorithm::parse(&header.alg).ok_or(Refusal::Algorithm)?;
         let long_key_id = header.kid.as_ref().is_some_and(|id| id.len() > MAX_KEY_ID_BYTES);
         if header.crit.is_some() || header.b64.is_some() || long_key_id {

@@ -1,6 +1,6 @@
 //! Who a token is: user name, uid, groups and extra, as kube-apiserver derives them.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use super::{Claims, Refusal, UnverifiedToken, claims::Reference};
 use crate::names::is_dns_label;
@@ -13,7 +13,7 @@ const CREDENTIAL_ID: &str = "authentication.kubernetes.io/credential-id";
 const MAX_SUBDOMAIN_LENGTH: usize = 253;
 
 /// More values under more keys.
-pub type Extra = BTreeMap<String, Vec<String>>;
+pub type Extra = BTreeMap<Cow<'static, str>, Vec<String>>;
 
 /// A user as a TokenReview describes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -75,7 +75,7 @@ impl Identity {
 
 fn extra(claims: &Claims, pod: Option<&Reference>, node: Option<&Reference>) -> Extra {
     let mut extra = Extra::new();
-    let mut put = |key: &str, value: String| extra.insert(key.to_owned(), vec![value]);
+    let mut put = |key: &'static str, value: String| extra.insert(key.into(), vec![value]);
     if let Some(jti) = claims.jti.as_ref().filter(|jti| !jti.is_empty()) {
         put(CREDENTIAL_ID, format!("JTI={jti}"));
     }

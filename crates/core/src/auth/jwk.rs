@@ -1,6 +1,8 @@
 //! One public key of an issuer (RFC 7517), and the algorithms that it is for.
 
-use aws_lc_rs::signature::{ECDSA_P521_SHA512_FIXED, ParsedPublicKey};
+use aws_lc_rs::signature::{
+    self as aws, ECDSA_P521_SHA512_FIXED, ParsedPublicKey, RsaParameters, RsaPublicKeyComponents,
+};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use jsonwebtoken::DecodingKey;
 use serde::Deserialize;
@@ -22,10 +24,12 @@ pub struct VerificationKey {
     pub thumbprint: String,
 }
 
+/// jsonwebtoken takes a key apart for every signature. For RSA that is a fifth of the work, so these keys are
+/// kept ready, once for each of their algorithms. ES512 it does not have.
 #[derive(Clone, Debug)]
 enum Material {
     Shared(Box<DecodingKey>),
-    P521(Box<ParsedPublicKey>),
+    Ready(Vec<(Algorithm, ParsedPublicKey)>),
 }
 
 #[derive(Deserialize)]
@@ -50,13 +54,15 @@ impl VerificationKey {
 
     /// Whether the signature of the message is that of this key.
     pub(super) fn verifies(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
-        match (&self.material, algorithm.of_jsonwebtoken()) {
-            (Material::Shared(key), Some(algorithm)) => {
+        match &self.material {
+            Material::Shared(key) => algorithm.of_jsonwebtoken().is_some_and(|algorithm| {
                 let signature = BASE64_URL_SAFE_NO_PAD.encode(signature);
                 jsonwebtoken::crypto::verify(&signature, message, key, algorithm).unwrap_or(false)
-            }
-            (Material::P521(key), None) => key.verify_sig(message, signature).is_ok(),
-            _ => false,
+            }),
+            Material::Ready(keys) => keys
+                .iter()
+                .find(|(known, _)| *known == algorithm)
+                .is_some_and(|(_, key)| key.verify_sig(message, signature).is_ok()),
         }
     }
 }
@@ -68,7 +74,7 @@ pub(super) fn usable(jwk: &Jwk) -> Result<VerificationKey, &'static str> {
     if !for_signatures || !verifies {
         return Err("it is not for signatures");
     }
-    let (by_type, material, bytes) = match (jwk.kty.as_str(), jwk.crv.as_deref()) {
+    let (algorithms, material, bytes) = match (jwk.kty.as_str(), jwk.crv.as_deref()) {
         ("RSA", _) => rsa(jwk)?,
         ("EC", Some("P-256")) => elliptic(jwk, 32, &[Algorithm::Es256])?,
         ("EC", Some("P-384")) => elliptic(jwk, 48, &[Algorithm::Es384])?,
@@ -76,7 +82,6 @@ pub(super) fn usable(jwk: &Jwk) -> Result<VerificationKey, &'static str> {
         ("OKP", Some("Ed25519")) => edwards(jwk)?,
         _ => return Err("its type is not known here"),
     };
-    let algorithms = named(jwk.alg.as_deref(), by_type)?;
     Ok(VerificationKey { id: jwk.kid.clone(), algorithms, material, thumbprint: sha256_hex(&bytes) })
 }
 
@@ -112,11 +117,28 @@ fn rsa(jwk: &Jwk) -> Result<Parts, &'static str> {
     if !odd || e == [1] || e.len() > 4 {
         return Err("its exponent is not safe");
     }
-    let material = Material::Shared(Box::new(DecodingKey::from_rsa_raw_components(n, e)));
-    Ok((&RSA, material, [n, e].concat()))
+    let algorithms = named(jwk.alg.as_deref(), &RSA)?;
+    let ready = |&algorithm| {
+        let key = RsaPublicKeyComponents { n, e }.to_parsed_public_key(rsa_parameters(algorithm)?).ok()?;
+        Some((algorithm, key))
+    };
+    let keys: Option<Vec<_>> = algorithms.iter().map(ready).collect();
+    Ok((algorithms, Material::Ready(keys.ok_or("its modulus is none")?), [n, e].concat()))
 }
 
-fn elliptic(jwk: &Jwk, size: usize, algorithms: &'static [Algorithm]) -> Result<Parts, &'static str> {
+fn rsa_parameters(algorithm: Algorithm) -> Option<&'static RsaParameters> {
+    Some(match algorithm {
+        Algorithm::Rs256 => &aws::RSA_PKCS1_2048_8192_SHA256,
+        Algorithm::Rs384 => &aws::RSA_PKCS1_2048_8192_SHA384,
+        Algorithm::Rs512 => &aws::RSA_PKCS1_2048_8192_SHA512,
+        Algorithm::Ps256 => &aws::RSA_PSS_2048_8192_SHA256,
+        Algorithm::Ps384 => &aws::RSA_PSS_2048_8192_SHA384,
+        Algorithm::Ps512 => &aws::RSA_PSS_2048_8192_SHA512,
+        _ => return None,
+    })
+}
+
+fn elliptic(jwk: &Jwk, size: usize, by_type: &'static [Algorithm]) -> Result<Parts, &'static str> {
     let (x, y) = (bytes(jwk.x.as_ref())?, bytes(jwk.y.as_ref())?);
     if x.len() != size || y.len() != size {
         return Err("its coordinates have the wrong length");
@@ -128,10 +150,10 @@ fn elliptic(jwk: &Jwk, size: usize, algorithms: &'static [Algorithm]) -> Result<
         _ => on_curve(&aws_lc_rs::signature::ECDSA_P256_SHA256_FIXED, &point),
     };
     let material = match parsed.map_err(|_| "its point is not on the curve")? {
-        Some(key) => Material::P521(Box::new(key)),
+        Some(key) => Material::Ready(vec![(Algorithm::Es512, key)]),
         None => Material::Shared(Box::new(DecodingKey::from_ec_der(&point))),
     };
-    Ok((algorithms, material, point))
+    Ok((named(jwk.alg.as_deref(), by_type)?, material, point))
 }
 
 fn on_curve(
@@ -146,7 +168,8 @@ fn edwards(jwk: &Jwk) -> Result<Parts, &'static str> {
     if x.len() != 32 {
         return Err("its key has the wrong length");
     }
-    Ok((&[Algorithm::EdDsa], Material::Shared(Box::new(DecodingKey::from_ed_der(&x))), x))
+    let algorithms = named(jwk.alg.as_deref(), &[Algorithm::EdDsa])?;
+    Ok((algorithms, Material::Shared(Box::new(DecodingKey::from_ed_der(&x))), x))
 }
 
 fn bytes(member: Option<&String>) -> Result<Vec<u8>, &'static str> {

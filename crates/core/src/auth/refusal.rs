@@ -97,6 +97,9 @@ impl fmt::Display for Refusal {
             Self::Issuer => "token issuer is not trusted",
             Self::Expired => "token has expired",
             Self::NotYet => "token is not valid yet",
+            Self::Audience { token, wanted } if wanted.is_empty() => {
+                return write!(f, "token audiences {} are not those of the cluster", audience_list(token));
+            }
             Self::Audience { token, wanted } => {
                 return write!(
                     f,

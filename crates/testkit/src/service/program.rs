@@ -5,15 +5,20 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 /// The binary of `service`, from the target directory of the running test, bench or xtask.
-pub(super) fn find(service: &str) -> Result<PathBuf> {
-    let running = std::env::current_exe().context("cannot tell which program is running")?;
-    let directory = binaries_of(&running).context("the running program has no directory")?;
+pub(crate) fn find(service: &str) -> Result<PathBuf> {
+    let directory = directory()?;
     let program = directory.join(service);
     let there = program.is_file().then_some(program);
     there.with_context(|| {
         let directory = directory.display();
         format!("there is no {service} in {directory}: run `cargo build --profile ci -p portolan-{service}`")
     })
+}
+
+/// Where they all are.
+pub(crate) fn directory() -> Result<PathBuf> {
+    let running = std::env::current_exe().context("cannot tell which program is running")?;
+    binaries_of(&running).map(Path::to_owned).context("the running program has no directory")
 }
 
 /// Tests and examples are in a directory below the one of the binaries.

@@ -21,7 +21,7 @@ pub(super) struct Caller {
     /// The configured caller; none where anybody may ask.
     pub(super) config: Option<Arc<CallerConfig>>,
     /// What it is called in the audit.
-    pub(super) name: String,
+    pub(super) name: Arc<str>,
     peer: Peer,
 }
 
@@ -34,7 +34,7 @@ impl Caller {
         headers: &HeaderMap,
     ) -> Result<Self, Problem> {
         if snapshot.config.callers.is_empty() {
-            return Ok(Self { config: None, name: peer.address.ip().to_string(), peer });
+            return Ok(Self { config: None, name: peer.address.ip().to_string().into(), peer });
         }
         let name = peer.certificate.as_ref().map(|subject| subject.common_name.as_str());
         let by_certificate = snapshot.config.callers.iter().find(
@@ -45,7 +45,7 @@ impl Caller {
             None => by_token(app, snapshot, bearer(headers)?).await,
         };
         let config = found.ok_or(Problem::Unauthenticated)?;
-        Ok(Self { name: config.name.clone(), config: Some(config), peer })
+        Ok(Self { name: config.name.as_str().into(), config: Some(config), peer })
     }
 
     /// Whether it may ask about a cluster; about any of them where none is named.
@@ -76,7 +76,7 @@ async fn by_token(
     snapshot: &Arc<Snapshot>,
     token: Option<SecretString>,
 ) -> Option<Arc<CallerConfig>> {
-    let token = token?;
+    let (token, nobody) = (token?, Arc::from("-"));
     for caller in &snapshot.config.callers {
         let Proof::ServiceAccount { cluster, username, audience } = &caller.proof else { continue };
         let request =
@@ -85,12 +85,12 @@ async fn by_token(
             snapshot,
             target: Target::Cluster(cluster),
             route: None,
-            caller: "-",
+            caller: &nobody,
             any_audience: false,
             request: &request,
         };
         let verdict = app.reviewer.verdict(&question).await;
-        if verdict.username.as_ref() == Some(username) {
+        if verdict.username() == Some(username) {
             return Some(Arc::clone(caller));
         }
     }

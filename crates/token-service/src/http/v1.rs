@@ -1,4 +1,4 @@
-//! The first API, which still answers as it did: `/validate`, `/clusters` and `/health`.
+//! The first API, which still answers as it did: `/validate` and `/health`.
 
 use axum::{
     body::Body,
@@ -6,10 +6,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
-use jiff::Timestamp;
-use portolan_core::auth::{Claims, Refusal, ReviewRequest, Version, refusal::Unavailable};
-use portolan_runtime::{clock, server::Peer};
-use secrecy::SecretString;
+use portolan_core::auth::{Claims, Refusal, ReviewRequest, UnverifiedToken, Version, refusal::Unavailable};
+use portolan_runtime::server::Peer;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -21,11 +20,8 @@ use super::{
 use crate::{
     cluster::Cluster,
     config::V1,
-    review::{Question, Target, Verdict},
+    review::{Question, Target},
 };
-
-/// From then on the status of a credential is `expiring_soon`.
-const SOON_SECONDS: i64 = 600;
 
 #[derive(Deserialize)]
 struct Validate {
@@ -86,16 +82,17 @@ async fn validated(
         request: &request,
     };
     let verdict = app.reviewer.verdict(&question).await;
-    Ok(old_answer(&verdict, snapshot.clusters.get(&cluster).map(|cluster| &**cluster)))
+    if let Some(refusal) = verdict.refusal() {
+        return Ok(old_error(refusal, snapshot.clusters.get(&cluster).map(|cluster| &**cluster)));
+    }
+    Ok(old_answer(&cluster, request.token.expose_secret()))
 }
 
-fn old_answer(verdict: &Verdict, cluster: Option<&Cluster>) -> Response {
-    match (&verdict.refusal, &verdict.checked) {
-        (None, Some(checked)) => {
-            json_response(StatusCode::OK, claims(&verdict.cluster, &checked.claims).to_string())
-        }
-        (None, None) => error(StatusCode::UNAUTHORIZED, "invalid_token", "token has no claims"),
-        (Some(refusal), _) => old_error(refusal, cluster),
+/// What a token says that was accepted just now.
+fn old_answer(cluster: &str, accepted: &str) -> Response {
+    match UnverifiedToken::parse(accepted).and_then(|token| Claims::unverified(&token)) {
+        Ok(said) => json_response(StatusCode::OK, claims(cluster, &said).to_string()),
+        Err(refusal) => old_error(&refusal, None),
     }
 }
 
@@ -168,84 +165,9 @@ fn deprecate(headers: &mut HeaderMap, v1: &V1) {
     }
 }
 
-/// `GET /clusters`. Addresses are for callers that are known.
-pub(super) async fn clusters(
-    State(app): State<App>,
-    Extension(peer): Extension<Peer>,
-    headers: HeaderMap,
-) -> Response {
-    let snapshot = app.state.snapshot();
-    let caller = match Caller::identify(&app, &snapshot, peer, &headers).await {
-        Ok(caller) => caller,
-        Err(problem) => return problem.into_response(),
-    };
-    let now = clock::now();
-    let mut listed = Vec::new();
-    for (name, cluster) in &snapshot.clusters {
-        if caller.may_ask(Some(name)).is_ok() {
-            listed.push(described(cluster, caller.config.is_some(), now));
-        }
-    }
-    json_response(StatusCode::OK, json!({"clusters": listed}).to_string())
-}
-
-fn described(cluster: &Cluster, with_address: bool, now: Timestamp) -> Value {
-    let mut about = json!({"name": cluster.config.name, "issuer": cluster.config.issuer});
-    if let Some(api_server) = cluster.config.api_server.as_ref().filter(|_| with_address) {
-        about["api_server"] = json!(api_server);
-    }
-    if let Some(credential) = cluster.credential.about() {
-        about["token_status"] = match credential.expires {
-            Some(expires) => token_status(expires, now),
-            None => json!({"status": "unknown"}),
-        };
-    }
-    about
-}
-
-fn token_status(expires: Timestamp, now: Timestamp) -> Value {
-    let left = expires.as_second() - now.as_second();
-    let (text, status) = match left {
-        ..=0 => ("expired".to_owned(), "expired"),
-        1..SOON_SECONDS => (go_duration(left), "expiring_soon"),
-        _ => (go_duration(left), "valid"),
-    };
-    json!({"expires_at": expires.to_string(), "expires_in": text, "status": status})
-}
-
-/// As Go writes a duration of whole seconds: `167h59m30s`.
-fn go_duration(seconds: i64) -> String {
-    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    match (hours, minutes) {
-        (0, 0) => format!("{seconds}s"),
-        (0, _) => format!("{minutes}m{seconds}s"),
-        _ => format!("{hours}h{minutes}m{seconds}s"),
-    }
-}
-
 /// `GET /health`.
 pub(super) async fn health() -> Response {
     let mut response = json_response(StatusCode::OK, r#"{"status":"ok"}"#);
     response.headers_mut().remove(header::CACHE_CONTROL);
     response
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_are_written_as_go_writes_them() {
-        for (seconds, text) in [(5, "5s"), (65, "1m5s"), (3600, "1h0m0s"), (604_770, "167h59m30s")] {
-            assert_eq!(go_duration(seconds), text);
-        }
-    }
-
-    #[test]
-    fn a_credential_is_valid_expiring_or_expired() {
-        let at = |second| Timestamp::from_second(second).unwrap();
-        for (left, status) in [(601, "valid"), (599, "expiring_soon"), (0, "expired"), (-5, "expired")] {
-            assert_eq!(token_status(at(1000 + left), at(1000))["status"], status, "{left}");
-        }
-    }
 }

@@ -4,11 +4,16 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use portolan_core::auth::{
-    Claims, Identity, Keys, Refusal, UnverifiedToken, audience::intersection, refusal::Unavailable,
+    Claims, Identity, Keys, Refusal, UnverifiedToken, audience::intersection, claims::NumericDate,
+    refusal::Unavailable,
 };
 
 use super::{Target, remote};
-use crate::{cluster::Cluster, config::Mode, state::Snapshot};
+use crate::{
+    cluster::Cluster,
+    config::{ClusterConfig, Mode},
+    state::Snapshot,
+};
 
 /// Says in `hybrid` mode whose word it was.
 const CHECKED_BY: &str = "portolan/checked-by";
@@ -26,12 +31,12 @@ pub(crate) enum Wanted<'a> {
     These(&'a [String]),
 }
 
-impl Wanted<'_> {
+impl<'a> Wanted<'a> {
     /// The audiences to look for; none means that every one will do.
-    fn of(self, cluster: &Cluster) -> Option<Vec<String>> {
+    fn of(self, cluster: &'a Cluster) -> Option<&'a [String]> {
         match self {
             Self::Any => None,
-            Self::These(audiences) => Some(audiences.to_vec()),
+            Self::These(audiences) => Some(audiences),
             Self::Default => Some(cluster.default_audiences()).filter(|audiences| *audiences != [ANY]),
         }
     }
@@ -40,12 +45,23 @@ impl Wanted<'_> {
 /// A decision.
 #[derive(Debug)]
 pub(crate) struct Decision {
-    /// The cluster, or nothing when there is none.
-    pub(crate) cluster: String,
-    pub(crate) mode: &'static str,
+    /// The cluster, where there is one.
+    pub(crate) cluster: Option<Arc<ClusterConfig>>,
     pub(crate) outcome: Result<Accepted, Refusal>,
     /// How long it may be given again.
     pub(crate) keep_for: Duration,
+}
+
+impl Decision {
+    /// The cluster, or nothing where there is none.
+    pub(crate) fn cluster(&self) -> &str {
+        self.cluster.as_ref().map_or("", |cluster| &cluster.name)
+    }
+
+    /// How the cluster's tokens are checked.
+    pub(crate) fn mode(&self) -> &'static str {
+        self.cluster.as_ref().map_or("", |cluster| cluster.mode.label())
+    }
 }
 
 /// A token that was accepted.
@@ -53,14 +69,10 @@ pub(crate) struct Decision {
 pub(crate) struct Accepted {
     pub(crate) identity: Identity,
     pub(crate) audiences: Vec<String>,
-    /// What the token says about itself, where the keys were asked.
-    pub(crate) checked: Option<Checked>,
-}
-
-/// What a token says about itself, after its signature was checked.
-#[derive(Clone, Debug)]
-pub(crate) struct Checked {
-    pub(crate) claims: Arc<Claims>,
+    /// Id of the token, where it has one.
+    pub(crate) token_id: Option<String>,
+    /// End of the token, where it has one.
+    pub(crate) end: Option<NumericDate>,
 }
 
 pub(crate) async fn decide(
@@ -73,8 +85,7 @@ pub(crate) async fn decide(
     let cluster = match choose(snapshot, target, token) {
         Ok(cluster) => cluster,
         Err(refusal) => {
-            let cluster = String::new();
-            return Decision { cluster, mode: "", outcome: Err(refusal), keep_for: Duration::ZERO };
+            return Decision { cluster: None, outcome: Err(refusal), keep_for: Duration::ZERO };
         }
     };
     let outcome = match cluster.config.mode {
@@ -82,11 +93,11 @@ pub(crate) async fn decide(
         Mode::Review => by_review(cluster, token, wanted).await,
         Mode::Hybrid => by_both(cluster, token, wanted, now).await,
     };
-    let end = outcome.as_ref().ok().and_then(|accepted| accepted.checked.as_ref()?.claims.exp);
+    let end = outcome.as_ref().ok().and_then(|accepted| accepted.end);
     // Never beyond the end of the token, whatever the leeway.
     let left = end.map_or(u64::MAX, |end| u64::try_from(end.0 - now.as_second()).unwrap_or(0));
     let keep_for = cluster.config.cache_for.min(Duration::from_secs(left));
-    Decision { cluster: cluster.config.name.clone(), mode: cluster.config.mode.label(), outcome, keep_for }
+    Decision { cluster: Some(Arc::clone(&cluster.config)), outcome, keep_for }
 }
 
 /// The cluster of a question. The automatic choice looks at what is in memory only.
@@ -128,12 +139,11 @@ async fn by_keys(
     let claims = verified(cluster, token, now).await?;
     let identity = Identity::of(&claims)?;
     let wanted = wanted.of(cluster);
-    let common =
-        wanted.as_ref().map_or_else(|| claims.aud.0.clone(), |wanted| intersection(wanted, &claims.aud.0));
+    let common = wanted.map_or_else(|| claims.aud.0.clone(), |wanted| intersection(wanted, &claims.aud.0));
     if common.is_empty() {
-        return Err(Refusal::Audience { token: claims.aud.0, wanted: wanted.unwrap_or_default() });
+        return Err(Refusal::Audience { token: claims.aud.0, wanted: wanted.unwrap_or_default().to_vec() });
     }
-    Ok(Accepted { identity, audiences: common, checked: Some(Checked { claims: Arc::new(claims) }) })
+    Ok(Accepted { identity, audiences: common, token_id: claims.jti, end: claims.exp })
 }
 
 /// The claims of a token that a key of the cluster has signed. Newer keys are asked for when none has its id.
@@ -177,14 +187,14 @@ async fn by_review(
     let claims = Claims::unverified(token)?;
     let wanted = match wanted {
         // What the API server itself takes for its audience.
-        Wanted::Default if cluster.config.audiences.is_none() => Vec::new(),
-        _ => wanted.of(cluster).unwrap_or_else(|| claims.aud.0.clone()),
+        Wanted::Default if cluster.config.audiences.is_none() => &[],
+        _ => wanted.of(cluster).unwrap_or(&claims.aud.0),
     };
-    let answer = remote::review(cluster, token, &wanted).await;
+    let answer = remote::review(cluster, token, wanted).await;
     cluster.reviewed(!matches!(answer, Err(Refusal::Unavailable(_))));
-    let agreed = remote::agreed(answer?, &named, &wanted)?;
-    // The cluster has vouched for them.
-    Ok(Accepted { checked: Some(Checked { claims: Arc::new(claims) }), ..agreed })
+    let (identity, audiences) = remote::agreed(answer?, &named, &claims.aud.0, wanted)?;
+    // The cluster has vouched for the claims.
+    Ok(Accepted { identity, audiences, token_id: claims.jti, end: claims.exp })
 }
 
 async fn by_both(
@@ -194,17 +204,18 @@ async fn by_both(
     now: Timestamp,
 ) -> Result<Accepted, Refusal> {
     let mut by_keys = by_keys(cluster, token, wanted, now).await?;
-    let answer = remote::review(cluster, token, &by_keys.audiences).await;
+    let asked = &by_keys.audiences;
+    let answer = remote::review(cluster, token, asked).await;
     let outage = cluster.reviewed(!matches!(answer, Err(Refusal::Unavailable(_))));
     let whose = match answer {
         Ok(answer) => {
-            let agreed = remote::agreed(answer, &by_keys.identity, &by_keys.audiences)?;
-            by_keys = Accepted { checked: by_keys.checked.take(), ..agreed };
+            let (identity, audiences) = remote::agreed(answer, &by_keys.identity, asked, asked)?;
+            by_keys = Accepted { identity, audiences, ..by_keys };
             "review"
         }
         Err(Refusal::Unavailable(_)) if cluster.keys_may_decide(outage) => "keys-during-outage",
         Err(refusal) => return Err(refusal),
     };
-    by_keys.identity.extra.insert(CHECKED_BY.to_owned(), vec![whose.to_owned()]);
+    by_keys.identity.extra.insert(CHECKED_BY.into(), vec![whose.to_owned()]);
     Ok(by_keys)
 }

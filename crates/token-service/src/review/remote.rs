@@ -8,7 +8,6 @@ use portolan_runtime::telemetry::Chain;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
-use super::Accepted;
 use crate::cluster::Cluster;
 
 const PATH: &str = "/apis/authentication.k8s.io/v1/tokenreviews";
@@ -90,9 +89,16 @@ pub(super) async fn review(
 }
 
 /// What is passed on of the answer: the user that the token names, and nothing that only the answer claims.
-pub(super) fn agreed(status: Status, named: &Identity, wanted: &[String]) -> Result<Accepted, Refusal> {
+/// `token` has the audiences that the token names itself.
+pub(super) fn agreed(
+    status: Status,
+    named: &Identity,
+    token: &[String],
+    wanted: &[String],
+) -> Result<(Identity, Vec<String>), Refusal> {
+    let not_for_them = || Refusal::Audience { token: token.to_vec(), wanted: wanted.to_vec() };
     if !status.authenticated {
-        return Err(refusal(&status, wanted));
+        return Err(refusal(&status, not_for_them));
     }
     let User { username, uid, groups, mut extra } = status.user;
     if username != named.username || uid != named.uid {
@@ -100,24 +106,24 @@ pub(super) fn agreed(status: Status, named: &Identity, wanted: &[String]) -> Res
     }
     let may_have = |group: &String| named.groups.contains(group) || group == "system:authenticated";
     let groups = groups.into_iter().filter(may_have).collect();
-    extra.retain(|key, _| EXTRA.contains(&key.as_str()));
+    extra.retain(|key, _| EXTRA.contains(&&**key));
     let audiences =
         if wanted.is_empty() { status.audiences } else { intersection(wanted, &status.audiences) };
     if audiences.is_empty() {
-        return Err(Refusal::Audience { token: Vec::new(), wanted: wanted.to_vec() });
+        return Err(not_for_them());
     }
-    Ok(Accepted { identity: Identity { username, uid, groups, extra }, audiences, checked: None })
+    Ok((Identity { username, uid, groups, extra }, audiences))
 }
 
 /// The remote's words are read, not repeated: they could be anything.
-fn refusal(status: &Status, wanted: &[String]) -> Refusal {
+fn refusal(status: &Status, not_for_them: impl Fn() -> Refusal) -> Refusal {
     let says = |text: &str| status.error.contains(text);
     if says("has expired") {
         Refusal::Expired
     } else if says("not valid yet") || says("issued in the future") {
         Refusal::NotYet
     } else if says("is invalid for the target audiences") {
-        Refusal::Audience { token: Vec::new(), wanted: wanted.to_vec() }
+        not_for_them()
     } else {
         Refusal::Revoked
     }
@@ -140,7 +146,7 @@ mod tests {
 
     fn label(status: serde_json::Value) -> &'static str {
         let status = serde_json::from_value(status).unwrap();
-        agreed(status, &named(), &["a".to_owned()]).map_or_else(|refusal| refusal.label(), |_| "ok")
+        agreed(status, &named(), &[], &["a".to_owned()]).map_or_else(|refusal| refusal.label(), |_| "ok")
     }
 
     #[test]
@@ -158,10 +164,11 @@ mod tests {
             "groups": ["system:serviceaccounts", "system:masters", "admins", "system:authenticated"],
             "extra": {"scopes": ["all"], EXTRA[0]: ["JTI=1"]},
         }});
-        let accepted = agreed(serde_json::from_value(status).unwrap(), &named(), &["a".to_owned()]).unwrap();
-        assert_eq!(accepted.identity.groups, ["system:serviceaccounts", "system:authenticated"]);
-        assert_eq!(accepted.identity.extra.into_keys().collect::<Vec<_>>(), [EXTRA[0]]);
-        assert_eq!(accepted.audiences, ["a"]);
+        let status = serde_json::from_value(status).unwrap();
+        let (identity, audiences) = agreed(status, &named(), &[], &["a".to_owned()]).unwrap();
+        assert_eq!(identity.groups, ["system:serviceaccounts", "system:authenticated"]);
+        assert_eq!(identity.extra.into_keys().collect::<Vec<_>>(), [EXTRA[0]]);
+        assert_eq!(audiences, ["a"]);
     }
 
     #[test]

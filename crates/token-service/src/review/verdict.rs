@@ -15,8 +15,8 @@ use moka::{Expiry, future::Cache, notification::RemovalCause};
 use portolan_core::auth::{Answer, Refusal, Version};
 use secrecy::ExposeSecret as _;
 
-use super::{Checked, Decision, Question, Target};
-use crate::audit;
+use super::{Decision, Question, Target};
+use crate::{audit, config::ClusterConfig};
 
 /// Of all answers together. A verdict has about a kilobyte.
 const MAX_BYTES: u64 = 24 * 1024 * 1024;
@@ -25,50 +25,75 @@ const OVERHEAD_BYTES: usize = 512;
 /// A refusal is kept for a moment only: what is wrong now may be right soon.
 const REFUSED_FOR: Duration = Duration::from_secs(3);
 
-/// An answer that was given.
+/// An answer that was given. There are many of them, so it has nothing that can be had from elsewhere.
 #[derive(Debug)]
 pub(crate) struct Verdict {
     pub(crate) body: Bytes,
-    pub(crate) cluster: String,
-    pub(crate) label: &'static str,
-    pub(crate) reason: &'static str,
-    pub(crate) mode: &'static str,
+    cluster: Option<Arc<ClusterConfig>>,
     /// Name of the user, as it was passed on.
-    pub(crate) username: Option<String>,
-    /// The refusal, for those who answer in another form.
-    pub(crate) refusal: Option<Refusal>,
-    /// What the token says, for those who answer in another form.
-    pub(crate) checked: Option<Checked>,
-    caller: String,
+    username: Option<Box<str>>,
+    refusal: Option<Box<Refusal>>,
+    caller: Arc<str>,
     keep_for: Duration,
     repeats: AtomicU32,
 }
 
 impl Verdict {
-    pub(super) fn new(decision: Decision, body: Vec<u8>, caller: &str) -> Self {
-        let Decision { cluster, mode, outcome, keep_for } = decision;
-        let (username, checked, refusal) = match outcome {
-            Ok(accepted) => (Some(accepted.identity.username), accepted.checked, None),
-            Err(refusal) => (None, None, Some(refusal)),
+    pub(super) fn new(decision: Decision, body: Vec<u8>, caller: Arc<str>) -> Self {
+        let Decision { cluster, outcome, keep_for } = decision;
+        let (username, refusal) = match outcome {
+            Ok(accepted) => (Some(accepted.identity.username.into_boxed_str()), None),
+            Err(refusal) => (None, Some(Box::new(refusal))),
         };
         let keep_for = match &refusal {
             None => keep_for,
             Some(refusal) if refusal.is_cacheable() => REFUSED_FOR.min(keep_for),
             Some(_) => Duration::ZERO,
         };
-        Self {
-            body: body.into(),
-            cluster,
-            label: if refusal.is_none() { "authenticated" } else { "refused" },
-            reason: refusal.as_ref().map_or("", Refusal::label),
-            mode,
-            username,
-            refusal,
-            checked,
-            caller: caller.to_owned(),
-            keep_for,
-            repeats: AtomicU32::new(0),
-        }
+        // Without the room that it grew in.
+        let body = body.into_boxed_slice().into();
+        Self { body, cluster, username, refusal, caller, keep_for, repeats: AtomicU32::new(0) }
+    }
+
+    /// The verdict about what is no token.
+    pub(super) fn junk(
+        cluster: Option<Arc<ClusterConfig>>,
+        refusal: &Refusal,
+        question: &Question<'_>,
+    ) -> Self {
+        let body = Answer::Refused(refusal).to_json(question.request.version);
+        let decision = Decision { cluster, outcome: Err(refusal.clone()), keep_for: Duration::ZERO };
+        Self::new(decision, body, Arc::clone(question.caller))
+    }
+
+    /// The cluster, or nothing where there is none.
+    pub(crate) fn cluster(&self) -> &str {
+        self.cluster.as_ref().map_or("", |cluster| &cluster.name)
+    }
+
+    /// How the cluster's tokens are checked.
+    pub(crate) fn mode(&self) -> &'static str {
+        self.cluster.as_ref().map_or("", |cluster| cluster.mode.label())
+    }
+
+    /// The value of the `result` label.
+    pub(crate) fn label(&self) -> &'static str {
+        if self.refusal.is_none() { "authenticated" } else { "refused" }
+    }
+
+    /// The value of the `reason` label.
+    pub(crate) fn reason(&self) -> &'static str {
+        self.refusal().map_or("", Refusal::label)
+    }
+
+    /// Name of the user, as it was passed on.
+    pub(crate) fn username(&self) -> Option<&str> {
+        self.username.as_deref()
+    }
+
+    /// The refusal, for those who answer in another form.
+    pub(crate) fn refusal(&self) -> Option<&Refusal> {
+        self.refusal.as_deref()
     }
 
     /// Counts that it was given again.
@@ -79,7 +104,7 @@ impl Verdict {
     fn report_repeats(&self) {
         let repeats = self.repeats.load(Ordering::Relaxed);
         if repeats > 0 {
-            audit::repeated(&self.caller, &self.cluster, self.username.as_deref(), self.reason, repeats);
+            audit::repeated(&self.caller, self.cluster(), self.username(), self.reason(), repeats);
         }
     }
 }
@@ -157,15 +182,13 @@ impl Verdicts {
         decided.await.unwrap_or_else(|not_kept| Arc::clone(&not_kept))
     }
 
-    pub(super) fn junk(cluster: &str, refusal: &Refusal, version: Version) -> Verdict {
-        let body = Answer::Refused(refusal).to_json(version);
-        let decision = Decision {
-            cluster: cluster.to_owned(),
-            mode: "",
-            outcome: Err(refusal.clone()),
-            keep_for: Duration::ZERO,
-        };
-        Verdict::new(decision, body, "")
+    /// Keeps a verdict, unless it is not to be kept.
+    pub(super) async fn keep(&self, key: Key, verdict: Verdict) -> Arc<Verdict> {
+        let verdict = Arc::new(verdict);
+        if !verdict.keep_for.is_zero() {
+            self.0.insert(key, Arc::clone(&verdict)).await;
+        }
+        verdict
     }
 
     pub(super) async fn tidy(&self) {
@@ -181,6 +204,17 @@ struct UntilItsEnd;
 
 impl Expiry<Key, Arc<Verdict>> for UntilItsEnd {
     fn expire_after_create(&self, _: &Key, verdict: &Arc<Verdict>, _: Instant) -> Option<Duration> {
+        Some(verdict.keep_for)
+    }
+
+    /// Two who asked at the same moment have both decided; the second verdict has its own end.
+    fn expire_after_update(
+        &self,
+        _: &Key,
+        verdict: &Arc<Verdict>,
+        _: Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
         Some(verdict.keep_for)
     }
 }

@@ -1,0 +1,170 @@
+//! The configuration of the exchange as it is written: YAML, where a field that is not known is an error.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+
+use jiff::SignedDuration;
+use portolan_core::names::is_dns_label;
+use portolan_runtime::args::interval;
+use serde::Deserialize;
+
+use super::{AUDIENCE, Config, IssuerConfig, Rates};
+use crate::{
+    config::{ConfigError, check_url},
+    exchange::decide::ANY,
+};
+
+/// What Kubernetes itself allows for clocks that differ.
+const MAX_LEEWAY: Duration = Duration::from_secs(60);
+const MAX_REFRESH: Duration = Duration::from_secs(240);
+const COOLDOWN: Duration = Duration::from_secs(30);
+pub(super) const HOUR: Duration = Duration::from_secs(3600);
+/// Issuers that keep their keys at another host, which their documentation names.
+const KEYS_ELSEWHERE: [(&str, &str); 1] =
+    [("https://accounts.google.com", "https://www.googleapis.com/oauth2/v3/certs")];
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub(super) struct File {
+    audiences: Option<Vec<String>>,
+    issuers: Vec<IssuerFile>,
+    any_issuer: bool,
+    namespaces: Vec<String>,
+    rate_limits: RatesFile,
+}
+
+/// Names as in the configuration of the review side, where both have a field.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct IssuerFile {
+    issuer: String,
+    api_server: Option<String>,
+    ca_cert: Option<PathBuf>,
+    token_path: Option<PathBuf>,
+    jwks_uri: Option<String>,
+    audiences: Option<Vec<String>>,
+    #[serde(rename = "maxSourceLifetime", alias = "max_source_lifetime")]
+    max_source_lifetime: Option<String>,
+    #[serde(default)]
+    allow_addresses: Vec<String>,
+    #[serde(default)]
+    plain_http: bool,
+    require_key_id: Option<bool>,
+    leeway: Option<String>,
+    jwks_cooldown: Option<String>,
+    jwks_refresh: Option<String>,
+}
+
+/// 0 is no limit.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+#[expect(clippy::struct_field_names, reason = "as they are written: perCaller, perIssuer, perAddress")]
+struct RatesFile {
+    per_caller: u32,
+    per_issuer: u32,
+    per_address: u32,
+}
+
+impl Default for RatesFile {
+    fn default() -> Self {
+        Self { per_caller: 50, per_issuer: 1000, per_address: 0 }
+    }
+}
+
+impl File {
+    pub(super) fn check(self) -> Result<Config, ConfigError> {
+        let other = |place: &str, problem| ConfigError::Other { place: place.to_owned(), problem };
+        let mut issuers = BTreeMap::new();
+        for issuer in self.issuers {
+            let name = issuer.issuer.clone();
+            let place = format!("issuer {name:?}");
+            let issuer = issuer.check().map_err(|problem| other(&place, problem))?;
+            if issuers.insert(name, Arc::new(issuer)).is_some() {
+                return Err(other(&place, "it is listed twice".to_owned()));
+            }
+        }
+        let audiences = self.audiences.unwrap_or_else(|| vec![AUDIENCE.to_owned()]);
+        if audiences.iter().any(String::is_empty) || audiences.is_empty() {
+            return Err(other("audiences", "name at least one, or \"*\" for any".to_owned()));
+        }
+        if let Some(wrong) = self.namespaces.iter().find(|name| *name != ANY && !is_dns_label(name)) {
+            return Err(other("namespaces", format!("{wrong:?} is not the name of a namespace")));
+        }
+        let some = |rate: u32| Some(rate).filter(|rate| *rate > 0);
+        Ok(Config {
+            audiences,
+            issuers,
+            any_issuer: self.any_issuer,
+            namespaces: self.namespaces.into_iter().collect(),
+            rates: Rates {
+                per_caller: some(self.rate_limits.per_caller),
+                per_issuer: some(self.rate_limits.per_issuer),
+                per_address: some(self.rate_limits.per_address),
+            },
+        })
+    }
+}
+
+impl IssuerFile {
+    pub(super) fn named(issuer: &str) -> Self {
+        Self {
+            issuer: issuer.to_owned(),
+            api_server: None,
+            ca_cert: None,
+            token_path: None,
+            jwks_uri: None,
+            audiences: None,
+            max_source_lifetime: None,
+            allow_addresses: Vec::new(),
+            plain_http: false,
+            require_key_id: None,
+            leeway: None,
+            jwks_cooldown: None,
+            jwks_refresh: None,
+        }
+    }
+
+    pub(super) fn check(self) -> Result<IssuerConfig, String> {
+        let elsewhere = KEYS_ELSEWHERE.iter().find(|(issuer, _)| *issuer == self.issuer);
+        let jwks_uri = self.jwks_uri.or_else(|| elsewhere.map(|(_, keys)| (*keys).to_owned()));
+        match (&self.api_server, &jwks_uri) {
+            (Some(url), _) => check_url("api_server", url, self.plain_http)?,
+            (None, Some(url)) => check_url("jwks_uri", url, self.plain_http)?,
+            (None, None) => check_url("issuer", &self.issuer, self.plain_http)?,
+        }
+        if self.issuer.is_empty() {
+            return Err("issuer is required".to_owned());
+        }
+        if self.token_path.is_some() && self.api_server.is_none() {
+            return Err("token_path needs api_server: no other host gets a credential".to_owned());
+        }
+        let leeway = at_most("leeway", self.leeway.as_deref(), MAX_LEEWAY)?.unwrap_or(MAX_LEEWAY);
+        let lifetime = self.max_source_lifetime.as_deref();
+        let cooldown = at_most("jwks_cooldown", self.jwks_cooldown.as_deref(), MAX_REFRESH)?;
+        let refresh = at_most("jwks_refresh", self.jwks_refresh.as_deref(), MAX_REFRESH)?;
+        Ok(IssuerConfig {
+            issuer: self.issuer,
+            api_server: self.api_server.map(|url| url.trim_end_matches('/').to_owned()),
+            ca_cert: self.ca_cert,
+            token_path: self.token_path,
+            jwks_uri,
+            audiences: self.audiences,
+            max_source_lifetime: at_most("maxSourceLifetime", lifetime, HOUR * 24)?.unwrap_or(HOUR),
+            allow_addresses: self
+                .allow_addresses
+                .iter()
+                .map(|text| text.parse())
+                .collect::<Result<_, _>>()?,
+            plain_http: self.plain_http,
+            require_key_id: self.require_key_id.unwrap_or(true),
+            leeway: SignedDuration::from_secs(i64::try_from(leeway.as_secs()).unwrap_or(0)),
+            cooldown: cooldown.unwrap_or(COOLDOWN),
+            refresh_every: refresh.unwrap_or(MAX_REFRESH),
+        })
+    }
+}
+
+fn at_most(member: &str, text: Option<&str>, most: Duration) -> Result<Option<Duration>, String> {
+    let Some(text) = text else { return Ok(None) };
+    let value = interval(text).map_err(|problem| format!("{member}: {problem}"))?;
+    if value > most { Err(format!("{member}: at most {}s", most.as_secs())) } else { Ok(Some(value)) }
+}

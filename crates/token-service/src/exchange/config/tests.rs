@@ -1,0 +1,73 @@
+//! The configuration of the exchange: what is closed, what is open, what is refused.
+
+use super::{file::HOUR, *};
+
+fn parse(text: &str) -> Result<Config, String> {
+    Config::parse(text).map_err(|error| error.to_string())
+}
+
+#[test]
+fn without_a_word_nothing_is_open() {
+    let config = Config::empty();
+    assert_eq!(config.audiences, [AUDIENCE]);
+    assert!(config.issuers.is_empty() && !config.any_issuer && !config.has_namespace("default"));
+    assert_eq!(config.rates, Rates { per_caller: Some(50), per_issuer: Some(1000), per_address: None });
+    let warnings = config.warnings(None);
+    assert!(
+        warnings.len() == 2 && warnings.iter().all(|w| w.contains("no token is exchanged")),
+        "{warnings:?}"
+    );
+}
+
+#[test]
+fn every_open_door_is_warned_of() {
+    let text = "{audiences: ['*'], anyIssuer: true, namespaces: ['*', kube-system], issuers: [{issuer: 'https://own'}]}";
+    let warnings = parse(text).unwrap().warnings(Some("https://own"));
+    for word in ["anyIssuer", "audiences \"*\"", "kube-system", "chains are possible"] {
+        assert!(warnings.iter().any(|warning| warning.contains(word)), "{word}: {warnings:?}");
+    }
+    assert_eq!(
+        parse("{namespaces: [a], issuers: [{issuer: 'https://i'}]}").unwrap().warnings(Some("https://own")),
+        [""; 0]
+    );
+}
+
+#[test]
+fn kube_system_is_there_only_by_name() {
+    let every = parse("namespaces: ['*']").unwrap();
+    assert!(every.has_namespace("default") && !every.has_namespace(KUBE_SYSTEM));
+    assert!(parse("namespaces: ['*', kube-system]").unwrap().has_namespace(KUBE_SYSTEM));
+}
+
+#[test]
+fn issuers_have_their_own_rules() {
+    let text = "issuers:\n- {issuer: 'https://accounts.google.com'}\n\
+                - {issuer: 'https://login.microsoftonline.com/t/v2.0', maxSourceLifetime: 90m, audiences: [api://x]}\n";
+    let config = parse(text).unwrap();
+    let google = &config.issuers["https://accounts.google.com"];
+    assert_eq!(google.jwks_uri.as_deref(), Some("https://www.googleapis.com/oauth2/v3/certs"));
+    assert_eq!((google.max_source_lifetime, config.audiences_of(google)), (HOUR, &[AUDIENCE.to_owned()][..]));
+    let azure = &config.issuers["https://login.microsoftonline.com/t/v2.0"];
+    assert_eq!(
+        (azure.max_source_lifetime.as_secs(), config.audiences_of(azure)),
+        (5400, &["api://x".to_owned()][..])
+    );
+}
+
+#[test]
+fn mistakes_are_named() {
+    let table = [
+        ("issuer: []", "unknown field"),
+        ("issuers: [{issuer: 'http://i'}]", "is not https"),
+        ("issuers: [{issuer: ftp}]", "is not an https URL"),
+        ("issuers: [{issuer: 'https://i'}, {issuer: 'https://i'}]", "listed twice"),
+        ("issuers: [{issuer: 'https://i', token_path: /t}]", "token_path needs api_server"),
+        ("issuers: [{issuer: 'https://i', maxSourceLifetime: 25h}]", "at most"),
+        ("issuers: [{issuer: 'https://i', allow_addresses: [x]}]", "is not an address"),
+        ("audiences: []", "name at least one"),
+        ("namespaces: [Default]", "is not the name of a namespace"),
+    ];
+    for (text, problem) in table {
+        assert!(parse(text).unwrap_err().contains(problem), "{text}: {:?}", parse(text));
+    }
+}

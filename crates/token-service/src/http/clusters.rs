@@ -1,0 +1,91 @@
+//! `GET /clusters`: which clusters there are, and how long their credentials last.
+
+use axum::{
+    extract::{Extension, State},
+    response::{IntoResponse as _, Response},
+};
+use http::{HeaderMap, StatusCode};
+use jiff::Timestamp;
+use portolan_runtime::{clock, server::Peer};
+use serde_json::{Value, json};
+
+use super::{App, callers::Caller, problem::json_response};
+use crate::cluster::Cluster;
+
+/// From then on the status of a credential is `expiring_soon`.
+const SOON_SECONDS: i64 = 600;
+
+/// `GET /clusters`. Addresses are for callers that are known.
+pub(super) async fn list(
+    State(app): State<App>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+) -> Response {
+    let snapshot = app.state.snapshot();
+    let caller = match Caller::identify(&app, &snapshot, peer, &headers).await {
+        Ok(caller) => caller,
+        Err(problem) => return problem.into_response(),
+    };
+    let now = clock::now();
+    let mut listed = Vec::new();
+    for (name, cluster) in &snapshot.clusters {
+        if caller.may_ask(Some(name)).is_ok() {
+            listed.push(described(cluster, caller.config.is_some(), now));
+        }
+    }
+    json_response(StatusCode::OK, json!({"clusters": listed}).to_string())
+}
+
+fn described(cluster: &Cluster, with_address: bool, now: Timestamp) -> Value {
+    let mut about = json!({"name": cluster.config.name, "issuer": cluster.config.issuer});
+    if let Some(api_server) = cluster.config.api_server.as_ref().filter(|_| with_address) {
+        about["api_server"] = json!(api_server);
+    }
+    if let Some(credential) = cluster.credential.about() {
+        about["token_status"] = match credential.expires {
+            Some(expires) => token_status(expires, now),
+            None => json!({"status": "unknown"}),
+        };
+    }
+    about
+}
+
+fn token_status(expires: Timestamp, now: Timestamp) -> Value {
+    let left = expires.as_second() - now.as_second();
+    let (text, status) = match left {
+        ..=0 => ("expired".to_owned(), "expired"),
+        1..SOON_SECONDS => (go_duration(left), "expiring_soon"),
+        _ => (go_duration(left), "valid"),
+    };
+    json!({"expires_at": expires.to_string(), "expires_in": text, "status": status})
+}
+
+/// As Go writes a duration of whole seconds: `167h59m30s`.
+fn go_duration(seconds: i64) -> String {
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    match (hours, minutes) {
+        (0, 0) => format!("{seconds}s"),
+        (0, _) => format!("{minutes}m{seconds}s"),
+        _ => format!("{hours}h{minutes}m{seconds}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_written_as_go_writes_them() {
+        for (seconds, text) in [(5, "5s"), (65, "1m5s"), (3600, "1h0m0s"), (604_770, "167h59m30s")] {
+            assert_eq!(go_duration(seconds), text);
+        }
+    }
+
+    #[test]
+    fn a_credential_is_valid_expiring_or_expired() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        for (left, status) in [(601, "valid"), (599, "expiring_soon"), (0, "expired"), (-5, "expired")] {
+            assert_eq!(token_status(at(1000 + left), at(1000))["status"], status, "{left}");
+        }
+    }
+}
