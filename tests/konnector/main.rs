@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod chaos;
+mod claims;
 mod ends;
 mod flow;
 mod operation;

@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod auth;
+pub mod claims;
 pub mod condition;
 pub mod crds;
 pub mod digest;

@@ -10,6 +10,9 @@ use portolan_runtime::{
     lease::LeaseArgs,
 };
 
+/// What `--accept-claims` may say.
+const CLAIMS: [&str; 5] = ["configmaps", "secrets", "serviceaccounts", "all", "true"];
+
 /// Binds the services of provider clusters and keeps their objects in sync.
 #[derive(Parser, Clone, Debug)]
 #[command(name = "konnector", version)]
@@ -49,6 +52,9 @@ pub struct Args {
     /// Hosts of conversion webhooks that a provider may name in the CRDs it brings; none when not given.
     #[arg(long, value_delimiter = ',', value_name = "HOST")]
     pub(crate) allow_conversion_webhooks: Vec<String>,
+    /// Claims that are met for every binding; otherwise each bundle or binding agrees by an annotation.
+    #[arg(long, value_delimiter = ',', value_parser = CLAIMS, value_name = "RESOURCE")]
+    pub(crate) accept_claims: Vec<String>,
     /// What becomes of the copies when the provider withdraws an export.
     #[arg(long, default_value = "keep", value_enum, value_name = "WHAT")]
     pub(crate) on_withdraw: OnWithdraw,

@@ -27,11 +27,12 @@ use crate::{
     args::OnWithdraw,
     beginning::Beginning,
     binding::consent::{ACCEPT_CLAIMS, ALLOW_BREAKING},
+    claims::{ClaimContext, ClaimHub},
     crd::{LABEL_MANAGED, MANAGED_BY},
     metrics::KonnectorMetrics,
     provider::{Intervals, Rotation, SessionHub},
     secrets::SecretHub,
-    sync::{EngineContext, KeyRules, SyncHub},
+    sync::{EngineContext, KeyRules, ObjectKey, SyncHub},
 };
 
 /// Everything that a reconcile may use.
@@ -47,11 +48,14 @@ pub(crate) struct Context {
     pub(crate) secrets: Arc<SecretHub>,
     pub(crate) sessions: SessionHub,
     pub(crate) sync: SyncHub,
+    pub(crate) claims: ClaimHub,
     pub(crate) metrics: KonnectorMetrics,
     pub(crate) reporter: Reporter,
     pub(crate) poll_interval: std::time::Duration,
     /// Hosts of conversion webhooks that may be named in CRDs.
     pub(crate) allowed_webhooks: Vec<String>,
+    /// Claims that are met for every binding.
+    pub(crate) accept_claims: Vec<String>,
     keys: KeyRules,
     pub(crate) heartbeat_interval: std::time::Duration,
     pub(crate) on_withdraw: OnWithdraw,
@@ -157,6 +161,8 @@ impl Context {
             secrets: SecretHub::new(consumer.clone(), tasks, args.allowed_secret_namespaces(), on_secret),
             sessions: SessionHub::new(tasks, intervals, metrics.last_contact.clone(), rotation),
             sync: SyncHub::new(tasks),
+            claims: ClaimHub::new(tasks),
+            accept_claims: args.accept_claims.clone(),
             metrics,
             reporter,
             poll_interval: args.provider_polling_interval,
@@ -212,6 +218,19 @@ impl Context {
             keys: self.keys.clone(),
             on_state: Arc::new(move || wake.bindings.add(binding.clone())),
         }
+    }
+
+    /// What a claim engine of a binding needs.
+    pub(crate) fn claim_context(&self, binding: &str) -> ClaimContext {
+        let (bundles, bindings) = (self.bundles.clone(), self.bindings.clone());
+        let holds_kubeconfig = move |key: &ObjectKey| {
+            let is = |secret: &ClusterSecretKeyRef| {
+                (&secret.namespace, &secret.name) == (&key.namespace, &key.name)
+            };
+            bundles.state().iter().any(|bundle| is(&bundle.spec.kubeconfig_secret_ref))
+                || bindings.state().iter().any(|binding| is(&binding.spec.kubeconfig_secret_ref))
+        };
+        ClaimContext { engine: self.engine_context(binding), holds_kubeconfig: Arc::new(holds_kubeconfig) }
     }
 
     /// Ends watches and sessions that no bundle and no binding refers to any more.

@@ -1,7 +1,7 @@
 //! The konnector: binds the services of provider clusters and keeps their objects in sync.
 //!
 //! On the consumer it watches APIServiceBindingBundles, APIServiceBindings, the Secrets that they name, the
-//! CRDs that it brought, and the objects of those. It writes bindings (for bundles), CRDs (for bindings),
+//! CRDs that it brought, the objects of those, and what providers claim as far as people have agreed. It writes bindings (for bundles), CRDs (for bindings),
 //! the status of all three, finalizers and annotations on bound objects, their status, and Events.
 //!
 //! On each provider, in the contract namespace, it watches APIServiceExports, BoundSchemas,
@@ -13,6 +13,7 @@ mod beginning;
 mod binding;
 mod breaking;
 mod bundle;
+mod claims;
 mod command;
 mod context;
 mod crd;

@@ -13,6 +13,7 @@
 //! `provider kubeconfig` makes a contract namespace and prints the kubeconfig that a consumer uses.
 
 mod args;
+mod claims;
 mod context;
 mod contract;
 mod error;

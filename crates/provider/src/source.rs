@@ -6,8 +6,8 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::{Resource, ResourceExt as _, api::ObjectMeta};
 use portolan_core::{
     api::kubebind::{
-        BoundSchemaSpec, BoundSchemaVersion, ConversionStrategy, ExportedResource, ResourceNames,
-        ResourceScope, SchemaConversion, WebhookConversion,
+        ANNOTATION_PERMISSION_CLAIMS, BoundSchemaSpec, BoundSchemaVersion, ConversionStrategy,
+        ExportedResource, PermissionClaim, ResourceNames, ResourceScope, SchemaConversion, WebhookConversion,
     },
     digest::sha256_hex,
 };
@@ -16,6 +16,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
+    claims,
     context::Context,
     error::ReconcileError,
     tenancy::{Tenancy, Terms},
@@ -47,6 +48,7 @@ pub(crate) struct Offer {
     pub(crate) schema: BoundSchemaSpec,
     pub(crate) resource: ExportedResource,
     pub(crate) terms: Terms,
+    pub(crate) claims: Vec<PermissionClaim>,
     /// Changes with the schema.
     pub(crate) hash: String,
 }
@@ -58,6 +60,8 @@ pub(crate) enum Refusal {
     Terminating,
     /// It says something that cannot be offered.
     NotExportable(String),
+    /// What goes with it cannot be read. What is exported already stays as it is.
+    Unclear(String),
 }
 
 const CONVERSION_DROPPED: &str = "Its conversion webhook is reached through a Service of this cluster, which consumers \
@@ -90,7 +94,9 @@ impl SourceCrd {
             resource: schema.names.plural.clone(),
             versions: preferred_versions(&schema),
         };
-        Ok(Offer { schema, resource, terms, hash })
+        let claims = self.annotations().get(ANNOTATION_PERMISSION_CLAIMS).map(String::as_str);
+        let claims = claims::parse(claims, &resource, terms.isolation).map_err(Refusal::Unclear)?;
+        Ok(Offer { schema, resource, terms, claims, hash })
     }
 
     /// Whether consumers convert between versions in another way than this cluster.
@@ -148,7 +154,9 @@ async fn reconcile(context: &Context, name: &str) -> Result<Next, ReconcileError
     let Some(crd) = context.crds.get_cluster_scoped(name) else { return Ok(Next::OnChange) };
     let on = crd.object_ref(&());
     match crd.offer(context.tenancy) {
-        Err(Refusal::NotExportable(why)) => context.notices.warn(&on, "NotExportable", &why).await,
+        Err(Refusal::NotExportable(why) | Refusal::Unclear(why)) => {
+            context.notices.warn(&on, "NotExportable", &why).await;
+        }
         Ok(_) if crd.drops_conversion() => {
             context.notices.warn(&on, "ConversionDropped", CONVERSION_DROPPED).await;
         }

@@ -16,6 +16,7 @@ use tracing::info;
 
 use super::{
     ANNOTATION_EXPORT_UID, FINALIZER,
+    claims::Claims,
     objection::{Objection, objection},
     observe::{Observed, Provider, View},
 };
@@ -29,6 +30,7 @@ use crate::{
 #[derive(Default)]
 pub(super) struct Applied {
     pub(super) resources: Vec<AppliedResource>,
+    pub(super) claims: Claims,
 }
 
 /// One resource of a binding.

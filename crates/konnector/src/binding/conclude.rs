@@ -5,7 +5,8 @@ use kube::ResourceExt as _;
 use portolan_core::{
     api::kubebind::{
         APIServiceBindingStatus, BoundSchemaReference, CONDITION_CONNECTED, CONDITION_HEARTBEATING,
-        CONDITION_INFORMERS_SYNCED, CONDITION_SCHEMA_IN_SYNC, CONDITION_SECRET_VALID,
+        CONDITION_INFORMERS_SYNCED, CONDITION_PERMISSION_CLAIMS, CONDITION_SCHEMA_IN_SYNC,
+        CONDITION_SECRET_VALID,
     },
     condition::{self, Verdict},
     names,
@@ -13,6 +14,7 @@ use portolan_core::{
 
 use super::{
     apply::{Applied, AppliedResource, Outcome},
+    claims::Claims,
     observe::{Observed, Provider, View},
 };
 use crate::{
@@ -44,6 +46,13 @@ pub(super) fn conclude<S>(
         }
         if let Some(heartbeating) = heartbeating(observed) {
             say(&mut status.conditions, CONDITION_HEARTBEATING, heartbeating);
+        }
+        if let Claims::Known { verdict, accepted } = &applied.claims {
+            status.accepted_claims = accepted.iter().map(|claimed| claimed.plural().to_owned()).collect();
+            match verdict {
+                Some(verdict) => say(&mut status.conditions, CONDITION_PERMISSION_CLAIMS, verdict.clone()),
+                None => condition::remove(&mut status.conditions, CONDITION_PERMISSION_CLAIMS),
+            }
         }
         record(&mut status, observed, applied);
     }

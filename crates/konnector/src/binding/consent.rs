@@ -4,14 +4,14 @@ use portolan_core::api::kubebind::{APIServiceBinding, APIServiceBindingBundle};
 
 /// Annotation: schemas of the provider may take away what is in use.
 pub(crate) const ALLOW_BREAKING: &str = "kube-bind.io/allow-breaking";
-/// Annotation: the provider's claims are met, `true` for all, or a list of resources.
+/// Annotation: the provider's claims are met, `true` or `all` for all, or a list of resources.
 pub(crate) const ACCEPT_CLAIMS: &str = "kube-bind.io/accept-claims";
 
 /// What has been agreed to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Consent {
     pub(super) breaking: bool,
-    /// The values of the annotation about claims.
+    /// The values of the annotation about claims, and of the flag.
     claims: Vec<String>,
 }
 
@@ -26,10 +26,16 @@ impl Consent {
         }
     }
 
+    /// With claims on these resources that are always met.
+    pub(super) fn and_always(mut self, resources: &[String]) -> Self {
+        self.claims.extend_from_slice(resources);
+        self
+    }
+
     /// Whether claims on a resource are met.
     pub(super) fn accepts(&self, resource: &str) -> bool {
         let named = |value: &String| value.split(',').any(|one| one.trim() == resource);
-        self.claims.iter().any(|value| value == "true" || named(value))
+        self.claims.iter().any(|value| value == "true" || value == "all" || named(value))
     }
 }
 
@@ -59,5 +65,7 @@ mod tests {
         );
         let by_binding = Consent::of(&binding(json!({ACCEPT_CLAIMS: "true"})), None);
         assert!(by_binding.accepts("serviceaccounts"));
+        let by_flag = Consent::default().and_always(&["secrets".to_owned()]);
+        assert!(by_flag.accepts("secrets") && !by_flag.accepts("configmaps"));
     }
 }

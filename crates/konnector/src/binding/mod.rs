@@ -2,6 +2,7 @@
 //! orderly end.
 
 mod apply;
+mod claims;
 mod conclude;
 pub(crate) mod consent;
 mod objection;
@@ -50,12 +51,14 @@ pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
 async fn reconcile(context: &Context, name: &str) -> Result<Next, BindingError> {
     let Some(binding) = context.binding(name) else {
         context.sync.stop(name, &[]);
+        context.claims.stop(name, &[]);
         context.tidy_up();
         return Ok(Next::OnChange);
     };
     let failed = |action| move |source| BindingError { action, binding: name.to_owned(), source };
     if policy::is_released(&*binding) {
         context.sync.stop(name, &[]);
+        context.claims.stop(name, &[]);
         return Ok(Next::OnChange);
     }
     let observed = observe::observe(context, binding).await.map_err(failed("read"))?;
@@ -63,10 +66,11 @@ async fn reconcile(context: &Context, name: &str) -> Result<Next, BindingError> 
         return unbind::unbind(context, &observed).await.map_err(failed("unbind"));
     }
     report::withdrawn(context, &observed).await.map_err(failed("report the end"))?;
-    let applied = match apply::apply(context, &observed).await {
+    let mut applied = match apply::apply(context, &observed).await {
         Err(WriteError::Raced(_)) => return Ok(Next::After(AFTER_RACE)),
         applied => applied.map_err(failed("apply the CRDs"))?,
     };
+    applied.claims = claims::meet(context, &observed);
     let beginning = context.beginning.left();
     let status = conclude::conclude(&observed, &applied, clock::now(), beginning.is_some());
     match report::report(context, &observed, &applied, &status).await {

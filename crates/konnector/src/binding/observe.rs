@@ -73,7 +73,7 @@ pub(super) async fn observe(
     let crds = crds(context, &binding, &provider).await?;
     let bundle = binding.owner_references().iter().find(|owner| owner.kind == "APIServiceBindingBundle");
     let bundle = bundle.and_then(|owner| context.bundle(&owner.name));
-    let consent = Consent::of(&binding, bundle.as_deref());
+    let consent = Consent::of(&binding, bundle.as_deref()).and_always(&context.accept_claims);
     Ok(Observed { binding, secret, provider, consent, crds })
 }
 

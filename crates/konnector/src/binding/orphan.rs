@@ -44,6 +44,7 @@ pub(super) async fn abandon(
 pub(super) async fn let_go(context: &Context, observed: &Observed) -> Result<Next, WriteError> {
     let binding = &observed.binding;
     context.sync.stop(&binding.name_any(), &[]);
+    context.claims.stop(&binding.name_any(), &[]);
     for crd in observed.crds.values().filter(|crd| crd::is_owned_by(crd, binding)) {
         strip(context, crd).await?;
     }

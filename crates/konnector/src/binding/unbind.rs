@@ -21,6 +21,7 @@ use tracing::info;
 
 use super::{
     AFTER_RACE, ANNOTATION_EXPORT_UID, FINALIZER,
+    claims::{self, End},
     observe::{Observed, Provider, View},
     orphan,
 };
@@ -36,6 +37,7 @@ pub(super) async fn unbind(context: &Context, observed: &Observed) -> Result<Nex
     let binding = &observed.binding;
     let Some(place) = binding.finalizers().iter().position(|f| f == FINALIZER) else {
         context.sync.stop(&binding.name_any(), &[]);
+        context.claims.stop(&binding.name_any(), &[]);
         return Ok(Next::OnChange);
     };
     if policy::is_being_orphaned(&**binding) {
@@ -44,6 +46,10 @@ pub(super) async fn unbind(context: &Context, observed: &Observed) -> Result<Nex
     let owned: Vec<_> = observed.crds.values().filter(|crd| crd::is_owned_by(crd, binding)).collect();
     if owned.is_empty() {
         context.sync.stop(&binding.name_any(), &[]);
+        // Bound objects may need what is claimed until they are gone.
+        if let Some(next) = end_claims(context, observed).await? {
+            return Ok(next);
+        }
         orphan::release_strays(context, binding).await?;
         if let Provider::Session(view) = &observed.provider {
             super::report::unbound(view).await?;
@@ -67,6 +73,30 @@ pub(super) async fn unbind(context: &Context, observed: &Observed) -> Result<Nex
     match obstacle {
         Some(why) => wait(context, binding, &why).await,
         None => Ok(Next::After(AFTER_RACE)),
+    }
+}
+
+/// `None` when nothing is left of what claims have brought.
+async fn end_claims(context: &Context, observed: &Observed) -> Result<Option<Next>, WriteError> {
+    let binding = &observed.binding;
+    if !claims::are_met(binding) {
+        return Ok(None);
+    }
+    let Provider::Session(view) = &observed.provider else {
+        return wait(context, binding, "its kubeconfig cannot be used").await.map(Some);
+    };
+    let mode = claims::last_mode(context, binding, view);
+    if mode != Mode::Withdraw && (view.contact != Contact::Up || !view.listed) {
+        return wait(context, binding, "the provider cluster does not answer").await.map(Some);
+    }
+    match claims::end(context, binding, view, mode) {
+        End::Done => {
+            context.claims.stop(&binding.name_any(), &[]);
+            Ok(None)
+        }
+        End::Blocked(why) => wait(context, binding, &why).await.map(Some),
+        // The engines tell.
+        End::UnderWay => Ok(Some(Next::After(context.poll_interval))),
     }
 }
 
@@ -120,7 +150,7 @@ fn obstacle(state: &EngineState, crd: &CustomResourceDefinition) -> Option<Strin
 
 /// The provider has withdrawn the export that was bound when it is gone, even where another has its name.
 /// While it is going, the provider leaves us our rights.
-fn mode(binding: &APIServiceBinding, view: &View, on_withdraw: OnWithdraw) -> Mode {
+pub(super) fn mode(binding: &APIServiceBinding, view: &View, on_withdraw: OnWithdraw) -> Mode {
     if view.withdrawing.is_some() && on_withdraw == OnWithdraw::Delete {
         return Mode::Drain;
     }

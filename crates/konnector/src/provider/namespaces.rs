@@ -84,6 +84,12 @@ impl Namespaces {
         Some(request.name_any())
     }
 
+    /// Resolves when the answers have been listed once.
+    pub(crate) async fn listed(&self) {
+        // The writer is dropped only with the whole session.
+        let _ = self.store.wait_until_ready().await;
+    }
+
     /// Told of every change of an answer.
     pub(crate) fn subscribe(&self) -> watch::Receiver<()> {
         self.changed.subscribe()

@@ -32,7 +32,7 @@ use crate::policy;
 const MAX_BODIES: usize = 1000;
 
 /// The place of an object on the consumer. The namespace of a cluster-scoped object is empty.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ObjectKey {
     pub(crate) namespace: String,
     pub(crate) name: String,

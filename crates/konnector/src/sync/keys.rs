@@ -24,7 +24,7 @@ impl KeyRules {
     }
 
     /// The entries that go.
-    pub(super) fn carried(&self, entries: Option<&BTreeMap<String, String>>) -> Map<String, Value> {
+    pub(crate) fn carried(&self, entries: Option<&BTreeMap<String, String>>) -> Map<String, Value> {
         let entries = entries.into_iter().flatten().filter(|(key, _)| self.carries(key));
         entries.map(|(key, value)| (key.clone(), value.as_str().into())).collect()
     }

@@ -22,6 +22,8 @@ mod reach;
 pub(crate) use engine::{EngineContext, SchemaVersions, SyncSpec};
 pub(crate) use health::EngineState;
 pub(crate) use hub::{EngineKey, SyncHub};
+pub(crate) use index::ObjectKey;
 pub(crate) use keys::KeyRules;
+pub(crate) use owned::{holds_updates, owned};
 pub(crate) use placement::Placement;
 pub(crate) use plan::{Mode, NamespaceState};

@@ -12,6 +12,7 @@ use crate::{
     context::Context,
     contract::Choice,
     error::{ReconcileError, or_again},
+    source::Refusal,
     wake::Key,
 };
 
@@ -43,8 +44,10 @@ fn wanted(context: &Context, key: &Key) -> Wanted {
     let Some(contract) = context.contract(&key.namespace) else { return Wanted::Nothing };
     let Some(crd) = context.crds.get_cluster_scoped(&key.name) else { return Wanted::Nothing };
     match (contract.choice(&crd), crd.offer(context.tenancy)) {
-        (Choice::NotChosen, _) | (_, Err(_)) => Wanted::Nothing,
+        (Choice::NotChosen, _) | (_, Err(Refusal::Terminating | Refusal::NotExportable(_))) => {
+            Wanted::Nothing
+        }
         (Choice::Chosen, Ok(offer)) => Wanted::Offer(Box::new(offer)),
-        (Choice::Unclear, Ok(_)) => Wanted::AsItIs,
+        (Choice::Unclear, Ok(_)) | (_, Err(Refusal::Unclear(_))) => Wanted::AsItIs,
     }
 }

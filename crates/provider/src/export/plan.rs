@@ -190,7 +190,7 @@ fn still_works(spec: &APIServiceExportSpec, offer: &Offer) -> bool {
 fn export_spec(offer: &Offer) -> APIServiceExportSpec {
     APIServiceExportSpec {
         resources: vec![offer.resource.clone()],
-        permission_claims: Vec::new(),
+        permission_claims: offer.claims.clone(),
         informer_scope: offer.terms.reach,
         isolation: offer.terms.isolation,
         cluster_scoped_isolation: None,

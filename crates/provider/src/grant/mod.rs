@@ -14,7 +14,8 @@ use k8s_openapi::api::{
 use kube::ResourceExt as _;
 use portolan_core::{
     api::kubebind::{
-        APIServiceExport, BoundSchema, InformerScope, Isolation, LABEL_MANAGED_BY, ResourceScope,
+        APIServiceExport, BoundSchema, InformerScope, Isolation, LABEL_MANAGED_BY, PermissionClaim,
+        ResourceScope,
     },
     names,
 };
@@ -80,13 +81,24 @@ pub(crate) fn exported_in(context: &Context, contract: &str, place: Place) -> BT
     here.flat_map(|export| resources(context, &export, |terms| terms.place == place)).collect()
 }
 
+/// The claims of what is exported to a contract.
+pub(crate) fn claimed_in(context: &Context, contract: &str) -> Vec<Vec<PermissionClaim>> {
+    let exports = context.exports.all().into_iter().filter(|export| is_ours(export));
+    let here = exports.filter(|export| export.namespace().as_deref() == Some(contract));
+    here.map(|export| export.spec.permission_claims.clone()).collect()
+}
+
+fn is_ours(export: &APIServiceExport) -> bool {
+    export.labels().get(LABEL_MANAGED_BY).is_some_and(|by| by == MANAGED_BY)
+}
+
 /// The resources of one of our exports to which the terms apply.
 fn resources(
     context: &Context,
     export: &APIServiceExport,
     apply: impl Fn(Terms) -> bool,
 ) -> Vec<(String, String)> {
-    if export.labels().get(LABEL_MANAGED_BY).is_none_or(|by| by != MANAGED_BY) {
+    if !is_ours(export) {
         return Vec::new();
     }
     let namespace = export.namespace().unwrap_or_default();

@@ -9,10 +9,11 @@ use serde::de::DeserializeOwned;
 
 use super::plan::{self, Candidates, Look, Observed};
 use crate::{
+    claims,
     context::Context,
     contract::{Choice, Contract},
     error::ReconcileError,
-    grant::exported_in,
+    grant::{claimed_in, exported_in},
     rights,
     store::Kind,
     tenancy::Place,
@@ -116,6 +117,11 @@ fn desired_role(
         return None;
     }
     let crds = context.crds.all();
+    // What is claimed stands in mapped namespaces, wherever the copies of the kind stand.
+    let chosen = crds.iter().filter(|crd| contract.choice(crd) == Choice::Chosen);
+    let offered = chosen.filter_map(|crd| crd.offer(context.tenancy).ok()).map(|offer| offer.claims);
+    let agreed = claimed_in(context, &key.namespace);
+    let claims: Vec<_> = offered.chain(agreed).flatten().collect();
     let exported = crds.iter().filter(|crd| {
         let terms = crd.terms(context.tenancy);
         terms.is_ok_and(|terms| terms.place == Place::Mapped) && contract.choice(crd) == Choice::Chosen
@@ -123,5 +129,6 @@ fn desired_role(
     // Until a withdrawn export is gone, the konnector needs its rights to clean up.
     let there = exported_in(context, &key.namespace, Place::Mapped);
     let there = there.iter().map(|(group, resource)| (group.as_str(), resource.as_str()));
-    Some(rights::role(exported.map(|crd| crd.group_resource()).chain(there)))
+    let exported = exported.map(|crd| crd.group_resource());
+    Some(rights::role(exported.chain(there).chain(claims::resources(&claims))))
 }

@@ -97,3 +97,17 @@ fn what_cannot_be_offered_is_refused() {
         Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH));
     assert_eq!(terminating.offer(Tenancy::default()).unwrap_err(), Refusal::Terminating);
 }
+
+#[test]
+fn claims_go_with_the_offer_and_a_broken_annotation_is_named() {
+    let claiming = |text: &str| {
+        let mut crd = crd(&json!({}));
+        let annotation = (ANNOTATION_PERMISSION_CLAIMS.to_owned(), text.to_owned());
+        crd.metadata.annotations = Some([annotation].into());
+        crd.offer(Tenancy::default())
+    };
+    let offer = claiming(r#"[{"resource": "secrets", "selector": {}}]"#).unwrap();
+    assert_eq!(offer.claims[0].resource, "secrets");
+    assert_eq!(offer.hash, crd(&json!({})).offer(Tenancy::default()).unwrap().hash);
+    assert!(matches!(claiming("[{]"), Err(Refusal::Unclear(why)) if why.contains("permission-claims")));
+}

@@ -60,6 +60,10 @@ pub struct APIServiceBindingStatus {
     /// What the provider would like to read or write beside the bound resources.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub permission_claims: Vec<PermissionClaim>,
+    /// The claimed resources of which objects may have been copied, because the consumer has agreed to it. What
+    /// was copied is removed before a resource leaves this list.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accepted_claims: Vec<String>,
     /// The state of the binding, summarised in `Ready`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,

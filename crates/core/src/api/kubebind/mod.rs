@@ -24,7 +24,10 @@ pub use bound_schema::{
     WebhookConversion,
 };
 pub use bundle::{APIServiceBindingBundle, APIServiceBindingBundleSpec, APIServiceBindingBundleStatus};
-pub use claims::{ClaimSelector, NamedResource, PermissionClaim, ReferencePaths, ResourceReference};
+pub use claims::{
+    ClaimSelector, LabelRequirement, LabelSelector, NamedResource, PermissionClaim, ReferencePaths,
+    ResourceReference,
+};
 pub use cluster_binding::{ClusterBinding, ClusterBindingSpec, ClusterBindingStatus};
 pub use export::{
     APIServiceExport, APIServiceExportSpec, APIServiceExportStatus, ExportedResource, Isolation,
@@ -94,6 +97,13 @@ pub const PROVIDER_KUBECONFIG: &str = "kubeconfig";
 pub const REASON_DRAINED: &str = "Drained";
 /// Reason of [`CONDITION_CONNECTED`] on an export that nobody binds.
 pub const REASON_NOT_BOUND: &str = "APIServiceBindingNotFound";
+
+/// Annotation on an exported CRD: a JSON list of [`PermissionClaim`]s that go with its export.
+pub const ANNOTATION_PERMISSION_CLAIMS: &str = "kube-bind.io/permission-claims";
+/// Annotation on a copy on the consumer: the APIServiceBinding whose provider owns the original.
+pub const ANNOTATION_CLAIMED_BY: &str = "kube-bind.io/claimed-by";
+/// Condition of a binding: what the provider claims beside the bound resources is agreed to, and kept in sync.
+pub const CONDITION_PERMISSION_CLAIMS: &str = "PermissionClaims";
 
 /// Condition: the referenced Secret holds a usable kubeconfig.
 pub const CONDITION_SECRET_VALID: &str = "SecretValid";

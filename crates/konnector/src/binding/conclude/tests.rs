@@ -93,7 +93,7 @@ fn concluded(
         outcome,
         objection: None,
     };
-    let applied = Applied { resources: outcome.into_iter().map(resource).collect() };
+    let applied = Applied { resources: outcome.into_iter().map(resource).collect(), ..Applied::default() };
     conclude(&observed, &applied, Timestamp::UNIX_EPOCH, false)
 }
 

@@ -23,6 +23,7 @@ fn offer(versions: &[&str]) -> Offer {
         schema: serde_json::from_value(schema).unwrap(),
         resource: serde_json::from_value(resource).unwrap(),
         terms: Tenancy::default().terms(ResourceScope::Namespaced, |_| None).unwrap(),
+        claims: Vec::new(),
         hash: format!("hash of {versions:?}"),
     }
 }
@@ -106,6 +107,9 @@ fn an_export_that_no_longer_works_is_replaced() {
     let ours = export("e", &offer(&["v1"]));
     let replaced = Plan::Replace { uid: "e".to_owned() };
     assert_eq!(plan_of(wanting(&offer(&["v2"])), Some(&ours), None), replaced);
+    let mut claiming = offer(&["v1"]);
+    claiming.claims = serde_json::from_value(json!([{"resource": "secrets", "selector": {}}])).unwrap();
+    assert_eq!(plan_of(wanting(&claiming), Some(&ours), None), replaced);
     let mut other = ours;
     other.spec.isolation = Isolation::None;
     assert_eq!(plan_of(wanting(&offer(&["v1"])), Some(&other), None), replaced);

@@ -1,0 +1,222 @@
+//! What a binding's provider claims beside the bound resources: consent, an engine per claim, and an orderly end.
+
+use std::sync::Arc;
+
+use kube::{ResourceExt as _, api::ApiResource};
+use portolan_core::{
+    api::kubebind::{APIServiceBinding, ExportedResource, Isolation, LABEL_OWNER, PermissionClaim},
+    claims::{self, Claim, Claimed, InvalidClaim},
+    condition::Verdict,
+};
+
+use super::observe::{Observed, Provider, View};
+use crate::{
+    claims::{ClaimKey, ClaimSpec, ClaimState},
+    context::Context,
+    crd, policy,
+    sync::Mode,
+};
+
+mod verdict;
+
+/// How the claims of a binding fare.
+#[derive(Default)]
+pub(super) enum Claims {
+    /// Nothing has changed, as far as anybody can tell.
+    #[default]
+    Unknown,
+    Known {
+        /// Nothing is said where nothing is claimed.
+        verdict: Option<Verdict>,
+        /// What may have been copied.
+        accepted: Vec<Claimed>,
+    },
+}
+
+/// What was found of the claims of an export.
+#[derive(Default)]
+struct Findings {
+    invalid: Vec<InvalidClaim>,
+    refused: Vec<Claimed>,
+    running: Vec<(Claim, ClaimState)>,
+    /// Copies are being removed.
+    ending: Vec<(Claimed, ClaimState)>,
+}
+
+/// What the claims are met with, from the status: an engine starts only after it has been written down there, so
+/// that what it copies is found again whatever happens.
+fn written_down(binding: &APIServiceBinding) -> Vec<Claimed> {
+    let accepted = binding.status.iter().flat_map(|status| &status.accepted_claims);
+    accepted.filter_map(|plural| Claimed::of(plural)).collect()
+}
+
+/// Runs an engine for each claim that the consumer has agreed to, and ends those that it has not.
+pub(super) fn meet(context: &Context, observed: &Observed) -> Claims {
+    let Provider::Session(view) = &observed.provider else { return Claims::Unknown };
+    let before = written_down(&observed.binding);
+    let Some(export) = view.export.as_ref().filter(|_| view.listed) else {
+        if view.withdrawing.is_some() {
+            end(
+                context,
+                &observed.binding,
+                view,
+                super::unbind::mode(&observed.binding, view, context.on_withdraw),
+            );
+        }
+        return Claims::Unknown;
+    };
+    let spec = &export.spec;
+    let (valid, invalid) = claims::read(&spec.permission_claims, &spec.resources, spec.isolation);
+    let mut found = Findings { invalid, ..Findings::default() };
+    let mut accepted = Vec::new();
+    for claim in valid {
+        let resource = claim.resource;
+        if !observed.consent.accepts(resource.plural()) {
+            found.refused.push(resource);
+            continue;
+        }
+        accepted.push(resource);
+        let state = match referring(observed, view, &claim) {
+            Some(kinds) if before.contains(&resource) => {
+                run(context, &observed.binding, view, &claim, kinds, Mode::Sync)
+            }
+            _ => ClaimState::Starting,
+        };
+        found.running.push((claim, state));
+    }
+    let left = before.into_iter().filter(|resource| !accepted.contains(resource)).collect::<Vec<_>>();
+    for resource in left {
+        let state = end_one(context, &observed.binding, view, resource, Mode::Drain);
+        if !context.claims.is_drained(&key(&observed.binding, resource)) {
+            found.ending.push((resource, state));
+            accepted.push(resource);
+        }
+    }
+    context.claims.stop(&observed.binding.name_any(), &accepted);
+    Claims::Known { verdict: verdict::of(&observed.binding, &found), accepted }
+}
+
+/// How far the end of claims has come.
+pub(super) enum End {
+    /// Nothing is left of what they have brought.
+    Done,
+    /// The engines are at it, and tell.
+    UnderWay,
+    /// Something stands in the way.
+    Blocked(String),
+}
+
+/// Takes away what claims have brought, as far as the mode says.
+pub(super) fn end(context: &Context, binding: &APIServiceBinding, view: &View, mode: Mode) -> End {
+    let mut reached = End::Done;
+    for resource in written_down(binding) {
+        let state = end_one(context, binding, view, resource, mode);
+        if context.claims.is_drained(&key(binding, resource)) {
+            continue;
+        }
+        match verdict::obstacle(resource, &state) {
+            Some(why) => reached = End::Blocked(why),
+            None if matches!(reached, End::Done) => reached = End::UnderWay,
+            None => {}
+        }
+    }
+    reached
+}
+
+/// Whether anything may have been copied for claims.
+pub(super) fn are_met(binding: &APIServiceBinding) -> bool {
+    !written_down(binding).is_empty()
+}
+
+/// How a binding ends for which the copies on the provider may have to stay.
+pub(super) fn last_mode(context: &Context, binding: &APIServiceBinding, view: &View) -> Mode {
+    if policy::keeps_copies(context, binding) {
+        Mode::Withdraw
+    } else {
+        super::unbind::mode(binding, view, context.on_withdraw)
+    }
+}
+
+fn end_one(
+    context: &Context,
+    binding: &APIServiceBinding,
+    view: &View,
+    resource: Claimed,
+    mode: Mode,
+) -> ClaimState {
+    let claims = binding.status.iter().flat_map(|status| &status.permission_claims);
+    let claim = claims.filter(|claim| claim.resource == resource.plural()).find_map(reread);
+    // Every copy and every original of ours has the owner label.
+    let claim = claim.unwrap_or_else(|| everything_owned(resource));
+    run(context, binding, view, &claim, Vec::new(), mode)
+}
+
+/// A claim that was valid once, without asking whether the export still has what it refers to.
+fn reread(claim: &PermissionClaim) -> Option<Claim> {
+    let exported = |one: &portolan_core::api::kubebind::ResourceReference| ExportedResource {
+        group: one.group.clone(),
+        resource: one.resource.clone(),
+        versions: Vec::new(),
+    };
+    let exported: Vec<_> = claim.selector.references.iter().map(exported).collect();
+    claims::read(std::slice::from_ref(claim), &exported, Isolation::Prefixed).0.pop()
+}
+
+fn everything_owned(resource: Claimed) -> Claim {
+    let labels = kube::core::Expression::Exists(LABEL_OWNER.to_owned()).into();
+    let label_keys = [LABEL_OWNER.to_owned()].into();
+    Claim { resource, labels: Some(labels), label_keys, names: Vec::new(), references: Vec::new() }
+}
+
+fn key(binding: &APIServiceBinding, resource: Claimed) -> ClaimKey {
+    ClaimKey { binding: binding.name_any(), resource }
+}
+
+fn run(
+    context: &Context,
+    binding: &APIServiceBinding,
+    view: &View,
+    claim: &Claim,
+    referring: Vec<ApiResource>,
+    mode: Mode,
+) -> ClaimState {
+    let export = view.export.as_ref().or(view.withdrawing.as_ref());
+    let spec = ClaimSpec {
+        binding: binding.name_any(),
+        claim: claim.clone(),
+        referring,
+        export_uid: export.and_then(|export| export.uid()).unwrap_or_default(),
+        session: Arc::clone(&view.session),
+    };
+    let key = key(binding, claim.resource);
+    context.claims.ensure(&key, &spec, mode, || context.claim_context(&spec.binding))
+}
+
+/// The kinds that a claim's references stand in; `None` until the consumer serves them.
+fn referring(observed: &Observed, view: &View, claim: &Claim) -> Option<Vec<ApiResource>> {
+    let kind = |reference: &claims::Reference| {
+        let same =
+            |one: &&ExportedResource| (&one.group, &one.resource) == (&reference.group, &reference.resource);
+        let exported = view.schemas.iter().find(|(resource, _)| same(&resource));
+        let Some((resource, schema)) = exported else {
+            return reference.version.as_ref().map(|version| elsewhere(reference, version));
+        };
+        let schema = schema.as_ref()?;
+        let here = observed.crds.get(&crd::name(schema)).filter(|crd| crd::is_established(crd))?;
+        let version = crd::sync_version(schema, resource, here)?;
+        Some(crd::api_resource(schema, reference.version.as_ref().unwrap_or(&version.name)))
+    };
+    claim.references.iter().map(kind).collect()
+}
+
+fn elsewhere(reference: &claims::Reference, version: &str) -> ApiResource {
+    let group = &reference.group;
+    ApiResource {
+        group: group.clone(),
+        version: version.to_owned(),
+        api_version: if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") },
+        // It is not needed to list and watch.
+        kind: String::new(),
+        plural: reference.resource.clone(),
+    }
+}

@@ -1,0 +1,179 @@
+//! What the copy of a claimed object shall look like, computed from its original. Pure.
+
+use kube::{ResourceExt as _, api::DynamicObject};
+use portolan_core::{
+    api::kubebind::{
+        ANNOTATION_CLAIMED_BY, ANNOTATION_CLUSTER_NAMESPACE, ANNOTATION_CONSUMER_NAMESPACE,
+        ANNOTATION_CONSUMER_UID, ANNOTATION_PROVIDER_NAMESPACE, ANNOTATION_PROVIDER_UID, LABEL_OWNER,
+    },
+    claims::{Claim, Claimed},
+};
+use serde_json::{Value, json};
+
+use super::plan::Side;
+use crate::sync::KeyRules;
+
+/// Type of the Secrets that Kubernetes keeps the tokens of `ServiceAccount`s in.
+const TOKEN_TYPE: &str = "kubernetes.io/service-account-token";
+
+/// What makes an object a copy of ours, and what goes with it.
+#[derive(Clone, Debug)]
+pub(crate) struct Terms {
+    pub(crate) claim: Claim,
+    pub(crate) keys: KeyRules,
+    /// The contract namespace, with which copies on the provider are marked.
+    pub(crate) contract: String,
+    /// The binding, with which copies on the consumer are marked.
+    pub(crate) binding: String,
+}
+
+/// Fields of a kind that go with an object.
+const fn carried(claimed: Claimed) -> &'static [&'static str] {
+    match claimed {
+        Claimed::ConfigMaps => &["data", "binaryData", "immutable"],
+        Claimed::Secrets => &["data", "type", "immutable"],
+        // What is named in secrets and imagePullSecrets belongs to this cluster.
+        Claimed::ServiceAccounts => &["automountServiceAccountToken"],
+    }
+}
+
+/// Whether an object may be claimed at all, whatever its labels and its name.
+pub(super) fn is_claimable(claimed: Claimed, object: &DynamicObject) -> bool {
+    match claimed {
+        Claimed::Secrets => object.data.get("type").is_none_or(|type_| type_ != TOKEN_TYPE),
+        // Kubernetes puts these into every namespace.
+        Claimed::ConfigMaps => object.name_any() != "kube-root-ca.crt",
+        Claimed::ServiceAccounts => object.name_any() != "default",
+    }
+}
+
+impl Terms {
+    /// The complete body of the copy of an original on the side `from`, without its place.
+    pub(super) fn copy_of(&self, from: Side, original: &DynamicObject) -> Value {
+        let metadata = &original.metadata;
+        let mut labels = self.keys.carried(metadata.labels.as_ref());
+        for key in &self.claim.label_keys {
+            // Without what it is chosen by, the copy would not be seen.
+            if let Some(value) = original.labels().get(key) {
+                labels.insert(key.clone(), value.as_str().into());
+            }
+        }
+        labels.insert(LABEL_OWNER.to_owned(), from.owner().into());
+        let mut annotations = self.keys.carried(metadata.annotations.as_ref());
+        let namespace = metadata.namespace.as_deref();
+        let marks = match from {
+            Side::Consumer => [
+                (ANNOTATION_CLUSTER_NAMESPACE, Some(self.contract.as_str())),
+                (ANNOTATION_CONSUMER_NAMESPACE, namespace),
+                (ANNOTATION_CONSUMER_UID, metadata.uid.as_deref()),
+            ],
+            Side::Provider => [
+                (ANNOTATION_CLAIMED_BY, Some(self.binding.as_str())),
+                (ANNOTATION_PROVIDER_NAMESPACE, namespace),
+                (ANNOTATION_PROVIDER_UID, metadata.uid.as_deref()),
+            ],
+        };
+        annotations.extend(marks.map(|(key, value)| (key.to_owned(), value.unwrap_or_default().into())));
+        let claimed = self.claim.resource;
+        let mut body = json!({
+            "apiVersion": "v1", "kind": claimed.kind(),
+            "metadata": {"labels": labels, "annotations": annotations},
+        });
+        for field in carried(claimed) {
+            if let Some(value) = original.data.get(field).filter(|value| !value.is_null()) {
+                body[field] = value.clone();
+            }
+        }
+        body
+    }
+
+    /// Whether what our field manager owns of an object on `side` makes it a copy of ours. Somebody's own object
+    /// does not become one by carrying our annotations.
+    pub(super) fn is_copy(&self, side: Side, namespace: &str, owned: &Value) -> bool {
+        let annotation = |key: &str| owned["metadata"]["annotations"][key].as_str();
+        match side {
+            Side::Provider => {
+                annotation(ANNOTATION_CLUSTER_NAMESPACE) == Some(&self.contract)
+                    && annotation(ANNOTATION_CONSUMER_NAMESPACE) == Some(namespace)
+            }
+            Side::Consumer => annotation(ANNOTATION_CLAIMED_BY) == Some(&self.binding),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use portolan_core::claims::read;
+
+    use super::*;
+
+    pub(crate) fn terms(claim: &Value) -> Terms {
+        let claims = vec![serde_json::from_value(claim.clone()).unwrap()];
+        let (mut valid, _) = read(&claims, &[], portolan_core::api::kubebind::Isolation::Prefixed);
+        Terms {
+            claim: valid.remove(0),
+            keys: KeyRules::default(),
+            contract: "kube-bind-a".to_owned(),
+            binding: "cowboys".to_owned(),
+        }
+    }
+
+    fn object(value: Value) -> DynamicObject {
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn a_copy_carries_content_the_selectors_labels_and_marks() {
+        let terms = terms(&json!({"resource": "secrets", "selector": {
+            "labelSelector": {"matchLabels": {"app.kubernetes.io/name": "x"}}}}));
+        let original = object(json!({
+            "apiVersion": "v1", "kind": "Secret", "type": "Opaque", "data": {"a": "YQ=="}, "immutable": true,
+            "metadata": {
+                "name": "s", "namespace": "n", "uid": "u",
+                "labels": {"app.kubernetes.io/name": "x", "app.kubernetes.io/instance": "i", "team": "t"},
+                "annotations": {"note": "n", "kubectl.kubernetes.io/last-applied-configuration": "secret"},
+            },
+        }));
+        let expected = |owner: &str, marks: Value| {
+            let mut body = json!({
+                "apiVersion": "v1", "kind": "Secret", "type": "Opaque", "data": {"a": "YQ=="}, "immutable": true,
+                "metadata": {
+                    "labels": {"app.kubernetes.io/name": "x", "team": "t", "kube-bind.io/owner": owner},
+                    "annotations": marks,
+                },
+            });
+            body["metadata"]["annotations"]["note"] = "n".into();
+            body
+        };
+        let down = terms.copy_of(Side::Consumer, &original);
+        let marks = json!({
+            "kube-bind.io/cluster-namespace": "kube-bind-a", "kube-bind.io/consumer-namespace": "n",
+            "kube-bind.io/consumer-uid": "u",
+        });
+        assert_eq!(down, expected("consumer", marks));
+        assert!(terms.is_copy(Side::Provider, "n", &down) && !terms.is_copy(Side::Provider, "m", &down));
+        let up = terms.copy_of(Side::Provider, &original);
+        let marks = json!({
+            "kube-bind.io/claimed-by": "cowboys", "kube-bind.io/provider-namespace": "n",
+            "kube-bind.io/provider-uid": "u",
+        });
+        assert_eq!(up, expected("provider", marks));
+        assert!(terms.is_copy(Side::Consumer, "n", &up) && !terms.is_copy(Side::Provider, "n", &up));
+    }
+
+    #[test]
+    fn what_belongs_to_a_cluster_stays_there() {
+        let account = object(json!({"metadata": {"name": "a"}, "secrets": [{"name": "t"}],
+            "imagePullSecrets": [{"name": "p"}], "automountServiceAccountToken": false}));
+        let copy =
+            terms(&json!({"resource": "serviceaccounts", "selector": {}})).copy_of(Side::Consumer, &account);
+        assert!(copy.get("secrets").is_none() && copy.get("imagePullSecrets").is_none());
+        assert_eq!(copy["automountServiceAccountToken"], false);
+        let secret = |type_: &str| object(json!({"metadata": {"name": "s"}, "type": type_}));
+        assert!(is_claimable(Claimed::Secrets, &secret("Opaque")));
+        assert!(!is_claimable(Claimed::Secrets, &secret(TOKEN_TYPE)));
+        let named = |name: &str| object(json!({"metadata": {"name": name}}));
+        assert!(!is_claimable(Claimed::ConfigMaps, &named("kube-root-ca.crt")));
+        assert!(!is_claimable(Claimed::ServiceAccounts, &named("default")));
+    }
+}

@@ -1,0 +1,179 @@
+//! One engine per claim: the watches on both sides, the queue between them, and its state.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use kube::api::ApiResource;
+use parking_lot::Mutex;
+use portolan_core::claims::{Claim, Claimed};
+use portolan_runtime::{controller, queue::WorkQueue, tasks::Tasks};
+
+use super::{
+    body::Terms,
+    health::{ClaimState, Health},
+    index::Index,
+    plan::{Step, plan},
+    scope::Scope,
+};
+use crate::{
+    provider::Session,
+    sync::{EngineContext, Mode, ObjectKey},
+};
+
+/// How many objects of one claim are worked on at a time.
+const WORKERS: usize = 8;
+
+/// What an engine keeps in sync. An engine whose spec changes is replaced.
+#[derive(Clone)]
+pub(crate) struct ClaimSpec {
+    pub(crate) binding: String,
+    pub(crate) claim: Claim,
+    /// The referring kinds, one for each reference of the claim.
+    pub(crate) referring: Vec<ApiResource>,
+    /// Uid of the export; another export of the same name is another engine.
+    pub(crate) export_uid: String,
+    pub(crate) session: Arc<Session>,
+}
+
+impl ClaimSpec {
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.claim == other.claim
+            && self.referring == other.referring
+            && self.export_uid == other.export_uid
+            && Arc::ptr_eq(&self.session, &other.session)
+    }
+}
+
+/// What claim engines need from the konnector.
+#[derive(Clone)]
+pub(crate) struct ClaimContext {
+    pub(crate) engine: EngineContext,
+    /// Whether a Secret holds a kubeconfig of the konnector, which nobody may claim.
+    pub(crate) holds_kubeconfig: Arc<dyn Fn(&ObjectKey) -> bool + Send + Sync>,
+}
+
+pub(super) struct Engine {
+    pub(super) spec: ClaimSpec,
+    pub(super) context: ClaimContext,
+    pub(super) mode: Mode,
+    pub(super) tasks: Tasks,
+    pub(super) index: Mutex<Index>,
+    queue: Arc<WorkQueue<ObjectKey>>,
+    /// What people have been told of objects, so that it is not said again.
+    pub(super) told: Mutex<HashMap<ObjectKey, Step>>,
+    pub(super) health: Mutex<Health>,
+    /// Consumer namespaces whose objects on the provider are followed.
+    pub(super) watched: Mutex<HashSet<String>>,
+    /// Whether the provider's answers for namespaces have been listed.
+    pub(super) knows_answers: AtomicBool,
+}
+
+impl Engine {
+    pub(super) fn start(tasks: &Tasks, spec: ClaimSpec, context: ClaimContext, mode: Mode) -> Arc<Self> {
+        let terms = Terms {
+            claim: spec.claim.clone(),
+            keys: context.engine.keys.clone(),
+            contract: spec.session.namespace.clone(),
+            binding: spec.binding.clone(),
+        };
+        let scopes = Scope::on_consumer(&spec.claim);
+        // At the end nobody asks who refers to what.
+        let referring = if mode == Mode::Sync { spec.referring.clone() } else { Vec::new() };
+        let mut index = Index::new(terms);
+        index.consumer_known = scopes.is_empty() && referring.is_empty();
+        let engine = Arc::new(Self {
+            index: Mutex::new(index),
+            health: Mutex::new(Health::new(scopes.len() + referring.len())),
+            tasks: tasks.child(),
+            queue: Arc::default(),
+            told: Mutex::default(),
+            watched: Mutex::default(),
+            knows_answers: AtomicBool::new(false),
+            mode,
+            spec,
+            context,
+        });
+        scopes.into_iter().enumerate().for_each(|(number, scope)| engine.watch_consumer(number, scope));
+        referring.iter().enumerate().for_each(|(number, kind)| engine.watch_referrers(number, kind));
+        if mode != Mode::Withdraw {
+            engine.follow_answers();
+        }
+        let worker = Arc::clone(&engine);
+        let reconcile = move |key| Arc::clone(&worker).reconcile(key);
+        let metrics = &engine.context.engine.metrics.controllers;
+        controller::run(&engine.tasks, "claim", WORKERS, &engine.queue, metrics, reconcile);
+        engine
+    }
+
+    pub(super) fn state(&self) -> ClaimState {
+        self.health.lock().state()
+    }
+
+    /// Whether nothing of ours is left, as far as the mode takes it away.
+    pub(super) fn is_drained(&self) -> bool {
+        let answers = self.spec.session.namespaces.by_answer();
+        let index = self.index.lock();
+        let provider_known = self.mode == Mode::Withdraw
+            || (self.knows_answers.load(Ordering::Relaxed)
+                && answers.values().all(|namespace| index.knows_namespace(namespace)));
+        index.consumer_known
+            && provider_known
+            && index.keys().iter().all(|key| self.step(&index, key) == Step::Nothing)
+    }
+
+    pub(super) fn step(&self, index: &Index, key: &ObjectKey) -> Step {
+        let is_protected =
+            self.spec.claim.resource == Claimed::Secrets && (self.context.holds_kubeconfig)(key);
+        let namespace = self.spec.session.namespaces.state(&key.namespace);
+        plan(index.sides(key, is_protected), namespace.as_plan(), self.mode)
+    }
+
+    pub(super) fn resource(&self) -> ApiResource {
+        let claimed = self.spec.claim.resource;
+        ApiResource {
+            group: String::new(),
+            version: "v1".to_owned(),
+            api_version: "v1".to_owned(),
+            kind: claimed.kind().to_owned(),
+            plural: claimed.plural().to_owned(),
+        }
+    }
+
+    pub(super) fn look_at_all(&self) {
+        let keys = self.index.lock().keys();
+        for key in keys {
+            self.look_at(key);
+        }
+    }
+
+    /// Queues an object that needs a step; at the end, also one that needs none any more.
+    pub(super) fn look_at(&self, key: ObjectKey) {
+        let mut index = self.index.lock();
+        match self.step(&index, &key) {
+            Step::Nothing if self.mode == Mode::Sync => index.forget_idle(&key),
+            Step::Wait => {}
+            _ => self.queue.add(key),
+        }
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.queue.depth() == 0
+    }
+
+    pub(super) fn note(&self, change: impl FnOnce(&mut Health)) {
+        let (before, after) = {
+            let mut health = self.health.lock();
+            let before = health.state();
+            change(&mut health);
+            (before, health.state())
+        };
+        if before != after {
+            (self.context.engine.on_state)();
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Whether the watches of a claim's engine do their work.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kube::runtime::watcher;
+use portolan_runtime::apply::code;
+
+use super::trouble;
+
+/// How often in a row a watch may fail before it is said: new rights take a moment.
+const TOLERATED: u32 = 4;
+
+/// How far a claim's engine has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ClaimState {
+    /// The first lists are under way.
+    Starting,
+    /// Both sides are watched.
+    Working,
+    /// We may not work with the resource on the consumer.
+    Forbidden,
+    /// A watch fails.
+    Failing(String),
+}
+
+/// A watch of an engine.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Watch {
+    /// Of claimed objects on the consumer, by number.
+    Consumer(usize),
+    /// Of bound objects on the consumer, by number.
+    Referrers(usize),
+    /// Of claimed objects for a consumer namespace on the provider, by number.
+    Provider(String, usize),
+}
+
+impl Watch {
+    /// The one consumer namespace that the watch is about.
+    pub(super) fn namespace(&self) -> Option<&str> {
+        match self {
+            Self::Provider(namespace, _) => Some(namespace),
+            Self::Consumer(_) | Self::Referrers(_) => None,
+        }
+    }
+}
+
+/// The watches of an engine.
+#[derive(Debug, Default)]
+pub(super) struct Health {
+    /// How many watches on the consumer have to list before anything is known of it.
+    expected: usize,
+    listed: BTreeSet<Watch>,
+    failures: BTreeMap<Watch, Failure>,
+    /// The API server of the consumer has refused a write.
+    is_denied: bool,
+}
+
+#[derive(Debug)]
+struct Failure {
+    in_a_row: u32,
+    is_forbidden: bool,
+    why: String,
+}
+
+impl Health {
+    pub(super) fn new(expected: usize) -> Self {
+        Self { expected, ..Self::default() }
+    }
+
+    pub(super) fn listed(&mut self, watch: Watch) {
+        self.failures.remove(&watch);
+        self.listed.insert(watch);
+    }
+
+    pub(super) fn failed(&mut self, watch: Watch, error: &watcher::Error) {
+        let in_a_row = self.failures.get(&watch).map_or(0, |failure| failure.in_a_row) + 1;
+        let is_forbidden = matches!(error, watcher::Error::InitialListFailed(e) | watcher::Error::WatchStartFailed(e)
+            if code(e) == 403);
+        let why = trouble::of_watch(error);
+        self.failures.insert(watch, Failure { in_a_row, is_forbidden, why });
+    }
+
+    pub(super) fn wrote(&mut self, allowed: bool) {
+        self.is_denied = !allowed;
+    }
+
+    /// Whether everything on the consumer has been listed.
+    pub(super) fn knows_consumer(&self) -> bool {
+        self.listed.iter().filter(|watch| !matches!(watch, Watch::Provider(..))).count() >= self.expected
+    }
+
+    /// Whether this many watches have listed a namespace on the provider.
+    pub(super) fn knows_namespace(&self, namespace: &str, expected: usize) -> bool {
+        let of = |watch: &&Watch| matches!(watch, Watch::Provider(one, _) if one == namespace);
+        self.listed.iter().filter(of).count() >= expected
+    }
+
+    pub(super) fn state(&self) -> ClaimState {
+        let lasting = self.failures.iter().find(|(_, failure)| failure.in_a_row >= TOLERATED);
+        match lasting {
+            Some((Watch::Consumer(_), failure)) if failure.is_forbidden => ClaimState::Forbidden,
+            Some((Watch::Provider(namespace, _), Failure { why, .. })) => ClaimState::Failing(format!(
+                "The provider's objects for namespace {namespace} cannot be watched: {why}"
+            )),
+            Some((Watch::Consumer(_) | Watch::Referrers(_), Failure { why, .. })) => {
+                ClaimState::Failing(format!("The consumer's objects cannot be watched: {why}"))
+            }
+            None if self.is_denied => ClaimState::Forbidden,
+            None if self.knows_consumer() => ClaimState::Working,
+            None => ClaimState::Starting,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    fn error(code: u16) -> watcher::Error {
+        let status = Status { code, message: "no".to_owned(), ..Status::default() };
+        watcher::Error::InitialListFailed(kube::Error::Api(Box::new(status)))
+    }
+
+    #[test]
+    fn everything_on_the_consumer_has_to_be_listed_and_lasting_failures_are_named() {
+        let mut health = Health::new(2);
+        health.listed(Watch::Consumer(0));
+        health.listed(Watch::Provider("n".to_owned(), 0));
+        assert_eq!(health.state(), ClaimState::Starting);
+        health.listed(Watch::Referrers(0));
+        assert_eq!(health.state(), ClaimState::Working);
+        for _ in 0..4 {
+            health.failed(Watch::Provider("n".to_owned(), 0), &error(403));
+        }
+        assert!(matches!(health.state(), ClaimState::Failing(why) if why.contains("namespace n")));
+        for _ in 0..4 {
+            health.failed(Watch::Consumer(0), &error(403));
+        }
+        assert_eq!(health.state(), ClaimState::Forbidden);
+        health.listed(Watch::Consumer(0));
+        health.listed(Watch::Provider("n".to_owned(), 0));
+        health.wrote(false);
+        assert_eq!(health.state(), ClaimState::Forbidden);
+        health.wrote(true);
+        assert_eq!(health.state(), ClaimState::Working);
+    }
+}

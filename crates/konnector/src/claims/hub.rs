@@ -1,0 +1,71 @@
+//! The claim engines that run, by binding and claimed resource.
+
+use std::{collections::HashMap, sync::Arc};
+
+use parking_lot::Mutex;
+use portolan_core::claims::Claimed;
+use portolan_runtime::tasks::Tasks;
+
+use super::{
+    engine::{ClaimContext, ClaimSpec, Engine},
+    health::ClaimState,
+};
+use crate::sync::Mode;
+
+/// The binding and the claimed resource that an engine works for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ClaimKey {
+    pub(crate) binding: String,
+    pub(crate) resource: Claimed,
+}
+
+/// All claim engines of the konnector.
+pub(crate) struct ClaimHub {
+    tasks: Tasks,
+    engines: Mutex<HashMap<ClaimKey, Arc<Engine>>>,
+}
+
+impl ClaimHub {
+    pub(crate) fn new(tasks: &Tasks) -> Self {
+        Self { tasks: tasks.clone(), engines: Mutex::default() }
+    }
+
+    /// Makes sure that an engine runs with this spec, and gives its state.
+    pub(crate) fn ensure(
+        &self,
+        key: &ClaimKey,
+        spec: &ClaimSpec,
+        mode: Mode,
+        context: impl FnOnce() -> ClaimContext,
+    ) -> ClaimState {
+        let mut engines = self.engines.lock();
+        if let Some(running) =
+            engines.get(key).filter(|engine| engine.mode == mode && engine.spec.is_same(spec))
+        {
+            return running.state();
+        }
+        let engine = Engine::start(&self.tasks, spec.clone(), context(), mode);
+        let state = engine.state();
+        if let Some(replaced) = engines.insert(key.clone(), engine) {
+            replaced.tasks.cancel();
+        }
+        state
+    }
+
+    /// Whether an engine that ends has nothing left to do.
+    pub(crate) fn is_drained(&self, key: &ClaimKey) -> bool {
+        let engine = self.engines.lock().get(key).cloned();
+        engine.is_some_and(|engine| engine.mode != Mode::Sync && engine.is_drained())
+    }
+
+    /// Stops the engines of a binding, other than those in `keep`.
+    pub(crate) fn stop(&self, binding: &str, keep: &[Claimed]) {
+        self.engines.lock().retain(|key, engine| {
+            let stays = key.binding != binding || keep.contains(&key.resource);
+            if !stays {
+                engine.tasks.cancel();
+            }
+            stays
+        });
+    }
+}

@@ -1,0 +1,374 @@
+//! What is known of the objects that a claim concerns, on both sides: identities, marks and digests.
+//!
+//! Synchronous and without a client. Objects are named by their place on the consumer. What is neither chosen by
+//! the claim nor touched by us is not kept.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use kube::{ResourceExt as _, api::DynamicObject};
+use portolan_core::{api::kubebind::LABEL_OWNER, digest::Digest};
+use portolan_runtime::latest::version;
+use serde_json::Value;
+
+use super::{
+    body::{Terms, is_claimable},
+    plan::Side,
+    references::{Changed, References, named},
+    scope::Scope,
+};
+use crate::sync::{ObjectKey, owned};
+
+/// An object on one side.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) uid: String,
+    version: u128,
+    /// The side that its label says the original is on.
+    pub(crate) owner: Option<Side>,
+    pub(crate) touch: Touch,
+    pub(crate) deleting: bool,
+    pub(super) choice: Choice,
+    /// What its copy on the other side has to say.
+    pub(crate) desired: Digest,
+    /// What is ours of it.
+    pub(crate) owned: Digest,
+    /// The digest that was desired when it became what it is, where the API server stores it differently.
+    pub(crate) settled_for: Option<Digest>,
+    pub(crate) form: Form,
+}
+
+/// What we have done to an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Touch {
+    /// Nothing.
+    None,
+    /// The owner label is ours, and it alone.
+    Stamped,
+    /// We have made it, as a copy.
+    Copy,
+}
+
+/// Whether an object is chosen, as far as it says so itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Choice {
+    /// Nothing can choose it.
+    Never,
+    /// Its name may.
+    ByName,
+    /// Its labels do.
+    ByLabels,
+}
+
+impl Seen {
+    pub(crate) fn is_copy(&self) -> bool {
+        self.touch == Touch::Copy
+    }
+}
+
+/// What cannot be changed in an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Form {
+    kind: Digest,
+    content: Digest,
+    immutable: bool,
+}
+
+impl Form {
+    fn of(object: &DynamicObject) -> Self {
+        let field = |name: &str| object.data.get(name);
+        let content = Value::from(vec![field("data").cloned(), field("binaryData").cloned()]);
+        Self {
+            kind: Digest::of_option(field("type")),
+            content: Digest::of(&content),
+            immutable: field("immutable").is_some_and(|value| value == true),
+        }
+    }
+
+    /// Whether a copy of this form cannot become like an original of that form.
+    pub(super) fn is_fixed_against(&self, original: &Self) -> bool {
+        let differs = self.content != original.content || !original.immutable;
+        self.kind != original.kind || (self.immutable && differs)
+    }
+}
+
+/// Both sides of one object.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sides<'a> {
+    pub(crate) consumer: Option<&'a Seen>,
+    pub(crate) provider: Option<&'a Seen>,
+    pub(super) place: Place,
+    pub(crate) on_consumer: Knowledge,
+    /// The provider's objects of the namespace have been listed.
+    pub(crate) provider_known: bool,
+}
+
+/// What is to be said of an object because of its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Plain,
+    /// The claim names it, or a bound object does.
+    Named,
+    /// Nobody may claim it: it holds a kubeconfig of the konnector.
+    Protected,
+}
+
+/// What is known of the consumer's side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Knowledge {
+    /// Not everything has been listed.
+    Partial,
+    /// The object has to be read, on both sides.
+    Unread,
+    Full,
+}
+
+impl<'a> Sides<'a> {
+    pub(super) const fn on(&self, side: Side) -> Option<&'a Seen> {
+        match side {
+            Side::Consumer => self.consumer,
+            Side::Provider => self.provider,
+        }
+    }
+
+    /// Whether an object is claimed.
+    pub(super) fn claims(&self, seen: &Seen) -> bool {
+        match (self.place, seen.choice) {
+            (Place::Protected, _) | (_, Choice::Never) | (Place::Plain, Choice::ByName) => false,
+            (Place::Named, Choice::ByName) | (_, Choice::ByLabels) => true,
+        }
+    }
+}
+
+/// Everything known for one claim.
+#[derive(Debug)]
+pub(crate) struct Index {
+    terms: Terms,
+    consumer: HashMap<ObjectKey, Seen>,
+    provider: HashMap<ObjectKey, Seen>,
+    references: References,
+    unread: HashSet<ObjectKey>,
+    pub(super) consumer_known: bool,
+    known_namespaces: HashSet<String>,
+}
+
+impl Index {
+    pub(crate) fn new(terms: Terms) -> Self {
+        Self {
+            terms,
+            consumer: HashMap::new(),
+            provider: HashMap::new(),
+            references: References::default(),
+            unread: HashSet::new(),
+            consumer_known: false,
+            known_namespaces: HashSet::new(),
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) const fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
+    pub(crate) fn sides(&self, key: &ObjectKey, is_protected: bool) -> Sides<'_> {
+        let named = || if self.is_named(key) { Place::Named } else { Place::Plain };
+        let on_consumer = match (self.consumer_known, self.unread.contains(key)) {
+            (false, _) => Knowledge::Partial,
+            (true, true) => Knowledge::Unread,
+            (true, false) => Knowledge::Full,
+        };
+        Sides {
+            consumer: self.consumer.get(key),
+            provider: self.provider.get(key),
+            place: if is_protected { Place::Protected } else { named() },
+            on_consumer,
+            provider_known: self.known_namespaces.contains(&key.namespace),
+        }
+    }
+
+    /// Takes in an object. False when what is known is newer, or when it concerns nobody.
+    pub(crate) fn saw(&mut self, side: Side, key: &ObjectKey, object: &DynamicObject) -> bool {
+        let seen_version = version(&object.metadata);
+        let known = self.side(side).get(key);
+        if known.is_some_and(|known| known.version > seen_version) {
+            return false;
+        }
+        let was_known = known.is_some();
+        let settled = known.map(|known| (known.owned, known.settled_for));
+        let mut seen = self.judge(side, key, object, seen_version);
+        seen.settled_for = settled.filter(|(owned, _)| *owned == seen.owned).and_then(|(_, for_)| for_);
+        let concerns = self.concerns(key, &seen) || self.side(side.other()).contains_key(key);
+        if concerns {
+            self.side_mut(side).insert(key.clone(), seen);
+        } else {
+            self.side_mut(side).remove(key);
+        }
+        concerns || was_known
+    }
+
+    fn judge(&self, side: Side, key: &ObjectKey, object: &DynamicObject, version: u128) -> Seen {
+        let mut ours = owned(object);
+        // Lists of these kinds leave out what each item is.
+        ours["apiVersion"] = "v1".into();
+        ours["kind"] = self.terms.claim.resource.kind().into();
+        let touch = if self.terms.is_copy(side, &key.namespace, &ours) {
+            Touch::Copy
+        } else if ours["metadata"]["labels"].get(LABEL_OWNER).is_some() {
+            Touch::Stamped
+        } else {
+            Touch::None
+        };
+        let choice = if !is_claimable(self.terms.claim.resource, object) {
+            Choice::Never
+        } else if self.terms.claim.chooses_labels(object.labels()) {
+            Choice::ByLabels
+        } else {
+            Choice::ByName
+        };
+        Seen {
+            uid: object.uid().unwrap_or_default(),
+            version,
+            owner: object.labels().get(LABEL_OWNER).and_then(|label| Side::of_owner(label)),
+            touch,
+            deleting: object.metadata.deletion_timestamp.is_some(),
+            choice,
+            desired: Digest::of(&self.terms.copy_of(side, object)),
+            owned: Digest::of(&ours),
+            settled_for: None,
+            form: Form::of(object),
+        }
+    }
+
+    /// Takes in that an object is gone from one side.
+    pub(crate) fn lost(&mut self, side: Side, key: &ObjectKey) {
+        self.side_mut(side).remove(key);
+    }
+
+    /// Takes in that an object was asked for and not found, unless it has come since `before`.
+    pub(crate) fn found_none(&mut self, side: Side, key: &ObjectKey, before: Option<u128>) {
+        if self.version(side, key) == before {
+            self.lost(side, key);
+        }
+    }
+
+    /// The version of an object that is known.
+    pub(crate) fn version(&self, side: Side, key: &ObjectKey) -> Option<u128> {
+        self.side(side).get(key).map(|seen| seen.version)
+    }
+
+    /// Takes in that an object has been read on both sides.
+    pub(crate) fn was_read(&mut self, key: &ObjectKey) {
+        self.unread.remove(key);
+    }
+
+    /// Takes in that no watch shows a consumer's object any more: it may be gone, or not be chosen.
+    pub(crate) fn lost_sight(&mut self, key: &ObjectKey) {
+        self.unread.insert(key.clone());
+    }
+
+    /// Notes that an object, as it is now, is what applying `desired` leads to.
+    pub(crate) fn settle(&mut self, side: Side, key: &ObjectKey, desired: Digest) {
+        if let Some(copy) = self.side_mut(side).get_mut(key) {
+            copy.settled_for = Some(desired);
+        }
+    }
+
+    /// Takes in what a bound object says, or that it is gone. Gives the keys to look at.
+    pub(crate) fn referred(
+        &mut self,
+        watch: usize,
+        referrer: &ObjectKey,
+        object: Option<&DynamicObject>,
+    ) -> Vec<ObjectKey> {
+        let reference = self.terms.claim.references.get(watch);
+        let names = reference.zip(object).map(|(reference, object)| named(reference, object));
+        let names: BTreeSet<_> = names.unwrap_or_default();
+        let Changed { added, removed } = self.references.set((watch, referrer.clone()), &names);
+        for key in &added {
+            // While nobody named it, it was not kept.
+            self.unread.insert(key.clone());
+        }
+        added.into_iter().chain(removed).collect()
+    }
+
+    /// The bound objects of a watch that a fresh list does not hold.
+    pub(crate) fn missing_referrers(&self, watch: usize, listed: &HashSet<ObjectKey>) -> Vec<ObjectKey> {
+        self.references.missing(watch, listed)
+    }
+
+    pub(crate) fn know_namespace(&mut self, namespace: &str) {
+        self.known_namespaces.insert(namespace.to_owned());
+    }
+
+    /// Whether the provider's objects for a namespace have been listed.
+    pub(crate) fn knows_namespace(&self, namespace: &str) -> bool {
+        self.known_namespaces.contains(namespace)
+    }
+
+    /// What a copy of this object has to say.
+    pub(crate) fn copy_of(&self, from: Side, original: &DynamicObject) -> Value {
+        self.terms.copy_of(from, original)
+    }
+
+    /// Lets go of an object that concerns nobody any more.
+    pub(crate) fn forget_idle(&mut self, key: &ObjectKey) {
+        let both = [self.consumer.get(key), self.provider.get(key)];
+        if !both.into_iter().flatten().any(|seen| self.concerns(key, seen)) {
+            self.consumer.remove(key);
+            self.provider.remove(key);
+        }
+    }
+
+    /// Every object, on either side.
+    pub(crate) fn keys(&self) -> Vec<ObjectKey> {
+        let keys = self.consumer.keys().chain(self.provider.keys()).chain(&self.unread);
+        keys.cloned().collect::<HashSet<_>>().into_iter().collect()
+    }
+
+    /// Objects that a watch would show, and that its fresh list does not hold.
+    pub(super) fn missing(
+        &self,
+        side: Side,
+        namespace: Option<&str>,
+        scope: &Scope,
+        listed: &HashSet<ObjectKey>,
+    ) -> Vec<ObjectKey> {
+        let is_missing = |key: &ObjectKey, seen: &Seen| {
+            namespace.is_none_or(|one| one == key.namespace)
+                && scope.shows(key, seen)
+                && !listed.contains(key)
+        };
+        let missing = self.side(side).iter().filter(|(key, seen)| is_missing(key, seen));
+        missing.map(|(key, _)| key.clone()).collect()
+    }
+
+    pub(super) fn uid(&self, side: Side, key: &ObjectKey) -> Option<String> {
+        self.side(side).get(key).map(|seen| seen.uid.clone())
+    }
+
+    fn concerns(&self, key: &ObjectKey, seen: &Seen) -> bool {
+        let chosen = match seen.choice {
+            Choice::Never => false,
+            Choice::ByName => self.is_named(key),
+            Choice::ByLabels => true,
+        };
+        chosen || seen.touch != Touch::None
+    }
+
+    fn is_named(&self, key: &ObjectKey) -> bool {
+        self.terms.claim.names(&key.namespace, &key.name) || self.references.contains(key)
+    }
+
+    const fn side(&self, side: Side) -> &HashMap<ObjectKey, Seen> {
+        match side {
+            Side::Consumer => &self.consumer,
+            Side::Provider => &self.provider,
+        }
+    }
+
+    const fn side_mut(&mut self, side: Side) -> &mut HashMap<ObjectKey, Seen> {
+        match side {
+            Side::Consumer => &mut self.consumer,
+            Side::Provider => &mut self.provider,
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! Keeps what a provider claims beside the bound resources in sync: `ConfigMap`s, Secrets and `ServiceAccount`s, from
+//! the side that owns each to the other.
+//!
+//! One engine per binding and claimed resource. [`watches`] follows both sides as [`scope`] says, and feeds
+//! [`index`], which holds identities and digests, never content. [`references`] counts which objects bound
+//! objects name. [`plan`] looks at one object on both sides and names the next step; [`perform`] takes it.
+
+mod body;
+mod engine;
+mod health;
+mod hub;
+mod index;
+mod perform;
+mod plan;
+mod references;
+mod scope;
+mod trouble;
+mod watches;
+
+pub(crate) use engine::{ClaimContext, ClaimSpec};
+pub(crate) use health::ClaimState;
+pub(crate) use hub::{ClaimHub, ClaimKey};

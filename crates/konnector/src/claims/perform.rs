@@ -1,0 +1,341 @@
+//! Takes the steps that the plan names, one object at a time. Each answer goes into the index.
+
+use std::{sync::Arc, time::Duration};
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::{Api, api::DynamicObject};
+use portolan_core::{
+    api::kubebind::{FIELD_MANAGER, LABEL_OWNER},
+    digest::Digest,
+};
+use portolan_runtime::{
+    apply::{self, Observed, WriteError},
+    controller::Next,
+};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use super::{
+    engine::Engine,
+    plan::{Side, Step},
+    trouble::Trouble,
+};
+use crate::sync::{Mode, ObjectKey, holds_updates, owned};
+
+/// How long one step may take.
+const STEP_LIMIT: Duration = Duration::from_secs(15);
+/// When to look again after a lost race, if no watch event comes first.
+const AFTER_RACE: Duration = Duration::from_millis(250);
+/// When to look again at an object that stands in the way.
+const RECHECK: Duration = Duration::from_secs(30);
+/// More steps in a row than any object needs: read, delete, create, stamp, and some spare.
+const MAX_STEPS: usize = 12;
+
+/// A step failed. What it says repeats nothing of the object but its place.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to {action} {plural} {}/{}: {why}", key.namespace, key.name)]
+pub(super) struct ClaimError {
+    action: &'static str,
+    plural: &'static str,
+    key: ObjectKey,
+    why: String,
+}
+
+impl Engine {
+    /// Takes steps until there is nothing to do, or something else has to happen first.
+    pub(super) async fn reconcile(self: Arc<Self>, key: ObjectKey) -> Result<Next, ClaimError> {
+        for _ in 0..MAX_STEPS {
+            let step = self.next_step(&key);
+            let action = match step {
+                Step::Nothing | Step::Wait => return Ok(self.rest()),
+                Step::Conflict | Step::OwnerUnknown => return Ok(self.report_once(&key, step).await),
+                Step::Read => "read",
+                Step::RequestNamespace => "request a namespace for",
+                Step::CreateCopy(_) => "create the copy of",
+                Step::UpdateCopy(_) => "update the copy of",
+                Step::DeleteCopy(_) => "delete the copy of",
+                Step::Stamp(_) => "put the owner label on",
+                Step::Unstamp(_) => "take the owner label off",
+            };
+            let taken = timeout(STEP_LIMIT, self.take(step, &key)).await;
+            let trouble = match taken.unwrap_or_else(|_| Err(Trouble::Failed("no answer in time".to_owned())))
+            {
+                Ok(()) => {
+                    self.context.engine.metrics.step(step.label());
+                    continue;
+                }
+                Err(Trouble::Raced) => {
+                    // What is known of it may not be so any more.
+                    self.index.lock().lost_sight(&key);
+                    return Ok(Next::After(AFTER_RACE));
+                }
+                Err(trouble) => trouble,
+            };
+            self.report_trouble(&key, action, &trouble).await;
+            let (why, plural) = (trouble.why().to_owned(), self.spec.claim.resource.plural());
+            return Err(ClaimError { action, plural, key, why });
+        }
+        Ok(Next::After(AFTER_RACE))
+    }
+
+    fn next_step(&self, key: &ObjectKey) -> Step {
+        let mut index = self.index.lock();
+        let step = self.step(&index, key);
+        if step == Step::Nothing {
+            index.forget_idle(key);
+        }
+        if !matches!(step, Step::Read | Step::Conflict | Step::OwnerUnknown) {
+            self.told.lock().remove(key);
+        }
+        step
+    }
+
+    /// Who waits for the end wants to know of it.
+    fn rest(&self) -> Next {
+        if self.mode != Mode::Sync && self.is_idle() && self.is_drained() {
+            (self.context.engine.on_state)();
+        }
+        Next::OnChange
+    }
+
+    async fn take(&self, step: Step, key: &ObjectKey) -> Result<(), Trouble> {
+        match step {
+            Step::Read => self.read(key).await,
+            Step::RequestNamespace => {
+                let asked = self.spec.session.namespaces.request(&key.namespace).await;
+                asked.map_err(|error| Trouble::of(Side::Provider, &error))
+            }
+            Step::CreateCopy(side) => self.create(side, key).await,
+            Step::UpdateCopy(side) => self.update(side, key).await,
+            Step::DeleteCopy(side) => self.delete(side, key).await,
+            Step::Stamp(side) => self.stamp(side, key).await,
+            Step::Unstamp(side) => self.unstamp(side, key).await,
+            Step::Nothing | Step::Wait | Step::Conflict | Step::OwnerUnknown => Ok(()),
+        }
+    }
+
+    async fn read(&self, key: &ObjectKey) -> Result<(), Trouble> {
+        if self.mode != Mode::Withdraw && self.spec.session.namespaces.mapped(&key.namespace).is_some() {
+            self.look_up(Side::Provider, key).await?;
+        }
+        self.look_up(Side::Consumer, key).await?;
+        self.index.lock().was_read(key);
+        Ok(())
+    }
+
+    /// Reads an object into the index, and gives it.
+    async fn look_up(&self, side: Side, key: &ObjectKey) -> Result<Option<DynamicObject>, Trouble> {
+        let before = self.index.lock().version(side, key);
+        let found = self.api(side, key).get_opt(&key.name).await;
+        let found = found.map_err(|error| Trouble::of(side, &WriteError::from(error)))?;
+        let mut index = self.index.lock();
+        match &found {
+            Some(object) => {
+                index.saw(side, key, object);
+            }
+            None => index.found_none(side, key, before),
+        }
+        Ok(found)
+    }
+
+    /// The body of the copy on `side`, from the original as it is now; `None` where the step does not fit any
+    /// more.
+    async fn body(&self, step: Step, side: Side, key: &ObjectKey) -> Result<Option<Value>, Trouble> {
+        let Some(original) = self.look_up(side.other(), key).await? else { return Ok(None) };
+        let index = self.index.lock();
+        if self.step(&index, key) != step {
+            return Ok(None);
+        }
+        let mut body = index.copy_of(side.other(), &original);
+        body["metadata"]["name"] = key.name.as_str().into();
+        body["metadata"]["namespace"] = self.namespace(side, key).into();
+        Ok(Some(body))
+    }
+
+    async fn create(&self, side: Side, key: &ObjectKey) -> Result<(), Trouble> {
+        let Some(body) = self.body(Step::CreateCopy(side), side, key).await? else { return Ok(()) };
+        let created = apply::apply(&self.api(side, key), FIELD_MANAGER, &body, &Observed::Absent).await;
+        self.heard(side, &created);
+        match created {
+            Ok(created) => self.settle(side, key, &created, &body),
+            // Something has the name that no watch has shown. What it is decides what to do.
+            Err(WriteError::Raced(_)) => {
+                if self.look_up(side, key).await?.is_none() {
+                    let namespace = self.namespace(side, key);
+                    let why = format!("there may be no namespace {namespace} on the {}", side.owner());
+                    return Err(Trouble::Failed(why));
+                }
+            }
+            Err(error) => return Err(Trouble::of(side, &error)),
+        }
+        Ok(())
+    }
+
+    async fn update(&self, side: Side, key: &ObjectKey) -> Result<(), Trouble> {
+        let Some(body) = self.body(Step::UpdateCopy(side), side, key).await? else { return Ok(()) };
+        let Some(uid) = self.uid(side, key) else { return Ok(()) };
+        let api = self.api(side, key);
+        let observed = Observed::Present { uid, managed_fields: None };
+        let mut written = apply::apply::<DynamicObject>(&api, FIELD_MANAGER, &body, &observed).await;
+        // A field that we set by POST is not removed by apply. Only then is the extra write worth it.
+        if let Ok(copy) = &written
+            && holds_updates(copy)
+            && owned(copy) != comparable(&body)
+        {
+            let observed = Observed::of(Some(&copy.metadata), FIELD_MANAGER);
+            written = apply::apply(&api, FIELD_MANAGER, &body, &observed).await;
+        }
+        self.heard(side, &written);
+        let written = written.map_err(|error| Trouble::of(side, &error))?;
+        self.settle(side, key, &written, &body);
+        Ok(())
+    }
+
+    fn settle(&self, side: Side, key: &ObjectKey, written: &DynamicObject, body: &Value) {
+        let mut index = self.index.lock();
+        index.saw(side, key, written);
+        index.settle(side, key, Digest::of(&comparable(body)));
+    }
+
+    async fn delete(&self, side: Side, key: &ObjectKey) -> Result<(), Trouble> {
+        let Some(uid) = self.uid(side, key) else { return Ok(()) };
+        let deleted = apply::delete(&self.api(side, key), &key.name, &uid).await;
+        self.heard(side, &deleted);
+        deleted.map_err(|error| Trouble::of(side, &error))?;
+        // Finalizers may hold it; then the watch tells when it is gone.
+        self.look_up(side, key).await.map(|_| ())
+    }
+
+    async fn stamp(&self, side: Side, key: &ObjectKey) -> Result<(), Trouble> {
+        let Some(uid) = self.uid(side, key) else { return Ok(()) };
+        let body = json!({
+            "apiVersion": "v1", "kind": self.spec.claim.resource.kind(),
+            "metadata": {
+                "name": key.name, "namespace": self.namespace(side, key), "labels": {LABEL_OWNER: side.owner()},
+            },
+        });
+        let observed = Observed::Present { uid, managed_fields: None };
+        let written =
+            apply::apply::<DynamicObject>(&self.api(side, key), FIELD_MANAGER, &body, &observed).await;
+        self.heard(side, &written);
+        let written = written.map_err(|error| Trouble::of(side, &error))?;
+        self.index.lock().saw(side, key, &written);
+        Ok(())
+    }
+
+    async fn unstamp(&self, side: Side, key: &ObjectKey) -> Result<(), Trouble> {
+        let Some(original) = self.look_up(side, key).await? else { return Ok(()) };
+        let value = original.metadata.labels.as_ref().and_then(|labels| labels.get(LABEL_OWNER));
+        // A slash in a key is spelled ~1 in a path (RFC 6901).
+        let path = format!("/metadata/labels/{}", LABEL_OWNER.replace('/', "~1"));
+        let operations = json!([
+            {"op": "test", "path": "/metadata/uid", "value": original.metadata.uid},
+            {"op": "test", "path": path, "value": value},
+            {"op": "remove", "path": path},
+        ]);
+        let api = self.api(side, key);
+        let written =
+            apply::json_patch_as::<DynamicObject>(&api, Some(FIELD_MANAGER), &key.name, None, operations)
+                .await;
+        self.heard(side, &written);
+        let written = written.map_err(|error| Trouble::of(side, &error))?;
+        self.index.lock().saw(side, key, &written);
+        Ok(())
+    }
+
+    /// Notes whether the consumer's API server lets us write.
+    fn heard<T>(&self, side: Side, outcome: &Result<T, WriteError>) {
+        if side == Side::Provider {
+            return;
+        }
+        match outcome {
+            Ok(_) => self.note(|health| health.wrote(true)),
+            Err(error) if matches!(Trouble::of(side, error), Trouble::Denied(..)) => {
+                self.note(|health| health.wrote(false));
+            }
+            Err(_) => {}
+        }
+    }
+
+    async fn report_trouble(&self, key: &ObjectKey, action: &str, trouble: &Trouble) {
+        let on = match trouble {
+            Trouble::Denied(Side::Provider, _) => "provider",
+            Trouble::Denied(Side::Consumer, _) | Trouble::Refused(_) => "cluster",
+            Trouble::Raced | Trouble::Failed(_) => return,
+        };
+        let note = format!("Could not {action} this object ({on}): {}.", trouble.why());
+        self.warn(key, "SyncFailed", &note).await;
+    }
+
+    /// No watch may show the end of what stands in the way: it is read again.
+    async fn report_once(&self, key: &ObjectKey, step: Step) -> Next {
+        if self.told.lock().insert(key.clone(), step) != Some(step) {
+            self.report(key, step).await;
+        }
+        self.index.lock().lost_sight(key);
+        Next::After(RECHECK)
+    }
+
+    async fn report(&self, key: &ObjectKey, step: Step) {
+        let plural = self.spec.claim.resource.plural();
+        let (reason, note) = match step {
+            Step::OwnerUnknown => (
+                "OwnerUnknown",
+                format!(
+                    "The provider claims {plural} and has one of this name as well, and nothing says whose it is. Both \
+                     are left as they are. Label this one {LABEL_OWNER}=consumer or the other one \
+                     {LABEL_OWNER}=provider, and delete the one that shall be a copy."
+                ),
+            ),
+            _ => (
+                "ForeignObject",
+                "The object of this name on the other side is not a copy that the konnector has made. Both are left as \
+                 they are. Delete the one that shall be a copy."
+                    .to_owned(),
+            ),
+        };
+        self.warn(key, reason, &note).await;
+    }
+
+    async fn warn(&self, key: &ObjectKey, reason: &str, note: &str) {
+        let on = ObjectReference {
+            api_version: Some("v1".to_owned()),
+            kind: Some(self.spec.claim.resource.kind().to_owned()),
+            name: Some(key.name.clone()),
+            namespace: Some(key.namespace.clone()),
+            uid: self.uid(Side::Consumer, key),
+            ..ObjectReference::default()
+        };
+        self.context.engine.metrics.problem(reason);
+        self.context.engine.reporter.warn(&on, reason, "Sync", note).await;
+    }
+
+    fn uid(&self, side: Side, key: &ObjectKey) -> Option<String> {
+        self.index.lock().uid(side, key)
+    }
+
+    fn api(&self, side: Side, key: &ObjectKey) -> Api<DynamicObject> {
+        let client = match side {
+            Side::Consumer => &self.context.engine.consumer,
+            Side::Provider => &self.spec.session.client,
+        };
+        Api::namespaced_with(client.clone(), &self.namespace(side, key), &self.resource())
+    }
+
+    /// Steps that need the provider are planned only for namespaces that it has answered for.
+    fn namespace(&self, side: Side, key: &ObjectKey) -> String {
+        match side {
+            Side::Consumer => key.namespace.clone(),
+            Side::Provider => self.spec.session.namespaces.mapped(&key.namespace).unwrap_or_default(),
+        }
+    }
+}
+
+/// The body in the shape that [`owned`] gives: without its place.
+fn comparable(body: &Value) -> Value {
+    let mut body = body.clone();
+    if let Some(metadata) = body["metadata"].as_object_mut() {
+        metadata.retain(|field, _| field == "labels" || field == "annotations");
+    }
+    body
+}

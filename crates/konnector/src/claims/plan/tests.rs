@@ -1,0 +1,205 @@
+//! Claimed objects as tables: what is on both sides, and what is done.
+
+use kube::api::DynamicObject;
+use portolan_core::{
+    api::kubebind::{FIELD_MANAGER, Isolation},
+    claims,
+};
+use serde_json::{Map, Value, json};
+
+use super::*;
+use crate::{
+    claims::{body::Terms, index::Index},
+    sync::{KeyRules, ObjectKey},
+};
+
+const MAPPED: NamespaceState<'static> = NamespaceState::Mapped("kube-bind-a-n");
+
+fn key() -> ObjectKey {
+    ObjectKey { namespace: "n".to_owned(), name: "s".to_owned() }
+}
+
+fn index(selector: &Value) -> Index {
+    let claim = serde_json::from_value(json!({"resource": "secrets", "selector": selector})).unwrap();
+    let (mut valid, _) = claims::read(&[claim], &[], Isolation::Prefixed);
+    let terms = Terms {
+        claim: valid.remove(0),
+        keys: KeyRules::default(),
+        contract: "kube-bind-a".to_owned(),
+        binding: "cowboys".to_owned(),
+    };
+    let mut index = Index::new(terms);
+    index.consumer_known = true;
+    index.know_namespace("n");
+    index
+}
+
+fn by_label() -> Index {
+    index(&json!({"labelSelector": {"matchLabels": {"app": "a"}}}))
+}
+
+/// A Secret with this label `app` and owner, and data.
+fn secret(app: &str, owner: Option<&str>, data: &str) -> DynamicObject {
+    let mut object = json!({
+        "apiVersion": "v1", "kind": "Secret", "type": "Opaque", "data": {"a": data},
+        "metadata": {"name": "s", "namespace": "n", "uid": "u", "resourceVersion": "5", "labels": {"app": app}},
+    });
+    if let Some(owner) = owner {
+        object["metadata"]["labels"]["kube-bind.io/owner"] = owner.into();
+    }
+    serde_json::from_value(object).unwrap()
+}
+
+fn fields_of(value: &Value) -> Value {
+    let Value::Object(map) = value else { return json!({}) };
+    let fields: Map<_, _> = map.iter().map(|(key, value)| (format!("f:{key}"), fields_of(value))).collect();
+    fields.into()
+}
+
+fn managed(mut object: DynamicObject, fields: &Value) -> DynamicObject {
+    let entry = json!({"manager": FIELD_MANAGER, "operation": "Apply", "fieldsV1": fields});
+    object.metadata.managed_fields = serde_json::from_value(json!([entry])).unwrap();
+    object
+}
+
+fn stamped(owner: &str) -> DynamicObject {
+    let fields = json!({"f:metadata": {"f:labels": {"f:kube-bind.io/owner": {}}}});
+    managed(secret("a", Some(owner), "YQ=="), &fields)
+}
+
+/// The copy of an original on a side, as we have applied it.
+fn copy(index: &Index, from: Side, original: &DynamicObject) -> DynamicObject {
+    let mut body = index.copy_of(from, original);
+    let mut fields = fields_of(&body);
+    fields.as_object_mut().unwrap().retain(|field, _| field != "f:apiVersion" && field != "f:kind");
+    body["metadata"]["name"] = "s".into();
+    body["metadata"]["namespace"] = "n".into();
+    body["metadata"]["uid"] = "copy".into();
+    body["metadata"]["resourceVersion"] = "6".into();
+    managed(serde_json::from_value(body).unwrap(), &fields)
+}
+
+fn step(
+    mut index: Index,
+    consumer: Option<&DynamicObject>,
+    provider: Option<&DynamicObject>,
+    mode: Mode,
+) -> Step {
+    // The second round is for what concerns only because the other side does.
+    for _ in 0..2 {
+        for (side, object) in [(Side::Consumer, consumer), (Side::Provider, provider)] {
+            if let Some(object) = object {
+                index.saw(side, &key(), object);
+            }
+        }
+    }
+    plan(index.sides(&key(), false), MAPPED, mode)
+}
+
+fn synced(consumer: Option<&DynamicObject>, provider: Option<&DynamicObject>) -> Step {
+    step(by_label(), consumer, provider, Mode::Sync)
+}
+
+#[test]
+fn the_original_is_copied_stamped_and_followed_whichever_side_has_it() {
+    let (plain, index) = (secret("a", None, "YQ=="), by_label());
+    for (here, there) in [(Side::Consumer, Side::Provider), (Side::Provider, Side::Consumer)] {
+        let at = |original: &DynamicObject, copy: Option<&DynamicObject>| match here {
+            Side::Consumer => synced(Some(original), copy),
+            Side::Provider => synced(copy, Some(original)),
+        };
+        assert_eq!(at(&plain, None), Step::CreateCopy(there));
+        let copied = copy(&index, here, &plain);
+        assert_eq!(at(&plain, Some(&copied)), Step::Stamp(here));
+        assert_eq!(at(&stamped(here.owner()), Some(&copied)), Step::Nothing);
+        let mut changed = stamped(here.owner());
+        changed.data["data"]["a"] = "Yg==".into();
+        assert_eq!(at(&changed, Some(&copied)), Step::UpdateCopy(there));
+        changed.data["type"] = "kubernetes.io/tls".into();
+        assert_eq!(at(&changed, Some(&copied)), Step::DeleteCopy(there), "a type cannot be changed");
+    }
+}
+
+#[test]
+fn a_copy_goes_with_its_original_and_with_the_claim_and_the_label_of_ours_too() {
+    let original = secret("a", None, "YQ==");
+    let down = copy(&by_label(), Side::Consumer, &original);
+    let up = copy(&by_label(), Side::Provider, &original);
+    assert_eq!(synced(None, Some(&down)), Step::DeleteCopy(Side::Provider));
+    assert_eq!(synced(Some(&up), None), Step::DeleteCopy(Side::Consumer));
+    let mut unclaimed = stamped("consumer");
+    unclaimed.metadata.labels.as_mut().unwrap().insert("app".to_owned(), "b".to_owned());
+    assert_eq!(synced(Some(&unclaimed), Some(&down)), Step::DeleteCopy(Side::Provider));
+    assert_eq!(synced(Some(&unclaimed), None), Step::Unstamp(Side::Consumer));
+    let users_own = secret("b", Some("consumer"), "YQ==");
+    assert_eq!(synced(Some(&users_own), None), Step::Nothing, "a label that people have set stays");
+    let mut deleting = stamped("consumer");
+    deleting.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
+    assert_eq!(synced(Some(&deleting), Some(&down)), Step::DeleteCopy(Side::Provider));
+    assert_eq!(synced(Some(&deleting), None), Step::Nothing);
+}
+
+#[test]
+fn what_is_not_ours_is_never_touched() {
+    let (plain, owned) = (secret("a", None, "YQ=="), secret("a", Some("consumer"), "YQ=="));
+    assert_eq!(synced(Some(&plain), Some(&secret("x", None, "eA=="))), Step::OwnerUnknown);
+    assert_eq!(synced(Some(&owned), Some(&secret("x", None, "eA=="))), Step::Conflict);
+    assert_eq!(
+        synced(Some(&secret("x", None, "")), Some(&secret("a", Some("provider"), ""))),
+        Step::Conflict
+    );
+    // Our annotations on somebody's own object do not make it ours.
+    let mut forged = copy(&by_label(), Side::Consumer, &plain);
+    forged.metadata.managed_fields = None;
+    for mode in [Mode::Sync, Mode::Drain, Mode::Withdraw] {
+        assert_eq!(step(by_label(), None, Some(&forged), mode), Step::Nothing);
+    }
+    assert_eq!(synced(Some(&owned), Some(&forged)), Step::Conflict);
+    assert_eq!(synced(Some(&secret("x", None, "")), Some(&secret("x", None, ""))), Step::Nothing);
+}
+
+#[test]
+fn the_end_takes_copies_and_labels_as_far_as_it_may() {
+    let original = secret("a", None, "YQ==");
+    let (down, up) =
+        (copy(&by_label(), Side::Consumer, &original), copy(&by_label(), Side::Provider, &original));
+    let (here, there) = (stamped("consumer"), stamped("provider"));
+    let table = [
+        (Some(&here), Some(&down), Step::DeleteCopy(Side::Provider), Step::Unstamp(Side::Consumer)),
+        (Some(&here), None, Step::Unstamp(Side::Consumer), Step::Unstamp(Side::Consumer)),
+        (Some(&original), Some(&down), Step::DeleteCopy(Side::Provider), Step::Nothing),
+        (Some(&up), Some(&there), Step::Unstamp(Side::Provider), Step::DeleteCopy(Side::Consumer)),
+        (Some(&up), Some(&original), Step::DeleteCopy(Side::Consumer), Step::DeleteCopy(Side::Consumer)),
+        (Some(&original), None, Step::Nothing, Step::Nothing),
+    ];
+    for (consumer, provider, drain, withdraw) in table {
+        assert_eq!(step(by_label(), consumer, provider, Mode::Drain), drain);
+        assert_eq!(step(by_label(), consumer, provider, Mode::Withdraw), withdraw);
+    }
+}
+
+#[test]
+fn nothing_is_decided_before_everything_is_known() {
+    let original = secret("a", None, "YQ==");
+    let decide = |index: Index, namespace| plan(index.sides(&key(), false), namespace, Mode::Sync);
+    let with = |change: fn(&mut Index)| {
+        let mut index = by_label();
+        index.saw(Side::Consumer, &key(), &original);
+        change(&mut index);
+        index
+    };
+    assert_eq!(decide(with(|index| index.consumer_known = false), MAPPED), Step::Wait);
+    assert_eq!(decide(with(|index| index.lost_sight(&key())), MAPPED), Step::Read);
+    assert_eq!(decide(with(|_| {}), NamespaceState::NotRequested), Step::RequestNamespace);
+    assert_eq!(decide(with(|_| {}), NamespaceState::Requested), Step::Wait);
+    let mut unlisted = Index::new(with(|_| {}).terms().clone());
+    unlisted.consumer_known = true;
+    unlisted.saw(Side::Consumer, &key(), &original);
+    assert_eq!(decide(unlisted, MAPPED), Step::Wait);
+    let protected = with(|_| {});
+    assert_eq!(
+        plan(protected.sides(&key(), true), MAPPED, Mode::Sync),
+        Step::Nothing,
+        "a kubeconfig of ours"
+    );
+}

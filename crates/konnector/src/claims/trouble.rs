@@ -1,0 +1,92 @@
+//! Why something failed, in words that repeat nothing of the objects: they may be Secrets.
+
+use kube::runtime::watcher;
+use portolan_runtime::{apply::WriteError, telemetry::Chain};
+
+use super::plan::Side;
+
+/// Why a step was not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// Something has changed meanwhile: look again.
+    Raced,
+    /// We may not.
+    Denied(Side, String),
+    /// The API server does not take the object.
+    Refused(String),
+    /// Anything else: try again.
+    Failed(String),
+}
+
+impl Trouble {
+    pub(super) fn of(side: Side, error: &WriteError) -> Self {
+        let why = of_request(error.cause());
+        match error {
+            WriteError::Raced(_) => Self::Raced,
+            // No fault of ours, and it ends by itself.
+            WriteError::Forbidden(kube::Error::Api(status))
+                if status.message.contains("being terminated") =>
+            {
+                Self::Failed("the namespace is being deleted".to_owned())
+            }
+            WriteError::Forbidden(_) => Self::Denied(side, why),
+            WriteError::Invalid(_) => Self::Refused(why),
+            WriteError::Failed(_) => Self::Failed(why),
+        }
+    }
+
+    pub(super) fn why(&self) -> &str {
+        match self {
+            Self::Raced => "somebody else was faster",
+            Self::Denied(_, why) | Self::Refused(why) | Self::Failed(why) => why,
+        }
+    }
+}
+
+/// Messages of the API server may quote values; its reasons do not.
+pub(super) fn of_request(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => format!("the API server answers {} {}", status.code, status.reason),
+        kube::Error::SerdeError(_) => "the answer cannot be read".to_owned(),
+        other => Chain(other).to_string(),
+    }
+}
+
+pub(super) fn of_watch(error: &watcher::Error) -> String {
+    match error {
+        watcher::Error::InitialListFailed(e)
+        | watcher::Error::WatchStartFailed(e)
+        | watcher::Error::WatchFailed(e) => of_request(e),
+        watcher::Error::WatchError(status) => {
+            format!("the API server answers {} {}", status.code, status.reason)
+        }
+        watcher::Error::NoResourceVersion => "the answer cannot be read".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    #[test]
+    fn no_message_repeats_what_an_object_says() {
+        let api = |code, reason: &str, message: &str| {
+            let status =
+                Status { code, reason: reason.to_owned(), message: message.to_owned(), ..Status::default() };
+            WriteError::from(kube::Error::Api(Box::new(status)))
+        };
+        let refused = Trouble::of(Side::Provider, &api(422, "Invalid", "Invalid value: \"hunter2\""));
+        assert_eq!(refused, Trouble::Refused("the API server answers 422 Invalid".to_owned()));
+        let parsed = serde_json::from_str::<u8>("\"hunter2\"").unwrap_err();
+        let unread = Trouble::of(Side::Provider, &WriteError::from(kube::Error::SerdeError(parsed)));
+        assert!(!unread.why().contains("hunter2"));
+        let ends = Trouble::of(Side::Consumer, &api(403, "Forbidden", "because it is being terminated"));
+        assert!(matches!(ends, Trouble::Failed(_)));
+        assert!(matches!(
+            Trouble::of(Side::Consumer, &api(403, "Forbidden", "no")),
+            Trouble::Denied(Side::Consumer, _)
+        ));
+    }
+}

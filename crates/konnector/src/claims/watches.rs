@@ -1,0 +1,227 @@
+//! The watches of a claim's engine, and what their events mean for the index.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, atomic::Ordering},
+};
+
+use kube::{
+    Api, ResourceExt as _,
+    api::{ApiResource, DynamicObject},
+    runtime::watcher::{self, Event},
+};
+use portolan_runtime::watch;
+
+use super::{engine::Engine, health::Watch, plan::Side, scope::Scope};
+use crate::sync::{Mode, ObjectKey};
+
+/// One watch of claimed objects.
+struct Lens {
+    watch: Watch,
+    scope: Scope,
+    listing: HashSet<ObjectKey>,
+}
+
+impl Lens {
+    fn new(watch: Watch, scope: Scope) -> Self {
+        Self { watch, scope, listing: HashSet::new() }
+    }
+
+    const fn side(&self) -> Side {
+        match self.watch {
+            Watch::Provider(..) => Side::Provider,
+            Watch::Consumer(_) | Watch::Referrers(_) => Side::Consumer,
+        }
+    }
+
+    /// The place on the consumer of an object.
+    fn key_of(&self, object: &DynamicObject) -> ObjectKey {
+        match self.watch.namespace() {
+            Some(namespace) => ObjectKey { namespace: namespace.to_owned(), name: object.name_any() },
+            None => key_of(object),
+        }
+    }
+}
+
+impl Engine {
+    pub(super) fn watch_consumer(self: &Arc<Self>, number: usize, scope: Scope) {
+        let (client, resource) = (self.context.engine.consumer.clone(), self.resource());
+        let api = match scope.namespace() {
+            Some(namespace) => Api::namespaced_with(client, namespace, &resource),
+            None => Api::all_with(client, &resource),
+        };
+        self.watch_objects("claimed objects", api, Lens::new(Watch::Consumer(number), scope));
+    }
+
+    fn watch_objects(self: &Arc<Self>, name: &'static str, api: Api<DynamicObject>, mut lens: Lens) {
+        let engine = Arc::clone(self);
+        self.tasks.spawn(name, async move {
+            let config = lens.scope.config();
+            watch::follow(api, config, |event| engine.on_objects(&mut lens, event)).await;
+        });
+    }
+
+    fn on_objects(&self, lens: &mut Lens, event: watcher::Result<Event<DynamicObject>>) {
+        let side = lens.side();
+        match event {
+            Ok(Event::Init) => lens.listing.clear(),
+            Ok(Event::InitApply(object)) => {
+                let (key, mut index) = (lens.key_of(&object), self.index.lock());
+                if index.saw(side, &key, &object) || index.version(side, &key).is_some() {
+                    lens.listing.insert(key);
+                }
+            }
+            Ok(Event::Apply(object)) => {
+                let key = lens.key_of(&object);
+                let concerns = self.index.lock().saw(side, &key, &object);
+                if concerns {
+                    self.look_at(key);
+                }
+            }
+            Ok(Event::Delete(object)) => self.lose(lens, lens.key_of(&object)),
+            Ok(Event::InitDone) => self.end_list(lens),
+            Err(error) => self.note(|health| health.failed(lens.watch.clone(), &error)),
+        }
+    }
+
+    fn end_list(&self, lens: &mut Lens) {
+        let missing =
+            self.index.lock().missing(lens.side(), lens.watch.namespace(), &lens.scope, &lens.listing);
+        for key in missing {
+            self.lose(lens, key);
+        }
+        for key in lens.listing.drain() {
+            self.look_at(key);
+        }
+        self.listed(&lens.watch);
+    }
+
+    fn lose(&self, lens: &Lens, key: ObjectKey) {
+        {
+            let mut index = self.index.lock();
+            if lens.side() == Side::Consumer && lens.scope.may_lose_sight() {
+                index.lost_sight(&key);
+            } else {
+                index.lost(lens.side(), &key);
+            }
+        }
+        self.look_at(key);
+    }
+
+    pub(super) fn watch_referrers(self: &Arc<Self>, number: usize, kind: &ApiResource) {
+        let api = Api::all_with(self.context.engine.consumer.clone(), kind);
+        let engine = Arc::clone(self);
+        self.tasks.spawn("referring objects", async move {
+            let mut listing = HashSet::new();
+            let on = |event| engine.on_referrer(number, event, &mut listing);
+            watch::follow(api, watcher::Config::default(), on).await;
+        });
+    }
+
+    fn on_referrer(
+        &self,
+        number: usize,
+        event: watcher::Result<Event<DynamicObject>>,
+        listing: &mut HashSet<ObjectKey>,
+    ) {
+        match event {
+            Ok(Event::Init) => listing.clear(),
+            Ok(Event::InitApply(object)) => {
+                listing.insert(key_of(&object));
+                self.refer(number, &key_of(&object), Some(&object));
+            }
+            Ok(Event::Apply(object)) => self.refer(number, &key_of(&object), Some(&object)),
+            Ok(Event::Delete(object)) => self.refer(number, &key_of(&object), None),
+            Ok(Event::InitDone) => {
+                let gone = self.index.lock().missing_referrers(number, listing);
+                for referrer in &gone {
+                    self.refer(number, referrer, None);
+                }
+                listing.clear();
+                self.listed(&Watch::Referrers(number));
+            }
+            Err(error) => self.note(|health| health.failed(Watch::Referrers(number), &error)),
+        }
+    }
+
+    fn refer(&self, number: usize, referrer: &ObjectKey, object: Option<&DynamicObject>) {
+        let changed = self.index.lock().referred(number, referrer, object);
+        for key in changed {
+            self.look_at(key);
+        }
+    }
+
+    /// Follows the provider's answers to requests for namespaces.
+    pub(super) fn follow_answers(self: &Arc<Self>) {
+        let engine = Arc::clone(self);
+        let mut changes = self.spec.session.namespaces.subscribe();
+        self.tasks.spawn("namespace answers", async move {
+            engine.spec.session.namespaces.listed().await;
+            engine.knows_answers.store(true, Ordering::Relaxed);
+            loop {
+                engine.watch_namespaces();
+                engine.look_at_all();
+                if engine.mode != Mode::Sync {
+                    (engine.context.engine.on_state)();
+                }
+                if changes.changed().await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
+    fn watch_namespaces(self: &Arc<Self>) {
+        for (mapped, namespace) in self.spec.session.namespaces.by_answer() {
+            if !self.watched.lock().insert(namespace.clone()) {
+                continue;
+            }
+            let scopes = Scope::on_provider(&self.spec.claim, &namespace);
+            if scopes.is_empty() {
+                self.index.lock().know_namespace(&namespace);
+            }
+            for (number, scope) in scopes.into_iter().enumerate() {
+                let api = Api::namespaced_with(self.spec.session.client.clone(), &mapped, &self.resource());
+                let lens = Lens::new(Watch::Provider(namespace.clone(), number), scope);
+                self.watch_objects("provider's claimed objects", api, lens);
+            }
+        }
+    }
+
+    fn listed(&self, watch: &Watch) {
+        self.note(|health| health.listed(watch.clone()));
+        let news = match watch {
+            Watch::Provider(namespace, _) => self.knows_namespace_now(namespace),
+            Watch::Consumer(_) | Watch::Referrers(_) => self.knows_consumer_now(),
+        };
+        if news {
+            self.look_at_all();
+            if self.mode != Mode::Sync {
+                (self.context.engine.on_state)();
+            }
+        }
+    }
+
+    fn knows_namespace_now(&self, namespace: &str) -> bool {
+        let expected = Scope::on_provider(&self.spec.claim, namespace).len();
+        let known = self.health.lock().knows_namespace(namespace, expected);
+        let mut index = self.index.lock();
+        let news = known && !index.knows_namespace(namespace);
+        if news {
+            index.know_namespace(namespace);
+        }
+        news
+    }
+
+    fn knows_consumer_now(&self) -> bool {
+        let known = self.health.lock().knows_consumer();
+        let mut index = self.index.lock();
+        let news = known && !index.consumer_known;
+        index.consumer_known |= news;
+        news
+    }
+}
+
+fn key_of(object: &DynamicObject) -> ObjectKey {
+    ObjectKey { namespace: object.namespace().unwrap_or_default(), name: object.name_any() }
+}
