@@ -34,7 +34,7 @@ async fn an_annotation_cannot_make_the_exchange_ask_hostile_addresses() {
     }
     let test = "namespace::an_annotation_cannot_make_the_exchange_ask_hostile_addresses";
     match isolated::again(test, &ADDRESSES, HOSTS).unwrap() {
-        Some(text) => assert!(text.contains("5 places checked"), "{text}"),
+        Some(seen) => assert!(seen.contains("5 places checked"), "{seen}"),
         None => println!("skipped: {test}: no namespaces: sysctl kernel.unprivileged_userns_clone=1"),
     }
 }

@@ -43,7 +43,7 @@ async fn issuers_at_hostile_addresses_are_asked_only_when_they_are_named() {
     }
     let test = "namespace::issuers_at_hostile_addresses_are_asked_only_when_they_are_named";
     match isolated::again(test, &ADDRESSES, HOSTS).unwrap() {
-        Some(text) => assert!(text.contains("7 places checked"), "{text}"),
+        Some(seen) => assert!(seen.contains("7 places checked"), "{seen}"),
         None => println!("skipped: {test}: no namespaces: sysctl kernel.unprivileged_userns_clone=1"),
     }
 }

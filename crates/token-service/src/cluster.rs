@@ -104,7 +104,7 @@ impl Cluster {
 
     /// Whom a token must be for when the question does not say; none means what the token says.
     pub(crate) fn default_audiences(&self) -> &[String] {
-        self.config.audiences.as_deref().unwrap_or(std::slice::from_ref(&self.config.issuer))
+        self.config.audiences.as_deref().unwrap_or_else(|| std::slice::from_ref(&self.config.issuer))
     }
 
     /// Remembers whether the API server answered. Returns how long it has not.

@@ -125,13 +125,13 @@ impl Reviewer {
     fn junk(&self, question: &Question<'_>, refusal: &Refusal, start: Instant) -> Arc<Verdict> {
         let cluster = match question.target {
             Target::Auto => None,
-            Target::Cluster(name) => match question.snapshot.clusters.get(name) {
-                Some(cluster) => Some(Arc::clone(&cluster.config)),
-                None => {
+            Target::Cluster(name) => {
+                let Some(cluster) = question.snapshot.clusters.get(name) else {
                     let missing = Refusal::ClusterNotFound(name.to_owned());
                     return Arc::new(Verdict::junk(None, &missing, question));
-                }
-            },
+                };
+                Some(Arc::clone(&cluster.config))
+            }
         };
         let name = cluster.as_ref().map_or("", |cluster| &cluster.name);
         self.junk.seen(question.caller, name, refusal.label());

@@ -40,7 +40,7 @@ pub(super) const STEPS: &[Step] = &[
 ];
 
 async fn reviews(world: &mut World) -> Result<String> {
-    let mut config = "clusters:\n".to_owned();
+    let mut entries = vec!["clusters:\n".to_owned()];
     for name in ["provider", "consumer"] {
         let plane = plane(world, name);
         let (url, authority) = (plane.server_url(), plane.ca_pem());
@@ -48,13 +48,13 @@ async fn reviews(world: &mut World) -> Result<String> {
         world.write(&format!("{name}.crt"), &authority)?;
         world.write(&format!("{name}.token"), &token)?;
         let file = |end: &str| world.file(&format!("{name}.{end}")).display().to_string();
-        config += &format!(
+        entries.push(format!(
             "  {name}: {{issuer: '{url}', api_server: '{url}', ca_cert: '{}', token_path: '{}', allow_addresses: [127.0.0.1]}}\n",
             file("crt"),
             file("token")
-        );
+        ));
     }
-    world.write("clusters.yaml", &config)?;
+    world.write("clusters.yaml", &entries.concat())?;
     let address = format!("127.0.0.1:{}", free_port()?);
     let options = ServiceOptions::new("token-service", "").args(["--plain-http", "--address", &address]);
     let service = start(world, options, "clusters.yaml").await?;

@@ -80,6 +80,8 @@ async fn review(
         _ => return Err(Problem::NotFound),
     };
     let (parts, body) = request.into_parts();
+    // Before anything is refused: HTTP/2 cuts off who still sends, and that client sees an error, no answer.
+    let body = body::read(&parts.headers, body).await?;
     let form = Form::of(&parts.headers)?;
     let snapshot = app.state.snapshot();
     let host = host_of(&parts);
@@ -91,7 +93,7 @@ async fn review(
     };
     caller.may_ask(cluster)?;
     caller.may_ask_now(&snapshot, cluster)?;
-    let request = form.parse(&body::read(&parts.headers, body).await?, version)?;
+    let request = form.parse(&body, version)?;
     let is_for = |route: &&Arc<crate::routing::Route>| {
         route.is_for(host.as_deref(), parts.uri.path(), caller.config.as_deref())
     };

@@ -41,7 +41,7 @@ struct Lab {
     _home: Workdir,
 }
 
-/// The median of exchanges over that of TokenRequests, and the slowest of 100 exchanges in milliseconds.
+/// The median of exchanges over that of bare requests for tokens, and the slowest of 100 exchanges in milliseconds.
 pub(super) async fn exchanges(binaries: &Binaries) -> Result<Vec<f64>> {
     let lab = Box::pin(Lab::start(binaries)).await?;
     // Connections, caches of the API server, and keys.
