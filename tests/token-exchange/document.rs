@@ -41,6 +41,7 @@ async fn run(world: &World, home: &Workdir, url: &str, script: &str) -> Option<R
     Some(Line::script(home.path(), &world.a, &script).unwrap().run().await.unwrap())
 }
 
+#[expect(clippy::print_stdout, reason = "a test says so when it is skipped, and what it has checked")]
 fn skipped() {
     println!("skipped: {}: curl, jq or kubectl is missing: apt-get install curl jq", module_path!());
 }

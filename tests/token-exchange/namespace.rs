@@ -39,6 +39,7 @@ async fn an_annotation_cannot_make_the_exchange_ask_hostile_addresses() {
     }
 }
 
+#[expect(clippy::print_stdout, reason = "a test says so when it is skipped, and what it has checked")]
 async fn checked_inside() {
     let (world, key) = (world().await, SigningKey::new("k", "P-256"));
     let subject = "104100000000000000001";

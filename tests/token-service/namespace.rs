@@ -79,6 +79,7 @@ impl Trap {
     }
 }
 
+#[expect(clippy::print_stdout, reason = "a test says so when it is skipped, and what it has checked")]
 async fn checked_inside() {
     let home = Workdir::new("hostile").unwrap();
     let mut traps = Vec::new();
