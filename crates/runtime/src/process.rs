@@ -125,15 +125,23 @@ where
     client::register(&process.metrics);
     info!(service, version = env!("CARGO_PKG_VERSION"), "starting");
     listen_for_signals(&tasks);
+    let starting = process.readiness.expect("start", "it has just begun");
     let router = admin::router(process.metrics.clone(), process.readiness.clone());
     if let Err(error) = admin::serve(&tasks, admin_args.admin_address, router).await {
         return usage(&error);
     }
+    let begun = async {
+        starting.ready();
+        std::future::pending::<()>().await;
+    };
     tokio::select! {
+        // With its first step, a service has named what it waits for: nobody must see it ready before.
+        biased;
         started = start(process) => if let Err(failure) = started {
             error!("{}", Chain(&*failure));
             return ExitCode::FAILURE;
         },
+        () = begun => {}
         () = tasks.cancelled() => {}
     }
     tasks.cancelled().await;
