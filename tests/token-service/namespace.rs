@@ -88,13 +88,16 @@ async fn checked_inside() {
     }
     let secret = Trap::at("127.0.0.1", None).await;
     let lure = Trap::at("10.1.2.3", Some(format!("http://127.0.0.1:{}/", secret.port))).await;
+    let cluster = |index: usize, issuer: &str, allow: &str| {
+        format!("  c{index}: {{issuer: '{issuer}', plain_http: true{allow}}}\n")
+    };
     let config = |named: bool| {
         let mut text =
             format!("clusters:\n  lure: {{issuer: 'http://10.1.2.3:{}', plain_http: true}}\n", lure.port);
         for (index, ((host, address, _), trap)) in PLACES.iter().zip(&traps).enumerate() {
             let allow = if named { format!(", allow_addresses: ['{address}']") } else { String::new() };
             let issuer = format!("http://{host}:{}", trap.port);
-            text += &format!("  c{index}: {{issuer: '{issuer}', plain_http: true{allow}}}\n");
+            text.push_str(&cluster(index, &issuer, &allow));
         }
         text
     };

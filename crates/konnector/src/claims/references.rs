@@ -131,7 +131,7 @@ mod tests {
         assert_eq!(references.set(first.clone(), &set(&[&a, &b])).added.len(), 2);
         assert_eq!(references.set(second.clone(), &set(&[&a])), Changed::default());
         assert_eq!(references.set(first.clone(), &set(&[&b])), Changed::default());
-        assert_eq!(references.set(second, &BTreeSet::new()).removed, [a.clone()]);
+        assert_eq!(references.set(second, &BTreeSet::new()).removed, std::slice::from_ref(&a));
         assert!(references.contains(&b) && !references.contains(&a));
         assert_eq!(references.missing(0, &HashSet::new()), [key("n", "x")]);
         assert_eq!(references.missing(0, &[first.1].into()), []);

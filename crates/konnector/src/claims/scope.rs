@@ -83,7 +83,7 @@ mod tests {
 
     use super::*;
 
-    fn claim(selector: Value) -> Claim {
+    fn claim(selector: &Value) -> Claim {
         let claim = serde_json::from_value(json!({"resource": "secrets", "selector": selector})).unwrap();
         claims::read(&[claim], &[], Isolation::None).0.remove(0)
     }
@@ -98,15 +98,18 @@ mod tests {
             name: name.to_owned(),
         };
         let labelled = Scope::Labelled("app=a".to_owned());
-        let by_name = claim(json!({"namedResources": names}));
+        let by_name = claim(&json!({"namedResources": names}));
         assert_eq!(Scope::on_consumer(&by_name), [name(Some("n"), "one"), name(None, "any")]);
         assert_eq!(Scope::on_provider(&by_name, "n"), [name(None, "any"), name(None, "one")]);
         assert_eq!(Scope::on_provider(&by_name, "m"), [name(None, "any")]);
-        assert_eq!(Scope::on_consumer(&claim(json!({"labelSelector": labels}))), [labelled.clone()]);
-        let both = claim(json!({"labelSelector": labels, "namedResources": [{"name": "any"}]}));
+        assert_eq!(
+            Scope::on_consumer(&claim(&json!({"labelSelector": labels}))),
+            std::slice::from_ref(&labelled)
+        );
+        let both = claim(&json!({"labelSelector": labels, "namedResources": [{"name": "any"}]}));
         assert_eq!(Scope::on_consumer(&both), [labelled, name(None, "any")]);
         assert_eq!(Scope::on_provider(&both, "n"), [Scope::Everything]);
-        assert_eq!(Scope::on_consumer(&claim(json!({"references": reference}))), [Scope::Everything]);
-        assert_eq!(Scope::on_consumer(&claim(json!({}))), []);
+        assert_eq!(Scope::on_consumer(&claim(&json!({"references": reference}))), [Scope::Everything]);
+        assert_eq!(Scope::on_consumer(&claim(&json!({}))), []);
     }
 }

@@ -63,7 +63,7 @@ impl Session {
 
     /// Renews the session when its watch has missed what two polls in a row have found.
     fn compare(&self, listed: &[PartialObjectMeta<APIServiceExport>]) {
-        let found: BTreeSet<_> = listed.iter().filter_map(|export| export.uid()).collect();
+        let found: BTreeSet<_> = listed.iter().filter_map(kube::ResourceExt::uid).collect();
         let known: BTreeSet<_> = self.exports.state().iter().filter_map(|export| export.uid()).collect();
         let missed: BTreeSet<_> = found.symmetric_difference(&known).cloned().collect();
         let again = {
