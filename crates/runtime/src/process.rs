@@ -130,8 +130,8 @@ where
     if let Err(error) = admin::serve(&tasks, admin_args.admin_address, router).await {
         return usage(&error);
     }
-    let begun = async {
-        starting.ready();
+    let begun = async || {
+        starting.forget();
         std::future::pending::<()>().await;
     };
     tokio::select! {
@@ -141,9 +141,10 @@ where
             error!("{}", Chain(&*failure));
             return ExitCode::FAILURE;
         },
-        () = begun => {}
+        () = begun() => {}
         () = tasks.cancelled() => {}
     }
+    starting.forget();
     tasks.cancelled().await;
     finish(&tasks).await
 }

@@ -45,6 +45,11 @@ impl ReadyHandle {
         self.readiness.0.write().insert(self.part.clone(), None);
     }
 
+    /// The part is spoken of no more.
+    pub fn forget(&self) {
+        self.readiness.0.write().remove(&self.part);
+    }
+
     /// The part cannot do its work, because of `missing`.
     pub fn not_ready(&self, missing: &str) {
         self.readiness.0.write().insert(self.part.clone(), Some(missing.to_owned()));
@@ -66,5 +71,7 @@ mod tests {
         assert!(readiness.is_ready());
         caches.not_ready("watch broke");
         assert!(!readiness.is_ready());
+        caches.forget();
+        assert_eq!(readiness.report(), "[+] lease\n");
     }
 }

@@ -90,7 +90,11 @@ pub(crate) fn plan(sides: Sides<'_>, namespace: NamespaceState<'_>, mode: Mode) 
 
 /// Whether the provider may have an object that is not known yet.
 fn is_hidden(sides: Sides<'_>, namespace: NamespaceState<'_>) -> bool {
-    matches!(namespace, NamespaceState::Mapped(_)) && !sides.provider_known
+    match namespace {
+        NamespaceState::Unknown => true,
+        NamespaceState::Mapped(_) => !sides.provider_known,
+        NamespaceState::NotRequested | NamespaceState::Requested => false,
+    }
 }
 
 fn leave(sides: Sides<'_>) -> Step {
@@ -113,7 +117,7 @@ fn sync(sides: Sides<'_>, namespace: NamespaceState<'_>) -> Step {
     if sides.consumer.is_some_and(matters) {
         match namespace {
             NamespaceState::NotRequested => return Step::RequestNamespace,
-            NamespaceState::Requested => return Step::Wait,
+            NamespaceState::Unknown | NamespaceState::Requested => return Step::Wait,
             NamespaceState::Mapped(_) => {}
         }
     }

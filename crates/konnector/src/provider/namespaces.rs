@@ -1,6 +1,9 @@
 //! Requests for namespaces on a provider, and its answers.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use kube::{
     Api, Client, ResourceExt as _,
@@ -18,6 +21,8 @@ use crate::sync::NamespaceState;
 /// What is known of a namespace on the provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum NamespaceAnswer {
+    /// The answers have not been listed yet.
+    Unknown,
     NotRequested,
     Requested,
     Mapped(String),
@@ -26,6 +31,7 @@ pub(crate) enum NamespaceAnswer {
 impl NamespaceAnswer {
     pub(crate) fn as_plan(&self) -> NamespaceState<'_> {
         match self {
+            Self::Unknown => NamespaceState::Unknown,
             Self::NotRequested => NamespaceState::NotRequested,
             Self::Requested => NamespaceState::Requested,
             Self::Mapped(name) => NamespaceState::Mapped(name),
@@ -38,6 +44,7 @@ pub(crate) struct Namespaces {
     client: Client,
     contract_namespace: String,
     store: Store<APIServiceNamespace>,
+    is_listed: AtomicBool,
     /// Requests that the watch has not shown yet.
     requested: Mutex<HashSet<String>>,
     changed: watch::Sender<()>,
@@ -51,12 +58,23 @@ impl Namespaces {
         changed: watch::Sender<()>,
     ) -> Self {
         let contract_namespace = contract_namespace.to_owned();
-        Self { client, contract_namespace, store, requested: Mutex::default(), changed }
+        Self {
+            client,
+            contract_namespace,
+            store,
+            is_listed: AtomicBool::new(false),
+            requested: Mutex::default(),
+            changed,
+        }
     }
 
     pub(crate) fn state(&self, namespace: &str) -> NamespaceAnswer {
         let key = ObjectRef::new(namespace).within(&self.contract_namespace);
         let Some(request) = self.store.get(&key) else {
+            // One that is yet to be listed may have an answer, with copies in it.
+            if !self.is_listed.load(Ordering::Acquire) {
+                return NamespaceAnswer::Unknown;
+            }
             let requested = self.requested.lock().contains(namespace);
             return if requested { NamespaceAnswer::Requested } else { NamespaceAnswer::NotRequested };
         };
@@ -69,7 +87,7 @@ impl Namespaces {
     pub(crate) fn mapped(&self, namespace: &str) -> Option<String> {
         match self.state(namespace) {
             NamespaceAnswer::Mapped(name) => Some(name),
-            NamespaceAnswer::NotRequested | NamespaceAnswer::Requested => None,
+            NamespaceAnswer::Unknown | NamespaceAnswer::NotRequested | NamespaceAnswer::Requested => None,
         }
     }
 
@@ -111,6 +129,11 @@ impl Namespaces {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Takes in that the answers have been listed.
+    pub(super) fn were_listed(&self) {
+        self.is_listed.store(true, Ordering::Release);
     }
 
     /// Forgets a request that the provider has dropped, so that it is made again when it is needed.

@@ -147,8 +147,10 @@ impl Session {
             (session.notify)();
         });
         session.listen(namespace_changes, move |session, change| {
-            if let Change::Deleted(name) = &change {
-                session.namespaces.dropped(name);
+            match &change {
+                Change::Deleted(name) => session.namespaces.dropped(name),
+                Change::Relisted => session.namespaces.were_listed(),
+                Change::Applied | Change::Failed(_) => {}
             }
             answered.send_replace(());
         });

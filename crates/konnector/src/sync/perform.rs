@@ -366,7 +366,9 @@ impl Engine {
         match self.answer(&key.namespace) {
             NamespaceAnswer::Mapped(name) => name,
             // Steps that write to the provider are planned only for namespaces that were answered.
-            NamespaceAnswer::NotRequested | NamespaceAnswer::Requested => String::new(),
+            NamespaceAnswer::Unknown | NamespaceAnswer::NotRequested | NamespaceAnswer::Requested => {
+                String::new()
+            }
         }
     }
 }

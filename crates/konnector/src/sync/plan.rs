@@ -8,6 +8,8 @@ use super::{
 /// What else bears on an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NamespaceState<'a> {
+    /// What the provider has answered has not been listed yet.
+    Unknown,
     /// The provider has not been asked for a namespace yet.
     NotRequested,
     /// The provider has been asked and has not answered.
@@ -103,16 +105,21 @@ fn going(origin: &Origin, sides: Sides<'_>, namespace: NamespaceState<'_>) -> St
         Some(copy) if copy.mark == Mark::Foreign => Step::Release,
         Some(copy) if copy.deleting => Step::Wait,
         Some(_) => Step::DeleteCopy,
-        // Without a namespace there is no copy; with one, only a list can tell.
-        None if sides.provider_listed || !matches!(namespace, NamespaceState::Mapped(_)) => Step::Release,
-        None => Step::Wait,
+        None => match namespace {
+            NamespaceState::Unknown => Step::Wait,
+            // Without a namespace there is no copy.
+            NamespaceState::NotRequested | NamespaceState::Requested => Step::Release,
+            // With one, only a list can tell.
+            NamespaceState::Mapped(_) if sides.provider_listed => Step::Release,
+            NamespaceState::Mapped(_) => Step::Wait,
+        },
     }
 }
 
 fn living(origin: &Origin, sides: Sides<'_>, namespace: NamespaceState<'_>) -> Step {
     let provider_namespace = match namespace {
         NamespaceState::NotRequested => return Step::RequestNamespace,
-        NamespaceState::Requested => return Step::Wait,
+        NamespaceState::Unknown | NamespaceState::Requested => return Step::Wait,
         NamespaceState::Mapped(name) => name,
     };
     match sides.copy {

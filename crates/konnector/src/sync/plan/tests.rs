@@ -95,6 +95,7 @@ fn foreign(value: &mut Value) {
 #[test]
 fn a_new_object_gets_a_namespace_a_finalizer_and_a_copy_in_this_order() {
     let fresh = || Some(origin(without_finalizer));
+    assert_eq!(step(fresh(), None, NamespaceState::Unknown), Step::Wait);
     assert_eq!(step(fresh(), None, NamespaceState::NotRequested), Step::RequestNamespace);
     assert_eq!(step(fresh(), None, NamespaceState::Requested), Step::Wait);
     assert_eq!(step(fresh(), None, MAPPED), Step::AddFinalizer);
@@ -180,6 +181,7 @@ fn a_deleted_object_goes_after_its_copy() {
     assert_eq!(step(gone(), Some(copy(deleting)), MAPPED), Step::Wait);
     assert_eq!(step(gone(), None, MAPPED), Step::Release);
     assert_eq!(step(gone(), None, NamespaceState::Requested), Step::Release);
+    assert_eq!(step(gone(), None, NamespaceState::Unknown), Step::Wait, "there may be a copy");
 }
 
 #[test]
