@@ -106,12 +106,11 @@ fn going(origin: &Origin, sides: Sides<'_>, namespace: NamespaceState<'_>) -> St
         Some(copy) if copy.deleting => Step::Wait,
         Some(_) => Step::DeleteCopy,
         None => match namespace {
-            NamespaceState::Unknown => Step::Wait,
             // Without a namespace there is no copy.
             NamespaceState::NotRequested | NamespaceState::Requested => Step::Release,
-            // With one, only a list can tell.
+            // With one, or where nobody knows, only a list can tell.
             NamespaceState::Mapped(_) if sides.provider_listed => Step::Release,
-            NamespaceState::Mapped(_) => Step::Wait,
+            NamespaceState::Mapped(_) | NamespaceState::Unknown => Step::Wait,
         },
     }
 }
