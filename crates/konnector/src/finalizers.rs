@@ -7,7 +7,6 @@ use kube::{
 };
 use portolan_core::api::kubebind::SYNCER_FINALIZER;
 use portolan_runtime::apply::{self, WriteError, code};
-use serde_json::json;
 
 const PAGE: u32 = 500;
 const AT_ONCE: usize = 16;
@@ -48,15 +47,9 @@ fn strip_one(
         Some(namespace) => Api::namespaced_with(client.clone(), &namespace, resource),
         None => Api::all_with(client.clone(), resource),
     };
-    let path = format!("/metadata/finalizers/{place}");
-    let operations = json!([
-        {"op": "test", "path": "/metadata/uid", "value": object.metadata.uid},
-        {"op": "test", "path": path, "value": SYNCER_FINALIZER},
-        {"op": "remove", "path": path},
-    ]);
-    let name = object.name_any();
+    let metadata = object.metadata.clone();
     Some(async move {
-        match apply::json_patch::<DynamicObject>(&api, &name, None, operations).await {
+        match apply::take_finalizer(&api, None, &metadata, (place, SYNCER_FINALIZER)).await {
             // Changed or gone: the next pass tells.
             Ok(_) | Err(WriteError::Raced(_)) => Ok(1),
             Err(error) => Err(error),

@@ -33,6 +33,8 @@ mod wake;
 
 use std::process::ExitCode;
 
+use kube::ResourceExt;
+use portolan_core::api::kubebind::LABEL_MANAGED_BY;
 use portolan_runtime::{client, install, lease, process, process::Process};
 
 pub use crate::args::Args;
@@ -47,6 +49,11 @@ const MANAGED_BY: &str = "provider";
 const CLUSTER_BINDING: &str = "cluster";
 /// The ServiceAccount of a contract namespace, and the Role that it has there.
 const BINDER: &str = "kube-binder";
+
+/// Whether an object is the provider's own work.
+fn is_ours<K: ResourceExt>(object: &K) -> bool {
+    object.labels().get(LABEL_MANAGED_BY).is_some_and(|by| by == MANAGED_BY)
+}
 
 /// Runs a command of the provider, or its controllers until they are told to stop or lose the lease.
 pub fn run(args: &Args) -> ExitCode {

@@ -21,6 +21,7 @@ use crate::{
     BINDER, FIELD_MANAGER,
     context::Context,
     error::{RECHECK, ReconcileError, or_again},
+    is_ours,
     kubeconfig::secret::{self, Life},
     wake::Key,
 };
@@ -43,7 +44,7 @@ pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
 async fn reconcile(context: &Context, contract: &str) -> Result<Next, ReconcileError> {
     let known = context.kubeconfigs.get(&Key::new(contract, PROVIDER_KUBECONFIG));
     let ends = context.contract(contract).is_none_or(|contract| contract.ends());
-    let Some(known) = known.filter(|known| !ends && secret::is_ours(known)) else {
+    let Some(known) = known.filter(|known| !ends && is_ours(&**known)) else {
         return Ok(Next::OnChange);
     };
     let life = Life::of(&known);

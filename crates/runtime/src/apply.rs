@@ -241,6 +241,50 @@ where
     json_patch(api, name, Some("status"), operations.into()).await
 }
 
+/// Takes a finalizer off, as long as it stands at the place where it was seen.
+///
+/// # Errors
+/// [`WriteError::Raced`] where the object is another, or has changed there.
+pub async fn take_finalizer<K>(
+    api: &Api<K>,
+    manager: Option<&str>,
+    metadata: &ObjectMeta,
+    (place, finalizer): (usize, &str),
+) -> Result<K, WriteError>
+where
+    K: Resource + Clone + DeserializeOwned + Debug,
+{
+    remove(api, manager, metadata, &format!("/metadata/finalizers/{place}"), &json!(finalizer)).await
+}
+
+/// Removes what stands at a path, as long as it is what was seen there.
+///
+/// # Errors
+/// [`WriteError::Raced`] where the object is another, or has changed there.
+pub async fn remove<K>(
+    api: &Api<K>,
+    manager: Option<&str>,
+    metadata: &ObjectMeta,
+    path: &str,
+    value: &Value,
+) -> Result<K, WriteError>
+where
+    K: Resource + Clone + DeserializeOwned + Debug,
+{
+    let operations = json!([
+        {"op": "test", "path": "/metadata/uid", "value": metadata.uid},
+        {"op": "test", "path": path, "value": value},
+        {"op": "remove", "path": path},
+    ]);
+    let name = metadata.name.as_deref().unwrap_or_default();
+    json_patch_as(api, manager, name, None, operations).await
+}
+
+/// A key as a part of a path in a JSON patch (RFC 6901).
+pub fn escaped(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}
+
 /// Applies a JSON patch, to a subresource if one is named. A `test` that fails counts as a lost race.
 ///
 /// # Errors

@@ -54,8 +54,7 @@ pub(super) async fn let_go(context: &Context, observed: &Observed) -> Result<Nex
             let annotations = json!({ANNOTATION_DELETION_POLICY: DELETION_POLICY_ORPHAN});
             json!({"op": "add", "path": "/metadata/annotations", "value": annotations})
         } else {
-            // A slash in a key is spelled ~1 in a path (RFC 6901).
-            let path = format!("/metadata/annotations/{}", ANNOTATION_DELETION_POLICY.replace('/', "~1"));
+            let path = format!("/metadata/annotations/{}", apply::escaped(ANNOTATION_DELETION_POLICY));
             json!({"op": "add", "path": path, "value": DELETION_POLICY_ORPHAN})
         };
         let uid = json!({"op": "test", "path": "/metadata/uid", "value": binding.metadata.uid});

@@ -16,7 +16,6 @@ use portolan_runtime::{
     clock,
     controller::Next,
 };
-use serde_json::json;
 use tracing::info;
 
 use super::{
@@ -193,13 +192,7 @@ async fn wait(context: &Context, binding: &APIServiceBinding, why: &str) -> Resu
 
 async fn release(context: &Context, binding: &APIServiceBinding, place: usize) -> Result<(), WriteError> {
     let api: Api<APIServiceBinding> = Api::all(context.consumer.clone());
-    let path = format!("/metadata/finalizers/{place}");
-    let operations = json!([
-        {"op": "test", "path": "/metadata/uid", "value": binding.metadata.uid},
-        {"op": "test", "path": path, "value": FINALIZER},
-        {"op": "remove", "path": path},
-    ]);
-    apply::json_patch::<APIServiceBinding>(&api, &binding.name_any(), None, operations).await?;
+    apply::take_finalizer(&api, None, &binding.metadata, (place, FINALIZER)).await?;
     info!(binding = binding.name_any(), "unbound");
     Ok(())
 }

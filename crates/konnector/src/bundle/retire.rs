@@ -81,13 +81,7 @@ async fn release(
     place: usize,
 ) -> Result<(), WriteError> {
     let api: Api<APIServiceBindingBundle> = Api::all(context.consumer.clone());
-    let path = format!("/metadata/finalizers/{place}");
-    let operations = json!([
-        {"op": "test", "path": "/metadata/uid", "value": bundle.metadata.uid},
-        {"op": "test", "path": path, "value": FINALIZER},
-        {"op": "remove", "path": path},
-    ]);
-    apply::json_patch::<APIServiceBindingBundle>(&api, &bundle.name_any(), None, operations).await?;
+    apply::take_finalizer(&api, None, &bundle.metadata, (place, FINALIZER)).await?;
     info!(bundle = bundle.name_any(), "unbound");
     Ok(())
 }

@@ -2,10 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
 };
 
 use kube::api::ApiResource;
@@ -69,8 +66,6 @@ pub(super) struct Engine {
     pub(super) health: Mutex<Health>,
     /// Consumer namespaces whose objects on the provider are followed.
     pub(super) watched: Mutex<HashSet<String>>,
-    /// Whether the provider's answers for namespaces have been listed.
-    pub(super) knows_answers: AtomicBool,
 }
 
 impl Engine {
@@ -93,7 +88,6 @@ impl Engine {
             queue: Arc::default(),
             told: Mutex::default(),
             watched: Mutex::default(),
-            knows_answers: AtomicBool::new(false),
             mode,
             spec,
             context,
@@ -116,11 +110,12 @@ impl Engine {
 
     /// Whether nothing of ours is left, as far as the mode takes it away.
     pub(super) fn is_drained(&self) -> bool {
-        let answers = self.spec.session.namespaces.by_answer();
+        let namespaces = &self.spec.session.namespaces;
+        // In this order: what is listed in between is not taken for nothing.
+        let (listed, answers) = (namespaces.are_listed(), namespaces.by_answer());
         let index = self.index.lock();
-        let provider_known = self.mode == Mode::Withdraw
-            || (self.knows_answers.load(Ordering::Relaxed)
-                && answers.values().all(|namespace| index.knows_namespace(namespace)));
+        let all_known = || listed && answers.values().all(|namespace| index.knows_namespace(namespace));
+        let provider_known = self.mode == Mode::Withdraw || all_known();
         index.consumer_known
             && provider_known
             && index.keys().iter().all(|key| self.step(&index, key) == Step::Nothing)

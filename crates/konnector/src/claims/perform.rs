@@ -226,17 +226,10 @@ impl Engine {
     async fn unstamp(&self, side: Side, key: &ObjectKey) -> Result<(), Trouble> {
         let Some(original) = self.look_up(side, key).await? else { return Ok(()) };
         let value = original.metadata.labels.as_ref().and_then(|labels| labels.get(LABEL_OWNER));
-        // A slash in a key is spelled ~1 in a path (RFC 6901).
-        let path = format!("/metadata/labels/{}", LABEL_OWNER.replace('/', "~1"));
-        let operations = json!([
-            {"op": "test", "path": "/metadata/uid", "value": original.metadata.uid},
-            {"op": "test", "path": path, "value": value},
-            {"op": "remove", "path": path},
-        ]);
+        let path = format!("/metadata/labels/{}", apply::escaped(LABEL_OWNER));
         let api = self.api(side, key);
-        let written =
-            apply::json_patch_as::<DynamicObject>(&api, Some(FIELD_MANAGER), &key.name, None, operations)
-                .await;
+        let written: Result<DynamicObject, _> =
+            apply::remove(&api, Some(FIELD_MANAGER), &original.metadata, &path, &json!(value)).await;
         self.heard(side, &written);
         let written = written.map_err(|error| Trouble::of(side, &error))?;
         self.index.lock().saw(side, key, &written);

@@ -1,9 +1,6 @@
 //! The watches of a claim's engine, and what their events mean for the index.
 
-use std::{
-    collections::HashSet,
-    sync::{Arc, atomic::Ordering},
-};
+use std::{collections::HashSet, sync::Arc};
 
 use kube::{
     Api, ResourceExt as _,
@@ -156,8 +153,6 @@ impl Engine {
         let engine = Arc::clone(self);
         let mut changes = self.spec.session.namespaces.subscribe();
         self.tasks.spawn("namespace answers", async move {
-            engine.spec.session.namespaces.listed().await;
-            engine.knows_answers.store(true, Ordering::Relaxed);
             loop {
                 engine.watch_namespaces();
                 engine.look_at_all();

@@ -102,13 +102,7 @@ where
     let Some(found) = api.get_opt(name).await? else { return Ok(()) };
     let uid = found.meta().uid.clone().unwrap_or_default();
     if let Some(place) = found.finalizers().iter().position(|finalizer| finalizer == FINALIZER) {
-        let path = format!("/metadata/finalizers/{place}");
-        let operations = json!([
-            {"op": "test", "path": "/metadata/uid", "value": uid},
-            {"op": "test", "path": path, "value": FINALIZER},
-            {"op": "remove", "path": path},
-        ]);
-        match apply::json_patch::<K>(api, name, None, operations).await {
+        match apply::take_finalizer(api, None, found.meta(), (place, FINALIZER)).await {
             Ok(_) | Err(WriteError::Raced(_)) => {}
             Err(error) => return Err(error),
         }

@@ -72,7 +72,7 @@ impl Namespaces {
         let key = ObjectRef::new(namespace).within(&self.contract_namespace);
         let Some(request) = self.store.get(&key) else {
             // One that is yet to be listed may have an answer, with copies in it.
-            if !self.is_listed.load(Ordering::Acquire) {
+            if !self.are_listed() {
                 return NamespaceAnswer::Unknown;
             }
             let requested = self.requested.lock().contains(namespace);
@@ -102,10 +102,9 @@ impl Namespaces {
         Some(request.name_any())
     }
 
-    /// Resolves when the answers have been listed once.
-    pub(crate) async fn listed(&self) {
-        // The writer is dropped only with the whole session.
-        let _ = self.store.wait_until_ready().await;
+    /// Whether the answers have been listed once.
+    pub(crate) fn are_listed(&self) -> bool {
+        self.is_listed.load(Ordering::Acquire)
     }
 
     /// Told of every change of an answer.

@@ -124,13 +124,11 @@ impl Rotation {
         access: &ProviderAccess,
         content: &[u8],
     ) -> Result<(), WriteError> {
-        // A slash in a key is spelled ~1 in a path, a tilde ~0 (RFC 6901).
-        let escaped = |key: &str| key.replace('~', "~0").replace('/', "~1");
         let operations = json!([
             {"op": "test", "path": "/metadata/uid", "value": access.renewed},
-            {"op": "test", "path": format!("/metadata/labels/{}", escaped(LABEL_PROVIDER_KUBECONFIG)), "value": "true"},
+            {"op": "test", "path": format!("/metadata/labels/{}", apply::escaped(LABEL_PROVIDER_KUBECONFIG)), "value": "true"},
             {
-                "op": "replace", "path": format!("/data/{}", escaped(&reference.key)),
+                "op": "replace", "path": format!("/data/{}", apply::escaped(&reference.key)),
                 "value": BASE64_STANDARD.encode(content),
             },
         ]);

@@ -261,13 +261,8 @@ impl Engine {
             self.index.lock().saw_origin(key, &origin);
             return Ok(());
         };
-        let path = format!("/metadata/finalizers/{place}");
-        let operations = json!([
-            {"op": "test", "path": "/metadata/uid", "value": origin.metadata.uid},
-            {"op": "test", "path": path, "value": SYNCER_FINALIZER},
-            {"op": "remove", "path": path},
-        ]);
-        let written = apply::json_patch_as(&api, Some(FIELD_MANAGER), &key.name, None, operations).await?;
+        let held = (place, SYNCER_FINALIZER);
+        let written = apply::take_finalizer(&api, Some(FIELD_MANAGER), &origin.metadata, held).await?;
         self.index.lock().saw_origin(key, &written);
         Ok(())
     }

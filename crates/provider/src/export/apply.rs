@@ -93,13 +93,8 @@ impl Apis {
 
 impl Apis {
     async fn let_go(&self, key: &Key, export: &APIServiceExport, place: usize) -> Result<(), ReconcileError> {
-        let path = format!("/metadata/finalizers/{place}");
-        let operations = json!([
-            {"op": "test", "path": "/metadata/uid", "value": export.metadata.uid},
-            {"op": "test", "path": path, "value": plan::FINALIZER},
-            {"op": "remove", "path": path},
-        ]);
-        let written = apply::json_patch::<APIServiceExport>(&self.exports, &key.name, None, operations).await;
+        let held = (place, plan::FINALIZER);
+        let written = apply::take_finalizer(&self.exports, None, &export.metadata, held).await;
         written.map_err(|error| ReconcileError::new("take the finalizer off export", key, error))?;
         info!(export = %key, "the end of the export has reached the consumer, or its time is over");
         Ok(())

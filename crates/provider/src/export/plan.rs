@@ -13,7 +13,7 @@ use portolan_core::{
     condition::{self, Verdict},
 };
 
-use crate::{MANAGED_BY, source::Offer, wake::Key};
+use crate::{MANAGED_BY, is_ours, source::Offer, wake::Key};
 
 /// Finalizer on exports: the consumer's rights stay until its konnector has cleaned up.
 pub(super) const FINALIZER: &str = "kubebind.io/provider";
@@ -164,10 +164,6 @@ fn step(observed: &Observed, export: Option<&APIServiceExport>, offer: &Offer) -
         schema.owner_references().iter().any(|owner| Some(&owner.uid) == export.metadata.uid.as_ref())
     });
     if owned && has_hash(&**schema, offer) && schema.spec == offer.schema { Step::Keep } else { Step::Write }
-}
-
-fn is_ours<K: Resource>(object: &K) -> bool {
-    object.labels().get(LABEL_MANAGED_BY).is_some_and(|by| by == MANAGED_BY)
 }
 
 fn has_hash<K: Resource>(object: &K, offer: &Offer) -> bool {

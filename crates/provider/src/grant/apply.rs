@@ -10,14 +10,13 @@ use k8s_openapi::{
     },
 };
 use kube::{Api, Resource, ResourceExt as _};
-use portolan_core::api::kubebind::LABEL_MANAGED_BY;
 use portolan_runtime::apply::{self, Observed as Seen};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
 
 use super::{Shared, exported_in, read_across, resources, shared};
 use crate::{
-    FIELD_MANAGER, MANAGED_BY, context::Context, error::ReconcileError, rights, store::Kind, tenancy::Place,
+    FIELD_MANAGER, context::Context, error::ReconcileError, is_ours, rights, store::Kind, tenancy::Place,
     wake::Key,
 };
 
@@ -96,8 +95,7 @@ async fn remove<K>(api: &Api<K>, observed: Option<&K>) -> Result<(), ReconcileEr
 where
     K: Resource<DynamicType = (), Scope = ClusterResourceScope> + Clone + Debug + DeserializeOwned,
 {
-    let ours = |seen: &&K| seen.labels().get(LABEL_MANAGED_BY).is_some_and(|by| by == MANAGED_BY);
-    let Some(doomed) = observed.filter(ours) else { return Ok(()) };
+    let Some(doomed) = observed.filter(|seen| is_ours(*seen)) else { return Ok(()) };
     let uid = doomed.uid().unwrap_or_default();
     let deleted = apply::delete(api, &doomed.name_any(), &uid).await;
     deleted.map_err(|error| ReconcileError::new("delete the rights", doomed.name_any(), error))

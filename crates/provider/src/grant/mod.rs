@@ -14,8 +14,7 @@ use k8s_openapi::api::{
 use kube::ResourceExt as _;
 use portolan_core::{
     api::kubebind::{
-        APIServiceExport, BoundSchema, InformerScope, Isolation, LABEL_MANAGED_BY, PermissionClaim,
-        ResourceScope,
+        APIServiceExport, BoundSchema, InformerScope, Isolation, PermissionClaim, ResourceScope,
     },
     names,
 };
@@ -23,9 +22,9 @@ use portolan_runtime::{controller, controller::Next, tasks::Tasks};
 
 pub(crate) use self::shared::contract_of;
 use crate::{
-    MANAGED_BY,
     context::Context,
     error::{ReconcileError, or_again},
+    is_ours,
     store::Kind,
     tenancy::{Place, Terms},
     wake::Key,
@@ -83,13 +82,9 @@ pub(crate) fn exported_in(context: &Context, contract: &str, place: Place) -> BT
 
 /// The claims of what is exported to a contract.
 pub(crate) fn claimed_in(context: &Context, contract: &str) -> Vec<Vec<PermissionClaim>> {
-    let exports = context.exports.all().into_iter().filter(|export| is_ours(export));
+    let exports = context.exports.all().into_iter().filter(|export| is_ours(&**export));
     let here = exports.filter(|export| export.namespace().as_deref() == Some(contract));
     here.map(|export| export.spec.permission_claims.clone()).collect()
-}
-
-fn is_ours(export: &APIServiceExport) -> bool {
-    export.labels().get(LABEL_MANAGED_BY).is_some_and(|by| by == MANAGED_BY)
 }
 
 /// The resources of one of our exports to which the terms apply.

@@ -21,11 +21,8 @@ use portolan_runtime::{
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{
-    order::Order,
-    secret::{Life, is_ours},
-};
-use crate::{BINDER, FIELD_MANAGER, MANAGED_BY};
+use super::{order::Order, secret::Life};
+use crate::{BINDER, FIELD_MANAGER, MANAGED_BY, is_ours};
 
 /// How much shorter than asked a token may be without a word.
 const TOLERANCE_SECONDS: i64 = 60;
@@ -115,7 +112,6 @@ where
     let api: Api<K> = Api::namespaced(client.clone(), &order.namespace);
     let what = format!("{} {}/{BINDER}", K::kind(&()), order.namespace);
     let found = api.get_opt(BINDER).await.map_err(|error| failed("read", &what)(error.into()))?;
-    let is_ours = |seen: &K| seen.labels().get(LABEL_MANAGED_BY).is_some_and(|by| by == MANAGED_BY);
     if found.as_ref().is_some_and(|seen| !is_ours(seen) || is_current(seen)) {
         return Ok(());
     }

@@ -47,11 +47,6 @@ impl Life {
     }
 }
 
-/// Whether a Secret is the provider's to renew.
-pub(crate) fn is_ours(secret: &Secret) -> bool {
-    secret.labels().get(LABEL_MANAGED_BY).is_some_and(|by| by == MANAGED_BY)
-}
-
 /// The Secret to write.
 pub(crate) fn secret(access: &Access, life: Life) -> Secret {
     let annotations = [(ANNOTATION_ISSUED, life.issued), (ANNOTATION_EXPIRES, life.expires)];

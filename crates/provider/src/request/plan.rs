@@ -6,15 +6,13 @@ use k8s_openapi::api::{
     core::v1::Namespace,
     rbac::v1::{Role, RoleBinding},
 };
-use kube::{Resource, ResourceExt as _, api::ObjectMeta};
+use kube::api::ObjectMeta;
 use portolan_core::{
-    api::kubebind::{
-        ANNOTATION_API_SERVICE_NAMESPACE, APIServiceNamespace, LABEL_CONTRACT, LABEL_MANAGED_BY,
-    },
+    api::kubebind::{ANNOTATION_API_SERVICE_NAMESPACE, APIServiceNamespace, LABEL_CONTRACT},
     names,
 };
 
-use crate::{MANAGED_BY, rights, wake::Key};
+use crate::{is_ours, rights, wake::Key};
 
 /// A request and everything that bears on it.
 pub(super) struct Observed {
@@ -144,10 +142,6 @@ fn blocked(kind: &str, namespace: &str) -> Plan {
         "{kind} {name} in namespace {namespace} was not made by this provider, so the consumer's rights cannot be \
         given. Delete it."
     ))
-}
-
-fn is_ours<K: Resource>(object: &K) -> bool {
-    object.labels().get(LABEL_MANAGED_BY).is_some_and(|by| by == MANAGED_BY)
 }
 
 /// The namespace to make for a request.

@@ -1,5 +1,6 @@
 //! Tables of namespaces that are there, and which of them answers.
 
+use kube::ResourceExt as _;
 use serde_json::{Value, json};
 
 use super::*;
