@@ -19,6 +19,8 @@ pub enum Next {
     OnChange,
     /// After a delay at the latest.
     After(Duration),
+    /// When no other key waits.
+    Last,
 }
 
 /// The metrics that controllers of one service share.
@@ -96,8 +98,10 @@ fn settle<K, E>(
     match result {
         Ok(next) => {
             queue.done(key);
-            if let Next::After(delay) = next {
-                queue.add_after(key.clone(), delay);
+            match next {
+                Next::OnChange => {}
+                Next::After(delay) => queue.add_after(key.clone(), delay),
+                Next::Last => queue.add_last(key.clone()),
             }
         }
         Err(error) => {

@@ -30,6 +30,8 @@ pub struct WorkQueue<K> {
 #[derive(Debug)]
 struct Inner<K> {
     ready: VecDeque<K>,
+    /// Taken when nothing is ready. A key that became ready, or was taken, meanwhile is still in it.
+    last: VecDeque<K>,
     delayed: BinaryHeap<Reverse<(Instant, u64)>>,
     delayed_keys: HashMap<u64, K>,
     entries: HashMap<K, Entry>,
@@ -41,6 +43,7 @@ struct Inner<K> {
 #[derive(Clone, Copy, Debug, Default)]
 struct Entry {
     ready: bool,
+    last: bool,
     running: bool,
     /// The ticket of the delay that counts; earlier ones are void.
     ticket: Option<(Instant, u64)>,
@@ -53,6 +56,7 @@ impl<K: Clone + Debug + Eq + Hash> Default for WorkQueue<K> {
     fn default() -> Self {
         let inner = Inner {
             ready: VecDeque::new(),
+            last: VecDeque::new(),
             delayed: BinaryHeap::new(),
             delayed_keys: HashMap::new(),
             entries: HashMap::new(),
@@ -67,6 +71,12 @@ impl<K: Clone + Debug + Eq + Hash> WorkQueue<K> {
     /// Adds a key, to be worked on as soon as a worker is free.
     pub fn add(&self, key: K) {
         self.with(|inner| inner.make_ready(key));
+        self.changed.notify_one();
+    }
+
+    /// Adds a key, to be worked on when no other waits.
+    pub fn add_last(&self, key: K) {
+        self.inner.lock().make_last(key);
         self.changed.notify_one();
     }
 
@@ -92,7 +102,7 @@ impl<K: Clone + Debug + Eq + Hash> WorkQueue<K> {
         self.changed.notify_one();
     }
 
-    /// How many keys wait, delayed ones left out.
+    /// How many keys wait, delayed and last ones left out.
     pub fn depth(&self) -> usize {
         self.inner.lock().ready.len()
     }
@@ -160,6 +170,7 @@ impl<K: Clone + Debug + Eq + Hash> Inner<K> {
     fn make_ready(&mut self, key: K) {
         let entry = self.entries.entry(key.clone()).or_default();
         entry.ticket = None;
+        entry.last = false;
         if entry.ready {
             return;
         }
@@ -167,6 +178,23 @@ impl<K: Clone + Debug + Eq + Hash> Inner<K> {
         entry.since = Some(Instant::now());
         if !entry.running {
             self.ready.push_back(key);
+        }
+    }
+
+    fn make_last(&mut self, key: K) {
+        let entry = self.entries.entry(key.clone()).or_default();
+        if !entry.ready && !entry.last {
+            entry.last = true;
+            self.last.push_back(key);
+        }
+    }
+
+    fn pop_last(&mut self) -> Option<K> {
+        loop {
+            let key = self.last.pop_front()?;
+            if self.entries.get(&key).is_some_and(|entry| entry.last && !entry.running) {
+                return Some(key);
+            }
         }
     }
 
@@ -185,16 +213,17 @@ impl<K: Clone + Debug + Eq + Hash> Inner<K> {
 
     fn take(&mut self) -> Taken<K> {
         self.promote_due();
-        let Some(key) = self.ready.pop_front() else {
+        let Some(key) = self.ready.pop_front().or_else(|| self.pop_last()) else {
             return Taken::Nothing { wake_at: self.delayed.peek().map(|Reverse((at, _))| *at) };
         };
         let mut waited = Duration::ZERO;
         if let Some(entry) = self.entries.get_mut(&key) {
             entry.ready = false;
+            entry.last = false;
             entry.running = true;
             waited = entry.since.take().map(|since| since.elapsed()).unwrap_or_default();
         }
-        Taken::Key { key, waited, more: !self.ready.is_empty() }
+        Taken::Key { key, waited, more: !self.ready.is_empty() || !self.last.is_empty() }
     }
 
     fn promote_due(&mut self) {
@@ -217,8 +246,8 @@ impl<K: Clone + Debug + Eq + Hash> Inner<K> {
         let Some(entry) = self.entries.get_mut(key) else { return 0 };
         entry.running = false;
         entry.failures = if failed { entry.failures.saturating_add(1) } else { 0 };
-        let (failures, ready, idle) =
-            (entry.failures, entry.ready, !entry.ready && entry.ticket.is_none() && !failed);
+        let waits = entry.ready || entry.last || entry.ticket.is_some();
+        let (failures, ready, idle) = (entry.failures, entry.ready, !waits && !failed);
         if ready {
             self.ready.push_back(key.clone());
         } else if idle {
@@ -300,6 +329,26 @@ mod tests {
         assert_eq!(next_within(&queue, Duration::from_secs(2)).await, Some("a"));
         queue.done(&"a");
         assert_eq!(next_within(&queue, Duration::from_secs(120)).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_come_when_no_other_waits() {
+        let queue = WorkQueue::default();
+        queue.add_last("a");
+        queue.add_last("b");
+        queue.add("c");
+        queue.add("b");
+        let mut order = Vec::new();
+        while let Some(key) = next_within(&queue, SOON).await {
+            order.push(key);
+            queue.done(&key);
+        }
+        assert_eq!(order, ["c", "b", "a"], "news of b makes it one of the others");
+        queue.add_last("a");
+        assert_eq!(next_within(&queue, SOON).await, Some("a"));
+        queue.add("a");
+        queue.done(&"a");
+        assert_eq!(next_within(&queue, SOON).await, Some("a"));
     }
 
     #[tokio::test(start_paused = true)]

@@ -56,7 +56,7 @@ pub(super) enum SyncError {
 impl Engine {
     /// Takes steps until there is nothing to do, or something else has to happen first.
     pub(super) async fn reconcile(self: Arc<Self>, key: ObjectKey) -> Result<Next, SyncError> {
-        for taken in 0..MAX_STEPS {
+        for _ in 0..MAX_STEPS {
             let step = {
                 let mut index = self.index.lock();
                 let step = self.step(&index, &key);
@@ -66,10 +66,9 @@ impl Engine {
                 step
             };
             // Where many wait, a copy for each comes before the word on where it is.
-            if step == Step::Annotate && taken > 0 && self.queue.depth() > 0 {
+            if step == Step::Annotate && self.queue.depth() > 0 {
                 self.index.lock().drop_all_bodies(&key);
-                self.queue.add(key);
-                return Ok(Next::OnChange);
+                return Ok(Next::Last);
             }
             let action = match step {
                 Step::Nothing | Step::Wait => return Ok(Next::OnChange),

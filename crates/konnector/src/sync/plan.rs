@@ -138,10 +138,10 @@ fn both_there(origin: &Origin, copy: &Copy, generations: Generations, provider_n
     let settled = origin.settled_status.as_deref() == Some(&copy.status);
     if !in_sync || copy.has_former {
         Step::UpdateCopy
-    } else if !annotated || origin.has_former {
-        Step::Annotate
     } else if !settled && !generations.agree(&copy.status, &origin.status) {
         Step::WriteStatus
+    } else if !annotated || origin.has_former {
+        Step::Annotate
     } else {
         Step::Nothing
     }
