@@ -25,6 +25,10 @@ impl Issuer {
         format!("- {{issuer: '{url}', plain_http: true, allow_addresses: ['127.0.0.1:{port}']{more}}}\n")
     }
 
+    pub(crate) fn says_it_uses(&self, algorithms: &[&str]) {
+        self.fake.says_it_uses(algorithms);
+    }
+
     pub(crate) fn is(&self, mood: Mood) {
         self.fake.is(mood);
     }

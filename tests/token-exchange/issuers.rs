@@ -63,14 +63,17 @@ async fn every_algorithm_that_an_issuer_publishes_works() {
     let kinds = ["RSA", "P-256", "P-384", "P-521", "Ed25519"];
     let keys: Vec<_> = kinds.map(|kind| SigningKey::new(kind, kind)).into();
     let issuer = Issuer::start(&keys.iter().collect::<Vec<_>>()).await;
+    issuer.says_it_uses(&["RS256", "PS256", "ES256"]);
     let exchange = world.exchange("algorithms", &config(&[issuer.entry("")])).await;
     world.target("algorithms", &[("kfca_1", &binding(&issuer.url, GOOGLE, json!({})))]).await;
     let table =
-        [(0, "RS256"), (0, "RS384"), (0, "RS512"), (1, "ES256"), (2, "ES384"), (3, "ES512"), (4, "EdDSA")];
+        [(0, "RS256"), (0, "RS384"), (0, "RS512"), (0, "PS256"), (1, "ES256"), (2, "ES384"), (3, "ES512"), (4, "EdDSA")];
     for (key, algorithm) in table {
         let answer = exchange.ask(&issuer.token(&keys[key], algorithm), "algorithms").await;
         assert_eq!(answer.status, 200, "{algorithm}: {}", exchange.log());
     }
+    let unnamed = exchange.ask(&issuer.token(&keys[0], "PS384"), "algorithms").await;
+    assert_eq!(unnamed.status, 404, "PSS counts where the issuer names it");
     let none = portolan_testkit::forge::encode(br#"{"alg":"none"}"#);
     let claims = portolan_testkit::forge::encode(issuer.google(AUDIENCE).to_string().as_bytes());
     assert_eq!(exchange.ask(&format!("{none}.{claims}."), "algorithms").await.status, 404);

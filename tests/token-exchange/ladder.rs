@@ -41,7 +41,9 @@ async fn every_rung_has_its_answer() {
     let table = [
         (String::new(), ok.clone(), (bad, "bad_request", MEDIA_TYPE)),
         ("content-type: text/plain\r\n".to_owned(), ok.clone(), (415, "unsupported_media_type", MEDIA_TYPE)),
+        ("content-type:\r\n".to_owned(), ok.clone(), (bad, "bad_request", MEDIA_TYPE)),
         (JSON.to_owned(), ok.clone(), (403, "forbidden", "missing token")),
+        (format!("{JSON}authorization:\r\n"), ok.clone(), (403, "forbidden", "missing token")),
         (
             format!("{JSON}authorization: Basic x\r\n"),
             ok.clone(),

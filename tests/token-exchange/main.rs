@@ -10,6 +10,7 @@ mod issuers;
 mod ladder;
 mod namespace;
 mod rfc8693;
+mod rights;
 mod safety;
 mod scripted;
 mod support;

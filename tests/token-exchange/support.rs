@@ -84,12 +84,22 @@ impl World {
 
     /// As [`Self::exchange`], without waiting until it is ready.
     pub(crate) async fn unready(&self, name: &str, config: &str) -> Exchange {
-        self.launch(name, config, &self.kubeconfig, None).await
+        self.launch(name, config, &self.kubeconfig, (&["--plain-http".to_owned()], None)).await
     }
 
     /// As [`Self::exchange`], as somebody else.
     pub(crate) async fn exchange_with(&self, name: &str, config: &str, kubeconfig: &str) -> Exchange {
-        self.launch(name, config, kubeconfig, Some(SOON)).await
+        self.launch(name, config, kubeconfig, (&["--plain-http".to_owned()], Some(SOON))).await
+    }
+
+    /// As [`Self::exchange`], with these flags instead of plain HTTP.
+    pub(crate) async fn secure_exchange(&self, name: &str, config: &str, tls: &[String]) -> Exchange {
+        self.launch(name, config, &self.kubeconfig, (tls, Some(SOON))).await
+    }
+
+    /// A client of `b` with the rights of the exchange.
+    pub(crate) async fn stolen(&self) -> Client {
+        kubeconfig::client(&self.kubeconfig).await.unwrap()
     }
 
     async fn launch(
@@ -97,13 +107,14 @@ impl World {
         name: &str,
         config: &str,
         kubeconfig: &str,
-        ready_within: Option<Duration>,
+        (transport, ready_within): (&[String], Option<Duration>),
     ) -> Exchange {
         let port = free_port().unwrap();
         let config = self.home.write_private(&format!("{name}.yaml"), config).unwrap();
         let port_text = port.to_string();
         let mut options = ServiceOptions::new("token-service", kubeconfig)
-            .args(["exchange", "--plain-http", "--http-addr", "127.0.0.1", "--http-port", &port_text])
+            .args(["exchange", "--http-addr", "127.0.0.1", "--http-port", &port_text])
+            .args(transport)
             .args(["--config".to_owned(), config.display().to_string()])
             .args(["--log-format", "json"]);
         RELEASE.clone_into(&mut options.pod_namespace);

@@ -94,12 +94,18 @@ fn read(path: &Path) -> Option<Written> {
 
 fn remove_ended(directory: &Path, now: Timestamp) {
     let files = fs::read_dir(directory).into_iter().flatten().flatten().take(MAX_FILES);
-    for path in files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|e| e == "json")) {
-        if read(&path).is_none_or(|written| written.expiration_timestamp <= now) {
+    for path in files.map(|file| file.path()).filter(|path| is_ours(path)) {
+        if read(&path).is_some_and(|written| written.expiration_timestamp <= now) {
             // Another call may have done it.
             let _ = fs::remove_file(&path);
         }
     }
+}
+
+/// Whether it has the name of one of these files: the directory may be somebody else's, too.
+fn is_ours(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".json"));
+    name.is_some_and(|name| name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 #[cfg(test)]
@@ -158,7 +164,11 @@ mod tests {
             cache.write(&answer(100), at(0)).unwrap();
         }
         assert_eq!(fs::read_dir(home.path()).unwrap().count(), 3);
+        let ended = fs::read_to_string(&caches[1].path).unwrap();
+        for (name, text) in [("package.json", ended.as_str()), (&format!("{}.json", "a".repeat(64)), "{}")] {
+            fs::write(home.path().join(name), text).unwrap();
+        }
         caches[0].write(&answer(1000), at(200)).unwrap();
-        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 3, "what is not a credential of ours stays");
     }
 }

@@ -39,6 +39,9 @@ const MAX_CONNECTIONS: usize = 4096;
 /// How many requests a client may have under way on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 250;
 
+/// How long all headers of an HTTP/2 request may be together: one may hold a token of 16 KiB.
+const MAX_HEADER_LIST: u32 = 32 * 1024;
+
 /// Who is at the other end of a connection: an extension of every request.
 #[derive(Clone, Debug)]
 pub struct Peer {
@@ -161,6 +164,7 @@ impl Server {
             .http2()
             .timer(TokioTimer::new())
             .max_concurrent_streams(MAX_STREAMS)
+            .max_header_list_size(MAX_HEADER_LIST)
             .keep_alive_interval(PATIENCE);
         let connection = builder.serve_connection(stream, service).into_owned();
         // Clients break off connections as they like.

@@ -42,6 +42,7 @@ struct Shared {
     jwks: Mutex<Value>,
     mood: Mutex<Mood>,
     issuer: Mutex<String>,
+    algorithms: Mutex<Value>,
     requests: AtomicUsize,
 }
 
@@ -79,6 +80,11 @@ impl Issuer {
     pub fn publish(&self, keys: &[&SigningKey]) {
         let jwks: Vec<Value> = keys.iter().map(|key| key.jwk()).collect();
         *self.shared.jwks.lock() = json!({"keys": jwks});
+    }
+
+    /// Says in its discovery document which algorithms it uses.
+    pub fn says_it_uses(&self, algorithms: &[&str]) {
+        *self.shared.algorithms.lock() = json!(algorithms);
     }
 
     /// Changes its mood, for answers from now on.
@@ -119,8 +125,12 @@ async fn serve(shared: Arc<Shared>, mut stream: TcpStream) {
         let keys = buffer[..length].starts_with(b"GET /keys");
         if !keys {
             let url = shared.issuer.lock().clone();
-            let document = json!({"issuer": url, "jwks_uri": format!("{url}/keys")}).to_string();
-            if answer(&mut stream, "200 OK", "", &document).await.is_err() {
+            let mut document = json!({"issuer": url, "jwks_uri": format!("{url}/keys")});
+            let algorithms = shared.algorithms.lock().clone();
+            if algorithms.is_array() {
+                document["id_token_signing_alg_values_supported"] = algorithms;
+            }
+            if answer(&mut stream, "200 OK", "", &document.to_string()).await.is_err() {
                 return;
             }
             continue;

@@ -121,10 +121,19 @@ impl ManagedProcess {
 
     /// Resident memory in MiB, as the kernel counts it.
     pub fn rss_mb(&self) -> Result<f64> {
+        self.memory_mb("VmRSS:")
+    }
+
+    /// The most that was ever resident, in MiB.
+    pub fn peak_rss_mb(&self) -> Result<f64> {
+        self.memory_mb("VmHWM:")
+    }
+
+    fn memory_mb(&self, row: &str) -> Result<f64> {
         let path = format!("/proc/{}/status", self.pid);
         let status = fs::read_to_string(&path).with_context(|| format!("{} has ended", self.name))?;
-        let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next());
-        let kib: f64 = kib.with_context(|| format!("{path} has no VmRSS"))?.parse()?;
+        let kib = status.lines().find_map(|line| line.strip_prefix(row)?.split_whitespace().next());
+        let kib: f64 = kib.with_context(|| format!("{path} has no {row}"))?.parse()?;
         Ok(kib / 1024.0)
     }
 

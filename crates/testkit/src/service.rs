@@ -151,6 +151,11 @@ impl ServiceProcess {
         self.process.rss_mb()
     }
 
+    /// The most that was ever resident, in MiB.
+    pub fn peak_rss_mb(&self) -> Result<f64> {
+        self.process.peak_rss_mb()
+    }
+
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.process.pid()

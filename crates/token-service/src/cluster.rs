@@ -15,6 +15,7 @@ use crate::{
     config::{ClusterConfig, Mode},
     credentials::ClusterCredential,
     limits::Rate,
+    review::remote::Remote,
 };
 
 /// A cluster.
@@ -94,6 +95,16 @@ impl Cluster {
     /// Stops to load keys.
     pub(crate) fn stop(&self) {
         self.tasks.cancel();
+    }
+
+    /// The way to its own word.
+    pub(crate) fn remote(&self) -> Remote<'_> {
+        Remote {
+            name: &self.config.name,
+            url: self.config.api_server.as_deref().unwrap_or_default(),
+            credential: self.credential.credential(),
+            fetcher: &self.fetcher,
+        }
     }
 
     /// What its tokens must be.

@@ -16,7 +16,7 @@ mod mint;
 mod service;
 mod state;
 
-use std::{process::ExitCode, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, process::ExitCode, sync::Arc, time::Duration};
 
 use portolan_core::auth::UnverifiedToken;
 use portolan_runtime::{
@@ -45,13 +45,15 @@ use crate::NoTls;
 const FIRST_KEYS: Duration = Duration::from_secs(6);
 /// More broken annotations than Events are written about at once.
 const MAX_FAULTS: usize = 256;
+/// More of them than it is remembered that they were told.
+const MAX_TOLD: usize = 4096;
 
 /// Runs the exchange until it is told to stop.
 pub(crate) fn run(args: &ExchangeArgs) -> ExitCode {
     if !args.knows_its_transport() {
         return process::usage(&NoTls);
     }
-    process::run("token-exchange", &args.log, &args.admin, |process| start(args.clone(), process))
+    process::run("token-exchange", &args.log, &args.admin(), |process| start(args.clone(), process))
 }
 
 async fn start(args: ExchangeArgs, process: Process) -> Result<(), process::Failure> {
@@ -73,7 +75,7 @@ async fn start(args: ExchangeArgs, process: Process) -> Result<(), process::Fail
     let app = App { state: Arc::clone(&state), audit, metrics, readiness: process.readiness.clone() };
     server::serve(tasks, args.listen_address(), tls, http::router(app)).await?;
     // Not ready before it listens.
-    first_keys(tasks, &state, keys);
+    follow_keys(tasks, &state, keys);
     Ok(())
 }
 
@@ -111,26 +113,38 @@ async fn discovered(client: &kube::Client) -> Option<String> {
 
 fn report_faults(tasks: &Tasks, reporter: Reporter, mut waiting: mpsc::Receiver<Fault>) {
     tasks.spawn("events", async move {
+        let mut told = BTreeSet::new();
         while let Some(fault) = waiting.recv().await {
+            if told.len() > MAX_TOLD {
+                told.clear();
+            }
+            // An account that is read anew for each exchange is found faulty each time.
+            if !told.insert((fault.on.uid.clone(), fault.note.clone())) {
+                continue;
+            }
             warn!(namespace = fault.on.namespace, service_account = fault.on.name, "{}", fault.note);
             reporter.warn(&fault.on, "InvalidBinding", "ReadBindings", &fault.note).await;
         }
     });
 }
 
-/// Ready once an issuer has keys, or all have had their time: one dead issuer must not hold up the others.
-fn first_keys(tasks: &Tasks, state: &Arc<State>, ready: ReadyHandle) {
+/// Ready once an issuer has keys, or all have had their time: one dead issuer must not hold up the others. Not
+/// ready any more when the keys of all are too old.
+fn follow_keys(tasks: &Tasks, state: &Arc<State>, ready: ReadyHandle) {
     let state = Arc::clone(state);
-    tasks.spawn("first keys", async move {
-        let start = tokio::time::Instant::now();
+    tasks.spawn_critical("keys", async move {
+        let (start, mut pause) = (tokio::time::Instant::now(), Duration::from_millis(20));
         loop {
             let snapshot = state.snapshot();
             let with_keys = snapshot.issuers.values().filter(|issuer| issuer.jwks.keys().is_some()).count();
             let (all, late) = (with_keys == snapshot.issuers.len(), start.elapsed() >= FIRST_KEYS);
             if all || late && (with_keys > 0 || snapshot.config.any_issuer) {
-                return ready.ready();
+                ready.ready();
+                pause = Duration::from_secs(1);
+            } else if late {
+                ready.not_ready("no issuer has keys");
             }
-            sleep(Duration::from_millis(20)).await;
+            sleep(pause).await;
         }
     });
 }

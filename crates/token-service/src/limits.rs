@@ -17,6 +17,7 @@ const MAX_CALLERS: u64 = 10_000;
 /// One rate. It keeps the time at which everything that was let through would have come evenly.
 #[derive(Debug)]
 pub(crate) struct Rate {
+    questions: u32,
     start: Instant,
     nanoseconds_each: u64,
     even: AtomicU64,
@@ -25,7 +26,12 @@ pub(crate) struct Rate {
 impl Rate {
     pub(crate) fn per_second(questions: u32) -> Self {
         let nanoseconds_each = 1_000_000_000 / u64::from(questions.max(1));
-        Self { start: Instant::now(), nanoseconds_each, even: AtomicU64::new(0) }
+        Self { questions, start: Instant::now(), nanoseconds_each, even: AtomicU64::new(0) }
+    }
+
+    /// Whether a rate is the one that a configuration asks for.
+    pub(crate) fn is(rate: Option<&Self>, per_second: Option<u32>) -> bool {
+        rate.map(|rate| rate.questions) == per_second
     }
 
     /// Whether another question may come now.

@@ -1,7 +1,7 @@
 //! One question: found in the cache, or decided, counted and audited.
 
 pub(crate) mod decide;
-mod remote;
+pub(crate) mod remote;
 mod verdict;
 
 use std::sync::Arc;

@@ -19,7 +19,7 @@ use tracing::{error, info, warn};
 use crate::{
     cluster::{Cluster, ClusterError},
     config::{Config, ConfigError},
-    limits::CallerRates,
+    limits::{CallerRates, Rate},
 };
 
 /// Everything that one question is answered with.
@@ -176,7 +176,7 @@ async fn build(
     let mut started: Vec<Arc<Cluster>> = Vec::new();
     for (name, wanted) in &config.clusters {
         let same_rate =
-            old.get(name).is_some_and(|old| old.rate.is_some() == config.rate_limits.per_cluster.is_some());
+            old.get(name).is_some_and(|old| Rate::is(old.rate.as_ref(), config.rate_limits.per_cluster));
         let kept = match old.get(name) {
             Some(cluster) if same_rate && cluster.fits(wanted).await => Some(Arc::clone(cluster)),
             _ => None,

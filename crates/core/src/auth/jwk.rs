@@ -18,7 +18,7 @@ const MAX_RSA_BITS: usize = 8192;
 pub struct VerificationKey {
     /// Its id, as the issuer publishes it.
     pub id: Option<String>,
-    algorithms: &'static [Algorithm],
+    algorithms: Vec<Algorithm>,
     material: Material,
     /// Equal for equal keys, whatever their ids.
     pub thumbprint: String,
@@ -67,15 +67,15 @@ impl VerificationKey {
     }
 }
 
-/// The usable key of a JWK, or why it is skipped.
-pub(super) fn usable(jwk: &Jwk) -> Result<VerificationKey, &'static str> {
+/// The usable key of a JWK, or why it is skipped. `published` has the algorithms that its issuer says it uses.
+pub(super) fn usable(jwk: &Jwk, published: &[Algorithm]) -> Result<VerificationKey, &'static str> {
     let for_signatures = jwk.r#use.as_deref().is_none_or(|usage| usage == "sig");
     let verifies = jwk.key_ops.as_ref().is_none_or(|ops| ops.iter().any(|op| op == "verify"));
     if !for_signatures || !verifies {
         return Err("it is not for signatures");
     }
     let (algorithms, material, bytes) = match (jwk.kty.as_str(), jwk.crv.as_deref()) {
-        ("RSA", _) => rsa(jwk)?,
+        ("RSA", _) => rsa(jwk, published)?,
         ("EC", Some("P-256")) => elliptic(jwk, 32, &[Algorithm::Es256])?,
         ("EC", Some("P-384")) => elliptic(jwk, 48, &[Algorithm::Es384])?,
         ("EC", Some("P-521")) => elliptic(jwk, 66, &[Algorithm::Es512])?,
@@ -85,28 +85,25 @@ pub(super) fn usable(jwk: &Jwk) -> Result<VerificationKey, &'static str> {
     Ok(VerificationKey { id: jwk.kid.clone(), algorithms, material, thumbprint: sha256_hex(&bytes) })
 }
 
-type Parts = (&'static [Algorithm], Material, Vec<u8>);
+type Parts = (Vec<Algorithm>, Material, Vec<u8>);
 
-/// A key that names its algorithm is for that one only, as long as it fits the type of the key. RSA keys that
-/// name none are not for PSS.
-fn named(name: Option<&str>, by_type: &'static [Algorithm]) -> Result<&'static [Algorithm], &'static str> {
-    let Some(name) = name else {
-        return Ok(if by_type.len() == RSA.len() { &RSA[..3] } else { by_type });
-    };
-    let position = Algorithm::parse(name).and_then(|named| by_type.iter().position(|known| *known == named));
-    position.map(|at| &by_type[at..=at]).ok_or("its algorithm does not fit its type")
+/// A key that names its algorithm is for that one only, as long as it fits the type of the key; one that names
+/// none is for those in `unnamed`.
+fn named(
+    name: Option<&str>,
+    by_type: &[Algorithm],
+    unnamed: Vec<Algorithm>,
+) -> Result<Vec<Algorithm>, &'static str> {
+    let Some(name) = name else { return Ok(unnamed) };
+    let named = Algorithm::parse(name).filter(|named| by_type.contains(named));
+    named.map(|named| vec![named]).ok_or("its algorithm does not fit its type")
 }
 
-const RSA: [Algorithm; 6] = [
-    Algorithm::Rs256,
-    Algorithm::Rs384,
-    Algorithm::Rs512,
-    Algorithm::Ps256,
-    Algorithm::Ps384,
-    Algorithm::Ps512,
-];
+const PKCS1: [Algorithm; 3] = [Algorithm::Rs256, Algorithm::Rs384, Algorithm::Rs512];
+const PSS: [Algorithm; 3] = [Algorithm::Ps256, Algorithm::Ps384, Algorithm::Ps512];
 
-fn rsa(jwk: &Jwk) -> Result<Parts, &'static str> {
+/// PSS counts where the key or the issuer names it.
+fn rsa(jwk: &Jwk, published: &[Algorithm]) -> Result<Parts, &'static str> {
     let (n, e) = (bytes(jwk.n.as_ref())?, bytes(jwk.e.as_ref())?);
     let (n, e) = (without_zeros(&n), without_zeros(&e));
     let bits = n.len() * 8 - n.first().map_or(0, |first| first.leading_zeros() as usize);
@@ -117,7 +114,8 @@ fn rsa(jwk: &Jwk) -> Result<Parts, &'static str> {
     if !odd || e == [1] || e.len() > 4 {
         return Err("its exponent is not safe");
     }
-    let algorithms = named(jwk.alg.as_deref(), &RSA)?;
+    let pss = PSS.into_iter().filter(|algorithm| published.contains(algorithm));
+    let algorithms = named(jwk.alg.as_deref(), &[PKCS1, PSS].concat(), PKCS1.into_iter().chain(pss).collect())?;
     let ready = |&algorithm| {
         let key = RsaPublicKeyComponents { n, e }.to_parsed_public_key(rsa_parameters(algorithm)?).ok()?;
         Some((algorithm, key))
@@ -138,7 +136,7 @@ fn rsa_parameters(algorithm: Algorithm) -> Option<&'static RsaParameters> {
     })
 }
 
-fn elliptic(jwk: &Jwk, size: usize, by_type: &'static [Algorithm]) -> Result<Parts, &'static str> {
+fn elliptic(jwk: &Jwk, size: usize, by_type: &[Algorithm]) -> Result<Parts, &'static str> {
     let (x, y) = (bytes(jwk.x.as_ref())?, bytes(jwk.y.as_ref())?);
     if x.len() != size || y.len() != size {
         return Err("its coordinates have the wrong length");
@@ -153,7 +151,7 @@ fn elliptic(jwk: &Jwk, size: usize, by_type: &'static [Algorithm]) -> Result<Par
         Some(key) => Material::Ready(vec![(Algorithm::Es512, key)]),
         None => Material::Shared(Box::new(DecodingKey::from_ec_der(&point))),
     };
-    Ok((named(jwk.alg.as_deref(), by_type)?, material, point))
+    Ok((named(jwk.alg.as_deref(), by_type, by_type.to_vec())?, material, point))
 }
 
 fn on_curve(
@@ -168,7 +166,7 @@ fn edwards(jwk: &Jwk) -> Result<Parts, &'static str> {
     if x.len() != 32 {
         return Err("its key has the wrong length");
     }
-    let algorithms = named(jwk.alg.as_deref(), &[Algorithm::EdDsa])?;
+    let algorithms = named(jwk.alg.as_deref(), &[Algorithm::EdDsa], vec![Algorithm::EdDsa])?;
     Ok((algorithms, Material::Shared(Box::new(DecodingKey::from_ed_der(&x))), x))
 }
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
-    Claims, Refusal, UnverifiedToken,
+    Algorithm, Claims, Refusal, UnverifiedToken,
     jwk::{Jwk, VerificationKey, usable},
 };
 
@@ -40,12 +40,20 @@ pub enum InvalidKeys {
 }
 
 impl Keys {
-    /// Reads a JWKS. What is not usable is skipped one by one; a set without any usable key is an error, so
-    /// that the last good one stays.
+    /// Reads a JWKS of an issuer that does not say which algorithms it uses: see [`Self::published`].
     ///
     /// # Errors
     /// See [`InvalidKeys`].
     pub fn parse(json: &[u8]) -> Result<Self, InvalidKeys> {
+        Self::published(json, &[])
+    }
+
+    /// Reads a JWKS. `algorithms` has those that the issuer says it uses. What is not usable is skipped one by one; a set without any usable key is an error, so
+    /// that the last good one stays.
+    ///
+    /// # Errors
+    /// See [`InvalidKeys`].
+    pub fn published(json: &[u8], algorithms: &[Algorithm]) -> Result<Self, InvalidKeys> {
         #[derive(Deserialize)]
         struct Set<'a> {
             #[serde(borrow)]
@@ -58,7 +66,7 @@ impl Keys {
         let mut keys = Self::default();
         for entry in set.keys {
             let jwk = serde_json::from_str::<Jwk>(entry.get()).map_err(|_| "it is not a key");
-            match jwk.and_then(|jwk| usable(&jwk)) {
+            match jwk.and_then(|jwk| usable(&jwk, algorithms)) {
                 Ok(key) => keys.add(key),
                 Err(_reason) => keys.skipped += 1,
             }

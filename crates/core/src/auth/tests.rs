@@ -105,6 +105,10 @@ fn confused_algorithms_are_refused() {
         ("3 PSS that the key does not name", RSA.token("PS256", &good()), "alg"),
     ];
     assert_rows(&any, &rows);
+    let set = json!({"keys": [rsa]}).to_string();
+    let pss = Keys::published(set.as_bytes(), &[Algorithm::Rs256, Algorithm::Ps256]).unwrap();
+    assert_eq!(verdict(&pss, &RSA.token("PS256", &good())), "ok", "row 3 PSS that the issuer names");
+    assert_eq!(verdict(&pss, &RSA.token("PS384", &good())), "alg", "row 3 PSS that nobody names");
     let pinned = keys(&[with(&rsa, "alg", json!("RS256"))]);
     assert_eq!(verdict(&pinned, &RSA.token("RS512", &good())), "alg", "row 3 pinned");
 }

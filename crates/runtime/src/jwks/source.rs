@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::{HeaderMap, Uri, header};
-use portolan_core::auth::{Keys, keys::InvalidKeys};
+use portolan_core::auth::{Algorithm, Keys, keys::InvalidKeys};
 use serde::Deserialize;
 
 use crate::fetch::{CredentialSource, FetchError, Fetched, Fetcher, Origin};
@@ -62,22 +62,32 @@ pub enum SourceError {
 struct Document {
     issuer: String,
     jwks_uri: String,
+    /// Some issuers name here what their keys do not.
+    #[serde(default)]
+    id_token_signing_alg_values_supported: Vec<String>,
+}
+
+impl Document {
+    fn algorithms(&self) -> Vec<Algorithm> {
+        self.id_token_signing_alg_values_supported.iter().filter_map(|name| Algorithm::parse(name)).collect()
+    }
 }
 
 impl KeySource {
     /// The keys, and how long the issuer wants them to be kept.
     pub(super) async fn fetch(&self) -> Result<(Keys, Option<Duration>), SourceError> {
-        let url = match &self.jwks_uri {
-            Some(url) => parse(url)?,
+        let (url, algorithms) = match &self.jwks_uri {
+            Some(url) => (parse(url)?, Vec::new()),
             None => self.discover().await?,
         };
         let fetched = self.get(&url).await.map_err(SourceError::Fetch)?;
         let fetched = successful("the request for keys", fetched)?;
-        let keys = Keys::parse(&fetched.body).map_err(SourceError::Keys)?;
+        let keys = Keys::published(&fetched.body, &algorithms).map_err(SourceError::Keys)?;
         Ok((keys, max_age(&fetched.headers)))
     }
 
-    async fn discover(&self) -> Result<Uri, SourceError> {
+    /// Where the keys are, and which algorithms the issuer says it uses.
+    async fn discover(&self) -> Result<(Uri, Vec<Algorithm>), SourceError> {
         let base = self.api_server.as_deref().unwrap_or(&self.issuer).trim_end_matches('/');
         let url = parse(&format!("{base}{DISCOVERY}"))?;
         let fetched = self.get(&url).await.map_err(SourceError::Discovery)?;
@@ -87,13 +97,14 @@ impl KeySource {
         if document.issuer != self.issuer {
             return Err(SourceError::OtherIssuer);
         }
+        let algorithms = document.algorithms();
         // The document of an API server names an address that is right inside its own cluster only.
         if self.api_server.is_some() && document.jwks_uri.ends_with(API_SERVER_KEYS) {
-            return parse(&format!("{base}{API_SERVER_KEYS}"));
+            return Ok((parse(&format!("{base}{API_SERVER_KEYS}"))?, algorithms));
         }
         let keys = parse(&document.jwks_uri).map_err(|_| SourceError::ForeignKeys)?;
         let origin = |url: &Uri| Origin::of(url).map_err(|_| SourceError::ForeignKeys);
-        if origin(&keys)? == origin(&url)? { Ok(keys) } else { Err(SourceError::ForeignKeys) }
+        if origin(&keys)? == origin(&url)? { Ok((keys, algorithms)) } else { Err(SourceError::ForeignKeys) }
     }
 
     async fn get(&self, url: &Uri) -> Result<Fetched, FetchError> {

@@ -16,6 +16,7 @@ use crate::args::Args;
 
 /// Where the configuration is when nobody says. It may be absent.
 pub(crate) const DEFAULT_CONFIG: &str = "config/exchange.yaml";
+const DEFAULT_PORT: u16 = 8088;
 /// The other name of the binary.
 const ORIGINAL_NAME: &str = "kfca";
 
@@ -26,10 +27,10 @@ pub(crate) struct ExchangeArgs {
     #[arg(long, env = "CONFIG_PATH", default_value = DEFAULT_CONFIG, value_name = "FILE")]
     pub(crate) config: PathBuf,
     /// Address that the exchange listens on.
-    #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::UNSPECIFIED), value_name = "ADDRESS")]
+    #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::UNSPECIFIED), value_name = "ADDRESS", value_parser = address)]
     pub(crate) http_addr: IpAddr,
     /// Port that the exchange listens on.
-    #[arg(long, default_value_t = 8088, value_name = "PORT")]
+    #[arg(long, default_value_t = DEFAULT_PORT, value_name = "PORT")]
     pub(crate) http_port: u16,
     /// Serve plain HTTP, behind something that terminates TLS.
     #[arg(long, conflicts_with = "tls_cert_file")]
@@ -49,7 +50,26 @@ pub(crate) struct ExchangeArgs {
     pub(crate) admin: AdminArgs,
 }
 
+/// An address; nothing stands for every one, as it does in Go.
+fn address(text: &str) -> Result<IpAddr, String> {
+    match text {
+        "" => Ok(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+        "localhost" => Ok(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        text => text.parse().map_err(|_| "give an IP address, localhost, or nothing for every one".to_owned()),
+    }
+}
+
 impl ExchangeArgs {
+    /// Where metrics are served. Under the other name it gives way to the exchange, whose clients may know
+    /// it at any port.
+    pub(crate) fn admin(&self) -> AdminArgs {
+        let mut admin = self.admin.clone();
+        if self.original_name && admin.admin_address.port() == self.http_port {
+            admin.admin_address.set_port(self.http_port.checked_add(1).unwrap_or(DEFAULT_PORT));
+        }
+        admin
+    }
+
     pub(crate) fn listen_address(&self) -> SocketAddr {
         SocketAddr::new(self.http_addr, self.http_port)
     }
@@ -97,7 +117,13 @@ mod tests {
             ["kfca", "-http-addr", "127.0.0.1", "-http-port", "9090"],
             ["kfca", "--http-addr", "127.0.0.1", "--http-port", "9090"],
         ] {
-            assert_eq!(parse(&flags).listen_address().to_string(), "127.0.0.1:9090");
+            let parsed = parse(&flags);
+            assert_eq!(parsed.listen_address().to_string(), "127.0.0.1:9090");
+            assert_eq!(parsed.admin().admin_address.port(), 9091, "metrics give way");
+        }
+        assert_eq!(bare.admin().admin_address.port(), 9090);
+        for (text, listens) in [("localhost", "127.0.0.1:8088"), ("", "0.0.0.0:8088")] {
+            assert_eq!(parse(&["kfca", "-http-addr", text]).listen_address().to_string(), listens);
         }
         let joined = parse(&["kfca", "-http-addr=::1", "-http-port=1", "-log-level", "debug"]);
         assert_eq!(

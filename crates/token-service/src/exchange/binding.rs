@@ -6,6 +6,8 @@ use portolan_runtime::args::interval;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::decide::ANY;
+
 /// An annotation is a binding when its key contains this.
 const MARK: &str = "kfca";
 /// More bindings than an account needs. The first ones count, in the order of their keys.
@@ -22,7 +24,7 @@ pub(crate) struct Binding {
     pub(crate) issuer: String,
     /// The subject of the source, byte for byte.
     pub(crate) subject: String,
-    /// The source must be for one of these, too. None: what the service asks for is enough.
+    /// The source must be for one of these. None: for what the service asks for.
     pub(crate) audience: Vec<String>,
     /// What else the source must say.
     pub(crate) claims: BTreeMap<String, Value>,
@@ -129,6 +131,11 @@ fn read(key: &str, text: &str) -> Result<Binding, String> {
     if written.issuer.is_empty() || written.subject.is_empty() {
         return Err("issuer and subject must not be empty".to_owned());
     }
+    let audience = written.audience.list();
+    // Who may annotate an account opens it to whom they name, not to everybody who was ever shown a token.
+    if audience.iter().any(|audience| audience == ANY) {
+        return Err("audience must not be \"*\"".to_owned());
+    }
     let max_lifetime = match written.max_lifetime {
         None => None,
         Some(Lifetime::Seconds(seconds)) => Some(Duration::from_secs(seconds.into())),
@@ -140,7 +147,7 @@ fn read(key: &str, text: &str) -> Result<Binding, String> {
         key: key.to_owned(),
         issuer: written.issuer,
         subject: written.subject,
-        audience: written.audience.list(),
+        audience,
         claims: written.claims,
         uid: written.uid,
         max_lifetime,
@@ -187,6 +194,7 @@ mod tests {
             (r#"{"issuer":"i","subject":"s","maxLifetime":"soon"}"#, "maxLifetime: "),
             (r#"{"issuer":"i","subject":"s","maxLifetime":-1}"#, "a duration such as 30m"),
             (r#"{"issuer":"i","subject":"s","audience":1}"#, "a text or a list of texts"),
+            (r#"{"issuer":"i","subject":"s","audience":["a","*"]}"#, "must not be"),
             (r#"{"issuer":"i","subject":"s"} x"#, "trailing characters"),
             (long.as_str(), "more than 4096 bytes"),
         ];

@@ -14,7 +14,7 @@ use portolan_runtime::fetch::Named;
 
 use self::file::{File, IssuerFile};
 use super::decide::ANY;
-use crate::config::ConfigError;
+use crate::config::{ConfigError, Mode};
 
 /// Whom a source token must be for when the configuration does not say.
 pub(crate) const AUDIENCE: &str = "portolan-token-exchange";
@@ -48,6 +48,8 @@ pub(crate) struct IssuerConfig {
     pub(crate) allow_addresses: Vec<Named>,
     pub(crate) plain_http: bool,
     pub(crate) require_key_id: bool,
+    /// With its keys, or, where it is a cluster, by its API server too.
+    pub(crate) mode: Mode,
     pub(crate) leeway: SignedDuration,
     pub(crate) cooldown: Duration,
     pub(crate) refresh_every: Duration,

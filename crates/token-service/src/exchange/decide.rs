@@ -14,11 +14,16 @@ const SHORTEST: i64 = 600;
 /// What an exchange gives at most.
 const LONGEST: i64 = 3600;
 
-/// A source whose signature, time, issuer and audience are right.
+/// The label of a source that is for somebody else.
+pub(crate) const FOR_OTHERS: &str = "audience";
+
+/// A source whose signature, time and issuer are right.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Source<'a> {
     pub(crate) token: &'a UnverifiedToken<'a>,
     pub(crate) claims: &'a Claims,
+    /// Whom it must be for, unless a binding says otherwise.
+    pub(crate) wanted: &'a [String],
 }
 
 /// Whether a token is for one of the wanted audiences.
@@ -50,13 +55,16 @@ pub(crate) fn matching<'b>(
 }
 
 /// The first condition of a binding that a source does not meet, and the how manieth that is.
-fn missing(binding: &Binding, Source { token, claims }: Source<'_>) -> Option<(u8, &'static str)> {
+fn missing(binding: &Binding, Source { token, claims, wanted }: Source<'_>) -> Option<(u8, &'static str)> {
     if claims.sub.as_ref() != Some(&binding.subject) {
         return Some((1, "subject"));
     }
     let uid = claims.kubernetes.as_ref().map(|kubernetes| &kubernetes.serviceaccount.uid);
     if binding.uid.as_ref().is_some_and(|wanted| uid != Some(wanted)) {
         return Some((2, "uid"));
+    }
+    if binding.audience.is_empty() && !is_for(claims, wanted) {
+        return Some((3, FOR_OTHERS));
     }
     if !binding.audience.is_empty() && !is_for(claims, &binding.audience) {
         return Some((3, "binding_audience"));
@@ -112,7 +120,7 @@ mod tests {
         let token = UnverifiedToken::parse(&text).unwrap();
         let claims = Claims::unverified(&token).unwrap();
         let bindings: Vec<_> = bindings.iter().cloned().map(Arc::new).collect();
-        let source = Source { token: &token, claims: &claims };
+        let source = Source { token: &token, claims: &claims, wanted: &["a".to_owned()] };
         matching(&bindings, source).map(|binding| binding.key.clone())
     }
 
@@ -139,6 +147,17 @@ mod tests {
         for (index, (bindings, expected)) in table.into_iter().enumerate() {
             assert_eq!(met(&claims(), bindings), expected.map(str::to_owned), "row {index}");
         }
+    }
+
+    #[test]
+    fn the_audience_of_a_binding_stands_instead_of_that_of_the_service() {
+        let mut other = claims();
+        other["aud"] = json!("api://exchange");
+        let plain = binding("i", "s");
+        let own = Binding { audience: vec!["api://exchange".to_owned()], ..plain.clone() };
+        assert_eq!(met(&other, std::slice::from_ref(&plain)), Err(FOR_OTHERS));
+        assert_eq!(met(&other, &[plain, own.clone()]), Ok("s".to_owned()));
+        assert_eq!(met(&claims(), &[own]), Err("binding_audience"), "it does not stand beside it");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use jiff::Timestamp;
-use portolan_core::auth::{Claims, Refusal, UnverifiedToken, keys::Rules, refusal::Unavailable};
+use portolan_core::auth::{Claims, Identity, Refusal, UnverifiedToken, keys::Rules, refusal::Unavailable};
 use portolan_runtime::{
     fetch::{AddressPolicy, Credential, CredentialSource, FetchError, FetchSettings, Fetcher},
     jwks::{Freshness, Jwks, KeySource},
@@ -12,10 +12,13 @@ use portolan_runtime::{
 use secrecy::SecretString;
 
 use super::config::IssuerConfig;
-use crate::limits::Rate;
+use crate::{
+    config::Mode,
+    limits::Rate,
+    review::remote::{self, Remote},
+};
 
 /// One issuer.
-#[derive(Debug)]
 pub(crate) struct Issuer {
     pub(crate) config: Arc<IssuerConfig>,
     pub(crate) jwks: Arc<Jwks>,
@@ -23,6 +26,8 @@ pub(crate) struct Issuer {
     pub(crate) rate: Option<Rate>,
     /// What was in `ca_cert`.
     authorities: Option<Vec<u8>>,
+    fetcher: Fetcher,
+    credential: CredentialSource,
     tasks: Tasks,
 }
 
@@ -66,24 +71,26 @@ impl Issuer {
             plain_http: config.plain_http,
             ..FetchSettings::default()
         };
+        let fetcher = Fetcher::new(&settings).map_err(IssuerError::Fetcher)?;
+        let credential = credential(&config);
         let source = KeySource {
             issuer: config.issuer.clone(),
             api_server: config.api_server.clone(),
             jwks_uri: config.jwks_uri.clone(),
-            credential: credential(&config),
-            fetcher: Fetcher::new(&settings).map_err(IssuerError::Fetcher)?,
+            credential: Arc::clone(&credential),
+            fetcher: fetcher.clone(),
         };
         let IssuerConfig { cooldown, refresh_every, .. } = *config;
         let tasks = tasks.child();
         let jwks = Jwks::start(&tasks, source, Freshness { cooldown, refresh_every, ..Freshness::default() });
         let rate = surroundings.per_second.map(Rate::per_second);
-        Ok(Self { config, jwks, rate, authorities, tasks })
+        Ok(Self { config, jwks, rate, authorities, fetcher, credential, tasks })
     }
 
     /// Whether it can go on as it is with another configuration.
     pub(crate) async fn fits(&self, config: &IssuerConfig, per_second: Option<u32>) -> bool {
         *self.config == *config
-            && self.rate.is_some() == per_second.is_some()
+            && Rate::is(self.rate.as_ref(), per_second)
             && authorities(config).await.is_ok_and(|now| now == self.authorities)
     }
 
@@ -112,6 +119,23 @@ impl Issuer {
             },
             verdict => verdict,
         }
+    }
+
+    /// Whether the cluster that issued a token still stands by it, where that is to be asked: its pod or account
+    /// may be gone. The signature was checked before.
+    pub(crate) async fn stands_by(&self, token: &UnverifiedToken<'_>, claims: &Claims) -> Result<(), Refusal> {
+        if self.config.mode != Mode::Hybrid {
+            return Ok(());
+        }
+        let remote = Remote {
+            name: &self.config.issuer,
+            url: self.config.api_server.as_deref().unwrap_or_default(),
+            credential: (self.credential)(),
+            fetcher: &self.fetcher,
+        };
+        let audiences = &claims.aud.0;
+        let status = remote::review(remote, token, audiences).await?;
+        remote::agreed(status, &Identity::of(claims)?, audiences, audiences).map(drop)
     }
 }
 

@@ -89,19 +89,26 @@ pub(crate) async fn exchange(state: &State, wish: &Wish, about: &mut About) -> R
         about.unlisted = Some(token.unverified_issuer().to_owned());
     })?;
     about.issuer = Some(issuer.config.issuer.clone());
-    let claims = issuer.verify(&token, now).await.map_err(|refusal| of_keys(&snapshot, &issuer, refusal))?;
+    let verified = issuer.verify(&token, now).await;
+    if let Err(Refusal::Expired | Refusal::NotYet) = verified {
+        // Its signature is right.
+        Claims::unverified(&token).iter().for_each(|claims| about.take(claims));
+    }
+    let claims = verified.map_err(|refusal| of_keys(&snapshot, &issuer, refusal))?;
     about.take(&claims);
     check_rates(&snapshot, &issuer, &claims)?;
-    let wanted = snapshot.config.audiences_of(&issuer.config);
-    if !decide::is_for(&claims, wanted) {
-        about.wanted = wanted.to_vec();
-        return Err(Denied::Hidden("audience"));
-    }
     if !decide::is_short(&claims, issuer.config.max_source_lifetime) {
         return Err(Denied::TooLong(issuer.config.max_source_lifetime));
     }
-    let (account, binding) = bound(&snapshot, wish, Source { token: &token, claims: &claims }).await?;
+    let wanted = snapshot.config.audiences_of(&issuer.config);
+    let source = Source { token: &token, claims: &claims, wanted };
+    let (account, binding) = bound(&snapshot, wish, source).await.inspect_err(|denied| {
+        if denied.label() == decide::FOR_OTHERS {
+            about.wanted = wanted.to_vec();
+        }
+    })?;
     about.binding = Some(binding.key.clone());
+    issuer.stands_by(&token, &claims).await.map_err(|refusal| of_keys(&snapshot, &issuer, refusal))?;
     let order = Order {
         namespace: &wish.namespace,
         account: &wish.account,

@@ -118,7 +118,8 @@ impl State {
         }
         let config = IssuerConfig::unlisted(name).ok()?;
         let own = &self.target.api_server;
-        let surroundings = Surroundings { own_api_server: own, by_operator: false, per_second: None };
+        let per_second = self.snapshot().config.rates.per_issuer;
+        let surroundings = Surroundings { own_api_server: own, by_operator: false, per_second };
         let issuer = Arc::new(Issuer::start(Arc::new(config), surroundings, &self.tasks).await.ok()?);
         let kept = self.unlisted.get_with_by_ref(name, || Arc::clone(&issuer));
         if !Arc::ptr_eq(&kept, &issuer) {

@@ -4,11 +4,12 @@ use http::{StatusCode, Uri};
 use portolan_core::auth::{
     Identity, Refusal, UnverifiedToken, audience::intersection, identity::Extra, refusal::Unavailable,
 };
-use portolan_runtime::telemetry::Chain;
+use portolan_runtime::{
+    fetch::{Credential, Fetcher},
+    telemetry::Chain,
+};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
-
-use crate::cluster::Cluster;
 
 const PATH: &str = "/apis/authentication.k8s.io/v1/tokenreviews";
 /// What a cluster may say about its own users. Everything else is not passed on.
@@ -40,10 +41,20 @@ struct Review {
     status: Status,
 }
 
+/// Who is asked, and with what.
+pub(crate) struct Remote<'a> {
+    /// As the log calls it.
+    pub(crate) name: &'a str,
+    /// Its API server.
+    pub(crate) url: &'a str,
+    pub(crate) credential: Option<Credential>,
+    pub(crate) fetcher: &'a Fetcher,
+}
+
 /// What a cluster answers.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Status {
+pub(crate) struct Status {
     authenticated: bool,
     user: User,
     audiences: Vec<String>,
@@ -60,25 +71,23 @@ struct User {
 }
 
 /// Asks the cluster. Whatever goes wrong on the way is "unavailable"; the log says what it was.
-pub(super) async fn review(
-    cluster: &Cluster,
+pub(crate) async fn review(
+    Remote { name, url, credential, fetcher }: Remote<'_>,
     token: &UnverifiedToken<'_>,
     audiences: &[String],
 ) -> Result<Status, Refusal> {
     let unavailable = |why: &str| {
-        warn!(cluster = cluster.config.name, "the cluster did not review a token: {why}");
+        warn!(cluster = name, "the cluster did not review a token: {why}");
         Refusal::Unavailable(Unavailable::Cluster)
     };
-    let server = cluster.config.api_server.as_deref().unwrap_or_default();
-    let url: Uri = format!("{server}{PATH}").parse().map_err(|_| unavailable("api_server is not a URL"))?;
+    let url: Uri = format!("{url}{PATH}").parse().map_err(|_| unavailable("api_server is not a URL"))?;
     let question = Question {
         api_version: "authentication.k8s.io/v1",
         kind: "TokenReview",
         spec: Spec { token: token.text(), audiences },
     };
     let body = serde_json::to_vec(&question).map_err(|_| unavailable("the question is no JSON"))?;
-    let credential = cluster.credential.credential();
-    let fetched = cluster.fetcher.post_json(&url, body, credential.as_ref()).await;
+    let fetched = fetcher.post_json(&url, body, credential.as_ref()).await;
     let fetched = fetched.map_err(|error| unavailable(&Chain(&error).to_string()))?;
     match fetched.status {
         StatusCode::OK | StatusCode::CREATED => {}
@@ -90,7 +99,7 @@ pub(super) async fn review(
 
 /// What is passed on of the answer: the user that the token names, and nothing that only the answer claims.
 /// `token` has the audiences that the token names itself.
-pub(super) fn agreed(
+pub(crate) fn agreed(
     status: Status,
     named: &Identity,
     token: &[String],

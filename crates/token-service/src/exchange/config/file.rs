@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::{AUDIENCE, Config, IssuerConfig, Rates};
 use crate::{
-    config::{ConfigError, check_url},
+    config::{ConfigError, Mode, check_url},
     exchange::decide::ANY,
 };
 
@@ -18,9 +18,12 @@ const MAX_LEEWAY: Duration = Duration::from_secs(60);
 const MAX_REFRESH: Duration = Duration::from_secs(240);
 const COOLDOWN: Duration = Duration::from_secs(30);
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
-/// Issuers that keep their keys at another host, which their documentation names.
-const KEYS_ELSEWHERE: [(&str, &str); 1] =
-    [("https://accounts.google.com", "https://www.googleapis.com/oauth2/v3/certs")];
+/// Issuers that keep their keys at another host, which their documentation names. Every tenant of Azure is an
+/// issuer of its own, as tokens of version 1 name it.
+const KEYS_ELSEWHERE: [(&str, &str); 2] = [
+    ("https://accounts.google.com", "https://www.googleapis.com/oauth2/v3/certs"),
+    ("https://sts.windows.net/*", "https://login.microsoftonline.com/common/discovery/keys"),
+];
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
@@ -40,6 +43,8 @@ pub(super) struct IssuerFile {
     api_server: Option<String>,
     ca_cert: Option<PathBuf>,
     token_path: Option<PathBuf>,
+    #[serde(default)]
+    mode: Mode,
     jwks_uri: Option<String>,
     audiences: Option<Vec<String>>,
     #[serde(rename = "maxSourceLifetime", alias = "max_source_lifetime")]
@@ -111,6 +116,7 @@ impl IssuerFile {
             api_server: None,
             ca_cert: None,
             token_path: None,
+            mode: Mode::Jwks,
             jwks_uri: None,
             audiences: None,
             max_source_lifetime: None,
@@ -124,8 +130,7 @@ impl IssuerFile {
     }
 
     pub(super) fn check(self) -> Result<IssuerConfig, String> {
-        let elsewhere = KEYS_ELSEWHERE.iter().find(|(issuer, _)| *issuer == self.issuer);
-        let jwks_uri = self.jwks_uri.or_else(|| elsewhere.map(|(_, keys)| (*keys).to_owned()));
+        let jwks_uri = self.jwks_uri.or_else(|| keys_elsewhere(&self.issuer));
         match (&self.api_server, &jwks_uri) {
             (Some(url), _) => check_url("api_server", url, self.plain_http)?,
             (None, Some(url)) => check_url("jwks_uri", url, self.plain_http)?,
@@ -137,6 +142,8 @@ impl IssuerFile {
         if self.token_path.is_some() && self.api_server.is_none() {
             return Err("token_path needs api_server: no other host gets a credential".to_owned());
         }
+        check_mode(self.mode, self.token_path.is_some())?;
+        let is_cluster = self.api_server.is_some();
         let leeway = at_most("leeway", self.leeway.as_deref(), MAX_LEEWAY)?.unwrap_or(MAX_LEEWAY);
         let lifetime = self.max_source_lifetime.as_deref();
         let cooldown = at_most("jwks_cooldown", self.jwks_cooldown.as_deref(), MAX_REFRESH)?;
@@ -155,11 +162,31 @@ impl IssuerFile {
                 .map(|text| text.parse())
                 .collect::<Result<_, _>>()?,
             plain_http: self.plain_http,
-            require_key_id: self.require_key_id.unwrap_or(true),
+            // Those of Kubernetes always do; other issuers with one key need not.
+            require_key_id: self.require_key_id.unwrap_or(is_cluster),
+            mode: self.mode,
             leeway: SignedDuration::from_secs(i64::try_from(leeway.as_secs()).unwrap_or(0)),
             cooldown: cooldown.unwrap_or(COOLDOWN),
             refresh_every: refresh.unwrap_or(MAX_REFRESH),
         })
+    }
+}
+
+fn keys_elsewhere(issuer: &str) -> Option<String> {
+    let names =
+        |pattern: &str| pattern.strip_suffix('*').map_or(issuer == pattern, |start| issuer.starts_with(start));
+    KEYS_ELSEWHERE.iter().find(|(pattern, _)| names(pattern)).map(|(_, keys)| (*keys).to_owned())
+}
+
+/// An exchange needs the keys: they say who asks, before anybody else is asked.
+fn check_mode(mode: Mode, has_credential: bool) -> Result<(), String> {
+    match mode {
+        Mode::Jwks => Ok(()),
+        Mode::Hybrid if has_credential => Ok(()),
+        Mode::Hybrid => Err("mode hybrid needs api_server, and token_path with a token of an account that may \
+                             create tokenreviews there"
+            .to_owned()),
+        Mode::Review => Err("mode review is not for exchanges: jwks or hybrid".to_owned()),
     }
 }
 

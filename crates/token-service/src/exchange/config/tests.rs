@@ -42,11 +42,17 @@ fn kube_system_is_there_only_by_name() {
 #[test]
 fn issuers_have_their_own_rules() {
     let text = "issuers:\n- {issuer: 'https://accounts.google.com'}\n\
-                - {issuer: 'https://login.microsoftonline.com/t/v2.0', maxSourceLifetime: 90m, audiences: [api://x]}\n";
+                - {issuer: 'https://login.microsoftonline.com/t/v2.0', maxSourceLifetime: 90m, audiences: [api://x]}\n\
+                - {issuer: 'https://sts.windows.net/t/'}\n\
+                - {issuer: 'https://a', api_server: 'https://a:6443'}\n";
     let config = parse(text).unwrap();
     let google = &config.issuers["https://accounts.google.com"];
     assert_eq!(google.jwks_uri.as_deref(), Some("https://www.googleapis.com/oauth2/v3/certs"));
     assert_eq!((google.max_source_lifetime, config.audiences_of(google)), (HOUR, &[AUDIENCE.to_owned()][..]));
+    let first = config.issuers["https://sts.windows.net/t/"].jwks_uri.as_deref();
+    assert_eq!(first, Some("https://login.microsoftonline.com/common/discovery/keys"));
+    let cluster = &config.issuers["https://a"];
+    assert_eq!((google.require_key_id, cluster.require_key_id, &cluster.jwks_uri), (false, true, &None));
     let azure = &config.issuers["https://login.microsoftonline.com/t/v2.0"];
     assert_eq!(
         (azure.max_source_lifetime.as_secs(), config.audiences_of(azure)),
@@ -62,6 +68,8 @@ fn mistakes_are_named() {
         ("issuers: [{issuer: ftp}]", "is not an https URL"),
         ("issuers: [{issuer: 'https://i'}, {issuer: 'https://i'}]", "listed twice"),
         ("issuers: [{issuer: 'https://i', token_path: /t}]", "token_path needs api_server"),
+        ("issuers: [{issuer: 'https://i', mode: review}]", "jwks or hybrid"),
+        ("issuers: [{issuer: 'https://i', api_server: 'https://i', mode: hybrid}]", "mode hybrid needs"),
         ("issuers: [{issuer: 'https://i', maxSourceLifetime: 25h}]", "at most"),
         ("issuers: [{issuer: 'https://i', allow_addresses: [x]}]", "is not an address"),
         ("audiences: []", "name at least one"),

@@ -62,7 +62,8 @@ async fn answer(app: &App, peer: &Peer, request: Request<Body>) -> Result<Grante
 }
 
 fn check_media_type(headers: &HeaderMap) -> Result<(), Rung> {
-    let value = headers.get(header::CONTENT_TYPE).ok_or(Rung::NoMediaType)?;
+    let value = headers.get(header::CONTENT_TYPE).filter(|value| !value.is_empty());
+    let value = value.ok_or(Rung::NoMediaType)?;
     let value = value.to_str().map_err(|_| Rung::MediaType)?;
     let kind = value.split_once(';').map_or(value, |(kind, _)| kind).trim();
     if kind.eq_ignore_ascii_case("application/json") { Ok(()) } else { Err(Rung::MediaType) }
@@ -74,6 +75,9 @@ fn bearer(headers: &HeaderMap) -> Result<SecretString, Rung> {
     let value = values.next().ok_or(Rung::NoToken)?;
     if values.next().is_some() {
         return Err(Rung::SeveralTokens);
+    }
+    if value.is_empty() {
+        return Err(Rung::NoToken);
     }
     let token = value.to_str().ok().and_then(|value| value.split_once(' '));
     let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));

@@ -136,7 +136,8 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Refused> {
 
 fn read(body: &[u8]) -> Result<Form, Refused> {
     let pairs: Vec<(Cow<'_, str>, Cow<'_, str>)> = form_urlencoded::parse(body).collect();
-    if once(&pairs, "grant_type")?.as_deref() != Some(GRANT) {
+    let grant = once(&pairs, "grant_type")?.ok_or_else(|| invalid("grant_type is required"))?;
+    if grant != GRANT {
         return Err(Refused {
             error: "unsupported_grant_type",
             ..invalid(format!("grant_type must be {GRANT}"))
@@ -249,7 +250,7 @@ mod tests {
         assert!(form(|pairs| pairs.push(("scope", "anything"))).is_ok());
         let table: [(Change, &str); 10] = [
             (|pairs| pairs[0].1 = "password", "unsupported_grant_type"),
-            (|pairs| _ = pairs.remove(0), "unsupported_grant_type"),
+            (|pairs| _ = pairs.remove(0), "invalid_request"),
             (|pairs| _ = pairs.remove(1), "invalid_request"),
             (|pairs| _ = pairs.remove(2), "invalid_request"),
             (|pairs| pairs[2].1 = "urn:ietf:params:oauth:token-type:saml2", "invalid_request"),
