@@ -66,8 +66,16 @@ async fn every_algorithm_that_an_issuer_publishes_works() {
     issuer.says_it_uses(&["RS256", "PS256", "ES256"]);
     let exchange = world.exchange("algorithms", &config(&[issuer.entry("")])).await;
     world.target("algorithms", &[("kfca_1", &binding(&issuer.url, GOOGLE, json!({})))]).await;
-    let table =
-        [(0, "RS256"), (0, "RS384"), (0, "RS512"), (0, "PS256"), (1, "ES256"), (2, "ES384"), (3, "ES512"), (4, "EdDSA")];
+    let table = [
+        (0, "RS256"),
+        (0, "RS384"),
+        (0, "RS512"),
+        (0, "PS256"),
+        (1, "ES256"),
+        (2, "ES384"),
+        (3, "ES512"),
+        (4, "EdDSA"),
+    ];
     for (key, algorithm) in table {
         let answer = exchange.ask(&issuer.token(&keys[key], algorithm), "algorithms").await;
         assert_eq!(answer.status, 200, "{algorithm}: {}", exchange.log());

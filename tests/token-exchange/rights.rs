@@ -93,7 +93,11 @@ async fn a_source_whose_account_is_gone_is_refused_where_its_cluster_is_asked() 
     world.target("leaver", &[("kfca_1", &world.binding("leaver"))]).await;
     assert_eq!(asking.ask(&source, "leaver").await.status, 200, "{}", asking.log());
     let outage = barred.ask(&source, "leaver").await;
-    assert_eq!((outage.status, outage.rung().1), (503, "temporarily_unavailable"), "who cannot ask does not guess");
+    assert_eq!(
+        (outage.status, outage.rung().1),
+        (503, "temporarily_unavailable"),
+        "who cannot ask does not guess"
+    );
     let accounts: Api<ServiceAccount> = Api::namespaced(world.a.client(), "default");
     accounts.delete("leaver", &DeleteParams::default()).await.unwrap();
     // The API server itself may still know the account for a moment.
@@ -121,7 +125,10 @@ async fn tokens_travel_over_tls() {
     };
     let trusted = ask(&["-ca-file", &certificate]).await;
     assert_eq!(trusted.code, 0, "{trusted:?}");
-    assert_eq!(world.who(trusted.stdout.trim()).await, Some(format!("system:serviceaccount:{TARGET}:secure")));
+    assert_eq!(
+        world.who(trusted.stdout.trim()).await,
+        Some(format!("system:serviceaccount:{TARGET}:secure"))
+    );
     let distrusted = ask(&[]).await;
     assert!(distrusted.code != 0 && distrusted.stdout.is_empty(), "{distrusted:?}");
     assert_ne!(exchange.ask(&source, "secure").await.status, 200, "nothing is answered in plain HTTP");

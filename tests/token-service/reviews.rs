@@ -131,6 +131,10 @@ async fn the_version_of_the_question_is_that_of_the_answer() {
         service.send("POST", &format!("{path}?timeout=30s"), "x", "", body.to_string().as_bytes()).await;
     assert_accepted(&answer);
     assert_eq!(answer.body["apiVersion"], "authentication.k8s.io/v1beta1");
+    let other = crate::support::path("a");
+    let answer = service.send("POST", &other, "x", "", body.to_string().as_bytes()).await;
+    assert_accepted(&answer);
+    assert_eq!(answer.body["apiVersion"], "authentication.k8s.io/v1beta1", "whatever the path says");
     let vault = json!({"spec": {"token": token, "audiences": ["x"]}}).to_string();
     let answer = service.send("POST", &crate::support::path("a"), "x", "", vault.as_bytes()).await;
     assert_accepted(&answer);
@@ -243,7 +247,8 @@ async fn the_old_api_answers_as_it_did() {
     assert_eq!(good.body["sub"], "system:serviceaccount:default:app");
     assert_eq!(good.body["aud"], json!(["any"]));
     assert_eq!(good.body["kubernetes.io"]["namespace"], "default");
-    for header in ["deprecation: @", "link: <", "warning: 299"] {
+    assert!(good.body["iat"].is_i64() && good.body["kubernetes.io"]["warnafter"].is_null());
+    for header in ["deprecation: @", "link: <", "warning: 299", "sunset: mon, 01 nov 2027 00:00:00 gmt"] {
         assert!(good.headers.contains(header), "{header}: {}", good.headers);
     }
     let foreign = clusters().await.b.token_for("default", "app", &[], 600).await.unwrap();

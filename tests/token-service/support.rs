@@ -240,7 +240,7 @@ pub(crate) async fn http(
 async fn plane(name: &str, home: &Workdir, ports: Ports, foreign: &str, version: &str) -> ControlPlane {
     let dir = home.path().display();
     let webhook = format!(
-        "apiVersion: v1\nkind: Config\nclusters: [{{name: ts, cluster: {{server: \"https://127.0.0.1:{}/clusters/{foreign}/apis/authentication.k8s.io/{version}/tokenreviews\", certificate-authority: {dir}/tls.crt}}}}]\nusers: [{{name: u}}]\ncontexts: [{{name: w, context: {{cluster: ts, user: u}}}}]\ncurrent-context: w\n",
+        "apiVersion: v1\nkind: Config\nclusters: [{{name: ts, cluster: {{server: \"https://127.0.0.1:{}/clusters/{foreign}/apis/authentication.k8s.io/v1/tokenreviews\", certificate-authority: {dir}/tls.crt}}}}]\nusers: [{{name: u}}]\ncontexts: [{{name: w, context: {{cluster: ts, user: u}}}}]\ncurrent-context: w\n",
         ports.tls
     );
     let webhook = home.write_private(&format!("webhook-{name}.yaml"), &webhook).unwrap();

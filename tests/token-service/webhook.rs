@@ -22,7 +22,7 @@ async fn a_foreign_account_logs_in_to_a_real_api_server() {
     let clusters = clusters().await;
     let config = format!("clusters:\n{}{}", clusters.entry("a", "a", ""), clusters.entry("b", "b", ""));
     let _service = Box::pin(clusters.tls_service(&config)).await;
-    // `b` asks with v1beta1, its default; `a` asks with v1.
+    // `b` asks with v1beta1, its default, although its URL says v1; `a` asks with v1.
     for (home, abroad, cluster) in [(&clusters.a, &clusters.b, "a"), (&clusters.b, &clusters.a, "b")] {
         crate::support::account(&home.client(), "fed", "traveller").await;
         let token = home.token_for("fed", "traveller", &[], 600).await.unwrap();

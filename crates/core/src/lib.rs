@@ -11,3 +11,4 @@ pub mod crds;
 pub mod digest;
 pub mod kubeconfig;
 pub mod names;
+pub mod object;

@@ -4,6 +4,7 @@ use crate::digest::sha256_hex;
 
 /// The longest name that a namespace or a label value may have.
 pub const MAX_LABEL_LENGTH: usize = 63;
+const MAX_SUBDOMAIN_LENGTH: usize = 253;
 
 /// Prefix of the contract namespaces that `provider kubeconfig` makes.
 pub const CONTRACT_NAMESPACE_PREFIX: &str = "kube-bind-";
@@ -53,12 +54,18 @@ pub fn mapped_namespace(contract: &str, namespace: &str, taken: bool) -> String 
 
 /// Whether a text is a DNS label (RFC 1123): what a namespace may be called.
 pub fn is_dns_label(text: &str) -> bool {
+    text.len() <= MAX_LABEL_LENGTH && is_label_of_any_length(text)
+}
+
+/// Whether `text` is a DNS subdomain as Kubernetes names objects (`NameIsDNSSubdomain`): labels with dots between
+/// them, together at most 253 characters, each of any length.
+pub fn is_dns_subdomain(text: &str) -> bool {
+    text.len() <= MAX_SUBDOMAIN_LENGTH && text.split('.').all(is_label_of_any_length)
+}
+
+fn is_label_of_any_length(text: &str) -> bool {
     let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    !text.is_empty()
-        && text.len() <= MAX_LABEL_LENGTH
-        && text.chars().all(inner)
-        && !text.starts_with('-')
-        && !text.ends_with('-')
+    !text.is_empty() && text.chars().all(inner) && !text.starts_with('-') && !text.ends_with('-')
 }
 
 #[cfg(test)]

@@ -24,7 +24,8 @@ pub struct Files {
 
 impl Files {
     /// Remembers what is in the files now.
-    pub async fn new(paths: Vec<PathBuf>) -> Self {
+    pub async fn new(paths: impl IntoIterator<Item = PathBuf>) -> Self {
+        let paths: Vec<PathBuf> = paths.into_iter().collect();
         let seen = content(&paths).await;
         Self { paths, seen }
     }

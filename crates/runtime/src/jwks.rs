@@ -107,6 +107,12 @@ impl Jwks {
         }
     }
 
+    /// Takes the keys of another one of the same issuer, as old as they are, until there are newer ones.
+    pub fn inherit(&self, old: &Self) {
+        let older = old.loaded.load_full();
+        self.loaded.rcu(|own| own.clone().or_else(|| older.clone()));
+    }
+
     /// The keys, unless they are too old. Never waits.
     pub fn keys(&self) -> Option<Arc<Keys>> {
         let loaded = self.loaded.load();

@@ -22,6 +22,10 @@ pub type Histograms = HistogramVec;
 const LATENCY_SECONDS: [f64; 14] =
     [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0];
 
+/// The same from 10 microseconds to 5 seconds.
+const SHORT_LATENCY_SECONDS: [f64; 14] =
+    [0.000_01, 0.000_02, 0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.05, 0.2, 1.0, 5.0];
+
 /// The metrics of one service.
 #[derive(Clone, Debug)]
 pub struct Metrics {
@@ -53,7 +57,16 @@ impl Metrics {
 
     /// Registers latency histograms. `name` ends in `_seconds`.
     pub fn latencies(&self, name: &str, help: &str, labels: &[&str]) -> Histograms {
-        let options = HistogramOpts::new(self.full(name), help).buckets(LATENCY_SECONDS.to_vec());
+        self.histograms(name, help, labels, &LATENCY_SECONDS)
+    }
+
+    /// The same for what often takes no more than microseconds.
+    pub fn short_latencies(&self, name: &str, help: &str, labels: &[&str]) -> Histograms {
+        self.histograms(name, help, labels, &SHORT_LATENCY_SECONDS)
+    }
+
+    fn histograms(&self, name: &str, help: &str, labels: &[&str], bounds: &[f64]) -> Histograms {
+        let options = HistogramOpts::new(self.full(name), help).buckets(bounds.to_vec());
         let histograms = HistogramVec::new(options, labels).expect("metric names and labels are constants");
         self.register(Box::new(histograms.clone()));
         histograms

@@ -1,5 +1,7 @@
 //! A server for routers: with TLS or without, bounded in connections and patience, and polite when it ends.
 
+mod patient;
+
 use std::{
     net::SocketAddr,
     sync::{
@@ -25,6 +27,7 @@ use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 use tracing::{debug, info};
 
+use self::patient::Patient;
 use crate::{
     tasks::Tasks,
     tls::{ServerTls, Subject},
@@ -33,7 +36,7 @@ use crate::{
 /// How long a client may take for a TLS handshake, and for the head of a request.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a server that was told to end still answers on kept connections, so that clients close them.
-const FAREWELL: Duration = Duration::from_secs(1);
+pub const FAREWELL: Duration = Duration::from_secs(1);
 /// How many connections there are at the same time. More wait in the queue of the kernel.
 const MAX_CONNECTIONS: usize = 4096;
 /// How many requests a client may have under way on one HTTP/2 connection.
@@ -166,7 +169,7 @@ impl Server {
             .max_concurrent_streams(MAX_STREAMS)
             .max_header_list_size(MAX_HEADER_LIST)
             .keep_alive_interval(PATIENCE);
-        let connection = builder.serve_connection(stream, service).into_owned();
+        let connection = builder.serve_connection(Patient::new(stream, PATIENCE), service).into_owned();
         // Clients break off connections as they like.
         let _ = watcher.watch(connection).await;
     }

@@ -29,9 +29,12 @@ pub fn init(args: &LogArgs) -> Result<(), InvalidFilter> {
     Ok(())
 }
 
-/// The client's own warnings repeat, at length, what the services say of a failed watch.
+/// The client's own warnings repeat, at length, what the services say of a failed watch. Who asked for what is
+/// written whatever the level, unless the filter speaks of it.
 fn with_defaults(filter: &str) -> String {
-    if filter.contains("kube_runtime") { filter.to_owned() } else { format!("{filter},kube_runtime=error") }
+    let defaults = [("kube_runtime", "error"), ("audit", "info")];
+    let missing = defaults.iter().filter(|(target, _)| !filter.contains(target));
+    missing.fold(filter.to_owned(), |filter, (target, level)| format!("{filter},{target}={level}"))
 }
 
 /// A log filter that cannot be read.
@@ -84,6 +87,12 @@ mod tests {
         text: &'static str,
         #[source]
         source: Option<Box<Self>>,
+    }
+
+    #[test]
+    fn the_audit_is_written_whatever_the_level() {
+        assert_eq!(with_defaults("warn"), "warn,kube_runtime=error,audit=info");
+        assert_eq!(with_defaults("info,audit=off"), "info,audit=off,kube_runtime=error");
     }
 
     #[test]

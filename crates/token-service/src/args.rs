@@ -14,7 +14,10 @@ use portolan_runtime::{
     tls::TlsArgs,
 };
 
-use crate::exchange::{self, args::ExchangeArgs};
+use crate::{
+    credentials::secret::CredentialSecret,
+    exchange::{self, args::ExchangeArgs},
+};
 
 /// Answers `TokenReview`s for many clusters.
 #[derive(Parser, Clone, Debug)]
@@ -82,6 +85,11 @@ impl ServiceArgs {
         self.address.unwrap_or_else(|| SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), self.port))
     }
 
+    /// Where renewed credentials are kept.
+    pub(crate) fn secret(&self, client: kube::Client) -> CredentialSecret {
+        CredentialSecret::new(client, &self.secret_namespace(), &self.secret_name)
+    }
+
     pub(crate) fn secret_namespace(&self) -> String {
         let namespace = self.namespace.clone().or_else(|| self.pod.pod_namespace.clone());
         namespace.unwrap_or_else(|| "kube-federated-auth".to_owned())
@@ -110,6 +118,12 @@ pub(crate) struct ExplainArgs {
     /// An audience that the token must be for. May be repeated.
     #[arg(long = "audience", value_name = "AUDIENCE")]
     pub(crate) audiences: Vec<String>,
+    /// The host name under which the question would come, for the routes.
+    #[arg(long, value_name = "HOST")]
+    pub(crate) host: Option<String>,
+    /// The configured caller who would ask, for the routes.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) caller: Option<String>,
 }
 
 #[cfg(test)]

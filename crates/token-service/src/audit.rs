@@ -86,9 +86,18 @@ impl Junk {
 
     /// Reports what was only counted, once its time is over.
     pub(crate) fn report(&self) {
+        self.report_if(|reported| reported.elapsed() >= WINDOW);
+    }
+
+    /// Reports everything that was only counted.
+    pub(crate) fn report_all(&self) {
+        self.report_if(|_| true);
+    }
+
+    fn report_if(&self, is_time: impl Fn(Instant) -> bool) {
         for (_, kind) in &self.kinds {
             let mut seen = kind.seen.lock();
-            if seen.count > 0 && seen.reported.is_some_and(|at| at.elapsed() >= WINDOW) {
+            if seen.count > 0 && seen.reported.is_some_and(&is_time) {
                 report(&kind, &mut seen);
             }
         }

@@ -2,17 +2,21 @@
 
 use std::{process::ExitCode, time::Duration};
 
+use futures::future::join_all;
+use kube::Client;
 use portolan_runtime::{
-    check::{self, Check, CheckArgs},
+    check::{self, Check, CheckArgs, Rules},
     clock,
     tasks::Tasks,
     telemetry::Chain,
     tls::ServerTls,
 };
+use secrecy::ExposeSecret as _;
 use tokio::time::sleep;
 
-use crate::{args::ServiceArgs, cluster::Cluster, state::State};
+use crate::{args::ServiceArgs, cluster::Cluster, config::Mode, review::remote, state::State};
 
+const RULES: &str = include_str!("../../../charts/token-service/files/rbac.yaml");
 const PATIENCE: Duration = Duration::from_secs(6);
 
 fn entry(name: impl Into<String>, result: Result<String, String>, cure: &str, place: &str) -> Check {
@@ -26,7 +30,8 @@ pub(crate) fn run(service: &ServiceArgs, args: &CheckArgs) -> ExitCode {
 async fn checks(service: &ServiceArgs) -> Vec<Check> {
     let tasks = Tasks::default();
     let mut checks = vec![tls(service, &tasks).await];
-    let (_, own_api_server) = crate::own_cluster(service).await;
+    let (own, own_api_server) = crate::own_cluster(service).await;
+    checks.extend(rights(service, own.clone()).await);
     let loaded = State::load(service.config.clone(), own_api_server, &tasks).await;
     let result = loaded.as_ref().map(|state| format!("{} clusters", state.snapshot().clusters.len()));
     let result = result.map_err(|error| Chain(error).to_string());
@@ -37,14 +42,48 @@ async fn checks(service: &ServiceArgs) -> Vec<Check> {
         "configuration",
     ));
     if let Ok(state) = loaded {
+        crate::take_kept(&state, own.map(|client| service.secret(client)).as_ref()).await;
         let snapshot = state.snapshot();
-        for cluster in snapshot.clusters.values() {
-            checks.push(keys(cluster).await);
-            checks.extend(credential(cluster));
-        }
+        checks.extend(join_all(snapshot.clusters.values().map(|cluster| about(cluster))).await.concat());
     }
     tasks.cancel();
     checks
+}
+
+async fn about(cluster: &Cluster) -> Vec<Check> {
+    let keys = keys(cluster).await;
+    [Some(keys), credential(cluster), reviews(cluster).await].into_iter().flatten().collect()
+}
+
+/// Where there is a cluster of our own, it keeps renewed credentials.
+async fn rights(service: &ServiceArgs, own: Option<Client>) -> Vec<Check> {
+    let docs = "docs/token-service.md#credentials";
+    let Some(client) = own else {
+        let why = "there is no cluster of our own: renewed credentials end with the process";
+        return vec![Check::skipped("rights", why, docs)];
+    };
+    match Rules::parse(RULES) {
+        Ok(rules) => {
+            let rights = rules.rights(&service.secret_namespace(), &[]);
+            check::rights(&client, rights, "apply the Role of charts/token-service", docs).await
+        }
+        Err(error) => vec![Check::skipped("rights", error.to_string(), docs)],
+    }
+}
+
+/// Where a cluster is to review tokens: whether it reviews our own.
+async fn reviews(cluster: &Cluster) -> Option<Check> {
+    if cluster.config.mode == Mode::Jwks {
+        return None;
+    }
+    let name = &cluster.config.name;
+    let result = match cluster.credential.token() {
+        Some(token) => remote::ask(cluster.remote(), token.expose_secret(), &[]).await,
+        None => Err("there is no credential to ask with".to_owned()),
+    };
+    let result = result.map(|_| "it reviews our own token".to_owned());
+    let cure = "the account of token_path needs the ClusterRole system:auth-delegator on that cluster";
+    Some(entry(format!("reviews of {name}"), result, cure, "credentials"))
 }
 
 async fn tls(service: &ServiceArgs, tasks: &Tasks) -> Check {
@@ -62,16 +101,15 @@ async fn keys(cluster: &Cluster) -> Check {
         loop {
             let status = cluster.jwks.status();
             if status.succeeded > 0 {
-                break Ok(format!("{} keys", status.keys));
-            }
-            if let Some(error) = status.error {
-                break Err(error);
+                break format!("{} keys", status.keys);
             }
             sleep(Duration::from_millis(20)).await;
         }
     };
     let result = tokio::time::timeout(PATIENCE, tried).await;
-    let result = result.unwrap_or_else(|_| Err("the issuer does not answer".to_owned()));
+    // The first attempt may have come before the credential of the Secret.
+    let why = || cluster.jwks.status().error.unwrap_or_else(|| "the issuer does not answer".to_owned());
+    let result = result.map_err(|_| why());
     let cure = "check issuer, api_server, ca_cert and allow_addresses; \
                 the account needs the ClusterRole system:service-account-issuer-discovery";
     entry(format!("keys of {}", cluster.config.name), result, cure, "keys")

@@ -87,6 +87,20 @@ impl Cluster {
         *self.config == *config && authorities(config).await.is_ok_and(|now| now == self.authorities)
     }
 
+    /// Takes over what the same cluster had under an older configuration: its credential, and its keys until
+    /// newer ones are there.
+    pub(crate) fn inherit(&self, old: &Self) {
+        if self.config.token_path.is_some() {
+            self.credential.inherit(&old.credential);
+        }
+        let place = |config: &ClusterConfig| {
+            (config.issuer.clone(), config.api_server.clone(), config.jwks_uri.clone())
+        };
+        if place(&self.config) == place(&old.config) && self.authorities == old.authorities {
+            self.jwks.inherit(&old.jwks);
+        }
+    }
+
     /// Offers what is in the token file now.
     pub(crate) async fn read_token(&self) {
         read_token(&self.config, &self.credential).await;

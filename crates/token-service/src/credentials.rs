@@ -3,6 +3,11 @@
 pub(crate) mod renew;
 pub(crate) mod secret;
 
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
 use arc_swap::ArcSwapOption;
 use http::Uri;
 use jiff::Timestamp;
@@ -15,6 +20,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 pub(crate) struct ClusterCredential {
     api_server: Option<Uri>,
     current: ArcSwapOption<Held>,
+    /// Whether the token is one that we have renewed and that is not in the Secret yet.
+    is_unsaved: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -27,7 +34,32 @@ struct Held {
 impl ClusterCredential {
     pub(crate) fn new(api_server: Option<&str>) -> Self {
         let api_server = api_server.and_then(|url| url.parse().ok());
-        Self { api_server, current: ArcSwapOption::empty() }
+        Self { api_server, current: ArcSwapOption::empty(), is_unsaved: AtomicBool::new(false) }
+    }
+
+    /// Takes what another one of the same API server holds.
+    pub(crate) fn inherit(&self, old: &Self) {
+        if let Some(held) = &*old.current.load()
+            && self.api_server == old.api_server
+            && self.offer(held.token.expose_secret())
+        {
+            self.is_unsaved.store(old.is_unsaved(), Ordering::Relaxed);
+        }
+    }
+
+    /// Takes a token that was made for us just now.
+    pub(crate) fn renewed(&self, token: &str) {
+        if self.offer(token) {
+            self.is_unsaved.store(true, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn is_unsaved(&self) -> bool {
+        self.is_unsaved.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn saved(&self) {
+        self.is_unsaved.store(false, Ordering::Relaxed);
     }
 
     /// Takes a token if it ends later than the one that is held. Returns whether it was taken.
@@ -71,18 +103,14 @@ fn ends_later(offered: &OwnToken, held: &OwnToken) -> bool {
     }
 }
 
-/// Whether a credential is to be renewed now.
-pub(crate) fn is_due(about: &OwnToken, renew_before: std::time::Duration, now: Timestamp) -> bool {
-    about.expires.is_some_and(|expires| {
-        let left = expires.as_second() - now.as_second();
-        left <= i64::try_from(renew_before.as_secs()).unwrap_or(i64::MAX)
-    })
+/// How long until a credential is to be renewed; nothing when it is already, and none when it has no end.
+pub(crate) fn until_due(about: &OwnToken, renew_before: Duration, now: Timestamp) -> Option<Duration> {
+    let left = about.expires?.as_second() - now.as_second();
+    Some(Duration::from_secs(u64::try_from(left).unwrap_or(0)).saturating_sub(renew_before))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn ends(second: i64) -> OwnToken {
@@ -102,8 +130,24 @@ mod tests {
     #[test]
     fn a_credential_is_renewed_before_its_end() {
         let (now, before) = (Timestamp::from_second(100).unwrap(), Duration::from_secs(50));
-        assert!(is_due(&ends(150), before, now) && is_due(&ends(1), before, now));
-        assert!(!is_due(&ends(151), before, now) && !is_due(&OwnToken::default(), before, now));
+        let left = |about: &OwnToken| until_due(about, before, now).map(|left| left.as_secs());
+        assert_eq!((left(&ends(150)), left(&ends(1))), (Some(0), Some(0)));
+        assert_eq!((left(&ends(151)), left(&OwnToken::default())), (Some(1), None));
+    }
+
+    #[test]
+    fn a_renewed_credential_is_unsaved_until_it_is_in_the_secret() {
+        let old = ClusterCredential::new(Some("https://a.test"));
+        assert!(old.offer("file") && !old.is_unsaved());
+        old.renewed("new");
+        let new = ClusterCredential::new(Some("https://a.test"));
+        new.inherit(&old);
+        assert!(new.is_unsaved() && new.token().unwrap().expose_secret() == "new");
+        new.saved();
+        assert!(!new.is_unsaved());
+        let elsewhere = ClusterCredential::new(Some("https://b.test"));
+        elsewhere.inherit(&old);
+        assert!(elsewhere.token().is_none(), "a credential is for its own host only");
     }
 
     #[test]

@@ -10,15 +10,18 @@ use tokio::time::{sleep, timeout};
 use crate::{
     args::{ExplainArgs, ServiceArgs},
     cluster::Cluster,
+    host,
     review::{
         Target, Wanted,
         decide::{choose, decide},
     },
-    routing,
+    routing::{self, Route},
     state::{Snapshot, State},
 };
 
 const PATIENCE: Duration = Duration::from_secs(6);
+/// Where questions go.
+const REVIEWS: &str = "/apis/authentication.k8s.io/v1/tokenreviews";
 
 pub(crate) fn run(service: &ServiceArgs, explain: &ExplainArgs) -> ExitCode {
     process::run_command(&service.log, || async {
@@ -26,8 +29,9 @@ pub(crate) fn run(service: &ServiceArgs, explain: &ExplainArgs) -> ExitCode {
         std::io::stdin().read_to_string(&mut token)?;
         let token = SecretString::from(token.trim());
         let tasks = Tasks::default();
-        let (_, own_api_server) = crate::own_cluster(service).await;
+        let (own, own_api_server) = crate::own_cluster(service).await;
         let state = State::load(service.config.clone(), own_api_server, &tasks).await?;
+        crate::take_kept(&state, own.map(|client| service.secret(client)).as_ref()).await;
         let snapshot = state.snapshot();
         let text = explained(&snapshot, explain, token.expose_secret()).await;
         tasks.cancel();
@@ -52,7 +56,9 @@ async fn explained(snapshot: &Arc<Snapshot>, args: &ExplainArgs, token: &str) ->
     let _ = writeln!(text, "algorithm  {:?}", parsed.unverified_algorithm());
     let _ = writeln!(text, "issuer     {:?} (claimed)", parsed.unverified_issuer());
     let _ = writeln!(text, "key id     {:?} (claimed)", parsed.unverified_key_id().unwrap_or("none"));
-    let target = args.cluster.as_deref().map_or(Target::Auto, Target::Cluster);
+    let host = args.host.as_deref().and_then(host::normalized);
+    let named = args.cluster.as_deref().or_else(|| host.as_deref().and_then(host::cluster_of));
+    let target = named.map_or(Target::Auto, Target::Cluster);
     for cluster in snapshot.clusters.values() {
         let _ = writeln!(text, "cluster    {}: {}", cluster.config.name, candidate(cluster, &parsed));
     }
@@ -66,8 +72,11 @@ async fn explained(snapshot: &Arc<Snapshot>, args: &ExplainArgs, token: &str) ->
     let name = decision.cluster().to_owned();
     match decision.outcome {
         Ok(accepted) => {
-            let identity = routing::passed_on(accepted.identity, &name, None);
+            let route = route(snapshot, args, host.as_deref());
+            let said = route.map_or_else(|| "none".to_owned(), |route| route.matcher.to_string());
+            let identity = routing::passed_on(accepted.identity, &name, route);
             let _ = writeln!(text, "verdict    authenticated");
+            let _ = writeln!(text, "route      {said}");
             let _ = writeln!(text, "user       {:?}", identity.username);
             let _ = writeln!(text, "uid        {:?}", identity.uid);
             let _ = writeln!(text, "groups     {:?}", identity.groups);
@@ -80,6 +89,19 @@ async fn explained(snapshot: &Arc<Snapshot>, args: &ExplainArgs, token: &str) ->
         }
     }
     text
+}
+
+/// The route of a question by the host that is named, or else by path.
+fn route<'a>(snapshot: &'a Snapshot, args: &ExplainArgs, host: Option<&str>) -> Option<&'a Route> {
+    let path = match (host, &args.cluster) {
+        (None, Some(cluster)) => format!("/clusters/{cluster}{REVIEWS}"),
+        (None, None) => format!("/auto{REVIEWS}"),
+        (Some(_), _) => REVIEWS.to_owned(),
+    };
+    let caller = args.caller.as_ref();
+    let caller = snapshot.config.callers.iter().find(|known| Some(&known.name) == caller);
+    let is_for = |route: &&Arc<Route>| route.is_for(host, &path, caller.map(|caller| &**caller));
+    snapshot.config.routes.iter().find(is_for).map(|route| &**route)
 }
 
 async fn wait_for_keys(snapshot: &Snapshot) {

@@ -7,6 +7,7 @@
 mod args;
 mod audit;
 mod check;
+mod cloned;
 mod cluster;
 mod config;
 mod credentials;
@@ -21,10 +22,15 @@ mod review;
 mod routing;
 mod state;
 
-use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
 use portolan_runtime::{
-    client, clock, process, process::Process, readiness::ReadyHandle, server, tasks::Tasks, telemetry::Chain,
+    client, clock, process,
+    process::Process,
+    readiness::ReadyHandle,
+    server::{self, FAREWELL},
+    tasks::Tasks,
+    telemetry::Chain,
     tls::ServerTls,
 };
 use tokio::time::sleep;
@@ -33,6 +39,7 @@ use tracing::{info, warn};
 pub use crate::args::Args;
 use crate::{
     args::{Command, ServiceArgs},
+    config::Proof,
     credentials::secret::CredentialSecret,
     http::App,
     metrics::ServiceMetrics,
@@ -67,10 +74,11 @@ async fn start(args: ServiceArgs, process: Process) -> Result<(), process::Failu
     let keys = process.readiness.expect("keys", "the keys of the clusters are being loaded");
     let (own, own_api_server) = own_cluster(&args).await;
     let state = State::load(args.config.clone(), own_api_server, tasks).await?;
+    warn_of_certificates(&state, &args);
     let metrics = Arc::new(ServiceMetrics::register(&process.metrics));
     let reviewer = Arc::new(Reviewer::new(Arc::clone(&metrics)));
     state.follow_files(tasks);
-    let secret = own.map(|client| CredentialSecret::new(client, &args.secret_namespace(), &args.secret_name));
+    let secret = own.map(|client| args.secret(client));
     take_kept(&state, secret.as_ref()).await;
     let mut lease = args.lease.settings(&args.pod, "portolan-token-service");
     if args.lease.lease_namespace.is_none() {
@@ -80,7 +88,9 @@ async fn start(args: ServiceArgs, process: Process) -> Result<(), process::Failu
     keep_tidy(tasks, &state, &reviewer, &metrics);
     let app = App { state: Arc::clone(&state), reviewer, metrics };
     let tls = ServerTls::start(&args.tls, tasks).await?;
+    let last_word = Arc::clone(&app.reviewer);
     server::serve(tasks, args.listen_address(), tls, http::router(app)).await?;
+    report_at_the_end(tasks, last_word);
     // Not ready before it listens.
     first_keys(tasks, &state, keys);
     Ok(())
@@ -141,10 +151,30 @@ fn first_keys(tasks: &Tasks, state: &Arc<State>, ready: ReadyHandle) {
     });
 }
 
+/// Callers that can never show what the configuration asks of them.
+fn warn_of_certificates(state: &State, args: &ServiceArgs) {
+    let config = &state.snapshot().config;
+    let by_certificate = config.callers.iter().find(|caller| matches!(caller.proof, Proof::Certificate(_)));
+    if let Some(caller) = by_certificate.filter(|_| args.tls.client_ca_file.is_none()) {
+        warn!(caller = caller.name, "client certificates are not looked at: give --client-ca-file");
+    }
+}
+
+/// What the audit has only counted is said before the process ends.
+fn report_at_the_end(tasks: &Tasks, reviewer: Arc<Reviewer>) {
+    let all = tasks.clone();
+    tasks.spawn_graceful(async move {
+        all.cancelled().await;
+        sleep(FAREWELL + Duration::from_millis(200)).await;
+        reviewer.report();
+    });
+}
+
 fn keep_tidy(tasks: &Tasks, state: &Arc<State>, reviewer: &Arc<Reviewer>, metrics: &Arc<ServiceMetrics>) {
     let (state, reviewer, metrics) = (Arc::clone(state), Arc::clone(reviewer), Arc::clone(metrics));
     tasks.spawn_critical("housekeeping", async move {
         let mut known: Vec<String> = Vec::new();
+        let mut shared = BTreeMap::new();
         loop {
             reviewer.tidy().await;
             metrics.configuration_rejected(state.reload_error().is_some());
@@ -157,6 +187,12 @@ fn keep_tidy(tasks: &Tasks, state: &Arc<State>, reviewer: &Arc<Reviewer>, metric
                 .filter(|name| !snapshot.clusters.contains_key(*name))
                 .for_each(|name| metrics.forget(name));
             known = snapshot.clusters.keys().cloned().collect();
+            let now = cloned::shared_keys(&snapshot);
+            for (cluster, count) in &now {
+                metrics.shared_keys(cluster, *count);
+            }
+            cloned::complain(&shared, &now);
+            shared = now;
             sleep(Duration::from_secs(1)).await;
         }
     });

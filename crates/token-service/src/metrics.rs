@@ -14,6 +14,7 @@ pub(crate) struct ServiceMetrics {
     latency: Histograms,
     cached: Gauges,
     keys: Gauges,
+    shared_keys: Gauges,
     key_age: Gauges,
     refreshes: Gauges,
     credential_left: Gauges,
@@ -32,9 +33,18 @@ impl ServiceMetrics {
                 "Reviews that were answered from the cache.",
                 &["cluster"],
             ),
-            latency: metrics.latencies("review_seconds", "Time to a decision.", &["cluster", "mode"]),
+            latency: metrics.short_latencies(
+                "review_seconds",
+                "Time to a decision; source: decided just now, or kept.",
+                &["cluster", "mode", "source"],
+            ),
             cached: metrics.gauges("cached_verdicts", "Verdicts in the cache.", &[]),
             keys: metrics.gauges("issuer_keys", "Usable keys of an issuer.", &["cluster"]),
+            shared_keys: metrics.gauges(
+                "issuer_keys_shared",
+                "Keys that another cluster with the same issuer has, too: the automatic choice refuses their tokens.",
+                &["cluster"],
+            ),
             key_age: metrics.gauges("issuer_keys_age_seconds", "Age of the keys of an issuer.", &["cluster"]),
             refreshes: metrics.gauges(
                 "issuer_refreshes",
@@ -64,13 +74,14 @@ impl ServiceMetrics {
     pub(crate) fn decided(&self, verdict: &Verdict, took: Duration) {
         let (cluster, mode) = (verdict.cluster(), verdict.mode());
         self.reviews.with_label_values(&[cluster, verdict.label(), verdict.reason(), mode]).inc();
-        self.latency.with_label_values(&[cluster, mode]).observe(took.as_secs_f64());
+        self.latency.with_label_values(&[cluster, mode, "decided"]).observe(took.as_secs_f64());
     }
 
     /// A verdict from the cache.
-    pub(crate) fn cached(&self, verdict: &Verdict) {
-        let cluster = verdict.cluster();
-        self.reviews.with_label_values(&[cluster, verdict.label(), verdict.reason(), verdict.mode()]).inc();
+    pub(crate) fn cached(&self, verdict: &Verdict, took: Duration) {
+        let (cluster, mode) = (verdict.cluster(), verdict.mode());
+        self.latency.with_label_values(&[cluster, mode, "kept"]).observe(took.as_secs_f64());
+        self.reviews.with_label_values(&[cluster, verdict.label(), verdict.reason(), mode]).inc();
         self.cache_hits.with_label_values(&[cluster]).inc();
     }
 
@@ -104,10 +115,15 @@ impl ServiceMetrics {
         }
     }
 
+    /// How many keys of a cluster are those of another one.
+    pub(crate) fn shared_keys(&self, cluster: &str, count: usize) {
+        self.shared_keys.with_label_values(&[cluster]).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
     /// A cluster that is no longer configured.
     pub(crate) fn forget(&self, cluster: &str) {
         // What was never set cannot be removed, and needs not be.
-        for gauge in [&self.keys, &self.key_age, &self.credential_left] {
+        for gauge in [&self.keys, &self.shared_keys, &self.key_age, &self.credential_left] {
             let _ = gauge.remove_label_values(&[cluster]);
         }
         for result in ["ok", "failed"] {

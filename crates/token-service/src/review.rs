@@ -19,7 +19,7 @@ pub(crate) use self::{
 };
 use crate::{
     audit::{self, Junk},
-    config::Mode,
+    config::{ClusterConfig, Mode},
     metrics::ServiceMetrics,
     routing::{self, Route},
     state::Snapshot,
@@ -81,7 +81,7 @@ impl Reviewer {
         let key = self.keys.key(question);
         if let Some(known) = self.verdicts.get(&key).await {
             known.repeated();
-            self.metrics.cached(&known);
+            self.metrics.cached(&known, start.elapsed());
             return known;
         }
         let parsed = match UnverifiedToken::parse(token) {
@@ -128,16 +128,32 @@ impl Reviewer {
             Target::Cluster(name) => {
                 let Some(cluster) = question.snapshot.clusters.get(name) else {
                     let missing = Refusal::ClusterNotFound(name.to_owned());
-                    return Arc::new(Verdict::junk(None, &missing, question));
+                    return self.refused(question, None, &missing, start);
                 };
                 Some(Arc::clone(&cluster.config))
             }
         };
+        self.refused(question, cluster, refusal, start)
+    }
+
+    fn refused(
+        &self,
+        question: &Question<'_>,
+        cluster: Option<Arc<ClusterConfig>>,
+        refusal: &Refusal,
+        start: Instant,
+    ) -> Arc<Verdict> {
         let name = cluster.as_ref().map_or("", |cluster| &cluster.name);
         self.junk.seen(question.caller, name, refusal.label());
         let verdict = Verdict::junk(cluster, refusal, question);
         self.metrics.decided(&verdict, start.elapsed());
         Arc::new(verdict)
+    }
+
+    /// Says what was only counted until now. Nothing is asked after this.
+    pub(crate) fn report(&self) {
+        self.verdicts.report();
+        self.junk.report_all();
     }
 
     /// Keeps the cache and the audit tidy: what has ended is taken out and counted.

@@ -1,5 +1,7 @@
 //! What becomes of an identity on its way to who asked: prefix and filters, which belong to a route.
 
+use std::fmt;
+
 use portolan_core::auth::Identity;
 
 use crate::config::CallerConfig;
@@ -33,6 +35,16 @@ pub(crate) enum Matcher {
     Host(String),
     Path(String),
     Caller(String),
+}
+
+impl fmt::Display for Matcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Host(host) => write!(f, "host {host}"),
+            Self::Path(path) => write!(f, "path {path}"),
+            Self::Caller(caller) => write!(f, "caller {caller}"),
+        }
+    }
 }
 
 impl Route {

@@ -1,7 +1,7 @@
 //! What the service works with at one moment, and how it changes when the configuration does.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     net::SocketAddr,
     path::PathBuf,
     sync::{
@@ -14,6 +14,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use portolan_runtime::{files::Files, tasks::Tasks, telemetry::Chain};
 use secrecy::{ExposeSecret as _, SecretString};
+use tokio::sync::Notify;
 use tracing::{error, info, warn};
 
 use crate::{
@@ -45,6 +46,7 @@ pub(crate) struct State {
     /// Tokens of the Secret, also for clusters that are configured later.
     kept: Mutex<BTreeMap<String, SecretString>>,
     reload_error: Mutex<Option<String>>,
+    changed: Notify,
 }
 
 /// A configuration that cannot be worked with.
@@ -77,11 +79,17 @@ impl State {
             generations: AtomicU64::new(1),
             kept: Mutex::default(),
             reload_error: Mutex::default(),
+            changed: Notify::new(),
         }))
     }
 
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
         self.current.load_full()
+    }
+
+    /// Waits until a file, or the configuration, has changed.
+    pub(crate) async fn changed(&self) {
+        self.changed.notified().await;
     }
 
     /// Why the configuration on disk is not the one that is used.
@@ -102,13 +110,24 @@ impl State {
         let state = Arc::clone(self);
         tasks.spawn_critical("configuration", async move {
             loop {
-                let named = state.snapshot().config.files();
-                let mut files = Files::new(named.into_iter().chain([state.path.clone()]).collect()).await;
+                let named = state.named_files().await;
+                let mut files = Files::new(named.clone()).await;
                 // Once after the files are remembered: nothing that changed meanwhile goes unseen.
                 state.reload().await;
-                files.changed().await;
+                state.changed.notify_one();
+                if state.named_files().await == named {
+                    files.changed().await;
+                }
             }
         });
+    }
+
+    /// The configuration, what it names as it is used, and what it names as it is written now: a file that is
+    /// still missing may be all that keeps it from being used.
+    async fn named_files(&self) -> BTreeSet<PathBuf> {
+        let written = Config::read(&self.path).await.map(|config| config.files()).unwrap_or_default();
+        let used = self.snapshot().config.files();
+        used.into_iter().chain(written).chain([self.path.clone()]).collect()
     }
 
     async fn reload(&self) {
@@ -193,6 +212,7 @@ async fn build(
             {
                 Ok(cluster) => {
                     let cluster = Arc::new(cluster);
+                    old.get(name).iter().for_each(|old| cluster.inherit(old));
                     started.push(Arc::clone(&cluster));
                     cluster
                 }

@@ -40,7 +40,8 @@ impl Algorithm {
             "ES256" => Self::Es256,
             "ES384" => Self::Es384,
             "ES512" => Self::Es512,
-            "EdDSA" => Self::EdDsa,
+            // RFC 9864 gives it a name of its own.
+            "EdDSA" | "Ed25519" => Self::EdDsa,
             _ => return None,
         })
     }

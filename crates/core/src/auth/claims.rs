@@ -9,6 +9,7 @@ use serde::{
 };
 
 use super::{Refusal, UnverifiedToken};
+use crate::object::{self, Object};
 
 /// The last second of the year 9999.
 const LAST_SECOND: i64 = 253_402_300_799;
@@ -35,7 +36,7 @@ pub struct Claims {
     /// Id of the token.
     pub jti: Option<String>,
     /// What Kubernetes says about the account.
-    #[serde(rename = "kubernetes.io")]
+    #[serde(default, rename = "kubernetes.io", deserialize_with = "object::optional")]
     pub kubernetes: Option<Kubernetes>,
     #[serde(rename = "kubernetes.io/serviceaccount/namespace")]
     pub(super) legacy_namespace: Option<String>,
@@ -51,10 +52,13 @@ pub struct Kubernetes {
     /// Namespace of the account.
     pub namespace: String,
     /// The account.
+    #[serde(deserialize_with = "object::required")]
     pub serviceaccount: Reference,
     /// The pod that the token is bound to.
+    #[serde(default, deserialize_with = "object::optional")]
     pub pod: Option<Reference>,
     /// The node of the pod, or the one that the token is bound to.
+    #[serde(default, deserialize_with = "object::optional")]
     pub node: Option<Reference>,
 }
 
@@ -79,7 +83,7 @@ impl Claims {
 
     /// Reads the claims.
     pub(super) fn parse(payload: &[u8]) -> Result<Self, Refusal> {
-        serde_json::from_slice(payload).map_err(|_| Refusal::Malformed)
+        serde_json::from_slice(payload).map(|Object(claims)| claims).map_err(|_| Refusal::Malformed)
     }
 
     /// Whether the token is valid at `now`. The end must be there. `leeway` is for clocks that differ.

@@ -6,6 +6,7 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::{Deserialize, de::IgnoredAny};
 
 use super::{Algorithm, Refusal};
+use crate::object::Object;
 
 /// Longer than any token that a cluster issues; those have one to two kilobytes.
 pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
@@ -28,7 +29,7 @@ pub struct UnverifiedToken<'a> {
 #[derive(Deserialize)]
 struct Header<'a> {
     #[serde(borrow)]
-    alg: Cow<'a, str>,
+    alg: Option<Cow<'a, str>>,
     kid: Option<String>,
     crit: Option<IgnoredAny>,
     b64: Option<IgnoredAny>,
@@ -53,14 +54,15 @@ impl<'a> UnverifiedToken<'a> {
         let (header, payload) = signed.split_once('.').ok_or(Refusal::Malformed)?;
         // A dot is no base64: two of them are the only ones that pass.
         let header = decode(header)?;
-        let header: Header<'_> = serde_json::from_slice(&header).map_err(|_| Refusal::Malformed)?;
-        let unverified_algorithm = Algorithm::parse(&header.alg).ok_or(Refusal::Algorithm)?;
+        let Object::<Header<'_>>(header) = serde_json::from_slice(&header).map_err(|_| Refusal::Malformed)?;
+        let unverified_algorithm = header.alg.as_deref().and_then(Algorithm::parse);
+        let unverified_algorithm = unverified_algorithm.ok_or(Refusal::Algorithm)?;
         let long_key_id = header.kid.as_ref().is_some_and(|id| id.len() > MAX_KEY_ID_BYTES);
         if header.crit.is_some() || header.b64.is_some() || long_key_id {
             return Err(Refusal::Malformed);
         }
         let payload = decode(payload)?;
-        let IssuerOnly { iss } = serde_json::from_slice(&payload).map_err(|_| Refusal::Malformed)?;
+        let Object(IssuerOnly { iss }) = serde_json::from_slice(&payload).map_err(|_| Refusal::Malformed)?;
         let signature = decode(signature)?;
         Ok(Self {
             unverified_algorithm,

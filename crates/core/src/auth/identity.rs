@@ -3,14 +3,13 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
 use super::{Claims, Refusal, UnverifiedToken, claims::Reference};
-use crate::names::is_dns_label;
+use crate::names::{is_dns_label, is_dns_subdomain};
 
 const POD_NAME: &str = "authentication.kubernetes.io/pod-name";
 const POD_UID: &str = "authentication.kubernetes.io/pod-uid";
 const NODE_NAME: &str = "authentication.kubernetes.io/node-name";
 const NODE_UID: &str = "authentication.kubernetes.io/node-uid";
 const CREDENTIAL_ID: &str = "authentication.kubernetes.io/credential-id";
-const MAX_SUBDOMAIN_LENGTH: usize = 253;
 
 /// More values under more keys.
 pub type Extra = BTreeMap<Cow<'static, str>, Vec<String>>;
@@ -90,8 +89,4 @@ fn extra(claims: &Claims, pod: Option<&Reference>, node: Option<&Reference>) -> 
         }
     }
     extra
-}
-
-fn is_dns_subdomain(text: &str) -> bool {
-    text.len() <= MAX_SUBDOMAIN_LENGTH && text.split('.').all(is_dns_label)
 }

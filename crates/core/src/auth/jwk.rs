@@ -115,7 +115,8 @@ fn rsa(jwk: &Jwk, published: &[Algorithm]) -> Result<Parts, &'static str> {
         return Err("its exponent is not safe");
     }
     let pss = PSS.into_iter().filter(|algorithm| published.contains(algorithm));
-    let algorithms = named(jwk.alg.as_deref(), &[PKCS1, PSS].concat(), PKCS1.into_iter().chain(pss).collect())?;
+    let algorithms =
+        named(jwk.alg.as_deref(), &[PKCS1, PSS].concat(), PKCS1.into_iter().chain(pss).collect())?;
     let ready = |&algorithm| {
         let key = RsaPublicKeyComponents { n, e }.to_parsed_public_key(rsa_parameters(algorithm)?).ok()?;
         Some((algorithm, key))

@@ -21,6 +21,12 @@ pub fn has_members(token: &UnverifiedToken<'_>, wanted: &BTreeMap<String, Value>
     wanted.is_empty() || have(token.payload(), wanted)
 }
 
+/// One member of the claims as it is written, for tokens that [`super::Keys::verify`] has accepted.
+pub fn member(token: &UnverifiedToken<'_>, name: &str) -> Option<Value> {
+    let mut claims: serde_json::Map<String, Value> = serde_json::from_slice(token.payload()).ok()?;
+    claims.remove(name)
+}
+
 fn have(claims: &[u8], wanted: &BTreeMap<String, Value>) -> bool {
     let found = serde_json::Deserializer::from_slice(claims).deserialize_map(Compare(wanted));
     found.is_ok_and(|right| right == wanted.len())

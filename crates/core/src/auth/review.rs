@@ -4,6 +4,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 
 use super::{Identity, Refusal};
+use crate::object::{self, Object};
 
 /// The version of a question, which that of the answer must be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -59,6 +60,7 @@ struct Body {
     kind: Option<String>,
     #[serde(rename = "metadata")]
     _metadata: Option<IgnoredAny>,
+    #[serde(default, deserialize_with = "object::optional")]
     spec: Option<Spec>,
     #[serde(rename = "status")]
     _status: Option<IgnoredAny>,
@@ -77,7 +79,7 @@ impl ReviewRequest {
     /// # Errors
     /// See [`InvalidRequest`].
     pub fn parse_json(body: &[u8], assumed: Version) -> Result<Self, InvalidRequest> {
-        let body: Body = serde_json::from_slice(body).map_err(|_| InvalidRequest::Body)?;
+        let Object::<Body>(body) = serde_json::from_slice(body).map_err(|_| InvalidRequest::Body)?;
         let (token, audiences) = body.spec.map(|spec| (spec.token, spec.audiences)).unwrap_or_default();
         let (token, audiences) = (token.map(SecretString::from), audiences.unwrap_or_default());
         Self::new(body.api_version.as_deref(), body.kind.as_deref(), assumed, token, audiences)

@@ -94,7 +94,7 @@ fn confused_algorithms_are_refused() {
     let rows = [
         ("1 none", format!("{}.{}.", encode(header("none").as_bytes()), encode(b"{\"iss\":\"x\"}")), "alg"),
         ("1 None", RSA.raw_token("RS256", &header("None"), &good().to_string()), "alg"),
-        ("1 missing", RSA.raw_token("RS256", r#"{"kid":"rsa"}"#, &good().to_string()), "malformed"),
+        ("1 missing", RSA.raw_token("RS256", r#"{"kid":"rsa"}"#, &good().to_string()), "alg"),
         ("2 HS256 with the public key", RSA.raw_token("RS256", &header("HS256"), &good().to_string()), "alg"),
         (
             "3 RS256 with an EC key",
@@ -224,6 +224,15 @@ fn claims_are_strict() {
         ("22 upper case", changed(|claims| claimed(claims, "A", "app")), "identity"),
         ("22 name", changed(|claims| claimed(claims, "a", "b:c")), "identity"),
         ("22 name of another account", changed(|claims| claimed(claims, "a", "b.c")), "ok"),
+        ("22 long name", changed(|claims| claimed(claims, "a", &"b".repeat(253))), "ok"),
+        ("22 too long", changed(|claims| claimed(claims, "a", &"b".repeat(254))), "identity"),
+        ("22 long namespace", changed(|claims| claimed(claims, &"a".repeat(64), "b")), "identity"),
+        ("a list for the claims", raw(&format!("[{},null,null]", json!(ISSUER))), "malformed"),
+        (
+            "a list for a part of them",
+            changed(|claims| claims["kubernetes.io"] = json!(["default", ["app", "u"]])),
+            "malformed",
+        ),
         (
             "23 not an account",
             changed(|claims| {
@@ -341,6 +350,8 @@ fn requests_are_read_as_clients_send_them() {
         (r#"{"spec":{"token":""}}"#, Err(InvalidRequest::NoToken)),
         (r#"{"SPEC":{"Token":"x"}}"#, Err(InvalidRequest::NoToken)),
         ("null", Err(InvalidRequest::Body)),
+        (r#"[null,null,null,{"token":"x"},null]"#, Err(InvalidRequest::Body)),
+        (r#"{"spec":["x",null]}"#, Err(InvalidRequest::Body)),
         ("", Err(InvalidRequest::Body)),
     ];
     for (body, expected) in table {

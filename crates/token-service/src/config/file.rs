@@ -9,7 +9,8 @@ use portolan_runtime::{args::interval, fetch::Named};
 use serde::Deserialize;
 
 use self::parts::{AutoFile, CallerFile, RateLimitsFile, RenewalFile, RouteFile, V1File};
-use super::{ClusterConfig, Config, ConfigError, Mode, OnOutage, check_name, check_url};
+use super::{CallerConfig, ClusterConfig, Config, ConfigError, Mode, OnOutage, check_name, check_url};
+use crate::routing::{Matcher, Route};
 
 /// What Kubernetes itself allows for clocks that differ.
 const MAX_LEEWAY: Duration = Duration::from_secs(60);
@@ -18,6 +19,7 @@ const MAX_CACHE: Duration = Duration::from_secs(10);
 /// The keys decide alone this long at most while an API server does not answer.
 const MAX_OUTAGE: Duration = Duration::from_secs(300);
 const MAX_REFRESH: Duration = Duration::from_secs(240);
+const MIN_PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -87,17 +89,27 @@ impl File {
         for (index, caller) in self.callers.into_iter().enumerate() {
             callers.push(Arc::new(caller.check(&clusters).map_err(at("caller", index))?));
         }
+        for (index, route) in routes.iter().enumerate() {
+            check_caller(route, &callers).map_err(at("route", index))?;
+        }
         let renewal = self.renewal.check().map_err(|problem| other("renewal", problem))?;
         Ok(Config {
             clusters,
             renewal,
             routes,
             callers,
-            auto: self.auto.map(|auto| auto.hosts.iter().map(|host| host.to_ascii_lowercase()).collect()),
+            auto: self.auto.map(AutoFile::check).transpose().map_err(|problem| other("auto", problem))?,
             v1: self.v1.check().map_err(|problem| other("v1", problem))?,
             rate_limits: self.rate_limits.check().map_err(|problem| other("rateLimits", problem))?,
         })
     }
+}
+
+/// A route for somebody who is nobody would be for nobody, and answers would be raw.
+fn check_caller(route: &Route, callers: &[Arc<CallerConfig>]) -> Result<(), String> {
+    let Matcher::Caller(name) = &route.matcher else { return Ok(()) };
+    let known = callers.iter().any(|caller| caller.name == *name);
+    if known { Ok(()) } else { Err(format!("there is no caller {name:?}")) }
 }
 
 fn other(place: &str, problem: String) -> ConfigError {
@@ -122,6 +134,9 @@ impl ClusterFile {
         if self.token_path.is_some() && self.api_server.is_none() {
             return Err("token_path needs api_server: no other host gets a credential".to_owned());
         }
+        if self.audiences.as_ref().is_some_and(Vec::is_empty) {
+            return Err("audiences: name at least one, or \"*\" for any".to_owned());
+        }
         let allow_addresses = self.allow_addresses.iter().map(|text| text.parse::<Named>());
         let leeway = bounded("leeway", self.leeway.as_deref(), MAX_LEEWAY, MAX_LEEWAY)?;
         Ok(ClusterConfig {
@@ -140,15 +155,16 @@ impl ClusterFile {
             require_key_id: self.require_key_id.unwrap_or(true),
             leeway: SignedDuration::from_secs(i64::try_from(leeway.as_secs()).unwrap_or(0)),
             cache_for: bounded("cache", self.cache.as_deref(), MAX_CACHE, MAX_CACHE)?,
-            cooldown: bounded(
-                "jwks_cooldown",
-                self.jwks_cooldown.as_deref(),
-                MAX_REFRESH,
-                Duration::from_secs(30),
-            )?,
-            refresh_every: bounded("jwks_refresh", self.jwks_refresh.as_deref(), MAX_REFRESH, MAX_REFRESH)?,
+            cooldown: pause("jwks_cooldown", self.jwks_cooldown.as_deref(), Duration::from_secs(30))?,
+            refresh_every: pause("jwks_refresh", self.jwks_refresh.as_deref(), MAX_REFRESH)?,
         })
     }
+}
+
+/// A pause between requests to an issuer: without one it would be asked in a loop.
+fn pause(member: &str, text: Option<&str>, default: Duration) -> Result<Duration, String> {
+    let value = bounded(member, text, MAX_REFRESH, default)?;
+    if value < MIN_PAUSE { Err(format!("{member}: at least 1s")) } else { Ok(value) }
 }
 
 /// A duration that may be left out, and must not be longer than `most`. `0s` is none.

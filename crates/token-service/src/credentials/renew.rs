@@ -16,16 +16,19 @@ use portolan_runtime::{
 use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 use serde_json::json;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use super::{
-    is_due,
     secret::{CredentialSecret, tokens},
+    until_due,
 };
 use crate::{cluster::Cluster, config::Renewal, state::State};
 
 const ATTEMPTS: usize = 4;
+/// When something is tried again that did not work.
+const AGAIN: Duration = Duration::from_secs(60);
+const SAVE_LIMIT: Duration = Duration::from_secs(15);
 
 /// Renews what is due, for as long as the lease is ours. Without a Secret, in memory only.
 pub(crate) fn start(
@@ -81,20 +84,43 @@ async fn renew_forever(state: &State, secret: Option<&CredentialSecret>) {
         let snapshot = state.snapshot();
         let renewal = snapshot.config.renewal;
         // Side by side: a cluster that does not answer holds nobody up.
-        join_all(snapshot.clusters.values().map(|cluster| renew(cluster, renewal, secret))).await;
-        sleep(renewal.interval).await;
+        join_all(snapshot.clusters.values().map(|cluster| renew(cluster, renewal))).await;
+        let mut all_saved = true;
+        for cluster in snapshot.clusters.values() {
+            all_saved &= save(cluster, secret).await;
+        }
+        let dues = snapshot.clusters.values().map(|cluster| due(cluster, renewal));
+        let pause = pause(renewal.interval, dues.flatten().min(), all_saved);
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = state.changed() => {}
+        }
     }
 }
 
-async fn renew(cluster: &Cluster, renewal: Renewal, secret: Option<&CredentialSecret>) {
-    let about = cluster.credential.about();
-    if !about.is_some_and(|about| is_due(&about, renewal.renew_before, clock::now())) {
+/// How long until the credential of a cluster is to be renewed.
+fn due(cluster: &Cluster, renewal: Renewal) -> Option<Duration> {
+    until_due(&cluster.credential.about()?, renewal.renew_before, clock::now())
+}
+
+/// How long until somebody looks again. What is due still was tried in vain just now.
+fn pause(interval: Duration, next_due: Option<Duration>, all_saved: bool) -> Duration {
+    match next_due {
+        _ if !all_saved => interval.min(AGAIN),
+        Some(Duration::ZERO) => interval.min(AGAIN),
+        Some(due) => interval.min(due),
+        None => interval,
+    }
+}
+
+async fn renew(cluster: &Cluster, renewal: Renewal) {
+    if due(cluster, renewal) != Some(Duration::ZERO) {
         return;
     }
     let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(10));
     for attempt in 1..=ATTEMPTS {
         match request(cluster, renewal.token_duration).await {
-            Ok(()) => return keep(cluster, secret).await,
+            Ok(()) => return info!(cluster = cluster.config.name, "the credential is renewed"),
             Err(error) => {
                 warn!(
                     cluster = cluster.config.name,
@@ -108,15 +134,19 @@ async fn renew(cluster: &Cluster, renewal: Renewal, secret: Option<&CredentialSe
     }
 }
 
-async fn keep(cluster: &Cluster, secret: Option<&CredentialSecret>) {
-    let name = &cluster.config.name;
-    let (Some(secret), Some(token)) = (secret, cluster.credential.token()) else {
-        return info!(cluster = name, "the credential is renewed; without a Secret it ends with the process");
-    };
-    match secret.write(name, &token).await {
-        Ok(()) => info!(cluster = name, "the credential is renewed"),
-        Err(error) => warn!(cluster = name, "failed to keep the renewed credential: {}", Chain(&error)),
+/// Puts a renewed credential into the Secret. Whether nothing is left to be put there.
+async fn save(cluster: &Cluster, secret: Option<&CredentialSecret>) -> bool {
+    let (Some(secret), Some(token)) = (secret, cluster.credential.token()) else { return true };
+    if !cluster.credential.is_unsaved() {
+        return true;
     }
+    let name = &cluster.config.name;
+    match timeout(SAVE_LIMIT, secret.write(name, &token)).await {
+        Ok(Ok(())) => cluster.credential.saved(),
+        Ok(Err(error)) => warn!(cluster = name, "failed to keep the renewed credential: {}", Chain(&error)),
+        Err(_) => warn!(cluster = name, "failed to keep the renewed credential: no answer in time"),
+    }
+    !cluster.credential.is_unsaved()
 }
 
 /// A credential that was not renewed.
@@ -158,6 +188,28 @@ async fn request(cluster: &Cluster, duration: Duration) -> Result<(), RenewError
         return Err(RenewError::Status(fetched.status));
     }
     let answer: Answer = serde_json::from_slice(&fetched.body).map_err(|_| RenewError::NoToken)?;
-    cluster.credential.offer(&answer.status.token);
+    cluster.credential.renewed(&answer.status.token);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn somebody_looks_again_when_something_is_to_be_done() {
+        let seconds = Duration::from_secs;
+        let table = [
+            (3600, None, true, 3600),
+            (3600, Some(7200), true, 3600),
+            (3600, Some(90), true, 90),
+            (3600, Some(0), true, 60),
+            (20, Some(0), true, 20),
+            (3600, Some(7200), false, 60),
+        ];
+        for (interval, due, saved, expected) in table {
+            let pause = pause(seconds(interval), due.map(seconds), saved);
+            assert_eq!(pause, seconds(expected), "{interval} {due:?} {saved}");
+        }
+    }
 }

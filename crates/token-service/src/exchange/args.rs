@@ -55,7 +55,9 @@ fn address(text: &str) -> Result<IpAddr, String> {
     match text {
         "" => Ok(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
         "localhost" => Ok(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-        text => text.parse().map_err(|_| "give an IP address, localhost, or nothing for every one".to_owned()),
+        text => {
+            text.parse().map_err(|_| "give an IP address, localhost, or nothing for every one".to_owned())
+        }
     }
 }
 

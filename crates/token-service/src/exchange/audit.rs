@@ -5,12 +5,12 @@ use std::{fmt::Write as _, time::Duration};
 
 use portolan_core::{
     auth::{Claims, UnverifiedToken},
-    names::is_dns_label,
+    names::{is_dns_label, is_dns_subdomain},
 };
 use secrecy::ExposeSecret as _;
 use tracing::{info, warn};
 
-use super::service::{Denied, Granted, Wish, is_account};
+use super::service::{Denied, Granted, Wish};
 use crate::{audit::Junk, limits::Rate};
 
 /// More of what a caller says about its way is not noted.
@@ -123,7 +123,7 @@ fn audience_hint(about: &About) -> String {
     let account = account.and_then(|account| account.split_once(':'));
     // Somebody will paste this into a shell.
     if let Some((namespace, name)) =
-        account.filter(|(namespace, name)| is_dns_label(namespace) && is_account(name))
+        account.filter(|(namespace, name)| is_dns_label(namespace) && is_dns_subdomain(name))
     {
         let _ =
             write!(text, ": kubectl create token {name} --duration=1h -n {namespace} --audience={wanted}");

@@ -123,7 +123,11 @@ impl Issuer {
 
     /// Whether the cluster that issued a token still stands by it, where that is to be asked: its pod or account
     /// may be gone. The signature was checked before.
-    pub(crate) async fn stands_by(&self, token: &UnverifiedToken<'_>, claims: &Claims) -> Result<(), Refusal> {
+    pub(crate) async fn stands_by(
+        &self,
+        token: &UnverifiedToken<'_>,
+        claims: &Claims,
+    ) -> Result<(), Refusal> {
         if self.config.mode != Mode::Hybrid {
             return Ok(());
         }

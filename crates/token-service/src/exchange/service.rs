@@ -6,7 +6,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use jiff::Timestamp;
 use portolan_core::{
     auth::{Claims, Refusal, UnverifiedToken},
-    names::is_dns_label,
+    names::{is_dns_label, is_dns_subdomain},
 };
 use portolan_runtime::{clock, telemetry::Chain};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -22,9 +22,6 @@ use super::{
     state::{Snapshot, State},
 };
 use crate::limits::{Rate, Who};
-
-/// A name of Kubernetes is not longer.
-const MAX_NAME: usize = 253;
 
 /// A question.
 #[derive(Debug)]
@@ -90,9 +87,9 @@ pub(crate) async fn exchange(state: &State, wish: &Wish, about: &mut About) -> R
     })?;
     about.issuer = Some(issuer.config.issuer.clone());
     let verified = issuer.verify(&token, now).await;
-    if let Err(Refusal::Expired | Refusal::NotYet) = verified {
+    if let (Err(Refusal::Expired | Refusal::NotYet), Ok(claims)) = (&verified, Claims::unverified(&token)) {
         // Its signature is right.
-        Claims::unverified(&token).iter().for_each(|claims| about.take(claims));
+        about.take(&claims);
     }
     let claims = verified.map_err(|refusal| of_keys(&snapshot, &issuer, refusal))?;
     about.take(&claims);
@@ -159,11 +156,6 @@ fn check_rates(snapshot: &Snapshot, issuer: &Issuer, claims: &Claims) -> Result<
     if caller && issuer.rate.as_ref().is_none_or(Rate::allows) { Ok(()) } else { Err(Denied::TooMany) }
 }
 
-/// Whether an account can have this name.
-pub(crate) fn is_account(name: &str) -> bool {
-    name.len() <= MAX_NAME && name.split('.').all(is_dns_label)
-}
-
 /// The account that is asked for, with the binding that the source meets. The watch may be a moment behind, so
 /// a refusal is what the API server says now.
 async fn bound(
@@ -185,7 +177,7 @@ async fn bound(
 /// the API server has it.
 async fn account(snapshot: &Snapshot, wish: &Wish, now: bool) -> Result<Arc<Account>, Denied> {
     let Wish { namespace, account: name, .. } = wish;
-    if !is_dns_label(namespace) || !is_account(name) {
+    if !is_dns_label(namespace) || !is_dns_subdomain(name) {
         return Err(Denied::Hidden("name"));
     }
     let accounts = snapshot.accounts_of(namespace).ok_or(Denied::Hidden("namespace"))?;

@@ -1,6 +1,12 @@
 //! What the exchange works with at one moment, and how it changes when the configuration does.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 use kube::Client;
@@ -134,17 +140,26 @@ impl State {
         self.tasks.spawn_critical("configuration", async move {
             let mut complaint = None;
             loop {
-                let named = state.snapshot().config.files();
-                let mut files = Files::new(named.into_iter().chain([state.path.clone()]).collect()).await;
+                let named = state.named_files().await;
+                let mut files = Files::new(named.clone()).await;
                 // Once after the files are remembered: nothing that changed meanwhile goes unseen.
                 let now = state.reload().await.err().map(|failure| Chain(&failure).to_string());
                 if let Some(text) = now.as_ref().filter(|text| complaint.as_ref() != Some(*text)) {
                     error!("the new configuration is not used, the old one stays: {text}");
                 }
                 complaint = now;
-                files.changed().await;
+                if state.named_files().await == named {
+                    files.changed().await;
+                }
             }
         });
+    }
+
+    /// The configuration, what it names as it is used, and what it names as it is written now.
+    async fn named_files(&self) -> BTreeSet<PathBuf> {
+        let written = self.read().await.map(|config| config.files()).unwrap_or_default();
+        let used = self.snapshot().config.files();
+        used.into_iter().chain(written).chain([self.path.clone()]).collect()
     }
 
     async fn reload(&self) -> Result<(), LoadError> {

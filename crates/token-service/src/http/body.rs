@@ -4,7 +4,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use portolan_core::auth::{ReviewRequest, Version, review::InvalidRequest};
+use portolan_core::auth::{ReviewRequest, Version};
 use tokio::time::timeout;
 
 use super::{BODY_TIMEOUT, MAX_BODY_BYTES, problem::Problem};
@@ -32,18 +32,14 @@ impl Form {
         }
     }
 
+    /// The question. Its own version counts where it names one: kube-apiserver sends v1beta1 to whatever URL
+    /// its kubeconfig has.
     pub(super) fn parse(self, body: &[u8], version: Version) -> Result<ReviewRequest, Problem> {
         let parsed = match self {
             Self::Json => ReviewRequest::parse_json(body, version),
             Self::Protobuf => protobuf::parse(body, version),
         };
-        match parsed {
-            // The version of a path is that of its body.
-            Ok(request) if request.version != version => {
-                Err(Problem::Body(version, InvalidRequest::Body.to_string()))
-            }
-            parsed => parsed.map_err(|error| Problem::Body(version, error.to_string())),
-        }
+        parsed.map_err(|error| Problem::Body(version, error.to_string()))
     }
 }
 

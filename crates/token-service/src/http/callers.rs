@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, header};
-use portolan_core::auth::{ReviewRequest, Version};
+use portolan_core::auth::{Refusal, ReviewRequest, UnverifiedToken, Version};
 use portolan_runtime::server::Peer;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{App, problem::Problem};
 use crate::{
+    cluster::Cluster,
     config::{CallerConfig, Proof},
-    limits::Who,
-    review::{Question, Target},
+    limits::{Rate, Who},
+    review::{Question, Target, decide::choose},
     state::Snapshot,
 };
 
@@ -42,7 +43,7 @@ impl Caller {
         );
         let found = match by_certificate {
             Some(found) => Some(Arc::clone(found)),
-            None => by_token(app, snapshot, bearer(headers)?).await,
+            None => by_token(app, snapshot, bearer(headers)?).await?,
         };
         let config = found.ok_or(Problem::Unauthenticated)?;
         Ok(Self { name: config.name.as_str().into(), config: Some(config), peer })
@@ -63,11 +64,25 @@ impl Caller {
             Some(config) => Who::Named(config.name.clone()),
             None => Who::At(self.peer.address.ip()),
         };
-        let rate =
-            cluster.and_then(|name| snapshot.clusters.get(name)).and_then(|cluster| cluster.rate.as_ref());
         let caller = snapshot.caller_rates.as_ref().is_none_or(|rates| rates.allows(who()));
-        if caller && rate.is_none_or(crate::limits::Rate::allows) { Ok(()) } else { Err(Problem::TooMany) }
+        let cluster = cluster.and_then(|name| snapshot.clusters.get(name));
+        if caller && cluster.is_none_or(|cluster| may_be_asked(cluster)) {
+            Ok(())
+        } else {
+            Err(Problem::TooMany)
+        }
     }
+}
+
+/// Whether the cluster that the token itself chooses may be asked about now: nobody has looked at its rate before.
+pub(super) fn may_ask_about_chosen(snapshot: &Snapshot, request: &ReviewRequest) -> Result<(), Problem> {
+    let token = UnverifiedToken::parse(request.token.expose_secret());
+    let chosen = token.and_then(|token| choose(snapshot, Target::Auto, &token));
+    if chosen.is_ok_and(|cluster| !may_be_asked(cluster)) { Err(Problem::TooMany) } else { Ok(()) }
+}
+
+fn may_be_asked(cluster: &Cluster) -> bool {
+    cluster.rate.as_ref().is_none_or(Rate::allows)
 }
 
 /// The caller whose token it is. Only the clusters that callers come from are asked.
@@ -75,8 +90,9 @@ async fn by_token(
     app: &App,
     snapshot: &Arc<Snapshot>,
     token: Option<SecretString>,
-) -> Option<Arc<CallerConfig>> {
-    let (token, nobody) = (token?, Arc::from("-"));
+) -> Result<Option<Arc<CallerConfig>>, Problem> {
+    let Some(token) = token else { return Ok(None) };
+    let (nobody, mut unsure) = (Arc::from("-"), false);
     for caller in &snapshot.config.callers {
         let Proof::ServiceAccount { cluster, username, audience } = &caller.proof else { continue };
         let request =
@@ -91,10 +107,11 @@ async fn by_token(
         };
         let verdict = app.reviewer.verdict(&question).await;
         if verdict.username() == Some(username) {
-            return Some(Arc::clone(caller));
+            return Ok(Some(Arc::clone(caller)));
         }
+        unsure |= verdict.refusal().is_some_and(Refusal::is_transient);
     }
-    None
+    if unsure { Err(Problem::CallerUnknown) } else { Ok(None) }
 }
 
 /// The bearer token of a request. Two of them are none.

@@ -25,6 +25,8 @@ pub(crate) enum Problem {
     NotFound,
     /// Who asks did not say who it is.
     Unauthenticated,
+    /// Who asks could not be found out now.
+    CallerUnknown,
     /// Who asks may not ask about this cluster.
     Forbidden,
     /// Too many questions.
@@ -41,7 +43,7 @@ impl Problem {
             Self::Host(_) => "bad_host",
             Self::Body(..) => "bad_request",
             Self::NotFound => "not_found",
-            Self::Unauthenticated | Self::Forbidden => "caller",
+            Self::Unauthenticated | Self::CallerUnknown | Self::Forbidden => "caller",
             Self::TooMany => "rate",
         }
     }
@@ -63,6 +65,11 @@ impl Problem {
                 (StatusCode::NOT_FOUND, "NotFound", "the server could not find the requested resource")
             }
             Self::Unauthenticated => (StatusCode::UNAUTHORIZED, "Unauthorized", "Unauthorized"),
+            Self::CallerUnknown => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "ServiceUnavailable",
+                "the token of the caller could not be checked, try again",
+            ),
             Self::Forbidden => {
                 (StatusCode::FORBIDDEN, "Forbidden", "the caller may not ask about tokens of this cluster")
             }

@@ -14,7 +14,7 @@ use portolan_runtime::server::Peer;
 use super::{
     App,
     body::{self, Form},
-    callers::Caller,
+    callers::{self, Caller},
     problem::{Problem, json_response},
 };
 use crate::{
@@ -94,6 +94,9 @@ async fn review(
     caller.may_ask(cluster)?;
     caller.may_ask_now(&snapshot, cluster)?;
     let request = form.parse(&body, version)?;
+    if target == Target::Auto {
+        callers::may_ask_about_chosen(&snapshot, &request)?;
+    }
     let is_for = |route: &&Arc<crate::routing::Route>| {
         route.is_for(host.as_deref(), parts.uri.path(), caller.config.as_deref())
     };

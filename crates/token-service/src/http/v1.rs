@@ -6,7 +6,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
-use portolan_core::auth::{Claims, Refusal, ReviewRequest, UnverifiedToken, Version, refusal::Unavailable};
+use portolan_core::{
+    auth::{
+        Claims, Refusal, ReviewRequest, UnverifiedToken, Version, claims::NumericDate, members,
+        refusal::Unavailable,
+    },
+    object::Object,
+};
 use portolan_runtime::server::Peer;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
@@ -62,7 +68,7 @@ async fn validated(
     body: Body,
 ) -> Result<Response, Problem> {
     let body = body::read(headers, body).await?;
-    let Ok(Validate { cluster, token }) = serde_json::from_slice(&body) else {
+    let Ok(Object(Validate { cluster, token })) = serde_json::from_slice(&body) else {
         return Ok(error(StatusCode::BAD_REQUEST, "invalid_request", "Invalid request body"));
     };
     if cluster.is_empty() || token.is_empty() {
@@ -90,8 +96,14 @@ async fn validated(
 
 /// What a token says that was accepted just now.
 fn old_answer(cluster: &str, accepted: &str) -> Response {
-    match UnverifiedToken::parse(accepted).and_then(|token| Claims::unverified(&token)) {
-        Ok(said) => json_response(StatusCode::OK, claims(cluster, &said).to_string()),
+    let read = || {
+        let token = UnverifiedToken::parse(accepted)?;
+        Ok((Claims::unverified(&token)?, members::member(&token, "kubernetes.io")))
+    };
+    match read() {
+        Ok((said, kubernetes)) => {
+            json_response(StatusCode::OK, claims(cluster, &said, kubernetes).to_string())
+        }
         Err(refusal) => old_error(&refusal, None),
     }
 }
@@ -104,7 +116,7 @@ fn old_error(refusal: &Refusal, cluster: Option<&Cluster>) -> Response {
             error(StatusCode::BAD_REQUEST, "cluster_not_found", &refusal.to_string())
         }
         Refusal::Expired => error(unauthorized, "token_expired", "Token has expired"),
-        Refusal::Signature | Refusal::UnknownKey => {
+        Refusal::Signature | Refusal::UnknownKey | Refusal::Issuer | Refusal::NotYet | Refusal::Algorithm => {
             error(unauthorized, "invalid_signature", "Token signature verification failed")
         }
         Refusal::Unavailable(Unavailable::Issuer) => {
@@ -124,29 +136,21 @@ fn error(code: StatusCode, name: &str, message: &str) -> Response {
     json_response(code, json!({"error": name, "message": message}).to_string())
 }
 
-fn claims(cluster: &str, claims: &Claims) -> Value {
+fn claims(cluster: &str, claims: &Claims, kubernetes: Option<Value>) -> Value {
     let mut body = Map::new();
     let mut put = |key: &str, value: Value| body.insert(key.to_owned(), value);
     put("cluster", json!(cluster));
     put("iss", json!(claims.iss));
     put("sub", json!(claims.sub));
-    put("aud", json!(claims.aud.0));
-    for (key, date) in [("exp", claims.exp), ("iat", claims.iat), ("nbf", claims.nbf)] {
-        if let Some(date) = date {
-            put(key, json!(date.0));
-        }
+    put("aud", if claims.aud.0.is_empty() { Value::Null } else { json!(claims.aud.0) });
+    let seconds = |date: Option<NumericDate>| date.map_or(0, |date| date.0);
+    put("exp", json!(seconds(claims.exp)));
+    put("iat", json!(seconds(claims.iat)));
+    if let Some(begin) = claims.nbf {
+        put("nbf", json!(begin.0));
     }
-    if let Some(kubernetes) = &claims.kubernetes {
-        let mut about = json!({
-            "namespace": kubernetes.namespace,
-            "serviceaccount": {"name": kubernetes.serviceaccount.name, "uid": kubernetes.serviceaccount.uid},
-        });
-        for (key, reference) in [("pod", &kubernetes.pod), ("node", &kubernetes.node)] {
-            if let Some(reference) = reference {
-                about[key] = json!({"name": reference.name, "uid": reference.uid});
-            }
-        }
-        put("kubernetes.io", about);
+    if let Some(kubernetes) = kubernetes {
+        put("kubernetes.io", kubernetes);
     }
     Value::Object(body)
 }

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures::future::join_all;
 use jiff::Timestamp;
 use portolan_core::auth::{
     Claims, Identity, Keys, Refusal, UnverifiedToken, audience::intersection, claims::NumericDate,
@@ -82,7 +83,11 @@ pub(crate) async fn decide(
     wanted: Wanted<'_>,
     now: Timestamp,
 ) -> Decision {
-    let cluster = match choose(snapshot, target, token) {
+    let chosen = match choose(snapshot, target, token) {
+        Err(Refusal::NoCluster) => choose_anew(snapshot, target, token).await,
+        chosen => chosen,
+    };
+    let cluster = match chosen {
         Ok(cluster) => cluster,
         Err(refusal) => {
             return Decision { cluster: None, outcome: Err(refusal), keep_for: Duration::ZERO };
@@ -116,15 +121,28 @@ pub(crate) fn choose<'a>(
     match (candidates.next(), candidates.next()) {
         (Some(cluster), None) => Ok(cluster),
         // Two clusters with one issuer and one key cannot be told apart.
-        (Some(_), Some(_)) => Err(Refusal::NoCluster),
-        (None, _) => {
-            // Perhaps a new key: each issuer is asked at most once per cooldown, and nobody waits.
-            for cluster in of_issuer {
-                cluster.jwks.hint();
-            }
-            Err(Refusal::NoCluster)
-        }
+        _ => Err(Refusal::NoCluster),
     }
+}
+
+/// The automatic choice once more, after the issuer was asked for newer keys: the token may be the first of a
+/// new one. That is done once per cooldown, whoever asks.
+async fn choose_anew<'a>(
+    snapshot: &'a Snapshot,
+    target: Target<'_>,
+    token: &UnverifiedToken<'_>,
+) -> Result<&'a Arc<Cluster>, Refusal> {
+    let of_issuer = snapshot.by_issuer.get(token.unverified_issuer()).ok_or(Refusal::NoCluster)?;
+    let Some(key_id) = token.unverified_key_id() else { return Err(Refusal::NoCluster) };
+    let is_known = |cluster: &Arc<Cluster>| cluster.jwks.keys().is_some_and(|keys| keys.has(key_id));
+    if of_issuer.iter().any(is_known) {
+        return Err(Refusal::NoCluster);
+    }
+    join_all(of_issuer.iter().map(|cluster| cluster.jwks.newer())).await;
+    let chosen = choose(snapshot, target, token);
+    // The one whose keys nobody has may be its own.
+    let unsure = chosen.is_err() && of_issuer.iter().any(|cluster| cluster.jwks.keys().is_none());
+    if unsure { Err(Refusal::Unavailable(Unavailable::Issuer)) } else { chosen }
 }
 
 async fn by_keys(
@@ -138,9 +156,10 @@ async fn by_keys(
     }
     let claims = verified(cluster, token, now).await?;
     let identity = Identity::of(&claims)?;
+    let any = matches!(wanted, Wanted::Any);
     let wanted = wanted.of(cluster);
     let common = wanted.map_or_else(|| claims.aud.0.clone(), |wanted| intersection(wanted, &claims.aud.0));
-    if common.is_empty() {
+    if common.is_empty() && !any {
         return Err(Refusal::Audience { token: claims.aud.0, wanted: wanted.unwrap_or_default().to_vec() });
     }
     Ok(Accepted { identity, audiences: common, token_id: claims.jti, end: claims.exp })

@@ -72,29 +72,38 @@ struct User {
 
 /// Asks the cluster. Whatever goes wrong on the way is "unavailable"; the log says what it was.
 pub(crate) async fn review(
-    Remote { name, url, credential, fetcher }: Remote<'_>,
+    remote: Remote<'_>,
     token: &UnverifiedToken<'_>,
     audiences: &[String],
 ) -> Result<Status, Refusal> {
-    let unavailable = |why: &str| {
+    let name = remote.name;
+    ask(remote, token.text(), audiences).await.map_err(|why| {
         warn!(cluster = name, "the cluster did not review a token: {why}");
         Refusal::Unavailable(Unavailable::Cluster)
-    };
-    let url: Uri = format!("{url}{PATH}").parse().map_err(|_| unavailable("api_server is not a URL"))?;
+    })
+}
+
+/// Asks the cluster, or says why there is no answer.
+pub(crate) async fn ask(
+    Remote { url, credential, fetcher, .. }: Remote<'_>,
+    token: &str,
+    audiences: &[String],
+) -> Result<Status, String> {
+    let url: Uri = format!("{url}{PATH}").parse().map_err(|_| "api_server is not a URL".to_owned())?;
     let question = Question {
         api_version: "authentication.k8s.io/v1",
         kind: "TokenReview",
-        spec: Spec { token: token.text(), audiences },
+        spec: Spec { token, audiences },
     };
-    let body = serde_json::to_vec(&question).map_err(|_| unavailable("the question is no JSON"))?;
+    let body = serde_json::to_vec(&question).map_err(|_| "the question is no JSON".to_owned())?;
     let fetched = fetcher.post_json(&url, body, credential.as_ref()).await;
-    let fetched = fetched.map_err(|error| unavailable(&Chain(&error).to_string()))?;
+    let fetched = fetched.map_err(|error| Chain(&error).to_string())?;
     match fetched.status {
         StatusCode::OK | StatusCode::CREATED => {}
-        status => return Err(unavailable(&format!("it answered {status}"))),
+        status => return Err(format!("it answered {status}")),
     }
     let review: Result<Review, _> = serde_json::from_slice(&fetched.body);
-    review.map(|review| review.status).map_err(|_| unavailable("its answer is no TokenReview"))
+    review.map(|review| review.status).map_err(|_| "its answer is no TokenReview".to_owned())
 }
 
 /// What is passed on of the answer: the user that the token names, and nothing that only the answer claims.
@@ -133,9 +142,28 @@ fn refusal(status: &Status, not_for_them: impl Fn() -> Refusal) -> Refusal {
         Refusal::NotYet
     } else if says("is invalid for the target audiences") {
         not_for_them()
-    } else {
+    } else if is_final(&status.error) {
         Refusal::Revoked
+    } else {
+        // Such as a store that did not answer in time.
+        Refusal::Unavailable(Unavailable::Cluster)
     }
+}
+
+/// Whether kube-apiserver says that it knows, and does not accept, the token.
+fn is_final(error: &str) -> bool {
+    const GONE: [&str; 8] = [
+        "invalidated",
+        "deleted",
+        "not found",
+        "does not match",
+        "is not bound",
+        "signature",
+        "no keys found",
+        "cryptographic primitive",
+    ];
+    let only = error.trim_matches(['[', ']']).trim();
+    matches!(only, "" | "invalid bearer token") || GONE.iter().any(|words| error.contains(words))
 }
 
 #[cfg(test)]
@@ -187,6 +215,9 @@ mod tests {
         assert_eq!(refused("[invalid bearer token, service account token is not valid yet]"), "not_yet");
         assert_eq!(refused("token audiences [x] is invalid for the target audiences [a]"), "audience");
         assert_eq!(refused("[invalid bearer token, service account token has been invalidated]"), "revoked");
+        assert_eq!(refused("[invalid bearer token, pods \"app\" not found]"), "revoked");
+        assert_eq!(refused("invalid bearer token"), "revoked");
+        assert_eq!(refused("[invalid bearer token, etcdserver: request timed out]"), "unavailable");
         assert_eq!(refused(""), "revoked");
         assert_eq!(
             label(json!({"authenticated": true, "audiences": ["b"], "user": {

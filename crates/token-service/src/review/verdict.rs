@@ -133,8 +133,11 @@ impl KeyMaker {
         feed(question.request.token.expose_secret().as_bytes());
         match question.target {
             Target::Cluster(name) => feed(name.as_bytes()),
-            Target::Auto => feed(b"*"),
+            // No cluster has this name.
+            Target::Auto => feed(b""),
         }
+        // Each caller has its own line in the audit.
+        feed(question.caller.as_bytes());
         let route = question.route.map_or(0, |route| std::ptr::from_ref(route).addr());
         let version = u8::from(question.request.version == Version::V1beta1);
         let any = u8::from(question.any_audience);
@@ -193,6 +196,11 @@ impl Verdicts {
 
     pub(super) async fn tidy(&self) {
         self.0.run_pending_tasks().await;
+    }
+
+    /// Reports what was only counted, at the end.
+    pub(super) fn report(&self) {
+        self.0.iter().for_each(|(_, verdict)| verdict.report_repeats());
     }
 
     pub(super) fn len(&self) -> u64 {

@@ -1,12 +1,17 @@
 //! The parts of the configuration besides the clusters, as they are written.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use portolan_runtime::args::interval;
 use serde::Deserialize;
 
 use crate::{
     config::{CallerConfig, ClusterConfig, Proof, RateLimits, Renewal, V1},
+    host,
     routing::{Matcher, Route},
 };
 
@@ -14,6 +19,9 @@ use crate::{
 const MIN_TOKEN_DURATION: Duration = Duration::from_secs(600);
 /// 2026-11-01, when the old API was deprecated.
 const DEPRECATED_SINCE: i64 = 1_793_491_200;
+
+/// A year later it may go.
+const SUNSET: &str = "2027-11-01T00:00:00Z";
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -63,7 +71,19 @@ struct ServiceAccountFile {
 #[serde(deny_unknown_fields)]
 pub(super) struct AutoFile {
     #[serde(default)]
-    pub(super) hosts: Vec<String>,
+    hosts: Vec<String>,
+}
+
+impl AutoFile {
+    /// The hosts for which the cluster is chosen by the token.
+    pub(super) fn check(self) -> Result<BTreeSet<String>, String> {
+        self.hosts.iter().map(|host| normal(host)).collect()
+    }
+}
+
+/// A host as questions name it: without port, in lower case.
+fn normal(host: &str) -> Result<String, String> {
+    host::normalized(host).ok_or_else(|| format!("{host:?} is not the name of a host"))
 }
 
 #[derive(Deserialize)]
@@ -76,7 +96,11 @@ pub(super) struct V1File {
 
 impl Default for V1File {
     fn default() -> Self {
-        Self { enabled: true, sunset: None, link: "/apis/authentication.k8s.io/v1/tokenreviews".to_owned() }
+        Self {
+            enabled: true,
+            sunset: Some(SUNSET.to_owned()),
+            link: "/apis/authentication.k8s.io/v1/tokenreviews".to_owned(),
+        }
     }
 }
 
@@ -114,7 +138,7 @@ impl RenewalFile {
 impl RouteFile {
     pub(super) fn check(self) -> Result<Route, String> {
         let matcher = match (self.host, self.path, self.caller) {
-            (Some(host), None, None) => Matcher::Host(host.to_ascii_lowercase()),
+            (Some(host), None, None) => Matcher::Host(normal(&host)?),
             (None, Some(path), None) if path.starts_with('/') => {
                 Matcher::Path(path.trim_end_matches('/').to_owned())
             }

@@ -17,6 +17,7 @@ use crate::{
 const MAX_LEEWAY: Duration = Duration::from_secs(60);
 const MAX_REFRESH: Duration = Duration::from_secs(240);
 const COOLDOWN: Duration = Duration::from_secs(30);
+const MIN_PAUSE: Duration = Duration::from_secs(1);
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
 /// Issuers that keep their keys at another host, which their documentation names. Every tenant of Azure is an
 /// issuer of its own, as tokens of version 1 name it.
@@ -166,15 +167,16 @@ impl IssuerFile {
             require_key_id: self.require_key_id.unwrap_or(is_cluster),
             mode: self.mode,
             leeway: SignedDuration::from_secs(i64::try_from(leeway.as_secs()).unwrap_or(0)),
-            cooldown: cooldown.unwrap_or(COOLDOWN),
-            refresh_every: refresh.unwrap_or(MAX_REFRESH),
+            cooldown: cooldown.unwrap_or(COOLDOWN).max(MIN_PAUSE),
+            refresh_every: refresh.unwrap_or(MAX_REFRESH).max(MIN_PAUSE),
         })
     }
 }
 
 fn keys_elsewhere(issuer: &str) -> Option<String> {
-    let names =
-        |pattern: &str| pattern.strip_suffix('*').map_or(issuer == pattern, |start| issuer.starts_with(start));
+    let names = |pattern: &str| {
+        pattern.strip_suffix('*').map_or(issuer == pattern, |start| issuer.starts_with(start))
+    };
     KEYS_ELSEWHERE.iter().find(|(pattern, _)| names(pattern)).map(|(_, keys)| (*keys).to_owned())
 }
 
@@ -183,9 +185,11 @@ fn check_mode(mode: Mode, has_credential: bool) -> Result<(), String> {
     match mode {
         Mode::Jwks => Ok(()),
         Mode::Hybrid if has_credential => Ok(()),
-        Mode::Hybrid => Err("mode hybrid needs api_server, and token_path with a token of an account that may \
+        Mode::Hybrid => {
+            Err("mode hybrid needs api_server, and token_path with a token of an account that may \
                              create tokenreviews there"
-            .to_owned()),
+                .to_owned())
+        }
         Mode::Review => Err("mode review is not for exchanges: jwks or hybrid".to_owned()),
     }
 }

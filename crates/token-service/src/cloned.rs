@@ -1,0 +1,42 @@
+//! Clusters that cannot be told apart: one issuer and one key under two names, as after a restored backup.
+
+use std::collections::{BTreeMap, HashMap};
+
+use tracing::warn;
+
+use crate::state::Snapshot;
+
+/// A key as the automatic choice sees it: issuer, id, and what it is made of.
+type Seen = (String, String, String);
+
+/// How many keys of each cluster another one has, too.
+pub(crate) fn shared_keys(snapshot: &Snapshot) -> BTreeMap<String, usize> {
+    let mut owners: HashMap<Seen, Vec<&str>> = HashMap::new();
+    for (name, cluster) in &snapshot.clusters {
+        let Some(keys) = cluster.jwks.keys() else { continue };
+        for key in keys.iter() {
+            let id = key.id.clone().unwrap_or_default();
+            let seen = (cluster.config.issuer.clone(), id, key.thumbprint.clone());
+            owners.entry(seen).or_default().push(name);
+        }
+    }
+    let mut counts: BTreeMap<String, usize> =
+        snapshot.clusters.keys().map(|name| (name.clone(), 0)).collect();
+    for name in owners.into_values().filter(|names| names.len() > 1).flatten() {
+        *counts.entry(name.to_owned()).or_default() += 1;
+    }
+    counts
+}
+
+/// Says which clusters are new among those that share keys.
+pub(crate) fn complain(before: &BTreeMap<String, usize>, now: &BTreeMap<String, usize>) {
+    let had = |name: &String| before.get(name).is_some_and(|count| *count > 0);
+    for (cluster, count) in now.iter().filter(|(name, count)| **count > 0 && !had(name)) {
+        warn!(
+            cluster,
+            keys = count,
+            "another cluster has the same issuer and the same keys: tokens of both are accepted by both, and the \
+             automatic choice refuses them; give one of the clusters keys of its own"
+        );
+    }
+}
