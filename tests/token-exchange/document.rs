@@ -6,10 +6,14 @@ use kube::Api;
 use portolan_testkit::{
     command::{Line, Ran},
     eventually,
+    ports::free_port,
+    process::ManagedProcess,
+    service::program,
     workdir::Workdir,
 };
+use serde_json::json;
 
-use crate::support::{AUDIENCE, SOON, TARGET, World, account, world};
+use crate::support::{AUDIENCE, SOON, TARGET, World, account, http, world};
 
 const EXAMPLE: &str = include_str!("../../docs/examples/service-account.yaml");
 
@@ -106,4 +110,35 @@ async fn the_example_is_applied_and_every_annotation_of_it_is_a_binding() {
     eventually("the example's first binding", SOON, works).await.unwrap();
     assert_eq!(exchange.audit("example").last().unwrap()["binding"], "kfca_1");
     assert!(!exchange.log().contains("is skipped"), "{}", exchange.log());
+}
+
+#[tokio::test]
+async fn the_binary_under_its_other_name_takes_the_documents_line() {
+    let (world, home) = (world().await, Workdir::new("kfca").unwrap());
+    account(&world.b.client(), TARGET, "renamed", &[("kfca_1", &world.binding("renamed"))]).await;
+    let source = world.source("renamed").await;
+    let (kubeconfig, config) = (world.exchange_kubeconfig(), world.config(""));
+    let kubeconfig = home.write_private("kubeconfig", kubeconfig).unwrap();
+    let config = home.write_private("exchange.yaml", &config).unwrap();
+    let (kfca, port) = (home.path().join("kfca"), free_port().unwrap());
+    std::os::unix::fs::symlink(program::find("token-service").unwrap(), &kfca).unwrap();
+    let mut command = std::process::Command::new(kfca);
+    command.env_clear().env("KUBECONFIG", kubeconfig).env("CONFIG_PATH", config);
+    command.args(["-http-addr", "127.0.0.1", "-http-port", &port.to_string()]);
+    // The document's port is the one of the metrics, which give way.
+    command.arg(format!("-admin-address=127.0.0.1:{port}"));
+    let process = ManagedProcess::start("kfca", command, &home).unwrap();
+    let body = json!({"namespace": TARGET, "serviceAccountName": "renamed"}).to_string();
+    let headers = format!("content-type: application/json\r\nauthorization: Bearer {source}\r\n");
+    let listening = async || tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok();
+    eventually("the port", SOON, listening).await.unwrap();
+    let works = async || {
+        let answer = http(port, "POST", "/exchangeToken", &headers, body.as_bytes()).await;
+        (answer.status == 200).then_some(answer)
+    };
+    let given =
+        eventually("a token", SOON, works).await.unwrap_or_else(|_| panic!("{}", process.log_tail(20)));
+    assert_eq!(world.who(given.token()).await, Some(format!("system:serviceaccount:{TARGET}:renamed")));
+    let live = http(port, "GET", "/livez", "", b"").await;
+    assert_eq!(live.body, json!({"live": true}));
 }

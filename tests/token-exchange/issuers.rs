@@ -52,6 +52,13 @@ async fn tokens_shaped_like_those_of_google_and_azure_are_exchanged() {
         404,
         "the issuer has its own audience"
     );
+    // A binding with an audience of its own stands for itself.
+    let own = binding(&google.url, GOOGLE, json!({"audience": "api://own"}));
+    world.target("own-audience", &[("kfca_1", &own)]).await;
+    let own = async |audience: &str| {
+        exchange.ask(&key.token("RS256", &google.google(audience)), "own-audience").await.status
+    };
+    assert_eq!((own("api://own").await, own(AUDIENCE).await), (200, 404));
     let mut stranger = azure.azure("api://exchange");
     stranger["tid"] = json!("another-tenant");
     assert_eq!(ask(key.token("RS256", &stranger)).await.status, 404, "a claim that differs");
@@ -167,4 +174,29 @@ async fn a_dead_issuer_is_an_outage_and_leaves_a_hundred_others_alone() {
     dead.is(Mood::Good);
     let back = async || (exchange.ask(&stuck, "dead").await.status == 200).then_some(());
     eventually("the issuer is back", SOON * 2, back).await.unwrap();
+}
+
+#[tokio::test]
+async fn issuers_that_lie_or_redirect_are_outages_and_lead_nowhere() {
+    let world = world().await;
+    let key = SigningKey::new("k", "P-256");
+    let (bad, trap) = (Issuer::start(&[&key]).await, Issuer::start(&[&key]).await);
+    world.target("liars", &[("kfca_1", &binding(&bad.url, GOOGLE, json!({})))]).await;
+    let token = bad.token(&key, "ES256");
+    for (name, mood) in [
+        ("redirecting", Mood::Redirecting(format!("{}/keys", trap.url))),
+        ("dripping", Mood::Dripping),
+        ("endless", Mood::Endless),
+        ("empty", Mood::Lying(json!({"keys": []}).to_string())),
+        ("deep", Mood::Lying("[".repeat(100_000))),
+    ] {
+        bad.is(mood);
+        let exchange = world.unready(name, &config(&[bad.entry(", jwks_cooldown: 1s")])).await;
+        let listening = async || tokio::net::TcpStream::connect(("127.0.0.1", exchange.port)).await.ok();
+        eventually("the port", SOON, listening).await.unwrap();
+        let answer = exchange.ask(&token, "liars").await;
+        assert_eq!((answer.status, answer.rung().1), (503, "temporarily_unavailable"), "{name}");
+        assert!(exchange.process.peak_rss_mb().unwrap() < 100.0, "{name}");
+    }
+    assert_eq!(trap.requests(), 0, "no redirect to another host");
 }

@@ -40,6 +40,7 @@ async fn a_form_is_answered_as_rfc_8693_says() {
     let target = format!("audience={user}");
     let table = [
         (format!("{good}&{target}").replace("token-exchange", "password"), 400, "unsupported_grant_type"),
+        (format!("subject_token={source}&{JWT}&{target}"), 400, "invalid_request"),
         (format!("{GRANT}&{JWT}&{target}"), 400, "invalid_request"),
         (format!("{good}&{target}&subject_token=x"), 400, "invalid_request"),
         (good.clone(), 400, "invalid_request"),
@@ -87,4 +88,11 @@ async fn without_keys_the_exchange_is_not_ready_and_an_outage_says_so() {
     let ready = async || (exchange.send("GET", "/readyz", "", b"").await.status == 200).then_some(());
     eventually("keys", SOON * 2, ready).await.unwrap();
     assert_eq!(post(&exchange, &form).await.status, 200);
+    // A configuration with another issuer that has no keys: it cannot work again.
+    let dead = Issuer::start(&[&key]).await;
+    dead.is(Mood::Lying("{}".to_owned()));
+    let config = format!("issuers:\n{}namespaces: [{TARGET}]\n", dead.entry(", jwks_cooldown: 1s"));
+    std::fs::write(&exchange.config, config).unwrap();
+    let unready = async || (exchange.send("GET", "/readyz", "", b"").await.status == 503).then_some(());
+    eventually("not ready", SOON, unready).await.unwrap();
 }

@@ -178,6 +178,23 @@ async fn one_line_says_who_got_what_and_none_holds_a_token() {
 }
 
 #[tokio::test]
+async fn a_source_that_has_ended_is_noted_with_its_subject() {
+    let world = world().await;
+    let key = SigningKey::new("k", "P-256");
+    let issuer = Issuer::start(&[&key]).await;
+    let late =
+        world.exchange("late", &format!("issuers:\n{}namespaces: [{TARGET}]\n", issuer.entry(""))).await;
+    let mut expired = issuer.google(AUDIENCE);
+    expired["exp"] = json!(now() - 3600);
+    assert_eq!(late.ask(&key.token("ES256", &expired), "audit").await.status, 404);
+    let line = late.audit("audit").pop().unwrap();
+    assert_eq!(
+        (line["reason"].as_str(), line["subject"].as_str()),
+        (Some("expired"), Some("104100000000000000001"))
+    );
+}
+
+#[tokio::test]
 async fn callers_and_issuers_have_their_rates() {
     let world = world().await;
     let exchange = world.exchange("rates", &world.config("rateLimits: {perCaller: 3, perIssuer: 6}\n")).await;
@@ -350,6 +367,15 @@ async fn a_new_configuration_is_used_and_a_bad_one_is_not() {
     let complained = async || exchange.log().contains("the old one stays").then_some(());
     eventually("the complaint", SOON, complained).await.unwrap();
     assert_eq!(exchange.ask(&source, "reload").await.status, 200);
+    // A rate counts from then on, for issuers that go on as they are, too.
+    write(&world.config("rateLimits: {perIssuer: 1}\n"));
+    let limited = async || {
+        let statuses =
+            [exchange.ask(&source, "reload").await.status, exchange.ask(&source, "reload").await.status];
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        (statuses == [200, 429]).then_some(())
+    };
+    eventually("the new rate", SOON, limited).await.unwrap();
     write("namespaces: []\n");
     let ended = async || (exchange.ask(&source, "reload").await.status == 404).then_some(());
     eventually("the end", SOON, ended).await.unwrap();

@@ -97,6 +97,11 @@ impl World {
         self.launch(name, config, &self.kubeconfig, (tls, Some(SOON))).await
     }
 
+    /// The kubeconfig of the exchange's own account.
+    pub(crate) fn exchange_kubeconfig(&self) -> &str {
+        &self.kubeconfig
+    }
+
     /// A client of `b` with the rights of the exchange.
     pub(crate) async fn stolen(&self) -> Client {
         kubeconfig::client(&self.kubeconfig).await.unwrap()

@@ -199,10 +199,48 @@ async fn slow_clients_keep_nobody_waiting() {
     let start = Instant::now();
     assert!(service.review("i", &issuer.token(&key, "ES256"), &["x"]).await.authenticated());
     assert!(start.elapsed() < Duration::from_secs(2));
-    let mut ended = slow.pop().unwrap();
-    let closed = async {
-        let mut buffer = [0; 512];
-        while tokio::io::AsyncReadExt::read(&mut ended, &mut buffer).await.is_ok_and(|length| length > 0) {}
+    // One that says nothing, one that may yet speak HTTP/2, and one whose head never ends.
+    for (words, what) in
+        [(&b""[..], "silence"), (b"PRI * HTTP/2.0\r\n", "half a preface"), (b"POST / H", "half a head")]
+    {
+        let mut stream = TcpStream::connect(("127.0.0.1", service.port)).await.unwrap();
+        stream.write_all(words).await.unwrap();
+        slow.push(stream);
+        let mut ended = slow.pop().unwrap();
+        let closed = async {
+            let mut buffer = [0; 512];
+            while tokio::io::AsyncReadExt::read(&mut ended, &mut buffer).await.is_ok_and(|length| length > 0)
+            {
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), closed).await.expect(what);
+    }
+}
+
+#[tokio::test]
+async fn the_automatic_choice_meets_a_new_key_and_tells_an_outage_from_a_refusal() {
+    let (old, new) = (SigningKey::new("old", "P-256"), SigningKey::new("new", "P-256"));
+    let (one, two) = (Issuer::start(&[&old]).await, Issuer::start(&[&old]).await);
+    two.is(Mood::Lying("{}".to_owned()));
+    let quick = ", jwks_cooldown: 1s";
+    let config = format!("{}auto: {{}}\n", config(&[one.entry("one", quick), two.entry("two", quick)]));
+    let service = clusters().await.service("automatic", &config).await;
+    let ask = async |token: &str| {
+        service.review_at("/auto/apis/authentication.k8s.io/v1/tokenreviews", "x", token, &["x"]).await
     };
-    tokio::time::timeout(Duration::from_secs(30), closed).await.expect("a head that never ends is given up");
+    assert!(ask(&one.token(&old, "ES256")).await.authenticated());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    one.publish(&[&old, &new]);
+    assert!(ask(&one.token(&new, "ES256")).await.authenticated(), "the first token of a new key");
+    let asked = one.requests();
+    let stranger = Issuer::start(&[&new]).await;
+    assert_eq!(
+        ask(&stranger.token(&new, "ES256")).await.error(),
+        "token not valid for any configured cluster"
+    );
+    assert_eq!((one.requests(), stranger.requests()), (asked, 0), "nobody is asked about a foreign token");
+    assert_eq!(
+        ask(&two.token(&old, "ES256")).await.error(),
+        "token could not be checked: issuer unavailable"
+    );
 }

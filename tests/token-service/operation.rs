@@ -7,13 +7,13 @@ use portolan_testkit::{
     command::Line,
     eventually::eventually,
     forge::SigningKey,
-    issuer::Issuer,
+    issuer::{Issuer, Mood},
     load,
     service::{ServiceOptions, run},
 };
 use serde_json::json;
 
-use crate::support::{SOON, account, clusters, path, review_body};
+use crate::support::{RELEASE, SOON, account, clusters, path, review_body};
 
 #[tokio::test]
 async fn a_new_configuration_is_used_and_a_bad_one_is_not() {
@@ -34,6 +34,48 @@ async fn a_new_configuration_is_used_and_a_bad_one_is_not() {
     write(&format!("clusters:\n{}", issuer.entry("two", "")));
     eventually("the removal", SOON, async || (!accepted("one").await).then_some(())).await.unwrap();
     assert!(accepted("two").await);
+    // A file that is named before it is there, as happens when a ConfigMap comes before its Secret.
+    let late = clusters.home.path().join("late.crt").display().to_string();
+    let three = issuer.entry("three", &format!(", ca_cert: '{late}'"));
+    write(&format!("clusters:\n{}{three}rateLimits: {{perCluster: 2}}\n", issuer.entry("two", "")));
+    let complained = async || service.log().contains("late.crt").then_some(());
+    eventually("the complaint about the file", SOON, complained).await.unwrap();
+    assert!(!accepted("three").await && accepted("two").await);
+    clusters.home.write_private("late.crt", &clusters.a.ca_pem()).unwrap();
+    eventually("the late file", SOON, async || accepted("three").await.then_some(())).await.unwrap();
+    // The rate is that of the new configuration, for clusters that go on as they are, too.
+    write(&format!("clusters:\n{}{three}rateLimits: {{perCluster: 1}}\n", issuer.entry("two", "")));
+    let one_a_second = async || {
+        let mut statuses = Vec::new();
+        for _ in 0..3 {
+            statuses.push(service.review("two", &token, &["x"]).await.status);
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        (statuses == [200, 429, 429]).then_some(())
+    };
+    eventually("the new rate", SOON, one_a_second).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_caller_who_cannot_be_checked_now_is_not_told_that_it_is_nobody() {
+    let key = SigningKey::new("k", "P-256");
+    let (known, dead) = (Issuer::start(&[&key]).await, Issuer::start(&[&key]).await);
+    dead.is(Mood::Lying("{}".to_owned()));
+    let config = format!(
+        "clusters:\n{}{}callers:\n- {{name: db, serviceAccount: {{cluster: dead, namespace: default, name: app, \
+         audience: x}}, clusters: [known]}}\n",
+        known.entry("known", ""),
+        dead.entry("dead", ", jwks_cooldown: 1s"),
+    );
+    let service = clusters().await.service("unsure", &config).await;
+    let body = review_body(&known.token(&key, "ES256"), &["x"]).to_string();
+    let header = format!("authorization: Bearer {}\r\n", dead.token(&key, "ES256"));
+    let ask = async || service.send("POST", &path("known"), "x", &header, body.as_bytes()).await;
+    let unsure = ask().await;
+    assert_eq!((unsure.status, unsure.body["reason"].as_str()), (503, Some("ServiceUnavailable")));
+    assert!(!unsure.headers.contains("retry-after"));
+    dead.is(Mood::Good);
+    eventually("the caller", SOON, async || ask().await.authenticated().then_some(())).await.unwrap();
 }
 
 #[tokio::test]
@@ -120,12 +162,23 @@ async fn one_callers_hurry_is_not_anothers_refusal() {
     }
     assert!(statuses[..5].iter().all(|status| *status == 200) && statuses.contains(&429), "{statuses:?}");
     assert_eq!(ask(&calm).await, 200);
+    for caller in ["app", "calm"] {
+        let line = format!("\"caller\":\"{caller}\"");
+        let named = |log: &str| log.lines().any(|l| l.contains(&line) && l.contains("\"cluster\":\"i\""));
+        eventually("a line for each caller", SOON, async || named(&service.log()).then_some(()))
+            .await
+            .unwrap();
+    }
 }
 
 #[tokio::test]
 async fn explain_names_the_cluster_and_the_rule_and_no_secret() {
     let clusters = clusters().await;
-    let config = format!("clusters:\n{}{}", clusters.entry("a", "a", ""), clusters.entry("b", "b", ""));
+    let config = format!(
+        "clusters:\n{}{}routes:\n- {{host: 'API.b.kube-fed:8443', usernamePrefix: '{{cluster}}:'}}\n",
+        clusters.entry("a", "a", ""),
+        clusters.entry("b", "b", ""),
+    );
     let config = clusters.home.write_private("why.yaml", &config).unwrap().display().to_string();
     let token = clusters.b.token_for("default", "app", &["x"], 600).await.unwrap();
     let explain = async |arguments: &[&str], token: &str| {
@@ -133,6 +186,9 @@ async fn explain_names_the_cluster_and_the_rule_and_no_secret() {
         let line = Line::binary("token-service", clusters.home.path(), &arguments).unwrap();
         line.stdin(token).run().await.unwrap()
     };
+    let routed = explain(&["--audience", "x", "--host", "api.b.kube-fed:443"], &token).await;
+    assert!(routed.stdout.contains("route      host api.b.kube-fed"), "{routed:?}");
+    assert!(routed.stdout.contains("user       \"b:system:serviceaccount:default:app\""), "{routed:?}");
     let chosen = explain(&["--audience", "x"], &token).await;
     assert_eq!(chosen.code, 0, "{chosen:?}");
     for words in [
@@ -162,16 +218,26 @@ async fn explain_names_the_cluster_and_the_rule_and_no_secret() {
 #[tokio::test]
 async fn check_says_what_is_the_matter() {
     let clusters = clusters().await;
-    let config = format!("clusters:\n{}{}", clusters.entry("a", "a", ""), clusters.entry("b", "b", ""));
+    let config =
+        format!("clusters:\n{}{}", clusters.entry("a", "a", ", mode: review"), clusters.entry("b", "b", ""));
     let config = clusters.home.write_private("explain.yaml", &config).unwrap().display().to_string();
-    let options = |args: &[&str]| {
+    let options = |kubeconfig: &str, args: &[&str]| {
         let args = args.iter().map(|&arg| arg.to_owned()).chain(["--config".to_owned(), config.clone()]);
-        ServiceOptions::new("token-service", "").args(args)
+        ServiceOptions::new("token-service", kubeconfig).args(args)
     };
-    let checked = run(&options(&["--plain-http", "check", "-o", "json"]), SOON).await.unwrap();
+    let at_home =
+        options(&clusters.kubeconfig, &["--plain-http", "--namespace", RELEASE, "check", "-o", "json"]);
+    let checked = run(&at_home, SOON).await.unwrap();
     let checks: serde_json::Value = serde_json::from_str(&checked.stdout).unwrap();
-    assert!(checks.as_array().unwrap().iter().all(|check| check["ok"] == true), "{checks}");
-    let unsure = run(&options(&["check"]), SOON).await.unwrap();
+    let checks = checks.as_array().unwrap();
+    assert!(checks.iter().all(|check| check["ok"] == true), "{checks:?}");
+    for name in
+        ["right to secrets in namespace kube-federated-auth", "keys of b", "reviews of a", "credential of a"]
+    {
+        assert!(checks.iter().any(|check| check["name"] == name), "{name}: {checks:?}");
+    }
+    let unsure = run(&options("", &["check"]), SOON).await.unwrap();
+    assert!(unsure.stdout.contains("renewed credentials end with the process"), "{}", unsure.stdout);
     assert!(
         !unsure.status.success() && unsure.stdout.contains("cure: give --tls-cert-file"),
         "{}",
@@ -222,4 +288,13 @@ async fn audit_lines_are_one_per_token_with_a_count() {
     let repeated = eventually("the count", SOON, repeated).await.unwrap();
     assert!(repeated.contains("\"username\":\"system:serviceaccount:default:app\""), "{repeated}");
     assert!(lines("token reviewed").len() <= 3 && lines("no token").len() == 1);
+    // What was only counted is said at the end.
+    let before = lines("token reviewed again").len();
+    for _ in 0..3 {
+        assert!(service.review("i", &token, &["y"]).await.error().contains("do not match"));
+    }
+    service.process.terminate(Duration::from_secs(20)).await.unwrap();
+    let last = lines("token reviewed again").pop().unwrap();
+    assert!(lines("token reviewed again").len() > before, "{last}");
+    assert!(last.contains("\"reason\":\"audience\"") && last.contains("\"count\":2"), "{last}");
 }

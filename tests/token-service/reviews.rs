@@ -153,6 +153,12 @@ async fn automatic_choice_needs_one_cluster_with_the_key() {
         let answer = service.review_at(BY_HOST, "tokens.test", token, &["x"]).await;
         assert_eq!(answer.error(), "token not valid for any configured cluster");
     }
+    let shared = async || {
+        let metrics = service.process.metrics().await?;
+        anyhow::Ok(metrics.contains("issuer_keys_shared{cluster=\"review\"} 1").then_some(()))
+    };
+    portolan_testkit::eventually("the metric of shared keys", crate::support::SOON, shared).await.unwrap();
+    assert!(service.log().contains("another cluster has the same issuer and the same keys"));
     let clusters = clusters().await;
     let config =
         format!("clusters:\n{}{}auto: {{}}\n", clusters.entry("a", "a", ""), clusters.entry("b", "b", ""));

@@ -38,7 +38,7 @@ pub struct Args {
     /// shortly before its end.
     #[arg(long, value_enum, default_value = "json", value_name = "FORM")]
     pub(crate) output: Output,
-    /// PEM file with authorities that count besides the public ones.
+    /// PEM file with authorities that count besides the public ones and those of this machine.
     #[arg(long, value_name = "FILE")]
     pub(crate) ca_file: Option<PathBuf>,
     /// Where credentials for kubectl are kept, instead of the user's cache.

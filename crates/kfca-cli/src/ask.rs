@@ -70,6 +70,7 @@ pub(crate) async fn ask(question: &Question) -> Result<Answer, Failure> {
     let settings = FetchSettings {
         policy: AddressPolicy { named: vec![Named::Anything], ..AddressPolicy::default() },
         extra_authorities: question.authorities.clone(),
+        system_authorities: true,
         plain_http: true,
         connect_timeout: question.timeout,
         total_timeout: question.timeout,

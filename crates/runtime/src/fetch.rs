@@ -36,6 +36,8 @@ pub struct FetchSettings {
     pub policy: AddressPolicy,
     /// PEM certificates of authorities that count besides those that are built in.
     pub extra_authorities: Option<Vec<u8>>,
+    /// Whether the authorities of the machine count, too: for what people start at their own machines.
+    pub system_authorities: bool,
     /// Whether `http://` is allowed at all.
     pub plain_http: bool,
     /// How long a TCP connection may take.
@@ -51,6 +53,7 @@ impl Default for FetchSettings {
         Self {
             policy: AddressPolicy::default(),
             extra_authorities: None,
+            system_authorities: false,
             plain_http: false,
             connect_timeout: Duration::from_secs(2),
             total_timeout: Duration::from_secs(5),

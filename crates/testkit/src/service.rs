@@ -1,6 +1,6 @@
 //! One of our own binaries as a child process, with the rights of its chart and nothing more.
 
-pub(crate) mod program;
+pub mod program;
 mod rbac;
 mod setup;
 

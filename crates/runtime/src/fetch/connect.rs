@@ -33,6 +33,10 @@ pub(super) fn connector(settings: &FetchSettings) -> Result<Connector, FetchErro
     if let Some(pem) = &settings.extra_authorities {
         add(&mut roots, pem)?;
     }
+    if settings.system_authorities {
+        // Those that cannot be read would be missed by the one connection that needs them.
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    }
     let mut tls = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
     // One host per fetcher, and connections are kept: few sessions are worth remembering.
     tls.resumption = Resumption::in_memory_sessions(4);

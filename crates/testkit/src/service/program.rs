@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 /// The binary of `service`, from the target directory of the running test, bench or xtask.
-pub(crate) fn find(service: &str) -> Result<PathBuf> {
+pub fn find(service: &str) -> Result<PathBuf> {
     let directory = directory()?;
     let program = directory.join(service);
     let there = program.is_file().then_some(program);
