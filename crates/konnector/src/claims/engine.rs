@@ -60,6 +60,8 @@ pub(super) struct Engine {
     pub(super) mode: Mode,
     pub(super) tasks: Tasks,
     pub(super) index: Mutex<Index>,
+    /// Field manager of the owner label on originals.
+    pub(super) stamper: String,
     queue: Arc<WorkQueue<ObjectKey>>,
     /// What people have been told of objects, so that it is not said again.
     pub(super) told: Mutex<HashMap<ObjectKey, Step>>,
@@ -76,6 +78,7 @@ impl Engine {
             contract: spec.session.namespace.clone(),
             binding: spec.binding.clone(),
         };
+        let stamper = terms.stamper();
         let scopes = Scope::on_consumer(&spec.claim);
         // At the end nobody asks who refers to what.
         let referring = if mode == Mode::Sync { spec.referring.clone() } else { Vec::new() };
@@ -87,6 +90,7 @@ impl Engine {
             tasks: tasks.child(),
             queue: Arc::default(),
             told: Mutex::default(),
+            stamper,
             watched: Mutex::default(),
             mode,
             spec,

@@ -42,10 +42,14 @@ pub(crate) struct Seen {
 pub(crate) enum Touch {
     /// Nothing.
     None,
-    /// The owner label is ours, and it alone.
+    /// The owner label is there for this binding, and it alone.
     Stamped,
     /// We have made it, as a copy.
     Copy,
+    /// A copy for the same contract that names no binding. Who claims its original adopts it.
+    UnnamedCopy,
+    /// We have made it for another binding of the same contract, which looks after it.
+    OthersCopy,
 }
 
 /// Whether an object is chosen, as far as it says so itself.
@@ -210,13 +214,7 @@ impl Index {
         // Lists of these kinds leave out what each item is.
         ours["apiVersion"] = "v1".into();
         ours["kind"] = self.terms.claim.resource.kind().into();
-        let touch = if self.terms.is_copy(side, &key.namespace, &ours) {
-            Touch::Copy
-        } else if ours["metadata"]["labels"].get(LABEL_OWNER).is_some() {
-            Touch::Stamped
-        } else {
-            Touch::None
-        };
+        let touch = self.terms.touch(side, &key.namespace, &ours, object);
         let choice = if !is_claimable(self.terms.claim.resource, object) {
             Choice::Never
         } else if self.terms.claim.chooses_labels(object.labels()) {
@@ -351,7 +349,7 @@ impl Index {
             Choice::ByName => self.is_named(key),
             Choice::ByLabels => true,
         };
-        chosen || seen.touch != Touch::None
+        chosen || matches!(seen.touch, Touch::Stamped | Touch::Copy)
     }
 
     fn is_named(&self, key: &ObjectKey) -> bool {

@@ -108,7 +108,7 @@ fn end(seen: Option<&Seen>, side: Side) -> Option<Step> {
         Touch::Copy if seen.deleting => Some(Step::Wait),
         Touch::Copy => Some(Step::DeleteCopy(side)),
         Touch::Stamped => Some(Step::Unstamp(side)),
-        Touch::None => None,
+        Touch::None | Touch::UnnamedCopy | Touch::OthersCopy => None,
     }
 }
 
@@ -162,7 +162,8 @@ fn keep(original: &Seen, copy: Option<&Seen>, owner: Side) -> Step {
     let other = owner.other();
     match copy {
         None => Step::CreateCopy(other),
-        Some(copy) if !copy.is_copy() => Step::Conflict,
+        Some(copy) if copy.touch == Touch::OthersCopy => Step::Nothing,
+        Some(copy) if !matches!(copy.touch, Touch::Copy | Touch::UnnamedCopy) => Step::Conflict,
         Some(copy) if copy.deleting => Step::Wait,
         Some(copy) if copy.form.is_fixed_against(&original.form) => Step::DeleteCopy(other),
         Some(copy) if copy.owned != original.desired && copy.settled_for != Some(original.desired) => {
