@@ -58,12 +58,21 @@ impl SyncHub {
 
     /// Stops the engines of a binding, other than those for the CRDs in `keep`.
     pub(crate) fn stop(&self, binding: &str, keep: &[String]) {
-        self.engines.lock().retain(|key, running| {
+        let mut engines = self.engines.lock();
+        let mut stopped = Vec::new();
+        engines.retain(|key, running| {
             let stays = key.binding != binding || keep.contains(&key.crd);
             if !stays {
                 running.tasks.cancel();
+                stopped.push((key.crd.clone(), Arc::clone(running)));
             }
             stays
         });
+        for (crd, engine) in stopped {
+            // One that takes its place counts on.
+            if engines.keys().all(|key| key.crd != crd) {
+                engine.forget();
+            }
+        }
     }
 }
