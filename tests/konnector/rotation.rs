@@ -127,13 +127,13 @@ async fn what_goes_with_the_contract_namespace_is_not_taken_for_withdrawn() {
     accounts.create(&PostParams::default(), &map).await.unwrap();
     accounts.patch("held", &PatchParams::default(), &Patch::Merge(&held)).await.unwrap();
     namespaces.delete(&service.contract_namespace(), &DeleteParams::default()).await.unwrap();
-    eventually("the bundle says that the provider is suspect or out of reach", SOON, async || {
+    eventually("the bundle says that the provider is suspect", SOON, async || {
         let bundles: Api<portolan_core::api::kubebind::APIServiceBindingBundle> =
             Api::all(service.consumer.clone());
         let status = bundles.get("contract-gone").await?.status.unwrap_or_default();
         let said = portolan_core::condition::find(&status.conditions, "Synced").map(|c| c.reason.clone());
         match said.as_deref() {
-            Some("ProviderSuspect" | "ListExportsFailed") => Ok(Some(())),
+            Some("ProviderSuspect") => Ok(Some(())),
             _ => Err(anyhow::anyhow!("{:?}", status.conditions)),
         }
     })

@@ -35,6 +35,9 @@ use crate::{
     sync::{EngineContext, KeyRules, ObjectKey, SyncHub},
 };
 
+/// For how many polls an export may be missing from lists before it counts as withdrawn.
+const PATIENCE_IN_POLLS: u32 = 4;
+
 /// Everything that a reconcile may use.
 pub(crate) struct Context {
     pub(crate) consumer: Client,
@@ -200,6 +203,11 @@ impl Context {
 
     pub(crate) fn binding(&self, name: &str) -> Option<Arc<APIServiceBinding>> {
         self.bindings.get(&ObjectRef::new(name)).map(|binding| self.written_bindings.newest(binding))
+    }
+
+    /// How long an export may be missing from lists before it counts as withdrawn.
+    pub(crate) fn patience(&self) -> std::time::Duration {
+        self.poll_interval * PATIENCE_IN_POLLS
     }
 
     /// Tells everybody who refers to a Secret.

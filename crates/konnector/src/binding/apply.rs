@@ -1,6 +1,6 @@
 //! Brings the CRDs of a binding to the consumer and starts an engine for each that is served.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{Api, ResourceExt as _, api::ObjectMeta};
@@ -15,14 +15,15 @@ use serde_json::{Value, json};
 use tracing::info;
 
 use super::{
-    ANNOTATION_EXPORT_UID, FINALIZER,
+    ANNOTATION_EXPORT_UID, ANNOTATION_RESOURCES, FINALIZER,
     claims::Claims,
     objection::{Objection, objection},
     observe::{Observed, Provider, View},
+    resources_of,
 };
 use crate::{
     context::Context,
-    crd,
+    crd, policy,
     sync::{EngineKey, EngineState, Mode, Placement, SchemaVersions, SyncSpec},
 };
 
@@ -44,8 +45,8 @@ pub(super) struct AppliedResource {
 
 /// How far a resource has come.
 pub(super) enum Outcome {
-    /// The CRD of that name is not ours.
-    Foreign,
+    /// The CRD of that name is not ours, but that of another binding perhaps.
+    Foreign { owner: Option<String> },
     /// There is no CRD, and none is made of this schema.
     Withheld,
     /// The API server does not accept the CRD.
@@ -66,7 +67,7 @@ impl Applied {
             | Outcome::Installing(_)
             | Outcome::NotSynced { .. }
             | Outcome::Syncing { .. } => true,
-            Outcome::Foreign | Outcome::Refused { .. } => false,
+            Outcome::Foreign { .. } | Outcome::Refused { .. } => false,
         };
         self.resources.iter().all(settled)
     }
@@ -78,16 +79,20 @@ impl AppliedResource {
             Outcome::Installing(crd) | Outcome::NotSynced { crd, .. } | Outcome::Syncing { crd, .. } => {
                 Some(crd)
             }
-            Outcome::Foreign | Outcome::Withheld | Outcome::Refused { .. } => None,
+            Outcome::Foreign { .. } | Outcome::Withheld | Outcome::Refused { .. } => None,
         }
     }
 }
 
 pub(super) async fn apply(context: &Context, observed: &Observed) -> Result<Applied, WriteError> {
     let binding = observed.binding.name_any();
-    let Provider::Session(view) = &observed.provider else { return Ok(Applied::default()) };
-    let (true, Some(export)) = (view.listed, &view.export) else { return Ok(Applied::default()) };
-    hold(context, &observed.binding, export).await?;
+    let found = match &observed.provider {
+        Provider::Session(view) => view.export.as_ref().filter(|_| view.listed).map(|export| (view, export)),
+        Provider::NoAccess | Provider::ClientFailed(_) => None,
+    };
+    // Whether the provider answers or not: what a former konnector has brought must not go unseen.
+    hold(context, &observed.binding, found.map(|(_, export)| &**export)).await?;
+    let Some((view, export)) = found else { return Ok(Applied::default()) };
     let mut applied = Applied::default();
     for (resource, schema) in view.schemas.iter().filter_map(|(r, s)| Some((r, s.as_ref()?))) {
         let (outcome, objection) = install(context, observed, schema).await?;
@@ -118,7 +123,7 @@ pub(super) async fn apply(context: &Context, observed: &Observed) -> Result<Appl
 async fn hold(
     context: &Context,
     binding: &APIServiceBinding,
-    export: &APIServiceExport,
+    export: Option<&APIServiceExport>,
 ) -> Result<(), WriteError> {
     // In another version, it may be on its way out, because the export that it had is withdrawn: it must not
     // be taken for bound to the one that has come since.
@@ -133,18 +138,7 @@ async fn hold(
             Some(_) => json!({"op": "add", "path": "/metadata/finalizers/-", "value": FINALIZER}),
         });
     }
-    let uid = export.uid().unwrap_or_default();
-    if binding.annotations().get(ANNOTATION_EXPORT_UID) != Some(&uid) {
-        operations.push(match binding.metadata.annotations {
-            None => {
-                json!({"op": "add", "path": "/metadata/annotations", "value": {ANNOTATION_EXPORT_UID: uid}})
-            }
-            // A slash in a key is spelled ~1 in a path (RFC 6901).
-            Some(_) => {
-                json!({"op": "add", "path": "/metadata/annotations/kube-bind.io~1export-uid", "value": uid})
-            }
-        });
-    }
+    operations.extend(export.into_iter().flat_map(|export| notes(binding, export)));
     if operations.len() == 2 {
         return Ok(());
     }
@@ -152,6 +146,24 @@ async fn hold(
     let written = apply::json_patch(&api, &binding.name_any(), None, operations.into()).await?;
     context.written_bindings.wrote(written);
     Ok(())
+}
+
+/// What the annotations lack about the export.
+fn notes(binding: &APIServiceBinding, export: &APIServiceExport) -> Vec<Value> {
+    let notes = [
+        (ANNOTATION_EXPORT_UID, export.uid().unwrap_or_default()),
+        (ANNOTATION_RESOURCES, resources_of(export)),
+    ];
+    let Some(annotations) = &binding.metadata.annotations else {
+        let all: BTreeMap<_, _> = notes.into();
+        return vec![json!({"op": "add", "path": "/metadata/annotations", "value": all})];
+    };
+    let missing = notes.into_iter().filter(|(key, value)| annotations.get(*key) != Some(value));
+    let add = |(key, value): (&str, String)| {
+        let path = format!("/metadata/annotations/{}", apply::escaped(key));
+        json!({"op": "add", "path": path, "value": value})
+    };
+    missing.map(add).collect()
 }
 
 /// Creates or updates the CRD where it differs from the schema and nothing speaks against it.
@@ -164,21 +176,32 @@ async fn install(
     let desired = crd::desired(schema, binding);
     let existing = observed.crds.get(&name);
     let kept = |existing: &Arc<CustomResourceDefinition>| Outcome::Installing(Arc::clone(existing));
+    let is_stray = existing.is_some_and(|existing| crd::is_stray(existing));
     if let Some(existing) = existing {
-        if !crd::is_owned_by(existing, binding) {
-            return Ok((Outcome::Foreign, None));
+        let is_ours = crd::is_owned_by(existing, binding);
+        let ends = existing.metadata.deletion_timestamp.is_some();
+        if !is_ours && (ends || !is_stray) {
+            return Ok((Outcome::Foreign { owner: owner_of(context, existing) }, None));
         }
-        if existing.metadata.deletion_timestamp.is_some() || crd::is_current(existing, &desired) {
+        if is_ours && (ends || crd::is_current(existing, &desired)) {
             return Ok((kept(existing), None));
         }
     }
     let allowed = &context.allowed_webhooks;
     let objection = objection(schema, existing.map(|crd| &**crd), &desired, &observed.consent, allowed);
     if objection.is_some() {
-        return Ok((existing.map_or(Outcome::Withheld, kept), objection));
+        let ours = existing.filter(|_| !is_stray);
+        return Ok((ours.map_or(Outcome::Withheld, kept), objection));
     }
     let outcome = write(context, binding, existing.map(|crd| &**crd), &desired).await?;
     Ok((outcome, None))
+}
+
+/// Whose CRD it is, for people.
+fn owner_of(context: &Context, crd: &CustomResourceDefinition) -> Option<String> {
+    let name = crd::owner_name(crd)?;
+    let described = context.binding(name).map(|binding| policy::described(&binding));
+    Some(described.unwrap_or_else(|| format!("APIServiceBinding {name}")))
 }
 
 async fn write(

@@ -15,22 +15,21 @@ use kube::{
 use portolan_core::{
     api::kubebind::{
         APIServiceBinding, APIServiceBindingBundle, APIServiceBindingBundleStatus, APIServiceBindingSpec,
-        APIServiceExport, CONDITION_SECRET_VALID, CONDITION_SYNCED,
+        APIServiceExport, CONDITION_CONNECTED, CONDITION_SECRET_VALID, CONDITION_SYNCED,
     },
     condition::{self, Verdict},
-    names,
 };
 
 use crate::{
     beginning,
-    binding::{ANNOTATION_EXPORT_UID, FINALIZER},
+    binding::{
+        ANNOTATION_EXPORT_UID, ANNOTATION_RESOURCES, FINALIZER, FOREIGN_CRD, PROVIDER_SUSPECT, resources_of,
+    },
     policy::is_owned,
-    provider::{Absence, Doubt},
+    provider::{Absence, Doubt, Why},
     secrets::SecretState,
 };
 
-/// Annotation on a binding: its resources, for `kubectl get`.
-const ANNOTATION_RESOURCES: &str = "kube-bind.io/resources";
 /// How much of the list of exports the status holds.
 const MAX_RESOURCES_LENGTH: usize = 200;
 
@@ -53,8 +52,10 @@ pub(super) enum Provider {
     Pending,
     /// Its kubeconfig does not make a client.
     ClientFailed(String),
-    /// It does not answer, or refuses.
+    /// It does not answer, or does not know us.
     Down(String),
+    /// It does not let us see what it exports.
+    Refused(String),
     /// What it exports.
     Up(Offer),
 }
@@ -90,14 +91,18 @@ pub(super) fn plan(observed: &Observed, now: Timestamp) -> Plan {
     let beginning = observed.beginning.is_some();
     beginning::say(&mut status.conditions, CONDITION_SECRET_VALID, secret, now, beginning);
     let mut plan = Plan { create: Vec::new(), delete: Vec::new(), status, look_again: observed.beginning };
+    count(observed, &mut plan);
     if secret_valid {
         let synced = plan_bindings(observed, &mut plan);
+        count(observed, &mut plan);
         let in_order = synced.is_true();
         beginning::say(&mut plan.status.conditions, CONDITION_SYNCED, synced, now, beginning);
         condition::summarize(&mut plan.status.conditions, now);
         if in_order {
             stamp(observed, &mut plan, now);
         }
+    } else if condition::find(&plan.status.conditions, CONDITION_SYNCED).is_some() {
+        beginning::say(&mut plan.status.conditions, CONDITION_SYNCED, beginning::no_secret(), now, beginning);
     }
     condition::summarize(&mut plan.status.conditions, now);
     plan
@@ -115,6 +120,20 @@ fn stamp(observed: &Observed, plan: &mut Plan, now: Timestamp) {
     plan.look_again = Some(plan.look_again.map_or(again, |sooner| sooner.min(again)));
 }
 
+/// What is bound is known whatever the provider says.
+fn count(observed: &Observed, plan: &mut Plan) {
+    let living = |binding: &&&Arc<APIServiceBinding>| binding.metadata.deletion_timestamp.is_none();
+    let owned: Vec<_> = owned(observed).collect();
+    let bound = owned.iter().filter(living).count() + plan.create.len();
+    let ready = owned.iter().filter(|binding| is_ready(binding)).count();
+    plan.status.bound = i32::try_from(bound).ok();
+    plan.status.ready = i32::try_from(ready).ok();
+}
+
+fn owned(observed: &Observed) -> impl Iterator<Item = &Arc<APIServiceBinding>> {
+    observed.bindings.iter().filter(|binding| is_owned(binding, &observed.bundle))
+}
+
 fn plan_bindings(observed: &Observed, plan: &mut Plan) -> Verdict {
     let offer = match &observed.provider {
         Provider::Pending => {
@@ -126,7 +145,8 @@ fn plan_bindings(observed: &Observed, plan: &mut Plan) -> Verdict {
                 format!("Failed to create a client for the provider cluster: {why}"),
             );
         }
-        Provider::Down(why) => {
+        Provider::Refused(why) if owned(observed).next().is_some() => return refused(why),
+        Provider::Down(why) | Provider::Refused(why) => {
             return Verdict::error(
                 "ListExportsFailed",
                 format!("Failed to list APIServiceExports from provider cluster: {why}"),
@@ -137,12 +157,11 @@ fn plan_bindings(observed: &Observed, plan: &mut Plan) -> Verdict {
     let Offer { exports, pretty_name, .. } = offer;
     // An export that is going away is not bound anew.
     let living = exports.iter().filter(|export| export.meta().deletion_timestamp.is_none());
-    let mut conflicts = Vec::new();
-    let mut bound = 0;
+    let mut conflicts: Vec<_> = owned(observed).filter_map(|binding| foreign_crd(binding)).collect();
     for export in living {
         match observed.bindings.iter().find(|binding| binding.name_any() == export.name_any()) {
             None => plan.create.push(binding(&observed.bundle, export)),
-            Some(existing) if is_owned(existing, &observed.bundle) => bound += 1,
+            Some(existing) if is_owned(existing, &observed.bundle) => {}
             Some(existing) => conflicts.push(describe_conflict(existing)),
         }
     }
@@ -152,14 +171,28 @@ fn plan_bindings(observed: &Observed, plan: &mut Plan) -> Verdict {
         plan.status.provider_pretty_name.clone_from(pretty_name);
     }
     plan.status.exports = i32::try_from(exports.len()).ok();
-    plan.status.bound = i32::try_from(bound + plan.create.len()).ok();
     plan.status.conflicts = i32::try_from(conflicts.len()).ok();
     plan.status.resources = Some(shortened(&exported));
-    match (suspects.is_empty(), conflicts.is_empty()) {
-        (false, _) => suspect(&suspects, offer),
-        (true, false) => conflict(&conflicts),
-        (true, true) => Verdict::holds(),
+    if !suspects.is_empty() {
+        suspect(&suspects, offer)
+    } else if let Some(since) = made_anew(observed, offer) {
+        look_again(plan, offer.patience.saturating_sub(since));
+        anew(offer)
+    } else if conflicts.is_empty() {
+        Verdict::holds()
+    } else {
+        conflict(&conflicts)
     }
+}
+
+/// Since when the contract namespace is another one, where that matters to what is bound.
+fn made_anew(observed: &Observed, offer: &Offer) -> Option<Duration> {
+    let doubt = offer.doubt.filter(|doubt| doubt.why == Why::MadeAnew && doubt.since < offer.patience)?;
+    owned(observed).next().map(|_| doubt.since)
+}
+
+fn look_again(plan: &mut Plan, after: Duration) {
+    plan.look_again = Some(plan.look_again.map_or(after, |sooner| sooner.min(after)));
 }
 
 /// Bindings whose export is withdrawn go; gives those whose export is merely missing.
@@ -171,10 +204,9 @@ fn plan_ends(
 ) -> Vec<String> {
     let going = offer.exports.iter().filter(|export| export.meta().deletion_timestamp.is_some());
     let withdrawn: BTreeSet<_> = going.map(|export| export.name_any()).collect();
-    let (patience, mut suspects, mut ready) = (offer.patience, Vec::new(), 0);
-    for binding in observed.bindings.iter().filter(|binding| is_owned(binding, &observed.bundle)) {
+    let (patience, mut suspects) = (offer.patience, Vec::new());
+    for binding in owned(observed) {
         let name = binding.name_any();
-        ready += i32::from(is_ready(binding));
         let absence = match (offer.absent.get(&name).copied(), &offer.doubt) {
             (Some(Absence::Withdrawn), Some(doubt)) => Some(Absence::MissingFor(doubt.since)),
             (_, Some(doubt)) if withdrawn.contains(&name) => Some(Absence::MissingFor(doubt.since)),
@@ -185,27 +217,43 @@ fn plan_ends(
             _ if binding.metadata.deletion_timestamp.is_some() => {}
             Some(Absence::MissingFor(time)) if time < patience => {
                 suspects.push(name);
-                let left = patience.saturating_sub(time);
-                plan.look_again = Some(plan.look_again.map_or(left, |sooner| sooner.min(left)));
+                look_again(plan, patience.saturating_sub(time));
             }
             Some(_) => plan.delete.push(Arc::clone(binding)),
             None if exported.contains(&name) => {}
             None => suspects.push(name),
         }
     }
-    plan.status.ready = Some(ready);
     suspects
 }
 
 fn suspect(suspects: &[String], offer: &Offer) -> Verdict {
     let (list, seconds) = (suspects.join(", "), offer.patience.as_secs());
     let cause = match &offer.doubt {
-        Some(doubt) => format!("The contract namespace on the provider {}, and with it went", doubt.why),
+        Some(doubt) => {
+            format!("The contract namespace on the provider {}, and with it went", doubt.why.text())
+        }
         None => "The provider no longer lists these APIServiceExports, and their deletion was not seen:"
             .to_owned(),
     };
     let message = format!("{cause} {list}. They stay bound unless they are missing for {seconds} s.");
-    Verdict::warning("ProviderSuspect", message)
+    Verdict::warning(PROVIDER_SUSPECT, message)
+}
+
+fn anew(offer: &Offer) -> Verdict {
+    let message = format!(
+        "The contract namespace on the provider was made anew, so it is perhaps not the same provider: check where the \
+         kubeconfig leads. What is bound stays bound, and this is taken for the right one after {} s.",
+        offer.patience.as_secs()
+    );
+    Verdict::warning(PROVIDER_SUSPECT, message)
+}
+
+fn refused(why: &str) -> Verdict {
+    let message = format!(
+        "The provider does not let the konnector see its APIServiceExports any more, and what is bound stays bound: {why}"
+    );
+    Verdict::warning(PROVIDER_SUSPECT, message)
 }
 
 fn conflict(conflicts: &[String]) -> Verdict {
@@ -225,17 +273,22 @@ fn describe_conflict(existing: &APIServiceBinding) -> String {
     format!("APIServiceBinding {} exists and {owner}", existing.name_any())
 }
 
+/// What a binding says of a CRD that is somebody else's.
+fn foreign_crd(binding: &APIServiceBinding) -> Option<String> {
+    let connected = condition::find(&binding.status.as_ref()?.conditions, CONDITION_CONNECTED)?;
+    (connected.reason == FOREIGN_CRD).then(|| connected.message.trim_end_matches('.').to_owned())
+}
+
 fn is_ready(binding: &APIServiceBinding) -> bool {
     let status = binding.status.as_ref();
     status.is_some_and(|status| condition::is_true(&status.conditions, condition::READY))
 }
 
 fn binding(bundle: &APIServiceBindingBundle, export: &APIServiceExport) -> APIServiceBinding {
-    let resources: Vec<_> = export.spec.resources.iter().map(|r| names::crd(&r.resource, &r.group)).collect();
     let metadata = ObjectMeta {
         name: Some(export.name_any()),
         annotations: Some(BTreeMap::from([
-            (ANNOTATION_RESOURCES.to_owned(), resources.join(",")),
+            (ANNOTATION_RESOURCES.to_owned(), resources_of(export)),
             (ANNOTATION_EXPORT_UID.to_owned(), export.uid().unwrap_or_default()),
         ])),
         finalizers: Some(vec![FINALIZER.to_owned()]),

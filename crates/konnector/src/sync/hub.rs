@@ -8,6 +8,7 @@ use portolan_runtime::tasks::Tasks;
 use super::{
     engine::{Engine, EngineContext, SyncSpec},
     health::EngineState,
+    placement::Placement,
     plan::Mode,
 };
 
@@ -48,6 +49,17 @@ impl SyncHub {
             replaced.tasks.cancel();
         }
         state
+    }
+
+    /// What the engine that runs is there for, and where its copies are.
+    pub(crate) fn current(&self, key: &EngineKey) -> Option<(Mode, Placement)> {
+        self.engines.lock().get(key).map(|running| (running.mode, running.spec.placement))
+    }
+
+    /// Whether one of its watches fails for good.
+    pub(crate) fn is_failing(&self, key: &EngineKey) -> bool {
+        let engines = self.engines.lock();
+        engines.get(key).is_some_and(|running| matches!(running.state(), EngineState::Failing(_)))
     }
 
     /// Whether a draining engine has nothing left to do.
