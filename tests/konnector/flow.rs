@@ -5,7 +5,7 @@ use std::time::Duration;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
     Api, ResourceExt as _,
-    api::{Patch, PatchParams, PostParams},
+    api::{DynamicObject, Patch, PatchParams, PostParams},
 };
 use portolan_core::api::kubebind::{
     APIServiceBinding, APIServiceBindingBundle, APIServiceExport, BoundSchema,
@@ -14,7 +14,7 @@ use portolan_testkit::{audit::summary, eventually::eventually};
 use serde_json::json;
 
 use crate::support::{
-    SOON, Service, binding_condition, bundle_condition, clusters, create_namespace, matching, merge,
+    SOON, Service, binding_condition, bundle_condition, clusters, cowboy, create_namespace, matching, merge,
     merge_status, object_gone, object_with, write_secret,
 };
 
@@ -241,7 +241,7 @@ async fn a_new_export_of_a_bound_provider_is_bound_by_its_watch_event() {
 async fn a_kind_without_rights_says_which_role_to_apply_and_works_once_it_is_there() {
     let clusters = clusters().await;
     let (consumer, provider) = (clusters.consumer.client(), clusters.provider.client());
-    let (crd, _) = crate::support::kind_of("no-rights");
+    let (crd, resource) = crate::support::kind_of("no-rights");
     portolan_testkit::workload::install(&provider, &crd).await.unwrap();
     let kubeconfig = crate::support::kubeconfig_for(clusters, "no-rights", "test=no-rights").await;
     write_secret(&consumer, "no-rights", "kubeconfig", &kubeconfig).await;
@@ -250,7 +250,20 @@ async fn a_kind_without_rights_says_which_role_to_apply_and_works_once_it_is_the
     let denied = binding_condition(&consumer, "cowboys.no-rights.dev", "InformersSynced", expected).await;
     let role = denied.message.split_once("Apply: ").unwrap().1;
     let role: k8s_openapi::api::rbac::v1::ClusterRole = serde_json::from_str(role).unwrap();
-    Api::all(consumer.clone()).create(&PostParams::default(), &role).await.unwrap();
+    // To read is not enough.
+    let mut reader = role.clone();
+    for rule in reader.rules.iter_mut().flatten() {
+        rule.verbs.retain(|verb| verb != "patch");
+    }
+    let roles: Api<k8s_openapi::api::rbac::v1::ClusterRole> = Api::all(consumer.clone());
+    roles.create(&PostParams::default(), &reader).await.unwrap();
     binding_condition(&consumer, "cowboys.no-rights.dev", "Ready", ("True", "")).await;
     create_namespace(&consumer, "no-rights").await;
+    let here: Api<DynamicObject> = Api::namespaced_with(consumer.clone(), "no-rights", &resource);
+    let billy = cowboy(&resource, "billy", &json!({"intent": "ride"}));
+    here.create(&PostParams::default(), &billy).await.unwrap();
+    let denied = binding_condition(&consumer, "cowboys.no-rights.dev", "InformersSynced", expected).await;
+    assert!(denied.message.contains("\"patch\""), "{}", denied.message);
+    roles.patch(&role.name_any(), &PatchParams::apply("test").force(), &Patch::Apply(&role)).await.unwrap();
+    binding_condition(&consumer, "cowboys.no-rights.dev", "Ready", ("True", "")).await;
 }

@@ -191,6 +191,22 @@ async fn a_bundle_counts_and_metrics_come_and_go_with_what_they_are_about() {
     for expected in families.iter().chain(&labels) {
         assert!(metrics.contains(expected), "{expected} in {metrics}");
     }
+    // Another schema is another engine, which counts on.
+    let crds: Api<CustomResourceDefinition> = Api::all(service.provider.clone());
+    let short = json!({"spec": {"names": {"shortNames": ["metered"]}}});
+    crds.patch(&service.export(), &PatchParams::default(), &Patch::Merge(&short)).await.unwrap();
+    let taken_over = |crd: &CustomResourceDefinition| crd.spec.names.short_names.is_some();
+    let crds: Api<CustomResourceDefinition> = Api::all(service.consumer.clone());
+    watch_until(crds, &service.export(), taken_over, SOON).await.unwrap();
+    service.create("clara", &json!({"intent": "ride"})).await;
+    service.arrives("clara").await;
+    let two = "{resource=\"cowboys.metered.dev\"} 2";
+    eventually("both objects are counted", SOON, async || {
+        let metrics = clusters.konnector.metrics().await?;
+        if metrics.contains(two) { Ok(Some(())) } else { Err(anyhow::anyhow!(metrics)) }
+    })
+    .await
+    .unwrap();
     bundles.delete("metered", &DeleteParams::default()).await.unwrap();
     watch_until_gone(bundles, "metered", SOON).await.unwrap();
     eventually("labels of what is gone are gone", SOON, async || {

@@ -109,9 +109,19 @@ async fn offer(
     let goes = absent.values().any(|absence| *absence == Absence::Withdrawn)
         || exports.iter().any(|export| export.metadata.deletion_timestamp.is_some());
     let patience = context.patience();
+    if let Some(uid) = bundle.status.as_ref().and_then(|status| status.contract_namespace_uid.as_ref()) {
+        session.expect_contract(uid);
+    }
     // Only what would be unbound is worth a question to the provider.
     let doubt = if goes { session.doubt(context.poll_interval).await } else { anew(session, patience) };
-    Offer { absent, doubt, pretty_name: session.pretty_name(), patience, exports }
+    Offer {
+        absent,
+        doubt,
+        contract: session.settled_contract(),
+        pretty_name: session.pretty_name(),
+        patience,
+        exports,
+    }
 }
 
 /// Where every export is there, a contract namespace that was made anew is doubted for a while, and then accepted.

@@ -64,6 +64,8 @@ pub(super) enum Provider {
 pub(super) struct Offer {
     pub(super) exports: Vec<Arc<APIServiceExport>>,
     pub(super) pretty_name: Option<String>,
+    /// The uid of the contract namespace, as long as nobody doubts it.
+    pub(super) contract: Option<String>,
     /// Why the exports of other bindings of this Secret are not there, by name.
     pub(super) absent: BTreeMap<String, Absence>,
     /// How long an export may be missing from lists before it counts as withdrawn.
@@ -169,6 +171,9 @@ fn plan_bindings(observed: &Observed, plan: &mut Plan) -> Verdict {
     let suspects = plan_ends(observed, offer, &exported, plan);
     if pretty_name.is_some() {
         plan.status.provider_pretty_name.clone_from(pretty_name);
+    }
+    if offer.contract.is_some() {
+        plan.status.contract_namespace_uid.clone_from(&offer.contract);
     }
     plan.status.exports = i32::try_from(exports.len()).ok();
     plan.status.conflicts = i32::try_from(conflicts.len()).ok();

@@ -49,6 +49,8 @@ struct Known {
     began_with: Identity,
     now: Option<String>,
     doubt: Option<(Why, Instant)>,
+    /// What a bundle has said last that it was bound to.
+    told: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -114,6 +116,33 @@ impl Known {
         });
     }
 
+    /// Begins with what was bound before this process started.
+    fn expect(&mut self, uid: &str) {
+        if self.told.as_deref() == Some(uid) {
+            return;
+        }
+        self.told = Some(uid.to_owned());
+        let is_another = self.now.as_deref().is_some_and(|now| now != uid);
+        self.began_with = Identity::Uid(uid.to_owned());
+        if is_another && self.doubt.is_none() {
+            self.doubt = Some((Why::MadeAnew, Instant::now()));
+        }
+    }
+
+    fn accept(&mut self) {
+        if let Some(uid) = self.now.clone() {
+            self.began_with = Identity::Uid(uid);
+            self.doubt = None;
+        }
+    }
+
+    fn settled(&self) -> Option<String> {
+        match &self.began_with {
+            Identity::Uid(uid) if self.doubt.is_none() => Some(uid.clone()),
+            Identity::Uid(_) | Identity::Hidden | Identity::Unknown => None,
+        }
+    }
+
     fn doubt(&self) -> Option<Doubt> {
         self.doubt.map(|(why, since)| Doubt { why, since: since.elapsed() })
     }
@@ -160,11 +189,17 @@ impl Session {
 
     /// From now on the contract namespace is the one that is there.
     pub(crate) fn accept_contract(&self) {
-        let mut known = self.contract.0.lock();
-        if let Some(uid) = known.now.clone() {
-            known.began_with = Identity::Uid(uid);
-            known.doubt = None;
-        }
+        self.contract.0.lock().accept();
+    }
+
+    /// Takes in what a bundle says that it is bound to.
+    pub(crate) fn expect_contract(&self, uid: &str) {
+        self.contract.0.lock().expect(uid);
+    }
+
+    /// The uid of the contract namespace, as long as nobody doubts it.
+    pub(crate) fn settled_contract(&self) -> Option<String> {
+        self.contract.0.lock().settled()
     }
 
     async fn see_contract(&self) -> kube::Result<Namespace> {
@@ -218,6 +253,28 @@ mod tests {
         next.0.lock().take_in(&Sight::Unanswered);
         next.0.lock().take_in(&there("b"));
         assert_eq!(next.0.lock().doubt().map(|doubt| doubt.why), Some(Why::MadeAnew));
+    }
+
+    #[test]
+    fn what_was_bound_before_is_expected_once_and_another_is_accepted_for_good() {
+        for looks_first in [true, false] {
+            let mut known = Known::default();
+            if looks_first {
+                known.take_in(&there("new"));
+            }
+            known.expect("old");
+            known.take_in(&there("new"));
+            assert_eq!(known.doubt().map(|doubt| doubt.why), Some(Why::MadeAnew), "{looks_first}");
+            assert_eq!(known.settled(), None);
+            known.accept();
+            // Another bundle has not heard of it.
+            known.expect("old");
+            known.take_in(&there("new"));
+            assert_eq!(
+                (known.doubt().map(|doubt| doubt.why), known.settled()),
+                (None, Some("new".to_owned()))
+            );
+        }
     }
 
     #[test]

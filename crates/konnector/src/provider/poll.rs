@@ -35,9 +35,10 @@ impl Session {
 
     /// Notices a contract namespace that has become another, whatever the exports in it are called.
     async fn look_at_contract(&self, limit: Duration) {
-        let before = self.last_doubt().map(|doubt| doubt.why);
-        let now = self.doubt(limit).await.map(|doubt| doubt.why);
-        if before != now {
+        let known = || (self.last_doubt().map(|doubt| doubt.why), self.settled_contract());
+        let before = known();
+        self.doubt(limit).await;
+        if known() != before {
             self.tell();
         }
     }

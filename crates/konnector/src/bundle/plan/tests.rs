@@ -60,7 +60,7 @@ fn up(exports: Vec<Arc<APIServiceExport>>) -> Provider {
 fn up_without(exports: Vec<Arc<APIServiceExport>>, absent: &[(&str, Absence)]) -> Provider {
     let absent = absent.iter().map(|(name, absence)| ((*name).to_owned(), *absence)).collect();
     let patience = Duration::from_secs(60);
-    Provider::Up(Offer { exports, pretty_name: None, absent, patience, doubt: None })
+    Provider::Up(Offer { exports, pretty_name: None, contract: None, absent, patience, doubt: None })
 }
 
 fn planned(secret: SecretState, provider: Provider, bindings: Vec<Arc<APIServiceBinding>>) -> Plan {
