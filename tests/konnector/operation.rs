@@ -9,6 +9,7 @@ use kube::{
 };
 use portolan_core::api::kubebind::APIServiceBindingBundle;
 use portolan_testkit::{
+    audit::AuditEntry,
     eventually::{eventually, watch_until, watch_until_gone},
     service::{ServiceOptions, run},
 };
@@ -194,10 +195,15 @@ async fn a_bundle_counts_and_metrics_come_and_go_with_what_they_are_about() {
     // Another schema is another engine, which counts on.
     let crds: Api<CustomResourceDefinition> = Api::all(service.provider.clone());
     let short = json!({"spec": {"names": {"shortNames": ["metered"]}}});
+    let before = clusters.consumer.audit().mark().unwrap();
     crds.patch(&service.export(), &PatchParams::default(), &Patch::Merge(&short)).await.unwrap();
-    let taken_over = |crd: &CustomResourceDefinition| crd.spec.names.short_names.is_some();
-    let crds: Api<CustomResourceDefinition> = Api::all(service.consumer.clone());
-    watch_until(crds, &service.export(), taken_over, SOON).await.unwrap();
+    let audit = clusters.consumer.audit();
+    let lists = |entry: &AuditEntry| entry.verb == "list" && entry.request_uri.contains("metered.dev/");
+    eventually("another engine lists the objects", SOON, async || {
+        Ok::<_, anyhow::Error>(audit.entries_since(before)?.iter().any(lists).then_some(()))
+    })
+    .await
+    .unwrap();
     service.create("clara", &json!({"intent": "ride"})).await;
     service.arrives("clara").await;
     let two = "{resource=\"cowboys.metered.dev\"} 2";

@@ -20,14 +20,14 @@ impl Session {
     pub(super) fn spawn_poll(self: &Arc<Self>, interval: Duration) {
         let session = Arc::clone(self);
         // The pause and the answer together take no longer than one interval.
-        let half = interval / 2;
-        let limit = half.min(ANSWER_LIMIT);
+        let pause = interval / 3;
+        let limit = (interval - pause).min(ANSWER_LIMIT);
         self.tasks.spawn("provider poll", async move {
             session.look_at_contract(limit).await;
             loop {
                 // Spread, so that many bundles do not ask at the same instant.
                 let spread = rand::rng().random_range(0.8..=1.0);
-                tokio::time::sleep(half.mul_f64(spread)).await;
+                tokio::time::sleep(pause.mul_f64(spread)).await;
                 tokio::join!(session.poll(limit), session.look_at_contract(limit));
             }
         });
