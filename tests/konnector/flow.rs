@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::{
+    api::admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding},
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+};
 use kube::{
     Api, ResourceExt as _,
-    api::{DynamicObject, Patch, PatchParams, PostParams},
+    api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams},
 };
 use portolan_core::api::kubebind::{
     APIServiceBinding, APIServiceBindingBundle, APIServiceExport, BoundSchema,
@@ -235,6 +238,45 @@ async fn a_new_export_of_a_bound_provider_is_bound_by_its_watch_event() {
         .status
         .unwrap();
     assert_eq!(status.bound, Some(2));
+}
+
+#[tokio::test]
+async fn a_status_comes_although_the_provider_refuses_an_update() {
+    let service = Service::bind(clusters().await, "refusing").await;
+    service.create("billy", &json!({"intent": "ride"})).await;
+    service.arrives("billy").await;
+    let rule = json!({"apiGroups": ["refusing.dev"], "apiVersions": ["*"], "operations": ["UPDATE"], "resources": ["cowboys"]});
+    let policy: ValidatingAdmissionPolicy = serde_json::from_value(json!({
+        "metadata": {"name": "refusing"},
+        "spec": {
+            "matchConstraints": {"resourceRules": [rule]},
+            "validations": [{"expression": "object.spec.intent != 'refused'"}],
+        },
+    }))
+    .unwrap();
+    let binding: ValidatingAdmissionPolicyBinding = serde_json::from_value(json!({
+        "metadata": {"name": "refusing"}, "spec": {"policyName": "refusing", "validationActions": ["Deny"]},
+    }))
+    .unwrap();
+    Api::all(service.provider.clone()).create(&PostParams::default(), &policy).await.unwrap();
+    let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(service.provider.clone());
+    bindings.create(&PostParams::default(), &binding).await.unwrap();
+    let refused = json!({"spec": {"intent": "refused"}});
+    eventually("the policy is in force", SOON, async || {
+        let params = PatchParams { dry_run: true, ..PatchParams::default() };
+        let outcome = service.there().patch("billy", &params, &Patch::Merge(&refused)).await;
+        Ok::<_, anyhow::Error>(outcome.is_err().then_some(()))
+    })
+    .await
+    .unwrap();
+
+    merge(&service.here(), "billy", refused).await;
+    merge_status(&service.there(), "billy", json!({"result": "still riding"})).await;
+    let told = |object: &DynamicObject| object.data["status"]["result"] == "still riding";
+    object_with(&service.here(), "billy", "has the status", told).await;
+    assert_eq!(service.there().get("billy").await.unwrap().data["spec"]["intent"], "ride");
+    bindings.delete("refusing", &DeleteParams::default()).await.unwrap();
+    object_with(&service.there(), "billy", "follows", |copy| copy.data["spec"]["intent"] == "refused").await;
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Brings the CRDs of a binding to the consumer and starts an engine for each that is served.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{Api, ResourceExt as _, api::ObjectMeta};
@@ -11,15 +11,14 @@ use portolan_runtime::{
     apply::{self, Observed as Seen, WriteError},
     telemetry::Chain,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use tracing::info;
 
 use super::{
-    ANNOTATION_EXPORT_UID, ANNOTATION_RESOURCES, FINALIZER,
     claims::Claims,
+    hold::hold,
     objection::{Objection, objection},
     observe::{Observed, Provider, View},
-    resources_of,
 };
 use crate::{
     context::Context,
@@ -116,54 +115,6 @@ pub(super) async fn apply(context: &Context, observed: &Observed) -> Result<Appl
         context.sync.stop(&binding, &keep);
     }
     Ok(applied)
-}
-
-/// Makes sure that the binding, made by hand perhaps, does not go before what it brought is drained, and
-/// that it names the export that it is bound to.
-async fn hold(
-    context: &Context,
-    binding: &APIServiceBinding,
-    export: Option<&APIServiceExport>,
-) -> Result<(), WriteError> {
-    // In another version, it may be on its way out, because the export that it had is withdrawn: it must not
-    // be taken for bound to the one that has come since.
-    let version = &binding.metadata.resource_version;
-    let mut operations = vec![
-        json!({"op": "test", "path": "/metadata/uid", "value": binding.metadata.uid}),
-        json!({"op": "test", "path": "/metadata/resourceVersion", "value": version}),
-    ];
-    if !binding.finalizers().iter().any(|f| f == FINALIZER) {
-        operations.push(match binding.metadata.finalizers {
-            None => json!({"op": "add", "path": "/metadata/finalizers", "value": [FINALIZER]}),
-            Some(_) => json!({"op": "add", "path": "/metadata/finalizers/-", "value": FINALIZER}),
-        });
-    }
-    operations.extend(export.into_iter().flat_map(|export| notes(binding, export)));
-    if operations.len() == 2 {
-        return Ok(());
-    }
-    let api: Api<APIServiceBinding> = Api::all(context.consumer.clone());
-    let written = apply::json_patch(&api, &binding.name_any(), None, operations.into()).await?;
-    context.written_bindings.wrote(written);
-    Ok(())
-}
-
-/// What the annotations lack about the export.
-fn notes(binding: &APIServiceBinding, export: &APIServiceExport) -> Vec<Value> {
-    let notes = [
-        (ANNOTATION_EXPORT_UID, export.uid().unwrap_or_default()),
-        (ANNOTATION_RESOURCES, resources_of(export)),
-    ];
-    let Some(annotations) = &binding.metadata.annotations else {
-        let all: BTreeMap<_, _> = notes.into();
-        return vec![json!({"op": "add", "path": "/metadata/annotations", "value": all})];
-    };
-    let missing = notes.into_iter().filter(|(key, value)| annotations.get(*key) != Some(value));
-    let add = |(key, value): (&str, String)| {
-        let path = format!("/metadata/annotations/{}", apply::escaped(key));
-        json!({"op": "add", "path": path, "value": value})
-    };
-    missing.map(add).collect()
 }
 
 /// Creates or updates the CRD where it differs from the schema and nothing speaks against it.

@@ -5,6 +5,7 @@ mod apply;
 mod claims;
 mod conclude;
 pub(crate) mod consent;
+mod hold;
 mod objection;
 mod observe;
 mod orphan;

@@ -15,16 +15,14 @@ use kube::{
 use portolan_core::{
     api::kubebind::{
         APIServiceBinding, APIServiceBindingBundle, APIServiceBindingBundleStatus, APIServiceBindingSpec,
-        APIServiceExport, CONDITION_CONNECTED, CONDITION_SECRET_VALID, CONDITION_SYNCED,
+        APIServiceExport, CONDITION_SECRET_VALID, CONDITION_SYNCED,
     },
     condition::{self, Verdict},
 };
 
 use crate::{
     beginning,
-    binding::{
-        ANNOTATION_EXPORT_UID, ANNOTATION_RESOURCES, FINALIZER, FOREIGN_CRD, PROVIDER_SUSPECT, resources_of,
-    },
+    binding::{ANNOTATION_EXPORT_UID, ANNOTATION_RESOURCES, FINALIZER, resources_of},
     policy::is_owned,
     provider::{Absence, Doubt, Why},
     secrets::SecretState,
@@ -32,6 +30,8 @@ use crate::{
 
 /// How much of the list of exports the status holds.
 const MAX_RESOURCES_LENGTH: usize = 200;
+
+mod verdict;
 
 /// A bundle and everything that bears on it.
 pub(super) struct Observed {
@@ -147,7 +147,7 @@ fn plan_bindings(observed: &Observed, plan: &mut Plan) -> Verdict {
                 format!("Failed to create a client for the provider cluster: {why}"),
             );
         }
-        Provider::Refused(why) if owned(observed).next().is_some() => return refused(why),
+        Provider::Refused(why) if owned(observed).next().is_some() => return verdict::refused(why),
         Provider::Down(why) | Provider::Refused(why) => {
             return Verdict::error(
                 "ListExportsFailed",
@@ -159,12 +159,12 @@ fn plan_bindings(observed: &Observed, plan: &mut Plan) -> Verdict {
     let Offer { exports, pretty_name, .. } = offer;
     // An export that is going away is not bound anew.
     let living = exports.iter().filter(|export| export.meta().deletion_timestamp.is_none());
-    let mut conflicts: Vec<_> = owned(observed).filter_map(|binding| foreign_crd(binding)).collect();
+    let mut conflicts: Vec<_> = owned(observed).filter_map(|binding| verdict::foreign_crd(binding)).collect();
     for export in living {
         match observed.bindings.iter().find(|binding| binding.name_any() == export.name_any()) {
             None => plan.create.push(binding(&observed.bundle, export)),
             Some(existing) if is_owned(existing, &observed.bundle) => {}
-            Some(existing) => conflicts.push(describe_conflict(existing)),
+            Some(existing) => conflicts.push(verdict::describe_conflict(existing)),
         }
     }
     let exported: BTreeSet<_> = exports.iter().map(|export| export.name_any()).collect();
@@ -179,14 +179,14 @@ fn plan_bindings(observed: &Observed, plan: &mut Plan) -> Verdict {
     plan.status.conflicts = i32::try_from(conflicts.len()).ok();
     plan.status.resources = Some(shortened(&exported));
     if !suspects.is_empty() {
-        suspect(&suspects, offer)
+        verdict::suspect(&suspects, offer)
     } else if let Some(since) = made_anew(observed, offer) {
         look_again(plan, offer.patience.saturating_sub(since));
-        anew(offer)
+        verdict::anew(offer)
     } else if conflicts.is_empty() {
         Verdict::holds()
     } else {
-        conflict(&conflicts)
+        verdict::conflict(&conflicts)
     }
 }
 
@@ -230,58 +230,6 @@ fn plan_ends(
         }
     }
     suspects
-}
-
-fn suspect(suspects: &[String], offer: &Offer) -> Verdict {
-    let (list, seconds) = (suspects.join(", "), offer.patience.as_secs());
-    let cause = match &offer.doubt {
-        Some(doubt) => {
-            format!("The contract namespace on the provider {}, and with it went", doubt.why.text())
-        }
-        None => "The provider no longer lists these APIServiceExports, and their deletion was not seen:"
-            .to_owned(),
-    };
-    let message = format!("{cause} {list}. They stay bound unless they are missing for {seconds} s.");
-    Verdict::warning(PROVIDER_SUSPECT, message)
-}
-
-fn anew(offer: &Offer) -> Verdict {
-    let message = format!(
-        "The contract namespace on the provider was made anew, so it is perhaps not the same provider: check where the \
-         kubeconfig leads. What is bound stays bound, and this is taken for the right one after {} s.",
-        offer.patience.as_secs()
-    );
-    Verdict::warning(PROVIDER_SUSPECT, message)
-}
-
-fn refused(why: &str) -> Verdict {
-    let message = format!(
-        "The provider does not let the konnector see its APIServiceExports any more, and what is bound stays bound: {why}"
-    );
-    Verdict::warning(PROVIDER_SUSPECT, message)
-}
-
-fn conflict(conflicts: &[String]) -> Verdict {
-    let (count, list) = (conflicts.len(), conflicts.join("; "));
-    Verdict::warning(
-        "SyncErrors",
-        format!("Failed to sync some APIServiceBindings: {count} error(s): {list}"),
-    )
-}
-
-fn describe_conflict(existing: &APIServiceBinding) -> String {
-    let owner = existing.owner_references().iter().find(|owner| owner.kind == "APIServiceBindingBundle");
-    let owner = match owner {
-        Some(owner) => format!("belongs to bundle {}", owner.name),
-        None => "was not made by a bundle".to_owned(),
-    };
-    format!("APIServiceBinding {} exists and {owner}", existing.name_any())
-}
-
-/// What a binding says of a CRD that is somebody else's.
-fn foreign_crd(binding: &APIServiceBinding) -> Option<String> {
-    let connected = condition::find(&binding.status.as_ref()?.conditions, CONDITION_CONNECTED)?;
-    (connected.reason == FOREIGN_CRD).then(|| connected.message.trim_end_matches('.').to_owned())
 }
 
 fn is_ready(binding: &APIServiceBinding) -> bool {

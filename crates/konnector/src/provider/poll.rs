@@ -21,7 +21,7 @@ impl Session {
         let session = Arc::clone(self);
         // The pause and the answer together take no longer than one interval.
         let pause = interval / 3;
-        let limit = (interval - pause).min(ANSWER_LIMIT);
+        let limit = (pause * 2).min(ANSWER_LIMIT);
         self.tasks.spawn("provider poll", async move {
             session.look_at_contract(limit).await;
             loop {

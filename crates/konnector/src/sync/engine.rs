@@ -204,9 +204,14 @@ impl Engine {
         self.change_health(|health| health.note(side, outcome));
     }
 
-    /// Notes whether the consumer's API server has let us write.
-    pub(super) fn note_right(&self, right: Right, allowed: bool) {
-        self.change_health(|health| health.wrote(right, allowed));
+    /// Notes whether the consumer's API server has let us write to an object.
+    pub(super) fn note_right(&self, right: Right, key: &ObjectKey, allowed: bool) {
+        self.change_health(|health| health.wrote(right, key, allowed));
+    }
+
+    /// Notes that nothing has to be written to an object.
+    pub(super) fn note_rest(&self, key: &ObjectKey) {
+        self.change_health(|health| health.rests(key));
     }
 
     fn change_health(&self, change: impl FnOnce(&mut Health)) {

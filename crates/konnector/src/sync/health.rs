@@ -1,11 +1,11 @@
 //! Whether the watches of an engine do their work.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use kube::runtime::watcher;
 use portolan_runtime::{apply::code, telemetry::Chain};
 
-use super::plan::Right;
+use super::{index::ObjectKey, plan::Right};
 
 /// How often in a row a watch may fail before it is said: a new CRD and new rights take a moment.
 const TOLERATED: u32 = 4;
@@ -38,8 +38,8 @@ pub(super) struct Health {
     /// One watch for all of the provider's objects has yet to list them.
     awaits_provider: bool,
     failures: BTreeMap<Side, Failure>,
-    /// What the consumer's API server did not let us do last.
-    denied: BTreeSet<Right>,
+    /// What the consumer's API server did not let us do last, and with which object.
+    denied: BTreeMap<Right, ObjectKey>,
 }
 
 #[derive(Debug)]
@@ -72,13 +72,18 @@ impl Health {
         }
     }
 
-    /// Takes in whether the consumer's API server has let us write.
-    pub(super) fn wrote(&mut self, right: Right, allowed: bool) {
+    /// Takes in whether the consumer's API server has let us write to an object.
+    pub(super) fn wrote(&mut self, right: Right, key: &ObjectKey, allowed: bool) {
         if allowed {
             self.denied.remove(&right);
         } else {
-            self.denied.insert(right);
+            self.denied.insert(right, key.clone());
         }
+    }
+
+    /// Takes in that nothing has to be written to an object.
+    pub(super) fn rests(&mut self, key: &ObjectKey) {
+        self.denied.retain(|_, denied| denied != key);
     }
 
     /// Whether the consumer's objects have been listed.
@@ -167,11 +172,17 @@ mod tests {
     fn a_write_that_is_denied_is_said_until_one_of_its_kind_is_not() {
         let mut health = Health::default();
         health.note(Side::Consumer, Ok(()));
-        health.wrote(Right::WriteStatus, false);
-        health.wrote(Right::Mark, true);
+        let key = |name: &str| ObjectKey { namespace: "west".to_owned(), name: name.to_owned() };
+        let (billy, clara) = (key("billy"), key("clara"));
+        health.wrote(Right::WriteStatus, &billy, false);
+        health.wrote(Right::Mark, &billy, true);
+        health.rests(&clara);
         assert_eq!(health.state(), EngineState::ForbiddenOnConsumer);
-        health.wrote(Right::WriteStatus, true);
+        health.wrote(Right::WriteStatus, &clara, true);
         assert_eq!(health.state(), EngineState::Watching);
+        health.wrote(Right::Mark, &billy, false);
+        health.rests(&billy);
+        assert_eq!(health.state(), EngineState::Watching, "it has gone meanwhile");
     }
 
     #[test]

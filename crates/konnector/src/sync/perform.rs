@@ -71,7 +71,10 @@ impl Engine {
                 return Ok(Next::Last);
             }
             let action = match step {
-                Step::Nothing | Step::Wait => return Ok(Next::OnChange),
+                Step::Nothing | Step::Wait => {
+                    self.note_rest(&key);
+                    return Ok(Next::OnChange);
+                }
                 Step::Conflict => {
                     self.report_conflict(&key).await;
                     return Ok(Next::OnChange);
@@ -88,11 +91,11 @@ impl Engine {
             match timeout(REQUEST_LIMIT, self.take(&step, &key)).await {
                 Ok(Ok(())) => {
                     self.context.metrics.step(step.label());
-                    self.heard(&step, None);
+                    self.heard(&step, &key, None);
                 }
                 Ok(Err(WriteError::Raced(_))) => return Ok(Next::After(AFTER_RACE)),
                 Ok(Err(source)) => {
-                    self.heard(&step, Some(&source));
+                    self.heard(&step, &key, Some(&source));
                     if step == Step::UpdateCopy && is_refusal(&source) {
                         self.index.lock().refused(&key);
                     }
@@ -329,11 +332,11 @@ impl Engine {
     }
 
     /// Notes whether the consumer's API server lets us write.
-    fn heard(&self, step: &Step, error: Option<&WriteError>) {
+    fn heard(&self, step: &Step, key: &ObjectKey, error: Option<&WriteError>) {
         let Some(right) = step.consumer_right() else { return };
         match error {
-            None => self.note_right(right, true),
-            Some(error) if lacks_right(error) => self.note_right(right, false),
+            None => self.note_right(right, key, true),
+            Some(error) if lacks_right(error) => self.note_right(right, key, false),
             Some(_) => {}
         }
     }
