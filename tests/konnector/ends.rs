@@ -104,7 +104,8 @@ async fn what_a_former_konnector_has_brought_does_not_hang_while_the_provider_is
     let service = Service::bind(&clusters, "former").await;
     arrive(&service, &["a"]).await;
     clusters.konnector.kill();
-    let (bare, params) = (Patch::Merge(json!({"metadata": {"finalizers": null}})), PatchParams::default());
+    let bare = Patch::Merge(json!({"metadata": {"finalizers": null, "annotations": null}}));
+    let params = PatchParams::default();
     bundles(&service).patch("former", &params, &bare).await.unwrap();
     bindings(&service).patch(&service.export(), &params, &bare).await.unwrap();
     let crds: Api<CustomResourceDefinition> = Api::all(service.consumer.clone());

@@ -238,7 +238,13 @@ impl Context {
             bundles.state().iter().any(|bundle| is(&bundle.spec.kubeconfig_secret_ref))
                 || bindings.state().iter().any(|binding| is(&binding.spec.kubeconfig_secret_ref))
         };
-        ClaimContext { engine: self.engine_context(binding), holds_kubeconfig: Arc::new(holds_kubeconfig) }
+        let known = self.bindings.clone();
+        let is_bound = move |name: &str| known.get(&ObjectRef::new(name)).is_some();
+        ClaimContext {
+            engine: self.engine_context(binding),
+            holds_kubeconfig: Arc::new(holds_kubeconfig),
+            is_bound: Arc::new(is_bound),
+        }
     }
 
     /// Ends watches and sessions that no bundle and no binding refers to any more.

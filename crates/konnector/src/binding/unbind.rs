@@ -211,7 +211,9 @@ pub(super) fn mode(binding: &APIServiceBinding, view: &View, on_withdraw: OnWith
     }
     let bound = binding.annotations().get(ANNOTATION_EXPORT_UID);
     let exported = view.export.as_ref().and_then(|export| export.uid());
-    if exported.is_some() && bound == exported.as_ref() { Mode::Drain } else { Mode::Withdraw }
+    // The Go konnector does not note which export is bound: it is the one of that name.
+    let is_bound = exported.is_some() && (bound.is_none() || bound == exported.as_ref());
+    if is_bound { Mode::Drain } else { Mode::Withdraw }
 }
 
 /// A version in which the API server serves the objects of a CRD.

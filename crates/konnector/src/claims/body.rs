@@ -52,6 +52,12 @@ pub(super) fn is_claimable(claimed: Claimed, object: &DynamicObject) -> bool {
     }
 }
 
+/// The binding that a copy of another one names.
+pub(super) fn keeper(touch: Touch, owned: &Value) -> Option<Box<str>> {
+    let named = owned["metadata"]["annotations"][ANNOTATION_CLAIMED_BY].as_str()?;
+    (touch == Touch::OthersCopy).then(|| named.into())
+}
+
 impl Terms {
     /// The complete body of the copy of an original on the side `from`, without its place.
     pub(super) fn copy_of(&self, from: Side, original: &DynamicObject) -> Value {

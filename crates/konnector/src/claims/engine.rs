@@ -52,6 +52,8 @@ pub(crate) struct ClaimContext {
     pub(crate) engine: EngineContext,
     /// Whether a Secret holds a kubeconfig of the konnector, which nobody may claim.
     pub(crate) holds_kubeconfig: Arc<dyn Fn(&ObjectKey) -> bool + Send + Sync>,
+    /// Whether there is a binding of this name.
+    pub(crate) is_bound: Arc<dyn Fn(&str) -> bool + Send + Sync>,
 }
 
 pub(super) struct Engine {
@@ -129,7 +131,8 @@ impl Engine {
         let is_protected =
             self.spec.claim.resource == Claimed::Secrets && (self.context.holds_kubeconfig)(key);
         let namespace = self.spec.session.namespaces.state(&key.namespace);
-        plan(index.sides(key, is_protected), namespace.as_plan(), self.mode)
+        let sides = index.sides(key, is_protected).among(|binding| (self.context.is_bound)(binding));
+        plan(sides, namespace.as_plan(), self.mode)
     }
 
     pub(super) fn resource(&self) -> ApiResource {

@@ -197,6 +197,12 @@ fn bindings_of_one_contract_leave_alone_what_they_have_for_one_another() {
     assert_eq!(synced(Some(&label("consumer")), None), Step::CreateCopy(Side::Provider));
     let ours = copy(&by_label(), Side::Consumer, &plain);
     assert_eq!(synced(Some(&plain), Some(&ours)), Step::Stamp(Side::Consumer), "the other one has let go");
+    // What a binding that is no more has left is adopted by who claims it.
+    let mut index = by_label();
+    index.saw(Side::Consumer, &key(), &plain);
+    index.saw(Side::Provider, &key(), &down);
+    let among = |bound: bool| plan(index.sides(&key(), false).among(|_| bound), MAPPED, Mode::Sync);
+    assert_eq!((among(true), among(false)), (Step::Nothing, Step::UpdateCopy(Side::Provider)));
 }
 
 #[test]
