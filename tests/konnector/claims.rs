@@ -401,6 +401,63 @@ async fn both_owned(service: &Service, label: &str) -> (Api<ConfigMap>, Api<Conf
 }
 
 #[tokio::test]
+async fn bindings_that_claim_the_same_kind_leave_one_another_alone() {
+    let clusters = Clusters::start("co-claimed").await;
+    grant(&clusters.consumer.client()).await;
+    // A second kind of the same provider, for the same consumer, that claims what its objects refer to: its
+    // watches show everything.
+    let (mut too, resource) = kind_of("co-claimed-too");
+    too.labels_mut().insert("test".to_owned(), "co-claimed".to_owned());
+    let reference = json!([{"resource": "configmaps", "selector": {"references": [{
+        "group": "co-claimed-too.dev", "resource": "cowboys", "jsonPath": {"name": "spec.map"}}]}}]);
+    too.annotations_mut().insert("kube-bind.io/permission-claims".to_owned(), reference.to_string());
+    workload::install(&clusters.provider.client(), &too).await.unwrap();
+    grant_group(&clusters.consumer.client(), &resource.group).await;
+    let service = bind(&clusters, "co-claimed", &by_label("configmaps", "co-claimed")).await;
+    binding_condition(&service.consumer, "cowboys.co-claimed-too.dev", "Ready", ("True", "")).await;
+    let second = Service { resource, ..service };
+    second.create("clara", &json!({"map": "second"})).await;
+    let service = Service { resource: kind_of("co-claimed").1, ..second };
+
+    let (here, there) = both_owned(&service, "co-claimed").await;
+    make(&here, map("second", None, "s")).await;
+    watch_until(there.clone(), "second", |_| true, SOON).await.unwrap();
+    watch_until(here.clone(), "second", |m| owner(m).is_some(), SOON).await.unwrap();
+    let (consumer, provider) = (clusters.consumer.audit(), clusters.provider.audit());
+    let marks = (consumer.mark().unwrap(), provider.mark().unwrap());
+    // What was written last is seen by the watches of both.
+    for audit in [&consumer, &provider] {
+        audit.settled(std::time::Duration::from_secs(2)).await.unwrap();
+    }
+    let writes = |entries: Vec<AuditEntry>| {
+        let of_maps = |e: &AuditEntry| e.object_ref.as_ref().is_some_and(|o| o.resource == "configmaps");
+        let entries = entries.into_iter().filter(|e| e.is_write() && of_maps(e));
+        entries.filter(|e| e.user.username.contains("kube-bind")).map(|e| e.line()).collect::<Vec<_>>()
+    };
+    assert_eq!(writes(consumer.entries_since(marks.0).unwrap()), Vec::<String>::new());
+    assert_eq!(writes(provider.entries_since(marks.1).unwrap()), Vec::<String>::new());
+    for name in ["mine", "second"] {
+        assert_eq!(owner(&here.get(name).await.unwrap()), Some("consumer"));
+    }
+    assert_eq!(owner(&there.get("theirs").await.unwrap()), Some("provider"));
+
+    // Both claim it now: the label stays until the last of them has let go.
+    change(&here, "second", json!({"metadata": {"labels": {"claimed": "co-claimed"}}})).await;
+    let claimed_by = |m: &ConfigMap| m.annotations().get("kube-bind.io/claimed-by").cloned();
+    let copy = there.get("second").await.unwrap();
+    assert_eq!(claimed_by(&copy).as_deref(), Some("cowboys.co-claimed-too.dev"));
+    let clara = Api::<kube::api::DynamicObject>::namespaced_with(
+        service.consumer.clone(),
+        "co-claimed",
+        &kind_of("co-claimed-too").1,
+    );
+    merge(&clara, "clara", json!({"spec": {"map": "none"}})).await;
+    let taken_over = |m: &ConfigMap| claimed_by(m).as_deref() == Some("cowboys.co-claimed.dev");
+    watch_until(there.clone(), "second", taken_over, SOON).await.unwrap();
+    watch_until(here.clone(), "second", |m| owner(m) == Some("consumer"), SOON).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_restart_writes_nothing_but_what_was_missed() {
     let clusters = Clusters::start("reread").await;
     grant(&clusters.consumer.client()).await;

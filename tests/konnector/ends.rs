@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::support::{
     Clusters, SOON, Service, binding_condition, clusters, command, copies, create_bundle, create_namespace,
-    merge, no_crd, object_gone, object_with,
+    konnector, merge, no_crd, object_gone, object_with,
 };
 
 const ORPHAN: &str = "kube-bind.io/deletion-policy";
@@ -84,10 +84,47 @@ async fn cascades_do_what_they_do_elsewhere_in_kubernetes() {
     watch_until_gone(bindings(&service), &service.export(), SOON).await.unwrap();
     let left = object_with(&service.here(), "b", "is let go", |object| object.finalizers().is_empty()).await;
     assert_eq!(left.metadata.deletion_timestamp, None);
-    assert!(service.there().get_opt("b").await.unwrap().is_some());
-    let crds: Api<CustomResourceDefinition> = Api::all(service.consumer.clone());
-    crds.delete(&service.export(), &DeleteParams::default()).await.unwrap();
+    let copy = service.there().get("b").await.unwrap();
+
+    // Whoever binds again takes the kind over with its objects, and they find their copies.
+    create_bundle(&service.consumer, "cascades", "cascades").await;
+    binding_condition(&service.consumer, &service.export(), "Ready", ("True", "")).await;
+    merge(&service.here(), "b", json!({"spec": {"intent": "rest"}})).await;
+    let follows = object_with(&service.there(), "b", "follows", |o| o.data["spec"]["intent"] == "rest").await;
+    assert_eq!(follows.uid(), copy.uid());
+    bundles(&service).delete("cascades", &DeleteParams::default()).await.unwrap();
     no_crd(&service).await;
+    assert_eq!(copies(&service).await, 0);
+}
+
+/// As after an upgrade from the Go konnector: nothing has our finalizer, and the CRD lacks our label.
+#[tokio::test]
+async fn what_a_former_konnector_has_brought_does_not_hang_while_the_provider_is_away() {
+    let clusters = Clusters::start("former").await;
+    let service = Service::bind(&clusters, "former").await;
+    arrive(&service, &["a"]).await;
+    clusters.konnector.kill();
+    let bare = Patch::Merge(json!({"metadata": {"finalizers": null, "annotations": null}}));
+    let params = PatchParams::default();
+    bundles(&service).patch("former", &params, &bare).await.unwrap();
+    bindings(&service).patch(&service.export(), &params, &bare).await.unwrap();
+    let crds: Api<CustomResourceDefinition> = Api::all(service.consumer.clone());
+    let unlabelled = Patch::Merge(json!({"metadata": {"labels": {"kube-bind.io/managed-by": null}}}));
+    crds.patch(&service.export(), &params, &unlabelled).await.unwrap();
+    clusters.provider.stop_apiserver();
+
+    let (_konnector, _) = konnector(&clusters.konnector_kubeconfig).await;
+    let held = |binding: &APIServiceBinding| !binding.finalizers().is_empty();
+    watch_until(bindings(&service), &service.export(), held, SOON).await.unwrap();
+    let held = |bundle: &APIServiceBindingBundle| !bundle.finalizers().is_empty();
+    watch_until(bundles(&service), "former", held, SOON).await.unwrap();
+    bundles(&service).delete("former", &DeleteParams::default()).await.unwrap();
+    binding_condition(&service.consumer, &service.export(), "Connected", ("False", "UnbindPending")).await;
+    assert_eq!(crds.get(&service.export()).await.unwrap().metadata.deletion_timestamp, None);
+    clusters.provider.start_apiserver().await.unwrap();
+    watch_until_gone(bundles(&service), "former", SOON).await.unwrap();
+    no_crd(&service).await;
+    assert_eq!(copies(&service).await, 0);
 }
 
 #[tokio::test]

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::{
+    api::admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding},
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+};
 use kube::{
     Api, ResourceExt as _,
-    api::{Patch, PatchParams, PostParams},
+    api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams},
 };
 use portolan_core::api::kubebind::{
     APIServiceBinding, APIServiceBindingBundle, APIServiceExport, BoundSchema,
@@ -14,7 +17,7 @@ use portolan_testkit::{audit::summary, eventually::eventually};
 use serde_json::json;
 
 use crate::support::{
-    SOON, Service, binding_condition, bundle_condition, clusters, create_namespace, matching, merge,
+    SOON, Service, binding_condition, bundle_condition, clusters, cowboy, create_namespace, matching, merge,
     merge_status, object_gone, object_with, write_secret,
 };
 
@@ -238,10 +241,49 @@ async fn a_new_export_of_a_bound_provider_is_bound_by_its_watch_event() {
 }
 
 #[tokio::test]
+async fn a_status_comes_although_the_provider_refuses_an_update() {
+    let service = Service::bind(clusters().await, "refusing").await;
+    service.create("billy", &json!({"intent": "ride"})).await;
+    service.arrives("billy").await;
+    let rule = json!({"apiGroups": ["refusing.dev"], "apiVersions": ["*"], "operations": ["UPDATE"], "resources": ["cowboys"]});
+    let policy: ValidatingAdmissionPolicy = serde_json::from_value(json!({
+        "metadata": {"name": "refusing"},
+        "spec": {
+            "matchConstraints": {"resourceRules": [rule]},
+            "validations": [{"expression": "object.spec.intent != 'refused'"}],
+        },
+    }))
+    .unwrap();
+    let binding: ValidatingAdmissionPolicyBinding = serde_json::from_value(json!({
+        "metadata": {"name": "refusing"}, "spec": {"policyName": "refusing", "validationActions": ["Deny"]},
+    }))
+    .unwrap();
+    Api::all(service.provider.clone()).create(&PostParams::default(), &policy).await.unwrap();
+    let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(service.provider.clone());
+    bindings.create(&PostParams::default(), &binding).await.unwrap();
+    let refused = json!({"spec": {"intent": "refused"}});
+    eventually("the policy is in force", SOON, async || {
+        let params = PatchParams { dry_run: true, ..PatchParams::default() };
+        let outcome = service.there().patch("billy", &params, &Patch::Merge(&refused)).await;
+        Ok::<_, anyhow::Error>(outcome.is_err().then_some(()))
+    })
+    .await
+    .unwrap();
+
+    merge(&service.here(), "billy", refused).await;
+    merge_status(&service.there(), "billy", json!({"result": "still riding"})).await;
+    let told = |object: &DynamicObject| object.data["status"]["result"] == "still riding";
+    object_with(&service.here(), "billy", "has the status", told).await;
+    assert_eq!(service.there().get("billy").await.unwrap().data["spec"]["intent"], "ride");
+    bindings.delete("refusing", &DeleteParams::default()).await.unwrap();
+    object_with(&service.there(), "billy", "follows", |copy| copy.data["spec"]["intent"] == "refused").await;
+}
+
+#[tokio::test]
 async fn a_kind_without_rights_says_which_role_to_apply_and_works_once_it_is_there() {
     let clusters = clusters().await;
     let (consumer, provider) = (clusters.consumer.client(), clusters.provider.client());
-    let (crd, _) = crate::support::kind_of("no-rights");
+    let (crd, resource) = crate::support::kind_of("no-rights");
     portolan_testkit::workload::install(&provider, &crd).await.unwrap();
     let kubeconfig = crate::support::kubeconfig_for(clusters, "no-rights", "test=no-rights").await;
     write_secret(&consumer, "no-rights", "kubeconfig", &kubeconfig).await;
@@ -250,7 +292,20 @@ async fn a_kind_without_rights_says_which_role_to_apply_and_works_once_it_is_the
     let denied = binding_condition(&consumer, "cowboys.no-rights.dev", "InformersSynced", expected).await;
     let role = denied.message.split_once("Apply: ").unwrap().1;
     let role: k8s_openapi::api::rbac::v1::ClusterRole = serde_json::from_str(role).unwrap();
-    Api::all(consumer.clone()).create(&PostParams::default(), &role).await.unwrap();
+    // To read is not enough.
+    let mut reader = role.clone();
+    for rule in reader.rules.iter_mut().flatten() {
+        rule.verbs.retain(|verb| verb != "patch");
+    }
+    let roles: Api<k8s_openapi::api::rbac::v1::ClusterRole> = Api::all(consumer.clone());
+    roles.create(&PostParams::default(), &reader).await.unwrap();
     binding_condition(&consumer, "cowboys.no-rights.dev", "Ready", ("True", "")).await;
     create_namespace(&consumer, "no-rights").await;
+    let here: Api<DynamicObject> = Api::namespaced_with(consumer.clone(), "no-rights", &resource);
+    let billy = cowboy(&resource, "billy", &json!({"intent": "ride"}));
+    here.create(&PostParams::default(), &billy).await.unwrap();
+    let denied = binding_condition(&consumer, "cowboys.no-rights.dev", "InformersSynced", expected).await;
+    assert!(denied.message.contains("\"patch\""), "{}", denied.message);
+    roles.patch(&role.name_any(), &PatchParams::apply("test").force(), &Patch::Apply(&role)).await.unwrap();
+    binding_condition(&consumer, "cowboys.no-rights.dev", "Ready", ("True", "")).await;
 }

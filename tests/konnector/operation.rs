@@ -9,6 +9,7 @@ use kube::{
 };
 use portolan_core::api::kubebind::APIServiceBindingBundle;
 use portolan_testkit::{
+    audit::AuditEntry,
     eventually::{eventually, watch_until, watch_until_gone},
     service::{ServiceOptions, run},
 };
@@ -191,6 +192,27 @@ async fn a_bundle_counts_and_metrics_come_and_go_with_what_they_are_about() {
     for expected in families.iter().chain(&labels) {
         assert!(metrics.contains(expected), "{expected} in {metrics}");
     }
+    // Another schema is another engine, which counts on.
+    let crds: Api<CustomResourceDefinition> = Api::all(service.provider.clone());
+    let short = json!({"spec": {"names": {"shortNames": ["metered"]}}});
+    let before = clusters.consumer.audit().mark().unwrap();
+    crds.patch(&service.export(), &PatchParams::default(), &Patch::Merge(&short)).await.unwrap();
+    let audit = clusters.consumer.audit();
+    let lists = |entry: &AuditEntry| entry.verb == "list" && entry.request_uri.contains("metered.dev/");
+    eventually("another engine lists the objects", SOON, async || {
+        Ok::<_, anyhow::Error>(audit.entries_since(before)?.iter().any(lists).then_some(()))
+    })
+    .await
+    .unwrap();
+    service.create("clara", &json!({"intent": "ride"})).await;
+    service.arrives("clara").await;
+    let two = "{resource=\"cowboys.metered.dev\"} 2";
+    eventually("both objects are counted", SOON, async || {
+        let metrics = clusters.konnector.metrics().await?;
+        if metrics.contains(two) { Ok(Some(())) } else { Err(anyhow::anyhow!(metrics)) }
+    })
+    .await
+    .unwrap();
     bundles.delete("metered", &DeleteParams::default()).await.unwrap();
     watch_until_gone(bundles, "metered", SOON).await.unwrap();
     eventually("labels of what is gone are gone", SOON, async || {

@@ -5,15 +5,17 @@ use k8s_openapi::{
 };
 use kube::{
     Api, ResourceExt as _,
-    api::{DeleteParams, DynamicObject, PostParams},
+    api::{DeleteParams, DynamicObject, ObjectMeta, PostParams},
 };
-use portolan_core::api::kubebind::APIServiceBinding;
+use portolan_core::api::kubebind::{
+    APIServiceBinding, APIServiceBindingBundle, APIServiceExport, BoundSchema,
+};
 use portolan_testkit::eventually::eventually;
 use serde_json::json;
 
 use crate::support::{
     SOON, Service, binding_condition, bundle_condition, clusters, cowboy, create_bundle, create_namespace,
-    kind_of, merge, object_with, write_secret,
+    kind_of, kubeconfig_for, merge, object_with, write_secret,
 };
 
 #[tokio::test]
@@ -92,12 +94,59 @@ async fn two_bundles_with_the_same_export_name_the_conflict_and_the_second_takes
     assert!(conflict.message.contains("belongs to bundle twice"), "{}", conflict.message);
     assert_eq!(bindings.get(&service.export()).await.unwrap().uid(), first.uid());
 
-    let bundles: Api<portolan_core::api::kubebind::APIServiceBindingBundle> =
-        Api::all(service.consumer.clone());
+    let bundles: Api<APIServiceBindingBundle> = Api::all(service.consumer.clone());
     bundles.delete("twice", &DeleteParams::default()).await.unwrap();
     bundle_condition(&service.consumer, "twice-again", "Ready", ("True", "")).await;
     binding_condition(&service.consumer, &service.export(), "Ready", ("True", "")).await;
     assert_ne!(bindings.get(&service.export()).await.unwrap().uid(), first.uid());
+}
+
+#[tokio::test]
+async fn two_bundles_with_the_same_crd_name_the_conflict_and_the_second_takes_over() {
+    let clusters = clusters().await;
+    let service = Service::bind(clusters, "same-crd").await;
+    // Another provider calls its export otherwise, and means the same kind.
+    let kubeconfig = kubeconfig_for(clusters, "same-crd-too", "test=none").await;
+    let contract = "kube-bind-same-crd-too";
+    let schemas: Api<BoundSchema> = Api::namespaced(service.provider.clone(), &service.contract_namespace());
+    let mut schema = schemas.get(&service.export()).await.unwrap();
+    schema.metadata = ObjectMeta { name: Some(service.export()), ..ObjectMeta::default() };
+    let schemas: Api<BoundSchema> = Api::namespaced(service.provider.clone(), contract);
+    schemas.create(&PostParams::default(), &schema).await.unwrap();
+    let export: APIServiceExport = serde_json::from_value(json!({
+        "apiVersion": "kube-bind.io/v1alpha2", "kind": "APIServiceExport", "metadata": {"name": "same-crd-export"},
+        "spec": {
+            "informerScope": "Namespaced", "isolation": "Prefixed",
+            "resources": [{"group": service.resource.group, "resource": "cowboys", "versions": ["v1alpha1"]}],
+        },
+    }))
+    .unwrap();
+    Api::namespaced(service.provider.clone(), contract)
+        .create(&PostParams::default(), &export)
+        .await
+        .unwrap();
+    write_secret(&service.consumer, "same-crd-too", "kubeconfig", &kubeconfig).await;
+    create_bundle(&service.consumer, "same-crd-too", "same-crd-too").await;
+
+    let expected = ("False", "ForeignCustomResourceDefinition");
+    let said = binding_condition(&service.consumer, "same-crd-export", "Connected", expected).await.message;
+    let names = [
+        "APIServiceBinding cowboys.same-crd.dev of bundle same-crd,",
+        "APIServiceBinding same-crd-export of bundle same-crd-too",
+    ];
+    assert!(names.iter().all(|name| said.contains(name)), "{said}");
+    let conflict =
+        bundle_condition(&service.consumer, "same-crd-too", "Synced", ("False", "SyncErrors")).await;
+    assert!(conflict.message.contains("of bundle same-crd,"), "{}", conflict.message);
+    let bundles: Api<APIServiceBindingBundle> = Api::all(service.consumer.clone());
+    assert_eq!(bundles.get("same-crd-too").await.unwrap().status.unwrap().conflicts, Some(1));
+    binding_condition(&service.consumer, &service.export(), "Ready", ("True", "")).await;
+
+    bundles.delete("same-crd", &DeleteParams::default()).await.unwrap();
+    binding_condition(&service.consumer, "same-crd-export", "Ready", ("True", "")).await;
+    bundle_condition(&service.consumer, "same-crd-too", "Ready", ("True", "")).await;
+    bundles.delete("same-crd-too", &DeleteParams::default()).await.unwrap();
+    crate::support::no_crd(&service).await;
 }
 
 #[tokio::test]

@@ -32,7 +32,10 @@ async fn clusters() -> &'static Clusters {
 
 /// A kind of this scope, with annotations for the provider, bound until it is ready.
 async fn bind(name: &str, scope: &str, annotations: &[(&str, &str)]) -> Service {
-    let clusters = Box::pin(clusters()).await;
+    bind_in(Box::pin(clusters()).await, name, scope, annotations).await
+}
+
+async fn bind_in(clusters: &Clusters, name: &str, scope: &str, annotations: &[(&str, &str)]) -> Service {
     let (consumer, provider) = (clusters.consumer.client(), clusters.provider.client());
     let (mut crd, resource) = kind_of(name);
     scope.clone_into(&mut crd.spec.scope);
@@ -185,6 +188,51 @@ async fn one_watch_may_reach_across_the_provider() {
         everywhere(&service.provider, &service).list(&ListParams::default()).await.unwrap().items.len(),
         0
     );
+}
+
+#[tokio::test]
+async fn rights_and_guard_stay_until_the_konnector_is_done_with_a_withdrawn_export() {
+    let clusters = Box::pin(Clusters::sharing("guard-stays")).await;
+    let guarded = bind_in(&clusters, "guard-stays", "Cluster", &[]).await;
+    let inside =
+        bind_in(&clusters, "role-stays", "Namespaced", &[("kube-bind.io/isolation", "namespaced")]).await;
+    let provider = &guarded.provider;
+    create(&everywhere(&guarded.consumer, &guarded), &cowboy(&guarded.resource, "billy", &json!({}))).await;
+    create(&everywhere(&inside.consumer, &inside), &cowboy(&inside.resource, "billy", &json!({}))).await;
+    object_with(&everywhere(provider, &guarded), "kube-bind-guard-stays-billy", "arrives", |_| true).await;
+    let policies: Api<ValidatingAdmissionPolicyBinding> = Api::all(provider.clone());
+    let cluster_roles: Api<ClusterRole> = Api::all(provider.clone());
+    let roles: Api<Role> = Api::namespaced(provider.clone(), &inside.contract_namespace());
+    let audit = clusters.provider.audit();
+    let mark = audit.mark().unwrap();
+
+    clusters.konnector.pause();
+    let crds: Api<CustomResourceDefinition> = Api::all(provider.clone());
+    let label = Patch::Merge(json!({"metadata": {"labels": {"kube-bind.io/exported": null}}}));
+    for service in [&guarded, &inside] {
+        crds.patch(&service.export(), &PatchParams::default(), &label).await.unwrap();
+        let exports: Api<APIServiceExport> = Api::namespaced(provider.clone(), &service.contract_namespace());
+        let is_going = |export: &APIServiceExport| export.metadata.deletion_timestamp.is_some();
+        watch_until(exports, &service.export(), is_going, SOON).await.unwrap();
+    }
+    audit.settled(std::time::Duration::from_secs(1)).await.unwrap();
+    let is_granted = |rules: Option<usize>| rules.is_some_and(|rules| rules > 0);
+    let role = cluster_roles.get("kube-binder:kube-bind-guard-stays").await.unwrap();
+    assert!(is_granted(role.rules.map(|rules| rules.len())));
+    let role = roles.get("kube-binder-exports").await.unwrap();
+    assert!(is_granted(role.rules.map(|rules| rules.len())));
+    assert!(policies.get_opt("kube-bind-shared-kinds").await.unwrap().is_some());
+
+    clusters.konnector.resume();
+    watch_until_gone(cluster_roles, "kube-binder:kube-bind-guard-stays", SOON).await.unwrap();
+    watch_until_gone(policies, "kube-bind-shared-kinds", SOON).await.unwrap();
+    let place = |part: &str| {
+        let entries = audit.entries_since(mark).unwrap();
+        let deletes =
+            |e: &&portolan_testkit::audit::AuditEntry| e.verb == "delete" && e.request_uri.contains(part);
+        entries.iter().position(|entry| deletes(&entry)).unwrap()
+    };
+    assert!(place("/clusterroles/") < place("/validatingadmissionpolicybindings/"), "the right goes first");
 }
 
 #[tokio::test]

@@ -1,6 +1,9 @@
 //! What happens to work under way when the konnector is killed, or an API server goes away.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
@@ -15,8 +18,8 @@ use portolan_testkit::{
 use serde_json::json;
 
 use crate::support::{
-    Clusters, Service, binding_condition, bundle_condition, cowboy, create_bundle, konnector, merge_status,
-    object_with, write_secret,
+    Clusters, Service, binding_condition, bundle_condition, cowboy, create_bundle, konnector, konnector_as,
+    merge_status, object_with, write_secret,
 };
 
 const OBJECTS: usize = 200;
@@ -92,10 +95,17 @@ async fn a_provider_that_hangs_is_said_and_delays_nobody_else() {
     )
     .await
     .unwrap();
+    // Long enough to tell one interval from two on a machine under load.
+    clusters.konnector.kill();
+    let flags = ["--provider-polling-interval=6s"];
+    let (_konnector, _) = konnector_as(&clusters.konnector_kubeconfig, "konnector-0", &flags).await;
     let service = Service::bind(&clusters, "hangs").await;
     let consumer = &service.consumer;
     clusters.provider.pause_apiserver();
+    let paused = Instant::now();
     bundle_condition(consumer, "hangs", "Ready", ("False", "ListExportsFailed")).await;
+    let took = paused.elapsed();
+    assert!(took < Duration::from_millis(7500), "said after {took:?}, and an interval is 6 s");
     binding_condition(consumer, &service.export(), "Ready", ("False", "ProviderUnreachable")).await;
     service.create("clara", &json!({"intent": "wait"})).await;
 

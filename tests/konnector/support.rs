@@ -102,11 +102,12 @@ pub(crate) async fn konnector_as(kubeconfig: &str, pod: &str, flags: &[&str]) ->
     let mut options = ServiceOptions::new("konnector", kubeconfig).args([
         "--server-address".to_owned(),
         format!("127.0.0.1:{port}"),
-        "--provider-polling-interval".to_owned(),
-        "2s".to_owned(),
         "--log-level".to_owned(),
         "info,portolan_konnector=debug".to_owned(),
     ]);
+    if !flags.iter().any(|flag| flag.starts_with("--provider-polling-interval")) {
+        options = options.args(["--provider-polling-interval=2s"]);
+    }
     options = options.args(flags.iter().copied());
     RELEASE.clone_into(&mut options.pod_namespace);
     pod.clone_into(&mut options.pod_name);

@@ -18,7 +18,7 @@ use crate::support::{
     write_secret,
 };
 
-fn hand_made(name: &str, secret: &str) -> APIServiceBinding {
+pub(crate) fn hand_made(name: &str, secret: &str) -> APIServiceBinding {
     serde_json::from_value(json!({
         "apiVersion": "kube-bind.io/v1alpha2", "kind": "APIServiceBinding", "metadata": {"name": name},
         "spec": {"kubeconfigSecretRef": {"name": secret, "namespace": "default", "key": "kubeconfig"}},
@@ -50,6 +50,9 @@ async fn a_binding_made_by_hand_works_and_is_never_adopted_by_a_bundle() {
     binding_condition(&service.consumer, &service.export(), "Ready", ("True", "")).await;
     service.create("billy", &json!({"intent": "ride"})).await;
     service.arrives("billy").await;
+    let column =
+        bindings.get(&service.export()).await.unwrap().annotations()["kube-bind.io/resources"].clone();
+    assert_eq!(column, service.export());
 
     create_bundle(&service.consumer, "by-cli", "by-cli").await;
     let conflict = bundle_condition(&service.consumer, "by-cli", "Synced", ("False", "SyncErrors")).await;

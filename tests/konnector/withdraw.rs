@@ -5,17 +5,21 @@ use k8s_openapi::{
 };
 use kube::{
     Api,
-    api::{Patch, PatchParams},
+    api::{DeleteParams, Patch, PatchParams, PostParams},
 };
 use portolan_core::{
-    api::kubebind::{APIServiceExport, CONDITION_PROVIDER_IN_SYNC},
+    api::kubebind::{APIServiceBinding, APIServiceExport, CONDITION_PROVIDER_IN_SYNC},
     condition,
 };
 use portolan_testkit::eventually::{watch_until, watch_until_gone};
 use serde_json::json;
 
-use crate::support::{
-    Clusters, SOON, Service, copies, konnector_as, no_crd, object_gone, provider_service_with,
+use crate::{
+    support::{
+        Clusters, SOON, Service, binding_condition, copies, konnector_as, no_crd, object_gone,
+        provider_service_with, write_secret,
+    },
+    wire::hand_made,
 };
 
 async fn withdraw(service: &Service) {
@@ -56,6 +60,30 @@ async fn the_rights_stay_until_the_konnector_is_done_and_then_go() {
 }
 
 #[tokio::test]
+async fn a_binding_made_by_hand_is_drained_before_it_says_so() {
+    let clusters = Clusters::start("by-hand-gone").await;
+    let service = Service::offer(&clusters, "by-hand-gone").await;
+    write_secret(&service.consumer, "by-hand-gone", "kubeconfig", &service.kubeconfig).await;
+    let bindings: Api<APIServiceBinding> = Api::all(service.consumer.clone());
+    let binding = hand_made(&service.export(), "by-hand-gone");
+    bindings.create(&PostParams::default(), &binding).await.unwrap();
+    binding_condition(&service.consumer, &service.export(), "Ready", ("True", "")).await;
+    service.create("billy", &json!({"intent": "ride"})).await;
+    service.arrives("billy").await;
+    let wrote = clusters.consumer.audit().mark().unwrap();
+
+    withdraw(&service).await;
+    watch_until_gone(exports(&service), &service.export(), SOON).await.unwrap();
+    let crds: Api<CustomResourceDefinition> = Api::all(service.consumer.clone());
+    assert!(crds.get_opt(&service.export()).await.unwrap().is_none(), "the export waits for the end");
+    assert_eq!(copies(&service).await, 1, "the provider's data must stay");
+    let expected = ("False", "APIServiceExportNotFound");
+    binding_condition(&service.consumer, &service.export(), "Connected", expected).await;
+    let entries = clusters.consumer.audit().entries_since(wrote).unwrap();
+    assert!(!entries.iter().any(|e| e.verb == "delete" && e.request_uri.contains("apiservicebindings")));
+}
+
+#[tokio::test]
 async fn a_konnector_that_is_told_to_deletes_the_copies_of_a_withdrawn_export() {
     let clusters = Clusters::start("withdraw-del").await;
     clusters.konnector.kill();
@@ -68,6 +96,25 @@ async fn a_konnector_that_is_told_to_deletes_the_copies_of_a_withdrawn_export() 
     object_gone(&service.there(), "billy").await;
     no_crd(&service).await;
     watch_until_gone(exports(&service), &service.export(), SOON).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_export_that_a_backend_without_a_finalizer_takes_away_is_drained_as_told() {
+    let clusters = Clusters::start("taken-away").await;
+    clusters.konnector.kill();
+    let flags = ["--on-withdraw=delete"];
+    let (_konnector, _) = konnector_as(&clusters.konnector_kubeconfig, "konnector-0", &flags).await;
+    let service = Service::bind(&clusters, "taken-away").await;
+    service.create("billy", &json!({"intent": "ride"})).await;
+    service.arrives("billy").await;
+    // As the original's backend does it: at once, and the rights stay.
+    clusters.provider_service.kill();
+    let held = json!({"metadata": {"finalizers": null}});
+    let params = PatchParams::default();
+    exports(&service).patch(&service.export(), &params, &Patch::Merge(&held)).await.unwrap();
+    exports(&service).delete(&service.export(), &DeleteParams::default()).await.unwrap();
+    no_crd(&service).await;
+    assert_eq!(copies(&service).await, 0);
 }
 
 #[tokio::test]

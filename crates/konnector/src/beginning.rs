@@ -40,6 +40,11 @@ pub(crate) fn say(
     condition::set(conditions, r#type, verdict, now);
 }
 
+/// Of what is known only with a valid Secret.
+pub(crate) fn no_secret() -> Verdict {
+    Verdict::pending("WaitingForSecret", "Nothing is known of the provider while its Secret is not valid.")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,8 +1,8 @@
 //! Whether a new schema takes away what objects and their users may rely on. Pure.
 //!
 //! Breaking is: a stored version that goes, another scope or other names, a field that goes or has another
-//! type, one more required field without a default, a narrower enum, another pattern. Everything else widens
-//! or is a matter of taste.
+//! type, one more required field without a default, a narrower enum, another pattern, an object that takes no
+//! unnamed fields any more. Everything else widens or is a matter of taste.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::{Value, json};
@@ -14,6 +14,24 @@ pub(crate) struct Breaking {
     pub(crate) path: String,
     /// What, to be read after the path.
     pub(crate) what: String,
+    pub(crate) cure: Cure,
+}
+
+/// What lets the consumer have the new schema all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cure {
+    /// To agree to it.
+    Consent,
+    /// To store the objects in another version: the API server does not let go of one that is in use.
+    Migrate,
+    /// To unbind and to bind anew: the API server does not let it change.
+    Rebind,
+}
+
+impl Breaking {
+    fn new(path: impl Into<String>, what: impl Into<String>) -> Self {
+        Self { path: path.into(), what: what.into(), cure: Cure::Consent }
+    }
 }
 
 /// What `desired`, a CRD, breaks of an existing one.
@@ -31,7 +49,9 @@ fn of_identity(old: &Value, new: &Value) -> Option<Breaking> {
             && was != is
         {
             let path = pointer[1..].replace('/', ".");
-            return Some(Breaking { path, what: format!("changes from {was} to {is}") });
+            let cure =
+                if ["/scope", "/names/kind"].contains(&pointer) { Cure::Rebind } else { Cure::Consent };
+            return Some(Breaking { path, what: format!("changes from {was} to {is}"), cure });
         }
     }
     None
@@ -42,7 +62,8 @@ fn of_versions(existing: &CustomResourceDefinition, old: &Value, new: &Value) ->
     for name in stored.iter().flatten() {
         if version(new, name).is_none() {
             let path = format!("versions[{name}]");
-            return Some(Breaking { path, what: "is removed, and objects are stored in it".to_owned() });
+            let what = "is removed, and objects are stored in it".to_owned();
+            return Some(Breaking { path, what, cure: Cure::Migrate });
         }
     }
     let names = old["versions"].as_array().into_iter().flatten().filter_map(|v| v["name"].as_str());
@@ -63,24 +84,29 @@ fn version<'a>(crd: &'a Value, name: &str) -> Option<&'a Value> {
 }
 
 fn of_schema(path: &str, old: &Value, new: &Value) -> Option<Breaking> {
-    let found = |what: String| Some(Breaking { path: path.to_owned(), what });
     let (was, is) = (&old["type"], &new["type"]);
     if was != is && !(is.is_null() && is_open(new)) {
-        return found(format!("changes its type from {} to {}", kind_of(old), kind_of(new)));
+        return Some(Breaking::new(
+            path,
+            format!("changes its type from {} to {}", kind_of(old), kind_of(new)),
+        ));
+    }
+    if is_open(old) && !is_open(new) {
+        return Some(Breaking::new(path, "takes no fields any more that the schema does not name"));
     }
     if !new["enum"].is_null() {
         let allowed = |value: &Value| new["enum"].as_array().is_some_and(|values| values.contains(value));
         match old["enum"].as_array() {
-            None => return found("takes certain values only".to_owned()),
+            None => return Some(Breaking::new(path, "takes certain values only")),
             Some(values) => {
                 if let Some(value) = values.iter().find(|value| !allowed(value)) {
-                    return found(format!("no longer takes {value}"));
+                    return Some(Breaking::new(path, format!("no longer takes {value}")));
                 }
             }
         }
     }
     if !new["pattern"].is_null() && new["pattern"] != old["pattern"] {
-        return found(format!("must match another pattern: {}", new["pattern"]));
+        return Some(Breaking::new(path, format!("must match another pattern: {}", new["pattern"])));
     }
     of_required(path, old, new).or_else(|| of_children(path, old, new))
 }
@@ -93,7 +119,7 @@ fn of_required(path: &str, old: &Value, new: &Value) -> Option<Breaking> {
     // A default is set before it is looked for.
     let has_default = |field: &String| new["properties"][field].get("default").is_some();
     let added = is.into_iter().find(|field| !was.contains(field) && !has_default(field))?;
-    Some(Breaking { path: format!("{path}.{added}"), what: "is required now".to_owned() })
+    Some(Breaking::new(format!("{path}.{added}"), "is required now"))
 }
 
 fn of_children(path: &str, old: &Value, new: &Value) -> Option<Breaking> {
@@ -102,7 +128,7 @@ fn of_children(path: &str, old: &Value, new: &Value) -> Option<Breaking> {
         let found = match new["properties"].get(field) {
             Some(is) => of_schema(&path, was, is),
             None if is_open(new) => None,
-            None => Some(Breaking { path, what: "is removed".to_owned() }),
+            None => Some(Breaking::new(path, "is removed")),
         };
         if found.is_some() {
             return found;
@@ -195,6 +221,16 @@ mod tests {
                 "spec.f takes certain values only",
             ),
             (
+                json!({"type": "object", "additionalProperties": {"type": "string"}}),
+                json!({"type": "object"}),
+                "spec.f takes no fields any more that the schema does not name",
+            ),
+            (
+                json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true}),
+                object(json!({"a": {"type": "string"}})),
+                "spec.f takes no fields any more that the schema does not name",
+            ),
+            (
                 json!({"type": "string"}),
                 json!({"type": "string", "pattern": "^a"}),
                 "spec.f must match another pattern: \"^a\"",
@@ -236,15 +272,17 @@ mod tests {
             new
         };
         let table = [
-            (with("/scope", json!("Cluster")), Some("scope")),
-            (with("/names/kind", json!("B")), Some("names.kind")),
-            (spec(&[("v2", object())]), Some("versions[v1]")),
+            (with("/scope", json!("Cluster")), Some(("scope", Cure::Rebind))),
+            (with("/names/kind", json!("B")), Some(("names.kind", Cure::Rebind))),
+            (with("/names/singular", json!("b")), Some(("names.singular", Cure::Consent))),
+            (spec(&[("v2", object())]), Some(("versions[v1]", Cure::Migrate))),
             (spec(&[("v1", object())]), None),
             (spec(&[("v1", object()), ("v2", object()), ("v3", object())]), None),
         ];
         for (new, expected) in table {
             let found = breaking(&crd(&old, &["v1"]), &json!({"spec": new}));
-            assert_eq!(found.map(|found| found.path).as_deref(), expected);
+            let found = found.as_ref().map(|found| (found.path.as_str(), found.cure));
+            assert_eq!(found, expected);
         }
     }
 }

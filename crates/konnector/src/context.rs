@@ -35,6 +35,9 @@ use crate::{
     sync::{EngineContext, KeyRules, ObjectKey, SyncHub},
 };
 
+/// For how many polls an export may be missing from lists before it counts as withdrawn.
+const PATIENCE_IN_POLLS: u32 = 4;
+
 /// Everything that a reconcile may use.
 pub(crate) struct Context {
     pub(crate) consumer: Client,
@@ -202,6 +205,11 @@ impl Context {
         self.bindings.get(&ObjectRef::new(name)).map(|binding| self.written_bindings.newest(binding))
     }
 
+    /// How long an export may be missing from lists before it counts as withdrawn.
+    pub(crate) fn patience(&self) -> std::time::Duration {
+        self.poll_interval * PATIENCE_IN_POLLS
+    }
+
     /// Tells everybody who refers to a Secret.
     pub(crate) fn notifier(&self, reference: &ClusterSecretKeyRef) -> Arc<dyn Fn() + Send + Sync> {
         let (wake, reference) = (Arc::clone(&self.wake), reference.clone());
@@ -230,7 +238,13 @@ impl Context {
             bundles.state().iter().any(|bundle| is(&bundle.spec.kubeconfig_secret_ref))
                 || bindings.state().iter().any(|binding| is(&binding.spec.kubeconfig_secret_ref))
         };
-        ClaimContext { engine: self.engine_context(binding), holds_kubeconfig: Arc::new(holds_kubeconfig) }
+        let known = self.bindings.clone();
+        let is_bound = move |name: &str| known.get(&ObjectRef::new(name)).is_some();
+        ClaimContext {
+            engine: self.engine_context(binding),
+            holds_kubeconfig: Arc::new(holds_kubeconfig),
+            is_bound: Arc::new(is_bound),
+        }
     }
 
     /// Ends watches and sessions that no bundle and no binding refers to any more.

@@ -78,6 +78,17 @@ pub(crate) fn is_owned_by(crd: &CustomResourceDefinition, binding: &APIServiceBi
     })
 }
 
+/// The binding that a CRD belongs to.
+pub(crate) fn owner_name(crd: &CustomResourceDefinition) -> Option<&str> {
+    let owner = crd.owner_references().iter().find(|owner| owner.kind == "APIServiceBinding")?;
+    Some(&owner.name)
+}
+
+/// Whether a CRD is from the konnector and belongs to no binding any more: it was kept when its binding went.
+pub(crate) fn is_stray(crd: &CustomResourceDefinition) -> bool {
+    crd.labels().get(LABEL_MANAGED).is_some_and(|by| by == MANAGED_BY) && owner_name(crd).is_none()
+}
+
 /// Whether a CRD already says everything that is desired.
 pub(crate) fn is_current(crd: &CustomResourceDefinition, desired: &Value) -> bool {
     let observed = json!(crd);
@@ -216,5 +227,16 @@ mod tests {
         assert!(is_owned_by(&crd, &binding()));
         crd.owner_references_mut()[0].uid = "former".to_owned();
         assert!(!is_owned_by(&crd, &binding()));
+    }
+
+    #[test]
+    fn a_crd_of_ours_that_has_lost_its_binding_is_a_stray() {
+        let mut crd: CustomResourceDefinition =
+            serde_json::from_value(desired(&schema(&json!([])), &binding())).unwrap();
+        assert!(!is_stray(&crd));
+        crd.metadata.owner_references = None;
+        assert!(is_stray(&crd));
+        crd.metadata.labels = None;
+        assert!(!is_stray(&crd));
     }
 }

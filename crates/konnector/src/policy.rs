@@ -45,6 +45,15 @@ pub(crate) fn bundle_of(binding: &APIServiceBinding) -> Option<&str> {
     Some(&owner.name)
 }
 
+/// A binding, with the bundle that it belongs to, for people.
+pub(crate) fn described(binding: &APIServiceBinding) -> String {
+    let name = binding.name_any();
+    match bundle_of(binding) {
+        Some(bundle) => format!("APIServiceBinding {name} of bundle {bundle}"),
+        None => format!("APIServiceBinding {name}"),
+    }
+}
+
 /// Whether the copies of a binding are to stay: it says so itself, or its bundle does.
 pub(crate) fn keeps_copies(context: &Context, binding: &APIServiceBinding) -> bool {
     let bundle = bundle_of(binding).and_then(|name| context.bundle(name));

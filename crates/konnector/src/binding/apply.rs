@@ -11,18 +11,18 @@ use portolan_runtime::{
     apply::{self, Observed as Seen, WriteError},
     telemetry::Chain,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use tracing::info;
 
 use super::{
-    ANNOTATION_EXPORT_UID, FINALIZER,
     claims::Claims,
+    hold::hold,
     objection::{Objection, objection},
     observe::{Observed, Provider, View},
 };
 use crate::{
     context::Context,
-    crd,
+    crd, policy,
     sync::{EngineKey, EngineState, Mode, Placement, SchemaVersions, SyncSpec},
 };
 
@@ -44,8 +44,8 @@ pub(super) struct AppliedResource {
 
 /// How far a resource has come.
 pub(super) enum Outcome {
-    /// The CRD of that name is not ours.
-    Foreign,
+    /// The CRD of that name is not ours, but that of another binding perhaps.
+    Foreign { owner: Option<String> },
     /// There is no CRD, and none is made of this schema.
     Withheld,
     /// The API server does not accept the CRD.
@@ -66,7 +66,7 @@ impl Applied {
             | Outcome::Installing(_)
             | Outcome::NotSynced { .. }
             | Outcome::Syncing { .. } => true,
-            Outcome::Foreign | Outcome::Refused { .. } => false,
+            Outcome::Foreign { .. } | Outcome::Refused { .. } => false,
         };
         self.resources.iter().all(settled)
     }
@@ -78,16 +78,20 @@ impl AppliedResource {
             Outcome::Installing(crd) | Outcome::NotSynced { crd, .. } | Outcome::Syncing { crd, .. } => {
                 Some(crd)
             }
-            Outcome::Foreign | Outcome::Withheld | Outcome::Refused { .. } => None,
+            Outcome::Foreign { .. } | Outcome::Withheld | Outcome::Refused { .. } => None,
         }
     }
 }
 
 pub(super) async fn apply(context: &Context, observed: &Observed) -> Result<Applied, WriteError> {
     let binding = observed.binding.name_any();
-    let Provider::Session(view) = &observed.provider else { return Ok(Applied::default()) };
-    let (true, Some(export)) = (view.listed, &view.export) else { return Ok(Applied::default()) };
-    hold(context, &observed.binding, export).await?;
+    let found = match &observed.provider {
+        Provider::Session(view) => view.export.as_ref().filter(|_| view.listed).map(|export| (view, export)),
+        Provider::NoAccess | Provider::ClientFailed(_) => None,
+    };
+    // Whether the provider answers or not: what a former konnector has brought must not go unseen.
+    hold(context, &observed.binding, found.map(|(_, export)| &**export)).await?;
+    let Some((view, export)) = found else { return Ok(Applied::default()) };
     let mut applied = Applied::default();
     for (resource, schema) in view.schemas.iter().filter_map(|(r, s)| Some((r, s.as_ref()?))) {
         let (outcome, objection) = install(context, observed, schema).await?;
@@ -113,47 +117,6 @@ pub(super) async fn apply(context: &Context, observed: &Observed) -> Result<Appl
     Ok(applied)
 }
 
-/// Makes sure that the binding, made by hand perhaps, does not go before what it brought is drained, and
-/// that it names the export that it is bound to.
-async fn hold(
-    context: &Context,
-    binding: &APIServiceBinding,
-    export: &APIServiceExport,
-) -> Result<(), WriteError> {
-    // In another version, it may be on its way out, because the export that it had is withdrawn: it must not
-    // be taken for bound to the one that has come since.
-    let version = &binding.metadata.resource_version;
-    let mut operations = vec![
-        json!({"op": "test", "path": "/metadata/uid", "value": binding.metadata.uid}),
-        json!({"op": "test", "path": "/metadata/resourceVersion", "value": version}),
-    ];
-    if !binding.finalizers().iter().any(|f| f == FINALIZER) {
-        operations.push(match binding.metadata.finalizers {
-            None => json!({"op": "add", "path": "/metadata/finalizers", "value": [FINALIZER]}),
-            Some(_) => json!({"op": "add", "path": "/metadata/finalizers/-", "value": FINALIZER}),
-        });
-    }
-    let uid = export.uid().unwrap_or_default();
-    if binding.annotations().get(ANNOTATION_EXPORT_UID) != Some(&uid) {
-        operations.push(match binding.metadata.annotations {
-            None => {
-                json!({"op": "add", "path": "/metadata/annotations", "value": {ANNOTATION_EXPORT_UID: uid}})
-            }
-            // A slash in a key is spelled ~1 in a path (RFC 6901).
-            Some(_) => {
-                json!({"op": "add", "path": "/metadata/annotations/kube-bind.io~1export-uid", "value": uid})
-            }
-        });
-    }
-    if operations.len() == 2 {
-        return Ok(());
-    }
-    let api: Api<APIServiceBinding> = Api::all(context.consumer.clone());
-    let written = apply::json_patch(&api, &binding.name_any(), None, operations.into()).await?;
-    context.written_bindings.wrote(written);
-    Ok(())
-}
-
 /// Creates or updates the CRD where it differs from the schema and nothing speaks against it.
 async fn install(
     context: &Context,
@@ -164,21 +127,32 @@ async fn install(
     let desired = crd::desired(schema, binding);
     let existing = observed.crds.get(&name);
     let kept = |existing: &Arc<CustomResourceDefinition>| Outcome::Installing(Arc::clone(existing));
+    let is_stray = existing.is_some_and(|existing| crd::is_stray(existing));
     if let Some(existing) = existing {
-        if !crd::is_owned_by(existing, binding) {
-            return Ok((Outcome::Foreign, None));
+        let is_ours = crd::is_owned_by(existing, binding);
+        let ends = existing.metadata.deletion_timestamp.is_some();
+        if !is_ours && (ends || !is_stray) {
+            return Ok((Outcome::Foreign { owner: owner_of(context, existing) }, None));
         }
-        if existing.metadata.deletion_timestamp.is_some() || crd::is_current(existing, &desired) {
+        if is_ours && (ends || crd::is_current(existing, &desired)) {
             return Ok((kept(existing), None));
         }
     }
     let allowed = &context.allowed_webhooks;
     let objection = objection(schema, existing.map(|crd| &**crd), &desired, &observed.consent, allowed);
     if objection.is_some() {
-        return Ok((existing.map_or(Outcome::Withheld, kept), objection));
+        let ours = existing.filter(|_| !is_stray);
+        return Ok((ours.map_or(Outcome::Withheld, kept), objection));
     }
     let outcome = write(context, binding, existing.map(|crd| &**crd), &desired).await?;
     Ok((outcome, None))
+}
+
+/// Whose CRD it is, for people.
+fn owner_of(context: &Context, crd: &CustomResourceDefinition) -> Option<String> {
+    let name = crd::owner_name(crd)?;
+    let described = context.binding(name).map(|binding| policy::described(&binding));
+    Some(described.unwrap_or_else(|| format!("APIServiceBinding {name}")))
 }
 
 async fn write(

@@ -13,12 +13,13 @@ use portolan_core::{
 };
 
 use super::{
+    FOREIGN_CRD, PROVIDER_SUSPECT,
     apply::{Applied, AppliedResource, Outcome},
     claims::Claims,
     observe::{Observed, Provider, View},
 };
 use crate::{
-    beginning, crd,
+    beginning, crd, policy,
     provider::{Contact, Heartbeat},
     sync::EngineState,
 };
@@ -44,8 +45,10 @@ pub(super) fn conclude<S>(
             say(&mut status.conditions, CONDITION_SCHEMA_IN_SYNC, schema_in_sync(applied));
             say(&mut status.conditions, CONDITION_INFORMERS_SYNCED, informers_synced(applied));
         }
-        if let Some(heartbeating) = heartbeating(observed) {
-            say(&mut status.conditions, CONDITION_HEARTBEATING, heartbeating);
+        match heartbeating(observed) {
+            Beat::Unknown => {}
+            Beat::NotKept => condition::remove(&mut status.conditions, CONDITION_HEARTBEATING),
+            Beat::Said(verdict) => say(&mut status.conditions, CONDITION_HEARTBEATING, verdict),
         }
         if let Claims::Known { verdict, accepted } = &applied.claims {
             status.accepted_claims = accepted.iter().map(|claimed| claimed.plural().to_owned()).collect();
@@ -55,6 +58,12 @@ pub(super) fn conclude<S>(
             }
         }
         record(&mut status, observed, applied);
+    } else {
+        for known in [CONDITION_CONNECTED, CONDITION_HEARTBEATING] {
+            if condition::find(&status.conditions, known).is_some() {
+                say(&mut status.conditions, known, beginning::no_secret());
+            }
+        }
     }
     condition::summarize(&mut status.conditions, now);
     status
@@ -71,27 +80,41 @@ fn connected<S>(observed: &Observed<S>, applied: &Applied) -> Verdict {
         }
         Provider::Session(view) => view,
     };
-    if let Contact::Down { message } = &view.contact {
-        return Verdict::error(
-            "ProviderUnreachable",
-            format!("The provider cluster does not answer: {message}"),
-        );
+    match &view.contact {
+        Contact::Down { message } => {
+            let message = format!("The provider cluster does not answer: {message}");
+            return Verdict::error("ProviderUnreachable", message);
+        }
+        Contact::Refused { message } => {
+            let message = format!("The provider does not let the konnector see the contract: {message}");
+            return Verdict::warning(PROVIDER_SUSPECT, message);
+        }
+        Contact::Pending | Contact::Up => {}
     }
     if !view.listed || view.contact == Contact::Pending {
         return pending();
     }
     export_verdict(observed, view)
-        .or_else(|| applied.resources.iter().find_map(refusal))
+        .or_else(|| applied.resources.iter().find_map(|resource| refusal(observed, resource)))
         .unwrap_or_else(Verdict::holds)
 }
 
-/// Nothing is said of a heartbeat that the provider does not keep.
-fn heartbeating<S>(observed: &Observed<S>) -> Option<Verdict> {
-    let Provider::Session(view) = &observed.provider else { return None };
+/// What is said of the heartbeat.
+enum Beat {
+    /// Nothing new.
+    Unknown,
+    /// Nothing: the provider does not keep it.
+    NotKept,
+    Said(Verdict),
+}
+
+fn heartbeating<S>(observed: &Observed<S>) -> Beat {
+    let Provider::Session(view) = &observed.provider else { return Beat::Unknown };
     match &view.heartbeat {
-        Heartbeat::NotKept => None,
-        Heartbeat::Beating => Some(Verdict::holds()),
-        Heartbeat::Failed(why) => Some(Verdict::warning(
+        Heartbeat::Unknown => Beat::Unknown,
+        Heartbeat::NotKept => Beat::NotKept,
+        Heartbeat::Beating => Beat::Said(Verdict::holds()),
+        Heartbeat::Failed(why) => Beat::Said(Verdict::warning(
             "ClusterBindingUpdateFailed",
             format!("Failed to update service provider ClusterBinding: {why}"),
         )),
@@ -129,13 +152,20 @@ fn not_found<S>(observed: &Observed<S>, name: &str) -> String {
     }
 }
 
-fn refusal(resource: &AppliedResource) -> Option<Verdict> {
+fn refusal<S>(observed: &Observed<S>, resource: &AppliedResource) -> Option<Verdict> {
     let name = &resource.crd;
     match &resource.outcome {
-        Outcome::Foreign => Some(Verdict::error(
-            "ForeignCustomResourceDefinition",
+        Outcome::Foreign { owner: None } => Some(Verdict::error(
+            FOREIGN_CRD,
             format!("CustomResourceDefinition {name} is not owned by kube-bind."),
         )),
+        Outcome::Foreign { owner: Some(owner) } => {
+            let ours = policy::described(&observed.binding);
+            let message = format!(
+                "CustomResourceDefinition {name} belongs to {owner}, and so {ours} waits until that one is gone."
+            );
+            Some(Verdict::error(FOREIGN_CRD, message))
+        }
         Outcome::Refused { created: true, message } => Some(Verdict::error(
             "CustomResourceDefinitionCreateFailed",
             format!("CustomResourceDefinition {name} cannot be created: {message}"),

@@ -5,6 +5,7 @@ mod apply;
 mod claims;
 mod conclude;
 pub(crate) mod consent;
+mod hold;
 mod objection;
 mod observe;
 mod orphan;
@@ -15,6 +16,7 @@ pub(crate) use self::unbind::stored_resource;
 
 use std::{sync::Arc, time::Duration};
 
+use portolan_core::{api::kubebind::APIServiceExport, names};
 use portolan_runtime::{apply::WriteError, clock, controller, controller::Next, tasks::Tasks};
 
 use crate::{context::Context, policy};
@@ -23,10 +25,22 @@ use crate::{context::Context, policy};
 pub(crate) const FINALIZER: &str = "kubebind.io/unbind";
 /// Annotation on bindings: the uid of the export that is bound. Another export of the same name is another.
 pub(crate) const ANNOTATION_EXPORT_UID: &str = "kube-bind.io/export-uid";
+/// Annotation on bindings: their resources, for `kubectl get`.
+pub(crate) const ANNOTATION_RESOURCES: &str = "kube-bind.io/resources";
+/// Reason of `Connected`: the CRD belongs to somebody else, perhaps to another binding.
+pub(crate) const FOREIGN_CRD: &str = "ForeignCustomResourceDefinition";
+/// Reason on bundles and bindings: the provider is perhaps not the one that was bound.
+pub(crate) const PROVIDER_SUSPECT: &str = "ProviderSuspect";
 /// When to look again after a lost race, if no watch event comes first.
 pub(crate) const AFTER_RACE: Duration = Duration::from_millis(250);
 
 const WORKERS: usize = 8;
+
+/// What [`ANNOTATION_RESOURCES`] says of an export.
+pub(crate) fn resources_of(export: &APIServiceExport) -> String {
+    let names = export.spec.resources.iter().map(|r| names::crd(&r.resource, &r.group));
+    names.collect::<Vec<_>>().join(",")
+}
 
 /// Why a binding could not be reconciled.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +79,7 @@ async fn reconcile(context: &Context, name: &str) -> Result<Next, BindingError> 
     if observed.binding.metadata.deletion_timestamp.is_some() {
         return unbind::unbind(context, &observed).await.map_err(failed("unbind"));
     }
-    report::withdrawn(context, &observed).await.map_err(failed("report the end"))?;
+    let drain = unbind::withdrawn(context, &observed).await.map_err(failed("let go of the export"))?;
     let mut applied = match apply::apply(context, &observed).await {
         Err(WriteError::Raced(_)) => return Ok(Next::After(AFTER_RACE)),
         applied => applied.map_err(failed("apply the CRDs"))?,
@@ -74,6 +88,7 @@ async fn reconcile(context: &Context, name: &str) -> Result<Next, BindingError> 
     let beginning = context.beginning.left();
     let status = conclude::conclude(&observed, &applied, clock::now(), beginning.is_some());
     match report::report(context, &observed, &applied, &status).await {
+        Ok(()) if let Some(next) = drain => Ok(next),
         Ok(()) if applied.is_settled() => Ok(beginning.map_or(Next::OnChange, Next::After)),
         // What stands in the way on the consumer (a foreign CRD, rights) is not watched.
         Ok(()) => Ok(Next::After(context.poll_interval)),

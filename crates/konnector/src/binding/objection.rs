@@ -5,7 +5,10 @@ use portolan_core::api::kubebind::{BoundSchema, ConversionStrategy};
 use serde_json::Value;
 
 use super::consent::{ALLOW_BREAKING, Consent};
-use crate::{breaking::breaking, crd};
+use crate::{
+    breaking::{Cure, breaking},
+    crd,
+};
 
 /// Why a CRD is not brought up to date, in the words of the condition `SchemaInSync`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,15 +32,32 @@ pub(super) fn objection(
         );
         return Some(Objection { reason: "ConversionWebhookRefused", message });
     }
-    if consent.breaking {
+    let found = breaking(existing?, desired)?;
+    if consent.breaking && found.cure == Cure::Consent {
         return None;
     }
-    let found = breaking(existing?, desired)?;
     let message = format!(
-        "CustomResourceDefinition {name} keeps its schema, because that of the provider breaks what is in use: {} {}. To take it over, annotate the APIServiceBinding or its APIServiceBindingBundle with {ALLOW_BREAKING}=true.",
-        found.path, found.what
+        "CustomResourceDefinition {name} keeps its schema, because that of the provider breaks what is in use: {} {}. {}",
+        found.path,
+        found.what,
+        cure(found.cure)
     );
     Some(Objection { reason: "BreakingSchemaChange", message })
+}
+
+fn cure(cure: Cure) -> String {
+    match cure {
+        Cure::Consent => format!(
+            "To take it over, annotate the APIServiceBinding or its APIServiceBindingBundle with {ALLOW_BREAKING}=true."
+        ),
+        Cure::Migrate => "The API server keeps a version that objects are stored in. Have the provider serve another \
+            one beside it, write every object anew, and then remove the old one from status.storedVersions of the \
+            CustomResourceDefinition."
+            .to_owned(),
+        Cure::Rebind => "The API server lets nobody change that. To take it over, delete the APIServiceBinding, with \
+            its objects, and have it bound anew."
+            .to_owned(),
+    }
 }
 
 /// The URL of a conversion webhook whose host nobody has named.

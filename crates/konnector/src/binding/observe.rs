@@ -1,6 +1,9 @@
 //! Everything that bears on a binding, read from stores first.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{Api, ResourceExt as _, runtime::reflector::ObjectRef};
@@ -14,7 +17,7 @@ use super::consent::Consent;
 use crate::{
     context::Context,
     crd,
-    provider::{Contact, Heartbeat, Session},
+    provider::{Absence, Contact, Heartbeat, Session},
     secrets::SecretState,
 };
 
@@ -48,6 +51,8 @@ pub(super) struct View<S = Arc<Session>> {
     pub(super) export: Option<Arc<APIServiceExport>>,
     /// The export, while the provider withdraws it and waits for us.
     pub(super) withdrawing: Option<Arc<APIServiceExport>>,
+    /// There is no export, and that is no mistake.
+    pub(super) withdrawn: bool,
     pub(super) schemas: Vec<(ExportedResource, Option<Arc<BoundSchema>>)>,
     /// Why the provider has refused the request of the same name, if it has.
     pub(super) refusal: Option<String>,
@@ -64,7 +69,7 @@ pub(super) async fn observe(
     let provider = match &secret {
         SecretState::Valid(access) => {
             match context.sessions.ensure(reference, access, context.notifier(reference)).await {
-                Ok(session) => Provider::Session(view(session, &binding.name_any())),
+                Ok(session) => Provider::Session(view(context, session, &binding.name_any())),
                 Err(error) => Provider::ClientFailed(Chain(&error).to_string()),
             }
         }
@@ -77,8 +82,15 @@ pub(super) async fn observe(
     Ok(Observed { binding, secret, provider, consent, crds })
 }
 
-fn view(session: Arc<Session>, name: &str) -> View {
+fn view(context: &Context, session: Arc<Session>, name: &str) -> View {
     let found = session.export(name);
+    // Before the provider has said what there is, nothing is missing.
+    let withdrawn = found.is_none()
+        && session.contact() == Contact::Up
+        && match session.absence(name) {
+            Absence::Withdrawn => session.last_doubt().is_none(),
+            Absence::MissingFor(time) => time >= context.patience(),
+        };
     let (withdrawing, export): (Option<_>, Option<_>) =
         if found.as_ref().is_some_and(|export| export.metadata.deletion_timestamp.is_some()) {
             (found, None)
@@ -96,9 +108,21 @@ fn view(session: Arc<Session>, name: &str) -> View {
         heartbeat: session.last_heartbeat(),
         export,
         withdrawing,
+        withdrawn,
         refusal,
         session,
     }
+}
+
+/// The CRDs that a binding has, or will have. What the Go konnector has brought lacks our label.
+fn named(binding: &APIServiceBinding, provider: &Provider) -> BTreeSet<String> {
+    let bound = binding.status.iter().flat_map(|status| &status.bound_schemas);
+    let bound = bound.map(|schema| names::crd(&schema.resource, &schema.group));
+    let exported = match provider {
+        Provider::Session(view) => view.schemas.as_slice(),
+        Provider::NoAccess | Provider::ClientFailed(_) => &[],
+    };
+    bound.chain(exported.iter().filter_map(|(_, schema)| Some(crd::name(schema.as_ref()?)))).collect()
 }
 
 async fn crds(
@@ -112,10 +136,8 @@ async fn crds(
         .into_iter()
         .map(|crd| (crd.name_any(), context.written_crds.newest(crd)))
         .collect();
-    let Provider::Session(view) = provider else { return Ok(found) };
     let api: Api<CustomResourceDefinition> = Api::all(context.consumer.clone());
-    for schema in view.schemas.iter().filter_map(|(_, schema)| schema.as_ref()) {
-        let name = crd::name(schema);
+    for name in named(binding, provider) {
         if found.contains_key(&name) {
             continue;
         }

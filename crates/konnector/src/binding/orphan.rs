@@ -69,11 +69,7 @@ pub(super) async fn release_strays(context: &Context, binding: &APIServiceBindin
     let api: Api<CustomResourceDefinition> = Api::all(context.consumer.clone());
     for bound in binding.status.iter().flat_map(|status| &status.bound_schemas) {
         let found = api.get_opt(&names::crd(&bound.resource, &bound.group)).await?;
-        let stray = found.filter(|crd| {
-            let labelled = crd.labels().get(crd::LABEL_MANAGED).is_some_and(|by| by == crd::MANAGED_BY);
-            labelled && !crd.owner_references().iter().any(|owner| owner.kind == "APIServiceBinding")
-        });
-        if let Some(crd) = stray {
+        if let Some(crd) = found.filter(crd::is_stray) {
             strip(context, &crd).await?;
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::{Api, ResourceExt as _};
+use kube::Api;
 use portolan_core::{
     api::kubebind::{
         APIServiceBinding, APIServiceBindingStatus, APIServiceExport, APIServiceExportStatus, AcceptedNames,
@@ -23,7 +23,7 @@ use super::{
     apply::Applied,
     observe::{Observed, Provider, View},
 };
-use crate::{context::Context, policy, provider::Contact};
+use crate::{context::Context, provider::Contact};
 
 pub(super) async fn report(
     context: &Context,
@@ -59,16 +59,6 @@ async fn to_provider(
         report_schema(view, schema, crd).await?;
     }
     Ok(())
-}
-
-/// Tells a provider that withdraws an export that a binding made by hand, which stays, does no more with it.
-pub(super) async fn withdrawn(context: &Context, observed: &Observed) -> Result<(), WriteError> {
-    let Provider::Session(view) = &observed.provider else { return Ok(()) };
-    if view.withdrawing.is_none() || policy::bundle_of(&observed.binding).is_some() {
-        return Ok(());
-    }
-    context.sync.stop(&observed.binding.name_any(), &[]);
-    unbound(view).await
 }
 
 /// Tells the provider that nobody binds its export any more.

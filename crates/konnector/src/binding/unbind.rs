@@ -8,7 +8,7 @@ use std::sync::Arc;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{Api, ResourceExt as _, api::ApiResource};
 use portolan_core::{
-    api::kubebind::{APIServiceBinding, CONDITION_CONNECTED},
+    api::kubebind::{APIServiceBinding, CONDITION_CONNECTED, InformerScope, Isolation, ResourceScope},
     condition::{self, Verdict},
 };
 use portolan_runtime::{
@@ -65,14 +65,49 @@ pub(super) async fn unbind(context: &Context, observed: &Observed) -> Result<Nex
     if view.contact != Contact::Up || !view.listed {
         return wait(context, binding, "the provider cluster does not answer").await;
     }
+    match drain_all(context, binding, view, &owned).await? {
+        Some(why) => wait(context, binding, &why).await,
+        None => Ok(Next::After(AFTER_RACE)),
+    }
+}
+
+/// A binding that was made by hand stays when the provider withdraws its export, and does no more with it. Gives
+/// when to look again; `None` where nothing is withdrawn, or nothing is left.
+pub(super) async fn withdrawn(context: &Context, observed: &Observed) -> Result<Option<Next>, WriteError> {
+    let binding = &observed.binding;
+    let Provider::Session(view) = &observed.provider else { return Ok(None) };
+    if view.withdrawing.is_none() || policy::bundle_of(binding).is_some() || view.contact != Contact::Up {
+        return Ok(None);
+    }
+    let owned: Vec<_> = observed.crds.values().filter(|crd| crd::is_owned_by(crd, binding)).collect();
+    if owned.is_empty() {
+        context.sync.stop(&binding.name_any(), &[]);
+        // Its engines tell when they are done.
+        if matches!(claims::end(context, binding, view, claims::last_mode(context, binding, view)), End::Done)
+        {
+            super::report::unbound(view).await?;
+        }
+        return Ok(None);
+    }
+    if policy::keeps_copies(context, binding) {
+        return orphan::abandon(context, binding, &owned).await.map(Some);
+    }
+    let obstacle = drain_all(context, binding, view, &owned).await?;
+    Ok(Some(Next::After(if obstacle.is_some() { context.poll_interval } else { AFTER_RACE })))
+}
+
+/// Gives what stands in the way.
+async fn drain_all(
+    context: &Context,
+    binding: &APIServiceBinding,
+    view: &View,
+    owned: &[&Arc<CustomResourceDefinition>],
+) -> Result<Option<String>, WriteError> {
     let mut obstacle = None;
     for crd in owned {
         obstacle = drain(context, binding, view, crd).await?.or(obstacle);
     }
-    match obstacle {
-        Some(why) => wait(context, binding, &why).await,
-        None => Ok(Next::After(AFTER_RACE)),
-    }
+    Ok(obstacle)
 }
 
 /// `None` when nothing is left of what claims have brought.
@@ -109,21 +144,16 @@ async fn drain(
 ) -> Result<Option<String>, WriteError> {
     let Some(resource) = stored_resource(crd) else { return Ok(None) };
     let name = binding.name_any();
-    let mode = mode(binding, view, context.on_withdraw);
     let key = EngineKey { binding: name.clone(), crd: crd.name_any() };
     let export = view.export.as_ref().or(view.withdrawing.as_ref());
-    let export_uid = export.and_then(|export| export.uid()).unwrap_or_default();
-    let session = Arc::clone(&view.session);
-    let isolation = export.map(|e| (e.spec.isolation, e.spec.informer_scope));
-    // Of a withdrawn export nothing is looked for on the provider.
-    let (isolation, reach) = isolation.unwrap_or_default();
+    let (mode, placement) = how_to_drain(context, binding, view, crd);
     let spec = SyncSpec {
         resource,
         has_status_subresource: false,
-        placement: Placement::of(crd::scope(crd), isolation, reach),
+        placement,
         schema: SchemaVersions::default(),
-        export_uid,
-        session,
+        export_uid: export.and_then(|export| export.uid()).unwrap_or_default(),
+        session: Arc::clone(&view.session),
     };
     let state = context.sync.ensure(&key, &spec, mode, || context.engine_context(&name));
     if crd.metadata.deletion_timestamp.is_some() || !context.sync.is_drained(&key) {
@@ -133,6 +163,31 @@ async fn drain(
     let api: Api<CustomResourceDefinition> = Api::all(context.consumer.clone());
     apply::delete(&api, &crd.name_any(), &crd.uid().unwrap_or_default()).await?;
     Ok(None)
+}
+
+/// In which way the objects of a CRD are drained, and where their copies are looked for.
+fn how_to_drain(
+    context: &Context,
+    binding: &APIServiceBinding,
+    view: &View,
+    crd: &CustomResourceDefinition,
+) -> (Mode, Placement) {
+    let mode = mode(binding, view, context.on_withdraw);
+    let scope = crd::scope(crd);
+    if let Some(export) = view.export.as_ref().or(view.withdrawing.as_ref()) {
+        return (mode, Placement::of(scope, export.spec.isolation, export.spec.informer_scope));
+    }
+    let key = EngineKey { binding: binding.name_any(), crd: crd.name_any() };
+    let guess = Placement::of(scope, Isolation::default(), InformerScope::default());
+    match context.sync.current(&key) {
+        // The provider does not let us delete copies any more, so they stay.
+        Some((Mode::Withdraw, placement)) => (Mode::Withdraw, placement),
+        Some((Mode::Drain, placement)) if context.sync.is_failing(&key) => (Mode::Withdraw, placement),
+        Some((_, placement)) => (mode, placement),
+        None if scope == ResourceScope::Namespaced => (mode, guess),
+        // Nobody knows any more where copies of kinds without namespaces are.
+        None => (Mode::Withdraw, guess),
+    }
 }
 
 /// What keeps an engine from draining, other than time.
@@ -150,12 +205,15 @@ fn obstacle(state: &EngineState, crd: &CustomResourceDefinition) -> Option<Strin
 /// The provider has withdrawn the export that was bound when it is gone, even where another has its name.
 /// While it is going, the provider leaves us our rights.
 pub(super) fn mode(binding: &APIServiceBinding, view: &View, on_withdraw: OnWithdraw) -> Mode {
-    if view.withdrawing.is_some() && on_withdraw == OnWithdraw::Delete {
+    let is_withdrawn = view.withdrawing.is_some() || view.withdrawn;
+    if is_withdrawn && on_withdraw == OnWithdraw::Delete {
         return Mode::Drain;
     }
     let bound = binding.annotations().get(ANNOTATION_EXPORT_UID);
     let exported = view.export.as_ref().and_then(|export| export.uid());
-    if exported.is_some() && bound == exported.as_ref() { Mode::Drain } else { Mode::Withdraw }
+    // The Go konnector does not note which export is bound: it is the one of that name.
+    let is_bound = exported.is_some() && (bound.is_none() || bound == exported.as_ref());
+    if is_bound { Mode::Drain } else { Mode::Withdraw }
 }
 
 /// A version in which the API server serves the objects of a CRD.

@@ -4,7 +4,7 @@ mod apply;
 mod plan;
 mod retire;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use kube::ResourceExt as _;
 use portolan_core::api::kubebind::{APIServiceBinding, APIServiceBindingBundle, APIServiceExport};
@@ -16,13 +16,11 @@ use self::plan::{Observed, Offer, Provider};
 use crate::{
     context::Context,
     policy,
-    provider::{Absence, Contact, Session},
+    provider::{Absence, Contact, Doubt, Session, Why},
     secrets::{ProviderAccess, SecretState},
 };
 
 const WORKERS: usize = 8;
-/// For how many polls an export may be missing from lists before it counts as withdrawn.
-const PATIENCE_IN_POLLS: u32 = 4;
 
 /// Why a bundle could not be reconciled.
 #[derive(Debug, thiserror::Error)]
@@ -92,6 +90,7 @@ async fn provider(
     match session.contact() {
         Contact::Pending => Provider::Pending,
         Contact::Down { message } => Provider::Down(message),
+        Contact::Refused { message } => Provider::Refused(message),
         Contact::Up => Provider::Up(offer(context, bundle, &session, exports).await),
     }
 }
@@ -109,13 +108,28 @@ async fn offer(
     let absent: BTreeMap<_, _> = absent.map(|name| (name.clone(), session.absence(&name))).collect();
     let goes = absent.values().any(|absence| *absence == Absence::Withdrawn)
         || exports.iter().any(|export| export.metadata.deletion_timestamp.is_some());
+    let patience = context.patience();
+    if let Some(uid) = bundle.status.as_ref().and_then(|status| status.contract_namespace_uid.as_ref()) {
+        session.expect_contract(uid);
+    }
     // Only what would be unbound is worth a question to the provider.
-    let doubt = if goes { session.doubt().await } else { None };
+    let doubt = if goes { session.doubt(context.poll_interval).await } else { anew(session, patience) };
     Offer {
         absent,
         doubt,
+        contract: session.settled_contract(),
         pretty_name: session.pretty_name(),
-        patience: context.poll_interval * PATIENCE_IN_POLLS,
+        patience,
         exports,
     }
+}
+
+/// Where every export is there, a contract namespace that was made anew is doubted for a while, and then accepted.
+fn anew(session: &Session, patience: Duration) -> Option<Doubt> {
+    let doubt = session.last_doubt().filter(|doubt| doubt.why == Why::MadeAnew)?;
+    if doubt.since >= patience {
+        session.accept_contract();
+        return None;
+    }
+    Some(doubt)
 }

@@ -18,21 +18,20 @@ use portolan_core::{
         APIServiceExport, CONDITION_SECRET_VALID, CONDITION_SYNCED,
     },
     condition::{self, Verdict},
-    names,
 };
 
 use crate::{
     beginning,
-    binding::{ANNOTATION_EXPORT_UID, FINALIZER},
+    binding::{ANNOTATION_EXPORT_UID, ANNOTATION_RESOURCES, FINALIZER, resources_of},
     policy::is_owned,
-    provider::{Absence, Doubt},
+    provider::{Absence, Doubt, Why},
     secrets::SecretState,
 };
 
-/// Annotation on a binding: its resources, for `kubectl get`.
-const ANNOTATION_RESOURCES: &str = "kube-bind.io/resources";
 /// How much of the list of exports the status holds.
 const MAX_RESOURCES_LENGTH: usize = 200;
+
+mod verdict;
 
 /// A bundle and everything that bears on it.
 pub(super) struct Observed {
@@ -53,8 +52,10 @@ pub(super) enum Provider {
     Pending,
     /// Its kubeconfig does not make a client.
     ClientFailed(String),
-    /// It does not answer, or refuses.
+    /// It does not answer, or does not know us.
     Down(String),
+    /// It does not let us see what it exports.
+    Refused(String),
     /// What it exports.
     Up(Offer),
 }
@@ -63,6 +64,8 @@ pub(super) enum Provider {
 pub(super) struct Offer {
     pub(super) exports: Vec<Arc<APIServiceExport>>,
     pub(super) pretty_name: Option<String>,
+    /// The uid of the contract namespace, as long as nobody doubts it.
+    pub(super) contract: Option<String>,
     /// Why the exports of other bindings of this Secret are not there, by name.
     pub(super) absent: BTreeMap<String, Absence>,
     /// How long an export may be missing from lists before it counts as withdrawn.
@@ -90,14 +93,18 @@ pub(super) fn plan(observed: &Observed, now: Timestamp) -> Plan {
     let beginning = observed.beginning.is_some();
     beginning::say(&mut status.conditions, CONDITION_SECRET_VALID, secret, now, beginning);
     let mut plan = Plan { create: Vec::new(), delete: Vec::new(), status, look_again: observed.beginning };
+    count(observed, &mut plan);
     if secret_valid {
         let synced = plan_bindings(observed, &mut plan);
+        count(observed, &mut plan);
         let in_order = synced.is_true();
         beginning::say(&mut plan.status.conditions, CONDITION_SYNCED, synced, now, beginning);
         condition::summarize(&mut plan.status.conditions, now);
         if in_order {
             stamp(observed, &mut plan, now);
         }
+    } else if condition::find(&plan.status.conditions, CONDITION_SYNCED).is_some() {
+        beginning::say(&mut plan.status.conditions, CONDITION_SYNCED, beginning::no_secret(), now, beginning);
     }
     condition::summarize(&mut plan.status.conditions, now);
     plan
@@ -115,6 +122,20 @@ fn stamp(observed: &Observed, plan: &mut Plan, now: Timestamp) {
     plan.look_again = Some(plan.look_again.map_or(again, |sooner| sooner.min(again)));
 }
 
+/// What is bound is known whatever the provider says.
+fn count(observed: &Observed, plan: &mut Plan) {
+    let living = |binding: &&&Arc<APIServiceBinding>| binding.metadata.deletion_timestamp.is_none();
+    let owned: Vec<_> = owned(observed).collect();
+    let bound = owned.iter().filter(living).count() + plan.create.len();
+    let ready = owned.iter().filter(|binding| is_ready(binding)).count();
+    plan.status.bound = i32::try_from(bound).ok();
+    plan.status.ready = i32::try_from(ready).ok();
+}
+
+fn owned(observed: &Observed) -> impl Iterator<Item = &Arc<APIServiceBinding>> {
+    observed.bindings.iter().filter(|binding| is_owned(binding, &observed.bundle))
+}
+
 fn plan_bindings(observed: &Observed, plan: &mut Plan) -> Verdict {
     let offer = match &observed.provider {
         Provider::Pending => {
@@ -126,7 +147,8 @@ fn plan_bindings(observed: &Observed, plan: &mut Plan) -> Verdict {
                 format!("Failed to create a client for the provider cluster: {why}"),
             );
         }
-        Provider::Down(why) => {
+        Provider::Refused(why) if owned(observed).next().is_some() => return verdict::refused(why),
+        Provider::Down(why) | Provider::Refused(why) => {
             return Verdict::error(
                 "ListExportsFailed",
                 format!("Failed to list APIServiceExports from provider cluster: {why}"),
@@ -137,13 +159,12 @@ fn plan_bindings(observed: &Observed, plan: &mut Plan) -> Verdict {
     let Offer { exports, pretty_name, .. } = offer;
     // An export that is going away is not bound anew.
     let living = exports.iter().filter(|export| export.meta().deletion_timestamp.is_none());
-    let mut conflicts = Vec::new();
-    let mut bound = 0;
+    let mut conflicts: Vec<_> = owned(observed).filter_map(|binding| verdict::foreign_crd(binding)).collect();
     for export in living {
         match observed.bindings.iter().find(|binding| binding.name_any() == export.name_any()) {
             None => plan.create.push(binding(&observed.bundle, export)),
-            Some(existing) if is_owned(existing, &observed.bundle) => bound += 1,
-            Some(existing) => conflicts.push(describe_conflict(existing)),
+            Some(existing) if is_owned(existing, &observed.bundle) => {}
+            Some(existing) => conflicts.push(verdict::describe_conflict(existing)),
         }
     }
     let exported: BTreeSet<_> = exports.iter().map(|export| export.name_any()).collect();
@@ -151,15 +172,32 @@ fn plan_bindings(observed: &Observed, plan: &mut Plan) -> Verdict {
     if pretty_name.is_some() {
         plan.status.provider_pretty_name.clone_from(pretty_name);
     }
+    if offer.contract.is_some() {
+        plan.status.contract_namespace_uid.clone_from(&offer.contract);
+    }
     plan.status.exports = i32::try_from(exports.len()).ok();
-    plan.status.bound = i32::try_from(bound + plan.create.len()).ok();
     plan.status.conflicts = i32::try_from(conflicts.len()).ok();
     plan.status.resources = Some(shortened(&exported));
-    match (suspects.is_empty(), conflicts.is_empty()) {
-        (false, _) => suspect(&suspects, offer),
-        (true, false) => conflict(&conflicts),
-        (true, true) => Verdict::holds(),
+    if !suspects.is_empty() {
+        verdict::suspect(&suspects, offer)
+    } else if let Some(since) = made_anew(observed, offer) {
+        look_again(plan, offer.patience.saturating_sub(since));
+        verdict::anew(offer)
+    } else if conflicts.is_empty() {
+        Verdict::holds()
+    } else {
+        verdict::conflict(&conflicts)
     }
+}
+
+/// Since when the contract namespace is another one, where that matters to what is bound.
+fn made_anew(observed: &Observed, offer: &Offer) -> Option<Duration> {
+    let doubt = offer.doubt.filter(|doubt| doubt.why == Why::MadeAnew && doubt.since < offer.patience)?;
+    owned(observed).next().map(|_| doubt.since)
+}
+
+fn look_again(plan: &mut Plan, after: Duration) {
+    plan.look_again = Some(plan.look_again.map_or(after, |sooner| sooner.min(after)));
 }
 
 /// Bindings whose export is withdrawn go; gives those whose export is merely missing.
@@ -171,10 +209,9 @@ fn plan_ends(
 ) -> Vec<String> {
     let going = offer.exports.iter().filter(|export| export.meta().deletion_timestamp.is_some());
     let withdrawn: BTreeSet<_> = going.map(|export| export.name_any()).collect();
-    let (patience, mut suspects, mut ready) = (offer.patience, Vec::new(), 0);
-    for binding in observed.bindings.iter().filter(|binding| is_owned(binding, &observed.bundle)) {
+    let (patience, mut suspects) = (offer.patience, Vec::new());
+    for binding in owned(observed) {
         let name = binding.name_any();
-        ready += i32::from(is_ready(binding));
         let absence = match (offer.absent.get(&name).copied(), &offer.doubt) {
             (Some(Absence::Withdrawn), Some(doubt)) => Some(Absence::MissingFor(doubt.since)),
             (_, Some(doubt)) if withdrawn.contains(&name) => Some(Absence::MissingFor(doubt.since)),
@@ -185,44 +222,14 @@ fn plan_ends(
             _ if binding.metadata.deletion_timestamp.is_some() => {}
             Some(Absence::MissingFor(time)) if time < patience => {
                 suspects.push(name);
-                let left = patience.saturating_sub(time);
-                plan.look_again = Some(plan.look_again.map_or(left, |sooner| sooner.min(left)));
+                look_again(plan, patience.saturating_sub(time));
             }
             Some(_) => plan.delete.push(Arc::clone(binding)),
             None if exported.contains(&name) => {}
             None => suspects.push(name),
         }
     }
-    plan.status.ready = Some(ready);
     suspects
-}
-
-fn suspect(suspects: &[String], offer: &Offer) -> Verdict {
-    let (list, seconds) = (suspects.join(", "), offer.patience.as_secs());
-    let cause = match &offer.doubt {
-        Some(doubt) => format!("The contract namespace on the provider {}, and with it went", doubt.why),
-        None => "The provider no longer lists these APIServiceExports, and their deletion was not seen:"
-            .to_owned(),
-    };
-    let message = format!("{cause} {list}. They stay bound unless they are missing for {seconds} s.");
-    Verdict::warning("ProviderSuspect", message)
-}
-
-fn conflict(conflicts: &[String]) -> Verdict {
-    let (count, list) = (conflicts.len(), conflicts.join("; "));
-    Verdict::warning(
-        "SyncErrors",
-        format!("Failed to sync some APIServiceBindings: {count} error(s): {list}"),
-    )
-}
-
-fn describe_conflict(existing: &APIServiceBinding) -> String {
-    let owner = existing.owner_references().iter().find(|owner| owner.kind == "APIServiceBindingBundle");
-    let owner = match owner {
-        Some(owner) => format!("belongs to bundle {}", owner.name),
-        None => "was not made by a bundle".to_owned(),
-    };
-    format!("APIServiceBinding {} exists and {owner}", existing.name_any())
 }
 
 fn is_ready(binding: &APIServiceBinding) -> bool {
@@ -231,11 +238,10 @@ fn is_ready(binding: &APIServiceBinding) -> bool {
 }
 
 fn binding(bundle: &APIServiceBindingBundle, export: &APIServiceExport) -> APIServiceBinding {
-    let resources: Vec<_> = export.spec.resources.iter().map(|r| names::crd(&r.resource, &r.group)).collect();
     let metadata = ObjectMeta {
         name: Some(export.name_any()),
         annotations: Some(BTreeMap::from([
-            (ANNOTATION_RESOURCES.to_owned(), resources.join(",")),
+            (ANNOTATION_RESOURCES.to_owned(), resources_of(export)),
             (ANNOTATION_EXPORT_UID.to_owned(), export.uid().unwrap_or_default()),
         ])),
         finalizers: Some(vec![FINALIZER.to_owned()]),

@@ -4,17 +4,22 @@ use kube::{ResourceExt as _, api::DynamicObject};
 use portolan_core::{
     api::kubebind::{
         ANNOTATION_CLAIMED_BY, ANNOTATION_CLUSTER_NAMESPACE, ANNOTATION_CONSUMER_NAMESPACE,
-        ANNOTATION_CONSUMER_UID, ANNOTATION_PROVIDER_NAMESPACE, ANNOTATION_PROVIDER_UID, LABEL_OWNER,
+        ANNOTATION_CONSUMER_UID, ANNOTATION_PROVIDER_NAMESPACE, ANNOTATION_PROVIDER_UID, FIELD_MANAGER,
+        LABEL_OWNER,
     },
     claims::{Claim, Claimed},
+    digest::sha256_hex,
 };
+use portolan_runtime::apply::escaped;
 use serde_json::{Value, json};
 
-use super::plan::Side;
+use super::{index::Touch, plan::Side};
 use crate::sync::KeyRules;
 
 /// Type of the Secrets that Kubernetes keeps the tokens of `ServiceAccount`s in.
 const TOKEN_TYPE: &str = "kubernetes.io/service-account-token";
+/// How long the API server lets the name of a field manager be.
+const MAX_MANAGER: usize = 128;
 
 /// What makes an object a copy of ours, and what goes with it.
 #[derive(Clone, Debug)]
@@ -23,7 +28,7 @@ pub(crate) struct Terms {
     pub(crate) keys: KeyRules,
     /// The contract namespace, with which copies on the provider are marked.
     pub(crate) contract: String,
-    /// The binding, with which copies on the consumer are marked.
+    /// The binding, with which copies on both sides are marked.
     pub(crate) binding: String,
 }
 
@@ -47,6 +52,12 @@ pub(super) fn is_claimable(claimed: Claimed, object: &DynamicObject) -> bool {
     }
 }
 
+/// The binding that a copy of another one names.
+pub(super) fn keeper(touch: Touch, owned: &Value) -> Option<Box<str>> {
+    let named = owned["metadata"]["annotations"][ANNOTATION_CLAIMED_BY].as_str()?;
+    (touch == Touch::OthersCopy).then(|| named.into())
+}
+
 impl Terms {
     /// The complete body of the copy of an original on the side `from`, without its place.
     pub(super) fn copy_of(&self, from: Side, original: &DynamicObject) -> Value {
@@ -61,19 +72,20 @@ impl Terms {
         labels.insert(LABEL_OWNER.to_owned(), from.owner().into());
         let mut annotations = self.keys.carried(metadata.annotations.as_ref());
         let namespace = metadata.namespace.as_deref();
-        let marks = match from {
-            Side::Consumer => [
+        let mut marks = vec![(ANNOTATION_CLAIMED_BY, Some(self.binding.as_str()))];
+        match from {
+            Side::Consumer => marks.extend([
                 (ANNOTATION_CLUSTER_NAMESPACE, Some(self.contract.as_str())),
                 (ANNOTATION_CONSUMER_NAMESPACE, namespace),
                 (ANNOTATION_CONSUMER_UID, metadata.uid.as_deref()),
-            ],
-            Side::Provider => [
-                (ANNOTATION_CLAIMED_BY, Some(self.binding.as_str())),
+            ]),
+            Side::Provider => marks.extend([
                 (ANNOTATION_PROVIDER_NAMESPACE, namespace),
                 (ANNOTATION_PROVIDER_UID, metadata.uid.as_deref()),
-            ],
-        };
-        annotations.extend(marks.map(|(key, value)| (key.to_owned(), value.unwrap_or_default().into())));
+            ]),
+        }
+        let marks = marks.into_iter().map(|(key, value)| (key.to_owned(), value.unwrap_or_default().into()));
+        annotations.extend(marks);
         let claimed = self.claim.resource;
         let mut body = json!({
             "apiVersion": "v1", "kind": claimed.kind(),
@@ -87,17 +99,41 @@ impl Terms {
         body
     }
 
-    /// Whether what our field manager owns of an object on `side` makes it a copy of ours. Somebody's own object
-    /// does not become one by carrying our annotations.
-    pub(super) fn is_copy(&self, side: Side, namespace: &str, owned: &Value) -> bool {
+    /// What has been done to an object on `side`, from what our field manager owns of it and from the managers of
+    /// its owner label. Somebody's own object does not become a copy by carrying our annotations.
+    pub(super) fn touch(&self, side: Side, namespace: &str, owned: &Value, object: &DynamicObject) -> Touch {
         let annotation = |key: &str| owned["metadata"]["annotations"][key].as_str();
-        match side {
-            Side::Provider => {
-                annotation(ANNOTATION_CLUSTER_NAMESPACE) == Some(&self.contract)
-                    && annotation(ANNOTATION_CONSUMER_NAMESPACE) == Some(namespace)
+        let is_of_contract = side == Side::Provider
+            && annotation(ANNOTATION_CLUSTER_NAMESPACE) == Some(&self.contract)
+            && annotation(ANNOTATION_CONSUMER_NAMESPACE) == Some(namespace);
+        match annotation(ANNOTATION_CLAIMED_BY) {
+            Some(binding) if binding == self.binding && (is_of_contract || side == Side::Consumer) => {
+                Touch::Copy
             }
-            Side::Consumer => annotation(ANNOTATION_CLAIMED_BY) == Some(&self.binding),
+            Some(_) if is_of_contract => Touch::OthersCopy,
+            None if is_of_contract => Touch::UnnamedCopy,
+            _ if self.is_stamped(object) => Touch::Stamped,
+            _ => Touch::None,
         }
+    }
+
+    /// Field manager of the owner label on originals. One per binding: the API server keeps the label until the
+    /// last of them lets go of it.
+    pub(super) fn stamper(&self) -> String {
+        let plain = format!("{FIELD_MANAGER}-claims-{}", self.binding);
+        if plain.len() <= MAX_MANAGER {
+            return plain;
+        }
+        format!("{FIELD_MANAGER}-claims-{}", sha256_hex(self.binding.as_bytes()))
+    }
+
+    fn is_stamped(&self, object: &DynamicObject) -> bool {
+        let label = format!("/f:metadata/f:labels/f:{}", escaped(LABEL_OWNER));
+        let stamper = self.stamper();
+        object.managed_fields().iter().any(|entry| {
+            entry.manager.as_ref() == Some(&stamper)
+                && entry.fields_v1.as_ref().is_some_and(|fields| fields.0.pointer(&label).is_some())
+        })
     }
 }
 
@@ -147,18 +183,37 @@ mod tests {
         };
         let down = terms.copy_of(Side::Consumer, &original);
         let marks = json!({
-            "kube-bind.io/cluster-namespace": "kube-bind-a", "kube-bind.io/consumer-namespace": "n",
-            "kube-bind.io/consumer-uid": "u",
+            "kube-bind.io/claimed-by": "cowboys", "kube-bind.io/cluster-namespace": "kube-bind-a",
+            "kube-bind.io/consumer-namespace": "n", "kube-bind.io/consumer-uid": "u",
         });
         assert_eq!(down, expected("consumer", marks));
-        assert!(terms.is_copy(Side::Provider, "n", &down) && !terms.is_copy(Side::Provider, "m", &down));
+        let touch =
+            |side: Side, namespace: &str, owned: &Value| terms.touch(side, namespace, owned, &original);
+        assert_eq!(touch(Side::Provider, "n", &down), Touch::Copy);
+        assert_eq!(touch(Side::Provider, "m", &down), Touch::None);
         let up = terms.copy_of(Side::Provider, &original);
         let marks = json!({
             "kube-bind.io/claimed-by": "cowboys", "kube-bind.io/provider-namespace": "n",
             "kube-bind.io/provider-uid": "u",
         });
         assert_eq!(up, expected("provider", marks));
-        assert!(terms.is_copy(Side::Consumer, "n", &up) && !terms.is_copy(Side::Provider, "n", &up));
+        assert_eq!(touch(Side::Consumer, "n", &up), Touch::Copy);
+        assert_eq!(touch(Side::Provider, "n", &up), Touch::None);
+        let mut others = down.clone();
+        others["metadata"]["annotations"][ANNOTATION_CLAIMED_BY] = "sheriffs".into();
+        assert_eq!(touch(Side::Provider, "n", &others), Touch::OthersCopy);
+        others["metadata"]["annotations"].as_object_mut().unwrap().remove(ANNOTATION_CLAIMED_BY);
+        assert_eq!(touch(Side::Provider, "n", &others), Touch::UnnamedCopy);
+    }
+
+    #[test]
+    fn a_field_manager_fits_whatever_the_binding_is_called() {
+        let mut terms = terms(&json!({"resource": "secrets", "selector": {}}));
+        assert_eq!(terms.stamper(), "kube-bind.io-claims-cowboys");
+        terms.binding = "b".repeat(253);
+        let one = terms.stamper();
+        terms.binding = "b".repeat(252);
+        assert!(one.len() <= MAX_MANAGER && terms.stamper() != one);
     }
 
     #[test]

@@ -52,6 +52,8 @@ pub(crate) struct ClaimContext {
     pub(crate) engine: EngineContext,
     /// Whether a Secret holds a kubeconfig of the konnector, which nobody may claim.
     pub(crate) holds_kubeconfig: Arc<dyn Fn(&ObjectKey) -> bool + Send + Sync>,
+    /// Whether there is a binding of this name.
+    pub(crate) is_bound: Arc<dyn Fn(&str) -> bool + Send + Sync>,
 }
 
 pub(super) struct Engine {
@@ -60,6 +62,8 @@ pub(super) struct Engine {
     pub(super) mode: Mode,
     pub(super) tasks: Tasks,
     pub(super) index: Mutex<Index>,
+    /// Field manager of the owner label on originals.
+    pub(super) stamper: String,
     queue: Arc<WorkQueue<ObjectKey>>,
     /// What people have been told of objects, so that it is not said again.
     pub(super) told: Mutex<HashMap<ObjectKey, Step>>,
@@ -76,6 +80,7 @@ impl Engine {
             contract: spec.session.namespace.clone(),
             binding: spec.binding.clone(),
         };
+        let stamper = terms.stamper();
         let scopes = Scope::on_consumer(&spec.claim);
         // At the end nobody asks who refers to what.
         let referring = if mode == Mode::Sync { spec.referring.clone() } else { Vec::new() };
@@ -87,6 +92,7 @@ impl Engine {
             tasks: tasks.child(),
             queue: Arc::default(),
             told: Mutex::default(),
+            stamper,
             watched: Mutex::default(),
             mode,
             spec,
@@ -125,7 +131,8 @@ impl Engine {
         let is_protected =
             self.spec.claim.resource == Claimed::Secrets && (self.context.holds_kubeconfig)(key);
         let namespace = self.spec.session.namespaces.state(&key.namespace);
-        plan(index.sides(key, is_protected), namespace.as_plan(), self.mode)
+        let sides = index.sides(key, is_protected).among(|binding| (self.context.is_bound)(binding));
+        plan(sides, namespace.as_plan(), self.mode)
     }
 
     pub(super) fn resource(&self) -> ApiResource {

@@ -11,7 +11,7 @@ use portolan_runtime::latest::version;
 use serde_json::Value;
 
 use super::{
-    body::{Terms, is_claimable},
+    body::{Terms, is_claimable, keeper},
     plan::Side,
     references::{Changed, References, named},
     scope::Scope,
@@ -26,6 +26,8 @@ pub(crate) struct Seen {
     /// The side that its label says the original is on.
     pub(crate) owner: Option<Side>,
     pub(crate) touch: Touch,
+    /// The binding that an [`Touch::OthersCopy`] names.
+    keeper: Option<Box<str>>,
     pub(crate) deleting: bool,
     pub(super) choice: Choice,
     /// What its copy on the other side has to say.
@@ -42,10 +44,14 @@ pub(crate) struct Seen {
 pub(crate) enum Touch {
     /// Nothing.
     None,
-    /// The owner label is ours, and it alone.
+    /// The owner label is there for this binding, and it alone.
     Stamped,
     /// We have made it, as a copy.
     Copy,
+    /// A copy for the same contract that names no binding. Who claims its original adopts it.
+    UnnamedCopy,
+    /// We have made it for another binding of the same contract, which looks after it as long as there is one.
+    OthersCopy,
 }
 
 /// Whether an object is chosen, as far as it says so itself.
@@ -97,6 +103,8 @@ pub(crate) struct Sides<'a> {
     pub(crate) consumer: Option<&'a Seen>,
     pub(crate) provider: Option<&'a Seen>,
     pub(super) place: Place,
+    /// The binding that the provider's copy names is no more.
+    pub(super) is_forsaken: bool,
     pub(crate) on_consumer: Knowledge,
     /// The provider's objects of the namespace have been listed.
     pub(crate) provider_known: bool,
@@ -128,6 +136,13 @@ impl<'a> Sides<'a> {
             Side::Consumer => self.consumer,
             Side::Provider => self.provider,
         }
+    }
+
+    /// With the knowledge of which bindings there are.
+    pub(super) fn among(mut self, is_bound: impl Fn(&str) -> bool) -> Self {
+        let keeper = self.provider.and_then(|seen| seen.keeper.as_deref());
+        self.is_forsaken = keeper.is_some_and(|binding| !is_bound(binding));
+        self
     }
 
     /// Whether an object is claimed.
@@ -180,6 +195,7 @@ impl Index {
             consumer: self.consumer.get(key),
             provider: self.provider.get(key),
             place: if is_protected { Place::Protected } else { named() },
+            is_forsaken: false,
             on_consumer,
             provider_known: self.known_namespaces.contains(&key.namespace),
         }
@@ -210,13 +226,7 @@ impl Index {
         // Lists of these kinds leave out what each item is.
         ours["apiVersion"] = "v1".into();
         ours["kind"] = self.terms.claim.resource.kind().into();
-        let touch = if self.terms.is_copy(side, &key.namespace, &ours) {
-            Touch::Copy
-        } else if ours["metadata"]["labels"].get(LABEL_OWNER).is_some() {
-            Touch::Stamped
-        } else {
-            Touch::None
-        };
+        let touch = self.terms.touch(side, &key.namespace, &ours, object);
         let choice = if !is_claimable(self.terms.claim.resource, object) {
             Choice::Never
         } else if self.terms.claim.chooses_labels(object.labels()) {
@@ -229,6 +239,7 @@ impl Index {
             version,
             owner: object.labels().get(LABEL_OWNER).and_then(|label| Side::of_owner(label)),
             touch,
+            keeper: keeper(touch, &ours),
             deleting: object.metadata.deletion_timestamp.is_some(),
             choice,
             desired: Digest::of(&self.terms.copy_of(side, object)),
@@ -351,7 +362,7 @@ impl Index {
             Choice::ByName => self.is_named(key),
             Choice::ByLabels => true,
         };
-        chosen || seen.touch != Touch::None
+        chosen || matches!(seen.touch, Touch::Stamped | Touch::Copy)
     }
 
     fn is_named(&self, key: &ObjectKey) -> bool {

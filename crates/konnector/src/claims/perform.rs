@@ -108,8 +108,8 @@ impl Engine {
             Step::CreateCopy(side) => self.create(side, key).await,
             Step::UpdateCopy(side) => self.update(side, key).await,
             Step::DeleteCopy(side) => self.delete(side, key).await,
-            Step::Stamp(side) => self.stamp(side, key).await,
-            Step::Unstamp(side) => self.unstamp(side, key).await,
+            Step::Stamp(side) => self.label(side, key, Some(side)).await,
+            Step::Unstamp(side) => self.label(side, key, None).await,
             Step::Nothing | Step::Wait | Step::Conflict | Step::OwnerUnknown => Ok(()),
         }
     }
@@ -206,30 +206,20 @@ impl Engine {
         self.look_up(side, key).await.map(|_| ())
     }
 
-    async fn stamp(&self, side: Side, key: &ObjectKey) -> Result<(), Trouble> {
+    /// Applies what this binding has to say of an original: whose it is, or nothing any more. A label that
+    /// another binding or a person has set too stays.
+    async fn label(&self, side: Side, key: &ObjectKey, owner: Option<Side>) -> Result<(), Trouble> {
         let Some(uid) = self.uid(side, key) else { return Ok(()) };
-        let body = json!({
+        let mut body = json!({
             "apiVersion": "v1", "kind": self.spec.claim.resource.kind(),
-            "metadata": {
-                "name": key.name, "namespace": self.namespace(side, key), "labels": {LABEL_OWNER: side.owner()},
-            },
+            "metadata": {"name": key.name, "namespace": self.namespace(side, key)},
         });
+        if let Some(owner) = owner {
+            body["metadata"]["labels"] = json!({LABEL_OWNER: owner.owner()});
+        }
         let observed = Observed::Present { uid, managed_fields: None };
         let written =
-            apply::apply::<DynamicObject>(&self.api(side, key), FIELD_MANAGER, &body, &observed).await;
-        self.heard(side, &written);
-        let written = written.map_err(|error| Trouble::of(side, &error))?;
-        self.index.lock().saw(side, key, &written);
-        Ok(())
-    }
-
-    async fn unstamp(&self, side: Side, key: &ObjectKey) -> Result<(), Trouble> {
-        let Some(original) = self.look_up(side, key).await? else { return Ok(()) };
-        let value = original.metadata.labels.as_ref().and_then(|labels| labels.get(LABEL_OWNER));
-        let path = format!("/metadata/labels/{}", apply::escaped(LABEL_OWNER));
-        let api = self.api(side, key);
-        let written: Result<DynamicObject, _> =
-            apply::remove(&api, Some(FIELD_MANAGER), &original.metadata, &path, &json!(value)).await;
+            apply::apply::<DynamicObject>(&self.api(side, key), &self.stamper, &body, &observed).await;
         self.heard(side, &written);
         let written = written.map_err(|error| Trouble::of(side, &error))?;
         self.index.lock().saw(side, key, &written);

@@ -108,7 +108,7 @@ fn end(seen: Option<&Seen>, side: Side) -> Option<Step> {
         Touch::Copy if seen.deleting => Some(Step::Wait),
         Touch::Copy => Some(Step::DeleteCopy(side)),
         Touch::Stamped => Some(Step::Unstamp(side)),
-        Touch::None => None,
+        Touch::None | Touch::UnnamedCopy | Touch::OthersCopy => None,
     }
 }
 
@@ -131,7 +131,7 @@ fn sync(sides: Sides<'_>, namespace: NamespaceState<'_>) -> Step {
     };
     let copy = sides.on(owner.other());
     match sides.on(owner).filter(|original| !original.deleting) {
-        Some(original) if sides.claims(original) => keep(original, copy, owner),
+        Some(original) if sides.claims(original) => keep(original, copy, owner, sides.is_forsaken),
         Some(original) => abandoned(copy, owner)
             .or_else(|| end(Some(original).filter(|original| !original.is_copy()), owner))
             .unwrap_or(Step::Nothing),
@@ -158,11 +158,17 @@ fn abandoned(copy: Option<&Seen>, owner: Side) -> Option<Step> {
     end(copy.filter(|copy| copy.is_copy()), owner.other())
 }
 
-fn keep(original: &Seen, copy: Option<&Seen>, owner: Side) -> Step {
+fn keep(original: &Seen, copy: Option<&Seen>, owner: Side, is_forsaken: bool) -> Step {
     let other = owner.other();
+    let is_adoptable = |copy: &Seen| match copy.touch {
+        Touch::Copy | Touch::UnnamedCopy => true,
+        Touch::OthersCopy => is_forsaken,
+        Touch::None | Touch::Stamped => false,
+    };
     match copy {
         None => Step::CreateCopy(other),
-        Some(copy) if !copy.is_copy() => Step::Conflict,
+        Some(copy) if copy.touch == Touch::OthersCopy && !is_forsaken => Step::Nothing,
+        Some(copy) if !is_adoptable(copy) => Step::Conflict,
         Some(copy) if copy.deleting => Step::Wait,
         Some(copy) if copy.form.is_fixed_against(&original.form) => Step::DeleteCopy(other),
         Some(copy) if copy.owned != original.desired && copy.settled_for != Some(original.desired) => {

@@ -19,8 +19,10 @@ const CONDITION_VALID_VERSION: &str = "ValidVersion";
 /// Whether the last sign of life reached the provider.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Heartbeat {
-    /// The provider keeps no ClusterBinding.
+    /// Nobody has looked yet.
     #[default]
+    Unknown,
+    /// The provider keeps no ClusterBinding.
     NotKept,
     /// It did.
     Beating,
@@ -31,6 +33,9 @@ pub(crate) enum Heartbeat {
 impl Session {
     /// Reports when the last report is older than half the interval, or says other things than now.
     pub(super) async fn heartbeat(self: &Arc<Self>, secret: &ClusterSecretKeyRef, interval: Duration) {
+        if !self.state.read().cluster_binding_listed {
+            return;
+        }
         let Some(binding) = self.cluster_binding() else { return self.set_heartbeat(Heartbeat::NotKept) };
         let old = binding.status.clone().unwrap_or_default();
         let new = report(&old, secret, &self.offered(), interval, clock::now());

@@ -53,8 +53,11 @@ impl SessionHub {
             started.stop();
             return Ok(session);
         }
+        if let Some(former) = self.sessions.lock().get(reference) {
+            started.goes_on_from(&former.session);
+        }
         started.spawn_poll(self.intervals.poll);
-        started.spawn_heartbeat(reference, self.intervals.heartbeat);
+        started.spawn_heartbeat(reference, self.intervals);
         if access.renewed.is_some() {
             started.spawn_rotation(self.rotation.clone(), reference, access);
         }

@@ -11,7 +11,7 @@ mod rotation;
 mod session;
 
 pub(crate) use absence::Absence;
-pub(crate) use contract::Doubt;
+pub(crate) use contract::{Doubt, Why};
 pub(crate) use heartbeat::Heartbeat;
 pub(crate) use hub::{Intervals, SessionHub};
 pub(crate) use namespaces::NamespaceAnswer;

@@ -7,32 +7,40 @@ use kube::{
     api::{ListParams, PartialObjectMeta},
 };
 use portolan_core::api::kubebind::APIServiceExport;
-use portolan_runtime::{clock, telemetry::Chain};
+use portolan_runtime::clock;
 use rand::RngExt as _;
 use tokio::time::timeout;
 use tracing::warn;
 
-use super::session::{Contact, POLL_LIMITS, Session};
+use super::session::{ANSWER_LIMIT, Contact, Session};
 
 impl Session {
     /// The watch tells of changes at once. The poll tells whether the provider still answers, which a watch
     /// on a dead connection does not.
     pub(super) fn spawn_poll(self: &Arc<Self>, interval: Duration) {
-        let first = Arc::clone(self);
-        self.tasks.spawn("contract namespace", async move {
-            // What is not known now is asked for again when it is needed.
-            drop(timeout(POLL_LIMITS.1, first.contract_uid()).await);
-        });
         let session = Arc::clone(self);
-        let limit = interval.clamp(POLL_LIMITS.0, POLL_LIMITS.1);
+        // The pause and the answer together take no longer than one interval.
+        let pause = interval / 3;
+        let limit = (pause * 2).min(ANSWER_LIMIT);
         self.tasks.spawn("provider poll", async move {
+            session.look_at_contract(limit).await;
             loop {
                 // Spread, so that many bundles do not ask at the same instant.
                 let spread = rand::rng().random_range(0.8..=1.0);
-                tokio::time::sleep(interval.mul_f64(spread)).await;
-                session.poll(limit).await;
+                tokio::time::sleep(pause.mul_f64(spread)).await;
+                tokio::join!(session.poll(limit), session.look_at_contract(limit));
             }
         });
+    }
+
+    /// Notices a contract namespace that has become another, whatever the exports in it are called.
+    async fn look_at_contract(&self, limit: Duration) {
+        let known = || (self.last_doubt().map(|doubt| doubt.why), self.settled_contract());
+        let before = known();
+        self.doubt(limit).await;
+        if known() != before {
+            self.tell();
+        }
     }
 
     async fn poll(&self, limit: Duration) {
@@ -40,7 +48,7 @@ impl Session {
         let answer = timeout(limit, api.list_metadata(&ListParams::default())).await;
         let contact = match &answer {
             Ok(Ok(_)) => Contact::Up,
-            Ok(Err(error)) => Contact::Down { message: Chain(error).to_string() },
+            Ok(Err(error)) => Contact::of(error),
             Err(_) => Contact::Down { message: format!("no answer within {} seconds", limit.as_secs_f32()) },
         };
         if contact == Contact::Up {

@@ -6,17 +6,18 @@ use kube::{
 };
 use portolan_runtime::{
     tasks::Tasks,
-    telemetry::Chain,
     watch::{Changed, reflect},
 };
 use serde::de::DeserializeOwned;
+
+use super::session::Contact;
 
 /// What happened to one kind on the provider.
 pub(super) enum Change {
     Applied,
     Deleted(String),
     Relisted,
-    Failed(String),
+    Failed(Contact),
 }
 
 pub(super) struct Starting {
@@ -45,7 +46,7 @@ impl Starting {
                 Changed::Deleted(object) => Change::Deleted(object.meta().name.clone().unwrap_or_default()),
                 Changed::Relisted => Change::Relisted,
                 Changed::Failed(error) => match failure(error) {
-                    Some(message) => Change::Failed(message),
+                    Some(contact) => Change::Failed(contact),
                     None => return,
                 },
             };
@@ -58,11 +59,9 @@ impl Starting {
 }
 
 /// What keeps us from watching. A stream that merely ended does not: it is started anew at once.
-fn failure(error: &watcher::Error) -> Option<String> {
+fn failure(error: &watcher::Error) -> Option<Contact> {
     match error {
-        watcher::Error::InitialListFailed(e) | watcher::Error::WatchStartFailed(e) => {
-            Some(Chain(e).to_string())
-        }
+        watcher::Error::InitialListFailed(e) | watcher::Error::WatchStartFailed(e) => Some(Contact::of(e)),
         watcher::Error::WatchError(_)
         | watcher::Error::WatchFailed(_)
         | watcher::Error::NoResourceVersion => None,

@@ -9,6 +9,7 @@ use portolan_core::{
     api::kubebind::{ClusterSecretKeyRef, LABEL_PROVIDER_KUBECONFIG, PROVIDER_KUBECONFIG},
     auth::{Claims, UnverifiedToken},
     condition::Verdict,
+    digest::sha256_hex,
     kubeconfig::{self, Credentials, RestrictedKubeconfig},
 };
 use portolan_runtime::{
@@ -90,7 +91,7 @@ impl Rotation {
         let taking = async {
             while offered.changed().await.is_ok() {
                 let content = offered.borrow_and_update().clone();
-                if let Some(content) = content.filter(|content| is_newer(&content.0, &access.kubeconfig)) {
+                if let Some(content) = content.filter(|content| is_wanted(&content.0, &access)) {
                     self.take(&reference, &access, &content.0).await;
                 }
             }
@@ -167,11 +168,11 @@ impl Session {
     }
 }
 
-/// Whether what is offered can be used, and lasts longer than what is in use.
-fn is_newer(offered: &[u8], used: &RestrictedKubeconfig) -> bool {
-    let Ok(offered) = kubeconfig::parse(offered) else { return false };
-    let (Some(offered), Some(used)) = (expiry(&offered), expiry(used)) else { return false };
-    offered > used
+/// Whether what is offered can be used and is not what is in use. A token that ends sooner is an older one.
+fn is_wanted(offered: &[u8], used: &ProviderAccess) -> bool {
+    let Ok(new) = kubeconfig::parse(offered) else { return false };
+    let ends_sooner = expiry(&new).zip(expiry(&used.kubeconfig)).is_some_and(|(new, used)| new < used);
+    !ends_sooner && sha256_hex(offered) != used.fingerprint
 }
 
 /// When the token of a kubeconfig expires, in seconds since 1970.
@@ -188,10 +189,14 @@ mod tests {
     use super::*;
 
     fn kubeconfig(token: &str) -> Vec<u8> {
+        kubeconfig_for("https://a", token)
+    }
+
+    fn kubeconfig_for(server: &str, token: &str) -> Vec<u8> {
         let value = json!({
             "current-context": "c",
             "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u", "namespace": "n"}}],
-            "clusters": [{"name": "c", "cluster": {"server": "https://a"}}],
+            "clusters": [{"name": "c", "cluster": {"server": server}}],
             "users": [{"name": "u", "user": {"token": token}}],
         });
         value.to_string().into_bytes()
@@ -204,16 +209,25 @@ mod tests {
     }
 
     #[test]
-    fn only_what_lasts_longer_is_taken_over() {
-        let used = kubeconfig::parse(&kubeconfig(&token(2000))).unwrap();
-        for (offered, expected) in [
-            (kubeconfig(&token(3000)), true),
-            (kubeconfig(&token(2000)), false),
-            (kubeconfig(&token(1000)), false),
-            (kubeconfig("opaque"), false),
-            (b"nonsense".to_vec(), false),
+    fn what_differs_is_taken_over_unless_it_ends_sooner() {
+        let access = |content: &[u8]| ProviderAccess {
+            kubeconfig: kubeconfig::parse(content).unwrap(),
+            fingerprint: sha256_hex(content),
+            renewed: None,
+        };
+        let (expiring, opaque) = (kubeconfig(&token(2000)), kubeconfig("opaque"));
+        for (used, offered, expected) in [
+            (&expiring, kubeconfig(&token(3000)), true),
+            (&expiring, expiring.clone(), false),
+            (&expiring, kubeconfig_for("https://b", &token(2000)), true),
+            (&expiring, kubeconfig_for("https://b", &token(1000)), false),
+            (&expiring, opaque.clone(), true),
+            (&opaque, kubeconfig("another"), true),
+            (&opaque, opaque.clone(), false),
+            (&opaque, b"nonsense".to_vec(), false),
         ] {
-            assert_eq!(is_newer(&offered, &used), expected, "{}", String::from_utf8_lossy(&offered));
+            let said = String::from_utf8_lossy(&offered).into_owned();
+            assert_eq!(is_wanted(&offered, &access(used)), expected, "{said}");
         }
     }
 }

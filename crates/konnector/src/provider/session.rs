@@ -14,7 +14,7 @@ use kube::{
     Client, Resource, ResourceExt,
     runtime::reflector::{ObjectRef, Store},
 };
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 use portolan_core::{
     api::kubebind::{
         APIServiceExport, APIServiceExportRequest, APIServiceNamespace, BoundSchema, ClusterBinding,
@@ -23,29 +23,33 @@ use portolan_core::{
     kubeconfig::RestrictedKubeconfig,
 };
 use portolan_runtime::{
+    apply::code,
     client::{self, ClientError},
     clock,
     latest::Latest,
     metrics::Gauge,
     tasks::Tasks,
+    telemetry::Chain,
 };
 use tokio::{
-    sync::{Notify, OnceCell, watch},
-    time::{Instant, timeout},
+    sync::{Notify, watch},
+    time::timeout,
 };
 use tracing::{info, warn};
 
 use super::{
     absence::{Absence, Absences},
+    contract::Contract,
     heartbeat::Heartbeat,
+    hub::Intervals,
     namespaces::Namespaces,
     reflecting::{Change, Starting},
     rotation::{Offered, Rotation},
 };
 use crate::secrets::ProviderAccess;
 
-/// The bounds of how long the provider may take to answer the backstop poll; within them, one interval.
-pub(super) const POLL_LIMITS: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(10));
+/// The longest that the provider may take to answer a question of ours.
+pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
 /// Whether the provider answers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,8 +59,18 @@ pub(crate) enum Contact {
     Pending,
     /// It has answered, and still does.
     Up,
-    /// It does not answer, or refuses.
+    /// It does not answer, or does not know us.
     Down { message: String },
+    /// It knows us, and does not let us see the contract: perhaps it is not the same any more.
+    Refused { message: String },
+}
+
+impl Contact {
+    /// What an error makes of it.
+    pub(super) fn of(error: &kube::Error) -> Self {
+        let message = Chain(error).to_string();
+        if [403, 404].contains(&code(error)) { Self::Refused { message } } else { Self::Down { message } }
+    }
 }
 
 /// What is known of one provider through one kubeconfig.
@@ -77,14 +91,13 @@ pub(crate) struct Session {
     notify: Arc<dyn Fn() + Send + Sync>,
     report_due: Notify,
     absences: Absences,
-    pub(super) contract_uid: OnceCell<Option<String>>,
-    /// Since when the contract namespace is not what it was.
-    pub(super) doubted: Mutex<Option<Instant>>,
+    pub(super) contract: Contract,
     pub(super) last_contact: Gauge,
     pub(super) tasks: Tasks,
 }
 
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is learnt from a watch or a poll of its own")]
 pub(super) struct State {
     contact: Contact,
     /// The last poll had no answer at all.
@@ -93,6 +106,7 @@ pub(super) struct State {
     pub(super) missed: BTreeSet<String>,
     exports_listed: bool,
     schemas_listed: bool,
+    pub(super) cluster_binding_listed: bool,
     heartbeat: Heartbeat,
     offered: Offered,
 }
@@ -134,15 +148,17 @@ impl Session {
             notify,
             report_due: Notify::new(),
             absences: Absences::default(),
-            contract_uid: OnceCell::new(),
-            doubted: Mutex::default(),
+            contract: Contract::default(),
             last_contact,
             tasks: starting.tasks,
         });
         session.listen(exports_changes, |session, change| session.on_exports(&change));
         session.listen(schemas_changes, |session, change| session.on_schemas(&change));
         session.listen(requests_changes, |session, _| (session.notify)());
-        session.listen(cluster_changes, |session, _| {
+        session.listen(cluster_changes, |session, change| {
+            if matches!(change, Change::Relisted) {
+                session.state.write().cluster_binding_listed = true;
+            }
             session.report_due.notify_one();
             (session.notify)();
         });
@@ -156,6 +172,13 @@ impl Session {
         });
         info!(server = kubeconfig.server, namespace = kubeconfig.namespace, "connecting to a provider");
         Ok(session)
+    }
+
+    /// Remembers what a former session knows of the same contract.
+    pub(super) fn goes_on_from(&self, former: &Self) {
+        if former.namespace == self.namespace {
+            self.contract.inherit(&former.contract);
+        }
     }
 
     pub(super) fn stop(&self) {
@@ -240,14 +263,16 @@ impl Session {
         }
     }
 
-    /// Reports when the ClusterBinding changes, and twice per interval.
-    pub(super) fn spawn_heartbeat(self: &Arc<Self>, secret: &ClusterSecretKeyRef, interval: Duration) {
-        let (session, secret) = (Arc::clone(self), secret.clone());
+    /// Reports when the ClusterBinding changes, and twice per interval; after a failure, with the next poll.
+    pub(super) fn spawn_heartbeat(self: &Arc<Self>, secret: &ClusterSecretKeyRef, intervals: Intervals) {
+        let (session, secret, interval) = (Arc::clone(self), secret.clone(), intervals.heartbeat);
         self.tasks.spawn("heartbeat", async move {
             loop {
+                let failed = matches!(session.last_heartbeat(), Heartbeat::Failed(_));
+                let pause = if failed { intervals.poll.min(interval / 2) } else { interval / 2 };
                 // Without a time limit a silent provider would end the reports for good.
-                let due = timeout(interval / 2, session.report_due.notified()).await;
-                let report = timeout(POLL_LIMITS.1, session.heartbeat(&secret, interval)).await;
+                let due = timeout(pause, session.report_due.notified()).await;
+                let report = timeout(ANSWER_LIMIT, session.heartbeat(&secret, interval)).await;
                 if report.is_err() {
                     session.set_heartbeat(Heartbeat::Failed("no answer".to_owned()));
                 }
@@ -284,9 +309,7 @@ impl Session {
                 state.exports_listed = true;
                 state.contact = Contact::Up;
             }),
-            Change::Failed(message) => {
-                self.set_contact(Contact::Down { message: message.clone() });
-            }
+            Change::Failed(contact) => self.set_contact(contact.clone()),
             Change::Deleted(name) => {
                 // It may be back already, as another.
                 if !names.contains(name) {
@@ -308,6 +331,10 @@ impl Session {
 
     pub(super) fn set_contact(&self, contact: Contact) {
         self.update(|state| state.contact = contact);
+    }
+
+    pub(super) fn tell(&self) {
+        (self.notify)();
     }
 
     fn update(&self, change: impl FnOnce(&mut State)) {

@@ -15,7 +15,7 @@ use super::{
     index::{Index, ObjectKey},
     keys::KeyRules,
     placement::Placement,
-    plan::{Mode, Step, plan},
+    plan::{Mode, Right, Step, plan},
 };
 use crate::{metrics::KonnectorMetrics, provider::Session};
 
@@ -100,6 +100,11 @@ impl Engine {
         let metrics = &engine.context.metrics.controllers;
         controller::run(&engine.tasks, "sync", WORKERS, &engine.queue, metrics, reconcile);
         engine
+    }
+
+    /// Stops counting: nothing takes the place of this engine.
+    pub(super) fn forget(&self) {
+        self.context.metrics.forget(&self.spec.resource);
     }
 
     pub(super) fn state(&self) -> EngineState {
@@ -196,21 +201,29 @@ impl Engine {
     }
 
     pub(super) fn note(&self, side: Side, outcome: Result<(), &watcher::Error>) {
+        self.change_health(|health| health.note(side, outcome));
+    }
+
+    /// Notes whether the consumer's API server has let us write to an object.
+    pub(super) fn note_right(&self, right: Right, key: &ObjectKey, allowed: bool) {
+        self.change_health(|health| health.wrote(right, key, allowed));
+    }
+
+    /// Notes that nothing has to be written to an object.
+    pub(super) fn note_rest(&self, key: &ObjectKey) {
+        self.change_health(|health| health.rests(key));
+    }
+
+    fn change_health(&self, change: impl FnOnce(&mut Health)) {
         let (before, after) = {
             let mut health = self.health.lock();
             let before = health.state();
-            health.note(side, outcome);
+            change(&mut health);
             (before, health.state())
         };
         if before != after {
             (self.context.on_state)();
         }
-    }
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        self.context.metrics.forget(&self.spec.resource);
     }
 }
 

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use kube::runtime::watcher;
 use portolan_runtime::{apply::code, telemetry::Chain};
 
+use super::{index::ObjectKey, plan::Right};
+
 /// How often in a row a watch may fail before it is said: a new CRD and new rights take a moment.
 const TOLERATED: u32 = 4;
 
@@ -15,7 +17,7 @@ pub(crate) enum EngineState {
     Starting,
     /// Both sides are watched.
     Watching,
-    /// We may not watch the resource on the consumer.
+    /// We may not watch the resource on the consumer, or not write to its objects.
     ForbiddenOnConsumer,
     /// A watch fails.
     Failing(String),
@@ -36,6 +38,8 @@ pub(super) struct Health {
     /// One watch for all of the provider's objects has yet to list them.
     awaits_provider: bool,
     failures: BTreeMap<Side, Failure>,
+    /// What the consumer's API server did not let us do last, and with which object.
+    denied: BTreeMap<Right, ObjectKey>,
 }
 
 #[derive(Debug)]
@@ -68,6 +72,20 @@ impl Health {
         }
     }
 
+    /// Takes in whether the consumer's API server has let us write to an object.
+    pub(super) fn wrote(&mut self, right: Right, key: &ObjectKey, allowed: bool) {
+        if allowed {
+            self.denied.remove(&right);
+        } else {
+            self.denied.insert(right, key.clone());
+        }
+    }
+
+    /// Takes in that nothing has to be written to an object.
+    pub(super) fn rests(&mut self, key: &ObjectKey) {
+        self.denied.retain(|_, denied| denied != key);
+    }
+
     /// Whether the consumer's objects have been listed.
     pub(super) fn consumer_listed(&self) -> bool {
         self.consumer_listed
@@ -91,6 +109,7 @@ impl Health {
                 let why = &failure.message;
                 EngineState::Failing(format!("The provider's objects{which} cannot be watched: {why}"))
             }
+            None if !self.denied.is_empty() => EngineState::ForbiddenOnConsumer,
             None if self.consumer_listed && !self.awaits_provider => EngineState::Watching,
             None => EngineState::Starting,
         }
@@ -147,6 +166,23 @@ mod tests {
         assert_eq!(health.state(), EngineState::Starting);
         health.note(Side::Provider(String::new()), Ok(()));
         assert_eq!(health.state(), EngineState::Watching);
+    }
+
+    #[test]
+    fn a_write_that_is_denied_is_said_until_one_of_its_kind_is_not() {
+        let mut health = Health::default();
+        health.note(Side::Consumer, Ok(()));
+        let key = |name: &str| ObjectKey { namespace: "west".to_owned(), name: name.to_owned() };
+        let (billy, clara) = (key("billy"), key("clara"));
+        health.wrote(Right::WriteStatus, &billy, false);
+        health.wrote(Right::Mark, &billy, true);
+        health.rests(&clara);
+        assert_eq!(health.state(), EngineState::ForbiddenOnConsumer);
+        health.wrote(Right::WriteStatus, &clara, true);
+        assert_eq!(health.state(), EngineState::Watching);
+        health.wrote(Right::Mark, &billy, false);
+        health.rests(&billy);
+        assert_eq!(health.state(), EngineState::Watching, "it has gone meanwhile");
     }
 
     #[test]

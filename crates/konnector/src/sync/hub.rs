@@ -8,6 +8,7 @@ use portolan_runtime::tasks::Tasks;
 use super::{
     engine::{Engine, EngineContext, SyncSpec},
     health::EngineState,
+    placement::Placement,
     plan::Mode,
 };
 
@@ -50,6 +51,17 @@ impl SyncHub {
         state
     }
 
+    /// What the engine that runs is there for, and where its copies are.
+    pub(crate) fn current(&self, key: &EngineKey) -> Option<(Mode, Placement)> {
+        self.engines.lock().get(key).map(|running| (running.mode, running.spec.placement))
+    }
+
+    /// Whether one of its watches fails for good.
+    pub(crate) fn is_failing(&self, key: &EngineKey) -> bool {
+        let engines = self.engines.lock();
+        engines.get(key).is_some_and(|running| matches!(running.state(), EngineState::Failing(_)))
+    }
+
     /// Whether a draining engine has nothing left to do.
     pub(crate) fn is_drained(&self, key: &EngineKey) -> bool {
         let engines = self.engines.lock();
@@ -58,12 +70,21 @@ impl SyncHub {
 
     /// Stops the engines of a binding, other than those for the CRDs in `keep`.
     pub(crate) fn stop(&self, binding: &str, keep: &[String]) {
-        self.engines.lock().retain(|key, running| {
+        let mut engines = self.engines.lock();
+        let mut stopped = Vec::new();
+        engines.retain(|key, running| {
             let stays = key.binding != binding || keep.contains(&key.crd);
             if !stays {
                 running.tasks.cancel();
+                stopped.push((key.crd.clone(), Arc::clone(running)));
             }
             stays
         });
+        for (crd, engine) in stopped {
+            // One that takes its place counts on.
+            if engines.keys().all(|key| key.crd != crd) {
+                engine.forget();
+            }
+        }
     }
 }

@@ -23,7 +23,7 @@ use super::{
     desired::{desired, status},
     generations::{Generations, StatusDigest},
     keys::KeyRules,
-    owned::{holds_former, owned},
+    owned::{holds_former, owned_and_hollow},
 };
 use crate::policy;
 
@@ -69,6 +69,11 @@ pub(crate) struct Copy {
     /// The digest that was desired when the copy became what it is; equal to `owned` unless the provider
     /// stores it differently from how we spelled it.
     pub(crate) settled_for: Option<Digest>,
+    /// As `owned`, with every map empty of which we own no field: others may have filled those that the consumer
+    /// has left empty. `None` where that is the same.
+    pub(crate) hollow: Option<Digest>,
+    /// The digest that the provider did not take when it was applied last.
+    pub(crate) refused: Option<Digest>,
     pub(crate) generation: i64,
     /// The generation that our last change of its content led to.
     pub(crate) settled_generation: Option<i64>,
@@ -110,12 +115,20 @@ pub(crate) struct Sides<'a> {
     has_status_subresource: bool,
 }
 
+impl Copy {
+    /// Whether it says what is desired.
+    pub(crate) fn says(&self, desired: Digest) -> bool {
+        self.owned == desired || self.settled_for == Some(desired) || self.hollow == Some(desired)
+    }
+}
+
 impl Sides<'_> {
-    /// How the generations of both sides are related, for an origin and a copy that are in sync.
+    /// How the generations of both sides are related.
     pub(crate) fn generations(&self) -> Generations {
         match (self.origin, self.copy) {
             (Some(origin), Some(copy)) if self.has_status_subresource => Generations::Translated {
-                origin: origin.generation,
+                // The copy speaks of a former generation as long as it does not say what the origin says.
+                origin: (origin.generation - i64::from(!copy.says(origin.desired))).max(0),
                 copy: copy.generation,
                 since: copy.settled_generation,
             },
@@ -235,13 +248,16 @@ impl Index {
         if known.is_some_and(|known| known.version > seen) {
             return false;
         }
-        let owned = Digest::of(&owned(object));
+        let (ours, hollow) = owned_and_hollow(object);
+        let owned = Digest::of(&ours);
         let same = known.filter(|known| Some(&known.uid) == object.metadata.uid.as_ref());
         let mut copy = Copy {
             uid: object.uid().unwrap_or_default(),
             version: seen,
             owned,
             settled_for: known.filter(|k| k.owned == owned).and_then(|k| k.settled_for),
+            hollow: hollow.as_ref().map(Digest::of),
+            refused: same.and_then(|known| known.refused),
             generation: object.metadata.generation.unwrap_or_default(),
             settled_generation: same.and_then(|known| known.settled_generation),
             status: StatusDigest::of(status(object)),
@@ -275,9 +291,18 @@ impl Index {
     pub(crate) fn settle(&mut self, key: &ObjectKey, desired: Digest, before: Option<i64>) {
         if let Some(copy) = self.copies.get_mut(key) {
             copy.settled_for = Some(desired);
+            copy.refused = None;
             if before != Some(copy.generation) {
                 copy.settled_generation = Some(copy.generation);
             }
+        }
+    }
+
+    /// Notes that the provider does not take what the origin says now.
+    pub(crate) fn refused(&mut self, key: &ObjectKey) {
+        let desired = self.origins.get(key).map(|origin| origin.desired);
+        if let Some(copy) = self.copies.get_mut(key) {
+            copy.refused = desired;
         }
     }
 
@@ -289,11 +314,18 @@ impl Index {
         }
     }
 
-    /// Drops consumer objects that a fresh list does not hold; gives their keys.
+    /// Drops consumer objects that a fresh list does not hold; gives their keys. One that had our finalizer, and
+    /// was not being deleted, cannot be gone: the list is wrong, or somebody has forced it. Its copy stays.
     pub(crate) fn keep_origins(&mut self, listed: &HashSet<ObjectKey>) -> Vec<ObjectKey> {
         let gone: Vec<_> = self.origins.keys().filter(|key| !listed.contains(key)).cloned().collect();
         for key in &gone {
-            self.lost_origin(key);
+            let may_go = |origin: &Origin| origin.deleting || !origin.has_finalizer;
+            if self.origins.get(key).is_some_and(may_go) {
+                self.lost_origin(key);
+            } else {
+                self.drop_bodies(key);
+                self.origins.remove(key);
+            }
         }
         gone
     }

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use portolan_core::api::kubebind::GROUP;
 use serde_json::{Map, Value};
 
-/// Domains of keys that say something about this cluster, not about the object. Subdomains included.
-const LOCAL_DOMAINS: [&str; 5] =
-    ["kubernetes.io", "argoproj.io", "helm.sh", "toolkit.fluxcd.io", "cattle.io"];
+/// Domain of keys that say something about this cluster, not about the object. Subdomains included.
+const LOCAL_DOMAIN: &str = "kubernetes.io";
+/// Prefixes of keys with which Argo CD and Helm find what is theirs on this cluster.
+const TRACKING_PREFIXES: [&str; 3] = ["argocd.argoproj.io", "helm.sh", "meta.helm.sh"];
 
 /// What people have said about keys.
 #[derive(Clone, Debug, Default)]
@@ -37,7 +38,8 @@ impl KeyRules {
 }
 
 fn is_local(key: &str) -> bool {
-    LOCAL_DOMAINS.iter().any(|domain| is_of(key, domain))
+    let is_tracking = || key.split_once('/').is_some_and(|(prefix, _)| TRACKING_PREFIXES.contains(&prefix));
+    is_of(key, LOCAL_DOMAIN) || is_tracking()
 }
 
 fn is_of(key: &str, domain: &str) -> bool {
@@ -64,8 +66,12 @@ mod tests {
             ("kubectl.kubernetes.io/last-applied-configuration", false),
             ("notkubernetes.io/x", true),
             ("kubernetes.io", true),
-            ("kustomize.toolkit.fluxcd.io/name", false),
+            ("kustomize.toolkit.fluxcd.io/name", true),
+            ("field.cattle.io/projectId", true),
+            ("workflows.argoproj.io/phase", true),
             ("argocd.argoproj.io/tracking-id", false),
+            ("helm.sh/chart", false),
+            ("charts.helm.sh/x", true),
             ("meta.helm.sh/release-name", false),
             ("kube-bind.io/consumer-uid", false),
             ("team", true),

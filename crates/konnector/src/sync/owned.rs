@@ -12,6 +12,29 @@ use serde_json::{Map, Value, json};
 /// What we own of an object, by POST, PUT or apply, leaving subresources out. What the Go konnector has
 /// written counts as ours.
 pub(crate) fn owned(object: &DynamicObject) -> Value {
+    owned_as(object, &mut Whole::Kept { some: false })
+}
+
+/// The same, and what it is when maps that are ours as a whole count as empty, if there are such with something
+/// in them. What has been set to `{}` is ours as a whole, but what others put into it is theirs.
+pub(crate) fn owned_and_hollow(object: &DynamicObject) -> (Value, Option<Value>) {
+    let mut whole = Whole::Kept { some: false };
+    let owned = owned_as(object, &mut whole);
+    let hollow = (whole == Whole::Kept { some: true }).then(|| owned_as(object, &mut Whole::Emptied));
+    (owned, hollow)
+}
+
+/// What becomes of maps that are ours as a whole.
+#[derive(Debug, PartialEq, Eq)]
+enum Whole {
+    /// They stay; notes whether there were any with something in them.
+    Kept {
+        some: bool,
+    },
+    Emptied,
+}
+
+fn owned_as(object: &DynamicObject, whole: &mut Whole) -> Value {
     let fields = merged_fields(object.metadata.managed_fields.as_deref().unwrap_or_default());
     let types = object.types.clone().unwrap_or_default();
     let mut body = json!({
@@ -22,7 +45,7 @@ pub(crate) fn owned(object: &DynamicObject) -> Value {
     for (map, values) in [("labels", &object.metadata.labels), ("annotations", &object.metadata.annotations)]
     {
         let values = json!(values);
-        let kept = fields.pointer(&format!("/f:metadata/f:{map}")).map(|f| project(&values, f));
+        let kept = fields.pointer(&format!("/f:metadata/f:{map}")).map(|f| project(&values, f, whole));
         if let Some(kept @ Value::Object(_)) = kept
             && kept != json!({})
         {
@@ -33,7 +56,7 @@ pub(crate) fn owned(object: &DynamicObject) -> Value {
         object.data.as_object().into_iter().flatten().filter(|(field, _)| *field != "status")
     {
         if let Some(fields) = fields.get(format!("f:{field}")) {
-            body[field] = project(value, fields);
+            body[field] = project(value, fields, whole);
         }
     }
     body
@@ -71,31 +94,44 @@ fn merged_fields(entries: &[ManagedFieldsEntry]) -> Value {
 }
 
 /// The part of `value` that a `FieldsV1` tree names (structured-merge-diff's JSON form).
-fn project(value: &Value, fields: &Value) -> Value {
+fn project(value: &Value, fields: &Value, whole: &mut Whole) -> Value {
     let named: Vec<_> = fields.as_object().into_iter().flatten().filter(|(key, _)| *key != ".").collect();
     match value {
         // A leaf of the tree, or a map or list whose mere existence is owned.
-        _ if named.is_empty() && fields.get(".").is_none() => value.clone(),
-        Value::Object(map) => Value::Object(project_map(map, &named)),
-        Value::Array(items) => Value::Array(project_list(items, &named)),
+        _ if named.is_empty() && fields.get(".").is_none() => project_whole(value, whole),
+        Value::Object(map) => Value::Object(project_map(map, &named, whole)),
+        Value::Array(items) => Value::Array(project_list(items, &named, whole)),
         other => other.clone(),
     }
 }
 
-fn project_map(map: &Map<String, Value>, named: &[(&String, &Value)]) -> Map<String, Value> {
+fn project_whole(value: &Value, whole: &mut Whole) -> Value {
+    match (value, whole) {
+        (Value::Object(map), Whole::Kept { some }) => *some |= !map.is_empty(),
+        (Value::Object(_), Whole::Emptied) => return json!({}),
+        _ => {}
+    }
+    value.clone()
+}
+
+fn project_map(
+    map: &Map<String, Value>,
+    named: &[(&String, &Value)],
+    whole: &mut Whole,
+) -> Map<String, Value> {
     let pick = |(key, fields): &(&String, &Value)| {
         let name = key.strip_prefix("f:")?;
-        Some((name.to_owned(), project(map.get(name)?, fields)))
+        Some((name.to_owned(), project(map.get(name)?, fields, whole)))
     };
     named.iter().filter_map(pick).collect()
 }
 
-fn project_list(items: &[Value], named: &[(&String, &Value)]) -> Vec<Value> {
+fn project_list(items: &[Value], named: &[(&String, &Value)], whole: &mut Whole) -> Vec<Value> {
     let selectors: Vec<_> =
         named.iter().filter_map(|(key, fields)| Some((Selector::parse(key)?, *fields))).collect();
     let pick = |(index, item): (usize, &Value)| {
         let (_, fields) = selectors.iter().find(|(selector, _)| selector.selects(index, item))?;
-        Some(project(item, fields))
+        Some(project(item, fields, whole))
     };
     items.iter().enumerate().filter_map(pick).collect()
 }
@@ -178,6 +214,21 @@ mod tests {
                 },
             })
         );
+    }
+
+    #[test]
+    fn what_others_put_into_a_map_that_was_left_empty_is_theirs() {
+        let hollow = |fields: Value| {
+            owned_and_hollow(&object(&json!([entry("kube-bind.io", "Apply", &fields)])))
+                .1
+                .map(|hollow| hollow["spec"].clone())
+        };
+        assert_eq!(hollow(json!({"f:spec": {}})), Some(json!({})));
+        assert_eq!(
+            hollow(json!({"f:spec": {"f:size": {}, "f:atomic": {}}})),
+            Some(json!({"size": 1, "atomic": {}}))
+        );
+        assert_eq!(hollow(json!({"f:spec": {"f:size": {}, "f:empty": {}, "f:list": {}}})), None);
     }
 
     #[test]

@@ -71,7 +71,10 @@ impl Engine {
                 return Ok(Next::Last);
             }
             let action = match step {
-                Step::Nothing | Step::Wait => return Ok(Next::OnChange),
+                Step::Nothing | Step::Wait => {
+                    self.note_rest(&key);
+                    return Ok(Next::OnChange);
+                }
                 Step::Conflict => {
                     self.report_conflict(&key).await;
                     return Ok(Next::OnChange);
@@ -86,9 +89,16 @@ impl Engine {
                 Step::Release => "take the finalizer off",
             };
             match timeout(REQUEST_LIMIT, self.take(&step, &key)).await {
-                Ok(Ok(())) => self.context.metrics.step(step.label()),
+                Ok(Ok(())) => {
+                    self.context.metrics.step(step.label());
+                    self.heard(&step, &key, None);
+                }
                 Ok(Err(WriteError::Raced(_))) => return Ok(Next::After(AFTER_RACE)),
                 Ok(Err(source)) => {
+                    self.heard(&step, &key, Some(&source));
+                    if step == Step::UpdateCopy && is_refusal(&source) {
+                        self.index.lock().refused(&key);
+                    }
                     self.report_failure(&key, action, &source).await;
                     return Err(SyncError::Write { action, key, source });
                 }
@@ -315,9 +325,19 @@ impl Engine {
     }
 
     async fn report_failure(&self, key: &ObjectKey, action: &str, error: &WriteError) {
-        if let WriteError::Forbidden(cause) | WriteError::Invalid(cause) = error {
-            self.report(key, "SyncFailed", &format!("Could not {action} this object: {}", Chain(cause)))
-                .await;
+        if is_refusal(error) {
+            let note = format!("Could not {action} this object: {}", Chain(error.cause()));
+            self.report(key, "SyncFailed", &note).await;
+        }
+    }
+
+    /// Notes whether the consumer's API server lets us write.
+    fn heard(&self, step: &Step, key: &ObjectKey, error: Option<&WriteError>) {
+        let Some(right) = step.consumer_right() else { return };
+        match error {
+            None => self.note_right(right, key, true),
+            Some(error) if lacks_right(error) => self.note_right(right, key, false),
+            Some(_) => {}
         }
     }
 
@@ -365,6 +385,17 @@ impl Engine {
             }
         }
     }
+}
+
+/// Whether an API server does not take an object, or not from us.
+fn is_refusal(error: &WriteError) -> bool {
+    matches!(error, WriteError::Forbidden(_) | WriteError::Invalid(_))
+}
+
+/// Whether rights are missing. Admission, quotas and namespaces that go answer with the same code.
+fn lacks_right(error: &WriteError) -> bool {
+    let WriteError::Forbidden(kube::Error::Api(status)) = error else { return false };
+    status.message.contains("cannot patch resource")
 }
 
 /// The API for objects of a namespace; the empty one stands for none.

@@ -75,6 +75,30 @@ impl Step {
     }
 }
 
+/// A right on the consumer that a step needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Right {
+    Mark,
+    WriteStatus,
+}
+
+impl Step {
+    /// What the konnector has to be allowed on the consumer for this step.
+    pub(super) const fn consumer_right(&self) -> Option<Right> {
+        match self {
+            Self::AddFinalizer | Self::Annotate | Self::Release => Some(Right::Mark),
+            Self::WriteStatus => Some(Right::WriteStatus),
+            Self::Nothing
+            | Self::Wait
+            | Self::RequestNamespace
+            | Self::CreateCopy
+            | Self::UpdateCopy
+            | Self::DeleteCopy
+            | Self::Conflict => None,
+        }
+    }
+}
+
 /// The next step. While draining, every consumer object is treated as one that is being deleted.
 pub(crate) fn plan(sides: Sides<'_>, namespace: NamespaceState<'_>, mode: Mode) -> Step {
     match (sides.origin, mode) {
@@ -82,6 +106,7 @@ pub(crate) fn plan(sides: Sides<'_>, namespace: NamespaceState<'_>, mode: Mode) 
         (_, Mode::Withdraw) => Step::Nothing,
         (None, Mode::Sync | Mode::Drain) => without_origin(sides),
         (Some(origin), Mode::Sync) if !origin.deleting => living(origin, sides, namespace),
+        (Some(origin), Mode::Sync) if says_how_it_ends(origin, sides) => Step::WriteStatus,
         (Some(origin), Mode::Sync | Mode::Drain) => going(origin, sides, namespace),
     }
 }
@@ -92,6 +117,14 @@ fn without_origin(sides: Sides<'_>) -> Step {
         Some(copy) if sides.vanished && copy.mark != Mark::Foreign && !copy.deleting => Step::DeleteCopy,
         _ => Step::Nothing,
     }
+}
+
+/// While finalizers on the provider hold the copy, its status tells people what it waits for.
+fn says_how_it_ends(origin: &Origin, sides: Sides<'_>) -> bool {
+    let held = sides.copy.filter(|copy| copy.deleting && copy.mark == Mark::Ours);
+    held.is_some_and(|copy| {
+        origin.has_finalizer && !origin.orphans && has_news(origin, copy, sides.generations())
+    })
 }
 
 fn going(origin: &Origin, sides: Sides<'_>, namespace: NamespaceState<'_>) -> Step {
@@ -126,25 +159,33 @@ fn living(origin: &Origin, sides: Sides<'_>, namespace: NamespaceState<'_>) -> S
         Some(copy) if copy.mark == Mark::Foreign => Step::Conflict,
         _ if !origin.has_finalizer => Step::AddFinalizer,
         None => Step::CreateCopy,
+        Some(copy) if copy.deleting && has_news(origin, copy, sides.generations()) => Step::WriteStatus,
         Some(copy) if copy.deleting => Step::Wait,
         Some(copy) => both_there(origin, copy, sides.generations(), provider_namespace),
     }
 }
 
 fn both_there(origin: &Origin, copy: &Copy, generations: Generations, provider_namespace: &str) -> Step {
-    let in_sync = copy.owned == origin.desired || copy.settled_for == Some(origin.desired);
+    let in_sync = copy.says(origin.desired) && !copy.has_former;
+    // What the provider does not take does not keep its status from coming.
+    let refused = copy.refused == Some(origin.desired);
     let annotated = origin.provider_uid.as_deref() == Some(&copy.uid)
         && origin.provider_namespace.as_deref().unwrap_or_default() == provider_namespace;
-    let settled = origin.settled_status.as_deref() == Some(&copy.status);
-    if !in_sync || copy.has_former {
-        Step::UpdateCopy
-    } else if !settled && !generations.agree(&copy.status, &origin.status) {
+    if (in_sync || refused) && has_news(origin, copy, generations) {
         Step::WriteStatus
+    } else if !in_sync {
+        Step::UpdateCopy
     } else if !annotated || origin.has_former {
         Step::Annotate
     } else {
         Step::Nothing
     }
+}
+
+/// Whether the copy's status says what the origin's does not.
+fn has_news(origin: &Origin, copy: &Copy, generations: Generations) -> bool {
+    let settled = origin.settled_status.as_deref() == Some(&copy.status);
+    !settled && !generations.agree(&copy.status, &origin.status)
 }
 
 #[cfg(test)]

@@ -145,7 +145,9 @@ pub(super) fn withdrawing(drain_limit: Duration) -> Verdict {
 
 fn withdraw(observed: &Observed) -> Plan {
     let export = observed.export.as_deref().and_then(doomed);
-    let schema = observed.schema.as_deref().and_then(doomed);
+    // The consumer's rights are read off the schema. It goes when the export is gone, whose end brings us back.
+    let is_needed = observed.export.as_deref().is_some_and(is_ours);
+    let schema = observed.schema.as_deref().filter(|_| !is_needed).and_then(doomed);
     if export.is_none() && schema.is_none() { Plan::Nothing } else { Plan::Withdraw { export, schema } }
 }
 

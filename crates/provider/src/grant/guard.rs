@@ -17,7 +17,10 @@ use portolan_runtime::apply::{self, Observed as Seen};
 use serde_json::json;
 use tracing::info;
 
-use super::{Shared, resources, shared::Resources};
+use super::{
+    Shared, resources,
+    shared::{Resources, written_by},
+};
 use crate::{BINDER, FIELD_MANAGER, MANAGED_BY, context::Context, error::ReconcileError, tenancy::Place};
 
 /// Name of the policy and of its binding.
@@ -25,7 +28,7 @@ const NAME: &str = "kube-bind-shared-kinds";
 
 /// Makes the policy what it should be, and removes it where nothing is shared.
 pub(super) async fn ensure(context: &Context, shared: &Shared) -> Result<(), ReconcileError> {
-    let kinds = kinds(context);
+    let kinds = kinds(context, shared);
     let policy = shared.policies.get_cluster_scoped(NAME);
     let binding = shared.policy_bindings.get_cluster_scoped(NAME);
     let policies: Api<ValidatingAdmissionPolicy> = Api::all(context.client.clone());
@@ -56,10 +59,13 @@ pub(super) async fn ensure(context: &Context, shared: &Shared) -> Result<(), Rec
     Ok(())
 }
 
-/// What any consumer may write that stands in no namespace.
-fn kinds(context: &Context) -> Resources {
+/// What any consumer may write that stands in no namespace, or shall be allowed to.
+fn kinds(context: &Context, shared: &Shared) -> Resources {
     let exports = context.exports.all().into_iter();
-    exports.flat_map(|export| resources(context, &export, |terms| terms.place == Place::Cluster)).collect()
+    let exported =
+        exports.flat_map(|export| resources(context, &export, |terms| terms.place == Place::Cluster));
+    let roles = shared.roles.all();
+    exported.chain(roles.iter().flat_map(|role| written_by(role))).collect()
 }
 
 fn desired_policy(kinds: &Resources) -> ValidatingAdmissionPolicy {

@@ -60,15 +60,17 @@ pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
 
 async fn reconcile(context: &Context, contract: &str) -> Result<Next, ReconcileError> {
     // What is left of a contract goes with its namespace.
-    let Some(namespace) = context.contracts.get_cluster_scoped(contract) else { return Ok(Next::OnChange) };
-    if namespace.metadata.deletion_timestamp.is_some() {
-        return Ok(Next::OnChange);
+    let namespace = context.contracts.get_cluster_scoped(contract);
+    let namespace = namespace.filter(|namespace| namespace.metadata.deletion_timestamp.is_none());
+    if namespace.is_some() {
+        apply::in_contract(context, contract).await?;
     }
-    apply::in_contract(context, contract).await?;
     if let Some(shared) = &context.shared {
-        // Nobody gets a right that is not guarded yet.
+        // Nobody has a right that is not guarded.
         guard::ensure(context, shared).await?;
-        apply::in_cluster(context, shared, &namespace).await?;
+        if let Some(namespace) = &namespace {
+            apply::in_cluster(context, shared, namespace).await?;
+        }
     }
     Ok(Next::OnChange)
 }

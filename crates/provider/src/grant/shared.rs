@@ -34,6 +34,20 @@ pub(super) fn role(contract: &Namespace, read: &Resources, write: &Resources) ->
     ClusterRole { metadata: metadata(contract), rules: Some(rules), aggregation_rule: None }
 }
 
+/// What a ClusterRole lets its consumer write.
+pub(super) fn written_by(role: &ClusterRole) -> Resources {
+    if contract_of(&role.name_any()).is_none() {
+        return Resources::new();
+    }
+    let rules = role.rules.iter().flatten().filter(|rule| rule.verbs.iter().any(|verb| verb == "create"));
+    let pairs = rules.flat_map(|rule| {
+        let resources = || rule.resources.iter().flatten();
+        let groups = rule.api_groups.iter().flatten();
+        groups.flat_map(move |group| resources().map(|resource| (group.clone(), resource.clone())))
+    });
+    pairs.collect()
+}
+
 /// Gives the ClusterRole to the consumer.
 pub(super) fn binding(contract: &Namespace) -> ClusterRoleBinding {
     let namespace = contract.name_any();
@@ -93,6 +107,7 @@ mod tests {
             ])
         );
         assert_eq!(role.owner_references()[0].uid, "u");
+        assert_eq!(written_by(&role), one("sheriffs"), "it is guarded for as long as the role is there");
         let binding = binding(&contract);
         assert_eq!(binding.role_ref.name, role.name_any());
         assert_eq!(contract_of(&binding.name_any()), Some("kube-bind-a"));

@@ -63,9 +63,12 @@ pub struct APIServiceBindingBundleStatus {
     /// How many of those bindings are Ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready: Option<i32>,
-    /// How many exports cannot be bound, because a binding of that name is somebody else's.
+    /// How many exports cannot be bound, because a binding or a CRD of that name is somebody else's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conflicts: Option<i32>,
+    /// The uid of the contract namespace on the provider that is bound.
+    #[serde(default, rename = "contractNamespaceUID", skip_serializing_if = "Option::is_none")]
+    pub contract_namespace_uid: Option<String>,
     /// When the bindings were last found to be what the provider exports. It is brought up to date when
     /// something changes, and otherwise once per heartbeat interval.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -100,7 +100,7 @@ pub const REASON_NOT_BOUND: &str = "APIServiceBindingNotFound";
 
 /// Annotation on an exported CRD: a JSON list of [`PermissionClaim`]s that go with its export.
 pub const ANNOTATION_PERMISSION_CLAIMS: &str = "kube-bind.io/permission-claims";
-/// Annotation on a copy on the consumer: the APIServiceBinding whose provider owns the original.
+/// Annotation on the copy of a claimed object: the APIServiceBinding that it is kept for.
 pub const ANNOTATION_CLAIMED_BY: &str = "kube-bind.io/claimed-by";
 /// Condition of a binding: what the provider claims beside the bound resources is agreed to, and kept in sync.
 pub const CONDITION_PERMISSION_CLAIMS: &str = "PermissionClaims";

@@ -73,6 +73,7 @@ fn view() -> View<()> {
         listed: true,
         export: Some(export()),
         withdrawing: None,
+        withdrawn: false,
         schemas: vec![(resource, Some(schema()))],
         refusal: None,
         pretty_name: Some("Demo".to_owned()),
@@ -85,8 +86,18 @@ fn concluded(
     provider: Provider<()>,
     outcome: Option<Outcome>,
 ) -> APIServiceBindingStatus {
-    let observed =
-        Observed { binding: binding(), secret, provider, consent: Consent::default(), crds: BTreeMap::new() };
+    concluded_from(None, secret, provider, outcome)
+}
+
+/// The same for a binding that has this status already.
+fn concluded_from(
+    status: Option<APIServiceBindingStatus>,
+    secret: SecretState,
+    provider: Provider<()>,
+    outcome: Option<Outcome>,
+) -> APIServiceBindingStatus {
+    let binding = Arc::new(APIServiceBinding { status, ..(*binding()).clone() });
+    let observed = Observed { binding, secret, provider, consent: Consent::default(), crds: BTreeMap::new() };
     let resource = |outcome| AppliedResource {
         crd: "cowboys.wildwest.dev".to_owned(),
         schema: schema(),
@@ -121,11 +132,12 @@ fn a_binding_in_order_is_ready_and_names_its_resources() {
 
 #[test]
 fn what_keeps_a_binding_from_connecting_is_named() {
-    let table: [(Provider<()>, Option<Outcome>, &str); 9] = [
+    let table: [(Provider<()>, Option<Outcome>, &str); 11] = [
         (Provider::NoAccess, None, "ProviderPending"),
         (Provider::ClientFailed("bad".to_owned()), None, "ProviderClientError"),
         (with(|v| v.contact = Contact::Pending), None, "ProviderPending"),
         (with(|v| v.contact = Contact::Down { message: "refused".to_owned() }), None, "ProviderUnreachable"),
+        (with(|v| v.contact = Contact::Refused { message: "no".to_owned() }), None, "ProviderSuspect"),
         (with(|v| v.export = None), None, "APIServiceExportNotFound"),
         (
             with(|v| {
@@ -136,7 +148,8 @@ fn what_keeps_a_binding_from_connecting_is_named() {
             "APIServiceExportFailed",
         ),
         (with(|v| v.schemas[0].1 = None), None, "BoundSchemaFetchFailed"),
-        (with(|_| {}), Some(Outcome::Foreign), "ForeignCustomResourceDefinition"),
+        (with(|_| {}), Some(Outcome::Foreign { owner: None }), "ForeignCustomResourceDefinition"),
+        (with(|_| {}), Some(of_another()), "ForeignCustomResourceDefinition"),
         (
             with(|_| {}),
             Some(Outcome::Refused { created: true, message: String::new() }),
@@ -148,6 +161,18 @@ fn what_keeps_a_binding_from_connecting_is_named() {
         assert_eq!(said(&status, "Connected"), (ConditionStatus::False, reason.to_owned()));
         assert_eq!(said(&status, "Ready"), (ConditionStatus::False, reason.to_owned()));
     }
+}
+
+fn of_another() -> Outcome {
+    Outcome::Foreign { owner: Some("APIServiceBinding sheriffs of bundle staging".to_owned()) }
+}
+
+#[test]
+fn a_crd_of_another_binding_is_a_conflict_that_names_both() {
+    let status = concluded(valid_secret(), with(|_| {}), Some(of_another()));
+    let said = &find(&status.conditions, "Connected").unwrap().message;
+    assert!(said.contains("belongs to APIServiceBinding sheriffs of bundle staging"), "{said}");
+    assert!(said.contains("APIServiceBinding cowboys waits"), "{said}");
 }
 
 #[test]
@@ -167,10 +192,19 @@ fn what_keeps_objects_from_syncing_is_named() {
 }
 
 #[test]
-fn a_bad_secret_leaves_the_rest_as_it_was() {
-    let status = concluded(SecretState::NotFound, Provider::NoAccess, None);
-    assert_eq!(said(&status, "Ready"), (ConditionStatus::False, "KubeconfigSecretNotFound".to_owned()));
-    assert!(find(&status.conditions, "Connected").is_none());
+fn nothing_that_depends_on_a_bad_secret_stays_true() {
+    let expected = (ConditionStatus::False, "KubeconfigSecretNotFound".to_owned());
+    let fresh = concluded(SecretState::NotFound, Provider::NoAccess, None);
+    assert_eq!(said(&fresh, "Ready"), expected);
+    assert!(find(&fresh.conditions, "Connected").is_none());
+    let outcome = || Some(Outcome::Syncing { crd: crd(true), engine: EngineState::Watching });
+    let ready = concluded(valid_secret(), with(|v| v.heartbeat = Heartbeat::Beating), outcome());
+    let status = concluded_from(Some(ready), SecretState::NotFound, Provider::NoAccess, None);
+    for condition in ["Connected", "Heartbeating"] {
+        assert_eq!(said(&status, condition), (ConditionStatus::False, "WaitingForSecret".to_owned()));
+    }
+    assert_eq!(said(&status, "SchemaInSync").0, ConditionStatus::True, "it is about this cluster");
+    assert_eq!(said(&status, "Ready"), expected);
 }
 
 #[test]
@@ -185,4 +219,12 @@ fn a_heartbeat_is_spoken_of_only_where_it_is_kept() {
     let expected = (ConditionStatus::False, "ClusterBindingUpdateFailed".to_owned());
     assert_eq!(said(&failed, "Heartbeating"), expected);
     assert_eq!(said(&failed, "Ready"), expected);
+    let then = |heartbeat| {
+        let provider = with(|v| v.heartbeat = heartbeat);
+        concluded_from(Some(failed.clone()), valid_secret(), provider, outcome())
+    };
+    assert_eq!(said(&then(Heartbeat::Unknown), "Heartbeating"), expected, "nobody has looked yet");
+    let unkept = then(Heartbeat::NotKept);
+    assert!(find(&unkept.conditions, "Heartbeating").is_none());
+    assert_eq!(said(&unkept, "Ready").0, ConditionStatus::True);
 }

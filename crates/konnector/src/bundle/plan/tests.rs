@@ -60,7 +60,7 @@ fn up(exports: Vec<Arc<APIServiceExport>>) -> Provider {
 fn up_without(exports: Vec<Arc<APIServiceExport>>, absent: &[(&str, Absence)]) -> Provider {
     let absent = absent.iter().map(|(name, absence)| ((*name).to_owned(), *absence)).collect();
     let patience = Duration::from_secs(60);
-    Provider::Up(Offer { exports, pretty_name: None, absent, patience, doubt: None })
+    Provider::Up(Offer { exports, pretty_name: None, contract: None, absent, patience, doubt: None })
 }
 
 fn planned(secret: SecretState, provider: Provider, bindings: Vec<Arc<APIServiceBinding>>) -> Plan {
@@ -158,6 +158,91 @@ fn an_export_that_is_merely_missing_stays_bound_for_a_while() {
     assert_eq!(missing(60).delete.len(), 1);
 }
 
+/// A binding of the bundle `prod` whose condition says this.
+fn said_by(name: &str, condition: &str, verdict: Verdict) -> Arc<APIServiceBinding> {
+    let mut made = (*existing(name, Some(&bundle("prod")))).clone();
+    let mut status = portolan_core::api::kubebind::APIServiceBindingStatus::default();
+    condition::set(&mut status.conditions, condition, verdict, Timestamp::UNIX_EPOCH);
+    made.status = Some(status);
+    Arc::new(made)
+}
+
+#[test]
+fn what_is_bound_and_ready_is_counted_whatever_the_provider_says() {
+    let bindings = || {
+        vec![
+            said_by("a", "Ready", Verdict::holds()),
+            said_by("b", "Ready", Verdict::error("ProviderUnreachable", "")),
+        ]
+    };
+    for (secret, provider) in [
+        (valid_secret(), Provider::Down(String::new())),
+        (valid_secret(), Provider::Pending),
+        (SecretState::NotFound, Provider::Pending),
+        (valid_secret(), up(vec![export("a", false), export("b", false)])),
+    ] {
+        let plan = planned(secret, provider, bindings());
+        assert_eq!((plan.status.bound, plan.status.ready), (Some(2), Some(1)));
+    }
+}
+
+#[test]
+fn what_depends_on_a_bad_secret_does_not_stay_true() {
+    let mut known = bundle("prod");
+    let mut status = APIServiceBindingBundleStatus::default();
+    condition::set(&mut status.conditions, CONDITION_SYNCED, Verdict::holds(), Timestamp::UNIX_EPOCH);
+    known.status = Some(status);
+    let observed = Observed {
+        bundle: Arc::new(known),
+        secret: SecretState::NotFound,
+        provider: Provider::Pending,
+        bindings: Vec::new(),
+        beginning: None,
+        stamp_interval: Duration::from_secs(300),
+    };
+    let plan = plan(&observed, Timestamp::UNIX_EPOCH);
+    assert_eq!(verdict(&plan, "Synced"), (ConditionStatus::False, "WaitingForSecret".to_owned()));
+    assert_eq!(verdict(&plan, "Ready"), (ConditionStatus::False, "KubeconfigSecretNotFound".to_owned()));
+}
+
+#[test]
+fn a_provider_that_refuses_is_suspect_once_something_is_bound() {
+    let refused = || Provider::Refused("exports is forbidden".to_owned());
+    let ours = bundle("prod");
+    let plan = planned(valid_secret(), refused(), vec![existing("a", Some(&ours))]);
+    assert_eq!(verdict(&plan, "Ready"), (ConditionStatus::False, "ProviderSuspect".to_owned()));
+    assert!(find(&plan.status.conditions, "Synced").unwrap().message.contains("exports is forbidden"));
+    assert!(plan.delete.is_empty());
+    let first = planned(valid_secret(), refused(), vec![existing("a", None)]);
+    assert_eq!(verdict(&first, "Ready"), (ConditionStatus::False, "ListExportsFailed".to_owned()));
+}
+
+#[test]
+fn a_contract_namespace_that_was_made_anew_with_the_same_exports_is_suspect_for_a_while() {
+    let ours = bundle("prod");
+    let said = |since, bindings| {
+        let Provider::Up(mut offer) = up(vec![export("a", false)]) else { unreachable!() };
+        offer.doubt = Some(Doubt { why: Why::MadeAnew, since: Duration::from_secs(since) });
+        let plan = planned(valid_secret(), Provider::Up(offer), bindings);
+        assert!(plan.delete.is_empty());
+        (verdict(&plan, "Synced").1, plan.look_again)
+    };
+    let (reason, again) = said(20, vec![existing("a", Some(&ours))]);
+    assert_eq!((reason.as_str(), again), ("ProviderSuspect", Some(Duration::from_secs(40))));
+    assert_eq!(said(60, vec![existing("a", Some(&ours))]).0, "");
+    assert_eq!(said(20, vec![]).0, "", "nothing was bound before");
+}
+
+#[test]
+fn a_crd_that_belongs_to_another_binding_is_a_conflict() {
+    let text = "CustomResourceDefinition x belongs to APIServiceBinding b of bundle staging.";
+    let taken = said_by("a", "Connected", Verdict::error("ForeignCustomResourceDefinition", text));
+    let plan = planned(valid_secret(), up(vec![export("a", false)]), vec![taken]);
+    assert_eq!(plan.status.conflicts, Some(1));
+    assert_eq!(verdict(&plan, "Synced"), (ConditionStatus::False, "SyncErrors".to_owned()));
+    assert!(find(&plan.status.conditions, "Synced").unwrap().message.contains("of bundle staging"));
+}
+
 #[test]
 fn long_lists_of_resources_are_shortened() {
     let names = (0..100).map(|i| format!("resource-{i:03}")).collect();
@@ -170,7 +255,7 @@ fn what_went_with_the_contract_namespace_stays_bound_for_a_while() {
     let owner = bundle("prod");
     let ends = |exports: Vec<_>, absent: &[(&str, Absence)], since: u64| {
         let Provider::Up(mut offer) = up_without(exports, absent) else { unreachable!() };
-        offer.doubt = Some(Doubt { why: "is being deleted", since: Duration::from_secs(since) });
+        offer.doubt = Some(Doubt { why: Why::Ends, since: Duration::from_secs(since) });
         let plan = planned(valid_secret(), Provider::Up(offer), vec![existing("a", Some(&owner))]);
         (plan.delete.len(), verdict(&plan, CONDITION_SYNCED).1, plan.look_again)
     };

@@ -56,15 +56,23 @@ fn fields_of(value: &Value) -> Value {
     fields.into()
 }
 
-fn managed(mut object: DynamicObject, fields: &Value) -> DynamicObject {
-    let entry = json!({"manager": FIELD_MANAGER, "operation": "Apply", "fieldsV1": fields});
+fn managed(object: DynamicObject, fields: &Value) -> DynamicObject {
+    managed_by(FIELD_MANAGER, object, fields)
+}
+
+fn managed_by(manager: &str, mut object: DynamicObject, fields: &Value) -> DynamicObject {
+    let entry = json!({"manager": manager, "operation": "Apply", "fieldsV1": fields});
     object.metadata.managed_fields = serde_json::from_value(json!([entry])).unwrap();
     object
 }
 
 fn stamped(owner: &str) -> DynamicObject {
+    stamped_for("cowboys", owner)
+}
+
+fn stamped_for(binding: &str, owner: &str) -> DynamicObject {
     let fields = json!({"f:metadata": {"f:labels": {"f:kube-bind.io/owner": {}}}});
-    managed(secret("a", Some(owner), "YQ=="), &fields)
+    managed_by(&format!("kube-bind.io-claims-{binding}"), secret("a", Some(owner), "YQ=="), &fields)
 }
 
 /// The copy of an original on a side, as we have applied it.
@@ -156,6 +164,57 @@ fn what_is_not_ours_is_never_touched() {
     }
     assert_eq!(synced(Some(&owned), Some(&forged)), Step::Conflict);
     assert_eq!(synced(Some(&secret("x", None, "")), Some(&secret("x", None, ""))), Step::Nothing);
+}
+
+/// An engine of another binding of the same contract.
+fn of_others(selector: &Value) -> Index {
+    let mut terms = index(selector).terms().clone();
+    terms.binding = "sheriffs".to_owned();
+    let mut others = Index::new(terms);
+    others.consumer_known = true;
+    others.know_namespace("n");
+    others
+}
+
+#[test]
+fn bindings_of_one_contract_leave_alone_what_they_have_for_one_another() {
+    let plain = secret("a", None, "YQ==");
+    let others = of_others(&json!({"labelSelector": {"matchLabels": {"app": "a"}}}));
+    let down = copy(&others, Side::Consumer, &plain);
+    let label = |owner| stamped_for("sheriffs", owner);
+    let elsewhere = || index(&json!({"labelSelector": {"matchLabels": {"app": "other"}}}));
+    for mode in [Mode::Sync, Mode::Drain, Mode::Withdraw] {
+        assert_eq!(step(elsewhere(), None, Some(&down), mode), Step::Nothing, "{mode:?}: its copy");
+        assert_eq!(step(elsewhere(), Some(&label("consumer")), Some(&down), mode), Step::Nothing, "{mode:?}");
+        assert_eq!(
+            step(elsewhere(), None, Some(&label("provider")), mode),
+            Step::Nothing,
+            "{mode:?}: its label"
+        );
+    }
+    // Both claim it: one copy does for both, until the other one is done with it.
+    assert_eq!(synced(Some(&label("consumer")), Some(&down)), Step::Nothing);
+    assert_eq!(synced(Some(&label("consumer")), None), Step::CreateCopy(Side::Provider));
+    let ours = copy(&by_label(), Side::Consumer, &plain);
+    assert_eq!(synced(Some(&plain), Some(&ours)), Step::Stamp(Side::Consumer), "the other one has let go");
+    // What a binding that is no more has left is adopted by who claims it.
+    let mut index = by_label();
+    index.saw(Side::Consumer, &key(), &plain);
+    index.saw(Side::Provider, &key(), &down);
+    let among = |bound: bool| plan(index.sides(&key(), false).among(|_| bound), MAPPED, Mode::Sync);
+    assert_eq!((among(true), among(false)), (Step::Nothing, Step::UpdateCopy(Side::Provider)));
+}
+
+#[test]
+fn a_copy_that_names_no_binding_is_adopted_by_who_claims_its_original_and_left_alone_otherwise() {
+    let (plain, index) = (stamped("consumer"), by_label());
+    let mut unnamed = copy(&index, Side::Consumer, &plain);
+    unnamed.metadata.annotations.as_mut().unwrap().remove("kube-bind.io/claimed-by");
+    assert_eq!(synced(Some(&plain), Some(&unnamed)), Step::UpdateCopy(Side::Provider));
+    assert_eq!(synced(None, Some(&unnamed)), Step::Nothing);
+    for mode in [Mode::Drain, Mode::Withdraw] {
+        assert_eq!(step(by_label(), None, Some(&unnamed), mode), Step::Nothing);
+    }
 }
 
 #[test]

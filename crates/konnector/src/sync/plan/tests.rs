@@ -208,6 +208,70 @@ fn a_copy_goes_with_an_origin_that_was_seen_and_stays_with_one_that_never_was() 
 }
 
 #[test]
+fn an_origin_that_a_fresh_list_lacks_is_gone_only_if_it_could_go() {
+    let relisted = |origin: DynamicObject| {
+        let mut index = index(Some(origin), Some(copy(|_| {})));
+        assert_eq!(index.keep_origins(&HashSet::new()), [key()]);
+        plan(index.sides(&key()), MAPPED, Mode::Sync)
+    };
+    assert_eq!(relisted(origin(|_| {})), Step::Nothing, "our finalizer was on it");
+    assert_eq!(relisted(origin(deleting)), Step::DeleteCopy);
+    assert_eq!(relisted(origin(without_finalizer)), Step::DeleteCopy);
+}
+
+#[test]
+fn a_status_comes_although_an_update_is_refused_and_is_for_the_former_generation() {
+    let observed = |generation: i64| json!({"observedGeneration": generation});
+    let mut index = index(
+        Some(origin(|o| o["spec"]["intent"] = json!("not acceptable"))),
+        Some(copy(|c| c["status"] = observed(7))),
+    );
+    assert_eq!(plan(index.sides(&key()), MAPPED, Mode::Sync), Step::UpdateCopy);
+    index.refused(&key());
+    assert_eq!(plan(index.sides(&key()), MAPPED, Mode::Sync), Step::WriteStatus);
+    let translated = index.sides(&key()).generations().translate(observed(7));
+    assert_eq!(translated, observed(1), "the origin is at 2, and the copy has not heard of it");
+    index.saw_origin(
+        &key(),
+        &origin(|o| {
+            o["spec"]["intent"] = json!("not acceptable");
+            o["status"] = translated;
+        }),
+    );
+    assert_eq!(plan(index.sides(&key()), MAPPED, Mode::Sync), Step::UpdateCopy, "it is tried again");
+    index.saw_origin(&key(), &origin(|o| o["spec"]["intent"] = json!("another")));
+    assert_eq!(plan(index.sides(&key()), MAPPED, Mode::Sync), Step::UpdateCopy, "another is tried first");
+}
+
+#[test]
+fn a_copy_that_is_held_on_the_provider_says_why_until_it_is_gone() {
+    let held = |value: &mut Value| {
+        deleting(value);
+        value["status"] = json!({"result": "handing over"});
+    };
+    assert_eq!(step(Some(origin(deleting)), Some(copy(held)), MAPPED), Step::WriteStatus);
+    let told = origin(|o| {
+        deleting(o);
+        o["status"] = json!({"result": "handing over"});
+    });
+    assert_eq!(step(Some(told), Some(copy(held)), MAPPED), Step::Wait);
+    let index = index(Some(origin(deleting)), Some(copy(held)));
+    assert_eq!(plan(index.sides(&key()), MAPPED, Mode::Drain), Step::Wait);
+}
+
+#[test]
+fn what_others_put_into_an_empty_map_of_the_consumer_causes_no_write() {
+    let empty = origin(|o| o["spec"] = json!({}));
+    let filled = copy(|c| {
+        c["metadata"]["managedFields"][0]["fieldsV1"]["f:spec"] = json!({});
+        c["spec"] = json!({"size": 3});
+    });
+    assert_eq!(step(Some(empty), Some(filled.clone()), MAPPED), Step::Nothing);
+    let set = origin(|o| o["spec"] = json!({"size": 4}));
+    assert_eq!(step(Some(set), Some(filled), MAPPED), Step::UpdateCopy);
+}
+
+#[test]
 fn a_copy_that_appears_after_its_origin_has_gone_goes_too() {
     let mut late = index(Some(origin(deleting)), None);
     late.lost_origin(&key());

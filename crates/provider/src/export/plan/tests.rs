@@ -145,7 +145,7 @@ fn what_is_no_longer_offered_is_withdrawn() {
     let uid = |uid: &str| Some(uid.to_owned());
     let table = [
         (None, None, Plan::Nothing),
-        (Some(&ours), Some(&owned), Plan::Withdraw { export: uid("e"), schema: uid("s") }),
+        (Some(&ours), Some(&owned), Plan::Withdraw { export: uid("e"), schema: None }),
         (None, Some(&owned), Plan::Withdraw { export: None, schema: uid("s") }),
     ];
     for (export, schema, expected) in table {

@@ -1,0 +1,67 @@
+//! What the condition `Synced` says where it does not hold. Pure.
+
+use kube::ResourceExt as _;
+use portolan_core::{
+    api::kubebind::{APIServiceBinding, CONDITION_CONNECTED},
+    condition::{self, Verdict},
+};
+
+use super::Offer;
+use crate::{
+    binding::{FOREIGN_CRD, PROVIDER_SUSPECT},
+    policy,
+};
+
+pub(super) fn suspect(suspects: &[String], offer: &Offer) -> Verdict {
+    let (list, seconds) = (suspects.join(", "), offer.patience.as_secs());
+    let cause = match &offer.doubt {
+        Some(doubt) => {
+            let why = doubt.why.text();
+            format!(
+                "The contract namespace on the provider {why}, so perhaps these APIServiceExports were not withdrawn:"
+            )
+        }
+        None => "The provider no longer lists these APIServiceExports, and their deletion was not seen:"
+            .to_owned(),
+    };
+    let message = format!("{cause} {list}. They stay bound unless they are missing for {seconds} s.");
+    Verdict::warning(PROVIDER_SUSPECT, message)
+}
+
+pub(super) fn anew(offer: &Offer) -> Verdict {
+    let message = format!(
+        "The contract namespace on the provider was made anew, so it is perhaps not the same provider: check where the \
+         kubeconfig leads. What is bound stays bound, and this is taken for the right one after {} s.",
+        offer.patience.as_secs()
+    );
+    Verdict::warning(PROVIDER_SUSPECT, message)
+}
+
+pub(super) fn refused(why: &str) -> Verdict {
+    let message = format!(
+        "The provider does not let the konnector see its APIServiceExports any more, and what is bound stays bound: {why}"
+    );
+    Verdict::warning(PROVIDER_SUSPECT, message)
+}
+
+pub(super) fn conflict(conflicts: &[String]) -> Verdict {
+    let (count, list) = (conflicts.len(), conflicts.join("; "));
+    Verdict::warning(
+        "SyncErrors",
+        format!("Failed to sync some APIServiceBindings: {count} error(s): {list}"),
+    )
+}
+
+pub(super) fn describe_conflict(existing: &APIServiceBinding) -> String {
+    let owner = match policy::bundle_of(existing) {
+        Some(bundle) => format!("belongs to bundle {bundle}"),
+        None => "was not made by a bundle".to_owned(),
+    };
+    format!("APIServiceBinding {} exists and {owner}", existing.name_any())
+}
+
+/// What a binding says of a CRD that is somebody else's.
+pub(super) fn foreign_crd(binding: &APIServiceBinding) -> Option<String> {
+    let connected = condition::find(&binding.status.as_ref()?.conditions, CONDITION_CONNECTED)?;
+    (connected.reason == FOREIGN_CRD).then(|| connected.message.trim_end_matches('.').to_owned())
+}
