@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod chaos;
+mod chart;
 mod claims;
 mod ends;
 mod flow;

@@ -20,8 +20,8 @@ impl Session {
     pub(super) fn spawn_poll(self: &Arc<Self>, interval: Duration) {
         let session = Arc::clone(self);
         // The pause and the answer together take no longer than one interval.
-        let pause = interval / 3;
-        let limit = (pause * 2).min(ANSWER_LIMIT);
+        let pause = interval / 2;
+        let limit = pause.min(ANSWER_LIMIT);
         self.tasks.spawn("provider poll", async move {
             session.look_at_contract(limit).await;
             loop {

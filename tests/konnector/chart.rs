@@ -1,0 +1,80 @@
+//! The chart as Helm installs it: its account is enough for the konnector, and `boundGroups` for what it binds.
+
+use std::{path::PathBuf, process::Command};
+
+use portolan_testkit::{
+    command::{Line, Ran},
+    control_plane::ControlPlane,
+    workdir::Workdir,
+    workload,
+};
+use serde_json::json;
+
+use crate::support::{
+    Clusters, RELEASE, Service, binding_condition, create_bundle, create_namespace, kind_of, konnector,
+    kubeconfig_for, plane, provider_service, write_secret,
+};
+
+const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/konnector");
+
+/// Helm from tests/helm. Go keeps what it has compiled; the first time takes some minutes.
+fn helm(home: &Workdir) -> Option<PathBuf> {
+    let module = concat!(env!("CARGO_MANIFEST_DIR"), "/helm");
+    let program = home.path().join("helm");
+    let mut command = Command::new("go");
+    command.args(["build", "-o"]).arg(&program).arg("helm.sh/helm/v3/cmd/helm").current_dir(module);
+    command.envs([("GOTOOLCHAIN", "local"), ("GOFLAGS", "-mod=readonly"), ("GOWORK", "off")]);
+    let built = command.output().ok()?;
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    Some(program)
+}
+
+/// Installs the chart, or upgrades it, as the administrator of a cluster does.
+async fn install(home: &Workdir, consumer: &ControlPlane, groups: &str) -> Ran {
+    let helm = home.path().join("helm").display().to_string();
+    let script = format!(
+        "{helm} upgrade --install konnector {CHART} --namespace {RELEASE} --create-namespace \
+         --set 'boundGroups={{{groups}}}'"
+    );
+    Line::script(home.path(), consumer, &script).unwrap().run().await.unwrap()
+}
+
+#[tokio::test]
+async fn a_kind_of_a_bound_group_works_with_nothing_but_the_chart() {
+    let home = Workdir::new("chart").unwrap();
+    if helm(&home).is_none() {
+        return println!("skipped: {}: there is no Go: https://go.dev/dl", module_path!());
+    }
+    let (consumer, provider) = tokio::join!(plane("chart-consumer"), plane("chart-provider"));
+    for groups in ["'*'", "wildwest.dev,''"] {
+        let refused = install(&home, &consumer, groups).await;
+        assert!(
+            refused.code != 0 && refused.stderr.contains("rights on everything"),
+            "{groups}: {refused:?}"
+        );
+    }
+    let installed = install(&home, &consumer, "other.dev").await;
+    assert_eq!(installed.code, 0, "{installed:?}");
+    let token = consumer.token_for(RELEASE, "konnector", &[], 3600).await.unwrap();
+    let konnector_kubeconfig = consumer.kubeconfig_for_token(&token, RELEASE);
+    let (konnector, healthz) = konnector(&konnector_kubeconfig).await;
+    let provider_service = provider_service(&provider).await;
+    let clusters =
+        Clusters { consumer, provider, konnector, provider_service, healthz, konnector_kubeconfig };
+
+    let (consumer, provider) = (clusters.consumer.client(), clusters.provider.client());
+    let (crd, resource) = kind_of("chart");
+    workload::install(&provider, &crd).await.unwrap();
+    create_namespace(&consumer, "chart").await;
+    let kubeconfig = kubeconfig_for(&clusters, "chart", "test=chart").await;
+    write_secret(&consumer, "chart", "kubeconfig", &kubeconfig).await;
+    create_bundle(&consumer, "chart", "chart").await;
+    let service = Service { name: "chart".to_owned(), resource, kubeconfig, consumer, provider };
+    let denied = ("False", "PermissionDenied");
+    binding_condition(&service.consumer, &service.export(), "InformersSynced", denied).await;
+    let upgraded = install(&home, &clusters.consumer, "other.dev,chart.dev").await;
+    assert_eq!(upgraded.code, 0, "{upgraded:?}");
+    binding_condition(&service.consumer, &service.export(), "Ready", ("True", "")).await;
+    service.create("billy", &json!({"intent": "ride"})).await;
+    service.arrives("billy").await;
+}
