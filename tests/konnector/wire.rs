@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::{core::v1::Secret, rbac::v1::Role};
 use kube::{
     Api, ResourceExt as _,
-    api::{ObjectMeta, Patch, PatchParams, PostParams},
+    api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams},
 };
 use portolan_core::api::kubebind::{
     APIServiceBinding, APIServiceExportRequest, ClusterBinding, binding_v1alpha1,
@@ -14,7 +14,7 @@ use portolan_testkit::{eventually::eventually, load};
 use serde_json::{Value, json};
 
 use crate::support::{
-    RELEASE, SOON, Service, binding_condition, bundle_condition, clusters, create_bundle, matching,
+    Clusters, RELEASE, SOON, Service, binding_condition, bundle_condition, clusters, create_bundle, matching,
     write_secret,
 };
 
@@ -156,6 +156,48 @@ async fn the_provider_gets_a_sign_of_life_and_the_binding_says_so() {
     assert_eq!((secret.namespace.as_str(), secret.name.as_str()), ("default", "alive"));
     matching(&status.conditions, "ValidVersion", ("True", "")).unwrap().unwrap();
     binding_condition(&service.consumer, &service.export(), "Heartbeating", ("True", "")).await;
+}
+
+#[tokio::test]
+async fn a_sign_of_life_that_failed_is_given_again_soon_and_one_that_nobody_keeps_is_not_spoken_of() {
+    let clusters = Clusters::start("heartbeats").await;
+    let service = Service::bind(&clusters, "heartbeats").await;
+    let (consumer, contract) = (&service.consumer, service.contract_namespace());
+    binding_condition(consumer, &service.export(), "Heartbeating", ("True", "")).await;
+    let roles: Api<Role> = Api::namespaced(service.provider.clone(), &contract);
+    let whole = roles.get("kube-binder").await.unwrap();
+    let mut without = json!({"rules": whole.rules});
+    for rule in without["rules"].as_array_mut().unwrap() {
+        rule["resources"].as_array_mut().unwrap().retain(|resource| resource != "clusterbindings/status");
+    }
+    let params = PatchParams::default();
+    roles.patch("kube-binder", &params, &Patch::Merge(&without)).await.unwrap();
+    // What it finds makes it report again; the right may still be known to the API server for a moment.
+    let bindings: Api<ClusterBinding> = Api::namespaced(service.provider.clone(), &contract);
+    let said: Api<APIServiceBinding> = Api::all(consumer.clone());
+    eventually("the report is refused", SOON, async || {
+        let old = json!({"status": {"lastHeartbeatTime": "2026-01-01T00:00:00Z"}});
+        bindings.patch_status("cluster", &params, &Patch::Merge(&old)).await?;
+        let status = said.get(&service.export()).await?.status.unwrap_or_default();
+        let expected = ("False", "ClusterBindingUpdateFailed");
+        Ok::<_, anyhow::Error>(matching(&status.conditions, "Heartbeating", expected).ok().flatten())
+    })
+    .await
+    .unwrap();
+    let again = json!({"rules": whole.rules});
+    roles.patch("kube-binder", &params, &Patch::Merge(&again)).await.unwrap();
+    binding_condition(consumer, &service.export(), "Heartbeating", ("True", "")).await;
+
+    clusters.provider_service.kill();
+    bindings.delete("cluster", &DeleteParams::default()).await.unwrap();
+    eventually("nothing is said of it", SOON, async || {
+        let status = said.get(&service.export()).await?.status.unwrap_or_default();
+        let speaks = status.conditions.iter().any(|condition| condition.r#type == "Heartbeating");
+        Ok::<_, anyhow::Error>((!speaks).then_some(()))
+    })
+    .await
+    .unwrap();
+    binding_condition(consumer, &service.export(), "Ready", ("True", "")).await;
 }
 
 #[tokio::test]

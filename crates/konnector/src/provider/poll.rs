@@ -14,14 +14,22 @@ use tracing::warn;
 
 use super::session::{ANSWER_LIMIT, Contact, Session};
 
+/// What a provider under load may need for an answer, where the interval lets it.
+const PATIENCE: Duration = Duration::from_millis(1500);
+
+/// How long to pause between polls, and how long an answer may take: together no longer than one interval.
+fn parts(interval: Duration) -> (Duration, Duration) {
+    let least = PATIENCE.min(interval * 2 / 3);
+    let limit = (interval / 3).clamp(least, ANSWER_LIMIT.max(least));
+    (interval.saturating_sub(limit), limit)
+}
+
 impl Session {
     /// The watch tells of changes at once. The poll tells whether the provider still answers, which a watch
     /// on a dead connection does not.
     pub(super) fn spawn_poll(self: &Arc<Self>, interval: Duration) {
         let session = Arc::clone(self);
-        // The pause and the answer together take no longer than one interval.
-        let pause = interval / 2;
-        let limit = pause.min(ANSWER_LIMIT);
+        let (pause, limit) = parts(interval);
         self.tasks.spawn("provider poll", async move {
             session.look_at_contract(limit).await;
             loop {
@@ -82,6 +90,23 @@ impl Session {
         };
         if again && self.exports().is_some() {
             self.renew("the watch has missed changes that the poll found");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_is_noticed_within_one_interval() {
+        let milliseconds = Duration::from_millis;
+        let table: [(u64, u128); 5] =
+            [(900, 600), (2000, 1333), (6000, 2000), (15_000, 5000), (60_000, 10_000)];
+        for (interval, limit) in table {
+            let (pause, answer) = parts(milliseconds(interval));
+            assert_eq!(answer.as_millis(), limit, "{interval}");
+            assert_eq!(pause + answer, milliseconds(interval));
         }
     }
 }
