@@ -24,6 +24,7 @@ mod policy;
 mod provider;
 mod secrets;
 mod sync;
+mod wake;
 
 use std::process::ExitCode;
 

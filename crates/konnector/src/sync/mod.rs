@@ -13,11 +13,14 @@ mod health;
 mod hub;
 mod index;
 mod keys;
+mod known;
 mod owned;
 mod perform;
 mod placement;
 mod plan;
 mod reach;
+mod report;
+mod sides;
 
 pub(crate) use engine::{EngineContext, SchemaVersions, SyncSpec};
 pub(crate) use health::EngineState;

@@ -2,10 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use kube::{
-    Api, Client,
-    api::{ApiResource, DynamicObject},
-};
+use kube::api::DynamicObject;
 use portolan_core::{
     api::kubebind::{
         ANNOTATION_PROVIDER_NAMESPACE, ANNOTATION_PROVIDER_UID, FIELD_MANAGER, FORMER_MANAGER,
@@ -16,7 +13,6 @@ use portolan_core::{
 use portolan_runtime::{
     apply::{self, Observed, WriteError},
     controller::Next,
-    telemetry::Chain,
 };
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -27,10 +23,9 @@ use super::{
     generations::StatusDigest,
     index::{KeptStatus, ObjectKey},
     owned::{holds_updates, owned},
-    placement::Placement,
     plan::{Mode, Step},
+    report::is_refusal,
 };
-use crate::provider::NamespaceAnswer;
 
 /// How long one request may take.
 const REQUEST_LIMIT: Duration = Duration::from_secs(15);
@@ -313,97 +308,6 @@ impl Engine {
             body["metadata"]["namespace"] = self.provider_namespace(key).into();
         }
         Ok(Some(body))
-    }
-
-    async fn report_conflict(&self, key: &ObjectKey) {
-        let (name, namespace) = (self.copy_name(key), self.provider_namespace(key));
-        let place = if namespace.is_empty() { String::new() } else { format!(" in namespace {namespace}") };
-        let note = format!(
-            "An object of name {name} exists{place} on the provider and is not the copy of this one. It is left as it is."
-        );
-        self.report(key, "ForeignObject", &note).await;
-    }
-
-    async fn report_failure(&self, key: &ObjectKey, action: &str, error: &WriteError) {
-        if is_refusal(error) {
-            let note = format!("Could not {action} this object: {}", Chain(error.cause()));
-            self.report(key, "SyncFailed", &note).await;
-        }
-    }
-
-    /// Notes whether the consumer's API server lets us write.
-    fn heard(&self, step: &Step, key: &ObjectKey, error: Option<&WriteError>) {
-        let Some(right) = step.consumer_right() else { return };
-        match error {
-            None => self.note_right(right, key, true),
-            Some(error) if lacks_right(error) => self.note_right(right, key, false),
-            Some(_) => {}
-        }
-    }
-
-    async fn report(&self, key: &ObjectKey, reason: &str, note: &str) {
-        let uid = self.index.lock().sides(key).origin.map(|origin| origin.uid.clone());
-        let reference = k8s_openapi::api::core::v1::ObjectReference {
-            api_version: Some(self.spec.resource.api_version.clone()),
-            kind: Some(self.spec.resource.kind.clone()),
-            name: Some(key.name.clone()),
-            namespace: (!key.namespace.is_empty()).then(|| key.namespace.clone()),
-            uid,
-            ..Default::default()
-        };
-        self.context.metrics.problem(reason);
-        self.context.reporter.warn(&reference, reason, "Sync", note).await;
-    }
-
-    fn consumer(&self, key: &ObjectKey) -> Api<DynamicObject> {
-        in_namespace(&self.context.consumer, &key.namespace, &self.spec.resource)
-    }
-
-    fn provider(&self, key: &ObjectKey) -> Api<DynamicObject> {
-        in_namespace(&self.spec.session.client, &self.provider_namespace(key), &self.spec.resource)
-    }
-
-    fn copy_name(&self, key: &ObjectKey) -> String {
-        self.spec.placement.copy_name(&self.spec.session.namespace, &key.name)
-    }
-
-    /// Where copies of the objects of a consumer namespace stand; the empty namespace stands for none.
-    pub(super) fn answer(&self, namespace: &str) -> NamespaceAnswer {
-        match self.spec.placement {
-            Placement::Mapped { .. } => self.spec.session.namespaces.state(namespace),
-            Placement::Contract => NamespaceAnswer::Mapped(self.spec.session.namespace.clone()),
-            Placement::Prefixed | Placement::Same => NamespaceAnswer::Mapped(String::new()),
-        }
-    }
-
-    fn provider_namespace(&self, key: &ObjectKey) -> String {
-        match self.answer(&key.namespace) {
-            NamespaceAnswer::Mapped(name) => name,
-            // Steps that write to the provider are planned only for namespaces that were answered.
-            NamespaceAnswer::Unknown | NamespaceAnswer::NotRequested | NamespaceAnswer::Requested => {
-                String::new()
-            }
-        }
-    }
-}
-
-/// Whether an API server does not take an object, or not from us.
-fn is_refusal(error: &WriteError) -> bool {
-    matches!(error, WriteError::Forbidden(_) | WriteError::Invalid(_))
-}
-
-/// Whether rights are missing. Admission, quotas and namespaces that go answer with the same code.
-fn lacks_right(error: &WriteError) -> bool {
-    let WriteError::Forbidden(kube::Error::Api(status)) = error else { return false };
-    status.message.contains("cannot patch resource")
-}
-
-/// The API for objects of a namespace; the empty one stands for none.
-pub(super) fn in_namespace(client: &Client, namespace: &str, resource: &ApiResource) -> Api<DynamicObject> {
-    if namespace.is_empty() {
-        Api::all_with(client.clone(), resource)
-    } else {
-        Api::namespaced_with(client.clone(), namespace, resource)
     }
 }
 

@@ -14,7 +14,7 @@ use kube::{
 use portolan_runtime::{backoff::Backoff, watch};
 
 use super::{
-    engine::Engine, health::Side, index::ObjectKey, perform::in_namespace, placement::Placement, plan::Mode,
+    engine::Engine, health::Side, index::ObjectKey, placement::Placement, plan::Mode, sides::in_namespace,
 };
 
 /// The first and the longest delay between attempts to list a namespace.
