@@ -30,7 +30,7 @@ pub struct WorkQueue<K> {
 #[derive(Debug)]
 struct Inner<K> {
     ready: VecDeque<K>,
-    /// Taken when nothing is ready. A key that became ready, or was taken, meanwhile is still in it.
+    /// Taken when nothing is ready. A key that became ready meanwhile is still in it, once.
     last: VecDeque<K>,
     delayed: BinaryHeap<Reverse<(Instant, u64)>>,
     delayed_keys: HashMap<u64, K>,
@@ -41,15 +41,27 @@ struct Inner<K> {
 }
 
 #[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "a key may be in several of these places")]
 struct Entry {
     ready: bool,
+    /// It is to be worked on when no other waits.
     last: bool,
+    /// It is among the last ones.
+    is_listed_last: bool,
     running: bool,
     /// The ticket of the delay that counts; earlier ones are void.
     ticket: Option<(Instant, u64)>,
     failures: u32,
     /// Since when it has been ready.
     since: Option<Instant>,
+}
+
+impl Entry {
+    /// Whether nothing has to be remembered of the key.
+    fn is_idle(self) -> bool {
+        let waits = self.ready || self.last || self.is_listed_last || self.ticket.is_some();
+        !waits && !self.running && self.failures == 0
+    }
 }
 
 impl<K: Clone + Debug + Eq + Hash> Default for WorkQueue<K> {
@@ -183,8 +195,12 @@ impl<K: Clone + Debug + Eq + Hash> Inner<K> {
 
     fn make_last(&mut self, key: K) {
         let entry = self.entries.entry(key.clone()).or_default();
-        if !entry.ready && !entry.last {
-            entry.last = true;
+        if entry.ready {
+            return;
+        }
+        entry.last = true;
+        if !entry.running && !entry.is_listed_last {
+            entry.is_listed_last = true;
             self.last.push_back(key);
         }
     }
@@ -192,8 +208,13 @@ impl<K: Clone + Debug + Eq + Hash> Inner<K> {
     fn pop_last(&mut self) -> Option<K> {
         loop {
             let key = self.last.pop_front()?;
-            if self.entries.get(&key).is_some_and(|entry| entry.last && !entry.running) {
+            let Some(entry) = self.entries.get_mut(&key) else { continue };
+            entry.is_listed_last = false;
+            if entry.last && !entry.running {
                 return Some(key);
+            }
+            if entry.is_idle() {
+                self.entries.remove(&key);
             }
         }
     }
@@ -246,11 +267,12 @@ impl<K: Clone + Debug + Eq + Hash> Inner<K> {
         let Some(entry) = self.entries.get_mut(key) else { return 0 };
         entry.running = false;
         entry.failures = if failed { entry.failures.saturating_add(1) } else { 0 };
-        let waits = entry.ready || entry.last || entry.ticket.is_some();
-        let (failures, ready, idle) = (entry.failures, entry.ready, !waits && !failed);
+        let Entry { failures, ready, last, .. } = *entry;
         if ready {
             self.ready.push_back(key.clone());
-        } else if idle {
+        } else if last {
+            self.make_last(key.clone());
+        } else if entry.is_idle() {
             self.entries.remove(key);
         }
         failures

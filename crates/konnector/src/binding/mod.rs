@@ -66,6 +66,7 @@ async fn reconcile(context: &Context, name: &str) -> Result<Next, BindingError> 
     let Some(binding) = context.binding(name) else {
         context.sync.stop(name, &[]);
         context.claims.stop(name, &[]);
+        context.claims.look_again();
         context.tidy_up();
         return Ok(Next::OnChange);
     };

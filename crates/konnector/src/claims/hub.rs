@@ -58,6 +58,14 @@ impl ClaimHub {
         engine.is_some_and(|engine| engine.mode != Mode::Sync && engine.is_drained())
     }
 
+    /// Has every engine look again at what is there: what another binding kept may have to be kept by one of them.
+    pub(crate) fn look_again(&self) {
+        let engines: Vec<_> = self.engines.lock().values().map(Arc::clone).collect();
+        for engine in engines {
+            engine.look_at_all();
+        }
+    }
+
     /// Stops the engines of a binding, other than those in `keep`.
     pub(crate) fn stop(&self, binding: &str, keep: &[Claimed]) {
         self.engines.lock().retain(|key, engine| {

@@ -105,8 +105,10 @@ impl Known {
             (Sight::Denied, Identity::Unknown) => self.began_with = Identity::Hidden,
             _ => {}
         }
-        if let Sight::There { uid, .. } = sight {
-            self.now = Some(uid.clone());
+        match sight {
+            Sight::There { uid, .. } => self.now = Some(uid.clone()),
+            Sight::Gone | Sight::Denied => self.now = None,
+            Sight::Unanswered => {}
         }
         let unanswered = |why| why == Why::Unanswered;
         // How long a provider was silent says nothing of how long its namespace has been gone.
@@ -151,7 +153,8 @@ impl Known {
 impl Contract {
     /// Goes on with what a former session of the same contract has known.
     pub(super) fn inherit(&self, former: &Self) {
-        let known = former.0.lock().clone();
+        // What is there now is asked of the provider that this session has.
+        let known = Known { now: None, ..former.0.lock().clone() };
         *self.0.lock() = known;
     }
 }

@@ -201,6 +201,13 @@ impl Index {
         }
     }
 
+    /// Forgets that the provider has not taken something.
+    pub(crate) fn may_try_again(&mut self, key: &ObjectKey) {
+        if let Some(copy) = self.copies.get_mut(key) {
+            copy.refused = None;
+        }
+    }
+
     /// Notes that the origin's status, as it is now, is what writing the copy's `status` leads to.
     pub(crate) fn settle_status(&mut self, key: &ObjectKey, status: StatusDigest) {
         let agrees = self.sides(key).origin.is_some_and(|origin| origin.status == status);

@@ -12,30 +12,35 @@ use serde_json::{Map, Value, json};
 /// What we own of an object, by POST, PUT or apply, leaving subresources out. What the Go konnector has
 /// written counts as ours.
 pub(crate) fn owned(object: &DynamicObject) -> Value {
-    owned_as(object, &mut Whole::Kept { some: false })
+    part(object, &merged_fields(object, is_ours))
 }
 
-/// The same, and what it is when maps that are ours as a whole count as empty, if there are such with something
-/// in them. What has been set to `{}` is ours as a whole, but what others put into it is theirs.
+/// The same, and what it is when maps and lists that are ours as a whole count as empty where others own
+/// something in them, if there are such. What has been set to `{}` is ours as a whole, but what others put into
+/// it is theirs. Into one that is atomic nobody can put anything.
 pub(crate) fn owned_and_hollow(object: &DynamicObject) -> (Value, Option<Value>) {
-    let mut whole = Whole::Kept { some: false };
-    let owned = owned_as(object, &mut whole);
-    let hollow = (whole == Whole::Kept { some: true }).then(|| owned_as(object, &mut Whole::Emptied));
-    (owned, hollow)
+    let ours = merged_fields(object, is_ours);
+    let hollow = hollowed(&ours, &merged_fields(object, |entry| !is_ours(entry)));
+    let hollow = (hollow != ours).then(|| part(object, &hollow));
+    (part(object, &ours), hollow)
 }
 
-/// What becomes of maps that are ours as a whole.
-#[derive(Debug, PartialEq, Eq)]
-enum Whole {
-    /// They stay; notes whether there were any with something in them.
-    Kept {
-        some: bool,
-    },
-    Emptied,
+/// Our fields, of which those that are ours as a whole are ours by their existence only where others have fields
+/// below them.
+fn hollowed(ours: &Value, others: &Value) -> Value {
+    let Some(named) = ours.as_object().filter(|named| !named.is_empty()) else {
+        let below = others.as_object().is_some_and(|below| below.keys().any(|key| key != "."));
+        return if below { json!({".": {}}) } else { ours.clone() };
+    };
+    let each = |(key, fields): (&String, &Value)| {
+        let fields = if key == "." { fields.clone() } else { hollowed(fields, &others[key]) };
+        (key.clone(), fields)
+    };
+    Value::Object(named.iter().map(each).collect())
 }
 
-fn owned_as(object: &DynamicObject, whole: &mut Whole) -> Value {
-    let fields = merged_fields(object.metadata.managed_fields.as_deref().unwrap_or_default());
+/// The part of an object that a `FieldsV1` tree names.
+fn part(object: &DynamicObject, fields: &Value) -> Value {
     let types = object.types.clone().unwrap_or_default();
     let mut body = json!({
         "apiVersion": types.api_version,
@@ -45,7 +50,7 @@ fn owned_as(object: &DynamicObject, whole: &mut Whole) -> Value {
     for (map, values) in [("labels", &object.metadata.labels), ("annotations", &object.metadata.annotations)]
     {
         let values = json!(values);
-        let kept = fields.pointer(&format!("/f:metadata/f:{map}")).map(|f| project(&values, f, whole));
+        let kept = fields.pointer(&format!("/f:metadata/f:{map}")).map(|f| project(&values, f));
         if let Some(kept @ Value::Object(_)) = kept
             && kept != json!({})
         {
@@ -56,7 +61,7 @@ fn owned_as(object: &DynamicObject, whole: &mut Whole) -> Value {
         object.data.as_object().into_iter().flatten().filter(|(field, _)| *field != "status")
     {
         if let Some(fields) = fields.get(format!("f:{field}")) {
-            body[field] = project(value, fields, whole);
+            body[field] = project(value, fields);
         }
     }
     body
@@ -83,9 +88,9 @@ fn is_ours(entry: &ManagedFieldsEntry) -> bool {
     (manager == Some(FIELD_MANAGER) || former) && entry.subresource.is_none()
 }
 
-fn merged_fields(entries: &[ManagedFieldsEntry]) -> Value {
+fn merged_fields(object: &DynamicObject, of: impl Fn(&ManagedFieldsEntry) -> bool) -> Value {
     let mut merged = json!({});
-    for entry in entries.iter().filter(|entry| is_ours(entry)) {
+    for entry in object.metadata.managed_fields.iter().flatten().filter(|entry| of(entry)) {
         if let Some(fields) = &entry.fields_v1 {
             merge_fields(&mut merged, &fields.0);
         }
@@ -94,44 +99,31 @@ fn merged_fields(entries: &[ManagedFieldsEntry]) -> Value {
 }
 
 /// The part of `value` that a `FieldsV1` tree names (structured-merge-diff's JSON form).
-fn project(value: &Value, fields: &Value, whole: &mut Whole) -> Value {
+fn project(value: &Value, fields: &Value) -> Value {
     let named: Vec<_> = fields.as_object().into_iter().flatten().filter(|(key, _)| *key != ".").collect();
     match value {
         // A leaf of the tree, or a map or list whose mere existence is owned.
-        _ if named.is_empty() && fields.get(".").is_none() => project_whole(value, whole),
-        Value::Object(map) => Value::Object(project_map(map, &named, whole)),
-        Value::Array(items) => Value::Array(project_list(items, &named, whole)),
+        _ if named.is_empty() && fields.get(".").is_none() => value.clone(),
+        Value::Object(map) => Value::Object(project_map(map, &named)),
+        Value::Array(items) => Value::Array(project_list(items, &named)),
         other => other.clone(),
     }
 }
 
-fn project_whole(value: &Value, whole: &mut Whole) -> Value {
-    match (value, whole) {
-        (Value::Object(map), Whole::Kept { some }) => *some |= !map.is_empty(),
-        (Value::Object(_), Whole::Emptied) => return json!({}),
-        _ => {}
-    }
-    value.clone()
-}
-
-fn project_map(
-    map: &Map<String, Value>,
-    named: &[(&String, &Value)],
-    whole: &mut Whole,
-) -> Map<String, Value> {
+fn project_map(map: &Map<String, Value>, named: &[(&String, &Value)]) -> Map<String, Value> {
     let pick = |(key, fields): &(&String, &Value)| {
         let name = key.strip_prefix("f:")?;
-        Some((name.to_owned(), project(map.get(name)?, fields, whole)))
+        Some((name.to_owned(), project(map.get(name)?, fields)))
     };
     named.iter().filter_map(pick).collect()
 }
 
-fn project_list(items: &[Value], named: &[(&String, &Value)], whole: &mut Whole) -> Vec<Value> {
+fn project_list(items: &[Value], named: &[(&String, &Value)]) -> Vec<Value> {
     let selectors: Vec<_> =
         named.iter().filter_map(|(key, fields)| Some((Selector::parse(key)?, *fields))).collect();
     let pick = |(index, item): (usize, &Value)| {
         let (_, fields) = selectors.iter().find(|(selector, _)| selector.selects(index, item))?;
-        Some(project(item, fields, whole))
+        Some(project(item, fields))
     };
     items.iter().enumerate().filter_map(pick).collect()
 }

@@ -91,8 +91,11 @@ impl Engine {
                 Ok(Err(WriteError::Raced(_))) => return Ok(Next::After(AFTER_RACE)),
                 Ok(Err(source)) => {
                     self.heard(&step, &key, Some(&source));
-                    if step == Step::UpdateCopy && is_refusal(&source) {
-                        self.index.lock().refused(&key);
+                    match step {
+                        Step::UpdateCopy if is_refusal(&source) => self.index.lock().refused(&key),
+                        // It must not keep the next try of an update from coming.
+                        Step::WriteStatus => self.index.lock().may_try_again(&key),
+                        _ => {}
                     }
                     self.report_failure(&key, action, &source).await;
                     return Err(SyncError::Write { action, key, source });

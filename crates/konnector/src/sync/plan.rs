@@ -171,12 +171,14 @@ fn both_there(origin: &Origin, copy: &Copy, generations: Generations, provider_n
     let refused = copy.refused == Some(origin.desired);
     let annotated = origin.provider_uid.as_deref() == Some(&copy.uid)
         && origin.provider_namespace.as_deref().unwrap_or_default() == provider_namespace;
-    if (in_sync || refused) && has_news(origin, copy, generations) {
+    if refused && has_news(origin, copy, generations) {
         Step::WriteStatus
     } else if !in_sync {
         Step::UpdateCopy
     } else if !annotated || origin.has_former {
         Step::Annotate
+    } else if has_news(origin, copy, generations) {
+        Step::WriteStatus
     } else {
         Step::Nothing
     }

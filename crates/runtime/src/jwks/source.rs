@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::{HeaderMap, Uri, header};
 use portolan_core::auth::{Algorithm, Keys, keys::InvalidKeys};
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::fetch::{CredentialSource, FetchError, Fetched, Fetcher, Origin};
 
@@ -62,14 +63,15 @@ pub enum SourceError {
 struct Document {
     issuer: String,
     jwks_uri: String,
-    /// Some issuers name here what their keys do not.
+    /// Some issuers name here what their keys do not. Whatever else it is does not count.
     #[serde(default)]
-    id_token_signing_alg_values_supported: Vec<String>,
+    id_token_signing_alg_values_supported: Value,
 }
 
 impl Document {
     fn algorithms(&self) -> Vec<Algorithm> {
-        self.id_token_signing_alg_values_supported.iter().filter_map(|name| Algorithm::parse(name)).collect()
+        let names = self.id_token_signing_alg_values_supported.as_array().into_iter().flatten();
+        names.filter_map(|name| Algorithm::parse(name.as_str()?)).collect()
     }
 }
 

@@ -93,6 +93,28 @@ async fn the_last_come_when_no_other_waits() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_of_the_last_is_not_lost_while_it_is_worked_on() {
+    let queue = WorkQueue::default();
+    queue.add("a");
+    assert_eq!(next_within(&queue, SOON).await, Some("a"));
+    queue.add_last("a");
+    assert_eq!(next_within(&queue, SOON).await, None, "two workers must not have the same key");
+    queue.done(&"a");
+    assert_eq!(next_within(&queue, SOON).await, Some("a"));
+    queue.done(&"a");
+    // However often it changes its place, it is in the queue once.
+    for _ in 0..3 {
+        queue.add_last("b");
+        queue.add("b");
+        assert_eq!(next_within(&queue, SOON).await, Some("b"));
+        queue.done(&"b");
+    }
+    assert_eq!(queue.inner.lock().last.len(), 1);
+    assert_eq!(next_within(&queue, SOON).await, None);
+    assert!(queue.inner.lock().entries.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_worker_that_waits_on_a_delay_hears_of_new_keys() {
     let queue = WorkQueue::default();
     queue.add_after("later", Duration::from_secs(60));

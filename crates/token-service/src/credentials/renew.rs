@@ -84,13 +84,13 @@ async fn renew_forever(state: &State, secret: Option<&CredentialSecret>) {
         let snapshot = state.snapshot();
         let renewal = snapshot.config.renewal;
         // Side by side: a cluster that does not answer holds nobody up.
-        join_all(snapshot.clusters.values().map(|cluster| renew(cluster, renewal))).await;
-        let mut all_saved = true;
+        let renewed = join_all(snapshot.clusters.values().map(|cluster| renew(cluster, renewal))).await;
+        let mut all_well = renewed.into_iter().all(|renewed| renewed);
         for cluster in snapshot.clusters.values() {
-            all_saved &= save(cluster, secret).await;
+            all_well &= save(cluster, secret).await;
         }
-        let dues = snapshot.clusters.values().map(|cluster| due(cluster, renewal));
-        let pause = pause(renewal.interval, dues.flatten().min(), all_saved);
+        let dues = snapshot.clusters.values().map(|cluster| next_due(cluster, renewal));
+        let pause = pause(renewal.interval, dues.flatten().min(), all_well);
         tokio::select! {
             () = sleep(pause) => {}
             () = state.changed() => {}
@@ -103,24 +103,36 @@ fn due(cluster: &Cluster, renewal: Renewal) -> Option<Duration> {
     until_due(&cluster.credential.about()?, renewal.renew_before, clock::now())
 }
 
-/// How long until somebody looks again. What is due still was tried in vain just now.
-fn pause(interval: Duration, next_due: Option<Duration>, all_saved: bool) -> Duration {
+/// The same after a renewal. Where an API server gives tokens that are due at once, because it caps how long they
+/// live, half of their life.
+fn next_due(cluster: &Cluster, renewal: Renewal) -> Option<Duration> {
+    let about = cluster.credential.about()?;
+    let (due, left) = (due(cluster, renewal)?, until_due(&about, Duration::ZERO, clock::now())?);
+    Some(if due.is_zero() { left / 2 } else { due })
+}
+
+/// How long until somebody looks again: soon where something was tried in vain just now.
+fn pause(interval: Duration, next_due: Option<Duration>, all_well: bool) -> Duration {
+    let soonest = interval.min(AGAIN);
     match next_due {
-        _ if !all_saved => interval.min(AGAIN),
-        Some(Duration::ZERO) => interval.min(AGAIN),
-        Some(due) => interval.min(due),
+        _ if !all_well => soonest,
+        Some(due) => due.clamp(soonest, interval),
         None => interval,
     }
 }
 
-async fn renew(cluster: &Cluster, renewal: Renewal) {
+/// Renews a credential that is due. Whether none is left that could not be renewed.
+async fn renew(cluster: &Cluster, renewal: Renewal) -> bool {
     if due(cluster, renewal) != Some(Duration::ZERO) {
-        return;
+        return true;
     }
     let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(10));
     for attempt in 1..=ATTEMPTS {
         match request(cluster, renewal.token_duration).await {
-            Ok(()) => return info!(cluster = cluster.config.name, "the credential is renewed"),
+            Ok(()) => {
+                info!(cluster = cluster.config.name, "the credential is renewed");
+                return true;
+            }
             Err(error) => {
                 warn!(
                     cluster = cluster.config.name,
@@ -132,6 +144,7 @@ async fn renew(cluster: &Cluster, renewal: Renewal) {
         }
         sleep(backoff.next_delay()).await;
     }
+    false
 }
 
 /// Puts a renewed credential into the Secret. Whether nothing is left to be put there.
@@ -204,6 +217,7 @@ mod tests {
             (3600, Some(7200), true, 3600),
             (3600, Some(90), true, 90),
             (3600, Some(0), true, 60),
+            (3600, Some(300), true, 300),
             (20, Some(0), true, 20),
             (3600, Some(7200), false, 60),
         ];

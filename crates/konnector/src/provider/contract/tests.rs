@@ -40,6 +40,7 @@ fn another_session_and_a_look_that_failed_forget_nothing() {
     let (former, next) = (Contract::default(), Contract::default());
     former.0.lock().take_in(&there("a"));
     next.inherit(&former);
+    assert_eq!(next.0.lock().now, None, "who owns copies is asked of this provider");
     next.0.lock().take_in(&Sight::Unanswered);
     next.0.lock().take_in(&there("b"));
     assert_eq!(next.0.lock().doubt().map(|doubt| doubt.why), Some(Why::MadeAnew));

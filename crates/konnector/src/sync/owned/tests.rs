@@ -53,17 +53,19 @@ fn only_our_fields_are_kept() {
 
 #[test]
 fn what_others_put_into_a_map_that_was_left_empty_is_theirs() {
-    let hollow = |fields: Value| {
-        owned_and_hollow(&object(&json!([entry("kube-bind.io", "Apply", &fields)])))
-            .1
-            .map(|hollow| hollow["spec"].clone())
+    let hollow = |ours: Value, theirs: Value| {
+        let entries = json!([entry("kube-bind.io", "Apply", &ours), entry("them", "Update", &theirs)]);
+        owned_and_hollow(&object(&entries)).1.map(|hollow| hollow["spec"].clone())
     };
-    assert_eq!(hollow(json!({"f:spec": {}})), Some(json!({})));
-    assert_eq!(
-        hollow(json!({"f:spec": {"f:size": {}, "f:atomic": {}}})),
-        Some(json!({"size": 1, "atomic": {}}))
-    );
-    assert_eq!(hollow(json!({"f:spec": {"f:size": {}, "f:empty": {}, "f:list": {}}})), None);
+    let sized = json!({"f:spec": {"f:size": {}}});
+    assert_eq!(hollow(json!({"f:spec": {}}), sized.clone()), Some(json!({})));
+    let atomic = || json!({"f:spec": {"f:size": {}, "f:atomic": {}, "f:list": {}}});
+    let below = json!({"f:spec": {"f:atomic": {".": {}, "f:b": {}}}});
+    assert_eq!(hollow(atomic(), below), Some(json!({"size": 1, "atomic": {}, "list": [3, 4]})));
+    // What nobody else has a part of is wholly ours: one that is atomic, or that we alone have filled.
+    for theirs in [sized, json!({"f:spec": {"f:atomic": {}}}), json!({"f:spec": {"f:defaulted": {}}})] {
+        assert_eq!(hollow(atomic(), theirs), None);
+    }
 }
 
 #[test]

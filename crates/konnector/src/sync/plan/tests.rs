@@ -117,8 +117,14 @@ fn an_object_in_sync_needs_nothing_whatever_others_add() {
 #[test]
 fn differences_are_mended_one_by_one() {
     type Change = fn(&mut Value);
-    let table: [(Change, Change, Step); 6] = [
+    let table: [(Change, Change, Step); 7] = [
         (|o| o["spec"]["intent"] = json!("rest"), |_| {}, Step::UpdateCopy),
+        // A status that cannot be written must not keep the rest from coming.
+        (
+            |o| o["metadata"]["annotations"]["kube-bind.io/provider-uid"] = json!("old"),
+            |c| c["status"] = json!({"result": "done"}),
+            Step::Annotate,
+        ),
         (|_| {}, |c| c["spec"]["intent"] = json!("changed by hand"), Step::UpdateCopy),
         (|o| o["metadata"]["labels"] = json!({"new": "1"}), |_| {}, Step::UpdateCopy),
         (
