@@ -269,10 +269,21 @@ fn a_copy_that_is_held_on_the_provider_says_why_until_it_is_gone() {
 fn what_others_put_into_an_empty_map_of_the_consumer_causes_no_write() {
     let empty = origin(|o| o["spec"] = json!({}));
     let filled = copy(|c| {
+        let entries = c["metadata"]["managedFields"].as_array_mut().unwrap();
+        entries[0]["fieldsV1"]["f:spec"] = json!({});
+        entries.push(json!({
+            "manager": "them", "operation": "Update", "apiVersion": "wildwest.dev/v1", "fieldsType": "FieldsV1",
+            "fieldsV1": {"f:spec": {"f:size": {}}},
+        }));
+        c["spec"] = json!({"size": 3});
+    });
+    assert_eq!(step(Some(empty.clone()), Some(filled.clone()), MAPPED), Step::Nothing);
+    // An atomic map that the consumer has emptied looks like this, too: nobody else has a part of it.
+    let emptied = copy(|c| {
         c["metadata"]["managedFields"][0]["fieldsV1"]["f:spec"] = json!({});
         c["spec"] = json!({"size": 3});
     });
-    assert_eq!(step(Some(empty), Some(filled.clone()), MAPPED), Step::Nothing);
+    assert_eq!(step(Some(empty), Some(emptied), MAPPED), Step::UpdateCopy);
     let set = origin(|o| o["spec"] = json!({"size": 4}));
     assert_eq!(step(Some(set), Some(filled), MAPPED), Step::UpdateCopy);
 }
