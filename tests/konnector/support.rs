@@ -152,8 +152,18 @@ pub(crate) struct Service {
 impl Service {
     /// A kind of its own on the provider, and a kubeconfig for a consumer that sees only this kind.
     pub(crate) async fn offer(clusters: &Clusters, name: &str) -> Self {
+        Self::offer_with(clusters, name, |_| ()).await
+    }
+
+    /// The same for a kind that is another from its first moment: what is changed later, consumers may see too late.
+    pub(crate) async fn offer_with(
+        clusters: &Clusters,
+        name: &str,
+        change: impl FnOnce(&mut CustomResourceDefinition),
+    ) -> Self {
         let (consumer, provider) = (clusters.consumer.client(), clusters.provider.client());
-        let (crd, resource) = kind_of(name);
+        let (mut crd, resource) = kind_of(name);
+        change(&mut crd);
         workload::install(&provider, &crd).await.unwrap();
         grant_group(&consumer, &resource.group).await;
         create_namespace(&consumer, name).await;
