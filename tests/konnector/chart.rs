@@ -1,9 +1,7 @@
 //! The chart as Helm installs it: its account is enough for the konnector, and `boundGroups` for what it binds.
 
-use std::{path::PathBuf, process::Command};
-
 use portolan_testkit::{
-    command::{Line, Ran},
+    command::{Line, Ran, go_program},
     control_plane::ControlPlane,
     workdir::Workdir,
     workload,
@@ -16,18 +14,6 @@ use crate::support::{
 };
 
 const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/konnector");
-
-/// Helm from tests/helm. Go keeps what it has compiled; the first time takes some minutes.
-fn helm(home: &Workdir) -> Option<PathBuf> {
-    let module = concat!(env!("CARGO_MANIFEST_DIR"), "/helm");
-    let program = home.path().join("helm");
-    let mut command = Command::new("go");
-    command.args(["build", "-o"]).arg(&program).arg("helm.sh/helm/v3/cmd/helm").current_dir(module);
-    command.envs([("GOTOOLCHAIN", "local"), ("GOFLAGS", "-mod=readonly"), ("GOWORK", "off")]);
-    let built = command.output().ok()?;
-    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    Some(program)
-}
 
 /// Installs the chart, or upgrades it, as the administrator of a cluster does.
 async fn install(home: &Workdir, consumer: &ControlPlane, groups: &str) -> Ran {
@@ -42,7 +28,8 @@ async fn install(home: &Workdir, consumer: &ControlPlane, groups: &str) -> Ran {
 #[tokio::test]
 async fn a_kind_of_a_bound_group_works_with_nothing_but_the_chart() {
     let home = Workdir::new("chart").unwrap();
-    if helm(&home).is_none() {
+    let module = concat!(env!("CARGO_MANIFEST_DIR"), "/helm");
+    if go_program(module, "helm.sh/helm/v3/cmd/helm", home.path().join("helm")).unwrap().is_none() {
         return println!("skipped: {}: there is no Go: https://go.dev/dl", module_path!());
     }
     let (consumer, provider) = tokio::join!(plane("chart-consumer"), plane("chart-provider"));

@@ -1,11 +1,12 @@
 //! Clients that know nothing of the service: one that only changes its endpoint, and what Go programs do.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::path::{Path, PathBuf};
 
-use portolan_testkit::{command::Line, eventually::eventually, workdir::Workdir};
+use portolan_testkit::{
+    command::{Line, go_program},
+    eventually::eventually,
+    workdir::Workdir,
+};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
@@ -89,22 +90,11 @@ async fn a_client_changes_its_endpoint_and_nothing_else() {
     }
 }
 
-/// The Go program under tests/go-client. Go keeps what it has compiled; the first time takes a minute.
-fn go_client(home: &Workdir) -> Option<PathBuf> {
-    let module = concat!(env!("CARGO_MANIFEST_DIR"), "/go-client");
-    let program = home.path().join("go-client");
-    let mut command = Command::new("go");
-    command.args(["build", "-o"]).arg(&program).arg(".").current_dir(module);
-    command.envs([("GOTOOLCHAIN", "local"), ("GOFLAGS", "-mod=readonly"), ("GOWORK", "off")]);
-    let built = command.output().ok()?;
-    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    Some(program)
-}
-
 #[tokio::test]
 async fn go_programs_ask_with_the_typed_client_and_the_delegating_authenticator() {
     let (clusters, home) = (clusters().await, Workdir::new("go").unwrap());
-    let Some(program) = go_client(&home) else {
+    let module = concat!(env!("CARGO_MANIFEST_DIR"), "/go-client");
+    let Some(program) = go_program(module, ".", home.path().join("go-client")).unwrap() else {
         return println!("skipped: {}: there is no Go: https://go.dev/dl", module_path!());
     };
     let config = format!("clusters:\n{}{}", clusters.entry("a", "a", ""), clusters.entry("b", "b", ""));

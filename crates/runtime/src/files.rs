@@ -4,7 +4,8 @@
 //! so their content is compared every few seconds.
 
 use std::{
-    collections::hash_map::DefaultHasher,
+    collections::{BTreeSet, hash_map::DefaultHasher},
+    future::Future,
     hash::{Hash as _, Hasher as _},
     path::PathBuf,
     time::Duration,
@@ -39,6 +40,24 @@ impl Files {
                 self.seen = now;
                 return;
             }
+        }
+    }
+}
+
+/// Runs `reload` at once, and again whenever a file that `named` gives has changed. Which files those are may
+/// change with each run. It never ends.
+pub async fn follow<N, R>(named: impl Fn() -> N, reload: impl Fn() -> R)
+where
+    N: Future<Output = BTreeSet<PathBuf>>,
+    R: Future<Output = ()>,
+{
+    loop {
+        let before = named().await;
+        let mut files = Files::new(before.clone()).await;
+        // Once after the files are remembered: nothing that changed meanwhile goes unseen.
+        reload().await;
+        if named().await == before {
+            files.changed().await;
         }
     }
 }

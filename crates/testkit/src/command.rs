@@ -7,13 +7,27 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use tokio::{io::AsyncWriteExt as _, process::Command, time::timeout};
 
 use crate::{control_plane::ControlPlane, service::program};
 
 /// More than any of these commands takes.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Builds a program of a Go module into a directory. Go keeps what it has compiled; the first time takes minutes.
+/// `None` where there is no Go.
+///
+/// # Errors
+/// When it cannot be built.
+pub fn go_program(module: &str, package: &str, program: PathBuf) -> Result<Option<PathBuf>> {
+    let mut command = std::process::Command::new("go");
+    command.args(["build", "-o"]).arg(&program).arg(package).current_dir(module);
+    command.envs([("GOTOOLCHAIN", "local"), ("GOFLAGS", "-mod=readonly"), ("GOWORK", "off")]);
+    let Ok(built) = command.output() else { return Ok(None) };
+    ensure!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    Ok(Some(program))
+}
 
 /// What a command left.
 #[derive(Clone, Debug)]

@@ -7,17 +7,17 @@ use tracing::warn;
 use crate::state::Snapshot;
 
 /// A key as the automatic choice sees it: issuer, id, and what it is made of.
-type Seen = (String, String, String);
+type Seen<'a> = (&'a str, Option<&'a str>, &'a str);
 
 /// How many keys of each cluster another one has, too.
 pub(crate) fn shared_keys(snapshot: &Snapshot) -> BTreeMap<String, usize> {
-    let mut owners: HashMap<Seen, Vec<&str>> = HashMap::new();
-    for (name, cluster) in &snapshot.clusters {
-        let Some(keys) = cluster.jwks.keys() else { continue };
+    let with_keys = snapshot.clusters.values().filter_map(|cluster| Some((cluster, cluster.jwks.keys()?)));
+    let with_keys: Vec<_> = with_keys.collect();
+    let mut owners: HashMap<Seen<'_>, Vec<&str>> = HashMap::new();
+    for (cluster, keys) in &with_keys {
         for key in keys.iter() {
-            let id = key.id.clone().unwrap_or_default();
-            let seen = (cluster.config.issuer.clone(), id, key.thumbprint.clone());
-            owners.entry(seen).or_default().push(name);
+            let seen = (cluster.config.issuer.as_str(), key.id.as_deref(), key.thumbprint.as_str());
+            owners.entry(seen).or_default().push(&cluster.config.name);
         }
     }
     let mut counts: BTreeMap<String, usize> =

@@ -89,8 +89,9 @@ fn apply(identity: &mut Identity, cluster: &str, route: &Route) {
     }
 }
 
-fn fits(pattern: &str, group: &str) -> bool {
-    pattern.strip_suffix('*').map_or(pattern == group, |start| group.starts_with(start))
+/// Whether a text is what a pattern says, in which a `*` at the end stands for the rest.
+pub(crate) fn fits(pattern: &str, text: &str) -> bool {
+    pattern.strip_suffix('*').map_or(pattern == text, |start| text.starts_with(start))
 }
 
 #[cfg(test)]

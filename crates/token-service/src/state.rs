@@ -12,7 +12,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use portolan_runtime::{files::Files, tasks::Tasks, telemetry::Chain};
+use portolan_runtime::{files, tasks::Tasks, telemetry::Chain};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::Notify;
 use tracing::{error, info, warn};
@@ -109,16 +109,7 @@ impl State {
     pub(crate) fn follow_files(self: &Arc<Self>, tasks: &Tasks) {
         let state = Arc::clone(self);
         tasks.spawn_critical("configuration", async move {
-            loop {
-                let named = state.named_files().await;
-                let mut files = Files::new(named.clone()).await;
-                // Once after the files are remembered: nothing that changed meanwhile goes unseen.
-                state.reload().await;
-                state.changed.notify_one();
-                if state.named_files().await == named {
-                    files.changed().await;
-                }
-            }
+            files::follow(|| state.named_files(), || state.reload()).await;
         });
     }
 
@@ -131,6 +122,11 @@ impl State {
     }
 
     async fn reload(&self) {
+        self.take_in_files().await;
+        self.changed.notify_one();
+    }
+
+    async fn take_in_files(&self) {
         let old = self.snapshot();
         for cluster in old.clusters.values() {
             cluster.read_token().await;

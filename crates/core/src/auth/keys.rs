@@ -40,20 +40,12 @@ pub enum InvalidKeys {
 }
 
 impl Keys {
-    /// Reads a JWKS of an issuer that does not say which algorithms it uses: see [`Self::published`].
-    ///
-    /// # Errors
-    /// See [`InvalidKeys`].
-    pub fn parse(json: &[u8]) -> Result<Self, InvalidKeys> {
-        Self::published(json, &[])
-    }
-
     /// Reads a JWKS. `algorithms` has those that the issuer says it uses. What is not usable is skipped one by one; a set without any usable key is an error, so
     /// that the last good one stays.
     ///
     /// # Errors
     /// See [`InvalidKeys`].
-    pub fn published(json: &[u8], algorithms: &[Algorithm]) -> Result<Self, InvalidKeys> {
+    pub fn parse(json: &[u8], algorithms: &[Algorithm]) -> Result<Self, InvalidKeys> {
         #[derive(Deserialize)]
         struct Set<'a> {
             #[serde(borrow)]

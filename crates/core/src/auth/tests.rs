@@ -22,7 +22,7 @@ static OTHER: LazyLock<SigningKey> = LazyLock::new(|| SigningKey::new("rsa", "RS
 static P256: LazyLock<SigningKey> = LazyLock::new(|| SigningKey::new("p256", "P-256"));
 
 fn keys(jwks: &[Value]) -> Keys {
-    Keys::parse(json!({"keys": jwks}).to_string().as_bytes()).unwrap()
+    Keys::parse(json!({"keys": jwks}).to_string().as_bytes(), &[]).unwrap()
 }
 
 fn with(jwk: &Value, member: &str, value: Value) -> Value {
@@ -106,7 +106,7 @@ fn confused_algorithms_are_refused() {
     ];
     assert_rows(&any, &rows);
     let set = json!({"keys": [rsa]}).to_string();
-    let pss = Keys::published(set.as_bytes(), &[Algorithm::Rs256, Algorithm::Ps256]).unwrap();
+    let pss = Keys::parse(set.as_bytes(), &[Algorithm::Rs256, Algorithm::Ps256]).unwrap();
     assert_eq!(verdict(&pss, &RSA.token("PS256", &good())), "ok", "row 3 PSS that the issuer names");
     assert_eq!(verdict(&pss, &RSA.token("PS384", &good())), "alg", "row 3 PSS that nobody names");
     let pinned = keys(&[with(&rsa, "alg", json!("RS256"))]);
@@ -311,7 +311,7 @@ fn unusable_keys_are_skipped_one_by_one() {
     for (row, jwk) in rows {
         let mixed = keys(&[jwk.clone(), P256.jwk()]);
         assert_eq!((mixed.len(), mixed.skipped), (1, 1), "{row}");
-        let alone = Keys::parse(json!({"keys": [jwk]}).to_string().as_bytes());
+        let alone = Keys::parse(json!({"keys": [jwk]}).to_string().as_bytes(), &[]);
         assert_eq!(alone.unwrap_err(), InvalidKeys::Empty, "{row}");
     }
 }
@@ -327,7 +327,7 @@ fn a_set_without_keys_is_no_set() {
         (&many, InvalidKeys::TooMany),
     ];
     for (text, expected) in table {
-        assert_eq!(Keys::parse(text.as_bytes()).unwrap_err(), expected);
+        assert_eq!(Keys::parse(text.as_bytes(), &[]).unwrap_err(), expected);
     }
 }
 

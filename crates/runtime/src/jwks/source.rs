@@ -84,7 +84,7 @@ impl KeySource {
         };
         let fetched = self.get(&url).await.map_err(SourceError::Fetch)?;
         let fetched = successful("the request for keys", fetched)?;
-        let keys = Keys::published(&fetched.body, &algorithms).map_err(SourceError::Keys)?;
+        let keys = Keys::parse(&fetched.body, &algorithms).map_err(SourceError::Keys)?;
         Ok((keys, max_age(&fetched.headers)))
     }
 

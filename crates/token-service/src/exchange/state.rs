@@ -11,7 +11,8 @@ use std::{
 use arc_swap::ArcSwap;
 use kube::Client;
 use moka::sync::Cache;
-use portolan_runtime::{files::Files, readiness::Readiness, tasks::Tasks, telemetry::Chain};
+use parking_lot::Mutex;
+use portolan_runtime::{files, readiness::Readiness, tasks::Tasks, telemetry::Chain};
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
@@ -57,6 +58,8 @@ pub(crate) struct State {
     faults: mpsc::Sender<Fault>,
     current: ArcSwap<Snapshot>,
     unlisted: Cache<String, Arc<Issuer>>,
+    /// Why the configuration on disk is not the one that is used.
+    complaint: Mutex<Option<String>>,
 }
 
 /// A configuration that cannot be worked with.
@@ -97,6 +100,7 @@ impl State {
             faults,
             current: ArcSwap::from_pointee(empty),
             unlisted: unlisted.eviction_listener(forgotten).build(),
+            complaint: Mutex::default(),
         };
         let config = state.read().await?;
         let built = state.build(config).await?;
@@ -138,20 +142,7 @@ impl State {
     pub(crate) fn follow_files(self: &Arc<Self>) {
         let state = Arc::clone(self);
         self.tasks.spawn_critical("configuration", async move {
-            let mut complaint = None;
-            loop {
-                let named = state.named_files().await;
-                let mut files = Files::new(named.clone()).await;
-                // Once after the files are remembered: nothing that changed meanwhile goes unseen.
-                let now = state.reload().await.err().map(|failure| Chain(&failure).to_string());
-                if let Some(text) = now.as_ref().filter(|text| complaint.as_ref() != Some(*text)) {
-                    error!("the new configuration is not used, the old one stays: {text}");
-                }
-                complaint = now;
-                if state.named_files().await == named {
-                    files.changed().await;
-                }
-            }
+            files::follow(|| state.named_files(), || state.reload_or_complain()).await;
         });
     }
 
@@ -160,6 +151,15 @@ impl State {
         let written = self.read().await.map(|config| config.files()).unwrap_or_default();
         let used = self.snapshot().config.files();
         used.into_iter().chain(written).chain([self.path.clone()]).collect()
+    }
+
+    /// Says once what keeps a new configuration from being used.
+    async fn reload_or_complain(&self) {
+        let now = self.reload().await.err().map(|failure| Chain(&failure).to_string());
+        let before = std::mem::replace(&mut *self.complaint.lock(), now.clone());
+        if let Some(text) = now.filter(|text| before.as_ref() != Some(text)) {
+            error!("the new configuration is not used, the old one stays: {text}");
+        }
     }
 
     async fn reload(&self) -> Result<(), LoadError> {

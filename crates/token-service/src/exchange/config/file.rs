@@ -11,6 +11,7 @@ use super::{AUDIENCE, Config, IssuerConfig, Rates};
 use crate::{
     config::{ConfigError, Mode, check_url},
     exchange::decide::ANY,
+    routing::fits,
 };
 
 /// What Kubernetes itself allows for clocks that differ.
@@ -174,10 +175,7 @@ impl IssuerFile {
 }
 
 fn keys_elsewhere(issuer: &str) -> Option<String> {
-    let names = |pattern: &str| {
-        pattern.strip_suffix('*').map_or(issuer == pattern, |start| issuer.starts_with(start))
-    };
-    KEYS_ELSEWHERE.iter().find(|(pattern, _)| names(pattern)).map(|(_, keys)| (*keys).to_owned())
+    KEYS_ELSEWHERE.iter().find(|(pattern, _)| fits(pattern, issuer)).map(|(_, keys)| (*keys).to_owned())
 }
 
 /// An exchange needs the keys: they say who asks, before anybody else is asked.
