@@ -24,6 +24,8 @@ use crate::support::{Clusters, Service, cowboy, create_namespace, konnector, pro
 const LEAST: Duration = Duration::from_secs(60);
 /// How long both sides may take to agree once nothing is broken any more.
 const SETTLE: Duration = Duration::from_secs(150);
+/// More than a konnector takes to notice that its lease has run out.
+const LEASE: Duration = Duration::from_secs(15);
 const NAMESPACES: [&str; 3] = ["chaos", "chaos-one", "chaos-two"];
 const NAMES: usize = 40;
 /// A name that is taken on the provider by somebody else.
@@ -218,6 +220,9 @@ impl Breaker {
                 self.revive().await;
             }
         }
+        // After an outage, a konnector lives until its lease has run out.
+        sleep(LEASE).await;
+        self.revive().await;
         done.set(true);
     }
 

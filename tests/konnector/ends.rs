@@ -62,7 +62,8 @@ async fn cascades_do_what_they_do_elsewhere_in_kubernetes() {
     let service = Service::bind(clusters().await, "cascades").await;
     arrive(&service, &["a"]).await;
     bundles(&service).delete("cascades", &cascade(PropagationPolicy::Foreground)).await.unwrap();
-    watch_until_gone(bundles(&service), "cascades", SOON).await.unwrap();
+    // The garbage collector hears of new kinds every 30 s.
+    watch_until_gone(bundles(&service), "cascades", SOON * 3).await.unwrap();
     assert!(
         bindings(&service).get_opt(&service.export()).await.unwrap().is_none(),
         "the bundle waits for it"
@@ -74,14 +75,14 @@ async fn cascades_do_what_they_do_elsewhere_in_kubernetes() {
     create_bundle(&service.consumer, "cascades", "cascades").await;
     binding_condition(&service.consumer, &service.export(), "Ready", ("True", "")).await;
     bundles(&service).delete("cascades", &cascade(PropagationPolicy::Orphan)).await.unwrap();
-    watch_until_gone(bundles(&service), "cascades", SOON).await.unwrap();
+    watch_until_gone(bundles(&service), "cascades", SOON * 3).await.unwrap();
     let alone = bindings(&service).get(&service.export()).await.unwrap();
     assert_eq!((alone.owner_references().len(), alone.metadata.deletion_timestamp), (0, None));
     arrive(&service, &["b"]).await;
 
     // Without its binding, a kind and its objects are left to themselves.
     bindings(&service).delete(&service.export(), &cascade(PropagationPolicy::Orphan)).await.unwrap();
-    watch_until_gone(bindings(&service), &service.export(), SOON).await.unwrap();
+    watch_until_gone(bindings(&service), &service.export(), SOON * 3).await.unwrap();
     let left = object_with(&service.here(), "b", "is let go", |object| object.finalizers().is_empty()).await;
     assert_eq!(left.metadata.deletion_timestamp, None);
     let copy = service.there().get("b").await.unwrap();
@@ -122,7 +123,8 @@ async fn what_a_former_konnector_has_brought_does_not_hang_while_the_provider_is
     binding_condition(&service.consumer, &service.export(), "Connected", ("False", "UnbindPending")).await;
     assert_eq!(crds.get(&service.export()).await.unwrap().metadata.deletion_timestamp, None);
     clusters.provider.start_apiserver().await.unwrap();
-    watch_until_gone(bundles(&service), "former", SOON).await.unwrap();
+    // The konnector looks for the provider every 15 s by now.
+    watch_until_gone(bundles(&service), "former", SOON * 3).await.unwrap();
     no_crd(&service).await;
     assert_eq!(copies(&service).await, 0);
 }
@@ -133,7 +135,8 @@ async fn a_namespace_and_a_kind_that_are_deleted_take_their_copies_along_and_do_
     arrive(&service, &["a", "b"]).await;
     let namespaces: Api<Namespace> = Api::all(service.consumer.clone());
     namespaces.delete("deleted-ns", &DeleteParams::default()).await.unwrap();
-    watch_until_gone(namespaces, "deleted-ns", SOON).await.unwrap();
+    // Its controller looks again after some seconds, and longer where there are many kinds.
+    watch_until_gone(namespaces, "deleted-ns", SOON * 3).await.unwrap();
     assert_eq!(copies(&service).await, 0);
 
     create_namespace(&service.consumer, "deleted-ns").await;

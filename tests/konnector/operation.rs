@@ -2,7 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use anyhow::ensure;
+use k8s_openapi::{
+    api::coordination::v1::Lease,
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+};
 use kube::{
     Api, ResourceExt as _,
     api::{DeleteParams, Patch, PatchParams},
@@ -65,23 +69,27 @@ async fn check_finds_nothing_where_all_is_well_and_names_what_is_wrong_with_a_pr
     service.create("billy", &json!({"intent": "ride"})).await;
     service.arrives("billy").await;
     let account = &clusters.konnector_kubeconfig;
-    let (_, checks) = check(account).await;
     // Other tests take rights on their own kinds away.
     let of_others = |check: &Value| {
         let name = check["name"].as_str().unwrap();
-        name.starts_with("right to cowboys.") && !name.contains(".checked.dev")
+        name.starts_with("right to ") && name.contains(".dev") && !name.contains(".checked.dev")
     };
-    for part in
-        ["this cluster", "CRD ", "right to", "running konnector", "checked", "right to cowboys.checked.dev"]
-    {
-        for check in named(&checks, part).into_iter().filter(|check| !of_others(check)) {
-            assert_eq!(check["ok"], true, "{check}");
+    let parts =
+        ["this cluster", "CRD ", "right to", "running konnector", "checked", "right to cowboys.checked.dev"];
+    // On a busy machine the provider may have been out of reach a moment ago.
+    eventually("nothing is found", SOON * 4, async || {
+        let (_, checks) = check(account).await;
+        for part in ["reachability of", "TLS name of", "clock of", "token for", "exports of"] {
+            named(&checks, &format!("{part} the provider of bundle checked"));
         }
-    }
-    for part in ["reachability of", "TLS name of", "clock of", "token for", "exports of"] {
-        named(&checks, &format!("{part} the provider of bundle checked"));
-    }
-    named(&checks, "lag of binding cowboys.checked.dev");
+        named(&checks, "lag of binding cowboys.checked.dev");
+        let ours = parts.iter().flat_map(|part| named(&checks, part)).filter(|check| !of_others(check));
+        let bad: Vec<_> = ours.filter(|check| check["ok"] != true).collect();
+        ensure!(bad.is_empty(), "{bad:?}");
+        Ok(Some(()))
+    })
+    .await
+    .unwrap();
 
     let name =
         service.kubeconfig.replace("    server: ", "    tls-server-name: elsewhere.example\n    server: ");
@@ -105,11 +113,15 @@ async fn a_standby_takes_over_within_20_seconds_and_who_lost_the_lease_ends() {
     let service = Service::bind(&clusters, "standby").await;
     let (standby, _) = konnector_as(&clusters.konnector_kubeconfig, "konnector-1", &[]).await;
     clusters.konnector.pause();
-    let paused = Instant::now();
+    let (paused, leases) = (Instant::now(), Api::<Lease>::namespaced(service.consumer.clone(), RELEASE));
     service.create("billy", &json!({"intent": "ride"})).await;
-    service.arrives("billy").await;
+    let taken = |lease: &Lease| {
+        lease.spec.as_ref().is_some_and(|spec| spec.holder_identity.as_deref() == Some("konnector-1"))
+    };
+    watch_until(leases, "kube-bind", taken, SOON).await.unwrap();
     let took = paused.elapsed();
     assert!(took < Duration::from_secs(20), "{took:?}");
+    service.arrives("billy").await;
     clusters.konnector.resume();
     let end = clusters.konnector.wait_exit(SOON).await.unwrap();
     assert!(!end.success(), "it did not end because it was asked to");
@@ -179,7 +191,6 @@ async fn a_bundle_counts_and_metrics_come_and_go_with_what_they_are_about() {
     assert!(status.last_sync_time.is_some());
 
     let labels = ["{resource=\"cowboys.metered.dev\"} 1", "{secret=\"default/metered\"}"];
-    let metrics = clusters.konnector.metrics().await.unwrap();
     let families = [
         "portolan_konnector_api_requests_total{cluster=\"remote\",verb=\"create\"}",
         "portolan_konnector_api_requests_total{cluster=\"own\",verb=\"watch\"}",
@@ -189,9 +200,16 @@ async fn a_bundle_counts_and_metrics_come_and_go_with_what_they_are_about() {
         "portolan_konnector_sync_steps_total{step=\"create_copy\"}",
         "portolan_konnector_provider_last_contact_timestamp_seconds",
     ];
-    for expected in families.iter().chain(&labels) {
-        assert!(metrics.contains(expected), "{expected} in {metrics}");
-    }
+    // A step is counted once its answer is there, which a watch may overtake.
+    eventually("all of them", SOON, async || {
+        let metrics = clusters.konnector.metrics().await?;
+        let missing: Vec<_> =
+            families.iter().chain(&labels).filter(|text| !metrics.contains(**text)).collect();
+        ensure!(missing.is_empty(), "{missing:?} in {metrics}");
+        Ok(Some(()))
+    })
+    .await
+    .unwrap();
     // Another schema is another engine, which counts on.
     let crds: Api<CustomResourceDefinition> = Api::all(service.provider.clone());
     let short = json!({"spec": {"names": {"shortNames": ["metered"]}}});

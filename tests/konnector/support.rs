@@ -231,7 +231,8 @@ pub(crate) async fn kubeconfig_for(clusters: &Clusters, consumer: &str, exports:
 pub(crate) async fn command(kubeconfig: &str, arguments: &[&str]) -> CommandOutput {
     let mut options = ServiceOptions::new("konnector", kubeconfig).args(arguments.iter().copied());
     RELEASE.clone_into(&mut options.pod_namespace);
-    run(&options, SOON).await.unwrap()
+    // A check asks the providers of all the bundles that the tests have left, one by one.
+    run(&options, SOON * 4).await.unwrap()
 }
 
 /// How many copies of a service's kind there are.

@@ -44,7 +44,9 @@ async fn a_withdrawn_export_leaves_the_copies_and_a_new_binding_adopts_them() {
     let crds: Api<CustomResourceDefinition> = Api::all(service.provider.clone());
     let label = |value: Option<&str>| json!({"metadata": {"labels": {"kube-bind.io/exported": value}}});
     let params = PatchParams::default();
+    let bindings: Api<APIServiceBinding> = Api::all(service.consumer.clone());
     crds.patch(&service.export(), &params, &Patch::Merge(&label(None))).await.unwrap();
+    watch_until_gone(bindings, &service.export(), SOON).await.unwrap();
     no_crd(&service).await;
     assert_eq!(copies(&service).await, 1, "the provider's data must stay");
 

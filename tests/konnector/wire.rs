@@ -120,6 +120,7 @@ async fn a_refused_request_of_the_same_name_is_said_on_the_binding() {
 #[tokio::test]
 async fn healthz_answers_where_probes_look_for_it() {
     let clusters = clusters().await;
+    Service::bind(clusters, "probed").await;
     let report = load::http_get(&clusters.healthz, 1, 1).await.unwrap();
     assert!(report.statuses.keys().all(|status| *status == 200), "{report:?}");
     let (status, body) = clusters.konnector.admin_get("/readyz?verbose").await.unwrap();

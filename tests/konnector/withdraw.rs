@@ -122,7 +122,7 @@ async fn a_konnector_that_never_comes_back_holds_an_export_up_for_a_limited_time
     let clusters = Clusters::start("drain-limit").await;
     let service = Service::bind(&clusters, "drain-limit").await;
     clusters.provider_service.terminate(SOON).await.unwrap();
-    let _provider = provider_service_with(&clusters.provider, &["--drain-limit=4s"]).await;
+    let _provider = provider_service_with(&clusters.provider, &["--drain-limit=10s"]).await;
     clusters.konnector.kill();
     withdraw(&service).await;
     watch_until(exports(&service), &service.export(), waits, SOON).await.unwrap();

@@ -235,7 +235,9 @@ async fn a_consumer_works_in_its_namespaces_and_nowhere_else() {
     let resource = scene.resource("plums");
     let plum = DynamicObject::new("plum", &resource).data(json!({"spec": {"size": 1}}));
     let here: Api<DynamicObject> = Api::namespaced_with(theirs.clone(), &mapped, &resource);
-    here.create(&PostParams::default(), &plum).await.unwrap();
+    // The authorizer hears of new rights a moment after they were written.
+    let created = async || here.create(&PostParams::default(), &plum).await.map(Some);
+    eventually("a plum", SOON, created).await.unwrap();
     here.delete("plum", &DeleteParams::default()).await.unwrap();
     let elsewhere: Api<DynamicObject> = Api::namespaced_with(theirs.clone(), "default", &resource);
     assert!(is_forbidden(&elsewhere.create(&PostParams::default(), &plum).await.unwrap_err()));
@@ -298,6 +300,12 @@ async fn at_rest_nothing_is_written() {
     watch_until(exports.clone(), &scene.crd_name("dates"), reported, SOON).await.unwrap();
     let mapped = scene.answered(&scene.client(), &consumer.namespace, "prod").await;
 
+    let all: Api<ClusterBinding> = Api::namespaced(scene.client(), &consumer.namespace);
+    let judged = |binding: &ClusterBinding| {
+        let conditions = binding.status.as_ref().map(|status| status.conditions.as_slice());
+        condition::find(conditions.unwrap_or_default(), "Healthy").cloned()
+    };
+    let first = watch_until(all.clone(), "cluster", |binding| judged(binding).is_some(), SOON).await.unwrap();
     // Another writer of the same status, and news that change nothing.
     let connected = json!([{"op": "add", "path": "/status/conditions/1", "value": {
         "type": "Connected", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z",
@@ -307,6 +315,8 @@ async fn at_rest_nothing_is_written() {
     let bindings: Api<ClusterBinding> = Api::namespaced(theirs.clone(), &consumer.namespace);
     let heartbeat = Patch::Merge(json!({"status": {"lastHeartbeatTime": "2026-01-01T00:00:00Z"}}));
     bindings.patch_status("cluster", &PatchParams::default(), &heartbeat).await.unwrap();
+    let another = |binding: &ClusterBinding| judged(binding) != judged(&first);
+    watch_until(all, "cluster", another, SOON).await.unwrap();
     let as_consumer: Api<APIServiceExport> = Api::namespaced(theirs, &consumer.namespace);
     as_consumer.patch_status(&scene.crd_name("dates"), &PatchParams::default(), &patch).await.unwrap();
     let counts = scene.writes_when_settled().await;

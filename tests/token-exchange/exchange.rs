@@ -5,9 +5,10 @@ use k8s_openapi::api::{
     rbac::v1::{Role, RoleBinding},
 };
 use kube::{Api, api::ListParams};
+use portolan_testkit::eventually;
 use serde_json::json;
 
-use crate::support::{TARGET, apply, world};
+use crate::support::{SOON, TARGET, apply, world};
 
 #[tokio::test]
 async fn an_account_of_a_works_on_b_with_the_rights_it_has_there() {
@@ -32,8 +33,9 @@ async fn an_account_of_a_works_on_b_with_the_rights_it_has_there() {
     assert_eq!(world.who(answer.token()).await, Some(user));
     assert_eq!(world.who(&source).await, None, "the source itself is nobody on b");
     let there = world.client(answer.token()).await;
-    let listed = Api::<ConfigMap>::namespaced(there.clone(), TARGET).list(&ListParams::default()).await;
-    listed.expect("what its Role allows");
+    let allowed = Api::<ConfigMap>::namespaced(there.clone(), TARGET);
+    let listed = async || allowed.list(&ListParams::default()).await.map(Some);
+    eventually("what its Role allows", SOON, listed).await.unwrap();
     let refused = Api::<Secret>::namespaced(there, TARGET).list(&ListParams::default()).await;
     assert!(matches!(refused, Err(kube::Error::Api(status)) if status.code == 403), "what no Role allows");
 }

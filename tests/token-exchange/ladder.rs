@@ -1,14 +1,21 @@
 //! Every rung of the ladder: status, name and message, in their order; and what must not be told apart.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
+use anyhow::ensure;
+use portolan_testkit::{
+    eventually,
+    forge::{SigningKey, claims},
+};
 use serde_json::json;
 
 use crate::{
     issuer::{Issuer, now},
-    support::{AUDIENCE, Answered, Exchange, TARGET, binding, world},
+    support::{AUDIENCE, Answered, Exchange, SOON, TARGET, binding, world},
 };
-use portolan_testkit::forge::{SigningKey, claims};
 
 const JSON: &str = "content-type: application/json\r\n";
 const MEDIA_TYPE: &str = "Content-Type header must be application/json";
@@ -110,6 +117,11 @@ async fn a_source_may_live_as_long_as_its_issuer_says() {
     assert_eq!(ask(token(&azure, &end(5500))).await.rung(), (400, "error", ninety));
 }
 
+fn median(times: &mut [Duration]) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
 #[tokio::test]
 async fn nobody_can_tell_a_missing_account_from_a_missing_binding() {
     let world = world().await;
@@ -128,29 +140,31 @@ async fn nobody_can_tell_a_missing_account_from_a_missing_binding() {
         ("bound", &forged, TARGET),
         ("absent", &forged, TARGET),
     ];
-    let mut took = vec![Vec::new(); rows.len()];
-    let mut texts = std::collections::BTreeSet::new();
-    for _ in 0..15 {
-        for (row, (account, token, namespace)) in rows.iter().enumerate() {
-            let start = Instant::now();
-            let answer = exchange.ask_in(token, namespace, account).await;
-            took[row].push(start.elapsed());
-            assert_eq!(answer.rung(), HIDDEN, "{account} {namespace}");
-            texts.insert((
-                answer.text,
-                answer.headers.lines().filter(|line| !line.starts_with("date")).collect::<String>(),
-            ));
+    let medians = async || {
+        let mut took = vec![Vec::new(); rows.len()];
+        let mut texts = BTreeSet::new();
+        for _ in 0..15 {
+            for (row, (account, token, namespace)) in rows.iter().enumerate() {
+                let start = Instant::now();
+                let answer = exchange.ask_in(token, namespace, account).await;
+                took[row].push(start.elapsed());
+                assert_eq!(answer.rung(), HIDDEN, "{account} {namespace}");
+                let headers = answer.headers.lines().filter(|line| !line.starts_with("date"));
+                texts.insert((answer.text, headers.collect::<String>()));
+            }
         }
-    }
-    assert_eq!(texts.len(), 1, "one answer for all: {texts:?}");
-    let median = |row: &mut Vec<Duration>| {
-        row.sort_unstable();
-        row[row.len() / 2]
+        assert_eq!(texts.len(), 1, "one answer for all: {texts:?}");
+        took.iter_mut().map(|row| median(row)).collect::<Vec<_>>()
     };
-    let medians: Vec<_> = took.iter_mut().map(median).collect();
-    let (least, most) = (medians.iter().min().unwrap(), medians.iter().max().unwrap());
-    assert!(*least >= Duration::from_millis(25), "not before the beat: {medians:?}");
-    assert!(most.saturating_sub(*least) < Duration::from_millis(8), "one time for all: {medians:?}");
+    // On a busy machine a read may miss a beat now and then; what tells accounts apart is there every time.
+    let alike = async || {
+        let medians = medians().await;
+        let (least, most) = (medians.iter().min().unwrap(), medians.iter().max().unwrap());
+        assert!(*least >= Duration::from_millis(25), "not before the beat: {medians:?}");
+        ensure!(most.saturating_sub(*least) < Duration::from_millis(8), "{medians:?}");
+        Ok(Some(()))
+    };
+    eventually("one time for all", SOON * 2, alike).await.unwrap();
     let reasons = |account: &str| {
         exchange
             .audit(account)

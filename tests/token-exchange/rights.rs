@@ -91,7 +91,9 @@ async fn a_source_whose_account_is_gone_is_refused_where_its_cluster_is_asked() 
     let trusting = world.exchange("trusting", &world.config("")).await;
     let source = world.source("leaver").await;
     world.target("leaver", &[("kfca_1", &world.binding("leaver"))]).await;
-    assert_eq!(asking.ask(&source, "leaver").await.status, 200, "{}", asking.log());
+    // A busy cluster may not answer in time.
+    let accepted = async || (asking.ask(&source, "leaver").await.status == 200).then_some(());
+    portolan_testkit::eventually("the token is good", crate::support::SOON, accepted).await.unwrap();
     let outage = barred.ask(&source, "leaver").await;
     assert_eq!(
         (outage.status, outage.rung().1),
@@ -103,7 +105,7 @@ async fn a_source_whose_account_is_gone_is_refused_where_its_cluster_is_asked() 
     // The API server itself may still know the account for a moment.
     let refused = async || (asking.ask(&source, "leaver").await.status == 404).then_some(());
     portolan_testkit::eventually("the refusal", crate::support::SOON, refused).await.unwrap();
-    assert_eq!(asking.audit("leaver").last().unwrap()["reason"], "revoked");
+    asking.reports("leaver", "revoked").await;
     assert_eq!(trusting.ask(&source, "leaver").await.status, 200, "keys alone do not know that it is gone");
 }
 

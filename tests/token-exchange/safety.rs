@@ -88,7 +88,8 @@ async fn a_new_token_lives_no_longer_than_its_source() {
         ("quarter", 700, 700),
     ] {
         let seconds = lives(account, left).await;
-        assert!((seconds - expected).abs() <= 2, "{account}, {left} left: {seconds}");
+        // The token was a little older when it was looked at.
+        assert!((expected - 15..=expected).contains(&seconds), "{account}, {left} left: {seconds}");
     }
 }
 
@@ -135,7 +136,7 @@ async fn one_line_says_who_got_what_and_none_holds_a_token() {
     let body = json!({"namespace": TARGET, "serviceAccountName": "audit"}).to_string();
     let answer = exchange.send("POST", "/exchangeToken", &headers, body.as_bytes()).await;
     exchange.ask(&source, "nobody").await;
-    for _ in 0..50 {
+    for _ in 0..10 {
         exchange.ask("not.a.token", "audit").await;
     }
     let lines = exchange.audit("audit");
@@ -203,7 +204,7 @@ async fn callers_and_issuers_have_their_rates() {
     let sources =
         [world.source("rates-1").await, world.source("rates-2").await, world.source("rates-3").await];
     for (index, source) in sources.iter().enumerate() {
-        let asked = (0..5).map(|_| exchange.ask(source, "rates"));
+        let asked = (0..10).map(|_| exchange.ask(source, "rates"));
         for answer in futures_of(asked).await {
             *statuses.entry((index, answer.status)).or_default() += 1;
             if answer.status == 429 {
@@ -281,11 +282,11 @@ async fn a_thousand_annotations_are_cut_off_and_cost_nothing() {
     world.target("bomb", &annotations).await;
     let start = std::time::Instant::now();
     assert_eq!(exchange.ask(&source, "bomb").await.status, 200, "the sixteenth counts");
+    assert!(start.elapsed() < Duration::from_secs(10));
     annotations[15].1 = &dead;
     world.target("bomb", &annotations).await;
     let refused = async || (exchange.ask(&source, "bomb").await.status == 404).then_some(());
     eventually("the seventeenth does not", SOON, refused).await.unwrap();
-    assert!(start.elapsed() < Duration::from_secs(10));
 }
 
 #[tokio::test]
@@ -305,7 +306,7 @@ async fn a_pinned_uid_is_not_inherited() {
     accounts.delete("pinned", &DeleteParams::default()).await.unwrap();
     account(&world.a.client(), "default", "pinned", &[]).await;
     assert_eq!(exchange.ask(&token().await, "pinned").await.status, 404, "another account of that name");
-    assert_eq!(exchange.audit("pinned").last().unwrap()["reason"], "uid");
+    exchange.reports("pinned", "uid").await;
 }
 
 #[tokio::test]

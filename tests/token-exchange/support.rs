@@ -12,7 +12,7 @@ use kube::{
 };
 use portolan_testkit::{
     control_plane::{ControlPlane, ControlPlaneOptions},
-    kubeconfig,
+    eventually, kubeconfig,
     ports::free_port,
     service::{ServiceAccountSetup, ServiceOptions, ServiceProcess},
     workdir::Workdir,
@@ -267,6 +267,12 @@ impl Exchange {
             }
             std::thread::yield_now();
         }
+    }
+
+    /// Waits for an audit line about an account with this reason.
+    pub(crate) async fn reports(&self, account: &str, reason: &str) {
+        let reported = async || self.audit(account).iter().any(|line| line["reason"] == reason).then_some(());
+        eventually(&format!("{account} is refused for {reason}"), SOON, reported).await.unwrap();
     }
 }
 

@@ -43,12 +43,12 @@ async fn one_replica_renews_and_the_other_takes_over() {
     // Both answer.
     let token = clusters.b.token_for("default", "app", &["x"], 600).await.unwrap();
     for service in [&leading, &following] {
-        assert!(service.review("b", &token, &["x"]).await.authenticated());
+        assert!(service.answered("b", &token, &["x"]).await.authenticated());
     }
     leading.process.terminate(Duration::from_secs(20)).await.unwrap();
     eventually("the other renews", SOON * 2, async || (renewed(&following) > 0).then_some(())).await.unwrap();
     assert_ne!(holder().await, Some(leader));
-    assert!(following.review("b", &token, &["x"]).await.authenticated());
+    assert!(following.answered("b", &token, &["x"]).await.authenticated());
     let secrets: Api<Secret> = Api::namespaced(clusters.a.client(), NAMESPACE);
     let kept = secrets.get("kube-federated-auth").await.unwrap().data.unwrap();
     assert_eq!(kept.keys().collect::<Vec<_>>(), ["b-token"]);

@@ -158,7 +158,9 @@ async fn automatic_choice_needs_one_cluster_with_the_key() {
         anyhow::Ok(metrics.contains("issuer_keys_shared{cluster=\"review\"} 1").then_some(()))
     };
     portolan_testkit::eventually("the metric of shared keys", crate::support::SOON, shared).await.unwrap();
-    assert!(service.log().contains("another cluster has the same issuer and the same keys"));
+    let complaint = "another cluster has the same issuer and the same keys";
+    let said = async || service.log().contains(complaint).then_some(());
+    portolan_testkit::eventually("the warning", crate::support::SOON, said).await.unwrap();
     let clusters = clusters().await;
     let config =
         format!("clusters:\n{}{}auto: {{}}\n", clusters.entry("a", "a", ""), clusters.entry("b", "b", ""));
@@ -192,7 +194,7 @@ async fn the_answer_is_that_of_the_api_server_itself() {
     let theirs = oracle.create(&PostParams::default(), &review).await.unwrap();
     let theirs = serde_json::to_value(theirs.status.unwrap()).unwrap();
     for cluster in ["a", "review"] {
-        let mut ours = service().await.review(cluster, &token, &[]).await.body["status"].clone();
+        let mut ours = service().await.answered(cluster, &token, &[]).await.body["status"].clone();
         ours["user"]["extra"]
             .as_object_mut()
             .unwrap()

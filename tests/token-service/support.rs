@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use anyhow::ensure;
 use k8s_openapi::api::{
     core::v1::{Pod, ServiceAccount},
     rbac::v1::{ClusterRoleBinding, Role, RoleBinding},
@@ -9,6 +10,7 @@ use k8s_openapi::api::{
 use kube::{Api, Client, api::PostParams};
 use portolan_testkit::{
     control_plane::{ControlPlane, ControlPlaneOptions, TokenKey},
+    eventually,
     ports::free_port,
     service::{ServiceAccountSetup, ServiceOptions, ServiceProcess},
     workdir::Workdir,
@@ -168,6 +170,16 @@ impl Service {
     /// Asks with JSON about a token of a cluster, by path.
     pub(crate) async fn review(&self, cluster: &str, token: &str, audiences: &[&str]) -> Answered {
         self.review_at(&path(cluster), "127.0.0.1", token, audiences).await
+    }
+
+    /// As [`Self::review`], asked again while the cluster itself does not answer in time: a busy machine.
+    pub(crate) async fn answered(&self, cluster: &str, token: &str, audiences: &[&str]) -> Answered {
+        let answered = async || {
+            let answer = self.review(cluster, token, audiences).await;
+            ensure!(!answer.error().contains("could not be checked"), "{answer:?}");
+            Ok(Some(answer))
+        };
+        eventually("an answer of the cluster", SOON, answered).await.unwrap()
     }
 
     pub(crate) async fn review_at(

@@ -16,7 +16,10 @@ use http::{HeaderValue, Request, Response, Version, header};
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    server::{
+        conn::auto,
+        graceful::{GracefulShutdown, Watcher},
+    },
 };
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -24,6 +27,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
+use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 use tower::ServiceExt as _;
 use tracing::{debug, info};
 
@@ -36,7 +40,7 @@ use crate::{
 /// How long a client may take for a TLS handshake, and for the head of a request.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a server that was told to end still answers on kept connections, so that clients close them.
-pub const FAREWELL: Duration = Duration::from_secs(1);
+const FAREWELL: Duration = Duration::from_secs(1);
 /// How many connections there are at the same time. More wait in the queue of the kernel.
 const MAX_CONNECTIONS: usize = 4096;
 /// How many requests a client may have under way on one HTTP/2 connection.
@@ -79,7 +83,7 @@ pub async fn serve(
     let local = listener.local_addr().map_err(failed)?;
     info!(address = %local, tls = tls.is_some(), "serving");
     let server = Arc::new(Server { tls, router, ending: AtomicBool::new(false) });
-    tasks.spawn_graceful(run(server, listener, tasks.clone()));
+    tasks.spawn_graceful(run(server, Door::new(listener, tasks.clone())));
     Ok(local)
 }
 
@@ -89,59 +93,80 @@ struct Server {
     ending: AtomicBool,
 }
 
-async fn run(server: Arc<Server>, listener: TcpListener, tasks: Tasks) {
-    let (graceful, places) = (GracefulShutdown::new(), Arc::new(Semaphore::new(MAX_CONNECTIONS)));
+async fn run(server: Arc<Server>, door: Door) {
+    let ending = door.tasks.clone();
     tokio::select! {
-        () = accept(&server, &listener, &graceful, &places, &tasks) => {}
-        () = tasks.cancelled() => {}
+        () = door.accept(&server) => {}
+        () = ending.cancelled() => {}
     }
     server.ending.store(true, Ordering::Relaxed);
     tokio::select! {
-        () = accept(&server, &listener, &graceful, &places, &tasks) => {}
+        () = door.accept(&server) => {}
         () = sleep(FAREWELL) => {}
     }
     // Who waits in the queue of the kernel would be cut off; everybody in it is taken at once.
-    let _ = timeout(Duration::ZERO, accept(&server, &listener, &graceful, &places, &tasks)).await;
-    drop(listener);
-    graceful.shutdown().await;
+    let _ = timeout(Duration::ZERO, door.accept(&server)).await;
+    door.close().await;
 }
 
-async fn accept(
-    server: &Arc<Server>,
-    listener: &TcpListener,
-    graceful: &GracefulShutdown,
-    places: &Arc<Semaphore>,
-    tasks: &Tasks,
-) {
-    loop {
-        let Ok(place) = Arc::clone(places).acquire_owned().await else { return };
-        match listener.accept().await {
-            Ok((stream, address)) => {
-                let connection = Arc::clone(server).connection(stream, address, graceful.watcher(), place);
-                tasks.spawn_graceful(connection);
-            }
-            // Out of file descriptors, or a client that is gone already: neither is helped by hurry.
-            Err(error) => {
-                debug!(%error, "failed to accept");
-                sleep(Duration::from_millis(50)).await;
+/// Where connections come in.
+struct Door {
+    listener: TcpListener,
+    tasks: Tasks,
+    graceful: GracefulShutdown,
+    places: Arc<Semaphore>,
+    /// The connections of which nothing was read yet.
+    unheard: TaskTracker,
+}
+
+/// What a connection holds while it is there.
+struct Guest {
+    address: SocketAddr,
+    watcher: Watcher,
+    unheard: TaskTrackerToken,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Door {
+    fn new(listener: TcpListener, tasks: Tasks) -> Self {
+        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        Self { listener, tasks, graceful: GracefulShutdown::new(), places, unheard: TaskTracker::new() }
+    }
+
+    async fn accept(&self, server: &Arc<Server>) {
+        loop {
+            let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
+            match self.listener.accept().await {
+                Ok((stream, address)) => {
+                    let (watcher, unheard) = (self.graceful.watcher(), self.unheard.token());
+                    let guest = Guest { address, watcher, unheard, _place: place };
+                    self.tasks.spawn_graceful(Arc::clone(server).connection(stream, guest));
+                }
+                // Out of file descriptors, or a client that is gone already: neither is helped by hurry.
+                Err(error) => {
+                    debug!(%error, "failed to accept");
+                    sleep(Duration::from_millis(50)).await;
+                }
             }
         }
+    }
+
+    async fn close(self) {
+        drop(self.listener);
+        self.unheard.close();
+        // Whoever came in last may have asked already; without this, nobody would answer.
+        let _ = timeout(FAREWELL, self.unheard.wait()).await;
+        self.graceful.shutdown().await;
     }
 }
 
 impl Server {
-    async fn connection(
-        self: Arc<Self>,
-        stream: TcpStream,
-        address: SocketAddr,
-        watcher: hyper_util::server::graceful::Watcher,
-        _place: OwnedSemaphorePermit,
-    ) {
+    async fn connection(self: Arc<Self>, stream: TcpStream, guest: Guest) {
+        let address = guest.address;
         // Without it, answers of two parts wait for each other; if it fails, they do.
         let _ = stream.set_nodelay(true);
         let Some(tls) = &self.tls else {
-            let peer = Peer { address, certificate: None };
-            return self.http(TokioIo::new(stream), peer, watcher).await;
+            return self.http(TokioIo::new(stream), None, guest).await;
         };
         let handshake = TlsAcceptor::from(tls.config()).accept(stream);
         let Ok(Ok(stream)) = timeout(PATIENCE, handshake).await else {
@@ -149,13 +174,15 @@ impl Server {
         };
         let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
         let certificate = certificate.and_then(|certificate| Subject::of(certificate)).map(Arc::new);
-        self.http(TokioIo::new(stream), Peer { address, certificate }, watcher).await;
+        self.http(TokioIo::new(stream), certificate, guest).await;
     }
 
-    async fn http<S>(self: Arc<Self>, stream: S, peer: Peer, watcher: hyper_util::server::graceful::Watcher)
+    async fn http<S>(self: Arc<Self>, stream: S, certificate: Option<Arc<Subject>>, guest: Guest)
     where
         S: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
     {
+        let Guest { address, watcher, unheard, _place } = guest;
+        let peer = Peer { address, certificate };
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
             let server = Arc::clone(&self);
             request.extensions_mut().insert(peer.clone());
@@ -169,7 +196,8 @@ impl Server {
             .max_concurrent_streams(MAX_STREAMS)
             .max_header_list_size(MAX_HEADER_LIST)
             .keep_alive_interval(PATIENCE);
-        let connection = builder.serve_connection(Patient::new(stream, PATIENCE), service).into_owned();
+        let stream = Patient::new(stream, PATIENCE, unheard);
+        let connection = builder.serve_connection(stream, service).into_owned();
         // Clients break off connections as they like.
         let _ = watcher.watch(connection).await;
     }
@@ -184,5 +212,34 @@ impl Server {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use axum::routing::get;
+    use tokio::io::AsyncReadExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_asks_in_the_last_moment_is_answered() {
+        let tasks = Tasks::default();
+        let router = Router::new().route("/", get(async || "here"));
+        let address = serve(&tasks, "127.0.0.1:0".parse().unwrap(), None, router).await.unwrap();
+        tasks.cancel();
+        sleep(FAREWELL / 2).await;
+        // The server runs on this thread: when it goes on, the door is to be closed, and somebody stands in it.
+        std::thread::sleep(FAREWELL);
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+        stream.set_nonblocking(true).unwrap();
+        let mut answer = String::new();
+        let mut stream = TcpStream::from_std(stream).unwrap();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("here"), "{answer}");
+        assert!(tasks.drained(Duration::from_secs(5)).await);
     }
 }

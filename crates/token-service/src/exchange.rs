@@ -68,6 +68,8 @@ async fn start(args: ExchangeArgs, process: Process) -> Result<(), process::Fail
     let metrics = ExchangeMetrics::register(&process.metrics);
     let audit = Arc::new(Audit::new());
     keep_tidy(tasks, &state, &audit, &metrics);
+    let last_word = Arc::clone(&audit);
+    tasks.spawn_last(async move { last_word.report_all() });
     let tls = ServerTls::start(&args.tls, tasks).await?;
     if tls.is_none() {
         warn!("tokens travel over plain HTTP: give --tls-cert-file, or terminate TLS in front of this port");

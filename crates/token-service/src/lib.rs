@@ -25,12 +25,7 @@ mod state;
 use std::{collections::BTreeMap, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
 use portolan_runtime::{
-    client, clock, process,
-    process::Process,
-    readiness::ReadyHandle,
-    server::{self, FAREWELL},
-    tasks::Tasks,
-    telemetry::Chain,
+    client, clock, process, process::Process, readiness::ReadyHandle, server, tasks::Tasks, telemetry::Chain,
     tls::ServerTls,
 };
 use tokio::time::sleep;
@@ -90,7 +85,8 @@ async fn start(args: ServiceArgs, process: Process) -> Result<(), process::Failu
     let tls = ServerTls::start(&args.tls, tasks).await?;
     let last_word = Arc::clone(&app.reviewer);
     server::serve(tasks, args.listen_address(), tls, http::router(app)).await?;
-    report_at_the_end(tasks, last_word);
+    // What the audit has only counted is said before the process ends.
+    tasks.spawn_last(async move { last_word.report().await });
     // Not ready before it listens.
     first_keys(tasks, &state, keys);
     Ok(())
@@ -158,16 +154,6 @@ fn warn_of_certificates(state: &State, args: &ServiceArgs) {
     if let Some(caller) = by_certificate.filter(|_| args.tls.client_ca_file.is_none()) {
         warn!(caller = caller.name, "client certificates are not looked at: give --client-ca-file");
     }
-}
-
-/// What the audit has only counted is said before the process ends.
-fn report_at_the_end(tasks: &Tasks, reviewer: Arc<Reviewer>) {
-    let all = tasks.clone();
-    tasks.spawn_graceful(async move {
-        all.cancelled().await;
-        sleep(FAREWELL + Duration::from_millis(200)).await;
-        reviewer.report();
-    });
 }
 
 fn keep_tidy(tasks: &Tasks, state: &Arc<State>, reviewer: &Arc<Reviewer>, metrics: &Arc<ServiceMetrics>) {

@@ -151,8 +151,8 @@ impl Reviewer {
     }
 
     /// Says what was only counted until now. Nothing is asked after this.
-    pub(crate) fn report(&self) {
-        self.verdicts.report();
+    pub(crate) async fn report(&self) {
+        self.verdicts.report().await;
         self.junk.report_all();
     }
 

@@ -10,6 +10,7 @@ use std::{
 
 use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use tokio::time::{Sleep, sleep};
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 /// The preface of HTTP/2; no request of HTTP/1.1 is shorter.
 const FIRST_BYTES: usize = 24;
@@ -19,11 +20,14 @@ pub(super) struct Patient<S> {
     stream: S,
     missing: usize,
     end: Pin<Box<Sleep>>,
+    /// Held until the first of them is there.
+    unheard: Option<TaskTrackerToken>,
 }
 
 impl<S> Patient<S> {
-    pub(super) fn new(stream: S, patience: Duration) -> Self {
-        Self { stream, missing: FIRST_BYTES, end: Box::pin(sleep(patience)) }
+    pub(super) fn new(stream: S, patience: Duration, unheard: TaskTrackerToken) -> Self {
+        let unheard = Some(unheard);
+        Self { stream, missing: FIRST_BYTES, end: Box::pin(sleep(patience)), unheard }
     }
 }
 
@@ -45,6 +49,7 @@ impl<S: Read + Unpin> Read for Patient<S> {
                 Poll::Pending => Poll::Pending,
             };
         }
+        self.unheard = None;
         self.missing -= first.filled().len();
         cursor.put_slice(first.filled());
         Poll::Ready(Ok(()))

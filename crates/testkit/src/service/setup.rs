@@ -1,23 +1,30 @@
 //! A `ServiceAccount` that may do what its chart says, on a control plane of a test.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::authorization::v1::{
+    NonResourceAttributes, ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec,
+};
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{
     AggregationRule, ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, RoleRef, Subject,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use kube::api::{ObjectMeta, Patch, PatchParams};
+use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Api, Client, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::rbac::{Rbac, Rule};
 use crate::control_plane::ControlPlane;
+use crate::eventually::eventually;
 
 const GROUP: &str = "rbac.authorization.k8s.io";
 const DAY: i64 = 24 * 60 * 60;
+/// More than the authorizer takes to hear of a rule.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Which service, and where.
 #[derive(Clone, Debug)]
@@ -86,6 +93,7 @@ impl ServiceAccountSetup {
             let rules = Some(policy(&rbac.cluster_rules));
             let role = ClusterRole { metadata: named(&name), rules, ..ClusterRole::default() };
             self.grant_cluster_role(client, &name, role).await?;
+            self.in_force(client, None, &rbac.cluster_rules).await?;
         }
         if let Some(label) = &rbac.aggregate_label {
             let name = format!("{name}-aggregate");
@@ -117,7 +125,51 @@ impl ServiceAccountSetup {
         apply(&Api::namespaced(client.clone(), namespace), &role).await?;
         let subjects = Some(vec![self.subject()]);
         let binding = RoleBinding { metadata: named(&name), role_ref: role_ref("Role", &name), subjects };
-        apply(&Api::namespaced(client.clone(), namespace), &binding).await
+        apply(&Api::namespaced(client.clone(), namespace), &binding).await?;
+        self.in_force(client, Some(namespace), rules).await
+    }
+
+    /// Waits until the authorizer knows of a role: it hears of a change a moment after it was written.
+    async fn in_force(&self, client: &Client, namespace: Option<&str>, rules: &[Rule]) -> Result<()> {
+        let Some(rule) = rules.last() else { return Ok(()) };
+        let review = self.may(namespace, rule);
+        let reviews: Api<SubjectAccessReview> = Api::all(client.clone());
+        eventually("the rules are in force", PATIENCE, async || {
+            let status = reviews.create(&PostParams::default(), &review).await?.status;
+            ensure!(status.is_some_and(|status| status.allowed), "not allowed: {rule:?}");
+            Ok(Some(()))
+        })
+        .await
+    }
+
+    /// The question whether the account may do the first thing that a rule allows.
+    fn may(&self, namespace: Option<&str>, rule: &Rule) -> SubjectAccessReview {
+        let first = |list: &[String]| list.first().cloned();
+        let resource = first(&rule.resources);
+        let (plural, subresource) = match resource.as_deref().and_then(|text| text.split_once('/')) {
+            Some((plural, subresource)) => (Some(plural.to_owned()), Some(subresource.to_owned())),
+            None => (resource, None),
+        };
+        let resource_attributes = plural.is_some().then(|| ResourceAttributes {
+            group: first(&rule.api_groups),
+            resource: plural,
+            subresource,
+            name: first(&rule.resource_names),
+            namespace: namespace.map(str::to_owned),
+            verb: first(&rule.verbs),
+            ..ResourceAttributes::default()
+        });
+        let path = first(&rule.non_resource_urls);
+        let non_resource_attributes =
+            path.map(|path| NonResourceAttributes { path: Some(path), verb: first(&rule.verbs) });
+        let user = Some(self.user());
+        let spec = SubjectAccessReviewSpec {
+            user,
+            resource_attributes,
+            non_resource_attributes,
+            ..SubjectAccessReviewSpec::default()
+        };
+        SubjectAccessReview { spec, ..SubjectAccessReview::default() }
     }
 
     fn metadata(&self) -> ObjectMeta {

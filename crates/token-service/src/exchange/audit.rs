@@ -66,6 +66,11 @@ impl Audit {
         self.junk.report();
     }
 
+    /// Reports everything that was only counted, at the end.
+    pub(crate) fn report_all(&self) {
+        self.junk.report_all();
+    }
+
     pub(crate) fn decided(
         &self,
         wish: &Wish,

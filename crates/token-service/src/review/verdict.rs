@@ -199,7 +199,9 @@ impl Verdicts {
     }
 
     /// Reports what was only counted, at the end.
-    pub(super) fn report(&self) {
+    pub(super) async fn report(&self) {
+        // What has ended is not in the iteration any more.
+        self.tidy().await;
         self.0.iter().for_each(|(_, verdict)| verdict.report_repeats());
     }
 
