@@ -13,7 +13,7 @@ use portolan_core::{
 use portolan_runtime::apply::escaped;
 use serde_json::{Value, json};
 
-use super::{index::Touch, plan::Side};
+use super::{plan::Side, seen::Touch};
 use crate::sync::KeyRules;
 
 /// Type of the Secrets that Kubernetes keeps the tokens of `ServiceAccount`s in.

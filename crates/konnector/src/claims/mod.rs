@@ -13,7 +13,9 @@ mod index;
 mod perform;
 mod plan;
 mod references;
+mod report;
 mod scope;
+mod seen;
 mod trouble;
 mod watches;
 

@@ -1,6 +1,6 @@
 //! The next step for one claimed object, from what is known of both sides. Pure and infallible.
 
-use super::index::{Knowledge, Seen, Sides, Touch};
+use super::seen::{Knowledge, Seen, Sides, Touch};
 use crate::sync::{Mode, NamespaceState};
 
 /// A cluster.

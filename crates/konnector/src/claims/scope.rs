@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use kube::runtime::watcher;
 use portolan_core::claims::{Claim, in_any};
 
-use super::index::{Choice, Seen};
+use super::seen::{Choice, Seen};
 use crate::sync::ObjectKey;
 
 /// What one watch shows.

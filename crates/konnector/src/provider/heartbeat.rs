@@ -10,8 +10,13 @@ use portolan_core::{
     condition::{self, Verdict},
 };
 use portolan_runtime::{apply, clock, telemetry::Chain};
+use tokio::time::timeout;
 
-use super::{rotation::Offered, session::Session};
+use super::{
+    hub::Intervals,
+    rotation::Offered,
+    session::{ANSWER_LIMIT, Session},
+};
 
 const CONDITION_SECRET_VALID: &str = "SecretValid";
 const CONDITION_VALID_VERSION: &str = "ValidVersion";
@@ -31,8 +36,37 @@ pub(crate) enum Heartbeat {
 }
 
 impl Session {
+    /// Whether the last sign of life reached the provider.
+    pub(crate) fn last_heartbeat(&self) -> Heartbeat {
+        self.state.read().heartbeat.clone()
+    }
+
+    fn set_heartbeat(&self, heartbeat: Heartbeat) {
+        if self.last_heartbeat() != heartbeat {
+            self.update(|state| state.heartbeat = heartbeat);
+        }
+    }
+
+    /// Reports when the ClusterBinding changes, and twice per interval; after a failure, with the next poll.
+    pub(super) fn spawn_heartbeat(self: &Arc<Self>, secret: &ClusterSecretKeyRef, intervals: Intervals) {
+        let (session, secret, interval) = (Arc::clone(self), secret.clone(), intervals.heartbeat);
+        self.tasks.spawn("heartbeat", async move {
+            loop {
+                let failed = matches!(session.last_heartbeat(), Heartbeat::Failed(_));
+                let pause = if failed { intervals.poll.min(interval / 2) } else { interval / 2 };
+                // Without a time limit a silent provider would end the reports for good.
+                let due = timeout(pause, session.report_due.notified()).await;
+                let report = timeout(ANSWER_LIMIT, session.heartbeat(&secret, interval)).await;
+                if report.is_err() {
+                    session.set_heartbeat(Heartbeat::Failed("no answer".to_owned()));
+                }
+                drop(due);
+            }
+        });
+    }
+
     /// Reports when the last report is older than half the interval, or says other things than now.
-    pub(super) async fn heartbeat(self: &Arc<Self>, secret: &ClusterSecretKeyRef, interval: Duration) {
+    async fn heartbeat(self: &Arc<Self>, secret: &ClusterSecretKeyRef, interval: Duration) {
         if !self.state.read().cluster_binding_listed {
             return;
         }

@@ -1,6 +1,7 @@
 //! The provider side as the konnector sees it: one session per referenced kubeconfig.
 
 mod absence;
+mod contact;
 mod contract;
 mod heartbeat;
 mod hub;
@@ -9,11 +10,13 @@ mod poll;
 mod reflecting;
 mod rotation;
 mod session;
+mod view;
 
 pub(crate) use absence::Absence;
+pub(crate) use contact::Contact;
 pub(crate) use contract::{Doubt, Why};
 pub(crate) use heartbeat::Heartbeat;
 pub(crate) use hub::{Intervals, SessionHub};
 pub(crate) use namespaces::NamespaceAnswer;
 pub(crate) use rotation::Rotation;
-pub(crate) use session::{Contact, Session};
+pub(crate) use session::Session;

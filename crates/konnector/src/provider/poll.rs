@@ -12,7 +12,10 @@ use rand::RngExt as _;
 use tokio::time::timeout;
 use tracing::warn;
 
-use super::session::{ANSWER_LIMIT, Contact, Session};
+use super::{
+    contact::Contact,
+    session::{ANSWER_LIMIT, Session},
+};
 
 /// What a provider under load may need for an answer, where the interval lets it.
 const PATIENCE: Duration = Duration::from_millis(1500);

@@ -10,7 +10,7 @@ use portolan_runtime::{
 };
 use serde::de::DeserializeOwned;
 
-use super::session::Contact;
+use super::contact::Contact;
 
 /// What happened to one kind on the provider.
 pub(super) enum Change {

@@ -10,10 +10,7 @@ use std::{
 };
 
 use futures::StreamExt as _;
-use kube::{
-    Client, Resource, ResourceExt,
-    runtime::reflector::{ObjectRef, Store},
-};
+use kube::{Client, ResourceExt as _, runtime::reflector::Store};
 use parking_lot::RwLock;
 use portolan_core::{
     api::kubebind::{
@@ -23,25 +20,20 @@ use portolan_core::{
     kubeconfig::RestrictedKubeconfig,
 };
 use portolan_runtime::{
-    apply::code,
     client::{self, ClientError},
     clock,
     latest::Latest,
     metrics::Gauge,
     tasks::Tasks,
-    telemetry::Chain,
 };
-use tokio::{
-    sync::{Notify, watch},
-    time::timeout,
-};
+use tokio::sync::{Notify, watch};
 use tracing::{info, warn};
 
 use super::{
-    absence::{Absence, Absences},
+    absence::Absences,
+    contact::Contact,
     contract::Contract,
     heartbeat::Heartbeat,
-    hub::Intervals,
     namespaces::Namespaces,
     reflecting::{Change, Starting},
     rotation::{Offered, Rotation},
@@ -50,28 +42,6 @@ use crate::secrets::ProviderAccess;
 
 /// The longest that the provider may take to answer a question of ours.
 pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(10);
-
-/// Whether the provider answers.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Contact {
-    /// It has not answered yet.
-    #[default]
-    Pending,
-    /// It has answered, and still does.
-    Up,
-    /// It does not answer, or does not know us.
-    Down { message: String },
-    /// It knows us, and does not let us see the contract: perhaps it is not the same any more.
-    Refused { message: String },
-}
-
-impl Contact {
-    /// What an error makes of it.
-    pub(super) fn of(error: &kube::Error) -> Self {
-        let message = Chain(error).to_string();
-        if [403, 404].contains(&code(error)) { Self::Refused { message } } else { Self::Down { message } }
-    }
-}
 
 /// What is known of one provider through one kubeconfig.
 pub(crate) struct Session {
@@ -82,15 +52,15 @@ pub(crate) struct Session {
     pub(crate) written_exports: Latest<APIServiceExport>,
     pub(crate) written_schemas: Latest<BoundSchema>,
     pub(super) exports: Store<APIServiceExport>,
-    schemas: Store<BoundSchema>,
-    requests: Store<APIServiceExportRequest>,
-    cluster_bindings: Store<ClusterBinding>,
+    pub(super) schemas: Store<BoundSchema>,
+    pub(super) requests: Store<APIServiceExportRequest>,
+    pub(super) cluster_bindings: Store<ClusterBinding>,
     pub(super) state: RwLock<State>,
     /// The session is to be replaced.
     stale: AtomicBool,
     notify: Arc<dyn Fn() + Send + Sync>,
-    report_due: Notify,
-    absences: Absences,
+    pub(super) report_due: Notify,
+    pub(super) absences: Absences,
     pub(super) contract: Contract,
     pub(super) last_contact: Gauge,
     pub(super) tasks: Tasks,
@@ -104,10 +74,10 @@ pub(super) struct State {
     pub(super) silent: bool,
     /// Uids of exports that the last poll and the watch disagree on.
     pub(super) missed: BTreeSet<String>,
-    exports_listed: bool,
-    schemas_listed: bool,
+    pub(super) exports_listed: bool,
+    pub(super) schemas_listed: bool,
     pub(super) cluster_binding_listed: bool,
-    heartbeat: Heartbeat,
+    pub(super) heartbeat: Heartbeat,
     offered: Offered,
 }
 
@@ -189,45 +159,6 @@ impl Session {
         self.state.read().contact.clone()
     }
 
-    /// The exports, once they have been listed.
-    pub(crate) fn exports(&self) -> Option<Vec<Arc<APIServiceExport>>> {
-        self.state.read().exports_listed.then(|| self.exports.state())
-    }
-
-    /// Why an export is not there.
-    pub(crate) fn absence(&self, name: &str) -> Absence {
-        self.absences.of(name)
-    }
-
-    pub(crate) fn export(&self, name: &str) -> Option<Arc<APIServiceExport>> {
-        self.exports.get(&self.reference(name)).map(|export| self.written_exports.newest(export))
-    }
-
-    /// Whether the BoundSchemas have been listed.
-    pub(crate) fn schemas_listed(&self) -> bool {
-        self.state.read().schemas_listed
-    }
-
-    pub(crate) fn schema(&self, name: &str) -> Option<Arc<BoundSchema>> {
-        self.schemas.get(&self.reference(name)).map(|schema| self.written_schemas.newest(schema))
-    }
-
-    pub(crate) fn request(&self, name: &str) -> Option<Arc<APIServiceExportRequest>> {
-        self.requests.get(&self.reference(name))
-    }
-
-    /// The provider's name for people.
-    pub(crate) fn pretty_name(&self) -> Option<String> {
-        Some(self.cluster_binding()?.spec.provider_pretty_name.clone())
-    }
-
-    /// The same, once it is known whether there is one.
-    pub(super) async fn cluster_binding_listed(&self) -> Option<Arc<ClusterBinding>> {
-        // A writer is dropped only with the session.
-        let _ = self.cluster_bindings.wait_until_ready().await;
-        self.cluster_binding()
-    }
-
     /// Takes over what the provider renews.
     pub(super) fn spawn_rotation(
         self: &Arc<Self>,
@@ -239,15 +170,6 @@ impl Session {
         self.tasks.spawn("rotation", run);
     }
 
-    pub(super) fn cluster_binding(&self) -> Option<Arc<ClusterBinding>> {
-        self.cluster_bindings.get(&self.reference("cluster"))
-    }
-
-    /// Whether the last sign of life reached the provider.
-    pub(crate) fn last_heartbeat(&self) -> Heartbeat {
-        self.state.read().heartbeat.clone()
-    }
-
     pub(super) fn offered(&self) -> Offered {
         self.state.read().offered.clone()
     }
@@ -255,34 +177,6 @@ impl Session {
     pub(super) fn set_offered(&self, offered: Offered) {
         self.state.write().offered = offered;
         self.report_due.notify_one();
-    }
-
-    pub(super) fn set_heartbeat(&self, heartbeat: Heartbeat) {
-        if self.last_heartbeat() != heartbeat {
-            self.update(|state| state.heartbeat = heartbeat);
-        }
-    }
-
-    /// Reports when the ClusterBinding changes, and twice per interval; after a failure, with the next poll.
-    pub(super) fn spawn_heartbeat(self: &Arc<Self>, secret: &ClusterSecretKeyRef, intervals: Intervals) {
-        let (session, secret, interval) = (Arc::clone(self), secret.clone(), intervals.heartbeat);
-        self.tasks.spawn("heartbeat", async move {
-            loop {
-                let failed = matches!(session.last_heartbeat(), Heartbeat::Failed(_));
-                let pause = if failed { intervals.poll.min(interval / 2) } else { interval / 2 };
-                // Without a time limit a silent provider would end the reports for good.
-                let due = timeout(pause, session.report_due.notified()).await;
-                let report = timeout(ANSWER_LIMIT, session.heartbeat(&secret, interval)).await;
-                if report.is_err() {
-                    session.set_heartbeat(Heartbeat::Failed("no answer".to_owned()));
-                }
-                drop(due);
-            }
-        });
-    }
-
-    fn reference<K: Resource<DynamicType = ()>>(&self, name: &str) -> ObjectRef<K> {
-        ObjectRef::new(name).within(&self.namespace)
     }
 
     fn listen(
@@ -337,7 +231,7 @@ impl Session {
         (self.notify)();
     }
 
-    fn update(&self, change: impl FnOnce(&mut State)) {
+    pub(super) fn update(&self, change: impl FnOnce(&mut State)) {
         change(&mut self.state.write());
         (self.notify)();
     }

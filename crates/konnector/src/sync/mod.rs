@@ -27,6 +27,6 @@ pub(crate) use health::EngineState;
 pub(crate) use hub::{EngineKey, SyncHub};
 pub(crate) use index::ObjectKey;
 pub(crate) use keys::KeyRules;
-pub(crate) use owned::{holds_updates, owned};
+pub(crate) use owned::{comparable, holds_updates, owned};
 pub(crate) use placement::Placement;
 pub(crate) use plan::{Mode, NamespaceState};

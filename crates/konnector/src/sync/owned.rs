@@ -15,6 +15,15 @@ pub(crate) fn owned(object: &DynamicObject) -> Value {
     part(object, &merged_fields(object, is_ours))
 }
 
+/// A desired body in the shape that [`owned`] gives: without its place.
+pub(crate) fn comparable(body: &Value) -> Value {
+    let mut body = body.clone();
+    if let Some(metadata) = body["metadata"].as_object_mut() {
+        metadata.retain(|field, _| field == "labels" || field == "annotations");
+    }
+    body
+}
+
 /// The same, and what it is when maps and lists that are ours as a whole count as empty where others own
 /// something in them, if there are such. What has been set to `{}` is ours as a whole, but what others put into
 /// it is theirs. Into one that is atomic nobody can put anything.

@@ -1,6 +1,7 @@
-//! What is sent for an object that was seen, and for one that was not.
+//! Whose fields are handed over.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::FieldsV1;
+use serde_json::json;
 
 use super::*;
 

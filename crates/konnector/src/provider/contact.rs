@@ -1,0 +1,25 @@
+//! Whether a provider answers.
+
+use portolan_runtime::{apply::code, telemetry::Chain};
+
+/// Whether the provider answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Contact {
+    /// It has not answered yet.
+    #[default]
+    Pending,
+    /// It has answered, and still does.
+    Up,
+    /// It does not answer, or does not know us.
+    Down { message: String },
+    /// It knows us, and does not let us see the contract: perhaps it is not the same any more.
+    Refused { message: String },
+}
+
+impl Contact {
+    /// What an error makes of it.
+    pub(super) fn of(error: &kube::Error) -> Self {
+        let message = Chain(error).to_string();
+        if [403, 404].contains(&code(error)) { Self::Refused { message } } else { Self::Down { message } }
+    }
+}

@@ -1,0 +1,123 @@
+//! The steps that write to the provider's copy.
+
+use kube::api::DynamicObject;
+use portolan_core::{
+    api::kubebind::{FIELD_MANAGER, FORMER_MANAGER},
+    digest::Digest,
+};
+use portolan_runtime::apply::{self, Observed, WriteError};
+use serde_json::{Value, json};
+
+use crate::sync::{
+    engine::Engine,
+    index::ObjectKey,
+    owned::{comparable, holds_updates, owned},
+};
+
+impl Engine {
+    pub(super) async fn create_copy(&self, key: &ObjectKey) -> Result<(), WriteError> {
+        let Some(body) = self.body(key).await? else { return Ok(()) };
+        let api = self.provider(key);
+        let is_first = self.index.lock().asks_for_copy(key);
+        match apply::apply(&api, FIELD_MANAGER, &body, &Observed::Absent).await {
+            Ok(created) => self.settle(key, &created, &body, None),
+            // Something has the name that no watch has shown. What it is decides what to do.
+            Err(WriteError::Raced(cause)) => {
+                let found = api.get_opt(&self.copy_name(key)).await?;
+                let mut index = self.index.lock();
+                index.answered(key);
+                let Some(found) = found else { return Err(WriteError::Raced(cause)) };
+                index.saw_copy(key, &found);
+            }
+            Err(error) => {
+                if is_first && !matches!(error, WriteError::Failed(_)) {
+                    self.index.lock().answered(key);
+                }
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn update_copy(&self, key: &ObjectKey) -> Result<(), WriteError> {
+        let known = self.index.lock().sides(key).copy.cloned();
+        let (Some(known), Some(body)) = (known, self.body(key).await?) else { return Ok(()) };
+        let api = self.provider(key);
+        let mut observed = Observed::Present { uid: known.uid, managed_fields: None };
+        if known.has_former
+            && let Some(copy) = api.get_opt(&self.copy_name(key)).await?
+        {
+            observed = Observed::succeeding(&copy.metadata, FIELD_MANAGER, &[FORMER_MANAGER]);
+        }
+        let mut written: DynamicObject = apply::apply(&api, FIELD_MANAGER, &body, &observed).await?;
+        // A field that we set by POST is not removed by apply. Only then is the extra write worth it.
+        if holds_updates(&written) && owned(&written) != comparable(&body) {
+            let observed = Observed::of(Some(&written.metadata), FIELD_MANAGER);
+            written = apply::apply(&api, FIELD_MANAGER, &body, &observed).await?;
+        }
+        self.settle(key, &written, &body, Some(known.generation));
+        Ok(())
+    }
+
+    fn settle(&self, key: &ObjectKey, written: &DynamicObject, body: &Value, before: Option<i64>) {
+        let mut index = self.index.lock();
+        index.saw_copy(key, written);
+        index.settle(key, Digest::of(&comparable(body)), before);
+    }
+
+    pub(super) async fn delete_copy(&self, key: &ObjectKey) -> Result<(), WriteError> {
+        let Some(uid) = self.index.lock().sides(key).copy.map(|copy| copy.uid.clone()) else { return Ok(()) };
+        let api = self.provider(key);
+        let name = self.copy_name(key);
+        apply::delete(&api, &name, &uid).await?;
+        // Finalizers on the provider may hold it; then the watch tells when it is gone.
+        let left = api.get_opt(&name).await?;
+        let mut index = self.index.lock();
+        match left {
+            Some(copy) => {
+                index.saw_copy(key, &copy);
+            }
+            None => index.lost_copy(key),
+        }
+        Ok(())
+    }
+
+    /// Looks for a copy that was asked for without an answer: it has to go before the finalizer does.
+    pub(super) async fn finds_unseen_copy(&self, key: &ObjectKey) -> Result<bool, WriteError> {
+        if !self.index.lock().may_have_copy(key) {
+            return Ok(false);
+        }
+        let found = self.provider(key).get_opt(&self.copy_name(key)).await?;
+        let mut index = self.index.lock();
+        index.answered(key);
+        Ok(found.is_some_and(|copy| index.saw_copy(key, &copy)))
+    }
+
+    /// The body to write, with its place on the provider. Read anew where it was not kept.
+    async fn body(&self, key: &ObjectKey) -> Result<Option<Value>, WriteError> {
+        let kept = self.index.lock().body(key);
+        let mut body = match kept {
+            Some(body) => (*body).clone(),
+            None => match self.consumer(key).get_opt(&key.name).await? {
+                Some(origin) => {
+                    let mut index = self.index.lock();
+                    index.saw_origin(key, &origin);
+                    index.desired(&origin)
+                }
+                None => return Ok(None),
+            },
+        };
+        body["metadata"]["name"] = self.copy_name(key).into();
+        if self.spec.placement.is_cluster_scoped() {
+            // The garbage collector removes what a consumer has left when its contract namespace goes.
+            if let Some(uid) = self.spec.session.contract_uid().await? {
+                let contract = &self.spec.session.namespace;
+                let owner = json!({"apiVersion": "v1", "kind": "Namespace", "name": contract, "uid": uid});
+                body["metadata"]["ownerReferences"] = json!([owner]);
+            }
+        } else {
+            body["metadata"]["namespace"] = self.provider_namespace(key).into();
+        }
+        Ok(Some(body))
+    }
+}
