@@ -220,8 +220,13 @@ impl Service {
 
 /// What the provider's administrator hands to a consumer.
 pub(crate) async fn kubeconfig_for(clusters: &Clusters, consumer: &str, exports: &str) -> String {
+    kubeconfig_of(&clusters.provider, consumer, exports).await
+}
+
+/// The same, by the administrator of another provider.
+pub(crate) async fn kubeconfig_of(provider: &ControlPlane, consumer: &str, exports: &str) -> String {
     let arguments = ["kubeconfig", "--consumer", consumer, "--exports", exports].map(str::to_owned);
-    let options = ServiceOptions::new("provider", clusters.provider.kubeconfig()).args(arguments);
+    let options = ServiceOptions::new("provider", provider.kubeconfig()).args(arguments);
     let output = run(&options, SOON).await.unwrap();
     assert!(output.status.success(), "{}", output.stderr);
     output.stdout
