@@ -14,15 +14,12 @@ use portolan_testkit::{
     control_plane::{ControlPlane, ControlPlaneOptions},
     eventually, kubeconfig,
     ports::free_port,
+    raw,
     service::{ServiceAccountSetup, ServiceOptions, ServiceProcess},
     workdir::Workdir,
 };
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-    sync::OnceCell,
-};
+use tokio::sync::OnceCell;
 
 /// Five times what a step may take on a quiet machine.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
@@ -278,19 +275,7 @@ impl Exchange {
 
 /// One request on a connection of its own.
 pub(crate) async fn http(port: u16, method: &str, path: &str, headers: &str, body: &[u8]) -> Answered {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-    let length = body.len();
-    let head = format!(
-        "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n"
-    );
-    stream.write_all(head.as_bytes()).await.unwrap();
-    // A server that refuses early may stop reading.
-    let _ = stream.write_all(body).await;
-    let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer).await;
-    let answer = String::from_utf8_lossy(&answer).into_owned();
-    let (headers, text) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-    let status = headers.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
-    let body = serde_json::from_str(text).unwrap_or(Value::Null);
-    Answered { status, headers: headers.to_lowercase(), text: text.to_owned(), body }
+    let headers = format!("host: x\r\n{headers}");
+    let answer = raw::http(port, &format!("{method} {path}"), &headers, body).await.unwrap();
+    Answered { status: answer.status, body: answer.json(), headers: answer.headers, text: answer.text }
 }

@@ -12,15 +12,12 @@ use portolan_testkit::{
     control_plane::{ControlPlane, ControlPlaneOptions, TokenKey},
     eventually,
     ports::free_port,
+    raw,
     service::{ServiceAccountSetup, ServiceOptions, ServiceProcess},
     workdir::Workdir,
 };
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-    sync::OnceCell,
-};
+use tokio::sync::OnceCell;
 
 /// Five times what a step may take on a quiet machine.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
@@ -230,22 +227,9 @@ pub(crate) async fn http(
     headers: &str,
     body: &[u8],
 ) -> Answered {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     let host = if host.is_empty() { String::new() } else { format!("host: {host}\r\n") };
-    let length = body.len();
-    let head = format!(
-        "{method} {path} HTTP/1.1\r\n{host}connection: close\r\ncontent-length: {length}\r\n{headers}\r\n"
-    );
-    stream.write_all(head.as_bytes()).await.unwrap();
-    // A server that refuses early may stop reading.
-    let _ = stream.write_all(body).await;
-    let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer).await;
-    let answer = String::from_utf8_lossy(&answer).into_owned();
-    let (headers, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-    let status = headers.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
-    let body = serde_json::from_str(body).unwrap_or(Value::Null);
-    Answered { status, headers: headers.to_lowercase(), body }
+    let answer = raw::http(port, &format!("{method} {path}"), &(host + headers), body).await.unwrap();
+    Answered { status: answer.status, body: answer.json(), headers: answer.headers }
 }
 
 /// A control plane with the common issuer, that asks the service about tokens of `foreign`.

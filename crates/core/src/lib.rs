@@ -9,6 +9,7 @@ pub mod claims;
 pub mod condition;
 pub mod crds;
 pub mod digest;
+pub mod duration;
 pub mod kubeconfig;
 pub mod names;
 pub mod object;

@@ -22,6 +22,7 @@ mod pki;
 pub mod ports;
 pub mod process;
 pub mod progress;
+pub mod raw;
 pub mod service;
 mod spawner;
 pub mod workdir;

@@ -8,6 +8,7 @@ use kube::Api;
 use portolan_core::{
     api::kubebind::{ClusterBinding, ClusterBindingStatus, ClusterSecretKeyRef, SecretRef},
     condition::{self, Verdict},
+    duration,
 };
 use portolan_runtime::{apply, clock, telemetry::Chain};
 use tokio::time::timeout;
@@ -97,7 +98,7 @@ fn report(
     if old.last_heartbeat_time.as_ref().is_none_or(|last| now.duration_since(last.0) >= half) {
         new.last_heartbeat_time = Some(Time(now));
     }
-    new.heartbeat_interval = Some(go_duration(interval));
+    new.heartbeat_interval = Some(duration::go(interval));
     new.konnector_version = Some(format!("v{}", env!("CARGO_PKG_VERSION")));
     new.consumer_secret_ref =
         Some(SecretRef { name: secret.name.clone(), namespace: secret.namespace.clone() });
@@ -105,17 +106,6 @@ fn report(
     condition::set(&mut new.conditions, CONDITION_VALID_VERSION, Verdict::holds(), now);
     condition::summarize(&mut new.conditions, now);
     new
-}
-
-/// A duration as `metav1.Duration` spells it: `5m0s`.
-fn go_duration(duration: Duration) -> String {
-    let (hours, minutes, seconds) =
-        (duration.as_secs() / 3600, duration.as_secs() / 60 % 60, duration.as_secs() % 60);
-    match (hours, minutes) {
-        (0, 0) => format!("{seconds}s"),
-        (0, _) => format!("{minutes}m{seconds}s"),
-        _ => format!("{hours}h{minutes}m{seconds}s"),
-    }
 }
 
 #[cfg(test)]
@@ -150,13 +140,5 @@ mod tests {
             condition::is_true(&new.conditions, "Healthy")
                 && condition::is_true(&new.conditions, "ValidVersion")
         );
-    }
-
-    #[test]
-    fn durations_are_spelled_as_go_spells_them() {
-        let table = [(300, "5m0s"), (150, "2m30s"), (5, "5s"), (3600, "1h0m0s")];
-        for (seconds, expected) in table {
-            assert_eq!(go_duration(Duration::from_secs(seconds)), expected);
-        }
     }
 }

@@ -1,11 +1,14 @@
 //! `GET /clusters`: which clusters there are, and how long their credentials last.
 
+use std::time::Duration;
+
 use axum::{
     extract::{Extension, State},
     response::{IntoResponse as _, Response},
 };
 use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
+use portolan_core::duration;
 use portolan_runtime::{clock, server::Peer};
 use serde_json::{Value, json};
 
@@ -13,7 +16,7 @@ use super::{App, callers::Caller, problem::json_response};
 use crate::cluster::Cluster;
 
 /// From then on the status of a credential is `expiring_soon`.
-const SOON_SECONDS: i64 = 600;
+const SOON_SECONDS: u64 = 600;
 
 /// `GET /clusters`. Addresses are for callers that are known.
 pub(super) async fn list(
@@ -51,35 +54,19 @@ fn described(cluster: &Cluster, with_address: bool, now: Timestamp) -> Value {
 }
 
 fn token_status(expires: Timestamp, now: Timestamp) -> Value {
-    let left = expires.as_second() - now.as_second();
+    let left = u64::try_from(expires.as_second() - now.as_second()).unwrap_or_default();
+    let text = duration::go(Duration::from_secs(left));
     let (text, status) = match left {
-        ..=0 => ("expired".to_owned(), "expired"),
-        1..SOON_SECONDS => (go_duration(left), "expiring_soon"),
-        _ => (go_duration(left), "valid"),
+        0 => ("expired".to_owned(), "expired"),
+        1..SOON_SECONDS => (text, "expiring_soon"),
+        _ => (text, "valid"),
     };
     json!({"expires_at": expires.to_string(), "expires_in": text, "status": status})
-}
-
-/// As Go writes a duration of whole seconds: `167h59m30s`.
-fn go_duration(seconds: i64) -> String {
-    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    match (hours, minutes) {
-        (0, 0) => format!("{seconds}s"),
-        (0, _) => format!("{minutes}m{seconds}s"),
-        _ => format!("{hours}h{minutes}m{seconds}s"),
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations_are_written_as_go_writes_them() {
-        for (seconds, text) in [(5, "5s"), (65, "1m5s"), (3600, "1h0m0s"), (604_770, "167h59m30s")] {
-            assert_eq!(go_duration(seconds), text);
-        }
-    }
 
     #[test]
     fn a_credential_is_valid_expiring_or_expired() {
