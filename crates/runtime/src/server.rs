@@ -217,15 +217,13 @@ impl Server {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
-
     use axum::routing::get;
-    use tokio::io::AsyncReadExt as _;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
 
     #[tokio::test]
-    async fn who_asks_in_the_last_moment_is_answered() {
+    async fn who_has_come_in_the_last_moment_is_heard_out() {
         let tasks = Tasks::default();
         let router = Router::new().route("/", get(async || "here"));
         let address = serve(&tasks, "127.0.0.1:0".parse().unwrap(), None, router).await.unwrap();
@@ -233,11 +231,12 @@ mod tests {
         sleep(FAREWELL / 2).await;
         // The server runs on this thread: when it goes on, the door is to be closed, and somebody stands in it.
         std::thread::sleep(FAREWELL);
-        let mut stream = std::net::TcpStream::connect(address).unwrap();
-        stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+        let stream = std::net::TcpStream::connect(address).unwrap();
         stream.set_nonblocking(true).unwrap();
-        let mut answer = String::new();
         let mut stream = TcpStream::from_std(stream).unwrap();
+        sleep(FAREWELL / 5).await;
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
         assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("here"), "{answer}");
         assert!(tasks.drained(Duration::from_secs(5)).await);
