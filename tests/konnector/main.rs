@@ -6,6 +6,7 @@ mod chaos;
 mod chart;
 mod claims;
 mod ends;
+mod fidelity;
 mod flow;
 mod operation;
 mod other_backend;

@@ -44,8 +44,7 @@ impl StatusDigest {
 /// How the generations of a copy and of its origin are related.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Generations {
-    /// They count the same: nothing is translated. So it is where status is no subresource, because each
-    /// status that is written counts there.
+    /// One of them is not there: nothing is translated.
     Plain,
     /// They count different writes.
     Translated {
@@ -56,6 +55,8 @@ pub(crate) enum Generations {
         /// The generation of the copy since which it says what the origin says, where that is known. Later
         /// ones are of others, who set defaults or scale.
         since: Option<i64>,
+        /// How many generations it takes to write a status: one where status is no subresource.
+        per_status: i64,
     },
 }
 
@@ -69,7 +70,12 @@ impl Generations {
     fn age(self, observed: i64) -> Age {
         match self {
             Self::Plain => Age::Current,
-            Self::Translated { copy, since, .. } if observed >= since.unwrap_or(copy) => Age::Current,
+            // The status that says so has counted itself.
+            Self::Translated { copy, since, per_status, .. }
+                if observed >= since.unwrap_or(copy - per_status) =>
+            {
+                Age::Current
+            }
             Self::Translated { since: Some(_), .. } => Age::Older,
             Self::Translated { since: None, .. } => Age::Unknown,
         }
@@ -90,9 +96,9 @@ impl Generations {
 
     /// The copy's status in the words of the origin.
     pub(crate) fn translate(self, mut status: Value) -> Value {
-        if let Self::Translated { origin, .. } = self {
+        if let Self::Translated { origin, per_status, .. } = self {
             rewrite(&mut status, &|observed| match self.age(observed) {
-                Age::Current => origin,
+                Age::Current => origin + per_status,
                 Age::Older | Age::Unknown => (origin - 1).max(0),
             });
         }
@@ -152,7 +158,7 @@ mod tests {
 
     #[test]
     fn generations_are_translated_wherever_they_stand() {
-        let generations = Generations::Translated { origin: 3, copy: 9, since: Some(7) };
+        let generations = Generations::Translated { origin: 3, copy: 9, since: Some(7), per_status: 0 };
         assert_eq!(generations.translate(status(9, 7)), status(3, 3));
         assert_eq!(generations.translate(status(7, 6)), status(3, 2));
         assert_eq!(Generations::Plain.translate(status(9, 7)), status(9, 7));
@@ -161,7 +167,7 @@ mod tests {
     #[test]
     fn what_has_been_translated_agrees_and_is_not_written_again() {
         for (since, theirs) in [(Some(7), status(9, 6)), (None, status(9, 6)), (Some(7), status(7, 7))] {
-            let generations = Generations::Translated { origin: 3, copy: 9, since };
+            let generations = Generations::Translated { origin: 3, copy: 9, since, per_status: 0 };
             let ours = generations.translate(theirs.clone());
             assert!(generations.agree(&digest(&theirs), &digest(&ours)), "{since:?} {theirs}");
         }
@@ -169,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_difference_is_a_difference() {
-        let generations = Generations::Translated { origin: 3, copy: 9, since: Some(9) };
+        let generations = Generations::Translated { origin: 3, copy: 9, since: Some(9), per_status: 0 };
         let mut other = status(3, 3);
         other["phase"] = json!("Failed");
         for (ours, same) in [(status(3, 3), true), (status(2, 3), false), (other, false), (json!({}), false)]
@@ -183,17 +189,29 @@ mod tests {
         let theirs = digest(&status(6, 6));
         let ours = digest(&status(4, 4));
         for origin in [5, 6, 7] {
-            let generations = Generations::Translated { origin, copy: 9, since: Some(9) };
+            let generations = Generations::Translated { origin, copy: 9, since: Some(9), per_status: 0 };
             assert!(generations.agree(&theirs, &ours), "{origin}");
         }
     }
 
     #[test]
     fn after_a_restart_what_stands_there_is_believed_unless_it_is_wrong_for_sure() {
-        let generations = Generations::Translated { origin: 3, copy: 9, since: None };
+        let generations = Generations::Translated { origin: 3, copy: 9, since: None, per_status: 0 };
         assert!(generations.agree(&digest(&status(8, 8)), &digest(&status(3, 3))));
         assert!(generations.agree(&digest(&status(8, 8)), &digest(&status(2, 2))));
         assert!(!generations.agree(&digest(&status(9, 9)), &digest(&status(2, 2))));
+    }
+
+    #[test]
+    fn where_a_status_counts_itself_it_is_right_once_it_is_written() {
+        for since in [Some(7), None] {
+            let before = Generations::Translated { origin: 3, copy: 9, since, per_status: 1 };
+            // What the provider's controller has looked at, before its own write counted.
+            let (theirs, ours) = (status(8, 8), before.translate(status(8, 8)));
+            assert_eq!(ours, status(4, 4), "{since:?}");
+            let after = Generations::Translated { origin: 4, copy: 9, since, per_status: 1 };
+            assert!(after.agree(&digest(&theirs), &digest(&ours)), "{since:?}");
+        }
     }
 
     #[test]

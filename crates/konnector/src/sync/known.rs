@@ -102,11 +102,12 @@ impl Sides<'_> {
     /// How the generations of both sides are related.
     pub(crate) fn generations(&self) -> Generations {
         match (self.origin, self.copy) {
-            (Some(origin), Some(copy)) if self.has_status_subresource => Generations::Translated {
+            (Some(origin), Some(copy)) => Generations::Translated {
                 // The copy speaks of a former generation as long as it does not say what the origin says.
                 origin: (origin.generation - i64::from(!copy.says(origin.desired))).max(0),
                 copy: copy.generation,
                 since: copy.settled_generation,
+                per_status: i64::from(!self.has_status_subresource),
             },
             _ => Generations::Plain,
         }

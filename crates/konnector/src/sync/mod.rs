@@ -7,6 +7,7 @@
 
 mod departed;
 mod desired;
+mod emptied;
 mod engine;
 mod generations;
 mod health;

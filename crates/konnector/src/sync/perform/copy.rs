@@ -1,6 +1,6 @@
 //! The steps that write to the provider's copy.
 
-use kube::api::DynamicObject;
+use kube::{ResourceExt as _, api::DynamicObject};
 use portolan_core::{
     api::kubebind::{FIELD_MANAGER, FORMER_MANAGER},
     digest::Digest,
@@ -9,9 +9,10 @@ use portolan_runtime::apply::{self, Observed, WriteError};
 use serde_json::{Value, json};
 
 use crate::sync::{
+    emptied::{has_empty, removals},
     engine::Engine,
     index::ObjectKey,
-    owned::{comparable, holds_updates, owned},
+    owned::{comparable, holds_updates, owned, owned_and_hollow},
 };
 
 impl Engine {
@@ -49,14 +50,39 @@ impl Engine {
         {
             observed = Observed::succeeding(&copy.metadata, FIELD_MANAGER, &[FORMER_MANAGER]);
         }
-        let mut written: DynamicObject = apply::apply(&api, FIELD_MANAGER, &body, &observed).await?;
-        // A field that we set by POST is not removed by apply. Only then is the extra write worth it.
-        if holds_updates(&written) && owned(&written) != comparable(&body) {
+        let mut written = match apply::apply(&api, FIELD_MANAGER, &body, &observed).await {
+            Err(WriteError::Invalid(_)) if has_empty(&body) && self.empty_out(key, &body).await? => {
+                apply::apply(&api, FIELD_MANAGER, &body, &observed).await?
+            }
+            written => written?,
+        };
+        // A field that we set by POST is not removed by apply, and what was emptied may have become another thing.
+        // Only then is the extra write worth it.
+        if (holds_updates(&written) || has_empty(&body)) && !says(&written, &comparable(&body)) {
             let observed = Observed::of(Some(&written.metadata), FIELD_MANAGER);
             written = apply::apply(&api, FIELD_MANAGER, &body, &observed).await?;
         }
         self.settle(key, &written, &body, Some(known.generation));
         Ok(())
+    }
+
+    /// Takes our items out of the maps and lists that are to be empty. False where there are none.
+    async fn empty_out(&self, key: &ObjectKey, body: &Value) -> Result<bool, WriteError> {
+        let (api, name) = (self.provider(key), self.copy_name(key));
+        let Some(live) = api.get_opt(&name).await? else { return Ok(false) };
+        let removals = removals(&live.data, &owned(&live), body);
+        if removals.is_empty()
+            || self.index.lock().sides(key).copy.map(|copy| &copy.uid) != live.uid().as_ref()
+        {
+            return Ok(false);
+        }
+        let mut operations = vec![
+            json!({"op": "test", "path": "/metadata/resourceVersion", "value": live.resource_version()}),
+        ];
+        operations.extend(removals);
+        apply::json_patch_as::<DynamicObject>(&api, Some(FIELD_MANAGER), &name, None, operations.into())
+            .await?;
+        Ok(true)
     }
 
     fn settle(&self, key: &ObjectKey, written: &DynamicObject, body: &Value, before: Option<i64>) {
@@ -120,4 +146,10 @@ impl Engine {
         }
         Ok(Some(body))
     }
+}
+
+/// Whether an answer says what is desired. What others have put into a map that is ours as a whole is theirs.
+fn says(written: &DynamicObject, desired: &Value) -> bool {
+    let (ours, hollow) = owned_and_hollow(written);
+    ours == *desired || hollow.is_some_and(|hollow| hollow == *desired)
 }

@@ -1,0 +1,91 @@
+//! What the consumer says arrives as it is said, and what the provider answers is right where it is read.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::DynamicObject;
+use serde_json::{Value, json};
+
+use crate::support::{Service, binding_condition, clusters, create_bundle, merge, object_with, write_secret};
+
+async fn bound(name: &str, change: impl FnOnce(&mut CustomResourceDefinition)) -> Service {
+    let service = Service::offer_with(clusters().await, name, change).await;
+    write_secret(&service.consumer, name, "kubeconfig", &service.kubeconfig).await;
+    create_bundle(&service.consumer, name, name).await;
+    binding_condition(&service.consumer, &service.export(), "Ready", ("True", "")).await;
+    service
+}
+
+/// A schema with every sort of map and list.
+fn with_containers(crd: &mut CustomResourceDefinition) {
+    let strings = json!({"type": "object", "additionalProperties": {"type": "string"}});
+    let rule = json!({"type": "object", "required": ["host"],
+        "properties": {"host": {"type": "string"}, "selector": strings}});
+    let spec = json!({"type": "object", "required": ["must"], "properties": {
+        "text": {"type": "string"}, "opts": strings, "must": strings,
+        "nested": {"type": "object", "properties": {"deep": strings}},
+        "set": {"type": "array", "items": {"type": "string"}, "x-kubernetes-list-type": "set"},
+        "rules": {"type": "array", "items": rule, "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["host"]},
+        "free": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
+    }});
+    let mut versions = json!(crd.spec.versions);
+    versions[0]["schema"]["openAPIV3Schema"]["properties"]["spec"] = spec;
+    crd.spec.versions = serde_json::from_value(versions).unwrap();
+}
+
+#[tokio::test]
+async fn what_a_consumer_has_emptied_is_empty_on_the_provider_and_nothing_waits_for_it() {
+    let service = bound("emptied", with_containers).await;
+    let one = json!({"a": "1"});
+    let full = json!({"text": "first", "must": one, "opts": one, "nested": {"deep": one}, "set": ["a"],
+        "rules": [{"host": "h", "selector": one}], "free": {"selector": one}});
+    service.create("billy", &full).await;
+    service.arrives("billy").await;
+    let emptied = [
+        ("opts", json!({"opts": {"a": null}})),
+        ("must", json!({"must": {"a": null}})),
+        ("nested", json!({"nested": {"deep": {"a": null}}})),
+        ("free", json!({"free": {"selector": {"a": null}}})),
+        ("rules", json!({"rules": [{"host": "h", "selector": {}}]})),
+        ("set", json!({"set": []})),
+        ("rules", json!({"rules": []})),
+    ];
+    for (what, change) in emptied {
+        let here = merge(&service.here(), "billy", json!({"spec": change})).await;
+        let same = |copy: &DynamicObject| copy.data["spec"] == here.data["spec"];
+        object_with(&service.there(), "billy", &format!("has empty {what}"), same).await;
+    }
+    merge(&service.here(), "billy", json!({"spec": {"text": "second"}})).await;
+    object_with(&service.there(), "billy", "follows", |o| o.data["spec"]["text"] == "second").await;
+}
+
+#[tokio::test]
+async fn a_generation_is_right_where_the_status_counts_itself() {
+    let without = |crd: &mut CustomResourceDefinition| crd.spec.versions[0].subresources = None;
+    let service = bound("self-counting", without).await;
+    service.create("billy", &json!({"intent": "ride"})).await;
+    service.arrives("billy").await;
+    for intent in ["rest", "ride", "rest"] {
+        merge(&service.here(), "billy", json!({"spec": {"intent": intent}})).await;
+        object_with(&service.there(), "billy", "follows", |o| o.data["spec"]["intent"] == intent).await;
+    }
+    // The copy is made anew, and counts from one.
+    service.there().delete("billy", &kube::api::DeleteParams::default()).await.unwrap();
+    let copy = object_with(&service.there(), "billy", "is back", |o| o.metadata.generation == Some(1)).await;
+    let status = |generation: Option<i64>| -> Value {
+        let condition = json!({"type": "Ready", "status": "True", "observedGeneration": generation});
+        json!({"status": {"observedGeneration": generation, "conditions": [condition]}})
+    };
+    merge(&service.there(), "billy", status(copy.metadata.generation)).await;
+    let is_current = |object: &DynamicObject| {
+        let (status, generation) = (&object.data["status"], object.metadata.generation);
+        status["observedGeneration"].as_i64() == generation
+            && status["conditions"][0]["observedGeneration"].as_i64() == generation
+    };
+    let told = object_with(&service.here(), "billy", "is told of its own generation", is_current).await;
+
+    // What has been said of a former generation is not said of the next one.
+    merge(&service.here(), "billy", json!({"spec": {"intent": "ride"}})).await;
+    object_with(&service.there(), "billy", "follows", |o| o.data["spec"]["intent"] == "ride").await;
+    let after = service.here().get("billy").await.unwrap();
+    assert!(after.metadata.generation > told.metadata.generation && !is_current(&after), "{}", after.data);
+}
