@@ -29,6 +29,10 @@ impl Issuer {
         self.fake.says_it_uses(algorithms);
     }
 
+    pub(crate) fn publish(&self, keys: &[&SigningKey]) {
+        self.fake.publish(keys);
+    }
+
     pub(crate) fn is(&self, mood: Mood) {
         self.fake.is(mood);
     }

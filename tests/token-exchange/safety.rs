@@ -8,11 +8,11 @@ use kube::{
     Api, ResourceExt as _,
     api::{DeleteParams, ListParams},
 };
-use portolan_testkit::{Rbac, ServiceAccountSetup, eventually};
+use portolan_testkit::{ControlPlane, ControlPlaneOptions, Rbac, ServiceAccountSetup, eventually};
 use serde_json::{Value, json};
 
 use crate::{
-    issuer::{Issuer, now},
+    issuer::{Issuer, Mood, now},
     support::{AUDIENCE, SOON, TARGET, account, binding, world},
 };
 use portolan_testkit::forge::SigningKey;
@@ -351,6 +351,47 @@ async fn an_account_that_goes_and_rights_that_are_missing_are_hidden() {
     let reading = world.exchange_with("reading", &world.config(""), &kubeconfig).await;
     assert_eq!(reading.ask(&source, "gone").await.status, 200, "without a watch, each exchange reads");
     assert!(reading.log().contains("accounts are read one by one"));
+}
+
+#[tokio::test]
+async fn an_exchange_whose_api_server_hangs_is_not_ready() {
+    let world = world().await;
+    let plane = ControlPlane::start(ControlPlaneOptions::named("exchange-frozen")).await.unwrap();
+    let mut setup = ServiceAccountSetup::new("token-exchange", "token-exchange");
+    setup.target_namespaces = vec![TARGET.to_owned()];
+    let kubeconfig = setup.create(&plane).await.unwrap();
+    let exchange = world.exchange_with("frozen", &world.config(""), &kubeconfig).await;
+    let ready = async |status: u16| {
+        let seen = async || {
+            let answer = exchange.send("GET", "/readyz", "", b"").await;
+            (answer.status == status).then_some(())
+        };
+        eventually(&format!("/readyz answers {status}"), SOON * 2, seen).await.unwrap();
+    };
+    ready(200).await;
+    plane.pause_apiserver();
+    ready(503).await;
+    plane.resume_apiserver();
+    ready(200).await;
+}
+
+#[tokio::test]
+async fn an_outage_of_an_issuer_is_no_refusal_of_a_key_that_it_may_have() {
+    let world = world().await;
+    let (old, new) = (SigningKey::new("old", "P-256"), SigningKey::new("new", "P-256"));
+    let issuer = Issuer::start(&[&old]).await;
+    let config = format!("issuers:\n{}namespaces: [{TARGET}]\n", issuer.entry(", jwks_cooldown: 1s"));
+    let exchange = world.exchange("doubt", &config).await;
+    world.target("doubt", &[("kfca_1", &binding(&issuer.url, "104100000000000000001", json!({})))]).await;
+    issuer.is(Mood::Lying("<html>".to_owned()));
+    issuer.publish(&[&old, &new]);
+    let token = new.token("ES256", &issuer.google(AUDIENCE));
+    let outage = async || (exchange.ask(&token, "doubt").await.status == 503).then_some(());
+    eventually("an outage", SOON * 2, outage).await.unwrap();
+    assert_eq!(exchange.ask(&old.token("ES256", &issuer.google(AUDIENCE)), "doubt").await.status, 200);
+    issuer.is(Mood::Good);
+    let accepted = async || (exchange.ask(&token, "doubt").await.status == 200).then_some(());
+    eventually("the new key", SOON * 2, accepted).await.unwrap();
 }
 
 #[tokio::test]

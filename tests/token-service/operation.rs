@@ -12,14 +12,14 @@ use http::{Request, StatusCode};
 use portolan_testkit::{
     command::Line,
     eventually::eventually,
-    forge::SigningKey,
-    issuer::{Issuer, Mood},
+    forge::{SigningKey, claims},
+    issuer::{Issuer, Mood, now},
     load,
     service::{ServiceOptions, run},
 };
 use serde_json::json;
 
-use crate::support::{RELEASE, SOON, account, clusters, path, review_body};
+use crate::support::{ISSUER, RELEASE, SOON, account, clusters, path, review_body};
 
 #[tokio::test]
 async fn a_new_configuration_is_used_and_a_bad_one_is_not() {
@@ -116,6 +116,47 @@ async fn callers_may_ask_about_their_clusters_only() {
     let names: Vec<_> =
         listed.body["clusters"].as_array().unwrap().iter().map(|c| c["name"].clone()).collect();
     assert_eq!(names, [json!("one")]);
+}
+
+#[tokio::test]
+async fn a_callers_token_is_shown_to_no_cluster_that_it_is_not_of() {
+    let clusters = clusters().await;
+    let (key, stranger) = (SigningKey::new("k", "P-256"), SigningKey::new("stranger", "P-256"));
+    let issuer = Issuer::start(&[&key]).await;
+    let caller = |name: &str, cluster: &str| {
+        format!(
+            "- {{name: {name}, serviceAccount: {{cluster: {cluster}, namespace: default, name: app, \
+             audience: token-service}}, clusters: [i]}}\n"
+        )
+    };
+    // Both have the same issuer, and the one that is asked with the whole token comes first.
+    let config = format!(
+        "clusters:\n{}{}{}callers:\n{}{}",
+        clusters.entry("other", "b", ", mode: review"),
+        clusters.entry("own", "a", ""),
+        issuer.entry("i", ""),
+        caller("another", "other"),
+        caller("db", "own"),
+    );
+    let service = clusters.service("shown", &config).await;
+    let ask = async |credential: &str| {
+        let body = review_body(&issuer.token(&key, "ES256"), &["x"]).to_string();
+        let header = format!("authorization: Bearer {credential}\r\n");
+        service.send("POST", &path("i"), "x", &header, body.as_bytes()).await.status
+    };
+    let db = clusters.a.token_for("default", "app", &["token-service"], 600).await.unwrap();
+    let forged = stranger.token("ES256", &claims(ISSUER, &["token-service"], now()));
+    assert_eq!((ask(&db).await, ask(&forged).await), (200, 401));
+    let another = clusters.b.token_for("default", "app", &["token-service"], 600).await.unwrap();
+    let answered = async || (ask(&another).await == 200).then_some(());
+    eventually("the other one's own caller", SOON, answered).await.unwrap();
+    let asked = |log: &str| {
+        let about = |line: &&str| line.contains("\"cluster\":\"other\"") && line.contains("token reviewed");
+        log.lines().filter(about).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let asked = async || Some(asked(&service.log())).filter(|lines| !lines.is_empty());
+    let lines = eventually("the audit", SOON, asked).await.unwrap();
+    assert!(lines.iter().all(|line| !line.contains("\"decision\":\"refused\"")), "{lines:?}");
 }
 
 #[tokio::test]

@@ -5,7 +5,12 @@ use kube::{
     Client,
     runtime::events::{Event, EventType, Recorder, Reporter as Source},
 };
-use tracing::debug;
+use tracing::warn;
+
+use crate::telemetry::Chain;
+
+/// How many bytes of a note the API server takes.
+const MAX_NOTE: usize = 1024;
 
 /// Writes Events. Equal ones are counted up, not repeated.
 #[derive(Clone)]
@@ -35,8 +40,7 @@ impl Reporter {
     }
 
     async fn publish(&self, on: &ObjectReference, type_: EventType, reason: &str, action: &str, note: &str) {
-        // The API server takes notes of up to 1024 bytes.
-        let note: String = note.chars().take(1000).collect();
+        let note = note[..note.floor_char_boundary(MAX_NOTE)].to_owned();
         let event = Event {
             type_,
             reason: reason.to_owned(),
@@ -45,7 +49,7 @@ impl Reporter {
             secondary: None,
         };
         if let Err(error) = self.0.publish(&event, on).await {
-            debug!(%error, reason, "failed to write an Event");
+            warn!(reason, object = on.name, "failed to write an Event: {}", Chain(&error));
         }
     }
 }

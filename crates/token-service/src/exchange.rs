@@ -43,6 +43,9 @@ use crate::NoTls;
 
 /// How long the keys of the issuers may take before the exchange is ready without them.
 const FIRST_KEYS: Duration = Duration::from_secs(6);
+/// How often the API server is asked whether it is there, and how long it may take to say so.
+const PROBE_EVERY: Duration = Duration::from_secs(10);
+const PROBE_LIMIT: Duration = Duration::from_secs(5);
 /// More broken annotations than Events are written about at once.
 const MAX_FAULTS: usize = 256;
 /// More of them than it is remembered that they were told.
@@ -59,11 +62,13 @@ pub(crate) fn run(args: &ExchangeArgs) -> ExitCode {
 async fn start(args: ExchangeArgs, process: Process) -> Result<(), process::Failure> {
     let tasks = &process.tasks;
     let keys = process.readiness.expect("keys", "the keys of the issuers are being loaded");
+    let answers = process.readiness.expect("api server", "it has not answered yet");
     let target = target(&args).await?;
     let (faults, waiting) = mpsc::channel(MAX_FAULTS);
     let instance = args.pod.pod_name.clone().unwrap_or_default();
     report_faults(tasks, Reporter::new(target.client.clone(), "portolan-token-exchange", &instance), waiting);
     let state = State::load(args.config.clone(), target, faults, (tasks, &process.readiness)).await?;
+    follow_api_server(tasks, state.target.client.clone(), answers);
     state.follow_files();
     let metrics = ExchangeMetrics::register(&process.metrics);
     let audit = Arc::new(Audit::new());
@@ -147,6 +152,21 @@ fn follow_keys(tasks: &Tasks, state: &Arc<State>, ready: ReadyHandle) {
                 ready.not_ready("no issuer has keys");
             }
             sleep(pause).await;
+        }
+    });
+}
+
+/// Not ready while the API server that makes the tokens does not answer: a watch on a connection that is dead does
+/// not tell.
+fn follow_api_server(tasks: &Tasks, client: kube::Client, ready: ReadyHandle) {
+    tasks.spawn_critical("api server", async move {
+        loop {
+            match timeout(PROBE_LIMIT, client.apiserver_version()).await {
+                // One that does not let us see its version is there.
+                Ok(Ok(_) | Err(kube::Error::Api(_))) => ready.ready(),
+                Ok(Err(_)) | Err(_) => ready.not_ready("the API server does not answer"),
+            }
+            sleep(PROBE_EVERY).await;
         }
     });
 }

@@ -15,7 +15,10 @@ use super::config::IssuerConfig;
 use crate::{
     config::Mode,
     limits::Rate,
-    review::remote::{self, Remote},
+    review::{
+        decide::unless_in_doubt,
+        remote::{self, Remote},
+    },
 };
 
 /// One issuer.
@@ -114,8 +117,8 @@ impl Issuer {
         };
         match keys.verify(token, &rules, now) {
             Err(refusal @ (Refusal::UnknownKey | Refusal::Signature)) => match self.jwks.newer().await {
-                Some(newer) => newer.verify(token, &rules, now),
-                None => Err(refusal),
+                Some(newer) => unless_in_doubt(&self.jwks, newer.verify(token, &rules, now)),
+                None => unless_in_doubt(&self.jwks, Err(refusal)),
             },
             verdict => verdict,
         }

@@ -1,7 +1,11 @@
 //! Who asks: shown by a client certificate or by a token that is reviewed itself, where callers are configured.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
+use futures::future::join_all;
 use http::{HeaderMap, header};
 use portolan_core::auth::{Refusal, ReviewRequest, UnverifiedToken, Version};
 use portolan_runtime::server::Peer;
@@ -10,9 +14,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::{App, problem::Problem};
 use crate::{
     cluster::Cluster,
-    config::{CallerConfig, Proof},
+    config::{CallerConfig, Mode, Proof},
     limits::{Rate, Who},
-    review::{Question, Target, decide::choose},
+    review::{Question, Target, Verdict, decide::choose},
     state::Snapshot,
 };
 
@@ -85,33 +89,76 @@ fn may_be_asked(cluster: &Cluster) -> bool {
     cluster.rate.as_ref().is_none_or(Rate::allows)
 }
 
-/// The caller whose token it is. Only the clusters that callers come from are asked.
+/// The caller whose token it is. Only clusters that may know the token are asked, and side by side.
 async fn by_token(
     app: &App,
     snapshot: &Arc<Snapshot>,
     token: Option<SecretString>,
 ) -> Result<Option<Arc<CallerConfig>>, Problem> {
     let Some(token) = token else { return Ok(None) };
-    let (nobody, mut unsure) = (Arc::from("-"), false);
-    for caller in &snapshot.config.callers {
-        let Proof::ServiceAccount { cluster, username, audience } = &caller.proof else { continue };
-        let request =
-            ReviewRequest { version: Version::V1, token: token.clone(), audiences: vec![audience.clone()] };
-        let question = Question {
-            snapshot,
-            target: Target::Cluster(cluster),
-            route: None,
-            caller: &nobody,
-            any_audience: false,
-            request: &request,
-        };
-        let verdict = app.reviewer.verdict(&question).await;
-        if verdict.username() == Some(username) {
-            return Ok(Some(Arc::clone(caller)));
-        }
-        unsure |= verdict.refusal().is_some_and(Refusal::is_transient);
+    let Ok(parsed) = UnverifiedToken::parse(token.expose_secret()) else { return Ok(None) };
+    let may_know = that_may_know(snapshot, &parsed);
+    let places = snapshot.config.callers.iter().filter_map(|caller| place(caller));
+    let places: BTreeSet<_> = places.filter(|(cluster, _)| may_know.contains(cluster)).collect();
+    let ask = async |(cluster, audience)| {
+        ((cluster, audience), verdict_of(app, snapshot, &token, (cluster, audience)).await)
+    };
+    let verdicts: BTreeMap<_, _> = join_all(places.into_iter().map(ask)).await.into_iter().collect();
+    let is_theirs = |caller: &&Arc<CallerConfig>| {
+        let Proof::ServiceAccount { username, .. } = &caller.proof else { return false };
+        let verdict = place(caller).and_then(|place| verdicts.get(&place));
+        verdict.is_some_and(|verdict| verdict.username() == Some(username))
+    };
+    if let Some(caller) = snapshot.config.callers.iter().find(is_theirs) {
+        return Ok(Some(Arc::clone(caller)));
     }
+    let unsure = verdicts.values().any(|verdict| verdict.refusal().is_some_and(Refusal::is_transient));
     if unsure { Err(Problem::CallerUnknown) } else { Ok(None) }
+}
+
+/// The cluster and the audience that a caller shows a token for.
+fn place(caller: &CallerConfig) -> Option<(&str, &str)> {
+    match &caller.proof {
+        Proof::ServiceAccount { cluster, audience, .. } => Some((cluster, audience)),
+        Proof::Certificate(_) => None,
+    }
+}
+
+/// The clusters that a token can be of. A token is shown to no other one: who sees it can use it.
+fn that_may_know<'a>(snapshot: &'a Snapshot, token: &UnverifiedToken<'_>) -> BTreeSet<&'a str> {
+    let of_issuer = snapshot.by_issuer.get(token.unverified_issuer()).map(Vec::as_slice).unwrap_or_default();
+    let has_key = |cluster: &&Arc<Cluster>| {
+        let keys = cluster.jwks.keys();
+        token.unverified_key_id().is_some_and(|id| keys.is_some_and(|keys| keys.has(id)))
+    };
+    let name = |cluster: &'a Arc<Cluster>| cluster.config.name.as_str();
+    let with_key: BTreeSet<_> = of_issuer.iter().filter(has_key).map(name).collect();
+    if !with_key.is_empty() {
+        return with_key;
+    }
+    // Where keys come first, the token itself is seen by nobody before they fit.
+    let is_safe = |cluster: &&Arc<Cluster>| of_issuer.len() == 1 || cluster.config.mode != Mode::Review;
+    of_issuer.iter().filter(is_safe).map(name).collect()
+}
+
+/// What a cluster's own rules say of a caller's token.
+async fn verdict_of(
+    app: &App,
+    snapshot: &Arc<Snapshot>,
+    token: &SecretString,
+    (cluster, audience): (&str, &str),
+) -> Arc<Verdict> {
+    let audiences = vec![audience.to_owned()];
+    let request = ReviewRequest { version: Version::V1, token: token.clone(), audiences };
+    let question = Question {
+        snapshot,
+        target: Target::Cluster(cluster),
+        route: None,
+        caller: &Arc::from("-"),
+        any_audience: false,
+        request: &request,
+    };
+    app.reviewer.verdict(&question).await
 }
 
 /// The bearer token of a request. Two of them are none.

@@ -8,6 +8,7 @@ use portolan_core::auth::{
     Claims, Identity, Keys, Refusal, UnverifiedToken, audience::intersection, claims::NumericDate,
     refusal::Unavailable,
 };
+use portolan_runtime::jwks::Jwks;
 
 use super::{Target, remote};
 use crate::{
@@ -140,8 +141,9 @@ async fn choose_anew<'a>(
     }
     join_all(of_issuer.iter().map(|cluster| cluster.jwks.newer())).await;
     let chosen = choose(snapshot, target, token);
-    // The one whose keys nobody has may be its own.
-    let unsure = chosen.is_err() && of_issuer.iter().any(|cluster| cluster.jwks.keys().is_none());
+    // The one whose keys nobody has, or could get now, may be its own.
+    let unknown = |cluster: &Arc<Cluster>| cluster.jwks.keys().is_none() || cluster.jwks.is_in_doubt();
+    let unsure = chosen.is_err() && of_issuer.iter().any(unknown);
     if unsure { Err(Refusal::Unavailable(Unavailable::Issuer)) } else { chosen }
 }
 
@@ -180,16 +182,25 @@ pub(crate) async fn verified(
         return check(&keys);
     };
     match check(&keys) {
-        Err(Refusal::UnknownKey) if token.unverified_key_id().is_some() => match cluster.jwks.newer().await {
-            Some(newer) => check(&newer),
-            None => Err(Refusal::UnknownKey),
-        },
+        Err(Refusal::UnknownKey) if token.unverified_key_id().is_some() => {
+            let newer = cluster.jwks.newer().await;
+            let checked = newer.map_or(Err(Refusal::UnknownKey), |newer| check(&newer));
+            unless_in_doubt(&cluster.jwks, checked)
+        }
         Err(Refusal::Signature) => {
             // The key may have changed under its id. Who asks next finds out.
             cluster.jwks.hint();
             Err(Refusal::Signature)
         }
         result => result,
+    }
+}
+
+/// An issuer that does not answer may have the key that a token names.
+pub(crate) fn unless_in_doubt<T>(jwks: &Jwks, checked: Result<T, Refusal>) -> Result<T, Refusal> {
+    match checked {
+        Err(Refusal::UnknownKey) if jwks.is_in_doubt() => Err(Refusal::Unavailable(Unavailable::Issuer)),
+        checked => checked,
     }
 }
 
