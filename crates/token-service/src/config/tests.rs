@@ -71,6 +71,7 @@ fn mistakes_are_named() {
         (with("renewal: {renew_before: 200h}"), "shorter than token_duration"),
         (with("routes: [{host: a, path: /b}]"), "exactly one"),
         (with("routes: [{host: a, usernamePrefix: 'system:'}]"), "must not start"),
+        (with("routes: [{path: /clusters/%61}]"), "without %"),
         (with("callers: [{name: x, clusters: [a]}]"), "exactly one"),
         (with("callers: [{name: x, certificate: {commonName: x}, clusters: [b]}]"), "no cluster"),
         (with("rateLimits: {perCaller: 0}"), "refuse everything"),
