@@ -11,7 +11,6 @@ use kube::{
     Api, Client,
     api::{ObjectMeta, PostParams},
 };
-use rand::RngExt as _;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
@@ -53,11 +52,10 @@ impl LeaseArgs {
     /// The lease that the flags, the pod and the service's default name give.
     pub fn settings(&self, pod: &crate::args::PodArgs, default_name: &str) -> LeaseSettings {
         let namespace = self.lease_namespace.clone().or_else(|| pod.pod_namespace.clone());
-        let identity = pod.pod_name.clone();
         LeaseSettings {
             name: self.lease_name.clone().unwrap_or_else(|| default_name.to_owned()),
             namespace: namespace.unwrap_or_else(|| "kube-system".to_owned()),
-            identity: identity.unwrap_or_else(|| format!("portolan-{:016x}", rand::rng().random::<u64>())),
+            identity: pod.instance(),
         }
     }
 }
