@@ -136,7 +136,10 @@ impl Candidate {
         match &self.seen {
             Some((seen, at)) if seen == spec => at.elapsed() > DURATION,
             _ => {
-                info!(lease = self.settings.name, holder, "standing by");
+                // Not at each of its renewals.
+                if is_another(self.seen.as_ref().map(|(seen, _)| seen), holder) {
+                    info!(lease = self.settings.name, holder, "standing by");
+                }
                 self.seen = Some((spec.clone(), Instant::now()));
                 false
             }
@@ -204,5 +207,26 @@ impl Candidate {
             lease_transitions: Some(transitions),
             ..LeaseSpec::default()
         }
+    }
+}
+
+/// Whether the holder is not the one that was seen before.
+fn is_another(seen: Option<&LeaseSpec>, holder: &str) -> bool {
+    seen.and_then(|seen| seen.holder_identity.as_deref()) != Some(holder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_holder_is_another_until_it_was_seen() {
+        let seen = |holder: Option<&str>| LeaseSpec {
+            holder_identity: holder.map(str::to_owned),
+            ..LeaseSpec::default()
+        };
+        assert!(is_another(None, "a") && is_another(Some(&seen(None)), "a"));
+        assert!(is_another(Some(&seen(Some("b"))), "a"));
+        assert!(!is_another(Some(&seen(Some("a"))), "a"));
     }
 }
