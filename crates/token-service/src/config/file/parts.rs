@@ -169,6 +169,9 @@ impl CallerFile {
         self.clusters.iter().try_for_each(known)?;
         let proof = match (self.certificate, self.service_account) {
             (Some(certificate), None) => Proof::Certificate(certificate.common_name),
+            (None, Some(account)) if account.cluster == "*" => {
+                return Err("serviceAccount: cluster must be one cluster, not \"*\"".to_owned());
+            }
             (None, Some(account)) => {
                 known(&account.cluster)?;
                 let username = format!("system:serviceaccount:{}:{}", account.namespace, account.name);
