@@ -73,7 +73,7 @@ async fn review(
     };
     let (parts, body) = request.into_parts();
     // Before anything is refused: HTTP/2 cuts off who still sends, and that client sees an error, no answer.
-    let body = body::read(&parts.headers, body).await?;
+    let body = body::read(&parts, body).await?;
     let form = Form::of(&parts.headers)?;
     let snapshot = app.state.snapshot();
     let host = host_of(&parts);
