@@ -61,11 +61,8 @@ impl<'de> Deserialize<'de> for SecretText {
 
 /// Asks, and waits as long as the question says.
 pub(crate) async fn ask(question: &Question) -> Result<Answer, Failure> {
-    let url = format!("{}/exchangeToken", question.url.trim_end_matches('/'));
-    let not_a_url =
-        || Failure::Usage(format!("-url {:?} is not a URL such as https://host:8088", question.url));
-    let url: Uri = url.parse().map_err(|_| not_a_url())?;
-    let credential = Credential::new(&url, question.token.clone()).map_err(|_| not_a_url())?;
+    let url = endpoint(&question.url)?;
+    let credential = Credential::new(&url, question.token.clone()).map_err(|_| not_a_url(&question.url))?;
     warn_of_plain_http(&url);
     let settings = FetchSettings {
         policy: AddressPolicy { named: vec![Named::Anything], ..AddressPolicy::default() },
@@ -81,6 +78,21 @@ pub(crate) async fn ask(question: &Question) -> Result<Answer, Failure> {
     let answer = client.post_json(&url, body.to_string().into_bytes(), Some(&credential)).await;
     let answer = answer.map_err(|error| unanswered(&error))?;
     read(answer.status, &answer.body)
+}
+
+/// Where the question goes.
+fn endpoint(url: &str) -> Result<Uri, Failure> {
+    // The path would become a part of it.
+    if url.contains(['?', '#']) {
+        return Err(Failure::Usage(format!(
+            "-url {url:?} has a query or a fragment: leave out ? or # and the rest"
+        )));
+    }
+    format!("{}/exchangeToken", url.trim_end_matches('/')).parse().map_err(|_| not_a_url(url))
+}
+
+fn not_a_url(url: &str) -> Failure {
+    Failure::Usage(format!("-url {url:?} is not a URL such as https://host:8088"))
 }
 
 fn unanswered(error: &FetchError) -> Failure {
@@ -127,6 +139,26 @@ mod tests {
     use secrecy::ExposeSecret as _;
 
     use super::*;
+
+    #[test]
+    fn a_url_is_an_origin_and_perhaps_a_path() {
+        let table = [
+            ("https://host:8088", Ok("https://host:8088/exchangeToken")),
+            ("https://host/kfca/", Ok("https://host/kfca/exchangeToken")),
+            ("https://host/?a=b", Err("has a query or a fragment")),
+            ("https://host#a", Err("has a query or a fragment")),
+            ("https://ho st", Err("is not a URL")),
+        ];
+        for (url, expected) in table {
+            match (endpoint(url), expected) {
+                (Ok(uri), Ok(expected)) => assert_eq!(uri.to_string(), expected),
+                (Err(failure @ Failure::Usage(_)), Err(words)) => {
+                    assert!(failure.to_string().contains(words), "{failure}");
+                }
+                (other, _) => panic!("{url}: {other:?}"),
+            }
+        }
+    }
 
     #[test]
     fn answers_are_read() {

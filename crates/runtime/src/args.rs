@@ -6,6 +6,7 @@
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args, Command, CommandFactory, FromArgMatches, ValueEnum, error::ErrorKind};
+use rand::RngExt as _;
 
 /// Exit code of a process that was configured wrongly (`EX_USAGE`).
 pub const EXIT_USAGE: u8 = 64;
@@ -62,6 +63,14 @@ pub struct PodArgs {
     /// Namespace of the release.
     #[arg(long, env = "POD_NAMESPACE", value_name = "NAMESPACE", global = true)]
     pub pod_namespace: Option<String>,
+}
+
+impl PodArgs {
+    /// What tells this process from its replicas: the name of the pod, or outside of one a random name.
+    pub fn instance(&self) -> String {
+        let name = self.pod_name.clone().filter(|name| !name.is_empty());
+        name.unwrap_or_else(|| format!("portolan-{:016x}", rand::rng().random::<u64>()))
+    }
 }
 
 /// Reads the command line of a service, or says what is wrong with it.
@@ -212,6 +221,18 @@ mod tests {
         let expected =
             ["--log-level", "-admin-address", "--pod-name=-x", "--admin-address=1.2.3.4:5", "-v", "-"];
         assert_eq!(changed, expected.map(OsString::from));
+    }
+
+    #[test]
+    fn a_process_without_a_pod_has_a_name_too() {
+        let named = |name: Option<&str>| PodArgs { pod_name: name.map(str::to_owned), pod_namespace: None };
+        assert_eq!(named(Some("service-0")).instance(), "service-0");
+        for nameless in [named(None), named(Some(""))] {
+            let name = nameless.instance();
+            let digits = name.strip_prefix("portolan-").unwrap();
+            assert!(digits.len() == 16 && digits.chars().all(|digit| digit.is_ascii_hexdigit()), "{name}");
+            assert_ne!(name, nameless.instance());
+        }
     }
 
     #[test]

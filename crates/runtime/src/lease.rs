@@ -11,7 +11,6 @@ use kube::{
     Api, Client,
     api::{ObjectMeta, PostParams},
 };
-use rand::RngExt as _;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
@@ -53,11 +52,10 @@ impl LeaseArgs {
     /// The lease that the flags, the pod and the service's default name give.
     pub fn settings(&self, pod: &crate::args::PodArgs, default_name: &str) -> LeaseSettings {
         let namespace = self.lease_namespace.clone().or_else(|| pod.pod_namespace.clone());
-        let identity = pod.pod_name.clone();
         LeaseSettings {
             name: self.lease_name.clone().unwrap_or_else(|| default_name.to_owned()),
             namespace: namespace.unwrap_or_else(|| "kube-system".to_owned()),
-            identity: identity.unwrap_or_else(|| format!("portolan-{:016x}", rand::rng().random::<u64>())),
+            identity: pod.instance(),
         }
     }
 }
@@ -138,7 +136,10 @@ impl Candidate {
         match &self.seen {
             Some((seen, at)) if seen == spec => at.elapsed() > DURATION,
             _ => {
-                info!(lease = self.settings.name, holder, "standing by");
+                // Not at each of its renewals.
+                if is_another(self.seen.as_ref().map(|(seen, _)| seen), holder) {
+                    info!(lease = self.settings.name, holder, "standing by");
+                }
                 self.seen = Some((spec.clone(), Instant::now()));
                 false
             }
@@ -206,5 +207,26 @@ impl Candidate {
             lease_transitions: Some(transitions),
             ..LeaseSpec::default()
         }
+    }
+}
+
+/// Whether the holder is not the one that was seen before.
+fn is_another(seen: Option<&LeaseSpec>, holder: &str) -> bool {
+    seen.and_then(|seen| seen.holder_identity.as_deref()) != Some(holder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_holder_is_another_until_it_was_seen() {
+        let seen = |holder: Option<&str>| LeaseSpec {
+            holder_identity: holder.map(str::to_owned),
+            ..LeaseSpec::default()
+        };
+        assert!(is_another(None, "a") && is_another(Some(&seen(None)), "a"));
+        assert!(is_another(Some(&seen(Some("b"))), "a"));
+        assert!(!is_another(Some(&seen(Some("a"))), "a"));
     }
 }

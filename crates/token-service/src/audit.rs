@@ -26,7 +26,8 @@ pub(crate) fn decided(decision: &Decision, caller: &str, took: Duration) {
             info!(
                 target: "audit", decision = "authenticated", caller, cluster, mode,
                 username = accepted.identity.username, uid = accepted.identity.uid,
-                audiences = ?accepted.audiences, token_id = ?accepted.token_id, micros, "token reviewed"
+                audiences = accepted.audiences.join(","), token_id = accepted.token_id.as_deref(), micros,
+                "token reviewed"
             );
         }
         Err(refusal) => info!(

@@ -14,7 +14,13 @@ use portolan_runtime::{
 use secrecy::ExposeSecret as _;
 use tokio::time::sleep;
 
-use crate::{args::ServiceArgs, cluster::Cluster, config::Mode, review::remote, state::State};
+use crate::{
+    args::ServiceArgs,
+    cluster::Cluster,
+    config::Mode,
+    review::remote::{self, Unanswered},
+    state::State,
+};
 
 const RULES: &str = include_str!("../../../charts/token-service/files/rbac.yaml");
 const PATIENCE: Duration = Duration::from_secs(6);
@@ -78,12 +84,21 @@ async fn reviews(cluster: &Cluster) -> Option<Check> {
     }
     let name = &cluster.config.name;
     let result = match cluster.credential.token() {
-        Some(token) => remote::ask(cluster.remote(), token.expose_secret(), &[]).await,
-        None => Err("there is no credential to ask with".to_owned()),
+        Some(token) => remote::ask_cluster(cluster, token.expose_secret(), &[]).await,
+        None => Err(Unanswered::Other("there is no credential to ask with".to_owned())),
     };
-    let result = result.map(|_| "it reviews our own token".to_owned());
-    let cure = "the account of token_path needs the ClusterRole system:auth-delegator on that cluster";
+    let cure = cure(result.as_ref().err());
+    let result = result.map(|_| "it reviews our own token".to_owned()).map_err(|why| why.to_string());
     Some(entry(format!("reviews of {name}"), result, cure, "credentials"))
+}
+
+/// What a person can do about a cluster that does not review.
+fn cure(why: Option<&Unanswered>) -> &'static str {
+    if why.is_some_and(Unanswered::is_rejection) {
+        "the token is not valid on that cluster (any more): write a new one to token_path"
+    } else {
+        "the account of token_path needs the ClusterRole system:auth-delegator on that cluster"
+    }
 }
 
 async fn tls(service: &ServiceArgs, tasks: &Tasks) -> Check {
@@ -127,4 +142,24 @@ fn credential(cluster: &Cluster) -> Option<Check> {
     };
     let cure = "kubectl create token <account> --duration=168h, and put it where token_path says";
     Some(entry(format!("credential of {}", cluster.config.name), result, cure, "credentials"))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+
+    use super::*;
+
+    #[test]
+    fn a_rejected_token_has_another_cure_than_a_missing_right() {
+        let table = [
+            (Some(Unanswered::Status(StatusCode::UNAUTHORIZED)), "write a new one to token_path"),
+            (Some(Unanswered::Status(StatusCode::FORBIDDEN)), "system:auth-delegator"),
+            (Some(Unanswered::Other("it is away".to_owned())), "system:auth-delegator"),
+            (None, "system:auth-delegator"),
+        ];
+        for (why, words) in table {
+            assert!(cure(why.as_ref()).contains(words), "{why:?}");
+        }
+    }
 }

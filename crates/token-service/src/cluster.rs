@@ -10,12 +10,12 @@ use portolan_runtime::{
     tasks::Tasks,
 };
 use tokio::time::Instant;
+use tracing::{info, warn};
 
 use crate::{
     config::{ClusterConfig, Mode},
     credentials::ClusterCredential,
     limits::Rate,
-    review::remote::Remote,
 };
 
 /// A cluster.
@@ -106,19 +106,17 @@ impl Cluster {
         read_token(&self.config, &self.credential).await;
     }
 
+    /// The same for a rejected token, again and again, so that it says nothing of a file that cannot be read.
+    /// Returns whether the file's was taken.
+    pub(crate) async fn replace_token(&self) -> bool {
+        let Some(path) = &self.config.token_path else { return false };
+        let token = tokio::fs::read_to_string(path).await;
+        token.is_ok_and(|token| offer_file(&self.config.name, &self.credential, &token))
+    }
+
     /// Stops to load keys.
     pub(crate) fn stop(&self) {
         self.tasks.cancel();
-    }
-
-    /// The way to its own word.
-    pub(crate) fn remote(&self) -> Remote<'_> {
-        Remote {
-            name: &self.config.name,
-            url: self.config.api_server.as_deref().unwrap_or_default(),
-            credential: self.credential.credential(),
-            fetcher: &self.fetcher,
-        }
     }
 
     /// What its tokens must be.
@@ -153,11 +151,22 @@ impl Cluster {
 async fn read_token(config: &ClusterConfig, credential: &ClusterCredential) {
     let Some(path) = &config.token_path else { return };
     match tokio::fs::read_to_string(path).await {
-        Ok(token) => drop(credential.offer(&token)),
+        Ok(token) => _ = offer_file(&config.name, credential, &token),
         Err(error) => {
-            tracing::warn!(cluster = config.name, path = %path.display(), "failed to read token_path: {error}");
+            warn!(cluster = config.name, path = %path.display(), "failed to read token_path: {error}");
         }
     }
+}
+
+fn offer_file(cluster: &str, credential: &ClusterCredential, token: &str) -> bool {
+    let was_rejected = credential.is_rejected();
+    let is_used = credential.offer(token);
+    if is_used && was_rejected {
+        info!(cluster, "the token of token_path is used instead of the rejected one");
+    } else if !is_used && credential.passes_over(token) {
+        info!(cluster, "the token of token_path is not used: the one that is held ends later");
+    }
+    is_used
 }
 
 async fn authorities(config: &ClusterConfig) -> Result<Option<Vec<u8>>, ClusterError> {

@@ -4,16 +4,25 @@ pub(crate) mod renew;
 pub(crate) mod secret;
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use arc_swap::ArcSwapOption;
-use http::Uri;
+use http::{StatusCode, Uri};
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use portolan_core::auth::OwnToken;
-use portolan_runtime::fetch::Credential;
+use portolan_runtime::{clock, fetch::Credential};
 use secrecy::{ExposeSecret as _, SecretString};
+use tokio::time::Instant;
+use tracing::warn;
+
+/// How long a token that was rejected does not take the place of another one.
+const NOT_AGAIN: Duration = Duration::from_secs(60);
 
 /// The credential for the API server of a cluster.
 #[derive(Debug)]
@@ -22,23 +31,37 @@ pub(crate) struct ClusterCredential {
     current: ArcSwapOption<Held>,
     /// Whether the token is one that we have renewed and that is not in the Secret yet.
     is_unsaved: AtomicBool,
+    /// What the API server did not accept of late.
+    rejected: Mutex<Vec<(SecretString, Instant)>>,
+    /// The token of the file, where somebody was told that it is not used.
+    passed_over: Mutex<Option<SecretString>>,
 }
 
+/// A token that is shown to the API server.
 #[derive(Debug)]
-struct Held {
+pub(crate) struct Held {
     token: SecretString,
-    about: OwnToken,
-    credential: Credential,
+    pub(crate) about: OwnToken,
+    pub(crate) credential: Credential,
+    /// Whether the API server said that it does not know it.
+    is_rejected: AtomicBool,
 }
 
 impl ClusterCredential {
     pub(crate) fn new(api_server: Option<&str>) -> Self {
         let api_server = api_server.and_then(|url| url.parse().ok());
-        Self { api_server, current: ArcSwapOption::empty(), is_unsaved: AtomicBool::new(false) }
+        Self {
+            api_server,
+            current: ArcSwapOption::empty(),
+            is_unsaved: AtomicBool::new(false),
+            rejected: Mutex::default(),
+            passed_over: Mutex::default(),
+        }
     }
 
     /// Takes what another one of the same API server holds.
     pub(crate) fn inherit(&self, old: &Self) {
+        self.rejected.lock().clone_from(&old.rejected.lock());
         if let Some(held) = &*old.current.load()
             && self.api_server == old.api_server
             && self.offer(held.token.expose_secret())
@@ -62,7 +85,8 @@ impl ClusterCredential {
         self.is_unsaved.store(false, Ordering::Relaxed);
     }
 
-    /// Takes a token if it ends later than the one that is held. Returns whether it was taken.
+    /// Takes a token if it ends later than the one that is held, or if that one is rejected. Returns whether it
+    /// was taken.
     pub(crate) fn offer(&self, token: &str) -> bool {
         let token = token.trim();
         let Some(api_server) = self.api_server.as_ref().filter(|_| !token.is_empty()) else { return false };
@@ -70,11 +94,70 @@ impl ClusterCredential {
         let secret = SecretString::from(token);
         let Ok(credential) = Credential::new(api_server, secret.clone()) else { return false };
         let held = self.current.load();
-        let newer = held.as_ref().is_none_or(|held| ends_later(&about, &held.about));
-        if newer {
-            self.current.store(Some(std::sync::Arc::new(Held { token: secret, about, credential })));
+        let better = held.as_ref().is_none_or(|held| self.is_better(token, &about, held));
+        if better {
+            let is_rejected = AtomicBool::new(false);
+            self.current.store(Some(Arc::new(Held { token: secret, about, credential, is_rejected })));
         }
-        newer
+        better
+    }
+
+    /// Whether a token is to be shown instead of the one that is held.
+    fn is_better(&self, token: &str, about: &OwnToken, held: &Held) -> bool {
+        if held.token.expose_secret() == token || self.was_rejected(token) {
+            return false;
+        }
+        if !held.is_rejected.load(Ordering::Relaxed) {
+            return ends_later(about, &held.about);
+        }
+        // One that has ended is no better: API servers reject for a moment, too, what is sound.
+        about.expires.is_none_or(|end| end > clock::now())
+    }
+
+    fn was_rejected(&self, token: &str) -> bool {
+        let mut rejected = self.rejected.lock();
+        rejected.retain(|(_, at)| at.elapsed() < NOT_AGAIN);
+        rejected.iter().any(|(known, _)| known.expose_secret() == token)
+    }
+
+    /// Hears what the API server answered to a request that carried a token.
+    pub(crate) fn answered(&self, cluster: &str, held: &Held, status: StatusCode) {
+        let is_rejected = status == StatusCode::UNAUTHORIZED;
+        let was_rejected = held.is_rejected.swap(is_rejected, Ordering::Relaxed);
+        if is_rejected == was_rejected {
+            return;
+        }
+        let mut rejected = self.rejected.lock();
+        rejected.retain(|(known, _)| known.expose_secret() != held.token.expose_secret());
+        if is_rejected {
+            rejected.push((held.token.clone(), Instant::now()));
+            warn!(
+                cluster,
+                "the API server rejects our credential; another one is taken as soon as there is one"
+            );
+        }
+    }
+
+    /// Whether the API server rejects the token that is held.
+    pub(crate) fn is_rejected(&self) -> bool {
+        self.held().is_some_and(|held| held.is_rejected.load(Ordering::Relaxed))
+    }
+
+    /// Whether somebody should be told now that the token of the file is not used, because the one that is held
+    /// ends later.
+    pub(crate) fn passes_over(&self, token: &str) -> bool {
+        let (token, Some(held)) = (token.trim(), self.held()) else { return false };
+        let is_other = !token.is_empty() && held.token.expose_secret() != token;
+        if !is_other || ends_later(&OwnToken::read(token), &held.about) {
+            return false;
+        }
+        let told = self.passed_over.lock().replace(SecretString::from(token));
+        told.is_none_or(|told| told.expose_secret() != token)
+    }
+
+    /// What is shown now.
+    pub(crate) fn held(&self) -> Option<Arc<Held>> {
+        self.current.load_full()
     }
 
     /// What requests to the API server carry.
@@ -111,6 +194,8 @@ pub(crate) fn until_due(about: &OwnToken, renew_before: Duration, now: Timestamp
 
 #[cfg(test)]
 mod tests {
+    use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+
     use super::*;
 
     fn ends(second: i64) -> OwnToken {
@@ -148,6 +233,62 @@ mod tests {
         let elsewhere = ClusterCredential::new(Some("https://b.test"));
         elsewhere.inherit(&old);
         assert!(elsewhere.token().is_none(), "a credential is for its own host only");
+    }
+
+    /// A token that ends so many seconds from now.
+    fn token(name: &str, seconds: i64) -> String {
+        let claims = serde_json::json!({"exp": clock::now().as_second() + seconds, "jti": name});
+        format!("e30.{}.AA", BASE64_URL_SAFE_NO_PAD.encode(claims.to_string()))
+    }
+
+    fn answered(credential: &ClusterCredential, status: StatusCode) {
+        credential.answered("a", &credential.held().unwrap(), status);
+    }
+
+    #[test]
+    fn a_rejected_credential_gives_way_to_any_other_that_may_work() {
+        let (renewed, file) = (token("renewed", 9000), token("file", 600));
+        let credential = ClusterCredential::new(Some("https://a.test"));
+        assert!(credential.offer(&renewed) && !credential.offer(&file));
+        answered(&credential, StatusCode::FORBIDDEN);
+        assert!(!credential.is_rejected() && !credential.offer(&file), "it is known");
+        answered(&credential, StatusCode::UNAUTHORIZED);
+        assert!(credential.is_rejected());
+        assert!(!credential.offer(&renewed), "it is the same");
+        assert!(!credential.offer(&token("old", -1)), "it has ended");
+        assert!(credential.offer(&file) && !credential.is_rejected());
+        assert!(!credential.offer(&renewed), "it was rejected a moment ago");
+        assert!(credential.offer(&token("newer", 9000)));
+    }
+
+    #[test]
+    fn a_credential_that_is_accepted_again_stays() {
+        let credential = ClusterCredential::new(Some("https://a.test"));
+        assert!(credential.offer(&token("renewed", 9000)));
+        answered(&credential, StatusCode::UNAUTHORIZED);
+        answered(&credential, StatusCode::CREATED);
+        assert!(!credential.is_rejected() && !credential.offer(&token("file", 600)));
+        assert!(!credential.was_rejected(credential.token().unwrap().expose_secret()));
+    }
+
+    #[test]
+    fn an_answer_is_about_the_token_that_was_shown() {
+        let credential = ClusterCredential::new(Some("https://a.test"));
+        assert!(credential.offer(&token("a", 600)));
+        let shown = credential.held().unwrap();
+        assert!(credential.offer(&token("b", 700)));
+        credential.answered("a", &shown, StatusCode::UNAUTHORIZED);
+        assert!(!credential.is_rejected());
+    }
+
+    #[test]
+    fn a_file_that_is_not_used_is_mentioned_once() {
+        let credential = ClusterCredential::new(Some("https://a.test"));
+        let (renewed, file) = (token("renewed", 9000), token("file", 600));
+        assert!(!credential.passes_over(&file));
+        credential.offer(&renewed);
+        let told = [&renewed, &file, &file, &token("file", 700), &token("later", 9999)];
+        assert_eq!(told.map(|token| credential.passes_over(token)), [false, true, false, true, false]);
     }
 
     #[test]

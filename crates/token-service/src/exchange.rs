@@ -65,7 +65,7 @@ async fn start(args: ExchangeArgs, process: Process) -> Result<(), process::Fail
     let answers = process.readiness.expect("api server", "it has not answered yet");
     let target = target(&args).await?;
     let (faults, waiting) = mpsc::channel(MAX_FAULTS);
-    let instance = args.pod.pod_name.clone().unwrap_or_default();
+    let instance = args.pod.instance();
     report_faults(tasks, Reporter::new(target.client.clone(), "portolan-token-exchange", &instance), waiting);
     let state = State::load(args.config.clone(), target, faults, (tasks, &process.readiness)).await?;
     follow_api_server(tasks, state.target.client.clone(), answers);

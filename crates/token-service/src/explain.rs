@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, io::Read as _, process::ExitCode, sync::Arc, time::Duration};
 
-use portolan_core::auth::{Refusal, UnverifiedToken};
+use portolan_core::auth::{Refusal, UnverifiedToken, Version};
 use portolan_runtime::{clock, process, tasks::Tasks};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::{sleep, timeout};
@@ -10,18 +10,17 @@ use tokio::time::{sleep, timeout};
 use crate::{
     args::{ExplainArgs, ServiceArgs},
     cluster::Cluster,
+    config::{CallerConfig, Config},
     host,
     review::{
         Target, Wanted,
         decide::{choose, decide},
     },
-    routing::{self, Route},
+    routing::{self, Choice, Route},
     state::{Snapshot, State},
 };
 
 const PATIENCE: Duration = Duration::from_secs(6);
-/// Where questions go.
-const REVIEWS: &str = "/apis/authentication.k8s.io/v1/tokenreviews";
 
 pub(crate) fn run(service: &ServiceArgs, explain: &ExplainArgs) -> ExitCode {
     process::run_command(&service.log, || async {
@@ -57,11 +56,16 @@ async fn explained(snapshot: &Arc<Snapshot>, args: &ExplainArgs, token: &str) ->
     let _ = writeln!(text, "issuer     {:?} (claimed)", parsed.unverified_issuer());
     let _ = writeln!(text, "key id     {:?} (claimed)", parsed.unverified_key_id().unwrap_or("none"));
     let host = args.host.as_deref().and_then(host::normalized);
-    let named = args.cluster.as_deref().or_else(|| host.as_deref().and_then(host::cluster_of));
-    let target = named.map_or(Target::Auto, Target::Cluster);
+    text.push_str(&notes(&snapshot.config, args));
     for cluster in snapshot.clusters.values() {
         let _ = writeln!(text, "cluster    {}: {}", cluster.config.name, candidate(cluster, &parsed));
     }
+    let Some(target) = target(&snapshot.config, args, host.as_deref()) else {
+        text.push_str(
+            "chosen     none: unable to determine cluster from host header (the service answers 400)\n",
+        );
+        return text;
+    };
     if let Err(refusal) = choose(snapshot, target, &parsed) {
         let _ = writeln!(text, "chosen     none: {refusal} ({})", refusal.label());
         return text;
@@ -72,7 +76,7 @@ async fn explained(snapshot: &Arc<Snapshot>, args: &ExplainArgs, token: &str) ->
     let name = decision.cluster().to_owned();
     match decision.outcome {
         Ok(accepted) => {
-            let route = route(snapshot, args, host.as_deref());
+            let route = route(&snapshot.config, args, host.as_deref());
             let said = route.map_or_else(|| "none".to_owned(), |route| route.matcher.to_string());
             let identity = routing::passed_on(accepted.identity, &name, route);
             let _ = writeln!(text, "verdict    authenticated");
@@ -91,17 +95,49 @@ async fn explained(snapshot: &Arc<Snapshot>, args: &ExplainArgs, token: &str) ->
     text
 }
 
-/// The route of a question by the host that is named, or else by path.
-fn route<'a>(snapshot: &'a Snapshot, args: &ExplainArgs, host: Option<&str>) -> Option<&'a Route> {
-    let path = match (host, &args.cluster) {
-        (None, Some(cluster)) => format!("/clusters/{cluster}{REVIEWS}"),
-        (None, None) => format!("/auto{REVIEWS}"),
-        (Some(_), _) => REVIEWS.to_owned(),
-    };
-    let caller = args.caller.as_ref();
-    let caller = snapshot.config.callers.iter().find(|known| Some(&known.name) == caller);
-    let is_for = |route: &&Arc<Route>| route.is_for(host, &path, caller.map(|caller| &**caller));
-    snapshot.config.routes.iter().find(is_for).map(|route| &**route)
+/// What of the command line the configuration does not know.
+fn notes(config: &Config, args: &ExplainArgs) -> String {
+    let mut text = String::new();
+    if args.host.is_none() && args.cluster.is_none() && config.auto.is_none() {
+        text.push_str(
+            "note       auto is not configured: the service answers this token by host or path only\n",
+        );
+    }
+    if let Some(name) = args.caller.as_ref().filter(|_| caller(config, args).is_none()) {
+        let known: Vec<_> = config.callers.iter().map(|caller| caller.name.as_str()).collect();
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        // Writing to a text does not fail.
+        let _ = writeln!(text, "caller     {name:?} is not configured; there are: {known}");
+    }
+    text
+}
+
+/// Where the question would name its cluster.
+fn choice(args: &ExplainArgs) -> Choice {
+    match (&args.cluster, &args.host) {
+        (Some(cluster), _) => Choice::Path(cluster.clone()),
+        (None, Some(_)) => Choice::Host,
+        (None, None) => Choice::Automatic,
+    }
+}
+
+/// Who would be asked about; nobody at a host that is nobody's.
+fn target<'a>(config: &Config, args: &'a ExplainArgs, host: Option<&'a str>) -> Option<Target<'a>> {
+    match (&args.cluster, &args.host) {
+        (Some(cluster), _) => Some(Target::Cluster(cluster)),
+        (None, Some(_)) => routing::target_of_host(config, host?),
+        (None, None) => Some(Target::Auto),
+    }
+}
+
+fn caller<'a>(config: &'a Config, args: &ExplainArgs) -> Option<&'a CallerConfig> {
+    let name = args.caller.as_ref()?;
+    config.callers.iter().find(|known| known.name == *name).map(|caller| &**caller)
+}
+
+/// The route that the question would take.
+fn route<'a>(config: &'a Config, args: &ExplainArgs, host: Option<&str>) -> Option<&'a Route> {
+    routing::route(config, host, &choice(args).path(Version::V1), caller(config, args))
 }
 
 async fn wait_for_keys(snapshot: &Snapshot) {
@@ -151,5 +187,62 @@ pub(crate) const fn cure(refusal: &Refusal) -> &'static str {
         Refusal::Contradiction => "the cluster's API server does not do what Kubernetes does",
         Refusal::ClusterNotFound(_) => "add the cluster to the configuration",
         Refusal::Unavailable(_) => "run `token-service check` to see what cannot be reached",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONFIG: &str = "
+clusters: {a: {issuer: https://a.test}}
+auto: {hosts: [any.test]}
+routes: [{path: /clusters/a}, {host: api.a.kube-fed.svc.cluster.local}, {path: /auto}, {caller: db}]
+callers:
+- {name: vault, certificate: {commonName: vault}, clusters: ['*']}
+- {name: db, certificate: {commonName: db}, clusters: ['*']}
+";
+
+    fn args(cluster: Option<&str>, host: Option<&str>, caller: Option<&str>) -> ExplainArgs {
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        ExplainArgs {
+            cluster: owned(cluster),
+            host: owned(host),
+            caller: owned(caller),
+            audiences: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_cluster_and_the_route_are_those_of_the_service() {
+        let config = Config::parse(CONFIG).unwrap();
+        let a = Some(Target::Cluster("a"));
+        let table = [
+            (args(Some("a"), None, None), a, Some("path /clusters/a")),
+            (args(None, Some("API.a.kube-fed:443"), None), a, Some("host api.a.kube-fed.svc.cluster.local")),
+            (args(None, Some("any.test"), None), Some(Target::Auto), None),
+            (args(None, Some("any.test"), Some("db")), Some(Target::Auto), Some("caller db")),
+            (args(None, None, None), Some(Target::Auto), Some("path /auto")),
+            (args(None, Some("evil.example.com"), None), None, None),
+            (args(None, Some("[::1]"), None), None, None),
+        ];
+        for (args, expected, expected_route) in table {
+            let host = args.host.as_deref().and_then(host::normalized);
+            assert_eq!(target(&config, &args, host.as_deref()), expected, "{args:?}");
+            let route = route(&config, &args, host.as_deref()).map(|route| route.matcher.to_string());
+            assert_eq!(route.as_deref(), expected_route, "{args:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_configured_is_said() {
+        let with = Config::parse(CONFIG).unwrap();
+        let without = Config::parse("clusters: {a: {issuer: https://a.test}}").unwrap();
+        assert_eq!(notes(&with, &args(None, None, Some("db"))), "");
+        assert_eq!(notes(&without, &args(None, Some("any.test"), None)), "");
+        assert!(notes(&without, &args(None, None, None)).starts_with("note       auto is not configured"));
+        let unknown = notes(&with, &args(None, None, Some("x")));
+        assert_eq!(unknown, "caller     \"x\" is not configured; there are: vault, db\n");
+        assert!(notes(&without, &args(Some("a"), None, Some("x"))).ends_with("there are: none\n"));
     }
 }

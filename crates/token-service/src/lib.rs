@@ -163,6 +163,7 @@ fn keep_tidy(tasks: &Tasks, state: &Arc<State>, reviewer: &Arc<Reviewer>, metric
         let mut shared = BTreeMap::new();
         loop {
             reviewer.tidy().await;
+            state.replace_rejected().await;
             metrics.configuration_rejected(state.reload_error().is_some());
             let snapshot = state.snapshot();
             for cluster in snapshot.clusters.values() {

@@ -2,9 +2,13 @@
 
 use std::fmt;
 
-use portolan_core::auth::Identity;
+use portolan_core::auth::{Identity, Version};
 
-use crate::config::CallerConfig;
+use crate::{
+    config::{CallerConfig, Config},
+    host,
+    review::Target,
+};
 
 const CLUSTER_NAME: &str = "authentication.kubernetes.io/cluster-name";
 /// Extra that says something about machines of the foreign cluster; a consumer must not take them for its own.
@@ -47,16 +51,62 @@ impl fmt::Display for Matcher {
     }
 }
 
+/// Where the cluster of a question is named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Choice {
+    Host,
+    Path(String),
+    Automatic,
+}
+
+impl Choice {
+    /// The path of such questions in its one spelling: whoever asks may write it with `%` and two digits, and
+    /// must not get around a route by that.
+    pub(crate) fn path(&self, version: Version) -> String {
+        let reviews = format!("/apis/{}/tokenreviews", version.api_version());
+        match self {
+            Self::Host => reviews,
+            Self::Path(cluster) => format!("/clusters/{cluster}{reviews}"),
+            Self::Automatic => format!("/auto{reviews}"),
+        }
+    }
+}
+
+/// Who is asked about at a normalized host. None for a host that is nobody's.
+pub(crate) fn target_of_host<'a>(config: &Config, host: &'a str) -> Option<Target<'a>> {
+    if config.auto.as_ref().is_some_and(|hosts| hosts.contains(host)) {
+        return Some(Target::Auto);
+    }
+    host::cluster_of(host).map(Target::Cluster)
+}
+
+/// Whether two normalized names of hosts mean the same: the same host, or the same cluster.
+fn same_host(one: &str, other: &str) -> bool {
+    let cluster = host::cluster_of(one);
+    one == other || cluster.is_some() && cluster == host::cluster_of(other)
+}
+
 impl Route {
+    /// `host` is normalized, and `path` is the one of [`Choice::path`].
     pub(crate) fn is_for(&self, host: Option<&str>, path: &str, caller: Option<&CallerConfig>) -> bool {
         match &self.matcher {
-            Matcher::Host(wanted) => host == Some(wanted),
+            Matcher::Host(wanted) => host.is_some_and(|host| same_host(host, wanted)),
             Matcher::Path(wanted) => {
                 path.strip_prefix(wanted.as_str()).is_some_and(|rest| rest.starts_with('/'))
             }
             Matcher::Caller(wanted) => caller.is_some_and(|caller| caller.name == *wanted),
         }
     }
+}
+
+/// The route of a question: the first that fits.
+pub(crate) fn route<'a>(
+    config: &'a Config,
+    host: Option<&str>,
+    path: &str,
+    caller: Option<&CallerConfig>,
+) -> Option<&'a Route> {
+    config.routes.iter().find(|route| route.is_for(host, path, caller)).map(|route| &**route)
 }
 
 /// The identity as it is passed on. Without a route it stays as it is, which is what Vault needs.
@@ -154,5 +204,50 @@ mod tests {
         assert!(by(Matcher::Path("/clusters/a".into())).is_for(None, "/clusters/a/apis", None));
         assert!(!by(Matcher::Path("/clusters/a".into())).is_for(None, "/clusters/ab/apis", None));
         assert!(!by(Matcher::Caller("x".into())).is_for(None, "/", None));
+    }
+
+    #[test]
+    fn a_host_of_a_route_means_its_cluster_in_every_spelling() {
+        let table = [
+            ("api.app1.kube-fed.svc", "api.app1.kube-fed.svc.cluster.local", true),
+            ("api.app1.kube-fed", "api.app1.kube-fed.svc", true),
+            ("api.kube-fed", "api.local.kube-fed.svc", true),
+            ("api.app1.kube-fed", "api.app2.kube-fed", false),
+            ("a.example.com", "a.example.com", true),
+            ("a.example.com", "b.example.com", false),
+        ];
+        for (host, wanted, expected) in table {
+            let route = Route { matcher: Matcher::Host(wanted.to_owned()), ..route("", None, None) };
+            assert_eq!(route.is_for(Some(host), "/", None), expected, "{host} {wanted}");
+        }
+    }
+
+    #[test]
+    fn each_choice_has_one_path() {
+        let table = [
+            (Choice::Host, "/apis/authentication.k8s.io/v1/tokenreviews"),
+            (Choice::Path("a".to_owned()), "/clusters/a/apis/authentication.k8s.io/v1/tokenreviews"),
+            (Choice::Automatic, "/auto/apis/authentication.k8s.io/v1/tokenreviews"),
+        ];
+        for (choice, expected) in table {
+            assert_eq!(choice.path(Version::V1), expected);
+        }
+        let older = Choice::Path("a".to_owned()).path(Version::V1beta1);
+        assert_eq!(older, "/clusters/a/apis/authentication.k8s.io/v1beta1/tokenreviews");
+    }
+
+    #[test]
+    fn a_host_is_automatic_a_clusters_or_nobodys() {
+        let text = "{clusters: {a: {issuer: https://a.test}}, auto: {hosts: [any.test, api.b.kube-fed]}}";
+        let config = Config::parse(text).unwrap();
+        let table = [
+            ("any.test", Some(Target::Auto)),
+            ("api.b.kube-fed", Some(Target::Auto)),
+            ("api.a.kube-fed.svc", Some(Target::Cluster("a"))),
+            ("evil.example.com", None),
+        ];
+        for (host, expected) in table {
+            assert_eq!(target_of_host(&config, host), expected, "{host}");
+        }
     }
 }

@@ -105,6 +105,25 @@ impl State {
         }
     }
 
+    /// Looks for other tokens for clusters that reject the one that is held.
+    pub(crate) async fn replace_rejected(&self) {
+        for (name, cluster) in &self.snapshot().clusters {
+            if !cluster.credential.is_rejected() {
+                continue;
+            }
+            let taken = cluster.replace_token().await || self.offer_kept(name, cluster);
+            if taken {
+                // It may have to be renewed.
+                self.changed.notify_one();
+            }
+        }
+    }
+
+    fn offer_kept(&self, name: &str, cluster: &Cluster) -> bool {
+        let kept = self.kept.lock();
+        kept.get(name).is_some_and(|token| cluster.credential.offer(token.expose_secret()))
+    }
+
     /// Reads the configuration again whenever it, or a file that it names, changes.
     pub(crate) fn follow_files(self: &Arc<Self>, tasks: &Tasks) {
         let state = Arc::clone(self);

@@ -88,6 +88,7 @@ impl File {
         let mut callers = Vec::new();
         for (index, caller) in self.callers.into_iter().enumerate() {
             callers.push(Arc::new(caller.check(&clusters).map_err(at("caller", index))?));
+            check_twin(&callers).map_err(at("caller", index))?;
         }
         for (index, route) in routes.iter().enumerate() {
             check_caller(route, &callers).map_err(at("route", index))?;
@@ -110,6 +111,13 @@ fn check_caller(route: &Route, callers: &[Arc<CallerConfig>]) -> Result<(), Stri
     let Matcher::Caller(name) = &route.matcher else { return Ok(()) };
     let known = callers.iter().any(|caller| caller.name == *name);
     if known { Ok(()) } else { Err(format!("there is no caller {name:?}")) }
+}
+
+/// Rights, rates, routes and the audit know a caller by its name: the last one must not have an earlier one's.
+fn check_twin(callers: &[Arc<CallerConfig>]) -> Result<(), String> {
+    let Some((last, earlier)) = callers.split_last() else { return Ok(()) };
+    let known = earlier.iter().any(|caller| caller.name == last.name);
+    if known { Err(format!("there is another caller {:?}", last.name)) } else { Ok(()) }
 }
 
 fn other(place: &str, problem: String) -> ConfigError {

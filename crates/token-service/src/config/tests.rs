@@ -71,8 +71,21 @@ fn mistakes_are_named() {
         (with("renewal: {renew_before: 200h}"), "shorter than token_duration"),
         (with("routes: [{host: a, path: /b}]"), "exactly one"),
         (with("routes: [{host: a, usernamePrefix: 'system:'}]"), "must not start"),
+        (with("routes: [{path: /clusters/%61}]"), "without %"),
         (with("callers: [{name: x, clusters: [a]}]"), "exactly one"),
         (with("callers: [{name: x, certificate: {commonName: x}, clusters: [b]}]"), "no cluster"),
+        (
+            with(
+                "callers: [{name: x, serviceAccount: {cluster: '*', namespace: d, name: x, audience: y}, clusters: [a]}]",
+            ),
+            "must be one cluster",
+        ),
+        (
+            with(
+                "callers: [{name: x, certificate: {commonName: x}, clusters: [a]}, {name: x, certificate: {commonName: y}, clusters: [a]}]",
+            ),
+            "caller 2: there is another caller \"x\"",
+        ),
         (with("rateLimits: {perCaller: 0}"), "refuse everything"),
         (with("clusters: {b: {issuer: https://b.test}}"), "clusters"),
     ];

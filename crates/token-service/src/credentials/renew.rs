@@ -184,8 +184,8 @@ async fn request(cluster: &Cluster, duration: Duration) -> Result<(), RenewError
     struct Status {
         token: String,
     }
-    let (namespace, name) =
-        cluster.credential.about().and_then(|about| about.account).ok_or(RenewError::NoAccount)?;
+    let held = cluster.credential.held().ok_or(RenewError::NoAccount)?;
+    let (namespace, name) = held.about.account.as_ref().ok_or(RenewError::NoAccount)?;
     let server = cluster.config.api_server.as_deref().unwrap_or_default();
     let url: Uri = format!("{server}/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token")
         .parse()
@@ -194,9 +194,10 @@ async fn request(cluster: &Cluster, duration: Duration) -> Result<(), RenewError
         "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
         "spec": {"expirationSeconds": duration.as_secs(), "audiences": null},
     });
-    let credential = cluster.credential.credential();
-    let fetched = cluster.fetcher.post_json(&url, body.to_string().into_bytes(), credential.as_ref()).await;
+    let body = body.to_string().into_bytes();
+    let fetched = cluster.fetcher.post_json(&url, body, Some(&held.credential)).await;
     let fetched = fetched.map_err(RenewError::Fetch)?;
+    cluster.credential.answered(&cluster.config.name, &held, fetched.status);
     if !fetched.status.is_success() {
         return Err(RenewError::Status(fetched.status));
     }

@@ -136,6 +136,10 @@ fn read(key: &str, text: &str) -> Result<Binding, String> {
     if audience.iter().any(|audience| audience == ANY) {
         return Err("audience must not be \"*\"".to_owned());
     }
+    let audiences = written.audiences.list();
+    if audiences.iter().any(String::is_empty) {
+        return Err("audiences must not have an empty one".to_owned());
+    }
     let max_lifetime = match written.max_lifetime {
         None => None,
         Some(Lifetime::Seconds(seconds)) => Some(Duration::from_secs(seconds.into())),
@@ -151,7 +155,7 @@ fn read(key: &str, text: &str) -> Result<Binding, String> {
         claims: written.claims,
         uid: written.uid,
         max_lifetime,
-        audiences: written.audiences.list(),
+        audiences,
     })
 }
 
@@ -195,6 +199,8 @@ mod tests {
             (r#"{"issuer":"i","subject":"s","maxLifetime":-1}"#, "a duration such as 30m"),
             (r#"{"issuer":"i","subject":"s","audience":1}"#, "a text or a list of texts"),
             (r#"{"issuer":"i","subject":"s","audience":["a","*"]}"#, "must not be"),
+            (r#"{"issuer":"i","subject":"s","audiences":["a",""]}"#, "an empty one"),
+            (r#"{"issuer":"i","subject":"s","audiences":""}"#, "an empty one"),
             (r#"{"issuer":"i","subject":"s"} x"#, "trailing characters"),
             (long.as_str(), "more than 4096 bytes"),
         ];

@@ -8,6 +8,9 @@ use http::{HeaderValue, StatusCode, header};
 use portolan_core::auth::{Answer, Version};
 use serde_json::json;
 
+/// What is said of a body that broke off.
+pub(crate) const BROKEN: &str = "the body of the request could not be read";
+
 /// Why a request is not reviewed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Problem {
@@ -17,6 +20,8 @@ pub(crate) enum Problem {
     TooLarge,
     /// The body did not come.
     TooSlow,
+    /// The body ended before its end.
+    Broken,
     /// No cluster has this host.
     Host(Version),
     /// Not a question.
@@ -41,7 +46,7 @@ impl Problem {
             Self::TooLarge => "too_large",
             Self::TooSlow => "too_slow",
             Self::Host(_) => "bad_host",
-            Self::Body(..) => "bad_request",
+            Self::Body(..) | Self::Broken => "bad_request",
             Self::NotFound => "not_found",
             Self::Unauthenticated | Self::CallerUnknown | Self::Forbidden => "caller",
             Self::TooMany => "rate",
@@ -60,6 +65,7 @@ impl Problem {
                 (StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", "request body too large")
             }
             Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, "Timeout", "the request did not come in time"),
+            Self::Broken => (StatusCode::BAD_REQUEST, "BadRequest", BROKEN),
             Self::Host(_) | Self::Body(..) => (StatusCode::BAD_REQUEST, "BadRequest", ""),
             Self::NotFound => {
                 (StatusCode::NOT_FOUND, "NotFound", "the server could not find the requested resource")

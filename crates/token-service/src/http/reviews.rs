@@ -1,7 +1,5 @@
 //! `POST .../tokenreviews`: by host, by path, or with the cluster chosen by the token's key.
 
-use std::sync::Arc;
-
 use axum::{
     body::Body,
     extract::{Extension, Path, State},
@@ -20,6 +18,7 @@ use super::{
 use crate::{
     host,
     review::{Question, Target},
+    routing::{self, Choice},
     state::Snapshot,
 };
 
@@ -50,13 +49,6 @@ pub(super) async fn automatic(
     answer(&app, peer, &version, Choice::Automatic, request).await
 }
 
-/// Where the cluster of a question is named.
-enum Choice {
-    Host,
-    Path(String),
-    Automatic,
-}
-
 async fn answer(app: &App, peer: Peer, version: &str, choice: Choice, request: Request<Body>) -> Response {
     match review(app, peer, version, choice, request).await {
         Ok(response) => response,
@@ -81,7 +73,7 @@ async fn review(
     };
     let (parts, body) = request.into_parts();
     // Before anything is refused: HTTP/2 cuts off who still sends, and that client sees an error, no answer.
-    let body = body::read(&parts.headers, body).await?;
+    let body = body::read(&parts, body).await?;
     let form = Form::of(&parts.headers)?;
     let snapshot = app.state.snapshot();
     let host = host_of(&parts);
@@ -97,10 +89,8 @@ async fn review(
     if target == Target::Auto {
         callers::may_ask_about_chosen(&snapshot, &request)?;
     }
-    let is_for = |route: &&Arc<crate::routing::Route>| {
-        route.is_for(host.as_deref(), parts.uri.path(), caller.config.as_deref())
-    };
-    let route = snapshot.config.routes.iter().find(is_for).map(|route| &**route);
+    let path = choice.path(version);
+    let route = routing::route(&snapshot.config, host.as_deref(), &path, caller.config.as_deref());
     let question = Question {
         snapshot: &snapshot,
         target,
@@ -118,17 +108,13 @@ fn target<'a>(
     host: Option<&'a str>,
     version: Version,
 ) -> Result<Target<'a>, Problem> {
-    let auto = snapshot.config.auto.as_ref();
+    let config = &snapshot.config;
     match choice {
         Choice::Path(cluster) => Ok(Target::Cluster(cluster)),
-        Choice::Automatic if auto.is_some() => Ok(Target::Auto),
+        Choice::Automatic if config.auto.is_some() => Ok(Target::Auto),
         Choice::Automatic => Err(Problem::NotFound),
         Choice::Host => {
-            let host = host.ok_or(Problem::Host(version))?;
-            if auto.is_some_and(|hosts| hosts.contains(host)) {
-                return Ok(Target::Auto);
-            }
-            host::cluster_of(host).map(Target::Cluster).ok_or(Problem::Host(version))
+            host.and_then(|host| routing::target_of_host(config, host)).ok_or(Problem::Host(version))
         }
     }
 }

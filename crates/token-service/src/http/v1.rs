@@ -5,7 +5,7 @@ use axum::{
     extract::{Extension, State},
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header, request::Parts};
 use portolan_core::{
     auth::{
         Claims, Refusal, ReviewRequest, UnverifiedToken, Version, claims::NumericDate, members,
@@ -51,7 +51,7 @@ pub(super) async fn validate(
     let answered = match Caller::identify(&app, &snapshot, peer, &parts.headers).await {
         Ok(caller) => {
             app.metrics.v1(caller.config.as_ref().map_or("anonymous", |config| &config.name));
-            validated(&app, &snapshot, &caller, &parts.headers, body).await
+            validated(&app, &snapshot, &caller, &parts, body).await
         }
         Err(problem) => Err(problem),
     };
@@ -64,10 +64,10 @@ async fn validated(
     app: &App,
     snapshot: &std::sync::Arc<crate::state::Snapshot>,
     caller: &Caller,
-    headers: &HeaderMap,
+    parts: &Parts,
     body: Body,
 ) -> Result<Response, Problem> {
-    let body = body::read(headers, body).await?;
+    let body = body::read(parts, body).await?;
     let Ok(Object(Validate { cluster, token })) = serde_json::from_slice(&body) else {
         return Ok(error(StatusCode::BAD_REQUEST, "invalid_request", "Invalid request body"));
     };

@@ -220,7 +220,7 @@ async fn by_review(
         Wanted::Default if cluster.config.audiences.is_none() => &[],
         _ => wanted.of(cluster).unwrap_or(&claims.aud.0),
     };
-    let answer = remote::review(cluster.remote(), token, wanted).await;
+    let answer = remote::review_at(cluster, token, wanted).await;
     cluster.reviewed(!matches!(answer, Err(Refusal::Unavailable(_))));
     let (identity, audiences) = remote::agreed(answer?, &named, &claims.aud.0, wanted)?;
     // The cluster has vouched for the claims.
@@ -235,7 +235,7 @@ async fn by_both(
 ) -> Result<Accepted, Refusal> {
     let mut by_keys = by_keys(cluster, token, wanted, now).await?;
     let asked = &by_keys.audiences;
-    let answer = remote::review(cluster.remote(), token, asked).await;
+    let answer = remote::review_at(cluster, token, asked).await;
     let outage = cluster.reviewed(!matches!(answer, Err(Refusal::Unavailable(_))));
     let whose = match answer {
         Ok(answer) => {

@@ -11,6 +11,8 @@ use portolan_runtime::{
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
+use crate::cluster::Cluster;
+
 const PATH: &str = "/apis/authentication.k8s.io/v1/tokenreviews";
 /// What a cluster may say about its own users. Everything else is not passed on.
 const EXTRA: [&str; 5] = [
@@ -51,6 +53,26 @@ pub(crate) struct Remote<'a> {
     pub(crate) fetcher: &'a Fetcher,
 }
 
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unanswered {
+    #[error("it answered {0}")]
+    Status(StatusCode),
+    #[error("{0}")]
+    Other(String),
+}
+
+impl Unanswered {
+    fn other(why: &str) -> Self {
+        Self::Other(why.to_owned())
+    }
+
+    /// Whether it does not know the credential.
+    pub(crate) fn is_rejection(&self) -> bool {
+        matches!(self, Self::Status(StatusCode::UNAUTHORIZED))
+    }
+}
+
 /// What a cluster answers.
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -77,33 +99,71 @@ pub(crate) async fn review(
     audiences: &[String],
 ) -> Result<Status, Refusal> {
     let name = remote.name;
-    ask(remote, token.text(), audiences).await.map_err(|why| {
-        warn!(cluster = name, "the cluster did not review a token: {why}");
-        Refusal::Unavailable(Unavailable::Cluster)
-    })
+    ask(remote, token.text(), audiences).await.map_err(|why| unavailable(name, &why))
+}
+
+/// The same of a configured cluster, whose credential hears whether it was accepted.
+pub(crate) async fn review_at(
+    cluster: &Cluster,
+    token: &UnverifiedToken<'_>,
+    audiences: &[String],
+) -> Result<Status, Refusal> {
+    let answer = ask_cluster(cluster, token.text(), audiences).await;
+    answer.map_err(|why| unavailable(&cluster.config.name, &why))
+}
+
+fn unavailable(cluster: &str, why: &Unanswered) -> Refusal {
+    warn!(cluster, "the cluster did not review a token: {why}");
+    Refusal::Unavailable(Unavailable::Cluster)
+}
+
+/// Asks a configured cluster, or says why there is no answer.
+pub(crate) async fn ask_cluster(
+    cluster: &Cluster,
+    token: &str,
+    audiences: &[String],
+) -> Result<Status, Unanswered> {
+    let held = cluster.credential.held();
+    let remote = Remote {
+        name: &cluster.config.name,
+        url: cluster.config.api_server.as_deref().unwrap_or_default(),
+        credential: held.as_ref().map(|held| held.credential.clone()),
+        fetcher: &cluster.fetcher,
+    };
+    let answer = ask(remote, token, audiences).await;
+    let status = match &answer {
+        Ok(_) => Some(StatusCode::OK),
+        Err(Unanswered::Status(status)) => Some(*status),
+        Err(Unanswered::Other(_)) => None,
+    };
+    if let (Some(held), Some(status)) = (&held, status) {
+        cluster.credential.answered(&cluster.config.name, held, status);
+    }
+    answer
 }
 
 /// Asks the cluster, or says why there is no answer.
-pub(crate) async fn ask(
+async fn ask(
     Remote { url, credential, fetcher, .. }: Remote<'_>,
     token: &str,
     audiences: &[String],
-) -> Result<Status, String> {
-    let url: Uri = format!("{url}{PATH}").parse().map_err(|_| "api_server is not a URL".to_owned())?;
+) -> Result<Status, Unanswered> {
+    let not_a_url = |_| Unanswered::other("api_server is not a URL");
+    let url: Uri = format!("{url}{PATH}").parse().map_err(not_a_url)?;
     let question = Question {
         api_version: "authentication.k8s.io/v1",
         kind: "TokenReview",
         spec: Spec { token, audiences },
     };
-    let body = serde_json::to_vec(&question).map_err(|_| "the question is no JSON".to_owned())?;
+    let body = serde_json::to_vec(&question).map_err(|_| Unanswered::other("the question is no JSON"))?;
     let fetched = fetcher.post_json(&url, body, credential.as_ref()).await;
-    let fetched = fetched.map_err(|error| Chain(&error).to_string())?;
+    let fetched = fetched.map_err(|error| Unanswered::Other(Chain(&error).to_string()))?;
     match fetched.status {
         StatusCode::OK | StatusCode::CREATED => {}
-        status => return Err(format!("it answered {status}")),
+        status => return Err(Unanswered::Status(status)),
     }
     let review: Result<Review, _> = serde_json::from_slice(&fetched.body);
-    review.map(|review| review.status).map_err(|_| "its answer is no TokenReview".to_owned())
+    review.map(|review| review.status).map_err(|_| Unanswered::other("its answer is no TokenReview"))
 }
 
 /// What is passed on of the answer: the user that the token names, and nothing that only the answer claims.

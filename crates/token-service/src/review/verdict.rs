@@ -131,11 +131,13 @@ impl KeyMaker {
             context.update(part);
         };
         feed(question.request.token.expose_secret().as_bytes());
-        match question.target {
-            Target::Cluster(name) => feed(name.as_bytes()),
-            // No cluster has this name.
-            Target::Auto => feed(b""),
-        }
+        // What kind it is comes first: a question may name a cluster with no letters.
+        let (kind, name) = match question.target {
+            Target::Cluster(name) => (0, name),
+            Target::Auto => (1, ""),
+        };
+        feed(&[kind]);
+        feed(name.as_bytes());
         // Each caller has its own line in the audit.
         feed(question.caller.as_bytes());
         let route = question.route.map_or(0, |route| std::ptr::from_ref(route).addr());
@@ -226,5 +228,41 @@ impl Expiry<Key, Arc<Verdict>> for UntilItsEnd {
         _: Option<Duration>,
     ) -> Option<Duration> {
         Some(verdict.keep_for)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, HashMap};
+
+    use portolan_core::auth::ReviewRequest;
+
+    use super::*;
+    use crate::{config::Config, state::Snapshot};
+
+    #[test]
+    fn the_automatic_choice_has_the_key_of_no_cluster() {
+        let snapshot = Arc::new(Snapshot {
+            generation: 0,
+            config: Config::parse("clusters: {a: {issuer: https://a.test}}").unwrap(),
+            clusters: BTreeMap::new(),
+            by_issuer: HashMap::new(),
+            caller_rates: None,
+        });
+        let request = ReviewRequest { version: Version::V1, token: "t".into(), audiences: Vec::new() };
+        let maker = KeyMaker::random();
+        let key = |target| {
+            maker.key(&Question {
+                snapshot: &snapshot,
+                target,
+                route: None,
+                caller: &Arc::from("x"),
+                any_audience: false,
+                request: &request,
+            })
+        };
+        assert_eq!(key(Target::Auto), key(Target::Auto));
+        assert_ne!(key(Target::Auto), key(Target::Cluster("")));
+        assert_ne!(key(Target::Cluster("a")), key(Target::Cluster("b")));
     }
 }

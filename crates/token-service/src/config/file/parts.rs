@@ -139,6 +139,10 @@ impl RouteFile {
     pub(super) fn check(self) -> Result<Route, String> {
         let matcher = match (self.host, self.path, self.caller) {
             (Some(host), None, None) => Matcher::Host(normal(&host)?),
+            // Paths are compared as they are decoded, so such a route would be for nobody.
+            (None, Some(path), None) if path.contains('%') => {
+                return Err("path must be written without %".to_owned());
+            }
             (None, Some(path), None) if path.starts_with('/') => {
                 Matcher::Path(path.trim_end_matches('/').to_owned())
             }
@@ -165,6 +169,9 @@ impl CallerFile {
         self.clusters.iter().try_for_each(known)?;
         let proof = match (self.certificate, self.service_account) {
             (Some(certificate), None) => Proof::Certificate(certificate.common_name),
+            (None, Some(account)) if account.cluster == "*" => {
+                return Err("serviceAccount: cluster must be one cluster, not \"*\"".to_owned());
+            }
             (None, Some(account)) => {
                 known(&account.cluster)?;
                 let username = format!("system:serviceaccount:{}:{}", account.namespace, account.name);

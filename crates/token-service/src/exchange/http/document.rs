@@ -55,7 +55,7 @@ async fn answer(app: &App, peer: &Peer, request: Request<Body>) -> Result<Grante
     }
     check_media_type(&parts.headers)?;
     let token = bearer(&parts.headers)?;
-    let body = body::read(&parts.headers, body).await.map_err(Rung::Request)?;
+    let body = body::read(&parts, body).await.map_err(Rung::Request)?;
     let (namespace, account) = read(&body)?;
     let wish = Wish { token, namespace, account, from: peer.address.ip() };
     Ok(app.decide(&wish, &parts.headers).await?)

@@ -8,7 +8,7 @@ use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
 use super::super::service::Denied;
-use crate::http::problem::{Problem, json_response};
+use crate::http::problem::{BROKEN, Problem, json_response};
 
 /// How long a client waits that was too quick, and one that came during an outage.
 const TOO_MANY_PAUSE: &str = "1";
@@ -60,6 +60,7 @@ impl Rung {
             Self::Request(Problem::TooLarge) => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", own("request body too large"))
             }
+            Self::Request(Problem::Broken) => (BAD, "bad_request", own(BROKEN)),
             Self::Request(_) => {
                 (StatusCode::REQUEST_TIMEOUT, "timeout", own("the request did not come in time"))
             }
@@ -130,6 +131,13 @@ impl IntoResponse for Rung {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_body_that_breaks_off_is_not_a_slow_one() {
+        let words = |problem| Rung::Request(problem).words();
+        assert_eq!(words(Problem::Broken), (StatusCode::BAD_REQUEST, "bad_request", BROKEN.to_owned()));
+        assert_eq!(words(Problem::TooSlow).0, StatusCode::REQUEST_TIMEOUT);
+    }
 
     #[test]
     fn a_lifetime_is_said_as_people_say_it() {

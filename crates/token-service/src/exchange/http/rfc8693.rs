@@ -20,7 +20,7 @@ use crate::{
     exchange::service::{Denied, Granted, Wish},
     http::{
         body,
-        problem::{Problem, json_response},
+        problem::{BROKEN, Problem, json_response},
     },
 };
 
@@ -74,8 +74,7 @@ async fn answer(app: &App, peer: &Peer, request: Request<Body>) -> Result<Respon
         return Err(count(Refused { code: StatusCode::METHOD_NOT_ALLOWED, ..refused }));
     }
     check_media_type(&parts.headers).map_err(count)?;
-    let body =
-        body::read(&parts.headers, body).await.map_err(|problem| of_request(&problem)).map_err(count)?;
+    let body = body::read(&parts, body).await.map_err(|problem| of_request(&problem)).map_err(count)?;
     let Form { subject_token: token, namespace, account, issued_type } = read(&body).map_err(count)?;
     let wish = Wish { token, namespace, account, from: peer.address.ip() };
     let granted = app.decide(&wish, &parts.headers).await.map_err(|denied| of_denied(&denied))?;
@@ -108,6 +107,7 @@ fn of_request(problem: &Problem) -> Refused {
         Problem::TooLarge => {
             Refused { code: StatusCode::PAYLOAD_TOO_LARGE, ..invalid("the request is too large") }
         }
+        Problem::Broken => invalid(BROKEN),
         _ => Refused { code: StatusCode::REQUEST_TIMEOUT, ..invalid("the request did not come in time") },
     }
 }
@@ -234,6 +234,18 @@ mod tests {
             "system:serviceaccount:n:a:b",
         ] {
             assert_eq!(account(value), None, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_body_that_is_not_there_has_its_error() {
+        let table = [
+            (Problem::TooLarge, StatusCode::PAYLOAD_TOO_LARGE),
+            (Problem::Broken, StatusCode::BAD_REQUEST),
+            (Problem::TooSlow, StatusCode::REQUEST_TIMEOUT),
+        ];
+        for (problem, code) in table {
+            assert_eq!(of_request(&problem).code, code, "{problem:?}");
         }
     }
 
