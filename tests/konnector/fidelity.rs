@@ -1,10 +1,13 @@
 //! What the consumer says arrives as it is said, and what the provider answers is right where it is read.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::DynamicObject;
+use kube::api::{DynamicObject, Patch, PatchParams};
+use portolan_testkit::eventually;
 use serde_json::{Value, json};
 
-use crate::support::{Service, binding_condition, clusters, create_bundle, merge, object_with, write_secret};
+use crate::support::{
+    SOON, Service, binding_condition, clusters, create_bundle, merge, object_with, write_secret,
+};
 
 async fn bound(name: &str, change: impl FnOnce(&mut CustomResourceDefinition)) -> Service {
     let service = Service::offer_with(clusters().await, name, change).await;
@@ -56,6 +59,35 @@ async fn what_a_consumer_has_emptied_is_empty_on_the_provider_and_nothing_waits_
     }
     merge(&service.here(), "billy", json!({"spec": {"text": "second"}})).await;
     object_with(&service.there(), "billy", "follows", |o| o.data["spec"]["text"] == "second").await;
+}
+
+#[tokio::test]
+async fn a_default_that_nobody_has_set_is_the_providers_to_change() {
+    let with_default = |crd: &mut CustomResourceDefinition| {
+        let mut versions = json!(crd.spec.versions);
+        let spec = &mut versions[0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"];
+        spec["replicas"] = json!({"type": "integer", "default": 3});
+        crd.spec.versions = serde_json::from_value(versions).unwrap();
+    };
+    let service = bound("defaulted", with_default).await;
+    let apply = async |spec: Value| {
+        let object = crate::support::cowboy(&service.resource, "billy", &spec);
+        let params = PatchParams::apply("gitops").force();
+        // Right after it was made, a kind may not be served for a moment.
+        let applied = async || service.here().patch("billy", &params, &Patch::Apply(&object)).await.map(Some);
+        eventually("it is applied", SOON, applied).await.unwrap()
+    };
+    let here = apply(json!({"intent": "ride"})).await;
+    assert_eq!(here.data["spec"]["replicas"], 3, "the test needs a default that the API server fills in");
+    assert_eq!(service.arrives("billy").await.data["spec"]["replicas"], 3);
+    merge(&service.there(), "billy", json!({"spec": {"replicas": 5}})).await;
+    apply(json!({"intent": "rest"})).await;
+    let copy =
+        object_with(&service.there(), "billy", "follows", |o| o.data["spec"]["intent"] == "rest").await;
+    assert_eq!(copy.data["spec"]["replicas"], 5, "who scales on the provider is not undone");
+    // Who says it, even if it is the same, is obeyed.
+    apply(json!({"intent": "rest", "replicas": 3})).await;
+    object_with(&service.there(), "billy", "has what was said", |o| o.data["spec"]["replicas"] == 3).await;
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use portolan_core::names::is_dns_label;
 use portolan_runtime::{
     args::{AdminArgs, ClientArgs, LogArgs, PodArgs, interval, listen_address},
     check::CheckArgs,
@@ -41,7 +42,7 @@ pub struct Args {
     #[arg(long, default_value = "5m", value_parser = interval, value_name = "DURATION")]
     pub(crate) heartbeat_interval: Duration,
     /// Namespaces whose Secrets may be read; the release's own and `default` when not given.
-    #[arg(long, value_delimiter = ',', value_name = "NAMESPACE", global = true)]
+    #[arg(long, value_delimiter = ',', value_parser = namespace, value_name = "NAMESPACE", global = true)]
     pub(crate) secret_namespaces: Vec<String>,
     /// Labels and annotations that go to the provider although keys of their domain stay. `*` stands for any text.
     #[arg(long, value_delimiter = ',', value_name = "KEY")]
@@ -128,6 +129,10 @@ impl Args {
     }
 }
 
+fn namespace(text: &str) -> Result<String, &'static str> {
+    if is_dns_label(text) { Ok(text.to_owned()) } else { Err("no namespace can have this name") }
+}
+
 #[cfg(test)]
 mod tests {
     use portolan_runtime::args::parse_from;
@@ -149,8 +154,10 @@ mod tests {
     }
 
     #[test]
-    fn an_interval_of_zero_is_a_usage_error() {
-        assert!(parse_from::<Args>("konnector", ["konnector", "--provider-polling-interval=0"]).is_err());
+    fn names_that_cannot_be_and_an_interval_of_zero_are_usage_errors() {
+        for wrong in ["--provider-polling-interval=0", "--lease-name=", "--secret-namespaces=a,Bad_NS"] {
+            assert!(parse_from::<Args>("konnector", ["konnector", wrong]).is_err(), "{wrong}");
+        }
         assert!(parse_from::<Args>("konnector", ["konnector", "--provider-polling-interval=15s"]).is_ok());
     }
 }

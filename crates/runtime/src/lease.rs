@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, builder::NonEmptyStringValueParser};
 use k8s_openapi::{
     api::coordination::v1::{Lease, LeaseSpec},
     apimachinery::pkg::apis::meta::v1::MicroTime,
@@ -41,10 +41,10 @@ pub struct LeaseSettings {
 #[command(next_help_heading = "Lease")]
 pub struct LeaseArgs {
     /// Name of the Lease that decides which replica works.
-    #[arg(long, value_name = "NAME", global = true)]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new(), global = true)]
     pub lease_name: Option<String>,
     /// Namespace of the Lease; the pod's own by default, else `kube-system`.
-    #[arg(long, value_name = "NAMESPACE", global = true)]
+    #[arg(long, value_name = "NAMESPACE", value_parser = NonEmptyStringValueParser::new(), global = true)]
     pub lease_namespace: Option<String>,
 }
 

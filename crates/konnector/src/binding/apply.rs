@@ -23,7 +23,7 @@ use super::{
 use crate::{
     context::Context,
     crd, policy,
-    sync::{EngineKey, EngineState, Mode, Placement, SchemaVersions, SyncSpec},
+    sync::{Defaults, EngineKey, EngineState, Mode, Placement, SchemaVersions, SyncSpec},
 };
 
 /// What has become of a binding's resources.
@@ -202,6 +202,12 @@ fn sync(
     Outcome::Syncing { crd, engine }
 }
 
+fn defaults_of(crd: &CustomResourceDefinition, version: &str) -> Defaults {
+    let version = crd.spec.versions.iter().find(|served| served.name == version);
+    let schema = version.and_then(|version| version.schema.as_ref()?.open_api_v3_schema.as_ref());
+    schema.map(Defaults::of).unwrap_or_default()
+}
+
 fn version_of(metadata: &ObjectMeta) -> Option<(String, i64)> {
     Some((metadata.uid.clone()?, metadata.generation?))
 }
@@ -219,6 +225,7 @@ fn spec(view: &View, wanted: &Wanted<'_>, crd: &CustomResourceDefinition) -> Res
         resource: crd::api_resource(wanted.schema, &version.name),
         has_status_subresource: version.subresources.as_ref().is_some_and(|s| s.status.is_some()),
         placement: Placement::of(scope, export.isolation, export.informer_scope),
+        defaults: Arc::new(defaults_of(crd, &version.name)),
         schema: SchemaVersions([version_of(&wanted.schema.metadata), version_of(&crd.metadata)]),
         export_uid: wanted.export.uid().unwrap_or_default(),
         session: Arc::clone(&view.session),

@@ -82,7 +82,7 @@ fn connected<S>(observed: &Observed<S>, applied: &Applied) -> Verdict {
     };
     match &view.contact {
         Contact::Down { message } => {
-            let message = format!("The provider cluster does not answer: {message}");
+            let message = format!("The provider cluster cannot be used: {message}");
             return Verdict::error("ProviderUnreachable", message);
         }
         Contact::Refused { message } => {

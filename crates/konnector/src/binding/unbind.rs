@@ -151,6 +151,7 @@ async fn drain(
         resource,
         has_status_subresource: false,
         placement,
+        defaults: Arc::default(),
         schema: SchemaVersions::default(),
         export_uid: export.and_then(|export| export.uid()).unwrap_or_default(),
         session: Arc::clone(&view.session),

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use portolan_runtime::{controller, events::Reporter, metrics::Gauge, queue::WorkQueue, tasks::Tasks, watch};
 
 use super::{
+    defaults::Defaults,
     health::{EngineState, Health, Side},
     index::{Index, ObjectKey},
     keys::KeyRules,
@@ -29,6 +30,8 @@ pub(crate) struct SyncSpec {
     /// Whether status is a subresource on the consumer.
     pub(crate) has_status_subresource: bool,
     pub(crate) placement: Placement,
+    /// What the consumer's API server fills in.
+    pub(crate) defaults: Arc<Defaults>,
     /// The versions of the schema on both sides. What either stores of an object depends on it.
     pub(crate) schema: SchemaVersions,
     /// Uid of the export; another export of the same name is another engine.
@@ -79,6 +82,7 @@ pub(super) struct Engine {
 impl Engine {
     pub(super) fn start(tasks: &Tasks, spec: SyncSpec, context: EngineContext, mode: Mode) -> Arc<Self> {
         let index = Index::new(&spec.session.namespace, context.keys.clone(), spec.has_status_subresource);
+        let index = index.knowing(Arc::clone(&spec.defaults));
         let awaits_provider =
             mode == Mode::Sync && spec.placement != Placement::Mapped { cluster_wide: false };
         let engine = Arc::new(Self {

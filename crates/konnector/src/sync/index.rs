@@ -20,11 +20,12 @@ use serde_json::Value;
 
 pub(crate) use super::known::{Copy, KeptStatus, Mark, ObjectKey, Origin, Sides};
 use super::{
+    defaults::Defaults,
     departed::Departed,
     desired::{desired, status},
     generations::StatusDigest,
     keys::KeyRules,
-    owned::{holds_former, owned_and_hollow},
+    owned::{holds_former, owned_and_hollow, set_by_anybody},
 };
 use crate::policy;
 
@@ -38,6 +39,7 @@ pub(crate) struct Index {
     contract_namespace: String,
     keys: KeyRules,
     has_status_subresource: bool,
+    defaults: Arc<Defaults>,
     origins: HashMap<ObjectKey, Origin>,
     copies: HashMap<ObjectKey, Copy>,
     vanished: HashSet<ObjectKey>,
@@ -53,6 +55,11 @@ impl Index {
     pub(crate) fn new(contract_namespace: &str, keys: KeyRules, has_status_subresource: bool) -> Self {
         let contract_namespace = contract_namespace.to_owned();
         Self { contract_namespace, keys, has_status_subresource, ..Self::default() }
+    }
+
+    /// With the defaults of the consumer's schema.
+    pub(crate) fn knowing(self, defaults: Arc<Defaults>) -> Self {
+        Self { defaults, ..self }
     }
 
     pub(crate) fn sides(&self, key: &ObjectKey) -> Sides<'_> {
@@ -72,7 +79,14 @@ impl Index {
 
     /// What a copy of this object has to say.
     pub(crate) fn desired(&self, origin: &DynamicObject) -> Value {
-        desired(origin, &self.contract_namespace, &self.keys)
+        let mut body = desired(origin, &self.contract_namespace, &self.keys);
+        // Without a word on who owns what, everything is the consumer's.
+        if *self.defaults != Defaults::default()
+            && origin.metadata.managed_fields.as_ref().is_some_and(|entries| !entries.is_empty())
+        {
+            self.defaults.take_out_of(&mut body, &set_by_anybody(origin));
+        }
+        body
     }
 
     /// Takes in a consumer object. False when what is known is newer.

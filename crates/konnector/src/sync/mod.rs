@@ -5,6 +5,7 @@
 //! [`perform`] takes it. The answer of every write goes back into the index, so that the next step does not
 //! wait for a watch event.
 
+mod defaults;
 mod departed;
 mod desired;
 mod emptied;
@@ -23,6 +24,7 @@ mod reach;
 mod report;
 mod sides;
 
+pub(crate) use defaults::Defaults;
 pub(crate) use engine::{EngineContext, SchemaVersions, SyncSpec};
 pub(crate) use health::EngineState;
 pub(crate) use hub::{EngineKey, SyncHub};

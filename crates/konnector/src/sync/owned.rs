@@ -97,6 +97,11 @@ fn is_ours(entry: &ManagedFieldsEntry) -> bool {
     (manager == Some(FIELD_MANAGER) || former) && entry.subresource.is_none()
 }
 
+/// The fields of an object that somebody has set, as one `FieldsV1` tree.
+pub(super) fn set_by_anybody(object: &DynamicObject) -> Value {
+    merged_fields(object, |_| true)
+}
+
 fn merged_fields(object: &DynamicObject, of: impl Fn(&ManagedFieldsEntry) -> bool) -> Value {
     let mut merged = json!({});
     for entry in object.metadata.managed_fields.iter().flatten().filter(|entry| of(entry)) {

@@ -1,0 +1,97 @@
+//! What the consumer's API server has filled in because the schema says so, and nobody has set. Pure.
+//!
+//! It is not the consumer's word: the provider fills in its own, and its controllers may change that. Who owns a field
+//! is known where people use server-side apply. With any other write, the API server notes defaults as theirs.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaProps;
+use serde_json::Value;
+
+/// The defaults of a schema, as far as they are fields of objects. Those of items of lists are not known.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Defaults {
+    own: Option<Value>,
+    fields: BTreeMap<String, Self>,
+}
+
+impl Defaults {
+    pub(crate) fn of(schema: &JSONSchemaProps) -> Self {
+        let own = schema.default.as_ref().map(|default| default.0.clone());
+        // Who owns an atomic map owns each of its fields, without a word about them.
+        let is_atomic = schema.x_kubernetes_map_type.as_deref() == Some("atomic");
+        let fields = schema.properties.iter().flatten().filter(|_| !is_atomic);
+        let fields = fields.map(|(name, schema)| (name.clone(), Self::of(schema)));
+        Self { own, fields: fields.filter(|(_, below)| *below != Self::default()).collect() }
+    }
+
+    /// Takes out of an object what is a default and in no `FieldsV1` tree.
+    pub(super) fn take_out_of(&self, object: &mut Value, owned: &Value) {
+        let Value::Object(map) = object else { return };
+        for (name, below) in &self.fields {
+            let Some(value) = map.get_mut(name) else { continue };
+            match owned.get(format!("f:{name}")) {
+                Some(owned) => below.take_out_of(value, owned),
+                None if below.filled().as_ref() == Some(value) => drop(map.remove(name)),
+                None => {}
+            }
+        }
+    }
+
+    /// The default as an API server fills it in: with the defaults of what is in it.
+    fn filled(&self) -> Option<Value> {
+        let mut filled = self.own.clone()?;
+        if let Value::Object(map) = &mut filled {
+            for (name, below) in &self.fields {
+                if let (false, Some(value)) = (map.contains_key(name), below.filled()) {
+                    map.insert(name.clone(), value);
+                }
+            }
+        }
+        Some(filled)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn defaults() -> Defaults {
+        let schema = json!({"properties": {"spec": {"properties": {
+            "replicas": {"type": "integer", "default": 3}, "text": {"type": "string"},
+            "nested": {"default": {}, "properties": {"mode": {"default": "fast"}}},
+            "atomic": {"x-kubernetes-map-type": "atomic", "properties": {"a": {"default": 1}}},
+        }}}});
+        Defaults::of(&serde_json::from_value(schema).unwrap())
+    }
+
+    #[test]
+    fn what_nobody_has_set_goes_and_everything_else_stays() {
+        let all = json!({"replicas": 3, "text": "t", "nested": {"mode": "fast"}, "atomic": {"a": 1}});
+        let table = [
+            (all.clone(), json!({"f:text": {}, "f:atomic": {}}), json!({"text": "t", "atomic": {"a": 1}})),
+            (
+                all.clone(),
+                json!({"f:replicas": {}, "f:nested": {".": {}, "f:mode": {}}, "f:atomic": {}}),
+                all.clone(),
+            ),
+            // `nested: {}` was set, and then filled.
+            (json!({"nested": {"mode": "fast"}}), json!({"f:nested": {}}), json!({"nested": {}})),
+            // What differs from the default was set by somebody who is not noted any more.
+            (json!({"replicas": 4, "text": "t"}), json!({"f:text": {}}), json!({"replicas": 4, "text": "t"})),
+        ];
+        for (spec, owned, expected) in table {
+            let mut body = json!({"spec": spec});
+            defaults().take_out_of(&mut body, &json!({"f:spec": owned}));
+            assert_eq!(body, json!({"spec": expected}), "{owned}");
+        }
+    }
+
+    #[test]
+    fn a_schema_without_defaults_has_none() {
+        let schema = json!({"properties": {"spec": {"properties": {"a": {"type": "string"}}}}});
+        assert_eq!(Defaults::of(&serde_json::from_value(schema).unwrap()), Defaults::default());
+    }
+}
