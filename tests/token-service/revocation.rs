@@ -5,6 +5,7 @@ use std::time::Duration;
 use k8s_openapi::api::{
     authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec},
     core::v1::{Pod, ServiceAccount},
+    rbac::v1::ClusterRoleBinding,
 };
 use kube::{
     Api, Client,
@@ -182,4 +183,39 @@ async fn credentials_renew_themselves_and_survive_a_restart() {
     clusters.home.write_private("renewed.token", "gone").unwrap();
     let again = Box::pin(clusters.service_at_home("renewal", &config)).await;
     assert!(again.answered("b", &token, &["x"]).await.authenticated());
+}
+
+#[tokio::test]
+async fn a_credential_that_its_cluster_rejects_gives_way_to_the_one_in_the_file() {
+    let clusters = clusters().await;
+    let client = clusters.b.client();
+    let subjects = json!([{"kind": "ServiceAccount", "namespace": "fed", "name": "turncoat"}]);
+    let binding = json!({"metadata": {"name": "turncoat"}, "subjects": subjects,
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "system:auth-delegator"}});
+    let bindings = Api::<ClusterRoleBinding>::all(client.clone());
+    bindings.create(&PostParams::default(), &serde_json::from_value(binding).unwrap()).await.unwrap();
+    account(&client, "fed", "turncoat").await;
+    let long = clusters.b.token_for("fed", "turncoat", &[], 7200).await.unwrap();
+    let file = clusters.home.write_private("rejected.token", &long).unwrap();
+    let dir = clusters.home.path().display();
+    let entry = clusters
+        .entry("b", "b", ", mode: review, cache: 0s")
+        .replace(&format!("{dir}/b.token"), &file.display().to_string());
+    let service = clusters.service("rejected", &format!("clusters:\n{entry}")).await;
+    let token = clusters.b.token_for("default", "app", &["x"], 600).await.unwrap();
+    let accepted = async || service.review("b", &token, &["x"]).await.authenticated().then_some(());
+    eventually("the rights are there", SOON, accepted).await.unwrap();
+
+    let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), "fed");
+    accounts.delete("turncoat", &DeleteParams::default()).await.unwrap();
+    account(&client, "fed", "turncoat").await;
+    // It ends earlier than the one that is held, and is the only one that is worth something.
+    let short = clusters.b.token_for("fed", "turncoat", &[], 600).await.unwrap();
+    clusters.home.write_private("rejected.token", &short).unwrap();
+    let replaced = async || {
+        service.review("b", &token, &["x"]).await;
+        service.log().contains("is used instead of the rejected one").then_some(())
+    };
+    eventually("the file's token is taken", SOON * 2, replaced).await.unwrap();
+    eventually("reviews go on", SOON, accepted).await.unwrap();
 }
