@@ -24,6 +24,7 @@ use hyper_util::{
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
+    task::unconstrained,
     time::{sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
@@ -104,8 +105,8 @@ async fn run(server: Arc<Server>, door: Door) {
         () = door.accept(&server) => {}
         () = sleep(FAREWELL) => {}
     }
-    // Who waits in the queue of the kernel would be cut off; everybody in it is taken at once.
-    let _ = timeout(Duration::ZERO, door.accept(&server)).await;
+    // Who waits in the queue of the kernel would be cut off; everybody in it is taken at once, however many they are.
+    let _ = timeout(Duration::ZERO, unconstrained(door.accept(&server))).await;
     door.close().await;
 }
 

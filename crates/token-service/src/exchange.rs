@@ -45,6 +45,7 @@ use crate::NoTls;
 const FIRST_KEYS: Duration = Duration::from_secs(6);
 /// How often the API server is asked whether it is there, and how long it may take to say so.
 const PROBE_EVERY: Duration = Duration::from_secs(10);
+const PROBE_AGAIN: Duration = Duration::from_secs(1);
 const PROBE_LIMIT: Duration = Duration::from_secs(5);
 /// More broken annotations than Events are written about at once.
 const MAX_FAULTS: usize = 256;
@@ -160,13 +161,20 @@ fn follow_keys(tasks: &Tasks, state: &Arc<State>, ready: ReadyHandle) {
 /// not tell.
 fn follow_api_server(tasks: &Tasks, client: kube::Client, ready: ReadyHandle) {
     tasks.spawn_critical("api server", async move {
+        let mut silences = 0_u32;
         loop {
             match timeout(PROBE_LIMIT, client.apiserver_version()).await {
                 // One that does not let us see its version is there.
-                Ok(Ok(_) | Err(kube::Error::Api(_))) => ready.ready(),
-                Ok(Err(_)) | Err(_) => ready.not_ready("the API server does not answer"),
+                Ok(Ok(_) | Err(kube::Error::Api(_))) => silences = 0,
+                Ok(Err(_)) | Err(_) => silences = silences.saturating_add(1),
             }
-            sleep(PROBE_EVERY).await;
+            // A busy one may be late once.
+            match silences {
+                0 => ready.ready(),
+                1 => {}
+                _ => ready.not_ready("the API server does not answer"),
+            }
+            sleep(if silences == 1 { PROBE_AGAIN } else { PROBE_EVERY }).await;
         }
     });
 }

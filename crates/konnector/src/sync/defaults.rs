@@ -6,7 +6,10 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaProps;
+use kube::api::DynamicObject;
 use serde_json::Value;
+
+use super::owned::applied_by_us;
 
 /// The defaults of a schema, as far as they are fields of objects. Those of items of lists are not known.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -33,9 +36,20 @@ impl Defaults {
             match owned.get(format!("f:{name}")) {
                 Some(owned) => below.take_out_of(value, owned),
                 None if below.filled().as_ref() == Some(value) => drop(map.remove(name)),
-                None => {}
+                None => below.take_out_of(value, &Value::Null),
             }
         }
+    }
+
+    /// What is ours of a copy, without the defaults that its API server has noted as ours because we made it by POST, or
+    /// that it has put into what is ours as a whole. `None` where that is the same.
+    pub(super) fn without(&self, ours: &Value, copy: &DynamicObject) -> Option<Value> {
+        if *self == Self::default() {
+            return None;
+        }
+        let mut bare = ours.clone();
+        self.take_out_of(&mut bare, &applied_by_us(copy));
+        (bare != *ours).then_some(bare)
     }
 
     /// The default as an API server fills it in: with the defaults of what is in it.
@@ -87,6 +101,20 @@ mod tests {
             defaults().take_out_of(&mut body, &json!({"f:spec": owned}));
             assert_eq!(body, json!({"spec": expected}), "{owned}");
         }
+    }
+
+    #[test]
+    fn what_was_filled_in_when_a_copy_was_made_is_not_what_was_desired() {
+        let ours = json!({"spec": {"replicas": 3, "text": "t"}});
+        let copy = |operation: &str| -> DynamicObject {
+            let fields = json!({"f:spec": {"f:replicas": {}, "f:text": {}}});
+            let entry = json!({"manager": "kube-bind.io", "operation": operation, "fieldsV1": fields});
+            serde_json::from_value(json!({"metadata": {"managedFields": [entry]}})).unwrap()
+        };
+        let without = Some(json!({"spec": {"text": "t"}}));
+        assert_eq!(defaults().without(&ours, &copy("Update")), without, "made by POST");
+        assert_eq!(defaults().without(&ours, &copy("Apply")), None, "said by the consumer");
+        assert_eq!(Defaults::default().without(&ours, &copy("Update")), None);
     }
 
     #[test]

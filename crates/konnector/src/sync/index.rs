@@ -166,6 +166,7 @@ impl Index {
             owned,
             settled_for: known.filter(|k| k.owned == owned).and_then(|k| k.settled_for),
             hollow: hollow.as_ref().map(Digest::of),
+            bare: self.defaults.without(&ours, object).as_ref().map(Digest::of),
             refused: same.and_then(|known| known.refused),
             generation: object.metadata.generation.unwrap_or_default(),
             settled_generation: same.and_then(|known| known.settled_generation),

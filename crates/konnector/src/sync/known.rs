@@ -48,6 +48,8 @@ pub(crate) struct Copy {
     /// As `owned`, with every map empty of which we own no field: others may have filled those that the consumer
     /// has left empty. `None` where that is the same.
     pub(crate) hollow: Option<Digest>,
+    /// As `owned`, without the defaults that we have not applied. `None` where that is the same.
+    pub(crate) bare: Option<Digest>,
     /// The digest that the provider did not take when it was applied last.
     pub(crate) refused: Option<Digest>,
     pub(crate) generation: i64,
@@ -94,7 +96,7 @@ pub(crate) struct Sides<'a> {
 impl Copy {
     /// Whether it says what is desired.
     pub(crate) fn says(&self, desired: Digest) -> bool {
-        self.owned == desired || self.settled_for == Some(desired) || self.hollow == Some(desired)
+        self.owned == desired || [self.settled_for, self.hollow, self.bare].contains(&Some(desired))
     }
 }
 

@@ -97,6 +97,11 @@ fn is_ours(entry: &ManagedFieldsEntry) -> bool {
     (manager == Some(FIELD_MANAGER) || former) && entry.subresource.is_none()
 }
 
+/// The fields that we have applied, as one `FieldsV1` tree.
+pub(super) fn applied_by_us(object: &DynamicObject) -> Value {
+    merged_fields(object, |entry| is_ours(entry) && entry.operation.as_deref() == Some("Apply"))
+}
+
 /// The fields of an object that somebody has set, as one `FieldsV1` tree.
 pub(super) fn set_by_anybody(object: &DynamicObject) -> Value {
     merged_fields(object, |_| true)

@@ -97,7 +97,7 @@ async fn by_token(
 ) -> Result<Option<Arc<CallerConfig>>, Problem> {
     let Some(token) = token else { return Ok(None) };
     let Ok(parsed) = UnverifiedToken::parse(token.expose_secret()) else { return Ok(None) };
-    let may_know = that_may_know(snapshot, &parsed);
+    let may_know = that_may_know(snapshot, &parsed).await?;
     let places = snapshot.config.callers.iter().filter_map(|caller| place(caller));
     let places: BTreeSet<_> = places.filter(|(cluster, _)| may_know.contains(cluster)).collect();
     let ask = async |(cluster, audience)| {
@@ -124,21 +124,38 @@ fn place(caller: &CallerConfig) -> Option<(&str, &str)> {
     }
 }
 
-/// The clusters that a token can be of. A token is shown to no other one: who sees it can use it.
-fn that_may_know<'a>(snapshot: &'a Snapshot, token: &UnverifiedToken<'_>) -> BTreeSet<&'a str> {
+/// The clusters that a token can be of. A token is sent to no other one: who sees it can use it.
+async fn that_may_know<'a>(
+    snapshot: &'a Snapshot,
+    token: &UnverifiedToken<'_>,
+) -> Result<BTreeSet<&'a str>, Problem> {
     let of_issuer = snapshot.by_issuer.get(token.unverified_issuer()).map(Vec::as_slice).unwrap_or_default();
+    let name = |cluster: &&'a Arc<Cluster>| cluster.config.name.as_str();
+    if let [only] = of_issuer {
+        return Ok([name(&only)].into());
+    }
     let has_key = |cluster: &&Arc<Cluster>| {
         let keys = cluster.jwks.keys();
         token.unverified_key_id().is_some_and(|id| keys.is_some_and(|keys| keys.has(id)))
     };
-    let name = |cluster: &'a Arc<Cluster>| cluster.config.name.as_str();
-    let with_key: BTreeSet<_> = of_issuer.iter().filter(has_key).map(name).collect();
-    if !with_key.is_empty() {
-        return with_key;
+    let mut with_key: Vec<_> = of_issuer.iter().filter(has_key).collect();
+    if with_key.is_empty() {
+        // It may be the first token of a new key.
+        join_all(of_issuer.iter().map(|cluster| cluster.jwks.newer())).await;
+        with_key = of_issuer.iter().filter(has_key).collect();
     }
-    // Where keys come first, the token itself is seen by nobody before they fit.
-    let is_safe = |cluster: &&Arc<Cluster>| of_issuer.len() == 1 || cluster.config.mode != Mode::Review;
-    of_issuer.iter().filter(is_safe).map(name).collect()
+    // What is checked by keys alone is sent to nobody.
+    let by_keys = with_key.iter().filter(|cluster| cluster.config.mode == Mode::Jwks);
+    let by_keys: BTreeSet<_> = by_keys.map(name).collect();
+    let all_known = of_issuer.iter().all(|cluster| cluster.jwks.keys().is_some());
+    match with_key.as_slice() {
+        [_, ..] if !by_keys.is_empty() => Ok(by_keys),
+        // Any cluster can publish the key of another one.
+        [only] if all_known => Ok([name(only)].into()),
+        [_, _, ..] => Ok(BTreeSet::new()),
+        [] if all_known && !of_issuer.iter().any(|cluster| cluster.jwks.is_in_doubt()) => Ok(BTreeSet::new()),
+        [] | [_] => Err(Problem::CallerUnknown),
+    }
 }
 
 /// What a cluster's own rules say of a caller's token.

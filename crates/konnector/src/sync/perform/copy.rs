@@ -51,14 +51,19 @@ impl Engine {
             observed = Observed::succeeding(&copy.metadata, FIELD_MANAGER, &[FORMER_MANAGER]);
         }
         let mut written = match apply::apply(&api, FIELD_MANAGER, &body, &observed).await {
-            Err(WriteError::Invalid(_)) if has_empty(&body) && self.empty_out(key, &body).await? => {
+            // Other objections stay: nothing is half written for them.
+            Err(WriteError::Invalid(cause))
+                if has_empty(&body)
+                    && cause.to_string().contains("null")
+                    && self.empty_out(key, &body).await? =>
+            {
                 apply::apply(&api, FIELD_MANAGER, &body, &observed).await?
             }
             written => written?,
         };
         // A field that we set by POST is not removed by apply, and what was emptied may have become another thing.
         // Only then is the extra write worth it.
-        if (holds_updates(&written) || has_empty(&body)) && !says(&written, &comparable(&body)) {
+        if (holds_updates(&written) || has_empty(&body)) && !self.says(&written, &comparable(&body)) {
             let observed = Observed::of(Some(&written.metadata), FIELD_MANAGER);
             written = apply::apply(&api, FIELD_MANAGER, &body, &observed).await?;
         }
@@ -146,10 +151,13 @@ impl Engine {
         }
         Ok(Some(body))
     }
-}
 
-/// Whether an answer says what is desired. What others have put into a map that is ours as a whole is theirs.
-fn says(written: &DynamicObject, desired: &Value) -> bool {
-    let (ours, hollow) = owned_and_hollow(written);
-    ours == *desired || hollow.is_some_and(|hollow| hollow == *desired)
+    /// Whether an answer says what is desired. What others have put into a map that is ours as a whole is theirs.
+    fn says(&self, written: &DynamicObject, desired: &Value) -> bool {
+        let (ours, hollow) = owned_and_hollow(written);
+        let bare = self.spec.defaults.without(&ours, written);
+        ours == *desired
+            || hollow.is_some_and(|hollow| hollow == *desired)
+            || bare.is_some_and(|b| b == *desired)
+    }
 }
