@@ -130,10 +130,11 @@ impl Jwks {
         self.keys()
     }
 
-    /// Whether there may be keys that nobody could get: the last attempt failed, or one takes too long.
+    /// Whether there may be keys that nobody could get: there are none, the last attempt failed, or one takes too
+    /// long.
     pub fn is_in_doubt(&self) -> bool {
         let state = self.state.lock();
-        state.under_way || state.last_error.is_some()
+        state.under_way || state.last_error.is_some() || self.keys().is_none()
     }
 
     /// Asks for newer keys without waiting for them, unless that was done a moment ago.

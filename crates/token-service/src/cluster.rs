@@ -114,6 +114,11 @@ impl Cluster {
         token.is_ok_and(|token| offer_file(&self.config.name, &self.credential, &token))
     }
 
+    /// Whether its keys have this id.
+    pub(crate) fn has_key(&self, id: &str) -> bool {
+        self.jwks.keys().is_some_and(|keys| keys.has(id))
+    }
+
     /// Stops to load keys.
     pub(crate) fn stop(&self) {
         self.tasks.cancel();

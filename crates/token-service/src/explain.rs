@@ -137,7 +137,7 @@ fn caller<'a>(config: &'a Config, args: &ExplainArgs) -> Option<&'a CallerConfig
 
 /// The route that the question would take.
 fn route<'a>(config: &'a Config, args: &ExplainArgs, host: Option<&str>) -> Option<&'a Route> {
-    routing::route(config, host, &choice(args).path(Version::V1), caller(config, args))
+    routing::route(config, host, (&choice(args), Version::V1), caller(config, args))
 }
 
 async fn wait_for_keys(snapshot: &Snapshot) {

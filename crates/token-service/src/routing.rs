@@ -103,9 +103,14 @@ impl Route {
 pub(crate) fn route<'a>(
     config: &'a Config,
     host: Option<&str>,
-    path: &str,
+    (choice, version): (&Choice, Version),
     caller: Option<&CallerConfig>,
 ) -> Option<&'a Route> {
+    // Most have none, and each question comes by here.
+    if config.routes.is_empty() {
+        return None;
+    }
+    let path = &choice.path(version);
     config.routes.iter().find(|route| route.is_for(host, path, caller)).map(|route| &**route)
 }
 

@@ -134,10 +134,7 @@ async fn that_may_know<'a>(
     if let [only] = of_issuer {
         return Ok([name(&only)].into());
     }
-    let has_key = |cluster: &&Arc<Cluster>| {
-        let keys = cluster.jwks.keys();
-        token.unverified_key_id().is_some_and(|id| keys.is_some_and(|keys| keys.has(id)))
-    };
+    let has_key = |cluster: &&Arc<Cluster>| token.unverified_key_id().is_some_and(|id| cluster.has_key(id));
     let mut with_key: Vec<_> = of_issuer.iter().filter(has_key).collect();
     if with_key.is_empty() {
         // It may be the first token of a new key.
@@ -153,7 +150,7 @@ async fn that_may_know<'a>(
         // Any cluster can publish the key of another one.
         [only] if all_known => Ok([name(only)].into()),
         [_, _, ..] => Ok(BTreeSet::new()),
-        [] if all_known && !of_issuer.iter().any(|cluster| cluster.jwks.is_in_doubt()) => Ok(BTreeSet::new()),
+        [] if !of_issuer.iter().any(|cluster| cluster.jwks.is_in_doubt()) => Ok(BTreeSet::new()),
         [] | [_] => Err(Problem::CallerUnknown),
     }
 }

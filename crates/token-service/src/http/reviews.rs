@@ -89,8 +89,8 @@ async fn review(
     if target == Target::Auto {
         callers::may_ask_about_chosen(&snapshot, &request)?;
     }
-    let path = choice.path(version);
-    let route = routing::route(&snapshot.config, host.as_deref(), &path, caller.config.as_deref());
+    let named = (&choice, version);
+    let route = routing::route(&snapshot.config, host.as_deref(), named, caller.config.as_deref());
     let question = Question {
         snapshot: &snapshot,
         target,

@@ -117,8 +117,7 @@ pub(crate) fn choose<'a>(
     }
     let key_id = token.unverified_key_id().ok_or(Refusal::NoCluster)?;
     let of_issuer = snapshot.by_issuer.get(token.unverified_issuer()).ok_or(Refusal::NoCluster)?;
-    let has_key = |cluster: &&Arc<Cluster>| cluster.jwks.keys().is_some_and(|keys| keys.has(key_id));
-    let mut candidates = of_issuer.iter().filter(has_key);
+    let mut candidates = of_issuer.iter().filter(|cluster| cluster.has_key(key_id));
     match (candidates.next(), candidates.next()) {
         (Some(cluster), None) => Ok(cluster),
         // Two clusters with one issuer and one key cannot be told apart.
@@ -135,15 +134,13 @@ async fn choose_anew<'a>(
 ) -> Result<&'a Arc<Cluster>, Refusal> {
     let of_issuer = snapshot.by_issuer.get(token.unverified_issuer()).ok_or(Refusal::NoCluster)?;
     let Some(key_id) = token.unverified_key_id() else { return Err(Refusal::NoCluster) };
-    let is_known = |cluster: &Arc<Cluster>| cluster.jwks.keys().is_some_and(|keys| keys.has(key_id));
-    if of_issuer.iter().any(is_known) {
+    if of_issuer.iter().any(|cluster| cluster.has_key(key_id)) {
         return Err(Refusal::NoCluster);
     }
     join_all(of_issuer.iter().map(|cluster| cluster.jwks.newer())).await;
     let chosen = choose(snapshot, target, token);
     // The one whose keys nobody has, or could get now, may be its own.
-    let unknown = |cluster: &Arc<Cluster>| cluster.jwks.keys().is_none() || cluster.jwks.is_in_doubt();
-    let unsure = chosen.is_err() && of_issuer.iter().any(unknown);
+    let unsure = chosen.is_err() && of_issuer.iter().any(|cluster| cluster.jwks.is_in_doubt());
     if unsure { Err(Refusal::Unavailable(Unavailable::Issuer)) } else { chosen }
 }
 
