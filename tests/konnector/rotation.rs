@@ -136,7 +136,7 @@ async fn a_contract_namespace_that_was_made_anew_with_the_same_exports_is_notice
     let namespaces: Api<Namespace> = Api::all(service.provider.clone());
     namespaces.delete(&service.contract_namespace(), &DeleteParams::default()).await.unwrap();
     // Its controller looks again after some seconds, and longer where there are many kinds.
-    watch_until_gone(namespaces, &service.contract_namespace(), SOON * 3).await.unwrap();
+    watch_until_gone(namespaces.clone(), &service.contract_namespace(), SOON * 3).await.unwrap();
     let again = kubeconfig_for(&clusters, "contract-new", "test=contract-new").await;
     let exports: Api<APIServiceExport> =
         Api::namespaced(service.provider.clone(), &service.contract_namespace());
@@ -144,15 +144,13 @@ async fn a_contract_namespace_that_was_made_anew_with_the_same_exports_is_notice
     write_secret(&service.consumer, "contract-new", "kubeconfig", &again).await;
     (clusters.konnector, _) = konnector(&clusters.konnector_kubeconfig).await;
 
-    let said = |bundle: &APIServiceBindingBundle| {
-        let conditions = bundle.status.as_ref().map(|status| status.conditions.as_slice());
-        let synced = condition::find(conditions.unwrap_or_default(), "Synced");
-        synced.is_some_and(|c| c.reason == "ProviderSuspect" && c.message.contains("was made anew"))
-    };
-    watch_until(bundles, "contract-new", said, SOON).await.unwrap();
+    bundle_condition(&service.consumer, "contract-new", "Ready", ("False", "AnotherContract")).await;
+    let anew = namespaces.get(&service.contract_namespace()).await.unwrap().metadata.uid;
+    let word = json!({"metadata": {"annotations": {"kube-bind.io/accept-contract": anew}}});
+    bundles.patch("contract-new", &PatchParams::default(), &Patch::Merge(&word)).await.unwrap();
     bundle_condition(&service.consumer, "contract-new", "Ready", ("True", "")).await;
     assert_eq!(bindings.get(&service.export()).await.unwrap().metadata.uid, bound, "it stays bound");
-    assert!(service.here().get_opt("billy").await.unwrap().is_some());
+    service.arrives("billy").await;
 }
 
 #[tokio::test]

@@ -81,14 +81,18 @@ pub(crate) async fn plane(name: &str) -> ControlPlane {
 }
 
 /// An account for the konnector with exactly the rights of its chart.
-async fn konnector_account(consumer: &ControlPlane) -> String {
-    let setup = ServiceAccountSetup {
+pub(crate) async fn konnector_account(consumer: &ControlPlane) -> String {
+    konnector_setup().create(consumer).await.unwrap()
+}
+
+/// Where the konnector's account is, and which Secrets it reads.
+pub(crate) fn konnector_setup() -> ServiceAccountSetup {
+    ServiceAccountSetup {
         service: "konnector".to_owned(),
         namespace: RELEASE.to_owned(),
         secret_namespaces: vec![RELEASE.to_owned(), "default".to_owned()],
         target_namespaces: Vec::new(),
-    };
-    setup.create(consumer).await.unwrap()
+    }
 }
 
 /// Starts a konnector. Gives it and the URL of its `/healthz`.

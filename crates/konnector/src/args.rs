@@ -1,6 +1,6 @@
 //! The konnector's command line.
 
-use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use portolan_core::names::is_dns_label;
@@ -84,6 +84,8 @@ pub(crate) enum Command {
     /// Tells beforehand what a change would do.
     #[command(subcommand)]
     Plan(PlanCommand),
+    /// Deletes the copies that a bundle has left under a contract that it was bound to before.
+    DeleteFormer(DeleteFormerArgs),
 }
 
 /// What `drain` needs.
@@ -108,6 +110,20 @@ pub(crate) struct ReleaseArgs {
     pub(crate) bundle: String,
 }
 
+/// What `delete-former` needs.
+#[derive(ClapArgs, Clone, Debug)]
+pub(crate) struct DeleteFormerArgs {
+    /// The bundle, which is bound to another contract by now.
+    #[arg(value_name = "BUNDLE")]
+    pub(crate) bundle: String,
+    /// A kubeconfig that leads to the former contract.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) provider_kubeconfig: PathBuf,
+    /// The uid of the former contract's namespace, as `plan former` says it.
+    #[arg(long, value_name = "UID")]
+    pub(crate) contract: String,
+}
+
 /// What can be told beforehand.
 #[derive(Subcommand, Clone, Debug)]
 pub(crate) enum PlanCommand {
@@ -116,6 +132,15 @@ pub(crate) enum PlanCommand {
         /// The bundle.
         #[arg(value_name = "BUNDLE")]
         bundle: String,
+    },
+    /// What stands on a provider under a contract that a bundle was, or is, bound to.
+    Former {
+        /// The bundle.
+        #[arg(value_name = "BUNDLE")]
+        bundle: String,
+        /// A kubeconfig that leads to that contract.
+        #[arg(long, value_name = "FILE")]
+        provider_kubeconfig: PathBuf,
     },
 }
 

@@ -37,9 +37,9 @@ pub(crate) struct Context {
     pub(crate) bindings: Store<APIServiceBinding>,
     /// The CRDs that the konnector has brought.
     pub(crate) crds: Store<CustomResourceDefinition>,
-    pub(crate) written_bundles: Latest<APIServiceBindingBundle>,
-    pub(crate) written_bindings: Latest<APIServiceBinding>,
-    pub(crate) written_crds: Latest<CustomResourceDefinition>,
+    pub(crate) written_bundles: Arc<Latest<APIServiceBindingBundle>>,
+    pub(crate) written_bindings: Arc<Latest<APIServiceBinding>>,
+    pub(crate) written_crds: Arc<Latest<CustomResourceDefinition>>,
     pub(crate) secrets: Arc<SecretHub>,
     pub(crate) sessions: SessionHub,
     pub(crate) sync: SyncHub,
@@ -62,10 +62,14 @@ impl Context {
     /// Starts the watches on the consumer.
     pub(crate) fn start(args: &Args, process: &Process, consumer: Client, instance: &str) -> Arc<Self> {
         let tasks = &process.tasks;
-        let (bundle_store, bundles) = store(tasks, Api::all(consumer.clone()), watcher::Config::default());
-        let (binding_store, bindings) = store(tasks, Api::all(consumer.clone()), watcher::Config::default());
+        let (written_bundles, written_bindings, written_crds) =
+            (Arc::default(), Arc::default(), Arc::default());
+        let every = watcher::Config::default;
+        let (bundle_store, bundles) = store(tasks, Api::all(consumer.clone()), every(), &written_bundles);
+        let (binding_store, bindings) = store(tasks, Api::all(consumer.clone()), every(), &written_bindings);
         let managed = watcher::Config::default().labels(&format!("{LABEL_MANAGED}={MANAGED_BY}"));
-        let (crd_store, crds) = store(tasks, Api::all(consumer.clone()), managed);
+        let (crd_store, crds) = store(tasks, Api::all(consumer.clone()), managed, &written_crds);
+        let (namespaces, _) = store(tasks, Api::all(consumer.clone()), every(), &Arc::default());
         let wake = Arc::new(Wake {
             bundles: Arc::default(),
             bindings: Arc::default(),
@@ -85,7 +89,7 @@ impl Context {
         let rotation = Rotation { consumer: consumer.clone(), reporter: reporter.clone() };
         Arc::new(Self {
             secrets: SecretHub::new(consumer.clone(), tasks, args.allowed_secret_namespaces(), on_secret),
-            sessions: SessionHub::new(tasks, intervals, metrics.last_contact.clone(), rotation),
+            sessions: SessionHub::new(tasks, intervals, metrics.last_contact.clone(), rotation, namespaces),
             sync: SyncHub::new(tasks),
             claims: ClaimHub::new(tasks),
             accept_claims: args.accept_claims.clone(),
@@ -100,9 +104,9 @@ impl Context {
             bundles: bundle_store,
             bindings: binding_store,
             crds: crd_store,
-            written_bundles: Latest::default(),
-            written_bindings: Latest::default(),
-            written_crds: Latest::default(),
+            written_bundles,
+            written_bindings,
+            written_crds,
             consumer,
             wake,
         })

@@ -24,7 +24,9 @@ mod policy;
 mod provider;
 mod secrets;
 mod sync;
+mod takeover;
 mod wake;
+mod word;
 
 use std::process::ExitCode;
 

@@ -8,8 +8,12 @@ use kube::{
     runtime::{reflector::Store, watcher},
 };
 use parking_lot::Mutex;
-use portolan_core::api::kubebind::{APIServiceBinding, APIServiceBindingBundle, ClusterSecretKeyRef};
+use portolan_core::api::kubebind::{
+    ANNOTATION_ACCEPT_CONTRACT, ANNOTATION_TAKE_OVER, APIServiceBinding, APIServiceBindingBundle,
+    ClusterSecretKeyRef,
+};
 use portolan_runtime::{
+    latest::Latest,
     queue::WorkQueue,
     tasks::Tasks,
     telemetry::Chain,
@@ -23,7 +27,7 @@ pub(crate) struct Wake {
     pub(crate) bundles: Arc<WorkQueue<String>>,
     pub(crate) bindings: Arc<WorkQueue<String>>,
     /// What bundles agree to on behalf of their bindings, by their names.
-    pub(crate) agreed: Mutex<HashMap<String, [Option<String>; 2]>>,
+    pub(crate) agreed: Mutex<HashMap<String, [Option<String>; 4]>>,
     pub(crate) bundle_store: Store<APIServiceBindingBundle>,
     pub(crate) binding_store: Store<APIServiceBinding>,
 }
@@ -45,7 +49,8 @@ impl Wake {
     pub(crate) fn bundle_changed(&self, change: &Change<APIServiceBindingBundle>) {
         let bundle = change.object();
         self.bundles.add(bundle.name_any());
-        let agreed = [ALLOW_BREAKING, ACCEPT_CLAIMS].map(|key| bundle.annotations().get(key).cloned());
+        let said = [ALLOW_BREAKING, ACCEPT_CLAIMS, ANNOTATION_ACCEPT_CONTRACT, ANNOTATION_TAKE_OVER];
+        let agreed = said.map(|key| bundle.annotations().get(key).cloned());
         if self.agreed.lock().insert(bundle.name_any(), agreed.clone()) != Some(agreed) {
             let secret = &bundle.spec.kubeconfig_secret_ref;
             for binding in
@@ -104,7 +109,12 @@ impl<K> Change<K> {
 pub(crate) struct Changes<K>(tokio::sync::mpsc::UnboundedReceiver<Option<Change<K>>>);
 
 /// Follows a kind on the consumer.
-pub(crate) fn store<K>(tasks: &Tasks, api: Api<K>, config: watcher::Config) -> (Store<K>, Changes<K>)
+pub(crate) fn store<K>(
+    tasks: &Tasks,
+    api: Api<K>,
+    config: watcher::Config,
+    written: &Arc<Latest<K>>,
+) -> (Store<K>, Changes<K>)
 where
     K: kube::Resource<DynamicType = ()>
         + Clone
@@ -115,7 +125,7 @@ where
         + 'static,
 {
     let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
-    let (store, task) = reflect(api, config, move |change: Changed<'_, K>| {
+    let (store, task) = reflect(api, config, Arc::clone(written), move |change: Changed<'_, K>| {
         let change = match change {
             Changed::Applied(object) => Some(Change::Applied(object.clone())),
             Changed::Deleted(object) => Some(Change::Deleted(object.clone())),

@@ -25,6 +25,7 @@ use crate::{
     request,
     source::SourceCrd,
     store::Kind,
+    sweep::Sweeping,
     tenancy::Tenancy,
     wake::{Change, Key, Queues},
 };
@@ -55,6 +56,7 @@ pub(crate) struct Context {
     pub(crate) pretty_name: String,
     pub(crate) drain_limit: std::time::Duration,
     pub(crate) tenancy: Tenancy,
+    pub(crate) sweeping: Sweeping,
 }
 
 impl Context {
@@ -97,6 +99,7 @@ impl Context {
             pretty_name: args.pretty_name.clone(),
             drain_limit: args.drain_limit,
             tenancy: args.tenancy(),
+            sweeping: Sweeping::default(),
             client: client.clone(),
         });
         let woken = Arc::clone(&context);
@@ -130,7 +133,7 @@ fn requested(request: &APIServiceNamespace, gone: bool) -> Change {
     let key = Key::of(request);
     if gone {
         let namespace = request.status.as_ref().and_then(|status| status.namespace.as_deref());
-        info!(request = %key, namespace, "the request is gone; its namespace is kept");
+        info!(request = %key, namespace, "the request is gone");
     }
     Change::Request(key)
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::{api::core::v1::Namespace, apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry};
 use kube::{
     Api, Resource as _, ResourceExt as _,
     core::{Selector, SelectorExt as _},
@@ -107,11 +107,36 @@ async fn reconcile(context: &Context, name: &str) -> Result<Next, ReconcileError
         }
         Ok(_) => context.notices.clear(&on),
     }
-    let there = context.cluster_bindings.get(&Key::new(name, CLUSTER_BINDING)).is_some();
-    if !there && !contract.terminating {
-        introduce(context, name).await?;
+    match context.cluster_bindings.get(&Key::new(name, CLUSTER_BINDING)) {
+        None if !contract.terminating => introduce(context, name).await?,
+        Some(binding) if is_outdated(&binding, &context.pretty_name) => rename(context, &binding).await?,
+        _ => {}
     }
     Ok(Next::OnChange)
+}
+
+/// Whether a ClusterBinding of ours has another name for people than we have now. What somebody else has written stays.
+fn is_outdated(binding: &ClusterBinding, pretty_name: &str) -> bool {
+    let by_us = |entry: &ManagedFieldsEntry| entry.manager.as_deref() == Some(FIELD_MANAGER);
+    binding.spec.provider_pretty_name != pretty_name && binding.managed_fields().iter().any(by_us)
+}
+
+async fn rename(context: &Context, binding: &ClusterBinding) -> Result<(), ReconcileError> {
+    let (namespace, former) = (binding.namespace().unwrap_or_default(), &binding.spec.provider_pretty_name);
+    let operations = json!([
+        {"op": "test", "path": "/metadata/uid", "value": binding.metadata.uid},
+        {"op": "test", "path": "/spec/providerPrettyName", "value": former},
+        {"op": "replace", "path": "/spec/providerPrettyName", "value": context.pretty_name},
+    ]);
+    let api: Api<ClusterBinding> = Api::namespaced(context.client.clone(), &namespace);
+    let written = apply::json_patch_as(&api, Some(FIELD_MANAGER), CLUSTER_BINDING, None, operations).await;
+    match written {
+        Ok(written) => context.cluster_bindings.wrote(written),
+        // It has changed, and its watch event brings us back.
+        Err(WriteError::Raced(_)) => {}
+        Err(error) => return Err(ReconcileError::new("rename the ClusterBinding in", namespace, error)),
+    }
+    Ok(())
 }
 
 async fn introduce(context: &Context, namespace: &str) -> Result<(), ReconcileError> {

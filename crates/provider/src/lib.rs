@@ -8,7 +8,7 @@
 //! status of the export, the status of APIServiceNamespaces, and the ClusterBinding. For each
 //! APIServiceNamespace it writes a Namespace with a Role and a RoleBinding; for kinds whose copies stand in the
 //! contract namespace the same there, and for kinds that consumers share a ClusterRole per consumer with an
-//! admission policy that guards it. It renews the Secret `kubeconfig` of each contract namespace. It writes Events on what it cannot do.
+//! admission policy that guards it. Namespaces that nobody asks for any more and that are empty go. It renews the Secret `kubeconfig` of each contract namespace. It writes Events on what it cannot do.
 //!
 //! `provider kubeconfig` makes a contract namespace and prints the kubeconfig that a consumer uses.
 
@@ -28,6 +28,7 @@ mod rights;
 mod selector;
 mod source;
 mod store;
+mod sweep;
 mod tenancy;
 mod wake;
 
@@ -89,6 +90,7 @@ async fn start(args: ControllerArgs, process: Process) -> Result<(), process::Fa
     request::run(&process.tasks, &context);
     grant::run(&process.tasks, &context);
     renewal::run(&process.tasks, &context);
+    sweep::run(&process.tasks, &context);
     heartbeat::run(&process.tasks, &context);
     caches.ready();
     Ok(())

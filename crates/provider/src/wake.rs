@@ -77,6 +77,8 @@ pub(crate) struct Queues {
     pub(crate) renewals: Arc<WorkQueue<String>>,
     /// Names of contract namespaces.
     pub(crate) heartbeats: Arc<WorkQueue<String>>,
+    /// Names of namespaces that stand for those of consumers.
+    pub(crate) sweeps: Arc<WorkQueue<String>>,
 }
 
 impl Context {
@@ -100,7 +102,7 @@ impl Context {
                 queues.grants.add(key.namespace.clone());
                 queues.exports.add(key);
             }
-            Change::Request(key) => queues.requests.add(key),
+            Change::Request(key) => self.wake_for_request(key),
             Change::Grant(contract) => queues.grants.add(contract),
             Change::Guard => self.wake_contracts(),
             Change::Kubeconfig(contract) => queues.renewals.add(contract),
@@ -120,7 +122,18 @@ impl Context {
         self.exports.all().iter().for_each(|export| self.queues.exports.add(Key::of(&**export)));
         self.contracts.all().iter().for_each(|contract| self.queues.contracts.add(contract.name_any()));
         self.requests.all().iter().for_each(|request| self.queues.requests.add(Key::of(&**request)));
+        self.mapped.all().iter().for_each(|mapped| self.queues.sweeps.add(mapped.name_any()));
         self.wake_contracts();
+    }
+
+    /// A request, and the namespaces that may have become superfluous with it.
+    fn wake_for_request(&self, key: Key) {
+        for mapped in self.mapped.all() {
+            if crate::request::answered_by(&mapped).as_ref() == Some(&key) {
+                self.queues.sweeps.add(mapped.name_any());
+            }
+        }
+        self.queues.requests.add(key);
     }
 
     /// The rights, the kubeconfig and the signs of life of each contract.

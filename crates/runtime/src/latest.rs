@@ -10,7 +10,15 @@ use parking_lot::Mutex;
 
 /// The newest versions that writes have returned, by namespace and name.
 #[derive(Debug)]
-pub struct Latest<K>(Mutex<HashMap<Place, Arc<K>>>);
+pub struct Latest<K>(Mutex<HashMap<Place, Written<K>>>);
+
+/// What a write has returned.
+#[derive(Debug)]
+struct Written<K> {
+    object: Arc<K>,
+    /// A list has begun since, which holds it, or what has come after it.
+    is_listed: bool,
+}
 
 /// Namespace and name.
 type Place = (Option<String>, String);
@@ -24,7 +32,19 @@ impl<K> Default for Latest<K> {
 impl<K: Resource> Latest<K> {
     /// Remembers what a write returned.
     pub fn wrote(&self, object: K) {
-        self.0.lock().insert((object.namespace(), object.name_any()), Arc::new(object));
+        let place = (object.namespace(), object.name_any());
+        self.0.lock().insert(place, Written { object: Arc::new(object), is_listed: false });
+    }
+
+    /// Takes in that a list begins.
+    pub fn list_begins(&self) {
+        self.0.lock().values_mut().for_each(|written| written.is_listed = true);
+    }
+
+    /// Takes in that the list is complete: whatever was written before it began is in it, or is no more. Versions do not
+    /// tell, since they run backwards where a backup was restored.
+    pub fn list_ends(&self) {
+        self.0.lock().retain(|_, written| !written.is_listed);
     }
 
     /// The newer of what the watch has seen and what we wrote. What we wrote is forgotten once it is seen.
@@ -32,7 +52,9 @@ impl<K: Resource> Latest<K> {
         let key = (seen.namespace(), seen.name_any());
         let mut written = self.0.lock();
         match written.get(&key) {
-            Some(ours) if ours.uid() == seen.uid() && version(ours.meta()) > version(seen.meta()) => {
+            Some(Written { object: ours, .. })
+                if ours.uid() == seen.uid() && version(ours.meta()) > version(seen.meta()) =>
+            {
                 Arc::clone(ours)
             }
             Some(_) => {
@@ -78,5 +100,20 @@ mod tests {
         assert_eq!(newest("1", "9"), "9", "forgotten once it was seen");
         latest.wrote(object("1", "10"));
         assert_eq!(newest("2", "5"), "5");
+    }
+
+    #[test]
+    fn a_list_that_begins_later_counts_whatever_its_versions_are() {
+        let latest = Latest::default();
+        let newest = |version| latest.newest(Arc::new(object("1", version))).resource_version().unwrap();
+        latest.wrote(object("1", "10"));
+        latest.list_begins();
+        assert_eq!(newest("5"), "10", "the list is not complete");
+        latest.list_ends();
+        assert_eq!(newest("5"), "5");
+        latest.list_begins();
+        latest.wrote(object("1", "10"));
+        latest.list_ends();
+        assert_eq!(newest("5"), "10", "written after the list began");
     }
 }

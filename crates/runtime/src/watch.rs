@@ -1,6 +1,6 @@
 //! Watches that never give up: list, watch, and start anew with backoff after an error.
 
-use std::{fmt::Debug, future::Future, hash::Hash, time::Duration};
+use std::{fmt::Debug, future::Future, hash::Hash, sync::Arc, time::Duration};
 
 use futures::StreamExt as _;
 use kube::{
@@ -11,9 +11,9 @@ use kube::{
     },
 };
 use serde::de::DeserializeOwned;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
-use crate::backoff::Backoff;
+use crate::{backoff::Backoff, latest::Latest};
 
 /// The first delay after a failed watch: rights and CRDs often follow within milliseconds.
 const MIN_DELAY: Duration = Duration::from_millis(50);
@@ -24,25 +24,71 @@ const MAX_DELAY: Duration = Duration::from_secs(15);
 ///
 /// The wait after an error grows until a list is complete or a change arrives; that a list has begun is no
 /// progress.
+///
+/// Where the API server was away, everything is listed anew: it may have come back with a backup, whose versions are
+/// lower than those that a watch would go on from, and then that watch would show nothing.
 pub async fn follow<K>(api: Api<K>, config: watcher::Config, mut on: impl FnMut(watcher::Result<Event<K>>))
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    let mut backoff = Backoff::new(MIN_DELAY, MAX_DELAY);
-    let mut events = watcher::watcher(api, config).boxed();
+    let mut pause = Pause::new();
+    let mut events = watcher::watcher(api.clone(), config.clone()).boxed();
     while let Some(event) = events.next().await {
-        let wait = match &event {
-            Ok(Event::InitDone | Event::Apply(_) | Event::Delete(_)) => {
-                backoff = Backoff::new(MIN_DELAY, MAX_DELAY);
-                None
-            }
-            Ok(Event::Init | Event::InitApply(_)) => None,
-            Err(_) => Some(backoff.next_delay()),
-        };
+        let wait = pause.after(&event);
+        let was_away = event.as_ref().err().is_some_and(was_away);
         on(event);
         if let Some(wait) = wait {
             sleep(wait).await;
         }
+        if was_away {
+            pause.lists_anew = true;
+            events = watcher::watcher(api.clone(), config.clone()).boxed();
+        }
+    }
+}
+
+/// How long to wait after an error.
+struct Pause {
+    backoff: Backoff,
+    failed: Option<Instant>,
+    /// The list that is under way follows from an error, so that its end alone is no progress: where lists succeed and
+    /// watches never do, that would be a list every few milliseconds.
+    lists_anew: bool,
+}
+
+impl Pause {
+    fn new() -> Self {
+        Self { backoff: Backoff::new(MIN_DELAY, MAX_DELAY), failed: None, lists_anew: false }
+    }
+
+    fn after<K>(&mut self, event: &watcher::Result<Event<K>>) -> Option<Duration> {
+        match event {
+            Ok(Event::InitDone) if std::mem::take(&mut self.lists_anew) => None,
+            Ok(Event::InitDone | Event::Apply(_) | Event::Delete(_)) => {
+                self.backoff = Backoff::new(MIN_DELAY, MAX_DELAY);
+                None
+            }
+            Ok(Event::Init | Event::InitApply(_)) => None,
+            Err(_) => {
+                if self.failed.replace(Instant::now()).is_some_and(|last| last.elapsed() > MAX_DELAY * 2) {
+                    self.backoff = Backoff::new(MIN_DELAY, MAX_DELAY);
+                }
+                Some(self.backoff.next_delay())
+            }
+        }
+    }
+}
+
+/// Whether a watch could not go on because nobody answered, or not as an API server at work does.
+fn was_away(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.code >= 500,
+        watcher::Error::WatchStartFailed(_) => true,
+        // What lists begins with is listed anew by itself, and a stream that broke is taken up again first.
+        watcher::Error::InitialListFailed(_)
+        | watcher::Error::WatchError(_)
+        | watcher::Error::WatchFailed(_)
+        | watcher::Error::NoResourceVersion => false,
     }
 }
 
@@ -65,10 +111,11 @@ where
 }
 
 /// A store that follows a kind, and the task that fills it. `on` hears of every object that came, changed
-/// or went, after the store has taken it in, and of errors.
+/// or went, after the store has taken it in, and of errors. A fresh list says more than our own writes of before.
 pub fn reflect<K>(
     api: Api<K>,
     config: watcher::Config,
+    written: Arc<Latest<K>>,
     mut on: impl FnMut(Changed<'_, K>) + Send + 'static,
 ) -> (Store<K>, impl Future<Output = ()> + Send + 'static)
 where
@@ -79,6 +126,11 @@ where
     let task = follow(api, config, move |event| match event {
         Ok(event) => {
             writer.apply_watcher_event(&event);
+            match &event {
+                Event::Init => written.list_begins(),
+                Event::InitDone => written.list_ends(),
+                Event::InitApply(_) | Event::Apply(_) | Event::Delete(_) => {}
+            }
             match &event {
                 Event::Apply(object) => on(Changed::Applied(object)),
                 Event::Delete(object) => on(Changed::Deleted(object)),
@@ -102,4 +154,48 @@ pub enum Changed<'a, K> {
     Relisted,
     /// The watch failed and will be tried again.
     Failed(&'a watcher::Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use kube::core::Status;
+
+    use super::*;
+
+    fn refused(code: u16) -> watcher::Error {
+        let status = Status { code, ..Status::failure("", "") };
+        watcher::Error::WatchStartFailed(kube::Error::Api(status.boxed()))
+    }
+
+    #[test]
+    fn everything_is_listed_anew_only_where_the_api_server_was_away() {
+        let unreachable = || kube::Error::Service("connection refused".into());
+        let table = [
+            (watcher::Error::WatchStartFailed(unreachable()), true),
+            (refused(503), true),
+            (refused(504), true),
+            (refused(403), false),
+            (refused(429), false),
+            (watcher::Error::WatchFailed(unreachable()), false),
+            (watcher::Error::InitialListFailed(unreachable()), false),
+        ];
+        for (error, expected) in table {
+            assert_eq!(was_away(&error), expected, "{error:?}");
+        }
+    }
+
+    #[test]
+    fn lists_that_no_watch_follows_come_ever_later() {
+        let mut pause = Pause::new();
+        let mut waits = Vec::new();
+        for _ in 0..12 {
+            waits.extend(pause.after::<ConfigMap>(&Err(refused(503))));
+            pause.lists_anew = true;
+            assert_eq!(pause.after::<ConfigMap>(&Ok(Event::InitDone)), None);
+        }
+        assert!(waits.last().unwrap() >= &(MAX_DELAY / 2), "{waits:?}");
+        pause.after::<ConfigMap>(&Ok(Event::Apply(ConfigMap::default())));
+        assert!(pause.after::<ConfigMap>(&Err(refused(503))).unwrap() <= MIN_DELAY);
+    }
 }

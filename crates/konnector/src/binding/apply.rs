@@ -90,7 +90,8 @@ pub(super) async fn apply(context: &Context, observed: &Observed) -> Result<Appl
         Provider::NoAccess | Provider::ClientFailed(_) => None,
     };
     // Whether the provider answers or not: what a former konnector has brought must not go unseen.
-    hold(context, &observed.binding, found.map(|(_, export)| &**export)).await?;
+    let bound = found.map(|(view, export)| (&**export, view.contract.as_deref()));
+    hold(context, &observed.binding, bound).await?;
     let Some((view, export)) = found else { return Ok(Applied::default()) };
     let mut applied = Applied::default();
     for (resource, schema) in view.schemas.iter().filter_map(|(r, s)| Some((r, s.as_ref()?))) {

@@ -89,6 +89,7 @@ fn connected<S>(observed: &Observed<S>, applied: &Applied) -> Verdict {
             let message = format!("The provider does not let the konnector see the contract: {message}");
             return Verdict::warning(PROVIDER_SUSPECT, message);
         }
+        Contact::Closed(verdict) => return verdict.clone(),
         Contact::Pending | Contact::Up => {}
     }
     if !view.listed || view.contact == Contact::Pending {
@@ -110,6 +111,9 @@ enum Beat {
 
 fn heartbeating<S>(observed: &Observed<S>) -> Beat {
     let Provider::Session(view) = &observed.provider else { return Beat::Unknown };
+    if observed.closed().is_some() {
+        return Beat::NotKept;
+    }
     match &view.heartbeat {
         Heartbeat::Unknown => Beat::Unknown,
         Heartbeat::NotKept => Beat::NotKept,

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use kube::{Api, ResourceExt as _};
-use portolan_core::api::kubebind::{APIServiceBinding, APIServiceExport};
+use portolan_core::api::kubebind::{
+    ANNOTATION_CONTRACT_UID, ANNOTATION_TAKE_OVER, APIServiceBinding, APIServiceExport,
+};
 use portolan_runtime::apply::{self, WriteError};
 use serde_json::{Value, json};
 
@@ -11,11 +13,11 @@ use super::{ANNOTATION_EXPORT_UID, ANNOTATION_RESOURCES, FINALIZER, resources_of
 use crate::context::Context;
 
 /// Makes sure that the binding, made by hand perhaps, does not go before what it brought is drained, and
-/// that it names the export that it is bound to.
+/// that it names the export and the contract that it is bound to.
 pub(super) async fn hold(
     context: &Context,
     binding: &APIServiceBinding,
-    export: Option<&APIServiceExport>,
+    bound: Option<(&APIServiceExport, Option<&str>)>,
 ) -> Result<(), WriteError> {
     // In another version, it may be on its way out, because the export that it had is withdrawn: it must not
     // be taken for bound to the one that has come since.
@@ -30,7 +32,12 @@ pub(super) async fn hold(
             Some(_) => json!({"op": "add", "path": "/metadata/finalizers/-", "value": FINALIZER}),
         });
     }
-    operations.extend(export.into_iter().flat_map(|export| notes(binding, export)));
+    operations.extend(bound.into_iter().flat_map(|(export, contract)| notes(binding, export, contract)));
+    if let Some(used) = binding.annotations().get(ANNOTATION_TAKE_OVER).filter(|_| bound.is_some()) {
+        let path = format!("/metadata/annotations/{}", apply::escaped(ANNOTATION_TAKE_OVER));
+        operations.push(json!({"op": "test", "path": path, "value": used}));
+        operations.push(json!({"op": "remove", "path": path}));
+    }
     if operations.len() == 2 {
         return Ok(());
     }
@@ -40,17 +47,19 @@ pub(super) async fn hold(
     Ok(())
 }
 
-/// What the annotations lack about the export.
-fn notes(binding: &APIServiceBinding, export: &APIServiceExport) -> Vec<Value> {
+/// What the annotations lack about the export and its contract.
+fn notes(binding: &APIServiceBinding, export: &APIServiceExport, contract: Option<&str>) -> Vec<Value> {
     let notes = [
-        (ANNOTATION_EXPORT_UID, export.uid().unwrap_or_default()),
-        (ANNOTATION_RESOURCES, resources_of(export)),
+        (ANNOTATION_EXPORT_UID, export.uid()),
+        (ANNOTATION_RESOURCES, Some(resources_of(export))),
+        (ANNOTATION_CONTRACT_UID, contract.map(str::to_owned)),
     ];
+    let notes = notes.into_iter().filter_map(|(key, value)| Some((key, value?)));
     let Some(annotations) = &binding.metadata.annotations else {
-        let all: BTreeMap<_, _> = notes.into();
+        let all: BTreeMap<_, _> = notes.collect();
         return vec![json!({"op": "add", "path": "/metadata/annotations", "value": all})];
     };
-    let missing = notes.into_iter().filter(|(key, value)| annotations.get(*key) != Some(value));
+    let missing = notes.filter(|(key, value)| annotations.get(*key) != Some(value));
     let add = |(key, value): (&str, String)| {
         let path = format!("/metadata/annotations/{}", apply::escaped(key));
         json!({"op": "add", "path": path, "value": value})
@@ -79,20 +88,25 @@ mod tests {
         let (binding, export) =
             (serde_json::from_value(binding).unwrap(), serde_json::from_value(export).unwrap());
         let path = |operation: &Value| operation["path"].as_str().unwrap().to_owned();
-        notes(&binding, &export).iter().map(path).collect()
+        notes(&binding, &export, Some("c")).iter().map(path).collect()
     }
 
     #[test]
     fn only_what_annotations_lack_is_written() {
-        let (uid, resources) = (
+        let (uid, resources, contract) = (
             "/metadata/annotations/kube-bind.io~1export-uid",
             "/metadata/annotations/kube-bind.io~1resources",
+            "/metadata/annotations/kube-bind.io~1contract-uid",
         );
         assert_eq!(paths(&Value::Null), ["/metadata/annotations"]);
-        assert_eq!(paths(&json!({"mine": "1"})), [uid, resources]);
-        let complete = json!({ANNOTATION_EXPORT_UID: "u", ANNOTATION_RESOURCES: "as.a.dev,bs.b.dev"});
+        assert_eq!(paths(&json!({"mine": "1"})), [uid, resources, contract]);
+        let complete = json!({
+            ANNOTATION_EXPORT_UID: "u", ANNOTATION_RESOURCES: "as.a.dev,bs.b.dev", ANNOTATION_CONTRACT_UID: "c",
+        });
         assert_eq!(paths(&complete), Vec::<String>::new());
-        let former = json!({ANNOTATION_EXPORT_UID: "u", ANNOTATION_RESOURCES: "as.a.dev"});
-        assert_eq!(paths(&former), [resources]);
+        let former = json!({
+            ANNOTATION_EXPORT_UID: "u", ANNOTATION_RESOURCES: "as.a.dev", ANNOTATION_CONTRACT_UID: "former",
+        });
+        assert_eq!(paths(&former), [resources, contract]);
     }
 }

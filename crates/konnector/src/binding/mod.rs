@@ -77,6 +77,12 @@ async fn reconcile(context: &Context, name: &str) -> Result<Next, BindingError> 
         return Ok(Next::OnChange);
     }
     let observed = observe::observe(context, binding).await.map_err(failed("read"))?;
+    let ends = observed.binding.metadata.deletion_timestamp.is_some();
+    // What ends while another cluster has the contract takes its own marks off, and nothing else.
+    if observed.closed().is_some() && !(ends && observed.is_in_use_elsewhere()) {
+        context.sync.stop(name, &[]);
+        context.claims.stop(name, &[]);
+    }
     if observed.binding.metadata.deletion_timestamp.is_some() {
         return unbind::unbind(context, &observed).await.map_err(failed("unbind"));
     }

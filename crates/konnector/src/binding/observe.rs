@@ -9,6 +9,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::{Api, ResourceExt as _, runtime::reflector::ObjectRef};
 use portolan_core::{
     api::kubebind::{APIServiceBinding, APIServiceExport, BoundSchema, ExportedResource},
+    condition::Verdict,
     names,
 };
 use portolan_runtime::{apply::WriteError, telemetry::Chain};
@@ -17,8 +18,9 @@ use super::consent::Consent;
 use crate::{
     context::Context,
     crd,
-    provider::{Absence, Contact, Heartbeat, Session},
+    provider::{Absence, CONTRACT_IN_USE, Contact, Heartbeat, Session, Standing},
     secrets::SecretState,
+    word::Word,
 };
 
 /// A binding and everything that bears on it.
@@ -30,6 +32,21 @@ pub(super) struct Observed<S = Arc<Session>> {
     pub(super) consent: Consent,
     /// CRDs on the consumer, by name, as far as they exist.
     pub(super) crds: BTreeMap<String, Arc<CustomResourceDefinition>>,
+}
+
+impl<S> Observed<S> {
+    /// Why nothing is done with the contract.
+    pub(super) fn closed(&self) -> Option<&Verdict> {
+        match &self.provider {
+            Provider::Session(View { contact: Contact::Closed(verdict), .. }) => Some(verdict),
+            _ => None,
+        }
+    }
+
+    /// Whether the contract, and with it the copies, belong to another consumer cluster.
+    pub(super) fn is_in_use_elsewhere(&self) -> bool {
+        self.closed().is_some_and(|verdict| verdict.reason == CONTRACT_IN_USE)
+    }
 }
 
 /// What the provider says of the binding's export.
@@ -46,7 +63,9 @@ pub(super) enum Provider<S = Arc<Session>> {
 pub(super) struct View<S = Arc<Session>> {
     pub(super) session: S,
     pub(super) contact: Contact,
-    /// False until exports and schemas have been listed once.
+    /// The contract that is bound, once it is known to be ours.
+    pub(super) contract: Option<String>,
+    /// False until exports and schemas have been listed once, and the contract is known to be ours.
     pub(super) listed: bool,
     pub(super) export: Option<Arc<APIServiceExport>>,
     /// The export, while the provider withdraws it and waits for us.
@@ -66,27 +85,32 @@ pub(super) async fn observe(
 ) -> Result<Observed, WriteError> {
     let reference = &binding.spec.kubeconfig_secret_ref;
     let secret = context.secrets.state(reference);
+    let bundle = binding.owner_references().iter().find(|owner| owner.kind == "APIServiceBindingBundle");
+    let bundle = bundle.and_then(|owner| context.bundle(&owner.name));
+    let word = Word::of_binding(&binding, bundle.as_deref());
     let provider = match &secret {
         SecretState::Valid(access) => {
             match context.sessions.ensure(reference, access, context.notifier(reference)).await {
-                Ok(session) => Provider::Session(view(context, session, &binding.name_any())),
+                Ok(session) => Provider::Session(view(context, session, &binding.name_any(), &word)),
                 Err(error) => Provider::ClientFailed(Chain(&error).to_string()),
             }
         }
         _ => Provider::NoAccess,
     };
     let crds = crds(context, &binding, &provider).await?;
-    let bundle = binding.owner_references().iter().find(|owner| owner.kind == "APIServiceBindingBundle");
-    let bundle = bundle.and_then(|owner| context.bundle(&owner.name));
     let consent = Consent::of(&binding, bundle.as_deref()).and_always(&context.accept_claims);
     Ok(Observed { binding, secret, provider, consent, crds })
 }
 
-fn view(context: &Context, session: Arc<Session>, name: &str) -> View {
-    let found = session.export(name);
+fn view(context: &Context, session: Arc<Session>, name: &str, word: &Word) -> View {
+    let standing = session.standing(word);
+    let contact = session.contact_of(&standing);
+    let contract = if let Standing::Open(contract) = standing { Some(contract) } else { None };
+    // What another contract exports is not what is bound.
+    let found = session.export(name).filter(|_| contract.is_some());
     // Before the provider has said what there is, nothing is missing.
     let withdrawn = found.is_none()
-        && session.contact() == Contact::Up
+        && contact == Contact::Up
         && match session.absence(name) {
             Absence::Withdrawn => session.last_doubt().is_none(),
             Absence::MissingFor(time) => time >= context.patience(),
@@ -101,8 +125,9 @@ fn view(context: &Context, session: Arc<Session>, name: &str) -> View {
     let schema = |r: &ExportedResource| session.schema(&names::bound_schema(&r.resource, &r.group));
     let refusal = session.request(name).and_then(|request| request.status.clone()?.terminal_message);
     View {
-        contact: session.contact(),
-        listed: session.exports().is_some() && session.schemas_listed(),
+        contact,
+        listed: contract.is_some() && session.exports().is_some() && session.schemas_listed(),
+        contract,
         schemas: resources.map(|r| (r.clone(), schema(r))).collect(),
         pretty_name: session.pretty_name(),
         heartbeat: session.last_heartbeat(),

@@ -28,7 +28,7 @@ use crate::{
     args::OnWithdraw,
     context::Context,
     crd, policy,
-    provider::Contact,
+    provider::{ANOTHER_CONTRACT, Contact},
     sync::{EngineKey, EngineState, Mode, Placement, SchemaVersions, SyncSpec},
 };
 
@@ -56,14 +56,15 @@ pub(super) async fn unbind(context: &Context, observed: &Observed) -> Result<Nex
         release(context, binding, place).await?;
         return Ok(Next::OnChange);
     }
-    if policy::keeps_copies(context, binding) {
+    // Copies that belong to another cluster are not ours to delete.
+    if policy::keeps_copies(context, binding) || observed.is_in_use_elsewhere() {
         return orphan::abandon(context, binding, &owned).await;
     }
     let Provider::Session(view) = &observed.provider else {
         return wait(context, binding, "its kubeconfig cannot be used").await;
     };
     if view.contact != Contact::Up || !view.listed {
-        return wait(context, binding, "the provider cluster does not answer").await;
+        return wait(context, binding, silence(observed)).await;
     }
     match drain_all(context, binding, view, &owned).await? {
         Some(why) => wait(context, binding, &why).await,
@@ -119,9 +120,13 @@ async fn end_claims(context: &Context, observed: &Observed) -> Result<Option<Nex
     let Provider::Session(view) = &observed.provider else {
         return wait(context, binding, "its kubeconfig cannot be used").await.map(Some);
     };
-    let mode = claims::last_mode(context, binding, view);
+    let mode = if observed.is_in_use_elsewhere() {
+        Mode::Withdraw
+    } else {
+        claims::last_mode(context, binding, view)
+    };
     if mode != Mode::Withdraw && (view.contact != Contact::Up || !view.listed) {
-        return wait(context, binding, "the provider cluster does not answer").await.map(Some);
+        return wait(context, binding, silence(observed)).await.map(Some);
     }
     match claims::end(context, binding, view, mode) {
         End::Done => {
@@ -229,6 +234,17 @@ pub(crate) fn stored_resource(crd: &CustomResourceDefinition) -> Option<ApiResou
         kind: crd.spec.names.kind.clone(),
         plural: crd.spec.names.plural.clone(),
     })
+}
+
+/// Why the provider is of no use now.
+fn silence(observed: &Observed) -> &str {
+    match observed.closed() {
+        Some(verdict) if verdict.reason == ANOTHER_CONTRACT => {
+            "the kubeconfig leads to another contract than the one that is bound"
+        }
+        Some(_) => "it is not known whether the contract is still the one that is bound",
+        None => "the provider cluster does not answer",
+    }
 }
 
 async fn wait(context: &Context, binding: &APIServiceBinding, why: &str) -> Result<Next, WriteError> {

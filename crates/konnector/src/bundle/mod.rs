@@ -6,7 +6,7 @@ mod retire;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use kube::ResourceExt as _;
+use kube::{Api, ResourceExt as _};
 use portolan_core::api::kubebind::{APIServiceBinding, APIServiceBindingBundle, APIServiceExport};
 use portolan_runtime::{
     apply::WriteError, clock, controller, controller::Next, tasks::Tasks, telemetry::Chain,
@@ -16,8 +16,10 @@ use self::plan::{Observed, Offer, Provider};
 use crate::{
     context::Context,
     policy,
-    provider::{Absence, Contact, Doubt, Session, Why},
+    provider::{Absence, Contact, Session, Standing},
     secrets::{ProviderAccess, SecretState},
+    takeover,
+    word::Word,
 };
 
 const WORKERS: usize = 8;
@@ -60,6 +62,14 @@ async fn reconcile(context: &Context, name: &str) -> Result<Next, BundleError> {
         Err(source) => return Err(failed("put the finalizer on", source)),
     };
     let observed = observe(context, bundle).await;
+    if matches!(observed.provider, Provider::Up(_)) {
+        let api = Api::all(context.consumer.clone());
+        let written = takeover::was_used(&api, &*observed.bundle).await;
+        if let Some(written) = written.map_err(|source| failed("take the used annotation off", source))? {
+            context.written_bundles.wrote(written);
+            return Ok(Next::After(Duration::ZERO));
+        }
+    }
     let plan = plan::plan(&observed, clock::now());
     apply::apply(context, &observed.bundle, plan).await
 }
@@ -87,11 +97,20 @@ async fn provider(
     };
     let mut exports: Vec<_> = session.exports().unwrap_or_default();
     exports.sort_by_key(|export| export.name_any());
-    match session.contact() {
-        Contact::Pending => Provider::Pending,
-        Contact::Down { message } => Provider::Down(message),
-        Contact::Refused { message } => Provider::Refused(message),
-        Contact::Up => Provider::Up(offer(context, bundle, &session, exports).await),
+    let offer = match session.contact() {
+        Contact::Up => Some(offer(context, bundle, &session, exports).await),
+        _ => None,
+    };
+    // Asked after the offer: a look at the contract namespace may have shown another one.
+    let standing = session.standing(&Word::of_bundle(bundle, &context.bindings.state()));
+    match (session.contact_of(&standing), offer, standing) {
+        (Contact::Closed(verdict), ..) => Provider::Closed(verdict),
+        (Contact::Down { message }, ..) => Provider::Down(message),
+        (Contact::Refused { message }, ..) => Provider::Refused(message),
+        (Contact::Up, Some(offer), Standing::Open(contract)) => {
+            Provider::Up(Offer { contract: Some(contract), ..offer })
+        }
+        (Contact::Pending | Contact::Up, ..) => Provider::Pending,
     }
 }
 
@@ -108,28 +127,14 @@ async fn offer(
     let absent: BTreeMap<_, _> = absent.map(|name| (name.clone(), session.absence(&name))).collect();
     let goes = absent.values().any(|absence| *absence == Absence::Withdrawn)
         || exports.iter().any(|export| export.metadata.deletion_timestamp.is_some());
-    let patience = context.patience();
-    if let Some(uid) = bundle.status.as_ref().and_then(|status| status.contract_namespace_uid.as_ref()) {
-        session.expect_contract(uid);
-    }
     // Only what would be unbound is worth a question to the provider.
-    let doubt = if goes { session.doubt(context.poll_interval).await } else { anew(session, patience) };
+    let doubt = if goes { session.doubt(context.poll_interval).await } else { None };
     Offer {
         absent,
         doubt,
-        contract: session.settled_contract(),
+        contract: None,
         pretty_name: session.pretty_name(),
-        patience,
+        patience: context.patience(),
         exports,
     }
-}
-
-/// Where every export is there, a contract namespace that was made anew is doubted for a while, and then accepted.
-fn anew(session: &Session, patience: Duration) -> Option<Doubt> {
-    let doubt = session.last_doubt().filter(|doubt| doubt.why == Why::MadeAnew)?;
-    if doubt.since >= patience {
-        session.accept_contract();
-        return None;
-    }
-    Some(doubt)
 }

@@ -14,8 +14,8 @@ use kube::{
 };
 use portolan_core::{
     api::kubebind::{
-        APIServiceBinding, APIServiceBindingBundle, APIServiceBindingBundleStatus, APIServiceBindingSpec,
-        APIServiceExport, CONDITION_SECRET_VALID, CONDITION_SYNCED,
+        ANNOTATION_CONTRACT_UID, APIServiceBinding, APIServiceBindingBundle, APIServiceBindingBundleStatus,
+        APIServiceBindingSpec, APIServiceExport, CONDITION_SECRET_VALID, CONDITION_SYNCED,
     },
     condition::{self, Verdict},
 };
@@ -24,7 +24,7 @@ use crate::{
     beginning,
     binding::{ANNOTATION_EXPORT_UID, ANNOTATION_RESOURCES, FINALIZER, resources_of},
     policy::is_owned,
-    provider::{Absence, Doubt, Why},
+    provider::{Absence, Doubt},
     secrets::SecretState,
 };
 
@@ -56,6 +56,8 @@ pub(super) enum Provider {
     Down(String),
     /// It does not let us see what it exports.
     Refused(String),
+    /// The contract is not ours to work with.
+    Closed(Verdict),
     /// What it exports.
     Up(Offer),
 }
@@ -64,7 +66,7 @@ pub(super) enum Provider {
 pub(super) struct Offer {
     pub(super) exports: Vec<Arc<APIServiceExport>>,
     pub(super) pretty_name: Option<String>,
-    /// The uid of the contract namespace, as long as nobody doubts it.
+    /// The contract that is bound: the uid of its namespace, where that can be seen.
     pub(super) contract: Option<String>,
     /// Why the exports of other bindings of this Secret are not there, by name.
     pub(super) absent: BTreeMap<String, Absence>,
@@ -147,6 +149,7 @@ fn plan_bindings(observed: &Observed, plan: &mut Plan) -> Verdict {
                 format!("Failed to create a client for the provider cluster: {why}"),
             );
         }
+        Provider::Closed(verdict) => return verdict.clone(),
         Provider::Refused(why) if owned(observed).next().is_some() => return verdict::refused(why),
         Provider::Down(why) | Provider::Refused(why) => {
             return Verdict::error(
@@ -162,7 +165,7 @@ fn plan_bindings(observed: &Observed, plan: &mut Plan) -> Verdict {
     let mut conflicts: Vec<_> = owned(observed).filter_map(|binding| verdict::foreign_crd(binding)).collect();
     for export in living {
         match observed.bindings.iter().find(|binding| binding.name_any() == export.name_any()) {
-            None => plan.create.push(binding(&observed.bundle, export)),
+            None => plan.create.push(binding(&observed.bundle, export, offer.contract.as_deref())),
             Some(existing) if is_owned(existing, &observed.bundle) => {}
             Some(existing) => conflicts.push(verdict::describe_conflict(existing)),
         }
@@ -180,20 +183,11 @@ fn plan_bindings(observed: &Observed, plan: &mut Plan) -> Verdict {
     plan.status.resources = Some(shortened(&exported));
     if !suspects.is_empty() {
         verdict::suspect(&suspects, offer)
-    } else if let Some(since) = made_anew(observed, offer) {
-        look_again(plan, offer.patience.saturating_sub(since));
-        verdict::anew(offer)
     } else if conflicts.is_empty() {
         Verdict::holds()
     } else {
         verdict::conflict(&conflicts)
     }
-}
-
-/// Since when the contract namespace is another one, where that matters to what is bound.
-fn made_anew(observed: &Observed, offer: &Offer) -> Option<Duration> {
-    let doubt = offer.doubt.filter(|doubt| doubt.why == Why::MadeAnew && doubt.since < offer.patience)?;
-    owned(observed).next().map(|_| doubt.since)
 }
 
 fn look_again(plan: &mut Plan, after: Duration) {
@@ -237,13 +231,20 @@ fn is_ready(binding: &APIServiceBinding) -> bool {
     status.is_some_and(|status| condition::is_true(&status.conditions, condition::READY))
 }
 
-fn binding(bundle: &APIServiceBindingBundle, export: &APIServiceExport) -> APIServiceBinding {
+fn binding(
+    bundle: &APIServiceBindingBundle,
+    export: &APIServiceExport,
+    contract: Option<&str>,
+) -> APIServiceBinding {
+    let notes = [
+        (ANNOTATION_RESOURCES, Some(resources_of(export))),
+        (ANNOTATION_EXPORT_UID, export.uid()),
+        (ANNOTATION_CONTRACT_UID, contract.map(str::to_owned)),
+    ];
+    let notes = notes.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?)));
     let metadata = ObjectMeta {
         name: Some(export.name_any()),
-        annotations: Some(BTreeMap::from([
-            (ANNOTATION_RESOURCES.to_owned(), resources_of(export)),
-            (ANNOTATION_EXPORT_UID.to_owned(), export.uid().unwrap_or_default()),
-        ])),
+        annotations: Some(notes.collect()),
         finalizers: Some(vec![FINALIZER.to_owned()]),
         owner_references: bundle.controller_owner_ref(&()).map(|owner| {
             // With `--cascade=foreground`, the bundle waits for its bindings.

@@ -1,9 +1,6 @@
 //! One engine per claim: the watches on both sides, the queue between them, and its state.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use kube::api::ApiResource;
 use parking_lot::Mutex;
@@ -69,7 +66,7 @@ pub(super) struct Engine {
     pub(super) told: Mutex<HashMap<ObjectKey, Step>>,
     pub(super) health: Mutex<Health>,
     /// Consumer namespaces whose objects on the provider are followed.
-    pub(super) watched: Mutex<HashSet<String>>,
+    pub(super) watched: Mutex<HashMap<String, Tasks>>,
 }
 
 impl Engine {

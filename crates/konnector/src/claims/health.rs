@@ -80,6 +80,12 @@ impl Health {
         self.failures.insert(watch, Failure { in_a_row, is_forbidden, why });
     }
 
+    /// Forgets the watches of a namespace on the provider.
+    pub(super) fn forget(&mut self, namespace: &str) {
+        self.listed.retain(|watch| watch.namespace() != Some(namespace));
+        self.failures.retain(|watch, _| watch.namespace() != Some(namespace));
+    }
+
     pub(super) fn wrote(&mut self, allowed: bool) {
         self.is_denied = !allowed;
     }

@@ -17,7 +17,7 @@ use super::{
     scope::Scope,
     seen::{Choice, Form, Knowledge, Place, Seen, Sides, Touch},
 };
-use crate::sync::{ObjectKey, owned};
+use crate::sync::{Lists, ObjectKey, owned};
 
 /// Everything known for one claim.
 #[derive(Debug)]
@@ -29,6 +29,8 @@ pub(crate) struct Index {
     unread: HashSet<ObjectKey>,
     pub(super) consumer_known: bool,
     known_namespaces: HashSet<String>,
+    /// How many lists have begun.
+    lists: Lists,
 }
 
 impl Index {
@@ -41,6 +43,7 @@ impl Index {
             unread: HashSet::new(),
             consumer_known: false,
             known_namespaces: HashSet::new(),
+            lists: Lists::default(),
         }
     }
 
@@ -64,6 +67,28 @@ impl Index {
             on_consumer,
             provider_known: self.known_namespaces.contains(&key.namespace),
         }
+    }
+
+    /// Takes in that a list begins.
+    pub(super) fn begins_list(&mut self) -> Lists {
+        self.lists = self.lists.next();
+        self.lists
+    }
+
+    /// Takes in an object of a list. What was known when the list began is older than it, whatever the versions say:
+    /// they run backwards where a backup was restored.
+    pub(super) fn listed(
+        &mut self,
+        side: Side,
+        began: Lists,
+        key: &ObjectKey,
+        object: &DynamicObject,
+    ) -> bool {
+        let is_outdated = |known: &Seen| known.learnt < began && known.version > version(&object.metadata);
+        if self.side(side).get(key).is_some_and(is_outdated) {
+            self.side_mut(side).remove(key);
+        }
+        self.saw(side, key, object)
     }
 
     /// Takes in an object. False when what is known is newer, or when it concerns nobody.
@@ -102,6 +127,7 @@ impl Index {
         Seen {
             uid: object.uid().unwrap_or_default(),
             version,
+            learnt: self.lists,
             owner: object.labels().get(LABEL_OWNER).and_then(|label| Side::of_owner(label)),
             touch,
             keeper: keeper(touch, &ours),
@@ -178,6 +204,15 @@ impl Index {
     /// Whether the provider's objects for a namespace have been listed.
     pub(crate) fn knows_namespace(&self, namespace: &str) -> bool {
         self.known_namespaces.contains(namespace)
+    }
+
+    /// Forgets that a namespace was listed. False where anything is known of an object in it.
+    pub(super) fn forget(&mut self, namespace: &str) -> bool {
+        let is_empty = self.keys().iter().all(|key| key.namespace != namespace);
+        if is_empty {
+            self.known_namespaces.remove(namespace);
+        }
+        is_empty
     }
 
     /// What a copy of this object has to say.

@@ -5,12 +5,15 @@ use portolan_core::digest::Digest;
 use serde_json::Value;
 
 use super::plan::Side;
+use crate::sync::Lists;
 
 /// An object on one side.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub(crate) uid: String,
     pub(super) version: u128,
+    /// When this version was learnt.
+    pub(super) learnt: Lists,
     /// The side that its label says the original is on.
     pub(crate) owner: Option<Side>,
     pub(crate) touch: Touch,

@@ -1,27 +1,32 @@
 //! The watches of a claim's engine, and what their events mean for the index.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{HashSet, hash_map::Entry},
+    sync::Arc,
+};
 
 use kube::{
     Api, ResourceExt as _,
     api::{ApiResource, DynamicObject},
     runtime::watcher::{self, Event},
 };
-use portolan_runtime::watch;
+use portolan_runtime::{tasks::Tasks, watch};
 
 use super::{engine::Engine, health::Watch, plan::Side, scope::Scope};
-use crate::sync::{Mode, ObjectKey};
+use crate::sync::{Lists, Mode, ObjectKey};
 
 /// One watch of claimed objects.
 struct Lens {
     watch: Watch,
     scope: Scope,
     listing: HashSet<ObjectKey>,
+    /// When the list began.
+    began: Lists,
 }
 
 impl Lens {
     fn new(watch: Watch, scope: Scope) -> Self {
-        Self { watch, scope, listing: HashSet::new() }
+        Self { watch, scope, listing: HashSet::new(), began: Lists::default() }
     }
 
     const fn side(&self) -> Side {
@@ -47,12 +52,18 @@ impl Engine {
             Some(namespace) => Api::namespaced_with(client, namespace, &resource),
             None => Api::all_with(client, &resource),
         };
-        self.watch_objects("claimed objects", api, Lens::new(Watch::Consumer(number), scope));
+        self.watch_objects(&self.tasks, "claimed objects", api, Lens::new(Watch::Consumer(number), scope));
     }
 
-    fn watch_objects(self: &Arc<Self>, name: &'static str, api: Api<DynamicObject>, mut lens: Lens) {
+    fn watch_objects(
+        self: &Arc<Self>,
+        tasks: &Tasks,
+        name: &'static str,
+        api: Api<DynamicObject>,
+        mut lens: Lens,
+    ) {
         let engine = Arc::clone(self);
-        self.tasks.spawn(name, async move {
+        tasks.spawn(name, async move {
             let config = lens.scope.config();
             watch::follow(api, config, |event| engine.on_objects(&mut lens, event)).await;
         });
@@ -61,10 +72,13 @@ impl Engine {
     fn on_objects(&self, lens: &mut Lens, event: watcher::Result<Event<DynamicObject>>) {
         let side = lens.side();
         match event {
-            Ok(Event::Init) => lens.listing.clear(),
+            Ok(Event::Init) => {
+                lens.listing.clear();
+                lens.began = self.index.lock().begins_list();
+            }
             Ok(Event::InitApply(object)) => {
                 let (key, mut index) = (lens.key_of(&object), self.index.lock());
-                if index.saw(side, &key, &object) || index.version(side, &key).is_some() {
+                if index.listed(side, lens.began, &key, &object) || index.version(side, &key).is_some() {
                     lens.listing.insert(key);
                 }
             }
@@ -154,6 +168,7 @@ impl Engine {
         let mut changes = self.spec.session.namespaces.subscribe();
         self.tasks.spawn("namespace answers", async move {
             loop {
+                engine.forget_namespaces();
                 engine.watch_namespaces();
                 engine.look_at_all();
                 if engine.mode != Mode::Sync {
@@ -168,9 +183,11 @@ impl Engine {
 
     fn watch_namespaces(self: &Arc<Self>) {
         for (mapped, namespace) in self.spec.session.namespaces.by_answer() {
-            if !self.watched.lock().insert(namespace.clone()) {
-                continue;
-            }
+            let tasks = self.tasks.child();
+            match self.watched.lock().entry(namespace.clone()) {
+                Entry::Occupied(_) => continue,
+                Entry::Vacant(place) => place.insert(tasks.clone()),
+            };
             let scopes = Scope::on_provider(&self.spec.claim, &namespace);
             if scopes.is_empty() {
                 self.index.lock().know_namespace(&namespace);
@@ -178,9 +195,25 @@ impl Engine {
             for (number, scope) in scopes.into_iter().enumerate() {
                 let api = Api::namespaced_with(self.spec.session.client.clone(), &mapped, &self.resource());
                 let lens = Lens::new(Watch::Provider(namespace.clone(), number), scope);
-                self.watch_objects("provider's claimed objects", api, lens);
+                self.watch_objects(&tasks, "provider's claimed objects", api, lens);
             }
         }
+    }
+
+    /// Ends to follow the provider's namespaces that nobody asks for any more.
+    fn forget_namespaces(&self) {
+        let namespaces = &self.spec.session.namespaces;
+        if !namespaces.are_listed() {
+            return;
+        }
+        self.watched.lock().retain(|namespace, tasks| {
+            let stays = namespaces.mapped(namespace).is_some() || !self.index.lock().forget(namespace);
+            if !stays {
+                tasks.cancel();
+                self.note(|health| health.forget(namespace));
+            }
+            stays
+        });
     }
 
     fn listed(&self, watch: &Watch) {

@@ -1,7 +1,8 @@
-//! Commands that end by themselves: `check`, `drain`, `release` and `plan delete`.
+//! Commands that end by themselves: `check`, `drain`, `release`, `plan` and `delete-former`.
 
 mod check;
 mod drain;
+mod former;
 mod inventory;
 mod preview;
 mod release;
@@ -21,6 +22,10 @@ pub(crate) fn run(args: &Args, command: &Command) -> ExitCode {
         Command::Plan(PlanCommand::Delete { bundle }) => {
             process::run_command(&args.log, || preview::delete(args, bundle))
         }
+        Command::Plan(PlanCommand::Former { bundle, provider_kubeconfig }) => {
+            process::run_command(&args.log, || former::plan(args, bundle, provider_kubeconfig))
+        }
+        Command::DeleteFormer(what) => process::run_command(&args.log, || former::delete(args, what)),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Whether a provider answers.
 
+use portolan_core::condition::Verdict;
 use portolan_runtime::{apply::code, telemetry::Chain};
 
 /// Whether the provider answers.
@@ -14,6 +15,8 @@ pub(crate) enum Contact {
     Down { message: String },
     /// It knows us, and does not let us see the contract: perhaps it is not the same any more.
     Refused { message: String },
+    /// It answers, and the contract is not ours to work with.
+    Closed(Verdict),
 }
 
 impl Contact {

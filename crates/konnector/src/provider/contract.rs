@@ -1,4 +1,4 @@
-//! Whether the contract namespace is still the one that the konnector began with.
+//! What a session sees of the contract namespace, and whether what has gone from it was withdrawn.
 
 use std::time::Duration;
 
@@ -8,7 +8,10 @@ use parking_lot::Mutex;
 use portolan_runtime::apply::{WriteError, code};
 use tokio::time::{Instant, timeout};
 
-use super::session::{ANSWER_LIMIT, Session};
+use super::{
+    identity::Found,
+    session::{ANSWER_LIMIT, Session},
+};
 
 /// The contract namespace is not what it was, or nobody can tell.
 #[derive(Clone, Copy, Debug)]
@@ -20,7 +23,6 @@ pub(crate) struct Doubt {
 /// Why what is in the contract namespace is perhaps not what it seems.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Why {
-    MadeAnew,
     Ends,
     Gone,
     Hidden,
@@ -31,7 +33,6 @@ impl Why {
     /// To be read after its name.
     pub(crate) const fn text(self) -> &'static str {
         match self {
-            Self::MadeAnew => "was made anew",
             Self::Ends => "is being deleted",
             Self::Gone => "is gone",
             Self::Hidden => "cannot be seen any more",
@@ -40,26 +41,15 @@ impl Why {
     }
 }
 
-/// What is known of the contract namespace. It outlives sessions: a new one asks whether it is still the same.
+/// What a session knows of the contract namespace.
 #[derive(Debug, Default)]
 pub(super) struct Contract(Mutex<Known>);
 
 #[derive(Clone, Debug, Default)]
 struct Known {
-    began_with: Identity,
-    now: Option<String>,
+    found: Found,
+    was_seen: bool,
     doubt: Option<(Why, Instant)>,
-    /// What a bundle has said last that it was bound to.
-    told: Option<String>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-enum Identity {
-    #[default]
-    Unknown,
-    /// The provider has never let us see it.
-    Hidden,
-    Uid(String),
 }
 
 /// What one look has shown.
@@ -85,64 +75,31 @@ impl Sight {
     }
 }
 
-fn judge(began_with: &Identity, sight: &Sight) -> Option<Why> {
-    match (sight, began_with) {
-        (Sight::There { uid, .. }, Identity::Uid(first)) if uid != first => Some(Why::MadeAnew),
-        (Sight::There { ends: true, .. }, _) => Some(Why::Ends),
-        (Sight::Gone, _) => Some(Why::Gone),
-        (Sight::Denied, Identity::Uid(_)) => Some(Why::Hidden),
-        (Sight::Unanswered, _) => Some(Why::Unanswered),
-        (Sight::There { .. }, _) | (Sight::Denied, Identity::Unknown | Identity::Hidden) => None,
+fn judge(was_seen: bool, sight: &Sight) -> Option<Why> {
+    match sight {
+        Sight::There { ends: true, .. } => Some(Why::Ends),
+        Sight::Gone => Some(Why::Gone),
+        Sight::Denied if was_seen => Some(Why::Hidden),
+        Sight::Unanswered => Some(Why::Unanswered),
+        Sight::There { .. } | Sight::Denied => None,
     }
 }
 
 impl Known {
     fn take_in(&mut self, sight: &Sight) {
-        match (sight, &self.began_with) {
-            (Sight::There { uid, .. }, Identity::Unknown | Identity::Hidden) => {
-                self.began_with = Identity::Uid(uid.clone());
-            }
-            (Sight::Denied, Identity::Unknown) => self.began_with = Identity::Hidden,
-            _ => {}
-        }
-        match sight {
-            Sight::There { uid, .. } => self.now = Some(uid.clone()),
-            Sight::Gone | Sight::Denied => self.now = None,
-            Sight::Unanswered => {}
-        }
         let unanswered = |why| why == Why::Unanswered;
         // How long a provider was silent says nothing of how long its namespace has been gone.
-        self.doubt = judge(&self.began_with, sight).map(|why| match self.doubt {
+        self.doubt = judge(self.was_seen, sight).map(|why| match self.doubt {
             Some((before, since)) if unanswered(before) == unanswered(why) => (why, since),
             _ => (why, Instant::now()),
         });
-    }
-
-    /// Begins with what was bound before this process started.
-    fn expect(&mut self, uid: &str) {
-        if self.told.as_deref() == Some(uid) {
-            return;
-        }
-        self.told = Some(uid.to_owned());
-        let is_another = self.now.as_deref().is_some_and(|now| now != uid);
-        self.began_with = Identity::Uid(uid.to_owned());
-        if is_another && self.doubt.is_none() {
-            self.doubt = Some((Why::MadeAnew, Instant::now()));
-        }
-    }
-
-    fn accept(&mut self) {
-        if let Some(uid) = self.now.clone() {
-            self.began_with = Identity::Uid(uid);
-            self.doubt = None;
-        }
-    }
-
-    fn settled(&self) -> Option<String> {
-        match &self.began_with {
-            Identity::Uid(uid) if self.doubt.is_none() => Some(uid.clone()),
-            Identity::Uid(_) | Identity::Hidden | Identity::Unknown => None,
-        }
+        self.found = match sight {
+            Sight::There { uid, .. } => Found::Uid(uid.clone()),
+            Sight::Gone => Found::Gone,
+            Sight::Denied => Found::Hidden,
+            Sight::Unanswered => return,
+        };
+        self.was_seen |= matches!(sight, Sight::There { .. });
     }
 
     fn doubt(&self) -> Option<Doubt> {
@@ -150,24 +107,16 @@ impl Known {
     }
 }
 
-impl Contract {
-    /// Goes on with what a former session of the same contract has known.
-    pub(super) fn inherit(&self, former: &Self) {
-        // What is there now is asked of the provider that this session has.
-        let known = Known { now: None, ..former.0.lock().clone() };
-        *self.0.lock() = known;
-    }
-}
-
 impl Session {
     /// The uid of the contract namespace; `None` where the provider does not let us see it.
     pub(crate) async fn contract_uid(&self) -> Result<Option<String>, WriteError> {
-        let known = self.contract.0.lock().clone();
-        if known.now.is_some() || known.began_with == Identity::Hidden {
-            return Ok(known.now);
+        match self.found() {
+            Found::Uid(uid) => return Ok(Some(uid)),
+            Found::Hidden => return Ok(None),
+            Found::NotYet | Found::Gone => {}
         }
         let answer = self.see_contract().await;
-        self.contract.0.lock().take_in(&Sight::of(&answer));
+        self.take_in(&Sight::of(&answer));
         match answer.map_err(WriteError::from) {
             Ok(namespace) => Ok(namespace.uid()),
             Err(WriteError::Forbidden(_)) => Ok(None),
@@ -180,9 +129,8 @@ impl Session {
     pub(crate) async fn doubt(&self, limit: Duration) -> Option<Doubt> {
         let sight = timeout(limit.min(ANSWER_LIMIT), self.see_contract()).await;
         let sight = sight.map_or(Sight::Unanswered, |answer| Sight::of(&answer));
-        let mut known = self.contract.0.lock();
-        known.take_in(&sight);
-        known.doubt()
+        self.take_in(&sight);
+        self.last_doubt()
     }
 
     /// What the last look has shown.
@@ -190,19 +138,18 @@ impl Session {
         self.contract.0.lock().doubt()
     }
 
-    /// From now on the contract namespace is the one that is there.
-    pub(crate) fn accept_contract(&self) {
-        self.contract.0.lock().accept();
+    /// What the last look that was answered has shown.
+    pub(super) fn found(&self) -> Found {
+        self.contract.0.lock().found.clone()
     }
 
-    /// Takes in what a bundle says that it is bound to.
-    pub(crate) fn expect_contract(&self, uid: &str) {
-        self.contract.0.lock().expect(uid);
-    }
-
-    /// The uid of the contract namespace, as long as nobody doubts it.
-    pub(crate) fn settled_contract(&self) -> Option<String> {
-        self.contract.0.lock().settled()
+    fn take_in(&self, sight: &Sight) {
+        self.contract.0.lock().take_in(sight);
+        if let Sight::There { uid, .. } = sight
+            && self.agreed_contract().is_some_and(|agreed| agreed != *uid)
+        {
+            self.disagree();
+        }
     }
 
     async fn see_contract(&self) -> kube::Result<Namespace> {

@@ -68,7 +68,7 @@ impl Session {
 
     /// Reports when the last report is older than half the interval, or says other things than now.
     async fn heartbeat(self: &Arc<Self>, secret: &ClusterSecretKeyRef, interval: Duration) {
-        if !self.state.read().cluster_binding_listed {
+        if !self.state.read().cluster_binding_listed || !self.gate.is_open() {
             return;
         }
         let Some(binding) = self.cluster_binding() else { return self.set_heartbeat(Heartbeat::NotKept) };
@@ -79,7 +79,11 @@ impl Session {
         }
         let api: Api<ClusterBinding> = Api::namespaced(self.client.clone(), &self.namespace);
         match apply::replace_status(&api, &binding.metadata, true, &new).await {
-            Ok(_) | Err(apply::WriteError::Raced(_)) => self.set_heartbeat(Heartbeat::Beating),
+            Ok(written) => {
+                self.written_cluster_bindings.wrote(written);
+                self.set_heartbeat(Heartbeat::Beating);
+            }
+            Err(apply::WriteError::Raced(_)) => self.set_heartbeat(Heartbeat::Beating),
             Err(error) => self.set_heartbeat(Heartbeat::Failed(Chain(&error).to_string())),
         }
     }

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use portolan_core::api::kubebind::ClusterSecretKeyRef;
 use portolan_runtime::{client::ClientError, metrics::Gauges, tasks::Tasks};
 
-use super::{rotation::Rotation, session::Session};
+use super::{consumer::ConsumerCluster, leftover::ConsumerNamespaces, rotation::Rotation, session::Session};
 use crate::secrets::ProviderAccess;
 
 /// How often a provider is asked, and told.
@@ -23,6 +23,8 @@ pub(crate) struct SessionHub {
     /// When each provider last answered, by Secret.
     last_contact: Gauges,
     rotation: Rotation,
+    consumer: Arc<ConsumerCluster>,
+    namespaces: ConsumerNamespaces,
     sessions: Mutex<HashMap<ClusterSecretKeyRef, Open>>,
 }
 
@@ -32,8 +34,23 @@ struct Open {
 }
 
 impl SessionHub {
-    pub(crate) fn new(tasks: &Tasks, intervals: Intervals, last_contact: Gauges, rotation: Rotation) -> Self {
-        Self { tasks: tasks.clone(), intervals, last_contact, rotation, sessions: Mutex::default() }
+    pub(crate) fn new(
+        tasks: &Tasks,
+        intervals: Intervals,
+        last_contact: Gauges,
+        rotation: Rotation,
+        namespaces: ConsumerNamespaces,
+    ) -> Self {
+        let consumer = Arc::new(ConsumerCluster::new(rotation.consumer.clone()));
+        Self {
+            tasks: tasks.clone(),
+            intervals,
+            last_contact,
+            rotation,
+            consumer,
+            namespaces,
+            sessions: Mutex::default(),
+        }
     }
 
     /// The session for a kubeconfig. One with another content ends the session of the former content.
@@ -47,16 +64,16 @@ impl SessionHub {
             return Ok(session);
         }
         let last_contact = self.last_contact.with_label_values(&[&label(reference)]);
-        let started = Session::start(&self.tasks, &access.kubeconfig, notify, last_contact).await?;
+        let consumer = Arc::clone(&self.consumer);
+        let started = Session::start(&self.tasks, &access.kubeconfig, notify, last_contact, consumer).await?;
         // Somebody else may have been faster while the client was made.
         if let Some(session) = self.current(reference, access) {
             started.stop();
             return Ok(session);
         }
-        if let Some(former) = self.sessions.lock().get(reference) {
-            started.goes_on_from(&former.session);
-        }
         started.spawn_poll(self.intervals.poll);
+        started.spawn_claim(self.intervals.poll);
+        started.spawn_leftovers(self.namespaces.clone(), self.intervals.poll);
         started.spawn_heartbeat(reference, self.intervals);
         if access.renewed.is_some() {
             started.spawn_rotation(self.rotation.clone(), reference, access);
@@ -70,10 +87,17 @@ impl SessionHub {
 
     /// Ends the sessions whose Secret nobody refers to any more.
     pub(crate) fn retain(&self, is_referenced: impl Fn(&ClusterSecretKeyRef) -> bool) {
-        self.sessions.lock().retain(|reference, open| {
+        let mut sessions = self.sessions.lock();
+        let kept: Vec<_> = sessions.iter().filter(|(reference, _)| is_referenced(reference)).collect();
+        let kept: Vec<_> = kept.into_iter().map(|(_, open)| open.session.agreed_contract()).collect();
+        sessions.retain(|reference, open| {
             let keep = is_referenced(reference);
             if !keep {
                 open.session.stop();
+                let contract = open.session.agreed_contract();
+                if contract.is_some() && !kept.contains(&contract) {
+                    self.tasks.spawn("give back", Arc::clone(&open.session).give_back());
+                }
                 // It may have been removed before.
                 let _ = self.last_contact.remove_label_values(&[&label(reference)]);
             }

@@ -1,22 +1,36 @@
 //! The provider side as the konnector sees it: one session per referenced kubeconfig.
 
 mod absence;
+mod claim;
+mod consumer;
 mod contact;
 mod contract;
+mod events;
+mod gate;
 mod heartbeat;
 mod hub;
+mod identity;
+mod leftover;
 mod namespaces;
+mod pages;
 mod poll;
 mod reflecting;
 mod rotation;
 mod session;
+mod standing;
 mod view;
 
 pub(crate) use absence::Absence;
+pub(crate) use claim::Holder;
 pub(crate) use contact::Contact;
-pub(crate) use contract::{Doubt, Why};
+pub(crate) use contract::Doubt;
+#[cfg(test)]
+pub(crate) use contract::Why;
 pub(crate) use heartbeat::Heartbeat;
 pub(crate) use hub::{Intervals, SessionHub};
+pub(crate) use identity::ANOTHER_CONTRACT;
+pub(crate) use leftover::ConsumerNamespaces;
 pub(crate) use namespaces::NamespaceAnswer;
 pub(crate) use rotation::Rotation;
 pub(crate) use session::Session;
+pub(crate) use standing::{CONTRACT_IN_USE, Standing};

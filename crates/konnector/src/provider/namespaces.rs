@@ -102,6 +102,11 @@ impl Namespaces {
         Some(request.name_any())
     }
 
+    /// Every request.
+    pub(super) fn requests(&self) -> Vec<std::sync::Arc<APIServiceNamespace>> {
+        self.store.state()
+    }
+
     /// Whether the answers have been listed once.
     pub(crate) fn are_listed(&self) -> bool {
         self.is_listed.load(Ordering::Acquire)
@@ -130,8 +135,10 @@ impl Namespaces {
         }
     }
 
-    /// Takes in that the answers have been listed.
+    /// Takes in that the answers have been listed. A request that is not among them is made again when it is needed:
+    /// what was asked for before a backup was restored, nobody knows any more.
     pub(super) fn were_listed(&self) {
+        self.requested.lock().clear();
         self.is_listed.store(true, Ordering::Release);
     }
 

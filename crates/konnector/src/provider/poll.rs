@@ -46,7 +46,7 @@ impl Session {
 
     /// Notices a contract namespace that has become another, whatever the exports in it are called.
     async fn look_at_contract(&self, limit: Duration) {
-        let known = || (self.last_doubt().map(|doubt| doubt.why), self.settled_contract());
+        let known = || (self.last_doubt().map(|doubt| doubt.why), self.found());
         let before = known();
         self.doubt(limit).await;
         if known() != before {
@@ -56,6 +56,7 @@ impl Session {
 
     async fn poll(&self, limit: Duration) {
         let api: Api<APIServiceExport> = Api::namespaced(self.client.clone(), &self.namespace);
+        let shown = self.newest_shown();
         let answer = timeout(limit, api.list_metadata(&ListParams::default())).await;
         let contact = match &answer {
             Ok(Ok(_)) => Contact::Up,
@@ -69,6 +70,9 @@ impl Session {
         match answer {
             // Watches on connections that died silently never tell of it.
             Ok(Ok(_)) if was_silent => self.renew("the provider answers again"),
+            Ok(Ok(list)) if self.runs_backwards(list.metadata.resource_version.as_ref(), shown) => {
+                self.renew("its versions run backwards: it has been restored from a backup");
+            }
             Ok(Ok(list)) => self.compare(&list.items),
             _ => {}
         }
@@ -78,6 +82,22 @@ impl Session {
             warn!(namespace = self.namespace, ?contact, "contact with the provider changed");
             self.set_contact(contact);
         }
+    }
+
+    /// The newest version that the watch of exports has shown.
+    fn newest_shown(&self) -> Option<u128> {
+        self.exports
+            .state()
+            .iter()
+            .filter_map(|export| number(export.metadata.resource_version.as_ref()))
+            .max()
+    }
+
+    /// Whether a list is older than one before it, or than what a watch has shown before it was asked for.
+    fn runs_backwards(&self, version: Option<&String>, shown: Option<u128>) -> bool {
+        let Some(version) = number(version) else { return false };
+        let before = self.state.write().newest_list.replace(version);
+        before.max(shown).is_some_and(|known| version < known)
     }
 
     /// Renews the session when its watch has missed what two polls in a row have found.
@@ -95,6 +115,11 @@ impl Session {
             self.renew("the watch has missed changes that the poll found");
         }
     }
+}
+
+/// A version as a number, where it is one.
+fn number(version: Option<&String>) -> Option<u128> {
+    version.and_then(|version| version.parse().ok())
 }
 
 #[cfg(test)]

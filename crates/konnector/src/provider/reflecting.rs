@@ -1,10 +1,13 @@
 //! Stores of the kinds in a contract namespace, and the streams of their changes.
 
+use std::sync::Arc;
+
 use kube::{
     Api, Client, Resource,
     runtime::{reflector::Store, watcher},
 };
 use portolan_runtime::{
+    latest::Latest,
     tasks::Tasks,
     watch::{Changed, reflect},
 };
@@ -28,7 +31,10 @@ pub(super) struct Starting {
 
 impl Starting {
     /// Starts a store of one kind in the contract namespace, and the stream of its changes.
-    pub(super) fn reflect<K>(&self) -> (Store<K>, futures::channel::mpsc::UnboundedReceiver<Change>)
+    pub(super) fn reflect<K>(
+        &self,
+        written: &Arc<Latest<K>>,
+    ) -> (Store<K>, futures::channel::mpsc::UnboundedReceiver<Change>)
     where
         K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
             + Clone
@@ -40,19 +46,22 @@ impl Starting {
     {
         let api: Api<K> = Api::namespaced(self.client.clone(), &self.namespace);
         let (sender, changes) = futures::channel::mpsc::unbounded();
-        let (store, task) = reflect(api, watcher::Config::default(), move |change: Changed<'_, K>| {
-            let change = match change {
-                Changed::Applied(_) => Change::Applied,
-                Changed::Deleted(object) => Change::Deleted(object.meta().name.clone().unwrap_or_default()),
-                Changed::Relisted => Change::Relisted,
-                Changed::Failed(error) => match failure(error) {
-                    Some(contact) => Change::Failed(contact),
-                    None => return,
-                },
-            };
-            // Nobody listens any more when the session has ended.
-            let _ = sender.unbounded_send(change);
-        });
+        let (store, task) =
+            reflect(api, watcher::Config::default(), Arc::clone(written), move |change: Changed<'_, K>| {
+                let change = match change {
+                    Changed::Applied(_) => Change::Applied,
+                    Changed::Deleted(object) => {
+                        Change::Deleted(object.meta().name.clone().unwrap_or_default())
+                    }
+                    Changed::Relisted => Change::Relisted,
+                    Changed::Failed(error) => match failure(error) {
+                        Some(contact) => Change::Failed(contact),
+                        None => return,
+                    },
+                };
+                // Nobody listens any more when the session has ended.
+                let _ = sender.unbounded_send(change);
+            });
         self.tasks.spawn("provider watch", task);
         (store, changes)
     }

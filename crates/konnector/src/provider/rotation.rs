@@ -91,6 +91,7 @@ impl Rotation {
         let taking = async {
             while offered.changed().await.is_ok() {
                 let content = offered.borrow_and_update().clone();
+                session.gate.opened().await;
                 if let Some(content) = content.filter(|content| is_wanted(&content.0, &access)) {
                     self.take(&reference, &access, &content.0).await;
                 }

@@ -10,8 +10,8 @@ use std::{
 };
 
 use futures::StreamExt as _;
-use kube::{Client, ResourceExt as _, runtime::reflector::Store};
-use parking_lot::RwLock;
+use kube::{Client, runtime::reflector::Store};
+use parking_lot::{Mutex, RwLock};
 use portolan_core::{
     api::kubebind::{
         APIServiceExport, APIServiceExportRequest, APIServiceNamespace, BoundSchema, ClusterBinding,
@@ -21,22 +21,28 @@ use portolan_core::{
 };
 use portolan_runtime::{
     client::{self, ClientError},
-    clock,
     latest::Latest,
     metrics::Gauge,
     tasks::Tasks,
 };
-use tokio::sync::{Notify, watch};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 use tracing::{info, warn};
 
 use super::{
     absence::Absences,
+    consumer::ConsumerCluster,
     contact::Contact,
     contract::Contract,
+    gate::Gate,
     heartbeat::Heartbeat,
+    identity::Place,
     namespaces::Namespaces,
     reflecting::{Change, Starting},
     rotation::{Offered, Rotation},
+    standing::Claimed,
 };
 use crate::secrets::ProviderAccess;
 
@@ -45,12 +51,20 @@ pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
 /// What is known of one provider through one kubeconfig.
 pub(crate) struct Session {
+    /// Writes only while the contract is known to be ours.
     pub(crate) client: Client,
+    pub(super) ungated: Client,
+    pub(super) gate: Gate,
+    pub(super) place: Place,
+    pub(super) consumer: Arc<ConsumerCluster>,
+    pub(super) claimed: Mutex<Claimed>,
+    pub(super) claim_due: Notify,
     /// The contract namespace.
     pub(crate) namespace: String,
     pub(crate) namespaces: Arc<Namespaces>,
-    pub(crate) written_exports: Latest<APIServiceExport>,
-    pub(crate) written_schemas: Latest<BoundSchema>,
+    pub(crate) written_exports: Arc<Latest<APIServiceExport>>,
+    pub(crate) written_schemas: Arc<Latest<BoundSchema>>,
+    pub(super) written_cluster_bindings: Arc<Latest<ClusterBinding>>,
     pub(super) exports: Store<APIServiceExport>,
     pub(super) schemas: Store<BoundSchema>,
     pub(super) requests: Store<APIServiceExportRequest>,
@@ -69,14 +83,18 @@ pub(crate) struct Session {
 #[derive(Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is learnt from a watch or a poll of its own")]
 pub(super) struct State {
-    contact: Contact,
+    pub(super) contact: Contact,
     /// The last poll had no answer at all.
     pub(super) silent: bool,
     /// Uids of exports that the last poll and the watch disagree on.
     pub(super) missed: BTreeSet<String>,
+    /// The version of the newest list that a poll has brought.
+    pub(super) newest_list: Option<u128>,
     pub(super) exports_listed: bool,
     pub(super) schemas_listed: bool,
     pub(super) cluster_binding_listed: bool,
+    /// Since when the provider does not let us see whether there is one.
+    pub(super) cluster_binding_refused: Option<Instant>,
     pub(super) heartbeat: Heartbeat,
     offered: Offered,
 }
@@ -88,27 +106,38 @@ impl Session {
         kubeconfig: &RestrictedKubeconfig,
         notify: Arc<dyn Fn() + Send + Sync>,
         last_contact: Gauge,
+        consumer: Arc<ConsumerCluster>,
     ) -> Result<Arc<Self>, ClientError> {
-        let client = client::restricted(kubeconfig).await?;
+        let (ungated, gate) = (client::restricted(kubeconfig).await?, Gate::default());
+        let client = gate.guard(ungated.clone());
         let starting = Starting {
             client: client.clone(),
             namespace: kubeconfig.namespace.clone(),
             tasks: tasks.child(),
         };
-        let (exports, exports_changes) = starting.reflect();
-        let (schemas, schemas_changes) = starting.reflect();
-        let (requests, requests_changes) = starting.reflect::<APIServiceExportRequest>();
-        let (cluster_bindings, cluster_changes) = starting.reflect::<ClusterBinding>();
-        let (namespace_store, namespace_changes) = starting.reflect::<APIServiceNamespace>();
+        let (written_exports, written_schemas, written_cluster_bindings) =
+            (Arc::default(), Arc::default(), Arc::default());
+        let (exports, exports_changes) = starting.reflect(&written_exports);
+        let (schemas, schemas_changes) = starting.reflect(&written_schemas);
+        let (requests, requests_changes) = starting.reflect::<APIServiceExportRequest>(&Arc::default());
+        let (cluster_bindings, cluster_changes) = starting.reflect(&written_cluster_bindings);
+        let (namespace_store, namespace_changes) = starting.reflect::<APIServiceNamespace>(&Arc::default());
         let answered = watch::Sender::new(());
         let namespaces =
             Namespaces::new(client.clone(), &kubeconfig.namespace, namespace_store, answered.clone());
         let session = Arc::new(Self {
             client,
+            ungated,
+            gate,
+            place: Place { server: kubeconfig.server.clone(), namespace: kubeconfig.namespace.clone() },
+            consumer,
+            claimed: Mutex::default(),
+            claim_due: Notify::new(),
             namespace: kubeconfig.namespace.clone(),
             namespaces: Arc::new(namespaces),
-            written_exports: Latest::default(),
-            written_schemas: Latest::default(),
+            written_exports,
+            written_schemas,
+            written_cluster_bindings,
             exports,
             schemas,
             requests,
@@ -125,30 +154,13 @@ impl Session {
         session.listen(exports_changes, |session, change| session.on_exports(&change));
         session.listen(schemas_changes, |session, change| session.on_schemas(&change));
         session.listen(requests_changes, |session, _| (session.notify)());
-        session.listen(cluster_changes, |session, change| {
-            if matches!(change, Change::Relisted) {
-                session.state.write().cluster_binding_listed = true;
-            }
-            session.report_due.notify_one();
-            (session.notify)();
-        });
+        session.listen(cluster_changes, |session, change| session.on_cluster_bindings(&change));
         session.listen(namespace_changes, move |session, change| {
-            match &change {
-                Change::Deleted(name) => session.namespaces.dropped(name),
-                Change::Relisted => session.namespaces.were_listed(),
-                Change::Applied | Change::Failed(_) => {}
-            }
+            session.on_namespaces(&change);
             answered.send_replace(());
         });
         info!(server = kubeconfig.server, namespace = kubeconfig.namespace, "connecting to a provider");
         Ok(session)
-    }
-
-    /// Remembers what a former session knows of the same contract.
-    pub(super) fn goes_on_from(&self, former: &Self) {
-        if former.namespace == self.namespace {
-            self.contract.inherit(&former.contract);
-        }
     }
 
     pub(super) fn stop(&self) {
@@ -167,7 +179,12 @@ impl Session {
         access: &Arc<ProviderAccess>,
     ) {
         let run = rotation.run(Arc::clone(self), reference.clone(), Arc::clone(access));
-        self.tasks.spawn("rotation", run);
+        let gate = self.gate.clone();
+        self.tasks.spawn("rotation", async move {
+            // What another contract offers is not for this consumer.
+            gate.opened().await;
+            run.await;
+        });
     }
 
     pub(super) fn offered(&self) -> Offered {
@@ -190,37 +207,6 @@ impl Session {
                 on(&session, change);
             }
         });
-    }
-
-    fn on_exports(&self, change: &Change) {
-        let names: Vec<_> = self.exports.state().iter().map(|export| export.name_any()).collect();
-        self.absences.present(names.iter().map(String::as_str));
-        if !matches!(change, Change::Failed(_)) {
-            self.last_contact.set(clock::now().as_second());
-        }
-        match change {
-            Change::Relisted => self.update(|state| {
-                state.exports_listed = true;
-                state.contact = Contact::Up;
-            }),
-            Change::Failed(contact) => self.set_contact(contact.clone()),
-            Change::Deleted(name) => {
-                // It may be back already, as another.
-                if !names.contains(name) {
-                    self.absences.withdrawn(name);
-                }
-                (self.notify)();
-            }
-            Change::Applied => (self.notify)(),
-        }
-    }
-
-    fn on_schemas(&self, change: &Change) {
-        match change {
-            Change::Relisted => self.update(|state| state.schemas_listed = true),
-            Change::Failed(_) => {}
-            Change::Applied | Change::Deleted(_) => (self.notify)(),
-        }
     }
 
     pub(super) fn set_contact(&self, contact: Contact) {

@@ -1,6 +1,6 @@
 //! What a session knows of its provider's contract.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use kube::{Resource, runtime::reflector::ObjectRef};
 use portolan_core::api::kubebind::{APIServiceExport, APIServiceExportRequest, BoundSchema, ClusterBinding};
@@ -48,7 +48,16 @@ impl Session {
     }
 
     pub(super) fn cluster_binding(&self) -> Option<Arc<ClusterBinding>> {
-        self.cluster_bindings.get(&self.reference("cluster"))
+        let seen = self.cluster_bindings.get(&self.reference("cluster"))?;
+        Some(self.written_cluster_bindings.newest(seen))
+    }
+
+    /// Whether it is known if the provider keeps a ClusterBinding. One that hides them for longer than the limit keeps
+    /// none.
+    pub(super) fn cluster_binding_is_known(&self, limit: Duration) -> bool {
+        let state = self.state.read();
+        state.cluster_binding_listed
+            || state.cluster_binding_refused.is_some_and(|since| since.elapsed() >= limit)
     }
 
     fn reference<K: Resource<DynamicType = ()>>(&self, name: &str) -> ObjectRef<K> {

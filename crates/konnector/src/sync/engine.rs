@@ -1,6 +1,9 @@
 //! One engine per bound resource: the watches on both sides, the queue between them, and its state.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use kube::{
     Api, Client, ResourceExt as _,
@@ -13,7 +16,7 @@ use portolan_runtime::{controller, events::Reporter, metrics::Gauge, queue::Work
 use super::{
     defaults::Defaults,
     health::{EngineState, Health, Side},
-    index::{Index, ObjectKey},
+    index::{Index, Lists, ObjectKey},
     keys::KeyRules,
     placement::Placement,
     plan::{Mode, Right, Step, plan},
@@ -76,7 +79,7 @@ pub(super) struct Engine {
     health: Mutex<Health>,
     objects: Gauge,
     /// Consumer namespaces whose objects on the provider are followed.
-    pub(super) watched: Mutex<HashSet<String>>,
+    pub(super) watched: Mutex<HashMap<String, Tasks>>,
 }
 
 impl Engine {
@@ -131,22 +134,21 @@ impl Engine {
         let api: Api<DynamicObject> = Api::all_with(self.context.consumer.clone(), &self.spec.resource);
         let engine = Arc::clone(self);
         self.tasks.spawn("consumer objects", async move {
-            let mut listing = HashSet::new();
+            let mut listing = Listed::default();
             let on = |event: watcher::Result<Event<DynamicObject>>| engine.on_consumer(event, &mut listing);
             watch::follow(api, watcher::Config::default(), on).await;
         });
     }
 
-    fn on_consumer(
-        self: &Arc<Self>,
-        event: watcher::Result<Event<DynamicObject>>,
-        listing: &mut HashSet<ObjectKey>,
-    ) {
+    fn on_consumer(self: &Arc<Self>, event: watcher::Result<Event<DynamicObject>>, listing: &mut Listed) {
         match event {
-            Ok(Event::Init) => listing.clear(),
+            Ok(Event::Init) => *listing = Listed::beginning(&self.index),
             Ok(Event::InitApply(object)) => {
-                listing.insert(key_of(&object));
-                self.saw_origin(&object);
+                let key = key_of(&object);
+                self.index.lock().listed_origin(listing.began, &key, &object);
+                listing.seen.insert(key.clone());
+                self.watch_namespace(&key.namespace);
+                self.look_at(key);
             }
             Ok(Event::Apply(object)) => self.saw_origin(&object),
             Ok(Event::Delete(object)) => {
@@ -155,11 +157,11 @@ impl Engine {
                 self.look_at(key);
             }
             Ok(Event::InitDone) => {
-                let gone = self.index.lock().keep_origins(listing);
+                let gone = self.index.lock().keep_origins(&listing.seen);
                 for key in gone {
                     self.look_at(key);
                 }
-                listing.clear();
+                listing.seen.clear();
                 self.note(Side::Consumer, Ok(()));
             }
             Err(error) => self.note(Side::Consumer, Err(&error)),
@@ -180,6 +182,7 @@ impl Engine {
         let mut changes = self.spec.session.namespaces.subscribe();
         self.tasks.spawn("namespace answers", async move {
             while changes.changed().await.is_ok() {
+                engine.forget_namespaces();
                 engine.watch_namespaces();
                 let waiting = engine.index.lock().keys();
                 for key in waiting {
@@ -228,6 +231,19 @@ impl Engine {
         if before != after {
             (self.context.on_state)();
         }
+    }
+}
+
+/// What a list has shown since it began.
+#[derive(Default)]
+pub(super) struct Listed {
+    pub(super) began: Lists,
+    pub(super) seen: HashSet<ObjectKey>,
+}
+
+impl Listed {
+    pub(super) fn beginning(index: &Mutex<Index>) -> Self {
+        Self { began: index.lock().begins_list(), seen: HashSet::new() }
     }
 }
 

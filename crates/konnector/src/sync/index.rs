@@ -18,7 +18,7 @@ use portolan_core::{
 use portolan_runtime::latest::version;
 use serde_json::Value;
 
-pub(crate) use super::known::{Copy, KeptStatus, Mark, ObjectKey, Origin, Sides};
+pub(crate) use super::known::{Copy, KeptStatus, Lists, Mark, ObjectKey, Origin, Sides};
 use super::{
     defaults::Defaults,
     departed::Departed,
@@ -28,6 +28,8 @@ use super::{
     owned::{holds_former, owned_and_hollow, set_by_anybody},
 };
 use crate::policy;
+
+mod lists;
 
 /// How many bodies are kept between the event that brought them and the write that needs them. Beyond
 /// that, an object is read again when its turn comes.
@@ -49,6 +51,8 @@ pub(crate) struct Index {
     unanswered: HashSet<ObjectKey>,
     listed_namespaces: HashSet<String>,
     bodies: usize,
+    /// How many lists have begun.
+    lists: Lists,
 }
 
 impl Index {
@@ -108,6 +112,7 @@ impl Index {
         let origin = Origin {
             uid: object.uid().unwrap_or_default(),
             version: seen,
+            learnt: self.lists,
             generation: object.metadata.generation.unwrap_or_default(),
             desired: digest,
             status,
@@ -163,6 +168,7 @@ impl Index {
         let mut copy = Copy {
             uid: object.uid().unwrap_or_default(),
             version: seen,
+            learnt: self.lists,
             owned,
             settled_for: known.filter(|k| k.owned == owned).and_then(|k| k.settled_for),
             hollow: hollow.as_ref().map(Digest::of),
@@ -323,3 +329,6 @@ impl Index {
         self.bodies -= usize::from(dropped.is_some());
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,12 +14,24 @@ pub(crate) struct ObjectKey {
     pub(crate) name: String,
 }
 
+/// A time that is counted in lists that have begun.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Lists(u64);
+
+impl Lists {
+    pub(crate) const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
 /// An object on the consumer.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is read off the object by itself")]
 pub(crate) struct Origin {
     pub(crate) uid: String,
     pub(super) version: u128,
+    /// When this version was learnt.
+    pub(super) learnt: Lists,
     pub(crate) generation: i64,
     pub(crate) desired: Digest,
     pub(crate) status: StatusDigest,
@@ -41,6 +53,8 @@ pub(crate) struct Origin {
 pub(crate) struct Copy {
     pub(crate) uid: String,
     pub(super) version: u128,
+    /// When this version was learnt.
+    pub(super) learnt: Lists,
     pub(crate) owned: Digest,
     /// The digest that was desired when the copy became what it is; equal to `owned` unless the provider
     /// stores it differently from how we spelled it.

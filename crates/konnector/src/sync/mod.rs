@@ -28,7 +28,7 @@ pub(crate) use defaults::Defaults;
 pub(crate) use engine::{EngineContext, SchemaVersions, SyncSpec};
 pub(crate) use health::EngineState;
 pub(crate) use hub::{EngineKey, SyncHub};
-pub(crate) use index::ObjectKey;
+pub(crate) use index::{Lists, ObjectKey};
 pub(crate) use keys::KeyRules;
 pub(crate) use owned::{comparable, holds_updates, owned};
 pub(crate) use placement::Placement;

@@ -2,7 +2,7 @@
 //! made, or one for all.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, hash_map::Entry},
     sync::Arc,
 };
 
@@ -14,7 +14,12 @@ use kube::{
 use portolan_runtime::{backoff::Backoff, watch};
 
 use super::{
-    engine::Engine, health::Side, index::ObjectKey, placement::Placement, plan::Mode, sides::in_namespace,
+    engine::{Engine, Listed},
+    health::Side,
+    index::ObjectKey,
+    placement::Placement,
+    plan::Mode,
+    sides::in_namespace,
 };
 
 /// The first and the longest delay between attempts to list a namespace.
@@ -24,7 +29,7 @@ const RETRY: (std::time::Duration, std::time::Duration) =
 /// What one watch has seen since it began to list.
 #[derive(Default)]
 struct Listing {
-    seen: HashSet<ObjectKey>,
+    listed: Listed,
     /// Consumer namespaces by those of the provider, as they were when the list began. Objects of a
     /// namespace that is answered later may be missing from it.
     namespaces: HashMap<String, String>,
@@ -51,14 +56,14 @@ impl Engine {
     fn on_wide(self: &Arc<Self>, event: watcher::Result<Event<DynamicObject>>, listing: &mut Listing) {
         match event {
             Ok(Event::Init) => {
-                listing.seen.clear();
+                listing.listed = Listed::beginning(&self.index);
                 listing.namespaces = self.spec.session.namespaces.by_answer();
             }
             Ok(Event::InitApply(object)) => {
                 let answered = |namespace: &str| listing.namespaces.get(namespace).cloned();
                 if let Some(key) = self.origin_of(&object, answered) {
-                    self.index.lock().saw_copy(&key, &object);
-                    listing.seen.insert(key);
+                    self.index.lock().listed_copy(listing.listed.began, &key, &object);
+                    listing.listed.seen.insert(key);
                 }
             }
             Ok(Event::Apply(object)) => {
@@ -83,11 +88,11 @@ impl Engine {
             Placement::Mapped { .. } => listing.namespaces.drain().map(|(_, consumer)| consumer).collect(),
             Placement::Prefixed | Placement::Contract | Placement::Same => vec![String::new()],
         };
-        self.watched.lock().extend(listed.iter().cloned());
+        self.watched.lock().extend(listed.iter().map(|namespace| (namespace.clone(), self.tasks.child())));
         for namespace in &listed {
-            self.end_list(namespace, &listing.seen);
+            self.end_list(namespace, &listing.listed.seen);
         }
-        listing.seen.clear();
+        listing.listed.seen.clear();
         self.note(Side::Provider(String::new()), Ok(()));
         self.watch_namespaces();
     }
@@ -126,28 +131,49 @@ impl Engine {
             return;
         }
         let Some(mapped) = self.spec.session.namespaces.mapped(namespace) else { return };
-        if !self.watched.lock().insert(namespace.to_owned()) {
-            return;
-        }
+        let tasks = self.tasks.child();
+        match self.watched.lock().entry(namespace.to_owned()) {
+            Entry::Occupied(_) => return,
+            Entry::Vacant(place) => place.insert(tasks.clone()),
+        };
         let api = Api::namespaced_with(self.spec.session.client.clone(), &mapped, &self.spec.resource);
         let (engine, namespace) = (Arc::clone(self), namespace.to_owned());
         if cluster_wide {
-            self.tasks.spawn("provider namespace", async move { engine.list_once(&api, &namespace).await });
+            tasks.spawn("provider namespace", async move { engine.list_once(&api, &namespace).await });
         } else {
-            self.tasks.spawn("provider objects", async move {
-                let mut listing = HashSet::new();
+            tasks.spawn("provider objects", async move {
+                let mut listing = Listed::default();
                 let on = |event| engine.on_provider(&namespace, event, &mut listing);
                 watch::follow(api, watcher::Config::default(), on).await;
             });
         }
     }
 
+    /// Ends to follow the provider's namespaces that nobody asks for any more. Where anything is known of an object, it
+    /// is followed on.
+    pub(super) fn forget_namespaces(&self) {
+        let namespaces = &self.spec.session.namespaces;
+        if !matches!(self.spec.placement, Placement::Mapped { .. }) || !namespaces.are_listed() {
+            return;
+        }
+        let mut watched = self.watched.lock();
+        watched.retain(|namespace, tasks| {
+            let stays = namespaces.mapped(namespace).is_some() || !self.index.lock().forget(namespace);
+            if !stays {
+                tasks.cancel();
+                self.note(Side::Provider(namespace.clone()), Ok(()));
+            }
+            stays
+        });
+    }
+
     /// Lists what the wide watch showed before anybody knew whose namespace it is.
     async fn list_once(&self, api: &Api<DynamicObject>, namespace: &str) {
         let mut backoff = Backoff::new(RETRY.0, RETRY.1);
-        let list = loop {
+        let (began, list) = loop {
+            let began = self.index.lock().begins_list();
             match api.list(&ListParams::default()).await {
-                Ok(list) => break list,
+                Ok(list) => break (began, list),
                 Err(error) => {
                     tracing::debug!(namespace, %error, "cannot list the provider's objects");
                     tokio::time::sleep(backoff.next_delay()).await;
@@ -157,7 +183,7 @@ impl Engine {
         let mut seen = HashSet::new();
         for object in &list.items {
             let key = ObjectKey { namespace: namespace.to_owned(), name: object.name_any() };
-            self.index.lock().saw_copy(&key, object);
+            self.index.lock().listed_copy(began, &key, object);
             seen.insert(key);
         }
         self.end_list(namespace, &seen);
@@ -167,15 +193,16 @@ impl Engine {
         &self,
         namespace: &str,
         event: watcher::Result<Event<DynamicObject>>,
-        listing: &mut HashSet<ObjectKey>,
+        listing: &mut Listed,
     ) {
         let key_of =
             |object: &DynamicObject| ObjectKey { namespace: namespace.to_owned(), name: object.name_any() };
         match event {
-            Ok(Event::Init) => listing.clear(),
+            Ok(Event::Init) => *listing = Listed::beginning(&self.index),
             Ok(Event::InitApply(object)) => {
-                listing.insert(key_of(&object));
-                self.index.lock().saw_copy(&key_of(&object), &object);
+                let key = key_of(&object);
+                self.index.lock().listed_copy(listing.began, &key, &object);
+                listing.seen.insert(key);
             }
             Ok(Event::Apply(object)) => {
                 if self.index.lock().saw_copy(&key_of(&object), &object) {
@@ -184,8 +211,8 @@ impl Engine {
             }
             Ok(Event::Delete(object)) => self.lost_copy(key_of(&object)),
             Ok(Event::InitDone) => {
-                self.end_list(namespace, listing);
-                listing.clear();
+                self.end_list(namespace, &listing.seen);
+                listing.seen.clear();
                 self.note(Side::Provider(namespace.to_owned()), Ok(()));
             }
             Err(error) => self.note(Side::Provider(namespace.to_owned()), Err(&error)),

@@ -141,7 +141,7 @@ fn rules() -> Value {
             &["apiserviceexportrequests", "apiserviceexports", "boundschemas", "clusterbindings"],
             &["get", "list", "watch"],
         ),
-        rule(&["apiservicenamespaces"], &["get", "list", "watch", "create"]),
+        rule(&["apiservicenamespaces"], &["get", "list", "watch", "create", "delete"]),
         rule(&["apiserviceexports/status", "boundschemas/status", "clusterbindings/status"], &["patch"]),
     ])
 }

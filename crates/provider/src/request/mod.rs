@@ -4,7 +4,7 @@ mod apply;
 mod observe;
 mod plan;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt as _;
@@ -18,6 +18,8 @@ use crate::{
 };
 
 const WORKERS: usize = 8;
+/// When to look again at a request whose namespace is perhaps being deleted.
+const AFTER_SWEEP: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
     let shared = Arc::clone(context);
@@ -29,6 +31,9 @@ pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
 }
 
 async fn reconcile(context: &Context, key: &Key) -> Result<Next, ReconcileError> {
+    if context.sweeping.holds(key) {
+        return Ok(Next::After(AFTER_SWEEP));
+    }
     let Some(observed) = observe::observe(context, key).await? else { return Ok(Next::OnChange) };
     let plan = plan::plan(&observed);
     apply::apply(context, key, &observed, plan).await

@@ -1,5 +1,7 @@
 //! Starting, stopping and pausing the parts of a running control plane.
 
+use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -44,6 +46,35 @@ impl ControlPlane {
         })?;
         let client = self.client();
         self.wait("/readyz", async || is_ready(&client).await).await
+    }
+
+    /// Copies the data of etcd, as a backup does. Everything is down meanwhile.
+    pub async fn back_up(&self) -> Result<()> {
+        self.stop_all();
+        copy(&self.dir().join("etcd"), &self.dir().join("etcd-backup"))?;
+        self.start_all().await
+    }
+
+    /// Puts the copy of [`Self::back_up`] in the place of the data, with everything down meanwhile: versions run
+    /// backwards.
+    pub async fn restore(&self) -> Result<()> {
+        self.stop_all();
+        copy(&self.dir().join("etcd-backup"), &self.dir().join("etcd"))?;
+        self.start_all().await
+    }
+
+    fn stop_all(&self) {
+        for process in [&self.controller_manager, &self.apiserver, &self.etcd] {
+            process.lock().take();
+        }
+    }
+
+    async fn start_all(&self) -> Result<()> {
+        start_in(&self.etcd, || {
+            let command = flags::etcd(&self.binaries.etcd, self.dir(), self.ports);
+            ManagedProcess::start("etcd", command, &self.workdir)
+        })?;
+        self.start_apiserver().await
     }
 
     /// Freezes kube-apiserver: connections stay open and nothing is answered.
@@ -117,6 +148,24 @@ impl ControlPlane {
         let tail = |process: &ManagedProcess| format!("--- {}:\n{}\n", process.name(), process.log_tail(15));
         processes.iter().filter_map(|process| process.lock().as_ref().map(tail)).collect()
     }
+}
+
+/// Makes a directory a copy of another.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    if to.exists() {
+        fs::remove_dir_all(to)?;
+    }
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
 }
 
 /// Fills `slot` unless what is in it still runs.

@@ -90,6 +90,15 @@ pub const DELETION_POLICY_ORPHAN: &str = "Orphan";
 /// Annotation on a bundle or binding that `konnector release` gives up: a running konnector keeps off.
 pub const ANNOTATION_RELEASED: &str = "kube-bind.io/released";
 
+/// Annotation on a binding: the uid of the contract namespace that it is bound to. With another, nothing is written.
+pub const ANNOTATION_CONTRACT_UID: &str = "kube-bind.io/contract-uid";
+/// Annotation on a bundle, or on a binding that was made by hand: the uid of the contract namespace that it shall be
+/// bound to instead of the one that it was.
+pub const ANNOTATION_ACCEPT_CONTRACT: &str = "kube-bind.io/accept-contract";
+/// Annotation on a bundle, or on a binding that was made by hand: takes the contract over from the consumer cluster
+/// with this uid, or from whichever has the contract with this uid. It is used once, and removed.
+pub const ANNOTATION_TAKE_OVER: &str = "kube-bind.io/take-over";
+
 /// Name and key of the provider's Secret with a kubeconfig for the consumer, where the ClusterBinding names none.
 pub const PROVIDER_KUBECONFIG: &str = "kubeconfig";
 
@@ -117,6 +126,9 @@ pub const CONDITION_INFORMERS_SYNCED: &str = "InformersSynced";
 pub const CONDITION_HEARTBEATING: &str = "Heartbeating";
 /// Condition of a binding: the consumer's CRDs carry the provider's current schema.
 pub const CONDITION_SCHEMA_IN_SYNC: &str = "SchemaInSync";
+/// Condition of a ClusterBinding: the consumer cluster that the contract belongs to. Its reason is the uid of that
+/// cluster's namespace `kube-system`.
+pub const CONDITION_CONSUMER_CLUSTER: &str = "ConsumerCluster";
 /// Condition of an export: the consumer has the current schema.
 pub const CONDITION_CONSUMER_IN_SYNC: &str = "ConsumerInSync";
 /// Condition of an export: consumers can read the objects of one another.

@@ -70,6 +70,7 @@ fn view() -> View<()> {
     View {
         session: (),
         contact: Contact::Up,
+        contract: Some("c".to_owned()),
         listed: true,
         export: Some(export()),
         withdrawing: None,
@@ -132,12 +133,13 @@ fn a_binding_in_order_is_ready_and_names_its_resources() {
 
 #[test]
 fn what_keeps_a_binding_from_connecting_is_named() {
-    let table: [(Provider<()>, Option<Outcome>, &str); 11] = [
+    let table: [(Provider<()>, Option<Outcome>, &str); 12] = [
         (Provider::NoAccess, None, "ProviderPending"),
         (Provider::ClientFailed("bad".to_owned()), None, "ProviderClientError"),
         (with(|v| v.contact = Contact::Pending), None, "ProviderPending"),
         (with(|v| v.contact = Contact::Down { message: "refused".to_owned() }), None, "ProviderUnreachable"),
         (with(|v| v.contact = Contact::Refused { message: "no".to_owned() }), None, "ProviderSuspect"),
+        (with(|v| v.contact = Contact::Closed(Verdict::error("ContractInUse", ""))), None, "ContractInUse"),
         (with(|v| v.export = None), None, "APIServiceExportNotFound"),
         (
             with(|v| {

@@ -7,7 +7,7 @@ use portolan_core::{
 use serde_json::{Value, json};
 
 use super::*;
-use crate::secrets::ProviderAccess;
+use crate::{provider::Why, secrets::ProviderAccess};
 
 fn bundle(name: &str) -> APIServiceBindingBundle {
     serde_json::from_value(json!({
@@ -34,7 +34,7 @@ fn export(name: &str, deleting: bool) -> Arc<APIServiceExport> {
 
 fn existing(name: &str, owner: Option<&APIServiceBindingBundle>) -> Arc<APIServiceBinding> {
     let nobody = bundle("nobody");
-    let mut made = binding(owner.unwrap_or(&nobody), &export(name, false));
+    let mut made = binding(owner.unwrap_or(&nobody), &export(name, false), Some("contract"));
     made.metadata.uid = Some(format!("uid-{name}"));
     if owner.is_none() {
         made.metadata.owner_references = None;
@@ -218,19 +218,26 @@ fn a_provider_that_refuses_is_suspect_once_something_is_bound() {
 }
 
 #[test]
-fn a_contract_namespace_that_was_made_anew_with_the_same_exports_is_suspect_for_a_while() {
-    let ours = bundle("prod");
-    let said = |since, bindings| {
-        let Provider::Up(mut offer) = up(vec![export("a", false)]) else { unreachable!() };
-        offer.doubt = Some(Doubt { why: Why::MadeAnew, since: Duration::from_secs(since) });
-        let plan = planned(valid_secret(), Provider::Up(offer), bindings);
-        assert!(plan.delete.is_empty());
-        (verdict(&plan, "Synced").1, plan.look_again)
-    };
-    let (reason, again) = said(20, vec![existing("a", Some(&ours))]);
-    assert_eq!((reason.as_str(), again), ("ProviderSuspect", Some(Duration::from_secs(40))));
-    assert_eq!(said(60, vec![existing("a", Some(&ours))]).0, "");
-    assert_eq!(said(20, vec![]).0, "", "nothing was bound before");
+fn with_a_contract_that_is_not_ours_to_work_with_nothing_is_planned() {
+    let owner = bundle("prod");
+    for reason in ["AnotherContract", "ContractInUse", "ConsumerClusterUnknown"] {
+        let closed = Provider::Closed(Verdict::error(reason, "why"));
+        let plan = planned(valid_secret(), closed, vec![existing("a", Some(&owner))]);
+        assert!(plan.delete.is_empty() && plan.create.is_empty());
+        assert_eq!(plan.status.contract_namespace_uid, None, "nothing is recorded");
+        for condition in ["Synced", "Ready"] {
+            assert_eq!(verdict(&plan, condition), (ConditionStatus::False, reason.to_owned()));
+        }
+    }
+}
+
+#[test]
+fn the_contract_is_recorded_on_the_bundle_and_on_its_bindings() {
+    let Provider::Up(mut offer) = up(vec![export("a", false)]) else { unreachable!() };
+    offer.contract = Some("c".to_owned());
+    let plan = planned(valid_secret(), Provider::Up(offer), vec![]);
+    assert_eq!(plan.status.contract_namespace_uid.as_deref(), Some("c"));
+    assert_eq!(plan.create[0].annotations()[ANNOTATION_CONTRACT_UID], "c");
 }
 
 #[test]

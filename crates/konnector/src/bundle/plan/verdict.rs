@@ -28,15 +28,6 @@ pub(super) fn suspect(suspects: &[String], offer: &Offer) -> Verdict {
     Verdict::warning(PROVIDER_SUSPECT, message)
 }
 
-pub(super) fn anew(offer: &Offer) -> Verdict {
-    let message = format!(
-        "The contract namespace on the provider was made anew, so it is perhaps not the same provider: check where the \
-         kubeconfig leads. What is bound stays bound, and this is taken for the right one after {} s.",
-        offer.patience.as_secs()
-    );
-    Verdict::warning(PROVIDER_SUSPECT, message)
-}
-
 pub(super) fn refused(why: &str) -> Verdict {
     let message = format!(
         "The provider does not let the konnector see its APIServiceExports any more, and what is bound stays bound: {why}"

@@ -18,9 +18,8 @@ fn after(looks: &[Sight]) -> Option<Why> {
 #[test]
 fn only_a_namespace_that_shows_itself_is_the_same() {
     let ends = Sight::There { uid: "a".to_owned(), ends: true };
-    let table: [(&[Sight], Option<Why>); 10] = [
+    let table: [(&[Sight], Option<Why>); 9] = [
         (&[there("a"), there("a")], None),
-        (&[there("a"), there("b")], Some(Why::MadeAnew)),
         (&[there("a"), Sight::Gone], Some(Why::Gone)),
         (&[there("a"), Sight::Denied], Some(Why::Hidden)),
         (&[there("a"), Sight::Unanswered], Some(Why::Unanswered)),
@@ -36,32 +35,19 @@ fn only_a_namespace_that_shows_itself_is_the_same() {
 }
 
 #[test]
-fn another_session_and_a_look_that_failed_forget_nothing() {
-    let (former, next) = (Contract::default(), Contract::default());
-    former.0.lock().take_in(&there("a"));
-    next.inherit(&former);
-    assert_eq!(next.0.lock().now, None, "who owns copies is asked of this provider");
-    next.0.lock().take_in(&Sight::Unanswered);
-    next.0.lock().take_in(&there("b"));
-    assert_eq!(next.0.lock().doubt().map(|doubt| doubt.why), Some(Why::MadeAnew));
-}
-
-#[test]
-fn what_was_bound_before_is_expected_once_and_another_is_accepted_for_good() {
-    for looks_first in [true, false] {
-        let mut known = Known::default();
-        if looks_first {
-            known.take_in(&there("new"));
-        }
-        known.expect("old");
-        known.take_in(&there("new"));
-        assert_eq!(known.doubt().map(|doubt| doubt.why), Some(Why::MadeAnew), "{looks_first}");
-        assert_eq!(known.settled(), None);
-        known.accept();
-        // Another bundle has not heard of it.
-        known.expect("old");
-        known.take_in(&there("new"));
-        assert_eq!((known.doubt().map(|doubt| doubt.why), known.settled()), (None, Some("new".to_owned())));
+fn what_was_found_stays_known_while_nobody_answers() {
+    let mut known = Known::default();
+    let table = [
+        (Sight::Unanswered, Found::NotYet),
+        (there("a"), Found::Uid("a".to_owned())),
+        (Sight::Unanswered, Found::Uid("a".to_owned())),
+        (Sight::Denied, Found::Hidden),
+        (Sight::Gone, Found::Gone),
+        (there("b"), Found::Uid("b".to_owned())),
+    ];
+    for (sight, found) in table {
+        known.take_in(&sight);
+        assert_eq!(known.found, found, "{sight:?}");
     }
 }
 
@@ -74,6 +60,6 @@ fn the_time_does_not_count_while_the_provider_is_silent() {
     known.take_in(&Sight::Gone);
     assert!(known.doubt().unwrap().since < Duration::from_millis(20));
     std::thread::sleep(Duration::from_millis(20));
-    known.take_in(&there("b"));
+    known.take_in(&Sight::Denied);
     assert!(known.doubt().unwrap().since >= Duration::from_millis(20));
 }

@@ -1,0 +1,58 @@
+//! Which cluster the consumer is: the uid of its namespace `kube-system`, which a backup keeps.
+
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{Api, Client, ResourceExt as _};
+use parking_lot::Mutex;
+use portolan_runtime::{apply::code, telemetry::Chain};
+use tokio::time::timeout;
+use tracing::warn;
+
+use super::session::ANSWER_LIMIT;
+
+const NAMESPACE: &str = "kube-system";
+
+/// The consumer cluster.
+pub(crate) struct ConsumerCluster {
+    client: Client,
+    uid: Mutex<Option<String>>,
+}
+
+/// What is known of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Known {
+    Uid(String),
+    /// It has not answered.
+    NotYet,
+    /// It does not let us see what it is.
+    Hidden(String),
+}
+
+impl ConsumerCluster {
+    pub(crate) fn new(client: Client) -> Self {
+        Self { client, uid: Mutex::default() }
+    }
+
+    pub(super) fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    pub(super) async fn known(&self) -> Known {
+        if let Some(uid) = self.uid.lock().clone() {
+            return Known::Uid(uid);
+        }
+        let api: Api<Namespace> = Api::all(self.client.clone());
+        let Ok(answer) = timeout(ANSWER_LIMIT, api.get(NAMESPACE)).await else { return Known::NotYet };
+        match answer {
+            Ok(namespace) => {
+                let uid = namespace.uid().unwrap_or_default();
+                *self.uid.lock() = Some(uid.clone());
+                Known::Uid(uid)
+            }
+            Err(error) if [403, 404].contains(&code(&error)) => Known::Hidden(Chain(&error).to_string()),
+            Err(error) => {
+                warn!("cannot read namespace {NAMESPACE}: {}", Chain(&error));
+                Known::NotYet
+            }
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! The objects of a contract that say which consumer cluster it belongs to.
+
+use std::{sync::Arc, time::Duration};
+
+use kube::{Api, ResourceExt as _};
+use portolan_core::{
+    api::kubebind::{APIServiceExport, ClusterBinding},
+    condition::Condition,
+};
+use portolan_runtime::{
+    apply::{self, WriteError},
+    telemetry::Chain,
+};
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+use super::session::{ANSWER_LIMIT, Session};
+
+/// One of them.
+pub(super) enum Page {
+    ClusterBinding(Arc<ClusterBinding>),
+    /// Where the provider keeps no ClusterBinding, each export says it.
+    Export(Arc<APIServiceExport>),
+}
+
+impl Page {
+    pub(super) fn said(&self) -> &[Condition] {
+        match self {
+            Self::ClusterBinding(binding) => {
+                binding.status.as_ref().map_or(&[][..], |status| status.conditions.as_slice())
+            }
+            Self::Export(export) => {
+                export.status.as_ref().map_or(&[][..], |status| status.conditions.as_slice())
+            }
+        }
+    }
+}
+
+impl Session {
+    /// All of them; `None` while it is not known which there are. A provider that hides its ClusterBinding for longer
+    /// than the limit keeps none.
+    pub(super) fn pages(&self, limit: Duration) -> Option<Vec<Page>> {
+        if !self.cluster_binding_is_known(limit) {
+            return None;
+        }
+        if let Some(binding) = self.cluster_binding() {
+            return Some(vec![Page::ClusterBinding(binding)]);
+        }
+        let mut exports = self.exports()?;
+        // Of two konnectors that begin at once, both begin with the same one.
+        exports.sort_by_key(|export| export.name_any());
+        exports.retain(|export| export.metadata.deletion_timestamp.is_none());
+        Some(exports.into_iter().map(|seen| Page::Export(self.written_exports.newest(seen))).collect())
+    }
+
+    /// Changes what one of them says, in the version that was seen: who comes second looks again. `None` where that has
+    /// to be tried again.
+    pub(super) async fn write(&self, page: &Page, change: impl FnOnce(&mut Vec<Condition>)) -> Option<()> {
+        match timeout(ANSWER_LIMIT, self.try_write(page, change)).await {
+            Ok(Ok(())) => {
+                info!(namespace = self.namespace, "wrote down whose the contract is");
+                Some(())
+            }
+            Ok(Err(WriteError::Raced(_))) | Err(_) => None,
+            // A backend that lets nobody write it has never kept clusters apart.
+            Ok(Err(WriteError::Forbidden(error))) => {
+                warn!(
+                    namespace = self.namespace,
+                    "cannot write down whose the contract is: {}",
+                    Chain(&error)
+                );
+                Some(())
+            }
+            Ok(Err(error)) => {
+                warn!(
+                    namespace = self.namespace,
+                    "cannot write down whose the contract is: {}",
+                    Chain(&error)
+                );
+                None
+            }
+        }
+    }
+
+    async fn try_write(
+        &self,
+        page: &Page,
+        change: impl FnOnce(&mut Vec<Condition>),
+    ) -> Result<(), WriteError> {
+        match page {
+            Page::ClusterBinding(binding) => {
+                let mut status = binding.status.clone().unwrap_or_default();
+                change(&mut status.conditions);
+                let api: Api<ClusterBinding> = Api::namespaced(self.ungated.clone(), &self.namespace);
+                let written = apply::replace_status(&api, &binding.metadata, true, &status).await?;
+                self.written_cluster_bindings.wrote(written);
+            }
+            Page::Export(export) => {
+                let mut status = export.status.clone().unwrap_or_default();
+                change(&mut status.conditions);
+                let api: Api<APIServiceExport> = Api::namespaced(self.ungated.clone(), &self.namespace);
+                let written = apply::replace_status(&api, &export.metadata, true, &status).await?;
+                self.written_exports.wrote(written);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,213 @@
+//! Whether the konnector may work with the contract that a session leads to: it is the one that was bound, and it
+//! belongs to this cluster.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use portolan_core::{api::kubebind::ANNOTATION_TAKE_OVER, condition::Verdict};
+use portolan_runtime::clock;
+use tokio::time::{Instant, timeout};
+use tracing::info;
+
+use super::{
+    claim::{self, Claim, Holder, Situation},
+    consumer::Known,
+    contact::Contact,
+    identity::{Identity, identify},
+    pages::Page,
+    session::Session,
+};
+use crate::word::Word;
+
+/// For how many polls whoever had a contract may claim it again before anybody else.
+pub(super) const PATIENCE_IN_POLLS: u32 = 4;
+/// Reason on bundles and bindings: the contract belongs to another consumer cluster.
+pub(crate) const CONTRACT_IN_USE: &str = "ContractInUse";
+/// Reason on bundles and bindings: it is not known which cluster this is.
+const CONSUMER_UNKNOWN: &str = "ConsumerClusterUnknown";
+
+/// What may be done with the contract.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Nobody can tell yet.
+    Pending,
+    /// It is ours, under this name.
+    Open(String),
+    /// Nothing is written.
+    Closed(Verdict),
+}
+
+/// What is known of whose the contract is.
+#[derive(Debug, Default)]
+pub(super) struct Claimed {
+    /// The contract that somebody here has agreed to.
+    agreed: Option<String>,
+    /// Whom people want it to be taken over from, by who says so.
+    takes_over: BTreeMap<String, String>,
+    state: State,
+    holder: Option<Holder>,
+    vacant_since: Option<Instant>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Unknown,
+    Open,
+    /// It is not known which cluster this is.
+    Nameless(String),
+    InUse(Holder),
+}
+
+impl Session {
+    /// What somebody with this word may do with the contract. What people have agreed to is remembered.
+    pub(crate) fn standing(&self, word: &Word) -> Standing {
+        let contract = match identify(&self.found(), &self.place, word) {
+            Identity::NotYet => return Standing::Pending,
+            Identity::Refused(verdict) => return Standing::Closed(verdict),
+            Identity::Agreed(contract) => contract,
+        };
+        self.agree(&contract, word);
+        match &self.claimed.lock().state {
+            State::Unknown => Standing::Pending,
+            State::Open => Standing::Open(contract),
+            State::Nameless(why) => Standing::Closed(nameless(why)),
+            State::InUse(holder) => Standing::Closed(in_use(holder, &self.namespace, word)),
+        }
+    }
+
+    /// How the provider can be reached by somebody with this standing.
+    pub(crate) fn contact_of(&self, standing: &Standing) -> Contact {
+        match (standing, self.contact()) {
+            (Standing::Closed(verdict), _) => Contact::Closed(verdict.clone()),
+            (Standing::Pending, Contact::Up) => Contact::Pending,
+            (_, contact) => contact,
+        }
+    }
+
+    fn agree(&self, contract: &str, word: &Word) {
+        let mut claimed = self.claimed.lock();
+        let said = match &word.takes_over {
+            Some(former) => claimed.takes_over.insert(word.about.clone(), former.clone()),
+            None => claimed.takes_over.remove(&word.about),
+        };
+        if claimed.agreed.as_deref() != Some(contract) {
+            claimed.state = State::Unknown;
+            claimed.agreed = Some(contract.to_owned());
+        } else if said == word.takes_over {
+            return;
+        }
+        drop(claimed);
+        self.claim_due.notify_one();
+    }
+
+    /// Takes in that the contract namespace is another one now: nobody has agreed to that.
+    pub(super) fn disagree(&self) {
+        self.gate.set(false);
+        let mut claimed = self.claimed.lock();
+        claimed.agreed = None;
+        claimed.state = State::Unknown;
+    }
+
+    /// Finds out whose the contract is whenever that may have changed, and claims it where nobody has it.
+    pub(super) fn spawn_claim(self: &Arc<Self>, poll: Duration) {
+        let (session, patience) = (Arc::clone(self), poll * PATIENCE_IN_POLLS);
+        self.tasks.spawn("claim", async move {
+            loop {
+                session.look_at_claim(patience).await;
+                // What cannot be read or written now is tried again with the next poll.
+                let due = timeout(poll, session.claim_due.notified()).await;
+                drop(due);
+            }
+        });
+    }
+
+    async fn look_at_claim(&self, patience: Duration) {
+        let Some(contract) = self.claimed.lock().agreed.clone() else { return };
+        let Some(state) = self.judge(&contract, patience).await else { return };
+        let changed = {
+            let mut claimed = self.claimed.lock();
+            // Meanwhile the contract may have become another.
+            let same = claimed.agreed.as_ref() == Some(&contract);
+            same && std::mem::replace(&mut claimed.state, state.clone()) != state
+        };
+        if changed {
+            info!(namespace = self.namespace, ?state, "it is known whose the contract is");
+            self.gate.set(state == State::Open);
+            self.report_due.notify_one();
+            self.tell();
+        }
+    }
+
+    async fn judge(&self, contract: &str, patience: Duration) -> Option<State> {
+        let cluster = match self.consumer.known().await {
+            Known::Uid(uid) => uid,
+            Known::NotYet => return None,
+            Known::Hidden(why) => return Some(State::Nameless(why)),
+        };
+        let pages = self.pages(patience / PATIENCE_IN_POLLS)?;
+        let holder = claim::holder_among(pages.iter().filter_map(|page| Holder::of(page.said())), &cluster);
+        let (former, takes_over) = self.take_in_holder(holder.clone());
+        let takes_over = &takes_over;
+        let situation = Situation { holder, cluster: &cluster, contract, takes_over, former, patience };
+        if let Claim::Theirs(holder) = claim::judge(&situation) {
+            return Some(State::InUse(holder));
+        }
+        let is_ours = |page: &&Page| Holder::of(page.said()).is_some_and(|holder| holder.cluster == cluster);
+        for page in pages.iter().filter(|page| !is_ours(page)) {
+            self.write(page, |conditions| claim::claim(conditions, &cluster, clock::now())).await?;
+        }
+        Some(State::Open)
+    }
+
+    fn take_in_holder(&self, holder: Option<Holder>) -> (Option<(Holder, Duration)>, Vec<String>) {
+        let mut claimed = self.claimed.lock();
+        let vacant = if holder.is_some() {
+            claimed.holder = holder;
+            claimed.vacant_since = None;
+            Duration::ZERO
+        } else {
+            claimed.vacant_since.get_or_insert_with(Instant::now).elapsed()
+        };
+        (
+            claimed.holder.clone().map(|holder| (holder, vacant)),
+            claimed.takes_over.values().cloned().collect(),
+        )
+    }
+
+    /// Gives the contract back, because nobody here refers to it any more.
+    pub(super) async fn give_back(self: Arc<Self>) {
+        let Known::Uid(cluster) = self.consumer.known().await else { return };
+        for page in self.pages(Duration::ZERO).unwrap_or_default() {
+            if claim::give_back(&mut page.said().to_vec(), &cluster, clock::now()) {
+                let taken_out = |conditions: &mut Vec<_>| {
+                    claim::give_back(conditions, &cluster, clock::now());
+                };
+                self.write(&page, taken_out).await;
+            }
+        }
+    }
+
+    /// The contract that somebody here has agreed to.
+    pub(super) fn agreed_contract(&self) -> Option<String> {
+        self.claimed.lock().agreed.clone()
+    }
+}
+
+fn in_use(holder: &Holder, namespace: &str, word: &Word) -> Verdict {
+    let Holder { cluster, since } = holder;
+    let message = format!(
+        "The contract {namespace} is used by another consumer cluster since {since}: the one whose namespace kube-system \
+         has the uid {cluster}. Nothing is written to the provider from here. Get a kubeconfig of its own for this cluster; \
+         or, if this one shall have the contract instead: {}",
+        word.command(ANNOTATION_TAKE_OVER, cluster)
+    );
+    Verdict::error(CONTRACT_IN_USE, message)
+}
+
+fn nameless(why: &str) -> Verdict {
+    let message = format!(
+        "The konnector cannot tell which cluster this is, because it may not read namespace kube-system: {why}. Nothing is \
+         written. Give its account the rules of charts/konnector/files/rbac.yaml."
+    );
+    Verdict::error(CONSUMER_UNKNOWN, message)
+}

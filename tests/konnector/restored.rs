@@ -1,0 +1,160 @@
+//! A cluster comes back with a backup while konnector and provider run: its versions run backwards.
+
+use std::time::Duration;
+
+use kube::{
+    Api, Client,
+    api::{DeleteParams, DynamicObject},
+};
+use portolan_core::{
+    api::kubebind::{APIServiceBinding, APIServiceBindingBundle, APIServiceExport, ClusterBinding},
+    condition,
+};
+use portolan_testkit::{
+    eventually::{eventually, watch_until},
+    workload,
+};
+use serde_json::json;
+
+use crate::support::{
+    Clusters, SOON, Service, binding_condition, cowboy, create_namespace, kind_of, merge, merge_status,
+    object_gone, object_with,
+};
+
+/// What is promised, from the moment that the API server answers again.
+const AGREED: Duration = Duration::from_secs(60);
+
+async fn says(api: &Api<DynamicObject>, name: &str, intent: &str) {
+    eventually(&format!("{name} says {intent}"), AGREED, async || {
+        let object = api.get(name).await?;
+        let said = object.data["spec"]["intent"] == intent;
+        if said { Ok(Some(())) } else { Err(anyhow::anyhow!("{}", object.data)) }
+    })
+    .await
+    .unwrap();
+}
+
+async fn is_ready(consumer: &Client, service: &Service) {
+    eventually("bundle and binding are ready", AGREED, async || {
+        let bundles: Api<APIServiceBindingBundle> = Api::all(consumer.clone());
+        let bundle = bundles.get(&service.name).await?.status.unwrap_or_default().conditions;
+        let bindings: Api<APIServiceBinding> = Api::all(consumer.clone());
+        let binding = bindings.get(&service.export()).await?.status.unwrap_or_default().conditions;
+        if [&bundle, &binding].iter().all(|said| condition::is_true(said, condition::READY)) {
+            Ok(Some(()))
+        } else {
+            Err(anyhow::anyhow!("{bundle:?} {binding:?}"))
+        }
+    })
+    .await
+    .unwrap();
+}
+
+/// Writes that bring the versions far ahead of the backup.
+async fn many_writes(api: &Api<DynamicObject>, name: &str) {
+    for round in 0..40 {
+        merge(api, name, json!({"metadata": {"labels": {"round": round.to_string()}}})).await;
+    }
+}
+
+#[tokio::test]
+async fn both_sides_agree_after_the_provider_was_restored() {
+    let clusters = Clusters::start("provider-restored").await;
+    let service = Service::bind(&clusters, "provider-restored").await;
+    let exports: Api<APIServiceExport> =
+        Api::namespaced(service.provider.clone(), &service.contract_namespace());
+    let contracts: Api<ClusterBinding> =
+        Api::namespaced(service.provider.clone(), &service.contract_namespace());
+    for name in ["old", "gone"] {
+        service.create(name, &json!({"intent": "before"})).await;
+        service.arrives(name).await;
+    }
+    clusters.provider.back_up().await.unwrap();
+    is_ready(&service.consumer, &service).await;
+
+    // All of this the backup does not know.
+    many_writes(&service.here(), "old").await;
+    merge(&service.here(), "old", json!({"spec": {"intent": "after"}})).await;
+    says(&service.there(), "old", "after").await;
+    merge_status(&service.there(), "old", json!({"result": "lost with the backup"})).await;
+    service.create("new", &json!({"intent": "after"})).await;
+    service.arrives("new").await;
+    service.here().delete("gone", &DeleteParams::default()).await.unwrap();
+    object_gone(&service.there(), "gone").await;
+    create_namespace(&service.consumer, "provider-restored-2").await;
+    let here = Api::namespaced_with(service.consumer.clone(), "provider-restored-2", &service.resource);
+    here.create(
+        &kube::api::PostParams::default(),
+        &cowboy(&service.resource, "far", &json!({"intent": "after"})),
+    )
+    .await
+    .unwrap();
+    let elsewhere = format!("{}-provider-restored-2", service.contract_namespace());
+    let there = Api::namespaced_with(service.provider.clone(), &elsewhere, &service.resource);
+    object_with(&there, "far", "arrives", |_| true).await;
+    let (mut second, _) = kind_of("provider-restored-b");
+    second.metadata.labels.as_mut().unwrap().insert("test".to_owned(), "provider-restored".to_owned());
+    workload::install(&service.provider, &second).await.unwrap();
+    crate::support::grant_group(&service.consumer, "provider-restored-b.dev").await;
+    binding_condition(&service.consumer, "cowboys.provider-restored-b.dev", "Ready", ("True", "")).await;
+
+    clusters.provider.restore().await.unwrap();
+    says(&service.there(), "old", "after").await;
+    says(&service.there(), "new", "after").await;
+    says(&there, "far", "after").await;
+    is_ready(&service.consumer, &service).await;
+    // A status that only the backup lacks is not made up.
+    object_with(&service.here(), "old", "has the status of its copy", |o| {
+        o.data["status"]["result"].is_null()
+    })
+    .await;
+    // What follows is carried as ever, in both directions and for exports.
+    merge(&service.here(), "old", json!({"spec": {"intent": "later"}})).await;
+    says(&service.there(), "old", "later").await;
+    merge_status(&service.there(), "new", json!({"result": "later"})).await;
+    object_with(&service.here(), "new", "has the status", |o| o.data["status"]["result"] == "later").await;
+    workload::install(&service.provider, &second).await.unwrap();
+    watch_until(exports, "cowboys.provider-restored-b.dev", |_| true, SOON).await.unwrap();
+    binding_condition(&service.consumer, "cowboys.provider-restored-b.dev", "Ready", ("True", "")).await;
+    let heard = |contract: &ClusterBinding| {
+        contract.status.as_ref().is_some_and(|status| status.last_heartbeat_time.is_some())
+    };
+    watch_until(contracts, "cluster", heard, SOON).await.unwrap();
+    for process in [&clusters.konnector, &clusters.provider_service] {
+        assert!(process.exited().is_none(), "{}", process.log_tail(20));
+    }
+}
+
+#[tokio::test]
+async fn both_sides_agree_after_the_consumer_was_restored() {
+    let clusters = Clusters::start("consumer-restored").await;
+    let service = Service::bind(&clusters, "consumer-restored").await;
+    for name in ["old", "gone"] {
+        service.create(name, &json!({"intent": "before"})).await;
+        service.arrives(name).await;
+    }
+    clusters.consumer.back_up().await.unwrap();
+    is_ready(&service.consumer, &service).await;
+
+    many_writes(&service.here(), "old").await;
+    merge(&service.here(), "old", json!({"spec": {"intent": "after"}})).await;
+    says(&service.there(), "old", "after").await;
+    service.create("new", &json!({"intent": "after"})).await;
+    service.arrives("new").await;
+    service.here().delete("gone", &DeleteParams::default()).await.unwrap();
+    object_gone(&service.there(), "gone").await;
+
+    clusters.consumer.restore().await.unwrap();
+    // The consumer has the word, and what it has lost stays on the provider.
+    says(&service.there(), "old", "before").await;
+    says(&service.there(), "gone", "before").await;
+    is_ready(&service.consumer, &service).await;
+    assert!(service.there().get_opt("new").await.unwrap().is_some());
+    merge(&service.here(), "gone", json!({"spec": {"intent": "later"}})).await;
+    says(&service.there(), "gone", "later").await;
+    merge_status(&service.there(), "gone", json!({"result": "later"})).await;
+    object_with(&service.here(), "gone", "has the status", |o| o.data["status"]["result"] == "later").await;
+    for process in [&clusters.konnector, &clusters.provider_service] {
+        assert!(process.exited().is_none(), "{}", process.log_tail(20));
+    }
+}
