@@ -6,6 +6,7 @@ mod chaos;
 mod chart;
 mod claims;
 mod ends;
+mod evolution;
 mod fidelity;
 mod flow;
 mod operation;
