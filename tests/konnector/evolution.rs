@@ -35,6 +35,19 @@ async fn set_versions(client: &kube::Client, name: &str, versions: &[Value]) {
     crds(client).patch(name, &PatchParams::default(), &Patch::Merge(change)).await.unwrap();
 }
 
+/// What the provider's people do before they drop a version: they write their objects anew in `stored`.
+async fn migrate(service: &Service, stored: &str) {
+    let everywhere: Api<DynamicObject> = Api::all_with(service.provider.clone(), &in_version(service, stored));
+    for object in everywhere.list(&ListParams::default()).await.unwrap().items {
+        let (namespace, name) = (object.metadata.namespace.clone().unwrap(), object.metadata.name.clone().unwrap());
+        let api = objects(&service.provider, &namespace, &in_version(service, stored));
+        merge(&api, &name, json!({"metadata": {"labels": {"migrated": "true"}}})).await;
+    }
+    let lowered = json!({"status": {"storedVersions": [stored]}});
+    let params = PatchParams::default();
+    crds(&service.provider).patch_status(&service.export(), &params, &Patch::Merge(lowered)).await.unwrap();
+}
+
 async fn annotate(client: &kube::Client, name: &str, annotations: Value) {
     let change = json!({"metadata": {"annotations": annotations}});
     crds(client).patch(name, &PatchParams::default(), &Patch::Merge(change)).await.unwrap();
@@ -108,6 +121,7 @@ async fn an_api_grows_up_with_the_objects_of_its_consumers() {
     let marked = object_with(&here, "jane", "is marked", |o| o.metadata.finalizers.is_some()).await;
     assert_eq!(marked.data["spec"]["horse"], "Jolly", "our writes keep what only v1 has");
 
+    migrate(&service, "v1").await;
     set_versions(&service.provider, &service.export(), &[version("v1", true, &new)]).await;
     let done = |crd: &CustomResourceDefinition| version_names(crd) == ["v1"];
     watch_until(crds(&service.consumer), &service.export(), done, SOON).await.unwrap();
@@ -146,7 +160,8 @@ async fn a_version_that_keeps_less_waits_for_the_consumers_word() {
     let here = objects(&service.consumer, "keeps-less", &beta);
     let billy = object(&beta, "billy", &json!({"intent": "ride", "horse": "Jolly"}));
     here.create(&PostParams::default(), &billy).await.unwrap();
-    set_versions(&service.provider, &service.export(), &[version("v1", true, &new)]).await;
+    let both = [version("v1beta1", false, &old), version("v1", true, &new)];
+    set_versions(&service.provider, &service.export(), &both).await;
     let breaking = ("False", "BreakingSchemaChange");
     let said = binding_condition(&service.consumer, &service.export(), "SchemaInSync", breaking).await;
     assert!(said.message.contains("versions[v1beta1 -> v1].spec.horse is removed"), "{}", said.message);

@@ -131,7 +131,7 @@ async fn run(client: &Client, migration: &Migration) -> Result<(), String> {
         let page = everywhere.list_metadata(&params).await;
         let page = page.map_err(|error| format!("cannot list the objects: {}", Chain(&error)))?;
         let objects = page.items.into_iter();
-        stream::iter(objects.map(|object| write_anew(client.clone(), job.resource.clone(), object)))
+        stream::iter(objects.map(|object| write_anew(client.clone(), job.clone(), object)))
             .buffer_unordered(AT_ONCE)
             .try_for_each(|()| {
                 migration.written.fetch_add(1, Ordering::Relaxed);
@@ -154,23 +154,47 @@ async fn run(client: &Client, migration: &Migration) -> Result<(), String> {
         .map_err(|error| format!("cannot write status.storedVersions: {}", Chain(error.cause())))
 }
 
+/// Managed fields of a version that goes would keep everybody from applying to the object.
+fn change(job: &Job, object: &PartialObjectMeta<DynamicObject>) -> serde_json::Value {
+    let mut operations = vec![json!({"op": "test", "path": "/metadata/uid", "value": object.metadata.uid})];
+    let leaves = |version: &str| {
+        let name = version.strip_prefix(&job.resource.group).and_then(|rest| rest.strip_prefix('/'));
+        name.is_some_and(|name| job.leaving.iter().any(|leaving| leaving == name))
+    };
+    let entries = object.metadata.managed_fields.as_deref().unwrap_or_default();
+    if let Some(entries) = apply::renamed(entries, leaves, &job.resource.api_version) {
+        let version = &object.metadata.resource_version;
+        operations.push(json!({"op": "test", "path": "/metadata/resourceVersion", "value": version}));
+        operations.push(json!({"op": "replace", "path": "/metadata/managedFields", "value": entries}));
+    }
+    operations.into()
+}
+
 async fn write_anew(
     client: Client,
-    resource: ApiResource,
-    object: PartialObjectMeta<DynamicObject>,
+    job: Job,
+    mut object: PartialObjectMeta<DynamicObject>,
 ) -> Result<(), String> {
+    let resource = &job.resource;
     let api: Api<DynamicObject> = match object.namespace() {
-        Some(namespace) => Api::namespaced_with(client, &namespace, &resource),
-        None => Api::all_with(client, &resource),
+        Some(namespace) => Api::namespaced_with(client, &namespace, resource),
+        None => Api::all_with(client, resource),
     };
-    let unchanged = json!([{"op": "test", "path": "/metadata/uid", "value": object.metadata.uid}]);
-    match apply::json_patch::<DynamicObject>(&api, &object.name_any(), None, unchanged).await {
-        // It is gone, or somebody has written it: it is not stored in the former version any more.
-        Ok(_) | Err(WriteError::Raced(_)) => Ok(()),
-        Err(error) => {
-            let namespace = object.namespace().map(|namespace| format!("{namespace}/")).unwrap_or_default();
-            let name = object.name_any();
-            Err(format!("cannot write {namespace}{name} in {}: {}", resource.version, Chain(error.cause())))
+    let name = object.name_any();
+    let failed = |error: &kube::Error| {
+        let namespace = api.namespace().map(|namespace| format!("{namespace}/")).unwrap_or_default();
+        format!("cannot write {namespace}{name} in {}: {}", resource.version, Chain(error))
+    };
+    loop {
+        match apply::json_patch::<DynamicObject>(&api, &name, None, change(&job, &object)).await {
+            Ok(_) => return Ok(()),
+            // It is gone, or somebody has written it meanwhile.
+            Err(WriteError::Raced(_)) => match api.get_metadata_opt(&name).await {
+                Ok(Some(found)) => object = found,
+                Ok(None) => return Ok(()),
+                Err(error) => return Err(failed(&error)),
+            },
+            Err(error) => return Err(failed(error.cause())),
         }
     }
 }
