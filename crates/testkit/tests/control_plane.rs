@@ -17,8 +17,8 @@ use kube::api::{ApiResource, DeleteParams, DynamicObject, PostParams};
 use kube::{Api, ResourceExt};
 use portolan_testkit::audit::{Mark, summary};
 use portolan_testkit::{
-    ControlPlane, ControlPlaneBinaries, ControlPlaneOptions, PlainLines, Rbac, ServiceAccountSetup,
-    eventually, kubeconfig, load, table, watch_until, watch_until_gone, workload,
+    ControlPlane, ControlPlaneOptions, PlainLines, Rbac, ServiceAccountSetup, binaries, eventually,
+    kubeconfig, load, table, watch_until, watch_until_gone, workload,
 };
 use serde_json::json;
 use tokio::sync::OnceCell;
@@ -34,7 +34,7 @@ async fn shared() -> &'static ControlPlane {
 }
 
 async fn start(name: &str) -> ControlPlane {
-    let binaries = ControlPlaneBinaries::locate(&PlainLines::new()).await.unwrap();
+    let binaries = binaries::locate(&PlainLines::new()).await.unwrap();
     let begin = Instant::now();
     let options = ControlPlaneOptions { binaries: Some(binaries), ..ControlPlaneOptions::named(name) };
     let control_plane = ControlPlane::start(options).await.unwrap();
