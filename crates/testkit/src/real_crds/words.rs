@@ -115,7 +115,7 @@ impl Words {
 }
 
 /// Described fields from `name:type` and more: `s`tring, `i`nteger, `b`oolean, `e`num, `q`uantity, `p`ort, `l`ist of
-/// strings, `m`ap of strings, `k`ey of a ConfigMap or Secret.
+/// strings, `m`ap of strings, `k`ey of a `ConfigMap` or Secret.
 pub(super) fn fields(words: &mut Words, list: &str) -> Map<String, Value> {
     let field = |entry: &str| {
         let (name, kind) = entry.split_once(':').unwrap_or((entry, "s"));
@@ -151,7 +151,9 @@ fn field(words: &mut Words, kind: &str) -> Value {
 }
 
 pub(super) fn object(words: &mut Words, properties: Map<String, Value>) -> Value {
-    json!({"description": words.text(18), "type": "object", "properties": properties})
+    let mut object = json!({"description": words.text(18), "type": "object"});
+    object["properties"] = Value::Object(properties);
+    object
 }
 
 pub(super) fn list(words: &mut Words, items: &Value) -> Value {
