@@ -135,7 +135,7 @@ async fn bare_change(service: &Service, round: usize) -> Duration {
     let start = Instant::now();
     for client in [&service.consumer, &service.provider] {
         let maps: Api<ConfigMap> = Api::namespaced(client.clone(), "default");
-        let change = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"round": round.to_string()}});
+        let change = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "promises"}, "data": {"round": round.to_string()}});
         let params = PatchParams::apply("promises");
         maps.patch("promises", &params, &Patch::Apply(&change)).await.unwrap();
         maps.get("promises").await.unwrap();

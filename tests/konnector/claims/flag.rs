@@ -52,5 +52,5 @@ async fn claimed_objects_that_the_provider_does_not_let_us_watch_are_told_with_i
     roles.patch("kube-binder-exports", &PatchParams::default(), &none).await.unwrap();
     (clusters.konnector, _) = konnector(&clusters.konnector_kubeconfig).await;
     let message = claims_are(&service, ("False", "ClaimSyncFailed")).await;
-    assert!(message.contains("secrets") && message.contains("forbidden"), "{message}");
+    assert!(message.contains("secrets") && message.contains("403"), "{message}");
 }
