@@ -8,6 +8,8 @@ mod claims;
 mod ends;
 mod fidelity;
 mod flow;
+mod forgotten;
+mod mistakes;
 mod operation;
 mod other_backend;
 mod ownership;

@@ -8,6 +8,7 @@
 
 pub mod audit;
 pub mod binaries;
+pub mod clients;
 pub mod command;
 pub mod control_plane;
 pub mod eventually;
@@ -23,6 +24,7 @@ pub mod ports;
 pub mod process;
 pub mod progress;
 pub mod raw;
+pub mod relay;
 pub mod service;
 mod spawner;
 pub mod workdir;
