@@ -37,9 +37,11 @@ async fn set_versions(client: &kube::Client, name: &str, versions: &[Value]) {
 
 /// What the provider's people do before they drop a version: they write their objects anew in `stored`.
 async fn migrate(service: &Service, stored: &str) {
-    let everywhere: Api<DynamicObject> = Api::all_with(service.provider.clone(), &in_version(service, stored));
+    let everywhere: Api<DynamicObject> =
+        Api::all_with(service.provider.clone(), &in_version(service, stored));
     for object in everywhere.list(&ListParams::default()).await.unwrap().items {
-        let (namespace, name) = (object.metadata.namespace.clone().unwrap(), object.metadata.name.clone().unwrap());
+        let (namespace, name) =
+            (object.metadata.namespace.clone().unwrap(), object.metadata.name.clone().unwrap());
         let api = objects(&service.provider, &namespace, &in_version(service, stored));
         merge(&api, &name, json!({"metadata": {"labels": {"migrated": "true"}}})).await;
     }

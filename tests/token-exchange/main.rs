@@ -9,6 +9,7 @@ mod issuer;
 mod issuers;
 mod ladder;
 mod namespace;
+mod others;
 mod rfc8693;
 mod rights;
 mod safety;

@@ -4,8 +4,10 @@
 
 mod clients;
 mod hostile;
+mod listener;
 mod namespace;
 mod operation;
+mod others;
 mod replicas;
 mod reviews;
 mod revocation;

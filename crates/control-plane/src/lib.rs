@@ -94,11 +94,18 @@ fn find_on_path(name: &str) -> Option<PathBuf> {
     env::split_paths(&env::var_os("PATH")?).map(|dir| dir.join(name)).find(|path| path.is_file())
 }
 
-/// The user's cache directory, as freedesktop.org defines it.
 fn cache_directory() -> Result<PathBuf> {
+    user_cache("control-plane")
+}
+
+/// A part of the user's cache directory, as freedesktop.org defines it.
+///
+/// # Errors
+/// Where the environment names no directory.
+pub fn user_cache(part: &str) -> Result<PathBuf> {
     let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     match absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache"))) {
-        Some(directory) => Ok(directory.join("portolan").join("control-plane")),
+        Some(directory) => Ok(directory.join("portolan").join(part)),
         None => bail!("neither XDG_CACHE_HOME nor HOME is set, so there is no place to keep the programs"),
     }
 }

@@ -50,6 +50,7 @@ async fn start(args: Args, process: Process) -> Result<(), process::Failure> {
     let caches = process.readiness.expect("caches", "the first lists are under way");
     health::serve(&process, args.server_address).await?;
     let client = client::connect(&args.client).await?;
+    client::follow_contact(&process.tasks, &process.readiness);
     let lease = args.lease.settings(&args.pod, "kube-bind");
     let instance = lease.identity.clone();
     let on_standby = || {

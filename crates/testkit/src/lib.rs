@@ -8,6 +8,7 @@
 
 pub mod audit;
 pub mod binaries;
+pub mod clients;
 pub mod command;
 pub mod control_plane;
 pub mod eventually;
@@ -24,6 +25,7 @@ pub mod process;
 pub mod progress;
 pub mod raw;
 pub mod real_crds;
+pub mod relay;
 pub mod service;
 pub mod workdir;
 pub mod workload;

@@ -180,12 +180,18 @@ fn check_name(name: &str) -> Result<(), String> {
 }
 
 pub(crate) fn check_url(member: &str, url: &str, plain_http: bool) -> Result<(), String> {
+    check_keys_url(member, url, plain_http)?;
+    if url.contains('?') { Err(format!("{member} {url:?} has a query")) } else { Ok(()) }
+}
+
+/// The same for the URL of keys, to which nothing is added: it may have a query.
+pub(crate) fn check_keys_url(member: &str, url: &str, plain_http: bool) -> Result<(), String> {
     let origin = url.parse::<Uri>().ok().filter(|url| Origin::of(url).is_ok());
     let Some(parsed) = origin else { return Err(format!("{member} {url:?} is not an https URL")) };
     if parsed.scheme_str() == Some("http") && !plain_http {
         return Err(format!("{member} {url:?} is not https; plain_http: true allows it"));
     }
-    if parsed.query().is_some() { Err(format!("{member} {url:?} has a query")) } else { Ok(()) }
+    Ok(())
 }
 
 #[cfg(test)]

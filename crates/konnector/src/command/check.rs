@@ -160,6 +160,7 @@ async fn provider(bundle: &str, kubeconfig: &RestrictedKubeconfig) -> Vec<Check>
     let mut checks = check::server(&client, &of, &place).await;
     let answers = checks.iter().all(|check| check.ok != Some(false));
     checks.extend(expiry);
+    checks.extend(check::authorities(kubeconfig.certificate_authority.as_deref(), &of, &place));
     let name = format!("exports of {of}");
     if !answers {
         checks.push(Check::skipped(name, "the provider does not answer as it should", place));

@@ -82,9 +82,7 @@ mod tests {
 
     #[test]
     fn entries_of_a_version_that_is_gone_join_those_of_the_one_that_is_there() {
-        let entry = |manager: &str, version: &str, fields: Value| {
-            json!({"manager": manager, "operation": "Update", "apiVersion": version, "fieldsV1": fields})
-        };
+        let entry = |manager: &str, version: &str, fields: Value| json!({"manager": manager, "operation": "Update", "apiVersion": version, "fieldsV1": fields});
         let before = entries(json!([
             entry("a", "x.dev/v1beta1", json!({"f:spec": {"f:one": {}}})),
             entry("b", "x.dev/v1beta1", json!({"f:spec": {"f:two": {}}})),

@@ -9,7 +9,9 @@ use portolan_runtime::{args::interval, fetch::Named};
 use serde::Deserialize;
 
 use self::parts::{AutoFile, CallerFile, RateLimitsFile, RenewalFile, RouteFile, V1File};
-use super::{CallerConfig, ClusterConfig, Config, ConfigError, Mode, OnOutage, check_name, check_url};
+use super::{
+    CallerConfig, ClusterConfig, Config, ConfigError, Mode, OnOutage, check_keys_url, check_name, check_url,
+};
 use crate::routing::{Matcher, Route};
 
 /// What Kubernetes itself allows for clocks that differ.
@@ -134,7 +136,7 @@ impl ClusterFile {
             check_url("issuer", &issuer, self.plain_http)?;
         }
         if let Some(jwks_uri) = &self.jwks_uri {
-            check_url("jwks_uri", jwks_uri, self.plain_http)?;
+            check_keys_url("jwks_uri", jwks_uri, self.plain_http)?;
         }
         if self.mode != Mode::Jwks && self.api_server.is_none() {
             return Err(format!("mode {} needs api_server", self.mode.label()));

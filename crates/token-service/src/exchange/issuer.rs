@@ -5,6 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 use jiff::Timestamp;
 use portolan_core::auth::{Claims, Identity, Refusal, UnverifiedToken, keys::Rules, refusal::Unavailable};
 use portolan_runtime::{
+    authorities,
     fetch::{AddressPolicy, Credential, CredentialSource, FetchError, FetchSettings, Fetcher},
     jwks::{Freshness, Jwks, KeySource},
     tasks::Tasks,
@@ -64,6 +65,7 @@ impl Issuer {
         tasks: &Tasks,
     ) -> Result<Self, IssuerError> {
         let authorities = authorities(&config).await?;
+        authorities::complain(authorities.as_deref(), config.ca_cert.as_deref());
         let settings = FetchSettings {
             policy: AddressPolicy {
                 private: surroundings.by_operator,

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::{AUDIENCE, Config, IssuerConfig, Rates};
 use crate::{
-    config::{ConfigError, Mode, check_url},
+    config::{ConfigError, Mode, check_keys_url, check_url},
     exchange::decide::ANY,
     routing::fits,
 };
@@ -135,8 +135,11 @@ impl IssuerFile {
         let jwks_uri = self.jwks_uri.or_else(|| keys_elsewhere(&self.issuer));
         match (&self.api_server, &jwks_uri) {
             (Some(url), _) => check_url("api_server", url, self.plain_http)?,
-            (None, Some(url)) => check_url("jwks_uri", url, self.plain_http)?,
+            (None, Some(_)) => {}
             (None, None) => check_url("issuer", &self.issuer, self.plain_http)?,
+        }
+        if let Some(url) = &jwks_uri {
+            check_keys_url("jwks_uri", url, self.plain_http)?;
         }
         if self.issuer.is_empty() {
             return Err("issuer is required".to_owned());
