@@ -61,6 +61,19 @@ impl fmt::Display for Chain<'_> {
     }
 }
 
+/// How many bytes of an error are told: API servers repeat whole objects, and proxies whole pages.
+const BRIEF: usize = 400;
+
+/// An error and its causes on one short line.
+pub fn brief(error: &(dyn Error + 'static)) -> String {
+    let mut text = Chain(error).to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+    if text.len() > BRIEF {
+        text.truncate(text.floor_char_boundary(BRIEF));
+        text.push('…');
+    }
+    text
+}
+
 /// What an error says by itself, and its cause. The client's own errors repeat their causes, and append a
 /// debug form of the API server's answer, of which only the message is for people.
 fn words<'a>(error: &'a (dyn Error + 'static)) -> (String, Option<&'a (dyn Error + 'static)>) {
@@ -101,6 +114,14 @@ mod tests {
         let middle = Link { text: "client error: connection refused", source: Some(Box::new(root)) };
         let top = Link { text: "failed to list exports", source: Some(Box::new(middle)) };
         assert_eq!(Chain(&top).to_string(), "failed to list exports: client error: connection refused");
+    }
+
+    #[test]
+    fn a_brief_error_is_one_short_line() {
+        assert_eq!(brief(&Link { text: "two\n  lines", source: None }), "two lines");
+        let long: &'static str = Box::leak("é".repeat(1000).into_boxed_str());
+        let said = brief(&Link { text: long, source: None });
+        assert!(said.len() <= BRIEF + 3 && said.ends_with('…'), "{}", said.len());
     }
 
     #[test]
