@@ -85,6 +85,29 @@ pub(crate) enum Command {
     /// Tells beforehand what a change would do.
     #[command(subcommand)]
     Plan(PlanCommand),
+    /// Lists copies on providers whose objects are not on this cluster any more, as after a backup was restored.
+    Orphans(OrphansArgs),
+}
+
+/// What `orphans` needs.
+#[derive(ClapArgs, Clone, Debug)]
+pub(crate) struct OrphansArgs {
+    #[command(subcommand)]
+    pub(crate) action: Option<OrphansCommand>,
+    /// One bundle; all of them when not given.
+    #[arg(long, value_name = "NAME", global = true)]
+    pub(crate) bundle: Option<String>,
+}
+
+/// What can be done with orphans.
+#[derive(Subcommand, Clone, Copy, Debug)]
+pub(crate) enum OrphansCommand {
+    /// Tells what would be deleted, and asks the provider whether it could be; deletes only with `--yes`.
+    Delete {
+        /// Delete what the dry run names.
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 /// What `drain` needs.

@@ -23,6 +23,7 @@ mod health;
 mod leftover;
 mod metrics;
 mod migration;
+mod pace;
 mod policy;
 mod provider;
 mod secrets;

@@ -76,6 +76,12 @@ pub fn shortened(text: &str) -> Cow<'_, str> {
     Cow::Owned(format!("{} [{} bytes] {}", &text[..head], tail - head, &text[tail..]))
 }
 
+/// An error and its causes on one short line.
+pub fn brief(error: &(dyn Error + 'static)) -> String {
+    let text = Chain(error).to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+    shortened(&text).into_owned()
+}
+
 /// What an error says by itself, and its cause. The client's own errors repeat their causes, and append a
 /// debug form of the API server's answer, of which only the message is for people.
 fn words<'a>(error: &'a (dyn Error + 'static)) -> (String, Option<&'a (dyn Error + 'static)>) {
@@ -129,6 +135,14 @@ mod tests {
             "{short}"
         );
         assert!(short.len() < MAX_TEXT + 20 && short.contains(" bytes] "), "{short}");
+    }
+
+    #[test]
+    fn a_brief_error_is_one_short_line() {
+        assert_eq!(brief(&Link { text: "two\n  lines", source: None }), "two lines");
+        let long: &'static str = Box::leak("é".repeat(MAX_TEXT).into_boxed_str());
+        let said = brief(&Link { text: long, source: None });
+        assert!(said.len() < MAX_TEXT + 20, "{}", said.len());
     }
 
     #[test]

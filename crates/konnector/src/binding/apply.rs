@@ -29,6 +29,8 @@ use crate::{
 pub(super) struct Applied {
     pub(super) resources: Vec<AppliedResource>,
     pub(super) claims: Claims,
+    /// Copies whose objects are gone.
+    pub(super) orphaned: usize,
 }
 
 /// One resource of a binding.
@@ -117,6 +119,7 @@ pub(super) async fn apply(context: &Context, observed: &Observed) -> Result<Appl
     if keep.len() == view.schemas.len() {
         context.sync.stop(&binding, &keep);
     }
+    applied.orphaned = context.sync.orphaned(&binding);
     Ok(applied)
 }
 

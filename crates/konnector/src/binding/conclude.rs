@@ -5,9 +5,9 @@ use kube::ResourceExt as _;
 use portolan_core::{
     api::kubebind::{
         APIServiceBindingStatus, APIServiceExport, BoundSchemaReference, CONDITION_CONNECTED,
-        CONDITION_HEARTBEATING, CONDITION_INFORMERS_SYNCED, CONDITION_PERMISSION_CLAIMS,
-        CONDITION_PROVIDER_IN_SYNC, CONDITION_SCHEMA_IN_SYNC, CONDITION_SECRET_VALID,
-        CONDITION_VERSIONS_DIFFER,
+        CONDITION_HEARTBEATING, CONDITION_INFORMERS_SYNCED, CONDITION_ORPHANED_COPIES,
+        CONDITION_PERMISSION_CLAIMS, CONDITION_PROVIDER_IN_SYNC, CONDITION_SCHEMA_IN_SYNC,
+        CONDITION_SECRET_VALID, CONDITION_VERSIONS_DIFFER,
     },
     condition::{self, Verdict},
     names,
@@ -64,6 +64,12 @@ pub(super) fn conclude<S>(
                 Some(verdict) => say(&mut status.conditions, CONDITION_PERMISSION_CLAIMS, verdict.clone()),
                 None => condition::remove(&mut status.conditions, CONDITION_PERMISSION_CLAIMS),
             }
+        }
+        match applied.orphaned {
+            // At the beginning nothing has been counted.
+            0 if beginning => {}
+            0 => condition::remove(&mut status.conditions, CONDITION_ORPHANED_COPIES),
+            count => say(&mut status.conditions, CONDITION_ORPHANED_COPIES, orphaned(count)),
         }
         record(&mut status, observed, applied);
     } else {
@@ -281,6 +287,16 @@ fn not_watched(resource: &AppliedResource) -> Option<Verdict> {
         EngineState::ForbiddenOnConsumer => Some(Verdict::error("PermissionDenied", missing_right(resource))),
         EngineState::Failing(why) => Some(Verdict::error("InformerSyncFailed", why.clone())),
     }
+}
+
+/// It is no fault that copies were kept: it holds, and is not there where there are none.
+fn orphaned(count: usize) -> Verdict {
+    let (copies, have) = if count == 1 { ("copy", "has") } else { ("copies", "have") };
+    let message = format!(
+        "{count} {copies} on the provider {have} no object on this cluster any more. `konnector orphans` lists what was \
+         left, and `konnector orphans delete` deletes it."
+    );
+    Verdict { reason: "OriginGone".to_owned(), message, ..Verdict::holds() }
 }
 
 /// The exact ClusterRole to apply.

@@ -169,7 +169,8 @@ fn keep(original: &Seen, copy: Option<&Seen>, owner: Side, is_forsaken: bool) ->
     let is_adoptable = |copy: &Seen| match copy.touch {
         Touch::Copy | Touch::UnnamedCopy => true,
         Touch::OthersCopy => is_forsaken,
-        Touch::None | Touch::Stamped => false,
+        Touch::None => copy.is_restored_for(original),
+        Touch::Stamped => false,
     };
     match copy {
         None => Step::CreateCopy(other),

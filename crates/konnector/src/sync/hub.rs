@@ -81,6 +81,12 @@ impl SyncHub {
         engines.get(key).is_some_and(|running| running.mode != Mode::Sync && running.is_drained())
     }
 
+    /// How many copies of a binding there are whose objects are gone.
+    pub(crate) fn orphaned(&self, binding: &str) -> usize {
+        let engines = self.engines.lock();
+        engines.iter().filter(|(key, _)| key.binding == binding).map(|(_, engine)| engine.orphaned()).sum()
+    }
+
     /// Stops the engines of a binding, other than those for the CRDs in `keep`.
     pub(crate) fn stop(&self, binding: &str, keep: &[String]) {
         let mut engines = self.engines.lock();

@@ -70,6 +70,9 @@ pub const ANNOTATION_CLUSTER_NAMESPACE: &str = "kube-bind.io/cluster-namespace";
 pub const ANNOTATION_CONSUMER_NAMESPACE: &str = "kube-bind.io/consumer-namespace";
 /// Annotation on a provider copy: the uid of its origin on the consumer.
 pub const ANNOTATION_CONSUMER_UID: &str = "kube-bind.io/consumer-uid";
+/// Annotation on a copy, on either side: the name of its origin. Who copies the marks of a copy to another object
+/// takes this one along, and it does not fit there.
+pub const ANNOTATION_ORIGIN_NAME: &str = "kube-bind.io/origin-name";
 /// Annotation on a consumer object: the namespace of its copy on the provider.
 pub const ANNOTATION_PROVIDER_NAMESPACE: &str = "kube-bind.io/provider-namespace";
 /// Annotation on a consumer object: the uid of its copy on the provider.
@@ -126,6 +129,8 @@ pub const CONDITION_SYNCED: &str = "Synced";
 pub const CONDITION_CONNECTED: &str = "Connected";
 /// Condition of a binding: the objects of every bound resource are watched on both sides.
 pub const CONDITION_INFORMERS_SYNCED: &str = "InformersSynced";
+/// Condition of a binding, which says nothing of `Ready`: copies on the provider have no object on the consumer any more.
+pub const CONDITION_ORPHANED_COPIES: &str = "OrphanedCopies";
 /// Condition of a binding: the konnector's sign of life reaches the provider.
 pub const CONDITION_HEARTBEATING: &str = "Heartbeating";
 /// Condition of a binding: the consumer's CRDs carry the provider's current schema.

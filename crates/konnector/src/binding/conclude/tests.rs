@@ -138,6 +138,26 @@ fn a_binding_in_order_is_ready_and_names_its_resources() {
 }
 
 #[test]
+fn copies_that_were_left_behind_are_told_and_do_no_harm_to_ready() {
+    let told = |before: Option<APIServiceBindingStatus>, orphaned: usize, beginning: bool| {
+        let binding = Arc::new(APIServiceBinding { status: before, ..(*binding()).clone() });
+        let (secret, provider) = (valid_secret(), with(|_| {}));
+        let observed =
+            Observed { binding, secret, provider, consent: Consent::default(), crds: BTreeMap::new() };
+        let applied = Applied { orphaned, ..Applied::default() };
+        conclude(&observed, &applied, Timestamp::UNIX_EPOCH, beginning)
+    };
+    let some = told(None, 2, false);
+    assert_eq!(said(&some, "OrphanedCopies"), (ConditionStatus::True, "OriginGone".to_owned()));
+    assert_eq!(said(&some, "Ready"), (ConditionStatus::True, String::new()));
+    let message = &find(&some.conditions, "OrphanedCopies").unwrap().message;
+    assert!(message.starts_with("2 copies on the provider have no object"), "{message}");
+    let is_told = |status: &APIServiceBindingStatus| find(&status.conditions, "OrphanedCopies").is_some();
+    assert!(is_told(&told(Some(some.clone()), 0, true)), "nothing has been counted yet");
+    assert!(!is_told(&told(Some(some), 0, false)));
+}
+
+#[test]
 fn what_keeps_a_binding_from_connecting_is_named() {
     let table: [(Provider<()>, Option<Outcome>, &str); 11] = [
         (Provider::NoAccess, None, "ProviderPending"),
