@@ -1,7 +1,7 @@
 //! Finding the programs of a control plane: `KUBEBUILDER_ASSETS`, then `PATH`, then a build from Go
 //! modules that is kept in the user's cache directory.
 
-mod build;
+pub(crate) mod build;
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -36,7 +36,7 @@ impl ControlPlaneBinaries {
         if let Some(found) = Self::on_path() {
             return Ok(found);
         }
-        let directory = build::cached(progress).await?;
+        let directory = build::cached(&build::CONTROL_PLANE, progress).await?;
         // `go build tool` names a program after its package, and etcd's ends in `server/v3`.
         Self::in_directory(&directory, "server")
     }
@@ -68,11 +68,11 @@ fn find_on_path(name: &str) -> Option<PathBuf> {
     env::split_paths(&env::var_os("PATH")?).map(|dir| dir.join(name)).find(|path| path.is_file())
 }
 
-/// The user's cache directory, as freedesktop.org defines it.
+/// Our part of the user's cache directory, as freedesktop.org defines that.
 fn cache_directory() -> Result<PathBuf> {
     let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     match absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache"))) {
-        Some(directory) => Ok(directory.join("portolan").join("control-plane")),
+        Some(directory) => Ok(directory.join("portolan")),
         None => bail!("neither XDG_CACHE_HOME nor HOME is set, so there is no place to keep the programs"),
     }
 }

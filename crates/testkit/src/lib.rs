@@ -8,6 +8,7 @@
 
 pub mod audit;
 pub mod binaries;
+pub mod cert_manager;
 pub mod command;
 pub mod control_plane;
 pub mod eventually;
@@ -22,6 +23,7 @@ mod pki;
 pub mod ports;
 pub mod process;
 pub mod progress;
+pub mod proxy;
 pub mod raw;
 pub mod service;
 mod spawner;

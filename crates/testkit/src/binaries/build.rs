@@ -1,4 +1,4 @@
-//! Builds the programs with Go, once for each combination of sources, Go version and flags.
+//! Builds programs with Go, once for each combination of sources, Go version and flags.
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -13,28 +13,56 @@ use crate::process::ManagedProcess;
 use crate::progress::Progress;
 use crate::workdir::Workdir;
 
-/// The Go module whose `tool` lines are the programs.
-const MODULE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/control-plane");
+/// A Go module with programs that are kept in the user's cache.
+#[derive(Debug)]
+pub(crate) struct GoModule {
+    /// For people, with an article.
+    pub(crate) what: &'static str,
+    /// The directory below our own one in the cache.
+    pub(crate) name: &'static str,
+    pub(crate) path: &'static str,
+    /// What is built.
+    pub(crate) target: &'static str,
+    /// Sources of our own.
+    pub(crate) files: &'static [&'static str],
+    /// How long the first build takes.
+    pub(crate) seconds: u64,
+    /// Brings files beside the programs, once they are built.
+    pub(crate) complete: fn(&Path) -> Result<()>,
+}
+
+/// The module whose `tool` lines are the programs of a control plane.
+pub(super) const CONTROL_PLANE: GoModule = GoModule {
+    what: "the control plane",
+    name: "control-plane",
+    path: concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/control-plane"),
+    target: "tool",
+    files: &[],
+    seconds: 540,
+    complete: |_| Ok(()),
+};
 const KUBERNETES: &str = "k8s.io/kubernetes";
 /// No other toolchain is downloaded, and go.mod stays as it is.
-const ENVIRONMENT: [(&str, &str); 3] =
+pub(crate) const ENVIRONMENT: [(&str, &str); 3] =
     [("GOTOOLCHAIN", "local"), ("GOFLAGS", "-mod=readonly"), ("GOWORK", "off")];
+const OR_ASSETS: &str =
+    ", or set KUBEBUILDER_ASSETS to a directory with etcd, kube-apiserver and kube-controller-manager";
 const REPORT_EVERY: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(200);
 
 /// The directory with the programs; builds them first if it is not there.
-pub(super) async fn cached(progress: &dyn Progress) -> Result<PathBuf> {
-    let sources = Sources::read(Path::new(MODULE))?;
-    let cache = cache_directory()?;
-    let ready = cache.join(sources.key(&go_version()?));
+pub(crate) async fn cached(module: &GoModule, progress: &dyn Progress) -> Result<PathBuf> {
+    let sources = Sources::read(module)?;
+    let cache = cache_directory()?.join(module.name);
+    let ready = cache.join(sources.key(&go_version(module)?));
     if ready.is_dir() {
         return Ok(ready);
     }
     fs::create_dir_all(&cache).with_context(|| format!("cannot create {}", cache.display()))?;
-    let _lock = lock(&cache.join("build.lock"), progress).await?;
+    let _lock = lock(&cache.join("build.lock"), module.what, progress).await?;
     // Whoever held the lock may have built them.
     if !ready.is_dir() {
-        build(&sources, &cache, &ready, progress).await?;
+        build(module, &sources, &ready, progress).await?;
     }
     Ok(ready)
 }
@@ -43,23 +71,27 @@ pub(super) async fn cached(progress: &dyn Progress) -> Result<PathBuf> {
 struct Sources {
     go_mod: String,
     go_sum: String,
+    files: String,
     flags: String,
 }
 
 impl Sources {
-    fn read(module: &Path) -> Result<Self> {
+    fn read(module: &GoModule) -> Result<Self> {
         let read = |name: &str| {
-            let path = module.join(name);
+            let path = Path::new(module.path).join(name);
             fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
         };
         let (go_mod, go_sum) = (read("go.mod")?, read("go.sum")?);
-        let flags = linker_flags(kubernetes_version(&go_mod)?);
-        Ok(Self { go_mod, go_sum, flags })
+        let files = module.files.iter().copied().map(read).collect::<Result<_>>()?;
+        // Only what has Kubernetes' own programs in it says which version they are.
+        let flags = kubernetes_version(&go_mod).map_or_else(|| "-s -w".to_owned(), linker_flags);
+        Ok(Self { go_mod, go_sum, files, flags })
     }
 
     fn key(&self, go_version: &str) -> String {
         let mut hash = Sha256::new();
-        for part in [&self.go_mod, &self.go_sum, &self.flags, go_version] {
+        let parts = [&self.go_mod, &self.go_sum, &self.files, &self.flags, go_version];
+        for part in parts.into_iter().filter(|part| !part.is_empty()) {
             // The length goes first, so that no two lists of parts run into the same bytes.
             hash.update(part.len().to_be_bytes());
             hash.update(part);
@@ -70,9 +102,8 @@ impl Sources {
     }
 }
 
-fn kubernetes_version(go_mod: &str) -> Result<&str> {
-    let version = go_mod.lines().find_map(|line| line.trim().strip_prefix(KUBERNETES)?.split(' ').nth(1));
-    version.with_context(|| format!("go.mod does not say which {KUBERNETES} is meant"))
+fn kubernetes_version(go_mod: &str) -> Option<&str> {
+    go_mod.lines().find_map(|line| line.trim().strip_prefix(KUBERNETES)?.split(' ').nth(1))
 }
 
 /// Small binaries that know their version: kubectl cannot parse the one of an unmarked build.
@@ -84,12 +115,14 @@ fn linker_flags(version: &str) -> String {
     sets.iter().fold("-s -w".to_owned(), |flags, (name, value)| flags + &set(name, value))
 }
 
-fn go_version() -> Result<String> {
-    let output = Command::new("go").arg("version").envs(ENVIRONMENT).output().context(
-        "the control plane is built with Go, and there is no `go` on PATH: install Go 1.26 or later \
-         (https://go.dev/dl), or set KUBEBUILDER_ASSETS to a directory with etcd, kube-apiserver and \
-         kube-controller-manager",
-    )?;
+fn go_version(module: &GoModule) -> Result<String> {
+    let output = Command::new("go").arg("version").envs(ENVIRONMENT).output().with_context(|| {
+        let or = if module.name == CONTROL_PLANE.name { OR_ASSETS } else { "" };
+        format!(
+            "{} is built with Go, and there is no `go` on PATH: install Go 1.26 or later (https://go.dev/dl){or}",
+            module.what
+        )
+    })?;
     if !output.status.success() {
         bail!("`go version` failed: {}", String::from_utf8_lossy(&output.stderr));
     }
@@ -97,7 +130,7 @@ fn go_version() -> Result<String> {
 }
 
 /// Held until it is dropped, also when the process ends in between.
-async fn lock(path: &Path, progress: &dyn Progress) -> Result<File> {
+async fn lock(path: &Path, what: &str, progress: &dyn Progress) -> Result<File> {
     let file = File::create(path).with_context(|| format!("cannot create {}", path.display()))?;
     let mut told = false;
     loop {
@@ -105,7 +138,7 @@ async fn lock(path: &Path, progress: &dyn Progress) -> Result<File> {
             Ok(()) => return Ok(file),
             Err(TryLockError::WouldBlock) if told => {}
             Err(TryLockError::WouldBlock) => {
-                progress.step("another process builds the control plane; waiting for it");
+                progress.step(&format!("another process builds {what}; waiting for it"));
                 told = true;
             }
             Err(TryLockError::Error(error)) => {
@@ -117,34 +150,46 @@ async fn lock(path: &Path, progress: &dyn Progress) -> Result<File> {
 }
 
 /// Builds beside the final place and renames, so that a half-built directory is never used.
-async fn build(sources: &Sources, cache: &Path, ready: &Path, progress: &dyn Progress) -> Result<()> {
-    let unfinished = cache.join("unfinished");
+async fn build(module: &GoModule, sources: &Sources, ready: &Path, progress: &dyn Progress) -> Result<()> {
+    let unfinished = ready.with_file_name("unfinished");
     if unfinished.exists() {
         // Of a build that was killed: the lock says that it does not run any more.
         fs::remove_dir_all(&unfinished).context("cannot remove what a killed build left")?;
     }
     fs::create_dir(&unfinished).with_context(|| format!("cannot create {}", unfinished.display()))?;
     let workdir = Workdir::new("go-build")?;
-    let process =
-        ManagedProcess::start("go-build", go_build(&sources.flags, &unfinished, workdir.path()), &workdir)?;
+    let command = go_build(module, &sources.flags, &unfinished, workdir.path());
+    let process = ManagedProcess::start("go-build", command, &workdir)?;
     let started = Instant::now();
-    progress.step("building the control plane from Go modules; the first time takes about 9 minutes, once");
-    follow(&process, started, progress).await?;
+    let GoModule { what, seconds, .. } = module;
+    let minutes = seconds.div_ceil(60);
+    progress.step(&format!(
+        "building {what} from Go modules; the first time takes about {minutes} minutes, once"
+    ));
+    follow(module, &process, started, progress).await?;
+    (module.complete)(&unfinished)?;
     fs::rename(&unfinished, ready).with_context(|| format!("cannot create {}", ready.display()))?;
-    progress.step(&format!("control plane built in {} s", started.elapsed().as_secs()));
+    progress.step(&format!("{what} built in {} s", started.elapsed().as_secs()));
     Ok(())
 }
 
-fn go_build(flags: &str, output: &Path, scratch: &Path) -> Command {
+fn go_build(module: &GoModule, flags: &str, output: &Path, scratch: &Path) -> Command {
     let mut command = Command::new("go");
-    // -v names each package when it is compiled: the only sign of progress that Go gives.
-    command.args(["build", "-v", "-o"]).arg(output).args(["-ldflags", flags, "tool"]);
+    // -v names each package when it is compiled: the only sign of progress that Go gives. The slash says that the
+    // output is a directory, also for a single program.
+    let output = output.join("");
+    command.args(["build", "-v", "-o"]).arg(output).args(["-ldflags", flags, module.target]);
     // Go removes its scratch files itself, unless it is killed.
-    command.current_dir(MODULE).envs(ENVIRONMENT).env("GOTMPDIR", scratch);
+    command.current_dir(module.path).envs(ENVIRONMENT).env("GOTMPDIR", scratch);
     command
 }
 
-async fn follow(process: &ManagedProcess, started: Instant, progress: &dyn Progress) -> Result<()> {
+async fn follow(
+    module: &GoModule,
+    process: &ManagedProcess,
+    started: Instant,
+    progress: &dyn Progress,
+) -> Result<()> {
     let mut reported = started;
     let status = loop {
         if let Some(status) = process.exited() {
@@ -152,22 +197,24 @@ async fn follow(process: &ManagedProcess, started: Instant, progress: &dyn Progr
         }
         if reported.elapsed() >= REPORT_EVERY {
             reported = Instant::now();
-            progress.step(&report(process, started.elapsed().as_secs()));
+            progress.step(&report(module, process, started.elapsed().as_secs()));
         }
         tokio::time::sleep(POLL).await;
     };
     if !status.success() {
-        bail!("`go build` of the control plane failed ({status}); it said:\n{}", process.log_tail(20));
+        let what = module.what;
+        bail!("`go build` of {what} failed ({status}); it said:\n{}", process.log_tail(20));
     }
     Ok(())
 }
 
-fn report(process: &ManagedProcess, seconds: u64) -> String {
+fn report(module: &GoModule, process: &ManagedProcess, seconds: u64) -> String {
     let log = fs::read_to_string(process.log_path()).unwrap_or_default();
     let fetched = log.lines().filter(|line| line.starts_with("go: ")).count();
     let compiled = log.lines().count() - fetched;
+    let (what, about) = (module.what, module.seconds);
     format!(
-        "building the control plane: {seconds} s of about 540, {fetched} modules fetched, {compiled} packages compiled"
+        "building {what}: {seconds} s of about {about}, {fetched} modules fetched, {compiled} packages compiled"
     )
 }
 
@@ -176,7 +223,8 @@ mod tests {
     use super::*;
 
     fn sources() -> Sources {
-        Sources { go_mod: "module x".into(), go_sum: "sum".into(), flags: linker_flags("v1.35.4") }
+        let flags = linker_flags("v1.35.4");
+        Sources { go_mod: "module x".into(), go_sum: "sum".into(), files: "package main".into(), flags }
     }
 
     #[test]
@@ -185,6 +233,7 @@ mod tests {
         let changed = [
             Sources { go_mod: "module y".into(), ..sources() },
             Sources { go_sum: "other".into(), ..sources() },
+            Sources { files: "package other".into(), ..sources() },
             Sources { flags: String::new(), ..sources() },
         ];
         assert_eq!(key(&sources()), key(&sources()));
@@ -195,7 +244,7 @@ mod tests {
 
     #[test]
     fn the_programs_are_told_the_version_that_go_mod_names() {
-        let sources = Sources::read(Path::new(MODULE)).unwrap();
+        let sources = Sources::read(&CONTROL_PLANE).unwrap();
         let version = kubernetes_version(&sources.go_mod).unwrap();
         assert!(version.starts_with("v1."), "{version}");
         assert!(sources.flags.contains(&format!("version.gitVersion={version} ")), "{}", sources.flags);
@@ -213,12 +262,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("build.lock");
         let lines = Lines(parking_lot::Mutex::default());
-        let first = lock(&path, &lines).await.unwrap();
-        let second = tokio::time::timeout(Duration::from_millis(500), lock(&path, &lines)).await;
+        let first = lock(&path, "it", &lines).await.unwrap();
+        let second = tokio::time::timeout(Duration::from_millis(500), lock(&path, "it", &lines)).await;
         assert!(second.is_err());
         assert_eq!(lines.0.lock().len(), 1);
         drop(first);
         // It may find the thread of the one that gave up before it.
-        lock(&path, &lines).await.unwrap();
+        lock(&path, "it", &lines).await.unwrap();
     }
 }
