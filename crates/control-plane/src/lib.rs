@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-pub use build::{Build, PAUSE};
+pub use build::{Build, ENVIRONMENT, GoModule, PAUSE};
 
 /// Builds the programs where nobody has them yet, and waits for that.
 ///
@@ -92,10 +92,6 @@ impl ControlPlaneBinaries {
 
 fn find_on_path(name: &str) -> Option<PathBuf> {
     env::split_paths(&env::var_os("PATH")?).map(|dir| dir.join(name)).find(|path| path.is_file())
-}
-
-fn cache_directory() -> Result<PathBuf> {
-    user_cache("control-plane")
 }
 
 /// A part of the user's cache directory, as freedesktop.org defines it.

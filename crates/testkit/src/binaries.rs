@@ -1,8 +1,10 @@
 //! The programs of a control plane, for whoever waits in an async runtime.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 pub use portolan_control_plane::ControlPlaneBinaries;
-use portolan_control_plane::{Build, PAUSE};
+use portolan_control_plane::{Build, GoModule, PAUSE};
 
 use crate::progress::Progress;
 
@@ -14,10 +16,18 @@ pub async fn locate(progress: &dyn Progress) -> Result<ControlPlaneBinaries> {
     if let Some(provided) = ControlPlaneBinaries::provided()? {
         return Ok(provided);
     }
-    let mut build = Build::begin()?;
+    ControlPlaneBinaries::built(&finished(Build::begin()?, progress).await?)
+}
+
+/// The directory with the programs of a module; builds them first if it is not there.
+pub(crate) async fn cached(module: &'static GoModule, progress: &dyn Progress) -> Result<PathBuf> {
+    finished(Build::of(module)?, progress).await
+}
+
+async fn finished(mut build: Build, progress: &dyn Progress) -> Result<PathBuf> {
     loop {
         if let Some(directory) = build.step(&mut |text| progress.step(text))? {
-            return ControlPlaneBinaries::built(&directory);
+            return Ok(directory);
         }
         tokio::time::sleep(PAUSE).await;
     }

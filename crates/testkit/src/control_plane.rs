@@ -26,6 +26,8 @@ use crate::process::ManagedProcess;
 use crate::progress::PlainLines;
 use crate::workdir::{Workdir, write_private};
 
+pub use flags::AUDIT_POLICY;
+
 const ADMIN_TOKEN: &str = "admin";
 const MANAGER_TOKEN: &str = "controller-manager";
 const ATTEMPTS: u32 = 3;

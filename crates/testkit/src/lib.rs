@@ -8,6 +8,7 @@
 
 pub mod audit;
 pub mod binaries;
+pub mod cert_manager;
 pub mod clients;
 pub mod command;
 pub mod control_plane;
@@ -23,6 +24,7 @@ mod pki;
 pub mod ports;
 pub mod process;
 pub mod progress;
+pub mod proxy;
 pub mod raw;
 pub mod real_crds;
 pub mod relay;
