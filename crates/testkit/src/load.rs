@@ -146,6 +146,18 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
+    #[test]
+    fn nothing_that_was_asked_is_no_answer_for_all() {
+        let answered = |statuses: &[u16]| {
+            let statuses = statuses.iter().map(|&status| (status, 1)).collect();
+            HttpReport { statuses, ..HttpReport::default() }.all(StatusCode::OK)
+        };
+        assert!(answered(&[200]));
+        assert!(!answered(&[]) && !answered(&[503]) && !answered(&[200, 503]));
+        let failed = HttpReport { statuses: BTreeMap::from([(200, 1)]), failed: 1, ..HttpReport::default() };
+        assert!(!failed.all(StatusCode::OK));
+    }
+
     /// Answers every request of every connection with 204.
     async fn serve(listener: TcpListener) {
         let mut connections = JoinSet::new();
