@@ -189,13 +189,10 @@ async fn after_backups_copies_are_found_by_their_uids_and_what_is_left_is_counte
 
 /// One copy has no object. It is told, and goes only when somebody says so.
 async fn orphans(clusters: &Clusters, service: &Service) {
-    let said = crate::support::binding_condition(
-        &service.consumer,
-        &service.export(),
-        "OrphanedCopies",
-        ("True", "OriginGone"),
-    );
-    assert!(said.await.message.starts_with("1 copy on the provider has no object"));
+    let told = ("True", "OriginGone");
+    let said =
+        crate::support::binding_condition(&service.consumer, &service.export(), "OrphanedCopies", told).await;
+    assert!(said.message.starts_with("1 copy on the provider has no object"));
     crate::support::binding_condition(&service.consumer, &service.export(), "Ready", ("True", "")).await;
     let admin = clusters.consumer.kubeconfig();
     let run = async |arguments: &[&str]| {
