@@ -81,7 +81,7 @@ pub(crate) async fn plane(name: &str) -> ControlPlane {
 }
 
 /// An account for the konnector with exactly the rights of its chart.
-async fn konnector_account(consumer: &ControlPlane) -> String {
+pub(crate) async fn konnector_account(consumer: &ControlPlane) -> String {
     let setup = ServiceAccountSetup {
         service: "konnector".to_owned(),
         namespace: RELEASE.to_owned(),

@@ -11,6 +11,7 @@ mod issuers;
 mod kinds;
 mod ladder;
 mod namespace;
+mod others;
 mod rfc8693;
 mod rights;
 mod safety;

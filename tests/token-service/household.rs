@@ -170,7 +170,21 @@ async fn usage_and_configuration_end_with_64() {
         .write_private("ca.yaml", "clusters: {a: {issuer: 'https://a.test', ca_cert: /nowhere/ca}}")
         .unwrap();
     let ca = ca.display().to_string();
-    let table: [&[&str]; 9] = [
+    let local = "clusters: {a: {issuer: 'https://127.0.0.1:1', allow_addresses: [127.0.0.1]}}";
+    let local = home.write_private("local.yaml", local).unwrap().display().to_string();
+    let table: [&[&str]; 12] = [
+        &["--plain-http", "--admin-address", "127.0.0.1:0", "--config", "/nowhere.yaml"],
+        &["--plain-http", "--admin-address", "127.0.0.1:0", "--config", &broken],
+        &[
+            "--tls-cert-file",
+            &broken,
+            "--tls-key-file",
+            "/nowhere",
+            "--admin-address",
+            "127.0.0.1:0",
+            "--config",
+            &local,
+        ],
         &["--colour", "red"],
         &["nonsense"],
         &["--config", &good],

@@ -13,4 +13,5 @@ pub mod duration;
 pub mod kubeconfig;
 pub mod names;
 pub mod object;
+pub mod outline;
 pub mod text;

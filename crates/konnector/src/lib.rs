@@ -11,6 +11,7 @@
 mod args;
 mod beginning;
 mod binding;
+mod bodies;
 mod breaking;
 mod bundle;
 mod claims;
@@ -19,7 +20,10 @@ mod context;
 mod crd;
 mod finalizers;
 mod health;
+mod leftover;
 mod metrics;
+mod migration;
+mod pace;
 mod policy;
 mod provider;
 mod secrets;
@@ -47,6 +51,7 @@ async fn start(args: Args, process: Process) -> Result<(), process::Failure> {
     let caches = process.readiness.expect("caches", "the first lists are under way");
     health::serve(&process, args.server_address).await?;
     let client = client::connect(&args.client).await?;
+    client::follow_contact(&process.tasks, &process.readiness);
     let lease = args.lease.settings(&args.pod, "kube-bind");
     let instance = lease.identity.clone();
     let on_standby = || {
@@ -63,6 +68,7 @@ async fn start(args: Args, process: Process) -> Result<(), process::Failure> {
     context.synced().await;
     bundle::run(&process.tasks, &context);
     binding::run(&process.tasks, &context);
+    leftover::run(&process.tasks, &context);
     caches.ready();
     Ok(())
 }

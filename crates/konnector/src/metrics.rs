@@ -11,6 +11,7 @@ use portolan_runtime::{
 pub(crate) struct KonnectorMetrics {
     pub(crate) controllers: ControllerMetrics,
     objects: Gauges,
+    orphans: Gauges,
     steps: Counters,
     problems: Counters,
     /// When each provider last answered, by the Secret of its kubeconfig.
@@ -22,6 +23,11 @@ impl KonnectorMetrics {
         Self {
             controllers: ControllerMetrics::register(metrics),
             objects: metrics.gauges("bound_objects", "Consumer objects by bound resource.", &["resource"]),
+            orphans: metrics.gauges(
+                "orphaned_copies",
+                "Copies on the provider whose objects are not on this cluster any more, by bound resource.",
+                &["resource"],
+            ),
             steps: metrics.counters("sync_steps_total", "Steps taken to bring objects in sync.", &["step"]),
             problems: metrics.counters(
                 "sync_problems_total",
@@ -41,10 +47,16 @@ impl KonnectorMetrics {
         self.objects.with_label_values(&[&label(resource)])
     }
 
+    /// The number of copies without an origin of a bound resource.
+    pub(crate) fn orphans(&self, resource: &ApiResource) -> Gauge {
+        self.orphans.with_label_values(&[&label(resource)])
+    }
+
     /// Removes what is counted of a resource that is no longer bound.
     pub(crate) fn forget(&self, resource: &ApiResource) {
         // It may have been removed before.
         let _ = self.objects.remove_label_values(&[&label(resource)]);
+        let _ = self.orphans.remove_label_values(&[&label(resource)]);
     }
 
     pub(crate) fn step(&self, step: &str) {

@@ -70,6 +70,7 @@ async fn start(args: ControllerArgs, process: Process) -> Result<(), process::Fa
     let leading = process.readiness.expect("lease", "the API server does not answer");
     let caches = process.readiness.expect("caches", "the first lists are under way");
     let client = client::connect(&args.client).await?;
+    client::follow_contact(&process.tasks, &process.readiness);
     let lease = args.lease.settings(&args.pod, "kube-bind-provider");
     let instance = lease.identity.clone();
     let on_standby = || {

@@ -12,7 +12,7 @@ use serde::Serialize;
 pub use self::{
     crds::crds,
     rights::{Right, Rules, rights},
-    server::server,
+    server::{authorities, server},
 };
 use crate::{
     args::LogArgs,

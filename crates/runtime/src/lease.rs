@@ -22,6 +22,8 @@ const DURATION: Duration = Duration::from_secs(15);
 const RENEW_DEADLINE: Duration = Duration::from_secs(10);
 /// How often the lease is renewed, or tried for.
 const RETRY: Duration = Duration::from_secs(2);
+/// How long the first attempt of a renewal may take: a second one takes another connection.
+const FIRST_ATTEMPT: Duration = Duration::from_secs(4);
 /// How often a standby looks: it adds to the time that nobody works.
 const STANDBY_RETRY: Duration = Duration::from_secs(1);
 
@@ -149,18 +151,18 @@ impl Candidate {
     async fn renew(&self, lease: Lease) -> Option<Lease> {
         let deadline = Instant::now() + RENEW_DEADLINE;
         let mut current = lease;
+        let mut patience = FIRST_ATTEMPT;
         while Instant::now() < deadline {
-            match timeout(deadline - Instant::now(), self.try_renew(&current)).await {
+            match timeout(patience.min(deadline - Instant::now()), self.try_renew(&current)).await {
                 Ok(Ok(renewed)) => return Some(renewed),
-                Ok(Err(error)) if code(&error) == 409 => match self.reread().await {
-                    Some(lease) => current = lease,
-                    None => return None,
-                },
+                Ok(Err(error)) if code(&error) == 409 => {
+                    current = timeout(deadline - Instant::now(), self.reread()).await.ok()??;
+                }
                 Ok(Err(error)) => {
                     warn!(lease = self.settings.name, "failed to renew: {}", Chain(&error));
                     sleep(RETRY.min(deadline - Instant::now())).await;
                 }
-                Err(_) => break,
+                Err(_) => patience = RENEW_DEADLINE,
             }
         }
         None

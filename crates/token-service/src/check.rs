@@ -65,7 +65,13 @@ async fn about(cluster: &Cluster) -> Vec<Check> {
     } else {
         keys(name, &cluster.jwks, "docs/token-service.md#keys").await
     };
-    [Some(keys), credential(cluster), reviews(cluster).await].into_iter().flatten().collect()
+    let found = [authorities(cluster), Some(keys), credential(cluster), reviews(cluster).await];
+    found.into_iter().flatten().collect()
+}
+
+fn authorities(cluster: &Cluster) -> Option<Check> {
+    let about = cluster.about_authorities()?;
+    Some(entry(format!("authorities of {}", cluster.config.name), Ok(about), "", "configuration"))
 }
 
 /// Where there is a cluster of our own, it keeps renewed credentials.

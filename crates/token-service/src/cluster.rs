@@ -4,6 +4,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use portolan_core::auth::{UnverifiedToken, audience, compact::bare, keys::Rules};
 use portolan_runtime::{
+    authorities,
     fetch::{AddressPolicy, FetchError, FetchSettings, Fetcher},
     jwks::{Freshness, Jwks, KeySource},
     tasks::Tasks,
@@ -60,6 +61,7 @@ impl Cluster {
         tasks: &Tasks,
     ) -> Result<Self, ClusterError> {
         let authorities = authorities(&config).await?;
+        authorities::complain(authorities.as_deref(), config.ca_cert.as_deref());
         let settings = FetchSettings {
             policy: AddressPolicy {
                 // Who configures a cluster may have it in a private network.
@@ -88,6 +90,11 @@ impl Cluster {
             tasks,
             config,
         })
+    }
+
+    /// What `ca_cert` holds, for people.
+    pub(crate) fn about_authorities(&self) -> Option<String> {
+        self.authorities.as_deref().and_then(authorities::about)
     }
 
     /// Whether the cluster can go on as it is with another configuration.

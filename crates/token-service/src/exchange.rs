@@ -75,7 +75,8 @@ async fn start(args: ExchangeArgs, process: Process) -> Result<(), process::Fail
     let (faults, waiting) = mpsc::channel(MAX_FAULTS);
     let instance = args.pod.instance();
     report_faults(tasks, Reporter::new(target.client.clone(), "portolan-token-exchange", &instance), waiting);
-    let state = State::load(args.config.clone(), target, faults, (tasks, &process.readiness)).await?;
+    let state = State::load(args.config.clone(), target, faults, (tasks, &process.readiness)).await;
+    let state = state.map_err(process::misconfigured)?;
     follow_api_server(tasks, state.target.client.clone(), answers);
     state.follow_files();
     let metrics = ExchangeMetrics::register(&process.metrics);
@@ -106,7 +107,7 @@ async fn target(args: &ExchangeArgs) -> Result<Target, process::Failure> {
     };
     let claimed =
         own.and_then(|token| Some(UnverifiedToken::parse(&token).ok()?.unverified_issuer().to_owned()));
-    let client = kube::Client::try_from(configuration)?;
+    let client = client::of(configuration)?;
     let issuer = match claimed {
         Some(issuer) => Some(issuer),
         None => discovered(&client).await,

@@ -69,7 +69,8 @@ async fn start(args: ServiceArgs, process: Process) -> Result<(), process::Failu
     let tasks = &process.tasks;
     let keys = process.readiness.expect("keys", "the keys of the clusters are being loaded");
     let (own, own_api_server) = own_cluster(&args).await;
-    let state = State::load(args.config.clone(), own_api_server, tasks).await?;
+    let state = State::load(args.config.clone(), own_api_server, tasks).await;
+    let state = state.map_err(process::misconfigured)?;
     warn_of_certificates(&state, &args);
     let metrics = Arc::new(ServiceMetrics::register(&process.metrics));
     let reviewer = Arc::new(Reviewer::new(Arc::clone(&metrics)));
@@ -103,7 +104,7 @@ async fn own_cluster(args: &ServiceArgs) -> (Option<kube::Client>, Vec<SocketAdd
         }
     };
     let addresses = addresses(&config).await;
-    (kube::Client::try_from(config).ok(), addresses)
+    (client::of(config).ok(), addresses)
 }
 
 /// Where the API server of a cluster listens.

@@ -128,12 +128,18 @@ struct Review<'a> {
     kind: &'static str,
     api_version: &'static str,
     metadata: Empty,
-    spec: Empty,
+    spec: NoToken,
     status: Status<'a>,
 }
 
 #[derive(Serialize)]
 struct Empty {}
+
+/// Some clients do not read an answer without the field: for them it is required. The token is not repeated.
+#[derive(Serialize)]
+struct NoToken {
+    token: &'static str,
+}
 
 #[derive(Serialize)]
 struct Status<'a> {
@@ -176,7 +182,7 @@ impl Answer<'_> {
             Self::Invalid(text) => Self::error(text.to_owned()),
         };
         let (kind, api_version) = ("TokenReview", version.api_version());
-        let review = Review { kind, api_version, metadata: Empty {}, spec: Empty {}, status };
+        let review = Review { kind, api_version, metadata: Empty {}, spec: NoToken { token: "" }, status };
         serde_json::to_vec(&review).expect("texts and lists of texts are always JSON")
     }
 

@@ -375,7 +375,8 @@ fn answers_say_authenticated_and_never_the_token() {
         serde_json::from_slice(&Answer::Authenticated(&identity, &audiences).to_json(Version::V1beta1))
             .unwrap();
     let expected = json!({
-        "kind": "TokenReview", "apiVersion": "authentication.k8s.io/v1beta1", "metadata": {}, "spec": {},
+        "kind": "TokenReview", "apiVersion": "authentication.k8s.io/v1beta1", "metadata": {},
+        "spec": {"token": ""},
         "status": {"authenticated": true, "audiences": ["a"],
                    "user": {"username": "u", "uid": "1", "groups": ["g"], "extra": {}}},
     });

@@ -17,11 +17,13 @@ struct Lens {
     watch: Watch,
     scope: Scope,
     listing: HashSet<ObjectKey>,
+    /// The number of the list.
+    number: u64,
 }
 
 impl Lens {
     fn new(watch: Watch, scope: Scope) -> Self {
-        Self { watch, scope, listing: HashSet::new() }
+        Self { watch, scope, listing: HashSet::new(), number: 0 }
     }
 
     const fn side(&self) -> Side {
@@ -61,10 +63,13 @@ impl Engine {
     fn on_objects(&self, lens: &mut Lens, event: watcher::Result<Event<DynamicObject>>) {
         let side = lens.side();
         match event {
-            Ok(Event::Init) => lens.listing.clear(),
+            Ok(Event::Init) => {
+                lens.listing.clear();
+                lens.number = self.index.lock().begins_list();
+            }
             Ok(Event::InitApply(object)) => {
                 let (key, mut index) = (lens.key_of(&object), self.index.lock());
-                if index.saw(side, &key, &object) || index.version(side, &key).is_some() {
+                if index.saw_in(side, &key, &object, lens.number) || index.version(side, &key).is_some() {
                     lens.listing.insert(key);
                 }
             }

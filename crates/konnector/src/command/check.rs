@@ -1,7 +1,7 @@
 //! `konnector check`: this cluster, our rights in it, who leads, and every bundle with its provider.
 
 use k8s_openapi::{
-    api::{coordination::v1::Lease, core::v1::Secret},
+    api::coordination::v1::Lease,
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
 use kube::{Api, Client, ResourceExt as _, api::ListParams};
@@ -18,11 +18,14 @@ use portolan_runtime::{
 };
 use secrecy::ExposeSecret as _;
 
-use super::inventory::{bindings_of, brought};
+use super::{
+    inventory::{bindings_of, brought},
+    orphans, secret_state,
+};
 use crate::{
     args::Args,
     crd::{LABEL_MANAGED, MANAGED_BY},
-    secrets::{self, SecretState},
+    secrets::SecretState,
 };
 
 const RULES: &str = include_str!("../../../../charts/konnector/files/rbac.yaml");
@@ -117,16 +120,7 @@ fn held(lease: &Lease) -> Result<String, String> {
 async fn of_bundle(args: &Args, client: &Client, bundle: &APIServiceBindingBundle) -> Vec<Check> {
     let name = bundle.name_any();
     let reference = &bundle.spec.kubeconfig_secret_ref;
-    let state = if args.allowed_secret_namespaces().contains(&reference.namespace) {
-        let api: Api<Secret> = Api::namespaced(client.clone(), &reference.namespace);
-        match api.get_opt(&reference.name).await {
-            Ok(secret) => secrets::state_of(secret.as_ref(), &reference.key),
-            Err(error) => SecretState::Unreadable(Chain(&error).to_string()),
-        }
-    } else {
-        let allowed = args.allowed_secret_namespaces().into_iter().collect::<Vec<_>>().join(", ");
-        SecretState::NamespaceNotAllowed { allowed }
-    };
+    let state = secret_state(args, client, reference).await;
     let verdict = state.verdict(reference);
     let result =
         if verdict.is_true() { Ok("it holds a kubeconfig".to_owned()) } else { Err(verdict.message) };
@@ -139,6 +133,7 @@ async fn of_bundle(args: &Args, client: &Client, bundle: &APIServiceBindingBundl
     }
     checks.push(status(bundle));
     checks.extend(lag(client, &name).await);
+    checks.push(left_behind(args, client, bundle).await);
     checks
 }
 
@@ -160,6 +155,7 @@ async fn provider(bundle: &str, kubeconfig: &RestrictedKubeconfig) -> Vec<Check>
     let mut checks = check::server(&client, &of, &place).await;
     let answers = checks.iter().all(|check| check.ok != Some(false));
     checks.extend(expiry);
+    checks.extend(check::authorities(kubeconfig.certificate_authority.as_deref(), &of, &place));
     let name = format!("exports of {of}");
     if !answers {
         checks.push(Check::skipped(name, "the provider does not answer as it should", place));
@@ -216,6 +212,21 @@ fn status(bundle: &APIServiceBindingBundle) -> Check {
     };
     let cure = "the page lists the conditions of bundles by reason, with a cure each";
     Check::new(format!("bundle {}", bundle.name_any()), result, cure, docs("conditions"))
+}
+
+/// Copies whose objects are gone. They may have been kept on purpose: only that they cannot be counted is a fault.
+async fn left_behind(args: &Args, client: &Client, bundle: &APIServiceBindingBundle) -> Check {
+    let name = format!("orphans of bundle {}", bundle.name_any());
+    match Box::pin(orphans::of_bundle(args, client, bundle)).await {
+        Ok(orphans) => {
+            let text = match orphans.len() {
+                0 => "every copy has its object here".to_owned(),
+                count => format!("{count} copies have no object here any more; see `konnector orphans`"),
+            };
+            Check::new(name, Ok(text), "konnector orphans", docs("backup-and-restore"))
+        }
+        Err(why) => Check::skipped(name, why.to_string(), docs("backup-and-restore")),
+    }
 }
 
 /// Objects that wait for longer than they should.

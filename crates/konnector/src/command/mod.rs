@@ -1,16 +1,23 @@
-//! Commands that end by themselves: `check`, `drain`, `release` and `plan delete`.
+//! Commands that end by themselves: `check`, `drain`, `release`, `plan` and `orphans`.
 
 mod check;
 mod drain;
 mod inventory;
+mod orphans;
 mod preview;
 mod release;
 
 use std::process::ExitCode;
 
-use portolan_runtime::process;
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, Client};
+use portolan_core::api::kubebind::ClusterSecretKeyRef;
+use portolan_runtime::{process, telemetry::Chain};
 
-use crate::args::{Args, Command, PlanCommand};
+use crate::{
+    args::{Args, Command, PlanCommand},
+    secrets::{self, SecretState},
+};
 
 /// Runs a command.
 pub(crate) fn run(args: &Args, command: &Command) -> ExitCode {
@@ -21,6 +28,10 @@ pub(crate) fn run(args: &Args, command: &Command) -> ExitCode {
         Command::Plan(PlanCommand::Delete { bundle }) => {
             process::run_command(&args.log, || preview::delete(args, bundle))
         }
+        Command::Plan(PlanCommand::Withdraw { bundle }) => {
+            process::run_command(&args.log, || preview::withdraw(args, bundle))
+        }
+        Command::Orphans(what) => process::run_command(&args.log, || orphans::run(args, what)),
     }
 }
 
@@ -28,4 +39,17 @@ pub(crate) fn run(args: &Args, command: &Command) -> ExitCode {
 #[expect(clippy::print_stdout, reason = "the result of a command goes to standard output")]
 fn say(line: &str) {
     println!("{line}");
+}
+
+/// What a Secret with a kubeconfig says, read anew.
+async fn secret_state(args: &Args, client: &Client, reference: &ClusterSecretKeyRef) -> SecretState {
+    if !args.allowed_secret_namespaces().contains(&reference.namespace) {
+        let allowed = args.allowed_secret_namespaces().into_iter().collect::<Vec<_>>().join(", ");
+        return SecretState::NamespaceNotAllowed { allowed };
+    }
+    let api: Api<Secret> = Api::namespaced(client.clone(), &reference.namespace);
+    match api.get_opt(&reference.name).await {
+        Ok(secret) => secrets::state_of(secret.as_ref(), &reference.key),
+        Err(error) => SecretState::Unreadable(Chain(&error).to_string()),
+    }
 }

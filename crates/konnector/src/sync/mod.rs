@@ -5,6 +5,7 @@
 //! [`perform`] takes it. The answer of every write goes back into the index, so that the next step does not
 //! wait for a watch event.
 
+mod contested;
 mod defaults;
 mod departed;
 mod desired;
@@ -23,7 +24,11 @@ mod plan;
 mod reach;
 mod report;
 mod sides;
+mod told;
+mod turned;
+mod whose;
 
+pub(crate) use contested::writers;
 pub(crate) use defaults::Defaults;
 pub(crate) use engine::{EngineContext, SchemaVersions, SyncSpec};
 pub(crate) use health::EngineState;
@@ -33,3 +38,5 @@ pub(crate) use keys::KeyRules;
 pub(crate) use owned::{comparable, holds_updates, owned};
 pub(crate) use placement::Placement;
 pub(crate) use plan::{Mode, NamespaceState};
+pub(crate) use report::tries;
+pub(crate) use whose::is_left_of_ours;

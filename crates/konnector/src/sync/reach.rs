@@ -28,6 +28,8 @@ struct Listing {
     /// Consumer namespaces by those of the provider, as they were when the list began. Objects of a
     /// namespace that is answered later may be missing from it.
     namespaces: HashMap<String, String>,
+    /// The number of the list.
+    number: u64,
 }
 
 impl Engine {
@@ -39,7 +41,7 @@ impl Engine {
             Placement::Contract => self.spec.session.namespace.clone(),
             Placement::Mapped { cluster_wide: true } | Placement::Prefixed | Placement::Same => String::new(),
         };
-        let api = in_namespace(&self.spec.session.client, &namespace, &self.spec.resource);
+        let api = in_namespace(&self.spec.session.client, &namespace, &self.spec.remote);
         let engine = Arc::clone(self);
         self.tasks.spawn("provider objects", async move {
             let mut listing = Listing::default();
@@ -53,11 +55,12 @@ impl Engine {
             Ok(Event::Init) => {
                 listing.seen.clear();
                 listing.namespaces = self.spec.session.namespaces.by_answer();
+                listing.number = self.index.lock().begins_list();
             }
             Ok(Event::InitApply(object)) => {
                 let answered = |namespace: &str| listing.namespaces.get(namespace).cloned();
                 if let Some(key) = self.origin_of(&object, answered) {
-                    self.index.lock().saw_copy(&key, &object);
+                    self.index.lock().saw_copy_in(&key, &object, listing.number);
                     listing.seen.insert(key);
                 }
             }
@@ -129,13 +132,13 @@ impl Engine {
         if !self.watched.lock().insert(namespace.to_owned()) {
             return;
         }
-        let api = Api::namespaced_with(self.spec.session.client.clone(), &mapped, &self.spec.resource);
+        let api = Api::namespaced_with(self.spec.session.client.clone(), &mapped, &self.spec.remote);
         let (engine, namespace) = (Arc::clone(self), namespace.to_owned());
         if cluster_wide {
             self.tasks.spawn("provider namespace", async move { engine.list_once(&api, &namespace).await });
         } else {
             self.tasks.spawn("provider objects", async move {
-                let mut listing = HashSet::new();
+                let mut listing = (HashSet::new(), 0);
                 let on = |event| engine.on_provider(&namespace, event, &mut listing);
                 watch::follow(api, watcher::Config::default(), on).await;
             });
@@ -167,15 +170,18 @@ impl Engine {
         &self,
         namespace: &str,
         event: watcher::Result<Event<DynamicObject>>,
-        listing: &mut HashSet<ObjectKey>,
+        (listing, list): &mut (HashSet<ObjectKey>, u64),
     ) {
         let key_of =
             |object: &DynamicObject| ObjectKey { namespace: namespace.to_owned(), name: object.name_any() };
         match event {
-            Ok(Event::Init) => listing.clear(),
+            Ok(Event::Init) => {
+                listing.clear();
+                *list = self.index.lock().begins_list();
+            }
             Ok(Event::InitApply(object)) => {
                 listing.insert(key_of(&object));
-                self.index.lock().saw_copy(&key_of(&object), &object);
+                self.index.lock().saw_copy_in(&key_of(&object), &object, *list);
             }
             Ok(Event::Apply(object)) => {
                 if self.index.lock().saw_copy(&key_of(&object), &object) {

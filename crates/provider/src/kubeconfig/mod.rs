@@ -10,10 +10,10 @@ pub(crate) mod secret;
 
 use std::{io::Write as _, process::ExitCode};
 
-use kube::{Client, Config};
+use kube::Config;
 use portolan_runtime::{
     args::{ClientArgs, LogArgs},
-    client::{self, ClientError},
+    client,
     process::{self, Failure},
 };
 
@@ -45,7 +45,7 @@ pub(crate) fn run(args: &KubeconfigArgs, cluster: &ClientArgs, log: &LogArgs) ->
 
 async fn issue(order: Order, cluster: ClientArgs) -> Result<(), Failure> {
     let config = client::configuration(&cluster).await?;
-    let client = Client::try_from(config.clone()).map_err(ClientError::Unusable)?;
+    let client = client::of(config.clone())?;
     account::ensure(&client, &order).await?;
     let token = account::token(&client, &order).await?;
     if let Some(shortened) = &token.shortened {

@@ -1,8 +1,10 @@
 //! Starting, stopping and pausing the parts of a running control plane.
 
+use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::{Api, Client};
 use parking_lot::Mutex;
@@ -44,6 +46,31 @@ impl ControlPlane {
         })?;
         let client = self.client();
         self.wait("/readyz", async || is_ready(&client).await).await
+    }
+
+    /// Copies all that etcd has into `directory`, which is made: a backup. etcd stands still meanwhile, so that the
+    /// copy is what a machine without power would have left.
+    pub fn back_up(&self, directory: &Path) -> Result<()> {
+        let etcd = self.etcd.lock();
+        etcd.as_ref().inspect(|process| process.pause());
+        let copied = copy(&self.dir().join("etcd"), directory);
+        etcd.as_ref().inspect(|process| process.resume());
+        copied
+    }
+
+    /// Ends API server and etcd, puts a backup in the place of the data, and starts them again: versions of objects
+    /// run backwards.
+    pub async fn restore(&self, directory: &Path) -> Result<()> {
+        self.stop_apiserver();
+        self.stop_etcd();
+        let data = self.dir().join("etcd");
+        fs::remove_dir_all(&data).with_context(|| format!("cannot remove {}", data.display()))?;
+        copy(directory, &data)?;
+        start_in(&self.etcd, || {
+            let command = flags::etcd(&self.binaries.etcd, self.dir(), self.ports);
+            ManagedProcess::start("etcd", command, &self.workdir)
+        })?;
+        self.start_apiserver().await
     }
 
     /// Freezes kube-apiserver: connections stay open and nothing is answered.
@@ -127,6 +154,21 @@ fn start_in(
     let mut slot = slot.lock();
     if slot.as_ref().is_none_or(|process| process.exited().is_some()) {
         *slot = Some(start()?);
+    }
+    Ok(())
+}
+
+/// Copies a directory with everything in it.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to).with_context(|| format!("cannot create {}", to.display()))?;
+    for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
+        let entry = entry?;
+        let (path, place) = (entry.path(), to.join(entry.file_name()));
+        if entry.file_type()?.is_dir() {
+            copy(&path, &place)?;
+        } else {
+            fs::copy(&path, &place).with_context(|| format!("cannot copy {}", path.display()))?;
+        }
     }
     Ok(())
 }

@@ -109,6 +109,9 @@ async fn at_work(args: &ExchangeArgs, target: Target, tasks: &Tasks) -> Vec<Chec
 async fn about(issuer: &Issuer) -> Vec<Check> {
     let name = issuer.config.name();
     let mut checks = vec![keys(format!("keys of {name}"), &issuer.jwks, DOCS).await];
+    if let Some(about) = issuer.about_authorities() {
+        checks.push(entry(format!("authorities of {name}"), Ok(about), "", "configuration"));
+    }
     if issuer.config.token_path.is_some() {
         let result = issuer.credential_problem().map_or_else(|| Ok("there is a token".to_owned()), Err);
         let cure = "kubectl create token <account> --duration=168h, and put it where token_path says";

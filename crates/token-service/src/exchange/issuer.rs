@@ -12,6 +12,7 @@ use portolan_core::auth::{
     Claims, Identity, Refusal, UnverifiedToken, compact::bare, keys::Rules, refusal::Unavailable,
 };
 use portolan_runtime::{
+    authorities,
     fetch::{AddressPolicy, Credential, CredentialSource, FetchError, FetchSettings, Fetcher},
     jwks::{Freshness, Jwks, KeySource},
     tasks::Tasks,
@@ -76,6 +77,7 @@ impl Issuer {
         tasks: &Tasks,
     ) -> Result<Self, IssuerError> {
         let authorities = authorities(&config).await?;
+        authorities::complain(authorities.as_deref(), config.ca_cert.as_deref());
         let settings = FetchSettings {
             policy: AddressPolicy {
                 private: surroundings.by_operator,
@@ -169,6 +171,11 @@ impl Issuer {
             credential: (self.credential)(),
             fetcher: &self.fetcher,
         }
+    }
+
+    /// What `ca_cert` holds, for people.
+    pub(crate) fn about_authorities(&self) -> Option<String> {
+        self.authorities.as_deref().and_then(authorities::about)
     }
 
     /// What is wrong with `token_path`, where one is named.

@@ -65,11 +65,29 @@ fn issuers_have_their_own_rules() {
 }
 
 #[test]
+fn the_url_of_keys_may_have_a_query() {
+    for more in ["", ", api_server: 'https://i:6443'"] {
+        let text = format!("issuers: [{{issuer: 'https://i', jwks_uri: 'https://k/keys?p=a&q=b'{more}}}]");
+        assert_eq!(
+            parse(&text).unwrap().issuers["https://i"].jwks_uri.as_deref(),
+            Some("https://k/keys?p=a&q=b")
+        );
+    }
+}
+
+#[test]
 fn mistakes_are_named() {
     let table = [
         ("issuer: []", "unknown field"),
         ("issuers: [{issuer: 'http://i'}]", "is not https"),
         ("issuers: [{issuer: ftp}]", "is not an https URL"),
+        (
+            "issuers: [{issuer: 'https://i', api_server: 'https://i', jwks_uri: 'ftp://i'}]",
+            "is not an https URL",
+        ),
+        ("issuers: [{issuer: 'https://i', api_server: 'https://i', jwks_uri: 'http://i'}]", "is not https"),
+        ("issuers: [{issuer: 'https://i', jwks_uri: keys}]", "is not an https URL"),
+        ("issuers: [{issuer: 'https://i?a=b'}]", "has a query"),
         ("issuers: [{issuer: 'https://i'}, {issuer: 'https://i'}]", "listed twice"),
         ("issuers: [{issuer: 'https://i', token_path: /t}]", "token_path needs api_server"),
         ("issuers: [{issuer: 'https://i', mode: review}]", "jwks or hybrid"),

@@ -147,7 +147,6 @@ fn what_is_no_review_is_neither_an_answer_nor_an_outage() {
         (FetchError::TotalTimeout, true),
         (FetchError::Connect("refused".into()), true),
         (FetchError::Credential, false),
-        (FetchError::Authorities, false),
         (FetchError::PlainHttp, false),
         (FetchError::TooLarge(1), false),
         (FetchError::ForeignRedirect, false),
