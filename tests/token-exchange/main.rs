@@ -3,10 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod client;
+mod commands;
 mod document;
 mod exchange;
 mod issuer;
 mod issuers;
+mod kinds;
 mod ladder;
 mod namespace;
 mod others;

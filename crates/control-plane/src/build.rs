@@ -347,6 +347,9 @@ mod tests {
     #[test]
     fn a_report_counts_what_go_has_said() {
         let log = "go: downloading k8s.io/api v0.35.4\ninternal/abi\nruntime\n";
-        assert!(report(&CONTROL_PLANE, log, 7).ends_with("7 s of about 540, 1 modules fetched, 2 packages compiled"));
+        assert!(
+            report(&CONTROL_PLANE, log, 7)
+                .ends_with("7 s of about 540, 1 modules fetched, 2 packages compiled")
+        );
     }
 }

@@ -14,3 +14,4 @@ pub mod kubeconfig;
 pub mod names;
 pub mod object;
 pub mod outline;
+pub mod text;

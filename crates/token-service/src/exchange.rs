@@ -7,8 +7,10 @@ mod accounts;
 pub(crate) mod args;
 mod audit;
 mod binding;
+mod check;
 mod config;
 mod decide;
+mod explain;
 mod http;
 mod issuer;
 mod metrics;
@@ -33,7 +35,7 @@ use tracing::{info, warn};
 
 use self::{
     accounts::Fault,
-    args::ExchangeArgs,
+    args::{ExchangeArgs, ExchangeCommand},
     audit::Audit,
     http::App,
     metrics::ExchangeMetrics,
@@ -52,8 +54,13 @@ const MAX_FAULTS: usize = 256;
 /// More of them than it is remembered that they were told.
 const MAX_TOLD: usize = 4096;
 
-/// Runs the exchange until it is told to stop.
+/// Runs a command, or the exchange until it is told to stop.
 pub(crate) fn run(args: &ExchangeArgs) -> ExitCode {
+    match &args.command {
+        Some(ExchangeCommand::Check(check)) => return check::run(args, check),
+        Some(ExchangeCommand::Explain(explain)) => return explain::run(args, explain),
+        None => {}
+    }
     if !args.knows_its_transport() {
         return process::usage(&NoTls);
     }
@@ -99,7 +106,7 @@ async fn target(args: &ExchangeArgs) -> Result<Target, process::Failure> {
         (None, None) => None,
     };
     let claimed =
-        own.and_then(|token| Some(UnverifiedToken::parse(token.trim()).ok()?.unverified_issuer().to_owned()));
+        own.and_then(|token| Some(UnverifiedToken::parse(&token).ok()?.unverified_issuer().to_owned()));
     let client = client::of(configuration)?;
     let issuer = match claimed {
         Some(issuer) => Some(issuer),

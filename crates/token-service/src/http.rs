@@ -1,5 +1,6 @@
 //! The routes of the service, and what every request has in common.
 
+pub(crate) mod bearer;
 pub(crate) mod body;
 mod callers;
 mod clusters;

@@ -3,7 +3,7 @@
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 
-use super::{Identity, Refusal};
+use super::{Identity, Refusal, compact::bare};
 use crate::object::{self, Object};
 
 /// The version of a question, which that of the answer must be.
@@ -104,7 +104,10 @@ impl ReviewRequest {
             return Err(InvalidRequest::Body);
         }
         let token = token.filter(|token| !token.expose_secret().is_empty());
-        Ok(Self { version, token: token.ok_or(InvalidRequest::NoToken)?, audiences })
+        let token = token.ok_or(InvalidRequest::NoToken)?;
+        let bare = bare(token.expose_secret());
+        let token = if bare.len() < token.expose_secret().len() { bare.into() } else { token };
+        Ok(Self { version, token, audiences })
     }
 }
 
