@@ -10,6 +10,8 @@ pub mod condition;
 pub mod crds;
 pub mod digest;
 pub mod duration;
+pub mod groups;
 pub mod kubeconfig;
 pub mod names;
 pub mod object;
+pub mod pattern;

@@ -13,7 +13,7 @@ use tracing::{error, info, warn};
 use crate::{
     admin,
     args::{AdminArgs, EXIT_USAGE, LogArgs},
-    client,
+    client::{self, ClientError},
     metrics::Metrics,
     readiness::Readiness,
     tasks::Tasks,
@@ -75,10 +75,19 @@ where
             Ok(()) => ExitCode::SUCCESS,
             Err(failure) => {
                 say(&Chain(&*failure).to_string());
-                ExitCode::FAILURE
+                code_of(&*failure)
             }
         }
     })
+}
+
+/// What somebody has to change in the configuration ends with another code than what may mend itself.
+fn code_of(failure: &(dyn std::error::Error + 'static)) -> ExitCode {
+    let mut causes = std::iter::successors(Some(failure), |error| error.source());
+    let is_usage = |error: &(dyn std::error::Error + 'static)| {
+        error.is::<ClientError>() || error.is::<admin::ListenError>()
+    };
+    if causes.any(is_usage) { ExitCode::from(EXIT_USAGE) } else { ExitCode::FAILURE }
 }
 
 /// Runs a command that ends by itself and whose exit code says more than whether it worked.
@@ -139,7 +148,7 @@ where
         biased;
         started = start(process) => if let Err(failure) = started {
             error!("{}", Chain(&*failure));
-            return ExitCode::FAILURE;
+            return code_of(&*failure);
         },
         () = begun() => {}
         () = tasks.cancelled() => {}

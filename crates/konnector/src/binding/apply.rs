@@ -6,6 +6,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::{Api, ResourceExt as _, api::ObjectMeta};
 use portolan_core::api::kubebind::{
     APIServiceBinding, APIServiceExport, BoundSchema, ExportedResource, FIELD_MANAGER, FORMER_MANAGER,
+    REASON_GROUP_NOT_BINDABLE,
 };
 use portolan_runtime::{
     apply::{self, Observed as Seen, WriteError},
@@ -19,6 +20,7 @@ use super::{
     hold::hold,
     objection::{Objection, objection},
     observe::{Observed, Provider, View},
+    taken,
 };
 use crate::{
     context::Context,
@@ -73,6 +75,11 @@ impl Applied {
 }
 
 impl AppliedResource {
+    /// Whether its group is served here in another way than by a CRD.
+    fn cannot_be_bound(&self) -> bool {
+        self.objection.as_ref().is_some_and(|objection| objection.reason == REASON_GROUP_NOT_BINDABLE)
+    }
+
     pub(super) fn installed(&self) -> Option<&Arc<CustomResourceDefinition>> {
         match &self.outcome {
             Outcome::Installing(crd) | Outcome::NotSynced { crd, .. } | Outcome::Syncing { crd, .. } => {
@@ -102,16 +109,20 @@ pub(super) async fn apply(context: &Context, observed: &Observed) -> Result<Appl
             }
             outcome => outcome,
         };
-        applied.resources.push(AppliedResource {
-            crd: crd::name(schema),
-            schema: Arc::clone(schema),
-            outcome,
-            objection,
-        });
+        let (crd, schema) = (crd::name(schema), Arc::clone(schema));
+        let mut resource = AppliedResource { crd, schema, outcome, objection };
+        if resource.objection.is_none()
+            && let Some(installed) = resource.installed()
+        {
+            resource.objection = taken::name_objection(&context.consumer, installed).await;
+        }
+        applied.resources.push(resource);
     }
-    let keep: Vec<_> = applied.resources.iter().map(|r| r.crd.clone()).collect();
+    let all_there = applied.resources.len() == view.schemas.len();
+    let keep: Vec<_> =
+        applied.resources.iter().filter(|r| !r.cannot_be_bound()).map(|r| r.crd.clone()).collect();
     // Schemas that have not arrived yet are no reason to stop what runs.
-    if keep.len() == view.schemas.len() {
+    if all_there {
         context.sync.stop(&binding, &keep);
     }
     Ok(applied)
@@ -127,6 +138,11 @@ async fn install(
     let desired = crd::desired(schema, binding);
     let existing = observed.crds.get(&name);
     let kept = |existing: &Arc<CustomResourceDefinition>| Outcome::Installing(Arc::clone(existing));
+    if let Some(objection) = taken::group_objection(schema, &context.served()) {
+        let ours = existing.filter(|crd| crd::is_owned_by(crd, binding));
+        let not_synced = |crd| Outcome::NotSynced { crd: Arc::clone(crd), why: objection.message.clone() };
+        return Ok((ours.map_or(Outcome::Withheld, not_synced), Some(objection)));
+    }
     let is_stray = existing.is_some_and(|existing| crd::is_stray(existing));
     if let Some(existing) = existing {
         let is_ours = crd::is_owned_by(existing, binding);

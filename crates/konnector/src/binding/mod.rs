@@ -10,9 +10,10 @@ mod objection;
 mod observe;
 mod orphan;
 mod report;
+mod taken;
 mod unbind;
 
-pub(crate) use self::unbind::stored_resource;
+pub(crate) use self::{report::report_unbound, unbind::stored_resource};
 
 use std::{sync::Arc, time::Duration};
 
@@ -64,6 +65,7 @@ pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
 
 async fn reconcile(context: &Context, name: &str) -> Result<Next, BindingError> {
     let Some(binding) = context.binding(name) else {
+        context.metrics.forget_binding(name);
         context.sync.stop(name, &[]);
         context.claims.stop(name, &[]);
         context.claims.look_again();

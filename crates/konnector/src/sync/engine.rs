@@ -9,12 +9,14 @@ use kube::{
 };
 use parking_lot::Mutex;
 use portolan_runtime::{controller, events::Reporter, metrics::Gauge, queue::WorkQueue, tasks::Tasks, watch};
+use tokio::time::Instant;
 
 use super::{
     defaults::Defaults,
     health::{EngineState, Health, Side},
     index::{Index, ObjectKey},
     keys::KeyRules,
+    latency::Latency,
     placement::Placement,
     plan::{Mode, Right, Step, plan},
 };
@@ -75,6 +77,7 @@ pub(super) struct Engine {
     pub(super) queue: Arc<WorkQueue<ObjectKey>>,
     health: Mutex<Health>,
     objects: Gauge,
+    pub(super) latency: Latency,
     /// Consumer namespaces whose objects on the provider are followed.
     pub(super) watched: Mutex<HashSet<String>>,
 }
@@ -92,6 +95,7 @@ impl Engine {
             queue: Arc::default(),
             health: Mutex::new(Health::new(awaits_provider)),
             objects: context.metrics.objects(&spec.resource),
+            latency: Latency::new(context.metrics.copy_latency(&spec.resource)),
             spec,
             context,
             watched: Mutex::default(),
@@ -148,10 +152,18 @@ impl Engine {
                 listing.insert(key_of(&object));
                 self.saw_origin(&object);
             }
-            Ok(Event::Apply(object)) => self.saw_origin(&object),
+            Ok(Event::Apply(object)) => {
+                let key = key_of(&object);
+                self.saw_origin(&object);
+                if object.metadata.deletion_timestamp.is_none() {
+                    let next = self.step(&self.index.lock(), &key);
+                    self.latency.changed(&key, &next, Instant::now());
+                }
+            }
             Ok(Event::Delete(object)) => {
                 let key = key_of(&object);
                 self.index.lock().lost_origin(&key);
+                self.latency.rests(&key);
                 self.look_at(key);
             }
             Ok(Event::InitDone) => {

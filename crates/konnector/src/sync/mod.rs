@@ -16,6 +16,7 @@ mod hub;
 mod index;
 mod keys;
 mod known;
+mod latency;
 mod owned;
 mod perform;
 mod placement;

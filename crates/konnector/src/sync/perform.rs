@@ -6,7 +6,7 @@ mod origin;
 use std::{sync::Arc, time::Duration};
 
 use portolan_runtime::{apply::WriteError, controller::Next};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{engine::Engine, index::ObjectKey, plan::Step, report::is_refusal};
 
@@ -39,6 +39,7 @@ impl Engine {
                 let mut index = self.index.lock();
                 let step = self.step(&index, &key);
                 if step == Step::Nothing {
+                    self.latency.rests(&key);
                     index.drop_all_bodies(&key);
                 }
                 step
@@ -69,6 +70,7 @@ impl Engine {
             match timeout(REQUEST_LIMIT, self.take(&step, &key)).await {
                 Ok(Ok(())) => {
                     self.context.metrics.step(step.label());
+                    self.latency.took(&key, &step, Instant::now());
                     self.heard(&step, &key, None);
                 }
                 Ok(Err(WriteError::Raced(_))) => return Ok(Next::After(AFTER_RACE)),
