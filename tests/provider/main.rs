@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "clippy takes the helpers of a test for other code")]
 
 mod reasons;
+mod commands;
+mod requests;
 mod scene;
 
 use k8s_openapi::{

@@ -1,7 +1,14 @@
 //! What the konnector's controllers share: clients, stores, queues and hubs.
 
-use std::sync::Arc;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
+use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use kube::{
     Api, Client,
     runtime::{
@@ -15,6 +22,7 @@ use portolan_core::{
     outline::CrdOutline,
 };
 use portolan_runtime::{events::Reporter, latest::Latest, process::Process, watch::LARGE_PAGE};
+use tokio::time::timeout;
 
 use crate::{
     Args,
@@ -24,16 +32,19 @@ use crate::{
     bodies::Bodies,
     claims::{ClaimContext, ClaimHub},
     crd::{LABEL_MANAGED, MANAGED_BY},
+    groups::{self, Served},
     metrics::KonnectorMetrics,
     migration::Migrations,
     provider::{Intervals, Rotation, SessionHub},
     secrets::SecretHub,
     sync::{EngineContext, KeyRules, ObjectKey, SyncHub},
-    wake::{Wake, store},
+    wake::{Sight, Wake, store},
 };
 
 /// For how many polls an export may be missing from lists before it counts as withdrawn.
 const PATIENCE_IN_POLLS: u32 = 4;
+/// How long the list of APIServices may take. Without it, only our own group is known not to be bindable.
+const SERVED_LIMIT: Duration = Duration::from_secs(5);
 
 /// Everything that a reconcile may use.
 pub(crate) struct Context {
@@ -42,6 +53,11 @@ pub(crate) struct Context {
     pub(crate) bindings: Store<APIServiceBinding>,
     /// The CRDs that the konnector has brought.
     pub(crate) crds: Store<CrdOutline>,
+    /// The APIServices that stand for anything but CRDs.
+    services: Store<APIService>,
+    /// Whether the bindings are seen.
+    pub(crate) binding_sight: Arc<Sight>,
+    synced: AtomicBool,
     pub(crate) written_bundles: Latest<APIServiceBindingBundle>,
     pub(crate) written_bindings: Latest<APIServiceBinding>,
     pub(crate) written_crds: Latest<CrdOutline>,
@@ -74,6 +90,9 @@ impl Context {
         let managed = watcher::Config::default().labels(&format!("{LABEL_MANAGED}={MANAGED_BY}"));
         let managed = managed.page_size(LARGE_PAGE);
         let (crd_store, crds) = store(tasks, Api::all(consumer.clone()), managed);
+        let others = watcher::Config::default().labels(&groups::selector());
+        let (service_store, services) = store(tasks, Api::all(consumer.clone()), others);
+        let binding_sight = Arc::clone(&bindings.sight);
         let wake = Arc::new(Wake {
             bundles: Arc::default(),
             bindings: Arc::default(),
@@ -81,10 +100,13 @@ impl Context {
             agreed: Mutex::default(),
             bundle_store: bundle_store.clone(),
             binding_store: binding_store.clone(),
+            service_store: service_store.clone(),
+            served: Mutex::default(),
         });
         bundles.forward(tasks, &wake, Wake::bundle_changed);
         bindings.forward(tasks, &wake, Wake::binding_changed);
         crds.forward(tasks, &wake, Wake::crd_changed);
+        services.forward(tasks, &wake, Wake::service_changed);
         let intervals =
             Intervals { poll: args.provider_polling_interval, heartbeat: args.heartbeat_interval };
         let metrics = KonnectorMetrics::register(&process.metrics);
@@ -109,6 +131,9 @@ impl Context {
             bundles: bundle_store,
             bindings: binding_store,
             crds: crd_store,
+            services: service_store,
+            binding_sight,
+            synced: AtomicBool::new(false),
             written_bundles: Latest::default(),
             written_bindings: Latest::default(),
             written_crds: Latest::default(),
@@ -119,12 +144,30 @@ impl Context {
         })
     }
 
-    /// Resolves when the consumer's objects have been listed once.
-    pub(crate) async fn synced(&self) {
+    /// Resolves when the bundles have been listed once.
+    pub(crate) async fn bundles_listed(&self) {
         // A writer is dropped only with the whole process.
         let _ = self.bundles.wait_until_ready().await;
+    }
+
+    /// Resolves when the consumer's objects have been listed once.
+    pub(crate) async fn synced(&self) {
+        self.bundles_listed().await;
         let _ = self.bindings.wait_until_ready().await;
         let _ = self.crds.wait_until_ready().await;
+        let _ = timeout(SERVED_LIMIT, self.services.wait_until_ready()).await;
+        self.synced.store(true, Ordering::Release);
+        self.wake.every_bundle();
+    }
+
+    /// Whether the consumer's objects have been listed once.
+    pub(crate) fn is_synced(&self) -> bool {
+        self.synced.load(Ordering::Acquire)
+    }
+
+    /// What the consumer's API server serves in another way than by a CRD.
+    pub(crate) fn served(&self) -> Served {
+        Served::of(&self.services.state())
     }
 
     pub(crate) fn wake(&self) -> &Arc<Wake> {

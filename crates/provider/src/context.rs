@@ -9,8 +9,8 @@ use k8s_openapi::api::{
 };
 use kube::{Api, Client, Resource, ResourceExt as _, runtime::watcher};
 use portolan_core::api::kubebind::{
-    APIServiceExport, APIServiceNamespace, ClusterBinding, LABEL_CONSUMER, LABEL_CONTRACT, LABEL_EXPORTED,
-    LABEL_MANAGED_BY, PROVIDER_KUBECONFIG,
+    APIServiceExport, APIServiceExportRequest, APIServiceNamespace, ClusterBinding, LABEL_CONSUMER,
+    LABEL_CONTRACT, LABEL_EXPORTED, LABEL_MANAGED_BY, PROVIDER_KUBECONFIG,
 };
 use portolan_core::outline::SchemaOutline;
 use portolan_runtime::{
@@ -44,6 +44,7 @@ pub(crate) struct Context {
     pub(crate) exports: Kind<APIServiceExport>,
     pub(crate) schemas: Kind<SchemaOutline>,
     pub(crate) requests: Kind<APIServiceNamespace>,
+    pub(crate) export_requests: Kind<APIServiceExportRequest>,
     pub(crate) cluster_bindings: Kind<ClusterBinding>,
     /// The Roles that the provider has made, and their bindings.
     pub(crate) roles: Kind<Role>,
@@ -88,6 +89,7 @@ impl Context {
             }),
             schemas: watches.large("", |schema, _| Some(Change::Export(Key::of(schema)))),
             requests: watches.all(|request, gone| Some(requested(request, gone))),
+            export_requests: watches.all(|request, _| Some(Change::ExportRequest(Key::of(request)))),
             cluster_bindings: watches
                 .all(|binding: &ClusterBinding, _| binding.namespace().map(Change::ClusterBinding)),
             roles: watches.labelled(&ours, |role: &Role, _| role.namespace().map(Change::Rights)),
@@ -122,6 +124,7 @@ impl Context {
         self.exports.synced().await;
         self.schemas.synced().await;
         self.requests.synced().await;
+        self.export_requests.synced().await;
         self.cluster_bindings.synced().await;
         self.roles.synced().await;
         self.role_bindings.synced().await;

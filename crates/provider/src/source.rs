@@ -12,6 +12,7 @@ use portolan_core::{
         PermissionClaim,
     },
     digest::sha256_hex,
+    groups,
     outline::{SchemaOutlineSpec, slim},
 };
 use portolan_runtime::{controller, controller::Next, tasks::Tasks};
@@ -62,11 +63,17 @@ pub(crate) enum Refusal {
     NotExportable(String),
 }
 
+const OWN_GROUP: &str = "It is in the group of exports and bindings themselves, which no consumer can bind. Take the \
+    label off it.";
+
 impl SourceCrd {
     /// How it is offered, if it is offered at all.
     pub(crate) fn terms(&self, tenancy: Tenancy) -> Result<Terms, Refusal> {
         if self.metadata.deletion_timestamp.is_some() {
             return Err(Refusal::Terminating);
+        }
+        if groups::is_own(&self.spec.group) {
+            return Err(Refusal::NotExportable(OWN_GROUP.to_owned()));
         }
         let annotation = |key: &str| self.annotations().get(key).map(String::as_str);
         tenancy.terms(self.spec.scope, annotation).map_err(Refusal::NotExportable)

@@ -17,6 +17,8 @@ pub type Counters = IntCounterVec;
 pub type Gauge = prometheus::IntGauge;
 /// Gauges by label values.
 pub type Gauges = IntGaugeVec;
+/// One histogram.
+pub type Histogram = prometheus::Histogram;
 /// Histograms by label values, in seconds.
 pub type Histograms = HistogramVec;
 

@@ -270,7 +270,7 @@ fn listed(plural: &str, object: &Value) -> (Place, Value) {
 }
 
 async fn planes(display: &Display, policy: &Path) -> Result<Clusters> {
-    let binaries = ControlPlaneBinaries::locate(display).await?;
+    let binaries = portolan_testkit::binaries::locate(display).await?;
     let start = |name| {
         let mut options = ControlPlaneOptions::named(name);
         options.binaries = Some(binaries.clone());

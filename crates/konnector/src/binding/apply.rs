@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kube::ResourceExt as _;
 use portolan_core::{
-    api::kubebind::APIServiceExport,
+    api::kubebind::{APIServiceExport, REASON_GROUP_NOT_BINDABLE},
     outline::{CrdOutline, SchemaOutline},
 };
 use portolan_runtime::apply::WriteError;
@@ -15,6 +15,7 @@ use super::{
     install::{Installed, install},
     objection::Objection,
     observe::{Observed, Provider, View},
+    taken,
 };
 use crate::{
     bodies::{Found, version_of},
@@ -76,6 +77,11 @@ impl Applied {
 }
 
 impl AppliedResource {
+    /// Whether its group is served here in another way than by a CRD.
+    fn cannot_be_bound(&self) -> bool {
+        self.objection.as_ref().is_some_and(|objection| objection.reason == REASON_GROUP_NOT_BINDABLE)
+    }
+
     pub(super) fn installed(&self) -> Option<&Arc<CrdOutline>> {
         match &self.outcome {
             Outcome::Installing(crd) | Outcome::NotSynced { crd, .. } | Outcome::Syncing { crd, .. } => {
@@ -106,17 +112,20 @@ pub(super) async fn apply(context: &Context, observed: &Observed) -> Result<Appl
             }
             outcome => outcome,
         };
-        applied.resources.push(AppliedResource {
-            crd: crd::name(schema),
-            schema: Arc::clone(schema),
-            outcome,
-            objection,
-            migration,
-        });
+        let (crd, schema) = (crd::name(schema), Arc::clone(schema));
+        let mut resource = AppliedResource { crd, schema, outcome, objection, migration };
+        if resource.objection.is_none()
+            && let Some(installed) = resource.installed()
+        {
+            resource.objection = taken::name_objection(&context.consumer, installed).await;
+        }
+        applied.resources.push(resource);
     }
-    let keep: Vec<_> = applied.resources.iter().map(|r| r.crd.clone()).collect();
+    let all_there = applied.resources.len() == view.schemas.len();
+    let keep: Vec<_> =
+        applied.resources.iter().filter(|r| !r.cannot_be_bound()).map(|r| r.crd.clone()).collect();
     // Schemas that have not arrived yet are no reason to stop what runs.
-    if keep.len() == view.schemas.len() {
+    if all_there {
         context.sync.stop(&binding, &keep);
     }
     applied.orphaned = context.sync.orphaned(&binding);

@@ -18,6 +18,7 @@ use super::{
     apply::Outcome,
     objection::{Objection, objection},
     observe::{Observed, View},
+    taken,
 };
 use crate::{
     bodies::{Basis, Found, version_of},
@@ -60,6 +61,12 @@ pub(super) async fn install(
     let (binding, name) = (&observed.binding, crd::name(schema));
     let existing = observed.crds.get(&name);
     let kept = |existing: &Arc<CrdOutline>| Outcome::Installing(Arc::clone(existing));
+    if let Some(objection) = taken::group_objection(schema, &context.served()) {
+        let ours = existing.filter(|crd| crd::is_owned_by(&***crd, binding));
+        let not_synced = |crd| Outcome::NotSynced { crd: Arc::clone(crd), why: objection.message.clone() };
+        let outcome = ours.map_or(Outcome::Withheld, not_synced);
+        return Ok(Installed { objection: Some(objection), ..Installed::only(outcome) });
+    }
     if let Some(existing) = existing {
         if let Some(foreign) = foreign(context, &**existing, binding) {
             return Ok(Installed::only(foreign));

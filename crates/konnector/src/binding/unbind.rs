@@ -255,11 +255,7 @@ async fn wait(context: &Context, binding: &APIServiceBinding, why: &str) -> Resu
         clock::now(),
     );
     condition::summarize(&mut status.conditions, clock::now());
-    if binding.status.as_ref() != Some(&status) {
-        let api: Api<APIServiceBinding> = Api::all(context.consumer.clone());
-        let written = apply::replace_status(&api, &binding.metadata, true, &status).await?;
-        context.written_bindings.wrote(written);
-    }
+    super::report::say(context, binding, &status).await?;
     Ok(Next::After(context.poll_interval))
 }
 

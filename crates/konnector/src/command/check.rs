@@ -1,9 +1,6 @@
 //! `konnector check`: this cluster, our rights in it, who leads, and every bundle with its provider.
 
-use k8s_openapi::{
-    api::coordination::v1::Lease,
-    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
-};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{Api, Client, ResourceExt as _, api::ListParams};
 use portolan_core::{
     api::kubebind::{APIServiceBindingBundle, APIServiceExport},
@@ -52,7 +49,9 @@ pub(super) async fn checks(args: &Args) -> Vec<Check> {
     checks
         .extend(check::crds(&client, "konnector", &portolan_core::crds::konnector(), &docs("install")).await);
     checks.extend(rights(args, &client).await);
-    checks.push(leader(args, &client).await);
+    let cure = "start the konnector; where it runs elsewhere, give --lease-namespace and --lease-name";
+    let settings = args.lease.settings(&args.pod, "kube-bind");
+    checks.push(check::lease(&client, &settings, "running konnector", cure, &docs("install")).await);
     let bundles: Api<APIServiceBindingBundle> = Api::all(client.clone());
     match bundles.list(&ListParams::default()).await {
         Ok(bundles) => {
@@ -91,30 +90,6 @@ async fn rights(args: &Args, client: &Client) -> Vec<Check> {
         "apply a ClusterRole labelled rbac.kube-bind.io/aggregate-to-konnector: \"true\" for this kind";
     checks.extend(check::rights(client, bound.collect(), cure, &docs("rights")).await);
     checks
-}
-
-/// Whether a konnector works at all.
-async fn leader(args: &Args, client: &Client) -> Check {
-    let settings = args.lease.settings(&args.pod, "kube-bind");
-    let api: Api<Lease> = Api::namespaced(client.clone(), &settings.namespace);
-    let place = format!("Lease {}/{}", settings.namespace, settings.name);
-    let result = match api.get_opt(&settings.name).await {
-        Ok(Some(lease)) => held(&lease),
-        Ok(None) => Err(format!("{place} does not exist")),
-        Err(error) => Err(Chain(&error).to_string()),
-    };
-    let cure = "start the konnector; where it runs elsewhere, give --lease-namespace and --lease-name";
-    Check::new("running konnector", result, cure, docs("install"))
-}
-
-fn held(lease: &Lease) -> Result<String, String> {
-    let spec = lease.spec.clone().unwrap_or_default();
-    let holder = spec.holder_identity.filter(|holder| !holder.is_empty());
-    let holder = holder.ok_or_else(|| "nobody holds the Lease".to_owned())?;
-    let renewed = spec.renew_time.map_or(0, |time| time.0.as_second());
-    let age = clock::now().as_second() - renewed;
-    let text = format!("{holder} leads, and said so {age} s ago");
-    if age > i64::from(spec.lease_duration_seconds.unwrap_or(15)) { Err(text) } else { Ok(text) }
 }
 
 async fn of_bundle(args: &Args, client: &Client, bundle: &APIServiceBindingBundle) -> Vec<Check> {

@@ -18,6 +18,7 @@ use super::{
     health::{EngineState, Health, Side},
     index::{Held, Index, ObjectKey, Sides},
     keys::KeyRules,
+    latency::Latency,
     placement::Placement,
     plan::{Mode, Right, Step, plan},
     told::Told,
@@ -90,6 +91,7 @@ pub(super) struct Engine {
     objects: Gauge,
     orphans: Gauge,
     orphans_changed: Notify,
+    pub(super) latency: Latency,
     /// Consumer namespaces whose objects on the provider are followed.
     pub(super) watched: Mutex<HashSet<String>>,
 }
@@ -111,6 +113,7 @@ impl Engine {
             objects: context.metrics.objects(&spec.resource),
             orphans: context.metrics.orphans(&spec.resource),
             orphans_changed: Notify::new(),
+            latency: Latency::new(context.metrics.copy_latency(&spec.resource)),
             spec,
             context,
             watched: Mutex::default(),
@@ -193,10 +196,18 @@ impl Engine {
                 listing.insert(key_of(&object));
                 self.saw_origin(&object, *list);
             }
-            Ok(Event::Apply(object)) => self.saw_origin(&object, 0),
+            Ok(Event::Apply(object)) => {
+                let key = key_of(&object);
+                self.saw_origin(&object, 0);
+                if object.metadata.deletion_timestamp.is_none() {
+                    let next = self.step(&self.index.lock(), &key);
+                    self.latency.changed(&key, &next, Instant::now());
+                }
+            }
             Ok(Event::Delete(object)) => {
                 let key = key_of(&object);
                 self.index.lock().lost_origin(&key);
+                self.latency.rests(&key);
                 self.forget_object(&key);
                 self.look_at(key);
             }

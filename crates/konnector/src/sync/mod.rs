@@ -17,6 +17,7 @@ mod hub;
 mod index;
 mod keys;
 mod known;
+mod latency;
 mod owned;
 mod perform;
 mod placement;

@@ -45,6 +45,7 @@ impl Engine {
                 let mut index = self.index.lock();
                 let (step, wait) = self.next(&index, &key);
                 if step == Step::Nothing {
+                    self.latency.rests(&key);
                     index.drop_all_bodies(&key);
                 }
                 let written = what(&step, index.sides(&key));
@@ -61,6 +62,7 @@ impl Engine {
                 Ok(Ok(())) => {
                     let told = contest.is_some();
                     self.pace.lock().wrote((&key, step.label()), written, told, Instant::now());
+                    self.latency.took(&key, &step, Instant::now());
                     self.went_well(&step, &key);
                     if let Some(note) = contest {
                         self.report(&key, "Contested", &note).await;

@@ -3,7 +3,7 @@
 //! It works with the rights of whoever runs it, not with those of the provider's own account. The same kubeconfig
 //! is kept in Secret `kubeconfig` of the contract namespace, where the provider renews it.
 
-mod account;
+pub(crate) mod account;
 mod order;
 mod render;
 pub(crate) mod secret;
@@ -53,7 +53,7 @@ async fn issue(order: Order, cluster: ClientArgs) -> Result<(), Failure> {
     }
     let access = access(&order, &config, token.text);
     let kubeconfig = render::render(&access);
-    let kept = account::keep(&client, &order, &secret::secret(&access, token.life)).await?;
+    let kept = account::keep(&client, &order.namespace, &secret::secret(&access, token.life)).await?;
     if !kept {
         note("Secret kubeconfig of the contract namespace is somebody else's and is not renewed");
     }

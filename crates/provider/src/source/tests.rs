@@ -153,3 +153,22 @@ fn claims_go_with_the_offer_and_a_broken_annotation_is_named() {
     assert_eq!(offer.hash, crd(&json!({})).offer(Tenancy::default()).unwrap().hash);
     assert!(matches!(claiming("[{]"), Err(Refusal::NotExportable(why)) if why.contains("permission-claims")));
 }
+
+#[test]
+fn our_own_group_is_not_offered_whatever_else_a_crd_says() {
+    for (group, refused) in [
+        ("kube-bind.io", true),
+        ("x.kube-bind.io", false),
+        ("gateway.networking.k8s.io", false),
+        ("snapshot.storage.k8s.io", false),
+        ("metrics.k8s.io", false),
+    ] {
+        let sharing = Tenancy { allow_shared: true, ..Tenancy::default() };
+        for tenancy in [Tenancy::default(), sharing] {
+            let offer = crd(&json!({"group": group})).offer(tenancy);
+            let said = matches!(&offer, Err(Refusal::NotExportable(why)) if why.contains("group of exports"));
+            assert_eq!(said, refused, "{group}");
+            assert_eq!(offer.is_err(), refused, "{group}");
+        }
+    }
+}

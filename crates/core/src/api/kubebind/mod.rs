@@ -125,6 +125,14 @@ pub const CONDITION_PERMISSION_CLAIMS: &str = "PermissionClaims";
 pub const CONDITION_SECRET_VALID: &str = "SecretValid";
 /// Condition of a bundle: its bindings match what the provider exports.
 pub const CONDITION_SYNCED: &str = "Synced";
+/// Condition of a bundle: all its bindings are Ready.
+pub const CONDITION_USABLE: &str = "Usable";
+/// Condition of a bundle: what of the exports is not taken because of its API group.
+pub const CONDITION_EXPORTS_ACCEPTED: &str = "ExportsAccepted";
+/// Annotation on a bundle: the API groups whose exports it takes, as patterns. All of them when it is absent.
+pub const ANNOTATION_ACCEPT_GROUPS: &str = "kube-bind.io/accept-groups";
+/// Reason: a kind cannot be bound, because its API group is ours or the API server serves it in another way.
+pub const REASON_GROUP_NOT_BINDABLE: &str = "GroupNotBindable";
 /// Condition of a binding and of an export: both sides know each other and the CRDs are there.
 pub const CONDITION_CONNECTED: &str = "Connected";
 /// Condition of a binding: the objects of every bound resource are watched on both sides.
