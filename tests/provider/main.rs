@@ -2,8 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "clippy takes the helpers of a test for other code")]
 
-mod reasons;
 mod commands;
+mod reasons;
 mod requests;
 mod scene;
 

@@ -13,7 +13,7 @@ use kube::{
 };
 use portolan_core::{api::kubebind::APIServiceBindingBundle, names};
 use portolan_testkit::{
-    ControlPlane, ControlPlaneBinaries, ControlPlaneOptions, Rbac, ServiceAccountSetup, ServiceProcess,
+    ControlPlane, ControlPlaneOptions, Rbac, ServiceAccountSetup, ServiceProcess,
     cert_manager::{self, CertManager},
     control_plane::AUDIT_POLICY,
     eventually,
