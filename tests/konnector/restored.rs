@@ -69,7 +69,8 @@ async fn both_sides_agree_after_the_provider_was_restored() {
         service.create(name, &json!({"intent": "before"})).await;
         service.arrives(name).await;
     }
-    clusters.provider.back_up().await.unwrap();
+    let backup = tempfile::tempdir().unwrap();
+    clusters.provider.back_up(&backup.path().join("etcd")).unwrap();
     is_ready(&service.consumer, &service).await;
 
     // All of this the backup does not know.
@@ -98,7 +99,7 @@ async fn both_sides_agree_after_the_provider_was_restored() {
     crate::support::grant_group(&service.consumer, "provider-restored-b.dev").await;
     binding_condition(&service.consumer, "cowboys.provider-restored-b.dev", "Ready", ("True", "")).await;
 
-    clusters.provider.restore().await.unwrap();
+    clusters.provider.restore(&backup.path().join("etcd")).await.unwrap();
     says(&service.there(), "old", "after").await;
     says(&service.there(), "new", "after").await;
     says(&there, "far", "after").await;
@@ -133,7 +134,8 @@ async fn both_sides_agree_after_the_consumer_was_restored() {
         service.create(name, &json!({"intent": "before"})).await;
         service.arrives(name).await;
     }
-    clusters.consumer.back_up().await.unwrap();
+    let backup = tempfile::tempdir().unwrap();
+    clusters.consumer.back_up(&backup.path().join("etcd")).unwrap();
     is_ready(&service.consumer, &service).await;
 
     many_writes(&service.here(), "old").await;
@@ -144,7 +146,7 @@ async fn both_sides_agree_after_the_consumer_was_restored() {
     service.here().delete("gone", &DeleteParams::default()).await.unwrap();
     object_gone(&service.there(), "gone").await;
 
-    clusters.consumer.restore().await.unwrap();
+    clusters.consumer.restore(&backup.path().join("etcd")).await.unwrap();
     // The consumer has the word, and what it has lost stays on the provider.
     says(&service.there(), "old", "before").await;
     says(&service.there(), "gone", "before").await;

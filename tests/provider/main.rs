@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "clippy takes the helpers of a test for other code")]
 
+mod commands;
+mod reasons;
+mod requests;
 mod scene;
 
 use k8s_openapi::{

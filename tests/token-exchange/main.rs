@@ -3,12 +3,15 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod client;
+mod commands;
 mod document;
 mod exchange;
 mod issuer;
 mod issuers;
+mod kinds;
 mod ladder;
 mod namespace;
+mod others;
 mod rfc8693;
 mod rights;
 mod safety;

@@ -3,9 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod clients;
+mod doors;
 mod hostile;
+mod household;
+mod listener;
 mod namespace;
 mod operation;
+mod others;
 mod replicas;
 mod reviews;
 mod revocation;

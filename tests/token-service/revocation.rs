@@ -143,6 +143,27 @@ async fn an_outage_is_denied_or_accepted_as_configured_and_never_kept() {
     assert_eq!(error, "token could not be checked: cluster unavailable");
 }
 
+#[tokio::test]
+async fn a_cluster_that_does_not_let_us_ask_has_no_outage() {
+    let clusters = clusters().await;
+    // It may read the keys, as every account may, and no more.
+    account(&clusters.a.client(), "default", "poor").await;
+    let poor = clusters.a.token_for("default", "poor", &[], 600).await.unwrap();
+    let file = clusters.home.write_private("poor.token", &poor).unwrap().display().to_string();
+    let rich = clusters.home.path().join("a.token").display().to_string();
+    let entry = clusters.entry("poor", "a", ", mode: hybrid, onOutage: accept, cache: 0s");
+    let config = format!("clusters:\n{}", entry.replace(&rich, &file));
+    let service = Box::pin(clusters.service("no-outage", &config)).await;
+    let token = clusters.a.token_for("default", "app", &["x"], 600).await.unwrap();
+    let asked = async || {
+        let answer = service.review("poor", &token, &["x"]).await;
+        assert!(!answer.authenticated(), "{answer:?}");
+        service.log().contains("it answered 403").then(|| answer.error().to_owned())
+    };
+    let error = eventually("the refusal of our own account", SOON, asked).await.unwrap();
+    assert_eq!(error, "token could not be checked: cluster unavailable");
+}
+
 /// Keys are public; here they are asked for on a host that gets no credential.
 async fn grant_keys_to_everybody(client: &Client) {
     let binding = json!({"metadata": {"name": "keys-for-everybody"},

@@ -255,7 +255,7 @@ async fn plane(name: &str, home: &Workdir, ports: Ports, foreign: &str, version:
 }
 
 /// The account `fed/reader` with the rights of docs/token-service.md, and `default/app`.
-async fn prepare(plane: &ControlPlane) {
+pub(crate) async fn prepare(plane: &ControlPlane) {
     let client = plane.client();
     create::<k8s_openapi::api::core::v1::Namespace>(
         &Api::all(client.clone()),

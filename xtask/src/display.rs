@@ -59,6 +59,13 @@ impl Display {
         }
     }
 
+    /// What is going on within a piece of work: only for whoever looks at a terminal.
+    pub(crate) fn detail(&self, text: &str) {
+        if let Some(spinner) = &self.spinner {
+            spinner.set_message(text.to_owned());
+        }
+    }
+
     fn begin(&self, name: &str) {
         if let Some(spinner) = &self.spinner {
             spinner.reset_elapsed();

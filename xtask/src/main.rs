@@ -13,6 +13,7 @@ mod services;
 mod stages;
 mod test;
 mod tidy;
+mod torture;
 mod up;
 mod workspace;
 
@@ -41,6 +42,8 @@ enum Command {
     Test(test::Args),
     /// Measure a service against what is promised and against the original
     Bench(bench::Args),
+    /// Let two clusters live through a random history, and look for what may never happen
+    Torture(torture::Args),
 }
 
 fn main() -> ExitCode {
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Command::Deps => deps::run(),
         Command::Test(args) => test::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Torture(args) => torture::run(&args),
     };
     outcome.unwrap_or_else(|error| {
         output::problem(format_args!("error: {error:#}"));

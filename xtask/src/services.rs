@@ -88,6 +88,18 @@ impl Binaries {
         ServiceProcess::start(options).await
     }
 
+    /// Starts a service with the kubeconfig of an account, and does not wait until it is ready.
+    pub(crate) async fn start_as(
+        &self,
+        service: &str,
+        kubeconfig: &str,
+        arguments: &[String],
+    ) -> Result<ServiceProcess> {
+        let mut options = self.options(service, kubeconfig.to_owned()).args(arguments);
+        options.ready_within = None;
+        ServiceProcess::start(options).await
+    }
+
     /// Runs a command of a service as the administrator of a cluster, and gives what it prints.
     pub(crate) async fn run(
         &self,

@@ -1,5 +1,6 @@
 //! `cargo xtask up [--once]`: two clusters, the services between them, and a walk through what they do.
 
+mod cert_manager;
 mod hints;
 mod kube_bind;
 mod report;
@@ -31,6 +32,9 @@ pub(crate) struct Args {
     /// End after the walk-through instead of running until Ctrl-C
     #[arg(long)]
     once: bool,
+    /// A real service that the provider offers as well; it is built with Go, once
+    #[arg(long, value_name = "SERVICE", value_parser = [cert_manager::NAME])]
+    with: Vec<String>,
     #[command(flatten)]
     display: DisplayArgs,
 }
@@ -48,7 +52,7 @@ async fn live(args: &Args, binaries: Binaries) -> Result<ExitCode> {
         display.run("control planes of a provider and a consumer", Box::pin(Clusters::start(&display)));
     let Some(clusters) = interrupts.unless(start).await else { return Ok(interrupted(&display)) };
     let mut world = World::new(clusters?, binaries)?;
-    let walked = interrupts.unless(walk::walk(&display, &mut world)).await;
+    let walked = interrupts.unless(walk::walk(&display, &mut world, &args.with)).await;
     let code = match walked {
         None => interrupted(&display),
         Some(passed) => {

@@ -1,5 +1,7 @@
 //! Short digests of JSON values: what a store keeps instead of a whole object.
 
+use std::fmt;
+
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
@@ -21,9 +23,25 @@ impl Digest {
     /// The digest of nothing at all, which differs from that of `null`.
     pub const ABSENT: Self = Self([0; 16]);
 
+    /// The digest of what this is the digest of, together with numbers.
+    pub fn with(self, numbers: &[i64]) -> Self {
+        let mut hasher = Sha256::new();
+        hasher.update(self.0);
+        numbers.iter().for_each(|number| hasher.update(number.to_le_bytes()));
+        let mut short = [0; 16];
+        short.copy_from_slice(&hasher.finalize()[..16]);
+        Self(short)
+    }
+
     /// The digest of a value that may be missing.
     pub fn of_option(value: Option<&Value>) -> Self {
         value.map_or(Self::ABSENT, Self::of)
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 

@@ -137,15 +137,15 @@ const REFUSED_OF_USER: [(&str, &str); 12] = [
 pub fn parse(bytes: &[u8]) -> Result<RestrictedKubeconfig, KubeconfigError> {
     let file = read(bytes)?;
     let context_name = file.current_context.unwrap_or_default();
-    let context = entry(&file.contexts, &context_name, "context")
+    let context = entry(file.contexts.as_deref(), &context_name, "context")
         .ok_or_else(|| KubeconfigError::ContextNotFound(context_name.clone()))?;
     let namespace = namespace_of(context, &context_name)?;
 
     let cluster_name = text(context, "cluster");
-    let cluster = entry(&file.clusters, cluster_name, "cluster")
+    let cluster = entry(file.clusters.as_deref(), cluster_name, "cluster")
         .ok_or_else(|| KubeconfigError::ClusterNotFound(cluster_name.to_owned()))?;
     let user_name = text(context, "user");
-    let user = entry(&file.users, user_name, "user")
+    let user = entry(file.users.as_deref(), user_name, "user")
         .ok_or_else(|| KubeconfigError::UserNotFound(user_name.to_owned()))?;
 
     let cluster = Fields { map: cluster, owner: format!("cluster {cluster_name:?}") };
@@ -165,12 +165,9 @@ pub fn parse(bytes: &[u8]) -> Result<RestrictedKubeconfig, KubeconfigError> {
 struct File {
     #[serde(rename = "current-context")]
     current_context: Option<String>,
-    #[serde(default)]
-    clusters: Vec<Map<String, Value>>,
-    #[serde(default)]
-    contexts: Vec<Map<String, Value>>,
-    #[serde(default)]
-    users: Vec<Map<String, Value>>,
+    clusters: Option<Vec<Map<String, Value>>>,
+    contexts: Option<Vec<Map<String, Value>>>,
+    users: Option<Vec<Map<String, Value>>>,
 }
 
 fn read(bytes: &[u8]) -> Result<File, KubeconfigError> {
@@ -189,9 +186,13 @@ fn read(bytes: &[u8]) -> Result<File, KubeconfigError> {
     serde_json::from_value(value).map_err(|_| KubeconfigError::NotKubeconfig)
 }
 
-fn entry<'a>(list: &'a [Map<String, Value>], name: &str, field: &str) -> Option<&'a Map<String, Value>> {
+fn entry<'a>(
+    list: Option<&'a [Map<String, Value>]>,
+    name: &str,
+    field: &str,
+) -> Option<&'a Map<String, Value>> {
     let named = |item: &&Map<String, Value>| !name.is_empty() && text(item, "name") == name;
-    list.iter().find(named)?.get(field)?.as_object()
+    list?.iter().find(named)?.get(field)?.as_object()
 }
 
 fn text<'a>(map: &'a Map<String, Value>, field: &str) -> &'a str {
@@ -236,8 +237,8 @@ struct Fields<'a> {
 
 impl Fields<'_> {
     fn refuse(&self, refused: &[(&'static str, &'static str)]) -> Result<(), KubeconfigError> {
-        let set = |field: &str| !matches!(self.map.get(field), None | Some(Value::Null | Value::Bool(false)));
-        match refused.iter().find(|(field, _)| set(field)) {
+        let says = |field: &str| self.map.get(field).is_some_and(|value| !is_empty(value));
+        match refused.iter().find(|(field, _)| says(field)) {
             Some(&(field, cure)) => Err(KubeconfigError::Refused { field, owner: self.owner.clone(), cure }),
             None => Ok(()),
         }
@@ -260,6 +261,17 @@ impl Fields<'_> {
 
     fn invalid(&self, field: &'static str, expected: &'static str) -> KubeconfigError {
         KubeconfigError::FieldInvalid { field, owner: self.owner.clone(), expected }
+    }
+}
+
+/// Whether a field says nothing. Programs write many fields empty that people would leave out.
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::String(text) => text.trim().is_empty(),
+        Value::Array(items) => items.iter().all(is_empty),
+        Value::Object(fields) => fields.values().all(is_empty),
+        Value::Bool(true) | Value::Number(_) => false,
     }
 }
 

@@ -1,4 +1,5 @@
 //! Structs that are read from JSON objects only. Derived ones would also take a list, as their members in order.
+//! And members of what other systems write, where null means what absence means.
 
 use std::{fmt, marker::PhantomData};
 
@@ -40,4 +41,33 @@ pub fn optional<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
     Option::<Object<T>>::deserialize(deserializer).map(|found| found.map(|Object(value)| value))
+}
+
+/// For `deserialize_with`, together with `default`: a member where null is the same as absence.
+pub fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Sample {
+        #[serde(default, deserialize_with = "or_default")]
+        text: String,
+        #[serde(default, deserialize_with = "or_default")]
+        list: Vec<String>,
+    }
+
+    #[test]
+    fn null_is_absence_and_another_type_is_neither() {
+        let read = |text: &str| serde_json::from_str::<Sample>(text).ok();
+        let empty = Sample { text: String::new(), list: Vec::new() };
+        assert_eq!(read("{}"), Some(empty));
+        assert_eq!(read(r#"{"text":null,"list":null}"#), read("{}"));
+        assert_eq!(read(r#"{"text":1}"#), None);
+    }
 }

@@ -4,6 +4,7 @@ use std::{convert::Infallible, io::Read as _, path::PathBuf, process::ExitCode, 
 
 use clap::{CommandFactory as _, Parser, ValueEnum};
 use clap_complete::Shell;
+use portolan_core::auth::compact::bare;
 use portolan_runtime::args::{go_style, parse_from};
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -73,7 +74,7 @@ pub(crate) enum Output {
 
 #[expect(clippy::unnecessary_wraps, reason = "the form of a parser")]
 fn secret(text: &str) -> Result<SecretString, Infallible> {
-    Ok(SecretString::from(text.trim()))
+    Ok(SecretString::from(bare(text)))
 }
 
 impl Args {
@@ -117,7 +118,7 @@ impl Args {
         read.map_err(|error| {
             Failure::Usage(format!("failed to read the token from {}: {error}", path.display()))
         })?;
-        let token = Some(text.trim()).filter(|token| !token.is_empty());
+        let token = Some(bare(&text)).filter(|token| !token.is_empty());
         token
             .map(|token| Some(SecretString::from(token)))
             .ok_or_else(|| Failure::Usage(format!("{} is empty: it should hold a token", path.display())))

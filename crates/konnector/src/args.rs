@@ -56,18 +56,19 @@ pub struct Args {
     /// Claims that are met for every binding; otherwise each bundle or binding agrees by an annotation.
     #[arg(long, value_delimiter = ',', value_parser = CLAIMS, value_name = "RESOURCE")]
     pub(crate) accept_claims: Vec<String>,
-    /// What becomes of the copies when the provider withdraws an export.
+    /// What becomes of bound objects and their copies when the provider withdraws an export. The annotation
+    /// `kube-bind.io/on-withdraw` on a bundle or binding has the last word.
     #[arg(long, default_value = "keep", value_enum, value_name = "WHAT")]
     pub(crate) on_withdraw: OnWithdraw,
 }
 
-/// What becomes of the copies when the provider withdraws an export.
+/// What becomes of bound objects and their copies when the provider withdraws an export.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum OnWithdraw {
-    /// They stay with their marks, and a later binding adopts them.
+    /// Both stay, and a later binding takes them over.
     #[default]
     Keep,
-    /// They are deleted, as long as the provider still lets us.
+    /// Both are deleted, the copies as long as the provider still lets us.
     Delete,
 }
 
@@ -86,6 +87,29 @@ pub(crate) enum Command {
     Plan(PlanCommand),
     /// Deletes the copies that a bundle has left under a contract that it was bound to before.
     DeleteFormer(DeleteFormerArgs),
+    /// Lists copies on providers whose objects are not on this cluster any more, as after a backup was restored.
+    Orphans(OrphansArgs),
+}
+
+/// What `orphans` needs.
+#[derive(ClapArgs, Clone, Debug)]
+pub(crate) struct OrphansArgs {
+    #[command(subcommand)]
+    pub(crate) action: Option<OrphansCommand>,
+    /// One bundle; all of them when not given.
+    #[arg(long, value_name = "NAME", global = true)]
+    pub(crate) bundle: Option<String>,
+}
+
+/// What can be done with orphans.
+#[derive(Subcommand, Clone, Copy, Debug)]
+pub(crate) enum OrphansCommand {
+    /// Tells what would be deleted, and asks the provider whether it could be; deletes only with `--yes`.
+    Delete {
+        /// Delete what the dry run names.
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 /// What `drain` needs.
@@ -141,6 +165,12 @@ pub(crate) enum PlanCommand {
         /// A kubeconfig that leads to that contract.
         #[arg(long, value_name = "FILE")]
         provider_kubeconfig: PathBuf,
+    },
+    /// What would stay, and where, if the provider withdrew everything that a bundle has bound.
+    Withdraw {
+        /// The bundle.
+        #[arg(value_name = "BUNDLE")]
+        bundle: String,
     },
 }
 

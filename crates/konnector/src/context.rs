@@ -1,8 +1,14 @@
 //! What the konnector's controllers share: clients, stores, queues and hubs.
 
-use std::sync::Arc;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use kube::{
     Api, Client,
     runtime::{
@@ -11,24 +17,34 @@ use kube::{
     },
 };
 use parking_lot::Mutex;
-use portolan_core::api::kubebind::{APIServiceBinding, APIServiceBindingBundle, ClusterSecretKeyRef};
-use portolan_runtime::{events::Reporter, latest::Latest, process::Process};
+use portolan_core::{
+    api::kubebind::{APIServiceBinding, APIServiceBindingBundle, ClusterSecretKeyRef},
+    outline::CrdOutline,
+};
+use portolan_runtime::{events::Reporter, latest::Latest, process::Process, watch::LARGE_PAGE};
+use tokio::time::timeout;
 
 use crate::{
     Args,
     args::OnWithdraw,
     beginning::Beginning,
+    binding::objection::Objection,
+    bodies::Bodies,
     claims::{ClaimContext, ClaimHub},
     crd::{LABEL_MANAGED, MANAGED_BY},
+    groups::{self, Served},
     metrics::KonnectorMetrics,
+    migration::Migrations,
     provider::{Intervals, Rotation, SessionHub},
     secrets::SecretHub,
     sync::{EngineContext, KeyRules, ObjectKey, SyncHub},
-    wake::{Wake, store},
+    wake::{Sight, Wake, store},
 };
 
 /// For how many polls an export may be missing from lists before it counts as withdrawn.
 const PATIENCE_IN_POLLS: u32 = 4;
+/// How long the list of APIServices may take. Without it, only our own group is known not to be bindable.
+const SERVED_LIMIT: Duration = Duration::from_secs(5);
 
 /// Everything that a reconcile may use.
 pub(crate) struct Context {
@@ -36,10 +52,17 @@ pub(crate) struct Context {
     pub(crate) bundles: Store<APIServiceBindingBundle>,
     pub(crate) bindings: Store<APIServiceBinding>,
     /// The CRDs that the konnector has brought.
-    pub(crate) crds: Store<CustomResourceDefinition>,
-    pub(crate) written_bundles: Arc<Latest<APIServiceBindingBundle>>,
-    pub(crate) written_bindings: Arc<Latest<APIServiceBinding>>,
-    pub(crate) written_crds: Arc<Latest<CustomResourceDefinition>>,
+    pub(crate) crds: Store<CrdOutline>,
+    /// The APIServices that stand for anything but CRDs.
+    services: Store<APIService>,
+    /// Whether the bindings are seen.
+    pub(crate) binding_sight: Arc<Sight>,
+    synced: AtomicBool,
+    pub(crate) written_bundles: Latest<APIServiceBindingBundle>,
+    pub(crate) written_bindings: Latest<APIServiceBinding>,
+    pub(crate) written_crds: Latest<CrdOutline>,
+    pub(crate) bodies: Bodies<Objection>,
+    pub(crate) migrations: Migrations,
     pub(crate) secrets: Arc<SecretHub>,
     pub(crate) sessions: SessionHub,
     pub(crate) sync: SyncHub,
@@ -62,24 +85,29 @@ impl Context {
     /// Starts the watches on the consumer.
     pub(crate) fn start(args: &Args, process: &Process, consumer: Client, instance: &str) -> Arc<Self> {
         let tasks = &process.tasks;
-        let (written_bundles, written_bindings, written_crds) =
-            (Arc::default(), Arc::default(), Arc::default());
-        let every = watcher::Config::default;
-        let (bundle_store, bundles) = store(tasks, Api::all(consumer.clone()), every(), &written_bundles);
-        let (binding_store, bindings) = store(tasks, Api::all(consumer.clone()), every(), &written_bindings);
+        let (bundle_store, bundles) = store(tasks, Api::all(consumer.clone()), watcher::Config::default());
+        let (binding_store, bindings) = store(tasks, Api::all(consumer.clone()), watcher::Config::default());
         let managed = watcher::Config::default().labels(&format!("{LABEL_MANAGED}={MANAGED_BY}"));
-        let (crd_store, crds) = store(tasks, Api::all(consumer.clone()), managed, &written_crds);
-        let (namespaces, _) = store(tasks, Api::all(consumer.clone()), every(), &Arc::default());
+        let managed = managed.page_size(LARGE_PAGE);
+        let (crd_store, crds) = store(tasks, Api::all(consumer.clone()), managed);
+        let (namespaces, _) = store(tasks, Api::all(consumer.clone()), watcher::Config::default());
+        let others = watcher::Config::default().labels(&groups::selector());
+        let (service_store, services) = store(tasks, Api::all(consumer.clone()), others);
+        let binding_sight = Arc::clone(&bindings.sight);
         let wake = Arc::new(Wake {
             bundles: Arc::default(),
             bindings: Arc::default(),
+            leftovers: Arc::default(),
             agreed: Mutex::default(),
             bundle_store: bundle_store.clone(),
             binding_store: binding_store.clone(),
+            service_store: service_store.clone(),
+            served: Mutex::default(),
         });
         bundles.forward(tasks, &wake, Wake::bundle_changed);
         bindings.forward(tasks, &wake, Wake::binding_changed);
         crds.forward(tasks, &wake, Wake::crd_changed);
+        services.forward(tasks, &wake, Wake::service_changed);
         let intervals =
             Intervals { poll: args.provider_polling_interval, heartbeat: args.heartbeat_interval };
         let metrics = KonnectorMetrics::register(&process.metrics);
@@ -104,20 +132,43 @@ impl Context {
             bundles: bundle_store,
             bindings: binding_store,
             crds: crd_store,
-            written_bundles,
-            written_bindings,
-            written_crds,
+            services: service_store,
+            binding_sight,
+            synced: AtomicBool::new(false),
+            written_bundles: Latest::default(),
+            written_bindings: Latest::default(),
+            written_crds: Latest::default(),
+            bodies: Bodies::default(),
+            migrations: Migrations::new(tasks, consumer.clone()),
             consumer,
             wake,
         })
     }
 
-    /// Resolves when the consumer's objects have been listed once.
-    pub(crate) async fn synced(&self) {
+    /// Resolves when the bundles have been listed once.
+    pub(crate) async fn bundles_listed(&self) {
         // A writer is dropped only with the whole process.
         let _ = self.bundles.wait_until_ready().await;
+    }
+
+    /// Resolves when the consumer's objects have been listed once.
+    pub(crate) async fn synced(&self) {
+        self.bundles_listed().await;
         let _ = self.bindings.wait_until_ready().await;
         let _ = self.crds.wait_until_ready().await;
+        let _ = timeout(SERVED_LIMIT, self.services.wait_until_ready()).await;
+        self.synced.store(true, Ordering::Release);
+        self.wake.every_bundle();
+    }
+
+    /// Whether the consumer's objects have been listed once.
+    pub(crate) fn is_synced(&self) -> bool {
+        self.synced.load(Ordering::Acquire)
+    }
+
+    /// What the consumer's API server serves in another way than by a CRD.
+    pub(crate) fn served(&self) -> Served {
+        Served::of(&self.services.state())
     }
 
     pub(crate) fn wake(&self) -> &Arc<Wake> {
@@ -143,15 +194,20 @@ impl Context {
         Arc::new(move || wake.referrers(&reference))
     }
 
+    /// Wakes a binding.
+    pub(crate) fn waker(&self, binding: &str) -> Arc<dyn Fn() + Send + Sync> {
+        let (wake, binding) = (Arc::clone(&self.wake), binding.to_owned());
+        Arc::new(move || wake.bindings.add(binding.clone()))
+    }
+
     /// What an engine of a binding needs.
     pub(crate) fn engine_context(&self, binding: &str) -> EngineContext {
-        let (wake, binding) = (Arc::clone(&self.wake), binding.to_owned());
         EngineContext {
             consumer: self.consumer.clone(),
             metrics: self.metrics.clone(),
             reporter: self.reporter.clone(),
             keys: self.keys.clone(),
-            on_state: Arc::new(move || wake.bindings.add(binding.clone())),
+            on_state: self.waker(binding),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The konnector: binds the services of provider clusters and keeps their objects in sync.
 //!
 //! On the consumer it watches APIServiceBindingBundles, APIServiceBindings, the Secrets that they name, the
-//! CRDs that it brought, the objects of those, and what providers claim as far as people have agreed. It writes bindings (for bundles), CRDs (for bindings),
+//! CRDs that it brought, the APIServices that stand for none, the objects of those, and what providers claim as far as people have agreed. It writes bindings (for bundles), CRDs (for bindings),
 //! the status of all three, finalizers and annotations on bound objects, their status, and Events.
 //!
 //! On each provider, in the contract namespace, it watches APIServiceExports, BoundSchemas,
@@ -11,6 +11,7 @@
 mod args;
 mod beginning;
 mod binding;
+mod bodies;
 mod breaking;
 mod bundle;
 mod claims;
@@ -18,19 +19,25 @@ mod command;
 mod context;
 mod crd;
 mod finalizers;
+mod groups;
 mod health;
+mod leftover;
 mod metrics;
+mod migration;
+mod news;
+mod pace;
 mod policy;
 mod provider;
 mod secrets;
 mod sync;
 mod takeover;
+mod version;
 mod wake;
 mod word;
 
 use std::process::ExitCode;
 
-use portolan_runtime::{client, install, lease, process, process::Process};
+use portolan_runtime::{client, install, lease, lease::Standing, process, process::Process};
 
 pub use crate::args::Args;
 use crate::context::Context;
@@ -49,22 +56,30 @@ async fn start(args: Args, process: Process) -> Result<(), process::Failure> {
     let caches = process.readiness.expect("caches", "the first lists are under way");
     health::serve(&process, args.server_address).await?;
     let client = client::connect(&args.client).await?;
+    client::follow_contact(&process.tasks, &process.readiness);
     let lease = args.lease.settings(&args.pod, "kube-bind");
     let instance = lease.identity.clone();
-    let on_standby = || {
-        leading.ready();
-        caches.ready();
+    let (told, standby) = (leading.clone(), caches.clone());
+    let on = move |standing| match standing {
+        Standing::Leads => told.ready(),
+        Standing::StandsBy => {
+            told.ready();
+            standby.ready();
+        }
+        Standing::Unheard(why) => told.not_ready(&format!("the API server cannot be used: {why}")),
     };
-    lease::hold(&process.tasks, client.clone(), lease, on_standby).await;
-    leading.ready();
+    lease::hold_and_tell(&process.tasks, client.clone(), lease, on).await;
     caches.not_ready("the first lists are under way");
     install::crds(&client, "konnector", portolan_core::crds::konnector(), args.install.install_crds).await?;
     let context = Context::start(&args, &process, client, &instance);
+    // Bundles say what keeps the rest from being seen, and do nothing before.
+    context.bundles_listed().await;
+    bundle::run(&process.tasks, &context);
     // On half a picture a binding that is being deleted would look drained, because none of its CRDs is
     // known yet, and would be let go with its copies left behind. The lists do not wait for the controllers.
     context.synced().await;
-    bundle::run(&process.tasks, &context);
     binding::run(&process.tasks, &context);
+    leftover::run(&process.tasks, &context);
     caches.ready();
     Ok(())
 }

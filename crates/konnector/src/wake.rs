@@ -1,35 +1,54 @@
 //! Who has to look again when something on the consumer changes.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use kube::{
     Api, ResourceExt as _,
     runtime::{reflector::Store, watcher},
 };
 use parking_lot::Mutex;
-use portolan_core::api::kubebind::{
-    ANNOTATION_ACCEPT_CONTRACT, ANNOTATION_TAKE_OVER, APIServiceBinding, APIServiceBindingBundle,
-    ClusterSecretKeyRef,
+use portolan_core::{
+    api::kubebind::{
+        ANNOTATION_ACCEPT_CONTRACT, ANNOTATION_TAKE_OVER, APIServiceBinding, APIServiceBindingBundle,
+        ClusterSecretKeyRef,
+    },
+    outline::CrdOutline,
 };
 use portolan_runtime::{
-    latest::Latest,
     queue::WorkQueue,
     tasks::Tasks,
     telemetry::Chain,
     watch::{Changed, reflect},
 };
 
-use crate::binding::consent::{ACCEPT_CLAIMS, ALLOW_BREAKING};
+use crate::{
+    binding::consent::{ACCEPT_CLAIMS, ALLOW_BREAKING},
+    groups::Served,
+};
+
+/// How often in a row a watch may fail before it counts as lost: rights and CRDs often follow in a moment.
+const TOLERATED: u32 = 4;
 
 /// The queues of the controllers, and who in them cares for what.
 pub(crate) struct Wake {
     pub(crate) bundles: Arc<WorkQueue<String>>,
     pub(crate) bindings: Arc<WorkQueue<String>>,
+    /// CRDs that may have been left to themselves.
+    pub(crate) leftovers: Arc<WorkQueue<String>>,
     /// What bundles agree to on behalf of their bindings, by their names.
     pub(crate) agreed: Mutex<HashMap<String, [Option<String>; 4]>>,
     pub(crate) bundle_store: Store<APIServiceBindingBundle>,
     pub(crate) binding_store: Store<APIServiceBinding>,
+    pub(crate) service_store: Store<APIService>,
+    /// What the API server was last found to serve in another way than by CRDs.
+    pub(crate) served: Mutex<Served>,
 }
 
 impl Wake {
@@ -71,14 +90,24 @@ impl Wake {
         }
     }
 
-    pub(crate) fn crd_changed(&self, change: &Change<CustomResourceDefinition>) {
+    pub(crate) fn crd_changed(&self, change: &Change<CrdOutline>) {
         let crd = change.object();
+        self.leftovers.add(crd.name_any());
         for owner in crd.owner_references().iter().filter(|owner| owner.kind == "APIServiceBinding") {
             self.bindings.add(owner.name.clone());
         }
     }
 
-    fn every_bundle(&self) {
+    /// That an APIService is well or not changes nothing; that there is one may.
+    pub(crate) fn service_changed(&self, _: &Change<APIService>) {
+        let now = Served::of(&self.service_store.state());
+        let before = std::mem::replace(&mut *self.served.lock(), now.clone());
+        if before != now {
+            self.everybody();
+        }
+    }
+
+    pub(crate) fn every_bundle(&self) {
         for bundle in self.bundle_store.state() {
             self.bundles.add(bundle.name_any());
         }
@@ -105,16 +134,35 @@ impl<K> Change<K> {
     }
 }
 
-/// The changes of one kind on the consumer, for the queues; `None` stands for a fresh list.
-pub(crate) struct Changes<K>(tokio::sync::mpsc::UnboundedReceiver<Option<Change<K>>>);
+/// Whether a watch on the consumer shows what is there.
+#[derive(Debug, Default)]
+pub(crate) struct Sight(AtomicU32);
+
+impl Sight {
+    /// Whether it has failed several times in a row. When it works again is not always heard: it has to be tried.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.0.load(Ordering::Relaxed) >= TOLERATED
+    }
+
+    pub(crate) fn sees(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
+    /// True when that makes it lost.
+    fn fails(&self) -> bool {
+        self.0.fetch_add(1, Ordering::Relaxed) + 1 == TOLERATED
+    }
+}
+
+/// The changes of one kind on the consumer, for the queues; `None` stands for a fresh list, or for the loss of the
+/// watch.
+pub(crate) struct Changes<K> {
+    received: tokio::sync::mpsc::UnboundedReceiver<Option<Change<K>>>,
+    pub(crate) sight: Arc<Sight>,
+}
 
 /// Follows a kind on the consumer.
-pub(crate) fn store<K>(
-    tasks: &Tasks,
-    api: Api<K>,
-    config: watcher::Config,
-    written: &Arc<Latest<K>>,
-) -> (Store<K>, Changes<K>)
+pub(crate) fn store<K>(tasks: &Tasks, api: Api<K>, config: watcher::Config) -> (Store<K>, Changes<K>)
 where
     K: kube::Resource<DynamicType = ()>
         + Clone
@@ -124,21 +172,30 @@ where
         + Sync
         + 'static,
 {
-    let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
-    let (store, task) = reflect(api, config, Arc::clone(written), move |change: Changed<'_, K>| {
+    let (sender, received) = tokio::sync::mpsc::unbounded_channel();
+    let sight = Arc::new(Sight::default());
+    let seen = Arc::clone(&sight);
+    let (store, task) = reflect(api, config, move |change: Changed<'_, K>| {
+        if !matches!(change, Changed::Failed(_)) {
+            seen.sees();
+        }
         let change = match change {
             Changed::Applied(object) => Some(Change::Applied(object.clone())),
             Changed::Deleted(object) => Some(Change::Deleted(object.clone())),
             Changed::Relisted => None,
             Changed::Failed(error) => {
-                return tracing::warn!(kind = %K::kind(&()), "watch failed: {}", Chain(error));
+                tracing::warn!(kind = %K::kind(&()), "watch failed: {}", Chain(error));
+                if !seen.fails() {
+                    return;
+                }
+                None
             }
         };
         // Nobody listens any more when the process ends.
         let _ = sender.send(change);
     });
     tasks.spawn_critical("consumer watch", task);
-    (store, Changes(receiver))
+    (store, Changes { received, sight })
 }
 
 impl<K: Send + 'static> Changes<K> {
@@ -150,7 +207,7 @@ impl<K: Send + 'static> Changes<K> {
     ) {
         let wake = Arc::clone(wake);
         tasks.spawn("consumer changes", async move {
-            while let Some(change) = self.0.recv().await {
+            while let Some(change) = self.received.recv().await {
                 match change {
                     Some(change) => on(&wake, &change),
                     None => wake.everybody(),

@@ -2,9 +2,10 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::{Args as ClapArgs, Parser, Subcommand};
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use portolan_runtime::{
     args::{AdminArgs, ClientArgs, LogArgs, PodArgs, interval},
+    check::CheckArgs,
     install::InstallArgs,
     lease::LeaseArgs,
 };
@@ -70,6 +71,40 @@ pub(crate) enum Command {
     /// Makes the contract namespace `kube-bind-<NAME>` with a ServiceAccount and its Role where they are
     /// missing. Each run prints a new token; earlier ones stay valid until they expire.
     Kubeconfig(KubeconfigArgs),
+    /// Lists the consumers: when each was heard of last, what it has bound, and when its kubeconfig ends.
+    Consumers(ConsumersArgs),
+    /// Makes every token of a consumer void, and prints a new kubeconfig for it.
+    ///
+    /// The account of the consumer is made anew; its rights, exports and objects stay as they are.
+    Revoke(RevokeArgs),
+    /// Checks everything that the provider needs, and every consumer, with a cure for each thing that is wrong.
+    Check(CheckArgs),
+}
+
+/// What `provider consumers` needs.
+#[derive(ClapArgs, Clone, Debug)]
+pub(crate) struct ConsumersArgs {
+    /// How to print the list.
+    #[arg(short, long, default_value = "table", value_enum)]
+    pub(crate) output: TableOrJson,
+}
+
+/// Forms of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TableOrJson {
+    /// For people.
+    #[value(alias = "text")]
+    Table,
+    /// For machines.
+    Json,
+}
+
+/// What `provider revoke` needs.
+#[derive(ClapArgs, Clone, Debug)]
+pub(crate) struct RevokeArgs {
+    /// Name of the consumer.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) consumer: String,
 }
 
 /// What `provider kubeconfig` needs.

@@ -9,10 +9,13 @@ use k8s_openapi::api::{
 };
 use kube::{Api, Client, Resource, ResourceExt as _, runtime::watcher};
 use portolan_core::api::kubebind::{
-    APIServiceExport, APIServiceNamespace, BoundSchema, ClusterBinding, LABEL_CONSUMER, LABEL_CONTRACT,
-    LABEL_EXPORTED, LABEL_MANAGED_BY, PROVIDER_KUBECONFIG,
+    APIServiceExport, APIServiceExportRequest, APIServiceNamespace, ClusterBinding, LABEL_CONSUMER,
+    LABEL_CONTRACT, LABEL_EXPORTED, LABEL_MANAGED_BY, PROVIDER_KUBECONFIG,
 };
-use portolan_runtime::{controller::ControllerMetrics, events::Reporter, process::Process, tasks::Tasks};
+use portolan_core::outline::SchemaOutline;
+use portolan_runtime::{
+    controller::ControllerMetrics, events::Reporter, process::Process, tasks::Tasks, watch::LARGE_PAGE,
+};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tracing::info;
@@ -40,8 +43,9 @@ pub(crate) struct Context {
     /// The namespaces that stand for those of consumers.
     pub(crate) mapped: Kind<Namespace>,
     pub(crate) exports: Kind<APIServiceExport>,
-    pub(crate) schemas: Kind<BoundSchema>,
+    pub(crate) schemas: Kind<SchemaOutline>,
     pub(crate) requests: Kind<APIServiceNamespace>,
+    pub(crate) export_requests: Kind<APIServiceExportRequest>,
     pub(crate) cluster_bindings: Kind<ClusterBinding>,
     /// The Roles that the provider has made, and their bindings.
     pub(crate) roles: Kind<Role>,
@@ -57,6 +61,8 @@ pub(crate) struct Context {
     pub(crate) drain_limit: std::time::Duration,
     pub(crate) tenancy: Tenancy,
     pub(crate) sweeping: Sweeping,
+    /// Held by whoever has the bodies of schemas in memory.
+    pub(crate) bodies: tokio::sync::Mutex<()>,
 }
 
 impl Context {
@@ -73,7 +79,7 @@ impl Context {
         let ours = format!("{LABEL_MANAGED_BY}={MANAGED_BY}");
         let reporter = Reporter::new(client.clone(), "kube-bind-provider", instance);
         let context = Arc::new(Self {
-            crds: watches.labelled(&format!("{LABEL_EXPORTED}=true"), |crd: &SourceCrd, _| {
+            crds: watches.large(&format!("{LABEL_EXPORTED}=true"), |crd: &SourceCrd, _| {
                 Some(Change::Source(crd.name_any()))
             }),
             contracts: watches
@@ -83,8 +89,9 @@ impl Context {
                 let key = Key::of(export);
                 Some(if gone { Change::ExportGone(key) } else { Change::Export(key) })
             }),
-            schemas: watches.all(|schema, _| Some(Change::Export(Key::of(schema)))),
+            schemas: watches.large("", |schema, _| Some(Change::Export(Key::of(schema)))),
             requests: watches.all(|request, gone| Some(requested(request, gone))),
+            export_requests: watches.all(|request, _| Some(Change::ExportRequest(Key::of(request)))),
             cluster_bindings: watches
                 .all(|binding: &ClusterBinding, _| binding.namespace().map(Change::ClusterBinding)),
             roles: watches.labelled(&ours, |role: &Role, _| role.namespace().map(Change::Rights)),
@@ -100,6 +107,7 @@ impl Context {
             drain_limit: args.drain_limit,
             tenancy: args.tenancy(),
             sweeping: Sweeping::default(),
+            bodies: tokio::sync::Mutex::default(),
             client: client.clone(),
         });
         let woken = Arc::clone(&context);
@@ -119,6 +127,7 @@ impl Context {
         self.exports.synced().await;
         self.schemas.synced().await;
         self.requests.synced().await;
+        self.export_requests.synced().await;
         self.cluster_bindings.synced().await;
         self.roles.synced().await;
         self.role_bindings.synced().await;
@@ -161,6 +170,15 @@ impl Watches<'_> {
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
     {
         let config = watcher::Config::default();
+        Kind::follow(self.tasks, Api::all(self.client.clone()), config, self.changes, change)
+    }
+
+    /// Objects of which a few fill the memory.
+    fn large<K>(&self, labels: &str, change: impl Fn(&K, bool) -> Option<Change> + Send + 'static) -> Kind<K>
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    {
+        let config = watcher::Config::default().labels(labels).page_size(LARGE_PAGE);
         Kind::follow(self.tasks, Api::all(self.client.clone()), config, self.changes, change)
     }
 

@@ -1,14 +1,15 @@
 //! Contract namespaces: which consumer one is for, which CRDs it gets, and the ClusterBinding in it.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
-use k8s_openapi::{api::core::v1::Namespace, apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry};
+use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Api, Resource as _, ResourceExt as _,
     core::{Selector, SelectorExt as _},
 };
 use portolan_core::api::kubebind::{
-    ANNOTATION_EXPORTS, ClusterBinding, ClusterBindingSpec, LocalSecretKeyRef, PROVIDER_KUBECONFIG,
+    ANNOTATION_EXPORTS, ClusterBinding, ClusterBindingSpec, ExportedResource, LocalSecretKeyRef,
+    PROVIDER_KUBECONFIG,
 };
 use portolan_runtime::{
     apply::{self, Observed, WriteError},
@@ -21,6 +22,7 @@ use tracing::info;
 
 use crate::{
     CLUSTER_BINDING, FIELD_MANAGER,
+    approval::is_granted,
     context::Context,
     error::ReconcileError,
     selector::{self, InvalidSelector},
@@ -35,6 +37,8 @@ const WORKERS: usize = 2;
 pub(crate) struct Contract {
     /// Which CRDs the consumer gets.
     selector: Result<Selector, InvalidSelector>,
+    /// Group and plural of what it was granted by request besides.
+    granted: BTreeSet<(String, String)>,
     terminating: bool,
 }
 
@@ -54,15 +58,25 @@ impl Contract {
         let selector = namespace.annotations().get(ANNOTATION_EXPORTS).map_or("", String::as_str);
         Self {
             selector: selector::parse(selector),
+            granted: BTreeSet::new(),
             terminating: namespace.metadata.deletion_timestamp.is_some(),
         }
+    }
+
+    fn granting(self, granted: BTreeSet<(String, String)>) -> Self {
+        Self { granted, ..self }
+    }
+
+    fn grants(&self, crd: &SourceCrd) -> bool {
+        let (group, plural) = crd.group_resource();
+        self.granted.contains(&(group.to_owned(), plural.to_owned()))
     }
 
     pub(crate) fn choice(&self, crd: &SourceCrd) -> Choice {
         match &self.selector {
             _ if self.terminating => Choice::Unclear,
             Err(_) => Choice::Unclear,
-            Ok(selector) if selector.matches(crd.labels()) => Choice::Chosen,
+            Ok(selector) if selector.matches(crd.labels()) || self.grants(crd) => Choice::Chosen,
             Ok(_) => Choice::NotChosen,
         }
     }
@@ -81,7 +95,18 @@ impl Contract {
 impl Context {
     /// The contract of a namespace, if it is a contract namespace.
     pub(crate) fn contract(&self, namespace: &str) -> Option<Contract> {
-        self.contracts.get_cluster_scoped(namespace).map(|namespace| Contract::of(&namespace))
+        let found = self.contracts.get_cluster_scoped(namespace)?;
+        Some(Contract::of(&found).granting(self.granted_in(namespace)))
+    }
+
+    /// Group and plural of what requests in a contract namespace have been granted.
+    fn granted_in(&self, namespace: &str) -> BTreeSet<(String, String)> {
+        let requests = self.export_requests.all().into_iter();
+        let here = requests.filter(|request| request.namespace().as_deref() == Some(namespace));
+        let here = here.filter_map(|request| self.export_requests.get(&Key::of(&*request)));
+        let granted = here.filter(|request| request.status.as_ref().is_some_and(is_granted));
+        let pair = |resource: &ExportedResource| (resource.group.clone(), resource.resource.clone());
+        granted.flat_map(|request| request.spec.resources.iter().map(pair).collect::<Vec<_>>()).collect()
     }
 }
 
@@ -107,52 +132,51 @@ async fn reconcile(context: &Context, name: &str) -> Result<Next, ReconcileError
         }
         Ok(_) => context.notices.clear(&on),
     }
-    match context.cluster_bindings.get(&Key::new(name, CLUSTER_BINDING)) {
-        None if !contract.terminating => introduce(context, name).await?,
-        Some(binding) if is_outdated(&binding, &context.pretty_name) => rename(context, &binding).await?,
-        _ => {}
+    if contract.terminating {
+        return Ok(Next::OnChange);
+    }
+    let known = context.cluster_bindings.get(&Key::new(name, CLUSTER_BINDING));
+    match known.as_deref() {
+        None => introduce(context, name, None).await?,
+        Some(known) if known.spec.provider_pretty_name != context.pretty_name && names_us(known) => {
+            introduce(context, name, Some(known)).await?;
+        }
+        Some(_) => {}
     }
     Ok(Next::OnChange)
 }
 
-/// Whether a ClusterBinding of ours has another name for people than we have now. What somebody else has written stays.
-fn is_outdated(binding: &ClusterBinding, pretty_name: &str) -> bool {
-    let by_us = |entry: &ManagedFieldsEntry| entry.manager.as_deref() == Some(FIELD_MANAGER);
-    binding.spec.provider_pretty_name != pretty_name && binding.managed_fields().iter().any(by_us)
+/// Whether our name in a ClusterBinding is what we have put there. What a person has written is the person's.
+fn names_us(binding: &ClusterBinding) -> bool {
+    let entries = binding.metadata.managed_fields.iter().flatten();
+    let mut ours = entries.filter(|entry| entry.manager.as_deref() == Some(FIELD_MANAGER));
+    let named = |fields: &serde_json::Value| fields.pointer("/f:spec/f:providerPrettyName").is_some();
+    ours.any(|entry| entry.fields_v1.as_ref().is_some_and(|fields| named(&fields.0)))
 }
 
-async fn rename(context: &Context, binding: &ClusterBinding) -> Result<(), ReconcileError> {
-    let (namespace, former) = (binding.namespace().unwrap_or_default(), &binding.spec.provider_pretty_name);
-    let operations = json!([
-        {"op": "test", "path": "/metadata/uid", "value": binding.metadata.uid},
-        {"op": "test", "path": "/spec/providerPrettyName", "value": former},
-        {"op": "replace", "path": "/spec/providerPrettyName", "value": context.pretty_name},
-    ]);
-    let api: Api<ClusterBinding> = Api::namespaced(context.client.clone(), &namespace);
-    let written = apply::json_patch_as(&api, Some(FIELD_MANAGER), CLUSTER_BINDING, None, operations).await;
-    match written {
-        Ok(written) => context.cluster_bindings.wrote(written),
-        // It has changed, and its watch event brings us back.
-        Err(WriteError::Raced(_)) => {}
-        Err(error) => return Err(ReconcileError::new("rename the ClusterBinding in", namespace, error)),
-    }
-    Ok(())
-}
-
-async fn introduce(context: &Context, namespace: &str) -> Result<(), ReconcileError> {
+async fn introduce(
+    context: &Context,
+    namespace: &str,
+    known: Option<&ClusterBinding>,
+) -> Result<(), ReconcileError> {
     let kubeconfig = PROVIDER_KUBECONFIG.to_owned();
+    let made = LocalSecretKeyRef { name: kubeconfig.clone(), key: kubeconfig };
     let spec = ClusterBindingSpec {
-        kubeconfig_secret_ref: LocalSecretKeyRef { name: kubeconfig.clone(), key: kubeconfig },
+        kubeconfig_secret_ref: known.map_or(made, |known| known.spec.kubeconfig_secret_ref.clone()),
         provider_pretty_name: context.pretty_name.clone(),
         service_provider_spec: None,
     };
     let binding = ClusterBinding::new(CLUSTER_BINDING, spec);
     let api: Api<ClusterBinding> = Api::namespaced(context.client.clone(), namespace);
-    match apply::apply::<ClusterBinding>(&api, FIELD_MANAGER, &json!(binding), &Observed::Absent).await {
-        Ok(_) => info!(namespace, "introduced ourselves with a ClusterBinding"),
+    let seen = Observed::of(known.map(|known| &known.metadata), FIELD_MANAGER);
+    match apply::apply::<ClusterBinding>(&api, FIELD_MANAGER, &json!(binding), &seen).await {
+        Ok(written) => {
+            context.cluster_bindings.wrote(written);
+            info!(namespace, name = context.pretty_name, "introduced ourselves with a ClusterBinding");
+        }
         // Somebody else has made one.
         Err(WriteError::Raced(_)) => {}
-        Err(error) => return Err(ReconcileError::new("create the ClusterBinding in", namespace, error)),
+        Err(error) => return Err(ReconcileError::new("write the ClusterBinding in", namespace, error)),
     }
     Ok(())
 }
@@ -165,6 +189,26 @@ mod tests {
 
     fn contract(metadata: &Value) -> Contract {
         Contract::of(&serde_json::from_value(json!({"metadata": metadata})).unwrap())
+    }
+
+    #[test]
+    fn a_name_that_a_person_has_given_stays() {
+        let binding = |manager: &str, field: &str| -> ClusterBinding {
+            let fields = json!({"f:spec": {field: {}}});
+            serde_json::from_value(json!({
+                "apiVersion": "kube-bind.io/v1alpha2", "kind": "ClusterBinding",
+                "metadata": {"name": "cluster", "managedFields": [{"manager": manager, "fieldsV1": fields}]},
+                "spec": {"kubeconfigSecretRef": {"name": "k", "key": "k"}, "providerPrettyName": "P"},
+            }))
+            .unwrap()
+        };
+        for (manager, field, expected) in [
+            (FIELD_MANAGER, "f:providerPrettyName", true),
+            (FIELD_MANAGER, "f:kubeconfigSecretRef", false),
+            ("kubectl-edit", "f:providerPrettyName", false),
+        ] {
+            assert_eq!(names_us(&binding(manager, field)), expected, "{manager} {field}");
+        }
     }
 
     #[test]
@@ -189,6 +233,13 @@ mod tests {
         for (metadata, expected) in table {
             assert_eq!(contract(&metadata).choice(&crd), expected, "{metadata}");
             assert_eq!(contract(&metadata).is_clear(), expected != Choice::Unclear, "{metadata}");
+            // A request adds to what a selector says, and neither mends one nor holds up the end of a contract.
+            let granted = |plural: &str| {
+                let pair = ("wildwest.dev".to_owned(), plural.to_owned());
+                contract(&metadata).granting([pair].into()).choice(&crd)
+            };
+            let added = if expected == Choice::NotChosen { Choice::Chosen } else { expected };
+            assert_eq!((granted("cowboys"), granted("sheriffs")), (added, expected), "{metadata}");
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! It watches CRDs labelled `kube-bind.io/exported=true`, contract namespaces (labelled
 //! `kube-bind.io/consumer`), the namespaces that it has made for consumers with their Roles, and in the
-//! contract namespaces APIServiceExports, BoundSchemas, APIServiceNamespaces and the ClusterBinding.
+//! contract namespaces APIServiceExports, BoundSchemas, APIServiceNamespaces, APIServiceExportRequests and the ClusterBinding.
 //!
 //! In each contract namespace it writes an APIServiceExport and a BoundSchema per CRD, one condition in the
 //! status of the export, the status of APIServiceNamespaces, and the ClusterBinding. For each
@@ -10,10 +10,13 @@
 //! contract namespace the same there, and for kinds that consumers share a ClusterRole per consumer with an
 //! admission policy that guards it. Namespaces that nobody asks for any more and that are empty go. It renews the Secret `kubeconfig` of each contract namespace. It writes Events on what it cannot do.
 //!
-//! `provider kubeconfig` makes a contract namespace and prints the kubeconfig that a consumer uses.
+//! `provider kubeconfig` makes a contract namespace and prints the kubeconfig that a consumer uses; `consumers`, `revoke`
+//! and `check` are for whoever runs it.
 
+mod approval;
 mod args;
 mod claims;
+mod command;
 mod context;
 mod contract;
 mod error;
@@ -36,10 +39,10 @@ use std::process::ExitCode;
 
 use kube::ResourceExt;
 use portolan_core::api::kubebind::LABEL_MANAGED_BY;
-use portolan_runtime::{client, install, lease, process, process::Process};
+use portolan_runtime::{client, install, lease, lease::Standing, process, process::Process};
 
 pub use crate::args::Args;
-use crate::args::{Command, ControllerArgs};
+use crate::args::ControllerArgs;
 use crate::context::Context;
 
 /// Field manager of everything that the provider applies.
@@ -60,7 +63,7 @@ fn is_ours<K: ResourceExt>(object: &K) -> bool {
 pub fn run(args: &Args) -> ExitCode {
     let controller = &args.controller;
     match &args.command {
-        Some(Command::Kubeconfig(command)) => kubeconfig::run(command, &controller.client, &controller.log),
+        Some(command) => command::run(controller, command),
         None => process::run("provider", &controller.log, &controller.admin, |process| {
             start(controller.clone(), process)
         }),
@@ -71,14 +74,19 @@ async fn start(args: ControllerArgs, process: Process) -> Result<(), process::Fa
     let leading = process.readiness.expect("lease", "the API server does not answer");
     let caches = process.readiness.expect("caches", "the first lists are under way");
     let client = client::connect(&args.client).await?;
+    client::follow_contact(&process.tasks, &process.readiness);
     let lease = args.lease.settings(&args.pod, "kube-bind-provider");
     let instance = lease.identity.clone();
-    let on_standby = || {
-        leading.ready();
-        caches.ready();
+    let (told, standby) = (leading.clone(), caches.clone());
+    let on = move |standing| match standing {
+        Standing::Leads => told.ready(),
+        Standing::StandsBy => {
+            told.ready();
+            standby.ready();
+        }
+        Standing::Unheard(why) => told.not_ready(&format!("the API server cannot be used: {why}")),
     };
-    lease::hold(&process.tasks, client.clone(), lease, on_standby).await;
-    leading.ready();
+    lease::hold_and_tell(&process.tasks, client.clone(), lease, on).await;
     caches.not_ready("the first lists are under way");
     install::crds(&client, "provider", portolan_core::crds::provider(), args.install.install_crds).await?;
     let context = Context::start(&args, &process, &client, &instance);
@@ -88,6 +96,7 @@ async fn start(args: ControllerArgs, process: Process) -> Result<(), process::Fa
     contract::run(&process.tasks, &context);
     export::run(&process.tasks, &context);
     request::run(&process.tasks, &context);
+    approval::run(&process.tasks, &context);
     grant::run(&process.tasks, &context);
     renewal::run(&process.tasks, &context);
     sweep::run(&process.tasks, &context);

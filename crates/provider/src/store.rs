@@ -24,7 +24,7 @@ use crate::wake::{Change, Key};
 /// All objects of one kind, or those with a label.
 pub(crate) struct Kind<K: Resource<DynamicType = ()> + 'static> {
     store: Store<K>,
-    written: Arc<Latest<K>>,
+    written: Latest<K>,
 }
 
 impl<K> Kind<K>
@@ -39,8 +39,8 @@ where
         changes: &UnboundedSender<Change>,
         change: impl Fn(&K, bool) -> Option<Change> + Send + 'static,
     ) -> Self {
-        let (changes, written) = (changes.clone(), Arc::new(Latest::default()));
-        let (store, task) = reflect(api, config, Arc::clone(&written), move |changed: Changed<'_, K>| {
+        let changes = changes.clone();
+        let (store, task) = reflect(api, config, move |changed: Changed<'_, K>| {
             let change = match changed {
                 Changed::Applied(object) => change(object, false),
                 Changed::Deleted(object) => change(object, true),
@@ -53,7 +53,7 @@ where
             let _ = change.map(|change| changes.send(change));
         });
         tasks.spawn_critical("watch", task);
-        Self { store, written }
+        Self { store, written: Latest::default() }
     }
 
     pub(crate) async fn synced(&self) {

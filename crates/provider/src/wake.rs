@@ -52,6 +52,8 @@ pub(crate) enum Change {
     ExportGone(Key),
     /// An APIServiceNamespace, or the namespace that answers it.
     Request(Key),
+    /// An APIServiceExportRequest.
+    ExportRequest(Key),
     /// A Role or RoleBinding in this namespace.
     Rights(String),
     /// The ClusterRole of the consumer of this contract namespace, or its binding.
@@ -71,6 +73,8 @@ pub(crate) struct Queues {
     pub(crate) contracts: Arc<WorkQueue<String>>,
     pub(crate) exports: Arc<WorkQueue<Key>>,
     pub(crate) requests: Arc<WorkQueue<Key>>,
+    /// APIServiceExportRequests.
+    pub(crate) approvals: Arc<WorkQueue<Key>>,
     /// Names of contract namespaces.
     pub(crate) grants: Arc<WorkQueue<String>>,
     /// Names of contract namespaces.
@@ -94,6 +98,7 @@ impl Context {
                 queues.contracts.add(namespace);
             }
             Change::Export(key) => {
+                self.wake_approvals(Some(&key.namespace));
                 queues.grants.add(key.namespace.clone());
                 queues.exports.add(key);
             }
@@ -103,6 +108,10 @@ impl Context {
                 queues.exports.add(key);
             }
             Change::Request(key) => self.wake_for_request(key),
+            Change::ExportRequest(key) => {
+                self.wake_in_contract(&key.namespace);
+                queues.approvals.add(key);
+            }
             Change::Grant(contract) => queues.grants.add(contract),
             Change::Guard => self.wake_contracts(),
             Change::Kubeconfig(contract) => queues.renewals.add(contract),
@@ -123,6 +132,7 @@ impl Context {
         self.contracts.all().iter().for_each(|contract| self.queues.contracts.add(contract.name_any()));
         self.requests.all().iter().for_each(|request| self.queues.requests.add(Key::of(&**request)));
         self.mapped.all().iter().for_each(|mapped| self.queues.sweeps.add(mapped.name_any()));
+        self.wake_approvals(None);
         self.wake_contracts();
     }
 
@@ -134,6 +144,13 @@ impl Context {
             }
         }
         self.queues.requests.add(key);
+    }
+
+    /// The requests for exports in a contract, or all of them.
+    fn wake_approvals(&self, namespace: Option<&str>) {
+        let requests = self.export_requests.all().into_iter().map(|request| Key::of(&*request));
+        let concerned = |key: &Key| namespace.is_none_or(|namespace| key.namespace == namespace);
+        requests.filter(concerned).for_each(|key| self.queues.approvals.add(key));
     }
 
     /// The rights, the kubeconfig and the signs of life of each contract.
@@ -148,13 +165,14 @@ impl Context {
     /// The export of a CRD in each contract, and the rights that go with it.
     fn wake_for_source(&self, name: &str) {
         self.queues.sources.add(name.to_owned());
+        self.wake_approvals(None);
         for contract in self.contracts.all() {
             self.queues.exports.add(Key::new(contract.name_any(), name));
         }
         self.requests.all().iter().for_each(|request| self.queues.requests.add(Key::of(&**request)));
     }
 
-    fn wake_in_contract(&self, namespace: &str) {
+    pub(crate) fn wake_in_contract(&self, namespace: &str) {
         self.queues.contracts.add(namespace.to_owned());
         for crd in self.crds.all() {
             self.queues.exports.add(Key::new(namespace, crd.name_any()));

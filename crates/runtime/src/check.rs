@@ -1,6 +1,7 @@
 //! `check`: what a service needs, in order, each with a mark, a one-line cure and a place in the docs.
 
 mod crds;
+mod lease;
 mod rights;
 mod server;
 
@@ -11,8 +12,9 @@ use serde::Serialize;
 
 pub use self::{
     crds::crds,
+    lease::lease,
     rights::{Right, Rules, rights},
-    server::server,
+    server::{authorities, server},
 };
 use crate::{
     args::LogArgs,

@@ -1,26 +1,32 @@
 //! Clients of API servers: the process's own, and those from restricted kubeconfigs.
 
 mod count;
+mod kubeconfig;
+mod lively;
+mod shards;
+mod signs;
+mod transport;
+mod watches;
 
 use std::{path::Path, time::Duration};
 
-use base64::{Engine as _, prelude::BASE64_STANDARD};
 use kube::{
     Client, Config,
-    client::ClientBuilder,
-    config::{
-        AuthInfo, Cluster, Context, KubeConfigOptions, Kubeconfig, NamedAuthInfo, NamedCluster, NamedContext,
-    },
+    config::{KubeConfigOptions, Kubeconfig, KubeconfigError},
 };
-use portolan_core::kubeconfig::{Credentials, RestrictedKubeconfig};
-use secrecy::{ExposeSecret as _, SecretString};
+use portolan_core::kubeconfig::RestrictedKubeconfig;
 
-use self::count::Count;
-pub(crate) use self::count::register;
-use crate::args::ClientArgs;
+pub use self::signs::follow_contact;
+use crate::{args::ClientArgs, metrics::Metrics};
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Counts what all clients do that are made from now on.
+pub(crate) fn register(metrics: &Metrics) {
+    count::register(metrics);
+    signs::register(metrics);
+}
 
 /// A cluster that cannot be talked to.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +56,15 @@ pub enum ClientError {
 /// # Errors
 /// Says which of them was tried and what is wrong with it.
 pub async fn connect(args: &ClientArgs) -> Result<Client, ClientError> {
-    counted(configuration(args).await?, "own")
+    of(configuration(args).await?)
+}
+
+/// A client of the process's own cluster, for what [`configuration`] has found.
+///
+/// # Errors
+/// When a certificate or key in it is not one.
+pub fn of(config: Config) -> Result<Client, ClientError> {
+    transport::client(config, "own").map_err(ClientError::Unusable)
 }
 
 /// What [`connect`] makes its client of.
@@ -69,21 +83,35 @@ pub async fn configuration(args: &ClientArgs) -> Result<Config, ClientError> {
 
 async fn from_file(path: &Path, options: &KubeConfigOptions) -> Result<Config, ClientError> {
     let failed = |source| ClientError::Kubeconfig { path: path.display().to_string(), source };
-    let kubeconfig = Kubeconfig::read_from(path).map_err(failed)?;
+    let mut kubeconfig = Kubeconfig::read_from(path).map_err(failed)?;
+    kubeconfig::pass_over_broken_authorities(&mut kubeconfig);
     Config::from_custom_kubeconfig(kubeconfig, options).await.map_err(failed)
 }
 
 async fn infer(options: &KubeConfigOptions) -> Result<Config, ClientError> {
     if let Some(context) = &options.context {
         let failed = |source| ClientError::Kubeconfig { path: format!("with context {context}"), source };
-        return Config::from_kubeconfig(options).await.map_err(failed);
+        return Config::from_custom_kubeconfig(usual().map_err(failed)?, options).await.map_err(failed);
     }
     if std::env::var_os("KUBECONFIG").is_none()
         && let Ok(config) = Config::incluster()
     {
         return Ok(config);
     }
+    if let Ok(kubeconfig) = usual()
+        && let Ok(config) = Config::from_custom_kubeconfig(kubeconfig, options).await
+    {
+        return Ok(config);
+    }
+    // Says what is wrong with each of them.
     Config::infer().await.map_err(ClientError::NoCluster)
+}
+
+/// What `KUBECONFIG` names, or the one in the home directory.
+fn usual() -> Result<Kubeconfig, KubeconfigError> {
+    let mut kubeconfig = Kubeconfig::read()?;
+    kubeconfig::pass_over_broken_authorities(&mut kubeconfig);
+    Ok(kubeconfig)
 }
 
 /// A client for the cluster of a restricted kubeconfig. No file is read and no program is run for it.
@@ -92,60 +120,12 @@ async fn infer(options: &KubeConfigOptions) -> Result<Config, ClientError> {
 /// When a certificate or key in it is not one.
 pub async fn restricted(kubeconfig: &RestrictedKubeconfig) -> Result<Client, ClientError> {
     let options = KubeConfigOptions::default();
-    let mut config = Config::from_custom_kubeconfig(in_full(kubeconfig), &options)
+    let mut config = Config::from_custom_kubeconfig(kubeconfig::in_full(kubeconfig), &options)
         .await
         .map_err(ClientError::Restricted)?;
     config.connect_timeout = Some(CONNECT_TIMEOUT);
-    counted(config, "remote")
+    transport::client(config, "remote").map_err(ClientError::Unusable)
 }
 
-fn counted(config: Config, cluster: &'static str) -> Result<Client, ClientError> {
-    let builder = ClientBuilder::try_from(config).map_err(ClientError::Unusable)?;
-    Ok(builder.with_layer(&Count { cluster }).build())
-}
-
-fn in_full(kubeconfig: &RestrictedKubeconfig) -> Kubeconfig {
-    const NAME: &str = "provider";
-    let cluster = Cluster {
-        server: Some(kubeconfig.server.clone()),
-        certificate_authority_data: kubeconfig
-            .certificate_authority
-            .as_ref()
-            .map(|ca| BASE64_STANDARD.encode(ca)),
-        tls_server_name: kubeconfig.tls_server_name.clone(),
-        ..Cluster::default()
-    };
-    let user = match &kubeconfig.credentials {
-        Credentials::Token(token) => AuthInfo { token: Some(token.clone()), ..AuthInfo::default() },
-        Credentials::ClientCertificate { certificate, key } => AuthInfo {
-            client_certificate_data: Some(BASE64_STANDARD.encode(certificate)),
-            client_key_data: Some(SecretString::from(BASE64_STANDARD.encode(key.expose_secret()))),
-            ..AuthInfo::default()
-        },
-    };
-    let context = Context {
-        cluster: NAME.to_owned(),
-        user: Some(NAME.to_owned()),
-        namespace: Some(kubeconfig.namespace.clone()),
-        ..Context::default()
-    };
-    Kubeconfig {
-        clusters: vec![NamedCluster {
-            name: NAME.to_owned(),
-            cluster: Some(cluster),
-            ..NamedCluster::default()
-        }],
-        auth_infos: vec![NamedAuthInfo {
-            name: NAME.to_owned(),
-            auth_info: Some(user),
-            ..NamedAuthInfo::default()
-        }],
-        contexts: vec![NamedContext {
-            name: NAME.to_owned(),
-            context: Some(context),
-            ..NamedContext::default()
-        }],
-        current_context: Some(NAME.to_owned()),
-        ..Kubeconfig::default()
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use crate::{
     metrics::{Counters, Gauges, Histograms, Metrics},
     queue::WorkQueue,
     tasks::Tasks,
-    telemetry::Chain,
+    telemetry::brief,
 };
 
 /// When a key comes up again without news.
@@ -106,7 +106,7 @@ fn settle<K, E>(
         }
         Err(error) => {
             let delay = queue.failed(key);
-            warn!(controller = name, ?key, retry_ms = delay.as_millis(), "{}", Chain(&error));
+            warn!(controller = name, ?key, retry_ms = delay.as_millis(), "{}", brief(&error));
         }
     }
 }

@@ -1,20 +1,52 @@
 //! Kubernetes Events for what a person would want to know.
 
-use k8s_openapi::api::core::v1::ObjectReference;
+mod fields;
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use k8s_openapi::api::{core::v1::ObjectReference, events::v1::Event};
 use kube::{
-    Client,
-    runtime::events::{Event, EventType, Recorder, Reporter as Source},
+    Api, Client,
+    api::{Patch, PatchParams, PostParams},
 };
+use parking_lot::Mutex;
+use serde_json::json;
+use tokio::time::Instant;
 use tracing::warn;
 
-use crate::telemetry::Chain;
+use self::fields::{Said, event};
+use crate::{apply::code, clock, telemetry::Chain};
 
-/// How many bytes of a note the API server takes.
-const MAX_NOTE: usize = 1024;
+/// How long an Event that is repeated is counted up instead.
+const SERIES: Duration = Duration::from_secs(6 * 60);
+/// Where Events about objects without a namespace are.
+const DEFAULT_NAMESPACE: &str = "default";
 
 /// Writes Events. Equal ones are counted up, not repeated.
 #[derive(Clone)]
-pub struct Reporter(Recorder);
+pub struct Reporter(Arc<Inner>);
+
+struct Inner {
+    client: Client,
+    source: Source,
+    /// What was said a short time ago.
+    series: Mutex<HashMap<Said, Written>>,
+}
+
+/// Who writes.
+#[derive(Clone, Debug)]
+struct Source {
+    controller: String,
+    instance: String,
+}
+
+/// An Event that is there.
+#[derive(Clone)]
+struct Written {
+    name: String,
+    count: i32,
+    at: Instant,
+}
 
 impl std::fmt::Debug for Reporter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -25,31 +57,63 @@ impl std::fmt::Debug for Reporter {
 impl Reporter {
     /// Writes as `controller`; `instance` tells its replicas apart.
     pub fn new(client: Client, controller: &str, instance: &str) -> Self {
-        let source = Source { controller: controller.to_owned(), instance: Some(instance.to_owned()) };
-        Self(Recorder::new(client, source))
+        let source = Source { controller: controller.to_owned(), instance: instance.to_owned() };
+        Self(Arc::new(Inner { client, source, series: Mutex::default() }))
     }
 
     /// Something needs a person.
     pub async fn warn(&self, on: &ObjectReference, reason: &str, action: &str, note: &str) {
-        self.publish(on, EventType::Warning, reason, action, note).await;
+        self.publish(Said::new(on, "Warning", reason, action, note)).await;
     }
 
     /// Something was done.
     pub async fn inform(&self, on: &ObjectReference, reason: &str, action: &str, note: &str) {
-        self.publish(on, EventType::Normal, reason, action, note).await;
+        self.publish(Said::new(on, "Normal", reason, action, note)).await;
     }
 
-    async fn publish(&self, on: &ObjectReference, type_: EventType, reason: &str, action: &str, note: &str) {
-        let note = note[..note.floor_char_boundary(MAX_NOTE)].to_owned();
-        let event = Event {
-            type_,
-            reason: reason.to_owned(),
-            note: Some(note),
-            action: action.to_owned(),
-            secondary: None,
+    async fn publish(&self, said: Said) {
+        if let Err(error) = self.0.write(&said).await {
+            let object = said.on.name.as_deref().unwrap_or_default();
+            warn!(reason = said.reason, object, "failed to write an Event: {}", Chain(&error));
+        }
+    }
+}
+
+impl Inner {
+    async fn write(&self, said: &Said) -> kube::Result<()> {
+        let namespace = said.on.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
+        let events: Api<Event> = Api::namespaced(self.client.clone(), namespace);
+        let counted = match self.recent(said) {
+            Some(written) => self.count_up(&events, written).await?,
+            None => None,
         };
-        if let Err(error) = self.0.publish(&event, on).await {
-            warn!(reason, object = on.name, "failed to write an Event: {}", Chain(&error));
+        let written = if let Some(written) = counted {
+            written
+        } else {
+            let event = event(said, &self.source, namespace, clock::precise_now());
+            let name = event.metadata.name.clone().unwrap_or_default();
+            events.create(&PostParams::default(), &event).await?;
+            Written { name, count: 1, at: Instant::now() }
+        };
+        self.series.lock().insert(said.clone(), written);
+        Ok(())
+    }
+
+    fn recent(&self, said: &Said) -> Option<Written> {
+        let mut series = self.series.lock();
+        series.retain(|_, written| written.at.elapsed() < SERIES);
+        series.get(said).cloned()
+    }
+
+    /// None when the Event has gone: API servers keep them for a while only.
+    async fn count_up(&self, events: &Api<Event>, written: Written) -> kube::Result<Option<Written>> {
+        let count = written.count + 1;
+        let series =
+            json!({"series": {"count": count, "lastObservedTime": fields::micro(clock::precise_now())}});
+        match events.patch(&written.name, &PatchParams::default(), &Patch::Merge(series)).await {
+            Ok(_) => Ok(Some(Written { count, at: Instant::now(), ..written })),
+            Err(error) if code(&error) == 404 => Ok(None),
+            Err(error) => Err(error),
         }
     }
 }

@@ -7,6 +7,7 @@
 pub mod address;
 mod connect;
 mod error;
+mod race;
 
 use std::{sync::Arc, time::Duration};
 
@@ -40,7 +41,7 @@ pub struct FetchSettings {
     pub system_authorities: bool,
     /// Whether `http://` is allowed at all.
     pub plain_http: bool,
-    /// How long a TCP connection may take.
+    /// How long a name may take to be resolved, and a TCP connection to each of its addresses.
     pub connect_timeout: Duration,
     /// How long everything together may take.
     pub total_timeout: Duration,
@@ -161,7 +162,8 @@ impl Fetcher {
         body: Vec<u8>,
         credential: Option<&Credential>,
     ) -> Result<Fetched, FetchError> {
-        let request = self.request(Method::POST, url, credential)?.map(|_| Full::new(Bytes::from(body)));
+        let mut request = self.request(Method::POST, url, credential)?.map(|_| Full::new(Bytes::from(body)));
+        request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         timeout(self.total_timeout, self.exchange(request)).await.map_err(|_| FetchError::TotalTimeout)?
     }
 
@@ -195,7 +197,8 @@ impl Fetcher {
         // API servers serve their keys as nothing but the second.
         headers
             .insert(header::ACCEPT, HeaderValue::from_static("application/json, application/jwk-set+json"));
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        // Without it, a server may compress as it likes.
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         headers.insert(
             header::USER_AGENT,
             HeaderValue::from_static(concat!("portolan/", env!("CARGO_PKG_VERSION"))),

@@ -81,6 +81,8 @@ pub struct Status {
     pub age: Option<Duration>,
     /// Why the last attempt failed, if it did.
     pub error: Option<String>,
+    /// Which keys cannot be used, and why; empty when all can.
+    pub skipped: String,
     /// How many attempts brought keys.
     pub succeeded: u64,
     /// How many did not.
@@ -163,6 +165,7 @@ impl Jwks {
             keys: loaded.as_ref().map_or(0, |loaded| loaded.keys.len()),
             age: loaded.as_ref().map(|loaded| loaded.at.elapsed()),
             error: state.last_error.clone(),
+            skipped: loaded.as_ref().map(|loaded| loaded.keys.skipped.to_string()).unwrap_or_default(),
             succeeded: state.succeeded,
             failed: state.failed,
         }
@@ -199,11 +202,15 @@ impl Jwks {
     }
 
     fn succeeded(&self, source: &KeySource, keys: Keys) {
-        let (count, skipped) = (keys.len(), keys.skipped);
+        let (count, skipped) = (keys.len(), keys.skipped.clone());
         let before = self.loaded.swap(Some(Arc::new(Loaded { keys: Arc::new(keys), at: Instant::now() })));
         let mut state = self.state.lock();
         if before.is_none() || state.last_error.is_some() {
-            info!(issuer = source.issuer, keys = count, skipped, "keys are loaded");
+            info!(issuer = source.name(), keys = count, skipped = skipped.0.len(), "keys are loaded");
+        }
+        let is_new = before.is_none_or(|before| before.keys.skipped != skipped);
+        if is_new && !skipped.0.is_empty() {
+            warn!(issuer = source.name(), "some keys of the issuer are skipped: {skipped}");
         }
         state.succeeded += 1;
         state.last_error = None;
@@ -214,7 +221,7 @@ impl Jwks {
         let text = Chain(error).to_string();
         let mut state = self.state.lock();
         if state.last_error.as_ref() != Some(&text) {
-            warn!(issuer = source.issuer, "failed to load keys, the last good ones stay: {text}");
+            warn!(issuer = source.name(), "failed to load keys, the last good ones stay: {text}");
         }
         state.failed += 1;
         state.last_error = Some(text);

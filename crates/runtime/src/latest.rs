@@ -1,24 +1,20 @@
 //! Our own writes, until the watch has caught up with them.
 //!
 //! A reconcile that follows right after a write would otherwise see the object as it was before, and write
-//! it again.
+//! it again. What no watch has shown for long is not believed any more: versions run backwards when a backup is restored.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use kube::{Resource, ResourceExt as _, api::ObjectMeta};
 use parking_lot::Mutex;
+use tokio::time::Instant;
+
+/// How long a watch may lag behind a write.
+const LAG: Duration = Duration::from_secs(30);
 
 /// The newest versions that writes have returned, by namespace and name.
 #[derive(Debug)]
-pub struct Latest<K>(Mutex<HashMap<Place, Written<K>>>);
-
-/// What a write has returned.
-#[derive(Debug)]
-struct Written<K> {
-    object: Arc<K>,
-    /// A list has begun since, which holds it, or what has come after it.
-    is_listed: bool,
-}
+pub struct Latest<K>(Mutex<HashMap<Place, (Arc<K>, Instant)>>);
 
 /// Namespace and name.
 type Place = (Option<String>, String);
@@ -32,19 +28,7 @@ impl<K> Default for Latest<K> {
 impl<K: Resource> Latest<K> {
     /// Remembers what a write returned.
     pub fn wrote(&self, object: K) {
-        let place = (object.namespace(), object.name_any());
-        self.0.lock().insert(place, Written { object: Arc::new(object), is_listed: false });
-    }
-
-    /// Takes in that a list begins.
-    pub fn list_begins(&self) {
-        self.0.lock().values_mut().for_each(|written| written.is_listed = true);
-    }
-
-    /// Takes in that the list is complete: whatever was written before it began is in it, or is no more. Versions do not
-    /// tell, since they run backwards where a backup was restored.
-    pub fn list_ends(&self) {
-        self.0.lock().retain(|_, written| !written.is_listed);
+        self.0.lock().insert((object.namespace(), object.name_any()), (Arc::new(object), Instant::now()));
     }
 
     /// The newer of what the watch has seen and what we wrote. What we wrote is forgotten once it is seen.
@@ -52,8 +36,10 @@ impl<K: Resource> Latest<K> {
         let key = (seen.namespace(), seen.name_any());
         let mut written = self.0.lock();
         match written.get(&key) {
-            Some(Written { object: ours, .. })
-                if ours.uid() == seen.uid() && version(ours.meta()) > version(seen.meta()) =>
+            Some((ours, at))
+                if ours.uid() == seen.uid()
+                    && version(ours.meta()) > version(seen.meta())
+                    && at.elapsed() < LAG =>
             {
                 Arc::clone(ours)
             }
@@ -88,6 +74,16 @@ mod tests {
             },
             ..ConfigMap::default()
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_no_watch_has_shown_for_long_is_not_believed() {
+        let latest = Latest::default();
+        latest.wrote(object("1", "10"));
+        let newest = || latest.newest(Arc::new(object("1", "9"))).resource_version().unwrap();
+        assert_eq!(newest(), "10");
+        tokio::time::advance(LAG).await;
+        assert_eq!(newest(), "9", "a restored backup, perhaps");
     }
 
     #[test]

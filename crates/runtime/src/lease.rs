@@ -22,6 +22,9 @@ const DURATION: Duration = Duration::from_secs(15);
 const RENEW_DEADLINE: Duration = Duration::from_secs(10);
 /// How often the lease is renewed, or tried for.
 const RETRY: Duration = Duration::from_secs(2);
+/// How long the first attempt of a renewal may take: a second one takes another connection.
+const FIRST_ATTEMPT: Duration = Duration::from_secs(4);
+const SILENT: &str = "the API server does not answer";
 /// How often a standby looks: it adds to the time that nobody works.
 const STANDBY_RETRY: Duration = Duration::from_secs(1);
 
@@ -60,14 +63,52 @@ impl LeaseArgs {
     }
 }
 
+/// How a replica stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It leads, and the API server has just said so.
+    Leads,
+    /// Another one leads. A replica that stands by is as ready as it can be, and must not hold up a rollout.
+    StandsBy,
+    /// The API server does not answer, or not as it should.
+    Unheard(String),
+}
+
 /// Waits until the lease is ours, then keeps it in the background. When it is lost, the tasks are cancelled.
 /// When the tasks are cancelled, it is given back, so that a standby takes over at once.
 ///
-/// `on_standby` is told when another replica leads: a replica that stands by is as ready as it can be, and
-/// must not hold up a rollout.
+/// `on_standby` is told when another replica leads.
 pub async fn hold(tasks: &Tasks, client: Client, settings: LeaseSettings, on_standby: impl Fn()) {
     let mut candidate = Candidate { api: Api::namespaced(client, &settings.namespace), settings, seen: None };
-    let mut lease = candidate.acquire(on_standby).await;
+    let on = |standing| {
+        if standing == Standing::StandsBy {
+            on_standby();
+        }
+    };
+    let lease = candidate.acquire(&on).await;
+    keep(tasks, candidate, lease, |_| ());
+}
+
+/// The same, and `on` is told of every answer of the API server, and of each that does not come: whoever keeps a
+/// lease asks often enough to know whether the API server is there.
+pub async fn hold_and_tell(
+    tasks: &Tasks,
+    client: Client,
+    settings: LeaseSettings,
+    on: impl Fn(Standing) + Send + Sync + 'static,
+) {
+    let mut candidate = Candidate { api: Api::namespaced(client, &settings.namespace), settings, seen: None };
+    let lease = candidate.acquire(&on).await;
+    on(Standing::Leads);
+    keep(tasks, candidate, lease, on);
+}
+
+fn keep(
+    tasks: &Tasks,
+    candidate: Candidate,
+    mut lease: Lease,
+    on: impl Fn(Standing) + Send + Sync + 'static,
+) {
     info!(lease = candidate.settings.name, identity = candidate.settings.identity, "leading");
     let tasks_of_lease = tasks.clone();
     tasks.spawn_graceful(async move {
@@ -76,7 +117,7 @@ pub async fn hold(tasks: &Tasks, client: Client, settings: LeaseSettings, on_sta
                 () = sleep(RETRY) => {}
                 () = tasks_of_lease.cancelled() => break candidate.release(lease).await,
             }
-            let Some(renewed) = candidate.renew(lease).await else {
+            let Some(renewed) = candidate.renew(lease, &on).await else {
                 warn!(lease = candidate.settings.name, "the lease is lost: the process ends");
                 break tasks_of_lease.cancel();
             };
@@ -93,13 +134,20 @@ struct Candidate {
 }
 
 impl Candidate {
-    async fn acquire(&mut self, on_standby: impl Fn()) -> Lease {
+    async fn acquire(&mut self, on: &impl Fn(Standing)) -> Lease {
         loop {
             match timeout(RENEW_DEADLINE, self.try_acquire()).await {
                 Ok(Ok(Some(lease))) => return lease,
-                Ok(Ok(None)) => on_standby(),
-                Ok(Err(error)) => warn!(lease = self.settings.name, "failed to acquire: {}", Chain(&error)),
-                Err(_) => warn!(lease = self.settings.name, "the API server does not answer"),
+                Ok(Ok(None)) => on(Standing::StandsBy),
+                Ok(Err(error)) => {
+                    let why = Chain(&error).to_string();
+                    warn!(lease = self.settings.name, "failed to acquire: {why}");
+                    on(Standing::Unheard(why));
+                }
+                Err(_) => {
+                    warn!(lease = self.settings.name, "{SILENT}");
+                    on(Standing::Unheard(SILENT.to_owned()));
+                }
             }
             sleep(STANDBY_RETRY).await;
         }
@@ -146,21 +194,29 @@ impl Candidate {
         }
     }
 
-    async fn renew(&self, lease: Lease) -> Option<Lease> {
+    async fn renew(&self, lease: Lease, on: &impl Fn(Standing)) -> Option<Lease> {
         let deadline = Instant::now() + RENEW_DEADLINE;
         let mut current = lease;
+        let mut patience = FIRST_ATTEMPT;
         while Instant::now() < deadline {
-            match timeout(deadline - Instant::now(), self.try_renew(&current)).await {
-                Ok(Ok(renewed)) => return Some(renewed),
-                Ok(Err(error)) if code(&error) == 409 => match self.reread().await {
-                    Some(lease) => current = lease,
-                    None => return None,
-                },
-                Ok(Err(error)) => {
-                    warn!(lease = self.settings.name, "failed to renew: {}", Chain(&error));
-                    sleep(RETRY.min(deadline - Instant::now())).await;
+            match timeout(patience.min(deadline - Instant::now()), self.try_renew(&current)).await {
+                Ok(Ok(renewed)) => {
+                    on(Standing::Leads);
+                    return Some(renewed);
                 }
-                Err(_) => break,
+                Ok(Err(error)) if code(&error) == 409 => {
+                    current = timeout(deadline - Instant::now(), self.reread()).await.ok()??;
+                }
+                Ok(Err(error)) => {
+                    let why = Chain(&error).to_string();
+                    warn!(lease = self.settings.name, "failed to renew: {why}");
+                    on(Standing::Unheard(why));
+                    sleep(RETRY.min(deadline.saturating_duration_since(Instant::now()))).await;
+                }
+                Err(_) => {
+                    patience = RENEW_DEADLINE;
+                    on(Standing::Unheard(SILENT.to_owned()));
+                }
             }
         }
         None

@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod apply;
 pub mod args;
+pub mod authorities;
 pub mod backoff;
 pub mod check;
 pub mod client;

@@ -3,10 +3,12 @@
 //! Names are `portolan_<service>_<noun>_<unit>`. Label values come from closed sets, or from configured and
 //! bound objects, and are removed with them.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use prometheus::{
     Encoder as _, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
+    core::{Collector as _, MetricVec, MetricVecBuilder},
+    proto::MetricFamily,
 };
 
 /// Counters by label values.
@@ -15,6 +17,8 @@ pub type Counters = IntCounterVec;
 pub type Gauge = prometheus::IntGauge;
 /// Gauges by label values.
 pub type Gauges = IntGaugeVec;
+/// One histogram.
+pub type Histogram = prometheus::Histogram;
 /// Histograms by label values, in seconds.
 pub type Histograms = HistogramVec;
 
@@ -31,6 +35,19 @@ const SHORT_LATENCY_SECONDS: [f64; 14] =
 pub struct Metrics {
     registry: Arc<Registry>,
     service: String,
+}
+
+/// Removes what has a label value that is no more, such as the name of a cluster that is not configured any longer.
+pub fn retain<B: MetricVecBuilder>(metrics: &MetricVec<B>, label: &str, keep: impl Fn(&str) -> bool) {
+    let families = metrics.collect();
+    for metric in families.iter().flat_map(MetricFamily::get_metric) {
+        let labels: HashMap<&str, &str> =
+            metric.get_label().iter().map(|label| (label.name(), label.value())).collect();
+        if labels.get(label).is_some_and(|value| !keep(value)) {
+            // Somebody else may have removed it just now.
+            let _ = metrics.remove(&labels);
+        }
+    }
 }
 
 impl Metrics {
@@ -92,6 +109,24 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_no_more_is_not_counted() {
+        let metrics = Metrics::new("x");
+        let counters = metrics.counters("a_total", "A.", &["cluster", "result"]);
+        let histograms = metrics.latencies("a_seconds", "A.", &["cluster"]);
+        for cluster in ["gone", "here", ""] {
+            counters.with_label_values(&[cluster, "ok"]).inc();
+            counters.with_label_values(&[cluster, "failed"]).inc();
+            histograms.with_label_values(&[cluster]).observe(1.0);
+        }
+        retain(&counters, "cluster", |cluster| cluster != "gone");
+        retain(&histograms, "cluster", |cluster| cluster != "gone");
+        let text = metrics.render();
+        assert!(!text.contains("gone"), "{text}");
+        assert!(text.contains("x_a_total{cluster=\"here\",result=\"failed\"} 1"), "{text}");
+        assert!(text.contains("x_a_seconds_count{cluster=\"\"} 1"), "{text}");
+    }
 
     #[test]
     fn names_carry_the_service() {

@@ -13,11 +13,13 @@ use tracing::{error, info, warn};
 use crate::{
     admin,
     args::{AdminArgs, EXIT_USAGE, LogArgs},
-    client,
+    client::{self, ClientError},
     metrics::Metrics,
     readiness::Readiness,
+    server::ListenError,
     tasks::Tasks,
     telemetry::{self, Chain},
+    tls::TlsError,
 };
 
 /// Exit code of a process that panicked (`EX_SOFTWARE`).
@@ -75,7 +77,7 @@ where
             Ok(()) => ExitCode::SUCCESS,
             Err(failure) => {
                 say(&Chain(&*failure).to_string());
-                ExitCode::FAILURE
+                code(&*failure)
             }
         }
     })
@@ -95,6 +97,27 @@ where
     let code = runtime.block_on(command());
     telemetry::flush();
     code
+}
+
+/// A failure that nothing but another configuration helps against: files that cannot be read, and what is in them.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct Misconfigured(Failure);
+
+/// Marks a failure as one of the configuration.
+#[must_use]
+pub fn misconfigured(failure: impl Into<Failure>) -> Misconfigured {
+    Misconfigured(failure.into())
+}
+
+/// The exit code for a failure: whether trying again makes sense.
+fn code(failure: &(dyn std::error::Error + 'static)) -> ExitCode {
+    let configuration = failure.is::<Misconfigured>()
+        || failure.is::<ClientError>()
+        || failure.is::<TlsError>()
+        || failure.is::<ListenError>()
+        || failure.is::<admin::ListenError>();
+    if configuration { ExitCode::from(EXIT_USAGE) } else { ExitCode::FAILURE }
 }
 
 /// Says what is wrong with the configuration, and gives the exit code for it.
@@ -139,7 +162,7 @@ where
         biased;
         started = start(process) => if let Err(failure) = started {
             error!("{}", Chain(&*failure));
-            return ExitCode::FAILURE;
+            return code(&*failure);
         },
         () = begun() => {}
         () = tasks.cancelled() => {}

@@ -1,6 +1,8 @@
 //! A server for routers: with TLS or without, bounded in connections and patience, and polite when it ends.
 
+mod leftover;
 mod patient;
+mod request;
 
 use std::{
     net::SocketAddr,
@@ -83,7 +85,7 @@ pub async fn serve(
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let local = listener.local_addr().map_err(failed)?;
     info!(address = %local, tls = tls.is_some(), "serving");
-    let server = Arc::new(Server { tls, router, ending: AtomicBool::new(false) });
+    let server = Arc::new(Server { tls, router, tasks: tasks.clone(), ending: AtomicBool::new(false) });
     tasks.spawn_graceful(run(server, Door::new(listener, tasks.clone())));
     Ok(local)
 }
@@ -91,6 +93,7 @@ pub async fn serve(
 struct Server {
     tls: Option<ServerTls>,
     router: Router,
+    tasks: Tasks,
     ending: AtomicBool,
 }
 
@@ -205,10 +208,16 @@ impl Server {
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         let kept = request.version() == Version::HTTP_11;
-        let mut response = match self.router.clone().oneshot(request.map(Body::new)).await {
-            Ok(response) => response,
-            Err(never) => match never {},
+        let (mut request, leftover) = leftover::heard(request);
+        let mut response = if let Some(refusal) = request::refusal(&request) {
+            drop(request);
+            refusal
+        } else {
+            request::without_last_slash(request.uri_mut());
+            let answered = self.router.clone().oneshot(request).await;
+            answered.unwrap_or_else(|never| match never {})
         };
+        leftover.pour_away(&self.tasks);
         if kept && self.ending.load(Ordering::Relaxed) {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }

@@ -2,7 +2,7 @@
 
 mod writer;
 
-use std::{error::Error, fmt};
+use std::{borrow::Cow, error::Error, fmt};
 
 use kube::runtime::watcher;
 use tracing_subscriber::{EnvFilter, fmt::format::FmtSpan, util::SubscriberInitExt as _};
@@ -10,6 +10,9 @@ use tracing_subscriber::{EnvFilter, fmt::format::FmtSpan, util::SubscriberInitEx
 use self::writer::ToLog;
 pub(crate) use self::writer::flush;
 use crate::args::{LogArgs, LogFormat};
+
+/// How long an error may be.
+const MAX_TEXT: usize = 900;
 
 /// Starts logging to standard error.
 ///
@@ -32,7 +35,7 @@ pub fn init(args: &LogArgs) -> Result<(), InvalidFilter> {
 /// The client's own warnings repeat, at length, what the services say of a failed watch. Who asked for what is
 /// written whatever the level, unless the filter speaks of it.
 fn with_defaults(filter: &str) -> String {
-    let defaults = [("kube_runtime", "error"), ("audit", "info")];
+    let defaults = [("kube_runtime", "error"), ("kube_client", "error"), ("audit", "info")];
     let missing = defaults.iter().filter(|(target, _)| !filter.contains(target));
     missing.fold(filter.to_owned(), |filter, (target, level)| format!("{filter},{target}={level}"))
 }
@@ -49,16 +52,34 @@ pub struct Chain<'a>(pub &'a (dyn Error + 'static));
 impl fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (mut said, mut cause) = words(self.0);
-        write!(f, "{said}")?;
+        let mut whole = said.clone();
         while let Some(error) = cause {
             let (text, next) = words(error);
             if !said.contains(&text) {
-                write!(f, ": {text}")?;
+                whole.push_str(": ");
+                whole.push_str(&text);
             }
             (said, cause) = (text, next);
         }
-        Ok(())
+        f.write_str(&shortened(&whole))
     }
+}
+
+/// A text without its middle where it is long: API servers repeat whole objects, and what is wrong with them
+/// stands at the ends.
+pub fn shortened(text: &str) -> Cow<'_, str> {
+    if text.len() <= MAX_TEXT {
+        return Cow::Borrowed(text);
+    }
+    let head = text.floor_char_boundary(MAX_TEXT * 2 / 3);
+    let tail = text.ceil_char_boundary(text.len() - MAX_TEXT / 3);
+    Cow::Owned(format!("{} [{} bytes] {}", &text[..head], tail - head, &text[tail..]))
+}
+
+/// An error and its causes on one short line.
+pub fn brief(error: &(dyn Error + 'static)) -> String {
+    let text = Chain(error).to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+    shortened(&text).into_owned()
 }
 
 /// What an error says by itself, and its cause. The client's own errors repeat their causes, and append a
@@ -91,8 +112,8 @@ mod tests {
 
     #[test]
     fn the_audit_is_written_whatever_the_level() {
-        assert_eq!(with_defaults("warn"), "warn,kube_runtime=error,audit=info");
-        assert_eq!(with_defaults("info,audit=off"), "info,audit=off,kube_runtime=error");
+        assert_eq!(with_defaults("warn"), "warn,kube_runtime=error,kube_client=error,audit=info");
+        assert_eq!(with_defaults("info,audit=off"), "info,audit=off,kube_runtime=error,kube_client=error");
     }
 
     #[test]
@@ -101,6 +122,27 @@ mod tests {
         let middle = Link { text: "client error: connection refused", source: Some(Box::new(root)) };
         let top = Link { text: "failed to list exports", source: Some(Box::new(middle)) };
         assert_eq!(Chain(&top).to_string(), "failed to list exports: client error: connection refused");
+    }
+
+    #[test]
+    fn a_long_text_keeps_its_ends() {
+        let whole = "ä".repeat(MAX_TEXT / 2);
+        assert_eq!(shortened(&whole), whole);
+        let long = format!("the object is invalid: {}: must be short", "ä".repeat(5000));
+        let short = shortened(&long);
+        assert!(
+            short.starts_with("the object is invalid: ä") && short.ends_with("ä: must be short"),
+            "{short}"
+        );
+        assert!(short.len() < MAX_TEXT + 20 && short.contains(" bytes] "), "{short}");
+    }
+
+    #[test]
+    fn a_brief_error_is_one_short_line() {
+        assert_eq!(brief(&Link { text: "two\n  lines", source: None }), "two lines");
+        let long: &'static str = Box::leak("é".repeat(MAX_TEXT).into_boxed_str());
+        let said = brief(&Link { text: long, source: None });
+        assert!(said.len() < MAX_TEXT + 20, "{}", said.len());
     }
 
     #[test]

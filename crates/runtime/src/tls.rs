@@ -15,7 +15,12 @@ use rustls::{
 use tracing::{info, warn};
 
 pub use self::subject::Subject;
-use crate::{files::Files, tasks::Tasks, telemetry::Chain};
+use crate::{
+    authorities::{Bundle, InvalidBundle},
+    files::Files,
+    tasks::Tasks,
+    telemetry::Chain,
+};
 
 /// Flags for the TLS of a server.
 #[derive(Args, Clone, Debug, Default)]
@@ -50,6 +55,24 @@ pub enum TlsError {
     /// Key and certificate do not fit, or are not supported.
     #[error("the certificate and its key cannot be used")]
     Pair(#[source] rustls::Error),
+    /// A file that cannot be read at all.
+    #[error("failed to read {path:?}")]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: std::io::Error,
+    },
+    /// No authority in the file.
+    #[error("{path:?} holds no authorities of client certificates")]
+    Authorities {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: InvalidBundle,
+    },
     /// The authorities cannot be used.
     #[error("the authorities of client certificates cannot be used")]
     ClientAuthorities(#[source] rustls::server::VerifierBuilderError),
@@ -116,10 +139,7 @@ impl Source {
         let builder = match &self.client_authorities {
             None => builder.with_no_client_auth(),
             Some(path) => {
-                let mut roots = RootCertStore::empty();
-                for authority in certificates(path)? {
-                    roots.add(authority).map_err(TlsError::Pair)?;
-                }
+                let roots = authorities(path)?;
                 let verifier = WebPkiClientVerifier::builder(Arc::new(roots)).allow_unauthenticated().build();
                 builder.with_client_cert_verifier(verifier.map_err(TlsError::ClientAuthorities)?)
             }
@@ -128,6 +148,16 @@ impl Source {
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(config)
     }
+}
+
+fn authorities(path: &PathBuf) -> Result<RootCertStore, TlsError> {
+    let read = |source| TlsError::Unreadable { path: path.clone(), source };
+    let unusable = |source| TlsError::Authorities { path: path.clone(), source };
+    let bundle = Bundle::read(&std::fs::read(path).map_err(read)?).map_err(unusable)?;
+    bundle.warn(&path.display().to_string());
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(bundle.usable);
+    Ok(roots)
 }
 
 fn certificates(path: &PathBuf) -> Result<Vec<CertificateDer<'static>>, TlsError> {

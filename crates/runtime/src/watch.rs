@@ -1,6 +1,6 @@
 //! Watches that never give up: list, watch, and start anew with backoff after an error.
 
-use std::{fmt::Debug, future::Future, hash::Hash, sync::Arc, time::Duration};
+use std::{fmt::Debug, future::Future, hash::Hash, time::Duration};
 
 use futures::StreamExt as _;
 use kube::{
@@ -13,8 +13,10 @@ use kube::{
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep};
 
-use crate::{backoff::Backoff, latest::Latest};
+use crate::backoff::Backoff;
 
+/// How many objects to list at a time where each may have a megabyte.
+pub const LARGE_PAGE: u32 = 8;
 /// The first delay after a failed watch: rights and CRDs often follow within milliseconds.
 const MIN_DELAY: Duration = Duration::from_millis(50);
 /// The longest delay after a failed watch.
@@ -111,11 +113,10 @@ where
 }
 
 /// A store that follows a kind, and the task that fills it. `on` hears of every object that came, changed
-/// or went, after the store has taken it in, and of errors. A fresh list says more than our own writes of before.
+/// or went, after the store has taken it in, and of errors.
 pub fn reflect<K>(
     api: Api<K>,
     config: watcher::Config,
-    written: Arc<Latest<K>>,
     mut on: impl FnMut(Changed<'_, K>) + Send + 'static,
 ) -> (Store<K>, impl Future<Output = ()> + Send + 'static)
 where
@@ -126,11 +127,6 @@ where
     let task = follow(api, config, move |event| match event {
         Ok(event) => {
             writer.apply_watcher_event(&event);
-            match &event {
-                Event::Init => written.list_begins(),
-                Event::InitDone => written.list_ends(),
-                Event::InitApply(_) | Event::Apply(_) | Event::Delete(_) => {}
-            }
             match &event {
                 Event::Apply(object) => on(Changed::Applied(object)),
                 Event::Delete(object) => on(Changed::Deleted(object)),

@@ -11,6 +11,7 @@ use anyhow::{Context, Result};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use serde::Deserialize;
+use serde_json::Value;
 
 const WRITES: [&str; 5] = ["create", "update", "patch", "delete", "deletecollection"];
 
@@ -37,6 +38,12 @@ pub struct AuditEntry {
     /// When the request came in.
     #[serde(rename = "requestReceivedTimestamp")]
     pub received: Timestamp,
+    /// What was sent, where the policy keeps bodies.
+    #[serde(default)]
+    pub request_object: Option<Value>,
+    /// What was answered, where the policy keeps bodies: the object as it is then, or a `Status`.
+    #[serde(default)]
+    pub response_object: Option<Value>,
 }
 
 /// Who asked.

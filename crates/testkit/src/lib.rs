@@ -8,6 +8,8 @@
 
 pub mod audit;
 pub mod binaries;
+pub mod cert_manager;
+pub mod clients;
 pub mod command;
 pub mod control_plane;
 pub mod eventually;
@@ -22,9 +24,11 @@ mod pki;
 pub mod ports;
 pub mod process;
 pub mod progress;
+pub mod proxy;
 pub mod raw;
+pub mod real_crds;
+pub mod relay;
 pub mod service;
-mod spawner;
 pub mod workdir;
 pub mod workload;
 

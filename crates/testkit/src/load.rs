@@ -67,9 +67,9 @@ impl HttpReport {
         answers / self.elapsed.as_secs_f64().max(f64::EPSILON)
     }
 
-    /// Whether every request was answered with `status`.
+    /// Whether there were requests, and every one was answered with `status`.
     pub fn all(&self, status: StatusCode) -> bool {
-        self.failed == 0 && self.statuses.keys().all(|&code| code == status.as_u16())
+        self.failed == 0 && self.statuses.keys().eq([&status.as_u16()])
     }
 
     fn count(&mut self, latency: Duration, answer: Result<(StatusCode, Vec<u8>)>) {
@@ -145,6 +145,18 @@ mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
+
+    #[test]
+    fn nothing_that_was_asked_is_no_answer_for_all() {
+        let answered = |statuses: &[u16]| {
+            let statuses = statuses.iter().map(|&status| (status, 1)).collect();
+            HttpReport { statuses, ..HttpReport::default() }.all(StatusCode::OK)
+        };
+        assert!(answered(&[200]));
+        assert!(!answered(&[]) && !answered(&[503]) && !answered(&[200, 503]));
+        let failed = HttpReport { statuses: BTreeMap::from([(200, 1)]), failed: 1, ..HttpReport::default() };
+        assert!(!failed.all(StatusCode::OK));
+    }
 
     /// Answers every request of every connection with 204.
     async fn serve(listener: TcpListener) {

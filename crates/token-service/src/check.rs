@@ -1,15 +1,17 @@
 //! `token-service check`: the configuration and everything that it names, one mark and one cure each.
 
-use std::{process::ExitCode, time::Duration};
+use std::{path::Path, process::ExitCode, time::Duration};
 
 use futures::future::join_all;
 use kube::Client;
+use portolan_core::auth::compact::bare;
 use portolan_runtime::{
     check::{self, Check, CheckArgs, Rules},
     clock,
+    jwks::{Jwks, Status},
     tasks::Tasks,
     telemetry::Chain,
-    tls::ServerTls,
+    tls::{ServerTls, TlsArgs},
 };
 use secrecy::ExposeSecret as _;
 use tokio::time::sleep;
@@ -35,7 +37,7 @@ pub(crate) fn run(service: &ServiceArgs, args: &CheckArgs) -> ExitCode {
 
 async fn checks(service: &ServiceArgs) -> Vec<Check> {
     let tasks = Tasks::default();
-    let mut checks = vec![tls(service, &tasks).await];
+    let mut checks = vec![tls(&service.tls, service.plain_http, &tasks, "docs/token-service.md#tls").await];
     let (own, own_api_server) = crate::own_cluster(service).await;
     checks.extend(rights(service, own.clone()).await);
     let loaded = State::load(service.config.clone(), own_api_server, &tasks).await;
@@ -57,8 +59,19 @@ async fn checks(service: &ServiceArgs) -> Vec<Check> {
 }
 
 async fn about(cluster: &Cluster) -> Vec<Check> {
-    let keys = keys(cluster).await;
-    [Some(keys), credential(cluster), reviews(cluster).await].into_iter().flatten().collect()
+    let name = format!("keys of {}", cluster.config.name);
+    let keys = if cluster.config.mode == Mode::Review {
+        optional_keys(name, &cluster.jwks).await
+    } else {
+        keys(name, &cluster.jwks, "docs/token-service.md#keys").await
+    };
+    let found = [authorities(cluster), Some(keys), credential(cluster), reviews(cluster).await];
+    found.into_iter().flatten().collect()
+}
+
+fn authorities(cluster: &Cluster) -> Option<Check> {
+    let about = cluster.about_authorities()?;
+    Some(entry(format!("authorities of {}", cluster.config.name), Ok(about), "", "configuration"))
 }
 
 /// Where there is a cluster of our own, it keeps renewed credentials.
@@ -101,39 +114,62 @@ fn cure(why: Option<&Unanswered>) -> &'static str {
     }
 }
 
-async fn tls(service: &ServiceArgs, tasks: &Tasks) -> Check {
-    let result = match ServerTls::start(&service.tls, tasks).await {
+/// Whether a server can be started with these files; `plain` is whether it may do without.
+pub(crate) async fn tls(args: &TlsArgs, plain: bool, tasks: &Tasks, docs: &str) -> Check {
+    let result = match ServerTls::start(args, tasks).await {
         Ok(Some(_)) => Ok("certificate and key fit".to_owned()),
-        Ok(None) if service.plain_http => Ok("plain HTTP, as asked for".to_owned()),
+        Ok(None) if plain => Ok("plain HTTP, as asked for".to_owned()),
         Ok(None) => Err("no certificate, and plain HTTP was not asked for".to_owned()),
         Err(error) => Err(Chain(&error).to_string()),
     };
-    entry("tls", result, "give --tls-cert-file and --tls-key-file, or --plain-http", "tls")
+    Check::new("tls", result, "give --tls-cert-file and --tls-key-file, or --plain-http", docs)
 }
 
-async fn keys(cluster: &Cluster) -> Check {
+/// Whether an issuer gives keys.
+pub(crate) async fn keys(name: String, jwks: &Jwks, docs: &str) -> Check {
+    let cure = "check issuer, api_server, ca_cert and allow_addresses; \
+                the account needs the ClusterRole system:service-account-issuer-discovery";
+    // The first attempt may have come before the credential of the Secret.
+    let loaded = asked(jwks, |status| status.succeeded > 0).await;
+    Check::new(name, if loaded { Ok(found(jwks)) } else { Err(why_not(jwks)) }, cure, docs)
+}
+
+/// The same where the API server reviews the tokens, which needs no keys.
+async fn optional_keys(name: String, jwks: &Jwks) -> Check {
+    asked(jwks, |status| status.succeeded + status.failed > 0).await;
+    let found = if jwks.keys().is_some() {
+        found(jwks)
+    } else {
+        format!(
+            "none, and mode review needs none; the automatic choice cannot find this cluster: {}",
+            why_not(jwks)
+        )
+    };
+    entry(name, Ok(found), "", "modes")
+}
+
+async fn asked(jwks: &Jwks, is_enough: impl Fn(&Status) -> bool) -> bool {
     let tried = async {
-        loop {
-            let status = cluster.jwks.status();
-            if status.succeeded > 0 {
-                break format!("{} keys", status.keys);
-            }
+        while !is_enough(&jwks.status()) {
             sleep(Duration::from_millis(20)).await;
         }
     };
-    let result = tokio::time::timeout(PATIENCE, tried).await;
-    // The first attempt may have come before the credential of the Secret.
-    let why = || cluster.jwks.status().error.unwrap_or_else(|| "the issuer does not answer".to_owned());
-    let result = result.map_err(|_| why());
-    let cure = "check issuer, api_server, ca_cert and allow_addresses; \
-                the account needs the ClusterRole system:service-account-issuer-discovery";
-    entry(format!("keys of {}", cluster.config.name), result, cure, "keys")
+    tokio::time::timeout(PATIENCE, tried).await.is_ok()
+}
+
+fn found(jwks: &Jwks) -> String {
+    let Status { keys, skipped, .. } = jwks.status();
+    if skipped.is_empty() { format!("{keys} keys") } else { format!("{keys} keys; skipped: {skipped}") }
+}
+
+fn why_not(jwks: &Jwks) -> String {
+    jwks.status().error.unwrap_or_else(|| "the issuer does not answer".to_owned())
 }
 
 fn credential(cluster: &Cluster) -> Option<Check> {
     cluster.config.token_path.as_ref()?;
     let result = match cluster.credential.about() {
-        None => Err("token_path gives no token".to_owned()),
+        None => Err(no_token(cluster.config.token_path.as_deref())),
         Some(about) => match about.expires {
             Some(expires) if expires <= clock::now() => Err(format!("it ended at {expires}")),
             Some(expires) => Ok(format!("until {expires}")),
@@ -142,6 +178,16 @@ fn credential(cluster: &Cluster) -> Option<Check> {
     };
     let cure = "kubectl create token <account> --duration=168h, and put it where token_path says";
     Some(entry(format!("credential of {}", cluster.config.name), result, cure, "credentials"))
+}
+
+/// Why a file gives no token.
+fn no_token(path: Option<&Path>) -> String {
+    let Some(path) = path else { return "there is no token_path".to_owned() };
+    match std::fs::read_to_string(path) {
+        Ok(text) if bare(&text).is_empty() => format!("token_path {} is empty", path.display()),
+        Ok(_) => format!("token_path {} holds nothing that can be sent as a token", path.display()),
+        Err(error) => format!("failed to read token_path {}: {error}", path.display()),
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Clusters that cannot be told apart: one issuer and one key under two names, as after a restored backup.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tracing::warn;
 
@@ -13,16 +13,23 @@ type Seen<'a> = (&'a str, Option<&'a str>, &'a str);
 pub(crate) fn shared_keys(snapshot: &Snapshot) -> BTreeMap<String, usize> {
     let with_keys = snapshot.clusters.values().filter_map(|cluster| Some((cluster, cluster.jwks.keys()?)));
     let with_keys: Vec<_> = with_keys.collect();
-    let mut owners: HashMap<Seen<'_>, Vec<&str>> = HashMap::new();
+    let mut owners: HashMap<Seen<'_>, Vec<(&str, &str)>> = HashMap::new();
     for (cluster, keys) in &with_keys {
         for key in keys.iter() {
-            let seen = (cluster.config.issuer.as_str(), key.id.as_deref(), key.thumbprint.as_str());
-            owners.entry(seen).or_default().push(&cluster.config.name);
+            for issuer in &cluster.config.issuers {
+                let seen = (issuer.as_str(), key.id.as_deref(), key.thumbprint.as_str());
+                owners.entry(seen).or_default().push((&cluster.config.name, key.thumbprint.as_str()));
+            }
         }
     }
     let mut counts: BTreeMap<String, usize> =
         snapshot.clusters.keys().map(|name| (name.clone(), 0)).collect();
-    for name in owners.into_values().filter(|names| names.len() > 1).flatten() {
+    // A key counts once, however many issuers it is shared under.
+    let shared = owners.into_iter().filter(|(_, names)| names.len() > 1);
+    let shared: BTreeSet<_> = shared
+        .flat_map(|((_, id, _), names)| names.into_iter().map(move |(name, key)| (name, id, key)))
+        .collect();
+    for (name, ..) in shared {
         *counts.entry(name.to_owned()).or_default() += 1;
     }
     counts

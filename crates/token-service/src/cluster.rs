@@ -1,10 +1,10 @@
 //! One configured cluster at work: its keys, its credential, and the way to its API server.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use parking_lot::Mutex;
-use portolan_core::auth::keys::Rules;
+use portolan_core::auth::{UnverifiedToken, audience, compact::bare, keys::Rules};
 use portolan_runtime::{
+    authorities,
     fetch::{AddressPolicy, FetchError, FetchSettings, Fetcher},
     jwks::{Freshness, Jwks, KeySource},
     tasks::Tasks,
@@ -13,9 +13,10 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::{
-    config::{ClusterConfig, Mode},
+    config::{ClusterConfig, Mode, OnOutage},
     credentials::ClusterCredential,
     limits::Rate,
+    outage::Outages,
 };
 
 /// A cluster.
@@ -26,8 +27,10 @@ pub(crate) struct Cluster {
     pub(crate) fetcher: Fetcher,
     pub(crate) credential: Arc<ClusterCredential>,
     pub(crate) rate: Option<Rate>,
-    /// When the API server stopped answering reviews.
-    outage_since: Mutex<Option<Instant>>,
+    /// What its API server is called as an audience, as far as that is known without asking it.
+    pub(crate) api_audiences: Vec<String>,
+    /// How long it has not answered about which token.
+    pub(crate) outages: Outages,
     authorities: Option<Vec<u8>>,
     tasks: Tasks,
 }
@@ -37,12 +40,16 @@ pub(crate) struct Cluster {
 pub(crate) enum ClusterError {
     #[error("failed to read ca_cert {path:?}")]
     Authorities {
-        path: std::path::PathBuf,
+        path: PathBuf,
         #[source]
         source: std::io::Error,
     },
-    #[error("ca_cert cannot be used")]
-    Fetcher(#[source] FetchError),
+    #[error("ca_cert {path:?} cannot be used")]
+    Fetcher {
+        path: PathBuf,
+        #[source]
+        source: FetchError,
+    },
 }
 
 impl Cluster {
@@ -54,6 +61,7 @@ impl Cluster {
         tasks: &Tasks,
     ) -> Result<Self, ClusterError> {
         let authorities = authorities(&config).await?;
+        authorities::complain(authorities.as_deref(), config.ca_cert.as_deref());
         let settings = FetchSettings {
             policy: AddressPolicy {
                 // Who configures a cluster may have it in a private network.
@@ -65,7 +73,8 @@ impl Cluster {
             plain_http: config.plain_http,
             ..FetchSettings::default()
         };
-        let fetcher = Fetcher::new(&settings).map_err(ClusterError::Fetcher)?;
+        let path = config.ca_cert.clone().unwrap_or_default();
+        let fetcher = Fetcher::new(&settings).map_err(|source| ClusterError::Fetcher { path, source })?;
         let credential = Arc::new(ClusterCredential::new(config.api_server.as_deref()));
         // Before the keys are asked for, which some API servers show to known accounts only.
         read_token(&config, &credential).await;
@@ -75,11 +84,17 @@ impl Cluster {
             fetcher,
             credential,
             rate: per_second.map(Rate::per_second),
-            outage_since: Mutex::default(),
+            api_audiences: audience::of_api_server(&config.issuers),
+            outages: Outages::default(),
             authorities,
             tasks,
             config,
         })
+    }
+
+    /// What `ca_cert` holds, for people.
+    pub(crate) fn about_authorities(&self) -> Option<String> {
+        self.authorities.as_deref().and_then(authorities::about)
     }
 
     /// Whether the cluster can go on as it is with another configuration.
@@ -94,11 +109,12 @@ impl Cluster {
             self.credential.inherit(&old.credential);
         }
         let place = |config: &ClusterConfig| {
-            (config.issuer.clone(), config.api_server.clone(), config.jwks_uri.clone())
+            (config.issuers.clone(), config.api_server.clone(), config.jwks_uri.clone())
         };
         if place(&self.config) == place(&old.config) && self.authorities == old.authorities {
             self.jwks.inherit(&old.jwks);
         }
+        self.outages.inherit(&old.outages);
     }
 
     /// Offers what is in the token file now.
@@ -114,6 +130,12 @@ impl Cluster {
         token.is_ok_and(|token| offer_file(&self.config.name, &self.credential, &token))
     }
 
+    /// Whether nothing can be said about its tokens yet. Who has its API server review them needs no keys, and
+    /// some clusters publish none.
+    pub(crate) fn waits_for_keys(&self) -> bool {
+        self.config.mode != Mode::Review && self.jwks.keys().is_none()
+    }
+
     /// Whether its keys have this id.
     pub(crate) fn has_key(&self, id: &str) -> bool {
         self.jwks.keys().is_some_and(|keys| keys.has(id))
@@ -126,36 +148,32 @@ impl Cluster {
 
     /// What its tokens must be.
     pub(crate) fn rules(&self) -> Rules<'_> {
-        let ClusterConfig { issuer, leeway, require_key_id, .. } = &*self.config;
-        Rules { issuer, leeway: *leeway, require_key_id: *require_key_id }
+        let ClusterConfig { issuers, leeway, require_key_id, .. } = &*self.config;
+        Rules { issuers, leeway: *leeway, require_key_id: *require_key_id }
     }
 
-    /// Whom a token must be for when the question does not say; none means what the token says.
-    pub(crate) fn default_audiences(&self) -> &[String] {
-        self.config.audiences.as_deref().unwrap_or_else(|| std::slice::from_ref(&self.config.issuer))
-    }
-
-    /// Remembers whether the API server answered. Returns how long it has not.
-    pub(crate) fn reviewed(&self, answered: bool) -> Duration {
-        let mut since = self.outage_since.lock();
-        if answered {
-            *since = None;
-            return Duration::ZERO;
+    /// How long the keys may decide alone about a token, about which the API server did not answer now; none where
+    /// they may not. The token ends after `left`.
+    pub(crate) fn keys_may_decide(
+        &self,
+        token: &UnverifiedToken<'_>,
+        left: Duration,
+        now: Instant,
+    ) -> Option<Duration> {
+        let ClusterConfig { mode, on_outage, accept_for, .. } = *self.config;
+        if mode != Mode::Hybrid || on_outage != OnOutage::Accept {
+            return None;
         }
-        since.get_or_insert_with(Instant::now).elapsed()
-    }
-
-    /// Whether the keys may decide alone after an outage of this length.
-    pub(crate) fn keys_may_decide(&self, outage: Duration) -> bool {
-        self.config.mode == Mode::Hybrid
-            && self.config.on_outage == crate::config::OnOutage::Accept
-            && outage < self.config.accept_for
+        self.outages.unanswered(token.text(), left, accept_for, now)
     }
 }
 
 async fn read_token(config: &ClusterConfig, credential: &ClusterCredential) {
     let Some(path) = &config.token_path else { return };
     match tokio::fs::read_to_string(path).await {
+        Ok(token) if bare(&token).is_empty() => {
+            warn!(cluster = config.name, path = %path.display(), "token_path is empty: it should hold a token");
+        }
         Ok(token) => _ = offer_file(&config.name, credential, &token),
         Err(error) => {
             warn!(cluster = config.name, path = %path.display(), "failed to read token_path: {error}");
@@ -183,7 +201,7 @@ async fn authorities(config: &ClusterConfig) -> Result<Option<Vec<u8>>, ClusterE
 fn key_source(config: &ClusterConfig, credential: &Arc<ClusterCredential>, fetcher: &Fetcher) -> KeySource {
     let credential = Arc::clone(credential);
     KeySource {
-        issuer: config.issuer.clone(),
+        issuers: config.issuers.clone(),
         api_server: config.api_server.clone(),
         jwks_uri: config.jwks_uri.clone(),
         credential: Arc::new(move || credential.credential()),

@@ -11,7 +11,7 @@ use std::{
 
 use http::Uri;
 use jiff::SignedDuration;
-use portolan_core::names::is_dns_label;
+use portolan_core::{names::is_dns_label, text::quoted};
 use portolan_runtime::fetch::{Named, Origin};
 use serde::Deserialize;
 
@@ -34,7 +34,8 @@ pub(crate) struct Config {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ClusterConfig {
     pub(crate) name: String,
-    pub(crate) issuer: String,
+    /// What it calls itself: one name, or during a change the new and the old one.
+    pub(crate) issuers: Vec<String>,
     pub(crate) api_server: Option<String>,
     pub(crate) ca_cert: Option<PathBuf>,
     pub(crate) token_path: Option<PathBuf>,
@@ -52,6 +53,13 @@ pub(crate) struct ClusterConfig {
     pub(crate) cache_for: Duration,
     pub(crate) cooldown: Duration,
     pub(crate) refresh_every: Duration,
+}
+
+impl ClusterConfig {
+    /// What it calls itself, or will do so after a change.
+    pub(crate) fn issuer(&self) -> &str {
+        self.issuers.first().map_or("", String::as_str)
+    }
 }
 
 /// How tokens of a cluster are checked.
@@ -179,13 +187,40 @@ fn check_name(name: &str) -> Result<(), String> {
     }
 }
 
+/// A URL that something is appended to.
 pub(crate) fn check_url(member: &str, url: &str, plain_http: bool) -> Result<(), String> {
+    check_keys_url(member, url, plain_http)?;
+    if url.contains('?') { Err(format!("{member} {} has a query", quoted(url))) } else { Ok(()) }
+}
+
+/// The same for the URL of keys, to which nothing is added: it may have a query.
+pub(crate) fn check_keys_url(member: &str, url: &str, plain_http: bool) -> Result<(), String> {
+    let shown = quoted(url);
     let origin = url.parse::<Uri>().ok().filter(|url| Origin::of(url).is_ok());
-    let Some(parsed) = origin else { return Err(format!("{member} {url:?} is not an https URL")) };
+    let Some(parsed) = origin.filter(|_| !url.contains('#')) else {
+        return Err(format!("{member} {shown} is not an https URL"));
+    };
     if parsed.scheme_str() == Some("http") && !plain_http {
-        return Err(format!("{member} {url:?} is not https; plain_http: true allows it"));
+        return Err(format!("{member} {shown} is not https; plain_http: true allows it"));
     }
-    if parsed.query().is_some() { Err(format!("{member} {url:?} has a query")) } else { Ok(()) }
+    Ok(())
+}
+
+/// The issuers of `issuer` or of `issuers`, of which there must be one.
+pub(crate) fn issuers(one: Option<String>, several: Option<Vec<String>>) -> Result<Vec<String>, String> {
+    let issuers = match (one, several) {
+        (Some(_), Some(_)) => return Err("give issuer or issuers, not both".to_owned()),
+        (Some(one), None) => vec![one],
+        (None, several) => several.unwrap_or_default(),
+    };
+    if issuers.is_empty() || issuers.iter().any(String::is_empty) {
+        return Err("issuer is required".to_owned());
+    }
+    let twice = issuers.iter().enumerate().find(|(index, issuer)| issuers[..*index].contains(issuer));
+    match twice {
+        Some((_, issuer)) => Err(format!("issuers: {} is there twice", quoted(issuer))),
+        None => Ok(issuers),
+    }
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use arc_swap::ArcSwapOption;
 use http::{StatusCode, Uri};
 use jiff::Timestamp;
 use parking_lot::Mutex;
-use portolan_core::auth::OwnToken;
+use portolan_core::auth::{OwnToken, compact::bare};
 use portolan_runtime::{clock, fetch::Credential};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::Instant;
@@ -88,7 +88,7 @@ impl ClusterCredential {
     /// Takes a token if it ends later than the one that is held, or if that one is rejected. Returns whether it
     /// was taken.
     pub(crate) fn offer(&self, token: &str) -> bool {
-        let token = token.trim();
+        let token = bare(token);
         let Some(api_server) = self.api_server.as_ref().filter(|_| !token.is_empty()) else { return false };
         let about = OwnToken::read(token);
         let secret = SecretString::from(token);
@@ -146,7 +146,7 @@ impl ClusterCredential {
     /// Whether somebody should be told now that the token of the file is not used, because the one that is held
     /// ends later.
     pub(crate) fn passes_over(&self, token: &str) -> bool {
-        let (token, Some(held)) = (token.trim(), self.held()) else { return false };
+        let (token, Some(held)) = (bare(token), self.held()) else { return false };
         let is_other = !token.is_empty() && held.token.expose_secret() != token;
         if !is_other || ends_later(&OwnToken::read(token), &held.about) {
             return false;

@@ -7,8 +7,10 @@ mod accounts;
 pub(crate) mod args;
 mod audit;
 mod binding;
+mod check;
 mod config;
 mod decide;
+mod explain;
 mod http;
 mod issuer;
 mod metrics;
@@ -33,7 +35,7 @@ use tracing::{info, warn};
 
 use self::{
     accounts::Fault,
-    args::ExchangeArgs,
+    args::{ExchangeArgs, ExchangeCommand},
     audit::Audit,
     http::App,
     metrics::ExchangeMetrics,
@@ -52,8 +54,13 @@ const MAX_FAULTS: usize = 256;
 /// More of them than it is remembered that they were told.
 const MAX_TOLD: usize = 4096;
 
-/// Runs the exchange until it is told to stop.
+/// Runs a command, or the exchange until it is told to stop.
 pub(crate) fn run(args: &ExchangeArgs) -> ExitCode {
+    match &args.command {
+        Some(ExchangeCommand::Check(check)) => return check::run(args, check),
+        Some(ExchangeCommand::Explain(explain)) => return explain::run(args, explain),
+        None => {}
+    }
     if !args.knows_its_transport() {
         return process::usage(&NoTls);
     }
@@ -68,7 +75,8 @@ async fn start(args: ExchangeArgs, process: Process) -> Result<(), process::Fail
     let (faults, waiting) = mpsc::channel(MAX_FAULTS);
     let instance = args.pod.instance();
     report_faults(tasks, Reporter::new(target.client.clone(), "portolan-token-exchange", &instance), waiting);
-    let state = State::load(args.config.clone(), target, faults, (tasks, &process.readiness)).await?;
+    let state = State::load(args.config.clone(), target, faults, (tasks, &process.readiness)).await;
+    let state = state.map_err(process::misconfigured)?;
     follow_api_server(tasks, state.target.client.clone(), answers);
     state.follow_files();
     let metrics = ExchangeMetrics::register(&process.metrics);
@@ -98,8 +106,8 @@ async fn target(args: &ExchangeArgs) -> Result<Target, process::Failure> {
         (None, None) => None,
     };
     let claimed =
-        own.and_then(|token| Some(UnverifiedToken::parse(token.trim()).ok()?.unverified_issuer().to_owned()));
-    let client = kube::Client::try_from(configuration)?;
+        own.and_then(|token| Some(UnverifiedToken::parse(&token).ok()?.unverified_issuer().to_owned()));
+    let client = client::of(configuration)?;
     let issuer = match claimed {
         Some(issuer) => Some(issuer),
         None => discovered(&client).await,

@@ -2,8 +2,11 @@
 
 use std::{fmt::Write as _, io::Read as _, process::ExitCode, sync::Arc, time::Duration};
 
-use portolan_core::auth::{Refusal, UnverifiedToken, Version};
-use portolan_runtime::{clock, process, tasks::Tasks};
+use portolan_core::{
+    auth::{Refusal, UnverifiedToken, Version, compact::bare},
+    text::differing,
+};
+use portolan_runtime::{clock, jwks::Jwks, process, tasks::Tasks};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::{sleep, timeout};
 
@@ -23,24 +26,34 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(6);
 
 pub(crate) fn run(service: &ServiceArgs, explain: &ExplainArgs) -> ExitCode {
-    process::run_command(&service.log, || async {
-        let mut token = String::new();
-        std::io::stdin().read_to_string(&mut token)?;
-        let token = SecretString::from(token.trim());
-        let tasks = Tasks::default();
-        let (own, own_api_server) = crate::own_cluster(service).await;
-        let state = State::load(service.config.clone(), own_api_server, &tasks).await?;
-        crate::take_kept(&state, own.map(|client| service.secret(client)).as_ref()).await;
-        let snapshot = state.snapshot();
-        let text = explained(&snapshot, explain, token.expose_secret()).await;
-        tasks.cancel();
-        print(&text);
-        Ok(())
+    process::run_for_code(&service.log, || async {
+        match said(service, explain).await {
+            Ok(text) => {
+                print(&text);
+                ExitCode::SUCCESS
+            }
+            // Without its configuration there is nothing to explain.
+            Err(failure) => process::usage(&*failure),
+        }
     })
 }
 
+async fn said(service: &ServiceArgs, explain: &ExplainArgs) -> Result<String, process::Failure> {
+    let mut token = String::new();
+    std::io::stdin().read_to_string(&mut token)?;
+    let token = SecretString::from(bare(&token));
+    let tasks = Tasks::default();
+    let (own, own_api_server) = crate::own_cluster(service).await;
+    let state = State::load(service.config.clone(), own_api_server, &tasks).await?;
+    crate::take_kept(&state, own.map(|client| service.secret(client)).as_ref()).await;
+    let snapshot = state.snapshot();
+    let text = explained(&snapshot, explain, token.expose_secret()).await;
+    tasks.cancel();
+    Ok(text)
+}
+
 #[expect(clippy::print_stdout, reason = "the result of a command goes to standard output")]
-fn print(text: &str) {
+pub(crate) fn print(text: &str) {
     print!("{text}");
 }
 
@@ -154,16 +167,26 @@ async fn wait_for_keys(snapshot: &Snapshot) {
 }
 
 fn candidate(cluster: &Cluster, token: &UnverifiedToken<'_>) -> String {
-    if cluster.config.issuer != token.unverified_issuer() {
-        return "another issuer".to_owned();
+    if token.claims_to_be_of(&cluster.config.issuers) {
+        return format!("same issuer, {}", keys_for(&cluster.jwks, token));
     }
-    let Some(keys) = cluster.jwks.keys() else {
-        let error = cluster.jwks.status().error.unwrap_or_else(|| "no answer yet".to_owned());
-        return format!("same issuer, no keys: {error}");
+    // The nearest of its names is the one to look at.
+    let said = |issuer: &String| differing(token.unverified_issuer(), issuer);
+    let all: Vec<_> = cluster.config.issuers.iter().map(said).collect();
+    let nearest = all.iter().find(|said| said.contains("; they differ")).or(all.first());
+    format!("another issuer: {}", nearest.map_or("", String::as_str))
+}
+
+/// Whether there is a key for a token, and why not.
+pub(crate) fn keys_for(jwks: &Jwks, token: &UnverifiedToken<'_>) -> String {
+    let Some(keys) = jwks.keys() else {
+        return format!("no keys: {}", jwks.status().error.unwrap_or_else(|| "no answer yet".to_owned()));
     };
-    match token.unverified_key_id() {
-        Some(id) if keys.has(id) => "same issuer, has the key".to_owned(),
-        _ => "same issuer, has not the key".to_owned(),
+    let Some(id) = token.unverified_key_id() else { return "the token names no key".to_owned() };
+    match keys.skipped.reason(id) {
+        _ if keys.has(id) => "has the key".to_owned(),
+        Some(reason) => format!("has the key, but skips it: {reason}"),
+        None => "has not the key".to_owned(),
     }
 }
 
@@ -177,6 +200,7 @@ pub(crate) const fn cure(refusal: &Refusal) -> &'static str {
             "the token is not signed by a key that the cluster publishes; ask the cluster that issued it"
         }
         Refusal::Issuer | Refusal::NoCluster => "ask for the cluster that issued it, by host name or path",
+        Refusal::Type => "it was made for something else, such as a logout: get an access token",
         Refusal::Expired => "get a new token",
         Refusal::NotYet => "compare the clocks of the cluster and of this machine",
         Refusal::Audience { .. } => {

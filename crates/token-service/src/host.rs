@@ -11,11 +11,16 @@ pub(crate) fn normalized(host: &str) -> Option<String> {
         return None;
     }
     let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.parse::<u16>().is_ok() => name,
+        // No port after the colon is the usual one.
+        Some((name, port)) if is_port(port) => name,
         Some(_) => return None,
         None => host,
     };
     Some(name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase())
+}
+
+fn is_port(text: &str) -> bool {
+    text.is_empty() || text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok()
 }
 
 /// The cluster that a normalized host name means. None for every other host: it is never guessed.
@@ -47,6 +52,12 @@ mod tests {
             ("api.app1.kube-fed", Some("app1")),
             ("api.app1.kube-fed.svc", Some("app1")),
             ("api.app1.kube-fed.", Some("app1")),
+            ("api.app1.kube-fed:", Some("app1")),
+            ("api.app1.kube-fed.:", Some("app1")),
+            ("api.app1.kube-fed::", None),
+            ("api.app1.kube-fed:+80", None),
+            (":80", None),
+            (":", None),
             ("API.App1.KUBE-FED.svc", Some("app1")),
             ("api.kube-fed.kube-fed", Some("local")),
             ("api.example.com", None),

@@ -1,5 +1,6 @@
 //! The routes of the service, and what every request has in common.
 
+pub(crate) mod bearer;
 pub(crate) mod body;
 mod callers;
 mod clusters;
@@ -14,6 +15,7 @@ use axum::{
     routing::{get, post},
 };
 
+use self::problem::Problem;
 use crate::{metrics::ServiceMetrics, review::Reviewer, state::State};
 
 /// What a client may take for sending a request.
@@ -43,5 +45,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/validate", post(v1::validate))
         .route("/clusters", get(clusters::list))
         .route("/health", get(v1::health))
+        .fallback(async || Problem::NotFound)
+        .method_not_allowed_fallback(async || Problem::Method)
         .with_state(app)
 }

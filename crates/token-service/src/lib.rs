@@ -17,6 +17,7 @@ mod host;
 mod http;
 mod limits;
 mod metrics;
+mod outage;
 mod protobuf;
 mod review;
 mod routing;
@@ -68,7 +69,8 @@ async fn start(args: ServiceArgs, process: Process) -> Result<(), process::Failu
     let tasks = &process.tasks;
     let keys = process.readiness.expect("keys", "the keys of the clusters are being loaded");
     let (own, own_api_server) = own_cluster(&args).await;
-    let state = State::load(args.config.clone(), own_api_server, tasks).await?;
+    let state = State::load(args.config.clone(), own_api_server, tasks).await;
+    let state = state.map_err(process::misconfigured)?;
     warn_of_certificates(&state, &args);
     let metrics = Arc::new(ServiceMetrics::register(&process.metrics));
     let reviewer = Arc::new(Reviewer::new(Arc::clone(&metrics)));
@@ -102,7 +104,7 @@ async fn own_cluster(args: &ServiceArgs) -> (Option<kube::Client>, Vec<SocketAdd
         }
     };
     let addresses = addresses(&config).await;
-    (kube::Client::try_from(config).ok(), addresses)
+    (client::of(config).ok(), addresses)
 }
 
 /// Where the API server of a cluster listens.
@@ -130,13 +132,14 @@ async fn take_kept(state: &State, secret: Option<&CredentialSecret>) {
     }
 }
 
-/// Ready once every cluster has keys, or has had its time: a dead issuer must not hold up the others.
+/// Ready once every cluster whose tokens are checked with keys has some, or has had its time: a dead issuer must not
+/// hold up the others.
 fn first_keys(tasks: &Tasks, state: &Arc<State>, ready: ReadyHandle) {
     let state = Arc::clone(state);
     tasks.spawn("first keys", async move {
         let snapshot = state.snapshot();
         let loaded = async {
-            while snapshot.clusters.values().any(|cluster| cluster.jwks.keys().is_none()) {
+            while snapshot.clusters.values().any(|cluster| cluster.waits_for_keys()) {
                 sleep(Duration::from_millis(20)).await;
             }
         };
@@ -159,7 +162,6 @@ fn warn_of_certificates(state: &State, args: &ServiceArgs) {
 fn keep_tidy(tasks: &Tasks, state: &Arc<State>, reviewer: &Arc<Reviewer>, metrics: &Arc<ServiceMetrics>) {
     let (state, reviewer, metrics) = (Arc::clone(state), Arc::clone(reviewer), Arc::clone(metrics));
     tasks.spawn_critical("housekeeping", async move {
-        let mut known: Vec<String> = Vec::new();
         let mut shared = BTreeMap::new();
         loop {
             reviewer.tidy().await;
@@ -169,11 +171,7 @@ fn keep_tidy(tasks: &Tasks, state: &Arc<State>, reviewer: &Arc<Reviewer>, metric
             for cluster in snapshot.clusters.values() {
                 metrics.cluster(cluster, clock::now());
             }
-            known
-                .iter()
-                .filter(|name| !snapshot.clusters.contains_key(*name))
-                .for_each(|name| metrics.forget(name));
-            known = snapshot.clusters.keys().cloned().collect();
+            metrics.retain(&snapshot.config);
             let now = cloned::shared_keys(&snapshot);
             for (cluster, count) in &now {
                 metrics.shared_keys(cluster, *count);

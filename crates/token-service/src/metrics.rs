@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use portolan_runtime::metrics::{Counters, Gauges, Histograms, Metrics};
+use portolan_runtime::metrics::{Counters, Gauges, Histograms, Metrics, retain};
 
-use crate::{cluster::Cluster, review::Verdict};
+use crate::{cluster::Cluster, config::Config, review::Verdict};
+
+/// What a caller is called where anybody may ask.
+pub(crate) const ANONYMOUS: &str = "anonymous";
 
 /// The token service's metrics.
 #[derive(Clone, Debug)]
@@ -120,15 +123,20 @@ impl ServiceMetrics {
         self.shared_keys.with_label_values(&[cluster]).set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
-    /// A cluster that is no longer configured.
-    pub(crate) fn forget(&self, cluster: &str) {
-        // What was never set cannot be removed, and needs not be.
-        for gauge in [&self.keys, &self.shared_keys, &self.key_age, &self.credential_left] {
-            let _ = gauge.remove_label_values(&[cluster]);
+    /// Forgets clusters and callers that are no longer configured. A question that was under way when they went may
+    /// bring them back once, so this is done again and again.
+    pub(crate) fn retain(&self, config: &Config) {
+        let is_cluster = |name: &str| name.is_empty() || config.clusters.contains_key(name);
+        for gauges in [&self.keys, &self.shared_keys, &self.key_age, &self.refreshes, &self.credential_left] {
+            retain(gauges, "cluster", is_cluster);
         }
-        for result in ["ok", "failed"] {
-            let _ = self.refreshes.remove_label_values(&[cluster, result]);
+        for counters in [&self.reviews, &self.cache_hits] {
+            retain(counters, "cluster", is_cluster);
         }
+        retain(&self.latency, "cluster", is_cluster);
+        let is_caller =
+            |name: &str| name == ANONYMOUS || config.callers.iter().any(|caller| caller.name == name);
+        retain(&self.v1, "caller", is_caller);
     }
 }
 

@@ -1,8 +1,10 @@
 //! One question: found in the cache, or decided, counted and audited.
 
+mod audiences;
 pub(crate) mod decide;
 pub(crate) mod remote;
 mod verdict;
+mod words;
 
 use std::sync::Arc;
 
@@ -13,10 +15,7 @@ use secrecy::ExposeSecret as _;
 use tokio::time::Instant;
 
 use self::verdict::{KeyMaker, Verdicts};
-pub(crate) use self::{
-    decide::{Decision, Wanted},
-    verdict::Verdict,
-};
+pub(crate) use self::{audiences::Wanted, decide::Decision, verdict::Verdict};
 use crate::{
     audit::{self, Junk},
     config::{ClusterConfig, Mode},

@@ -243,7 +243,9 @@ async fn build(
     }
     let mut by_issuer: HashMap<String, Vec<Arc<Cluster>>> = HashMap::new();
     for cluster in clusters.values() {
-        by_issuer.entry(cluster.config.issuer.clone()).or_default().push(Arc::clone(cluster));
+        for issuer in &cluster.config.issuers {
+            by_issuer.entry(issuer.clone()).or_default().push(Arc::clone(cluster));
+        }
     }
     if config.callers.is_empty() {
         warn!(

@@ -92,9 +92,15 @@ impl Scene {
     }
 
     pub(crate) async fn restarted(self) -> Self {
+        self.restarted_with(&[]).await
+    }
+
+    /// With other flags.
+    pub(crate) async fn restarted_with(self, flags: &[&str]) -> Self {
         let StageOf::Own(mut stage) = self.stage else { panic!("others use this provider") };
         stage.provider.terminate(SOON).await.unwrap();
-        stage.provider = provider(&stage.kubeconfig).await;
+        let options = options(&stage.kubeconfig).args(flags.iter().copied());
+        stage.provider = ServiceProcess::start(options).await.unwrap();
         Self { name: self.name, stage: StageOf::Own(stage) }
     }
 
@@ -108,8 +114,15 @@ impl Scene {
 
     /// Runs `provider kubeconfig` as an admin.
     pub(crate) async fn command(&self, arguments: &[&str]) -> CommandOutput {
-        let all = ["kubeconfig"].iter().chain(arguments).copied();
-        service::run(&options(&self.control_plane().kubeconfig()).args(all), SOON).await.unwrap()
+        let all: Vec<_> = ["kubeconfig"].iter().chain(arguments).copied().collect();
+        self.run(&all).await
+    }
+
+    /// Runs a command of the provider as an admin.
+    pub(crate) async fn run(&self, arguments: &[&str]) -> CommandOutput {
+        let mut options = options(&self.control_plane().kubeconfig()).args(arguments.iter().copied());
+        RELEASE.clone_into(&mut options.pod_namespace);
+        service::run(&options, SOON).await.unwrap()
     }
 
     pub(crate) async fn kubeconfig(&self, arguments: &[&str]) -> CommandOutput {

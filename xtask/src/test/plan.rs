@@ -88,6 +88,7 @@ fn everything(known: &Known, has_up: bool) -> Vec<Stage> {
     if has_up {
         stages.push(Stage::new("walk-through", Kind::Xtask, strings(&["up", "--once"])).after_build());
     }
+    stages.push(torture());
     stages
 }
 
@@ -148,6 +149,12 @@ fn tidy() -> Stage {
     Stage::new("tidy", Kind::Xtask, strings(&["tidy"]))
 }
 
+/// A minute of the same random history each time; `cargo xtask torture` takes others, and longer ones.
+fn torture() -> Stage {
+    let arguments = ["torture", "--seconds", "60", "--seed", "1", "--quiet", "15"];
+    Stage::new("torture", Kind::Xtask, strings(&arguments)).after_build()
+}
+
 fn strings(words: &[&str]) -> Vec<String> {
     words.iter().map(|&word| word.to_owned()).collect()
 }
@@ -194,6 +201,7 @@ mod tests {
             format!("{TEST} --workspace --test charts --test konnector {REST}"),
             "cargo xtask tidy".to_owned(),
             "cargo xtask up --once".to_owned(),
+            "cargo xtask torture --seconds 60 --seed 1 --quiet 15".to_owned(),
         ];
         assert_eq!(commands(&[]), expected);
     }

@@ -4,7 +4,7 @@ use std::pin::Pin;
 
 use anyhow::Result;
 
-use super::{kube_bind, report, tokens, world::World};
+use super::{cert_manager, kube_bind, report, tokens, world::World};
 use crate::display::Display;
 
 /// A step under way. It answers with a note for its reader, or with an empty one.
@@ -19,9 +19,11 @@ pub(super) struct Step {
 /// The parts of the walk-through, in order.
 const PARTS: [&[Step]; 2] = [kube_bind::STEPS, tokens::STEPS];
 
-/// Takes every step until one fails. False when one did; then it has been said which, and what was seen.
-pub(super) async fn walk(display: &Display, world: &mut World) -> bool {
-    for step in PARTS.iter().copied().flatten() {
+/// Takes every step until one fails, with the scenes of the services that are asked for. False when one did; then it has
+/// been said which, and what was seen.
+pub(super) async fn walk(display: &Display, world: &mut World, with: &[String]) -> bool {
+    let scene = with.iter().any(|name| name == cert_manager::NAME).then_some(cert_manager::STEPS);
+    for step in PARTS.iter().copied().chain(scene).flatten() {
         match display.run(step.name, (step.run)(world)).await {
             Ok(note) if note.is_empty() => {}
             Ok(note) => display.line(format_args!("      {note}")),

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use anyhow::Result;
 use kube::Client;
-use portolan_testkit::{ServiceProcess, workdir::Workdir};
+use portolan_testkit::{ServiceProcess, cert_manager, workdir::Workdir};
 
 use crate::{clusters::Clusters, services::Binaries};
 
@@ -19,13 +19,16 @@ pub(super) struct World {
     pub(super) binaries: Binaries,
     /// In the order in which they were started.
     services: Vec<(&'static str, ServiceProcess)>,
+    /// A real service of the provider, where it was asked for.
+    pub(super) cert_manager: Option<cert_manager::Running>,
     files: Workdir,
 }
 
 impl World {
     /// Clusters without a service, and the kubeconfigs of their administrators as files.
     pub(super) fn new(clusters: Clusters, binaries: Binaries) -> Result<Self> {
-        let world = Self { clusters, binaries, services: Vec::new(), files: Workdir::new("up")? };
+        let world =
+            Self { clusters, binaries, services: Vec::new(), cert_manager: None, files: Workdir::new("up")? };
         world.clusters.provider.write_kubeconfig(&world.file("provider-admin.kubeconfig"))?;
         world.clusters.consumer.write_kubeconfig(&world.file("consumer-admin.kubeconfig"))?;
         Ok(world)

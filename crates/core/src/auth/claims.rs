@@ -5,7 +5,7 @@ use std::fmt;
 use jiff::{SignedDuration, Timestamp};
 use serde::{
     Deserialize, Deserializer,
-    de::{self, SeqAccess, Visitor},
+    de::{self, IgnoredAny, SeqAccess, Visitor},
 };
 
 use super::{Refusal, UnverifiedToken};
@@ -25,7 +25,7 @@ pub struct Claims {
     /// Subject.
     pub sub: Option<String>,
     /// Audiences: a text or a list of texts.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object::or_default")]
     pub aud: Audiences,
     /// End.
     pub exp: Option<NumericDate>,
@@ -38,6 +38,8 @@ pub struct Claims {
     /// What Kubernetes says about the account.
     #[serde(default, rename = "kubernetes.io", deserialize_with = "object::optional")]
     pub kubernetes: Option<Kubernetes>,
+    /// Events that the token tells of, which tokens for bearers do not (RFC 8417).
+    pub events: Option<IgnoredAny>,
     #[serde(rename = "kubernetes.io/serviceaccount/namespace")]
     pub(super) legacy_namespace: Option<String>,
     #[serde(rename = "kubernetes.io/serviceaccount/service-account.name")]
@@ -66,9 +68,10 @@ pub struct Kubernetes {
 #[derive(Clone, Debug, Deserialize)]
 pub struct Reference {
     /// Its name.
+    #[serde(default, deserialize_with = "object::or_default")]
     pub name: String,
     /// Its uid.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object::or_default")]
     pub uid: String,
 }
 

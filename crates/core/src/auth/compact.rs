@@ -1,4 +1,5 @@
-//! The outer form of a token, and the little that may be read from it before its signature is checked.
+//! The outer form of a token, and the little that may be read from it before its signature is checked. Every
+//! door takes tokens through here, so that one token has one verdict wherever it is shown.
 
 use std::borrow::Cow;
 
@@ -10,9 +11,18 @@ use crate::object::Object;
 
 /// Longer than any token that a cluster issues; those have one to two kilobytes.
 pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
-/// The issuer of tokens that are kept in Secrets and never end.
-pub const LEGACY_ISSUER: &str = "kubernetes/serviceaccount";
+/// The issuer of tokens that are kept in Secrets and never end, whatever the cluster calls itself otherwise.
+const LEGACY_ISSUER: &str = "kubernetes/serviceaccount";
 const MAX_KEY_ID_BYTES: usize = 512;
+/// The types that a bearer token may have (RFC 7519, RFC 9068). One of another type, such as a logout token, was
+/// made for something else (RFC 8725, 3.11).
+const TYPES: [&str; 2] = ["jwt", "at+jwt"];
+
+/// The token of a text: without the white space around it, which files and variables bring along and
+/// kube-apiserver does not mind.
+pub fn bare(text: &str) -> &str {
+    text.trim()
+}
 
 /// A token that nobody has vouched for. It gives what is needed to find a key, and nothing else: use nothing
 /// of it to decide.
@@ -20,6 +30,7 @@ pub struct UnverifiedToken<'a> {
     unverified_algorithm: Algorithm,
     unverified_key_id: Option<String>,
     unverified_issuer: String,
+    claims_to_be_legacy: bool,
     payload: Vec<u8>,
     signature: Vec<u8>,
     signed: &'a str,
@@ -30,23 +41,31 @@ pub struct UnverifiedToken<'a> {
 struct Header<'a> {
     #[serde(borrow)]
     alg: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    typ: Option<Cow<'a, str>>,
     kid: Option<String>,
     crit: Option<IgnoredAny>,
     b64: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
-struct IssuerOnly {
+struct Outline {
     iss: String,
+    #[serde(rename = "kubernetes.io")]
+    kubernetes: Option<IgnoredAny>,
+    #[serde(rename = "kubernetes.io/serviceaccount/service-account.name")]
+    legacy_name: Option<IgnoredAny>,
 }
 
 impl<'a> UnverifiedToken<'a> {
     /// Takes a compact JWS apart: three parts, URL-safe base64 without padding or stray bits, a header that
-    /// names an asymmetric algorithm and nothing critical, claims that name an issuer, each member once.
+    /// names an asymmetric algorithm, a type of bearer tokens or none, and nothing critical, claims that name an
+    /// issuer, each member once. White space around it does not count.
     ///
     /// # Errors
-    /// `TooLarge`, `Malformed` or `Algorithm`.
-    pub fn parse(token: &'a str) -> Result<Self, Refusal> {
+    /// `TooLarge`, `Malformed`, `Algorithm` or `Type`.
+    pub fn parse(text: &'a str) -> Result<Self, Refusal> {
+        let token = bare(text);
         if token.len() > MAX_TOKEN_BYTES {
             return Err(Refusal::TooLarge);
         }
@@ -61,13 +80,17 @@ impl<'a> UnverifiedToken<'a> {
         if header.crit.is_some() || header.b64.is_some() || long_key_id {
             return Err(Refusal::Malformed);
         }
+        if !header.typ.as_deref().is_none_or(is_for_bearers) {
+            return Err(Refusal::Type);
+        }
         let payload = decode(payload)?;
-        let Object(IssuerOnly { iss }) = serde_json::from_slice(&payload).map_err(|_| Refusal::Malformed)?;
+        let Object::<Outline>(outline) = serde_json::from_slice(&payload).map_err(|_| Refusal::Malformed)?;
         let signature = decode(signature)?;
         Ok(Self {
             unverified_algorithm,
             unverified_key_id: header.kid,
-            unverified_issuer: iss,
+            unverified_issuer: outline.iss,
+            claims_to_be_legacy: outline.legacy_name.is_some() && outline.kubernetes.is_none(),
             payload,
             signature,
             signed,
@@ -90,9 +113,17 @@ impl<'a> UnverifiedToken<'a> {
         &self.unverified_issuer
     }
 
-    /// Whether the token claims to be one of those that were kept in Secrets.
-    pub fn claims_to_be_legacy(&self) -> bool {
-        self.unverified_issuer == LEGACY_ISSUER
+    /// Whether the token has the shape of those that were kept in Secrets. Their issuer does not tell: some
+    /// clusters call themselves so.
+    pub const fn claims_to_be_legacy(&self) -> bool {
+        self.claims_to_be_legacy
+    }
+
+    /// Whether a cluster with these issuers can be the one that the token claims to come from. A token is shown
+    /// to no other.
+    pub fn claims_to_be_of(&self, issuers: &[String]) -> bool {
+        let issuer = &self.unverified_issuer;
+        issuers.contains(issuer) || self.claims_to_be_legacy && issuer == LEGACY_ISSUER
     }
 
     /// The whole token, for the cluster that is to judge it.
@@ -120,6 +151,12 @@ impl std::fmt::Debug for UnverifiedToken<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("UnverifiedToken(..)")
     }
+}
+
+/// The `application/` of a type may be left out, and its case does not count (RFC 7515, 4.1.9).
+fn is_for_bearers(kind: &str) -> bool {
+    let kind = kind.to_ascii_lowercase();
+    TYPES.contains(&kind.strip_prefix("application/").unwrap_or(&kind))
 }
 
 fn decode(part: &str) -> Result<Vec<u8>, Refusal> {

@@ -4,7 +4,7 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::claims::NumericDate;
+use super::{claims::NumericDate, compact::bare};
 
 /// What a token of our own says about itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,8 +23,7 @@ impl OwnToken {
             exp: Option<NumericDate>,
             sub: Option<String>,
         }
-        let payload =
-            token.trim().split('.').nth(1).and_then(|part| BASE64_URL_SAFE_NO_PAD.decode(part).ok());
+        let payload = bare(token).split('.').nth(1).and_then(|part| BASE64_URL_SAFE_NO_PAD.decode(part).ok());
         let claims = payload.and_then(|payload| serde_json::from_slice::<Claims>(&payload).ok());
         let Some(claims) = claims else { return Self::default() };
         let expires = claims.exp.and_then(|exp| Timestamp::from_second(exp.0).ok());

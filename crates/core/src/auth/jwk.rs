@@ -34,8 +34,8 @@ enum Material {
 
 #[derive(Deserialize)]
 pub(super) struct Jwk {
-    kty: String,
-    kid: Option<String>,
+    kty: Option<String>,
+    pub(super) kid: Option<String>,
     alg: Option<String>,
     r#use: Option<String>,
     key_ops: Option<Vec<String>>,
@@ -74,12 +74,15 @@ pub(super) fn usable(jwk: &Jwk, published: &[Algorithm]) -> Result<VerificationK
     if !for_signatures || !verifies {
         return Err("it is not for signatures");
     }
-    let (algorithms, material, bytes) = match (jwk.kty.as_str(), jwk.crv.as_deref()) {
+    let kind = jwk.kty.as_deref().ok_or("it has no type (kty)")?;
+    let (algorithms, material, bytes) = match (kind, jwk.crv.as_deref()) {
         ("RSA", _) => rsa(jwk, published)?,
         ("EC", Some("P-256")) => elliptic(jwk, 32, &[Algorithm::Es256])?,
         ("EC", Some("P-384")) => elliptic(jwk, 48, &[Algorithm::Es384])?,
         ("EC", Some("P-521")) => elliptic(jwk, 66, &[Algorithm::Es512])?,
         ("OKP", Some("Ed25519")) => edwards(jwk)?,
+        ("oct", _) => return Err("it is symmetric: whoever can check a token could make one"),
+        ("EC" | "OKP", _) => return Err("its curve is not known here"),
         _ => return Err("its type is not known here"),
     };
     Ok(VerificationKey { id: jwk.kid.clone(), algorithms, material, thumbprint: sha256_hex(&bytes) })
@@ -108,11 +111,15 @@ fn rsa(jwk: &Jwk, published: &[Algorithm]) -> Result<Parts, &'static str> {
     let (n, e) = (without_zeros(&n), without_zeros(&e));
     let bits = n.len() * 8 - n.first().map_or(0, |first| first.leading_zeros() as usize);
     if !(MIN_RSA_BITS..=MAX_RSA_BITS).contains(&bits) {
-        return Err("its modulus is too short or too long");
+        return Err(if bits < MIN_RSA_BITS {
+            "its modulus has less than 2048 bits"
+        } else {
+            "its modulus has more than 8192 bits"
+        });
     }
     let odd = e.last().is_some_and(|last| last % 2 == 1);
     if !odd || e == [1] || e.len() > 4 {
-        return Err("its exponent is not safe");
+        return Err("its exponent is even, 1, or longer than four bytes");
     }
     let pss = PSS.into_iter().filter(|algorithm| published.contains(algorithm));
     let algorithms =
@@ -172,8 +179,8 @@ fn edwards(jwk: &Jwk) -> Result<Parts, &'static str> {
 }
 
 fn bytes(member: Option<&String>) -> Result<Vec<u8>, &'static str> {
-    let text = member.ok_or("a member is missing")?;
-    BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| "a member is not base64")
+    let text = member.ok_or("one of n, e, x and y is missing")?;
+    BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| "one of n, e, x and y is not base64url without padding")
 }
 
 fn without_zeros(number: &[u8]) -> &[u8] {

@@ -1,6 +1,6 @@
 //! The keys of one issuer: read from a JWKS that may hold anything, used to check signatures.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, fmt};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
@@ -10,38 +10,88 @@ use super::{
     Algorithm, Claims, Refusal, UnverifiedToken,
     jwk::{Jwk, VerificationKey, usable},
 };
+use crate::{object::Object, text::quoted};
 
 /// More keys than an issuer has, even while it rotates them.
 const MAX_KEYS: usize = 256;
 /// How many keys a token may be tried with when it names none, or when several have its id.
 const MAX_CANDIDATES: usize = 8;
+/// Of so many skipped keys people are told why; of the others, how many there are.
+const MAX_TOLD: usize = 4;
 
 /// The usable keys of an issuer.
 #[derive(Clone, Debug, Default)]
 pub struct Keys {
     by_id: HashMap<String, Vec<VerificationKey>>,
     nameless: Vec<VerificationKey>,
-    /// How many entries were skipped.
-    pub skipped: usize,
+    /// What of the set cannot be used.
+    pub skipped: Skipped,
+}
+
+/// An entry of a set that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SkippedKey {
+    /// Its id, where it has one.
+    pub id: Option<String>,
+    /// Its place in the set, from 1.
+    pub place: usize,
+    /// Why.
+    pub reason: &'static str,
+}
+
+impl fmt::Display for SkippedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.id {
+            Some(id) => write!(f, "key {}: {}", quoted(id), self.reason),
+            None => write!(f, "key number {}: {}", self.place, self.reason),
+        }
+    }
+}
+
+/// The entries of a set that cannot be used, for people.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Skipped(pub Vec<SkippedKey>);
+
+impl Skipped {
+    /// Why the key with this id cannot be used.
+    pub fn reason(&self, id: &str) -> Option<&'static str> {
+        self.0.iter().find(|key| key.id.as_deref() == Some(id)).map(|key| key.reason)
+    }
+}
+
+impl fmt::Display for Skipped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, key) in self.0.iter().take(MAX_TOLD).enumerate() {
+            write!(f, "{}{key}", if index == 0 { "" } else { "; " })?;
+        }
+        let more = self.0.len().saturating_sub(MAX_TOLD);
+        if more > 0 { write!(f, "; and {more} more") } else { Ok(()) }
+    }
 }
 
 /// A JWKS that gives no key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidKeys {
+    /// Not JSON.
+    #[error("it is not JSON")]
+    NotJson,
     /// Not a JSON object with a list `keys`.
-    #[error("it is not a JSON Web Key Set")]
+    #[error("it is not a JSON Web Key Set: it has no list \"keys\"")]
     NotASet,
     /// More than [`MAX_KEYS`].
     #[error("it has too many keys")]
     TooMany,
-    /// Empty, or nothing usable in it.
-    #[error("it has no usable key")]
+    /// No key in it.
+    #[error("it has no key")]
     Empty,
+    /// Nothing usable in it.
+    #[error("it has no usable key: {0}")]
+    Unusable(Skipped),
 }
 
 impl Keys {
-    /// Reads a JWKS. `algorithms` has those that the issuer says it uses. What is not usable is skipped one by one; a set without any usable key is an error, so
-    /// that the last good one stays.
+    /// Reads a JWKS. `algorithms` has those that the issuer says it uses. What is not usable is skipped one by
+    /// one; a set without any usable key is an error, so that the last good one stays.
     ///
     /// # Errors
     /// See [`InvalidKeys`].
@@ -51,19 +101,23 @@ impl Keys {
             #[serde(borrow)]
             keys: Vec<&'a RawValue>,
         }
-        let set: Set<'_> = serde_json::from_slice(json).map_err(|_| InvalidKeys::NotASet)?;
+        let set: Result<Object<Set<'_>>, _> = serde_json::from_slice(json);
+        let Object(set) = set.map_err(|error| not_a_set(&error))?;
         if set.keys.len() > MAX_KEYS {
             return Err(InvalidKeys::TooMany);
         }
         let mut keys = Self::default();
-        for entry in set.keys {
-            let jwk = serde_json::from_str::<Jwk>(entry.get()).map_err(|_| "it is not a key");
-            match jwk.and_then(|jwk| usable(&jwk, algorithms)) {
+        for (index, entry) in set.keys.into_iter().enumerate() {
+            match understood(entry.get(), algorithms) {
                 Ok(key) => keys.add(key),
-                Err(_reason) => keys.skipped += 1,
+                Err((id, reason)) => keys.skipped.0.push(SkippedKey { id, place: index + 1, reason }),
             }
         }
-        if keys.is_empty() { Err(InvalidKeys::Empty) } else { Ok(keys) }
+        match (keys.is_empty(), keys.skipped.0.is_empty()) {
+            (false, _) => Ok(keys),
+            (true, true) => Err(InvalidKeys::Empty),
+            (true, false) => Err(InvalidKeys::Unusable(keys.skipped)),
+        }
     }
 
     fn add(&mut self, key: VerificationKey) {
@@ -104,7 +158,7 @@ impl Keys {
         rules: &Rules<'_>,
         now: Timestamp,
     ) -> Result<Claims, Refusal> {
-        if token.unverified_issuer() != rules.issuer {
+        if !rules.issuers.iter().any(|issuer| issuer == token.unverified_issuer()) {
             return Err(Refusal::Issuer);
         }
         self.check_signature(token, rules.require_key_id)?;
@@ -130,11 +184,30 @@ impl Keys {
     }
 }
 
+fn not_a_set(error: &serde_json::Error) -> InvalidKeys {
+    if error.is_data() { InvalidKeys::NotASet } else { InvalidKeys::NotJson }
+}
+
+/// The key of an entry, or its id and why it cannot be used.
+fn understood(
+    entry: &str,
+    algorithms: &[Algorithm],
+) -> Result<VerificationKey, (Option<String>, &'static str)> {
+    #[derive(Deserialize)]
+    struct Named {
+        kid: Option<String>,
+    }
+    let named = || serde_json::from_str::<Object<Named>>(entry).ok().and_then(|Object(named)| named.kid);
+    let jwk = serde_json::from_str::<Object<Jwk>>(entry);
+    let Object(jwk) = jwk.map_err(|_| (named(), "it is not a JSON Web Key"))?;
+    usable(&jwk, algorithms).map_err(|reason| (jwk.kid.clone(), reason))
+}
+
 /// What a cluster asks of its tokens.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules<'a> {
-    /// The issuer, byte for byte.
-    pub issuer: &'a str,
+    /// Its issuers, byte for byte: one, or during a change the new and the old one.
+    pub issuers: &'a [String],
     /// For clocks that differ.
     pub leeway: SignedDuration,
     /// Whether a token must name its key. Those of Kubernetes do.

@@ -11,6 +11,8 @@ pub enum Refusal {
     TooLarge,
     /// An algorithm that is never accepted, or that the key is not for.
     Algorithm,
+    /// A token of a type that is for something else, such as a logout.
+    Type,
     /// No key of the issuer has the token's key id.
     UnknownKey,
     /// The signature is not that of the key.
@@ -60,6 +62,7 @@ impl Refusal {
             Self::Malformed => "malformed",
             Self::TooLarge => "too_large",
             Self::Algorithm => "alg",
+            Self::Type => "typ",
             Self::UnknownKey => "kid",
             Self::Signature => "signature",
             Self::Issuer => "issuer",
@@ -93,6 +96,7 @@ impl fmt::Display for Refusal {
             Self::Malformed => "token is malformed",
             Self::TooLarge => "token is too large",
             Self::Algorithm => "unsupported signature algorithm",
+            Self::Type => "token is of a type that is not for bearers",
             Self::UnknownKey | Self::Signature => "token signature verification failed",
             Self::Issuer => "token issuer is not trusted",
             Self::Expired => "token has expired",

@@ -3,7 +3,7 @@
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 
-use super::{Identity, Refusal};
+use super::{Identity, Refusal, compact::bare};
 use crate::object::{self, Object};
 
 /// The version of a question, which that of the answer must be.
@@ -104,7 +104,10 @@ impl ReviewRequest {
             return Err(InvalidRequest::Body);
         }
         let token = token.filter(|token| !token.expose_secret().is_empty());
-        Ok(Self { version, token: token.ok_or(InvalidRequest::NoToken)?, audiences })
+        let token = token.ok_or(InvalidRequest::NoToken)?;
+        let bare = bare(token.expose_secret());
+        let token = if bare.len() < token.expose_secret().len() { bare.into() } else { token };
+        Ok(Self { version, token, audiences })
     }
 }
 
@@ -125,12 +128,18 @@ struct Review<'a> {
     kind: &'static str,
     api_version: &'static str,
     metadata: Empty,
-    spec: Empty,
+    spec: NoToken,
     status: Status<'a>,
 }
 
 #[derive(Serialize)]
 struct Empty {}
+
+/// Some clients do not read an answer without the field: for them it is required. The token is not repeated.
+#[derive(Serialize)]
+struct NoToken {
+    token: &'static str,
+}
 
 #[derive(Serialize)]
 struct Status<'a> {
@@ -173,7 +182,7 @@ impl Answer<'_> {
             Self::Invalid(text) => Self::error(text.to_owned()),
         };
         let (kind, api_version) = ("TokenReview", version.api_version());
-        let review = Review { kind, api_version, metadata: Empty {}, spec: Empty {}, status };
+        let review = Review { kind, api_version, metadata: Empty {}, spec: NoToken { token: "" }, status };
         serde_json::to_vec(&review).expect("texts and lists of texts are always JSON")
     }
 

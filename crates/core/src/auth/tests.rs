@@ -5,6 +5,8 @@ use std::sync::LazyLock;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+mod shapes;
+
 use super::{
     forge::{SigningKey, claims, encode},
     keys::{InvalidKeys, Rules},
@@ -14,12 +16,14 @@ use super::{
 
 const NOW: i64 = 1_800_000_000;
 const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
-const RULES: Rules<'static> =
-    Rules { issuer: ISSUER, leeway: SignedDuration::from_secs(60), require_key_id: true };
-
+static ISSUERS: LazyLock<[String; 1]> = LazyLock::new(|| [ISSUER.to_owned()]);
 static RSA: LazyLock<SigningKey> = LazyLock::new(|| SigningKey::new("rsa", "RSA"));
 static OTHER: LazyLock<SigningKey> = LazyLock::new(|| SigningKey::new("rsa", "RSA"));
 static P256: LazyLock<SigningKey> = LazyLock::new(|| SigningKey::new("p256", "P-256"));
+
+fn rules() -> Rules<'static> {
+    Rules { issuers: &*ISSUERS, leeway: SignedDuration::from_secs(60), require_key_id: true }
+}
 
 fn keys(jwks: &[Value]) -> Keys {
     Keys::parse(json!({"keys": jwks}).to_string().as_bytes(), &[]).unwrap()
@@ -43,7 +47,7 @@ fn changed(change: impl FnOnce(&mut Value)) -> String {
 
 /// What becomes of a token: `ok`, or the label of the refusal.
 fn verdict(keys: &Keys, token: &str) -> &'static str {
-    verdict_with(keys, &RULES, token)
+    verdict_with(keys, &rules(), token)
 }
 
 fn verdict_with(keys: &Keys, rules: &Rules<'_>, token: &str) -> &'static str {
@@ -159,7 +163,7 @@ fn key_ids_decide_which_key_is_tried() {
         ("9 no key id", unnamed.clone(), "kid"),
     ];
     assert_rows(&keys_of_issuer, &rows);
-    let lenient = Rules { require_key_id: false, ..RULES };
+    let lenient = Rules { require_key_id: false, ..rules() };
     assert_eq!(verdict_with(&keys_of_issuer, &lenient, &unnamed), "ok", "row 9, allowed");
     let both = keys(&[OTHER.jwk(), RSA.jwk()]);
     assert_eq!(verdict(&both, &RSA.token("RS256", &good())), "ok", "two keys with one id are both tried");
@@ -259,7 +263,7 @@ fn tokens_kept_in_secrets_have_no_end() {
         "kubernetes.io/serviceaccount/secret.name": "app-token",
     });
     let token = RSA.token("RS256", &legacy);
-    let rules = Rules { issuer: "kubernetes/serviceaccount", ..RULES };
+    let rules = Rules { issuers: &["kubernetes/serviceaccount".to_owned()], ..rules() };
     assert_eq!(verdict_with(&keys(&[RSA.jwk()]), &rules, &token), "malformed");
     let named = Identity::unverified(&UnverifiedToken::parse(&token).unwrap()).unwrap();
     assert_eq!(
@@ -310,9 +314,9 @@ fn unusable_keys_are_skipped_one_by_one() {
     ];
     for (row, jwk) in rows {
         let mixed = keys(&[jwk.clone(), P256.jwk()]);
-        assert_eq!((mixed.len(), mixed.skipped), (1, 1), "{row}");
+        assert_eq!((mixed.len(), mixed.skipped.0.len()), (1, 1), "{row}");
         let alone = Keys::parse(json!({"keys": [jwk]}).to_string().as_bytes(), &[]);
-        assert_eq!(alone.unwrap_err(), InvalidKeys::Empty, "{row}");
+        assert_eq!(alone.unwrap_err(), InvalidKeys::Unusable(mixed.skipped), "{row}");
     }
 }
 
@@ -321,8 +325,11 @@ fn a_set_without_keys_is_no_set() {
     let many = json!({"keys": vec![json!({}); 257]}).to_string();
     let table = [
         (r#"{"keys":[]}"#, InvalidKeys::Empty),
-        ("<html>", InvalidKeys::NotASet),
+        ("<html>", InvalidKeys::NotJson),
+        ("", InvalidKeys::NotJson),
         ("{}", InvalidKeys::NotASet),
+        (r#"{"keys":null}"#, InvalidKeys::NotASet),
+        (r#"{"keys":{}}"#, InvalidKeys::NotASet),
         ("[]", InvalidKeys::NotASet),
         (&many, InvalidKeys::TooMany),
     ];
@@ -368,7 +375,8 @@ fn answers_say_authenticated_and_never_the_token() {
         serde_json::from_slice(&Answer::Authenticated(&identity, &audiences).to_json(Version::V1beta1))
             .unwrap();
     let expected = json!({
-        "kind": "TokenReview", "apiVersion": "authentication.k8s.io/v1beta1", "metadata": {}, "spec": {},
+        "kind": "TokenReview", "apiVersion": "authentication.k8s.io/v1beta1", "metadata": {},
+        "spec": {"token": ""},
         "status": {"authenticated": true, "audiences": ["a"],
                    "user": {"username": "u", "uid": "1", "groups": ["g"], "extra": {}}},
     });

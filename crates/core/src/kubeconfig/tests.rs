@@ -80,8 +80,58 @@ fn what_would_act_inside_our_process_is_refused_by_name() {
 }
 
 #[test]
-fn a_refused_field_that_is_switched_off_does_no_harm() {
-    assert!(parse_value(&with(CLUSTER, "insecure-skip-tls-verify", json!(false))).is_ok());
+fn a_field_that_is_empty_says_nothing() {
+    let empty = [json!(null), json!(false), json!(""), json!(" \n"), json!([]), json!({}), json!([""])];
+    for value in &empty {
+        for (field, _) in REFUSED_OF_CLUSTER {
+            assert!(parse_value(&with(CLUSTER, field, value.clone())).is_ok(), "{field}: {value}");
+        }
+        for (field, _) in REFUSED_OF_USER {
+            assert!(parse_value(&with(USER, field, value.clone())).is_ok(), "{field}: {value}");
+        }
+    }
+    let hollow = json!({"command": "", "args": null, "env": [], "provideClusterInfo": false});
+    assert!(parse_value(&with(USER, "exec", hollow)).is_ok());
+    assert!(parse_value(&with(USER, "auth-provider", json!({"name": "", "config": {}}))).is_ok());
+    for (field, value) in [("tls-server-name", json!("")), ("extensions", json!(null))] {
+        assert!(parse_value(&with(CLUSTER, field, value)).is_ok(), "{field}");
+    }
+    for field in ["client-certificate-data", "client-key-data"] {
+        assert!(parse_value(&with(USER, field, json!(""))).is_ok(), "{field}");
+    }
+    for field in ["preferences", "extensions"] {
+        assert!(parse_value(&with("", field, json!(null))).is_ok(), "{field}");
+    }
+}
+
+#[test]
+fn a_list_that_is_empty_is_a_list() {
+    for (field, expected) in [
+        ("contexts", r#"current context "provider" not found"#),
+        ("clusters", r#"cluster "c" of the current context not found"#),
+        ("users", r#"user "u" of the current context not found"#),
+    ] {
+        for empty in [json!(null), json!([])] {
+            let error = parse_value(&with("", field, empty)).unwrap_err();
+            assert_eq!(error.to_string(), expected);
+        }
+    }
+}
+
+#[test]
+fn a_refused_field_is_not_empty_because_part_of_it_is() {
+    for (pointer, field, value) in [
+        (USER, "exec", json!({"command": "", "args": ["-c", ""]})),
+        (USER, "exec", json!({"apiVersion": "client.authentication.k8s.io/v1"})),
+        (USER, "auth-provider", json!({"config": {"id-token": "x"}})),
+        (USER, "as-groups", json!(["", "system:masters"])),
+        (USER, "as-user-extra", json!({"a": ["b"], "c": []})),
+        (CLUSTER, "insecure-skip-tls-verify", json!("false")),
+        (CLUSTER, "insecure-skip-tls-verify", json!(0)),
+    ] {
+        let error = parse_value(&with(pointer, field, value)).unwrap_err();
+        assert!(matches!(&error, KubeconfigError::Refused { field: f, .. } if *f == field), "{error}");
+    }
 }
 
 #[test]

@@ -6,13 +6,15 @@ mod claims;
 mod conclude;
 pub(crate) mod consent;
 mod hold;
-mod objection;
-mod observe;
+mod install;
+pub(crate) mod objection;
+pub(crate) mod observe;
 mod orphan;
 mod report;
+mod taken;
 mod unbind;
 
-pub(crate) use self::unbind::stored_resource;
+pub(crate) use self::report::report_unbound;
 
 use std::{sync::Arc, time::Duration};
 
@@ -64,6 +66,7 @@ pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
 
 async fn reconcile(context: &Context, name: &str) -> Result<Next, BindingError> {
     let Some(binding) = context.binding(name) else {
+        context.metrics.forget_binding(name);
         context.sync.stop(name, &[]);
         context.claims.stop(name, &[]);
         context.claims.look_again();

@@ -1,16 +1,17 @@
 //! Writes what has become of a binding: its own status, and on the provider that of the export and its schemas.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::Api;
+use kube::{Api, Resource as _, ResourceExt as _};
 use portolan_core::{
     api::kubebind::{
         APIServiceBinding, APIServiceBindingStatus, APIServiceExport, APIServiceExportStatus, AcceptedNames,
-        BoundSchema, BoundSchemaStatus, CONDITION_CONNECTED, CONDITION_CONSUMER_IN_SYNC,
-        CONDITION_SCHEMA_IN_SYNC, REASON_DRAINED, REASON_NOT_BOUND,
+        BoundSchemaStatus, CONDITION_CONNECTED, CONDITION_CONSUMER_IN_SYNC, CONDITION_HEARTBEATING,
+        CONDITION_SCHEMA_IN_SYNC, CONDITION_SECRET_VALID, ClusterSecretKeyRef, REASON_DRAINED,
+        REASON_NOT_BOUND,
     },
-    condition::{self, ConditionStatus, Severity, Verdict},
+    condition::{self, Condition, ConditionStatus, Severity, Verdict},
+    outline::{CrdOutline, SchemaOutline},
 };
 use portolan_runtime::{
     apply::{self, WriteError},
@@ -20,10 +21,21 @@ use portolan_runtime::{
 use tracing::debug;
 
 use super::{
+    FOREIGN_CRD, PROVIDER_SUSPECT,
     apply::Applied,
     observe::{Observed, Provider, View},
 };
-use crate::{context::Context, provider::Contact};
+use crate::{
+    context::Context,
+    news::news,
+    policy,
+    provider::{Contact, Session},
+};
+
+/// What a bundle says itself, for all its bindings.
+const SAID_BY_BUNDLES: [&str; 3] = ["ProviderClientError", "ProviderUnreachable", PROVIDER_SUSPECT];
+/// Where an export has no binding, and no more is known.
+const NO_BINDING: &str = "The consumer has no APIServiceBinding of this name.";
 
 pub(super) async fn report(
     context: &Context,
@@ -31,14 +43,14 @@ pub(super) async fn report(
     applied: &Applied,
     status: &APIServiceBindingStatus,
 ) -> Result<(), WriteError> {
-    if observed.binding.status.as_ref() != Some(status) {
-        let api: Api<APIServiceBinding> = Api::all(context.consumer.clone());
-        let written = apply::replace_status(&api, &observed.binding.metadata, true, status).await?;
-        context.written_bindings.wrote(written);
-    }
+    say(context, &observed.binding, status).await?;
     let Provider::Session(view) = &observed.provider else { return Ok(()) };
     if view.contact != Contact::Up {
         return Ok(());
+    }
+    let reference = &observed.binding.spec.kubeconfig_secret_ref;
+    if !context.bundles.state().iter().any(|bundle| bundle.spec.kubeconfig_secret_ref == *reference) {
+        report_unbound(context, reference, &without_binding(context, &view.session, reference)).await?;
     }
     match to_provider(view, applied, status).await {
         // The provider may not let us say how it went; the binding itself works all the same.
@@ -48,13 +60,104 @@ pub(super) async fn report(
     Ok(())
 }
 
+/// Writes the status where it differs, tells what is new in it, and counts.
+pub(super) async fn say(
+    context: &Context,
+    binding: &APIServiceBinding,
+    status: &APIServiceBindingStatus,
+) -> Result<(), WriteError> {
+    let ready = condition::find(&status.conditions, condition::READY);
+    context.metrics.saw_binding(&binding.name_any(), ready);
+    if binding.status.as_ref() == Some(status) {
+        return Ok(());
+    }
+    let api: Api<APIServiceBinding> = Api::all(context.consumer.clone());
+    let written = apply::replace_status(&api, &binding.metadata, true, status).await?;
+    context.written_bindings.wrote(written);
+    let before = binding.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let by_bundle = policy::bundle_of(binding).is_some();
+    for said in news(before, &status.conditions).filter(|said| !(by_bundle && is_said_by_bundle(said))) {
+        context.reporter.warn(&binding.object_ref(&()), &said.reason, "Bind", &said.message).await;
+    }
+    Ok(())
+}
+
+/// One Event on the bundle is enough for what is wrong with the whole provider.
+fn is_said_by_bundle(condition: &Condition) -> bool {
+    [CONDITION_SECRET_VALID, CONDITION_HEARTBEATING].contains(&condition.r#type.as_str())
+        || SAID_BY_BUNDLES.contains(&condition.reason.as_str())
+}
+
+/// The exports of a provider that nobody binds, with what the provider reads of it.
+fn without_binding(
+    context: &Context,
+    session: &Session,
+    reference: &ClusterSecretKeyRef,
+) -> BTreeMap<String, String> {
+    let is_bound = |name: &str| {
+        context.binding(name).is_some_and(|binding| binding.spec.kubeconfig_secret_ref == *reference)
+    };
+    let names = session.exports().unwrap_or_default().into_iter().map(|export| export.name_any());
+    names.filter(|name| !is_bound(name)).map(|name| (name, NO_BINDING.to_owned())).collect()
+}
+
+/// Tells a provider which of its exports nobody binds, and why.
+pub(crate) async fn report_unbound(
+    context: &Context,
+    reference: &ClusterSecretKeyRef,
+    unbound: &BTreeMap<String, String>,
+) -> Result<(), WriteError> {
+    if unbound.is_empty() {
+        return Ok(());
+    }
+    let Some(session) = context.sessions.open(reference).filter(|s| s.contact() == Contact::Up && s.may_write()) else {
+        return Ok(());
+    };
+    for (name, why) in unbound {
+        let found = session.export(name).filter(|export| export.metadata.deletion_timestamp.is_none());
+        let Some(export) = found.filter(|export| !says_unbound(export)) else { continue };
+        if context.binding(name).is_some_and(|binding| !is_of_another_contract(context, &session, &binding)) {
+            continue;
+        }
+        let status = unbound_status(&export, Verdict::pending(REASON_NOT_BOUND, why.clone()));
+        match write_export(&session, &export, &status).await {
+            Err(WriteError::Forbidden(error)) => {
+                debug!("the provider does not take reports: {}", Chain(&error));
+            }
+            other => other?,
+        }
+    }
+    Ok(())
+}
+
+/// Whoever has said it first, and in which words: several may speak for one contract.
+fn says_unbound(export: &APIServiceExport) -> bool {
+    let conditions = export.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    condition::find(conditions, CONDITION_CONNECTED).is_some_and(|said| said.reason == REASON_NOT_BOUND)
+}
+
+/// Whether a binding of the same name is surely for something else. Two Secrets may lead to one contract.
+fn is_of_another_contract(context: &Context, session: &Session, binding: &APIServiceBinding) -> bool {
+    let other = context.sessions.open(&binding.spec.kubeconfig_secret_ref);
+    let other = other.and_then(|other| other.agreed_contract());
+    other.zip(session.agreed_contract()).is_some_and(|(other, ours)| other != ours)
+}
+
+fn unbound_status(export: &APIServiceExport, verdict: Verdict) -> APIServiceExportStatus {
+    let mut status = export.status.clone().unwrap_or_default();
+    condition::set(&mut status.conditions, CONDITION_CONNECTED, verdict, clock::now());
+    condition::remove(&mut status.conditions, CONDITION_CONSUMER_IN_SYNC);
+    condition::summarize(&mut status.conditions, clock::now());
+    status
+}
+
 async fn to_provider(
     view: &View,
     applied: &Applied,
     status: &APIServiceBindingStatus,
 ) -> Result<(), WriteError> {
     let Some(export) = &view.export else { return Ok(()) };
-    write_export(view, export, &export_status(export, status)).await?;
+    write_export(&view.session, export, &export_status(export, status)).await?;
     for (schema, crd) in applied.resources.iter().filter_map(|r| Some((&r.schema, r.installed()?))) {
         report_schema(view, schema, crd).await?;
     }
@@ -65,16 +168,12 @@ async fn to_provider(
 pub(super) async fn unbound(view: &View) -> Result<(), WriteError> {
     let export = view.export.as_ref().or(view.withdrawing.as_ref());
     let Some(export) = export.filter(|_| view.contact == Contact::Up) else { return Ok(()) };
-    let mut status = export.status.clone().unwrap_or_default();
     let verdict = if view.withdrawing.is_some() {
         Verdict::pending(REASON_DRAINED, "Nothing of this export is left on the consumer.")
     } else {
-        Verdict::pending(REASON_NOT_BOUND, "The consumer has no APIServiceBinding of this name.")
+        Verdict::pending(REASON_NOT_BOUND, NO_BINDING)
     };
-    condition::set(&mut status.conditions, CONDITION_CONNECTED, verdict, clock::now());
-    condition::remove(&mut status.conditions, CONDITION_CONSUMER_IN_SYNC);
-    condition::summarize(&mut status.conditions, clock::now());
-    match write_export(view, export, &status).await {
+    match write_export(&view.session, export, &unbound_status(export, verdict)).await {
         // It is not worth holding up the end of the binding.
         Err(WriteError::Forbidden(error)) => debug!("the provider does not take reports: {}", Chain(&error)),
         other => other?,
@@ -83,16 +182,16 @@ pub(super) async fn unbound(view: &View) -> Result<(), WriteError> {
 }
 
 async fn write_export(
-    view: &View,
+    session: &Session,
     export: &APIServiceExport,
     status: &APIServiceExportStatus,
 ) -> Result<(), WriteError> {
     if export.status.as_ref() == Some(status) {
         return Ok(());
     }
-    let api: Api<APIServiceExport> = Api::namespaced(view.session.client.clone(), &view.session.namespace);
+    let api: Api<APIServiceExport> = Api::namespaced(session.client.clone(), &session.namespace);
     let written = apply::replace_status(&api, &export.metadata, true, status).await?;
-    view.session.written_exports.wrote(written);
+    session.written_exports.wrote(written);
     Ok(())
 }
 
@@ -102,29 +201,40 @@ fn export_status(export: &APIServiceExport, binding: &APIServiceBindingStatus) -
     let mut status = export.status.clone().unwrap_or_default();
     let schema = condition::find(&binding.conditions, CONDITION_SCHEMA_IN_SYNC).map(condition::verdict_of);
     let unknown = || Verdict::pending("Unknown", "The consumer has not installed the schema yet.");
-    condition::set(&mut status.conditions, CONDITION_CONNECTED, Verdict::holds(), now);
+    condition::set(&mut status.conditions, CONDITION_CONNECTED, connected(binding), now);
     condition::set(&mut status.conditions, CONDITION_CONSUMER_IN_SYNC, schema.unwrap_or_else(unknown), now);
     condition::summarize(&mut status.conditions, now);
     status
 }
 
-async fn report_schema(
-    view: &View,
-    schema: &Arc<BoundSchema>,
-    crd: &CustomResourceDefinition,
-) -> Result<(), WriteError> {
+/// There is a binding, since it reports. What keeps it from working is what it could not make of the schemas.
+fn connected(binding: &APIServiceBindingStatus) -> Verdict {
+    let said = condition::find(&binding.conditions, CONDITION_CONNECTED);
+    let failed = said.filter(|said| said.status == ConditionStatus::False && said.severity != Severity::Info);
+    match failed {
+        None => Verdict::holds(),
+        // Whose it is, on the consumer, is not the provider's business.
+        Some(said) if said.reason == FOREIGN_CRD => Verdict::warning(
+            "BoundSchemasNotValid",
+            "The consumer has another CustomResourceDefinition of this name.",
+        ),
+        Some(said) => Verdict::warning("BoundSchemasNotValid", said.message.clone()),
+    }
+}
+
+async fn report_schema(view: &View, schema: &Arc<SchemaOutline>, crd: &CrdOutline) -> Result<(), WriteError> {
     let new = schema_status(schema, crd);
     if schema.status.as_ref() == Some(&new) {
         return Ok(());
     }
-    let api: Api<BoundSchema> = Api::namespaced(view.session.client.clone(), &view.session.namespace);
+    let api: Api<SchemaOutline> = Api::namespaced(view.session.client.clone(), &view.session.namespace);
     let written = apply::replace_status(&api, &schema.metadata, true, &new).await?;
     view.session.written_schemas.wrote(written);
     Ok(())
 }
 
 /// The state of the consumer's CRD in the words of the schema's status.
-fn schema_status(schema: &BoundSchema, crd: &CustomResourceDefinition) -> BoundSchemaStatus {
+fn schema_status(schema: &SchemaOutline, crd: &CrdOutline) -> BoundSchemaStatus {
     let mut status = schema.status.clone().unwrap_or_default();
     let observed = crd.status.clone().unwrap_or_default();
     status.stored_versions = observed.stored_versions.unwrap_or_default();
@@ -149,3 +259,6 @@ fn schema_status(schema: &BoundSchema, crd: &CustomResourceDefinition) -> BoundS
     condition::summarize(&mut status.conditions, clock::now());
     status
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ mod retire;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use kube::{Api, ResourceExt as _};
+use kube::{Api, ResourceExt as _, api::ListParams};
 use portolan_core::api::kubebind::{APIServiceBinding, APIServiceBindingBundle, APIServiceExport};
 use portolan_runtime::{
     apply::WriteError, clock, controller, controller::Next, tasks::Tasks, telemetry::Chain,
@@ -14,6 +14,7 @@ use portolan_runtime::{
 
 use self::plan::{Observed, Offer, Provider};
 use crate::{
+    binding::observe::is_withdrawing,
     context::Context,
     policy,
     provider::{Absence, Contact, Session, Standing},
@@ -46,9 +47,16 @@ pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
 
 async fn reconcile(context: &Context, name: &str) -> Result<Next, BundleError> {
     let Some(bundle) = context.bundle(name) else {
+        context.metrics.forget_bundle(name);
         context.tidy_up();
         return Ok(Next::OnChange);
     };
+    if let Some(why) = blindness(context).await {
+        return apply::say_blind(context, &bundle, &why).await;
+    }
+    if !context.is_synced() {
+        return Ok(Next::OnChange);
+    }
     let failed = |action, source| BundleError { action, bundle: name.to_owned(), source };
     if bundle.metadata.deletion_timestamp.is_some() {
         return retire::retire(context, &bundle).await.map_err(|source| failed("unbind", source));
@@ -74,6 +82,21 @@ async fn reconcile(context: &Context, name: &str) -> Result<Next, BundleError> {
     apply::apply(context, &observed.bundle, plan).await
 }
 
+/// Why the bindings on the consumer cannot be seen, if that is so. Without them, nothing is known of a bundle.
+async fn blindness(context: &Context) -> Option<String> {
+    if !context.binding_sight.is_lost() {
+        return None;
+    }
+    let bindings: Api<APIServiceBinding> = Api::all(context.consumer.clone());
+    match bindings.list(&ListParams::default().limit(1)).await {
+        Ok(_) => {
+            context.binding_sight.sees();
+            None
+        }
+        Err(error) => Some(Chain(&error).to_string()),
+    }
+}
+
 async fn observe(context: &Context, bundle: Arc<APIServiceBindingBundle>) -> Observed {
     let secret = context.secrets.state(&bundle.spec.kubeconfig_secret_ref);
     let provider = match &secret {
@@ -82,7 +105,8 @@ async fn observe(context: &Context, bundle: Arc<APIServiceBindingBundle>) -> Obs
     };
     let bindings: Vec<Arc<APIServiceBinding>> = context.bindings.state();
     let beginning = context.beginning.left();
-    Observed { bundle, secret, provider, bindings, beginning, stamp_interval: context.heartbeat_interval }
+    let (served, stamp_interval) = (context.served(), context.heartbeat_interval);
+    Observed { bundle, secret, provider, bindings, served, beginning, stamp_interval }
 }
 
 async fn provider(
@@ -126,7 +150,7 @@ async fn offer(
     let absent = bindings.iter().map(|binding| binding.name_any()).filter(is_absent);
     let absent: BTreeMap<_, _> = absent.map(|name| (name.clone(), session.absence(&name))).collect();
     let goes = absent.values().any(|absence| *absence == Absence::Withdrawn)
-        || exports.iter().any(|export| export.metadata.deletion_timestamp.is_some());
+        || exports.iter().any(|export| is_withdrawing(export));
     // Only what would be unbound is worth a question to the provider.
     let doubt = if goes { session.doubt(context.poll_interval).await } else { None };
     Offer {

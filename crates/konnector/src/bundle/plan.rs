@@ -20,17 +20,24 @@ use portolan_core::{
     condition::{self, Verdict},
 };
 
+use self::{
+    lists::shortened,
+    taking::{Refusal, Taking},
+};
 use crate::{
     beginning,
-    binding::{ANNOTATION_EXPORT_UID, ANNOTATION_RESOURCES, FINALIZER, resources_of},
+    binding::{
+        ANNOTATION_EXPORT_UID, ANNOTATION_RESOURCES, FINALIZER, observe::is_withdrawing, resources_of,
+    },
+    groups::Served,
     policy::is_owned,
     provider::{Absence, Doubt},
     secrets::SecretState,
 };
 
-/// How much of the list of exports the status holds.
-const MAX_RESOURCES_LENGTH: usize = 200;
-
+mod lists;
+mod taking;
+mod usable;
 mod verdict;
 
 /// A bundle and everything that bears on it.
@@ -40,6 +47,8 @@ pub(super) struct Observed {
     pub(super) provider: Provider,
     /// All bindings of the consumer.
     pub(super) bindings: Vec<Arc<APIServiceBinding>>,
+    /// What the consumer's API server serves in another way than by a CRD.
+    pub(super) served: Served,
     /// How long what was said before the process started may still stand.
     pub(super) beginning: Option<Duration>,
     /// How old the time of the last sync may become while nothing changes.
@@ -83,6 +92,8 @@ pub(super) struct Plan {
     /// As they were seen: in another version, there may be no reason any more.
     pub(super) delete: Vec<Arc<APIServiceBinding>>,
     pub(super) status: APIServiceBindingBundleStatus,
+    /// Why exports have no binding of this bundle, by their names, for the provider.
+    pub(super) unbound: BTreeMap<String, String>,
     /// When to look again without news.
     pub(super) look_again: Option<Duration>,
 }
@@ -94,22 +105,43 @@ pub(super) fn plan(observed: &Observed, now: Timestamp) -> Plan {
     let secret_valid = secret.is_true();
     let beginning = observed.beginning.is_some();
     beginning::say(&mut status.conditions, CONDITION_SECRET_VALID, secret, now, beginning);
-    let mut plan = Plan { create: Vec::new(), delete: Vec::new(), status, look_again: observed.beginning };
-    count(observed, &mut plan);
+    let mut plan = Plan {
+        create: Vec::new(),
+        delete: Vec::new(),
+        status,
+        unbound: BTreeMap::new(),
+        look_again: observed.beginning,
+    };
+    let mut in_order = false;
     if secret_valid {
         let synced = plan_bindings(observed, &mut plan);
-        count(observed, &mut plan);
-        let in_order = synced.is_true();
+        in_order = synced.is_true();
         beginning::say(&mut plan.status.conditions, CONDITION_SYNCED, synced, now, beginning);
-        condition::summarize(&mut plan.status.conditions, now);
-        if in_order {
-            stamp(observed, &mut plan, now);
-        }
     } else if condition::find(&plan.status.conditions, CONDITION_SYNCED).is_some() {
         beginning::say(&mut plan.status.conditions, CONDITION_SYNCED, beginning::no_secret(), now, beginning);
     }
-    condition::summarize(&mut plan.status.conditions, now);
+    taking::say(observed, &mut plan, now);
+    usable::say(observed, &mut plan, now);
+    if in_order {
+        stamp(observed, &mut plan, now);
+    }
     plan
+}
+
+/// What a bundle says while its bindings cannot be seen. Everything else it says stands.
+pub(super) fn blind(
+    bundle: &APIServiceBindingBundle,
+    why: &str,
+    now: Timestamp,
+) -> APIServiceBindingBundleStatus {
+    let mut status = bundle.status.clone().unwrap_or_default();
+    let verdict = Verdict::error(
+        "ListBindingsFailed",
+        format!("Failed to list APIServiceBindings of this cluster: {why}"),
+    );
+    condition::set(&mut status.conditions, CONDITION_SYNCED, verdict, now);
+    condition::summarize(&mut status.conditions, now);
+    status
 }
 
 /// Notes the time where it says something new: with every change, and now and then without one.
@@ -122,16 +154,6 @@ fn stamp(observed: &Observed, plan: &mut Plan, now: Timestamp) {
     }
     let again = observed.stamp_interval;
     plan.look_again = Some(plan.look_again.map_or(again, |sooner| sooner.min(again)));
-}
-
-/// What is bound is known whatever the provider says.
-fn count(observed: &Observed, plan: &mut Plan) {
-    let living = |binding: &&&Arc<APIServiceBinding>| binding.metadata.deletion_timestamp.is_none();
-    let owned: Vec<_> = owned(observed).collect();
-    let bound = owned.iter().filter(living).count() + plan.create.len();
-    let ready = owned.iter().filter(|binding| is_ready(binding)).count();
-    plan.status.bound = i32::try_from(bound).ok();
-    plan.status.ready = i32::try_from(ready).ok();
 }
 
 fn owned(observed: &Observed) -> impl Iterator<Item = &Arc<APIServiceBinding>> {
@@ -160,16 +182,7 @@ fn plan_bindings(observed: &Observed, plan: &mut Plan) -> Verdict {
         Provider::Up(offer) => offer,
     };
     let Offer { exports, pretty_name, .. } = offer;
-    // An export that is going away is not bound anew.
-    let living = exports.iter().filter(|export| export.meta().deletion_timestamp.is_none());
-    let mut conflicts: Vec<_> = owned(observed).filter_map(|binding| verdict::foreign_crd(binding)).collect();
-    for export in living {
-        match observed.bindings.iter().find(|binding| binding.name_any() == export.name_any()) {
-            None => plan.create.push(binding(&observed.bundle, export, offer.contract.as_deref())),
-            Some(existing) if is_owned(existing, &observed.bundle) => {}
-            Some(existing) => conflicts.push(verdict::describe_conflict(existing)),
-        }
-    }
+    let conflicts = plan_beginnings(observed, offer, plan);
     let exported: BTreeSet<_> = exports.iter().map(|export| export.name_any()).collect();
     let suspects = plan_ends(observed, offer, &exported, plan);
     if pretty_name.is_some() {
@@ -190,6 +203,31 @@ fn plan_bindings(observed: &Observed, plan: &mut Plan) -> Verdict {
     }
 }
 
+/// Exports without a binding get one, where nothing speaks against it; gives what is in the way of others.
+fn plan_beginnings(observed: &Observed, offer: &Offer, plan: &mut Plan) -> Vec<String> {
+    // An export that is going away is not bound anew.
+    let living = offer.exports.iter().filter(|export| !is_withdrawing(export));
+    let mut conflicts: Vec<_> = owned(observed).filter_map(|binding| verdict::foreign_crd(binding)).collect();
+    let taking = Taking::of(&observed.bundle, &observed.served);
+    for export in living {
+        let name = export.name_any();
+        match (observed.bindings.iter().find(|binding| binding.name_any() == name), taking.refusal(export)) {
+            (None, None) => plan.create.push(binding(&observed.bundle, export, offer.contract.as_deref())),
+            (None, Some(refusal)) => {
+                plan.unbound.insert(name, verdict::not_taken(&refusal));
+            }
+            (Some(existing), _) if is_owned(existing, &observed.bundle) => {}
+            // What is not wanted is not missed.
+            (Some(_), Some(Refusal::NotAccepted)) => {}
+            (Some(existing), _) => {
+                conflicts.push(verdict::describe_conflict(existing));
+                plan.unbound.insert(name, verdict::NAME_TAKEN.to_owned());
+            }
+        }
+    }
+    conflicts
+}
+
 fn look_again(plan: &mut Plan, after: Duration) {
     plan.look_again = Some(plan.look_again.map_or(after, |sooner| sooner.min(after)));
 }
@@ -201,7 +239,7 @@ fn plan_ends(
     exported: &BTreeSet<String>,
     plan: &mut Plan,
 ) -> Vec<String> {
-    let going = offer.exports.iter().filter(|export| export.meta().deletion_timestamp.is_some());
+    let going = offer.exports.iter().filter(|export| is_withdrawing(export));
     let withdrawn: BTreeSet<_> = going.map(|export| export.name_any()).collect();
     let (patience, mut suspects) = (offer.patience, Vec::new());
     for binding in owned(observed) {
@@ -224,11 +262,6 @@ fn plan_ends(
         }
     }
     suspects
-}
-
-fn is_ready(binding: &APIServiceBinding) -> bool {
-    let status = binding.status.as_ref();
-    status.is_some_and(|status| condition::is_true(&status.conditions, condition::READY))
 }
 
 fn binding(
@@ -254,18 +287,6 @@ fn binding(
     };
     let spec = APIServiceBindingSpec { kubeconfig_secret_ref: bundle.spec.kubeconfig_secret_ref.clone() };
     APIServiceBinding { metadata, spec, status: None }
-}
-
-fn shortened(names: &BTreeSet<String>) -> String {
-    let mut text = String::new();
-    for (shown, name) in names.iter().enumerate() {
-        let separator = if text.is_empty() { "" } else { "," };
-        if text.len() + name.len() > MAX_RESOURCES_LENGTH {
-            return format!("{text}{separator}and {} more", names.len() - shown);
-        }
-        text = format!("{text}{separator}{name}");
-    }
-    text
 }
 
 #[cfg(test)]

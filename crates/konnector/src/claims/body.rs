@@ -4,8 +4,8 @@ use kube::{ResourceExt as _, api::DynamicObject};
 use portolan_core::{
     api::kubebind::{
         ANNOTATION_CLAIMED_BY, ANNOTATION_CLUSTER_NAMESPACE, ANNOTATION_CONSUMER_NAMESPACE,
-        ANNOTATION_CONSUMER_UID, ANNOTATION_PROVIDER_NAMESPACE, ANNOTATION_PROVIDER_UID, FIELD_MANAGER,
-        LABEL_OWNER,
+        ANNOTATION_CONSUMER_UID, ANNOTATION_ORIGIN_NAME, ANNOTATION_PROVIDER_NAMESPACE,
+        ANNOTATION_PROVIDER_UID, FIELD_MANAGER, LABEL_OWNER,
     },
     claims::{Claim, Claimed},
     digest::sha256_hex,
@@ -14,7 +14,7 @@ use portolan_runtime::apply::escaped;
 use serde_json::{Value, json};
 
 use super::{plan::Side, seen::Touch};
-use crate::sync::KeyRules;
+use crate::sync::{KeyRules, ObjectKey};
 
 /// Type of the Secrets that Kubernetes keeps the tokens of `ServiceAccount`s in.
 const TOKEN_TYPE: &str = "kubernetes.io/service-account-token";
@@ -72,7 +72,10 @@ impl Terms {
         labels.insert(LABEL_OWNER.to_owned(), from.owner().into());
         let mut annotations = self.keys.carried(metadata.annotations.as_ref());
         let namespace = metadata.namespace.as_deref();
-        let mut marks = vec![(ANNOTATION_CLAIMED_BY, Some(self.binding.as_str()))];
+        let mut marks = vec![
+            (ANNOTATION_CLAIMED_BY, Some(self.binding.as_str())),
+            (ANNOTATION_ORIGIN_NAME, metadata.name.as_deref()),
+        ];
         match from {
             Side::Consumer => marks.extend([
                 (ANNOTATION_CLUSTER_NAMESPACE, Some(self.contract.as_str())),
@@ -100,21 +103,56 @@ impl Terms {
     }
 
     /// What has been done to an object on `side`, from what our field manager owns of it and from the managers of
-    /// its owner label. Somebody's own object does not become a copy by carrying our annotations.
-    pub(super) fn touch(&self, side: Side, namespace: &str, owned: &Value, object: &DynamicObject) -> Touch {
+    /// its owner label. Somebody's own object does not become a copy by carrying our annotations, not even where its
+    /// managed fields were copied as well: then it carries the name of another.
+    pub(super) fn touch(&self, side: Side, key: &ObjectKey, owned: &Value, object: &DynamicObject) -> Touch {
         let annotation = |key: &str| owned["metadata"]["annotations"][key].as_str();
+        let is_for_another = annotation(ANNOTATION_ORIGIN_NAME).is_some_and(|name| name != key.name);
         let is_of_contract = side == Side::Provider
+            && !is_for_another
             && annotation(ANNOTATION_CLUSTER_NAMESPACE) == Some(&self.contract)
-            && annotation(ANNOTATION_CONSUMER_NAMESPACE) == Some(namespace);
+            && annotation(ANNOTATION_CONSUMER_NAMESPACE) == Some(&key.namespace);
         match annotation(ANNOTATION_CLAIMED_BY) {
+            _ if is_for_another => Touch::None,
             Some(binding) if binding == self.binding && (is_of_contract || side == Side::Consumer) => {
                 Touch::Copy
             }
             Some(_) if is_of_contract => Touch::OthersCopy,
-            None if is_of_contract => Touch::UnnamedCopy,
+            None if is_of_contract || Self::is_bare_copy(side, owned) => Touch::UnnamedCopy,
             _ if self.is_stamped(object) => Touch::Stamped,
             _ => Touch::None,
         }
+    }
+
+    /// Whether we have made an object on the provider, and somebody has taken our marks off. Its namespace is of this
+    /// contract alone, and only copies have the owner label from us.
+    fn is_bare_copy(side: Side, owned: &Value) -> bool {
+        let annotations = &owned["metadata"]["annotations"];
+        let is_bare = annotations[ANNOTATION_CLUSTER_NAMESPACE].is_null();
+        side == Side::Provider
+            && is_bare
+            && owned["metadata"]["labels"][LABEL_OWNER] == Side::Consumer.owner()
+    }
+
+    /// The uid of the original that the annotations name, if all of them are those of our copy at this place.
+    pub(super) fn restored_for(
+        &self,
+        side: Side,
+        key: &ObjectKey,
+        object: &DynamicObject,
+    ) -> Option<Box<str>> {
+        let annotation = |key: &str| object.annotations().get(key).map(String::as_str);
+        let is_here = annotation(ANNOTATION_ORIGIN_NAME) == Some(&key.name)
+            && annotation(ANNOTATION_CLAIMED_BY) == Some(&self.binding);
+        let uid = match side {
+            Side::Provider => {
+                let is_ours = annotation(ANNOTATION_CLUSTER_NAMESPACE) == Some(&self.contract)
+                    && annotation(ANNOTATION_CONSUMER_NAMESPACE) == Some(&key.namespace);
+                annotation(ANNOTATION_CONSUMER_UID).filter(|_| is_ours)
+            }
+            Side::Consumer => annotation(ANNOTATION_PROVIDER_UID),
+        };
+        uid.filter(|_| is_here).map(Into::into)
     }
 
     /// Field manager of the owner label on originals. One per binding: the API server keeps the label until the
@@ -184,17 +222,19 @@ mod tests {
         let down = terms.copy_of(Side::Consumer, &original);
         let marks = json!({
             "kube-bind.io/claimed-by": "cowboys", "kube-bind.io/cluster-namespace": "kube-bind-a",
-            "kube-bind.io/consumer-namespace": "n", "kube-bind.io/consumer-uid": "u",
+            "kube-bind.io/consumer-namespace": "n", "kube-bind.io/consumer-uid": "u", "kube-bind.io/origin-name": "s",
         });
         assert_eq!(down, expected("consumer", marks));
-        let touch =
-            |side: Side, namespace: &str, owned: &Value| terms.touch(side, namespace, owned, &original);
+        let touch = |side: Side, namespace: &str, owned: &Value| {
+            let key = ObjectKey { namespace: namespace.to_owned(), name: "s".to_owned() };
+            terms.touch(side, &key, owned, &original)
+        };
         assert_eq!(touch(Side::Provider, "n", &down), Touch::Copy);
         assert_eq!(touch(Side::Provider, "m", &down), Touch::None);
         let up = terms.copy_of(Side::Provider, &original);
         let marks = json!({
             "kube-bind.io/claimed-by": "cowboys", "kube-bind.io/provider-namespace": "n",
-            "kube-bind.io/provider-uid": "u",
+            "kube-bind.io/provider-uid": "u", "kube-bind.io/origin-name": "s",
         });
         assert_eq!(up, expected("provider", marks));
         assert_eq!(touch(Side::Consumer, "n", &up), Touch::Copy);
@@ -204,6 +244,15 @@ mod tests {
         assert_eq!(touch(Side::Provider, "n", &others), Touch::OthersCopy);
         others["metadata"]["annotations"].as_object_mut().unwrap().remove(ANNOTATION_CLAIMED_BY);
         assert_eq!(touch(Side::Provider, "n", &others), Touch::UnnamedCopy);
+        // Somebody has taken all marks off, or all managed fields were copied to a child.
+        others["metadata"]["annotations"] = json!({});
+        assert_eq!(touch(Side::Provider, "n", &others), Touch::UnnamedCopy);
+        assert_eq!(touch(Side::Consumer, "n", &others), Touch::None);
+        for (side, copy) in [(Side::Provider, &down), (Side::Consumer, &up)] {
+            let mut child = copy.clone();
+            child["metadata"]["annotations"][ANNOTATION_ORIGIN_NAME] = "parent".into();
+            assert_eq!(touch(side, "n", &child), Touch::None);
+        }
     }
 
     #[test]

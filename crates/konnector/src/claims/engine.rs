@@ -1,11 +1,16 @@
 //! One engine per claim: the watches on both sides, the queue between them, and its state.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use kube::api::ApiResource;
 use parking_lot::Mutex;
-use portolan_core::claims::{Claim, Claimed};
+use portolan_core::{
+    claims::{Claim, Claimed},
+    digest::Digest,
+};
 use portolan_runtime::{controller, queue::WorkQueue, tasks::Tasks};
+use serde_json::json;
+use tokio::time::Instant;
 
 use super::{
     body::Terms,
@@ -13,8 +18,10 @@ use super::{
     index::Index,
     plan::{Step, plan},
     scope::Scope,
+    seen::Sides,
 };
 use crate::{
+    pace::Pace,
     provider::Session,
     sync::{EngineContext, Mode, ObjectKey},
 };
@@ -64,6 +71,10 @@ pub(super) struct Engine {
     queue: Arc<WorkQueue<ObjectKey>>,
     /// What people have been told of objects, so that it is not said again.
     pub(super) told: Mutex<HashMap<ObjectKey, Step>>,
+    /// Consumer namespaces of which people were told that the provider has no place for them.
+    pub(super) unplaced: Mutex<HashMap<String, Instant>>,
+    /// Taken after `index`, where both are needed.
+    pub(super) pace: Mutex<Pace<ObjectKey>>,
     pub(super) health: Mutex<Health>,
     /// Consumer namespaces whose objects on the provider are followed.
     pub(super) watched: Mutex<HashMap<String, Tasks>>,
@@ -89,6 +100,8 @@ impl Engine {
             tasks: tasks.child(),
             queue: Arc::default(),
             told: Mutex::default(),
+            unplaced: Mutex::default(),
+            pace: Mutex::default(),
             stamper,
             watched: Mutex::default(),
             mode,
@@ -125,11 +138,21 @@ impl Engine {
     }
 
     pub(super) fn step(&self, index: &Index, key: &ObjectKey) -> Step {
+        self.due(index, key).0
+    }
+
+    /// The next step, what it writes, and how long one that has to wait for its time has to wait.
+    pub(super) fn due(&self, index: &Index, key: &ObjectKey) -> (Step, Digest, Option<Duration>) {
         let is_protected =
             self.spec.claim.resource == Claimed::Secrets && (self.context.holds_kubeconfig)(key);
         let namespace = self.spec.session.namespaces.state(&key.namespace);
         let sides = index.sides(key, is_protected).among(|binding| (self.context.is_bound)(binding));
-        plan(sides, namespace.as_plan(), self.mode)
+        let step = plan(sides, namespace.as_plan(), self.mode);
+        let what = what(step, sides);
+        match self.pace.lock().wait(key, step.label(), what, Instant::now()) {
+            Some(left) => (Step::Wait, what, Some(left)),
+            None => (step, what, None),
+        }
     }
 
     pub(super) fn resource(&self) -> ApiResource {
@@ -153,9 +176,15 @@ impl Engine {
     /// Queues an object that needs a step; at the end, also one that needs none any more.
     pub(super) fn look_at(&self, key: ObjectKey) {
         let mut index = self.index.lock();
-        match self.step(&index, &key) {
-            Step::Nothing if self.mode == Mode::Sync => index.forget_idle(&key),
-            Step::Wait => {}
+        match self.due(&index, &key) {
+            (Step::Nothing, ..) if self.mode == Mode::Sync => {
+                index.forget_idle(&key);
+                if index.is_unknown(&key) {
+                    self.pace.lock().forget(&key);
+                }
+            }
+            (Step::Wait, _, Some(left)) => self.queue.add_after(key, left),
+            (Step::Wait, _, None) => {}
             _ => self.queue.add(key),
         }
     }
@@ -174,5 +203,16 @@ impl Engine {
         if before != after {
             (self.context.engine.on_state)();
         }
+    }
+}
+
+/// What a step writes, so that the same is known when it is written again.
+fn what(step: Step, sides: Sides<'_>) -> Digest {
+    match step {
+        Step::CreateCopy(side) | Step::UpdateCopy(side) => {
+            sides.on(side.other()).map_or(Digest::ABSENT, |original| original.desired)
+        }
+        // Another object of the name is another.
+        _ => Digest::of(&json!([sides.consumer.map(|seen| &seen.uid), sides.provider.map(|seen| &seen.uid)])),
     }
 }

@@ -17,7 +17,7 @@ use super::{
     scope::Scope,
     seen::{Choice, Form, Knowledge, Place, Seen, Sides, Touch},
 };
-use crate::sync::{Lists, ObjectKey, owned};
+use crate::sync::{ObjectKey, owned};
 
 /// Everything known for one claim.
 #[derive(Debug)]
@@ -29,8 +29,9 @@ pub(crate) struct Index {
     unread: HashSet<ObjectKey>,
     pub(super) consumer_known: bool,
     known_namespaces: HashSet<String>,
-    /// How many lists have begun.
-    lists: Lists,
+    /// Counts up with every list that begins. What was known before is older than what the list holds, whatever its
+    /// version says.
+    lists: u64,
 }
 
 impl Index {
@@ -43,7 +44,7 @@ impl Index {
             unread: HashSet::new(),
             consumer_known: false,
             known_namespaces: HashSet::new(),
-            lists: Lists::default(),
+            lists: 0,
         }
     }
 
@@ -69,38 +70,33 @@ impl Index {
         }
     }
 
-    /// Takes in that a list begins.
-    pub(super) fn begins_list(&mut self) -> Lists {
-        self.lists = self.lists.next();
+    /// Takes in that a list of either side begins. Gives its number.
+    pub(super) fn begins_list(&mut self) -> u64 {
+        self.lists += 1;
         self.lists
-    }
-
-    /// Takes in an object of a list. What was known when the list began is older than it, whatever the versions say:
-    /// they run backwards where a backup was restored.
-    pub(super) fn listed(
-        &mut self,
-        side: Side,
-        began: Lists,
-        key: &ObjectKey,
-        object: &DynamicObject,
-    ) -> bool {
-        let is_outdated = |known: &Seen| known.learnt < began && known.version > version(&object.metadata);
-        if self.side(side).get(key).is_some_and(is_outdated) {
-            self.side_mut(side).remove(key);
-        }
-        self.saw(side, key, object)
     }
 
     /// Takes in an object. False when what is known is newer, or when it concerns nobody.
     pub(crate) fn saw(&mut self, side: Side, key: &ObjectKey, object: &DynamicObject) -> bool {
+        self.saw_in(side, key, object, 0)
+    }
+
+    /// The same, from the list of this number: what was known before it began is older.
+    pub(super) fn saw_in(&mut self, side: Side, key: &ObjectKey, object: &DynamicObject, list: u64) -> bool {
         let seen_version = version(&object.metadata);
         let known = self.side(side).get(key);
-        if known.is_some_and(|known| known.version > seen_version) {
+        if known.is_some_and(|known| known.version > seen_version && known.since >= list) {
             return false;
         }
         let was_known = known.is_some();
         let settled = known.map(|known| (known.owned, known.settled_for));
+        let was_copy =
+            known.is_some_and(|known| known.is_copy() && Some(&known.uid) == object.metadata.uid.as_ref());
         let mut seen = self.judge(side, key, object, seen_version);
+        // What we have made stays a copy, whatever people take off it.
+        if was_copy && matches!(seen.touch, Touch::None | Touch::UnnamedCopy) {
+            seen.touch = Touch::Copy;
+        }
         seen.settled_for = settled.filter(|(owned, _)| *owned == seen.owned).and_then(|(_, for_)| for_);
         let concerns = self.concerns(key, &seen) || self.side(side.other()).contains_key(key);
         if concerns {
@@ -116,7 +112,7 @@ impl Index {
         // Lists of these kinds leave out what each item is.
         ours["apiVersion"] = "v1".into();
         ours["kind"] = self.terms.claim.resource.kind().into();
-        let touch = self.terms.touch(side, &key.namespace, &ours, object);
+        let touch = self.terms.touch(side, key, &ours, object);
         let choice = if !is_claimable(self.terms.claim.resource, object) {
             Choice::Never
         } else if self.terms.claim.chooses_labels(object.labels()) {
@@ -127,10 +123,11 @@ impl Index {
         Seen {
             uid: object.uid().unwrap_or_default(),
             version,
-            learnt: self.lists,
+            since: self.lists,
             owner: object.labels().get(LABEL_OWNER).and_then(|label| Side::of_owner(label)),
             touch,
             keeper: keeper(touch, &ours),
+            restored_for: self.terms.restored_for(side, key, object),
             deleting: object.metadata.deletion_timestamp.is_some(),
             choice,
             desired: Digest::of(&self.terms.copy_of(side, object)),
@@ -227,6 +224,11 @@ impl Index {
             self.consumer.remove(key);
             self.provider.remove(key);
         }
+    }
+
+    /// Whether nothing is kept of an object.
+    pub(super) fn is_unknown(&self, key: &ObjectKey) -> bool {
+        !self.consumer.contains_key(key) && !self.provider.contains_key(key)
     }
 
     /// Every object, on either side.

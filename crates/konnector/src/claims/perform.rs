@@ -12,7 +12,7 @@ use portolan_runtime::{
     controller::Next,
 };
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{
     engine::Engine,
@@ -42,9 +42,9 @@ impl Engine {
     /// Takes steps until there is nothing to do, or something else has to happen first.
     pub(super) async fn reconcile(self: Arc<Self>, key: ObjectKey) -> Result<Next, ClaimError> {
         for _ in 0..MAX_STEPS {
-            let step = self.next_step(&key);
+            let (step, written, wait) = self.next_step(&key);
             let action = match step {
-                Step::Nothing | Step::Wait => return Ok(self.rest()),
+                Step::Nothing | Step::Wait => return Ok(wait.map_or_else(|| self.rest(), Next::After)),
                 Step::Conflict | Step::OwnerUnknown => return Ok(self.report_once(&key, step).await),
                 Step::Read => "read",
                 Step::RequestNamespace => "request a namespace for",
@@ -54,37 +54,65 @@ impl Engine {
                 Step::Stamp(_) => "put the owner label on",
                 Step::Unstamp(_) => "take the owner label off",
             };
+            let contest = self.contest(step, &key, written).await;
             let taken = timeout(STEP_LIMIT, self.take(step, &key)).await;
             let trouble = match taken.unwrap_or_else(|_| Err(Trouble::Failed("no answer in time".to_owned())))
             {
                 Ok(()) => {
-                    self.context.engine.metrics.step(step.label());
+                    self.went_well(step, &key, (written, contest)).await;
                     continue;
-                }
-                Err(Trouble::Raced) => {
-                    // What is known of it may not be so any more.
-                    self.index.lock().lost_sight(&key);
-                    return Ok(Next::After(AFTER_RACE));
                 }
                 Err(trouble) => trouble,
             };
-            self.report_trouble(&key, action, &trouble).await;
-            let (why, plural) = (trouble.why().to_owned(), self.spec.claim.resource.plural());
-            return Err(ClaimError { action, plural, key, why });
+            return self.failed(step, key, (action, written), &trouble).await;
         }
         Ok(Next::After(AFTER_RACE))
     }
 
-    fn next_step(&self, key: &ObjectKey) -> Step {
+    async fn went_well(&self, step: Step, key: &ObjectKey, (written, contest): (Digest, Option<String>)) {
+        self.context.engine.metrics.step(step.label());
+        if step != Step::Read {
+            self.pace.lock().wrote((key, step.label()), written, contest.is_some(), Instant::now());
+        }
+        if let Step::CreateCopy(Side::Provider) = step {
+            self.unplaced.lock().remove(&key.namespace);
+        }
+        if let Some(note) = contest {
+            self.warn(key, "Contested", &note).await;
+        }
+    }
+
+    async fn failed(
+        &self,
+        step: Step,
+        key: ObjectKey,
+        (action, written): (&'static str, Digest),
+        trouble: &Trouble,
+    ) -> Result<Next, ClaimError> {
+        let cause = (trouble.code(), trouble.patience());
+        let failed = self.pace.lock().failed((&key, step.label()), written, cause, Instant::now());
+        if failed.tell {
+            self.report_trouble(&key, action, (trouble, failed.in_a_row)).await;
+        }
+        if *trouble == Trouble::Raced {
+            // What is known of it may not be so any more.
+            self.index.lock().lost_sight(&key);
+            return Ok(Next::After(failed.pause.max(AFTER_RACE)));
+        }
+        let (why, plural) = (trouble.why().to_owned(), self.spec.claim.resource.plural());
+        Err(ClaimError { action, plural, key, why })
+    }
+
+    fn next_step(&self, key: &ObjectKey) -> (Step, Digest, Option<Duration>) {
         let mut index = self.index.lock();
-        let step = self.step(&index, key);
+        let (step, written, wait) = self.due(&index, key);
         if step == Step::Nothing {
             index.forget_idle(key);
         }
         if !matches!(step, Step::Read | Step::Conflict | Step::OwnerUnknown) {
             self.told.lock().remove(key);
         }
-        step
+        (step, written, wait)
     }
 
     /// Who waits for the end wants to know of it.
@@ -160,7 +188,7 @@ impl Engine {
                 if self.look_up(side, key).await?.is_none() {
                     let namespace = self.namespace(side, key);
                     let why = format!("there may be no namespace {namespace} on the {}", side.owner());
-                    return Err(Trouble::Failed(why));
+                    return Err(Trouble::Unplaced(why));
                 }
             }
             Err(error) => return Err(Trouble::of(side, &error)),
@@ -241,7 +269,7 @@ impl Engine {
         self.index.lock().uid(side, key)
     }
 
-    fn api(&self, side: Side, key: &ObjectKey) -> Api<DynamicObject> {
+    pub(super) fn api(&self, side: Side, key: &ObjectKey) -> Api<DynamicObject> {
         let client = match side {
             Side::Consumer => &self.context.engine.consumer,
             Side::Provider => &self.spec.session.client,

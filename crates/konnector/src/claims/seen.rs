@@ -5,20 +5,22 @@ use portolan_core::digest::Digest;
 use serde_json::Value;
 
 use super::plan::Side;
-use crate::sync::Lists;
 
 /// An object on one side.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub(crate) uid: String,
     pub(super) version: u128,
-    /// When this version was learnt.
-    pub(super) learnt: Lists,
+    /// The number of the last list that had begun when this was seen.
+    pub(super) since: u64,
     /// The side that its label says the original is on.
     pub(crate) owner: Option<Side>,
     pub(crate) touch: Touch,
     /// The binding that an [`Touch::OthersCopy`] names.
     pub(super) keeper: Option<Box<str>>,
+    /// The uid of its original, where all marks of a copy are on it and somebody else has put them there: a backup
+    /// that was restored.
+    pub(super) restored_for: Option<Box<str>>,
     pub(crate) deleting: bool,
     pub(super) choice: Choice,
     /// What its copy on the other side has to say.
@@ -57,6 +59,11 @@ pub(super) enum Choice {
 }
 
 impl Seen {
+    /// Whether it is the copy of this original, restored from a backup.
+    pub(super) fn is_restored_for(&self, original: &Self) -> bool {
+        self.touch == Touch::None && self.restored_for.as_deref() == Some(&original.uid)
+    }
+
     pub(crate) fn is_copy(&self) -> bool {
         self.touch == Touch::Copy
     }

@@ -14,6 +14,8 @@ pub(super) enum Trouble {
     Denied(Side, String),
     /// The API server does not take the object.
     Refused(String),
+    /// The provider has no place for the objects of the namespace, yet or any more.
+    Unplaced(String),
     /// Anything else: try again.
     Failed(String),
 }
@@ -27,7 +29,7 @@ impl Trouble {
             WriteError::Forbidden(kube::Error::Api(status))
                 if status.message.contains("being terminated") =>
             {
-                Self::Failed("the namespace is being deleted".to_owned())
+                Self::Unplaced("the namespace is being deleted".to_owned())
             }
             WriteError::Forbidden(_) => Self::Denied(side, why),
             WriteError::Invalid(_) => Self::Refused(why),
@@ -38,7 +40,27 @@ impl Trouble {
     pub(super) fn why(&self) -> &str {
         match self {
             Self::Raced => "somebody else was faster",
-            Self::Denied(_, why) | Self::Refused(why) | Self::Failed(why) => why,
+            Self::Denied(_, why) | Self::Refused(why) | Self::Unplaced(why) | Self::Failed(why) => why,
+        }
+    }
+
+    /// A number that differs for each sort of trouble.
+    pub(super) const fn code(&self) -> u16 {
+        match self {
+            Self::Raced => 1,
+            Self::Denied(..) => 2,
+            Self::Refused(_) => 3,
+            Self::Unplaced(_) => 4,
+            Self::Failed(_) => 5,
+        }
+    }
+
+    /// At which failure in a row people hear of it. What may end by itself is given time.
+    pub(super) const fn patience(&self) -> u32 {
+        match self {
+            Self::Denied(..) | Self::Refused(_) => 1,
+            Self::Unplaced(_) | Self::Failed(_) => 3,
+            Self::Raced => 10,
         }
     }
 }
@@ -83,7 +105,7 @@ mod tests {
         let unread = Trouble::of(Side::Provider, &WriteError::from(kube::Error::SerdeError(parsed)));
         assert!(!unread.why().contains("hunter2"));
         let ends = Trouble::of(Side::Consumer, &api(403, "Forbidden", "because it is being terminated"));
-        assert!(matches!(ends, Trouble::Failed(_)));
+        assert!(matches!(ends, Trouble::Unplaced(_)));
         assert!(matches!(
             Trouble::of(Side::Consumer, &api(403, "Forbidden", "no")),
             Trouble::Denied(Side::Consumer, _)

@@ -13,20 +13,20 @@ use kube::{
 use portolan_runtime::{tasks::Tasks, watch};
 
 use super::{engine::Engine, health::Watch, plan::Side, scope::Scope};
-use crate::sync::{Lists, Mode, ObjectKey};
+use crate::sync::{Mode, ObjectKey};
 
 /// One watch of claimed objects.
 struct Lens {
     watch: Watch,
     scope: Scope,
     listing: HashSet<ObjectKey>,
-    /// When the list began.
-    began: Lists,
+    /// The number of the list.
+    number: u64,
 }
 
 impl Lens {
     fn new(watch: Watch, scope: Scope) -> Self {
-        Self { watch, scope, listing: HashSet::new(), began: Lists::default() }
+        Self { watch, scope, listing: HashSet::new(), number: 0 }
     }
 
     const fn side(&self) -> Side {
@@ -74,11 +74,11 @@ impl Engine {
         match event {
             Ok(Event::Init) => {
                 lens.listing.clear();
-                lens.began = self.index.lock().begins_list();
+                lens.number = self.index.lock().begins_list();
             }
             Ok(Event::InitApply(object)) => {
                 let (key, mut index) = (lens.key_of(&object), self.index.lock());
-                if index.listed(side, lens.began, &key, &object) || index.version(side, &key).is_some() {
+                if index.saw_in(side, &key, &object, lens.number) || index.version(side, &key).is_some() {
                     lens.listing.insert(key);
                 }
             }

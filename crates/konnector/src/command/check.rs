@@ -1,9 +1,6 @@
 //! `konnector check`: this cluster, our rights in it, who leads, and every bundle with its provider.
 
-use k8s_openapi::{
-    api::{coordination::v1::Lease, core::v1::Secret},
-    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
-};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{Api, Client, ResourceExt as _, api::ListParams};
 use portolan_core::{
     api::kubebind::{APIServiceBindingBundle, APIServiceExport},
@@ -18,11 +15,14 @@ use portolan_runtime::{
 };
 use secrecy::ExposeSecret as _;
 
-use super::inventory::{bindings_of, brought};
+use super::{
+    inventory::{bindings_of, brought},
+    orphans, secret_state,
+};
 use crate::{
     args::Args,
     crd::{LABEL_MANAGED, MANAGED_BY},
-    secrets::{self, SecretState},
+    secrets::SecretState,
 };
 
 const RULES: &str = include_str!("../../../../charts/konnector/files/rbac.yaml");
@@ -49,7 +49,9 @@ pub(super) async fn checks(args: &Args) -> Vec<Check> {
     checks
         .extend(check::crds(&client, "konnector", &portolan_core::crds::konnector(), &docs("install")).await);
     checks.extend(rights(args, &client).await);
-    checks.push(leader(args, &client).await);
+    let cure = "start the konnector; where it runs elsewhere, give --lease-namespace and --lease-name";
+    let settings = args.lease.settings(&args.pod, "kube-bind");
+    checks.push(check::lease(&client, &settings, "running konnector", cure, &docs("install")).await);
     let bundles: Api<APIServiceBindingBundle> = Api::all(client.clone());
     match bundles.list(&ListParams::default()).await {
         Ok(bundles) => {
@@ -90,43 +92,10 @@ async fn rights(args: &Args, client: &Client) -> Vec<Check> {
     checks
 }
 
-/// Whether a konnector works at all.
-async fn leader(args: &Args, client: &Client) -> Check {
-    let settings = args.lease.settings(&args.pod, "kube-bind");
-    let api: Api<Lease> = Api::namespaced(client.clone(), &settings.namespace);
-    let place = format!("Lease {}/{}", settings.namespace, settings.name);
-    let result = match api.get_opt(&settings.name).await {
-        Ok(Some(lease)) => held(&lease),
-        Ok(None) => Err(format!("{place} does not exist")),
-        Err(error) => Err(Chain(&error).to_string()),
-    };
-    let cure = "start the konnector; where it runs elsewhere, give --lease-namespace and --lease-name";
-    Check::new("running konnector", result, cure, docs("install"))
-}
-
-fn held(lease: &Lease) -> Result<String, String> {
-    let spec = lease.spec.clone().unwrap_or_default();
-    let holder = spec.holder_identity.filter(|holder| !holder.is_empty());
-    let holder = holder.ok_or_else(|| "nobody holds the Lease".to_owned())?;
-    let renewed = spec.renew_time.map_or(0, |time| time.0.as_second());
-    let age = clock::now().as_second() - renewed;
-    let text = format!("{holder} leads, and said so {age} s ago");
-    if age > i64::from(spec.lease_duration_seconds.unwrap_or(15)) { Err(text) } else { Ok(text) }
-}
-
 async fn of_bundle(args: &Args, client: &Client, bundle: &APIServiceBindingBundle) -> Vec<Check> {
     let name = bundle.name_any();
     let reference = &bundle.spec.kubeconfig_secret_ref;
-    let state = if args.allowed_secret_namespaces().contains(&reference.namespace) {
-        let api: Api<Secret> = Api::namespaced(client.clone(), &reference.namespace);
-        match api.get_opt(&reference.name).await {
-            Ok(secret) => secrets::state_of(secret.as_ref(), &reference.key),
-            Err(error) => SecretState::Unreadable(Chain(&error).to_string()),
-        }
-    } else {
-        let allowed = args.allowed_secret_namespaces().into_iter().collect::<Vec<_>>().join(", ");
-        SecretState::NamespaceNotAllowed { allowed }
-    };
+    let state = secret_state(args, client, reference).await;
     let verdict = state.verdict(reference);
     let result =
         if verdict.is_true() { Ok("it holds a kubeconfig".to_owned()) } else { Err(verdict.message) };
@@ -139,6 +108,7 @@ async fn of_bundle(args: &Args, client: &Client, bundle: &APIServiceBindingBundl
     }
     checks.push(status(bundle));
     checks.extend(lag(client, &name).await);
+    checks.push(left_behind(args, client, bundle).await);
     checks
 }
 
@@ -160,6 +130,7 @@ async fn provider(bundle: &str, kubeconfig: &RestrictedKubeconfig) -> Vec<Check>
     let mut checks = check::server(&client, &of, &place).await;
     let answers = checks.iter().all(|check| check.ok != Some(false));
     checks.extend(expiry);
+    checks.extend(check::authorities(kubeconfig.certificate_authority.as_deref(), &of, &place));
     let name = format!("exports of {of}");
     if !answers {
         checks.push(Check::skipped(name, "the provider does not answer as it should", place));
@@ -216,6 +187,21 @@ fn status(bundle: &APIServiceBindingBundle) -> Check {
     };
     let cure = "the page lists the conditions of bundles by reason, with a cure each";
     Check::new(format!("bundle {}", bundle.name_any()), result, cure, docs("conditions"))
+}
+
+/// Copies whose objects are gone. They may have been kept on purpose: only that they cannot be counted is a fault.
+async fn left_behind(args: &Args, client: &Client, bundle: &APIServiceBindingBundle) -> Check {
+    let name = format!("orphans of bundle {}", bundle.name_any());
+    match Box::pin(orphans::of_bundle(args, client, bundle)).await {
+        Ok(orphans) => {
+            let text = match orphans.len() {
+                0 => "every copy has its object here".to_owned(),
+                count => format!("{count} copies have no object here any more; see `konnector orphans`"),
+            };
+            Check::new(name, Ok(text), "konnector orphans", docs("backup-and-restore"))
+        }
+        Err(why) => Check::skipped(name, why.to_string(), docs("backup-and-restore")),
+    }
 }
 
 /// Objects that wait for longer than they should.

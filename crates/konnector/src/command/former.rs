@@ -11,7 +11,7 @@ use kube::{
 use portolan_core::{
     api::kubebind::{
         ANNOTATION_CLUSTER_NAMESPACE, ANNOTATION_CONSUMER_UID, APIServiceBindingBundle, APIServiceNamespace,
-        ClusterBinding,
+        ResourceScope,
     },
     kubeconfig,
 };
@@ -22,13 +22,11 @@ use portolan_runtime::{
 };
 
 use super::{
+    holder::refuse_anothers,
     inventory::{bindings_of, brought},
     say,
 };
-use crate::{
-    args::{Args, DeleteFormerArgs},
-    provider::Holder,
-};
+use crate::args::{Args, DeleteFormerArgs};
 
 /// The former contract, as a kubeconfig leads to it.
 struct Former {
@@ -85,7 +83,7 @@ pub(super) async fn delete(args: &Args, what: &DeleteFormerArgs) -> Result<(), F
         let bundle = &what.bundle;
         return Err(format!("bundle {bundle} is bound to this contract: delete the bundle instead").into());
     }
-    former.is_not_anothers(&own).await?;
+    refuse_anothers(&own, &former.client, &former.namespace).await?;
     for standing in standing(&own, &what.bundle, &former).await? {
         for copy in &standing.ours {
             let api: Api<DynamicObject> = match copy.namespace() {
@@ -110,21 +108,6 @@ impl Former {
         let namespace = kubeconfig.namespace;
         let found = Api::<Namespace>::all(client.clone()).get(&namespace).await?;
         Ok(Self { client, namespace, uid: found.uid().unwrap_or_default() })
-    }
-
-    /// What another cluster works with is not ours to delete.
-    async fn is_not_anothers(&self, own: &Client) -> Result<(), Failure> {
-        let us = Api::<Namespace>::all(own.clone()).get("kube-system").await?.uid();
-        let api: Api<ClusterBinding> = Api::namespaced(self.client.clone(), &self.namespace);
-        let binding = api.get_opt("cluster").await?;
-        let holder = binding.and_then(|binding| Holder::of(&binding.status?.conditions));
-        match holder.filter(|holder| Some(&holder.cluster) != us.as_ref()) {
-            Some(holder) => {
-                let cluster = holder.cluster;
-                Err(format!("the contract is used by another consumer cluster ({cluster}) now").into())
-            }
-            None => Ok(()),
-        }
     }
 
     /// The copies of a kind that carry the mark of the contract.
@@ -178,7 +161,7 @@ async fn standing(own: &Client, bundle: &str, former: &Former) -> Result<Vec<Sta
             let here: Api<DynamicObject> = Api::all_with(own.clone(), &kind.resource);
             let here = here.list_metadata(&ListParams::default()).await?.items;
             let origins: BTreeSet<_> = here.iter().filter_map(kube::ResourceExt::uid).collect();
-            let copies = former.copies(&kind.resource, kind.crd.spec.scope == "Namespaced").await?;
+            let copies = former.copies(&kind.resource, kind.crd.spec.scope == ResourceScope::Namespaced).await?;
             let (ours, others): (Vec<_>, Vec<_>) = copies.into_iter().partition(|copy| {
                 copy.annotations().get(ANNOTATION_CONSUMER_UID).is_some_and(|uid| origins.contains(uid))
             });

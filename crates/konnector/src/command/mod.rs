@@ -1,17 +1,25 @@
-//! Commands that end by themselves: `check`, `drain`, `release`, `plan` and `delete-former`.
+//! Commands that end by themselves: `check`, `drain`, `release`, `plan`, `delete-former` and `orphans`.
 
 mod check;
 mod drain;
 mod former;
+mod holder;
 mod inventory;
+mod orphans;
 mod preview;
 mod release;
 
 use std::process::ExitCode;
 
-use portolan_runtime::process;
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, Client};
+use portolan_core::api::kubebind::ClusterSecretKeyRef;
+use portolan_runtime::{process, telemetry::Chain};
 
-use crate::args::{Args, Command, PlanCommand};
+use crate::{
+    args::{Args, Command, PlanCommand},
+    secrets::{self, SecretState},
+};
 
 /// Runs a command.
 pub(crate) fn run(args: &Args, command: &Command) -> ExitCode {
@@ -26,6 +34,10 @@ pub(crate) fn run(args: &Args, command: &Command) -> ExitCode {
             process::run_command(&args.log, || former::plan(args, bundle, provider_kubeconfig))
         }
         Command::DeleteFormer(what) => process::run_command(&args.log, || former::delete(args, what)),
+        Command::Plan(PlanCommand::Withdraw { bundle }) => {
+            process::run_command(&args.log, || preview::withdraw(args, bundle))
+        }
+        Command::Orphans(what) => process::run_command(&args.log, || orphans::run(args, what)),
     }
 }
 
@@ -33,4 +45,17 @@ pub(crate) fn run(args: &Args, command: &Command) -> ExitCode {
 #[expect(clippy::print_stdout, reason = "the result of a command goes to standard output")]
 fn say(line: &str) {
     println!("{line}");
+}
+
+/// What a Secret with a kubeconfig says, read anew.
+async fn secret_state(args: &Args, client: &Client, reference: &ClusterSecretKeyRef) -> SecretState {
+    if !args.allowed_secret_namespaces().contains(&reference.namespace) {
+        let allowed = args.allowed_secret_namespaces().into_iter().collect::<Vec<_>>().join(", ");
+        return SecretState::NamespaceNotAllowed { allowed };
+    }
+    let api: Api<Secret> = Api::namespaced(client.clone(), &reference.namespace);
+    match api.get_opt(&reference.name).await {
+        Ok(secret) => secrets::state_of(secret.as_ref(), &reference.key),
+        Err(error) => SecretState::Unreadable(Chain(&error).to_string()),
+    }
 }

@@ -19,9 +19,9 @@ impl Session {
                 state.contact = Contact::Up;
             }),
             Change::Failed(contact) => self.set_contact(contact.clone()),
-            Change::Deleted(name) => {
-                // It may be back already, as another.
-                if !names.contains(name) {
+            Change::Deleted { name, is_replaced } => {
+                // It may be back already, as another, or is about to be.
+                if !is_replaced && !names.contains(name) {
                     self.absences.withdrawn(name);
                 }
                 self.tell();
@@ -42,7 +42,7 @@ impl Session {
             Change::Failed(Contact::Refused { .. }) => {
                 self.state.write().cluster_binding_refused.get_or_insert_with(Instant::now);
             }
-            Change::Failed(_) | Change::Applied | Change::Deleted(_) => {}
+            Change::Failed(_) | Change::Applied | Change::Deleted { .. } => {}
         }
         self.claim_due.notify_one();
         self.report_due.notify_one();
@@ -51,7 +51,7 @@ impl Session {
 
     pub(super) fn on_namespaces(&self, change: &Change) {
         match change {
-            Change::Deleted(name) => self.namespaces.dropped(name),
+            Change::Deleted { name, .. } => self.namespaces.dropped(name),
             Change::Relisted => self.namespaces.were_listed(),
             Change::Applied | Change::Failed(_) => {}
         }
@@ -61,7 +61,7 @@ impl Session {
         match change {
             Change::Relisted => self.update(|state| state.schemas_listed = true),
             Change::Failed(_) => {}
-            Change::Applied | Change::Deleted(_) => self.tell(),
+            Change::Applied | Change::Deleted { .. } => self.tell(),
         }
     }
 }

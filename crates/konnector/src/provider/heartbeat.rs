@@ -7,8 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Api;
 use portolan_core::{
     api::kubebind::{ClusterBinding, ClusterBindingStatus, ClusterSecretKeyRef, SecretRef},
-    condition::{self, Verdict},
-    duration,
+    condition, duration,
 };
 use portolan_runtime::{apply, clock, telemetry::Chain};
 use tokio::time::timeout;
@@ -18,6 +17,7 @@ use super::{
     rotation::Offered,
     session::{ANSWER_LIMIT, Session},
 };
+use crate::version;
 
 const CONDITION_SECRET_VALID: &str = "SecretValid";
 const CONDITION_VALID_VERSION: &str = "ValidVersion";
@@ -103,17 +103,20 @@ fn report(
         new.last_heartbeat_time = Some(Time(now));
     }
     new.heartbeat_interval = Some(duration::go(interval));
-    new.konnector_version = Some(format!("v{}", env!("CARGO_PKG_VERSION")));
+    let (version, valid) = version::reported();
+    new.konnector_version = Some(version);
     new.consumer_secret_ref =
         Some(SecretRef { name: secret.name.clone(), namespace: secret.namespace.clone() });
     condition::set(&mut new.conditions, CONDITION_SECRET_VALID, offered.verdict(), now);
-    condition::set(&mut new.conditions, CONDITION_VALID_VERSION, Verdict::holds(), now);
+    condition::set(&mut new.conditions, CONDITION_VALID_VERSION, valid, now);
     condition::summarize(&mut new.conditions, now);
     new
 }
 
 #[cfg(test)]
 mod tests {
+    use portolan_core::condition::Verdict;
+
     use super::*;
 
     fn secret() -> ClusterSecretKeyRef {

@@ -105,6 +105,11 @@ impl SessionHub {
         });
     }
 
+    /// The session that is open for a Secret.
+    pub(crate) fn open(&self, reference: &ClusterSecretKeyRef) -> Option<Arc<Session>> {
+        self.sessions.lock().get(reference).map(|open| Arc::clone(&open.session))
+    }
+
     fn current(&self, reference: &ClusterSecretKeyRef, access: &ProviderAccess) -> Option<Arc<Session>> {
         let sessions = self.sessions.lock();
         let open = sessions.get(reference)?;

@@ -10,9 +10,10 @@ use kube::{
     runtime::reflector::{ObjectRef, Store},
 };
 use portolan_core::{
-    api::kubebind::{APIServiceNamespace, BoundSchema, LABEL_OWNER, ResourceScope},
+    api::kubebind::{APIServiceNamespace, LABEL_OWNER, ResourceScope},
     claims::Claimed,
     names,
+    outline::SchemaOutline,
 };
 use portolan_runtime::{
     apply::{self, WriteError, code},
@@ -134,7 +135,7 @@ fn is_leftover(request: &APIServiceNamespace, is_there: bool) -> bool {
 }
 
 /// A kind whose copies stand in namespaces that were made for the consumer.
-fn namespaced_kind(schema: &BoundSchema) -> Option<ApiResource> {
+fn namespaced_kind(schema: &SchemaOutline) -> Option<ApiResource> {
     let spec = &schema.spec;
     let version = spec.versions.iter().find(|version| version.served)?;
     (spec.scope == ResourceScope::Namespaced).then(|| ApiResource {

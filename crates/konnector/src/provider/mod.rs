@@ -29,7 +29,6 @@ pub(crate) use contract::Why;
 pub(crate) use heartbeat::Heartbeat;
 pub(crate) use hub::{Intervals, SessionHub};
 pub(crate) use identity::ANOTHER_CONTRACT;
-pub(crate) use leftover::ConsumerNamespaces;
 pub(crate) use namespaces::NamespaceAnswer;
 pub(crate) use rotation::Rotation;
 pub(crate) use session::Session;

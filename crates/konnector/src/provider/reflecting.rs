@@ -1,15 +1,13 @@
 //! Stores of the kinds in a contract namespace, and the streams of their changes.
 
-use std::sync::Arc;
-
 use kube::{
-    Api, Client, Resource,
+    Api, Client, Resource, ResourceExt as _,
     runtime::{reflector::Store, watcher},
 };
+use portolan_core::api::kubebind::ANNOTATION_REPLACED;
 use portolan_runtime::{
-    latest::Latest,
     tasks::Tasks,
-    watch::{Changed, reflect},
+    watch::{Changed, LARGE_PAGE, reflect},
 };
 use serde::de::DeserializeOwned;
 
@@ -18,7 +16,11 @@ use super::contact::Contact;
 /// What happened to one kind on the provider.
 pub(super) enum Change {
     Applied,
-    Deleted(String),
+    Deleted {
+        name: String,
+        /// It is made anew at once.
+        is_replaced: bool,
+    },
     Relisted,
     Failed(Contact),
 }
@@ -31,10 +33,7 @@ pub(super) struct Starting {
 
 impl Starting {
     /// Starts a store of one kind in the contract namespace, and the stream of its changes.
-    pub(super) fn reflect<K>(
-        &self,
-        written: &Arc<Latest<K>>,
-    ) -> (Store<K>, futures::channel::mpsc::UnboundedReceiver<Change>)
+    pub(super) fn reflect<K>(&self) -> (Store<K>, futures::channel::mpsc::UnboundedReceiver<Change>)
     where
         K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
             + Clone
@@ -46,22 +45,23 @@ impl Starting {
     {
         let api: Api<K> = Api::namespaced(self.client.clone(), &self.namespace);
         let (sender, changes) = futures::channel::mpsc::unbounded();
-        let (store, task) =
-            reflect(api, watcher::Config::default(), Arc::clone(written), move |change: Changed<'_, K>| {
-                let change = match change {
-                    Changed::Applied(_) => Change::Applied,
-                    Changed::Deleted(object) => {
-                        Change::Deleted(object.meta().name.clone().unwrap_or_default())
-                    }
-                    Changed::Relisted => Change::Relisted,
-                    Changed::Failed(error) => match failure(error) {
-                        Some(contact) => Change::Failed(contact),
-                        None => return,
-                    },
-                };
-                // Nobody listens any more when the session has ended.
-                let _ = sender.unbounded_send(change);
-            });
+        let config = watcher::Config::default().page_size(LARGE_PAGE);
+        let (store, task) = reflect(api, config, move |change: Changed<'_, K>| {
+            let change = match change {
+                Changed::Applied(_) => Change::Applied,
+                Changed::Deleted(object) => Change::Deleted {
+                    name: object.name_any(),
+                    is_replaced: object.annotations().contains_key(ANNOTATION_REPLACED),
+                },
+                Changed::Relisted => Change::Relisted,
+                Changed::Failed(error) => match failure(error) {
+                    Some(contact) => Change::Failed(contact),
+                    None => return,
+                },
+            };
+            // Nobody listens any more when the session has ended.
+            let _ = sender.unbounded_send(change);
+        });
         self.tasks.spawn("provider watch", task);
         (store, changes)
     }

@@ -14,10 +14,10 @@ use kube::{Client, runtime::reflector::Store};
 use parking_lot::{Mutex, RwLock};
 use portolan_core::{
     api::kubebind::{
-        APIServiceExport, APIServiceExportRequest, APIServiceNamespace, BoundSchema, ClusterBinding,
-        ClusterSecretKeyRef,
+        APIServiceExport, APIServiceExportRequest, APIServiceNamespace, ClusterBinding, ClusterSecretKeyRef,
     },
     kubeconfig::RestrictedKubeconfig,
+    outline::SchemaOutline,
 };
 use portolan_runtime::{
     client::{self, ClientError},
@@ -62,11 +62,11 @@ pub(crate) struct Session {
     /// The contract namespace.
     pub(crate) namespace: String,
     pub(crate) namespaces: Arc<Namespaces>,
-    pub(crate) written_exports: Arc<Latest<APIServiceExport>>,
-    pub(crate) written_schemas: Arc<Latest<BoundSchema>>,
-    pub(super) written_cluster_bindings: Arc<Latest<ClusterBinding>>,
+    pub(crate) written_exports: Latest<APIServiceExport>,
+    pub(crate) written_schemas: Latest<SchemaOutline>,
+    pub(super) written_cluster_bindings: Latest<ClusterBinding>,
     pub(super) exports: Store<APIServiceExport>,
-    pub(super) schemas: Store<BoundSchema>,
+    pub(super) schemas: Store<SchemaOutline>,
     pub(super) requests: Store<APIServiceExportRequest>,
     pub(super) cluster_bindings: Store<ClusterBinding>,
     pub(super) state: RwLock<State>,
@@ -115,13 +115,11 @@ impl Session {
             namespace: kubeconfig.namespace.clone(),
             tasks: tasks.child(),
         };
-        let (written_exports, written_schemas, written_cluster_bindings) =
-            (Arc::default(), Arc::default(), Arc::default());
-        let (exports, exports_changes) = starting.reflect(&written_exports);
-        let (schemas, schemas_changes) = starting.reflect(&written_schemas);
-        let (requests, requests_changes) = starting.reflect::<APIServiceExportRequest>(&Arc::default());
-        let (cluster_bindings, cluster_changes) = starting.reflect(&written_cluster_bindings);
-        let (namespace_store, namespace_changes) = starting.reflect::<APIServiceNamespace>(&Arc::default());
+        let (exports, exports_changes) = starting.reflect();
+        let (schemas, schemas_changes) = starting.reflect();
+        let (requests, requests_changes) = starting.reflect();
+        let (cluster_bindings, cluster_changes) = starting.reflect();
+        let (namespace_store, namespace_changes) = starting.reflect::<APIServiceNamespace>();
         let answered = watch::Sender::new(());
         let namespaces =
             Namespaces::new(client.clone(), &kubeconfig.namespace, namespace_store, answered.clone());
@@ -135,9 +133,9 @@ impl Session {
             claim_due: Notify::new(),
             namespace: kubeconfig.namespace.clone(),
             namespaces: Arc::new(namespaces),
-            written_exports,
-            written_schemas,
-            written_cluster_bindings,
+            written_exports: Latest::default(),
+            written_schemas: Latest::default(),
+            written_cluster_bindings: Latest::default(),
             exports,
             schemas,
             requests,

@@ -187,8 +187,13 @@ impl Session {
         }
     }
 
+    /// Whether the contract is known to be ours.
+    pub(crate) fn may_write(&self) -> bool {
+        self.gate.is_open()
+    }
+
     /// The contract that somebody here has agreed to.
-    pub(super) fn agreed_contract(&self) -> Option<String> {
+    pub(crate) fn agreed_contract(&self) -> Option<String> {
         self.claimed.lock().agreed.clone()
     }
 }

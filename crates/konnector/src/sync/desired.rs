@@ -3,12 +3,14 @@
 use kube::api::DynamicObject;
 use portolan_core::api::kubebind::{
     ANNOTATION_CLUSTER_NAMESPACE, ANNOTATION_CONSUMER_NAMESPACE, ANNOTATION_CONSUMER_UID,
+    ANNOTATION_ORIGIN_NAME,
 };
 use serde_json::{Map, Value, json};
 
 use super::keys::KeyRules;
 
-/// The complete body to apply to the provider, without its place: name, namespace, uid and owner.
+/// The complete body to apply to the provider, without its place: name, namespace, uid and owner, and without the
+/// version, of which each side may have one of its own.
 pub(crate) fn desired(origin: &DynamicObject, contract_namespace: &str, keys: &KeyRules) -> Value {
     let metadata = &origin.metadata;
     let mut annotations = keys.carried(metadata.annotations.as_ref());
@@ -18,10 +20,10 @@ pub(crate) fn desired(origin: &DynamicObject, contract_namespace: &str, keys: &K
     mark(ANNOTATION_CLUSTER_NAMESPACE, Some(contract_namespace));
     mark(ANNOTATION_CONSUMER_NAMESPACE, metadata.namespace.as_deref());
     mark(ANNOTATION_CONSUMER_UID, metadata.uid.as_deref());
+    mark(ANNOTATION_ORIGIN_NAME, metadata.name.as_deref());
 
     let types = origin.types.clone().unwrap_or_default();
     let mut body = json!({
-        "apiVersion": types.api_version,
         "kind": types.kind,
         "metadata": {"annotations": annotations},
     });
@@ -72,12 +74,13 @@ mod tests {
         assert_eq!(
             desired(&origin, "kube-bind-a", &KeyRules::default()),
             json!({
-                "apiVersion": "wildwest.dev/v1", "kind": "Cowboy",
+                "kind": "Cowboy",
                 "metadata": {
                     "labels": {"app": "a"},
                     "annotations": {
                         "note": "n", "kube-bind.io/cluster-namespace": "kube-bind-a",
                         "kube-bind.io/consumer-namespace": "west", "kube-bind.io/consumer-uid": "u1",
+                        "kube-bind.io/origin-name": "billy",
                     },
                 },
                 "spec": {"intent": "ride"}, "extra": [1],

@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
+    time::Duration,
 };
 
 use kube::{
@@ -11,25 +12,35 @@ use kube::{
     runtime::watcher::{self, Event},
 };
 use parking_lot::Mutex;
+use portolan_core::digest::Digest;
 use portolan_runtime::{controller, events::Reporter, metrics::Gauge, queue::WorkQueue, tasks::Tasks, watch};
+use serde_json::json;
+use tokio::{sync::Notify, time::Instant};
 
 use super::{
     defaults::Defaults,
     health::{EngineState, Health, Side},
-    index::{Index, Lists, ObjectKey},
+    index::{Held, Index, ObjectKey, Sides},
     keys::KeyRules,
+    latency::Latency,
     placement::Placement,
     plan::{Mode, Right, Step, plan},
+    told::Told,
 };
-use crate::{metrics::KonnectorMetrics, provider::Session};
+use crate::{metrics::KonnectorMetrics, pace::Pace, provider::Session};
 
 /// How many objects of one resource are worked on at a time.
 const WORKERS: usize = 16;
+/// Copies without an origin that are found within this time are told of together.
+const TOGETHER: Duration = Duration::from_secs(1);
 
 /// What an engine keeps in sync. An engine whose spec changes is replaced.
 #[derive(Clone)]
 pub(crate) struct SyncSpec {
+    /// The resource on the consumer, in the version to write it in.
     pub(crate) resource: ApiResource,
+    /// The same on the provider.
+    pub(crate) remote: ApiResource,
     /// Whether status is a subresource on the consumer.
     pub(crate) has_status_subresource: bool,
     pub(crate) placement: Placement,
@@ -50,6 +61,7 @@ pub(crate) struct SchemaVersions(pub(crate) [Option<(String, i64)>; 2]);
 impl SyncSpec {
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.resource == other.resource
+            && self.remote == other.remote
             && self.placement == other.placement
             && self.schema == other.schema
             && self.has_status_subresource == other.has_status_subresource
@@ -77,7 +89,13 @@ pub(super) struct Engine {
     pub(super) tasks: Tasks,
     pub(super) queue: Arc<WorkQueue<ObjectKey>>,
     health: Mutex<Health>,
+    /// Taken after `index`, where both are needed.
+    pub(super) pace: Mutex<Pace<ObjectKey>>,
+    pub(super) told: Mutex<Told>,
     objects: Gauge,
+    orphans: Gauge,
+    orphans_changed: Notify,
+    pub(super) latency: Latency,
     /// Consumer namespaces whose objects on the provider are followed.
     pub(super) watched: Mutex<HashMap<String, Tasks>>,
 }
@@ -94,7 +112,12 @@ impl Engine {
             tasks: tasks.child(),
             queue: Arc::default(),
             health: Mutex::new(Health::new(awaits_provider)),
+            pace: Mutex::default(),
+            told: Mutex::default(),
             objects: context.metrics.objects(&spec.resource),
+            orphans: context.metrics.orphans(&spec.resource),
+            orphans_changed: Notify::new(),
+            latency: Latency::new(context.metrics.copy_latency(&spec.resource)),
             spec,
             context,
             watched: Mutex::default(),
@@ -102,6 +125,7 @@ impl Engine {
         engine.spawn_consumer_watch();
         engine.spawn_wide_watch();
         engine.spawn_namespace_listener();
+        engine.spawn_orphan_teller();
         let worker = Arc::clone(&engine);
         let reconcile = move |key| Arc::clone(&worker).reconcile(key);
         let metrics = &engine.context.metrics.controllers;
@@ -126,51 +150,87 @@ impl Engine {
     }
 
     pub(super) fn step(&self, index: &Index, key: &ObjectKey) -> Step {
+        self.next(index, key).0
+    }
+
+    /// The next step, and how long one that has to wait for its time has to wait.
+    pub(super) fn next(&self, index: &Index, key: &ObjectKey) -> (Step, Option<Duration>) {
+        let (pace, now) = (self.pace.lock(), Instant::now());
         let namespace = self.answer(&key.namespace);
-        plan(index.sides(key), namespace.as_plan(), self.mode)
+        let sides = index.sides(key);
+        let wait = |step: &Step| pace.wait(key, step.label(), what(step, sides), now);
+        let [update, annotation, status] =
+            [Step::UpdateCopy, Step::Annotate, Step::WriteStatus].map(|step| wait(&step));
+        let held = Held {
+            update: update.is_some(),
+            update_fails: pace.is_failing(key, Step::UpdateCopy.label(), what(&Step::UpdateCopy, sides)),
+            annotation: annotation.is_some(),
+            status: status.is_some(),
+        };
+        match plan(Sides { held, ..sides }, namespace.as_plan(), self.mode) {
+            Step::Wait => (Step::Wait, [update, annotation, status].into_iter().flatten().min()),
+            step => match wait(&step) {
+                Some(left) => (Step::Wait, Some(left)),
+                None => (step, None),
+            },
+        }
     }
 
     fn spawn_consumer_watch(self: &Arc<Self>) {
         let api: Api<DynamicObject> = Api::all_with(self.context.consumer.clone(), &self.spec.resource);
         let engine = Arc::clone(self);
         self.tasks.spawn("consumer objects", async move {
-            let mut listing = Listed::default();
+            let mut listing = (HashSet::new(), 0);
             let on = |event: watcher::Result<Event<DynamicObject>>| engine.on_consumer(event, &mut listing);
             watch::follow(api, watcher::Config::default(), on).await;
         });
     }
 
-    fn on_consumer(self: &Arc<Self>, event: watcher::Result<Event<DynamicObject>>, listing: &mut Listed) {
+    fn on_consumer(
+        self: &Arc<Self>,
+        event: watcher::Result<Event<DynamicObject>>,
+        (listing, list): &mut (HashSet<ObjectKey>, u64),
+    ) {
         match event {
-            Ok(Event::Init) => *listing = Listed::beginning(&self.index),
-            Ok(Event::InitApply(object)) => {
-                let key = key_of(&object);
-                self.index.lock().listed_origin(listing.began, &key, &object);
-                listing.seen.insert(key.clone());
-                self.watch_namespace(&key.namespace);
-                self.look_at(key);
+            Ok(Event::Init) => {
+                listing.clear();
+                *list = self.index.lock().begins_list();
             }
-            Ok(Event::Apply(object)) => self.saw_origin(&object),
+            Ok(Event::InitApply(object)) => {
+                listing.insert(key_of(&object));
+                self.saw_origin(&object, *list);
+            }
+            Ok(Event::Apply(object)) => {
+                let key = key_of(&object);
+                self.saw_origin(&object, 0);
+                if object.metadata.deletion_timestamp.is_none() {
+                    let next = self.step(&self.index.lock(), &key);
+                    self.latency.changed(&key, &next, Instant::now());
+                }
+            }
             Ok(Event::Delete(object)) => {
                 let key = key_of(&object);
                 self.index.lock().lost_origin(&key);
+                self.latency.rests(&key);
+                self.forget_object(&key);
                 self.look_at(key);
             }
             Ok(Event::InitDone) => {
-                let gone = self.index.lock().keep_origins(&listing.seen);
+                let gone = self.index.lock().keep_origins(listing);
                 for key in gone {
                     self.look_at(key);
                 }
-                listing.seen.clear();
+                listing.clear();
                 self.note(Side::Consumer, Ok(()));
+                self.show_orphans(&self.index.lock());
             }
             Err(error) => self.note(Side::Consumer, Err(&error)),
         }
     }
 
-    fn saw_origin(self: &Arc<Self>, object: &DynamicObject) {
+    fn saw_origin(self: &Arc<Self>, object: &DynamicObject, list: u64) {
         let key = key_of(object);
-        if self.index.lock().saw_origin(&key, object) {
+        if self.index.lock().saw_origin_in(&key, object, list) {
             self.watch_namespace(&key.namespace);
             self.look_at(key);
         }
@@ -195,12 +255,53 @@ impl Engine {
     /// Queues an object that needs a step, and lets go of what is kept for one that does not.
     pub(super) fn look_at(&self, key: ObjectKey) {
         let mut index = self.index.lock();
-        match self.step(&index, &key) {
-            Step::Nothing => index.drop_all_bodies(&key),
-            Step::Wait => {}
+        match self.next(&index, &key) {
+            (Step::Nothing, _) => {
+                index.drop_all_bodies(&key);
+                if index.is_unknown(&key) {
+                    self.forget_object(&key);
+                }
+            }
+            (Step::Wait, Some(left)) => self.queue.add_after(key, left),
+            (Step::Wait, None) => {}
             _ => self.queue.add(key),
         }
         self.objects.set(i64::try_from(index.len()).unwrap_or(i64::MAX));
+        self.show_orphans(&index);
+    }
+
+    /// How many copies there are whose origins are gone, once that is known.
+    pub(super) fn orphaned(&self) -> usize {
+        let index = self.index.lock();
+        if self.mode == Mode::Sync && self.health.lock().consumer_listed() { index.orphaned() } else { 0 }
+    }
+
+    /// Shows the number, and tells of it in a moment: many may come at once.
+    fn show_orphans(&self, index: &Index) {
+        if self.mode != Mode::Sync || !self.health.lock().consumer_listed() {
+            return;
+        }
+        let now = i64::try_from(index.orphaned()).unwrap_or(i64::MAX);
+        if self.orphans.get() != now {
+            self.orphans.set(now);
+            self.orphans_changed.notify_one();
+        }
+    }
+
+    fn spawn_orphan_teller(self: &Arc<Self>) {
+        let engine = Arc::clone(self);
+        self.tasks.spawn("orphans", async move {
+            loop {
+                engine.orphans_changed.notified().await;
+                tokio::time::sleep(TOGETHER).await;
+                (engine.context.on_state)();
+            }
+        });
+    }
+
+    fn forget_object(&self, key: &ObjectKey) {
+        self.pace.lock().forget(key);
+        self.told.lock().forget(key);
     }
 
     pub(super) fn is_wide_listed(&self) -> bool {
@@ -234,16 +335,13 @@ impl Engine {
     }
 }
 
-/// What a list has shown since it began.
-#[derive(Default)]
-pub(super) struct Listed {
-    pub(super) began: Lists,
-    pub(super) seen: HashSet<ObjectKey>,
-}
-
-impl Listed {
-    pub(super) fn beginning(index: &Mutex<Index>) -> Self {
-        Self { began: index.lock().begins_list(), seen: HashSet::new() }
+/// What a step writes, so that the same is known when it is written again.
+pub(super) fn what(step: &Step, sides: Sides<'_>) -> Digest {
+    match step {
+        Step::UpdateCopy | Step::CreateCopy => sides.origin.map_or(Digest::ABSENT, |origin| origin.desired),
+        Step::WriteStatus => sides.copy.map_or(Digest::ABSENT, |copy| copy.status.whole()),
+        // Another object of the name is another.
+        _ => Digest::of(&json!([sides.origin.map(|origin| &origin.uid), sides.copy.map(|copy| &copy.uid)])),
     }
 }
 

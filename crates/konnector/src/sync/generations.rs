@@ -35,6 +35,11 @@ impl StatusDigest {
         Self { text, observed: observed.into() }
     }
 
+    /// One digest of all of it.
+    pub(crate) fn whole(&self) -> Digest {
+        if self.observed.is_empty() { self.text } else { self.text.with(&self.observed) }
+    }
+
     /// Whether there is no status.
     pub(crate) fn is_absent(&self) -> bool {
         self.text == Digest::ABSENT

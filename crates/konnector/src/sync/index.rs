@@ -9,27 +9,23 @@ use std::{
 
 use kube::{ResourceExt as _, api::DynamicObject};
 use portolan_core::{
-    api::kubebind::{
-        ANNOTATION_CLUSTER_NAMESPACE, ANNOTATION_CONSUMER_NAMESPACE, ANNOTATION_CONSUMER_UID,
-        ANNOTATION_PROVIDER_NAMESPACE, ANNOTATION_PROVIDER_UID, SYNCER_FINALIZER,
-    },
+    api::kubebind::{ANNOTATION_PROVIDER_NAMESPACE, ANNOTATION_PROVIDER_UID, SYNCER_FINALIZER},
     digest::Digest,
 };
 use portolan_runtime::latest::version;
 use serde_json::Value;
 
-pub(crate) use super::known::{Copy, KeptStatus, Lists, Mark, ObjectKey, Origin, Sides};
+pub(crate) use super::known::{Copy, Held, KeptStatus, ObjectKey, Origin, Sides};
 use super::{
     defaults::Defaults,
     departed::Departed,
     desired::{desired, status},
     generations::StatusDigest,
     keys::KeyRules,
-    owned::{holds_former, owned_and_hollow, set_by_anybody},
+    owned::{holds_former, owned_hollow_and_wholes, set_by_anybody},
+    whose::{Evidence, records_by_us},
 };
 use crate::policy;
-
-mod lists;
 
 /// How many bodies are kept between the event that brought them and the write that needs them. Beyond
 /// that, an object is read again when its turn comes.
@@ -50,9 +46,12 @@ pub(crate) struct Index {
     /// Copies that were asked for, and no answer came: they may exist.
     unanswered: HashSet<ObjectKey>,
     listed_namespaces: HashSet<String>,
+    /// Copies of ours whose origins are not there.
+    orphaned: HashSet<ObjectKey>,
     bodies: usize,
-    /// How many lists have begun.
-    lists: Lists,
+    /// Counts up with every list that begins. What was known before is older than what the list holds, whatever its
+    /// version says: after a backup was restored, versions run backwards.
+    lists: u64,
 }
 
 impl Index {
@@ -73,6 +72,7 @@ impl Index {
             vanished: self.vanished.contains(key),
             provider_listed: self.is_listed(&key.namespace),
             has_status_subresource: self.has_status_subresource,
+            held: Held::default(),
         }
     }
 
@@ -93,11 +93,31 @@ impl Index {
         body
     }
 
+    /// Forgets that a namespace was listed. False where anything is known of an object in it.
+    pub(crate) fn forget(&mut self, namespace: &str) -> bool {
+        let is_empty = self.keys_in(namespace).is_empty();
+        if is_empty {
+            self.listed_namespaces.remove(namespace);
+        }
+        is_empty
+    }
+
+    /// Takes in that a list of either side begins. Gives its number.
+    pub(crate) fn begins_list(&mut self) -> u64 {
+        self.lists += 1;
+        self.lists
+    }
+
     /// Takes in a consumer object. False when what is known is newer.
     pub(crate) fn saw_origin(&mut self, key: &ObjectKey, object: &DynamicObject) -> bool {
+        self.saw_origin_in(key, object, 0)
+    }
+
+    /// The same, from the list of this number: what was known before it began is older.
+    pub(crate) fn saw_origin_in(&mut self, key: &ObjectKey, object: &DynamicObject, list: u64) -> bool {
         let seen = version(&object.metadata);
         let known = self.origins.get(key);
-        if known.is_some_and(|known| known.version > seen) {
+        if known.is_some_and(|known| known.version > seen && known.since >= list) {
             return false;
         }
         let status = StatusDigest::of(status(object));
@@ -112,7 +132,7 @@ impl Index {
         let origin = Origin {
             uid: object.uid().unwrap_or_default(),
             version: seen,
-            learnt: self.lists,
+            since: self.lists,
             generation: object.metadata.generation.unwrap_or_default(),
             desired: digest,
             status,
@@ -121,22 +141,50 @@ impl Index {
             has_former: holds_former(object),
             provider_namespace: annotation(ANNOTATION_PROVIDER_NAMESPACE),
             provider_uid: annotation(ANNOTATION_PROVIDER_UID),
+            records_by_us: records_by_us(object),
             deleting: object.metadata.deletion_timestamp.is_some(),
             orphans: policy::orphans(object),
             body: kept,
         };
         self.origins.insert(key.clone(), origin);
+        self.remember_both(key);
         true
+    }
+
+    /// What was found to be ours stays so, whatever is taken off it, and what was found to be said as well. Without an
+    /// origin, nothing is certain.
+    fn remember_both(&mut self, key: &ObjectKey) {
+        self.count(key);
+        if let (Some(origin), Some(copy)) = (self.origins.get(key), self.copies.get_mut(key)) {
+            copy.was_ours |= copy.is_ours(Some(origin));
+            copy.is_exact |= copy.owned == origin.desired;
+        }
     }
 
     /// Takes in that a consumer object is gone.
     pub(crate) fn lost_origin(&mut self, key: &ObjectKey) {
         self.drop_bodies(key);
         self.answered(key);
-        let Some(origin) = self.origins.remove(key).filter(|origin| !origin.orphans) else { return };
-        self.departed.remember(&origin.uid);
-        if self.copies.contains_key(key) {
-            self.vanished.insert(key.clone());
+        if let Some(origin) = self.origins.remove(key).filter(|origin| !origin.orphans) {
+            self.departed.remember(key, &origin.uid);
+            if self.copies.get(key).is_some_and(|copy| copy.belongs_to(&origin)) {
+                self.vanished.insert(key.clone());
+            }
+        }
+        self.count(key);
+    }
+
+    /// How many copies of ours there are whose origins are not there, and that do not go either.
+    pub(crate) fn orphaned(&self) -> usize {
+        self.orphaned.len()
+    }
+
+    fn count(&mut self, key: &ObjectKey) {
+        let copy = self.copies.get(key).filter(|_| !self.origins.contains_key(key));
+        if copy.is_some_and(|copy| copy.is_ours(None) && !copy.deleting && !self.vanished.contains(key)) {
+            self.orphaned.insert(key.clone());
+        } else {
+            self.orphaned.remove(key);
         }
     }
 
@@ -157,41 +205,51 @@ impl Index {
 
     /// Takes in a provider object. False when what is known is newer.
     pub(crate) fn saw_copy(&mut self, key: &ObjectKey, object: &DynamicObject) -> bool {
+        self.saw_copy_in(key, object, 0)
+    }
+
+    /// The same, from the list of this number: what was known before it began is older.
+    pub(crate) fn saw_copy_in(&mut self, key: &ObjectKey, object: &DynamicObject, list: u64) -> bool {
         let seen = version(&object.metadata);
         let known = self.copies.get(key);
-        if known.is_some_and(|known| known.version > seen) {
+        if known.is_some_and(|known| known.version > seen && known.since >= list) {
             return false;
         }
-        let (ours, hollow) = owned_and_hollow(object);
+        let (ours, hollow, wholes) = owned_hollow_and_wholes(object);
         let owned = Digest::of(&ours);
         let same = known.filter(|known| Some(&known.uid) == object.metadata.uid.as_ref());
+        let evidence = Evidence::of(object, &ours, &self.contract_namespace, key);
+        let written_for = evidence.written_for().map(Into::into);
         let mut copy = Copy {
             uid: object.uid().unwrap_or_default(),
             version: seen,
-            learnt: self.lists,
+            since: self.lists,
             owned,
             settled_for: known.filter(|k| k.owned == owned).and_then(|k| k.settled_for),
             hollow: hollow.as_ref().map(Digest::of),
             bare: self.defaults.without(&ours, object).as_ref().map(Digest::of),
-            refused: same.and_then(|known| known.refused),
+            wholes,
+            is_exact: known.is_some_and(|known| known.owned == owned && known.is_exact),
             generation: object.metadata.generation.unwrap_or_default(),
             settled_generation: same.and_then(|known| known.settled_generation),
             status: StatusDigest::of(status(object)),
             has_former: holds_former(object),
             deleting: object.metadata.deletion_timestamp.is_some(),
-            mark: self.mark_of(key, object),
+            was_ours: same.is_some_and(|known| known.was_ours),
+            written_for: written_for.or_else(|| same.and_then(|known| known.written_for.clone())),
+            evidence,
             status_body: None,
         };
         self.drop_status_body(key);
         let differs = self.origins.get(key).is_none_or(|origin| origin.status != copy.status);
         copy.status_body = status(object).filter(|_| differs).and_then(|s| self.keep(s.clone()));
         self.answered(key);
-        let origin = object.annotations().get(ANNOTATION_CONSUMER_UID);
-        let departed = origin.is_some_and(|uid| self.departed.contains(uid));
-        if departed && copy.mark == Mark::Ours && !self.origins.contains_key(key) {
+        let departed = copy.written_for().is_some_and(|uid| self.departed.contains(key, uid));
+        if departed && copy.is_ours(None) && !self.origins.contains_key(key) {
             self.vanished.insert(key.clone());
         }
         self.copies.insert(key.clone(), copy);
+        self.remember_both(key);
         true
     }
 
@@ -200,6 +258,7 @@ impl Index {
         self.drop_status_body(key);
         self.copies.remove(key);
         self.vanished.remove(key);
+        self.count(key);
     }
 
     /// Notes that the copy, as it is now, is what applying `desired` leads to. `before` is its generation
@@ -207,25 +266,9 @@ impl Index {
     pub(crate) fn settle(&mut self, key: &ObjectKey, desired: Digest, before: Option<i64>) {
         if let Some(copy) = self.copies.get_mut(key) {
             copy.settled_for = Some(desired);
-            copy.refused = None;
             if before != Some(copy.generation) {
                 copy.settled_generation = Some(copy.generation);
             }
-        }
-    }
-
-    /// Notes that the provider does not take what the origin says now.
-    pub(crate) fn refused(&mut self, key: &ObjectKey) {
-        let desired = self.origins.get(key).map(|origin| origin.desired);
-        if let Some(copy) = self.copies.get_mut(key) {
-            copy.refused = desired;
-        }
-    }
-
-    /// Forgets that the provider has not taken something.
-    pub(crate) fn may_try_again(&mut self, key: &ObjectKey) {
-        if let Some(copy) = self.copies.get_mut(key) {
-            copy.refused = None;
         }
     }
 
@@ -248,6 +291,7 @@ impl Index {
             } else {
                 self.drop_bodies(key);
                 self.origins.remove(key);
+                self.count(key);
             }
         }
         gone
@@ -278,6 +322,11 @@ impl Index {
         keys.into_iter().collect()
     }
 
+    /// Whether there is nothing of this name on either side.
+    pub(crate) fn is_unknown(&self, key: &ObjectKey) -> bool {
+        !self.origins.contains_key(key) && !self.copies.contains_key(key)
+    }
+
     /// How many consumer objects there are.
     pub(crate) fn len(&self) -> usize {
         self.origins.len()
@@ -303,14 +352,6 @@ impl Index {
         self.drop_status_body(key);
     }
 
-    fn mark_of(&self, key: &ObjectKey, object: &DynamicObject) -> Mark {
-        let annotation = |name: &str| object.annotations().get(name).map(String::as_str);
-        // Former releases of the Go konnector set the first mark only.
-        let is_ours = annotation(ANNOTATION_CLUSTER_NAMESPACE) == Some(&self.contract_namespace)
-            && annotation(ANNOTATION_CONSUMER_NAMESPACE).is_none_or(|namespace| namespace == key.namespace);
-        if is_ours { Mark::Ours } else { Mark::Foreign }
-    }
-
     fn keep(&mut self, body: Value) -> Option<Arc<Value>> {
         if self.bodies >= MAX_BODIES {
             return None;
@@ -329,6 +370,3 @@ impl Index {
         self.bodies -= usize::from(dropped.is_some());
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use portolan_core::api::kubebind::GROUP;
+use portolan_core::{api::kubebind::GROUP, pattern::matches};
 use serde_json::{Map, Value};
 
 /// Domain of keys that say something about this cluster, not about the object. Subdomains included.
@@ -45,12 +45,6 @@ fn is_local(key: &str) -> bool {
 fn is_of(key: &str, domain: &str) -> bool {
     let Some((prefix, _)) = key.split_once('/') else { return false };
     prefix.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-}
-
-fn matches(pattern: &str, text: &str) -> bool {
-    let Some((head, tail)) = pattern.split_once('*') else { return pattern == text };
-    let Some(rest) = text.strip_prefix(head) else { return false };
-    (0..=rest.len()).any(|skipped| rest.is_char_boundary(skipped) && matches(tail, &rest[skipped..]))
 }
 
 #[cfg(test)]

@@ -5,7 +5,11 @@ use std::sync::Arc;
 use portolan_core::digest::Digest;
 use serde_json::Value;
 
-use super::generations::{Generations, StatusDigest};
+use super::{
+    generations::{Generations, StatusDigest},
+    turned::Wholes,
+    whose::Evidence,
+};
 
 /// The place of an object on the consumer. The namespace of a cluster-scoped object is empty.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,24 +18,14 @@ pub(crate) struct ObjectKey {
     pub(crate) name: String,
 }
 
-/// A time that is counted in lists that have begun.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Lists(u64);
-
-impl Lists {
-    pub(crate) const fn next(self) -> Self {
-        Self(self.0 + 1)
-    }
-}
-
 /// An object on the consumer.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is read off the object by itself")]
 pub(crate) struct Origin {
     pub(crate) uid: String,
     pub(super) version: u128,
-    /// When this version was learnt.
-    pub(super) learnt: Lists,
+    /// The number of the last list that had begun when this was seen.
+    pub(super) since: u64,
     pub(crate) generation: i64,
     pub(crate) desired: Digest,
     pub(crate) status: StatusDigest,
@@ -42,6 +36,8 @@ pub(crate) struct Origin {
     pub(crate) has_former: bool,
     pub(crate) provider_namespace: Option<String>,
     pub(crate) provider_uid: Option<String>,
+    /// It was us who recorded `provider_uid`.
+    pub(super) records_by_us: bool,
     pub(crate) deleting: bool,
     /// Its copy stays when it goes.
     pub(crate) orphans: bool,
@@ -50,11 +46,12 @@ pub(crate) struct Origin {
 
 /// An object on the provider.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is found out by itself")]
 pub(crate) struct Copy {
     pub(crate) uid: String,
     pub(super) version: u128,
-    /// When this version was learnt.
-    pub(super) learnt: Lists,
+    /// The number of the last list that had begun when this was seen.
+    pub(super) since: u64,
     pub(crate) owned: Digest,
     /// The digest that was desired when the copy became what it is; equal to `owned` unless the provider
     /// stores it differently from how we spelled it.
@@ -64,8 +61,10 @@ pub(crate) struct Copy {
     pub(crate) hollow: Option<Digest>,
     /// As `owned`, without the defaults that we have not applied. `None` where that is the same.
     pub(crate) bare: Option<Digest>,
-    /// The digest that the provider did not take when it was applied last.
-    pub(crate) refused: Option<Digest>,
+    /// The maps and lists that are ours as a whole.
+    pub(super) wholes: Wholes,
+    /// What is ours was exactly what the origin said at some time, with all that is in those.
+    pub(super) is_exact: bool,
     pub(crate) generation: i64,
     /// The generation that our last change of its content led to.
     pub(crate) settled_generation: Option<i64>,
@@ -73,17 +72,12 @@ pub(crate) struct Copy {
     /// The Go konnector has left entries in its managed fields.
     pub(crate) has_former: bool,
     pub(crate) deleting: bool,
-    pub(crate) mark: Mark,
+    pub(super) evidence: Evidence,
+    /// It was found to be ours before.
+    pub(super) was_ours: bool,
+    /// The uid of the origin that it was written for last, as far as that is known.
+    pub(super) written_for: Option<Box<str>>,
     pub(super) status_body: Option<Arc<Value>>,
-}
-
-/// Whose object on the provider it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Mark {
-    /// The copy of a consumer object of ours.
-    Ours,
-    /// Somebody else's.
-    Foreign,
 }
 
 /// The status of a copy, as far as it was kept.
@@ -105,9 +99,44 @@ pub(crate) struct Sides<'a> {
     /// Whether the provider's objects of the namespace have been listed.
     pub(crate) provider_listed: bool,
     pub(super) has_status_subresource: bool,
+    pub(crate) held: Held,
+}
+
+/// Which writes have to wait, because they have failed or are undone again and again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each write waits by itself")]
+pub(crate) struct Held {
+    pub(crate) update: bool,
+    /// The last update of the copy has failed, whether it has to wait or not.
+    pub(crate) update_fails: bool,
+    pub(crate) annotation: bool,
+    pub(crate) status: bool,
 }
 
 impl Copy {
+    /// Whether it is ours, and not somebody else's of the same name.
+    pub(crate) fn is_ours(&self, origin: Option<&Origin>) -> bool {
+        self.evidence.speaks_for(&self.uid, origin, self.was_ours)
+    }
+
+    /// Whether it says what this origin says, or said, and not an earlier one of the same name.
+    pub(crate) fn is_for(&self, origin: &Origin) -> bool {
+        match self.written_for() {
+            Some(uid) => uid == origin.uid,
+            None => origin.provider_uid.as_ref() == Some(&self.uid),
+        }
+    }
+
+    /// The uid of the origin that it was written for.
+    pub(crate) fn written_for(&self) -> Option<&str> {
+        self.written_for.as_deref()
+    }
+
+    /// Whether it belongs to this origin: it was written for it, or the origin has recorded it.
+    pub(super) fn belongs_to(&self, origin: &Origin) -> bool {
+        self.written_for.as_deref() == Some(&origin.uid) || origin.provider_uid.as_ref() == Some(&self.uid)
+    }
+
     /// Whether it says what is desired.
     pub(crate) fn says(&self, desired: Digest) -> bool {
         self.owned == desired || [self.settled_for, self.hollow, self.bare].contains(&Some(desired))
@@ -115,6 +144,11 @@ impl Copy {
 }
 
 impl Sides<'_> {
+    /// The copy, if it is ours.
+    pub(crate) fn ours(&self) -> Option<&Copy> {
+        self.copy.filter(|copy| copy.is_ours(self.origin))
+    }
+
     /// How the generations of both sides are related.
     pub(crate) fn generations(&self) -> Generations {
         match (self.origin, self.copy) {

@@ -5,6 +5,7 @@
 //! [`perform`] takes it. The answer of every write goes back into the index, so that the next step does not
 //! wait for a watch event.
 
+mod contested;
 mod defaults;
 mod departed;
 mod desired;
@@ -16,6 +17,7 @@ mod hub;
 mod index;
 mod keys;
 mod known;
+mod latency;
 mod owned;
 mod perform;
 mod placement;
@@ -23,13 +25,19 @@ mod plan;
 mod reach;
 mod report;
 mod sides;
+mod told;
+mod turned;
+mod whose;
 
+pub(crate) use contested::writers;
 pub(crate) use defaults::Defaults;
 pub(crate) use engine::{EngineContext, SchemaVersions, SyncSpec};
 pub(crate) use health::EngineState;
 pub(crate) use hub::{EngineKey, SyncHub};
-pub(crate) use index::{Lists, ObjectKey};
+pub(crate) use index::ObjectKey;
 pub(crate) use keys::KeyRules;
 pub(crate) use owned::{comparable, holds_updates, owned};
 pub(crate) use placement::Placement;
 pub(crate) use plan::{Mode, NamespaceState};
+pub(crate) use report::tries;
+pub(crate) use whose::is_left_of_ours;

@@ -6,13 +6,17 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::api::DynamicObject;
 use portolan_core::api::kubebind::{FIELD_MANAGER, FORMER_MANAGER};
-use portolan_runtime::apply::merge_fields;
+use portolan_runtime::apply::{escaped, merge_fields};
 use serde_json::{Map, Value, json};
+
+use super::turned::Wholes;
 
 /// What we own of an object, by POST, PUT or apply, leaving subresources out. What the Go konnector has
 /// written counts as ours.
 pub(crate) fn owned(object: &DynamicObject) -> Value {
-    part(object, &merged_fields(object, is_ours))
+    let mut ours = part(object, &merged_fields(object, is_ours));
+    ours["apiVersion"] = object.types.clone().unwrap_or_default().api_version.into();
+    ours
 }
 
 /// A desired body in the shape that [`owned`] gives: without its place.
@@ -28,10 +32,21 @@ pub(crate) fn comparable(body: &Value) -> Value {
 /// something in them, if there are such. What has been set to `{}` is ours as a whole, but what others put into
 /// it is theirs. Into one that is atomic nobody can put anything.
 pub(crate) fn owned_and_hollow(object: &DynamicObject) -> (Value, Option<Value>) {
-    let ours = merged_fields(object, is_ours);
-    let hollow = hollowed(&ours, &merged_fields(object, |entry| !is_ours(entry)));
+    let (ours, hollow, _) = owned_hollow_and_wholes(object);
+    (ours, hollow)
+}
+
+/// The same, and the maps and lists that are ours as a whole.
+pub(super) fn owned_hollow_and_wholes(object: &DynamicObject) -> (Value, Option<Value>, Wholes) {
+    let [ours, others] = both_fields(object);
+    let hollow = hollowed(&ours, &others);
     let hollow = (hollow != ours).then(|| part(object, &hollow));
-    (part(object, &ours), hollow)
+    (part(object, &ours), hollow, Wholes::of(&object.data, &ours, &others))
+}
+
+/// The fields of an object that are ours, and those that all others have.
+pub(super) fn both_fields(object: &DynamicObject) -> [Value; 2] {
+    [merged_fields(object, is_ours), merged_fields(object, |entry| !is_ours(entry))]
 }
 
 /// Our fields, of which those that are ours as a whole are ours by their existence only where others have fields
@@ -48,11 +63,10 @@ fn hollowed(ours: &Value, others: &Value) -> Value {
     Value::Object(named.iter().map(each).collect())
 }
 
-/// The part of an object that a `FieldsV1` tree names.
+/// The part of an object that a `FieldsV1` tree names. Without its version: each side may have one of its own.
 fn part(object: &DynamicObject, fields: &Value) -> Value {
     let types = object.types.clone().unwrap_or_default();
     let mut body = json!({
-        "apiVersion": types.api_version,
         "kind": types.kind,
         "metadata": {},
     });
@@ -84,6 +98,20 @@ pub(crate) fn holds_updates(object: &DynamicObject) -> bool {
 /// Whether the Go konnector has left entries that are to be taken over.
 pub(crate) fn holds_former(object: &DynamicObject) -> bool {
     holds(object, |entry| entry.manager.as_deref() == Some(FORMER_MANAGER) && entry.subresource.is_none())
+}
+
+/// Whether we have set anything of an object, subresources left out.
+pub(super) fn we_write(object: &DynamicObject) -> bool {
+    object.metadata.managed_fields.iter().flatten().any(is_ours)
+}
+
+/// Whether we have set an annotation, as it is now.
+pub(super) fn is_set_by_us(object: &DynamicObject, annotation: &str) -> bool {
+    let path = format!("/f:metadata/f:annotations/f:{}", escaped(annotation));
+    let sets = |entry: &ManagedFieldsEntry| {
+        entry.fields_v1.as_ref().is_some_and(|fields| fields.0.pointer(&path).is_some())
+    };
+    object.metadata.managed_fields.iter().flatten().any(|entry| is_ours(entry) && sets(entry))
 }
 
 fn holds(object: &DynamicObject, is: impl Fn(&ManagedFieldsEntry) -> bool) -> bool {
@@ -148,14 +176,14 @@ fn project_list(items: &[Value], named: &[(&String, &Value)]) -> Vec<Value> {
 }
 
 /// How a `FieldsV1` tree names an item of a list.
-enum Selector {
+pub(super) enum Selector {
     Keys(Map<String, Value>),
     Value(Value),
     Index(usize),
 }
 
 impl Selector {
-    fn parse(key: &str) -> Option<Self> {
+    pub(super) fn parse(key: &str) -> Option<Self> {
         let (kind, rest) = key.split_once(':')?;
         match kind {
             "k" => serde_json::from_str(rest).ok().map(Self::Keys),
@@ -165,7 +193,7 @@ impl Selector {
         }
     }
 
-    fn selects(&self, index: usize, item: &Value) -> bool {
+    pub(super) fn selects(&self, index: usize, item: &Value) -> bool {
         match self {
             Self::Keys(keys) => keys.iter().all(|(key, value)| item.get(key) == Some(value)),
             Self::Value(value) => value == item,

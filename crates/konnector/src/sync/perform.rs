@@ -5,10 +5,16 @@ mod origin;
 
 use std::{sync::Arc, time::Duration};
 
+use portolan_core::digest::Digest;
 use portolan_runtime::{apply::WriteError, controller::Next};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
-use super::{engine::Engine, index::ObjectKey, plan::Step, report::is_refusal};
+use super::{
+    engine::{Engine, what},
+    index::ObjectKey,
+    plan::Step,
+    report::Trouble,
+};
 
 /// How long one request may take.
 const REQUEST_LIMIT: Duration = Duration::from_secs(15);
@@ -35,58 +41,87 @@ impl Engine {
     /// Takes steps until there is nothing to do, or something else has to happen first.
     pub(super) async fn reconcile(self: Arc<Self>, key: ObjectKey) -> Result<Next, SyncError> {
         for _ in 0..MAX_STEPS {
-            let step = {
+            let (step, written, wait) = {
                 let mut index = self.index.lock();
-                let step = self.step(&index, &key);
+                let (step, wait) = self.next(&index, &key);
                 if step == Step::Nothing {
+                    self.latency.rests(&key);
                     index.drop_all_bodies(&key);
                 }
-                step
+                let written = what(&step, index.sides(&key));
+                (step, written, wait)
             };
             // Where many wait, a copy for each comes before the word on where it is.
             if step == Step::Annotate && self.queue.depth() > 0 {
                 self.index.lock().drop_all_bodies(&key);
                 return Ok(Next::Last);
             }
-            let action = match step {
-                Step::Nothing | Step::Wait => {
-                    self.note_rest(&key);
-                    return Ok(Next::OnChange);
-                }
-                Step::Conflict => {
-                    self.report_conflict(&key).await;
-                    return Ok(Next::OnChange);
-                }
-                Step::RequestNamespace => "request a namespace for",
-                Step::AddFinalizer => "put the finalizer on",
-                Step::CreateCopy => "create the copy of",
-                Step::UpdateCopy => "update the copy of",
-                Step::Annotate => "annotate",
-                Step::WriteStatus => "write the status of",
-                Step::DeleteCopy => "delete the copy of",
-                Step::Release => "take the finalizer off",
-            };
+            let Some(action) = action(&step) else { return Ok(self.rest(&step, &key, wait).await) };
+            let contest = self.contest(&step, &key, written).await;
             match timeout(REQUEST_LIMIT, self.take(&step, &key)).await {
                 Ok(Ok(())) => {
-                    self.context.metrics.step(step.label());
-                    self.heard(&step, &key, None);
-                }
-                Ok(Err(WriteError::Raced(_))) => return Ok(Next::After(AFTER_RACE)),
-                Ok(Err(source)) => {
-                    self.heard(&step, &key, Some(&source));
-                    match step {
-                        Step::UpdateCopy if is_refusal(&source) => self.index.lock().refused(&key),
-                        // It must not keep the next try of an update from coming.
-                        Step::WriteStatus => self.index.lock().may_try_again(&key),
-                        _ => {}
+                    let told = contest.is_some();
+                    self.pace.lock().wrote((&key, step.label()), written, told, Instant::now());
+                    self.latency.took(&key, &step, Instant::now());
+                    self.went_well(&step, &key);
+                    if let Some(note) = contest {
+                        self.report(&key, "Contested", &note).await;
                     }
-                    self.report_failure(&key, action, &source).await;
-                    return Err(SyncError::Write { action, key, source });
                 }
-                Err(_) => return Err(SyncError::TimedOut { action, key }),
+                outcome => {
+                    let trouble = outcome.map_or(Trouble::TimedOut, |answer| match answer {
+                        Ok(()) => Trouble::TimedOut,
+                        Err(error) => Trouble::Answer(error),
+                    });
+                    return self.failed(&step, &key, (action, written), trouble).await;
+                }
             }
         }
         Ok(Next::After(AFTER_RACE))
+    }
+
+    /// Nothing is to be done now.
+    async fn rest(&self, step: &Step, key: &ObjectKey, wait: Option<Duration>) -> Next {
+        match step {
+            Step::Conflict => self.report_conflict(key).await,
+            Step::AwaitEarlier => self.report_earlier(key).await,
+            _ => self.note_rest(key),
+        }
+        wait.map_or(Next::OnChange, Next::After)
+    }
+
+    fn went_well(&self, step: &Step, key: &ObjectKey) {
+        self.context.metrics.step(step.label());
+        self.heard(step, key, None);
+        match step {
+            // In a namespace that is being deleted, what is there may still be changed.
+            Step::CreateCopy => self.told.lock().namespace_works(&key.namespace),
+            Step::UpdateCopy => self.told.lock().forget(key),
+            _ => {}
+        }
+    }
+
+    async fn failed(
+        &self,
+        step: &Step,
+        key: &ObjectKey,
+        (action, written): (&'static str, Digest),
+        trouble: Trouble,
+    ) -> Result<Next, SyncError> {
+        if let Trouble::Answer(error) = &trouble {
+            self.heard(step, key, Some(error));
+        }
+        let cause = (trouble.code(), trouble.patience());
+        let failed = self.pace.lock().failed((key, step.label()), written, cause, Instant::now());
+        if failed.tell {
+            self.report_failure(step, key, (action, failed.in_a_row), &trouble).await;
+        }
+        let key = key.clone();
+        match trouble {
+            Trouble::Answer(WriteError::Raced(_)) => Ok(Next::After(failed.pause.max(AFTER_RACE))),
+            Trouble::Answer(source) => Err(SyncError::Write { action, key, source }),
+            Trouble::TimedOut => Err(SyncError::TimedOut { action, key }),
+        }
     }
 
     async fn take(&self, step: &Step, key: &ObjectKey) -> Result<(), WriteError> {
@@ -98,7 +133,22 @@ impl Engine {
             Step::WriteStatus => self.write_status(key).await,
             Step::DeleteCopy => self.delete_copy(key).await,
             Step::Release => self.release(key).await,
-            Step::Nothing | Step::Wait | Step::Conflict => Ok(()),
+            Step::Nothing | Step::Wait | Step::Conflict | Step::AwaitEarlier => Ok(()),
         }
     }
+}
+
+/// What is being done, for people; `None` where nothing is.
+const fn action(step: &Step) -> Option<&'static str> {
+    Some(match step {
+        Step::Nothing | Step::Wait | Step::Conflict | Step::AwaitEarlier => return None,
+        Step::RequestNamespace => "request a namespace for",
+        Step::AddFinalizer => "put the finalizer on",
+        Step::CreateCopy => "create the copy of",
+        Step::UpdateCopy => "update the copy of",
+        Step::Annotate => "annotate",
+        Step::WriteStatus => "write the status of",
+        Step::DeleteCopy => "delete the copy of",
+        Step::Release => "take the finalizer off",
+    })
 }

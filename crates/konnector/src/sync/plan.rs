@@ -1,9 +1,6 @@
 //! The next step for one object, from what is known of both sides. Pure and infallible.
 
-use super::{
-    generations::Generations,
-    index::{Copy, Mark, Origin, Sides},
-};
+use super::index::{Copy, Origin, Sides};
 
 /// What else bears on an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +51,8 @@ pub(crate) enum Step {
     Release,
     /// The name is taken on the provider by an object that is not ours.
     Conflict,
+    /// The copy of an earlier object of the same name is being deleted, and does not go.
+    AwaitEarlier,
 }
 
 impl Step {
@@ -71,6 +70,7 @@ impl Step {
             Self::DeleteCopy => "delete_copy",
             Self::Release => "release",
             Self::Conflict => "conflict",
+            Self::AwaitEarlier => "await_earlier",
         }
     }
 }
@@ -94,7 +94,8 @@ impl Step {
             | Self::CreateCopy
             | Self::UpdateCopy
             | Self::DeleteCopy
-            | Self::Conflict => None,
+            | Self::Conflict
+            | Self::AwaitEarlier => None,
         }
     }
 }
@@ -113,18 +114,16 @@ pub(crate) fn plan(sides: Sides<'_>, namespace: NamespaceState<'_>, mode: Mode) 
 
 /// A copy whose origin we have never seen stays: it may wait for a consumer that binds again.
 fn without_origin(sides: Sides<'_>) -> Step {
-    match sides.copy {
-        Some(copy) if sides.vanished && copy.mark != Mark::Foreign && !copy.deleting => Step::DeleteCopy,
+    match sides.ours() {
+        Some(copy) if sides.vanished && !copy.deleting => Step::DeleteCopy,
         _ => Step::Nothing,
     }
 }
 
 /// While finalizers on the provider hold the copy, its status tells people what it waits for.
 fn says_how_it_ends(origin: &Origin, sides: Sides<'_>) -> bool {
-    let held = sides.copy.filter(|copy| copy.deleting && copy.mark == Mark::Ours);
-    held.is_some_and(|copy| {
-        origin.has_finalizer && !origin.orphans && has_news(origin, copy, sides.generations())
-    })
+    let held = sides.ours().filter(|copy| copy.deleting);
+    held.is_some_and(|copy| origin.has_finalizer && !origin.orphans && has_news(origin, copy, sides))
 }
 
 fn going(origin: &Origin, sides: Sides<'_>, namespace: NamespaceState<'_>) -> Step {
@@ -134,11 +133,12 @@ fn going(origin: &Origin, sides: Sides<'_>, namespace: NamespaceState<'_>) -> St
     if origin.orphans {
         return Step::Release;
     }
-    match sides.copy {
-        Some(copy) if copy.mark == Mark::Foreign => Step::Release,
-        Some(copy) if copy.deleting => Step::Wait,
-        Some(_) => Step::DeleteCopy,
-        None => match namespace {
+    match (sides.copy, sides.ours()) {
+        // One that was kept for an earlier object of the name stays.
+        (Some(_), ours) if !ours.is_some_and(|copy| copy.belongs_to(origin)) => Step::Release,
+        (Some(copy), _) if copy.deleting => Step::Wait,
+        (Some(_), _) => Step::DeleteCopy,
+        (None, _) => match namespace {
             // Without a namespace there is no copy.
             NamespaceState::NotRequested | NamespaceState::Requested => Step::Release,
             // With one, or where nobody knows, only a list can tell.
@@ -154,40 +154,49 @@ fn living(origin: &Origin, sides: Sides<'_>, namespace: NamespaceState<'_>) -> S
         NamespaceState::Unknown | NamespaceState::Requested => return Step::Wait,
         NamespaceState::Mapped(name) => name,
     };
-    match sides.copy {
+    match (sides.copy, sides.ours()) {
         _ if !sides.provider_listed => Step::Wait,
-        Some(copy) if copy.mark == Mark::Foreign => Step::Conflict,
+        (Some(_), None) => Step::Conflict,
         _ if !origin.has_finalizer => Step::AddFinalizer,
-        None => Step::CreateCopy,
-        Some(copy) if copy.deleting && has_news(origin, copy, sides.generations()) => Step::WriteStatus,
-        Some(copy) if copy.deleting => Step::Wait,
-        Some(copy) => both_there(origin, copy, sides.generations(), provider_namespace),
+        (None, _) => Step::CreateCopy,
+        (_, Some(copy)) if copy.deleting && has_news(origin, copy, sides) => Step::WriteStatus,
+        (_, Some(copy)) if copy.deleting && !copy.is_for(origin) => Step::AwaitEarlier,
+        (_, Some(copy)) if copy.deleting => Step::Wait,
+        (_, Some(copy)) => both_there(origin, copy, sides, provider_namespace),
     }
 }
 
-fn both_there(origin: &Origin, copy: &Copy, generations: Generations, provider_namespace: &str) -> Step {
+fn both_there(origin: &Origin, copy: &Copy, sides: Sides<'_>, provider_namespace: &str) -> Step {
     let in_sync = copy.says(origin.desired) && !copy.has_former;
-    // What the provider does not take does not keep its status from coming.
-    let refused = copy.refused == Some(origin.desired);
     let annotated = origin.provider_uid.as_deref() == Some(&copy.uid)
-        && origin.provider_namespace.as_deref().unwrap_or_default() == provider_namespace;
-    if refused && has_news(origin, copy, generations) {
+        && origin.provider_namespace.as_deref().unwrap_or_default() == provider_namespace
+        && !origin.has_former;
+    let (held, news) = (sides.held, has_news(origin, copy, sides));
+    // What the provider does not take does not keep its status from coming.
+    if held.update_fails && news {
         Step::WriteStatus
-    } else if !in_sync {
+    } else if !in_sync && !held.update {
         Step::UpdateCopy
-    } else if !annotated || origin.has_former {
+    } else if !annotated && !held.annotation {
         Step::Annotate
-    } else if has_news(origin, copy, generations) {
+    } else if news {
         Step::WriteStatus
-    } else {
+    } else if in_sync && annotated && !(held.status && differs(origin, copy, sides)) {
         Step::Nothing
+    } else {
+        Step::Wait
     }
+}
+
+/// Whether the copy's status is to be written to the origin, and may be. That of an earlier object of the name is not.
+fn has_news(origin: &Origin, copy: &Copy, sides: Sides<'_>) -> bool {
+    !sides.held.status && copy.is_for(origin) && differs(origin, copy, sides)
 }
 
 /// Whether the copy's status says what the origin's does not.
-fn has_news(origin: &Origin, copy: &Copy, generations: Generations) -> bool {
+fn differs(origin: &Origin, copy: &Copy, sides: Sides<'_>) -> bool {
     let settled = origin.settled_status.as_deref() == Some(&copy.status);
-    !settled && !generations.agree(&copy.status, &origin.status)
+    !settled && !sides.generations().agree(&copy.status, &origin.status)
 }
 
 #[cfg(test)]

@@ -14,12 +14,7 @@ use kube::{
 use portolan_runtime::{backoff::Backoff, watch};
 
 use super::{
-    engine::{Engine, Listed},
-    health::Side,
-    index::ObjectKey,
-    placement::Placement,
-    plan::Mode,
-    sides::in_namespace,
+    engine::Engine, health::Side, index::ObjectKey, placement::Placement, plan::Mode, sides::in_namespace,
 };
 
 /// The first and the longest delay between attempts to list a namespace.
@@ -29,10 +24,12 @@ const RETRY: (std::time::Duration, std::time::Duration) =
 /// What one watch has seen since it began to list.
 #[derive(Default)]
 struct Listing {
-    listed: Listed,
+    seen: HashSet<ObjectKey>,
     /// Consumer namespaces by those of the provider, as they were when the list began. Objects of a
     /// namespace that is answered later may be missing from it.
     namespaces: HashMap<String, String>,
+    /// The number of the list.
+    number: u64,
 }
 
 impl Engine {
@@ -44,7 +41,7 @@ impl Engine {
             Placement::Contract => self.spec.session.namespace.clone(),
             Placement::Mapped { cluster_wide: true } | Placement::Prefixed | Placement::Same => String::new(),
         };
-        let api = in_namespace(&self.spec.session.client, &namespace, &self.spec.resource);
+        let api = in_namespace(&self.spec.session.client, &namespace, &self.spec.remote);
         let engine = Arc::clone(self);
         self.tasks.spawn("provider objects", async move {
             let mut listing = Listing::default();
@@ -56,14 +53,15 @@ impl Engine {
     fn on_wide(self: &Arc<Self>, event: watcher::Result<Event<DynamicObject>>, listing: &mut Listing) {
         match event {
             Ok(Event::Init) => {
-                listing.listed = Listed::beginning(&self.index);
+                listing.seen.clear();
                 listing.namespaces = self.spec.session.namespaces.by_answer();
+                listing.number = self.index.lock().begins_list();
             }
             Ok(Event::InitApply(object)) => {
                 let answered = |namespace: &str| listing.namespaces.get(namespace).cloned();
                 if let Some(key) = self.origin_of(&object, answered) {
-                    self.index.lock().listed_copy(listing.listed.began, &key, &object);
-                    listing.listed.seen.insert(key);
+                    self.index.lock().saw_copy_in(&key, &object, listing.number);
+                    listing.seen.insert(key);
                 }
             }
             Ok(Event::Apply(object)) => {
@@ -90,9 +88,9 @@ impl Engine {
         };
         self.watched.lock().extend(listed.iter().map(|namespace| (namespace.clone(), self.tasks.child())));
         for namespace in &listed {
-            self.end_list(namespace, &listing.listed.seen);
+            self.end_list(namespace, &listing.seen);
         }
-        listing.listed.seen.clear();
+        listing.seen.clear();
         self.note(Side::Provider(String::new()), Ok(()));
         self.watch_namespaces();
     }
@@ -136,13 +134,13 @@ impl Engine {
             Entry::Occupied(_) => return,
             Entry::Vacant(place) => place.insert(tasks.clone()),
         };
-        let api = Api::namespaced_with(self.spec.session.client.clone(), &mapped, &self.spec.resource);
+        let api = Api::namespaced_with(self.spec.session.client.clone(), &mapped, &self.spec.remote);
         let (engine, namespace) = (Arc::clone(self), namespace.to_owned());
         if cluster_wide {
             tasks.spawn("provider namespace", async move { engine.list_once(&api, &namespace).await });
         } else {
             tasks.spawn("provider objects", async move {
-                let mut listing = Listed::default();
+                let mut listing = (HashSet::new(), 0);
                 let on = |event| engine.on_provider(&namespace, event, &mut listing);
                 watch::follow(api, watcher::Config::default(), on).await;
             });
@@ -170,10 +168,9 @@ impl Engine {
     /// Lists what the wide watch showed before anybody knew whose namespace it is.
     async fn list_once(&self, api: &Api<DynamicObject>, namespace: &str) {
         let mut backoff = Backoff::new(RETRY.0, RETRY.1);
-        let (began, list) = loop {
-            let began = self.index.lock().begins_list();
+        let list = loop {
             match api.list(&ListParams::default()).await {
-                Ok(list) => break (began, list),
+                Ok(list) => break list,
                 Err(error) => {
                     tracing::debug!(namespace, %error, "cannot list the provider's objects");
                     tokio::time::sleep(backoff.next_delay()).await;
@@ -183,7 +180,7 @@ impl Engine {
         let mut seen = HashSet::new();
         for object in &list.items {
             let key = ObjectKey { namespace: namespace.to_owned(), name: object.name_any() };
-            self.index.lock().listed_copy(began, &key, object);
+            self.index.lock().saw_copy(&key, object);
             seen.insert(key);
         }
         self.end_list(namespace, &seen);
@@ -193,16 +190,18 @@ impl Engine {
         &self,
         namespace: &str,
         event: watcher::Result<Event<DynamicObject>>,
-        listing: &mut Listed,
+        (listing, list): &mut (HashSet<ObjectKey>, u64),
     ) {
         let key_of =
             |object: &DynamicObject| ObjectKey { namespace: namespace.to_owned(), name: object.name_any() };
         match event {
-            Ok(Event::Init) => *listing = Listed::beginning(&self.index),
+            Ok(Event::Init) => {
+                listing.clear();
+                *list = self.index.lock().begins_list();
+            }
             Ok(Event::InitApply(object)) => {
-                let key = key_of(&object);
-                self.index.lock().listed_copy(listing.began, &key, &object);
-                listing.seen.insert(key);
+                listing.insert(key_of(&object));
+                self.index.lock().saw_copy_in(&key_of(&object), &object, *list);
             }
             Ok(Event::Apply(object)) => {
                 if self.index.lock().saw_copy(&key_of(&object), &object) {
@@ -211,8 +210,8 @@ impl Engine {
             }
             Ok(Event::Delete(object)) => self.lost_copy(key_of(&object)),
             Ok(Event::InitDone) => {
-                self.end_list(namespace, &listing.seen);
-                listing.seen.clear();
+                self.end_list(namespace, listing);
+                listing.clear();
                 self.note(Side::Provider(namespace.to_owned()), Ok(()));
             }
             Err(error) => self.note(Side::Provider(namespace.to_owned()), Err(&error)),

@@ -26,10 +26,12 @@ use crate::{BINDER, FIELD_MANAGER, MANAGED_BY, is_ours};
 
 /// How much shorter than asked a token may be without a word.
 const TOLERANCE_SECONDS: i64 = 60;
+/// The API server issues no token for less, in seconds.
+pub(crate) const SHORTEST: i64 = 600;
 
 /// Why there is no account.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum AccountError {
+pub(crate) enum AccountError {
     #[error("failed to {action} {what}")]
     Io {
         action: &'static str,
@@ -55,12 +57,17 @@ fn failed(action: &'static str, what: &str) -> impl FnOnce(WriteError) -> Accoun
 /// Makes what is missing.
 pub(super) async fn ensure(client: &Client, order: &Order) -> Result<(), AccountError> {
     ensure_namespace(client, order).await?;
+    ensure_account(client, &order.namespace).await
+}
+
+/// Makes what is missing of the account in a contract namespace.
+pub(crate) async fn ensure_account(client: &Client, namespace: &str) -> Result<(), AccountError> {
     let labels = json!({LABEL_MANAGED_BY: MANAGED_BY});
     let metadata = json!({"name": BINDER, "labels": labels});
-    ensure_object::<ServiceAccount>(client, order, &json!({"metadata": metadata}), |_| true).await?;
+    ensure_object::<ServiceAccount>(client, namespace, &json!({"metadata": metadata}), |_| true).await?;
     let role = json!({"metadata": metadata, "rules": rules()});
-    ensure_object::<Role>(client, order, &role, |seen| json!(seen.rules) == rules()).await?;
-    ensure_object::<RoleBinding>(client, order, &binding(&metadata, &order.namespace), |_| true).await
+    ensure_object::<Role>(client, namespace, &role, |seen| json!(seen.rules) == rules()).await?;
+    ensure_object::<RoleBinding>(client, namespace, &binding(&metadata, namespace), |_| true).await
 }
 
 async fn ensure_namespace(client: &Client, order: &Order) -> Result<(), AccountError> {
@@ -102,15 +109,15 @@ fn namespace(order: &Order) -> Value {
 /// Makes an object, or brings one of ours up to date. One of somebody else is kept as it is.
 async fn ensure_object<K>(
     client: &Client,
-    order: &Order,
+    namespace: &str,
     desired: &Value,
     is_current: impl Fn(&K) -> bool,
 ) -> Result<(), AccountError>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
 {
-    let api: Api<K> = Api::namespaced(client.clone(), &order.namespace);
-    let what = format!("{} {}/{BINDER}", K::kind(&()), order.namespace);
+    let api: Api<K> = Api::namespaced(client.clone(), namespace);
+    let what = format!("{} {namespace}/{BINDER}", K::kind(&()));
     let found = api.get_opt(BINDER).await.map_err(|error| failed("read", &what)(error.into()))?;
     if found.as_ref().is_some_and(|seen| !is_ours(seen) || is_current(seen)) {
         return Ok(());
@@ -155,9 +162,9 @@ fn binding(metadata: &Value, namespace: &str) -> Value {
 }
 
 /// Keeps the kubeconfig where the provider renews it. False where somebody else has a Secret of that name.
-pub(super) async fn keep(client: &Client, order: &Order, secret: &Secret) -> Result<bool, AccountError> {
-    let api: Api<Secret> = Api::namespaced(client.clone(), &order.namespace);
-    let what = format!("Secret {}/{PROVIDER_KUBECONFIG}", order.namespace);
+pub(crate) async fn keep(client: &Client, namespace: &str, secret: &Secret) -> Result<bool, AccountError> {
+    let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
+    let what = format!("Secret {namespace}/{PROVIDER_KUBECONFIG}");
     let found = api.get_opt(PROVIDER_KUBECONFIG).await;
     let found = found.map_err(|error| failed("read", &what)(error.into()))?;
     if found.as_ref().is_some_and(|found| !is_ours(found)) {
@@ -172,16 +179,22 @@ pub(super) async fn keep(client: &Client, order: &Order, secret: &Secret) -> Res
 }
 
 /// A token of the account.
-pub(super) struct Token {
-    pub(super) text: String,
-    pub(super) life: Life,
+pub(crate) struct Token {
+    pub(crate) text: String,
+    pub(crate) life: Life,
     /// What to say when it is valid for less than was asked.
     pub(super) shortened: Option<String>,
 }
 
 pub(super) async fn token(client: &Client, order: &Order) -> Result<Token, AccountError> {
-    let api: Api<ServiceAccount> = Api::namespaced(client.clone(), &order.namespace);
     let asked = i64::try_from(order.token_duration.as_secs()).unwrap_or(i64::MAX);
+    token_for(client, &order.namespace, asked).await
+}
+
+/// A token that is valid for so many seconds.
+pub(crate) async fn token_for(client: &Client, namespace: &str, asked: i64) -> Result<Token, AccountError> {
+    let api: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
+    let asked = asked.max(SHORTEST);
     let spec = TokenRequestSpec { expiration_seconds: Some(asked), ..TokenRequestSpec::default() };
     let request = TokenRequest { spec, ..TokenRequest::default() };
     let answer = api.create_token_request(BINDER, &PostParams::default(), &request).await;

@@ -3,17 +3,17 @@
 //! It works with the rights of whoever runs it, not with those of the provider's own account. The same kubeconfig
 //! is kept in Secret `kubeconfig` of the contract namespace, where the provider renews it.
 
-mod account;
+pub(crate) mod account;
 mod order;
 mod render;
 pub(crate) mod secret;
 
 use std::{io::Write as _, process::ExitCode};
 
-use kube::{Client, Config};
+use kube::Config;
 use portolan_runtime::{
     args::{ClientArgs, LogArgs},
-    client::{self, ClientError},
+    client,
     process::{self, Failure},
 };
 
@@ -45,7 +45,7 @@ pub(crate) fn run(args: &KubeconfigArgs, cluster: &ClientArgs, log: &LogArgs) ->
 
 async fn issue(order: Order, cluster: ClientArgs) -> Result<(), Failure> {
     let config = client::configuration(&cluster).await?;
-    let client = Client::try_from(config.clone()).map_err(ClientError::Unusable)?;
+    let client = client::of(config.clone())?;
     account::ensure(&client, &order).await?;
     let token = account::token(&client, &order).await?;
     if let Some(shortened) = &token.shortened {
@@ -53,7 +53,7 @@ async fn issue(order: Order, cluster: ClientArgs) -> Result<(), Failure> {
     }
     let access = access(&order, &config, token.text);
     let kubeconfig = render::render(&access);
-    let kept = account::keep(&client, &order, &secret::secret(&access, token.life)).await?;
+    let kept = account::keep(&client, &order.namespace, &secret::secret(&access, token.life)).await?;
     if !kept {
         note("Secret kubeconfig of the contract namespace is somebody else's and is not renewed");
     }

@@ -63,6 +63,11 @@ pub(crate) fn secret(access: &Access, life: Life) -> Secret {
     }
 }
 
+/// The kubeconfig for a way in.
+pub(crate) fn text(access: &Access) -> String {
+    render(access)
+}
+
 /// The way in that a Secret describes, with another token. The error is for people.
 pub(crate) fn with_token(secret: &Secret, token: String) -> Result<Access, String> {
     let content = secret.data.as_ref().and_then(|data| data.get(PROVIDER_KUBECONFIG));

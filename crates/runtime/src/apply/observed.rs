@@ -78,7 +78,9 @@ fn applied_entries(
     };
     entries.iter().find(|e| posted(e))?;
     let mut merged: Option<ManagedFieldsEntry> = None;
-    for entry in entries.iter().filter(|e| posted(e) || applied(e)) {
+    // What was applied is in the version that is written now. Fields that have moved between versions are not known
+    // in a former one, and would be nobody's.
+    for entry in entries.iter().filter(|e| applied(e)).chain(entries.iter().filter(|e| posted(e))) {
         match &mut merged {
             None => {
                 let (manager, operation) = (Some(manager.to_owned()), Some("Apply".to_owned()));
@@ -91,7 +93,7 @@ fn applied_entries(
     Some(merged.into_iter().chain(others).collect())
 }
 
-fn union(into: &mut ManagedFieldsEntry, from: &ManagedFieldsEntry) {
+pub(super) fn union(into: &mut ManagedFieldsEntry, from: &ManagedFieldsEntry) {
     if let (Some(into), Some(from)) = (&mut into.fields_v1, &from.fields_v1) {
         merge_fields(&mut into.0, &from.0);
     }

@@ -26,6 +26,7 @@ pub struct Rules {
 struct NamespaceRules {
     release: Vec<Rule>,
     secret_namespaces: Vec<Rule>,
+    target_namespaces: Vec<Rule>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -66,6 +67,18 @@ impl Rules {
             self.namespace_rules.secret_namespaces.iter().flat_map(|rule| rule.rights(Some(namespace)))
         });
         cluster.chain(release).chain(secrets).collect()
+    }
+
+    /// The rights in the namespaces that a configuration lists; `*` stands for all of them.
+    pub fn target_rights(&self, namespaces: &[String]) -> Vec<Right> {
+        let place =
+            |namespace: &String| Some(namespace.as_str()).filter(|name| *name != "*").map(str::to_owned);
+        let rules = &self.namespace_rules.target_namespaces;
+        let each = |namespace: &String| {
+            let place = place(namespace);
+            rules.iter().flat_map(move |rule| rule.rights(place.as_deref()))
+        };
+        namespaces.iter().flat_map(each).collect()
     }
 }
 

@@ -8,7 +8,7 @@ use kube::{Client, client::Body};
 use tokio::time::timeout;
 
 use super::Check;
-use crate::{clock, telemetry::Chain};
+use crate::{authorities, clock, telemetry::Chain};
 
 /// How long an API server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(6);
@@ -45,6 +45,12 @@ pub async fn server(client: &Client, of: &str, docs: &str) -> Vec<Check> {
         Err(_) => checks.extend([later("credential"), later("clock")]),
     }
     checks
+}
+
+/// What the bundle of authorities of a kubeconfig holds, where it can be used.
+pub fn authorities(pem: Option<&[u8]>, of: &str, docs: &str) -> Option<Check> {
+    let about = authorities::about(pem?)?;
+    Some(Check::new(format!("authorities of {of}"), Ok(about), "", docs))
 }
 
 struct Answer {

@@ -14,7 +14,7 @@ use crate::metrics::{Counters, Metrics};
 static REQUESTS: OnceLock<Counters> = OnceLock::new();
 
 /// Counts the requests of all clients that are made from now on.
-pub(crate) fn register(metrics: &Metrics) {
+pub(super) fn register(metrics: &Metrics) {
     REQUESTS.get_or_init(|| {
         metrics.counters(
             "api_requests_total",

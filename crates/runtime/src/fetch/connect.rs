@@ -13,15 +13,15 @@ use std::{
 use http::Uri;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::rt::TokioIo;
-use rustls::{
-    ClientConfig, RootCertStore,
-    client::Resumption,
-    pki_types::{CertificateDer, pem::PemObject as _},
-};
+use rustls::{ClientConfig, RootCertStore, client::Resumption};
 use tokio::{net::TcpStream, time::timeout};
 use tower::Service;
 
-use super::{AddressPolicy, FetchError, FetchSettings};
+use super::{
+    AddressPolicy, FetchError, FetchSettings,
+    race::{in_turns, race},
+};
+use crate::authorities::Bundle;
 
 /// More addresses than a host needs.
 const MAX_ADDRESSES: usize = 8;
@@ -31,7 +31,8 @@ pub(super) type Connector = HttpsConnector<CheckedTcp>;
 pub(super) fn connector(settings: &FetchSettings) -> Result<Connector, FetchError> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     if let Some(pem) = &settings.extra_authorities {
-        add(&mut roots, pem)?;
+        let bundle = Bundle::read(pem).map_err(FetchError::Authorities)?;
+        roots.add_parsable_certificates(bundle.usable);
     }
     if settings.system_authorities {
         // Those that cannot be read would be missed by the one connection that needs them.
@@ -43,16 +44,6 @@ pub(super) fn connector(settings: &FetchSettings) -> Result<Connector, FetchErro
     let tcp =
         CheckedTcp { policy: Arc::new(settings.policy.clone()), connect_timeout: settings.connect_timeout };
     Ok(HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp))
-}
-
-fn add(roots: &mut RootCertStore, pem: &[u8]) -> Result<(), FetchError> {
-    let mut any = false;
-    for certificate in CertificateDer::pem_slice_iter(pem) {
-        let certificate = certificate.map_err(|_| FetchError::Authorities)?;
-        roots.add(certificate).map_err(|_| FetchError::Authorities)?;
-        any = true;
-    }
-    if any { Ok(()) } else { Err(FetchError::Authorities) }
 }
 
 /// Makes TCP connections to addresses that the policy allows.
@@ -73,30 +64,36 @@ impl Service<Uri> for CheckedTcp {
 
     fn call(&mut self, url: Uri) -> Self::Future {
         let this = self.clone();
-        Box::pin(async move {
-            let connected = timeout(this.connect_timeout, this.connect(&url)).await;
-            connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map(TokioIo::new)
-        })
+        Box::pin(async move { this.connect(&url).await.map(TokioIo::new) })
     }
 }
 
 impl CheckedTcp {
     async fn connect(&self, url: &Uri) -> io::Result<TcpStream> {
-        let mut failure = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
-        for address in resolve(url).await? {
-            failure = match self.policy.check(address) {
-                Err(forbidden) => io::Error::new(io::ErrorKind::PermissionDenied, forbidden),
-                Ok(()) => match TcpStream::connect(address).await {
-                    Ok(stream) => {
-                        stream.set_nodelay(true)?;
-                        return Ok(stream);
-                    }
-                    Err(error) => error,
-                },
-            };
+        let mut allowed = Vec::new();
+        let mut refused = None;
+        for address in self.in_time(resolve(url)).await? {
+            match self.policy.check(address) {
+                Ok(()) => allowed.push(address),
+                Err(forbidden) => refused = Some(forbidden),
+            }
         }
-        Err(failure)
+        match refused.filter(|_| allowed.is_empty()) {
+            Some(forbidden) => Err(io::Error::new(io::ErrorKind::PermissionDenied, forbidden)),
+            None => race(in_turns(allowed), |address| self.in_time(attempt(address))).await,
+        }
     }
+
+    async fn in_time<T>(&self, step: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+        let ended = timeout(self.connect_timeout, step).await;
+        ended.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+async fn attempt(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 async fn resolve(url: &Uri) -> io::Result<Vec<SocketAddr>> {

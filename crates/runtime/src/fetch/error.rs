@@ -3,6 +3,7 @@
 use std::error::Error;
 
 use super::address::Forbidden;
+use crate::authorities::InvalidBundle;
 
 /// A request that did not come back with an answer within its bounds.
 #[derive(Debug, thiserror::Error)]
@@ -16,9 +17,9 @@ pub enum FetchError {
     /// A token with characters that a header cannot hold.
     #[error("the credential is not a token")]
     Credential,
-    /// PEM that is not a list of certificates.
-    #[error("the authorities are not PEM certificates")]
-    Authorities,
+    /// PEM without a usable certificate.
+    #[error("the authorities cannot be used")]
+    Authorities(#[source] InvalidBundle),
     /// The policy allows none of the addresses.
     #[error("failed to connect")]
     Forbidden(#[source] Forbidden),

@@ -110,3 +110,17 @@ async fn plain_http_and_odd_urls_are_refused() {
         assert!(matches!(strict.get(&Uri::from_static(url), None).await, Err(FetchError::Url(_))), "{url}");
     }
 }
+
+#[tokio::test]
+async fn a_question_says_no_more_than_it_is() {
+    let answer = || vec!["HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".to_owned()];
+    let (asked, told) = (rude(answer(), Duration::ZERO).await, rude(answer(), Duration::ZERO).await);
+    fetcher().get(&asked.url, None).await.unwrap();
+    fetcher().post_json(&told.url, b"{}".to_vec(), None).await.unwrap();
+    let (asked, told) = (asked.seen.lock().to_lowercase(), told.seen.lock().to_lowercase());
+    assert!(
+        asked.contains("\r\naccept-encoding: identity\r\n") && !asked.contains("content-type"),
+        "{asked}"
+    );
+    assert!(told.contains("\r\ncontent-type: application/json\r\n"), "{told}");
+}

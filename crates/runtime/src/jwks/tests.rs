@@ -46,7 +46,7 @@ async fn start(freshness: Freshness) -> (Issuer, Arc<Jwks>, Tasks, JoinSet<()>) 
     let mut settings = FetchSettings { plain_http: true, ..FetchSettings::default() };
     settings.policy.named = vec!["127.0.0.1".parse().unwrap()];
     let source = KeySource {
-        issuer: issuer.url.lock().clone(),
+        issuers: vec![issuer.url.lock().clone()],
         api_server: None,
         jwks_uri: None,
         credential: Arc::new(|| None),
@@ -81,7 +81,7 @@ async fn an_empty_set_does_not_replace_good_keys_until_they_are_too_old() {
     issuer.broken.store(true, Ordering::SeqCst);
     sleep(cooldown * 2).await;
     assert!(jwks.newer().await.unwrap().has("a"));
-    assert!(jwks.status().error.unwrap().contains("no usable key"));
+    assert!(jwks.status().error.unwrap().contains("it has no key"));
     sleep(max_age).await;
     assert!(jwks.keys().is_none());
 }

@@ -20,9 +20,21 @@ pub struct Subject {
 impl Subject {
     /// The subject of a certificate in DER. None when it has no common name that is text.
     pub fn of(certificate: &[u8]) -> Option<Self> {
-        let mut certificate = Der(certificate).value(SEQUENCE)?;
+        let subject = Self::of_certificate(Der { left: certificate, cut: false })?;
+        (!subject.common_name.is_empty()).then_some(subject)
+    }
+
+    /// What a certificate may be called in front of people: even one that is cut off or broken further on.
+    pub(crate) fn shown(certificate: &[u8]) -> Option<String> {
+        let subject = Self::of_certificate(Der { left: certificate, cut: true })?;
+        let organization = subject.organizations.into_iter().next();
+        Some(subject.common_name).filter(|name| !name.is_empty()).or(organization)
+    }
+
+    fn of_certificate(mut text: Der<'_>) -> Option<Self> {
+        let mut certificate = text.value(SEQUENCE)?;
         let mut body = certificate.value(SEQUENCE)?;
-        if body.0.first() == Some(&EXPLICIT_VERSION) {
+        if body.left.first() == Some(&EXPLICIT_VERSION) {
             body.next()?;
         }
         // Serial number, signature algorithm, issuer, validity.
@@ -34,31 +46,35 @@ impl Subject {
 
     fn of_name(mut name: Der<'_>) -> Option<Self> {
         let mut subject = Self::default();
-        while !name.0.is_empty() {
+        while !name.left.is_empty() {
             let (_, mut set) = name.next()?;
-            while !set.0.is_empty() {
+            while !set.left.is_empty() {
                 let mut attribute = set.value(SEQUENCE)?;
                 let (_, kind) = attribute.next()?;
                 let (_, text) = attribute.next()?;
-                let text = std::str::from_utf8(text.0);
-                match (kind.0, text) {
+                let text = std::str::from_utf8(text.left);
+                match (kind.left, text) {
                     (COMMON_NAME, Ok(text)) => text.clone_into(&mut subject.common_name),
                     (ORGANIZATION, Ok(text)) => subject.organizations.push(text.to_owned()),
                     _ => {}
                 }
             }
         }
-        (!subject.common_name.is_empty()).then_some(subject)
+        Some(subject)
     }
 }
 
 /// What is left of a DER text.
-struct Der<'a>(&'a [u8]);
+struct Der<'a> {
+    left: &'a [u8],
+    /// Whether an element may be shorter than it says.
+    cut: bool,
+}
 
 impl Der<'_> {
     /// The tag and the content of the next element.
     fn next(&mut self) -> Option<(u8, Self)> {
-        let (&tag, rest) = self.0.split_first()?;
+        let (&tag, rest) = self.left.split_first()?;
         let (&first, rest) = rest.split_first()?;
         let (length, rest) = match first {
             0..=0x7f => (usize::from(first), rest),
@@ -68,9 +84,10 @@ impl Der<'_> {
             }
             _ => return None,
         };
+        let length = if self.cut { length.min(rest.len()) } else { length };
         let (content, rest) = rest.split_at_checked(length)?;
-        self.0 = rest;
-        Some((tag, Self(content)))
+        self.left = rest;
+        Some((tag, Self { left: content, cut: self.cut }))
     }
 
     /// The content of the next element, which must have a tag.
@@ -119,6 +136,9 @@ mod tests {
         for length in 0..whole.len() {
             assert_eq!(Subject::of(&whole[..length]), None, "{length}");
         }
+        let cut = whole.len() - 1;
+        assert_eq!(Subject::shown(&whole[..cut]), Some("vaul".to_owned()));
+        assert_eq!((Subject::shown(&whole), Subject::shown(&[])), (Some("vault".to_owned()), None));
         assert_eq!(Subject::of(&certificate(&[])), None);
     }
 }

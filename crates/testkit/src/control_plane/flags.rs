@@ -7,7 +7,7 @@ use super::{ControlPlaneOptions, Ports};
 
 /// Metadata of everything that a test may want to count; not the steady reading and leasing of Kubernetes'
 /// own controllers, nor the health probes.
-pub(super) const AUDIT_POLICY: &str = r#"apiVersion: audit.k8s.io/v1
+pub const AUDIT_POLICY: &str = r#"apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]
 omitManagedFields: true

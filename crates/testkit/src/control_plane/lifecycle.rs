@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::{Api, Client};
 use parking_lot::Mutex;
@@ -48,28 +48,24 @@ impl ControlPlane {
         self.wait("/readyz", async || is_ready(&client).await).await
     }
 
-    /// Copies the data of etcd, as a backup does. Everything is down meanwhile.
-    pub async fn back_up(&self) -> Result<()> {
-        self.stop_all();
-        copy(&self.dir().join("etcd"), &self.dir().join("etcd-backup"))?;
-        self.start_all().await
+    /// Copies all that etcd has into `directory`, which is made: a backup. etcd stands still meanwhile, so that the
+    /// copy is what a machine without power would have left.
+    pub fn back_up(&self, directory: &Path) -> Result<()> {
+        let etcd = self.etcd.lock();
+        etcd.as_ref().inspect(|process| process.pause());
+        let copied = copy(&self.dir().join("etcd"), directory);
+        etcd.as_ref().inspect(|process| process.resume());
+        copied
     }
 
-    /// Puts the copy of [`Self::back_up`] in the place of the data, with everything down meanwhile: versions run
-    /// backwards.
-    pub async fn restore(&self) -> Result<()> {
-        self.stop_all();
-        copy(&self.dir().join("etcd-backup"), &self.dir().join("etcd"))?;
-        self.start_all().await
-    }
-
-    fn stop_all(&self) {
-        for process in [&self.controller_manager, &self.apiserver, &self.etcd] {
-            process.lock().take();
-        }
-    }
-
-    async fn start_all(&self) -> Result<()> {
+    /// Ends API server and etcd, puts a backup in the place of the data, and starts them again: versions of objects
+    /// run backwards.
+    pub async fn restore(&self, directory: &Path) -> Result<()> {
+        self.stop_apiserver();
+        self.stop_etcd();
+        let data = self.dir().join("etcd");
+        fs::remove_dir_all(&data).with_context(|| format!("cannot remove {}", data.display()))?;
+        copy(directory, &data)?;
         start_in(&self.etcd, || {
             let command = flags::etcd(&self.binaries.etcd, self.dir(), self.ports);
             ManagedProcess::start("etcd", command, &self.workdir)
@@ -150,24 +146,6 @@ impl ControlPlane {
     }
 }
 
-/// Makes a directory a copy of another.
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    if to.exists() {
-        fs::remove_dir_all(to)?;
-    }
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy(&entry.path(), &target)?;
-        } else {
-            fs::copy(entry.path(), target)?;
-        }
-    }
-    Ok(())
-}
-
 /// Fills `slot` unless what is in it still runs.
 fn start_in(
     slot: &Mutex<Option<ManagedProcess>>,
@@ -176,6 +154,21 @@ fn start_in(
     let mut slot = slot.lock();
     if slot.as_ref().is_none_or(|process| process.exited().is_some()) {
         *slot = Some(start()?);
+    }
+    Ok(())
+}
+
+/// Copies a directory with everything in it.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to).with_context(|| format!("cannot create {}", to.display()))?;
+    for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
+        let entry = entry?;
+        let (path, place) = (entry.path(), to.join(entry.file_name()));
+        if entry.file_type()?.is_dir() {
+            copy(&path, &place)?;
+        } else {
+            fs::copy(&path, &place).with_context(|| format!("cannot copy {}", path.display()))?;
+        }
     }
     Ok(())
 }

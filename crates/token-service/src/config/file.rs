@@ -9,7 +9,10 @@ use portolan_runtime::{args::interval, fetch::Named};
 use serde::Deserialize;
 
 use self::parts::{AutoFile, CallerFile, RateLimitsFile, RenewalFile, RouteFile, V1File};
-use super::{CallerConfig, ClusterConfig, Config, ConfigError, Mode, OnOutage, check_name, check_url};
+use super::{
+    CallerConfig, ClusterConfig, Config, ConfigError, Mode, OnOutage, check_keys_url, check_name, check_url,
+    issuers,
+};
 use crate::routing::{Matcher, Route};
 
 /// What Kubernetes itself allows for clocks that differ.
@@ -43,6 +46,7 @@ pub(super) struct File {
 #[serde(deny_unknown_fields)]
 struct ClusterFile {
     issuer: Option<String>,
+    issuers: Option<Vec<String>>,
     api_server: Option<String>,
     ca_cert: Option<PathBuf>,
     token_path: Option<PathBuf>,
@@ -127,14 +131,14 @@ fn other(place: &str, problem: String) -> ConfigError {
 impl ClusterFile {
     fn check(self, name: &str) -> Result<ClusterConfig, String> {
         check_name(name)?;
-        let issuer = self.issuer.filter(|issuer| !issuer.is_empty()).ok_or("issuer is required")?;
+        let issuers = issuers(self.issuer, self.issuers)?;
         if let Some(api_server) = &self.api_server {
             check_url("api_server", api_server, self.plain_http)?;
         } else if self.jwks_uri.is_none() {
-            check_url("issuer", &issuer, self.plain_http)?;
+            check_url("issuer", &issuers[0], self.plain_http)?;
         }
         if let Some(jwks_uri) = &self.jwks_uri {
-            check_url("jwks_uri", jwks_uri, self.plain_http)?;
+            check_keys_url("jwks_uri", jwks_uri, self.plain_http)?;
         }
         if self.mode != Mode::Jwks && self.api_server.is_none() {
             return Err(format!("mode {} needs api_server", self.mode.label()));
@@ -149,7 +153,7 @@ impl ClusterFile {
         let leeway = bounded("leeway", self.leeway.as_deref(), MAX_LEEWAY, MAX_LEEWAY)?;
         Ok(ClusterConfig {
             name: name.to_owned(),
-            issuer,
+            issuers,
             api_server: self.api_server.map(|url| url.trim_end_matches('/').to_owned()),
             ca_cert: self.ca_cert,
             token_path: self.token_path,

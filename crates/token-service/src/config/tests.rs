@@ -31,6 +31,19 @@ fn the_documents_configuration_is_read() {
 }
 
 #[test]
+fn a_cluster_may_have_two_issuers_and_keys_at_a_url_with_a_query() {
+    let text = "
+clusters:
+  a: {issuers: [https://new.test, https://old.test], api_server: https://a.test}
+  b: {issuer: https://b.test, jwks_uri: 'https://keys.test/jwks?p=policy'}
+";
+    let config = Config::parse(text).unwrap();
+    let a = &config.clusters["a"];
+    assert_eq!((a.issuer(), a.issuers.len()), ("https://new.test", 2));
+    assert_eq!(config.clusters["b"].jwks_uri.as_deref(), Some("https://keys.test/jwks?p=policy"));
+}
+
+#[test]
 fn what_belongs_to_a_route_and_a_caller_is_read() {
     let text = "
 clusters: {a: {issuer: https://a.test, mode: hybrid, api_server: https://a.test, onOutage: accept}}
@@ -61,7 +74,18 @@ fn mistakes_are_named() {
         ("clusters: {a.b: {issuer: https://a.test}}".to_owned(), "lower-case"),
         ("clusters: {a: {issuer: http://a.test}}".to_owned(), "is not https"),
         ("clusters: {a: {issuer: a.test}}".to_owned(), "is not an https URL"),
+        (cluster(", jwks_uri: 'ftp://k'"), "is not an https URL"),
+        (cluster(", api_server: 'https://a', jwks_uri: 'ftp://k'"), "is not an https URL"),
+        (cluster(", api_server: 'https://a?b'"), "has a query"),
         (cluster(", isuer: x"), "isuer"),
+        (cluster(", issuers: [https://b.test]"), "issuer or issuers, not both"),
+        ("clusters: {a: {issuers: []}}".to_owned(), "issuer is required"),
+        ("clusters: {a: {issuers: ['']}}".to_owned(), "issuer is required"),
+        ("clusters: {a: {issuers: [https://a, https://a]}}".to_owned(), "there twice"),
+        (cluster(", jwks_uri: 'ftp://a.test/keys'"), "is not an https URL"),
+        (cluster(", api_server: https://a.test, jwks_uri: 'ftp://a.test/keys'"), "is not an https URL"),
+        (cluster(", jwks_uri: 'https://a.test/keys#k'"), "is not an https URL"),
+        (cluster(", api_server: 'https://a.test?x=y'"), "has a query"),
         (cluster(", mode: review"), "needs api_server"),
         (cluster(", token_path: /x"), "needs api_server"),
         (cluster(", leeway: 5m"), "at most 60s"),

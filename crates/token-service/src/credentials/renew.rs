@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use futures::{StreamExt as _, future::join_all};
 use http::Uri;
 use kube::runtime::watcher;
+use portolan_core::auth::compact::bare;
 use portolan_runtime::{
     backoff::Backoff,
     clock,
@@ -178,11 +179,11 @@ enum RenewError {
 async fn request(cluster: &Cluster, duration: Duration) -> Result<(), RenewError> {
     #[derive(Deserialize)]
     struct Answer {
-        status: Status,
+        status: Option<Status>,
     }
     #[derive(Deserialize)]
     struct Status {
-        token: String,
+        token: Option<String>,
     }
     let held = cluster.credential.held().ok_or(RenewError::NoAccount)?;
     let (namespace, name) = held.about.account.as_ref().ok_or(RenewError::NoAccount)?;
@@ -202,7 +203,9 @@ async fn request(cluster: &Cluster, duration: Duration) -> Result<(), RenewError
         return Err(RenewError::Status(fetched.status));
     }
     let answer: Answer = serde_json::from_slice(&fetched.body).map_err(|_| RenewError::NoToken)?;
-    cluster.credential.renewed(&answer.status.token);
+    let token = answer.status.and_then(|status| status.token);
+    let token = token.filter(|token| !bare(token).is_empty()).ok_or(RenewError::NoToken)?;
+    cluster.credential.renewed(&token);
     Ok(())
 }
 

@@ -14,6 +14,7 @@ use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::{ObjectReference, ServiceAccount};
 use kube::{
     Api, Client, Resource as _, ResourceExt as _,
+    api::ListParams,
     runtime::watcher::{self, Event},
 };
 use parking_lot::RwLock;
@@ -116,6 +117,24 @@ impl Accounts {
         let api = Api::<ServiceAccount>::namespaced(self.client.clone(), namespace);
         match timeout(READ_TIMEOUT, api.get_opt(name)).await {
             Ok(Ok(account)) => Ok(account.map(|account| Arc::new(self.understood(&account)))),
+            Ok(Err(kube::Error::Api(status))) if status.code == 403 => Err(Unread::Forbidden),
+            Ok(Err(error)) => Err(Unread::Unavailable(Some(Box::new(error)))),
+            Err(_) => Err(Unread::Unavailable(None)),
+        }
+    }
+
+    /// Every account as the API server has it now, by namespace and name.
+    pub(crate) async fn read_all(&self) -> Result<Vec<((String, String), Account)>, Unread> {
+        let api = match &self.namespace {
+            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
+            None => Api::all(self.client.clone()),
+        };
+        let params = ListParams::default();
+        match timeout(READ_TIMEOUT, api.list(&params)).await {
+            Ok(Ok(list)) => {
+                let read = |account: ServiceAccount| (place(&account), self.understood(&account));
+                Ok(list.items.into_iter().map(read).collect())
+            }
             Ok(Err(kube::Error::Api(status))) if status.code == 403 => Err(Unread::Forbidden),
             Ok(Err(error)) => Err(Unread::Unavailable(Some(Box::new(error)))),
             Err(_) => Err(Unread::Unavailable(None)),

@@ -6,13 +6,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::{Args as ClapArgs, CommandFactory as _};
+use clap::{Args as ClapArgs, CommandFactory as _, Subcommand};
 use portolan_runtime::{
     args::{AdminArgs, ClientArgs, LogArgs, PodArgs, go_style},
+    check::CheckArgs,
     tls::TlsArgs,
 };
 
-use crate::args::Args;
+use super::{config::Config, explain::ExplainArgs};
+use crate::{args::Args, config::ConfigError};
 
 /// Where the configuration is when nobody says. It may be absent.
 pub(crate) const DEFAULT_CONFIG: &str = "config/exchange.yaml";
@@ -23,8 +25,10 @@ const ORIGINAL_NAME: &str = "kfca";
 /// What the exchange needs.
 #[derive(ClapArgs, Clone, Debug)]
 pub(crate) struct ExchangeArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<ExchangeCommand>,
     /// File with issuers, namespaces and audiences. It is read again when it changes.
-    #[arg(long, env = "CONFIG_PATH", default_value = DEFAULT_CONFIG, value_name = "FILE")]
+    #[arg(long, env = "CONFIG_PATH", default_value = DEFAULT_CONFIG, value_name = "FILE", global = true)]
     pub(crate) config: PathBuf,
     /// Address that the exchange listens on.
     #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::UNSPECIFIED), value_name = "ADDRESS", value_parser = address)]
@@ -50,6 +54,16 @@ pub(crate) struct ExchangeArgs {
     pub(crate) admin: AdminArgs,
 }
 
+/// Commands of the exchange that end by themselves.
+#[derive(Subcommand, Clone, Debug)]
+pub(crate) enum ExchangeCommand {
+    /// Checks the configuration and everything that it names.
+    Check(CheckArgs),
+    /// Says whether a token would be exchanged for one of an account, and which rule decides. The token comes from
+    /// standard input and is not printed; none is made.
+    Explain(ExplainArgs),
+}
+
 /// An address; nothing stands for every one, as it does in Go.
 fn address(text: &str) -> Result<IpAddr, String> {
     match text {
@@ -70,6 +84,11 @@ impl ExchangeArgs {
             admin.admin_address.set_port(self.http_port.checked_add(1).unwrap_or(DEFAULT_PORT));
         }
         admin
+    }
+
+    /// The configuration, as the exchange reads it.
+    pub(crate) async fn read(&self) -> Result<Config, ConfigError> {
+        Config::read_or_default(&self.config).await
     }
 
     pub(crate) fn listen_address(&self) -> SocketAddr {
@@ -132,6 +151,25 @@ mod tests {
             (joined.listen_address().to_string(), joined.log.log_level.as_str()),
             ("[::1]:1".to_owned(), "debug")
         );
+    }
+
+    #[test]
+    fn commands_take_the_configuration_under_both_names() {
+        let table: [&[&str]; 4] = [
+            &["token-service", "exchange", "--config", "c", "check"],
+            &["token-service", "exchange", "check", "--config", "c", "-o", "json"],
+            &["kfca", "check", "--config", "c"],
+            &["kfca", "--config", "c", "check"],
+        ];
+        for line in table {
+            let args = parse(line);
+            assert_eq!(args.config, PathBuf::from("c"), "{line:?}");
+            assert!(matches!(args.command, Some(ExchangeCommand::Check(_))), "{line:?}");
+        }
+        let line = ["kfca", "explain", "--namespace", "n", "--service-account", "a", "--config", "c"];
+        let Some(ExchangeCommand::Explain(explain)) = parse(&line).command else { panic!("it is explain") };
+        assert_eq!((explain.namespace.as_str(), explain.service_account.as_str()), ("n", "a"));
+        assert!(parse(&["kfca"]).command.is_none());
     }
 
     #[test]

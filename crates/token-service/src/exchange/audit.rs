@@ -16,8 +16,8 @@ use crate::{audit::Junk, limits::Rate};
 /// More of what a caller says about its way is not noted.
 const MAX_FORWARDED: usize = 128;
 /// Refusals of tokens whose signature nobody has checked: they are counted, not listed.
-const UNPROVEN: [&str; 8] =
-    ["malformed", "too_large", "alg", "kid", "signature", "issuer", "expired", "not_yet"];
+const UNPROVEN: [&str; 9] =
+    ["malformed", "too_large", "alg", "typ", "kid", "signature", "issuer", "expired", "not_yet"];
 
 /// What is known of a caller, as far as the exchange came.
 #[derive(Clone, Debug, Default)]

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use portolan_core::object::or_default;
 use portolan_runtime::args::interval;
 use serde::Deserialize;
 use serde_json::Value;
@@ -60,13 +61,13 @@ pub(crate) struct Broken {
 struct Written {
     issuer: String,
     subject: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     audience: Texts,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     claims: BTreeMap<String, Value>,
     uid: Option<String>,
     max_lifetime: Option<Lifetime>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     audiences: Texts,
 }
 
@@ -227,6 +228,18 @@ mod tests {
             (Some("u"), Some(Duration::from_secs(900)))
         );
         assert_eq!(binding.claims["tid"], "t");
+    }
+
+    #[test]
+    fn what_is_null_in_a_binding_is_not_there() {
+        let nulls = r#"{"issuer":"i","subject":"s","audience":null,"claims":null,"uid":null,"maxLifetime":null,
+                        "audiences":null}"#;
+        let (nulls, bare) = (of(&[("kfca", nulls)]), of(&[("kfca", r#"{"issuer":"i","subject":"s"}"#)]));
+        assert_eq!((nulls.good.len(), nulls.broken.len()), (1, 0), "{nulls:?}");
+        assert_eq!(nulls, bare);
+        for null in [r#"{"issuer":null,"subject":"s"}"#, r#"{"issuer":"i","subject":null}"#] {
+            assert_eq!(of(&[("kfca", null)]).broken.len(), 1, "{null}");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use jiff::SignedDuration;
 use portolan_runtime::fetch::Named;
 
 use self::file::{File, IssuerFile};
-use super::decide::ANY;
+use super::{args::DEFAULT_CONFIG, decide::ANY};
 use crate::config::{ConfigError, Mode};
 
 /// Whom a source token must be for when the configuration does not say.
@@ -26,6 +26,7 @@ pub(crate) const KUBE_SYSTEM: &str = "kube-system";
 pub(crate) struct Config {
     /// Whom a source token must be for; `*` is anybody.
     pub(crate) audiences: Vec<String>,
+    /// By the first of their names.
     pub(crate) issuers: BTreeMap<String, Arc<IssuerConfig>>,
     /// Whether annotations may name issuers that are not listed.
     pub(crate) any_issuer: bool,
@@ -37,7 +38,8 @@ pub(crate) struct Config {
 /// One issuer whose tokens are exchanged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct IssuerConfig {
-    pub(crate) issuer: String,
+    /// What it calls itself: one name, or during a change the new and the old one.
+    pub(crate) issuers: Vec<String>,
     pub(crate) api_server: Option<String>,
     pub(crate) ca_cert: Option<PathBuf>,
     pub(crate) token_path: Option<PathBuf>,
@@ -69,6 +71,15 @@ impl Config {
     pub(crate) async fn read(path: &Path) -> Result<Self, ConfigError> {
         let read = |source| ConfigError::Read { path: path.to_owned(), source };
         Self::parse(&tokio::fs::read_to_string(path).await.map_err(read)?)
+    }
+
+    /// The file that was named, or, where nobody named one and there is none, the defaults.
+    pub(crate) async fn read_or_default(path: &Path) -> Result<Self, ConfigError> {
+        let default = path.as_os_str() == DEFAULT_CONFIG;
+        if default && !tokio::fs::try_exists(path).await.unwrap_or(false) {
+            return Ok(Self::empty());
+        }
+        Self::read(path).await
     }
 
     pub(crate) fn parse(text: &str) -> Result<Self, ConfigError> {
@@ -121,7 +132,8 @@ impl Config {
         if self.namespaces.contains(KUBE_SYSTEM) {
             warn("kube-system is listed: some of its accounts may do anything in the cluster".to_owned());
         }
-        if own.is_some_and(|own| self.issuers.contains_key(own)) {
+        let has = |own: &str| self.issuers.values().any(|issuer| issuer.has_name(own));
+        if own.is_some_and(has) {
             warn(
                 "the issuer of this cluster itself is listed, so chains are possible: what is given here may \
                  be exchanged here again, each time for a new lifetime"
@@ -133,6 +145,16 @@ impl Config {
 }
 
 impl IssuerConfig {
+    /// What it calls itself, or will do so after a change.
+    pub(crate) fn name(&self) -> &str {
+        self.issuers.first().map_or("", String::as_str)
+    }
+
+    /// Whether it calls itself so, byte for byte.
+    pub(crate) fn has_name(&self, name: &str) -> bool {
+        self.issuers.iter().any(|issuer| issuer == name)
+    }
+
     /// An issuer that only an annotation names.
     pub(crate) fn unlisted(issuer: &str) -> Result<Self, String> {
         IssuerFile::named(issuer).check()

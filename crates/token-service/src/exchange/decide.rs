@@ -55,7 +55,10 @@ pub(crate) fn matching<'b>(
 }
 
 /// The first condition of a binding that a source does not meet, and the how manieth that is.
-fn missing(binding: &Binding, Source { token, claims, wanted }: Source<'_>) -> Option<(u8, &'static str)> {
+pub(crate) fn missing(
+    binding: &Binding,
+    Source { token, claims, wanted }: Source<'_>,
+) -> Option<(u8, &'static str)> {
     if claims.sub.as_ref() != Some(&binding.subject) {
         return Some((1, "subject"));
     }

@@ -22,7 +22,7 @@ use super::{
     service::{Denied, Granted, Wish, exchange},
     state::State,
 };
-use crate::http::problem::json_response;
+use crate::http::problem::{Problem, json_response};
 
 /// What is hidden is answered at the next multiple of this, so that the time does not tell it either.
 const BEAT: Duration = Duration::from_millis(25);
@@ -43,6 +43,8 @@ pub(crate) fn router(app: App) -> Router {
         .route("/token", any(rfc8693::token))
         .route("/livez", get(async || json_response(StatusCode::OK, r#"{"live":true}"#)))
         .route("/readyz", get(readyz))
+        .fallback(async || Problem::NotFound)
+        .method_not_allowed_fallback(async || Problem::Method)
         .with_state(app)
 }
 

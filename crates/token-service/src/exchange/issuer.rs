@@ -1,15 +1,24 @@
 //! An issuer at work: its keys, kept fresh, and what its tokens must be.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
-use portolan_core::auth::{Claims, Identity, Refusal, UnverifiedToken, keys::Rules, refusal::Unavailable};
+use parking_lot::Mutex;
+use portolan_core::auth::{
+    Claims, Identity, Refusal, UnverifiedToken, compact::bare, keys::Rules, refusal::Unavailable,
+};
 use portolan_runtime::{
+    authorities,
     fetch::{AddressPolicy, Credential, CredentialSource, FetchError, FetchSettings, Fetcher},
     jwks::{Freshness, Jwks, KeySource},
     tasks::Tasks,
 };
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
+use tracing::warn;
 
 use super::config::IssuerConfig;
 use crate::{
@@ -43,8 +52,12 @@ pub(crate) enum IssuerError {
         #[source]
         source: std::io::Error,
     },
-    #[error(transparent)]
-    Fetcher(FetchError),
+    #[error("ca_cert {path:?} cannot be used")]
+    Fetcher {
+        path: PathBuf,
+        #[source]
+        source: FetchError,
+    },
 }
 
 /// Where our own API server listens, and whose word an issuer's URL is.
@@ -64,6 +77,7 @@ impl Issuer {
         tasks: &Tasks,
     ) -> Result<Self, IssuerError> {
         let authorities = authorities(&config).await?;
+        authorities::complain(authorities.as_deref(), config.ca_cert.as_deref());
         let settings = FetchSettings {
             policy: AddressPolicy {
                 private: surroundings.by_operator,
@@ -74,10 +88,11 @@ impl Issuer {
             plain_http: config.plain_http,
             ..FetchSettings::default()
         };
-        let fetcher = Fetcher::new(&settings).map_err(IssuerError::Fetcher)?;
+        let path = config.ca_cert.clone().unwrap_or_default();
+        let fetcher = Fetcher::new(&settings).map_err(|source| IssuerError::Fetcher { path, source })?;
         let credential = credential(&config);
         let source = KeySource {
-            issuer: config.issuer.clone(),
+            issuers: config.issuers.clone(),
             api_server: config.api_server.clone(),
             jwks_uri: config.jwks_uri.clone(),
             credential: Arc::clone(&credential),
@@ -109,19 +124,21 @@ impl Issuer {
         token: &UnverifiedToken<'_>,
         now: Timestamp,
     ) -> Result<Claims, Refusal> {
-        let IssuerConfig { issuer, leeway, require_key_id, .. } = &*self.config;
-        let rules = Rules { issuer, leeway: *leeway, require_key_id: *require_key_id };
+        let IssuerConfig { issuers, leeway, require_key_id, .. } = &*self.config;
+        let rules = Rules { issuers, leeway: *leeway, require_key_id: *require_key_id };
         let keys = match self.jwks.keys() {
             Some(keys) => keys,
             None => self.jwks.newer().await.ok_or(Refusal::Unavailable(Unavailable::Issuer))?,
         };
-        match keys.verify(token, &rules, now) {
+        let claims = match keys.verify(token, &rules, now) {
             Err(refusal @ (Refusal::UnknownKey | Refusal::Signature)) => match self.jwks.newer().await {
                 Some(newer) => unless_in_doubt(&self.jwks, newer.verify(token, &rules, now)),
                 None => unless_in_doubt(&self.jwks, Err(refusal)),
             },
             verdict => verdict,
-        }
+        }?;
+        // Before types were written into headers, this was how logout tokens were told apart.
+        if claims.events.is_some() { Err(Refusal::Type) } else { Ok(claims) }
     }
 
     /// Whether the cluster that issued a token still stands by it, where that is to be asked: its pod or account
@@ -134,24 +151,65 @@ impl Issuer {
         if self.config.mode != Mode::Hybrid {
             return Ok(());
         }
-        let remote = Remote {
-            name: &self.config.issuer,
+        let audiences = &claims.aud.0;
+        let identity = Identity::of(claims)?;
+        let status = remote::review(self.remote(), token, audiences).await?;
+        Ok(remote::agreed(status, &identity, audiences, audiences).map(drop)?)
+    }
+
+    /// Whether its API server reviews our own token, as it is to review those of callers.
+    pub(crate) async fn reviews_its_own(&self) -> Result<(), String> {
+        let path = self.config.token_path.as_deref().ok_or("there is no token_path")?;
+        let token = read_token(path)?;
+        remote::ask(self.remote(), token.expose_secret(), &[]).await.map(drop).map_err(|why| why.to_string())
+    }
+
+    fn remote(&self) -> Remote<'_> {
+        Remote {
+            name: self.config.name(),
             url: self.config.api_server.as_deref().unwrap_or_default(),
             credential: (self.credential)(),
             fetcher: &self.fetcher,
-        };
-        let audiences = &claims.aud.0;
-        let status = remote::review(remote, token, audiences).await?;
-        remote::agreed(status, &Identity::of(claims)?, audiences, audiences).map(drop)
+        }
+    }
+
+    /// What `ca_cert` holds, for people.
+    pub(crate) fn about_authorities(&self) -> Option<String> {
+        self.authorities.as_deref().and_then(authorities::about)
+    }
+
+    /// What is wrong with `token_path`, where one is named.
+    pub(crate) fn credential_problem(&self) -> Option<String> {
+        self.config.token_path.as_deref().and_then(|path| read_token(path).err())
     }
 }
 
-/// The token for the API server that answers for the issuer, read again each time: it is renewed in place.
+/// The token of a file; one that is empty is none.
+fn read_token(path: &Path) -> Result<SecretString, String> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| format!("failed to read token_path {}: {error}", path.display()))?;
+    match bare(&text) {
+        "" => Err(format!("token_path {} is empty: it should hold a token", path.display())),
+        token => Ok(SecretString::from(token)),
+    }
+}
+
+/// The token for the API server that answers for the issuer, read again each time: it is renewed in place. Without
+/// one nothing is shown, and the log says so once.
 fn credential(config: &IssuerConfig) -> CredentialSource {
     let (path, url) = (config.token_path.clone(), config.api_server.clone());
+    let (issuer, told) = (config.name().to_owned(), Mutex::new(None));
     let url = url.and_then(|url| url.parse().ok());
     Arc::new(move || {
-        let token = SecretString::from(std::fs::read_to_string(path.as_ref()?).ok()?);
+        let read = read_token(path.as_deref()?);
+        let before = std::mem::replace(&mut *told.lock(), read.as_ref().err().cloned());
+        let token = read
+            .inspect_err(|problem| {
+                if before.as_ref() != Some(problem) {
+                    warn!(issuer, "{problem}");
+                }
+            })
+            .ok()?;
         Credential::new(url.as_ref()?, token).ok()
     })
 }

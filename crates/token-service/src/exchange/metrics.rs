@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portolan_runtime::metrics::{Counters, Gauges, Histograms, Metrics};
+use portolan_runtime::metrics::{Counters, Gauges, Histograms, Metrics, retain};
 
 use super::{audit::About, service::Denied, state::Snapshot};
 
@@ -57,5 +57,6 @@ impl ExchangeMetrics {
             let keys = i64::try_from(issuer.jwks.status().keys).unwrap_or(i64::MAX);
             self.keys.with_label_values(&[name.as_str()]).set(keys);
         }
+        retain(&self.requests, "issuer", |name| name.is_empty() || snapshot.issuers.contains_key(name));
     }
 }

@@ -11,7 +11,10 @@ use kube::{
     Api, Client,
     api::{ObjectMeta, PostParams},
 };
+use portolan_core::auth::OwnToken;
+use portolan_runtime::clock;
 use secrecy::SecretString;
+use serde::Deserialize;
 use tokio::time::timeout;
 
 /// How long the API server may take.
@@ -47,6 +50,19 @@ pub(crate) struct Order<'a> {
     pub(crate) audiences: &'a [String],
 }
 
+/// What is read of the answer. Null is absence here as everywhere.
+#[derive(Deserialize)]
+struct Answer {
+    status: Option<Status>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Status {
+    token: Option<String>,
+    expiration_timestamp: Option<Timestamp>,
+}
+
 pub(crate) async fn mint(client: &Client, order: Order<'_>) -> Result<Minted, NotMinted> {
     let request = TokenRequest {
         metadata: ObjectMeta { uid: Some(order.uid.to_owned()), ..ObjectMeta::default() },
@@ -59,13 +75,20 @@ pub(crate) async fn mint(client: &Client, order: Order<'_>) -> Result<Minted, No
     };
     let accounts = Api::<ServiceAccount>::namespaced(client.clone(), order.namespace);
     let params = PostParams::default();
-    let answer = timeout(PATIENCE, accounts.create_token_request(order.account, &params, &request)).await;
+    let asked = accounts.create_subresource::<_, Answer>("token", order.account, &params, &request);
+    let answer = timeout(PATIENCE, asked).await;
     let answer = answer.map_err(|_| NotMinted::Unavailable("it did not answer in time".to_owned()))?;
-    let status = answer.map_err(|error| of_client(&error))?.status.ok_or(NotMinted::Nonsense)?;
-    if status.token.is_empty() {
-        return Err(NotMinted::Nonsense);
-    }
-    Ok(Minted { token: SecretString::from(status.token), expires: status.expiration_timestamp.0 })
+    let answer = answer.map_err(|error| of_client(&error))?;
+    read(answer, order.lifetime).ok_or(NotMinted::Nonsense)
+}
+
+/// The token of an answer, and when it ends: as the answer says, or, where it says nothing, as the token does.
+fn read(answer: Answer, lifetime: SignedDuration) -> Option<Minted> {
+    let Status { token, expiration_timestamp } = answer.status?;
+    let token = token.filter(|token| !token.is_empty())?;
+    let own = || OwnToken::read(&token).expires.unwrap_or_else(|| clock::now() + lifetime);
+    let expires = expiration_timestamp.unwrap_or_else(own);
+    Some(Minted { token: SecretString::from(token), expires })
 }
 
 fn of_client(error: &kube::Error) -> NotMinted {
@@ -80,4 +103,35 @@ fn of_client(error: &kube::Error) -> NotMinted {
         _ => return NotMinted::Unavailable(status.message.clone()),
     };
     NotMinted::Refused(label, status.message.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+
+    use super::*;
+
+    #[test]
+    fn what_is_null_in_an_answer_is_not_there() {
+        let claims = BASE64_URL_SAFE_NO_PAD.encode(r#"{"exp":1800000000}"#);
+        let (own, hour) = (format!("e30.{claims}.AA"), SignedDuration::from_hours(1));
+        let end = |text: &str| {
+            let minted = read(serde_json::from_str(text).unwrap(), hour);
+            minted.map(|minted| minted.expires.as_second())
+        };
+        let status =
+            |members: &str| format!(r#"{{"kind":"TokenRequest","spec":null,"status":{{{members}}}}}"#);
+        let said = format!(r#""token":"{own}","expirationTimestamp":"2030-01-01T00:00:00Z""#);
+        assert_eq!(end(&status(&said)), Some(1_893_456_000));
+        for unsaid in ["", r#","expirationTimestamp":null"#] {
+            assert_eq!(end(&status(&format!(r#""token":"{own}"{unsaid}"#))), Some(1_800_000_000), "{unsaid}");
+        }
+        let (before, opaque) = (clock::now().as_second(), end(&status(r#""token":"opaque""#)).unwrap());
+        assert!(opaque >= before + 3600 && opaque <= clock::now().as_second() + 3600);
+        let nothing =
+            ["{}", r#"{"status":null}"#, &status(""), &status(r#""token":null"#), &status(r#""token":"""#)];
+        for text in nothing {
+            assert_eq!(end(text), None, "{text}");
+        }
+    }
 }

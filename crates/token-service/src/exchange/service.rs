@@ -3,7 +3,7 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use portolan_core::{
     auth::{Claims, Refusal, UnverifiedToken},
     names::{is_dns_label, is_dns_subdomain},
@@ -74,47 +74,68 @@ impl From<Refusal> for Denied {
     }
 }
 
+/// A wish that is to be granted.
+#[derive(Debug)]
+pub(crate) struct Approved {
+    account: Arc<Account>,
+    pub(crate) binding: Arc<Binding>,
+    pub(crate) lifetime: SignedDuration,
+    now: Timestamp,
+}
+
 /// Decides, and has the new token made. `about` hears what is known of who asks.
 pub(crate) async fn exchange(state: &State, wish: &Wish, about: &mut About) -> Result<Granted, Denied> {
     let snapshot = state.snapshot();
     if snapshot.address_rates.as_ref().is_some_and(|rates| !rates.allows(Who::At(wish.from))) {
         return Err(Denied::TooMany);
     }
+    let Approved { account, binding, lifetime, now } = decided(state, &snapshot, wish, about).await?;
+    let order = Order {
+        namespace: &wish.namespace,
+        account: &wish.account,
+        uid: &account.uid,
+        lifetime,
+        audiences: &binding.audiences,
+    };
+    let minted = mint(&state.target.client, order).await.map_err(|failure| of_mint(&failure, wish))?;
+    Ok(Granted { minted, now })
+}
+
+/// Decides alone: every rule, and no token.
+pub(crate) async fn decided(
+    state: &State,
+    snapshot: &Snapshot,
+    wish: &Wish,
+    about: &mut About,
+) -> Result<Approved, Denied> {
     let token = UnverifiedToken::parse(wish.token.expose_secret())?;
     let now = clock::now();
-    let issuer = issuer(state, &snapshot, &token, wish).await.inspect_err(|_| {
+    let issuer = issuer(state, snapshot, &token, wish).await.inspect_err(|_| {
         about.unlisted = Some(token.unverified_issuer().to_owned());
     })?;
-    about.issuer = Some(issuer.config.issuer.clone());
+    about.issuer = Some(issuer.config.name().to_owned());
     let verified = issuer.verify(&token, now).await;
     if let (Err(Refusal::Expired | Refusal::NotYet), Ok(claims)) = (&verified, Claims::unverified(&token)) {
         // Its signature is right.
         about.take(&claims);
     }
-    let claims = verified.map_err(|refusal| of_keys(&snapshot, &issuer, refusal))?;
+    let claims = verified.map_err(|refusal| of_keys(snapshot, &issuer, refusal))?;
     about.take(&claims);
-    check_rates(&snapshot, &issuer, &claims)?;
+    check_rates(snapshot, &issuer, &claims)?;
     if !decide::is_short(&claims, issuer.config.max_source_lifetime) {
         return Err(Denied::TooLong(issuer.config.max_source_lifetime));
     }
     let wanted = snapshot.config.audiences_of(&issuer.config);
     let source = Source { token: &token, claims: &claims, wanted };
-    let (account, binding) = bound(&snapshot, wish, source).await.inspect_err(|denied| {
+    let (account, binding) = bound(snapshot, wish, source).await.inspect_err(|denied| {
         if denied.label() == decide::FOR_OTHERS {
             about.wanted = wanted.to_vec();
         }
     })?;
     about.binding = Some(binding.key.clone());
-    issuer.stands_by(&token, &claims).await.map_err(|refusal| of_keys(&snapshot, &issuer, refusal))?;
-    let order = Order {
-        namespace: &wish.namespace,
-        account: &wish.account,
-        uid: &account.uid,
-        lifetime: decide::lifetime(&binding, &claims, now),
-        audiences: &binding.audiences,
-    };
-    let minted = mint(&state.target.client, order).await.map_err(|failure| of_mint(&failure, wish))?;
-    Ok(Granted { minted, now })
+    issuer.stands_by(&token, &claims).await.map_err(|refusal| of_keys(snapshot, &issuer, refusal))?;
+    let lifetime = decide::lifetime(&binding, &claims, now);
+    Ok(Approved { account, binding, lifetime, now })
 }
 
 /// The issuer of a token, where its tokens are exchanged at all. Nothing is asked of anybody that no operator
@@ -126,7 +147,7 @@ async fn issuer(
     wish: &Wish,
 ) -> Result<Arc<Issuer>, Denied> {
     let name = token.unverified_issuer();
-    if let Some(issuer) = snapshot.issuers.get(name) {
+    if let Some(issuer) = snapshot.issuer(name) {
         return Ok(Arc::clone(issuer));
     }
     if !snapshot.config.any_issuer || state.target.issuer.as_deref() == Some(name) {
@@ -141,7 +162,7 @@ async fn issuer(
 
 /// An outage of an issuer that only an annotation names is hidden: it would tell that it is named.
 fn of_keys(snapshot: &Snapshot, issuer: &Issuer, refusal: Refusal) -> Denied {
-    let listed = snapshot.issuers.contains_key(&issuer.config.issuer);
+    let listed = snapshot.issuers.contains_key(issuer.config.name());
     match Denied::from(refusal) {
         Denied::Unavailable(label) if !listed => Denied::Hidden(label),
         denied => denied,
@@ -175,7 +196,7 @@ async fn bound(
 
 /// The account that is asked for: as the watch has it, or, where nothing is watched or `now` is asked for, as
 /// the API server has it.
-async fn account(snapshot: &Snapshot, wish: &Wish, now: bool) -> Result<Arc<Account>, Denied> {
+pub(crate) async fn account(snapshot: &Snapshot, wish: &Wish, now: bool) -> Result<Arc<Account>, Denied> {
     let Wish { namespace, account: name, .. } = wish;
     if !is_dns_label(namespace) || !is_dns_subdomain(name) {
         return Err(Denied::Hidden("name"));

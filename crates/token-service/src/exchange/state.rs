@@ -18,7 +18,6 @@ use tracing::{error, info, warn};
 
 use super::{
     accounts::{Accounts, Fault},
-    args::DEFAULT_CONFIG,
     config::{Config, IssuerConfig},
     decide::ANY,
     issuer::{Issuer, IssuerError, Surroundings},
@@ -33,6 +32,7 @@ const UNLISTED_IDLE: Duration = Duration::from_secs(3600);
 /// Everything that one exchange needs.
 pub(crate) struct Snapshot {
     pub(crate) config: Config,
+    /// By the first of their names.
     pub(crate) issuers: BTreeMap<String, Arc<Issuer>>,
     /// By namespace; `*` is every one.
     accounts: BTreeMap<String, Arc<Accounts>>,
@@ -112,13 +112,8 @@ impl State {
         self.current.load_full()
     }
 
-    /// The file that was named, or, where nobody named one and there is none, the defaults.
     async fn read(&self) -> Result<Config, ConfigError> {
-        let default = self.path.as_os_str() == DEFAULT_CONFIG;
-        if default && !tokio::fs::try_exists(&self.path).await.unwrap_or(false) {
-            return Ok(Config::empty());
-        }
-        Config::read(&self.path).await
+        Config::read_or_default(&self.path).await
     }
 
     /// An issuer that only an annotation names.
@@ -244,6 +239,12 @@ fn part(namespace: &str) -> String {
 }
 
 impl Snapshot {
+    /// The listed issuer that calls itself so.
+    pub(crate) fn issuer(&self, name: &str) -> Option<&Arc<Issuer>> {
+        let others = || self.issuers.values().find(|issuer| issuer.config.has_name(name));
+        self.issuers.get(name).or_else(others)
+    }
+
     /// The accounts of a namespace, where it is listed.
     pub(crate) fn accounts_of(&self, namespace: &str) -> Option<&Arc<Accounts>> {
         if !self.config.has_namespace(namespace) {

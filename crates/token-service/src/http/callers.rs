@@ -6,12 +6,16 @@ use std::{
 };
 
 use futures::future::join_all;
-use http::{HeaderMap, header};
+use http::HeaderMap;
 use portolan_core::auth::{Refusal, ReviewRequest, UnverifiedToken, Version};
 use portolan_runtime::server::Peer;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::{App, problem::Problem};
+use super::{
+    App,
+    bearer::{NoBearer, bearer},
+    problem::Problem,
+};
 use crate::{
     cluster::Cluster,
     config::{CallerConfig, Mode, Proof},
@@ -47,7 +51,7 @@ impl Caller {
         );
         let found = match by_certificate {
             Some(found) => Some(Arc::clone(found)),
-            None => by_token(app, snapshot, bearer(headers)?).await?,
+            None => by_token(app, snapshot, shown(headers)?).await?,
         };
         let config = found.ok_or(Problem::Unauthenticated)?;
         Ok(Self { name: config.name.as_str().into(), config: Some(config), peer })
@@ -176,13 +180,10 @@ async fn verdict_of(
 }
 
 /// The bearer token of a request. Two of them are none.
-fn bearer(headers: &HeaderMap) -> Result<Option<SecretString>, Problem> {
-    let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let Some(value) = values.next() else { return Ok(None) };
-    if values.next().is_some() {
-        return Err(Problem::Unauthenticated);
+fn shown(headers: &HeaderMap) -> Result<Option<SecretString>, Problem> {
+    match bearer(headers) {
+        Ok(token) => Ok(Some(token)),
+        Err(NoBearer::Several) => Err(Problem::Unauthenticated),
+        Err(NoBearer::Missing | NoBearer::Scheme) => Ok(None),
     }
-    let token = value.to_str().ok().and_then(|value| value.split_once(' '));
-    let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-    Ok(token.map(|(_, token)| SecretString::from(token.trim())))
 }

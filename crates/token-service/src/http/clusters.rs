@@ -40,7 +40,10 @@ pub(super) async fn list(
 }
 
 fn described(cluster: &Cluster, with_address: bool, now: Timestamp) -> Value {
-    let mut about = json!({"name": cluster.config.name, "issuer": cluster.config.issuer});
+    let mut about = json!({"name": cluster.config.name, "issuer": cluster.config.issuer()});
+    if cluster.config.issuers.len() > 1 {
+        about["issuers"] = json!(cluster.config.issuers);
+    }
     if let Some(api_server) = cluster.config.api_server.as_ref().filter(|_| with_address) {
         about["api_server"] = json!(api_server);
     }

@@ -28,6 +28,8 @@ pub(crate) enum Problem {
     Body(Version, String),
     /// Nothing is served here.
     NotFound,
+    /// Something is, but not so.
+    Method,
     /// Who asks did not say who it is.
     Unauthenticated,
     /// Who asks could not be found out now.
@@ -47,7 +49,7 @@ impl Problem {
             Self::TooSlow => "too_slow",
             Self::Host(_) => "bad_host",
             Self::Body(..) | Self::Broken => "bad_request",
-            Self::NotFound => "not_found",
+            Self::NotFound | Self::Method => "not_found",
             Self::Unauthenticated | Self::CallerUnknown | Self::Forbidden => "caller",
             Self::TooMany => "rate",
         }
@@ -70,6 +72,11 @@ impl Problem {
             Self::NotFound => {
                 (StatusCode::NOT_FOUND, "NotFound", "the server could not find the requested resource")
             }
+            Self::Method => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "MethodNotAllowed",
+                "the server does not allow this method on the requested resource",
+            ),
             Self::Unauthenticated => (StatusCode::UNAUTHORIZED, "Unauthorized", "Unauthorized"),
             Self::CallerUnknown => (
                 StatusCode::SERVICE_UNAVAILABLE,

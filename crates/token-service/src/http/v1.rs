@@ -11,7 +11,7 @@ use portolan_core::{
         Claims, Refusal, ReviewRequest, UnverifiedToken, Version, claims::NumericDate, members,
         refusal::Unavailable,
     },
-    object::Object,
+    object::{Object, or_default},
 };
 use portolan_runtime::server::Peer;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -26,14 +26,15 @@ use super::{
 use crate::{
     cluster::Cluster,
     config::V1,
+    metrics::ANONYMOUS,
     review::{Question, Target},
 };
 
 #[derive(Deserialize)]
 struct Validate {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     cluster: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     token: String,
 }
 
@@ -50,7 +51,7 @@ pub(super) async fn validate(
     let (parts, body) = request.into_parts();
     let answered = match Caller::identify(&app, &snapshot, peer, &parts.headers).await {
         Ok(caller) => {
-            app.metrics.v1(caller.config.as_ref().map_or("anonymous", |config| &config.name));
+            app.metrics.v1(caller.config.as_ref().map_or(ANONYMOUS, |config| &config.name));
             validated(&app, &snapshot, &caller, &parts, body).await
         }
         Err(problem) => Err(problem),
@@ -76,8 +77,9 @@ async fn validated(
     }
     caller.may_ask(Some(&cluster))?;
     caller.may_ask_now(snapshot, Some(&cluster))?;
-    let token = SecretString::from(token);
-    let request = ReviewRequest { version: Version::V1, token, audiences: Vec::new() };
+    let token = Some(SecretString::from(token));
+    let request = ReviewRequest::new(None, None, Version::V1, token, Vec::new());
+    let request = request.map_err(|error| Problem::Body(Version::V1, error.to_string()))?;
     let question = Question {
         snapshot,
         target: Target::Cluster(&cluster),

@@ -5,12 +5,16 @@ use std::{sync::Arc, time::Duration};
 use futures::future::join_all;
 use jiff::Timestamp;
 use portolan_core::auth::{
-    Claims, Identity, Keys, Refusal, UnverifiedToken, audience::intersection, claims::NumericDate,
-    refusal::Unavailable,
+    Claims, Identity, Keys, Refusal, UnverifiedToken, claims::NumericDate, refusal::Unavailable,
 };
 use portolan_runtime::jwks::Jwks;
+use tokio::time::Instant;
 
-use super::{Target, remote};
+use super::{
+    Target,
+    audiences::{Audiences, Wanted},
+    remote::{self, No},
+};
 use crate::{
     cluster::Cluster,
     config::{ClusterConfig, Mode},
@@ -19,30 +23,6 @@ use crate::{
 
 /// Says in `hybrid` mode whose word it was.
 const CHECKED_BY: &str = "portolan/checked-by";
-/// An audience that stands for every one.
-const ANY: &str = "*";
-
-/// Whom a token must be for.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Wanted<'a> {
-    /// What the cluster's configuration says.
-    Default,
-    /// Anybody.
-    Any,
-    /// One of these.
-    These(&'a [String]),
-}
-
-impl<'a> Wanted<'a> {
-    /// The audiences to look for; none means that every one will do.
-    fn of(self, cluster: &'a Cluster) -> Option<&'a [String]> {
-        match self {
-            Self::Any => None,
-            Self::These(audiences) => Some(audiences),
-            Self::Default => Some(cluster.default_audiences()).filter(|audiences| *audiences != [ANY]),
-        }
-    }
-}
 
 /// A decision.
 #[derive(Debug)]
@@ -75,6 +55,8 @@ pub(crate) struct Accepted {
     pub(crate) token_id: Option<String>,
     /// End of the token, where it has one.
     pub(crate) end: Option<NumericDate>,
+    /// How long it may be given again at most, where something else than the token limits that.
+    pub(crate) keep_for: Option<Duration>,
 }
 
 pub(crate) async fn decide(
@@ -94,16 +76,27 @@ pub(crate) async fn decide(
             return Decision { cluster: None, outcome: Err(refusal), keep_for: Duration::ZERO };
         }
     };
-    let outcome = match cluster.config.mode {
-        Mode::Jwks => by_keys(cluster, token, wanted, now).await,
-        Mode::Review => by_review(cluster, token, wanted).await,
-        Mode::Hybrid => by_both(cluster, token, wanted, now).await,
+    let audiences = Audiences::of(wanted, cluster);
+    let outcome = if token.claims_to_be_of(&cluster.config.issuers) {
+        match cluster.config.mode {
+            Mode::Jwks => by_keys(cluster, token, audiences, now).await,
+            Mode::Review => by_review(cluster, token, audiences).await,
+            Mode::Hybrid => by_both(cluster, token, audiences, now).await,
+        }
+    } else {
+        // A token of somebody else is not shown to this cluster.
+        Err(Refusal::Issuer)
     };
-    let end = outcome.as_ref().ok().and_then(|accepted| accepted.end);
+    let accepted = outcome.as_ref().ok();
     // Never beyond the end of the token, whatever the leeway.
-    let left = end.map_or(u64::MAX, |end| u64::try_from(end.0 - now.as_second()).unwrap_or(0));
-    let keep_for = cluster.config.cache_for.min(Duration::from_secs(left));
+    let left = accepted.and_then(|accepted| accepted.end).map_or(Duration::MAX, |end| left(end, now));
+    let limit = accepted.and_then(|accepted| accepted.keep_for).unwrap_or(Duration::MAX);
+    let keep_for = cluster.config.cache_for.min(left).min(limit);
     Decision { cluster: Some(Arc::clone(&cluster.config)), outcome, keep_for }
+}
+
+fn left(end: NumericDate, now: Timestamp) -> Duration {
+    Duration::from_secs(u64::try_from(end.0 - now.as_second()).unwrap_or(0))
 }
 
 /// The cluster of a question. The automatic choice looks at what is in memory only.
@@ -147,32 +140,29 @@ async fn choose_anew<'a>(
 async fn by_keys(
     cluster: &Cluster,
     token: &UnverifiedToken<'_>,
-    wanted: Wanted<'_>,
+    audiences: Audiences<'_>,
     now: Timestamp,
 ) -> Result<Accepted, Refusal> {
+    let (identity, claims) = known_by_keys(cluster, token, now).await?;
+    let audiences = audiences.met(&claims.aud.0)?;
+    Ok(Accepted { identity, audiences, token_id: claims.jti, end: claims.exp, keep_for: None })
+}
+
+/// Whose token it is, as far as keys can tell.
+async fn known_by_keys(
+    cluster: &Cluster,
+    token: &UnverifiedToken<'_>,
+    now: Timestamp,
+) -> Result<(Identity, Claims), Refusal> {
     if token.claims_to_be_legacy() {
         return Err(Refusal::Legacy);
     }
     let claims = verified(cluster, token, now).await?;
-    let identity = Identity::of(&claims)?;
-    let any = matches!(wanted, Wanted::Any);
-    let wanted = wanted.of(cluster);
-    let common = wanted.map_or_else(|| claims.aud.0.clone(), |wanted| intersection(wanted, &claims.aud.0));
-    if common.is_empty() && !any {
-        return Err(Refusal::Audience { token: claims.aud.0, wanted: wanted.unwrap_or_default().to_vec() });
-    }
-    Ok(Accepted { identity, audiences: common, token_id: claims.jti, end: claims.exp })
+    Ok((Identity::of(&claims)?, claims))
 }
 
 /// The claims of a token that a key of the cluster has signed. Newer keys are asked for when none has its id.
-pub(crate) async fn verified(
-    cluster: &Cluster,
-    token: &UnverifiedToken<'_>,
-    now: Timestamp,
-) -> Result<Claims, Refusal> {
-    if token.unverified_issuer() != cluster.config.issuer {
-        return Err(Refusal::Issuer);
-    }
+async fn verified(cluster: &Cluster, token: &UnverifiedToken<'_>, now: Timestamp) -> Result<Claims, Refusal> {
     let check = |keys: &Keys| keys.verify(token, &cluster.rules(), now);
     let Some(keys) = cluster.jwks.keys() else {
         let keys = cluster.jwks.newer().await.ok_or(Refusal::Unavailable(Unavailable::Issuer))?;
@@ -204,45 +194,50 @@ pub(crate) fn unless_in_doubt<T>(jwks: &Jwks, checked: Result<T, Refusal>) -> Re
 async fn by_review(
     cluster: &Cluster,
     token: &UnverifiedToken<'_>,
-    wanted: Wanted<'_>,
+    audiences: Audiences<'_>,
 ) -> Result<Accepted, Refusal> {
-    if !token.claims_to_be_legacy() && token.unverified_issuer() != cluster.config.issuer {
-        // A token of somebody else is not shown to this cluster.
-        return Err(Refusal::Issuer);
-    }
     let named = Identity::unverified(token)?;
     let claims = Claims::unverified(token)?;
-    let wanted = match wanted {
-        // What the API server itself takes for its audience.
-        Wanted::Default if cluster.config.audiences.is_none() => &[],
-        _ => wanted.of(cluster).unwrap_or(&claims.aud.0),
-    };
-    let answer = remote::review_at(cluster, token, wanted).await;
-    cluster.reviewed(!matches!(answer, Err(Refusal::Unavailable(_))));
-    let (identity, audiences) = remote::agreed(answer?, &named, &claims.aud.0, wanted)?;
+    let asked = audiences.asked(&claims.aud.0);
+    let answer = remote::review_at(cluster, token, &asked).await;
+    let agreed = answer.and_then(|answer| remote::agreed(answer, &named, &claims.aud.0, &asked));
+    let (identity, audiences) = agreed.map_err(Refusal::from)?;
     // The cluster has vouched for the claims.
-    Ok(Accepted { identity, audiences, token_id: claims.jti, end: claims.exp })
+    Ok(Accepted { identity, audiences, token_id: claims.jti, end: claims.exp, keep_for: None })
 }
 
 async fn by_both(
     cluster: &Cluster,
     token: &UnverifiedToken<'_>,
-    wanted: Wanted<'_>,
+    audiences: Audiences<'_>,
     now: Timestamp,
 ) -> Result<Accepted, Refusal> {
-    let mut by_keys = by_keys(cluster, token, wanted, now).await?;
-    let asked = &by_keys.audiences;
-    let answer = remote::review_at(cluster, token, asked).await;
-    let outage = cluster.reviewed(!matches!(answer, Err(Refusal::Unavailable(_))));
-    let whose = match answer {
-        Ok(answer) => {
-            let (identity, audiences) = remote::agreed(answer, &by_keys.identity, asked, asked)?;
-            by_keys = Accepted { identity, audiences, ..by_keys };
-            "review"
-        }
-        Err(Refusal::Unavailable(_)) if cluster.keys_may_decide(outage) => "keys-during-outage",
-        Err(refusal) => return Err(refusal),
+    let (identity, claims) = known_by_keys(cluster, token, now).await?;
+    let of_token = &claims.aud.0;
+    let asked = match audiences {
+        Audiences::ApiServer(_) => Vec::new(),
+        audiences => audiences.met(of_token)?,
     };
-    by_keys.identity.extra.insert(CHECKED_BY.into(), vec![whose.to_owned()]);
-    Ok(by_keys)
+    let answer = remote::review_at(cluster, token, &asked).await;
+    let agreed = answer.and_then(|answer| remote::agreed(answer, &identity, of_token, &asked));
+    let (mut identity, audiences, whose, keep_for) = match agreed {
+        Ok((identity, audiences)) => {
+            cluster.outages.answered(token.text());
+            (identity, audiences, "review", None)
+        }
+        Err(No::Outage) => {
+            let left = claims.exp.map_or(Duration::ZERO, |end| left(end, now));
+            let alone = cluster.keys_may_decide(token, left, Instant::now());
+            let alone = alone.ok_or(Refusal::Unavailable(Unavailable::Cluster))?;
+            (identity, audiences.met(of_token)?, "keys-during-outage", Some(alone))
+        }
+        Err(No::Refused(refusal)) => {
+            if !refusal.is_transient() {
+                cluster.outages.answered(token.text());
+            }
+            return Err(refusal);
+        }
+    };
+    identity.extra.insert(CHECKED_BY.into(), vec![whose.to_owned()]);
+    Ok(Accepted { identity, audiences, token_id: claims.jti, end: claims.exp, keep_for })
 }

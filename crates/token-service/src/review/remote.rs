@@ -1,16 +1,23 @@
 //! The cluster's own word: a TokenReview at its API server, believed only as far as the token agrees.
 
+use std::{borrow::Cow, collections::BTreeMap};
+
 use http::{StatusCode, Uri};
-use portolan_core::auth::{
-    Identity, Refusal, UnverifiedToken, audience::intersection, identity::Extra, refusal::Unavailable,
+use portolan_core::{
+    auth::{
+        Identity, Refusal, UnverifiedToken, audience::intersection, identity::Extra, refusal::Unavailable,
+    },
+    object::{Object, optional, or_default},
+    text::quoted,
 };
 use portolan_runtime::{
-    fetch::{Credential, Fetcher},
+    fetch::{Credential, FetchError, Fetcher},
     telemetry::Chain,
 };
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
+use super::words::{Meaning, meaning};
 use crate::cluster::Cluster;
 
 const PATH: &str = "/apis/authentication.k8s.io/v1/tokenreviews";
@@ -38,9 +45,12 @@ struct Spec<'a> {
     audiences: &'a [String],
 }
 
+/// What is null in an answer is not there.
 #[derive(Deserialize)]
 struct Review {
-    status: Status,
+    kind: Option<String>,
+    #[serde(default, deserialize_with = "optional")]
+    status: Option<Status>,
 }
 
 /// Who is asked, and with what.
@@ -58,6 +68,9 @@ pub(crate) struct Remote<'a> {
 pub(crate) enum Unanswered {
     #[error("it answered {0}")]
     Status(StatusCode),
+    /// The way there, or back, has failed.
+    #[error("{}", Chain(.0))]
+    Fetch(FetchError),
     #[error("{0}")]
     Other(String),
 }
@@ -71,35 +84,87 @@ impl Unanswered {
     pub(crate) fn is_rejection(&self) -> bool {
         matches!(self, Self::Status(StatusCode::UNAUTHORIZED))
     }
+
+    /// Whether it could not answer. One that answers something else, such as that we may not ask, has no outage.
+    fn is_outage(&self) -> bool {
+        match self {
+            Self::Status(status) => {
+                status.is_server_error()
+                    || matches!(*status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS)
+            }
+            Self::Fetch(error) => matches!(
+                error,
+                FetchError::Connect(_)
+                    | FetchError::Request(_)
+                    | FetchError::Body(_)
+                    | FetchError::TotalTimeout
+            ),
+            Self::Other(_) => false,
+        }
+    }
+}
+
+/// Why a cluster does not vouch for a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum No {
+    /// It does not accept it, or nobody can tell what it means.
+    Refused(Refusal),
+    /// It could not find out.
+    Outage,
+}
+
+impl From<No> for Refusal {
+    fn from(no: No) -> Self {
+        match no {
+            No::Refused(refusal) => refusal,
+            No::Outage => Self::Unavailable(Unavailable::Cluster),
+        }
+    }
 }
 
 /// What a cluster answers.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Status {
+    #[serde(deserialize_with = "or_default")]
     authenticated: bool,
-    user: User,
+    #[serde(deserialize_with = "optional")]
+    user: Option<User>,
+    #[serde(deserialize_with = "or_default")]
     audiences: Vec<String>,
+    #[serde(deserialize_with = "or_default")]
     error: String,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct User {
+    #[serde(deserialize_with = "or_default")]
     username: String,
+    #[serde(deserialize_with = "or_default")]
     uid: String,
+    #[serde(deserialize_with = "or_default")]
     groups: Vec<String>,
-    extra: Extra,
+    #[serde(deserialize_with = "or_default")]
+    extra: BTreeMap<Cow<'static, str>, Option<Vec<String>>>,
 }
 
-/// Asks the cluster. Whatever goes wrong on the way is "unavailable"; the log says what it was.
+impl User {
+    /// What of its extra may be passed on.
+    fn extra(extra: BTreeMap<Cow<'static, str>, Option<Vec<String>>>) -> Extra {
+        let known = extra.into_iter().filter(|(key, _)| EXTRA.contains(&&**key));
+        known.filter_map(|(key, values)| Some((key, values?))).collect()
+    }
+}
+
+/// Asks the cluster. The log says what goes wrong on the way.
 pub(crate) async fn review(
     remote: Remote<'_>,
     token: &UnverifiedToken<'_>,
     audiences: &[String],
-) -> Result<Status, Refusal> {
+) -> Result<Status, No> {
     let name = remote.name;
-    ask(remote, token.text(), audiences).await.map_err(|why| unavailable(name, &why))
+    ask(remote, token.text(), audiences).await.map_err(|why| unanswered(name, &why))
 }
 
 /// The same of a configured cluster, whose credential hears whether it was accepted.
@@ -107,14 +172,14 @@ pub(crate) async fn review_at(
     cluster: &Cluster,
     token: &UnverifiedToken<'_>,
     audiences: &[String],
-) -> Result<Status, Refusal> {
+) -> Result<Status, No> {
     let answer = ask_cluster(cluster, token.text(), audiences).await;
-    answer.map_err(|why| unavailable(&cluster.config.name, &why))
+    answer.map_err(|why| unanswered(&cluster.config.name, &why))
 }
 
-fn unavailable(cluster: &str, why: &Unanswered) -> Refusal {
+fn unanswered(cluster: &str, why: &Unanswered) -> No {
     warn!(cluster, "the cluster did not review a token: {why}");
-    Refusal::Unavailable(Unavailable::Cluster)
+    if why.is_outage() { No::Outage } else { No::Refused(Refusal::Unavailable(Unavailable::Cluster)) }
 }
 
 /// Asks a configured cluster, or says why there is no answer.
@@ -134,7 +199,7 @@ pub(crate) async fn ask_cluster(
     let status = match &answer {
         Ok(_) => Some(StatusCode::OK),
         Err(Unanswered::Status(status)) => Some(*status),
-        Err(Unanswered::Other(_)) => None,
+        Err(Unanswered::Fetch(_) | Unanswered::Other(_)) => None,
     };
     if let (Some(held), Some(status)) = (&held, status) {
         cluster.credential.answered(&cluster.config.name, held, status);
@@ -143,7 +208,7 @@ pub(crate) async fn ask_cluster(
 }
 
 /// Asks the cluster, or says why there is no answer.
-async fn ask(
+pub(crate) async fn ask(
     Remote { url, credential, fetcher, .. }: Remote<'_>,
     token: &str,
     audiences: &[String],
@@ -156,133 +221,65 @@ async fn ask(
         spec: Spec { token, audiences },
     };
     let body = serde_json::to_vec(&question).map_err(|_| Unanswered::other("the question is no JSON"))?;
-    let fetched = fetcher.post_json(&url, body, credential.as_ref()).await;
-    let fetched = fetched.map_err(|error| Unanswered::Other(Chain(&error).to_string()))?;
+    let fetched = fetcher.post_json(&url, body, credential.as_ref()).await.map_err(Unanswered::Fetch)?;
     match fetched.status {
-        StatusCode::OK | StatusCode::CREATED => {}
-        status => return Err(Unanswered::Status(status)),
+        StatusCode::OK | StatusCode::CREATED => read(&fetched.body),
+        status => Err(Unanswered::Status(status)),
     }
-    let review: Result<Review, _> = serde_json::from_slice(&fetched.body);
-    review.map(|review| review.status).map_err(|_| Unanswered::other("its answer is no TokenReview"))
+}
+
+fn read(body: &[u8]) -> Result<Status, Unanswered> {
+    let review: Result<Object<Review>, _> = serde_json::from_slice(body);
+    let no_review = || Unanswered::other("its answer is no TokenReview");
+    let Object(review) = review.map_err(|_| no_review())?;
+    match review.kind.as_deref() {
+        None | Some("" | "TokenReview") => Ok(review.status.unwrap_or_default()),
+        Some(kind) => Err(Unanswered::Other(format!("its answer is no TokenReview but a {}", quoted(kind)))),
+    }
 }
 
 /// What is passed on of the answer: the user that the token names, and nothing that only the answer claims.
-/// `token` has the audiences that the token names itself.
+/// `token` has the audiences that the token names itself, `wanted` those that were asked for; none is what the API
+/// server takes for its own.
 pub(crate) fn agreed(
     status: Status,
     named: &Identity,
     token: &[String],
     wanted: &[String],
-) -> Result<(Identity, Vec<String>), Refusal> {
-    let not_for_them = || Refusal::Audience { token: token.to_vec(), wanted: wanted.to_vec() };
+) -> Result<(Identity, Vec<String>), No> {
+    let not_for_them = || No::Refused(Refusal::Audience { token: token.to_vec(), wanted: wanted.to_vec() });
     if !status.authenticated {
-        return Err(refusal(&status, not_for_them));
+        return Err(refused(&status.error, not_for_them));
     }
-    let User { username, uid, groups, mut extra } = status.user;
+    let User { username, uid, groups, extra } = status.user.unwrap_or_default();
     if username != named.username || uid != named.uid {
-        return Err(Refusal::Contradiction);
+        return Err(No::Refused(Refusal::Contradiction));
     }
     let may_have = |group: &String| named.groups.contains(group) || group == "system:authenticated";
     let groups = groups.into_iter().filter(may_have).collect();
-    extra.retain(|key, _| EXTRA.contains(&&**key));
-    let audiences =
-        if wanted.is_empty() { status.audiences } else { intersection(wanted, &status.audiences) };
+    let audiences = match (wanted, token) {
+        // A token of the old kind names none.
+        ([], []) => status.audiences,
+        ([], token) => intersection(token, &status.audiences),
+        (wanted, _) => intersection(wanted, &status.audiences),
+    };
     if audiences.is_empty() {
         return Err(not_for_them());
     }
-    Ok((Identity { username, uid, groups, extra }, audiences))
+    Ok((Identity { username, uid, groups, extra: User::extra(extra) }, audiences))
 }
 
 /// The remote's words are read, not repeated: they could be anything.
-fn refusal(status: &Status, not_for_them: impl Fn() -> Refusal) -> Refusal {
-    let says = |text: &str| status.error.contains(text);
-    if says("has expired") {
-        Refusal::Expired
-    } else if says("not valid yet") || says("issued in the future") {
-        Refusal::NotYet
-    } else if says("is invalid for the target audiences") {
-        not_for_them()
-    } else if is_final(&status.error) {
-        Refusal::Revoked
-    } else {
-        // Such as a store that did not answer in time.
-        Refusal::Unavailable(Unavailable::Cluster)
-    }
-}
-
-/// Whether kube-apiserver says that it knows, and does not accept, the token.
-fn is_final(error: &str) -> bool {
-    const GONE: [&str; 8] = [
-        "invalidated",
-        "deleted",
-        "not found",
-        "does not match",
-        "is not bound",
-        "signature",
-        "no keys found",
-        "cryptographic primitive",
-    ];
-    let only = error.trim_matches(['[', ']']).trim();
-    matches!(only, "" | "invalid bearer token") || GONE.iter().any(|words| error.contains(words))
+fn refused(error: &str, not_for_them: impl Fn() -> No) -> No {
+    No::Refused(match meaning(error) {
+        Meaning::Expired => Refusal::Expired,
+        Meaning::NotYet => Refusal::NotYet,
+        Meaning::OtherAudience => return not_for_them(),
+        Meaning::Final => Refusal::Revoked,
+        Meaning::Outage => return No::Outage,
+        Meaning::Unsure => Refusal::Unavailable(Unavailable::Cluster),
+    })
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn named() -> Identity {
-        Identity {
-            username: "system:serviceaccount:d:a".to_owned(),
-            uid: "1".to_owned(),
-            groups: vec!["system:serviceaccounts".to_owned(), "system:serviceaccounts:d".to_owned()],
-            extra: Extra::new(),
-        }
-    }
-
-    fn label(status: serde_json::Value) -> &'static str {
-        let status = serde_json::from_value(status).unwrap();
-        agreed(status, &named(), &[], &["a".to_owned()]).map_or_else(|refusal| refusal.label(), |_| "ok")
-    }
-
-    #[test]
-    fn a_hostile_cluster_cannot_name_another_user() {
-        let user = |name: &str, uid: &str| json!({"authenticated": true, "audiences": ["a"], "user": {"username": name, "uid": uid}});
-        assert_eq!(label(user("system:serviceaccount:d:a", "1")), "ok");
-        assert_eq!(label(user("system:serviceaccount:d:a", "2")), "contradiction");
-        assert_eq!(label(user("system:admin", "1")), "contradiction");
-    }
-
-    #[test]
-    fn what_only_the_answer_claims_is_not_passed_on() {
-        let status = json!({"authenticated": true, "audiences": ["a", "b"], "user": {
-            "username": "system:serviceaccount:d:a", "uid": "1",
-            "groups": ["system:serviceaccounts", "system:masters", "admins", "system:authenticated"],
-            "extra": {"scopes": ["all"], EXTRA[0]: ["JTI=1"]},
-        }});
-        let status = serde_json::from_value(status).unwrap();
-        let (identity, audiences) = agreed(status, &named(), &[], &["a".to_owned()]).unwrap();
-        assert_eq!(identity.groups, ["system:serviceaccounts", "system:authenticated"]);
-        assert_eq!(identity.extra.into_keys().collect::<Vec<_>>(), [EXTRA[0]]);
-        assert_eq!(audiences, ["a"]);
-    }
-
-    #[test]
-    fn refusals_are_told_apart_by_the_words_of_kube_apiserver() {
-        let refused = |error: &str| label(json!({"error": error}));
-        assert_eq!(refused("[invalid bearer token, service account token has expired]"), "expired");
-        assert_eq!(refused("[invalid bearer token, service account token is not valid yet]"), "not_yet");
-        assert_eq!(refused("token audiences [x] is invalid for the target audiences [a]"), "audience");
-        assert_eq!(refused("[invalid bearer token, service account token has been invalidated]"), "revoked");
-        assert_eq!(refused("[invalid bearer token, pods \"app\" not found]"), "revoked");
-        assert_eq!(refused("invalid bearer token"), "revoked");
-        assert_eq!(refused("[invalid bearer token, etcdserver: request timed out]"), "unavailable");
-        assert_eq!(refused(""), "revoked");
-        assert_eq!(
-            label(json!({"authenticated": true, "audiences": ["b"], "user": {
-            "username": "system:serviceaccount:d:a", "uid": "1"}})),
-            "audience"
-        );
-    }
-}
+mod tests;

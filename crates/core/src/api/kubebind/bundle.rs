@@ -25,7 +25,11 @@ use crate::condition::{Condition, date_time};
     derive = "PartialEq",
     doc = "Binds every service that a provider cluster exports to this consumer, with nothing but a kubeconfig.",
     printcolumn(name = "Provider", type_ = "string", json_path = ".status.providerPrettyName"),
+    printcolumn(name = "Exports", type_ = "integer", json_path = ".status.exports"),
     printcolumn(name = "Bound", type_ = "integer", json_path = ".status.bound"),
+    printcolumn(name = "Usable", type_ = "integer", json_path = ".status.ready"),
+    printcolumn(name = "Conflicts", type_ = "integer", json_path = ".status.conflicts", priority = "1"),
+    printcolumn(name = "Refused", type_ = "integer", json_path = ".status.refused", priority = "1"),
     printcolumn(name = "Resources", type_ = "string", json_path = ".status.resources", priority = "1"),
     printcolumn(
         name = "Ready",
@@ -63,9 +67,15 @@ pub struct APIServiceBindingBundleStatus {
     /// How many of those bindings are Ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready: Option<i32>,
+    /// How many of those bindings are not. The condition `Usable` names them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_ready: Option<i32>,
     /// How many exports cannot be bound, because a binding or a CRD of that name is somebody else's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conflicts: Option<i32>,
+    /// How many exports are not taken, because of their API group. The condition `ExportsAccepted` names them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<i32>,
     /// The uid of the contract namespace on the provider that is bound.
     #[serde(default, rename = "contractNamespaceUID", skip_serializing_if = "Option::is_none")]
     pub contract_namespace_uid: Option<String>,
@@ -80,7 +90,7 @@ pub struct APIServiceBindingBundleStatus {
     /// The names of the exports, shortened where they are many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<String>,
-    /// The state of the bundle: `SecretValid`, `Synced`, and their summary `Ready`.
+    /// The state of the bundle: `SecretValid`, `Synced`, `Usable`, `ExportsAccepted`, and their summary `Ready`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
 }

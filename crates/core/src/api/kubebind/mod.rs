@@ -70,12 +70,28 @@ pub const ANNOTATION_CLUSTER_NAMESPACE: &str = "kube-bind.io/cluster-namespace";
 pub const ANNOTATION_CONSUMER_NAMESPACE: &str = "kube-bind.io/consumer-namespace";
 /// Annotation on a provider copy: the uid of its origin on the consumer.
 pub const ANNOTATION_CONSUMER_UID: &str = "kube-bind.io/consumer-uid";
+/// Annotation on a copy, on either side: the name of its origin. Who copies the marks of a copy to another object
+/// takes this one along, and it does not fit there.
+pub const ANNOTATION_ORIGIN_NAME: &str = "kube-bind.io/origin-name";
 /// Annotation on a consumer object: the namespace of its copy on the provider.
 pub const ANNOTATION_PROVIDER_NAMESPACE: &str = "kube-bind.io/provider-namespace";
 /// Annotation on a consumer object: the uid of its copy on the provider.
 pub const ANNOTATION_PROVIDER_UID: &str = "kube-bind.io/provider-uid";
 /// Annotation on an export or a BoundSchema: a hash of the schema that it was made from.
 pub const ANNOTATION_SOURCE_SPEC_HASH: &str = "kube-bind.io/source-spec-hash";
+/// Annotation on an export that is deleted to be made anew at once: nobody unbinds.
+pub const ANNOTATION_REPLACED: &str = "kube-bind.io/replaced";
+/// Annotation on an exported CRD: its export may be made anew where objects of consumers lose their copies by it.
+pub const ANNOTATION_ALLOW_REPLACE: &str = "kube-bind.io/allow-replace";
+/// Annotation on a BoundSchema whose provider converts between versions in a way that its consumers cannot.
+pub const ANNOTATION_CONVERSION_DROPPED: &str = "kube-bind.io/conversion-dropped";
+/// Annotation on a binding: its export was withdrawn, so that nobody here has asked for its end.
+pub const ANNOTATION_WITHDRAWN: &str = "kube-bind.io/withdrawn";
+/// Annotation on a bundle or binding, `keep` or `delete`: what becomes of objects and copies when the provider
+/// withdraws an export.
+pub const ANNOTATION_ON_WITHDRAW: &str = "kube-bind.io/on-withdraw";
+/// Annotation without which no API server takes a CRD of a protected group (`*.k8s.io`, `*.kubernetes.io`).
+pub const ANNOTATION_API_APPROVED: &str = "api-approved.kubernetes.io";
 /// Annotation on a provider namespace: `<contract namespace>/<name>` of the APIServiceNamespace it answers.
 pub const ANNOTATION_API_SERVICE_NAMESPACE: &str = "kube-bind.io/api-service-namespace";
 
@@ -118,10 +134,20 @@ pub const CONDITION_PERMISSION_CLAIMS: &str = "PermissionClaims";
 pub const CONDITION_SECRET_VALID: &str = "SecretValid";
 /// Condition of a bundle: its bindings match what the provider exports.
 pub const CONDITION_SYNCED: &str = "Synced";
+/// Condition of a bundle: all its bindings are Ready.
+pub const CONDITION_USABLE: &str = "Usable";
+/// Condition of a bundle: what of the exports is not taken because of its API group.
+pub const CONDITION_EXPORTS_ACCEPTED: &str = "ExportsAccepted";
+/// Annotation on a bundle: the API groups whose exports it takes, as patterns. All of them when it is absent.
+pub const ANNOTATION_ACCEPT_GROUPS: &str = "kube-bind.io/accept-groups";
+/// Reason: a kind cannot be bound, because its API group is ours or the API server serves it in another way.
+pub const REASON_GROUP_NOT_BINDABLE: &str = "GroupNotBindable";
 /// Condition of a binding and of an export: both sides know each other and the CRDs are there.
 pub const CONDITION_CONNECTED: &str = "Connected";
 /// Condition of a binding: the objects of every bound resource are watched on both sides.
 pub const CONDITION_INFORMERS_SYNCED: &str = "InformersSynced";
+/// Condition of a binding, which says nothing of `Ready`: copies on the provider have no object on the consumer any more.
+pub const CONDITION_ORPHANED_COPIES: &str = "OrphanedCopies";
 /// Condition of a binding: the konnector's sign of life reaches the provider.
 pub const CONDITION_HEARTBEATING: &str = "Heartbeating";
 /// Condition of a binding: the consumer's CRDs carry the provider's current schema.
@@ -129,6 +155,8 @@ pub const CONDITION_SCHEMA_IN_SYNC: &str = "SchemaInSync";
 /// Condition of a ClusterBinding: the consumer cluster that the contract belongs to. Its reason is the uid of that
 /// cluster's namespace `kube-system`.
 pub const CONDITION_CONSUMER_CLUSTER: &str = "ConsumerCluster";
+/// Condition of a binding: a warning that some versions of a bound kind do not have the same fields.
+pub const CONDITION_VERSIONS_DIFFER: &str = "VersionsDiffer";
 /// Condition of an export: the consumer has the current schema.
 pub const CONDITION_CONSUMER_IN_SYNC: &str = "ConsumerInSync";
 /// Condition of an export: consumers can read the objects of one another.

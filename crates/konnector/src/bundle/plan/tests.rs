@@ -1,7 +1,7 @@
 //! Bundles as a table: what is there, what is planned, what is said.
 
 use portolan_core::{
-    condition::{ConditionStatus, find, verdict_of},
+    condition::{ConditionStatus, Severity, find, verdict_of},
     kubeconfig::parse,
 };
 use serde_json::{Value, json};
@@ -63,11 +63,20 @@ fn up_without(exports: Vec<Arc<APIServiceExport>>, absent: &[(&str, Absence)]) -
     Provider::Up(Offer { exports, pretty_name: None, contract: None, absent, patience, doubt: None })
 }
 
+fn observed(secret: SecretState, provider: Provider, bindings: Vec<Arc<APIServiceBinding>>) -> Observed {
+    Observed {
+        bundle: Arc::new(bundle("prod")),
+        secret,
+        provider,
+        bindings,
+        served: Served::default(),
+        beginning: None,
+        stamp_interval: Duration::from_secs(300),
+    }
+}
+
 fn planned(secret: SecretState, provider: Provider, bindings: Vec<Arc<APIServiceBinding>>) -> Plan {
-    let stamp_interval = Duration::from_secs(300);
-    let bundle = Arc::new(bundle("prod"));
-    let observed = Observed { bundle, secret, provider, bindings, beginning: None, stamp_interval };
-    plan(&observed, Timestamp::UNIX_EPOCH)
+    plan(&observed(secret, provider, bindings), Timestamp::UNIX_EPOCH)
 }
 
 fn verdict(plan: &Plan, condition: &str) -> (ConditionStatus, String) {
@@ -89,7 +98,7 @@ fn each_export_gets_a_binding_that_belongs_to_the_bundle() {
         (owner.name.as_str(), owner.controller, owner.block_owner_deletion),
         ("prod", Some(true), Some(true))
     );
-    assert_eq!(verdict(&plan, "Ready"), (ConditionStatus::True, String::new()));
+    assert_eq!(verdict(&plan, "Synced"), (ConditionStatus::True, String::new()));
     assert_eq!((plan.status.exports, plan.status.bound), (Some(2), Some(2)));
     assert!(plan.delete.is_empty());
 }
@@ -192,15 +201,8 @@ fn what_depends_on_a_bad_secret_does_not_stay_true() {
     let mut status = APIServiceBindingBundleStatus::default();
     condition::set(&mut status.conditions, CONDITION_SYNCED, Verdict::holds(), Timestamp::UNIX_EPOCH);
     known.status = Some(status);
-    let observed = Observed {
-        bundle: Arc::new(known),
-        secret: SecretState::NotFound,
-        provider: Provider::Pending,
-        bindings: Vec::new(),
-        beginning: None,
-        stamp_interval: Duration::from_secs(300),
-    };
-    let plan = plan(&observed, Timestamp::UNIX_EPOCH);
+    let seen = observed(SecretState::NotFound, Provider::Pending, Vec::new());
+    let plan = plan(&Observed { bundle: Arc::new(known), ..seen }, Timestamp::UNIX_EPOCH);
     assert_eq!(verdict(&plan, "Synced"), (ConditionStatus::False, "WaitingForSecret".to_owned()));
     assert_eq!(verdict(&plan, "Ready"), (ConditionStatus::False, "KubeconfigSecretNotFound".to_owned()));
 }
@@ -248,6 +250,219 @@ fn a_crd_that_belongs_to_another_binding_is_a_conflict() {
     assert_eq!(plan.status.conflicts, Some(1));
     assert_eq!(verdict(&plan, "Synced"), (ConditionStatus::False, "SyncErrors".to_owned()));
     assert!(find(&plan.status.conditions, "Synced").unwrap().message.contains("of bundle staging"));
+}
+
+/// What the summary of bindings says, with the severity.
+fn usable(plan: &Plan) -> (ConditionStatus, Severity, String) {
+    let found = find(&plan.status.conditions, "Usable").unwrap();
+    (found.status, found.severity, found.message.clone())
+}
+
+#[test]
+fn a_bundle_is_ready_when_its_bindings_are() {
+    let ready = |name: &str| said_by(name, "Ready", Verdict::holds());
+    let broken = |name: &str| said_by(name, "Ready", Verdict::error("PermissionDenied", "apply this"));
+    let waits = |name: &str| said_by(name, "Ready", Verdict::pending("Pending", ""));
+    let silent = |name: &str| existing(name, Some(&bundle("prod")));
+    let mut unknown = Verdict::error("", "");
+    unknown.status = ConditionStatus::Unknown;
+    let ending = |name: &str| {
+        let mut made = (*broken(name)).clone();
+        made.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
+        Arc::new(made)
+    };
+    let many: Vec<_> = (0..105)
+        .map(|i| if i % 20 == 0 { broken(&format!("b{i:03}")) } else { ready(&format!("r{i}")) })
+        .collect();
+    let table = [
+        (vec![], true, Severity::None, ""),
+        (vec![ready("a"), ready("b")], true, Severity::None, ""),
+        (vec![ready("a"), broken("b")], false, Severity::Error, "1 of 2: b (PermissionDenied)"),
+        (vec![waits("a")], false, Severity::Info, "1 of 1: a (Pending)"),
+        (vec![silent("a"), ready("b")], false, Severity::Info, "1 of 2: a (Pending)"),
+        (vec![said_by("a", "Ready", unknown)], false, Severity::Info, "1 of 1: a."),
+        (vec![waits("c"), broken("a")], false, Severity::Error, "2 of 2: a, c (Pending, PermissionDenied)"),
+        // What somebody has asked to go does not count.
+        (vec![ready("a"), ending("b")], true, Severity::None, ""),
+        (
+            vec![broken("a"), broken("b"), broken("c"), ready("d")],
+            false,
+            Severity::Error,
+            "3 of 4: a, b, c (Perm",
+        ),
+        (many, false, Severity::Error, "6 of 105: b000, b020, b040 and 3 more (PermissionDenied)"),
+    ];
+    for (bindings, holds, severity, text) in table {
+        let exports = bindings.iter().map(|binding| export(&binding.name_any(), false)).collect();
+        let count = bindings.len();
+        let plan = planned(valid_secret(), up(exports), bindings);
+        let (status, found, message) = usable(&plan);
+        assert_eq!((status == ConditionStatus::True, found), (holds, severity), "{text}: {message}");
+        assert!(message.replace(". See", ".").contains(text), "{message:?} has no {text:?}");
+        let reason = if holds { "" } else { "BindingsNotReady" };
+        assert_eq!(verdict(&plan, "Ready").1, reason, "{text}");
+        let (all, good, bad) = (plan.status.bound, plan.status.ready, plan.status.not_ready);
+        assert!(all <= i32::try_from(count).ok() && all == good.zip(bad).map(|(good, bad)| good + bad));
+    }
+}
+
+#[test]
+fn a_bundle_is_not_ready_before_what_it_has_just_bound_is() {
+    let plan = planned(valid_secret(), up(vec![export("a", false)]), vec![]);
+    assert_eq!(verdict(&plan, "Ready"), (ConditionStatus::False, "BindingsNotReady".to_owned()));
+    assert_eq!((plan.status.bound, plan.status.ready, plan.status.not_ready), (Some(1), Some(0), Some(1)));
+}
+
+#[test]
+fn where_the_cause_is_the_bundles_it_speaks_first() {
+    let broken = || vec![said_by("a", "Ready", Verdict::error("ProviderUnreachable", ""))];
+    for (secret, provider, reason) in [
+        (SecretState::NotFound, Provider::Pending, "KubeconfigSecretNotFound"),
+        (valid_secret(), Provider::Down(String::new()), "ListExportsFailed"),
+        (valid_secret(), Provider::Pending, "ProviderPending"),
+        (valid_secret(), Provider::Refused(String::new()), "ProviderSuspect"),
+    ] {
+        let plan = planned(secret, provider, broken());
+        assert_eq!(verdict(&plan, "Ready").1, reason);
+        assert_eq!(usable(&plan).1, Severity::Info);
+    }
+}
+
+#[test]
+fn a_status_that_says_the_same_is_the_same() {
+    let bindings = || {
+        vec![said_by("b", "Ready", Verdict::error("A", "")), said_by("a", "Ready", Verdict::error("B", ""))]
+    };
+    let exports = || up(vec![export("a", false), export("b", false)]);
+    let first = planned(valid_secret(), exports(), bindings()).status;
+    let mut known = bundle("prod");
+    known.status = Some(first.clone());
+    let mut seen = observed(valid_secret(), exports(), bindings().into_iter().rev().collect());
+    seen.bundle = Arc::new(known);
+    assert_eq!(plan(&seen, Timestamp::from_second(1).unwrap()).status, first);
+}
+
+/// An export of these resources, as `plural.group/version`.
+fn export_of(name: &str, resources: &[&str]) -> Arc<APIServiceExport> {
+    let mut made = (*export(name, false)).clone();
+    let resource = |text: &&str| {
+        let (kind, version) = text.split_once('/').unwrap();
+        let (plural, group) = kind.split_once('.').unwrap();
+        serde_json::from_value(json!({"group": group, "resource": plural, "versions": [version]})).unwrap()
+    };
+    made.spec.resources = resources.iter().map(resource).collect();
+    Arc::new(made)
+}
+
+fn taken(
+    accept: Option<&str>,
+    exports: Vec<Arc<APIServiceExport>>,
+    bindings: Vec<Arc<APIServiceBinding>>,
+) -> Plan {
+    let service = json!({
+        "metadata": {"name": "v1beta1.metrics.k8s.io"},
+        "spec": {
+            "group": "metrics.k8s.io", "version": "v1beta1", "groupPriorityMinimum": 1, "versionPriority": 1,
+            "service": {"name": "metrics-server", "namespace": "kube-system"},
+        },
+    });
+    let mut seen = observed(valid_secret(), up(exports), bindings);
+    seen.served = Served::of(&[serde_json::from_value::<
+        k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService,
+    >(service)
+    .unwrap()]);
+    let mut known = bundle("prod");
+    known.metadata.annotations =
+        accept.map(|text| [("kube-bind.io/accept-groups".to_owned(), text.to_owned())].into());
+    seen.bundle = Arc::new(known);
+    plan(&seen, Timestamp::UNIX_EPOCH)
+}
+
+#[test]
+fn only_what_may_be_bound_is_bound() {
+    let exports = || {
+        vec![
+            export_of("cert", &["certs.cert-manager.io/v1"]),
+            export_of("db", &["dbs.a.example.org/v1"]),
+            export_of("gateway", &["gateways.gateway.networking.k8s.io/v1"]),
+            export_of("mixed", &["dbs.b.example.org/v1", "xs.other.dev/v1"]),
+            export_of("ours", &["apiserviceexports.kube-bind.io/v1alpha2"]),
+            export_of("pods", &["pods.metrics.k8s.io/v1beta1"]),
+        ]
+    };
+    let all_but_impossible = vec!["cert", "db", "gateway", "mixed"];
+    let table = [
+        (None, all_but_impossible.clone(), 2, (ConditionStatus::False, "GroupNotBindable")),
+        (Some("*"), all_but_impossible, 2, (ConditionStatus::False, "GroupNotBindable")),
+        (
+            Some("*.example.org,cert-manager.io"),
+            vec!["cert", "db"],
+            4,
+            (ConditionStatus::True, "GroupsNotAccepted"),
+        ),
+        (
+            Some("*.example.org, other.dev"),
+            vec!["db", "mixed"],
+            4,
+            (ConditionStatus::True, "GroupsNotAccepted"),
+        ),
+        (Some("kube-bind.io"), vec![], 6, (ConditionStatus::False, "GroupNotBindable")),
+        (Some(""), vec![], 6, (ConditionStatus::True, "GroupsNotAccepted")),
+        (Some("*.example.org,what/ever"), vec![], 6, (ConditionStatus::False, "InvalidAcceptGroups")),
+    ];
+    for (accept, created, refused, (status, reason)) in table {
+        let plan = taken(accept, exports(), vec![]);
+        let names: Vec<_> = plan.create.iter().map(kube::ResourceExt::name_any).collect();
+        assert_eq!(names, created, "{accept:?}");
+        assert_eq!(plan.status.refused, Some(refused), "{accept:?}");
+        assert_eq!(verdict(&plan, "ExportsAccepted"), (status, reason.to_owned()), "{accept:?}");
+        assert_eq!(plan.unbound.len(), 6 - created.len(), "{accept:?}");
+    }
+    let message = |accept| {
+        let plan = taken(accept, exports(), vec![]);
+        find(&plan.status.conditions, "ExportsAccepted").unwrap().message.clone()
+    };
+    assert!(message(None).starts_with("2 of 6 exports cannot be bound: ours (kube-bind.io is the group"));
+    assert!(message(None).contains("pods (APIService v1beta1.metrics.k8s.io serves metrics.k8s.io/v1beta1"));
+    assert!(message(Some("cert-manager.io")).contains("5 of 6 exports are not taken"));
+    assert!(message(Some("cert-manager.io")).contains(": db, gateway, mixed and 2 more."));
+    assert!(message(Some("what/ever")).contains("\"what/ever\" is not a pattern"));
+}
+
+#[test]
+fn what_is_bound_already_is_never_unbound_because_of_its_group() {
+    let ours = bundle("prod");
+    let exports = || vec![export_of("db", &["dbs.example.org/v1"])];
+    for accept in [Some("other.dev"), Some(""), Some("what/ever"), None] {
+        let plan = taken(accept, exports(), vec![existing("db", Some(&ours))]);
+        assert!(plan.delete.is_empty() && plan.create.is_empty(), "{accept:?}");
+    }
+    let plan = taken(Some("other.dev"), exports(), vec![existing("db", Some(&ours))]);
+    let said = find(&plan.status.conditions, "ExportsAccepted").unwrap();
+    assert_eq!(said.status, ConditionStatus::True);
+    assert!(said.message.contains("until their APIServiceBindings are deleted: db"), "{}", said.message);
+    let unsaid = taken(None, exports(), vec![existing("db", Some(&ours))]);
+    assert!(find(&unsaid.status.conditions, "ExportsAccepted").is_none());
+}
+
+#[test]
+fn a_name_that_is_taken_is_no_conflict_where_the_export_is_not_wanted() {
+    let plan =
+        taken(Some("other.dev"), vec![export_of("db", &["dbs.example.org/v1"])], vec![existing("db", None)]);
+    assert_eq!(plan.status.conflicts, Some(0));
+    assert_eq!(verdict(&plan, "Synced").0, ConditionStatus::True);
+}
+
+#[test]
+fn a_bundle_that_cannot_see_its_bindings_says_so_and_keeps_the_rest() {
+    let mut known = bundle("prod");
+    known.status = Some(planned(valid_secret(), up(vec![export("a", false)]), vec![]).status);
+    let status = blind(&known, "bindings is forbidden", Timestamp::UNIX_EPOCH);
+    let said = find(&status.conditions, "Synced").unwrap();
+    assert_eq!((said.reason.as_str(), said.severity), ("ListBindingsFailed", Severity::Error));
+    assert!(said.message.ends_with("of this cluster: bindings is forbidden"));
+    assert_eq!(find(&status.conditions, "Ready").unwrap().reason, "ListBindingsFailed");
+    assert!(find(&status.conditions, "SecretValid").is_some() && status.bound == Some(1));
 }
 
 #[test]

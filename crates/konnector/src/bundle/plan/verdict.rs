@@ -6,7 +6,7 @@ use portolan_core::{
     condition::{self, Verdict},
 };
 
-use super::Offer;
+use super::{Offer, taking::Refusal};
 use crate::{
     binding::{FOREIGN_CRD, PROVIDER_SUSPECT},
     policy,
@@ -33,6 +33,17 @@ pub(super) fn refused(why: &str) -> Verdict {
         "The provider does not let the konnector see its APIServiceExports any more, and what is bound stays bound: {why}"
     );
     Verdict::warning(PROVIDER_SUSPECT, message)
+}
+
+/// What the provider reads of an export that is not bound. Names of other bundles are not its business.
+pub(super) const NAME_TAKEN: &str = "The consumer has an APIServiceBinding of this name for something else.";
+
+pub(super) fn not_taken(refusal: &Refusal) -> String {
+    match refusal {
+        Refusal::Never(why) => format!("The consumer cannot bind this export: {why}."),
+        Refusal::NotAccepted => "The consumer does not take exports of this API group.".to_owned(),
+        Refusal::Unclear => "The consumer has yet to say clearly which API groups it takes.".to_owned(),
+    }
 }
 
 pub(super) fn conflict(conflicts: &[String]) -> Verdict {

@@ -227,8 +227,8 @@ fn the_end_takes_copies_and_labels_as_far_as_it_may() {
         (Some(&here), Some(&down), Step::DeleteCopy(Side::Provider), Step::Unstamp(Side::Consumer)),
         (Some(&here), None, Step::Unstamp(Side::Consumer), Step::Unstamp(Side::Consumer)),
         (Some(&original), Some(&down), Step::DeleteCopy(Side::Provider), Step::Nothing),
-        (Some(&up), Some(&there), Step::Unstamp(Side::Provider), Step::DeleteCopy(Side::Consumer)),
-        (Some(&up), Some(&original), Step::DeleteCopy(Side::Consumer), Step::DeleteCopy(Side::Consumer)),
+        (Some(&up), Some(&there), Step::Unstamp(Side::Provider), Step::Nothing),
+        (Some(&up), Some(&original), Step::DeleteCopy(Side::Consumer), Step::Nothing),
         (Some(&original), None, Step::Nothing, Step::Nothing),
     ];
     for (consumer, provider, drain, withdraw) in table {
@@ -261,4 +261,68 @@ fn nothing_is_decided_before_everything_is_known() {
         Step::Nothing,
         "a kubeconfig of ours"
     );
+}
+
+/// The copy as somebody else has put it there, with all annotations and without our managed fields.
+fn restored(copy: &DynamicObject) -> DynamicObject {
+    let mut restored = managed_by("velero", copy.clone(), &json!({"f:data": {"f:a": {}}}));
+    restored.metadata.uid = Some("restored".to_owned());
+    restored
+}
+
+#[test]
+fn a_copy_that_a_backup_brings_back_is_adopted_and_one_of_another_object_is_not() {
+    let index = by_label();
+    for from in [Side::Consumer, Side::Provider] {
+        let original = secret("a", None, "YQ==");
+        let back = restored(&copy(&index, from, &original));
+        let mut another = original.clone();
+        another.metadata.uid = Some("another".to_owned());
+        for (original, expected) in [(&original, Step::UpdateCopy(from.other())), (&another, Step::Conflict)]
+        {
+            let found = match from {
+                Side::Consumer => synced(Some(original), Some(&back)),
+                Side::Provider => synced(Some(&back), Some(original)),
+            };
+            assert_eq!(found, expected, "{from:?}");
+        }
+        let alone = match from {
+            Side::Consumer => synced(None, Some(&back)),
+            Side::Provider => synced(Some(&back), None),
+        };
+        assert_eq!(alone, Step::Nothing, "it was not us who made it");
+    }
+}
+
+#[test]
+fn a_child_with_all_that_its_parent_has_stays_and_is_not_overwritten() {
+    let index = by_label();
+    for from in [Side::Consumer, Side::Provider] {
+        let mut parent = secret("a", None, "YQ==");
+        parent.metadata.name = Some("parent".to_owned());
+        let child = copy(&index, from, &parent);
+        let original = secret("a", None, "Yg==");
+        let (alone, beside) = match from {
+            Side::Consumer => (synced(None, Some(&child)), synced(Some(&original), Some(&child))),
+            Side::Provider => (synced(Some(&child), None), synced(Some(&child), Some(&original))),
+        };
+        assert_eq!((alone, beside), (Step::Nothing, Step::Conflict), "{from:?}");
+    }
+}
+
+#[test]
+fn a_copy_whose_marks_were_taken_off_is_ours_still() {
+    for from in [Side::Consumer, Side::Provider] {
+        let (original, mut index) = (secret("a", None, "YQ=="), by_label());
+        let (copied, there) = (copy(&index, from, &original), from.other());
+        let mut bare = managed_by("somebody", copied.clone(), &json!({}));
+        bare.metadata.annotations = None;
+        bare.metadata.resource_version = Some("7".to_owned());
+        index.saw(from, &key(), &original);
+        index.saw(there, &key(), &copied);
+        index.saw(there, &key(), &bare);
+        assert_eq!(plan(index.sides(&key(), false), MAPPED, Mode::Sync), Step::UpdateCopy(there));
+        index.lost(from, &key());
+        assert_eq!(plan(index.sides(&key(), false), MAPPED, Mode::Sync), Step::DeleteCopy(there));
+    }
 }

@@ -12,7 +12,8 @@ use crate::sync::{
     emptied::{has_empty, removals},
     engine::Engine,
     index::ObjectKey,
-    owned::{comparable, holds_updates, owned, owned_and_hollow},
+    owned::{both_fields, comparable, holds_updates, owned, owned_and_hollow},
+    turned::{Wholes, left_over},
 };
 
 impl Engine {
@@ -63,12 +64,51 @@ impl Engine {
         };
         // A field that we set by POST is not removed by apply, and what was emptied may have become another thing.
         // Only then is the extra write worth it.
-        if (holds_updates(&written) || has_empty(&body)) && !self.says(&written, &comparable(&body)) {
+        if (holds_updates(&written) || has_empty(&body)) && !self.says(&written, &said(&body)) {
             let observed = Observed::of(Some(&written.metadata), FIELD_MANAGER);
             written = apply::apply(&api, FIELD_MANAGER, &body, &observed).await?;
         }
+        if let Some(cleared) =
+            self.take_out_left_overs(key, &written, (&known.wholes, known.is_exact)).await?
+        {
+            written = cleared;
+        }
         self.settle(key, &written, &body, Some(known.generation));
         Ok(())
+    }
+
+    /// Takes out what is left of maps and lists that were ours as a whole, where their schema has turned since.
+    async fn take_out_left_overs(
+        &self,
+        key: &ObjectKey,
+        written: &DynamicObject,
+        (wholes, is_exact): (&Wholes, bool),
+    ) -> Result<Option<DynamicObject>, WriteError> {
+        if *wholes == Wholes::default() {
+            return Ok(None);
+        }
+        let (api, name) = (self.provider(key), self.copy_name(key));
+        let mut live = written.clone();
+        for last in [false, true] {
+            let [ours, others] = both_fields(&live);
+            let removals = left_over(&live.data, [&ours, &others], wholes, is_exact);
+            if removals.is_empty() {
+                return Ok(None);
+            }
+            let version = live.resource_version();
+            let mut operations =
+                vec![json!({"op": "test", "path": "/metadata/resourceVersion", "value": version})];
+            operations.extend(removals);
+            match apply::json_patch_as(&api, Some(FIELD_MANAGER), &name, None, operations.into()).await {
+                // Once it is known as it is now, nothing tells any more what was left over.
+                Err(WriteError::Raced(cause)) if !last => match api.get_opt(&name).await? {
+                    Some(now) if now.uid() == live.uid() => live = now,
+                    _ => return Err(WriteError::Raced(cause)),
+                },
+                cleared => return cleared.map(Some),
+            }
+        }
+        Ok(None)
     }
 
     /// Takes our items out of the maps and lists that are to be empty. False where there are none.
@@ -93,7 +133,7 @@ impl Engine {
     fn settle(&self, key: &ObjectKey, written: &DynamicObject, body: &Value, before: Option<i64>) {
         let mut index = self.index.lock();
         index.saw_copy(key, written);
-        index.settle(key, Digest::of(&comparable(body)), before);
+        index.settle(key, Digest::of(&said(body)), before);
     }
 
     pub(super) async fn delete_copy(&self, key: &ObjectKey) -> Result<(), WriteError> {
@@ -138,6 +178,7 @@ impl Engine {
                 None => return Ok(None),
             },
         };
+        body["apiVersion"] = self.spec.remote.api_version.as_str().into();
         body["metadata"]["name"] = self.copy_name(key).into();
         if self.spec.placement.is_cluster_scoped() {
             // The garbage collector removes what a consumer has left when its contract namespace goes.
@@ -160,4 +201,13 @@ impl Engine {
             || hollow.is_some_and(|hollow| hollow == *desired)
             || bare.is_some_and(|b| b == *desired)
     }
+}
+
+/// What a body says, in the shape in which it is compared: without its place and its version.
+fn said(body: &Value) -> Value {
+    let mut said = comparable(body);
+    if let Some(said) = said.as_object_mut() {
+        said.remove("apiVersion");
+    }
+    said
 }

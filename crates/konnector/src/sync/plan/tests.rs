@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::sync::{
-    index::{Index, ObjectKey},
+    index::{Held, Index, ObjectKey},
     keys::KeyRules,
 };
 
@@ -44,7 +44,7 @@ fn copy(change: impl FnOnce(&mut Value)) -> DynamicObject {
             "generation": 7,
             "annotations": {
                 "kube-bind.io/cluster-namespace": CONTRACT, "kube-bind.io/consumer-namespace": "west",
-                "kube-bind.io/consumer-uid": "origin",
+                "kube-bind.io/consumer-uid": "origin", "kube-bind.io/origin-name": "billy",
             },
             "managedFields": [{
                 "manager": "kube-bind.io", "operation": "Apply", "apiVersion": "wildwest.dev/v1",
@@ -52,7 +52,7 @@ fn copy(change: impl FnOnce(&mut Value)) -> DynamicObject {
                 "fieldsV1": {
                     "f:metadata": {"f:annotations": {
                         "f:kube-bind.io/cluster-namespace": {}, "f:kube-bind.io/consumer-namespace": {},
-                        "f:kube-bind.io/consumer-uid": {},
+                        "f:kube-bind.io/consumer-uid": {}, "f:kube-bind.io/origin-name": {},
                     }},
                     "f:spec": {"f:intent": {}},
                 },
@@ -233,8 +233,10 @@ fn a_status_comes_although_an_update_is_refused_and_is_for_the_former_generation
         Some(copy(|c| c["status"] = observed(7))),
     );
     assert_eq!(plan(index.sides(&key()), MAPPED, Mode::Sync), Step::UpdateCopy);
-    index.refused(&key());
-    assert_eq!(plan(index.sides(&key()), MAPPED, Mode::Sync), Step::WriteStatus);
+    let after = |index: &Index, held: Held| plan(Sides { held, ..index.sides(&key()) }, MAPPED, Mode::Sync);
+    let failed = Held { update_fails: true, ..Held::default() };
+    assert_eq!(after(&index, failed), Step::WriteStatus);
+    assert_eq!(after(&index, Held { update: true, ..failed }), Step::WriteStatus);
     let translated = index.sides(&key()).generations().translate(observed(7));
     assert_eq!(translated, observed(1), "the origin is at 2, and the copy has not heard of it");
     index.saw_origin(
@@ -244,9 +246,8 @@ fn a_status_comes_although_an_update_is_refused_and_is_for_the_former_generation
             o["status"] = translated;
         }),
     );
-    assert_eq!(plan(index.sides(&key()), MAPPED, Mode::Sync), Step::UpdateCopy, "it is tried again");
-    index.saw_origin(&key(), &origin(|o| o["spec"]["intent"] = json!("another")));
-    assert_eq!(plan(index.sides(&key()), MAPPED, Mode::Sync), Step::UpdateCopy, "another is tried first");
+    assert_eq!(after(&index, failed), Step::UpdateCopy, "it is tried again");
+    assert_eq!(after(&index, Held { update: true, ..failed }), Step::Wait, "but not at once");
 }
 
 #[test]
@@ -351,4 +352,189 @@ fn a_withdrawn_export_leaves_the_copies() {
     assert_eq!(withdraw(origin(|_| {}), Some(copy(|_| {}))), Step::Release);
     assert_eq!(withdraw(origin(deleting), Some(copy(|_| {}))), Step::Release);
     assert_eq!(withdraw(origin(without_finalizer), Some(copy(|_| {}))), Step::Nothing);
+}
+
+#[test]
+fn what_has_to_wait_keeps_nothing_else_from_coming() {
+    let lost = |o: &mut Value| {
+        o["spec"]["intent"] = json!("rest");
+        o["metadata"]["annotations"]["kube-bind.io/provider-uid"] = json!("old");
+    };
+    let index = index(Some(origin(lost)), Some(copy(|c| c["status"] = json!({"result": "done"}))));
+    let next = |held: Held| plan(Sides { held, ..index.sides(&key()) }, MAPPED, Mode::Sync);
+    let update = Held { update: true, ..Held::default() };
+    assert_eq!(next(Held::default()), Step::UpdateCopy);
+    assert_eq!(next(update), Step::Annotate);
+    assert_eq!(next(Held { annotation: true, ..update }), Step::WriteStatus);
+    assert_eq!(next(Held { annotation: true, status: true, ..update }), Step::Wait);
+    assert_eq!(next(Held { update_fails: true, ..Held::default() }), Step::WriteStatus);
+}
+
+#[test]
+fn a_status_that_has_to_wait_is_not_forgotten() {
+    let index = index(Some(origin(|_| {})), Some(copy(|c| c["status"] = json!({"result": "done"}))));
+    let held = Held { status: true, ..Held::default() };
+    assert_eq!(plan(Sides { held, ..index.sides(&key()) }, MAPPED, Mode::Sync), Step::Wait);
+}
+
+#[test]
+fn the_status_of_an_earlier_object_of_the_name_is_not_that_of_the_new_one() {
+    let second = |o: &mut Value| o["metadata"]["uid"] = json!("second");
+    let unrecorded = |o: &mut Value| {
+        o["metadata"]["uid"] = json!("second");
+        o["metadata"]["annotations"] = json!({});
+    };
+    let done = |c: &mut Value| c["status"] = json!({"result": "done"});
+    let ending = |c: &mut Value| {
+        done(c);
+        deleting(c);
+    };
+    for change in [second as fn(&mut Value), unrecorded] {
+        // Its spec comes first, and where that is not taken, no status does.
+        let index = index(Some(origin(change)), Some(copy(done)));
+        let next = |held: Held| plan(Sides { held, ..index.sides(&key()) }, MAPPED, Mode::Sync);
+        assert_eq!(next(Held::default()), Step::UpdateCopy);
+        let failed = Held { update_fails: true, ..Held::default() };
+        assert_eq!(next(failed), Step::UpdateCopy);
+        let waiting = next(Held { update: true, annotation: true, ..failed });
+        assert_eq!(waiting, Step::Wait);
+        assert_eq!(step(Some(origin(change)), Some(copy(ending)), MAPPED), Step::AwaitEarlier);
+    }
+    // Once it has taken the spec, the status is that of the new one.
+    let taken = |c: &mut Value| {
+        done(c);
+        c["metadata"]["annotations"]["kube-bind.io/consumer-uid"] = json!("second");
+    };
+    assert_eq!(step(Some(origin(second)), Some(copy(taken)), MAPPED), Step::WriteStatus);
+}
+
+#[test]
+fn a_copy_that_was_kept_for_an_earlier_object_stays_when_one_that_it_never_followed_goes() {
+    let late = |o: &mut Value| {
+        deleting(o);
+        o["metadata"]["uid"] = json!("second");
+        o["metadata"]["annotations"] = json!({});
+    };
+    assert_eq!(step(Some(origin(late)), Some(copy(|_| {})), MAPPED), Step::Release);
+    let mut index = index(Some(origin(late)), Some(copy(|_| {})));
+    index.lost_origin(&key());
+    assert_eq!(plan(index.sides(&key()), MAPPED, Mode::Sync), Step::Nothing);
+}
+
+#[test]
+fn a_child_with_all_the_marks_of_its_parent_stays_when_that_goes() {
+    let parent = || origin(|o| o["metadata"]["name"] = json!("parent"));
+    let place = ObjectKey { namespace: "west".to_owned(), name: "parent".to_owned() };
+    let child = |c: &mut Value| c["metadata"]["annotations"]["kube-bind.io/origin-name"] = json!("parent");
+    let bare = |c: &mut Value| {
+        c["metadata"]["annotations"]["kube-bind.io/origin-name"] = json!("parent");
+        c["metadata"]["managedFields"] = json!([]);
+    };
+    let former = |c: &mut Value| {
+        c["metadata"]["annotations"].as_object_mut().unwrap().remove("kube-bind.io/origin-name");
+        c["metadata"]["managedFields"] = json!([]);
+    };
+    for change in [child as fn(&mut Value), bare, former] {
+        let mut index = index(None, Some(copy(change)));
+        index.saw_origin(&place, &parent());
+        index.lost_origin(&place);
+        index.saw_copy(&key(), &copy(change));
+        assert_eq!(plan(index.sides(&key()), MAPPED, Mode::Sync), Step::Nothing);
+        let unrelated = |o: &mut Value| {
+            o["metadata"]["uid"] = json!("another");
+            o["metadata"]["annotations"] = json!({});
+        };
+        index.saw_origin(&key(), &origin(unrelated));
+        assert_eq!(plan(index.sides(&key()), MAPPED, Mode::Sync), Step::Conflict);
+    }
+}
+
+#[test]
+fn a_copy_without_marks_is_ours_as_long_as_somebody_knows() {
+    let ours_there = |o: &mut Value| {
+        o["metadata"]["managedFields"] = json!([{
+            "manager": "kube-bind.io", "operation": "Apply", "apiVersion": "wildwest.dev/v1",
+            "fieldsType": "FieldsV1",
+            "fieldsV1": {"f:metadata": {"f:annotations": {"f:kube-bind.io/provider-uid": {}}}},
+        }]);
+    };
+    let stripped = |c: &mut Value| {
+        c["metadata"]["annotations"] = json!({});
+        c["metadata"]["managedFields"][0]["fieldsV1"]["f:metadata"] = json!({});
+    };
+    // After a restart it is known from what we have recorded on the origin.
+    assert_eq!(step(Some(origin(ours_there)), Some(copy(stripped)), MAPPED), Step::UpdateCopy);
+    let gone = |o: &mut Value| {
+        ours_there(o);
+        deleting(o);
+    };
+    assert_eq!(step(Some(origin(gone)), Some(copy(stripped)), MAPPED), Step::DeleteCopy);
+    // Where people have taken that away as well, from what was there before.
+    let bare = |o: &mut Value| o["metadata"]["annotations"] = json!({});
+    assert_eq!(step(Some(origin(bare)), Some(copy(stripped)), MAPPED), Step::Conflict);
+    let mut index = index(Some(origin(bare)), Some(copy(|_| {})));
+    index.saw_copy(&key(), &copy(stripped));
+    assert_eq!(plan(index.sides(&key()), MAPPED, Mode::Sync), Step::UpdateCopy);
+    index.lost_origin(&key());
+    assert_eq!(plan(index.sides(&key()), MAPPED, Mode::Sync), Step::DeleteCopy);
+    let another = |c: &mut Value| {
+        stripped(c);
+        c["metadata"]["uid"] = json!("another");
+    };
+    index.lost_copy(&key());
+    index.saw_origin(&key(), &origin(bare));
+    index.saw_copy(&key(), &copy(another));
+    assert_eq!(plan(index.sides(&key()), MAPPED, Mode::Sync), Step::Conflict);
+}
+
+#[test]
+fn a_fresh_list_wins_over_what_is_remembered_but_not_over_what_came_since_it_began() {
+    let at = |version: &'static str, intent: &'static str| {
+        origin(move |o| {
+            o["metadata"]["resourceVersion"] = json!(version);
+            o["spec"]["intent"] = json!(intent);
+        })
+    };
+    let mut index =
+        index(Some(at("10", "ride")), Some(copy(|c| c["metadata"]["resourceVersion"] = json!("10"))));
+    assert_eq!(plan(index.sides(&key()), MAPPED, Mode::Sync), Step::Nothing);
+    // A backup was restored: versions run backwards.
+    let list = index.begins_list();
+    assert!(index.saw_origin_in(&key(), &at("4", "rest"), list));
+    assert_eq!(plan(index.sides(&key()), MAPPED, Mode::Sync), Step::UpdateCopy);
+    let older = copy(|c| c["metadata"]["resourceVersion"] = json!("5"));
+    assert!(index.saw_copy_in(&key(), &older, list));
+    // What we have written meanwhile is newer than what the list holds.
+    index.saw_origin(&key(), &at("12", "ride"));
+    assert!(!index.saw_origin_in(&key(), &at("11", "rest"), list));
+}
+
+#[test]
+fn copies_without_an_origin_are_counted() {
+    let mut index = index(None, Some(copy(|_| {})));
+    assert_eq!(index.orphaned(), 1);
+    index.saw_origin(&key(), &origin(|_| {}));
+    assert_eq!(index.orphaned(), 0);
+    index.lost_origin(&key());
+    assert_eq!(index.orphaned(), 0, "it goes");
+    index.lost_copy(&key());
+    index.saw_copy(&key(), &copy(foreign));
+    assert_eq!(index.orphaned(), 0, "it is not ours");
+    index.saw_copy(&key(), &copy(|c| c["metadata"]["resourceVersion"] = json!("2")));
+    index.lost_copy(&key());
+    assert_eq!(index.orphaned(), 0);
+    let keeps = origin(|o| o["metadata"]["annotations"]["kube-bind.io/deletion-policy"] = json!("Orphan"));
+    index.saw_origin(&key(), &keeps);
+    index.saw_copy(&key(), &copy(|c| c["metadata"]["resourceVersion"] = json!("3")));
+    index.lost_origin(&key());
+    assert_eq!(index.orphaned(), 1, "it was kept");
+}
+
+#[test]
+fn each_side_may_have_a_version_of_its_own() {
+    let older = copy(|c| {
+        c["apiVersion"] = json!("wildwest.dev/v1beta1");
+        c["metadata"]["managedFields"][0]["apiVersion"] = json!("wildwest.dev/v1beta1");
+    });
+    assert_eq!(step(Some(origin(|_| {})), Some(older), MAPPED), Step::Nothing);
 }

@@ -60,3 +60,17 @@ fn fields_that_were_posted_and_applied_are_all_handed_over() {
     let handed_over = applied_entries(&[applied, posted], "us", &[]).unwrap();
     assert_eq!(handed_over, [with("Apply", json!({"f:spec": {"f:a": {}, "f:b": {}}}))]);
 }
+
+#[test]
+fn fields_are_handed_over_in_the_version_that_was_applied_last() {
+    let at = |version: &str, operation, fields: Value| ManagedFieldsEntry {
+        api_version: Some(version.to_owned()),
+        fields_v1: Some(FieldsV1(fields)),
+        ..entry("us", operation, None)
+    };
+    let posted = at("x.dev/v1beta1", "Update", json!({"f:spec": {"f:size": {}}}));
+    let applied = at("x.dev/v1", "Apply", json!({"f:spec": {"f:dimensions": {}}}));
+    let handed_over = applied_entries(&[posted, applied], "us", &[]).unwrap();
+    let both = json!({"f:spec": {"f:size": {}, "f:dimensions": {}}});
+    assert_eq!(handed_over, [at("x.dev/v1", "Apply", both)]);
+}

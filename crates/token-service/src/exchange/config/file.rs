@@ -3,13 +3,13 @@
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use jiff::SignedDuration;
-use portolan_core::names::is_dns_label;
+use portolan_core::{names::is_dns_label, text::quoted};
 use portolan_runtime::args::interval;
 use serde::Deserialize;
 
 use super::{AUDIENCE, Config, IssuerConfig, Rates};
 use crate::{
-    config::{ConfigError, Mode, check_url},
+    config::{ConfigError, Mode, check_keys_url, check_url, issuers},
     exchange::decide::ANY,
     routing::fits,
 };
@@ -20,6 +20,8 @@ const MAX_REFRESH: Duration = Duration::from_secs(240);
 const COOLDOWN: Duration = Duration::from_secs(30);
 const MIN_PAUSE: Duration = Duration::from_secs(1);
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
+/// Azure gives managed identities a day and five minutes.
+const MAX_SOURCE_LIFETIME: Duration = Duration::from_secs(25 * 3600);
 /// Issuers that keep their keys at another host, which their documentation names. Every tenant of Azure is an
 /// issuer of its own, as tokens of version 1 name it.
 const KEYS_ELSEWHERE: [(&str, &str); 2] = [
@@ -41,7 +43,8 @@ pub(super) struct File {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct IssuerFile {
-    issuer: String,
+    issuer: Option<String>,
+    issuers: Option<Vec<String>>,
     api_server: Option<String>,
     ca_cert: Option<PathBuf>,
     token_path: Option<PathBuf>,
@@ -80,14 +83,16 @@ impl Default for RatesFile {
 impl File {
     pub(super) fn check(self) -> Result<Config, ConfigError> {
         let other = |place: &str, problem| ConfigError::Other { place: place.to_owned(), problem };
-        let mut issuers = BTreeMap::new();
+        let mut issuers: BTreeMap<String, Arc<IssuerConfig>> = BTreeMap::new();
         for issuer in self.issuers {
-            let name = issuer.issuer.clone();
-            let place = format!("issuer {name:?}");
+            let place = format!("issuer {:?}", issuer.name());
             let issuer = issuer.check().map_err(|problem| other(&place, problem))?;
-            if issuers.insert(name, Arc::new(issuer)).is_some() {
-                return Err(other(&place, "it is listed twice".to_owned()));
+            let twin =
+                issuers.values().find_map(|known| known.issuers.iter().find(|name| issuer.has_name(name)));
+            if let Some(twin) = twin {
+                return Err(other(&place, format!("{} is listed twice", quoted(twin))));
             }
+            issuers.insert(issuer.name().to_owned(), Arc::new(issuer));
         }
         let audiences = self.audiences.unwrap_or_else(|| vec![AUDIENCE.to_owned()]);
         if audiences.iter().any(String::is_empty) || audiences.is_empty() {
@@ -114,7 +119,8 @@ impl File {
 impl IssuerFile {
     pub(super) fn named(issuer: &str) -> Self {
         Self {
-            issuer: issuer.to_owned(),
+            issuer: Some(issuer.to_owned()),
+            issuers: None,
             api_server: None,
             ca_cert: None,
             token_path: None,
@@ -131,16 +137,16 @@ impl IssuerFile {
         }
     }
 
+    /// What a person calls it.
+    fn name(&self) -> &str {
+        let several = self.issuers.as_ref().and_then(|issuers| issuers.first());
+        self.issuer.as_ref().or(several).map_or("", String::as_str)
+    }
+
     pub(super) fn check(self) -> Result<IssuerConfig, String> {
-        let jwks_uri = self.jwks_uri.or_else(|| keys_elsewhere(&self.issuer));
-        match (&self.api_server, &jwks_uri) {
-            (Some(url), _) => check_url("api_server", url, self.plain_http)?,
-            (None, Some(url)) => check_url("jwks_uri", url, self.plain_http)?,
-            (None, None) => check_url("issuer", &self.issuer, self.plain_http)?,
-        }
-        if self.issuer.is_empty() {
-            return Err("issuer is required".to_owned());
-        }
+        let issuers = issuers(self.issuer, self.issuers)?;
+        let jwks_uri = self.jwks_uri.or_else(|| keys_elsewhere(&issuers[0]));
+        check_places(&issuers[0], self.api_server.as_deref(), jwks_uri.as_deref(), self.plain_http)?;
         if self.token_path.is_some() && self.api_server.is_none() {
             return Err("token_path needs api_server: no other host gets a credential".to_owned());
         }
@@ -151,13 +157,13 @@ impl IssuerFile {
         let cooldown = at_most("jwks_cooldown", self.jwks_cooldown.as_deref(), MAX_REFRESH)?;
         let refresh = at_most("jwks_refresh", self.jwks_refresh.as_deref(), MAX_REFRESH)?;
         Ok(IssuerConfig {
-            issuer: self.issuer,
+            issuers,
             api_server: self.api_server.map(|url| url.trim_end_matches('/').to_owned()),
             ca_cert: self.ca_cert,
             token_path: self.token_path,
             jwks_uri,
             audiences: self.audiences,
-            max_source_lifetime: at_most("maxSourceLifetime", lifetime, HOUR * 24)?.unwrap_or(HOUR),
+            max_source_lifetime: at_most("maxSourceLifetime", lifetime, MAX_SOURCE_LIFETIME)?.unwrap_or(HOUR),
             allow_addresses: self
                 .allow_addresses
                 .iter()
@@ -171,6 +177,23 @@ impl IssuerFile {
             cooldown: cooldown.unwrap_or(COOLDOWN).max(MIN_PAUSE),
             refresh_every: refresh.unwrap_or(MAX_REFRESH).max(MIN_PAUSE),
         })
+    }
+}
+
+/// Every URL that is going to be asked.
+fn check_places(
+    issuer: &str,
+    api_server: Option<&str>,
+    jwks_uri: Option<&str>,
+    plain_http: bool,
+) -> Result<(), String> {
+    if let Some(url) = api_server {
+        check_url("api_server", url, plain_http)?;
+    }
+    match jwks_uri {
+        Some(url) => check_keys_url("jwks_uri", url, plain_http),
+        None if api_server.is_none() => check_url("issuer", issuer, plain_http),
+        None => Ok(()),
     }
 }
 

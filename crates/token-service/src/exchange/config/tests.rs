@@ -53,6 +53,10 @@ fn issuers_have_their_own_rules() {
     assert_eq!(first, Some("https://login.microsoftonline.com/common/discovery/keys"));
     let cluster = &config.issuers["https://a"];
     assert_eq!((google.require_key_id, cluster.require_key_id, &cluster.jwks_uri), (false, true, &None));
+    let day = "issuers: [{issuer: 'https://i', maxSourceLifetime: 24h5m, jwks_uri: 'https://k/keys?p=1'}]";
+    assert_eq!(parse(day).unwrap().issuers["https://i"].max_source_lifetime.as_secs(), 86_700);
+    let both = "issuers: [{issuers: ['https://new', 'https://old'], api_server: 'https://a'}]";
+    assert!(parse(both).unwrap().issuers["https://new"].has_name("https://old"));
     let azure = &config.issuers["https://login.microsoftonline.com/t/v2.0"];
     assert_eq!(
         (azure.max_source_lifetime.as_secs(), config.audiences_of(azure)),
@@ -61,16 +65,51 @@ fn issuers_have_their_own_rules() {
 }
 
 #[test]
+fn the_url_of_keys_may_have_a_query() {
+    for more in ["", ", api_server: 'https://i:6443'"] {
+        let text = format!("issuers: [{{issuer: 'https://i', jwks_uri: 'https://k/keys?p=a&q=b'{more}}}]");
+        assert_eq!(
+            parse(&text).unwrap().issuers["https://i"].jwks_uri.as_deref(),
+            Some("https://k/keys?p=a&q=b")
+        );
+    }
+}
+
+#[test]
 fn mistakes_are_named() {
     let table = [
         ("issuer: []", "unknown field"),
         ("issuers: [{issuer: 'http://i'}]", "is not https"),
         ("issuers: [{issuer: ftp}]", "is not an https URL"),
+        (
+            "issuers: [{issuer: 'https://i', api_server: 'https://i', jwks_uri: 'ftp://i'}]",
+            "is not an https URL",
+        ),
+        ("issuers: [{issuer: 'https://i', api_server: 'https://i', jwks_uri: 'http://i'}]", "is not https"),
+        ("issuers: [{issuer: 'https://i', jwks_uri: keys}]", "is not an https URL"),
+        ("issuers: [{issuer: 'https://i?a=b'}]", "has a query"),
         ("issuers: [{issuer: 'https://i'}, {issuer: 'https://i'}]", "listed twice"),
         ("issuers: [{issuer: 'https://i', token_path: /t}]", "token_path needs api_server"),
         ("issuers: [{issuer: 'https://i', mode: review}]", "jwks or hybrid"),
         ("issuers: [{issuer: 'https://i', api_server: 'https://i', mode: hybrid}]", "mode hybrid needs"),
-        ("issuers: [{issuer: 'https://i', maxSourceLifetime: 25h}]", "at most"),
+        ("issuers: [{issuer: 'https://i', maxSourceLifetime: 25h1s}]", "at most 90000s"),
+        ("issuers: [{issuers: []}]", "issuer is required"),
+        ("issuers: [{}]", "issuer is required"),
+        ("issuers: [{issuer: ''}]", "issuer is required"),
+        ("issuers: [{issuer: 'https://i', issuers: ['https://j']}]", "not both"),
+        (
+            "issuers: [{issuers: ['https://i', 'https://j'], api_server: 'https://a'}, {issuer: 'https://j'}]",
+            "\"https://j\" is listed twice",
+        ),
+        (
+            "issuers: [{issuer: 'https://i', api_server: 'https://i', jwks_uri: 'ftp://i/keys'}]",
+            "jwks_uri \"ftp://i/keys\" is not an https URL",
+        ),
+        (
+            "issuers: [{issuer: 'https://i', api_server: 'https://i', jwks_uri: 'http://i/keys'}]",
+            "is not https",
+        ),
+        ("issuers: [{issuer: 'https://i?a=b'}]", "has a query"),
         ("issuers: [{issuer: 'https://i', allow_addresses: [x]}]", "is not an address"),
         ("audiences: []", "name at least one"),
         ("namespaces: [Default]", "is not the name of a namespace"),

@@ -14,7 +14,11 @@ use serde_json::json;
 use super::{App, ladder::Rung};
 use crate::{
     exchange::service::{Granted, Wish},
-    http::{body, problem::json_response},
+    http::{
+        bearer::{NoBearer, bearer},
+        body,
+        problem::json_response,
+    },
 };
 
 /// The longest `Authorization` header.
@@ -54,7 +58,7 @@ async fn answer(app: &App, peer: &Peer, request: Request<Body>) -> Result<Grante
         return Err(Rung::Method);
     }
     check_media_type(&parts.headers)?;
-    let token = bearer(&parts.headers)?;
+    let token = shown(&parts.headers)?;
     let body = body::read(&parts, body).await.map_err(Rung::Request)?;
     let (namespace, account) = read(&body)?;
     let wish = Wish { token, namespace, account, from: peer.address.ip() };
@@ -69,23 +73,14 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Rung> {
     if kind.eq_ignore_ascii_case("application/json") { Ok(()) } else { Err(Rung::MediaType) }
 }
 
-/// The one bearer token, whatever the case of the scheme.
-fn bearer(headers: &HeaderMap) -> Result<SecretString, Rung> {
-    let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let value = values.next().ok_or(Rung::NoToken)?;
-    if values.next().is_some() {
-        return Err(Rung::SeveralTokens);
-    }
-    if value.is_empty() {
-        return Err(Rung::NoToken);
-    }
-    let token = value.to_str().ok().and_then(|value| value.split_once(' '));
-    let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-    let (_, token) = token.ok_or(Rung::Scheme)?;
-    if value.len() > MAX_HEADER {
-        return Err(Rung::LongToken);
-    }
-    Ok(SecretString::from(token.trim()))
+fn shown(headers: &HeaderMap) -> Result<SecretString, Rung> {
+    let token = bearer(headers).map_err(|none| match none {
+        NoBearer::Missing => Rung::NoToken,
+        NoBearer::Several => Rung::SeveralTokens,
+        NoBearer::Scheme => Rung::Scheme,
+    })?;
+    let is_long = headers.get(header::AUTHORIZATION).is_some_and(|value| value.len() > MAX_HEADER);
+    if is_long { Err(Rung::LongToken) } else { Ok(token) }
 }
 
 fn read(body: &[u8]) -> Result<(String, String), Rung> {

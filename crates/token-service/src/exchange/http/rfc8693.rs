@@ -8,6 +8,7 @@ use axum::{
     response::Response,
 };
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
+use portolan_core::auth::compact::bare;
 use portolan_runtime::server::Peer;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
@@ -158,7 +159,7 @@ fn read(body: &[u8]) -> Result<Form, Refused> {
         Some(_) => return Err(invalid(format!("requested_token_type must be {ACCESS_TOKEN} or {JWT}"))),
     };
     let (namespace, account) = target(&pairs)?;
-    Ok(Form { subject_token: SecretString::from(subject_token.trim()), namespace, account, issued_type })
+    Ok(Form { subject_token: SecretString::from(bare(&subject_token)), namespace, account, issued_type })
 }
 
 /// A parameter that must not be there twice. An empty one counts as absent.

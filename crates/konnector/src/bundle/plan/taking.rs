@@ -1,0 +1,142 @@
+//! Which exports a bundle takes, by their API groups, and what is said of the others. Pure.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use kube::{ResourceExt as _, api::Resource as _};
+use portolan_core::{
+    api::kubebind::{
+        ANNOTATION_ACCEPT_GROUPS, APIServiceBindingBundle, APIServiceExport, CONDITION_EXPORTS_ACCEPTED,
+        REASON_GROUP_NOT_BINDABLE,
+    },
+    condition::{self, Verdict},
+    groups::{GroupPatterns, InvalidPattern},
+};
+
+use super::{Observed, Plan, Provider, lists::listed, owned};
+use crate::groups::Served;
+
+/// What a bundle takes.
+pub(super) struct Taking<'a> {
+    /// What people have said, if they have.
+    patterns: Option<Result<GroupPatterns, InvalidPattern>>,
+    served: &'a Served,
+}
+
+/// Why an export is not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// It cannot be, for this reason.
+    Never(String),
+    /// People do not want it.
+    NotAccepted,
+    /// What people want cannot be read.
+    Unclear,
+}
+
+impl<'a> Taking<'a> {
+    pub(super) fn of(bundle: &APIServiceBindingBundle, served: &'a Served) -> Self {
+        let said = bundle.annotations().get(ANNOTATION_ACCEPT_GROUPS);
+        Self { patterns: said.map(|text| GroupPatterns::parse(text)), served }
+    }
+
+    pub(super) fn refusal(&self, export: &APIServiceExport) -> Option<Refusal> {
+        let resources = &export.spec.resources;
+        match &self.patterns {
+            Some(Err(_)) => return Some(Refusal::Unclear),
+            Some(Ok(patterns)) if !resources.iter().all(|resource| patterns.accept(&resource.group)) => {
+                return Some(Refusal::NotAccepted);
+            }
+            Some(Ok(_)) | None => {}
+        }
+        let objection = resources.iter().find_map(|resource| {
+            self.served.objection(&resource.group, resource.versions.iter().map(String::as_str))
+        });
+        objection.map(Refusal::Never)
+    }
+
+    /// What is said of the exports that are not taken, and of those that are bound although they would not be.
+    pub(super) fn verdict(
+        &self,
+        refused: &BTreeMap<String, Refusal>,
+        kept: &[String],
+        exports: usize,
+    ) -> Option<Verdict> {
+        if let Some(Err(error)) = &self.patterns {
+            let message = format!(
+                "Annotation {ANNOTATION_ACCEPT_GROUPS}: {error}. Until it is mended, nothing more is bound, and what is \
+                 bound stays bound."
+            );
+            return Some(Verdict::error("InvalidAcceptGroups", message));
+        }
+        let unwanted: Vec<_> = names(refused, |refusal| *refusal == Refusal::NotAccepted);
+        let never: Vec<_> = refused.iter().filter_map(|(name, refusal)| reason(name, refusal)).collect();
+        let mut sentences = Vec::new();
+        if !never.is_empty() {
+            sentences.push(format!(
+                "{} of {exports} exports cannot be bound: {}. To do without them, name the groups that you want in the \
+                 annotation {ANNOTATION_ACCEPT_GROUPS}.",
+                never.len(),
+                listed(&never)
+            ));
+        }
+        if !unwanted.is_empty() {
+            sentences.push(format!(
+                "{} of {exports} exports are not taken, because the annotation {ANNOTATION_ACCEPT_GROUPS} does not \
+                 name their groups: {}.",
+                unwanted.len(),
+                listed(&unwanted)
+            ));
+        }
+        if !kept.is_empty() {
+            sentences.push(format!(
+                "Bound already, and so until their APIServiceBindings are deleted: {}.",
+                listed(kept)
+            ));
+        }
+        let message = sentences.join(" ");
+        match (never.is_empty(), message.is_empty()) {
+            (_, true) => None,
+            (false, _) => Some(Verdict::warning(REASON_GROUP_NOT_BINDABLE, message)),
+            // Somebody has wanted it so.
+            (true, _) => {
+                Some(Verdict { reason: "GroupsNotAccepted".to_owned(), message, ..Verdict::holds() })
+            }
+        }
+    }
+}
+
+fn names(refused: &BTreeMap<String, Refusal>, is: impl Fn(&Refusal) -> bool) -> Vec<String> {
+    refused.iter().filter(|(_, refusal)| is(refusal)).map(|(name, _)| name.clone()).collect()
+}
+
+fn reason(name: &str, refusal: &Refusal) -> Option<String> {
+    let Refusal::Never(why) = refusal else { return None };
+    Some(format!("{name} ({why})"))
+}
+
+/// Where the provider says nothing, what was said stands.
+pub(super) fn say(observed: &Observed, plan: &mut Plan, now: Timestamp) {
+    let Provider::Up(offer) = &observed.provider else { return };
+    let taking = Taking::of(&observed.bundle, &observed.served);
+    let (mut refused, mut kept) = (BTreeMap::new(), Vec::new());
+    let living = offer.exports.iter().filter(|export| export.meta().deletion_timestamp.is_none());
+    for (name, refusal) in living.filter_map(|e| Some((e.name_any(), taking.refusal(e)?))) {
+        let bound = owned(observed).any(|binding| binding.name_any() == name);
+        match refusal {
+            Refusal::NotAccepted if bound => kept.push(name),
+            // The binding says so itself.
+            Refusal::Never(_) | Refusal::Unclear if bound => {}
+            _ => {
+                refused.insert(name, refusal);
+            }
+        }
+    }
+    plan.status.refused = i32::try_from(refused.len()).ok();
+    match taking.verdict(&refused, &kept, offer.exports.len()) {
+        Some(verdict) => {
+            condition::set(&mut plan.status.conditions, CONDITION_EXPORTS_ACCEPTED, verdict, now);
+        }
+        None => condition::remove(&mut plan.status.conditions, CONDITION_EXPORTS_ACCEPTED),
+    }
+}

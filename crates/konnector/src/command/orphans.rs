@@ -1,0 +1,307 @@
+//! `konnector orphans` and `konnector orphans delete`: copies on providers whose objects are not on this cluster any more.
+//!
+//! What a provider has is listed before what this cluster has: a copy is made after its object, never before it.
+
+use std::collections::HashSet;
+
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{
+    Api, Client, ResourceExt as _,
+    api::{ApiResource, DeleteParams, DynamicObject, ListParams, Preconditions},
+};
+use portolan_core::{
+    api::kubebind::{
+        APIServiceBinding, APIServiceBindingBundle, APIServiceExport, APIServiceNamespace, ExportedResource,
+    },
+    names,
+    outline::SchemaOutline,
+};
+use portolan_runtime::{
+    apply::{self, code},
+    client,
+    process::Failure,
+    telemetry::brief,
+};
+use serde_json::json;
+
+use super::{
+    holder::refuse_anothers,
+    inventory::{Brought, bindings_of, brought},
+    say, secret_state,
+};
+use crate::{
+    args::{Args, OrphansArgs, OrphansCommand},
+    crd,
+    secrets::SecretState,
+    sync::{ObjectKey, Placement, is_left_of_ours},
+};
+
+const PAGE: u32 = 500;
+
+/// A copy without an object.
+pub(super) struct Orphan {
+    kind: String,
+    /// Where its object would be.
+    place: ObjectKey,
+    copy: DynamicObject,
+    here: Api<DynamicObject>,
+    there: Api<DynamicObject>,
+    contract: String,
+}
+
+/// Lists orphans, or deletes them.
+pub(super) async fn run(args: &Args, what: &OrphansArgs) -> Result<(), Failure> {
+    let client = client::connect(&args.client).await?;
+    let api: Api<APIServiceBindingBundle> = Api::all(client.clone());
+    let mut bundles = api.list(&ListParams::default()).await?.items;
+    if let Some(name) = &what.bundle {
+        bundles.retain(|bundle| bundle.name_any() == *name);
+        if bundles.is_empty() {
+            return Err(format!("there is no APIServiceBindingBundle {name}").into());
+        }
+    }
+    let (mut orphans, mut unread) = (Vec::new(), 0);
+    for bundle in &bundles {
+        match Box::pin(of_bundle(args, &client, bundle)).await {
+            Ok(found) => orphans.extend(found),
+            Err(why) => {
+                unread += 1;
+                say(&format!("bundle {}: its copies cannot be counted: {why}", bundle.name_any()));
+            }
+        }
+    }
+    match what.action {
+        None => list(&orphans),
+        Some(OrphansCommand::Delete { yes }) => delete(&orphans, yes).await?,
+    }
+    if unread > 0 { Err(format!("{unread} bundles were left out").into()) } else { Ok(()) }
+}
+
+fn list(orphans: &[Orphan]) {
+    orphans.iter().for_each(|orphan| say(&orphan.describe()));
+    say(&format!("{} copies have no object on this cluster", orphans.len()));
+    if !orphans.is_empty() {
+        say("`konnector orphans delete` tells what deleting them would do, and deletes them with --yes");
+    }
+}
+
+/// Asks the provider for each of them whether it could be deleted, and then deletes those that could, with a word.
+async fn delete(orphans: &[Orphan], yes: bool) -> Result<(), Failure> {
+    let mut possible = Vec::new();
+    for orphan in orphans {
+        match orphan.try_delete().await {
+            Ok(()) => {
+                say(&format!("would delete: {}", orphan.describe()));
+                possible.push(orphan);
+            }
+            Err(why) => say(&format!("stays: {}: {why}", orphan.describe())),
+        }
+    }
+    if !yes {
+        say(&format!("dry run: {} copies would be deleted; --yes deletes them", possible.len()));
+        return Ok(());
+    }
+    let mut failed = orphans.len() - possible.len();
+    for orphan in possible {
+        match orphan.delete().await {
+            Ok(()) => say(&format!("deleted: {}", orphan.describe())),
+            Err(why) => {
+                failed += 1;
+                say(&format!("stays: {}: {why}", orphan.describe()));
+            }
+        }
+    }
+    if failed > 0 { Err(format!("{failed} copies stay").into()) } else { Ok(()) }
+}
+
+impl Orphan {
+    fn describe(&self) -> String {
+        let place = |namespace: Option<&str>, name: &str| match namespace {
+            Some(namespace) if !namespace.is_empty() => format!("{namespace}/{name}"),
+            _ => name.to_owned(),
+        };
+        let copy = place(self.copy.namespace().as_deref(), &self.copy.name_any());
+        let uid = self.copy.uid().unwrap_or_default();
+        format!(
+            "{} {} (copy {copy}, uid {uid})",
+            self.kind,
+            place(Some(&self.place.namespace), &self.place.name)
+        )
+    }
+
+    async fn try_delete(&self) -> Result<(), Failure> {
+        let preconditions = Preconditions { uid: self.copy.uid(), resource_version: None };
+        let params =
+            DeleteParams { preconditions: Some(preconditions), ..DeleteParams::background().dry_run() };
+        self.there
+            .delete(&self.copy.name_any(), &params)
+            .await
+            .map(|_| ())
+            .map_err(|error| brief(&error).into())
+    }
+
+    /// What has changed since it was listed is looked at once more.
+    async fn delete(&self) -> Result<(), Failure> {
+        let name = self.copy.name_any();
+        if self.here.get_opt(&self.place.name).await?.is_some() {
+            return Err("its object is on this cluster now".into());
+        }
+        let Some(now) = self.there.get_opt(&name).await? else { return Ok(()) };
+        if now.uid() != self.copy.uid() || !is_left_of_ours(&now, &self.contract, &self.place) {
+            return Err("it is another object now".into());
+        }
+        let uid = now.uid().unwrap_or_default();
+        apply::delete(&self.there, &name, &uid).await.map_err(|error| brief(&error).into())
+    }
+}
+
+/// The orphans of a bundle.
+pub(super) async fn of_bundle(
+    args: &Args,
+    client: &Client,
+    bundle: &APIServiceBindingBundle,
+) -> Result<Vec<Orphan>, Failure> {
+    let reference = &bundle.spec.kubeconfig_secret_ref;
+    let state = secret_state(args, client, reference).await;
+    let SecretState::Valid(access) = &state else { return Err(state.verdict(reference).message.into()) };
+    let contract = Contract {
+        client: client::restricted(&access.kubeconfig).await?,
+        namespace: access.kubeconfig.namespace.clone(),
+    };
+    contract.is_that_of(client, bundle).await?;
+    let mut orphans = Vec::new();
+    for binding in bindings_of(client, &bundle.name_any()).await? {
+        orphans.extend(contract.of_binding(client, &binding).await?);
+    }
+    Ok(orphans)
+}
+
+struct Contract {
+    client: Client,
+    namespace: String,
+}
+
+impl Contract {
+    /// Copies under another contract, or of another cluster, have objects that nobody here can see.
+    async fn is_that_of(&self, consumer: &Client, bundle: &APIServiceBindingBundle) -> Result<(), Failure> {
+        let recorded = bundle.status.as_ref().and_then(|status| status.contract_namespace_uid.clone());
+        let found = match Api::<Namespace>::all(self.client.clone()).get_opt(&self.namespace).await {
+            Ok(found) => found.and_then(|namespace| namespace.uid()),
+            // What the provider does not show is known by its name.
+            Err(error) if code(&error) == 403 => None,
+            Err(error) => return Err(error.into()),
+        };
+        if recorded.as_ref().zip(found.as_ref()).is_some_and(|(recorded, found)| recorded != found) {
+            return Err("its kubeconfig leads to another contract than the one that is bound".into());
+        }
+        refuse_anothers(consumer, &self.client, &self.namespace).await
+    }
+
+    async fn of_binding(
+        &self,
+        consumer: &Client,
+        binding: &APIServiceBinding,
+    ) -> Result<Vec<Orphan>, Failure> {
+        let exports: Api<APIServiceExport> = Api::namespaced(self.client.clone(), &self.namespace);
+        let Some(export) = exports.get_opt(&binding.name_any()).await? else { return Ok(Vec::new()) };
+        let mut orphans = Vec::new();
+        // Without its kind on this cluster, nobody can say which objects there would be.
+        for kind in brought(consumer, binding).await? {
+            let name = kind.crd.name_any();
+            let exported = export.spec.resources.iter().find(|r| names::crd(&r.resource, &r.group) == name);
+            if let Some(exported) = exported
+                && kind.crd.is_established()
+            {
+                orphans.extend(self.of_kind(consumer, &export, exported, &kind).await?);
+            }
+        }
+        Ok(orphans)
+    }
+
+    async fn of_kind(
+        &self,
+        consumer: &Client,
+        export: &APIServiceExport,
+        exported: &ExportedResource,
+        kind: &Brought,
+    ) -> Result<Vec<Orphan>, Failure> {
+        let schemas: Api<SchemaOutline> = Api::namespaced(self.client.clone(), &self.namespace);
+        let name = names::bound_schema(&exported.resource, &exported.group);
+        let Some(schema) = schemas.get_opt(&name).await? else { return Ok(Vec::new()) };
+        let Some(resources) = crd::resources(&schema, &kind.crd) else { return Ok(Vec::new()) };
+        let spec = &export.spec;
+        let placement = Placement::of(kind.crd.spec.scope, spec.isolation, spec.informer_scope);
+        let mut orphans = Vec::new();
+        for (there, namespace) in self.places(placement, &resources.provider).await? {
+            for copy in all(&there).await? {
+                let Some(name) = placement.origin_name(&self.namespace, &copy.name_any()) else { continue };
+                let place = ObjectKey { namespace: namespace.clone(), name };
+                if copy.metadata.deletion_timestamp.is_none()
+                    && is_left_of_ours(&copy, &self.namespace, &place)
+                {
+                    let here = in_namespace(consumer, &place.namespace, &kind.resource);
+                    let (kind, contract, there) =
+                        (kind.crd.name_any(), self.namespace.clone(), there.clone());
+                    orphans.push(Orphan { kind, place, copy, here, there, contract });
+                }
+            }
+        }
+        let here: HashSet<_> =
+            all(&Api::all_with(consumer.clone(), &kind.resource)).await?.iter().map(place_of).collect();
+        orphans.retain(|orphan| !here.contains(&orphan.place));
+        Ok(orphans)
+    }
+
+    /// Where copies stand, and for which namespace on the consumer.
+    async fn places(
+        &self,
+        placement: Placement,
+        resource: &ApiResource,
+    ) -> Result<Vec<(Api<DynamicObject>, String)>, kube::Error> {
+        let at = |namespace: &str| in_namespace(&self.client, namespace, resource);
+        match placement {
+            Placement::Contract => Ok(vec![(at(&self.namespace), String::new())]),
+            Placement::Prefixed | Placement::Same => Ok(vec![(at(""), String::new())]),
+            Placement::Mapped { .. } => {
+                let api: Api<APIServiceNamespace> = Api::namespaced(self.client.clone(), &self.namespace);
+                let answers = api.list(&ListParams::default()).await?.items;
+                let answered = |request: &APIServiceNamespace| {
+                    let answer =
+                        request.status.as_ref()?.namespace.clone().filter(|name| !name.is_empty())?;
+                    Some((at(&answer), request.name_any()))
+                };
+                Ok(answers.iter().filter_map(answered).collect())
+            }
+        }
+    }
+}
+
+fn place_of(object: &DynamicObject) -> ObjectKey {
+    ObjectKey { namespace: object.namespace().unwrap_or_default(), name: object.name_any() }
+}
+
+fn in_namespace(client: &Client, namespace: &str, resource: &ApiResource) -> Api<DynamicObject> {
+    if namespace.is_empty() {
+        Api::all_with(client.clone(), resource)
+    } else {
+        Api::namespaced_with(client.clone(), namespace, resource)
+    }
+}
+
+/// The metadata of all objects. None where the namespace or the kind is gone.
+async fn all(api: &Api<DynamicObject>) -> Result<Vec<DynamicObject>, kube::Error> {
+    let (mut objects, mut params) = (Vec::new(), ListParams::default().limit(PAGE));
+    loop {
+        let page = match api.list_metadata(&params).await {
+            Ok(page) => page,
+            Err(error) if code(&error) == 404 => return Ok(objects),
+            Err(error) => return Err(error),
+        };
+        let object = |metadata| DynamicObject { types: None, metadata, data: json!({}) };
+        objects.extend(page.items.into_iter().map(|item| object(item.metadata)));
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params = params.continue_token(&token),
+            None => return Ok(objects),
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Kubeconfigs as `kube` wants them: restricted ones in full, and bundles of authorities without what is broken.
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use kube::config::{AuthInfo, Cluster, Context, Kubeconfig, NamedAuthInfo, NamedCluster, NamedContext};
+use portolan_core::kubeconfig::{Credentials, RestrictedKubeconfig};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::authorities::Bundle;
+
+/// Leaves out certificates that cannot be read, where others can: `kube` takes all of a bundle or nothing.
+pub(super) fn pass_over_broken_authorities(kubeconfig: &mut Kubeconfig) {
+    for NamedCluster { name, cluster, .. } in &mut kubeconfig.clusters {
+        let Some(cluster) = cluster else { continue };
+        if let Some(usable) = bundle_of(cluster).and_then(|pem| usable(&pem, &format!("cluster {name:?}"))) {
+            cluster.certificate_authority_data = Some(BASE64_STANDARD.encode(usable));
+            cluster.certificate_authority = None;
+        }
+    }
+}
+
+/// What cannot be read here is read again, and complained about, where the kubeconfig is used.
+fn bundle_of(cluster: &Cluster) -> Option<Vec<u8>> {
+    match (&cluster.certificate_authority_data, &cluster.certificate_authority) {
+        (Some(data), _) => BASE64_STANDARD.decode(data.trim()).ok(),
+        (None, Some(path)) => std::fs::read(path).ok(),
+        (None, None) => None,
+    }
+}
+
+/// The usable part of a bundle, where some of it is not.
+fn usable(pem: &[u8], of: &str) -> Option<String> {
+    let bundle = Bundle::read(pem).ok().filter(|bundle| !bundle.skipped.is_empty())?;
+    bundle.warn(&format!("the certificate authorities of {of}"));
+    Some(bundle.to_pem())
+}
+
+pub(super) fn in_full(kubeconfig: &RestrictedKubeconfig) -> Kubeconfig {
+    const NAME: &str = "provider";
+    let cluster = Cluster {
+        server: Some(kubeconfig.server.clone()),
+        certificate_authority_data: kubeconfig.certificate_authority.as_ref().map(|ca| {
+            let usable = usable(ca, &kubeconfig.server);
+            usable.map_or_else(|| BASE64_STANDARD.encode(ca), |pem| BASE64_STANDARD.encode(pem))
+        }),
+        tls_server_name: kubeconfig.tls_server_name.clone(),
+        ..Cluster::default()
+    };
+    let user = match &kubeconfig.credentials {
+        Credentials::Token(token) => AuthInfo { token: Some(token.clone()), ..AuthInfo::default() },
+        Credentials::ClientCertificate { certificate, key } => AuthInfo {
+            client_certificate_data: Some(BASE64_STANDARD.encode(certificate)),
+            client_key_data: Some(SecretString::from(BASE64_STANDARD.encode(key.expose_secret()))),
+            ..AuthInfo::default()
+        },
+    };
+    let context = Context {
+        cluster: NAME.to_owned(),
+        user: Some(NAME.to_owned()),
+        namespace: Some(kubeconfig.namespace.clone()),
+        ..Context::default()
+    };
+    Kubeconfig {
+        clusters: vec![NamedCluster {
+            name: NAME.to_owned(),
+            cluster: Some(cluster),
+            ..NamedCluster::default()
+        }],
+        auth_infos: vec![NamedAuthInfo {
+            name: NAME.to_owned(),
+            auth_info: Some(user),
+            ..NamedAuthInfo::default()
+        }],
+        contexts: vec![NamedContext {
+            name: NAME.to_owned(),
+            context: Some(context),
+            ..NamedContext::default()
+        }],
+        current_context: Some(NAME.to_owned()),
+        ..Kubeconfig::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::{Config, config::KubeConfigOptions};
+
+    use super::*;
+
+    const GOOD: &str = include_str!("../authorities/test-ca.pem");
+    const BROKEN: &str = "-----BEGIN CERTIFICATE-----\n!!!!\n-----END CERTIFICATE-----\n";
+
+    fn restricted(authorities: &str) -> RestrictedKubeconfig {
+        RestrictedKubeconfig {
+            server: "https://127.0.0.1:1".to_owned(),
+            certificate_authority: Some(authorities.as_bytes().to_vec()),
+            tls_server_name: None,
+            credentials: Credentials::Token(SecretString::from("t")),
+            namespace: "n".to_owned(),
+        }
+    }
+
+    async fn roots(kubeconfig: Kubeconfig) -> Option<usize> {
+        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
+        config.ok()?.root_cert.map(|roots| roots.len())
+    }
+
+    #[tokio::test]
+    async fn a_broken_certificate_is_passed_over_as_long_as_another_is_usable() {
+        let both = format!("{GOOD}{BROKEN}");
+        let table = [(both.as_str(), Some(1)), (GOOD, Some(1)), (BROKEN, None)];
+        for (authorities, expected) in table {
+            assert_eq!(roots(in_full(&restricted(authorities))).await, expected, "{authorities}");
+            let mut own = in_full(&restricted(GOOD));
+            let cluster = own.clusters[0].cluster.as_mut().unwrap();
+            cluster.certificate_authority_data = Some(BASE64_STANDARD.encode(authorities));
+            pass_over_broken_authorities(&mut own);
+            assert_eq!(roots(own).await, expected, "{authorities}");
+        }
+    }
+}

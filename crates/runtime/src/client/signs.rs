@@ -1,0 +1,255 @@
+//! Signs of life of an API server: when bytes last came from it, and what waits for some.
+
+use std::{
+    sync::{
+        Arc, LazyLock, OnceLock,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::time::{Instant, sleep};
+use tracing::{info, warn};
+
+use crate::{
+    metrics::{Counters, Metrics},
+    readiness::Readiness,
+    tasks::Tasks,
+};
+
+/// How long a connection that should speak may be silent. With [`super::shards`]' pings and short watches, a
+/// living one speaks more often.
+pub(super) const SILENCE: Duration = Duration::from_secs(35);
+/// How long a request waits before the next ones take another connection.
+pub(super) const DOUBT: Duration = Duration::from_secs(3);
+/// How long an API server may be silent before the process says that it is not ready.
+const OUT_OF_CONTACT: Duration = Duration::from_secs(45);
+/// How often that is looked at.
+const LOOK: Duration = Duration::from_secs(5);
+
+static LOST: OnceLock<Counters> = OnceLock::new();
+/// The cluster that the process runs for.
+static OWN: OnceLock<Arc<Server>> = OnceLock::new();
+static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// Counts the lost connections of all clients that are made from now on.
+pub(super) fn register(metrics: &Metrics) {
+    LOST.get_or_init(|| {
+        metrics.counters(
+            "api_connections_lost_total",
+            "Connections to API servers that gave no sign of life and were given up, by cluster (own or remote).",
+            &["cluster"],
+        )
+    });
+}
+
+/// Makes the process not ready while its own API server gives no sign of life.
+pub fn follow_contact(tasks: &Tasks, readiness: &Readiness) {
+    let part = readiness.expect("api-server", "it has not been asked yet");
+    part.ready();
+    tasks.spawn("contact with the API server", async move {
+        let mut was_silent = false;
+        loop {
+            sleep(LOOK).await;
+            let silence = OWN.get().and_then(|server| server.out_of_contact());
+            match silence {
+                Some(silence) => {
+                    let seconds = silence.as_secs();
+                    part.not_ready(&format!("it has given no sign of life for {seconds} seconds"));
+                    if !was_silent {
+                        warn!(seconds, "the API server gives no sign of life: nothing is seen until it does");
+                    }
+                }
+                None if was_silent => {
+                    info!("the API server answers again");
+                    part.ready();
+                }
+                None => {}
+            }
+            was_silent = silence.is_some();
+        }
+    });
+}
+
+/// A moment that many tasks set and read.
+#[derive(Debug, Default)]
+pub(super) struct Mark(AtomicU64);
+
+impl Mark {
+    pub(super) fn set(&self) {
+        self.0.store(now(), Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn elapsed(&self) -> Duration {
+        Duration::from_millis(now().saturating_sub(self.get()))
+    }
+}
+
+/// Milliseconds since the first look at the clock, which is at 1: 0 is before everything.
+fn now() -> u64 {
+    u64::try_from(BEGIN.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
+}
+
+/// One API server, as a client sees it.
+#[derive(Debug)]
+pub(super) struct Server {
+    /// `own` or `remote`.
+    pub(super) cluster: &'static str,
+    /// Whether it speaks HTTP/2.
+    pub(super) multiplexes: AtomicBool,
+    heard: Mark,
+    failed: Mark,
+}
+
+impl Server {
+    pub(super) fn new(cluster: &'static str) -> Arc<Self> {
+        let (heard, failed) = (Mark::default(), Mark::default());
+        heard.set();
+        let server = Arc::new(Self { cluster, multiplexes: AtomicBool::new(false), heard, failed });
+        if cluster == "own" {
+            OWN.get_or_init(|| Arc::clone(&server));
+        }
+        server
+    }
+
+    pub(super) fn failed(&self) {
+        self.failed.set();
+    }
+
+    /// How long it has been silent, where that is too long. Who asks nothing hears nothing.
+    fn out_of_contact(&self) -> Option<Duration> {
+        let silence = self.heard.elapsed();
+        (self.failed.get() > self.heard.get() && silence > OUT_OF_CONTACT).then_some(silence)
+    }
+
+    /// A connection was given up.
+    pub(super) fn lost(&self) {
+        self.failed();
+        if let Some(lost) = LOST.get() {
+            lost.with_label_values(&[self.cluster]).inc();
+        }
+        warn!(
+            cluster = self.cluster,
+            seconds = SILENCE.as_secs(),
+            "a connection to an API server gave no sign of life: another one is made"
+        );
+    }
+}
+
+/// The connections of a shard: one with HTTP/2, else as many as it has exchanges.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) server: Arc<Server>,
+    heard: Mark,
+    /// The first request since something was heard.
+    asked: Mark,
+    unanswered: AtomicUsize,
+    exchanges: AtomicUsize,
+    used: Mark,
+    /// Whether no further request may be sent on it.
+    doubted: AtomicBool,
+}
+
+impl Line {
+    pub(super) fn new(server: Arc<Server>) -> Arc<Self> {
+        Arc::new(Self {
+            server,
+            heard: Mark::default(),
+            asked: Mark::default(),
+            unanswered: AtomicUsize::new(0),
+            exchanges: AtomicUsize::new(0),
+            used: Mark::default(),
+            doubted: AtomicBool::new(false),
+        })
+    }
+
+    pub(super) fn heard(&self) {
+        self.heard.set();
+        self.server.heard.set();
+    }
+
+    pub(super) fn multiplexes(&self) -> bool {
+        self.server.multiplexes.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn exchanges(&self) -> usize {
+        self.exchanges.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn unused_for(&self) -> Duration {
+        self.used.elapsed()
+    }
+
+    pub(super) fn is_doubted(&self) -> bool {
+        self.doubted.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn doubt(&self) {
+        self.doubted.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a request waits for longer than is usual, and nothing else was heard meanwhile.
+    pub(super) fn keeps_silent(&self) -> bool {
+        self.unanswered.load(Ordering::Relaxed) > 0 && self.has_been_asked_in_vain()
+    }
+
+    fn has_been_asked_in_vain(&self) -> bool {
+        self.asked.get() >= self.heard.get() && self.asked.elapsed() >= DOUBT
+    }
+
+    /// A request is sent.
+    pub(super) fn ask(self: &Arc<Self>) -> (Unanswered, Exchange) {
+        if self.unanswered.fetch_add(1, Ordering::Relaxed) == 0 || self.asked.get() <= self.heard.get() {
+            self.asked.set();
+        }
+        self.exchanges.fetch_add(1, Ordering::Relaxed);
+        self.used.set();
+        (Unanswered { line: Arc::clone(self), since: Instant::now() }, Exchange(Arc::clone(self)))
+    }
+}
+
+/// A request that waits for the head of its answer.
+#[derive(Debug)]
+pub(super) struct Unanswered {
+    line: Arc<Line>,
+    since: Instant,
+}
+
+impl Unanswered {
+    /// The head has come, or the request has failed.
+    pub(super) fn ends(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Unanswered {
+    /// Whoever gives up after a while will try again: not on the same connection, where that is the reason.
+    fn drop(&mut self) {
+        let line = &self.line;
+        // Without HTTP/2, other requests have other connections, and say nothing of this one's.
+        let in_vain = line.has_been_asked_in_vain() || !line.multiplexes();
+        if self.since.elapsed() >= DOUBT && in_vain && !line.is_doubted() {
+            line.doubt();
+            line.server.failed();
+        }
+        line.unanswered.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A request and its answer, to the end of its body.
+#[derive(Debug)]
+pub(super) struct Exchange(Arc<Line>);
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.0.used.set();
+        self.0.exchanges.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests;

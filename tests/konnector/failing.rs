@@ -1,0 +1,167 @@
+//! Writes that fail, and writes that somebody undoes: nothing else waits for them, people hear of it, and they slow
+//! down.
+
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::{
+    admissionregistration::v1::ValidatingWebhookConfiguration, core::v1::Namespace, events::v1::Event,
+};
+use kube::{
+    Api, ResourceExt as _,
+    api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams},
+};
+use portolan_testkit::{audit::AuditEntry, eventually::eventually, ports::free_port};
+use serde_json::json;
+use tokio::time::sleep;
+
+use crate::{
+    support::{SOON, Service, clusters, merge, merge_status, object_with},
+    whose::{event, events},
+};
+
+/// Puts a fail-closed webhook before the objects of these names.
+pub(crate) async fn open_webhook(service: &Service, url: &str, names: &[&str]) {
+    let named = names.iter().map(|name| format!("request.name == '{name}'")).collect::<Vec<_>>().join(" || ");
+    let configuration: ValidatingWebhookConfiguration = serde_json::from_value(json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": format!("{}.dev", service.name)},
+        "webhooks": [{
+            "name": format!("down.{}.dev", service.name), "failurePolicy": "Fail", "sideEffects": "None",
+            "admissionReviewVersions": ["v1"], "timeoutSeconds": 5, "clientConfig": {"url": url},
+            "rules": [{
+                "apiGroups": [service.resource.group], "apiVersions": ["*"], "resources": ["cowboys"],
+                "operations": ["CREATE", "UPDATE"],
+            }],
+            "matchConditions": [{"name": "named", "expression": named}],
+        }],
+    }))
+    .unwrap();
+    Api::all(service.provider.clone()).create(&PostParams::default(), &configuration).await.unwrap();
+    is_refused(service, names[0], true).await;
+}
+
+pub(crate) async fn close_webhook(service: &Service) {
+    let api: Api<ValidatingWebhookConfiguration> = Api::all(service.provider.clone());
+    api.delete(&format!("{}.dev", service.name), &DeleteParams::default()).await.unwrap();
+}
+
+async fn is_refused(service: &Service, name: &str, expected: bool) {
+    let params = PatchParams { dry_run: true, ..PatchParams::default() };
+    let change = Patch::Merge(json!({"spec": {"intent": "try"}}));
+    eventually("the webhook is in force", SOON, async || {
+        let refused = service.there().patch(name, &params, &change).await.is_err();
+        Ok::<_, anyhow::Error>((refused == expected).then_some(()))
+    })
+    .await
+    .unwrap();
+}
+
+/// How often the konnector has asked the provider to write an object.
+fn writes(service: &Service, name: &str, entries: &[AuditEntry]) -> usize {
+    let contract = service.contract_namespace();
+    let is = |entry: &&AuditEntry| {
+        entry.user.username.contains(&contract)
+            && entry.verb == "patch"
+            && entry.object_ref.as_ref().is_some_and(|object| object.name == name)
+    };
+    entries.iter().filter(is).count()
+}
+
+#[tokio::test]
+async fn while_a_webhook_of_the_provider_is_down_status_flows_and_one_event_says_why() {
+    let clusters = clusters().await;
+    let service = Service::bind(clusters, "webhook-down").await;
+    service.create("billy", &json!({"intent": "ride"})).await;
+    service.arrives("billy").await;
+    let port = free_port().unwrap();
+    open_webhook(&service, &format!("https://127.0.0.1:{port}/"), &["billy"]).await;
+    let mark = clusters.provider.audit().mark().unwrap();
+    merge(&service.here(), "billy", json!({"spec": {"intent": "rest"}})).await;
+    let note = event(&service, "billy", "SyncFailed").await;
+    assert!(note.contains("webhook") && note.contains("(500)") && note.contains("try 3"), "{note}");
+    let started = Instant::now();
+    for number in 0..30 {
+        merge_status(&service.there(), "billy", json!({"result": format!("turn {number}")})).await;
+        let told = |o: &DynamicObject| o.data["status"]["result"] == format!("turn {number}");
+        object_with(&service.here(), "billy", "has the status", told).await;
+        sleep(Duration::from_millis(200)).await;
+    }
+    let entries = clusters.provider.audit().entries_since(mark).unwrap();
+    let tries = writes(&service, "billy", &entries);
+    assert!(
+        tries <= 12,
+        "{tries} tries in {:?}: news of a status is no reason to try again",
+        started.elapsed()
+    );
+    let said = events(&service, "SyncFailed").await.unwrap();
+    assert_eq!(said.len(), 1, "one Event");
+    let repeated = |event: &Event| event.series.as_ref().map_or(1, |series| series.count);
+    assert!(repeated(&said[0]) <= 2, "and not one per try: {}", repeated(&said[0]));
+    assert_eq!(service.there().get("billy").await.unwrap().data["spec"]["intent"], "ride");
+    close_webhook(&service).await;
+    object_with(&service.there(), "billy", "follows", |o| o.data["spec"]["intent"] == "rest").await;
+}
+
+#[tokio::test]
+async fn two_writers_of_one_field_slow_down_and_are_named() {
+    let service = Service::bind(clusters().await, "contested").await;
+    service.create("billy", &json!({"intent": "ours"})).await;
+    service.arrives("billy").await;
+    let operator = PatchParams { field_manager: Some("operator".to_owned()), ..PatchParams::default() };
+    let theirs = Patch::Merge(json!({"spec": {"intent": "theirs"}}));
+    let (end, mut turns) = (Instant::now() + Duration::from_secs(20), 0);
+    while Instant::now() < end {
+        if service.there().get("billy").await.unwrap().data["spec"]["intent"] == "ours" {
+            service.there().patch("billy", &operator, &theirs).await.unwrap();
+            turns += 1;
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+    assert!((3..=10).contains(&turns), "{turns} turns in 20 s");
+    let note = event(&service, "billy", "Contested").await;
+    assert!(note.contains("spec.intent") && note.contains("operator"), "{note}");
+    object_with(&service.there(), "billy", "is as we say in the end", |o| o.data["spec"]["intent"] == "ours")
+        .await;
+    // A new word does not wait for the pause of the old one.
+    service.there().patch("billy", &operator, &theirs).await.unwrap();
+    merge(&service.here(), "billy", json!({"spec": {"intent": "new"}})).await;
+    let asked = Instant::now();
+    object_with(&service.there(), "billy", "has the new word", |o| o.data["spec"]["intent"] == "new").await;
+    assert!(asked.elapsed() < Duration::from_secs(8), "{:?}", asked.elapsed());
+}
+
+#[tokio::test]
+async fn while_a_namespace_of_the_provider_is_made_anew_one_event_says_so() {
+    let service = Service::bind(clusters().await, "anew").await;
+    let names: Vec<_> = (0..10).map(|number| format!("c{number}")).collect();
+    for name in &names {
+        service.create(name, &json!({"intent": "ride"})).await;
+    }
+    for name in &names {
+        service.arrives(name).await;
+    }
+    let before = service.there().get("c0").await.unwrap().uid();
+    // Something holds one of them, and so the namespace.
+    merge(&service.there(), "c9", json!({"metadata": {"finalizers": ["anew.dev/hold"]}})).await;
+    let namespaces: Api<Namespace> = Api::all(service.provider.clone());
+    let namespace = format!("{}-{}", service.contract_namespace(), service.name);
+    namespaces.delete(&namespace, &DeleteParams::default()).await.unwrap();
+    eventually("an Event says so", SOON, async || {
+        Ok::<_, kube::Error>(events(&service, "NamespaceUnavailable").await?.pop())
+    })
+    .await
+    .unwrap();
+    sleep(Duration::from_secs(5)).await;
+    merge(&service.there(), "c9", json!({"metadata": {"finalizers": null}})).await;
+    for name in &names {
+        let is_back = |o: &DynamicObject| o.metadata.deletion_timestamp.is_none() && o.uid() != before;
+        eventually(&format!("{name} is back"), SOON * 3, async || {
+            Ok::<_, kube::Error>(service.there().get_opt(name).await?.filter(|o| is_back(o)))
+        })
+        .await
+        .unwrap();
+    }
+    let said = events(&service, "NamespaceUnavailable").await.unwrap();
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(events(&service, "SyncFailed").await.unwrap().is_empty(), "not one per object");
+}

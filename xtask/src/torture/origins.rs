@@ -1,0 +1,276 @@
+//! The consumer's side: which objects its users have, as they have left them, and what happened to them without their
+//! doing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::{
+    findings::{Findings, Name},
+    history::{Deed, Place, Who, Write, content, in_order},
+};
+
+/// Label of the Secrets that the provider claims.
+pub(super) const CLAIMED: &str = "torture-claimed";
+
+/// What happened to a side.
+#[derive(Clone, Debug)]
+pub(super) enum Event {
+    Writes(Vec<Write>),
+    /// A backup took the place of everything: these objects, as they were when it was made.
+    Restored(Vec<(Place, Value)>),
+}
+
+/// An object of a user.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Origin {
+    pub(super) place: Place,
+    /// As its user has left it.
+    pub(super) content: Value,
+}
+
+/// The objects of the consumer's users.
+#[derive(Debug, Default)]
+pub(super) struct Origins {
+    pub(super) alive: BTreeMap<String, Origin>,
+    /// When a user has deleted an object, or taken what a claim chose it by, and what kind it was of.
+    given_up: BTreeMap<String, (Timestamp, String)>,
+    /// Gone with a restored backup, which is nobody's doing.
+    restored_away: BTreeSet<String>,
+    /// What the konnector has brought: copies of the provider's own objects.
+    brought: BTreeSet<String>,
+    findings: Findings,
+}
+
+impl Origins {
+    pub(super) fn read(events: &[Event]) -> Self {
+        let mut origins = Self::default();
+        for event in events {
+            match event {
+                Event::Writes(writes) => {
+                    in_order(writes.clone()).iter().for_each(|write| origins.take(write));
+                }
+                Event::Restored(objects) => origins.restore(objects),
+            }
+        }
+        origins
+    }
+
+    /// Whether a user had deleted the object by then, so that its copy may go.
+    pub(super) fn given_up_by(&self, uid: &str, at: Timestamp) -> bool {
+        self.given_up.get(uid).is_some_and(|(since, _)| *since <= at)
+    }
+
+    /// When a user has deleted the object, and its plural.
+    pub(super) fn given_up_at(&self, uid: &str) -> Option<&(Timestamp, String)> {
+        self.given_up.get(uid)
+    }
+
+    pub(super) fn was_restored_away(&self, uid: &str) -> bool {
+        self.restored_away.contains(uid)
+    }
+
+    /// What is wrong on the consumer, now that these are its objects.
+    pub(super) fn judge(&self, now: &[(Place, Value)]) -> Findings {
+        let mut findings = self.findings.clone();
+        let now: BTreeMap<_, _> = now
+            .iter()
+            .filter_map(|(_, object)| Some((object["metadata"]["uid"].as_str()?, object)))
+            .collect();
+        for (uid, origin) in &self.alive {
+            match now.get(uid.as_str()) {
+                None => findings.add(Name::Lost, format_args!("{} is gone ({uid})", origin.place)),
+                Some(object) => compare(&mut findings, origin, &content(object), "it is listed with"),
+            }
+        }
+        findings
+    }
+
+    fn take(&mut self, write: &Write) {
+        match (&write.deed, &write.who) {
+            (Deed::Create(_), Who::Ours(_)) => {
+                self.brought.insert(write.uid.clone());
+            }
+            (Deed::Create(object), _) => self.keep(write, object),
+            (Deed::Change(_), _) if self.brought.contains(&write.uid) => {}
+            (Deed::Change(object), Who::User) => self.keep(write, object),
+            (Deed::Change(object), who) => self.changed(write, object, who),
+            (Deed::Delete, Who::User) => self.delete(write),
+            (Deed::Delete, who) => self.deleted_by(write, who),
+        }
+    }
+
+    fn keep(&mut self, write: &Write, object: &Value) {
+        if write.place.plural == "secrets" && object["metadata"]["labels"][CLAIMED].is_null() {
+            self.give_up(write);
+        }
+        // After a delete that waits, users may still write.
+        if object["metadata"]["deletionTimestamp"].is_null() {
+            let origin = Origin { place: write.place.clone(), content: content(object) };
+            self.alive.insert(write.uid.clone(), origin);
+        }
+    }
+
+    fn changed(&mut self, write: &Write, object: &Value, who: &Who) {
+        if let Some(origin) = self.alive.get_mut(&write.uid) {
+            let now = content(object);
+            compare(&mut self.findings, origin, &now, &format!("{who:?} at {} made it", write.at));
+            // One change is one finding.
+            origin.content = now;
+        }
+    }
+
+    fn delete(&mut self, write: &Write) {
+        self.alive.remove(&write.uid);
+        self.give_up(write);
+    }
+
+    /// The first time is the one that counts: others may come while an object waits for its copy to go.
+    fn give_up(&mut self, write: &Write) {
+        self.given_up.entry(write.uid.clone()).or_insert((write.at, write.place.plural.clone()));
+    }
+
+    fn deleted_by(&mut self, write: &Write, who: &Who) {
+        if let Some(origin) = self.alive.remove(&write.uid) {
+            self.findings
+                .add(Name::Lost, format_args!("{} was deleted by {who:?} at {}", origin.place, write.at));
+        }
+    }
+
+    fn restore(&mut self, objects: &[(Place, Value)]) {
+        let before = std::mem::take(&mut self.alive);
+        for (place, object) in objects {
+            let uid = object["metadata"]["uid"].as_str().unwrap_or_default();
+            let is_going = !object["metadata"]["deletionTimestamp"].is_null();
+            if !is_going && !self.brought.contains(uid) {
+                let origin = Origin { place: place.clone(), content: content(object) };
+                self.alive.insert(uid.to_owned(), origin);
+                self.given_up.remove(uid);
+            }
+        }
+        let gone = before.into_keys().filter(|uid| !self.alive.contains_key(uid));
+        self.restored_away.extend(gone);
+    }
+}
+
+fn compare(findings: &mut Findings, origin: &Origin, now: &Value, how: &str) {
+    if origin.content != *now {
+        findings.add(
+            Name::Changed,
+            format_args!("{}: its user left {}, {how} {now}", origin.place, origin.content),
+        );
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use serde_json::json;
+
+    pub(in super::super) fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    pub(in super::super) fn place(plural: &str) -> Place {
+        Place { plural: plural.to_owned(), namespace: "n".to_owned(), name: "billy".to_owned() }
+    }
+
+    pub(in super::super) fn object(uid: &str, version: i64, spec: &Value) -> Value {
+        json!({"metadata": {"uid": uid, "name": "billy", "namespace": "n", "resourceVersion": version.to_string()}, "spec": spec})
+    }
+
+    pub(in super::super) fn write(second: i64, who: Who, uid: &str, deed: Deed) -> Write {
+        Write { at: at(second), who, place: place("cowboys"), uid: uid.to_owned(), deed }
+    }
+
+    pub(in super::super) fn konnector() -> Who {
+        Who::Ours("konnector".to_owned())
+    }
+
+    fn names(origins: &Origins, now: &[Value]) -> Vec<Name> {
+        let now: Vec<_> = now.iter().map(|object| (place("cowboys"), object.clone())).collect();
+        origins.judge(&now).iter().map(|finding| finding.name).collect()
+    }
+
+    fn created(spec: &Value) -> Write {
+        write(1, Who::User, "u", Deed::Create(object("u", 1, spec)))
+    }
+
+    #[test]
+    fn what_only_its_user_has_touched_is_well() {
+        let (ride, rest) = (json!({"intent": "ride"}), json!({"intent": "rest"}));
+        let writes = vec![
+            created(&ride),
+            write(2, konnector(), "u", Deed::Change(object("u", 2, &ride))),
+            write(3, Who::User, "u", Deed::Change(object("u", 3, &rest))),
+        ];
+        let origins = Origins::read(&[Event::Writes(writes)]);
+        assert_eq!(names(&origins, &[object("u", 3, &rest)]), []);
+    }
+
+    #[test]
+    fn a_field_that_somebody_else_takes_is_changed_once() {
+        let (full, less) = (json!({"intent": "ride", "fresh": 1}), json!({"intent": "ride"}));
+        let writes = vec![created(&full), write(2, konnector(), "u", Deed::Change(object("u", 2, &less)))];
+        let origins = Origins::read(&[Event::Writes(writes)]);
+        assert_eq!(names(&origins, &[object("u", 2, &less)]), [Name::Changed]);
+        // Without a write that was seen, by the list.
+        let origins = Origins::read(&[Event::Writes(vec![created(&full)])]);
+        assert_eq!(names(&origins, &[object("u", 1, &less)]), [Name::Changed]);
+    }
+
+    #[test]
+    fn an_object_goes_by_its_user_or_it_is_lost() {
+        let spec = json!({});
+        let by = |who: Who| {
+            let writes = vec![created(&spec), write(2, who, "u", Deed::Delete)];
+            Origins::read(&[Event::Writes(writes)])
+        };
+        assert_eq!(names(&by(Who::User), &[]), []);
+        assert_eq!(names(&by(konnector()), &[]), [Name::Lost]);
+        assert_eq!(names(&by(Who::Other("system:gc".to_owned())), &[]), [Name::Lost]);
+        // With its CRD, which no log shows; and another object of its name is not it.
+        let origins = Origins::read(&[Event::Writes(vec![created(&spec)])]);
+        assert_eq!(names(&origins, &[]), [Name::Lost]);
+        assert_eq!(names(&origins, &[object("v", 2, &spec)]), [Name::Lost]);
+    }
+
+    #[test]
+    fn a_backup_takes_away_what_is_younger_and_brings_back_what_was_deleted() {
+        let spec = json!({});
+        let writes = vec![
+            created(&spec),
+            write(2, Who::User, "u", Deed::Delete),
+            write(3, Who::User, "v", Deed::Create(object("v", 3, &spec))),
+        ];
+        let backup = vec![(place("cowboys"), object("u", 1, &spec))];
+        let origins = Origins::read(&[Event::Writes(writes), Event::Restored(backup)]);
+        assert_eq!(names(&origins, &[object("u", 1, &spec)]), []);
+        assert_eq!(names(&origins, &[]), [Name::Lost]);
+        assert!(origins.was_restored_away("v") && !origins.given_up_by("u", at(9)));
+    }
+
+    #[test]
+    fn a_copy_may_go_from_the_moment_of_the_users_delete() {
+        let writes = vec![
+            created(&json!({})),
+            write(5, Who::User, "u", Deed::Delete),
+            write(7, Who::User, "u", Deed::Delete),
+        ];
+        let origins = Origins::read(&[Event::Writes(writes)]);
+        assert!(!origins.given_up_by("u", at(4)) && origins.given_up_by("u", at(6)));
+    }
+
+    #[test]
+    fn what_the_konnector_has_brought_is_not_a_users() {
+        let spec = json!({});
+        let writes = vec![
+            write(1, konnector(), "u", Deed::Create(object("u", 1, &spec))),
+            write(2, konnector(), "u", Deed::Change(object("u", 2, &json!({"a": 1})))),
+            write(3, konnector(), "u", Deed::Delete),
+        ];
+        let origins = Origins::read(&[Event::Writes(writes)]);
+        assert_eq!(names(&origins, &[]), []);
+    }
+}

@@ -1,0 +1,123 @@
+//! What a run prints: a number for each rule, and for a failure what is needed to find its cause.
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::{
+    findings::{Findings, NAMES},
+    world::{Service, World},
+};
+use crate::output;
+
+/// How many of the last steps are shown.
+const LAST_STEPS: usize = 40;
+/// How many findings are shown, and how much of each.
+const SHOWN: usize = 20;
+const LONGEST: usize = 700;
+/// How many lines of a log are shown.
+const TAIL: usize = 30;
+
+/// How a run ended.
+pub(super) struct Outcome {
+    pub(super) seed: u64,
+    pub(super) seconds: u64,
+    /// The steps that were asked for by name.
+    pub(super) names: Vec<String>,
+    pub(super) taken: usize,
+    pub(super) trace: Vec<String>,
+    pub(super) findings: Findings,
+}
+
+impl Outcome {
+    fn command(&self) -> String {
+        let steps = self.names.join(",");
+        let steps = if steps.is_empty() { String::new() } else { format!(" --steps {steps}") };
+        format!("cargo xtask torture --seconds {} --seed {}{steps}", self.seconds, self.seed)
+    }
+}
+
+/// What programs read.
+#[derive(Serialize)]
+struct Line {
+    name: &'static str,
+    value: usize,
+    unit: &'static str,
+}
+
+/// Prints the numbers; before them, where something is wrong, what it is and how it came to be.
+pub(super) fn show(outcome: &Outcome, json: bool) -> Result<()> {
+    if !outcome.findings.is_empty() {
+        steps(outcome.seed, &outcome.trace);
+        for finding in outcome.findings.iter().take(SHOWN) {
+            output::problem(finding.to_string().chars().take(LONGEST).collect::<String>());
+        }
+        output::problem(format_args!("\nto repeat: {}", outcome.command()));
+    }
+    output::line(if json { lines(outcome)? } else { table(outcome) });
+    Ok(())
+}
+
+fn lines(outcome: &Outcome) -> Result<String> {
+    let rules =
+        NAMES.map(|name| Line { name: name.as_str(), value: outcome.findings.count(name), unit: "findings" });
+    let taken = Line { name: "steps", value: outcome.taken, unit: "steps" };
+    let lines: Vec<_> =
+        rules.iter().chain([&taken]).map(serde_json::to_string).collect::<serde_json::Result<_>>()?;
+    Ok(lines.join("\n"))
+}
+
+fn table(outcome: &Outcome) -> String {
+    let row = |name: &str, value: usize, what: &str| format!("{name:<12} {value:>6}  {what}");
+    let rules = NAMES.map(|name| row(name.as_str(), outcome.findings.count(name), name.what()));
+    let taken = row("steps", outcome.taken, &format!("steps that were taken, by `{}`", outcome.command()));
+    rules.into_iter().chain([taken]).collect::<Vec<_>>().join("\n")
+}
+
+/// What was done last.
+pub(super) fn steps(seed: u64, trace: &[String]) {
+    output::problem(format_args!("\nseed {seed}; the last steps:"));
+    trace[trace.len().saturating_sub(LAST_STEPS)..].iter().for_each(output::problem);
+    output::problem("");
+}
+
+/// How the logs of our processes end.
+pub(super) fn logs(world: &World) {
+    for service in [Service::Konnector, Service::Provider] {
+        let log = world.process(service).log_tail(TAIL);
+        output::problem(format_args!("\nthe log of the {service:?} ends with:\n{log}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::torture::findings::Name;
+
+    fn outcome(findings: Findings) -> Outcome {
+        let names = vec!["label".to_owned(), "kill".to_owned()];
+        Outcome { seed: 7, seconds: 60, names, taken: 3, trace: Vec::new(), findings }
+    }
+
+    #[test]
+    fn a_line_of_json_for_each_rule() {
+        let mut findings = Findings::default();
+        findings.add(Name::Lost, "a");
+        findings.add(Name::Lost, "b");
+        let text = lines(&outcome(findings)).unwrap();
+        let expected = [
+            r#"{"name":"lost","value":2,"unit":"findings"}"#,
+            r#"{"name":"changed","value":0,"unit":"findings"}"#,
+            r#"{"name":"foreign","value":0,"unit":"findings"}"#,
+            r#"{"name":"differ","value":0,"unit":"findings"}"#,
+            r#"{"name":"late_writes","value":0,"unit":"findings"}"#,
+            r#"{"name":"steps","value":3,"unit":"steps"}"#,
+        ];
+        assert_eq!(text.lines().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn the_command_repeats_the_run() {
+        let text = table(&outcome(Findings::default()));
+        assert!(text.contains("`cargo xtask torture --seconds 60 --seed 7 --steps label,kill`"), "{text}");
+    }
+}
