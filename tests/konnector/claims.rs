@@ -1,5 +1,6 @@
 //! What a provider claims beside its kinds: nothing without consent, and no more than was chosen.
 
+mod flag;
 mod owners;
 mod providers;
 

@@ -10,7 +10,8 @@ use portolan_testkit::eventually::{eventually, watch_until_gone};
 use serde_json::json;
 
 use crate::support::{
-    SOON, Service, binding_condition, clusters, copies, create_bundle, no_crd, object_with,
+    SOON, Service, binding_condition, clusters, copies, create_bundle, merge, no_crd, object_gone,
+    object_with,
 };
 
 #[tokio::test]
@@ -33,9 +34,9 @@ async fn deleting_a_bundle_removes_copies_objects_and_crds_and_it_can_be_bound_a
 }
 
 #[tokio::test]
-async fn a_withdrawn_export_leaves_the_copies_and_a_new_binding_adopts_them() {
+async fn a_withdrawn_export_leaves_objects_and_copies_and_a_new_binding_takes_them_over() {
     let service = Service::bind(clusters().await, "withdrawn").await;
-    service.create("billy", &json!({"intent": "ride"})).await;
+    let billy = service.create("billy", &json!({"intent": "ride"})).await;
     let copy = service.arrives("billy").await;
     object_with(&service.here(), "billy", "is in sync", |o| {
         kube::ResourceExt::annotations(o).contains_key("kube-bind.io/provider-uid")
@@ -47,15 +48,58 @@ async fn a_withdrawn_export_leaves_the_copies_and_a_new_binding_adopts_them() {
     let bindings: Api<APIServiceBinding> = Api::all(service.consumer.clone());
     crds.patch(&service.export(), &params, &Patch::Merge(&label(None))).await.unwrap();
     watch_until_gone(bindings, &service.export(), SOON).await.unwrap();
-    no_crd(&service).await;
     assert_eq!(copies(&service).await, 1, "the provider's data must stay");
+    let ours: Api<CustomResourceDefinition> = Api::all(service.consumer.clone());
+    let left = ours.get(&service.export()).await.unwrap();
+    assert_eq!(left.metadata.owner_references, None);
+    let why = &left.metadata.annotations.unwrap()["kube-bind.io/withdrawn"];
+    assert!(why.contains("of bundle withdrawn was withdrawn"), "{why}");
+    let kept = service.here().get("billy").await.unwrap();
+    assert_eq!((kept.metadata.uid, kept.metadata.finalizers), (billy.metadata.uid.clone(), None));
 
     crds.patch(&service.export(), &params, &Patch::Merge(&label(Some("true")))).await.unwrap();
     binding_condition(&service.consumer, &service.export(), "Ready", ("True", "")).await;
-    service.create("billy", &json!({"intent": "rest"})).await;
+    let taken = ours.get(&service.export()).await.unwrap();
+    assert!(!taken.metadata.annotations.unwrap().contains_key("kube-bind.io/withdrawn"));
+    merge(&service.here(), "billy", json!({"spec": {"intent": "rest"}})).await;
     let adopted =
         object_with(&service.there(), "billy", "follows again", |c| c.data["spec"]["intent"] == "rest").await;
     assert_eq!(adopted.metadata.uid, copy.metadata.uid);
+    assert_eq!(service.here().get("billy").await.unwrap().metadata.uid, billy.metadata.uid);
+}
+
+#[tokio::test]
+async fn a_withdrawn_kind_goes_with_its_last_object() {
+    let service = Service::bind(clusters().await, "last-object").await;
+    for name in ["a", "b"] {
+        service.create(name, &json!({"intent": "ride"})).await;
+        service.arrives(name).await;
+    }
+    let crds: Api<CustomResourceDefinition> = Api::all(service.provider.clone());
+    crds.delete(&service.export(), &DeleteParams::default()).await.unwrap();
+    let bindings: Api<APIServiceBinding> = Api::all(service.consumer.clone());
+    watch_until_gone(bindings, &service.export(), SOON).await.unwrap();
+    service.here().delete("a", &DeleteParams::default()).await.unwrap();
+    object_gone(&service.here(), "a").await;
+    let ours: Api<CustomResourceDefinition> = Api::all(service.consumer.clone());
+    assert!(ours.get(&service.export()).await.is_ok(), "one object is left");
+    service.here().delete("b", &DeleteParams::default()).await.unwrap();
+    no_crd(&service).await;
+}
+
+#[tokio::test]
+async fn a_bundle_may_say_that_a_withdrawal_deletes() {
+    let service = Service::bind(clusters().await, "say-delete").await;
+    let bundles: Api<APIServiceBindingBundle> = Api::all(service.consumer.clone());
+    let word = json!({"metadata": {"annotations": {"kube-bind.io/on-withdraw": "delete"}}});
+    bundles.patch("say-delete", &PatchParams::default(), &Patch::Merge(&word)).await.unwrap();
+    service.create("billy", &json!({"intent": "ride"})).await;
+    service.arrives("billy").await;
+    let crds: Api<CustomResourceDefinition> = Api::all(service.provider.clone());
+    let label = json!({"metadata": {"labels": {"kube-bind.io/exported": null}}});
+    crds.patch(&service.export(), &PatchParams::default(), &Patch::Merge(&label)).await.unwrap();
+    no_crd(&service).await;
+    assert_eq!(copies(&service).await, 0);
 }
 
 #[tokio::test]

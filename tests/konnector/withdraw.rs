@@ -55,7 +55,8 @@ async fn the_rights_stay_until_the_konnector_is_done_and_then_go() {
     clusters.konnector.resume();
     watch_until_gone(exports(&service), &service.export(), SOON).await.unwrap();
     watch_until(roles, "kube-binder-exports", |role| !grants(role), SOON).await.unwrap();
-    no_crd(&service).await;
+    let billy = service.here().get("billy").await.unwrap();
+    assert_eq!(billy.metadata.finalizers, None, "nobody holds the consumer's object");
     assert_eq!(copies(&service).await, 1, "the provider's data must stay");
 }
 
@@ -75,7 +76,9 @@ async fn a_binding_made_by_hand_is_drained_before_it_says_so() {
     withdraw(&service).await;
     watch_until_gone(exports(&service), &service.export(), SOON).await.unwrap();
     let crds: Api<CustomResourceDefinition> = Api::all(service.consumer.clone());
-    assert!(crds.get_opt(&service.export()).await.unwrap().is_none(), "the export waits for the end");
+    let left = crds.get(&service.export()).await.unwrap();
+    assert_eq!(left.metadata.owner_references, None, "the export waits for the end");
+    assert_eq!(service.here().get("billy").await.unwrap().metadata.finalizers, None);
     assert_eq!(copies(&service).await, 1, "the provider's data must stay");
     let expected = ("False", "APIServiceExportNotFound");
     binding_condition(&service.consumer, &service.export(), "Connected", expected).await;

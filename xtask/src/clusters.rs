@@ -17,8 +17,8 @@ use portolan_core::{
     condition::{self, READY},
 };
 use portolan_testkit::{
-    ControlPlane, ControlPlaneBinaries, ControlPlaneOptions, Progress, ServiceProcess, ports::free_port,
-    watch_until, workload,
+    ControlPlane, ControlPlaneOptions, Progress, ServiceProcess, binaries, ports::free_port, watch_until,
+    workload,
 };
 use serde_json::json;
 
@@ -38,7 +38,7 @@ pub(crate) struct Clusters {
 impl Clusters {
     /// Starts both at once. Their programs are built first where they are nowhere.
     pub(crate) async fn start(progress: &dyn Progress) -> Result<Self> {
-        let binaries = ControlPlaneBinaries::locate(progress).await?;
+        let binaries = binaries::locate(progress).await?;
         let start = |name| {
             let options = ControlPlaneOptions::named(name);
             ControlPlane::start(ControlPlaneOptions { binaries: Some(binaries.clone()), ..options })
@@ -106,6 +106,19 @@ pub(crate) async fn create_secret(consumer: &Client, name: &str, kubeconfig: &st
     };
     let secrets: Api<Secret> = Api::namespaced(consumer.clone(), "default");
     secrets.create(&PostParams::default(), &secret).await.context("creating the Secret")?;
+    Ok(())
+}
+
+/// Creates a bundle that names the Secret of its own name.
+pub(crate) async fn create_bundle(consumer: &Client, name: &str) -> Result<()> {
+    let reference = json!({"name": name, "namespace": "default", "key": KEY});
+    let bundle = json!({
+        "apiVersion": "kube-bind.io/v1alpha2", "kind": "APIServiceBindingBundle",
+        "metadata": {"name": name}, "spec": {"kubeconfigSecretRef": reference},
+    });
+    let bundle: APIServiceBindingBundle = serde_json::from_value(bundle)?;
+    let bundles = Api::all(consumer.clone());
+    bundles.create(&PostParams::default(), &bundle).await.context("creating the bundle")?;
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     env, fs,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, ExitCode},
 };
 
@@ -10,22 +10,43 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::{output, workspace};
 
-/// A Debian package and the program it brings.
-struct Package {
+/// A program that is used, and the Debian package that brings it.
+struct Program {
     name: &'static str,
-    program: &'static str,
+    package: &'static str,
+    /// Who uses it.
+    used: &'static str,
 }
 
-/// The Debian packages that tests need. The only place where this program installs something.
-const PACKAGES: [Package; 0] = [];
+const fn program(name: &'static str, package: &'static str, used: &'static str) -> Program {
+    Program { name, package, used }
+}
+
+/// What is used besides Rust and Go. What is missing is installed, and nothing is installed anywhere else.
+const PROGRAMS: [Program; 7] = [
+    program("cc", "gcc", "the C and assembler in crates"),
+    program("ar", "binutils", "the C and assembler in crates"),
+    program("curl", "curl", "tests that do what documents say"),
+    program("jq", "jq", "tests that do what documents say"),
+    program("unshare", "util-linux", "tests in a network of their own"),
+    program("mount", "mount", "tests in a network of their own"),
+    program("ip", "iproute2", "tests in a network of their own"),
+];
 
 /// Without these, `tests/control-plane` is compiled, which takes Go.
 const CONTROL_PLANE: [&str; 3] = ["etcd", "kube-apiserver", "kube-controller-manager"];
+/// What namespaces are for is tried as tests do it.
+const NAMESPACES: [&str; 6] = ["--user", "--map-root-user", "--net", "--mount", "sh", "-c"];
+const IN_NAMESPACES: &str = "ip link set lo up && mount --bind /etc/hosts /etc/hosts";
 
 /// Runs the verb.
 pub(crate) fn run() -> Result<ExitCode> {
-    install(&missing(&PACKAGES))?;
-    let checks = [cargo(), go(&workspace::root()?)];
+    let missing: Vec<_> = PROGRAMS.iter().filter(|program| !on_path(program.name)).collect();
+    let installed = install(&missing);
+    let root = workspace::root()?;
+    let mut checks = vec![cargo(), go(&root), kubectl(&root), namespaces()];
+    checks.extend(PROGRAMS.iter().map(found));
+    checks.extend(installed.err().map(Err));
     let mut code = ExitCode::SUCCESS;
     for check in checks {
         match check {
@@ -39,18 +60,48 @@ pub(crate) fn run() -> Result<ExitCode> {
     Ok(code)
 }
 
-fn missing(packages: &[Package]) -> Vec<&'static str> {
-    packages.iter().filter(|package| !on_path(package.program)).map(|package| package.name).collect()
+fn found(program: &Program) -> Result<String> {
+    let Program { name, package, used } = program;
+    ensure!(on_path(name), "{name}, for {used}: apt-get install {package}");
+    Ok(format!("{name}, for {used}"))
 }
 
-fn install(packages: &[&str]) -> Result<()> {
-    if packages.is_empty() {
-        output::line("ok    no Debian package to install");
+fn install(missing: &[&Program]) -> Result<()> {
+    if missing.is_empty() {
         return Ok(());
     }
+    let packages: Vec<_> = missing.iter().map(|program| program.package).collect();
     output::line(format_args!("installing {}", packages.join(" ")));
     apt(&["update"])?;
-    apt(&[&["install", "--yes", "--no-install-recommends"], packages].concat())
+    apt(&[&["install", "--yes", "--no-install-recommends"], &packages[..]].concat())
+}
+
+/// People and tests type it. It is built with the control planes, unless these are brought from elsewhere.
+fn kubectl(root: &Path) -> Result<String> {
+    if on_path("kubectl") {
+        return Ok("kubectl is on the PATH".to_owned());
+    }
+    if let Some(folder) = assets() {
+        ensure!(folder.join("kubectl").is_file(), "kubectl: put it into KUBEBUILDER_ASSETS, or on the PATH");
+        return Ok("kubectl is in KUBEBUILDER_ASSETS".to_owned());
+    }
+    ensure!(provided().is_none(), "kubectl: put it on the PATH, where the control plane's programs are");
+    let manifest = fs::read_to_string(root.join("tests/control-plane/go.mod"))?;
+    ensure!(manifest.contains("cmd/kubectl"), "kubectl: tests/control-plane/go.mod does not name it");
+    Ok("kubectl is built with the control planes".to_owned())
+}
+
+fn namespaces() -> Result<String> {
+    let cure = "namespaces, for tests in a network of their own: sysctl kernel.unprivileged_userns_clone=1, \
+                user.max_user_namespaces above 0, and no seccomp profile or AppArmor that forbids unshare";
+    let tried = Command::new("unshare").args(NAMESPACES).arg(IN_NAMESPACES).output().context(cure)?;
+    let said = String::from_utf8_lossy(&tried.stderr).trim().to_owned();
+    ensure!(tried.status.success(), "{cure}; it says: {said}");
+    Ok("namespaces, for tests in a network of their own".to_owned())
+}
+
+fn assets() -> Option<PathBuf> {
+    env::var_os("KUBEBUILDER_ASSETS").filter(|folder| !folder.is_empty()).map(PathBuf::from)
 }
 
 fn apt(arguments: &[&str]) -> Result<()> {
@@ -68,21 +119,34 @@ fn cargo() -> Result<String> {
 }
 
 fn go(root: &Path) -> Result<String> {
-    if let Some(folder) = env::var_os("KUBEBUILDER_ASSETS")
-        && CONTROL_PLANE.iter().all(|program| Path::new(&folder).join(program).is_file())
-    {
-        return Ok("the control plane's programs are in KUBEBUILDER_ASSETS".to_owned());
-    }
-    if CONTROL_PLANE.iter().all(|program| on_path(program)) {
-        return Ok("the control plane's programs are on the PATH".to_owned());
-    }
     let manifest = fs::read_to_string(root.join("tests/control-plane/go.mod"))?;
     let needed =
         manifest.lines().find_map(|line| line.strip_prefix("go ")).context("go.mod names no Go version")?;
-    let cure = || format!("go: the control planes of the tests need Go {needed}, from https://go.dev/dl");
-    let found = version("go", "version").with_context(cure)?;
-    ensure!(release(&found) >= release(needed), "{}; this is {found}", cure());
-    Ok(found)
+    let found = version("go", "version")
+        .and_then(|found| {
+            ensure!(release(&found) >= release(needed), "this is {found}");
+            Ok(found)
+        })
+        .with_context(|| {
+            format!("go: control planes and clients of tests need Go {needed}, from https://go.dev/dl")
+        });
+    match (found, provided()) {
+        (Ok(found), _) => Ok(found),
+        (Err(_), Some(place)) => Ok(format!(
+            "the control plane's programs are {place}; without Go {needed}, tests with clients in Go are skipped"
+        )),
+        (Err(error), None) => Err(error),
+    }
+}
+
+/// Where the control plane's programs are that nobody has to build.
+fn provided() -> Option<&'static str> {
+    let in_assets =
+        || assets().is_some_and(|folder| CONTROL_PLANE.iter().all(|name| folder.join(name).is_file()));
+    if in_assets() {
+        return Some("in KUBEBUILDER_ASSETS");
+    }
+    CONTROL_PLANE.iter().all(|program| on_path(program)).then_some("on the PATH")
 }
 
 /// Major and minor number of the first word with a number, such as `go1.26.8` or `1.26`.

@@ -9,6 +9,7 @@ mod licence;
 mod manifests;
 mod packages;
 mod policy;
+mod reasons;
 mod source;
 mod test_index;
 
@@ -34,7 +35,7 @@ struct Project {
 
 type Check = fn(&Project) -> Result<Vec<String>>;
 
-const CHECKS: [(&str, Check); 10] = [
+const CHECKS: [(&str, Check); 11] = [
     ("dependency edges", |project| Ok(edges::check(project))),
     ("single versions", |project| Ok(packages::versions(project))),
     ("banned crates", |project| Ok(packages::bans(project))),
@@ -44,6 +45,7 @@ const CHECKS: [(&str, Check); 10] = [
     ("source files", source::check),
     ("generated files", |project| crds::problems(&project.root)),
     ("ledger", ledger::check),
+    ("reasons and Events", reasons::check),
     ("cargo-deny, where it is installed", cargo_deny),
 ];
 

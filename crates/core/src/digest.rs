@@ -1,5 +1,7 @@
 //! Short digests of JSON values: what a store keeps instead of a whole object.
 
+use std::fmt;
+
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
@@ -24,6 +26,12 @@ impl Digest {
     /// The digest of a value that may be missing.
     pub fn of_option(value: Option<&Value>) -> Self {
         value.map_or(Self::ABSENT, Self::of)
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 

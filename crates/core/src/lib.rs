@@ -13,3 +13,4 @@ pub mod duration;
 pub mod kubeconfig;
 pub mod names;
 pub mod object;
+pub mod outline;

@@ -56,18 +56,19 @@ pub struct Args {
     /// Claims that are met for every binding; otherwise each bundle or binding agrees by an annotation.
     #[arg(long, value_delimiter = ',', value_parser = CLAIMS, value_name = "RESOURCE")]
     pub(crate) accept_claims: Vec<String>,
-    /// What becomes of the copies when the provider withdraws an export.
+    /// What becomes of bound objects and their copies when the provider withdraws an export. The annotation
+    /// `kube-bind.io/on-withdraw` on a bundle or binding has the last word.
     #[arg(long, default_value = "keep", value_enum, value_name = "WHAT")]
     pub(crate) on_withdraw: OnWithdraw,
 }
 
-/// What becomes of the copies when the provider withdraws an export.
+/// What becomes of bound objects and their copies when the provider withdraws an export.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum OnWithdraw {
-    /// They stay with their marks, and a later binding adopts them.
+    /// Both stay, and a later binding takes them over.
     #[default]
     Keep,
-    /// They are deleted, as long as the provider still lets us.
+    /// Both are deleted, the copies as long as the provider still lets us.
     Delete,
 }
 
@@ -113,6 +114,12 @@ pub(crate) struct ReleaseArgs {
 pub(crate) enum PlanCommand {
     /// What deleting a bundle would take away, and where.
     Delete {
+        /// The bundle.
+        #[arg(value_name = "BUNDLE")]
+        bundle: String,
+    },
+    /// What would stay, and where, if the provider withdrew everything that a bundle has bound.
+    Withdraw {
         /// The bundle.
         #[arg(value_name = "BUNDLE")]
         bundle: String,

@@ -1,10 +1,10 @@
 //! Whether a new schema takes away what objects and their users may rely on. Pure.
 //!
-//! Breaking is: a stored version that goes, another scope or other names, a field that goes or has another
+//! Breaking is: a new version to store objects in that keeps less than the one before, another scope or other names, a field that goes or has another
 //! type, one more required field without a default, a narrower enum, another pattern, an object that takes no
 //! unnamed fields any more. Everything else widens or is a matter of taste.
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use portolan_core::outline::CrdBody;
 use serde_json::{Value, json};
 
 /// The first breaking change that was found.
@@ -22,8 +22,6 @@ pub(crate) struct Breaking {
 pub(crate) enum Cure {
     /// To agree to it.
     Consent,
-    /// To store the objects in another version: the API server does not let go of one that is in use.
-    Migrate,
     /// To unbind and to bind anew: the API server does not let it change.
     Rebind,
 }
@@ -35,10 +33,9 @@ impl Breaking {
 }
 
 /// What `desired`, a CRD, breaks of an existing one.
-pub(crate) fn breaking(existing: &CustomResourceDefinition, desired: &Value) -> Option<Breaking> {
-    let old = json!(existing.spec);
-    let new = &desired["spec"];
-    of_identity(&old, new).or_else(|| of_versions(existing, &old, new))
+pub(crate) fn breaking(existing: &CrdBody, desired: &Value) -> Option<Breaking> {
+    let (old, new) = (&existing.spec, &desired["spec"]);
+    of_identity(old, new).or_else(|| of_stored(existing, new)).or_else(|| of_versions(old, new))
 }
 
 fn of_identity(old: &Value, new: &Value) -> Option<Breaking> {
@@ -57,18 +54,34 @@ fn of_identity(old: &Value, new: &Value) -> Option<Breaking> {
     None
 }
 
-fn of_versions(existing: &CustomResourceDefinition, old: &Value, new: &Value) -> Option<Breaking> {
+/// Where objects are converted by the name of the version alone, and will be stored in another one, what that one
+/// does not have is lost.
+fn of_stored(existing: &CrdBody, new: &Value) -> Option<Breaking> {
+    let converts = new["conversion"]["strategy"] == "Webhook";
+    let target = stored_in(new).filter(|_| !converts)?;
+    let moves = stored_in(&existing.spec).is_none_or(|before| before["name"] != target["name"]);
     let stored = existing.status.as_ref().and_then(|status| status.stored_versions.clone());
-    for name in stored.iter().flatten() {
-        if version(new, name).is_none() {
-            let path = format!("versions[{name}]");
-            let what = "is removed, and objects are stored in it".to_owned();
-            return Some(Breaking { path, what, cure: Cure::Migrate });
-        }
-    }
+    stored.iter().flatten().find_map(|name| {
+        let before = version(&existing.spec, name).filter(|before| before["name"] != target["name"])?;
+        let goes = version(new, name).is_none();
+        let (was, is) = (schema_of(before)?, schema_of(target)?);
+        let path = format!("versions[{name} -> {}]", target["name"].as_str().unwrap_or_default());
+        (moves || goes).then(|| of_schema(&path, was, is)).flatten()
+    })
+}
+
+fn stored_in(crd: &Value) -> Option<&Value> {
+    crd["versions"].as_array()?.iter().find(|version| version["storage"] == true)
+}
+
+fn schema_of(version: &Value) -> Option<&Value> {
+    version.pointer("/schema/openAPIV3Schema")
+}
+
+fn of_versions(old: &Value, new: &Value) -> Option<Breaking> {
     let names = old["versions"].as_array().into_iter().flatten().filter_map(|v| v["name"].as_str());
     for name in names {
-        let schema = |crd| version(crd, name)?.pointer("/schema/openAPIV3Schema");
+        let schema = |crd| schema_of(version(crd, name)?);
         if let (Some(was), Some(is)) = (schema(old), schema(new)) {
             let found = of_schema(&format!("versions[{name}]"), was, is);
             if found.is_some() {

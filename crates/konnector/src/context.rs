@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
     Api, Client,
     runtime::{
@@ -11,16 +10,22 @@ use kube::{
     },
 };
 use parking_lot::Mutex;
-use portolan_core::api::kubebind::{APIServiceBinding, APIServiceBindingBundle, ClusterSecretKeyRef};
-use portolan_runtime::{events::Reporter, latest::Latest, process::Process};
+use portolan_core::{
+    api::kubebind::{APIServiceBinding, APIServiceBindingBundle, ClusterSecretKeyRef},
+    outline::CrdOutline,
+};
+use portolan_runtime::{events::Reporter, latest::Latest, process::Process, watch::LARGE_PAGE};
 
 use crate::{
     Args,
     args::OnWithdraw,
     beginning::Beginning,
+    binding::objection::Objection,
+    bodies::Bodies,
     claims::{ClaimContext, ClaimHub},
     crd::{LABEL_MANAGED, MANAGED_BY},
     metrics::KonnectorMetrics,
+    migration::Migrations,
     provider::{Intervals, Rotation, SessionHub},
     secrets::SecretHub,
     sync::{EngineContext, KeyRules, ObjectKey, SyncHub},
@@ -36,10 +41,12 @@ pub(crate) struct Context {
     pub(crate) bundles: Store<APIServiceBindingBundle>,
     pub(crate) bindings: Store<APIServiceBinding>,
     /// The CRDs that the konnector has brought.
-    pub(crate) crds: Store<CustomResourceDefinition>,
+    pub(crate) crds: Store<CrdOutline>,
     pub(crate) written_bundles: Latest<APIServiceBindingBundle>,
     pub(crate) written_bindings: Latest<APIServiceBinding>,
-    pub(crate) written_crds: Latest<CustomResourceDefinition>,
+    pub(crate) written_crds: Latest<CrdOutline>,
+    pub(crate) bodies: Bodies<Objection>,
+    pub(crate) migrations: Migrations,
     pub(crate) secrets: Arc<SecretHub>,
     pub(crate) sessions: SessionHub,
     pub(crate) sync: SyncHub,
@@ -65,10 +72,12 @@ impl Context {
         let (bundle_store, bundles) = store(tasks, Api::all(consumer.clone()), watcher::Config::default());
         let (binding_store, bindings) = store(tasks, Api::all(consumer.clone()), watcher::Config::default());
         let managed = watcher::Config::default().labels(&format!("{LABEL_MANAGED}={MANAGED_BY}"));
+        let managed = managed.page_size(LARGE_PAGE);
         let (crd_store, crds) = store(tasks, Api::all(consumer.clone()), managed);
         let wake = Arc::new(Wake {
             bundles: Arc::default(),
             bindings: Arc::default(),
+            leftovers: Arc::default(),
             agreed: Mutex::default(),
             bundle_store: bundle_store.clone(),
             binding_store: binding_store.clone(),
@@ -103,6 +112,8 @@ impl Context {
             written_bundles: Latest::default(),
             written_bindings: Latest::default(),
             written_crds: Latest::default(),
+            bodies: Bodies::default(),
+            migrations: Migrations::new(tasks, consumer.clone()),
             consumer,
             wake,
         })
@@ -139,15 +150,20 @@ impl Context {
         Arc::new(move || wake.referrers(&reference))
     }
 
+    /// Wakes a binding.
+    pub(crate) fn waker(&self, binding: &str) -> Arc<dyn Fn() + Send + Sync> {
+        let (wake, binding) = (Arc::clone(&self.wake), binding.to_owned());
+        Arc::new(move || wake.bindings.add(binding.clone()))
+    }
+
     /// What an engine of a binding needs.
     pub(crate) fn engine_context(&self, binding: &str) -> EngineContext {
-        let (wake, binding) = (Arc::clone(&self.wake), binding.to_owned());
         EngineContext {
             consumer: self.consumer.clone(),
             metrics: self.metrics.clone(),
             reporter: self.reporter.clone(),
             keys: self.keys.clone(),
-            on_state: Arc::new(move || wake.bindings.add(binding.clone())),
+            on_state: self.waker(binding),
         }
     }
 

@@ -1,21 +1,22 @@
 //! From a provider's BoundSchema to the CRD that the consumer gets. Pure.
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::{ResourceExt as _, api::ApiResource};
+use kube::{Resource, ResourceExt as _, api::ApiResource};
 use portolan_core::{
     api::kubebind::{
-        ANNOTATION_SOURCE_SPEC_HASH, APIServiceBinding, BoundSchema, BoundSchemaVersion, ConversionStrategy,
-        ExportedResource, GROUP, ResourceScope, VERSION,
+        ANNOTATION_API_APPROVED, ANNOTATION_CONVERSION_DROPPED, ANNOTATION_SOURCE_SPEC_HASH,
+        APIServiceBinding, BoundSchema, BoundSchemaVersion, ConversionStrategy, GROUP, VERSION,
     },
     digest::sha256_hex,
+    outline::{CrdBody, CrdOutline, SchemaOutline, SchemaOutlineSpec, api_resource, stored_version},
 };
 use portolan_runtime::install::covers;
-pub(crate) use portolan_runtime::install::is_established;
 use serde_json::{Value, json};
 
 /// Label on every CRD that the konnector brings to the consumer.
 pub(crate) const LABEL_MANAGED: &str = "kube-bind.io/managed-by";
 pub(crate) const MANAGED_BY: &str = "konnector";
+/// What a CRD of a protected group says where its provider has not said who has approved it.
+const UNAPPROVED: &str = "unapproved, brought by an APIServiceBinding";
 
 /// The CRD to apply for a schema, owned by its binding.
 pub(crate) fn desired(schema: &BoundSchema, binding: &APIServiceBinding) -> Value {
@@ -31,22 +32,34 @@ pub(crate) fn desired(schema: &BoundSchema, binding: &APIServiceBinding) -> Valu
         crd_spec["conversion"] = json!(conversion);
     }
     // What the API server makes of a schema tells nothing of what is no longer in it.
-    let hash = sha256_hex(crd_spec.to_string().as_bytes());
+    let mut annotations = json!({ANNOTATION_SOURCE_SPEC_HASH: sha256_hex(crd_spec.to_string().as_bytes())});
+    if let Some(approved) = approved(schema, &schema.spec.group) {
+        annotations[ANNOTATION_API_APPROVED] = approved.into();
+    }
     json!({
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
         "metadata": {
-            "name": name(schema),
+            "name": portolan_core::names::crd(&schema.spec.names.plural, &schema.spec.group),
             "labels": {LABEL_MANAGED: MANAGED_BY},
-            "annotations": {ANNOTATION_SOURCE_SPEC_HASH: hash},
+            "annotations": annotations,
             "ownerReferences": [owner(binding)],
         },
         "spec": crd_spec,
     })
 }
 
+/// Who has approved that the group is a protected one; `None` where it is not.
+pub(crate) fn approved<K: Resource>(schema: &K, group: &str) -> Option<String> {
+    let is_protected = ["k8s.io", "kubernetes.io"]
+        .iter()
+        .any(|domain| group == *domain || group.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.')));
+    let said = schema.annotations().get(ANNOTATION_API_APPROVED).cloned();
+    if is_protected { Some(said.unwrap_or_else(|| UNAPPROVED.to_owned())) } else { said }
+}
+
 /// The name of the CRD of a schema.
-pub(crate) fn name(schema: &BoundSchema) -> String {
+pub(crate) fn name(schema: &SchemaOutline) -> String {
     portolan_core::names::crd(&schema.spec.names.plural, &schema.spec.group)
 }
 
@@ -70,7 +83,7 @@ fn version(version: &BoundSchemaVersion) -> Value {
 }
 
 /// Whether a CRD belongs to a binding.
-pub(crate) fn is_owned_by(crd: &CustomResourceDefinition, binding: &APIServiceBinding) -> bool {
+pub(crate) fn is_owned_by<K: Resource>(crd: &K, binding: &APIServiceBinding) -> bool {
     crd.owner_references().iter().any(|owner| {
         owner.kind == "APIServiceBinding"
             && owner.name == binding.name_any()
@@ -79,57 +92,96 @@ pub(crate) fn is_owned_by(crd: &CustomResourceDefinition, binding: &APIServiceBi
 }
 
 /// The binding that a CRD belongs to.
-pub(crate) fn owner_name(crd: &CustomResourceDefinition) -> Option<&str> {
+pub(crate) fn owner_name<K: Resource>(crd: &K) -> Option<&str> {
     let owner = crd.owner_references().iter().find(|owner| owner.kind == "APIServiceBinding")?;
     Some(&owner.name)
 }
 
+/// Whether a CRD is from the konnector.
+pub(crate) fn is_labelled<K: Resource>(crd: &K) -> bool {
+    crd.labels().get(LABEL_MANAGED).is_some_and(|by| by == MANAGED_BY)
+}
+
 /// Whether a CRD is from the konnector and belongs to no binding any more: it was kept when its binding went.
-pub(crate) fn is_stray(crd: &CustomResourceDefinition) -> bool {
-    crd.labels().get(LABEL_MANAGED).is_some_and(|by| by == MANAGED_BY) && owner_name(crd).is_none()
+pub(crate) fn is_stray<K: Resource>(crd: &K) -> bool {
+    is_labelled(crd) && owner_name(crd).is_none()
 }
 
 /// Whether a CRD already says everything that is desired.
-pub(crate) fn is_current(crd: &CustomResourceDefinition, desired: &Value) -> bool {
-    let observed = json!(crd);
-    covers(&observed["spec"], &desired["spec"])
-        && covers(&observed["metadata"]["labels"], &desired["metadata"]["labels"])
-        && covers(&observed["metadata"]["annotations"], &desired["metadata"]["annotations"])
+pub(crate) fn is_current(crd: &CrdBody, desired: &Value) -> bool {
+    let metadata = json!(crd.metadata);
+    covers(&crd.spec, &desired["spec"])
+        && covers(&metadata["labels"], &desired["metadata"]["labels"])
+        && covers(&metadata["annotations"], &desired["metadata"]["annotations"])
 }
 
-/// The version of a resource to keep in sync: the first that the export names and the schema serves; where
-/// it names none, the stored version if it is served, else the first served. The consumer's CRD, which may
-/// be kept as it was, has to serve it too.
-pub(crate) fn sync_version<'a>(
-    schema: &'a BoundSchema,
-    resource: &ExportedResource,
-    crd: &CustomResourceDefinition,
-) -> Option<&'a BoundSchemaVersion> {
-    let here = |name: &str| crd.spec.versions.iter().any(|v| v.served && v.name == name);
-    let served = || schema.spec.versions.iter().filter(|v| v.served && here(&v.name));
-    if resource.versions.is_empty() {
-        return served().find(|v| v.storage).or_else(|| served().next());
+/// The CRD to apply while objects are still stored in versions that go: it keeps those, and names them.
+pub(crate) fn retaining(mut desired: Value, existing: &CrdBody) -> (Value, Vec<String>) {
+    let stored = existing.status.as_ref().and_then(|status| status.stored_versions.clone());
+    let mut retained = Vec::new();
+    for name in stored.into_iter().flatten() {
+        let named = |version: &&Value| version["name"] == name.as_str();
+        let versions = desired["spec"]["versions"].as_array_mut();
+        let before = existing.spec["versions"].as_array().and_then(|all| all.iter().find(named));
+        if let (Some(versions), Some(before)) = (versions, before)
+            && !versions.iter().any(|version| named(&version))
+        {
+            let mut kept = before.clone();
+            kept["storage"] = false.into();
+            versions.push(kept);
+            retained.push(name);
+        }
     }
-    resource.versions.iter().find_map(|name| served().find(|v| v.name == *name))
+    (desired, retained)
 }
 
-/// How to talk about a resource in one version.
-pub(crate) fn api_resource(schema: &BoundSchema, version: &str) -> ApiResource {
-    let spec = &schema.spec;
-    let api_version =
-        if spec.group.is_empty() { version.to_owned() } else { format!("{}/{version}", spec.group) };
-    ApiResource {
-        group: spec.group.clone(),
-        version: version.to_owned(),
-        api_version,
-        kind: spec.names.kind.clone(),
-        plural: spec.names.plural.clone(),
+/// In which versions the objects of a resource are read and written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Resources {
+    pub(crate) consumer: ApiResource,
+    pub(crate) provider: ApiResource,
+    /// Whether status is a subresource on the consumer.
+    pub(crate) has_status: bool,
+}
+
+/// Each side in the version that it stores, because a write in another one drops the fields that only the stored
+/// one has. Where versions differ by more than their names, both sides speak the same.
+pub(crate) fn resources(schema: &SchemaOutline, crd: &CrdOutline) -> Option<Resources> {
+    let here = stored_version(&crd.spec.versions)?;
+    let there = stored_version(&schema.spec.versions)?;
+    let names = |version: &str| api_resource(&schema.spec.group, &schema.spec.names, version);
+    let both = |version: &str| Resources {
+        consumer: names(version),
+        provider: names(version),
+        has_status: crd.spec.versions.iter().any(|v| v.name == version && v.has_status),
+    };
+    let serves = |versions: &[portolan_core::outline::VersionOutline], name: &str| {
+        versions.iter().any(|version| version.served && version.name == name)
+    };
+    if here.name == there.name {
+        return Some(both(&here.name));
     }
+    if converts(schema) {
+        let common = [there, here].into_iter().find(|version| {
+            serves(&crd.spec.versions, &version.name) && serves(&schema.spec.versions, &version.name)
+        });
+        return common.map(|version| both(&version.name));
+    }
+    Some(Resources { consumer: names(&here.name), provider: names(&there.name), has_status: here.has_status })
 }
 
-/// Whether the objects of a CRD stand in namespaces.
-pub(crate) fn scope(crd: &CustomResourceDefinition) -> ResourceScope {
-    if crd.spec.scope == "Cluster" { ResourceScope::Cluster } else { ResourceScope::Namespaced }
+/// Whether versions differ by more than their names.
+fn converts(schema: &SchemaOutline) -> bool {
+    schema.spec.conversion.as_ref().is_some_and(|it| it.strategy == ConversionStrategy::Webhook)
+        || schema.annotations().contains_key(ANNOTATION_CONVERSION_DROPPED)
+}
+
+/// The served versions that lose fields of the stored one, if the API server converts by the name alone.
+pub(crate) fn lossy_versions(spec: &SchemaOutlineSpec) -> Vec<&str> {
+    let is_none = spec.conversion.as_ref().is_none_or(|it| it.strategy == ConversionStrategy::None);
+    let Some(stored) = stored_version(&spec.versions).filter(|_| is_none) else { return Vec::new() };
+    let differs = spec.versions.iter().filter(|version| version.served && version.fields != stored.fields);
+    differs.map(|version| version.name.as_str()).collect()
 }
 
 #[cfg(test)]
@@ -163,33 +215,94 @@ mod tests {
         assert_eq!(desired(&schema(&bare), &binding()), desired(&schema(&wrapped), &binding()));
     }
 
+    fn outline(schema: &BoundSchema) -> SchemaOutline {
+        serde_json::from_value(json!(schema)).unwrap()
+    }
+
+    fn body(desired: Value) -> CrdBody {
+        serde_json::from_value(desired).unwrap()
+    }
+
+    fn of_versions(versions: &[(&str, bool, bool)]) -> BoundSchema {
+        let version = |(name, served, storage): &(&str, bool, bool)| json!({"name": name, "served": served, "storage": storage, "schema": {}});
+        schema(&versions.iter().map(version).collect())
+    }
+
     #[test]
-    fn the_version_to_sync_honours_the_export() {
-        let schema = schema(&json!([
-            {"name": "v1alpha1", "served": true, "storage": false, "schema": {}},
-            {"name": "v1", "served": true, "storage": true, "schema": {}},
-            {"name": "v2", "served": false, "storage": false, "schema": {}},
-            {"name": "v3", "served": true, "storage": false, "schema": {}},
-        ]));
-        let mut here: CustomResourceDefinition =
-            serde_json::from_value(desired(&schema, &binding())).unwrap();
-        here.spec.versions.pop();
-        for (versions, expected) in [
-            (vec![], Some("v1")),
-            (vec!["v1alpha1"], Some("v1alpha1")),
-            (vec!["v2", "v1"], Some("v1")),
-            (vec!["v2"], None),
-            (vec!["v3"], None),
-        ] {
-            let resource = ExportedResource {
-                versions: versions.iter().map(|v| (*v).to_owned()).collect(),
-                ..ExportedResource::default()
+    fn each_side_is_written_in_the_version_that_it_stores() {
+        let old: &[_] = &[("v1beta1", true, true)];
+        let both: &[_] = &[("v1beta1", true, false), ("v1", true, true)];
+        let new: &[_] = &[("v1", true, true)];
+        let unserved: &[_] = &[("v1beta1", true, false), ("v1", false, true)];
+        let webhook = json!({"strategy": "Webhook", "webhook": {"clientConfig": {"url": "https://a"}}});
+        // On the provider, on the consumer, and then the same where versions differ by more than their names.
+        let table = [
+            (both, both, Some(("v1", "v1")), Some(("v1", "v1"))),
+            (both, old, Some(("v1beta1", "v1")), Some(("v1beta1", "v1beta1"))),
+            (old, both, Some(("v1", "v1beta1")), Some(("v1beta1", "v1beta1"))),
+            (new, old, Some(("v1beta1", "v1")), None),
+            (unserved, both, Some(("v1", "v1beta1")), Some(("v1beta1", "v1beta1"))),
+            (both, &[("v1", false, true)], None, None),
+        ];
+        for (there, here, by_name, by_webhook) in table {
+            let here = body(desired(&of_versions(here), &binding())).outline().unwrap();
+            let mut schema = of_versions(there);
+            let names = |schema: &BoundSchema| {
+                let found = resources(&outline(schema), &here)?;
+                Some((found.consumer.version, found.provider.version))
             };
-            assert_eq!(
-                sync_version(&schema, &resource, &here).map(|v| v.name.as_str()),
-                expected,
-                "{versions:?}"
-            );
+            let expected = |names: Option<(&str, &str)>| names.map(|(a, b)| (a.to_owned(), b.to_owned()));
+            assert_eq!(names(&schema), expected(by_name), "{there:?}");
+            let mut dropped = schema.clone();
+            dropped.annotations_mut().insert(ANNOTATION_CONVERSION_DROPPED.to_owned(), "true".to_owned());
+            schema.spec.conversion = serde_json::from_value(webhook.clone()).unwrap();
+            assert_eq!(names(&schema), expected(by_webhook), "{there:?}");
+            assert_eq!(names(&dropped), expected(by_webhook), "{there:?}");
+        }
+    }
+
+    #[test]
+    fn a_version_that_objects_are_stored_in_stays_until_they_are_not() {
+        let mut existing = desired(&of_versions(&[("v1beta1", true, true)]), &binding());
+        let new = desired(&of_versions(&[("v1", true, true)]), &binding());
+        let retained = |existing: &Value| retaining(new.clone(), &body(existing.clone()));
+        for (stored, expected) in
+            [(json!(["v1beta1"]), vec!["v1beta1"]), (json!(["v1"]), vec![]), (json!([]), vec![])]
+        {
+            existing["status"] =
+                json!({"storedVersions": stored, "acceptedNames": {"kind": "", "plural": ""}});
+            let (kept, leaving) = retained(&existing);
+            assert_eq!(leaving, expected);
+            let names: Vec<_> =
+                kept["spec"]["versions"].as_array().unwrap().iter().map(|v| &v["name"]).collect();
+            assert_eq!(names.len(), 1 + expected.len());
+            let stored: Vec<_> = kept["spec"]["versions"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter(|v| v["storage"] == true)
+                .collect();
+            assert_eq!(stored.len(), 1, "the API server stores in one version");
+        }
+    }
+
+    #[test]
+    fn protected_groups_say_who_has_approved_them() {
+        let said = |group: &str, approved: Option<&str>| {
+            let mut schema = of_versions(&[("v1", true, true)]);
+            schema.spec.group = group.to_owned();
+            if let Some(approved) = approved {
+                schema.annotations_mut().insert(ANNOTATION_API_APPROVED.to_owned(), approved.to_owned());
+            }
+            desired(&schema, &binding())["metadata"]["annotations"][ANNOTATION_API_APPROVED].clone()
+        };
+        let url = "https://github.com/kubernetes-sigs/gateway-api/pull/2466";
+        assert_eq!(said("gateway.networking.k8s.io", Some(url)), url);
+        for protected in ["gateway.networking.k8s.io", "k8s.io", "snapshot.storage.kubernetes.io"] {
+            assert_eq!(said(protected, None), UNAPPROVED, "{protected}");
+        }
+        for other in ["wildwest.dev", "notk8s.io", "k8s.io.example.org"] {
+            assert_eq!(said(other, None), Value::Null, "{other}");
         }
     }
 
@@ -200,7 +313,7 @@ mod tests {
                 "schema": {"type": "object", "properties": properties}}]))
         };
         let (more, less) = (fields(&json!({"a": {"type": "string"}})), fields(&json!({})));
-        let there: CustomResourceDefinition = serde_json::from_value(desired(&more, &binding())).unwrap();
+        let there = body(desired(&more, &binding()));
         assert!(is_current(&there, &desired(&more, &binding())));
         assert!(!is_current(&there, &desired(&less, &binding())));
     }
@@ -222,8 +335,7 @@ mod tests {
 
     #[test]
     fn a_crd_of_another_binding_of_the_same_name_is_not_ours() {
-        let mut crd: CustomResourceDefinition =
-            serde_json::from_value(desired(&schema(&json!([])), &binding())).unwrap();
+        let mut crd = body(desired(&schema(&json!([])), &binding()));
         assert!(is_owned_by(&crd, &binding()));
         crd.owner_references_mut()[0].uid = "former".to_owned();
         assert!(!is_owned_by(&crd, &binding()));
@@ -231,8 +343,7 @@ mod tests {
 
     #[test]
     fn a_crd_of_ours_that_has_lost_its_binding_is_a_stray() {
-        let mut crd: CustomResourceDefinition =
-            serde_json::from_value(desired(&schema(&json!([])), &binding())).unwrap();
+        let mut crd = body(desired(&schema(&json!([])), &binding()));
         assert!(!is_stray(&crd));
         crd.metadata.owner_references = None;
         assert!(is_stray(&crd));

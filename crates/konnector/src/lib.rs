@@ -11,6 +11,7 @@
 mod args;
 mod beginning;
 mod binding;
+mod bodies;
 mod breaking;
 mod bundle;
 mod claims;
@@ -19,7 +20,9 @@ mod context;
 mod crd;
 mod finalizers;
 mod health;
+mod leftover;
 mod metrics;
+mod migration;
 mod policy;
 mod provider;
 mod secrets;
@@ -64,6 +67,7 @@ async fn start(args: Args, process: Process) -> Result<(), process::Failure> {
     context.synced().await;
     bundle::run(&process.tasks, &context);
     binding::run(&process.tasks, &context);
+    leftover::run(&process.tasks, &context);
     caches.ready();
     Ok(())
 }

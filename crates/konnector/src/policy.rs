@@ -2,11 +2,11 @@
 
 use kube::{Resource, ResourceExt as _};
 use portolan_core::api::kubebind::{
-    ANNOTATION_DELETION_POLICY, ANNOTATION_RELEASED, APIServiceBinding, APIServiceBindingBundle,
-    DELETION_POLICY_ORPHAN,
+    ANNOTATION_DELETION_POLICY, ANNOTATION_ON_WITHDRAW, ANNOTATION_RELEASED, ANNOTATION_WITHDRAWN,
+    APIServiceBinding, APIServiceBindingBundle, DELETION_POLICY_ORPHAN,
 };
 
-use crate::context::Context;
+use crate::{args::OnWithdraw, context::Context};
 
 /// Finalizer with which the API server marks what is deleted with `--cascade=orphan`, until its dependents
 /// have been let go.
@@ -58,4 +58,51 @@ pub(crate) fn described(binding: &APIServiceBinding) -> String {
 pub(crate) fn keeps_copies(context: &Context, binding: &APIServiceBinding) -> bool {
     let bundle = bundle_of(binding).and_then(|name| context.bundle(name));
     orphans(binding) || bundle.is_some_and(|bundle| is_owned(binding, &bundle) && orphans(&*bundle))
+}
+
+/// What becomes of objects and copies when the provider withdraws the export of a binding: it says so itself, or
+/// its bundle does, or a flag.
+pub(crate) fn on_withdraw(context: &Context, binding: &APIServiceBinding) -> OnWithdraw {
+    let bundle = bundle_of(binding).and_then(|name| context.bundle(name));
+    let bundle = bundle.filter(|bundle| is_owned(binding, bundle));
+    let said = said_on_withdraw(binding).or_else(|| said_on_withdraw(bundle.as_deref()?));
+    said.unwrap_or(context.on_withdraw)
+}
+
+/// A word that nobody knows is no word for deleting.
+pub(crate) fn said_on_withdraw<K: Resource>(object: &K) -> Option<OnWithdraw> {
+    object.annotations().get(ANNOTATION_ON_WITHDRAW).map(|value| match value.as_str() {
+        "delete" => OnWithdraw::Delete,
+        _ => OnWithdraw::Keep,
+    })
+}
+
+/// Whether a binding ends because its export was withdrawn.
+pub(crate) fn is_withdrawn(binding: &APIServiceBinding) -> bool {
+    binding.annotations().contains_key(ANNOTATION_WITHDRAWN)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_the_word_delete_deletes() {
+        let said = |annotations: serde_json::Value| {
+            let binding: APIServiceBinding = serde_json::from_value(json!({
+                "apiVersion": "kube-bind.io/v1alpha2", "kind": "APIServiceBinding",
+                "metadata": {"name": "a", "annotations": annotations},
+                "spec": {"kubeconfigSecretRef": {"name": "s", "namespace": "n", "key": "k"}},
+            }))
+            .unwrap();
+            said_on_withdraw(&binding)
+        };
+        assert_eq!(said(json!({})), None);
+        assert_eq!(said(json!({ANNOTATION_ON_WITHDRAW: "delete"})), Some(OnWithdraw::Delete));
+        for other in ["keep", "", "Delete", "true"] {
+            assert_eq!(said(json!({ANNOTATION_ON_WITHDRAW: other})), Some(OnWithdraw::Keep), "{other}");
+        }
+    }
 }

@@ -2,13 +2,15 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
     Api, ResourceExt as _,
     runtime::{reflector::Store, watcher},
 };
 use parking_lot::Mutex;
-use portolan_core::api::kubebind::{APIServiceBinding, APIServiceBindingBundle, ClusterSecretKeyRef};
+use portolan_core::{
+    api::kubebind::{APIServiceBinding, APIServiceBindingBundle, ClusterSecretKeyRef},
+    outline::CrdOutline,
+};
 use portolan_runtime::{
     queue::WorkQueue,
     tasks::Tasks,
@@ -22,6 +24,8 @@ use crate::binding::consent::{ACCEPT_CLAIMS, ALLOW_BREAKING};
 pub(crate) struct Wake {
     pub(crate) bundles: Arc<WorkQueue<String>>,
     pub(crate) bindings: Arc<WorkQueue<String>>,
+    /// CRDs that may have been left to themselves.
+    pub(crate) leftovers: Arc<WorkQueue<String>>,
     /// What bundles agree to on behalf of their bindings, by their names.
     pub(crate) agreed: Mutex<HashMap<String, [Option<String>; 2]>>,
     pub(crate) bundle_store: Store<APIServiceBindingBundle>,
@@ -66,8 +70,9 @@ impl Wake {
         }
     }
 
-    pub(crate) fn crd_changed(&self, change: &Change<CustomResourceDefinition>) {
+    pub(crate) fn crd_changed(&self, change: &Change<CrdOutline>) {
         let crd = change.object();
+        self.leftovers.add(crd.name_any());
         for owner in crd.owner_references().iter().filter(|owner| owner.kind == "APIServiceBinding") {
             self.bindings.add(owner.name.clone());
         }

@@ -9,10 +9,13 @@ use k8s_openapi::api::{
 };
 use kube::{Api, Client, Resource, ResourceExt as _, runtime::watcher};
 use portolan_core::api::kubebind::{
-    APIServiceExport, APIServiceNamespace, BoundSchema, ClusterBinding, LABEL_CONSUMER, LABEL_CONTRACT,
-    LABEL_EXPORTED, LABEL_MANAGED_BY, PROVIDER_KUBECONFIG,
+    APIServiceExport, APIServiceNamespace, ClusterBinding, LABEL_CONSUMER, LABEL_CONTRACT, LABEL_EXPORTED,
+    LABEL_MANAGED_BY, PROVIDER_KUBECONFIG,
 };
-use portolan_runtime::{controller::ControllerMetrics, events::Reporter, process::Process, tasks::Tasks};
+use portolan_core::outline::SchemaOutline;
+use portolan_runtime::{
+    controller::ControllerMetrics, events::Reporter, process::Process, tasks::Tasks, watch::LARGE_PAGE,
+};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tracing::info;
@@ -39,7 +42,7 @@ pub(crate) struct Context {
     /// The namespaces that stand for those of consumers.
     pub(crate) mapped: Kind<Namespace>,
     pub(crate) exports: Kind<APIServiceExport>,
-    pub(crate) schemas: Kind<BoundSchema>,
+    pub(crate) schemas: Kind<SchemaOutline>,
     pub(crate) requests: Kind<APIServiceNamespace>,
     pub(crate) cluster_bindings: Kind<ClusterBinding>,
     /// The Roles that the provider has made, and their bindings.
@@ -55,6 +58,8 @@ pub(crate) struct Context {
     pub(crate) pretty_name: String,
     pub(crate) drain_limit: std::time::Duration,
     pub(crate) tenancy: Tenancy,
+    /// Held by whoever has the bodies of schemas in memory.
+    pub(crate) bodies: tokio::sync::Mutex<()>,
 }
 
 impl Context {
@@ -71,7 +76,7 @@ impl Context {
         let ours = format!("{LABEL_MANAGED_BY}={MANAGED_BY}");
         let reporter = Reporter::new(client.clone(), "kube-bind-provider", instance);
         let context = Arc::new(Self {
-            crds: watches.labelled(&format!("{LABEL_EXPORTED}=true"), |crd: &SourceCrd, _| {
+            crds: watches.large(&format!("{LABEL_EXPORTED}=true"), |crd: &SourceCrd, _| {
                 Some(Change::Source(crd.name_any()))
             }),
             contracts: watches
@@ -81,7 +86,7 @@ impl Context {
                 let key = Key::of(export);
                 Some(if gone { Change::ExportGone(key) } else { Change::Export(key) })
             }),
-            schemas: watches.all(|schema, _| Some(Change::Export(Key::of(schema)))),
+            schemas: watches.large("", |schema, _| Some(Change::Export(Key::of(schema)))),
             requests: watches.all(|request, gone| Some(requested(request, gone))),
             cluster_bindings: watches
                 .all(|binding: &ClusterBinding, _| binding.namespace().map(Change::ClusterBinding)),
@@ -97,6 +102,7 @@ impl Context {
             pretty_name: args.pretty_name.clone(),
             drain_limit: args.drain_limit,
             tenancy: args.tenancy(),
+            bodies: tokio::sync::Mutex::default(),
             client: client.clone(),
         });
         let woken = Arc::clone(&context);
@@ -158,6 +164,15 @@ impl Watches<'_> {
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
     {
         let config = watcher::Config::default();
+        Kind::follow(self.tasks, Api::all(self.client.clone()), config, self.changes, change)
+    }
+
+    /// Objects of which a few fill the memory.
+    fn large<K>(&self, labels: &str, change: impl Fn(&K, bool) -> Option<Change> + Send + 'static) -> Kind<K>
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    {
+        let config = watcher::Config::default().labels(labels).page_size(LARGE_PAGE);
         Kind::follow(self.tasks, Api::all(self.client.clone()), config, self.changes, change)
     }
 

@@ -1,20 +1,25 @@
 //! Labelled CRDs: what of them is offered to consumers, and why some cannot be.
 
+mod body;
+
 use std::sync::Arc;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{Resource, ResourceExt as _, api::ObjectMeta};
 use portolan_core::{
     api::kubebind::{
-        ANNOTATION_PERMISSION_CLAIMS, BoundSchemaSpec, BoundSchemaVersion, ConversionStrategy,
-        ExportedResource, PermissionClaim, ResourceNames, ResourceScope, SchemaConversion, WebhookConversion,
+        ANNOTATION_ALLOW_REPLACE, ANNOTATION_API_APPROVED, ANNOTATION_PERMISSION_CLAIMS, ExportedResource,
+        PermissionClaim,
     },
     digest::sha256_hex,
+    outline::{SchemaOutlineSpec, slim},
 };
 use portolan_runtime::{controller, controller::Next, tasks::Tasks};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
+pub(crate) use self::body::FullCrd;
+use self::body::SourceSpec;
 use crate::{
     claims,
     context::Context,
@@ -24,31 +29,26 @@ use crate::{
 
 const WORKERS: usize = 1;
 
-/// A CRD as the API server writes it. Schemas are kept as they are, so that consumers get every field of
-/// them, also those that this program's library does not know.
+/// A labelled CRD as far as plans read it; its schemas are read when they are written.
 #[derive(Resource, Clone, Debug, Deserialize)]
 #[resource(inherit = CustomResourceDefinition)]
 pub(crate) struct SourceCrd {
+    #[serde(deserialize_with = "slim")]
     metadata: ObjectMeta,
     spec: SourceSpec,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-struct SourceSpec {
-    group: String,
-    names: ResourceNames,
-    scope: ResourceScope,
-    versions: Vec<Value>,
-    conversion: Option<Value>,
 }
 
 /// What a CRD gives to consumers.
 #[derive(Clone, Debug)]
 pub(crate) struct Offer {
-    pub(crate) schema: BoundSchemaSpec,
+    pub(crate) schema: SchemaOutlineSpec,
     pub(crate) resource: ExportedResource,
     pub(crate) terms: Terms,
     pub(crate) claims: Vec<PermissionClaim>,
+    /// Who has approved that the CRD is of a protected group.
+    pub(crate) approved: Option<String>,
+    /// Fields of the CRD that consumers do not get.
+    pub(crate) dropped: Vec<String>,
     /// Changes with the schema.
     pub(crate) hash: String,
 }
@@ -58,14 +58,9 @@ pub(crate) struct Offer {
 pub(crate) enum Refusal {
     /// It is going away.
     Terminating,
-    /// It says something that cannot be offered.
+    /// It cannot be offered, or nobody can tell how. What is exported already stays as it is.
     NotExportable(String),
-    /// What goes with it cannot be read. What is exported already stays as it is.
-    Unclear(String),
 }
-
-const CONVERSION_DROPPED: &str = "Its conversion webhook is reached through a Service of this cluster, which consumers \
-    cannot reach: they convert between versions without it. Give the webhook a url, or serve one version.";
 
 impl SourceCrd {
     /// How it is offered, if it is offered at all.
@@ -77,67 +72,68 @@ impl SourceCrd {
         tenancy.terms(self.spec.scope, annotation).map_err(Refusal::NotExportable)
     }
 
+    /// The terms that an export has been made on.
+    pub(crate) fn terms_of(&self, export: &portolan_core::api::kubebind::APIServiceExportSpec) -> Terms {
+        Terms::agreed(self.spec.scope, export.isolation, export.informer_scope)
+    }
+
     /// Group and plural.
     pub(crate) fn group_resource(&self) -> (&str, &str) {
         (&self.spec.group, &self.spec.names.plural)
     }
 
+    /// Whether its exports may be made anew where consumers have objects.
+    pub(crate) fn allows_replacement(&self) -> bool {
+        self.annotations().get(ANNOTATION_ALLOW_REPLACE).is_some_and(|value| value == "true")
+    }
+
     /// What consumers get.
     pub(crate) fn offer(&self, tenancy: Tenancy) -> Result<Offer, Refusal> {
-        let terms = self.terms(tenancy)?;
-        let schema = self
-            .schema(terms)
-            .map_err(|error| Refusal::NotExportable(format!("It cannot be read: {error}")))?;
-        let hash = sha256_hex(json!(schema).to_string().as_bytes());
+        self.offer_on(self.terms(tenancy)?)
+    }
+
+    /// What consumers get on these terms.
+    pub(crate) fn offer_on(&self, terms: Terms) -> Result<Offer, Refusal> {
+        let schema = self.spec.outline(terms).map_err(Refusal::NotExportable)?;
         let resource = ExportedResource {
             group: schema.group.clone(),
             resource: schema.names.plural.clone(),
-            versions: preferred_versions(&schema),
+            // All of them, as they come and go.
+            versions: Vec::new(),
         };
         let claims = self.annotations().get(ANNOTATION_PERMISSION_CLAIMS).map(String::as_str);
-        let claims = claims::parse(claims, &resource, terms.isolation).map_err(Refusal::Unclear)?;
-        Ok(Offer { schema, resource, terms, claims, hash })
-    }
-
-    /// Whether consumers convert between versions in another way than this cluster.
-    fn drops_conversion(&self) -> bool {
-        self.uses_webhook() && self.conversion().is_none()
-    }
-
-    fn schema(&self, terms: Terms) -> Result<BoundSchemaSpec, serde_json::Error> {
-        Ok(BoundSchemaSpec {
-            group: self.spec.group.clone(),
-            informer_scope: terms.reach,
-            names: self.spec.names.clone(),
-            scope: terms.scope,
-            versions: self
-                .spec
-                .versions
-                .iter()
-                .map(BoundSchemaVersion::deserialize)
-                .collect::<Result<_, _>>()?,
-            conversion: self.conversion(),
-        })
-    }
-
-    fn uses_webhook(&self) -> bool {
-        self.spec.conversion.as_ref().is_some_and(|conversion| conversion["strategy"] == "Webhook")
-    }
-
-    /// The conversion as far as a consumer can use it.
-    fn conversion(&self) -> Option<SchemaConversion> {
-        let webhook = self.spec.conversion.as_ref().filter(|_| self.uses_webhook())?.get("webhook")?;
-        let webhook = WebhookConversion::deserialize(webhook).ok()?;
-        webhook.client_config.as_ref()?.url.as_ref()?;
-        Some(SchemaConversion { strategy: ConversionStrategy::Webhook, webhook: Some(webhook) })
+        let claims = claims::parse(claims, &resource, terms.isolation).map_err(Refusal::NotExportable)?;
+        let approved = self.annotations().get(ANNOTATION_API_APPROVED).cloned();
+        let dropped = self.spec.dropped.clone();
+        let hash = hash(&schema, approved.as_deref(), &dropped);
+        Ok(Offer { schema, resource, terms, claims, approved, dropped, hash })
     }
 }
 
-/// The served versions, the stored one first.
-fn preferred_versions(schema: &BoundSchemaSpec) -> Vec<String> {
-    let mut served: Vec<_> = schema.versions.iter().filter(|version| version.served).collect();
-    served.sort_by_key(|version| !version.storage);
-    served.into_iter().map(|version| version.name.clone()).collect()
+impl Offer {
+    /// Whether consumers convert between versions in another way than this cluster.
+    pub(crate) fn drops_conversion(&self) -> bool {
+        self.dropped.iter().any(|field| field == body::CONVERSION_SERVICE)
+    }
+}
+
+fn hash(schema: &SchemaOutlineSpec, approved: Option<&str>, dropped: &[String]) -> String {
+    let SchemaOutlineSpec { group, informer_scope, names, scope, conversion, bodies, .. } = schema;
+    let parts =
+        json!([group, informer_scope, names, scope, conversion, bodies.to_string(), approved, dropped]);
+    sha256_hex(parts.to_string().as_bytes())
+}
+
+/// What people are told about fields that consumers do not get.
+pub(crate) fn not_carried(dropped: &[String]) -> String {
+    let service = dropped.iter().any(|field| field == body::CONVERSION_SERVICE);
+    let cure = if service {
+        " Consumers cannot reach a Service of this cluster, so they convert between versions without the webhook: \
+         give it a url, or serve one version."
+    } else {
+        ""
+    };
+    format!("Consumers get the CRD without these fields: {}.{cure}", dropped.join(", "))
 }
 
 /// Says on each labelled CRD what keeps it from being exported.
@@ -154,11 +150,12 @@ async fn reconcile(context: &Context, name: &str) -> Result<Next, ReconcileError
     let Some(crd) = context.crds.get_cluster_scoped(name) else { return Ok(Next::OnChange) };
     let on = crd.object_ref(&());
     match crd.offer(context.tenancy) {
-        Err(Refusal::NotExportable(why) | Refusal::Unclear(why)) => {
+        Err(Refusal::NotExportable(why)) => {
             context.notices.warn(&on, "NotExportable", &why).await;
         }
-        Ok(_) if crd.drops_conversion() => {
-            context.notices.warn(&on, "ConversionDropped", CONVERSION_DROPPED).await;
+        Ok(offer) if !offer.dropped.is_empty() => {
+            let reason = if offer.drops_conversion() { "ConversionDropped" } else { "FieldsDropped" };
+            context.notices.warn(&on, reason, &not_carried(&offer.dropped)).await;
         }
         Ok(_) | Err(Refusal::Terminating) => context.notices.clear(&on),
     }

@@ -62,6 +62,16 @@ pub(crate) enum Place {
 }
 
 impl Terms {
+    /// The terms on which a kind of this scope was exported.
+    pub(crate) const fn agreed(scope: ResourceScope, isolation: Isolation, reach: InformerScope) -> Self {
+        let (scope, place) = match (scope, isolation) {
+            (ResourceScope::Namespaced, Isolation::Namespaced) => (ResourceScope::Cluster, Place::Contract),
+            (ResourceScope::Namespaced, _) => (ResourceScope::Namespaced, Place::Mapped),
+            (ResourceScope::Cluster, _) => (ResourceScope::Cluster, Place::Cluster),
+        };
+        Self { scope, isolation, reach, place }
+    }
+
     /// Whether a consumer can see copies of others.
     pub(crate) fn is_shared(self) -> bool {
         self.place == Place::Cluster || (self.place == Place::Mapped && self.reach == InformerScope::Cluster)
@@ -77,22 +87,15 @@ impl Tenancy {
     ) -> Result<Terms, String> {
         let isolation = said(&annotation, ANNOTATION_ISOLATION)?.unwrap_or(self.isolation);
         let reach = said(&annotation, ANNOTATION_CONSUMER_SCOPE)?.unwrap_or(self.scope);
-        let (scope, place) = match (scope, isolation) {
-            (ResourceScope::Namespaced, IsolationFlag::Namespaced) => {
-                (ResourceScope::Cluster, Place::Contract)
-            }
-            (ResourceScope::Namespaced, _) => (scope, Place::Mapped),
-            (ResourceScope::Cluster, IsolationFlag::Namespaced) => {
-                return Err(format!(
-                    "Its scope is Cluster, and isolation namespaced needs a namespaced kind, whose copies stand in \
-                     the contract namespace. Annotate it with {ANNOTATION_ISOLATION}=prefixed."
-                ));
-            }
-            (ResourceScope::Cluster, _) => (scope, Place::Cluster),
-        };
-        let terms = Terms { scope, isolation: isolation.into(), reach: reach.into(), place };
+        if scope == ResourceScope::Cluster && isolation == IsolationFlag::Namespaced {
+            return Err(format!(
+                "Its scope is Cluster, and isolation namespaced needs a namespaced kind, whose copies stand in the \
+                 contract namespace. Annotate it with {ANNOTATION_ISOLATION}=prefixed."
+            ));
+        }
+        let terms = Terms::agreed(scope, isolation.into(), reach.into());
         if terms.is_shared() && !self.allow_shared {
-            return Err(refusal(place));
+            return Err(refusal(terms.place));
         }
         Ok(terms)
     }

@@ -5,6 +5,7 @@
 //! is applied with the uid that was seen, which fails where it is another; and deletes carry the uid too.
 
 mod observed;
+mod versions;
 
 use std::fmt::Debug;
 
@@ -15,7 +16,13 @@ use kube::{
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-pub use self::observed::{HandOver, Observed, merge_fields};
+pub use self::{
+    observed::{HandOver, Observed, merge_fields},
+    versions::renamed,
+};
+
+/// How many versions of one object may be gone at a time.
+const MENDS: usize = 4;
 
 /// Why a write did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -81,10 +88,29 @@ where
             }
             let mut body = desired.clone();
             body["metadata"]["uid"] = uid.as_str().into();
-            let params = PatchParams::apply(manager).force();
-            Ok(api.patch(name, &params, &Patch::Apply(&body)).await?)
+            patch(api, manager, name, uid, &body).await
         }
     }
+}
+
+/// Applies a body, and mends managed fields that keep the API server from it.
+async fn patch<K>(api: &Api<K>, manager: &str, name: &str, uid: &str, body: &Value) -> Result<K, WriteError>
+where
+    K: Resource + Clone + DeserializeOwned + Debug,
+{
+    let params = PatchParams::apply(manager).force();
+    for _ in 0..MENDS {
+        let error = match api.patch(name, &params, &Patch::Apply(body)).await {
+            Ok(written) => return Ok(written),
+            Err(error) => error,
+        };
+        let to = body["apiVersion"].as_str().unwrap_or_default();
+        match versions::gone(&error) {
+            Some(from) if versions::heal(api, name, uid, (&from, to)).await? => {}
+            _ => return Err(error.into()),
+        }
+    }
+    Ok(api.patch(name, &params, &Patch::Apply(body)).await?)
 }
 
 async fn create<K>(api: &Api<K>, manager: &str, desired: &Value) -> Result<K, WriteError>

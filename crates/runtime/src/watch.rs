@@ -15,6 +15,8 @@ use tokio::time::sleep;
 
 use crate::backoff::Backoff;
 
+/// How many objects to list at a time where each may have a megabyte.
+pub const LARGE_PAGE: u32 = 8;
 /// The first delay after a failed watch: rights and CRDs often follow within milliseconds.
 const MIN_DELAY: Duration = Duration::from_millis(50);
 /// The longest delay after a failed watch.

@@ -9,9 +9,8 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
+use portolan_control_plane::user_cache;
 use sha2::{Digest as _, Sha256};
-
-use crate::binaries::user_cache;
 
 /// Where the sources are.
 const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/clients");

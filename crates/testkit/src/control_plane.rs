@@ -17,7 +17,7 @@ use kube::{Api, Client, Config};
 use parking_lot::Mutex;
 
 use crate::audit::AuditLog;
-use crate::binaries::ControlPlaneBinaries;
+use crate::binaries::{self, ControlPlaneBinaries};
 use crate::kubeconfig::{self, Credentials};
 use crate::pki::Authority;
 pub use crate::pki::TokenKey;
@@ -112,7 +112,7 @@ impl ControlPlane {
     pub async fn start(options: ControlPlaneOptions) -> Result<Self> {
         let binaries = match &options.binaries {
             Some(binaries) => binaries.clone(),
-            None => ControlPlaneBinaries::locate(&PlainLines::new()).await?,
+            None => binaries::locate(&PlainLines::new()).await?,
         };
         let mut attempt = 1;
         loop {

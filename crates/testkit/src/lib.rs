@@ -24,9 +24,9 @@ pub mod ports;
 pub mod process;
 pub mod progress;
 pub mod raw;
+pub mod real_crds;
 pub mod relay;
 pub mod service;
-mod spawner;
 pub mod workdir;
 pub mod workload;
 

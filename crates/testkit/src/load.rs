@@ -67,9 +67,9 @@ impl HttpReport {
         answers / self.elapsed.as_secs_f64().max(f64::EPSILON)
     }
 
-    /// Whether every request was answered with `status`.
+    /// Whether there were requests, and every one was answered with `status`.
     pub fn all(&self, status: StatusCode) -> bool {
-        self.failed == 0 && self.statuses.keys().all(|&code| code == status.as_u16())
+        self.failed == 0 && self.statuses.keys().eq([&status.as_u16()])
     }
 
     fn count(&mut self, latency: Duration, answer: Result<(StatusCode, Vec<u8>)>) {

@@ -8,11 +8,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use parking_lot::Mutex;
+use portolan_control_plane::spawner;
 
-use crate::spawner;
 use crate::workdir::Workdir;
 
 const POLL: Duration = Duration::from_millis(10);
+/// In what `/proc` counts processor time, on every Linux.
+const TICKS_PER_SECOND: f64 = 100.0;
 
 /// A running child. It gets SIGKILL when this process ends, and is in a process group of its own, so
 /// that Ctrl-C reaches it through us and in our order.
@@ -137,6 +139,17 @@ impl ManagedProcess {
         Ok(kib / 1024.0)
     }
 
+    /// Processor time that it has used so far, in seconds.
+    pub fn cpu_seconds(&self) -> Result<f64> {
+        let path = format!("/proc/{}/stat", self.pid);
+        let stat = fs::read_to_string(&path).with_context(|| format!("{} has ended", self.name))?;
+        // The name in parentheses may have blanks; user and system time are the 12th and 13th word after it.
+        let words = stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace());
+        let ticks = words.into_iter().flatten().skip(11).take(2).map(str::parse::<f64>);
+        let ticks: Vec<_> = ticks.collect::<Result<_, _>>().with_context(|| format!("{path}: {stat}"))?;
+        Ok(ticks.iter().sum::<f64>() / TICKS_PER_SECOND)
+    }
+
     #[expect(unsafe_code, reason = "the standard library only sends SIGKILL")]
     fn signal(&self, signal: libc::c_int) {
         let mut child = self.child.lock();
@@ -189,6 +202,17 @@ mod tests {
         }
         assert!(child.terminate(Duration::from_millis(200)).await.is_err());
         assert!(child.exited().is_some());
+    }
+
+    #[tokio::test]
+    async fn processor_time_is_counted() {
+        let workdir = Workdir::new("unit").unwrap();
+        let child = sh(&workdir, "while :; do :; done");
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while child.cpu_seconds().unwrap() < 0.1 {
+            assert!(Instant::now() < deadline, "{:?}", child.cpu_seconds());
+            tokio::time::sleep(POLL).await;
+        }
     }
 
     #[test]

@@ -156,6 +156,11 @@ impl ServiceProcess {
         self.process.peak_rss_mb()
     }
 
+    /// Processor time that it has used so far, in seconds.
+    pub fn cpu_seconds(&self) -> Result<f64> {
+        self.process.cpu_seconds()
+    }
+
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.process.pid()

@@ -24,6 +24,7 @@ struct Load {
     total: usize,
     latencies: RefCell<Vec<Duration>>,
     accepted: Cell<usize>,
+    refused: Cell<usize>,
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -45,6 +46,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         total,
         latencies: RefCell::new(Vec::with_capacity(total)),
         accepted: Cell::new(0),
+        refused: Cell::new(0),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(LocalSet::new().run_until(all(Rc::new(load), connections.parse()?)))
@@ -87,8 +89,11 @@ async fn one(load: Rc<Load>, mut stream: TcpStream) -> std::io::Result<()> {
         stream.write_all(&load.requests[index % load.requests.len()]).await?;
         let length = answer(&mut stream, &mut buffer).await?;
         load.latencies.borrow_mut().push(start.elapsed());
-        let accepted = contains(&buffer[..length], b"\"authenticated\":true");
+        let (reviewed, answer) = (is_success(&buffer), &buffer[..length]);
+        let accepted = reviewed && contains(answer, b"\"authenticated\":true");
         load.accepted.set(load.accepted.get() + usize::from(accepted));
+        let refused = reviewed && contains(answer, b"\"authenticated\":false");
+        load.refused.set(load.refused.get() + usize::from(refused));
     }
 }
 
@@ -115,6 +120,10 @@ fn end(answer: &[u8]) -> Option<usize> {
     Some(head + length)
 }
 
+fn is_success(answer: &[u8]) -> bool {
+    answer.starts_with(b"HTTP/1.1 20")
+}
+
 fn contains(text: &[u8], wanted: &[u8]) -> bool {
     text.windows(wanted.len()).any(|window| window == wanted)
 }
@@ -127,7 +136,8 @@ fn report(load: &Load, elapsed: Duration) {
     println!(
         "{}",
         json!({
-            "answers": latencies.len(), "accepted": load.accepted.get(), "seconds": elapsed.as_secs_f64(),
+            "answers": latencies.len(), "accepted": load.accepted.get(), "refused": load.refused.get(),
+            "seconds": elapsed.as_secs_f64(),
             "p50_ms": at(50) * 1000.0, "p99_ms": at(99) * 1000.0,
         })
     );

@@ -9,8 +9,6 @@ pub(super) struct Kind {
     /// Ends in its unit.
     pub(super) name: &'static str,
     pub(super) unit: &'static str,
-    /// The same figure of the original, or of another yardstick that the description names.
-    pub(super) yardstick: Option<f64>,
     pub(super) promise: Option<Promise>,
     /// What is measured, and what the yardstick is.
     pub(super) what: &'static str,
@@ -24,6 +22,16 @@ pub(super) enum Promise {
     AtMost(f64),
 }
 
+impl Promise {
+    fn is_kept(self, value: f64) -> bool {
+        match self {
+            Self::Below(bound) => value < bound,
+            Self::AtLeast(bound) => value >= bound,
+            Self::AtMost(bound) => value <= bound,
+        }
+    }
+}
+
 impl std::fmt::Display for Promise {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (sign, bound) = match self {
@@ -35,25 +43,51 @@ impl std::fmt::Display for Promise {
     }
 }
 
+/// What was measured, and where there is one, what the yardstick came to in the same run. A yardstick is never a
+/// number that somebody remembers: it would be that of another machine.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Value {
+    pub(super) value: f64,
+    pub(super) yardstick: Option<f64>,
+}
+
+impl Value {
+    /// A value beside that of the yardstick.
+    pub(super) const fn beside(value: f64, yardstick: f64) -> Self {
+        Self { value, yardstick: Some(yardstick) }
+    }
+}
+
+impl From<f64> for Value {
+    fn from(value: f64) -> Self {
+        Self { value, yardstick: None }
+    }
+}
+
 /// A figure that was measured.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Figure {
     pub(super) kind: &'static Kind,
-    pub(super) value: f64,
+    pub(super) measured: Value,
 }
 
 impl Figure {
     fn ratio(&self) -> Option<f64> {
-        self.kind.yardstick.map(|yardstick| self.value / yardstick)
+        self.measured.yardstick.map(|yardstick| self.measured.value / yardstick)
     }
 
-    fn row(&self) -> [String; 6] {
-        let Kind { name, unit, yardstick, promise, .. } = self.kind;
+    fn is_kept(&self) -> bool {
+        self.kind.promise.is_none_or(|promise| promise.is_kept(self.measured.value))
+    }
+
+    fn row(&self) -> [String; 7] {
+        let Kind { name, unit, promise, .. } = self.kind;
+        let Value { value, yardstick } = self.measured;
         let or_dash = |number: Option<f64>| number.map_or_else(|| "-".to_owned(), shown);
         let promise = promise.map_or_else(|| "-".to_owned(), |promise| promise.to_string());
-        let cells = [or_dash(*yardstick), or_dash(self.ratio()), promise];
-        let [yardstick, ratio, promise] = cells;
-        [(*name).to_owned(), shown(self.value), (*unit).to_owned(), yardstick, ratio, promise]
+        let missed = if self.is_kept() { "" } else { "MISSED" };
+        let (yardstick, ratio) = (or_dash(yardstick), or_dash(self.ratio()));
+        [(*name).to_owned(), shown(value), (*unit).to_owned(), yardstick, ratio, promise, missed.to_owned()]
     }
 }
 
@@ -70,9 +104,9 @@ struct Line {
 /// One object a line, for programs.
 pub(super) fn json(figures: &[Figure]) -> Result<String> {
     let line = |figure: &Figure| {
-        let Kind { name, unit, yardstick, .. } = *figure.kind;
-        let (value, ratio) = (rounded(figure.value), figure.ratio().map(rounded));
-        serde_json::to_string(&Line { name, value, unit, yardstick, ratio })
+        let Kind { name, unit, .. } = *figure.kind;
+        let (value, yardstick) = (rounded(figure.measured.value), figure.measured.yardstick.map(rounded));
+        serde_json::to_string(&Line { name, value, unit, yardstick, ratio: figure.ratio().map(rounded) })
     };
     let lines: Vec<_> = figures.iter().map(line).collect::<Result<_, _>>()?;
     Ok(lines.join("\n"))
@@ -80,14 +114,26 @@ pub(super) fn json(figures: &[Figure]) -> Result<String> {
 
 /// A table, and what each figure is, for people.
 pub(super) fn table(figures: &[Figure]) -> String {
-    let head = ["figure", "value", "unit", "yardstick", "ratio", "promise"].map(str::to_owned);
+    let head = ["figure", "value", "unit", "yardstick", "ratio", "promise", ""].map(str::to_owned);
     let rows: Vec<_> = std::iter::once(head).chain(figures.iter().map(Figure::row)).collect();
-    let line = |[name, value, unit, yardstick, ratio, promise]: &[String; 6]| {
-        format!("{name:<26} {value:>9} {unit:<5} {yardstick:>10} {ratio:>8} {promise:>9}\n")
+    let line = |[name, value, unit, yardstick, ratio, promise, missed]: &[String; 7]| {
+        let line =
+            format!("{name:<26} {value:>9} {unit:<6} {yardstick:>10} {ratio:>8} {promise:>9} {missed}");
+        format!("{}\n", line.trim_end())
     };
     let what = |figure: &Figure| format!("  {}: {}\n", figure.kind.name, figure.kind.what);
     let rows: String = rows.iter().map(line).collect();
     rows + "\n" + figures.iter().map(what).collect::<String>().trim_end()
+}
+
+/// One sentence for each promise that was not kept.
+pub(super) fn missed(figures: &[Figure]) -> Vec<String> {
+    let sentence = |figure: &Figure| {
+        let promise = figure.kind.promise.filter(|_| !figure.is_kept())?;
+        let Kind { name, unit, .. } = figure.kind;
+        Some(format!("missed: {name} is {} {unit}, promised is {promise}", shown(figure.measured.value)))
+    };
+    figures.iter().filter_map(sentence).collect()
 }
 
 fn shown(number: f64) -> String {
@@ -102,19 +148,21 @@ fn rounded(number: f64) -> f64 {
 mod tests {
     use super::*;
 
-    const KIND: Kind = Kind {
-        name: "bind_ms",
-        unit: "ms",
-        yardstick: Some(200.0),
-        promise: Some(Promise::Below(150.0)),
-        what: "binds",
-    };
-    const BARE: Kind = Kind { yardstick: None, promise: None, ..KIND };
+    const KIND: Kind =
+        Kind { name: "bind_ms", unit: "ms", promise: Some(Promise::Below(150.0)), what: "binds" };
+    const BARE: Kind = Kind { promise: None, ..KIND };
+
+    fn figure(value: f64) -> Figure {
+        Figure { kind: &KIND, measured: Value::beside(value, 200.0) }
+    }
+
+    fn bare(value: f64) -> Figure {
+        Figure { kind: &BARE, measured: value.into() }
+    }
 
     #[test]
     fn a_line_of_json_has_the_five_fields() {
-        let figures = [Figure { kind: &KIND, value: 50.12349 }, Figure { kind: &BARE, value: 1.0 }];
-        let text = json(&figures).unwrap();
+        let text = json(&[figure(50.12349), bare(1.0)]).unwrap();
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(
             lines[0],
@@ -125,7 +173,7 @@ mod tests {
 
     #[test]
     fn the_table_lines_up_and_says_what_is_measured() {
-        let text = table(&[Figure { kind: &KIND, value: 50.0 }, Figure { kind: &BARE, value: 1234.5 }]);
+        let text = table(&[figure(50.0), bare(1234.5), figure(150.0)]);
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines[0].len(), lines[1].len());
         assert_eq!(lines[1].len(), lines[2].len());
@@ -133,6 +181,27 @@ mod tests {
             lines[1].contains("50.00") && lines[1].contains("< 150") && lines[1].contains("0.25"),
             "{text}"
         );
+        assert!(lines[3].ends_with(" MISSED"), "{text}");
         assert!(text.ends_with("bind_ms: binds"), "{text}");
+    }
+
+    #[test]
+    fn a_missed_promise_is_told() {
+        let cases = [
+            (Promise::Below(5.0), 4.9, true),
+            (Promise::Below(5.0), 5.0, false),
+            (Promise::AtMost(0.0), 0.0, true),
+            (Promise::AtMost(0.0), 1.0, false),
+            (Promise::AtLeast(0.65), 0.65, true),
+            (Promise::AtLeast(0.65), 0.6, false),
+            // What could not be measured keeps no promise.
+            (Promise::AtMost(1.0), f64::NAN, false),
+            (Promise::AtLeast(1.0), f64::NAN, false),
+        ];
+        for (promise, value, expected) in cases {
+            assert_eq!(promise.is_kept(value), expected, "{value} {promise}");
+        }
+        assert_eq!(missed(&[figure(50.0), bare(9.0)]), [""; 0]);
+        assert_eq!(missed(&[figure(175.0)]), ["missed: bind_ms is 175 ms, promised is < 150"]);
     }
 }

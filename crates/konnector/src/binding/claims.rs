@@ -7,6 +7,7 @@ use portolan_core::{
     api::kubebind::{APIServiceBinding, ExportedResource, Isolation, LABEL_OWNER, PermissionClaim},
     claims::{self, Claim, Claimed, InvalidClaim},
     condition::Verdict,
+    outline::api_resource,
 };
 
 use super::observe::{Observed, Provider, View};
@@ -56,12 +57,7 @@ pub(super) fn meet(context: &Context, observed: &Observed) -> Claims {
     let before = written_down(&observed.binding);
     let Some(export) = view.export.as_ref().filter(|_| view.listed) else {
         if view.withdrawing.is_some() {
-            end(
-                context,
-                &observed.binding,
-                view,
-                super::unbind::mode(&observed.binding, view, context.on_withdraw),
-            );
+            end(context, &observed.binding, view, super::unbind::mode(context, &observed.binding, view));
         }
         return Claims::Unknown;
     };
@@ -86,7 +82,10 @@ pub(super) fn meet(context: &Context, observed: &Observed) -> Claims {
     }
     let left = before.into_iter().filter(|resource| !accepted.contains(resource)).collect::<Vec<_>>();
     for resource in left {
-        let state = end_one(context, &observed.binding, view, resource, Mode::Drain);
+        // Where the provider gives up a claim that is agreed to, what it has brought stays.
+        let is_agreed = observed.consent.accepts(resource.plural());
+        let mode = if is_agreed { Mode::Withdraw } else { Mode::Drain };
+        let state = end_one(context, &observed.binding, view, resource, mode);
         if !context.claims.is_drained(&key(&observed.binding, resource)) {
             found.ending.push((resource, state));
             accepted.push(resource);
@@ -133,7 +132,7 @@ pub(super) fn last_mode(context: &Context, binding: &APIServiceBinding, view: &V
     if policy::keeps_copies(context, binding) {
         Mode::Withdraw
     } else {
-        super::unbind::mode(binding, view, context.on_withdraw)
+        super::unbind::mode(context, binding, view)
     }
 }
 
@@ -198,13 +197,14 @@ fn referring(observed: &Observed, view: &View, claim: &Claim) -> Option<Vec<ApiR
         let same =
             |one: &&ExportedResource| (&one.group, &one.resource) == (&reference.group, &reference.resource);
         let exported = view.schemas.iter().find(|(resource, _)| same(&resource));
-        let Some((resource, schema)) = exported else {
+        let Some((_, schema)) = exported else {
             return reference.version.as_ref().map(|version| elsewhere(reference, version));
         };
         let schema = schema.as_ref()?;
-        let here = observed.crds.get(&crd::name(schema)).filter(|crd| crd::is_established(crd))?;
-        let version = crd::sync_version(schema, resource, here)?;
-        Some(crd::api_resource(schema, reference.version.as_ref().unwrap_or(&version.name)))
+        let here = observed.crds.get(&crd::name(schema)).filter(|crd| crd.is_established())?;
+        let stored = crd::resources(schema, here)?.consumer;
+        let version = reference.version.as_ref().unwrap_or(&stored.version);
+        Some(api_resource(&schema.spec.group, &schema.spec.names, version))
     };
     claim.references.iter().map(kind).collect()
 }

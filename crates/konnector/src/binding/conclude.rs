@@ -4,12 +4,14 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 use portolan_core::{
     api::kubebind::{
-        APIServiceBindingStatus, BoundSchemaReference, CONDITION_CONNECTED, CONDITION_HEARTBEATING,
-        CONDITION_INFORMERS_SYNCED, CONDITION_PERMISSION_CLAIMS, CONDITION_SCHEMA_IN_SYNC,
-        CONDITION_SECRET_VALID,
+        APIServiceBindingStatus, APIServiceExport, BoundSchemaReference, CONDITION_CONNECTED,
+        CONDITION_HEARTBEATING, CONDITION_INFORMERS_SYNCED, CONDITION_PERMISSION_CLAIMS,
+        CONDITION_PROVIDER_IN_SYNC, CONDITION_SCHEMA_IN_SYNC, CONDITION_SECRET_VALID,
+        CONDITION_VERSIONS_DIFFER,
     },
     condition::{self, Verdict},
     names,
+    outline::stored_version,
 };
 
 use super::{
@@ -19,7 +21,9 @@ use super::{
     observe::{Observed, Provider, View},
 };
 use crate::{
-    beginning, crd, policy,
+    beginning, crd,
+    migration::MigrationState,
+    policy,
     provider::{Contact, Heartbeat},
     sync::EngineState,
 };
@@ -44,6 +48,10 @@ pub(super) fn conclude<S>(
         if settled {
             say(&mut status.conditions, CONDITION_SCHEMA_IN_SYNC, schema_in_sync(applied));
             say(&mut status.conditions, CONDITION_INFORMERS_SYNCED, informers_synced(applied));
+            match versions_differ(applied) {
+                Some(verdict) => say(&mut status.conditions, CONDITION_VERSIONS_DIFFER, verdict),
+                None => condition::remove(&mut status.conditions, CONDITION_VERSIONS_DIFFER),
+            }
         }
         match heartbeating(observed) {
             Beat::Unknown => {}
@@ -136,10 +144,20 @@ fn export_verdict<S>(observed: &Observed<S>, view: &View<S>) -> Option<Verdict> 
     }
     let missing = view.schemas.iter().find(|(_, schema)| schema.is_none()).map(|(resource, _)| resource)?;
     let schema = names::bound_schema(&missing.resource, &missing.group);
+    let text =
+        format!("BoundSchema {schema} of APIServiceExport {name} not found on the service provider cluster.");
+    let said = view.export.as_deref().and_then(provider_says);
     Some(Verdict::error(
         "BoundSchemaFetchFailed",
-        format!("BoundSchema {schema} of APIServiceExport {name} not found on the service provider cluster."),
+        said.map_or_else(|| text.clone(), |said| format!("{text} {said}")),
     ))
+}
+
+/// Why the provider's side of an export is not as it should be, in the provider's words.
+fn provider_says(export: &APIServiceExport) -> Option<String> {
+    let said = condition::find(&export.status.as_ref()?.conditions, CONDITION_PROVIDER_IN_SYNC)?;
+    let is_false = said.status == condition::ConditionStatus::False;
+    is_false.then(|| format!("The provider says: {}", said.message))
 }
 
 /// People who bound by hand can repair by hand; a bundle repairs by itself.
@@ -185,6 +203,9 @@ fn schema_in_sync(applied: &Applied) -> Verdict {
     if let Some(objection) = applied.resources.iter().find_map(|resource| resource.objection.as_ref()) {
         return Verdict::error(objection.reason, objection.message.clone());
     }
+    if let Some(verdict) = applied.resources.iter().find_map(migrating) {
+        return verdict;
+    }
     let installing = applied.resources.iter().find(|r| matches!(&r.outcome, Outcome::Installing(_)));
     match installing {
         Some(resource) => Verdict::pending(
@@ -193,6 +214,49 @@ fn schema_in_sync(applied: &Applied) -> Verdict {
         ),
         None => Verdict::holds(),
     }
+}
+
+fn migrating(resource: &AppliedResource) -> Option<Verdict> {
+    let name = &resource.crd;
+    Some(match resource.migration.as_ref()? {
+        MigrationState::Running { leaving, target, written } => {
+            let leaving = leaving.join(", ");
+            let message = format!(
+                "Objects of {name} that are stored in {leaving} are being written anew in {target}, so that {leaving} \
+                 can go: {written} done so far."
+            );
+            Verdict::pending("StoredVersionsMigrating", message)
+        }
+        MigrationState::Failed { leaving, target, why } => {
+            let message = format!(
+                "CustomResourceDefinition {name} keeps {}, in which objects are stored, because they cannot all be \
+                 written anew in {target}: {why}. This is tried again.",
+                leaving.join(", ")
+            );
+            Verdict::warning("StoredVersionsMigrationFailed", message)
+        }
+    })
+}
+
+/// A warning: whoever writes through another version than the stored one drops fields.
+fn versions_differ(applied: &Applied) -> Option<Verdict> {
+    let told = applied.resources.iter().filter_map(|resource| {
+        let lossy = crd::lossy_versions(&resource.schema.spec);
+        let stored = stored_version(&resource.schema.spec.versions)?;
+        let (name, versions) = (&resource.crd, lossy.join(", "));
+        (!lossy.is_empty()).then(|| format!("{name}: {versions} beside {}", stored.name))
+    });
+    let told: Vec<_> = told.collect();
+    (!told.is_empty()).then(|| Verdict {
+        reason: "FieldsDiffer".to_owned(),
+        message: format!(
+            "These versions do not have the same fields as the one that objects are stored in, and the API server \
+             converts between them by their names alone: {}. A write through such a version drops what it does not \
+             have. Write through the stored one.",
+            told.join("; ")
+        ),
+        ..Verdict::holds()
+    })
 }
 
 fn informers_synced(applied: &Applied) -> Verdict {
@@ -239,8 +303,7 @@ fn record<S>(status: &mut APIServiceBindingStatus, observed: &Observed<S>, appli
     if let Some(export) = &view.export {
         status.permission_claims.clone_from(&export.spec.permission_claims);
     }
-    for resource in
-        applied.resources.iter().filter(|r| r.installed().is_some_and(|crd| crd::is_established(crd)))
+    for resource in applied.resources.iter().filter(|r| r.installed().is_some_and(|crd| crd.is_established()))
     {
         let names = &resource.schema.spec;
         let reference =

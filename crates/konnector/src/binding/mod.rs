@@ -6,13 +6,12 @@ mod claims;
 mod conclude;
 pub(crate) mod consent;
 mod hold;
-mod objection;
-mod observe;
+mod install;
+pub(crate) mod objection;
+pub(crate) mod observe;
 mod orphan;
 mod report;
 mod unbind;
-
-pub(crate) use self::unbind::stored_resource;
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,31 +1,31 @@
 //! Why a provider's schema is not taken over. Pure.
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use portolan_core::api::kubebind::{BoundSchema, ConversionStrategy};
+use portolan_core::{
+    api::kubebind::{BoundSchema, ConversionStrategy},
+    names,
+    outline::CrdBody,
+};
 use serde_json::Value;
 
 use super::consent::{ALLOW_BREAKING, Consent};
-use crate::{
-    breaking::{Cure, breaking},
-    crd,
-};
+use crate::breaking::{Cure, breaking};
 
 /// Why a CRD is not brought up to date, in the words of the condition `SchemaInSync`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Objection {
-    pub(super) reason: &'static str,
-    pub(super) message: String,
+pub(crate) struct Objection {
+    pub(crate) reason: &'static str,
+    pub(crate) message: String,
 }
 
 /// What speaks against making a CRD what is desired.
 pub(super) fn objection(
     schema: &BoundSchema,
-    existing: Option<&CustomResourceDefinition>,
+    existing: Option<&CrdBody>,
     desired: &Value,
     consent: &Consent,
     allowed_webhooks: &[String],
 ) -> Option<Objection> {
-    let name = crd::name(schema);
+    let name = names::crd(&schema.spec.names.plural, &schema.spec.group);
     if let Some(url) = refused_webhook(schema, allowed_webhooks) {
         let message = format!(
             "CustomResourceDefinition {name} would have this cluster's API server send objects to {url} for conversion. It is not brought up to date unless the host is named in --allow-conversion-webhooks."
@@ -50,13 +50,11 @@ fn cure(cure: Cure) -> String {
         Cure::Consent => format!(
             "To take it over, annotate the APIServiceBinding or its APIServiceBindingBundle with {ALLOW_BREAKING}=true."
         ),
-        Cure::Migrate => "The API server keeps a version that objects are stored in. Have the provider serve another \
-            one beside it, write every object anew, and then remove the old one from status.storedVersions of the \
-            CustomResourceDefinition."
-            .to_owned(),
-        Cure::Rebind => "The API server lets nobody change that. To take it over, delete the APIServiceBinding, with \
+        Cure::Rebind => {
+            "The API server lets nobody change that. To take it over, delete the APIServiceBinding, with \
             its objects, and have it bound anew."
-            .to_owned(),
+                .to_owned()
+        }
     }
 }
 

@@ -5,11 +5,11 @@ use std::{
     sync::Arc,
 };
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{Api, ResourceExt as _, runtime::reflector::ObjectRef};
 use portolan_core::{
-    api::kubebind::{APIServiceBinding, APIServiceExport, BoundSchema, ExportedResource},
+    api::kubebind::{ANNOTATION_REPLACED, APIServiceBinding, APIServiceExport, ExportedResource},
     names,
+    outline::{CrdOutline, SchemaOutline},
 };
 use portolan_runtime::{apply::WriteError, telemetry::Chain};
 
@@ -29,7 +29,7 @@ pub(super) struct Observed<S = Arc<Session>> {
     /// What the consumer has agreed to.
     pub(super) consent: Consent,
     /// CRDs on the consumer, by name, as far as they exist.
-    pub(super) crds: BTreeMap<String, Arc<CustomResourceDefinition>>,
+    pub(super) crds: BTreeMap<String, Arc<CrdOutline>>,
 }
 
 /// What the provider says of the binding's export.
@@ -53,7 +53,7 @@ pub(super) struct View<S = Arc<Session>> {
     pub(super) withdrawing: Option<Arc<APIServiceExport>>,
     /// There is no export, and that is no mistake.
     pub(super) withdrawn: bool,
-    pub(super) schemas: Vec<(ExportedResource, Option<Arc<BoundSchema>>)>,
+    pub(super) schemas: Vec<(ExportedResource, Option<Arc<SchemaOutline>>)>,
     /// Why the provider has refused the request of the same name, if it has.
     pub(super) refusal: Option<String>,
     pub(super) pretty_name: Option<String>,
@@ -92,7 +92,7 @@ fn view(context: &Context, session: Arc<Session>, name: &str) -> View {
             Absence::MissingFor(time) => time >= context.patience(),
         };
     let (withdrawing, export): (Option<_>, Option<_>) =
-        if found.as_ref().is_some_and(|export| export.metadata.deletion_timestamp.is_some()) {
+        if found.as_ref().is_some_and(|export| is_withdrawing(export)) {
             (found, None)
         } else {
             (None, found)
@@ -114,6 +114,11 @@ fn view(context: &Context, session: Arc<Session>, name: &str) -> View {
     }
 }
 
+/// Whether an export goes, and not only to be made anew.
+pub(crate) fn is_withdrawing(export: &APIServiceExport) -> bool {
+    export.metadata.deletion_timestamp.is_some() && !export.annotations().contains_key(ANNOTATION_REPLACED)
+}
+
 /// The CRDs that a binding has, or will have. What the Go konnector has brought lacks our label.
 fn named(binding: &APIServiceBinding, provider: &Provider) -> BTreeSet<String> {
     let bound = binding.status.iter().flat_map(|status| &status.bound_schemas);
@@ -129,14 +134,14 @@ async fn crds(
     context: &Context,
     binding: &APIServiceBinding,
     provider: &Provider,
-) -> Result<BTreeMap<String, Arc<CustomResourceDefinition>>, WriteError> {
+) -> Result<BTreeMap<String, Arc<CrdOutline>>, WriteError> {
     let mut found: BTreeMap<_, _> = context
         .crds
         .state_filter(|crd| crd::is_owned_by(crd, binding))
         .into_iter()
         .map(|crd| (crd.name_any(), context.written_crds.newest(crd)))
         .collect();
-    let api: Api<CustomResourceDefinition> = Api::all(context.consumer.clone());
+    let api: Api<CrdOutline> = Api::all(context.consumer.clone());
     for name in named(binding, provider) {
         if found.contains_key(&name) {
             continue;

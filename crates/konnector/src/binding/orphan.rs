@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{Api, ResourceExt as _};
 use portolan_core::{
     api::kubebind::{ANNOTATION_DELETION_POLICY, APIServiceBinding, DELETION_POLICY_ORPHAN},
     names,
+    outline::CrdOutline,
 };
 use portolan_runtime::{
     apply::{self, WriteError},
@@ -15,23 +15,27 @@ use portolan_runtime::{
 use serde_json::json;
 use tracing::info;
 
-use super::{AFTER_RACE, observe::Observed, unbind::stored_resource};
-use crate::{context::Context, crd, finalizers, policy};
+use super::{AFTER_RACE, observe::Observed};
+use crate::{context::Context, crd, finalizers, leftover, policy};
 
-/// Takes finalizers off the objects and deletes the CRDs.
+/// Takes finalizers off the objects and deletes the CRDs; where the provider has ended the binding, only those
+/// without objects.
 pub(super) async fn abandon(
     context: &Context,
     binding: &APIServiceBinding,
-    owned: &[&Arc<CustomResourceDefinition>],
+    owned: &[&Arc<CrdOutline>],
+    keeps_objects: bool,
 ) -> Result<Next, WriteError> {
     context.sync.stop(&binding.name_any(), &[]);
-    let api: Api<CustomResourceDefinition> = Api::all(context.consumer.clone());
+    let api: Api<CrdOutline> = Api::all(context.consumer.clone());
     for crd in owned {
         strip(context, crd).await?;
         // Since it was seen, it may have been let go with `--cascade=orphan`.
         let found = api.get_opt(&crd.name_any()).await?;
         let Some(found) = found.filter(|found| crd::is_owned_by(found, binding)) else { continue };
-        if found.metadata.deletion_timestamp.is_none() {
+        if let Some(resource) = found.stored_resource().filter(|_| keeps_objects) {
+            leftover::leave(context, binding, &found, &resource).await?;
+        } else if found.metadata.deletion_timestamp.is_none() && !keeps_objects {
             info!(binding = binding.name_any(), crd = crd.name_any(), "the copies stay: deleting the CRD");
             apply::delete(&api, &found.name_any(), &found.uid().unwrap_or_default()).await?;
         }
@@ -45,7 +49,7 @@ pub(super) async fn let_go(context: &Context, observed: &Observed) -> Result<Nex
     let binding = &observed.binding;
     context.sync.stop(&binding.name_any(), &[]);
     context.claims.stop(&binding.name_any(), &[]);
-    for crd in observed.crds.values().filter(|crd| crd::is_owned_by(crd, binding)) {
+    for crd in observed.crds.values().filter(|crd| crd::is_owned_by(&***crd, binding)) {
         strip(context, crd).await?;
     }
     if !policy::orphans(&**binding) {
@@ -66,7 +70,7 @@ pub(super) async fn let_go(context: &Context, observed: &Observed) -> Result<Nex
 
 /// Takes finalizers off the objects of CRDs that were the binding's and belong to nobody now.
 pub(super) async fn release_strays(context: &Context, binding: &APIServiceBinding) -> Result<(), WriteError> {
-    let api: Api<CustomResourceDefinition> = Api::all(context.consumer.clone());
+    let api: Api<CrdOutline> = Api::all(context.consumer.clone());
     for bound in binding.status.iter().flat_map(|status| &status.bound_schemas) {
         let found = api.get_opt(&names::crd(&bound.resource, &bound.group)).await?;
         if let Some(crd) = found.filter(crd::is_stray) {
@@ -77,8 +81,8 @@ pub(super) async fn release_strays(context: &Context, binding: &APIServiceBindin
 }
 
 /// More than once: an engine that was just stopped may have had a write under way.
-async fn strip(context: &Context, crd: &CustomResourceDefinition) -> Result<(), WriteError> {
-    let Some(resource) = stored_resource(crd) else { return Ok(()) };
+async fn strip(context: &Context, crd: &CrdOutline) -> Result<(), WriteError> {
+    let Some(resource) = crd.stored_resource() else { return Ok(()) };
     while finalizers::strip(&context.consumer, &resource).await? > 0 {}
     Ok(())
 }

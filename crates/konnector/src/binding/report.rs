@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Api;
 use portolan_core::{
     api::kubebind::{
         APIServiceBinding, APIServiceBindingStatus, APIServiceExport, APIServiceExportStatus, AcceptedNames,
-        BoundSchema, BoundSchemaStatus, CONDITION_CONNECTED, CONDITION_CONSUMER_IN_SYNC,
-        CONDITION_SCHEMA_IN_SYNC, REASON_DRAINED, REASON_NOT_BOUND,
+        BoundSchemaStatus, CONDITION_CONNECTED, CONDITION_CONSUMER_IN_SYNC, CONDITION_SCHEMA_IN_SYNC,
+        REASON_DRAINED, REASON_NOT_BOUND,
     },
     condition::{self, ConditionStatus, Severity, Verdict},
+    outline::{CrdOutline, SchemaOutline},
 };
 use portolan_runtime::{
     apply::{self, WriteError},
@@ -108,23 +108,19 @@ fn export_status(export: &APIServiceExport, binding: &APIServiceBindingStatus) -
     status
 }
 
-async fn report_schema(
-    view: &View,
-    schema: &Arc<BoundSchema>,
-    crd: &CustomResourceDefinition,
-) -> Result<(), WriteError> {
+async fn report_schema(view: &View, schema: &Arc<SchemaOutline>, crd: &CrdOutline) -> Result<(), WriteError> {
     let new = schema_status(schema, crd);
     if schema.status.as_ref() == Some(&new) {
         return Ok(());
     }
-    let api: Api<BoundSchema> = Api::namespaced(view.session.client.clone(), &view.session.namespace);
+    let api: Api<SchemaOutline> = Api::namespaced(view.session.client.clone(), &view.session.namespace);
     let written = apply::replace_status(&api, &schema.metadata, true, &new).await?;
     view.session.written_schemas.wrote(written);
     Ok(())
 }
 
 /// The state of the consumer's CRD in the words of the schema's status.
-fn schema_status(schema: &BoundSchema, crd: &CustomResourceDefinition) -> BoundSchemaStatus {
+fn schema_status(schema: &SchemaOutline, crd: &CrdOutline) -> BoundSchemaStatus {
     let mut status = schema.status.clone().unwrap_or_default();
     let observed = crd.status.clone().unwrap_or_default();
     status.stored_versions = observed.stored_versions.unwrap_or_default();

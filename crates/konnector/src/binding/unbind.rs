@@ -5,11 +5,12 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{Api, ResourceExt as _, api::ApiResource};
 use portolan_core::{
     api::kubebind::{APIServiceBinding, CONDITION_CONNECTED, InformerScope, Isolation, ResourceScope},
     condition::{self, Verdict},
+    names,
+    outline::CrdOutline,
 };
 use portolan_runtime::{
     apply::{self, WriteError},
@@ -27,7 +28,7 @@ use super::{
 use crate::{
     args::OnWithdraw,
     context::Context,
-    crd, policy,
+    crd, leftover, policy,
     provider::Contact,
     sync::{EngineKey, EngineState, Mode, Placement, SchemaVersions, SyncSpec},
 };
@@ -42,7 +43,7 @@ pub(super) async fn unbind(context: &Context, observed: &Observed) -> Result<Nex
     if policy::is_being_orphaned(&**binding) {
         return orphan::let_go(context, observed).await;
     }
-    let owned: Vec<_> = observed.crds.values().filter(|crd| crd::is_owned_by(crd, binding)).collect();
+    let owned: Vec<_> = observed.crds.values().filter(|crd| crd::is_owned_by(&***crd, binding)).collect();
     if owned.is_empty() {
         context.sync.stop(&binding.name_any(), &[]);
         // Bound objects may need what is claimed until they are gone.
@@ -57,7 +58,7 @@ pub(super) async fn unbind(context: &Context, observed: &Observed) -> Result<Nex
         return Ok(Next::OnChange);
     }
     if policy::keeps_copies(context, binding) {
-        return orphan::abandon(context, binding, &owned).await;
+        return orphan::abandon(context, binding, &owned, is_withdrawn(context, observed)).await;
     }
     let Provider::Session(view) = &observed.provider else {
         return wait(context, binding, "its kubeconfig cannot be used").await;
@@ -71,6 +72,17 @@ pub(super) async fn unbind(context: &Context, observed: &Observed) -> Result<Nex
     }
 }
 
+/// Whether the provider has ended the binding, as far as anybody can tell.
+fn is_withdrawn(context: &Context, observed: &Observed) -> bool {
+    let binding = &observed.binding;
+    match &observed.provider {
+        Provider::Session(view) if view.contact == Contact::Up && view.listed => {
+            mode(context, binding, view) == Mode::Withdraw
+        }
+        _ => policy::is_withdrawn(binding) && policy::on_withdraw(context, binding) == OnWithdraw::Keep,
+    }
+}
+
 /// A binding that was made by hand stays when the provider withdraws its export, and does no more with it. Gives
 /// when to look again; `None` where nothing is withdrawn, or nothing is left.
 pub(super) async fn withdrawn(context: &Context, observed: &Observed) -> Result<Option<Next>, WriteError> {
@@ -79,7 +91,7 @@ pub(super) async fn withdrawn(context: &Context, observed: &Observed) -> Result<
     if view.withdrawing.is_none() || policy::bundle_of(binding).is_some() || view.contact != Contact::Up {
         return Ok(None);
     }
-    let owned: Vec<_> = observed.crds.values().filter(|crd| crd::is_owned_by(crd, binding)).collect();
+    let owned: Vec<_> = observed.crds.values().filter(|crd| crd::is_owned_by(&***crd, binding)).collect();
     if owned.is_empty() {
         context.sync.stop(&binding.name_any(), &[]);
         // Its engines tell when they are done.
@@ -90,7 +102,8 @@ pub(super) async fn withdrawn(context: &Context, observed: &Observed) -> Result<
         return Ok(None);
     }
     if policy::keeps_copies(context, binding) {
-        return orphan::abandon(context, binding, &owned).await.map(Some);
+        let keeps = mode(context, binding, view) == Mode::Withdraw;
+        return orphan::abandon(context, binding, &owned, keeps).await.map(Some);
     }
     let obstacle = drain_all(context, binding, view, &owned).await?;
     Ok(Some(Next::After(if obstacle.is_some() { context.poll_interval } else { AFTER_RACE })))
@@ -101,7 +114,7 @@ async fn drain_all(
     context: &Context,
     binding: &APIServiceBinding,
     view: &View,
-    owned: &[&Arc<CustomResourceDefinition>],
+    owned: &[&Arc<CrdOutline>],
 ) -> Result<Option<String>, WriteError> {
     let mut obstacle = None;
     for crd in owned {
@@ -140,15 +153,16 @@ async fn drain(
     context: &Context,
     binding: &APIServiceBinding,
     view: &View,
-    crd: &Arc<CustomResourceDefinition>,
+    crd: &Arc<CrdOutline>,
 ) -> Result<Option<String>, WriteError> {
-    let Some(resource) = stored_resource(crd) else { return Ok(None) };
+    let Some(resource) = crd.stored_resource() else { return Ok(None) };
     let name = binding.name_any();
     let key = EngineKey { binding: name.clone(), crd: crd.name_any() };
     let export = view.export.as_ref().or(view.withdrawing.as_ref());
     let (mode, placement) = how_to_drain(context, binding, view, crd);
     let spec = SyncSpec {
-        resource,
+        remote: remote(view, crd, &resource),
+        resource: resource.clone(),
         has_status_subresource: false,
         placement,
         defaults: Arc::default(),
@@ -160,10 +174,21 @@ async fn drain(
     if crd.metadata.deletion_timestamp.is_some() || !context.sync.is_drained(&key) {
         return Ok(obstacle(&state, crd));
     }
+    if mode == Mode::Withdraw {
+        leftover::leave(context, binding, crd, &resource).await?;
+        return Ok(None);
+    }
     info!(binding = name, crd = crd.name_any(), ?mode, "drained: deleting the CRD");
-    let api: Api<CustomResourceDefinition> = Api::all(context.consumer.clone());
+    let api: Api<CrdOutline> = Api::all(context.consumer.clone());
     apply::delete(&api, &crd.name_any(), &crd.uid().unwrap_or_default()).await?;
     Ok(None)
+}
+
+/// The resource on the provider, in the version to talk about it.
+fn remote(view: &View, crd: &CrdOutline, here: &ApiResource) -> ApiResource {
+    let schema = view.session.schema(&names::bound_schema(&crd.spec.names.plural, &crd.spec.group));
+    let resources = schema.and_then(|schema| crate::crd::resources(&schema, crd));
+    resources.map_or_else(|| here.clone(), |resources| resources.provider)
 }
 
 /// In which way the objects of a CRD are drained, and where their copies are looked for.
@@ -171,10 +196,10 @@ fn how_to_drain(
     context: &Context,
     binding: &APIServiceBinding,
     view: &View,
-    crd: &CustomResourceDefinition,
+    crd: &CrdOutline,
 ) -> (Mode, Placement) {
-    let mode = mode(binding, view, context.on_withdraw);
-    let scope = crd::scope(crd);
+    let mode = mode(context, binding, view);
+    let scope = crd.spec.scope;
     if let Some(export) = view.export.as_ref().or(view.withdrawing.as_ref()) {
         return (mode, Placement::of(scope, export.spec.isolation, export.spec.informer_scope));
     }
@@ -192,7 +217,7 @@ fn how_to_drain(
 }
 
 /// What keeps an engine from draining, other than time.
-fn obstacle(state: &EngineState, crd: &CustomResourceDefinition) -> Option<String> {
+fn obstacle(state: &EngineState, crd: &CrdOutline) -> Option<String> {
     match state {
         EngineState::ForbiddenOnConsumer => Some(format!(
             "the konnector may not read and mark objects of {} on this cluster (give it the ClusterRole back)",
@@ -205,30 +230,19 @@ fn obstacle(state: &EngineState, crd: &CustomResourceDefinition) -> Option<Strin
 
 /// The provider has withdrawn the export that was bound when it is gone, even where another has its name.
 /// While it is going, the provider leaves us our rights.
-pub(super) fn mode(binding: &APIServiceBinding, view: &View, on_withdraw: OnWithdraw) -> Mode {
-    let is_withdrawn = view.withdrawing.is_some() || view.withdrawn;
-    if is_withdrawn && on_withdraw == OnWithdraw::Delete {
-        return Mode::Drain;
+pub(super) fn mode(context: &Context, binding: &APIServiceBinding, view: &View) -> Mode {
+    let is_withdrawn = view.withdrawing.is_some() || view.withdrawn || policy::is_withdrawn(binding);
+    if is_withdrawn {
+        return match policy::on_withdraw(context, binding) {
+            OnWithdraw::Delete => Mode::Drain,
+            OnWithdraw::Keep => Mode::Withdraw,
+        };
     }
     let bound = binding.annotations().get(ANNOTATION_EXPORT_UID);
     let exported = view.export.as_ref().and_then(|export| export.uid());
     // The Go konnector does not note which export is bound: it is the one of that name.
     let is_bound = exported.is_some() && (bound.is_none() || bound == exported.as_ref());
     if is_bound { Mode::Drain } else { Mode::Withdraw }
-}
-
-/// A version in which the API server serves the objects of a CRD.
-pub(crate) fn stored_resource(crd: &CustomResourceDefinition) -> Option<ApiResource> {
-    let versions = &crd.spec.versions;
-    let version =
-        versions.iter().find(|v| v.served && v.storage).or_else(|| versions.iter().find(|v| v.served))?;
-    Some(ApiResource {
-        group: crd.spec.group.clone(),
-        version: version.name.clone(),
-        api_version: format!("{}/{}", crd.spec.group, version.name),
-        kind: crd.spec.names.kind.clone(),
-        plural: crd.spec.names.plural.clone(),
-    })
 }
 
 async fn wait(context: &Context, binding: &APIServiceBinding, why: &str) -> Result<Next, WriteError> {

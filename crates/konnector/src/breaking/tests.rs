@@ -2,13 +2,15 @@
 
 use super::*;
 
-fn crd(spec: &Value, stored: &[&str]) -> CustomResourceDefinition {
+fn crd(spec: &Value, stored: &[&str]) -> CrdBody {
     let value = json!({"metadata": {}, "spec": spec, "status": {"storedVersions": stored}});
     serde_json::from_value(value).unwrap()
 }
 
 fn spec(versions: &[(&str, Value)]) -> Value {
-    let version = |(name, schema): &(&str, Value)| json!({"name": name, "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}});
+    // The last one is stored.
+    let last = versions.last().map(|(name, _)| *name);
+    let version = |(name, schema): &(&str, Value)| json!({"name": name, "served": true, "storage": Some(*name) == last, "schema": {"openAPIV3Schema": schema}});
     json!({
         "group": "a.dev", "scope": "Namespaced",
         "names": {"plural": "as", "kind": "A", "listKind": "AList", "singular": "a"},
@@ -108,7 +110,7 @@ fn what_adds_or_widens_passes() {
 }
 
 #[test]
-fn identity_and_stored_versions_are_kept() {
+fn identity_is_kept_and_versions_come_and_go() {
     let object = || json!({"type": "object"});
     let old = spec(&[("v1", object()), ("v2", object())]);
     let with = |pointer: &str, value: Value| {
@@ -120,7 +122,7 @@ fn identity_and_stored_versions_are_kept() {
         (with("/scope", json!("Cluster")), Some(("scope", Cure::Rebind))),
         (with("/names/kind", json!("B")), Some(("names.kind", Cure::Rebind))),
         (with("/names/singular", json!("b")), Some(("names.singular", Cure::Consent))),
-        (spec(&[("v2", object())]), Some(("versions[v1]", Cure::Migrate))),
+        (spec(&[("v2", object())]), None),
         (spec(&[("v1", object())]), None),
         (spec(&[("v1", object()), ("v2", object()), ("v3", object())]), None),
     ];
@@ -129,4 +131,37 @@ fn identity_and_stored_versions_are_kept() {
         let found = found.as_ref().map(|found| (found.path.as_str(), found.cure));
         assert_eq!(found, expected);
     }
+}
+
+#[test]
+fn a_version_to_store_objects_in_keeps_what_the_one_before_has_kept() {
+    let object = |properties: Value| json!({"type": "object", "properties": properties});
+    let text = || json!({"type": "string"});
+    let (a, ab) = (object(json!({"a": text()})), object(json!({"a": text(), "b": text()})));
+    let open = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    let lost = Some("versions[v1beta1 -> v1].b is removed");
+    let table = [
+        // What is stored before and after, and which versions there are after.
+        (ab.clone(), spec(&[("v1beta1", ab.clone()), ("v1", a.clone())]), lost),
+        (ab.clone(), spec(&[("v1", a.clone())]), lost),
+        (a.clone(), spec(&[("v1beta1", a.clone()), ("v1", ab.clone())]), None),
+        (a.clone(), spec(&[("v1", ab.clone())]), None),
+        (ab.clone(), spec(&[("v1", open)]), None),
+        (ab.clone(), spec(&[("v1", a.clone()), ("v1beta1", ab.clone())]), None),
+    ];
+    for (before, new, expected) in table {
+        let old = crd(&spec(&[("v1beta1", before)]), &["v1beta1"]);
+        let found =
+            breaking(&old, &json!({"spec": new})).map(|found| format!("{} {}", found.path, found.what));
+        assert_eq!(found.as_deref(), expected, "{new}");
+        let mut converting = json!({"spec": new});
+        converting["spec"]["conversion"] = json!({"strategy": "Webhook"});
+        assert_eq!(breaking(&old, &converting), None, "a webhook keeps what it likes");
+    }
+    // A version that was never in use may go with its fields, and one that has long been stored beside may differ.
+    let two = spec(&[("v1beta1", ab.clone()), ("v1", a.clone())]);
+    assert_eq!(breaking(&crd(&two, &["v1beta1", "v1"]), &json!({"spec": two})), None);
+    let one = json!({"spec": spec(&[("v1", a.clone())])});
+    assert_eq!(breaking(&crd(&two, &["v1"]), &one), None);
+    assert!(breaking(&crd(&two, &["v1beta1", "v1"]), &one).is_some(), "it is rewritten, and loses b");
 }

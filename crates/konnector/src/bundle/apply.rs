@@ -37,7 +37,7 @@ pub(super) async fn apply(
     }
     for doomed in &plan.delete {
         let binding = doomed.name_any();
-        match retire::delete_as_seen(context, doomed).await {
+        match retire::withdraw_as_seen(context, doomed).await {
             Ok(()) => info!(bundle = name, binding, "the export is gone: unbinding"),
             Err(WriteError::Raced(_)) => {}
             Err(error) => return Err(failed("delete a binding", error)),

@@ -14,6 +14,7 @@ use portolan_runtime::{
 
 use self::plan::{Observed, Offer, Provider};
 use crate::{
+    binding::observe::is_withdrawing,
     context::Context,
     policy,
     provider::{Absence, Contact, Doubt, Session, Why},
@@ -107,7 +108,7 @@ async fn offer(
     let absent = bindings.iter().map(|binding| binding.name_any()).filter(is_absent);
     let absent: BTreeMap<_, _> = absent.map(|name| (name.clone(), session.absence(&name))).collect();
     let goes = absent.values().any(|absence| *absence == Absence::Withdrawn)
-        || exports.iter().any(|export| export.metadata.deletion_timestamp.is_some());
+        || exports.iter().any(|export| is_withdrawing(export));
     let patience = context.patience();
     if let Some(uid) = bundle.status.as_ref().and_then(|status| status.contract_namespace_uid.as_ref()) {
         session.expect_contract(uid);

@@ -22,7 +22,9 @@ use portolan_core::{
 
 use crate::{
     beginning,
-    binding::{ANNOTATION_EXPORT_UID, ANNOTATION_RESOURCES, FINALIZER, resources_of},
+    binding::{
+        ANNOTATION_EXPORT_UID, ANNOTATION_RESOURCES, FINALIZER, observe::is_withdrawing, resources_of,
+    },
     policy::is_owned,
     provider::{Absence, Doubt, Why},
     secrets::SecretState,
@@ -158,7 +160,7 @@ fn plan_bindings(observed: &Observed, plan: &mut Plan) -> Verdict {
     };
     let Offer { exports, pretty_name, .. } = offer;
     // An export that is going away is not bound anew.
-    let living = exports.iter().filter(|export| export.meta().deletion_timestamp.is_none());
+    let living = exports.iter().filter(|export| !is_withdrawing(export));
     let mut conflicts: Vec<_> = owned(observed).filter_map(|binding| verdict::foreign_crd(binding)).collect();
     for export in living {
         match observed.bindings.iter().find(|binding| binding.name_any() == export.name_any()) {
@@ -207,7 +209,7 @@ fn plan_ends(
     exported: &BTreeSet<String>,
     plan: &mut Plan,
 ) -> Vec<String> {
-    let going = offer.exports.iter().filter(|export| export.meta().deletion_timestamp.is_some());
+    let going = offer.exports.iter().filter(|export| is_withdrawing(export));
     let withdrawn: BTreeSet<_> = going.map(|export| export.name_any()).collect();
     let (patience, mut suspects) = (offer.patience, Vec::new());
     for binding in owned(observed) {

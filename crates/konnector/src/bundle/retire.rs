@@ -4,7 +4,7 @@ use kube::{
     Api, ResourceExt as _,
     api::{DeleteParams, Preconditions},
 };
-use portolan_core::api::kubebind::{APIServiceBinding, APIServiceBindingBundle};
+use portolan_core::api::kubebind::{ANNOTATION_WITHDRAWN, APIServiceBinding, APIServiceBindingBundle};
 use portolan_runtime::{
     apply::{self, WriteError},
     controller::Next,
@@ -63,6 +63,31 @@ pub(super) async fn retire(context: &Context, bundle: &APIServiceBindingBundle) 
         }
     }
     Ok(Next::OnChange)
+}
+
+/// Deletes a binding whose export is withdrawn. It is marked before, because later nothing tells who has ended it.
+pub(super) async fn withdraw_as_seen(
+    context: &Context,
+    binding: &APIServiceBinding,
+) -> Result<(), WriteError> {
+    if policy::is_withdrawn(binding) {
+        return delete_as_seen(context, binding).await;
+    }
+    let path = format!("/metadata/annotations/{}", apply::escaped(ANNOTATION_WITHDRAWN));
+    let mark = match binding.metadata.annotations {
+        None => {
+            json!({"op": "add", "path": "/metadata/annotations", "value": {ANNOTATION_WITHDRAWN: "true"}})
+        }
+        Some(_) => json!({"op": "add", "path": path, "value": "true"}),
+    };
+    let operations = json!([
+        {"op": "test", "path": "/metadata/uid", "value": binding.metadata.uid},
+        {"op": "test", "path": "/metadata/resourceVersion", "value": binding.metadata.resource_version},
+        mark,
+    ]);
+    let api: Api<APIServiceBinding> = Api::all(context.consumer.clone());
+    let marked: APIServiceBinding = apply::json_patch(&api, &binding.name_any(), None, operations).await?;
+    delete_as_seen(context, &marked).await
 }
 
 /// Deletes a binding in the version that was seen: in a later one, it may have no owner any more, or be bound

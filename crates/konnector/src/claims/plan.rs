@@ -84,8 +84,14 @@ pub(crate) fn plan(sides: Sides<'_>, namespace: NamespaceState<'_>, mode: Mode) 
         Mode::Sync => sync(sides, namespace),
         Mode::Drain if is_hidden(sides, namespace) => Step::Wait,
         Mode::Drain => end(sides.provider, Side::Provider).unwrap_or_else(|| leave(sides)),
-        Mode::Withdraw => leave(sides),
+        Mode::Withdraw => keep_copy(sides),
     }
+}
+
+/// What the provider has brought stays when the provider ends it: people may live on it.
+fn keep_copy(sides: Sides<'_>) -> Step {
+    let original = sides.consumer.filter(|seen| seen.touch == Touch::Stamped);
+    end(original, Side::Consumer).unwrap_or(Step::Nothing)
 }
 
 /// Whether the provider may have an object that is not known yet.

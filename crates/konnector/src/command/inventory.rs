@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
     Api, Client, ResourceExt as _,
     api::{ApiResource, DynamicObject, ListParams, PartialObjectMeta},
@@ -12,10 +11,11 @@ use portolan_core::{
         ANNOTATION_PROVIDER_NAMESPACE, ANNOTATION_PROVIDER_UID, APIServiceBinding, SYNCER_FINALIZER,
     },
     names,
+    outline::CrdOutline,
 };
 use portolan_runtime::{apply::code, clock};
 
-use crate::{binding::stored_resource, crd, policy};
+use crate::{crd, policy};
 
 const PAGE: u32 = 500;
 /// How long an object may go without a copy before it counts as waiting.
@@ -23,7 +23,7 @@ const PATIENCE_SECONDS: i64 = 60;
 
 /// A CRD that a binding has brought, and its objects in numbers.
 pub(super) struct Brought {
-    pub(super) crd: CustomResourceDefinition,
+    pub(super) crd: CrdOutline,
     pub(super) resource: ApiResource,
     pub(super) objects: usize,
     /// Objects whose copy stays, because they say so.
@@ -52,28 +52,22 @@ pub(super) async fn brought(
     client: &Client,
     binding: &APIServiceBinding,
 ) -> Result<Vec<Brought>, kube::Error> {
-    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let api: Api<CrdOutline> = Api::all(client.clone());
     let mut all = Vec::new();
     let bound = binding.status.iter().flat_map(|status| &status.bound_schemas);
     for name in bound.map(|bound| names::crd(&bound.resource, &bound.group)) {
         let Some(crd) = api.get_opt(&name).await? else { continue };
-        let owner = crd.owner_references().iter().any(|owner| owner.kind == "APIServiceBinding");
-        let is_stray = !owner && crd.labels().get(crd::LABEL_MANAGED).is_some_and(|by| by == crd::MANAGED_BY);
-        if !is_stray && !crd::is_owned_by(&crd, binding) {
+        if !crd::is_stray(&crd) && !crd::is_owned_by(&crd, binding) {
             continue;
         }
-        if let Some(resource) = stored_resource(&crd) {
+        if let Some(resource) = crd.stored_resource() {
             all.push(count(client, crd, resource).await?);
         }
     }
     Ok(all)
 }
 
-async fn count(
-    client: &Client,
-    crd: CustomResourceDefinition,
-    resource: ApiResource,
-) -> Result<Brought, kube::Error> {
+async fn count(client: &Client, crd: CrdOutline, resource: ApiResource) -> Result<Brought, kube::Error> {
     let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
     let (objects, orphans, held, waiting, copies) = (0, 0, 0, 0, BTreeMap::new());
     let mut brought = Brought { crd, resource, objects, orphans, held, waiting, copies };

@@ -1,4 +1,4 @@
-//! Commands that end by themselves: `check`, `drain`, `release` and `plan delete`.
+//! Commands that end by themselves: `check`, `drain`, `release` and `plan`.
 
 mod check;
 mod drain;
@@ -20,6 +20,9 @@ pub(crate) fn run(args: &Args, command: &Command) -> ExitCode {
         Command::Release(what) => process::run_command(&args.log, || release::release(args, &what.bundle)),
         Command::Plan(PlanCommand::Delete { bundle }) => {
             process::run_command(&args.log, || preview::delete(args, bundle))
+        }
+        Command::Plan(PlanCommand::Withdraw { bundle }) => {
+            process::run_command(&args.log, || preview::withdraw(args, bundle))
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `konnector plan delete BUNDLE`: what would go, and where, without changing anything.
+//! `konnector plan delete BUNDLE` and `plan withdraw BUNDLE`: what would go, and where, without changing anything.
 
 use kube::{Api, ResourceExt as _};
 use portolan_core::api::kubebind::{APIServiceBinding, APIServiceBindingBundle};
@@ -8,7 +8,10 @@ use super::{
     inventory::{Brought, bindings_of, brought},
     say,
 };
-use crate::{args::Args, policy};
+use crate::{
+    args::{Args, OnWithdraw},
+    policy,
+};
 
 /// Prints what deleting a bundle would take away.
 pub(super) async fn delete(args: &Args, name: &str) -> Result<(), Failure> {
@@ -36,6 +39,38 @@ pub(super) async fn delete(args: &Args, name: &str) -> Result<(), Failure> {
         secret.namespace, secret.name
     ));
     Ok(())
+}
+
+/// Prints what would become of objects and copies if the provider withdrew the exports of a bundle.
+pub(super) async fn withdraw(args: &Args, name: &str) -> Result<(), Failure> {
+    let client = client::connect(&args.client).await?;
+    let api: Api<APIServiceBindingBundle> = Api::all(client.clone());
+    let bundle =
+        api.get_opt(name).await?.ok_or_else(|| format!("there is no APIServiceBindingBundle {name}"))?;
+    say(&format!("If the provider withdraws what bundle {name} has bound:"));
+    for binding in &bindings_of(&client, name).await? {
+        say(&format!("  APIServiceBinding {} goes", binding.name_any()));
+        let deletes = policy::said_on_withdraw(binding).or_else(|| policy::said_on_withdraw(&bundle));
+        let deletes = deletes.unwrap_or(args.on_withdraw) == OnWithdraw::Delete;
+        for kind in brought(&client, binding).await? {
+            say(&format!("    {}", fate(&kind, deletes)));
+        }
+    }
+    Ok(())
+}
+
+fn fate(kind: &Brought, deletes: bool) -> String {
+    let (crd, objects) = (kind.crd.name_any(), kind.objects);
+    let copies: usize = kind.copies.values().sum();
+    match (deletes, objects) {
+        (true, _) => format!(
+            "CustomResourceDefinition {crd} goes with {objects} objects, and their {copies} copies, because of on-withdraw=delete"
+        ),
+        (false, 0) => format!("CustomResourceDefinition {crd} goes: it has no objects"),
+        (false, _) => format!(
+            "CustomResourceDefinition {crd} stays with {objects} objects that nobody keeps in sync; {copies} copies stay on the provider"
+        ),
+    }
 }
 
 fn keeps_copies(bundle: &APIServiceBindingBundle, binding: &APIServiceBinding) -> bool {

@@ -3,12 +3,14 @@
 //! The provider is not asked, and no object is deleted: only our finalizers, the bundle and its bindings go.
 //! A running konnector keeps off what is marked as released.
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
     Api, Client, Resource, ResourceExt as _,
     api::{Patch, PatchParams},
 };
-use portolan_core::api::kubebind::{ANNOTATION_RELEASED, APIServiceBinding, APIServiceBindingBundle};
+use portolan_core::{
+    api::kubebind::{ANNOTATION_RELEASED, APIServiceBinding, APIServiceBindingBundle},
+    outline::CrdOutline,
+};
 use portolan_runtime::{
     apply::{self, WriteError},
     client,
@@ -87,8 +89,8 @@ async fn let_go(client: &Client, binding: &APIServiceBinding, kind: &Brought) ->
         {"op": "test", "path": format!("{path}/uid"), "value": binding.metadata.uid},
         {"op": "remove", "path": path},
     ]);
-    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
-    match apply::json_patch::<CustomResourceDefinition>(&api, &kind.crd.name_any(), None, operations).await {
+    let api: Api<CrdOutline> = Api::all(client.clone());
+    match apply::json_patch::<CrdOutline>(&api, &kind.crd.name_any(), None, operations).await {
         Ok(_) | Err(WriteError::Raced(_)) => Ok(stripped),
         Err(error) => Err(error),
     }

@@ -1,12 +1,13 @@
 //! Stores of the kinds in a contract namespace, and the streams of their changes.
 
 use kube::{
-    Api, Client, Resource,
+    Api, Client, Resource, ResourceExt as _,
     runtime::{reflector::Store, watcher},
 };
+use portolan_core::api::kubebind::ANNOTATION_REPLACED;
 use portolan_runtime::{
     tasks::Tasks,
-    watch::{Changed, reflect},
+    watch::{Changed, LARGE_PAGE, reflect},
 };
 use serde::de::DeserializeOwned;
 
@@ -15,7 +16,11 @@ use super::contact::Contact;
 /// What happened to one kind on the provider.
 pub(super) enum Change {
     Applied,
-    Deleted(String),
+    Deleted {
+        name: String,
+        /// It is made anew at once.
+        is_replaced: bool,
+    },
     Relisted,
     Failed(Contact),
 }
@@ -40,10 +45,14 @@ impl Starting {
     {
         let api: Api<K> = Api::namespaced(self.client.clone(), &self.namespace);
         let (sender, changes) = futures::channel::mpsc::unbounded();
-        let (store, task) = reflect(api, watcher::Config::default(), move |change: Changed<'_, K>| {
+        let config = watcher::Config::default().page_size(LARGE_PAGE);
+        let (store, task) = reflect(api, config, move |change: Changed<'_, K>| {
             let change = match change {
                 Changed::Applied(_) => Change::Applied,
-                Changed::Deleted(object) => Change::Deleted(object.meta().name.clone().unwrap_or_default()),
+                Changed::Deleted(object) => Change::Deleted {
+                    name: object.name_any(),
+                    is_replaced: object.annotations().contains_key(ANNOTATION_REPLACED),
+                },
                 Changed::Relisted => Change::Relisted,
                 Changed::Failed(error) => match failure(error) {
                     Some(contact) => Change::Failed(contact),

@@ -14,10 +14,10 @@ use kube::{Client, ResourceExt as _, runtime::reflector::Store};
 use parking_lot::RwLock;
 use portolan_core::{
     api::kubebind::{
-        APIServiceExport, APIServiceExportRequest, APIServiceNamespace, BoundSchema, ClusterBinding,
-        ClusterSecretKeyRef,
+        APIServiceExport, APIServiceExportRequest, APIServiceNamespace, ClusterBinding, ClusterSecretKeyRef,
     },
     kubeconfig::RestrictedKubeconfig,
+    outline::SchemaOutline,
 };
 use portolan_runtime::{
     client::{self, ClientError},
@@ -50,9 +50,9 @@ pub(crate) struct Session {
     pub(crate) namespace: String,
     pub(crate) namespaces: Arc<Namespaces>,
     pub(crate) written_exports: Latest<APIServiceExport>,
-    pub(crate) written_schemas: Latest<BoundSchema>,
+    pub(crate) written_schemas: Latest<SchemaOutline>,
     pub(super) exports: Store<APIServiceExport>,
-    pub(super) schemas: Store<BoundSchema>,
+    pub(super) schemas: Store<SchemaOutline>,
     pub(super) requests: Store<APIServiceExportRequest>,
     pub(super) cluster_bindings: Store<ClusterBinding>,
     pub(super) state: RwLock<State>,
@@ -134,7 +134,7 @@ impl Session {
         });
         session.listen(namespace_changes, move |session, change| {
             match &change {
-                Change::Deleted(name) => session.namespaces.dropped(name),
+                Change::Deleted { name, .. } => session.namespaces.dropped(name),
                 Change::Relisted => session.namespaces.were_listed(),
                 Change::Applied | Change::Failed(_) => {}
             }
@@ -204,9 +204,9 @@ impl Session {
                 state.contact = Contact::Up;
             }),
             Change::Failed(contact) => self.set_contact(contact.clone()),
-            Change::Deleted(name) => {
-                // It may be back already, as another.
-                if !names.contains(name) {
+            Change::Deleted { name, is_replaced } => {
+                // It may be back already, as another, or is about to be.
+                if !is_replaced && !names.contains(name) {
                     self.absences.withdrawn(name);
                 }
                 (self.notify)();
@@ -219,7 +219,7 @@ impl Session {
         match change {
             Change::Relisted => self.update(|state| state.schemas_listed = true),
             Change::Failed(_) => {}
-            Change::Applied | Change::Deleted(_) => (self.notify)(),
+            Change::Applied | Change::Deleted { .. } => (self.notify)(),
         }
     }
 

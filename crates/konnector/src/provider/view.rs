@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use kube::{Resource, runtime::reflector::ObjectRef};
-use portolan_core::api::kubebind::{APIServiceExport, APIServiceExportRequest, BoundSchema, ClusterBinding};
+use kube::{Api, Resource, runtime::reflector::ObjectRef};
+use portolan_core::{
+    api::kubebind::{APIServiceExport, APIServiceExportRequest, BoundSchema, ClusterBinding},
+    outline::SchemaOutline,
+};
 
 use super::{absence::Absence, session::Session};
 
@@ -27,8 +30,14 @@ impl Session {
         self.state.read().schemas_listed
     }
 
-    pub(crate) fn schema(&self, name: &str) -> Option<Arc<BoundSchema>> {
+    pub(crate) fn schema(&self, name: &str) -> Option<Arc<SchemaOutline>> {
         self.schemas.get(&self.reference(name)).map(|schema| self.written_schemas.newest(schema))
+    }
+
+    /// A schema with its bodies, read anew.
+    pub(crate) async fn read_schema(&self, name: &str) -> kube::Result<Option<BoundSchema>> {
+        let api: Api<BoundSchema> = Api::namespaced(self.client.clone(), &self.namespace);
+        api.get_opt(name).await
     }
 
     pub(crate) fn request(&self, name: &str) -> Option<Arc<APIServiceExportRequest>> {

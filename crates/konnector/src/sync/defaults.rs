@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaProps;
 use kube::api::DynamicObject;
 use serde_json::Value;
 
@@ -19,11 +18,12 @@ pub(crate) struct Defaults {
 }
 
 impl Defaults {
-    pub(crate) fn of(schema: &JSONSchemaProps) -> Self {
-        let own = schema.default.as_ref().map(|default| default.0.clone());
+    /// Of an OpenAPI schema.
+    pub(crate) fn of(schema: &Value) -> Self {
+        let own = schema.get("default").cloned();
         // Who owns an atomic map owns each of its fields, without a word about them.
-        let is_atomic = schema.x_kubernetes_map_type.as_deref() == Some("atomic");
-        let fields = schema.properties.iter().flatten().filter(|_| !is_atomic);
+        let is_atomic = schema["x-kubernetes-map-type"] == "atomic";
+        let fields = schema["properties"].as_object().into_iter().flatten().filter(|_| !is_atomic);
         let fields = fields.map(|(name, schema)| (name.clone(), Self::of(schema)));
         Self { own, fields: fields.filter(|(_, below)| *below != Self::default()).collect() }
     }
@@ -78,7 +78,7 @@ mod tests {
             "nested": {"default": {}, "properties": {"mode": {"default": "fast"}}},
             "atomic": {"x-kubernetes-map-type": "atomic", "properties": {"a": {"default": 1}}},
         }}}});
-        Defaults::of(&serde_json::from_value(schema).unwrap())
+        Defaults::of(&schema)
     }
 
     #[test]
@@ -120,6 +120,6 @@ mod tests {
     #[test]
     fn a_schema_without_defaults_has_none() {
         let schema = json!({"properties": {"spec": {"properties": {"a": {"type": "string"}}}}});
-        assert_eq!(Defaults::of(&serde_json::from_value(schema).unwrap()), Defaults::default());
+        assert_eq!(Defaults::of(&schema), Defaults::default());
     }
 }

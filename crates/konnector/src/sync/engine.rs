@@ -26,7 +26,10 @@ const WORKERS: usize = 16;
 /// What an engine keeps in sync. An engine whose spec changes is replaced.
 #[derive(Clone)]
 pub(crate) struct SyncSpec {
+    /// The resource on the consumer, in the version to write it in.
     pub(crate) resource: ApiResource,
+    /// The same on the provider.
+    pub(crate) remote: ApiResource,
     /// Whether status is a subresource on the consumer.
     pub(crate) has_status_subresource: bool,
     pub(crate) placement: Placement,
@@ -47,6 +50,7 @@ pub(crate) struct SchemaVersions(pub(crate) [Option<(String, i64)>; 2]);
 impl SyncSpec {
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.resource == other.resource
+            && self.remote == other.remote
             && self.placement == other.placement
             && self.schema == other.schema
             && self.has_status_subresource == other.has_status_subresource

@@ -51,6 +51,19 @@ impl SyncHub {
         state
     }
 
+    /// Stops one engine, until what it writes in is known again.
+    pub(crate) fn pause(&self, binding: &str, crd: &str) {
+        let key = EngineKey { binding: binding.to_owned(), crd: crd.to_owned() };
+        if let Some(paused) = self.engines.lock().remove(&key) {
+            paused.tasks.cancel();
+        }
+    }
+
+    /// The state of the engine that runs.
+    pub(crate) fn state(&self, key: &EngineKey) -> Option<EngineState> {
+        self.engines.lock().get(key).map(|running| running.state())
+    }
+
     /// What the engine that runs is there for, and where its copies are.
     pub(crate) fn current(&self, key: &EngineKey) -> Option<(Mode, Placement)> {
         self.engines.lock().get(key).map(|running| (running.mode, running.spec.placement))

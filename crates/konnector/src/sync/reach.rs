@@ -39,7 +39,7 @@ impl Engine {
             Placement::Contract => self.spec.session.namespace.clone(),
             Placement::Mapped { cluster_wide: true } | Placement::Prefixed | Placement::Same => String::new(),
         };
-        let api = in_namespace(&self.spec.session.client, &namespace, &self.spec.resource);
+        let api = in_namespace(&self.spec.session.client, &namespace, &self.spec.remote);
         let engine = Arc::clone(self);
         self.tasks.spawn("provider objects", async move {
             let mut listing = Listing::default();
@@ -129,7 +129,7 @@ impl Engine {
         if !self.watched.lock().insert(namespace.to_owned()) {
             return;
         }
-        let api = Api::namespaced_with(self.spec.session.client.clone(), &mapped, &self.spec.resource);
+        let api = Api::namespaced_with(self.spec.session.client.clone(), &mapped, &self.spec.remote);
         let (engine, namespace) = (Arc::clone(self), namespace.to_owned());
         if cluster_wide {
             self.tasks.spawn("provider namespace", async move { engine.list_once(&api, &namespace).await });

@@ -14,7 +14,7 @@ impl Engine {
     }
 
     pub(super) fn provider(&self, key: &ObjectKey) -> Api<DynamicObject> {
-        in_namespace(&self.spec.session.client, &self.provider_namespace(key), &self.spec.resource)
+        in_namespace(&self.spec.session.client, &self.provider_namespace(key), &self.spec.remote)
     }
 
     pub(super) fn copy_name(&self, key: &ObjectKey) -> String {

@@ -1,10 +1,10 @@
 //! Carries out the plan for a CRD in a contract namespace.
 
-use kube::{Api, Resource as _};
-use portolan_core::{
-    api::kubebind::{APIServiceExport, BoundSchema},
-    condition::Verdict,
+use kube::{
+    Api, Resource as _, ResourceExt as _,
+    api::{DeleteParams, Preconditions},
 };
+use portolan_core::{api::kubebind::APIServiceExport, condition::Verdict, outline::SchemaOutline};
 use portolan_runtime::{
     apply::{self, Observed as Seen, WriteError},
     clock,
@@ -14,8 +14,17 @@ use portolan_runtime::{
 use serde_json::json;
 use tracing::info;
 
-use super::plan::{self, Observed, Plan, Report, Step, Wanted};
-use crate::{FIELD_MANAGER, context::Context, error::ReconcileError, source::Offer, wake::Key};
+use super::{
+    plan::{self, Observed, Plan, Report, Step},
+    wanted::Wanted,
+};
+use crate::{
+    FIELD_MANAGER,
+    context::Context,
+    error::ReconcileError,
+    source::{FullCrd, Offer, Refusal},
+    wake::Key,
+};
 
 const FOREIGN: &str = "It was not made by this provider (label kube-bind.io/managed-by=provider is missing), so it is \
     left as it is. Delete it to have the CRD of this name exported.";
@@ -29,9 +38,17 @@ pub(super) async fn apply(
     let apis = Apis::of(context, key);
     match (plan, &observed.wanted) {
         (Plan::Withdraw { export, schema }, _) => apis.withdraw(key, export, schema).await?,
-        (Plan::Replace { uid }, _) => {
-            info!(export = %key, "none of its versions is served any more: making it anew");
-            apis.withdraw(key, Some(uid), None).await?;
+        (Plan::Replace, Wanted::Offer(offer, _)) => {
+            if let Some(export) = &observed.export {
+                apis.replace(key, offer, export).await?;
+            }
+        }
+        (Plan::Explain, Wanted::AsItIs(Some(why))) => {
+            if let Some(export) = &observed.export {
+                context.notices.warn(&export.object_ref(&()), &why.reason, &why.message).await;
+                let report = Report { in_sync: why.clone(), shared: None };
+                apis.report(context, key, export, report).await?;
+            }
         }
         (Plan::AwaitDrain { left }, _) => {
             let Some(export) = &observed.export else { return Ok(Next::OnChange) };
@@ -49,18 +66,18 @@ pub(super) async fn apply(
                 context.notices.warn(&export.object_ref(&()), "NotOurs", FOREIGN).await;
             }
         }
-        (Plan::Offer { export, schema }, Wanted::Offer(offer)) => {
+        (Plan::Offer { export, schema }, Wanted::Offer(offer, objection)) => {
             let place = Place { context, key, observed, offer, apis };
-            place.offer(export, schema).await?;
+            place.offer(export, schema, objection.as_ref()).await?;
         }
-        (Plan::Nothing | Plan::Offer { .. }, _) => {}
+        (Plan::Nothing | Plan::Offer { .. } | Plan::Replace | Plan::Explain, _) => {}
     }
     Ok(Next::OnChange)
 }
 
 struct Apis {
     exports: Api<APIServiceExport>,
-    schemas: Api<BoundSchema>,
+    schemas: Api<SchemaOutline>,
 }
 
 impl Apis {
@@ -92,6 +109,26 @@ impl Apis {
 }
 
 impl Apis {
+    /// Deletes an export that has to be made anew. What it owns stays: namespaces of consumers, among others.
+    async fn replace(
+        &self,
+        key: &Key,
+        offer: &Offer,
+        export: &APIServiceExport,
+    ) -> Result<(), ReconcileError> {
+        info!(export = %key, "something immutable has changed: making the export anew");
+        let failed = |error| ReconcileError::new("replace export", key, error);
+        let seen = Seen::of(Some(&export.metadata), FIELD_MANAGER);
+        let marked = json!(plan::replaced_export(key, offer, export));
+        apply::apply::<APIServiceExport>(&self.exports, FIELD_MANAGER, &marked, &seen)
+            .await
+            .map_err(failed)?;
+        let preconditions = Preconditions { uid: export.uid(), resource_version: None };
+        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::orphan() };
+        let deleted = self.exports.delete(&key.name, &params).await;
+        deleted.map(|_| ()).map_err(|error| failed(error.into()))
+    }
+
     async fn let_go(&self, key: &Key, export: &APIServiceExport, place: usize) -> Result<(), ReconcileError> {
         let held = (place, plan::FINALIZER);
         let written = apply::take_finalizer(&self.exports, None, &export.metadata, held).await;
@@ -129,9 +166,15 @@ struct Place<'a> {
 
 impl Place<'_> {
     /// The export comes first, because it owns the schema.
-    async fn offer(&self, export: Step, schema: Step) -> Result<(), ReconcileError> {
+    async fn offer(
+        &self,
+        export: Step,
+        schema: Step,
+        objection: Option<&Verdict>,
+    ) -> Result<(), ReconcileError> {
         let export = self.export(export).await?;
         let in_sync = self.schema(&export, schema).await?;
+        let in_sync = objection.filter(|_| in_sync.is_true()).cloned().unwrap_or(in_sync);
         let on = export.object_ref(&());
         if in_sync.is_true() {
             self.context.notices.clear(&on);
@@ -160,26 +203,69 @@ impl Place<'_> {
     /// Gives what the export says of its schema.
     async fn schema(&self, export: &APIServiceExport, step: Step) -> Result<Verdict, ReconcileError> {
         match step {
-            Step::Keep => return Ok(Verdict::holds()),
+            Step::Keep => return Ok(plan::in_sync(self.offer)),
             Step::LeaveForeign => {
                 return Ok(missing(format!("BoundSchema {} is not usable. {FOREIGN}", self.key.name)));
             }
             Step::Write => {}
         }
-        let observed = self.observed.schema.as_ref().map(|schema| &schema.metadata);
-        let desired = json!(plan::desired_schema(self.key, self.offer, export));
-        let seen = Seen::of(observed, FIELD_MANAGER);
-        match apply::apply::<BoundSchema>(&self.apis.schemas, FIELD_MANAGER, &desired, &seen).await {
+        // Bodies are large: one at a time.
+        let _turn = self.context.bodies.lock().await;
+        let Some((offer, desired)) = self.body(export).await? else {
+            // The CRD has changed or gone meanwhile: its watch event brings us back.
+            return Ok(plan::in_sync(self.offer));
+        };
+        let seen = self.seen_schema().await?;
+        match apply::apply::<SchemaOutline>(&self.apis.schemas, FIELD_MANAGER, &desired, &seen).await {
             Ok(written) => {
                 self.context.schemas.wrote(written);
-                Ok(Verdict::holds())
+                Ok(plan::in_sync(&offer))
             }
             Err(WriteError::Invalid(error)) => {
                 Ok(missing(format!("BoundSchema {} cannot be made: {}", self.key.name, Chain(&error))))
             }
+            Err(error) if is_too_large(&error) => {
+                Ok(missing(format!("BoundSchema {} cannot be stored: {}", self.key.name, Chain(&error))))
+            }
             Err(error) => Err(ReconcileError::new("write schema", self.key, error)),
         }
     }
+
+    /// The schema to write, read anew.
+    async fn body(
+        &self,
+        export: &APIServiceExport,
+    ) -> Result<Option<(Offer, serde_json::Value)>, ReconcileError> {
+        let crds: Api<FullCrd> = Api::all(self.context.client.clone());
+        let read = crds.get_opt(&self.key.name).await;
+        let Some(crd) = read.map_err(|error| ReconcileError::new("read CRD", self.key, error))? else {
+            return Ok(None);
+        };
+        let terms = self.offer.terms;
+        let offer = match crd.source().offer_on(terms) {
+            Ok(offer) => offer,
+            Err(Refusal::Terminating | Refusal::NotExportable(_)) => return Ok(None),
+        };
+        let Ok(spec) = crd.schema(terms) else { return Ok(None) };
+        let desired = json!(plan::desired_schema(self.key, &offer, spec, export));
+        Ok(Some((offer, desired)))
+    }
+
+    /// What stores keep of a schema does not say who manages which fields.
+    async fn seen_schema(&self) -> Result<Seen, ReconcileError> {
+        if self.observed.schema.is_none() {
+            return Ok(Seen::Absent);
+        }
+        let found = self.apis.schemas.get_metadata_opt(&self.key.name).await;
+        let found = found.map_err(|error| ReconcileError::new("read schema", self.key, error))?;
+        Ok(Seen::of(found.as_ref().map(|found| &found.metadata), FIELD_MANAGER))
+    }
+}
+
+/// Whether trying again is of no use, because neither the API server nor etcd take so much.
+fn is_too_large(error: &WriteError) -> bool {
+    let text = error.cause().to_string();
+    apply::code(error.cause()) == 413 || text.contains("too large") || text.contains("larger than max")
 }
 
 fn missing(message: String) -> Verdict {

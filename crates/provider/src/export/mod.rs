@@ -2,17 +2,16 @@
 
 mod apply;
 mod plan;
+mod wanted;
 
 use std::sync::Arc;
 
 use portolan_runtime::{clock, controller, controller::Next, tasks::Tasks};
 
-use self::plan::{Observed, Wanted};
+use self::plan::Observed;
 use crate::{
     context::Context,
-    contract::Choice,
     error::{ReconcileError, or_again},
-    source::Refusal,
     wake::Key,
 };
 
@@ -28,26 +27,22 @@ pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
 }
 
 async fn reconcile(context: &Context, key: &Key) -> Result<Next, ReconcileError> {
+    let contract = context.contract(&key.namespace);
+    let crd = contract.as_ref().and_then(|_| context.crds.get_cluster_scoped(&key.name));
+    let choice = contract.as_ref().zip(crd.as_ref()).map(|(contract, crd)| contract.choice(crd));
+    let export = context.exports.get(key);
+    let wanted = match choice {
+        Some(choice) => wanted::wanted(crd.as_deref(), choice, context.tenancy, export.as_deref()),
+        None => wanted::Wanted::Nothing,
+    };
     let observed = Observed {
         now: clock::now(),
         drain_limit: context.drain_limit,
-        contract_ends: context.contract(&key.namespace).is_none_or(|contract| contract.ends()),
-        wanted: wanted(context, key),
-        export: context.exports.get(key),
+        contract_ends: contract.is_none_or(|contract| contract.ends()),
+        wanted,
+        export,
         schema: context.schemas.get(key),
     };
     let plan = plan::plan(&observed);
     apply::apply(context, key, &observed, plan).await
-}
-
-fn wanted(context: &Context, key: &Key) -> Wanted {
-    let Some(contract) = context.contract(&key.namespace) else { return Wanted::Nothing };
-    let Some(crd) = context.crds.get_cluster_scoped(&key.name) else { return Wanted::Nothing };
-    match (contract.choice(&crd), crd.offer(context.tenancy)) {
-        (Choice::NotChosen, _) | (_, Err(Refusal::Terminating | Refusal::NotExportable(_))) => {
-            Wanted::Nothing
-        }
-        (Choice::Chosen, Ok(offer)) => Wanted::Offer(Box::new(offer)),
-        (Choice::Unclear, Ok(_)) | (_, Err(Refusal::Unclear(_))) => Wanted::AsItIs,
-    }
 }

@@ -6,14 +6,21 @@ use jiff::Timestamp;
 use kube::{Resource, ResourceExt as _, api::ObjectMeta};
 use portolan_core::{
     api::kubebind::{
+        ANNOTATION_API_APPROVED, ANNOTATION_CONVERSION_DROPPED, ANNOTATION_REPLACED,
         ANNOTATION_SOURCE_SPEC_HASH, APIServiceExport, APIServiceExportSpec, APIServiceExportStatus,
-        BoundSchema, CONDITION_CONNECTED, CONDITION_PROVIDER_IN_SYNC, CONDITION_TENANCY_SHARED,
-        LABEL_MANAGED_BY, REASON_DRAINED, REASON_NOT_BOUND,
+        BoundSchema, BoundSchemaSpec, CONDITION_CONNECTED, CONDITION_PROVIDER_IN_SYNC,
+        CONDITION_TENANCY_SHARED, LABEL_MANAGED_BY, REASON_DRAINED, REASON_NOT_BOUND,
     },
     condition::{self, Verdict},
+    outline::SchemaOutline,
 };
 
-use crate::{MANAGED_BY, is_ours, source::Offer, wake::Key};
+use super::wanted::Wanted;
+use crate::{
+    MANAGED_BY, is_ours,
+    source::{Offer, not_carried},
+    wake::Key,
+};
 
 /// Finalizer on exports: the consumer's rights stay until its konnector has cleaned up.
 pub(super) const FINALIZER: &str = "kubebind.io/provider";
@@ -27,17 +34,7 @@ pub(super) struct Observed {
     pub(super) contract_ends: bool,
     pub(super) wanted: Wanted,
     pub(super) export: Option<Arc<APIServiceExport>>,
-    pub(super) schema: Option<Arc<BoundSchema>>,
-}
-
-/// What should be there.
-pub(super) enum Wanted {
-    /// An export.
-    Offer(Box<Offer>),
-    /// Nothing of ours.
-    Nothing,
-    /// What is there: nobody can tell better.
-    AsItIs,
+    pub(super) schema: Option<Arc<SchemaOutline>>,
 }
 
 /// What to do.
@@ -51,11 +48,11 @@ pub(super) enum Plan {
     },
     /// The export is somebody else's.
     LeaveForeign,
-    /// Delete the export with this uid, because what has to change in it is immutable. Its deletion brings
-    /// us back to make the new one.
-    Replace {
-        uid: String,
-    },
+    /// Delete the export, marked as one that is made anew, because what has to change in it is immutable. Its
+    /// end brings us back to make the new one.
+    Replace,
+    /// Say on the export why it is not what people want.
+    Explain,
     /// The export is being deleted, and its konnector is not done with it: look again then, at the latest.
     AwaitDrain {
         left: Duration,
@@ -87,9 +84,9 @@ pub(super) fn plan(observed: &Observed) -> Plan {
         return end(observed, export, deleted.0);
     }
     let offer = match &observed.wanted {
-        Wanted::AsItIs => return Plan::Nothing,
+        Wanted::AsItIs(why) => return as_it_is(observed, why.is_some()),
         Wanted::Nothing => return withdraw(observed),
-        Wanted::Offer(offer) => offer,
+        Wanted::Offer(offer, _) => offer,
     };
     let Some(export) = &observed.export else {
         return Plan::Offer { export: Step::Write, schema: step(observed, None, offer) };
@@ -98,7 +95,7 @@ pub(super) fn plan(observed: &Observed) -> Plan {
         return Plan::LeaveForeign;
     }
     if !still_works(&export.spec, offer) {
-        return Plan::Replace { uid: export.uid().unwrap_or_default() };
+        return Plan::Replace;
     }
     let written = has_hash(&**export, offer) && finalizer(export).is_some();
     Plan::Offer {
@@ -107,21 +104,31 @@ pub(super) fn plan(observed: &Observed) -> Plan {
     }
 }
 
+fn as_it_is(observed: &Observed, is_explained: bool) -> Plan {
+    let is_there = observed.export.as_deref().is_some_and(is_ours);
+    if is_there && is_explained { Plan::Explain } else { Plan::Nothing }
+}
+
 /// An export goes when the konnector says that nothing of it is left, or has never bound it; or after a time.
 fn end(observed: &Observed, export: &APIServiceExport, deleted: Timestamp) -> Plan {
     let Some(place) = finalizer(export) else { return Plan::Nothing };
     let age = observed.now.duration_since(deleted);
     let age = Duration::try_from(age).unwrap_or_default();
     let left = observed.drain_limit.saturating_sub(age);
-    if left.is_zero() || observed.contract_ends || !is_in_use(export) {
+    if left.is_zero() || observed.contract_ends || is_replaced(export) || !is_in_use(export) {
         Plan::LetGo { place }
     } else {
         Plan::AwaitDrain { left }
     }
 }
 
+/// Whether an export is deleted only to be made anew.
+pub(super) fn is_replaced(export: &APIServiceExport) -> bool {
+    export.annotations().contains_key(ANNOTATION_REPLACED)
+}
+
 /// Whether a konnector may still have something of the export.
-fn is_in_use(export: &APIServiceExport) -> bool {
+pub(super) fn is_in_use(export: &APIServiceExport) -> bool {
     let conditions = export.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     let Some(connected) = condition::find(conditions, CONDITION_CONNECTED) else { return false };
     ![REASON_DRAINED, REASON_NOT_BOUND].contains(&connected.reason.as_str())
@@ -165,23 +172,21 @@ fn step(observed: &Observed, export: Option<&APIServiceExport>, offer: &Offer) -
     let owned = export.is_some_and(|export| {
         schema.owner_references().iter().any(|owner| Some(&owner.uid) == export.metadata.uid.as_ref())
     });
-    if owned && has_hash(&**schema, offer) && schema.spec == offer.schema { Step::Keep } else { Step::Write }
+    let is_same = has_hash(&**schema, offer)
+        && schema.spec == offer.schema
+        && schema.annotations().get(ANNOTATION_API_APPROVED) == offer.approved.as_ref();
+    if owned && is_same { Step::Keep } else { Step::Write }
 }
 
 fn has_hash<K: Resource>(object: &K, offer: &Offer) -> bool {
     object.annotations().get(ANNOTATION_SOURCE_SPEC_HASH) == Some(&offer.hash)
 }
 
-/// Whether the export still does for what is offered. It is replaced as seldom as possible, because its end
-/// unbinds the consumer: a version that is added, or one of several that goes, does not need it.
+/// Whether the export still says what is offered. Its versions are those of the schema, whatever it names.
 fn still_works(spec: &APIServiceExportSpec, offer: &Offer) -> bool {
     let [resource] = spec.resources.as_slice() else { return false };
-    let served = &offer.resource.versions;
-    let has_version =
-        resource.versions.is_empty() || resource.versions.iter().any(|version| served.contains(version));
     let expected = APIServiceExportSpec { resources: spec.resources.clone(), ..export_spec(offer) };
     (&resource.group, &resource.resource) == (&offer.resource.group, &offer.resource.resource)
-        && has_version
         && *spec == expected
 }
 
@@ -206,11 +211,29 @@ pub(super) fn desired_export(
     APIServiceExport { metadata: ObjectMeta { finalizers, ..metadata(key, offer) }, spec, status: None }
 }
 
+/// The export as it is marked before it is deleted to be made anew.
+pub(super) fn replaced_export(key: &Key, offer: &Offer, observed: &APIServiceExport) -> APIServiceExport {
+    let mut export = desired_export(key, offer, Some(observed));
+    export.annotations_mut().insert(ANNOTATION_REPLACED.to_owned(), "true".to_owned());
+    export
+}
+
 /// The schema to write, owned by its export.
-pub(super) fn desired_schema(key: &Key, offer: &Offer, export: &APIServiceExport) -> BoundSchema {
+pub(super) fn desired_schema(
+    key: &Key,
+    offer: &Offer,
+    spec: BoundSchemaSpec,
+    export: &APIServiceExport,
+) -> BoundSchema {
     let owner = export.controller_owner_ref(&());
-    let metadata = ObjectMeta { owner_references: owner.map(|owner| vec![owner]), ..metadata(key, offer) };
-    BoundSchema { metadata, spec: offer.schema.clone(), status: None }
+    let mut metadata =
+        ObjectMeta { owner_references: owner.map(|owner| vec![owner]), ..metadata(key, offer) };
+    let approved = offer.approved.clone().map(|approved| (ANNOTATION_API_APPROVED, approved));
+    let dropped = offer.drops_conversion().then(|| (ANNOTATION_CONVERSION_DROPPED, "true".to_owned()));
+    for (key, value) in approved.into_iter().chain(dropped) {
+        metadata.annotations.get_or_insert_default().insert(key.to_owned(), value);
+    }
+    BoundSchema { metadata, spec, status: None }
 }
 
 fn metadata(key: &Key, offer: &Offer) -> ObjectMeta {
@@ -220,6 +243,14 @@ fn metadata(key: &Key, offer: &Offer) -> ObjectMeta {
         annotations: Some(BTreeMap::from([(ANNOTATION_SOURCE_SPEC_HASH.to_owned(), offer.hash.clone())])),
         ..ObjectMeta::default()
     }
+}
+
+/// What an export that is as it should be says of its schema.
+pub(super) fn in_sync(offer: &Offer) -> Verdict {
+    if offer.dropped.is_empty() {
+        return Verdict::holds();
+    }
+    Verdict { reason: "FieldsDropped".to_owned(), message: not_carried(&offer.dropped), ..Verdict::holds() }
 }
 
 /// What we say on an export.

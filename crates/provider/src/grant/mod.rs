@@ -13,10 +13,9 @@ use k8s_openapi::api::{
 };
 use kube::ResourceExt as _;
 use portolan_core::{
-    api::kubebind::{
-        APIServiceExport, BoundSchema, InformerScope, Isolation, PermissionClaim, ResourceScope,
-    },
+    api::kubebind::{APIServiceExport, InformerScope, Isolation, PermissionClaim, ResourceScope},
     names,
+    outline::SchemaOutline,
 };
 use portolan_runtime::{controller, controller::Next, tasks::Tasks};
 
@@ -108,7 +107,7 @@ fn resources(
 }
 
 /// The terms that were agreed, from what was written down.
-fn terms(export: &APIServiceExport, schema: &BoundSchema) -> Terms {
+fn terms(export: &APIServiceExport, schema: &SchemaOutline) -> Terms {
     let (scope, isolation, reach) = (schema.spec.scope, export.spec.isolation, export.spec.informer_scope);
     let place = match (scope, isolation) {
         (ResourceScope::Namespaced, _) => Place::Mapped,

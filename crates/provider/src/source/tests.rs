@@ -1,8 +1,10 @@
 //! Tables of CRDs and what is offered of them.
 
+use serde_json::Value;
+
 use super::*;
 
-fn crd(spec: &Value) -> SourceCrd {
+fn full(spec: &Value) -> Value {
     let mut full = json!({
         "group": "wildwest.dev", "scope": "Namespaced",
         "names": {"plural": "cowboys", "kind": "Cowboy", "listKind": "CowboyList", "singular": "cowboy"},
@@ -12,7 +14,18 @@ fn crd(spec: &Value) -> SourceCrd {
     for (field, value) in spec.as_object().unwrap() {
         full[field] = value.clone();
     }
-    serde_json::from_value(json!({"metadata": {"name": "cowboys.wildwest.dev"}, "spec": full})).unwrap()
+    json!({"metadata": {"name": "cowboys.wildwest.dev"}, "spec": full})
+}
+
+fn crd(spec: &Value) -> SourceCrd {
+    serde_json::from_value(full(spec)).unwrap()
+}
+
+/// What is written for consumers.
+fn schema(spec: &Value) -> portolan_core::api::kubebind::BoundSchemaSpec {
+    let crd: FullCrd = serde_json::from_value(full(spec)).unwrap();
+    let terms = crd.source().terms(Tenancy::default()).unwrap();
+    crd.schema(terms).unwrap()
 }
 
 fn version(name: &str, served: bool, storage: bool) -> Value {
@@ -26,40 +39,69 @@ fn version(name: &str, served: bool, storage: bool) -> Value {
 }
 
 #[test]
-fn a_schema_is_the_crd_without_what_is_not_carried() {
-    let offer = crd(&json!({})).offer(Tenancy::default()).unwrap();
-    let mut carried = version("v1", true, true);
-    carried.as_object_mut().unwrap().remove("selectableFields");
+fn a_schema_carries_every_field_of_a_version() {
+    let carried = schema(&json!({}));
     assert_eq!(
-        json!(offer.schema),
+        json!(carried),
         json!({
             "group": "wildwest.dev", "scope": "Namespaced", "informerScope": "Namespaced",
             "names": {"plural": "cowboys", "kind": "Cowboy", "listKind": "CowboyList", "singular": "cowboy"},
-            "versions": [carried],
+            "versions": [version("v1", true, true)],
         })
     );
-    assert_eq!(offer.hash.len(), 64);
+    let offer = crd(&json!({})).offer(Tenancy::default()).unwrap();
+    assert_eq!(offer.schema, carried.into(), "what plans compare is what is written");
+    assert_eq!((offer.hash.len(), offer.dropped), (64, Vec::<String>::new()));
+}
+
+#[test]
+fn what_is_not_carried_is_named() {
+    let mut future = version("v1", true, true);
+    future["ofTheFuture"] = json!(true);
+    let table = [
+        (json!({"preserveUnknownFields": true}), "preserveUnknownFields"),
+        (json!({"versions": [future]}), "versions[v1].ofTheFuture"),
+        (json!({"ofTheFuture": 1}), "ofTheFuture"),
+        (
+            json!({"conversion": webhook(&json!({"service": {"name": "s", "namespace": "n"}}))}),
+            "conversion.webhook.clientConfig.service",
+        ),
+    ];
+    for (spec, field) in table {
+        let dropped = crd(&spec).offer(Tenancy::default()).unwrap().dropped;
+        assert_eq!(dropped, [field]);
+        assert!(not_carried(&dropped).contains(field));
+    }
+    assert!(
+        crd(&json!({"preserveUnknownFields": false})).offer(Tenancy::default()).unwrap().dropped.is_empty()
+    );
+}
+
+#[test]
+fn a_protected_group_keeps_its_approval() {
+    let mut crd = crd(&json!({}));
+    let before = crd.offer(Tenancy::default()).unwrap();
+    crd.metadata.annotations = Some([(ANNOTATION_API_APPROVED.to_owned(), "https://x".to_owned())].into());
+    let offer = crd.offer(Tenancy::default()).unwrap();
+    assert_eq!(offer.approved.as_deref(), Some("https://x"));
+    assert_ne!(offer.hash, before.hash);
 }
 
 #[test]
 fn the_hash_follows_the_schema() {
     let hash = |spec: &Value| crd(spec).offer(Tenancy::default()).unwrap().hash;
     assert_eq!(hash(&json!({})), hash(&json!({"preserveUnknownFields": false})));
+    assert_ne!(hash(&json!({})), hash(&json!({"preserveUnknownFields": true})));
     assert_ne!(hash(&json!({})), hash(&json!({"versions": [version("v2", true, true)]})));
 }
 
 #[test]
-fn served_versions_are_named_with_the_stored_one_first() {
-    let versions = [
-        version("v1alpha1", true, false),
-        version("v1beta1", false, false),
-        version("v1", true, true),
-        version("v2", true, false),
-    ];
-    assert_eq!(
-        crd(&json!({"versions": versions})).offer(Tenancy::default()).unwrap().resource.versions,
-        ["v1", "v1alpha1", "v2"]
-    );
+fn versions_come_and_go_without_being_named() {
+    let versions = [version("v1alpha1", true, false), version("v1api20200601storage", true, true)];
+    let offer = crd(&json!({"versions": versions})).offer(Tenancy::default()).unwrap();
+    assert!(offer.resource.versions.is_empty());
+    let names: Vec<_> = offer.schema.versions.iter().map(|version| version.name.as_str()).collect();
+    assert_eq!(names, ["v1alpha1", "v1api20200601storage"]);
 }
 
 #[test]
@@ -72,9 +114,9 @@ fn a_webhook_is_carried_if_consumers_can_reach_it() {
     ];
     for (conversion, carried, dropped) in table {
         let crd = crd(&json!({"conversion": conversion}));
-        let offered = crd.offer(Tenancy::default()).unwrap().schema.conversion;
-        assert_eq!(offered.map(|offered| json!(offered)), carried.then_some(conversion));
-        assert_eq!(crd.drops_conversion(), dropped);
+        let offer = crd.offer(Tenancy::default()).unwrap();
+        assert_eq!(offer.drops_conversion(), dropped);
+        assert_eq!(offer.schema.conversion.map(|offered| json!(offered)), carried.then_some(conversion));
     }
 }
 
@@ -109,5 +151,5 @@ fn claims_go_with_the_offer_and_a_broken_annotation_is_named() {
     let offer = claiming(r#"[{"resource": "secrets", "selector": {}}]"#).unwrap();
     assert_eq!(offer.claims[0].resource, "secrets");
     assert_eq!(offer.hash, crd(&json!({})).offer(Tenancy::default()).unwrap().hash);
-    assert!(matches!(claiming("[{]"), Err(Refusal::Unclear(why)) if why.contains("permission-claims")));
+    assert!(matches!(claiming("[{]"), Err(Refusal::NotExportable(why)) if why.contains("permission-claims")));
 }

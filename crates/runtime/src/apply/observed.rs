@@ -91,7 +91,7 @@ fn applied_entries(
     Some(merged.into_iter().chain(others).collect())
 }
 
-fn union(into: &mut ManagedFieldsEntry, from: &ManagedFieldsEntry) {
+pub(super) fn union(into: &mut ManagedFieldsEntry, from: &ManagedFieldsEntry) {
     if let (Some(into), Some(from)) = (&mut into.fields_v1, &from.fields_v1) {
         merge_fields(&mut into.0, &from.0);
     }

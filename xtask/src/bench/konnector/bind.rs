@@ -10,10 +10,12 @@ use kube::{
 };
 use portolan_testkit::{Percentiles, watch_until, workload};
 use serde_json::json;
-use tokio::task::JoinSet;
 
-use super::lab::Lab;
-use crate::clusters::SOON;
+use super::{
+    lab::Lab,
+    raw::{self, kind},
+};
+use crate::{bench::figure::Value, clusters::SOON};
 
 /// Each round has a consumer and a CRD of its own: no round waits for the end of another one.
 const ROUNDS: usize = 5;
@@ -23,30 +25,31 @@ const REST: Duration = Duration::from_secs(30);
 const CALM: Duration = Duration::from_secs(2);
 
 /// Resident memory after a rest.
-pub(super) async fn idle_rss(lab: &Lab) -> Result<Vec<f64>> {
+pub(super) async fn idle_rss(lab: &Lab) -> Result<Vec<Value>> {
     tokio::time::sleep(REST).await;
-    Ok(vec![lab.konnector().rss_mb()?])
+    Ok(vec![lab.konnector().rss_mb()?.into()])
 }
 
 /// From creating a bundle to the watch event of its CRD, established.
-pub(super) async fn bundle_to_crd(lab: &Lab) -> Result<Vec<f64>> {
-    let mut rounds = Percentiles::new();
+pub(super) async fn bundle_to_crd(lab: &Lab) -> Result<Vec<Value>> {
+    let (mut rounds, mut bare) = (Percentiles::new(), Percentiles::new());
     for round in 0..ROUNDS {
         rounds.record(one_round(lab, &format!("round-{round}")).await?);
+        bare.record(bare_crd(lab, &format!("bare-round-{round}")).await?);
     }
-    Ok(vec![rounds.p50()])
+    Ok(vec![Value::beside(rounds.p50(), bare.p50())])
 }
 
 /// From labelling a CRD of the provider to its watch event on a consumer that has bound it, established.
-pub(super) async fn export_to_crd(lab: &Lab) -> Result<Vec<f64>> {
-    let mut rounds = Percentiles::new();
+pub(super) async fn export_to_crd(lab: &Lab) -> Result<Vec<Value>> {
+    let (mut rounds, mut bare) = (Percentiles::new(), Percentiles::new());
     for round in 0..ROUNDS {
         let crd = kind(&format!("exported-{round}"));
         let name = crd.name_any();
         let on_provider: Api<CustomResourceDefinition> = Api::all(lab.on_provider());
         on_provider.create(&PostParams::default(), &Lab::hidden(&crd)).await.context("creating the CRD")?;
         watch_until(on_provider.clone(), &name, workload::is_established, SOON).await?;
-        let mut watch = established(lab, &name);
+        let mut watch = raw::until_established(Api::all(lab.on_consumer()), &name);
         tokio::time::sleep(CALM).await;
         let label = json!({"metadata": {"labels": {workload::EXPORTED: "true"}}});
         let start = Instant::now();
@@ -55,34 +58,22 @@ pub(super) async fn export_to_crd(lab: &Lab) -> Result<Vec<f64>> {
             .await
             .context("labelling the CRD")?;
         rounds.record(watch.join_next().await.context("one watch was opened")??? - start);
+        bare.record(bare_crd(lab, &format!("bare-exported-{round}")).await?);
     }
-    Ok(vec![rounds.p50()])
+    Ok(vec![Value::beside(rounds.p50(), bare.p50())])
 }
 
-/// A kind of its own: `cowboys.<name>.dev`.
-pub(super) fn kind(name: &str) -> CustomResourceDefinition {
-    let mut crd = workload::wildwest();
-    crd.spec.group = format!("{name}.dev");
-    crd.metadata.name = Some(format!("{}.{}", crd.spec.names.plural, crd.spec.group));
-    crd
-}
-
-/// Waits for the event of a CRD on the consumer, established, and gives its time.
-fn established(lab: &Lab, name: &str) -> JoinSet<Result<Instant>> {
-    let (crds, name): (Api<CustomResourceDefinition>, _) = (Api::all(lab.on_consumer()), name.to_owned());
-    let mut watch = JoinSet::new();
-    watch.spawn(async move {
-        let seen = watch_until(crds, &name, workload::is_established, SOON).await;
-        seen.map(|_| Instant::now())
-    });
-    watch
+/// What the consumer's API server needs for a CRD that somebody creates there.
+async fn bare_crd(lab: &Lab, name: &str) -> Result<Duration> {
+    let crds: Api<CustomResourceDefinition> = Api::all(lab.on_consumer());
+    raw::established(&crds, &Lab::hidden(&kind(name))).await
 }
 
 async fn one_round(lab: &Lab, name: &str) -> Result<Duration> {
     let crd = kind(name);
     let crd_name = crd.name_any();
     lab.prepare(name, crd).await?;
-    let mut watch = established(lab, &crd_name);
+    let mut watch = raw::until_established(Api::all(lab.on_consumer()), &crd_name);
     tokio::time::sleep(CALM).await;
     let start = Instant::now();
     lab.bind(name).await?;

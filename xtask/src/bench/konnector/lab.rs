@@ -2,32 +2,26 @@
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::{Context as _, Result};
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::{
-    Api, Client, ResourceExt as _,
-    api::{DynamicObject, PostParams},
-};
-use parking_lot::Mutex;
-use portolan_core::{
-    api::kubebind::{APIServiceBindingBundle, BoundSchema},
-    names,
-};
-use portolan_testkit::{
-    ServiceProcess,
-    audit::{AuditEntry, Mark},
-    watch_until, workload,
-};
-use serde_json::json;
-
+use super::raw::{kind, kind_of, of};
 use crate::{
     clusters::{self, Clusters, SOON},
     display::Display,
     services::Binaries,
 };
+use anyhow::{Context as _, Result};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::{
+    Api, Client, ResourceExt as _,
+    api::{ApiResource, DynamicObject, PostParams},
+};
+use parking_lot::Mutex;
+use portolan_core::{api::kubebind::BoundSchema, names};
+use portolan_testkit::{
+    ServiceProcess,
+    audit::{AuditEntry, Mark},
+    watch_until, workload,
+};
 
-/// How long the API server holds creates of a new kind up; longer than it says.
-const YOUNG: Duration = Duration::from_millis(2_500);
 /// New control planes have work of their own for a while.
 const SETTLE: Duration = Duration::from_secs(5);
 /// How long an audit log does not grow before it is read.
@@ -37,8 +31,10 @@ const FOR: &str = "bench-for";
 /// The consumer of the binding that is always there.
 const STANDING: &str = "standing";
 
-/// The object that is there from the start.
+/// The object that is there from the start, and the one of the same name that nobody carries anywhere.
 pub(super) const FIRST: &str = "first";
+/// The kind that yardsticks use, on both clusters: as the one that is bound, but no export.
+const BARE: &str = "bare";
 
 pub(super) struct Lab {
     konnector: Mutex<Arc<ServiceProcess>>,
@@ -125,6 +121,16 @@ impl Lab {
         Ok(Api::namespaced_with(self.on_provider(), &namespace, &workload::cowboys()))
     }
 
+    /// Objects of the bare kind in namespace `default` of a cluster.
+    pub(super) fn bare(cluster: Client) -> Api<DynamicObject> {
+        Api::namespaced_with(cluster, "default", &Self::bare_kind())
+    }
+
+    /// What an API needs to know of the bare kind.
+    pub(super) fn bare_kind() -> ApiResource {
+        kind_of(BARE)
+    }
+
     /// Does everything up to the bundle: a CRD for one consumer, its export, its rights, its Secret.
     pub(super) async fn prepare(&self, consumer: &str, crd: CustomResourceDefinition) -> Result<()> {
         let kubeconfig = self.offer(consumer, crd).await?;
@@ -144,6 +150,11 @@ impl Lab {
         Ok(kubeconfig)
     }
 
+    /// The kubeconfig of a consumer that gets nothing.
+    pub(super) async fn kubeconfig(&self, consumer: &str) -> Result<String> {
+        self.clusters.kubeconfig_for(&self.binaries, consumer, Some(&format!("{FOR}={consumer}"))).await
+    }
+
     /// A CRD for the standing consumer that is not exported yet.
     pub(super) fn hidden(crd: &CustomResourceDefinition) -> CustomResourceDefinition {
         let mut crd = crd.clone();
@@ -154,15 +165,7 @@ impl Lab {
 
     /// Creates the bundle of a consumer that is prepared.
     pub(super) async fn bind(&self, consumer: &str) -> Result<()> {
-        let reference = json!({"name": consumer, "namespace": "default", "key": "kubeconfig"});
-        let bundle = json!({
-            "apiVersion": "kube-bind.io/v1alpha2", "kind": "APIServiceBindingBundle",
-            "metadata": {"name": consumer}, "spec": {"kubeconfigSecretRef": reference},
-        });
-        let bundle: APIServiceBindingBundle = serde_json::from_value(bundle)?;
-        let bundles = Api::all(self.on_consumer());
-        bundles.create(&PostParams::default(), &bundle).await.context("creating the bundle")?;
-        Ok(())
+        clusters::create_bundle(&self.on_consumer(), consumer).await
     }
 
     async fn warm_up(&self) -> Result<()> {
@@ -171,7 +174,14 @@ impl Lab {
         self.prepare(STANDING, crd).await?;
         self.bind(STANDING).await?;
         clusters::binding_ready(&self.on_consumer(), &name).await?;
-        tokio::time::sleep(YOUNG).await;
+        for cluster in [self.on_consumer(), self.on_provider()] {
+            workload::install(&cluster, &Self::hidden(&kind(BARE))).await?;
+            let first = of(&Self::bare_kind(), workload::cowboy("default", FIRST, "ride"));
+            Self::bare(cluster)
+                .create(&PostParams::default(), &first)
+                .await
+                .context("creating a bare object")?;
+        }
         let first = workload::cowboy("default", FIRST, "ride");
         self.origins().create(&PostParams::default(), &first).await.context("creating the first object")?;
         watch_until(self.copies()?, FIRST, |_| true, SOON).await?;

@@ -14,15 +14,15 @@ use portolan_core::{
     api::kubebind::APIServiceBindingBundle,
     condition::{self, READY},
 };
-use portolan_testkit::eventually::eventually;
+use portolan_testkit::{Percentiles, eventually};
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
     task::JoinSet,
 };
 
-use super::{bind::kind, lab::Lab};
-use crate::clusters;
+use super::{lab::Lab, raw::kind};
+use crate::{bench::figure::Value, clusters};
 
 const ALIVE: usize = 45;
 const DEAD: usize = 5;
@@ -31,35 +31,68 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// How often bundles are looked at.
 const TICK: Duration = Duration::from_millis(20);
 /// How long the dead have time to be in the way.
-const HEAD_START: Duration = Duration::from_millis(500);
+const HEAD_START: Duration = Duration::from_secs(2);
+/// How long the clusters have to forget a round.
+const CALM: Duration = Duration::from_secs(2);
+const ROUNDS: usize = 5;
+/// A name in the certificate of the provider's API server.
+const SERVER_NAME: &str = "kubernetes";
 
-/// Seconds until 45 bundles are Ready beside five dead ones, over seconds until they are without those.
-pub(super) async fn over_alone(lab: &Lab) -> Result<Vec<f64>> {
+/// Seconds until 45 bundles are Ready beside five dead ones, over seconds until they are without those. Both are
+/// measured in turns, with another one first each time, after a round that warms everything up.
+pub(super) async fn over_alone(lab: &Lab) -> Result<Vec<Value>> {
     let mut listeners = JoinSet::new();
+    let (names, dead) = (prepare(lab, &mut listeners).await?, bury(lab, &mut listeners).await?);
+    bound(lab, &names).await?;
+    unbind(lab, &names).await?;
+    let (mut alone, mut beside) = (Percentiles::new(), Percentiles::new());
+    for round in 0..ROUNDS {
+        for with_dead in [round % 2 == 1, round % 2 == 0] {
+            let rounds = if with_dead { &mut beside } else { &mut alone };
+            rounds.record(one_round(lab, &names, if with_dead { &dead } else { &[] }).await?);
+        }
+    }
+    Ok(vec![(beside.p50() / alone.p50()).into()])
+}
+
+/// Consumers with a way of their own to the provider; gives their names.
+async fn prepare(lab: &Lab, listeners: &mut JoinSet<()>) -> Result<Vec<String>> {
     let names: Vec<_> = (0..ALIVE).map(|number| format!("near-{number:02}")).collect();
-    let mut kubeconfig = String::new();
     for name in &names {
-        let real = lab.offer(name, kind(name)).await?;
-        let address = forward(&mut listeners, lab).await?;
-        kubeconfig = through(lab, &real, &address);
+        let kubeconfig = lab.offer(name, kind(name)).await?;
+        let address = forward(listeners, lab).await?;
+        let kubeconfig = through(lab, &kubeconfig, &address)?;
         clusters::create_secret(&lab.on_consumer(), name, &kubeconfig).await?;
     }
-    let alone = bound(lab, &names).await?;
-    unbind(lab, &names).await?;
-    for number in 0..DEAD {
-        let name = format!("dead-{number}");
-        let address = never_answers(&mut listeners).await?;
-        let last = through(lab, &kubeconfig, &address);
-        clusters::create_secret(&lab.on_consumer(), &name, &last).await?;
-        lab.bind(&name).await?;
+    Ok(names)
+}
+
+/// Secrets whose kubeconfigs lead to where nobody answers.
+async fn bury(lab: &Lab, listeners: &mut JoinSet<()>) -> Result<Vec<String>> {
+    let names: Vec<_> = (0..DEAD).map(|number| format!("dead-{number}")).collect();
+    let kubeconfig = lab.kubeconfig("dead").await?;
+    for name in &names {
+        let kubeconfig = through(lab, &kubeconfig, &never_answers(listeners).await?)?;
+        clusters::create_secret(&lab.on_consumer(), name, &kubeconfig).await?;
     }
+    Ok(names)
+}
+
+async fn one_round(lab: &Lab, names: &[String], dead: &[String]) -> Result<Duration> {
+    for name in dead {
+        lab.bind(name).await?;
+    }
+    // The same pause where nobody is in the way.
     tokio::time::sleep(HEAD_START).await;
-    let beside = bound(lab, &names).await?;
-    Ok(vec![beside / alone])
+    let took = bound(lab, names).await?;
+    unbind(lab, names).await?;
+    unbind(lab, dead).await?;
+    tokio::time::sleep(CALM).await;
+    Ok(took)
 }
 
 /// Creates all bundles and waits until they are Ready.
-async fn bound(lab: &Lab, names: &[String]) -> Result<f64> {
+async fn bound(lab: &Lab, names: &[String]) -> Result<Duration> {
     let bundles: Api<APIServiceBindingBundle> = Api::all(lab.on_consumer());
     let start = Instant::now();
     for name in names {
@@ -73,7 +106,7 @@ async fn bound(lab: &Lab, names: &[String]) -> Result<f64> {
             });
             let ready: BTreeSet<_> = ready.map(|bundle| bundle.name_any()).collect();
             if wanted.is_subset(&ready) {
-                return anyhow::Ok(start.elapsed().as_secs_f64());
+                return anyhow::Ok(start.elapsed());
             }
             tokio::time::sleep(TICK).await;
         }
@@ -95,11 +128,14 @@ async fn unbind(lab: &Lab, names: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// The same kubeconfig by another way; the name in the certificate stays.
-fn through(lab: &Lab, kubeconfig: &str, address: &str) -> String {
-    let server = kubeconfig.lines().find_map(|line| line.trim().strip_prefix("server: ")).map(str::to_owned);
-    let server = server.unwrap_or_else(|| lab.provider_url());
-    kubeconfig.replace(server.trim_matches('"'), &format!("https://{address}"))
+/// The same kubeconfig by another way, with the name in the certificate: as behind a gateway or a tunnel.
+fn through(lab: &Lab, kubeconfig: &str, address: &str) -> Result<String> {
+    let (url, indent) = (lab.provider_url(), "    ");
+    let line =
+        kubeconfig.lines().find(|line| line.contains("server: ") && line.contains(url.trim_end_matches('/')));
+    let line = line.with_context(|| format!("the kubeconfig does not name {url}"))?;
+    let by = format!("{indent}server: https://{address}\n{indent}tls-server-name: {SERVER_NAME}");
+    Ok(kubeconfig.replace(line, &by))
 }
 
 /// Passes on to the provider's API server.

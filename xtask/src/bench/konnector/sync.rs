@@ -1,18 +1,17 @@
-//! How fast objects follow.
+//! How fast objects follow, beside how fast an API server alone is.
 
 use std::time::Instant;
 
-use anyhow::{Context as _, Result};
-use k8s_openapi::api::core::v1::Namespace;
-use kube::{
-    Api,
-    api::{ObjectMeta, Patch, PatchParams, PostParams},
-};
+use anyhow::Result;
+use kube::{Api, Client, api::DynamicObject};
 use portolan_testkit::{Percentiles, load, workload};
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
-use super::lab::{FIRST, Lab};
-use crate::bench::watching::Watching;
+use super::{
+    lab::{FIRST, Lab},
+    raw,
+};
+use crate::bench::{figure::Value, watching::Watching};
 
 /// Changes that are made one after the other; the first ones open connections.
 const CHANGES: usize = 200;
@@ -23,62 +22,70 @@ const CONCURRENCY: usize = 20;
 const ROUNDS: usize = 3;
 
 /// From sending a change on the consumer to the event of its copy on the provider.
-pub(super) async fn spec(lab: &Lab) -> Result<Vec<f64>> {
-    let (origins, mut copies) = (lab.origins(), Watching::open(lab.copies()?).await?);
-    let mut latencies = Percentiles::new();
-    for round in 0..UNCOUNTED + CHANGES {
-        let intent = format!("ride to {round}");
-        let change = json!({"spec": {"intent": intent}});
-        let start = Instant::now();
-        let changed = origins.patch(FIRST, &PatchParams::default(), &Patch::Merge(&change)).await;
-        changed.context("changing the object")?;
-        copies.until(|copy| copy.data["spec"]["intent"] == intent.as_str()).await?;
-        if round >= UNCOUNTED {
-            latencies.record(start.elapsed());
-        }
-    }
-    Ok(vec![latencies.p50(), latencies.p99()])
+pub(super) async fn spec(lab: &Lab) -> Result<Vec<Value>> {
+    let change = |text: &str| json!({"spec": {"intent": text}});
+    follow(&lab.origins(), lab.copies()?, Lab::bare(lab.on_provider()), change).await
 }
 
 /// From sending a status on the provider to the event of its origin on the consumer.
-pub(super) async fn status(lab: &Lab) -> Result<Vec<f64>> {
-    let (copies, mut origins) = (lab.copies()?, Watching::open(lab.origins()).await?);
-    let mut latencies = Percentiles::new();
-    for round in 0..UNCOUNTED + CHANGES {
-        let result = format!("ridden to {round}");
-        let change = json!({"status": {"result": result}});
-        let start = Instant::now();
-        let changed = copies.patch_status(FIRST, &PatchParams::default(), &Patch::Merge(&change)).await;
-        changed.context("changing the status")?;
-        origins.until(|origin| origin.data["status"]["result"] == result.as_str()).await?;
-        if round >= UNCOUNTED {
-            latencies.record(start.elapsed());
-        }
-    }
-    Ok(vec![latencies.p50(), latencies.p99()])
+pub(super) async fn status(lab: &Lab) -> Result<Vec<Value>> {
+    let change = |text: &str| json!({"status": {"result": text}});
+    follow(&lab.copies()?, lab.origins(), Lab::bare(lab.on_consumer()), change).await
 }
 
-pub(super) async fn create_200(lab: &Lab) -> Result<Vec<f64>> {
+/// The median and the 99th percentile from a change of `from` to the event of `to`, beside those from a change of
+/// `bare` to its own event. One of each in turns.
+async fn follow(
+    from: &Api<DynamicObject>,
+    to: Api<DynamicObject>,
+    bare: Api<DynamicObject>,
+    change: impl Fn(&str) -> Json,
+) -> Result<Vec<Value>> {
+    let (mut there, mut itself) = (Watching::open(to).await?, Watching::open(bare.clone()).await?);
+    let (mut synced, mut alone) = (Percentiles::new(), Percentiles::new());
+    for round in 0..UNCOUNTED + CHANGES {
+        let change = change(&format!("round {round}"));
+        let is_seen = |object: &DynamicObject| {
+            change.as_object().into_iter().flatten().all(|(part, fields)| object.data[part] == *fields)
+        };
+        let ours = raw::changed(from, FIRST, &change, &mut there, is_seen).await?;
+        let bare = raw::changed(&bare, FIRST, &change, &mut itself, is_seen).await?;
+        if round >= UNCOUNTED {
+            synced.record(ours);
+            alone.record(bare);
+        }
+    }
+    Ok(vec![Value::beside(synced.p50(), alone.p50()), Value::beside(synced.p99(), alone.p99())])
+}
+
+/// Seconds until 200 objects have copies, beside those to create as many on the provider.
+pub(super) async fn create_200(lab: &Lab) -> Result<Vec<Value>> {
     let (mut synced, mut bare) = (Percentiles::new(), Percentiles::new());
-    let namespace = ObjectMeta { name: Some("bare".to_owned()), ..ObjectMeta::default() };
-    let namespace = Namespace { metadata: namespace, ..Namespace::default() };
-    Api::all(lab.on_provider()).create(&PostParams::default(), &namespace).await.context("creating bare")?;
-    let cowboys = workload::cowboys();
     for round in 0..ROUNDS {
         let prefix = format!("round-{round}-");
-        let make = |namespace: &'static str| {
-            let prefix = prefix.clone();
-            move |number| workload::cowboy_sized(namespace, &format!("{prefix}{number:04}"))
-        };
         let mut copies = Watching::open(lab.copies()?).await?;
         let start = Instant::now();
-        load::objects(&lab.on_consumer(), &cowboys, Some("default"), make("default"), OBJECTS, CONCURRENCY)
-            .await?;
+        create(lab.on_consumer(), false, &prefix, OBJECTS, CONCURRENCY).await?;
         copies.until_all(&prefix, OBJECTS).await?;
         synced.record(start.elapsed());
         let start = Instant::now();
-        load::objects(&lab.on_provider(), &cowboys, Some("bare"), make("bare"), OBJECTS, CONCURRENCY).await?;
+        create(lab.on_provider(), true, &prefix, OBJECTS, CONCURRENCY).await?;
         bare.record(start.elapsed());
     }
-    Ok(vec![synced.p50() / 1000.0, bare.p50() / 1000.0])
+    Ok(vec![Value::beside(synced.p50() / 1000.0, bare.p50() / 1000.0)])
+}
+
+/// Creates many objects in `default`, of the bound kind or of the bare one.
+pub(super) async fn create(
+    cluster: Client,
+    bare: bool,
+    prefix: &str,
+    count: usize,
+    concurrency: usize,
+) -> Result<()> {
+    let resource = if bare { Lab::bare_kind() } else { workload::cowboys() };
+    let make =
+        |number| raw::of(&resource, workload::cowboy_sized("default", &format!("{prefix}{number:04}")));
+    load::objects(&cluster, &resource, Some("default"), make, count, concurrency).await?;
+    Ok(())
 }

@@ -20,7 +20,7 @@ use portolan_testkit::{
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::services::Binaries;
+use crate::{bench::figure::Value, services::Binaries};
 
 const CONNECTIONS: usize = 8;
 const REQUESTS: usize = 400;
@@ -41,8 +41,9 @@ struct Lab {
     _home: Workdir,
 }
 
-/// The median of exchanges over that of bare requests for tokens, and the slowest of 100 exchanges in milliseconds.
-pub(super) async fn exchanges(binaries: &Binaries) -> Result<Vec<f64>> {
+/// The median of exchanges over that of bare requests for tokens, and the slowest of 100 exchanges in milliseconds,
+/// beside that of the bare requests.
+pub(super) async fn exchanges(binaries: &Binaries) -> Result<Vec<Value>> {
     let lab = Box::pin(Lab::start(binaries)).await?;
     // Connections, caches of the API server, and keys.
     lab.exchanges(REQUESTS).await?;
@@ -52,7 +53,8 @@ pub(super) async fn exchanges(binaries: &Binaries) -> Result<Vec<f64>> {
         requested.merge(&lab.token_requests(REQUESTS).await?);
         exchanged.merge(&lab.exchanges(REQUESTS).await?);
     }
-    Ok(vec![exchanged.p50() / requested.p50(), exchanged.p99()])
+    let ratio = exchanged.p50() / requested.p50();
+    Ok(vec![ratio.into(), Value::beside(exchanged.p99(), requested.p99())])
 }
 
 impl Lab {

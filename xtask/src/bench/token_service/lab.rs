@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::Command, time::Duration};
 use anyhow::{Context as _, Result, ensure};
 use portolan_testkit::{
     ServiceOptions, ServiceProcess, eventually,
-    forge::{SigningKey, claims},
+    forge::{SigningKey, claims, encode},
     issuer::{Issuer, now},
     ports::free_port,
     process::ManagedProcess,
@@ -37,6 +37,7 @@ pub(super) struct Lab {
 pub(super) struct Report {
     answers: usize,
     pub(super) accepted: usize,
+    pub(super) refused: usize,
     seconds: f64,
     pub(super) p99_ms: f64,
 }
@@ -91,6 +92,27 @@ impl Lab {
             question(&self.key.token("RS256", &claims))
         };
         tokens.map(question).collect()
+    }
+
+    /// Questions about bearer texts that no cluster has given out, of every kind in turns.
+    pub(super) fn junk(&self, count: usize) -> Vec<String> {
+        let claims = claims(&self.issuers[0].url, &["x"], now()).to_string();
+        let with_algorithm = |algorithm: &str| {
+            let header = json!({"alg": algorithm, "kid": self.key.id}).to_string();
+            self.key.raw_token("RS256", &header, &claims)
+        };
+        let (right, padding) = (with_algorithm("RS256"), "-".repeat(800));
+        let (none, symmetric, other) =
+            (with_algorithm("none"), with_algorithm("HS256"), with_algorithm("ES256"));
+        let text = |index: usize| match index % 6 {
+            0 => format!("sha256~junk-{index}-{padding}"),
+            1 => right.replace('.', &format!(".!{index}#")),
+            2 => format!("{0}.{0}.{0}", encode(format!("{{junk {index} {padding}").as_bytes())),
+            3 => format!("{none}{index}"),
+            4 => format!("{symmetric}{index}"),
+            _ => format!("{other}{index}"),
+        };
+        (0..count).map(|index| question(&text(index))).collect()
     }
 
     /// Asks the service.

@@ -94,8 +94,8 @@ pub struct ResourceNames {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BoundSchemaVersion {
-    /// Name of the version.
-    #[schemars(regex(pattern = "^v[1-9][0-9]*([a-z]+[1-9][0-9]*)?$"))]
+    /// Name of the version, as Kubernetes allows it: a DNS label that begins with a letter.
+    #[schemars(length(max = 63), regex(pattern = "^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
     /// Whether the version is served.
     #[serde(default = "served_by_default")]
@@ -118,6 +118,10 @@ pub struct BoundSchemaVersion {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "list_of_any_objects")]
     pub additional_printer_columns: Vec<Value>,
+    /// The fields by which objects can be selected, as in a CRD.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "list_of_any_objects")]
+    pub selectable_fields: Vec<Value>,
 }
 
 fn served_by_default() -> bool {

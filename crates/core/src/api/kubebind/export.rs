@@ -60,12 +60,13 @@ pub struct APIServiceExportSpec {
 pub struct ExportedResource {
     /// API group of the resource, empty for the core group.
     #[serde(default)]
-    #[schemars(regex(pattern = r"^(|[a-z0-9]([-a-z0-9]*[a-z0-9](\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*)?)$"))]
+    #[schemars(regex(pattern = r"^(|[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*)$"))]
     pub group: String,
     /// Plural name of the resource.
-    #[schemars(regex(pattern = "^[a-z][-a-z0-9]*[a-z0-9]$"))]
+    #[schemars(regex(pattern = "^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
     pub resource: String,
-    /// Versions to keep in sync, in order of preference; every served one when empty.
+    /// Versions that the provider names. All versions of the schema are installed, and objects are kept in sync in
+    /// the one that they are stored in, whatever stands here.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub versions: Vec<String>,
 }

@@ -76,6 +76,19 @@ pub const ANNOTATION_PROVIDER_NAMESPACE: &str = "kube-bind.io/provider-namespace
 pub const ANNOTATION_PROVIDER_UID: &str = "kube-bind.io/provider-uid";
 /// Annotation on an export or a BoundSchema: a hash of the schema that it was made from.
 pub const ANNOTATION_SOURCE_SPEC_HASH: &str = "kube-bind.io/source-spec-hash";
+/// Annotation on an export that is deleted to be made anew at once: nobody unbinds.
+pub const ANNOTATION_REPLACED: &str = "kube-bind.io/replaced";
+/// Annotation on an exported CRD: its export may be made anew where objects of consumers lose their copies by it.
+pub const ANNOTATION_ALLOW_REPLACE: &str = "kube-bind.io/allow-replace";
+/// Annotation on a BoundSchema whose provider converts between versions in a way that its consumers cannot.
+pub const ANNOTATION_CONVERSION_DROPPED: &str = "kube-bind.io/conversion-dropped";
+/// Annotation on a binding: its export was withdrawn, so that nobody here has asked for its end.
+pub const ANNOTATION_WITHDRAWN: &str = "kube-bind.io/withdrawn";
+/// Annotation on a bundle or binding, `keep` or `delete`: what becomes of objects and copies when the provider
+/// withdraws an export.
+pub const ANNOTATION_ON_WITHDRAW: &str = "kube-bind.io/on-withdraw";
+/// Annotation without which no API server takes a CRD of a protected group (`*.k8s.io`, `*.kubernetes.io`).
+pub const ANNOTATION_API_APPROVED: &str = "api-approved.kubernetes.io";
 /// Annotation on a provider namespace: `<contract namespace>/<name>` of the APIServiceNamespace it answers.
 pub const ANNOTATION_API_SERVICE_NAMESPACE: &str = "kube-bind.io/api-service-namespace";
 
@@ -117,6 +130,8 @@ pub const CONDITION_INFORMERS_SYNCED: &str = "InformersSynced";
 pub const CONDITION_HEARTBEATING: &str = "Heartbeating";
 /// Condition of a binding: the consumer's CRDs carry the provider's current schema.
 pub const CONDITION_SCHEMA_IN_SYNC: &str = "SchemaInSync";
+/// Condition of a binding: a warning that some versions of a bound kind do not have the same fields.
+pub const CONDITION_VERSIONS_DIFFER: &str = "VersionsDiffer";
 /// Condition of an export: the consumer has the current schema.
 pub const CONDITION_CONSUMER_IN_SYNC: &str = "ConsumerInSync";
 /// Condition of an export: consumers can read the objects of one another.

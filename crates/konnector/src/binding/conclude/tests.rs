@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use portolan_core::{
-    api::kubebind::{APIServiceBinding, APIServiceExport, BoundSchema, ExportedResource},
+    api::kubebind::{APIServiceBinding, APIServiceExport, ExportedResource},
     condition::{ConditionStatus, find, verdict_of},
     kubeconfig::parse,
+    outline::{CrdOutline, SchemaOutline},
 };
 use serde_json::{Value, json};
 
@@ -34,7 +34,7 @@ fn export() -> Arc<APIServiceExport> {
     object("APIServiceExport", "cowboys", &spec)
 }
 
-fn schema() -> Arc<BoundSchema> {
+fn schema() -> Arc<SchemaOutline> {
     let spec = json!({
         "group": "wildwest.dev", "informerScope": "Namespaced", "scope": "Namespaced",
         "names": {"plural": "cowboys", "kind": "Cowboy"},
@@ -43,8 +43,14 @@ fn schema() -> Arc<BoundSchema> {
     object("BoundSchema", "cowboys.wildwest.dev", &spec)
 }
 
-fn crd(established: bool) -> Arc<CustomResourceDefinition> {
-    let mut value = crate::crd::desired(&schema(), &binding());
+fn crd(established: bool) -> Arc<CrdOutline> {
+    let mut value = json!({
+        "metadata": {"name": "cowboys.wildwest.dev"},
+        "spec": {
+            "group": "wildwest.dev", "scope": "Namespaced", "names": {"plural": "cowboys", "kind": "Cowboy"},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {}}],
+        },
+    });
     let status = if established { "True" } else { "False" };
     value["status"] = json!({"conditions": [{"type": "Established", "status": status}]});
     Arc::new(serde_json::from_value(value).unwrap())
@@ -103,6 +109,7 @@ fn concluded_from(
         schema: schema(),
         outcome,
         objection: None,
+        migration: None,
     };
     let applied = Applied { resources: outcome.into_iter().map(resource).collect(), ..Applied::default() };
     conclude(&observed, &applied, Timestamp::UNIX_EPOCH, false)
@@ -188,6 +195,76 @@ fn what_keeps_objects_from_syncing_is_named() {
     for (outcome, reason) in table {
         let status = concluded(valid_secret(), with(|_| {}), Some(outcome));
         assert_eq!(said(&status, "InformersSynced"), (ConditionStatus::False, reason.to_owned()));
+    }
+}
+
+#[test]
+fn what_the_provider_says_is_told_where_its_schema_is_missing() {
+    let mut silent = (*export()).clone();
+    let verdict =
+        Verdict::error("BoundSchemaMissing", "BoundSchema cowboys.wildwest.dev cannot be made: too long.");
+    let mut status = portolan_core::api::kubebind::APIServiceExportStatus::default();
+    condition::set(&mut status.conditions, "ProviderInSync", verdict, Timestamp::UNIX_EPOCH);
+    silent.status = Some(status);
+    let provider = with(|v| {
+        v.export = Some(Arc::new(silent));
+        v.schemas[0].1 = None;
+    });
+    let status = concluded(valid_secret(), provider, None);
+    let said = &find(&status.conditions, "Connected").unwrap().message;
+    assert!(
+        said.ends_with("The provider says: BoundSchema cowboys.wildwest.dev cannot be made: too long."),
+        "{said}"
+    );
+}
+
+/// What is said of a kind with these versions, the last of them stored.
+fn of_versions(versions: &[(&str, Value)], migration: Option<MigrationState>) -> APIServiceBindingStatus {
+    let last = versions.last().map(|(name, _)| *name);
+    let version = |(name, properties): &(&str, Value)| json!({"name": name, "served": true, "storage": Some(*name) == last, "schema": {"type": "object", "properties": properties}});
+    let spec = json!({
+        "group": "wildwest.dev", "informerScope": "Namespaced", "scope": "Namespaced",
+        "names": {"plural": "cowboys", "kind": "Cowboy"},
+        "versions": versions.iter().map(version).collect::<Vec<_>>(),
+    });
+    let resource = AppliedResource {
+        crd: "cowboys.wildwest.dev".to_owned(),
+        schema: object("BoundSchema", "cowboys.wildwest.dev", &spec),
+        outcome: Outcome::Syncing { crd: crd(true), engine: EngineState::Watching },
+        objection: None,
+        migration,
+    };
+    let observed = Observed {
+        binding: binding(),
+        secret: valid_secret(),
+        provider: with(|_| {}),
+        consent: Consent::default(),
+        crds: BTreeMap::new(),
+    };
+    let applied = Applied { resources: vec![resource], ..Applied::default() };
+    conclude(&observed, &applied, Timestamp::UNIX_EPOCH, false)
+}
+
+#[test]
+fn versions_that_drop_fields_are_a_warning_and_nothing_worse() {
+    let (a, ab) =
+        (json!({"a": {"type": "string"}}), json!({"a": {"type": "string"}, "b": {"type": "string"}}));
+    let status = of_versions(&[("v1beta1", a.clone()), ("v1", ab.clone())], None);
+    let warning = &find(&status.conditions, "VersionsDiffer").unwrap().message;
+    assert!(warning.contains("cowboys.wildwest.dev: v1beta1 beside v1"), "{warning}");
+    assert_eq!(said(&status, "Ready").0, ConditionStatus::True);
+    let status = of_versions(&[("v1beta1", ab.clone()), ("v1", ab)], None);
+    assert!(find(&status.conditions, "VersionsDiffer").is_none());
+}
+
+#[test]
+fn stored_versions_that_go_are_told() {
+    let (leaving, target) = (vec!["v1beta1".to_owned()], "v1".to_owned());
+    let running = MigrationState::Running { leaving: leaving.clone(), target: target.clone(), written: 7 };
+    let failed = MigrationState::Failed { leaving, target, why: "no".to_owned() };
+    for (state, reason) in [(running, "StoredVersionsMigrating"), (failed, "StoredVersionsMigrationFailed")] {
+        let status = of_versions(&[("v1", json!({}))], Some(state));
+        assert_eq!(said(&status, "SchemaInSync"), (ConditionStatus::False, reason.to_owned()));
     }
 }
 

@@ -227,8 +227,8 @@ fn the_end_takes_copies_and_labels_as_far_as_it_may() {
         (Some(&here), Some(&down), Step::DeleteCopy(Side::Provider), Step::Unstamp(Side::Consumer)),
         (Some(&here), None, Step::Unstamp(Side::Consumer), Step::Unstamp(Side::Consumer)),
         (Some(&original), Some(&down), Step::DeleteCopy(Side::Provider), Step::Nothing),
-        (Some(&up), Some(&there), Step::Unstamp(Side::Provider), Step::DeleteCopy(Side::Consumer)),
-        (Some(&up), Some(&original), Step::DeleteCopy(Side::Consumer), Step::DeleteCopy(Side::Consumer)),
+        (Some(&up), Some(&there), Step::Unstamp(Side::Provider), Step::Nothing),
+        (Some(&up), Some(&original), Step::DeleteCopy(Side::Consumer), Step::Nothing),
         (Some(&original), None, Step::Nothing, Step::Nothing),
     ];
     for (consumer, provider, drain, withdraw) in table {

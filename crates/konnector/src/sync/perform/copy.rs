@@ -138,6 +138,7 @@ impl Engine {
                 None => return Ok(None),
             },
         };
+        body["apiVersion"] = self.spec.remote.api_version.as_str().into();
         body["metadata"]["name"] = self.copy_name(key).into();
         if self.spec.placement.is_cluster_scoped() {
             // The garbage collector removes what a consumer has left when its contract namespace goes.

@@ -9,21 +9,27 @@ use serde_json::{Value, json};
 use super::*;
 use crate::tenancy::Tenancy;
 
-fn offer(versions: &[&str]) -> Offer {
+fn body(versions: &[&str]) -> BoundSchemaSpec {
     let all: Vec<_> = versions
         .iter()
         .map(|name| json!({"name": name, "served": true, "storage": name == &versions[0], "schema": {}}))
         .collect();
-    let schema = json!({
+    serde_json::from_value(json!({
         "group": "wildwest.dev", "informerScope": "Namespaced", "scope": "Namespaced",
         "names": {"plural": "cowboys", "kind": "Cowboy"}, "versions": all,
-    });
-    let resource = json!({"group": "wildwest.dev", "resource": "cowboys", "versions": versions});
+    }))
+    .unwrap()
+}
+
+fn offer(versions: &[&str]) -> Offer {
+    let resource = json!({"group": "wildwest.dev", "resource": "cowboys"});
     Offer {
-        schema: serde_json::from_value(schema).unwrap(),
+        schema: body(versions).into(),
         resource: serde_json::from_value(resource).unwrap(),
         terms: Tenancy::default().terms(ResourceScope::Namespaced, |_| None).unwrap(),
         claims: Vec::new(),
+        approved: None,
+        dropped: Vec::new(),
         hash: format!("hash of {versions:?}"),
     }
 }
@@ -38,10 +44,11 @@ fn export(uid: &str, offer: &Offer) -> APIServiceExport {
     export
 }
 
-fn schema(uid: &str, export: &APIServiceExport, offer: &Offer) -> BoundSchema {
-    let mut schema = desired_schema(&key(), offer, export);
-    schema.metadata.uid = Some(uid.to_owned());
-    schema
+fn schema(uid: &str, export: &APIServiceExport, versions: &[&str]) -> SchemaOutline {
+    let schema = desired_schema(&key(), &offer(versions), body(versions), export);
+    let mut outline: SchemaOutline = serde_json::from_value(json!(schema)).unwrap();
+    outline.metadata.uid = Some(uid.to_owned());
+    outline
 }
 
 /// Takes our label away.
@@ -51,7 +58,7 @@ fn foreign<K: Resource + Clone>(object: &K) -> K {
     object
 }
 
-fn plan_of(wanted: Wanted, export: Option<&APIServiceExport>, schema: Option<&BoundSchema>) -> Plan {
+fn plan_of(wanted: Wanted, export: Option<&APIServiceExport>, schema: Option<&SchemaOutline>) -> Plan {
     let (export, schema) = (export.cloned().map(Arc::new), schema.cloned().map(Arc::new));
     plan(&Observed {
         now: Timestamp::from_second(1000).unwrap(),
@@ -64,14 +71,14 @@ fn plan_of(wanted: Wanted, export: Option<&APIServiceExport>, schema: Option<&Bo
 }
 
 fn wanting(offer: &Offer) -> Wanted {
-    Wanted::Offer(Box::new(offer.clone()))
+    Wanted::Offer(Box::new(offer.clone()), None)
 }
 
 #[test]
 fn what_is_offered_is_made_and_kept() {
     let v1 = offer(&["v1"]);
     let (ours, renewed) = (export("e", &v1), export("renewed", &v1));
-    let owned = schema("s", &ours, &v1);
+    let owned = schema("s", &ours, &["v1"]);
     let mut tampered = owned.clone();
     tampered.spec.versions[0].served = false;
     let table = [
@@ -94,7 +101,7 @@ fn what_is_offered_is_made_and_kept() {
 fn a_schema_that_changes_is_written_in_place() {
     let (before, after) = (offer(&["v1"]), offer(&["v2", "v1"]));
     let ours = export("e", &before);
-    let owned = schema("s", &ours, &before);
+    let owned = schema("s", &ours, &["v1"]);
     let plan = plan_of(wanting(&after), Some(&ours), Some(&owned));
     assert_eq!(plan, Plan::Offer { export: Step::Write, schema: Step::Write });
     let desired = desired_export(&key(), &after, Some(&ours));
@@ -103,10 +110,14 @@ fn a_schema_that_changes_is_written_in_place() {
 }
 
 #[test]
-fn an_export_that_no_longer_works_is_replaced() {
+fn only_what_the_contract_makes_immutable_replaces_an_export() {
     let ours = export("e", &offer(&["v1"]));
-    let replaced = Plan::Replace { uid: "e".to_owned() };
-    assert_eq!(plan_of(wanting(&offer(&["v2"])), Some(&ours), None), replaced);
+    let replaced = Plan::Replace;
+    let follows = Plan::Offer { export: Step::Write, schema: Step::Write };
+    assert_eq!(plan_of(wanting(&offer(&["v2"])), Some(&ours), None), follows, "versions come and go");
+    let mut naming_versions = ours.clone();
+    naming_versions.spec.resources[0].versions = vec!["v1".to_owned()];
+    assert_eq!(plan_of(wanting(&offer(&["v2"])), Some(&naming_versions), None), follows);
     let mut claiming = offer(&["v1"]);
     claiming.claims = serde_json::from_value(json!([{"resource": "secrets", "selector": {}}])).unwrap();
     assert_eq!(plan_of(wanting(&claiming), Some(&ours), None), replaced);
@@ -117,6 +128,13 @@ fn an_export_that_no_longer_works_is_replaced() {
         Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(Timestamp::UNIX_EPOCH));
     let ending = plan_of(wanting(&offer(&["v1"])), Some(&other), None);
     assert_eq!(ending, Plan::LetGo { place: 0 }, "nobody has bound it");
+    let mut used = other.clone();
+    let mut status = APIServiceExportStatus::default();
+    condition::set(&mut status.conditions, CONDITION_CONNECTED, Verdict::holds(), Timestamp::UNIX_EPOCH);
+    used.status = Some(status);
+    used.annotations_mut().insert(ANNOTATION_REPLACED.to_owned(), "true".to_owned());
+    let ending = plan_of(wanting(&offer(&["v1"])), Some(&used), None);
+    assert_eq!(ending, Plan::LetGo { place: 0 }, "nobody has to unbind");
     other.metadata.finalizers = None;
     assert_eq!(
         plan_of(wanting(&offer(&["v1"])), Some(&other), None),
@@ -129,7 +147,7 @@ fn an_export_that_no_longer_works_is_replaced() {
 fn what_is_not_ours_is_never_touched() {
     let v1 = offer(&["v1"]);
     let ours = export("e", &v1);
-    let owned = schema("s", &ours, &v1);
+    let owned = schema("s", &ours, &["v1"]);
     let (their_export, their_schema) = (foreign(&ours), foreign(&owned));
     assert_eq!(plan_of(wanting(&v1), Some(&their_export), Some(&owned)), Plan::LeaveForeign);
     let kept = Plan::Offer { export: Step::Keep, schema: Step::LeaveForeign };
@@ -141,7 +159,7 @@ fn what_is_not_ours_is_never_touched() {
 fn what_is_no_longer_offered_is_withdrawn() {
     let v1 = offer(&["v1"]);
     let ours = export("e", &v1);
-    let owned = schema("s", &ours, &v1);
+    let owned = schema("s", &ours, &["v1"]);
     let uid = |uid: &str| Some(uid.to_owned());
     let table = [
         (None, None, Plan::Nothing),
@@ -151,7 +169,11 @@ fn what_is_no_longer_offered_is_withdrawn() {
     for (export, schema, expected) in table {
         assert_eq!(plan_of(Wanted::Nothing, export, schema), expected);
     }
-    assert_eq!(plan_of(Wanted::AsItIs, Some(&ours), Some(&owned)), Plan::Nothing);
+    assert_eq!(plan_of(Wanted::AsItIs(None), Some(&ours), Some(&owned)), Plan::Nothing);
+    let why = || Wanted::AsItIs(Some(Verdict::warning("NotExportable", "why")));
+    assert_eq!(plan_of(why(), Some(&ours), Some(&owned)), Plan::Explain);
+    assert_eq!(plan_of(why(), None, None), Plan::Nothing);
+    assert_eq!(plan_of(why(), Some(&foreign(&ours)), None), Plan::Nothing);
 }
 
 #[test]

@@ -13,7 +13,10 @@ use std::thread;
 type Job = Box<dyn FnOnce() + Send>;
 
 /// Starts `command` as a child that the kernel kills when this process ends, however it ends.
-pub(crate) fn spawn(mut command: Command) -> io::Result<Child> {
+///
+/// # Errors
+/// When it does not start.
+pub fn spawn(mut command: Command) -> io::Result<Child> {
     let (answer, result) = sync_channel(1);
     let job: Job = Box::new(move || {
         die_with_parent(&mut command);
@@ -32,6 +35,13 @@ fn jobs() -> &'static Sender<Job> {
         thread::spawn(move || receiver.into_iter().for_each(|job| job()));
         sender
     })
+}
+
+/// Has the kernel end this process when the one that started it ends.
+#[expect(unsafe_code, reason = "the standard library has no word for it")]
+pub fn end_with_parent() {
+    // SAFETY: a plain system call without pointers. It fails for no signal that exists.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
 }
 
 #[expect(unsafe_code, reason = "the parent-death signal can only be set between fork and exec")]

@@ -1,0 +1,346 @@
+//! CRDs and BoundSchemas without their bodies: what stores keep of them.
+//!
+//! A schema of a real project has up to a megabyte of text, and as a tree of values several times that. What
+//! plans read of it is names, versions, conditions and whether it has changed.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, CustomResourceDefinitionStatus,
+};
+use kube::{
+    Resource,
+    api::{ApiResource, ObjectMeta},
+};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Value, json};
+
+use crate::{
+    api::kubebind::{
+        BoundSchema, BoundSchemaSpec, BoundSchemaStatus, BoundSchemaVersion, ConversionStrategy,
+        InformerScope, ResourceNames, ResourceScope, SchemaConversion,
+    },
+    digest::Digest,
+};
+
+/// Annotation in which `kubectl apply` keeps the whole object once more.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// A BoundSchema without the bodies of its versions.
+#[derive(Resource, Clone, Debug, Deserialize)]
+#[resource(inherit = BoundSchema)]
+pub struct SchemaOutline {
+    /// Without managed fields.
+    #[serde(deserialize_with = "slim")]
+    pub metadata: ObjectMeta,
+    /// What is kept of the spec.
+    pub spec: SchemaOutlineSpec,
+    /// The status, as it is.
+    pub status: Option<BoundSchemaStatus>,
+}
+
+/// The spec of a BoundSchema without the bodies of its versions.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(from = "BoundSchemaSpec")]
+pub struct SchemaOutlineSpec {
+    /// API group of the resource.
+    pub group: String,
+    /// How far the konnector's watch may reach.
+    pub informer_scope: InformerScope,
+    /// The names of the resource.
+    pub names: ResourceNames,
+    /// Whether the resource is namespaced on the consumer.
+    pub scope: ResourceScope,
+    /// The versions.
+    pub versions: Vec<VersionOutline>,
+    /// How the consumer's API server converts between versions.
+    pub conversion: Option<SchemaConversion>,
+    /// Differs when anything in a version differs.
+    pub bodies: Digest,
+}
+
+impl From<BoundSchemaSpec> for SchemaOutlineSpec {
+    fn from(spec: BoundSchemaSpec) -> Self {
+        Self {
+            bodies: digest_of_versions(&spec.versions),
+            versions: spec.versions.iter().map(VersionOutline::from).collect(),
+            group: spec.group,
+            informer_scope: spec.informer_scope,
+            names: spec.names,
+            scope: spec.scope,
+            conversion: spec.conversion,
+        }
+    }
+}
+
+/// The digest of the versions of a schema.
+pub fn digest_of_versions(versions: &[BoundSchemaVersion]) -> Digest {
+    Digest::of(&json!(versions))
+}
+
+/// A version of a resource without its schema.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VersionOutline {
+    /// Name of the version.
+    pub name: String,
+    /// Whether the version is served.
+    pub served: bool,
+    /// Whether objects are stored in this version.
+    pub storage: bool,
+    /// Whether it has a status subresource.
+    pub has_status: bool,
+    /// Equal for versions that keep the same fields.
+    pub fields: Digest,
+}
+
+impl From<&BoundSchemaVersion> for VersionOutline {
+    fn from(version: &BoundSchemaVersion) -> Self {
+        Self {
+            name: version.name.clone(),
+            served: version.served,
+            storage: version.storage,
+            has_status: version.subresources.as_ref().is_some_and(|those| those.status.is_some()),
+            fields: digest_of_fields(unwrapped(&version.schema)),
+        }
+    }
+}
+
+/// The schema itself, in whichever of its two shapes it comes.
+pub fn unwrapped(schema: &Value) -> &Value {
+    schema.get("openAPIV3Schema").unwrap_or(schema)
+}
+
+/// The digest of which fields a schema keeps.
+pub fn digest_of_fields(schema: &Value) -> Digest {
+    Digest::of(&fields(schema))
+}
+
+fn fields(schema: &Value) -> Value {
+    let mut kept = serde_json::Map::new();
+    for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+        kept.insert(name.clone(), fields(field));
+    }
+    let within = |name: &str| schema.get(name).filter(|value| value.is_object()).map(fields);
+    let open = schema["x-kubernetes-preserve-unknown-fields"] == json!(true)
+        || schema["additionalProperties"] == json!(true);
+    json!([kept, within("items"), within("additionalProperties"), open])
+}
+
+/// A CRD without the schemas of its versions.
+#[derive(Resource, Clone, Debug, Deserialize)]
+#[resource(inherit = CustomResourceDefinition)]
+pub struct CrdOutline {
+    /// Without managed fields.
+    #[serde(deserialize_with = "slim")]
+    pub metadata: ObjectMeta,
+    /// What is kept of the spec.
+    pub spec: CrdOutlineSpec,
+    /// The status, as it is.
+    pub status: Option<CustomResourceDefinitionStatus>,
+}
+
+/// A CRD with its schemas, as the API server writes them.
+#[derive(Resource, Clone, Debug, Deserialize)]
+#[resource(inherit = CustomResourceDefinition)]
+pub struct CrdBody {
+    /// The metadata, as it is.
+    pub metadata: ObjectMeta,
+    /// The spec, as it is.
+    pub spec: Value,
+    /// The status, as it is.
+    pub status: Option<CustomResourceDefinitionStatus>,
+}
+
+impl CrdBody {
+    /// What stores keep of it.
+    ///
+    /// # Errors
+    /// Where it is not what an API server writes.
+    pub fn outline(&self) -> Result<CrdOutline, serde_json::Error> {
+        Ok(CrdOutline {
+            metadata: without_bulk(self.metadata.clone()),
+            spec: CrdOutlineSpec::deserialize(&self.spec)?,
+            status: self.status.clone(),
+        })
+    }
+}
+
+/// The spec of a CRD without the schemas of its versions.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(from = "CrdSpec")]
+pub struct CrdOutlineSpec {
+    /// API group of the resource.
+    pub group: String,
+    /// The names of the resource.
+    pub names: ResourceNames,
+    /// Whether the resource is namespaced.
+    pub scope: ResourceScope,
+    /// The versions.
+    pub versions: Vec<VersionOutline>,
+    /// Whether versions are converted by the name alone.
+    pub conversion: ConversionStrategy,
+}
+
+#[derive(Deserialize)]
+struct CrdSpec {
+    group: String,
+    names: ResourceNames,
+    scope: ResourceScope,
+    versions: Vec<CrdVersion>,
+    #[serde(default)]
+    conversion: Option<CrdConversion>,
+}
+
+#[derive(Deserialize)]
+struct CrdVersion {
+    name: String,
+    served: bool,
+    storage: bool,
+    #[serde(default)]
+    schema: Value,
+    #[serde(default)]
+    subresources: Value,
+}
+
+#[derive(Deserialize)]
+struct CrdConversion {
+    strategy: ConversionStrategy,
+}
+
+impl From<CrdSpec> for CrdOutlineSpec {
+    fn from(spec: CrdSpec) -> Self {
+        let version = |version: CrdVersion| VersionOutline {
+            fields: digest_of_fields(unwrapped(&version.schema)),
+            has_status: version.subresources.get("status").is_some_and(|status| !status.is_null()),
+            name: version.name,
+            served: version.served,
+            storage: version.storage,
+        };
+        Self {
+            group: spec.group,
+            names: spec.names,
+            scope: spec.scope,
+            versions: spec.versions.into_iter().map(version).collect(),
+            conversion: spec.conversion.map(|conversion| conversion.strategy).unwrap_or_default(),
+        }
+    }
+}
+
+/// The version in which the API server serves and stores objects; where that is not served, another that is.
+pub fn stored_version(versions: &[VersionOutline]) -> Option<&VersionOutline> {
+    let served = || versions.iter().filter(|version| version.served);
+    served().find(|version| version.storage).or_else(|| served().next())
+}
+
+/// How to talk about a resource in one of its versions.
+pub fn api_resource(group: &str, names: &ResourceNames, version: &str) -> ApiResource {
+    ApiResource {
+        group: group.to_owned(),
+        version: version.to_owned(),
+        api_version: if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") },
+        kind: names.kind.clone(),
+        plural: names.plural.clone(),
+    }
+}
+
+impl CrdOutline {
+    /// The resource in the version that objects are written in.
+    pub fn stored_resource(&self) -> Option<ApiResource> {
+        let version = stored_version(&self.spec.versions)?;
+        Some(api_resource(&self.spec.group, &self.spec.names, &version.name))
+    }
+
+    /// Whether the API server serves it.
+    pub fn is_established(&self) -> bool {
+        let conditions = self.status.as_ref().and_then(|status| status.conditions.as_ref());
+        conditions.into_iter().flatten().any(|c| c.type_ == "Established" && c.status == "True")
+    }
+}
+
+/// Reads metadata without what makes it large.
+pub fn slim<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
+    ObjectMeta::deserialize(deserializer).map(without_bulk)
+}
+
+fn without_bulk(mut metadata: ObjectMeta) -> ObjectMeta {
+    metadata.managed_fields = None;
+    if let Some(annotations) = &mut metadata.annotations {
+        annotations.remove(LAST_APPLIED);
+    }
+    metadata
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn schema(properties: &Value, description: &str) -> Value {
+        json!({"type": "object", "description": description, "properties": properties})
+    }
+
+    fn crd(versions: &Value) -> Value {
+        json!({
+            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": {
+                "name": "as.a.dev",
+                "annotations": {LAST_APPLIED: "{}", "kept": "1"},
+                "managedFields": [{"manager": "kubectl"}],
+            },
+            "spec": {
+                "group": "a.dev", "scope": "Cluster", "names": {"plural": "as", "kind": "A"},
+                "versions": versions, "conversion": {"strategy": "None"},
+            },
+        })
+    }
+
+    #[test]
+    fn what_is_large_is_not_kept() {
+        let version = json!({
+            "name": "v1", "served": true, "storage": true, "subresources": {"status": {}},
+            "schema": {"openAPIV3Schema": schema(&json!({"spec": {"type": "object"}}), "long")},
+        });
+        let outline: CrdOutline = serde_json::from_value(crd(&json!([version]))).unwrap();
+        assert!(outline.metadata.managed_fields.is_none());
+        assert_eq!(outline.metadata.annotations.as_ref().unwrap().len(), 1);
+        assert!(outline.spec.versions[0].has_status);
+        let body: CrdBody = serde_json::from_value(crd(&json!([version]))).unwrap();
+        assert_eq!(body.outline().unwrap().spec, outline.spec);
+    }
+
+    #[test]
+    fn versions_differ_by_the_fields_that_they_keep() {
+        let text = || json!({"type": "string"});
+        let base = json!({"a": text(), "b": {"type": "array", "items": {"type": "object", "properties": {"c": text()}}}});
+        let digest = |properties: &Value| digest_of_fields(&schema(properties, "one"));
+        assert_eq!(digest(&base), digest_of_fields(&schema(&base, "another")), "texts keep nothing");
+        for (pointer, other) in [
+            ("/a", json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})),
+            (
+                "/a",
+                json!({"type": "object", "additionalProperties": {"type": "object", "properties": {"x": text()}}}),
+            ),
+            ("/b/items/properties", json!({"c": text(), "d": text()})),
+            ("/b/items/properties", json!({})),
+        ] {
+            let mut changed = base.clone();
+            *changed.pointer_mut(pointer).unwrap() = other;
+            assert_ne!(digest(&base), digest(&changed), "{changed}");
+        }
+    }
+
+    #[test]
+    fn objects_are_written_where_they_are_stored() {
+        let outline = |name: &str, served, storage| VersionOutline {
+            name: name.to_owned(),
+            served,
+            storage,
+            has_status: true,
+            fields: Digest::ABSENT,
+        };
+        for (versions, expected) in [
+            (vec![outline("v1beta1", true, false), outline("v1", true, true)], Some("v1")),
+            (vec![outline("v1beta1", true, false), outline("v1", false, true)], Some("v1beta1")),
+            (vec![outline("v1", false, true)], None),
+        ] {
+            assert_eq!(stored_version(&versions).map(|version| version.name.as_str()), expected);
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Makes the CRD of a schema, or brings it up to date, where nothing speaks against it.
+
+use std::sync::Arc;
+
+use kube::{Api, ResourceExt as _};
+use portolan_core::{
+    api::kubebind::{ANNOTATION_WITHDRAWN, APIServiceBinding, BoundSchema, FIELD_MANAGER, FORMER_MANAGER},
+    outline::{CrdBody, CrdOutline, SchemaOutline},
+};
+use portolan_runtime::{
+    apply::{self, Observed as Seen, WriteError},
+    telemetry::Chain,
+};
+use serde_json::{Value, json};
+use tracing::info;
+
+use super::{
+    apply::Outcome,
+    objection::{Objection, objection},
+    observe::{Observed, View},
+};
+use crate::{
+    bodies::{Basis, Found, version_of},
+    context::Context,
+    crd,
+    migration::{Job, MigrationState},
+    policy,
+};
+
+/// What has become of a CRD.
+pub(super) struct Installed {
+    pub(super) outcome: Outcome,
+    /// What the comparison with the schema has found, where there is a CRD.
+    pub(super) found: Option<Arc<Found<Objection>>>,
+    /// Why the provider's schema is not taken over.
+    pub(super) objection: Option<Objection>,
+    /// Objects are written anew before a version goes.
+    pub(super) migration: Option<MigrationState>,
+}
+
+impl Installed {
+    const fn only(outcome: Outcome) -> Self {
+        Self { outcome, found: None, objection: None, migration: None }
+    }
+}
+
+/// The bodies of a schema and of its CRD.
+struct Pair {
+    schema: BoundSchema,
+    crd: Option<CrdBody>,
+}
+
+/// Creates or updates the CRD where it differs from the schema and nothing speaks against it.
+pub(super) async fn install(
+    context: &Context,
+    observed: &Observed,
+    view: &View,
+    schema: &SchemaOutline,
+) -> Result<Installed, WriteError> {
+    let (binding, name) = (&observed.binding, crd::name(schema));
+    let existing = observed.crds.get(&name);
+    let kept = |existing: &Arc<CrdOutline>| Outcome::Installing(Arc::clone(existing));
+    if let Some(existing) = existing {
+        if let Some(foreign) = foreign(context, &**existing, binding) {
+            return Ok(Installed::only(foreign));
+        }
+        if existing.metadata.deletion_timestamp.is_some() {
+            return Ok(Installed::only(kept(existing)));
+        }
+        let found = context.bodies.get(&name, &basis(observed, schema, Some(&existing.metadata)));
+        if let Some(found) = found.filter(|found| found.holds_for(&**existing, binding)) {
+            let objection = found.objection.clone();
+            return Ok(Installed { objection, found: Some(found), ..Installed::only(kept(existing)) });
+        }
+    }
+    let _turn = context.bodies.turn().await;
+    let crds: Api<CrdBody> = Api::all(context.consumer.clone());
+    let Some(body) = view.session.read_schema(&schema.name_any()).await? else {
+        return Ok(Installed::only(existing.map_or(Outcome::Withheld, kept)));
+    };
+    let pair = Pair { schema: body, crd: crds.get_opt(&name).await? };
+    compare(context, observed, schema, pair).await
+}
+
+/// A CRD that this binding may not touch.
+fn foreign<K>(context: &Context, crd: &K, binding: &APIServiceBinding) -> Option<Outcome>
+where
+    K: kube::Resource,
+{
+    let ends = crd.meta().deletion_timestamp.is_some();
+    let is_foreign = !crd::is_owned_by(crd, binding) && (ends || !crd::is_stray(crd));
+    is_foreign.then(|| Outcome::Foreign { owner: owner_of(context, crd) })
+}
+
+/// Whose CRD it is, for people.
+fn owner_of<K: kube::Resource>(context: &Context, crd: &K) -> Option<String> {
+    let name = crd::owner_name(crd)?;
+    let described = context.binding(name).map(|binding| policy::described(&binding));
+    Some(described.unwrap_or_else(|| format!("APIServiceBinding {name}")))
+}
+
+fn basis(observed: &Observed, schema: &SchemaOutline, crd: Option<&kube::api::ObjectMeta>) -> Basis {
+    Basis {
+        schema: version_of(&schema.metadata),
+        crd: crd.and_then(version_of),
+        binding: observed.binding.uid(),
+        approved: crd::approved(schema, &schema.spec.group),
+        breaking: observed.consent.breaking,
+    }
+}
+
+async fn compare(
+    context: &Context,
+    observed: &Observed,
+    schema: &SchemaOutline,
+    pair: Pair,
+) -> Result<Installed, WriteError> {
+    let (binding, name) = (&observed.binding, crd::name(schema));
+    let Some(existing) = &pair.crd else {
+        return create(context, observed, &pair.schema, &name).await;
+    };
+    if let Some(foreign) = foreign(context, existing, binding) {
+        return Ok(Installed::only(foreign));
+    }
+    let outline = Arc::new(existing.outline().map_err(kube::Error::SerdeError)?);
+    let is_ours = crd::is_owned_by(existing, binding);
+    let desired = crd::desired(&pair.schema, binding);
+    let is_known = schema.metadata.generation == pair.schema.metadata.generation;
+    let remember = |objection: Option<Objection>| {
+        let found = Found::new(objection, existing);
+        let basis = basis(observed, schema, Some(&existing.metadata));
+        is_known.then(|| context.bodies.put(&name, basis, found))
+    };
+    if is_ours && crd::is_current(existing, &desired) {
+        context.migrations.forget(&name);
+        return Ok(Installed { found: remember(None), ..Installed::only(Outcome::Installing(outline)) });
+    }
+    let allowed = &context.allowed_webhooks;
+    let objection = objection(&pair.schema, Some(existing), &desired, &observed.consent, allowed);
+    if objection.is_some() {
+        let found = remember(objection.clone());
+        let outcome = if is_ours { Outcome::Installing(outline) } else { Outcome::Withheld };
+        return Ok(Installed { found, objection, ..Installed::only(outcome) });
+    }
+    let (desired, leaving) = crd::retaining(desired, existing);
+    if is_ours && !leaving.is_empty() && crd::is_current(existing, &desired) {
+        let migration = Job::of(&outline, leaving)
+            .map(|job| context.migrations.ensure(job, context.waker(&binding.name_any())));
+        return Ok(Installed { migration, ..Installed::only(Outcome::Installing(outline)) });
+    }
+    pause(context, binding, &outline, &desired);
+    let written = write(context, binding, Some(existing), &desired).await?;
+    Ok(Installed::only(written))
+}
+
+async fn create(
+    context: &Context,
+    observed: &Observed,
+    schema: &BoundSchema,
+    name: &str,
+) -> Result<Installed, WriteError> {
+    context.bodies.forget(name);
+    let desired = crd::desired(schema, &observed.binding);
+    let objection = objection(schema, None, &desired, &observed.consent, &context.allowed_webhooks);
+    if objection.is_some() {
+        return Ok(Installed { objection, ..Installed::only(Outcome::Withheld) });
+    }
+    Ok(Installed::only(write(context, &observed.binding, None, &desired).await?))
+}
+
+/// Nobody writes in a version that is about to keep less than the one that objects are stored in.
+fn pause(context: &Context, binding: &APIServiceBinding, existing: &CrdOutline, desired: &Value) {
+    let stored = |version: &&Value| version["storage"] == true;
+    let target = desired["spec"]["versions"].as_array().and_then(|all| all.iter().find(stored));
+    let before = existing.spec.versions.iter().find(|version| version.storage);
+    if target.and_then(|version| version["name"].as_str()) != before.map(|version| version.name.as_str()) {
+        context.sync.pause(&binding.name_any(), &existing.name_any());
+    }
+}
+
+async fn write(
+    context: &Context,
+    binding: &APIServiceBinding,
+    existing: Option<&CrdBody>,
+    desired: &Value,
+) -> Result<Outcome, WriteError> {
+    let name = desired["metadata"]["name"].as_str().unwrap_or_default();
+    let api: Api<CrdOutline> = Api::all(context.consumer.clone());
+    let seen = match existing {
+        Some(existing) => Seen::succeeding(&existing.metadata, FIELD_MANAGER, &[FORMER_MANAGER]),
+        None => Seen::Absent,
+    };
+    let written = apply::apply::<CrdOutline>(&api, FIELD_MANAGER, desired, &seen).await;
+    let written = match written {
+        Ok(written) => taken_over(&api, written).await,
+        Err(error) => Err(error),
+    };
+    match written {
+        Ok(crd) => {
+            info!(binding = binding.name_any(), crd = name, "CRD is up to date");
+            context.written_crds.wrote(crd.clone());
+            Ok(Outcome::Installing(Arc::new(crd)))
+        }
+        Err(WriteError::Invalid(error) | WriteError::Forbidden(error)) => {
+            Ok(Outcome::Refused { created: existing.is_none(), message: Chain(&error).to_string() })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// A CRD that was left to itself belongs to somebody again.
+async fn taken_over(api: &Api<CrdOutline>, crd: CrdOutline) -> Result<CrdOutline, WriteError> {
+    let Some(note) = crd.annotations().get(ANNOTATION_WITHDRAWN).cloned() else { return Ok(crd) };
+    let path = format!("/metadata/annotations/{}", apply::escaped(ANNOTATION_WITHDRAWN));
+    apply::remove(api, None, &crd.metadata, &path, &json!(note)).await
+}

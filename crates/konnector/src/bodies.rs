@@ -1,0 +1,104 @@
+//! What the last comparison of a schema with its CRD has found, until one of them changes.
+//!
+//! Bodies are large, so they are read when they are needed, one pair at a time, and dropped.
+
+use std::{collections::HashMap, sync::Arc};
+
+use kube::{Resource, ResourceExt as _, api::ObjectMeta};
+use parking_lot::Mutex;
+use portolan_core::{
+    api::kubebind::{ANNOTATION_SOURCE_SPEC_HASH, APIServiceBinding},
+    outline::{CrdBody, unwrapped},
+};
+use serde_json::Value;
+use tokio::sync::MutexGuard;
+
+use crate::sync::Defaults;
+
+/// Uid and generation.
+pub(crate) type Version = Option<(String, i64)>;
+
+/// Uid and generation of an object.
+pub(crate) fn version_of(metadata: &ObjectMeta) -> Version {
+    Some((metadata.uid.clone()?, metadata.generation?))
+}
+
+/// Everything that a comparison depends on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Basis {
+    pub(crate) schema: Version,
+    pub(crate) crd: Version,
+    pub(crate) binding: Option<String>,
+    pub(crate) approved: Option<String>,
+    /// The consumer has agreed to what breaks.
+    pub(crate) breaking: bool,
+}
+
+/// What a comparison has found.
+#[derive(Clone, Debug)]
+pub(crate) struct Found<O> {
+    /// Why the schema is not taken over.
+    pub(crate) objection: Option<O>,
+    /// The hash that the CRD has to carry.
+    hash: Option<String>,
+    /// What the consumer's API server fills in, by version.
+    defaults: HashMap<String, Arc<Defaults>>,
+}
+
+impl<O> Found<O> {
+    pub(crate) fn new(objection: Option<O>, crd: &CrdBody) -> Self {
+        let versions = crd.spec["versions"].as_array().into_iter().flatten();
+        let defaults = |version: &Value| {
+            let name = version["name"].as_str()?.to_owned();
+            Some((name, Arc::new(Defaults::of(unwrapped(&version["schema"])))))
+        };
+        let hash = crd.annotations().get(ANNOTATION_SOURCE_SPEC_HASH).cloned();
+        Self { objection, hash, defaults: versions.filter_map(defaults).collect() }
+    }
+
+    pub(crate) fn defaults(&self, version: &str) -> Arc<Defaults> {
+        self.defaults.get(version).cloned().unwrap_or_default()
+    }
+
+    /// Whether it still holds for a CRD whose metadata may have changed since.
+    pub(crate) fn holds_for<K: Resource>(&self, crd: &K, binding: &APIServiceBinding) -> bool {
+        crate::crd::is_owned_by(crd, binding)
+            && crate::crd::is_labelled(crd)
+            && crd.annotations().get(ANNOTATION_SOURCE_SPEC_HASH) == self.hash.as_ref()
+    }
+}
+
+/// The comparisons, by the name of the CRD.
+pub(crate) struct Bodies<O> {
+    turn: tokio::sync::Mutex<()>,
+    found: Mutex<HashMap<String, (Basis, Arc<Found<O>>)>>,
+}
+
+impl<O> Default for Bodies<O> {
+    fn default() -> Self {
+        Self { turn: tokio::sync::Mutex::default(), found: Mutex::default() }
+    }
+}
+
+impl<O> Bodies<O> {
+    /// Waits until nobody else has bodies in memory.
+    pub(crate) async fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().await
+    }
+
+    /// What was found on this basis.
+    pub(crate) fn get(&self, crd: &str, basis: &Basis) -> Option<Arc<Found<O>>> {
+        let found = self.found.lock();
+        found.get(crd).filter(|(known, _)| known == basis).map(|(_, found)| Arc::clone(found))
+    }
+
+    pub(crate) fn put(&self, crd: &str, basis: Basis, found: Found<O>) -> Arc<Found<O>> {
+        let found = Arc::new(found);
+        self.found.lock().insert(crd.to_owned(), (basis, Arc::clone(&found)));
+        found
+    }
+
+    pub(crate) fn forget(&self, crd: &str) {
+        self.found.lock().remove(crd);
+    }
+}

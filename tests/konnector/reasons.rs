@@ -1,0 +1,236 @@
+//! Reasons and Events that people act on, each brought about as it comes about: by policies and missing rights.
+
+use k8s_openapi::{
+    api::{
+        admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding},
+        events::v1::Event,
+        rbac::v1::{Role, RoleBinding},
+    },
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+};
+use kube::{
+    Api, Client, ResourceExt as _,
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
+};
+use portolan_core::api::kubebind::APIServiceExport;
+use portolan_testkit::eventually::{eventually, watch_until_gone};
+use serde_json::{Value, json};
+
+use crate::support::{
+    Clusters, RELEASE, SOON, Service, binding_condition, bundle_condition, clusters, cowboy, create_bundle,
+    create_namespace, konnector_as, merge, write_secret,
+};
+
+/// Waits for an Event about an object, and gives what it says.
+async fn event(client: &Client, about: &str, reason: &str) -> Event {
+    let events: Api<Event> = Api::all(client.clone());
+    eventually(&format!("{about} has an Event {reason}"), SOON, async || {
+        let all = events.list(&ListParams::default()).await?.items;
+        let is = |event: &Event| {
+            let on = event.regarding.as_ref().and_then(|on| on.name.as_deref());
+            on == Some(about) && event.reason.as_deref() == Some(reason)
+        };
+        Ok::<_, kube::Error>(all.into_iter().find(is))
+    })
+    .await
+    .unwrap()
+}
+
+/// Has an API server refuse what does not fulfil an expression, and waits until it does: `refused` is such a request.
+async fn refuse(
+    client: &Client,
+    name: &str,
+    rules: Value,
+    expression: &str,
+    refused: impl AsyncFn() -> bool,
+) {
+    let policy: ValidatingAdmissionPolicy = serde_json::from_value(json!({
+        "metadata": {"name": name},
+        "spec": {
+            "failurePolicy": "Fail", "matchConstraints": {"resourceRules": [rules]},
+            "validations": [{"expression": expression, "message": format!("policy {name} says no")}],
+        },
+    }))
+    .unwrap();
+    let binding: ValidatingAdmissionPolicyBinding = serde_json::from_value(json!({
+        "metadata": {"name": name}, "spec": {"policyName": name, "validationActions": ["Deny"]},
+    }))
+    .unwrap();
+    Api::all(client.clone()).create(&PostParams::default(), &policy).await.unwrap();
+    Api::all(client.clone()).create(&PostParams::default(), &binding).await.unwrap();
+    eventually("the policy is in force", SOON, async || refused().await.then_some(())).await.unwrap();
+}
+
+async fn allow_again(client: &Client, name: &str) {
+    let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(client.clone());
+    bindings.delete(name, &DeleteParams::default()).await.unwrap();
+}
+
+/// A request that is only tried.
+fn tried() -> PostParams {
+    PostParams { dry_run: true, ..PostParams::default() }
+}
+
+#[tokio::test]
+async fn an_event_says_what_a_bundle_has_bound() {
+    let service = Service::bind(clusters().await, "bound-event").await;
+    let said = event(&service.consumer, "bound-event", "Bound").await;
+    let note = said.note.unwrap_or_default();
+    assert!(note.contains(&service.export()), "{note}");
+    assert_eq!(said.type_.as_deref(), Some("Normal"));
+}
+
+#[tokio::test]
+async fn an_object_that_the_provider_refuses_says_why_and_goes_through_once_it_is_right() {
+    let service = Service::bind(clusters().await, "refused-obj").await;
+    service.create("first", &json!({"intent": "ride"})).await;
+    service.arrives("first").await;
+    let rules = json!({
+        "apiGroups": [service.resource.group], "apiVersions": ["*"], "operations": ["CREATE", "UPDATE"],
+        "resources": ["cowboys"],
+    });
+    let (there, bad) = (service.there(), cowboy(&service.resource, "bad", &json!({"intent": "rob"})));
+    let expression = "object.spec.intent != 'rob'";
+    refuse(&service.provider, "refused-obj", rules, expression, async || {
+        there.create(&tried(), &bad).await.is_err()
+    })
+    .await;
+    service.create("billy", &json!({"intent": "rob"})).await;
+    let said = event(&service.consumer, "billy", "SyncFailed").await;
+    let note = said.note.unwrap_or_default();
+    assert!(note.contains("policy refused-obj says no"), "{note}");
+    assert_eq!(said.type_.as_deref(), Some("Warning"));
+    merge(&service.here(), "billy", json!({"spec": {"intent": "ride"}})).await;
+    service.arrives("billy").await;
+}
+
+/// Has the consumer's API server refuse a CRD.
+async fn refuse_crd(service: &Service, name: &str, operation: &str) {
+    let rules = json!({
+        "apiGroups": ["apiextensions.k8s.io"], "apiVersions": ["*"], "operations": [operation],
+        "resources": ["customresourcedefinitions"],
+    });
+    let crds: Api<CustomResourceDefinition> = Api::all(service.consumer.clone());
+    let provider: Api<CustomResourceDefinition> = Api::all(service.provider.clone());
+    let mut wanted = provider.get(name).await.unwrap();
+    wanted.metadata.resource_version = None;
+    let change = Patch::Merge(json!({"metadata": {"annotations": {"tried": "x"}}}));
+    let params = PatchParams { dry_run: true, ..PatchParams::default() };
+    let expression = format!("object.metadata.name != '{name}'");
+    refuse(&service.consumer, &service.name, rules, &expression, async || match operation {
+        "CREATE" => crds.create(&tried(), &wanted).await.is_err(),
+        _ => crds.patch(name, &params, &change).await.is_err(),
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_crd_that_the_consumer_refuses_says_why() {
+    let service = Service::offer(clusters().await, "no-crd").await;
+    let (consumer, export) = (&service.consumer, service.export());
+    refuse_crd(&service, &export, "CREATE").await;
+    write_secret(consumer, "no-crd", "kubeconfig", &service.kubeconfig).await;
+    create_bundle(consumer, "no-crd", "no-crd").await;
+    let expected = ("False", "CustomResourceDefinitionCreateFailed");
+    let said = binding_condition(consumer, &export, "Connected", expected).await;
+    assert!(said.message.contains("policy no-crd says no"), "{}", said.message);
+    allow_again(consumer, "no-crd").await;
+    binding_condition(consumer, &export, "Ready", ("True", "")).await;
+}
+
+#[tokio::test]
+async fn a_new_schema_that_the_consumer_refuses_says_why_and_objects_go_on() {
+    let service = Service::bind(clusters().await, "no-update").await;
+    let (consumer, export) = (&service.consumer, service.export());
+    refuse_crd(&service, &export, "UPDATE").await;
+    let crds: Api<CustomResourceDefinition> = Api::all(service.provider.clone());
+    let mut crd = crds.get(&export).await.unwrap();
+    let columns = crd.spec.versions[0].additional_printer_columns.as_mut().unwrap();
+    columns.retain(|column| column.name != "Result");
+    crds.replace(&export, &PostParams::default(), &crd).await.unwrap();
+    let expected = ("False", "CustomResourceDefinitionUpdateFailed");
+    let said = binding_condition(consumer, &export, "Connected", expected).await;
+    assert!(said.message.contains("policy no-update says no"), "{}", said.message);
+    service.create("billy", &json!({"intent": "ride"})).await;
+    service.arrives("billy").await;
+    allow_again(consumer, "no-update").await;
+    binding_condition(consumer, &export, "Ready", ("True", "")).await;
+}
+
+#[tokio::test]
+async fn a_secret_that_may_not_be_read_says_so_until_it_may() {
+    let mut clusters = Box::pin(Clusters::start("locked")).await;
+    clusters.konnector.kill();
+    let flags = ["--secret-namespaces=locked-secrets"];
+    (clusters.konnector, _) = konnector_as(&clusters.konnector_kubeconfig, "konnector-0", &flags).await;
+    let service = Service::offer(&clusters, "locked").await;
+    let consumer = &service.consumer;
+    create_namespace(consumer, "locked-secrets").await;
+    let secret = json!({"metadata": {"name": "locked"}, "stringData": {"kubeconfig": service.kubeconfig}});
+    Api::<k8s_openapi::api::core::v1::Secret>::namespaced(consumer.clone(), "locked-secrets")
+        .create(&PostParams::default(), &serde_json::from_value(secret).unwrap())
+        .await
+        .unwrap();
+    let bundle = json!({
+        "apiVersion": "kube-bind.io/v1alpha2", "kind": "APIServiceBindingBundle", "metadata": {"name": "locked"},
+        "spec": {"kubeconfigSecretRef": {"name": "locked", "namespace": "locked-secrets", "key": "kubeconfig"}},
+    });
+    Api::<portolan_core::api::kubebind::APIServiceBindingBundle>::all(consumer.clone())
+        .create(&PostParams::default(), &serde_json::from_value(bundle).unwrap())
+        .await
+        .unwrap();
+    let expected = ("False", "KubeconfigSecretForbidden");
+    let said = bundle_condition(consumer, "locked", "SecretValid", expected).await;
+    assert!(said.message.contains("locked-secrets/locked"), "{}", said.message);
+
+    let role: Role = serde_json::from_value(json!({
+        "metadata": {"name": "read-secrets"},
+        "rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list", "watch"]}],
+    }))
+    .unwrap();
+    let binding: RoleBinding = serde_json::from_value(json!({
+        "metadata": {"name": "read-secrets"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "read-secrets"},
+        "subjects": [{"kind": "ServiceAccount", "name": "konnector", "namespace": RELEASE}],
+    }))
+    .unwrap();
+    Api::namespaced(consumer.clone(), "locked-secrets").create(&PostParams::default(), &role).await.unwrap();
+    Api::namespaced(consumer.clone(), "locked-secrets")
+        .create(&PostParams::default(), &binding)
+        .await
+        .unwrap();
+    bundle_condition(consumer, "locked", "Ready", ("True", "")).await;
+}
+
+#[tokio::test]
+async fn a_claim_that_cannot_be_met_is_named_for_the_provider_to_repair() {
+    let clusters = Box::pin(Clusters::start("bad-claim")).await;
+    let service = Service::offer(&clusters, "bad-claim").await;
+    // As another backend may write it: ours refuses such a claim.
+    let exports: Api<APIServiceExport> =
+        Api::namespaced(service.provider.clone(), &service.contract_namespace());
+    let mut export =
+        eventually("the export is there", SOON, async || exports.get_opt(&service.export()).await)
+            .await
+            .unwrap();
+    clusters.provider_service.kill();
+    let held = json!({"metadata": {"finalizers": null}});
+    exports.patch(&export.name_any(), &PatchParams::default(), &Patch::Merge(&held)).await.unwrap();
+    exports.delete(&export.name_any(), &DeleteParams::default()).await.unwrap();
+    watch_until_gone(exports.clone(), &service.export(), SOON).await.unwrap();
+    export.metadata =
+        kube::api::ObjectMeta { name: export.metadata.name, ..kube::api::ObjectMeta::default() };
+    export.spec.permission_claims = serde_json::from_value(json!([
+        {"group": "apps", "resource": "deployments", "selector": {"labelSelector": {"matchLabels": {"a": "b"}}}},
+    ]))
+    .unwrap();
+    exports.create(&PostParams::default(), &export).await.unwrap();
+    write_secret(&service.consumer, "bad-claim", "kubeconfig", &service.kubeconfig).await;
+    create_bundle(&service.consumer, "bad-claim", "bad-claim").await;
+    let expected = ("False", "InvalidPermissionClaim");
+    let said = binding_condition(&service.consumer, &service.export(), "PermissionClaims", expected).await;
+    assert!(
+        said.message.contains("deployments") && said.message.contains("the provider to repair"),
+        "{said:?}"
+    );
+}
