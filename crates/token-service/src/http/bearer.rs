@@ -58,7 +58,7 @@ mod tests {
             }
             let found = bearer(&headers);
             assert_eq!(
-                found.as_ref().map(|token| token.expose_secret()),
+                found.as_ref().map(secrecy::ExposeSecret::expose_secret),
                 expected.as_ref().map(|token| *token),
                 "{values:?}"
             );

@@ -163,7 +163,8 @@ fn an_answer_for_more_than_the_token_names_is_cut_down() {
         serde_json::from_value(json!({"authenticated": true, "audiences": audiences, "user": user})).unwrap()
     };
     let list = |audiences: &[&str]| audiences.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
-    let table: [(&[&str], &[&str], &[&str], &[&str]); 5] = [
+    type Row<'a> = [&'a [&'a str]; 4];
+    let table: [Row<'_>; 5] = [
         (&["x", "y"], &["x"], &[], &["x"]),
         (&["x"], &[], &[], &["x"]),
         (&["x", "vault"], &["x", "z"], &[], &["x"]),
