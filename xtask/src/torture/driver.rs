@@ -87,8 +87,12 @@ impl<'a> Driver<'a> {
                         worse_since = worse_since.or_else(|| Some(Instant::now()));
                     }
                     let is_sure = worse_since.is_some_and(|since| since.elapsed() > SURE_AFTER);
-                    if is_sure || is_over {
+                    if is_over {
                         return Ok(findings);
+                    }
+                    // What differs may still be under way.
+                    if is_sure {
+                        return Ok(findings.without(Name::Differ));
                     }
                 }
                 // An API server that is back answers a moment later.
