@@ -76,7 +76,7 @@ pub(super) async fn run(args: &Args, what: &OrphansArgs) -> Result<(), Failure> 
 }
 
 fn list(orphans: &[Orphan]) {
-    for orphan in &orphans {
+    for orphan in orphans {
         say(&orphan.describe());
     }
     say(&format!("{} copies have no object on this cluster", orphans.len()));

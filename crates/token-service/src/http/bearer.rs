@@ -33,7 +33,6 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Result<SecretString, NoBearer> {
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
-    use secrecy::ExposeSecret as _;
 
     use super::*;
 
