@@ -1,5 +1,6 @@
 //! The real cert-manager as a provider's service, bound with the manifests of `docs/examples/cert-manager`: people make
 //! Issuers and Certificates on the consumer, and find Secrets there.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod scene;
 

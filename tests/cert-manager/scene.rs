@@ -44,6 +44,7 @@ pub(crate) struct Scene {
 }
 
 /// The scene that the tests share; each has it for itself, since one of them looks at what is written at rest.
+#[expect(clippy::print_stdout, reason = "a skip is a line that a passing test prints")]
 pub(crate) async fn scene(test: &str) -> Option<MutexGuard<'static, Scene>> {
     static SHARED: OnceCell<Mutex<Scene>> = OnceCell::const_new();
     if !cert_manager::has_go() {

@@ -21,7 +21,8 @@ use crate::{
 
 /// Puts a fail-closed webhook before the objects of these names.
 pub(crate) async fn open_webhook(service: &Service, url: &str, names: &[&str]) {
-    let named = names.iter().map(|name| format!("request.name == '{name}'")).collect::<Vec<_>>().join(" || ");
+    let condition =
+        names.iter().map(|name| format!("request.name == '{name}'")).collect::<Vec<_>>().join(" || ");
     let configuration: ValidatingWebhookConfiguration = serde_json::from_value(json!({
         "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
         "metadata": {"name": format!("{}.dev", service.name)},
@@ -32,7 +33,7 @@ pub(crate) async fn open_webhook(service: &Service, url: &str, names: &[&str]) {
                 "apiGroups": [service.resource.group], "apiVersions": ["*"], "resources": ["cowboys"],
                 "operations": ["CREATE", "UPDATE"],
             }],
-            "matchConditions": [{"name": "named", "expression": named}],
+            "matchConditions": [{"name": "condition", "expression": condition}],
         }],
     }))
     .unwrap();

@@ -240,8 +240,8 @@ async fn the_status_of_an_earlier_object_that_does_not_go_is_not_shown() {
     object_gone(&service.here(), "billy").await;
     service.create("billy", &json!({"intent": "rest"})).await;
     let (_konnector, _) = konnector(&clusters.konnector_kubeconfig).await;
-    let note = event(&service, "billy", "EarlierObject").await;
-    assert!(note.contains("earlier object of this name") && note.contains("finalizers"), "{note}");
+    let told = event(&service, "billy", "EarlierObject").await;
+    assert!(told.contains("earlier object of this name") && told.contains("finalizers"), "{told}");
     merge_status(&service.there(), "billy", json!({"result": "still of the earlier one"})).await;
     service.create("other", &json!({"intent": "ride"})).await;
     service.arrives("other").await;

@@ -27,7 +27,8 @@ async fn run(world: &World, home: &Workdir, name: &str, arguments: &[&str], toke
 
 fn find(checks: &Value, name: &str) -> Value {
     let found = checks.as_array().unwrap().iter().find(|check| check["name"] == name);
-    found.unwrap_or_else(|| panic!("{name}: {checks}")).clone()
+    assert!(found.is_some(), "{name}: {checks}");
+    found.unwrap().clone()
 }
 
 #[tokio::test]
@@ -71,6 +72,12 @@ async fn check_names_what_is_wrong_and_is_green_without_it() {
     assert!(find(&checks, "note")["detail"].as_str().unwrap().contains("audiences \"*\""), "{checks}");
     let absent = run(world, &home, "token-service", &["check", "--config", "/nowhere.yaml"], "").await;
     assert!(absent.code == 1 && absent.stdout.contains("[-] configuration: failed to read"), "{absent:?}");
+}
+
+fn prints_nothing_of(token: &str, output: &str) {
+    for part in token.split('.').filter(|part| part.len() > 60) {
+        assert!(!output.contains(&part[..40]), "a part of a token is printed");
+    }
 }
 
 #[tokio::test]
@@ -125,12 +132,7 @@ async fn explain_says_which_rule_decides_and_makes_no_token() {
         assert!(ran.code == 0 && ran.stdout.contains(words), "{words}: {ran:?}");
         let has_cure = words.starts_with("form") || ran.stdout.contains("\ncure       ");
         assert!(has_cure, "{words}: {}", ran.stdout);
-        for part in token.split('.').filter(|part| part.len() > 60) {
-            assert!(
-                !format!("{}{}", ran.stdout, ran.stderr).contains(&part[..40]),
-                "a part of a token is printed"
-            );
-        }
+        prints_nothing_of(&token, &format!("{}{}", ran.stdout, ran.stderr));
     }
     let asked = world.b.audit().entries_since(before).unwrap();
     let about = |words: &str| asked.iter().any(|entry| entry.request_uri.contains(words));

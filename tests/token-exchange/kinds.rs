@@ -15,10 +15,14 @@ fn config(issuers: &str) -> String {
     format!("issuers:\n{issuers}namespaces: [{TARGET}]\nrateLimits: {{perCaller: 0}}\n")
 }
 
+fn percent_encoded(text: &str) -> String {
+    text.bytes().fold(String::new(), |encoded, byte| format!("{encoded}%{byte:02X}"))
+}
+
 /// What both doors say of a source.
 async fn asked(exchange: &Exchange, token: &str, account: &str) -> (u16, u16) {
     let plain = exchange.ask(token, account).await.status;
-    let encoded: String = token.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let encoded = percent_encoded(token);
     let form = format!(
         "grant_type=urn:ietf:params:oauth:grant-type:token-exchange&subject_token={encoded}\
          &subject_token_type=urn:ietf:params:oauth:token-type:jwt&resource={TARGET}/{account}"
@@ -67,7 +71,7 @@ async fn white_space_around_a_source_does_not_count_and_within_it_does() {
     for spelling in ["{}\n", "\r\n{}\r\n", "\n {} \n"] {
         // A header cannot hold these, a form can.
         let encoded = spelling.replace("{}", &token);
-        let body: String = encoded.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let body = percent_encoded(&encoded);
         let body = format!(
             "grant_type=urn:ietf:params:oauth:grant-type:token-exchange&subject_token={body}\
              &subject_token_type=urn:ietf:params:oauth:token-type:jwt&resource={TARGET}/spelt"

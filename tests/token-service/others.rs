@@ -13,6 +13,9 @@ use serde_json::{Value, json};
 
 use crate::support::{SOON, Service, clusters};
 
+/// A machine for Java takes a while to begin.
+const SLOW: std::time::Duration = SOON.saturating_mul(4);
+
 /// A service with TLS for cluster `a`, and the file with its authority.
 async fn service(name: &str, home: &Workdir) -> Service {
     let clusters = clusters().await;
@@ -45,7 +48,7 @@ async fn reviews(home: &Workdir, program: &str, service: &Service) {
         let status = said(home, program, service, &good).await;
         if status["authenticated"] == true { Ok(Some(status)) } else { Err(anyhow::anyhow!("{status}")) }
     };
-    let status = eventually("an answer", SOON, accepted).await.unwrap();
+    let status = eventually("an answer", SLOW, accepted).await.unwrap();
     assert_eq!(status["user"]["username"], "system:serviceaccount:default:app");
     assert_eq!(status["audiences"], json!(["mariadb"]));
     assert_eq!(status["user"]["extra"]["authentication.kubernetes.io/cluster-name"], json!(["a"]));
@@ -93,7 +96,7 @@ async fn vault_logs_people_in_with_its_kubernetes_method() {
         let said = said(&home, &program, &service, &good).await;
         if said["error"].is_null() { Ok(Some(said)) } else { Err(anyhow::anyhow!("{said}")) }
     };
-    let login = eventually("a login", SOON, accepted).await.unwrap();
+    let login = eventually("a login", SLOW, accepted).await.unwrap();
     assert!(login["policies"].as_array().unwrap().contains(&json!("readers")), "{login}");
     assert_eq!(login["metadata"]["service_account_name"], "app");
     let foreign = plane.token_for("default", "app", &["vault"], 600).await.unwrap();

@@ -24,10 +24,13 @@ impl Digest {
     pub const ABSENT: Self = Self([0; 16]);
 
     /// The digest of what this is the digest of, together with numbers.
+    #[must_use]
     pub fn with(self, numbers: &[i64]) -> Self {
         let mut hasher = Sha256::new();
         hasher.update(self.0);
-        numbers.iter().for_each(|number| hasher.update(number.to_le_bytes()));
+        for number in numbers {
+            hasher.update(number.to_le_bytes());
+        }
         let mut short = [0; 16];
         short.copy_from_slice(&hasher.finalize()[..16]);
         Self(short)

@@ -71,8 +71,11 @@ impl<O> Found<O> {
 /// The comparisons, by the name of the CRD.
 pub(crate) struct Bodies<O> {
     turn: tokio::sync::Mutex<()>,
-    found: Mutex<HashMap<String, (Basis, Arc<Found<O>>)>>,
+    found: Mutex<HashMap<String, Known<O>>>,
 }
+
+/// What was found, and on which basis.
+type Known<O> = (Basis, Arc<Found<O>>);
 
 impl<O> Default for Bodies<O> {
     fn default() -> Self {

@@ -96,9 +96,9 @@ impl Migrations {
     }
 
     /// Makes sure that a job runs, and gives its state. `on_state` is told when it has ended.
-    pub(crate) fn ensure(&self, job: Job, on_state: Arc<dyn Fn() + Send + Sync>) -> MigrationState {
+    pub(crate) fn ensure(&self, job: &Job, on_state: Arc<dyn Fn() + Send + Sync>) -> MigrationState {
         let mut all = self.all.lock();
-        if let Some(known) = all.get(&job.crd).filter(|known| known.job == job && !known.is_due_again()) {
+        if let Some(known) = all.get(&job.crd).filter(|known| known.job == *job && !known.is_due_again()) {
             return known.state();
         }
         let migration =

@@ -97,7 +97,7 @@ async fn pass(
 async fn falls_silent(silence: &mut watch::Receiver<usize>, number: usize) {
     if silence.wait_for(|&below| number < below).await.is_err() {
         // The proxy is gone, and its connections with it.
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -173,7 +173,7 @@ fn candidate(cluster: &Cluster, token: &UnverifiedToken<'_>) -> String {
     // The nearest of its names is the one to look at.
     let said = |issuer: &String| differing(token.unverified_issuer(), issuer);
     let all: Vec<_> = cluster.config.issuers.iter().map(said).collect();
-    let nearest = all.iter().find(|said| said.contains("; they differ")).or(all.first());
+    let nearest = all.iter().find(|said| said.contains("; they differ")).or_else(|| all.first());
     format!("another issuer: {}", nearest.map_or("", String::as_str))
 }
 

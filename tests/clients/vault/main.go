@@ -5,7 +5,7 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"flag"
+	"log"
 	"os"
 	"time"
 
@@ -15,11 +15,10 @@ import (
 )
 
 func main() {
-	host := flag.String("host", "", "URL that stands for the API server")
-	ca := flag.String("ca", "", "file with its authority")
-	audience := flag.String("audience", "", "audience of the role")
-	flag.Parse()
-	answer, err := login(*host, *ca, *audience)
+	if len(os.Args) != 4 {
+		log.Fatal("give the URL that stands for the API server, a file with its authority, and the role's audience")
+	}
+	answer, err := login(os.Args[1], os.Args[2], os.Args[3])
 	if err != nil {
 		answer = map[string]any{"error": err.Error()}
 	}
@@ -47,20 +46,21 @@ func login(host, ca, audience string) (map[string]any, error) {
 		})
 	}
 	steps := []struct {
-		path string
-		data map[string]any
+		operation logical.Operation
+		path      string
+		data      map[string]any
 	}{
-		{"config", map[string]any{
+		{logical.UpdateOperation, "config", map[string]any{
 			"kubernetes_host": host, "kubernetes_ca_cert": string(authority),
 			"token_reviewer_jwt": os.Getenv("CREDENTIAL"), "disable_local_ca_jwt": true,
 		}},
-		{"role/app", map[string]any{
+		{logical.CreateOperation, "role/app", map[string]any{
 			"bound_service_account_names": "app", "bound_service_account_namespaces": "default",
 			"audience": audience, "token_policies": "readers",
 		}},
 	}
 	for _, step := range steps {
-		if response, err := ask(logical.CreateOperation, step.path, step.data); err != nil {
+		if response, err := ask(step.operation, step.path, step.data); err != nil {
 			return nil, err
 		} else if response.IsError() {
 			return nil, response.Error()

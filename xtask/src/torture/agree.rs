@@ -155,7 +155,7 @@ mod tests {
         (place, object.clone())
     }
 
-    fn found(here: &[Value], there: &[Value], maker: Who, excused: bool) -> Vec<String> {
+    fn found(here: &[Value], there: &[Value], maker: &Who, excused: bool) -> Vec<String> {
         let made = there.iter().map(|copy| write(1, maker.clone(), uid(copy), Deed::Create(copy.clone())));
         let users = Origins::default();
         let copies = Copies::read(&[Event::Writes(made.collect())], CONTRACT, &users);
@@ -174,7 +174,7 @@ mod tests {
         let spec = json!({"intent": "ride"});
         let mut copy = there(&spec);
         copy["spec"][THEIRS] = json!("their own");
-        assert_eq!(found(&[here(&spec)], &[copy], binder(), false), Vec::<String>::new());
+        assert_eq!(found(&[here(&spec)], &[copy], &binder(), false), Vec::<String>::new());
     }
 
     #[test]
@@ -193,24 +193,24 @@ mod tests {
             (changed(&|copy| copy["metadata"]["uid"] = json!("q")), "it names \"p\""),
         ];
         for (copy, expected) in cases {
-            let found = found(&[here(&spec)], std::slice::from_ref(&copy), binder(), false);
+            let found = found(&[here(&spec)], std::slice::from_ref(&copy), &binder(), false);
             assert!(found.len() == 1 && found[0].contains(expected), "{copy}: {found:?}");
         }
-        assert_eq!(found(&[here(&spec)], &[], binder(), false), ["cowboys n/billy: it has no copy"]);
+        assert_eq!(found(&[here(&spec)], &[], &binder(), false), ["cowboys n/billy: it has no copy"]);
     }
 
     #[test]
     fn a_name_that_is_taken_on_the_provider_is_no_difference() {
         let (spec, other) = (json!({"intent": "ride"}), json!({"intent": "theirs"}));
-        assert_eq!(found(&[here(&spec)], &[there(&other)], Who::User, false), Vec::<String>::new());
+        assert_eq!(found(&[here(&spec)], &[there(&other)], &Who::User, false), Vec::<String>::new());
     }
 
     #[test]
     fn a_copy_of_nothing_is_told_unless_nobody_could_know() {
         let copy = [there(&json!({}))];
         let told = ["cowboys kube-bind-torture-n/billy is a copy of nothing"];
-        assert_eq!(found(&[], &copy, binder(), false), told);
-        assert_eq!(found(&[], &copy, binder(), true), Vec::<String>::new());
-        assert_eq!(found(&[], &copy, Who::User, false), Vec::<String>::new());
+        assert_eq!(found(&[], &copy, &binder(), false), told);
+        assert_eq!(found(&[], &copy, &binder(), true), Vec::<String>::new());
+        assert_eq!(found(&[], &copy, &Who::User, false), Vec::<String>::new());
     }
 }

@@ -39,7 +39,9 @@ impl Copies {
                 }
                 Event::Restored(objects) => {
                     copies.known.clear();
-                    objects.iter().for_each(|(_, object)| copies.remember(object));
+                    for (_, object) in objects {
+                        copies.remember(object);
+                    }
                 }
             }
         }

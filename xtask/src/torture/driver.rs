@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use portolan_testkit::audit::Mark;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use super::{
@@ -23,8 +24,9 @@ pub(super) const AGREE_WITHIN: Duration = Duration::from_secs(120);
 /// What can only get worse is waited for no longer than this.
 const SURE_AFTER: Duration = Duration::from_secs(8);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How long the logs do not grow before quiet begins.
+/// How long nothing is written before quiet begins, and how long that may take.
 const SETTLED: Duration = Duration::from_secs(3);
+const QUIET_WITHIN: Duration = Duration::from_secs(30);
 /// How many faults may last at the same time.
 const AT_ONCE: usize = 2;
 
@@ -85,8 +87,12 @@ impl<'a> Driver<'a> {
                         worse_since = worse_since.or_else(|| Some(Instant::now()));
                     }
                     let is_sure = worse_since.is_some_and(|since| since.elapsed() > SURE_AFTER);
-                    if is_sure || is_over {
+                    if is_over {
                         return Ok(findings);
+                    }
+                    // What differs may still be under way.
+                    if is_sure {
+                        return Ok(findings.without(Name::Differ));
                     }
                 }
                 // An API server that is back answers a moment later.
@@ -99,13 +105,24 @@ impl<'a> Driver<'a> {
 
     /// What our processes write though there is nothing left to do.
     pub(super) async fn quiet(&mut self, length: Duration) -> Result<Findings> {
-        let logs = [Side::Consumer, Side::Provider].map(|side| self.world.plane(side).audit());
-        for log in &logs {
-            log.settled(SETTLED).await?;
+        let started = Instant::now();
+        let mut marks = self.marks()?;
+        // What follows from the last steps may still be under way.
+        loop {
+            tokio::time::sleep(SETTLED).await;
+            let is_quiet = late_writes(self.world, marks)?.is_empty();
+            marks = self.marks()?;
+            if is_quiet || started.elapsed() > QUIET_WITHIN {
+                break;
+            }
         }
-        let marks = [logs[0].mark()?, logs[1].mark()?];
         tokio::time::sleep(length).await;
         late_writes(self.world, marks)
+    }
+
+    fn marks(&self) -> Result<[Mark; 2]> {
+        let of = |side| self.world.plane(side).audit().mark();
+        Ok([of(Side::Consumer)?, of(Side::Provider)?])
     }
 
     async fn step(&mut self, display: &Display) -> Result<()> {

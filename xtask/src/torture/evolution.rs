@@ -22,7 +22,9 @@ fn with_another(versions: &[Value]) -> Option<Vec<Value>> {
     let newest = versions.iter().filter_map(number_of).max()?;
     VERSIONS.get(newest + 1)?;
     let mut versions = versions.to_vec();
-    versions.iter_mut().for_each(|version| version["storage"] = false.into());
+    for version in &mut versions {
+        version["storage"] = false.into();
+    }
     versions.push(version(newest + 1));
     Some(versions)
 }

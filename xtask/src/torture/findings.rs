@@ -69,6 +69,11 @@ impl Findings {
         self.0.append(&mut others.0);
     }
 
+    pub(super) fn without(mut self, name: Name) -> Self {
+        self.0.retain(|finding| finding.name != name);
+        self
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

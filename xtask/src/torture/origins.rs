@@ -49,7 +49,9 @@ impl Origins {
         for event in events {
             match event {
                 Event::Writes(writes) => {
-                    in_order(writes.clone()).iter().for_each(|write| origins.take(write));
+                    for write in &in_order(writes.clone()) {
+                        origins.take(write);
+                    }
                 }
                 Event::Restored(objects) => origins.restore(objects),
             }
@@ -92,9 +94,8 @@ impl Origins {
             (Deed::Create(_), Who::Ours(_)) => {
                 self.brought.insert(write.uid.clone());
             }
-            (Deed::Create(object), _) => self.keep(write, object),
             (Deed::Change(_), _) if self.brought.contains(&write.uid) => {}
-            (Deed::Change(object), Who::User) => self.keep(write, object),
+            (Deed::Create(object), _) | (Deed::Change(object), Who::User) => self.keep(write, object),
             (Deed::Change(object), who) => self.changed(write, object, who),
             (Deed::Delete, Who::User) => self.delete(write),
             (Deed::Delete, who) => self.deleted_by(write, who),
@@ -128,7 +129,8 @@ impl Origins {
 
     /// The first time is the one that counts: others may come while an object waits for its copy to go.
     fn give_up(&mut self, write: &Write) {
-        self.given_up.entry(write.uid.clone()).or_insert((write.at, write.place.plural.clone()));
+        let first = || (write.at, write.place.plural.clone());
+        self.given_up.entry(write.uid.clone()).or_insert_with(first);
     }
 
     fn deleted_by(&mut self, write: &Write, who: &Who) {

@@ -48,6 +48,7 @@ struct Line {
 pub(super) fn show(outcome: &Outcome, json: bool) -> Result<()> {
     if !outcome.findings.is_empty() {
         steps(outcome.seed, &outcome.trace);
+        history(outcome);
         for finding in outcome.findings.iter().take(SHOWN) {
             output::problem(finding.to_string().chars().take(LONGEST).collect::<String>());
         }
@@ -78,6 +79,28 @@ pub(super) fn steps(seed: u64, trace: &[String]) {
     output::problem(format_args!("\nseed {seed}; the last steps:"));
     trace[trace.len().saturating_sub(LAST_STEPS)..].iter().for_each(output::problem);
     output::problem("");
+}
+
+/// All that was done to what the findings are about: it may have begun long before the last steps.
+fn history(outcome: &Outcome) {
+    let mut done: Vec<_> = outcome
+        .trace
+        .iter()
+        .filter(|step| outcome.findings.iter().any(|on| is_about(&on.text, step)))
+        .collect();
+    done.drain(..done.len().saturating_sub(LAST_STEPS));
+    output::problem("what was done to these objects:");
+    done.iter().for_each(output::problem);
+    output::problem("");
+}
+
+/// Whether a step was done to the object that a finding begins with, or to its copy.
+fn is_about(finding: &str, step: &str) -> bool {
+    let place = finding.split(':').next().unwrap_or_default();
+    place.split_once(' ').is_some_and(|(plural, name)| {
+        let words = || step.split([' ', ',']);
+        words().any(|word| word == plural) && words().any(|word| word.ends_with(name))
+    })
 }
 
 /// How the logs of our processes end.
@@ -113,6 +136,22 @@ mod tests {
             r#"{"name":"steps","value":3,"unit":"steps"}"#,
         ];
         assert_eq!(text.lines().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn the_steps_of_an_object_are_those_of_its_copy_as_well() {
+        let finding = "wagons torture-b/n0: its status is null";
+        let cases = [
+            ("[ 1.00s] create: wagons torture-b/n0 with word 1", true),
+            ("[ 1.00s] strip: wagons kube-bind-torture-torture-b/n0", true),
+            ("[ 1.00s] create: wagons torture-b/n1 with word 1", false),
+            ("[ 1.00s] create: cowboys torture-b/n0 with word 1", false),
+            ("[ 1.00s] wagons.torture.dev is offered again", false),
+        ];
+        for (step, expected) in cases {
+            assert_eq!(is_about(finding, step), expected, "{step}");
+        }
+        assert!(is_about("mines n0: it has no copy", "[ 1.00s] uproot: mines kube-bind-torture-n0"));
     }
 
     #[test]

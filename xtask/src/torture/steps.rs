@@ -192,7 +192,9 @@ mod tests {
         assert_eq!(take(1), take(1));
         assert_ne!(take(1), take(2));
         let mut counts = BTreeMap::new();
-        take(1).into_iter().for_each(|step| *counts.entry(step).or_insert(0) += 1);
+        for step in take(1) {
+            *counts.entry(step).or_insert(0) += 1;
+        }
         assert_eq!(counts.len(), STEPS.len(), "{counts:?}");
         assert!(counts[&Step::Create] > counts[&Step::Kill] * 3, "{counts:?}");
         let one = Step::chosen(&["label".to_owned()]);

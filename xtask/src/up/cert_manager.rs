@@ -54,8 +54,8 @@ async fn agree(world: &mut World) -> Result<String> {
     let consumer = world.consumer();
     cert_manager::apply(&consumer, "consumer-rights.yaml").await?;
     let bundles: Api<APIServiceBindingBundle> = Api::all(consumer.clone());
-    let word = json!({"metadata": {"annotations": {"kube-bind.io/accept-claims": "secrets"}}});
-    bundles.patch(BUNDLE, &PatchParams::default(), &Patch::Merge(&word)).await.context("agreeing")?;
+    let consent = json!({"metadata": {"annotations": {"kube-bind.io/accept-claims": "secrets"}}});
+    bundles.patch(BUNDLE, &PatchParams::default(), &Patch::Merge(&consent)).await.context("agreeing")?;
     for kind in ["issuers", "certificates"] {
         clusters::binding_ready(&consumer, &format!("{kind}.{GROUP}")).await?;
     }

@@ -152,7 +152,7 @@ async fn compare(
     let (desired, leaving) = crd::retaining(desired, existing);
     if is_ours && !leaving.is_empty() && crd::is_current(existing, &desired) {
         let migration = Job::of(&outline, leaving)
-            .map(|job| context.migrations.ensure(job, context.waker(&binding.name_any())));
+            .map(|job| context.migrations.ensure(&job, context.waker(&binding.name_any())));
         return Ok(Installed { migration, ..Installed::only(Outcome::Installing(outline)) });
     }
     pause(context, binding, &outline, &desired);

@@ -123,7 +123,7 @@ mod tests {
 
     use super::*;
 
-    fn crd(accepted: &Value, names_accepted: &str, established: &str) -> CustomResourceDefinition {
+    fn crd(accepted: &Value, names_accepted: &str, established: &str) -> CrdOutline {
         serde_json::from_value(json!({
             "metadata": {"name": "cowboys.lab.dev"},
             "spec": {

@@ -52,6 +52,10 @@ pub(super) async fn unbind(context: &Context, observed: &Observed) -> Result<Nex
         }
         orphan::release_strays(context, binding).await?;
         if let Provider::Session(view) = &observed.provider {
+            // After a restart, nobody has heard yet whether the provider waits for our word.
+            if view.contact == Contact::Pending || (view.contact == Contact::Up && !view.listed) {
+                return Ok(Next::After(AFTER_RACE));
+            }
             super::report::unbound(view).await?;
         }
         release(context, binding, place).await?;

@@ -78,7 +78,9 @@ pub(super) async fn run(args: &Args, what: &OrphansArgs) -> Result<(), Failure> 
 }
 
 fn list(orphans: &[Orphan]) {
-    orphans.iter().for_each(|orphan| say(&orphan.describe()));
+    for orphan in orphans {
+        say(&orphan.describe());
+    }
     say(&format!("{} copies have no object on this cluster", orphans.len()));
     if !orphans.is_empty() {
         say("`konnector orphans delete` tells what deleting them would do, and deletes them with --yes");

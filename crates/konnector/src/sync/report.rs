@@ -163,12 +163,11 @@ impl Engine {
             Step::UpdateCopy => {
                 let live = self.provider(key).get_opt(&self.copy_name(key)).await.ok()??;
                 let body = self.index.lock().body(key);
-                let body = match body {
-                    Some(body) => body,
-                    None => {
-                        let origin = self.consumer(key).get_opt(&key.name).await.ok()??;
-                        self.index.lock().desired(&origin).into()
-                    }
+                let body = if let Some(body) = body {
+                    body
+                } else {
+                    let origin = self.consumer(key).get_opt(&key.name).await.ok()??;
+                    self.index.lock().desired(&origin).into()
                 };
                 contested(&live, &comparable(&body))?
             }

@@ -106,7 +106,9 @@ async fn explained(state: &State, wish: &Wish) -> String {
         line("audiences", &format!("{:?}, and one of {wanted:?} is wanted", claims.aud.0));
         if let Ok(account) = account(&snapshot, wish, true).await {
             let source = Source { token: &token, claims: &claims, wanted };
-            bindings(&account, source).iter().for_each(|said| line("binding", said));
+            for said in bindings(&account, source) {
+                line("binding", &said);
+            }
         }
     }
     match outcome {

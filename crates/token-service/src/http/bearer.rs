@@ -33,7 +33,6 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Result<SecretString, NoBearer> {
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
-    use secrecy::ExposeSecret as _;
 
     use super::*;
 
@@ -58,7 +57,7 @@ mod tests {
             }
             let found = bearer(&headers);
             assert_eq!(
-                found.as_ref().map(|token| token.expose_secret()),
+                found.as_ref().map(secrecy::ExposeSecret::expose_secret),
                 expected.as_ref().map(|token| *token),
                 "{values:?}"
             );

@@ -34,10 +34,9 @@ pub(super) enum Audiences<'a> {
 impl<'a> Audiences<'a> {
     pub(super) fn of(wanted: Wanted<'a>, cluster: &'a Cluster) -> Self {
         match (wanted, cluster.config.audiences.as_deref()) {
-            (Wanted::These(audiences), _) => Self::These(audiences),
             (Wanted::Any, _) => Self::Anybody,
             (Wanted::Default, Some([only])) if only == ANY => Self::Any,
-            (Wanted::Default, Some(audiences)) => Self::These(audiences),
+            (Wanted::These(audiences), _) | (Wanted::Default, Some(audiences)) => Self::These(audiences),
             (Wanted::Default, None) => Self::ApiServer(&cluster.api_audiences),
         }
     }

@@ -156,6 +156,9 @@ fn what_is_no_review_is_neither_an_answer_nor_an_outage() {
     }
 }
 
+/// What was answered, the token names, was asked for, and is agreed.
+type Row<'a> = [&'a [&'a str]; 4];
+
 #[test]
 fn an_answer_for_more_than_the_token_names_is_cut_down() {
     let answer = |audiences: &[&str]| {
@@ -163,14 +166,14 @@ fn an_answer_for_more_than_the_token_names_is_cut_down() {
         serde_json::from_value(json!({"authenticated": true, "audiences": audiences, "user": user})).unwrap()
     };
     let list = |audiences: &[&str]| audiences.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
-    let table: [(&[&str], &[&str], &[&str], &[&str]); 5] = [
-        (&["x", "y"], &["x"], &[], &["x"]),
-        (&["x"], &[], &[], &["x"]),
-        (&["x", "vault"], &["x", "z"], &[], &["x"]),
-        (&["x"], &["x"], &["x", "y"], &["x"]),
-        (&["vault"], &["x"], &[], &[]),
+    let table: [Row<'_>; 5] = [
+        [&["x", "y"], &["x"], &[], &["x"]],
+        [&["x"], &[], &[], &["x"]],
+        [&["x", "vault"], &["x", "z"], &[], &["x"]],
+        [&["x"], &["x"], &["x", "y"], &["x"]],
+        [&["vault"], &["x"], &[], &[]],
     ];
-    for (answered, token, wanted, expected) in table {
+    for [answered, token, wanted, expected] in table {
         let agreed = agreed(answer(answered), &named(), &list(token), &list(wanted));
         let audiences = agreed.map(|(_, audiences)| audiences).unwrap_or_default();
         assert_eq!(audiences, list(expected), "{answered:?} {token:?} {wanted:?}");
