@@ -97,19 +97,4 @@ mod tests {
         latest.wrote(object("1", "10"));
         assert_eq!(newest("2", "5"), "5");
     }
-
-    #[test]
-    fn a_list_that_begins_later_counts_whatever_its_versions_are() {
-        let latest = Latest::default();
-        let newest = |version| latest.newest(Arc::new(object("1", version))).resource_version().unwrap();
-        latest.wrote(object("1", "10"));
-        latest.list_begins();
-        assert_eq!(newest("5"), "10", "the list is not complete");
-        latest.list_ends();
-        assert_eq!(newest("5"), "5");
-        latest.list_begins();
-        latest.wrote(object("1", "10"));
-        latest.list_ends();
-        assert_eq!(newest("5"), "10", "written after the list began");
-    }
 }

@@ -110,7 +110,9 @@ pub(crate) async fn report_unbound(
     if unbound.is_empty() {
         return Ok(());
     }
-    let Some(session) = context.sessions.open(reference).filter(|s| s.contact() == Contact::Up && s.may_write()) else {
+    let Some(session) =
+        context.sessions.open(reference).filter(|s| s.contact() == Contact::Up && s.may_write())
+    else {
         return Ok(());
     };
     for (name, why) in unbound {

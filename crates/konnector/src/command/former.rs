@@ -161,7 +161,8 @@ async fn standing(own: &Client, bundle: &str, former: &Former) -> Result<Vec<Sta
             let here: Api<DynamicObject> = Api::all_with(own.clone(), &kind.resource);
             let here = here.list_metadata(&ListParams::default()).await?.items;
             let origins: BTreeSet<_> = here.iter().filter_map(kube::ResourceExt::uid).collect();
-            let copies = former.copies(&kind.resource, kind.crd.spec.scope == ResourceScope::Namespaced).await?;
+            let copies =
+                former.copies(&kind.resource, kind.crd.spec.scope == ResourceScope::Namespaced).await?;
             let (ours, others): (Vec<_>, Vec<_>) = copies.into_iter().partition(|copy| {
                 copy.annotations().get(ANNOTATION_CONSUMER_UID).is_some_and(|uid| origins.contains(uid))
             });
