@@ -85,8 +85,8 @@ mod tests {
     }
 
     fn binding(annotations: &Value, owned: bool) -> APIServiceBinding {
-        let owner = json!({"apiVersion": "kube-bind.io/v1alpha2", "kind": "APIServiceBindingBundle", "name": "b", "uid": "1"});
-        let owners: Vec<_> = owned.then_some(owner).into_iter().collect();
+        let bundle = json!({"apiVersion": "kube-bind.io/v1alpha2", "kind": "APIServiceBindingBundle", "name": "b", "uid": "1"});
+        let owners: Vec<_> = owned.then_some(bundle).into_iter().collect();
         serde_json::from_value(json!({
             "apiVersion": "kube-bind.io/v1alpha2", "kind": "APIServiceBinding",
             "metadata": {"name": "a", "annotations": annotations, "ownerReferences": owners},

@@ -105,9 +105,9 @@ pub(super) async fn observe(
 fn view(context: &Context, session: Arc<Session>, name: &str, word: &Word) -> View {
     let standing = session.standing(word);
     let contact = session.contact_of(&standing);
-    let contract = if let Standing::Open(contract) = standing { Some(contract) } else { None };
+    let open = if let Standing::Open(name) = standing { Some(name) } else { None };
     // What another contract exports is not what is bound.
-    let found = session.export(name).filter(|_| contract.is_some());
+    let found = session.export(name).filter(|_| open.is_some());
     // Before the provider has said what there is, nothing is missing.
     let withdrawn = found.is_none()
         && contact == Contact::Up
@@ -126,8 +126,8 @@ fn view(context: &Context, session: Arc<Session>, name: &str, word: &Word) -> Vi
     let refusal = session.request(name).and_then(|request| request.status.clone()?.terminal_message);
     View {
         contact,
-        listed: contract.is_some() && session.exports().is_some() && session.schemas_listed(),
-        contract,
+        listed: open.is_some() && session.exports().is_some() && session.schemas_listed(),
+        contract: open,
         schemas: resources.map(|r| (r.clone(), schema(r))).collect(),
         pretty_name: session.pretty_name(),
         heartbeat: session.last_heartbeat(),
