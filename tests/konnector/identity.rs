@@ -134,7 +134,15 @@ async fn a_contract_belongs_to_one_consumer_cluster_until_it_is_taken_over() {
     let now = service.there().get("billy").await.unwrap();
     assert_eq!((now.uid(), &now.data["spec"]), (copy.uid(), &copy.data["spec"]), "{}", other.log_tail(20));
 
-    // It can unbind: what is on the provider is not its own any more.
+    the_former_cluster_unbinds_and_the_other_gives_the_contract_back(&service, &elsewhere).await;
+}
+
+async fn the_former_cluster_unbinds_and_the_other_gives_the_contract_back(
+    service: &Service,
+    elsewhere: &Service,
+) {
+    let contract = service.contract_namespace();
+    // What is on the provider is not its own any more.
     let bundles: Api<APIServiceBindingBundle> = Api::all(service.consumer.clone());
     bundles.delete("claimed", &DeleteParams::default()).await.unwrap();
     watch_until_gone(bundles, "claimed", SOON).await.unwrap();
@@ -188,8 +196,7 @@ async fn of_two_clusters_that_begin_at_once_one_gets_the_contract() {
         let bundles: Api<APIServiceBindingBundle> = Api::all(client.clone());
         let status = bundles.get("at-once").await.unwrap().status.unwrap_or_default();
         condition::find(&status.conditions, "Synced")
-            .map(|c| c.reason.clone())
-            .unwrap_or("nothing".to_owned())
+            .map_or_else(|| "nothing".to_owned(), |c| c.reason.clone())
     };
     eventually("one of them has it, and the other knows", SOON, async || {
         let both = [said(&service.consumer).await, said(&there).await];
