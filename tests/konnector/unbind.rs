@@ -54,6 +54,7 @@ async fn a_withdrawn_export_leaves_objects_and_copies_and_a_new_binding_takes_th
     assert_eq!(left.metadata.owner_references, None);
     let why = &left.metadata.annotations.unwrap()["kube-bind.io/withdrawn"];
     assert!(why.contains("of bundle withdrawn was withdrawn"), "{why}");
+    crate::reasons::event(&service.consumer, &service.export(), "Withdrawn").await;
     let kept = service.here().get("billy").await.unwrap();
     assert_eq!((kept.metadata.uid, kept.metadata.finalizers), (billy.metadata.uid.clone(), None));
 

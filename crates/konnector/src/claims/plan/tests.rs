@@ -162,7 +162,18 @@ fn what_is_not_ours_is_never_touched() {
     for mode in [Mode::Sync, Mode::Drain, Mode::Withdraw] {
         assert_eq!(step(by_label(), None, Some(&forged), mode), Step::Nothing);
     }
-    assert_eq!(synced(Some(&owned), Some(&forged)), Step::Conflict);
+    let mut of_another = forged.clone();
+    of_another
+        .metadata
+        .annotations
+        .as_mut()
+        .unwrap()
+        .insert("kube-bind.io/consumer-uid".to_owned(), "another".to_owned());
+    assert_eq!(
+        synced(Some(&owned), Some(&of_another)),
+        Step::Conflict,
+        "ADR 11: it names no object that is here"
+    );
     assert_eq!(synced(Some(&secret("x", None, "")), Some(&secret("x", None, ""))), Step::Nothing);
 }
 

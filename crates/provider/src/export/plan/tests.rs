@@ -177,6 +177,16 @@ fn what_is_no_longer_offered_is_withdrawn() {
 }
 
 #[test]
+fn an_export_says_which_fields_consumers_do_not_get() {
+    let mut v1 = offer(&["v1"]);
+    assert_eq!(in_sync(&v1), Verdict::holds());
+    v1.dropped = vec!["preserveUnknownFields".to_owned()];
+    let said = in_sync(&v1);
+    assert!(said.is_true() && said.message.contains("preserveUnknownFields"), "{said:?}");
+    assert_eq!(said.reason, "FieldsDropped");
+}
+
+#[test]
 fn only_our_condition_is_changed() {
     let mut export = export("e", &offer(&["v1"]));
     let theirs: Value = json!({"conditions": [
