@@ -7,10 +7,15 @@ mod retire;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use kube::{Api, ResourceExt as _, api::ListParams};
-use portolan_core::api::kubebind::{APIServiceBinding, APIServiceBindingBundle, APIServiceExport};
+use portolan_core::{
+    api::kubebind::{APIServiceBinding, APIServiceBindingBundle, APIServiceExport},
+    names,
+};
 use portolan_runtime::{
     apply::WriteError, clock, controller, controller::Next, tasks::Tasks, telemetry::Chain,
 };
+
+use tokio::time::{Instant, sleep};
 
 use self::plan::{Observed, Offer, Provider};
 use crate::{
@@ -24,6 +29,8 @@ use crate::{
 };
 
 const WORKERS: usize = 8;
+/// How long the schemas may take when the exports are there.
+const SCHEMAS_LIMIT: Duration = Duration::from_secs(2);
 
 /// Why a bundle could not be reconciled.
 #[derive(Debug, thiserror::Error)]
@@ -119,7 +126,11 @@ async fn provider(
         Ok(session) => session,
         Err(error) => return Provider::ClientFailed(Chain(&error).to_string()),
     };
+    await_schemas(&session).await;
     let mut exports: Vec<_> = session.exports().unwrap_or_default();
+    for export in &mut exports {
+        name_versions(&session, export);
+    }
     exports.sort_by_key(|export| export.name_any());
     let offer = match session.contact() {
         Contact::Up => Some(offer(context, bundle, &session, exports).await),
@@ -135,6 +146,27 @@ async fn provider(
             Provider::Up(Offer { contract: Some(contract), ..offer })
         }
         (Contact::Pending | Contact::Up, ..) => Provider::Pending,
+    }
+}
+
+/// They are listed together with the exports. Where they cannot be, each binding says so.
+async fn await_schemas(session: &Session) {
+    let deadline = Instant::now() + SCHEMAS_LIMIT;
+    while session.contact() == Contact::Up && !session.schemas_listed() && Instant::now() < deadline {
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Exports need not name their versions: they are those of the schemas.
+fn name_versions(session: &Session, export: &mut Arc<APIServiceExport>) {
+    for place in 0..export.spec.resources.len() {
+        let resource = &export.spec.resources[place];
+        let schema = session.schema(&names::bound_schema(&resource.resource, &resource.group));
+        if let Some(schema) = schema.filter(|_| resource.versions.is_empty()) {
+            let served = schema.spec.versions.iter().filter(|version| version.served);
+            Arc::make_mut(export).spec.resources[place].versions =
+                served.map(|version| version.name.clone()).collect();
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use portolan_core::{
         ExportedResource, LABEL_OWNER,
     },
     condition, names,
+    outline::VersionOutline,
 };
 use portolan_runtime::{
     apply::{self, Observed as Seen, WriteError},
@@ -93,11 +94,16 @@ fn look(context: &Context, key: &Key, resource: &ExportedResource) -> Found {
     });
     Found::Offered {
         scope: offer.schema.scope,
-        versions: offer.resource.versions.clone(),
+        versions: served(&offer.schema.versions),
         isolation: offer.terms.isolation,
         claims: offer.claims,
         in_sync,
     }
+}
+
+/// The names of the versions that consumers can use.
+fn served(versions: &[VersionOutline]) -> Vec<String> {
+    versions.iter().filter(|version| version.served).map(|version| version.name.clone()).collect()
 }
 
 /// Makes the namespaces that are asked for, on behalf of the provider: they appear on the consumer before anything
