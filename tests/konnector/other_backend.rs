@@ -108,7 +108,8 @@ async fn an_export_that_was_written_by_hand_is_bound() {
     there.patch_status("billy", &PatchParams::default(), &Patch::Merge(&status)).await.unwrap();
     object_with(&here, "billy", "has the status", |origin| origin.data["status"]["result"] == "rode").await;
 
-    // The other resource of the export comes in all its versions, and is kept in sync in the one that is named.
+    // The other resource of the export comes in all its versions, and is kept in sync in the one that objects are stored
+    // in, whichever is named: a write in another one would drop what only that one has.
     let crds: Api<CustomResourceDefinition> = Api::all(consumer.clone());
     let brought = crds.get("sheriffs.by-hand.dev").await.unwrap();
     let versions: Vec<_> = brought.spec.versions.iter().map(|version| version.name.as_str()).collect();
@@ -118,7 +119,7 @@ async fn an_export_that_was_written_by_hand_is_bound() {
     here.create(&PostParams::default(), &cowboy(&sheriff, "pat", &json!({"intent": "watch"}))).await.unwrap();
     let copy = object_with(&there, "pat", "arrives", |copy| copy.data["spec"]["intent"] == "watch").await;
     let ours = copy.managed_fields().iter().find(|entry| entry.manager.as_deref() == Some("kube-bind.io"));
-    assert_eq!(ours.unwrap().api_version.as_deref(), Some("by-hand.dev/v1beta1"));
+    assert_eq!(ours.unwrap().api_version.as_deref(), Some("by-hand.dev/v1alpha1"));
 }
 
 /// A second kind of the same group, in two versions.
