@@ -100,7 +100,7 @@ async fn a_labelled_crd_is_exported_for_as_long_as_it_is_labelled() {
         json!(export.spec),
         json!({
             "informerScope": "Namespaced", "isolation": "Prefixed",
-            "resources": [{"group": scene.group(), "resource": "mangos", "versions": ["v1"]}],
+            "resources": [{"group": scene.group(), "resource": "mangos"}],
         })
     );
     let schema = schemas.get(&name).await.unwrap();
