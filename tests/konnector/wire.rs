@@ -124,7 +124,7 @@ async fn healthz_answers_where_probes_look_for_it() {
     let report = load::http_get(&clusters.healthz, 1, 1).await.unwrap();
     assert_eq!(report.statuses, BTreeMap::from([(200, 1)]), "{report:?}");
     let (status, body) = clusters.konnector.admin_get("/readyz?verbose").await.unwrap();
-    assert_eq!((status, body.as_str()), (200, "[+] caches\n[+] lease\n"));
+    assert_eq!((status, body.as_str()), (200, "[+] api-server\n[+] caches\n[+] lease\n"));
     let metrics = clusters.konnector.metrics().await.unwrap();
     assert!(metrics.contains("portolan_konnector_reconciles_total"), "{metrics}");
     let (status, body) = clusters.provider_service.admin_get("/readyz").await.unwrap();
