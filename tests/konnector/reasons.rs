@@ -95,13 +95,13 @@ async fn an_object_that_the_provider_refuses_says_why_and_goes_through_once_it_i
         there.create(&tried(), &bad).await.is_err()
     })
     .await;
-    service.create("billy", &json!({"intent": "rob"})).await;
-    let said = event(&service.consumer, "billy", "SyncFailed").await;
+    service.create("robber", &json!({"intent": "rob"})).await;
+    let said = event(&service.consumer, "robber", "SyncFailed").await;
     let note = said.note.unwrap_or_default();
     assert!(note.contains("policy refused-obj says no"), "{note}");
     assert_eq!(said.type_.as_deref(), Some("Warning"));
-    merge(&service.here(), "billy", json!({"spec": {"intent": "ride"}})).await;
-    service.arrives("billy").await;
+    merge(&service.here(), "robber", json!({"spec": {"intent": "ride"}})).await;
+    service.arrives("robber").await;
 }
 
 /// Has the consumer's API server refuse a CRD.

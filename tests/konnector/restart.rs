@@ -10,7 +10,7 @@ use kube::{
     Api, ResourceExt,
     api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams},
 };
-use portolan_core::api::kubebind::APIServiceExport;
+use portolan_core::api::kubebind::{APIServiceBinding, APIServiceExport};
 use portolan_testkit::{
     audit::summary,
     eventually::{eventually, watch_until_gone},
@@ -142,9 +142,9 @@ async fn an_export_that_went_unseen_stays_bound_for_four_polls_and_its_copies_st
     let (_second, _) = konnector(&clusters.konnector_kubeconfig).await;
     let suspect = bundle_condition(&service.consumer, "unseen", "Synced", ("False", "ProviderSuspect")).await;
     assert!(suspect.message.contains(&service.export()), "{}", suspect.message);
+    let bindings: Api<APIServiceBinding> = Api::all(service.consumer.clone());
+    watch_until_gone(bindings, &service.export(), LIMIT).await.unwrap();
     assert!(service.here().get_opt("billy").await.unwrap().is_some());
-    let crds: Api<CustomResourceDefinition> = Api::all(service.consumer.clone());
-    watch_until_gone(crds, &service.export(), LIMIT).await.unwrap();
     assert!(service.there().get_opt("billy").await.unwrap().is_some());
 }
 

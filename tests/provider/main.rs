@@ -118,18 +118,17 @@ async fn a_labelled_crd_is_exported_for_as_long_as_it_is_labelled() {
     let follows = |export: &APIServiceExport| hash(export) == hash(&followed) && in_sync(export);
     assert_eq!(watch_until(exports.clone(), &name, follows, SOON).await.unwrap().uid(), export.uid());
 
-    // A version that goes takes the export with it only when none of its versions is left.
-    let versions = json!([version("v1", false, &json!({})), version("v2", true, &json!({}))]);
+    // A version that is served no more goes from the schema, and the export stays what it was.
+    let mut versions =
+        json!([version("v1", false, &json!({})), version("v2", true, &json!({}))]);
     scene.patch_crd("mangos", &json!({"spec": {"versions": versions}})).await;
-    let mut gone = versions.clone();
-    gone[0]["served"] = false.into();
-    scene.patch_crd("mangos", &json!({"spec": {"versions": gone}})).await;
-    let renewed = |e: &APIServiceExport| e.uid() != export.uid() && in_sync(e);
-    let renewed = watch_until(exports.clone(), &name, renewed, SOON).await.unwrap();
-    assert_eq!(renewed.spec.resources[0].versions, ["v2"]);
-    let owned =
-        |s: &BoundSchema| s.owner_references().iter().any(|owner| Some(&owner.uid) == renewed.uid().as_ref());
-    watch_until(schemas.clone(), &name, owned, SOON).await.unwrap();
+    versions[0]["served"] = false.into();
+    scene.patch_crd("mangos", &json!({"spec": {"versions": versions}})).await;
+    let without = |s: &BoundSchema| s.spec.versions.iter().all(|v| v.name == "v2" || !v.served);
+    let followed = watch_until(schemas.clone(), &name, without, SOON).await.unwrap();
+    assert_eq!(followed.uid(), schema.uid());
+    let follows = |export: &APIServiceExport| hash(export) == hash(&followed) && in_sync(export);
+    assert_eq!(watch_until(exports.clone(), &name, follows, SOON).await.unwrap().uid(), export.uid());
 
     scene.patch_crd("mangos", &json!({"metadata": {"labels": {"kube-bind.io/exported": null}}})).await;
     watch_until_gone(exports, &name, SOON).await.unwrap();

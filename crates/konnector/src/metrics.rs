@@ -3,7 +3,10 @@
 mod tally;
 
 use kube::api::ApiResource;
-use portolan_core::condition::{Condition, ConditionStatus};
+use portolan_core::{
+    claims::Claimed,
+    condition::{Condition, ConditionStatus},
+};
 use portolan_runtime::{
     controller::ControllerMetrics,
     metrics::{Counters, Gauge, Gauges, Histogram, Histograms, Metrics},
@@ -78,6 +81,11 @@ impl KonnectorMetrics {
     /// The number of copies without an origin of a bound resource.
     pub(crate) fn orphans(&self, resource: &ApiResource) -> Gauge {
         self.orphans.with_label_values(&[&label(resource)])
+    }
+
+    /// The number of copies of claimed objects whose originals went with a backup.
+    pub(crate) fn claimed_orphans(&self, resource: Claimed) -> Gauge {
+        self.orphans.with_label_values(&[resource.plural()])
     }
 
     /// How long changes of a bound resource take to reach the provider.

@@ -13,7 +13,7 @@ use super::{
     faults::Open,
     findings::{Findings, Name},
     history::Place,
-    record::{Record, late_writes},
+    record::{Record, is_late, late_writes, written},
     steps::{Side, Step, choose},
     world::{Service, World},
 };
@@ -110,14 +110,14 @@ impl<'a> Driver<'a> {
         // What follows from the last steps may still be under way.
         loop {
             tokio::time::sleep(SETTLED).await;
-            let is_quiet = late_writes(self.world, marks)?.is_empty();
+            let is_quiet = !written(self.world, marks)?.iter().any(|(_, entry)| is_late(entry));
             marks = self.marks()?;
             if is_quiet || started.elapsed() > QUIET_WITHIN {
                 break;
             }
         }
         tokio::time::sleep(length).await;
-        late_writes(self.world, marks)
+        Ok(late_writes(&written(self.world, marks)?))
     }
 
     fn marks(&self) -> Result<[Mark; 2]> {

@@ -2,7 +2,7 @@
 //! was deleted.
 
 use anyhow::Result;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use portolan_runtime::clock;
 use portolan_testkit::audit::{AuditEntry, Mark};
 
@@ -16,6 +16,11 @@ use super::{
     steps::Side,
     world::{World, contract, is_tortured},
 };
+
+/// How soon our processes follow what somebody else writes.
+const FOLLOWS_WITHIN: SignedDuration = SignedDuration::from_secs(5);
+/// How many writes of others to one object are a reason for ours. A certificate that is issued takes half as many.
+const PATIENCE: usize = 40;
 
 /// What is known of one side.
 #[derive(Default)]
@@ -114,23 +119,55 @@ fn tortured(kinds: &[Kind], entry: &AuditEntry) -> Option<Write> {
     if is_secret || kinds.iter().any(is_kind) { Write::read(entry) } else { None }
 }
 
-/// What our processes have written on both sides after these places, leases and signs of life apart.
-pub(super) fn late_writes(world: &World, marks: [Mark; 2]) -> Result<Findings> {
-    let mut findings = Findings::default();
+/// What was written on both sides after these places.
+pub(super) fn written(world: &World, marks: [Mark; 2]) -> Result<Vec<(Side, AuditEntry)>> {
+    let mut all = Vec::new();
     for (side, mark) in [Side::Consumer, Side::Provider].into_iter().zip(marks) {
         let entries = world.plane(side).audit().entries_since(mark)?;
-        for entry in entries.iter().filter(|entry| is_late(entry)) {
-            findings.add(Name::LateWrites, format_args!("{side:?}: {}", entry.line()));
-        }
+        all.extend(entries.into_iter().filter(AuditEntry::is_write).map(|entry| (side, entry)));
     }
-    Ok(findings)
+    Ok(all)
 }
 
-fn is_late(entry: &AuditEntry) -> bool {
+/// What our processes have written, leases and signs of life apart, and nobody else gave them a reason to.
+pub(super) fn late_writes(written: &[(Side, AuditEntry)]) -> Findings {
+    let mut findings = Findings::default();
+    for (side, entry) in written.iter().filter(|(_, entry)| is_late(entry) && !has_cause(written, entry)) {
+        findings.add(Name::LateWrites, format_args!("{side:?}: {}", entry.line()));
+    }
+    findings
+}
+
+/// Whether somebody else has just written an object of this name: a controller of the provider tries again after
+/// minutes what failed during the run. Who writes the same object again and again is an opponent, no reason.
+fn has_cause(written: &[(Side, AuditEntry)], entry: &AuditEntry) -> bool {
+    let name = name_of(entry);
+    let is_of_it = |other: &AuditEntry| !is_ours(other) && name.is_some() && name_of(other) == name;
+    let others: Vec<_> = written.iter().filter(|(_, other)| is_of_it(other)).collect();
+    let is_just_before = |(_, other): &&(Side, AuditEntry)| {
+        let since = entry.received.duration_since(other.received);
+        !since.is_negative() && since <= FOLLOWS_WITHIN
+    };
+    others.len() <= PATIENCE && others.into_iter().any(|other| is_just_before(&other))
+}
+
+/// The name that an object, its copies and what controllers make of it have in common.
+fn name_of(entry: &AuditEntry) -> Option<&str> {
+    let asked = entry.object_ref.as_ref().map(|at| at.name.as_str()).filter(|name| !name.is_empty());
+    // A path that creates has no name in it.
+    let name = asked.or_else(|| entry.response_object.as_ref()?["metadata"]["name"].as_str())?;
+    let own = name.rsplit_once(&format!("{}-", contract())).map_or(name, |(_, own)| own);
+    Some(own.split_once('-').map_or(own, |(base, _)| base))
+}
+
+pub(super) fn is_late(entry: &AuditEntry) -> bool {
     let is_heartbeat = entry.object_ref.as_ref().is_some_and(|at| at.resource == "clusterbindings");
+    is_ours(entry) && entry.is_write() && !entry.is_lease() && !is_heartbeat
+}
+
+fn is_ours(entry: &AuditEntry) -> bool {
     let user = entry.user.username.strip_prefix("system:serviceaccount:").unwrap_or_default();
-    let is_ours = [":konnector", ":provider", ":kube-binder"].iter().any(|name| user.ends_with(name));
-    is_ours && entry.is_write() && !entry.is_lease() && !is_heartbeat
+    [":konnector", ":provider", ":kube-binder"].iter().any(|name| user.ends_with(name))
 }
 
 #[cfg(test)]
@@ -156,6 +193,35 @@ mod tests {
         assert!(!entry(konnector, "patch", "clusterbindings"));
         assert!(!entry("admin", "patch", "cowboys"));
         assert!(!entry("system:serviceaccount:kube-system:konnector-eater", "patch", "cowboys"));
+    }
+
+    #[test]
+    fn a_write_that_follows_somebody_elses_has_a_reason() {
+        let entry = |user: &str, name: &str, second: i64| {
+            let entry = json!({
+                "auditID": "a", "verb": "patch", "user": {"username": user},
+                "objectRef": {"resource": "certificates", "name": name},
+                "requestReceivedTimestamp": Timestamp::from_second(second).unwrap(),
+            });
+            (Side::Provider, serde_json::from_value::<AuditEntry>(entry).unwrap())
+        };
+        let ours = "system:serviceaccount:kube-bind:konnector";
+        let copy = format!("{}-n1", contract());
+        let table = [
+            (vec![entry(ours, "n1", 20)], 1),
+            (vec![entry("issuer", "n1-tls", 18), entry(ours, "n1", 20)], 0),
+            (vec![entry("issuer", &copy, 18), entry(ours, "n1-tls", 20)], 0),
+            (vec![entry("issuer", "n2", 18), entry(ours, "n1", 20)], 1),
+            (vec![entry("issuer", "n1", 10), entry(ours, "n1", 20)], 1),
+            (vec![entry("issuer", "n1", 21), entry(ours, "n1", 20)], 1),
+            (vec![entry(ours, "n1", 19), entry(ours, "n1", 20)], 2),
+        ];
+        for (number, (written, expected)) in table.iter().enumerate() {
+            assert_eq!(late_writes(written).iter().count(), *expected, "{number}");
+        }
+        let fight: Vec<_> =
+            (0..60).flat_map(|second| [entry("issuer", "n1", second), entry(ours, "n1", second)]).collect();
+        assert_eq!(late_writes(&fight).iter().count(), 60);
     }
 
     #[test]

@@ -129,7 +129,7 @@ pub(super) async fn apply(context: &Context, observed: &Observed) -> Result<Appl
     if all_there {
         context.sync.stop(&binding, &keep);
     }
-    applied.orphaned = context.sync.orphaned(&binding);
+    applied.orphaned = context.sync.orphaned(&binding) + context.claims.orphaned(&binding, &context.metrics);
     Ok(applied)
 }
 

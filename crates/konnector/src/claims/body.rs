@@ -4,8 +4,8 @@ use kube::{ResourceExt as _, api::DynamicObject};
 use portolan_core::{
     api::kubebind::{
         ANNOTATION_CLAIMED_BY, ANNOTATION_CLUSTER_NAMESPACE, ANNOTATION_CONSUMER_NAMESPACE,
-        ANNOTATION_CONSUMER_UID, ANNOTATION_ORIGIN_NAME, ANNOTATION_PROVIDER_NAMESPACE,
-        ANNOTATION_PROVIDER_UID, FIELD_MANAGER, LABEL_OWNER,
+        ANNOTATION_CONSUMER_UID, ANNOTATION_ORIGIN_NAME, ANNOTATION_ORIGIN_VERSION,
+        ANNOTATION_PROVIDER_NAMESPACE, ANNOTATION_PROVIDER_UID, FIELD_MANAGER, LABEL_OWNER,
     },
     claims::{Claim, Claimed},
     digest::sha256_hex,
@@ -49,6 +49,14 @@ pub(super) fn is_claimable(claimed: Claimed, object: &DynamicObject) -> bool {
         // Kubernetes puts these into every namespace.
         Claimed::ConfigMaps => object.name_any() != "kube-root-ca.crt",
         Claimed::ServiceAccounts => object.name_any() != "default",
+    }
+}
+
+/// Leaves out which version the original had. A copy that says all else is up to date.
+pub(super) fn forget_version(copy: &mut Value) {
+    let annotations = copy.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut);
+    if let Some(annotations) = annotations {
+        annotations.remove(ANNOTATION_ORIGIN_VERSION);
     }
 }
 

@@ -137,6 +137,11 @@ impl Engine {
             && index.keys().iter().all(|key| self.step(&index, key) == Step::Nothing)
     }
 
+    /// How many copies there are whose originals went with a backup.
+    pub(super) fn orphaned(&self) -> usize {
+        if self.mode == Mode::Sync { self.index.lock().orphaned() } else { 0 }
+    }
+
     pub(super) fn step(&self, index: &Index, key: &ObjectKey) -> Step {
         self.due(index, key).0
     }

@@ -10,7 +10,7 @@ use super::{
     engine::{ClaimContext, ClaimSpec, Engine},
     health::ClaimState,
 };
-use crate::sync::Mode;
+use crate::{metrics::KonnectorMetrics, sync::Mode};
 
 /// The binding and the claimed resource that an engine works for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -56,6 +56,20 @@ impl ClaimHub {
     pub(crate) fn is_drained(&self, key: &ClaimKey) -> bool {
         let engine = self.engines.lock().get(key).cloned();
         engine.is_some_and(|engine| engine.mode != Mode::Sync && engine.is_drained())
+    }
+
+    /// How many copies of claimed objects a binding has whose originals went with a backup. Shows those of all bindings.
+    pub(crate) fn orphaned(&self, binding: &str, metrics: &KonnectorMetrics) -> usize {
+        let (mut all, mut of_binding) = (HashMap::<Claimed, usize>::new(), 0);
+        for (key, engine) in &*self.engines.lock() {
+            let orphaned = engine.orphaned();
+            *all.entry(key.resource).or_default() += orphaned;
+            of_binding += if key.binding == binding { orphaned } else { 0 };
+        }
+        for (resource, orphaned) in all {
+            metrics.claimed_orphans(resource).set(i64::try_from(orphaned).unwrap_or(i64::MAX));
+        }
+        of_binding
     }
 
     /// Has every engine look again at what is there: what another binding kept may have to be kept by one of them.

@@ -11,7 +11,8 @@ use portolan_runtime::latest::version;
 use serde_json::Value;
 
 use super::{
-    body::{Terms, is_claimable, keeper},
+    body::{Terms, forget_version, is_claimable, keeper},
+    fate::{Both, Fates, Original, newest},
     plan::Side,
     references::{Changed, References, named},
     scope::Scope,
@@ -25,6 +26,7 @@ pub(crate) struct Index {
     terms: Terms,
     consumer: HashMap<ObjectKey, Seen>,
     provider: HashMap<ObjectKey, Seen>,
+    departed: Both,
     references: References,
     unread: HashSet<ObjectKey>,
     pub(super) consumer_known: bool,
@@ -40,6 +42,7 @@ impl Index {
             terms,
             consumer: HashMap::new(),
             provider: HashMap::new(),
+            departed: Both::default(),
             references: References::default(),
             unread: HashSet::new(),
             consumer_known: false,
@@ -63,6 +66,10 @@ impl Index {
         Sides {
             consumer: self.consumer.get(key),
             provider: self.provider.get(key),
+            fates: Fates {
+                on_consumer: self.departed.on(Side::Consumer).fate(key, self.provider.get(key)),
+                on_provider: self.departed.on(Side::Provider).fate(key, self.consumer.get(key)),
+            },
             place: if is_protected { Place::Protected } else { named() },
             is_forsaken: false,
             on_consumer,
@@ -98,6 +105,7 @@ impl Index {
             seen.touch = Touch::Copy;
         }
         seen.settled_for = settled.filter(|(owned, _)| *owned == seen.owned).and_then(|(_, for_)| for_);
+        self.departed.on_mut(side).is_there(key, seen_version);
         let concerns = self.concerns(key, &seen) || self.side(side.other()).contains_key(key);
         if concerns {
             self.side_mut(side).insert(key.clone(), seen);
@@ -113,6 +121,7 @@ impl Index {
         ours["apiVersion"] = "v1".into();
         ours["kind"] = self.terms.claim.resource.kind().into();
         let touch = self.terms.touch(side, key, &ours, object);
+        forget_version(&mut ours);
         let choice = if !is_claimable(self.terms.claim.resource, object) {
             Choice::Never
         } else if self.terms.claim.chooses_labels(object.labels()) {
@@ -130,11 +139,40 @@ impl Index {
             restored_for: self.terms.restored_for(side, key, object),
             deleting: object.metadata.deletion_timestamp.is_some(),
             choice,
+            original: Original::of(object),
             desired: Digest::of(&self.terms.copy_of(side, object)),
             owned: Digest::of(&ours),
             settled_for: None,
             form: Form::of(object),
         }
+    }
+
+    /// Takes in that a watch has shown the end of an object.
+    pub(crate) fn was_deleted(&mut self, side: Side, key: &ObjectKey) {
+        self.departed.on_mut(side).was_deleted(key);
+    }
+
+    /// Takes in which version a side has now, where it does not have an original. One that is older than what it had
+    /// before is that of a backup.
+    pub(super) fn asked(&mut self, side: Side, key: &ObjectKey, version: Option<u128>) {
+        let known = newest(self.departed.on(side).newest, self.side(side.other()));
+        let departed = self.departed.on_mut(side);
+        if version.zip(known).is_some_and(|(now, known)| now < known) {
+            departed.was_lost(key);
+        } else {
+            departed.was_deleted(key);
+        }
+    }
+
+    /// How many copies there are whose originals went with a backup.
+    pub(super) fn orphaned(&self) -> usize {
+        let here = |side: Side| {
+            let lost = |(key, copy): &(&ObjectKey, &Seen)| {
+                copy.has_lost_original() && !self.side(side.other()).contains_key(*key)
+            };
+            self.side(side).iter().filter(lost).count()
+        };
+        here(Side::Consumer) + here(Side::Provider)
     }
 
     /// Takes in that an object is gone from one side.
@@ -221,6 +259,8 @@ impl Index {
     pub(crate) fn forget_idle(&mut self, key: &ObjectKey) {
         let both = [self.consumer.get(key), self.provider.get(key)];
         if !both.into_iter().flatten().any(|seen| self.concerns(key, seen)) {
+            self.departed.on_mut(Side::Consumer).forget(key);
+            self.departed.on_mut(Side::Provider).forget(key);
             self.consumer.remove(key);
             self.provider.remove(key);
         }

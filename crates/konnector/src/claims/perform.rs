@@ -2,9 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use kube::{Api, api::DynamicObject};
+use kube::{
+    Api, ResourceExt as _,
+    api::{DynamicObject, ListParams, Patch, PatchParams},
+};
 use portolan_core::{
-    api::kubebind::{FIELD_MANAGER, LABEL_OWNER},
+    api::kubebind::{ANNOTATION_ORIGIN_VERSION, FIELD_MANAGER, LABEL_OWNER, ORIGIN_LOST},
     digest::Digest,
 };
 use portolan_runtime::{
@@ -15,6 +18,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
 use super::{
+    body::forget_version,
     engine::Engine,
     plan::{Side, Step},
     trouble::Trouble,
@@ -51,6 +55,8 @@ impl Engine {
                 Step::CreateCopy(_) => "create the copy of",
                 Step::UpdateCopy(_) => "update the copy of",
                 Step::DeleteCopy(_) => "delete the copy of",
+                Step::AskForOriginal(_) => "find out what has become of",
+                Step::MarkLost(_) => "mark the copy of",
                 Step::Stamp(_) => "put the owner label on",
                 Step::Unstamp(_) => "take the owner label off",
             };
@@ -71,7 +77,10 @@ impl Engine {
 
     async fn went_well(&self, step: Step, key: &ObjectKey, (written, contest): (Digest, Option<String>)) {
         self.context.engine.metrics.step(step.label());
-        if step != Step::Read {
+        if let Step::MarkLost(_) = step {
+            (self.context.engine.on_state)();
+        }
+        if !matches!(step, Step::Read | Step::AskForOriginal(_)) {
             self.pace.lock().wrote((key, step.label()), written, contest.is_some(), Instant::now());
         }
         if let Step::CreateCopy(Side::Provider) = step {
@@ -133,6 +142,8 @@ impl Engine {
             Step::CreateCopy(side) => self.create(side, key).await,
             Step::UpdateCopy(side) => self.update(side, key).await,
             Step::DeleteCopy(side) => self.delete(side, key).await,
+            Step::AskForOriginal(side) => self.ask_for_original(side.other(), key).await,
+            Step::MarkLost(side) => self.mark_lost(side, key).await,
             Step::Stamp(side) => self.label(side, key, Some(side)).await,
             Step::Unstamp(side) => self.label(side, key, None).await,
             Step::Nothing | Step::Wait | Step::Conflict | Step::OwnerUnknown => Ok(()),
@@ -174,6 +185,8 @@ impl Engine {
         let mut body = index.copy_of(side.other(), &original);
         body["metadata"]["name"] = key.name.as_str().into();
         body["metadata"]["namespace"] = self.namespace(side, key).into();
+        let version = original.resource_version().unwrap_or_default();
+        body["metadata"]["annotations"][ANNOTATION_ORIGIN_VERSION] = version.into();
         Ok(Some(body))
     }
 
@@ -217,9 +230,11 @@ impl Engine {
     }
 
     fn settle(&self, side: Side, key: &ObjectKey, written: &DynamicObject, body: &Value) {
+        let mut desired = comparable(body);
+        forget_version(&mut desired);
         let mut index = self.index.lock();
         index.saw(side, key, written);
-        index.settle(side, key, Digest::of(&comparable(body)));
+        index.settle(side, key, Digest::of(&desired));
     }
 
     async fn delete(&self, side: Side, key: &ObjectKey) -> Result<(), Trouble> {
@@ -229,6 +244,28 @@ impl Engine {
         deleted.map_err(|error| Trouble::of(side, &error))?;
         // Finalizers may hold it; then the watch tells when it is gone.
         self.look_up(side, key).await.map(|_| ())
+    }
+
+    /// Asks which version the side of an original has, now that it does not have the original.
+    async fn ask_for_original(&self, side: Side, key: &ObjectKey) -> Result<(), Trouble> {
+        let one = self.api(side, key).list_metadata(&ListParams::default().limit(1)).await;
+        let one = one.map_err(|error| Trouble::of(side, &WriteError::from(error)))?;
+        let version = one.metadata.resource_version.and_then(|version| version.parse().ok());
+        self.index.lock().asked(side, key, version);
+        Ok(())
+    }
+
+    /// Keeps on a copy what is known only now: later, the versions of a restored cluster tell nothing any more.
+    async fn mark_lost(&self, side: Side, key: &ObjectKey) -> Result<(), Trouble> {
+        let Some(uid) = self.uid(side, key) else { return Ok(()) };
+        let patch = json!({"metadata": {"uid": uid, "annotations": {ANNOTATION_ORIGIN_VERSION: ORIGIN_LOST}}});
+        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let marked = self.api(side, key).patch(&key.name, &params, &Patch::Merge(patch)).await;
+        let marked = marked.map_err(WriteError::from);
+        self.heard(side, &marked);
+        let marked = marked.map_err(|error| Trouble::of(side, &error))?;
+        self.index.lock().saw(side, key, &marked);
+        Ok(())
     }
 
     /// Applies what this binding has to say of an original: whose it is, or nothing any more. A label that

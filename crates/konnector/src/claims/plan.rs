@@ -1,6 +1,9 @@
 //! The next step for one claimed object, from what is known of both sides. Pure and infallible.
 
-use super::seen::{Knowledge, Seen, Sides, Touch};
+use super::{
+    fate::Fate,
+    seen::{Knowledge, Seen, Sides, Touch},
+};
 use crate::sync::{Mode, NamespaceState};
 
 /// A cluster.
@@ -44,6 +47,10 @@ pub(crate) enum Step {
     CreateCopy(Side),
     UpdateCopy(Side),
     DeleteCopy(Side),
+    /// Ask the other side whether the original of a copy was deleted, or went with a backup.
+    AskForOriginal(Side),
+    /// Note on a copy that its original went with a backup.
+    MarkLost(Side),
     /// Put the owner label on the original.
     Stamp(Side),
     /// Take our owner label off what was an original.
@@ -65,6 +72,8 @@ impl Step {
             Self::CreateCopy(_) => "create_claimed",
             Self::UpdateCopy(_) => "update_claimed",
             Self::DeleteCopy(_) => "delete_claimed",
+            Self::AskForOriginal(_) => "ask_for_original",
+            Self::MarkLost(_) => "mark_lost",
             Self::Stamp(_) => "stamp_claimed",
             Self::Unstamp(_) => "unstamp_claimed",
             Self::Conflict => "conflict",
@@ -141,7 +150,20 @@ fn sync(sides: Sides<'_>, namespace: NamespaceState<'_>) -> Step {
         Some(original) => abandoned(copy, owner)
             .or_else(|| end(Some(original).filter(|original| !original.is_copy()), owner))
             .unwrap_or(Step::Nothing),
-        None => abandoned(copy, owner).unwrap_or(Step::Nothing),
+        None => match abandoned(copy, owner) {
+            Some(Step::DeleteCopy(side)) if sides.on(owner).is_none() => bereft(side, sides.fate(owner), copy),
+            other => other.unwrap_or(Step::Nothing),
+        },
+    }
+}
+
+/// What becomes of a copy whose original is not there.
+fn bereft(side: Side, fate: Fate, copy: Option<&Seen>) -> Step {
+    match fate {
+        Fate::Deleted => Step::DeleteCopy(side),
+        Fate::Lost if copy.is_some_and(Seen::has_lost_original) => Step::Nothing,
+        Fate::Lost => Step::MarkLost(side),
+        Fate::Unknown => Step::AskForOriginal(side),
     }
 }
 
@@ -177,6 +199,7 @@ fn keep(original: &Seen, copy: Option<&Seen>, owner: Side, is_forsaken: bool) ->
         Some(copy) if copy.touch == Touch::OthersCopy && !is_forsaken => Step::Nothing,
         Some(copy) if !is_adoptable(copy) => Step::Conflict,
         Some(copy) if copy.deleting => Step::Wait,
+        Some(copy) if copy.has_lost_original() => Step::UpdateCopy(other),
         Some(copy) if copy.form.is_fixed_against(&original.form) => Step::DeleteCopy(other),
         Some(copy) if copy.owned != original.desired && copy.settled_for != Some(original.desired) => {
             Step::UpdateCopy(other)

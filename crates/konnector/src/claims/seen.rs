@@ -4,7 +4,10 @@ use kube::api::DynamicObject;
 use portolan_core::digest::Digest;
 use serde_json::Value;
 
-use super::plan::Side;
+use super::{
+    fate::{Fate, Fates, Original},
+    plan::Side,
+};
 
 /// An object on one side.
 #[derive(Clone, Debug)]
@@ -23,6 +26,8 @@ pub(crate) struct Seen {
     pub(super) restored_for: Option<Box<str>>,
     pub(crate) deleting: bool,
     pub(super) choice: Choice,
+    /// What a copy says of its original.
+    pub(super) original: Original,
     /// What its copy on the other side has to say.
     pub(crate) desired: Digest,
     /// What is ours of it.
@@ -67,6 +72,11 @@ impl Seen {
     pub(crate) fn is_copy(&self) -> bool {
         self.touch == Touch::Copy
     }
+
+    /// Whether it is marked as a copy whose original went with a backup.
+    pub(super) fn has_lost_original(&self) -> bool {
+        self.original == Original::Lost
+    }
 }
 
 /// What cannot be changed in an object.
@@ -101,6 +111,7 @@ pub(crate) struct Sides<'a> {
     pub(crate) consumer: Option<&'a Seen>,
     pub(crate) provider: Option<&'a Seen>,
     pub(super) place: Place,
+    pub(super) fates: Fates,
     /// The binding that the provider's copy names is no more.
     pub(super) is_forsaken: bool,
     pub(crate) on_consumer: Knowledge,
@@ -133,6 +144,14 @@ impl<'a> Sides<'a> {
         match side {
             Side::Consumer => self.consumer,
             Side::Provider => self.provider,
+        }
+    }
+
+    /// What has become of the original on a side that does not have it.
+    pub(super) const fn fate(&self, owner: Side) -> Fate {
+        match owner {
+            Side::Consumer => self.fates.on_consumer,
+            Side::Provider => self.fates.on_provider,
         }
     }
 

@@ -89,7 +89,11 @@ impl Engine {
                     self.look_at(key);
                 }
             }
-            Ok(Event::Delete(object)) => self.lose(lens, lens.key_of(&object)),
+            Ok(Event::Delete(object)) => {
+                let key = lens.key_of(&object);
+                self.index.lock().was_deleted(side, &key);
+                self.lose(lens, key);
+            }
             Ok(Event::InitDone) => self.end_list(lens),
             Err(error) => self.note(|health| health.failed(lens.watch.clone(), &error)),
         }

@@ -73,6 +73,12 @@ pub const ANNOTATION_CONSUMER_UID: &str = "kube-bind.io/consumer-uid";
 /// Annotation on a copy, on either side: the name of its origin. Who copies the marks of a copy to another object
 /// takes this one along, and it does not fit there.
 pub const ANNOTATION_ORIGIN_NAME: &str = "kube-bind.io/origin-name";
+/// Annotation on the copy of a claimed object, on either side: the resource version of its original when the copy was
+/// written, or [`ORIGIN_LOST`].
+pub const ANNOTATION_ORIGIN_VERSION: &str = "kube-bind.io/origin-version";
+/// Value of [`ANNOTATION_ORIGIN_VERSION`] where the original went with a cluster that was restored from a backup:
+/// nobody has deleted it, so the copy stays.
+pub const ORIGIN_LOST: &str = "lost";
 /// Annotation on a consumer object: the namespace of its copy on the provider.
 pub const ANNOTATION_PROVIDER_NAMESPACE: &str = "kube-bind.io/provider-namespace";
 /// Annotation on a consumer object: the uid of its copy on the provider.

@@ -108,6 +108,58 @@ fn synced(consumer: Option<&DynamicObject>, provider: Option<&DynamicObject>) ->
     step(by_label(), consumer, provider, Mode::Sync)
 }
 
+/// The step for a copy whose original, once on this side, was seen to be deleted.
+fn after_deletion(owner: Side, copy: &DynamicObject) -> Step {
+    let mut index = by_label();
+    index.saw(owner.other(), &key(), copy);
+    index.was_deleted(owner, &key());
+    plan(index.sides(&key(), false), MAPPED, Mode::Sync)
+}
+
+#[test]
+fn a_copy_stays_where_its_original_went_with_a_backup() {
+    for owner in [Side::Consumer, Side::Provider] {
+        let (there, original) = (owner.other(), secret("a", None, "YQ=="));
+        let written = |version: &str| {
+            let mut copied = copy(&by_label(), owner, &original);
+            let annotations = copied.metadata.annotations.get_or_insert_default();
+            annotations.insert("kube-bind.io/origin-version".to_owned(), version.to_owned());
+            copied
+        };
+        let next = |index: &Index| plan(index.sides(&key(), false), MAPPED, Mode::Sync);
+        // Version at which the copy was written, the newest that was shown, the one there is now, what follows.
+        let table = [
+            ("50", None, Some(60), Step::DeleteCopy(there)),
+            ("50", None, Some(50), Step::DeleteCopy(there)),
+            ("50", None, Some(49), Step::MarkLost(there)),
+            ("50", Some("70"), Some(60), Step::MarkLost(there)),
+            ("50", Some("40"), Some(60), Step::DeleteCopy(there)),
+            ("x", None, Some(1), Step::DeleteCopy(there)),
+            ("50", None, None, Step::DeleteCopy(there)),
+        ];
+        for (version, shown, now, expected) in table {
+            let mut index = by_label();
+            index.saw(there, &key(), &written(version));
+            if let Some(shown) = shown {
+                let mut other = original.clone();
+                other.metadata.resource_version = Some(shown.to_owned());
+                index.saw(owner, &ObjectKey { name: "other".to_owned(), ..key() }, &other);
+            }
+            assert_eq!(next(&index), Step::AskForOriginal(there), "nobody knows yet");
+            index.asked(owner, &key(), now);
+            assert_eq!(next(&index), expected, "{owner:?} {version} {shown:?} {now:?}");
+            // What a watch shows is certain.
+            index.was_deleted(owner, &key());
+            assert_eq!(next(&index), Step::DeleteCopy(there));
+        }
+        let mut index = by_label();
+        index.saw(there, &key(), &written("lost"));
+        assert_eq!((next(&index), index.orphaned()), (Step::Nothing, 1), "for good, whoever asks later");
+        index.saw(owner, &key(), &original);
+        assert_eq!((next(&index), index.orphaned()), (Step::UpdateCopy(there), 0), "it has come back");
+    }
+}
+
 #[test]
 fn the_original_is_copied_stamped_and_followed_whichever_side_has_it() {
     let (plain, index) = (secret("a", None, "YQ=="), by_label());
@@ -133,8 +185,8 @@ fn a_copy_goes_with_its_original_and_with_the_claim_and_the_label_of_ours_too() 
     let original = secret("a", None, "YQ==");
     let down = copy(&by_label(), Side::Consumer, &original);
     let up = copy(&by_label(), Side::Provider, &original);
-    assert_eq!(synced(None, Some(&down)), Step::DeleteCopy(Side::Provider));
-    assert_eq!(synced(Some(&up), None), Step::DeleteCopy(Side::Consumer));
+    assert_eq!(after_deletion(Side::Consumer, &down), Step::DeleteCopy(Side::Provider));
+    assert_eq!(after_deletion(Side::Provider, &up), Step::DeleteCopy(Side::Consumer));
     let mut unclaimed = stamped("consumer");
     unclaimed.metadata.labels.as_mut().unwrap().insert("app".to_owned(), "b".to_owned());
     assert_eq!(synced(Some(&unclaimed), Some(&down)), Step::DeleteCopy(Side::Provider));
@@ -333,6 +385,7 @@ fn a_copy_whose_marks_were_taken_off_is_ours_still() {
         index.saw(there, &key(), &copied);
         index.saw(there, &key(), &bare);
         assert_eq!(plan(index.sides(&key(), false), MAPPED, Mode::Sync), Step::UpdateCopy(there));
+        index.was_deleted(from, &key());
         index.lost(from, &key());
         assert_eq!(plan(index.sides(&key(), false), MAPPED, Mode::Sync), Step::DeleteCopy(there));
     }

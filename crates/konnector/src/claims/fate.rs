@@ -1,0 +1,129 @@
+//! What has become of originals that are not there: deleted by somebody, or gone with a cluster that was restored from
+//! a backup. Pure.
+//!
+//! Claimed objects have no finalizer of ours, so a list without an original does not tell. A watch that shows its end
+//! does. Where none has, versions tell: a cluster that has never been restored has a newer one than any of its objects
+//! ever had.
+
+use std::collections::{HashMap, HashSet};
+
+use kube::{ResourceExt as _, api::DynamicObject};
+use portolan_core::api::kubebind::{ANNOTATION_ORIGIN_VERSION, ORIGIN_LOST};
+
+use super::{plan::Side, seen::Seen};
+use crate::sync::ObjectKey;
+
+/// What has become of an original.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// Nobody knows yet.
+    Unknown,
+    Deleted,
+    /// Its cluster was restored from a backup that does not have it.
+    Lost,
+}
+
+/// The fate of the original of one place, if it was on the one side or on the other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fates {
+    pub(super) on_consumer: Fate,
+    pub(super) on_provider: Fate,
+}
+
+/// What a copy says of its original.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Original {
+    Unsaid,
+    /// It had this version when the copy was written.
+    Version(u128),
+    Lost,
+}
+
+impl Original {
+    pub(super) fn of(copy: &DynamicObject) -> Self {
+        match copy.annotations().get(ANNOTATION_ORIGIN_VERSION).map(String::as_str) {
+            Some(ORIGIN_LOST) => Self::Lost,
+            Some(version) => version.parse().map_or(Self::Unsaid, Self::Version),
+            None => Self::Unsaid,
+        }
+    }
+
+    const fn version(self) -> Option<u128> {
+        match self {
+            Self::Version(version) => Some(version),
+            Self::Unsaid | Self::Lost => None,
+        }
+    }
+}
+
+/// The newest version of a side that anything tells of: copies on the other side included, which outlive us.
+pub(super) fn newest(shown: Option<u128>, copies: &HashMap<ObjectKey, Seen>) -> Option<u128> {
+    copies.values().filter_map(|copy| copy.original.version()).max().max(shown)
+}
+
+/// What is known of the originals that one side does not have.
+#[derive(Debug, Default)]
+pub(super) struct Departed {
+    deleted: HashSet<ObjectKey>,
+    lost: HashSet<ObjectKey>,
+    /// The newest version that a watch has shown.
+    pub(super) newest: Option<u128>,
+}
+
+impl Departed {
+    /// Takes in that an object of this version is there.
+    pub(super) fn is_there(&mut self, key: &ObjectKey, version: u128) {
+        self.forget(key);
+        // What is no number says nothing.
+        if version != u128::MAX {
+            self.newest = self.newest.max(Some(version));
+        }
+    }
+
+    pub(super) fn was_deleted(&mut self, key: &ObjectKey) {
+        self.lost.remove(key);
+        self.deleted.insert(key.clone());
+    }
+
+    pub(super) fn was_lost(&mut self, key: &ObjectKey) {
+        self.lost.insert(key.clone());
+    }
+
+    pub(super) fn forget(&mut self, key: &ObjectKey) {
+        self.deleted.remove(key);
+        self.lost.remove(key);
+    }
+
+    pub(super) fn fate(&self, key: &ObjectKey, copy: Option<&Seen>) -> Fate {
+        if self.deleted.contains(key) {
+            Fate::Deleted
+        } else if self.lost.contains(key) || copy.is_some_and(Seen::has_lost_original) {
+            Fate::Lost
+        } else {
+            Fate::Unknown
+        }
+    }
+}
+
+/// One of each for both sides.
+#[derive(Debug, Default)]
+pub(super) struct Both {
+    consumer: Departed,
+    provider: Departed,
+}
+
+impl Both {
+    pub(super) const fn on(&self, side: Side) -> &Departed {
+        match side {
+            Side::Consumer => &self.consumer,
+            Side::Provider => &self.provider,
+        }
+    }
+
+    pub(super) const fn on_mut(&mut self, side: Side) -> &mut Departed {
+        match side {
+            Side::Consumer => &mut self.consumer,
+            Side::Provider => &mut self.provider,
+        }
+    }
+}
