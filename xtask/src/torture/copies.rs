@@ -37,7 +37,7 @@ impl Copies {
                         copies.take(&write, contract, users);
                     }
                 }
-                Event::Restored(objects) => {
+                Event::Restored { objects, .. } => {
                     copies.known.clear();
                     for (_, object) in objects {
                         copies.remember(object);

@@ -19,7 +19,7 @@ pub(super) const CLAIMED: &str = "torture-claimed";
 pub(super) enum Event {
     Writes(Vec<Write>),
     /// A backup took the place of everything: these objects, as they were when it was made.
-    Restored(Vec<(Place, Value)>),
+    Restored { objects: Vec<(Place, Value)>, at: Timestamp },
 }
 
 /// An object of a user.
@@ -36,6 +36,8 @@ pub(super) struct Origins {
     pub(super) alive: BTreeMap<String, Origin>,
     /// When a user has deleted an object, or taken what a claim chose it by, and what kind it was of.
     given_up: BTreeMap<String, (Timestamp, String)>,
+    /// From when to when objects were given up that a backup has brought back.
+    undone: Vec<(String, Timestamp, Timestamp)>,
     /// Gone with a restored backup, which is nobody's doing.
     restored_away: BTreeSet<String>,
     /// What the konnector has brought: copies of the provider's own objects.
@@ -53,7 +55,7 @@ impl Origins {
                         origins.take(write);
                     }
                 }
-                Event::Restored(objects) => origins.restore(objects),
+                Event::Restored { objects, at } => origins.restore(objects, *at),
             }
         }
         origins
@@ -61,7 +63,10 @@ impl Origins {
 
     /// Whether a user had deleted the object by then, so that its copy may go.
     pub(super) fn given_up_by(&self, uid: &str, at: Timestamp) -> bool {
-        self.given_up.get(uid).is_some_and(|(since, _)| *since <= at)
+        let was = |(own, since, until): &(String, Timestamp, Timestamp)| {
+            own == uid && (*since..=*until).contains(&at)
+        };
+        self.given_up.get(uid).is_some_and(|(since, _)| *since <= at) || self.undone.iter().any(was)
     }
 
     /// When a user has deleted the object, and its plural.
@@ -140,7 +145,7 @@ impl Origins {
         }
     }
 
-    fn restore(&mut self, objects: &[(Place, Value)]) {
+    fn restore(&mut self, objects: &[(Place, Value)], at: Timestamp) {
         let before = std::mem::take(&mut self.alive);
         for (place, object) in objects {
             let uid = object["metadata"]["uid"].as_str().unwrap_or_default();
@@ -148,7 +153,9 @@ impl Origins {
             if !is_going && !self.brought.contains(uid) {
                 let origin = Origin { place: place.clone(), content: content(object) };
                 self.alive.insert(uid.to_owned(), origin);
-                self.given_up.remove(uid);
+                if let Some((since, _)) = self.given_up.remove(uid) {
+                    self.undone.push((uid.to_owned(), since, at));
+                }
             }
         }
         let gone = before.into_keys().filter(|uid| !self.alive.contains_key(uid));
@@ -247,10 +254,11 @@ pub(super) mod tests {
             write(3, Who::User, "v", Deed::Create(object("v", 3, &spec))),
         ];
         let backup = vec![(place("cowboys"), object("u", 1, &spec))];
-        let origins = Origins::read(&[Event::Writes(writes), Event::Restored(backup)]);
+        let origins = Origins::read(&[Event::Writes(writes), Event::Restored { objects: backup, at: at(8) }]);
         assert_eq!(names(&origins, &[object("u", 1, &spec)]), []);
         assert_eq!(names(&origins, &[]), [Name::Lost]);
         assert!(origins.was_restored_away("v") && !origins.given_up_by("u", at(9)));
+        assert!(origins.given_up_by("u", at(6)), "what was deleted was deleted, until the backup came");
     }
 
     #[test]

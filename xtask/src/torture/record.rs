@@ -67,7 +67,7 @@ impl Record {
     /// A backup with these objects takes the place of everything. The API server must not run.
     pub(super) fn restored(&mut self, world: &World, side: Side, objects: Listed) -> Result<()> {
         self.read(world, side)?;
-        self.track(side).events.push(Event::Restored(objects));
+        self.track(side).events.push(Event::Restored { objects, at: clock::precise_now() });
         Ok(())
     }
 
