@@ -295,6 +295,7 @@ async fn what_stands_on_the_former_side_goes_by_an_explicit_word(
     assert_eq!(copies(service).await, 4);
     let deleted = delete(&old).await;
     assert!(deleted.status.success(), "{}{}", deleted.stdout, deleted.stderr);
+    assert_eq!(holder(&service.provider, &service.contract_namespace()).await, None, "{}", deleted.stdout);
     eventually("only the copies of the new contract are left", SOON, async || match copies(service).await {
         2 => Ok(Some(())),
         other => Err(anyhow::anyhow!("{other}")),

@@ -27,6 +27,7 @@ mod restart;
 mod restored;
 mod rotation;
 mod schema;
+mod seeded;
 mod support;
 mod telling;
 mod unbind;

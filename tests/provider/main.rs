@@ -119,8 +119,7 @@ async fn a_labelled_crd_is_exported_for_as_long_as_it_is_labelled() {
     assert_eq!(watch_until(exports.clone(), &name, follows, SOON).await.unwrap().uid(), export.uid());
 
     // A version that is served no more goes from the schema, and the export stays what it was.
-    let mut versions =
-        json!([version("v1", false, &json!({})), version("v2", true, &json!({}))]);
+    let mut versions = json!([version("v1", false, &json!({})), version("v2", true, &json!({}))]);
     scene.patch_crd("mangos", &json!({"spec": {"versions": versions}})).await;
     versions[0]["served"] = false.into();
     scene.patch_crd("mangos", &json!({"spec": {"versions": versions}})).await;

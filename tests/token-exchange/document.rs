@@ -110,7 +110,8 @@ async fn the_example_is_applied_and_every_annotation_of_it_is_a_binding() {
     eventually("the example's first binding", SOON, works).await.unwrap();
     assert_eq!(exchange.audit("example").last().unwrap()["binding"], "kfca_1");
     let log = exchange.log();
-    let skipped = |line: &&str| line.contains("is skipped") && line.contains(r#""service_account":"example""#);
+    let skipped =
+        |line: &&str| line.contains("is skipped") && line.contains(r#""service_account":"example""#);
     assert_eq!(log.lines().find(skipped), None);
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, time::Duration};
 
-use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use portolan_core::names::is_dns_label;
 use portolan_runtime::{
     args::{AdminArgs, ClientArgs, LogArgs, PodArgs, interval, listen_address},
@@ -56,6 +56,10 @@ pub struct Args {
     /// Claims that are met for every binding; otherwise each bundle or binding agrees by an annotation.
     #[arg(long, value_delimiter = ',', value_parser = CLAIMS, value_name = "RESOURCE")]
     pub(crate) accept_claims: Vec<String>,
+    /// Whether to make the namespaces that a provider has asked for itself, with APIServiceNamespaces labelled
+    /// `kube-bind.io/owner=provider`. They are never deleted.
+    #[arg(long, default_value_t = true, action = ArgAction::Set, value_name = "BOOL")]
+    pub(crate) create_namespaces: bool,
     /// What becomes of bound objects and their copies when the provider withdraws an export. The annotation
     /// `kube-bind.io/on-withdraw` on a bundle or binding has the last word.
     #[arg(long, default_value = "keep", value_enum, value_name = "WHAT")]

@@ -16,7 +16,6 @@ use kube::{
         watcher,
     },
 };
-use parking_lot::Mutex;
 use portolan_core::{
     api::kubebind::{APIServiceBinding, APIServiceBindingBundle, ClusterSecretKeyRef},
     outline::CrdOutline,
@@ -94,16 +93,7 @@ impl Context {
         let others = watcher::Config::default().labels(&groups::selector());
         let (service_store, services) = store(tasks, Api::all(consumer.clone()), others);
         let binding_sight = Arc::clone(&bindings.sight);
-        let wake = Arc::new(Wake {
-            bundles: Arc::default(),
-            bindings: Arc::default(),
-            leftovers: Arc::default(),
-            agreed: Mutex::default(),
-            bundle_store: bundle_store.clone(),
-            binding_store: binding_store.clone(),
-            service_store: service_store.clone(),
-            served: Mutex::default(),
-        });
+        let wake = Arc::new(Wake::new(bundle_store.clone(), binding_store.clone(), service_store.clone()));
         bundles.forward(tasks, &wake, Wake::bundle_changed);
         bindings.forward(tasks, &wake, Wake::binding_changed);
         crds.forward(tasks, &wake, Wake::crd_changed);
@@ -111,13 +101,20 @@ impl Context {
         let intervals =
             Intervals { poll: args.provider_polling_interval, heartbeat: args.heartbeat_interval };
         let metrics = KonnectorMetrics::register(&process.metrics);
-        let on_secret = Arc::clone(&wake);
+        let (on_secret, last_contact) = (Arc::clone(&wake), metrics.last_contact.clone());
         let on_secret = Arc::new(move |reference: &ClusterSecretKeyRef| on_secret.referrers(reference));
         let reporter = Reporter::new(consumer.clone(), "kube-bind-konnector", instance);
         let rotation = Rotation { consumer: consumer.clone(), reporter: reporter.clone() };
         Arc::new(Self {
             secrets: SecretHub::new(consumer.clone(), tasks, args.allowed_secret_namespaces(), on_secret),
-            sessions: SessionHub::new(tasks, intervals, metrics.last_contact.clone(), rotation, namespaces),
+            sessions: SessionHub::new(
+                tasks,
+                intervals,
+                last_contact,
+                rotation,
+                namespaces,
+                args.create_namespaces,
+            ),
             sync: SyncHub::new(tasks),
             claims: ClaimHub::new(tasks),
             accept_claims: args.accept_claims.clone(),

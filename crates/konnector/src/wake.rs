@@ -1,7 +1,7 @@
 //! Who has to look again when something on the consumer changes.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -43,21 +43,70 @@ pub(crate) struct Wake {
     /// CRDs that may have been left to themselves.
     pub(crate) leftovers: Arc<WorkQueue<String>>,
     /// What bundles agree to on behalf of their bindings, by their names.
-    pub(crate) agreed: Mutex<HashMap<String, [Option<String>; 4]>>,
-    pub(crate) bundle_store: Store<APIServiceBindingBundle>,
-    pub(crate) binding_store: Store<APIServiceBinding>,
-    pub(crate) service_store: Store<APIService>,
+    agreed: Mutex<HashMap<String, [Option<String>; 4]>>,
+    /// What bindings ask for, by their names: what they report is nobody's business but that of their bundles.
+    asked: Mutex<HashMap<String, Asked>>,
+    bundle_store: Store<APIServiceBindingBundle>,
+    binding_store: Store<APIServiceBinding>,
+    service_store: Store<APIService>,
     /// What the API server was last found to serve in another way than by CRDs.
-    pub(crate) served: Mutex<Served>,
+    served: Mutex<Served>,
+}
+
+/// What people have written of a binding.
+#[derive(PartialEq, Eq)]
+struct Asked {
+    uid: Option<String>,
+    generation: Option<i64>,
+    annotations: Option<BTreeMap<String, String>>,
+    is_going: bool,
+}
+
+impl Asked {
+    fn of(binding: &APIServiceBinding) -> Self {
+        let metadata = &binding.metadata;
+        Self {
+            uid: metadata.uid.clone(),
+            generation: metadata.generation,
+            annotations: metadata.annotations.clone(),
+            is_going: metadata.deletion_timestamp.is_some(),
+        }
+    }
 }
 
 impl Wake {
+    pub(crate) fn new(
+        bundle_store: Store<APIServiceBindingBundle>,
+        binding_store: Store<APIServiceBinding>,
+        service_store: Store<APIService>,
+    ) -> Self {
+        Self {
+            bundles: Arc::default(),
+            bindings: Arc::default(),
+            leftovers: Arc::default(),
+            agreed: Mutex::default(),
+            asked: Mutex::default(),
+            bundle_store,
+            binding_store,
+            service_store,
+            served: Mutex::default(),
+        }
+    }
+
     /// Everybody who refers to a Secret.
     pub(crate) fn referrers(&self, reference: &ClusterSecretKeyRef) {
+        self.bundles_of(reference);
+        self.bindings_of(reference);
+    }
+
+    fn bundles_of(&self, reference: &ClusterSecretKeyRef) {
         for bundle in self.bundle_store.state().iter().filter(|b| b.spec.kubeconfig_secret_ref == *reference)
         {
             self.bundles.add(bundle.name_any());
         }
+    }
+
+    fn bindings_of(&self, reference: &ClusterSecretKeyRef) {
         for binding in
             self.binding_store.state().iter().filter(|b| b.spec.kubeconfig_secret_ref == *reference)
         {
@@ -71,12 +120,7 @@ impl Wake {
         let said = [ALLOW_BREAKING, ACCEPT_CLAIMS, ANNOTATION_ACCEPT_CONTRACT, ANNOTATION_TAKE_OVER];
         let agreed = said.map(|key| bundle.annotations().get(key).cloned());
         if self.agreed.lock().insert(bundle.name_any(), agreed.clone()) != Some(agreed) {
-            let secret = &bundle.spec.kubeconfig_secret_ref;
-            for binding in
-                self.binding_store.state().iter().filter(|b| b.spec.kubeconfig_secret_ref == *secret)
-            {
-                self.bindings.add(binding.name_any());
-            }
+            self.bindings_of(&bundle.spec.kubeconfig_secret_ref);
         }
     }
 
@@ -84,9 +128,20 @@ impl Wake {
         let binding = change.object();
         self.bindings.add(binding.name_any());
         match change {
-            Change::Applied(_) => self.referrers(&binding.spec.kubeconfig_secret_ref),
+            Change::Applied(_) => {
+                let asked = Asked::of(binding);
+                let is_news = self.asked.lock().get(&binding.name_any()) != Some(&asked);
+                self.bundles_of(&binding.spec.kubeconfig_secret_ref);
+                if is_news {
+                    self.asked.lock().insert(binding.name_any(), asked);
+                    self.bindings_of(&binding.spec.kubeconfig_secret_ref);
+                }
+            }
             // A name that is given up may be what any other bundle waits for.
-            Change::Deleted(_) => self.every_bundle(),
+            Change::Deleted(_) => {
+                self.asked.lock().remove(&binding.name_any());
+                self.every_bundle();
+            }
         }
     }
 

@@ -19,7 +19,10 @@ pub(super) const CLAIMED: &str = "torture-claimed";
 pub(super) enum Event {
     Writes(Vec<Write>),
     /// A backup took the place of everything: these objects, as they were when it was made.
-    Restored { objects: Vec<(Place, Value)>, at: Timestamp },
+    Restored {
+        objects: Vec<(Place, Value)>,
+        at: Timestamp,
+    },
 }
 
 /// An object of a user.

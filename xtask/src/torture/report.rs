@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::{
     findings::{Findings, NAMES},
-    world::{Service, World},
+    world::{Service, World, contract},
 };
 use crate::output;
 
@@ -15,7 +15,7 @@ const LAST_STEPS: usize = 40;
 const SHOWN: usize = 20;
 const LONGEST: usize = 700;
 /// How many lines of a log are shown.
-const TAIL: usize = 30;
+const TAIL: usize = 150;
 
 /// How a run ended.
 pub(super) struct Outcome {
@@ -96,9 +96,10 @@ fn history(outcome: &Outcome) {
 
 /// Whether a step was done to the object that a finding begins with, or to its copy.
 fn is_about(finding: &str, step: &str) -> bool {
-    let place = finding.split(':').next().unwrap_or_default();
-    place.split_once(' ').is_some_and(|(plural, name)| {
-        let words = || step.split([' ', ',']);
+    let mut place = finding.split([' ', ':', ',']).skip_while(|word| ["the", "copy"].contains(word));
+    place.next().zip(place.next()).is_some_and(|(plural, name)| {
+        let prefix = format!("{}-", contract());
+        let (words, name) = (|| step.split([' ', ',']), name.strip_prefix(&prefix).unwrap_or(name));
         words().any(|word| word == plural) && words().any(|word| word.ends_with(name))
     })
 }
@@ -152,6 +153,12 @@ mod tests {
             assert_eq!(is_about(finding, step), expected, "{step}");
         }
         assert!(is_about("mines n0: it has no copy", "[ 1.00s] uproot: mines kube-bind-torture-n0"));
+        for finding in [
+            "trains kube-bind-torture-a/n1 is a copy of nothing",
+            "the copy trains kube-bind-torture-a/n1 was",
+        ] {
+            assert!(is_about(finding, "[ 1.00s] delete: trains a/n1"), "{finding}");
+        }
     }
 
     #[test]

@@ -137,7 +137,7 @@ impl Engine {
             && index.keys().iter().all(|key| self.step(&index, key) == Step::Nothing)
     }
 
-    /// How many copies there are whose originals went with a backup.
+    /// How many copies there are on the provider whose originals went with a backup of the consumer.
     pub(super) fn orphaned(&self) -> usize {
         if self.mode == Mode::Sync { self.index.lock().orphaned() } else { 0 }
     }

@@ -58,7 +58,8 @@ impl ClaimHub {
         engine.is_some_and(|engine| engine.mode != Mode::Sync && engine.is_drained())
     }
 
-    /// How many copies of claimed objects a binding has whose originals went with a backup. Shows those of all bindings.
+    /// How many copies of claimed objects a binding has on the provider whose originals went with a backup. Shows those
+    /// of all bindings.
     pub(crate) fn orphaned(&self, binding: &str, metrics: &KonnectorMetrics) -> usize {
         let (mut all, mut of_binding) = (HashMap::<Claimed, usize>::new(), 0);
         for (key, engine) in &*self.engines.lock() {

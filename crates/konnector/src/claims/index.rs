@@ -164,15 +164,11 @@ impl Index {
         }
     }
 
-    /// How many copies there are whose originals went with a backup.
+    /// How many copies there are on the provider whose originals went with a backup of the consumer.
     pub(super) fn orphaned(&self) -> usize {
-        let here = |side: Side| {
-            let lost = |(key, copy): &(&ObjectKey, &Seen)| {
-                copy.has_lost_original() && !self.side(side.other()).contains_key(*key)
-            };
-            self.side(side).iter().filter(lost).count()
-        };
-        here(Side::Consumer) + here(Side::Provider)
+        let is_lost =
+            |(key, copy): &(&ObjectKey, &Seen)| copy.has_lost_original() && !self.consumer.contains_key(*key);
+        self.provider.iter().filter(is_lost).count()
     }
 
     /// Takes in that an object is gone from one side.

@@ -258,7 +258,8 @@ impl Engine {
     /// Keeps on a copy what is known only now: later, the versions of a restored cluster tell nothing any more.
     async fn mark_lost(&self, side: Side, key: &ObjectKey) -> Result<(), Trouble> {
         let Some(uid) = self.uid(side, key) else { return Ok(()) };
-        let patch = json!({"metadata": {"uid": uid, "annotations": {ANNOTATION_ORIGIN_VERSION: ORIGIN_LOST}}});
+        let patch =
+            json!({"metadata": {"uid": uid, "annotations": {ANNOTATION_ORIGIN_VERSION: ORIGIN_LOST}}});
         let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         let marked = self.api(side, key).patch(&key.name, &params, &Patch::Merge(patch)).await;
         let marked = marked.map_err(WriteError::from);

@@ -151,7 +151,9 @@ fn sync(sides: Sides<'_>, namespace: NamespaceState<'_>) -> Step {
             .or_else(|| end(Some(original).filter(|original| !original.is_copy()), owner))
             .unwrap_or(Step::Nothing),
         None => match abandoned(copy, owner) {
-            Some(Step::DeleteCopy(side)) if sides.on(owner).is_none() => bereft(side, sides.fate(owner), copy),
+            Some(Step::DeleteCopy(side)) if sides.on(owner).is_none() => {
+                bereft(side, sides.fate(owner), copy)
+            }
             other => other.unwrap_or(Step::Nothing),
         },
     }

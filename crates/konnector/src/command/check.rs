@@ -16,6 +16,7 @@ use portolan_runtime::{
 use secrecy::ExposeSecret as _;
 
 use super::{
+    holder::refuse_another,
     inventory::{bindings_of, brought},
     orphans, secret_state,
 };
@@ -104,7 +105,7 @@ async fn of_bundle(args: &Args, client: &Client, bundle: &APIServiceBindingBundl
     let mut checks =
         vec![Check::new(format!("Secret of bundle {name}"), result, cure, docs("the-secrets-kubeconfig"))];
     if let SecretState::Valid(access) = &state {
-        checks.extend(provider(&name, &access.kubeconfig).await);
+        checks.extend(provider(client, bundle, &access.kubeconfig).await);
     }
     checks.push(status(bundle));
     checks.extend(lag(client, &name).await);
@@ -112,8 +113,13 @@ async fn of_bundle(args: &Args, client: &Client, bundle: &APIServiceBindingBundl
     checks
 }
 
-async fn provider(bundle: &str, kubeconfig: &RestrictedKubeconfig) -> Vec<Check> {
-    let (of, place) = (format!("the provider of bundle {bundle}"), docs("the-secrets-kubeconfig"));
+async fn provider(
+    own: &Client,
+    bundle: &APIServiceBindingBundle,
+    kubeconfig: &RestrictedKubeconfig,
+) -> Vec<Check> {
+    let (of, place) =
+        (format!("the provider of bundle {}", bundle.name_any()), docs("the-secrets-kubeconfig"));
     let expiry = expiry(&of, kubeconfig);
     let client = match client::restricted(kubeconfig).await {
         Ok(client) => client,
@@ -136,6 +142,7 @@ async fn provider(bundle: &str, kubeconfig: &RestrictedKubeconfig) -> Vec<Check>
         checks.push(Check::skipped(name, "the provider does not answer as it should", place));
         return checks;
     }
+    checks.push(contract(own, &client, bundle, &kubeconfig.namespace).await);
     let api: Api<APIServiceExport> = Api::namespaced(client, &kubeconfig.namespace);
     let listed = api.list(&ListParams::default()).await;
     let result = listed.map(|list| format!("{} in namespace {}", list.items.len(), kubeconfig.namespace));
@@ -147,6 +154,22 @@ async fn provider(bundle: &str, kubeconfig: &RestrictedKubeconfig) -> Vec<Check>
         docs("conditions"),
     ));
     checks
+}
+
+/// Whether the contract is the one that is bound, and this cluster's.
+async fn contract(
+    own: &Client,
+    provider: &Client,
+    bundle: &APIServiceBindingBundle,
+    namespace: &str,
+) -> Check {
+    let name = format!("contract of bundle {}", bundle.name_any());
+    let result = refuse_another(own, provider, namespace, bundle).await;
+    let result =
+        result.map(|()| format!("namespace {namespace}, for this cluster")).map_err(|why| why.to_string());
+    let cure = "put the kubeconfig of this cluster's contract into the Secret, or accept what it leads to: \
+                kube-bind.io/accept-contract for another contract, kube-bind.io/take-over for one in use";
+    Check::new(name, result, cure, docs("whose-a-contract-is"))
 }
 
 fn expiry(of: &str, kubeconfig: &RestrictedKubeconfig) -> Option<Check> {

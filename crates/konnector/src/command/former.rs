@@ -22,7 +22,7 @@ use portolan_runtime::{
 };
 
 use super::{
-    holder::refuse_anothers,
+    holder::{self, refuse_anothers},
     inventory::{bindings_of, brought},
     say,
 };
@@ -95,6 +95,22 @@ pub(super) async fn delete(args: &Args, what: &DeleteFormerArgs) -> Result<(), F
             apply::delete(&api, &copy.name_any(), &copy.uid().unwrap_or_default()).await?;
         }
         say(&format!("deleted: {} copies of {}", standing.ours.len(), standing.resource.plural));
+    }
+    give_back(&own, &former).await
+}
+
+/// Lets another cluster have the contract, unless a bundle of this one is bound to it.
+async fn give_back(own: &Client, former: &Former) -> Result<(), Failure> {
+    let bundles = Api::<APIServiceBindingBundle>::all(own.clone()).list(&ListParams::default()).await?.items;
+    let is_bound = |bundle: &&APIServiceBindingBundle| {
+        bundle.status.as_ref().is_some_and(|s| s.contract_namespace_uid.as_ref() == Some(&former.uid))
+    };
+    if let Some(bundle) = bundles.iter().find(is_bound) {
+        say(&format!("the contract stays this cluster's: bundle {} is bound to it", bundle.name_any()));
+        return Ok(());
+    }
+    if holder::give_back(own, &former.client, &former.namespace).await? {
+        say("the contract is given back: another cluster may use it");
     }
     Ok(())
 }

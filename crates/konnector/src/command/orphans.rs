@@ -2,9 +2,10 @@
 //!
 //! What a provider has is listed before what this cluster has: a copy is made after its object, never before it.
 
+mod claimed;
+
 use std::collections::HashSet;
 
-use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Api, Client, ResourceExt as _,
     api::{ApiResource, DeleteParams, DynamicObject, ListParams, Preconditions},
@@ -25,7 +26,7 @@ use portolan_runtime::{
 use serde_json::json;
 
 use super::{
-    holder::refuse_anothers,
+    holder::refuse_another,
     inventory::{Brought, bindings_of, brought},
     say, secret_state,
 };
@@ -47,6 +48,8 @@ pub(super) struct Orphan {
     here: Api<DynamicObject>,
     there: Api<DynamicObject>,
     contract: String,
+    /// It is the copy of an object that the provider claims, and not of a bound one.
+    is_claimed: bool,
 }
 
 /// Lists orphans, or deletes them.
@@ -142,6 +145,14 @@ impl Orphan {
             .map_err(|error| brief(&error).into())
     }
 
+    fn is_ours(&self, copy: &DynamicObject) -> bool {
+        if self.is_claimed {
+            claimed::has_lost_original(copy)
+        } else {
+            is_left_of_ours(copy, &self.contract, &self.place)
+        }
+    }
+
     /// What has changed since it was listed is looked at once more.
     async fn delete(&self) -> Result<(), Failure> {
         let name = self.copy.name_any();
@@ -149,7 +160,7 @@ impl Orphan {
             return Err("its object is on this cluster now".into());
         }
         let Some(now) = self.there.get_opt(&name).await? else { return Ok(()) };
-        if now.uid() != self.copy.uid() || !is_left_of_ours(&now, &self.contract, &self.place) {
+        if now.uid() != self.copy.uid() || !self.is_ours(&now) {
             return Err("it is another object now".into());
         }
         let uid = now.uid().unwrap_or_default();
@@ -170,7 +181,7 @@ pub(super) async fn of_bundle(
         client: client::restricted(&access.kubeconfig).await?,
         namespace: access.kubeconfig.namespace.clone(),
     };
-    contract.is_that_of(client, bundle).await?;
+    refuse_another(client, &contract.client, &contract.namespace, bundle).await?;
     let mut orphans = Vec::new();
     for binding in bindings_of(client, &bundle.name_any()).await? {
         orphans.extend(contract.of_binding(client, &binding).await?);
@@ -184,21 +195,6 @@ struct Contract {
 }
 
 impl Contract {
-    /// Copies under another contract, or of another cluster, have objects that nobody here can see.
-    async fn is_that_of(&self, consumer: &Client, bundle: &APIServiceBindingBundle) -> Result<(), Failure> {
-        let recorded = bundle.status.as_ref().and_then(|status| status.contract_namespace_uid.clone());
-        let found = match Api::<Namespace>::all(self.client.clone()).get_opt(&self.namespace).await {
-            Ok(found) => found.and_then(|namespace| namespace.uid()),
-            // What the provider does not show is known by its name.
-            Err(error) if code(&error) == 403 => None,
-            Err(error) => return Err(error.into()),
-        };
-        if recorded.as_ref().zip(found.as_ref()).is_some_and(|(recorded, found)| recorded != found) {
-            return Err("its kubeconfig leads to another contract than the one that is bound".into());
-        }
-        refuse_anothers(consumer, &self.client, &self.namespace).await
-    }
-
     async fn of_binding(
         &self,
         consumer: &Client,
@@ -217,6 +213,7 @@ impl Contract {
                 orphans.extend(self.of_kind(consumer, &export, exported, &kind).await?);
             }
         }
+        orphans.extend(self.of_claims(consumer, &export).await?);
         Ok(orphans)
     }
 
@@ -244,7 +241,7 @@ impl Contract {
                     let here = in_namespace(consumer, &place.namespace, &kind.resource);
                     let (kind, contract, there) =
                         (kind.crd.name_any(), self.namespace.clone(), there.clone());
-                    orphans.push(Orphan { kind, place, copy, here, there, contract });
+                    orphans.push(Orphan { kind, place, copy, here, there, contract, is_claimed: false });
                 }
             }
         }

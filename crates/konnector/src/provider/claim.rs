@@ -79,7 +79,7 @@ pub(super) fn claim(conditions: &mut Vec<Condition>, cluster: &str, now: Timesta
 }
 
 /// Takes back the claim of a cluster. False where it has none.
-pub(super) fn give_back(conditions: &mut Vec<Condition>, cluster: &str, now: Timestamp) -> bool {
+pub(crate) fn give_back(conditions: &mut Vec<Condition>, cluster: &str, now: Timestamp) -> bool {
     let is_ours = Holder::of(conditions).is_some_and(|holder| holder.cluster == cluster);
     if is_ours {
         condition::remove(conditions, CONDITION_CONSUMER_CLUSTER);

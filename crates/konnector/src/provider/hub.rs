@@ -25,6 +25,8 @@ pub(crate) struct SessionHub {
     rotation: Rotation,
     consumer: Arc<ConsumerCluster>,
     namespaces: ConsumerNamespaces,
+    /// Whether providers may have namespaces made on the consumer.
+    creates_namespaces: bool,
     sessions: Mutex<HashMap<ClusterSecretKeyRef, Open>>,
 }
 
@@ -40,6 +42,7 @@ impl SessionHub {
         last_contact: Gauges,
         rotation: Rotation,
         namespaces: ConsumerNamespaces,
+        creates_namespaces: bool,
     ) -> Self {
         let consumer = Arc::new(ConsumerCluster::new(rotation.consumer.clone()));
         Self {
@@ -49,6 +52,7 @@ impl SessionHub {
             rotation,
             consumer,
             namespaces,
+            creates_namespaces,
             sessions: Mutex::default(),
         }
     }
@@ -74,6 +78,9 @@ impl SessionHub {
         started.spawn_poll(self.intervals.poll);
         started.spawn_claim(self.intervals.poll);
         started.spawn_leftovers(self.namespaces.clone(), self.intervals.poll);
+        if self.creates_namespaces {
+            started.spawn_seeded(self.namespaces.clone(), self.intervals.poll);
+        }
         started.spawn_heartbeat(reference, self.intervals);
         if access.renewed.is_some() {
             started.spawn_rotation(self.rotation.clone(), reference, access);

@@ -27,7 +27,7 @@ use super::session::Session;
 pub(crate) type ConsumerNamespaces = Store<PartialObjectMeta<Namespace>>;
 
 /// The value of the owner label on what the provider wants the consumer to have.
-const BY_PROVIDER: &str = "provider";
+pub(super) const BY_PROVIDER: &str = "provider";
 
 impl Session {
     /// Looks for requests that nobody needs any more, twice before anything is done about one.

@@ -16,12 +16,13 @@ mod pages;
 mod poll;
 mod reflecting;
 mod rotation;
+mod seeded;
 mod session;
 mod standing;
 mod view;
 
 pub(crate) use absence::Absence;
-pub(crate) use claim::Holder;
+pub(crate) use claim::{Holder, give_back};
 pub(crate) use contact::Contact;
 pub(crate) use contract::Doubt;
 #[cfg(test)]

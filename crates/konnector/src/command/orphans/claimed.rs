@@ -1,0 +1,68 @@
+//! Copies of claimed objects whose originals went with a backup of this cluster. The konnector has marked them when it
+//! noticed: nothing else tells them from copies whose originals were deleted a moment ago.
+
+use std::collections::BTreeSet;
+
+use kube::{
+    Client, ResourceExt as _,
+    api::{ApiResource, DynamicObject},
+};
+use portolan_core::{
+    api::kubebind::{ANNOTATION_CLAIMED_BY, ANNOTATION_ORIGIN_VERSION, APIServiceExport, ORIGIN_LOST},
+    claims::Claimed,
+};
+use portolan_runtime::process::Failure;
+
+use super::{Contract, Orphan, all, in_namespace};
+use crate::sync::{ObjectKey, Placement};
+
+/// Whether a copy is marked as one whose original is lost.
+pub(super) fn has_lost_original(copy: &DynamicObject) -> bool {
+    copy.annotations().get(ANNOTATION_ORIGIN_VERSION).is_some_and(|said| said == ORIGIN_LOST)
+}
+
+impl Contract {
+    pub(super) async fn of_claims(
+        &self,
+        consumer: &Client,
+        export: &APIServiceExport,
+    ) -> Result<Vec<Orphan>, Failure> {
+        let claims = export.spec.permission_claims.iter();
+        let claimed: BTreeSet<_> = claims.filter_map(|claim| Claimed::of(&claim.resource)).collect();
+        let mut orphans = Vec::new();
+        for resource in claimed.into_iter().map(resource) {
+            for (there, namespace) in
+                self.places(Placement::Mapped { cluster_wide: false }, &resource).await?
+            {
+                let here = in_namespace(consumer, &namespace, &resource);
+                for copy in all(&there).await? {
+                    let of_binding =
+                        copy.annotations().get(ANNOTATION_CLAIMED_BY) == Some(&export.name_any());
+                    let place = ObjectKey { namespace: namespace.clone(), name: copy.name_any() };
+                    if of_binding && has_lost_original(&copy) && here.get_opt(&place.name).await?.is_none() {
+                        orphans.push(Orphan {
+                            kind: resource.plural.clone(),
+                            place,
+                            copy,
+                            here: here.clone(),
+                            there: there.clone(),
+                            contract: self.namespace.clone(),
+                            is_claimed: true,
+                        });
+                    }
+                }
+            }
+        }
+        Ok(orphans)
+    }
+}
+
+fn resource(claimed: Claimed) -> ApiResource {
+    ApiResource {
+        group: String::new(),
+        version: "v1".to_owned(),
+        api_version: "v1".to_owned(),
+        kind: claimed.kind().to_owned(),
+        plural: claimed.plural().to_owned(),
+    }
+}

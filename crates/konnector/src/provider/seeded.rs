@@ -1,0 +1,133 @@
+//! Namespaces that the provider wants the consumer to have: requests that it has made itself, as it does for the
+//! namespaces that an APIServiceExportRequest names. They come before anything is bound, and never go again.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{
+    Api, ResourceExt as _,
+    runtime::reflector::{ObjectRef, Store},
+};
+use portolan_core::api::kubebind::{APIServiceNamespace, FIELD_MANAGER, LABEL_OWNER};
+use portolan_runtime::{
+    apply::{self, Observed, WriteError},
+    telemetry::Chain,
+};
+use serde_json::json;
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+use super::{
+    leftover::{BY_PROVIDER, ConsumerNamespaces},
+    session::Session,
+};
+
+/// Kubernetes keeps names that begin like this for itself.
+const RESERVED: &str = "kube-";
+
+impl Session {
+    /// Makes seeded namespaces when a request comes, and looks for missing ones with every poll.
+    pub(super) fn spawn_seeded(self: &Arc<Self>, namespaces: ConsumerNamespaces, poll: Duration) {
+        let session = Arc::clone(self);
+        let mut changes = self.namespaces.subscribe();
+        self.tasks.spawn("seeded namespaces", async move {
+            session.gate.opened().await;
+            if namespaces.wait_until_ready().await.is_err() {
+                return;
+            }
+            let mut told = BTreeSet::new();
+            loop {
+                session.seed(&namespaces, &mut told).await;
+                if let Ok(Err(_)) = timeout(poll, changes.changed()).await {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// `told` has what was said already of namespaces that do not come.
+    async fn seed(&self, namespaces: &ConsumerNamespaces, told: &mut BTreeSet<String>) {
+        if !self.gate.is_open() {
+            return;
+        }
+        for name in missing(&self.namespaces.requests(), namespaces) {
+            match self.make_namespace(&name).await {
+                Ok(()) => info!(namespace = name, "made a namespace that the provider wants us to have"),
+                Err(why) if told.insert(format!("{name}: {why}")) => {
+                    warn!(
+                        namespace = name,
+                        "cannot make a namespace that the provider wants us to have: {why}"
+                    );
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    async fn make_namespace(&self, name: &str) -> Result<(), String> {
+        if name.starts_with(RESERVED) {
+            return Err(format!("names that begin with {RESERVED} belong to Kubernetes"));
+        }
+        let api: Api<Namespace> = Api::all(self.consumer.client());
+        let body = json!({
+            "apiVersion": "v1", "kind": "Namespace",
+            "metadata": {"name": name, "labels": {LABEL_OWNER: BY_PROVIDER}},
+        });
+        match apply::apply(&api, FIELD_MANAGER, &body, &Observed::Absent).await {
+            // It has come in the meantime.
+            Ok(_) | Err(WriteError::Raced(_)) => Ok(()),
+            Err(error) => Err(Chain(&error).to_string()),
+        }
+    }
+}
+
+/// The namespaces that the provider has asked for and the consumer does not have.
+fn missing(
+    requests: &[Arc<APIServiceNamespace>],
+    namespaces: &Store<kube::api::PartialObjectMeta<Namespace>>,
+) -> Vec<String> {
+    let is_there = |name: &str| namespaces.get(&ObjectRef::new(name)).is_some();
+    let is_seeded = |request: &&Arc<APIServiceNamespace>| {
+        request.labels().get(LABEL_OWNER).is_some_and(|owner| owner == BY_PROVIDER)
+            && request.metadata.deletion_timestamp.is_none()
+    };
+    let seeded = requests.iter().filter(is_seeded).map(|request| request.name_any());
+    seeded.filter(|name| !is_there(name)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::runtime::{reflector, watcher::Event};
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn only_what_the_provider_has_asked_for_and_is_not_there_is_missing() {
+        let (store, mut writer) = reflector::store();
+        let there = serde_json::from_value(json!({
+            "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "there"},
+        }));
+        writer.apply_watcher_event(&Event::Apply(there.unwrap()));
+        let request = |metadata: Value| {
+            let request = json!({
+                "apiVersion": "kube-bind.io/v1alpha2", "kind": "APIServiceNamespace", "metadata": metadata, "spec": {},
+            });
+            Arc::new(serde_json::from_value(request).unwrap())
+        };
+        let seeded = |name: &str| json!({"name": name, "labels": {LABEL_OWNER: "provider"}});
+        let mut going = seeded("going");
+        going["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+        let table = [
+            (seeded("new"), true),
+            (seeded("there"), false),
+            (going, false),
+            (json!({"name": "new"}), false),
+            (json!({"name": "new", "labels": {LABEL_OWNER: "consumer"}}), false),
+        ];
+        for (metadata, expected) in table {
+            let found = missing(&[request(metadata.clone())], &store);
+            assert_eq!(!found.is_empty(), expected, "{metadata}");
+        }
+    }
+}
