@@ -34,6 +34,7 @@ use crate::{
     groups::{self, Served},
     metrics::KonnectorMetrics,
     migration::Migrations,
+    policy,
     provider::{Intervals, Rotation, SessionHub},
     secrets::SecretHub,
     sync::{EngineContext, KeyRules, ObjectKey, SyncHub},
@@ -174,6 +175,22 @@ impl Context {
 
     pub(crate) fn bundle(&self, name: &str) -> Option<Arc<APIServiceBindingBundle>> {
         self.bundles.get(&ObjectRef::new(name)).map(|bundle| self.written_bundles.newest(bundle))
+    }
+
+    /// The bundle that a binding belongs to.
+    fn bundle_of(&self, binding: &APIServiceBinding) -> Option<Arc<APIServiceBindingBundle>> {
+        let bundle = self.bundle(policy::bundle_of(binding)?)?;
+        policy::is_owned(binding, &bundle).then_some(bundle)
+    }
+
+    /// Whether the copies of a binding are to stay when it goes.
+    pub(crate) fn keeps_copies(&self, binding: &APIServiceBinding) -> bool {
+        policy::keeps_copies(binding, self.bundle_of(binding).as_deref())
+    }
+
+    /// What becomes of objects and copies when the provider withdraws the export of a binding.
+    pub(crate) fn on_withdraw(&self, binding: &APIServiceBinding) -> OnWithdraw {
+        policy::on_withdraw(binding, self.bundle_of(binding).as_deref(), self.on_withdraw)
     }
 
     pub(crate) fn binding(&self, name: &str) -> Option<Arc<APIServiceBinding>> {

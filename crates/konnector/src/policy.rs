@@ -6,7 +6,7 @@ use portolan_core::api::kubebind::{
     APIServiceBinding, APIServiceBindingBundle, DELETION_POLICY_ORPHAN,
 };
 
-use crate::{args::OnWithdraw, context::Context};
+use crate::args::OnWithdraw;
 
 /// Finalizer with which the API server marks what is deleted with `--cascade=orphan`, until its dependents
 /// have been let go.
@@ -54,19 +54,19 @@ pub(crate) fn described(binding: &APIServiceBinding) -> String {
     }
 }
 
-/// Whether the copies of a binding are to stay: it says so itself, or its bundle does.
-pub(crate) fn keeps_copies(context: &Context, binding: &APIServiceBinding) -> bool {
-    let bundle = bundle_of(binding).and_then(|name| context.bundle(name));
-    orphans(binding) || bundle.is_some_and(|bundle| is_owned(binding, &bundle) && orphans(&*bundle))
+/// Whether the copies of a binding are to stay: it says so itself, or the bundle that it belongs to does.
+pub(crate) fn keeps_copies(binding: &APIServiceBinding, bundle: Option<&APIServiceBindingBundle>) -> bool {
+    orphans(binding) || bundle.is_some_and(orphans)
 }
 
 /// What becomes of objects and copies when the provider withdraws the export of a binding: it says so itself, or
-/// its bundle does, or a flag.
-pub(crate) fn on_withdraw(context: &Context, binding: &APIServiceBinding) -> OnWithdraw {
-    let bundle = bundle_of(binding).and_then(|name| context.bundle(name));
-    let bundle = bundle.filter(|bundle| is_owned(binding, bundle));
-    let said = said_on_withdraw(binding).or_else(|| said_on_withdraw(bundle.as_deref()?));
-    said.unwrap_or(context.on_withdraw)
+/// the bundle that it belongs to does, or a flag.
+pub(crate) fn on_withdraw(
+    binding: &APIServiceBinding,
+    bundle: Option<&APIServiceBindingBundle>,
+    flag: OnWithdraw,
+) -> OnWithdraw {
+    said_on_withdraw(binding).or_else(|| said_on_withdraw(bundle?)).unwrap_or(flag)
 }
 
 /// A word that nobody knows is no word for deleting.

@@ -4,93 +4,25 @@ use std::sync::Arc;
 
 use kube::ResourceExt as _;
 use portolan_core::{
-    api::kubebind::{APIServiceExport, REASON_GROUP_NOT_BINDABLE},
+    api::kubebind::APIServiceExport,
     outline::{CrdOutline, SchemaOutline},
 };
 use portolan_runtime::apply::WriteError;
 
 use super::{
-    claims::Claims,
     hold::hold,
     install::{Installed, install},
     objection::Objection,
     observe::{Observed, Provider, View},
+    outcome::{Applied, AppliedResource, Outcome},
     taken,
 };
 use crate::{
     bodies::{Found, version_of},
     context::Context,
     crd,
-    migration::MigrationState,
     sync::{EngineKey, EngineState, Mode, Placement, SchemaVersions, SyncSpec},
 };
-
-/// What has become of a binding's resources.
-#[derive(Default)]
-pub(super) struct Applied {
-    pub(super) resources: Vec<AppliedResource>,
-    pub(super) claims: Claims,
-    /// Copies whose objects are gone.
-    pub(super) orphaned: usize,
-}
-
-/// One resource of a binding.
-pub(super) struct AppliedResource {
-    pub(super) crd: String,
-    pub(super) schema: Arc<SchemaOutline>,
-    pub(super) outcome: Outcome,
-    /// Why the provider's schema is not taken over.
-    pub(super) objection: Option<Objection>,
-    /// Objects are written anew before a version goes.
-    pub(super) migration: Option<MigrationState>,
-}
-
-/// How far a resource has come.
-pub(super) enum Outcome {
-    /// The CRD of that name is not ours, but that of another binding perhaps.
-    Foreign { owner: Option<String> },
-    /// There is no CRD, and none is made of this schema.
-    Withheld,
-    /// The API server does not accept the CRD.
-    Refused { created: bool, message: String },
-    /// The CRD is there and not served yet.
-    Installing(Arc<CrdOutline>),
-    /// The CRD is served. No engine can run for the reason given.
-    NotSynced { crd: Arc<CrdOutline>, why: String },
-    /// The CRD is served and its engine runs.
-    Syncing { crd: Arc<CrdOutline>, engine: EngineState },
-}
-
-impl Applied {
-    /// Whether every change that could matter is watched.
-    pub(super) fn is_settled(&self) -> bool {
-        let settled = |r: &AppliedResource| match &r.outcome {
-            Outcome::Withheld
-            | Outcome::Installing(_)
-            | Outcome::NotSynced { .. }
-            | Outcome::Syncing { .. } => true,
-            Outcome::Foreign { .. } | Outcome::Refused { .. } => false,
-        };
-        let is_moving = self.resources.iter().any(|resource| resource.migration.is_some());
-        !is_moving && self.resources.iter().all(settled)
-    }
-}
-
-impl AppliedResource {
-    /// Whether its group is served here in another way than by a CRD.
-    fn cannot_be_bound(&self) -> bool {
-        self.objection.as_ref().is_some_and(|objection| objection.reason == REASON_GROUP_NOT_BINDABLE)
-    }
-
-    pub(super) fn installed(&self) -> Option<&Arc<CrdOutline>> {
-        match &self.outcome {
-            Outcome::Installing(crd) | Outcome::NotSynced { crd, .. } | Outcome::Syncing { crd, .. } => {
-                Some(crd)
-            }
-            Outcome::Foreign { .. } | Outcome::Withheld | Outcome::Refused { .. } => None,
-        }
-    }
-}
 
 pub(super) async fn apply(context: &Context, observed: &Observed) -> Result<Applied, WriteError> {
     let binding = observed.binding.name_any();

@@ -10,11 +10,14 @@ use portolan_core::{
     outline::api_resource,
 };
 
-use super::observe::{Observed, Provider, View};
+use super::{
+    ending::mode,
+    observe::{Observed, Provider, View},
+};
 use crate::{
     claims::{ClaimKey, ClaimSpec, ClaimState},
     context::Context,
-    crd, policy,
+    crd,
     sync::Mode,
 };
 
@@ -57,7 +60,7 @@ pub(super) fn meet(context: &Context, observed: &Observed) -> Claims {
     let before = written_down(&observed.binding);
     let Some(export) = view.export.as_ref().filter(|_| view.listed) else {
         if view.withdrawing.is_some() {
-            end(context, &observed.binding, view, super::unbind::mode(context, &observed.binding, view));
+            end(context, &observed.binding, view, mode(context, &observed.binding, view));
         }
         return Claims::Unknown;
     };
@@ -129,11 +132,7 @@ pub(super) fn are_met(binding: &APIServiceBinding) -> bool {
 
 /// How a binding ends for which the copies on the provider may have to stay.
 pub(super) fn last_mode(context: &Context, binding: &APIServiceBinding, view: &View) -> Mode {
-    if policy::keeps_copies(context, binding) {
-        Mode::Withdraw
-    } else {
-        super::unbind::mode(context, binding, view)
-    }
+    if context.keeps_copies(binding) { Mode::Withdraw } else { mode(context, binding, view) }
 }
 
 fn end_one(

@@ -15,16 +15,16 @@ use portolan_core::{
 };
 
 use super::{
-    FOREIGN_CRD, PROVIDER_SUSPECT,
-    apply::{Applied, AppliedResource, Outcome},
     claims::Claims,
+    marks::FOREIGN_CRD,
     observe::{Observed, Provider, View},
+    outcome::{Applied, AppliedResource, Outcome},
 };
 use crate::{
     beginning, crd,
     migration::MigrationState,
     policy,
-    provider::{Contact, Heartbeat},
+    provider::{Contact, Heartbeat, PROVIDER_SUSPECT},
     sync::EngineState,
 };
 

@@ -9,7 +9,7 @@ use portolan_core::api::kubebind::{
 use portolan_runtime::apply::{self, WriteError};
 use serde_json::{Value, json};
 
-use super::{ANNOTATION_EXPORT_UID, ANNOTATION_RESOURCES, FINALIZER, resources_of};
+use super::marks::{ANNOTATION_EXPORT_UID, ANNOTATION_RESOURCES, FINALIZER, resources_of};
 use crate::context::Context;
 
 /// Makes sure that the binding, made by hand perhaps, does not go before what it brought is drained, and

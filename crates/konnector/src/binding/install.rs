@@ -15,9 +15,9 @@ use serde_json::{Value, json};
 use tracing::info;
 
 use super::{
-    apply::Outcome,
     objection::{Objection, objection},
     observe::{Observed, View},
+    outcome::Outcome,
     taken,
 };
 use crate::{

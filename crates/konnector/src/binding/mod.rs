@@ -5,44 +5,30 @@ mod apply;
 mod claims;
 mod conclude;
 pub(crate) mod consent;
+mod ending;
 mod hold;
 mod install;
+mod marks;
 pub(crate) mod objection;
 pub(crate) mod observe;
 mod orphan;
+mod outcome;
 mod report;
 mod taken;
 mod unbind;
 
-pub(crate) use self::report::report_unbound;
+pub(crate) use self::{
+    marks::{AFTER_RACE, ANNOTATION_EXPORT_UID, ANNOTATION_RESOURCES, FINALIZER, FOREIGN_CRD, resources_of},
+    report::report_unbound,
+};
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use portolan_core::{api::kubebind::APIServiceExport, names};
 use portolan_runtime::{apply::WriteError, clock, controller, controller::Next, tasks::Tasks};
 
 use crate::{context::Context, policy};
 
-/// Finalizer on bindings: objects are drained before the CRDs go.
-pub(crate) const FINALIZER: &str = "kubebind.io/unbind";
-/// Annotation on bindings: the uid of the export that is bound. Another export of the same name is another.
-pub(crate) const ANNOTATION_EXPORT_UID: &str = "kube-bind.io/export-uid";
-/// Annotation on bindings: their resources, for `kubectl get`.
-pub(crate) const ANNOTATION_RESOURCES: &str = "kube-bind.io/resources";
-/// Reason of `Connected`: the CRD belongs to somebody else, perhaps to another binding.
-pub(crate) const FOREIGN_CRD: &str = "ForeignCustomResourceDefinition";
-/// Reason on bundles and bindings: the provider is perhaps not the one that was bound.
-pub(crate) const PROVIDER_SUSPECT: &str = "ProviderSuspect";
-/// When to look again after a lost race, if no watch event comes first.
-pub(crate) const AFTER_RACE: Duration = Duration::from_millis(250);
-
 const WORKERS: usize = 8;
-
-/// What [`ANNOTATION_RESOURCES`] says of an export.
-pub(crate) fn resources_of(export: &APIServiceExport) -> String {
-    let names = export.spec.resources.iter().map(|r| names::crd(&r.resource, &r.group));
-    names.collect::<Vec<_>>().join(",")
-}
 
 /// Why a binding could not be reconciled.
 #[derive(Debug, thiserror::Error)]

@@ -15,7 +15,7 @@ use portolan_runtime::{
 use serde_json::json;
 use tracing::info;
 
-use super::{AFTER_RACE, observe::Observed};
+use super::{marks::AFTER_RACE, observe::Observed};
 use crate::{context::Context, crd, finalizers, leftover, policy};
 
 /// Takes finalizers off the objects and deletes the CRDs; where the provider has ended the binding, only those

@@ -21,15 +21,15 @@ use portolan_runtime::{
 use tracing::debug;
 
 use super::{
-    FOREIGN_CRD, PROVIDER_SUSPECT,
-    apply::Applied,
+    marks::FOREIGN_CRD,
     observe::{Observed, Provider, View},
+    outcome::Applied,
 };
 use crate::{
     context::Context,
     news::news,
     policy,
-    provider::{Contact, Session},
+    provider::{Contact, PROVIDER_SUSPECT, Session},
 };
 
 /// What a bundle says itself, for all its bindings.

@@ -20,8 +20,9 @@ use portolan_runtime::{
 use tracing::info;
 
 use super::{
-    AFTER_RACE, ANNOTATION_EXPORT_UID, FINALIZER,
     claims::{self, End},
+    ending::mode,
+    marks::{AFTER_RACE, FINALIZER},
     observe::{Observed, Provider, View},
     orphan,
 };
@@ -62,7 +63,7 @@ pub(super) async fn unbind(context: &Context, observed: &Observed) -> Result<Nex
         return Ok(Next::OnChange);
     }
     // Copies that belong to another cluster are not ours to delete.
-    if policy::keeps_copies(context, binding) || observed.is_in_use_elsewhere() {
+    if context.keeps_copies(binding) || observed.is_in_use_elsewhere() {
         return orphan::abandon(context, binding, &owned, is_withdrawn(context, observed)).await;
     }
     let Provider::Session(view) = &observed.provider else {
@@ -84,7 +85,7 @@ fn is_withdrawn(context: &Context, observed: &Observed) -> bool {
         Provider::Session(view) if view.contact == Contact::Up && view.listed => {
             mode(context, binding, view) == Mode::Withdraw
         }
-        _ => policy::is_withdrawn(binding) && policy::on_withdraw(context, binding) == OnWithdraw::Keep,
+        _ => policy::is_withdrawn(binding) && context.on_withdraw(binding) == OnWithdraw::Keep,
     }
 }
 
@@ -106,7 +107,7 @@ pub(super) async fn withdrawn(context: &Context, observed: &Observed) -> Result<
         }
         return Ok(None);
     }
-    if policy::keeps_copies(context, binding) {
+    if context.keeps_copies(binding) {
         let keeps = mode(context, binding, view) == Mode::Withdraw;
         return orphan::abandon(context, binding, &owned, keeps).await.map(Some);
     }
@@ -235,23 +236,6 @@ fn obstacle(state: &EngineState, crd: &CrdOutline) -> Option<String> {
         EngineState::Failing(why) => Some(why.trim_end_matches('.').to_owned()),
         EngineState::Starting | EngineState::Watching => None,
     }
-}
-
-/// The provider has withdrawn the export that was bound when it is gone, even where another has its name.
-/// While it is going, the provider leaves us our rights.
-pub(super) fn mode(context: &Context, binding: &APIServiceBinding, view: &View) -> Mode {
-    let is_withdrawn = view.withdrawing.is_some() || view.withdrawn || policy::is_withdrawn(binding);
-    if is_withdrawn {
-        return match policy::on_withdraw(context, binding) {
-            OnWithdraw::Delete => Mode::Drain,
-            OnWithdraw::Keep => Mode::Withdraw,
-        };
-    }
-    let bound = binding.annotations().get(ANNOTATION_EXPORT_UID);
-    let exported = view.export.as_ref().and_then(|export| export.uid());
-    // The Go konnector does not note which export is bound: it is the one of that name.
-    let is_bound = exported.is_some() && (bound.is_none() || bound == exported.as_ref());
-    if is_bound { Mode::Drain } else { Mode::Withdraw }
 }
 
 /// Why the provider is of no use now.

@@ -13,7 +13,7 @@ use portolan_core::{
 use portolan_runtime::apply::escaped;
 use serde_json::{Value, json};
 
-use super::{plan::Side, seen::Touch};
+use super::{seen::Touch, side::Side};
 use crate::sync::{KeyRules, ObjectKey};
 
 /// Type of the Secrets that Kubernetes keeps the tokens of `ServiceAccount`s in.

@@ -5,12 +5,12 @@
 //! does. Where none has, versions tell: a cluster that has never been restored has a newer one than any of its objects
 //! ever had.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use kube::{ResourceExt as _, api::DynamicObject};
 use portolan_core::api::kubebind::{ANNOTATION_ORIGIN_VERSION, ORIGIN_LOST};
 
-use super::{plan::Side, seen::Seen};
+use super::side::Side;
 use crate::sync::ObjectKey;
 
 /// What has become of an original.
@@ -57,8 +57,8 @@ impl Original {
 }
 
 /// The newest version of a side that anything tells of: copies on the other side included, which outlive us.
-pub(super) fn newest(shown: Option<u128>, copies: &HashMap<ObjectKey, Seen>) -> Option<u128> {
-    copies.values().filter_map(|copy| copy.original.version()).max().max(shown)
+pub(super) fn newest(shown: Option<u128>, told: impl Iterator<Item = Original>) -> Option<u128> {
+    told.filter_map(Original::version).max().max(shown)
 }
 
 /// What is known of the originals that one side does not have.
@@ -94,10 +94,11 @@ impl Departed {
         self.lost.remove(key);
     }
 
-    pub(super) fn fate(&self, key: &ObjectKey, copy: Option<&Seen>) -> Fate {
+    /// The fate of the original of a copy that says this.
+    pub(super) fn fate(&self, key: &ObjectKey, told: Option<Original>) -> Fate {
         if self.deleted.contains(key) {
             Fate::Deleted
-        } else if self.lost.contains(key) || copy.is_some_and(Seen::has_lost_original) {
+        } else if self.lost.contains(key) || told == Some(Original::Lost) {
             Fate::Lost
         } else {
             Fate::Unknown

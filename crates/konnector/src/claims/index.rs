@@ -13,10 +13,10 @@ use serde_json::Value;
 use super::{
     body::{Terms, forget_version, is_claimable, keeper},
     fate::{Both, Fates, Original, newest},
-    plan::Side,
     references::{Changed, References, named},
     scope::Scope,
     seen::{Choice, Form, Knowledge, Place, Seen, Sides, Touch},
+    side::Side,
 };
 use crate::sync::{ObjectKey, owned};
 
@@ -63,12 +63,13 @@ impl Index {
             (true, true) => Knowledge::Unread,
             (true, false) => Knowledge::Full,
         };
+        let told = |copies: &HashMap<ObjectKey, Seen>| copies.get(key).map(|copy| copy.original);
         Sides {
             consumer: self.consumer.get(key),
             provider: self.provider.get(key),
             fates: Fates {
-                on_consumer: self.departed.on(Side::Consumer).fate(key, self.provider.get(key)),
-                on_provider: self.departed.on(Side::Provider).fate(key, self.consumer.get(key)),
+                on_consumer: self.departed.on(Side::Consumer).fate(key, told(&self.provider)),
+                on_provider: self.departed.on(Side::Provider).fate(key, told(&self.consumer)),
             },
             place: if is_protected { Place::Protected } else { named() },
             is_forsaken: false,
@@ -155,7 +156,8 @@ impl Index {
     /// Takes in which version a side has now, where it does not have an original. One that is older than what it had
     /// before is that of a backup.
     pub(super) fn asked(&mut self, side: Side, key: &ObjectKey, version: Option<u128>) {
-        let known = newest(self.departed.on(side).newest, self.side(side.other()));
+        let known =
+            newest(self.departed.on(side).newest, self.side(side.other()).values().map(|copy| copy.original));
         let departed = self.departed.on_mut(side);
         if version.zip(known).is_some_and(|(now, known)| now < known) {
             departed.was_lost(key);

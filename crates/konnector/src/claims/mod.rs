@@ -18,6 +18,7 @@ mod references;
 mod report;
 mod scope;
 mod seen;
+mod side;
 mod trouble;
 mod watches;
 

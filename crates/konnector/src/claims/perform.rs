@@ -17,12 +17,7 @@ use portolan_runtime::{
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
-use super::{
-    body::forget_version,
-    engine::Engine,
-    plan::{Side, Step},
-    trouble::Trouble,
-};
+use super::{body::forget_version, engine::Engine, plan::Step, side::Side, trouble::Trouble};
 use crate::sync::{Mode, ObjectKey, comparable, holds_updates, owned};
 
 /// How long one step may take.

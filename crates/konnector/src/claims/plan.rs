@@ -3,36 +3,9 @@
 use super::{
     fate::Fate,
     seen::{Knowledge, Seen, Sides, Touch},
+    side::Side,
 };
 use crate::sync::{Mode, NamespaceState};
-
-/// A cluster.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Side {
-    Consumer,
-    Provider,
-}
-
-impl Side {
-    /// The value of the owner label for objects whose original is on this side.
-    pub(super) const fn owner(self) -> &'static str {
-        match self {
-            Self::Consumer => "consumer",
-            Self::Provider => "provider",
-        }
-    }
-
-    pub(super) fn of_owner(label: &str) -> Option<Self> {
-        [Self::Consumer, Self::Provider].into_iter().find(|side| side.owner() == label)
-    }
-
-    pub(super) const fn other(self) -> Self {
-        match self {
-            Self::Consumer => Self::Provider,
-            Self::Provider => Self::Consumer,
-        }
-    }
-}
 
 /// What to do next. A step is taken, its answer goes into the index, and the plan is made anew. The side is the
 /// one that is written.

@@ -7,11 +7,7 @@ use portolan_core::{api::kubebind::LABEL_OWNER, digest::Digest};
 use portolan_runtime::controller::Next;
 use tokio::time::Instant;
 
-use super::{
-    engine::Engine,
-    plan::{Side, Step},
-    trouble::Trouble,
-};
+use super::{engine::Engine, plan::Step, side::Side, trouble::Trouble};
 use crate::sync::{ObjectKey, tries, writers};
 
 /// When to look again at an object that stands in the way.

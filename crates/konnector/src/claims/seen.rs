@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     fate::{Fate, Fates, Original},
-    plan::Side,
+    side::Side,
 };
 
 /// An object on one side.

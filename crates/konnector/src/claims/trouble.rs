@@ -3,7 +3,7 @@
 use kube::runtime::watcher;
 use portolan_runtime::{apply::WriteError, telemetry::Chain};
 
-use super::plan::Side;
+use super::side::Side;
 
 /// Why a step was not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]

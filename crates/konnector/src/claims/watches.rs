@@ -12,7 +12,7 @@ use kube::{
 };
 use portolan_runtime::{tasks::Tasks, watch};
 
-use super::{engine::Engine, health::Watch, plan::Side, scope::Scope};
+use super::{engine::Engine, health::Watch, scope::Scope, side::Side};
 use crate::sync::{Mode, ObjectKey};
 
 /// One watch of claimed objects.

@@ -3,13 +3,14 @@
 //!
 //! A condition, because every backend lets a konnector write these, and none prunes them.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 use portolan_core::{
     api::kubebind::CONDITION_CONSUMER_CLUSTER,
     condition::{self, Condition, ConditionStatus, Severity, Verdict},
 };
+use tokio::time::Instant;
 
 /// Who has a contract.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +26,28 @@ impl Holder {
         let holds = said.status == ConditionStatus::True && !said.reason.is_empty();
         holds.then(|| Self { cluster: said.reason.clone(), since: said.last_transition_time.0 })
     }
+}
+
+/// What is known of whose the contract is.
+#[derive(Debug, Default)]
+pub(super) struct Claimed {
+    /// The contract that somebody here has agreed to.
+    pub(super) agreed: Option<String>,
+    /// Whom people want it to be taken over from, by who says so.
+    pub(super) takes_over: BTreeMap<String, String>,
+    pub(super) state: State,
+    pub(super) holder: Option<Holder>,
+    pub(super) vacant_since: Option<Instant>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum State {
+    #[default]
+    Unknown,
+    Open,
+    /// It is not known which cluster this is.
+    Nameless(String),
+    InUse(Holder),
 }
 
 /// What bears on a claim.

@@ -7,7 +7,7 @@ use portolan_runtime::{apply::code, telemetry::Chain};
 use tokio::time::timeout;
 use tracing::warn;
 
-use super::session::ANSWER_LIMIT;
+use super::contact::ANSWER_LIMIT;
 
 const NAMESPACE: &str = "kube-system";
 

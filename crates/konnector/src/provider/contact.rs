@@ -1,7 +1,12 @@
 //! Whether a provider answers.
 
+use std::time::Duration;
+
 use portolan_core::condition::Verdict;
 use portolan_runtime::{apply::code, telemetry::Chain};
+
+/// The longest that the provider may take to answer a question of ours.
+pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
 /// Whether the provider answers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,4 +30,18 @@ impl Contact {
         let message = Chain(error).to_string();
         if [403, 404].contains(&code(error)) { Self::Refused { message } } else { Self::Down { message } }
     }
+}
+
+/// Whether the last sign of life reached the provider.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Heartbeat {
+    /// Nobody has looked yet.
+    #[default]
+    Unknown,
+    /// The provider keeps no ClusterBinding.
+    NotKept,
+    /// It did.
+    Beating,
+    /// It did not.
+    Failed(String),
 }

@@ -1,17 +1,14 @@
-//! What a session sees of the contract namespace, and whether what has gone from it was withdrawn.
+//! What looks at the contract namespace have shown. Pure.
 
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Namespace;
-use kube::{Api, ResourceExt as _};
+use kube::ResourceExt as _;
 use parking_lot::Mutex;
-use portolan_runtime::apply::{WriteError, code};
-use tokio::time::{Instant, timeout};
+use portolan_runtime::apply::code;
+use tokio::time::Instant;
 
-use super::{
-    identity::Found,
-    session::{ANSWER_LIMIT, Session},
-};
+use super::identity::Found;
 
 /// The contract namespace is not what it was, or nobody can tell.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +42,22 @@ impl Why {
 #[derive(Debug, Default)]
 pub(super) struct Contract(Mutex<Known>);
 
+impl Contract {
+    pub(super) fn take_in(&self, sight: &Sight) {
+        self.0.lock().take_in(sight);
+    }
+
+    /// What the last look has shown.
+    pub(super) fn doubt(&self) -> Option<Doubt> {
+        self.0.lock().doubt()
+    }
+
+    /// What the last look that was answered has shown.
+    pub(super) fn found(&self) -> Found {
+        self.0.lock().found.clone()
+    }
+}
+
 #[derive(Clone, Debug, Default)]
 struct Known {
     found: Found,
@@ -54,7 +67,7 @@ struct Known {
 
 /// What one look has shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Sight {
+pub(super) enum Sight {
     There { uid: String, ends: bool },
     Gone,
     Denied,
@@ -62,7 +75,7 @@ enum Sight {
 }
 
 impl Sight {
-    fn of(answer: &kube::Result<Namespace>) -> Self {
+    pub(super) fn of(answer: &kube::Result<Namespace>) -> Self {
         match answer {
             Ok(namespace) => Self::There {
                 uid: namespace.uid().unwrap_or_default(),
@@ -104,57 +117,6 @@ impl Known {
 
     fn doubt(&self) -> Option<Doubt> {
         self.doubt.map(|(why, since)| Doubt { why, since: since.elapsed() })
-    }
-}
-
-impl Session {
-    /// The uid of the contract namespace; `None` where the provider does not let us see it.
-    pub(crate) async fn contract_uid(&self) -> Result<Option<String>, WriteError> {
-        match self.found() {
-            Found::Uid(uid) => return Ok(Some(uid)),
-            Found::Hidden => return Ok(None),
-            Found::NotYet | Found::Gone => {}
-        }
-        let answer = self.see_contract().await;
-        self.take_in(&Sight::of(&answer));
-        match answer.map_err(WriteError::from) {
-            Ok(namespace) => Ok(namespace.uid()),
-            Err(WriteError::Forbidden(_)) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Looks whether the contract namespace is the one that the konnector began with. What has gone with it was
-    /// not withdrawn.
-    pub(crate) async fn doubt(&self, limit: Duration) -> Option<Doubt> {
-        let sight = timeout(limit.min(ANSWER_LIMIT), self.see_contract()).await;
-        let sight = sight.map_or(Sight::Unanswered, |answer| Sight::of(&answer));
-        self.take_in(&sight);
-        self.last_doubt()
-    }
-
-    /// What the last look has shown.
-    pub(crate) fn last_doubt(&self) -> Option<Doubt> {
-        self.contract.0.lock().doubt()
-    }
-
-    /// What the last look that was answered has shown.
-    pub(super) fn found(&self) -> Found {
-        self.contract.0.lock().found.clone()
-    }
-
-    fn take_in(&self, sight: &Sight) {
-        self.contract.0.lock().take_in(sight);
-        if let Sight::There { uid, .. } = sight
-            && self.agreed_contract().is_some_and(|agreed| agreed != *uid)
-        {
-            self.disagree();
-        }
-    }
-
-    async fn see_contract(&self) -> kube::Result<Namespace> {
-        let api: Api<Namespace> = Api::all(self.client.clone());
-        api.get(&self.namespace).await
     }
 }
 

@@ -13,28 +13,15 @@ use portolan_runtime::{apply, clock, telemetry::Chain};
 use tokio::time::timeout;
 
 use super::{
+    contact::{ANSWER_LIMIT, Heartbeat},
     hub::Intervals,
-    rotation::Offered,
-    session::{ANSWER_LIMIT, Session},
+    offered::Offered,
+    session::Session,
 };
 use crate::version;
 
 const CONDITION_SECRET_VALID: &str = "SecretValid";
 const CONDITION_VALID_VERSION: &str = "ValidVersion";
-
-/// Whether the last sign of life reached the provider.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Heartbeat {
-    /// Nobody has looked yet.
-    #[default]
-    Unknown,
-    /// The provider keeps no ClusterBinding.
-    NotKept,
-    /// It did.
-    Beating,
-    /// It did not.
-    Failed(String),
-}
 
 impl Session {
     /// Whether the last sign of life reached the provider.

@@ -4,10 +4,13 @@
 
 use portolan_core::{api::kubebind::ANNOTATION_ACCEPT_CONTRACT, condition::Verdict};
 
-use crate::{binding::PROVIDER_SUSPECT, word::Word};
+use crate::word::Word;
 
 /// Reason on bundles and bindings: the kubeconfig leads to a contract that nobody has agreed to.
 pub(crate) const ANOTHER_CONTRACT: &str = "AnotherContract";
+
+/// Reason on bundles and bindings: the provider is perhaps not the one that was bound.
+pub(crate) const PROVIDER_SUSPECT: &str = "ProviderSuspect";
 
 /// What the provider shows of the contract namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use portolan_runtime::{
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use super::session::{ANSWER_LIMIT, Session};
+use super::{contact::ANSWER_LIMIT, session::Session};
 
 /// One of them.
 pub(super) enum Page {

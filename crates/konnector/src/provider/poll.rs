@@ -13,8 +13,8 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use super::{
-    contact::Contact,
-    session::{ANSWER_LIMIT, Session},
+    contact::{ANSWER_LIMIT, Contact},
+    session::Session,
 };
 
 /// What a provider under load may need for an answer, where the interval lets it.

@@ -8,7 +8,6 @@ use kube::{Api, Client};
 use portolan_core::{
     api::kubebind::{ClusterSecretKeyRef, LABEL_PROVIDER_KUBECONFIG, PROVIDER_KUBECONFIG},
     auth::{Claims, UnverifiedToken},
-    condition::Verdict,
     digest::sha256_hex,
     kubeconfig::{self, Credentials, RestrictedKubeconfig},
 };
@@ -24,43 +23,28 @@ use serde_json::json;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use super::session::Session;
+use super::{offered::Offered, session::Session};
 use crate::secrets::ProviderAccess;
 
 /// The first and the longest delay between attempts to write the consumer's Secret.
 const RETRY: (std::time::Duration, std::time::Duration) =
     (std::time::Duration::from_secs(1), std::time::Duration::from_secs(60));
 
-/// What the provider offers to renew from.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) enum Offered {
-    /// The consumer does not want it.
-    #[default]
-    NotAskedFor,
-    /// A kubeconfig that can be used.
-    Valid,
-    /// There is no such Secret, or not the key in it.
-    Missing(String),
-    /// What is in it cannot be used.
-    Invalid(String),
-}
-
-impl Offered {
-    /// What the provider is told of it.
-    pub(super) fn verdict(&self) -> Verdict {
-        match self {
-            Self::NotAskedFor | Self::Valid => Verdict::holds(),
-            Self::Missing(what) => Verdict::warning("ProviderSecretNotFound", format!("{what} not found.")),
-            Self::Invalid(why) => Verdict::warning("ProviderSecretInvalid", why.clone()),
-        }
-    }
-
-    fn of(content: Option<&[u8]>, name: &str, key: &str) -> Self {
-        let Some(content) = content else { return Self::Missing(format!("Secret {name} with key {key}")) };
-        match kubeconfig::parse(content) {
-            Ok(_) => Self::Valid,
-            Err(error) => Self::Invalid(format!("Secret {name} has an invalid kubeconfig: {error}")),
-        }
+impl Session {
+    /// Takes over what the provider renews.
+    pub(super) fn spawn_rotation(
+        self: &Arc<Self>,
+        rotation: Rotation,
+        reference: &ClusterSecretKeyRef,
+        access: &Arc<ProviderAccess>,
+    ) {
+        let run = rotation.run(Arc::clone(self), reference.clone(), Arc::clone(access));
+        let gate = self.gate.clone();
+        self.tasks.spawn("rotation", async move {
+            // What another contract offers is not for this consumer.
+            gate.opened().await;
+            run.await;
+        });
     }
 }
 

@@ -6,16 +6,13 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
 };
 
 use futures::StreamExt as _;
 use kube::{Client, runtime::reflector::Store};
 use parking_lot::{Mutex, RwLock};
 use portolan_core::{
-    api::kubebind::{
-        APIServiceExport, APIServiceExportRequest, APIServiceNamespace, ClusterBinding, ClusterSecretKeyRef,
-    },
+    api::kubebind::{APIServiceExport, APIServiceExportRequest, APIServiceNamespace, ClusterBinding},
     kubeconfig::RestrictedKubeconfig,
     outline::SchemaOutline,
 };
@@ -33,21 +30,16 @@ use tracing::{info, warn};
 
 use super::{
     absence::Absences,
+    claim::Claimed,
     consumer::ConsumerCluster,
-    contact::Contact,
+    contact::{Contact, Heartbeat},
     contract::Contract,
     gate::Gate,
-    heartbeat::Heartbeat,
     identity::Place,
     namespaces::Namespaces,
+    offered::Offered,
     reflecting::{Change, Starting},
-    rotation::{Offered, Rotation},
-    standing::Claimed,
 };
-use crate::secrets::ProviderAccess;
-
-/// The longest that the provider may take to answer a question of ours.
-pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
 /// What is known of one provider through one kubeconfig.
 pub(crate) struct Session {
@@ -167,22 +159,6 @@ impl Session {
 
     pub(crate) fn contact(&self) -> Contact {
         self.state.read().contact.clone()
-    }
-
-    /// Takes over what the provider renews.
-    pub(super) fn spawn_rotation(
-        self: &Arc<Self>,
-        rotation: Rotation,
-        reference: &ClusterSecretKeyRef,
-        access: &Arc<ProviderAccess>,
-    ) {
-        let run = rotation.run(Arc::clone(self), reference.clone(), Arc::clone(access));
-        let gate = self.gate.clone();
-        self.tasks.spawn("rotation", async move {
-            // What another contract offers is not for this consumer.
-            gate.opened().await;
-            run.await;
-        });
     }
 
     pub(super) fn offered(&self) -> Offered {

@@ -1,7 +1,7 @@
 //! Whether the konnector may work with the contract that a session leads to: it is the one that was bound, and it
 //! belongs to this cluster.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use portolan_core::{api::kubebind::ANNOTATION_TAKE_OVER, condition::Verdict};
 use portolan_runtime::clock;
@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout};
 use tracing::info;
 
 use super::{
-    claim::{self, Claim, Holder, Situation},
+    claim::{self, Claim, Holder, Situation, State},
     consumer::Known,
     contact::Contact,
     identity::{Identity, identify},
@@ -34,28 +34,6 @@ pub(crate) enum Standing {
     Open(String),
     /// Nothing is written.
     Closed(Verdict),
-}
-
-/// What is known of whose the contract is.
-#[derive(Debug, Default)]
-pub(super) struct Claimed {
-    /// The contract that somebody here has agreed to.
-    agreed: Option<String>,
-    /// Whom people want it to be taken over from, by who says so.
-    takes_over: BTreeMap<String, String>,
-    state: State,
-    holder: Option<Holder>,
-    vacant_since: Option<Instant>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-enum State {
-    #[default]
-    Unknown,
-    Open,
-    /// It is not known which cluster this is.
-    Nameless(String),
-    InUse(Holder),
 }
 
 impl Session {

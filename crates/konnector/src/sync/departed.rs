@@ -3,7 +3,7 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use super::known::ObjectKey;
+use super::key::ObjectKey;
 
 /// How many are remembered. A lost answer is made good within seconds.
 const MOST: usize = 4096;

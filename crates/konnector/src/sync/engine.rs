@@ -20,8 +20,10 @@ use tokio::{sync::Notify, time::Instant};
 use super::{
     defaults::Defaults,
     health::{EngineState, Health, Side},
-    index::{Held, Index, ObjectKey, Sides},
+    index::Index,
+    key::ObjectKey,
     keys::KeyRules,
+    known::{Held, Sides},
     latency::Latency,
     placement::Placement,
     plan::{Mode, Right, Step, plan},

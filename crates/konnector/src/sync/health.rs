@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use kube::runtime::watcher;
 use portolan_runtime::{apply::code, telemetry::Chain};
 
-use super::{index::ObjectKey, plan::Right};
+use super::{key::ObjectKey, plan::Right};
 
 /// How often in a row a watch may fail before it is said: a new CRD and new rights take a moment.
 const TOLERATED: u32 = 4;

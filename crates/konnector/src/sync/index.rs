@@ -15,13 +15,14 @@ use portolan_core::{
 use portolan_runtime::latest::version;
 use serde_json::Value;
 
-pub(crate) use super::known::{Copy, Held, KeptStatus, ObjectKey, Origin, Sides};
 use super::{
     defaults::Defaults,
     departed::Departed,
     desired::{desired, status},
     generations::StatusDigest,
+    key::ObjectKey,
     keys::KeyRules,
+    known::{Copy, Held, KeptStatus, Origin, Sides},
     owned::{holds_former, owned_hollow_and_wholes, set_by_anybody},
     whose::{Evidence, records_by_us},
 };

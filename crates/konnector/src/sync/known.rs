@@ -11,13 +11,6 @@ use super::{
     whose::Evidence,
 };
 
-/// The place of an object on the consumer. The namespace of a cluster-scoped object is empty.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct ObjectKey {
-    pub(crate) namespace: String,
-    pub(crate) name: String,
-}
-
 /// An object on the consumer.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is read off the object by itself")]

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use portolan_runtime::metrics::Histogram;
 use tokio::time::Instant;
 
-use super::{index::ObjectKey, plan::Step};
+use super::{key::ObjectKey, plan::Step};
 
 /// When the changes began that have yet to reach the provider.
 pub(super) struct Latency {

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{
     engine::{Engine, what},
-    index::ObjectKey,
+    key::ObjectKey,
     plan::Step,
     report::Trouble,
 };

@@ -1,6 +1,6 @@
 //! The next step for one object, from what is known of both sides. Pure and infallible.
 
-use super::index::{Copy, Origin, Sides};
+use super::known::{Copy, Origin, Sides};
 
 /// What else bears on an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

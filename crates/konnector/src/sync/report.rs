@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::{
     contested::{contested, status_writers},
     engine::Engine,
-    index::ObjectKey,
+    key::ObjectKey,
     owned::comparable,
     plan::Step,
 };

@@ -5,7 +5,7 @@ use kube::{
     api::{ApiResource, DynamicObject},
 };
 
-use super::{engine::Engine, index::ObjectKey, placement::Placement};
+use super::{engine::Engine, key::ObjectKey, placement::Placement};
 use crate::provider::NamespaceAnswer;
 
 impl Engine {

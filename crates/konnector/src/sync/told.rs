@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use tokio::time::Instant;
 
-use super::index::ObjectKey;
+use super::key::ObjectKey;
 
 /// Events are kept for an hour: what lasts is said again within it.
 const AGAIN: Duration = Duration::from_secs(1800);

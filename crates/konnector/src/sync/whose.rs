@@ -12,7 +12,8 @@ use portolan_core::api::kubebind::{
 use serde_json::Value;
 
 use super::{
-    known::{ObjectKey, Origin},
+    key::ObjectKey,
+    known::Origin,
     owned::{is_set_by_us, owned, we_write},
 };
 

@@ -7,10 +7,7 @@ use portolan_core::{
 };
 
 use super::{Offer, taking::Refusal};
-use crate::{
-    binding::{FOREIGN_CRD, PROVIDER_SUSPECT},
-    policy,
-};
+use crate::{binding::FOREIGN_CRD, policy, provider::PROVIDER_SUSPECT};
 
 pub(super) fn suspect(suspects: &[String], offer: &Offer) -> Verdict {
     let (list, seconds) = (suspects.join(", "), offer.patience.as_secs());

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::sync::{
     emptied::{has_empty, removals},
     engine::Engine,
-    index::ObjectKey,
+    key::ObjectKey,
     owned::{both_fields, comparable, holds_updates, owned, owned_and_hollow},
     turned::{Wholes, left_over},
 };

@@ -7,11 +7,7 @@ use portolan_runtime::apply::{self, Observed, WriteError};
 use serde_json::json;
 
 use crate::sync::{
-    desired::status,
-    engine::Engine,
-    generations::StatusDigest,
-    index::{KeptStatus, ObjectKey},
-    plan::Mode,
+    desired::status, engine::Engine, generations::StatusDigest, key::ObjectKey, known::KeptStatus, plan::Mode,
 };
 
 impl Engine {

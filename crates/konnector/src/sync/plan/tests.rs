@@ -6,10 +6,7 @@ use kube::api::DynamicObject;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::sync::{
-    index::{Held, Index, ObjectKey},
-    keys::KeyRules,
-};
+use crate::sync::{index::Index, key::ObjectKey, keys::KeyRules, known::Held};
 
 const CONTRACT: &str = "kube-bind-a";
 const MAPPED: NamespaceState<'static> = NamespaceState::Mapped("kube-bind-a-west");

@@ -1,0 +1,66 @@
+//! Looks at the contract namespace, and whether what has gone from it was withdrawn.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{Api, ResourceExt as _};
+use portolan_runtime::apply::WriteError;
+use tokio::time::timeout;
+
+use super::{
+    contact::ANSWER_LIMIT,
+    contract::{Doubt, Sight},
+    identity::Found,
+    session::Session,
+};
+
+impl Session {
+    /// The uid of the contract namespace; `None` where the provider does not let us see it.
+    pub(crate) async fn contract_uid(&self) -> Result<Option<String>, WriteError> {
+        match self.found() {
+            Found::Uid(uid) => return Ok(Some(uid)),
+            Found::Hidden => return Ok(None),
+            Found::NotYet | Found::Gone => {}
+        }
+        let answer = self.see_contract().await;
+        self.take_in(&Sight::of(&answer));
+        match answer.map_err(WriteError::from) {
+            Ok(namespace) => Ok(namespace.uid()),
+            Err(WriteError::Forbidden(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Looks whether the contract namespace is the one that the konnector began with. What has gone with it was
+    /// not withdrawn.
+    pub(crate) async fn doubt(&self, limit: Duration) -> Option<Doubt> {
+        let sight = timeout(limit.min(ANSWER_LIMIT), self.see_contract()).await;
+        let sight = sight.map_or(Sight::Unanswered, |answer| Sight::of(&answer));
+        self.take_in(&sight);
+        self.last_doubt()
+    }
+
+    /// What the last look has shown.
+    pub(crate) fn last_doubt(&self) -> Option<Doubt> {
+        self.contract.doubt()
+    }
+
+    /// What the last look that was answered has shown.
+    pub(super) fn found(&self) -> Found {
+        self.contract.found()
+    }
+
+    fn take_in(&self, sight: &Sight) {
+        self.contract.take_in(sight);
+        if let Sight::There { uid, .. } = sight
+            && self.agreed_contract().is_some_and(|agreed| agreed != *uid)
+        {
+            self.disagree();
+        }
+    }
+
+    async fn see_contract(&self) -> kube::Result<Namespace> {
+        let api: Api<Namespace> = Api::all(self.client.clone());
+        api.get(&self.namespace).await
+    }
+}
