@@ -6,7 +6,7 @@ mod konnector;
 mod token_service;
 mod watching;
 
-use std::{fs, process::ExitCode};
+use std::{fs, path::PathBuf, process::ExitCode};
 
 use anyhow::{Result, bail};
 
@@ -36,6 +36,9 @@ pub(crate) struct Args {
     /// Measure what tests are built from, which is there sooner than what users get, and slower
     #[arg(long)]
     unoptimised: bool,
+    /// Measure the binaries in this folder, as of another commit, and build nothing
+    #[arg(long, value_name = "DIR", conflicts_with = "unoptimised")]
+    binaries: Option<PathBuf>,
     #[command(flatten)]
     display: DisplayArgs,
 }
@@ -51,7 +54,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         let names = groups.iter().flat_map(|(_, kinds)| *kinds).map(|kind| kind.name);
         bail!("{} has no such figure; there are: {}", args.service, names.collect::<Vec<_>>().join(", "));
     }
-    let bench = Bench::build(&args.service, if args.unoptimised { Profile::Ci } else { Profile::Release })?;
+    let bench = Bench::prepare(args)?;
     let figures = block_on(async {
         let mut interrupts = Interrupts::listen()?;
         let display = Display::new(&args.display);
@@ -89,10 +92,15 @@ enum Bench {
 }
 
 impl Bench {
-    fn build(service: &str, profile: Profile) -> Result<Self> {
-        Ok(match service {
-            "konnector" => Self::Konnector(konnector::build(profile)?),
-            _ => Self::TokenService(token_service::build(profile)?),
+    fn prepare(args: &Args) -> Result<Self> {
+        let profile = if args.unoptimised { Profile::Ci } else { Profile::Release };
+        let of = |build: fn(Profile) -> Result<Binaries>| match &args.binaries {
+            Some(folder) => Ok(Binaries::found_in(folder)),
+            None => build(profile),
+        };
+        Ok(match args.service.as_str() {
+            "konnector" => Self::Konnector(of(konnector::build)?),
+            _ => Self::TokenService(of(token_service::build)?),
         })
     }
 

@@ -1,6 +1,10 @@
 //! The services' own binaries: built by Cargo, started with the rights of their charts.
 
-use std::{path::PathBuf, process::Command, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, ensure};
 use portolan_testkit::{ControlPlane, ServiceAccountSetup, ServiceOptions, ServiceProcess, service};
@@ -45,6 +49,11 @@ impl Binaries {
     pub(crate) fn build_with_examples(service: &str, profile: Profile) -> Result<Self> {
         let package = format!("portolan-{service}");
         Self::cargo(&["--package".to_owned(), package, "--bins".to_owned(), "--examples".to_owned()], profile)
+    }
+
+    /// Those that are there already.
+    pub(crate) fn found_in(folder: &Path) -> Self {
+        Self(folder.to_owned())
     }
 
     fn cargo(arguments: &[String], profile: Profile) -> Result<Self> {

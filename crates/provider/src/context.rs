@@ -23,14 +23,13 @@ use tracing::info;
 use crate::{
     MANAGED_BY,
     args::ControllerArgs,
-    grant::{self, Shared},
+    cluster_rights::{Shared, contract_of},
     notices::Notices,
-    request,
     source::SourceCrd,
     store::Kind,
-    sweep::Sweeping,
+    sweeping::Sweeping,
     tenancy::Tenancy,
-    wake::{Change, Key, Queues},
+    wake::{Change, Key, Queues, answered_by},
 };
 
 /// Everything that a reconcile may use.
@@ -84,7 +83,7 @@ impl Context {
             }),
             contracts: watches
                 .labelled(LABEL_CONSUMER, |ns: &Namespace, _| Some(Change::Contract(ns.name_any()))),
-            mapped: watches.labelled(LABEL_CONTRACT, |ns, _| request::answered_by(ns).map(Change::Request)),
+            mapped: watches.labelled(LABEL_CONTRACT, |ns, _| answered_by(ns).map(Change::Request)),
             exports: watches.all(|export, gone| {
                 let key = Key::of(export);
                 Some(if gone { Change::ExportGone(key) } else { Change::Export(key) })
@@ -155,7 +154,7 @@ struct Watches<'a> {
 
 impl Watches<'_> {
     fn shared(&self, ours: &str) -> Shared {
-        let grant = |name: String| grant::contract_of(&name).map(|of| Change::Grant(of.to_owned()));
+        let grant = |name: String| contract_of(&name).map(|of| Change::Grant(of.to_owned()));
         Shared {
             roles: self.labelled(ours, move |role: &ClusterRole, _| grant(role.name_any())),
             role_bindings: self.labelled(ours, move |role: &ClusterRoleBinding, _| grant(role.name_any())),

@@ -16,11 +16,13 @@
 mod approval;
 mod args;
 mod claims;
+mod cluster_rights;
 mod command;
 mod context;
 mod contract;
 mod error;
 mod export;
+mod exportable;
 mod grant;
 mod heartbeat;
 mod kubeconfig;
@@ -32,7 +34,9 @@ mod selector;
 mod source;
 mod store;
 mod sweep;
+mod sweeping;
 mod tenancy;
+mod triggers;
 mod wake;
 
 use std::process::ExitCode;
@@ -92,7 +96,7 @@ async fn start(args: ControllerArgs, process: Process) -> Result<(), process::Fa
     let context = Context::start(&args, &process, &client, &instance);
     // On half a picture, an export would look withdrawn: nothing is decided before everything was listed.
     context.synced().await;
-    source::run(&process.tasks, &context);
+    exportable::run(&process.tasks, &context);
     contract::run(&process.tasks, &context);
     export::run(&process.tasks, &context);
     request::run(&process.tasks, &context);

@@ -2,8 +2,6 @@
 
 mod body;
 
-use std::sync::Arc;
-
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{Resource, ResourceExt as _, api::ObjectMeta};
 use portolan_core::{
@@ -15,7 +13,6 @@ use portolan_core::{
     groups,
     outline::{SchemaOutlineSpec, slim},
 };
-use portolan_runtime::{controller, controller::Next, tasks::Tasks};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -23,12 +20,8 @@ pub(crate) use self::body::FullCrd;
 use self::body::SourceSpec;
 use crate::{
     claims,
-    context::Context,
-    error::ReconcileError,
     tenancy::{Tenancy, Terms},
 };
-
-const WORKERS: usize = 1;
 
 /// A labelled CRD as far as plans read it; its schemas are read when they are written.
 #[derive(Resource, Clone, Debug, Deserialize)]
@@ -141,32 +134,6 @@ pub(crate) fn not_carried(dropped: &[String]) -> String {
         ""
     };
     format!("Consumers get the CRD without these fields: {}.{cure}", dropped.join(", "))
-}
-
-/// Says on each labelled CRD what keeps it from being exported.
-pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
-    let shared = Arc::clone(context);
-    let reconcile = move |name: String| {
-        let context = Arc::clone(&shared);
-        async move { reconcile(&context, &name).await }
-    };
-    controller::run(tasks, "source", WORKERS, &context.queues.sources, &context.metrics, reconcile);
-}
-
-async fn reconcile(context: &Context, name: &str) -> Result<Next, ReconcileError> {
-    let Some(crd) = context.crds.get_cluster_scoped(name) else { return Ok(Next::OnChange) };
-    let on = crd.object_ref(&());
-    match crd.offer(context.tenancy) {
-        Err(Refusal::NotExportable(why)) => {
-            context.notices.warn(&on, "NotExportable", &why).await;
-        }
-        Ok(offer) if !offer.dropped.is_empty() => {
-            let reason = if offer.drops_conversion() { "ConversionDropped" } else { "FieldsDropped" };
-            context.notices.warn(&on, reason, &not_carried(&offer.dropped)).await;
-        }
-        Ok(_) | Err(Refusal::Terminating) => context.notices.clear(&on),
-    }
-    Ok(Next::OnChange)
 }
 
 #[cfg(test)]

@@ -7,11 +7,10 @@
 mod content;
 mod rights;
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::{core::v1::Namespace, rbac::v1::RoleBinding};
 use kube::{Api, ResourceExt as _};
-use parking_lot::Mutex;
 use portolan_core::api::kubebind::{APIServiceNamespace, LABEL_CONTRACT};
 use portolan_runtime::{apply, controller, controller::Next, tasks::Tasks};
 use tracing::info;
@@ -20,8 +19,7 @@ use self::content::Content;
 use crate::{
     context::Context,
     error::{ReconcileError, or_again},
-    request::answered_by,
-    wake::Key,
+    wake::{Key, answered_by},
 };
 
 const WORKERS: usize = 2;
@@ -29,32 +27,6 @@ const WORKERS: usize = 2;
 const AGAIN: Duration = Duration::from_secs(600);
 /// How long rights that were given or taken away may take to count.
 const SETTLE: Duration = Duration::from_secs(2);
-
-/// The requests whose namespaces are about to be deleted: they are not answered meanwhile.
-#[derive(Debug, Default)]
-pub(crate) struct Sweeping(Mutex<HashSet<Key>>);
-
-impl Sweeping {
-    pub(crate) fn holds(&self, key: &Key) -> bool {
-        self.0.lock().contains(key)
-    }
-
-    fn begin(&self, key: &Key) -> Swept<'_> {
-        self.0.lock().insert(key.clone());
-        Swept { all: self, key: key.clone() }
-    }
-}
-
-struct Swept<'a> {
-    all: &'a Sweeping,
-    key: Key,
-}
-
-impl Drop for Swept<'_> {
-    fn drop(&mut self) {
-        self.all.0.lock().remove(&self.key);
-    }
-}
 
 pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
     let shared = Arc::clone(context);

@@ -15,7 +15,7 @@ use portolan_core::{names::is_dns_label, text::quoted};
 use portolan_runtime::fetch::{Named, Origin};
 use serde::Deserialize;
 
-use crate::routing::Route;
+use crate::route::Route;
 
 /// A configuration that was checked.
 #[derive(Clone, Debug, PartialEq)]

@@ -15,6 +15,7 @@ mod http;
 mod issuer;
 mod metrics;
 mod mint;
+mod outcome;
 mod service;
 mod state;
 
@@ -34,7 +35,7 @@ use tokio::{
 use tracing::{info, warn};
 
 use self::{
-    accounts::Fault,
+    accounts::{Fault, MAX_FAULTS},
     args::{ExchangeArgs, ExchangeCommand},
     audit::Audit,
     http::App,
@@ -49,8 +50,6 @@ const FIRST_KEYS: Duration = Duration::from_secs(6);
 const PROBE_EVERY: Duration = Duration::from_secs(10);
 const PROBE_AGAIN: Duration = Duration::from_secs(1);
 const PROBE_LIMIT: Duration = Duration::from_secs(5);
-/// More broken annotations than Events are written about at once.
-const MAX_FAULTS: usize = 256;
 /// More of them than it is remembered that they were told.
 const MAX_TOLD: usize = 4096;
 

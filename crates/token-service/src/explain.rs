@@ -19,7 +19,8 @@ use crate::{
         Target, Wanted,
         decide::{choose, decide},
     },
-    routing::{self, Choice, Route},
+    route::Route,
+    routing::{self, Choice},
     state::{Snapshot, State},
 };
 

@@ -20,6 +20,7 @@ mod metrics;
 mod outage;
 mod protobuf;
 mod review;
+mod route;
 mod routing;
 mod state;
 

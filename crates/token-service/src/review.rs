@@ -2,6 +2,7 @@
 
 mod audiences;
 pub(crate) mod decide;
+mod question;
 pub(crate) mod remote;
 mod verdict;
 mod words;
@@ -9,42 +10,23 @@ mod words;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use portolan_core::auth::{Answer, Refusal, ReviewRequest, UnverifiedToken, compact::MAX_TOKEN_BYTES};
+use portolan_core::auth::{Answer, Refusal, UnverifiedToken, compact::MAX_TOKEN_BYTES};
 use portolan_runtime::clock;
 use secrecy::ExposeSecret as _;
 use tokio::time::Instant;
 
 use self::verdict::{KeyMaker, Verdicts};
-pub(crate) use self::{audiences::Wanted, decide::Decision, verdict::Verdict};
+pub(crate) use self::{
+    audiences::Wanted,
+    question::{Decision, Question, Target},
+    verdict::Verdict,
+};
 use crate::{
     audit::{self, Junk},
     config::{ClusterConfig, Mode},
     metrics::ServiceMetrics,
-    routing::{self, Route},
-    state::Snapshot,
+    routing,
 };
-
-/// Who is asked about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Target<'a> {
-    /// This cluster.
-    Cluster(&'a str),
-    /// The one whose key the token names.
-    Auto,
-}
-
-/// A question with everything that decides its answer.
-#[derive(Debug)]
-pub(crate) struct Question<'a> {
-    pub(crate) snapshot: &'a Arc<Snapshot>,
-    pub(crate) target: Target<'a>,
-    pub(crate) route: Option<&'a Route>,
-    /// Who asks, for the audit.
-    pub(crate) caller: &'a Arc<str>,
-    /// Whether the token may be for anybody, which only the old API asks for.
-    pub(crate) any_audience: bool,
-    pub(crate) request: &'a ReviewRequest,
-}
 
 /// Answers questions.
 #[derive(Debug)]

@@ -1,13 +1,12 @@
 //! What becomes of an identity on its way to who asked: prefix and filters, which belong to a route.
 
-use std::fmt;
-
 use portolan_core::auth::{Identity, Version};
 
 use crate::{
     config::{CallerConfig, Config},
     host,
     review::Target,
+    route::{Matcher, Route},
 };
 
 const CLUSTER_NAME: &str = "authentication.kubernetes.io/cluster-name";
@@ -20,36 +19,6 @@ const FOREIGN_MACHINES: [&str; 4] = [
 ];
 /// Nobody is this because another cluster says so.
 const MASTERS: &str = "system:masters";
-
-/// A rule for some of the questions.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Route {
-    pub(crate) matcher: Matcher,
-    /// Put before user name and groups; `{cluster}` stands for the name of the cluster.
-    pub(crate) username_prefix: String,
-    /// The groups that are passed on, as the cluster calls them; a `*` at the end stands for the rest.
-    pub(crate) groups: Option<Vec<String>>,
-    /// The keys of extra that are passed on.
-    pub(crate) extra: Option<Vec<String>>,
-}
-
-/// Which questions a route is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Matcher {
-    Host(String),
-    Path(String),
-    Caller(String),
-}
-
-impl fmt::Display for Matcher {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Host(host) => write!(f, "host {host}"),
-            Self::Path(path) => write!(f, "path {path}"),
-            Self::Caller(caller) => write!(f, "caller {caller}"),
-        }
-    }
-}
 
 /// Where the cluster of a question is named.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -25,6 +25,7 @@ mod placement;
 mod plan;
 mod reach;
 mod report;
+mod selector;
 mod sides;
 mod told;
 mod turned;

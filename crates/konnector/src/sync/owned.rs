@@ -9,7 +9,7 @@ use portolan_core::api::kubebind::{FIELD_MANAGER, FORMER_MANAGER};
 use portolan_runtime::apply::{escaped, merge_fields};
 use serde_json::{Map, Value, json};
 
-use super::turned::Wholes;
+use super::{selector::Selector, turned::Wholes};
 
 /// What we own of an object, by POST, PUT or apply, leaving subresources out. What the Go konnector has
 /// written counts as ours.
@@ -173,33 +173,6 @@ fn project_list(items: &[Value], named: &[(&String, &Value)]) -> Vec<Value> {
         Some(project(item, fields))
     };
     items.iter().enumerate().filter_map(pick).collect()
-}
-
-/// How a `FieldsV1` tree names an item of a list.
-pub(super) enum Selector {
-    Keys(Map<String, Value>),
-    Value(Value),
-    Index(usize),
-}
-
-impl Selector {
-    pub(super) fn parse(key: &str) -> Option<Self> {
-        let (kind, rest) = key.split_once(':')?;
-        match kind {
-            "k" => serde_json::from_str(rest).ok().map(Self::Keys),
-            "v" => serde_json::from_str(rest).ok().map(Self::Value),
-            "i" => rest.parse().ok().map(Self::Index),
-            _ => None,
-        }
-    }
-
-    pub(super) fn selects(&self, index: usize, item: &Value) -> bool {
-        match self {
-            Self::Keys(keys) => keys.iter().all(|(key, value)| item.get(key) == Some(value)),
-            Self::Value(value) => value == item,
-            Self::Index(wanted) => *wanted == index,
-        }
-    }
 }
 
 #[cfg(test)]

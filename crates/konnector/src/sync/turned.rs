@@ -9,7 +9,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use portolan_runtime::apply::escaped;
 use serde_json::{Map, Value, json};
 
-use super::owned::Selector;
+use super::selector::Selector;
 
 /// The maps and lists of an object that are ours as a whole, as hashes of their places in a `FieldsV1` tree.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -14,10 +14,10 @@ use portolan_runtime::apply::{self, Observed as Seen};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
 
-use super::{Shared, exported_in, read_across, resources, shared};
+use super::{exported_in, read_across, resources, shared};
 use crate::{
-    FIELD_MANAGER, context::Context, error::ReconcileError, is_ours, rights, store::Kind, tenancy::Place,
-    wake::Key,
+    FIELD_MANAGER, cluster_rights, cluster_rights::Shared, context::Context, error::ReconcileError, is_ours,
+    rights, store::Kind, tenancy::Place, wake::Key,
 };
 
 /// Rights on kinds whose copies stand in the contract namespace.
@@ -49,7 +49,7 @@ pub(super) async fn in_cluster(
     contract: &Namespace,
 ) -> Result<(), ReconcileError> {
     let namespace = contract.name_any();
-    let name = shared::name(&namespace);
+    let name = cluster_rights::name(&namespace);
     let (role, binding) =
         (known.roles.get_cluster_scoped(&name), known.role_bindings.get_cluster_scoped(&name));
     let all = context.exports.all();

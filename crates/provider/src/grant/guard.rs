@@ -18,10 +18,13 @@ use serde_json::json;
 use tracing::info;
 
 use super::{
-    Shared, resources,
+    resources,
     shared::{Resources, written_by},
 };
-use crate::{BINDER, FIELD_MANAGER, MANAGED_BY, context::Context, error::ReconcileError, tenancy::Place};
+use crate::{
+    BINDER, FIELD_MANAGER, MANAGED_BY, cluster_rights::Shared, context::Context, error::ReconcileError,
+    tenancy::Place,
+};
 
 /// Name of the policy and of its binding.
 const NAME: &str = "kube-bind-shared-kinds";

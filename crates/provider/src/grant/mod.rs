@@ -7,10 +7,6 @@ mod shared;
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use k8s_openapi::api::{
-    admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding},
-    rbac::v1::{ClusterRole, ClusterRoleBinding},
-};
 use kube::ResourceExt as _;
 use portolan_core::{
     api::kubebind::{APIServiceExport, InformerScope, Isolation, PermissionClaim, ResourceScope},
@@ -19,34 +15,15 @@ use portolan_core::{
 };
 use portolan_runtime::{controller, controller::Next, tasks::Tasks};
 
-pub(crate) use self::shared::contract_of;
 use crate::{
     context::Context,
     error::{ReconcileError, or_again},
     is_ours,
-    store::Kind,
     tenancy::{Place, Terms},
     wake::Key,
 };
 
 const WORKERS: usize = 2;
-
-/// What is watched only where consumers may share kinds: without leave, there is no right to it.
-pub(crate) struct Shared {
-    pub(crate) roles: Kind<ClusterRole>,
-    pub(crate) role_bindings: Kind<ClusterRoleBinding>,
-    pub(crate) policies: Kind<ValidatingAdmissionPolicy>,
-    pub(crate) policy_bindings: Kind<ValidatingAdmissionPolicyBinding>,
-}
-
-impl Shared {
-    pub(crate) async fn synced(&self) {
-        self.roles.synced().await;
-        self.role_bindings.synced().await;
-        self.policies.synced().await;
-        self.policy_bindings.synced().await;
-    }
-}
 
 pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
     let shared = Arc::clone(context);

@@ -9,24 +9,17 @@ use k8s_openapi::api::{
 use kube::{Resource as _, ResourceExt as _, api::ObjectMeta};
 use portolan_core::api::kubebind::LABEL_MANAGED_BY;
 
-use crate::{BINDER, MANAGED_BY};
+use crate::{
+    BINDER, MANAGED_BY,
+    cluster_rights::{contract_of, name},
+};
 
 /// Begin of the names of ClusterRoles and their bindings; the contract namespace follows.
-const PREFIX: &str = "kube-binder:";
 const READ: [&str; 3] = ["get", "list", "watch"];
 const WRITE: [&str; 7] = ["get", "list", "watch", "create", "update", "patch", "delete"];
 
 /// Resources by group and plural.
 pub(super) type Resources = BTreeSet<(String, String)>;
-
-/// The contract namespace that a ClusterRole or its binding is for.
-pub(crate) fn contract_of(name: &str) -> Option<&str> {
-    name.strip_prefix(PREFIX)
-}
-
-pub(super) fn name(contract: &str) -> String {
-    format!("{PREFIX}{contract}")
-}
 
 /// The ClusterRole; it goes with the contract namespace.
 pub(super) fn role(contract: &Namespace, read: &Resources, write: &Resources) -> ClusterRole {

@@ -6,9 +6,6 @@ mod plan;
 
 use std::{sync::Arc, time::Duration};
 
-use k8s_openapi::api::core::v1::Namespace;
-use kube::ResourceExt as _;
-use portolan_core::api::kubebind::ANNOTATION_API_SERVICE_NAMESPACE;
 use portolan_runtime::{controller, controller::Next, tasks::Tasks};
 
 use crate::{
@@ -37,9 +34,4 @@ async fn reconcile(context: &Context, key: &Key) -> Result<Next, ReconcileError>
     let Some(observed) = observe::observe(context, key).await? else { return Ok(Next::OnChange) };
     let plan = plan::plan(&observed);
     apply::apply(context, key, &observed, plan).await
-}
-
-/// The request that a namespace answers.
-pub(crate) fn answered_by(namespace: &Namespace) -> Option<Key> {
-    Key::parse(namespace.annotations().get(ANNOTATION_API_SERVICE_NAMESPACE)?)
 }

@@ -12,7 +12,10 @@ use portolan_core::{
     names,
 };
 
-use crate::{is_ours, rights, wake::Key};
+use crate::{
+    is_ours, rights,
+    wake::{Key, answered_by},
+};
 
 /// A request and everything that bears on it.
 pub(super) struct Observed {
@@ -76,7 +79,7 @@ pub(super) fn names(key: &Key) -> (String, String) {
 /// What a namespace is with regard to a request.
 pub(super) fn look(namespace: Option<&Namespace>, key: &Key) -> Look {
     let Some(namespace) = namespace else { return Look::Absent };
-    if super::answered_by(namespace).as_ref() != Some(key) {
+    if answered_by(namespace).as_ref() != Some(key) {
         return Look::Foreign;
     }
     if namespace.metadata.deletion_timestamp.is_some() { Look::OursTerminating } else { Look::Ours }

@@ -13,7 +13,7 @@ use super::{
     CallerConfig, ClusterConfig, Config, ConfigError, Mode, OnOutage, check_keys_url, check_name, check_url,
     issuers,
 };
-use crate::routing::{Matcher, Route};
+use crate::route::{Matcher, Route};
 
 /// What Kubernetes itself allows for clocks that differ.
 const MAX_LEEWAY: Duration = Duration::from_secs(60);

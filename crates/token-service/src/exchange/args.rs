@@ -1,26 +1,21 @@
 //! The command line of the exchange, under its own name and under the one that its clients know.
 
 use std::{
-    ffi::OsString,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
-use clap::{Args as ClapArgs, CommandFactory as _, Subcommand};
+use clap::{Args as ClapArgs, Subcommand};
 use portolan_runtime::{
-    args::{AdminArgs, ClientArgs, LogArgs, PodArgs, go_style},
+    args::{AdminArgs, ClientArgs, LogArgs, PodArgs},
     check::CheckArgs,
     tls::TlsArgs,
 };
 
-use super::{config::Config, explain::ExplainArgs};
-use crate::{args::Args, config::ConfigError};
+use super::config::{Config, DEFAULT_CONFIG};
+use crate::config::ConfigError;
 
-/// Where the configuration is when nobody says. It may be absent.
-pub(crate) const DEFAULT_CONFIG: &str = "config/exchange.yaml";
 const DEFAULT_PORT: u16 = 8088;
-/// The other name of the binary.
-const ORIGINAL_NAME: &str = "kfca";
 
 /// What the exchange needs.
 #[derive(ClapArgs, Clone, Debug)]
@@ -64,6 +59,17 @@ pub(crate) enum ExchangeCommand {
     Explain(ExplainArgs),
 }
 
+/// What `exchange explain` needs.
+#[derive(ClapArgs, Clone, Debug)]
+pub(crate) struct ExplainArgs {
+    /// Namespace of the account whose token would be asked for.
+    #[arg(long, value_name = "NAMESPACE")]
+    pub(crate) namespace: String,
+    /// That account.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) service_account: String,
+}
+
 /// An address; nothing stands for every one, as it does in Go.
 fn address(text: &str) -> Result<IpAddr, String> {
     match text {
@@ -100,26 +106,14 @@ impl ExchangeArgs {
     }
 }
 
-/// The arguments as they are, or, for a binary that is called `kfca`, those of the exchange with one dash or
-/// two before each name.
-pub(crate) fn translated(arguments: Vec<OsString>) -> Vec<OsString> {
-    let name = arguments.first().and_then(|program| Path::new(program).file_name());
-    if name.is_none_or(|name| name != ORIGINAL_NAME) {
-        return arguments;
-    }
-    let command = Args::command();
-    let Some(exchange) = command.find_subcommand("exchange") else { return arguments };
-    let (program, rest) = arguments.split_at(1);
-    let words = ["exchange", "--original-name"].map(OsString::from);
-    program.iter().cloned().chain(words).chain(go_style(exchange, rest.to_vec())).collect()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
+
     use portolan_runtime::args::parse_from;
 
     use super::*;
-    use crate::args::Command;
+    use crate::args::{Args, Command, translated};
 
     fn parse(arguments: &[&str]) -> ExchangeArgs {
         let arguments = translated(arguments.iter().map(OsString::from).collect());

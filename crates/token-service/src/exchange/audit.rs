@@ -10,7 +10,7 @@ use portolan_core::{
 use secrecy::ExposeSecret as _;
 use tracing::{info, warn};
 
-use super::service::{Denied, Granted, Wish};
+use super::outcome::{Denied, Granted, Wish};
 use crate::{audit::Junk, limits::Rate};
 
 /// More of what a caller says about its way is not noted.

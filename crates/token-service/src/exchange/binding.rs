@@ -7,7 +7,8 @@ use portolan_runtime::args::interval;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::decide::ANY;
+/// An audience that stands for every one.
+pub(crate) const ANY: &str = "*";
 
 /// An annotation is a binding when its key contains this.
 const MARK: &str = "kfca";

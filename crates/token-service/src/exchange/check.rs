@@ -12,12 +12,10 @@ use portolan_runtime::{
 use tokio::sync::mpsc;
 
 use super::{
-    MAX_FAULTS,
-    accounts::{Account, Fault},
+    accounts::{Account, Fault, MAX_FAULTS},
     args::ExchangeArgs,
-    binding::Broken,
+    binding::{ANY, Broken},
     config::Config,
-    decide::ANY,
     issuer::Issuer,
     state::{Snapshot, State, Target},
 };

@@ -13,9 +13,11 @@ use jiff::SignedDuration;
 use portolan_runtime::fetch::Named;
 
 use self::file::{File, IssuerFile};
-use super::{args::DEFAULT_CONFIG, decide::ANY};
+use super::binding::ANY;
 use crate::config::{ConfigError, Mode};
 
+/// Where the configuration is when nobody says. It may be absent.
+pub(crate) const DEFAULT_CONFIG: &str = "config/exchange.yaml";
 /// Whom a source token must be for when the configuration does not say.
 pub(crate) const AUDIENCE: &str = "portolan-token-exchange";
 /// Never among "every namespace".

@@ -5,10 +5,8 @@ use std::{sync::Arc, time::Duration};
 use jiff::{SignedDuration, Timestamp};
 use portolan_core::auth::{Claims, UnverifiedToken, members::has_members};
 
-use super::binding::Binding;
+use super::binding::{ANY, Binding};
 
-/// An audience that stands for every one.
-pub(crate) const ANY: &str = "*";
 /// What the API server gives at least.
 const SHORTEST: i64 = 600;
 /// What an exchange gives at most.

@@ -8,7 +8,6 @@ use std::{
     time::Duration,
 };
 
-use clap::Args;
 use portolan_core::{
     auth::{Refusal, UnverifiedToken, compact::bare},
     text::{differing, quoted},
@@ -21,29 +20,18 @@ use tokio::{
 };
 
 use super::{
-    MAX_FAULTS,
-    accounts::{Account, Fault},
-    args::ExchangeArgs,
+    accounts::{Account, Fault, MAX_FAULTS},
+    args::{ExchangeArgs, ExplainArgs},
     audit::About,
     decide::{self, Source},
     issuer::Issuer,
-    service::{Denied, Wish, account, decided},
+    outcome::{Denied, Wish},
+    service::{account, decided},
     state::{Snapshot, State},
 };
 use crate::explain::{cure, keys_for, print};
 
 const PATIENCE: Duration = Duration::from_secs(6);
-
-/// What `exchange explain` needs.
-#[derive(Args, Clone, Debug)]
-pub(crate) struct ExplainArgs {
-    /// Namespace of the account whose token would be asked for.
-    #[arg(long, value_name = "NAMESPACE")]
-    pub(crate) namespace: String,
-    /// That account.
-    #[arg(long, value_name = "NAME")]
-    pub(crate) service_account: String,
-}
 
 pub(crate) fn run(exchange: &ExchangeArgs, explain: &ExplainArgs) -> ExitCode {
     process::run_for_code(&exchange.log, || async {

@@ -19,7 +19,8 @@ use tokio::time::{Instant, sleep_until};
 use super::{
     audit::{About, Audit},
     metrics::ExchangeMetrics,
-    service::{Denied, Granted, Wish, exchange},
+    outcome::{Denied, Granted, Wish},
+    service::exchange,
     state::State,
 };
 use crate::http::problem::{Problem, json_response};

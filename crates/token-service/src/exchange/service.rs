@@ -1,7 +1,7 @@
 //! An exchange from its question to its answer: the rules in their order, and the two things that are asked
 //! of others, keys and `TokenRequest`.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use portolan_core::{
@@ -9,7 +9,7 @@ use portolan_core::{
     names::{is_dns_label, is_dns_subdomain},
 };
 use portolan_runtime::{clock, telemetry::Chain};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 use tracing::warn;
 
 use super::{
@@ -18,61 +18,11 @@ use super::{
     binding::Binding,
     decide::{self, Source},
     issuer::Issuer,
-    mint::{Minted, NotMinted, Order, mint},
+    mint::{NotMinted, Order, mint},
+    outcome::{Denied, Granted, Wish},
     state::{Snapshot, State},
 };
 use crate::limits::{Rate, Who};
-
-/// A question.
-#[derive(Debug)]
-pub(crate) struct Wish {
-    pub(crate) token: SecretString,
-    pub(crate) namespace: String,
-    pub(crate) account: String,
-    pub(crate) from: IpAddr,
-}
-
-/// A new token, and how long it lives from now.
-#[derive(Debug)]
-pub(crate) struct Granted {
-    pub(crate) minted: Minted,
-    pub(crate) now: Timestamp,
-}
-
-/// Why there is none.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Denied {
-    /// Whoever asks learns that no binding matches, whatever it was. The label is for the audit.
-    Hidden(&'static str),
-    /// The issuer gave the source more time than this.
-    TooLong(Duration),
-    /// Too many exchanges.
-    TooMany,
-    /// Somebody who is needed does not answer. The label is for the audit.
-    Unavailable(&'static str),
-    /// What cannot be.
-    Internal,
-}
-
-impl Denied {
-    pub(crate) const fn label(&self) -> &'static str {
-        match self {
-            Self::Hidden(label) | Self::Unavailable(label) => label,
-            Self::TooLong(_) => "source_lifetime",
-            Self::TooMany => "rate",
-            Self::Internal => "internal",
-        }
-    }
-}
-
-impl From<Refusal> for Denied {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::Unavailable(_) => Self::Unavailable("issuer_unavailable"),
-            refusal => Self::Hidden(refusal.label()),
-        }
-    }
-}
 
 /// A wish that is to be granted.
 #[derive(Debug)]

@@ -18,8 +18,8 @@ use tracing::{error, info, warn};
 
 use super::{
     accounts::{Accounts, Fault},
+    binding::ANY,
     config::{Config, IssuerConfig},
-    decide::ANY,
     issuer::{Issuer, IssuerError, Surroundings},
 };
 use crate::{config::ConfigError, limits::CallerRates};

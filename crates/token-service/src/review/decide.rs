@@ -11,53 +11,14 @@ use portolan_runtime::jwks::Jwks;
 use tokio::time::Instant;
 
 use super::{
-    Target,
     audiences::{Audiences, Wanted},
+    question::{Accepted, Decision, Target},
     remote::{self, No},
 };
-use crate::{
-    cluster::Cluster,
-    config::{ClusterConfig, Mode},
-    state::Snapshot,
-};
+use crate::{cluster::Cluster, config::Mode, state::Snapshot};
 
 /// Says in `hybrid` mode whose word it was.
 const CHECKED_BY: &str = "portolan/checked-by";
-
-/// A decision.
-#[derive(Debug)]
-pub(crate) struct Decision {
-    /// The cluster, where there is one.
-    pub(crate) cluster: Option<Arc<ClusterConfig>>,
-    pub(crate) outcome: Result<Accepted, Refusal>,
-    /// How long it may be given again.
-    pub(crate) keep_for: Duration,
-}
-
-impl Decision {
-    /// The cluster, or nothing where there is none.
-    pub(crate) fn cluster(&self) -> &str {
-        self.cluster.as_ref().map_or("", |cluster| &cluster.name)
-    }
-
-    /// How the cluster's tokens are checked.
-    pub(crate) fn mode(&self) -> &'static str {
-        self.cluster.as_ref().map_or("", |cluster| cluster.mode.label())
-    }
-}
-
-/// A token that was accepted.
-#[derive(Clone, Debug)]
-pub(crate) struct Accepted {
-    pub(crate) identity: Identity,
-    pub(crate) audiences: Vec<String>,
-    /// Id of the token, where it has one.
-    pub(crate) token_id: Option<String>,
-    /// End of the token, where it has one.
-    pub(crate) end: Option<NumericDate>,
-    /// How long it may be given again at most, where something else than the token limits that.
-    pub(crate) keep_for: Option<Duration>,
-}
 
 pub(crate) async fn decide(
     snapshot: &Snapshot,

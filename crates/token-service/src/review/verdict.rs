@@ -15,7 +15,7 @@ use moka::{Expiry, future::Cache, notification::RemovalCause};
 use portolan_core::auth::{Answer, Refusal, Version};
 use secrecy::ExposeSecret as _;
 
-use super::{Decision, Question, Target};
+use super::question::{Decision, Question, Target};
 use crate::{audit, config::ClusterConfig};
 
 /// Of all answers together. A verdict has about a kilobyte.

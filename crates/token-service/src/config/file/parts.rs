@@ -12,7 +12,7 @@ use serde::Deserialize;
 use crate::{
     config::{CallerConfig, ClusterConfig, Proof, RateLimits, Renewal, V1},
     host,
-    routing::{Matcher, Route},
+    route::{Matcher, Route},
 };
 
 /// TokenRequest gives no shorter token.

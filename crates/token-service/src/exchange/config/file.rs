@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::{AUDIENCE, Config, IssuerConfig, Rates};
 use crate::{
     config::{ConfigError, Mode, check_keys_url, check_url, issuers},
-    exchange::decide::ANY,
+    exchange::binding::ANY,
     routing::fits,
 };
 

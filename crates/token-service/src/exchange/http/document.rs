@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::{App, ladder::Rung};
 use crate::{
-    exchange::service::{Granted, Wish},
+    exchange::outcome::{Granted, Wish},
     http::{
         bearer::{NoBearer, bearer},
         body,

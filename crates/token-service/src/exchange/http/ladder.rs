@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
-use super::super::service::Denied;
+use super::super::outcome::Denied;
 use crate::http::problem::{BROKEN, Problem, json_response};
 
 /// How long a client waits that was too quick, and one that came during an outage.

@@ -18,7 +18,7 @@ use super::{
     ladder::{too_long, with_pause},
 };
 use crate::{
-    exchange::service::{Denied, Granted, Wish},
+    exchange::outcome::{Denied, Granted, Wish},
     http::{
         body,
         problem::{BROKEN, Problem, json_response},

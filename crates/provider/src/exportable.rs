@@ -1,0 +1,40 @@
+//! Says on each labelled CRD what keeps it from being exported, and what consumers do not get of it.
+
+use std::sync::Arc;
+
+use kube::Resource as _;
+use portolan_runtime::{controller, controller::Next, tasks::Tasks};
+
+use crate::{
+    context::Context,
+    error::ReconcileError,
+    source::{Refusal, not_carried},
+};
+
+const WORKERS: usize = 1;
+
+/// Says on each labelled CRD what keeps it from being exported.
+pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
+    let shared = Arc::clone(context);
+    let reconcile = move |name: String| {
+        let context = Arc::clone(&shared);
+        async move { reconcile(&context, &name).await }
+    };
+    controller::run(tasks, "source", WORKERS, &context.queues.sources, &context.metrics, reconcile);
+}
+
+async fn reconcile(context: &Context, name: &str) -> Result<Next, ReconcileError> {
+    let Some(crd) = context.crds.get_cluster_scoped(name) else { return Ok(Next::OnChange) };
+    let on = crd.object_ref(&());
+    match crd.offer(context.tenancy) {
+        Err(Refusal::NotExportable(why)) => {
+            context.notices.warn(&on, "NotExportable", &why).await;
+        }
+        Ok(offer) if !offer.dropped.is_empty() => {
+            let reason = if offer.drops_conversion() { "ConversionDropped" } else { "FieldsDropped" };
+            context.notices.warn(&on, reason, &not_carried(&offer.dropped)).await;
+        }
+        Ok(_) | Err(Refusal::Terminating) => context.notices.clear(&on),
+    }
+    Ok(Next::OnChange)
+}

@@ -1,0 +1,33 @@
+//! Which namespaces are about to be deleted.
+
+use std::collections::HashSet;
+
+use parking_lot::Mutex;
+
+use crate::wake::Key;
+
+/// The requests whose namespaces are about to be deleted: they are not answered meanwhile.
+#[derive(Debug, Default)]
+pub(crate) struct Sweeping(Mutex<HashSet<Key>>);
+
+impl Sweeping {
+    pub(crate) fn holds(&self, key: &Key) -> bool {
+        self.0.lock().contains(key)
+    }
+
+    pub(crate) fn begin(&self, key: &Key) -> Swept<'_> {
+        self.0.lock().insert(key.clone());
+        Swept { all: self, key: key.clone() }
+    }
+}
+
+pub(crate) struct Swept<'a> {
+    all: &'a Sweeping,
+    key: Key,
+}
+
+impl Drop for Swept<'_> {
+    fn drop(&mut self) {
+        self.all.0.lock().remove(&self.key);
+    }
+}
