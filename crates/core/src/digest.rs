@@ -48,6 +48,34 @@ impl fmt::Display for Digest {
     }
 }
 
+/// A digest that is made of parts, one after the other.
+pub(crate) struct Feed(Sha256);
+
+impl Feed {
+    /// Of a kind of value.
+    pub(crate) fn new(tag: &[u8]) -> Self {
+        let mut hasher = Sha256::new();
+        hasher.update(tag);
+        Self(hasher)
+    }
+
+    pub(crate) fn bytes(mut self, bytes: &[u8]) -> Self {
+        feed_bytes(&mut self.0, b"", bytes);
+        self
+    }
+
+    pub(crate) fn digest(mut self, digest: Digest) -> Self {
+        self.0.update(digest.0);
+        self
+    }
+
+    pub(crate) fn finish(self) -> Digest {
+        let mut short = [0; 16];
+        short.copy_from_slice(&self.0.finalize()[..16]);
+        Digest(short)
+    }
+}
+
 /// The full SHA-256 of text, in lower-case hexadecimal.
 pub fn sha256_hex(text: &[u8]) -> String {
     Sha256::digest(text).iter().fold(String::with_capacity(64), |mut hex, byte| {

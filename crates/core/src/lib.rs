@@ -16,4 +16,5 @@ pub mod names;
 pub mod object;
 pub mod outline;
 pub mod pattern;
+pub mod sketch;
 pub mod text;

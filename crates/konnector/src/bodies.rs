@@ -47,12 +47,23 @@ pub(crate) struct Found<O> {
 
 impl<O> Found<O> {
     pub(crate) fn new(objection: Option<O>, crd: &CrdBody) -> Self {
-        let versions = crd.spec["versions"].as_array().into_iter().flatten();
+        let hash = crd.annotations().get(ANNOTATION_SOURCE_SPEC_HASH).map(String::as_str);
+        Self::of(objection, hash, &crd.spec)
+    }
+
+    /// Of a CRD that was just made like this.
+    pub(crate) fn of_made(crd: &Value) -> Self {
+        let hash = crd["metadata"]["annotations"][ANNOTATION_SOURCE_SPEC_HASH].as_str();
+        Self::of(None, hash, &crd["spec"])
+    }
+
+    fn of(objection: Option<O>, hash: Option<&str>, spec: &Value) -> Self {
+        let versions = spec["versions"].as_array().into_iter().flatten();
         let defaults = |version: &Value| {
             let name = version["name"].as_str()?.to_owned();
             Some((name, Arc::new(Defaults::of(unwrapped(&version["schema"])))))
         };
-        let hash = crd.annotations().get(ANNOTATION_SOURCE_SPEC_HASH).cloned();
+        let hash = hash.map(str::to_owned);
         Self { objection, hash, defaults: versions.filter_map(defaults).collect() }
     }
 

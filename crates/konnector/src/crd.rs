@@ -24,8 +24,9 @@ pub(crate) fn desired(schema: &BoundSchema, binding: &APIServiceBinding) -> Valu
         "group": schema.spec.group,
         "names": schema.spec.names,
         "scope": schema.spec.scope,
-        "versions": schema.spec.versions.iter().map(version).collect::<Vec<_>>(),
     });
+    // Schemas are large: `json!` would copy them.
+    crd_spec["versions"] = schema.spec.versions.iter().map(version).collect();
     if let Some(conversion) =
         schema.spec.conversion.as_ref().filter(|c| c.strategy == ConversionStrategy::Webhook)
     {
@@ -36,7 +37,7 @@ pub(crate) fn desired(schema: &BoundSchema, binding: &APIServiceBinding) -> Valu
     if let Some(approved) = approved(schema, &schema.spec.group) {
         annotations[ANNOTATION_API_APPROVED] = approved.into();
     }
-    json!({
+    let mut crd = json!({
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
         "metadata": {
@@ -45,8 +46,9 @@ pub(crate) fn desired(schema: &BoundSchema, binding: &APIServiceBinding) -> Valu
             "annotations": annotations,
             "ownerReferences": [owner(binding)],
         },
-        "spec": crd_spec,
-    })
+    });
+    crd["spec"] = crd_spec;
+    crd
 }
 
 /// Who has approved that the group is a protected one; `None` where it is not.

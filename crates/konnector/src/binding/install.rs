@@ -124,7 +124,7 @@ async fn compare(
 ) -> Result<Installed, WriteError> {
     let (binding, name) = (&observed.binding, crd::name(schema));
     let Some(existing) = &pair.crd else {
-        return create(context, observed, &pair.schema, &name).await;
+        return create(context, observed, schema, &pair.schema).await;
     };
     if let Some(foreign) = foreign(context, existing, binding) {
         return Ok(Installed::only(foreign));
@@ -163,16 +163,26 @@ async fn compare(
 async fn create(
     context: &Context,
     observed: &Observed,
-    schema: &BoundSchema,
-    name: &str,
+    schema: &SchemaOutline,
+    body: &BoundSchema,
 ) -> Result<Installed, WriteError> {
-    context.bodies.forget(name);
-    let desired = crd::desired(schema, &observed.binding);
-    let objection = objection(schema, None, &desired, &observed.consent, &context.allowed_webhooks);
+    let name = crd::name(schema);
+    context.bodies.forget(&name);
+    let desired = crd::desired(body, &observed.binding);
+    let objection = objection(body, None, &desired, &observed.consent, &context.allowed_webhooks);
     if objection.is_some() {
         return Ok(Installed { objection, ..Installed::only(Outcome::Withheld) });
     }
-    Ok(Installed::only(write(context, &observed.binding, None, &desired).await?))
+    let outcome = write(context, &observed.binding, None, &desired).await?;
+    let mut installed = Installed::only(outcome);
+    if let Outcome::Installing(crd) = &installed.outcome
+        && schema.metadata.generation == body.metadata.generation
+    {
+        // What was just written need not be read again to be compared.
+        let basis = basis(observed, schema, Some(&crd.metadata));
+        installed.found = Some(context.bodies.put(&name, basis, Found::of_made(&desired)));
+    }
+    Ok(installed)
 }
 
 /// Nobody writes in a version that is about to keep less than the one that objects are stored in.

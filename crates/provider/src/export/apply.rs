@@ -242,7 +242,8 @@ impl Place<'_> {
             return Ok(None);
         };
         let terms = self.offer.terms;
-        let offer = match crd.source().offer_on(terms) {
+        let Ok(source) = crd.source() else { return Ok(None) };
+        let offer = match source.offer_on(terms) {
             Ok(offer) => offer,
             Err(Refusal::Terminating | Refusal::NotExportable(_)) => return Ok(None),
         };

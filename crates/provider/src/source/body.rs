@@ -1,16 +1,21 @@
 //! The spec of a CRD as the API server writes it: every field is carried to consumers, or named as dropped.
 
+use std::fmt;
+
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{Resource, api::ObjectMeta};
 use portolan_core::{
     api::kubebind::{
-        BoundSchemaSpec, BoundSchemaVersion, ConversionStrategy, ResourceNames, ResourceScope,
-        SchemaConversion, WebhookConversion,
+        BoundSchemaSpec, ConversionStrategy, ResourceNames, ResourceScope, SchemaConversion,
+        WebhookConversion,
     },
     digest::Digest,
-    outline::{SchemaOutlineSpec, VersionOutline, digest_of_versions},
+    outline::{SchemaOutlineSpec, VersionOutline, VersionSketch, outlines},
 };
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, IgnoredAny, MapAccess, Visitor},
+};
 use serde_json::{Map, Value};
 
 use super::SourceCrd;
@@ -19,14 +24,13 @@ use crate::tenancy::Terms;
 /// A conversion webhook behind a Service of the provider.
 pub(super) const CONVERSION_SERVICE: &str = "conversion.webhook.clientConfig.service";
 
-/// The fields of a version that a BoundSchema carries.
-const CARRIED: [&str; 9] = [
+/// The fields of a version that a BoundSchema carries, its schema apart.
+const CARRIED: [&str; 8] = [
     "name",
     "served",
     "storage",
     "deprecated",
     "deprecationWarning",
-    "schema",
     "subresources",
     "additionalPrinterColumns",
     "selectableFields",
@@ -38,48 +42,45 @@ const CARRIED: [&str; 9] = [
 #[resource(inherit = CustomResourceDefinition)]
 pub(crate) struct FullCrd {
     metadata: ObjectMeta,
-    spec: CrdSpec,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct CrdSpec {
-    group: String,
-    names: ResourceNames,
-    scope: ResourceScope,
-    versions: Vec<Value>,
-    conversion: Option<Value>,
-    preserve_unknown_fields: Option<bool>,
-    #[serde(flatten)]
-    rest: Map<String, Value>,
+    spec: Value,
 }
 
 impl FullCrd {
     /// What plans read of it.
-    pub(crate) fn source(&self) -> SourceCrd {
-        SourceCrd { metadata: self.metadata.clone(), spec: SourceSpec::from(self.spec.clone()) }
+    pub(crate) fn source(&self) -> Result<SourceCrd, serde_json::Error> {
+        Ok(SourceCrd { metadata: self.metadata.clone(), spec: SourceSpec::deserialize(&self.spec)? })
     }
 
     /// The schema for consumers on these terms.
-    pub(crate) fn schema(self, terms: Terms) -> Result<BoundSchemaSpec, String> {
-        let conversion = self.spec.conversion();
+    pub(crate) fn schema(mut self, terms: Terms) -> Result<BoundSchemaSpec, serde_json::Error> {
+        let versions = self.spec["versions"].take();
+        let known = Known::deserialize(self.spec)?;
         Ok(BoundSchemaSpec {
-            versions: versions(&self.spec.versions)?,
-            conversion,
-            group: self.spec.group,
+            versions: serde_json::from_value(versions)?,
+            conversion: known.conversion(),
+            group: known.group,
             informer_scope: terms.reach,
-            names: self.spec.names,
+            names: known.names,
             scope: terms.scope,
         })
     }
 }
 
-fn versions(versions: &[Value]) -> Result<Vec<BoundSchemaVersion>, String> {
-    let read = versions.iter().map(BoundSchemaVersion::deserialize).collect::<Result<_, _>>();
-    read.map_err(|error| format!("It cannot be read: {error}"))
+/// The fields of a spec that are carried, versions apart.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Known {
+    group: String,
+    names: ResourceNames,
+    scope: ResourceScope,
+    conversion: Option<Value>,
+    preserve_unknown_fields: Option<bool>,
 }
 
-impl CrdSpec {
+/// Their names.
+const KNOWN: [&str; 5] = ["group", "names", "scope", "conversion", "preserveUnknownFields"];
+
+impl Known {
     fn uses_webhook(&self) -> bool {
         self.conversion.as_ref().is_some_and(|conversion| conversion["strategy"] == "Webhook")
     }
@@ -100,20 +101,18 @@ impl CrdSpec {
         if self.uses_webhook() && self.conversion().is_none() {
             dropped.push(CONVERSION_SERVICE.to_owned());
         }
-        for version in &self.versions {
-            let fields = version.as_object().into_iter().flat_map(Map::keys);
-            let unknown = fields.filter(|field| !CARRIED.contains(&field.as_str()));
-            let name = version["name"].as_str().unwrap_or_default();
-            dropped.extend(unknown.map(|field| format!("versions[{name}].{field}")));
-        }
-        dropped.extend(self.rest.keys().cloned());
         dropped
     }
 }
 
+fn dropped_of_version(version: &VersionSketch) -> Vec<String> {
+    let unknown = version.fields.keys().filter(|field| !CARRIED.contains(&field.as_str()));
+    let name = version.fields.get("name").and_then(Value::as_str).unwrap_or_default();
+    unknown.map(|field| format!("versions[{name}].{field}")).collect()
+}
+
 /// What is kept of a spec.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(from = "CrdSpec")]
+#[derive(Clone, Debug)]
 pub(super) struct SourceSpec {
     pub(super) group: String,
     pub(super) names: ResourceNames,
@@ -125,19 +124,45 @@ pub(super) struct SourceSpec {
     versions: Result<(Vec<VersionOutline>, Digest), String>,
 }
 
-impl From<CrdSpec> for SourceSpec {
-    fn from(spec: CrdSpec) -> Self {
-        let outline = |versions: Vec<BoundSchemaVersion>| {
-            (versions.iter().map(VersionOutline::from).collect(), digest_of_versions(&versions))
-        };
-        Self {
-            conversion: spec.conversion(),
-            dropped: spec.dropped(),
-            versions: versions(&spec.versions).map(outline),
-            group: spec.group,
-            names: spec.names,
-            scope: spec.scope,
+impl<'de> Deserialize<'de> for SourceSpec {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ReadSpec)
+    }
+}
+
+struct ReadSpec;
+
+impl<'de> Visitor<'de> for ReadSpec {
+    type Value = SourceSpec;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the spec of a CRD")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<SourceSpec, A::Error> {
+        let (mut known, mut versions, mut others) = (Map::new(), Vec::<VersionSketch>::new(), Vec::new());
+        while let Some(name) = map.next_key::<String>()? {
+            if name == "versions" {
+                versions = map.next_value()?;
+            } else if KNOWN.contains(&name.as_str()) {
+                known.insert(name, map.next_value()?);
+            } else {
+                map.next_value::<IgnoredAny>()?;
+                others.push(name);
+            }
         }
+        let known = Known::deserialize(Value::Object(known)).map_err(de::Error::custom)?;
+        let mut dropped = known.dropped();
+        dropped.extend(versions.iter().flat_map(dropped_of_version));
+        dropped.extend(others);
+        Ok(SourceSpec {
+            dropped,
+            conversion: known.conversion(),
+            versions: outlines(versions).map_err(|error| format!("It cannot be read: {error}")),
+            group: known.group,
+            names: known.names,
+            scope: known.scope,
+        })
     }
 }
 

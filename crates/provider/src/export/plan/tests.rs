@@ -24,7 +24,7 @@ fn body(versions: &[&str]) -> BoundSchemaSpec {
 fn offer(versions: &[&str]) -> Offer {
     let resource = json!({"group": "wildwest.dev", "resource": "cowboys"});
     Offer {
-        schema: body(versions).into(),
+        schema: serde_json::from_value(json!(body(versions))).unwrap(),
         resource: serde_json::from_value(resource).unwrap(),
         terms: Tenancy::default().terms(ResourceScope::Namespaced, |_| None).unwrap(),
         claims: Vec::new(),
