@@ -3,6 +3,7 @@
 //! Each check answers with the things that are wrong, as sentences that say the cure.
 
 mod built;
+mod circles;
 mod edges;
 mod ledger;
 mod licence;
@@ -35,7 +36,7 @@ struct Project {
 
 type Check = fn(&Project) -> Result<Vec<String>>;
 
-const CHECKS: [(&str, Check); 11] = [
+const CHECKS: [(&str, Check); 12] = [
     ("dependency edges", |project| Ok(edges::check(project))),
     ("single versions", |project| Ok(packages::versions(project))),
     ("banned crates", |project| Ok(packages::bans(project))),
@@ -43,6 +44,7 @@ const CHECKS: [(&str, Check); 11] = [
     ("sources of crates", |project| Ok(packages::sources(project))),
     ("manifests", manifests::check),
     ("source files", source::check),
+    ("circles of imports", circles::check),
     ("generated files", |project| crds::problems(&project.root)),
     ("ledger", ledger::check),
     ("reasons and Events", reasons::check),

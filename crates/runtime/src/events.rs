@@ -14,7 +14,7 @@ use serde_json::json;
 use tokio::time::Instant;
 use tracing::warn;
 
-use self::fields::{Said, event};
+use self::fields::{Said, Source, event};
 use crate::{apply::code, clock, telemetry::Chain};
 
 /// How long an Event that is repeated is counted up instead.
@@ -31,13 +31,6 @@ struct Inner {
     source: Source,
     /// What was said a short time ago.
     series: Mutex<HashMap<Said, Written>>,
-}
-
-/// Who writes.
-#[derive(Clone, Debug)]
-struct Source {
-    controller: String,
-    instance: String,
 }
 
 /// An Event that is there.

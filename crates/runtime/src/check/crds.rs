@@ -3,7 +3,7 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{Api, Client, ResourceExt as _};
 
-use super::Check;
+use super::finding::Check;
 use crate::{install::is_established, telemetry::Chain};
 
 /// Checks each CRD of a service.

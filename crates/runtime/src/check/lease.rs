@@ -3,7 +3,7 @@
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Api, Client};
 
-use super::Check;
+use super::finding::Check;
 use crate::{clock, lease::LeaseSettings, telemetry::Chain};
 
 /// Checks that somebody holds a Lease. `cure` says what to do where nobody does.

@@ -7,7 +7,7 @@ use k8s_openapi::api::authorization::v1::{
 use kube::{Api, Client, api::PostParams};
 use serde::Deserialize;
 
-use super::Check;
+use super::finding::Check;
 use crate::telemetry::Chain;
 
 /// How many questions are asked at a time.

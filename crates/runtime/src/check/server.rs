@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp, fmt::rfc2822};
 use kube::{Client, client::Body};
 use tokio::time::timeout;
 
-use super::Check;
+use super::finding::Check;
 use crate::{authorities, clock, telemetry::Chain};
 
 /// How long an API server may take to answer.

@@ -7,14 +7,19 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
 };
 
-use super::Source;
-
 /// How many bytes of a note the API server takes.
 const MAX_NOTE: usize = 1024;
 /// The same of a reason, an action, a controller and an instance.
 const MAX_WORD: usize = 128;
 /// How long a name may be.
 const MAX_NAME: usize = 253;
+
+/// Who writes.
+#[derive(Clone, Debug)]
+pub(super) struct Source {
+    pub(super) controller: String,
+    pub(super) instance: String,
+}
 
 /// What an Event says.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
