@@ -2,7 +2,12 @@
 
 use std::process::ExitCode;
 
+use mimalloc::MiMalloc;
 use portolan_provider::{Args, run};
+
+/// Gives back what large schemas took; see ADR 16.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     match portolan_runtime::args::parse::<Args>("provider") {
