@@ -1,7 +1,7 @@
 //! The chart as Helm installs it: its account is enough for the konnector, and `boundGroups` for what it binds.
 
 use portolan_testkit::{
-    command::{Line, Ran, go_program},
+    command::{Ran, chart, helm},
     control_plane::ControlPlane,
     workdir::Workdir,
     workload,
@@ -13,34 +13,29 @@ use crate::support::{
     kubeconfig_for, plane, provider_service, write_secret,
 };
 
-const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/konnector");
-
 /// Installs the chart, or upgrades it, as the administrator of a cluster does.
-async fn install(home: &Workdir, consumer: &ControlPlane, groups: &str) -> Ran {
-    let helm = home.path().join("helm").display().to_string();
-    let script = format!(
-        "{helm} upgrade --install konnector {CHART} --namespace {RELEASE} --create-namespace \
-         --set 'boundGroups={{{groups}}}'"
+async fn install(home: &Workdir, consumer: &ControlPlane, groups: &str) -> Option<Ran> {
+    let arguments = format!(
+        "upgrade --install konnector {} --namespace {RELEASE} --create-namespace --set 'boundGroups={{{groups}}}'",
+        chart("konnector")
     );
-    Line::script(home.path(), consumer, &script).unwrap().run().await.unwrap()
+    helm(home.path(), consumer, &arguments).await.unwrap()
 }
 
 #[tokio::test]
 async fn a_kind_of_a_bound_group_works_with_nothing_but_the_chart() {
     let home = Workdir::new("chart").unwrap();
-    let module = concat!(env!("CARGO_MANIFEST_DIR"), "/helm");
-    if go_program(module, "helm.sh/helm/v3/cmd/helm", home.path().join("helm")).unwrap().is_none() {
-        return println!("skipped: {}: there is no Go: https://go.dev/dl", module_path!());
-    }
     let (consumer, provider) = tokio::join!(plane("chart-consumer"), plane("chart-provider"));
     for groups in ["'*'", "wildwest.dev,''"] {
-        let refused = install(&home, &consumer, groups).await;
+        let Some(refused) = install(&home, &consumer, groups).await else {
+            return println!("skipped: {}: there is no Go: https://go.dev/dl", module_path!());
+        };
         assert!(
             refused.code != 0 && refused.stderr.contains("rights on everything"),
             "{groups}: {refused:?}"
         );
     }
-    let installed = install(&home, &consumer, "other.dev").await;
+    let installed = install(&home, &consumer, "other.dev").await.unwrap();
     assert_eq!(installed.code, 0, "{installed:?}");
     let token = consumer.token_for(RELEASE, "konnector", &[], 3600).await.unwrap();
     let konnector_kubeconfig = consumer.kubeconfig_for_token(&token, RELEASE);
@@ -59,7 +54,7 @@ async fn a_kind_of_a_bound_group_works_with_nothing_but_the_chart() {
     let service = Service { name: "chart".to_owned(), resource, kubeconfig, consumer, provider };
     let denied = ("False", "PermissionDenied");
     binding_condition(&service.consumer, &service.export(), "InformersSynced", denied).await;
-    let upgraded = install(&home, &clusters.consumer, "other.dev,chart.dev").await;
+    let upgraded = install(&home, &clusters.consumer, "other.dev,chart.dev").await.unwrap();
     assert_eq!(upgraded.code, 0, "{upgraded:?}");
     binding_condition(&service.consumer, &service.export(), "Ready", ("True", "")).await;
     service.create("billy", &json!({"intent": "ride"})).await;

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "clippy takes the helpers of a test for other code")]
 
+mod chart;
 mod commands;
 mod reasons;
 mod requests;

@@ -2,6 +2,7 @@
 //! shaped like those of clouds, and clients that know nothing of it.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod chart;
 mod client;
 mod commands;
 mod document;

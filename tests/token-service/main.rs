@@ -2,6 +2,7 @@
 //! with the rights of its chart, and clients that know nothing of it.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod chart;
 mod clients;
 mod doors;
 mod hostile;

@@ -29,6 +29,25 @@ pub fn go_program(module: &str, package: &str, program: PathBuf) -> Result<Optio
     Ok(Some(program))
 }
 
+/// The chart of a service in this repository, for Helm.
+pub fn chart(service: &str) -> String {
+    format!("{}/../../charts/{service}", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Runs Helm as a cluster's administrator; `None` where there is no Go to build it with.
+///
+/// # Errors
+/// When it cannot be built or started.
+pub async fn helm(home: &Path, cluster: &ControlPlane, arguments: &str) -> Result<Option<Ran>> {
+    let module = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/helm");
+    let program = home.join("helm");
+    if !program.exists() && go_program(module, "helm.sh/helm/v3/cmd/helm", program.clone())?.is_none() {
+        return Ok(None);
+    }
+    let line = Line::script(home, cluster, &format!("{} {arguments}", program.display()))?;
+    line.run().await.map(Some)
+}
+
 /// What a command left.
 #[derive(Clone, Debug)]
 pub struct Ran {

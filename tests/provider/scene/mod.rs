@@ -13,9 +13,11 @@ use portolan_core::api::kubebind::{APIServiceNamespace, APIServiceNamespaceSpec}
 use portolan_testkit::{
     ControlPlane, ControlPlaneOptions, ServiceAccountSetup, ServiceOptions, ServiceProcess,
     audit::summary,
+    command::{chart, helm},
     eventually,
     service::{self, CommandOutput},
     watch_until,
+    workdir::Workdir,
 };
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
@@ -78,6 +80,22 @@ impl Scene {
         static SHARED: OnceCell<Stage> = OnceCell::const_new();
         let stage = SHARED.get_or_init(|| Stage::start("provider")).await;
         Self { name: name.to_owned(), stage: StageOf::Shared(stage) }
+    }
+
+    /// With the account of the chart, as Helm has installed it; `None` where there is no Helm.
+    pub(crate) async fn installed(name: &str, home: &Workdir) -> Option<Self> {
+        let control_plane = ControlPlane::start(ControlPlaneOptions::named(name)).await.unwrap();
+        let arguments = format!(
+            "upgrade --install provider {} --namespace {RELEASE} --create-namespace",
+            chart("provider")
+        );
+        let installed = helm(home.path(), &control_plane, &arguments).await.unwrap()?;
+        assert_eq!(installed.code, 0, "{installed:?}");
+        let token = control_plane.token_for(RELEASE, "provider", &[], 3600).await.unwrap();
+        let kubeconfig = control_plane.kubeconfig_for_token(&token, RELEASE);
+        let provider = provider(&kubeconfig).await;
+        let stage = Stage { control_plane, kubeconfig, provider };
+        Some(Self { name: name.to_owned(), stage: StageOf::Own(Box::new(stage)) })
     }
 
     pub(crate) async fn of_its_own(name: &str) -> Self {

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinitionCondition;
 use kube::{Api, Resource as _, ResourceExt as _};
 use portolan_core::{
     api::kubebind::{
@@ -226,13 +227,23 @@ fn connected(binding: &APIServiceBindingStatus) -> Verdict {
 
 async fn report_schema(view: &View, schema: &Arc<SchemaOutline>, crd: &CrdOutline) -> Result<(), WriteError> {
     let new = schema_status(schema, crd);
-    if schema.status.as_ref() == Some(&new) {
+    if !is_settled(crd) || schema.status.as_ref() == Some(&new) {
         return Ok(());
     }
     let api: Api<SchemaOutline> = Api::namespaced(view.session.client.clone(), &view.session.namespace);
     let written = apply::replace_status(&api, &schema.metadata, true, &new).await?;
     view.session.written_schemas.wrote(written);
     Ok(())
+}
+
+/// Whether the API server has accepted a CRD, or has not. To say each step on the way would write a large object, and
+/// have everybody read it, as often.
+fn is_settled(crd: &CrdOutline) -> bool {
+    let conditions = crd.status.as_ref().and_then(|status| status.conditions.as_ref());
+    let is_refused = |condition: &CustomResourceDefinitionCondition| {
+        condition.type_ == "NamesAccepted" && condition.status == "False"
+    };
+    crd.is_established() || conditions.into_iter().flatten().any(is_refused)
 }
 
 /// The state of the consumer's CRD in the words of the schema's status.

@@ -1,7 +1,7 @@
 //! What a provider reads of a binding, as a table.
 
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 
@@ -85,4 +85,22 @@ fn what_is_wrong_with_a_whole_provider_is_told_on_the_bundle_alone() {
     ] {
         assert_eq!(said(r#type, Verdict::error(reason, "")), expected, "{reason}");
     }
+}
+
+#[test]
+fn a_crd_is_reported_once_the_api_server_has_accepted_or_refused_it() {
+    let condition = |name: &str, status: &str| json!({"type": name, "status": status, "lastTransitionTime": "2026-01-01T00:00:00Z", "reason": "", "message": ""});
+    let settled = |conditions: &[Value]| {
+        let crd = json!({
+            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": "as.a.dev"},
+            "spec": {"group": "a.dev", "scope": "Cluster", "names": {"plural": "as", "kind": "A"}, "versions": []},
+            "status": {"conditions": conditions},
+        });
+        is_settled(&serde_json::from_value(crd).unwrap())
+    };
+    let (accepted, waiting) = (condition("NamesAccepted", "True"), condition("Established", "False"));
+    assert!(!settled(&[]));
+    assert!(!settled(&[accepted.clone(), waiting.clone()]));
+    assert!(settled(&[accepted, condition("Established", "True")]));
+    assert!(settled(&[condition("NamesAccepted", "False"), waiting]));
 }
