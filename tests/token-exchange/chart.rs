@@ -16,8 +16,8 @@ const NAMESPACE: &str = "charted";
 async fn a_token_is_exchanged_with_nothing_but_the_chart() {
     let (world, home) = (world().await, Workdir::new("exchange-chart").unwrap());
     account(&world.b.client(), TARGET, "charted", &[("kfca_1", &world.binding("charted"))]).await;
-    let config: String = world.config("").lines().map(|line| format!("  {line}\n")).collect();
-    let values = format!("plainHttp: true\ntargetNamespaces: [{TARGET}]\nconfig:\n{config}");
+    let config = world.config("").replace('\n', "\n  ");
+    let values = format!("plainHttp: true\ntargetNamespaces: [{TARGET}]\nconfig:\n  {config}");
     let values = home.write_private("values.yaml", &values).unwrap();
     let install = async |more: &str| {
         let arguments = format!(

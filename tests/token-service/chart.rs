@@ -18,7 +18,7 @@ async fn tokens_are_reviewed_with_nothing_but_the_chart() {
     let (clusters, home) = (clusters().await, Workdir::new("service-chart").unwrap());
     let key = SigningKey::new("k", "P-256");
     let issuer = Issuer::start(&[&key]).await;
-    let values = format!("plainHttp: true\nconfig:\n  clusters:\n{}", indented(&issuer.entry("far", "")));
+    let values = format!("plainHttp: true\nconfig:\n  clusters:\n  {}", issuer.entry("far", ""));
     let values = home.write_private("values.yaml", &values).unwrap();
     let install = async |more: &str| {
         let arguments = format!(
@@ -41,8 +41,4 @@ async fn tokens_are_reviewed_with_nothing_but_the_chart() {
     let service = clusters.service_as("charted", &config, &kubeconfig, NAMESPACE).await;
     let answer = service.review("far", &issuer.token(&key, "ES256"), &["x"]).await;
     assert!(answer.authenticated(), "{}", answer.error());
-}
-
-fn indented(text: &str) -> String {
-    text.lines().map(|line| format!("  {line}\n")).collect()
 }
