@@ -103,9 +103,18 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    pub(super) fn start(tasks: &Tasks, spec: SyncSpec, context: EngineContext, mode: Mode) -> Arc<Self> {
+    /// `former` is the engine that this one replaces.
+    pub(super) fn start(
+        tasks: &Tasks,
+        spec: SyncSpec,
+        context: EngineContext,
+        mode: Mode,
+        former: Option<&Self>,
+    ) -> Arc<Self> {
         let index = Index::new(&spec.session.namespace, context.keys.clone(), spec.has_status_subresource);
-        let index = index.knowing(Arc::clone(&spec.defaults));
+        let former = former.filter(|former| former.spec.placement == spec.placement);
+        let inherited = former.map(|former| former.index.lock().exact()).unwrap_or_default();
+        let index = index.knowing(Arc::clone(&spec.defaults)).inheriting(inherited);
         let awaits_provider =
             mode == Mode::Sync && spec.placement != Placement::Mapped { cluster_wide: false };
         let engine = Arc::new(Self {

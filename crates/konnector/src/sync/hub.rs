@@ -43,7 +43,8 @@ impl SyncHub {
         if let Some(running) = current {
             return running.state();
         }
-        let engine = Engine::start(&self.tasks, spec.clone(), context(), mode);
+        let former = engines.get(key).map(Arc::as_ref);
+        let engine = Engine::start(&self.tasks, spec.clone(), context(), mode, former);
         let state = engine.state();
         if let Some(replaced) = engines.insert(key.clone(), engine) {
             replaced.tasks.cancel();

@@ -24,6 +24,7 @@ use super::{
     keys::KeyRules,
     known::{Copy, Held, KeptStatus, Origin, Sides},
     owned::{holds_former, owned_hollow_and_wholes, set_by_anybody},
+    turned::Wholes,
     whose::{Evidence, records_by_us},
 };
 use crate::policy;
@@ -49,11 +50,16 @@ pub(crate) struct Index {
     listed_namespaces: HashSet<String>,
     /// Copies of ours whose origins are not there.
     orphaned: HashSet<ObjectKey>,
+    /// What the engine before this one knew to be exact, and has not been seen yet.
+    inherited: Exact,
     bodies: usize,
     /// Counts up with every list that begins. What was known before is older than what the list holds, whatever its
     /// version says: after a backup was restored, versions run backwards.
     lists: u64,
 }
+
+/// Copies that say exactly what their origins said, by uid and version.
+pub(crate) type Exact = HashMap<ObjectKey, (String, u128)>;
 
 impl Index {
     pub(crate) fn new(contract_namespace: &str, keys: KeyRules, has_status_subresource: bool) -> Self {
@@ -64,6 +70,19 @@ impl Index {
     /// With the defaults of the consumer's schema.
     pub(crate) fn knowing(self, defaults: Arc<Defaults>) -> Self {
         Self { defaults, ..self }
+    }
+
+    /// With what the engine before this one knew. A schema that turns replaces the engine, and what was exact until then
+    /// cannot be found out again once the origin has changed.
+    pub(crate) fn inheriting(self, inherited: Exact) -> Self {
+        Self { inherited, ..self }
+    }
+
+    /// What is worth to be inherited: copies with maps and lists that are ours as a whole.
+    pub(crate) fn exact(&self) -> Exact {
+        let worth = |copy: &Copy| copy.is_exact && copy.wholes != Wholes::default();
+        let exact = self.copies.iter().filter(|(_, copy)| worth(copy));
+        exact.map(|(key, copy)| (key.clone(), (copy.uid.clone(), copy.version))).collect()
     }
 
     pub(crate) fn sides(&self, key: &ObjectKey) -> Sides<'_> {
@@ -216,6 +235,10 @@ impl Index {
         if known.is_some_and(|known| known.version > seen && known.since >= list) {
             return false;
         }
+        let inherited = self.inherited.remove(key);
+        let known = self.copies.get(key);
+        let was_exact = inherited
+            .is_some_and(|(uid, version)| Some(&uid) == object.metadata.uid.as_ref() && version == seen);
         let (ours, hollow, wholes) = owned_hollow_and_wholes(object);
         let owned = Digest::of(&ours);
         let same = known.filter(|known| Some(&known.uid) == object.metadata.uid.as_ref());
@@ -230,7 +253,7 @@ impl Index {
             hollow: hollow.as_ref().map(Digest::of),
             bare: self.defaults.without(&ours, object).as_ref().map(Digest::of),
             wholes,
-            is_exact: known.is_some_and(|known| known.owned == owned && known.is_exact),
+            is_exact: was_exact || known.is_some_and(|known| known.owned == owned && known.is_exact),
             generation: object.metadata.generation.unwrap_or_default(),
             settled_generation: same.and_then(|known| known.settled_generation),
             status: StatusDigest::of(status(object)),
