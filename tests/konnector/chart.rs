@@ -1,7 +1,7 @@
 //! The chart as Helm installs it: its account is enough for the konnector, and `boundGroups` for what it binds.
 
 use portolan_testkit::{
-    command::{Ran, chart, helm},
+    command::{Ran, install_chart},
     control_plane::ControlPlane,
     workdir::Workdir,
     workload,
@@ -15,11 +15,8 @@ use crate::support::{
 
 /// Installs the chart, or upgrades it, as the administrator of a cluster does.
 async fn install(home: &Workdir, consumer: &ControlPlane, groups: &str) -> Option<Ran> {
-    let arguments = format!(
-        "upgrade --install konnector {} --namespace {RELEASE} --create-namespace --set 'boundGroups={{{groups}}}'",
-        chart("konnector")
-    );
-    helm(home.path(), consumer, &arguments).await.unwrap()
+    let more = format!("--set 'boundGroups={{{groups}}}'");
+    install_chart(home.path(), consumer, ("konnector", "konnector", RELEASE), &more).await.unwrap()
 }
 
 #[tokio::test]

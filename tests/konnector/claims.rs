@@ -46,7 +46,7 @@ async fn clusters() -> &'static Clusters {
         grant(&clusters.consumer.client()).await;
         clusters
     };
-    SHARED.get_or_init(start).await
+    SHARED.get_or_init(start).await.kept()
 }
 
 async fn grant(consumer: &Client) {

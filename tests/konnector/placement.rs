@@ -27,7 +27,7 @@ use crate::support::{
 /// Clusters whose provider lets consumers share kinds.
 async fn clusters() -> &'static Clusters {
     static SHARED: OnceCell<Clusters> = OnceCell::const_new();
-    SHARED.get_or_init(|| async { Clusters::sharing("placement").await }).await
+    SHARED.get_or_init(|| async { Clusters::sharing("placement").await }).await.kept()
 }
 
 /// A kind of this scope, with annotations for the provider, bound until it is ready.

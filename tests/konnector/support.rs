@@ -49,7 +49,7 @@ pub(crate) struct Clusters {
 /// The clusters that the tests share.
 pub(crate) async fn clusters() -> &'static Clusters {
     static SHARED: OnceCell<Clusters> = OnceCell::const_new();
-    SHARED.get_or_init(|| async { Clusters::start("shared").await }).await
+    SHARED.get_or_init(|| async { Clusters::start("shared").await }).await.kept()
 }
 
 impl Clusters {
@@ -60,6 +60,13 @@ impl Clusters {
     /// With a provider that exports what consumers share.
     pub(crate) async fn sharing(name: &str) -> Self {
         Self::start_with(name, true).await
+    }
+
+    /// As a kubelet keeps services that outlive one test.
+    pub(crate) fn kept(&'static self) -> &'static Self {
+        self.konnector.keep();
+        self.provider_service.keep();
+        self
     }
 
     async fn start_with(name: &str, sharing: bool) -> Self {

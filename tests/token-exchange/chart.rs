@@ -2,11 +2,7 @@
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
-use portolan_testkit::{
-    command::{chart, helm},
-    eventually::eventually,
-    workdir::Workdir,
-};
+use portolan_testkit::{command::install_chart, eventually::eventually, workdir::Workdir};
 
 use crate::support::{SOON, TARGET, account, world};
 
@@ -19,13 +15,8 @@ async fn a_token_is_exchanged_with_nothing_but_the_chart() {
     let config = world.config("").replace('\n', "\n  ");
     let values = format!("plainHttp: true\ntargetNamespaces: [{TARGET}]\nconfig:\n  {config}");
     let values = home.write_private("values.yaml", &values).unwrap();
-    let install = async |more: &str| {
-        let arguments = format!(
-            "upgrade --install exchange {} --namespace {NAMESPACE} --create-namespace {more}",
-            chart("token-exchange")
-        );
-        helm(home.path(), &world.b, &arguments).await.unwrap()
-    };
+    let names = ("exchange", "token-exchange", NAMESPACE);
+    let install = async |more: &str| install_chart(home.path(), &world.b, names, more).await.unwrap();
     let Some(refused) = install("").await else {
         return println!("skipped: {}: there is no Go: https://go.dev/dl", module_path!());
     };

@@ -2,12 +2,7 @@
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
-use portolan_testkit::{
-    command::{chart, helm},
-    forge::SigningKey,
-    issuer::Issuer,
-    workdir::Workdir,
-};
+use portolan_testkit::{command::install_chart, forge::SigningKey, issuer::Issuer, workdir::Workdir};
 
 use crate::support::clusters;
 
@@ -20,13 +15,8 @@ async fn tokens_are_reviewed_with_nothing_but_the_chart() {
     let issuer = Issuer::start(&[&key]).await;
     let values = format!("plainHttp: true\nconfig:\n  clusters:\n  {}", issuer.entry("far", ""));
     let values = home.write_private("values.yaml", &values).unwrap();
-    let install = async |more: &str| {
-        let arguments = format!(
-            "upgrade --install reviews {} --namespace {NAMESPACE} --create-namespace {more}",
-            chart("token-service")
-        );
-        helm(home.path(), &clusters.a, &arguments).await.unwrap()
-    };
+    let names = ("reviews", "token-service", NAMESPACE);
+    let install = async |more: &str| install_chart(home.path(), &clusters.a, names, more).await.unwrap();
     let Some(refused) = install("--set-json 'config={\"clusters\":{}}'").await else {
         return println!("skipped: {}: there is no Go: https://go.dev/dl", module_path!());
     };

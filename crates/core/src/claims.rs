@@ -7,7 +7,10 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector as MetaLabelSelector;
-use kube::core::{Selector, SelectorExt as _};
+use kube::{
+    api::ApiResource,
+    core::{Selector, SelectorExt as _},
+};
 use serde_json::json;
 
 pub use self::path::{InvalidPath, Path};
@@ -45,6 +48,17 @@ impl Claimed {
             Self::ConfigMaps => "ConfigMap",
             Self::Secrets => "Secret",
             Self::ServiceAccounts => "ServiceAccount",
+        }
+    }
+
+    /// How to talk about it.
+    pub fn api_resource(self) -> ApiResource {
+        ApiResource {
+            group: String::new(),
+            version: "v1".to_owned(),
+            api_version: "v1".to_owned(),
+            kind: self.kind().to_owned(),
+            plural: self.plural().to_owned(),
         }
     }
 

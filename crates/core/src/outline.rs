@@ -69,6 +69,7 @@ pub struct SchemaOutlineSpec {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct SpecSketch {
+    #[serde(default)]
     group: String,
     informer_scope: InformerScope,
     names: ResourceNames,
@@ -361,6 +362,17 @@ mod tests {
         assert!(outline.spec.versions[0].has_status);
         let body: CrdBody = serde_json::from_value(crd(&json!([version]))).unwrap();
         assert_eq!(body.outline().unwrap().spec, outline.spec);
+    }
+
+    #[test]
+    fn a_schema_of_the_core_group_may_leave_its_group_out() {
+        let version = json!({"name": "v1", "served": true, "storage": true, "schema": {"type": "object"}});
+        let names = json!({"plural": "as", "kind": "A"});
+        let spec = json!({"informerScope": "Namespaced", "names": names, "scope": "Namespaced", "versions": [version]});
+        let outline: SchemaOutlineSpec = serde_json::from_value(spec.clone()).unwrap();
+        let body: crate::api::kubebind::BoundSchemaSpec = serde_json::from_value(spec).unwrap();
+        assert_eq!((outline.group.as_str(), outline.versions.len()), ("", 1));
+        assert_eq!(serde_json::from_value::<SchemaOutlineSpec>(json!(body)).unwrap(), outline);
     }
 
     #[test]

@@ -95,7 +95,7 @@ impl<O> Default for Bodies<O> {
 }
 
 impl<O> Bodies<O> {
-    /// Waits until nobody else has bodies in memory.
+    /// Waits until nobody else compares bodies.
     pub(crate) async fn turn(&self) -> MutexGuard<'_, ()> {
         self.turn.lock().await
     }

@@ -48,6 +48,23 @@ pub async fn helm(home: &Path, cluster: &ControlPlane, arguments: &str) -> Resul
     line.run().await.map(Some)
 }
 
+/// Installs the chart of a service, or upgrades it, as a cluster's administrator; `None` where there is no Go to build
+/// Helm with. `more` are further arguments.
+///
+/// # Errors
+/// When Helm cannot be built or started.
+pub async fn install_chart(
+    home: &Path,
+    cluster: &ControlPlane,
+    (release, service, namespace): (&str, &str, &str),
+    more: &str,
+) -> Result<Option<Ran>> {
+    let chart = chart(service);
+    let arguments =
+        format!("upgrade --install {release} {chart} --namespace {namespace} --create-namespace {more}");
+    helm(home, cluster, &arguments).await
+}
+
 /// What a command left.
 #[derive(Clone, Debug)]
 pub struct Ran {

@@ -21,7 +21,6 @@ const TICKS_PER_SECOND: f64 = 100.0;
 #[derive(Debug)]
 pub struct ManagedProcess {
     name: String,
-    pid: u32,
     log: PathBuf,
     child: Mutex<Child>,
 }
@@ -35,19 +34,23 @@ impl ManagedProcess {
     /// As [`Self::start`], with stdout in a file of its own.
     pub fn start_with_stdout(
         name: &str,
-        mut command: Command,
+        command: Command,
         workdir: &Workdir,
         stdout: Option<File>,
     ) -> Result<Self> {
         let log = workdir.path().join(format!("{name}.log"));
-        let stderr = File::options().create(true).append(true).open(&log).context("cannot open the log")?;
-        let stdout = stdout.map_or_else(|| stderr.try_clone(), Ok).context("cannot share the log")?;
-        command.stdin(Stdio::null()).stdout(stdout).stderr(stderr).process_group(0);
-        let program = command.get_program().display().to_string();
-        let child = spawner::spawn(command).with_context(|| format!("cannot start {name} ({program})"))?;
-        let process = Self { name: name.to_owned(), pid: child.id(), log, child: Mutex::new(child) };
-        workdir.report_child(process.pid)?;
-        Ok(process)
+        let child = spawn(name, &log, command, stdout)?;
+        workdir.report_child(child.id())?;
+        Ok(Self { name: name.to_owned(), log, child: Mutex::new(child) })
+    }
+
+    /// Starts `command` in its place once it has ended, with the same log.
+    pub fn restart(&self, command: Command, workdir: &Workdir) -> Result<()> {
+        self.kill();
+        let child = spawn(&self.name, &self.log, command, None)?;
+        workdir.report_child(child.id())?;
+        *self.child.lock() = child;
+        Ok(())
     }
 
     /// What it was called at the start.
@@ -57,7 +60,7 @@ impl ManagedProcess {
 
     /// Its process id.
     pub fn pid(&self) -> u32 {
-        self.pid
+        self.child.lock().id()
     }
 
     /// The file with its output.
@@ -132,7 +135,7 @@ impl ManagedProcess {
     }
 
     fn memory_mb(&self, row: &str) -> Result<f64> {
-        let path = format!("/proc/{}/status", self.pid);
+        let path = format!("/proc/{}/status", self.pid());
         let status = fs::read_to_string(&path).with_context(|| format!("{} has ended", self.name))?;
         let kib = status.lines().find_map(|line| line.strip_prefix(row)?.split_whitespace().next());
         let kib: f64 = kib.with_context(|| format!("{path} has no {row}"))?.parse()?;
@@ -141,7 +144,7 @@ impl ManagedProcess {
 
     /// Processor time that it has used so far, in seconds.
     pub fn cpu_seconds(&self) -> Result<f64> {
-        let path = format!("/proc/{}/stat", self.pid);
+        let path = format!("/proc/{}/stat", self.pid());
         let stat = fs::read_to_string(&path).with_context(|| format!("{} has ended", self.name))?;
         // The name in parentheses may have blanks; user and system time are the 12th and 13th word after it.
         let words = stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace());
@@ -156,7 +159,7 @@ impl ManagedProcess {
         // A child that was not reaped keeps its process id, so the signal cannot reach anybody else.
         if child.try_wait().is_ok_and(|status| status.is_none()) {
             // SAFETY: a plain system call without pointers.
-            unsafe { libc::kill(self.pid.cast_signed(), signal) };
+            unsafe { libc::kill(child.id().cast_signed(), signal) };
         }
     }
 }
@@ -165,6 +168,14 @@ impl Drop for ManagedProcess {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+fn spawn(name: &str, log: &Path, mut command: Command, stdout: Option<File>) -> Result<Child> {
+    let stderr = File::options().create(true).append(true).open(log).context("cannot open the log")?;
+    let stdout = stdout.map_or_else(|| stderr.try_clone(), Ok).context("cannot share the log")?;
+    command.stdin(Stdio::null()).stdout(stdout).stderr(stderr).process_group(0);
+    let program = command.get_program().display().to_string();
+    spawner::spawn(command).with_context(|| format!("cannot start {name} ({program})"))
 }
 
 fn log_tail(path: &Path, lines: usize) -> String {

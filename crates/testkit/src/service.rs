@@ -10,6 +10,7 @@ pub use setup::ServiceAccountSetup;
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -21,6 +22,9 @@ use crate::workdir::Workdir;
 
 const POLL: Duration = Duration::from_millis(10);
 const TAIL: usize = 30;
+/// How often a service that is kept is looked at.
+const KEEP: Duration = Duration::from_millis(500);
+const LEASE_LOST: &str = "the lease is lost";
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -79,15 +83,23 @@ impl ServiceOptions {
         command.envs(self.env.iter().map(|(name, value)| (name, value))).current_dir(workdir.path());
         Ok(command)
     }
+
+    fn serving(&self, workdir: &Workdir, admin_port: u16) -> Result<Command> {
+        let mut command = self.command(workdir)?;
+        command.args(&self.args).arg("--admin-address").arg(format!("127.0.0.1:{admin_port}"));
+        Ok(command)
+    }
 }
 
 /// A running service. Dropping it kills it and removes its directory.
 #[derive(Debug)]
 pub struct ServiceProcess {
     process: ManagedProcess,
+    options: ServiceOptions,
     admin_port: u16,
+    is_kept: AtomicBool,
     // After the process, which logs into it.
-    _workdir: Workdir,
+    workdir: Workdir,
 }
 
 impl ServiceProcess {
@@ -95,14 +107,38 @@ impl ServiceProcess {
     pub async fn start(options: ServiceOptions) -> Result<Self> {
         let workdir = Workdir::new(&options.service)?;
         let admin_port = free_port()?;
-        let mut command = options.command(&workdir)?;
-        command.args(&options.args).arg("--admin-address").arg(format!("127.0.0.1:{admin_port}"));
+        let command = options.serving(&workdir, admin_port)?;
         let process = ManagedProcess::start(&options.service, command, &workdir)?;
-        let service = Self { process, admin_port, _workdir: workdir };
-        if let Some(timeout) = options.ready_within {
+        let service = Self { process, options, admin_port, is_kept: AtomicBool::new(false), workdir };
+        if let Some(timeout) = service.options.ready_within {
             service.wait_ready(timeout).await?;
         }
         Ok(service)
+    }
+
+    /// Starts it again, as kubelet does, whenever it has ended because its lease was lost: a machine whose disk
+    /// stalls for seconds must not fail every test that comes after. Any other end stays one.
+    pub fn keep(&'static self) {
+        if !self.is_kept.swap(true, Ordering::Relaxed) {
+            std::thread::spawn(|| {
+                let mut lost = 0;
+                while let Ok(again) = self.start_again(lost) {
+                    lost = again;
+                    std::thread::sleep(KEEP);
+                }
+            });
+        }
+    }
+
+    /// `lost` is how often the lease had been lost when it was looked at last. Gives how often that is now.
+    fn start_again(&self, lost: usize) -> Result<usize> {
+        let Some(status) = self.exited() else { return Ok(lost) };
+        let now = self.log_tail(usize::MAX).matches(LEASE_LOST).count();
+        let name = self.process.name();
+        ensure!(now > lost, "{name} ended by itself ({status})");
+        eprintln!("{name} ended ({status}) since its lease was lost: starting it again");
+        self.process.restart(self.options.serving(&self.workdir, self.admin_port)?, &self.workdir)?;
+        Ok(now)
     }
 
     /// Waits until `/readyz` answers 200. Fails at once when the process ends.

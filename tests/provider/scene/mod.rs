@@ -13,7 +13,7 @@ use portolan_core::api::kubebind::{APIServiceNamespace, APIServiceNamespaceSpec}
 use portolan_testkit::{
     ControlPlane, ControlPlaneOptions, ServiceAccountSetup, ServiceOptions, ServiceProcess,
     audit::summary,
-    command::{chart, helm},
+    command::install_chart,
     eventually,
     service::{self, CommandOutput},
     watch_until,
@@ -79,17 +79,15 @@ impl Scene {
     pub(crate) async fn shared(name: &str) -> Self {
         static SHARED: OnceCell<Stage> = OnceCell::const_new();
         let stage = SHARED.get_or_init(|| Stage::start("provider")).await;
+        stage.provider.keep();
         Self { name: name.to_owned(), stage: StageOf::Shared(stage) }
     }
 
     /// With the account of the chart, as Helm has installed it; `None` where there is no Helm.
     pub(crate) async fn installed(name: &str, home: &Workdir) -> Option<Self> {
         let control_plane = ControlPlane::start(ControlPlaneOptions::named(name)).await.unwrap();
-        let arguments = format!(
-            "upgrade --install provider {} --namespace {RELEASE} --create-namespace",
-            chart("provider")
-        );
-        let installed = helm(home.path(), &control_plane, &arguments).await.unwrap()?;
+        let names = ("provider", "provider", RELEASE);
+        let installed = install_chart(home.path(), &control_plane, names, "").await.unwrap()?;
         assert_eq!(installed.code, 0, "{installed:?}");
         let token = control_plane.token_for(RELEASE, "provider", &[], 3600).await.unwrap();
         let kubeconfig = control_plane.kubeconfig_for_token(&token, RELEASE);

@@ -61,7 +61,7 @@ pub(super) async fn apply(context: &Context, observed: &Observed) -> Result<Appl
     if all_there {
         context.sync.stop(&binding, &keep);
     }
-    applied.orphaned = context.sync.orphaned(&binding) + context.claims.orphaned(&binding, &context.metrics);
+    applied.orphaned = context.sync.orphaned(&binding) + context.claims.orphaned(&binding);
     Ok(applied)
 }
 

@@ -80,11 +80,13 @@ pub(super) async fn install(
             return Ok(Installed { objection, found: Some(found), ..Installed::only(kept(existing)) });
         }
     }
-    let _turn = context.bodies.turn().await;
     let crds: Api<CrdBody> = Api::all(context.consumer.clone());
+    // A provider that answers slowly keeps nobody else waiting: its own turn comes before everybody's.
+    let _reading = view.session.reading.lock().await;
     let Some(body) = view.session.read_schema(&schema.name_any()).await? else {
         return Ok(Installed::only(existing.map_or(Outcome::Withheld, kept)));
     };
+    let _turn = context.bodies.turn().await;
     let pair = Pair { schema: body, crd: crds.get_opt(&name).await? };
     compare(context, observed, schema, pair).await
 }

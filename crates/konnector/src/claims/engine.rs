@@ -8,7 +8,7 @@ use portolan_core::{
     claims::{Claim, Claimed},
     digest::Digest,
 };
-use portolan_runtime::{controller, queue::WorkQueue, tasks::Tasks};
+use portolan_runtime::{controller, metrics::Gauge, queue::WorkQueue, tasks::Tasks};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -76,12 +76,22 @@ pub(super) struct Engine {
     /// Taken after `index`, where both are needed.
     pub(super) pace: Mutex<Pace<ObjectKey>>,
     pub(super) health: Mutex<Health>,
+    orphans: Gauge,
+    /// What of the gauge is from this engine.
+    counted: Mutex<i64>,
     /// Consumer namespaces whose objects on the provider are followed.
     pub(super) watched: Mutex<HashMap<String, Tasks>>,
 }
 
 impl Engine {
-    pub(super) fn start(tasks: &Tasks, spec: ClaimSpec, context: ClaimContext, mode: Mode) -> Arc<Self> {
+    /// `former` is the engine that this one replaces.
+    pub(super) fn start(
+        tasks: &Tasks,
+        spec: ClaimSpec,
+        context: ClaimContext,
+        mode: Mode,
+        former: Option<&Self>,
+    ) -> Arc<Self> {
         let terms = Terms {
             claim: spec.claim.clone(),
             keys: context.engine.keys.clone(),
@@ -94,6 +104,9 @@ impl Engine {
         let referring = if mode == Mode::Sync { spec.referring.clone() } else { Vec::new() };
         let mut index = Index::new(terms);
         index.consumer_known = scopes.is_empty() && referring.is_empty();
+        if let Some(former) = former {
+            index.inherit(&former.index.lock(), former.spec.export_uid == spec.export_uid);
+        }
         let engine = Arc::new(Self {
             index: Mutex::new(index),
             health: Mutex::new(Health::new(scopes.len() + referring.len())),
@@ -102,6 +115,8 @@ impl Engine {
             told: Mutex::default(),
             unplaced: Mutex::default(),
             pace: Mutex::default(),
+            orphans: context.engine.metrics.claimed_orphans(spec.claim.resource),
+            counted: Mutex::default(),
             stamper,
             watched: Mutex::default(),
             mode,
@@ -137,9 +152,24 @@ impl Engine {
             && index.keys().iter().all(|key| self.step(&index, key) == Step::Nothing)
     }
 
-    /// How many copies there are on the provider whose originals went with a backup of the consumer.
+    /// How many copies there are on the provider whose originals went with a backup of the consumer. Counts them in the
+    /// metric, which other bindings share.
     pub(super) fn orphaned(&self) -> usize {
-        if self.mode == Mode::Sync { self.index.lock().orphaned() } else { 0 }
+        let orphaned = if self.mode == Mode::Sync { self.index.lock().orphaned() } else { 0 };
+        self.count(i64::try_from(orphaned).unwrap_or(i64::MAX));
+        orphaned
+    }
+
+    /// Ends the work, and what is counted of it.
+    pub(super) fn stop(&self) {
+        self.tasks.cancel();
+        self.count(0);
+    }
+
+    fn count(&self, orphaned: i64) {
+        let mut counted = self.counted.lock();
+        self.orphans.add(orphaned - *counted);
+        *counted = orphaned;
     }
 
     pub(super) fn step(&self, index: &Index, key: &ObjectKey) -> Step {
@@ -161,14 +191,7 @@ impl Engine {
     }
 
     pub(super) fn resource(&self) -> ApiResource {
-        let claimed = self.spec.claim.resource;
-        ApiResource {
-            group: String::new(),
-            version: "v1".to_owned(),
-            api_version: "v1".to_owned(),
-            kind: claimed.kind().to_owned(),
-            plural: claimed.plural().to_owned(),
-        }
+        self.spec.claim.resource.api_resource()
     }
 
     pub(super) fn look_at_all(&self) {

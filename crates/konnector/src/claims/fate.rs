@@ -48,7 +48,7 @@ impl Original {
         }
     }
 
-    const fn version(self) -> Option<u128> {
+    pub(super) const fn version(self) -> Option<u128> {
         match self {
             Self::Version(version) => Some(version),
             Self::Unsaid | Self::Lost => None,
@@ -56,18 +56,13 @@ impl Original {
     }
 }
 
-/// The newest version of a side that anything tells of: copies on the other side included, which outlive us.
-pub(super) fn newest(shown: Option<u128>, told: impl Iterator<Item = Original>) -> Option<u128> {
-    told.filter_map(Original::version).max().max(shown)
-}
-
 /// What is known of the originals that one side does not have.
 #[derive(Debug, Default)]
 pub(super) struct Departed {
     deleted: HashSet<ObjectKey>,
     lost: HashSet<ObjectKey>,
-    /// The newest version that a watch has shown.
-    pub(super) newest: Option<u128>,
+    /// The newest version that this side is known to have had: a watch has shown it, or a copy on the other side tells.
+    newest: Option<u128>,
 }
 
 impl Departed {
@@ -75,18 +70,27 @@ impl Departed {
     pub(super) fn is_there(&mut self, key: &ObjectKey, version: u128) {
         self.forget(key);
         // What is no number says nothing.
-        if version != u128::MAX {
-            self.newest = self.newest.max(Some(version));
+        self.had(Some(version).filter(|version| *version != u128::MAX));
+    }
+
+    /// Takes in that this side has had a version.
+    pub(super) fn had(&mut self, version: Option<u128>) {
+        self.newest = self.newest.max(version);
+    }
+
+    /// Takes in which version this side has now, where it does not have an original. One that is older than what it had
+    /// before is that of a backup.
+    pub(super) fn asked(&mut self, key: &ObjectKey, version: Option<u128>) {
+        if version.zip(self.newest).is_some_and(|(now, newest)| now < newest) {
+            self.lost.insert(key.clone());
+        } else {
+            self.was_deleted(key);
         }
     }
 
     pub(super) fn was_deleted(&mut self, key: &ObjectKey) {
         self.lost.remove(key);
         self.deleted.insert(key.clone());
-    }
-
-    pub(super) fn was_lost(&mut self, key: &ObjectKey) {
-        self.lost.insert(key.clone());
     }
 
     pub(super) fn forget(&mut self, key: &ObjectKey) {
@@ -114,6 +118,13 @@ pub(super) struct Both {
 }
 
 impl Both {
+    /// With the versions that the sides have had, as far as the engine before this one knew. `is_same_provider`: a
+    /// version of another cluster says nothing.
+    pub(super) fn inherit(&mut self, former: &Self, is_same_provider: bool) {
+        self.consumer.had(former.consumer.newest);
+        self.provider.had(former.provider.newest.filter(|_| is_same_provider));
+    }
+
     pub(super) const fn on(&self, side: Side) -> &Departed {
         match side {
             Side::Consumer => &self.consumer,

@@ -10,7 +10,7 @@ use super::{
     engine::{ClaimContext, ClaimSpec, Engine},
     health::ClaimState,
 };
-use crate::{metrics::KonnectorMetrics, sync::Mode};
+use crate::sync::Mode;
 
 /// The binding and the claimed resource that an engine works for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -44,10 +44,11 @@ impl ClaimHub {
         {
             return running.state();
         }
-        let engine = Engine::start(&self.tasks, spec.clone(), context(), mode);
+        let former = engines.get(key).map(Arc::as_ref);
+        let engine = Engine::start(&self.tasks, spec.clone(), context(), mode, former);
         let state = engine.state();
         if let Some(replaced) = engines.insert(key.clone(), engine) {
-            replaced.tasks.cancel();
+            replaced.stop();
         }
         state
     }
@@ -58,19 +59,10 @@ impl ClaimHub {
         engine.is_some_and(|engine| engine.mode != Mode::Sync && engine.is_drained())
     }
 
-    /// How many copies of claimed objects a binding has on the provider whose originals went with a backup. Shows those
-    /// of all bindings.
-    pub(crate) fn orphaned(&self, binding: &str, metrics: &KonnectorMetrics) -> usize {
-        let (mut all, mut of_binding) = (HashMap::<Claimed, usize>::new(), 0);
-        for (key, engine) in &*self.engines.lock() {
-            let orphaned = engine.orphaned();
-            *all.entry(key.resource).or_default() += orphaned;
-            of_binding += if key.binding == binding { orphaned } else { 0 };
-        }
-        for (resource, orphaned) in all {
-            metrics.claimed_orphans(resource).set(i64::try_from(orphaned).unwrap_or(i64::MAX));
-        }
-        of_binding
+    /// How many copies of claimed objects a binding has on the provider whose originals went with a backup.
+    pub(crate) fn orphaned(&self, binding: &str) -> usize {
+        let engines = self.engines.lock();
+        engines.iter().filter(|(key, _)| key.binding == binding).map(|(_, engine)| engine.orphaned()).sum()
     }
 
     /// Has every engine look again at what is there: what another binding kept may have to be kept by one of them.
@@ -86,7 +78,7 @@ impl ClaimHub {
         self.engines.lock().retain(|key, engine| {
             let stays = key.binding != binding || keep.contains(&key.resource);
             if !stays {
-                engine.tasks.cancel();
+                engine.stop();
             }
             stays
         });

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{
     body::{Terms, forget_version, is_claimable, keeper},
-    fate::{Both, Fates, Original, newest},
+    fate::{Both, Fates, Original},
     references::{Changed, References, named},
     scope::Scope,
     seen::{Choice, Form, Knowledge, Place, Seen, Sides, Touch},
@@ -107,6 +107,7 @@ impl Index {
         }
         seen.settled_for = settled.filter(|(owned, _)| *owned == seen.owned).and_then(|(_, for_)| for_);
         self.departed.on_mut(side).is_there(key, seen_version);
+        self.departed.on_mut(side.other()).had(seen.original.version());
         let concerns = self.concerns(key, &seen) || self.side(side.other()).contains_key(key);
         if concerns {
             self.side_mut(side).insert(key.clone(), seen);
@@ -153,17 +154,15 @@ impl Index {
         self.departed.on_mut(side).was_deleted(key);
     }
 
-    /// Takes in which version a side has now, where it does not have an original. One that is older than what it had
-    /// before is that of a backup.
+    /// Takes in which version a side has now, where it does not have an original.
     pub(super) fn asked(&mut self, side: Side, key: &ObjectKey, version: Option<u128>) {
-        let known =
-            newest(self.departed.on(side).newest, self.side(side.other()).values().map(|copy| copy.original));
-        let departed = self.departed.on_mut(side);
-        if version.zip(known).is_some_and(|(now, known)| now < known) {
-            departed.was_lost(key);
-        } else {
-            departed.was_deleted(key);
-        }
+        self.departed.on_mut(side).asked(key, version);
+    }
+
+    /// Takes in what the engine before this one knew: a provider that comes back with a backup gets a new session, and
+    /// with it a new engine, which would not know that its versions have run backwards.
+    pub(super) fn inherit(&mut self, former: &Self, is_same_provider: bool) {
+        self.departed.inherit(&former.departed, is_same_provider);
     }
 
     /// How many copies there are on the provider whose originals went with a backup of the consumer.

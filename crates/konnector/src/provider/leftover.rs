@@ -104,7 +104,7 @@ impl Session {
                 export.spec.permission_claims.iter().filter_map(|claim| Claimed::of(&claim.resource));
             for claimed in claimed {
                 let copies = ListParams::default().labels(LABEL_OWNER).limit(1);
-                if self.holds(namespace, &kind_of(claimed), &copies).await? {
+                if self.holds(namespace, &claimed.api_resource(), &copies).await? {
                     return Ok(true);
                 }
             }
@@ -128,10 +128,14 @@ impl Session {
     }
 }
 
+/// Whether the provider has made a request itself: it wants the consumer to have the namespace.
+pub(super) fn is_of_provider(request: &APIServiceNamespace) -> bool {
+    request.labels().get(LABEL_OWNER).is_some_and(|owner| owner == BY_PROVIDER)
+}
+
 /// Whether a request has no namespace on the consumer, and shall not have one.
 fn is_leftover(request: &APIServiceNamespace, is_there: bool) -> bool {
-    let of_provider = request.labels().get(LABEL_OWNER).is_some_and(|owner| owner == BY_PROVIDER);
-    !is_there && !of_provider && request.metadata.deletion_timestamp.is_none()
+    !is_there && !is_of_provider(request) && request.metadata.deletion_timestamp.is_none()
 }
 
 /// A kind whose copies stand in namespaces that were made for the consumer.
@@ -145,16 +149,6 @@ fn namespaced_kind(schema: &SchemaOutline) -> Option<ApiResource> {
         kind: spec.names.kind.clone(),
         plural: spec.names.plural.clone(),
     })
-}
-
-fn kind_of(claimed: Claimed) -> ApiResource {
-    ApiResource {
-        group: String::new(),
-        version: "v1".to_owned(),
-        api_version: "v1".to_owned(),
-        kind: claimed.kind().to_owned(),
-        plural: claimed.plural().to_owned(),
-    }
 }
 
 #[cfg(test)]

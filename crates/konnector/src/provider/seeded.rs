@@ -1,7 +1,7 @@
 //! Namespaces that the provider wants the consumer to have: requests that it has made itself, as it does for the
 //! namespaces that an APIServiceExportRequest names. They come before anything is bound, and never go again.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::{
-    leftover::{BY_PROVIDER, ConsumerNamespaces},
+    leftover::{BY_PROVIDER, ConsumerNamespaces, is_of_provider},
     session::Session,
 };
 
@@ -35,7 +35,7 @@ impl Session {
             if namespaces.wait_until_ready().await.is_err() {
                 return;
             }
-            let mut told = BTreeSet::new();
+            let mut told = BTreeMap::new();
             loop {
                 session.seed(&namespaces, &mut told).await;
                 if let Ok(Err(_)) = timeout(poll, changes.changed()).await {
@@ -45,21 +45,21 @@ impl Session {
         });
     }
 
-    /// `told` has what was said already of namespaces that do not come.
-    async fn seed(&self, namespaces: &ConsumerNamespaces, told: &mut BTreeSet<String>) {
+    /// `told` has what was said last of namespaces that do not come.
+    async fn seed(&self, namespaces: &ConsumerNamespaces, told: &mut BTreeMap<String, String>) {
         if !self.gate.is_open() {
             return;
         }
-        for name in missing(&self.namespaces.requests(), namespaces) {
-            match self.make_namespace(&name).await {
-                Ok(()) => info!(namespace = name, "made a namespace that the provider wants us to have"),
-                Err(why) if told.insert(format!("{name}: {why}")) => {
-                    warn!(
-                        namespace = name,
-                        "cannot make a namespace that the provider wants us to have: {why}"
-                    );
-                }
-                Err(_) => {}
+        let missing = missing(&self.namespaces.requests(), namespaces);
+        told.retain(|name, _| missing.contains(name));
+        for name in missing {
+            let Err(why) = self.make_namespace(&name).await else {
+                info!(namespace = name, "made a namespace that the provider wants us to have");
+                continue;
+            };
+            if told.get(&name) != Some(&why) {
+                warn!(namespace = name, "cannot make a namespace that the provider wants us to have: {why}");
+                told.insert(name, why);
             }
         }
     }
@@ -88,8 +88,7 @@ fn missing(
 ) -> Vec<String> {
     let is_there = |name: &str| namespaces.get(&ObjectRef::new(name)).is_some();
     let is_seeded = |request: &&Arc<APIServiceNamespace>| {
-        request.labels().get(LABEL_OWNER).is_some_and(|owner| owner == BY_PROVIDER)
-            && request.metadata.deletion_timestamp.is_none()
+        is_of_provider(request) && request.metadata.deletion_timestamp.is_none()
     };
     let seeded = requests.iter().filter(is_seeded).map(|request| request.name_any());
     seeded.filter(|name| !is_there(name)).collect()

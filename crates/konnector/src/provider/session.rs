@@ -56,6 +56,8 @@ pub(crate) struct Session {
     pub(crate) namespaces: Arc<Namespaces>,
     pub(crate) written_exports: Latest<APIServiceExport>,
     pub(crate) written_schemas: Latest<SchemaOutline>,
+    /// Held by whoever has the body of a schema of this provider in memory.
+    pub(crate) reading: tokio::sync::Mutex<()>,
     pub(super) written_cluster_bindings: Latest<ClusterBinding>,
     pub(super) exports: Store<APIServiceExport>,
     pub(super) schemas: Store<SchemaOutline>,
@@ -127,6 +129,7 @@ impl Session {
             namespaces: Arc::new(namespaces),
             written_exports: Latest::default(),
             written_schemas: Latest::default(),
+            reading: tokio::sync::Mutex::default(),
             written_cluster_bindings: Latest::default(),
             exports,
             schemas,

@@ -162,6 +162,28 @@ fn a_copy_stays_where_its_original_went_with_a_backup() {
 }
 
 #[test]
+fn an_engine_that_replaces_another_one_knows_which_versions_there_were() {
+    for (owner, is_same_provider, expected) in [
+        (Side::Consumer, true, Step::MarkLost(Side::Provider)),
+        (Side::Consumer, false, Step::MarkLost(Side::Provider)),
+        (Side::Provider, true, Step::MarkLost(Side::Consumer)),
+        (Side::Provider, false, Step::DeleteCopy(Side::Consumer)),
+    ] {
+        let (mut former, mut index) = (by_label(), by_label());
+        former.saw(owner, &key(), &secret("a", None, "YQ=="));
+        index.inherit(&former, is_same_provider);
+        index.saw(owner.other(), &key(), &copy(&index, owner, &secret("a", None, "YQ==")));
+        // The original had version 5.
+        index.asked(owner, &key(), Some(4));
+        assert_eq!(
+            plan(index.sides(&key(), false), MAPPED, Mode::Sync),
+            expected,
+            "{owner:?} {is_same_provider}"
+        );
+    }
+}
+
+#[test]
 fn the_original_is_copied_stamped_and_followed_whichever_side_has_it() {
     let (plain, index) = (secret("a", None, "YQ=="), by_label());
     for (here, there) in [(Side::Consumer, Side::Provider), (Side::Provider, Side::Consumer)] {

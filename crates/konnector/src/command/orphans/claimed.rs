@@ -3,10 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use kube::{
-    Client, ResourceExt as _,
-    api::{ApiResource, DynamicObject},
-};
+use kube::{Client, ResourceExt as _, api::DynamicObject};
 use portolan_core::{
     api::kubebind::{ANNOTATION_CLAIMED_BY, ANNOTATION_ORIGIN_VERSION, APIServiceExport, ORIGIN_LOST},
     claims::Claimed,
@@ -30,7 +27,7 @@ impl Contract {
         let claims = export.spec.permission_claims.iter();
         let claimed: BTreeSet<_> = claims.filter_map(|claim| Claimed::of(&claim.resource)).collect();
         let mut orphans = Vec::new();
-        for resource in claimed.into_iter().map(resource) {
+        for resource in claimed.into_iter().map(Claimed::api_resource) {
             for (there, namespace) in
                 self.places(Placement::Mapped { cluster_wide: false }, &resource).await?
             {
@@ -54,15 +51,5 @@ impl Contract {
             }
         }
         Ok(orphans)
-    }
-}
-
-fn resource(claimed: Claimed) -> ApiResource {
-    ApiResource {
-        group: String::new(),
-        version: "v1".to_owned(),
-        api_version: "v1".to_owned(),
-        kind: claimed.kind().to_owned(),
-        plural: claimed.plural().to_owned(),
     }
 }
