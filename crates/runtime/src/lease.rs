@@ -14,7 +14,7 @@ use kube::{
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
-use crate::{apply::code, clock, tasks::Tasks, telemetry::Chain};
+use crate::{apply::code, clock, restored, tasks::Tasks, telemetry::Chain};
 
 /// How long a lease lasts without renewal.
 const DURATION: Duration = Duration::from_secs(15);
@@ -205,7 +205,11 @@ impl Candidate {
                     return Some(renewed);
                 }
                 Ok(Err(error)) if code(&error) == 409 => {
-                    current = timeout(deadline - Instant::now(), self.reread()).await.ok()??;
+                    let found = timeout(deadline - Instant::now(), self.reread()).await.ok()??;
+                    if is_older(&found, &current) {
+                        restored::report("the lease is older than we have written it");
+                    }
+                    current = found;
                 }
                 Ok(Err(error)) => {
                     let why = Chain(&error).to_string();
@@ -266,6 +270,12 @@ impl Candidate {
     }
 }
 
+/// Whether a lease that only we write is one of before.
+fn is_older(found: &Lease, written: &Lease) -> bool {
+    let renewed = |lease: &Lease| Some(lease.spec.as_ref()?.renew_time.as_ref()?.0);
+    renewed(found).zip(renewed(written)).is_some_and(|(found, written)| found < written)
+}
+
 /// Whether the holder is not the one that was seen before.
 fn is_another(seen: Option<&LeaseSpec>, holder: &str) -> bool {
     seen.and_then(|seen| seen.holder_identity.as_deref()) != Some(holder)
@@ -274,6 +284,22 @@ fn is_another(seen: Option<&LeaseSpec>, holder: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lease_of_before_comes_from_a_backup() {
+        let lease = |renewed: Option<&str>| Lease {
+            spec: Some(LeaseSpec {
+                renew_time: renewed.map(|time| MicroTime(time.parse().unwrap())),
+                ..LeaseSpec::default()
+            }),
+            ..Lease::default()
+        };
+        let (early, late) = (Some("2026-01-01T00:00:00.000001Z"), Some("2026-01-01T00:00:00.000002Z"));
+        let table = [(early, late, true), (late, late, false), (late, early, false), (None, late, false)];
+        for (found, written, expected) in table {
+            assert_eq!(is_older(&lease(found), &lease(written)), expected, "{found:?} {written:?}");
+        }
+    }
 
     #[test]
     fn a_holder_is_another_until_it_was_seen() {

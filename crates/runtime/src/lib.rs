@@ -23,6 +23,7 @@ pub mod metrics;
 pub mod process;
 pub mod queue;
 pub mod readiness;
+pub mod restored;
 pub mod server;
 pub mod tasks;
 pub mod telemetry;

@@ -13,7 +13,7 @@ use kube::{
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep};
 
-use crate::backoff::Backoff;
+use crate::{backoff::Backoff, restored};
 
 /// How many objects to list at a time where each may have a megabyte.
 pub const LARGE_PAGE: u32 = 8;
@@ -27,15 +27,25 @@ const MAX_DELAY: Duration = Duration::from_secs(15);
 /// The wait after an error grows until a list is complete or a change arrives; that a list has begun is no
 /// progress.
 ///
-/// Where the API server was away, everything is listed anew: it may have come back with a backup, whose versions are
-/// lower than those that a watch would go on from, and then that watch would show nothing.
+/// Where the API server was away, and where [`restored`] says so, everything is listed anew: it may have come back with
+/// a backup, whose versions are lower than those that a watch would go on from, and then that watch would show nothing.
 pub async fn follow<K>(api: Api<K>, config: watcher::Config, mut on: impl FnMut(watcher::Result<Event<K>>))
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
     let mut pause = Pause::new();
+    let mut restored = restored::subscribe();
     let mut events = watcher::watcher(api.clone(), config.clone()).boxed();
-    while let Some(event) = events.next().await {
+    loop {
+        let event = tokio::select! {
+            // The other end of the channel lives as long as the process.
+            _ = restored.changed() => {
+                events = watcher::watcher(api.clone(), config.clone()).boxed();
+                continue;
+            }
+            event = events.next() => event,
+        };
+        let Some(event) = event else { return };
         let wait = pause.after(&event);
         let was_away = event.as_ref().err().is_some_and(was_away);
         on(event);
@@ -154,6 +164,11 @@ pub enum Changed<'a, K> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+
     use k8s_openapi::api::core::v1::ConfigMap;
     use kube::core::Status;
 
@@ -179,6 +194,41 @@ mod tests {
         for (error, expected) in table {
             assert_eq!(was_away(&error), expected, "{error:?}");
         }
+    }
+
+    /// An API server without objects: it notes lists, and its watches show nothing.
+    fn empty() -> (kube::Client, Arc<AtomicUsize>) {
+        let lists = Arc::<AtomicUsize>::default();
+        let noted = Arc::clone(&lists);
+        let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
+            let is_watch = request.uri().query().is_some_and(|query| query.contains("watch=true"));
+            if !is_watch {
+                noted.fetch_add(1, Ordering::Relaxed);
+            }
+            async move {
+                if is_watch {
+                    std::future::pending::<()>().await;
+                }
+                let list = r#"{"kind":"ConfigMapList","apiVersion":"v1","metadata":{"resourceVersion":"9"},"items":[]}"#;
+                Ok::<_, std::convert::Infallible>(http::Response::new(kube::client::Body::from(
+                    list.as_bytes().to_vec(),
+                )))
+            }
+        });
+        (kube::Client::new(service, "default"), lists)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn everything_is_listed_anew_when_the_cluster_has_come_back_with_a_backup() {
+        let (client, lists) = empty();
+        let api: Api<ConfigMap> = Api::all(client);
+        let followed = tokio::spawn(follow(api, watcher::Config::default(), |_| ()));
+        sleep(Duration::from_secs(60)).await;
+        assert_eq!(lists.load(Ordering::Relaxed), 1);
+        restored::report("this is a test");
+        sleep(Duration::from_secs(60)).await;
+        assert_eq!(lists.load(Ordering::Relaxed), 2);
+        followed.abort();
     }
 
     #[test]

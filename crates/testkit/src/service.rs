@@ -130,6 +130,22 @@ impl ServiceProcess {
         }
     }
 
+    /// The same for as long as `work` takes.
+    pub async fn kept<T>(&self, work: impl Future<Output = T>) -> T {
+        let keeping = async {
+            let mut lost = 0;
+            while let Ok(again) = self.start_again(lost) {
+                lost = again;
+                tokio::time::sleep(KEEP).await;
+            }
+            std::future::pending().await
+        };
+        tokio::select! {
+            done = work => done,
+            done = keeping => done,
+        }
+    }
+
     /// `lost` is how often the lease had been lost when it was looked at last. Gives how often that is now.
     fn start_again(&self, lost: usize) -> Result<usize> {
         let Some(status) = self.exited() else { return Ok(lost) };

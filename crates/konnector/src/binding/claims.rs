@@ -99,6 +99,7 @@ pub(super) fn meet(context: &Context, observed: &Observed) -> Claims {
 }
 
 /// How far the end of claims has come.
+#[derive(Debug)]
 pub(super) enum End {
     /// Nothing is left of what they have brought.
     Done,

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 use portolan_core::{
     api::kubebind::{
-        APIServiceBindingStatus, APIServiceExport, BoundSchemaReference, CONDITION_CONNECTED,
-        CONDITION_HEARTBEATING, CONDITION_INFORMERS_SYNCED, CONDITION_ORPHANED_COPIES,
+        APIServiceBinding, APIServiceBindingStatus, APIServiceExport, BoundSchemaReference,
+        CONDITION_CONNECTED, CONDITION_HEARTBEATING, CONDITION_INFORMERS_SYNCED, CONDITION_ORPHANED_COPIES,
         CONDITION_PERMISSION_CLAIMS, CONDITION_PROVIDER_IN_SYNC, CONDITION_SCHEMA_IN_SYNC,
         CONDITION_SECRET_VALID, CONDITION_VERSIONS_DIFFER,
     },
@@ -27,6 +27,20 @@ use crate::{
     provider::{Contact, Heartbeat, PROVIDER_SUSPECT},
     sync::EngineState,
 };
+
+/// Of a binding whose end waits for something.
+pub(super) fn waiting(binding: &APIServiceBinding, why: &str, now: Timestamp) -> APIServiceBindingStatus {
+    let mut status = binding.status.clone().unwrap_or_default();
+    let message = format!("Unbinding waits, because {why}: copies on the provider would be left behind.");
+    condition::set(
+        &mut status.conditions,
+        CONDITION_CONNECTED,
+        Verdict::error("UnbindPending", message),
+        now,
+    );
+    condition::summarize(&mut status.conditions, now);
+    status
+}
 
 pub(super) fn conclude<S>(
     observed: &Observed<S>,

@@ -3,6 +3,7 @@
 
 mod apply;
 mod claims;
+mod cleanup;
 mod conclude;
 pub(crate) mod consent;
 mod ending;
@@ -11,11 +12,9 @@ mod install;
 mod marks;
 pub(crate) mod objection;
 pub(crate) mod observe;
-mod orphan;
 mod outcome;
 mod report;
 mod taken;
-mod unbind;
 
 pub(crate) use self::{
     marks::{AFTER_RACE, ANNOTATION_EXPORT_UID, ANNOTATION_RESOURCES, FINALIZER, FOREIGN_CRD, resources_of},
@@ -72,10 +71,10 @@ async fn reconcile(context: &Context, name: &str) -> Result<Next, BindingError> 
         context.sync.stop(name, &[]);
         context.claims.stop(name, &[]);
     }
-    if observed.binding.metadata.deletion_timestamp.is_some() {
-        return unbind::unbind(context, &observed).await.map_err(failed("unbind"));
+    let next = cleanup::clean_up(context, &observed).await.map_err(failed("end what is bound"))?;
+    if ends {
+        return Ok(next.unwrap_or(Next::OnChange));
     }
-    let drain = unbind::withdrawn(context, &observed).await.map_err(failed("let go of the export"))?;
     let mut applied = match apply::apply(context, &observed).await {
         Err(WriteError::Raced(_)) => return Ok(Next::After(AFTER_RACE)),
         applied => applied.map_err(failed("apply the CRDs"))?,
@@ -84,7 +83,7 @@ async fn reconcile(context: &Context, name: &str) -> Result<Next, BindingError> 
     let beginning = context.beginning.left();
     let status = conclude::conclude(&observed, &applied, clock::now(), beginning.is_some());
     match report::report(context, &observed, &applied, &status).await {
-        Ok(()) if let Some(next) = drain => Ok(next),
+        Ok(()) if let Some(next) = next => Ok(next),
         Ok(()) if applied.is_settled() => Ok(beginning.map_or(Next::OnChange, Next::After)),
         // What stands in the way on the consumer (a foreign CRD, rights) is not watched.
         Ok(()) => Ok(Next::After(context.poll_interval)),

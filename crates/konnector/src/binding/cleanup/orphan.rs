@@ -8,14 +8,10 @@ use portolan_core::{
     names,
     outline::CrdOutline,
 };
-use portolan_runtime::{
-    apply::{self, WriteError},
-    controller::Next,
-};
+use portolan_runtime::apply::{self, WriteError};
 use serde_json::json;
 use tracing::info;
 
-use super::{marks::AFTER_RACE, observe::Observed};
 use crate::{context::Context, crd, finalizers, leftover, policy};
 
 /// Takes finalizers off the objects and deletes the CRDs; where the provider has ended the binding, only those
@@ -25,7 +21,7 @@ pub(super) async fn abandon(
     binding: &APIServiceBinding,
     owned: &[&Arc<CrdOutline>],
     keeps_objects: bool,
-) -> Result<Next, WriteError> {
+) -> Result<(), WriteError> {
     context.sync.stop(&binding.name_any(), &[]);
     let api: Api<CrdOutline> = Api::all(context.consumer.clone());
     for crd in owned {
@@ -40,19 +36,20 @@ pub(super) async fn abandon(
             apply::delete(&api, &found.name_any(), &found.uid().unwrap_or_default()).await?;
         }
     }
-    Ok(Next::After(AFTER_RACE))
+    Ok(())
 }
 
 /// With `--cascade=orphan`, CRDs and objects stay on the consumer, and nobody works on them any more. The
 /// binding is marked, because later nothing tells how it was deleted.
-pub(super) async fn let_go(context: &Context, observed: &Observed) -> Result<Next, WriteError> {
-    let binding = &observed.binding;
-    context.sync.stop(&binding.name_any(), &[]);
-    context.claims.stop(&binding.name_any(), &[]);
-    for crd in observed.crds.values().filter(|crd| crd::is_owned_by(&***crd, binding)) {
+pub(super) async fn let_go(
+    context: &Context,
+    binding: &APIServiceBinding,
+    owned: &[&Arc<CrdOutline>],
+) -> Result<(), WriteError> {
+    for crd in owned {
         strip(context, crd).await?;
     }
-    if !policy::orphans(&**binding) {
+    if !policy::orphans(binding) {
         let api: Api<APIServiceBinding> = Api::all(context.consumer.clone());
         let operation = if binding.metadata.annotations.is_none() {
             let annotations = json!({ANNOTATION_DELETION_POLICY: DELETION_POLICY_ORPHAN});
@@ -65,7 +62,7 @@ pub(super) async fn let_go(context: &Context, observed: &Observed) -> Result<Nex
         let written = apply::json_patch(&api, &binding.name_any(), None, json!([uid, operation])).await?;
         context.written_bindings.wrote(written);
     }
-    Ok(Next::OnChange)
+    Ok(())
 }
 
 /// Takes finalizers off the objects of CRDs that were the binding's and belong to nobody now.

@@ -1,0 +1,127 @@
+//! Takes the steps towards the end of a binding.
+
+use std::sync::Arc;
+
+use kube::{Api, ResourceExt as _};
+use portolan_core::{api::kubebind::APIServiceBinding, outline::CrdOutline};
+use portolan_runtime::{
+    apply::{self, WriteError},
+    clock,
+    controller::Next,
+};
+use tracing::info;
+
+use super::{
+    super::{
+        claims::{self, End},
+        conclude,
+        marks::{AFTER_RACE, FINALIZER},
+        observe::{Observed, Provider, View},
+        report,
+    },
+    drain, orphan,
+    plan::{self, Facts, Occasion, Step},
+};
+use crate::{context::Context, crd, sync::Mode};
+
+/// `None` where the binding stays.
+pub(super) async fn apply(
+    context: &Context,
+    observed: &Observed,
+    facts: &Facts,
+) -> Result<Option<Next>, WriteError> {
+    let binding = &observed.binding;
+    if !facts.has_crds {
+        context.sync.stop(&binding.name_any(), &[]);
+    }
+    let step = match plan::plan(facts) {
+        Step::EndClaims(mode) => plan::after_claims(facts, end_claims(context, observed, mode)),
+        step => step,
+    };
+    let stays = facts.occasion == Occasion::Withdrawn;
+    match step {
+        Step::Stop => {
+            stop(context, binding);
+            Ok(Some(Next::OnChange))
+        }
+        Step::LetGo => {
+            stop(context, binding);
+            orphan::let_go(context, binding, &owned(observed)).await?;
+            Ok(Some(Next::OnChange))
+        }
+        Step::Abandon { keeps_objects } => {
+            orphan::abandon(context, binding, &owned(observed), keeps_objects).await?;
+            Ok(Some(Next::After(AFTER_RACE)))
+        }
+        Step::Drain => drained(context, observed, stays).await.map(Some),
+        Step::Listen => Ok(Some(Next::After(AFTER_RACE))),
+        Step::Tell => {
+            tell(observed).await?;
+            Ok(None)
+        }
+        Step::Release => {
+            context.claims.stop(&binding.name_any(), &[]);
+            orphan::release_strays(context, binding).await?;
+            tell(observed).await?;
+            release(context, binding).await?;
+            Ok(Some(Next::OnChange))
+        }
+        Step::LookAgain | Step::EndClaims(_) => Ok((!stays).then_some(Next::After(context.poll_interval))),
+        Step::Wait(why) => wait(context, binding, &why).await.map(Some),
+    }
+}
+
+fn stop(context: &Context, binding: &APIServiceBinding) {
+    context.sync.stop(&binding.name_any(), &[]);
+    context.claims.stop(&binding.name_any(), &[]);
+}
+
+fn owned(observed: &Observed) -> Vec<&Arc<CrdOutline>> {
+    observed.crds.values().filter(|crd| crd::is_owned_by(&***crd, &observed.binding)).collect()
+}
+
+fn session(observed: &Observed) -> Option<&View> {
+    if let Provider::Session(view) = &observed.provider { Some(view) } else { None }
+}
+
+fn end_claims(context: &Context, observed: &Observed, mode: Mode) -> End {
+    session(observed).map_or(End::UnderWay, |view| claims::end(context, &observed.binding, view, mode))
+}
+
+/// A binding that goes says what holds it up; of one that stays, its engines do.
+async fn drained(context: &Context, observed: &Observed, stays: bool) -> Result<Next, WriteError> {
+    let mut obstacle = None;
+    if let Some(view) = session(observed) {
+        for crd in owned(observed) {
+            obstacle = drain::drain(context, &observed.binding, view, crd).await?.or(obstacle);
+        }
+    }
+    match obstacle {
+        Some(why) if !stays => wait(context, &observed.binding, &why).await,
+        Some(_) => Ok(Next::After(context.poll_interval)),
+        None => Ok(Next::After(AFTER_RACE)),
+    }
+}
+
+async fn tell(observed: &Observed) -> Result<(), WriteError> {
+    match session(observed) {
+        Some(view) => report::unbound(view).await,
+        None => Ok(()),
+    }
+}
+
+async fn wait(context: &Context, binding: &APIServiceBinding, why: &str) -> Result<Next, WriteError> {
+    let status = conclude::waiting(binding, why, clock::now());
+    report::say(context, binding, &status).await?;
+    Ok(Next::After(context.poll_interval))
+}
+
+async fn release(context: &Context, binding: &APIServiceBinding) -> Result<(), WriteError> {
+    let Some(place) = binding.finalizers().iter().position(|finalizer| finalizer == FINALIZER) else {
+        return Ok(());
+    };
+    let api: Api<APIServiceBinding> = Api::all(context.consumer.clone());
+    apply::take_finalizer(&api, None, &binding.metadata, (place, FINALIZER)).await?;
+    info!(binding = binding.name_any(), "unbound");
+    Ok(())
+}
