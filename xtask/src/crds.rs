@@ -93,14 +93,17 @@ fn rendered() -> Result<BTreeMap<PathBuf, String>> {
 fn render(ChartCrd { chart, crd }: &ChartCrd) -> Result<(PathBuf, String)> {
     let name = crd.metadata.name.as_deref().context("a CRD without a name")?;
     let yaml = serde_saphyr::to_string(crd).with_context(|| format!("rendering {name}"))?;
-    Ok((Path::new("charts").join(chart).join("crds").join(format!("{name}.yaml")), format!("{HEADER}{yaml}")))
+    Ok((
+        Path::new("charts").join(chart).join("files").join("crds").join(format!("{name}.yaml")),
+        format!("{HEADER}{yaml}"),
+    ))
 }
 
-/// Files in every chart's `crds` folder.
+/// Files in every chart's `files/crds` folder.
 fn present(root: &Path) -> Result<BTreeMap<PathBuf, String>> {
     let mut found = BTreeMap::new();
     for chart in names(&root.join("charts"))? {
-        let folder = Path::new("charts").join(chart).join("crds");
+        let folder = Path::new("charts").join(chart).join("files").join("crds");
         for file in names(&root.join(&folder))? {
             let path = folder.join(file);
             let text = fs::read_to_string(root.join(&path)).with_context(|| path.display().to_string())?;

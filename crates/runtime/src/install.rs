@@ -46,7 +46,7 @@ pub enum InstallCrds {
 pub enum InstallError {
     /// The API server refuses it, or does not answer.
     #[error(
-        "failed to install CRD {name}: apply charts/{chart}/crds by hand, or let the {chart} create and patch CRDs"
+        "failed to install CRD {name}: apply charts/{chart}/files/crds by hand, or let the {chart} create and patch CRDs"
     )]
     Apply {
         /// The CRD.
@@ -59,7 +59,7 @@ pub enum InstallError {
     },
     /// Somebody else was to install it.
     #[error(
-        "CRD {name} is not installed, and --install-crds=never leaves that to others: kubectl apply -f charts/{chart}/crds"
+        "CRD {name} is not installed, and --install-crds=never leaves that to others: kubectl apply -f charts/{chart}/files/crds"
     )]
     Missing {
         /// The CRD.

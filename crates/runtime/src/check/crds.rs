@@ -22,8 +22,9 @@ pub async fn crds(
             Ok(None) => Err("it is not installed".to_owned()),
             Err(error) => Err(Chain(&error).to_string()),
         };
-        let cure =
-            format!("start the {service}, which installs it, or kubectl apply -f charts/{service}/crds");
+        let cure = format!(
+            "start the {service}, which installs it, or kubectl apply -f charts/{service}/files/crds"
+        );
         checks.push(Check::new(format!("CRD {name}"), result, cure, docs));
     }
     checks
