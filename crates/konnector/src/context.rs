@@ -29,16 +29,16 @@ use crate::{
     beginning::Beginning,
     binding::objection::Objection,
     bodies::Bodies,
-    claims::{ClaimContext, ClaimHub},
+    claims::{ClaimContext, ClaimEngines},
     crd::{LABEL_MANAGED, MANAGED_BY},
     groups::{self, Served},
     metrics::KonnectorMetrics,
     migration::Migrations,
     policy,
-    provider::{Intervals, Rotation, SessionHub},
-    secrets::SecretHub,
-    sync::{EngineContext, KeyRules, ObjectKey, SyncHub},
-    wake::{Sight, Wake, store},
+    provider::{Intervals, Rotation, Sessions},
+    secrets::SecretWatches,
+    sync::{EngineContext, KeyRules, ObjectKey, SyncEngines},
+    triggers::{Sight, Triggers, store},
 };
 
 /// For how many polls an export may be missing from lists before it counts as withdrawn.
@@ -63,10 +63,10 @@ pub(crate) struct Context {
     pub(crate) written_crds: Latest<CrdOutline>,
     pub(crate) bodies: Bodies<Objection>,
     pub(crate) migrations: Migrations,
-    pub(crate) secrets: Arc<SecretHub>,
-    pub(crate) sessions: SessionHub,
-    pub(crate) sync: SyncHub,
-    pub(crate) claims: ClaimHub,
+    pub(crate) secrets: Arc<SecretWatches>,
+    pub(crate) sessions: Sessions,
+    pub(crate) sync: SyncEngines,
+    pub(crate) claims: ClaimEngines,
     pub(crate) metrics: KonnectorMetrics,
     pub(crate) reporter: Reporter,
     pub(crate) poll_interval: std::time::Duration,
@@ -78,7 +78,7 @@ pub(crate) struct Context {
     pub(crate) heartbeat_interval: std::time::Duration,
     pub(crate) on_withdraw: OnWithdraw,
     pub(crate) beginning: Beginning,
-    wake: Arc<Wake>,
+    triggers: Arc<Triggers>,
 }
 
 impl Context {
@@ -94,21 +94,22 @@ impl Context {
         let others = watcher::Config::default().labels(&groups::selector());
         let (service_store, services) = store(tasks, Api::all(consumer.clone()), others);
         let binding_sight = Arc::clone(&bindings.sight);
-        let wake = Arc::new(Wake::new(bundle_store.clone(), binding_store.clone(), service_store.clone()));
-        bundles.forward(tasks, &wake, Wake::bundle_changed);
-        bindings.forward(tasks, &wake, Wake::binding_changed);
-        crds.forward(tasks, &wake, Wake::crd_changed);
-        services.forward(tasks, &wake, Wake::service_changed);
+        let triggers =
+            Arc::new(Triggers::new(bundle_store.clone(), binding_store.clone(), service_store.clone()));
+        bundles.forward(tasks, &triggers, Triggers::bundle_changed);
+        bindings.forward(tasks, &triggers, Triggers::binding_changed);
+        crds.forward(tasks, &triggers, Triggers::crd_changed);
+        services.forward(tasks, &triggers, Triggers::service_changed);
         let intervals =
             Intervals { poll: args.provider_polling_interval, heartbeat: args.heartbeat_interval };
         let metrics = KonnectorMetrics::register(&process.metrics);
-        let (on_secret, last_contact) = (Arc::clone(&wake), metrics.last_contact.clone());
+        let (on_secret, last_contact) = (Arc::clone(&triggers), metrics.last_contact.clone());
         let on_secret = Arc::new(move |reference: &ClusterSecretKeyRef| on_secret.referrers(reference));
         let reporter = Reporter::new(consumer.clone(), "kube-bind-konnector", instance);
         let rotation = Rotation { consumer: consumer.clone(), reporter: reporter.clone() };
         Arc::new(Self {
-            secrets: SecretHub::new(consumer.clone(), tasks, args.allowed_secret_namespaces(), on_secret),
-            sessions: SessionHub::new(
+            secrets: SecretWatches::new(consumer.clone(), tasks, args.allowed_secret_namespaces(), on_secret),
+            sessions: Sessions::new(
                 tasks,
                 intervals,
                 last_contact,
@@ -116,8 +117,8 @@ impl Context {
                 namespaces,
                 args.create_namespaces,
             ),
-            sync: SyncHub::new(tasks),
-            claims: ClaimHub::new(tasks),
+            sync: SyncEngines::new(tasks),
+            claims: ClaimEngines::new(tasks),
             accept_claims: args.accept_claims.clone(),
             metrics,
             reporter,
@@ -139,7 +140,7 @@ impl Context {
             bodies: Bodies::default(),
             migrations: Migrations::new(tasks, consumer.clone()),
             consumer,
-            wake,
+            triggers,
         })
     }
 
@@ -156,7 +157,7 @@ impl Context {
         let _ = self.crds.wait_until_ready().await;
         let _ = timeout(SERVED_LIMIT, self.services.wait_until_ready()).await;
         self.synced.store(true, Ordering::Release);
-        self.wake.every_bundle();
+        self.triggers.every_bundle();
     }
 
     /// Whether the consumer's objects have been listed once.
@@ -169,8 +170,8 @@ impl Context {
         Served::of(&self.services.state())
     }
 
-    pub(crate) fn wake(&self) -> &Arc<Wake> {
-        &self.wake
+    pub(crate) fn triggers(&self) -> &Arc<Triggers> {
+        &self.triggers
     }
 
     pub(crate) fn bundle(&self, name: &str) -> Option<Arc<APIServiceBindingBundle>> {
@@ -204,14 +205,14 @@ impl Context {
 
     /// Tells everybody who refers to a Secret.
     pub(crate) fn notifier(&self, reference: &ClusterSecretKeyRef) -> Arc<dyn Fn() + Send + Sync> {
-        let (wake, reference) = (Arc::clone(&self.wake), reference.clone());
-        Arc::new(move || wake.referrers(&reference))
+        let (triggers, reference) = (Arc::clone(&self.triggers), reference.clone());
+        Arc::new(move || triggers.referrers(&reference))
     }
 
-    /// Wakes a binding.
-    pub(crate) fn waker(&self, binding: &str) -> Arc<dyn Fn() + Send + Sync> {
-        let (wake, binding) = (Arc::clone(&self.wake), binding.to_owned());
-        Arc::new(move || wake.bindings.add(binding.clone()))
+    /// Has a binding reconciled.
+    pub(crate) fn trigger_of(&self, binding: &str) -> Arc<dyn Fn() + Send + Sync> {
+        let (triggers, binding) = (Arc::clone(&self.triggers), binding.to_owned());
+        Arc::new(move || triggers.bindings.add(binding.clone()))
     }
 
     /// What an engine of a binding needs.
@@ -221,7 +222,7 @@ impl Context {
             metrics: self.metrics.clone(),
             reporter: self.reporter.clone(),
             keys: self.keys.clone(),
-            on_state: self.waker(binding),
+            on_state: self.trigger_of(binding),
         }
     }
 

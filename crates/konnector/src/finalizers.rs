@@ -51,7 +51,7 @@ fn strip_one(
     Some(async move {
         match apply::take_finalizer(&api, None, &metadata, (place, SYNCER_FINALIZER)).await {
             // Changed or gone: the next pass tells.
-            Ok(_) | Err(WriteError::Raced(_)) => Ok(1),
+            Ok(_) | Err(WriteError::Conflict(_)) => Ok(1),
             Err(error) => Err(error),
         }
     })

@@ -17,8 +17,8 @@ use portolan_core::{
 };
 use portolan_runtime::{
     apply::{self, WriteError, code},
-    clock, controller,
-    controller::Next,
+    clock,
+    controller::{self, Action, ReconcileFailure},
     tasks::Tasks,
     watch,
 };
@@ -98,14 +98,13 @@ fn is_left(crd: &CrdOutline) -> bool {
 struct Followed(Mutex<HashMap<String, (Option<String>, Tasks)>>);
 
 pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
-    let (shared, all) = (Arc::clone(context), tasks.clone());
-    let followed = Arc::new(Followed::default());
-    let reconcile = move |name: String| {
-        let (context, followed, tasks) = (Arc::clone(&shared), Arc::clone(&followed), all.clone());
+    let (followed, all) = (Arc::new(Followed::default()), tasks.clone());
+    let reconcile = move |context: Arc<Context>, name: String| {
+        let (followed, tasks) = (Arc::clone(&followed), all.clone());
         async move { reconcile(&context, &followed, &tasks, &name).await }
     };
-    let queue = &context.wake().leftovers;
-    controller::run(tasks, "leftover", WORKERS, queue, &context.metrics.controllers, reconcile);
+    let queue = &context.triggers().leftovers;
+    controller::run(tasks, "leftover", WORKERS, queue, &context.metrics.controllers, context, reconcile);
     context.crds.state().iter().for_each(|crd| queue.add(crd.name_any()));
 }
 
@@ -114,12 +113,18 @@ pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
 #[error("failed to clean up CRD {0}")]
 struct LeftoverError(String, #[source] WriteError);
 
+impl ReconcileFailure for LeftoverError {
+    fn is_conflict(&self) -> bool {
+        self.1.is_conflict()
+    }
+}
+
 async fn reconcile(
     context: &Arc<Context>,
     followed: &Followed,
     tasks: &Tasks,
     name: &str,
-) -> Result<Next, LeftoverError> {
+) -> Result<Action, LeftoverError> {
     let crd = context.crds.get(&ObjectRef::new(name)).map(|crd| context.written_crds.newest(crd));
     let left = crd.filter(|crd| is_left(crd));
     let resource = left.as_ref().and_then(|crd| crd.stored_resource());
@@ -127,20 +132,20 @@ async fn reconcile(
         if let Some((_, watch)) = followed.0.lock().remove(name) {
             watch.cancel();
         }
-        return Ok(Next::OnChange);
+        return Ok(Action::AwaitChange);
     };
     let failed = |error| LeftoverError(name.to_owned(), error);
     if is_empty(context, &resource).await.map_err(failed)? {
         info!(crd = name, "its last object is gone: deleting the CRD that was withdrawn");
         let api: Api<CrdOutline> = Api::all(context.consumer.clone());
         apply::delete(&api, name, &crd.uid().unwrap_or_default()).await.map_err(failed)?;
-        return Ok(Next::OnChange);
+        return Ok(Action::AwaitChange);
     }
     follow(context, followed, tasks, &crd, &resource);
-    Ok(Next::OnChange)
+    Ok(Action::AwaitChange)
 }
 
-/// Wakes the queue with every object that goes.
+/// Triggers a look with every object that goes.
 fn follow(
     context: &Arc<Context>,
     followed: &Followed,
@@ -155,7 +160,7 @@ fn follow(
     }
     let watch_tasks = tasks.child();
     let api: Api<PartialObjectMeta<DynamicObject>> = Api::all_with(context.consumer.clone(), resource);
-    let (queue, key) = (Arc::clone(&context.wake().leftovers), name.clone());
+    let (queue, key) = (Arc::clone(&context.triggers().leftovers), name.clone());
     watch_tasks.spawn("objects of a withdrawn kind", async move {
         let on = |event: watcher::Result<Event<PartialObjectMeta<DynamicObject>>>| {
             if matches!(event, Ok(Event::Delete(_) | Event::InitDone)) {

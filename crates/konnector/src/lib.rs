@@ -31,8 +31,8 @@ mod provider;
 mod secrets;
 mod sync;
 mod takeover;
+mod triggers;
 mod version;
-mod wake;
 mod word;
 
 use std::process::ExitCode;

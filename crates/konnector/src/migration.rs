@@ -189,7 +189,7 @@ async fn write_anew(
         match apply::json_patch::<DynamicObject>(&api, &name, None, change(&job, &object)).await {
             Ok(_) => return Ok(()),
             // It is gone, or somebody has written it meanwhile.
-            Err(WriteError::Raced(_)) => match api.get_metadata_opt(&name).await {
+            Err(WriteError::Conflict(_)) => match api.get_metadata_opt(&name).await {
                 Ok(Some(found)) => object = found,
                 Ok(None) => return Ok(()),
                 Err(error) => return Err(failed(&error)),

@@ -73,7 +73,7 @@ impl SecretState {
 }
 
 /// All Secrets that are watched.
-pub(crate) struct SecretHub {
+pub(crate) struct SecretWatches {
     client: Client,
     tasks: Tasks,
     allowed: BTreeSet<String>,
@@ -86,7 +86,7 @@ struct Watched {
     state: SecretState,
 }
 
-impl SecretHub {
+impl SecretWatches {
     pub(crate) fn new(
         client: Client,
         tasks: &Tasks,
@@ -125,7 +125,7 @@ impl SecretHub {
 
     fn spawn_watch(self: &Arc<Self>, tasks: &Tasks, reference: &ClusterSecretKeyRef) {
         let api: Api<Secret> = Api::namespaced(self.client.clone(), &reference.namespace);
-        let (hub, reference) = (Arc::clone(self), reference.clone());
+        let (watches, reference) = (Arc::clone(self), reference.clone());
         tasks.spawn("secret", async move {
             let name = reference.name.clone();
             follow_object(api, &name, |event| {
@@ -133,7 +133,7 @@ impl SecretHub {
                     Ok(secret) => state_of(secret.as_ref(), &reference.key),
                     Err(error) => SecretState::Unreadable(Chain(&error).to_string()),
                 };
-                hub.update(&reference, state);
+                watches.update(&reference, state);
             })
             .await;
         });

@@ -18,7 +18,7 @@ where
     match apply::remove(api, None, object.meta(), &path, &json!(said)).await {
         Ok(written) => Ok(Some(written)),
         // It is gone, or says something else by now.
-        Err(WriteError::Raced(_)) => Ok(None),
+        Err(WriteError::Conflict(_)) => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -25,11 +25,11 @@ use crate::{
     args::ControllerArgs,
     cluster_rights::{Shared, contract_of},
     notices::Notices,
+    queues::{Change, Key, Queues, answered_by},
     source::SourceCrd,
     store::Kind,
     sweeping::Sweeping,
     tenancy::Tenancy,
-    wake::{Change, Key, Queues, answered_by},
 };
 
 /// Everything that a reconcile may use.
@@ -109,10 +109,10 @@ impl Context {
             bodies: tokio::sync::Mutex::default(),
             client: client.clone(),
         });
-        let woken = Arc::clone(&context);
+        let triggered = Arc::clone(&context);
         tasks.spawn_critical("changes", async move {
             while let Some(change) = received.recv().await {
-                woken.wake(change);
+                triggered.trigger(change);
             }
         });
         context

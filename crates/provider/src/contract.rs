@@ -12,9 +12,9 @@ use portolan_core::api::kubebind::{
     PROVIDER_KUBECONFIG,
 };
 use portolan_runtime::{
-    apply::{self, Observed, WriteError},
+    apply::{self, Precondition, WriteError},
     controller,
-    controller::Next,
+    controller::Action,
     tasks::Tasks,
 };
 use serde_json::json;
@@ -25,9 +25,9 @@ use crate::{
     approval::is_granted,
     context::Context,
     error::ReconcileError,
+    queues::Key,
     selector::{self, InvalidSelector},
     source::SourceCrd,
-    wake::Key,
 };
 
 const WORKERS: usize = 2;
@@ -112,16 +112,21 @@ impl Context {
 
 /// Says on each contract namespace what is wrong with it, and makes its ClusterBinding.
 pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
-    let shared = Arc::clone(context);
-    let reconcile = move |namespace: String| {
-        let context = Arc::clone(&shared);
-        async move { reconcile(&context, &namespace).await }
-    };
-    controller::run(tasks, "contract", WORKERS, &context.queues.contracts, &context.metrics, reconcile);
+    let reconcile =
+        |context: Arc<Context>, namespace: String| async move { reconcile(&context, &namespace).await };
+    controller::run(
+        tasks,
+        "contract",
+        WORKERS,
+        &context.queues.contracts,
+        &context.metrics,
+        context,
+        reconcile,
+    );
 }
 
-async fn reconcile(context: &Context, name: &str) -> Result<Next, ReconcileError> {
-    let Some(namespace) = context.contracts.get_cluster_scoped(name) else { return Ok(Next::OnChange) };
+async fn reconcile(context: &Context, name: &str) -> Result<Action, ReconcileError> {
+    let Some(namespace) = context.contracts.get_cluster_scoped(name) else { return Ok(Action::AwaitChange) };
     let (contract, on) = (Contract::of(&namespace), namespace.object_ref(&()));
     match &contract.selector {
         Err(error) => {
@@ -133,7 +138,7 @@ async fn reconcile(context: &Context, name: &str) -> Result<Next, ReconcileError
         Ok(_) => context.notices.clear(&on),
     }
     if contract.terminating {
-        return Ok(Next::OnChange);
+        return Ok(Action::AwaitChange);
     }
     let known = context.cluster_bindings.get(&Key::new(name, CLUSTER_BINDING));
     match known.as_deref() {
@@ -143,7 +148,7 @@ async fn reconcile(context: &Context, name: &str) -> Result<Next, ReconcileError
         }
         Some(_) => {}
     }
-    Ok(Next::OnChange)
+    Ok(Action::AwaitChange)
 }
 
 /// Whether our name in a ClusterBinding is what we have put there. What a person has written is the person's.
@@ -168,14 +173,14 @@ async fn introduce(
     };
     let binding = ClusterBinding::new(CLUSTER_BINDING, spec);
     let api: Api<ClusterBinding> = Api::namespaced(context.client.clone(), namespace);
-    let seen = Observed::of(known.map(|known| &known.metadata), FIELD_MANAGER);
+    let seen = Precondition::of(known.map(|known| &known.metadata), FIELD_MANAGER);
     match apply::apply::<ClusterBinding>(&api, FIELD_MANAGER, &json!(binding), &seen).await {
         Ok(written) => {
             context.cluster_bindings.wrote(written);
             info!(namespace, name = context.pretty_name, "introduced ourselves with a ClusterBinding");
         }
         // Somebody else has made one.
-        Err(WriteError::Raced(_)) => {}
+        Err(WriteError::Conflict(_)) => {}
         Err(error) => return Err(ReconcileError::new("write the ClusterBinding in", namespace, error)),
     }
     Ok(())

@@ -2,10 +2,8 @@
 
 use std::{fmt::Display, time::Duration};
 
-use portolan_runtime::{apply::WriteError, controller::Next};
+use portolan_runtime::{apply::WriteError, controller::ReconcileFailure};
 
-/// When to look again after a lost race, if no watch event comes first.
-const AFTER_RACE: Duration = Duration::from_millis(250);
 /// When to look again for what nobody watches, such as a foreign namespace that stands in the way.
 pub(crate) const RECHECK: Duration = Duration::from_secs(30);
 
@@ -23,17 +21,10 @@ impl ReconcileError {
     pub(crate) fn new(action: &'static str, what: impl Display, source: impl Into<WriteError>) -> Self {
         Self { action, what: what.to_string(), source: Box::new(source.into()) }
     }
-
-    /// Whether somebody else was faster.
-    pub(crate) fn is_race(&self) -> bool {
-        matches!(*self.source, WriteError::Raced(_))
-    }
 }
 
-/// A lost race is no failure: what has changed is looked at soon.
-pub(crate) fn or_again(result: Result<Next, ReconcileError>) -> Result<Next, ReconcileError> {
-    match result {
-        Err(error) if error.is_race() => Ok(Next::After(AFTER_RACE)),
-        other => other,
+impl ReconcileFailure for ReconcileError {
+    fn is_conflict(&self) -> bool {
+        self.source.is_conflict()
     }
 }

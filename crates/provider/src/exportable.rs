@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kube::Resource as _;
-use portolan_runtime::{controller, controller::Next, tasks::Tasks};
+use portolan_runtime::{controller, controller::Action, tasks::Tasks};
 
 use crate::{
     context::Context,
@@ -15,16 +15,12 @@ const WORKERS: usize = 1;
 
 /// Says on each labelled CRD what keeps it from being exported.
 pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
-    let shared = Arc::clone(context);
-    let reconcile = move |name: String| {
-        let context = Arc::clone(&shared);
-        async move { reconcile(&context, &name).await }
-    };
-    controller::run(tasks, "source", WORKERS, &context.queues.sources, &context.metrics, reconcile);
+    let reconcile = |context: Arc<Context>, name: String| async move { reconcile(&context, &name).await };
+    controller::run(tasks, "source", WORKERS, &context.queues.sources, &context.metrics, context, reconcile);
 }
 
-async fn reconcile(context: &Context, name: &str) -> Result<Next, ReconcileError> {
-    let Some(crd) = context.crds.get_cluster_scoped(name) else { return Ok(Next::OnChange) };
+async fn reconcile(context: &Context, name: &str) -> Result<Action, ReconcileError> {
+    let Some(crd) = context.crds.get_cluster_scoped(name) else { return Ok(Action::AwaitChange) };
     let on = crd.object_ref(&());
     match crd.offer(context.tenancy) {
         Err(Refusal::NotExportable(why)) => {
@@ -36,5 +32,5 @@ async fn reconcile(context: &Context, name: &str) -> Result<Next, ReconcileError
         }
         Ok(_) | Err(Refusal::Terminating) => context.notices.clear(&on),
     }
-    Ok(Next::OnChange)
+    Ok(Action::AwaitChange)
 }

@@ -8,14 +8,9 @@ use portolan_core::{
     api::kubebind::{ClusterBinding, ClusterBindingStatus},
     condition::{self, Verdict},
 };
-use portolan_runtime::{apply, clock, controller, controller::Next, tasks::Tasks};
+use portolan_runtime::{apply, clock, controller, controller::Action, tasks::Tasks};
 
-use crate::{
-    CLUSTER_BINDING,
-    context::Context,
-    error::{ReconcileError, or_again},
-    wake::Key,
-};
+use crate::{CLUSTER_BINDING, context::Context, error::ReconcileError, queues::Key};
 
 const WORKERS: usize = 2;
 const CONDITION_HEALTHY: &str = "Healthy";
@@ -23,17 +18,22 @@ const CONDITION_HEALTHY: &str = "Healthy";
 const DRIFT: SignedDuration = SignedDuration::from_mins(1);
 
 pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
-    let shared = Arc::clone(context);
-    let reconcile = move |contract: String| {
-        let context = Arc::clone(&shared);
-        async move { or_again(reconcile(&context, &contract).await) }
-    };
-    controller::run(tasks, "heartbeat", WORKERS, &context.queues.heartbeats, &context.metrics, reconcile);
+    let reconcile =
+        |context: Arc<Context>, contract: String| async move { reconcile(&context, &contract).await };
+    controller::run(
+        tasks,
+        "heartbeat",
+        WORKERS,
+        &context.queues.heartbeats,
+        &context.metrics,
+        context,
+        reconcile,
+    );
 }
 
-async fn reconcile(context: &Context, contract: &str) -> Result<Next, ReconcileError> {
+async fn reconcile(context: &Context, contract: &str) -> Result<Action, ReconcileError> {
     let Some(binding) = context.cluster_bindings.get(&Key::new(contract, CLUSTER_BINDING)) else {
-        return Ok(Next::OnChange);
+        return Ok(Action::AwaitChange);
     };
     let (now, mut status) = (clock::now(), binding.status.clone().unwrap_or_default());
     let (verdict, again) = judge(&status, now);
@@ -46,7 +46,7 @@ async fn reconcile(context: &Context, contract: &str) -> Result<Next, ReconcileE
             written.map_err(|error| ReconcileError::new("judge the heartbeat of", contract, error))?;
         context.cluster_bindings.wrote(written);
     }
-    Ok(again.map_or(Next::OnChange, Next::After))
+    Ok(again.map_or(Action::AwaitChange, Action::RequeueAfter))
 }
 
 /// What the last sign of life says now, and when that will be different without another.

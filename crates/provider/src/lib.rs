@@ -27,6 +27,7 @@ mod grant;
 mod heartbeat;
 mod kubeconfig;
 mod notices;
+mod queues;
 mod renewal;
 mod request;
 mod rights;
@@ -37,7 +38,6 @@ mod sweep;
 mod sweeping;
 mod tenancy;
 mod triggers;
-mod wake;
 
 use std::process::ExitCode;
 

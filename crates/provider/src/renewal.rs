@@ -9,9 +9,9 @@ use k8s_openapi::api::{
 use kube::{Api, Resource as _, api::PostParams};
 use portolan_core::api::kubebind::PROVIDER_KUBECONFIG;
 use portolan_runtime::{
-    apply::{self, Observed as Seen, WriteError},
+    apply::{self, Precondition, WriteError},
     clock, controller,
-    controller::Next,
+    controller::Action,
     tasks::Tasks,
 };
 use serde_json::json;
@@ -20,10 +20,10 @@ use tracing::info;
 use crate::{
     BINDER, FIELD_MANAGER,
     context::Context,
-    error::{RECHECK, ReconcileError, or_again},
+    error::{RECHECK, ReconcileError},
     is_ours,
     kubeconfig::secret::{self, Life},
-    wake::Key,
+    queues::Key,
 };
 
 const WORKERS: usize = 2;
@@ -33,34 +33,39 @@ const SHORTEST: i64 = 600;
 const AT_MOST_EVERY: Duration = Duration::from_secs(60);
 
 pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
-    let shared = Arc::clone(context);
-    let reconcile = move |contract: String| {
-        let context = Arc::clone(&shared);
-        async move { or_again(reconcile(&context, &contract).await) }
-    };
-    controller::run(tasks, "renewal", WORKERS, &context.queues.renewals, &context.metrics, reconcile);
+    let reconcile =
+        |context: Arc<Context>, contract: String| async move { reconcile(&context, &contract).await };
+    controller::run(
+        tasks,
+        "renewal",
+        WORKERS,
+        &context.queues.renewals,
+        &context.metrics,
+        context,
+        reconcile,
+    );
 }
 
-async fn reconcile(context: &Context, contract: &str) -> Result<Next, ReconcileError> {
+async fn reconcile(context: &Context, contract: &str) -> Result<Action, ReconcileError> {
     let known = context.kubeconfigs.get(&Key::new(contract, PROVIDER_KUBECONFIG));
     let ends = context.contract(contract).is_none_or(|contract| contract.ends());
     let Some(known) = known.filter(|known| !ends && is_ours(&**known)) else {
-        return Ok(Next::OnChange);
+        return Ok(Action::AwaitChange);
     };
     let life = Life::of(&known);
     let left = life.map_or(Duration::ZERO, |life| life.left(clock::now()));
     if !left.is_zero() {
-        return Ok(Next::After(left));
+        return Ok(Action::RequeueAfter(left));
     }
     // What cannot be read is not worth a token.
     if let Err(why) = secret::with_token(&known, "token".to_owned()) {
         let note = format!("The kubeconfig in it cannot be renewed: {why}. Run `provider kubeconfig` again.");
         context.notices.warn(&known.object_ref(&()), "NotRenewed", &note).await;
-        return Ok(Next::After(RECHECK));
+        return Ok(Action::RequeueAfter(RECHECK));
     }
     let renewed = renew(context, contract, &known, life).await?;
     context.notices.clear(&known.object_ref(&()));
-    Ok(Next::After(renewed.left(clock::now()).max(AT_MOST_EVERY)))
+    Ok(Action::RequeueAfter(renewed.left(clock::now()).max(AT_MOST_EVERY)))
 }
 
 async fn renew(
@@ -81,7 +86,7 @@ async fn renew(
     let life = Life { issued, expires: status.expiration_timestamp.0 };
     let Ok(access) = secret::with_token(known, status.token) else { return Ok(life) };
     let api: Api<Secret> = Api::namespaced(context.client.clone(), contract);
-    let seen = Seen::of(Some(&known.metadata), FIELD_MANAGER);
+    let seen = Precondition::of(Some(&known.metadata), FIELD_MANAGER);
     let written =
         apply::apply::<Secret>(&api, FIELD_MANAGER, &json!(secret::secret(&access, life)), &seen).await;
     context.kubeconfigs.wrote(written.map_err(|error| failed("renew the kubeconfig in", error))?);

@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::warn;
 
-use crate::wake::{Change, Key};
+use crate::queues::{Change, Key};
 
 /// All objects of one kind, or those with a label.
 pub(crate) struct Kind<K: Resource<DynamicType = ()> + 'static> {

@@ -12,14 +12,14 @@ use std::{sync::Arc, time::Duration};
 use k8s_openapi::api::{core::v1::Namespace, rbac::v1::RoleBinding};
 use kube::{Api, ResourceExt as _};
 use portolan_core::api::kubebind::{APIServiceNamespace, LABEL_CONTRACT};
-use portolan_runtime::{apply, controller, controller::Next, tasks::Tasks};
+use portolan_runtime::{apply, controller, controller::Action, tasks::Tasks};
 use tracing::info;
 
 use self::content::Content;
 use crate::{
     context::Context,
-    error::{ReconcileError, or_again},
-    wake::{Key, answered_by},
+    error::ReconcileError,
+    queues::{Key, answered_by},
 };
 
 const WORKERS: usize = 2;
@@ -29,54 +29,51 @@ const AGAIN: Duration = Duration::from_secs(600);
 const SETTLE: Duration = Duration::from_secs(2);
 
 pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
-    let shared = Arc::clone(context);
-    let reconcile = move |namespace: String| {
-        let context = Arc::clone(&shared);
-        async move { or_again(reconcile(&context, &namespace).await) }
-    };
-    controller::run(tasks, "sweep", WORKERS, &context.queues.sweeps, &context.metrics, reconcile);
+    let reconcile =
+        |context: Arc<Context>, namespace: String| async move { reconcile(&context, &namespace).await };
+    controller::run(tasks, "sweep", WORKERS, &context.queues.sweeps, &context.metrics, context, reconcile);
 }
 
-async fn reconcile(context: &Context, name: &str) -> Result<Next, ReconcileError> {
-    let Some(namespace) = context.mapped.get_cluster_scoped(name) else { return Ok(Next::OnChange) };
-    let Some(key) = ours(&namespace) else { return Ok(Next::OnChange) };
+async fn reconcile(context: &Context, name: &str) -> Result<Action, ReconcileError> {
+    let Some(namespace) = context.mapped.get_cluster_scoped(name) else { return Ok(Action::AwaitChange) };
+    let Some(key) = ours(&namespace) else { return Ok(Action::AwaitChange) };
     if context.requests.get(&key).is_some() || is_requested(context, &key).await? {
-        return Ok(Next::OnChange);
+        return Ok(Action::AwaitChange);
     }
     rights::allow_look(context, name).await?;
     tokio::time::sleep(SETTLE).await;
     let next = sweep(context, &namespace, &key).await;
-    if !matches!(next, Ok(Next::OnChange)) {
+    if !matches!(next, Ok(Action::AwaitChange)) {
         // It stays, and what is in it is nobody's business.
         rights::end_look(context, name).await?;
     }
     next
 }
 
-async fn sweep(context: &Context, namespace: &Namespace, key: &Key) -> Result<Next, ReconcileError> {
+async fn sweep(context: &Context, namespace: &Namespace, key: &Key) -> Result<Action, ReconcileError> {
     let name = namespace.name_any();
     if let Some(what) = Content::of(context, &name).await?.first_foreign() {
         info!(
             namespace = name,
             what, "nobody asks for this namespace any more; it is kept for what is in it"
         );
-        return Ok(Next::After(AGAIN));
+        return Ok(Action::RequeueAfter(AGAIN));
     }
     let _swept = context.sweeping.begin(key);
     revoke(context, &name).await?;
     tokio::time::sleep(SETTLE).await;
     if is_requested(context, key).await? {
         context.queues.requests.add(key.clone());
-        return Ok(Next::After(SETTLE));
+        return Ok(Action::RequeueAfter(SETTLE));
     }
     if Content::of(context, &name).await?.first_foreign().is_some() {
-        return Ok(Next::After(AGAIN));
+        return Ok(Action::RequeueAfter(AGAIN));
     }
     let api: Api<Namespace> = Api::all(context.client.clone());
     let deleted = apply::delete(&api, &name, &namespace.uid().unwrap_or_default()).await;
     deleted.map_err(|error| ReconcileError::new("delete namespace", &name, error))?;
     info!(namespace = name, request = %key, "nobody asks for this namespace any more, and it is empty: deleted");
-    Ok(Next::OnChange)
+    Ok(Action::AwaitChange)
 }
 
 /// The request that a namespace of ours answered. One that people have annotated is theirs, and one that goes is gone.

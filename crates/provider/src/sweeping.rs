@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use parking_lot::Mutex;
 
-use crate::wake::Key;
+use crate::queues::Key;
 
 /// The requests whose namespaces are about to be deleted: they are not answered meanwhile.
 #[derive(Debug, Default)]

@@ -4,38 +4,38 @@ use kube::ResourceExt as _;
 
 use crate::{
     context::Context,
-    wake::{Change, Key, answered_by},
+    queues::{Change, Key, answered_by},
 };
 
 impl Context {
-    /// Wakes everybody whom a change concerns.
-    pub(crate) fn wake(&self, change: Change) {
+    /// Adds to the queues whatever a change concerns.
+    pub(crate) fn trigger(&self, change: Change) {
         let queues = &self.queues;
         match change {
-            Change::Everything => self.wake_everybody(),
-            Change::Source(name) => self.wake_for_source(&name),
-            Change::Contract(namespace) => self.wake_in_contract(&namespace),
+            Change::Everything => self.trigger_everything(),
+            Change::Source(name) => self.trigger_for_source(&name),
+            Change::Contract(namespace) => self.trigger_in_contract(&namespace),
             Change::ClusterBinding(namespace) => {
                 queues.heartbeats.add(namespace.clone());
                 queues.contracts.add(namespace);
             }
             Change::Export(key) => {
-                self.wake_approvals(Some(&key.namespace));
+                self.trigger_approvals(Some(&key.namespace));
                 queues.grants.add(key.namespace.clone());
                 queues.exports.add(key);
             }
             Change::ExportGone(key) => {
-                self.wake_requests_of(&key.namespace);
+                self.trigger_requests_of(&key.namespace);
                 queues.grants.add(key.namespace.clone());
                 queues.exports.add(key);
             }
-            Change::Request(key) => self.wake_for_request(key),
+            Change::Request(key) => self.trigger_for_request(key),
             Change::ExportRequest(key) => {
-                self.wake_in_contract(&key.namespace);
+                self.trigger_in_contract(&key.namespace);
                 queues.approvals.add(key);
             }
             Change::Grant(contract) => queues.grants.add(contract),
-            Change::Guard => self.wake_contracts(),
+            Change::Guard => self.trigger_contracts(),
             Change::Kubeconfig(contract) => queues.renewals.add(contract),
             Change::Rights(namespace) => {
                 let mapped = self.mapped.get_cluster_scoped(&namespace);
@@ -48,18 +48,18 @@ impl Context {
         }
     }
 
-    fn wake_everybody(&self) {
-        self.crds.all().iter().for_each(|crd| self.wake_for_source(&crd.name_any()));
+    fn trigger_everything(&self) {
+        self.crds.all().iter().for_each(|crd| self.trigger_for_source(&crd.name_any()));
         self.exports.all().iter().for_each(|export| self.queues.exports.add(Key::of(&**export)));
         self.contracts.all().iter().for_each(|contract| self.queues.contracts.add(contract.name_any()));
         self.requests.all().iter().for_each(|request| self.queues.requests.add(Key::of(&**request)));
         self.mapped.all().iter().for_each(|mapped| self.queues.sweeps.add(mapped.name_any()));
-        self.wake_approvals(None);
-        self.wake_contracts();
+        self.trigger_approvals(None);
+        self.trigger_contracts();
     }
 
     /// A request, and the namespaces that may have become superfluous with it.
-    fn wake_for_request(&self, key: Key) {
+    fn trigger_for_request(&self, key: Key) {
         for mapped in self.mapped.all() {
             if answered_by(&mapped).as_ref() == Some(&key) {
                 self.queues.sweeps.add(mapped.name_any());
@@ -69,14 +69,14 @@ impl Context {
     }
 
     /// The requests for exports in a contract, or all of them.
-    fn wake_approvals(&self, namespace: Option<&str>) {
+    fn trigger_approvals(&self, namespace: Option<&str>) {
         let requests = self.export_requests.all().into_iter().map(|request| Key::of(&*request));
         let concerned = |key: &Key| namespace.is_none_or(|namespace| key.namespace == namespace);
         requests.filter(concerned).for_each(|key| self.queues.approvals.add(key));
     }
 
     /// The rights, the kubeconfig and the signs of life of each contract.
-    fn wake_contracts(&self) {
+    fn trigger_contracts(&self) {
         for contract in self.contracts.all() {
             self.queues.grants.add(contract.name_any());
             self.queues.renewals.add(contract.name_any());
@@ -85,16 +85,16 @@ impl Context {
     }
 
     /// The export of a CRD in each contract, and the rights that go with it.
-    fn wake_for_source(&self, name: &str) {
+    fn trigger_for_source(&self, name: &str) {
         self.queues.sources.add(name.to_owned());
-        self.wake_approvals(None);
+        self.trigger_approvals(None);
         for contract in self.contracts.all() {
             self.queues.exports.add(Key::new(contract.name_any(), name));
         }
         self.requests.all().iter().for_each(|request| self.queues.requests.add(Key::of(&**request)));
     }
 
-    pub(crate) fn wake_in_contract(&self, namespace: &str) {
+    pub(crate) fn trigger_in_contract(&self, namespace: &str) {
         self.queues.contracts.add(namespace.to_owned());
         for crd in self.crds.all() {
             self.queues.exports.add(Key::new(namespace, crd.name_any()));
@@ -102,10 +102,10 @@ impl Context {
         let of_contract = |key: &Key| key.namespace == namespace;
         let exports = self.exports.all().into_iter().map(|export| Key::of(&*export));
         exports.filter(of_contract).for_each(|key| self.queues.exports.add(key));
-        self.wake_requests_of(namespace);
+        self.trigger_requests_of(namespace);
     }
 
-    fn wake_requests_of(&self, namespace: &str) {
+    fn trigger_requests_of(&self, namespace: &str) {
         let requests = self.requests.all().into_iter().map(|request| Key::of(&*request));
         requests.filter(|key| key.namespace == namespace).for_each(|key| self.queues.requests.add(key));
     }

@@ -4,7 +4,7 @@
 //! name. So what was absent is created by POST, which fails where something has appeared; what was present
 //! is applied with the uid that was seen, which fails where it is another; and deletes carry the uid too.
 
-mod observed;
+mod precondition;
 mod versions;
 
 use std::fmt::Debug;
@@ -17,7 +17,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 pub use self::{
-    observed::{HandOver, Observed, merge_fields},
+    precondition::{HandOver, Precondition, merge_fields},
     versions::renamed,
 };
 
@@ -29,7 +29,7 @@ const MENDS: usize = 4;
 pub enum WriteError {
     /// The object is not the one that was seen: look again.
     #[error("the object changed hands between reading and writing it")]
-    Raced(#[source] kube::Error),
+    Conflict(#[source] kube::Error),
     /// We may not.
     #[error("the API server does not allow it")]
     Forbidden(#[source] kube::Error),
@@ -42,9 +42,14 @@ pub enum WriteError {
 }
 
 impl WriteError {
+    /// Whether somebody else was faster.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, Self::Conflict(_))
+    }
+
     /// What the API server said, or what kept us from hearing it.
     pub fn cause(&self) -> &kube::Error {
-        let (Self::Raced(e) | Self::Forbidden(e) | Self::Invalid(e) | Self::Failed(e)) = self;
+        let (Self::Conflict(e) | Self::Forbidden(e) | Self::Invalid(e) | Self::Failed(e)) = self;
         e
     }
 }
@@ -52,7 +57,7 @@ impl WriteError {
 impl From<kube::Error> for WriteError {
     fn from(error: kube::Error) -> Self {
         match code(&error) {
-            404 | 409 => Self::Raced(error),
+            404 | 409 => Self::Conflict(error),
             401 | 403 => Self::Forbidden(error),
             400 | 422 => Self::Invalid(error),
             _ => Self::Failed(error),
@@ -69,19 +74,19 @@ pub fn code(error: &kube::Error) -> u16 {
 /// it no longer names is removed.
 ///
 /// # Errors
-/// [`WriteError::Raced`] where the object is not the one observed.
+/// [`WriteError::Conflict`] where the object is not the one observed.
 pub async fn apply<K>(
     api: &Api<K>,
     manager: &str,
     desired: &Value,
-    observed: &Observed,
+    observed: &Precondition,
 ) -> Result<K, WriteError>
 where
     K: Resource + Clone + DeserializeOwned + Debug,
 {
     match observed {
-        Observed::Absent => create(api, manager, desired).await,
-        Observed::Present { uid, managed_fields } => {
+        Precondition::Absent => create(api, manager, desired).await,
+        Precondition::Present { uid, managed_fields } => {
             let name = desired["metadata"]["name"].as_str().unwrap_or_default();
             if let Some(entries) = managed_fields {
                 hand_over(api, name, uid, entries).await?;
@@ -144,7 +149,7 @@ where
 /// else writes too.
 ///
 /// # Errors
-/// [`WriteError::Raced`] where the object is another, or has changed when that is guarded.
+/// [`WriteError::Conflict`] where the object is another, or has changed when that is guarded.
 pub async fn replace_status<K>(
     api: &Api<K>,
     metadata: &ObjectMeta,
@@ -167,7 +172,7 @@ where
 /// Takes a finalizer off, as long as it stands at the place where it was seen.
 ///
 /// # Errors
-/// [`WriteError::Raced`] where the object is another, or has changed there.
+/// [`WriteError::Conflict`] where the object is another, or has changed there.
 pub async fn take_finalizer<K>(
     api: &Api<K>,
     manager: Option<&str>,
@@ -183,7 +188,7 @@ where
 /// Removes what stands at a path, as long as it is what was seen there.
 ///
 /// # Errors
-/// [`WriteError::Raced`] where the object is another, or has changed there.
+/// [`WriteError::Conflict`] where the object is another, or has changed there.
 pub async fn remove<K>(
     api: &Api<K>,
     manager: Option<&str>,
@@ -249,7 +254,7 @@ where
         kube::Error::Api(status)
             if status.code == 422 && status.message.contains("the server rejected our request") =>
         {
-            WriteError::Raced(error)
+            WriteError::Conflict(error)
         }
         _ => error.into(),
     })
@@ -258,7 +263,7 @@ where
 /// Deletes the object with this uid. One that is gone already counts as deleted.
 ///
 /// # Errors
-/// [`WriteError::Raced`] where another object has the name now.
+/// [`WriteError::Conflict`] where another object has the name now.
 pub async fn delete<K>(api: &Api<K>, name: &str, uid: &str) -> Result<(), WriteError>
 where
     K: Resource + Clone + DeserializeOwned + Debug,

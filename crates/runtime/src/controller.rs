@@ -12,15 +12,28 @@ use crate::{
     telemetry::brief,
 };
 
+/// People are told of conflicts that make a key wait so long.
+const LASTING: Duration = Duration::from_secs(5);
+/// When to look again at what somebody else has just changed, or is about to, if no watch event comes first.
+pub const AFTER_CONFLICT: Duration = Duration::from_millis(250);
+
 /// When a key comes up again without news.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
+pub enum Action {
     /// Not before something changes.
-    OnChange,
+    AwaitChange,
     /// After a delay at the latest.
-    After(Duration),
+    RequeueAfter(Duration),
     /// When no other key waits.
-    Last,
+    RequeueLast,
+}
+
+/// Why a key could not be reconciled.
+pub trait ReconcileFailure: std::error::Error {
+    /// Whether somebody else was faster. That is no failure: the key comes up again soon, without a word.
+    fn is_conflict(&self) -> bool {
+        false
+    }
 }
 
 /// The metrics that controllers of one service share.
@@ -55,27 +68,30 @@ impl ControllerMetrics {
 /// Starts `workers` workers that reconcile the keys of a queue until the tasks are cancelled.
 ///
 /// An `Err` is for IO that failed: the key comes up again with backoff. A user's mistake is not an error.
-pub fn run<K, E, F>(
+pub fn run<C, K, E, F>(
     tasks: &Tasks,
     name: &'static str,
     workers: usize,
     queue: &Arc<WorkQueue<K>>,
     metrics: &ControllerMetrics,
-    reconcile: impl Fn(K) -> F + Clone + Send + Sync + 'static,
+    context: &Arc<C>,
+    reconcile: impl Fn(Arc<C>, K) -> F + Clone + Send + Sync + 'static,
 ) where
+    C: Send + Sync + 'static,
     K: Clone + Debug + Eq + Hash + Send + Sync + 'static,
-    E: std::error::Error + Send + 'static,
-    F: Future<Output = Result<Next, E>> + Send,
+    E: ReconcileFailure + Send + 'static,
+    F: Future<Output = Result<Action, E>> + Send,
 {
     queue.show_depth(&metrics.depth.with_label_values(&[name]));
     for _ in 0..workers {
         let (queue, metrics, reconcile) = (Arc::clone(queue), metrics.clone(), reconcile.clone());
+        let context = Arc::clone(context);
         tasks.spawn(name, async move {
             loop {
                 let (key, waited) = queue.next_waited().await;
                 metrics.wait.with_label_values(&[name]).observe(waited.as_secs_f64());
                 let started = Instant::now();
-                let result = reconcile(key.clone()).await;
+                let result = reconcile(Arc::clone(&context), key.clone()).await;
                 metrics.seconds.with_label_values(&[name]).observe(started.elapsed().as_secs_f64());
                 settle(name, &queue, &metrics, &key, result);
             }
@@ -88,24 +104,28 @@ fn settle<K, E>(
     queue: &WorkQueue<K>,
     metrics: &ControllerMetrics,
     key: &K,
-    result: Result<Next, E>,
+    result: Result<Action, E>,
 ) where
     K: Clone + Debug + Eq + Hash,
-    E: std::error::Error + 'static,
+    E: ReconcileFailure + 'static,
 {
-    let label = if result.is_ok() { "done" } else { "failed" };
+    let is_done = result.as_ref().map_or_else(ReconcileFailure::is_conflict, |_| true);
+    let label = if is_done { "done" } else { "failed" };
     metrics.reconciles.with_label_values(&[name, label]).inc();
     match result {
-        Ok(next) => {
+        Ok(action) => {
             queue.done(key);
-            match next {
-                Next::OnChange => {}
-                Next::After(delay) => queue.add_after(key.clone(), delay),
-                Next::Last => queue.add_last(key.clone()),
+            match action {
+                Action::AwaitChange => {}
+                Action::RequeueAfter(delay) => queue.add_after(key.clone(), delay),
+                Action::RequeueLast => queue.add_last(key.clone()),
             }
         }
         Err(error) => {
             let delay = queue.failed(key);
+            if is_done && delay < LASTING {
+                return;
+            }
             warn!(controller = name, ?key, retry_ms = delay.as_millis(), "{}", brief(&error));
         }
     }

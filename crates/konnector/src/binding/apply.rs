@@ -13,7 +13,7 @@ use super::{
     hold::hold,
     install::{Installed, install},
     objection::Objection,
-    observe::{Observed, Provider, View},
+    observe::{ObservedBinding, Provider, View},
     outcome::{Applied, AppliedResource, Outcome},
     taken,
 };
@@ -24,7 +24,7 @@ use crate::{
     sync::{EngineKey, EngineState, Mode, Placement, SchemaVersions, SyncSpec},
 };
 
-pub(super) async fn apply(context: &Context, observed: &Observed) -> Result<Applied, WriteError> {
+pub(super) async fn apply(context: &Context, observed: &ObservedBinding) -> Result<Applied, WriteError> {
     let binding = observed.binding.name_any();
     let found = match &observed.provider {
         Provider::Session(view) => view.export.as_ref().filter(|_| view.listed).map(|export| (view, export)),

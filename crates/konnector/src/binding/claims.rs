@@ -12,7 +12,7 @@ use portolan_core::{
 
 use super::{
     ending::mode,
-    observe::{Observed, Provider, View},
+    observe::{ObservedBinding, Provider, View},
 };
 use crate::{
     claims::{ClaimKey, ClaimSpec, ClaimState},
@@ -55,7 +55,7 @@ fn written_down(binding: &APIServiceBinding) -> Vec<Claimed> {
 }
 
 /// Runs an engine for each claim that the consumer has agreed to, and ends those that it has not.
-pub(super) fn meet(context: &Context, observed: &Observed) -> Claims {
+pub(super) fn meet(context: &Context, observed: &ObservedBinding) -> Claims {
     let Provider::Session(view) = &observed.provider else { return Claims::Unknown };
     let before = written_down(&observed.binding);
     let Some(export) = view.export.as_ref().filter(|_| view.listed) else {
@@ -192,7 +192,7 @@ fn run(
 }
 
 /// The kinds that a claim's references stand in; `None` until the consumer serves them.
-fn referring(observed: &Observed, view: &View, claim: &Claim) -> Option<Vec<ApiResource>> {
+fn referring(observed: &ObservedBinding, view: &View, claim: &Claim) -> Option<Vec<ApiResource>> {
     let kind = |reference: &claims::Reference| {
         let same =
             |one: &&ExportedResource| (&one.group, &one.resource) == (&reference.group, &reference.resource);

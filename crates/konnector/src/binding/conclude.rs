@@ -17,7 +17,7 @@ use portolan_core::{
 use super::{
     claims::Claims,
     marks::FOREIGN_CRD,
-    observe::{Observed, Provider, View},
+    observe::{ObservedBinding, Provider, View},
     outcome::{Applied, AppliedResource, Outcome},
 };
 use crate::{
@@ -43,7 +43,7 @@ pub(super) fn waiting(binding: &APIServiceBinding, why: &str, now: Timestamp) ->
 }
 
 pub(super) fn conclude<S>(
-    observed: &Observed<S>,
+    observed: &ObservedBinding<S>,
     applied: &Applied,
     now: Timestamp,
     beginning: bool,
@@ -97,7 +97,7 @@ pub(super) fn conclude<S>(
     status
 }
 
-fn connected<S>(observed: &Observed<S>, applied: &Applied) -> Verdict {
+fn connected<S>(observed: &ObservedBinding<S>, applied: &Applied) -> Verdict {
     let view = match &observed.provider {
         Provider::NoAccess => return pending(),
         Provider::ClientFailed(why) => {
@@ -137,7 +137,7 @@ enum Beat {
     Said(Verdict),
 }
 
-fn heartbeating<S>(observed: &Observed<S>) -> Beat {
+fn heartbeating<S>(observed: &ObservedBinding<S>) -> Beat {
     let Provider::Session(view) = &observed.provider else { return Beat::Unknown };
     if observed.closed().is_some() {
         return Beat::NotKept;
@@ -158,7 +158,7 @@ fn pending() -> Verdict {
 }
 
 /// What is wrong with the export, if anything.
-fn export_verdict<S>(observed: &Observed<S>, view: &View<S>) -> Option<Verdict> {
+fn export_verdict<S>(observed: &ObservedBinding<S>, view: &View<S>) -> Option<Verdict> {
     let name = observed.binding.name_any();
     if view.export.is_none() {
         return Some(match &view.refusal {
@@ -185,7 +185,7 @@ fn provider_says(export: &APIServiceExport) -> Option<String> {
 }
 
 /// People who bound by hand can repair by hand; a bundle repairs by itself.
-fn not_found<S>(observed: &Observed<S>, name: &str) -> String {
+fn not_found<S>(observed: &ObservedBinding<S>, name: &str) -> String {
     let text = format!("APIServiceExport {name} not found on the service provider cluster.");
     if observed.binding.owner_references().is_empty() {
         format!("{text} Rerun kubectl bind for repair.")
@@ -194,7 +194,7 @@ fn not_found<S>(observed: &Observed<S>, name: &str) -> String {
     }
 }
 
-fn refusal<S>(observed: &Observed<S>, resource: &AppliedResource) -> Option<Verdict> {
+fn refusal<S>(observed: &ObservedBinding<S>, resource: &AppliedResource) -> Option<Verdict> {
     let name = &resource.crd;
     match &resource.outcome {
         Outcome::Foreign { owner: None } => Some(Verdict::error(
@@ -329,7 +329,7 @@ fn missing_right(resource: &AppliedResource) -> String {
     )
 }
 
-fn record<S>(status: &mut APIServiceBindingStatus, observed: &Observed<S>, applied: &Applied) {
+fn record<S>(status: &mut APIServiceBindingStatus, observed: &ObservedBinding<S>, applied: &Applied) {
     let Provider::Session(view) = &observed.provider else { return };
     if view.pretty_name.is_some() {
         status.provider_pretty_name.clone_from(&view.pretty_name);

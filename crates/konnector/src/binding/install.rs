@@ -8,7 +8,7 @@ use portolan_core::{
     outline::{CrdBody, CrdOutline, SchemaOutline},
 };
 use portolan_runtime::{
-    apply::{self, Observed as Seen, WriteError},
+    apply::{self, Precondition, WriteError},
     telemetry::Chain,
 };
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ use tracing::info;
 
 use super::{
     objection::{Objection, objection},
-    observe::{Observed, View},
+    observe::{ObservedBinding, View},
     outcome::Outcome,
     taken,
 };
@@ -54,7 +54,7 @@ struct Pair {
 /// Creates or updates the CRD where it differs from the schema and nothing speaks against it.
 pub(super) async fn install(
     context: &Context,
-    observed: &Observed,
+    observed: &ObservedBinding,
     view: &View,
     schema: &SchemaOutline,
 ) -> Result<Installed, WriteError> {
@@ -108,7 +108,7 @@ fn owner_of<K: kube::Resource>(context: &Context, crd: &K) -> Option<String> {
     Some(described.unwrap_or_else(|| format!("APIServiceBinding {name}")))
 }
 
-fn basis(observed: &Observed, schema: &SchemaOutline, crd: Option<&kube::api::ObjectMeta>) -> Basis {
+fn basis(observed: &ObservedBinding, schema: &SchemaOutline, crd: Option<&kube::api::ObjectMeta>) -> Basis {
     Basis {
         schema: version_of(&schema.metadata),
         crd: crd.and_then(version_of),
@@ -120,7 +120,7 @@ fn basis(observed: &Observed, schema: &SchemaOutline, crd: Option<&kube::api::Ob
 
 async fn compare(
     context: &Context,
-    observed: &Observed,
+    observed: &ObservedBinding,
     schema: &SchemaOutline,
     pair: Pair,
 ) -> Result<Installed, WriteError> {
@@ -154,7 +154,7 @@ async fn compare(
     let (desired, leaving) = crd::retaining(desired, existing);
     if is_ours && !leaving.is_empty() && crd::is_current(existing, &desired) {
         let migration = Job::of(&outline, leaving)
-            .map(|job| context.migrations.ensure(&job, context.waker(&binding.name_any())));
+            .map(|job| context.migrations.ensure(&job, context.trigger_of(&binding.name_any())));
         return Ok(Installed { migration, ..Installed::only(Outcome::Installing(outline)) });
     }
     pause(context, binding, &outline, &desired);
@@ -164,7 +164,7 @@ async fn compare(
 
 async fn create(
     context: &Context,
-    observed: &Observed,
+    observed: &ObservedBinding,
     schema: &SchemaOutline,
     body: &BoundSchema,
 ) -> Result<Installed, WriteError> {
@@ -206,8 +206,8 @@ async fn write(
     let name = desired["metadata"]["name"].as_str().unwrap_or_default();
     let api: Api<CrdOutline> = Api::all(context.consumer.clone());
     let seen = match existing {
-        Some(existing) => Seen::succeeding(&existing.metadata, FIELD_MANAGER, &[FORMER_MANAGER]),
-        None => Seen::Absent,
+        Some(existing) => Precondition::succeeding(&existing.metadata, FIELD_MANAGER, &[FORMER_MANAGER]),
+        None => Precondition::Absent,
     };
     let written = apply::apply::<CrdOutline>(&api, FIELD_MANAGER, desired, &seen).await;
     let written = match written {

@@ -1,7 +1,5 @@
 //! How bindings are marked, and what they and bundles say with one word.
 
-use std::time::Duration;
-
 use portolan_core::{api::kubebind::APIServiceExport, names};
 
 /// Finalizer on bindings: objects are drained before the CRDs go.
@@ -12,8 +10,6 @@ pub(crate) const ANNOTATION_EXPORT_UID: &str = "kube-bind.io/export-uid";
 pub(crate) const ANNOTATION_RESOURCES: &str = "kube-bind.io/resources";
 /// Reason of `Connected`: the CRD belongs to somebody else, perhaps to another binding.
 pub(crate) const FOREIGN_CRD: &str = "ForeignCustomResourceDefinition";
-/// When to look again after a lost race, if no watch event comes first.
-pub(crate) const AFTER_RACE: Duration = Duration::from_millis(250);
 
 /// What [`ANNOTATION_RESOURCES`] says of an export.
 pub(crate) fn resources_of(export: &APIServiceExport) -> String {

@@ -17,13 +17,18 @@ mod report;
 mod taken;
 
 pub(crate) use self::{
-    marks::{AFTER_RACE, ANNOTATION_EXPORT_UID, ANNOTATION_RESOURCES, FINALIZER, FOREIGN_CRD, resources_of},
+    marks::{ANNOTATION_EXPORT_UID, ANNOTATION_RESOURCES, FINALIZER, FOREIGN_CRD, resources_of},
     report::report_unbound,
 };
 
 use std::sync::Arc;
 
-use portolan_runtime::{apply::WriteError, clock, controller, controller::Next, tasks::Tasks};
+use portolan_runtime::{
+    apply::WriteError,
+    clock,
+    controller::{self, Action, ReconcileFailure},
+    tasks::Tasks,
+};
 
 use crate::{context::Context, policy};
 
@@ -39,30 +44,39 @@ pub(crate) struct BindingError {
     source: WriteError,
 }
 
-pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
-    let queue = Arc::clone(&context.wake().bindings);
-    let shared = Arc::clone(context);
-    let reconcile = move |name: String| {
-        let context = Arc::clone(&shared);
-        async move { reconcile(&context, &name).await }
-    };
-    controller::run(tasks, "binding", WORKERS, &queue, &context.metrics.controllers, reconcile);
+impl ReconcileFailure for BindingError {
+    fn is_conflict(&self) -> bool {
+        self.source.is_conflict()
+    }
 }
 
-async fn reconcile(context: &Context, name: &str) -> Result<Next, BindingError> {
+pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
+    let reconcile = |context: Arc<Context>, name: String| async move { reconcile(&context, &name).await };
+    controller::run(
+        tasks,
+        "binding",
+        WORKERS,
+        &context.triggers().bindings,
+        &context.metrics.controllers,
+        context,
+        reconcile,
+    );
+}
+
+async fn reconcile(context: &Context, name: &str) -> Result<Action, BindingError> {
     let Some(binding) = context.binding(name) else {
         context.metrics.forget_binding(name);
         context.sync.stop(name, &[]);
         context.claims.stop(name, &[]);
         context.claims.look_again();
         context.tidy_up();
-        return Ok(Next::OnChange);
+        return Ok(Action::AwaitChange);
     };
     let failed = |action| move |source| BindingError { action, binding: name.to_owned(), source };
     if policy::is_released(&*binding) {
         context.sync.stop(name, &[]);
         context.claims.stop(name, &[]);
-        return Ok(Next::OnChange);
+        return Ok(Action::AwaitChange);
     }
     let observed = observe::observe(context, binding).await.map_err(failed("read"))?;
     let ends = observed.binding.metadata.deletion_timestamp.is_some();
@@ -73,21 +87,15 @@ async fn reconcile(context: &Context, name: &str) -> Result<Next, BindingError> 
     }
     let next = cleanup::clean_up(context, &observed).await.map_err(failed("end what is bound"))?;
     if ends {
-        return Ok(next.unwrap_or(Next::OnChange));
+        return Ok(next.unwrap_or(Action::AwaitChange));
     }
-    let mut applied = match apply::apply(context, &observed).await {
-        Err(WriteError::Raced(_)) => return Ok(Next::After(AFTER_RACE)),
-        applied => applied.map_err(failed("apply the CRDs"))?,
-    };
+    let mut applied = apply::apply(context, &observed).await.map_err(failed("apply the CRDs"))?;
     applied.claims = claims::meet(context, &observed);
     let beginning = context.beginning.left();
     let status = conclude::conclude(&observed, &applied, clock::now(), beginning.is_some());
-    match report::report(context, &observed, &applied, &status).await {
-        Ok(()) if let Some(next) = next => Ok(next),
-        Ok(()) if applied.is_settled() => Ok(beginning.map_or(Next::OnChange, Next::After)),
-        // What stands in the way on the consumer (a foreign CRD, rights) is not watched.
-        Ok(()) => Ok(Next::After(context.poll_interval)),
-        Err(WriteError::Raced(_)) => Ok(Next::After(AFTER_RACE)),
-        Err(error) => Err(failed("write the status")(error)),
-    }
+    let reported = report::report(context, &observed, &applied, &status).await;
+    reported.map_err(failed("write the status"))?;
+    // What stands in the way on the consumer (a foreign CRD, rights) is not watched.
+    let unsettled = (!applied.is_settled()).then_some(context.poll_interval).or(beginning);
+    Ok(next.unwrap_or_else(|| unsettled.map_or(Action::AwaitChange, Action::RequeueAfter)))
 }

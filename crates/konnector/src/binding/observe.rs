@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// A binding and everything that bears on it.
-pub(super) struct Observed<S = Arc<Session>> {
+pub(super) struct ObservedBinding<S = Arc<Session>> {
     pub(super) binding: Arc<APIServiceBinding>,
     pub(super) secret: SecretState,
     pub(super) provider: Provider<S>,
@@ -34,7 +34,7 @@ pub(super) struct Observed<S = Arc<Session>> {
     pub(super) crds: BTreeMap<String, Arc<CrdOutline>>,
 }
 
-impl<S> Observed<S> {
+impl<S> ObservedBinding<S> {
     /// Why nothing is done with the contract.
     pub(super) fn closed(&self) -> Option<&Verdict> {
         match &self.provider {
@@ -82,7 +82,7 @@ pub(super) struct View<S = Arc<Session>> {
 pub(super) async fn observe(
     context: &Context,
     binding: Arc<APIServiceBinding>,
-) -> Result<Observed, WriteError> {
+) -> Result<ObservedBinding, WriteError> {
     let reference = &binding.spec.kubeconfig_secret_ref;
     let secret = context.secrets.state(reference);
     let bundle = binding.owner_references().iter().find(|owner| owner.kind == "APIServiceBindingBundle");
@@ -99,7 +99,7 @@ pub(super) async fn observe(
     };
     let crds = crds(context, &binding, &provider).await?;
     let consent = Consent::of(&binding, bundle.as_deref()).and_always(&context.accept_claims);
-    Ok(Observed { binding, secret, provider, consent, crds })
+    Ok(ObservedBinding { binding, secret, provider, consent, crds })
 }
 
 fn view(context: &Context, session: Arc<Session>, name: &str, word: &Word) -> View {

@@ -23,7 +23,7 @@ use tracing::debug;
 
 use super::{
     marks::FOREIGN_CRD,
-    observe::{Observed, Provider, View},
+    observe::{ObservedBinding, Provider, View},
     outcome::Applied,
 };
 use crate::{
@@ -40,7 +40,7 @@ const NO_BINDING: &str = "The consumer has no APIServiceBinding of this name.";
 
 pub(super) async fn report(
     context: &Context,
-    observed: &Observed,
+    observed: &ObservedBinding,
     applied: &Applied,
     status: &APIServiceBindingStatus,
 ) -> Result<(), WriteError> {

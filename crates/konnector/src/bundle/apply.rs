@@ -8,9 +8,9 @@ use portolan_core::{
     condition,
 };
 use portolan_runtime::{
-    apply::{self, Observed, WriteError},
+    apply::{self, Precondition, WriteError},
     clock,
-    controller::Next,
+    controller::Action,
 };
 use serde_json::json;
 use tracing::info;
@@ -20,43 +20,33 @@ use super::{
     plan::{self, Plan},
     retire,
 };
-use crate::{
-    binding::{AFTER_RACE, report_unbound},
-    context::Context,
-    news::news,
-};
+use crate::{binding::report_unbound, context::Context, news::news};
 
 pub(super) async fn apply(
     context: &Context,
     bundle: &APIServiceBindingBundle,
     plan: Plan,
-) -> Result<Next, BundleError> {
+) -> Result<Action, BundleError> {
     let name = bundle.name_any();
-    let next = plan.look_again.map_or(Next::OnChange, Next::After);
+    let next = plan.look_again.map_or(Action::AwaitChange, Action::RequeueAfter);
     let failed = |action, source| BundleError { action, bundle: name.clone(), source };
     let bound = create(context, &name, &plan.create).await.map_err(|e| failed("create a binding", e))?;
     for doomed in &plan.delete {
         let binding = doomed.name_any();
         match retire::withdraw_as_seen(context, doomed).await {
             Ok(()) => info!(bundle = name, binding, "the export is gone: unbinding"),
-            Err(WriteError::Raced(_)) => {}
+            Err(WriteError::Conflict(_)) => {}
             Err(error) => return Err(failed("delete a binding", error)),
         }
     }
-    match say(context, bundle, &plan.status).await {
-        Ok(()) => {}
-        Err(WriteError::Raced(_)) => return Ok(Next::After(AFTER_RACE)),
-        Err(error) => return Err(failed("write the status", error)),
-    }
+    say(context, bundle, &plan.status).await.map_err(|error| failed("write the status", error))?;
     if !bound.is_empty() {
         let note = format!("Created APIServiceBindings: {}", bound.join(", "));
         context.reporter.inform(&bundle.object_ref(&()), "Bound", "Bind", &note).await;
     }
-    match report_unbound(context, &bundle.spec.kubeconfig_secret_ref, &plan.unbound).await {
-        Ok(()) => Ok(next),
-        Err(WriteError::Raced(_)) => Ok(Next::After(AFTER_RACE)),
-        Err(error) => Err(failed("tell the provider what is not bound", error)),
-    }
+    let told = report_unbound(context, &bundle.spec.kubeconfig_secret_ref, &plan.unbound).await;
+    told.map_err(|error| failed("tell the provider what is not bound", error))?;
+    Ok(next)
 }
 
 /// Says that the bindings cannot be seen, and looks again.
@@ -64,13 +54,11 @@ pub(super) async fn say_blind(
     context: &Context,
     bundle: &APIServiceBindingBundle,
     why: &str,
-) -> Result<Next, BundleError> {
+) -> Result<Action, BundleError> {
     let status = plan::blind(bundle, why, clock::now());
-    match say(context, bundle, &status).await {
-        Ok(()) => Ok(Next::After(context.poll_interval)),
-        Err(WriteError::Raced(_)) => Ok(Next::After(AFTER_RACE)),
-        Err(source) => Err(BundleError { action: "write the status", bundle: bundle.name_any(), source }),
-    }
+    let failed = |source| BundleError { action: "write the status", bundle: bundle.name_any(), source };
+    say(context, bundle, &status).await.map_err(failed)?;
+    Ok(Action::RequeueAfter(context.poll_interval))
 }
 
 /// Gives the names of those that were made.
@@ -82,15 +70,20 @@ async fn create(
     let bindings: Api<APIServiceBinding> = Api::all(context.consumer.clone());
     let mut bound = Vec::new();
     for binding in wanted {
-        match apply::apply::<APIServiceBinding>(&bindings, FIELD_MANAGER, &json!(binding), &Observed::Absent)
-            .await
+        match apply::apply::<APIServiceBinding>(
+            &bindings,
+            FIELD_MANAGER,
+            &json!(binding),
+            &Precondition::Absent,
+        )
+        .await
         {
             Ok(created) => {
                 info!(bundle, binding = created.name_any(), "bound");
                 bound.push(created.name_any());
             }
             // Somebody else has just made one: its watch event brings us back.
-            Err(WriteError::Raced(_)) => {}
+            Err(WriteError::Conflict(_)) => {}
             Err(error) => return Err(error),
         }
     }

@@ -12,12 +12,12 @@ use portolan_core::{
     names,
 };
 use portolan_runtime::{
-    apply::WriteError, clock, controller, controller::Next, tasks::Tasks, telemetry::Chain,
+    apply::WriteError, clock, controller, controller::Action, tasks::Tasks, telemetry::Chain,
 };
 
 use tokio::time::{Instant, sleep};
 
-use self::plan::{Observed, Offer, Provider};
+use self::plan::{ObservedBundle, Offer, Provider};
 use crate::{
     binding::observe::is_withdrawing,
     context::Context,
@@ -42,47 +42,54 @@ pub(crate) struct BundleError {
     source: WriteError,
 }
 
-pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
-    let queue = Arc::clone(&context.wake().bundles);
-    let shared = Arc::clone(context);
-    let reconcile = move |name: String| {
-        let context = Arc::clone(&shared);
-        async move { reconcile(&context, &name).await }
-    };
-    controller::run(tasks, "bundle", WORKERS, &queue, &context.metrics.controllers, reconcile);
+impl ReconcileFailure for BundleError {
+    fn is_conflict(&self) -> bool {
+        self.source.is_conflict()
+    }
 }
 
-async fn reconcile(context: &Context, name: &str) -> Result<Next, BundleError> {
+pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
+    let reconcile = |context: Arc<Context>, name: String| async move { reconcile(&context, &name).await };
+    controller::run(
+        tasks,
+        "bundle",
+        WORKERS,
+        &context.triggers().bundles,
+        &context.metrics.controllers,
+        context,
+        reconcile,
+    );
+}
+
+async fn reconcile(context: &Context, name: &str) -> Result<Action, BundleError> {
     let Some(bundle) = context.bundle(name) else {
         context.metrics.forget_bundle(name);
         context.tidy_up();
-        return Ok(Next::OnChange);
+        return Ok(Action::AwaitChange);
     };
     if let Some(why) = blindness(context).await {
         return apply::say_blind(context, &bundle, &why).await;
     }
     if !context.is_synced() {
-        return Ok(Next::OnChange);
+        return Ok(Action::AwaitChange);
     }
     let failed = |action, source| BundleError { action, bundle: name.to_owned(), source };
     if bundle.metadata.deletion_timestamp.is_some() {
         return retire::retire(context, &bundle).await.map_err(|source| failed("unbind", source));
     }
     if policy::is_released(&*bundle) {
-        return Ok(Next::OnChange);
+        return Ok(Action::AwaitChange);
     }
-    let bundle = match retire::hold(context, &bundle).await {
-        Ok(held) => held.map_or(bundle, Arc::new),
-        Err(WriteError::Raced(_)) => return Ok(Next::After(crate::binding::AFTER_RACE)),
-        Err(source) => return Err(failed("put the finalizer on", source)),
-    };
+    let held = retire::hold(context, &bundle).await;
+    let held = held.map_err(|source| failed("put the finalizer on", source))?;
+    let bundle = held.map_or(bundle, Arc::new);
     let observed = observe(context, bundle).await;
     if matches!(observed.provider, Provider::Up(_)) {
         let api = Api::all(context.consumer.clone());
         let written = takeover::was_used(&api, &*observed.bundle).await;
         if let Some(written) = written.map_err(|source| failed("take the used annotation off", source))? {
             context.written_bundles.wrote(written);
-            return Ok(Next::After(Duration::ZERO));
+            return Ok(Action::RequeueAfter(Duration::ZERO));
         }
     }
     let plan = plan::plan(&observed, clock::now());
@@ -104,7 +111,7 @@ async fn blindness(context: &Context) -> Option<String> {
     }
 }
 
-async fn observe(context: &Context, bundle: Arc<APIServiceBindingBundle>) -> Observed {
+async fn observe(context: &Context, bundle: Arc<APIServiceBindingBundle>) -> ObservedBundle {
     let secret = context.secrets.state(&bundle.spec.kubeconfig_secret_ref);
     let provider = match &secret {
         SecretState::Valid(access) => provider(context, &bundle, access).await,
@@ -113,7 +120,7 @@ async fn observe(context: &Context, bundle: Arc<APIServiceBindingBundle>) -> Obs
     let bindings: Vec<Arc<APIServiceBinding>> = context.bindings.state();
     let beginning = context.beginning.left();
     let (served, stamp_interval) = (context.served(), context.heartbeat_interval);
-    Observed { bundle, secret, provider, bindings, served, beginning, stamp_interval }
+    ObservedBundle { bundle, secret, provider, bindings, served, beginning, stamp_interval }
 }
 
 async fn provider(

@@ -41,7 +41,7 @@ mod usable;
 mod verdict;
 
 /// A bundle and everything that bears on it.
-pub(super) struct Observed {
+pub(super) struct ObservedBundle {
     pub(super) bundle: Arc<APIServiceBindingBundle>,
     pub(super) secret: SecretState,
     pub(super) provider: Provider,
@@ -98,7 +98,7 @@ pub(super) struct Plan {
     pub(super) look_again: Option<Duration>,
 }
 
-pub(super) fn plan(observed: &Observed, now: Timestamp) -> Plan {
+pub(super) fn plan(observed: &ObservedBundle, now: Timestamp) -> Plan {
     let mut status = observed.bundle.status.clone().unwrap_or_default();
     status.observed_generation = observed.bundle.metadata.generation;
     let secret = observed.secret.verdict(&observed.bundle.spec.kubeconfig_secret_ref);
@@ -145,7 +145,7 @@ pub(super) fn blind(
 }
 
 /// Notes the time where it says something new: with every change, and now and then without one.
-fn stamp(observed: &Observed, plan: &mut Plan, now: Timestamp) {
+fn stamp(observed: &ObservedBundle, plan: &mut Plan, now: Timestamp) {
     let last = plan.status.last_sync_time.as_ref().map(|last| last.0);
     let interval = SignedDuration::try_from(observed.stamp_interval).unwrap_or(SignedDuration::MAX);
     let is_due = last.is_none_or(|last| now.duration_since(last) >= interval);
@@ -156,11 +156,11 @@ fn stamp(observed: &Observed, plan: &mut Plan, now: Timestamp) {
     plan.look_again = Some(plan.look_again.map_or(again, |sooner| sooner.min(again)));
 }
 
-fn owned(observed: &Observed) -> impl Iterator<Item = &Arc<APIServiceBinding>> {
+fn owned(observed: &ObservedBundle) -> impl Iterator<Item = &Arc<APIServiceBinding>> {
     observed.bindings.iter().filter(|binding| is_owned(binding, &observed.bundle))
 }
 
-fn plan_bindings(observed: &Observed, plan: &mut Plan) -> Verdict {
+fn plan_bindings(observed: &ObservedBundle, plan: &mut Plan) -> Verdict {
     let offer = match &observed.provider {
         Provider::Pending => {
             return Verdict::pending("ProviderPending", "Waiting for the provider's first answer.");
@@ -204,7 +204,7 @@ fn plan_bindings(observed: &Observed, plan: &mut Plan) -> Verdict {
 }
 
 /// Exports without a binding get one, where nothing speaks against it; gives what is in the way of others.
-fn plan_beginnings(observed: &Observed, offer: &Offer, plan: &mut Plan) -> Vec<String> {
+fn plan_beginnings(observed: &ObservedBundle, offer: &Offer, plan: &mut Plan) -> Vec<String> {
     // An export that is going away is not bound anew.
     let living = offer.exports.iter().filter(|export| !is_withdrawing(export));
     let mut conflicts: Vec<_> = owned(observed).filter_map(|binding| verdict::foreign_crd(binding)).collect();
@@ -234,7 +234,7 @@ fn look_again(plan: &mut Plan, after: Duration) {
 
 /// Bindings whose export is withdrawn go; gives those whose export is merely missing.
 fn plan_ends(
-    observed: &Observed,
+    observed: &ObservedBundle,
     offer: &Offer,
     exported: &BTreeSet<String>,
     plan: &mut Plan,

@@ -7,16 +7,12 @@ use kube::{
 use portolan_core::api::kubebind::{ANNOTATION_WITHDRAWN, APIServiceBinding, APIServiceBindingBundle};
 use portolan_runtime::{
     apply::{self, WriteError},
-    controller::Next,
+    controller::Action,
 };
 use serde_json::json;
 use tracing::info;
 
-use crate::{
-    binding::{AFTER_RACE, FINALIZER},
-    context::Context,
-    policy,
-};
+use crate::{binding::FINALIZER, context::Context, policy};
 
 /// Makes sure that a bundle does not go before its bindings.
 pub(super) async fn hold(
@@ -39,30 +35,28 @@ pub(super) async fn hold(
 }
 
 /// Deletes the bindings of a bundle that is being deleted, and lets it go when they are gone.
-pub(super) async fn retire(context: &Context, bundle: &APIServiceBindingBundle) -> Result<Next, WriteError> {
+pub(super) async fn retire(
+    context: &Context,
+    bundle: &APIServiceBindingBundle,
+) -> Result<Action, WriteError> {
     let Some(place) = bundle.finalizers().iter().position(|finalizer| finalizer == FINALIZER) else {
-        return Ok(Next::OnChange);
+        return Ok(Action::AwaitChange);
     };
     // The garbage collector makes the bindings independent; `konnector release` does our work.
     if policy::is_being_orphaned(bundle) || policy::is_released(bundle) {
-        return Ok(Next::OnChange);
+        return Ok(Action::AwaitChange);
     }
     let owned = context.bindings.state_filter(|binding| policy::is_owned(binding, bundle));
     if owned.is_empty() {
         release(context, bundle, place).await?;
-        return Ok(Next::OnChange);
+        return Ok(Action::AwaitChange);
     }
     for binding in owned.iter().filter(|binding| binding.metadata.deletion_timestamp.is_none()) {
-        match delete_as_seen(context, binding).await {
-            Ok(()) => {
-                info!(bundle = bundle.name_any(), binding = binding.name_any(), "the bundle goes: unbinding");
-            }
-            // Perhaps it is not the bundle's any more.
-            Err(WriteError::Raced(_)) => return Ok(Next::After(AFTER_RACE)),
-            Err(error) => return Err(error),
-        }
+        // After a conflict, perhaps it is not the bundle's any more.
+        delete_as_seen(context, binding).await?;
+        info!(bundle = bundle.name_any(), binding = binding.name_any(), "the bundle goes: unbinding");
     }
-    Ok(Next::OnChange)
+    Ok(Action::AwaitChange)
 }
 
 /// Deletes a binding whose export is withdrawn. It is marked before, because later nothing tells who has ended it.

@@ -128,10 +128,8 @@ impl Engine {
         if mode != Mode::Withdraw {
             engine.follow_answers();
         }
-        let worker = Arc::clone(&engine);
-        let reconcile = move |key| Arc::clone(&worker).reconcile(key);
         let metrics = &engine.context.engine.metrics.controllers;
-        controller::run(&engine.tasks, "claim", WORKERS, &engine.queue, metrics, reconcile);
+        controller::run(&engine.tasks, "claim", WORKERS, &engine.queue, metrics, &engine, Self::reconcile);
         engine
     }
 

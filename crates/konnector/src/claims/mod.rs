@@ -8,9 +8,9 @@
 
 mod body;
 mod engine;
+mod engines;
 mod fate;
 mod health;
-mod hub;
 mod index;
 mod perform;
 mod plan;
@@ -23,5 +23,5 @@ mod trouble;
 mod watches;
 
 pub(crate) use engine::{ClaimContext, ClaimSpec};
+pub(crate) use engines::{ClaimEngines, ClaimKey};
 pub(crate) use health::ClaimState;
-pub(crate) use hub::{ClaimHub, ClaimKey};

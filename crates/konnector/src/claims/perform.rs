@@ -11,8 +11,8 @@ use portolan_core::{
     digest::Digest,
 };
 use portolan_runtime::{
-    apply::{self, Observed, WriteError},
-    controller::Next,
+    apply::{self, Precondition, WriteError},
+    controller::{AFTER_CONFLICT, Action, ReconcileFailure},
 };
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
@@ -22,8 +22,6 @@ use crate::sync::{Mode, ObjectKey, comparable, holds_updates, owned};
 
 /// How long one step may take.
 const STEP_LIMIT: Duration = Duration::from_secs(15);
-/// When to look again after a lost race, if no watch event comes first.
-const AFTER_RACE: Duration = Duration::from_millis(250);
 /// More steps in a row than any object needs: read, delete, create, stamp, and some spare.
 const MAX_STEPS: usize = 12;
 
@@ -37,13 +35,17 @@ pub(super) struct ClaimError {
     why: String,
 }
 
+impl ReconcileFailure for ClaimError {}
+
 impl Engine {
     /// Takes steps until there is nothing to do, or something else has to happen first.
-    pub(super) async fn reconcile(self: Arc<Self>, key: ObjectKey) -> Result<Next, ClaimError> {
+    pub(super) async fn reconcile(self: Arc<Self>, key: ObjectKey) -> Result<Action, ClaimError> {
         for _ in 0..MAX_STEPS {
             let (step, written, wait) = self.next_step(&key);
             let action = match step {
-                Step::Nothing | Step::Wait => return Ok(wait.map_or_else(|| self.rest(), Next::After)),
+                Step::Nothing | Step::Wait => {
+                    return Ok(wait.map_or_else(|| self.rest(), Action::RequeueAfter));
+                }
                 Step::Conflict | Step::OwnerUnknown => return Ok(self.report_once(&key, step).await),
                 Step::Read => "read",
                 Step::RequestNamespace => "request a namespace for",
@@ -67,7 +69,7 @@ impl Engine {
             };
             return self.failed(step, key, (action, written), &trouble).await;
         }
-        Ok(Next::After(AFTER_RACE))
+        Ok(Action::RequeueAfter(AFTER_CONFLICT))
     }
 
     async fn went_well(&self, step: Step, key: &ObjectKey, (written, contest): (Digest, Option<String>)) {
@@ -92,7 +94,7 @@ impl Engine {
         key: ObjectKey,
         (action, written): (&'static str, Digest),
         trouble: &Trouble,
-    ) -> Result<Next, ClaimError> {
+    ) -> Result<Action, ClaimError> {
         let cause = (trouble.code(), trouble.patience());
         let failed = self.pace.lock().failed((&key, step.label()), written, cause, Instant::now());
         if failed.tell {
@@ -101,7 +103,7 @@ impl Engine {
         if *trouble == Trouble::Raced {
             // What is known of it may not be so any more.
             self.index.lock().lost_sight(&key);
-            return Ok(Next::After(failed.pause.max(AFTER_RACE)));
+            return Ok(Action::RequeueAfter(failed.pause.max(AFTER_CONFLICT)));
         }
         let (why, plural) = (trouble.why().to_owned(), self.spec.claim.resource.plural());
         Err(ClaimError { action, plural, key, why })
@@ -120,11 +122,11 @@ impl Engine {
     }
 
     /// Who waits for the end wants to know of it.
-    fn rest(&self) -> Next {
+    fn rest(&self) -> Action {
         if self.mode != Mode::Sync && self.is_idle() && self.is_drained() {
             (self.context.engine.on_state)();
         }
-        Next::OnChange
+        Action::AwaitChange
     }
 
     async fn take(&self, step: Step, key: &ObjectKey) -> Result<(), Trouble> {
@@ -187,12 +189,12 @@ impl Engine {
 
     async fn create(&self, side: Side, key: &ObjectKey) -> Result<(), Trouble> {
         let Some(body) = self.body(Step::CreateCopy(side), side, key).await? else { return Ok(()) };
-        let created = apply::apply(&self.api(side, key), FIELD_MANAGER, &body, &Observed::Absent).await;
+        let created = apply::apply(&self.api(side, key), FIELD_MANAGER, &body, &Precondition::Absent).await;
         self.heard(side, &created);
         match created {
             Ok(created) => self.settle(side, key, &created, &body),
             // Something has the name that no watch has shown. What it is decides what to do.
-            Err(WriteError::Raced(_)) => {
+            Err(WriteError::Conflict(_)) => {
                 if self.look_up(side, key).await?.is_none() {
                     let namespace = self.namespace(side, key);
                     let why = format!("there may be no namespace {namespace} on the {}", side.owner());
@@ -208,14 +210,14 @@ impl Engine {
         let Some(body) = self.body(Step::UpdateCopy(side), side, key).await? else { return Ok(()) };
         let Some(uid) = self.uid(side, key) else { return Ok(()) };
         let api = self.api(side, key);
-        let observed = Observed::Present { uid, managed_fields: None };
+        let observed = Precondition::Present { uid, managed_fields: None };
         let mut written = apply::apply::<DynamicObject>(&api, FIELD_MANAGER, &body, &observed).await;
         // A field that we set by POST is not removed by apply. Only then is the extra write worth it.
         if let Ok(copy) = &written
             && holds_updates(copy)
             && owned(copy) != comparable(&body)
         {
-            let observed = Observed::of(Some(&copy.metadata), FIELD_MANAGER);
+            let observed = Precondition::of(Some(&copy.metadata), FIELD_MANAGER);
             written = apply::apply(&api, FIELD_MANAGER, &body, &observed).await;
         }
         self.heard(side, &written);
@@ -275,7 +277,7 @@ impl Engine {
         if let Some(owner) = owner {
             body["metadata"]["labels"] = json!({LABEL_OWNER: owner.owner()});
         }
-        let observed = Observed::Present { uid, managed_fields: None };
+        let observed = Precondition::Present { uid, managed_fields: None };
         let written =
             apply::apply::<DynamicObject>(&self.api(side, key), &self.stamper, &body, &observed).await;
         self.heard(side, &written);

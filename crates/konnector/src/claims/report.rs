@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use portolan_core::{api::kubebind::LABEL_OWNER, digest::Digest};
-use portolan_runtime::controller::Next;
+use portolan_runtime::controller::Action;
 use tokio::time::Instant;
 
 use super::{engine::Engine, plan::Step, side::Side, trouble::Trouble};
@@ -74,12 +74,12 @@ impl Engine {
     }
 
     /// No watch may show the end of what stands in the way: it is read again.
-    pub(super) async fn report_once(&self, key: &ObjectKey, step: Step) -> Next {
+    pub(super) async fn report_once(&self, key: &ObjectKey, step: Step) -> Action {
         if self.told.lock().insert(key.clone(), step) != Some(step) {
             self.report(key, step).await;
         }
         self.index.lock().lost_sight(key);
-        Next::After(RECHECK)
+        Action::RequeueAfter(RECHECK)
     }
 
     async fn report(&self, key: &ObjectKey, step: Step) {

@@ -24,7 +24,7 @@ impl Trouble {
     pub(super) fn of(side: Side, error: &WriteError) -> Self {
         let why = of_request(error.cause());
         match error {
-            WriteError::Raced(_) => Self::Raced,
+            WriteError::Conflict(_) => Self::Raced,
             // No fault of ours, and it ends by itself.
             WriteError::Forbidden(kube::Error::Api(status))
                 if status.message.contains("being terminated") =>

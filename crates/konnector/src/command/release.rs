@@ -91,7 +91,7 @@ async fn let_go(client: &Client, binding: &APIServiceBinding, kind: &Brought) ->
     ]);
     let api: Api<CrdOutline> = Api::all(client.clone());
     match apply::json_patch::<CrdOutline>(&api, &kind.crd.name_any(), None, operations).await {
-        Ok(_) | Err(WriteError::Raced(_)) => Ok(stripped),
+        Ok(_) | Err(WriteError::Conflict(_)) => Ok(stripped),
         Err(error) => Err(error),
     }
 }
@@ -105,7 +105,7 @@ where
     let uid = found.meta().uid.clone().unwrap_or_default();
     if let Some(place) = found.finalizers().iter().position(|finalizer| finalizer == FINALIZER) {
         match apply::take_finalizer(api, None, found.meta(), (place, FINALIZER)).await {
-            Ok(_) | Err(WriteError::Raced(_)) => {}
+            Ok(_) | Err(WriteError::Conflict(_)) => {}
             Err(error) => return Err(error),
         }
     }

@@ -14,9 +14,9 @@ use tokio::time::timeout;
 
 use super::{
     contact::{ANSWER_LIMIT, Heartbeat},
-    hub::Intervals,
     offered::Offered,
     session::Session,
+    sessions::Intervals,
 };
 use crate::version;
 
@@ -70,7 +70,7 @@ impl Session {
                 self.written_cluster_bindings.wrote(written);
                 self.set_heartbeat(Heartbeat::Beating);
             }
-            Err(apply::WriteError::Raced(_)) => self.set_heartbeat(Heartbeat::Beating),
+            Err(apply::WriteError::Conflict(_)) => self.set_heartbeat(Heartbeat::Beating),
             Err(error) => self.set_heartbeat(Heartbeat::Failed(Chain(&error).to_string())),
         }
     }

@@ -9,7 +9,6 @@ mod doubt;
 mod events;
 mod gate;
 mod heartbeat;
-mod hub;
 mod identity;
 mod leftover;
 mod namespaces;
@@ -20,6 +19,7 @@ mod reflecting;
 mod rotation;
 mod seeded;
 mod session;
+mod sessions;
 mod standing;
 mod view;
 
@@ -29,9 +29,9 @@ pub(crate) use contact::{Contact, Heartbeat};
 pub(crate) use contract::Doubt;
 #[cfg(test)]
 pub(crate) use contract::Why;
-pub(crate) use hub::{Intervals, SessionHub};
 pub(crate) use identity::{ANOTHER_CONTRACT, PROVIDER_SUSPECT};
 pub(crate) use namespaces::NamespaceAnswer;
 pub(crate) use rotation::Rotation;
 pub(crate) use session::Session;
+pub(crate) use sessions::{Intervals, Sessions};
 pub(crate) use standing::{CONTRACT_IN_USE, Standing};

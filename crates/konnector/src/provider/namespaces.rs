@@ -12,7 +12,7 @@ use kube::{
 };
 use parking_lot::Mutex;
 use portolan_core::api::kubebind::{APIServiceNamespace, APIServiceNamespaceSpec, FIELD_MANAGER};
-use portolan_runtime::apply::{self, Observed, WriteError};
+use portolan_runtime::apply::{self, Precondition, WriteError};
 use serde_json::json;
 use tokio::sync::watch;
 
@@ -126,8 +126,8 @@ impl Namespaces {
         let api: Api<APIServiceNamespace> = Api::namespaced(self.client.clone(), &self.contract_namespace);
         let metadata = ObjectMeta { name: Some(namespace.to_owned()), ..ObjectMeta::default() };
         let request = APIServiceNamespace { metadata, spec: APIServiceNamespaceSpec {}, status: None };
-        match apply::apply(&api, FIELD_MANAGER, &json!(request), &Observed::Absent).await {
-            Ok(_) | Err(WriteError::Raced(_)) => {
+        match apply::apply(&api, FIELD_MANAGER, &json!(request), &Precondition::Absent).await {
+            Ok(_) | Err(WriteError::Conflict(_)) => {
                 underway.made = true;
                 Ok(())
             }

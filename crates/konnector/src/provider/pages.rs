@@ -61,7 +61,7 @@ impl Session {
                 info!(namespace = self.namespace, "wrote down whose the contract is");
                 Some(())
             }
-            Ok(Err(WriteError::Raced(_))) | Err(_) => None,
+            Ok(Err(WriteError::Conflict(_))) | Err(_) => None,
             // A backend that lets nobody write it has never kept clusters apart.
             Ok(Err(WriteError::Forbidden(error))) => {
                 warn!(

@@ -94,7 +94,7 @@ impl Rotation {
                     return;
                 }
                 // Its owner has changed it: what follows from that is decided anew.
-                Err(WriteError::Raced(_) | WriteError::Invalid(_)) => return,
+                Err(WriteError::Conflict(_) | WriteError::Invalid(_)) => return,
                 Err(WriteError::Forbidden(_)) => self.say_forbidden(reference).await,
                 Err(error) => {
                     warn!(secret = reference.name, "cannot renew the kubeconfig: {}", Chain(&error));

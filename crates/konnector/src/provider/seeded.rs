@@ -10,7 +10,7 @@ use kube::{
 };
 use portolan_core::api::kubebind::{APIServiceNamespace, FIELD_MANAGER, LABEL_OWNER};
 use portolan_runtime::{
-    apply::{self, Observed, WriteError},
+    apply::{self, Precondition, WriteError},
     telemetry::Chain,
 };
 use serde_json::json;
@@ -73,9 +73,9 @@ impl Session {
             "apiVersion": "v1", "kind": "Namespace",
             "metadata": {"name": name, "labels": {LABEL_OWNER: BY_PROVIDER}},
         });
-        match apply::apply(&api, FIELD_MANAGER, &body, &Observed::Absent).await {
+        match apply::apply(&api, FIELD_MANAGER, &body, &Precondition::Absent).await {
             // It has come in the meantime.
-            Ok(_) | Err(WriteError::Raced(_)) => Ok(()),
+            Ok(_) | Err(WriteError::Conflict(_)) => Ok(()),
             Err(error) => Err(Chain(&error).to_string()),
         }
     }

@@ -137,10 +137,8 @@ impl Engine {
         engine.spawn_wide_watch();
         engine.spawn_namespace_listener();
         engine.spawn_orphan_teller();
-        let worker = Arc::clone(&engine);
-        let reconcile = move |key| Arc::clone(&worker).reconcile(key);
         let metrics = &engine.context.metrics.controllers;
-        controller::run(&engine.tasks, "sync", WORKERS, &engine.queue, metrics, reconcile);
+        controller::run(&engine.tasks, "sync", WORKERS, &engine.queue, metrics, &engine, Self::reconcile);
         engine
     }
 

@@ -6,7 +6,10 @@ mod origin;
 use std::{sync::Arc, time::Duration};
 
 use portolan_core::digest::Digest;
-use portolan_runtime::{apply::WriteError, controller::Next};
+use portolan_runtime::{
+    apply::WriteError,
+    controller::{AFTER_CONFLICT, Action, ReconcileFailure},
+};
 use tokio::time::{Instant, timeout};
 
 use super::{
@@ -18,8 +21,6 @@ use super::{
 
 /// How long one request may take.
 const REQUEST_LIMIT: Duration = Duration::from_secs(15);
-/// When to look again after a lost race, if no watch event comes first.
-const AFTER_RACE: Duration = Duration::from_millis(250);
 /// More steps in a row than any object needs: finalizer, create, annotate, status, and some spare.
 const MAX_STEPS: usize = 12;
 
@@ -37,9 +38,11 @@ pub(super) enum SyncError {
     TimedOut { action: &'static str, key: ObjectKey },
 }
 
+impl ReconcileFailure for SyncError {}
+
 impl Engine {
     /// Takes steps until there is nothing to do, or something else has to happen first.
-    pub(super) async fn reconcile(self: Arc<Self>, key: ObjectKey) -> Result<Next, SyncError> {
+    pub(super) async fn reconcile(self: Arc<Self>, key: ObjectKey) -> Result<Action, SyncError> {
         for _ in 0..MAX_STEPS {
             let (step, written, wait) = {
                 let mut index = self.index.lock();
@@ -54,7 +57,7 @@ impl Engine {
             // Where many wait, a copy for each comes before the word on where it is.
             if step == Step::Annotate && self.queue.depth() > 0 {
                 self.index.lock().drop_all_bodies(&key);
-                return Ok(Next::Last);
+                return Ok(Action::RequeueLast);
             }
             let Some(action) = action(&step) else { return Ok(self.rest(&step, &key, wait).await) };
             let contest = self.contest(&step, &key, written).await;
@@ -77,17 +80,17 @@ impl Engine {
                 }
             }
         }
-        Ok(Next::After(AFTER_RACE))
+        Ok(Action::RequeueAfter(AFTER_CONFLICT))
     }
 
     /// Nothing is to be done now.
-    async fn rest(&self, step: &Step, key: &ObjectKey, wait: Option<Duration>) -> Next {
+    async fn rest(&self, step: &Step, key: &ObjectKey, wait: Option<Duration>) -> Action {
         match step {
             Step::Conflict => self.report_conflict(key).await,
             Step::AwaitEarlier => self.report_earlier(key).await,
             _ => self.note_rest(key),
         }
-        wait.map_or(Next::OnChange, Next::After)
+        wait.map_or(Action::AwaitChange, Action::RequeueAfter)
     }
 
     fn went_well(&self, step: &Step, key: &ObjectKey) {
@@ -107,7 +110,7 @@ impl Engine {
         key: &ObjectKey,
         (action, written): (&'static str, Digest),
         trouble: Trouble,
-    ) -> Result<Next, SyncError> {
+    ) -> Result<Action, SyncError> {
         if let Trouble::Answer(error) = &trouble {
             self.heard(step, key, Some(error));
         }
@@ -118,7 +121,9 @@ impl Engine {
         }
         let key = key.clone();
         match trouble {
-            Trouble::Answer(WriteError::Raced(_)) => Ok(Next::After(failed.pause.max(AFTER_RACE))),
+            Trouble::Answer(WriteError::Conflict(_)) => {
+                Ok(Action::RequeueAfter(failed.pause.max(AFTER_CONFLICT)))
+            }
             Trouble::Answer(source) => Err(SyncError::Write { action, key, source }),
             Trouble::TimedOut => Err(SyncError::TimedOut { action, key }),
         }

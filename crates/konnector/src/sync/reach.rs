@@ -14,7 +14,7 @@ use kube::{
 use portolan_runtime::{backoff::Backoff, watch};
 
 use super::{
-    engine::Engine, health::Side, key::ObjectKey, placement::Placement, plan::Mode, sides::in_namespace,
+    engine::Engine, health::Side, key::ObjectKey, placement::Placement, places::in_namespace, plan::Mode,
 };
 
 /// The first and the longest delay between attempts to list a namespace.

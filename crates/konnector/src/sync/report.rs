@@ -44,7 +44,7 @@ impl Trouble {
             {
                 1
             }
-            Self::Answer(WriteError::Raced(kube::Error::Api(status))) if status.code != 404 => {
+            Self::Answer(WriteError::Conflict(kube::Error::Api(status))) if status.code != 404 => {
                 PATIENCE_WITH_RACES
             }
             Self::Answer(_) | Self::TimedOut => PATIENCE,

@@ -17,43 +17,41 @@ use portolan_core::{
     outline::VersionOutline,
 };
 use portolan_runtime::{
-    apply::{self, Observed as Seen, WriteError},
+    apply::{self, Precondition, WriteError},
     clock, controller,
-    controller::Next,
+    controller::Action,
     tasks::Tasks,
 };
 use serde_json::json;
 use tracing::info;
 
 pub(crate) use self::plan::is_granted;
-use self::plan::{Found, Observed};
-use crate::{
-    FIELD_MANAGER,
-    context::Context,
-    error::{ReconcileError, or_again},
-    source::Refusal,
-    wake::Key,
-};
+use self::plan::{Found, ObservedApproval};
+use crate::{FIELD_MANAGER, context::Context, error::ReconcileError, queues::Key, source::Refusal};
 
 const WORKERS: usize = 2;
 
 pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
-    let shared = Arc::clone(context);
-    let reconcile = move |key: Key| {
-        let context = Arc::clone(&shared);
-        async move { or_again(reconcile(&context, &key).await) }
-    };
-    controller::run(tasks, "approval", WORKERS, &context.queues.approvals, &context.metrics, reconcile);
+    let reconcile = |context: Arc<Context>, key: Key| async move { reconcile(&context, &key).await };
+    controller::run(
+        tasks,
+        "approval",
+        WORKERS,
+        &context.queues.approvals,
+        &context.metrics,
+        context,
+        reconcile,
+    );
 }
 
-async fn reconcile(context: &Context, key: &Key) -> Result<Next, ReconcileError> {
-    let Some(request) = context.export_requests.get(key) else { return Ok(Next::OnChange) };
+async fn reconcile(context: &Context, key: &Key) -> Result<Action, ReconcileError> {
+    let Some(request) = context.export_requests.get(key) else { return Ok(Action::AwaitChange) };
     let ends = context.contract(&key.namespace).is_none_or(|contract| contract.ends());
     if ends || request.metadata.deletion_timestamp.is_some() {
-        return Ok(Next::OnChange);
+        return Ok(Action::AwaitChange);
     }
     let found = request.spec.resources.iter().map(|resource| look(context, key, resource)).collect();
-    let plan = plan::plan(&Observed { request: &request, found, now: clock::now() });
+    let plan = plan::plan(&ObservedApproval { request: &request, found, now: clock::now() });
     let on = request.object_ref(&());
     let impossible = request.spec.namespaces.iter().find(|wanted| !names::is_dns_label(&wanted.name));
     match (&plan.status.terminal_message, impossible) {
@@ -70,12 +68,12 @@ async fn reconcile(context: &Context, key: &Key) -> Result<Next, ReconcileError>
         context.export_requests.wrote(written.map_err(|error| ReconcileError::new("answer", key, error))?);
         info!(request = %key, phase = ?plan.status.phase, "answered");
         // What it has been granted shows in the contract.
-        context.wake_in_contract(&key.namespace);
+        context.trigger_in_contract(&key.namespace);
     }
     if is_granted(&plan.status) {
         seed(context, key, &request).await?;
     }
-    Ok(plan.again.map_or(Next::OnChange, Next::After))
+    Ok(plan.again.map_or(Action::AwaitChange, Action::RequeueAfter))
 }
 
 /// What this cluster has of a resource that is asked for.
@@ -118,10 +116,12 @@ async fn seed(context: &Context, key: &Key, request: &APIServiceExportRequest) -
         }
         let mut made = APIServiceNamespace::new(&name, APIServiceNamespaceSpec {});
         made.labels_mut().insert(LABEL_OWNER.to_owned(), "provider".to_owned());
-        match apply::apply::<APIServiceNamespace>(&api, FIELD_MANAGER, &json!(made), &Seen::Absent).await {
+        match apply::apply::<APIServiceNamespace>(&api, FIELD_MANAGER, &json!(made), &Precondition::Absent)
+            .await
+        {
             Ok(_) => info!(request = %key, namespace = name, "asked for a namespace on the consumer"),
             // Somebody else has made one.
-            Err(WriteError::Raced(_)) => {}
+            Err(WriteError::Conflict(_)) => {}
             Err(error) => return Err(ReconcileError::new("make a namespace for", key, error)),
         }
     }

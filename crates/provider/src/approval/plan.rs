@@ -21,7 +21,7 @@ const CONDITION_PERMISSION_CLAIM: &str = "PermissionClaim";
 const EXPORTING: &str = "Exporting";
 
 /// A request and everything that bears on it.
-pub(super) struct Observed<'a> {
+pub(super) struct ObservedApproval<'a> {
     pub(super) request: &'a APIServiceExportRequest,
     /// What there is, for each resource of the request.
     pub(super) found: Vec<Found>,
@@ -61,7 +61,7 @@ pub(crate) fn is_granted(status: &APIServiceExportRequestStatus) -> bool {
     }
 }
 
-pub(super) fn plan(observed: &Observed<'_>) -> Plan {
+pub(super) fn plan(observed: &ObservedApproval<'_>) -> Plan {
     let mut status = observed.request.status.clone().unwrap_or_default();
     if status.phase == RequestPhase::Failed {
         return Plan { status, again: None };
@@ -92,13 +92,13 @@ pub(super) fn plan(observed: &Observed<'_>) -> Plan {
     Plan { status, again }
 }
 
-fn left(observed: &Observed<'_>) -> Duration {
+fn left(observed: &ObservedApproval<'_>) -> Duration {
     let made = observed.request.metadata.creation_timestamp.as_ref().map(|made| made.0);
     let age = made.map_or(0, |made| observed.now.as_second() - made.as_second());
     PATIENCE.saturating_sub(Duration::from_secs(u64::try_from(age).unwrap_or_default()))
 }
 
-fn exports_verdict(observed: &Observed<'_>) -> Verdict {
+fn exports_verdict(observed: &ObservedApproval<'_>) -> Verdict {
     let resources = || observed.request.spec.resources.iter().zip(&observed.found);
     if let Some(problem) = resources().find_map(|(resource, found)| problem(resource, found)) {
         return problem;
@@ -151,7 +151,7 @@ fn scope(found: &Found) -> Option<bool> {
 }
 
 /// What is claimed is the CRD's to say: a request may repeat it, and not go beyond it.
-fn claims_verdict(observed: &Observed<'_>) -> Verdict {
+fn claims_verdict(observed: &ObservedApproval<'_>) -> Verdict {
     let spec = &observed.request.spec;
     let mut seen = BTreeSet::new();
     if let Some(again) = spec.permission_claims.iter().find(|c| !seen.insert((&c.group, &c.resource))) {
@@ -228,7 +228,7 @@ mod tests {
     }
 
     fn planned(request: &APIServiceExportRequest, found: Vec<Found>, second: i64) -> Plan {
-        plan(&Observed { request, found, now: Timestamp::from_second(second).unwrap() })
+        plan(&ObservedApproval { request, found, now: Timestamp::from_second(second).unwrap() })
     }
 
     fn said(status: &APIServiceExportRequestStatus, condition: &str) -> String {

@@ -6,24 +6,24 @@ use kube::{
 };
 use portolan_core::{api::kubebind::APIServiceExport, condition::Verdict, outline::SchemaOutline};
 use portolan_runtime::{
-    apply::{self, Observed as Seen, WriteError},
+    apply::{self, Precondition, WriteError},
     clock,
-    controller::Next,
+    controller::Action,
     telemetry::Chain,
 };
 use serde_json::json;
 use tracing::info;
 
 use super::{
-    plan::{self, Observed, Plan, Report, Step},
+    plan::{self, ObservedExport, Plan, Report, Step},
     wanted::Wanted,
 };
 use crate::{
     FIELD_MANAGER,
     context::Context,
     error::ReconcileError,
+    queues::Key,
     source::{FullCrd, Offer, Refusal},
-    wake::Key,
 };
 
 const FOREIGN: &str = "It was not made by this provider (label kube-bind.io/managed-by=provider is missing), so it is \
@@ -32,9 +32,9 @@ const FOREIGN: &str = "It was not made by this provider (label kube-bind.io/mana
 pub(super) async fn apply(
     context: &Context,
     key: &Key,
-    observed: &Observed,
+    observed: &ObservedExport,
     plan: Plan,
-) -> Result<Next, ReconcileError> {
+) -> Result<Action, ReconcileError> {
     let apis = Apis::of(context, key);
     match (plan, &observed.wanted) {
         (Plan::Withdraw { export, schema }, _) => apis.withdraw(key, export, schema).await?,
@@ -51,10 +51,10 @@ pub(super) async fn apply(
             }
         }
         (Plan::AwaitDrain { left }, _) => {
-            let Some(export) = &observed.export else { return Ok(Next::OnChange) };
+            let Some(export) = &observed.export else { return Ok(Action::AwaitChange) };
             let report = Report { in_sync: plan::withdrawing(observed.drain_limit), shared: None };
             apis.report(context, key, export, report).await?;
-            return Ok(Next::After(left));
+            return Ok(Action::RequeueAfter(left));
         }
         (Plan::LetGo { place }, _) => {
             if let Some(export) = &observed.export {
@@ -72,7 +72,7 @@ pub(super) async fn apply(
         }
         (Plan::Nothing | Plan::Offer { .. } | Plan::Replace | Plan::Explain, _) => {}
     }
-    Ok(Next::OnChange)
+    Ok(Action::AwaitChange)
 }
 
 struct Apis {
@@ -118,7 +118,7 @@ impl Apis {
     ) -> Result<(), ReconcileError> {
         info!(export = %key, "something immutable has changed: making the export anew");
         let failed = |error| ReconcileError::new("replace export", key, error);
-        let seen = Seen::of(Some(&export.metadata), FIELD_MANAGER);
+        let seen = Precondition::of(Some(&export.metadata), FIELD_MANAGER);
         let marked = json!(plan::replaced_export(key, offer, export));
         apply::apply::<APIServiceExport>(&self.exports, FIELD_MANAGER, &marked, &seen)
             .await
@@ -159,7 +159,7 @@ impl Apis {
 struct Place<'a> {
     context: &'a Context,
     key: &'a Key,
-    observed: &'a Observed,
+    observed: &'a ObservedExport,
     offer: &'a Offer,
     apis: Apis,
 }
@@ -191,7 +191,7 @@ impl Place<'_> {
             return Ok(export.clone());
         }
         let desired = json!(plan::desired_export(self.key, self.offer, observed));
-        let seen = Seen::of(observed.map(|export| &export.metadata), FIELD_MANAGER);
+        let seen = Precondition::of(observed.map(|export| &export.metadata), FIELD_MANAGER);
         let written =
             apply::apply::<APIServiceExport>(&self.apis.exports, FIELD_MANAGER, &desired, &seen).await;
         let written = written.map_err(|error| ReconcileError::new("write export", self.key, error))?;
@@ -255,11 +255,11 @@ impl Place<'_> {
     /// What stores keep of a schema does not say who manages which fields.
     async fn seen_schema(&self) -> Result<Seen, ReconcileError> {
         if self.observed.schema.is_none() {
-            return Ok(Seen::Absent);
+            return Ok(Precondition::Absent);
         }
         let found = self.apis.schemas.get_metadata_opt(&self.key.name).await;
         let found = found.map_err(|error| ReconcileError::new("read schema", self.key, error))?;
-        Ok(Seen::of(found.as_ref().map(|found| &found.metadata), FIELD_MANAGER))
+        Ok(Precondition::of(found.as_ref().map(|found| &found.metadata), FIELD_MANAGER))
     }
 }
 

@@ -18,15 +18,15 @@ use portolan_core::{
 use super::wanted::Wanted;
 use crate::{
     MANAGED_BY, is_ours,
+    queues::Key,
     source::{Offer, not_carried},
-    wake::Key,
 };
 
 /// Finalizer on exports: the consumer's rights stay until its konnector has cleaned up.
 pub(super) const FINALIZER: &str = "kubebind.io/provider";
 
 /// What is there, and what should be.
-pub(super) struct Observed {
+pub(super) struct ObservedExport {
     pub(super) now: Timestamp,
     /// How long a konnector may take to clean up after a withdrawal.
     pub(super) drain_limit: Duration,
@@ -77,7 +77,7 @@ pub(super) enum Step {
     LeaveForeign,
 }
 
-pub(super) fn plan(observed: &Observed) -> Plan {
+pub(super) fn plan(observed: &ObservedExport) -> Plan {
     if let Some(export) = observed.export.as_deref()
         && let Some(deleted) = &export.metadata.deletion_timestamp
     {
@@ -104,13 +104,13 @@ pub(super) fn plan(observed: &Observed) -> Plan {
     }
 }
 
-fn as_it_is(observed: &Observed, is_explained: bool) -> Plan {
+fn as_it_is(observed: &ObservedExport, is_explained: bool) -> Plan {
     let is_there = observed.export.as_deref().is_some_and(is_ours);
     if is_there && is_explained { Plan::Explain } else { Plan::Nothing }
 }
 
 /// An export goes when the konnector says that nothing of it is left, or has never bound it; or after a time.
-fn end(observed: &Observed, export: &APIServiceExport, deleted: Timestamp) -> Plan {
+fn end(observed: &ObservedExport, export: &APIServiceExport, deleted: Timestamp) -> Plan {
     let Some(place) = finalizer(export) else { return Plan::Nothing };
     let age = observed.now.duration_since(deleted);
     let age = Duration::try_from(age).unwrap_or_default();
@@ -150,7 +150,7 @@ pub(super) fn withdrawing(drain_limit: Duration) -> Verdict {
     )
 }
 
-fn withdraw(observed: &Observed) -> Plan {
+fn withdraw(observed: &ObservedExport) -> Plan {
     let export = observed.export.as_deref().and_then(doomed);
     // The consumer's rights are read off the schema. It goes when the export is gone, whose end brings us back.
     let is_needed = observed.export.as_deref().is_some_and(is_ours);
@@ -164,7 +164,7 @@ fn doomed<K: Resource>(object: &K) -> Option<String> {
     object.uid().filter(|_| living && is_ours(object))
 }
 
-fn step(observed: &Observed, export: Option<&APIServiceExport>, offer: &Offer) -> Step {
+fn step(observed: &ObservedExport, export: Option<&APIServiceExport>, offer: &Offer) -> Step {
     let Some(schema) = &observed.schema else { return Step::Write };
     if !is_ours(&**schema) {
         return Step::LeaveForeign;

@@ -10,14 +10,14 @@ use k8s_openapi::{
     },
 };
 use kube::{Api, Resource, ResourceExt as _};
-use portolan_runtime::apply::{self, Observed as Seen};
+use portolan_runtime::apply::{self, Precondition};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
 
 use super::{exported_in, read_across, resources, shared};
 use crate::{
     FIELD_MANAGER, cluster_rights, cluster_rights::Shared, context::Context, error::ReconcileError, is_ours,
-    rights, store::Kind, tenancy::Place, wake::Key,
+    queues::Key, rights, store::Kind, tenancy::Place,
 };
 
 /// Rights on kinds whose copies stand in the contract namespace.
@@ -85,7 +85,7 @@ async fn write<K>(
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Serialize + Send + Sync + 'static,
 {
-    let seen = Seen::of(observed.map(Resource::meta), FIELD_MANAGER);
+    let seen = Precondition::of(observed.map(Resource::meta), FIELD_MANAGER);
     let written = apply::apply::<K>(api, FIELD_MANAGER, &json!(desired), &seen).await;
     kind.wrote(written.map_err(|error| ReconcileError::new("write the rights", desired.name_any(), error))?);
     Ok(())

@@ -13,7 +13,7 @@ use k8s_openapi::{
 };
 use kube::{Api, Resource as _, api::ObjectMeta};
 use portolan_core::api::kubebind::{ANNOTATION_CLUSTER_NAMESPACE, LABEL_MANAGED_BY};
-use portolan_runtime::apply::{self, Observed as Seen};
+use portolan_runtime::apply::{self, Precondition};
 use serde_json::json;
 use tracing::info;
 
@@ -48,14 +48,14 @@ pub(super) async fn ensure(context: &Context, shared: &Shared) -> Result<(), Rec
     }
     let desired = desired_policy(&kinds);
     if policy.as_ref().is_none_or(|policy| policy.spec != desired.spec) {
-        let seen = Seen::of(policy.as_ref().map(|policy| policy.meta()), FIELD_MANAGER);
+        let seen = Precondition::of(policy.as_ref().map(|policy| policy.meta()), FIELD_MANAGER);
         let written = apply::apply(&policies, FIELD_MANAGER, &json!(desired), &seen).await;
         shared.policies.wrote(written.map_err(failed("write admission policy"))?);
         info!(policy = NAME, kinds = kinds.len(), "guards the kinds that consumers share");
     }
     let desired = desired_binding();
     if binding.as_ref().is_none_or(|binding| binding.spec != desired.spec) {
-        let seen = Seen::of(binding.as_ref().map(|binding| binding.meta()), FIELD_MANAGER);
+        let seen = Precondition::of(binding.as_ref().map(|binding| binding.meta()), FIELD_MANAGER);
         let written = apply::apply(&bindings, FIELD_MANAGER, &json!(desired), &seen).await;
         shared.policy_bindings.wrote(written.map_err(failed("write admission policy binding"))?);
     }

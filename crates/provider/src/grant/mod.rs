@@ -13,28 +13,25 @@ use portolan_core::{
     names,
     outline::SchemaOutline,
 };
-use portolan_runtime::{controller, controller::Next, tasks::Tasks};
+use portolan_runtime::{controller, controller::Action, tasks::Tasks};
 
 use crate::{
     context::Context,
-    error::{ReconcileError, or_again},
+    error::ReconcileError,
     is_ours,
+    queues::Key,
     tenancy::{Place, Terms},
-    wake::Key,
 };
 
 const WORKERS: usize = 2;
 
 pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
-    let shared = Arc::clone(context);
-    let reconcile = move |contract: String| {
-        let context = Arc::clone(&shared);
-        async move { or_again(reconcile(&context, &contract).await) }
-    };
-    controller::run(tasks, "grant", WORKERS, &context.queues.grants, &context.metrics, reconcile);
+    let reconcile =
+        |context: Arc<Context>, contract: String| async move { reconcile(&context, &contract).await };
+    controller::run(tasks, "grant", WORKERS, &context.queues.grants, &context.metrics, context, reconcile);
 }
 
-async fn reconcile(context: &Context, contract: &str) -> Result<Next, ReconcileError> {
+async fn reconcile(context: &Context, contract: &str) -> Result<Action, ReconcileError> {
     // What is left of a contract goes with its namespace.
     let namespace = context.contracts.get_cluster_scoped(contract);
     let namespace = namespace.filter(|namespace| namespace.metadata.deletion_timestamp.is_none());
@@ -48,7 +45,7 @@ async fn reconcile(context: &Context, contract: &str) -> Result<Next, ReconcileE
             apply::in_cluster(context, shared, namespace).await?;
         }
     }
-    Ok(Next::OnChange)
+    Ok(Action::AwaitChange)
 }
 
 /// Group and plural of what is exported to a contract, with copies that stand there.

@@ -15,13 +15,13 @@ use portolan_core::api::kubebind::{
     ANNOTATION_EXPORTS, LABEL_CONSUMER, LABEL_MANAGED_BY, PROVIDER_KUBECONFIG,
 };
 use portolan_runtime::{
-    apply::{self, Observed as Seen, WriteError},
+    apply::{self, Precondition, WriteError},
     clock,
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{order::Order, secret::Life};
+use super::{options::KubeconfigOptions, secret::Life};
 use crate::{BINDER, FIELD_MANAGER, MANAGED_BY, is_ours};
 
 /// How much shorter than asked a token may be without a word.
@@ -55,9 +55,9 @@ fn failed(action: &'static str, what: &str) -> impl FnOnce(WriteError) -> Accoun
 }
 
 /// Makes what is missing.
-pub(super) async fn ensure(client: &Client, order: &Order) -> Result<(), AccountError> {
-    ensure_namespace(client, order).await?;
-    ensure_account(client, &order.namespace).await
+pub(super) async fn ensure(client: &Client, options: &KubeconfigOptions) -> Result<(), AccountError> {
+    ensure_namespace(client, options).await?;
+    ensure_account(client, &options.namespace).await
 }
 
 /// Makes what is missing of the account in a contract namespace.
@@ -70,26 +70,26 @@ pub(crate) async fn ensure_account(client: &Client, namespace: &str) -> Result<(
     ensure_object::<RoleBinding>(client, namespace, &binding(&metadata, namespace), |_| true).await
 }
 
-async fn ensure_namespace(client: &Client, order: &Order) -> Result<(), AccountError> {
+async fn ensure_namespace(client: &Client, options: &KubeconfigOptions) -> Result<(), AccountError> {
     let api: Api<Namespace> = Api::all(client.clone());
-    let name = &order.namespace;
+    let name = &options.namespace;
     let found = api.get_opt(name).await.map_err(|error| failed("read namespace", name)(error.into()))?;
     if let Some(found) = &found {
-        check(found, order)?;
+        check(found, options)?;
         let exports = found.annotations().get(ANNOTATION_EXPORTS);
-        if order.exports.is_none() || order.exports.as_ref() == exports {
+        if options.exports.is_none() || options.exports.as_ref() == exports {
             return Ok(());
         }
     }
-    let seen = Seen::of(found.as_ref().map(|found| &found.metadata), FIELD_MANAGER);
-    let written = apply::apply::<Namespace>(&api, FIELD_MANAGER, &namespace(order), &seen).await;
+    let seen = Precondition::of(found.as_ref().map(|found| &found.metadata), FIELD_MANAGER);
+    let written = apply::apply::<Namespace>(&api, FIELD_MANAGER, &namespace(options), &seen).await;
     written.map(|_| ()).map_err(failed("write namespace", name))
 }
 
-fn check(found: &Namespace, order: &Order) -> Result<(), AccountError> {
-    let namespace = order.namespace.clone();
-    if found.labels().get(LABEL_CONSUMER) != Some(&order.consumer) {
-        return Err(AccountError::ForeignNamespace { namespace, consumer: order.consumer.clone() });
+fn check(found: &Namespace, options: &KubeconfigOptions) -> Result<(), AccountError> {
+    let namespace = options.namespace.clone();
+    if found.labels().get(LABEL_CONSUMER) != Some(&options.consumer) {
+        return Err(AccountError::ForeignNamespace { namespace, consumer: options.consumer.clone() });
     }
     if found.metadata.deletion_timestamp.is_some() {
         Err(AccountError::Terminating(namespace))
@@ -98,9 +98,9 @@ fn check(found: &Namespace, order: &Order) -> Result<(), AccountError> {
     }
 }
 
-fn namespace(order: &Order) -> Value {
-    let mut metadata = json!({"name": order.namespace, "labels": {LABEL_CONSUMER: order.consumer}});
-    if let Some(exports) = &order.exports {
+fn namespace(options: &KubeconfigOptions) -> Value {
+    let mut metadata = json!({"name": options.namespace, "labels": {LABEL_CONSUMER: options.consumer}});
+    if let Some(exports) = &options.exports {
         metadata["annotations"] = json!({ANNOTATION_EXPORTS: exports});
     }
     json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
@@ -125,10 +125,10 @@ where
     let mut desired = desired.clone();
     desired["apiVersion"] = K::api_version(&()).into();
     desired["kind"] = K::kind(&()).into();
-    let seen = Seen::of(found.as_ref().map(Resource::meta), FIELD_MANAGER);
+    let seen = Precondition::of(found.as_ref().map(Resource::meta), FIELD_MANAGER);
     match apply::apply::<K>(&api, FIELD_MANAGER, &desired, &seen).await {
         // The same command, run twice at once.
-        Ok(_) | Err(WriteError::Raced(_)) => Ok(()),
+        Ok(_) | Err(WriteError::Conflict(_)) => Ok(()),
         Err(error) => Err(failed("write", &what)(error)),
     }
 }
@@ -170,10 +170,10 @@ pub(crate) async fn keep(client: &Client, namespace: &str, secret: &Secret) -> R
     if found.as_ref().is_some_and(|found| !is_ours(found)) {
         return Ok(false);
     }
-    let seen = Seen::of(found.as_ref().map(Resource::meta), FIELD_MANAGER);
+    let seen = Precondition::of(found.as_ref().map(Resource::meta), FIELD_MANAGER);
     match apply::apply::<Secret>(&api, FIELD_MANAGER, &json!(secret), &seen).await {
         // The same command, run twice at once.
-        Ok(_) | Err(WriteError::Raced(_)) => Ok(true),
+        Ok(_) | Err(WriteError::Conflict(_)) => Ok(true),
         Err(error) => Err(failed("write", &what)(error)),
     }
 }
@@ -186,9 +186,9 @@ pub(crate) struct Token {
     pub(super) shortened: Option<String>,
 }
 
-pub(super) async fn token(client: &Client, order: &Order) -> Result<Token, AccountError> {
-    let asked = i64::try_from(order.token_duration.as_secs()).unwrap_or(i64::MAX);
-    token_for(client, &order.namespace, asked).await
+pub(super) async fn token(client: &Client, options: &KubeconfigOptions) -> Result<Token, AccountError> {
+    let asked = i64::try_from(options.token_duration.as_secs()).unwrap_or(i64::MAX);
+    token_for(client, &options.namespace, asked).await
 }
 
 /// A token that is valid for so many seconds.

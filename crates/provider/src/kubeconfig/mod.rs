@@ -4,7 +4,7 @@
 //! is kept in Secret `kubeconfig` of the contract namespace, where the provider renews it.
 
 pub(crate) mod account;
-mod order;
+mod options;
 mod render;
 pub(crate) mod secret;
 
@@ -18,7 +18,7 @@ use portolan_runtime::{
 };
 
 use self::{
-    order::Order,
+    options::KubeconfigOptions,
     render::{Access, pem},
 };
 use crate::args::KubeconfigArgs;
@@ -36,24 +36,24 @@ enum KubeconfigFailure {
 
 /// Runs the command.
 pub(crate) fn run(args: &KubeconfigArgs, cluster: &ClientArgs, log: &LogArgs) -> ExitCode {
-    let order = match Order::read(args) {
-        Ok(order) => order,
+    let options = match KubeconfigOptions::read(args) {
+        Ok(options) => options,
         Err(error) => return process::usage(&error),
     };
-    process::run_command(log, || issue(order, cluster.clone()))
+    process::run_command(log, || issue(options, cluster.clone()))
 }
 
-async fn issue(order: Order, cluster: ClientArgs) -> Result<(), Failure> {
+async fn issue(options: KubeconfigOptions, cluster: ClientArgs) -> Result<(), Failure> {
     let config = client::configuration(&cluster).await?;
     let client = client::of(config.clone())?;
-    account::ensure(&client, &order).await?;
-    let token = account::token(&client, &order).await?;
+    account::ensure(&client, &options).await?;
+    let token = account::token(&client, &options).await?;
     if let Some(shortened) = &token.shortened {
         note(shortened);
     }
-    let access = access(&order, &config, token.text);
+    let access = access(&options, &config, token.text);
     let kubeconfig = render::render(&access);
-    let kept = account::keep(&client, &order.namespace, &secret::secret(&access, token.life)).await?;
+    let kept = account::keep(&client, &options.namespace, &secret::secret(&access, token.life)).await?;
     if !kept {
         note("Secret kubeconfig of the contract namespace is somebody else's and is not renewed");
     }
@@ -63,27 +63,27 @@ async fn issue(order: Order, cluster: ClientArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn access(order: &Order, config: &Config, token: String) -> Access {
+fn access(options: &KubeconfigOptions, config: &Config, token: String) -> Access {
     let own_server = || config.cluster_url.to_string().trim_end_matches('/').to_owned();
-    if order.server.is_none() && render::is_local(&own_server()) {
+    if options.server.is_none() && render::is_local(&own_server()) {
         note(&format!(
             "{} can be reached from here only: if the konnector runs elsewhere, give --server",
             own_server()
         ));
     }
-    if order.certificate_authority.is_none() && config.accept_invalid_certs {
+    if options.certificate_authority.is_none() && config.accept_invalid_certs {
         note(
             "your kubeconfig does not verify the server, a konnector does: give --ca-file if its CA is private",
         );
     }
     let own_authority = || config.root_cert.as_ref().map(|certificates| pem(certificates));
     Access {
-        server: order.server.clone().unwrap_or_else(own_server),
+        server: options.server.clone().unwrap_or_else(own_server),
         // A name to verify belongs to our own way to the server.
-        tls_server_name: config.tls_server_name.clone().filter(|_| order.server.is_none()),
-        certificate_authority: order.certificate_authority.clone().or_else(own_authority),
+        tls_server_name: config.tls_server_name.clone().filter(|_| options.server.is_none()),
+        certificate_authority: options.certificate_authority.clone().or_else(own_authority),
         token,
-        namespace: order.namespace.clone(),
+        namespace: options.namespace.clone(),
     }
 }
 

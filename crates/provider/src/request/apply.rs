@@ -9,35 +9,35 @@ use k8s_openapi::{
 use kube::{Api, Resource};
 use portolan_core::api::kubebind::{APIServiceNamespace, APIServiceNamespaceStatus};
 use portolan_runtime::{
-    apply::{self, Observed as Seen},
-    controller::Next,
+    apply::{self, Precondition},
+    controller::Action,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
 use tracing::info;
 
-use super::plan::{self, Observed, Plan, Step};
+use super::plan::{self, ObservedRequest, Plan, Step};
 use crate::{
     FIELD_MANAGER,
     context::Context,
     error::{RECHECK, ReconcileError},
+    queues::Key,
     store::Kind,
-    wake::Key,
 };
 
 pub(super) async fn apply(
     context: &Context,
     key: &Key,
-    observed: &Observed,
+    observed: &ObservedRequest,
     plan: Plan,
-) -> Result<Next, ReconcileError> {
+) -> Result<Action, ReconcileError> {
     let on = observed.request.object_ref(&());
     let (namespace, create, role, binding) = match plan {
-        Plan::Wait => return Ok(Next::OnChange),
+        Plan::Wait => return Ok(Action::AwaitChange),
         Plan::Blocked(why) => {
             context.notices.warn(&on, "NamespaceNotUsable", &why).await;
             // What stands in the way is not watched.
-            return Ok(Next::After(RECHECK));
+            return Ok(Action::RequeueAfter(RECHECK));
         }
         Plan::Answer { namespace, create, role, binding } => (namespace, create, role, binding),
     };
@@ -54,13 +54,13 @@ pub(super) async fn apply(
             .await?;
     }
     answer(context, key, &observed.request, namespace).await?;
-    Ok(Next::OnChange)
+    Ok(Action::AwaitChange)
 }
 
 async fn make_namespace(context: &Context, key: &Key, name: &str) -> Result<(), ReconcileError> {
     let api: Api<Namespace> = Api::all(context.client.clone());
     let desired = json!(plan::namespace(name, key));
-    let made = apply::apply::<Namespace>(&api, FIELD_MANAGER, &desired, &Seen::Absent).await;
+    let made = apply::apply::<Namespace>(&api, FIELD_MANAGER, &desired, &Precondition::Absent).await;
     made.map_err(|error| ReconcileError::new("create namespace", name, error))?;
     info!(request = %key, namespace = name, "made a namespace");
     Ok(())
@@ -84,7 +84,7 @@ where
         + 'static,
 {
     let api: Api<K> = Api::namespaced(context.client.clone(), namespace);
-    let seen = Seen::of(observed.map(Resource::meta), FIELD_MANAGER);
+    let seen = Precondition::of(observed.map(Resource::meta), FIELD_MANAGER);
     let written = apply::apply::<K>(&api, FIELD_MANAGER, &json!(desired), &seen).await;
     let written =
         written.map_err(|error| ReconcileError::new("write the rights in namespace", namespace, error))?;

@@ -7,21 +7,21 @@ use kube::{Api, Resource};
 use portolan_core::names::is_dns_label;
 use serde::de::DeserializeOwned;
 
-use super::plan::{self, Candidates, Look, Observed};
+use super::plan::{self, Candidates, Look, ObservedRequest};
 use crate::{
     claims,
     context::Context,
     contract::{Choice, Contract},
     error::ReconcileError,
     grant::{claimed_in, exported_in},
+    queues::Key,
     rights,
     store::Kind,
     tenancy::Place,
-    wake::Key,
 };
 
 /// `None` where there is nothing to answer.
-pub(super) async fn observe(context: &Context, key: &Key) -> Result<Option<Observed>, ReconcileError> {
+pub(super) async fn observe(context: &Context, key: &Key) -> Result<Option<ObservedRequest>, ReconcileError> {
     let (Some(request), Some(contract)) = (context.requests.get(key), context.contract(&key.namespace))
     else {
         return Ok(None);
@@ -43,7 +43,7 @@ pub(super) async fn observe(context: &Context, key: &Key) -> Result<Option<Obser
     let ours =
         answered.iter().chain([&candidates.plain, &candidates.hashed]).find(|(_, look)| *look == Look::Ours);
     let place = ours.map(|(name, _)| Key::new(name, rights::NAME));
-    Ok(Some(Observed {
+    Ok(Some(ObservedRequest {
         role: find(context, &context.roles, place.as_ref()).await?,
         binding: find(context, &context.role_bindings, place.as_ref()).await?,
         desired_role: desired_role(context, key, &contract),

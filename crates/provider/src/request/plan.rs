@@ -13,12 +13,13 @@ use portolan_core::{
 };
 
 use crate::{
-    is_ours, rights,
-    wake::{Key, answered_by},
+    is_ours,
+    queues::{Key, answered_by},
+    rights,
 };
 
 /// A request and everything that bears on it.
-pub(super) struct Observed {
+pub(super) struct ObservedRequest {
     pub(super) request: Arc<APIServiceNamespace>,
     /// The namespace that the status names already.
     pub(super) answered: Option<(String, Look)>,
@@ -85,7 +86,7 @@ pub(super) fn look(namespace: Option<&Namespace>, key: &Key) -> Look {
     if namespace.metadata.deletion_timestamp.is_some() { Look::OursTerminating } else { Look::Ours }
 }
 
-pub(super) fn plan(observed: &Observed) -> Plan {
+pub(super) fn plan(observed: &ObservedRequest) -> Plan {
     let (namespace, create) = match place(observed) {
         Ok(place) => place,
         Err(plan) => return plan,
@@ -107,7 +108,7 @@ pub(super) fn plan(observed: &Observed) -> Plan {
 }
 
 /// The namespace to answer with, and whether it has to be made.
-fn place(observed: &Observed) -> Result<(String, bool), Plan> {
+fn place(observed: &ObservedRequest) -> Result<(String, bool), Plan> {
     let Candidates { plain, hashed } = &observed.candidates;
     if let Some((name, look)) = &observed.answered {
         match look {
@@ -131,7 +132,7 @@ fn place(observed: &Observed) -> Result<(String, bool), Plan> {
     }
 }
 
-fn foreign(namespace: &str, observed: &Observed) -> Plan {
+fn foreign(namespace: &str, observed: &ObservedRequest) -> Plan {
     let request = Key::of(&*observed.request);
     Plan::Blocked(format!(
         "Namespace {namespace} exists and is not for this request, so it is not used. Delete it, or if it is meant, \

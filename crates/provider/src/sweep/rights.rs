@@ -10,7 +10,7 @@ use k8s_openapi::{
     },
 };
 use kube::{Api, Resource, ResourceExt as _, api::PostParams};
-use portolan_runtime::apply::{self, Observed, WriteError};
+use portolan_runtime::apply::{self, Precondition, WriteError};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -55,9 +55,9 @@ where
     desired["apiVersion"] = K::api_version(&()).into();
     desired["kind"] = K::kind(&()).into();
     let api: Api<K> = Api::namespaced(context.client.clone(), namespace);
-    match apply::apply::<K>(&api, FIELD_MANAGER, &desired, &Observed::Absent).await {
+    match apply::apply::<K>(&api, FIELD_MANAGER, &desired, &Precondition::Absent).await {
         // It is there from a look that was broken off.
-        Ok(_) | Err(WriteError::Raced(_)) => Ok(()),
+        Ok(_) | Err(WriteError::Conflict(_)) => Ok(()),
         Err(error) => Err(error),
     }
 }

@@ -7,7 +7,7 @@ use portolan_core::{api::kubebind::APIServiceBinding, outline::CrdOutline};
 use portolan_runtime::{
     apply::{self, WriteError},
     clock,
-    controller::Next,
+    controller::{AFTER_CONFLICT, Action},
 };
 use tracing::info;
 
@@ -15,8 +15,8 @@ use super::{
     super::{
         claims::{self, End},
         conclude,
-        marks::{AFTER_RACE, FINALIZER},
-        observe::{Observed, Provider, View},
+        marks::FINALIZER,
+        observe::{ObservedBinding, Provider, View},
         report,
     },
     drain, orphan,
@@ -27,9 +27,9 @@ use crate::{context::Context, crd, sync::Mode};
 /// `None` where the binding stays.
 pub(super) async fn apply(
     context: &Context,
-    observed: &Observed,
+    observed: &ObservedBinding,
     facts: &Facts,
-) -> Result<Option<Next>, WriteError> {
+) -> Result<Option<Action>, WriteError> {
     let binding = &observed.binding;
     if !facts.has_crds {
         context.sync.stop(&binding.name_any(), &[]);
@@ -42,19 +42,19 @@ pub(super) async fn apply(
     match step {
         Step::Stop => {
             stop(context, binding);
-            Ok(Some(Next::OnChange))
+            Ok(Some(Action::AwaitChange))
         }
         Step::LetGo => {
             stop(context, binding);
             orphan::let_go(context, binding, &owned(observed)).await?;
-            Ok(Some(Next::OnChange))
+            Ok(Some(Action::AwaitChange))
         }
         Step::Abandon { keeps_objects } => {
             orphan::abandon(context, binding, &owned(observed), keeps_objects).await?;
-            Ok(Some(Next::After(AFTER_RACE)))
+            Ok(Some(Action::RequeueAfter(AFTER_CONFLICT)))
         }
         Step::Drain => drained(context, observed, stays).await.map(Some),
-        Step::Listen => Ok(Some(Next::After(AFTER_RACE))),
+        Step::Listen => Ok(Some(Action::RequeueAfter(AFTER_CONFLICT))),
         Step::Tell => {
             tell(observed).await?;
             Ok(None)
@@ -64,9 +64,11 @@ pub(super) async fn apply(
             orphan::release_strays(context, binding).await?;
             tell(observed).await?;
             release(context, binding).await?;
-            Ok(Some(Next::OnChange))
+            Ok(Some(Action::AwaitChange))
         }
-        Step::LookAgain | Step::EndClaims(_) => Ok((!stays).then_some(Next::After(context.poll_interval))),
+        Step::LookAgain | Step::EndClaims(_) => {
+            Ok((!stays).then_some(Action::RequeueAfter(context.poll_interval)))
+        }
         Step::Wait(why) => wait(context, binding, &why).await.map(Some),
     }
 }
@@ -76,20 +78,20 @@ fn stop(context: &Context, binding: &APIServiceBinding) {
     context.claims.stop(&binding.name_any(), &[]);
 }
 
-fn owned(observed: &Observed) -> Vec<&Arc<CrdOutline>> {
+fn owned(observed: &ObservedBinding) -> Vec<&Arc<CrdOutline>> {
     observed.crds.values().filter(|crd| crd::is_owned_by(&***crd, &observed.binding)).collect()
 }
 
-fn session(observed: &Observed) -> Option<&View> {
+fn session(observed: &ObservedBinding) -> Option<&View> {
     if let Provider::Session(view) = &observed.provider { Some(view) } else { None }
 }
 
-fn end_claims(context: &Context, observed: &Observed, mode: Mode) -> End {
+fn end_claims(context: &Context, observed: &ObservedBinding, mode: Mode) -> End {
     session(observed).map_or(End::UnderWay, |view| claims::end(context, &observed.binding, view, mode))
 }
 
 /// A binding that goes says what holds it up; of one that stays, its engines do.
-async fn drained(context: &Context, observed: &Observed, stays: bool) -> Result<Next, WriteError> {
+async fn drained(context: &Context, observed: &ObservedBinding, stays: bool) -> Result<Action, WriteError> {
     let mut obstacle = None;
     if let Some(view) = session(observed) {
         for crd in owned(observed) {
@@ -98,22 +100,22 @@ async fn drained(context: &Context, observed: &Observed, stays: bool) -> Result<
     }
     match obstacle {
         Some(why) if !stays => wait(context, &observed.binding, &why).await,
-        Some(_) => Ok(Next::After(context.poll_interval)),
-        None => Ok(Next::After(AFTER_RACE)),
+        Some(_) => Ok(Action::RequeueAfter(context.poll_interval)),
+        None => Ok(Action::RequeueAfter(AFTER_CONFLICT)),
     }
 }
 
-async fn tell(observed: &Observed) -> Result<(), WriteError> {
+async fn tell(observed: &ObservedBinding) -> Result<(), WriteError> {
     match session(observed) {
         Some(view) => report::unbound(view).await,
         None => Ok(()),
     }
 }
 
-async fn wait(context: &Context, binding: &APIServiceBinding, why: &str) -> Result<Next, WriteError> {
+async fn wait(context: &Context, binding: &APIServiceBinding, why: &str) -> Result<Action, WriteError> {
     let status = conclude::waiting(binding, why, clock::now());
     report::say(context, binding, &status).await?;
-    Ok(Next::After(context.poll_interval))
+    Ok(Action::RequeueAfter(context.poll_interval))
 }
 
 async fn release(context: &Context, binding: &APIServiceBinding) -> Result<(), WriteError> {

@@ -9,13 +9,16 @@ mod observe;
 mod orphan;
 mod plan;
 
-use portolan_runtime::{apply::WriteError, controller::Next};
+use portolan_runtime::{apply::WriteError, controller::Action};
 
-use super::observe::Observed;
+use super::observe::ObservedBinding;
 use crate::context::Context;
 
 /// Takes the next step towards the end. `None` where the binding does not end, or stays for good.
-pub(super) async fn clean_up(context: &Context, observed: &Observed) -> Result<Option<Next>, WriteError> {
+pub(super) async fn clean_up(
+    context: &Context,
+    observed: &ObservedBinding,
+) -> Result<Option<Action>, WriteError> {
     let Some(facts) = observe::observe(context, observed) else { return Ok(None) };
     apply::apply(context, observed, &facts).await
 }

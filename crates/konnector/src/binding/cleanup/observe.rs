@@ -7,7 +7,7 @@ use super::{
         claims,
         ending::mode,
         marks::FINALIZER,
-        observe::{Observed, Provider, View},
+        observe::{ObservedBinding, Provider, View},
     },
     plan::{Facts, Occasion, Reach},
 };
@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// `None` where the binding does not end.
-pub(super) fn observe(context: &Context, observed: &Observed) -> Option<Facts> {
+pub(super) fn observe(context: &Context, observed: &ObservedBinding) -> Option<Facts> {
     let binding = &observed.binding;
     let is_elsewhere = observed.is_in_use_elsewhere();
     Some(Facts {
@@ -36,7 +36,7 @@ pub(super) fn observe(context: &Context, observed: &Observed) -> Option<Facts> {
     })
 }
 
-fn occasion(observed: &Observed) -> Option<Occasion> {
+fn occasion(observed: &ObservedBinding) -> Option<Occasion> {
     let binding = &observed.binding;
     if binding.metadata.deletion_timestamp.is_none() {
         let Provider::Session(view) = &observed.provider else { return None };
@@ -51,7 +51,7 @@ fn occasion(observed: &Observed) -> Option<Occasion> {
 }
 
 /// Whether the provider has ended the binding, as far as anybody can tell.
-fn keeps_objects(context: &Context, observed: &Observed) -> bool {
+fn keeps_objects(context: &Context, observed: &ObservedBinding) -> bool {
     let binding = &observed.binding;
     let knows = |view: &View| view.contact == Contact::Up && (view.listed || view.withdrawing.is_some());
     match &observed.provider {
@@ -60,7 +60,7 @@ fn keeps_objects(context: &Context, observed: &Observed) -> bool {
     }
 }
 
-fn reach(observed: &Observed) -> Reach {
+fn reach(observed: &ObservedBinding) -> Reach {
     let Provider::Session(view) = &observed.provider else { return Reach::NoSession };
     match &view.contact {
         Contact::Up if view.listed => Reach::Up,

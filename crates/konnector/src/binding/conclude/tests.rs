@@ -104,7 +104,8 @@ fn concluded_from(
     outcome: Option<Outcome>,
 ) -> APIServiceBindingStatus {
     let binding = Arc::new(APIServiceBinding { status, ..(*binding()).clone() });
-    let observed = Observed { binding, secret, provider, consent: Consent::default(), crds: BTreeMap::new() };
+    let observed =
+        ObservedBinding { binding, secret, provider, consent: Consent::default(), crds: BTreeMap::new() };
     let resource = |outcome| AppliedResource {
         crd: "cowboys.wildwest.dev".to_owned(),
         schema: schema(),
@@ -144,7 +145,7 @@ fn copies_that_were_left_behind_are_told_and_do_no_harm_to_ready() {
         let binding = Arc::new(APIServiceBinding { status: before, ..(*binding()).clone() });
         let (secret, provider) = (valid_secret(), with(|_| {}));
         let observed =
-            Observed { binding, secret, provider, consent: Consent::default(), crds: BTreeMap::new() };
+            ObservedBinding { binding, secret, provider, consent: Consent::default(), crds: BTreeMap::new() };
         let applied = Applied { orphaned, ..Applied::default() };
         conclude(&observed, &applied, Timestamp::UNIX_EPOCH, beginning)
     };
@@ -256,7 +257,7 @@ fn of_versions(versions: &[(&str, Value)], migration: Option<MigrationState>) ->
         objection: None,
         migration,
     };
-    let observed = Observed {
+    let observed = ObservedBinding {
         binding: binding(),
         secret: valid_secret(),
         provider: with(|_| {}),

@@ -13,7 +13,7 @@ use portolan_core::{
     groups::{GroupPatterns, InvalidPattern},
 };
 
-use super::{Observed, Plan, Provider, lists::listed, owned};
+use super::{ObservedBundle, Plan, Provider, lists::listed, owned};
 use crate::groups::Served;
 
 /// What a bundle takes.
@@ -116,7 +116,7 @@ fn reason(name: &str, refusal: &Refusal) -> Option<String> {
 }
 
 /// Where the provider says nothing, what was said stands.
-pub(super) fn say(observed: &Observed, plan: &mut Plan, now: Timestamp) {
+pub(super) fn say(observed: &ObservedBundle, plan: &mut Plan, now: Timestamp) {
     let Provider::Up(offer) = &observed.provider else { return };
     let taking = Taking::of(&observed.bundle, &observed.served);
     let (mut refused, mut kept) = (BTreeMap::new(), Vec::new());

@@ -63,8 +63,12 @@ fn up_without(exports: Vec<Arc<APIServiceExport>>, absent: &[(&str, Absence)]) -
     Provider::Up(Offer { exports, pretty_name: None, contract: None, absent, patience, doubt: None })
 }
 
-fn observed(secret: SecretState, provider: Provider, bindings: Vec<Arc<APIServiceBinding>>) -> Observed {
-    Observed {
+fn observed(
+    secret: SecretState,
+    provider: Provider,
+    bindings: Vec<Arc<APIServiceBinding>>,
+) -> ObservedBundle {
+    ObservedBundle {
         bundle: Arc::new(bundle("prod")),
         secret,
         provider,
@@ -202,7 +206,7 @@ fn what_depends_on_a_bad_secret_does_not_stay_true() {
     condition::set(&mut status.conditions, CONDITION_SYNCED, Verdict::holds(), Timestamp::UNIX_EPOCH);
     known.status = Some(status);
     let seen = observed(SecretState::NotFound, Provider::Pending, Vec::new());
-    let plan = plan(&Observed { bundle: Arc::new(known), ..seen }, Timestamp::UNIX_EPOCH);
+    let plan = plan(&ObservedBundle { bundle: Arc::new(known), ..seen }, Timestamp::UNIX_EPOCH);
     assert_eq!(verdict(&plan, "Synced"), (ConditionStatus::False, "WaitingForSecret".to_owned()));
     assert_eq!(verdict(&plan, "Ready"), (ConditionStatus::False, "KubeconfigSecretNotFound".to_owned()));
 }

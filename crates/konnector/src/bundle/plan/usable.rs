@@ -9,7 +9,7 @@ use portolan_core::{
     condition::{self, Condition, ConditionStatus, READY, Severity, Verdict},
 };
 
-use super::{Observed, Plan, lists::listed, owned};
+use super::{ObservedBundle, Plan, lists::listed, owned};
 
 /// The bindings of a bundle that are not ready, with what they say.
 #[derive(Debug, Default)]
@@ -85,7 +85,7 @@ fn severity(ready: &Condition) -> Severity {
 }
 
 /// What is bound is known whatever the provider says.
-pub(super) fn say(observed: &Observed, plan: &mut Plan, now: Timestamp) {
+pub(super) fn say(observed: &ObservedBundle, plan: &mut Plan, now: Timestamp) {
     let found = NotReady::of(owned(observed).map(|binding| &**binding), &plan.create);
     let (bound, ready) = found.counts();
     plan.status.bound = i32::try_from(bound).ok();

@@ -5,7 +5,7 @@ use portolan_core::{
     api::kubebind::{FIELD_MANAGER, FORMER_MANAGER},
     digest::Digest,
 };
-use portolan_runtime::apply::{self, Observed, WriteError};
+use portolan_runtime::apply::{self, Precondition, WriteError};
 use serde_json::{Value, json};
 
 use crate::sync::{
@@ -21,14 +21,14 @@ impl Engine {
         let Some(body) = self.body(key).await? else { return Ok(()) };
         let api = self.provider(key);
         let is_first = self.index.lock().asks_for_copy(key);
-        match apply::apply(&api, FIELD_MANAGER, &body, &Observed::Absent).await {
+        match apply::apply(&api, FIELD_MANAGER, &body, &Precondition::Absent).await {
             Ok(created) => self.settle(key, &created, &body, None),
             // Something has the name that no watch has shown. What it is decides what to do.
-            Err(WriteError::Raced(cause)) => {
+            Err(WriteError::Conflict(cause)) => {
                 let found = api.get_opt(&self.copy_name(key)).await?;
                 let mut index = self.index.lock();
                 index.answered(key);
-                let Some(found) = found else { return Err(WriteError::Raced(cause)) };
+                let Some(found) = found else { return Err(WriteError::Conflict(cause)) };
                 index.saw_copy(key, &found);
             }
             Err(error) => {
@@ -45,11 +45,11 @@ impl Engine {
         let known = self.index.lock().sides(key).copy.cloned();
         let (Some(known), Some(body)) = (known, self.body(key).await?) else { return Ok(()) };
         let api = self.provider(key);
-        let mut observed = Observed::Present { uid: known.uid, managed_fields: None };
+        let mut observed = Precondition::Present { uid: known.uid, managed_fields: None };
         if known.has_former
             && let Some(copy) = api.get_opt(&self.copy_name(key)).await?
         {
-            observed = Observed::succeeding(&copy.metadata, FIELD_MANAGER, &[FORMER_MANAGER]);
+            observed = Precondition::succeeding(&copy.metadata, FIELD_MANAGER, &[FORMER_MANAGER]);
         }
         let mut written = match apply::apply(&api, FIELD_MANAGER, &body, &observed).await {
             // Other objections stay: nothing is half written for them.
@@ -65,7 +65,7 @@ impl Engine {
         // A field that we set by POST is not removed by apply, and what was emptied may have become another thing.
         // Only then is the extra write worth it.
         if (holds_updates(&written) || has_empty(&body)) && !self.says(&written, &said(&body)) {
-            let observed = Observed::of(Some(&written.metadata), FIELD_MANAGER);
+            let observed = Precondition::of(Some(&written.metadata), FIELD_MANAGER);
             written = apply::apply(&api, FIELD_MANAGER, &body, &observed).await?;
         }
         if let Some(cleared) =
@@ -101,9 +101,9 @@ impl Engine {
             operations.extend(removals);
             match apply::json_patch_as(&api, Some(FIELD_MANAGER), &name, None, operations.into()).await {
                 // Once it is known as it is now, nothing tells any more what was left over.
-                Err(WriteError::Raced(cause)) if !last => match api.get_opt(&name).await? {
+                Err(WriteError::Conflict(cause)) if !last => match api.get_opt(&name).await? {
                     Some(now) if now.uid() == live.uid() => live = now,
-                    _ => return Err(WriteError::Raced(cause)),
+                    _ => return Err(WriteError::Conflict(cause)),
                 },
                 cleared => return cleared.map(Some),
             }

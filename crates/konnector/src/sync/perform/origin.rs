@@ -3,7 +3,7 @@
 use portolan_core::api::kubebind::{
     ANNOTATION_PROVIDER_NAMESPACE, ANNOTATION_PROVIDER_UID, FIELD_MANAGER, FORMER_MANAGER, SYNCER_FINALIZER,
 };
-use portolan_runtime::apply::{self, Observed, WriteError};
+use portolan_runtime::apply::{self, Precondition, WriteError};
 use serde_json::json;
 
 use crate::sync::{
@@ -36,9 +36,9 @@ impl Engine {
             "apiVersion": self.spec.resource.api_version, "kind": self.spec.resource.kind, "metadata": metadata,
         });
         let api = self.consumer(key);
-        let mut observed = Observed::Present { uid, managed_fields: None };
+        let mut observed = Precondition::Present { uid, managed_fields: None };
         if has_former && let Some(origin) = api.get_opt(&key.name).await? {
-            observed = Observed::dismissing(&origin.metadata, &[FORMER_MANAGER]);
+            observed = Precondition::dismissing(&origin.metadata, &[FORMER_MANAGER]);
         }
         let written = apply::apply(&api, FIELD_MANAGER, &body, &observed).await?;
         self.index.lock().saw_origin(key, &written);

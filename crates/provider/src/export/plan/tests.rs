@@ -60,7 +60,7 @@ fn foreign<K: Resource + Clone>(object: &K) -> K {
 
 fn plan_of(wanted: Wanted, export: Option<&APIServiceExport>, schema: Option<&SchemaOutline>) -> Plan {
     let (export, schema) = (export.cloned().map(Arc::new), schema.cloned().map(Arc::new));
-    plan(&Observed {
+    plan(&ObservedExport {
         now: Timestamp::from_second(1000).unwrap(),
         drain_limit: Duration::from_secs(600),
         contract_ends: false,

@@ -13,10 +13,10 @@ fn role() -> Role {
     rights::role([("wildwest.dev", "cowboys")])
 }
 
-fn observed(plain: Look, hashed: Look, answered: Option<(&str, Look)>) -> Observed {
+fn observed(plain: Look, hashed: Look, answered: Option<(&str, Look)>) -> ObservedRequest {
     let (plain_name, hashed_name) = names(&key());
     let request = json!({"metadata": {"name": "b-c", "namespace": "kube-bind-a"}, "spec": {}});
-    Observed {
+    ObservedRequest {
         request: Arc::new(serde_json::from_value(request).unwrap()),
         answered: answered.map(|(name, look)| (name.to_owned(), look)),
         candidates: Candidates { plain: (plain_name, plain), hashed: (hashed_name, hashed) },

@@ -21,7 +21,7 @@ const END: &str = "-----END CERTIFICATE-----";
 
 /// A command line that holds.
 #[derive(Clone, Debug)]
-pub(super) struct Order {
+pub(super) struct KubeconfigOptions {
     pub(super) consumer: String,
     /// The contract namespace.
     pub(super) namespace: String,
@@ -34,7 +34,7 @@ pub(super) struct Order {
 
 /// A mistake on the command line.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum OrderError {
+pub(super) enum OptionsError {
     #[error("--consumer")]
     Consumer(#[source] InvalidName),
     #[error("--server {0:?} is not a URL such as https://provider.example:6443")]
@@ -53,14 +53,14 @@ pub(super) enum OrderError {
     Exports(#[source] InvalidSelector),
 }
 
-impl Order {
-    pub(super) fn read(args: &KubeconfigArgs) -> Result<Self, OrderError> {
+impl KubeconfigOptions {
+    pub(super) fn read(args: &KubeconfigArgs) -> Result<Self, OptionsError> {
         if let Some(exports) = &args.exports {
-            selector::parse(exports).map_err(OrderError::Exports)?;
+            selector::parse(exports).map_err(OptionsError::Exports)?;
         }
         Ok(Self {
             consumer: args.consumer.clone(),
-            namespace: names::contract_namespace(&args.consumer).map_err(OrderError::Consumer)?,
+            namespace: names::contract_namespace(&args.consumer).map_err(OptionsError::Consumer)?,
             server: args.server.as_deref().map(server).transpose()?,
             certificate_authority: args.ca_file.as_deref().map(certificate_authority).transpose()?,
             token_duration: token_duration(&args.token_duration)?,
@@ -69,20 +69,20 @@ impl Order {
     }
 }
 
-fn server(text: &str) -> Result<String, OrderError> {
+fn server(text: &str) -> Result<String, OptionsError> {
     let server = text.trim_end_matches('/');
     let host = server.strip_prefix("https://").unwrap_or_default();
     let odd = |c: char| !c.is_ascii_graphic() || matches!(c, '"' | '\\' | '@' | '?' | '#');
     let valid = host.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[') && !host.contains(odd);
-    if valid { Ok(server.to_owned()) } else { Err(OrderError::Server(text.to_owned())) }
+    if valid { Ok(server.to_owned()) } else { Err(OptionsError::Server(text.to_owned())) }
 }
 
-fn certificate_authority(path: &Path) -> Result<String, OrderError> {
+fn certificate_authority(path: &Path) -> Result<String, OptionsError> {
     let shown = path.display().to_string();
-    let bytes =
-        std::fs::read(path).map_err(|source| OrderError::CaFileUnreadable { path: shown.clone(), source })?;
+    let bytes = std::fs::read(path)
+        .map_err(|source| OptionsError::CaFileUnreadable { path: shown.clone(), source })?;
     let text = String::from_utf8(bytes).unwrap_or_default();
-    if holds_certificates(&text) { Ok(text) } else { Err(OrderError::CaFileNotPem(shown)) }
+    if holds_certificates(&text) { Ok(text) } else { Err(OptionsError::CaFileNotPem(shown)) }
 }
 
 fn holds_certificates(text: &str) -> bool {
@@ -94,15 +94,15 @@ fn holds_certificates(text: &str) -> bool {
     blocks.peek().is_some() && blocks.all(is_certificate)
 }
 
-fn token_duration(text: &str) -> Result<Duration, OrderError> {
-    let duration = interval(text).map_err(OrderError::TokenDuration)?;
+fn token_duration(text: &str) -> Result<Duration, OptionsError> {
+    let duration = interval(text).map_err(OptionsError::TokenDuration)?;
     if duration < MIN_TOKEN_DURATION {
-        return Err(OrderError::TokenDuration(format!(
+        return Err(OptionsError::TokenDuration(format!(
             "{text} is too short: the API server gives 10m at least"
         )));
     }
     if duration > MAX_TOKEN_DURATION {
-        return Err(OrderError::TokenDuration(format!(
+        return Err(OptionsError::TokenDuration(format!(
             "{text} is too long: the API server gives 1193046h at most"
         )));
     }
@@ -116,19 +116,19 @@ mod tests {
     use super::*;
     use crate::args::{Args, Command};
 
-    fn read(arguments: &[&str]) -> Result<Order, String> {
+    fn read(arguments: &[&str]) -> Result<KubeconfigOptions, String> {
         let all = ["provider", "kubeconfig"].iter().chain(arguments).copied();
         let args = parse_from::<Args>("provider", all).unwrap();
         let Some(Command::Kubeconfig(command)) = args.command else { panic!("no command") };
-        Order::read(&command).map_err(|error| Chain(&error).to_string())
+        KubeconfigOptions::read(&command).map_err(|error| Chain(&error).to_string())
     }
 
     #[test]
     fn defaults_are_those_that_help_shows() {
-        let order = read(&["--consumer", "team-a"]).unwrap();
-        assert_eq!(order.namespace, "kube-bind-team-a");
-        assert_eq!(order.token_duration, Duration::from_hours(720));
-        assert_eq!((order.server, order.certificate_authority, order.exports), (None, None, None));
+        let options = read(&["--consumer", "team-a"]).unwrap();
+        assert_eq!(options.namespace, "kube-bind-team-a");
+        assert_eq!(options.token_duration, Duration::from_hours(720));
+        assert_eq!((options.server, options.certificate_authority, options.exports), (None, None, None));
     }
 
     #[test]

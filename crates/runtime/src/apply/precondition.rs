@@ -6,7 +6,7 @@ use serde_json::Value;
 
 /// What was seen of an object before writing it.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Observed {
+pub enum Precondition {
     /// It did not exist.
     Absent,
     /// It existed.
@@ -27,7 +27,7 @@ pub struct HandOver {
     pub(super) resource_version: Option<String>,
 }
 
-impl Observed {
+impl Precondition {
     /// What `metadata` says of an object that `manager` is about to write.
     pub fn of(metadata: Option<&ObjectMeta>, manager: &str) -> Self {
         let Some(metadata) = metadata else { return Self::Absent };

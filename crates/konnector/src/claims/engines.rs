@@ -20,12 +20,12 @@ pub(crate) struct ClaimKey {
 }
 
 /// All claim engines of the konnector.
-pub(crate) struct ClaimHub {
+pub(crate) struct ClaimEngines {
     tasks: Tasks,
     engines: Mutex<HashMap<ClaimKey, Arc<Engine>>>,
 }
 
-impl ClaimHub {
+impl ClaimEngines {
     pub(crate) fn new(tasks: &Tasks) -> Self {
         Self { tasks: tasks.clone(), engines: Mutex::default() }
     }

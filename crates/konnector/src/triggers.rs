@@ -37,7 +37,7 @@ use crate::{
 const TOLERATED: u32 = 4;
 
 /// The queues of the controllers, and who in them cares for what.
-pub(crate) struct Wake {
+pub(crate) struct Triggers {
     pub(crate) bundles: Arc<WorkQueue<String>>,
     pub(crate) bindings: Arc<WorkQueue<String>>,
     /// CRDs that may have been left to themselves.
@@ -74,7 +74,7 @@ impl Asked {
     }
 }
 
-impl Wake {
+impl Triggers {
     pub(crate) fn new(
         bundle_store: Store<APIServiceBindingBundle>,
         binding_store: Store<APIServiceBinding>,
@@ -257,15 +257,15 @@ impl<K: Send + 'static> Changes<K> {
     pub(crate) fn forward(
         mut self,
         tasks: &Tasks,
-        wake: &Arc<Wake>,
-        on: impl Fn(&Wake, &Change<K>) + Send + 'static,
+        triggers: &Arc<Triggers>,
+        on: impl Fn(&Triggers, &Change<K>) + Send + 'static,
     ) {
-        let wake = Arc::clone(wake);
+        let triggers = Arc::clone(triggers);
         tasks.spawn("consumer changes", async move {
             while let Some(change) = self.received.recv().await {
                 match change {
-                    Some(change) => on(&wake, &change),
-                    None => wake.everybody(),
+                    Some(change) => on(&triggers, &change),
+                    None => triggers.everybody(),
                 }
             }
         });

@@ -20,12 +20,12 @@ pub(crate) struct EngineKey {
 }
 
 /// All engines of the konnector.
-pub(crate) struct SyncHub {
+pub(crate) struct SyncEngines {
     tasks: Tasks,
     engines: Mutex<HashMap<EngineKey, Arc<Engine>>>,
 }
 
-impl SyncHub {
+impl SyncEngines {
     pub(crate) fn new(tasks: &Tasks) -> Self {
         Self { tasks: tasks.clone(), engines: Mutex::default() }
     }

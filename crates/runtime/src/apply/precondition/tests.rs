@@ -41,12 +41,12 @@ fn what_a_former_manager_holds_is_taken_over_or_dismissed() {
         ..ObjectMeta::default()
     };
     let entries = |observed| match observed {
-        Observed::Present { managed_fields: Some(hand_over), .. } => hand_over.entries,
+        Precondition::Present { managed_fields: Some(hand_over), .. } => hand_over.entries,
         _ => Vec::new(),
     };
-    let taken = entries(Observed::succeeding(&metadata, "us", &["them"]));
+    let taken = entries(Precondition::succeeding(&metadata, "us", &["them"]));
     assert_eq!(taken, [entry("us", "Apply", None), status, other.clone()]);
-    assert_eq!(entries(Observed::dismissing(&metadata, &["them"])), [other]);
+    assert_eq!(entries(Precondition::dismissing(&metadata, &["them"])), [other]);
 }
 
 #[test]

@@ -17,7 +17,7 @@ pub(crate) struct Intervals {
 }
 
 /// All sessions of the konnector.
-pub(crate) struct SessionHub {
+pub(crate) struct Sessions {
     tasks: Tasks,
     intervals: Intervals,
     /// When each provider last answered, by Secret.
@@ -35,7 +35,7 @@ struct Open {
     session: Arc<Session>,
 }
 
-impl SessionHub {
+impl Sessions {
     pub(crate) fn new(
         tasks: &Tasks,
         intervals: Intervals,
