@@ -23,8 +23,14 @@ use std::{collections::BTreeSet, process::ExitCode, sync::Arc, time::Duration};
 
 use portolan_core::auth::UnverifiedToken;
 use portolan_runtime::{
-    client, events::Reporter, process, process::Process, readiness::ReadyHandle, server, tasks::Tasks,
-    tls::ServerTls,
+    client,
+    events::Reporter,
+    process,
+    process::Process,
+    readiness::ReadyHandle,
+    server,
+    tasks::Tasks,
+    tls::{NoTls, ServerTls},
 };
 use secrecy::ExposeSecret as _;
 use serde::Deserialize;
@@ -42,7 +48,6 @@ use self::{
     metrics::ExchangeMetrics,
     state::{State, Target},
 };
-use crate::NoTls;
 
 /// How long the keys of the issuers may take before the exchange is ready without them.
 const FIRST_KEYS: Duration = Duration::from_secs(6);
@@ -79,7 +84,7 @@ async fn start(args: ExchangeArgs, process: Process) -> Result<(), process::Fail
     follow_api_server(tasks, state.target.client.clone(), answers);
     state.follow_files();
     let metrics = ExchangeMetrics::register(&process.metrics);
-    let audit = Arc::new(Audit::new());
+    let audit = Arc::new(Audit::default());
     keep_tidy(tasks, &state, &audit, &metrics);
     let last_word = Arc::clone(&audit);
     tasks.spawn_last(async move { last_word.report_all() });
@@ -97,7 +102,7 @@ async fn start(args: ExchangeArgs, process: Process) -> Result<(), process::Fail
 /// The cluster whose tokens are given: the one that we run in.
 async fn target(args: &ExchangeArgs) -> Result<Target, process::Failure> {
     let configuration = client::configuration(&args.client).await?;
-    let api_server = crate::addresses(&configuration).await;
+    let api_server = client::addresses(&configuration).await;
     let auth = &configuration.auth_info;
     let own = match (&auth.token, &auth.token_file) {
         (Some(token), _) => Some(token.expose_secret().to_owned()),

@@ -15,7 +15,6 @@ mod exchange;
 mod explain;
 mod host;
 mod http;
-mod limits;
 mod metrics;
 mod outage;
 mod protobuf;
@@ -27,8 +26,13 @@ mod state;
 use std::{collections::BTreeMap, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
 use portolan_runtime::{
-    client, clock, process, process::Process, readiness::ReadyHandle, server, tasks::Tasks, telemetry::Chain,
-    tls::ServerTls,
+    client, clock, process,
+    process::Process,
+    readiness::ReadyHandle,
+    server,
+    tasks::Tasks,
+    telemetry::Chain,
+    tls::{NoTls, ServerTls},
 };
 use tokio::time::sleep;
 use tracing::{info, warn};
@@ -60,11 +64,6 @@ pub fn run(args: &Args) -> ExitCode {
         }),
     }
 }
-
-/// Neither TLS nor the wish to do without.
-#[derive(Debug, thiserror::Error)]
-#[error("give --tls-cert-file and --tls-key-file, or --plain-http where something else terminates TLS")]
-struct NoTls;
 
 async fn start(args: ServiceArgs, process: Process) -> Result<(), process::Failure> {
     let tasks = &process.tasks;
@@ -104,16 +103,8 @@ async fn own_cluster(args: &ServiceArgs) -> (Option<kube::Client>, Vec<SocketAdd
             return (None, Vec::new());
         }
     };
-    let addresses = addresses(&config).await;
+    let addresses = client::addresses(&config).await;
     (client::of(config).ok(), addresses)
-}
-
-/// Where the API server of a cluster listens.
-async fn addresses(config: &kube::Config) -> Vec<SocketAddr> {
-    let url = &config.cluster_url;
-    let port = url.port_u16().unwrap_or_else(|| if url.scheme_str() == Some("http") { 80 } else { 443 });
-    let host = url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-    tokio::net::lookup_host((host, port)).await.map(Iterator::collect).unwrap_or_default()
 }
 
 /// Takes over the credentials of an earlier process, where the Secret can be read in time.

@@ -9,11 +9,11 @@ use clap::{Args as ClapArgs, Subcommand};
 use portolan_runtime::{
     args::{AdminArgs, ClientArgs, LogArgs, PodArgs},
     check::CheckArgs,
+    config::ConfigError,
     tls::TlsArgs,
 };
 
 use super::config::{Config, DEFAULT_CONFIG};
-use crate::config::ConfigError;
 
 const DEFAULT_PORT: u16 = 8088;
 

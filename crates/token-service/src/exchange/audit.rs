@@ -7,11 +7,11 @@ use portolan_core::{
     auth::{Claims, UnverifiedToken},
     names::{is_dns_label, is_dns_subdomain},
 };
+use portolan_runtime::{junk::Junk, limits::Rate};
 use secrecy::ExposeSecret as _;
 use tracing::{info, warn};
 
 use super::outcome::{Denied, Granted, Wish};
-use crate::{audit::Junk, limits::Rate};
 
 /// More of what a caller says about its way is not noted.
 const MAX_FORWARDED: usize = 128;
@@ -56,11 +56,13 @@ pub(crate) struct Audit {
     hints: Rate,
 }
 
-impl Audit {
-    pub(crate) fn new() -> Self {
-        Self { junk: Junk::new(), hints: Rate::per_second(5) }
+impl Default for Audit {
+    fn default() -> Self {
+        Self { junk: Junk::default(), hints: Rate::per_second(5) }
     }
+}
 
+impl Audit {
     /// Reports what was only counted.
     pub(crate) fn report(&self) {
         self.junk.report();

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use futures::future::join_all;
 use portolan_runtime::{
     check::{self, Check, CheckArgs, Rules},
+    config::issuer::Mode,
     readiness::Readiness,
     tasks::Tasks,
     telemetry::Chain,
@@ -18,10 +19,6 @@ use super::{
     config::Config,
     issuer::Issuer,
     state::{Snapshot, State, Target},
-};
-use crate::{
-    check::{keys, tls},
-    config::Mode,
 };
 
 const RULES: &str = include_str!("../../../../charts/token-exchange/files/rbac.yaml");
@@ -39,7 +36,7 @@ pub(crate) fn run(exchange: &ExchangeArgs, args: &CheckArgs) -> ExitCode {
 
 async fn checks(args: &ExchangeArgs) -> Vec<Check> {
     let tasks = Tasks::default();
-    let mut checks = vec![tls(&args.tls, args.knows_its_transport(), &tasks, DOCS).await];
+    let mut checks = vec![check::tls(&args.tls, args.knows_its_transport(), &tasks, DOCS).await];
     let config = args.read().await;
     let found = config.as_ref().map(found).map_err(|error| Chain(error).to_string());
     let cure = "correct the file; a running exchange keeps the old one";
@@ -106,7 +103,7 @@ async fn at_work(args: &ExchangeArgs, target: Target, tasks: &Tasks) -> Vec<Chec
 
 async fn about(issuer: &Issuer) -> Vec<Check> {
     let name = issuer.config.name();
-    let mut checks = vec![keys(format!("keys of {name}"), &issuer.jwks, DOCS).await];
+    let mut checks = vec![check::keys(format!("keys of {name}"), &issuer.jwks, DOCS).await];
     if let Some(about) = issuer.about_authorities() {
         checks.push(entry(format!("authorities of {name}"), Ok(about), "", "configuration"));
     }

@@ -10,11 +10,13 @@ use std::{
 };
 
 use jiff::SignedDuration;
-use portolan_runtime::fetch::Named;
+use portolan_runtime::{
+    config::{self, ConfigError, issuer::Mode},
+    fetch::Named,
+};
 
 use self::file::{File, IssuerFile};
 use super::binding::ANY;
-use crate::config::{ConfigError, Mode};
 
 /// Where the configuration is when nobody says. It may be absent.
 pub(crate) const DEFAULT_CONFIG: &str = "config/exchange.yaml";
@@ -71,8 +73,7 @@ pub(crate) struct Rates {
 impl Config {
     /// Reads a file.
     pub(crate) async fn read(path: &Path) -> Result<Self, ConfigError> {
-        let read = |source| ConfigError::Read { path: path.to_owned(), source };
-        Self::parse(&tokio::fs::read_to_string(path).await.map_err(read)?)
+        Self::parse(&config::read(path).await?)
     }
 
     /// The file that was named, or, where nobody named one and there is none, the defaults.
@@ -85,11 +86,7 @@ impl Config {
     }
 
     pub(crate) fn parse(text: &str) -> Result<Self, ConfigError> {
-        let file: File = serde_saphyr::from_str(text).map_err(|error| {
-            // What follows the first lines is a drawing of the place.
-            ConfigError::Parse(error.to_string().lines().take(3).collect::<Vec<_>>().join("; "))
-        })?;
-        file.check()
+        config::parse::<File>(text)?.check()
     }
 
     /// What there is without a file: nobody may exchange anything.

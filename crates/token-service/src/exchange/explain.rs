@@ -2,22 +2,17 @@
 
 use std::{
     fmt::Write as _,
-    io::Read as _,
     net::{IpAddr, Ipv4Addr},
     process::ExitCode,
-    time::Duration,
 };
 
 use portolan_core::{
-    auth::{Refusal, UnverifiedToken, compact::bare},
+    auth::{Refusal, UnverifiedToken},
     text::{differing, quoted},
 };
-use portolan_runtime::{clock, process, readiness::Readiness, tasks::Tasks};
+use portolan_runtime::{clock, explain, process, readiness::Readiness, tasks::Tasks};
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::{
-    sync::mpsc,
-    time::{sleep, timeout},
-};
+use tokio::sync::mpsc;
 
 use super::{
     accounts::{Account, Fault, MAX_FAULTS},
@@ -29,35 +24,25 @@ use super::{
     service::{account, decided},
     state::{Snapshot, State},
 };
-use crate::explain::{cure, keys_for, print};
 
-const PATIENCE: Duration = Duration::from_secs(6);
-
-pub(crate) fn run(exchange: &ExchangeArgs, explain: &ExplainArgs) -> ExitCode {
-    process::run_for_code(&exchange.log, || async {
-        match said(exchange, explain).await {
-            Ok(text) => {
-                print(&text);
-                ExitCode::SUCCESS
-            }
-            // Without its configuration and its cluster there is nothing to explain.
-            Err(failure) => process::usage(&*failure),
-        }
-    })
+pub(crate) fn run(exchange: &ExchangeArgs, args: &ExplainArgs) -> ExitCode {
+    // Without its configuration and its cluster there is nothing to explain.
+    explain::run(&exchange.log, |token| said(exchange, args, token))
 }
 
-async fn said(exchange: &ExchangeArgs, explain: &ExplainArgs) -> Result<String, process::Failure> {
-    let mut text = String::new();
-    std::io::stdin().read_to_string(&mut text)?;
-    let token = SecretString::from(bare(&text));
+async fn said(
+    exchange: &ExchangeArgs,
+    args: &ExplainArgs,
+    token: SecretString,
+) -> Result<String, process::Failure> {
     let tasks = Tasks::default();
     let (faults, _unheard) = mpsc::channel::<Fault>(MAX_FAULTS);
     let target = super::target(exchange).await?;
     let state = State::load(exchange.config.clone(), target, faults, (&tasks, &Readiness::default())).await?;
     let wish = Wish {
         token,
-        namespace: explain.namespace.clone(),
-        account: explain.service_account.clone(),
+        namespace: args.namespace.clone(),
+        account: args.service_account.clone(),
         from: IpAddr::V4(Ipv4Addr::LOCALHOST),
     };
     let text = explained(&state, &wish).await;
@@ -80,7 +65,7 @@ async fn explained(state: &State, wish: &Wish) -> String {
     line("issuer", &format!("{} (claimed)", quoted(token.unverified_issuer())));
     line("key id", &format!("{} (claimed)", quoted(token.unverified_key_id().unwrap_or("none"))));
     let snapshot = state.snapshot();
-    wait_for_keys(&snapshot).await;
+    explain::wait_for_keys(snapshot.issuers.values().map(|issuer| &*issuer.jwks)).await;
     for issuer in snapshot.issuers.values() {
         line("listed", &candidate(issuer, &token));
     }
@@ -119,7 +104,7 @@ async fn explained(state: &State, wish: &Wish) -> String {
 fn candidate(issuer: &Issuer, token: &UnverifiedToken<'_>) -> String {
     let name = issuer.config.name();
     if token.claims_to_be_of(&issuer.config.issuers) {
-        return format!("{name}: same issuer, {}", keys_for(&issuer.jwks, token));
+        return format!("{name}: same issuer, {}", issuer.jwks.about(token));
     }
     format!("{name}: another issuer: {}", differing(token.unverified_issuer(), name))
 }
@@ -174,7 +159,7 @@ fn help(denied: &Denied, snapshot: &Snapshot, wish: &Wish) -> String {
             Denied::Unavailable(_) | Denied::Internal => {
                 "run `token-service exchange check` to see what cannot be reached".to_owned()
             }
-            _ => of_refusal(label).map_or_else(String::new, |refusal| cure(&refusal).to_owned()),
+            _ => of_refusal(label).and_then(|refusal| refusal.cure()).unwrap_or_default().to_owned(),
         },
     }
 }
@@ -196,18 +181,4 @@ fn of_refusal(label: &str) -> Option<Refusal> {
         Refusal::Contradiction,
     ];
     known.into_iter().find(|refusal| refusal.label() == label)
-}
-
-async fn wait_for_keys(snapshot: &Snapshot) {
-    let waiting = |issuer: &std::sync::Arc<Issuer>| {
-        let status = issuer.jwks.status();
-        status.succeeded + status.failed == 0
-    };
-    let loaded = async {
-        while snapshot.issuers.values().any(waiting) {
-            sleep(Duration::from_millis(20)).await;
-        }
-    };
-    // Those that do not answer are shown as such.
-    let _ = timeout(PATIENCE, loaded).await;
 }

@@ -13,7 +13,10 @@ use axum::{
     routing::{any, get},
 };
 use http::{HeaderMap, StatusCode};
-use portolan_runtime::readiness::Readiness;
+use portolan_runtime::{
+    readiness::Readiness,
+    server::answer::{METHOD_NOT_ALLOWED, NOT_FOUND, json_response},
+};
 use tokio::time::{Instant, sleep_until};
 
 use super::{
@@ -23,7 +26,6 @@ use super::{
     service::exchange,
     state::State,
 };
-use crate::http::problem::{Problem, json_response};
 
 /// What is hidden is answered at the next multiple of this, so that the time does not tell it either.
 const BEAT: Duration = Duration::from_millis(25);
@@ -44,8 +46,8 @@ pub(crate) fn router(app: App) -> Router {
         .route("/token", any(rfc8693::token))
         .route("/livez", get(async || json_response(StatusCode::OK, r#"{"live":true}"#)))
         .route("/readyz", get(readyz))
-        .fallback(async || Problem::NotFound)
-        .method_not_allowed_fallback(async || Problem::Method)
+        .fallback(async || NOT_FOUND)
+        .method_not_allowed_fallback(async || METHOD_NOT_ALLOWED)
         .with_state(app)
 }
 

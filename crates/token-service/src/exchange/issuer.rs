@@ -13,22 +13,17 @@ use portolan_core::auth::{
 };
 use portolan_runtime::{
     authorities,
+    config::issuer::Mode,
     fetch::{AddressPolicy, Credential, CredentialSource, FetchError, FetchSettings, Fetcher},
     jwks::{Freshness, Jwks, KeySource},
+    limits::Rate,
     tasks::Tasks,
+    token_review::{self, Remote},
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use tracing::warn;
 
 use super::config::IssuerConfig;
-use crate::{
-    config::Mode,
-    limits::Rate,
-    review::{
-        decide::unless_in_doubt,
-        remote::{self, Remote},
-    },
-};
 
 /// One issuer.
 pub(crate) struct Issuer {
@@ -132,8 +127,8 @@ impl Issuer {
         };
         let claims = match keys.verify(token, &rules, now) {
             Err(refusal @ (Refusal::UnknownKey | Refusal::Signature)) => match self.jwks.newer().await {
-                Some(newer) => unless_in_doubt(&self.jwks, newer.verify(token, &rules, now)),
-                None => unless_in_doubt(&self.jwks, Err(refusal)),
+                Some(newer) => self.jwks.unless_in_doubt(newer.verify(token, &rules, now)),
+                None => self.jwks.unless_in_doubt(Err(refusal)),
             },
             verdict => verdict,
         }?;
@@ -153,15 +148,18 @@ impl Issuer {
         }
         let audiences = &claims.aud.0;
         let identity = Identity::of(claims)?;
-        let status = remote::review(self.remote(), token, audiences).await?;
-        Ok(remote::agreed(status, &identity, audiences, audiences).map(drop)?)
+        let status = token_review::review(self.remote(), token, audiences).await?;
+        Ok(token_review::agreed(status, &identity, audiences, audiences).map(drop)?)
     }
 
     /// Whether its API server reviews our own token, as it is to review those of callers.
     pub(crate) async fn reviews_its_own(&self) -> Result<(), String> {
         let path = self.config.token_path.as_deref().ok_or("there is no token_path")?;
         let token = read_token(path)?;
-        remote::ask(self.remote(), token.expose_secret(), &[]).await.map(drop).map_err(|why| why.to_string())
+        token_review::ask(self.remote(), token.expose_secret(), &[])
+            .await
+            .map(drop)
+            .map_err(|why| why.to_string())
     }
 
     fn remote(&self) -> Remote<'_> {

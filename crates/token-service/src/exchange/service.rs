@@ -8,7 +8,11 @@ use portolan_core::{
     auth::{Claims, Refusal, UnverifiedToken},
     names::{is_dns_label, is_dns_subdomain},
 };
-use portolan_runtime::{clock, telemetry::Chain};
+use portolan_runtime::{
+    clock,
+    limits::{Rate, Who},
+    telemetry::Chain,
+};
 use secrecy::ExposeSecret as _;
 use tracing::warn;
 
@@ -22,7 +26,6 @@ use super::{
     outcome::{Denied, Granted, Wish},
     state::{Snapshot, State},
 };
-use crate::limits::{Rate, Who};
 
 /// A wish that is to be granted.
 #[derive(Debug)]

@@ -12,7 +12,9 @@ use arc_swap::ArcSwap;
 use kube::Client;
 use moka::sync::Cache;
 use parking_lot::Mutex;
-use portolan_runtime::{files, readiness::Readiness, tasks::Tasks, telemetry::Chain};
+use portolan_runtime::{
+    config::ConfigError, files, limits::CallerRates, readiness::Readiness, tasks::Tasks, telemetry::Chain,
+};
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
@@ -22,7 +24,6 @@ use super::{
     config::{Config, IssuerConfig},
     issuer::{Issuer, IssuerError, Surroundings},
 };
-use crate::{config::ConfigError, limits::CallerRates};
 
 /// More issuers than annotations should name; those that were not asked for longest are forgotten.
 const MAX_UNLISTED: u64 = 64;

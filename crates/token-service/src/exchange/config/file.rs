@@ -3,16 +3,18 @@
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use jiff::SignedDuration;
-use portolan_core::{names::is_dns_label, text::quoted};
-use portolan_runtime::args::interval;
+use portolan_core::{names::is_dns_label, pattern, text::quoted};
+use portolan_runtime::{
+    args::interval,
+    config::{
+        ConfigError,
+        issuer::{Mode, check_keys_url, check_url, issuers},
+    },
+};
 use serde::Deserialize;
 
 use super::{AUDIENCE, Config, IssuerConfig, Rates};
-use crate::{
-    config::{ConfigError, Mode, check_keys_url, check_url, issuers},
-    exchange::binding::ANY,
-    routing::fits,
-};
+use crate::exchange::binding::ANY;
 
 /// What Kubernetes itself allows for clocks that differ.
 const MAX_LEEWAY: Duration = Duration::from_secs(60);
@@ -82,24 +84,24 @@ impl Default for RatesFile {
 
 impl File {
     pub(super) fn check(self) -> Result<Config, ConfigError> {
-        let other = |place: &str, problem| ConfigError::Other { place: place.to_owned(), problem };
+        let part = |place: &str, problem| ConfigError::Part { place: place.to_owned(), problem };
         let mut issuers: BTreeMap<String, Arc<IssuerConfig>> = BTreeMap::new();
         for issuer in self.issuers {
             let place = format!("issuer {:?}", issuer.name());
-            let issuer = issuer.check().map_err(|problem| other(&place, problem))?;
+            let issuer = issuer.check().map_err(|problem| part(&place, problem))?;
             let twin =
                 issuers.values().find_map(|known| known.issuers.iter().find(|name| issuer.has_name(name)));
             if let Some(twin) = twin {
-                return Err(other(&place, format!("{} is listed twice", quoted(twin))));
+                return Err(part(&place, format!("{} is listed twice", quoted(twin))));
             }
             issuers.insert(issuer.name().to_owned(), Arc::new(issuer));
         }
         let audiences = self.audiences.unwrap_or_else(|| vec![AUDIENCE.to_owned()]);
         if audiences.iter().any(String::is_empty) || audiences.is_empty() {
-            return Err(other("audiences", "name at least one, or \"*\" for any".to_owned()));
+            return Err(part("audiences", "name at least one, or \"*\" for any".to_owned()));
         }
         if let Some(wrong) = self.namespaces.iter().find(|name| *name != ANY && !is_dns_label(name)) {
-            return Err(other("namespaces", format!("{wrong:?} is not the name of a namespace")));
+            return Err(part("namespaces", format!("{wrong:?} is not the name of a namespace")));
         }
         let some = |rate: u32| Some(rate).filter(|rate| *rate > 0);
         Ok(Config {
@@ -198,7 +200,10 @@ fn check_places(
 }
 
 fn keys_elsewhere(issuer: &str) -> Option<String> {
-    KEYS_ELSEWHERE.iter().find(|(pattern, _)| fits(pattern, issuer)).map(|(_, keys)| (*keys).to_owned())
+    KEYS_ELSEWHERE
+        .iter()
+        .find(|(pattern, _)| pattern::matches(pattern, issuer))
+        .map(|(_, keys)| (*keys).to_owned())
 }
 
 /// An exchange needs the keys: they say who asks, before anybody else is asked.

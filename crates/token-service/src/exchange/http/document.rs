@@ -6,20 +6,18 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, Method, Request, StatusCode, header};
-use portolan_runtime::server::Peer;
+use portolan_runtime::server::{
+    Peer,
+    answer::json_response,
+    bearer::{NoBearer, bearer},
+    body,
+};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::{App, ladder::Rung};
-use crate::{
-    exchange::outcome::{Granted, Wish},
-    http::{
-        bearer::{NoBearer, bearer},
-        body,
-        problem::json_response,
-    },
-};
+use crate::exchange::outcome::{Granted, Wish};
 
 /// The longest `Authorization` header.
 const MAX_HEADER: usize = 16 * 1024;
@@ -59,7 +57,7 @@ async fn answer(app: &App, peer: &Peer, request: Request<Body>) -> Result<Grante
     }
     check_media_type(&parts.headers)?;
     let token = shown(&parts.headers)?;
-    let body = body::read(&parts, body).await.map_err(Rung::Request)?;
+    let body = body::read(&parts, body).await.map_err(Rung::Body)?;
     let (namespace, account) = read(&body)?;
     let wish = Wish { token, namespace, account, from: peer.address.ip() };
     Ok(app.decide(&wish, &parts.headers).await?)
@@ -85,14 +83,14 @@ fn shown(headers: &HeaderMap) -> Result<SecretString, Rung> {
 
 fn read(body: &[u8]) -> Result<(String, String), Rung> {
     if body.is_empty() {
-        return Err(Rung::Body("EOF".to_owned()));
+        return Err(Rung::Malformed("EOF".to_owned()));
     }
     // A list would be read as the members in their order.
     if body.trim_ascii_start().starts_with(b"[") {
-        return Err(Rung::Body("it is not a JSON object".to_owned()));
+        return Err(Rung::Malformed("it is not a JSON object".to_owned()));
     }
     let question = serde_json::from_slice::<Option<Question>>(body);
-    let question = question.map_err(|error| Rung::Body(error.to_string()))?.unwrap_or_default();
+    let question = question.map_err(|error| Rung::Malformed(error.to_string()))?.unwrap_or_default();
     let namespace = named("namespace", question.namespace)?;
     let account = named("serviceAccountName", question.service_account_name)?;
     for (member, name) in [("namespace", &namespace), ("serviceAccountName", &account)] {

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
+use portolan_runtime::server::{answer::json_response, body::Unread};
 use serde::Serialize;
 
 use super::super::outcome::Denied;
-use crate::http::problem::{BROKEN, Problem, json_response};
 
 /// How long a client waits that was too quick, and one that came during an outage.
 const TOO_MANY_PAUSE: &str = "1";
@@ -24,10 +24,10 @@ pub(super) enum Rung {
     SeveralTokens,
     Scheme,
     LongToken,
-    Body(String),
+    Malformed(String),
     Required(&'static str),
     TooLong(&'static str),
-    Request(Problem),
+    Body(Unread),
     Denied(Denied),
 }
 
@@ -54,19 +54,21 @@ impl Rung {
             Self::SeveralTokens => (BAD, "bad_request", own("more than one Authorization header")),
             Self::Scheme => (BAD, "bad_request", own("Authorization header must start with 'Bearer '")),
             Self::LongToken => (BAD, "bad_request", own("Authorization token too long")),
-            Self::Body(problem) => (BAD, "bad_request", format!("invalid request body: {problem}")),
+            Self::Malformed(problem) => (BAD, "bad_request", format!("invalid request body: {problem}")),
             Self::Required(member) => (BAD, "bad_request", format!("{member} is required")),
             Self::TooLong(member) => (BAD, "bad_request", format!("{member} too long")),
-            Self::Request(Problem::TooLarge) => {
-                (StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", own("request body too large"))
-            }
-            Self::Request(Problem::Broken) => (BAD, "bad_request", own(BROKEN)),
-            Self::Request(_) => {
-                (StatusCode::REQUEST_TIMEOUT, "timeout", own("the request did not come in time"))
-            }
+            Self::Body(unread) => (unread.code(), name(*unread), own(unread.message())),
             Self::Denied(denied) => return of_denied(denied),
         };
         (code, name, text)
+    }
+}
+
+const fn name(unread: Unread) -> &'static str {
+    match unread {
+        Unread::TooLarge => "request_too_large",
+        Unread::TooSlow => "timeout",
+        Unread::Broken => "bad_request",
     }
 }
 
@@ -134,9 +136,10 @@ mod tests {
 
     #[test]
     fn a_body_that_breaks_off_is_not_a_slow_one() {
-        let words = |problem| Rung::Request(problem).words();
-        assert_eq!(words(Problem::Broken), (StatusCode::BAD_REQUEST, "bad_request", BROKEN.to_owned()));
-        assert_eq!(words(Problem::TooSlow).0, StatusCode::REQUEST_TIMEOUT);
+        let words = |unread| Rung::Body(unread).words();
+        let broken = "the body of the request could not be read".to_owned();
+        assert_eq!(words(Unread::Broken), (StatusCode::BAD_REQUEST, "bad_request", broken));
+        assert_eq!(words(Unread::TooSlow).0, StatusCode::REQUEST_TIMEOUT);
     }
 
     #[test]

@@ -9,7 +9,11 @@ use axum::{
 };
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use portolan_core::auth::compact::bare;
-use portolan_runtime::server::Peer;
+use portolan_runtime::server::{
+    Peer,
+    answer::json_response,
+    body::{self, Unread},
+};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
@@ -17,13 +21,7 @@ use super::{
     App,
     ladder::{too_long, with_pause},
 };
-use crate::{
-    exchange::outcome::{Denied, Granted, Wish},
-    http::{
-        body,
-        problem::{BROKEN, Problem, json_response},
-    },
-};
+use crate::exchange::outcome::{Denied, Granted, Wish};
 
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
@@ -75,7 +73,7 @@ async fn answer(app: &App, peer: &Peer, request: Request<Body>) -> Result<Respon
         return Err(count(Refused { code: StatusCode::METHOD_NOT_ALLOWED, ..refused }));
     }
     check_media_type(&parts.headers).map_err(count)?;
-    let body = body::read(&parts, body).await.map_err(|problem| of_request(&problem)).map_err(count)?;
+    let body = body::read(&parts, body).await.map_err(of_body).map_err(count)?;
     let Form { subject_token: token, namespace, account, issued_type } = read(&body).map_err(count)?;
     let wish = Wish { token, namespace, account, from: peer.address.ip() };
     let granted = app.decide(&wish, &parts.headers).await.map_err(|denied| of_denied(&denied))?;
@@ -103,14 +101,12 @@ fn invalid_target(description: &'static str) -> Refused {
     Refused { error: "invalid_target", ..invalid(description) }
 }
 
-fn of_request(problem: &Problem) -> Refused {
-    match problem {
-        Problem::TooLarge => {
-            Refused { code: StatusCode::PAYLOAD_TOO_LARGE, ..invalid("the request is too large") }
-        }
-        Problem::Broken => invalid(BROKEN),
-        _ => Refused { code: StatusCode::REQUEST_TIMEOUT, ..invalid("the request did not come in time") },
-    }
+fn of_body(unread: Unread) -> Refused {
+    let description = match unread {
+        Unread::TooLarge => "the request is too large",
+        Unread::TooSlow | Unread::Broken => unread.message(),
+    };
+    Refused { code: unread.code(), ..invalid(description) }
 }
 
 fn of_denied(denied: &Denied) -> Refused {
@@ -241,12 +237,12 @@ mod tests {
     #[test]
     fn a_body_that_is_not_there_has_its_error() {
         let table = [
-            (Problem::TooLarge, StatusCode::PAYLOAD_TOO_LARGE),
-            (Problem::Broken, StatusCode::BAD_REQUEST),
-            (Problem::TooSlow, StatusCode::REQUEST_TIMEOUT),
+            (Unread::TooLarge, StatusCode::PAYLOAD_TOO_LARGE),
+            (Unread::Broken, StatusCode::BAD_REQUEST),
+            (Unread::TooSlow, StatusCode::REQUEST_TIMEOUT),
         ];
-        for (problem, code) in table {
-            assert_eq!(of_request(&problem).code, code, "{problem:?}");
+        for (unread, code) in table {
+            assert_eq!(of_body(unread).code, code, "{unread:?}");
         }
     }
 

@@ -16,7 +16,7 @@ const MAX_CALLERS: u64 = 10_000;
 
 /// One rate. It keeps the time at which everything that was let through would have come evenly.
 #[derive(Debug)]
-pub(crate) struct Rate {
+pub struct Rate {
     questions: u32,
     start: Instant,
     nanoseconds_each: u64,
@@ -24,18 +24,19 @@ pub(crate) struct Rate {
 }
 
 impl Rate {
-    pub(crate) fn per_second(questions: u32) -> Self {
+    /// A rate of so many questions per second.
+    pub fn per_second(questions: u32) -> Self {
         let nanoseconds_each = 1_000_000_000 / u64::from(questions.max(1));
         Self { questions, start: Instant::now(), nanoseconds_each, even: AtomicU64::new(0) }
     }
 
     /// Whether a rate is the one that a configuration asks for.
-    pub(crate) fn is(rate: Option<&Self>, per_second: Option<u32>) -> bool {
+    pub fn is(rate: Option<&Self>, per_second: Option<u32>) -> bool {
         rate.map(|rate| rate.questions) == per_second
     }
 
     /// Whether another question may come now.
-    pub(crate) fn allows(&self) -> bool {
+    pub fn allows(&self) -> bool {
         self.allows_at(u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX))
     }
 
@@ -50,7 +51,7 @@ impl Rate {
 
 /// Who a rate is for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Who {
+pub enum Who {
     /// A caller that showed who it is.
     Named(String),
     /// Anybody at an address.
@@ -59,17 +60,19 @@ pub(crate) enum Who {
 
 /// Rates of callers.
 #[derive(Debug)]
-pub(crate) struct CallerRates {
+pub struct CallerRates {
     per_second: u32,
     rates: Cache<Who, Arc<Rate>>,
 }
 
 impl CallerRates {
-    pub(crate) fn new(per_second: u32) -> Self {
+    /// The same rate for each caller.
+    pub fn new(per_second: u32) -> Self {
         Self { per_second, rates: Cache::new(MAX_CALLERS) }
     }
 
-    pub(crate) fn allows(&self, who: Who) -> bool {
+    /// Whether somebody may come now.
+    pub fn allows(&self, who: Who) -> bool {
         self.rates.get_with(who, || Arc::new(Rate::per_second(self.per_second))).allows()
     }
 }

@@ -3,7 +3,7 @@
 
 /// What is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Meaning {
+pub enum Meaning {
     /// The time of the token is over.
     Expired,
     /// The time of the token has not come.
@@ -134,7 +134,7 @@ const ONLY_ABOUT_THE_TOKEN: [&str; 7] = [
 ];
 
 /// What the text of a TokenReview's `status.error` means.
-pub(crate) fn meaning(error: &str) -> Meaning {
+pub fn meaning(error: &str) -> Meaning {
     let parts = parts(error);
     let of_token = |part: &&String| !is_trouble(part);
     let about: Vec<_> = parts.iter().filter(of_token).collect();

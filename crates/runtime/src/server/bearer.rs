@@ -1,4 +1,4 @@
-//! The bearer token of a request, for callers of the reviews and for those who exchange.
+//! The bearer token of a request.
 
 use http::{HeaderMap, header};
 use portolan_core::auth::compact::bare;
@@ -6,7 +6,7 @@ use secrecy::SecretString;
 
 /// A header without a bearer token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NoBearer {
+pub enum NoBearer {
     /// There is no header, or nothing in it.
     Missing,
     /// There is more than one.
@@ -16,7 +16,7 @@ pub(crate) enum NoBearer {
 }
 
 /// The one bearer token, whatever the case of the scheme.
-pub(crate) fn bearer(headers: &HeaderMap) -> Result<SecretString, NoBearer> {
+pub fn bearer(headers: &HeaderMap) -> Result<SecretString, NoBearer> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let value = values.next().ok_or(NoBearer::Missing)?;
     if values.next().is_some() {
