@@ -1,4 +1,4 @@
-//! `exchange check` and `exchange explain`, under both names of the binary.
+//! `token-exchange check` and `token-exchange explain`, under every name that the program is known by.
 
 use portolan_testkit::{
     command::{Line, Ran},
@@ -17,11 +17,7 @@ const SUBJECT: &str = "104100000000000000001";
 /// A command of the exchange with its rights; the token is its standard input.
 async fn run(world: &World, home: &Workdir, name: &str, arguments: &[&str], token: &str) -> Ran {
     let kubeconfig = home.write_private("kubeconfig", world.exchange_kubeconfig()).unwrap();
-    let arguments: Vec<&str> = match name {
-        "kfca" => arguments.to_vec(),
-        _ => ["exchange"].iter().chain(arguments).copied().collect(),
-    };
-    let line = Line::binary(name, home.path(), &arguments).unwrap();
+    let line = Line::binary(name, home.path(), arguments).unwrap();
     line.env("KUBECONFIG", kubeconfig).stdin(token).run().await.unwrap()
 }
 
@@ -36,7 +32,7 @@ async fn check_names_what_is_wrong_and_is_green_without_it() {
     let (world, home) = (world().await, Workdir::new("exchange-check").unwrap());
     let good = home.write_private("good.yaml", &world.config("")).unwrap().display().to_string();
     world.target("checked", &[("kfca_1", &world.binding("checked"))]).await;
-    for name in ["token-service", "kfca"] {
+    for name in ["token-exchange", "kfca"] {
         let ran =
             run(world, &home, name, &["--plain-http", "--config", &good, "check", "-o", "json"], "").await;
         let checks: Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|_| panic!("{ran:?}"));
@@ -56,7 +52,7 @@ async fn check_names_what_is_wrong_and_is_green_without_it() {
     let broken = format!("issuers:\n{issuers}namespaces: [{TARGET}, absent]\naudiences: ['*']\n");
     let broken = home.write_private("broken.yaml", &broken).unwrap().display().to_string();
     world.target("misspelt", &[("kfca_1", r#"{"issuer":"https://i","subject":"s","audiance":"a"}"#)]).await;
-    let ran = run(world, &home, "token-service", &["check", "--config", &broken, "-o", "json"], "").await;
+    let ran = run(world, &home, "token-exchange", &["check", "--config", &broken, "-o", "json"], "").await;
     let checks: Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|_| panic!("{ran:?}"));
     assert_eq!(ran.code, 1);
     let says = |name: &str, words: &str| {
@@ -70,7 +66,7 @@ async fn check_names_what_is_wrong_and_is_green_without_it() {
     says("right to serviceaccounts/token in namespace absent", "may not create");
     says(&format!("bindings of {TARGET}"), "unknown field `audiance`");
     assert!(find(&checks, "note")["detail"].as_str().unwrap().contains("audiences \"*\""), "{checks}");
-    let absent = run(world, &home, "token-service", &["check", "--config", "/nowhere.yaml"], "").await;
+    let absent = run(world, &home, "token-exchange", &["check", "--config", "/nowhere.yaml"], "").await;
     assert!(absent.code == 1 && absent.stdout.contains("[-] configuration: failed to read"), "{absent:?}");
 }
 

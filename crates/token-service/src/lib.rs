@@ -11,7 +11,6 @@ mod cloned;
 mod cluster;
 mod config;
 mod credentials;
-mod exchange;
 mod explain;
 mod host;
 mod http;
@@ -57,7 +56,6 @@ pub fn run(args: &Args) -> ExitCode {
     match &args.command {
         Some(Command::Explain(explain)) => explain::run(service, explain),
         Some(Command::Check(check)) => check::run(service, check),
-        Some(Command::Exchange(exchange)) => exchange::run(exchange),
         None if service.tls.tls_cert_file.is_none() && !service.plain_http => process::usage(&NoTls),
         None => process::run("token-service", &service.log, &service.admin, |process| {
             start(service.clone(), process)

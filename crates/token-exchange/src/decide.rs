@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use jiff::{SignedDuration, Timestamp};
 use portolan_core::auth::{Claims, UnverifiedToken, members::has_members};
 
-use super::binding::{ANY, Binding};
+use crate::binding::{ANY, Binding};
 
 /// What the API server gives at least.
 const SHORTEST: i64 = 600;

@@ -1,4 +1,4 @@
-//! `exchange check`: the configuration and everything that it names, one mark and one cure each.
+//! `token-exchange check`: the configuration and everything that it names, one mark and one cure each.
 
 use std::process::ExitCode;
 
@@ -12,16 +12,16 @@ use portolan_runtime::{
 };
 use tokio::sync::mpsc;
 
-use super::{
+use crate::{
     accounts::{Account, Fault, MAX_FAULTS},
-    args::ExchangeArgs,
+    args::Args,
     binding::{ANY, Broken},
     config::Config,
     issuer::Issuer,
     state::{Snapshot, State, Target},
 };
 
-const RULES: &str = include_str!("../../../../charts/token-exchange/files/rbac.yaml");
+const RULES: &str = include_str!("../../../charts/token-exchange/files/rbac.yaml");
 const DOCS: &str = "docs/token-exchange.md";
 /// Of so many broken bindings people are told in one line.
 const MAX_TOLD: usize = 5;
@@ -30,21 +30,21 @@ fn entry(name: impl Into<String>, result: Result<String, String>, cure: &str, pl
     Check::new(name, result, cure, format!("{DOCS}#{place}"))
 }
 
-pub(crate) fn run(exchange: &ExchangeArgs, args: &CheckArgs) -> ExitCode {
-    check::run(&exchange.log, args, || checks(exchange))
+pub(crate) fn run(args: &Args, how: &CheckArgs) -> ExitCode {
+    check::run(&args.log, how, || checks(args))
 }
 
-async fn checks(args: &ExchangeArgs) -> Vec<Check> {
+async fn checks(args: &Args) -> Vec<Check> {
     let tasks = Tasks::default();
     let mut checks = vec![check::tls(&args.tls, args.knows_its_transport(), &tasks, DOCS).await];
-    let config = args.read().await;
+    let config = args.configuration().await;
     let found = config.as_ref().map(found).map_err(|error| Chain(error).to_string());
     let cure = "correct the file; a running exchange keeps the old one";
     checks.push(entry("configuration", found, cure, "configuration"));
     if let Ok(config) = &config {
         checks.extend(config.warnings(None).into_iter().map(|warning| noted(&warning)));
     }
-    match super::target(args).await {
+    match crate::target(args).await {
         Ok(target) => {
             checks.extend(check::server(&target.client, "this cluster", DOCS).await);
             if let Ok(config) = &config {
@@ -83,7 +83,7 @@ async fn rights(target: &Target, config: &Config) -> Vec<Check> {
 }
 
 /// Issuers and accounts, as the exchange itself finds them.
-async fn at_work(args: &ExchangeArgs, target: Target, tasks: &Tasks) -> Vec<Check> {
+async fn at_work(args: &Args, target: Target, tasks: &Tasks) -> Vec<Check> {
     let (faults, _unheard) = mpsc::channel::<Fault>(MAX_FAULTS);
     let loaded = State::load(args.config.clone(), target, faults, (tasks, &Readiness::default())).await;
     match loaded {

@@ -19,7 +19,7 @@ use portolan_runtime::{
 };
 use tokio::time::{Instant, sleep_until};
 
-use super::{
+use crate::{
     audit::{About, Audit},
     metrics::ExchangeMetrics,
     outcome::{Denied, Granted, Wish},

@@ -11,7 +11,7 @@ use portolan_runtime::{junk::Junk, limits::Rate};
 use secrecy::ExposeSecret as _;
 use tracing::{info, warn};
 
-use super::outcome::{Denied, Granted, Wish};
+use crate::outcome::{Denied, Granted, Wish};
 
 /// More of what a caller says about its way is not noted.
 const MAX_FORWARDED: usize = 128;

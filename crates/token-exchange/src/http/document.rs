@@ -17,7 +17,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{App, ladder::Rung};
-use crate::exchange::outcome::{Granted, Wish};
+use crate::outcome::{Granted, Wish};
 
 /// The longest `Authorization` header.
 const MAX_HEADER: usize = 16 * 1024;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use portolan_runtime::metrics::{Counters, Gauges, Histograms, Metrics, retain};
 
-use super::{audit::About, outcome::Denied, state::Snapshot};
+use crate::{audit::About, outcome::Denied, state::Snapshot};
 
 /// The metrics of the exchange.
 #[derive(Clone, Debug)]

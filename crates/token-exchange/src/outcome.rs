@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use portolan_core::auth::Refusal;
 use secrecy::SecretString;
 
-use super::mint::Minted;
+use crate::mint::Minted;
 
 /// A question.
 #[derive(Debug)]

@@ -23,7 +23,7 @@ use portolan_runtime::{
 use secrecy::{ExposeSecret as _, SecretString};
 use tracing::warn;
 
-use super::config::IssuerConfig;
+use crate::config::IssuerConfig;
 
 /// One issuer.
 pub(crate) struct Issuer {

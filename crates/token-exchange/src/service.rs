@@ -16,7 +16,7 @@ use portolan_runtime::{
 use secrecy::ExposeSecret as _;
 use tracing::warn;
 
-use super::{
+use crate::{
     accounts::{Account, Unread},
     audit::About,
     binding::Binding,

@@ -4,7 +4,7 @@
 //! nothing but `TokenRequest`s, and Events about annotations that cannot be used.
 
 mod accounts;
-pub(crate) mod args;
+mod args;
 mod audit;
 mod binding;
 mod check;
@@ -40,9 +40,10 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use self::{
+pub use crate::args::Args;
+use crate::{
     accounts::{Fault, MAX_FAULTS},
-    args::{ExchangeArgs, ExchangeCommand},
+    args::Command,
     audit::Audit,
     http::App,
     metrics::ExchangeMetrics,
@@ -59,10 +60,10 @@ const PROBE_LIMIT: Duration = Duration::from_secs(5);
 const MAX_TOLD: usize = 4096;
 
 /// Runs a command, or the exchange until it is told to stop.
-pub(crate) fn run(args: &ExchangeArgs) -> ExitCode {
+pub fn run(args: &Args) -> ExitCode {
     match &args.command {
-        Some(ExchangeCommand::Check(check)) => return check::run(args, check),
-        Some(ExchangeCommand::Explain(explain)) => return explain::run(args, explain),
+        Some(Command::Check(how)) => return check::run(args, how),
+        Some(Command::Explain(wanted)) => return explain::run(args, wanted),
         None => {}
     }
     if !args.knows_its_transport() {
@@ -71,7 +72,7 @@ pub(crate) fn run(args: &ExchangeArgs) -> ExitCode {
     process::run("token-exchange", &args.log, &args.admin(), |process| start(args.clone(), process))
 }
 
-async fn start(args: ExchangeArgs, process: Process) -> Result<(), process::Failure> {
+async fn start(args: Args, process: Process) -> Result<(), process::Failure> {
     let tasks = &process.tasks;
     let keys = process.readiness.expect("keys", "the keys of the issuers are being loaded");
     let answers = process.readiness.expect("api server", "it has not answered yet");
@@ -100,7 +101,7 @@ async fn start(args: ExchangeArgs, process: Process) -> Result<(), process::Fail
 }
 
 /// The cluster whose tokens are given: the one that we run in.
-async fn target(args: &ExchangeArgs) -> Result<Target, process::Failure> {
+async fn target(args: &Args) -> Result<Target, process::Failure> {
     let configuration = client::configuration(&args.client).await?;
     let api_server = client::addresses(&configuration).await;
     let auth = &configuration.auth_info;

@@ -25,10 +25,10 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::binding::{ANY, Bindings};
+use crate::binding::{ANY, Bindings};
 
 /// More broken annotations than Events are written about at once.
-pub(super) const MAX_FAULTS: usize = 256;
+pub(crate) const MAX_FAULTS: usize = 256;
 
 /// How long a read may take.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);

@@ -21,7 +21,7 @@ use super::{
     App,
     ladder::{too_long, with_pause},
 };
-use crate::exchange::outcome::{Denied, Granted, Wish};
+use crate::outcome::{Denied, Granted, Wish};
 
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";

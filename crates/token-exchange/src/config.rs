@@ -15,8 +15,7 @@ use portolan_runtime::{
     fetch::Named,
 };
 
-use self::file::{File, IssuerFile};
-use super::binding::ANY;
+use crate::binding::ANY;
 
 /// Where the configuration is when nobody says. It may be absent.
 pub(crate) const DEFAULT_CONFIG: &str = "config/exchange.yaml";
@@ -86,12 +85,12 @@ impl Config {
     }
 
     pub(crate) fn parse(text: &str) -> Result<Self, ConfigError> {
-        config::parse::<File>(text)?.check()
+        config::parse::<file::File>(text)?.check()
     }
 
     /// What there is without a file: nobody may exchange anything.
     pub(crate) fn empty() -> Self {
-        let Ok(config) = File::default().check() else { unreachable!("the defaults are sound") };
+        let Ok(config) = file::File::default().check() else { unreachable!("the defaults are sound") };
         config
     }
 
@@ -156,7 +155,7 @@ impl IssuerConfig {
 
     /// An issuer that only an annotation names.
     pub(crate) fn unlisted(issuer: &str) -> Result<Self, String> {
-        IssuerFile::named(issuer).check()
+        file::IssuerFile::named(issuer).check()
     }
 }
 

@@ -14,7 +14,7 @@ use portolan_runtime::{
 use serde::Deserialize;
 
 use super::{AUDIENCE, Config, IssuerConfig, Rates};
-use crate::exchange::binding::ANY;
+use crate::binding::ANY;
 
 /// What Kubernetes itself allows for clocks that differ.
 const MAX_LEEWAY: Duration = Duration::from_secs(60);

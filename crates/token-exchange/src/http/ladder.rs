@@ -8,7 +8,7 @@ use http::{HeaderValue, StatusCode, header};
 use portolan_runtime::server::{answer::json_response, body::Unread};
 use serde::Serialize;
 
-use super::super::outcome::Denied;
+use crate::outcome::Denied;
 
 /// How long a client waits that was too quick, and one that came during an outage.
 const TOO_MANY_PAUSE: &str = "1";

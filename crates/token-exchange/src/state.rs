@@ -18,7 +18,7 @@ use portolan_runtime::{
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
-use super::{
+use crate::{
     accounts::{Accounts, Fault},
     binding::ANY,
     config::{Config, IssuerConfig},

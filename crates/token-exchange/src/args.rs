@@ -1,27 +1,34 @@
 //! The command line of the exchange, under its own name and under the one that its clients know.
 
 use std::{
+    ffi::OsString,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
+    process::ExitCode,
 };
 
-use clap::{Args as ClapArgs, Subcommand};
+use clap::{Args as ClapArgs, CommandFactory as _, Parser, Subcommand};
 use portolan_runtime::{
-    args::{AdminArgs, ClientArgs, LogArgs, PodArgs},
+    args::{AdminArgs, ClientArgs, LogArgs, PodArgs, go_style, parse_from},
     check::CheckArgs,
     config::ConfigError,
     tls::TlsArgs,
 };
 
-use super::config::{Config, DEFAULT_CONFIG};
+use crate::config::{Config, DEFAULT_CONFIG};
 
 const DEFAULT_PORT: u16 = 8088;
+/// The name that clients know.
+const ORIGINAL_NAME: &str = "kfca";
+/// Whose prefix the environment names of flags have: that of the program which this once was a part of.
+const ENVIRONMENT: &str = "token-service";
 
-/// What the exchange needs.
-#[derive(ClapArgs, Clone, Debug)]
-pub(crate) struct ExchangeArgs {
+/// Exchanges tokens of other issuers for tokens of service accounts of this cluster.
+#[derive(Parser, Clone, Debug)]
+#[command(name = "token-exchange", version)]
+pub struct Args {
     #[command(subcommand)]
-    pub(crate) command: Option<ExchangeCommand>,
+    pub(crate) command: Option<Command>,
     /// File with issuers, namespaces and audiences. It is read again when it changes.
     #[arg(long, env = "CONFIG_PATH", default_value = DEFAULT_CONFIG, value_name = "FILE", global = true)]
     pub(crate) config: PathBuf,
@@ -49,9 +56,9 @@ pub(crate) struct ExchangeArgs {
     pub(crate) admin: AdminArgs,
 }
 
-/// Commands of the exchange that end by themselves.
+/// Commands that end by themselves.
 #[derive(Subcommand, Clone, Debug)]
-pub(crate) enum ExchangeCommand {
+pub(crate) enum Command {
     /// Checks the configuration and everything that it names.
     Check(CheckArgs),
     /// Says whether a token would be exchanged for one of an account, and which rule decides. The token comes from
@@ -59,7 +66,7 @@ pub(crate) enum ExchangeCommand {
     Explain(ExplainArgs),
 }
 
-/// What `exchange explain` needs.
+/// What `explain` needs.
 #[derive(ClapArgs, Clone, Debug)]
 pub(crate) struct ExplainArgs {
     /// Namespace of the account whose token would be asked for.
@@ -81,7 +88,15 @@ fn address(text: &str) -> Result<IpAddr, String> {
     }
 }
 
-impl ExchangeArgs {
+impl Args {
+    /// Reads the command line, or says what is wrong with it.
+    ///
+    /// # Errors
+    /// The exit code of the process.
+    pub fn read() -> Result<Self, ExitCode> {
+        parse_from(ENVIRONMENT, translated(std::env::args_os().collect()))
+    }
+
     /// Where metrics are served. Under the other name it gives way to the exchange, whose clients may know
     /// it at any port.
     pub(crate) fn admin(&self) -> AdminArgs {
@@ -93,7 +108,7 @@ impl ExchangeArgs {
     }
 
     /// The configuration, as the exchange reads it.
-    pub(crate) async fn read(&self) -> Result<Config, ConfigError> {
+    pub(crate) async fn configuration(&self) -> Result<Config, ConfigError> {
         Config::read_or_default(&self.config).await
     }
 
@@ -106,21 +121,24 @@ impl ExchangeArgs {
     }
 }
 
+/// The arguments as they are, or, for a program that is called `kfca`, with one dash or two before each name.
+fn translated(arguments: Vec<OsString>) -> Vec<OsString> {
+    let name = arguments.first().and_then(|program| Path::new(program).file_name());
+    if name.is_none_or(|name| name != ORIGINAL_NAME) {
+        return arguments;
+    }
+    let (program, rest) = arguments.split_at(1);
+    let renamed = [program, &["--original-name".into()]].concat();
+    renamed.into_iter().chain(go_style(&Args::command(), rest.to_vec())).collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use std::ffi::OsString;
-
-    use portolan_runtime::args::parse_from;
-
     use super::*;
-    use crate::args::{Args, Command, translated};
 
-    fn parse(arguments: &[&str]) -> ExchangeArgs {
+    fn parse(arguments: &[&str]) -> Args {
         let arguments = translated(arguments.iter().map(OsString::from).collect());
-        match parse_from::<Args>("token-service", arguments).unwrap().command {
-            Some(Command::Exchange(exchange)) => *exchange,
-            other => panic!("it is not the exchange: {other:?}"),
-        }
+        parse_from(ENVIRONMENT, arguments).unwrap()
     }
 
     #[test]
@@ -150,28 +168,28 @@ mod tests {
     #[test]
     fn commands_take_the_configuration_under_both_names() {
         let table: [&[&str]; 4] = [
-            &["token-service", "exchange", "--config", "c", "check"],
-            &["token-service", "exchange", "check", "--config", "c", "-o", "json"],
+            &["token-exchange", "--config", "c", "check"],
+            &["token-exchange", "check", "--config", "c", "-o", "json"],
             &["kfca", "check", "--config", "c"],
             &["kfca", "--config", "c", "check"],
         ];
         for line in table {
             let args = parse(line);
             assert_eq!(args.config, PathBuf::from("c"), "{line:?}");
-            assert!(matches!(args.command, Some(ExchangeCommand::Check(_))), "{line:?}");
+            assert!(matches!(args.command, Some(Command::Check(_))), "{line:?}");
         }
         let line = ["kfca", "explain", "--namespace", "n", "--service-account", "a", "--config", "c"];
-        let Some(ExchangeCommand::Explain(explain)) = parse(&line).command else { panic!("it is explain") };
+        let Some(Command::Explain(explain)) = parse(&line).command else { panic!("it is explain") };
         assert_eq!((explain.namespace.as_str(), explain.service_account.as_str()), ("n", "a"));
         assert!(parse(&["kfca"]).command.is_none());
     }
 
     #[test]
     fn the_exchange_has_a_configuration_of_its_own_and_asks_for_tls() {
-        let exchange = parse(&["token-service", "exchange"]);
+        let exchange = parse(&["token-exchange"]);
         assert_eq!(exchange.config, PathBuf::from(DEFAULT_CONFIG));
         assert!(!exchange.knows_its_transport());
-        let named = parse(&["token-service", "exchange", "--config", "x", "--plain-http"]);
+        let named = parse(&["token-exchange", "--config", "x", "--plain-http"]);
         assert_eq!(named.config, PathBuf::from("x"));
         assert!(named.knows_its_transport());
     }

@@ -1,4 +1,4 @@
-//! `exchange explain`: what would become of a token, and which rule says so. Nothing is made.
+//! `token-exchange explain`: what would become of a token, and which rule says so. Nothing is made.
 
 use std::{
     fmt::Write as _,
@@ -14,9 +14,9 @@ use portolan_runtime::{clock, explain, process, readiness::Readiness, tasks::Tas
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::mpsc;
 
-use super::{
+use crate::{
     accounts::{Account, Fault, MAX_FAULTS},
-    args::{ExchangeArgs, ExplainArgs},
+    args::{Args, ExplainArgs},
     audit::About,
     decide::{self, Source},
     issuer::Issuer,
@@ -25,24 +25,20 @@ use super::{
     state::{Snapshot, State},
 };
 
-pub(crate) fn run(exchange: &ExchangeArgs, args: &ExplainArgs) -> ExitCode {
+pub(crate) fn run(args: &Args, wanted: &ExplainArgs) -> ExitCode {
     // Without its configuration and its cluster there is nothing to explain.
-    explain::run(&exchange.log, |token| said(exchange, args, token))
+    explain::run(&args.log, |token| said(args, wanted, token))
 }
 
-async fn said(
-    exchange: &ExchangeArgs,
-    args: &ExplainArgs,
-    token: SecretString,
-) -> Result<String, process::Failure> {
+async fn said(args: &Args, wanted: &ExplainArgs, token: SecretString) -> Result<String, process::Failure> {
     let tasks = Tasks::default();
     let (faults, _unheard) = mpsc::channel::<Fault>(MAX_FAULTS);
-    let target = super::target(exchange).await?;
-    let state = State::load(exchange.config.clone(), target, faults, (&tasks, &Readiness::default())).await?;
+    let target = crate::target(args).await?;
+    let state = State::load(args.config.clone(), target, faults, (&tasks, &Readiness::default())).await?;
     let wish = Wish {
         token,
-        namespace: args.namespace.clone(),
-        account: args.service_account.clone(),
+        namespace: wanted.namespace.clone(),
+        account: wanted.service_account.clone(),
         from: IpAddr::V4(Ipv4Addr::LOCALHOST),
     };
     let text = explained(&state, &wish).await;
@@ -157,7 +153,7 @@ fn help(denied: &Denied, snapshot: &Snapshot, wish: &Wish) -> String {
         "rate" => "wait a second".to_owned(),
         _ => match denied {
             Denied::Unavailable(_) | Denied::Internal => {
-                "run `token-service exchange check` to see what cannot be reached".to_owned()
+                "run `token-exchange check` to see what cannot be reached".to_owned()
             }
             _ => of_refusal(label).and_then(|refusal| refusal.cure()).unwrap_or_default().to_owned(),
         },
