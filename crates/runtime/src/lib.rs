@@ -25,6 +25,7 @@ pub mod lease;
 pub mod limits;
 pub mod metrics;
 pub mod process;
+pub mod program;
 pub mod queue;
 pub mod readiness;
 pub mod server;

@@ -6,7 +6,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Args as ClapArgs, Parser, Subcommand};
+use clap::{Args as ClapArgs, CommandFactory as _, Parser, Subcommand};
 use portolan_runtime::{
     args::{AdminArgs, ClientArgs, LogArgs, PodArgs, parse_from},
     check::CheckArgs,
@@ -14,11 +14,14 @@ use portolan_runtime::{
     tls::TlsArgs,
 };
 
-use crate::credentials::secret::CredentialSecret;
+use crate::{credentials::secret::CredentialSecret, moved};
+
+const MOVED: &str =
+    "Tokens are exchanged by a program of its own, token-exchange; `token-service exchange` starts it.";
 
 /// Answers `TokenReview`s for many clusters.
 #[derive(Parser, Clone, Debug)]
-#[command(name = "token-service", version)]
+#[command(name = "token-service", version, after_help = MOVED)]
 pub struct Args {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
@@ -27,12 +30,16 @@ pub struct Args {
 }
 
 impl Args {
-    /// Reads the command line, or says what is wrong with it.
+    /// Reads the command line, or says what is wrong with it. One that asks for the exchange starts that instead.
     ///
     /// # Errors
     /// The exit code of the process.
     pub fn read() -> Result<Self, ExitCode> {
-        parse_from("token-service", std::env::args_os())
+        let line: Vec<_> = std::env::args_os().collect();
+        match moved::command_line(&Self::command(), &line) {
+            Some(exchange) => Err(moved::start(&exchange)),
+            None => parse_from("token-service", line),
+        }
     }
 }
 

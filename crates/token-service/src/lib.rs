@@ -15,6 +15,7 @@ mod explain;
 mod host;
 mod http;
 mod metrics;
+mod moved;
 mod outage;
 mod protobuf;
 mod review;
