@@ -1,8 +1,11 @@
-//! `exchange check` and `exchange explain`, under both names of the binary.
+//! `token-exchange check` and `token-exchange explain`, under every name that the program is known by.
+
+use std::path::Path;
 
 use portolan_testkit::{
     command::{Line, Ran},
     forge::SigningKey,
+    service::program,
     workdir::Workdir,
 };
 use serde_json::{Value, json};
@@ -17,11 +20,7 @@ const SUBJECT: &str = "104100000000000000001";
 /// A command of the exchange with its rights; the token is its standard input.
 async fn run(world: &World, home: &Workdir, name: &str, arguments: &[&str], token: &str) -> Ran {
     let kubeconfig = home.write_private("kubeconfig", world.exchange_kubeconfig()).unwrap();
-    let arguments: Vec<&str> = match name {
-        "kfca" => arguments.to_vec(),
-        _ => ["exchange"].iter().chain(arguments).copied().collect(),
-    };
-    let line = Line::binary(name, home.path(), &arguments).unwrap();
+    let line = Line::binary(name, home.path(), arguments).unwrap();
     line.env("KUBECONFIG", kubeconfig).stdin(token).run().await.unwrap()
 }
 
@@ -36,7 +35,7 @@ async fn check_names_what_is_wrong_and_is_green_without_it() {
     let (world, home) = (world().await, Workdir::new("exchange-check").unwrap());
     let good = home.write_private("good.yaml", &world.config("")).unwrap().display().to_string();
     world.target("checked", &[("kfca_1", &world.binding("checked"))]).await;
-    for name in ["token-service", "kfca"] {
+    for name in ["token-exchange", "kfca"] {
         let ran =
             run(world, &home, name, &["--plain-http", "--config", &good, "check", "-o", "json"], "").await;
         let checks: Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|_| panic!("{ran:?}"));
@@ -56,7 +55,7 @@ async fn check_names_what_is_wrong_and_is_green_without_it() {
     let broken = format!("issuers:\n{issuers}namespaces: [{TARGET}, absent]\naudiences: ['*']\n");
     let broken = home.write_private("broken.yaml", &broken).unwrap().display().to_string();
     world.target("misspelt", &[("kfca_1", r#"{"issuer":"https://i","subject":"s","audiance":"a"}"#)]).await;
-    let ran = run(world, &home, "token-service", &["check", "--config", &broken, "-o", "json"], "").await;
+    let ran = run(world, &home, "token-exchange", &["check", "--config", &broken, "-o", "json"], "").await;
     let checks: Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|_| panic!("{ran:?}"));
     assert_eq!(ran.code, 1);
     let says = |name: &str, words: &str| {
@@ -70,8 +69,44 @@ async fn check_names_what_is_wrong_and_is_green_without_it() {
     says("right to serviceaccounts/token in namespace absent", "may not create");
     says(&format!("bindings of {TARGET}"), "unknown field `audiance`");
     assert!(find(&checks, "note")["detail"].as_str().unwrap().contains("audiences \"*\""), "{checks}");
-    let absent = run(world, &home, "token-service", &["check", "--config", "/nowhere.yaml"], "").await;
+    let absent = run(world, &home, "token-exchange", &["check", "--config", "/nowhere.yaml"], "").await;
     assert!(absent.code == 1 && absent.stdout.contains("[-] configuration: failed to read"), "{absent:?}");
+}
+
+#[tokio::test]
+async fn the_token_service_says_where_the_exchange_went_and_starts_it() {
+    let (world, home) = (world().await, Workdir::new("exchange-moved").unwrap());
+    let config = home.write_private("exchange.yaml", &world.config("")).unwrap().display().to_string();
+    let kfca = home.path().join("kfca");
+    let service = program::find("token-service").unwrap();
+    std::os::unix::fs::symlink(&service, &kfca).unwrap();
+    let kubeconfig = home.write_private("kubeconfig", world.exchange_kubeconfig()).unwrap();
+    let started = async |program: &Path, arguments: &[&str]| {
+        let mut command = tokio::process::Command::new(program);
+        command.args(arguments).env_clear().env("HOME", home.path()).env("KUBECONFIG", &kubeconfig);
+        let ran = command.output().await.unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (ran.status.code(), text(&ran.stdout), text(&ran.stderr))
+    };
+    let check = ["--plain-http", "--config", &config, "check", "-o", "json"];
+    let lines: [(&Path, &[&str]); 3] = [
+        (&service, &["exchange"]),
+        // Flags that both programs have may stand before the word.
+        (&service, &["--log-level", "info", "exchange"]),
+        (&kfca, &[]),
+    ];
+    for (program, before) in lines {
+        let (code, output, told) = started(program, &[before, &check[..]].concat()).await;
+        let checks: Value = serde_json::from_str(&output).unwrap_or_else(|_| panic!("{output} {told}"));
+        assert_eq!((code, &find(&checks, "configuration")["ok"]), (Some(0), &json!(true)), "{checks}");
+        let words = told.lines().filter(|line| line.contains("token-exchange: starting it instead")).count();
+        assert_eq!(words, 1, "{told}");
+    }
+    let alone = home.path().join("token-service");
+    std::fs::copy(&service, &alone).unwrap();
+    let (code, _, told) = started(&alone, &["exchange", "check"]).await;
+    assert_eq!(code, Some(64), "{told}");
+    assert!(told.contains("install it beside token-service, or on the PATH"), "{told}");
 }
 
 fn prints_nothing_of(token: &str, output: &str) {

@@ -124,7 +124,7 @@ async fn the_binary_under_its_other_name_takes_the_documents_line() {
     let kubeconfig = home.write_private("kubeconfig", kubeconfig).unwrap();
     let config = home.write_private("exchange.yaml", &config).unwrap();
     let (kfca, port) = (home.path().join("kfca"), free_port().unwrap());
-    std::os::unix::fs::symlink(program::find("token-service").unwrap(), &kfca).unwrap();
+    std::os::unix::fs::symlink(program::find("token-exchange").unwrap(), &kfca).unwrap();
     let mut command = std::process::Command::new(kfca);
     command.env_clear().env("KUBECONFIG", kubeconfig).env("CONFIG_PATH", config);
     command.args(["-http-addr", "127.0.0.1", "-http-port", &port.to_string()]);

@@ -114,8 +114,8 @@ impl World {
         let port = free_port().unwrap();
         let config = self.home.write_private(&format!("{name}.yaml"), config).unwrap();
         let port_text = port.to_string();
-        let mut options = ServiceOptions::new("token-service", kubeconfig)
-            .args(["exchange", "--http-addr", "127.0.0.1", "--http-port", &port_text])
+        let mut options = ServiceOptions::new("token-exchange", kubeconfig)
+            .args(["--http-addr", "127.0.0.1", "--http-port", &port_text])
             .args(transport)
             .args(["--config".to_owned(), config.display().to_string()])
             .args(["--log-format", "json"]);

@@ -172,7 +172,7 @@ async fn usage_and_configuration_end_with_64() {
     let ca = ca.display().to_string();
     let local = "clusters: {a: {issuer: 'https://127.0.0.1:1', allow_addresses: [127.0.0.1]}}";
     let local = home.write_private("local.yaml", local).unwrap().display().to_string();
-    let table: [&[&str]; 12] = [
+    let table: [&[&str]; 9] = [
         &["--plain-http", "--admin-address", "127.0.0.1:0", "--config", "/nowhere.yaml"],
         &["--plain-http", "--admin-address", "127.0.0.1:0", "--config", &broken],
         &[
@@ -191,14 +191,19 @@ async fn usage_and_configuration_end_with_64() {
         &["explain", "--config", "/nowhere.yaml"],
         &["explain", "--config", &broken],
         &["explain", "--config", &ca],
-        &["exchange"],
-        &["exchange", "explain"],
-        &["exchange", "explain", "--config", "/nowhere.yaml", "--namespace", "n", "--service-account", "a"],
     ];
-    for arguments in table {
-        let ran = Line::binary("token-service", home.path(), arguments).unwrap().run().await.unwrap();
-        assert_eq!(ran.code, 64, "{arguments:?}: {ran:?}");
-        assert!(!ran.stderr.is_empty() && !ran.stderr.contains("panicked"), "{arguments:?}: {ran:?}");
+    let exchange: [&[&str]; 3] = [
+        &[],
+        &["explain"],
+        &["explain", "--config", "/nowhere.yaml", "--namespace", "n", "--service-account", "a"],
+    ];
+    let reviews = table.map(|arguments| ("token-service", arguments));
+    for (name, arguments) in
+        reviews.into_iter().chain(exchange.map(|arguments| ("token-exchange", arguments)))
+    {
+        let ran = Line::binary(name, home.path(), arguments).unwrap().run().await.unwrap();
+        assert_eq!(ran.code, 64, "{name} {arguments:?}: {ran:?}");
+        assert!(!ran.stderr.is_empty() && !ran.stderr.contains("panicked"), "{name} {arguments:?}: {ran:?}");
     }
     let cli: [&[&str]; 4] = [
         &["-colour", "red"],

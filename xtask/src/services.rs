@@ -27,6 +27,10 @@ pub(crate) enum Profile {
     Release,
 }
 
+fn packages(services: &[&str]) -> impl Iterator<Item = String> {
+    services.iter().flat_map(|service| ["--package".to_owned(), format!("portolan-{service}")])
+}
+
 /// A folder with binaries of services.
 #[derive(Clone, Debug)]
 pub(crate) struct Binaries(PathBuf);
@@ -34,10 +38,7 @@ pub(crate) struct Binaries(PathBuf);
 impl Binaries {
     /// Builds the binaries of `services`; Cargo shows its own progress.
     pub(crate) fn build(services: &[&str], profile: Profile) -> Result<Self> {
-        let mut packages: Vec<_> = services
-            .iter()
-            .flat_map(|service| ["--package".to_owned(), format!("portolan-{service}")])
-            .collect();
+        let mut packages: Vec<_> = packages(services).collect();
         if matches!(profile, Profile::Ci) {
             // With xtask among the packages, foreign crates have the features of a build of the whole workspace.
             packages.extend(["--package".to_owned(), "xtask".to_owned()]);
@@ -45,10 +46,10 @@ impl Binaries {
         Self::cargo(&packages, profile)
     }
 
-    /// Builds the binary of a service and its examples, which are at `examples/NAME`.
-    pub(crate) fn build_with_examples(service: &str, profile: Profile) -> Result<Self> {
-        let package = format!("portolan-{service}");
-        Self::cargo(&["--package".to_owned(), package, "--bins".to_owned(), "--examples".to_owned()], profile)
+    /// Builds the binaries of `services` and their examples, which are at `examples/NAME`.
+    pub(crate) fn build_with_examples(services: &[&str], profile: Profile) -> Result<Self> {
+        let packages = packages(services).chain(["--bins", "--examples"].map(str::to_owned));
+        Self::cargo(&packages.collect::<Vec<_>>(), profile)
     }
 
     /// Those that are there already.

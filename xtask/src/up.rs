@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// The services that join.
-const SERVICES: [&str; 4] = ["provider", "konnector", "token-service", "kfca-cli"];
+const SERVICES: [&str; 5] = ["provider", "konnector", "token-service", "token-exchange", "kfca-cli"];
 /// How often to look whether the services still run.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 

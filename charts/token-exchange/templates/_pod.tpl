@@ -1,7 +1,6 @@
 {{- define "token-exchange.pod" -}}
 container: token-exchange
 args:
-  - exchange
   - --config=/etc/portolan/exchange.yaml
   - --http-port=8443
   {{- include "portolan-lib.tls-args" . | nindent 2 }}

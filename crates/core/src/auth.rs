@@ -21,6 +21,7 @@ pub mod refusal;
 pub mod review;
 #[cfg(test)]
 mod tests;
+pub mod words;
 
 pub use algorithm::Algorithm;
 pub use claims::Claims;

@@ -2,9 +2,11 @@
 
 mod crds;
 mod finding;
+mod keys;
 mod lease;
 mod rights;
 mod server;
+mod tls;
 
 use std::{future::Future, process::ExitCode};
 
@@ -13,9 +15,11 @@ use clap::{Args, ValueEnum};
 pub use self::{
     crds::crds,
     finding::Check,
+    keys::keys,
     lease::lease,
     rights::{Right, Rules, rights},
     server::{authorities, server},
+    tls::tls,
 };
 use crate::{
     args::LogArgs,
@@ -47,7 +51,7 @@ where
     let output = args.output;
     process::run_command(log, || async move {
         let checks = checks().await;
-        print(&render(&checks, output)?);
+        process::print(&render(&checks, output)?);
         let failed = checks.iter().filter(|check| check.ok == Some(false)).count();
         if failed == 0 { Ok(()) } else { Err(format!("{failed} of {} checks failed", checks.len()).into()) }
     })
@@ -58,11 +62,6 @@ fn render(checks: &[Check], output: Output) -> Result<String, Failure> {
         Output::Json => format!("{}\n", serde_json::to_string_pretty(checks)?),
         Output::Text => checks.iter().map(Check::line).collect(),
     })
-}
-
-#[expect(clippy::print_stdout, reason = "the result of a command goes to standard output")]
-fn print(text: &str) {
-    print!("{text}");
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ mod signs;
 mod transport;
 mod watches;
 
-use std::{path::Path, time::Duration};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use kube::{
     Client, Config,
@@ -79,6 +79,14 @@ pub async fn configuration(args: &ClientArgs) -> Result<Config, ClientError> {
     };
     config.connect_timeout = Some(CONNECT_TIMEOUT);
     Ok(config)
+}
+
+/// Where the API server of a cluster listens.
+pub async fn addresses(config: &Config) -> Vec<SocketAddr> {
+    let url = &config.cluster_url;
+    let port = url.port_u16().unwrap_or_else(|| if url.scheme_str() == Some("http") { 80 } else { 443 });
+    let host = url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+    tokio::net::lookup_host((host, port)).await.map(Iterator::collect).unwrap_or_default()
 }
 
 async fn from_file(path: &Path, options: &KubeConfigOptions) -> Result<Config, ClientError> {

@@ -4,6 +4,7 @@
 //! not there, but then at most once per cooldown. Requests wait for that task, never for each other's
 //! connections; when the issuer does not answer, the last good keys stay until they are too old.
 
+mod asked;
 mod source;
 
 use std::{sync::Arc, time::Duration};

@@ -135,6 +135,11 @@ fn say(line: &str) {
     eprintln!("error: {line}");
 }
 
+#[expect(clippy::print_stdout, reason = "the result of a command goes to standard output")]
+pub(crate) fn print(text: &str) {
+    print!("{text}");
+}
+
 async fn live<F>(
     service: &'static str,
     admin_args: &AdminArgs,

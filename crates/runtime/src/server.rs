@@ -1,5 +1,8 @@
 //! A server for routers: with TLS or without, bounded in connections and patience, and polite when it ends.
 
+pub mod answer;
+pub mod bearer;
+pub mod body;
 mod leftover;
 mod patient;
 mod request;

@@ -37,6 +37,11 @@ pub struct TlsArgs {
     pub client_ca_file: Option<PathBuf>,
 }
 
+/// A server that was given neither certificates nor the wish to do without.
+#[derive(Debug, thiserror::Error)]
+#[error("give --tls-cert-file and --tls-key-file, or --plain-http where something else terminates TLS")]
+pub struct NoTls;
+
 /// Files that do not make a TLS server.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {

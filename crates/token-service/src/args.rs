@@ -1,28 +1,27 @@
 //! The token service's command line.
 
 use std::{
-    ffi::OsString,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::ExitCode,
 };
 
 use clap::{Args as ClapArgs, CommandFactory as _, Parser, Subcommand};
 use portolan_runtime::{
-    args::{AdminArgs, ClientArgs, LogArgs, PodArgs, go_style, parse_from},
+    args::{AdminArgs, ClientArgs, LogArgs, PodArgs, parse_from},
     check::CheckArgs,
     lease::LeaseArgs,
     tls::TlsArgs,
 };
 
-use crate::{credentials::secret::CredentialSecret, exchange::args::ExchangeArgs};
+use crate::{credentials::secret::CredentialSecret, moved};
 
-/// The other name of the binary, under which it is the exchange.
-const ORIGINAL_NAME: &str = "kfca";
+const MOVED: &str =
+    "Tokens are exchanged by a program of its own, token-exchange; `token-service exchange` starts it.";
 
 /// Answers `TokenReview`s for many clusters.
 #[derive(Parser, Clone, Debug)]
-#[command(name = "token-service", version)]
+#[command(name = "token-service", version, after_help = MOVED)]
 pub struct Args {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
@@ -31,27 +30,17 @@ pub struct Args {
 }
 
 impl Args {
-    /// Reads the command line, or says what is wrong with it.
+    /// Reads the command line, or says what is wrong with it. One that asks for the exchange starts that instead.
     ///
     /// # Errors
     /// The exit code of the process.
     pub fn read() -> Result<Self, ExitCode> {
-        parse_from("token-service", translated(std::env::args_os().collect()))
+        let line: Vec<_> = std::env::args_os().collect();
+        match moved::command_line(&Self::command(), &line) {
+            Some(exchange) => Err(moved::start(&exchange)),
+            None => parse_from("token-service", line),
+        }
     }
-}
-
-/// The arguments as they are, or, for a binary that is called `kfca`, those of the exchange with one dash or
-/// two before each name.
-pub(crate) fn translated(arguments: Vec<OsString>) -> Vec<OsString> {
-    let name = arguments.first().and_then(|program| Path::new(program).file_name());
-    if name.is_none_or(|name| name != ORIGINAL_NAME) {
-        return arguments;
-    }
-    let command = Args::command();
-    let Some(exchange) = command.find_subcommand("exchange") else { return arguments };
-    let (program, rest) = arguments.split_at(1);
-    let words = ["exchange", "--original-name"].map(OsString::from);
-    program.iter().cloned().chain(words).chain(go_style(exchange, rest.to_vec())).collect()
 }
 
 /// What the service needs.
@@ -119,9 +108,6 @@ pub(crate) enum Command {
     Explain(ExplainArgs),
     /// Checks the configuration and everything that it names.
     Check(CheckArgs),
-    /// Exchanges tokens of other issuers for tokens of service accounts of this cluster, instead of reviewing
-    /// tokens. The binary does the same when it is called `kfca`.
-    Exchange(Box<ExchangeArgs>),
 }
 
 /// What `explain` needs.

@@ -8,21 +8,15 @@ use portolan_core::auth::compact::bare;
 use portolan_runtime::{
     check::{self, Check, CheckArgs, Rules},
     clock,
+    config::issuer::Mode,
     jwks::{Jwks, Status},
     tasks::Tasks,
     telemetry::Chain,
-    tls::{ServerTls, TlsArgs},
+    token_review::Unanswered,
 };
 use secrecy::ExposeSecret as _;
-use tokio::time::sleep;
 
-use crate::{
-    args::ServiceArgs,
-    cluster::Cluster,
-    config::Mode,
-    review::remote::{self, Unanswered},
-    state::State,
-};
+use crate::{args::ServiceArgs, cluster::Cluster, review::remote, state::State};
 
 const RULES: &str = include_str!("../../../charts/token-service/files/rbac.yaml");
 const PATIENCE: Duration = Duration::from_secs(6);
@@ -37,7 +31,8 @@ pub(crate) fn run(service: &ServiceArgs, args: &CheckArgs) -> ExitCode {
 
 async fn checks(service: &ServiceArgs) -> Vec<Check> {
     let tasks = Tasks::default();
-    let mut checks = vec![tls(&service.tls, service.plain_http, &tasks, "docs/token-service.md#tls").await];
+    let mut checks =
+        vec![check::tls(&service.tls, service.plain_http, &tasks, "docs/token-service.md#tls").await];
     let (own, own_api_server) = crate::own_cluster(service).await;
     checks.extend(rights(service, own.clone()).await);
     let loaded = State::load(service.config.clone(), own_api_server, &tasks).await;
@@ -63,7 +58,7 @@ async fn about(cluster: &Cluster) -> Vec<Check> {
     let keys = if cluster.config.mode == Mode::Review {
         optional_keys(name, &cluster.jwks).await
     } else {
-        keys(name, &cluster.jwks, "docs/token-service.md#keys").await
+        check::keys(name, &cluster.jwks, "docs/token-service.md#keys").await
     };
     let found = [authorities(cluster), Some(keys), credential(cluster), reviews(cluster).await];
     found.into_iter().flatten().collect()
@@ -114,56 +109,19 @@ fn cure(why: Option<&Unanswered>) -> &'static str {
     }
 }
 
-/// Whether a server can be started with these files; `plain` is whether it may do without.
-pub(crate) async fn tls(args: &TlsArgs, plain: bool, tasks: &Tasks, docs: &str) -> Check {
-    let result = match ServerTls::start(args, tasks).await {
-        Ok(Some(_)) => Ok("certificate and key fit".to_owned()),
-        Ok(None) if plain => Ok("plain HTTP, as asked for".to_owned()),
-        Ok(None) => Err("no certificate, and plain HTTP was not asked for".to_owned()),
-        Err(error) => Err(Chain(&error).to_string()),
-    };
-    Check::new("tls", result, "give --tls-cert-file and --tls-key-file, or --plain-http", docs)
-}
-
-/// Whether an issuer gives keys.
-pub(crate) async fn keys(name: String, jwks: &Jwks, docs: &str) -> Check {
-    let cure = "check issuer, api_server, ca_cert and allow_addresses; \
-                the account needs the ClusterRole system:service-account-issuer-discovery";
-    // The first attempt may have come before the credential of the Secret.
-    let loaded = asked(jwks, |status| status.succeeded > 0).await;
-    Check::new(name, if loaded { Ok(found(jwks)) } else { Err(why_not(jwks)) }, cure, docs)
-}
-
-/// The same where the API server reviews the tokens, which needs no keys.
+/// What keys there are where the API server reviews the tokens, which needs none.
 async fn optional_keys(name: String, jwks: &Jwks) -> Check {
-    asked(jwks, |status| status.succeeded + status.failed > 0).await;
+    jwks.until(Status::is_tried, PATIENCE).await;
+    let status = jwks.status();
     let found = if jwks.keys().is_some() {
-        found(jwks)
+        status.found()
     } else {
         format!(
             "none, and mode review needs none; the automatic choice cannot find this cluster: {}",
-            why_not(jwks)
+            status.why_not()
         )
     };
     entry(name, Ok(found), "", "modes")
-}
-
-async fn asked(jwks: &Jwks, is_enough: impl Fn(&Status) -> bool) -> bool {
-    let tried = async {
-        while !is_enough(&jwks.status()) {
-            sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, tried).await.is_ok()
-}
-
-fn found(jwks: &Jwks) -> String {
-    let Status { keys, skipped, .. } = jwks.status();
-    if skipped.is_empty() { format!("{keys} keys") } else { format!("{keys} keys; skipped: {skipped}") }
-}
-
-fn why_not(jwks: &Jwks) -> String {
-    jwks.status().error.unwrap_or_else(|| "the issuer does not answer".to_owned())
 }
 
 fn credential(cluster: &Cluster) -> Option<Check> {

@@ -5,17 +5,18 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use portolan_core::auth::{UnverifiedToken, audience, compact::bare, keys::Rules};
 use portolan_runtime::{
     authorities,
+    config::issuer::Mode,
     fetch::{AddressPolicy, FetchError, FetchSettings, Fetcher},
     jwks::{Freshness, Jwks, KeySource},
+    limits::Rate,
     tasks::Tasks,
 };
 use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::{
-    config::{ClusterConfig, Mode, OnOutage},
+    config::{ClusterConfig, OnOutage},
     credentials::ClusterCredential,
-    limits::Rate,
     outage::Outages,
 };
 

@@ -9,10 +9,12 @@ use std::{
     time::Duration,
 };
 
-use http::Uri;
 use jiff::SignedDuration;
-use portolan_core::{names::is_dns_label, text::quoted};
-use portolan_runtime::fetch::{Named, Origin};
+use portolan_core::names::is_dns_label;
+use portolan_runtime::{
+    config::{self, ConfigError, issuer::Mode},
+    fetch::Named,
+};
 use serde::Deserialize;
 
 use crate::route::Route;
@@ -59,29 +61,6 @@ impl ClusterConfig {
     /// What it calls itself, or will do so after a change.
     pub(crate) fn issuer(&self) -> &str {
         self.issuers.first().map_or("", String::as_str)
-    }
-}
-
-/// How tokens of a cluster are checked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Mode {
-    /// With the issuer's keys.
-    #[default]
-    Jwks,
-    /// By the cluster's own API server.
-    Review,
-    /// With the keys first, then by the API server.
-    Hybrid,
-}
-
-impl Mode {
-    pub(crate) const fn label(self) -> &'static str {
-        match self {
-            Self::Jwks => "jwks",
-            Self::Review => "review",
-            Self::Hybrid => "hybrid",
-        }
     }
 }
 
@@ -138,37 +117,13 @@ pub(crate) struct RateLimits {
     pub(crate) per_caller: Option<u32>,
 }
 
-/// A configuration that cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ConfigError {
-    #[error("failed to read the configuration {path:?}")]
-    Read {
-        path: PathBuf,
-        #[source]
-        source: std::io::Error,
-    },
-    #[error("the configuration is not as expected: {0}")]
-    Parse(String),
-    #[error("no clusters configured")]
-    NoClusters,
-    #[error("cluster {cluster:?}: {problem}")]
-    Cluster { cluster: String, problem: String },
-    #[error("{place}: {problem}")]
-    Other { place: String, problem: String },
-}
-
 impl Config {
     pub(crate) async fn read(path: &Path) -> Result<Self, ConfigError> {
-        let read = |source| ConfigError::Read { path: path.to_owned(), source };
-        Self::parse(&tokio::fs::read_to_string(path).await.map_err(read)?)
+        Self::parse(&config::read(path).await?)
     }
 
     pub(crate) fn parse(text: &str) -> Result<Self, ConfigError> {
-        let file: file::File = serde_saphyr::from_str(text).map_err(|error| {
-            // What follows the first lines is a drawing of the place.
-            ConfigError::Parse(error.to_string().lines().take(3).collect::<Vec<_>>().join("; "))
-        })?;
-        file.check()
+        config::parse::<file::File>(text)?.check()
     }
 
     /// Every file that the configuration names.
@@ -184,42 +139,6 @@ fn check_name(name: &str) -> Result<(), String> {
         "api" | "kube-fed" => Err("the name is reserved: hosts are called api.<cluster>.kube-fed".to_owned()),
         _ if is_dns_label(name) => Ok(()),
         _ => Err("the name must be lower-case letters, digits and dashes, at most 63".to_owned()),
-    }
-}
-
-/// A URL that something is appended to.
-pub(crate) fn check_url(member: &str, url: &str, plain_http: bool) -> Result<(), String> {
-    check_keys_url(member, url, plain_http)?;
-    if url.contains('?') { Err(format!("{member} {} has a query", quoted(url))) } else { Ok(()) }
-}
-
-/// The same for the URL of keys, to which nothing is added: it may have a query.
-pub(crate) fn check_keys_url(member: &str, url: &str, plain_http: bool) -> Result<(), String> {
-    let shown = quoted(url);
-    let origin = url.parse::<Uri>().ok().filter(|url| Origin::of(url).is_ok());
-    let Some(parsed) = origin.filter(|_| !url.contains('#')) else {
-        return Err(format!("{member} {shown} is not an https URL"));
-    };
-    if parsed.scheme_str() == Some("http") && !plain_http {
-        return Err(format!("{member} {shown} is not https; plain_http: true allows it"));
-    }
-    Ok(())
-}
-
-/// The issuers of `issuer` or of `issuers`, of which there must be one.
-pub(crate) fn issuers(one: Option<String>, several: Option<Vec<String>>) -> Result<Vec<String>, String> {
-    let issuers = match (one, several) {
-        (Some(_), Some(_)) => return Err("give issuer or issuers, not both".to_owned()),
-        (Some(one), None) => vec![one],
-        (None, several) => several.unwrap_or_default(),
-    };
-    if issuers.is_empty() || issuers.iter().any(String::is_empty) {
-        return Err("issuer is required".to_owned());
-    }
-    let twice = issuers.iter().enumerate().find(|(index, issuer)| issuers[..*index].contains(issuer));
-    match twice {
-        Some((_, issuer)) => Err(format!("issuers: {} is there twice", quoted(issuer))),
-        None => Ok(issuers),
     }
 }
 

@@ -1,14 +1,13 @@
 //! `token-service explain`: which cluster a token belongs to, and which rule accepts or refuses it.
 
-use std::{fmt::Write as _, io::Read as _, process::ExitCode, sync::Arc, time::Duration};
+use std::{fmt::Write as _, process::ExitCode, sync::Arc};
 
 use portolan_core::{
-    auth::{Refusal, UnverifiedToken, Version, compact::bare},
+    auth::{UnverifiedToken, Version},
     text::differing,
 };
-use portolan_runtime::{clock, jwks::Jwks, process, tasks::Tasks};
+use portolan_runtime::{clock, explain, process, tasks::Tasks};
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::time::{sleep, timeout};
 
 use crate::{
     args::{ExplainArgs, ServiceArgs},
@@ -24,38 +23,26 @@ use crate::{
     state::{Snapshot, State},
 };
 
-const PATIENCE: Duration = Duration::from_secs(6);
+/// What helps where nobody could be asked.
+const OUTAGE: &str = "run `token-service check` to see what cannot be reached";
 
-pub(crate) fn run(service: &ServiceArgs, explain: &ExplainArgs) -> ExitCode {
-    process::run_for_code(&service.log, || async {
-        match said(service, explain).await {
-            Ok(text) => {
-                print(&text);
-                ExitCode::SUCCESS
-            }
-            // Without its configuration there is nothing to explain.
-            Err(failure) => process::usage(&*failure),
-        }
-    })
+pub(crate) fn run(service: &ServiceArgs, args: &ExplainArgs) -> ExitCode {
+    explain::run(&service.log, |token| said(service, args, token))
 }
 
-async fn said(service: &ServiceArgs, explain: &ExplainArgs) -> Result<String, process::Failure> {
-    let mut token = String::new();
-    std::io::stdin().read_to_string(&mut token)?;
-    let token = SecretString::from(bare(&token));
+async fn said(
+    service: &ServiceArgs,
+    args: &ExplainArgs,
+    token: SecretString,
+) -> Result<String, process::Failure> {
     let tasks = Tasks::default();
     let (own, own_api_server) = crate::own_cluster(service).await;
     let state = State::load(service.config.clone(), own_api_server, &tasks).await?;
     crate::take_kept(&state, own.map(|client| service.secret(client)).as_ref()).await;
     let snapshot = state.snapshot();
-    let text = explained(&snapshot, explain, token.expose_secret()).await;
+    let text = explained(&snapshot, args, token.expose_secret()).await;
     tasks.cancel();
     Ok(text)
-}
-
-#[expect(clippy::print_stdout, reason = "the result of a command goes to standard output")]
-pub(crate) fn print(text: &str) {
-    print!("{text}");
 }
 
 async fn explained(snapshot: &Arc<Snapshot>, args: &ExplainArgs, token: &str) -> String {
@@ -63,7 +50,7 @@ async fn explained(snapshot: &Arc<Snapshot>, args: &ExplainArgs, token: &str) ->
         Ok(parsed) => parsed,
         Err(refusal) => return format!("form       refused: {refusal} ({})\n", refusal.label()),
     };
-    wait_for_keys(snapshot).await;
+    explain::wait_for_keys(snapshot.clusters.values().map(|cluster| &*cluster.jwks)).await;
     let mut text = String::from("form       compact JWS\n");
     // Writing to a text does not fail.
     let _ = writeln!(text, "algorithm  {:?}", parsed.unverified_algorithm());
@@ -103,7 +90,7 @@ async fn explained(snapshot: &Arc<Snapshot>, args: &ExplainArgs, token: &str) ->
         }
         Err(refusal) => {
             let _ = writeln!(text, "verdict    refused by rule {}: {refusal}", refusal.label());
-            let _ = writeln!(text, "cure       {}", cure(&refusal));
+            let _ = writeln!(text, "cure       {}", refusal.cure().unwrap_or(OUTAGE));
         }
     }
     text
@@ -154,65 +141,15 @@ fn route<'a>(config: &'a Config, args: &ExplainArgs, host: Option<&str>) -> Opti
     routing::route(config, host, (&choice(args), Version::V1), caller(config, args))
 }
 
-async fn wait_for_keys(snapshot: &Snapshot) {
-    let loaded = async {
-        while snapshot.clusters.values().any(|cluster| {
-            let status = cluster.jwks.status();
-            status.succeeded + status.failed == 0
-        }) {
-            sleep(Duration::from_millis(20)).await;
-        }
-    };
-    // Those that do not answer are shown as such.
-    let _ = timeout(PATIENCE, loaded).await;
-}
-
 fn candidate(cluster: &Cluster, token: &UnverifiedToken<'_>) -> String {
     if token.claims_to_be_of(&cluster.config.issuers) {
-        return format!("same issuer, {}", keys_for(&cluster.jwks, token));
+        return format!("same issuer, {}", cluster.jwks.about(token));
     }
     // The nearest of its names is the one to look at.
     let said = |issuer: &String| differing(token.unverified_issuer(), issuer);
     let all: Vec<_> = cluster.config.issuers.iter().map(said).collect();
     let nearest = all.iter().find(|said| said.contains("; they differ")).or_else(|| all.first());
     format!("another issuer: {}", nearest.map_or("", String::as_str))
-}
-
-/// Whether there is a key for a token, and why not.
-pub(crate) fn keys_for(jwks: &Jwks, token: &UnverifiedToken<'_>) -> String {
-    let Some(keys) = jwks.keys() else {
-        return format!("no keys: {}", jwks.status().error.unwrap_or_else(|| "no answer yet".to_owned()));
-    };
-    let Some(id) = token.unverified_key_id() else { return "the token names no key".to_owned() };
-    match keys.skipped.reason(id) {
-        _ if keys.has(id) => "has the key".to_owned(),
-        Some(reason) => format!("has the key, but skips it: {reason}"),
-        None => "has not the key".to_owned(),
-    }
-}
-
-/// What a person can do about a refusal.
-pub(crate) const fn cure(refusal: &Refusal) -> &'static str {
-    match refusal {
-        Refusal::Malformed | Refusal::TooLarge | Refusal::Legacy => {
-            "use a token of TokenRequest or of a projected volume"
-        }
-        Refusal::Algorithm | Refusal::Signature | Refusal::UnknownKey => {
-            "the token is not signed by a key that the cluster publishes; ask the cluster that issued it"
-        }
-        Refusal::Issuer | Refusal::NoCluster => "ask for the cluster that issued it, by host name or path",
-        Refusal::Type => "it was made for something else, such as a logout: get an access token",
-        Refusal::Expired => "get a new token",
-        Refusal::NotYet => "compare the clocks of the cluster and of this machine",
-        Refusal::Audience { .. } => {
-            "request the token for this audience, or name the audience in the question"
-        }
-        Refusal::Identity => "only tokens of service accounts are accepted",
-        Refusal::Revoked => "its pod or service account is gone; get a new token",
-        Refusal::Contradiction => "the cluster's API server does not do what Kubernetes does",
-        Refusal::ClusterNotFound(_) => "add the cluster to the configuration",
-        Refusal::Unavailable(_) => "run `token-service check` to see what cannot be reached",
-    }
 }
 
 #[cfg(test)]

@@ -1,14 +1,13 @@
 //! The routes of the service, and what every request has in common.
 
-pub(crate) mod bearer;
-pub(crate) mod body;
 mod callers;
 mod clusters;
-pub(crate) mod problem;
+mod form;
+mod problem;
 mod reviews;
 mod v1;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
     Router,
@@ -17,11 +16,6 @@ use axum::{
 
 use self::problem::Problem;
 use crate::{metrics::ServiceMetrics, review::Reviewer, state::State};
-
-/// What a client may take for sending a request.
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
-/// More than any question has.
-const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// What the handlers share.
 #[derive(Clone, Debug)]

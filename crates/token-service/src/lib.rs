@@ -11,12 +11,11 @@ mod cloned;
 mod cluster;
 mod config;
 mod credentials;
-mod exchange;
 mod explain;
 mod host;
 mod http;
-mod limits;
 mod metrics;
+mod moved;
 mod outage;
 mod protobuf;
 mod review;
@@ -27,8 +26,13 @@ mod state;
 use std::{collections::BTreeMap, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
 use portolan_runtime::{
-    client, clock, process, process::Process, readiness::ReadyHandle, server, tasks::Tasks, telemetry::Chain,
-    tls::ServerTls,
+    client, clock, process,
+    process::Process,
+    readiness::ReadyHandle,
+    server,
+    tasks::Tasks,
+    telemetry::Chain,
+    tls::{NoTls, ServerTls},
 };
 use tokio::time::sleep;
 use tracing::{info, warn};
@@ -53,18 +57,12 @@ pub fn run(args: &Args) -> ExitCode {
     match &args.command {
         Some(Command::Explain(explain)) => explain::run(service, explain),
         Some(Command::Check(check)) => check::run(service, check),
-        Some(Command::Exchange(exchange)) => exchange::run(exchange),
         None if service.tls.tls_cert_file.is_none() && !service.plain_http => process::usage(&NoTls),
         None => process::run("token-service", &service.log, &service.admin, |process| {
             start(service.clone(), process)
         }),
     }
 }
-
-/// Neither TLS nor the wish to do without.
-#[derive(Debug, thiserror::Error)]
-#[error("give --tls-cert-file and --tls-key-file, or --plain-http where something else terminates TLS")]
-struct NoTls;
 
 async fn start(args: ServiceArgs, process: Process) -> Result<(), process::Failure> {
     let tasks = &process.tasks;
@@ -104,16 +102,8 @@ async fn own_cluster(args: &ServiceArgs) -> (Option<kube::Client>, Vec<SocketAdd
             return (None, Vec::new());
         }
     };
-    let addresses = addresses(&config).await;
+    let addresses = client::addresses(&config).await;
     (client::of(config).ok(), addresses)
-}
-
-/// Where the API server of a cluster listens.
-async fn addresses(config: &kube::Config) -> Vec<SocketAddr> {
-    let url = &config.cluster_url;
-    let port = url.port_u16().unwrap_or_else(|| if url.scheme_str() == Some("http") { 80 } else { 443 });
-    let host = url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-    tokio::net::lookup_host((host, port)).await.map(Iterator::collect).unwrap_or_default()
 }
 
 /// Takes over the credentials of an earlier process, where the Secret can be read in time.

@@ -5,13 +5,12 @@ pub(crate) mod decide;
 mod question;
 pub(crate) mod remote;
 mod verdict;
-mod words;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use portolan_core::auth::{Answer, Refusal, UnverifiedToken, compact::MAX_TOKEN_BYTES};
-use portolan_runtime::clock;
+use portolan_runtime::{clock, config::issuer::Mode, junk::Junk};
 use secrecy::ExposeSecret as _;
 use tokio::time::Instant;
 
@@ -21,12 +20,7 @@ pub(crate) use self::{
     question::{Decision, Question, Target},
     verdict::Verdict,
 };
-use crate::{
-    audit::{self, Junk},
-    config::{ClusterConfig, Mode},
-    metrics::ServiceMetrics,
-    routing,
-};
+use crate::{audit, config::ClusterConfig, metrics::ServiceMetrics, routing};
 
 /// Answers questions.
 #[derive(Debug)]
@@ -39,7 +33,7 @@ pub(crate) struct Reviewer {
 
 impl Reviewer {
     pub(crate) fn new(metrics: Arc<ServiceMetrics>) -> Self {
-        Self { keys: KeyMaker::random(), verdicts: Verdicts::new(), junk: Junk::new(), metrics }
+        Self { keys: KeyMaker::random(), verdicts: Verdicts::new(), junk: Junk::default(), metrics }
     }
 
     /// The whole TokenReview.

@@ -114,7 +114,7 @@ fn apply(identity: &mut Identity, cluster: &str, route: &Route) {
 }
 
 /// Whether a text is what a pattern says, in which a `*` at the end stands for the rest.
-pub(crate) fn fits(pattern: &str, text: &str) -> bool {
+fn fits(pattern: &str, text: &str) -> bool {
     pattern.strip_suffix('*').map_or(pattern == text, |start| text.starts_with(start))
 }
 

@@ -12,15 +12,20 @@ use std::{
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use portolan_runtime::{files, tasks::Tasks, telemetry::Chain};
+use portolan_runtime::{
+    config::ConfigError,
+    files,
+    limits::{CallerRates, Rate},
+    tasks::Tasks,
+    telemetry::Chain,
+};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::Notify;
 use tracing::{error, info, warn};
 
 use crate::{
     cluster::{Cluster, ClusterError},
-    config::{Config, ConfigError},
-    limits::{CallerRates, Rate},
+    config::Config,
 };
 
 /// Everything that one question is answered with.

@@ -95,7 +95,7 @@ pub(super) fn groups() -> Vec<(&'static str, &'static [Kind])> {
 
 /// Builds what is measured, the yardstick, and what makes the load.
 pub(super) fn build(profile: Profile) -> Result<Binaries> {
-    Binaries::build_with_examples("token-service", profile)
+    Binaries::build_with_examples(&["token-service", "token-exchange"], profile)
 }
 
 /// Measures every figure that is wanted: reviews on one service with 100 clusters, exchanges on another.

@@ -17,8 +17,10 @@ use crate::workspace;
 
 const LIST: &str = "tests/unnamed-reasons.toml";
 /// Crates that give reasons.
-const SERVICES: [&str; 3] = ["crates/konnector/src", "crates/provider/src", "crates/token-service/src"];
-const DOCUMENTS: [&str; 3] = ["docs/konnector.md", "docs/provider.md", "docs/token-service.md"];
+const SERVICES: [&str; 4] =
+    ["crates/konnector/src", "crates/provider/src", "crates/token-exchange/src", "crates/token-service/src"];
+const DOCUMENTS: [&str; 4] =
+    ["docs/konnector.md", "docs/provider.md", "docs/token-exchange.md", "docs/token-service.md"];
 /// How far behind the name of a function its arguments are looked at.
 const ARGUMENTS: usize = 200;
 

@@ -32,7 +32,7 @@ pub(super) const STEPS: &[Step] = &[
         name: "provider: an account is bound to one of the consumer",
         run: |world| Box::pin(binding(world)),
     },
-    Step { name: "token-service exchange: runs on the provider", run: |world| Box::pin(exchanges(world)) },
+    Step { name: "token-exchange: runs on the provider", run: |world| Box::pin(exchanges(world)) },
     Step {
         name: "kfca-cli: a token of the consumer becomes one of the provider",
         run: |world| Box::pin(exchange(world)),
@@ -105,8 +105,7 @@ async fn exchanges(world: &mut World) -> Result<String> {
     setup.target_namespaces = vec![NAMESPACE.to_owned()];
     let kubeconfig = setup.create(&world.clusters.provider).await?;
     let port = free_port()?.to_string();
-    let options = ServiceOptions::new("token-service", kubeconfig).args([
-        "exchange",
+    let options = ServiceOptions::new("token-exchange", kubeconfig).args([
         "--plain-http",
         "--http-addr",
         "127.0.0.1",
@@ -152,6 +151,6 @@ fn plane<'a>(world: &'a World, name: &str) -> &'a ControlPlane {
 
 async fn start(world: &World, options: ServiceOptions, config: &str) -> Result<ServiceProcess> {
     let mut options = options.args(["--config".to_owned(), world.file(config).display().to_string()]);
-    options.program = Some(world.binaries.path("token-service"));
+    options.program = Some(world.binaries.path(&options.service));
     ServiceProcess::start(options).await
 }

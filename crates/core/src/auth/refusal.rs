@@ -79,6 +79,30 @@ impl Refusal {
         }
     }
 
+    /// What a person can do about it. What helps against an outage is for the service to say.
+    pub const fn cure(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Malformed | Self::TooLarge | Self::Legacy => {
+                "use a token of TokenRequest or of a projected volume"
+            }
+            Self::Algorithm | Self::Signature | Self::UnknownKey => {
+                "the token is not signed by a key that the cluster publishes; ask the cluster that issued it"
+            }
+            Self::Issuer | Self::NoCluster => "ask for the cluster that issued it, by host name or path",
+            Self::Type => "it was made for something else, such as a logout: get an access token",
+            Self::Expired => "get a new token",
+            Self::NotYet => "compare the clocks of the cluster and of this machine",
+            Self::Audience { .. } => {
+                "request the token for this audience, or name the audience in the question"
+            }
+            Self::Identity => "only tokens of service accounts are accepted",
+            Self::Revoked => "its pod or service account is gone; get a new token",
+            Self::Contradiction => "the cluster's API server does not do what Kubernetes does",
+            Self::ClusterNotFound(_) => "add the cluster to the configuration",
+            Self::Unavailable(_) => return None,
+        })
+    }
+
     /// Whether asking again may give another answer although nothing about the token has changed.
     pub const fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable(_))

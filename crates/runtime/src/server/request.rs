@@ -2,7 +2,8 @@
 
 use axum::body::Body;
 use http::{HeaderValue, Request, Response, StatusCode, Uri, header, uri::PathAndQuery};
-use serde_json::json;
+
+use super::answer::Status;
 
 /// The answer to a request that no route may see. Two hosts are one for a proxy and another for us.
 pub(super) fn refusal<B>(request: &Request<B>) -> Option<Response<Body>> {
@@ -10,14 +11,10 @@ pub(super) fn refusal<B>(request: &Request<B>) -> Option<Response<Body>> {
     (hosts > 1).then(|| bad_request("too many Host headers"))
 }
 
-fn bad_request(message: &str) -> Response<Body> {
-    let code = StatusCode::BAD_REQUEST;
-    let status = json!({
-        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-        "message": message, "reason": "BadRequest", "code": code.as_u16(),
-    });
-    let mut response = Response::new(Body::from(status.to_string()));
-    *response.status_mut() = code;
+fn bad_request(message: &'static str) -> Response<Body> {
+    let status = Status { code: StatusCode::BAD_REQUEST, reason: "BadRequest", message };
+    let mut response = Response::new(Body::from(status.to_json()));
+    *response.status_mut() = status.code;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

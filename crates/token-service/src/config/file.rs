@@ -5,14 +5,18 @@ mod parts;
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use jiff::SignedDuration;
-use portolan_runtime::{args::interval, fetch::Named};
+use portolan_runtime::{
+    args::interval,
+    config::{
+        ConfigError,
+        issuer::{Mode, check_keys_url, check_url, issuers},
+    },
+    fetch::Named,
+};
 use serde::Deserialize;
 
 use self::parts::{AutoFile, CallerFile, RateLimitsFile, RenewalFile, RouteFile, V1File};
-use super::{
-    CallerConfig, ClusterConfig, Config, ConfigError, Mode, OnOutage, check_keys_url, check_name, check_url,
-    issuers,
-};
+use super::{CallerConfig, ClusterConfig, Config, OnOutage, check_name};
 use crate::route::{Matcher, Route};
 
 /// What Kubernetes itself allows for clocks that differ.
@@ -72,18 +76,17 @@ struct ClusterFile {
 impl File {
     pub(super) fn check(self) -> Result<Config, ConfigError> {
         if self.clusters.is_empty() {
-            return Err(ConfigError::NoClusters);
+            return Err(ConfigError::Whole("no clusters configured".to_owned()));
         }
         let mut clusters = BTreeMap::new();
         for (name, cluster) in self.clusters {
             let checked = cluster.check(&name);
-            let checked =
-                checked.map_err(|problem| ConfigError::Cluster { cluster: name.clone(), problem })?;
+            let checked = checked.map_err(|problem| part(&format!("cluster {name:?}"), problem))?;
             clusters.insert(name, Arc::new(checked));
         }
         let at = |place: &str, index: usize| {
             let place = format!("{place} {}", index + 1);
-            move |problem| ConfigError::Other { place, problem }
+            move |problem| ConfigError::Part { place, problem }
         };
         let mut routes = Vec::new();
         for (index, route) in self.routes.into_iter().enumerate() {
@@ -97,15 +100,15 @@ impl File {
         for (index, route) in routes.iter().enumerate() {
             check_caller(route, &callers).map_err(at("route", index))?;
         }
-        let renewal = self.renewal.check().map_err(|problem| other("renewal", problem))?;
+        let renewal = self.renewal.check().map_err(|problem| part("renewal", problem))?;
         Ok(Config {
             clusters,
             renewal,
             routes,
             callers,
-            auto: self.auto.map(AutoFile::check).transpose().map_err(|problem| other("auto", problem))?,
-            v1: self.v1.check().map_err(|problem| other("v1", problem))?,
-            rate_limits: self.rate_limits.check().map_err(|problem| other("rateLimits", problem))?,
+            auto: self.auto.map(AutoFile::check).transpose().map_err(|problem| part("auto", problem))?,
+            v1: self.v1.check().map_err(|problem| part("v1", problem))?,
+            rate_limits: self.rate_limits.check().map_err(|problem| part("rateLimits", problem))?,
         })
     }
 }
@@ -124,8 +127,8 @@ fn check_twin(callers: &[Arc<CallerConfig>]) -> Result<(), String> {
     if known { Err(format!("there is another caller {:?}", last.name)) } else { Ok(()) }
 }
 
-fn other(place: &str, problem: String) -> ConfigError {
-    ConfigError::Other { place: place.to_owned(), problem }
+fn part(place: &str, problem: String) -> ConfigError {
+    ConfigError::Part { place: place.to_owned(), problem }
 }
 
 impl ClusterFile {

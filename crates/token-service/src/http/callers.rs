@@ -8,18 +8,20 @@ use std::{
 use futures::future::join_all;
 use http::HeaderMap;
 use portolan_core::auth::{Refusal, ReviewRequest, UnverifiedToken, Version};
-use portolan_runtime::server::Peer;
+use portolan_runtime::{
+    config::issuer::Mode,
+    limits::{Rate, Who},
+    server::{
+        Peer,
+        bearer::{NoBearer, bearer},
+    },
+};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::{
-    App,
-    bearer::{NoBearer, bearer},
-    problem::Problem,
-};
+use super::{App, problem::Problem};
 use crate::{
     cluster::Cluster,
-    config::{CallerConfig, Mode, Proof},
-    limits::{Rate, Who},
+    config::{CallerConfig, Proof},
     review::{Question, Target, Verdict, decide::choose},
     state::Snapshot,
 };

@@ -9,10 +9,13 @@ use axum::{
 use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use portolan_core::duration;
-use portolan_runtime::{clock, server::Peer};
+use portolan_runtime::{
+    clock,
+    server::{Peer, answer::json_response},
+};
 use serde_json::{Value, json};
 
-use super::{App, callers::Caller, problem::json_response};
+use super::{App, callers::Caller};
 use crate::cluster::Cluster;
 
 /// From then on the status of a credential is `expiring_soon`.

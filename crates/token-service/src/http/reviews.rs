@@ -7,13 +7,13 @@ use axum::{
 };
 use http::{Request, StatusCode, header, request::Parts};
 use portolan_core::auth::Version;
-use portolan_runtime::server::Peer;
+use portolan_runtime::server::{Peer, answer::json_response, body};
 
 use super::{
     App,
-    body::{self, Form},
     callers::{self, Caller},
-    problem::{Problem, json_response},
+    form::Form,
+    problem::Problem,
 };
 use crate::{
     host,

@@ -13,16 +13,12 @@ use portolan_core::{
     },
     object::{Object, or_default},
 };
-use portolan_runtime::server::Peer;
+use portolan_runtime::server::{Peer, answer::json_response, body};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{
-    App, body,
-    callers::Caller,
-    problem::{Problem, json_response},
-};
+use super::{App, callers::Caller, problem::Problem};
 use crate::{
     cluster::Cluster,
     config::V1,

@@ -7,15 +7,18 @@ use jiff::Timestamp;
 use portolan_core::auth::{
     Claims, Identity, Keys, Refusal, UnverifiedToken, claims::NumericDate, refusal::Unavailable,
 };
-use portolan_runtime::jwks::Jwks;
+use portolan_runtime::{
+    config::issuer::Mode,
+    token_review::{self, No},
+};
 use tokio::time::Instant;
 
 use super::{
     audiences::{Audiences, Wanted},
     question::{Accepted, Decision, Target},
-    remote::{self, No},
+    remote,
 };
-use crate::{cluster::Cluster, config::Mode, state::Snapshot};
+use crate::{cluster::Cluster, state::Snapshot};
 
 /// Says in `hybrid` mode whose word it was.
 const CHECKED_BY: &str = "portolan/checked-by";
@@ -133,7 +136,7 @@ async fn verified(cluster: &Cluster, token: &UnverifiedToken<'_>, now: Timestamp
         Err(Refusal::UnknownKey) if token.unverified_key_id().is_some() => {
             let newer = cluster.jwks.newer().await;
             let checked = newer.map_or(Err(Refusal::UnknownKey), |newer| check(&newer));
-            unless_in_doubt(&cluster.jwks, checked)
+            cluster.jwks.unless_in_doubt(checked)
         }
         Err(Refusal::Signature) => {
             // The key may have changed under its id. Who asks next finds out.
@@ -141,14 +144,6 @@ async fn verified(cluster: &Cluster, token: &UnverifiedToken<'_>, now: Timestamp
             Err(Refusal::Signature)
         }
         result => result,
-    }
-}
-
-/// An issuer that does not answer may have the key that a token names.
-pub(crate) fn unless_in_doubt<T>(jwks: &Jwks, checked: Result<T, Refusal>) -> Result<T, Refusal> {
-    match checked {
-        Err(Refusal::UnknownKey) if jwks.is_in_doubt() => Err(Refusal::Unavailable(Unavailable::Issuer)),
-        checked => checked,
     }
 }
 
@@ -161,7 +156,7 @@ async fn by_review(
     let claims = Claims::unverified(token)?;
     let asked = audiences.asked(&claims.aud.0);
     let answer = remote::review_at(cluster, token, &asked).await;
-    let agreed = answer.and_then(|answer| remote::agreed(answer, &named, &claims.aud.0, &asked));
+    let agreed = answer.and_then(|answer| token_review::agreed(answer, &named, &claims.aud.0, &asked));
     let (identity, audiences) = agreed.map_err(Refusal::from)?;
     // The cluster has vouched for the claims.
     Ok(Accepted { identity, audiences, token_id: claims.jti, end: claims.exp, keep_for: None })
@@ -180,7 +175,7 @@ async fn by_both(
         audiences => audiences.met(of_token)?,
     };
     let answer = remote::review_at(cluster, token, &asked).await;
-    let agreed = answer.and_then(|answer| remote::agreed(answer, &identity, of_token, &asked));
+    let agreed = answer.and_then(|answer| token_review::agreed(answer, &identity, of_token, &asked));
     let (mut identity, audiences, whose, keep_for) = match agreed {
         Ok((identity, audiences)) => {
             cluster.outages.answered(token.text());

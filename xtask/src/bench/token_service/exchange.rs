@@ -73,10 +73,10 @@ impl Lab {
         let kubeconfig = setup.create(&plane).await?;
         let (port, config) =
             (free_port()?.to_string(), home.write_private("exchange.yaml", &config(&issuer))?);
-        let mut options = ServiceOptions::new("token-service", kubeconfig)
-            .args(["exchange", "--plain-http", "--http-addr", "127.0.0.1", "--http-port", &port])
+        let mut options = ServiceOptions::new("token-exchange", kubeconfig)
+            .args(["--plain-http", "--http-addr", "127.0.0.1", "--http-port", &port])
             .args(["--config".to_owned(), config.display().to_string()]);
-        options.program = Some(binaries.path("token-service"));
+        options.program = Some(binaries.path("token-exchange"));
         let service = ServiceProcess::start(options).await?;
         let claims = json!({"aud": "portolan-token-exchange", "iss": issuer.url, "sub": SUBJECT,
             "iat": now(), "exp": now() + 3599});

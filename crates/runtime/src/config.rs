@@ -1,0 +1,49 @@
+//! Configuration files: read, understood, and what can be wrong with them.
+
+pub mod issuer;
+
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+
+/// A configuration that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("failed to read the configuration {path:?}")]
+    Read {
+        /// Where it is.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        source: std::io::Error,
+    },
+    /// It is not YAML, or has another shape.
+    #[error("the configuration is not as expected: {0}")]
+    Parse(String),
+    /// Something is wrong with all of it.
+    #[error("{0}")]
+    Whole(String),
+    /// Something is wrong with a part.
+    #[error("{place}: {problem}")]
+    Part {
+        /// Which part.
+        place: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+/// The text of a file.
+pub async fn read(path: &Path) -> Result<String, ConfigError> {
+    let failed = |source| ConfigError::Read { path: path.to_owned(), source };
+    tokio::fs::read_to_string(path).await.map_err(failed)
+}
+
+/// What a text in YAML says.
+pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, ConfigError> {
+    serde_saphyr::from_str(text).map_err(|error| {
+        // What follows the first lines is a drawing of the place.
+        ConfigError::Parse(error.to_string().lines().take(3).collect::<Vec<_>>().join("; "))
+    })
+}

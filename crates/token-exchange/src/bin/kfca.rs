@@ -1,0 +1,13 @@
+//! The process of the token exchange under the name that its clients know: the same program, which looks at its own
+//! name.
+
+use std::process::ExitCode;
+
+use portolan_token_exchange::{Args, run};
+
+fn main() -> ExitCode {
+    match Args::read() {
+        Ok(args) => run(&args),
+        Err(code) => code,
+    }
+}

@@ -1,0 +1,163 @@
+//! The configuration of the exchange: whose tokens are exchanged, for accounts of which namespaces.
+
+mod file;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use jiff::SignedDuration;
+use portolan_runtime::{
+    config::{self, ConfigError, issuer::Mode},
+    fetch::Named,
+};
+
+use crate::binding::ANY;
+
+/// Where the configuration is when nobody says. It may be absent.
+pub(crate) const DEFAULT_CONFIG: &str = "config/exchange.yaml";
+/// Whom a source token must be for when the configuration does not say.
+pub(crate) const AUDIENCE: &str = "portolan-token-exchange";
+/// Never among "every namespace".
+pub(crate) const KUBE_SYSTEM: &str = "kube-system";
+
+/// A configuration that was checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Config {
+    /// Whom a source token must be for; `*` is anybody.
+    pub(crate) audiences: Vec<String>,
+    /// By the first of their names.
+    pub(crate) issuers: BTreeMap<String, Arc<IssuerConfig>>,
+    /// Whether annotations may name issuers that are not listed.
+    pub(crate) any_issuer: bool,
+    /// Namespaces whose accounts can be had; `*` is every one but `kube-system`.
+    pub(crate) namespaces: BTreeSet<String>,
+    pub(crate) rates: Rates,
+}
+
+/// One issuer whose tokens are exchanged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct IssuerConfig {
+    /// What it calls itself: one name, or during a change the new and the old one.
+    pub(crate) issuers: Vec<String>,
+    pub(crate) api_server: Option<String>,
+    pub(crate) ca_cert: Option<PathBuf>,
+    pub(crate) token_path: Option<PathBuf>,
+    pub(crate) jwks_uri: Option<String>,
+    /// Instead of those of the service.
+    pub(crate) audiences: Option<Vec<String>>,
+    pub(crate) max_source_lifetime: Duration,
+    pub(crate) allow_addresses: Vec<Named>,
+    pub(crate) plain_http: bool,
+    pub(crate) require_key_id: bool,
+    /// With its keys, or, where it is a cluster, by its API server too.
+    pub(crate) mode: Mode,
+    pub(crate) leeway: SignedDuration,
+    pub(crate) cooldown: Duration,
+    pub(crate) refresh_every: Duration,
+}
+
+/// Exchanges per second; none means as many as come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_field_names, reason = "as they are written: perCaller, perIssuer, perAddress")]
+pub(crate) struct Rates {
+    pub(crate) per_caller: Option<u32>,
+    pub(crate) per_issuer: Option<u32>,
+    pub(crate) per_address: Option<u32>,
+}
+
+impl Config {
+    /// Reads a file.
+    pub(crate) async fn read(path: &Path) -> Result<Self, ConfigError> {
+        Self::parse(&config::read(path).await?)
+    }
+
+    /// The file that was named, or, where nobody named one and there is none, the defaults.
+    pub(crate) async fn read_or_default(path: &Path) -> Result<Self, ConfigError> {
+        let default = path.as_os_str() == DEFAULT_CONFIG;
+        if default && !tokio::fs::try_exists(path).await.unwrap_or(false) {
+            return Ok(Self::empty());
+        }
+        Self::read(path).await
+    }
+
+    pub(crate) fn parse(text: &str) -> Result<Self, ConfigError> {
+        config::parse::<file::File>(text)?.check()
+    }
+
+    /// What there is without a file: nobody may exchange anything.
+    pub(crate) fn empty() -> Self {
+        let Ok(config) = file::File::default().check() else { unreachable!("the defaults are sound") };
+        config
+    }
+
+    /// Whom a token of an issuer must be for.
+    pub(crate) fn audiences_of<'a>(&'a self, issuer: &'a IssuerConfig) -> &'a [String] {
+        issuer.audiences.as_ref().unwrap_or(&self.audiences)
+    }
+
+    /// Whether accounts of a namespace can be had.
+    pub(crate) fn has_namespace(&self, namespace: &str) -> bool {
+        let every = self.namespaces.contains(ANY) && namespace != KUBE_SYSTEM;
+        every || self.namespaces.contains(namespace)
+    }
+
+    /// Every file that the configuration names.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        self.issuers.values().filter_map(|issuer| issuer.ca_cert.clone()).collect()
+    }
+
+    /// What an operator should know about this configuration. `own` is the issuer of the target cluster.
+    pub(crate) fn warnings(&self, own: Option<&str>) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let mut warn = |text: String| warnings.push(text);
+        if self.issuers.is_empty() && !self.any_issuer {
+            warn("no issuer is listed, so no token is exchanged: list them under issuers".to_owned());
+        }
+        if self.namespaces.is_empty() {
+            warn("no namespace is listed, so no token is exchanged: list them under namespaces".to_owned());
+        }
+        if self.any_issuer {
+            warn("anyIssuer: whoever may annotate a ServiceAccount chooses who gets its tokens".to_owned());
+        }
+        let any = |list: &[String]| list.iter().any(|audience| audience == ANY);
+        if any(&self.audiences) || self.issuers.values().any(|i| i.audiences.as_deref().is_some_and(any)) {
+            warn("audiences \"*\": whoever is shown a token of a listed issuer can exchange it".to_owned());
+        }
+        if self.namespaces.contains(KUBE_SYSTEM) {
+            warn("kube-system is listed: some of its accounts may do anything in the cluster".to_owned());
+        }
+        let has = |own: &str| self.issuers.values().any(|issuer| issuer.has_name(own));
+        if own.is_some_and(has) {
+            warn(
+                "the issuer of this cluster itself is listed, so chains are possible: what is given here may \
+                 be exchanged here again, each time for a new lifetime"
+                    .to_owned(),
+            );
+        }
+        warnings
+    }
+}
+
+impl IssuerConfig {
+    /// What it calls itself, or will do so after a change.
+    pub(crate) fn name(&self) -> &str {
+        self.issuers.first().map_or("", String::as_str)
+    }
+
+    /// Whether it calls itself so, byte for byte.
+    pub(crate) fn has_name(&self, name: &str) -> bool {
+        self.issuers.iter().any(|issuer| issuer == name)
+    }
+
+    /// An issuer that only an annotation names.
+    pub(crate) fn unlisted(issuer: &str) -> Result<Self, String> {
+        file::IssuerFile::named(issuer).check()
+    }
+}
+
+#[cfg(test)]
+mod tests;

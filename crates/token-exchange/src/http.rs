@@ -1,0 +1,78 @@
+//! The routes of the exchange.
+
+mod document;
+mod ladder;
+mod rfc8693;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::State as Shared,
+    response::Response,
+    routing::{any, get},
+};
+use http::{HeaderMap, StatusCode};
+use portolan_runtime::{
+    readiness::Readiness,
+    server::answer::{METHOD_NOT_ALLOWED, NOT_FOUND, json_response},
+};
+use tokio::time::{Instant, sleep_until};
+
+use crate::{
+    audit::{About, Audit},
+    metrics::ExchangeMetrics,
+    outcome::{Denied, Granted, Wish},
+    service::exchange,
+    state::State,
+};
+
+/// What is hidden is answered at the next multiple of this, so that the time does not tell it either.
+const BEAT: Duration = Duration::from_millis(25);
+
+/// What the handlers share.
+#[derive(Clone)]
+pub(crate) struct App {
+    pub(crate) state: Arc<State>,
+    pub(crate) audit: Arc<Audit>,
+    pub(crate) metrics: ExchangeMetrics,
+    pub(crate) readiness: Readiness,
+}
+
+/// Every route. Metrics and health of the process are on the admin port.
+pub(crate) fn router(app: App) -> Router {
+    Router::new()
+        .route("/exchangeToken", any(document::exchange_token))
+        .route("/token", any(rfc8693::token))
+        .route("/livez", get(async || json_response(StatusCode::OK, r#"{"live":true}"#)))
+        .route("/readyz", get(readyz))
+        .fallback(async || NOT_FOUND)
+        .method_not_allowed_fallback(async || METHOD_NOT_ALLOWED)
+        .with_state(app)
+}
+
+async fn readyz(Shared(app): Shared<App>) -> Response {
+    if app.readiness.is_ready() {
+        json_response(StatusCode::OK, r#"{"ready":true}"#)
+    } else {
+        json_response(StatusCode::SERVICE_UNAVAILABLE, r#"{"ready":false}"#)
+    }
+}
+
+impl App {
+    /// Decides about a wish and notes it. Denials that hide their reason take as long as each other.
+    async fn decide(&self, wish: &Wish, headers: &HeaderMap) -> Result<Granted, Denied> {
+        let start = Instant::now();
+        let forwarded = headers.get("x-forwarded-for").and_then(|value| value.to_str().ok());
+        let mut about = About::forwarded(forwarded);
+        let outcome = exchange(&self.state, wish, &mut about).await;
+        let took = start.elapsed();
+        self.audit.decided(wish, &about, &outcome, took);
+        self.metrics.decided(&self.state.snapshot(), &about, outcome.as_ref().map(drop), took);
+        if matches!(outcome, Err(Denied::Hidden(_))) {
+            let beats = u32::try_from(took.as_millis() / BEAT.as_millis()).unwrap_or(u32::MAX - 1);
+            sleep_until(start + BEAT * (beats + 1)).await;
+        }
+        outcome
+    }
+}

@@ -1,0 +1,113 @@
+//! `POST /exchangeToken`, as the document has it.
+
+use axum::{
+    body::Body,
+    extract::{Extension, State as Shared},
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, Method, Request, StatusCode, header};
+use portolan_runtime::server::{
+    Peer,
+    answer::json_response,
+    bearer::{NoBearer, bearer},
+    body,
+};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{App, ladder::Rung};
+use crate::outcome::{Granted, Wish};
+
+/// The longest `Authorization` header.
+const MAX_HEADER: usize = 16 * 1024;
+/// The longest name of a namespace or an account.
+const MAX_NAME: usize = 253;
+
+/// What is asked for. What else is there does not count.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Question {
+    namespace: Option<String>,
+    service_account_name: Option<String>,
+}
+
+pub(super) async fn exchange_token(
+    Shared(app): Shared<App>,
+    Extension(peer): Extension<Peer>,
+    request: Request<Body>,
+) -> Response {
+    match answer(&app, &peer, request).await {
+        Ok(granted) => json_response(StatusCode::OK, rendered(&granted)),
+        Err(rung) => {
+            let denied = matches!(rung, Rung::Denied(_));
+            let response = rung.into_response();
+            if !denied {
+                app.metrics.invalid(response.status().as_u16());
+            }
+            response
+        }
+    }
+}
+
+async fn answer(app: &App, peer: &Peer, request: Request<Body>) -> Result<Granted, Rung> {
+    let (parts, body) = request.into_parts();
+    if parts.method != Method::POST {
+        return Err(Rung::Method);
+    }
+    check_media_type(&parts.headers)?;
+    let token = shown(&parts.headers)?;
+    let body = body::read(&parts, body).await.map_err(Rung::Body)?;
+    let (namespace, account) = read(&body)?;
+    let wish = Wish { token, namespace, account, from: peer.address.ip() };
+    Ok(app.decide(&wish, &parts.headers).await?)
+}
+
+fn check_media_type(headers: &HeaderMap) -> Result<(), Rung> {
+    let value = headers.get(header::CONTENT_TYPE).filter(|value| !value.is_empty());
+    let value = value.ok_or(Rung::NoMediaType)?;
+    let value = value.to_str().map_err(|_| Rung::MediaType)?;
+    let kind = value.split_once(';').map_or(value, |(kind, _)| kind).trim();
+    if kind.eq_ignore_ascii_case("application/json") { Ok(()) } else { Err(Rung::MediaType) }
+}
+
+fn shown(headers: &HeaderMap) -> Result<SecretString, Rung> {
+    let token = bearer(headers).map_err(|none| match none {
+        NoBearer::Missing => Rung::NoToken,
+        NoBearer::Several => Rung::SeveralTokens,
+        NoBearer::Scheme => Rung::Scheme,
+    })?;
+    let is_long = headers.get(header::AUTHORIZATION).is_some_and(|value| value.len() > MAX_HEADER);
+    if is_long { Err(Rung::LongToken) } else { Ok(token) }
+}
+
+fn read(body: &[u8]) -> Result<(String, String), Rung> {
+    if body.is_empty() {
+        return Err(Rung::Malformed("EOF".to_owned()));
+    }
+    // A list would be read as the members in their order.
+    if body.trim_ascii_start().starts_with(b"[") {
+        return Err(Rung::Malformed("it is not a JSON object".to_owned()));
+    }
+    let question = serde_json::from_slice::<Option<Question>>(body);
+    let question = question.map_err(|error| Rung::Malformed(error.to_string()))?.unwrap_or_default();
+    let namespace = named("namespace", question.namespace)?;
+    let account = named("serviceAccountName", question.service_account_name)?;
+    for (member, name) in [("namespace", &namespace), ("serviceAccountName", &account)] {
+        if name.len() > MAX_NAME {
+            return Err(Rung::TooLong(member));
+        }
+    }
+    Ok((namespace, account))
+}
+
+fn named(member: &'static str, name: Option<String>) -> Result<String, Rung> {
+    name.filter(|name| !name.is_empty()).ok_or(Rung::Required(member))
+}
+
+fn rendered(granted: &Granted) -> String {
+    let minted = &granted.minted;
+    let status =
+        json!({"token": minted.token.expose_secret(), "expirationTimestamp": minted.expires.to_string()});
+    json!({"status": status}).to_string() + "\n"
+}

@@ -1,0 +1,190 @@
+//! An exchange from its question to its answer: the rules in their order, and the two things that are asked
+//! of others, keys and `TokenRequest`.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use portolan_core::{
+    auth::{Claims, Refusal, UnverifiedToken},
+    names::{is_dns_label, is_dns_subdomain},
+};
+use portolan_runtime::{
+    clock,
+    limits::{Rate, Who},
+    telemetry::Chain,
+};
+use secrecy::ExposeSecret as _;
+use tracing::warn;
+
+use crate::{
+    accounts::{Account, Unread},
+    audit::About,
+    binding::Binding,
+    decide::{self, Source},
+    issuer::Issuer,
+    mint::{NotMinted, Order, mint},
+    outcome::{Denied, Granted, Wish},
+    state::{Snapshot, State},
+};
+
+/// A wish that is to be granted.
+#[derive(Debug)]
+pub(crate) struct Approved {
+    account: Arc<Account>,
+    pub(crate) binding: Arc<Binding>,
+    pub(crate) lifetime: SignedDuration,
+    now: Timestamp,
+}
+
+/// Decides, and has the new token made. `about` hears what is known of who asks.
+pub(crate) async fn exchange(state: &State, wish: &Wish, about: &mut About) -> Result<Granted, Denied> {
+    let snapshot = state.snapshot();
+    if snapshot.address_rates.as_ref().is_some_and(|rates| !rates.allows(Who::At(wish.from))) {
+        return Err(Denied::TooMany);
+    }
+    let Approved { account, binding, lifetime, now } = decided(state, &snapshot, wish, about).await?;
+    let order = Order {
+        namespace: &wish.namespace,
+        account: &wish.account,
+        uid: &account.uid,
+        lifetime,
+        audiences: &binding.audiences,
+    };
+    let minted = mint(&state.target.client, order).await.map_err(|failure| of_mint(&failure, wish))?;
+    Ok(Granted { minted, now })
+}
+
+/// Decides alone: every rule, and no token.
+pub(crate) async fn decided(
+    state: &State,
+    snapshot: &Snapshot,
+    wish: &Wish,
+    about: &mut About,
+) -> Result<Approved, Denied> {
+    let token = UnverifiedToken::parse(wish.token.expose_secret())?;
+    let now = clock::now();
+    let issuer = issuer(state, snapshot, &token, wish).await.inspect_err(|_| {
+        about.unlisted = Some(token.unverified_issuer().to_owned());
+    })?;
+    about.issuer = Some(issuer.config.name().to_owned());
+    let verified = issuer.verify(&token, now).await;
+    if let (Err(Refusal::Expired | Refusal::NotYet), Ok(claims)) = (&verified, Claims::unverified(&token)) {
+        // Its signature is right.
+        about.take(&claims);
+    }
+    let claims = verified.map_err(|refusal| of_keys(snapshot, &issuer, refusal))?;
+    about.take(&claims);
+    check_rates(snapshot, &issuer, &claims)?;
+    if !decide::is_short(&claims, issuer.config.max_source_lifetime) {
+        return Err(Denied::TooLong(issuer.config.max_source_lifetime));
+    }
+    let wanted = snapshot.config.audiences_of(&issuer.config);
+    let source = Source { token: &token, claims: &claims, wanted };
+    let (account, binding) = bound(snapshot, wish, source).await.inspect_err(|denied| {
+        if denied.label() == decide::FOR_OTHERS {
+            about.wanted = wanted.to_vec();
+        }
+    })?;
+    about.binding = Some(binding.key.clone());
+    issuer.stands_by(&token, &claims).await.map_err(|refusal| of_keys(snapshot, &issuer, refusal))?;
+    let lifetime = decide::lifetime(&binding, &claims, now);
+    Ok(Approved { account, binding, lifetime, now })
+}
+
+/// The issuer of a token, where its tokens are exchanged at all. Nothing is asked of anybody that no operator
+/// and no binding named.
+async fn issuer(
+    state: &State,
+    snapshot: &Snapshot,
+    token: &UnverifiedToken<'_>,
+    wish: &Wish,
+) -> Result<Arc<Issuer>, Denied> {
+    let name = token.unverified_issuer();
+    if let Some(issuer) = snapshot.issuer(name) {
+        return Ok(Arc::clone(issuer));
+    }
+    if !snapshot.config.any_issuer || state.target.issuer.as_deref() == Some(name) {
+        return Err(Denied::Hidden("issuer"));
+    }
+    let account = account(snapshot, wish, false).await?;
+    if !account.bindings.good.iter().any(|binding| binding.issuer == name) {
+        return Err(Denied::Hidden("issuer"));
+    }
+    state.unlisted(name).await.ok_or(Denied::Hidden("issuer"))
+}
+
+/// An outage of an issuer that only an annotation names is hidden: it would tell that it is named.
+fn of_keys(snapshot: &Snapshot, issuer: &Issuer, refusal: Refusal) -> Denied {
+    let listed = snapshot.issuers.contains_key(issuer.config.name());
+    match Denied::from(refusal) {
+        Denied::Unavailable(label) if !listed => Denied::Hidden(label),
+        denied => denied,
+    }
+}
+
+/// Only after the signature was checked: nobody can use up the share of another.
+fn check_rates(snapshot: &Snapshot, issuer: &Issuer, claims: &Claims) -> Result<(), Denied> {
+    let subject = claims.sub.as_deref().unwrap_or_default();
+    let who = || Who::Named(format!("{} {subject}", claims.iss));
+    let caller = snapshot.caller_rates.as_ref().is_none_or(|rates| rates.allows(who()));
+    if caller && issuer.rate.as_ref().is_none_or(Rate::allows) { Ok(()) } else { Err(Denied::TooMany) }
+}
+
+/// The account that is asked for, with the binding that the source meets. The watch may be a moment behind, so
+/// a refusal is what the API server says now.
+async fn bound(
+    snapshot: &Snapshot,
+    wish: &Wish,
+    source: Source<'_>,
+) -> Result<(Arc<Account>, Arc<Binding>), Denied> {
+    let met = |account: Arc<Account>| match decide::matching(&account.bindings.good, source) {
+        Ok(binding) => Ok((Arc::clone(&account), Arc::clone(binding))),
+        Err(missing) => Err(Denied::Hidden(missing)),
+    };
+    match account(snapshot, wish, false).await.and_then(met) {
+        Err(Denied::Hidden(_)) => account(snapshot, wish, true).await.and_then(met),
+        found => found,
+    }
+}
+
+/// The account that is asked for: as the watch has it, or, where nothing is watched or `now` is asked for, as
+/// the API server has it.
+pub(crate) async fn account(snapshot: &Snapshot, wish: &Wish, now: bool) -> Result<Arc<Account>, Denied> {
+    let Wish { namespace, account: name, .. } = wish;
+    if !is_dns_label(namespace) || !is_dns_subdomain(name) {
+        return Err(Denied::Hidden("name"));
+    }
+    let accounts = snapshot.accounts_of(namespace).ok_or(Denied::Hidden("namespace"))?;
+    let found = if !now && accounts.are_followed() {
+        Ok(accounts.known(namespace, name))
+    } else {
+        accounts.read(namespace, name).await
+    };
+    match found {
+        Ok(Some(account)) => Ok(account),
+        Ok(None) => Err(Denied::Hidden("account")),
+        Err(Unread::Forbidden) => {
+            warn!(namespace, "the rights do not allow to read the accounts of a listed namespace");
+            Err(Denied::Hidden("read_forbidden"))
+        }
+        Err(failure) => {
+            warn!(namespace, "an account could not be read: {}", Chain(&failure));
+            Err(Denied::Unavailable("cluster_unavailable"))
+        }
+    }
+}
+
+fn of_mint(failure: &NotMinted, wish: &Wish) -> Denied {
+    let Wish { namespace, account, .. } = wish;
+    match failure {
+        NotMinted::Refused(label, text) => {
+            warn!(namespace, account, "no token was made: {text}");
+            Denied::Hidden(label)
+        }
+        NotMinted::Unavailable(text) => {
+            warn!(namespace, account, "no token was made: {text}");
+            Denied::Unavailable("cluster_unavailable")
+        }
+        NotMinted::Nonsense => Denied::Internal,
+    }
+}

@@ -1,0 +1,40 @@
+//! The two forms of a question: JSON and protobuf.
+
+use http::{HeaderMap, header};
+use portolan_core::auth::{ReviewRequest, Version};
+
+use super::problem::Problem;
+use crate::protobuf;
+
+/// How a question is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Json,
+    Protobuf,
+}
+
+impl Form {
+    /// No content type means JSON, as it does for API servers.
+    pub(super) fn of(headers: &HeaderMap) -> Result<Self, Problem> {
+        let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(Self::Json) };
+        let value = value.to_str().map_err(|_| Problem::MediaType)?;
+        let kind = value.split_once(';').map_or(value, |(kind, _)| kind).trim();
+        if kind.eq_ignore_ascii_case("application/json") {
+            Ok(Self::Json)
+        } else if kind.eq_ignore_ascii_case("application/vnd.kubernetes.protobuf") {
+            Ok(Self::Protobuf)
+        } else {
+            Err(Problem::MediaType)
+        }
+    }
+
+    /// The question. Its own version counts where it names one: kube-apiserver sends v1beta1 to whatever URL
+    /// its kubeconfig has.
+    pub(super) fn parse(self, body: &[u8], version: Version) -> Result<ReviewRequest, Problem> {
+        let parsed = match self {
+            Self::Json => ReviewRequest::parse_json(body, version),
+            Self::Protobuf => protobuf::parse(body, version),
+        };
+        parsed.map_err(|error| Problem::Body(version, error.to_string()))
+    }
+}
