@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
     Api, Client,
     api::{DeleteParams, DynamicObject},
@@ -32,6 +33,23 @@ async fn says(api: &Api<DynamicObject>, name: &str, intent: &str) {
     })
     .await
     .unwrap();
+}
+
+/// Some of what is in sync and the backup does not know: in a namespace of its own, and of a kind of its own.
+async fn bind_more(service: &Service) -> (Api<DynamicObject>, CustomResourceDefinition) {
+    create_namespace(&service.consumer, "provider-restored-2").await;
+    let here = Api::namespaced_with(service.consumer.clone(), "provider-restored-2", &service.resource);
+    let far = cowboy(&service.resource, "far", &json!({"intent": "after"}));
+    here.create(&kube::api::PostParams::default(), &far).await.unwrap();
+    let elsewhere = format!("{}-provider-restored-2", service.contract_namespace());
+    let there = Api::namespaced_with(service.provider.clone(), &elsewhere, &service.resource);
+    object_with(&there, "far", "arrives", |_| true).await;
+    let (mut second, _) = kind_of("provider-restored-b");
+    second.metadata.labels.as_mut().unwrap().insert("test".to_owned(), "provider-restored".to_owned());
+    workload::install(&service.provider, &second).await.unwrap();
+    crate::support::grant_group(&service.consumer, "provider-restored-b.dev").await;
+    binding_condition(&service.consumer, "cowboys.provider-restored-b.dev", "Ready", ("True", "")).await;
+    (there, second)
 }
 
 async fn is_ready(consumer: &Client, service: &Service) {
@@ -82,22 +100,7 @@ async fn both_sides_agree_after_the_provider_was_restored() {
     service.arrives("new").await;
     service.here().delete("gone", &DeleteParams::default()).await.unwrap();
     object_gone(&service.there(), "gone").await;
-    create_namespace(&service.consumer, "provider-restored-2").await;
-    let here = Api::namespaced_with(service.consumer.clone(), "provider-restored-2", &service.resource);
-    here.create(
-        &kube::api::PostParams::default(),
-        &cowboy(&service.resource, "far", &json!({"intent": "after"})),
-    )
-    .await
-    .unwrap();
-    let elsewhere = format!("{}-provider-restored-2", service.contract_namespace());
-    let there = Api::namespaced_with(service.provider.clone(), &elsewhere, &service.resource);
-    object_with(&there, "far", "arrives", |_| true).await;
-    let (mut second, _) = kind_of("provider-restored-b");
-    second.metadata.labels.as_mut().unwrap().insert("test".to_owned(), "provider-restored".to_owned());
-    workload::install(&service.provider, &second).await.unwrap();
-    crate::support::grant_group(&service.consumer, "provider-restored-b.dev").await;
-    binding_condition(&service.consumer, "cowboys.provider-restored-b.dev", "Ready", ("True", "")).await;
+    let (there, second) = bind_more(&service).await;
 
     let agreed = async {
         clusters.provider.restore(&backup.path().join("etcd")).await.unwrap();

@@ -18,7 +18,7 @@ use portolan_core::{
 use portolan_runtime::{
     apply::{self, WriteError, code},
     clock,
-    controller::{self, Action, ReconcileFailure},
+    controller::{Action, Controller, ReconcileFailure},
     tasks::Tasks,
     watch,
 };
@@ -104,7 +104,8 @@ pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
         async move { reconcile(&context, &followed, &tasks, &name).await }
     };
     let queue = &context.triggers().leftovers;
-    controller::run(tasks, "leftover", WORKERS, queue, &context.metrics.controllers, context, reconcile);
+    Controller { name: "leftover", workers: WORKERS, queue, metrics: &context.metrics.controllers }
+        .run(tasks, context, reconcile);
     context.crds.state().iter().for_each(|crd| queue.add(crd.name_any()));
 }
 

@@ -13,8 +13,7 @@ use portolan_core::api::kubebind::{
 };
 use portolan_runtime::{
     apply::{self, Precondition, WriteError},
-    controller,
-    controller::Action,
+    controller::{Action, Controller},
     tasks::Tasks,
 };
 use serde_json::json;
@@ -114,15 +113,13 @@ impl Context {
 pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
     let reconcile =
         |context: Arc<Context>, namespace: String| async move { reconcile(&context, &namespace).await };
-    controller::run(
-        tasks,
-        "contract",
-        WORKERS,
-        &context.queues.contracts,
-        &context.metrics,
-        context,
-        reconcile,
-    );
+    Controller {
+        name: "contract",
+        workers: WORKERS,
+        queue: &context.queues.contracts,
+        metrics: &context.metrics,
+    }
+    .run(tasks, context, reconcile);
 }
 
 async fn reconcile(context: &Context, name: &str) -> Result<Action, ReconcileError> {

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use kube::Resource as _;
-use portolan_runtime::{controller, controller::Action, tasks::Tasks};
+use portolan_runtime::{
+    controller::{Action, Controller},
+    tasks::Tasks,
+};
 
 use crate::{
     context::Context,
@@ -16,7 +19,13 @@ const WORKERS: usize = 1;
 /// Says on each labelled CRD what keeps it from being exported.
 pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
     let reconcile = |context: Arc<Context>, name: String| async move { reconcile(&context, &name).await };
-    controller::run(tasks, "source", WORKERS, &context.queues.sources, &context.metrics, context, reconcile);
+    Controller {
+        name: "source",
+        workers: WORKERS,
+        queue: &context.queues.sources,
+        metrics: &context.metrics,
+    }
+    .run(tasks, context, reconcile);
 }
 
 async fn reconcile(context: &Context, name: &str) -> Result<Action, ReconcileError> {

@@ -8,7 +8,11 @@ use portolan_core::{
     api::kubebind::{ClusterBinding, ClusterBindingStatus},
     condition::{self, Verdict},
 };
-use portolan_runtime::{apply, clock, controller, controller::Action, tasks::Tasks};
+use portolan_runtime::{
+    apply, clock,
+    controller::{Action, Controller},
+    tasks::Tasks,
+};
 
 use crate::{CLUSTER_BINDING, context::Context, error::ReconcileError, queues::Key};
 
@@ -20,15 +24,13 @@ const DRIFT: SignedDuration = SignedDuration::from_mins(1);
 pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
     let reconcile =
         |context: Arc<Context>, contract: String| async move { reconcile(&context, &contract).await };
-    controller::run(
-        tasks,
-        "heartbeat",
-        WORKERS,
-        &context.queues.heartbeats,
-        &context.metrics,
-        context,
-        reconcile,
-    );
+    Controller {
+        name: "heartbeat",
+        workers: WORKERS,
+        queue: &context.queues.heartbeats,
+        metrics: &context.metrics,
+    }
+    .run(tasks, context, reconcile);
 }
 
 async fn reconcile(context: &Context, contract: &str) -> Result<Action, ReconcileError> {

@@ -10,8 +10,8 @@ use kube::{Api, Resource as _, api::PostParams};
 use portolan_core::api::kubebind::PROVIDER_KUBECONFIG;
 use portolan_runtime::{
     apply::{self, Precondition, WriteError},
-    clock, controller,
-    controller::Action,
+    clock,
+    controller::{Action, Controller},
     tasks::Tasks,
 };
 use serde_json::json;
@@ -35,15 +35,13 @@ const AT_MOST_EVERY: Duration = Duration::from_secs(60);
 pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
     let reconcile =
         |context: Arc<Context>, contract: String| async move { reconcile(&context, &contract).await };
-    controller::run(
-        tasks,
-        "renewal",
-        WORKERS,
-        &context.queues.renewals,
-        &context.metrics,
-        context,
-        reconcile,
-    );
+    Controller {
+        name: "renewal",
+        workers: WORKERS,
+        queue: &context.queues.renewals,
+        metrics: &context.metrics,
+    }
+    .run(tasks, context, reconcile);
 }
 
 async fn reconcile(context: &Context, contract: &str) -> Result<Action, ReconcileError> {

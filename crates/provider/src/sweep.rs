@@ -12,7 +12,11 @@ use std::{sync::Arc, time::Duration};
 use k8s_openapi::api::{core::v1::Namespace, rbac::v1::RoleBinding};
 use kube::{Api, ResourceExt as _};
 use portolan_core::api::kubebind::{APIServiceNamespace, LABEL_CONTRACT};
-use portolan_runtime::{apply, controller, controller::Action, tasks::Tasks};
+use portolan_runtime::{
+    apply,
+    controller::{Action, Controller},
+    tasks::Tasks,
+};
 use tracing::info;
 
 use self::content::Content;
@@ -31,7 +35,8 @@ const SETTLE: Duration = Duration::from_secs(2);
 pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
     let reconcile =
         |context: Arc<Context>, namespace: String| async move { reconcile(&context, &namespace).await };
-    controller::run(tasks, "sweep", WORKERS, &context.queues.sweeps, &context.metrics, context, reconcile);
+    Controller { name: "sweep", workers: WORKERS, queue: &context.queues.sweeps, metrics: &context.metrics }
+        .run(tasks, context, reconcile);
 }
 
 async fn reconcile(context: &Context, name: &str) -> Result<Action, ReconcileError> {

@@ -65,37 +65,49 @@ impl ControllerMetrics {
     }
 }
 
-/// Starts `workers` workers that reconcile the keys of a queue until the tasks are cancelled.
-///
-/// An `Err` is for IO that failed: the key comes up again with backoff. A user's mistake is not an error.
-pub fn run<C, K, E, F>(
-    tasks: &Tasks,
-    name: &'static str,
-    workers: usize,
-    queue: &Arc<WorkQueue<K>>,
-    metrics: &ControllerMetrics,
-    context: &Arc<C>,
-    reconcile: impl Fn(Arc<C>, K) -> F + Clone + Send + Sync + 'static,
-) where
-    C: Send + Sync + 'static,
-    K: Clone + Debug + Eq + Hash + Send + Sync + 'static,
-    E: ReconcileFailure + Send + 'static,
-    F: Future<Output = Result<Action, E>> + Send,
-{
-    queue.show_depth(&metrics.depth.with_label_values(&[name]));
-    for _ in 0..workers {
-        let (queue, metrics, reconcile) = (Arc::clone(queue), metrics.clone(), reconcile.clone());
-        let context = Arc::clone(context);
-        tasks.spawn(name, async move {
-            loop {
-                let (key, waited) = queue.next_waited().await;
-                metrics.wait.with_label_values(&[name]).observe(waited.as_secs_f64());
-                let started = Instant::now();
-                let result = reconcile(Arc::clone(&context), key.clone()).await;
-                metrics.seconds.with_label_values(&[name]).observe(started.elapsed().as_secs_f64());
-                settle(name, &queue, &metrics, &key, result);
-            }
-        });
+/// Workers over a queue.
+#[derive(Debug)]
+pub struct Controller<'a, K> {
+    /// Its name in logs and metrics.
+    pub name: &'static str,
+    /// How many keys are reconciled at a time.
+    pub workers: usize,
+    /// The keys that are due.
+    pub queue: &'a Arc<WorkQueue<K>>,
+    /// Where its work is counted.
+    pub metrics: &'a ControllerMetrics,
+}
+
+impl<K: Clone + Debug + Eq + Hash + Send + Sync + 'static> Controller<'_, K> {
+    /// Starts the workers, which reconcile the keys of the queue until the tasks are cancelled.
+    ///
+    /// An `Err` is for IO that failed: the key comes up again with backoff. A user's mistake is not an error.
+    pub fn run<C, E, F>(
+        &self,
+        tasks: &Tasks,
+        context: &Arc<C>,
+        reconcile: impl Fn(Arc<C>, K) -> F + Clone + Send + Sync + 'static,
+    ) where
+        C: Send + Sync + 'static,
+        E: ReconcileFailure + Send + 'static,
+        F: Future<Output = Result<Action, E>> + Send,
+    {
+        let name = self.name;
+        self.queue.show_depth(&self.metrics.depth.with_label_values(&[name]));
+        for _ in 0..self.workers {
+            let (queue, metrics) = (Arc::clone(self.queue), self.metrics.clone());
+            let (context, reconcile) = (Arc::clone(context), reconcile.clone());
+            tasks.spawn(name, async move {
+                loop {
+                    let (key, waited) = queue.next_waited().await;
+                    metrics.wait.with_label_values(&[name]).observe(waited.as_secs_f64());
+                    let started = Instant::now();
+                    let result = reconcile(Arc::clone(&context), key.clone()).await;
+                    metrics.seconds.with_label_values(&[name]).observe(started.elapsed().as_secs_f64());
+                    settle(name, &queue, &metrics, &key, result);
+                }
+            });
+        }
     }
 }
 

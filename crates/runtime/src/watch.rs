@@ -173,6 +173,7 @@ mod tests {
     use kube::core::Status;
 
     use super::*;
+    use crate::tasks::Tasks;
 
     fn refused(code: u16) -> watcher::Error {
         let status = Status { code, ..Status::failure("", "") };
@@ -222,13 +223,14 @@ mod tests {
     async fn everything_is_listed_anew_when_the_cluster_has_come_back_with_a_backup() {
         let (client, lists) = empty();
         let api: Api<ConfigMap> = Api::all(client);
-        let followed = tokio::spawn(follow(api, watcher::Config::default(), |_| ()));
+        let tasks = Tasks::default();
+        tasks.spawn("watch", follow(api, watcher::Config::default(), |_| ()));
         sleep(Duration::from_secs(60)).await;
         assert_eq!(lists.load(Ordering::Relaxed), 1);
         restored::report("this is a test");
         sleep(Duration::from_secs(60)).await;
         assert_eq!(lists.load(Ordering::Relaxed), 2);
-        followed.abort();
+        tasks.cancel();
     }
 
     #[test]

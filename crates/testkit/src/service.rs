@@ -147,6 +147,7 @@ impl ServiceProcess {
     }
 
     /// `lost` is how often the lease had been lost when it was looked at last. Gives how often that is now.
+    #[expect(clippy::print_stderr, reason = "whoever reads the log of the tests is told")]
     fn start_again(&self, lost: usize) -> Result<usize> {
         let Some(status) = self.exited() else { return Ok(lost) };
         let now = self.log_tail(usize::MAX).matches(LEASE_LOST).count();

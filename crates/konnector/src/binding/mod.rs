@@ -26,7 +26,7 @@ use std::sync::Arc;
 use portolan_runtime::{
     apply::WriteError,
     clock,
-    controller::{self, Action, ReconcileFailure},
+    controller::{Action, Controller, ReconcileFailure},
     tasks::Tasks,
 };
 
@@ -52,15 +52,13 @@ impl ReconcileFailure for BindingError {
 
 pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
     let reconcile = |context: Arc<Context>, name: String| async move { reconcile(&context, &name).await };
-    controller::run(
-        tasks,
-        "binding",
-        WORKERS,
-        &context.triggers().bindings,
-        &context.metrics.controllers,
-        context,
-        reconcile,
-    );
+    Controller {
+        name: "binding",
+        workers: WORKERS,
+        queue: &context.triggers().bindings,
+        metrics: &context.metrics.controllers,
+    }
+    .run(tasks, context, reconcile);
 }
 
 async fn reconcile(context: &Context, name: &str) -> Result<Action, BindingError> {

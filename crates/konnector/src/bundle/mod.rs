@@ -12,9 +12,12 @@ use portolan_core::{
     names,
 };
 use portolan_runtime::{
-    apply::WriteError, clock, controller, controller::Action, tasks::Tasks, telemetry::Chain,
+    apply::WriteError,
+    clock,
+    controller::{Action, Controller, ReconcileFailure},
+    tasks::Tasks,
+    telemetry::Chain,
 };
-
 use tokio::time::{Instant, sleep};
 
 use self::plan::{ObservedBundle, Offer, Provider};
@@ -50,15 +53,13 @@ impl ReconcileFailure for BundleError {
 
 pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
     let reconcile = |context: Arc<Context>, name: String| async move { reconcile(&context, &name).await };
-    controller::run(
-        tasks,
-        "bundle",
-        WORKERS,
-        &context.triggers().bundles,
-        &context.metrics.controllers,
-        context,
-        reconcile,
-    );
+    Controller {
+        name: "bundle",
+        workers: WORKERS,
+        queue: &context.triggers().bundles,
+        metrics: &context.metrics.controllers,
+    }
+    .run(tasks, context, reconcile);
 }
 
 async fn reconcile(context: &Context, name: &str) -> Result<Action, BundleError> {

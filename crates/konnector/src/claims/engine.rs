@@ -8,7 +8,7 @@ use portolan_core::{
     claims::{Claim, Claimed},
     digest::Digest,
 };
-use portolan_runtime::{controller, metrics::Gauge, queue::WorkQueue, tasks::Tasks};
+use portolan_runtime::{controller::Controller, metrics::Gauge, queue::WorkQueue, tasks::Tasks};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -129,7 +129,11 @@ impl Engine {
             engine.follow_answers();
         }
         let metrics = &engine.context.engine.metrics.controllers;
-        controller::run(&engine.tasks, "claim", WORKERS, &engine.queue, metrics, &engine, Self::reconcile);
+        Controller { name: "claim", workers: WORKERS, queue: &engine.queue, metrics }.run(
+            &engine.tasks,
+            &engine,
+            Self::reconcile,
+        );
         engine
     }
 

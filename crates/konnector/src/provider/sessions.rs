@@ -27,7 +27,7 @@ pub(crate) struct Sessions {
     namespaces: ConsumerNamespaces,
     /// Whether providers may have namespaces made on the consumer.
     creates_namespaces: bool,
-    sessions: Mutex<HashMap<ClusterSecretKeyRef, Open>>,
+    open: Mutex<HashMap<ClusterSecretKeyRef, Open>>,
 }
 
 struct Open {
@@ -53,7 +53,7 @@ impl Sessions {
             consumer,
             namespaces,
             creates_namespaces,
-            sessions: Mutex::default(),
+            open: Mutex::default(),
         }
     }
 
@@ -86,7 +86,7 @@ impl Sessions {
             started.spawn_rotation(self.rotation.clone(), reference, access);
         }
         let open = Open { access: Arc::clone(access), session: Arc::clone(&started) };
-        if let Some(former) = self.sessions.lock().insert(reference.clone(), open) {
+        if let Some(former) = self.open.lock().insert(reference.clone(), open) {
             former.session.stop();
         }
         Ok(started)
@@ -94,7 +94,7 @@ impl Sessions {
 
     /// Ends the sessions whose Secret nobody refers to any more.
     pub(crate) fn retain(&self, is_referenced: impl Fn(&ClusterSecretKeyRef) -> bool) {
-        let mut sessions = self.sessions.lock();
+        let mut sessions = self.open.lock();
         let kept: Vec<_> = sessions.iter().filter(|(reference, _)| is_referenced(reference)).collect();
         let kept: Vec<_> = kept.into_iter().map(|(_, open)| open.session.agreed_contract()).collect();
         sessions.retain(|reference, open| {
@@ -114,11 +114,11 @@ impl Sessions {
 
     /// The session that is open for a Secret.
     pub(crate) fn open(&self, reference: &ClusterSecretKeyRef) -> Option<Arc<Session>> {
-        self.sessions.lock().get(reference).map(|open| Arc::clone(&open.session))
+        self.open.lock().get(reference).map(|open| Arc::clone(&open.session))
     }
 
     fn current(&self, reference: &ClusterSecretKeyRef, access: &ProviderAccess) -> Option<Arc<Session>> {
-        let sessions = self.sessions.lock();
+        let sessions = self.open.lock();
         let open = sessions.get(reference)?;
         let same = open.access.fingerprint == access.fingerprint && open.access.renewed == access.renewed;
         let is_current = same && !open.session.is_stale();

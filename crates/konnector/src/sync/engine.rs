@@ -13,7 +13,9 @@ use kube::{
 };
 use parking_lot::Mutex;
 use portolan_core::digest::Digest;
-use portolan_runtime::{controller, events::Reporter, metrics::Gauge, queue::WorkQueue, tasks::Tasks, watch};
+use portolan_runtime::{
+    controller::Controller, events::Reporter, metrics::Gauge, queue::WorkQueue, tasks::Tasks, watch,
+};
 use serde_json::json;
 use tokio::{sync::Notify, time::Instant};
 
@@ -138,7 +140,11 @@ impl Engine {
         engine.spawn_namespace_listener();
         engine.spawn_orphan_teller();
         let metrics = &engine.context.metrics.controllers;
-        controller::run(&engine.tasks, "sync", WORKERS, &engine.queue, metrics, &engine, Self::reconcile);
+        Controller { name: "sync", workers: WORKERS, queue: &engine.queue, metrics }.run(
+            &engine.tasks,
+            &engine,
+            Self::reconcile,
+        );
         engine
     }
 

@@ -18,8 +18,8 @@ use portolan_core::{
 };
 use portolan_runtime::{
     apply::{self, Precondition, WriteError},
-    clock, controller,
-    controller::Action,
+    clock,
+    controller::{Action, Controller},
     tasks::Tasks,
 };
 use serde_json::json;
@@ -33,15 +33,13 @@ const WORKERS: usize = 2;
 
 pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
     let reconcile = |context: Arc<Context>, key: Key| async move { reconcile(&context, &key).await };
-    controller::run(
-        tasks,
-        "approval",
-        WORKERS,
-        &context.queues.approvals,
-        &context.metrics,
-        context,
-        reconcile,
-    );
+    Controller {
+        name: "approval",
+        workers: WORKERS,
+        queue: &context.queues.approvals,
+        metrics: &context.metrics,
+    }
+    .run(tasks, context, reconcile);
 }
 
 async fn reconcile(context: &Context, key: &Key) -> Result<Action, ReconcileError> {

@@ -253,7 +253,7 @@ impl Place<'_> {
     }
 
     /// What stores keep of a schema does not say who manages which fields.
-    async fn seen_schema(&self) -> Result<Seen, ReconcileError> {
+    async fn seen_schema(&self) -> Result<Precondition, ReconcileError> {
         if self.observed.schema.is_none() {
             return Ok(Precondition::Absent);
         }

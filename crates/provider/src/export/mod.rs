@@ -6,7 +6,11 @@ mod wanted;
 
 use std::sync::Arc;
 
-use portolan_runtime::{clock, controller, controller::Action, tasks::Tasks};
+use portolan_runtime::{
+    clock,
+    controller::{Action, Controller},
+    tasks::Tasks,
+};
 
 use self::plan::ObservedExport;
 use crate::{context::Context, error::ReconcileError, queues::Key};
@@ -15,7 +19,13 @@ const WORKERS: usize = 8;
 
 pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
     let reconcile = |context: Arc<Context>, key: Key| async move { reconcile(&context, &key).await };
-    controller::run(tasks, "export", WORKERS, &context.queues.exports, &context.metrics, context, reconcile);
+    Controller {
+        name: "export",
+        workers: WORKERS,
+        queue: &context.queues.exports,
+        metrics: &context.metrics,
+    }
+    .run(tasks, context, reconcile);
 }
 
 async fn reconcile(context: &Context, key: &Key) -> Result<Action, ReconcileError> {

@@ -13,7 +13,10 @@ use portolan_core::{
     names,
     outline::SchemaOutline,
 };
-use portolan_runtime::{controller, controller::Action, tasks::Tasks};
+use portolan_runtime::{
+    controller::{Action, Controller},
+    tasks::Tasks,
+};
 
 use crate::{
     context::Context,
@@ -28,7 +31,8 @@ const WORKERS: usize = 2;
 pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
     let reconcile =
         |context: Arc<Context>, contract: String| async move { reconcile(&context, &contract).await };
-    controller::run(tasks, "grant", WORKERS, &context.queues.grants, &context.metrics, context, reconcile);
+    Controller { name: "grant", workers: WORKERS, queue: &context.queues.grants, metrics: &context.metrics }
+        .run(tasks, context, reconcile);
 }
 
 async fn reconcile(context: &Context, contract: &str) -> Result<Action, ReconcileError> {

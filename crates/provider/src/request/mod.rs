@@ -6,7 +6,10 @@ mod plan;
 
 use std::{sync::Arc, time::Duration};
 
-use portolan_runtime::{controller, controller::Action, tasks::Tasks};
+use portolan_runtime::{
+    controller::{Action, Controller},
+    tasks::Tasks,
+};
 
 use crate::{context::Context, error::ReconcileError, queues::Key};
 
@@ -16,15 +19,13 @@ const AFTER_SWEEP: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
     let reconcile = |context: Arc<Context>, key: Key| async move { reconcile(&context, &key).await };
-    controller::run(
-        tasks,
-        "request",
-        WORKERS,
-        &context.queues.requests,
-        &context.metrics,
-        context,
-        reconcile,
-    );
+    Controller {
+        name: "request",
+        workers: WORKERS,
+        queue: &context.queues.requests,
+        metrics: &context.metrics,
+    }
+    .run(tasks, context, reconcile);
 }
 
 async fn reconcile(context: &Context, key: &Key) -> Result<Action, ReconcileError> {

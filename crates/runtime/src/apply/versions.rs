@@ -10,7 +10,7 @@ use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::{WriteError, json_patch, observed::union};
+use super::{WriteError, json_patch, precondition::union};
 
 /// What the API server says, before the version.
 const GONE: &str = "request to convert CR to an invalid group/version: ";
