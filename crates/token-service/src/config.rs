@@ -17,14 +17,14 @@ use portolan_runtime::{
 };
 use serde::Deserialize;
 
-use crate::route::Route;
+use crate::mapping::Mapping;
 
 /// A configuration that was checked.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Config {
     pub(crate) clusters: BTreeMap<String, Arc<ClusterConfig>>,
     pub(crate) renewal: Renewal,
-    pub(crate) routes: Vec<Arc<Route>>,
+    pub(crate) routes: Vec<Arc<Mapping>>,
     pub(crate) callers: Vec<Arc<CallerConfig>>,
     /// Hosts whose questions are answered by the cluster that has the token's key; none means never.
     pub(crate) auto: Option<BTreeSet<String>>,

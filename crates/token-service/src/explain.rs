@@ -14,12 +14,12 @@ use crate::{
     cluster::Cluster,
     config::{CallerConfig, Config},
     host,
+    identity_mapping::{self, Choice},
+    mapping::Mapping,
     review::{
         Target, Wanted,
         decide::{choose, decide},
     },
-    route::Route,
-    routing::{self, Choice},
     state::{Snapshot, State},
 };
 
@@ -79,7 +79,7 @@ async fn explained(snapshot: &Arc<Snapshot>, args: &ExplainArgs, token: &str) ->
         Ok(accepted) => {
             let route = route(&snapshot.config, args, host.as_deref());
             let said = route.map_or_else(|| "none".to_owned(), |route| route.matcher.to_string());
-            let identity = routing::passed_on(accepted.identity, &name, route);
+            let identity = identity_mapping::passed_on(accepted.identity, &name, route);
             let _ = writeln!(text, "verdict    authenticated");
             let _ = writeln!(text, "route      {said}");
             let _ = writeln!(text, "user       {:?}", identity.username);
@@ -126,7 +126,7 @@ fn choice(args: &ExplainArgs) -> Choice {
 fn target<'a>(config: &Config, args: &'a ExplainArgs, host: Option<&'a str>) -> Option<Target<'a>> {
     match (&args.cluster, &args.host) {
         (Some(cluster), _) => Some(Target::Cluster(cluster)),
-        (None, Some(_)) => routing::target_of_host(config, host?),
+        (None, Some(_)) => identity_mapping::target_of_host(config, host?),
         (None, None) => Some(Target::Auto),
     }
 }
@@ -137,8 +137,8 @@ fn caller<'a>(config: &'a Config, args: &ExplainArgs) -> Option<&'a CallerConfig
 }
 
 /// The route that the question would take.
-fn route<'a>(config: &'a Config, args: &ExplainArgs, host: Option<&str>) -> Option<&'a Route> {
-    routing::route(config, host, (&choice(args), Version::V1), caller(config, args))
+fn route<'a>(config: &'a Config, args: &ExplainArgs, host: Option<&str>) -> Option<&'a Mapping> {
+    identity_mapping::mapping_for(config, host, (&choice(args), Version::V1), caller(config, args))
 }
 
 fn candidate(cluster: &Cluster, token: &UnverifiedToken<'_>) -> String {

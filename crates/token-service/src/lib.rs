@@ -14,13 +14,13 @@ mod credentials;
 mod explain;
 mod host;
 mod http;
+mod identity_mapping;
+mod mapping;
 mod metrics;
 mod moved;
 mod outage;
 mod protobuf;
 mod review;
-mod route;
-mod routing;
 mod state;
 
 use std::{collections::BTreeMap, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};

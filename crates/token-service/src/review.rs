@@ -86,7 +86,7 @@ impl Reviewer {
         let name = decision.cluster.as_ref().map_or("", |cluster| &cluster.name);
         if let Ok(accepted) = &mut decision.outcome {
             let identity = std::mem::take(&mut accepted.identity);
-            accepted.identity = routing::passed_on(identity, name, question.route);
+            accepted.identity = identity_mapping::passed_on(identity, name, question.route);
         }
         audit::decided(&decision, question.caller, start.elapsed());
         let version = question.request.version;

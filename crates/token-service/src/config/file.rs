@@ -17,7 +17,7 @@ use serde::Deserialize;
 
 use self::parts::{AutoFile, CallerFile, RateLimitsFile, RenewalFile, RouteFile, V1File};
 use super::{CallerConfig, ClusterConfig, Config, OnOutage, check_name};
-use crate::route::{Matcher, Route};
+use crate::mapping::{Mapping, Matcher};
 
 /// What Kubernetes itself allows for clocks that differ.
 const MAX_LEEWAY: Duration = Duration::from_secs(60);
@@ -114,7 +114,7 @@ impl File {
 }
 
 /// A route for somebody who is nobody would be for nobody, and answers would be raw.
-fn check_caller(route: &Route, callers: &[Arc<CallerConfig>]) -> Result<(), String> {
+fn check_caller(route: &Mapping, callers: &[Arc<CallerConfig>]) -> Result<(), String> {
     let Matcher::Caller(name) = &route.matcher else { return Ok(()) };
     let known = callers.iter().any(|caller| caller.name == *name);
     if known { Ok(()) } else { Err(format!("there is no caller {name:?}")) }

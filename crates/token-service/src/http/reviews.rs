@@ -17,8 +17,8 @@ use super::{
 };
 use crate::{
     host,
+    identity_mapping::{self, Choice},
     review::{Question, Target},
-    routing::{self, Choice},
     state::Snapshot,
 };
 
@@ -90,7 +90,8 @@ async fn review(
         callers::may_ask_about_chosen(&snapshot, &request)?;
     }
     let named = (&choice, version);
-    let route = routing::route(&snapshot.config, host.as_deref(), named, caller.config.as_deref());
+    let route =
+        identity_mapping::mapping_for(&snapshot.config, host.as_deref(), named, caller.config.as_deref());
     let question = Question {
         snapshot: &snapshot,
         target,
@@ -114,7 +115,7 @@ fn target<'a>(
         Choice::Automatic if config.auto.is_some() => Ok(Target::Auto),
         Choice::Automatic => Err(Problem::NotFound),
         Choice::Host => {
-            host.and_then(|host| routing::target_of_host(config, host)).ok_or(Problem::Host(version))
+            host.and_then(|host| identity_mapping::target_of_host(config, host)).ok_or(Problem::Host(version))
         }
     }
 }

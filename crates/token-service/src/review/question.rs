@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use portolan_core::auth::{Identity, Refusal, ReviewRequest, claims::NumericDate};
 
-use crate::{config::ClusterConfig, route::Route, state::Snapshot};
+use crate::{config::ClusterConfig, mapping::Mapping, state::Snapshot};
 
 /// Who is asked about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub(crate) enum Target<'a> {
 pub(crate) struct Question<'a> {
     pub(crate) snapshot: &'a Arc<Snapshot>,
     pub(crate) target: Target<'a>,
-    pub(crate) route: Option<&'a Route>,
+    pub(crate) route: Option<&'a Mapping>,
     /// Who asks, for the audit.
     pub(crate) caller: &'a Arc<str>,
     /// Whether the token may be for anybody, which only the old API asks for.

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use crate::{
     config::{CallerConfig, ClusterConfig, Proof, RateLimits, Renewal, V1},
     host,
-    route::{Matcher, Route},
+    mapping::{Mapping, Matcher},
 };
 
 /// TokenRequest gives no shorter token.
@@ -136,7 +136,7 @@ impl RenewalFile {
 }
 
 impl RouteFile {
-    pub(super) fn check(self) -> Result<Route, String> {
+    pub(super) fn check(self) -> Result<Mapping, String> {
         let matcher = match (self.host, self.path, self.caller) {
             (Some(host), None, None) => Matcher::Host(normal(&host)?),
             // Paths are compared as they are decoded, so such a route would be for nobody.
@@ -153,7 +153,7 @@ impl RouteFile {
         if self.username_prefix.starts_with("system:") {
             return Err("usernamePrefix must not start with system:, which is Kubernetes' own".to_owned());
         }
-        Ok(Route { matcher, username_prefix: self.username_prefix, groups: self.groups, extra: self.extra })
+        Ok(Mapping { matcher, username_prefix: self.username_prefix, groups: self.groups, extra: self.extra })
     }
 }
 

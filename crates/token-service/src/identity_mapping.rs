@@ -1,12 +1,12 @@
-//! What becomes of an identity on its way to who asked: prefix and filters, which belong to a route.
+//! Identity mapping: the prefix and the filters that a route of the configuration puts on an identity before it is passed on.
 
 use portolan_core::auth::{Identity, Version};
 
 use crate::{
     config::{CallerConfig, Config},
     host,
+    mapping::{Mapping, Matcher},
     review::Target,
-    route::{Matcher, Route},
 };
 
 const CLUSTER_NAME: &str = "authentication.kubernetes.io/cluster-name";
@@ -55,7 +55,7 @@ fn same_host(one: &str, other: &str) -> bool {
     one == other || cluster.is_some() && cluster == host::cluster_of(other)
 }
 
-impl Route {
+impl Mapping {
     /// `host` is normalized, and `path` is the one of [`Choice::path`].
     pub(crate) fn is_for(&self, host: Option<&str>, path: &str, caller: Option<&CallerConfig>) -> bool {
         match &self.matcher {
@@ -68,13 +68,13 @@ impl Route {
     }
 }
 
-/// The route of a question: the first that fits.
-pub(crate) fn route<'a>(
+/// The mapping of a question: the first that fits.
+pub(crate) fn mapping_for<'a>(
     config: &'a Config,
     host: Option<&str>,
     (choice, version): (&Choice, Version),
     caller: Option<&CallerConfig>,
-) -> Option<&'a Route> {
+) -> Option<&'a Mapping> {
     // Most have none, and each question comes by here.
     if config.routes.is_empty() {
         return None;
@@ -84,7 +84,7 @@ pub(crate) fn route<'a>(
 }
 
 /// The identity as it is passed on. Without a route it stays as it is, which is what Vault needs.
-pub(crate) fn passed_on(mut identity: Identity, cluster: &str, route: Option<&Route>) -> Identity {
+pub(crate) fn passed_on(mut identity: Identity, cluster: &str, route: Option<&Mapping>) -> Identity {
     identity.groups.retain(|group| group != MASTERS);
     if let Some(route) = route {
         apply(&mut identity, cluster, route);
@@ -97,7 +97,7 @@ pub(crate) fn passed_on(mut identity: Identity, cluster: &str, route: Option<&Ro
     identity
 }
 
-fn apply(identity: &mut Identity, cluster: &str, route: &Route) {
+fn apply(identity: &mut Identity, cluster: &str, route: &Mapping) {
     if let Some(groups) = &route.groups {
         identity.groups.retain(|group| groups.iter().any(|pattern| fits(pattern, group)));
     }
@@ -133,9 +133,9 @@ mod tests {
         }
     }
 
-    fn route(prefix: &str, groups: Option<&[&str]>, extra: Option<&[&str]>) -> Route {
+    fn route(prefix: &str, groups: Option<&[&str]>, extra: Option<&[&str]>) -> Mapping {
         let texts = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
-        Route {
+        Mapping {
             matcher: Matcher::Host("h".to_owned()),
             username_prefix: prefix.to_owned(),
             groups: groups.map(texts),
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn routes_are_chosen_by_host_path_or_caller() {
-        let by = |matcher| Route { matcher, ..route("", None, None) };
+        let by = |matcher| Mapping { matcher, ..route("", None, None) };
         assert!(by(Matcher::Host("h".into())).is_for(Some("h"), "/", None));
         assert!(!by(Matcher::Host("h".into())).is_for(Some("x"), "/", None));
         assert!(by(Matcher::Path("/clusters/a".into())).is_for(None, "/clusters/a/apis", None));
@@ -191,7 +191,7 @@ mod tests {
             ("a.example.com", "b.example.com", false),
         ];
         for (host, wanted, expected) in table {
-            let route = Route { matcher: Matcher::Host(wanted.to_owned()), ..route("", None, None) };
+            let route = Mapping { matcher: Matcher::Host(wanted.to_owned()), ..route("", None, None) };
             assert_eq!(route.is_for(Some(host), "/", None), expected, "{host} {wanted}");
         }
     }

@@ -1,10 +1,10 @@
-//! Which identities are mapped, and how: a rule of the configuration.
+//! One entry of `routes` in the configuration: which identities are mapped, and how.
 
 use std::fmt;
 
-/// A rule for some of the questions.
+/// How the identities of some questions are mapped.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Route {
+pub(crate) struct Mapping {
     pub(crate) matcher: Matcher,
     /// Put before user name and groups; `{cluster}` stands for the name of the cluster.
     pub(crate) username_prefix: String,
