@@ -20,7 +20,7 @@ pub(crate) use self::{
     question::{Decision, Question, Target},
     verdict::Verdict,
 };
-use crate::{audit, config::ClusterConfig, metrics::ServiceMetrics, routing};
+use crate::{audit, config::ClusterConfig, identity_mapping, metrics::ServiceMetrics};
 
 /// Answers questions.
 #[derive(Debug)]
