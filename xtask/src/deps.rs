@@ -23,7 +23,7 @@ const fn program(name: &'static str, package: &'static str, used: &'static str) 
 }
 
 /// What is used besides Rust and Go. What is missing is installed, and nothing is installed anywhere else.
-const PROGRAMS: [Program; 7] = [
+const PROGRAMS: [Program; 8] = [
     program("cc", "gcc", "the C and assembler in crates"),
     program("ar", "binutils", "the C and assembler in crates"),
     program("curl", "curl", "tests that do what documents say"),
@@ -31,6 +31,7 @@ const PROGRAMS: [Program; 7] = [
     program("unshare", "util-linux", "tests in a network of their own"),
     program("mount", "mount", "tests in a network of their own"),
     program("ip", "iproute2", "tests in a network of their own"),
+    program("buildah", "buildah", "images"),
 ];
 
 /// Without these, `tests/control-plane` is compiled, which takes Go.

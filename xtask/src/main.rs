@@ -7,6 +7,7 @@ mod clusters;
 mod crds;
 mod deps;
 mod display;
+mod images;
 mod interrupt;
 mod output;
 mod services;
@@ -34,6 +35,8 @@ enum Command {
     Up(up::Args),
     /// Render every CRD into the chart that ships it
     Crds(crds::Args),
+    /// Build an OCI image and an SBOM of each service, without pulling anything
+    Images(images::Args),
     /// Check what the compiler does not: dependency edges, versions, licences, source rules, the ledger
     Tidy,
     /// Install the Debian packages that tests need, and check the tools they are built with
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Up(args) => up::run(&args),
         Command::Crds(args) => crds::run(&args),
+        Command::Images(args) => images::run(&args),
         Command::Tidy => tidy::run(),
         Command::Deps => deps::run(),
         Command::Test(args) => test::run(&args),

@@ -2,7 +2,7 @@
 //!
 //! Each check answers with the things that are wrong, as sentences that say the cure.
 
-mod built;
+pub(crate) mod built;
 mod circles;
 mod edges;
 mod ledger;

@@ -1,6 +1,7 @@
 //! Where the workspace is and what Cargo knows of it.
 
 use std::{
+    env::consts::ARCH,
     fs,
     path::{Path, PathBuf},
 };
@@ -18,6 +19,16 @@ pub(crate) fn graph() -> Result<Metadata> {
     MetadataCommand::new().other_options(["--locked".to_owned()]).exec().context(
         "reading the dependency graph; if Cargo.lock is out of date, `cargo check` brings it up to date",
     )
+}
+
+/// The same for one platform: the Linux that runs this program.
+pub(crate) fn linked() -> Result<Metadata> {
+    let target = format!("{ARCH}-unknown-linux-gnu");
+    let options = ["--locked", "--filter-platform", &target].map(str::to_owned);
+    MetadataCommand::new()
+        .other_options(options)
+        .exec()
+        .context("reading the dependency graph of one platform")
 }
 
 /// The folder of the workspace. Asked at run time: a build can be shared by several checkouts.

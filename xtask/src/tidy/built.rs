@@ -27,7 +27,7 @@ pub(super) fn packages(graph: &Metadata) -> Result<Vec<Package>> {
 }
 
 /// Whether `package` with these features depends on `name`.
-fn is_on(package: &Package, features: &[FeatureName], name: &str) -> bool {
+pub(crate) fn is_on(package: &Package, features: &[FeatureName], name: &str) -> bool {
     package.dependencies.iter().filter(|dependency| dependency.name == name).any(|dependency| {
         let key = dependency.rename.as_deref().unwrap_or(name);
         let turned_on =
