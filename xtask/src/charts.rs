@@ -118,14 +118,19 @@ fn values(chart: &Chart, args: &Args) -> Vec<String> {
 
 /// The Helm that tests use, or where that cannot be had, the machine's.
 fn helm(root: &Path) -> Result<PathBuf> {
-    if let Some(helm) =
-        clients::go_tool(&root.join("tests/helm"), HELM).context("building Helm from tests/helm")?
-    {
+    let built = clients::go_tool(&root.join("tests/helm"), HELM, "");
+    if let Ok(Some(helm)) = built {
         return Ok(helm);
     }
     let installed = Command::new("helm").arg("version").output();
-    ensure!(installed.is_ok_and(|output| output.status.success()), NO_HELM);
-    Ok("helm".into())
+    if installed.is_ok_and(|output| output.status.success()) {
+        return Ok("helm".into());
+    }
+    let Err(error) = built else { bail!(NO_HELM) };
+    // Go says a lot, and at the end what it was.
+    let said = format!("{error:#}");
+    let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    bail!("Helm cannot be built from tests/helm: mend that, or put helm on the PATH: {}", last.trim());
 }
 
 fn stdout(command: &mut Command) -> Result<String> {

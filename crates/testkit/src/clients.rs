@@ -20,8 +20,8 @@ const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/clients"
 pub enum Toolchain {
     /// A Go module; its packages that have a `main` become programs.
     Go,
-    /// A Go module that names this package of another one as a tool.
-    GoTool(&'static str),
+    /// A Go module that names this package of another one as a tool; and build tags.
+    GoTool(&'static str, &'static str),
     /// `requirements.txt`; the libraries are to be put on the path.
     Python,
     /// `package.json` and its lock file.
@@ -34,7 +34,7 @@ impl Toolchain {
     /// The program that tells its version, and how it is asked.
     const fn version(self) -> (&'static str, &'static [&'static str]) {
         match self {
-            Self::Go | Self::GoTool(_) => ("go", &["version"]),
+            Self::Go | Self::GoTool(..) => ("go", &["version"]),
             Self::Python => ("python3", &["--version"]),
             Self::Node => ("npm", &["--version"]),
             Self::Java => ("mvn", &["--version"]),
@@ -44,7 +44,7 @@ impl Toolchain {
     /// Why a test is skipped without it, and what helps.
     pub const fn absence(self) -> &'static str {
         match self {
-            Self::Go | Self::GoTool(_) => "there is no Go: https://go.dev/dl",
+            Self::Go | Self::GoTool(..) => "there is no Go: https://go.dev/dl",
             Self::Python => "there is no Python with pip: apt-get install python3-pip",
             Self::Node => "there is no npm: apt-get install npm",
             Self::Java => "there is no Maven with a JDK: apt-get install maven",
@@ -59,11 +59,13 @@ impl Toolchain {
         };
         let text = OsStr::new;
         match self {
-            Self::Go | Self::GoTool(_) => {
-                let package = if let Self::GoTool(package) = self { package } else { "." };
+            Self::Go | Self::GoTool(..) => {
+                let (package, tags) =
+                    if let Self::GoTool(package, tags) = self { (package, tags) } else { (".", "") };
+                let flags = format!("-mod=readonly -tags={tags}");
                 let mut build = command("go", &[text("build"), text("-o"), into.as_os_str(), text(package)]);
                 // Nothing is downloaded but modules, and go.mod stays as it is.
-                build.envs([("GOTOOLCHAIN", "local"), ("GOFLAGS", "-mod=readonly"), ("GOWORK", "off")]);
+                build.envs([("GOTOOLCHAIN", "local"), ("GOFLAGS", flags.as_str()), ("GOWORK", "off")]);
                 build.current_dir(sources);
                 vec![build]
             }
@@ -97,13 +99,13 @@ pub fn build(name: &str, toolchain: Toolchain) -> Result<Option<PathBuf>> {
     build_from(&Path::new(SOURCES).join(name), name, toolchain)
 }
 
-/// The program of a Go module that names `package` as its tool, built. `None` without Go.
+/// The program of a Go module that names `package` as its tool, built with these tags. `None` without Go.
 ///
 /// # Errors
 /// When it cannot be built.
-pub fn go_tool(module: &Path, package: &'static str) -> Result<Option<PathBuf>> {
+pub fn go_tool(module: &Path, package: &'static str, tags: &'static str) -> Result<Option<PathBuf>> {
     let name = package.rsplit('/').next().unwrap_or(package);
-    let folder = build_from(module, name, Toolchain::GoTool(package))?;
+    let folder = build_from(module, name, Toolchain::GoTool(package, tags))?;
     Ok(folder.map(|folder| folder.join(name)))
 }
 
@@ -112,7 +114,8 @@ fn build_from(sources: &Path, name: &str, toolchain: Toolchain) -> Result<Option
     let Ok(version) = Command::new(program).args(arguments).output() else { return Ok(None) };
     ensure!(version.status.success(), "{program} does not tell its version");
     let cache = user_cache("clients")?;
-    let ready = cache.join(format!("{name}-{}", key(sources, &version.stdout)?));
+    let tags = if let Toolchain::GoTool(_, tags) = toolchain { tags } else { "" };
+    let ready = cache.join(format!("{name}-{}", key(sources, &[&version.stdout, tags.as_bytes()].concat())?));
     if ready.is_dir() {
         return Ok(Some(ready));
     }
