@@ -22,7 +22,7 @@ fn foreign(service: &str, alias: &str) -> TempDir {
 /// Values of the chart within the other one.
 fn within(alias: &str, service: &str, values: &str) -> String {
     let values = sufficient(service, values);
-    let lines: String = values.lines().map(|line| format!("  {line}\n")).collect();
+    let lines = values.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n");
     format!("global: {{imageRegistry: g.example, imagePullSecrets: [g], theirs: 1}}\n{alias}:\n{lines}")
 }
 

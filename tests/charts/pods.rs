@@ -162,6 +162,11 @@ fn what_a_caller_adds_is_in_the_pod() {
     for (values, pointer, expected) in cases {
         renders("konnector", values, &[(DEPLOYMENT, pointer, expected)]);
     }
+}
+
+#[test]
+fn a_provider_has_a_name_and_may_share() {
+    let at = |rest: &str| -> &'static str { format!("/spec/template/spec{rest}").leak() };
     renders(
         "provider",
         "prettyName: 'A: \"b\"'",
