@@ -3,6 +3,7 @@
 //! A new verb is a file with `Args` and `run`, and a variant of [`Command`].
 
 mod bench;
+mod charts;
 mod clusters;
 mod crds;
 mod deps;
@@ -35,6 +36,8 @@ enum Command {
     Up(up::Args),
     /// Render every CRD into the chart that ships it
     Crds(crds::Args),
+    /// Render the charts as manifests, for people without Helm
+    Charts(charts::Args),
     /// Build an OCI image and an SBOM of each service, without pulling anything
     Images(images::Args),
     /// Check what the compiler does not: dependency edges, versions, licences, source rules, the ledger
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Up(args) => up::run(&args),
         Command::Crds(args) => crds::run(&args),
+        Command::Charts(args) => charts::run(&args),
         Command::Images(args) => images::run(&args),
         Command::Tidy => tidy::run(),
         Command::Deps => deps::run(),

@@ -3,6 +3,10 @@
 //! Each check answers with the things that are wrong, as sentences that say the cure.
 
 pub(crate) mod built;
+mod chart_alerts;
+mod chart_metrics;
+mod chart_values;
+mod charts;
 mod circles;
 mod edges;
 mod ledger;
@@ -36,7 +40,7 @@ struct Project {
 
 type Check = fn(&Project) -> Result<Vec<String>>;
 
-const CHECKS: [(&str, Check); 12] = [
+const CHECKS: [(&str, Check); 15] = [
     ("dependency edges", |project| Ok(edges::check(project))),
     ("single versions", |project| Ok(packages::versions(project))),
     ("banned crates", |project| Ok(packages::bans(project))),
@@ -48,6 +52,9 @@ const CHECKS: [(&str, Check); 12] = [
     ("generated files", |project| crds::problems(&project.root)),
     ("ledger", ledger::check),
     ("reasons and Events", reasons::check),
+    ("values of charts", chart_values::check),
+    ("metrics in alerts and dashboards", chart_metrics::check),
+    ("alerts and their pages", chart_alerts::check),
     ("cargo-deny, where it is installed", cargo_deny),
 ];
 

@@ -1,5 +1,5 @@
-//! Programs of other people that talk to our services: built once from their registries into the user's cache, for
-//! each combination of sources and toolchain.
+//! Programs of other people, such as clients that talk to our services: built once from their registries into the user's
+//! cache, for each combination of sources and toolchain.
 
 use std::{
     ffi::OsStr,
@@ -20,6 +20,8 @@ const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/clients"
 pub enum Toolchain {
     /// A Go module; its packages that have a `main` become programs.
     Go,
+    /// A Go module that names this package of another one as a tool; and build tags.
+    GoTool(&'static str, &'static str),
     /// `requirements.txt`; the libraries are to be put on the path.
     Python,
     /// `package.json` and its lock file.
@@ -32,7 +34,7 @@ impl Toolchain {
     /// The program that tells its version, and how it is asked.
     const fn version(self) -> (&'static str, &'static [&'static str]) {
         match self {
-            Self::Go => ("go", &["version"]),
+            Self::Go | Self::GoTool(..) => ("go", &["version"]),
             Self::Python => ("python3", &["--version"]),
             Self::Node => ("npm", &["--version"]),
             Self::Java => ("mvn", &["--version"]),
@@ -42,7 +44,7 @@ impl Toolchain {
     /// Why a test is skipped without it, and what helps.
     pub const fn absence(self) -> &'static str {
         match self {
-            Self::Go => "there is no Go: https://go.dev/dl",
+            Self::Go | Self::GoTool(..) => "there is no Go: https://go.dev/dl",
             Self::Python => "there is no Python with pip: apt-get install python3-pip",
             Self::Node => "there is no npm: apt-get install npm",
             Self::Java => "there is no Maven with a JDK: apt-get install maven",
@@ -57,10 +59,13 @@ impl Toolchain {
         };
         let text = OsStr::new;
         match self {
-            Self::Go => {
-                let mut build = command("go", &[text("build"), text("-o"), into.as_os_str(), text(".")]);
+            Self::Go | Self::GoTool(..) => {
+                let (package, tags) =
+                    if let Self::GoTool(package, tags) = self { (package, tags) } else { (".", "") };
+                let flags = format!("-mod=readonly -tags={tags}");
+                let mut build = command("go", &[text("build"), text("-o"), into.as_os_str(), text(package)]);
                 // Nothing is downloaded but modules, and go.mod stays as it is.
-                build.envs([("GOTOOLCHAIN", "local"), ("GOFLAGS", "-mod=readonly"), ("GOWORK", "off")]);
+                build.envs([("GOTOOLCHAIN", "local"), ("GOFLAGS", flags.as_str()), ("GOWORK", "off")]);
                 build.current_dir(sources);
                 vec![build]
             }
@@ -91,12 +96,26 @@ impl Toolchain {
 /// # Errors
 /// When it cannot be built.
 pub fn build(name: &str, toolchain: Toolchain) -> Result<Option<PathBuf>> {
+    build_from(&Path::new(SOURCES).join(name), name, toolchain)
+}
+
+/// The program of a Go module that names `package` as its tool, built with these tags. `None` without Go.
+///
+/// # Errors
+/// When it cannot be built.
+pub fn go_tool(module: &Path, package: &'static str, tags: &'static str) -> Result<Option<PathBuf>> {
+    let name = package.rsplit('/').next().unwrap_or(package);
+    let folder = build_from(module, name, Toolchain::GoTool(package, tags))?;
+    Ok(folder.map(|folder| folder.join(name)))
+}
+
+fn build_from(sources: &Path, name: &str, toolchain: Toolchain) -> Result<Option<PathBuf>> {
     let (program, arguments) = toolchain.version();
     let Ok(version) = Command::new(program).args(arguments).output() else { return Ok(None) };
     ensure!(version.status.success(), "{program} does not tell its version");
-    let sources = Path::new(SOURCES).join(name);
     let cache = user_cache("clients")?;
-    let ready = cache.join(format!("{name}-{}", key(&sources, &version.stdout)?));
+    let tags = if let Toolchain::GoTool(_, tags) = toolchain { tags } else { "" };
+    let ready = cache.join(format!("{name}-{}", key(sources, &[&version.stdout, tags.as_bytes()].concat())?));
     if ready.is_dir() {
         return Ok(Some(ready));
     }
@@ -105,7 +124,7 @@ pub fn build(name: &str, toolchain: Toolchain) -> Result<Option<PathBuf>> {
     lock.lock().context("cannot lock the cache")?;
     // Whoever held the lock may have built it.
     if !ready.is_dir() {
-        make(&sources, toolchain, &cache.join(format!("{name}.unfinished")), &ready)?;
+        make(sources, toolchain, &cache.join(format!("{name}.unfinished")), &ready)?;
     }
     Ok(Some(ready))
 }

@@ -1,0 +1,128 @@
+//! Values that are refused, with a sentence that says what to do.
+
+use super::{RELEASE, SERVICES, chart, sufficient, template};
+
+/// What Helm says about a chart with some values, where it refuses them.
+fn refusal(name: &str, values: &str) -> Option<String> {
+    let output = template(RELEASE, &chart(name), values)?;
+    assert!(!output.status.success(), "{name} takes {values:?}");
+    Some(String::from_utf8(output.stderr).unwrap())
+}
+
+fn refuses(name: &str, values: &str, message: &str) {
+    if let Some(said) = refusal(name, values) {
+        assert!(said.contains(message), "{name} with {values:?}: {said}");
+    }
+}
+
+#[test]
+fn a_value_that_is_misspelt_or_of_another_type_is_named() {
+    let cases = [
+        ("replicaz: 3", "additional properties 'replicaz' not allowed"),
+        ("image: {tagg: v1}", "at '/image': additional properties 'tagg' not allowed"),
+        ("podDisruptionBudget: {minAvailable: 1}", "additional properties 'minAvailable' not allowed"),
+        ("serviceMonitor: {enable: true}", "additional properties 'enable' not allowed"),
+        ("livenessProbe: {period: 3}", "additional properties 'period' not allowed"),
+        ("replicas: '3'", "at '/replicas': got string, want integer"),
+        ("replicas: -1", "at '/replicas': minimum: got -1, want 0"),
+        ("image: {repository: ''}", "at '/image/repository'"),
+        ("image: {digest: sha256:abc}", "at '/image/digest'"),
+        ("image: {pullPolicy: Sometimes}", "at '/image/pullPolicy'"),
+        ("args: --one", "at '/args': got string, want array"),
+        ("serviceMonitor: {interval: 30}", "at '/serviceMonitor/interval'"),
+        ("prometheusRule: {runbookBase: 'https://a.example'}", "at '/prometheusRule/runbookBase'"),
+        ("podDisruptionBudget: {maxUnavailable: 0}", "at '/podDisruptionBudget/maxUnavailable'"),
+        ("fullnameOverride: Upper", "at '/fullnameOverride'"),
+        ("portolan-lib: {a: 1}", "additional properties 'a' not allowed"),
+    ];
+    for service in SERVICES {
+        for (values, message) in cases {
+            refuses(service, &sufficient(service, &format!("{values}\n")), message);
+        }
+    }
+}
+
+#[test]
+fn what_would_not_work_is_refused_with_the_cure() {
+    let both = "tls: {secretName: tls}\n";
+    let cases = [
+        (
+            "konnector",
+            "boundGroups: ['*']".to_owned(),
+            "\"*\" and the core group would be rights on everything",
+        ),
+        ("konnector", "boundGroups: ['']".to_owned(), "name API groups such as wildwest.dev"),
+        ("konnector", "secretNamespaces: [A_b]".to_owned(), "at '/secretNamespaces/0'"),
+        (
+            "token-service",
+            both.to_owned(),
+            "set config, or existingConfigMap or existingSecret to one with the key clusters.yaml: without it, no cluster is known",
+        ),
+        (
+            "token-exchange",
+            both.to_owned(),
+            "with the key exchange.yaml: without it, nobody may exchange anything",
+        ),
+        (
+            "token-service",
+            format!("{both}existingSecret: a\nexistingConfigMap: b"),
+            "set only one of config, existingConfigMap and existingSecret",
+        ),
+        (
+            "token-exchange",
+            format!("{both}config: {{a: 1}}\nexistingConfigMap: b"),
+            "set only one of config, existingConfigMap and existingSecret",
+        ),
+        (
+            "token-service",
+            "existingSecret: a".to_owned(),
+            "set tls.secretName to a Secret of type kubernetes.io/tls; or plainHttp=true",
+        ),
+        (
+            "token-exchange",
+            format!("{both}existingSecret: a\nplainHttp: true"),
+            "set only one of tls.secretName and plainHttp",
+        ),
+        (
+            "token-service",
+            format!("{both}existingSecret: a\nhttpRoute: {{enabled: true}}"),
+            "set httpRoute.parentRefs: a route needs a Gateway",
+        ),
+        ("token-service", format!("{both}existingSecret: a\nservice: {{port: 0}}"), "at '/service/port'"),
+        (
+            "token-service",
+            format!("{both}existingSecret: a\nservice: {{type: ExternalName}}"),
+            "at '/service/type'",
+        ),
+        (
+            "token-exchange",
+            format!("{both}existingSecret: a\nautoscaling: {{minReplicas: 0}}"),
+            "at '/autoscaling/minReplicas'",
+        ),
+        (
+            "token-exchange",
+            format!("{both}existingSecret: a\ncredentials: [{{name: x}}]"),
+            "missing property 'secretName'",
+        ),
+        (
+            "portolan",
+            String::new(),
+            "nothing is switched on: set enabled=true of at least one of konnector, provider, token-service, token-exchange",
+        ),
+        ("portolan", "konector: {enabled: true}".to_owned(), "additional properties 'konector' not allowed"),
+        (
+            "portolan",
+            "konnector: {enabled: true, replicaz: 1}".to_owned(),
+            "additional properties 'replicaz' not allowed",
+        ),
+        (
+            "portolan",
+            "konnector: {enabled: 'true'}".to_owned(),
+            "at '/konnector/enabled': got string, want boolean",
+        ),
+        ("portolan", "token-service: {enabled: true}".to_owned(), "set config, or existingConfigMap"),
+    ];
+    for (name, values, message) in cases {
+        refuses(name, &values, message);
+    }
+}
