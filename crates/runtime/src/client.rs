@@ -101,10 +101,16 @@ async fn infer(options: &KubeConfigOptions) -> Result<Config, ClientError> {
         let failed = |source| ClientError::Kubeconfig { path: format!("with context {context}"), source };
         return Config::from_custom_kubeconfig(usual().map_err(failed)?, options).await.map_err(failed);
     }
-    if std::env::var_os("KUBECONFIG").is_none()
-        && let Ok(config) = Config::incluster()
-    {
-        return Ok(config);
+    if std::env::var_os("KUBECONFIG").is_none() {
+        // `kube` takes all of a bundle or nothing.
+        if let Some(account) = kubeconfig::of_pod_with_broken_authorities()
+            && let Ok(config) = Config::from_custom_kubeconfig(account, options).await
+        {
+            return Ok(config);
+        }
+        if let Ok(config) = Config::incluster() {
+            return Ok(config);
+        }
     }
     if let Ok(kubeconfig) = usual()
         && let Ok(config) = Config::from_custom_kubeconfig(kubeconfig, options).await

@@ -2,9 +2,11 @@
 
 use std::{path::Path, time::Duration};
 
-use base64::{Engine as _, prelude::BASE64_STANDARD};
 use portolan_core::names::{self, InvalidName};
-use portolan_runtime::args::interval;
+use portolan_runtime::{
+    args::interval,
+    authorities::{Bundle, InvalidBundle},
+};
 
 use crate::{
     args::KubeconfigArgs,
@@ -15,9 +17,6 @@ use crate::{
 const MIN_TOKEN_DURATION: Duration = Duration::from_mins(10);
 /// Nor for more.
 const MAX_TOKEN_DURATION: Duration = Duration::from_secs(1 << 32);
-
-const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
-const END: &str = "-----END CERTIFICATE-----";
 
 /// A command line that holds.
 #[derive(Clone, Debug)]
@@ -45,8 +44,12 @@ pub(super) enum OptionsError {
         #[source]
         source: std::io::Error,
     },
-    #[error("--ca-file {0:?} does not hold a certificate in PEM (-----BEGIN CERTIFICATE-----)")]
-    CaFileNotPem(String),
+    #[error("--ca-file {path:?} holds no certificate in PEM (-----BEGIN CERTIFICATE-----) that can be used")]
+    CaFileUnusable {
+        path: String,
+        #[source]
+        source: InvalidBundle,
+    },
     #[error("--token-duration: {0}")]
     TokenDuration(String),
     #[error("--exports")]
@@ -81,17 +84,10 @@ fn certificate_authority(path: &Path) -> Result<String, OptionsError> {
     let shown = path.display().to_string();
     let bytes = std::fs::read(path)
         .map_err(|source| OptionsError::CaFileUnreadable { path: shown.clone(), source })?;
-    let text = String::from_utf8(bytes).unwrap_or_default();
-    if holds_certificates(&text) { Ok(text) } else { Err(OptionsError::CaFileNotPem(shown)) }
-}
-
-fn holds_certificates(text: &str) -> bool {
-    let is_certificate = |block: &str| {
-        let body = block.split_once(END).map(|(body, _)| body.split_whitespace().collect::<String>());
-        body.is_some_and(|body| BASE64_STANDARD.decode(body).is_ok_and(|der| !der.is_empty()))
-    };
-    let mut blocks = text.split(BEGIN).skip(1).peekable();
-    blocks.peek().is_some() && blocks.all(is_certificate)
+    let bundle = Bundle::read(&bytes)
+        .map_err(|source| OptionsError::CaFileUnusable { path: shown.clone(), source })?;
+    bundle.warn(&format!("--ca-file {shown:?}"));
+    Ok(bundle.to_pem())
 }
 
 fn token_duration(text: &str) -> Result<Duration, OptionsError> {
@@ -159,12 +155,20 @@ mod tests {
     }
 
     #[test]
-    fn a_ca_file_holds_certificates() {
-        let block = format!("{BEGIN}\nQ0E=\n{END}\n");
-        assert!(holds_certificates(&block));
-        assert!(holds_certificates(&format!("# two\n{block}{block}")));
-        for bad in ["", "Q0E=", BEGIN, &format!("{BEGIN}\n!\n{END}\n"), &format!("{BEGIN}{END}")] {
-            assert!(!holds_certificates(bad), "{bad:?}");
+    fn of_a_ca_file_what_can_be_used_is_taken() {
+        let good = rcgen::generate_simple_self_signed(["ca".to_owned()]).unwrap().cert.pem();
+        let broken = "-----BEGIN CERTIFICATE-----\nQ0E=\n-----END CERTIFICATE-----\n";
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ca.crt");
+        let read = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            certificate_authority(&file)
+        };
+        for text in [good.clone(), format!("# two\n{good}{broken}"), format!("{broken}{good}")] {
+            assert_eq!(read(&text).unwrap(), good.replace("\r\n", "\n"), "{text}");
+        }
+        for bad in ["", "Q0E=", "-----BEGIN CERTIFICATE-----", broken] {
+            assert!(read(bad).is_err(), "{bad:?}");
         }
     }
 

@@ -1,5 +1,7 @@
 //! Kubeconfigs as `kube` wants them: restricted ones in full, and bundles of authorities without what is broken.
 
+use std::path::Path;
+
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use kube::config::{AuthInfo, Cluster, Context, Kubeconfig, NamedAuthInfo, NamedCluster, NamedContext};
 use portolan_core::kubeconfig::{Credentials, RestrictedKubeconfig};
@@ -34,8 +36,29 @@ fn usable(pem: &[u8], of: &str) -> Option<String> {
     Some(bundle.to_pem())
 }
 
+/// The account of a pod, where one of the cluster's authorities cannot be used and another one can.
+pub(super) fn of_pod_with_broken_authorities() -> Option<Kubeconfig> {
+    let variable = |name| std::env::var(name).ok();
+    let (host, port) = (variable("KUBERNETES_SERVICE_HOST")?, variable("KUBERNETES_SERVICE_PORT")?);
+    let host = if host.contains(':') { format!("[{host}]") } else { host };
+    of_account(Path::new("/var/run/secrets/kubernetes.io/serviceaccount"), &format!("https://{host}:{port}"))
+}
+
+/// An account as kubelet mounts it.
+fn of_account(folder: &Path, server: &str) -> Option<Kubeconfig> {
+    let usable = usable(&std::fs::read(folder.join("ca.crt")).ok()?, "this pod")?;
+    let cluster = Cluster {
+        server: Some(server.to_owned()),
+        certificate_authority_data: Some(BASE64_STANDARD.encode(usable)),
+        ..Cluster::default()
+    };
+    let token = folder.join("token").display().to_string();
+    let user = AuthInfo { token_file: Some(token), ..AuthInfo::default() };
+    let namespace = std::fs::read_to_string(folder.join("namespace")).ok();
+    Some(of_one(cluster, user, namespace))
+}
+
 pub(super) fn in_full(kubeconfig: &RestrictedKubeconfig) -> Kubeconfig {
-    const NAME: &str = "provider";
     let cluster = Cluster {
         server: Some(kubeconfig.server.clone()),
         certificate_authority_data: kubeconfig.certificate_authority.as_ref().map(|ca| {
@@ -53,28 +76,21 @@ pub(super) fn in_full(kubeconfig: &RestrictedKubeconfig) -> Kubeconfig {
             ..AuthInfo::default()
         },
     };
-    let context = Context {
-        cluster: NAME.to_owned(),
-        user: Some(NAME.to_owned()),
-        namespace: Some(kubeconfig.namespace.clone()),
-        ..Context::default()
-    };
+    of_one(cluster, user, Some(kubeconfig.namespace.clone()))
+}
+
+/// A kubeconfig with one of each.
+fn of_one(cluster: Cluster, user: AuthInfo, namespace: Option<String>) -> Kubeconfig {
+    const NAME: &str = "own";
+    let context =
+        Context { cluster: NAME.to_owned(), user: Some(NAME.to_owned()), namespace, ..Context::default() };
+    let cluster = NamedCluster { name: NAME.to_owned(), cluster: Some(cluster), ..NamedCluster::default() };
+    let user = NamedAuthInfo { name: NAME.to_owned(), auth_info: Some(user), ..NamedAuthInfo::default() };
+    let context = NamedContext { name: NAME.to_owned(), context: Some(context), ..NamedContext::default() };
     Kubeconfig {
-        clusters: vec![NamedCluster {
-            name: NAME.to_owned(),
-            cluster: Some(cluster),
-            ..NamedCluster::default()
-        }],
-        auth_infos: vec![NamedAuthInfo {
-            name: NAME.to_owned(),
-            auth_info: Some(user),
-            ..NamedAuthInfo::default()
-        }],
-        contexts: vec![NamedContext {
-            name: NAME.to_owned(),
-            context: Some(context),
-            ..NamedContext::default()
-        }],
+        clusters: vec![cluster],
+        auth_infos: vec![user],
+        contexts: vec![context],
         current_context: Some(NAME.to_owned()),
         ..Kubeconfig::default()
     }
@@ -102,6 +118,24 @@ mod tests {
     async fn roots(kubeconfig: Kubeconfig) -> Option<usize> {
         let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
         config.ok()?.root_cert.map(|roots| roots.len())
+    }
+
+    #[tokio::test]
+    async fn a_pod_does_without_an_authority_that_cannot_be_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let mount = |authorities: &str| {
+            for (name, text) in [("ca.crt", authorities), ("namespace", "n"), ("token", "t")] {
+                std::fs::write(folder.path().join(name), text).unwrap();
+            }
+            of_account(folder.path(), "https://[::1]:1")
+        };
+        // What is sound, or not at all, is left to `kube`.
+        assert!(mount(GOOD).is_none() && mount(BROKEN).is_none());
+        let account = mount(&format!("{BROKEN}{GOOD}")).unwrap();
+        let config = Config::from_custom_kubeconfig(account, &KubeConfigOptions::default()).await.unwrap();
+        assert_eq!(config.root_cert.map(|roots| roots.len()), Some(1));
+        assert_eq!((config.default_namespace.as_str(), config.cluster_url.host()), ("n", Some("[::1]")));
+        assert_eq!(config.auth_info.token_file, Some(folder.path().join("token").display().to_string()));
     }
 
     #[tokio::test]
