@@ -51,8 +51,6 @@ fn what_would_not_work_is_refused_with_the_cure() {
             "boundGroups: ['*']".to_owned(),
             "\"*\" and the core group would be rights on everything",
         ),
-        ("konnector", "boundGroups: ['']".to_owned(), "name API groups such as wildwest.dev"),
-        ("konnector", "secretNamespaces: [A_b]".to_owned(), "at '/secretNamespaces/0'"),
         (
             "token-service",
             both.to_owned(),
@@ -104,25 +102,32 @@ fn what_would_not_work_is_refused_with_the_cure() {
             format!("{both}existingSecret: a\ncredentials: [{{name: x}}]"),
             "missing property 'secretName'",
         ),
-        (
-            "portolan",
-            String::new(),
-            "nothing is switched on: set enabled=true of at least one of konnector, provider, token-service, token-exchange",
-        ),
-        ("portolan", "konector: {enabled: true}".to_owned(), "additional properties 'konector' not allowed"),
-        (
-            "portolan",
-            "konnector: {enabled: true, replicaz: 1}".to_owned(),
-            "additional properties 'replicaz' not allowed",
-        ),
-        (
-            "portolan",
-            "konnector: {enabled: 'true'}".to_owned(),
-            "at '/konnector/enabled': got string, want boolean",
-        ),
-        ("portolan", "token-service: {enabled: true}".to_owned(), "set config, or existingConfigMap"),
     ];
     for (name, values, message) in cases {
         refuses(name, &values, message);
+    }
+}
+
+#[test]
+fn rights_on_everything_and_an_umbrella_of_nothing_are_refused() {
+    let cases = [
+        ("konnector", "boundGroups: ['']", "name API groups such as wildwest.dev"),
+        ("konnector", "secretNamespaces: [A_b]", "at '/secretNamespaces/0'"),
+        (
+            "portolan",
+            "",
+            "nothing is switched on: set enabled=true of at least one of konnector, provider, token-service, token-exchange",
+        ),
+        ("portolan", "konector: {enabled: true}", "additional properties 'konector' not allowed"),
+        (
+            "portolan",
+            "konnector: {enabled: true, replicaz: 1}",
+            "additional properties 'replicaz' not allowed",
+        ),
+        ("portolan", "konnector: {enabled: 'true'}", "at '/konnector/enabled': got string, want boolean"),
+        ("portolan", "token-service: {enabled: true}", "set config, or existingConfigMap"),
+    ];
+    for (name, values, message) in cases {
+        refuses(name, values, message);
     }
 }

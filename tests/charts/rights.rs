@@ -51,6 +51,10 @@ fn the_account_has_the_rules_of_its_file() {
             ),
         ],
     );
+}
+
+#[test]
+fn accounts_of_the_other_services_have_the_rules_of_theirs() {
     renders(
         "provider",
         "",
