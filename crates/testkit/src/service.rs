@@ -8,6 +8,7 @@ pub use rbac::{NamespaceRules, Rbac, Rule};
 pub use setup::ServiceAccountSetup;
 
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -147,13 +148,13 @@ impl ServiceProcess {
     }
 
     /// `lost` is how often the lease had been lost when it was looked at last. Gives how often that is now.
-    #[expect(clippy::print_stderr, reason = "whoever reads the log of the tests is told")]
     fn start_again(&self, lost: usize) -> Result<usize> {
         let Some(status) = self.exited() else { return Ok(lost) };
         let now = self.log_tail(usize::MAX).matches(LEASE_LOST).count();
         let name = self.process.name();
         ensure!(now > lost, "{name} ended by itself ({status})");
-        eprintln!("{name} ended ({status}) since its lease was lost: starting it again");
+        // Not with the macro: a test that has ended has taken its output with it.
+        writeln!(std::io::stderr(), "{name} ended ({status}) since its lease was lost: starting it again")?;
         self.process.restart(self.options.serving(&self.workdir, self.admin_port)?, &self.workdir)?;
         Ok(now)
     }
