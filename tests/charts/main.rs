@@ -38,11 +38,6 @@ const NAMESPACE: &str = "ns";
 /// is null.
 type Row = (&'static str, &'static str, Value);
 
-/// The image that a service is in: the exchange is a command of the token service.
-fn program(service: &'static str) -> &'static str {
-    if service == "token-exchange" { "token-service" } else { service }
-}
-
 /// A folder of this repository.
 fn folder(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs, os::unix::fs::symlink};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{RELEASE, SERVICES, chart, compare, objects, program, rendered, renders, sufficient};
+use super::{RELEASE, SERVICES, chart, compare, objects, rendered, renders, sufficient};
 
 /// A chart of somebody else that depends on ours.
 fn foreign(service: &str, alias: &str) -> TempDir {
@@ -96,7 +96,7 @@ fn a_chart_within_another_is_switched_on_and_called_after_both() {
         assert_eq!(none.len(), 0, "{service}");
         let on =
             objects(RELEASE, folder.path(), &within(alias, service, "enabled: true\nreplicas: 3")).unwrap();
-        let image = format!("g.example/portolan/{}:0.1.0", program(service));
+        let image = format!("g.example/portolan/{service}:0.1.0");
         compare(
             service,
             &on,

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{SERVICES, compare, notes, program, rendered, renders};
+use super::{SERVICES, compare, notes, rendered, renders};
 
 const DEPLOYMENT: &str = "Deployment";
 const POD: &str = "Pod";
@@ -47,7 +47,7 @@ fn pods_are_probed_spread_and_limited() {
             (DEPLOYMENT, at("/readinessProbe/httpGet"), json!({"path": "/readyz", "port": "admin"})),
             (DEPLOYMENT, at("/readinessProbe/periodSeconds"), json!(5)),
             (DEPLOYMENT, at("/ports/0"), json!({"name": "admin", "containerPort": 9090})),
-            (DEPLOYMENT, at("/image"), json!(format!("portolan/{}:0.1.0", program(service)))),
+            (DEPLOYMENT, at("/image"), json!(format!("portolan/{service}:0.1.0"))),
             (DEPLOYMENT, at("/resources/limits"), json!({"memory": "256Mi"})),
             (DEPLOYMENT, "/spec/replicas", json!(2)),
             (DEPLOYMENT, "/spec/strategy/rollingUpdate", json!({"maxSurge": 1, "maxUnavailable": 0})),
@@ -183,11 +183,11 @@ fn a_provider_has_a_name_and_may_share() {
 fn services_that_answer_have_a_configuration_tls_and_time_to_drain() {
     let pod = "/spec/template/spec";
     let at = |rest: &str| -> &'static str { format!("{pod}{rest}").leak() };
-    for (service, file, credentials, tls) in [
-        ("token-service", "clusters", "/etc/kube-fed/clusters", 2),
-        ("token-exchange", "exchange", "/etc/exchange", 3),
+    for (service, file, credentials) in [
+        ("token-service", "clusters", "/etc/kube-fed/clusters"),
+        ("token-exchange", "exchange", "/etc/exchange"),
     ] {
-        let flag = at(&format!("/containers/0/args/{tls}"));
+        let flag = at("/containers/0/args/2");
         let data: &'static str = format!("/data/{file}.yaml").leak();
         renders(
             service,

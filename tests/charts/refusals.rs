@@ -86,6 +86,16 @@ fn what_would_not_work_is_refused_with_the_cure() {
             format!("{both}existingSecret: a\nhttpRoute: {{enabled: true}}"),
             "set httpRoute.parentRefs: a route needs a Gateway",
         ),
+    ];
+    for (name, values, message) in cases {
+        refuses(name, &values, message);
+    }
+}
+
+#[test]
+fn a_value_that_cannot_be_is_refused_with_its_place() {
+    let both = "tls: {secretName: tls}\n";
+    let cases = [
         ("token-service", format!("{both}existingSecret: a\nservice: {{port: 0}}"), "at '/service/port'"),
         (
             "token-service",

@@ -13,7 +13,7 @@ const SOURCES: [(&str, &[&str]); 4] = [
     ("konnector", &["crates/konnector/src/", "crates/runtime/src/controller", "crates/runtime/src/client"]),
     ("provider", &["crates/provider/src/", "crates/runtime/src/controller", "crates/runtime/src/client"]),
     ("token-service", &["crates/token-service/src/metrics", "crates/runtime/src/client"]),
-    ("token-exchange", &["crates/token-service/src/exchange", "crates/runtime/src/client"]),
+    ("token-exchange", &["crates/token-exchange/src/", "crates/runtime/src/client"]),
 ];
 /// Functions of `portolan_runtime::metrics::Metrics` that register, and whether what they register is a histogram.
 const REGISTERS: [(&str, bool); 4] =

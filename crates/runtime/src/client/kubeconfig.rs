@@ -38,7 +38,7 @@ fn usable(pem: &[u8], of: &str) -> Option<String> {
 
 /// The account of a pod, where one of the cluster's authorities cannot be used and another one can.
 pub(super) fn of_pod_with_broken_authorities() -> Option<Kubeconfig> {
-    let variable = |name| std::env::var(name).ok();
+    let variable = |name| std::env::var_os(name)?.into_string().ok();
     let (host, port) = (variable("KUBERNETES_SERVICE_HOST")?, variable("KUBERNETES_SERVICE_PORT")?);
     let host = if host.contains(':') { format!("[{host}]") } else { host };
     of_account(Path::new("/var/run/secrets/kubernetes.io/serviceaccount"), &format!("https://{host}:{port}"))
