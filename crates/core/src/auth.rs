@@ -1,8 +1,8 @@
 //! Bearer tokens of clusters: what may be read from them before and after their signature is checked, and the
 //! TokenReview that asks about them.
 //!
-//! The order is fixed by types: [`UnverifiedToken`] gives only what is needed to find a key, [`Keys`] checks the
-//! signature, and [`Claims`] are read once, strictly, from a token whose signature was right.
+//! The order is fixed by types: [`UnverifiedToken`] gives only what is needed to find a key, [`IssuerKeys`] checks the
+//! signature, and [`TokenClaims`] are read once, strictly, from a token whose signature was right.
 
 pub mod algorithm;
 pub mod audience;
@@ -23,11 +23,11 @@ pub mod review;
 mod tests;
 pub mod words;
 
-pub use algorithm::Algorithm;
-pub use claims::Claims;
+pub use algorithm::SigningAlgorithm;
+pub use claims::TokenClaims;
 pub use compact::UnverifiedToken;
 pub use credential::OwnToken;
-pub use identity::Identity;
-pub use keys::Keys;
-pub use refusal::Refusal;
-pub use review::{Answer, ReviewRequest, Version};
+pub use identity::UserIdentity;
+pub use keys::IssuerKeys;
+pub use refusal::TokenRefusal;
+pub use review::{ReviewAnswer, ReviewRequest, ReviewVersion};

@@ -7,20 +7,17 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector as MetaLabelSelector;
-use kube::{
-    api::ApiResource,
-    core::{Selector, SelectorExt as _},
-};
+use kube::core::{ApiResource, Selector, SelectorExt as _};
 use serde_json::json;
 
-pub use self::path::{InvalidPath, Path};
+pub use self::path::{FieldPath, InvalidPath};
 use crate::api::kubebind::{
     ExportedResource, Isolation, LabelSelector, NamedResource, PermissionClaim, ResourceReference,
 };
 
 /// A resource that may be claimed. All are of the core group, in version v1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Claimed {
+pub enum ClaimedResource {
     /// `ConfigMap`s.
     ConfigMaps,
     /// `Secret`s, without the tokens of `ServiceAccount`s.
@@ -29,7 +26,7 @@ pub enum Claimed {
     ServiceAccounts,
 }
 
-impl Claimed {
+impl ClaimedResource {
     /// Everything that may be claimed.
     pub const ALL: [Self; 3] = [Self::ConfigMaps, Self::Secrets, Self::ServiceAccounts];
 
@@ -51,7 +48,7 @@ impl Claimed {
         }
     }
 
-    /// How to talk about it.
+    /// The kind, group, version and plural as a client needs them.
     pub fn api_resource(self) -> ApiResource {
         ApiResource {
             group: String::new(),
@@ -70,9 +67,9 @@ impl Claimed {
 
 /// A claim that can be met.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Claim {
-    /// What is claimed.
-    pub resource: Claimed,
+pub struct ResourceClaim {
+    /// The claimed resource.
+    pub resource: ClaimedResource,
     /// Labels of chosen objects, if the claim chooses by labels.
     pub labels: Option<Selector>,
     /// The label keys that `labels` looks at.
@@ -80,22 +77,22 @@ pub struct Claim {
     /// Objects chosen by name.
     pub names: Vec<NamedResource>,
     /// Objects chosen because bound objects refer to them.
-    pub references: Vec<Reference>,
+    pub references: Vec<ClaimReference>,
 }
 
-/// Where objects of a resource name the objects that they need.
+/// The paths at which objects of a resource name the objects that they need.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reference {
+pub struct ClaimReference {
     /// The referring resource.
     pub group: String,
     /// Its plural.
     pub resource: String,
     /// Its version, where the claim says one.
     pub version: Option<String>,
-    /// Where the name stands.
-    pub name: Path,
-    /// Where the namespace stands; the referring object's own without it.
-    pub namespace: Option<Path>,
+    /// The path of the name.
+    pub name: FieldPath,
+    /// The path of the namespace; without it, the referring object's own namespace.
+    pub namespace: Option<FieldPath>,
 }
 
 /// A claim that cannot be met as it stands. The text is for people.
@@ -103,13 +100,13 @@ pub struct Reference {
 #[error("{0}")]
 pub struct InvalidClaim(String);
 
-impl Claim {
-    /// Whether labels alone choose an object.
+impl ResourceClaim {
+    /// Returns `true` if labels alone choose an object.
     pub fn chooses_labels(&self, labels: &BTreeMap<String, String>) -> bool {
         self.labels.as_ref().is_some_and(|selector| selector.matches(labels))
     }
 
-    /// Whether the claim names an object.
+    /// Returns `true` if the claim names an object.
     pub fn names(&self, namespace: &str, name: &str) -> bool {
         let here = |named: &NamedResource| in_any(named).is_none_or(|one| one == namespace);
         self.names.iter().any(|named| named.name == name && here(named))
@@ -126,14 +123,15 @@ pub fn read(
     claims: &[PermissionClaim],
     exported: &[ExportedResource],
     isolation: Isolation,
-) -> (Vec<Claim>, Vec<InvalidClaim>) {
-    let (mut valid, mut invalid) = (Vec::<Claim>::new(), Vec::new());
+) -> (Vec<ResourceClaim>, Vec<InvalidClaim>) {
+    let (mut valid, mut invalid) = (Vec::<ResourceClaim>::new(), Vec::new());
     for claim in claims {
         match read_one(claim, exported, isolation) {
             Ok(claim) if valid.iter().any(|other| other.resource == claim.resource) => {
                 let plural = claim.resource.plural();
                 invalid.push(InvalidClaim(format!(
-                    "There are several claims on {plural}: only the first is met. Put the selectors into one."
+                    "There are several claims on {plural}: only the first is used. Combine their selectors in one \
+                     claim."
                 )));
             }
             Ok(claim) => valid.push(claim),
@@ -147,12 +145,12 @@ fn read_one(
     claim: &PermissionClaim,
     exported: &[ExportedResource],
     isolation: Isolation,
-) -> Result<Claim, InvalidClaim> {
-    let resource = Claimed::of(&claim.resource).filter(|_| claim.group.is_empty()).ok_or_else(|| {
+) -> Result<ResourceClaim, InvalidClaim> {
+    let resource = ClaimedResource::of(&claim.resource).filter(|_| claim.group.is_empty()).ok_or_else(|| {
         let (resource, group) = (&claim.resource, &claim.group);
         InvalidClaim(format!(
-            "{resource:?} of group {group:?} cannot be claimed: configmaps, secrets and serviceaccounts of the core \
-             group can."
+            "{resource:?} of group {group:?} cannot be claimed: only configmaps, secrets and serviceaccounts of the \
+             core group can be."
         ))
     })?;
     let wrong =
@@ -166,7 +164,7 @@ fn read_one(
             unnamed.namespace
         )));
     }
-    Ok(Claim {
+    Ok(ResourceClaim {
         resource,
         labels,
         label_keys: selector.label_selector.iter().flat_map(keys).cloned().collect(),
@@ -178,7 +176,7 @@ fn read_one(
 fn labels(selector: &LabelSelector) -> Result<Selector, String> {
     let known = ["In", "NotIn", "Exists", "DoesNotExist"];
     if let Some(odd) = selector.match_expressions.iter().find(|one| !known.contains(&one.operator.as_str())) {
-        return Err(format!("operator {:?} is none of {}.", odd.operator, known.join(", ")));
+        return Err(format!("operator {:?} is unknown: use one of {}.", odd.operator, known.join(", ")));
     }
     let selector: MetaLabelSelector =
         serde_json::from_value(json!(selector)).map_err(|error| format!("{error}."))?;
@@ -193,7 +191,7 @@ fn reference(
     reference: &ResourceReference,
     exported: &[ExportedResource],
     isolation: Isolation,
-) -> Result<Reference, String> {
+) -> Result<ClaimReference, String> {
     let (group, resource) = (&reference.group, &reference.resource);
     let is_exported = exported.iter().any(|one| (&one.group, &one.resource) == (group, resource));
     let version = reference.versions.first().cloned();
@@ -203,9 +201,9 @@ fn reference(
     if !is_exported && version.is_none() {
         return Err(format!("it refers to {resource}.{group} of another export without a version."));
     }
-    let path = |text: &str| Path::parse(text).map_err(|error| format!("{error}."));
+    let path = |text: &str| FieldPath::parse(text).map_err(|error| format!("{error}."));
     let namespace = reference.json_path.namespace.as_deref().filter(|text| !text.is_empty());
-    Ok(Reference {
+    Ok(ClaimReference {
         group: group.clone(),
         resource: resource.clone(),
         version,

@@ -12,11 +12,11 @@ pub const READY: &str = "Ready";
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
-    /// What is judged.
+    /// The aspect that is judged.
     pub r#type: String,
     /// True, False or Unknown.
     pub status: ConditionStatus,
-    /// How bad it is. Set only when the status is False.
+    /// Severity of the problem. Set only when the status is False.
     #[serde(default, skip_serializing_if = "Severity::is_none")]
     pub severity: Severity,
     /// When the status, severity, reason or message last changed.
@@ -30,7 +30,7 @@ pub struct Condition {
     pub message: String,
 }
 
-/// Whether the condition holds.
+/// The three values of a condition's status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub enum ConditionStatus {
     /// It holds.
@@ -41,7 +41,7 @@ pub enum ConditionStatus {
     Unknown,
 }
 
-/// How bad a condition is that does not hold.
+/// Severity of a condition that does not hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
 pub enum Severity {
     /// Somebody has to act.
@@ -69,9 +69,9 @@ impl Severity {
 /// A judgement without its time: what pure code computes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// Whether the condition holds.
+    /// The verdict: True, False or Unknown.
     pub status: ConditionStatus,
-    /// How bad it is when it does not.
+    /// Severity when the verdict is False.
     pub severity: Severity,
     /// One word for programs.
     pub reason: String,
@@ -105,7 +105,7 @@ impl Verdict {
         Self::fails(Severity::Info, reason, message)
     }
 
-    /// Whether this is the verdict that all is well.
+    /// Returns `true` if the verdict is True.
     pub fn is_true(&self) -> bool {
         self.status == ConditionStatus::True
     }
@@ -133,6 +133,19 @@ pub fn remove(conditions: &mut Vec<Condition>, r#type: &str) {
 
 /// Sets `Ready` from the other conditions: the worst one that does not hold decides; where several are
 /// equally bad, the first by type. True ranks above Unknown, so a state that must not look ready is False.
+///
+/// # Examples
+///
+/// ```
+/// use jiff::Timestamp;
+/// use portolan_core::condition::{self, Verdict};
+///
+/// let (mut conditions, now) = (Vec::new(), Timestamp::UNIX_EPOCH);
+/// condition::set(&mut conditions, "SecretValid", Verdict::holds(), now);
+/// condition::set(&mut conditions, "Synced", Verdict::error("Denied", "The account has no rights."), now);
+/// condition::summarize(&mut conditions, now);
+/// assert_eq!(condition::find(&conditions, "Ready").unwrap().reason, "Denied");
+/// ```
 pub fn summarize(conditions: &mut Vec<Condition>, now: Timestamp) {
     let worst = conditions.iter().filter(|c| c.r#type != READY).min_by_key(|c| (rank(c), c.r#type.clone()));
     let Some(worst) = worst else { return };
@@ -148,7 +161,7 @@ pub fn find<'a>(conditions: &'a [Condition], r#type: &str) -> Option<&'a Conditi
     conditions.iter().find(|c| c.r#type == r#type)
 }
 
-/// Whether a condition is there and holds.
+/// Returns `true` if the condition is present and True.
 pub fn is_true(conditions: &[Condition], r#type: &str) -> bool {
     find(conditions, r#type).is_some_and(|c| c.status == ConditionStatus::True)
 }

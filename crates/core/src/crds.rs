@@ -3,7 +3,7 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{CustomResourceExt, core::crd::merge_crds};
 
-use crate::api::kubebind;
+use crate::api::{devportal, gateway, kubebind};
 
 /// A CRD and the chart that installs it.
 #[derive(Clone, Debug)]
@@ -18,7 +18,8 @@ pub struct ChartCrd {
 pub fn all() -> Vec<ChartCrd> {
     let of =
         |chart, crds: Vec<CustomResourceDefinition>| crds.into_iter().map(move |crd| ChartCrd { chart, crd });
-    of("konnector", konnector()).chain(of("provider", provider())).collect()
+    let provided = of("konnector", konnector()).chain(of("provider", provider()));
+    provided.chain(of("listener", listener())).chain(of("devportal", devportal())).collect()
 }
 
 /// The CRDs of the consumer side, which the konnector installs when it starts.
@@ -35,6 +36,16 @@ pub fn provider() -> Vec<CustomResourceDefinition> {
         kubebind::BoundSchema::crd(),
         kubebind::ClusterBinding::crd(),
     ]
+}
+
+/// The CRD of the clusters that the listener discovers.
+pub fn listener() -> Vec<CustomResourceDefinition> {
+    vec![gateway::ClusterAccess::crd()]
+}
+
+/// The CRDs of the developer portal.
+pub fn devportal() -> Vec<CustomResourceDefinition> {
+    vec![devportal::APIProduct::crd(), devportal::APIKey::crd()]
 }
 
 fn bindings() -> CustomResourceDefinition {

@@ -1,8 +1,8 @@
-//! Which API groups people take from a provider, and the one that nobody can. Pure.
+//! API groups that people accept from a provider, and the one that nobody can bind. Pure.
 
 use crate::{api::kubebind::GROUP, pattern::matches};
 
-/// Whether a group is that of bindings and exports themselves: it is never exported and never bound.
+/// Returns `true` if a group is that of bindings and exports themselves: it is never exported and never bound.
 pub fn is_own(group: &str) -> bool {
     group == GROUP
 }
@@ -30,7 +30,7 @@ impl GroupPatterns {
         parts.map(pattern).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Whether a group is one of them.
+    /// Returns `true` if the group is accepted.
     pub fn accept(&self, group: &str) -> bool {
         self.0.iter().any(|pattern| matches(pattern, group))
     }

@@ -1,4 +1,4 @@
-//! Restricted kubeconfigs: what a konnector accepts from a Secret.
+//! Restricted kubeconfigs: what is accepted from a Secret.
 //!
 //! A kubeconfig can run programs, read files, skip TLS verification and go through proxies. One that comes
 //! from a Secret would do so inside our pod, on behalf of whoever can write that Secret. So the fields that
@@ -21,15 +21,15 @@ pub struct RestrictedKubeconfig {
     pub certificate_authority: Option<Vec<u8>>,
     /// The name to verify the server's certificate against, when it is not the URL's host.
     pub tls_server_name: Option<String>,
-    /// Who we are.
-    pub credentials: Credentials,
+    /// The credentials of the user.
+    pub credentials: KubeconfigCredentials,
     /// The namespace of the current context: the contract namespace.
     pub namespace: String,
 }
 
 /// A credential of a restricted kubeconfig.
 #[derive(Clone, Debug)]
-pub enum Credentials {
+pub enum KubeconfigCredentials {
     /// A bearer token.
     Token(SecretString),
     /// A client certificate with its key, both as PEM.
@@ -41,7 +41,7 @@ pub enum Credentials {
     },
 }
 
-/// Why a kubeconfig cannot be used. No message repeats content of the kubeconfig other than names.
+/// Reasons why a kubeconfig cannot be used. No message repeats content of the kubeconfig other than names.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KubeconfigError {
     /// It is larger than [`MAX_BYTES`].
@@ -89,9 +89,9 @@ pub enum KubeconfigError {
     Refused {
         /// The field.
         field: &'static str,
-        /// Where it stands, for example `user "admin"`.
+        /// The entry that has the field, for example `user "admin"`.
         owner: String,
-        /// What to use instead.
+        /// The field to use instead.
         cure: &'static str,
     },
     /// A field of the wrong type or encoding.
@@ -99,9 +99,9 @@ pub enum KubeconfigError {
     FieldInvalid {
         /// The field.
         field: &'static str,
-        /// Where it stands.
+        /// The entry that has the field.
         owner: String,
-        /// What it should be.
+        /// The form that is expected.
         expected: &'static str,
     },
     /// No usable credential.
@@ -112,7 +112,7 @@ pub enum KubeconfigError {
 const REFUSED_OF_CLUSTER: [(&str, &str); 3] = [
     ("certificate-authority", "use certificate-authority-data"),
     ("insecure-skip-tls-verify", "use certificate-authority-data or tls-server-name"),
-    ("proxy-url", "the konnector's own proxy settings apply"),
+    ("proxy-url", "the server must be reached directly"),
 ];
 
 const REFUSED_OF_USER: [(&str, &str); 12] = [
@@ -132,9 +132,48 @@ const REFUSED_OF_USER: [(&str, &str); 12] = [
 
 /// Reads a kubeconfig from the bytes of a Secret. Only the current context, its cluster and its user count.
 ///
+/// # Examples
+///
+/// ```
+/// use portolan_core::kubeconfig;
+///
+/// let text = r#"
+/// current-context: acme
+/// contexts:
+/// - {name: acme, context: {cluster: provider, user: konnector, namespace: kube-bind-acme}}
+/// clusters:
+/// - {name: provider, cluster: {server: "https://provider.example:6443"}}
+/// users:
+/// - {name: konnector, user: {token: t}}
+/// "#;
+/// assert_eq!(kubeconfig::parse(text.as_bytes())?.namespace, "kube-bind-acme");
+///
+/// let error = kubeconfig::parse(text.replace("token: t", "tokenFile: /t").as_bytes()).unwrap_err();
+/// assert_eq!(error.to_string(), r#"field "tokenFile" of user "konnector" is refused: use token"#);
+/// # Ok::<(), kubeconfig::KubeconfigError>(())
+/// ```
+///
 /// # Errors
 /// Says what is wrong with it, and never repeats a credential.
 pub fn parse(bytes: &[u8]) -> Result<RestrictedKubeconfig, KubeconfigError> {
+    parse_with(bytes, namespace_of)
+}
+
+/// The same for whoever has no use for a namespace: one that is not named is `default`.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_of_cluster(bytes: &[u8]) -> Result<RestrictedKubeconfig, KubeconfigError> {
+    parse_with(bytes, |context, name| match text(context, "namespace") {
+        "" => Ok("default".to_owned()),
+        _ => namespace_of(context, name),
+    })
+}
+
+fn parse_with(
+    bytes: &[u8],
+    namespace_of: impl Fn(&Map<String, Value>, &str) -> Result<String, KubeconfigError>,
+) -> Result<RestrictedKubeconfig, KubeconfigError> {
     let file = read(bytes)?;
     let context_name = file.current_context.unwrap_or_default();
     let context = entry(file.contexts.as_deref(), &context_name, "context")
@@ -218,14 +257,16 @@ fn server_of(cluster: &Map<String, Value>, name: &str) -> Result<String, Kubecon
     if invalid { Err(KubeconfigError::ServerInvalid(name.to_owned())) } else { Ok(server.to_owned()) }
 }
 
-fn credentials_of(user: &Fields<'_>, name: &str) -> Result<Credentials, KubeconfigError> {
+fn credentials_of(user: &Fields<'_>, name: &str) -> Result<KubeconfigCredentials, KubeconfigError> {
     if let Some(token) = user.string("token")? {
-        return Ok(Credentials::Token(token.trim().to_owned().into()));
+        return Ok(KubeconfigCredentials::Token(token.trim().to_owned().into()));
     }
     let certificate = user.base64("client-certificate-data")?;
     let key = user.base64("client-key-data")?;
     match (certificate, key) {
-        (Some(certificate), Some(key)) => Ok(Credentials::ClientCertificate { certificate, key: key.into() }),
+        (Some(certificate), Some(key)) => {
+            Ok(KubeconfigCredentials::ClientCertificate { certificate, key: key.into() })
+        }
         _ => Err(KubeconfigError::CredentialsMissing(name.to_owned())),
     }
 }
@@ -264,7 +305,7 @@ impl Fields<'_> {
     }
 }
 
-/// Whether a field says nothing. Programs write many fields empty that people would leave out.
+/// Returns `true` if a field has no effect. Programs write many fields empty that people would leave out.
 fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => true,

@@ -1,4 +1,4 @@
-//! What Portolan's services agree on: CRD types, conditions, object names, the restricted
+//! The part that Portolan's services agree on: CRD types, the kinds of others, conditions, object names, the restricted
 //! kubeconfig, and tokens with the reviews that ask about them.
 //!
 //! Nothing here performs IO: no client, no clock, no environment, no async runtime. Time is passed in.
@@ -10,11 +10,14 @@ pub mod condition;
 pub mod crds;
 pub mod digest;
 pub mod duration;
+pub mod foreign;
 pub mod groups;
 pub mod kubeconfig;
 pub mod names;
 pub mod object;
 pub mod outline;
 pub mod pattern;
+pub mod schema_document;
 pub mod sketch;
+pub mod standard_condition;
 pub mod text;

@@ -21,6 +21,15 @@ pub fn crd(resource: &str, group: &str) -> String {
 
 /// The contract namespace of a consumer.
 ///
+/// # Examples
+///
+/// ```
+/// use portolan_core::names;
+///
+/// assert_eq!(names::contract_namespace("acme").as_deref(), Ok("kube-bind-acme"));
+/// assert!(names::contract_namespace("Acme").is_err());
+/// ```
+///
 /// # Errors
 /// When the consumer's name is not a DNS label, or too long for the namespace's name.
 pub fn contract_namespace(consumer: &str) -> Result<String, InvalidName> {
@@ -42,6 +51,14 @@ pub struct InvalidName {
 /// The provider namespace that stands for a consumer namespace: `<contract>-<namespace>`, as people expect.
 /// Where that is too long, or `taken` by somebody else (`a` + `b-c` and `a-b` + `c` spell the same), a hash
 /// of both names makes it unique.
+///
+/// # Examples
+///
+/// ```
+/// use portolan_core::names;
+///
+/// assert_eq!(names::mapped_namespace("kube-bind-acme", "prod", false), "kube-bind-acme-prod");
+/// ```
 pub fn mapped_namespace(contract: &str, namespace: &str, taken: bool) -> String {
     let plain = format!("{contract}-{namespace}");
     if plain.len() <= MAX_LABEL_LENGTH && !taken {
@@ -52,13 +69,13 @@ pub fn mapped_namespace(contract: &str, namespace: &str, taken: bool) -> String 
     format!("{}-{hash}", plain[..keep].trim_end_matches('-'))
 }
 
-/// Whether a text is a DNS label (RFC 1123): what a namespace may be called.
+/// Returns `true` if a text is a DNS label (RFC 1123), the form of a namespace's name.
 pub fn is_dns_label(text: &str) -> bool {
     text.len() <= MAX_LABEL_LENGTH && is_label_of_any_length(text)
 }
 
-/// Whether `text` is a DNS subdomain as Kubernetes names objects (`NameIsDNSSubdomain`): labels with dots between
-/// them, together at most 253 characters, each of any length.
+/// Returns `true` if `text` is a DNS subdomain as Kubernetes names objects (`NameIsDNSSubdomain`): labels with dots
+/// between them, together at most 253 characters, each of any length.
 pub fn is_dns_subdomain(text: &str) -> bool {
     text.len() <= MAX_SUBDOMAIN_LENGTH && text.split('.').all(is_label_of_any_length)
 }

@@ -10,7 +10,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use kube::{
     Resource,
-    api::{ApiResource, ObjectMeta},
+    core::{ApiResource, ObjectMeta},
 };
 use serde::{
     Deserialize, Deserializer,
@@ -24,7 +24,7 @@ use crate::{
         ResourceScope, SchemaConversion,
     },
     digest::Digest,
-    sketch::Sketch,
+    sketch::SchemaSketch,
 };
 
 /// The field of a version that holds its schema.
@@ -39,7 +39,7 @@ pub struct SchemaOutline {
     /// Without managed fields.
     #[serde(deserialize_with = "slim")]
     pub metadata: ObjectMeta,
-    /// What is kept of the spec.
+    /// The fields of the spec that are kept.
     pub spec: SchemaOutlineSpec,
     /// The status, as it is.
     pub status: Option<BoundSchemaStatus>,
@@ -51,15 +51,15 @@ pub struct SchemaOutline {
 pub struct SchemaOutlineSpec {
     /// API group of the resource.
     pub group: String,
-    /// How far the konnector's watch may reach.
+    /// The reach of the konnector's watch.
     pub informer_scope: InformerScope,
     /// The names of the resource.
     pub names: ResourceNames,
-    /// Whether the resource is namespaced on the consumer.
+    /// Scope of the resource on the consumer.
     pub scope: ResourceScope,
     /// The versions.
     pub versions: Vec<VersionOutline>,
-    /// How the consumer's API server converts between versions.
+    /// The way in which the consumer's API server converts between versions.
     pub conversion: Option<SchemaConversion>,
     /// Differs when anything in a version differs.
     pub bodies: Digest,
@@ -102,7 +102,7 @@ pub struct VersionSketch {
     /// All other fields, as they are.
     pub fields: Map<String, Value>,
     /// The schema, where it has one.
-    pub schema: Option<Sketch>,
+    pub schema: Option<SchemaSketch>,
 }
 
 impl<'de> Deserialize<'de> for VersionSketch {
@@ -156,18 +156,18 @@ pub fn outlines(versions: Vec<VersionSketch>) -> Result<(Vec<VersionOutline>, Di
 pub struct VersionOutline {
     /// Name of the version.
     pub name: String,
-    /// Whether the version is served.
+    /// `true` if the version is served.
     pub served: bool,
-    /// Whether objects are stored in this version.
+    /// `true` if objects are stored in this version.
     pub storage: bool,
-    /// Whether it has a status subresource.
+    /// `true` if the version has a status subresource.
     pub has_status: bool,
     /// Equal for versions that keep the same fields.
     pub fields: Digest,
 }
 
 impl VersionOutline {
-    fn new(version: &BoundSchemaVersion, schema: &Sketch) -> Self {
+    fn new(version: &BoundSchemaVersion, schema: &SchemaSketch) -> Self {
         Self {
             name: version.name.clone(),
             served: version.served,
@@ -190,7 +190,7 @@ pub struct CrdOutline {
     /// Without managed fields.
     #[serde(deserialize_with = "slim")]
     pub metadata: ObjectMeta,
-    /// What is kept of the spec.
+    /// The fields of the spec that are kept.
     pub spec: CrdOutlineSpec,
     /// The status, as it is.
     pub status: Option<CustomResourceDefinitionStatus>,
@@ -209,7 +209,7 @@ pub struct CrdBody {
 }
 
 impl CrdBody {
-    /// What stores keep of it.
+    /// Reads the outline from the text of the whole object.
     ///
     /// # Errors
     /// Where it is not what an API server writes.
@@ -230,11 +230,11 @@ pub struct CrdOutlineSpec {
     pub group: String,
     /// The names of the resource.
     pub names: ResourceNames,
-    /// Whether the resource is namespaced.
+    /// Scope of the resource.
     pub scope: ResourceScope,
     /// The versions.
     pub versions: Vec<VersionOutline>,
-    /// Whether versions are converted by the name alone.
+    /// Strategy of conversion; `None` changes the version's name alone.
     pub conversion: ConversionStrategy,
 }
 
@@ -254,7 +254,7 @@ struct CrdVersion {
     served: bool,
     storage: bool,
     #[serde(default)]
-    schema: Sketch,
+    schema: SchemaSketch,
     #[serde(default)]
     subresources: Value,
 }
@@ -289,7 +289,7 @@ pub fn stored_version(versions: &[VersionOutline]) -> Option<&VersionOutline> {
     served().find(|version| version.storage).or_else(|| served().next())
 }
 
-/// How to talk about a resource in one of its versions.
+/// Describes a resource in one of its versions to a client.
 pub fn api_resource(group: &str, names: &ResourceNames, version: &str) -> ApiResource {
     ApiResource {
         group: group.to_owned(),
@@ -307,7 +307,7 @@ impl CrdOutline {
         Some(api_resource(&self.spec.group, &self.spec.names, &version.name))
     }
 
-    /// Whether the API server serves it.
+    /// Returns `true` if the API server serves the CRD.
     pub fn is_established(&self) -> bool {
         let conditions = self.status.as_ref().and_then(|status| status.conditions.as_ref());
         conditions.into_iter().flatten().any(|c| c.type_ == "Established" && c.status == "True")

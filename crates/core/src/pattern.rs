@@ -1,6 +1,6 @@
 //! Patterns in which `*` stands for any text, also none. Pure.
 
-/// Whether a text is what a pattern describes. The time it takes grows with the length of both and not faster.
+/// Returns `true` if a text matches a pattern. The time it takes grows with the length of both and not faster.
 pub fn matches(pattern: &str, text: &str) -> bool {
     let Some((head, pattern)) = pattern.split_once('*') else { return pattern == text };
     let Some(mut rest) = text.strip_prefix(head) else { return false };

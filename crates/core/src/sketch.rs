@@ -9,9 +9,9 @@ use serde::{
 
 use crate::digest::{Digest, Feed};
 
-/// What is kept of a schema.
+/// The parts of a schema that are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sketch {
+pub struct SchemaSketch {
     /// Equal for equal schemas, whatever the order of their keys.
     pub whole: Digest,
     /// Equal for schemas that keep the same fields of objects, in whichever of their two shapes they come: bare, or as
@@ -19,26 +19,26 @@ pub struct Sketch {
     pub fields: Digest,
 }
 
-impl Default for Sketch {
+impl Default for SchemaSketch {
     /// Of no schema at all.
     fn default() -> Self {
         Self::from(Node::leaf(b"n", &[]))
     }
 }
 
-impl From<Node> for Sketch {
+impl From<Node> for SchemaSketch {
     fn from(node: Node) -> Self {
         Self { whole: node.whole, fields: node.wrapped.unwrap_or(node.kept) }
     }
 }
 
-impl<'de> Deserialize<'de> for Sketch {
+impl<'de> Deserialize<'de> for SchemaSketch {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Role::Schema.deserialize(deserializer).map(Self::from)
     }
 }
 
-/// What a value is read as.
+/// The meaning of a value within a schema.
 #[derive(Clone, Copy)]
 enum Role {
     Schema,
@@ -49,7 +49,7 @@ enum Role {
 /// A value that was read.
 struct Node {
     whole: Digest,
-    /// Which fields are kept, as a schema or as properties.
+    /// Digest of the fields that are kept, as a schema or as properties.
     kept: Digest,
     /// The same of what it holds as `openAPIV3Schema`.
     wrapped: Option<Digest>,
@@ -89,7 +89,7 @@ fn find<'a>(members: &'a [(String, Node)], name: &str) -> Option<&'a Node> {
     Some(&members[at].1)
 }
 
-/// Which fields a schema with these members keeps.
+/// Digests the fields that a schema with these members keeps.
 fn kept(members: &[(String, Node)]) -> Digest {
     let within = |name| find(members, name).filter(|node| node.is_object).map(|node| node.kept);
     let is_true = |name| find(members, name).is_some_and(|node| node.is_true);
@@ -178,9 +178,9 @@ mod tests {
     use super::*;
     use crate::digest::tests::{assert_all_differ, different};
 
-    fn sketch(value: &Value) -> Sketch {
+    fn sketch(value: &Value) -> SchemaSketch {
         let (read, text) =
-            (Sketch::deserialize(value).unwrap(), serde_json::from_str(&value.to_string()).unwrap());
+            (SchemaSketch::deserialize(value).unwrap(), serde_json::from_str(&value.to_string()).unwrap());
         assert_eq!(read, text, "from a tree and from text: {value}");
         read
     }
@@ -196,8 +196,8 @@ mod tests {
             json!({"properties": {"properties": {}}}),
         ]);
         assert_all_differ(&values, |value| sketch(value).whole);
-        let one: Sketch = serde_json::from_str(r#"{"a": 1, "b": {"c": 2, "d": 3}}"#).unwrap();
-        let other: Sketch = serde_json::from_str(r#"{"b": {"d": 3, "c": 2}, "a": 1}"#).unwrap();
+        let one: SchemaSketch = serde_json::from_str(r#"{"a": 1, "b": {"c": 2, "d": 3}}"#).unwrap();
+        let other: SchemaSketch = serde_json::from_str(r#"{"b": {"d": 3, "c": 2}, "a": 1}"#).unwrap();
         assert_eq!(one, other, "the order of keys says nothing");
     }
 

@@ -1,4 +1,4 @@
-//! What others have written, as people may read it in a log or a terminal: quoted, on one line, and short.
+//! Text from others, made safe for a log or a terminal: quoted, on one line, and short.
 
 use std::fmt::Write as _;
 

@@ -34,7 +34,7 @@ pub async fn serve(tasks: &Tasks, address: SocketAddr, router: Router) -> Result
     tasks.spawn_graceful(async move {
         let server =
             axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await });
-        // Accept errors are retried inside; the server ends only when it is told to.
+        // Accept errors are retried inside; the server ends only when it is cancelled.
         let _ = server.await;
     });
     info!(address = %local, "listening");

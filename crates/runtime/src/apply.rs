@@ -16,15 +16,16 @@ use kube::{
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
+use self::versions::Unfit;
 pub use self::{
     precondition::{HandOver, Precondition, merge_fields},
     versions::renamed,
 };
 
-/// How many versions of one object may be gone at a time.
+/// Limit on the versions of one object that may be withdrawn at a time.
 const MENDS: usize = 4;
 
-/// Why a write did not happen.
+/// Reasons why a write did not happen.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
     /// The object is not the one that was seen: look again.
@@ -42,12 +43,12 @@ pub enum WriteError {
 }
 
 impl WriteError {
-    /// Whether somebody else was faster.
+    /// Returns `true` if somebody else wrote first.
     pub fn is_conflict(&self) -> bool {
         matches!(self, Self::Conflict(_))
     }
 
-    /// What the API server said, or what kept us from hearing it.
+    /// The API server's answer, or the failure that kept us from hearing it.
     pub fn cause(&self) -> &kube::Error {
         let (Self::Conflict(e) | Self::Forbidden(e) | Self::Invalid(e) | Self::Failed(e)) = self;
         e
@@ -73,18 +74,34 @@ pub fn code(error: &kube::Error) -> u16 {
 /// Makes an object what `desired` says. `desired` is complete as far as `manager` is concerned: a field that
 /// it no longer names is removed.
 ///
+/// # Examples
+///
+/// ```no_run
+/// use k8s_openapi::api::core::v1::ConfigMap;
+/// use kube::Api;
+/// use portolan_runtime::apply::{Precondition, WriteError, apply};
+/// use serde_json::json;
+///
+/// async fn write(api: &Api<ConfigMap>, observed: Option<&ConfigMap>) -> Result<ConfigMap, WriteError> {
+///     let metadata = json!({"name": "hello"});
+///     let desired = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"en": "hi"}});
+///     let precondition = Precondition::of(observed.map(|map| &map.metadata), "hello");
+///     apply(api, "hello", &desired, &precondition).await
+/// }
+/// ```
+///
 /// # Errors
 /// [`WriteError::Conflict`] where the object is not the one observed.
 pub async fn apply<K>(
     api: &Api<K>,
     manager: &str,
     desired: &Value,
-    observed: &Precondition,
+    precondition: &Precondition,
 ) -> Result<K, WriteError>
 where
     K: Resource + Clone + DeserializeOwned + Debug,
 {
-    match observed {
+    match precondition {
         Precondition::Absent => create(api, manager, desired).await,
         Precondition::Present { uid, managed_fields } => {
             let name = desired["metadata"]["name"].as_str().unwrap_or_default();
@@ -98,7 +115,23 @@ where
     }
 }
 
-/// Applies a body, and mends managed fields that keep the API server from it.
+/// Applies an object over the one that was seen, if there was one.
+///
+/// # Errors
+/// As [`apply`].
+pub async fn apply_over<K>(
+    api: &Api<K>,
+    manager: &str,
+    desired: &K,
+    seen: Option<&K>,
+) -> Result<K, WriteError>
+where
+    K: Resource + Clone + DeserializeOwned + Serialize + Debug,
+{
+    apply(api, manager, &json!(desired), &Precondition::of(seen.map(Resource::meta), manager)).await
+}
+
+/// Applies a body, and repairs managed fields that keep the API server from it.
 async fn patch<K>(api: &Api<K>, manager: &str, name: &str, uid: &str, body: &Value) -> Result<K, WriteError>
 where
     K: Resource + Clone + DeserializeOwned + Debug,
@@ -110,8 +143,8 @@ where
             Err(error) => error,
         };
         let to = body["apiVersion"].as_str().unwrap_or_default();
-        match versions::gone(&error) {
-            Some(from) if versions::heal(api, name, uid, (&from, to)).await? => {}
+        match Unfit::of(&error) {
+            Some(unfit) if versions::heal(api, name, uid, (&unfit, to)).await? => {}
             _ => return Err(error.into()),
         }
     }
@@ -213,7 +246,7 @@ pub fn escaped(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }
 
-/// Applies a JSON patch, to a subresource if one is named. A `test` that fails counts as a lost race.
+/// Applies a JSON patch, to a subresource if one is named. A `test` that fails counts as a conflict.
 ///
 /// # Errors
 /// See [`WriteError`].

@@ -11,11 +11,11 @@ use rand::RngExt as _;
 /// Exit code of a process that was configured wrongly (`EX_USAGE`).
 pub const EXIT_USAGE: u8 = 64;
 
-/// How to log.
+/// Flags of the log.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Logs")]
 pub struct LogArgs {
-    /// What to log: a level, or tracing directives such as `info,portolan_konnector=debug`.
+    /// Level of the log, or tracing directives such as `info,portolan_konnector=debug`.
     #[arg(long, default_value = "info", value_name = "FILTER", global = true)]
     pub log_level: String,
     /// One line of text, or one JSON object, per event.
@@ -32,7 +32,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// Where metrics and health are served.
+/// Flags of the port for metrics and health.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Admin port")]
 pub struct AdminArgs {
@@ -41,7 +41,16 @@ pub struct AdminArgs {
     pub admin_address: SocketAddr,
 }
 
-/// Which cluster to talk to.
+/// Flags for the shutdown of a service that clients call.
+#[derive(Args, Clone, Copy, Debug)]
+#[command(next_help_heading = "Shutdown")]
+pub struct DrainArgs {
+    /// How long to continue to serve after SIGTERM, not ready any more, so that clients learn of the end first.
+    #[arg(long, default_value = "5s", value_name = "DURATION", value_parser = span)]
+    pub drain_delay: Duration,
+}
+
+/// Flags that choose the cluster.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Cluster")]
 pub struct ClientArgs {
@@ -53,7 +62,7 @@ pub struct ClientArgs {
     pub context: Option<String>,
 }
 
-/// Who we are inside a cluster. Set by the Deployment from the pod's own fields.
+/// Identity of the pod. Set by the Deployment from the pod's own fields.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Pod")]
 pub struct PodArgs {
@@ -66,7 +75,7 @@ pub struct PodArgs {
 }
 
 impl PodArgs {
-    /// What tells this process from its replicas: the name of the pod, or outside of one a random name.
+    /// Names this process among its replicas: the name of the pod, or outside of one a random name.
     pub fn instance(&self) -> String {
         let name = self.pod_name.clone().filter(|name| !name.is_empty());
         name.unwrap_or_else(|| format!("portolan-{:016x}", rand::rng().random::<u64>()))
@@ -82,6 +91,22 @@ pub fn parse<A: CommandFactory + FromArgMatches>(service: &str) -> Result<A, Exi
 }
 
 /// [`parse`] for arguments given by the caller.
+///
+/// # Examples
+///
+/// ```
+/// use clap::Parser;
+/// use portolan_runtime::args::{self, LogArgs};
+///
+/// #[derive(Parser)]
+/// struct HelloArgs {
+///     #[command(flatten)]
+///     log: LogArgs,
+/// }
+///
+/// let args: HelloArgs = args::parse_from("hello", ["hello", "--log-level=debug"]).expect("a good command line");
+/// assert_eq!(args.log.log_level, "debug");
+/// ```
 ///
 /// # Errors
 /// As [`parse`].
@@ -143,6 +168,14 @@ pub fn interval(text: &str) -> Result<Duration, String> {
     let duration =
         duration(text).ok_or_else(|| format!("{text:?} is not a duration such as 15s or 1m30s"))?;
     if duration.is_zero() { Err("must be longer than 0".to_owned()) } else { Ok(duration) }
+}
+
+/// Reads a duration that may be zero.
+///
+/// # Errors
+/// One line for the command line.
+fn span(text: &str) -> Result<Duration, String> {
+    duration(text).ok_or_else(|| format!("{text:?} is not a duration such as 5s, or 0"))
 }
 
 /// Reads an address such as `0.0.0.0:8090`, or `:8090` for all interfaces.

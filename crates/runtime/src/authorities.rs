@@ -1,34 +1,34 @@
 //! Bundles of authorities as people write them: a certificate that cannot be read is skipped and named, as long as
 //! another one can be used.
 
-use std::{fmt, path::Path};
+use std::fmt;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use rustls::{RootCertStore, pki_types::CertificateDer};
 use tracing::warn;
 
-use crate::tls::Subject;
+use crate::tls::CertificateSubject;
 
 const BEGIN: &str = "-----BEGIN ";
 const END: &str = "-----END ";
-/// What certificates are called in PEM.
+/// Labels of certificates in PEM.
 const LABELS: [&str; 3] = ["CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE"];
-/// How much of a subject is repeated.
+/// Limit on the characters of a subject that are repeated.
 const MAX_SUBJECT: usize = 80;
 
 /// The certificates of a bundle.
 #[derive(Clone, Debug, Default)]
-pub struct Bundle {
+pub struct CaBundle {
     /// Those that can be used.
     pub usable: Vec<CertificateDer<'static>>,
     /// Those that cannot.
-    pub skipped: Vec<Skipped>,
+    pub skipped: Vec<SkippedCertificates>,
 }
 
 /// A certificate that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Skipped {
-    /// Which one of the bundle, from 1.
+pub struct SkippedCertificates {
+    /// Position in the bundle, from 1.
     number: usize,
     /// The line that it begins in, from 1.
     line: usize,
@@ -40,14 +40,14 @@ pub struct Skipped {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidBundle {
     /// Nothing in it is a certificate.
-    #[error("there is no PEM certificate in it")]
+    #[error("it holds no PEM certificate")]
     Empty,
     /// None of its certificates can be used.
     #[error("no certificate in it can be used: {0}")]
-    Unusable(Skipped),
+    Unusable(SkippedCertificates),
 }
 
-impl fmt::Display for Skipped {
+impl fmt::Display for SkippedCertificates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { number, line, subject, why } = self;
         write!(f, "certificate {number} at line {line}")?;
@@ -58,7 +58,7 @@ impl fmt::Display for Skipped {
     }
 }
 
-impl Bundle {
+impl CaBundle {
     /// Reads PEM. What is in it besides certificates does not count.
     ///
     /// # Errors
@@ -85,7 +85,7 @@ impl Bundle {
         }
     }
 
-    /// What was skipped, in one line. None when nothing was.
+    /// Lists the skipped parts in one line; `None` when nothing was skipped.
     pub fn complaint(&self) -> Option<String> {
         let skipped: Vec<_> = self.skipped.iter().map(ToString::to_string).collect();
         (!skipped.is_empty()).then(|| format!("skipped: {}", skipped.join("; ")))
@@ -102,18 +102,9 @@ impl Bundle {
     }
 }
 
-/// Says in the log what of a bundle is skipped. One that cannot be used at all is an error where it is used.
-pub fn complain(pem: Option<&[u8]>, path: Option<&Path>) {
-    if let (Some(pem), Some(path)) = (pem, path)
-        && let Ok(bundle) = Bundle::read(pem)
-    {
-        bundle.warn(&path.display().to_string());
-    }
-}
-
-/// What a bundle holds, in one line for people. None where it cannot be used, which is an error elsewhere.
+/// Describes a bundle in one line for people; `None` where it cannot be used, which is an error elsewhere.
 pub fn about(pem: &[u8]) -> Option<String> {
-    let bundle = Bundle::read(pem).ok()?;
+    let bundle = CaBundle::read(pem).ok()?;
     let usable = format!("{} of {}", bundle.usable.len(), bundle.usable.len() + bundle.skipped.len());
     Some(match bundle.complaint() {
         Some(complaint) => format!("{usable} can be used, {complaint}"),
@@ -129,10 +120,10 @@ struct Block {
 }
 
 impl Block {
-    fn skipped(&self, number: usize, why: String) -> Skipped {
-        let subject = Subject::shown(&readable(&self.text));
+    fn skipped(&self, number: usize, why: String) -> SkippedCertificates {
+        let subject = CertificateSubject::shown(&readable(&self.text));
         let subject = subject.map(|subject| subject.chars().take(MAX_SUBJECT).collect());
-        Skipped { number, line: self.line, subject, why }
+        SkippedCertificates { number, line: self.line, subject, why }
     }
 }
 
@@ -159,13 +150,13 @@ fn blocks(pem: &str) -> Vec<Block> {
 
 fn usable(block: &Block) -> Result<CertificateDer<'static>, String> {
     if !block.ended {
-        return Err("has no end".to_owned());
+        return Err("is cut off".to_owned());
     }
-    let der = BASE64_STANDARD.decode(&block.text).map_err(|error| format!("is no base64 ({error})"))?;
+    let der = BASE64_STANDARD.decode(&block.text).map_err(|error| format!("is not base64 ({error})"))?;
     let certificate = CertificateDer::from(der);
     // A store takes what can be an authority.
     let taken = RootCertStore::empty().add(certificate.clone());
-    taken.map(|()| certificate).map_err(|error| format!("is no certificate of an authority ({error})"))
+    taken.map(|()| certificate).map_err(|error| format!("is not a CA certificate ({error})"))
 }
 
 /// As much of broken base64 as can be read, for the subject.
@@ -191,19 +182,19 @@ mod tests {
         let empty = "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n";
         let lines = GOOD.lines().count();
         let table = [
-            (cut.as_str(), "certificate 1 at line 1 of \"test-ca\" has no end"),
-            (&broken, "certificate 1 at line 1 of \"test-ca\" is no base64"),
-            (not_one, "certificate 1 at line 1 is no certificate of an authority"),
-            (empty, "certificate 1 at line 1 is no certificate of an authority"),
+            (cut.as_str(), "certificate 1 at line 1 of \"test-ca\" is cut off"),
+            (&broken, "certificate 1 at line 1 of \"test-ca\" is not base64"),
+            (not_one, "certificate 1 at line 1 is not a CA certificate"),
+            (empty, "certificate 1 at line 1 is not a CA certificate"),
         ];
         for (bad, expected) in table {
-            let bundle = Bundle::read(format!("{bad}{GOOD}").as_bytes()).unwrap();
+            let bundle = CaBundle::read(format!("{bad}{GOOD}").as_bytes()).unwrap();
             let complaint = bundle.complaint().unwrap_or_default();
             assert!(complaint.starts_with(&format!("skipped: {expected}")), "{complaint}");
             assert_eq!((bundle.usable.len(), bundle.skipped.len()), (1, 1), "{expected}");
-            let after = Bundle::read(format!("# a comment\n{GOOD}{bad}").as_bytes()).unwrap();
+            let after = CaBundle::read(format!("# a comment\n{GOOD}{bad}").as_bytes()).unwrap();
             assert_eq!((after.skipped[0].number, after.skipped[0].line), (2, lines + 2), "{expected}");
-            let alone = Bundle::read(bad.as_bytes()).unwrap_err().to_string();
+            let alone = CaBundle::read(bad.as_bytes()).unwrap_err().to_string();
             assert!(alone.contains(expected), "{alone}");
         }
     }
@@ -212,10 +203,10 @@ mod tests {
     fn what_is_no_certificate_does_not_count() {
         let key = "-----BEGIN PRIVATE KEY-----\n!!!\n-----END PRIVATE KEY-----\n";
         let crlf = GOOD.replace('\n', "\r\n");
-        let bundle = Bundle::read(format!("{key}{crlf}\n\n{key}").as_bytes()).unwrap();
+        let bundle = CaBundle::read(format!("{key}{crlf}\n\n{key}").as_bytes()).unwrap();
         assert_eq!((bundle.usable.len(), bundle.complaint()), (1, None));
-        assert_eq!(Bundle::read(bundle.to_pem().as_bytes()).unwrap().usable, bundle.usable);
-        assert_eq!(Bundle::read(key.as_bytes()).unwrap_err(), InvalidBundle::Empty);
-        assert_eq!(Bundle::read(b"\xff").unwrap_err(), InvalidBundle::Empty);
+        assert_eq!(CaBundle::read(bundle.to_pem().as_bytes()).unwrap().usable, bundle.usable);
+        assert_eq!(CaBundle::read(key.as_bytes()).unwrap_err(), InvalidBundle::Empty);
+        assert_eq!(CaBundle::read(b"\xff").unwrap_err(), InvalidBundle::Empty);
     }
 }

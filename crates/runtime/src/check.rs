@@ -17,26 +17,26 @@ pub use self::{
     finding::Check,
     keys::keys,
     lease::lease,
-    rights::{Right, Rules, rights},
-    server::{authorities, server},
+    rights::{RbacRules, RequiredRight, chart_rights, rights},
+    server::{authorities, own_cluster, server},
     tls::tls,
 };
 use crate::{
     args::LogArgs,
-    process::{self, Failure},
+    process::{self, ProcessFailure},
 };
 
-/// What every `check` command takes.
+/// Flags that every `check` command takes.
 #[derive(Args, Clone, Debug)]
 pub struct CheckArgs {
-    /// How to print the result.
+    /// Format of the output.
     #[arg(short, long, default_value = "text", value_enum)]
-    pub output: Output,
+    pub output: OutputFormat,
 }
 
 /// Forms of a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Output {
+pub enum OutputFormat {
     /// For people.
     Text,
     /// For machines.
@@ -57,10 +57,10 @@ where
     })
 }
 
-fn render(checks: &[Check], output: Output) -> Result<String, Failure> {
+fn render(checks: &[Check], output: OutputFormat) -> Result<String, ProcessFailure> {
     Ok(match output {
-        Output::Json => format!("{}\n", serde_json::to_string_pretty(checks)?),
-        Output::Text => checks.iter().map(Check::line).collect(),
+        OutputFormat::Json => format!("{}\n", serde_json::to_string_pretty(checks)?),
+        OutputFormat::Text => checks.iter().map(Check::line).collect(),
     })
 }
 
@@ -76,8 +76,9 @@ mod tests {
             Check::skipped("c", "b is missing", "docs/x.md#c"),
         ];
         let text = "[+] a: fits\n[-] b: is missing\n    cure: make it (docs/x.md#b)\n[?] c: not checked: b is missing\n";
-        assert_eq!(render(&checks, Output::Text).unwrap(), text);
-        let json: serde_json::Value = serde_json::from_str(&render(&checks, Output::Json).unwrap()).unwrap();
+        assert_eq!(render(&checks, OutputFormat::Text).unwrap(), text);
+        let json: serde_json::Value =
+            serde_json::from_str(&render(&checks, OutputFormat::Json).unwrap()).unwrap();
         assert_eq!((&json[0]["ok"], &json[1]["ok"]), (&true.into(), &false.into()));
         assert_eq!((json[0].get("cure"), json[2].get("ok")), (None, None));
         assert_eq!(json[1]["cure"], "make it");

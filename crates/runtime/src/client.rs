@@ -1,8 +1,11 @@
 //! Clients of API servers: the process's own, and those from restricted kubeconfigs.
 
+pub mod carrier;
 mod count;
+mod failure;
 mod kubeconfig;
 mod lively;
+mod read;
 mod shards;
 mod signs;
 mod transport;
@@ -16,10 +19,14 @@ use kube::{
 };
 use portolan_core::kubeconfig::RestrictedKubeconfig;
 
-pub use self::signs::follow_contact;
-use crate::{args::ClientArgs, metrics::Metrics};
+pub use self::{
+    failure::{ServerFault, server_fault},
+    read::{ReadError, ReadLimits, read},
+    signs::follow_contact,
+};
+use crate::{args::ClientArgs, authorities::InvalidBundle, metrics::Metrics};
 
-/// How long a connection may take to be made.
+/// Limit for opening a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Counts what all clients do that are made from now on.
@@ -34,9 +41,9 @@ pub enum ClientError {
     /// The kubeconfig cannot be read.
     #[error("failed to read kubeconfig {path:?}")]
     Kubeconfig {
-        /// Where it is.
+        /// Path of the file.
         path: String,
-        /// What is wrong.
+        /// The cause.
         #[source]
         source: kube::config::KubeconfigError,
     },
@@ -46,6 +53,9 @@ pub enum ClientError {
     /// The configuration does not make a client, for example because a certificate cannot be read.
     #[error("the kubeconfig cannot be used")]
     Unusable(#[source] kube::Error),
+    /// The authorities of a server's certificate hold none.
+    #[error("the certificate authorities cannot be used")]
+    Authorities(#[source] InvalidBundle),
     /// The restricted kubeconfig does not make a configuration.
     #[error("the kubeconfig cannot be used")]
     Restricted(#[source] kube::config::KubeconfigError),
@@ -67,7 +77,7 @@ pub fn of(config: Config) -> Result<Client, ClientError> {
     transport::client(config, "own").map_err(ClientError::Unusable)
 }
 
-/// What [`connect`] makes its client of.
+/// The configuration from which [`connect`] makes its client.
 ///
 /// # Errors
 /// As [`connect`].
@@ -81,7 +91,7 @@ pub async fn configuration(args: &ClientArgs) -> Result<Config, ClientError> {
     Ok(config)
 }
 
-/// Where the API server of a cluster listens.
+/// Resolves the addresses at which the API server of a cluster listens.
 pub async fn addresses(config: &Config) -> Vec<SocketAddr> {
     let url = &config.cluster_url;
     let port = url.port_u16().unwrap_or_else(|| if url.scheme_str() == Some("http") { 80 } else { 443 });
@@ -121,7 +131,7 @@ async fn infer(options: &KubeConfigOptions) -> Result<Config, ClientError> {
     Config::infer().await.map_err(ClientError::NoCluster)
 }
 
-/// What `KUBECONFIG` names, or the one in the home directory.
+/// Reads the kubeconfig that `KUBECONFIG` names, or the one in the home directory.
 fn usual() -> Result<Kubeconfig, KubeconfigError> {
     let mut kubeconfig = Kubeconfig::read()?;
     kubeconfig::pass_over_broken_authorities(&mut kubeconfig);

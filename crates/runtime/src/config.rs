@@ -12,14 +12,14 @@ pub enum ConfigError {
     /// The file cannot be read.
     #[error("failed to read the configuration {path:?}")]
     Read {
-        /// Where it is.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong.
+        /// The cause.
         #[source]
         source: std::io::Error,
     },
     /// It is not YAML, or has another shape.
-    #[error("the configuration is not as expected: {0}")]
+    #[error("the configuration is invalid: {0}")]
     Parse(String),
     /// Something is wrong with all of it.
     #[error("{0}")]
@@ -27,9 +27,9 @@ pub enum ConfigError {
     /// Something is wrong with a part.
     #[error("{place}: {problem}")]
     Part {
-        /// Which part.
+        /// The offending part.
         place: String,
-        /// What is wrong with it.
+        /// The fault and its remedy.
         problem: String,
     },
 }
@@ -40,7 +40,7 @@ pub async fn read(path: &Path) -> Result<String, ConfigError> {
     tokio::fs::read_to_string(path).await.map_err(failed)
 }
 
-/// What a text in YAML says.
+/// Parses a text in YAML.
 pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, ConfigError> {
     serde_saphyr::from_str(text).map_err(|error| {
         // What follows the first lines is a drawing of the place.

@@ -1,23 +1,30 @@
 //! Workers over a queue: each key is reconciled from what the caches say, never from the event that added it.
 
-use std::{fmt::Debug, future::Future, hash::Hash, sync::Arc, time::Duration};
+use std::{
+    fmt::{Debug, Display},
+    future::Future,
+    hash::Hash,
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::time::Instant;
 use tracing::warn;
 
 use crate::{
+    apply::WriteError,
     metrics::{Counters, Gauges, Histograms, Metrics},
     queue::WorkQueue,
     tasks::Tasks,
     telemetry::brief,
 };
 
-/// People are told of conflicts that make a key wait so long.
+/// Conflicts that make a key wait this long are logged.
 const LASTING: Duration = Duration::from_secs(5);
-/// When to look again at what somebody else has just changed, or is about to, if no watch event comes first.
+/// Delay of the requeue after a conflict, if no watch event comes first.
 pub const AFTER_CONFLICT: Duration = Duration::from_millis(250);
 
-/// When a key comes up again without news.
+/// The requeue of a key, if nothing changes before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Not before something changes.
@@ -28,11 +35,35 @@ pub enum Action {
     RequeueLast,
 }
 
-/// Why a key could not be reconciled.
+/// An error of a reconcile.
 pub trait ReconcileFailure: std::error::Error {
-    /// Whether somebody else was faster. That is no failure: the key comes up again soon, without a word.
+    /// Returns `true` if somebody else wrote first. That is no failure: the key is requeued soon, and nothing is
+    /// logged.
     fn is_conflict(&self) -> bool {
         false
+    }
+}
+
+/// Something could not be read or written while a key was reconciled. A person's mistake is a condition or an Event.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to {action} {what}")]
+pub struct ReconcileError {
+    action: &'static str,
+    what: String,
+    #[source]
+    source: Box<WriteError>,
+}
+
+impl ReconcileError {
+    /// Reads as "failed to `action` `what`".
+    pub fn new(action: &'static str, what: impl Display, source: impl Into<WriteError>) -> Self {
+        Self { action, what: what.to_string(), source: Box::new(source.into()) }
+    }
+}
+
+impl ReconcileFailure for ReconcileError {
+    fn is_conflict(&self) -> bool {
+        self.source.is_conflict()
     }
 }
 
@@ -66,22 +97,51 @@ impl ControllerMetrics {
 }
 
 /// Workers over a queue.
+///
+/// # Examples
+///
+/// ```no_run
+/// use std::sync::Arc;
+///
+/// use portolan_runtime::{
+///     controller::{Action, Controller, ControllerMetrics, ReconcileError},
+///     process::Process,
+///     queue::WorkQueue,
+/// };
+///
+/// struct Context {
+///     queue: Arc<WorkQueue<String>>,
+/// }
+///
+/// async fn reconcile(_context: Arc<Context>, _name: String) -> Result<Action, ReconcileError> {
+///     // Observe, validate, plan, apply.
+///     Ok(Action::AwaitChange)
+/// }
+///
+/// fn start(process: &Process) {
+///     let context = Arc::new(Context { queue: Arc::default() });
+///     let metrics = ControllerMetrics::register(&process.metrics);
+///     let controller = Controller { name: "greeting", workers: 4, queue: &context.queue, metrics: &metrics };
+///     controller.run(&process.tasks, &context, reconcile);
+///     context.queue.add("world".to_owned());
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Controller<'a, K> {
     /// Its name in logs and metrics.
     pub name: &'static str,
-    /// How many keys are reconciled at a time.
+    /// Number of keys that are reconciled at a time.
     pub workers: usize,
     /// The keys that are due.
     pub queue: &'a Arc<WorkQueue<K>>,
-    /// Where its work is counted.
+    /// Metrics of its work.
     pub metrics: &'a ControllerMetrics,
 }
 
 impl<K: Clone + Debug + Eq + Hash + Send + Sync + 'static> Controller<'_, K> {
     /// Starts the workers, which reconcile the keys of the queue until the tasks are cancelled.
     ///
-    /// An `Err` is for IO that failed: the key comes up again with backoff. A user's mistake is not an error.
+    /// An `Err` is for IO that failed: the key is requeued with backoff. A user's mistake is not an error.
     pub fn run<C, E, F>(
         &self,
         tasks: &Tasks,

@@ -15,25 +15,25 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use self::fields::{Said, Source, event};
-use crate::{apply::code, clock, telemetry::Chain};
+use crate::{apply::code, clock, telemetry::ErrorChain};
 
-/// How long an Event that is repeated is counted up instead.
+/// Time for which a repeated Event is counted up instead of created.
 const SERIES: Duration = Duration::from_secs(6 * 60);
-/// Where Events about objects without a namespace are.
+/// Namespace of Events about objects without one.
 const DEFAULT_NAMESPACE: &str = "default";
 
 /// Writes Events. Equal ones are counted up, not repeated.
 #[derive(Clone)]
-pub struct Reporter(Arc<Inner>);
+pub struct EventReporter(Arc<Inner>);
 
 struct Inner {
     client: Client,
     source: Source,
-    /// What was said a short time ago.
+    /// Events of a short time ago.
     series: Mutex<HashMap<Said, Written>>,
 }
 
-/// An Event that is there.
+/// An Event that exists already.
 #[derive(Clone)]
 struct Written {
     name: String,
@@ -41,13 +41,13 @@ struct Written {
     at: Instant,
 }
 
-impl std::fmt::Debug for Reporter {
+impl std::fmt::Debug for EventReporter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Reporter")
     }
 }
 
-impl Reporter {
+impl EventReporter {
     /// Writes as `controller`; `instance` tells its replicas apart.
     pub fn new(client: Client, controller: &str, instance: &str) -> Self {
         let source = Source { controller: controller.to_owned(), instance: instance.to_owned() };
@@ -67,7 +67,7 @@ impl Reporter {
     async fn publish(&self, said: Said) {
         if let Err(error) = self.0.write(&said).await {
             let object = said.on.name.as_deref().unwrap_or_default();
-            warn!(reason = said.reason, object, "failed to write an Event: {}", Chain(&error));
+            warn!(reason = said.reason, object, "failed to write an Event: {}", ErrorChain(&error));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the `explain` commands of services share: a token from standard input, and a text about it.
+//! The part that the `explain` commands of services share: a token from standard input, and a text about it.
 
 use std::{future::Future, io::Read as _, process::ExitCode, time::Duration};
 
@@ -8,18 +8,18 @@ use secrecy::SecretString;
 
 use crate::{
     args::LogArgs,
-    jwks::{Jwks, Status},
-    process::{self, Failure},
+    jwks::{Jwks, JwksStatus},
+    process::{self, ProcessFailure},
 };
 
-/// How long the keys of the issuers may take.
-const PATIENCE: Duration = Duration::from_secs(6);
+/// Limit for fetching the keys of the issuers.
+const TIMEOUT: Duration = Duration::from_secs(6);
 
 /// Reads a token and prints what `explained` says about it. Exits with 0 whatever that is, and with 64 where a
 /// failure, such as that of the configuration, leaves nothing to explain.
 pub fn run<F>(log: &LogArgs, explained: impl FnOnce(SecretString) -> F) -> ExitCode
 where
-    F: Future<Output = Result<String, Failure>>,
+    F: Future<Output = Result<String, ProcessFailure>>,
 {
     process::run_for_code(log, || async {
         match said(explained).await {
@@ -32,9 +32,9 @@ where
     })
 }
 
-async fn said<F>(explained: impl FnOnce(SecretString) -> F) -> Result<String, Failure>
+async fn said<F>(explained: impl FnOnce(SecretString) -> F) -> Result<String, ProcessFailure>
 where
-    F: Future<Output = Result<String, Failure>>,
+    F: Future<Output = Result<String, ProcessFailure>>,
 {
     let mut token = String::new();
     std::io::stdin().read_to_string(&mut token)?;
@@ -43,5 +43,5 @@ where
 
 /// Waits until each issuer was asked for its keys. Those that do not answer are shown as such.
 pub async fn wait_for_keys(all: impl IntoIterator<Item = &Jwks>) {
-    join_all(all.into_iter().map(|jwks| jwks.until(Status::is_tried, PATIENCE))).await;
+    join_all(all.into_iter().map(|jwks| jwks.until(JwksStatus::is_tried, TIMEOUT))).await;
 }

@@ -5,15 +5,16 @@
 //! resolves to something else a moment later does not help.
 
 pub mod address;
+mod ca_cert;
 mod connect;
 mod error;
 mod race;
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::{
     client::legacy::Client,
@@ -24,28 +25,30 @@ use tokio::time::timeout;
 
 use self::connect::{Connector, connector};
 pub use self::{
-    address::{AddressPolicy, Named},
+    address::{AddressPolicy, NamedAddress, Network},
+    ca_cert::{CaCertError, CaCertFetcher},
     error::FetchError,
 };
+use crate::capped::{self, CappedError};
 
 const MAX_REDIRECTS: usize = 3;
 
 /// The bounds of a fetcher.
 #[derive(Clone, Debug)]
 pub struct FetchSettings {
-    /// Which addresses may be connected to.
+    /// Addresses that may be connected to.
     pub policy: AddressPolicy,
     /// PEM certificates of authorities that count besides those that are built in.
     pub extra_authorities: Option<Vec<u8>>,
-    /// Whether the authorities of the machine count, too: for what people start at their own machines.
+    /// `true` if the authorities of the machine count, too: for what people start at their own machines.
     pub system_authorities: bool,
-    /// Whether `http://` is allowed at all.
+    /// `true` if `http://` is allowed at all.
     pub plain_http: bool,
-    /// How long a name may take to be resolved, and a TCP connection to each of its addresses.
+    /// Limit for resolving a name, and for a TCP connection to each of its addresses.
     pub connect_timeout: Duration,
-    /// How long everything together may take.
+    /// Limit for the whole request.
     pub total_timeout: Duration,
-    /// How long an answer may be.
+    /// Limit on the bytes of an answer.
     pub max_bytes: usize,
 }
 
@@ -65,23 +68,23 @@ impl Default for FetchSettings {
 
 /// A bearer token that is sent to one origin and to no other.
 #[derive(Clone, Debug)]
-pub struct Credential {
-    origin: Origin,
+pub struct FetchCredential {
+    origin: UrlOrigin,
     token: SecretString,
 }
 
-/// Where a credential comes from, which may be renewed at any time.
-pub type CredentialSource = Arc<dyn Fn() -> Option<Credential> + Send + Sync>;
+/// The source of a credential, which may be renewed at any time.
+pub type CredentialSource = Arc<dyn Fn() -> Option<FetchCredential> + Send + Sync>;
 
 /// Scheme, host and port of a URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Origin {
+pub struct UrlOrigin {
     scheme: String,
     host: String,
     port: u16,
 }
 
-impl Origin {
+impl UrlOrigin {
     /// The origin of an absolute `http` or `https` URL without user information.
     ///
     /// # Errors
@@ -97,13 +100,13 @@ impl Origin {
     }
 }
 
-impl Credential {
+impl FetchCredential {
     /// A token for the host of `url`.
     ///
     /// # Errors
     /// When `url` is no absolute URL.
     pub fn new(url: &Uri, token: SecretString) -> Result<Self, FetchError> {
-        Ok(Self { origin: Origin::of(url)?, token })
+        Ok(Self { origin: UrlOrigin::of(url)?, token })
     }
 }
 
@@ -119,6 +122,17 @@ pub struct Fetched {
 }
 
 /// Sends requests within its bounds. Connections are kept for a while.
+///
+/// # Examples
+///
+/// ```no_run
+/// use portolan_runtime::fetch::{FetchError, FetchSettings, Fetcher};
+///
+/// async fn fetch(url: &http::Uri) -> Result<bool, FetchError> {
+///     let fetcher = Fetcher::new(&FetchSettings::default())?;
+///     Ok(fetcher.get(url, None).await?.status.is_success())
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Fetcher {
     client: Client<Connector, Full<Bytes>>,
@@ -146,7 +160,7 @@ impl Fetcher {
     ///
     /// # Errors
     /// See [`FetchError`]. A status that is no success is no error.
-    pub async fn get(&self, url: &Uri, credential: Option<&Credential>) -> Result<Fetched, FetchError> {
+    pub async fn get(&self, url: &Uri, credential: Option<&FetchCredential>) -> Result<Fetched, FetchError> {
         timeout(self.total_timeout, self.follow(url, credential))
             .await
             .map_err(|_| FetchError::TotalTimeout)?
@@ -160,14 +174,47 @@ impl Fetcher {
         &self,
         url: &Uri,
         body: Vec<u8>,
-        credential: Option<&Credential>,
+        credential: Option<&FetchCredential>,
     ) -> Result<Fetched, FetchError> {
         let mut request = self.request(Method::POST, url, credential)?.map(|_| Full::new(Bytes::from(body)));
         request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         timeout(self.total_timeout, self.exchange(request)).await.map_err(|_| FetchError::TotalTimeout)?
     }
 
-    async fn follow(&self, url: &Uri, credential: Option<&Credential>) -> Result<Fetched, FetchError> {
+    /// Sends a body with these headers, the type of the body among them. No redirect is followed.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub async fn post(&self, url: &Uri, headers: HeaderMap, body: Vec<u8>) -> Result<Fetched, FetchError> {
+        let mut request = self.request(Method::POST, url, None)?.map(|_| Full::new(Bytes::from(body)));
+        request.headers_mut().extend(headers);
+        timeout(self.total_timeout, self.exchange(request)).await.map_err(|_| FetchError::TotalTimeout)?
+    }
+
+    /// Sends a request with exactly these headers, and keeps the beginning of the answer; `true` if there is more. No
+    /// redirect is followed.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub async fn send(
+        &self,
+        method: Method,
+        url: &Uri,
+        headers: HeaderMap,
+        body: Vec<u8>,
+    ) -> Result<(Fetched, bool), FetchError> {
+        let mut request = self.request(method, url, None)?.map(|_| Full::new(Bytes::from(body)));
+        request.headers_mut().extend(headers);
+        let sent = async {
+            let response = self.client.request(request).await.map_err(error::of_client)?;
+            let (parts, body) = response.into_parts();
+            let (body, is_cut) = capped::beginning(body, self.max_bytes).await.map_err(FetchError::Body)?;
+            Ok((Fetched { status: parts.status, headers: parts.headers, body }, is_cut))
+        };
+        timeout(self.total_timeout, sent).await.map_err(|_| FetchError::TotalTimeout)?
+    }
+
+    async fn follow(&self, url: &Uri, credential: Option<&FetchCredential>) -> Result<Fetched, FetchError> {
         let mut url = url.clone();
         for _ in 0..=MAX_REDIRECTS {
             let request = self.request(Method::GET, &url, credential)?;
@@ -184,9 +231,9 @@ impl Fetcher {
         &self,
         method: Method,
         url: &Uri,
-        credential: Option<&Credential>,
+        credential: Option<&FetchCredential>,
     ) -> Result<Request<Full<Bytes>>, FetchError> {
-        let origin = Origin::of(url)?;
+        let origin = UrlOrigin::of(url)?;
         if origin.scheme == "http" && !self.plain_http {
             return Err(FetchError::PlainHttp);
         }
@@ -218,20 +265,15 @@ impl Fetcher {
     }
 
     async fn read(&self, response: Response<Incoming>) -> Result<Fetched, FetchError> {
-        let (parts, mut body) = response.into_parts();
+        let (parts, body) = response.into_parts();
         if parts.headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
             return Err(FetchError::Compressed);
         }
-        let mut read = BytesMut::new();
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(FetchError::Body)?;
-            let Some(data) = frame.data_ref() else { continue };
-            if read.len() + data.len() > self.max_bytes {
-                return Err(FetchError::TooLarge(self.max_bytes));
-            }
-            read.extend_from_slice(data);
-        }
-        Ok(Fetched { status: parts.status, headers: parts.headers, body: read.freeze() })
+        let body = capped::read(body, self.max_bytes).await.map_err(|error| match error {
+            CappedError::TooLarge => FetchError::TooLarge(self.max_bytes),
+            CappedError::Broken(error) => FetchError::Body(error),
+        })?;
+        Ok(Fetched { status: parts.status, headers: parts.headers, body })
     }
 }
 
@@ -244,7 +286,7 @@ fn redirected(from: &Uri, headers: &HeaderMap) -> Result<Uri, FetchError> {
         _ => location.to_owned(),
     };
     let to: Uri = absolute.parse().map_err(|_| FetchError::ForeignRedirect)?;
-    if Origin::of(&to)? == Origin::of(from)? { Ok(to) } else { Err(FetchError::ForeignRedirect) }
+    if UrlOrigin::of(&to)? == UrlOrigin::of(from)? { Ok(to) } else { Err(FetchError::ForeignRedirect) }
 }
 
 #[cfg(test)]

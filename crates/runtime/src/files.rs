@@ -13,17 +13,17 @@ use std::{
 
 use tokio::time::sleep;
 
-/// How often files are looked at.
+/// Interval at which files are looked at.
 pub const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// A set of files and what was in them.
 #[derive(Debug)]
-pub struct Files {
+pub struct WatchedFiles {
     paths: Vec<PathBuf>,
     seen: u64,
 }
 
-impl Files {
+impl WatchedFiles {
     /// Remembers what is in the files now.
     pub async fn new(paths: impl IntoIterator<Item = PathBuf>) -> Self {
         let paths: Vec<PathBuf> = paths.into_iter().collect();
@@ -53,7 +53,7 @@ where
 {
     loop {
         let before = named().await;
-        let mut files = Files::new(before.clone()).await;
+        let mut files = WatchedFiles::new(before.clone()).await;
         // Once after the files are remembered: nothing that changed meanwhile goes unseen.
         reload().await;
         if named().await == before {
@@ -78,7 +78,7 @@ mod tests {
     async fn a_changed_file_is_seen() {
         let path = std::env::temp_dir().join(format!("portolan-files-{}", std::process::id()));
         std::fs::write(&path, "a").unwrap();
-        let mut files = Files::new(vec![path.clone()]).await;
+        let mut files = WatchedFiles::new(vec![path.clone()]).await;
         std::fs::write(&path, "b").unwrap();
         tokio::time::timeout(Duration::from_secs(60), files.changed()).await.unwrap();
         std::fs::remove_file(&path).unwrap();

@@ -17,15 +17,15 @@ use crate::apply::code;
 
 /// Annotation on our own CRDs: which text of ours they were made of.
 const ANNOTATION_HASH: &str = "kube-bind.io/crd-hash";
-/// How long an API server may take to serve a new CRD.
+/// Limit for an API server to serve a new CRD.
 const ESTABLISH_LIMIT: Duration = Duration::from_secs(30);
 
-/// Whether a service installs its CRDs.
+/// Flags for the installation of CRDs.
 #[derive(Args, Clone, Copy, Debug)]
 #[command(next_help_heading = "Installation")]
 pub struct InstallArgs {
-    /// Whether to bring our own CRDs up to date at the start, to make only those that are missing, or to leave
-    /// them to whoever installs us.
+    /// Choice at the start: bring our own CRDs up to date, make only those that are missing, or leave them to whoever
+    /// installs us.
     #[arg(long, default_value = "always", value_enum, value_name = "WHEN")]
     pub install_crds: InstallCrds,
 }
@@ -41,25 +41,27 @@ pub enum InstallCrds {
     Never,
 }
 
-/// Why the CRDs are not there.
+/// Reasons why the CRDs could not be installed.
 #[derive(Debug, thiserror::Error)]
 pub enum InstallError {
     /// The API server refuses it, or does not answer.
     #[error(
-        "failed to install CRD {name}: apply charts/{chart}/files/crds by hand, or let the {chart} create and patch CRDs"
+        "failed to install CRD {name}: apply charts/{chart}/files/crds by hand, or let the {chart} create and patch \
+         CRDs"
     )]
     Apply {
         /// The CRD.
         name: String,
         /// The service, which is also its chart.
         chart: String,
-        /// What the API server said.
+        /// The API server's answer.
         #[source]
         source: kube::Error,
     },
     /// Somebody else was to install it.
     #[error(
-        "CRD {name} is not installed, and --install-crds=never leaves that to others: kubectl apply -f charts/{chart}/files/crds"
+        "CRD {name} is not installed, and --install-crds=never does not install it: kubectl apply -f \
+         charts/{chart}/files/crds"
     )]
     Missing {
         /// The CRD.
@@ -67,7 +69,7 @@ pub enum InstallError {
         /// The service, which is also its chart.
         chart: String,
     },
-    /// It was installed, but its kind is not there.
+    /// It was installed, but its kind is not served.
     #[error("CRD {name} was not served within {} seconds", ESTABLISH_LIMIT.as_secs())]
     NotEstablished {
         /// The CRD.
@@ -78,7 +80,7 @@ pub enum InstallError {
 /// Brings the CRDs of a service to the cluster as `portolan-<service>` and waits until they are served.
 ///
 /// # Errors
-/// Names the CRD that is not there, and what to do about it.
+/// Names the CRD that is missing, and the remedy.
 pub async fn crds(
     client: &Client,
     service: &str,
@@ -146,13 +148,13 @@ async fn create(
     }
 }
 
-/// Whether the API server serves a CRD.
+/// Returns `true` if the API server serves a CRD.
 pub fn is_established(crd: &CustomResourceDefinition) -> bool {
     let conditions = crd.status.as_ref().and_then(|status| status.conditions.as_ref());
     conditions.into_iter().flatten().any(|c| c.type_ == "Established" && c.status == "True")
 }
 
-/// Whether `observed` has everything that `wanted` says. The API server adds defaults and drops what is
+/// Returns `true` if `observed` has everything that `wanted` has. The API server adds defaults and drops what is
 /// empty, which makes no difference.
 pub fn covers(observed: &Value, wanted: &Value) -> bool {
     match (observed, wanted) {

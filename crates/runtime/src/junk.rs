@@ -11,13 +11,13 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use tracing::info;
 
-/// How long repetitions are only counted.
+/// Time for which repetitions are only counted.
 const WINDOW: Duration = Duration::from_secs(10);
 const MAX_KINDS: u64 = 1_000;
 
-/// What was sent instead of tokens, by who sent it and why it is none.
+/// Counts of junk sent instead of tokens, by sender and reason.
 #[derive(Debug)]
-pub struct Junk {
+pub struct JunkCounter {
     /// By a hash: to look one up takes no memory.
     kinds: Cache<u64, Arc<Kind>>,
     hasher: RandomState,
@@ -37,13 +37,13 @@ struct Seen {
     count: u64,
 }
 
-impl Default for Junk {
+impl Default for JunkCounter {
     fn default() -> Self {
         Self { kinds: Cache::new(MAX_KINDS), hasher: RandomState::new() }
     }
 }
 
-impl Junk {
+impl JunkCounter {
     /// The first of its kind is reported, the next ones are counted.
     pub fn seen(&self, caller: &str, cluster: &str, reason: &'static str) {
         let hash = self.hasher.hash_one((caller, cluster, reason));

@@ -11,7 +11,7 @@ use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
-use portolan_core::auth::Keys;
+use portolan_core::auth::IssuerKeys;
 use rand::RngExt as _;
 use tokio::{
     sync::{Notify, watch},
@@ -20,22 +20,22 @@ use tokio::{
 use tracing::{info, warn};
 
 pub use self::source::{KeySource, SourceError};
-use crate::{backoff::Backoff, tasks::Tasks, telemetry::Chain};
+use crate::{backoff::Backoff, tasks::Tasks, telemetry::ErrorChain};
 
-/// How keys are kept fresh.
+/// Intervals and limits that keep keys fresh.
 #[derive(Clone, Copy, Debug)]
-pub struct Freshness {
-    /// How long after an attempt an unknown key id does not cause another one.
+pub struct KeyFreshness {
+    /// Time after an attempt in which an unknown key id does not cause another one.
     pub cooldown: Duration,
-    /// How old keys get before they are asked for again, unless the issuer says less.
+    /// Age at which keys are fetched again, unless the issuer sets a lower one.
     pub refresh_every: Duration,
-    /// How old keys may be when the issuer does not answer.
+    /// Age at which keys are dropped when the issuer does not answer.
     pub max_age: Duration,
-    /// How long a request waits for an attempt.
+    /// Time that a request waits for an attempt.
     pub patience: Duration,
 }
 
-impl Default for Freshness {
+impl Default for KeyFreshness {
     fn default() -> Self {
         Self {
             cooldown: Duration::from_secs(30),
@@ -49,7 +49,7 @@ impl Default for Freshness {
 /// The keys of an issuer.
 #[derive(Debug)]
 pub struct Jwks {
-    freshness: Freshness,
+    freshness: KeyFreshness,
     loaded: ArcSwapOption<Loaded>,
     state: Mutex<State>,
     wanted: Notify,
@@ -58,7 +58,7 @@ pub struct Jwks {
 
 #[derive(Debug)]
 struct Loaded {
-    keys: Arc<Keys>,
+    keys: Arc<IssuerKeys>,
     at: Instant,
 }
 
@@ -66,33 +66,56 @@ struct Loaded {
 struct State {
     /// The end of the last attempt.
     last_attempt: Option<Instant>,
-    /// Whether an attempt is under way or has been asked for.
+    /// `true` if an attempt is under way or has been asked for.
     under_way: bool,
     last_error: Option<String>,
     succeeded: u64,
     failed: u64,
 }
 
-/// What is known about the keys, for people and metrics.
+/// Facts about the keys, for people and metrics.
 #[derive(Clone, Debug, Default)]
-pub struct Status {
-    /// How many keys there are.
+pub struct JwksStatus {
+    /// Number of keys.
     pub keys: usize,
-    /// How old they are.
+    /// Age of the keys.
     pub age: Option<Duration>,
-    /// Why the last attempt failed, if it did.
+    /// The error of the last attempt, if it failed.
     pub error: Option<String>,
-    /// Which keys cannot be used, and why; empty when all can.
+    /// The keys that cannot be used, each with the reason; empty when all can.
     pub skipped: String,
-    /// How many attempts brought keys.
+    /// Number of attempts that brought keys.
     pub succeeded: u64,
-    /// How many did not.
+    /// Number of attempts that failed.
     pub failed: u64,
 }
 
 impl Jwks {
     /// Starts to keep the keys of an issuer fresh.
-    pub fn start(tasks: &Tasks, source: KeySource, freshness: Freshness) -> Arc<Self> {
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use std::sync::Arc;
+    ///
+    /// use portolan_runtime::{
+    ///     fetch::Fetcher,
+    ///     jwks::{Jwks, KeyFreshness, KeySource},
+    ///     tasks::Tasks,
+    /// };
+    ///
+    /// fn start(tasks: &Tasks, fetcher: Fetcher) -> Arc<Jwks> {
+    ///     let source = KeySource {
+    ///         issuers: vec!["https://issuer.example".to_owned()],
+    ///         api_server: None,
+    ///         jwks_uri: None,
+    ///         credential: Arc::new(|| None),
+    ///         fetcher,
+    ///     };
+    ///     Jwks::start(tasks, source, KeyFreshness::default())
+    /// }
+    /// ```
+    pub fn start(tasks: &Tasks, source: KeySource, freshness: KeyFreshness) -> Arc<Self> {
         let jwks = Arc::new(Self::empty(freshness));
         jwks.state.lock().under_way = true;
         let kept = Arc::clone(&jwks);
@@ -100,7 +123,7 @@ impl Jwks {
         jwks
     }
 
-    fn empty(freshness: Freshness) -> Self {
+    fn empty(freshness: KeyFreshness) -> Self {
         Self {
             freshness,
             loaded: ArcSwapOption::empty(),
@@ -117,14 +140,14 @@ impl Jwks {
     }
 
     /// The keys, unless they are too old. Never waits.
-    pub fn keys(&self) -> Option<Arc<Keys>> {
+    pub fn keys(&self) -> Option<Arc<IssuerKeys>> {
         let loaded = self.loaded.load();
         let fresh = loaded.as_ref().filter(|loaded| loaded.at.elapsed() <= self.freshness.max_age);
         fresh.map(|loaded| Arc::clone(&loaded.keys))
     }
 
     /// The keys after an attempt to get newer ones. None when none may be made now, or when it takes too long.
-    pub async fn newer(&self) -> Option<Arc<Keys>> {
+    pub async fn newer(&self) -> Option<Arc<IssuerKeys>> {
         let mut attempts = self.attempts.subscribe();
         if !self.ask() {
             return None;
@@ -133,8 +156,8 @@ impl Jwks {
         self.keys()
     }
 
-    /// Whether there may be keys that nobody could get: there are none, the last attempt failed, or one takes too
-    /// long.
+    /// Returns `true` if there may be keys that nobody could get: there are none, the last attempt failed, or one
+    /// takes too long.
     pub fn is_in_doubt(&self) -> bool {
         let state = self.state.lock();
         state.under_way || state.last_error.is_some() || self.keys().is_none()
@@ -145,7 +168,7 @@ impl Jwks {
         self.ask();
     }
 
-    /// Whether an attempt is under way, after asking for one where that is allowed.
+    /// Asks for an attempt where that is allowed. Returns `true` if one is under way.
     fn ask(&self) -> bool {
         let mut state = self.state.lock();
         let recent = state.last_attempt.is_some_and(|at| at.elapsed() < self.freshness.cooldown);
@@ -159,10 +182,10 @@ impl Jwks {
         true
     }
 
-    /// What is known about the keys.
-    pub fn status(&self) -> Status {
+    /// Reports the state of the keys.
+    pub fn status(&self) -> JwksStatus {
         let (loaded, state) = (self.loaded.load(), self.state.lock());
-        Status {
+        JwksStatus {
             keys: loaded.as_ref().map_or(0, |loaded| loaded.keys.len()),
             age: loaded.as_ref().map(|loaded| loaded.at.elapsed()),
             error: state.last_error.clone(),
@@ -202,7 +225,7 @@ impl Jwks {
         wished.min(self.freshness.refresh_every).mul_f64(rand::rng().random_range(0.8..=1.0))
     }
 
-    fn succeeded(&self, source: &KeySource, keys: Keys) {
+    fn succeeded(&self, source: &KeySource, keys: IssuerKeys) {
         let (count, skipped) = (keys.len(), keys.skipped.clone());
         let before = self.loaded.swap(Some(Arc::new(Loaded { keys: Arc::new(keys), at: Instant::now() })));
         let mut state = self.state.lock();
@@ -219,10 +242,10 @@ impl Jwks {
     }
 
     fn failed(&self, source: &KeySource, error: &SourceError) {
-        let text = Chain(error).to_string();
+        let text = ErrorChain(error).to_string();
         let mut state = self.state.lock();
         if state.last_error.as_ref() != Some(&text) {
-            warn!(issuer = source.name(), "failed to load keys, the last good ones stay: {text}");
+            warn!(issuer = source.name(), "failed to load keys; the last good ones stay in use: {text}");
         }
         state.failed += 1;
         state.last_error = Some(text);

@@ -1,7 +1,8 @@
 //! Our own writes, until the watch has caught up with them.
 //!
 //! A reconcile that follows right after a write would otherwise see the object as it was before, and write
-//! it again. What no watch has shown for long is not believed any more: versions run backwards when a backup is restored.
+//! it again. What no watch has shown for long is not believed any more: versions run backwards when a backup is
+//! restored.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -9,23 +10,23 @@ use kube::{Resource, ResourceExt as _, api::ObjectMeta};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// How long a watch may lag behind a write.
+/// Time that a watch may lag behind a write.
 const LAG: Duration = Duration::from_secs(30);
 
 /// The newest versions that writes have returned, by namespace and name.
 #[derive(Debug)]
-pub struct Latest<K>(Mutex<HashMap<Place, (Arc<K>, Instant)>>);
+pub struct LatestWrites<K>(Mutex<HashMap<Place, (Arc<K>, Instant)>>);
 
 /// Namespace and name.
 type Place = (Option<String>, String);
 
-impl<K> Default for Latest<K> {
+impl<K> Default for LatestWrites<K> {
     fn default() -> Self {
         Self(Mutex::default())
     }
 }
 
-impl<K: Resource> Latest<K> {
+impl<K: Resource> LatestWrites<K> {
     /// Remembers what a write returned.
     pub fn wrote(&self, object: K) {
         self.0.lock().insert((object.namespace(), object.name_any()), (Arc::new(object), Instant::now()));
@@ -78,7 +79,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_no_watch_has_shown_for_long_is_not_believed() {
-        let latest = Latest::default();
+        let latest = LatestWrites::default();
         latest.wrote(object("1", "10"));
         let newest = || latest.newest(Arc::new(object("1", "9"))).resource_version().unwrap();
         assert_eq!(newest(), "10");
@@ -88,7 +89,7 @@ mod tests {
 
     #[test]
     fn the_newer_version_counts_and_another_object_is_another() {
-        let latest = Latest::default();
+        let latest = LatestWrites::default();
         latest.wrote(object("1", "10"));
         let newest = |uid, version| latest.newest(Arc::new(object(uid, version))).resource_version().unwrap();
         assert_eq!(newest("1", "9"), "10");

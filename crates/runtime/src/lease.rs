@@ -14,18 +14,18 @@ use kube::{
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
-use crate::{apply::code, clock, restored, tasks::Tasks, telemetry::Chain};
+use crate::{apply::code, clock, readiness::ReadyHandle, restored, tasks::Tasks, telemetry::ErrorChain};
 
-/// How long a lease lasts without renewal.
+/// Duration of a lease without renewal.
 const DURATION: Duration = Duration::from_secs(15);
-/// How long the holder tries to renew before it gives up. Shorter than the lease, so that it stops first.
+/// Time for which the holder tries to renew before it gives up. Shorter than the lease, so that it stops first.
 const RENEW_DEADLINE: Duration = Duration::from_secs(10);
-/// How often the lease is renewed, or tried for.
+/// Interval at which the lease is renewed, or tried for.
 const RETRY: Duration = Duration::from_secs(2);
-/// How long the first attempt of a renewal may take: a second one takes another connection.
+/// Limit for the first attempt of a renewal: a second one takes another connection.
 const FIRST_ATTEMPT: Duration = Duration::from_secs(4);
 const SILENT: &str = "the API server does not answer";
-/// How often a standby looks: it adds to the time that nobody works.
+/// Interval at which a standby looks: it adds to the time that nobody works.
 const STANDBY_RETRY: Duration = Duration::from_secs(1);
 
 /// The lease to hold.
@@ -35,7 +35,7 @@ pub struct LeaseSettings {
     pub name: String,
     /// Its namespace.
     pub namespace: String,
-    /// Who we are. A process that comes back under the same name goes on without waiting.
+    /// Name of this candidate. A process that comes back under the same name goes on without waiting.
     pub identity: String,
 }
 
@@ -63,9 +63,9 @@ impl LeaseArgs {
     }
 }
 
-/// How a replica stands.
+/// The role of a replica.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum LeaseStanding {
     /// It leads, and the API server has just said so.
     Leads,
     /// Another one leads. A replica that stands by is as ready as it can be, and must not hold up a rollout.
@@ -77,11 +77,11 @@ pub enum Standing {
 /// Waits until the lease is ours, then keeps it in the background. When it is lost, the tasks are cancelled.
 /// When the tasks are cancelled, it is given back, so that a standby takes over at once.
 ///
-/// `on_standby` is told when another replica leads.
+/// `on_standby` is called when another replica leads.
 pub async fn hold(tasks: &Tasks, client: Client, settings: LeaseSettings, on_standby: impl Fn()) {
     let mut candidate = Candidate { api: Api::namespaced(client, &settings.namespace), settings, seen: None };
     let on = |standing| {
-        if standing == Standing::StandsBy {
+        if standing == LeaseStanding::StandsBy {
             on_standby();
         }
     };
@@ -89,25 +89,46 @@ pub async fn hold(tasks: &Tasks, client: Client, settings: LeaseSettings, on_sta
     keep(tasks, candidate, lease, |_| ());
 }
 
-/// The same, and `on` is told of every answer of the API server, and of each that does not come: whoever keeps a
+/// The same, and `on` hears of every answer of the API server, and of each that does not come: whoever keeps a
 /// lease asks often enough to know whether the API server is there.
 pub async fn hold_and_tell(
     tasks: &Tasks,
     client: Client,
     settings: LeaseSettings,
-    on: impl Fn(Standing) + Send + Sync + 'static,
+    on: impl Fn(LeaseStanding) + Send + Sync + 'static,
 ) {
     let mut candidate = Candidate { api: Api::namespaced(client, &settings.namespace), settings, seen: None };
     let lease = candidate.acquire(&on).await;
-    on(Standing::Leads);
+    on(LeaseStanding::Leads);
     keep(tasks, candidate, lease, on);
+}
+
+/// The same for a service of which one replica works: resolves when this one does. `leading` says how the API server
+/// answers, and `caches` is ready on standby, since a replica that waits must not hold up a rollout.
+pub async fn lead(
+    tasks: &Tasks,
+    client: &Client,
+    settings: LeaseSettings,
+    (leading, caches): (&ReadyHandle, &ReadyHandle),
+) {
+    let (told, standby) = (leading.clone(), caches.clone());
+    let on = move |standing| match standing {
+        LeaseStanding::Leads => told.ready(),
+        LeaseStanding::StandsBy => {
+            told.ready();
+            standby.ready();
+        }
+        LeaseStanding::Unheard(why) => told.not_ready(&format!("the API server cannot be used: {why}")),
+    };
+    hold_and_tell(tasks, client.clone(), settings, on).await;
+    caches.not_ready("listing everything for the first time");
 }
 
 fn keep(
     tasks: &Tasks,
     candidate: Candidate,
     mut lease: Lease,
-    on: impl Fn(Standing) + Send + Sync + 'static,
+    on: impl Fn(LeaseStanding) + Send + Sync + 'static,
 ) {
     info!(lease = candidate.settings.name, identity = candidate.settings.identity, "leading");
     let tasks_of_lease = tasks.clone();
@@ -118,7 +139,7 @@ fn keep(
                 () = tasks_of_lease.cancelled() => break candidate.release(lease).await,
             }
             let Some(renewed) = candidate.renew(lease, &on).await else {
-                warn!(lease = candidate.settings.name, "the lease is lost: the process ends");
+                warn!(lease = candidate.settings.name, "lost the lease: exiting");
                 break tasks_of_lease.cancel();
             };
             lease = renewed;
@@ -134,19 +155,19 @@ struct Candidate {
 }
 
 impl Candidate {
-    async fn acquire(&mut self, on: &impl Fn(Standing)) -> Lease {
+    async fn acquire(&mut self, on: &impl Fn(LeaseStanding)) -> Lease {
         loop {
             match timeout(RENEW_DEADLINE, self.try_acquire()).await {
                 Ok(Ok(Some(lease))) => return lease,
-                Ok(Ok(None)) => on(Standing::StandsBy),
+                Ok(Ok(None)) => on(LeaseStanding::StandsBy),
                 Ok(Err(error)) => {
-                    let why = Chain(&error).to_string();
+                    let why = ErrorChain(&error).to_string();
                     warn!(lease = self.settings.name, "failed to acquire: {why}");
-                    on(Standing::Unheard(why));
+                    on(LeaseStanding::Unheard(why));
                 }
                 Err(_) => {
                     warn!(lease = self.settings.name, "{SILENT}");
-                    on(Standing::Unheard(SILENT.to_owned()));
+                    on(LeaseStanding::Unheard(SILENT.to_owned()));
                 }
             }
             sleep(STANDBY_RETRY).await;
@@ -167,7 +188,7 @@ impl Candidate {
         Self::written(self.api.replace(&self.settings.name, &PostParams::default(), &lease).await)
     }
 
-    /// A conflict means that somebody else was faster.
+    /// A conflict means that another candidate wrote first.
     fn written(result: Result<Lease, kube::Error>) -> Result<Option<Lease>, kube::Error> {
         match result {
             Ok(lease) => Ok(Some(lease)),
@@ -194,14 +215,14 @@ impl Candidate {
         }
     }
 
-    async fn renew(&self, lease: Lease, on: &impl Fn(Standing)) -> Option<Lease> {
+    async fn renew(&self, lease: Lease, on: &impl Fn(LeaseStanding)) -> Option<Lease> {
         let deadline = Instant::now() + RENEW_DEADLINE;
         let mut current = lease;
         let mut patience = FIRST_ATTEMPT;
         while Instant::now() < deadline {
             match timeout(patience.min(deadline - Instant::now()), self.try_renew(&current)).await {
                 Ok(Ok(renewed)) => {
-                    on(Standing::Leads);
+                    on(LeaseStanding::Leads);
                     return Some(renewed);
                 }
                 Ok(Err(error)) if code(&error) == 409 => {
@@ -212,14 +233,14 @@ impl Candidate {
                     current = found;
                 }
                 Ok(Err(error)) => {
-                    let why = Chain(&error).to_string();
+                    let why = ErrorChain(&error).to_string();
                     warn!(lease = self.settings.name, "failed to renew: {why}");
-                    on(Standing::Unheard(why));
+                    on(LeaseStanding::Unheard(why));
                     sleep(RETRY.min(deadline.saturating_duration_since(Instant::now()))).await;
                 }
                 Err(_) => {
                     patience = RENEW_DEADLINE;
-                    on(Standing::Unheard(SILENT.to_owned()));
+                    on(LeaseStanding::Unheard(SILENT.to_owned()));
                 }
             }
         }
@@ -270,13 +291,13 @@ impl Candidate {
     }
 }
 
-/// Whether a lease that only we write is one of before.
+/// Returns `true` if a lease that only we write is older than our last write.
 fn is_older(found: &Lease, written: &Lease) -> bool {
     let renewed = |lease: &Lease| Some(lease.spec.as_ref()?.renew_time.as_ref()?.0);
     renewed(found).zip(renewed(written)).is_some_and(|(found, written)| found < written)
 }
 
-/// Whether the holder is not the one that was seen before.
+/// Returns `true` if the holder is not the one that was seen before.
 fn is_another(seen: Option<&LeaseSpec>, holder: &str) -> bool {
     seen.and_then(|seen| seen.holder_identity.as_deref()) != Some(holder)
 }

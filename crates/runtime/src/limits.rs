@@ -16,26 +16,26 @@ const MAX_CALLERS: u64 = 10_000;
 
 /// One rate. It keeps the time at which everything that was let through would have come evenly.
 #[derive(Debug)]
-pub struct Rate {
+pub struct RateLimit {
     questions: u32,
     start: Instant,
     nanoseconds_each: u64,
     even: AtomicU64,
 }
 
-impl Rate {
+impl RateLimit {
     /// A rate of so many questions per second.
     pub fn per_second(questions: u32) -> Self {
         let nanoseconds_each = 1_000_000_000 / u64::from(questions.max(1));
         Self { questions, start: Instant::now(), nanoseconds_each, even: AtomicU64::new(0) }
     }
 
-    /// Whether a rate is the one that a configuration asks for.
+    /// Returns `true` if a rate equals the one that a configuration asks for.
     pub fn is(rate: Option<&Self>, per_second: Option<u32>) -> bool {
         rate.map(|rate| rate.questions) == per_second
     }
 
-    /// Whether another question may come now.
+    /// Returns `true` if the rate allows another request now.
     pub fn allows(&self) -> bool {
         self.allows_at(u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX))
     }
@@ -49,9 +49,9 @@ impl Rate {
     }
 }
 
-/// Who a rate is for.
+/// The subject of a rate.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Who {
+pub enum RateSubject {
     /// A caller that showed who it is.
     Named(String),
     /// Anybody at an address.
@@ -62,7 +62,7 @@ pub enum Who {
 #[derive(Debug)]
 pub struct CallerRates {
     per_second: u32,
-    rates: Cache<Who, Arc<Rate>>,
+    rates: Cache<RateSubject, Arc<RateLimit>>,
 }
 
 impl CallerRates {
@@ -71,9 +71,9 @@ impl CallerRates {
         Self { per_second, rates: Cache::new(MAX_CALLERS) }
     }
 
-    /// Whether somebody may come now.
-    pub fn allows(&self, who: Who) -> bool {
-        self.rates.get_with(who, || Arc::new(Rate::per_second(self.per_second))).allows()
+    /// Returns `true` if the rates allow this caller a request now.
+    pub fn allows(&self, who: RateSubject) -> bool {
+        self.rates.get_with(who, || Arc::new(RateLimit::per_second(self.per_second))).allows()
     }
 }
 
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_second_holds_as_many_as_it_should() {
-        let rate = Rate::per_second(10);
+        let rate = RateLimit::per_second(10);
         let allowed = (0..100).filter(|_| rate.allows_at(0)).count();
         assert_eq!(allowed, 10);
         assert!(!rate.allows_at(99_000_000));
@@ -95,7 +95,7 @@ mod tests {
     #[tokio::test]
     async fn callers_do_not_share_a_rate() {
         let rates = CallerRates::new(1);
-        let who = |name: &str| Who::Named(name.to_owned());
+        let who = |name: &str| RateSubject::Named(name.to_owned());
         assert!(rates.allows(who("a")) && !rates.allows(who("a")) && rates.allows(who("b")));
     }
 }

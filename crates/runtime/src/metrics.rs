@@ -31,13 +31,24 @@ const SHORT_LATENCY_SECONDS: [f64; 14] =
     [0.000_01, 0.000_02, 0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.05, 0.2, 1.0, 5.0];
 
 /// The metrics of one service.
+///
+/// # Examples
+///
+/// ```
+/// use portolan_runtime::metrics::Metrics;
+///
+/// let metrics = Metrics::new("hello");
+/// let greetings = metrics.counters("greetings_total", "Greetings by language.", &["language"]);
+/// greetings.with_label_values(&["en"]).inc();
+/// assert!(metrics.render().contains(r#"portolan_hello_greetings_total{language="en"} 1"#));
+/// ```
 #[derive(Clone, Debug)]
 pub struct Metrics {
     registry: Arc<Registry>,
     service: String,
 }
 
-/// Removes what has a label value that is no more, such as the name of a cluster that is not configured any longer.
+/// Removes series with a label value that is gone, such as the name of a cluster that is not configured any longer.
 pub fn retain<B: MetricVecBuilder>(metrics: &MetricVec<B>, label: &str, keep: impl Fn(&str) -> bool) {
     let families = metrics.collect();
     for metric in families.iter().flat_map(MetricFamily::get_metric) {

@@ -7,44 +7,81 @@ use std::{
     time::Duration,
 };
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::sleep,
+};
 use tracing::{error, info, warn};
 
 use crate::{
     admin,
-    args::{AdminArgs, EXIT_USAGE, LogArgs},
+    args::{AdminArgs, DrainArgs, EXIT_USAGE, LogArgs},
     client::{self, ClientError},
     metrics::Metrics,
     readiness::Readiness,
     server::ListenError,
     tasks::Tasks,
-    telemetry::{self, Chain},
+    telemetry::{self, ErrorChain},
     tls::TlsError,
 };
 
 /// Exit code of a process that panicked (`EX_SOFTWARE`).
 const EXIT_SOFTWARE: i32 = 70;
-/// How long tasks may take to finish after a signal.
+const TERMINATE: &str = "SIGTERM";
+/// Limit for tasks to finish after a signal.
 const DRAIN_LIMIT: Duration = Duration::from_secs(20);
 
-/// What a service needs from its process.
+/// The parts of a process that a service uses.
 #[derive(Clone, Debug)]
 pub struct Process {
     /// The tasks of the process.
     pub tasks: Tasks,
-    /// What `/readyz` says.
+    /// Parts that `/readyz` waits for.
     pub readiness: Readiness,
-    /// What `/metrics` says.
+    /// Metrics that `/metrics` shows.
     pub metrics: Metrics,
 }
 
-/// Why a service could not start or had to stop.
-pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+/// The error that kept a service from starting or made it stop.
+pub type ProcessFailure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Runs a service until a signal, a lost lease or a failure ends it.
 ///
 /// `start` sets the service up and returns; its tasks go on. SIGTERM and SIGINT cancel them, and the process
 /// exits with 0 once they have ended. A second signal ends it at once.
+///
+/// # Examples
+///
+/// ```no_run
+/// use std::process::ExitCode;
+///
+/// use clap::Parser;
+/// use portolan_runtime::{
+///     args::{self, AdminArgs, LogArgs},
+///     process,
+/// };
+///
+/// /// Greets.
+/// #[derive(Parser)]
+/// struct HelloArgs {
+///     #[command(flatten)]
+///     log: LogArgs,
+///     #[command(flatten)]
+///     admin: AdminArgs,
+/// }
+///
+/// fn main() -> ExitCode {
+///     let args: HelloArgs = match args::parse("hello") {
+///         Ok(args) => args,
+///         Err(code) => return code,
+///     };
+///     process::run("hello", &args.log, &args.admin, |process| async move {
+///         let greetings = process.metrics.counters("greetings_total", "Greetings by language.", &["language"]);
+///         process.tasks.spawn("greeter", async move { greetings.with_label_values(&["en"]).inc() });
+///         Ok(())
+///     })
+/// }
+/// ```
 pub fn run<F>(
     service: &'static str,
     log: &LogArgs,
@@ -52,7 +89,22 @@ pub fn run<F>(
     start: impl FnOnce(Process) -> F,
 ) -> ExitCode
 where
-    F: Future<Output = Result<(), Failure>>,
+    F: Future<Output = Result<(), ProcessFailure>>,
+{
+    run_asked(service, log, admin, DrainArgs { drain_delay: Duration::ZERO }, start)
+}
+
+/// Runs a service that clients call. After SIGTERM it is not ready and continues to serve for a while, because Services
+/// and Ingresses send requests until they learn of its end. Then it ends as in [`run`].
+pub fn run_asked<F>(
+    service: &'static str,
+    log: &LogArgs,
+    admin: &AdminArgs,
+    drain: DrainArgs,
+    start: impl FnOnce(Process) -> F,
+) -> ExitCode
+where
+    F: Future<Output = Result<(), ProcessFailure>>,
 {
     if let Err(error) = telemetry::init(log) {
         return usage(&error);
@@ -62,7 +114,7 @@ where
     let runtime = runtime.expect("an operating system that can run threads");
     let process =
         Process { tasks: Tasks::default(), readiness: Readiness::default(), metrics: Metrics::new(service) };
-    let code = runtime.block_on(live(service, admin, process, start));
+    let code = runtime.block_on(live(service, admin, drain, process, start));
     telemetry::flush();
     code
 }
@@ -70,13 +122,13 @@ where
 /// Runs a command that ends by itself, such as `provider kubeconfig`.
 pub fn run_command<F>(log: &LogArgs, command: impl FnOnce() -> F) -> ExitCode
 where
-    F: Future<Output = Result<(), Failure>>,
+    F: Future<Output = Result<(), ProcessFailure>>,
 {
     run_for_code(log, || async {
         match command().await {
             Ok(()) => ExitCode::SUCCESS,
             Err(failure) => {
-                say(&Chain(&*failure).to_string());
+                say(&ErrorChain(&*failure).to_string());
                 code(&*failure)
             }
         }
@@ -102,11 +154,11 @@ where
 /// A failure that nothing but another configuration helps against: files that cannot be read, and what is in them.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
-pub struct Misconfigured(Failure);
+pub struct Misconfigured(ProcessFailure);
 
 /// Marks a failure as one of the configuration.
 #[must_use]
-pub fn misconfigured(failure: impl Into<Failure>) -> Misconfigured {
+pub fn misconfigured(failure: impl Into<ProcessFailure>) -> Misconfigured {
     Misconfigured(failure.into())
 }
 
@@ -122,7 +174,7 @@ fn code(failure: &(dyn std::error::Error + 'static)) -> ExitCode {
 
 /// Says what is wrong with the configuration, and gives the exit code for it.
 pub fn usage(error: &(dyn std::error::Error + 'static)) -> ExitCode {
-    say(&Chain(error).to_string());
+    say(&ErrorChain(error).to_string());
     ExitCode::from(EXIT_USAGE)
 }
 
@@ -135,25 +187,27 @@ fn say(line: &str) {
     eprintln!("error: {line}");
 }
 
+/// Prints the result of a command.
 #[expect(clippy::print_stdout, reason = "the result of a command goes to standard output")]
-pub(crate) fn print(text: &str) {
+pub fn print(text: &str) {
     print!("{text}");
 }
 
 async fn live<F>(
     service: &'static str,
     admin_args: &AdminArgs,
+    drain: DrainArgs,
     process: Process,
     start: impl FnOnce(Process) -> F,
 ) -> ExitCode
 where
-    F: Future<Output = Result<(), Failure>>,
+    F: Future<Output = Result<(), ProcessFailure>>,
 {
     let tasks = process.tasks.clone();
     client::register(&process.metrics);
     info!(service, version = env!("CARGO_PKG_VERSION"), "starting");
-    listen_for_signals(&tasks);
-    let starting = process.readiness.expect("start", "it has just begun");
+    listen_for_signals(&tasks, process.readiness.clone(), drain.drain_delay);
+    let starting = process.readiness.expect("start", "starting");
     let router = admin::router(process.metrics.clone(), process.readiness.clone());
     if let Err(error) = admin::serve(&tasks, admin_args.admin_address, router).await {
         return usage(&error);
@@ -166,7 +220,7 @@ where
         // With its first step, a service has named what it waits for: nobody must see it ready before.
         biased;
         started = start(process) => if let Err(failure) = started {
-            error!("{}", Chain(&*failure));
+            error!("{}", ErrorChain(&*failure));
             return code(&*failure);
         },
         () = begun() => {}
@@ -179,30 +233,47 @@ where
 
 async fn finish(tasks: &Tasks) -> ExitCode {
     if !tasks.drained(DRAIN_LIMIT).await {
-        warn!(seconds = DRAIN_LIMIT.as_secs(), "some tasks had not finished in time");
+        warn!(seconds = DRAIN_LIMIT.as_secs(), "some tasks did not finish in time");
     }
     let asked_to_stop = STOP_REQUESTED.load(Ordering::SeqCst);
     info!(asked_to_stop, "stopped");
     if asked_to_stop { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Whether a signal asked for the end, which makes it a success.
+/// Set once a signal has asked for the end, which makes the end a success.
 static STOP_REQUESTED: AtomicBool = AtomicBool::new(false);
 
-fn listen_for_signals(tasks: &Tasks) {
+fn listen_for_signals(tasks: &Tasks, readiness: Readiness, delay: Duration) {
     let mut terminate = signal(SignalKind::terminate()).expect("signal handlers can be installed");
     let mut interrupt = signal(SignalKind::interrupt()).expect("signal handlers can be installed");
     let stop = tasks.clone();
     let listener = async move {
         let mut next = async || {
             tokio::select! {
-                _ = terminate.recv() => "SIGTERM",
+                _ = terminate.recv() => TERMINATE,
                 _ = interrupt.recv() => "SIGINT",
             }
         };
         let first = next().await;
-        info!(signal = first, "finishing what is under way; send the signal again to end at once");
         STOP_REQUESTED.store(true, Ordering::SeqCst);
+        // Ctrl-C comes from a person, without a Service in front of the process.
+        if first == TERMINATE && !delay.is_zero() {
+            readiness.expect("end", "shutting down");
+            info!(
+                seconds = delay.as_secs_f64(),
+                "not ready any more; serving until clients have learned of it"
+            );
+            tokio::select! {
+                () = sleep(delay) => {}
+                // Something else ends it.
+                () = stop.cancelled() => {}
+                _ = next() => exit(1),
+            }
+        }
+        info!(
+            signal = first,
+            "shutting down: finishing work in progress; send the signal again to exit at once"
+        );
         stop.cancel();
         next().await;
         exit(1);
@@ -219,7 +290,7 @@ fn install_globals() {
     let default_hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         default_hook(panic);
-        error!(%panic, "a task panicked: the process ends, so that it starts anew from what the cluster says");
+        error!(%panic, "a task panicked: exiting, so that a restart rebuilds the state from the cluster");
         exit(EXIT_SOFTWARE);
     }));
 }

@@ -23,7 +23,7 @@ const RETRY_MAX: Duration = Duration::from_secs(30);
 pub struct WorkQueue<K> {
     inner: Mutex<Inner<K>>,
     changed: Notify,
-    /// Where the depth is shown, together with that of other queues.
+    /// Gauge of the depth, shared with other queues.
     depth: OnceLock<Gauge>,
 }
 
@@ -36,7 +36,7 @@ struct Inner<K> {
     delayed_keys: HashMap<u64, K>,
     entries: HashMap<K, Entry>,
     next_ticket: u64,
-    /// How much of the gauge is ours.
+    /// Our share of the gauge.
     shown: i64,
 }
 
@@ -57,7 +57,7 @@ struct Entry {
 }
 
 impl Entry {
-    /// Whether nothing has to be remembered of the key.
+    /// Returns `true` if nothing has to be remembered of the key.
     fn is_idle(self) -> bool {
         let waits = self.ready || self.last || self.is_listed_last || self.ticket.is_some();
         !waits && !self.running && self.failures == 0
@@ -114,7 +114,7 @@ impl<K: Clone + Debug + Eq + Hash> WorkQueue<K> {
         self.changed.notify_one();
     }
 
-    /// How many keys wait, delayed and last ones left out.
+    /// Number of keys that wait, without delayed and last ones.
     pub fn depth(&self) -> usize {
         self.inner.lock().ready.len()
     }
@@ -153,8 +153,8 @@ impl<K: Clone + Debug + Eq + Hash> WorkQueue<K> {
         self.changed.notify_one();
     }
 
-    /// The key failed: it comes up again after a delay that grows with every failure in a row.
-    /// Gives that delay.
+    /// Requeues a key that failed, after a delay that grows with every failure in a row.
+    /// Returns that delay.
     pub fn failed(&self, key: &K) -> Duration {
         let failures = self.with(|inner| inner.release(key, true));
         let ceiling = Backoff::ceiling(RETRY_MIN, RETRY_MAX, failures.saturating_sub(1));

@@ -1,4 +1,4 @@
-//! What a process still waits for before it can do its work: the content of `/readyz`.
+//! The parts that a process waits for before it can do its work: the content of `/readyz`.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -6,7 +6,14 @@ use parking_lot::RwLock;
 
 /// Named parts of a process, each ready or not with a reason.
 #[derive(Clone, Debug, Default)]
-pub struct Readiness(Arc<RwLock<BTreeMap<String, Option<String>>>>);
+pub struct Readiness(Arc<RwLock<BTreeMap<String, Part>>>);
+
+/// A part: what is missing, and what is to be known although nothing is.
+#[derive(Clone, Debug, Default)]
+struct Part {
+    missing: Option<String>,
+    note: Option<String>,
+}
 
 impl Readiness {
     /// Adds a part that is not ready yet, and why.
@@ -16,17 +23,18 @@ impl Readiness {
         handle
     }
 
-    /// Whether every part is ready.
+    /// Returns `true` if every part is ready.
     pub fn is_ready(&self) -> bool {
-        self.0.read().values().all(Option::is_none)
+        self.0.read().values().all(|part| part.missing.is_none())
     }
 
     /// One line per part: what is ready, and what is missing.
     pub fn report(&self) -> String {
         let parts = self.0.read();
-        let line = |(part, missing): (&String, &Option<String>)| match missing {
-            None => format!("[+] {part}\n"),
-            Some(missing) => format!("[-] {part}: {missing}\n"),
+        let line = |(name, part): (&String, &Part)| match (&part.missing, &part.note) {
+            (None, None) => format!("[+] {name}\n"),
+            (None, Some(note)) => format!("[+] {name}: {note}\n"),
+            (Some(missing), _) => format!("[-] {name}: {missing}\n"),
         };
         parts.iter().map(line).collect()
     }
@@ -42,17 +50,26 @@ pub struct ReadyHandle {
 impl ReadyHandle {
     /// The part can do its work.
     pub fn ready(&self) {
-        self.readiness.0.write().insert(self.part.clone(), None);
+        self.readiness.0.write().insert(self.part.clone(), Part::default());
     }
 
-    /// The part is spoken of no more.
+    /// The part can do its work, and somebody should know this of it.
+    pub fn ready_but(&self, note: &str) {
+        let part = Part { missing: None, note: Some(note.to_owned()) };
+        self.readiness.0.write().insert(self.part.clone(), part);
+    }
+
+    /// Removes the part from the report.
     pub fn forget(&self) {
         self.readiness.0.write().remove(&self.part);
     }
 
     /// The part cannot do its work, because of `missing`.
     pub fn not_ready(&self, missing: &str) {
-        self.readiness.0.write().insert(self.part.clone(), Some(missing.to_owned()));
+        self.readiness
+            .0
+            .write()
+            .insert(self.part.clone(), Part { missing: Some(missing.to_owned()), note: None });
     }
 }
 
@@ -71,6 +88,9 @@ mod tests {
         assert!(readiness.is_ready());
         caches.not_ready("watch broke");
         assert!(!readiness.is_ready());
+        caches.ready_but("one is old");
+        assert!(readiness.is_ready());
+        assert_eq!(readiness.report(), "[+] caches: one is old\n[+] lease\n");
         caches.forget();
         assert_eq!(readiness.report(), "[+] lease\n");
     }

@@ -1,4 +1,4 @@
-//! A server for routers: with TLS or without, bounded in connections and patience, and polite when it ends.
+//! A server for routers: with TLS or without, bounded in connections and waiting time, and polite while it drains.
 
 pub mod answer;
 pub mod bearer;
@@ -40,28 +40,28 @@ use tracing::{debug, info};
 use self::patient::Patient;
 use crate::{
     tasks::Tasks,
-    tls::{ServerTls, Subject},
+    tls::{CertificateSubject, ServerTls},
 };
 
-/// How long a client may take for a TLS handshake, and for the head of a request.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// How long a server that was told to end still answers on kept connections, so that clients close them.
-const FAREWELL: Duration = Duration::from_secs(1);
-/// How many connections there are at the same time. More wait in the queue of the kernel.
+/// Limit for a client's TLS handshake, and for the head of a request.
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time for which a draining server still answers on kept connections, so that clients close them.
+const DRAIN_TIME: Duration = Duration::from_secs(1);
+/// Limit on concurrent connections. More wait in the queue of the kernel.
 const MAX_CONNECTIONS: usize = 4096;
-/// How many requests a client may have under way on one HTTP/2 connection.
+/// Limit on the requests that a client has under way on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 250;
 
-/// How long all headers of an HTTP/2 request may be together: one may hold a token of 16 KiB.
+/// Limit on all headers of an HTTP/2 request together: one may hold a token of 16 KiB.
 const MAX_HEADER_LIST: u32 = 32 * 1024;
 
-/// Who is at the other end of a connection: an extension of every request.
+/// The other end of a connection: an extension of every request.
 #[derive(Clone, Debug)]
 pub struct Peer {
-    /// Where it comes from.
+    /// Address of the client.
     pub address: SocketAddr,
     /// Whom its verified certificate names.
-    pub certificate: Option<Arc<Subject>>,
+    pub certificate: Option<Arc<CertificateSubject>>,
 }
 
 /// An address that cannot be listened on.
@@ -76,6 +76,25 @@ pub struct ListenError {
 /// Serves a router until the tasks are cancelled. Then answers ask clients to close their connections, and a
 /// moment later what is under way is finished.
 ///
+/// # Examples
+///
+/// ```no_run
+/// use axum::{Router, routing::get};
+/// use portolan_runtime::{
+///     process::ProcessFailure,
+///     server::serve,
+///     tasks::Tasks,
+///     tls::{ServerTls, TlsArgs},
+/// };
+///
+/// async fn start(args: &TlsArgs, tasks: &Tasks) -> Result<(), ProcessFailure> {
+///     let tls = ServerTls::start(args, tasks).await?;
+///     let router = Router::new().route("/", get(|| async { "hello" }));
+///     serve(tasks, ([0, 0, 0, 0], 8443).into(), tls, router).await?;
+///     Ok(())
+/// }
+/// ```
+///
 /// # Errors
 /// When the address is taken or not ours.
 pub async fn serve(
@@ -88,7 +107,7 @@ pub async fn serve(
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let local = listener.local_addr().map_err(failed)?;
     info!(address = %local, tls = tls.is_some(), "serving");
-    let server = Arc::new(Server { tls, router, tasks: tasks.clone(), ending: AtomicBool::new(false) });
+    let server = Arc::new(Server { tls, router, tasks: tasks.clone(), draining: AtomicBool::new(false) });
     tasks.spawn_graceful(run(server, Door::new(listener, tasks.clone())));
     Ok(local)
 }
@@ -97,26 +116,26 @@ struct Server {
     tls: Option<ServerTls>,
     router: Router,
     tasks: Tasks,
-    ending: AtomicBool,
+    draining: AtomicBool,
 }
 
 async fn run(server: Arc<Server>, door: Door) {
-    let ending = door.tasks.clone();
+    let tasks = door.tasks.clone();
     tokio::select! {
         () = door.accept(&server) => {}
-        () = ending.cancelled() => {}
+        () = tasks.cancelled() => {}
     }
-    server.ending.store(true, Ordering::Relaxed);
+    server.draining.store(true, Ordering::Relaxed);
     tokio::select! {
         () = door.accept(&server) => {}
-        () = sleep(FAREWELL) => {}
+        () = sleep(DRAIN_TIME) => {}
     }
     // Who waits in the queue of the kernel would be cut off; everybody in it is taken at once, however many they are.
     let _ = timeout(Duration::ZERO, unconstrained(door.accept(&server))).await;
     door.close().await;
 }
 
-/// Where connections come in.
+/// The listener and its limits.
 struct Door {
     listener: TcpListener,
     tasks: Tasks,
@@ -126,7 +145,7 @@ struct Door {
     unheard: TaskTracker,
 }
 
-/// What a connection holds while it is there.
+/// The resources that a connection holds while it is open.
 struct Guest {
     address: SocketAddr,
     watcher: Watcher,
@@ -162,7 +181,7 @@ impl Door {
         drop(self.listener);
         self.unheard.close();
         // Whoever came in last may have asked already; without this, nobody would answer.
-        let _ = timeout(FAREWELL, self.unheard.wait()).await;
+        let _ = timeout(DRAIN_TIME, self.unheard.wait()).await;
         self.graceful.shutdown().await;
     }
 }
@@ -176,15 +195,16 @@ impl Server {
             return self.http(TokioIo::new(stream), None, guest).await;
         };
         let handshake = TlsAcceptor::from(tls.config()).accept(stream);
-        let Ok(Ok(stream)) = timeout(PATIENCE, handshake).await else {
+        let Ok(Ok(stream)) = timeout(CLIENT_TIMEOUT, handshake).await else {
             return debug!(%address, "no TLS handshake");
         };
         let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-        let certificate = certificate.and_then(|certificate| Subject::of(certificate)).map(Arc::new);
+        let certificate =
+            certificate.and_then(|certificate| CertificateSubject::of(certificate)).map(Arc::new);
         self.http(TokioIo::new(stream), certificate, guest).await;
     }
 
-    async fn http<S>(self: Arc<Self>, stream: S, certificate: Option<Arc<Subject>>, guest: Guest)
+    async fn http<S>(self: Arc<Self>, stream: S, certificate: Option<Arc<CertificateSubject>>, guest: Guest)
     where
         S: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
     {
@@ -196,15 +216,15 @@ impl Server {
             async move { Ok::<_, std::convert::Infallible>(server.answer(request).await) }
         });
         let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_headers(64);
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(CLIENT_TIMEOUT).max_headers(64);
         builder
             .http2()
             .timer(TokioTimer::new())
             .max_concurrent_streams(MAX_STREAMS)
             .max_header_list_size(MAX_HEADER_LIST)
-            .keep_alive_interval(PATIENCE);
-        let stream = Patient::new(stream, PATIENCE, unheard);
-        let connection = builder.serve_connection(stream, service).into_owned();
+            .keep_alive_interval(CLIENT_TIMEOUT);
+        let stream = Patient::new(stream, CLIENT_TIMEOUT, unheard);
+        let connection = builder.serve_connection_with_upgrades(stream, service).into_owned();
         // Clients break off connections as they like.
         let _ = watcher.watch(connection).await;
     }
@@ -221,7 +241,7 @@ impl Server {
             answered.unwrap_or_else(|never| match never {})
         };
         leftover.pour_away(&self.tasks);
-        if kept && self.ending.load(Ordering::Relaxed) {
+        if kept && self.draining.load(Ordering::Relaxed) {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
@@ -241,13 +261,13 @@ mod tests {
         let router = Router::new().route("/", get(async || "here"));
         let address = serve(&tasks, "127.0.0.1:0".parse().unwrap(), None, router).await.unwrap();
         tasks.cancel();
-        sleep(FAREWELL / 2).await;
+        sleep(DRAIN_TIME / 2).await;
         // The server runs on this thread: when it goes on, the door is to be closed, and somebody stands in it.
-        std::thread::sleep(FAREWELL);
+        std::thread::sleep(DRAIN_TIME);
         let stream = std::net::TcpStream::connect(address).unwrap();
         stream.set_nonblocking(true).unwrap();
         let mut stream = TcpStream::from_std(stream).unwrap();
-        sleep(FAREWELL / 5).await;
+        sleep(DRAIN_TIME / 5).await;
         stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();

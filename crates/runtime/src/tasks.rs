@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, error};
 
-/// How long last words may take.
+/// Limit for last words.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// The tasks of a process, or of one part of it.
@@ -44,7 +44,7 @@ impl Tasks {
             tokio::select! {
                 () = cancel.cancelled() => debug!(task = name, "task was cancelled"),
                 () = task => {
-                    error!(task = name, "a task that the process cannot do without has ended");
+                    error!(task = name, "a critical task has ended");
                     cancel.cancel();
                 }
             }
@@ -72,7 +72,7 @@ impl Tasks {
         self.cancel.cancel();
     }
 
-    /// Whether the tasks are to end.
+    /// Returns `true` if the tasks are to end.
     pub fn is_cancelled(&self) -> bool {
         self.cancel.is_cancelled()
     }

@@ -11,7 +11,7 @@ use self::writer::ToLog;
 pub(crate) use self::writer::flush;
 use crate::args::{LogArgs, LogFormat};
 
-/// How long an error may be.
+/// Limit on the length of an error.
 const MAX_TEXT: usize = 900;
 
 /// Starts logging to standard error.
@@ -47,9 +47,9 @@ pub struct InvalidFilter(String);
 
 /// Displays an error and its causes in one line, without repeating what a cause already says.
 #[derive(Debug)]
-pub struct Chain<'a>(pub &'a (dyn Error + 'static));
+pub struct ErrorChain<'a>(pub &'a (dyn Error + 'static));
 
-impl fmt::Display for Chain<'_> {
+impl fmt::Display for ErrorChain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (mut said, mut cause) = words(self.0);
         let mut whole = said.clone();
@@ -78,11 +78,11 @@ pub fn shortened(text: &str) -> Cow<'_, str> {
 
 /// An error and its causes on one short line.
 pub fn brief(error: &(dyn Error + 'static)) -> String {
-    let text = Chain(error).to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+    let text = ErrorChain(error).to_string().split_whitespace().collect::<Vec<_>>().join(" ");
     shortened(&text).into_owned()
 }
 
-/// What an error says by itself, and its cause. The client's own errors repeat their causes, and append a
+/// Splits an error into its own message and its cause. The client's own errors repeat their causes, and append a
 /// debug form of the API server's answer, of which only the message is for people.
 fn words<'a>(error: &'a (dyn Error + 'static)) -> (String, Option<&'a (dyn Error + 'static)>) {
     if let Some(kube::Error::Api(status)) = error.downcast_ref() {
@@ -121,7 +121,7 @@ mod tests {
         let root = Link { text: "connection refused", source: None };
         let middle = Link { text: "client error: connection refused", source: Some(Box::new(root)) };
         let top = Link { text: "failed to list exports", source: Some(Box::new(middle)) };
-        assert_eq!(Chain(&top).to_string(), "failed to list exports: client error: connection refused");
+        assert_eq!(ErrorChain(&top).to_string(), "failed to list exports: client error: connection refused");
     }
 
     #[test]
@@ -153,6 +153,6 @@ mod tests {
             ..Default::default()
         };
         let error = watcher::Error::InitialListFailed(kube::Error::Api(Box::new(status)));
-        assert_eq!(Chain(&error).to_string(), "failed to list: secrets is forbidden");
+        assert_eq!(ErrorChain(&error).to_string(), "failed to list: secrets is forbidden");
     }
 }

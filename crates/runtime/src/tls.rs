@@ -1,6 +1,7 @@
 //! TLS of servers: certificates that are read again when they are renewed, and client certificates where an
 //! authority for them is given.
 
+mod facts;
 mod subject;
 
 use std::{path::PathBuf, sync::Arc};
@@ -14,12 +15,12 @@ use rustls::{
 };
 use tracing::{info, warn};
 
-pub use self::subject::Subject;
+pub use self::{facts::CertificateFacts, subject::CertificateSubject};
 use crate::{
-    authorities::{Bundle, InvalidBundle},
-    files::Files,
+    authorities::{CaBundle, InvalidBundle},
+    files::WatchedFiles,
     tasks::Tasks,
-    telemetry::Chain,
+    telemetry::ErrorChain,
 };
 
 /// Flags for the TLS of a server.
@@ -48,9 +49,9 @@ pub enum TlsError {
     /// A file that cannot be read as PEM.
     #[error("failed to read {path:?} as PEM")]
     Read {
-        /// Which.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The cause.
         #[source]
         source: rustls::pki_types::pem::Error,
     },
@@ -63,23 +64,23 @@ pub enum TlsError {
     /// A file that cannot be read at all.
     #[error("failed to read {path:?}")]
     Unreadable {
-        /// Which.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The cause.
         #[source]
         source: std::io::Error,
     },
     /// No authority in the file.
-    #[error("{path:?} holds no authorities of client certificates")]
+    #[error("{path:?} holds no CA certificates for clients")]
     Authorities {
-        /// Which.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The cause.
         #[source]
         source: InvalidBundle,
     },
     /// The authorities cannot be used.
-    #[error("the authorities of client certificates cannot be used")]
+    #[error("the CA certificates for clients cannot be used")]
     ClientAuthorities(#[source] rustls::server::VerifierBuilderError),
 }
 
@@ -101,7 +102,7 @@ impl ServerTls {
         };
         let source = Source { certificate, key, client_authorities: args.client_ca_file.clone() };
         // Remembered before they are read, so that no change goes unseen.
-        let mut files = Files::new(source.paths()).await;
+        let mut files = WatchedFiles::new(source.paths()).await;
         let current = Arc::new(ArcSwap::from_pointee(source.load()?));
         let tls = Self { current: Arc::clone(&current) };
         tasks.spawn_critical("tls files", async move {
@@ -112,14 +113,14 @@ impl ServerTls {
                         current.store(Arc::new(config));
                         info!("new connections use the renewed certificate");
                     }
-                    Err(error) => warn!("the server keeps its certificate: {}", Chain(&error)),
+                    Err(error) => warn!("the server keeps its certificate: {}", ErrorChain(&error)),
                 }
             }
         });
         Ok(Some(tls))
     }
 
-    /// What a new connection uses.
+    /// The configuration that a new connection uses.
     pub fn config(&self) -> Arc<ServerConfig> {
         self.current.load_full()
     }
@@ -158,7 +159,7 @@ impl Source {
 fn authorities(path: &PathBuf) -> Result<RootCertStore, TlsError> {
     let read = |source| TlsError::Unreadable { path: path.clone(), source };
     let unusable = |source| TlsError::Authorities { path: path.clone(), source };
-    let bundle = Bundle::read(&std::fs::read(path).map_err(read)?).map_err(unusable)?;
+    let bundle = CaBundle::read(&std::fs::read(path).map_err(read)?).map_err(unusable)?;
     bundle.warn(&path.display().to_string());
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(bundle.usable);

@@ -1,4 +1,6 @@
-//! Watches that never give up: list, watch, and start anew with backoff after an error.
+//! Watches that never give up: list, watch, and restart with backoff after an error.
+
+pub mod lean;
 
 use std::{fmt::Debug, future::Future, hash::Hash, time::Duration};
 
@@ -15,67 +17,69 @@ use tokio::time::{Instant, sleep};
 
 use crate::{backoff::Backoff, restored};
 
-/// How many objects to list at a time where each may have a megabyte.
+/// Number of objects to list at a time where each may have a megabyte.
 pub const LARGE_PAGE: u32 = 8;
 /// The first delay after a failed watch: rights and CRDs often follow within milliseconds.
 const MIN_DELAY: Duration = Duration::from_millis(50);
 /// The longest delay after a failed watch.
 const MAX_DELAY: Duration = Duration::from_secs(15);
 
-/// Follows a kind for ever: hands every event and every error to `on`.
+/// Follows a kind until it is dropped: hands every event and every error to `on`.
 ///
 /// The wait after an error grows until a list is complete or a change arrives; that a list has begun is no
 /// progress.
 ///
-/// Where the API server was away, and where [`restored`] says so, everything is listed anew: it may have come back with
-/// a backup, whose versions are lower than those that a watch would go on from, and then that watch would show nothing.
+/// Where the API server was away, and where [`restored`] says so, everything is relisted: it may have come back with
+/// a backup, whose versions are lower than those that a watch would go on from, and then that watch would show
+/// nothing.
 pub async fn follow<K>(api: Api<K>, config: watcher::Config, mut on: impl FnMut(watcher::Result<Event<K>>))
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    let mut pause = Pause::new();
+    let mut backoff = WatchBackoff::new();
     let mut restored = restored::subscribe();
-    let mut events = watcher::watcher(api.clone(), config.clone()).boxed();
+    let anew = || watcher::watcher(api.clone(), config.clone()).boxed();
+    let mut events = anew();
     loop {
         let event = tokio::select! {
             // The other end of the channel lives as long as the process.
             _ = restored.changed() => {
-                events = watcher::watcher(api.clone(), config.clone()).boxed();
+                events = anew();
                 continue;
             }
             event = events.next() => event,
         };
         let Some(event) = event else { return };
-        let wait = pause.after(&event);
+        let wait = backoff.after(&event);
         let was_away = event.as_ref().err().is_some_and(was_away);
         on(event);
         if let Some(wait) = wait {
             sleep(wait).await;
         }
         if was_away {
-            pause.lists_anew = true;
-            events = watcher::watcher(api.clone(), config.clone()).boxed();
+            backoff.relists = true;
+            events = anew();
         }
     }
 }
 
-/// How long to wait after an error.
-struct Pause {
+/// Delay after an error.
+struct WatchBackoff {
     backoff: Backoff,
     failed: Option<Instant>,
-    /// The list that is under way follows from an error, so that its end alone is no progress: where lists succeed and
-    /// watches never do, that would be a list every few milliseconds.
-    lists_anew: bool,
+    /// The list that is under way follows from an error, so that its end alone is no progress: where lists succeed
+    /// and watches never do, that would be a list every few milliseconds.
+    relists: bool,
 }
 
-impl Pause {
+impl WatchBackoff {
     fn new() -> Self {
-        Self { backoff: Backoff::new(MIN_DELAY, MAX_DELAY), failed: None, lists_anew: false }
+        Self { backoff: Backoff::new(MIN_DELAY, MAX_DELAY), failed: None, relists: false }
     }
 
     fn after<K>(&mut self, event: &watcher::Result<Event<K>>) -> Option<Duration> {
         match event {
-            Ok(Event::InitDone) if std::mem::take(&mut self.lists_anew) => None,
+            Ok(Event::InitDone) if std::mem::take(&mut self.relists) => None,
             Ok(Event::InitDone | Event::Apply(_) | Event::Delete(_)) => {
                 self.backoff = Backoff::new(MIN_DELAY, MAX_DELAY);
                 None
@@ -91,12 +95,12 @@ impl Pause {
     }
 }
 
-/// Whether a watch could not go on because nobody answered, or not as an API server at work does.
+/// Returns `true` if a watch could not go on because nobody answered, or not as an API server at work does.
 fn was_away(error: &watcher::Error) -> bool {
     match error {
         watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.code >= 500,
         watcher::Error::WatchStartFailed(_) => true,
-        // What lists begins with is listed anew by itself, and a stream that broke is taken up again first.
+        // What lists begins with is relisted by itself, and a stream that broke is taken up again first.
         watcher::Error::InitialListFailed(_)
         | watcher::Error::WatchError(_)
         | watcher::Error::WatchFailed(_)
@@ -104,7 +108,7 @@ fn was_away(error: &watcher::Error) -> bool {
     }
 }
 
-/// Follows one object for ever: `Ok(None)` when it does not exist.
+/// Follows one object until it is dropped: `Ok(None)` when it does not exist.
 pub async fn follow_object<K>(api: Api<K>, name: &str, mut on: impl FnMut(watcher::Result<Option<K>>))
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
@@ -124,34 +128,73 @@ where
 
 /// A store that follows a kind, and the task that fills it. `on` hears of every object that came, changed
 /// or went, after the store has taken it in, and of errors.
+///
+/// # Examples
+///
+/// ```no_run
+/// use std::sync::Arc;
+///
+/// use k8s_openapi::api::core::v1::ConfigMap;
+/// use kube::{
+///     Api, Client, ResourceExt as _,
+///     runtime::{reflector::Store, watcher},
+/// };
+/// use portolan_runtime::{
+///     queue::WorkQueue,
+///     tasks::Tasks,
+///     watch::{WatchChange, reflect},
+/// };
+///
+/// fn follow(client: Client, queue: Arc<WorkQueue<String>>, tasks: &Tasks) -> Store<ConfigMap> {
+///     let on = move |change: WatchChange<'_, ConfigMap>| match change {
+///         WatchChange::Applied(map) | WatchChange::Deleted(map) => queue.add(map.name_any()),
+///         WatchChange::Relisted | WatchChange::Failed(_) => {}
+///     };
+///     let (store, task) = reflect(Api::all(client), watcher::Config::default(), on);
+///     tasks.spawn_critical("config maps", task);
+///     store
+/// }
+/// ```
 pub fn reflect<K>(
     api: Api<K>,
     config: watcher::Config,
-    mut on: impl FnMut(Changed<'_, K>) + Send + 'static,
+    on: impl FnMut(WatchChange<'_, K>) + Send + 'static,
 ) -> (Store<K>, impl Future<Output = ()> + Send + 'static)
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
     K::DynamicType: Eq + Hash + Clone + Default + Send + Sync + Unpin,
 {
+    let (store, take) = keep(on);
+    (store, follow(api, config, take))
+}
+
+/// A store, and what takes events into it before `on` hears of them.
+fn keep<K>(
+    mut on: impl FnMut(WatchChange<'_, K>) + Send + 'static,
+) -> (Store<K>, impl FnMut(watcher::Result<Event<K>>) + Send + 'static)
+where
+    K: Resource + Clone + Send + Sync + 'static,
+    K::DynamicType: Eq + Hash + Clone + Default + Send + Sync + Unpin,
+{
     let (store, mut writer) = kube::runtime::reflector::store();
-    let task = follow(api, config, move |event| match event {
+    let take = move |event| match event {
         Ok(event) => {
             writer.apply_watcher_event(&event);
             match &event {
-                Event::Apply(object) => on(Changed::Applied(object)),
-                Event::Delete(object) => on(Changed::Deleted(object)),
-                Event::InitDone => on(Changed::Relisted),
+                Event::Apply(object) => on(WatchChange::Applied(object)),
+                Event::Delete(object) => on(WatchChange::Deleted(object)),
+                Event::InitDone => on(WatchChange::Relisted),
                 Event::Init | Event::InitApply(_) => {}
             }
         }
-        Err(error) => on(Changed::Failed(&error)),
-    });
-    (store, task)
+        Err(error) => on(WatchChange::Failed(&error)),
+    };
+    (store, take)
 }
 
-/// What happened to a followed kind.
+/// An event of a followed kind.
 #[derive(Debug)]
-pub enum Changed<'a, K> {
+pub enum WatchChange<'a, K> {
     /// An object came or changed.
     Applied(&'a K),
     /// An object went.
@@ -235,15 +278,15 @@ mod tests {
 
     #[test]
     fn lists_that_no_watch_follows_come_ever_later() {
-        let mut pause = Pause::new();
+        let mut backoff = WatchBackoff::new();
         let mut waits = Vec::new();
         for _ in 0..12 {
-            waits.extend(pause.after::<ConfigMap>(&Err(refused(503))));
-            pause.lists_anew = true;
-            assert_eq!(pause.after::<ConfigMap>(&Ok(Event::InitDone)), None);
+            waits.extend(backoff.after::<ConfigMap>(&Err(refused(503))));
+            backoff.relists = true;
+            assert_eq!(backoff.after::<ConfigMap>(&Ok(Event::InitDone)), None);
         }
         assert!(waits.last().unwrap() >= &(MAX_DELAY / 2), "{waits:?}");
-        pause.after::<ConfigMap>(&Ok(Event::Apply(ConfigMap::default())));
-        assert!(pause.after::<ConfigMap>(&Err(refused(503))).unwrap() <= MIN_DELAY);
+        backoff.after::<ConfigMap>(&Ok(Event::Apply(ConfigMap::default())));
+        assert!(backoff.after::<ConfigMap>(&Err(refused(503))).unwrap() <= MIN_DELAY);
     }
 }

@@ -4,7 +4,7 @@ use jsonwebtoken as jwt;
 
 /// An algorithm of RFC 7518 or RFC 8037 that a key of a cluster may be for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Algorithm {
+pub enum SigningAlgorithm {
     /// RSA PKCS#1 v1.5 with SHA-256.
     Rs256,
     /// RSA PKCS#1 v1.5 with SHA-384.
@@ -27,7 +27,7 @@ pub enum Algorithm {
     EdDsa,
 }
 
-impl Algorithm {
+impl SigningAlgorithm {
     /// The algorithm of an `alg` member. `none`, the symmetric ones and unknown ones are no algorithms here.
     pub fn parse(name: &str) -> Option<Self> {
         Some(match name {
@@ -46,7 +46,7 @@ impl Algorithm {
         })
     }
 
-    /// What jsonwebtoken calls it; none for ES512.
+    /// Returns jsonwebtoken's name for the algorithm; `None` for ES512.
     pub(crate) const fn of_jsonwebtoken(self) -> Option<jwt::Algorithm> {
         Some(match self {
             Self::Rs256 => jwt::Algorithm::RS256,

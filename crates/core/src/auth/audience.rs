@@ -12,11 +12,11 @@ pub fn intersection(wanted: &[String], token: &[String]) -> Vec<String> {
     common
 }
 
-/// What clouds call the API server, whatever they call the issuer.
+/// The audience by which clouds know the API server, whatever they call the issuer.
 const API_SERVER: &str = "https://kubernetes.default.svc";
 
 /// The audiences of the API server of a cluster with these issuers, as far as that can be known without asking it:
-/// the issuers, which kube-apiserver takes unless it is told otherwise. Clusters whose issuer is at a public
+/// the issuers, which kube-apiserver takes unless a flag says otherwise. Clusters whose issuer is at a public
 /// address are told otherwise.
 pub fn of_api_server(issuers: &[String]) -> Vec<String> {
     let mut audiences = issuers.to_vec();

@@ -8,7 +8,7 @@ use serde::{
     de::{self, IgnoredAny, SeqAccess, Visitor},
 };
 
-use super::{Refusal, UnverifiedToken};
+use super::{TokenRefusal, UnverifiedToken};
 use crate::object::{self, Object};
 
 /// The last second of the year 9999.
@@ -16,17 +16,17 @@ const LAST_SECOND: i64 = 253_402_300_799;
 /// More audiences than anybody asks for.
 const MAX_AUDIENCES: usize = 64;
 
-/// What a token says. A member that is there twice, or of another type, makes the whole token malformed;
-/// members that are not known here are skipped, not kept.
+/// The claims of a token. A member that is there twice, or of another type, makes the whole token malformed; unknown
+/// members are skipped, not kept.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Claims {
+pub struct TokenClaims {
     /// Issuer.
     pub iss: String,
     /// Subject.
     pub sub: Option<String>,
     /// Audiences: a text or a list of texts.
     #[serde(default, deserialize_with = "object::or_default")]
-    pub aud: Audiences,
+    pub aud: TokenAudiences,
     /// End.
     pub exp: Option<NumericDate>,
     /// Begin.
@@ -35,9 +35,9 @@ pub struct Claims {
     pub iat: Option<NumericDate>,
     /// Id of the token.
     pub jti: Option<String>,
-    /// What Kubernetes says about the account.
+    /// The claim of Kubernetes about the account.
     #[serde(default, rename = "kubernetes.io", deserialize_with = "object::optional")]
-    pub kubernetes: Option<Kubernetes>,
+    pub kubernetes: Option<KubernetesClaim>,
     /// Events that the token tells of, which tokens for bearers do not (RFC 8417).
     pub events: Option<IgnoredAny>,
     #[serde(rename = "kubernetes.io/serviceaccount/namespace")]
@@ -50,7 +50,7 @@ pub struct Claims {
 
 /// The private claims of Kubernetes.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Kubernetes {
+pub struct KubernetesClaim {
     /// Namespace of the account.
     pub namespace: String,
     /// The account.
@@ -75,32 +75,32 @@ pub struct Reference {
     pub uid: String,
 }
 
-impl Claims {
+impl TokenClaims {
     /// The claims of a token that somebody else judges. Nothing here is trusted before it has.
     ///
     /// # Errors
     /// `Malformed`.
-    pub fn unverified(token: &UnverifiedToken<'_>) -> Result<Self, Refusal> {
+    pub fn unverified(token: &UnverifiedToken<'_>) -> Result<Self, TokenRefusal> {
         Self::parse(token.payload())
     }
 
     /// Reads the claims.
-    pub(super) fn parse(payload: &[u8]) -> Result<Self, Refusal> {
-        serde_json::from_slice(payload).map(|Object(claims)| claims).map_err(|_| Refusal::Malformed)
+    pub(super) fn parse(payload: &[u8]) -> Result<Self, TokenRefusal> {
+        serde_json::from_slice(payload).map(|Object(claims)| claims).map_err(|_| TokenRefusal::Malformed)
     }
 
-    /// Whether the token is valid at `now`. The end must be there. `leeway` is for clocks that differ.
+    /// Checks that the token is valid at `now`. The end must be there. `leeway` is for clocks that differ.
     ///
     /// # Errors
     /// `Malformed` without an end, `Expired` or `NotYet`.
-    pub fn check_time(&self, now: Timestamp, leeway: SignedDuration) -> Result<(), Refusal> {
+    pub fn check_time(&self, now: Timestamp, leeway: SignedDuration) -> Result<(), TokenRefusal> {
         let (now, leeway) = (now.as_second(), leeway.as_secs());
-        let end = self.exp.ok_or(Refusal::Malformed)?.0;
+        let end = self.exp.ok_or(TokenRefusal::Malformed)?.0;
         if end <= now - leeway {
-            return Err(Refusal::Expired);
+            return Err(TokenRefusal::Expired);
         }
         let later = |date: Option<NumericDate>| date.is_some_and(|date| date.0 > now + leeway);
-        if later(self.nbf) || later(self.iat) { Err(Refusal::NotYet) } else { Ok(()) }
+        if later(self.nbf) || later(self.iat) { Err(TokenRefusal::NotYet) } else { Ok(()) }
     }
 }
 
@@ -135,23 +135,23 @@ impl<'de> Deserialize<'de> for NumericDate {
 
 /// The `aud` claim.
 #[derive(Clone, Debug, Default)]
-pub struct Audiences(pub Vec<String>);
+pub struct TokenAudiences(pub Vec<String>);
 
-impl<'de> Deserialize<'de> for Audiences {
+impl<'de> Deserialize<'de> for TokenAudiences {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct TextOrList;
         impl<'de> Visitor<'de> for TextOrList {
-            type Value = Audiences;
+            type Value = TokenAudiences;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a text or a list of texts")
             }
 
-            fn visit_str<E: de::Error>(self, value: &str) -> Result<Audiences, E> {
-                Ok(Audiences(vec![value.to_owned()]))
+            fn visit_str<E: de::Error>(self, value: &str) -> Result<TokenAudiences, E> {
+                Ok(TokenAudiences(vec![value.to_owned()]))
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Audiences, A::Error> {
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<TokenAudiences, A::Error> {
                 let mut list = Vec::new();
                 while let Some(audience) = seq.next_element()? {
                     if list.len() == MAX_AUDIENCES {
@@ -159,7 +159,7 @@ impl<'de> Deserialize<'de> for Audiences {
                     }
                     list.push(audience);
                 }
-                Ok(Audiences(list))
+                Ok(TokenAudiences(list))
             }
         }
         deserializer.deserialize_any(TextOrList)

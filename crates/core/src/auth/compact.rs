@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::{Deserialize, de::IgnoredAny};
 
-use super::{Algorithm, Refusal};
+use super::{SigningAlgorithm, TokenRefusal};
 use crate::object::Object;
 
 /// Longer than any token that a cluster issues; those have one to two kilobytes.
@@ -27,7 +27,7 @@ pub fn bare(text: &str) -> &str {
 /// A token that nobody has vouched for. It gives what is needed to find a key, and nothing else: use nothing
 /// of it to decide.
 pub struct UnverifiedToken<'a> {
-    unverified_algorithm: Algorithm,
+    unverified_algorithm: SigningAlgorithm,
     unverified_key_id: Option<String>,
     unverified_issuer: String,
     claims_to_be_legacy: bool,
@@ -64,27 +64,29 @@ impl<'a> UnverifiedToken<'a> {
     ///
     /// # Errors
     /// `TooLarge`, `Malformed`, `Algorithm` or `Type`.
-    pub fn parse(text: &'a str) -> Result<Self, Refusal> {
+    pub fn parse(text: &'a str) -> Result<Self, TokenRefusal> {
         let token = bare(text);
         if token.len() > MAX_TOKEN_BYTES {
-            return Err(Refusal::TooLarge);
+            return Err(TokenRefusal::TooLarge);
         }
-        let (signed, signature) = token.rsplit_once('.').ok_or(Refusal::Malformed)?;
-        let (header, payload) = signed.split_once('.').ok_or(Refusal::Malformed)?;
+        let (signed, signature) = token.rsplit_once('.').ok_or(TokenRefusal::Malformed)?;
+        let (header, payload) = signed.split_once('.').ok_or(TokenRefusal::Malformed)?;
         // A dot is no base64: two of them are the only ones that pass.
         let header = decode(header)?;
-        let Object::<Header<'_>>(header) = serde_json::from_slice(&header).map_err(|_| Refusal::Malformed)?;
-        let unverified_algorithm = header.alg.as_deref().and_then(Algorithm::parse);
-        let unverified_algorithm = unverified_algorithm.ok_or(Refusal::Algorithm)?;
+        let Object::<Header<'_>>(header) =
+            serde_json::from_slice(&header).map_err(|_| TokenRefusal::Malformed)?;
+        let unverified_algorithm = header.alg.as_deref().and_then(SigningAlgorithm::parse);
+        let unverified_algorithm = unverified_algorithm.ok_or(TokenRefusal::Algorithm)?;
         let long_key_id = header.kid.as_ref().is_some_and(|id| id.len() > MAX_KEY_ID_BYTES);
         if header.crit.is_some() || header.b64.is_some() || long_key_id {
-            return Err(Refusal::Malformed);
+            return Err(TokenRefusal::Malformed);
         }
         if !header.typ.as_deref().is_none_or(is_for_bearers) {
-            return Err(Refusal::Type);
+            return Err(TokenRefusal::Type);
         }
         let payload = decode(payload)?;
-        let Object::<Outline>(outline) = serde_json::from_slice(&payload).map_err(|_| Refusal::Malformed)?;
+        let Object::<Outline>(outline) =
+            serde_json::from_slice(&payload).map_err(|_| TokenRefusal::Malformed)?;
         let signature = decode(signature)?;
         Ok(Self {
             unverified_algorithm,
@@ -99,7 +101,7 @@ impl<'a> UnverifiedToken<'a> {
     }
 
     /// The algorithm that the token claims to be signed with.
-    pub const fn unverified_algorithm(&self) -> Algorithm {
+    pub const fn unverified_algorithm(&self) -> SigningAlgorithm {
         self.unverified_algorithm
     }
 
@@ -113,14 +115,14 @@ impl<'a> UnverifiedToken<'a> {
         &self.unverified_issuer
     }
 
-    /// Whether the token has the shape of those that were kept in Secrets. Their issuer does not tell: some
+    /// Returns `true` if the token has the shape of those that were kept in Secrets. Their issuer does not tell: some
     /// clusters call themselves so.
     pub const fn claims_to_be_legacy(&self) -> bool {
         self.claims_to_be_legacy
     }
 
-    /// Whether a cluster with these issuers can be the one that the token claims to come from. A token is shown
-    /// to no other.
+    /// Returns `true` if a cluster with these issuers can be the one that the token claims to come from. A token is
+    /// shown to no other.
     pub fn claims_to_be_of(&self, issuers: &[String]) -> bool {
         let issuer = &self.unverified_issuer;
         issuers.contains(issuer) || self.claims_to_be_legacy && issuer == LEGACY_ISSUER
@@ -131,7 +133,7 @@ impl<'a> UnverifiedToken<'a> {
         self.text
     }
 
-    /// What was signed.
+    /// The bytes that the signature covers.
     pub(super) const fn signed(&self) -> &[u8] {
         self.signed.as_bytes()
     }
@@ -159,6 +161,6 @@ fn is_for_bearers(kind: &str) -> bool {
     TYPES.contains(&kind.strip_prefix("application/").unwrap_or(&kind))
 }
 
-fn decode(part: &str) -> Result<Vec<u8>, Refusal> {
-    BASE64_URL_SAFE_NO_PAD.decode(part).map_err(|_| Refusal::Malformed)
+fn decode(part: &str) -> Result<Vec<u8>, TokenRefusal> {
+    BASE64_URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenRefusal::Malformed)
 }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::{claims::NumericDate, compact::bare};
 
-/// What a token of our own says about itself.
+/// The claims of a token of our own that its renewal needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OwnToken {
     /// When it ends; none for one that never does, or that is no JWT.

@@ -1,8 +1,8 @@
-//! Who a token is: user name, uid, groups and extra, as kube-apiserver derives them.
+//! Identity of a token's holder: user name, uid, groups and extra, as kube-apiserver derives them.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use super::{Claims, Refusal, UnverifiedToken, claims::Reference};
+use super::{TokenClaims, TokenRefusal, UnverifiedToken, claims::Reference};
 use crate::names::{is_dns_label, is_dns_subdomain};
 
 const POD_NAME: &str = "authentication.kubernetes.io/pod-name";
@@ -12,11 +12,11 @@ const NODE_UID: &str = "authentication.kubernetes.io/node-uid";
 const CREDENTIAL_ID: &str = "authentication.kubernetes.io/credential-id";
 
 /// More values under more keys.
-pub type Extra = BTreeMap<Cow<'static, str>, Vec<String>>;
+pub type UserExtra = BTreeMap<Cow<'static, str>, Vec<String>>;
 
 /// A user as a TokenReview describes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Identity {
+pub struct UserIdentity {
     /// `system:serviceaccount:<namespace>:<name>`.
     pub username: String,
     /// The uid of the account.
@@ -24,20 +24,20 @@ pub struct Identity {
     /// Its groups.
     pub groups: Vec<String>,
     /// Pod, node and id of the credential.
-    pub extra: Extra,
+    pub extra: UserExtra,
 }
 
-impl Identity {
+impl UserIdentity {
     /// The `ServiceAccount` of the claims. The subject must say the same as the claims of Kubernetes.
     ///
     /// # Errors
     /// `Identity` when it does not, or when the names could not be those of a `ServiceAccount`.
-    pub fn of(claims: &Claims) -> Result<Self, Refusal> {
-        let kubernetes = claims.kubernetes.as_ref().ok_or(Refusal::Identity)?;
+    pub fn of(claims: &TokenClaims) -> Result<Self, TokenRefusal> {
+        let kubernetes = claims.kubernetes.as_ref().ok_or(TokenRefusal::Identity)?;
         let account = &kubernetes.serviceaccount;
         let mut identity = Self::account(&kubernetes.namespace, &account.name, &account.uid)?;
         if claims.sub.as_deref() != Some(&identity.username) {
-            return Err(Refusal::Identity);
+            return Err(TokenRefusal::Identity);
         }
         identity.extra = extra(claims, kubernetes.pod.as_ref(), kubernetes.node.as_ref());
         Ok(identity)
@@ -48,32 +48,36 @@ impl Identity {
     ///
     /// # Errors
     /// `Malformed` or `Identity`.
-    pub fn unverified(token: &UnverifiedToken<'_>) -> Result<Self, Refusal> {
-        let claims = Claims::parse(token.payload())?;
+    pub fn unverified(token: &UnverifiedToken<'_>) -> Result<Self, TokenRefusal> {
+        let claims = TokenClaims::parse(token.payload())?;
         if !token.claims_to_be_legacy() {
             return Self::of(&claims);
         }
-        let part = |part: &Option<String>| part.clone().ok_or(Refusal::Identity);
+        let part = |part: &Option<String>| part.clone().ok_or(TokenRefusal::Identity);
         let (namespace, name) = (part(&claims.legacy_namespace)?, part(&claims.legacy_name)?);
         let identity = Self::account(&namespace, &name, &part(&claims.legacy_uid)?)?;
-        if claims.sub.as_deref() == Some(&identity.username) { Ok(identity) } else { Err(Refusal::Identity) }
+        if claims.sub.as_deref() == Some(&identity.username) {
+            Ok(identity)
+        } else {
+            Err(TokenRefusal::Identity)
+        }
     }
 
-    fn account(namespace: &str, name: &str, uid: &str) -> Result<Self, Refusal> {
+    fn account(namespace: &str, name: &str, uid: &str) -> Result<Self, TokenRefusal> {
         if !is_dns_label(namespace) || !is_dns_subdomain(name) || uid.is_empty() {
-            return Err(Refusal::Identity);
+            return Err(TokenRefusal::Identity);
         }
         Ok(Self {
             username: format!("system:serviceaccount:{namespace}:{name}"),
             uid: uid.to_owned(),
             groups: vec!["system:serviceaccounts".to_owned(), format!("system:serviceaccounts:{namespace}")],
-            extra: Extra::new(),
+            extra: UserExtra::new(),
         })
     }
 }
 
-fn extra(claims: &Claims, pod: Option<&Reference>, node: Option<&Reference>) -> Extra {
-    let mut extra = Extra::new();
+fn extra(claims: &TokenClaims, pod: Option<&Reference>, node: Option<&Reference>) -> UserExtra {
+    let mut extra = UserExtra::new();
     let mut put = |key: &'static str, value: String| extra.insert(key.into(), vec![value]);
     if let Some(jti) = claims.jti.as_ref().filter(|jti| !jti.is_empty()) {
         put(CREDENTIAL_ID, format!("JTI={jti}"));

@@ -7,7 +7,7 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use jsonwebtoken::DecodingKey;
 use serde::Deserialize;
 
-use super::Algorithm;
+use super::SigningAlgorithm;
 use crate::digest::sha256_hex;
 
 const MIN_RSA_BITS: usize = 2048;
@@ -18,7 +18,7 @@ const MAX_RSA_BITS: usize = 8192;
 pub struct VerificationKey {
     /// Its id, as the issuer publishes it.
     pub id: Option<String>,
-    algorithms: Vec<Algorithm>,
+    algorithms: Vec<SigningAlgorithm>,
     material: Material,
     /// Equal for equal keys, whatever their ids.
     pub thumbprint: String,
@@ -29,7 +29,7 @@ pub struct VerificationKey {
 #[derive(Clone, Debug)]
 enum Material {
     Shared(Box<DecodingKey>),
-    Ready(Vec<(Algorithm, ParsedPublicKey)>),
+    Ready(Vec<(SigningAlgorithm, ParsedPublicKey)>),
 }
 
 #[derive(Deserialize)]
@@ -47,13 +47,13 @@ pub(super) struct Jwk {
 }
 
 impl VerificationKey {
-    /// Whether the key may be used for an algorithm.
-    pub fn is_for(&self, algorithm: Algorithm) -> bool {
+    /// Returns `true` if the key may be used for an algorithm.
+    pub fn is_for(&self, algorithm: SigningAlgorithm) -> bool {
         self.algorithms.contains(&algorithm)
     }
 
-    /// Whether the signature of the message is that of this key.
-    pub(super) fn verifies(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
+    /// Returns `true` if the signature of the message was made with this key.
+    pub(super) fn verifies(&self, algorithm: SigningAlgorithm, message: &[u8], signature: &[u8]) -> bool {
         match &self.material {
             Material::Shared(key) => algorithm.of_jsonwebtoken().is_some_and(|algorithm| {
                 let signature = BASE64_URL_SAFE_NO_PAD.encode(signature);
@@ -68,7 +68,7 @@ impl VerificationKey {
 }
 
 /// The usable key of a JWK, or why it is skipped. `published` has the algorithms that its issuer says it uses.
-pub(super) fn usable(jwk: &Jwk, published: &[Algorithm]) -> Result<VerificationKey, &'static str> {
+pub(super) fn usable(jwk: &Jwk, published: &[SigningAlgorithm]) -> Result<VerificationKey, &'static str> {
     let for_signatures = jwk.r#use.as_deref().is_none_or(|usage| usage == "sig");
     let verifies = jwk.key_ops.as_ref().is_none_or(|ops| ops.iter().any(|op| op == "verify"));
     if !for_signatures || !verifies {
@@ -77,36 +77,38 @@ pub(super) fn usable(jwk: &Jwk, published: &[Algorithm]) -> Result<VerificationK
     let kind = jwk.kty.as_deref().ok_or("it has no type (kty)")?;
     let (algorithms, material, bytes) = match (kind, jwk.crv.as_deref()) {
         ("RSA", _) => rsa(jwk, published)?,
-        ("EC", Some("P-256")) => elliptic(jwk, 32, &[Algorithm::Es256])?,
-        ("EC", Some("P-384")) => elliptic(jwk, 48, &[Algorithm::Es384])?,
-        ("EC", Some("P-521")) => elliptic(jwk, 66, &[Algorithm::Es512])?,
+        ("EC", Some("P-256")) => elliptic(jwk, 32, &[SigningAlgorithm::Es256])?,
+        ("EC", Some("P-384")) => elliptic(jwk, 48, &[SigningAlgorithm::Es384])?,
+        ("EC", Some("P-521")) => elliptic(jwk, 66, &[SigningAlgorithm::Es512])?,
         ("OKP", Some("Ed25519")) => edwards(jwk)?,
         ("oct", _) => return Err("it is symmetric: whoever can check a token could make one"),
-        ("EC" | "OKP", _) => return Err("its curve is not known here"),
-        _ => return Err("its type is not known here"),
+        ("EC" | "OKP", _) => return Err("its curve is not supported"),
+        _ => return Err("its type is not supported"),
     };
     Ok(VerificationKey { id: jwk.kid.clone(), algorithms, material, thumbprint: sha256_hex(&bytes) })
 }
 
-type Parts = (Vec<Algorithm>, Material, Vec<u8>);
+type Parts = (Vec<SigningAlgorithm>, Material, Vec<u8>);
 
 /// A key that names its algorithm is for that one only, as long as it fits the type of the key; one that names
 /// none is for those in `unnamed`.
 fn named(
     name: Option<&str>,
-    by_type: &[Algorithm],
-    unnamed: Vec<Algorithm>,
-) -> Result<Vec<Algorithm>, &'static str> {
+    by_type: &[SigningAlgorithm],
+    unnamed: Vec<SigningAlgorithm>,
+) -> Result<Vec<SigningAlgorithm>, &'static str> {
     let Some(name) = name else { return Ok(unnamed) };
-    let named = Algorithm::parse(name).filter(|named| by_type.contains(named));
+    let named = SigningAlgorithm::parse(name).filter(|named| by_type.contains(named));
     named.map(|named| vec![named]).ok_or("its algorithm does not fit its type")
 }
 
-const PKCS1: [Algorithm; 3] = [Algorithm::Rs256, Algorithm::Rs384, Algorithm::Rs512];
-const PSS: [Algorithm; 3] = [Algorithm::Ps256, Algorithm::Ps384, Algorithm::Ps512];
+const PKCS1: [SigningAlgorithm; 3] =
+    [SigningAlgorithm::Rs256, SigningAlgorithm::Rs384, SigningAlgorithm::Rs512];
+const PSS: [SigningAlgorithm; 3] =
+    [SigningAlgorithm::Ps256, SigningAlgorithm::Ps384, SigningAlgorithm::Ps512];
 
 /// PSS counts where the key or the issuer names it.
-fn rsa(jwk: &Jwk, published: &[Algorithm]) -> Result<Parts, &'static str> {
+fn rsa(jwk: &Jwk, published: &[SigningAlgorithm]) -> Result<Parts, &'static str> {
     let (n, e) = (bytes(jwk.n.as_ref())?, bytes(jwk.e.as_ref())?);
     let (n, e) = (without_zeros(&n), without_zeros(&e));
     let bits = n.len() * 8 - n.first().map_or(0, |first| first.leading_zeros() as usize);
@@ -129,22 +131,22 @@ fn rsa(jwk: &Jwk, published: &[Algorithm]) -> Result<Parts, &'static str> {
         Some((algorithm, key))
     };
     let keys: Option<Vec<_>> = algorithms.iter().map(ready).collect();
-    Ok((algorithms, Material::Ready(keys.ok_or("its modulus is none")?), [n, e].concat()))
+    Ok((algorithms, Material::Ready(keys.ok_or("its modulus or exponent is not usable")?), [n, e].concat()))
 }
 
-fn rsa_parameters(algorithm: Algorithm) -> Option<&'static RsaParameters> {
+fn rsa_parameters(algorithm: SigningAlgorithm) -> Option<&'static RsaParameters> {
     Some(match algorithm {
-        Algorithm::Rs256 => &aws::RSA_PKCS1_2048_8192_SHA256,
-        Algorithm::Rs384 => &aws::RSA_PKCS1_2048_8192_SHA384,
-        Algorithm::Rs512 => &aws::RSA_PKCS1_2048_8192_SHA512,
-        Algorithm::Ps256 => &aws::RSA_PSS_2048_8192_SHA256,
-        Algorithm::Ps384 => &aws::RSA_PSS_2048_8192_SHA384,
-        Algorithm::Ps512 => &aws::RSA_PSS_2048_8192_SHA512,
+        SigningAlgorithm::Rs256 => &aws::RSA_PKCS1_2048_8192_SHA256,
+        SigningAlgorithm::Rs384 => &aws::RSA_PKCS1_2048_8192_SHA384,
+        SigningAlgorithm::Rs512 => &aws::RSA_PKCS1_2048_8192_SHA512,
+        SigningAlgorithm::Ps256 => &aws::RSA_PSS_2048_8192_SHA256,
+        SigningAlgorithm::Ps384 => &aws::RSA_PSS_2048_8192_SHA384,
+        SigningAlgorithm::Ps512 => &aws::RSA_PSS_2048_8192_SHA512,
         _ => return None,
     })
 }
 
-fn elliptic(jwk: &Jwk, size: usize, by_type: &[Algorithm]) -> Result<Parts, &'static str> {
+fn elliptic(jwk: &Jwk, size: usize, by_type: &[SigningAlgorithm]) -> Result<Parts, &'static str> {
     let (x, y) = (bytes(jwk.x.as_ref())?, bytes(jwk.y.as_ref())?);
     if x.len() != size || y.len() != size {
         return Err("its coordinates have the wrong length");
@@ -156,7 +158,7 @@ fn elliptic(jwk: &Jwk, size: usize, by_type: &[Algorithm]) -> Result<Parts, &'st
         _ => on_curve(&aws_lc_rs::signature::ECDSA_P256_SHA256_FIXED, &point),
     };
     let material = match parsed.map_err(|_| "its point is not on the curve")? {
-        Some(key) => Material::Ready(vec![(Algorithm::Es512, key)]),
+        Some(key) => Material::Ready(vec![(SigningAlgorithm::Es512, key)]),
         None => Material::Shared(Box::new(DecodingKey::from_ec_der(&point))),
     };
     Ok((named(jwk.alg.as_deref(), by_type, by_type.to_vec())?, material, point))
@@ -174,7 +176,7 @@ fn edwards(jwk: &Jwk) -> Result<Parts, &'static str> {
     if x.len() != 32 {
         return Err("its key has the wrong length");
     }
-    let algorithms = named(jwk.alg.as_deref(), &[Algorithm::EdDsa], vec![Algorithm::EdDsa])?;
+    let algorithms = named(jwk.alg.as_deref(), &[SigningAlgorithm::EdDsa], vec![SigningAlgorithm::EdDsa])?;
     Ok((algorithms, Material::Shared(Box::new(DecodingKey::from_ed_der(&x))), x))
 }
 

@@ -7,25 +7,25 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
-    Algorithm, Claims, Refusal, UnverifiedToken,
+    SigningAlgorithm, TokenClaims, TokenRefusal, UnverifiedToken,
     jwk::{Jwk, VerificationKey, usable},
 };
 use crate::{object::Object, text::quoted};
 
 /// More keys than an issuer has, even while it rotates them.
 const MAX_KEYS: usize = 256;
-/// How many keys a token may be tried with when it names none, or when several have its id.
+/// Limit on the keys that a token is tried with when it names none, or when several have its id.
 const MAX_CANDIDATES: usize = 8;
 /// Of so many skipped keys people are told why; of the others, how many there are.
 const MAX_TOLD: usize = 4;
 
 /// The usable keys of an issuer.
 #[derive(Clone, Debug, Default)]
-pub struct Keys {
+pub struct IssuerKeys {
     by_id: HashMap<String, Vec<VerificationKey>>,
     nameless: Vec<VerificationKey>,
-    /// What of the set cannot be used.
-    pub skipped: Skipped,
+    /// Keys of the set that cannot be used.
+    pub skipped: SkippedKeys,
 }
 
 /// An entry of a set that cannot be used.
@@ -35,7 +35,7 @@ pub struct SkippedKey {
     pub id: Option<String>,
     /// Its place in the set, from 1.
     pub place: usize,
-    /// Why.
+    /// The reason why it cannot be used.
     pub reason: &'static str,
 }
 
@@ -50,16 +50,16 @@ impl fmt::Display for SkippedKey {
 
 /// The entries of a set that cannot be used, for people.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Skipped(pub Vec<SkippedKey>);
+pub struct SkippedKeys(pub Vec<SkippedKey>);
 
-impl Skipped {
-    /// Why the key with this id cannot be used.
+impl SkippedKeys {
+    /// The reason why the key with this id cannot be used.
     pub fn reason(&self, id: &str) -> Option<&'static str> {
         self.0.iter().find(|key| key.id.as_deref() == Some(id)).map(|key| key.reason)
     }
 }
 
-impl fmt::Display for Skipped {
+impl fmt::Display for SkippedKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, key) in self.0.iter().take(MAX_TOLD).enumerate() {
             write!(f, "{}{key}", if index == 0 { "" } else { "; " })?;
@@ -86,16 +86,16 @@ pub enum InvalidKeys {
     Empty,
     /// Nothing usable in it.
     #[error("it has no usable key: {0}")]
-    Unusable(Skipped),
+    Unusable(SkippedKeys),
 }
 
-impl Keys {
+impl IssuerKeys {
     /// Reads a JWKS. `algorithms` has those that the issuer says it uses. What is not usable is skipped one by
     /// one; a set without any usable key is an error, so that the last good one stays.
     ///
     /// # Errors
     /// See [`InvalidKeys`].
-    pub fn parse(json: &[u8], algorithms: &[Algorithm]) -> Result<Self, InvalidKeys> {
+    pub fn parse(json: &[u8], algorithms: &[SigningAlgorithm]) -> Result<Self, InvalidKeys> {
         #[derive(Deserialize)]
         struct Set<'a> {
             #[serde(borrow)]
@@ -127,12 +127,12 @@ impl Keys {
         }
     }
 
-    /// How many keys there are.
+    /// Number of usable keys.
     pub fn len(&self) -> usize {
         self.iter().count()
     }
 
-    /// Whether there are none.
+    /// Returns `true` if no key is usable.
     pub fn is_empty(&self) -> bool {
         self.by_id.is_empty() && self.nameless.is_empty()
     }
@@ -142,12 +142,41 @@ impl Keys {
         self.by_id.values().flatten().chain(&self.nameless)
     }
 
-    /// Whether a key has this id.
+    /// Returns `true` if a key has this id.
     pub fn has(&self, id: &str) -> bool {
         self.by_id.contains_key(id)
     }
 
     /// The claims of a token that one of these keys has signed, and that is valid at `now`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use jiff::{SignedDuration, Timestamp};
+    /// use portolan_core::auth::{IssuerKeys, UnverifiedToken, keys::TokenRules};
+    ///
+    /// // The key and the token of RFC 7515, A.3.
+    /// let keys = IssuerKeys::parse(
+    ///     br#"{"keys": [{
+    ///         "kty": "EC", "crv": "P-256",
+    ///         "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+    ///         "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"
+    ///     }]}"#,
+    ///     &[],
+    /// )?;
+    /// let token = UnverifiedToken::parse(
+    ///     "eyJhbGciOiJFUzI1NiJ9.\
+    ///      eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.\
+    ///      DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q",
+    /// )
+    /// .expect("a compact JWS");
+    /// let issuers = ["joe".to_owned()];
+    /// let rules = TokenRules { issuers: &issuers, leeway: SignedDuration::ZERO, require_key_id: false };
+    /// let at = |second| Timestamp::from_second(second).expect("a time");
+    /// assert_eq!(keys.verify(&token, &rules, at(1_300_819_379)).expect("a valid token").iss, "joe");
+    /// assert!(keys.verify(&token, &rules, at(1_300_819_381)).is_err());
+    /// # Ok::<(), portolan_core::auth::keys::InvalidKeys>(())
+    /// ```
     ///
     /// # Errors
     /// `UnknownKey` when no key has the token's id; asking the issuer again may help then. Everything else is
@@ -155,32 +184,32 @@ impl Keys {
     pub fn verify(
         &self,
         token: &UnverifiedToken<'_>,
-        rules: &Rules<'_>,
+        rules: &TokenRules<'_>,
         now: Timestamp,
-    ) -> Result<Claims, Refusal> {
+    ) -> Result<TokenClaims, TokenRefusal> {
         if !rules.issuers.iter().any(|issuer| issuer == token.unverified_issuer()) {
-            return Err(Refusal::Issuer);
+            return Err(TokenRefusal::Issuer);
         }
         self.check_signature(token, rules.require_key_id)?;
-        let claims = Claims::parse(token.payload())?;
+        let claims = TokenClaims::parse(token.payload())?;
         claims.check_time(now, rules.leeway)?;
         Ok(claims)
     }
 
-    fn check_signature(&self, token: &UnverifiedToken<'_>, require_key_id: bool) -> Result<(), Refusal> {
+    fn check_signature(&self, token: &UnverifiedToken<'_>, require_key_id: bool) -> Result<(), TokenRefusal> {
         let algorithm = token.unverified_algorithm();
         let named = match token.unverified_key_id() {
-            Some(id) => self.by_id.get(id).ok_or(Refusal::UnknownKey)?.iter().collect::<Vec<_>>(),
-            None if require_key_id => return Err(Refusal::UnknownKey),
+            Some(id) => self.by_id.get(id).ok_or(TokenRefusal::UnknownKey)?.iter().collect::<Vec<_>>(),
+            None if require_key_id => return Err(TokenRefusal::UnknownKey),
             None => self.iter().collect(),
         };
         let mut candidates =
             named.into_iter().filter(|key| key.is_for(algorithm)).take(MAX_CANDIDATES).peekable();
         if candidates.peek().is_none() {
-            return Err(Refusal::Algorithm);
+            return Err(TokenRefusal::Algorithm);
         }
         let right = candidates.any(|key| key.verifies(algorithm, token.signed(), token.signature()));
-        if right { Ok(()) } else { Err(Refusal::Signature) }
+        if right { Ok(()) } else { Err(TokenRefusal::Signature) }
     }
 }
 
@@ -191,7 +220,7 @@ fn not_a_set(error: &serde_json::Error) -> InvalidKeys {
 /// The key of an entry, or its id and why it cannot be used.
 fn understood(
     entry: &str,
-    algorithms: &[Algorithm],
+    algorithms: &[SigningAlgorithm],
 ) -> Result<VerificationKey, (Option<String>, &'static str)> {
     #[derive(Deserialize)]
     struct Named {
@@ -203,13 +232,13 @@ fn understood(
     usable(&jwk, algorithms).map_err(|reason| (jwk.kid.clone(), reason))
 }
 
-/// What a cluster asks of its tokens.
+/// The rules of a cluster for its tokens.
 #[derive(Clone, Copy, Debug)]
-pub struct Rules<'a> {
+pub struct TokenRules<'a> {
     /// Its issuers, byte for byte: one, or during a change the new and the old one.
     pub issuers: &'a [String],
     /// For clocks that differ.
     pub leeway: SignedDuration,
-    /// Whether a token must name its key. Those of Kubernetes do.
+    /// `true` if a token must name its key. Those of Kubernetes do.
     pub require_key_id: bool,
 }

@@ -13,15 +13,15 @@ use serde_json::Value;
 
 use super::UnverifiedToken;
 
-/// Whether the claims of a token have all of these members. A member that is a list has each of its values.
+/// Returns `true` if the claims of a token have all of these members. A member that is a list has each of its values.
 /// A member that is there twice has none.
 ///
-/// Only for tokens that [`super::Keys::verify`] has accepted: this looks at no signature.
+/// Only for tokens that [`super::IssuerKeys::verify`] has accepted: this looks at no signature.
 pub fn has_members(token: &UnverifiedToken<'_>, wanted: &BTreeMap<String, Value>) -> bool {
     wanted.is_empty() || have(token.payload(), wanted)
 }
 
-/// One member of the claims as it is written, for tokens that [`super::Keys::verify`] has accepted.
+/// One member of the claims as it is written, for tokens that [`super::IssuerKeys::verify`] has accepted.
 pub fn member(token: &UnverifiedToken<'_>, name: &str) -> Option<Value> {
     let mut claims: serde_json::Map<String, Value> = serde_json::from_slice(token.payload()).ok()?;
     claims.remove(name)

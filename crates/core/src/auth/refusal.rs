@@ -1,10 +1,10 @@
-//! Why a token is refused: a closed set, each with a label for metrics and a text for the answer.
+//! Reasons why a token is refused: a closed set, each with a label for metrics and a text for the answer.
 
 use std::fmt;
 
 /// The reason for an answer that is not "authenticated".
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum TokenRefusal {
     /// Not a compact JWS, or one whose header or claims break a rule.
     Malformed,
     /// Longer than any token of a cluster.
@@ -27,7 +27,7 @@ pub enum Refusal {
     Audience {
         /// Whom it is for.
         token: Vec<String>,
-        /// Who asks.
+        /// Audiences that the caller asked for.
         wanted: Vec<String>,
     },
     /// The claims do not name a `ServiceAccount`, or contradict each other.
@@ -46,7 +46,7 @@ pub enum Refusal {
     Unavailable(Unavailable),
 }
 
-/// What could not be reached. The text of the answer names no address.
+/// Parts that could not be reached. The text of the answer names no address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unavailable {
     /// There are no keys, or only such that are too old.
@@ -55,7 +55,7 @@ pub enum Unavailable {
     Cluster,
 }
 
-impl Refusal {
+impl TokenRefusal {
     /// The value of the `reason` label. A closed set.
     pub const fn label(&self) -> &'static str {
         match self {
@@ -79,7 +79,7 @@ impl Refusal {
         }
     }
 
-    /// What a person can do about it. What helps against an outage is for the service to say.
+    /// The remedy in a person's hands. What helps against an outage is for the service to say.
     pub const fn cure(&self) -> Option<&'static str> {
         Some(match self {
             Self::Malformed | Self::TooLarge | Self::Legacy => {
@@ -96,25 +96,25 @@ impl Refusal {
                 "request the token for this audience, or name the audience in the question"
             }
             Self::Identity => "only tokens of service accounts are accepted",
-            Self::Revoked => "its pod or service account is gone; get a new token",
+            Self::Revoked => "its pod or service account was deleted; get a new token",
             Self::Contradiction => "the cluster's API server does not do what Kubernetes does",
             Self::ClusterNotFound(_) => "add the cluster to the configuration",
             Self::Unavailable(_) => return None,
         })
     }
 
-    /// Whether asking again may give another answer although nothing about the token has changed.
+    /// Returns `true` if another attempt may have another answer although nothing about the token has changed.
     pub const fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable(_))
     }
 
-    /// Whether the answer may be kept for a few seconds. A key may become known at any moment.
+    /// Returns `true` if the answer may be cached for a few seconds. A key may become known at any moment.
     pub const fn is_cacheable(&self) -> bool {
         !matches!(self, Self::Unavailable(_) | Self::UnknownKey | Self::ClusterNotFound(_) | Self::NoCluster)
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for TokenRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Malformed => "token is malformed",

@@ -3,12 +3,12 @@
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 
-use super::{Identity, Refusal, compact::bare};
+use super::{TokenRefusal, UserIdentity, compact::bare};
 use crate::object::{self, Object};
 
 /// The version of a question, which that of the answer must be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Version {
+pub enum ReviewVersion {
     /// `authentication.k8s.io/v1`.
     #[default]
     V1,
@@ -16,7 +16,7 @@ pub enum Version {
     V1beta1,
 }
 
-impl Version {
+impl ReviewVersion {
     /// As `apiVersion` has it.
     pub const fn api_version(self) -> &'static str {
         match self {
@@ -35,10 +35,10 @@ impl Version {
 #[derive(Debug)]
 pub struct ReviewRequest {
     /// Its version.
-    pub version: Version,
+    pub version: ReviewVersion,
     /// The token to check.
     pub token: SecretString,
-    /// Who asks; empty means the audiences of the cluster.
+    /// Audiences of the caller; empty means those of the cluster.
     pub audiences: Vec<String>,
 }
 
@@ -76,9 +76,23 @@ impl ReviewRequest {
     /// Reads JSON. `apiVersion` and `kind` may be missing, as Vault leaves them out; then `assumed` counts,
     /// which is the version of the path. A member that is there twice is refused.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// use portolan_core::auth::{ReviewAnswer, ReviewRequest, ReviewVersion, TokenRefusal};
+    ///
+    /// let body = br#"{"kind": "TokenReview", "spec": {"token": "t"}}"#;
+    /// let request = ReviewRequest::parse_json(body, ReviewVersion::V1)?;
+    /// assert!(request.audiences.is_empty(), "those of the cluster");
+    ///
+    /// let answer = ReviewAnswer::Refused(&TokenRefusal::Expired).to_json(request.version);
+    /// assert!(String::from_utf8_lossy(&answer).contains(r#""authenticated":false"#));
+    /// # Ok::<(), portolan_core::auth::review::InvalidRequest>(())
+    /// ```
+    ///
     /// # Errors
     /// See [`InvalidRequest`].
-    pub fn parse_json(body: &[u8], assumed: Version) -> Result<Self, InvalidRequest> {
+    pub fn parse_json(body: &[u8], assumed: ReviewVersion) -> Result<Self, InvalidRequest> {
         let Object::<Body>(body) = serde_json::from_slice(body).map_err(|_| InvalidRequest::Body)?;
         let (token, audiences) = body.spec.map(|spec| (spec.token, spec.audiences)).unwrap_or_default();
         let (token, audiences) = (token.map(SecretString::from), audiences.unwrap_or_default());
@@ -92,12 +106,12 @@ impl ReviewRequest {
     pub fn new(
         api_version: Option<&str>,
         kind: Option<&str>,
-        assumed: Version,
+        assumed: ReviewVersion,
         token: Option<SecretString>,
         audiences: Vec<String>,
     ) -> Result<Self, InvalidRequest> {
         let version = match api_version.filter(|text| !text.is_empty()) {
-            Some(text) => Version::parse(text).ok_or(InvalidRequest::Body)?,
+            Some(text) => ReviewVersion::parse(text).ok_or(InvalidRequest::Body)?,
             None => assumed,
         };
         if kind.is_some_and(|kind| !kind.is_empty() && kind != "TokenReview") {
@@ -111,13 +125,13 @@ impl ReviewRequest {
     }
 }
 
-/// What is answered: never the token, always an explicit `authenticated`.
+/// The answer to a review: never the token, always an explicit `authenticated`.
 #[derive(Clone, Copy, Debug)]
-pub enum Answer<'a> {
+pub enum ReviewAnswer<'a> {
     /// The token is this user's, for these audiences.
-    Authenticated(&'a Identity, &'a [String]),
+    Authenticated(&'a UserIdentity, &'a [String]),
     /// It is not, or that could not be found out.
-    Refused(&'a Refusal),
+    Refused(&'a TokenRefusal),
     /// The question itself is wrong.
     Invalid(&'a str),
 }
@@ -160,12 +174,12 @@ struct User<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     groups: Option<&'a [String]>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    extra: Option<&'a super::identity::Extra>,
+    extra: Option<&'a super::identity::UserExtra>,
 }
 
-impl Answer<'_> {
+impl ReviewAnswer<'_> {
     /// The whole TokenReview as JSON.
-    pub fn to_json(self, version: Version) -> Vec<u8> {
+    pub fn to_json(self, version: ReviewVersion) -> Vec<u8> {
         let status = match self {
             Self::Authenticated(identity, audiences) => Status {
                 authenticated: true,

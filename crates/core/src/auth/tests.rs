@@ -9,7 +9,7 @@ mod shapes;
 
 use super::{
     forge::{SigningKey, claims, encode},
-    keys::{InvalidKeys, Rules},
+    keys::{InvalidKeys, TokenRules},
     review::InvalidRequest,
     *,
 };
@@ -21,12 +21,12 @@ static RSA: LazyLock<SigningKey> = LazyLock::new(|| SigningKey::new("rsa", "RSA"
 static OTHER: LazyLock<SigningKey> = LazyLock::new(|| SigningKey::new("rsa", "RSA"));
 static P256: LazyLock<SigningKey> = LazyLock::new(|| SigningKey::new("p256", "P-256"));
 
-fn rules() -> Rules<'static> {
-    Rules { issuers: &*ISSUERS, leeway: SignedDuration::from_secs(60), require_key_id: true }
+fn rules() -> TokenRules<'static> {
+    TokenRules { issuers: &*ISSUERS, leeway: SignedDuration::from_secs(60), require_key_id: true }
 }
 
-fn keys(jwks: &[Value]) -> Keys {
-    Keys::parse(json!({"keys": jwks}).to_string().as_bytes(), &[]).unwrap()
+fn keys(jwks: &[Value]) -> IssuerKeys {
+    IssuerKeys::parse(json!({"keys": jwks}).to_string().as_bytes(), &[]).unwrap()
 }
 
 fn with(jwk: &Value, member: &str, value: Value) -> Value {
@@ -45,19 +45,19 @@ fn changed(change: impl FnOnce(&mut Value)) -> String {
     RSA.token("RS256", &claims)
 }
 
-/// What becomes of a token: `ok`, or the label of the refusal.
-fn verdict(keys: &Keys, token: &str) -> &'static str {
+/// The verdict on a token: `ok`, or the label of the refusal.
+fn verdict(keys: &IssuerKeys, token: &str) -> &'static str {
     verdict_with(keys, &rules(), token)
 }
 
-fn verdict_with(keys: &Keys, rules: &Rules<'_>, token: &str) -> &'static str {
+fn verdict_with(keys: &IssuerKeys, rules: &TokenRules<'_>, token: &str) -> &'static str {
     let verdict = UnverifiedToken::parse(token)
         .and_then(|token| keys.verify(&token, rules, Timestamp::from_second(NOW).unwrap()))
-        .and_then(|claims| Identity::of(&claims));
+        .and_then(|claims| UserIdentity::of(&claims));
     verdict.map_or_else(|refusal| refusal.label(), |_| "ok")
 }
 
-fn assert_rows(keys: &Keys, rows: &[(&str, String, &str)]) {
+fn assert_rows(keys: &IssuerKeys, rows: &[(&str, String, &str)]) {
     for (row, token, expected) in rows {
         assert_eq!(verdict(keys, token), *expected, "row {row}");
     }
@@ -110,7 +110,7 @@ fn confused_algorithms_are_refused() {
     ];
     assert_rows(&any, &rows);
     let set = json!({"keys": [rsa]}).to_string();
-    let pss = Keys::parse(set.as_bytes(), &[Algorithm::Rs256, Algorithm::Ps256]).unwrap();
+    let pss = IssuerKeys::parse(set.as_bytes(), &[SigningAlgorithm::Rs256, SigningAlgorithm::Ps256]).unwrap();
     assert_eq!(verdict(&pss, &RSA.token("PS256", &good())), "ok", "row 3 PSS that the issuer names");
     assert_eq!(verdict(&pss, &RSA.token("PS384", &good())), "alg", "row 3 PSS that nobody names");
     let pinned = keys(&[with(&rsa, "alg", json!("RS256"))]);
@@ -163,7 +163,7 @@ fn key_ids_decide_which_key_is_tried() {
         ("9 no key id", unnamed.clone(), "kid"),
     ];
     assert_rows(&keys_of_issuer, &rows);
-    let lenient = Rules { require_key_id: false, ..rules() };
+    let lenient = TokenRules { require_key_id: false, ..rules() };
     assert_eq!(verdict_with(&keys_of_issuer, &lenient, &unnamed), "ok", "row 9, allowed");
     let both = keys(&[OTHER.jwk(), RSA.jwk()]);
     assert_eq!(verdict(&both, &RSA.token("RS256", &good())), "ok", "two keys with one id are both tried");
@@ -263,9 +263,9 @@ fn tokens_kept_in_secrets_have_no_end() {
         "kubernetes.io/serviceaccount/secret.name": "app-token",
     });
     let token = RSA.token("RS256", &legacy);
-    let rules = Rules { issuers: &["kubernetes/serviceaccount".to_owned()], ..rules() };
+    let rules = TokenRules { issuers: &["kubernetes/serviceaccount".to_owned()], ..rules() };
     assert_eq!(verdict_with(&keys(&[RSA.jwk()]), &rules, &token), "malformed");
-    let named = Identity::unverified(&UnverifiedToken::parse(&token).unwrap()).unwrap();
+    let named = UserIdentity::unverified(&UnverifiedToken::parse(&token).unwrap()).unwrap();
     assert_eq!(
         (named.username.as_str(), named.uid.as_str()),
         ("system:serviceaccount:default:app", "sa-uid")
@@ -274,7 +274,7 @@ fn tokens_kept_in_secrets_have_no_end() {
 
 #[test]
 fn the_identity_is_the_one_that_kube_apiserver_derives() {
-    let identity = Identity::of(&serde_json::from_value(good()).unwrap()).unwrap();
+    let identity = UserIdentity::of(&serde_json::from_value(good()).unwrap()).unwrap();
     assert_eq!(identity.username, "system:serviceaccount:default:app");
     assert_eq!(identity.uid, "sa-uid");
     assert_eq!(identity.groups, ["system:serviceaccounts", "system:serviceaccounts:default"]);
@@ -290,7 +290,7 @@ fn the_identity_is_the_one_that_kube_apiserver_derives() {
     half["kubernetes.io"]["pod"] = json!({"name": "app-0", "uid": ""});
     half["kubernetes.io"]["node"] = Value::Null;
     half["jti"] = json!("");
-    assert!(Identity::of(&serde_json::from_value(half).unwrap()).unwrap().extra.is_empty());
+    assert!(UserIdentity::of(&serde_json::from_value(half).unwrap()).unwrap().extra.is_empty());
 }
 
 #[test]
@@ -315,7 +315,7 @@ fn unusable_keys_are_skipped_one_by_one() {
     for (row, jwk) in rows {
         let mixed = keys(&[jwk.clone(), P256.jwk()]);
         assert_eq!((mixed.len(), mixed.skipped.0.len()), (1, 1), "{row}");
-        let alone = Keys::parse(json!({"keys": [jwk]}).to_string().as_bytes(), &[]);
+        let alone = IssuerKeys::parse(json!({"keys": [jwk]}).to_string().as_bytes(), &[]);
         assert_eq!(alone.unwrap_err(), InvalidKeys::Unusable(mixed.skipped), "{row}");
     }
 }
@@ -334,21 +334,22 @@ fn a_set_without_keys_is_no_set() {
         (&many, InvalidKeys::TooMany),
     ];
     for (text, expected) in table {
-        assert_eq!(Keys::parse(text.as_bytes(), &[]).unwrap_err(), expected);
+        assert_eq!(IssuerKeys::parse(text.as_bytes(), &[]).unwrap_err(), expected);
     }
 }
 
 #[test]
 fn requests_are_read_as_clients_send_them() {
-    let parse =
-        |body: &str| ReviewRequest::parse_json(body.as_bytes(), Version::V1).map(|request| request.version);
+    let parse = |body: &str| {
+        ReviewRequest::parse_json(body.as_bytes(), ReviewVersion::V1).map(|request| request.version)
+    };
     let table = [
         (
             r#"{"apiVersion":"authentication.k8s.io/v1beta1","kind":"TokenReview","metadata":{"creationTimestamp":null},"spec":{"token":"x","audiences":["a"]},"status":{"user":{}}}"#,
-            Ok(Version::V1beta1),
+            Ok(ReviewVersion::V1beta1),
         ),
-        (r#"{"spec":{"token":"x"}}"#, Ok(Version::V1)),
-        (r#"{"spec":{"token":"x","audiences":null}}"#, Ok(Version::V1)),
+        (r#"{"spec":{"token":"x"}}"#, Ok(ReviewVersion::V1)),
+        (r#"{"spec":{"token":"x","audiences":null}}"#, Ok(ReviewVersion::V1)),
         (r#"{"kind":"Pod","spec":{"token":"x"}}"#, Err(InvalidRequest::Body)),
         (r#"{"apiVersion":"v1","spec":{"token":"x"}}"#, Err(InvalidRequest::Body)),
         (r#"{"spec":{"token":"x"},"spec":{"token":"y"}}"#, Err(InvalidRequest::Body)),
@@ -368,12 +369,17 @@ fn requests_are_read_as_clients_send_them() {
 
 #[test]
 fn answers_say_authenticated_and_never_the_token() {
-    let identity =
-        Identity { username: "u".into(), uid: "1".into(), groups: vec!["g".into()], ..Identity::default() };
+    let identity = UserIdentity {
+        username: "u".into(),
+        uid: "1".into(),
+        groups: vec!["g".into()],
+        ..UserIdentity::default()
+    };
     let audiences = ["a".to_owned()];
-    let yes: Value =
-        serde_json::from_slice(&Answer::Authenticated(&identity, &audiences).to_json(Version::V1beta1))
-            .unwrap();
+    let yes: Value = serde_json::from_slice(
+        &ReviewAnswer::Authenticated(&identity, &audiences).to_json(ReviewVersion::V1beta1),
+    )
+    .unwrap();
     let expected = json!({
         "kind": "TokenReview", "apiVersion": "authentication.k8s.io/v1beta1", "metadata": {},
         "spec": {"token": ""},
@@ -381,13 +387,15 @@ fn answers_say_authenticated_and_never_the_token() {
                    "user": {"username": "u", "uid": "1", "groups": ["g"], "extra": {}}},
     });
     assert_eq!(yes, expected);
-    let no: Value = serde_json::from_slice(&Answer::Refused(&Refusal::Expired).to_json(Version::V1)).unwrap();
+    let no: Value =
+        serde_json::from_slice(&ReviewAnswer::Refused(&TokenRefusal::Expired).to_json(ReviewVersion::V1))
+            .unwrap();
     assert_eq!(no["status"], json!({"authenticated": false, "user": {}, "error": "token has expired"}));
 }
 
 #[test]
 fn a_refusal_for_its_audience_stays_short_and_plain() {
     let token = vec!["\u{1b}[31m".to_owned() + &"x".repeat(1000); 50];
-    let text = Refusal::Audience { token, wanted: vec!["a".to_owned()] }.to_string();
+    let text = TokenRefusal::Audience { token, wanted: vec!["a".to_owned()] }.to_string();
     assert!(text.len() < 3000 && !text.contains('\u{1b}'), "{text}");
 }

@@ -1,9 +1,9 @@
-//! What an API server means by the words of a refusal. Only trouble of transport or storage leaves a question open;
-//! every other word is final, also one that nobody here knows.
+//! Meaning of the words with which an API server refuses a token. Only trouble of transport or storage leaves a
+//! question open; every other word is final, also one that nobody here knows.
 
-/// What is meant.
+/// The classes of refusals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Meaning {
+pub enum RefusalMeaning {
     /// The time of the token is over.
     Expired,
     /// The time of the token has not come.
@@ -18,7 +18,7 @@ pub enum Meaning {
     Unsure,
 }
 
-/// What kube-apiserver puts before the reasons.
+/// Prefix of the reasons in kube-apiserver's answer.
 const ENVELOPE: &str = "invalid bearer token";
 
 /// Words of transport and of storage: of Go's net and net/http, gRPC, etcd, kine's databases and API machinery.
@@ -133,25 +133,25 @@ const ONLY_ABOUT_THE_TOKEN: [&str; 7] = [
     "token timed out",
 ];
 
-/// What the text of a TokenReview's `status.error` means.
-pub fn meaning(error: &str) -> Meaning {
+/// Classifies the text of a TokenReview's `status.error`.
+pub fn meaning(error: &str) -> RefusalMeaning {
     let parts = parts(error);
     let of_token = |part: &&String| !is_trouble(part);
     let about: Vec<_> = parts.iter().filter(of_token).collect();
     let trouble = about.len() < parts.len();
     let says = |word: &str| about.iter().any(|part| has(part, word));
     if says("expired") {
-        Meaning::Expired
+        RefusalMeaning::Expired
     } else if says("not valid yet") || says("not yet valid") || says("issued in the future") {
-        Meaning::NotYet
+        RefusalMeaning::NotYet
     } else if says("audience") || says("audiences") {
-        Meaning::OtherAudience
+        RefusalMeaning::OtherAudience
     } else if ABOUT_THE_TOKEN.iter().any(|word| says(word)) || !trouble {
-        Meaning::Final
+        RefusalMeaning::Final
     } else if about.is_empty() {
-        Meaning::Outage
+        RefusalMeaning::Outage
     } else {
-        Meaning::Unsure
+        RefusalMeaning::Unsure
     }
 }
 
@@ -189,7 +189,7 @@ fn unquoted(text: &str) -> String {
     if is_quoted { text.to_owned() } else { kept }
 }
 
-/// Whether words stand in a text as words, and not within a name such as `default/timeout`.
+/// Returns `true` if words stand in a text as words, and not within a name such as `default/timeout`.
 fn has(text: &str, words: &str) -> bool {
     text.match_indices(words).any(|(start, _)| {
         let (before, after) = (&text[..start], &text[start + words.len()..]);

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 /// A path that can be followed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Path(Vec<Part>);
+pub struct FieldPath(Vec<Part>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
@@ -22,10 +22,10 @@ enum Part {
 )]
 pub struct InvalidPath(String);
 
-/// What means more in gjson than the name of a field.
+/// Characters with a meaning of their own in gjson, beyond the name of a field.
 const UNSUPPORTED: [char; 12] = ['*', '?', '[', ']', '(', ')', '|', '@', '!', '{', '}', '$'];
 
-impl Path {
+impl FieldPath {
     /// Reads a path.
     ///
     /// # Errors

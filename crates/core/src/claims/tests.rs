@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-fn read_json(claims: Value, isolation: Isolation) -> (Vec<Claim>, Vec<String>) {
+fn read_json(claims: Value, isolation: Isolation) -> (Vec<ResourceClaim>, Vec<String>) {
     let claims: Vec<PermissionClaim> = serde_json::from_value(claims).unwrap();
     let exported = ExportedResource {
         group: "wildwest.dev".to_owned(),
@@ -32,7 +32,7 @@ fn paths_lead_to_texts_and_keep_the_place_of_what_is_missing() {
         ("spec.absent.#.name", &[None]),
     ];
     for (path, expected) in table {
-        assert_eq!(Path::parse(path).unwrap().texts(&object), expected, "{path}");
+        assert_eq!(FieldPath::parse(path).unwrap().texts(&object), expected, "{path}");
     }
 }
 
@@ -41,7 +41,7 @@ fn what_is_not_a_plain_path_is_refused() {
     for path in
         ["", "a..b", "spec.refs[*].name", "a.*", "a.#", "a.#(x==1).b", "a|b", "@this", "a\\", "a.#b.c"]
     {
-        let error = Path::parse(path).unwrap_err().to_string();
+        let error = FieldPath::parse(path).unwrap_err().to_string();
         assert!(error.contains("use a.b"), "{path}: {error}");
     }
 }
@@ -56,7 +56,7 @@ fn a_claim_chooses_by_labels_or_by_names() {
         read_json(json!([{"resource": "secrets", "selector": selector}]), Isolation::Prefixed);
     assert!(invalid.is_empty(), "{invalid:?}");
     let claim = &valid[0];
-    assert_eq!((claim.resource, claim.label_keys.len()), (Claimed::Secrets, 2));
+    assert_eq!((claim.resource, claim.label_keys.len()), (ClaimedResource::Secrets, 2));
     let labels = |entries: &[(&str, &str)]| {
         entries
             .iter()

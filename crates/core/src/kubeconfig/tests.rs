@@ -36,7 +36,7 @@ fn a_token_kubeconfig_is_read() {
     assert_eq!(config.server, "https://provider.example:6443");
     assert_eq!(config.namespace, "tenant-a");
     assert_eq!(config.certificate_authority.as_deref(), Some(b"CA".as_slice()));
-    let Credentials::Token(token) = &config.credentials else { panic!("{config:?}") };
+    let KubeconfigCredentials::Token(token) = &config.credentials else { panic!("{config:?}") };
     assert_eq!(token.expose_secret(), "s3cret");
     assert!(!format!("{config:?}").contains("s3cret"));
 }
@@ -45,7 +45,8 @@ fn a_token_kubeconfig_is_read() {
 fn a_client_certificate_is_read() {
     let mut config = good();
     config["users"][0]["user"] = json!({"client-certificate-data": "Q0VS\nVA==", "client-key-data": "S0VZ"});
-    let Credentials::ClientCertificate { certificate, key } = parse_value(&config).unwrap().credentials
+    let KubeconfigCredentials::ClientCertificate { certificate, key } =
+        parse_value(&config).unwrap().credentials
     else {
         panic!("no certificate")
     };
@@ -194,4 +195,16 @@ fn broken_yaml_is_located_and_not_repeated() {
 fn size_is_bounded() {
     assert_eq!(parse(&vec![b' '; MAX_BYTES + 1]).unwrap_err(), KubeconfigError::TooLarge);
     assert_eq!(parse(&[0xff, 0xfe]).unwrap_err(), KubeconfigError::NotText);
+}
+
+#[test]
+fn whoever_reads_a_whole_cluster_needs_no_namespace() {
+    let without = with(CONTEXT, "namespace", Value::Null).to_string();
+    assert_eq!(
+        parse(without.as_bytes()).unwrap_err(),
+        KubeconfigError::NamespaceMissing("provider".to_owned())
+    );
+    assert_eq!(parse_of_cluster(without.as_bytes()).unwrap().namespace, "default");
+    assert_eq!(parse_of_cluster(good().to_string().as_bytes()).unwrap().namespace, "tenant-a");
+    assert!(parse_of_cluster(with(CONTEXT, "namespace", json!("No")).to_string().as_bytes()).is_err());
 }

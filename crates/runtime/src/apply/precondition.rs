@@ -1,10 +1,10 @@
-//! What was seen of an object before writing it, and which of its fields are to change hands.
+//! State of an object as observed before a write, and its fields that are to change hands.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::api::ObjectMeta;
 use serde_json::Value;
 
-/// What was seen of an object before writing it.
+/// State of an object as observed before a write.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Precondition {
     /// It did not exist.
@@ -13,8 +13,7 @@ pub enum Precondition {
     Present {
         /// Its uid.
         uid: String,
-        /// Who manages which fields, with our entries as server-side apply wants them; `None` when they
-        /// already are.
+        /// The managers of fields, with our entries as server-side apply wants them; `None` when they already are.
         managed_fields: Option<HandOver>,
     },
 }
@@ -28,7 +27,7 @@ pub struct HandOver {
 }
 
 impl Precondition {
-    /// What `metadata` says of an object that `manager` is about to write.
+    /// Reads `metadata` of an object that `manager` is about to write.
     pub fn of(metadata: Option<&ObjectMeta>, manager: &str) -> Self {
         let Some(metadata) = metadata else { return Self::Absent };
         Self::succeeding(metadata, manager, &[])

@@ -1,7 +1,8 @@
-//! Managed fields of versions that are gone.
+//! Managed fields of versions that keep the API server from an apply.
 //!
-//! The API server converts managed fields to the version of an apply, and fails where an entry names a version that
-//! its CRD does not have any more (kubernetes/kubernetes#111937). Nobody but who writes the entries anew can help.
+//! The API server converts an object to the version of each entry, and fails where the CRD does not have that version any
+//! more (kubernetes/kubernetes#111937), or where the schema of that version lacks a field that another version has.
+//! Nobody but who rewrites the entries can help.
 
 use std::fmt::Debug;
 
@@ -12,15 +13,41 @@ use serde_json::json;
 
 use super::{WriteError, json_patch, precondition::union};
 
-/// What the API server says, before the version.
+/// The API server's message about a version that is gone, before the version.
 const GONE: &str = "request to convert CR to an invalid group/version: ";
+/// Its message about a version that cannot hold the object, which it does not name.
+const NARROW: [&str; 2] = ["failed to convert new object: ", "failed to convert old object: "];
+const UNDECLARED: &str = "field not declared in schema";
 
-/// The apiVersion that is gone, where that is what an error is about.
-pub(super) fn gone(error: &kube::Error) -> Option<String> {
-    let kube::Error::Api(status) = error else { return None };
-    let (_, rest) = status.message.split_once(GONE)?;
-    let version = rest.split_whitespace().next()?;
-    Some(version.trim_end_matches(|c: char| !c.is_ascii_alphanumeric()).to_owned())
+/// The versions whose entries keep the API server from an apply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Unfit {
+    /// The apiVersion that is gone.
+    Gone(String),
+    /// One of those that are not applied to.
+    Others,
+}
+
+impl Unfit {
+    /// The versions that an error is about, if it is about any.
+    pub(super) fn of(error: &kube::Error) -> Option<Self> {
+        let kube::Error::Api(status) = error else { return None };
+        if let Some((_, rest)) = status.message.split_once(GONE) {
+            let version = rest.split_whitespace().next()?;
+            return Some(Self::Gone(
+                version.trim_end_matches(|c: char| !c.is_ascii_alphanumeric()).to_owned(),
+            ));
+        }
+        let is_narrow = NARROW.iter().any(|words| status.message.contains(words));
+        (is_narrow && status.message.contains(UNDECLARED)).then_some(Self::Others)
+    }
+
+    fn is(&self, version: &str, applied: &str) -> bool {
+        match self {
+            Self::Gone(gone) => version == gone,
+            Self::Others => version != applied,
+        }
+    }
 }
 
 /// Entries as they are when `from` is called `to`; `None` where nobody has an entry for `from`.
@@ -49,19 +76,19 @@ pub fn renamed(
     Some(all)
 }
 
-/// Gives the entries of a version that is gone to the version that is written. False where there are none.
+/// Gives the entries of unfit versions to the version that is written. False where there are none.
 pub(super) async fn heal<K>(
     api: &Api<K>,
     name: &str,
     uid: &str,
-    (from, to): (&str, &str),
+    (unfit, to): (&Unfit, &str),
 ) -> Result<bool, WriteError>
 where
     K: Resource + Clone + DeserializeOwned + Debug,
 {
     let Some(found) = api.get_metadata_opt(name).await? else { return Ok(false) };
     let entries = found.metadata.managed_fields.as_deref().unwrap_or_default();
-    let Some(entries) = renamed(entries, |version| version == from, to) else { return Ok(false) };
+    let Some(entries) = renamed(entries, |version| unfit.is(version, to), to) else { return Ok(false) };
     let operations = json!([
         {"op": "test", "path": "/metadata/uid", "value": uid},
         {"op": "test", "path": "/metadata/resourceVersion", "value": found.metadata.resource_version},
@@ -98,14 +125,36 @@ mod tests {
     }
 
     #[test]
-    fn the_version_is_read_from_what_the_api_server_says() {
+    fn unfit_versions_are_read_from_what_the_api_server_says() {
         let said = |message: &str| {
             let status = kube::core::Status { message: message.to_owned(), code: 500, ..Default::default() };
-            gone(&kube::Error::Api(Box::new(status)))
+            Unfit::of(&kube::Error::Api(Box::new(status)))
         };
+        let gone = || Some(Unfit::Gone("grows.dev/v1beta1".to_owned()));
         let text = "request to convert CR to an invalid group/version: grows.dev/v1beta1";
-        assert_eq!(said(text).as_deref(), Some("grows.dev/v1beta1"));
-        assert_eq!(said(&format!("failed: {text}; try again")).as_deref(), Some("grows.dev/v1beta1"));
+        assert_eq!(said(text), gone());
+        assert_eq!(said(&format!("failed: {text}; try again")), gone());
+        assert_eq!(
+            said("failed to convert new object: .spec.since1: field not declared in schema"),
+            Some(Unfit::Others)
+        );
+        assert_eq!(
+            said("failed to convert old object: .spec.since1: field not declared in schema"),
+            Some(Unfit::Others)
+        );
+        // The object itself is wrong: no entry is to blame.
+        assert_eq!(said("failed to create typed patch object: .spec.x: field not declared in schema"), None);
         assert_eq!(said("internal error"), None);
+    }
+
+    #[test]
+    fn entries_of_every_other_version_are_unfit_where_none_is_named() {
+        let named = Unfit::Gone("x.dev/v1beta1".to_owned());
+        for (version, gone, others) in
+            [("x.dev/v1beta1", true, true), ("x.dev/v1", false, false), ("x.dev/v2", false, true)]
+        {
+            assert_eq!(named.is(version, "x.dev/v1"), gone, "{version}");
+            assert_eq!(Unfit::Others.is(version, "x.dev/v1"), others, "{version}");
+        }
     }
 }

@@ -1,10 +1,10 @@
-//! Whether the CRDs of a service are there and served.
+//! The check that the CRDs of a service are installed and served.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{Api, Client, ResourceExt as _};
 
 use super::finding::Check;
-use crate::{install::is_established, telemetry::Chain};
+use crate::{install::is_established, telemetry::ErrorChain};
 
 /// Checks each CRD of a service.
 pub async fn crds(
@@ -20,7 +20,7 @@ pub async fn crds(
         let result = match api.get_opt(&name).await {
             Ok(Some(found)) => judge(&found, crd),
             Ok(None) => Err("it is not installed".to_owned()),
-            Err(error) => Err(Chain(&error).to_string()),
+            Err(error) => Err(ErrorChain(&error).to_string()),
         };
         let cure = format!(
             "start the {service}, which installs it, or kubectl apply -f charts/{service}/files/crds"

@@ -5,17 +5,17 @@ use serde::Serialize;
 /// One thing that was checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// What was checked, in a few words.
+    /// Subject of the check, in a few words.
     pub name: String,
-    /// Whether it is as it should be; absent where that could not be found out, because of an earlier failure.
+    /// Result; absent where it could not be found out, because of an earlier failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ok: Option<bool>,
-    /// What was found.
+    /// Details of the result.
     pub detail: String,
-    /// What to do about it, in one line; empty unless it failed.
+    /// The remedy, in one line; empty unless the check failed.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub cure: String,
-    /// Where to read on.
+    /// URL of the documentation.
     pub docs: String,
 }
 

@@ -1,10 +1,10 @@
-//! Whether a service works at all: who holds its Lease.
+//! The check that a service works at all: who holds its Lease.
 
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Api, Client};
 
 use super::finding::Check;
-use crate::{clock, lease::LeaseSettings, telemetry::Chain};
+use crate::{clock, lease::LeaseSettings, telemetry::ErrorChain};
 
 /// Checks that somebody holds a Lease. `cure` says what to do where nobody does.
 pub async fn lease(client: &Client, settings: &LeaseSettings, name: &str, cure: &str, docs: &str) -> Check {
@@ -13,7 +13,7 @@ pub async fn lease(client: &Client, settings: &LeaseSettings, name: &str, cure: 
     let result = match api.get_opt(&settings.name).await {
         Ok(Some(lease)) => held(&lease, clock::now().as_second()),
         Ok(None) => Err(format!("{place} does not exist")),
-        Err(error) => Err(Chain(&error).to_string()),
+        Err(error) => Err(ErrorChain(&error).to_string()),
     };
     Check::new(name, result, cure, docs)
 }
@@ -24,7 +24,7 @@ fn held(lease: &Lease, now: i64) -> Result<String, String> {
     let holder = holder.ok_or_else(|| "nobody holds the Lease".to_owned())?;
     let renewed = spec.renew_time.map_or(0, |time| time.0.as_second());
     let age = now - renewed;
-    let text = format!("{holder} leads, and said so {age} s ago");
+    let text = format!("{holder} leads, and renewed it {age} s ago");
     if age > i64::from(spec.lease_duration_seconds.unwrap_or(15)) { Err(text) } else { Ok(text) }
 }
 

@@ -1,4 +1,4 @@
-//! Whether our account may do what the rules of its chart say: one question to the API server per verb.
+//! The check that our account may do what the rules of its chart say: one question to the API server per verb.
 
 use futures::{StreamExt as _, stream};
 use k8s_openapi::api::authorization::v1::{
@@ -8,15 +8,15 @@ use kube::{Api, Client, api::PostParams};
 use serde::Deserialize;
 
 use super::finding::Check;
-use crate::telemetry::Chain;
+use crate::telemetry::ErrorChain;
 
-/// How many questions are asked at a time.
+/// Number of concurrent questions.
 const AT_ONCE: usize = 8;
 
 /// The rules of a service: the content of `charts/<service>/files/rbac.yaml`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Rules {
+pub struct RbacRules {
     cluster_rules: Vec<Rule>,
     namespace_rules: NamespaceRules,
 }
@@ -40,7 +40,7 @@ struct Rule {
 
 /// Something that an account may need to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Right {
+pub struct RequiredRight {
     /// Group of the resource; empty for the core group.
     pub group: String,
     /// Plural, with a subresource as `plural/subresource`.
@@ -49,18 +49,18 @@ pub struct Right {
     pub names: Vec<String>,
     /// Only in this namespace.
     pub namespace: Option<String>,
-    /// What is to be done.
+    /// Verbs that the rule allows.
     pub verbs: Vec<String>,
 }
 
-impl Rules {
+impl RbacRules {
     /// Reads such a file.
     pub fn parse(text: &str) -> Result<Self, serde_saphyr::Error> {
         serde_saphyr::from_str(text)
     }
 
     /// Every right, with the namespaces of the release and of referenced Secrets filled in.
-    pub fn rights(&self, release: &str, secret_namespaces: &[String]) -> Vec<Right> {
+    pub fn rights(&self, release: &str, secret_namespaces: &[String]) -> Vec<RequiredRight> {
         let cluster = self.cluster_rules.iter().flat_map(|rule| rule.rights(None));
         let release = self.namespace_rules.release.iter().flat_map(|rule| rule.rights(Some(release)));
         let secrets = secret_namespaces.iter().flat_map(|namespace| {
@@ -70,7 +70,7 @@ impl Rules {
     }
 
     /// The rights in the namespaces that a configuration lists; `*` stands for all of them.
-    pub fn target_rights(&self, namespaces: &[String]) -> Vec<Right> {
+    pub fn target_rights(&self, namespaces: &[String]) -> Vec<RequiredRight> {
         let place =
             |namespace: &String| Some(namespace.as_str()).filter(|name| *name != "*").map(str::to_owned);
         let rules = &self.namespace_rules.target_namespaces;
@@ -83,8 +83,8 @@ impl Rules {
 }
 
 impl Rule {
-    fn rights(&self, namespace: Option<&str>) -> Vec<Right> {
-        let right = |group: &String, resource: &String| Right {
+    fn rights(&self, namespace: Option<&str>) -> Vec<RequiredRight> {
+        let right = |group: &String, resource: &String| RequiredRight {
             group: group.clone(),
             resource: resource.clone(),
             names: self.resource_names.clone(),
@@ -96,8 +96,22 @@ impl Rule {
     }
 }
 
+/// Checks the rights that the rules of a chart give, of which `needed` chooses namespaces.
+pub async fn chart_rights(
+    client: &Client,
+    rules: &str,
+    needed: impl FnOnce(&RbacRules) -> Vec<RequiredRight>,
+    cure: &str,
+    docs: &str,
+) -> Vec<Check> {
+    match RbacRules::parse(rules) {
+        Ok(rules) => rights(client, needed(&rules), cure, docs).await,
+        Err(error) => vec![Check::skipped("rights", error.to_string(), docs)],
+    }
+}
+
 /// Checks each right. `cure` says what to apply where one is missing.
-pub async fn rights(client: &Client, rights: Vec<Right>, cure: &str, docs: &str) -> Vec<Check> {
+pub async fn rights(client: &Client, rights: Vec<RequiredRight>, cure: &str, docs: &str) -> Vec<Check> {
     let checks = rights.into_iter().map(|right| async move {
         let result = missing(client, &right).await.and_then(|missing| {
             if missing.is_empty() {
@@ -112,7 +126,7 @@ pub async fn rights(client: &Client, rights: Vec<Right>, cure: &str, docs: &str)
 }
 
 /// The verbs that are not allowed.
-async fn missing(client: &Client, right: &Right) -> Result<Vec<String>, String> {
+async fn missing(client: &Client, right: &RequiredRight) -> Result<Vec<String>, String> {
     let mut missing = Vec::new();
     for verb in &right.verbs {
         for attributes in right.attributes(verb) {
@@ -123,7 +137,7 @@ async fn missing(client: &Client, right: &Right) -> Result<Vec<String>, String> 
             let review = SelfSubjectAccessReview { spec, ..SelfSubjectAccessReview::default() };
             let api: Api<SelfSubjectAccessReview> = Api::all(client.clone());
             let answer = api.create(&PostParams::default(), &review).await;
-            let answer = answer.map_err(|error| Chain(&error).to_string())?;
+            let answer = answer.map_err(|error| ErrorChain(&error).to_string())?;
             if !answer.status.is_some_and(|status| status.allowed) && !missing.contains(verb) {
                 missing.push(verb.clone());
             }
@@ -132,7 +146,7 @@ async fn missing(client: &Client, right: &Right) -> Result<Vec<String>, String> 
     Ok(missing)
 }
 
-impl Right {
+impl RequiredRight {
     fn title(&self) -> String {
         let group = if self.group.is_empty() { String::new() } else { format!(".{}", self.group) };
         let (plural, subresource) = self.resource.split_once('/').unwrap_or((&self.resource, ""));
@@ -183,8 +197,8 @@ namespaceRules:
 
     #[test]
     fn every_rule_becomes_a_right_in_each_of_its_namespaces() {
-        let rights = Rules::parse(FILE).unwrap().rights("kube-bind", &["a".to_owned(), "b".to_owned()]);
-        let titles: Vec<_> = rights.iter().map(Right::title).collect();
+        let rights = RbacRules::parse(FILE).unwrap().rights("kube-bind", &["a".to_owned(), "b".to_owned()]);
+        let titles: Vec<_> = rights.iter().map(RequiredRight::title).collect();
         let expected = [
             "right to bundles.kube-bind.io",
             "right to bundles.kube-bind.io/status",

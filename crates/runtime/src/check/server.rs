@@ -1,4 +1,4 @@
-//! Whether an API server can be reached, is the one it should be, takes our credential, and has our time.
+//! The check that an API server can be reached, is the right one, takes our credential, and has our time.
 
 use std::time::Duration;
 
@@ -8,19 +8,37 @@ use kube::{Client, client::Body};
 use tokio::time::timeout;
 
 use super::finding::Check;
-use crate::{authorities, clock, telemetry::Chain};
+use crate::{args::ClientArgs, authorities, client, clock, telemetry::ErrorChain};
 
-/// How long an API server may take to answer.
-const PATIENCE: Duration = Duration::from_secs(6);
-/// How far clocks may be apart before tokens are refused for it.
+/// Limit for an API server to answer.
+const TIMEOUT: Duration = Duration::from_secs(6);
+/// Skew of clocks from which tokens are refused for it.
 const MAX_SKEW: SignedDuration = SignedDuration::from_secs(30);
+
+/// Connects to the cluster that `service` works in, and checks its API server.
+///
+/// # Errors
+/// The checks that say what is wrong. Without that cluster, nothing else can be checked.
+pub async fn own_cluster(
+    args: &ClientArgs,
+    service: &str,
+    docs: &str,
+) -> Result<(Client, Vec<Check>), Vec<Check>> {
+    let name = "this cluster";
+    let client = client::connect(args).await.map_err(|error| {
+        let cure = format!("give --kubeconfig, set KUBECONFIG, or run this inside the {service}'s pod");
+        vec![Check::new(name, Err(ErrorChain(&error).to_string()), cure, docs)]
+    })?;
+    let checks = server(&client, name, docs).await;
+    if checks.iter().all(|check| check.ok == Some(true)) { Ok((client, checks)) } else { Err(checks) }
+}
 
 /// Checks an API server in four steps; the later ones need the earlier ones.
 pub async fn server(client: &Client, of: &str, docs: &str) -> Vec<Check> {
-    let answer = timeout(PATIENCE, ask(client)).await;
-    let answer = answer.unwrap_or_else(|_| Err(format!("no answer within {} s", PATIENCE.as_secs())));
+    let answer = timeout(TIMEOUT, ask(client)).await;
+    let answer = answer.unwrap_or_else(|_| Err(format!("no answer within {} s", TIMEOUT.as_secs())));
     let (reached, tls) = match &answer {
-        Ok(_) => (Ok("it answers".to_owned()), Some(Ok("the certificate fits".to_owned()))),
+        Ok(_) => (Ok("it answers".to_owned()), Some(Ok("the certificate is valid for it".to_owned()))),
         Err(why) if is_about_tls(why) => (Ok("it answers".to_owned()), Some(Err(why.clone()))),
         Err(why) => (Err(why.clone()), None),
     };
@@ -47,7 +65,7 @@ pub async fn server(client: &Client, of: &str, docs: &str) -> Vec<Check> {
     checks
 }
 
-/// What the bundle of authorities of a kubeconfig holds, where it can be used.
+/// Describes the bundle of authorities of a kubeconfig, where it can be used.
 pub fn authorities(pem: Option<&[u8]>, of: &str, docs: &str) -> Option<Check> {
     let about = authorities::about(pem?)?;
     Some(Check::new(format!("authorities of {of}"), Ok(about), "", docs))
@@ -60,7 +78,7 @@ struct Answer {
 
 async fn ask(client: &Client) -> Result<Answer, String> {
     let request = Request::get("/version").body(Body::empty()).map_err(|error| error.to_string())?;
-    let response = client.send(request).await.map_err(|error| Chain(&error).to_string())?;
+    let response = client.send(request).await.map_err(|error| ErrorChain(&error).to_string())?;
     let date = response.headers().get(http::header::DATE).and_then(|date| date.to_str().ok());
     Ok(Answer {
         status: response.status().as_u16(),
@@ -68,7 +86,7 @@ async fn ask(client: &Client) -> Result<Answer, String> {
     })
 }
 
-/// What rustls says of a certificate that it does not take.
+/// Returns `true` if rustls wrote this about a certificate that it does not take.
 fn is_about_tls(why: &str) -> bool {
     ["certificate", "UnknownIssuer", "tls handshake"].iter().any(|word| why.contains(word))
 }
@@ -90,13 +108,13 @@ fn credential(answer: &Answer, of: &str, docs: &str) -> Check {
 fn clock(answer: &Answer, of: &str, docs: &str) -> Check {
     let name = format!("clock of {of}");
     let Some(date) = answer.date else {
-        return Check::skipped(name, "the server does not tell the time", docs);
+        return Check::skipped(name, "the server sends no Date header", docs);
     };
     // The header has whole seconds.
     let apart = clock::now().duration_since(date).abs();
     let text = format!("{} s apart", apart.as_secs());
     let result = if apart > MAX_SKEW { Err(text) } else { Ok(text) };
-    Check::new(name, result, "let both clusters follow a time server", docs)
+    Check::new(name, result, "synchronize the clocks of both clusters with a time server", docs)
 }
 
 #[cfg(test)]

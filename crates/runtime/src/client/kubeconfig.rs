@@ -4,10 +4,10 @@ use std::path::Path;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use kube::config::{AuthInfo, Cluster, Context, Kubeconfig, NamedAuthInfo, NamedCluster, NamedContext};
-use portolan_core::kubeconfig::{Credentials, RestrictedKubeconfig};
+use portolan_core::kubeconfig::{KubeconfigCredentials, RestrictedKubeconfig};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::authorities::Bundle;
+use crate::authorities::CaBundle;
 
 /// Leaves out certificates that cannot be read, where others can: `kube` takes all of a bundle or nothing.
 pub(super) fn pass_over_broken_authorities(kubeconfig: &mut Kubeconfig) {
@@ -20,7 +20,8 @@ pub(super) fn pass_over_broken_authorities(kubeconfig: &mut Kubeconfig) {
     }
 }
 
-/// What cannot be read here is read again, and complained about, where the kubeconfig is used.
+/// Reads the bundle of a cluster. One that cannot be read is read again, and complained about, where the kubeconfig
+/// is used.
 fn bundle_of(cluster: &Cluster) -> Option<Vec<u8>> {
     match (&cluster.certificate_authority_data, &cluster.certificate_authority) {
         (Some(data), _) => BASE64_STANDARD.decode(data.trim()).ok(),
@@ -31,7 +32,7 @@ fn bundle_of(cluster: &Cluster) -> Option<Vec<u8>> {
 
 /// The usable part of a bundle, where some of it is not.
 fn usable(pem: &[u8], of: &str) -> Option<String> {
-    let bundle = Bundle::read(pem).ok().filter(|bundle| !bundle.skipped.is_empty())?;
+    let bundle = CaBundle::read(pem).ok().filter(|bundle| !bundle.skipped.is_empty())?;
     bundle.warn(&format!("the certificate authorities of {of}"));
     Some(bundle.to_pem())
 }
@@ -61,16 +62,16 @@ fn of_account(folder: &Path, server: &str) -> Option<Kubeconfig> {
 pub(super) fn in_full(kubeconfig: &RestrictedKubeconfig) -> Kubeconfig {
     let cluster = Cluster {
         server: Some(kubeconfig.server.clone()),
-        certificate_authority_data: kubeconfig.certificate_authority.as_ref().map(|ca| {
-            let usable = usable(ca, &kubeconfig.server);
-            usable.map_or_else(|| BASE64_STANDARD.encode(ca), |pem| BASE64_STANDARD.encode(pem))
-        }),
+        certificate_authority_data: kubeconfig
+            .certificate_authority
+            .as_ref()
+            .map(|ca| authorities(ca, &kubeconfig.server)),
         tls_server_name: kubeconfig.tls_server_name.clone(),
         ..Cluster::default()
     };
     let user = match &kubeconfig.credentials {
-        Credentials::Token(token) => AuthInfo { token: Some(token.clone()), ..AuthInfo::default() },
-        Credentials::ClientCertificate { certificate, key } => AuthInfo {
+        KubeconfigCredentials::Token(token) => AuthInfo { token: Some(token.clone()), ..AuthInfo::default() },
+        KubeconfigCredentials::ClientCertificate { certificate, key } => AuthInfo {
             client_certificate_data: Some(BASE64_STANDARD.encode(certificate)),
             client_key_data: Some(SecretString::from(BASE64_STANDARD.encode(key.expose_secret()))),
             ..AuthInfo::default()
@@ -79,8 +80,13 @@ pub(super) fn in_full(kubeconfig: &RestrictedKubeconfig) -> Kubeconfig {
     of_one(cluster, user, Some(kubeconfig.namespace.clone()))
 }
 
+/// The usable part of a bundle as a kubeconfig has it; all of it where nothing can be used.
+pub(super) fn authorities(pem: &[u8], of: &str) -> String {
+    usable(pem, of).map_or_else(|| BASE64_STANDARD.encode(pem), |pem| BASE64_STANDARD.encode(pem))
+}
+
 /// A kubeconfig with one of each.
-fn of_one(cluster: Cluster, user: AuthInfo, namespace: Option<String>) -> Kubeconfig {
+pub(super) fn of_one(cluster: Cluster, user: AuthInfo, namespace: Option<String>) -> Kubeconfig {
     const NAME: &str = "own";
     let context =
         Context { cluster: NAME.to_owned(), user: Some(NAME.to_owned()), namespace, ..Context::default() };
@@ -110,7 +116,7 @@ mod tests {
             server: "https://127.0.0.1:1".to_owned(),
             certificate_authority: Some(authorities.as_bytes().to_vec()),
             tls_server_name: None,
-            credentials: Credentials::Token(SecretString::from("t")),
+            credentials: KubeconfigCredentials::Token(SecretString::from("t")),
             namespace: "n".to_owned(),
         }
     }

@@ -1,6 +1,6 @@
 //! Connections that fail when they are silent for too long.
 //!
-//! A connection that a NAT or a load balancer has forgotten is open on our side for ever: nothing comes, and nothing
+//! A connection that a NAT or a load balancer has forgotten stays open on our side: nothing comes, and nothing
 //! says so. With HTTP/2, pings make a living server speak. With HTTP/1.1, who has asked is owed an answer.
 
 use std::{
@@ -26,7 +26,7 @@ use super::signs::{Line, SILENCE};
 pub(super) struct Lively<C> {
     inner: C,
     line: Arc<Line>,
-    /// How long TCP and TLS may take together.
+    /// Limit for TCP and TLS together.
     limit: Duration,
 }
 
@@ -100,11 +100,11 @@ impl<S> LivelyStream<S> {
         if self.multiplexed {
             self.line.server.lost();
         }
-        let text = format!("the server gave no sign of life for {} seconds", SILENCE.as_secs());
+        let text = format!("the server was silent for {} seconds", SILENCE.as_secs());
         io::Error::new(io::ErrorKind::TimedOut, text)
     }
 
-    /// Who asks anew may wait anew; but a ping is no question of somebody's.
+    /// Restarts the wait, as a new request may; but a ping is nobody's request.
     fn wrote(&mut self) {
         if let Some(deadline) = self.deadline.as_mut().filter(|_| !self.multiplexed) {
             *deadline = Instant::now() + SILENCE;

@@ -32,15 +32,15 @@ use super::{
     watches,
 };
 
-/// How often a server that is silent is asked for a sign of life over HTTP/2.
+/// Interval of the HTTP/2 pings to a silent server.
 const PING_EVERY: Duration = Duration::from_secs(15);
 /// Not the limit that counts: a silent connection fails before.
 const PONG_LIMIT: Duration = Duration::from_secs(60);
-/// How many exchanges share a connection. API servers take 100.
+/// Limit on the exchanges that share a connection. API servers take 100.
 const EXCHANGES: usize = 64;
-/// How many connections may be in doubt at the same time; a server that is merely slow gets no more.
+/// Limit on concurrent connections in doubt; a server that is merely slow gets no more.
 const MAX_DOUBTED: usize = 8;
-/// How long a shard that is not needed is kept.
+/// Time for which an unused shard is kept.
 const UNUSED: Duration = Duration::from_secs(30);
 
 type Https = HttpsConnector<HttpConnector>;
@@ -126,31 +126,36 @@ impl Service<Request<Body>> for Shards {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let shards = self.clone();
+        Box::pin(async move { shards.send(request).await })
+    }
+}
+
+impl Shards {
+    /// Sends a request over a connection that lives.
+    pub(super) async fn send(&self, mut request: Request<Body>) -> Result<Response<Answer>, legacy::Error> {
         let (shard, unanswered, exchange) = self.0.begin();
         if !shard.line.multiplexes() {
             watches::shorten(request.uri_mut());
         }
-        let answer = shard.client.request(request);
         let line = Arc::clone(&shard.line);
-        Box::pin(async move {
-            let answer = answer.await;
-            unanswered.ends();
-            match answer {
-                Ok(answer) => Ok(answer.map(|body| Answer { body, line, _exchange: exchange })),
-                Err(error) => {
-                    note(&line, &error);
-                    line.server.failed();
-                    Err(error)
-                }
+        let answer = shard.client.request(request).await;
+        unanswered.ends();
+        match answer {
+            Ok(answer) => Ok(answer.map(|body| Answer { body, line, _exchange: exchange })),
+            Err(error) => {
+                note(&line, &error);
+                line.server.failed();
+                Err(error)
             }
-        })
+        }
     }
 }
 
 /// The body of an answer.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub struct Answer {
     body: Incoming,
     line: Arc<Line>,
     _exchange: Exchange,

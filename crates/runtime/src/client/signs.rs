@@ -17,14 +17,14 @@ use crate::{
     tasks::Tasks,
 };
 
-/// How long a connection that should speak may be silent. With [`super::shards`]' pings and short watches, a
+/// Silence after which a connection that should speak is given up. With [`super::shards`]' pings and short watches, a
 /// living one speaks more often.
 pub(super) const SILENCE: Duration = Duration::from_secs(35);
-/// How long a request waits before the next ones take another connection.
+/// Time that a request waits before the next ones take another connection.
 pub(super) const DOUBT: Duration = Duration::from_secs(3);
-/// How long an API server may be silent before the process says that it is not ready.
+/// Silence of an API server after which the process is not ready.
 const OUT_OF_CONTACT: Duration = Duration::from_secs(45);
-/// How often that is looked at.
+/// Interval at which contact is looked at.
 const LOOK: Duration = Duration::from_secs(5);
 
 static LOST: OnceLock<Counters> = OnceLock::new();
@@ -37,13 +37,13 @@ pub(super) fn register(metrics: &Metrics) {
     LOST.get_or_init(|| {
         metrics.counters(
             "api_connections_lost_total",
-            "Connections to API servers that gave no sign of life and were given up, by cluster (own or remote).",
+            "Connections to API servers that were closed because they fell silent, by cluster (own or remote).",
             &["cluster"],
         )
     });
 }
 
-/// Makes the process not ready while its own API server gives no sign of life.
+/// Makes the process not ready while its own API server does not answer.
 pub fn follow_contact(tasks: &Tasks, readiness: &Readiness) {
     let part = readiness.expect("api-server", "it has not been asked yet");
     part.ready();
@@ -55,9 +55,9 @@ pub fn follow_contact(tasks: &Tasks, readiness: &Readiness) {
             match silence {
                 Some(silence) => {
                     let seconds = silence.as_secs();
-                    part.not_ready(&format!("it has given no sign of life for {seconds} seconds"));
+                    part.not_ready(&format!("it has been silent for {seconds} seconds"));
                     if !was_silent {
-                        warn!(seconds, "the API server gives no sign of life: nothing is seen until it does");
+                        warn!(seconds, "the API server is silent: no change is seen until it answers");
                     }
                 }
                 None if was_silent => {
@@ -99,7 +99,7 @@ fn now() -> u64 {
 pub(super) struct Server {
     /// `own` or `remote`.
     pub(super) cluster: &'static str,
-    /// Whether it speaks HTTP/2.
+    /// Set once the connection speaks HTTP/2.
     pub(super) multiplexes: AtomicBool,
     heard: Mark,
     failed: Mark,
@@ -120,7 +120,7 @@ impl Server {
         self.failed.set();
     }
 
-    /// How long it has been silent, where that is too long. Who asks nothing hears nothing.
+    /// Time of silence, where that is too long. Who asks nothing hears nothing.
     fn out_of_contact(&self) -> Option<Duration> {
         let silence = self.heard.elapsed();
         (self.failed.get() > self.heard.get() && silence > OUT_OF_CONTACT).then_some(silence)
@@ -135,7 +135,7 @@ impl Server {
         warn!(
             cluster = self.cluster,
             seconds = SILENCE.as_secs(),
-            "a connection to an API server gave no sign of life: another one is made"
+            "a connection to an API server fell silent: opening another one"
         );
     }
 }
@@ -150,7 +150,7 @@ pub(super) struct Line {
     unanswered: AtomicUsize,
     exchanges: AtomicUsize,
     used: Mark,
-    /// Whether no further request may be sent on it.
+    /// Set once no further request may be sent on the connection.
     doubted: AtomicBool,
 }
 
@@ -192,7 +192,7 @@ impl Line {
         self.doubted.store(true, Ordering::Relaxed);
     }
 
-    /// Whether a request waits for longer than is usual, and nothing else was heard meanwhile.
+    /// Returns `true` if a request waits for longer than is usual, and nothing else was heard meanwhile.
     pub(super) fn keeps_silent(&self) -> bool {
         self.unanswered.load(Ordering::Relaxed) > 0 && self.has_been_asked_in_vain()
     }

@@ -1,4 +1,4 @@
-//! What a client of Kubernetes stands on: TLS, authentication, a few tries, and connections that are seen to live.
+//! The service below a Kubernetes client: TLS, authentication, a few tries, and connections that are seen to live.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use tower::{BoxError, ServiceBuilder, retry::RetryLayer};
 
 use super::{CONNECT_TIMEOUT, count::Count, shards::Shards, signs::SILENCE};
 
-/// How often what an API server is too busy for is asked again before anybody hears of it.
+/// Number of tries for a request that an API server is too busy for before the caller gets the error.
 const TRIES: u32 = 3;
 
 /// A client for a configuration.
@@ -37,7 +37,7 @@ pub(super) fn client(config: Config, cluster: &'static str) -> kube::Result<Clie
     Ok(ClientBuilder::new(service, config.default_namespace).build())
 }
 
-fn https(config: &Config, connect_limit: Duration) -> kube::Result<HttpsConnector<HttpConnector>> {
+pub(super) fn https(config: &Config, connect_limit: Duration) -> kube::Result<HttpsConnector<HttpConnector>> {
     let builder =
         HttpsConnectorBuilder::new().with_tls_config(config.rustls_client_config()?).https_or_http();
     let builder = match &config.tls_server_name {

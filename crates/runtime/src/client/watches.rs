@@ -1,9 +1,9 @@
-//! Watches over HTTP/1.1, where nothing but an answer is a sign of life and no news is normal: they are asked to
+//! Watches over HTTP/1.1, where only an answer shows that the server is alive, and silence is normal: they are asked to
 //! end so soon that one which does not end is known to be dead.
 
 use http::{Uri, uri::PathAndQuery};
 
-/// How long a watch lasts; well below the silence that is too long.
+/// Duration of a watch; well below the silence that is too long.
 const SECONDS: u64 = 25;
 
 /// Lets the server end a watch soon. Other requests stay as they are.

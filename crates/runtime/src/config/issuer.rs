@@ -1,15 +1,15 @@
-//! What configurations say about an issuer in the same way: its names, its URLs, and how its tokens are checked.
+//! Members that configurations share for an issuer: its names, its URLs, and the check of its tokens.
 
 use http::Uri;
 use portolan_core::text::quoted;
 use serde::Deserialize;
 
-use crate::fetch::Origin;
+use crate::fetch::UrlOrigin;
 
-/// How tokens of an issuer are checked.
+/// The ways to check an issuer's tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Mode {
+pub enum VerificationMode {
     /// With the issuer's keys.
     #[default]
     Jwks,
@@ -19,7 +19,7 @@ pub enum Mode {
     Hybrid,
 }
 
-impl Mode {
+impl VerificationMode {
     /// As it is written.
     pub const fn label(self) -> &'static str {
         match self {
@@ -39,7 +39,7 @@ pub fn check_url(member: &str, url: &str, plain_http: bool) -> Result<(), String
 /// The same for the URL of keys, to which nothing is added: it may have a query.
 pub fn check_keys_url(member: &str, url: &str, plain_http: bool) -> Result<(), String> {
     let shown = quoted(url);
-    let origin = url.parse::<Uri>().ok().filter(|url| Origin::of(url).is_ok());
+    let origin = url.parse::<Uri>().ok().filter(|url| UrlOrigin::of(url).is_ok());
     let Some(parsed) = origin.filter(|_| !url.contains('#')) else {
         return Err(format!("{member} {shown} is not an https URL"));
     };
@@ -61,7 +61,7 @@ pub fn issuers(one: Option<String>, several: Option<Vec<String>>) -> Result<Vec<
     }
     let twice = issuers.iter().enumerate().find(|(index, issuer)| issuers[..*index].contains(issuer));
     match twice {
-        Some((_, issuer)) => Err(format!("issuers: {} is there twice", quoted(issuer))),
+        Some((_, issuer)) => Err(format!("issuers: {} is listed twice", quoted(issuer))),
         None => Ok(issuers),
     }
 }

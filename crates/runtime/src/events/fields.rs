@@ -1,4 +1,4 @@
-//! What an Event may hold. API servers refuse one whose name is not that of a DNS subdomain, or whose fields are
+//! Limits on an Event's fields. API servers refuse one whose name is not that of a DNS subdomain, or whose fields are
 //! too long, whatever the object that it is about may be called.
 
 use jiff::Timestamp;
@@ -7,21 +7,21 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
 };
 
-/// How many bytes of a note the API server takes.
+/// Bytes of a note that the API server takes.
 const MAX_NOTE: usize = 1024;
 /// The same of a reason, an action, a controller and an instance.
 const MAX_WORD: usize = 128;
-/// How long a name may be.
+/// Limit on the length of a name.
 const MAX_NAME: usize = 253;
 
-/// Who writes.
+/// The reporting controller and instance.
 #[derive(Clone, Debug)]
 pub(super) struct Source {
     pub(super) controller: String,
     pub(super) instance: String,
 }
 
-/// What an Event says.
+/// The content of an Event.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Said {
     pub(super) on: ObjectKey,

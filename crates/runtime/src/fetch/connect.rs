@@ -21,7 +21,7 @@ use super::{
     AddressPolicy, FetchError, FetchSettings,
     race::{in_turns, race},
 };
-use crate::authorities::Bundle;
+use crate::authorities::CaBundle;
 
 /// More addresses than a host needs.
 const MAX_ADDRESSES: usize = 8;
@@ -31,7 +31,7 @@ pub(super) type Connector = HttpsConnector<CheckedTcp>;
 pub(super) fn connector(settings: &FetchSettings) -> Result<Connector, FetchError> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     if let Some(pem) = &settings.extra_authorities {
-        let bundle = Bundle::read(pem).map_err(FetchError::Authorities)?;
+        let bundle = CaBundle::read(pem).map_err(FetchError::Authorities)?;
         roots.add_parsable_certificates(bundle.usable);
     }
     if settings.system_authorities {

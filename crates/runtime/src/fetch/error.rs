@@ -1,8 +1,8 @@
-//! Why a URL could not be read. No variant holds an answer's text or a credential.
+//! Reasons why a URL could not be read. No variant holds an answer's text or a credential.
 
 use std::error::Error;
 
-use super::address::Forbidden;
+use super::address::ForbiddenAddress;
 use crate::authorities::InvalidBundle;
 
 /// A request that did not come back with an answer within its bounds.
@@ -22,7 +22,7 @@ pub enum FetchError {
     Authorities(#[source] InvalidBundle),
     /// The policy allows none of the addresses.
     #[error("failed to connect")]
-    Forbidden(#[source] Forbidden),
+    Forbidden(#[source] ForbiddenAddress),
     /// No connection, or one that broke.
     #[error("failed to connect")]
     Connect(#[source] Box<dyn Error + Send + Sync>),
@@ -50,7 +50,7 @@ pub enum FetchError {
 }
 
 impl FetchError {
-    /// Whether the policy for addresses stopped it.
+    /// Returns `true` if the policy for addresses stopped the request.
     pub const fn is_forbidden(&self) -> bool {
         matches!(self, Self::Forbidden(_))
     }
@@ -60,11 +60,11 @@ impl FetchError {
 pub(super) fn of_client(error: hyper_util::client::legacy::Error) -> FetchError {
     let mut cause: Option<&(dyn Error + 'static)> = error.source();
     while let Some(inner) = cause {
-        if let Some(forbidden) = inner.downcast_ref::<Forbidden>() {
+        if let Some(forbidden) = inner.downcast_ref::<ForbiddenAddress>() {
             return FetchError::Forbidden(*forbidden);
         }
         let wrapped = inner.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if let Some(forbidden) = wrapped.and_then(|wrapped| wrapped.downcast_ref::<Forbidden>()) {
+        if let Some(forbidden) = wrapped.and_then(|wrapped| wrapped.downcast_ref::<ForbiddenAddress>()) {
             return FetchError::Forbidden(*forbidden);
         }
         cause = inner.source();

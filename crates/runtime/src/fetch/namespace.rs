@@ -73,11 +73,11 @@ async fn inside() {
             tokio::time::sleep(Duration::from_millis(20)).await;
             (count.load(Ordering::SeqCst) > before, error.is_forbidden())
         };
-        let public = super::address::kind(address) == super::address::Kind::Public;
+        let public = super::address::kind(address) == super::address::AddressKind::Public;
         assert_eq!(ask(AddressPolicy::default()).await, (public, !public), "{address}: chosen by a user");
         let operator = AddressPolicy { private: true, ..AddressPolicy::default() };
         assert_eq!(ask(operator.clone()).await, (listed, !listed), "{address}: listed by an operator");
-        let named = AddressPolicy { named: vec![Named::Address(address)], ..operator.clone() };
+        let named = AddressPolicy { named: vec![NamedAddress::Address(address)], ..operator.clone() };
         assert_eq!(ask(named).await, (true, false), "{address}: named");
         let own = AddressPolicy { own_api_server: vec![socket], ..operator };
         assert_eq!(ask(own).await, (false, true), "{address}: our own API server");

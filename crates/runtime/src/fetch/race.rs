@@ -5,7 +5,7 @@ use std::{future::Future, io, net::SocketAddr, time::Duration};
 use futures::{StreamExt as _, stream::FuturesUnordered};
 use tokio::time::sleep;
 
-/// How long an attempt is alone.
+/// Head start of an attempt before the next one.
 const HEAD_START: Duration = Duration::from_millis(250);
 
 /// The first attempt that succeeds. The next one begins when one fails, or has had its head start.
@@ -61,7 +61,7 @@ mod tests {
         texts.iter().map(|text| text.parse().unwrap()).collect()
     }
 
-    /// What port 1 (silent), 2 (refuses), 3 (answers after 100 ms) and 4 (after 1 s) do.
+    /// Port 1 stays silent, 2 refuses, 3 answers after 100 ms and 4 after 1 s.
     async fn attempt(address: SocketAddr) -> io::Result<u16> {
         match address.port() {
             1 => std::future::pending().await,

@@ -84,7 +84,7 @@ async fn a_redirect_to_another_host_is_not_followed() {
 async fn a_credential_goes_to_its_own_host_only() {
     let answer = || vec!["HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".to_owned()];
     let (own, other) = (rude(answer(), Duration::ZERO).await, rude(answer(), Duration::ZERO).await);
-    let credential = Credential::new(&own.url, SecretString::from("s3cret")).unwrap();
+    let credential = FetchCredential::new(&own.url, SecretString::from("s3cret")).unwrap();
     let fetcher = fetcher();
     fetcher.get(&own.url, Some(&credential)).await.unwrap();
     fetcher.get(&other.url, Some(&credential)).await.unwrap();

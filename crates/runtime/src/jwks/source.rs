@@ -1,35 +1,35 @@
-//! Where the keys of an issuer are: found through its discovery document, or at a URL that the operator gave.
+//! Location of an issuer's keys: found through its discovery document, or a URL that the operator gave.
 
 use std::time::Duration;
 
 use http::{HeaderMap, Uri, header};
 use portolan_core::{
-    auth::{Algorithm, Keys, keys::InvalidKeys},
+    auth::{IssuerKeys, SigningAlgorithm, keys::InvalidKeys},
     object::Object,
     text::{differing, quoted},
 };
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::fetch::{CredentialSource, FetchError, Fetched, Fetcher, Origin};
+use crate::fetch::{CredentialSource, FetchError, Fetched, Fetcher, UrlOrigin};
 
 const DISCOVERY: &str = "/.well-known/openid-configuration";
-/// Where every API server serves its keys.
+/// Path of the keys on every API server.
 const API_SERVER_KEYS: &str = "/openid/v1/jwks";
 
 /// An issuer whose keys can be asked for.
 #[derive(Clone)]
 pub struct KeySource {
-    /// What the tokens call it, and what its discovery document must call it: one name, or during a change the
-    /// new and the old one. Whoever has no API server is asked at the first.
+    /// Names of the issuer in its tokens and its discovery document: one, or during a change the new and the old one.
+    /// An issuer without an API server is asked at the first.
     pub issuers: Vec<String>,
     /// The API server, which then answers for the issuer.
     pub api_server: Option<String>,
-    /// Where the keys are, instead of what discovery says.
+    /// URL of the keys, instead of the one in the discovery document.
     pub jwks_uri: Option<String>,
-    /// What is shown to the API server.
+    /// The credential that is shown to the API server.
     pub credential: CredentialSource,
-    /// How to ask.
+    /// The fetcher for discovery and keys.
     pub fetcher: Fetcher,
 }
 
@@ -46,13 +46,13 @@ pub enum SourceError {
     #[error("{0} at {1} was answered {2}")]
     Status(&'static str, Uri, http::StatusCode),
     /// Not a discovery document.
-    #[error("the discovery document is not one: {0}")]
+    #[error("the discovery document is invalid: {0}")]
     NotADocument(&'static str),
     /// A document of somebody else. Both names, side by side.
     #[error("the discovery document is that of another issuer: {0}")]
     OtherIssuer(String),
     /// A URL that no keys can be at.
-    #[error("the discovery document puts the keys at {}, which is no absolute http or https URL", quoted(.0))]
+    #[error("the discovery document puts the keys at {}, which is not an absolute http or https URL", quoted(.0))]
     NoUrl(String),
     /// A host that nobody listed.
     #[error(
@@ -60,12 +60,12 @@ pub enum SourceError {
         quoted(.keys)
     )]
     ForeignKeys {
-        /// Where the document puts them.
+        /// URL of the keys in the discovery document.
         keys: String,
         /// The host that was asked.
         host: String,
     },
-    /// A configured URL that is none.
+    /// A configured URL that is not valid.
     #[error("{0:?} is not a URL")]
     Url(String),
     /// Not a set of keys.
@@ -73,7 +73,7 @@ pub enum SourceError {
     Keys(#[source] InvalidKeys),
 }
 
-/// A member that is null is not there.
+/// A member that is null counts as absent.
 #[derive(Deserialize)]
 struct Document {
     issuer: Option<String>,
@@ -84,27 +84,27 @@ struct Document {
 }
 
 impl Document {
-    fn algorithms(&self) -> Vec<Algorithm> {
+    fn algorithms(&self) -> Vec<SigningAlgorithm> {
         let names = self.id_token_signing_alg_values_supported.as_array().into_iter().flatten();
-        names.filter_map(|name| Algorithm::parse(name.as_str()?)).collect()
+        names.filter_map(|name| SigningAlgorithm::parse(name.as_str()?)).collect()
     }
 }
 
 impl KeySource {
     /// The keys, and how long the issuer wants them to be kept.
-    pub(super) async fn fetch(&self) -> Result<(Keys, Option<Duration>), SourceError> {
+    pub(super) async fn fetch(&self) -> Result<(IssuerKeys, Option<Duration>), SourceError> {
         let (url, algorithms) = match &self.jwks_uri {
             Some(url) => (parse(url)?, Vec::new()),
             None => self.discover().await?,
         };
         let fetched = self.get(&url).await.map_err(SourceError::Fetch)?;
         let fetched = successful("the request for keys", &url, fetched)?;
-        let keys = Keys::parse(&fetched.body, &algorithms).map_err(SourceError::Keys)?;
+        let keys = IssuerKeys::parse(&fetched.body, &algorithms).map_err(SourceError::Keys)?;
         Ok((keys, max_age(&fetched.headers)))
     }
 
-    /// Where the keys are, and which algorithms the issuer says it uses.
-    async fn discover(&self) -> Result<(Uri, Vec<Algorithm>), SourceError> {
+    /// Finds the URL of the keys, and the algorithms that the issuer says it uses.
+    async fn discover(&self) -> Result<(Uri, Vec<SigningAlgorithm>), SourceError> {
         let base = self.api_server.as_deref().unwrap_or_else(|| self.name()).trim_end_matches('/');
         let url = parse(&format!("{base}{DISCOVERY}"))?;
         let fetched = self.get(&url).await.map_err(SourceError::Discovery)?;
@@ -124,23 +124,23 @@ impl KeySource {
         Err(SourceError::OtherIssuer(differing(found, self.name())))
     }
 
-    /// Where the keys are asked for that a document puts at a URL.
+    /// Maps the URL of the keys in a discovery document to the one to ask.
     fn place_of_keys(&self, asked: &Uri, base: &str, keys: &str) -> Result<Uri, SourceError> {
         let no_url = || SourceError::NoUrl(keys.to_owned());
         let url: Uri = keys.parse().map_err(|_| no_url())?;
-        let origin = Origin::of(&url).map_err(|_| no_url())?;
+        let origin = UrlOrigin::of(&url).map_err(|_| no_url())?;
         // The document of an API server names an address that is right inside its own cluster only.
         if self.api_server.is_some() && url.path().ends_with(API_SERVER_KEYS) {
             return parse(&format!("{base}{API_SERVER_KEYS}"));
         }
-        if Origin::of(asked).is_ok_and(|asked| asked == origin) {
+        if UrlOrigin::of(asked).is_ok_and(|asked| asked == origin) {
             return Ok(url);
         }
         let host = asked.authority().map(ToString::to_string).unwrap_or_default();
         Err(SourceError::ForeignKeys { keys: keys.to_owned(), host })
     }
 
-    /// What it is called in the log.
+    /// Name of the issuer in the log.
     pub(super) fn name(&self) -> &str {
         self.issuers.first().map_or("", String::as_str)
     }
@@ -164,7 +164,7 @@ fn read(body: &[u8]) -> Result<Document, SourceError> {
     let document: Result<Object<Document>, _> = serde_json::from_slice(body);
     document.map(|Object(document)| document).map_err(|error| {
         SourceError::NotADocument(if error.is_data() {
-            "it is JSON of another shape"
+            "it is JSON of an unexpected shape"
         } else {
             "it is not JSON"
         })
@@ -215,12 +215,12 @@ mod tests {
             (&public, "https://I.test:443/keys", "https://i.test:443/keys"),
             (&public, "https://other.test/keys", "another host than i.test; set jwks_uri"),
             (&public, "http://i.test/keys", "another host"),
-            (&public, "/keys", "no absolute http or https URL"),
-            (&public, "ftp://i.test/keys", "no absolute http or https URL"),
+            (&public, "/keys", "not an absolute http or https URL"),
+            (&public, "ftp://i.test/keys", "not an absolute http or https URL"),
             (&cluster, "https://10.0.0.1:6443/openid/v1/jwks", "https://api.test/openid/v1/jwks"),
             (&cluster, "https://10.0.0.1/openid/v1/jwks?a=b", "https://api.test/openid/v1/jwks"),
-            (&cluster, "ftp://10.0.0.1/openid/v1/jwks", "no absolute http or https URL"),
-            (&cluster, "/openid/v1/jwks", "no absolute http or https URL"),
+            (&cluster, "ftp://10.0.0.1/openid/v1/jwks", "not an absolute http or https URL"),
+            (&cluster, "/openid/v1/jwks", "not an absolute http or https URL"),
             (&cluster, "https://10.0.0.1/other", "another host than api.test"),
         ];
         for (source, keys, expected) in table {
@@ -246,8 +246,8 @@ mod tests {
         let table = [
             ("<html>", "it is not JSON"),
             ("", "it is not JSON"),
-            ("[]", "JSON of another shape"),
-            (r#"{"issuer":1}"#, "JSON of another shape"),
+            ("[]", "JSON of an unexpected shape"),
+            (r#"{"issuer":1}"#, "JSON of an unexpected shape"),
         ];
         for (body, words) in table {
             let error = read(body.as_bytes()).err().map(|error| error.to_string()).unwrap_or_default();

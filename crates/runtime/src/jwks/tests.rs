@@ -32,7 +32,7 @@ fn key(id: &str) -> Value {
     json!({"kty": "OKP", "crv": "Ed25519", "kid": id, "x": "A".repeat(43)})
 }
 
-async fn start(freshness: Freshness) -> (Issuer, Arc<Jwks>, Tasks, JoinSet<()>) {
+async fn start(freshness: KeyFreshness) -> (Issuer, Arc<Jwks>, Tasks, JoinSet<()>) {
     let issuer = Issuer::default();
     *issuer.keys.lock() = json!({"keys": [key("a")]});
     let router = Router::new()
@@ -61,7 +61,7 @@ async fn start(freshness: Freshness) -> (Issuer, Arc<Jwks>, Tasks, JoinSet<()>) 
 #[tokio::test]
 async fn a_new_key_is_found_and_a_flood_asks_once_per_cooldown() {
     let cooldown = Duration::from_secs(2);
-    let (issuer, jwks, _tasks, _serving) = start(Freshness { cooldown, ..Freshness::default() }).await;
+    let (issuer, jwks, _tasks, _serving) = start(KeyFreshness { cooldown, ..KeyFreshness::default() }).await;
     for _ in 0..1000 {
         assert!(jwks.newer().await.is_none(), "within the cooldown nobody waits");
     }
@@ -77,7 +77,7 @@ async fn a_new_key_is_found_and_a_flood_asks_once_per_cooldown() {
 async fn an_empty_set_does_not_replace_good_keys_until_they_are_too_old() {
     let (cooldown, max_age) = (Duration::from_millis(10), Duration::from_secs(3));
     let (issuer, jwks, _tasks, _serving) =
-        start(Freshness { cooldown, max_age, ..Freshness::default() }).await;
+        start(KeyFreshness { cooldown, max_age, ..KeyFreshness::default() }).await;
     issuer.broken.store(true, Ordering::SeqCst);
     sleep(cooldown * 2).await;
     assert!(jwks.newer().await.unwrap().has("a"));
@@ -88,10 +88,10 @@ async fn an_empty_set_does_not_replace_good_keys_until_they_are_too_old() {
 
 #[tokio::test]
 async fn a_withdrawn_key_is_gone_after_the_next_refresh() {
-    let freshness = Freshness {
+    let freshness = KeyFreshness {
         cooldown: Duration::from_millis(10),
         refresh_every: Duration::from_millis(100),
-        ..Freshness::default()
+        ..KeyFreshness::default()
     };
     let (issuer, jwks, _tasks, _serving) = start(freshness).await;
     *issuer.keys.lock() = json!({"keys": [key("b")]});

@@ -1,4 +1,4 @@
-//! What a queue gives, and when.
+//! The keys that a queue gives, and when.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Answers that services give in the same way: JSON that nobody keeps, and the `Status` of Kubernetes.
+//! Answers that services give in the same way: JSON that nobody keeps, and the `ApiStatus` of Kubernetes.
 
 use axum::{
     body::Body,
@@ -8,13 +8,13 @@ use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 
 /// The answer to a path that nothing is served at.
-pub const NOT_FOUND: Status = Status {
+pub const NOT_FOUND: ApiStatus = ApiStatus {
     code: StatusCode::NOT_FOUND,
     reason: "NotFound",
     message: "the server could not find the requested resource",
 };
 /// The answer to a method that is not for this path.
-pub const METHOD_NOT_ALLOWED: Status = Status {
+pub const METHOD_NOT_ALLOWED: ApiStatus = ApiStatus {
     code: StatusCode::METHOD_NOT_ALLOWED,
     reason: "MethodNotAllowed",
     message: "the server does not allow this method on the requested resource",
@@ -22,7 +22,7 @@ pub const METHOD_NOT_ALLOWED: Status = Status {
 
 /// A failure in the words of Kubernetes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Status {
+pub struct ApiStatus {
     /// The status code.
     pub code: StatusCode,
     /// One word for programs.
@@ -31,7 +31,7 @@ pub struct Status {
     pub message: &'static str,
 }
 
-impl Status {
+impl ApiStatus {
     pub(super) fn to_json(self) -> String {
         let Self { code, reason, message } = self;
         let status = json!({
@@ -42,7 +42,7 @@ impl Status {
     }
 }
 
-impl IntoResponse for Status {
+impl IntoResponse for ApiStatus {
     fn into_response(self) -> Response {
         json_response(self.code, self.to_json())
     }

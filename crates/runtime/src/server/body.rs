@@ -8,16 +8,16 @@ use http::{HeaderMap, StatusCode, header, request::Parts};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio::time::{Instant, timeout_at};
 
-/// What a client may take for sending a request.
+/// Limit for a client to send a request.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// More than any question has.
 const MAX_BODY_BYTES: usize = 64 * 1024;
-/// What is read of a body that is too large, so that its sender hears the answer.
+/// Bytes that are read of a body that is too large, so that its sender hears the answer.
 const MAX_THROWN_AWAY: usize = 4 * 1024 * 1024;
 
-/// Why a body is not there.
+/// Reasons why a body could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unread {
+pub enum UnreadBody {
     /// It has more bytes than any question.
     TooLarge,
     /// It did not come.
@@ -26,7 +26,7 @@ pub enum Unread {
     Broken,
 }
 
-impl Unread {
+impl UnreadBody {
     /// The status code of the answer.
     pub const fn code(self) -> StatusCode {
         match self {
@@ -36,7 +36,7 @@ impl Unread {
         }
     }
 
-    /// What its sender is told.
+    /// The message for the sender.
     pub const fn message(self) -> &'static str {
         match self {
             Self::TooLarge => "request body too large",
@@ -47,25 +47,31 @@ impl Unread {
 }
 
 /// The whole body.
-pub async fn read(parts: &Parts, mut body: Body) -> Result<Bytes, Unread> {
+pub async fn read(parts: &Parts, body: Body) -> Result<Bytes, UnreadBody> {
+    read_up_to(MAX_BODY_BYTES, parts, body).await
+}
+
+/// The whole body, up to another limit than the usual one.
+pub async fn read_up_to(limit: usize, parts: &Parts, mut body: Body) -> Result<Bytes, UnreadBody> {
     let end = Instant::now() + BODY_TIMEOUT;
-    let read = timeout_at(end, whole(&parts.headers, &mut body)).await.unwrap_or(Err(Unread::TooSlow));
-    if read == Err(Unread::TooLarge) && parts.version == http::Version::HTTP_2 {
+    let read =
+        timeout_at(end, whole(limit, &parts.headers, &mut body)).await.unwrap_or(Err(UnreadBody::TooSlow));
+    if read == Err(UnreadBody::TooLarge) && parts.version == http::Version::HTTP_2 {
         // Who still sends would see its stream cut off, and not the answer.
         let _ = timeout_at(end, throw_away(body)).await;
     }
     read
 }
 
-async fn whole(headers: &HeaderMap, body: &mut Body) -> Result<Bytes, Unread> {
+async fn whole(limit: usize, headers: &HeaderMap, body: &mut Body) -> Result<Bytes, UnreadBody> {
     let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    if length.is_some_and(|length: usize| length > MAX_BODY_BYTES) {
-        return Err(Unread::TooLarge);
+    if length.is_some_and(|length: usize| length > limit) {
+        return Err(UnreadBody::TooLarge);
     }
-    match Limited::new(body, MAX_BODY_BYTES).collect().await {
+    match Limited::new(body, limit).collect().await {
         Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Unread::TooLarge),
-        Err(_) => Err(Unread::Broken),
+        Err(error) if error.is::<LengthLimitError>() => Err(UnreadBody::TooLarge),
+        Err(_) => Err(UnreadBody::Broken),
     }
 }
 
@@ -114,11 +120,11 @@ mod tests {
     async fn too_much_is_read_to_its_end_where_the_answer_would_be_lost() {
         let table = [
             (http::Version::HTTP_11, 2, Ok(64 * 1024), 2),
-            (http::Version::HTTP_11, 100, Err(Unread::TooLarge), 3),
+            (http::Version::HTTP_11, 100, Err(UnreadBody::TooLarge), 3),
             (http::Version::HTTP_2, 2, Ok(64 * 1024), 2),
-            (http::Version::HTTP_2, 100, Err(Unread::TooLarge), 100),
+            (http::Version::HTTP_2, 100, Err(UnreadBody::TooLarge), 100),
             // The three that are too much, the 128 that are borne, and one.
-            (http::Version::HTTP_2, 1000, Err(Unread::TooLarge), 132),
+            (http::Version::HTTP_2, 1000, Err(UnreadBody::TooLarge), 132),
         ];
         for (version, count, expected, taken) in table {
             let (body, seen) = parts_of(count);
@@ -131,6 +137,6 @@ mod tests {
     async fn a_body_that_breaks_is_not_a_slow_one() {
         let broken = stream::iter([Ok(Bytes::from_static(b"{")), Err(io::Error::other("a bad chunk"))]);
         let read = read(&head(http::Version::HTTP_11), Body::from_stream(broken)).await;
-        assert_eq!(read, Err(Unread::Broken));
+        assert_eq!(read, Err(UnreadBody::Broken));
     }
 }

@@ -1,4 +1,4 @@
-//! Bodies that are still coming when their answer is there. If nobody read on, the connection would be reset or the
+//! Bodies that are still being sent when the answer is ready. If nobody read on, the connection would be reset or the
 //! stream cut off, and the client would often see that instead of the answer.
 
 use std::{
@@ -16,9 +16,9 @@ use tokio::{sync::oneshot, time::timeout};
 
 use crate::tasks::Tasks;
 
-/// How much is read on, and for how long.
+/// Limits on the bytes that are read on, and on the time.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A body that is handed back when it is dropped before its end.
 struct Heard {
@@ -26,10 +26,10 @@ struct Heard {
     back: Option<oneshot::Sender<Incoming>>,
 }
 
-/// What becomes of the rest of a body.
+/// The unread rest of a body.
 pub(super) struct Leftover {
     body: oneshot::Receiver<Incoming>,
-    /// Whoever waits for a word before it sends the body will not send it any more.
+    /// A client that waits for `100 Continue` does not send the body any more.
     is_awaited: bool,
 }
 
@@ -52,7 +52,7 @@ impl Leftover {
             && self.is_awaited
         {
             tasks.spawn("rest of a body", async move {
-                let _ = timeout(PATIENCE, pour(&mut body)).await;
+                let _ = timeout(TIMEOUT, pour(&mut body)).await;
             });
         }
     }

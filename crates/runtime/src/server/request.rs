@@ -1,9 +1,9 @@
-//! What holds for every request, whatever its route.
+//! Rules for every request, whatever its route.
 
 use axum::body::Body;
 use http::{HeaderValue, Request, Response, StatusCode, Uri, header, uri::PathAndQuery};
 
-use super::answer::Status;
+use super::answer::ApiStatus;
 
 /// The answer to a request that no route may see. Two hosts are one for a proxy and another for us.
 pub(super) fn refusal<B>(request: &Request<B>) -> Option<Response<Body>> {
@@ -12,7 +12,7 @@ pub(super) fn refusal<B>(request: &Request<B>) -> Option<Response<Body>> {
 }
 
 fn bad_request(message: &'static str) -> Response<Body> {
-    let status = Status { code: StatusCode::BAD_REQUEST, reason: "BadRequest", message };
+    let status = ApiStatus { code: StatusCode::BAD_REQUEST, reason: "BadRequest", message };
     let mut response = Response::new(Body::from(status.to_json()));
     *response.status_mut() = status.code;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -11,15 +11,15 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 use tracing_subscriber::fmt::MakeWriter;
 
-/// How long the writer rests after it has written: lines that come meanwhile are written together. A thread that
-/// is woken for each line costs more than the line.
+/// Time that the writer rests after it has written: lines that come meanwhile are written together. A thread that is
+/// woken for each line costs more than the line.
 const GATHER: Duration = Duration::from_millis(5);
 /// When this much waits, who logs writes it: a slow reader of the log slows us down, and costs no memory.
 const MAX_WAITING_BYTES: usize = 1024 * 1024;
 
 static LOG: LazyLock<Buffered> = LazyLock::new(Buffered::default);
 
-/// What waits, and the right to write.
+/// The lines that wait, and the right to write.
 #[derive(Debug, Default)]
 struct Buffered {
     waiting: Mutex<Vec<u8>>,
@@ -64,7 +64,7 @@ pub(crate) fn flush() {
     LOG.write_to(&mut io::stderr());
 }
 
-/// Where the subscriber writes.
+/// The subscriber's writer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ToLog;
 

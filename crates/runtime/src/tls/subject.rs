@@ -5,26 +5,26 @@
 const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 /// `2.5.4.10`.
 const ORGANIZATION: &[u8] = &[0x55, 0x04, 0x0a];
-const SEQUENCE: u8 = 0x30;
-const EXPLICIT_VERSION: u8 = 0xa0;
+pub(super) const SEQUENCE: u8 = 0x30;
+pub(super) const EXPLICIT_VERSION: u8 = 0xa0;
 
 /// The subject of a certificate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Subject {
+pub struct CertificateSubject {
     /// The common name: the user.
     pub common_name: String,
     /// The organizations: the groups.
     pub organizations: Vec<String>,
 }
 
-impl Subject {
+impl CertificateSubject {
     /// The subject of a certificate in DER. None when it has no common name that is text.
     pub fn of(certificate: &[u8]) -> Option<Self> {
         let subject = Self::of_certificate(Der { left: certificate, cut: false })?;
         (!subject.common_name.is_empty()).then_some(subject)
     }
 
-    /// What a certificate may be called in front of people: even one that is cut off or broken further on.
+    /// Name of a certificate for people: even of one that is cut off or broken further on.
     pub(crate) fn shown(certificate: &[u8]) -> Option<String> {
         let subject = Self::of_certificate(Der { left: certificate, cut: true })?;
         let organization = subject.organizations.into_iter().next();
@@ -64,16 +64,16 @@ impl Subject {
     }
 }
 
-/// What is left of a DER text.
-struct Der<'a> {
-    left: &'a [u8],
-    /// Whether an element may be shorter than it says.
-    cut: bool,
+/// The unread rest of a DER text.
+pub(super) struct Der<'a> {
+    pub(super) left: &'a [u8],
+    /// `true` if an element may be shorter than it claims.
+    pub(super) cut: bool,
 }
 
 impl Der<'_> {
     /// The tag and the content of the next element.
-    fn next(&mut self) -> Option<(u8, Self)> {
+    pub(super) fn next(&mut self) -> Option<(u8, Self)> {
         let (&tag, rest) = self.left.split_first()?;
         let (&first, rest) = rest.split_first()?;
         let (length, rest) = match first {
@@ -91,7 +91,7 @@ impl Der<'_> {
     }
 
     /// The content of the next element, which must have a tag.
-    fn value(&mut self, tag: u8) -> Option<Self> {
+    pub(super) fn value(&mut self, tag: u8) -> Option<Self> {
         self.next().filter(|(found, _)| *found == tag).map(|(_, content)| content)
     }
 }
@@ -125,7 +125,7 @@ mod tests {
     fn user_and_groups_are_common_name_and_organizations() {
         let subject =
             [attribute(ORGANIZATION, "a"), attribute(ORGANIZATION, "b"), attribute(COMMON_NAME, "vault")];
-        let found = Subject::of(&certificate(&subject.concat())).unwrap();
+        let found = CertificateSubject::of(&certificate(&subject.concat())).unwrap();
         assert_eq!(found.common_name, "vault");
         assert_eq!(found.organizations, ["a", "b"]);
     }
@@ -134,11 +134,14 @@ mod tests {
     fn nonsense_has_no_subject() {
         let whole = certificate(&attribute(COMMON_NAME, "vault"));
         for length in 0..whole.len() {
-            assert_eq!(Subject::of(&whole[..length]), None, "{length}");
+            assert_eq!(CertificateSubject::of(&whole[..length]), None, "{length}");
         }
         let cut = whole.len() - 1;
-        assert_eq!(Subject::shown(&whole[..cut]), Some("vaul".to_owned()));
-        assert_eq!((Subject::shown(&whole), Subject::shown(&[])), (Some("vault".to_owned()), None));
-        assert_eq!(Subject::of(&certificate(&[])), None);
+        assert_eq!(CertificateSubject::shown(&whole[..cut]), Some("vaul".to_owned()));
+        assert_eq!(
+            (CertificateSubject::shown(&whole), CertificateSubject::shown(&[])),
+            (Some("vault".to_owned()), None)
+        );
+        assert_eq!(CertificateSubject::of(&certificate(&[])), None);
     }
 }

@@ -4,12 +4,12 @@ use serde_json::json;
 
 use super::*;
 
-fn named() -> Identity {
-    Identity {
+fn named() -> UserIdentity {
+    UserIdentity {
         username: "system:serviceaccount:d:a".to_owned(),
         uid: "1".to_owned(),
         groups: vec!["system:serviceaccounts".to_owned(), "system:serviceaccounts:d".to_owned()],
-        extra: Extra::new(),
+        extra: UserExtra::new(),
     }
 }
 
@@ -18,11 +18,11 @@ fn label(status: serde_json::Value) -> &'static str {
     label_of(agreed(status, &named(), &[], &["a".to_owned()]))
 }
 
-fn label_of<T>(result: Result<T, No>) -> &'static str {
+fn label_of<T>(result: Result<T, ReviewRefusal>) -> &'static str {
     match result {
         Ok(_) => "ok",
-        Err(No::Outage) => "outage",
-        Err(No::Refused(refusal)) => refusal.label(),
+        Err(ReviewRefusal::Outage) => "outage",
+        Err(ReviewRefusal::Refused(refusal)) => refusal.label(),
     }
 }
 
@@ -141,7 +141,7 @@ fn what_is_no_review_is_neither_an_answer_nor_an_outage() {
     ];
     for (status, expected) in table {
         let status = StatusCode::from_u16(status).unwrap();
-        assert_eq!(Unanswered::Status(status).is_outage(), expected, "{status}");
+        assert_eq!(ReviewUnanswered::Status(status).is_outage(), expected, "{status}");
     }
     let table = [
         (FetchError::TotalTimeout, true),
@@ -152,11 +152,11 @@ fn what_is_no_review_is_neither_an_answer_nor_an_outage() {
         (FetchError::ForeignRedirect, false),
     ];
     for (error, expected) in table {
-        assert_eq!(Unanswered::Fetch(error).is_outage(), expected);
+        assert_eq!(ReviewUnanswered::Fetch(error).is_outage(), expected);
     }
 }
 
-/// What was answered, the token names, was asked for, and is agreed.
+/// Audiences that were answered, that the token names, that were asked for, and that are agreed.
 type Row<'a> = [&'a [&'a str]; 4];
 
 #[test]

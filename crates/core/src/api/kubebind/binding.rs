@@ -46,7 +46,7 @@ pub struct APIServiceBindingSpec {
     pub kubeconfig_secret_ref: ClusterSecretKeyRef,
 }
 
-/// What the konnector last saw and did for a binding.
+/// The state that the konnector last observed for a binding.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct APIServiceBindingStatus {
@@ -57,7 +57,7 @@ pub struct APIServiceBindingStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1))]
     pub bound_schemas: Vec<BoundSchemaReference>,
-    /// What the provider would like to read or write beside the bound resources.
+    /// Resources that the provider would like to read or write beside the bound ones.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub permission_claims: Vec<PermissionClaim>,
     /// The claimed resources of which objects may have been copied, because the consumer has agreed to it. What

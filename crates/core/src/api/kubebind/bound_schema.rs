@@ -33,22 +33,22 @@ pub struct BoundSchemaSpec {
     /// API group of the resource, empty for the core group.
     #[serde(default)]
     pub group: String,
-    /// Whether the konnector may watch the provider per namespace or across the whole cluster.
+    /// Reach of the konnector's watch on the provider: one namespace, or the whole cluster.
     pub informer_scope: InformerScope,
     /// The names of the resource.
     pub names: ResourceNames,
-    /// Whether the resource is namespaced on the consumer.
+    /// Scope of the resource on the consumer: `Namespaced` or `Cluster`.
     pub scope: ResourceScope,
     /// The versions of the resource; all of them are installed on the consumer.
     #[schemars(length(min = 1), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub versions: Vec<BoundSchemaVersion>,
-    /// How the consumer's API server converts between versions.
+    /// Conversion between versions by the consumer's API server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("self.strategy != 'Webhook' || has(self.webhook)").message("Webhook must be specified if strategy=Webhook"))]
     pub conversion: Option<SchemaConversion>,
 }
 
-/// How far a watch on the provider may reach.
+/// Reach of a watch on the provider.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub enum InformerScope {
     /// One watch across the provider cluster.
@@ -97,15 +97,15 @@ pub struct BoundSchemaVersion {
     /// Name of the version, as Kubernetes allows it: a DNS label that begins with a letter.
     #[schemars(length(max = 63), regex(pattern = "^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
-    /// Whether the version is served.
+    /// Serves the version.
     #[serde(default = "served_by_default")]
     pub served: bool,
-    /// Whether objects are stored in this version.
+    /// Stores objects in this version.
     pub storage: bool,
-    /// Whether the version is deprecated.
+    /// Marks the version as deprecated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deprecated: Option<bool>,
-    /// What clients of a deprecated version are told.
+    /// The warning that clients of a deprecated version get.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deprecation_warning: Option<String>,
     /// The schema: an OpenAPI v3 schema, or an object that holds one as `openAPIV3Schema`.
@@ -141,7 +141,7 @@ pub struct Subresources {
     pub scale: Option<Value>,
 }
 
-/// How versions are converted.
+/// Conversion between versions.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 pub struct SchemaConversion {
     /// `None` changes the apiVersion only; `Webhook` asks a server that the provider names.
@@ -165,7 +165,7 @@ pub enum ConversionStrategy {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct WebhookConversion {
-    /// Where the webhook is.
+    /// The address of the webhook.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_config: Option<WebhookClientConfig>,
     /// The ConversionReview versions that the webhook understands.
@@ -187,7 +187,7 @@ pub struct WebhookClientConfig {
     pub ca_bundle: Option<String>,
 }
 
-/// How the schema fares on the consumer.
+/// The state of the schema on the consumer.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BoundSchemaStatus {
@@ -197,7 +197,7 @@ pub struct BoundSchemaStatus {
     /// The versions in which the consumer's API server has stored objects.
     #[serde(default)]
     pub stored_versions: Vec<String>,
-    /// How many consumers have instantiated the schema.
+    /// Number of consumers that have instantiated the schema.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instantiations: Option<i32>,
     /// The conditions of the consumer's CRD.

@@ -51,29 +51,29 @@ pub struct APIServiceBindingBundleSpec {
     pub kubeconfig_secret_ref: ClusterSecretKeyRef,
 }
 
-/// What the konnector last saw and did for a bundle.
+/// The state that the konnector last observed for a bundle.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct APIServiceBindingBundleStatus {
     /// The provider's name for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_pretty_name: Option<String>,
-    /// How many exports the provider offers in the contract namespace.
+    /// Number of exports that the provider offers in the contract namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exports: Option<i32>,
-    /// How many of them have an APIServiceBinding that belongs to this bundle.
+    /// Number of exports with an APIServiceBinding that belongs to this bundle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bound: Option<i32>,
-    /// How many of those bindings are Ready.
+    /// Number of bindings that are Ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready: Option<i32>,
-    /// How many of those bindings are not. The condition `Usable` names them.
+    /// Number of bindings that are not Ready. The condition `Usable` names them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_ready: Option<i32>,
-    /// How many exports cannot be bound, because a binding or a CRD of that name is somebody else's.
+    /// Number of exports that cannot be bound, because a binding or a CRD of that name belongs to somebody else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conflicts: Option<i32>,
-    /// How many exports are not taken, because of their API group. The condition `ExportsAccepted` names them.
+    /// Number of exports that are refused because of their API group. The condition `ExportsAccepted` names them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<i32>,
     /// The uid of the contract namespace on the provider that is bound.

@@ -13,7 +13,7 @@ pub struct PermissionClaim {
     pub group: String,
     /// Plural name of the claimed resource: configmaps, secrets or serviceaccounts.
     pub resource: String,
-    /// Which objects are claimed. An object is claimed when any part of the selector chooses it.
+    /// The claimed objects. An object is claimed when any part of the selector chooses it.
     pub selector: ClaimSelector,
 }
 
@@ -66,7 +66,7 @@ pub struct NamedResource {
     pub namespace: Option<String>,
 }
 
-/// Where bound objects name the objects that they need.
+/// The places at which bound objects name the objects that they need.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ResourceReference {
@@ -78,7 +78,7 @@ pub struct ResourceReference {
     /// Versions of the referring resource; all when empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub versions: Vec<String>,
-    /// Where in the referring object the name and the namespace stand.
+    /// Paths of the name and the namespace in the referring object.
     pub json_path: ReferencePaths,
 }
 

@@ -42,7 +42,7 @@ pub struct ClusterBindingSpec {
     pub service_provider_spec: Option<Value>,
 }
 
-/// What the konnector reports to the provider.
+/// The state that the konnector reports to the provider.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ClusterBindingStatus {
@@ -50,7 +50,7 @@ pub struct ClusterBindingStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "date_time")]
     pub last_heartbeat_time: Option<Time>,
-    /// How often it intends to report, for example `5m0s`.
+    /// Interval at which the konnector intends to report, for example `5m0s`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heartbeat_interval: Option<String>,
     /// The version of the konnector.

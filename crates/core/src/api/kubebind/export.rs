@@ -43,10 +43,10 @@ pub struct APIServiceExportSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(validation = Rule::new("self == oldSelf").message("permissionClaims are immutable"))]
     pub permission_claims: Vec<PermissionClaim>,
-    /// Whether the konnector may watch the provider per namespace or across the whole cluster.
+    /// Reach of the konnector's watch on the provider: one namespace, or the whole cluster.
     #[x_kube(validation = Rule::new("self == oldSelf").message("informerScope is immutable"))]
     pub informer_scope: InformerScope,
-    /// How cluster-scoped objects of several consumers are kept apart.
+    /// Isolation of the cluster-scoped objects of several consumers from each other.
     #[x_kube(validation = Rule::new("self == oldSelf").message("isolation is immutable"))]
     pub isolation: Isolation,
     /// Former name of `isolation`.
@@ -71,7 +71,7 @@ pub struct ExportedResource {
     pub versions: Vec<String>,
 }
 
-/// How cluster-scoped objects of several consumers are kept apart on the provider.
+/// Isolation of the cluster-scoped objects of several consumers on the provider.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub enum Isolation {
     /// The copy is named `<contract namespace>-<name>`.

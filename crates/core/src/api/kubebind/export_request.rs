@@ -43,7 +43,7 @@ pub struct APIServiceExportRequestSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(validation = Rule::new("self == oldSelf").message("namespaces are immutable"))]
     pub namespaces: Vec<RequestedNamespace>,
-    /// Whether a later change of the provider's schema reaches the consumer.
+    /// Decides whether a later change of the provider's schema reaches the consumer.
     #[serde(default)]
     #[x_kube(validation = Rule::new("self == oldSelf").message("schemaUpdatePolicy is immutable"))]
     pub schema_update_policy: SchemaUpdatePolicy,
@@ -56,7 +56,7 @@ pub struct RequestedNamespace {
     pub name: String,
 }
 
-/// Whether schemas follow the provider.
+/// The ways in which schemas follow the provider.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub enum SchemaUpdatePolicy {
     /// The schema stays as it was first bound.
@@ -66,14 +66,14 @@ pub enum SchemaUpdatePolicy {
     Always,
 }
 
-/// How the request fares.
+/// The state of the request.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct APIServiceExportRequestStatus {
     /// Pending, Succeeded or Failed.
     #[serde(default)]
     pub phase: RequestPhase,
-    /// Why the request failed for good.
+    /// The reason why the request failed for good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub terminal_message: Option<String>,
     /// `ExportsReady` and `PermissionClaim`.

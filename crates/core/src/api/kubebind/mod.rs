@@ -85,9 +85,9 @@ pub const ANNOTATION_PROVIDER_NAMESPACE: &str = "kube-bind.io/provider-namespace
 pub const ANNOTATION_PROVIDER_UID: &str = "kube-bind.io/provider-uid";
 /// Annotation on an export or a BoundSchema: a hash of the schema that it was made from.
 pub const ANNOTATION_SOURCE_SPEC_HASH: &str = "kube-bind.io/source-spec-hash";
-/// Annotation on an export that is deleted to be made anew at once: nobody unbinds.
+/// Annotation on an export that is deleted and recreated at once: nobody unbinds.
 pub const ANNOTATION_REPLACED: &str = "kube-bind.io/replaced";
-/// Annotation on an exported CRD: its export may be made anew where objects of consumers lose their copies by it.
+/// Annotation on an exported CRD: its export may be recreated where objects of consumers lose their copies by it.
 pub const ANNOTATION_ALLOW_REPLACE: &str = "kube-bind.io/allow-replace";
 /// Annotation on a BoundSchema whose provider converts between versions in a way that its consumers cannot.
 pub const ANNOTATION_CONVERSION_DROPPED: &str = "kube-bind.io/conversion-dropped";
@@ -152,9 +152,10 @@ pub const REASON_GROUP_NOT_BINDABLE: &str = "GroupNotBindable";
 pub const CONDITION_CONNECTED: &str = "Connected";
 /// Condition of a binding: the objects of every bound resource are watched on both sides.
 pub const CONDITION_INFORMERS_SYNCED: &str = "InformersSynced";
-/// Condition of a binding, which says nothing of `Ready`: copies on the provider have no object on the consumer any more.
+/// Condition of a binding, which says nothing of `Ready`: copies on the provider have no object on the consumer any
+/// more.
 pub const CONDITION_ORPHANED_COPIES: &str = "OrphanedCopies";
-/// Condition of a binding: the konnector's sign of life reaches the provider.
+/// Condition of a binding: the konnector's heartbeat reaches the provider.
 pub const CONDITION_HEARTBEATING: &str = "Heartbeating";
 /// Condition of a binding: the consumer's CRDs carry the provider's current schema.
 pub const CONDITION_SCHEMA_IN_SYNC: &str = "SchemaInSync";

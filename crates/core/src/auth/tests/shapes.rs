@@ -1,4 +1,4 @@
-//! How tokens and keys may be spelt, typed and left incomplete.
+//! Spellings, types and omissions in tokens and keys.
 
 use super::*;
 
@@ -9,7 +9,7 @@ fn a_skipped_key_is_named_with_its_reason() {
     let rows = [
         (short, "key \"short\": its modulus has less than 2048 bits"),
         (with(&good, "use", json!("enc")), "key \"rsa\": it is not for signatures"),
-        (json!({"kid": "a\n", "kty": "EC", "crv": "secp256k1"}), "key \"a\\n\": its curve is not known here"),
+        (json!({"kid": "a\n", "kty": "EC", "crv": "secp256k1"}), "key \"a\\n\": its curve is not supported"),
         (json!({"kid": "k", "kty": 1}), "key \"k\": it is not a JSON Web Key"),
         (json!({"kid": "k"}), "key \"k\": it has no type (kty)"),
         (json!({"kid": "k", "kty": null}), "key \"k\": it has no type (kty)"),
@@ -20,12 +20,13 @@ fn a_skipped_key_is_named_with_its_reason() {
     for (jwk, said) in rows {
         let mixed = keys(&[P256.jwk(), jwk.clone()]);
         assert!(mixed.skipped.to_string().starts_with(said), "{jwk}: {}", mixed.skipped);
-        let alone = Keys::parse(json!({"keys": [jwk]}).to_string().as_bytes(), &[]).unwrap_err().to_string();
+        let alone =
+            IssuerKeys::parse(json!({"keys": [jwk]}).to_string().as_bytes(), &[]).unwrap_err().to_string();
         let reason = said.rsplit(": ").next().unwrap();
         assert!(alone.starts_with("it has no usable key: key ") && alone.contains(reason), "{alone}");
     }
     let many = json!({"keys": vec![json!(7); 200]}).to_string();
-    let said = Keys::parse(many.as_bytes(), &[]).unwrap_err().to_string();
+    let said = IssuerKeys::parse(many.as_bytes(), &[]).unwrap_err().to_string();
     assert!(said.len() < 400 && said.ends_with("; and 196 more"), "{said}");
 }
 
@@ -79,7 +80,7 @@ fn white_space_around_a_token_does_not_count_and_inside_it_does() {
     }
     let asked = ReviewRequest::parse_json(
         json!({"spec": {"token": format!(" {token}\r\n")}}).to_string().as_bytes(),
-        Version::V1,
+        ReviewVersion::V1,
     );
     assert_eq!(secrecy::ExposeSecret::expose_secret(&asked.unwrap().token), token);
 }
@@ -134,7 +135,7 @@ fn only_types_of_bearer_tokens_are_accepted() {
 fn both_issuers_of_a_change_are_those_of_the_cluster() {
     let keys = keys(&[RSA.jwk()]);
     let issuers = ["https://new.test".to_owned(), ISSUER.to_owned()];
-    let rules = Rules { issuers: &issuers, ..rules() };
+    let rules = TokenRules { issuers: &issuers, ..rules() };
     let of = |issuer: &str| verdict_with(&keys, &rules, &changed(|claims| claims["iss"] = json!(issuer)));
     let table = [
         ("https://new.test", "ok"),

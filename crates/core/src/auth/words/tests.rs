@@ -1,6 +1,6 @@
 //! Texts as API servers write them: of Kubernetes itself, of clouds, of etcd and of the network.
 
-use super::{Meaning::*, *};
+use super::{RefusalMeaning::*, *};
 
 #[test]
 fn the_words_of_kubernetes_are_final() {

@@ -1,4 +1,4 @@
-//! Whose fields are handed over.
+//! Handing fields over from one manager to another.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::FieldsV1;
 use serde_json::json;
