@@ -1,9 +1,9 @@
-//! What was really asked of an API server, by whom: its audit log, read as it grows.
+//! The audit log of an API server, read as it grows: what was really asked of it, and by whom.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,21 @@ use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::Value;
 
+/// Names the directory of audit logs that outlive their API servers: `cargo xtask rights` reads them.
+const KEPT: &str = "PORTOLAN_AUDIT_LOGS";
+
 const WRITES: [&str; 5] = ["create", "update", "patch", "delete", "deletecollection"];
+
+/// Makes `path` a link to a new file in the directory for kept logs, if the environment names one.
+pub(crate) fn keep_elsewhere(path: &Path, name: &str) -> Result<()> {
+    let Some(folder) = std::env::var_os(KEPT).filter(|folder| !folder.is_empty()).map(PathBuf::from) else {
+        return Ok(());
+    };
+    std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    let log = tempfile::Builder::new().prefix(&format!("{name}-")).suffix(".log").tempfile_in(&folder)?;
+    let (_, log) = log.keep().context("cannot keep the audit log")?;
+    std::os::unix::fs::symlink(log.canonicalize()?, path).context("cannot link the audit log")
+}
 
 /// One request, as the API server saw it.
 #[derive(Clone, Debug, Deserialize)]
@@ -23,9 +37,9 @@ pub struct AuditEntry {
     id: String,
     /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete` or `deletecollection`.
     pub verb: String,
-    /// Who asked.
+    /// User who asked.
     pub user: AuditUser,
-    /// What was asked for; absent for a path that is no resource.
+    /// Object of the request; absent for a path that is no resource.
     pub object_ref: Option<ObjectRef>,
     /// The answer; absent while a watch is open.
     pub response_status: Option<ResponseStatus>,
@@ -38,15 +52,15 @@ pub struct AuditEntry {
     /// When the request came in.
     #[serde(rename = "requestReceivedTimestamp")]
     pub received: Timestamp,
-    /// What was sent, where the policy keeps bodies.
+    /// Body of the request, where the policy keeps bodies.
     #[serde(default)]
     pub request_object: Option<Value>,
-    /// What was answered, where the policy keeps bodies: the object as it is then, or a `Status`.
+    /// Body of the answer, where the policy keeps bodies: the object as it is then, or a `Status`.
     #[serde(default)]
     pub response_object: Option<Value>,
 }
 
-/// Who asked.
+/// User of a request.
 #[derive(Clone, Debug, Deserialize)]
 pub struct AuditUser {
     /// The user's name, for instance `system:serviceaccount:portolan:konnector`.
@@ -54,7 +68,7 @@ pub struct AuditUser {
     pub username: String,
 }
 
-/// What was asked for.
+/// Object of a request.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ObjectRef {
@@ -79,12 +93,12 @@ pub struct ResponseStatus {
 }
 
 impl AuditEntry {
-    /// Whether it asked for a change.
+    /// Returns `true` if the request asked for a change.
     pub fn is_write(&self) -> bool {
         WRITES.contains(&self.verb.as_str())
     }
 
-    /// Whether it is about a lease: leader election writes those all the time.
+    /// Returns `true` if the request is about a lease: leader election writes those all the time.
     pub fn is_lease(&self) -> bool {
         self.object_ref.as_ref().is_some_and(|object| object.resource == "leases")
     }
@@ -105,7 +119,7 @@ impl AuditEntry {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Mark(usize);
 
-/// How often each (verb, resource, subresource) was asked for.
+/// Number of requests by (verb, resource, subresource).
 pub type Summary = BTreeMap<(String, String, String), usize>;
 
 /// The audit log of one API server. Clones share what was read.
@@ -141,6 +155,13 @@ impl AuditLog {
         let mut state = self.state.lock();
         self.read_on(&mut state)?;
         Ok(state.entries.get(mark.0..).unwrap_or_default().to_vec())
+    }
+
+    /// The entries after `mark`, which then stands behind the last of them: nothing that comes meanwhile is missed.
+    pub fn take_since(&self, mark: &mut Mark) -> Result<Vec<AuditEntry>> {
+        let entries = self.entries_since(*mark)?;
+        mark.0 += entries.len();
+        Ok(entries)
     }
 
     /// The writes of `user` after `mark`; those of leases only when asked for.

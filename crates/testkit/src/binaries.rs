@@ -19,7 +19,7 @@ pub async fn locate(progress: &dyn Progress) -> Result<ControlPlaneBinaries> {
     ControlPlaneBinaries::built(&finished(Build::begin()?, progress).await?)
 }
 
-/// The directory with the programs of a module; builds them first if it is not there.
+/// The directory with the programs of a module; builds them first if it is missing.
 pub(crate) async fn cached(module: &'static GoModule, progress: &dyn Progress) -> Result<PathBuf> {
     finished(Build::of(module)?, progress).await
 }

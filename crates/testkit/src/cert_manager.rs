@@ -32,7 +32,7 @@ const CRDS: &str = "crds";
 /// Those that its controllers watch.
 const KINDS: [&str; 4] = ["issuers", "clusterissuers", "certificates", "certificaterequests"];
 const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/examples/cert-manager");
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 static MODULE: GoModule = GoModule {
     what: "cert-manager",
@@ -40,6 +40,7 @@ static MODULE: GoModule = GoModule {
     path: concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/cert-manager"),
     target: ".",
     files: &["main.go"],
+    cgo: true,
     seconds: 240,
     complete: keep_crds,
 };
@@ -50,7 +51,7 @@ pub struct CertManager {
     directory: PathBuf,
 }
 
-/// Its controllers at work on a cluster. Dropping it ends them.
+/// Its controllers running on a cluster. Dropping it ends them.
 #[derive(Debug)]
 pub struct Running {
     process: ManagedProcess,
@@ -65,13 +66,13 @@ impl Running {
     }
 }
 
-/// Whether there is a Go to build it with.
+/// Returns `true` if there is a Go to build it with.
 pub fn has_go() -> bool {
     Command::new("go").arg("version").output().is_ok_and(|output| output.status.success())
 }
 
 impl CertManager {
-    /// Finds it in the user's cache, and builds it where it is not there: some minutes, once.
+    /// Finds it in the user's cache, and builds it where it is missing: some minutes, once.
     pub async fn locate(progress: &dyn Progress) -> Result<Self> {
         Ok(Self { directory: cached(&MODULE, progress).await? })
     }
@@ -86,7 +87,7 @@ impl CertManager {
         command.env_clear().env("KUBECONFIG", kubeconfig).env("HOME", workdir.path());
         let process = ManagedProcess::start(USER, command, &workdir)?;
         let running = Running { process, _workdir: workdir };
-        eventually("cert-manager runs", PATIENCE, async || {
+        eventually("cert-manager runs", TIMEOUT, async || {
             let log = running.log_tail(20);
             ensure!(running.process.exited().is_none(), "it has ended: {log}");
             Ok(log.contains("running").then_some(()))
@@ -103,7 +104,7 @@ impl CertManager {
                 fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
             let crd: CustomResourceDefinition = serde_saphyr::from_str(&text).context(kind)?;
             crds.create(&PostParams::default(), &crd).await.context(kind)?;
-            watch_until(crds.clone(), &crd.name_any(), is_established, PATIENCE).await?;
+            watch_until(crds.clone(), &crd.name_any(), is_established, TIMEOUT).await?;
         }
         Ok(())
     }
@@ -125,7 +126,7 @@ fn keep_crds(directory: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What dynamic APIs need to know of one of its kinds.
+/// Describes one of its kinds to dynamic APIs.
 pub fn resource(kind: &str) -> ApiResource {
     ApiResource::from_gvk(&GroupVersionKind::gvk(GROUP, "v1", kind))
 }

@@ -1,5 +1,5 @@
-//! Programs of other people, such as clients that talk to our services: built once from their registries into the user's
-//! cache, for each combination of sources and toolchain.
+//! Programs of other people, such as clients that talk to our services: built once from their registries into the
+//! user's cache, for each combination of sources and toolchain.
 
 use std::{
     ffi::OsStr,
@@ -12,16 +12,16 @@ use anyhow::{Context as _, Result, bail, ensure};
 use portolan_control_plane::user_cache;
 use sha2::{Digest as _, Sha256};
 
-/// Where the sources are.
+/// Directory of the sources.
 const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/clients");
 
-/// How a client is built.
+/// The toolchain that builds a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Toolchain {
     /// A Go module; its packages that have a `main` become programs.
     Go,
-    /// A Go module that names this package of another one as a tool; and build tags.
-    GoTool(&'static str, &'static str),
+    /// A Go module that names this package of another one as its tool.
+    GoTool(&'static str),
     /// `requirements.txt`; the libraries are to be put on the path.
     Python,
     /// `package.json` and its lock file.
@@ -41,7 +41,7 @@ impl Toolchain {
         }
     }
 
-    /// Why a test is skipped without it, and what helps.
+    /// The reason why a test is skipped without it, and the remedy.
     pub const fn absence(self) -> &'static str {
         match self {
             Self::Go | Self::GoTool(..) => "there is no Go: https://go.dev/dl",
@@ -60,12 +60,12 @@ impl Toolchain {
         let text = OsStr::new;
         match self {
             Self::Go | Self::GoTool(..) => {
-                let (package, tags) =
-                    if let Self::GoTool(package, tags) = self { (package, tags) } else { (".", "") };
-                let flags = format!("-mod=readonly -tags={tags}");
+                let package = if let Self::GoTool(package) = self { package } else { "." };
                 let mut build = command("go", &[text("build"), text("-o"), into.as_os_str(), text(package)]);
-                // Nothing is downloaded but modules, and go.mod stays as it is.
-                build.envs([("GOTOOLCHAIN", "local"), ("GOFLAGS", flags.as_str()), ("GOWORK", "off")]);
+                // Nothing is downloaded but modules, and go.mod stays as it is. The tag is for promtool alone: without
+                // service discovery, it has half of the size.
+                let flags = "-mod=readonly -tags=remove_all_sd";
+                build.envs([("GOTOOLCHAIN", "local"), ("GOFLAGS", flags), ("GOWORK", "off")]);
                 build.current_dir(sources);
                 vec![build]
             }
@@ -91,7 +91,7 @@ impl Toolchain {
     }
 }
 
-/// The directory of a client under `tests/clients`, built; it holds the sources, too. `None` without the toolchain.
+/// The directory of a program under `tests/clients`, built; it holds the sources, too. `None` without the toolchain.
 ///
 /// # Errors
 /// When it cannot be built.
@@ -99,23 +99,16 @@ pub fn build(name: &str, toolchain: Toolchain) -> Result<Option<PathBuf>> {
     build_from(&Path::new(SOURCES).join(name), name, toolchain)
 }
 
-/// The program of a Go module that names `package` as its tool, built with these tags. `None` without Go.
+/// The same for sources elsewhere, of which only the files in the folder itself count.
 ///
 /// # Errors
 /// When it cannot be built.
-pub fn go_tool(module: &Path, package: &'static str, tags: &'static str) -> Result<Option<PathBuf>> {
-    let name = package.rsplit('/').next().unwrap_or(package);
-    let folder = build_from(module, name, Toolchain::GoTool(package, tags))?;
-    Ok(folder.map(|folder| folder.join(name)))
-}
-
-fn build_from(sources: &Path, name: &str, toolchain: Toolchain) -> Result<Option<PathBuf>> {
+pub fn build_from(sources: &Path, name: &str, toolchain: Toolchain) -> Result<Option<PathBuf>> {
     let (program, arguments) = toolchain.version();
     let Ok(version) = Command::new(program).args(arguments).output() else { return Ok(None) };
     ensure!(version.status.success(), "{program} does not tell its version");
     let cache = user_cache("clients")?;
-    let tags = if let Toolchain::GoTool(_, tags) = toolchain { tags } else { "" };
-    let ready = cache.join(format!("{name}-{}", key(sources, &[&version.stdout, tags.as_bytes()].concat())?));
+    let ready = cache.join(format!("{name}-{}", key(sources, &version.stdout)?));
     if ready.is_dir() {
         return Ok(Some(ready));
     }
@@ -127,6 +120,33 @@ fn build_from(sources: &Path, name: &str, toolchain: Toolchain) -> Result<Option
         make(sources, toolchain, &cache.join(format!("{name}.unfinished")), &ready)?;
     }
     Ok(Some(ready))
+}
+
+/// The program Helm. `None` without Go.
+///
+/// # Errors
+/// When it cannot be built.
+pub fn helm() -> Result<Option<PathBuf>> {
+    let folder = build("helm", Toolchain::GoTool("helm.sh/helm/v3/cmd/helm"))?;
+    Ok(folder.map(|folder| folder.join("helm")))
+}
+
+/// The program Helm in its major version 4. `None` without Go.
+///
+/// # Errors
+/// When it cannot be built.
+pub fn helm4() -> Result<Option<PathBuf>> {
+    let folder = build("helm4", Toolchain::GoTool("helm.sh/helm/v4/cmd/helm"))?;
+    Ok(folder.map(|folder| folder.join("helm")))
+}
+
+/// The program promtool of Prometheus. `None` without Go.
+///
+/// # Errors
+/// When it cannot be built.
+pub fn promtool() -> Result<Option<PathBuf>> {
+    let folder = build("promtool", Toolchain::GoTool("github.com/prometheus/prometheus/cmd/promtool"))?;
+    Ok(folder.map(|folder| folder.join("promtool")))
 }
 
 fn key(sources: &Path, version: &[u8]) -> Result<String> {

@@ -7,27 +7,13 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use tokio::{io::AsyncWriteExt as _, process::Command, time::timeout};
 
-use crate::{control_plane::ControlPlane, service::program};
+use crate::{clients, control_plane::ControlPlane, service::program};
 
 /// More than any of these commands takes.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Builds a program of a Go module into a directory. Go keeps what it has compiled; the first time takes minutes.
-/// `None` where there is no Go.
-///
-/// # Errors
-/// When it cannot be built.
-pub fn go_program(module: &str, package: &str, program: PathBuf) -> Result<Option<PathBuf>> {
-    let mut command = std::process::Command::new("go");
-    command.args(["build", "-o"]).arg(&program).arg(package).current_dir(module);
-    command.envs([("GOTOOLCHAIN", "local"), ("GOFLAGS", "-mod=readonly"), ("GOWORK", "off")]);
-    let Ok(built) = command.output() else { return Ok(None) };
-    ensure!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    Ok(Some(program))
-}
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The chart of a service in this repository, for Helm.
 pub fn chart(service: &str) -> String {
@@ -39,11 +25,7 @@ pub fn chart(service: &str) -> String {
 /// # Errors
 /// When it cannot be built or started.
 pub async fn helm(home: &Path, cluster: &ControlPlane, arguments: &str) -> Result<Option<Ran>> {
-    let module = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/helm");
-    let program = home.join("helm");
-    if !program.exists() && go_program(module, "helm.sh/helm/v3/cmd/helm", program.clone())?.is_none() {
-        return Ok(None);
-    }
+    let Some(program) = clients::helm()? else { return Ok(None) };
     let line = Line::script(home, cluster, &format!("{} {arguments}", program.display()))?;
     line.run().await.map(Some)
 }
@@ -65,7 +47,7 @@ pub async fn install_chart(
     helm(home, cluster, &arguments).await
 }
 
-/// What a command left.
+/// Output and status of a command.
 #[derive(Clone, Debug)]
 pub struct Ran {
     /// Its exit code; -1 after a signal.
@@ -131,7 +113,7 @@ impl Line {
         // Not everybody reads it.
         let _ = stdin.write_all(self.stdin.as_bytes()).await;
         drop(stdin);
-        let output = timeout(PATIENCE, child.wait_with_output()).await.context("it does not end")??;
+        let output = timeout(TIMEOUT, child.wait_with_output()).await.context("it does not end")??;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let code = output.status.code().unwrap_or(-1);
         Ok(Ran { code, stdout: text(&output.stdout), stderr: text(&output.stderr) })

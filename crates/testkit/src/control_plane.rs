@@ -16,7 +16,7 @@ use kube::api::PostParams;
 use kube::{Api, Client, Config};
 use parking_lot::Mutex;
 
-use crate::audit::AuditLog;
+use crate::audit::{self, AuditLog};
 use crate::binaries::{self, ControlPlaneBinaries};
 use crate::kubeconfig::{self, Credentials};
 use crate::pki::Authority;
@@ -32,23 +32,25 @@ const ADMIN_TOKEN: &str = "admin";
 const MANAGER_TOKEN: &str = "controller-manager";
 const ATTEMPTS: u32 = 3;
 
-/// What to start.
+/// The parts to start.
 #[derive(Clone, Debug)]
 pub struct ControlPlaneOptions {
     /// Shown in errors and in the name of its directory.
     pub name: String,
-    /// Whether kube-controller-manager runs: garbage collection, namespace deletion, `default`
-    /// `ServiceAccount`s, aggregated `ClusterRole`s.
+    /// Run kube-controller-manager: garbage collection, namespace deletion, `default` `ServiceAccount`s, aggregated
+    /// `ClusterRole`s.
     pub controllers: bool,
     /// The issuer of `ServiceAccount` tokens, and their default audience; the API server's URL when absent.
     pub issuer: Option<String>,
-    /// What `ServiceAccount` tokens are signed with.
+    /// The key that signs `ServiceAccount` tokens.
     pub token_key: TokenKey,
+    /// More names and addresses of the API server, for its certificate.
+    pub names: Vec<String>,
     /// More flags for kube-apiserver; a later flag wins.
     pub apiserver_args: Vec<String>,
-    /// Where the programs are; looked up when absent.
+    /// Paths of the programs; looked up when absent.
     pub binaries: Option<ControlPlaneBinaries>,
-    /// How long a start may take.
+    /// Limit for the start.
     pub ready_within: Duration,
 }
 
@@ -66,6 +68,7 @@ impl Default for ControlPlaneOptions {
             controllers: true,
             issuer: None,
             token_key: TokenKey::Rsa,
+            names: Vec::new(),
             apiserver_args: Vec::new(),
             binaries: None,
             ready_within: Duration::from_mins(1),
@@ -136,9 +139,10 @@ impl ControlPlane {
         let ports = Ports::pick()?;
         let etcd = flags::etcd(&binaries.etcd, workdir.path(), ports);
         let etcd = ManagedProcess::start("etcd", etcd, &workdir)?;
-        let authority = Authority::create(&options.name, options.token_key, &workdir)?;
+        let authority = Authority::create(&options.name, options.token_key, &options.names, &workdir)?;
         let (url, ca) = (ports.apiserver_url(), authority.pem());
         write_configuration(&workdir, &url, &ca)?;
+        audit::keep_elsewhere(&workdir.path().join("audit.log"), &options.name)?;
         let admin = kubeconfig::render(&url, &ca, Credentials::Token(ADMIN_TOKEN), "default");
         let control_plane = Self {
             config: kubeconfig::config(&admin).await?,
@@ -195,7 +199,13 @@ impl ControlPlane {
         Ok(kubeconfig::render(&self.server_url(), &self.ca_pem(), credentials, "default"))
     }
 
-    /// Where the API server listens, without a slash at the end. It is also the issuer of its tokens.
+    /// A certificate of its CA for a server with these names and addresses, and its key, both PEM.
+    pub fn serving_certificate(&self, names: &[String]) -> Result<(String, String)> {
+        let identity = self.authority.server(names)?;
+        Ok((identity.certificate, identity.key))
+    }
+
+    /// URL of the API server, without a slash at the end. It is also the issuer of its tokens.
     pub fn server_url(&self) -> String {
         self.ports.apiserver_url()
     }
@@ -205,7 +215,7 @@ impl ControlPlane {
         self.authority.pem()
     }
 
-    /// What was asked of the API server so far.
+    /// Audit log of the API server so far.
     pub fn audit(&self) -> AuditLog {
         self.audit.clone()
     }

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
-/// What one look at the world may answer.
+/// The answers of one look at the world.
 pub trait Look<T> {
     /// The value that was waited for, or what was seen instead.
     fn verdict(self) -> Result<T, String>;

@@ -20,7 +20,7 @@ test -z "$(ip route show default)"
 exec "$0" --exact "$TEST" --nocapture
 "#;
 
-/// Whether this process is the one inside.
+/// Returns `true` if this process is the one inside.
 pub fn inside() -> bool {
     env::var_os(INSIDE).is_some()
 }

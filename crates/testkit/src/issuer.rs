@@ -19,7 +19,7 @@ use tokio::{
 
 use crate::forge::{SigningKey, claims};
 
-/// What the issuer does when it is asked for keys.
+/// The issuer's behaviour when it is asked for keys.
 #[derive(Clone, Debug, Default)]
 pub enum Mood {
     /// Answers with its keys.
@@ -50,7 +50,7 @@ struct Shared {
 pub struct Issuer {
     /// Its `iss`, and where its discovery document is.
     pub url: String,
-    /// Where it listens.
+    /// Port on which it listens.
     pub port: u16,
     shared: Arc<Shared>,
     _serving: JoinSet<()>,
@@ -92,7 +92,7 @@ impl Issuer {
         *self.shared.mood.lock() = mood;
     }
 
-    /// How often it was asked for keys.
+    /// Number of requests for keys so far.
     pub fn requests(&self) -> usize {
         self.shared.requests.load(Ordering::SeqCst)
     }

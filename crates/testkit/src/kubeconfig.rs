@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
-/// Who a kubeconfig speaks for.
+/// The user of a kubeconfig.
 #[derive(Clone, Copy, Debug)]
 pub enum Credentials<'a> {
     /// A bearer token.

@@ -1,5 +1,5 @@
-//! What tests, benches and `cargo xtask up` stand on: control planes that are real, and the tools to
-//! put load on them and to see what happened.
+//! The base of tests, benches and `cargo xtask up`: control planes that are real, and the tools to put load on them
+//! and to see what happened.
 //!
 //! [`ControlPlane`] starts etcd, kube-apiserver and kube-controller-manager as child processes on free
 //! loopback ports, with an audit log. [`ServiceProcess`] runs one of our own binaries beside them, as a
@@ -14,11 +14,14 @@ pub mod command;
 pub mod control_plane;
 pub mod eventually;
 pub mod forge;
+pub mod hostile;
 mod http;
 pub mod isolated;
 pub mod issuer;
 pub mod kubeconfig;
 pub mod load;
+pub mod login;
+pub mod node;
 pub mod percentiles;
 mod pki;
 pub mod ports;
@@ -28,7 +31,9 @@ pub mod proxy;
 pub mod raw;
 pub mod real_crds;
 pub mod relay;
+pub mod self_signed;
 pub mod service;
+pub mod toystore;
 pub mod workdir;
 pub mod workload;
 

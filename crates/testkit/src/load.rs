@@ -44,17 +44,19 @@ async fn create(api: Api<DynamicObject>, object: DynamicObject) -> Result<Durati
     Ok(start.elapsed())
 }
 
-/// What came of an HTTP load.
+/// Result of an HTTP load.
 #[derive(Clone, Debug, Default)]
 pub struct HttpReport {
     /// From sending a request to the end of its answer.
     pub latencies: Percentiles,
-    /// How often each status was answered.
+    /// Number of answers by status.
     pub statuses: BTreeMap<u16, u64>,
     /// Requests that got no answer at all.
     pub failed: u64,
     /// The first of those failures.
     pub failure: Option<String>,
+    /// Answers with another body than expected, where that is looked at.
+    pub wrong: u64,
     /// The wall-clock time of everything.
     pub elapsed: Duration,
 }
@@ -67,16 +69,17 @@ impl HttpReport {
         answers / self.elapsed.as_secs_f64().max(f64::EPSILON)
     }
 
-    /// Whether there were requests, and every one was answered with `status`.
+    /// Returns `true` if there were requests, and every one was answered with `status` and the expected body.
     pub fn all(&self, status: StatusCode) -> bool {
-        self.failed == 0 && self.statuses.keys().eq([&status.as_u16()])
+        self.failed == 0 && self.wrong == 0 && self.statuses.keys().eq([&status.as_u16()])
     }
 
-    fn count(&mut self, latency: Duration, answer: Result<(StatusCode, Vec<u8>)>) {
+    fn count(&mut self, latency: Duration, answer: Result<(StatusCode, bool)>) {
         match answer {
-            Ok((status, _body)) => {
+            Ok((status, is_right)) => {
                 self.latencies.record(latency);
                 *self.statuses.entry(status.as_u16()).or_default() += 1;
+                self.wrong += u64::from(!is_right);
             }
             Err(error) => {
                 self.failed += 1;
@@ -88,6 +91,7 @@ impl HttpReport {
     fn merge(&mut self, other: Self) {
         self.latencies.merge(&other.latencies);
         self.failed += other.failed;
+        self.wrong += other.wrong;
         self.failure = self.failure.take().or(other.failure);
         for (status, count) in other.statuses {
             *self.statuses.entry(status).or_default() += count;
@@ -101,8 +105,17 @@ pub async fn http<F>(make: F, concurrency: usize, total: usize) -> Result<HttpRe
 where
     F: Fn(usize) -> Request<Vec<u8>> + Send + Sync + 'static,
 {
+    http_checked(make, |_, _| true, concurrency, total).await
+}
+
+/// As [`http()`], with a look at each body: `is_right` gets the number of the request and the body of its answer.
+pub async fn http_checked<F, C>(make: F, is_right: C, concurrency: usize, total: usize) -> Result<HttpReport>
+where
+    F: Fn(usize) -> Request<Vec<u8>> + Send + Sync + 'static,
+    C: Fn(usize, &[u8]) -> bool + Send + Sync + 'static,
+{
     check_loopback(make(0).uri())?;
-    let (make, next) = (Arc::new(make), Arc::new(AtomicUsize::new(0)));
+    let (make, next) = (Arc::new((make, is_right)), Arc::new(AtomicUsize::new(0)));
     let client = HttpClient::new();
     let start = Instant::now();
     let mut workers = JoinSet::new();
@@ -123,10 +136,12 @@ pub async fn http_get(url: &str, concurrency: usize, total: usize) -> Result<Htt
     http(move |_| request.clone(), concurrency, total).await
 }
 
-async fn work<F>(client: HttpClient, make: Arc<F>, next: Arc<AtomicUsize>, total: usize) -> HttpReport
+async fn work<F, C>(client: HttpClient, load: Arc<(F, C)>, next: Arc<AtomicUsize>, total: usize) -> HttpReport
 where
     F: Fn(usize) -> Request<Vec<u8>> + Send + Sync + 'static,
+    C: Fn(usize, &[u8]) -> bool + Send + Sync + 'static,
 {
+    let (make, is_right) = &*load;
     let mut report = HttpReport::default();
     loop {
         let index = next.fetch_add(1, Ordering::Relaxed);
@@ -136,7 +151,8 @@ where
         let request = make(index);
         let start = Instant::now();
         let answer = client.send(request).await;
-        report.count(start.elapsed(), answer);
+        let latency = start.elapsed();
+        report.count(latency, answer.map(|(status, body)| (status, is_right(index, &body))));
     }
 }
 
@@ -156,6 +172,8 @@ mod tests {
         assert!(!answered(&[]) && !answered(&[503]) && !answered(&[200, 503]));
         let failed = HttpReport { statuses: BTreeMap::from([(200, 1)]), failed: 1, ..HttpReport::default() };
         assert!(!failed.all(StatusCode::OK));
+        let wrong = HttpReport { statuses: BTreeMap::from([(200, 2)]), wrong: 1, ..HttpReport::default() };
+        assert!(!wrong.all(StatusCode::OK));
     }
 
     /// Answers every request of every connection with 204.
@@ -181,6 +199,9 @@ mod tests {
         assert_eq!(report.statuses, BTreeMap::from([(204, 100)]));
         assert_eq!(report.latencies.count(), 100);
         assert!(report.all(StatusCode::NO_CONTENT) && report.per_second() > 0.0);
+        let request = Request::get(&url).body(Vec::new()).unwrap();
+        let report = http_checked(move |_| request.clone(), |index, _| index != 1, 2, 10).await.unwrap();
+        assert_eq!((report.wrong, report.all(StatusCode::NO_CONTENT)), (1, false));
     }
 
     #[tokio::test]

@@ -33,7 +33,7 @@ impl Percentiles {
         let _ = self.0.add(&other.0);
     }
 
-    /// How many there are.
+    /// Number of values.
     pub fn count(&self) -> u64 {
         self.0.len()
     }

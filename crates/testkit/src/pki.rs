@@ -42,15 +42,15 @@ impl fmt::Debug for Authority {
 
 impl Authority {
     /// Makes the authority and writes the files that kube-apiserver reads: `ca.crt`, `server.crt`,
-    /// `server.key`, `sa.key` and `sa.pub`.
-    pub(crate) fn create(name: &str, tokens: TokenKey, workdir: &Workdir) -> Result<Self> {
+    /// `server.key`, `sa.key` and `sa.pub`. `more` are further names and addresses of the server.
+    pub(crate) fn create(name: &str, tokens: TokenKey, more: &[String], workdir: &Workdir) -> Result<Self> {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, format!("portolan-testkit {name}"));
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
         let key = KeyPair::generate().context("cannot generate the CA key")?;
         let authority = Self(CertifiedIssuer::self_signed(params, key).context("cannot sign the CA")?);
-        authority.write_files(tokens, workdir)?;
+        authority.write_files(tokens, more, workdir)?;
         Ok(authority)
     }
 
@@ -70,9 +70,17 @@ impl Authority {
         self.issue(params)
     }
 
-    fn serving(&self) -> Result<Identity> {
+    /// A serving certificate for these names and addresses.
+    pub(crate) fn server(&self, names: &[String]) -> Result<Identity> {
+        let mut params = CertificateParams::new(names.to_vec())?;
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        self.issue(params)
+    }
+
+    fn serving(&self, more: &[String]) -> Result<Identity> {
         let names = ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"];
-        let mut params = CertificateParams::new(names.map(str::to_owned).to_vec())?;
+        let names = names.map(str::to_owned).into_iter().chain(more.iter().cloned());
+        let mut params = CertificateParams::new(names.collect::<Vec<_>>())?;
         let addresses = [Ipv4Addr::LOCALHOST, SERVICE_ADDRESS].map(|ip| SanType::IpAddress(IpAddr::V4(ip)));
         params.subject_alt_names.extend(addresses);
         params.distinguished_name.push(DnType::CommonName, "kube-apiserver");
@@ -88,8 +96,8 @@ impl Authority {
         Ok(Identity { certificate: certificate.pem(), key: key.serialize_pem() })
     }
 
-    fn write_files(&self, tokens: TokenKey, workdir: &Workdir) -> Result<()> {
-        let serving = self.serving()?;
+    fn write_files(&self, tokens: TokenKey, more: &[String], workdir: &Workdir) -> Result<()> {
+        let serving = self.serving(more)?;
         let tokens = match tokens {
             TokenKey::Rsa => KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048),
             TokenKey::P256 => KeyPair::generate(),

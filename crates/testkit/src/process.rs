@@ -53,7 +53,7 @@ impl ManagedProcess {
         Ok(())
     }
 
-    /// What it was called at the start.
+    /// Name that it was given at the start.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -68,7 +68,7 @@ impl ManagedProcess {
         &self.log
     }
 
-    /// How it ended, if it has.
+    /// Status with which it ended, if it has.
     pub fn exited(&self) -> Option<ExitStatus> {
         self.child.lock().try_wait().ok().flatten()
     }

@@ -1,4 +1,4 @@
-//! How long-running steps tell a person that they are still at work.
+//! Lines by which long-running steps tell a person that they are still at work.
 
 use std::time::Instant;
 

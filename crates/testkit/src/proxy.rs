@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
-    /// Connections with a smaller number are silent for ever.
+    /// Connections with a smaller number stay silent.
     silent_below: watch::Sender<usize>,
     opened: Arc<AtomicUsize>,
     _tasks: JoinSet<()>,
@@ -33,12 +33,12 @@ impl Proxy {
         Ok(Self { address, silent_below, opened, _tasks: tasks })
     }
 
-    /// Where it listens, as the authority of a URL.
+    /// Address on which it listens, as the authority of a URL.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// How many connections there have been.
+    /// Number of connections so far.
     pub fn opened(&self) -> usize {
         self.opened.load(Ordering::SeqCst)
     }

@@ -13,6 +13,8 @@ pub struct RawAnswer {
     pub status: u16,
     /// The status line and the headers, in lower case.
     pub headers: String,
+    /// The same as they came.
+    pub head: String,
     /// The body.
     pub text: String,
 }
@@ -21,6 +23,12 @@ impl RawAnswer {
     /// The body as JSON, `null` when it is none.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or(Value::Null)
+    }
+
+    /// The values of a header, whose name is in lower case.
+    pub fn values(&self, name: &str) -> Vec<&str> {
+        let lines = self.head.lines().filter_map(|line| line.split_once(':'));
+        lines.filter(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).collect()
     }
 }
 
@@ -41,5 +49,5 @@ pub async fn http(port: u16, line: &str, headers: &str, body: &[u8]) -> std::io:
     let answer = String::from_utf8_lossy(&answer);
     let (headers, text) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     let status = headers.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
-    Ok(RawAnswer { status, headers: headers.to_lowercase(), text: text.to_owned() })
+    Ok(RawAnswer { status, headers: headers.to_lowercase(), head: headers.to_owned(), text: text.to_owned() })
 }

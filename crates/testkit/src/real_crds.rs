@@ -11,11 +11,11 @@ use serde_json::{Value, json};
 
 use self::words::{Words, fields, object, record};
 
-/// What a CRD shall be like.
+/// The shape of a CRD.
 struct Shape {
     /// Its kind, in lower case, of which there is one.
     name: &'static str,
-    /// How many versions it has, the last of them stored.
+    /// Number of versions, the last of them stored.
     versions: usize,
     /// Its size as YAML, in thousands of bytes.
     size: usize,
@@ -69,7 +69,7 @@ const SHAPES: [Shape; 40] = [
     shape("binding", 1, 10),
 ];
 
-/// What a version consists of, besides what each has.
+/// Parts of a version, besides what each has.
 #[derive(Clone, Copy)]
 struct Parts {
     /// Pod templates.

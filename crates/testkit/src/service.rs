@@ -23,11 +23,11 @@ use crate::workdir::Workdir;
 
 const POLL: Duration = Duration::from_millis(10);
 const TAIL: usize = 30;
-/// How often a service that is kept is looked at.
+/// Interval at which a service that is kept is looked at.
 const KEEP: Duration = Duration::from_millis(500);
-const LEASE_LOST: &str = "the lease is lost";
+const LEASE_LOST: &str = "lost the lease";
 
-/// What to run.
+/// The service to run.
 #[derive(Clone, Debug)]
 pub struct ServiceOptions {
     /// The name of the service, which is that of its binary, for instance `konnector`.
@@ -42,9 +42,9 @@ pub struct ServiceOptions {
     pub pod_name: String,
     /// The value of `POD_NAMESPACE`.
     pub pod_namespace: String,
-    /// Where the binary is; next to the running program when absent.
+    /// Path of the binary; next to the running program when absent.
     pub program: Option<PathBuf>,
-    /// How long a start waits for `/readyz`; not at all when absent.
+    /// Time that a start waits for `/readyz`; not at all when absent.
     pub ready_within: Option<Duration>,
 }
 
@@ -54,7 +54,8 @@ impl ServiceOptions {
         Self {
             service: service.to_owned(),
             args: Vec::new(),
-            env: Vec::new(),
+            // No Service in front of it has to learn of its end.
+            env: vec![(drain_delay(service), "0".to_owned())],
             kubeconfig: kubeconfig.into(),
             pod_name: format!("{service}-0"),
             pod_namespace: "portolan".to_owned(),
@@ -63,7 +64,7 @@ impl ServiceOptions {
         }
     }
 
-    /// With these arguments after those that are there.
+    /// Appends these arguments.
     #[must_use]
     pub fn args<S: Into<String>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
         self.args.extend(args.into_iter().map(Into::into));
@@ -90,6 +91,12 @@ impl ServiceOptions {
         command.args(&self.args).arg("--admin-address").arg(format!("127.0.0.1:{admin_port}"));
         Ok(command)
     }
+}
+
+/// The environment name of the flag `--drain-delay`. The exchange reads the names of the token service.
+fn drain_delay(service: &str) -> String {
+    let reads = if service == "token-exchange" { "token-service" } else { service };
+    format!("PORTOLAN_{}_DRAIN_DELAY", reads.to_uppercase().replace('-', "_"))
 }
 
 /// A running service. Dropping it kills it and removes its directory.
@@ -181,7 +188,7 @@ impl ServiceProcess {
         }
     }
 
-    /// Where its admin port answers, without a slash at the end.
+    /// URL of its admin port, without a slash at the end.
     pub fn admin_url(&self) -> String {
         format!("http://127.0.0.1:{}", self.admin_port)
     }
@@ -235,7 +242,7 @@ impl ServiceProcess {
         self.process.wait_exit(timeout).await
     }
 
-    /// How it ended, if it has.
+    /// Status with which it ended, if it has.
     pub fn exited(&self) -> Option<ExitStatus> {
         self.process.exited()
     }
@@ -256,10 +263,10 @@ impl ServiceProcess {
     }
 }
 
-/// What a command of a service wrote, and how it ended.
+/// Output and status of a service's command.
 #[derive(Clone, Debug)]
 pub struct CommandOutput {
-    /// How it ended.
+    /// Status with which it ended.
     pub status: ExitStatus,
     /// Its standard output.
     pub stdout: String,

@@ -57,7 +57,7 @@ impl Workdir {
         Ok(Self { dir: Some(dir), path, pipe: Mutex::new(Some(writer)), warden })
     }
 
-    /// Where it is.
+    /// Path of the directory.
     pub fn path(&self) -> &Path {
         &self.path
     }

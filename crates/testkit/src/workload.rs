@@ -59,8 +59,8 @@ fn version() -> Value {
     })
 }
 
-/// How long kube-apiserver delays every create of a kind after it became established, for the sake of
-/// other API servers that do not know it yet.
+/// Time for which kube-apiserver delays every create of a kind after it became established, for the sake of other API
+/// servers that do not know it yet.
 const YOUNG: Duration = Duration::from_millis(2_100);
 const INSTALL_WITHIN: Duration = Duration::from_secs(30);
 
@@ -81,7 +81,7 @@ pub async fn install(client: &Client, crd: &CustomResourceDefinition) -> Result<
     Ok(())
 }
 
-/// Whether the API server serves the kind.
+/// Returns `true` if the API server serves the kind.
 pub fn is_established(crd: &CustomResourceDefinition) -> bool {
     let conditions = crd.status.iter().flat_map(|status| status.conditions.iter().flatten());
     conditions.into_iter().any(|condition| condition.type_ == "Established" && condition.status == "True")
@@ -97,7 +97,7 @@ fn resource_of(crd: &CustomResourceDefinition, version: &str) -> ApiResource {
     }
 }
 
-/// What a dynamic API needs to know of cowboys.
+/// Describes cowboys to a dynamic API.
 pub fn cowboys() -> ApiResource {
     resource_of(&wildwest(), VERSION)
 }

@@ -1,4 +1,4 @@
-//! Running a program as a service: what it is given, and what is said when it fails. A shell plays it.
+//! Running a program as a service: its environment, and the error when it fails. A shell plays it.
 
 use std::time::Duration;
 

@@ -79,3 +79,19 @@ fn a_watch_is_one_entry_and_the_summary_counts_by_subresource() {
     assert_eq!(counts[&key("watch", "secrets", "")], 1);
     assert_eq!(counts[&key("patch", "cowboys", "status")], 2);
 }
+
+#[test]
+fn each_entry_is_taken_once_however_the_log_grows() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, mut file) = log(&dir);
+    let (mut mark, mut taken) = (Mark::default(), Vec::new());
+    for id in ["1", "2", "3"] {
+        file.write_all(event(id, "create", "bob", "secrets", "").as_bytes()).unwrap();
+        taken.extend(log.take_since(&mut mark).unwrap().into_iter().map(|entry| entry.id));
+        // Somebody else reads on, too.
+        file.write_all(event(&format!("{id}+"), "patch", "bob", "secrets", "").as_bytes()).unwrap();
+        log.mark().unwrap();
+    }
+    taken.extend(log.take_since(&mut mark).unwrap().into_iter().map(|entry| entry.id));
+    assert_eq!(taken, ["1", "1+", "2", "2+", "3", "3+"]);
+}

@@ -33,6 +33,11 @@ impl ControlPlane {
         self.start_controller_manager()
     }
 
+    /// Processor time that kube-apiserver has used so far, in seconds.
+    pub fn apiserver_cpu_seconds(&self) -> Result<f64> {
+        self.apiserver.lock().as_ref().context("kube-apiserver does not run")?.cpu_seconds()
+    }
+
     /// Ends etcd at once. The API server stays up and answers errors.
     pub fn stop_etcd(&self) {
         self.etcd.lock().take();

@@ -1,4 +1,4 @@
-//! Where our own binaries are: cargo puts them next to the program that runs.
+//! Paths of our own binaries: cargo puts them next to the program that runs.
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ pub fn find(service: &str) -> Result<PathBuf> {
     })
 }
 
-/// Where they all are.
+/// Directory of all of them.
 pub(crate) fn directory() -> Result<PathBuf> {
     let running = std::env::current_exe().context("cannot tell which program is running")?;
     binaries_of(&running).map(Path::to_owned).context("the running program has no directory")

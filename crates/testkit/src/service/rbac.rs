@@ -19,6 +19,9 @@ pub struct Rbac {
     /// Granted in the whole cluster, where the installer says that consumers may share kinds.
     #[serde(default)]
     pub shared_rules: Vec<Rule>,
+    /// Granted in the namespace of the release, if the installer wants names of clusters to be kept.
+    #[serde(default)]
+    pub name_rules: Vec<Rule>,
     /// All `ClusterRole`s that have this label with the value `true` are granted, too.
     pub aggregate_label: Option<String>,
     /// Granted in some namespaces.
@@ -55,7 +58,7 @@ pub struct Rule {
     /// Paths that are no resources.
     #[serde(default, rename = "nonResourceURLs")]
     pub non_resource_urls: Vec<String>,
-    /// What may be done.
+    /// Verbs that the rule allows.
     pub verbs: Vec<String>,
 }
 

@@ -24,14 +24,14 @@ use crate::eventually::eventually;
 const GROUP: &str = "rbac.authorization.k8s.io";
 const DAY: i64 = 24 * 60 * 60;
 /// More than the authorizer takes to hear of a rule.
-const PATIENCE: Duration = Duration::from_secs(30);
+const EFFECTIVE_WITHIN: Duration = Duration::from_secs(30);
 
-/// Which service, and where.
+/// Name of the service, and its namespace.
 #[derive(Clone, Debug)]
 pub struct ServiceAccountSetup {
     /// The service whose chart has the rules; the `ServiceAccount` has its name, too.
     pub service: String,
-    /// The namespace of the release. It is made when it is not there, as are the others.
+    /// The namespace of the release. It is created when it is missing, as are the others.
     pub namespace: String,
     /// The namespaces that may hold referenced Secrets.
     pub secret_namespaces: Vec<String>,
@@ -134,7 +134,7 @@ impl ServiceAccountSetup {
         let Some(rule) = rules.last() else { return Ok(()) };
         let review = self.may(namespace, rule);
         let reviews: Api<SubjectAccessReview> = Api::all(client.clone());
-        eventually("the rules are in force", PATIENCE, async || {
+        eventually("the rules are in force", EFFECTIVE_WITHIN, async || {
             let status = reviews.create(&PostParams::default(), &review).await?.status;
             ensure!(status.is_some_and(|status| status.allowed), "not allowed: {rule:?}");
             Ok(Some(()))
