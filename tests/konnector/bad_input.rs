@@ -1,4 +1,4 @@
-//! What users get wrong: the condition that names it, nothing lost meanwhile, and recovery without a restart.
+//! Mistakes of users: the condition that names each, nothing lost meanwhile, and recovery without a restart.
 
 use kube::{Api, ResourceExt as _};
 use portolan_core::api::kubebind::{APIServiceBinding, APIServiceBindingBundle};

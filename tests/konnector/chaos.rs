@@ -22,7 +22,7 @@ use crate::support::{Clusters, Service, cowboy, create_namespace, konnector, pro
 
 /// The shortest run that counts.
 const LEAST: Duration = Duration::from_secs(60);
-/// How long both sides may take to agree once nothing is broken any more.
+/// Limit for both sides to agree once nothing is broken any more.
 const SETTLE: Duration = Duration::from_secs(150);
 /// More than a konnector takes to notice that its lease has run out.
 const LEASE: Duration = Duration::from_secs(15);
@@ -31,7 +31,7 @@ const NAMES: usize = 40;
 /// A name that is taken on the provider by somebody else.
 const FOREIGN: &str = "foreign";
 
-/// What can be broken.
+/// The parts that can be broken.
 #[derive(Clone, Copy, Debug)]
 enum Breakage {
     Konnector,
@@ -182,12 +182,12 @@ async fn change_provider(service: &Service, mut rng: StdRng, done: &Cell<bool>) 
     taken
 }
 
-/// Whether a request was taken. What is broken just now, or not there, does not count.
+/// Returns `true` if a request was taken. A part that is broken just now, or absent, does not count.
 async fn tries<T>(request: impl Future<Output = kube::Result<T>>) -> bool {
     matches!(timeout(Duration::from_secs(3), request).await, Ok(Ok(_)))
 }
 
-/// Breaks things and mends them, one after the other.
+/// Breaks things and repairs them, one after the other.
 struct Breaker {
     consumer: ControlPlane,
     provider: ControlPlane,
@@ -248,7 +248,7 @@ impl Breaker {
         }
     }
 
-    /// What a kubelet does with processes that have ended.
+    /// Restarts processes that have ended, as a kubelet does.
     async fn revive(&mut self) {
         self.revive_konnector().await;
         if self.provider_service.exited().is_some() {

@@ -1,4 +1,4 @@
-//! What a provider claims beside its kinds: nothing without consent, and no more than was chosen.
+//! Claims of a provider beside its kinds: nothing without consent, and no more than was chosen.
 
 mod flag;
 mod owners;
@@ -251,7 +251,7 @@ async fn a_consumers_secret_is_followed_for_as_long_as_the_label_chooses_it() {
     watch_until(here.clone(), "mine", |s| owner(s).is_none(), SOON).await.unwrap();
     change(&here, "mine", json!({"metadata": {"labels": {"claimed": "labelled"}}})).await;
     watch_until(there.clone(), "mine", |_| true, SOON).await.unwrap();
-    // Made anew with what cannot be changed in place.
+    // Recreated with what cannot be changed in place.
     here.delete("mine", &DeleteParams::default()).await.unwrap();
     let mut anew = secret("mine", Some("labelled"), "three");
     anew["type"] = "example.com/other".into();
@@ -347,7 +347,7 @@ async fn what_bound_objects_refer_to_follows_their_references() {
     watch_until_gone(there.clone(), "a", SOON).await.unwrap();
     watch_until_gone(here.clone(), "answer", SOON).await.unwrap();
     assert!(there.get_opt("unnamed").await.unwrap().is_none());
-    // One per engine's start, and an engine starts anew with its provider's session; none per event.
+    // One per engine's start, and an engine restarts with its provider's session; none per event.
     let listed = lists().await - before;
     assert!(listed <= 2, "{listed} lists");
 }

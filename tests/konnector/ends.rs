@@ -169,7 +169,7 @@ async fn a_bundle_whose_provider_is_gone_for_good_can_be_released() {
 
     let released = command(&clusters.consumer.kubeconfig(), &["release", "--bundle", "released"]).await;
     assert!(released.status.success(), "{}", released.stderr);
-    for said in ["finalizer off 2 objects", "kubectl delete crd cowboys.released.dev", "2 in namespace"] {
+    for said in ["finalizer from 2 objects", "kubectl delete crd cowboys.released.dev", "2 in namespace"] {
         assert!(released.stdout.contains(said), "{said}: {}", released.stdout);
     }
     assert!(bundles(&service).get_opt("released").await.unwrap().is_none());
@@ -201,7 +201,7 @@ async fn a_plan_tells_what_would_go_and_a_drain_takes_everything_away() {
     assert!(planned.status.success(), "{}", planned.stderr);
     for said in [
         "CustomResourceDefinition cowboys.drained.dev with 3 objects",
-        "go from the provider: 3 copies: 3 in namespace kube-bind-drained-drained",
+        "deleted from the provider: 3 copies: 3 in namespace kube-bind-drained-drained",
         "It keeps the Secret default/drained",
     ] {
         assert!(planned.stdout.contains(said), "{said}: {}", planned.stdout);

@@ -35,7 +35,7 @@ async fn set_versions(client: &kube::Client, name: &str, versions: &[Value]) {
     crds(client).patch(name, &PatchParams::default(), &Patch::Merge(change)).await.unwrap();
 }
 
-/// What the provider's people do before they drop a version: they write their objects anew in `stored`.
+/// Migrates as the provider's people do before they drop a version: they rewrite their objects in `stored`.
 async fn migrate(service: &Service, stored: &str) {
     let everywhere: Api<DynamicObject> =
         Api::all_with(service.provider.clone(), &in_version(service, stored));
@@ -122,6 +122,10 @@ async fn an_api_grows_up_with_the_objects_of_its_consumers() {
     object_with(&there, "jane", "has her horse", |o| o.data["spec"]["horse"] == "Jolly").await;
     let marked = object_with(&here, "jane", "is marked", |o| o.metadata.finalizers.is_some()).await;
     assert_eq!(marked.data["spec"]["horse"], "Jolly", "our writes keep what only v1 has");
+
+    // The copy of billy was applied in v1beta1, which has no horses.
+    merge(&here, "billy", json!({"spec": {"horse": "Silver"}})).await;
+    object_with(&there, "billy", "has a horse", |o| o.data["spec"]["horse"] == "Silver").await;
 
     migrate(&service, "v1").await;
     set_versions(&service.provider, &service.export(), &[version("v1", true, &new)]).await;

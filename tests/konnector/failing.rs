@@ -57,7 +57,7 @@ async fn is_refused(service: &Service, name: &str, expected: bool) {
     .unwrap();
 }
 
-/// How often the konnector has asked the provider to write an object.
+/// Counts the konnector's requests to the provider to write an object.
 fn writes(service: &Service, name: &str, entries: &[AuditEntry]) -> usize {
     let contract = service.contract_namespace();
     let is = |entry: &&AuditEntry| {

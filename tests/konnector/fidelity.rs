@@ -1,4 +1,4 @@
-//! What the consumer says arrives as it is said, and what the provider answers is right where it is read.
+//! Content arrives as the consumer wrote it, and the provider's answer is right where it is read.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{DynamicObject, Patch, PatchParams};
@@ -100,7 +100,7 @@ async fn a_generation_is_right_where_the_status_counts_itself() {
         merge(&service.here(), "billy", json!({"spec": {"intent": intent}})).await;
         object_with(&service.there(), "billy", "follows", |o| o.data["spec"]["intent"] == intent).await;
     }
-    // The copy is made anew, and counts from one.
+    // The copy is recreated, and counts from one.
     service.there().delete("billy", &kube::api::DeleteParams::default()).await.unwrap();
     let copy = object_with(&service.there(), "billy", "is back", |o| o.metadata.generation == Some(1)).await;
     let status = |generation: Option<i64>| -> Value {

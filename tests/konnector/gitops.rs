@@ -1,4 +1,5 @@
-//! Who applies from a repository sees no drift: what was applied stays theirs, and what the konnector adds is its own.
+//! Repositories see no drift: a person who applies from one keeps what was applied, and the konnector owns what it
+//! adds.
 
 use kube::{
     ResourceExt as _,
@@ -16,7 +17,7 @@ async fn apply(service: &Service, wanted: &Value, dry_run: bool) -> DynamicObjec
     service.here().patch("billy", &params, &Patch::Apply(wanted)).await.unwrap()
 }
 
-/// What a manager owns: paths of fields, over all of its entries.
+/// Lists the paths of a manager's fields, over all of its entries.
 fn owned(object: &DynamicObject, is: impl Fn(&str) -> bool) -> Vec<String> {
     let mut paths = Vec::new();
     for entry in object.managed_fields() {

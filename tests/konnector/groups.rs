@@ -1,4 +1,5 @@
-//! What may be bound: not our own group, nor what the API server serves in another way, nor what nobody wants.
+//! Groups that may be bound: not our own, nor one that the API server serves in another way, nor one that nobody
+//! wants.
 
 use anyhow::ensure;
 use k8s_openapi::{
@@ -188,7 +189,9 @@ async fn a_bundle_takes_the_groups_that_people_want_and_keeps_what_it_has() {
     bundle_condition(&service.consumer, "wanted", "Ready", ("True", "")).await;
     let said =
         bundle_condition(&service.consumer, "wanted", "ExportsAccepted", ("True", "GroupsNotAccepted")).await;
-    assert!(said.message.contains("exports are not taken") && said.message.contains("cowboys.unwanted.dev"));
+    assert!(
+        said.message.contains("exports are not accepted") && said.message.contains("cowboys.unwanted.dev")
+    );
     let bindings: Api<APIServiceBinding> = Api::all(service.consumer.clone());
     assert!(bindings.get_opt("cowboys.unwanted.dev").await.unwrap().is_none());
     assert_eq!(bundles.get("wanted").await.unwrap().status.unwrap().refused, Some(1));
@@ -202,7 +205,7 @@ async fn a_bundle_takes_the_groups_that_people_want_and_keeps_what_it_has() {
     accept(&service, "wanted", &json!("nothing.example.org")).await;
     let said =
         bundle_condition(&service.consumer, "wanted", "ExportsAccepted", ("True", "GroupsNotAccepted")).await;
-    assert!(said.message.contains("Bound already"), "{}", said.message);
+    assert!(said.message.contains("Already bound"), "{}", said.message);
     // What cannot be read changes nothing, and says so.
     accept(&service, "wanted", &json!("https://wanted.dev")).await;
     let said =

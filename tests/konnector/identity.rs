@@ -1,4 +1,4 @@
-//! Whose a contract is, and whether a kubeconfig still leads to the one that was bound.
+//! Identity of a contract: whose it is, and whether a kubeconfig still leads to the one that was bound.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What cannot be used ends with exit code 64, and what is called oddly is still told about.
+//! Mistakes on the command line end with exit code 64, and objects with odd names are still reported.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! What the people on call use: checks, metrics, flags, the standby.
+//! Tools of the people on call: checks, metrics, flags, the standby.
 
 use std::time::{Duration, Instant};
 

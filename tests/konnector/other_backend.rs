@@ -108,8 +108,8 @@ async fn an_export_that_was_written_by_hand_is_bound() {
     there.patch_status("billy", &PatchParams::default(), &Patch::Merge(&status)).await.unwrap();
     object_with(&here, "billy", "has the status", |origin| origin.data["status"]["result"] == "rode").await;
 
-    // The other resource of the export comes in all its versions, and is kept in sync in the one that objects are stored
-    // in, whichever is named: a write in another one would drop what only that one has.
+    // The other resource of the export comes in all its versions, and is kept in sync in the one that objects are
+    // stored in, whichever is named: a write in another one would drop what only that one has.
     let crds: Api<CustomResourceDefinition> = Api::all(consumer.clone());
     let brought = crds.get("sheriffs.by-hand.dev").await.unwrap();
     let versions: Vec<_> = brought.spec.versions.iter().map(|version| version.name.as_str()).collect();

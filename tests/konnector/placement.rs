@@ -1,4 +1,4 @@
-//! Where copies stand: cluster-scoped kinds in every isolation, and one watch across the provider.
+//! Places of copies: cluster-scoped kinds in every isolation, and one watch across the provider.
 
 use k8s_openapi::{
     api::{

@@ -24,7 +24,7 @@ use crate::support::{
     merge_status, object_with, write_secret,
 };
 
-/// How much longer than promised something may take here.
+/// Factor by which something may take longer here than promised.
 const FACTOR: f64 = 5.0;
 
 /// Asserts that something took no longer than five times what is promised.
@@ -130,7 +130,7 @@ async fn objects_follow_in_time() {
 /// Changes that are made one after the other.
 const ROUNDS: usize = 20;
 
-/// What the same requests take at this moment where nobody carries anything: a change on each side, and a look.
+/// Measures the same requests at this moment where nobody carries anything: a change on each side, and a look.
 async fn bare_change(service: &Service, round: usize) -> Duration {
     let start = Instant::now();
     for client in [&service.consumer, &service.provider] {

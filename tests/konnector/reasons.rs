@@ -230,7 +230,7 @@ async fn a_claim_that_cannot_be_met_is_named_for_the_provider_to_repair() {
     let expected = ("False", "InvalidPermissionClaim");
     let said = binding_condition(&service.consumer, &service.export(), "PermissionClaims", expected).await;
     assert!(
-        said.message.contains("deployments") && said.message.contains("the provider to repair"),
+        said.message.contains("deployments") && said.message.contains("The provider has to fix that"),
         "{said:?}"
     );
 }

@@ -1,4 +1,4 @@
-//! What happens to work under way when the konnector is killed, or an API server goes away.
+//! Work under way when the konnector is killed, or an API server stops.
 
 use std::{
     collections::BTreeSet,
@@ -179,7 +179,7 @@ async fn a_restart_finds_what_has_changed_and_writes_nothing_else() {
     assert_eq!(writes.len(), 1, "{:#?}", summary(&writes));
     let binder = format!("system:serviceaccount:{}:kube-binder", service.contract_namespace());
     let mut writes = there.writes_by_user(&binder, marks.1, false).unwrap();
-    // A sign of life may be due.
+    // A heartbeat may be due.
     writes.retain(|entry| entry.object_ref.as_ref().is_none_or(|on| on.resource != "clusterbindings"));
     assert_eq!(writes.len(), 0, "{:#?}", summary(&writes));
 }

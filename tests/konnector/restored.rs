@@ -22,7 +22,7 @@ use crate::support::{
     object_gone, object_with,
 };
 
-/// What is promised, from the moment that the API server answers again.
+/// The promise, from the moment that the API server answers again.
 const AGREED: Duration = Duration::from_secs(60);
 
 async fn says(api: &Api<DynamicObject>, name: &str, intent: &str) {

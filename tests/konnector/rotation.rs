@@ -49,7 +49,7 @@ async fn renewed(service: &Service) -> String {
     content(&secret)
 }
 
-/// What the Event on the Secret tells people to apply.
+/// Applies the rights that the Event on the Secret asks for.
 async fn allow_writing(service: &Service) {
     let role: Role = serde_json::from_value(json!({
         "metadata": {"name": format!("kube-bind-{}", service.name)},

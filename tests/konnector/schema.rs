@@ -1,4 +1,4 @@
-//! What a provider changes in a schema, and what of it reaches the consumer.
+//! Changes of a provider in a schema, and their arrival at the consumer.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{

@@ -1,4 +1,4 @@
-//! What a provider and its consumer have to say to each other before anything is bound.
+//! Objects that a provider and its consumer have to exchange before anything is bound.
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{

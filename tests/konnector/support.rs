@@ -93,7 +93,7 @@ pub(crate) async fn konnector_account(consumer: &ControlPlane) -> String {
     konnector_setup().create(consumer).await.unwrap()
 }
 
-/// Where the konnector's account is, and which Secrets it reads.
+/// The konnector's account, and the Secrets that it reads.
 pub(crate) fn konnector_setup() -> ServiceAccountSetup {
     ServiceAccountSetup {
         service: "konnector".to_owned(),
@@ -214,7 +214,7 @@ impl Service {
 
     pub(crate) async fn create(&self, name: &str, spec: &Value) -> DynamicObject {
         let object = cowboy(&self.resource, name, spec);
-        // Shortly after a kind was deleted and made anew, the API server may serve it, stop and start again.
+        // Shortly after a kind was deleted and recreated, the API server may serve it, stop and start again.
         eventually("the kind is served", SOON, async || {
             match self.here().create(&PostParams::default(), &object).await {
                 Err(kube::Error::Api(status)) if status.code == 404 => Ok::<_, kube::Error>(None),
@@ -230,7 +230,7 @@ impl Service {
     }
 }
 
-/// What the provider's administrator hands to a consumer.
+/// The kubeconfig that the provider's administrator hands to a consumer.
 pub(crate) async fn kubeconfig_for(clusters: &Clusters, consumer: &str, exports: &str) -> String {
     kubeconfig_of(&clusters.provider, consumer, exports).await
 }
@@ -252,7 +252,7 @@ pub(crate) async fn command(kubeconfig: &str, arguments: &[&str]) -> CommandOutp
     run(&options, SOON * 4).await.unwrap()
 }
 
-/// How many copies of a service's kind there are.
+/// Counts the copies of a service's kind.
 pub(crate) async fn copies(service: &Service) -> usize {
     let everywhere: Api<DynamicObject> = Api::all_with(service.provider.clone(), &service.resource);
     everywhere.list(&ListParams::default()).await.unwrap().items.len()
@@ -345,7 +345,7 @@ pub(crate) async fn write_secret(consumer: &Client, name: &str, key: &str, conte
     }
 }
 
-/// The bundle of the document, under another name and with another Secret.
+/// The bundle of the quick start, under another name and with another Secret.
 pub(crate) async fn create_bundle(consumer: &Client, name: &str, secret: &str) -> APIServiceBindingBundle {
     let bundle = json!({
         "apiVersion": "kube-bind.io/v1alpha2", "kind": "APIServiceBindingBundle",

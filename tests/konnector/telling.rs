@@ -1,4 +1,4 @@
-//! What is told to whom when something is wrong: Events for people, conditions for providers, and the probes.
+//! Messages when something is wrong: Events for people, conditions for providers, and the probes.
 
 use std::time::Duration;
 

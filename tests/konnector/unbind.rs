@@ -1,4 +1,4 @@
-//! Who ends a binding decides what goes.
+//! The end of a binding: whoever ends it decides what is deleted.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{

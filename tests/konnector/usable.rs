@@ -1,4 +1,4 @@
-//! Whether a bundle can be used: what it says of its bindings, in conditions, columns, Events and metrics.
+//! Usability of a bundle: the state of its bindings, in conditions, columns, Events and metrics.
 
 use anyhow::ensure;
 use k8s_openapi::api::events::v1::Event;
@@ -66,8 +66,9 @@ async fn a_bundle_is_ready_when_everything_that_it_has_bound_can_be_used() {
     let said = eventually("the bundle names what is not ready", SOON, async || {
         let status = bundles.get("usable").await?.status.unwrap_or_default();
         let ready = portolan_core::condition::find(&status.conditions, "Ready").cloned();
-        let ready =
-            ready.filter(|ready| ready.message.contains("1 of 2: cowboys.usable-too.dev (PermissionDenied)"));
+        let ready = ready.filter(|ready| {
+            ready.message.contains("1 of 2 are not ready: cowboys.usable-too.dev (PermissionDenied)")
+        });
         ensure!(ready.is_some(), "{}", json!(status));
         Ok(ready.zip(Some(status)))
     });

@@ -1,4 +1,4 @@
-//! Whose an object on the provider is: not what carries our annotations, but what we have made.
+//! Ownership of an object on the provider: it follows from what we have made, not from our annotations.
 
 use k8s_openapi::api::events::v1::Event;
 use kube::{
@@ -120,7 +120,7 @@ async fn lose(service: &Service, name: &str) {
     object_gone(&service.here(), name).await;
 }
 
-/// What a backup brings back: annotations and spec, with a new uid, and no managed fields.
+/// Restores an object as a backup does: annotations and spec, with a new uid, and no managed fields.
 async fn restore(service: &Service, was: &DynamicObject, spec: &Value) -> DynamicObject {
     let mut back = cowboy(&service.resource, &was.name_any(), spec);
     back.metadata.annotations.clone_from(&was.metadata.annotations);
@@ -187,7 +187,7 @@ async fn after_backups_copies_are_found_by_their_uids_and_what_is_left_is_counte
     orphans(&clusters, &service).await;
 }
 
-/// One copy has no object. It is told, and goes only when somebody says so.
+/// One copy has no object. It is reported, and deleted only when somebody asks for it.
 async fn orphans(clusters: &Clusters, service: &Service) {
     let told = ("True", "OriginGone");
     let said =
@@ -203,7 +203,7 @@ async fn orphans(clusters: &Clusters, service: &Service) {
     let list = run(&["orphans"]).await;
     assert!(list.contains("backups/left") && list.contains("1 copies have no object"), "{list}");
     let checked = command(&admin, &["check"]).await.stdout;
-    assert!(checked.contains("1 copies have no object here any more"), "{checked}");
+    assert!(checked.contains("1 copies have no object here"), "{checked}");
     let dry = run(&["orphans", "delete", "--bundle", "backups"]).await;
     assert!(dry.contains("would delete") && dry.contains("dry run: 1 copies"), "{dry}");
     assert!(service.there().get_opt("left").await.unwrap().is_some());
@@ -231,7 +231,7 @@ async fn the_status_of_an_earlier_object_that_does_not_go_is_not_shown() {
     merge_status(&service.there(), "billy", json!({"result": "of the earlier one"})).await;
     object_with(&service.here(), "billy", "has a status", |o| !o.data["status"].is_null()).await;
     service.here().delete("billy", &DeleteParams::default()).await.unwrap();
-    object_with(&service.there(), "billy", "is being deleted", |o| o.metadata.deletion_timestamp.is_some())
+    object_with(&service.there(), "billy", "is terminating", |o| o.metadata.deletion_timestamp.is_some())
         .await;
     // Somebody forces the deletion.
     clusters.konnector.kill();

@@ -64,7 +64,7 @@ async fn consumers_are_listed_with_what_is_known_of_each() {
     assert!(table.starts_with("CONSUMER"), "{table}");
 }
 
-/// Whether the API server still knows a credential.
+/// Returns `true` if the API server still knows a credential.
 async fn is_known(client: &Client) -> bool {
     let api: Api<SelfSubjectAccessReview> = Api::all(client.clone());
     let review = serde_json::from_value(json!({
@@ -90,9 +90,9 @@ async fn a_revoked_consumer_is_shut_out_and_the_new_kubeconfig_works() {
 
     let output = scene.run(&["revoke", "--consumer", "revoked"]).await;
     assert!(output.status.success(), "{}", output.stderr);
-    assert!(output.stderr.contains("every token of consumer revoked is void"), "{}", output.stderr);
+    assert!(output.stderr.contains("every token of consumer revoked is revoked"), "{}", output.stderr);
     assert_ne!(accounts.get("kube-binder").await.unwrap().uid(), before);
-    eventually("the old token is void", SOON, async || {
+    eventually("the old token is revoked", SOON, async || {
         Ok::<_, kube::Error>((!is_known(&old).await).then_some(()))
     })
     .await

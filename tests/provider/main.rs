@@ -35,7 +35,9 @@ async fn a_kubeconfig_is_made_once_and_printed_each_time() {
     let access = parse(first.stdout.as_bytes()).unwrap();
     assert_eq!(access.namespace, "kube-bind-printed");
     assert_eq!(access.server, scene.control_plane().server_url());
-    for note in ["note: the API server gives less than was asked", "can be reached from here only"] {
+    for note in
+        ["note: the API server grants less time than requested", "is reachable from this machine only"]
+    {
         assert!(first.stderr.contains(note), "{}", first.stderr);
     }
 
@@ -119,7 +121,7 @@ async fn a_labelled_crd_is_exported_for_as_long_as_it_is_labelled() {
     let follows = |export: &APIServiceExport| hash(export) == hash(&followed) && in_sync(export);
     assert_eq!(watch_until(exports.clone(), &name, follows, SOON).await.unwrap().uid(), export.uid());
 
-    // A version that is served no more goes from the schema, and the export stays what it was.
+    // A version that is no longer served goes from the schema, and the export stays what it was.
     let mut versions = json!([version("v1", false, &json!({})), version("v2", true, &json!({}))]);
     scene.patch_crd("mangos", &json!({"spec": {"versions": versions}})).await;
     versions[0]["served"] = false.into();

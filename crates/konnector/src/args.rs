@@ -11,13 +11,13 @@ use portolan_runtime::{
     lease::LeaseArgs,
 };
 
-/// What `--accept-claims` may say.
+/// The values of `--accept-claims`.
 const CLAIMS: [&str; 5] = ["configmaps", "secrets", "serviceaccounts", "all", "true"];
 
 /// Binds the services of provider clusters and keeps their objects in sync.
 #[derive(Parser, Clone, Debug)]
 #[command(name = "konnector", version)]
-pub struct Args {
+pub struct KonnectorArgs {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
     #[command(flatten)]
@@ -35,10 +35,11 @@ pub struct Args {
     /// Address of `/healthz`.
     #[arg(long, default_value = ":8090", value_parser = listen_address, value_name = "ADDRESS")]
     pub(crate) server_address: SocketAddr,
-    /// How often to make sure that a provider still answers. Its changes are watched, and do not wait for this.
+    /// Interval at which to make sure that a provider still answers. Its changes are watched, and do not wait for
+    /// this.
     #[arg(long, default_value = "15s", value_parser = interval, value_name = "DURATION")]
     pub(crate) provider_polling_interval: Duration,
-    /// How often to give a sign of life to providers that keep a ClusterBinding.
+    /// Interval of the heartbeat to providers that keep a ClusterBinding.
     #[arg(long, default_value = "5m", value_parser = interval, value_name = "DURATION")]
     pub(crate) heartbeat_interval: Duration,
     /// Namespaces whose Secrets may be read; the release's own and `default` when not given.
@@ -56,17 +57,17 @@ pub struct Args {
     /// Claims that are met for every binding; otherwise each bundle or binding agrees by an annotation.
     #[arg(long, value_delimiter = ',', value_parser = CLAIMS, value_name = "RESOURCE")]
     pub(crate) accept_claims: Vec<String>,
-    /// Whether to make the namespaces that a provider has asked for itself, with APIServiceNamespaces labelled
+    /// Make the namespaces that a provider has asked for itself, with APIServiceNamespaces labelled
     /// `kube-bind.io/owner=provider`. They are never deleted.
     #[arg(long, default_value_t = true, action = ArgAction::Set, value_name = "BOOL")]
     pub(crate) create_namespaces: bool,
-    /// What becomes of bound objects and their copies when the provider withdraws an export. The annotation
+    /// Treatment of bound objects and their copies when the provider withdraws an export. The annotation
     /// `kube-bind.io/on-withdraw` on a bundle or binding has the last word.
     #[arg(long, default_value = "keep", value_enum, value_name = "WHAT")]
     pub(crate) on_withdraw: OnWithdraw,
 }
 
-/// What becomes of bound objects and their copies when the provider withdraws an export.
+/// Treatment of bound objects and their copies when the provider withdraws an export.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum OnWithdraw {
     /// Both stay, and a later binding takes them over.
@@ -95,7 +96,7 @@ pub(crate) enum Command {
     Orphans(OrphansArgs),
 }
 
-/// What `orphans` needs.
+/// Flags of `orphans`.
 #[derive(ClapArgs, Clone, Debug)]
 pub(crate) struct OrphansArgs {
     #[command(subcommand)]
@@ -105,7 +106,7 @@ pub(crate) struct OrphansArgs {
     pub(crate) bundle: Option<String>,
 }
 
-/// What can be done with orphans.
+/// The actions on orphans.
 #[derive(Subcommand, Clone, Copy, Debug)]
 pub(crate) enum OrphansCommand {
     /// Tells what would be deleted, and asks the provider whether it could be; deletes only with `--yes`.
@@ -116,7 +117,7 @@ pub(crate) enum OrphansCommand {
     },
 }
 
-/// What `drain` needs.
+/// Flags of `drain`.
 #[derive(ClapArgs, Clone, Debug)]
 pub(crate) struct DrainArgs {
     /// Every bundle, and every binding that was made by hand: before the konnector is uninstalled.
@@ -125,12 +126,12 @@ pub(crate) struct DrainArgs {
     /// One bundle.
     #[arg(long, value_name = "NAME")]
     pub(crate) bundle: Option<String>,
-    /// How long to wait for the end.
+    /// Time to wait for the end.
     #[arg(long, default_value = "10m", value_parser = interval, value_name = "DURATION")]
     pub(crate) timeout: Duration,
 }
 
-/// What `release` needs.
+/// Flags of `release`.
 #[derive(ClapArgs, Clone, Debug)]
 pub(crate) struct ReleaseArgs {
     /// The bundle to give up. It may have been deleted before.
@@ -138,7 +139,7 @@ pub(crate) struct ReleaseArgs {
     pub(crate) bundle: String,
 }
 
-/// What `delete-former` needs.
+/// Flags of `delete-former`.
 #[derive(ClapArgs, Clone, Debug)]
 pub(crate) struct DeleteFormerArgs {
     /// The bundle, which is bound to another contract by now.
@@ -152,16 +153,16 @@ pub(crate) struct DeleteFormerArgs {
     pub(crate) contract: String,
 }
 
-/// What can be told beforehand.
+/// The previews of `plan`.
 #[derive(Subcommand, Clone, Debug)]
 pub(crate) enum PlanCommand {
-    /// What deleting a bundle would take away, and where.
+    /// Shows what deleting a bundle would take away, and where.
     Delete {
         /// The bundle.
         #[arg(value_name = "BUNDLE")]
         bundle: String,
     },
-    /// What stands on a provider under a contract that a bundle was, or is, bound to.
+    /// Shows what stands on a provider under a contract that a bundle was, or is, bound to.
     Former {
         /// The bundle.
         #[arg(value_name = "BUNDLE")]
@@ -170,7 +171,7 @@ pub(crate) enum PlanCommand {
         #[arg(long, value_name = "FILE")]
         provider_kubeconfig: PathBuf,
     },
-    /// What would stay, and where, if the provider withdrew everything that a bundle has bound.
+    /// Shows what would stay, and where, if the provider withdrew everything that a bundle has bound.
     Withdraw {
         /// The bundle.
         #[arg(value_name = "BUNDLE")]
@@ -178,7 +179,7 @@ pub(crate) enum PlanCommand {
     },
 }
 
-impl Args {
+impl KonnectorArgs {
     pub(crate) fn allowed_secret_namespaces(&self) -> BTreeSet<String> {
         if !self.secret_namespaces.is_empty() {
             return self.secret_namespaces.iter().cloned().collect();
@@ -202,7 +203,7 @@ mod tests {
     fn secrets_are_read_in_the_release_namespace_and_in_default() {
         let allowed = |arguments: &[&str]| {
             let arguments = ["konnector"].iter().chain(arguments).copied();
-            parse_from::<Args>("konnector", arguments)
+            parse_from::<KonnectorArgs>("konnector", arguments)
                 .unwrap()
                 .allowed_secret_namespaces()
                 .into_iter()
@@ -215,8 +216,11 @@ mod tests {
     #[test]
     fn names_that_cannot_be_and_an_interval_of_zero_are_usage_errors() {
         for wrong in ["--provider-polling-interval=0", "--lease-name=", "--secret-namespaces=a,Bad_NS"] {
-            assert!(parse_from::<Args>("konnector", ["konnector", wrong]).is_err(), "{wrong}");
+            assert!(parse_from::<KonnectorArgs>("konnector", ["konnector", wrong]).is_err(), "{wrong}");
         }
-        assert!(parse_from::<Args>("konnector", ["konnector", "--provider-polling-interval=15s"]).is_ok());
+        assert!(
+            parse_from::<KonnectorArgs>("konnector", ["konnector", "--provider-polling-interval=15s"])
+                .is_ok()
+        );
     }
 }

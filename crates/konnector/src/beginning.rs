@@ -1,4 +1,4 @@
-//! The first seconds of the process: what is not known yet leaves standing what was said before it started.
+//! The first seconds of the process: until something is known, earlier conditions stand.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use portolan_core::condition::{self, Condition, Severity, Verdict};
 use tokio::time::Instant;
 
-/// How long what was said before stands.
+/// Time for which earlier statements stand.
 const LENGTH: Duration = Duration::from_secs(10);
 
 /// When the process began.
@@ -18,13 +18,13 @@ impl Beginning {
         Self(Instant::now())
     }
 
-    /// How long it still lasts; `None` when it is over.
+    /// Time until it is over; `None` when it is.
     pub(crate) fn left(self) -> Option<Duration> {
         LENGTH.checked_sub(self.0.elapsed()).filter(|left| !left.is_zero())
     }
 }
 
-/// Sets a condition. At the beginning, one that says only that something is not known yet gives way to what is
+/// Sets a condition. At the beginning, one that says only that something is not known yet is replaced by what is
 /// there.
 pub(crate) fn say(
     conditions: &mut Vec<Condition>,

@@ -1,4 +1,4 @@
-//! What the last comparison of a schema with its CRD has found, until one of them changes.
+//! Results of the last comparison of a schema with its CRD, until one of them changes.
 //!
 //! Bodies are large, so they are read when they are needed, one pair at a time, and dropped.
 
@@ -34,18 +34,18 @@ pub(crate) struct Basis {
     pub(crate) breaking: bool,
 }
 
-/// What a comparison has found.
+/// The result of a comparison.
 #[derive(Clone, Debug)]
-pub(crate) struct Found<O> {
-    /// Why the schema is not taken over.
+pub(crate) struct ComparisonResult<O> {
+    /// The reason why the schema is not taken over.
     pub(crate) objection: Option<O>,
     /// The hash that the CRD has to carry.
     hash: Option<String>,
-    /// What the consumer's API server fills in, by version.
+    /// Defaults that the consumer's API server fills in, by version.
     defaults: HashMap<String, Arc<Defaults>>,
 }
 
-impl<O> Found<O> {
+impl<O> ComparisonResult<O> {
     pub(crate) fn new(objection: Option<O>, crd: &CrdBody) -> Self {
         let hash = crd.annotations().get(ANNOTATION_SOURCE_SPEC_HASH).map(String::as_str);
         Self::of(objection, hash, &crd.spec)
@@ -71,7 +71,7 @@ impl<O> Found<O> {
         self.defaults.get(version).cloned().unwrap_or_default()
     }
 
-    /// Whether it still holds for a CRD whose metadata may have changed since.
+    /// Returns `true` if the result still holds for a CRD whose metadata may have changed since.
     pub(crate) fn holds_for<K: Resource>(&self, crd: &K, binding: &APIServiceBinding) -> bool {
         crate::crd::is_owned_by(crd, binding)
             && crate::crd::is_labelled(crd)
@@ -85,8 +85,8 @@ pub(crate) struct Bodies<O> {
     found: Mutex<HashMap<String, Known<O>>>,
 }
 
-/// What was found, and on which basis.
-type Known<O> = (Basis, Arc<Found<O>>);
+/// A result, and its basis.
+type Known<O> = (Basis, Arc<ComparisonResult<O>>);
 
 impl<O> Default for Bodies<O> {
     fn default() -> Self {
@@ -100,13 +100,18 @@ impl<O> Bodies<O> {
         self.turn.lock().await
     }
 
-    /// What was found on this basis.
-    pub(crate) fn get(&self, crd: &str, basis: &Basis) -> Option<Arc<Found<O>>> {
+    /// Returns the result for this basis.
+    pub(crate) fn get(&self, crd: &str, basis: &Basis) -> Option<Arc<ComparisonResult<O>>> {
         let found = self.found.lock();
         found.get(crd).filter(|(known, _)| known == basis).map(|(_, found)| Arc::clone(found))
     }
 
-    pub(crate) fn put(&self, crd: &str, basis: Basis, found: Found<O>) -> Arc<Found<O>> {
+    pub(crate) fn put(
+        &self,
+        crd: &str,
+        basis: Basis,
+        found: ComparisonResult<O>,
+    ) -> Arc<ComparisonResult<O>> {
         let found = Arc::new(found);
         self.found.lock().insert(crd.to_owned(), (basis, Arc::clone(&found)));
         found

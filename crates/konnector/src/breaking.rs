@@ -1,8 +1,8 @@
-//! Whether a new schema takes away what objects and their users may rely on. Pure.
+//! Changes of a schema that take away what objects and their users may rely on. Pure.
 //!
-//! Breaking is: a new version to store objects in that keeps less than the one before, another scope or other names, a field that goes or has another
-//! type, one more required field without a default, a narrower enum, another pattern, an object that takes no
-//! unnamed fields any more. Everything else widens or is a matter of taste.
+//! Breaking is: a new version to store objects in that keeps less than the one before, another scope or other names,
+//! a field that goes or has another type, one more required field without a default, a narrower enum, another
+//! pattern, an object that takes no unnamed fields any more. Everything else widens or is a matter of taste.
 
 use portolan_core::outline::CrdBody;
 use serde_json::{Value, json};
@@ -10,19 +10,19 @@ use serde_json::{Value, json};
 /// The first breaking change that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Breaking {
-    /// Where: `versions[v1].spec.size`, or a field of the CRD's spec.
+    /// Path of the change: `versions[v1].spec.size`, or a field of the CRD's spec.
     pub(crate) path: String,
-    /// What, to be read after the path.
+    /// Description of the change, to be read after the path.
     pub(crate) what: String,
     pub(crate) cure: Cure,
 }
 
-/// What lets the consumer have the new schema all the same.
+/// Ways to let the consumer have the new schema all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cure {
     /// To agree to it.
     Consent,
-    /// To unbind and to bind anew: the API server does not let it change.
+    /// To unbind and to bind again: the API server does not let it change.
     Rebind,
 }
 
@@ -32,7 +32,7 @@ impl Breaking {
     }
 }
 
-/// What `desired`, a CRD, breaks of an existing one.
+/// Finds the first change by which `desired`, a CRD, breaks an existing one.
 pub(crate) fn breaking(existing: &CrdBody, desired: &Value) -> Option<Breaking> {
     let (old, new) = (&existing.spec, &desired["spec"]);
     of_identity(old, new).or_else(|| of_stored(existing, new)).or_else(|| of_versions(old, new))
@@ -54,8 +54,8 @@ fn of_identity(old: &Value, new: &Value) -> Option<Breaking> {
     None
 }
 
-/// Where objects are converted by the name of the version alone, and will be stored in another one, what that one
-/// does not have is lost.
+/// Finds fields of the stored version that its successor lacks: they are lost where objects are converted by the name
+/// of the version alone.
 fn of_stored(existing: &CrdBody, new: &Value) -> Option<Breaking> {
     let converts = new["conversion"]["strategy"] == "Webhook";
     let target = stored_in(new).filter(|_| !converts)?;
@@ -105,15 +105,15 @@ fn of_schema(path: &str, old: &Value, new: &Value) -> Option<Breaking> {
         ));
     }
     if is_open(old) && !is_open(new) {
-        return Some(Breaking::new(path, "takes no fields any more that the schema does not name"));
+        return Some(Breaking::new(path, "no longer accepts fields that the schema does not name"));
     }
     if !new["enum"].is_null() {
         let allowed = |value: &Value| new["enum"].as_array().is_some_and(|values| values.contains(value));
         match old["enum"].as_array() {
-            None => return Some(Breaking::new(path, "takes certain values only")),
+            None => return Some(Breaking::new(path, "accepts only certain values")),
             Some(values) => {
                 if let Some(value) = values.iter().find(|value| !allowed(value)) {
-                    return Some(Breaking::new(path, format!("no longer takes {value}")));
+                    return Some(Breaking::new(path, format!("no longer accepts {value}")));
                 }
             }
         }
@@ -154,7 +154,7 @@ fn of_children(path: &str, old: &Value, new: &Value) -> Option<Breaking> {
     })
 }
 
-/// Whether an object may have fields that the schema does not name.
+/// Returns `true` if an object may have fields that the schema does not name.
 fn is_open(schema: &Value) -> bool {
     schema["x-kubernetes-preserve-unknown-fields"] == json!(true)
         || schema["additionalProperties"] == json!(true)

@@ -1,4 +1,4 @@
-//! What the konnector's controllers share: clients, stores, queues and hubs.
+//! The parts that the konnector's controllers share: clients, stores, queues and triggers.
 
 use std::{
     sync::{
@@ -9,58 +9,49 @@ use std::{
 };
 
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
-use kube::{
-    Api, Client,
-    runtime::{
-        reflector::{ObjectRef, Store},
-        watcher,
-    },
-};
+use kube::{Api, Client, runtime::watcher};
 use portolan_core::{
     api::kubebind::{APIServiceBinding, APIServiceBindingBundle, ClusterSecretKeyRef},
     outline::CrdOutline,
 };
-use portolan_runtime::{events::Reporter, latest::Latest, process::Process, watch::LARGE_PAGE};
+use portolan_runtime::{cache::Cache, events::EventReporter, process::Process, watch::LARGE_PAGE};
 use tokio::time::timeout;
 
 use crate::{
-    Args,
+    KonnectorArgs,
     args::OnWithdraw,
     beginning::Beginning,
     binding::objection::Objection,
     bodies::Bodies,
     claims::{ClaimContext, ClaimEngines},
     crd::{LABEL_MANAGED, MANAGED_BY},
-    groups::{self, Served},
+    groups::{self, ServedGroups},
     metrics::KonnectorMetrics,
     migration::Migrations,
     policy,
     provider::{Intervals, Rotation, Sessions},
     secrets::SecretWatches,
     sync::{EngineContext, KeyRules, ObjectKey, SyncEngines},
-    triggers::{Sight, Triggers, store},
+    triggers::{Triggers, WatchSight, follow},
 };
 
 /// For how many polls an export may be missing from lists before it counts as withdrawn.
-const PATIENCE_IN_POLLS: u32 = 4;
-/// How long the list of APIServices may take. Without it, only our own group is known not to be bindable.
+const GRACE_IN_POLLS: u32 = 4;
+/// Limit for the list of APIServices. Without it, only our own group is known not to be bindable.
 const SERVED_LIMIT: Duration = Duration::from_secs(5);
 
 /// Everything that a reconcile may use.
-pub(crate) struct Context {
+pub(crate) struct KonnectorContext {
     pub(crate) consumer: Client,
-    pub(crate) bundles: Store<APIServiceBindingBundle>,
-    pub(crate) bindings: Store<APIServiceBinding>,
+    pub(crate) bundles: Cache<APIServiceBindingBundle>,
+    pub(crate) bindings: Cache<APIServiceBinding>,
     /// The CRDs that the konnector has brought.
-    pub(crate) crds: Store<CrdOutline>,
+    pub(crate) crds: Cache<CrdOutline>,
     /// The APIServices that stand for anything but CRDs.
-    services: Store<APIService>,
-    /// Whether the bindings are seen.
-    pub(crate) binding_sight: Arc<Sight>,
+    services: Cache<APIService>,
+    /// The state of the watch on bindings.
+    pub(crate) binding_sight: Arc<WatchSight>,
     synced: AtomicBool,
-    pub(crate) written_bundles: Latest<APIServiceBindingBundle>,
-    pub(crate) written_bindings: Latest<APIServiceBinding>,
-    pub(crate) written_crds: Latest<CrdOutline>,
     pub(crate) bodies: Bodies<Objection>,
     pub(crate) migrations: Migrations,
     pub(crate) secrets: Arc<SecretWatches>,
@@ -68,7 +59,7 @@ pub(crate) struct Context {
     pub(crate) sync: SyncEngines,
     pub(crate) claims: ClaimEngines,
     pub(crate) metrics: KonnectorMetrics,
-    pub(crate) reporter: Reporter,
+    pub(crate) reporter: EventReporter,
     pub(crate) poll_interval: std::time::Duration,
     /// Hosts of conversion webhooks that may be named in CRDs.
     pub(crate) allowed_webhooks: Vec<String>,
@@ -81,18 +72,23 @@ pub(crate) struct Context {
     triggers: Arc<Triggers>,
 }
 
-impl Context {
+impl KonnectorContext {
     /// Starts the watches on the consumer.
-    pub(crate) fn start(args: &Args, process: &Process, consumer: Client, instance: &str) -> Arc<Self> {
+    pub(crate) fn start(
+        args: &KonnectorArgs,
+        process: &Process,
+        consumer: Client,
+        instance: &str,
+    ) -> Arc<Self> {
         let tasks = &process.tasks;
-        let (bundle_store, bundles) = store(tasks, Api::all(consumer.clone()), watcher::Config::default());
-        let (binding_store, bindings) = store(tasks, Api::all(consumer.clone()), watcher::Config::default());
+        let (bundle_store, bundles) = follow(tasks, Api::all(consumer.clone()), watcher::Config::default());
+        let (binding_store, bindings) = follow(tasks, Api::all(consumer.clone()), watcher::Config::default());
         let managed = watcher::Config::default().labels(&format!("{LABEL_MANAGED}={MANAGED_BY}"));
         let managed = managed.page_size(LARGE_PAGE);
-        let (crd_store, crds) = store(tasks, Api::all(consumer.clone()), managed);
-        let (namespaces, _) = store(tasks, Api::all(consumer.clone()), watcher::Config::default());
+        let (crd_store, crds) = follow(tasks, Api::all(consumer.clone()), managed);
+        let (namespaces, _) = follow(tasks, Api::all(consumer.clone()), watcher::Config::default());
         let others = watcher::Config::default().labels(&groups::selector());
-        let (service_store, services) = store(tasks, Api::all(consumer.clone()), others);
+        let (service_store, services) = follow(tasks, Api::all(consumer.clone()), others);
         let binding_sight = Arc::clone(&bindings.sight);
         let triggers =
             Arc::new(Triggers::new(bundle_store.clone(), binding_store.clone(), service_store.clone()));
@@ -105,7 +101,7 @@ impl Context {
         let metrics = KonnectorMetrics::register(&process.metrics);
         let (on_secret, last_contact) = (Arc::clone(&triggers), metrics.last_contact.clone());
         let on_secret = Arc::new(move |reference: &ClusterSecretKeyRef| on_secret.referrers(reference));
-        let reporter = Reporter::new(consumer.clone(), "kube-bind-konnector", instance);
+        let reporter = EventReporter::new(consumer.clone(), "kube-bind-konnector", instance);
         let rotation = Rotation { consumer: consumer.clone(), reporter: reporter.clone() };
         Arc::new(Self {
             secrets: SecretWatches::new(consumer.clone(), tasks, args.allowed_secret_namespaces(), on_secret),
@@ -134,9 +130,6 @@ impl Context {
             services: service_store,
             binding_sight,
             synced: AtomicBool::new(false),
-            written_bundles: Latest::default(),
-            written_bindings: Latest::default(),
-            written_crds: Latest::default(),
             bodies: Bodies::default(),
             migrations: Migrations::new(tasks, consumer.clone()),
             consumer,
@@ -146,28 +139,27 @@ impl Context {
 
     /// Resolves when the bundles have been listed once.
     pub(crate) async fn bundles_listed(&self) {
-        // A writer is dropped only with the whole process.
-        let _ = self.bundles.wait_until_ready().await;
+        self.bundles.synced().await;
     }
 
     /// Resolves when the consumer's objects have been listed once.
     pub(crate) async fn synced(&self) {
         self.bundles_listed().await;
-        let _ = self.bindings.wait_until_ready().await;
-        let _ = self.crds.wait_until_ready().await;
-        let _ = timeout(SERVED_LIMIT, self.services.wait_until_ready()).await;
+        self.bindings.synced().await;
+        self.crds.synced().await;
+        let _ = timeout(SERVED_LIMIT, self.services.synced()).await;
         self.synced.store(true, Ordering::Release);
         self.triggers.every_bundle();
     }
 
-    /// Whether the consumer's objects have been listed once.
+    /// Returns `true` if the consumer's objects have been listed once.
     pub(crate) fn is_synced(&self) -> bool {
         self.synced.load(Ordering::Acquire)
     }
 
-    /// What the consumer's API server serves in another way than by a CRD.
-    pub(crate) fn served(&self) -> Served {
-        Served::of(&self.services.state())
+    /// Groups that the consumer's API server serves in another way than by a CRD.
+    pub(crate) fn served(&self) -> ServedGroups {
+        ServedGroups::of(&self.services.all())
     }
 
     pub(crate) fn triggers(&self) -> &Arc<Triggers> {
@@ -175,7 +167,7 @@ impl Context {
     }
 
     pub(crate) fn bundle(&self, name: &str) -> Option<Arc<APIServiceBindingBundle>> {
-        self.bundles.get(&ObjectRef::new(name)).map(|bundle| self.written_bundles.newest(bundle))
+        self.bundles.get(name)
     }
 
     /// The bundle that a binding belongs to.
@@ -184,23 +176,23 @@ impl Context {
         policy::is_owned(binding, &bundle).then_some(bundle)
     }
 
-    /// Whether the copies of a binding are to stay when it goes.
+    /// Returns `true` if the copies of a binding stay when it is deleted.
     pub(crate) fn keeps_copies(&self, binding: &APIServiceBinding) -> bool {
         policy::keeps_copies(binding, self.bundle_of(binding).as_deref())
     }
 
-    /// What becomes of objects and copies when the provider withdraws the export of a binding.
+    /// Treatment of objects and copies when the provider withdraws the export of a binding.
     pub(crate) fn on_withdraw(&self, binding: &APIServiceBinding) -> OnWithdraw {
         policy::on_withdraw(binding, self.bundle_of(binding).as_deref(), self.on_withdraw)
     }
 
     pub(crate) fn binding(&self, name: &str) -> Option<Arc<APIServiceBinding>> {
-        self.bindings.get(&ObjectRef::new(name)).map(|binding| self.written_bindings.newest(binding))
+        self.bindings.get(name)
     }
 
-    /// How long an export may be missing from lists before it counts as withdrawn.
-    pub(crate) fn patience(&self) -> std::time::Duration {
-        self.poll_interval * PATIENCE_IN_POLLS
+    /// Time for which an export may be missing from lists before it counts as withdrawn.
+    pub(crate) fn grace(&self) -> std::time::Duration {
+        self.poll_interval * GRACE_IN_POLLS
     }
 
     /// Tells everybody who refers to a Secret.
@@ -215,7 +207,7 @@ impl Context {
         Arc::new(move || triggers.bindings.add(binding.clone()))
     }
 
-    /// What an engine of a binding needs.
+    /// Builds the context of a binding's engine.
     pub(crate) fn engine_context(&self, binding: &str) -> EngineContext {
         EngineContext {
             consumer: self.consumer.clone(),
@@ -226,18 +218,18 @@ impl Context {
         }
     }
 
-    /// What a claim engine of a binding needs.
+    /// Builds the context of a binding's claim engine.
     pub(crate) fn claim_context(&self, binding: &str) -> ClaimContext {
         let (bundles, bindings) = (self.bundles.clone(), self.bindings.clone());
         let holds_kubeconfig = move |key: &ObjectKey| {
             let is = |secret: &ClusterSecretKeyRef| {
                 (&secret.namespace, &secret.name) == (&key.namespace, &key.name)
             };
-            bundles.state().iter().any(|bundle| is(&bundle.spec.kubeconfig_secret_ref))
-                || bindings.state().iter().any(|binding| is(&binding.spec.kubeconfig_secret_ref))
+            bundles.all().iter().any(|bundle| is(&bundle.spec.kubeconfig_secret_ref))
+                || bindings.all().iter().any(|binding| is(&binding.spec.kubeconfig_secret_ref))
         };
         let known = self.bindings.clone();
-        let is_bound = move |name: &str| known.get(&ObjectRef::new(name)).is_some();
+        let is_bound = move |name: &str| known.get(name).is_some();
         ClaimContext {
             engine: self.engine_context(binding),
             holds_kubeconfig: Arc::new(holds_kubeconfig),
@@ -247,7 +239,7 @@ impl Context {
 
     /// Ends watches and sessions that no bundle and no binding refers to any more.
     pub(crate) fn tidy_up(&self) {
-        let (bundles, bindings) = (self.bundles.state(), self.bindings.state());
+        let (bundles, bindings) = (self.bundles.all(), self.bindings.all());
         let is_referenced = |reference: &ClusterSecretKeyRef| {
             bundles.iter().any(|b| b.spec.kubeconfig_secret_ref == *reference)
                 || bindings.iter().any(|b| b.spec.kubeconfig_secret_ref == *reference)

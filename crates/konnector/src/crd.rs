@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 /// Label on every CRD that the konnector brings to the consumer.
 pub(crate) const LABEL_MANAGED: &str = "kube-bind.io/managed-by";
 pub(crate) const MANAGED_BY: &str = "konnector";
-/// What a CRD of a protected group says where its provider has not said who has approved it.
+/// The approval annotation of a CRD of a protected group whose provider has named no approval.
 const UNAPPROVED: &str = "unapproved, brought by an APIServiceBinding";
 
 /// The CRD to apply for a schema, owned by its binding.
@@ -51,7 +51,7 @@ pub(crate) fn desired(schema: &BoundSchema, binding: &APIServiceBinding) -> Valu
     crd
 }
 
-/// Who has approved that the group is a protected one; `None` where it is not.
+/// The approval that the group is a protected one; `None` where it is not.
 pub(crate) fn approved<K: Resource>(schema: &K, group: &str) -> Option<String> {
     let is_protected = ["k8s.io", "kubernetes.io"]
         .iter()
@@ -84,7 +84,7 @@ fn version(version: &BoundSchemaVersion) -> Value {
     wire
 }
 
-/// Whether a CRD belongs to a binding.
+/// Returns `true` if a CRD belongs to a binding.
 pub(crate) fn is_owned_by<K: Resource>(crd: &K, binding: &APIServiceBinding) -> bool {
     crd.owner_references().iter().any(|owner| {
         owner.kind == "APIServiceBinding"
@@ -99,17 +99,18 @@ pub(crate) fn owner_name<K: Resource>(crd: &K) -> Option<&str> {
     Some(&owner.name)
 }
 
-/// Whether a CRD is from the konnector.
+/// Returns `true` if a CRD is from the konnector.
 pub(crate) fn is_labelled<K: Resource>(crd: &K) -> bool {
     crd.labels().get(LABEL_MANAGED).is_some_and(|by| by == MANAGED_BY)
 }
 
-/// Whether a CRD is from the konnector and belongs to no binding any more: it was kept when its binding went.
-pub(crate) fn is_stray<K: Resource>(crd: &K) -> bool {
+/// Returns `true` if a CRD is from the konnector and belongs to no binding any more: it was kept when its binding was
+/// deleted.
+pub(crate) fn is_orphan<K: Resource>(crd: &K) -> bool {
     is_labelled(crd) && owner_name(crd).is_none()
 }
 
-/// Whether a CRD already says everything that is desired.
+/// Returns `true` if a CRD already has everything that is desired.
 pub(crate) fn is_current(crd: &CrdBody, desired: &Value) -> bool {
     let metadata = json!(crd.metadata);
     covers(&crd.spec, &desired["spec"])
@@ -142,7 +143,7 @@ pub(crate) fn retaining(mut desired: Value, existing: &CrdBody) -> (Value, Vec<S
 pub(crate) struct Resources {
     pub(crate) consumer: ApiResource,
     pub(crate) provider: ApiResource,
-    /// Whether status is a subresource on the consumer.
+    /// `true` if status is a subresource on the consumer.
     pub(crate) has_status: bool,
 }
 
@@ -172,7 +173,7 @@ pub(crate) fn resources(schema: &SchemaOutline, crd: &CrdOutline) -> Option<Reso
     Some(Resources { consumer: names(&here.name), provider: names(&there.name), has_status: here.has_status })
 }
 
-/// Whether versions differ by more than their names.
+/// Returns `true` if versions differ by more than their names.
 fn converts(schema: &SchemaOutline) -> bool {
     schema.spec.conversion.as_ref().is_some_and(|it| it.strategy == ConversionStrategy::Webhook)
         || schema.annotations().contains_key(ANNOTATION_CONVERSION_DROPPED)
@@ -273,8 +274,8 @@ mod tests {
         {
             existing["status"] =
                 json!({"storedVersions": stored, "acceptedNames": {"kind": "", "plural": ""}});
-            let (kept, leaving) = retained(&existing);
-            assert_eq!(leaving, expected);
+            let (kept, former) = retained(&existing);
+            assert_eq!(former, expected);
             let names: Vec<_> =
                 kept["spec"]["versions"].as_array().unwrap().iter().map(|v| &v["name"]).collect();
             assert_eq!(names.len(), 1 + expected.len());
@@ -346,10 +347,10 @@ mod tests {
     #[test]
     fn a_crd_of_ours_that_has_lost_its_binding_is_a_stray() {
         let mut crd = body(desired(&schema(&json!([])), &binding()));
-        assert!(!is_stray(&crd));
+        assert!(!is_orphan(&crd));
         crd.metadata.owner_references = None;
-        assert!(is_stray(&crd));
+        assert!(is_orphan(&crd));
         crd.metadata.labels = None;
-        assert!(!is_stray(&crd));
+        assert!(!is_orphan(&crd));
     }
 }

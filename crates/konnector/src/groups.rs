@@ -1,4 +1,5 @@
-//! What the consumer's API server serves in another way than by a CRD, and which kinds therefore cannot be bound. Pure.
+//! Groups that the consumer's API server serves in another way than by a CRD, and kinds that therefore cannot be
+//! bound. Pure.
 
 use std::{borrow::Borrow, collections::BTreeMap};
 
@@ -18,7 +19,7 @@ pub(crate) fn selector() -> String {
 
 /// Group and version, and how it is served.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Served(BTreeMap<(String, String), By>);
+pub(crate) struct ServedGroups(BTreeMap<(String, String), By>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum By {
@@ -27,12 +28,12 @@ enum By {
     Another(String),
 }
 
-impl Served {
+impl ServedGroups {
     pub(crate) fn of<S: Borrow<APIService>>(services: &[S]) -> Self {
         Self(services.iter().filter_map(|service| entry(service.borrow())).collect())
     }
 
-    /// Why kinds of this group and these versions cannot be bound, if that is so.
+    /// The reason why kinds of this group and these versions cannot be bound, if they cannot.
     pub(crate) fn objection<'a>(
         &self,
         group: &str,
@@ -82,14 +83,14 @@ mod tests {
         .unwrap()
     }
 
-    fn served() -> Served {
+    fn served() -> ServedGroups {
         let metrics = json!({"name": "metrics-server", "namespace": "kube-system"});
         let unlabelled = |group, version, by: &Value| {
             let mut made = service(group, version, &json!(""), by);
             made.metadata.labels = None;
             made
         };
-        Served::of(&[
+        ServedGroups::of(&[
             service("apps", "v1", &json!("onstart"), &json!(null)),
             service("", "v1", &json!("onstart"), &json!(null)),
             service("networking.k8s.io", "v1", &json!("onstart"), &json!(null)),
@@ -135,7 +136,7 @@ mod tests {
 
     #[test]
     fn our_own_group_is_known_before_anything_was_listed() {
-        assert!(Served::default().objection("kube-bind.io", ["v1"]).is_some());
-        assert_eq!(Served::default().objection("apps", ["v1"]), None);
+        assert!(ServedGroups::default().objection("kube-bind.io", ["v1"]).is_some());
+        assert_eq!(ServedGroups::default().objection("apps", ["v1"]), None);
     }
 }

@@ -8,7 +8,7 @@ use std::{collections::HashMap, sync::Arc};
 use kube::{
     Api, Resource as _, ResourceExt as _,
     api::{ApiResource, DynamicObject, ListParams, PartialObjectMeta},
-    runtime::{reflector::ObjectRef, watcher, watcher::Event},
+    runtime::{watcher, watcher::Event},
 };
 use parking_lot::Mutex;
 use portolan_core::{
@@ -18,20 +18,20 @@ use portolan_core::{
 use portolan_runtime::{
     apply::{self, WriteError, code},
     clock,
-    controller::{Action, Controller, ReconcileFailure},
+    controller::{Action, Controller, ReconcileError},
     tasks::Tasks,
     watch,
 };
 use serde_json::json;
 use tracing::info;
 
-use crate::{context::Context, crd, policy};
+use crate::{context::KonnectorContext, crd, policy};
 
 const WORKERS: usize = 2;
 
 /// Lets go of a CRD with objects; deletes one without.
 pub(crate) async fn leave(
-    context: &Context,
+    context: &KonnectorContext,
     binding: &APIServiceBinding,
     crd: &CrdOutline,
     resource: &ApiResource,
@@ -45,11 +45,11 @@ pub(crate) async fn leave(
     info!(binding = binding.name_any(), crd = name, "withdrawn: the CRD stays, because it has objects");
     let api: Api<CrdOutline> = Api::all(context.consumer.clone());
     let left: CrdOutline = apply::json_patch(&api, &name, None, letting_go(crd, binding)).await?;
-    context.written_crds.wrote(left.clone());
+    context.crds.wrote(left.clone());
     context.bodies.forget(&name);
     let note = format!(
-        "APIServiceExport {} was withdrawn. CustomResourceDefinition {name} and its objects stay on this cluster; \
-         nobody keeps them in sync.",
+        "APIServiceExport {} was withdrawn. CustomResourceDefinition {name} and its objects stay on this cluster, but \
+         are no longer synced.",
         binding.name_any()
     );
     context.reporter.warn(&left.object_ref(&()), "Withdrawn", "Unbind", &note).await;
@@ -76,7 +76,7 @@ fn letting_go(crd: &CrdOutline, binding: &APIServiceBinding) -> serde_json::Valu
     operations.into()
 }
 
-async fn is_empty(context: &Context, resource: &ApiResource) -> Result<bool, WriteError> {
+async fn is_empty(context: &KonnectorContext, resource: &ApiResource) -> Result<bool, WriteError> {
     let api: Api<DynamicObject> = Api::all_with(context.consumer.clone(), resource);
     match api.list_metadata(&ListParams::default().limit(1)).await {
         Ok(found) => Ok(found.items.is_empty()),
@@ -86,9 +86,9 @@ async fn is_empty(context: &Context, resource: &ApiResource) -> Result<bool, Wri
     }
 }
 
-/// Whether a CRD was left to itself with objects.
+/// Returns `true` if a CRD was left without a binding, but with objects.
 fn is_left(crd: &CrdOutline) -> bool {
-    crd::is_stray(crd)
+    crd::is_orphan(crd)
         && crd.annotations().contains_key(ANNOTATION_WITHDRAWN)
         && crd.metadata.deletion_timestamp.is_none()
 }
@@ -97,36 +97,25 @@ fn is_left(crd: &CrdOutline) -> bool {
 #[derive(Default)]
 struct Followed(Mutex<HashMap<String, (Option<String>, Tasks)>>);
 
-pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
+pub(crate) fn run(tasks: &Tasks, context: &Arc<KonnectorContext>) {
     let (followed, all) = (Arc::new(Followed::default()), tasks.clone());
-    let reconcile = move |context: Arc<Context>, name: String| {
+    let reconcile = move |context: Arc<KonnectorContext>, name: String| {
         let (followed, tasks) = (Arc::clone(&followed), all.clone());
         async move { reconcile(&context, &followed, &tasks, &name).await }
     };
     let queue = &context.triggers().leftovers;
     Controller { name: "leftover", workers: WORKERS, queue, metrics: &context.metrics.controllers }
         .run(tasks, context, reconcile);
-    context.crds.state().iter().for_each(|crd| queue.add(crd.name_any()));
-}
-
-/// A CRD that was left to itself could not be looked at or deleted.
-#[derive(Debug, thiserror::Error)]
-#[error("failed to clean up CRD {0}")]
-struct LeftoverError(String, #[source] WriteError);
-
-impl ReconcileFailure for LeftoverError {
-    fn is_conflict(&self) -> bool {
-        self.1.is_conflict()
-    }
+    context.crds.all().iter().for_each(|crd| queue.add(crd.name_any()));
 }
 
 async fn reconcile(
-    context: &Arc<Context>,
+    context: &Arc<KonnectorContext>,
     followed: &Followed,
     tasks: &Tasks,
     name: &str,
-) -> Result<Action, LeftoverError> {
-    let crd = context.crds.get(&ObjectRef::new(name)).map(|crd| context.written_crds.newest(crd));
+) -> Result<Action, ReconcileError> {
+    let crd = context.crds.get(name);
     let left = crd.filter(|crd| is_left(crd));
     let resource = left.as_ref().and_then(|crd| crd.stored_resource());
     let (Some(crd), Some(resource)) = (left, resource) else {
@@ -135,9 +124,9 @@ async fn reconcile(
         }
         return Ok(Action::AwaitChange);
     };
-    let failed = |error| LeftoverError(name.to_owned(), error);
+    let failed = |error| ReconcileError::new("clean up CRD", name, error);
     if is_empty(context, &resource).await.map_err(failed)? {
-        info!(crd = name, "its last object is gone: deleting the CRD that was withdrawn");
+        info!(crd = name, "the last object is deleted: deleting the withdrawn CRD");
         let api: Api<CrdOutline> = Api::all(context.consumer.clone());
         apply::delete(&api, name, &crd.uid().unwrap_or_default()).await.map_err(failed)?;
         return Ok(Action::AwaitChange);
@@ -148,7 +137,7 @@ async fn reconcile(
 
 /// Triggers a look with every object that goes.
 fn follow(
-    context: &Arc<Context>,
+    context: &Arc<KonnectorContext>,
     followed: &Followed,
     tasks: &Tasks,
     crd: &CrdOutline,

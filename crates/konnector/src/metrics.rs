@@ -1,10 +1,10 @@
-//! What the konnector counts.
+//! Metrics of the konnector.
 
 mod tally;
 
 use kube::api::ApiResource;
 use portolan_core::{
-    claims::Claimed,
+    claims::ClaimedResource,
     condition::{Condition, ConditionStatus},
 };
 use portolan_runtime::{
@@ -14,7 +14,7 @@ use portolan_runtime::{
 
 use self::tally::Tally;
 
-/// What is counted under for `Ready=True`, and where nothing is said yet.
+/// The state under which `Ready=True` is counted, and a binding without conditions.
 const READY: &str = "Ready";
 const UNKNOWN: &str = "Unknown";
 
@@ -43,13 +43,13 @@ impl KonnectorMetrics {
             objects: metrics.gauges("bound_objects", "Consumer objects by bound resource.", &["resource"]),
             orphans: metrics.gauges(
                 "orphaned_copies",
-                "Copies on the provider whose objects are not on this cluster any more, by bound resource.",
+                "Copies on the provider whose objects are no longer on this cluster, by bound resource.",
                 &["resource"],
             ),
-            steps: metrics.counters("sync_steps_total", "Steps taken to bring objects in sync.", &["step"]),
+            steps: metrics.counters("sync_steps_total", "Steps taken to sync objects.", &["step"]),
             problems: metrics.counters(
                 "sync_problems_total",
-                "Objects that could not be brought in sync, by reason.",
+                "Objects that could not be synced, by reason.",
                 &["reason"],
             ),
             last_contact: metrics.gauges(
@@ -84,11 +84,11 @@ impl KonnectorMetrics {
     }
 
     /// The number of copies of claimed objects whose originals went with a backup.
-    pub(crate) fn claimed_orphans(&self, resource: Claimed) -> Gauge {
+    pub(crate) fn claimed_orphans(&self, resource: ClaimedResource) -> Gauge {
         self.orphans.with_label_values(&[resource.plural()])
     }
 
-    /// How long changes of a bound resource take to reach the provider.
+    /// Histogram of the time that changes of a bound resource take to reach the provider.
     pub(crate) fn copy_latency(&self, resource: &ApiResource) -> Histogram {
         self.copy_latency.with_label_values(&[&label(resource)])
     }

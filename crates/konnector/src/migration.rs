@@ -1,4 +1,4 @@
-//! Objects that are stored in versions that go are written anew, as Kubernetes' storage version migrator does.
+//! Objects that are stored in versions that go are rewritten, as Kubernetes' storage version migrator does.
 //!
 //! The API server lets a version go only when its CRD says that nothing is stored in it. A write without a change
 //! stores an object in the version that is current.
@@ -22,7 +22,7 @@ use portolan_core::outline::CrdOutline;
 use portolan_runtime::{
     apply::{self, WriteError},
     tasks::Tasks,
-    telemetry::Chain,
+    telemetry::ErrorChain,
 };
 use serde_json::json;
 use tokio::time::{Instant, sleep};
@@ -30,12 +30,12 @@ use tracing::info;
 
 const PAGE: u32 = 250;
 const AT_ONCE: usize = 16;
-/// How long another API server may go on storing in the former version after the CRD has changed.
+/// Time for which another API server may go on storing in the former version after the CRD has changed.
 const SETTLE: Duration = Duration::from_secs(1);
 /// When to try again what has failed.
 const AGAIN: Duration = Duration::from_secs(15);
 
-/// What has to be written anew.
+/// A resource whose objects are to be rewritten.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Job {
     pub(crate) crd: String,
@@ -43,22 +43,22 @@ pub(crate) struct Job {
     /// The resource in the version to store it in.
     pub(crate) resource: ApiResource,
     /// The versions that go.
-    pub(crate) leaving: Vec<String>,
+    pub(crate) former: Vec<String>,
 }
 
 impl Job {
-    pub(crate) fn of(crd: &CrdOutline, leaving: Vec<String>) -> Option<Self> {
+    pub(crate) fn of(crd: &CrdOutline, former: Vec<String>) -> Option<Self> {
         let stored = crd.spec.versions.iter().find(|version| version.storage && version.served)?;
         let resource = portolan_core::outline::api_resource(&crd.spec.group, &crd.spec.names, &stored.name);
-        Some(Self { crd: crd.name_any(), uid: crd.uid(), resource, leaving })
+        Some(Self { crd: crd.name_any(), uid: crd.uid(), resource, former })
     }
 }
 
-/// How far a migration has come.
+/// Progress of a migration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum MigrationState {
-    Running { leaving: Vec<String>, target: String, written: usize },
-    Failed { leaving: Vec<String>, target: String, why: String },
+    Running { former: Vec<String>, target: String, written: usize },
+    Failed { former: Vec<String>, target: String, why: String },
 }
 
 struct Migration {
@@ -69,12 +69,10 @@ struct Migration {
 
 impl Migration {
     fn state(&self) -> MigrationState {
-        let (leaving, target) = (self.job.leaving.clone(), self.job.resource.version.clone());
+        let (former, target) = (self.job.former.clone(), self.job.resource.version.clone());
         match &*self.failed.lock() {
-            Some((why, _)) => MigrationState::Failed { leaving, target, why: why.clone() },
-            None => {
-                MigrationState::Running { leaving, target, written: self.written.load(Ordering::Relaxed) }
-            }
+            Some((why, _)) => MigrationState::Failed { former, target, why: why.clone() },
+            None => MigrationState::Running { former, target, written: self.written.load(Ordering::Relaxed) },
         }
     }
 
@@ -95,7 +93,7 @@ impl Migrations {
         Self { tasks: tasks.clone(), client, all: Mutex::default() }
     }
 
-    /// Makes sure that a job runs, and gives its state. `on_state` is told when it has ended.
+    /// Makes sure that a job runs, and returns its state. `on_state` is called when it has ended.
     pub(crate) fn ensure(&self, job: &Job, on_state: Arc<dyn Fn() + Send + Sync>) -> MigrationState {
         let mut all = self.all.lock();
         if let Some(known) = all.get(&job.crd).filter(|known| known.job == *job && !known.is_due_again()) {
@@ -106,7 +104,7 @@ impl Migrations {
         all.insert(job.crd.clone(), Arc::clone(&migration));
         let (client, state) = (self.client.clone(), migration.state());
         self.tasks.spawn("migration of stored versions", async move {
-            info!(crd = migration.job.crd, leaving = ?migration.job.leaving, "writing stored objects anew");
+            info!(crd = migration.job.crd, former = ?migration.job.former, "rewriting stored objects");
             if let Err(why) = run(&client, &migration).await {
                 *migration.failed.lock() = Some((why, Instant::now()));
             }
@@ -115,7 +113,7 @@ impl Migrations {
         state
     }
 
-    /// Nothing has to be written anew any more.
+    /// Nothing has to be rewritten any more.
     pub(crate) fn forget(&self, crd: &str) {
         self.all.lock().remove(crd);
     }
@@ -129,7 +127,7 @@ async fn run(client: &Client, migration: &Migration) -> Result<(), String> {
     let mut params = ListParams::default().limit(PAGE);
     loop {
         let page = everywhere.list_metadata(&params).await;
-        let page = page.map_err(|error| format!("cannot list the objects: {}", Chain(&error)))?;
+        let page = page.map_err(|error| format!("cannot list the objects: {}", ErrorChain(&error)))?;
         let objects = page.items.into_iter();
         stream::iter(objects.map(|object| write_anew(client.clone(), job.clone(), object)))
             .buffer_unordered(AT_ONCE)
@@ -151,7 +149,7 @@ async fn run(client: &Client, migration: &Migration) -> Result<(), String> {
     let lowered: Result<CrdOutline, _> = apply::json_patch(&crds, &job.crd, Some("status"), operations).await;
     lowered
         .map(|_| ())
-        .map_err(|error| format!("cannot write status.storedVersions: {}", Chain(error.cause())))
+        .map_err(|error| format!("cannot write status.storedVersions: {}", ErrorChain(error.cause())))
 }
 
 /// Managed fields of a version that goes would keep everybody from applying to the object.
@@ -159,7 +157,7 @@ fn change(job: &Job, object: &PartialObjectMeta<DynamicObject>) -> serde_json::V
     let mut operations = vec![json!({"op": "test", "path": "/metadata/uid", "value": object.metadata.uid})];
     let leaves = |version: &str| {
         let name = version.strip_prefix(&job.resource.group).and_then(|rest| rest.strip_prefix('/'));
-        name.is_some_and(|name| job.leaving.iter().any(|leaving| leaving == name))
+        name.is_some_and(|name| job.former.iter().any(|former| former == name))
     };
     let entries = object.metadata.managed_fields.as_deref().unwrap_or_default();
     if let Some(entries) = apply::renamed(entries, leaves, &job.resource.api_version) {
@@ -183,7 +181,7 @@ async fn write_anew(
     let name = object.name_any();
     let failed = |error: &kube::Error| {
         let namespace = api.namespace().map(|namespace| format!("{namespace}/")).unwrap_or_default();
-        format!("cannot write {namespace}{name} in {}: {}", resource.version, Chain(error))
+        format!("cannot write {namespace}{name} in {}: {}", resource.version, ErrorChain(error))
     };
     loop {
         match apply::json_patch::<DynamicObject>(&api, &name, None, change(&job, &object)).await {

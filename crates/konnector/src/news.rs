@@ -1,4 +1,4 @@
-//! Which changes of conditions are worth an Event: those that a person has to act on, once each. Pure.
+//! Changes of conditions that are worth an Event: those that a person has to act on, once each. Pure.
 
 use portolan_core::condition::{Condition, ConditionStatus, READY, Severity, find};
 

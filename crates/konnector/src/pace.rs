@@ -13,13 +13,13 @@ use tokio::time::Instant;
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
 /// The first and the longest pause before what somebody has undone is written again.
 const CONTEST: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
-/// How often the same is written again without a pause: people try things out.
+/// Number of times that the same is written again without a pause: people try things out.
 const FREE: u32 = 2;
 /// After this long without a write, nothing is contested any more.
 const PEACE: Duration = Duration::from_secs(120);
-/// How long people are told nothing new of the same trouble.
+/// Time for which an Event about the same trouble is not repeated.
 const SILENCE: Duration = Duration::from_secs(600);
-/// How many objects are remembered before those at rest are looked for.
+/// Number of objects that are remembered before those at rest are looked for.
 const MANY: usize = 1000;
 
 /// The writes of many objects.
@@ -33,7 +33,7 @@ pub(crate) struct Pace<K> {
 #[derive(Debug)]
 struct Turn {
     step: &'static str,
-    /// What was written. Something else is written without a pause.
+    /// Digest of the write. A write of something else has no pause.
     what: Digest,
     failures: u32,
     again: u32,
@@ -42,7 +42,7 @@ struct Turn {
     told: Option<(u16, Instant)>,
 }
 
-/// What follows from a failure.
+/// The consequences of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Failed {
     pub(crate) pause: Duration,
@@ -58,23 +58,23 @@ impl<K> Default for Pace<K> {
 }
 
 impl<K: Clone + Eq + Hash> Pace<K> {
-    /// How long a write of this has to wait.
+    /// Time that a write of this has to wait.
     pub(crate) fn wait(&self, key: &K, step: &str, what: Digest, now: Instant) -> Option<Duration> {
         let turn = self.find(key, step).filter(|turn| turn.what == what)?;
         turn.not_before.checked_duration_since(now).filter(|left| !left.is_zero())
     }
 
-    /// Whether the last write of this has failed.
+    /// Returns `true` if the last write of this has failed.
     pub(crate) fn is_failing(&self, key: &K, step: &str, what: Digest) -> bool {
         self.find(key, step).is_some_and(|turn| turn.what == what && turn.failures > 0)
     }
 
-    /// Notes a failure with a code, of which people hear when it is the `patience`th in a row.
+    /// Notes a failure with a code, of which people hear when it is the `tolerated`th in a row.
     pub(crate) fn failed(
         &mut self,
         (key, step): (&K, &'static str),
         what: Digest,
-        (code, patience): (u16, u32),
+        (code, tolerated): (u16, u32),
         now: Instant,
     ) -> Failed {
         let turn = self.turn(key, step, what, now);
@@ -83,11 +83,11 @@ impl<K: Clone + Eq + Hash> Pace<K> {
         let pause = Backoff::ceiling(RETRY.0, RETRY.1, turn.failures - 1);
         turn.not_before = now + pause;
         turn.last = now;
-        let tell = turn.failures >= patience && turn.is_news(code, now);
+        let tell = turn.failures >= tolerated && turn.is_news(code, now);
         Failed { pause, in_a_row: turn.failures, tell }
     }
 
-    /// How often this was written before, where a write now is one too many and people are to hear of it.
+    /// Returns the number of earlier writes, where a write now is one too many and people are to hear of it.
     pub(crate) fn contested(&self, key: &K, step: &str, what: Digest, now: Instant) -> Option<u32> {
         let turn = self.find(key, step).filter(|turn| turn.what == what && turn.failures == 0)?;
         let again = turn.again + 1;
@@ -195,7 +195,7 @@ mod tests {
         assert_eq!(pace.wait(&"k", "write_status", digest("a"), now), None, "another sort of write");
         assert_eq!(pace.wait(&"other", STEP, digest("a"), now), None);
         assert!(!pace.is_failing(&"k", STEP, digest("b")));
-        // Who changes the object all the time is told nevertheless.
+        // An Event is written even where the object changes all the time.
         assert!(!pace.failed((&"k", STEP), digest("b"), (500, 3), now).tell);
         assert!(pace.failed((&"k", STEP), digest("c"), (500, 3), now).tell);
     }

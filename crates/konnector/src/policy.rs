@@ -1,4 +1,4 @@
-//! What people say about the end of things, by annotations on them.
+//! Annotations by which people decide what happens at the end of a binding.
 
 use kube::{Resource, ResourceExt as _};
 use portolan_core::api::kubebind::{
@@ -12,7 +12,7 @@ use crate::args::OnWithdraw;
 /// have been let go.
 const ORPHAN_FINALIZER: &str = "orphan";
 
-/// Whether the copies are to stay when this object goes.
+/// Returns `true` if the copies are to stay when this object is deleted.
 pub(crate) fn orphans<K: Resource>(object: &K) -> bool {
     object
         .annotations()
@@ -20,17 +20,17 @@ pub(crate) fn orphans<K: Resource>(object: &K) -> bool {
         .is_some_and(|policy| policy == DELETION_POLICY_ORPHAN)
 }
 
-/// Whether `konnector release` has taken this object over.
+/// Returns `true` if `konnector release` has taken this object over.
 pub(crate) fn is_released<K: Resource>(object: &K) -> bool {
     object.annotations().get(ANNOTATION_RELEASED).is_some_and(|value| value == "true")
 }
 
-/// Whether the garbage collector is still letting go of the dependents.
+/// Returns `true` if the garbage collector is still letting go of the dependents.
 pub(crate) fn is_being_orphaned<K: Resource>(object: &K) -> bool {
     object.finalizers().iter().any(|finalizer| finalizer == ORPHAN_FINALIZER)
 }
 
-/// Whether a binding belongs to this bundle, and not to a former one of the same name.
+/// Returns `true` if a binding belongs to this bundle, and not to a former one of the same name.
 pub(crate) fn is_owned(binding: &APIServiceBinding, bundle: &APIServiceBindingBundle) -> bool {
     binding.owner_references().iter().any(|owner| {
         owner.kind == "APIServiceBindingBundle"
@@ -54,13 +54,14 @@ pub(crate) fn described(binding: &APIServiceBinding) -> String {
     }
 }
 
-/// Whether the copies of a binding are to stay: it says so itself, or the bundle that it belongs to does.
+/// Returns `true` if the copies of a binding are to stay: its own annotation decides, or that of the bundle that it
+/// belongs to.
 pub(crate) fn keeps_copies(binding: &APIServiceBinding, bundle: Option<&APIServiceBindingBundle>) -> bool {
     orphans(binding) || bundle.is_some_and(orphans)
 }
 
-/// What becomes of objects and copies when the provider withdraws the export of a binding: it says so itself, or
-/// the bundle that it belongs to does, or a flag.
+/// Treatment of objects and copies when the provider withdraws the export of a binding: its own annotation decides,
+/// or that of the bundle that it belongs to, or a flag.
 pub(crate) fn on_withdraw(
     binding: &APIServiceBinding,
     bundle: Option<&APIServiceBindingBundle>,
@@ -69,7 +70,7 @@ pub(crate) fn on_withdraw(
     said_on_withdraw(binding).or_else(|| said_on_withdraw(bundle?)).unwrap_or(flag)
 }
 
-/// A word that nobody knows is no word for deleting.
+/// An unknown value never deletes.
 pub(crate) fn said_on_withdraw<K: Resource>(object: &K) -> Option<OnWithdraw> {
     object.annotations().get(ANNOTATION_ON_WITHDRAW).map(|value| match value.as_str() {
         "delete" => OnWithdraw::Delete,
@@ -77,7 +78,7 @@ pub(crate) fn said_on_withdraw<K: Resource>(object: &K) -> Option<OnWithdraw> {
     })
 }
 
-/// Whether a binding ends because its export was withdrawn.
+/// Returns `true` if a binding is deleted because its export was withdrawn.
 pub(crate) fn is_withdrawn(binding: &APIServiceBinding) -> bool {
     binding.annotations().contains_key(ANNOTATION_WITHDRAWN)
 }

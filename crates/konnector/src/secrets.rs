@@ -14,7 +14,7 @@ use portolan_core::{
     digest::sha256_hex,
     kubeconfig::{self, KubeconfigError, RestrictedKubeconfig},
 };
-use portolan_runtime::{tasks::Tasks, telemetry::Chain, watch::follow_object};
+use portolan_runtime::{tasks::Tasks, telemetry::ErrorChain, watch::follow_object};
 
 /// A kubeconfig that can be used.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub(crate) struct ProviderAccess {
     pub(crate) renewed: Option<String>,
 }
 
-/// What a reference to a Secret leads to.
+/// The target of a reference to a Secret.
 #[derive(Clone, Debug)]
 pub(crate) enum SecretState {
     /// Not read yet.
@@ -96,7 +96,7 @@ impl SecretWatches {
         Arc::new(Self { client, tasks: tasks.clone(), allowed, watched: Mutex::default(), notify })
     }
 
-    /// What a reference leads to now. The first time it is asked for, a watch begins.
+    /// Resolves a reference as of now. The first time it is asked for, a watch begins.
     pub(crate) fn state(self: &Arc<Self>, reference: &ClusterSecretKeyRef) -> SecretState {
         if !self.allowed.contains(&reference.namespace) {
             let allowed = self.allowed.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
@@ -131,7 +131,7 @@ impl SecretWatches {
             follow_object(api, &name, |event| {
                 let state = match event {
                     Ok(secret) => state_of(secret.as_ref(), &reference.key),
-                    Err(error) => SecretState::Unreadable(Chain(&error).to_string()),
+                    Err(error) => SecretState::Unreadable(ErrorChain(&error).to_string()),
                 };
                 watches.update(&reference, state);
             })
@@ -153,7 +153,7 @@ impl SecretWatches {
     }
 }
 
-/// What a Secret, if there is one, leads to.
+/// Judges a Secret, if there is one.
 pub(crate) fn state_of(secret: Option<&Secret>, key: &str) -> SecretState {
     let Some(secret) = secret else { return SecretState::NotFound };
     let Some(content) = secret.data.as_ref().and_then(|data| data.get(key)) else {

@@ -1,4 +1,4 @@
-//! The word with which people take a contract over is used once.
+//! The annotation with which people take a contract over is used once.
 
 use std::fmt::Debug;
 
@@ -8,7 +8,7 @@ use portolan_runtime::apply::{self, WriteError};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-/// Removes the annotation: while it stayed, two clusters could take a contract from each other for ever.
+/// Removes the annotation: while it stayed, two clusters could take a contract from each other again and again.
 pub(crate) async fn was_used<K>(api: &Api<K>, object: &K) -> Result<Option<K>, WriteError>
 where
     K: Resource + Clone + DeserializeOwned + Debug,

@@ -1,4 +1,4 @@
-//! Who has to look again when something on the consumer changes.
+//! Mappers from a change on the consumer to the keys that it triggers.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -9,10 +9,7 @@ use std::{
 };
 
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
-use kube::{
-    Api, ResourceExt as _,
-    runtime::{reflector::Store, watcher},
-};
+use kube::{Api, ResourceExt as _, runtime::watcher};
 use parking_lot::Mutex;
 use portolan_core::{
     api::kubebind::{
@@ -22,18 +19,15 @@ use portolan_core::{
     outline::CrdOutline,
 };
 use portolan_runtime::{
-    queue::WorkQueue,
-    tasks::Tasks,
-    telemetry::Chain,
-    watch::{Changed, reflect},
+    cache::Cache, queue::WorkQueue, tasks::Tasks, telemetry::ErrorChain, watch::WatchChange,
 };
 
 use crate::{
     binding::consent::{ACCEPT_CLAIMS, ALLOW_BREAKING},
-    groups::Served,
+    groups::ServedGroups,
 };
 
-/// How often in a row a watch may fail before it counts as lost: rights and CRDs often follow in a moment.
+/// Number of failures in a row after which a watch counts as lost: rights and CRDs often follow in a moment.
 const TOLERATED: u32 = 4;
 
 /// The queues of the controllers, and who in them cares for what.
@@ -42,24 +36,24 @@ pub(crate) struct Triggers {
     pub(crate) bindings: Arc<WorkQueue<String>>,
     /// CRDs that may have been left to themselves.
     pub(crate) leftovers: Arc<WorkQueue<String>>,
-    /// What bundles agree to on behalf of their bindings, by their names.
+    /// Consent of bundles on behalf of their bindings, by their names.
     agreed: Mutex<HashMap<String, [Option<String>; 4]>>,
-    /// What bindings ask for, by their names: what they report is nobody's business but that of their bundles.
+    /// Requests of bindings, by their names: what they report concerns nobody but their bundles.
     asked: Mutex<HashMap<String, Asked>>,
-    bundle_store: Store<APIServiceBindingBundle>,
-    binding_store: Store<APIServiceBinding>,
-    service_store: Store<APIService>,
-    /// What the API server was last found to serve in another way than by CRDs.
-    served: Mutex<Served>,
+    bundle_store: Cache<APIServiceBindingBundle>,
+    binding_store: Cache<APIServiceBinding>,
+    service_store: Cache<APIService>,
+    /// Groups that the API server was last found to serve in another way than by CRDs.
+    served: Mutex<ServedGroups>,
 }
 
-/// What people have written of a binding.
+/// The parts of a binding that people write.
 #[derive(PartialEq, Eq)]
 struct Asked {
     uid: Option<String>,
     generation: Option<i64>,
     annotations: Option<BTreeMap<String, String>>,
-    is_going: bool,
+    is_terminating: bool,
 }
 
 impl Asked {
@@ -69,16 +63,16 @@ impl Asked {
             uid: metadata.uid.clone(),
             generation: metadata.generation,
             annotations: metadata.annotations.clone(),
-            is_going: metadata.deletion_timestamp.is_some(),
+            is_terminating: metadata.deletion_timestamp.is_some(),
         }
     }
 }
 
 impl Triggers {
     pub(crate) fn new(
-        bundle_store: Store<APIServiceBindingBundle>,
-        binding_store: Store<APIServiceBinding>,
-        service_store: Store<APIService>,
+        bundle_store: Cache<APIServiceBindingBundle>,
+        binding_store: Cache<APIServiceBinding>,
+        service_store: Cache<APIService>,
     ) -> Self {
         Self {
             bundles: Arc::default(),
@@ -100,21 +94,19 @@ impl Triggers {
     }
 
     fn bundles_of(&self, reference: &ClusterSecretKeyRef) {
-        for bundle in self.bundle_store.state().iter().filter(|b| b.spec.kubeconfig_secret_ref == *reference)
-        {
+        for bundle in self.bundle_store.all().iter().filter(|b| b.spec.kubeconfig_secret_ref == *reference) {
             self.bundles.add(bundle.name_any());
         }
     }
 
     fn bindings_of(&self, reference: &ClusterSecretKeyRef) {
-        for binding in
-            self.binding_store.state().iter().filter(|b| b.spec.kubeconfig_secret_ref == *reference)
+        for binding in self.binding_store.all().iter().filter(|b| b.spec.kubeconfig_secret_ref == *reference)
         {
             self.bindings.add(binding.name_any());
         }
     }
 
-    pub(crate) fn bundle_changed(&self, change: &Change<APIServiceBindingBundle>) {
+    pub(crate) fn bundle_changed(&self, change: &ConsumerChange<APIServiceBindingBundle>) {
         let bundle = change.object();
         self.bundles.add(bundle.name_any());
         let said = [ALLOW_BREAKING, ACCEPT_CLAIMS, ANNOTATION_ACCEPT_CONTRACT, ANNOTATION_TAKE_OVER];
@@ -124,11 +116,11 @@ impl Triggers {
         }
     }
 
-    pub(crate) fn binding_changed(&self, change: &Change<APIServiceBinding>) {
+    pub(crate) fn binding_changed(&self, change: &ConsumerChange<APIServiceBinding>) {
         let binding = change.object();
         self.bindings.add(binding.name_any());
         match change {
-            Change::Applied(_) => {
+            ConsumerChange::Applied(_) => {
                 let asked = Asked::of(binding);
                 let is_news = self.asked.lock().get(&binding.name_any()) != Some(&asked);
                 self.bundles_of(&binding.spec.kubeconfig_secret_ref);
@@ -138,14 +130,14 @@ impl Triggers {
                 }
             }
             // A name that is given up may be what any other bundle waits for.
-            Change::Deleted(_) => {
+            ConsumerChange::Deleted(_) => {
                 self.asked.lock().remove(&binding.name_any());
                 self.every_bundle();
             }
         }
     }
 
-    pub(crate) fn crd_changed(&self, change: &Change<CrdOutline>) {
+    pub(crate) fn crd_changed(&self, change: &ConsumerChange<CrdOutline>) {
         let crd = change.object();
         self.leftovers.add(crd.name_any());
         for owner in crd.owner_references().iter().filter(|owner| owner.kind == "APIServiceBinding") {
@@ -154,8 +146,8 @@ impl Triggers {
     }
 
     /// That an APIService is well or not changes nothing; that there is one may.
-    pub(crate) fn service_changed(&self, _: &Change<APIService>) {
-        let now = Served::of(&self.service_store.state());
+    pub(crate) fn service_changed(&self, _: &ConsumerChange<APIService>) {
+        let now = ServedGroups::of(&self.service_store.all());
         let before = std::mem::replace(&mut *self.served.lock(), now.clone());
         if before != now {
             self.everybody();
@@ -163,38 +155,39 @@ impl Triggers {
     }
 
     pub(crate) fn every_bundle(&self) {
-        for bundle in self.bundle_store.state() {
+        for bundle in self.bundle_store.all() {
             self.bundles.add(bundle.name_any());
         }
     }
 
     fn everybody(&self) {
         self.every_bundle();
-        for binding in self.binding_store.state() {
+        for binding in self.binding_store.all() {
             self.bindings.add(binding.name_any());
         }
     }
 }
 
-/// What happened to an object on the consumer.
-pub(crate) enum Change<K> {
+/// A change of an object on the consumer.
+pub(crate) enum ConsumerChange<K> {
     Applied(K),
     Deleted(K),
 }
 
-impl<K> Change<K> {
+impl<K> ConsumerChange<K> {
     fn object(&self) -> &K {
         let (Self::Applied(object) | Self::Deleted(object)) = self;
         object
     }
 }
 
-/// Whether a watch on the consumer shows what is there.
+/// The state of a watch on the consumer.
 #[derive(Debug, Default)]
-pub(crate) struct Sight(AtomicU32);
+pub(crate) struct WatchSight(AtomicU32);
 
-impl Sight {
-    /// Whether it has failed several times in a row. When it works again is not always heard: it has to be tried.
+impl WatchSight {
+    /// Returns `true` if the watch has failed several times in a row. When it works again is not always heard: it has
+    /// to be tried.
     pub(crate) fn is_lost(&self) -> bool {
         self.0.load(Ordering::Relaxed) >= TOLERATED
     }
@@ -212,12 +205,12 @@ impl Sight {
 /// The changes of one kind on the consumer, for the queues; `None` stands for a fresh list, or for the loss of the
 /// watch.
 pub(crate) struct Changes<K> {
-    received: tokio::sync::mpsc::UnboundedReceiver<Option<Change<K>>>,
-    pub(crate) sight: Arc<Sight>,
+    received: tokio::sync::mpsc::UnboundedReceiver<Option<ConsumerChange<K>>>,
+    pub(crate) sight: Arc<WatchSight>,
 }
 
 /// Follows a kind on the consumer.
-pub(crate) fn store<K>(tasks: &Tasks, api: Api<K>, config: watcher::Config) -> (Store<K>, Changes<K>)
+pub(crate) fn follow<K>(tasks: &Tasks, api: Api<K>, config: watcher::Config) -> (Cache<K>, Changes<K>)
 where
     K: kube::Resource<DynamicType = ()>
         + Clone
@@ -228,18 +221,18 @@ where
         + 'static,
 {
     let (sender, received) = tokio::sync::mpsc::unbounded_channel();
-    let sight = Arc::new(Sight::default());
+    let sight = Arc::new(WatchSight::default());
     let seen = Arc::clone(&sight);
-    let (store, task) = reflect(api, config, move |change: Changed<'_, K>| {
-        if !matches!(change, Changed::Failed(_)) {
+    let (cache, task) = Cache::follow(api, config, move |change: WatchChange<'_, K>| {
+        if !matches!(change, WatchChange::Failed(_)) {
             seen.sees();
         }
         let change = match change {
-            Changed::Applied(object) => Some(Change::Applied(object.clone())),
-            Changed::Deleted(object) => Some(Change::Deleted(object.clone())),
-            Changed::Relisted => None,
-            Changed::Failed(error) => {
-                tracing::warn!(kind = %K::kind(&()), "watch failed: {}", Chain(error));
+            WatchChange::Applied(object) => Some(ConsumerChange::Applied(object.clone())),
+            WatchChange::Deleted(object) => Some(ConsumerChange::Deleted(object.clone())),
+            WatchChange::Relisted => None,
+            WatchChange::Failed(error) => {
+                tracing::warn!(kind = %K::kind(&()), "watch failed: {}", ErrorChain(error));
                 if !seen.fails() {
                     return;
                 }
@@ -250,7 +243,7 @@ where
         let _ = sender.send(change);
     });
     tasks.spawn_critical("consumer watch", task);
-    (store, Changes { received, sight })
+    (cache, Changes { received, sight })
 }
 
 impl<K: Send + 'static> Changes<K> {
@@ -258,7 +251,7 @@ impl<K: Send + 'static> Changes<K> {
         mut self,
         tasks: &Tasks,
         triggers: &Arc<Triggers>,
-        on: impl Fn(&Triggers, &Change<K>) + Send + 'static,
+        on: impl Fn(&Triggers, &ConsumerChange<K>) + Send + 'static,
     ) {
         let triggers = Arc::clone(triggers);
         tasks.spawn("consumer changes", async move {

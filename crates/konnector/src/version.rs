@@ -1,8 +1,8 @@
-//! The version that providers are told, and whether it is one. Pure.
+//! The version that is reported to providers, and its validity. Pure.
 
 use portolan_core::condition::Verdict;
 
-/// What whoever builds a release calls it; our own number otherwise.
+/// Version of the release, from whoever builds it; our own number otherwise.
 const BUILT_AS: &str = match option_env!("PORTOLAN_VERSION") {
     Some(version) => version,
     None => env!("CARGO_PKG_VERSION"),
@@ -18,11 +18,11 @@ fn judge(text: &str) -> (String, Verdict) {
     if is_version(number) {
         return (format!("v{number}"), Verdict::holds());
     }
-    let message = format!("{text:?}, as which the konnector was built, is not a version such as v1.2.3.");
+    let message = format!("The konnector was built as {text:?}, which is not a version such as v1.2.3.");
     ("unknown".to_owned(), Verdict::warning("ParseError", message))
 }
 
-/// Whether a text is a semantic version: three numbers, and perhaps words on what came before or was built.
+/// Returns `true` if a text is a semantic version: three numbers, and perhaps words on what came before or was built.
 fn is_version(text: &str) -> bool {
     let (text, build) = text.split_once('+').map_or((text, None), |(text, build)| (text, Some(build)));
     let (core, before) = text.split_once('-').map_or((text, None), |(core, before)| (core, Some(before)));

@@ -1,4 +1,4 @@
-//! What a bundle or a binding says of its contract: which one it is bound to, and what people have decided. Pure.
+//! The annotations of a bundle or a binding about its contract: the one it is bound to, and people's decisions. Pure.
 
 use std::sync::Arc;
 
@@ -10,10 +10,10 @@ use portolan_core::api::kubebind::{
 
 use crate::policy;
 
-/// What one of them says.
+/// The annotations of a bundle or a binding about its contract.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Word {
-    /// What a command of people is about: `apiservicebindingbundle/NAME`.
+pub(crate) struct ContractWord {
+    /// Object that a command names: `apiservicebindingbundle/NAME`.
     pub(crate) about: String,
     /// The contract that it is bound to.
     pub(crate) recorded: Option<String>,
@@ -23,7 +23,7 @@ pub(crate) struct Word {
     pub(crate) takes_over: Option<String>,
 }
 
-impl Word {
+impl ContractWord {
     /// The status is lost where a backup holds none; then the bindings still know.
     pub(crate) fn of_bundle(bundle: &APIServiceBindingBundle, bindings: &[Arc<APIServiceBinding>]) -> Self {
         let own = bindings.iter().filter(|binding| policy::is_owned(binding, bundle));
@@ -100,13 +100,13 @@ mod tests {
         let noted = json!({ANNOTATION_CONTRACT_UID: "old"});
         let of_bundle = |recorded, owned| {
             let bindings = [Arc::new(binding(&noted, owned))];
-            Word::of_bundle(&bundle(&json!({}), recorded), &bindings).recorded
+            ContractWord::of_bundle(&bundle(&json!({}), recorded), &bindings).recorded
         };
         assert_eq!(of_bundle(Some("new"), true).as_deref(), Some("new"));
         assert_eq!(of_bundle(None, true).as_deref(), Some("old"));
         assert_eq!(of_bundle(None, false), None, "that of somebody else says nothing");
         let of_binding = |bundle: Option<&APIServiceBindingBundle>| {
-            Word::of_binding(&binding(&noted, bundle.is_some()), bundle).recorded
+            ContractWord::of_binding(&binding(&noted, bundle.is_some()), bundle).recorded
         };
         assert_eq!(of_binding(None).as_deref(), Some("old"));
         assert_eq!(of_binding(Some(&bundle(&json!({}), None))).as_deref(), Some("old"));
@@ -117,10 +117,10 @@ mod tests {
     fn people_say_it_on_the_bundle_or_on_a_binding() {
         let said = json!({ANNOTATION_ACCEPT_CONTRACT: "c", ANNOTATION_TAKE_OVER: "t"});
         let expected = (Some("c".to_owned()), Some("t".to_owned()));
-        let of = |word: Word| (word.accepts, word.takes_over);
-        assert_eq!(of(Word::of_bundle(&bundle(&said, None), &[])), expected);
-        assert_eq!(of(Word::of_binding(&binding(&said, false), None)), expected);
-        let by_bundle = Word::of_binding(&binding(&json!({}), true), Some(&bundle(&said, None)));
+        let of = |word: ContractWord| (word.accepts, word.takes_over);
+        assert_eq!(of(ContractWord::of_bundle(&bundle(&said, None), &[])), expected);
+        assert_eq!(of(ContractWord::of_binding(&binding(&said, false), None)), expected);
+        let by_bundle = ContractWord::of_binding(&binding(&json!({}), true), Some(&bundle(&said, None)));
         assert_eq!(by_bundle.about, "apiservicebindingbundle/b");
         assert_eq!(of(by_bundle), expected);
     }

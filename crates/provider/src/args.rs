@@ -15,14 +15,14 @@ use crate::tenancy::{ConsumerScope, IsolationFlag, Tenancy};
 /// Offers the labelled CRDs of this cluster to consumers, and answers their namespace requests.
 #[derive(Parser, Clone, Debug)]
 #[command(name = "provider", version)]
-pub struct Args {
+pub struct ProviderArgs {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
     #[command(flatten)]
     pub(crate) controller: ControllerArgs,
 }
 
-/// What the controllers need.
+/// Flags of the controllers.
 #[derive(ClapArgs, Clone, Debug)]
 pub(crate) struct ControllerArgs {
     #[command(flatten)]
@@ -40,15 +40,14 @@ pub(crate) struct ControllerArgs {
     /// The provider's name for people, which consumers see on their bindings.
     #[arg(long, default_value = "Portolan provider", value_name = "TEXT")]
     pub(crate) pretty_name: String,
-    /// How long the konnector of a consumer may take to clean up after an export that is withdrawn.
+    /// Limit for a consumer's konnector to clean up after a withdrawn export.
     #[arg(long, default_value = "10m", value_parser = interval, value_name = "DURATION")]
     pub(crate) drain_limit: Duration,
-    /// How copies of cluster-scoped objects of several consumers are kept apart; the annotation
-    /// kube-bind.io/isolation on a CRD has the last word.
+    /// Isolation of the cluster-scoped copies of several consumers; the annotation kube-bind.io/isolation on a CRD
+    /// has the last word.
     #[arg(long, default_value = "prefixed", value_enum, value_name = "WAY")]
     pub(crate) isolation: IsolationFlag,
-    /// How far the watches of consumers reach; the annotation kube-bind.io/consumer-scope on a CRD has the last
-    /// word.
+    /// Reach of the consumers' watches; the annotation kube-bind.io/consumer-scope on a CRD has the last word.
     #[arg(long, default_value = "namespaced", value_enum, value_name = "SCOPE")]
     pub(crate) consumer_scope: ConsumerScope,
     /// Exports also what consumers share: cluster-scoped kinds, and watches across the cluster. Every consumer can
@@ -75,16 +74,16 @@ pub(crate) enum Command {
     Consumers(ConsumersArgs),
     /// Makes every token of a consumer void, and prints a new kubeconfig for it.
     ///
-    /// The account of the consumer is made anew; its rights, exports and objects stay as they are.
+    /// The account of the consumer is recreated; its rights, exports and objects stay as they are.
     Revoke(RevokeArgs),
     /// Checks everything that the provider needs, and every consumer, with a cure for each thing that is wrong.
     Check(CheckArgs),
 }
 
-/// What `provider consumers` needs.
+/// Flags of `provider consumers`.
 #[derive(ClapArgs, Clone, Debug)]
 pub(crate) struct ConsumersArgs {
-    /// How to print the list.
+    /// Format of the list.
     #[arg(short, long, default_value = "table", value_enum)]
     pub(crate) output: TableOrJson,
 }
@@ -99,7 +98,7 @@ pub(crate) enum TableOrJson {
     Json,
 }
 
-/// What `provider revoke` needs.
+/// Flags of `provider revoke`.
 #[derive(ClapArgs, Clone, Debug)]
 pub(crate) struct RevokeArgs {
     /// Name of the consumer.
@@ -107,7 +106,7 @@ pub(crate) struct RevokeArgs {
     pub(crate) consumer: String,
 }
 
-/// What `provider kubeconfig` needs.
+/// Flags of `provider kubeconfig`.
 #[derive(ClapArgs, Clone, Debug)]
 pub(crate) struct KubeconfigArgs {
     /// Name of the consumer.
@@ -119,7 +118,7 @@ pub(crate) struct KubeconfigArgs {
     /// PEM file with the CA of that server; that of our own kubeconfig by default.
     #[arg(long, value_name = "FILE")]
     pub(crate) ca_file: Option<PathBuf>,
-    /// How long the token is valid. The API server may allow less.
+    /// Time for which the token is valid. The API server may allow less.
     #[arg(long, default_value = "720h", value_name = "DURATION")]
     pub(crate) token_duration: String,
     /// Label selector that chooses which exported CRDs the consumer gets; all of them by default.
@@ -135,15 +134,16 @@ mod tests {
 
     #[test]
     fn without_a_command_the_controllers_run() {
-        let args = parse_from::<Args>("provider", ["provider", "--pretty-name", "ACME"]).unwrap();
+        let args = parse_from::<ProviderArgs>("provider", ["provider", "--pretty-name", "ACME"]).unwrap();
         assert!(args.command.is_none());
         assert_eq!(args.controller.pretty_name, "ACME");
     }
 
     #[test]
     fn a_kubeconfig_is_for_a_consumer() {
-        assert!(parse_from::<Args>("provider", ["provider", "kubeconfig"]).is_err());
-        let args = parse_from::<Args>("provider", ["provider", "kubeconfig", "--consumer", "a"]).unwrap();
+        assert!(parse_from::<ProviderArgs>("provider", ["provider", "kubeconfig"]).is_err());
+        let args =
+            parse_from::<ProviderArgs>("provider", ["provider", "kubeconfig", "--consumer", "a"]).unwrap();
         let Some(Command::Kubeconfig(command)) = args.command else { panic!("no command") };
         assert_eq!((command.consumer.as_str(), command.token_duration.as_str()), ("a", "720h"));
     }

@@ -1,4 +1,4 @@
-//! What goes with an export beside its kind: the claims that an annotation on the CRD makes. Pure.
+//! Claims that an annotation on the CRD makes, which go with its export. Pure.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ pub(crate) fn parse(
     let Some(text) = annotation else { return Ok(Vec::new()) };
     let wrong = |why: &dyn std::fmt::Display| {
         format!(
-            "Its annotation {ANNOTATION_PERMISSION_CLAIMS} is no usable JSON list of permission claims: {why}"
+            "Its annotation {ANNOTATION_PERMISSION_CLAIMS} is not a valid JSON list of permission claims: {why}"
         )
     };
     let read: Vec<PermissionClaim> = serde_json::from_str(text).map_err(|error| wrong(&error))?;
@@ -30,7 +30,7 @@ pub(crate) fn parse(
 /// Group and plural of what claims are on, as far as it may be claimed at all.
 pub(crate) fn resources(claims: &[PermissionClaim]) -> BTreeSet<(&'static str, &'static str)> {
     let core = claims.iter().filter(|claim| claim.group.is_empty());
-    core.filter_map(|claim| Some(("", claims::Claimed::of(&claim.resource)?.plural()))).collect()
+    core.filter_map(|claim| Some(("", claims::ClaimedResource::of(&claim.resource)?.plural()))).collect()
 }
 
 #[cfg(test)]

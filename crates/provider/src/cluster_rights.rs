@@ -1,20 +1,20 @@
-//! What there is of the kinds that give a consumer rights in the whole cluster, and guard what consumers share.
+//! Stores of the kinds that give a consumer rights in the whole cluster, and guard what consumers share.
 
 use k8s_openapi::api::{
     admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding},
     rbac::v1::{ClusterRole, ClusterRoleBinding},
 };
 
-use crate::store::Kind;
+use portolan_runtime::cache::Cache;
 
 const PREFIX: &str = "kube-binder:";
 
-/// What is watched only where consumers may share kinds: without leave, there is no right to it.
+/// Stores that exist only where consumers may share kinds: without leave, there is no right to watch them.
 pub(crate) struct Shared {
-    pub(crate) roles: Kind<ClusterRole>,
-    pub(crate) role_bindings: Kind<ClusterRoleBinding>,
-    pub(crate) policies: Kind<ValidatingAdmissionPolicy>,
-    pub(crate) policy_bindings: Kind<ValidatingAdmissionPolicyBinding>,
+    pub(crate) roles: Cache<ClusterRole>,
+    pub(crate) role_bindings: Cache<ClusterRoleBinding>,
+    pub(crate) policies: Cache<ValidatingAdmissionPolicy>,
+    pub(crate) policy_bindings: Cache<ValidatingAdmissionPolicyBinding>,
 }
 
 impl Shared {

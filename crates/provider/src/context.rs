@@ -1,6 +1,6 @@
-//! What the provider's controllers share: the client, what the cluster has, the queues and the notices.
+//! The parts that the provider's controllers share: the client, the stores, the queues and the notices.
 
-use std::{fmt::Debug, sync::Arc};
+use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use k8s_openapi::api::{
     admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding},
@@ -14,7 +14,8 @@ use portolan_core::api::kubebind::{
 };
 use portolan_core::outline::SchemaOutline;
 use portolan_runtime::{
-    controller::ControllerMetrics, events::Reporter, process::Process, tasks::Tasks, watch::LARGE_PAGE,
+    cache::Cache, controller::ControllerMetrics, events::EventReporter, process::Process, tasks::Tasks,
+    watch::LARGE_PAGE,
 };
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -25,46 +26,49 @@ use crate::{
     args::ControllerArgs,
     cluster_rights::{Shared, contract_of},
     notices::Notices,
-    queues::{Change, Key, Queues, answered_by},
+    queues::{ClusterChange, QueueKey, Queues, answered_by},
     source::SourceCrd,
-    store::Kind,
+    store,
     sweeping::Sweeping,
     tenancy::Tenancy,
 };
 
+/// Delay of the resync for what nobody watches, such as a foreign namespace that stands in the way.
+pub(crate) const RESYNC: Duration = Duration::from_secs(30);
+
 /// Everything that a reconcile may use.
-pub(crate) struct Context {
+pub(crate) struct ProviderContext {
     pub(crate) client: Client,
     /// The CRDs that are labelled as exported.
-    pub(crate) crds: Kind<SourceCrd>,
+    pub(crate) crds: Cache<SourceCrd>,
     /// The contract namespaces.
-    pub(crate) contracts: Kind<Namespace>,
+    pub(crate) contracts: Cache<Namespace>,
     /// The namespaces that stand for those of consumers.
-    pub(crate) mapped: Kind<Namespace>,
-    pub(crate) exports: Kind<APIServiceExport>,
-    pub(crate) schemas: Kind<SchemaOutline>,
-    pub(crate) requests: Kind<APIServiceNamespace>,
-    pub(crate) export_requests: Kind<APIServiceExportRequest>,
-    pub(crate) cluster_bindings: Kind<ClusterBinding>,
+    pub(crate) mapped: Cache<Namespace>,
+    pub(crate) exports: Cache<APIServiceExport>,
+    pub(crate) schemas: Cache<SchemaOutline>,
+    pub(crate) requests: Cache<APIServiceNamespace>,
+    pub(crate) export_requests: Cache<APIServiceExportRequest>,
+    pub(crate) cluster_bindings: Cache<ClusterBinding>,
     /// The Roles that the provider has made, and their bindings.
-    pub(crate) roles: Kind<Role>,
-    pub(crate) role_bindings: Kind<RoleBinding>,
+    pub(crate) roles: Cache<Role>,
+    pub(crate) role_bindings: Cache<RoleBinding>,
     /// The Secrets with the kubeconfigs of consumers.
-    pub(crate) kubeconfigs: Kind<Secret>,
-    /// Where consumers may share kinds.
+    pub(crate) kubeconfigs: Cache<Secret>,
+    /// Caches for shared kinds, where consumers may share any.
     pub(crate) shared: Option<Shared>,
     pub(crate) queues: Queues,
     pub(crate) notices: Notices,
     pub(crate) metrics: ControllerMetrics,
     pub(crate) pretty_name: String,
-    pub(crate) drain_limit: std::time::Duration,
+    pub(crate) drain_limit: Duration,
     pub(crate) tenancy: Tenancy,
     pub(crate) sweeping: Sweeping,
     /// Held by whoever has the bodies of schemas in memory.
     pub(crate) bodies: tokio::sync::Mutex<()>,
 }
 
-impl Context {
+impl ProviderContext {
     /// Starts the watches.
     pub(crate) fn start(
         args: &ControllerArgs,
@@ -76,28 +80,30 @@ impl Context {
         let (changes, mut received) = unbounded_channel();
         let watches = Watches { tasks, client, changes: &changes };
         let ours = format!("{LABEL_MANAGED_BY}={MANAGED_BY}");
-        let reporter = Reporter::new(client.clone(), "kube-bind-provider", instance);
+        let reporter = EventReporter::new(client.clone(), "kube-bind-provider", instance);
         let context = Arc::new(Self {
             crds: watches.large(&format!("{LABEL_EXPORTED}=true"), |crd: &SourceCrd, _| {
-                Some(Change::Source(crd.name_any()))
+                Some(ClusterChange::Source(crd.name_any()))
             }),
             contracts: watches
-                .labelled(LABEL_CONSUMER, |ns: &Namespace, _| Some(Change::Contract(ns.name_any()))),
-            mapped: watches.labelled(LABEL_CONTRACT, |ns, _| answered_by(ns).map(Change::Request)),
+                .labelled(LABEL_CONSUMER, |ns: &Namespace, _| Some(ClusterChange::Contract(ns.name_any()))),
+            mapped: watches.labelled(LABEL_CONTRACT, |ns, _| answered_by(ns).map(ClusterChange::Request)),
             exports: watches.all(|export, gone| {
-                let key = Key::of(export);
-                Some(if gone { Change::ExportGone(key) } else { Change::Export(key) })
+                let key = QueueKey::of(export);
+                Some(if gone { ClusterChange::ExportGone(key) } else { ClusterChange::Export(key) })
             }),
-            schemas: watches.large("", |schema, _| Some(Change::Export(Key::of(schema)))),
+            schemas: watches.large("", |schema, _| Some(ClusterChange::Export(QueueKey::of(schema)))),
             requests: watches.all(|request, gone| Some(requested(request, gone))),
-            export_requests: watches.all(|request, _| Some(Change::ExportRequest(Key::of(request)))),
+            export_requests: watches
+                .all(|request, _| Some(ClusterChange::ExportRequest(QueueKey::of(request)))),
             cluster_bindings: watches
-                .all(|binding: &ClusterBinding, _| binding.namespace().map(Change::ClusterBinding)),
-            roles: watches.labelled(&ours, |role: &Role, _| role.namespace().map(Change::Rights)),
+                .all(|binding: &ClusterBinding, _| binding.namespace().map(ClusterChange::ClusterBinding)),
+            roles: watches.labelled(&ours, |role: &Role, _| role.namespace().map(ClusterChange::Rights)),
             role_bindings: watches
-                .labelled(&ours, |binding: &RoleBinding, _| binding.namespace().map(Change::Rights)),
-            kubeconfigs: watches
-                .named(PROVIDER_KUBECONFIG, |secret: &Secret, _| secret.namespace().map(Change::Kubeconfig)),
+                .labelled(&ours, |binding: &RoleBinding, _| binding.namespace().map(ClusterChange::Rights)),
+            kubeconfigs: watches.named(PROVIDER_KUBECONFIG, |secret: &Secret, _| {
+                secret.namespace().map(ClusterChange::Kubeconfig)
+            }),
             shared: args.allow_shared.then(|| watches.shared(&ours)),
             queues: Queues::default(),
             notices: Notices::new(reporter),
@@ -137,67 +143,75 @@ impl Context {
     }
 }
 
-fn requested(request: &APIServiceNamespace, gone: bool) -> Change {
-    let key = Key::of(request);
+fn requested(request: &APIServiceNamespace, gone: bool) -> ClusterChange {
+    let key = QueueKey::of(request);
     if gone {
         let namespace = request.status.as_ref().and_then(|status| status.namespace.as_deref());
         info!(request = %key, namespace, "the request is gone");
     }
-    Change::Request(key)
+    ClusterChange::Request(key)
 }
 
 struct Watches<'a> {
     tasks: &'a Tasks,
     client: &'a Client,
-    changes: &'a UnboundedSender<Change>,
+    changes: &'a UnboundedSender<ClusterChange>,
 }
 
 impl Watches<'_> {
     fn shared(&self, ours: &str) -> Shared {
-        let grant = |name: String| contract_of(&name).map(|of| Change::Grant(of.to_owned()));
+        let grant = |name: String| contract_of(&name).map(|of| ClusterChange::Grant(of.to_owned()));
         Shared {
             roles: self.labelled(ours, move |role: &ClusterRole, _| grant(role.name_any())),
             role_bindings: self.labelled(ours, move |role: &ClusterRoleBinding, _| grant(role.name_any())),
-            policies: self.labelled(ours, |_: &ValidatingAdmissionPolicy, _| Some(Change::Guard)),
+            policies: self.labelled(ours, |_: &ValidatingAdmissionPolicy, _| Some(ClusterChange::Guard)),
             policy_bindings: self
-                .labelled(ours, |_: &ValidatingAdmissionPolicyBinding, _| Some(Change::Guard)),
+                .labelled(ours, |_: &ValidatingAdmissionPolicyBinding, _| Some(ClusterChange::Guard)),
         }
     }
 
-    fn all<K>(&self, change: impl Fn(&K, bool) -> Option<Change> + Send + 'static) -> Kind<K>
+    fn all<K>(&self, change: impl Fn(&K, bool) -> Option<ClusterChange> + Send + 'static) -> Cache<K>
     where
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
     {
         let config = watcher::Config::default();
-        Kind::follow(self.tasks, Api::all(self.client.clone()), config, self.changes, change)
+        store::follow(self.tasks, Api::all(self.client.clone()), config, self.changes, change)
     }
 
     /// Objects of which a few fill the memory.
-    fn large<K>(&self, labels: &str, change: impl Fn(&K, bool) -> Option<Change> + Send + 'static) -> Kind<K>
+    fn large<K>(
+        &self,
+        labels: &str,
+        change: impl Fn(&K, bool) -> Option<ClusterChange> + Send + 'static,
+    ) -> Cache<K>
     where
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
     {
         let config = watcher::Config::default().labels(labels).page_size(LARGE_PAGE);
-        Kind::follow(self.tasks, Api::all(self.client.clone()), config, self.changes, change)
+        store::follow(self.tasks, Api::all(self.client.clone()), config, self.changes, change)
     }
 
-    fn named<K>(&self, name: &str, change: impl Fn(&K, bool) -> Option<Change> + Send + 'static) -> Kind<K>
+    fn named<K>(
+        &self,
+        name: &str,
+        change: impl Fn(&K, bool) -> Option<ClusterChange> + Send + 'static,
+    ) -> Cache<K>
     where
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
     {
         let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
-        Kind::follow(self.tasks, Api::all(self.client.clone()), config, self.changes, change)
+        store::follow(self.tasks, Api::all(self.client.clone()), config, self.changes, change)
     }
 
     fn labelled<K>(
         &self,
         labels: &str,
-        change: impl Fn(&K, bool) -> Option<Change> + Send + 'static,
-    ) -> Kind<K>
+        change: impl Fn(&K, bool) -> Option<ClusterChange> + Send + 'static,
+    ) -> Cache<K>
     where
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
     {
         let config = watcher::Config::default().labels(labels);
-        Kind::follow(self.tasks, Api::all(self.client.clone()), config, self.changes, change)
+        store::follow(self.tasks, Api::all(self.client.clone()), config, self.changes, change)
     }
 }

@@ -12,47 +12,44 @@ use portolan_core::api::kubebind::{
     PROVIDER_KUBECONFIG,
 };
 use portolan_runtime::{
-    apply::{self, Precondition, WriteError},
-    controller::{Action, Controller},
+    apply::{self, WriteError},
+    controller::{Action, Controller, ReconcileError},
     tasks::Tasks,
 };
-use serde_json::json;
 use tracing::info;
 
 use crate::{
     CLUSTER_BINDING, FIELD_MANAGER,
     approval::is_granted,
-    context::Context,
-    error::ReconcileError,
-    queues::Key,
+    context::ProviderContext,
     selector::{self, InvalidSelector},
     source::SourceCrd,
 };
 
 const WORKERS: usize = 2;
 
-/// What is agreed with a consumer.
+/// The agreement with a consumer.
 #[derive(Clone, Debug)]
-pub(crate) struct Contract {
-    /// Which CRDs the consumer gets.
+pub(crate) struct ConsumerContract {
+    /// The selector of the CRDs that the consumer gets.
     selector: Result<Selector, InvalidSelector>,
     /// Group and plural of what it was granted by request besides.
     granted: BTreeSet<(String, String)>,
     terminating: bool,
 }
 
-/// Whether a consumer gets a CRD.
+/// The answers to whether a consumer gets a CRD.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Choice {
+pub(crate) enum CrdChoice {
     /// It does.
     Chosen,
     /// It does not.
     NotChosen,
-    /// Nobody can tell: what is there stays as it is.
+    /// Nobody can tell: existing exports stay as they are.
     Unclear,
 }
 
-impl Contract {
+impl ConsumerContract {
     pub(crate) fn of(namespace: &Namespace) -> Self {
         let selector = namespace.annotations().get(ANNOTATION_EXPORTS).map_or("", String::as_str);
         Self {
@@ -71,48 +68,47 @@ impl Contract {
         self.granted.contains(&(group.to_owned(), plural.to_owned()))
     }
 
-    pub(crate) fn choice(&self, crd: &SourceCrd) -> Choice {
+    pub(crate) fn choice(&self, crd: &SourceCrd) -> CrdChoice {
         match &self.selector {
-            _ if self.terminating => Choice::Unclear,
-            Err(_) => Choice::Unclear,
-            Ok(selector) if selector.matches(crd.labels()) || self.grants(crd) => Choice::Chosen,
-            Ok(_) => Choice::NotChosen,
+            _ if self.terminating => CrdChoice::Unclear,
+            Err(_) => CrdChoice::Unclear,
+            Ok(selector) if selector.matches(crd.labels()) || self.grants(crd) => CrdChoice::Chosen,
+            Ok(_) => CrdChoice::NotChosen,
         }
     }
 
-    /// Whether the contract namespace is going.
-    pub(crate) const fn ends(&self) -> bool {
+    /// Returns `true` if the contract namespace is terminating.
+    pub(crate) const fn is_terminating(&self) -> bool {
         self.terminating
     }
 
-    /// Whether what the consumer gets is known, and may be changed.
+    /// Returns `true` if the consumer's choice is known, and may be changed.
     pub(crate) fn is_clear(&self) -> bool {
         self.selector.is_ok() && !self.terminating
     }
 }
 
-impl Context {
+impl ProviderContext {
     /// The contract of a namespace, if it is a contract namespace.
-    pub(crate) fn contract(&self, namespace: &str) -> Option<Contract> {
-        let found = self.contracts.get_cluster_scoped(namespace)?;
-        Some(Contract::of(&found).granting(self.granted_in(namespace)))
+    pub(crate) fn contract(&self, namespace: &str) -> Option<ConsumerContract> {
+        let found = self.contracts.get(namespace)?;
+        Some(ConsumerContract::of(&found).granting(self.granted_in(namespace)))
     }
 
     /// Group and plural of what requests in a contract namespace have been granted.
     fn granted_in(&self, namespace: &str) -> BTreeSet<(String, String)> {
-        let requests = self.export_requests.all().into_iter();
-        let here = requests.filter(|request| request.namespace().as_deref() == Some(namespace));
-        let here = here.filter_map(|request| self.export_requests.get(&Key::of(&*request)));
-        let granted = here.filter(|request| request.status.as_ref().is_some_and(is_granted));
+        let here = self.export_requests.filter(|request| request.namespace().as_deref() == Some(namespace));
+        let granted = here.iter().filter(|request| request.status.as_ref().is_some_and(is_granted));
         let pair = |resource: &ExportedResource| (resource.group.clone(), resource.resource.clone());
         granted.flat_map(|request| request.spec.resources.iter().map(pair).collect::<Vec<_>>()).collect()
     }
 }
 
 /// Says on each contract namespace what is wrong with it, and makes its ClusterBinding.
-pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
-    let reconcile =
-        |context: Arc<Context>, namespace: String| async move { reconcile(&context, &namespace).await };
+pub(crate) fn run(tasks: &Tasks, context: &Arc<ProviderContext>) {
+    let reconcile = |context: Arc<ProviderContext>, namespace: String| async move {
+        reconcile(&context, &namespace).await
+    };
     Controller {
         name: "contract",
         workers: WORKERS,
@@ -122,9 +118,9 @@ pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
     .run(tasks, context, reconcile);
 }
 
-async fn reconcile(context: &Context, name: &str) -> Result<Action, ReconcileError> {
-    let Some(namespace) = context.contracts.get_cluster_scoped(name) else { return Ok(Action::AwaitChange) };
-    let (contract, on) = (Contract::of(&namespace), namespace.object_ref(&()));
+async fn reconcile(context: &ProviderContext, name: &str) -> Result<Action, ReconcileError> {
+    let Some(namespace) = context.contracts.get(name) else { return Ok(Action::AwaitChange) };
+    let (contract, on) = (ConsumerContract::of(&namespace), namespace.object_ref(&()));
     match &contract.selector {
         Err(error) => {
             let note = format!(
@@ -137,7 +133,7 @@ async fn reconcile(context: &Context, name: &str) -> Result<Action, ReconcileErr
     if contract.terminating {
         return Ok(Action::AwaitChange);
     }
-    let known = context.cluster_bindings.get(&Key::new(name, CLUSTER_BINDING));
+    let known = context.cluster_bindings.get_in(name, CLUSTER_BINDING);
     match known.as_deref() {
         None => introduce(context, name, None).await?,
         Some(known) if known.spec.provider_pretty_name != context.pretty_name && names_us(known) => {
@@ -148,7 +144,8 @@ async fn reconcile(context: &Context, name: &str) -> Result<Action, ReconcileErr
     Ok(Action::AwaitChange)
 }
 
-/// Whether our name in a ClusterBinding is what we have put there. What a person has written is the person's.
+/// Returns `true` if the name in a ClusterBinding is one that we have put there. A name that a person has written
+/// stays.
 fn names_us(binding: &ClusterBinding) -> bool {
     let entries = binding.metadata.managed_fields.iter().flatten();
     let mut ours = entries.filter(|entry| entry.manager.as_deref() == Some(FIELD_MANAGER));
@@ -157,7 +154,7 @@ fn names_us(binding: &ClusterBinding) -> bool {
 }
 
 async fn introduce(
-    context: &Context,
+    context: &ProviderContext,
     namespace: &str,
     known: Option<&ClusterBinding>,
 ) -> Result<(), ReconcileError> {
@@ -170,11 +167,10 @@ async fn introduce(
     };
     let binding = ClusterBinding::new(CLUSTER_BINDING, spec);
     let api: Api<ClusterBinding> = Api::namespaced(context.client.clone(), namespace);
-    let seen = Precondition::of(known.map(|known| &known.metadata), FIELD_MANAGER);
-    match apply::apply::<ClusterBinding>(&api, FIELD_MANAGER, &json!(binding), &seen).await {
+    match apply::apply_over(&api, FIELD_MANAGER, &binding, known).await {
         Ok(written) => {
             context.cluster_bindings.wrote(written);
-            info!(namespace, name = context.pretty_name, "introduced ourselves with a ClusterBinding");
+            info!(namespace, name = context.pretty_name, "created the ClusterBinding");
         }
         // Somebody else has made one.
         Err(WriteError::Conflict(_)) => {}
@@ -185,12 +181,12 @@ async fn introduce(
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
+    use serde_json::{Value, json};
 
     use super::*;
 
-    fn contract(metadata: &Value) -> Contract {
-        Contract::of(&serde_json::from_value(json!({"metadata": metadata})).unwrap())
+    fn contract(metadata: &Value) -> ConsumerContract {
+        ConsumerContract::of(&serde_json::from_value(json!({"metadata": metadata})).unwrap())
     }
 
     #[test]
@@ -224,23 +220,23 @@ mod tests {
         }))
         .unwrap();
         let table = [
-            (json!({"name": "n"}), Choice::Chosen),
-            (json!({"name": "n", "annotations": {ANNOTATION_EXPORTS: ""}}), Choice::Chosen),
-            (json!({"name": "n", "annotations": {ANNOTATION_EXPORTS: "tier=gold"}}), Choice::Chosen),
-            (json!({"name": "n", "annotations": {ANNOTATION_EXPORTS: "tier=silver"}}), Choice::NotChosen),
-            (json!({"name": "n", "annotations": {ANNOTATION_EXPORTS: "tier=="}}), Choice::NotChosen),
-            (json!({"name": "n", "annotations": {ANNOTATION_EXPORTS: "tier gold"}}), Choice::Unclear),
-            (json!({"name": "n", "deletionTimestamp": "2026-01-01T00:00:00Z"}), Choice::Unclear),
+            (json!({"name": "n"}), CrdChoice::Chosen),
+            (json!({"name": "n", "annotations": {ANNOTATION_EXPORTS: ""}}), CrdChoice::Chosen),
+            (json!({"name": "n", "annotations": {ANNOTATION_EXPORTS: "tier=gold"}}), CrdChoice::Chosen),
+            (json!({"name": "n", "annotations": {ANNOTATION_EXPORTS: "tier=silver"}}), CrdChoice::NotChosen),
+            (json!({"name": "n", "annotations": {ANNOTATION_EXPORTS: "tier=="}}), CrdChoice::NotChosen),
+            (json!({"name": "n", "annotations": {ANNOTATION_EXPORTS: "tier gold"}}), CrdChoice::Unclear),
+            (json!({"name": "n", "deletionTimestamp": "2026-01-01T00:00:00Z"}), CrdChoice::Unclear),
         ];
         for (metadata, expected) in table {
             assert_eq!(contract(&metadata).choice(&crd), expected, "{metadata}");
-            assert_eq!(contract(&metadata).is_clear(), expected != Choice::Unclear, "{metadata}");
-            // A request adds to what a selector says, and neither mends one nor holds up the end of a contract.
+            assert_eq!(contract(&metadata).is_clear(), expected != CrdChoice::Unclear, "{metadata}");
+            // A request adds to what a selector says, and neither fixes one nor holds up the end of a contract.
             let granted = |plural: &str| {
                 let pair = ("wildwest.dev".to_owned(), plural.to_owned());
                 contract(&metadata).granting([pair].into()).choice(&crd)
             };
-            let added = if expected == Choice::NotChosen { Choice::Chosen } else { expected };
+            let added = if expected == CrdChoice::NotChosen { CrdChoice::Chosen } else { expected };
             assert_eq!((granted("cowboys"), granted("sheriffs")), (added, expected), "{metadata}");
         }
     }

@@ -1,4 +1,4 @@
-//! Judges the signs of life that konnectors give in the `ClusterBinding`s of their contract namespaces.
+//! Judges the heartbeats that konnectors write to the `ClusterBinding`s of their contract namespaces.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,20 +10,20 @@ use portolan_core::{
 };
 use portolan_runtime::{
     apply, clock,
-    controller::{Action, Controller},
+    controller::{Action, Controller, ReconcileError},
     tasks::Tasks,
 };
 
-use crate::{CLUSTER_BINDING, context::Context, error::ReconcileError, queues::Key};
+use crate::{CLUSTER_BINDING, context::ProviderContext};
 
 const WORKERS: usize = 2;
 const CONDITION_HEALTHY: &str = "Healthy";
-/// How far a consumer's clock may be ahead of ours.
+/// Limit on a consumer's clock being ahead of ours.
 const DRIFT: SignedDuration = SignedDuration::from_mins(1);
 
-pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
+pub(crate) fn run(tasks: &Tasks, context: &Arc<ProviderContext>) {
     let reconcile =
-        |context: Arc<Context>, contract: String| async move { reconcile(&context, &contract).await };
+        |context: Arc<ProviderContext>, contract: String| async move { reconcile(&context, &contract).await };
     Controller {
         name: "heartbeat",
         workers: WORKERS,
@@ -33,8 +33,8 @@ pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
     .run(tasks, context, reconcile);
 }
 
-async fn reconcile(context: &Context, contract: &str) -> Result<Action, ReconcileError> {
-    let Some(binding) = context.cluster_bindings.get(&Key::new(contract, CLUSTER_BINDING)) else {
+async fn reconcile(context: &ProviderContext, contract: &str) -> Result<Action, ReconcileError> {
+    let Some(binding) = context.cluster_bindings.get_in(contract, CLUSTER_BINDING) else {
         return Ok(Action::AwaitChange);
     };
     let (now, mut status) = (clock::now(), binding.status.clone().unwrap_or_default());
@@ -51,29 +51,29 @@ async fn reconcile(context: &Context, contract: &str) -> Result<Action, Reconcil
     Ok(again.map_or(Action::AwaitChange, Action::RequeueAfter))
 }
 
-/// What the last sign of life says now, and when that will be different without another.
+/// Judges the last heartbeat, and says after which time the verdict changes without another one.
 fn judge(status: &ClusterBindingStatus, now: Timestamp) -> (Verdict, Option<Duration>) {
     let Some(last) = status.last_heartbeat_time.as_ref().map(|last| last.0) else {
-        let message = "The konnector of this consumer has not given a sign of life yet.";
+        let message = "The konnector of this consumer has not sent a heartbeat yet.";
         return (Verdict::pending("FirstHeartbeatPending", message), None);
     };
     let interval = status.heartbeat_interval.as_ref().and_then(|text| text.parse::<SignedDuration>().ok());
     let Some(interval) = interval.filter(SignedDuration::is_positive) else {
-        let message = "The konnector does not say how often it gives a sign of life.";
+        let message = "The konnector does not report its heartbeat interval.";
         return (Verdict::pending("HeartbeatIntervalMissing", message), None);
     };
     let age = now.duration_since(last);
     let left = Duration::try_from(interval * 2 - age + SignedDuration::from_secs(1)).ok();
     if age > interval * 2 {
         let message = format!(
-            "The konnector has given no sign of life since {last}, although it meant to every {} s.",
+            "The konnector has sent no heartbeat since {last}, although one is due every {} s.",
             interval.as_secs()
         );
         return (Verdict::error("HeartbeatTimeout", message), None);
     }
     if -age > DRIFT {
         let message =
-            format!("The last sign of life is of {last}, which is yet to come: compare the clocks.");
+            format!("The last heartbeat is of {last}, in the future: compare the clocks of both clusters.");
         return (Verdict::warning("HeartbeatTimeDrift", message), left);
     }
     (Verdict::holds(), left)

@@ -4,21 +4,21 @@ use std::collections::HashMap;
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use parking_lot::Mutex;
-use portolan_runtime::events::Reporter;
+use portolan_runtime::events::EventReporter;
 use tracing::warn;
 
 /// The warnings that stand, by object.
 pub(crate) struct Notices {
-    reporter: Reporter,
+    reporter: EventReporter,
     standing: Mutex<HashMap<String, String>>,
 }
 
 impl Notices {
-    pub(crate) fn new(reporter: Reporter) -> Self {
+    pub(crate) fn new(reporter: EventReporter) -> Self {
         Self { reporter, standing: Mutex::default() }
     }
 
-    /// Warns, unless the same was said of the object last.
+    /// Warns, unless the last Event about the object was the same.
     pub(crate) async fn warn(&self, on: &ObjectReference, reason: &str, note: &str) {
         let said = format!("{reason}: {note}");
         if self.standing.lock().insert(key(on), said.clone()).is_some_and(|before| before == said) {

@@ -9,12 +9,12 @@ use portolan_runtime::queue::WorkQueue;
 
 /// An object in a contract namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Key {
+pub(crate) struct QueueKey {
     pub(crate) namespace: String,
     pub(crate) name: String,
 }
 
-impl Key {
+impl QueueKey {
     pub(crate) fn of(object: &impl ResourceExt) -> Self {
         Self::new(object.namespace().unwrap_or_default(), object.name_any())
     }
@@ -30,20 +30,20 @@ impl Key {
 }
 
 /// The request that a namespace answers.
-pub(crate) fn answered_by(namespace: &Namespace) -> Option<Key> {
-    Key::parse(namespace.annotations().get(ANNOTATION_API_SERVICE_NAMESPACE)?)
+pub(crate) fn answered_by(namespace: &Namespace) -> Option<QueueKey> {
+    QueueKey::parse(namespace.annotations().get(ANNOTATION_API_SERVICE_NAMESPACE)?)
 }
 
-impl fmt::Display for Key {
+impl fmt::Display for QueueKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.namespace, self.name)
     }
 }
 
-/// What has changed in the cluster.
+/// A change in the cluster.
 #[derive(Clone, Debug)]
-pub(crate) enum Change {
-    /// A kind was listed anew: anything may differ.
+pub(crate) enum ClusterChange {
+    /// A kind was relisted: anything may differ.
     Everything,
     /// The CRD of this name, or its label.
     Source(String),
@@ -52,13 +52,13 @@ pub(crate) enum Change {
     /// The ClusterBinding in this contract namespace.
     ClusterBinding(String),
     /// An export or its schema, which have the same name.
-    Export(Key),
+    Export(QueueKey),
     /// An export is gone, and with it the rights for it.
-    ExportGone(Key),
+    ExportGone(QueueKey),
     /// An APIServiceNamespace, or the namespace that answers it.
-    Request(Key),
+    Request(QueueKey),
     /// An APIServiceExportRequest.
-    ExportRequest(Key),
+    ExportRequest(QueueKey),
     /// A Role or RoleBinding in this namespace.
     Rights(String),
     /// The ClusterRole of the consumer of this contract namespace, or its binding.
@@ -76,10 +76,10 @@ pub(crate) struct Queues {
     pub(crate) sources: Arc<WorkQueue<String>>,
     /// Names of contract namespaces.
     pub(crate) contracts: Arc<WorkQueue<String>>,
-    pub(crate) exports: Arc<WorkQueue<Key>>,
-    pub(crate) requests: Arc<WorkQueue<Key>>,
+    pub(crate) exports: Arc<WorkQueue<QueueKey>>,
+    pub(crate) requests: Arc<WorkQueue<QueueKey>>,
     /// APIServiceExportRequests.
-    pub(crate) approvals: Arc<WorkQueue<Key>>,
+    pub(crate) approvals: Arc<WorkQueue<QueueKey>>,
     /// Names of contract namespaces.
     pub(crate) grants: Arc<WorkQueue<String>>,
     /// Names of contract namespaces.

@@ -11,7 +11,7 @@ use portolan_core::api::kubebind::PROVIDER_KUBECONFIG;
 use portolan_runtime::{
     apply::{self, Precondition, WriteError},
     clock,
-    controller::{Action, Controller},
+    controller::{Action, Controller, ReconcileError},
     tasks::Tasks,
 };
 use serde_json::json;
@@ -19,11 +19,10 @@ use tracing::info;
 
 use crate::{
     BINDER, FIELD_MANAGER,
-    context::Context,
-    error::{RECHECK, ReconcileError},
+    context::ProviderContext,
+    context::RESYNC,
     is_ours,
-    kubeconfig::secret::{self, Life},
-    queues::Key,
+    kubeconfig::secret::{self, TokenLife},
 };
 
 const WORKERS: usize = 2;
@@ -32,9 +31,9 @@ const SHORTEST: i64 = 600;
 /// A token that the API server cuts short would be renewed without end.
 const AT_MOST_EVERY: Duration = Duration::from_secs(60);
 
-pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
+pub(crate) fn run(tasks: &Tasks, context: &Arc<ProviderContext>) {
     let reconcile =
-        |context: Arc<Context>, contract: String| async move { reconcile(&context, &contract).await };
+        |context: Arc<ProviderContext>, contract: String| async move { reconcile(&context, &contract).await };
     Controller {
         name: "renewal",
         workers: WORKERS,
@@ -44,13 +43,13 @@ pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
     .run(tasks, context, reconcile);
 }
 
-async fn reconcile(context: &Context, contract: &str) -> Result<Action, ReconcileError> {
-    let known = context.kubeconfigs.get(&Key::new(contract, PROVIDER_KUBECONFIG));
-    let ends = context.contract(contract).is_none_or(|contract| contract.ends());
-    let Some(known) = known.filter(|known| !ends && is_ours(&**known)) else {
+async fn reconcile(context: &ProviderContext, contract: &str) -> Result<Action, ReconcileError> {
+    let known = context.kubeconfigs.get_in(contract, PROVIDER_KUBECONFIG);
+    let is_terminating = context.contract(contract).is_none_or(|contract| contract.is_terminating());
+    let Some(known) = known.filter(|known| !is_terminating && is_ours(&**known)) else {
         return Ok(Action::AwaitChange);
     };
-    let life = Life::of(&known);
+    let life = TokenLife::of(&known);
     let left = life.map_or(Duration::ZERO, |life| life.left(clock::now()));
     if !left.is_zero() {
         return Ok(Action::RequeueAfter(left));
@@ -59,7 +58,7 @@ async fn reconcile(context: &Context, contract: &str) -> Result<Action, Reconcil
     if let Err(why) = secret::with_token(&known, "token".to_owned()) {
         let note = format!("The kubeconfig in it cannot be renewed: {why}. Run `provider kubeconfig` again.");
         context.notices.warn(&known.object_ref(&()), "NotRenewed", &note).await;
-        return Ok(Action::RequeueAfter(RECHECK));
+        return Ok(Action::RequeueAfter(RESYNC));
     }
     let renewed = renew(context, contract, &known, life).await?;
     context.notices.clear(&known.object_ref(&()));
@@ -67,21 +66,21 @@ async fn reconcile(context: &Context, contract: &str) -> Result<Action, Reconcil
 }
 
 async fn renew(
-    context: &Context,
+    context: &ProviderContext,
     contract: &str,
     known: &Secret,
-    life: Option<Life>,
-) -> Result<Life, ReconcileError> {
+    life: Option<TokenLife>,
+) -> Result<TokenLife, ReconcileError> {
     let failed = |action, error: WriteError| ReconcileError::new(action, contract, error);
     let accounts: Api<ServiceAccount> = Api::namespaced(context.client.clone(), contract);
-    let seconds = life.map_or(SHORTEST, Life::seconds).max(SHORTEST);
+    let seconds = life.map_or(SHORTEST, TokenLife::seconds).max(SHORTEST);
     let spec = TokenRequestSpec { expiration_seconds: Some(seconds), ..TokenRequestSpec::default() };
     let request = TokenRequest { spec, ..TokenRequest::default() };
     let issued = clock::now();
     let answer = accounts.create_token_request(BINDER, &PostParams::default(), &request).await;
     let answer = answer.map_err(|error| failed("get a token for the consumer of", error.into()))?;
-    let Some(status) = answer.status else { return Ok(Life { issued, expires: issued }) };
-    let life = Life { issued, expires: status.expiration_timestamp.0 };
+    let Some(status) = answer.status else { return Ok(TokenLife { issued, expires: issued }) };
+    let life = TokenLife { issued, expires: status.expiration_timestamp.0 };
     let Ok(access) = secret::with_token(known, status.token) else { return Ok(life) };
     let api: Api<Secret> = Api::namespaced(context.client.clone(), contract);
     let seen = Precondition::of(Some(&known.metadata), FIELD_MANAGER);

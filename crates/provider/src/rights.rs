@@ -1,4 +1,4 @@
-//! What a consumer may do with exported kinds in a namespace. Pure.
+//! Rights of a consumer on exported kinds in a namespace. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,13 +41,13 @@ pub(crate) fn binding(contract: &str) -> RoleBinding {
     RoleBinding { metadata: metadata(), role_ref, subjects: Some(vec![subject]) }
 }
 
-/// Whether a Role grants what it should. One without rules has none on the wire.
+/// Returns `true` if a Role grants what it should. One without rules has none on the wire.
 pub(crate) fn grants(observed: &Role, desired: &Role) -> bool {
     let rules = |role: &Role| role.rules.clone().unwrap_or_default();
     rules(observed) == rules(desired)
 }
 
-/// Whether a binding gives the Role to whom it should.
+/// Returns `true` if a binding gives the Role to the right subjects.
 pub(crate) fn binds(observed: &RoleBinding, desired: &RoleBinding) -> bool {
     observed.role_ref == desired.role_ref && observed.subjects == desired.subjects
 }

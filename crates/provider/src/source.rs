@@ -20,7 +20,7 @@ pub(crate) use self::body::FullCrd;
 use self::body::SourceSpec;
 use crate::{
     claims,
-    tenancy::{Tenancy, Terms},
+    tenancy::{Tenancy, TenancyTerms},
 };
 
 /// A labelled CRD as far as plans read it; its schemas are read when they are written.
@@ -32,14 +32,14 @@ pub(crate) struct SourceCrd {
     spec: SourceSpec,
 }
 
-/// What a CRD gives to consumers.
+/// The part of a CRD that consumers get.
 #[derive(Clone, Debug)]
-pub(crate) struct Offer {
+pub(crate) struct CrdOffer {
     pub(crate) schema: SchemaOutlineSpec,
     pub(crate) resource: ExportedResource,
-    pub(crate) terms: Terms,
+    pub(crate) terms: TenancyTerms,
     pub(crate) claims: Vec<PermissionClaim>,
-    /// Who has approved that the CRD is of a protected group.
+    /// The approval, from an annotation, that the CRD is of a protected group.
     pub(crate) approved: Option<String>,
     /// Fields of the CRD that consumers do not get.
     pub(crate) dropped: Vec<String>,
@@ -47,34 +47,37 @@ pub(crate) struct Offer {
     pub(crate) hash: String,
 }
 
-/// Why a labelled CRD is not offered.
+/// Reasons why a labelled CRD is not offered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    /// It is going away.
+pub(crate) enum OfferRefusal {
+    /// It is terminating.
     Terminating,
     /// It cannot be offered, or nobody can tell how. What is exported already stays as it is.
     NotExportable(String),
 }
 
-const OWN_GROUP: &str = "It is in the group of exports and bindings themselves, which no consumer can bind. Take the \
-    label off it.";
+const OWN_GROUP: &str = "It is in the API group of exports and bindings themselves, which no consumer can bind. \
+ Remove the label.";
 
 impl SourceCrd {
-    /// How it is offered, if it is offered at all.
-    pub(crate) fn terms(&self, tenancy: Tenancy) -> Result<Terms, Refusal> {
+    /// The terms of the offer, if the CRD is offered at all.
+    pub(crate) fn terms(&self, tenancy: Tenancy) -> Result<TenancyTerms, OfferRefusal> {
         if self.metadata.deletion_timestamp.is_some() {
-            return Err(Refusal::Terminating);
+            return Err(OfferRefusal::Terminating);
         }
         if groups::is_own(&self.spec.group) {
-            return Err(Refusal::NotExportable(OWN_GROUP.to_owned()));
+            return Err(OfferRefusal::NotExportable(OWN_GROUP.to_owned()));
         }
         let annotation = |key: &str| self.annotations().get(key).map(String::as_str);
-        tenancy.terms(self.spec.scope, annotation).map_err(Refusal::NotExportable)
+        tenancy.terms(self.spec.scope, annotation).map_err(OfferRefusal::NotExportable)
     }
 
     /// The terms that an export has been made on.
-    pub(crate) fn terms_of(&self, export: &portolan_core::api::kubebind::APIServiceExportSpec) -> Terms {
-        Terms::agreed(self.spec.scope, export.isolation, export.informer_scope)
+    pub(crate) fn terms_of(
+        &self,
+        export: &portolan_core::api::kubebind::APIServiceExportSpec,
+    ) -> TenancyTerms {
+        TenancyTerms::agreed(self.spec.scope, export.isolation, export.informer_scope)
     }
 
     /// Group and plural.
@@ -82,19 +85,19 @@ impl SourceCrd {
         (&self.spec.group, &self.spec.names.plural)
     }
 
-    /// Whether its exports may be made anew where consumers have objects.
+    /// Returns `true` if its exports may be recreated where consumers have objects.
     pub(crate) fn allows_replacement(&self) -> bool {
         self.annotations().get(ANNOTATION_ALLOW_REPLACE).is_some_and(|value| value == "true")
     }
 
-    /// What consumers get.
-    pub(crate) fn offer(&self, tenancy: Tenancy) -> Result<Offer, Refusal> {
+    /// The offer to consumers.
+    pub(crate) fn offer(&self, tenancy: Tenancy) -> Result<CrdOffer, OfferRefusal> {
         self.offer_on(self.terms(tenancy)?)
     }
 
-    /// What consumers get on these terms.
-    pub(crate) fn offer_on(&self, terms: Terms) -> Result<Offer, Refusal> {
-        let schema = self.spec.outline(terms).map_err(Refusal::NotExportable)?;
+    /// The offer to consumers on these terms.
+    pub(crate) fn offer_on(&self, terms: TenancyTerms) -> Result<CrdOffer, OfferRefusal> {
+        let schema = self.spec.outline(terms).map_err(OfferRefusal::NotExportable)?;
         let resource = ExportedResource {
             group: schema.group.clone(),
             resource: schema.names.plural.clone(),
@@ -102,16 +105,17 @@ impl SourceCrd {
             versions: Vec::new(),
         };
         let claims = self.annotations().get(ANNOTATION_PERMISSION_CLAIMS).map(String::as_str);
-        let claims = claims::parse(claims, &resource, terms.isolation).map_err(Refusal::NotExportable)?;
+        let claims =
+            claims::parse(claims, &resource, terms.isolation).map_err(OfferRefusal::NotExportable)?;
         let approved = self.annotations().get(ANNOTATION_API_APPROVED).cloned();
         let dropped = self.spec.dropped.clone();
         let hash = hash(&schema, approved.as_deref(), &dropped);
-        Ok(Offer { schema, resource, terms, claims, approved, dropped, hash })
+        Ok(CrdOffer { schema, resource, terms, claims, approved, dropped, hash })
     }
 }
 
-impl Offer {
-    /// Whether consumers convert between versions in another way than this cluster.
+impl CrdOffer {
+    /// Returns `true` if consumers convert between versions in another way than this cluster.
     pub(crate) fn drops_conversion(&self) -> bool {
         self.dropped.iter().any(|field| field == body::CONVERSION_SERVICE)
     }
@@ -124,7 +128,7 @@ fn hash(schema: &SchemaOutlineSpec, approved: Option<&str>, dropped: &[String]) 
     sha256_hex(parts.to_string().as_bytes())
 }
 
-/// What people are told about fields that consumers do not get.
+/// The message about fields that consumers do not get.
 pub(crate) fn not_carried(dropped: &[String]) -> String {
     let service = dropped.iter().any(|field| field == body::CONVERSION_SERVICE);
     let cure = if service {

@@ -1,21 +1,21 @@
-//! Which namespaces are about to be deleted.
+//! The set of namespaces that are about to be deleted.
 
 use std::collections::HashSet;
 
 use parking_lot::Mutex;
 
-use crate::queues::Key;
+use crate::queues::QueueKey;
 
 /// The requests whose namespaces are about to be deleted: they are not answered meanwhile.
 #[derive(Debug, Default)]
-pub(crate) struct Sweeping(Mutex<HashSet<Key>>);
+pub(crate) struct Sweeping(Mutex<HashSet<QueueKey>>);
 
 impl Sweeping {
-    pub(crate) fn holds(&self, key: &Key) -> bool {
+    pub(crate) fn holds(&self, key: &QueueKey) -> bool {
         self.0.lock().contains(key)
     }
 
-    pub(crate) fn begin(&self, key: &Key) -> Swept<'_> {
+    pub(crate) fn begin(&self, key: &QueueKey) -> Swept<'_> {
         self.0.lock().insert(key.clone());
         Swept { all: self, key: key.clone() }
     }
@@ -23,7 +23,7 @@ impl Sweeping {
 
 pub(crate) struct Swept<'a> {
     all: &'a Sweeping,
-    key: Key,
+    key: QueueKey,
 }
 
 impl Drop for Swept<'_> {

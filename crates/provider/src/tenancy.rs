@@ -1,4 +1,4 @@
-//! How the copies of several consumers are kept apart, for one CRD. Pure.
+//! Isolation of the copies of several consumers, for one CRD. Pure.
 
 use clap::ValueEnum;
 use portolan_core::api::kubebind::{InformerScope, Isolation, ResourceScope};
@@ -8,7 +8,7 @@ pub(crate) const ANNOTATION_ISOLATION: &str = "kube-bind.io/isolation";
 /// Annotation on an exported CRD: `namespaced` or `cluster` instead of what `--consumer-scope` says.
 pub(crate) const ANNOTATION_CONSUMER_SCOPE: &str = "kube-bind.io/consumer-scope";
 
-/// How copies of cluster-scoped objects of several consumers are kept apart.
+/// Isolation of the cluster-scoped copies of several consumers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum IsolationFlag {
     /// The copy is named `<contract namespace>-<name>`.
@@ -20,7 +20,7 @@ pub(crate) enum IsolationFlag {
     None,
 }
 
-/// How far the watch of a consumer reaches.
+/// Reach of a consumer's watch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ConsumerScope {
     /// One watch per namespace that was made for the consumer.
@@ -30,29 +30,29 @@ pub(crate) enum ConsumerScope {
     Cluster,
 }
 
-/// What the operator has said for all CRDs.
+/// The operator's choice for all CRDs.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tenancy {
     pub(crate) isolation: IsolationFlag,
     pub(crate) scope: ConsumerScope,
-    /// Whether consumers may see one another where RBAC cannot separate them.
+    /// `true` if consumers may see one another where RBAC cannot separate them.
     pub(crate) allow_shared: bool,
 }
 
-/// What holds for one CRD.
+/// The terms of one CRD.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Terms {
+pub(crate) struct TenancyTerms {
     /// The scope that consumers see.
     pub(crate) scope: ResourceScope,
     pub(crate) isolation: Isolation,
     pub(crate) reach: InformerScope,
-    /// Where copies stand.
-    pub(crate) place: Place,
+    /// Place of the copies.
+    pub(crate) place: CopyPlace,
 }
 
-/// Where the copies of a consumer stand, and with that which rights it needs.
+/// Place of a consumer's copies, and with that the rights it needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum CopyPlace {
     /// In namespaces that were made for the consumer.
     Mapped,
     /// In the contract namespace.
@@ -61,30 +61,33 @@ pub(crate) enum Place {
     Cluster,
 }
 
-impl Terms {
+impl TenancyTerms {
     /// The terms on which a kind of this scope was exported.
     pub(crate) const fn agreed(scope: ResourceScope, isolation: Isolation, reach: InformerScope) -> Self {
         let (scope, place) = match (scope, isolation) {
-            (ResourceScope::Namespaced, Isolation::Namespaced) => (ResourceScope::Cluster, Place::Contract),
-            (ResourceScope::Namespaced, _) => (ResourceScope::Namespaced, Place::Mapped),
-            (ResourceScope::Cluster, _) => (ResourceScope::Cluster, Place::Cluster),
+            (ResourceScope::Namespaced, Isolation::Namespaced) => {
+                (ResourceScope::Cluster, CopyPlace::Contract)
+            }
+            (ResourceScope::Namespaced, _) => (ResourceScope::Namespaced, CopyPlace::Mapped),
+            (ResourceScope::Cluster, _) => (ResourceScope::Cluster, CopyPlace::Cluster),
         };
         Self { scope, isolation, reach, place }
     }
 
-    /// Whether a consumer can see copies of others.
+    /// Returns `true` if a consumer can see copies of others.
     pub(crate) fn is_shared(self) -> bool {
-        self.place == Place::Cluster || (self.place == Place::Mapped && self.reach == InformerScope::Cluster)
+        self.place == CopyPlace::Cluster
+            || (self.place == CopyPlace::Mapped && self.reach == InformerScope::Cluster)
     }
 }
 
 impl Tenancy {
-    /// What holds for a CRD of a scope with these annotations. The error is for people.
+    /// The terms of a CRD of a scope with these annotations. The error is for people.
     pub(crate) fn terms<'a>(
         self,
         scope: ResourceScope,
         annotation: impl Fn(&str) -> Option<&'a str>,
-    ) -> Result<Terms, String> {
+    ) -> Result<TenancyTerms, String> {
         let isolation = said(&annotation, ANNOTATION_ISOLATION)?.unwrap_or(self.isolation);
         let reach = said(&annotation, ANNOTATION_CONSUMER_SCOPE)?.unwrap_or(self.scope);
         if scope == ResourceScope::Cluster && isolation == IsolationFlag::Namespaced {
@@ -93,7 +96,7 @@ impl Tenancy {
                  contract namespace. Annotate it with {ANNOTATION_ISOLATION}=prefixed."
             ));
         }
-        let terms = Terms::agreed(scope, isolation.into(), reach.into());
+        let terms = TenancyTerms::agreed(scope, isolation.into(), reach.into());
         if terms.is_shared() && !self.allow_shared {
             return Err(refusal(terms.place));
         }
@@ -101,19 +104,19 @@ impl Tenancy {
     }
 }
 
-fn refusal(place: Place) -> String {
+fn refusal(place: CopyPlace) -> String {
     let (what, instead) = match place {
-        Place::Cluster => (
+        CopyPlace::Cluster => (
             "Its scope is Cluster",
             "Export a namespaced kind, which the isolation namespaced shows cluster-scoped to consumers",
         ),
-        Place::Mapped | Place::Contract => {
+        CopyPlace::Mapped | CopyPlace::Contract => {
             ("It is to be watched across the cluster", "Leave the consumer scope at namespaced")
         }
     };
     format!(
-        "{what}, and RBAC cannot keep consumers from seeing the objects of one another there. {instead}, or start the \
-         provider with --allow-shared (and its chart's rules for that) if all consumers may know of each other."
+        "{what}, and RBAC cannot hide the objects of one consumer from another there. {instead}, or start the \
+         provider with --allow-shared (and its chart's rules for that) if consumers may see each other's objects."
     )
 }
 
@@ -152,7 +155,11 @@ impl From<ConsumerScope> for InformerScope {
 mod tests {
     use super::*;
 
-    fn terms(tenancy: Tenancy, scope: ResourceScope, said: &[(&str, &'static str)]) -> Result<Terms, String> {
+    fn terms(
+        tenancy: Tenancy,
+        scope: ResourceScope,
+        said: &[(&str, &'static str)],
+    ) -> Result<TenancyTerms, String> {
         tenancy.terms(scope, |key| said.iter().find(|(name, _)| *name == key).map(|(_, value)| *value))
     }
 
@@ -161,11 +168,11 @@ mod tests {
         use ResourceScope as S;
         let shared = Tenancy { allow_shared: true, ..Tenancy::default() };
         let table = [
-            (S::Namespaced, "prefixed", "namespaced", S::Namespaced, Place::Mapped, false),
-            (S::Namespaced, "none", "cluster", S::Namespaced, Place::Mapped, true),
-            (S::Namespaced, "namespaced", "cluster", S::Cluster, Place::Contract, false),
-            (S::Cluster, "Prefixed", "namespaced", S::Cluster, Place::Cluster, true),
-            (S::Cluster, "none", "cluster", S::Cluster, Place::Cluster, true),
+            (S::Namespaced, "prefixed", "namespaced", S::Namespaced, CopyPlace::Mapped, false),
+            (S::Namespaced, "none", "cluster", S::Namespaced, CopyPlace::Mapped, true),
+            (S::Namespaced, "namespaced", "cluster", S::Cluster, CopyPlace::Contract, false),
+            (S::Cluster, "Prefixed", "namespaced", S::Cluster, CopyPlace::Cluster, true),
+            (S::Cluster, "none", "cluster", S::Cluster, CopyPlace::Cluster, true),
         ];
         for (scope, isolation, reach, seen, place, is_shared) in table {
             let said = [(ANNOTATION_ISOLATION, isolation), (ANNOTATION_CONSUMER_SCOPE, reach)];

@@ -3,42 +3,42 @@
 use kube::ResourceExt as _;
 
 use crate::{
-    context::Context,
-    queues::{Change, Key, answered_by},
+    context::ProviderContext,
+    queues::{ClusterChange, QueueKey, answered_by},
 };
 
-impl Context {
+impl ProviderContext {
     /// Adds to the queues whatever a change concerns.
-    pub(crate) fn trigger(&self, change: Change) {
+    pub(crate) fn trigger(&self, change: ClusterChange) {
         let queues = &self.queues;
         match change {
-            Change::Everything => self.trigger_everything(),
-            Change::Source(name) => self.trigger_for_source(&name),
-            Change::Contract(namespace) => self.trigger_in_contract(&namespace),
-            Change::ClusterBinding(namespace) => {
+            ClusterChange::Everything => self.trigger_everything(),
+            ClusterChange::Source(name) => self.trigger_for_source(&name),
+            ClusterChange::Contract(namespace) => self.trigger_in_contract(&namespace),
+            ClusterChange::ClusterBinding(namespace) => {
                 queues.heartbeats.add(namespace.clone());
                 queues.contracts.add(namespace);
             }
-            Change::Export(key) => {
+            ClusterChange::Export(key) => {
                 self.trigger_approvals(Some(&key.namespace));
                 queues.grants.add(key.namespace.clone());
                 queues.exports.add(key);
             }
-            Change::ExportGone(key) => {
+            ClusterChange::ExportGone(key) => {
                 self.trigger_requests_of(&key.namespace);
                 queues.grants.add(key.namespace.clone());
                 queues.exports.add(key);
             }
-            Change::Request(key) => self.trigger_for_request(key),
-            Change::ExportRequest(key) => {
+            ClusterChange::Request(key) => self.trigger_for_request(key),
+            ClusterChange::ExportRequest(key) => {
                 self.trigger_in_contract(&key.namespace);
                 queues.approvals.add(key);
             }
-            Change::Grant(contract) => queues.grants.add(contract),
-            Change::Guard => self.trigger_contracts(),
-            Change::Kubeconfig(contract) => queues.renewals.add(contract),
-            Change::Rights(namespace) => {
-                let mapped = self.mapped.get_cluster_scoped(&namespace);
+            ClusterChange::Grant(contract) => queues.grants.add(contract),
+            ClusterChange::Guard => self.trigger_contracts(),
+            ClusterChange::Kubeconfig(contract) => queues.renewals.add(contract),
+            ClusterChange::Rights(namespace) => {
+                let mapped = self.mapped.get(&namespace);
                 let request = mapped.and_then(|mapped| answered_by(&mapped));
                 match request {
                     Some(key) => queues.requests.add(key),
@@ -50,16 +50,16 @@ impl Context {
 
     fn trigger_everything(&self) {
         self.crds.all().iter().for_each(|crd| self.trigger_for_source(&crd.name_any()));
-        self.exports.all().iter().for_each(|export| self.queues.exports.add(Key::of(&**export)));
+        self.exports.all().iter().for_each(|export| self.queues.exports.add(QueueKey::of(&**export)));
         self.contracts.all().iter().for_each(|contract| self.queues.contracts.add(contract.name_any()));
-        self.requests.all().iter().for_each(|request| self.queues.requests.add(Key::of(&**request)));
+        self.requests.all().iter().for_each(|request| self.queues.requests.add(QueueKey::of(&**request)));
         self.mapped.all().iter().for_each(|mapped| self.queues.sweeps.add(mapped.name_any()));
         self.trigger_approvals(None);
         self.trigger_contracts();
     }
 
     /// A request, and the namespaces that may have become superfluous with it.
-    fn trigger_for_request(&self, key: Key) {
+    fn trigger_for_request(&self, key: QueueKey) {
         for mapped in self.mapped.all() {
             if answered_by(&mapped).as_ref() == Some(&key) {
                 self.queues.sweeps.add(mapped.name_any());
@@ -70,12 +70,12 @@ impl Context {
 
     /// The requests for exports in a contract, or all of them.
     fn trigger_approvals(&self, namespace: Option<&str>) {
-        let requests = self.export_requests.all().into_iter().map(|request| Key::of(&*request));
-        let concerned = |key: &Key| namespace.is_none_or(|namespace| key.namespace == namespace);
+        let requests = self.export_requests.all().into_iter().map(|request| QueueKey::of(&*request));
+        let concerned = |key: &QueueKey| namespace.is_none_or(|namespace| key.namespace == namespace);
         requests.filter(concerned).for_each(|key| self.queues.approvals.add(key));
     }
 
-    /// The rights, the kubeconfig and the signs of life of each contract.
+    /// The rights, the kubeconfig and the heartbeat of each contract.
     fn trigger_contracts(&self) {
         for contract in self.contracts.all() {
             self.queues.grants.add(contract.name_any());
@@ -89,24 +89,24 @@ impl Context {
         self.queues.sources.add(name.to_owned());
         self.trigger_approvals(None);
         for contract in self.contracts.all() {
-            self.queues.exports.add(Key::new(contract.name_any(), name));
+            self.queues.exports.add(QueueKey::new(contract.name_any(), name));
         }
-        self.requests.all().iter().for_each(|request| self.queues.requests.add(Key::of(&**request)));
+        self.requests.all().iter().for_each(|request| self.queues.requests.add(QueueKey::of(&**request)));
     }
 
     pub(crate) fn trigger_in_contract(&self, namespace: &str) {
         self.queues.contracts.add(namespace.to_owned());
         for crd in self.crds.all() {
-            self.queues.exports.add(Key::new(namespace, crd.name_any()));
+            self.queues.exports.add(QueueKey::new(namespace, crd.name_any()));
         }
-        let of_contract = |key: &Key| key.namespace == namespace;
-        let exports = self.exports.all().into_iter().map(|export| Key::of(&*export));
+        let of_contract = |key: &QueueKey| key.namespace == namespace;
+        let exports = self.exports.all().into_iter().map(|export| QueueKey::of(&*export));
         exports.filter(of_contract).for_each(|key| self.queues.exports.add(key));
         self.trigger_requests_of(namespace);
     }
 
     fn trigger_requests_of(&self, namespace: &str) {
-        let requests = self.requests.all().into_iter().map(|request| Key::of(&*request));
+        let requests = self.requests.all().into_iter().map(|request| QueueKey::of(&*request));
         requests.filter(|key| key.namespace == namespace).for_each(|key| self.queues.requests.add(key));
     }
 }

@@ -44,7 +44,7 @@ async fn claimed_objects_that_the_provider_does_not_let_us_watch_are_told_with_i
     let service = bind(&clusters, "claims-lost", &by_label("secrets", "claims-lost")).await;
     make::<Secret>(&here(&service), secret("mine", Some("claims-lost"), "hunter2")).await;
     watch_until(there::<Secret>(&service), "mine", |_| true, SOON).await.unwrap();
-    // Nobody repairs the rights, and a new konnector lists anew.
+    // Nobody repairs the rights, and a new konnector relists.
     clusters.provider_service.kill();
     clusters.konnector.kill();
     let roles: Api<Role> = there(&service);

@@ -1,4 +1,4 @@
-//! Whose a claimed object is: its copy follows it, and goes with it.
+//! Ownership of a claimed object: its copy follows it, and is deleted with it.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Two providers that one consumer has bound, as the document's prod and staging, and what both claim.
+//! Two providers that one consumer has bound, prod and staging as in the quick start, and what both claim.
 
 use super::*;
 use crate::support::{plane, provider_service};

@@ -69,7 +69,7 @@ enum StageOf {
     Own(Box<Stage>),
 }
 
-/// What a consumer was given.
+/// The kubeconfig of a consumer, and its namespace.
 pub(crate) struct Consumer {
     pub(crate) kubeconfig: String,
     pub(crate) namespace: String,
@@ -222,7 +222,7 @@ impl Scene {
         answer(&request).unwrap()
     }
 
-    /// What the provider has written so far, leases left out, once it has come to rest.
+    /// Counts the provider's writes so far, leases left out, once it has come to rest.
     pub(crate) async fn writes_when_settled(&self) -> BTreeMap<String, usize> {
         let audit = self.control_plane().audit();
         // The leases of provider and tests keep the log growing, so rest is when no write comes any more.

@@ -13,28 +13,33 @@ use super::{
     hold::hold,
     install::{Installed, install},
     objection::Objection,
-    observe::{ObservedBinding, Provider, View},
-    outcome::{Applied, AppliedResource, Outcome},
+    observe::{BindingView, ObservedBinding, ProviderSide},
+    outcome::{AppliedResource, AppliedResources, Outcome},
     taken,
 };
 use crate::{
-    bodies::{Found, version_of},
-    context::Context,
+    bodies::{ComparisonResult, version_of},
+    context::KonnectorContext,
     crd,
-    sync::{EngineKey, EngineState, Mode, Placement, SchemaVersions, SyncSpec},
+    sync::{EngineKey, EngineMode, EngineState, Placement, SchemaVersions, SyncSpec},
 };
 
-pub(super) async fn apply(context: &Context, observed: &ObservedBinding) -> Result<Applied, WriteError> {
+pub(super) async fn apply(
+    context: &KonnectorContext,
+    observed: &ObservedBinding,
+) -> Result<AppliedResources, WriteError> {
     let binding = observed.binding.name_any();
     let found = match &observed.provider {
-        Provider::Session(view) => view.export.as_ref().filter(|_| view.listed).map(|export| (view, export)),
-        Provider::NoAccess | Provider::ClientFailed(_) => None,
+        ProviderSide::Session(view) => {
+            view.export.as_ref().filter(|_| view.listed).map(|export| (view, export))
+        }
+        ProviderSide::NoAccess | ProviderSide::ClientFailed(_) => None,
     };
     // Whether the provider answers or not: what a former konnector has brought must not go unseen.
     let bound = found.map(|(view, export)| (&**export, view.contract.as_deref()));
     hold(context, &observed.binding, bound).await?;
-    let Some((view, export)) = found else { return Ok(Applied::default()) };
-    let mut applied = Applied::default();
+    let Some((view, export)) = found else { return Ok(AppliedResources::default()) };
+    let mut applied = AppliedResources::default();
     for schema in view.schemas.iter().filter_map(|(_, schema)| schema.as_ref()) {
         let Installed { outcome, found, objection, migration } =
             install(context, observed, view, schema).await?;
@@ -68,11 +73,17 @@ pub(super) async fn apply(context: &Context, observed: &ObservedBinding) -> Resu
 struct Wanted<'a> {
     export: &'a APIServiceExport,
     schema: &'a SchemaOutline,
-    /// What the comparison of schema and CRD has found; `None` while it is not done.
-    found: Option<&'a Found<Objection>>,
+    /// Result of the comparison of schema and CRD; `None` while it is not done.
+    found: Option<&'a ComparisonResult<Objection>>,
 }
 
-fn sync(context: &Context, binding: &str, view: &View, wanted: &Wanted<'_>, crd: Arc<CrdOutline>) -> Outcome {
+fn sync(
+    context: &KonnectorContext,
+    binding: &str,
+    view: &BindingView,
+    wanted: &Wanted<'_>,
+    crd: Arc<CrdOutline>,
+) -> Outcome {
     let key = EngineKey { binding: binding.to_owned(), crd: crd.name_any() };
     let Some(found) = wanted.found else {
         // The CRD has just been written: what it is now is compared first. What runs goes on.
@@ -83,14 +94,14 @@ fn sync(context: &Context, binding: &str, view: &View, wanted: &Wanted<'_>, crd:
         Ok(spec) => spec,
         Err(why) => return Outcome::NotSynced { crd, why },
     };
-    let engine = context.sync.ensure(&key, &spec, Mode::Sync, || context.engine_context(binding));
+    let engine = context.sync.ensure(&key, &spec, EngineMode::Sync, || context.engine_context(binding));
     Outcome::Syncing { crd, engine }
 }
 
 fn spec(
-    view: &View,
+    view: &BindingView,
     wanted: &Wanted<'_>,
-    found: &Found<Objection>,
+    found: &ComparisonResult<Objection>,
     crd: &CrdOutline,
 ) -> Result<SyncSpec, String> {
     let (name, export, scope) = (crd::name(wanted.schema), &wanted.export.spec, crd.spec.scope);

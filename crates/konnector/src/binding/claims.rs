@@ -1,68 +1,68 @@
-//! What a binding's provider claims beside the bound resources: consent, an engine per claim, and an orderly end.
+//! Claims of a binding's provider beside the bound resources: consent, an engine per claim, and an orderly end.
 
 use std::sync::Arc;
 
 use kube::{ResourceExt as _, api::ApiResource};
 use portolan_core::{
     api::kubebind::{APIServiceBinding, ExportedResource, Isolation, LABEL_OWNER, PermissionClaim},
-    claims::{self, Claim, Claimed, InvalidClaim},
+    claims::{self, ClaimedResource, InvalidClaim, ResourceClaim},
     condition::Verdict,
     outline::api_resource,
 };
 
 use super::{
-    ending::mode,
-    observe::{ObservedBinding, Provider, View},
+    observe::{BindingView, ObservedBinding, ProviderSide},
+    termination::mode,
 };
 use crate::{
     claims::{ClaimKey, ClaimSpec, ClaimState},
-    context::Context,
+    context::KonnectorContext,
     crd,
-    sync::Mode,
+    sync::EngineMode,
 };
 
 mod verdict;
 
-/// How the claims of a binding fare.
+/// The state of a binding's claims.
 #[derive(Default)]
-pub(super) enum Claims {
+pub(super) enum ClaimsState {
     /// Nothing has changed, as far as anybody can tell.
     #[default]
     Unknown,
     Known {
-        /// Nothing is said where nothing is claimed.
+        /// Sets nothing where nothing is claimed.
         verdict: Option<Verdict>,
-        /// What may have been copied.
-        accepted: Vec<Claimed>,
+        /// Claims whose objects may have been copied.
+        accepted: Vec<ClaimedResource>,
     },
 }
 
-/// What was found of the claims of an export.
+/// Findings about the claims of an export.
 #[derive(Default)]
 struct Findings {
     invalid: Vec<InvalidClaim>,
-    refused: Vec<Claimed>,
-    running: Vec<(Claim, ClaimState)>,
+    refused: Vec<ClaimedResource>,
+    running: Vec<(ResourceClaim, ClaimState)>,
     /// Copies are being removed.
-    ending: Vec<(Claimed, ClaimState)>,
+    draining: Vec<(ClaimedResource, ClaimState)>,
 }
 
-/// What the claims are met with, from the status: an engine starts only after it has been written down there, so
-/// that what it copies is found again whatever happens.
-fn written_down(binding: &APIServiceBinding) -> Vec<Claimed> {
+/// The claims that are met, from the status: an engine starts only after its claim is recorded there, so that its
+/// copies are found again whatever happens.
+fn written_down(binding: &APIServiceBinding) -> Vec<ClaimedResource> {
     let accepted = binding.status.iter().flat_map(|status| &status.accepted_claims);
-    accepted.filter_map(|plural| Claimed::of(plural)).collect()
+    accepted.filter_map(|plural| ClaimedResource::of(plural)).collect()
 }
 
 /// Runs an engine for each claim that the consumer has agreed to, and ends those that it has not.
-pub(super) fn meet(context: &Context, observed: &ObservedBinding) -> Claims {
-    let Provider::Session(view) = &observed.provider else { return Claims::Unknown };
+pub(super) fn meet(context: &KonnectorContext, observed: &ObservedBinding) -> ClaimsState {
+    let ProviderSide::Session(view) = &observed.provider else { return ClaimsState::Unknown };
     let before = written_down(&observed.binding);
     let Some(export) = view.export.as_ref().filter(|_| view.listed) else {
         if view.withdrawing.is_some() {
             end(context, &observed.binding, view, mode(context, &observed.binding, view));
         }
-        return Claims::Unknown;
+        return ClaimsState::Unknown;
     };
     let spec = &export.spec;
     let (valid, invalid) = claims::read(&spec.permission_claims, &spec.resources, spec.isolation);
@@ -77,7 +77,7 @@ pub(super) fn meet(context: &Context, observed: &ObservedBinding) -> Claims {
         accepted.push(resource);
         let state = match referring(observed, view, &claim) {
             Some(kinds) if before.contains(&resource) => {
-                run(context, &observed.binding, view, &claim, kinds, Mode::Sync)
+                run(context, &observed.binding, view, &claim, kinds, EngineMode::Sync)
             }
             _ => ClaimState::Starting,
         };
@@ -87,18 +87,18 @@ pub(super) fn meet(context: &Context, observed: &ObservedBinding) -> Claims {
     for resource in left {
         // Where the provider gives up a claim that is agreed to, what it has brought stays.
         let is_agreed = observed.consent.accepts(resource.plural());
-        let mode = if is_agreed { Mode::Withdraw } else { Mode::Drain };
+        let mode = if is_agreed { EngineMode::Withdraw } else { EngineMode::Drain };
         let state = end_one(context, &observed.binding, view, resource, mode);
         if !context.claims.is_drained(&key(&observed.binding, resource)) {
-            found.ending.push((resource, state));
+            found.draining.push((resource, state));
             accepted.push(resource);
         }
     }
     context.claims.stop(&observed.binding.name_any(), &accepted);
-    Claims::Known { verdict: verdict::of(&observed.binding, &found), accepted }
+    ClaimsState::Known { verdict: verdict::of(&observed.binding, &found), accepted }
 }
 
-/// How far the end of claims has come.
+/// Progress of the end of claims.
 #[derive(Debug)]
 pub(super) enum End {
     /// Nothing is left of what they have brought.
@@ -110,7 +110,12 @@ pub(super) enum End {
 }
 
 /// Takes away what claims have brought, as far as the mode says.
-pub(super) fn end(context: &Context, binding: &APIServiceBinding, view: &View, mode: Mode) -> End {
+pub(super) fn end(
+    context: &KonnectorContext,
+    binding: &APIServiceBinding,
+    view: &BindingView,
+    mode: EngineMode,
+) -> End {
     let mut reached = End::Done;
     for resource in written_down(binding) {
         let state = end_one(context, binding, view, resource, mode);
@@ -126,22 +131,26 @@ pub(super) fn end(context: &Context, binding: &APIServiceBinding, view: &View, m
     reached
 }
 
-/// Whether anything may have been copied for claims.
+/// Returns `true` if anything may have been copied for claims.
 pub(super) fn are_met(binding: &APIServiceBinding) -> bool {
     !written_down(binding).is_empty()
 }
 
-/// How a binding ends for which the copies on the provider may have to stay.
-pub(super) fn last_mode(context: &Context, binding: &APIServiceBinding, view: &View) -> Mode {
-    if context.keeps_copies(binding) { Mode::Withdraw } else { mode(context, binding, view) }
+/// The mode of a terminating binding for which the copies on the provider may have to stay.
+pub(super) fn last_mode(
+    context: &KonnectorContext,
+    binding: &APIServiceBinding,
+    view: &BindingView,
+) -> EngineMode {
+    if context.keeps_copies(binding) { EngineMode::Withdraw } else { mode(context, binding, view) }
 }
 
 fn end_one(
-    context: &Context,
+    context: &KonnectorContext,
     binding: &APIServiceBinding,
-    view: &View,
-    resource: Claimed,
-    mode: Mode,
+    view: &BindingView,
+    resource: ClaimedResource,
+    mode: EngineMode,
 ) -> ClaimState {
     let claims = binding.status.iter().flat_map(|status| &status.permission_claims);
     let claim = claims.filter(|claim| claim.resource == resource.plural()).find_map(reread);
@@ -151,7 +160,7 @@ fn end_one(
 }
 
 /// A claim that was valid once, without asking whether the export still has what it refers to.
-fn reread(claim: &PermissionClaim) -> Option<Claim> {
+fn reread(claim: &PermissionClaim) -> Option<ResourceClaim> {
     let exported = |one: &portolan_core::api::kubebind::ResourceReference| ExportedResource {
         group: one.group.clone(),
         resource: one.resource.clone(),
@@ -161,23 +170,23 @@ fn reread(claim: &PermissionClaim) -> Option<Claim> {
     claims::read(std::slice::from_ref(claim), &exported, Isolation::Prefixed).0.pop()
 }
 
-fn everything_owned(resource: Claimed) -> Claim {
+fn everything_owned(resource: ClaimedResource) -> ResourceClaim {
     let labels = kube::core::Expression::Exists(LABEL_OWNER.to_owned()).into();
     let label_keys = [LABEL_OWNER.to_owned()].into();
-    Claim { resource, labels: Some(labels), label_keys, names: Vec::new(), references: Vec::new() }
+    ResourceClaim { resource, labels: Some(labels), label_keys, names: Vec::new(), references: Vec::new() }
 }
 
-fn key(binding: &APIServiceBinding, resource: Claimed) -> ClaimKey {
+fn key(binding: &APIServiceBinding, resource: ClaimedResource) -> ClaimKey {
     ClaimKey { binding: binding.name_any(), resource }
 }
 
 fn run(
-    context: &Context,
+    context: &KonnectorContext,
     binding: &APIServiceBinding,
-    view: &View,
-    claim: &Claim,
+    view: &BindingView,
+    claim: &ResourceClaim,
     referring: Vec<ApiResource>,
-    mode: Mode,
+    mode: EngineMode,
 ) -> ClaimState {
     let export = view.export.as_ref().or(view.withdrawing.as_ref());
     let spec = ClaimSpec {
@@ -192,8 +201,12 @@ fn run(
 }
 
 /// The kinds that a claim's references stand in; `None` until the consumer serves them.
-fn referring(observed: &ObservedBinding, view: &View, claim: &Claim) -> Option<Vec<ApiResource>> {
-    let kind = |reference: &claims::Reference| {
+fn referring(
+    observed: &ObservedBinding,
+    view: &BindingView,
+    claim: &ResourceClaim,
+) -> Option<Vec<ApiResource>> {
+    let kind = |reference: &claims::ClaimReference| {
         let same =
             |one: &&ExportedResource| (&one.group, &one.resource) == (&reference.group, &reference.resource);
         let exported = view.schemas.iter().find(|(resource, _)| same(&resource));
@@ -209,7 +222,7 @@ fn referring(observed: &ObservedBinding, view: &View, claim: &Claim) -> Option<V
     claim.references.iter().map(kind).collect()
 }
 
-fn elsewhere(reference: &claims::Reference, version: &str) -> ApiResource {
+fn elsewhere(reference: &claims::ClaimReference, version: &str) -> ApiResource {
     let group = &reference.group;
     ApiResource {
         group: group.clone(),

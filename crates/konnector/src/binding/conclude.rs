@@ -15,10 +15,10 @@ use portolan_core::{
 };
 
 use super::{
-    claims::Claims,
+    claims::ClaimsState,
     marks::FOREIGN_CRD,
-    observe::{ObservedBinding, Provider, View},
-    outcome::{Applied, AppliedResource, Outcome},
+    observe::{BindingView, ObservedBinding, ProviderSide},
+    outcome::{AppliedResource, AppliedResources, Outcome},
 };
 use crate::{
     beginning, crd,
@@ -44,7 +44,7 @@ pub(super) fn waiting(binding: &APIServiceBinding, why: &str, now: Timestamp) ->
 
 pub(super) fn conclude<S>(
     observed: &ObservedBinding<S>,
-    applied: &Applied,
+    applied: &AppliedResources,
     now: Timestamp,
     beginning: bool,
 ) -> APIServiceBindingStatus {
@@ -72,7 +72,7 @@ pub(super) fn conclude<S>(
             Beat::NotKept => condition::remove(&mut status.conditions, CONDITION_HEARTBEATING),
             Beat::Said(verdict) => say(&mut status.conditions, CONDITION_HEARTBEATING, verdict),
         }
-        if let Claims::Known { verdict, accepted } = &applied.claims {
+        if let ClaimsState::Known { verdict, accepted } = &applied.claims {
             status.accepted_claims = accepted.iter().map(|claimed| claimed.plural().to_owned()).collect();
             match verdict {
                 Some(verdict) => say(&mut status.conditions, CONDITION_PERMISSION_CLAIMS, verdict.clone()),
@@ -97,16 +97,16 @@ pub(super) fn conclude<S>(
     status
 }
 
-fn connected<S>(observed: &ObservedBinding<S>, applied: &Applied) -> Verdict {
+fn connected<S>(observed: &ObservedBinding<S>, applied: &AppliedResources) -> Verdict {
     let view = match &observed.provider {
-        Provider::NoAccess => return pending(),
-        Provider::ClientFailed(why) => {
+        ProviderSide::NoAccess => return pending(),
+        ProviderSide::ClientFailed(why) => {
             return Verdict::error(
                 "ProviderClientError",
                 format!("Failed to create a client for the provider cluster: {why}"),
             );
         }
-        Provider::Session(view) => view,
+        ProviderSide::Session(view) => view,
     };
     match &view.contact {
         Contact::Down { message } => {
@@ -128,7 +128,7 @@ fn connected<S>(observed: &ObservedBinding<S>, applied: &Applied) -> Verdict {
         .unwrap_or_else(Verdict::holds)
 }
 
-/// What is said of the heartbeat.
+/// Verdict on the heartbeat.
 enum Beat {
     /// Nothing new.
     Unknown,
@@ -138,7 +138,7 @@ enum Beat {
 }
 
 fn heartbeating<S>(observed: &ObservedBinding<S>) -> Beat {
-    let Provider::Session(view) = &observed.provider else { return Beat::Unknown };
+    let ProviderSide::Session(view) = &observed.provider else { return Beat::Unknown };
     if observed.closed().is_some() {
         return Beat::NotKept;
     }
@@ -157,8 +157,8 @@ fn pending() -> Verdict {
     Verdict::pending("ProviderPending", "Waiting for the provider's first answer.")
 }
 
-/// What is wrong with the export, if anything.
-fn export_verdict<S>(observed: &ObservedBinding<S>, view: &View<S>) -> Option<Verdict> {
+/// The fault of the export, if any.
+fn export_verdict<S>(observed: &ObservedBinding<S>, view: &BindingView<S>) -> Option<Verdict> {
     let name = observed.binding.name_any();
     if view.export.is_none() {
         return Some(match &view.refusal {
@@ -177,7 +177,7 @@ fn export_verdict<S>(observed: &ObservedBinding<S>, view: &View<S>) -> Option<Ve
     ))
 }
 
-/// Why the provider's side of an export is not as it should be, in the provider's words.
+/// The fault of the provider's side of an export, in the provider's words.
 fn provider_says(export: &APIServiceExport) -> Option<String> {
     let said = condition::find(&export.status.as_ref()?.conditions, CONDITION_PROVIDER_IN_SYNC)?;
     let is_false = said.status == condition::ConditionStatus::False;
@@ -204,7 +204,7 @@ fn refusal<S>(observed: &ObservedBinding<S>, resource: &AppliedResource) -> Opti
         Outcome::Foreign { owner: Some(owner) } => {
             let ours = policy::described(&observed.binding);
             let message = format!(
-                "CustomResourceDefinition {name} belongs to {owner}, and so {ours} waits until that one is gone."
+                "CustomResourceDefinition {name} belongs to {owner}, so {ours} waits until that one is deleted."
             );
             Some(Verdict::error(FOREIGN_CRD, message))
         }
@@ -223,7 +223,7 @@ fn refusal<S>(observed: &ObservedBinding<S>, resource: &AppliedResource) -> Opti
 }
 
 /// A CRD that is applied carries the provider's schema; one that is not served yet is on its way.
-fn schema_in_sync(applied: &Applied) -> Verdict {
+fn schema_in_sync(applied: &AppliedResources) -> Verdict {
     if let Some(objection) = applied.resources.iter().find_map(|resource| resource.objection.as_ref()) {
         return Verdict::error(objection.reason, objection.message.clone());
     }
@@ -243,19 +243,19 @@ fn schema_in_sync(applied: &Applied) -> Verdict {
 fn migrating(resource: &AppliedResource) -> Option<Verdict> {
     let name = &resource.crd;
     Some(match resource.migration.as_ref()? {
-        MigrationState::Running { leaving, target, written } => {
-            let leaving = leaving.join(", ");
+        MigrationState::Running { former, target, written } => {
+            let former = former.join(", ");
             let message = format!(
-                "Objects of {name} that are stored in {leaving} are being written anew in {target}, so that {leaving} \
-                 can go: {written} done so far."
+                "Objects of {name} that are stored in {former} are being rewritten in {target}, so that {former} can \
+                 be removed: {written} done so far."
             );
             Verdict::pending("StoredVersionsMigrating", message)
         }
-        MigrationState::Failed { leaving, target, why } => {
+        MigrationState::Failed { former, target, why } => {
             let message = format!(
-                "CustomResourceDefinition {name} keeps {}, in which objects are stored, because they cannot all be \
-                 written anew in {target}: {why}. This is tried again.",
-                leaving.join(", ")
+                "CustomResourceDefinition {name} keeps {}, in which objects are stored, because not all of them can \
+                 be rewritten in {target}: {why}. The konnector retries.",
+                former.join(", ")
             );
             Verdict::warning("StoredVersionsMigrationFailed", message)
         }
@@ -263,7 +263,7 @@ fn migrating(resource: &AppliedResource) -> Option<Verdict> {
 }
 
 /// A warning: whoever writes through another version than the stored one drops fields.
-fn versions_differ(applied: &Applied) -> Option<Verdict> {
+fn versions_differ(applied: &AppliedResources) -> Option<Verdict> {
     let told = applied.resources.iter().filter_map(|resource| {
         let lossy = crd::lossy_versions(&resource.schema.spec);
         let stored = stored_version(&resource.schema.spec.versions)?;
@@ -275,15 +275,15 @@ fn versions_differ(applied: &Applied) -> Option<Verdict> {
         reason: "FieldsDiffer".to_owned(),
         message: format!(
             "These versions do not have the same fields as the one that objects are stored in, and the API server \
-             converts between them by their names alone: {}. A write through such a version drops what it does not \
-             have. Write through the stored one.",
+             converts between them by their names alone: {}. A write through such a version drops the fields that it \
+             lacks. Write through the stored one.",
             told.join("; ")
         ),
         ..Verdict::holds()
     })
 }
 
-fn informers_synced(applied: &Applied) -> Verdict {
+fn informers_synced(applied: &AppliedResources) -> Verdict {
     applied.resources.iter().find_map(not_watched).unwrap_or_else(Verdict::holds)
 }
 
@@ -307,12 +307,12 @@ fn not_watched(resource: &AppliedResource) -> Option<Verdict> {
     }
 }
 
-/// It is no fault that copies were kept: it holds, and is not there where there are none.
+/// Keeping copies is no fault: the condition holds, and is absent where there are none.
 fn orphaned(count: usize) -> Verdict {
     let (copies, have) = if count == 1 { ("copy", "has") } else { ("copies", "have") };
     let message = format!(
-        "{count} {copies} on the provider {have} no object on this cluster any more. `konnector orphans` lists what was \
-         left, and `konnector orphans delete` deletes it."
+        "{count} {copies} on the provider {have} no object on this cluster. `konnector orphans` lists them, and \
+         `konnector orphans delete` deletes them."
     );
     Verdict { reason: "OriginGone".to_owned(), message, ..Verdict::holds() }
 }
@@ -321,7 +321,7 @@ fn orphaned(count: usize) -> Verdict {
 fn missing_right(resource: &AppliedResource) -> String {
     let (plural, group) = (&resource.schema.spec.names.plural, &resource.schema.spec.group);
     format!(
-        "The konnector may not read and mark objects of {crd} on this cluster. Apply: \
+        "The konnector lacks the rights to read and mark objects of {crd} on this cluster. Apply: \
          {{\"apiVersion\":\"rbac.authorization.k8s.io/v1\",\"kind\":\"ClusterRole\",\"metadata\":{{\"name\":\"kube-bind-{crd}\",\
          \"labels\":{{\"rbac.kube-bind.io/aggregate-to-konnector\":\"true\"}}}},\"rules\":[{{\"apiGroups\":[\"{group}\"],\
          \"resources\":[\"{plural}\",\"{plural}/status\"],\"verbs\":[\"get\",\"list\",\"watch\",\"patch\"]}}]}}",
@@ -329,8 +329,12 @@ fn missing_right(resource: &AppliedResource) -> String {
     )
 }
 
-fn record<S>(status: &mut APIServiceBindingStatus, observed: &ObservedBinding<S>, applied: &Applied) {
-    let Provider::Session(view) = &observed.provider else { return };
+fn record<S>(
+    status: &mut APIServiceBindingStatus,
+    observed: &ObservedBinding<S>,
+    applied: &AppliedResources,
+) {
+    let ProviderSide::Session(view) = &observed.provider else { return };
     if view.pretty_name.is_some() {
         status.provider_pretty_name.clone_from(&view.pretty_name);
     }

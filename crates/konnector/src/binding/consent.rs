@@ -1,4 +1,4 @@
-//! What the consumer has agreed to, by annotations on a binding or on the bundle that made it. Pure.
+//! The consumer's consent, by annotations on a binding or on the bundle that made it. Pure.
 
 use portolan_core::api::kubebind::{APIServiceBinding, APIServiceBindingBundle};
 
@@ -7,7 +7,7 @@ pub(crate) const ALLOW_BREAKING: &str = "kube-bind.io/allow-breaking";
 /// Annotation: the provider's claims are met, `true` or `all` for all, or a list of resources.
 pub(crate) const ACCEPT_CLAIMS: &str = "kube-bind.io/accept-claims";
 
-/// What has been agreed to.
+/// The consumer's consent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Consent {
     pub(super) breaking: bool,
@@ -32,7 +32,7 @@ impl Consent {
         self
     }
 
-    /// Whether claims on a resource are met.
+    /// Returns `true` if claims on a resource are met.
     pub(super) fn accepts(&self, resource: &str) -> bool {
         let named = |value: &String| value.split(',').any(|one| one.trim() == resource);
         self.claims.iter().any(|value| value == "true" || value == "all" || named(value))

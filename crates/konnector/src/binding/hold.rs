@@ -1,4 +1,4 @@
-//! What a binding carries itself: its finalizer, and notes about the export that it is bound to.
+//! Metadata of a binding: its finalizer, and notes about the export that it is bound to.
 
 use std::collections::BTreeMap;
 
@@ -10,16 +10,16 @@ use portolan_runtime::apply::{self, WriteError};
 use serde_json::{Value, json};
 
 use super::marks::{ANNOTATION_EXPORT_UID, ANNOTATION_RESOURCES, FINALIZER, resources_of};
-use crate::context::Context;
+use crate::context::KonnectorContext;
 
 /// Makes sure that the binding, made by hand perhaps, does not go before what it brought is drained, and
 /// that it names the export and the contract that it is bound to.
 pub(super) async fn hold(
-    context: &Context,
+    context: &KonnectorContext,
     binding: &APIServiceBinding,
     bound: Option<(&APIServiceExport, Option<&str>)>,
 ) -> Result<(), WriteError> {
-    // In another version, it may be on its way out, because the export that it had is withdrawn: it must not
+    // In another version, it may be terminating, because the export that it had is withdrawn: it must not
     // be taken for bound to the one that has come since.
     let version = &binding.metadata.resource_version;
     let mut operations = vec![
@@ -43,11 +43,11 @@ pub(super) async fn hold(
     }
     let api: Api<APIServiceBinding> = Api::all(context.consumer.clone());
     let written = apply::json_patch(&api, &binding.name_any(), None, operations.into()).await?;
-    context.written_bindings.wrote(written);
+    context.bindings.wrote(written);
     Ok(())
 }
 
-/// What the annotations lack about the export and its contract.
+/// Notes about the export and its contract that the annotations lack.
 fn notes(binding: &APIServiceBinding, export: &APIServiceExport, contract: Option<&str>) -> Vec<Value> {
     let notes = [
         (ANNOTATION_EXPORT_UID, export.uid()),

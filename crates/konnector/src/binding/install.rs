@@ -9,33 +9,33 @@ use portolan_core::{
 };
 use portolan_runtime::{
     apply::{self, Precondition, WriteError},
-    telemetry::Chain,
+    telemetry::ErrorChain,
 };
 use serde_json::{Value, json};
 use tracing::info;
 
 use super::{
     objection::{Objection, objection},
-    observe::{ObservedBinding, View},
+    observe::{BindingView, ObservedBinding},
     outcome::Outcome,
     taken,
 };
 use crate::{
-    bodies::{Basis, Found, version_of},
-    context::Context,
+    bodies::{Basis, ComparisonResult, version_of},
+    context::KonnectorContext,
     crd,
     migration::{Job, MigrationState},
     policy,
 };
 
-/// What has become of a CRD.
+/// The outcome for a CRD.
 pub(super) struct Installed {
     pub(super) outcome: Outcome,
-    /// What the comparison with the schema has found, where there is a CRD.
-    pub(super) found: Option<Arc<Found<Objection>>>,
-    /// Why the provider's schema is not taken over.
+    /// Result of the comparison with the schema, where there is a CRD.
+    pub(super) found: Option<Arc<ComparisonResult<Objection>>>,
+    /// The reason why the provider's schema is not taken over.
     pub(super) objection: Option<Objection>,
-    /// Objects are written anew before a version goes.
+    /// Objects are rewritten before a version goes.
     pub(super) migration: Option<MigrationState>,
 }
 
@@ -53,9 +53,9 @@ struct Pair {
 
 /// Creates or updates the CRD where it differs from the schema and nothing speaks against it.
 pub(super) async fn install(
-    context: &Context,
+    context: &KonnectorContext,
     observed: &ObservedBinding,
-    view: &View,
+    view: &BindingView,
     schema: &SchemaOutline,
 ) -> Result<Installed, WriteError> {
     let (binding, name) = (&observed.binding, crd::name(schema));
@@ -92,17 +92,17 @@ pub(super) async fn install(
 }
 
 /// A CRD that this binding may not touch.
-fn foreign<K>(context: &Context, crd: &K, binding: &APIServiceBinding) -> Option<Outcome>
+fn foreign<K>(context: &KonnectorContext, crd: &K, binding: &APIServiceBinding) -> Option<Outcome>
 where
     K: kube::Resource,
 {
-    let ends = crd.meta().deletion_timestamp.is_some();
-    let is_foreign = !crd::is_owned_by(crd, binding) && (ends || !crd::is_stray(crd));
+    let is_terminating = crd.meta().deletion_timestamp.is_some();
+    let is_foreign = !crd::is_owned_by(crd, binding) && (is_terminating || !crd::is_orphan(crd));
     is_foreign.then(|| Outcome::Foreign { owner: owner_of(context, crd) })
 }
 
-/// Whose CRD it is, for people.
-fn owner_of<K: kube::Resource>(context: &Context, crd: &K) -> Option<String> {
+/// Names the owner of a CRD, for people.
+fn owner_of<K: kube::Resource>(context: &KonnectorContext, crd: &K) -> Option<String> {
     let name = crd::owner_name(crd)?;
     let described = context.binding(name).map(|binding| policy::described(&binding));
     Some(described.unwrap_or_else(|| format!("APIServiceBinding {name}")))
@@ -119,7 +119,7 @@ fn basis(observed: &ObservedBinding, schema: &SchemaOutline, crd: Option<&kube::
 }
 
 async fn compare(
-    context: &Context,
+    context: &KonnectorContext,
     observed: &ObservedBinding,
     schema: &SchemaOutline,
     pair: Pair,
@@ -136,7 +136,7 @@ async fn compare(
     let desired = crd::desired(&pair.schema, binding);
     let is_known = schema.metadata.generation == pair.schema.metadata.generation;
     let remember = |objection: Option<Objection>| {
-        let found = Found::new(objection, existing);
+        let found = ComparisonResult::new(objection, existing);
         let basis = basis(observed, schema, Some(&existing.metadata));
         is_known.then(|| context.bodies.put(&name, basis, found))
     };
@@ -151,9 +151,9 @@ async fn compare(
         let outcome = if is_ours { Outcome::Installing(outline) } else { Outcome::Withheld };
         return Ok(Installed { found, objection, ..Installed::only(outcome) });
     }
-    let (desired, leaving) = crd::retaining(desired, existing);
-    if is_ours && !leaving.is_empty() && crd::is_current(existing, &desired) {
-        let migration = Job::of(&outline, leaving)
+    let (desired, former) = crd::retaining(desired, existing);
+    if is_ours && !former.is_empty() && crd::is_current(existing, &desired) {
+        let migration = Job::of(&outline, former)
             .map(|job| context.migrations.ensure(&job, context.trigger_of(&binding.name_any())));
         return Ok(Installed { migration, ..Installed::only(Outcome::Installing(outline)) });
     }
@@ -163,7 +163,7 @@ async fn compare(
 }
 
 async fn create(
-    context: &Context,
+    context: &KonnectorContext,
     observed: &ObservedBinding,
     schema: &SchemaOutline,
     body: &BoundSchema,
@@ -182,13 +182,13 @@ async fn create(
     {
         // What was just written need not be read again to be compared.
         let basis = basis(observed, schema, Some(&crd.metadata));
-        installed.found = Some(context.bodies.put(&name, basis, Found::of_made(&desired)));
+        installed.found = Some(context.bodies.put(&name, basis, ComparisonResult::of_made(&desired)));
     }
     Ok(installed)
 }
 
 /// Nobody writes in a version that is about to keep less than the one that objects are stored in.
-fn pause(context: &Context, binding: &APIServiceBinding, existing: &CrdOutline, desired: &Value) {
+fn pause(context: &KonnectorContext, binding: &APIServiceBinding, existing: &CrdOutline, desired: &Value) {
     let stored = |version: &&Value| version["storage"] == true;
     let target = desired["spec"]["versions"].as_array().and_then(|all| all.iter().find(stored));
     let before = existing.spec.versions.iter().find(|version| version.storage);
@@ -198,7 +198,7 @@ fn pause(context: &Context, binding: &APIServiceBinding, existing: &CrdOutline, 
 }
 
 async fn write(
-    context: &Context,
+    context: &KonnectorContext,
     binding: &APIServiceBinding,
     existing: Option<&CrdBody>,
     desired: &Value,
@@ -217,11 +217,11 @@ async fn write(
     match written {
         Ok(crd) => {
             info!(binding = binding.name_any(), crd = name, "CRD is up to date");
-            context.written_crds.wrote(crd.clone());
+            context.crds.wrote(crd.clone());
             Ok(Outcome::Installing(Arc::new(crd)))
         }
         Err(WriteError::Invalid(error) | WriteError::Forbidden(error)) => {
-            Ok(Outcome::Refused { created: existing.is_none(), message: Chain(&error).to_string() })
+            Ok(Outcome::Refused { created: existing.is_none(), message: ErrorChain(&error).to_string() })
         }
         Err(error) => Err(error),
     }

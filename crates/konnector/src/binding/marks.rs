@@ -1,4 +1,4 @@
-//! How bindings are marked, and what they and bundles say with one word.
+//! Marks of bindings, and one-word annotations on them and on bundles.
 
 use portolan_core::{api::kubebind::APIServiceExport, names};
 
@@ -11,7 +11,7 @@ pub(crate) const ANNOTATION_RESOURCES: &str = "kube-bind.io/resources";
 /// Reason of `Connected`: the CRD belongs to somebody else, perhaps to another binding.
 pub(crate) const FOREIGN_CRD: &str = "ForeignCustomResourceDefinition";
 
-/// What [`ANNOTATION_RESOURCES`] says of an export.
+/// The value of [`ANNOTATION_RESOURCES`] for an export.
 pub(crate) fn resources_of(export: &APIServiceExport) -> String {
     let names = export.spec.resources.iter().map(|r| names::crd(&r.resource, &r.group));
     names.collect::<Vec<_>>().join(",")

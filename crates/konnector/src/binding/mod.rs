@@ -6,7 +6,6 @@ mod claims;
 mod cleanup;
 mod conclude;
 pub(crate) mod consent;
-mod ending;
 mod hold;
 mod install;
 mod marks;
@@ -15,6 +14,7 @@ pub(crate) mod observe;
 mod outcome;
 mod report;
 mod taken;
+mod termination;
 
 pub(crate) use self::{
     marks::{ANNOTATION_EXPORT_UID, ANNOTATION_RESOURCES, FINALIZER, FOREIGN_CRD, resources_of},
@@ -24,34 +24,18 @@ pub(crate) use self::{
 use std::sync::Arc;
 
 use portolan_runtime::{
-    apply::WriteError,
     clock,
-    controller::{Action, Controller, ReconcileFailure},
+    controller::{Action, Controller, ReconcileError},
     tasks::Tasks,
 };
 
-use crate::{context::Context, policy};
+use crate::{context::KonnectorContext, policy};
 
 const WORKERS: usize = 8;
 
-/// Why a binding could not be reconciled.
-#[derive(Debug, thiserror::Error)]
-#[error("failed to {action} for binding {binding:?}")]
-pub(crate) struct BindingError {
-    action: &'static str,
-    binding: String,
-    #[source]
-    source: WriteError,
-}
-
-impl ReconcileFailure for BindingError {
-    fn is_conflict(&self) -> bool {
-        self.source.is_conflict()
-    }
-}
-
-pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
-    let reconcile = |context: Arc<Context>, name: String| async move { reconcile(&context, &name).await };
+pub(crate) fn run(tasks: &Tasks, context: &Arc<KonnectorContext>) {
+    let reconcile =
+        |context: Arc<KonnectorContext>, name: String| async move { reconcile(&context, &name).await };
     Controller {
         name: "binding",
         workers: WORKERS,
@@ -61,30 +45,31 @@ pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
     .run(tasks, context, reconcile);
 }
 
-async fn reconcile(context: &Context, name: &str) -> Result<Action, BindingError> {
+async fn reconcile(context: &KonnectorContext, name: &str) -> Result<Action, ReconcileError> {
     let Some(binding) = context.binding(name) else {
         context.metrics.forget_binding(name);
         context.sync.stop(name, &[]);
         context.claims.stop(name, &[]);
-        context.claims.look_again();
+        context.claims.resync();
         context.tidy_up();
         return Ok(Action::AwaitChange);
     };
-    let failed = |action| move |source| BindingError { action, binding: name.to_owned(), source };
+    let failed =
+        |action| move |source| ReconcileError::new(action, format_args!("for binding {name:?}"), source);
     if policy::is_released(&*binding) {
         context.sync.stop(name, &[]);
         context.claims.stop(name, &[]);
         return Ok(Action::AwaitChange);
     }
     let observed = observe::observe(context, binding).await.map_err(failed("read"))?;
-    let ends = observed.binding.metadata.deletion_timestamp.is_some();
+    let is_terminating = observed.binding.metadata.deletion_timestamp.is_some();
     // What ends while another cluster has the contract takes its own marks off, and nothing else.
-    if observed.closed().is_some() && !(ends && observed.is_in_use_elsewhere()) {
+    if observed.closed().is_some() && !(is_terminating && observed.is_in_use_elsewhere()) {
         context.sync.stop(name, &[]);
         context.claims.stop(name, &[]);
     }
     let next = cleanup::clean_up(context, &observed).await.map_err(failed("end what is bound"))?;
-    if ends {
+    if is_terminating {
         return Ok(next.unwrap_or(Action::AwaitChange));
     }
     let mut applied = apply::apply(context, &observed).await.map_err(failed("apply the CRDs"))?;

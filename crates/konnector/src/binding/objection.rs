@@ -1,4 +1,4 @@
-//! Why a provider's schema is not taken over. Pure.
+//! Reasons why a provider's schema is not taken over. Pure.
 
 use portolan_core::{
     api::kubebind::{BoundSchema, ConversionStrategy},
@@ -10,14 +10,14 @@ use serde_json::Value;
 use super::consent::{ALLOW_BREAKING, Consent};
 use crate::breaking::{Cure, breaking};
 
-/// Why a CRD is not brought up to date, in the words of the condition `SchemaInSync`.
+/// A reason why a CRD is not brought up to date, in the words of the condition `SchemaInSync`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Objection {
     pub(crate) reason: &'static str,
     pub(crate) message: String,
 }
 
-/// What speaks against making a CRD what is desired.
+/// Finds what speaks against making a CRD what is desired.
 pub(super) fn objection(
     schema: &BoundSchema,
     existing: Option<&CrdBody>,
@@ -28,7 +28,8 @@ pub(super) fn objection(
     let name = names::crd(&schema.spec.names.plural, &schema.spec.group);
     if let Some(url) = refused_webhook(schema, allowed_webhooks) {
         let message = format!(
-            "CustomResourceDefinition {name} would have this cluster's API server send objects to {url} for conversion. It is not brought up to date unless the host is named in --allow-conversion-webhooks."
+            "CustomResourceDefinition {name} would have this cluster's API server send objects to {url} for \
+             conversion. It is not brought up to date unless the host is named in --allow-conversion-webhooks."
         );
         return Some(Objection { reason: "ConversionWebhookRefused", message });
     }
@@ -37,7 +38,7 @@ pub(super) fn objection(
         return None;
     }
     let message = format!(
-        "CustomResourceDefinition {name} keeps its schema, because that of the provider breaks what is in use: {} {}. {}",
+        "CustomResourceDefinition {name} keeps its schema, because the provider's is a breaking change: {} {}. {}",
         found.path,
         found.what,
         cure(found.cure)
@@ -48,11 +49,11 @@ pub(super) fn objection(
 fn cure(cure: Cure) -> String {
     match cure {
         Cure::Consent => format!(
-            "To take it over, annotate the APIServiceBinding or its APIServiceBindingBundle with {ALLOW_BREAKING}=true."
+            "To accept it, annotate the APIServiceBinding or its APIServiceBindingBundle with {ALLOW_BREAKING}=true."
         ),
         Cure::Rebind => {
-            "The API server lets nobody change that. To take it over, delete the APIServiceBinding, with \
-            its objects, and have it bound anew."
+            "The API server does not allow this change. To accept it, delete the APIServiceBinding, with its objects, \
+             and bind it again."
                 .to_owned()
         }
     }

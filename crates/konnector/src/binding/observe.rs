@@ -5,62 +5,62 @@ use std::{
     sync::Arc,
 };
 
-use kube::{Api, ResourceExt as _, runtime::reflector::ObjectRef};
+use kube::{Api, ResourceExt as _};
 use portolan_core::{
     api::kubebind::{ANNOTATION_REPLACED, APIServiceBinding, APIServiceExport, ExportedResource},
     condition::Verdict,
     names,
     outline::{CrdOutline, SchemaOutline},
 };
-use portolan_runtime::{apply::WriteError, telemetry::Chain};
+use portolan_runtime::{apply::WriteError, telemetry::ErrorChain};
 
 use super::consent::Consent;
 use crate::{
-    context::Context,
+    context::KonnectorContext,
     crd,
-    provider::{Absence, CONTRACT_IN_USE, Contact, Heartbeat, Session, Standing},
+    provider::{CONTRACT_IN_USE, Contact, ContractStanding, ExportAbsence, Heartbeat, Session},
     secrets::SecretState,
-    word::Word,
+    word::ContractWord,
 };
 
 /// A binding and everything that bears on it.
 pub(super) struct ObservedBinding<S = Arc<Session>> {
     pub(super) binding: Arc<APIServiceBinding>,
     pub(super) secret: SecretState,
-    pub(super) provider: Provider<S>,
-    /// What the consumer has agreed to.
+    pub(super) provider: ProviderSide<S>,
+    /// The consumer's consent.
     pub(super) consent: Consent,
     /// CRDs on the consumer, by name, as far as they exist.
     pub(super) crds: BTreeMap<String, Arc<CrdOutline>>,
 }
 
 impl<S> ObservedBinding<S> {
-    /// Why nothing is done with the contract.
+    /// The reason why nothing is done with the contract.
     pub(super) fn closed(&self) -> Option<&Verdict> {
         match &self.provider {
-            Provider::Session(View { contact: Contact::Closed(verdict), .. }) => Some(verdict),
+            ProviderSide::Session(BindingView { contact: Contact::Closed(verdict), .. }) => Some(verdict),
             _ => None,
         }
     }
 
-    /// Whether the contract, and with it the copies, belong to another consumer cluster.
+    /// Returns `true` if the contract, and with it the copies, belongs to another consumer cluster.
     pub(super) fn is_in_use_elsewhere(&self) -> bool {
         self.closed().is_some_and(|verdict| verdict.reason == CONTRACT_IN_USE)
     }
 }
 
-/// What the provider says of the binding's export.
-pub(super) enum Provider<S = Arc<Session>> {
+/// The provider's side of the binding's export.
+pub(super) enum ProviderSide<S = Arc<Session>> {
     /// There is no usable kubeconfig.
     NoAccess,
     /// Its kubeconfig does not make a client.
     ClientFailed(String),
     /// A session, and what it knows.
-    Session(View<S>),
+    Session(BindingView<S>),
 }
 
 /// The binding's export as the session knows it.
-pub(super) struct View<S = Arc<Session>> {
+pub(super) struct BindingView<S = Arc<Session>> {
     pub(super) session: S,
     pub(super) contact: Contact,
     /// The contract that is bound, once it is known to be ours.
@@ -73,47 +73,47 @@ pub(super) struct View<S = Arc<Session>> {
     /// There is no export, and that is no mistake.
     pub(super) withdrawn: bool,
     pub(super) schemas: Vec<(ExportedResource, Option<Arc<SchemaOutline>>)>,
-    /// Why the provider has refused the request of the same name, if it has.
+    /// The reason why the provider has refused the request of the same name, if it has.
     pub(super) refusal: Option<String>,
     pub(super) pretty_name: Option<String>,
     pub(super) heartbeat: Heartbeat,
 }
 
 pub(super) async fn observe(
-    context: &Context,
+    context: &KonnectorContext,
     binding: Arc<APIServiceBinding>,
 ) -> Result<ObservedBinding, WriteError> {
     let reference = &binding.spec.kubeconfig_secret_ref;
     let secret = context.secrets.state(reference);
     let bundle = binding.owner_references().iter().find(|owner| owner.kind == "APIServiceBindingBundle");
     let bundle = bundle.and_then(|owner| context.bundle(&owner.name));
-    let word = Word::of_binding(&binding, bundle.as_deref());
+    let word = ContractWord::of_binding(&binding, bundle.as_deref());
     let provider = match &secret {
         SecretState::Valid(access) => {
             match context.sessions.ensure(reference, access, context.notifier(reference)).await {
-                Ok(session) => Provider::Session(view(context, session, &binding.name_any(), &word)),
-                Err(error) => Provider::ClientFailed(Chain(&error).to_string()),
+                Ok(session) => ProviderSide::Session(view(context, session, &binding.name_any(), &word)),
+                Err(error) => ProviderSide::ClientFailed(ErrorChain(&error).to_string()),
             }
         }
-        _ => Provider::NoAccess,
+        _ => ProviderSide::NoAccess,
     };
     let crds = crds(context, &binding, &provider).await?;
     let consent = Consent::of(&binding, bundle.as_deref()).and_always(&context.accept_claims);
     Ok(ObservedBinding { binding, secret, provider, consent, crds })
 }
 
-fn view(context: &Context, session: Arc<Session>, name: &str, word: &Word) -> View {
+fn view(context: &KonnectorContext, session: Arc<Session>, name: &str, word: &ContractWord) -> BindingView {
     let standing = session.standing(word);
     let contact = session.contact_of(&standing);
-    let open = if let Standing::Open(name) = standing { Some(name) } else { None };
+    let open = if let ContractStanding::Open(name) = standing { Some(name) } else { None };
     // What another contract exports is not what is bound.
     let found = session.export(name).filter(|_| open.is_some());
-    // Before the provider has said what there is, nothing is missing.
+    // Before the provider has answered, nothing is missing.
     let withdrawn = found.is_none()
         && contact == Contact::Up
         && match session.absence(name) {
-            Absence::Withdrawn => session.last_doubt().is_none(),
-            Absence::MissingFor(time) => time >= context.patience(),
+            ExportAbsence::Withdrawn => session.last_doubt().is_none(),
+            ExportAbsence::MissingFor(time) => time >= context.grace(),
         };
     let (withdrawing, export): (Option<_>, Option<_>) =
         if found.as_ref().is_some_and(|export| is_withdrawing(export)) {
@@ -124,7 +124,7 @@ fn view(context: &Context, session: Arc<Session>, name: &str, word: &Word) -> Vi
     let resources = export.iter().flat_map(|export| export.spec.resources.iter());
     let schema = |r: &ExportedResource| session.schema(&names::bound_schema(&r.resource, &r.group));
     let refusal = session.request(name).and_then(|request| request.status.clone()?.terminal_message);
-    View {
+    BindingView {
         contact,
         listed: open.is_some() && session.exports().is_some() && session.schemas_listed(),
         contract: open,
@@ -139,32 +139,32 @@ fn view(context: &Context, session: Arc<Session>, name: &str, word: &Word) -> Vi
     }
 }
 
-/// Whether an export goes, and not only to be made anew.
+/// Returns `true` if an export is terminating, and not only to be recreated.
 pub(crate) fn is_withdrawing(export: &APIServiceExport) -> bool {
     export.metadata.deletion_timestamp.is_some() && !export.annotations().contains_key(ANNOTATION_REPLACED)
 }
 
 /// The CRDs that a binding has, or will have. What the Go konnector has brought lacks our label.
-fn named(binding: &APIServiceBinding, provider: &Provider) -> BTreeSet<String> {
+fn named(binding: &APIServiceBinding, provider: &ProviderSide) -> BTreeSet<String> {
     let bound = binding.status.iter().flat_map(|status| &status.bound_schemas);
     let bound = bound.map(|schema| names::crd(&schema.resource, &schema.group));
     let exported = match provider {
-        Provider::Session(view) => view.schemas.as_slice(),
-        Provider::NoAccess | Provider::ClientFailed(_) => &[],
+        ProviderSide::Session(view) => view.schemas.as_slice(),
+        ProviderSide::NoAccess | ProviderSide::ClientFailed(_) => &[],
     };
     bound.chain(exported.iter().filter_map(|(_, schema)| Some(crd::name(schema.as_ref()?)))).collect()
 }
 
 async fn crds(
-    context: &Context,
+    context: &KonnectorContext,
     binding: &APIServiceBinding,
-    provider: &Provider,
+    provider: &ProviderSide,
 ) -> Result<BTreeMap<String, Arc<CrdOutline>>, WriteError> {
     let mut found: BTreeMap<_, _> = context
         .crds
-        .state_filter(|crd| crd::is_owned_by(crd, binding))
+        .filter(|crd| crd::is_owned_by(crd, binding))
         .into_iter()
-        .map(|crd| (crd.name_any(), context.written_crds.newest(crd)))
+        .map(|crd| (crd.name_any(), crd))
         .collect();
     let api: Api<CrdOutline> = Api::all(context.consumer.clone());
     for name in named(binding, provider) {
@@ -172,7 +172,7 @@ async fn crds(
             continue;
         }
         // One that is not ours is not in the store.
-        let stored = context.crds.get(&ObjectRef::new(&name)).map(|crd| context.written_crds.newest(crd));
+        let stored = context.crds.get(&name);
         let crd = match stored {
             Some(crd) => Some(crd),
             None => api.get_opt(&name).await?.map(Arc::new),

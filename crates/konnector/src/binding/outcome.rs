@@ -1,4 +1,4 @@
-//! What has become of a binding's resources.
+//! Outcome for a binding's resources.
 
 use std::sync::Arc;
 
@@ -7,14 +7,14 @@ use portolan_core::{
     outline::{CrdOutline, SchemaOutline},
 };
 
-use super::{claims::Claims, objection::Objection};
+use super::{claims::ClaimsState, objection::Objection};
 use crate::{migration::MigrationState, sync::EngineState};
 
-/// What has become of a binding's resources.
+/// The outcome for a binding's resources.
 #[derive(Default)]
-pub(super) struct Applied {
+pub(super) struct AppliedResources {
     pub(super) resources: Vec<AppliedResource>,
-    pub(super) claims: Claims,
+    pub(super) claims: ClaimsState,
     /// Copies whose objects are gone.
     pub(super) orphaned: usize,
 }
@@ -24,13 +24,13 @@ pub(super) struct AppliedResource {
     pub(super) crd: String,
     pub(super) schema: Arc<SchemaOutline>,
     pub(super) outcome: Outcome,
-    /// Why the provider's schema is not taken over.
+    /// The reason why the provider's schema is not taken over.
     pub(super) objection: Option<Objection>,
-    /// Objects are written anew before a version goes.
+    /// Objects are rewritten before a version goes.
     pub(super) migration: Option<MigrationState>,
 }
 
-/// How far a resource has come.
+/// Progress of a resource.
 pub(super) enum Outcome {
     /// The CRD of that name is not ours, but that of another binding perhaps.
     Foreign { owner: Option<String> },
@@ -38,7 +38,7 @@ pub(super) enum Outcome {
     Withheld,
     /// The API server does not accept the CRD.
     Refused { created: bool, message: String },
-    /// The CRD is there and not served yet.
+    /// The CRD exists, but is not served yet.
     Installing(Arc<CrdOutline>),
     /// The CRD is served. No engine can run for the reason given.
     NotSynced { crd: Arc<CrdOutline>, why: String },
@@ -46,8 +46,8 @@ pub(super) enum Outcome {
     Syncing { crd: Arc<CrdOutline>, engine: EngineState },
 }
 
-impl Applied {
-    /// Whether every change that could matter is watched.
+impl AppliedResources {
+    /// Returns `true` if every change that could matter is watched.
     pub(super) fn is_settled(&self) -> bool {
         let settled = |r: &AppliedResource| match &r.outcome {
             Outcome::Withheld
@@ -62,7 +62,7 @@ impl Applied {
 }
 
 impl AppliedResource {
-    /// Whether its group is served here in another way than by a CRD.
+    /// Returns `true` if its group is served here in another way than by a CRD.
     pub(super) fn cannot_be_bound(&self) -> bool {
         self.objection.as_ref().is_some_and(|objection| objection.reason == REASON_GROUP_NOT_BINDABLE)
     }

@@ -17,45 +17,47 @@ use portolan_core::{
 use portolan_runtime::{
     apply::{self, WriteError},
     clock,
-    telemetry::Chain,
+    telemetry::ErrorChain,
 };
 use tracing::debug;
 
 use super::{
     marks::FOREIGN_CRD,
-    observe::{ObservedBinding, Provider, View},
-    outcome::Applied,
+    observe::{BindingView, ObservedBinding, ProviderSide},
+    outcome::AppliedResources,
 };
 use crate::{
-    context::Context,
+    context::KonnectorContext,
     news::news,
     policy,
     provider::{Contact, PROVIDER_SUSPECT, Session},
 };
 
-/// What a bundle says itself, for all its bindings.
+/// Reasons that a bundle reports itself, for all its bindings.
 const SAID_BY_BUNDLES: [&str; 3] = ["ProviderClientError", "ProviderUnreachable", PROVIDER_SUSPECT];
-/// Where an export has no binding, and no more is known.
+/// The message about an export without a binding, where no more is known.
 const NO_BINDING: &str = "The consumer has no APIServiceBinding of this name.";
 
 pub(super) async fn report(
-    context: &Context,
+    context: &KonnectorContext,
     observed: &ObservedBinding,
-    applied: &Applied,
+    applied: &AppliedResources,
     status: &APIServiceBindingStatus,
 ) -> Result<(), WriteError> {
     say(context, &observed.binding, status).await?;
-    let Provider::Session(view) = &observed.provider else { return Ok(()) };
+    let ProviderSide::Session(view) = &observed.provider else { return Ok(()) };
     if view.contact != Contact::Up {
         return Ok(());
     }
     let reference = &observed.binding.spec.kubeconfig_secret_ref;
-    if !context.bundles.state().iter().any(|bundle| bundle.spec.kubeconfig_secret_ref == *reference) {
+    if !context.bundles.all().iter().any(|bundle| bundle.spec.kubeconfig_secret_ref == *reference) {
         report_unbound(context, reference, &without_binding(context, &view.session, reference)).await?;
     }
     match to_provider(view, applied, status).await {
         // The provider may not let us say how it went; the binding itself works all the same.
-        Err(WriteError::Forbidden(error)) => debug!("the provider does not take reports: {}", Chain(&error)),
+        Err(WriteError::Forbidden(error)) => {
+            debug!("the provider does not accept reports: {}", ErrorChain(&error));
+        }
         other => other?,
     }
     Ok(())
@@ -63,7 +65,7 @@ pub(super) async fn report(
 
 /// Writes the status where it differs, tells what is new in it, and counts.
 pub(super) async fn say(
-    context: &Context,
+    context: &KonnectorContext,
     binding: &APIServiceBinding,
     status: &APIServiceBindingStatus,
 ) -> Result<(), WriteError> {
@@ -74,7 +76,7 @@ pub(super) async fn say(
     }
     let api: Api<APIServiceBinding> = Api::all(context.consumer.clone());
     let written = apply::replace_status(&api, &binding.metadata, true, status).await?;
-    context.written_bindings.wrote(written);
+    context.bindings.wrote(written);
     let before = binding.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     let by_bundle = policy::bundle_of(binding).is_some();
     for said in news(before, &status.conditions).filter(|said| !(by_bundle && is_said_by_bundle(said))) {
@@ -91,7 +93,7 @@ fn is_said_by_bundle(condition: &Condition) -> bool {
 
 /// The exports of a provider that nobody binds, with what the provider reads of it.
 fn without_binding(
-    context: &Context,
+    context: &KonnectorContext,
     session: &Session,
     reference: &ClusterSecretKeyRef,
 ) -> BTreeMap<String, String> {
@@ -104,7 +106,7 @@ fn without_binding(
 
 /// Tells a provider which of its exports nobody binds, and why.
 pub(crate) async fn report_unbound(
-    context: &Context,
+    context: &KonnectorContext,
     reference: &ClusterSecretKeyRef,
     unbound: &BTreeMap<String, String>,
 ) -> Result<(), WriteError> {
@@ -125,7 +127,7 @@ pub(crate) async fn report_unbound(
         let status = unbound_status(&export, Verdict::pending(REASON_NOT_BOUND, why.clone()));
         match write_export(&session, &export, &status).await {
             Err(WriteError::Forbidden(error)) => {
-                debug!("the provider does not take reports: {}", Chain(&error));
+                debug!("the provider does not accept reports: {}", ErrorChain(&error));
             }
             other => other?,
         }
@@ -139,8 +141,12 @@ fn says_unbound(export: &APIServiceExport) -> bool {
     condition::find(conditions, CONDITION_CONNECTED).is_some_and(|said| said.reason == REASON_NOT_BOUND)
 }
 
-/// Whether a binding of the same name is surely for something else. Two Secrets may lead to one contract.
-fn is_of_another_contract(context: &Context, session: &Session, binding: &APIServiceBinding) -> bool {
+/// Returns `true` if a binding of the same name is surely for something else. Two Secrets may lead to one contract.
+fn is_of_another_contract(
+    context: &KonnectorContext,
+    session: &Session,
+    binding: &APIServiceBinding,
+) -> bool {
     let other = context.sessions.open(&binding.spec.kubeconfig_secret_ref);
     let other = other.and_then(|other| other.agreed_contract());
     other.zip(session.agreed_contract()).is_some_and(|(other, ours)| other != ours)
@@ -155,8 +161,8 @@ fn unbound_status(export: &APIServiceExport, verdict: Verdict) -> APIServiceExpo
 }
 
 async fn to_provider(
-    view: &View,
-    applied: &Applied,
+    view: &BindingView,
+    applied: &AppliedResources,
     status: &APIServiceBindingStatus,
 ) -> Result<(), WriteError> {
     let Some(export) = &view.export else { return Ok(()) };
@@ -168,7 +174,7 @@ async fn to_provider(
 }
 
 /// Tells the provider that nobody binds its export any more.
-pub(super) async fn unbound(view: &View) -> Result<(), WriteError> {
+pub(super) async fn unbound(view: &BindingView) -> Result<(), WriteError> {
     let export = view.export.as_ref().or(view.withdrawing.as_ref());
     let Some(export) = export.filter(|_| view.contact == Contact::Up) else { return Ok(()) };
     let verdict = if view.withdrawing.is_some() {
@@ -178,7 +184,9 @@ pub(super) async fn unbound(view: &View) -> Result<(), WriteError> {
     };
     match write_export(&view.session, export, &unbound_status(export, verdict)).await {
         // It is not worth holding up the end of the binding.
-        Err(WriteError::Forbidden(error)) => debug!("the provider does not take reports: {}", Chain(&error)),
+        Err(WriteError::Forbidden(error)) => {
+            debug!("the provider does not accept reports: {}", ErrorChain(&error));
+        }
         other => other?,
     }
     Ok(())
@@ -194,7 +202,7 @@ async fn write_export(
     }
     let api: Api<APIServiceExport> = Api::namespaced(session.client.clone(), &session.namespace);
     let written = apply::replace_status(&api, &export.metadata, true, status).await?;
-    session.written_exports.wrote(written);
+    session.exports.wrote(written);
     Ok(())
 }
 
@@ -225,19 +233,23 @@ fn connected(binding: &APIServiceBindingStatus) -> Verdict {
     }
 }
 
-async fn report_schema(view: &View, schema: &Arc<SchemaOutline>, crd: &CrdOutline) -> Result<(), WriteError> {
+async fn report_schema(
+    view: &BindingView,
+    schema: &Arc<SchemaOutline>,
+    crd: &CrdOutline,
+) -> Result<(), WriteError> {
     let new = schema_status(schema, crd);
     if !is_settled(crd) || schema.status.as_ref() == Some(&new) {
         return Ok(());
     }
     let api: Api<SchemaOutline> = Api::namespaced(view.session.client.clone(), &view.session.namespace);
     let written = apply::replace_status(&api, &schema.metadata, true, &new).await?;
-    view.session.written_schemas.wrote(written);
+    view.session.schemas.wrote(written);
     Ok(())
 }
 
-/// Whether the API server has accepted a CRD, or has not. To say each step on the way would write a large object, and
-/// have everybody read it, as often.
+/// Returns `true` if the API server has accepted a CRD, or has not. To report each step on the way would write a
+/// large object, and have everybody read it, as often.
 fn is_settled(crd: &CrdOutline) -> bool {
     let conditions = crd.status.as_ref().and_then(|status| status.conditions.as_ref());
     let is_refused = |condition: &CustomResourceDefinitionCondition| {

@@ -12,24 +12,24 @@ use portolan_core::{
 use tracing::debug;
 
 use super::objection::Objection;
-use crate::{crd, groups::Served};
+use crate::{crd, groups::ServedGroups};
 
-/// Why a schema cannot become a CRD of this cluster, if that is so.
-pub(super) fn group_objection(schema: &SchemaOutline, served: &Served) -> Option<Objection> {
+/// The reason why a schema cannot become a CRD of this cluster, if it cannot.
+pub(super) fn group_objection(schema: &SchemaOutline, served: &ServedGroups) -> Option<Objection> {
     let versions = schema.spec.versions.iter().filter(|version| version.served);
     let why = served.objection(&schema.spec.group, versions.map(|version| version.name.as_str()))?;
     let message = format!("CustomResourceDefinition {} cannot be bound: {why}.", crd::name(schema));
     Some(Objection { reason: REASON_GROUP_NOT_BINDABLE, message })
 }
 
-/// Why the API server does not take the names of a CRD, if that is so.
+/// The reason why the API server does not take the names of a CRD, if it does not.
 pub(super) async fn name_objection(client: &Client, crd: &CrdOutline) -> Option<Objection> {
     let refused = refused(crd);
     if refused.is_empty() {
         return None;
     }
     let others = resources(client, &crd.spec.group).await.unwrap_or_else(|error| {
-        debug!(crd = crd.name_any(), "cannot see who has its names: {error}");
+        debug!(crd = crd.name_any(), "cannot find out what uses its names: {error}");
         Vec::new()
     });
     Some(Objection { reason: "NamesNotAccepted", message: describe(crd, &refused, &others) })
@@ -108,7 +108,7 @@ fn describe(crd: &CrdOutline, refused: &[Name], others: &[APIResource]) -> Strin
     )
 }
 
-/// Whether another resource has a name. Those of kinds and those of resources are apart.
+/// Returns `true` if another resource has a name. Those of kinds and those of resources are apart.
 fn has(other: &APIResource, Name { field, text }: &Name) -> bool {
     if matches!(*field, "kind" | "listKind") {
         return other.kind == *text || format!("{}List", other.kind) == *text;

@@ -18,7 +18,7 @@ fn spec(versions: &[(&str, Value)]) -> Value {
     })
 }
 
-/// What is found when the schema of one field changes.
+/// The finding when the schema of one field changes.
 fn field(old: &Value, new: &Value) -> Option<String> {
     let schema = |field: &Value| json!({"type": "object", "properties": {"spec": {"type": "object", "properties": {"f": field}}}});
     let (old, new) = (spec(&[("v1", schema(old))]), spec(&[("v1", schema(new))]));
@@ -60,22 +60,22 @@ fn what_takes_away_is_found_with_its_path() {
         (
             json!({"type": "string", "enum": ["a", "b"]}),
             json!({"type": "string", "enum": ["a"]}),
-            "spec.f no longer takes \"b\"",
+            "spec.f no longer accepts \"b\"",
         ),
         (
             json!({"type": "string"}),
             json!({"type": "string", "enum": ["a"]}),
-            "spec.f takes certain values only",
+            "spec.f accepts only certain values",
         ),
         (
             json!({"type": "object", "additionalProperties": {"type": "string"}}),
             json!({"type": "object"}),
-            "spec.f takes no fields any more that the schema does not name",
+            "spec.f no longer accepts fields that the schema does not name",
         ),
         (
             json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true}),
             object(json!({"a": {"type": "string"}})),
-            "spec.f takes no fields any more that the schema does not name",
+            "spec.f no longer accepts fields that the schema does not name",
         ),
         (
             json!({"type": "string"}),

@@ -10,60 +10,62 @@ use portolan_core::{
 use portolan_runtime::{
     apply::{self, Precondition, WriteError},
     clock,
-    controller::Action,
+    controller::{Action, ReconcileError},
 };
 use serde_json::json;
 use tracing::info;
 
 use super::{
-    BundleError,
-    plan::{self, Plan},
+    plan::{self, BundlePlan},
     retire,
 };
-use crate::{binding::report_unbound, context::Context, news::news};
+use crate::{binding::report_unbound, context::KonnectorContext, news::news};
 
 pub(super) async fn apply(
-    context: &Context,
+    context: &KonnectorContext,
     bundle: &APIServiceBindingBundle,
-    plan: Plan,
-) -> Result<Action, BundleError> {
+    plan: BundlePlan,
+) -> Result<Action, ReconcileError> {
     let name = bundle.name_any();
-    let next = plan.look_again.map_or(Action::AwaitChange, Action::RequeueAfter);
-    let failed = |action, source| BundleError { action, bundle: name.clone(), source };
-    let bound = create(context, &name, &plan.create).await.map_err(|e| failed("create a binding", e))?;
-    for doomed in &plan.delete {
-        let binding = doomed.name_any();
-        match retire::withdraw_as_seen(context, doomed).await {
-            Ok(()) => info!(bundle = name, binding, "the export is gone: unbinding"),
+    let next = plan.requeue_after.map_or(Action::AwaitChange, Action::RequeueAfter);
+    let bound = create(context, &name, &plan.create).await.map_err(failed("create a binding", &name))?;
+    for withdrawn in &plan.delete {
+        let binding = withdrawn.name_any();
+        match retire::withdraw_as_seen(context, withdrawn).await {
+            Ok(()) => info!(bundle = name, binding, "the export was withdrawn: unbinding"),
             Err(WriteError::Conflict(_)) => {}
-            Err(error) => return Err(failed("delete a binding", error)),
+            Err(error) => return Err(failed("delete a binding", &name)(error)),
         }
     }
-    say(context, bundle, &plan.status).await.map_err(|error| failed("write the status", error))?;
+    say(context, bundle, &plan.status).await.map_err(failed("write the status", &name))?;
     if !bound.is_empty() {
         let note = format!("Created APIServiceBindings: {}", bound.join(", "));
         context.reporter.inform(&bundle.object_ref(&()), "Bound", "Bind", &note).await;
     }
     let told = report_unbound(context, &bundle.spec.kubeconfig_secret_ref, &plan.unbound).await;
-    told.map_err(|error| failed("tell the provider what is not bound", error))?;
+    told.map_err(failed("tell the provider what is not bound", &name))?;
     Ok(next)
 }
 
 /// Says that the bindings cannot be seen, and looks again.
 pub(super) async fn say_blind(
-    context: &Context,
+    context: &KonnectorContext,
     bundle: &APIServiceBindingBundle,
     why: &str,
-) -> Result<Action, BundleError> {
+) -> Result<Action, ReconcileError> {
     let status = plan::blind(bundle, why, clock::now());
-    let failed = |source| BundleError { action: "write the status", bundle: bundle.name_any(), source };
-    say(context, bundle, &status).await.map_err(failed)?;
+    say(context, bundle, &status).await.map_err(failed("write the status", &bundle.name_any()))?;
     Ok(Action::RequeueAfter(context.poll_interval))
+}
+
+/// Wraps the error of an action for a bundle.
+pub(super) fn failed(action: &'static str, bundle: &str) -> impl Fn(WriteError) -> ReconcileError {
+    move |source| ReconcileError::new(action, format_args!("for bundle {bundle:?}"), source)
 }
 
 /// Gives the names of those that were made.
 async fn create(
-    context: &Context,
+    context: &KonnectorContext,
     bundle: &str,
     wanted: &[APIServiceBinding],
 ) -> Result<Vec<String>, WriteError> {
@@ -92,7 +94,7 @@ async fn create(
 
 /// Writes the status where it differs, tells what is new in it, and counts.
 async fn say(
-    context: &Context,
+    context: &KonnectorContext,
     bundle: &APIServiceBindingBundle,
     status: &APIServiceBindingBundleStatus,
 ) -> Result<(), WriteError> {
@@ -103,7 +105,7 @@ async fn say(
     }
     let bundles: Api<APIServiceBindingBundle> = Api::all(context.consumer.clone());
     let written = apply::replace_status(&bundles, &bundle.metadata, true, status).await?;
-    context.written_bundles.wrote(written);
+    context.bundles.wrote(written);
     let before = bundle.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     for said in news(before, &status.conditions) {
         context.reporter.warn(&bundle.object_ref(&()), &said.reason, "Bind", &said.message).await;

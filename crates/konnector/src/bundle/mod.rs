@@ -12,47 +12,31 @@ use portolan_core::{
     names,
 };
 use portolan_runtime::{
-    apply::WriteError,
     clock,
-    controller::{Action, Controller, ReconcileFailure},
+    controller::{Action, Controller, ReconcileError},
     tasks::Tasks,
-    telemetry::Chain,
+    telemetry::ErrorChain,
 };
 use tokio::time::{Instant, sleep};
 
-use self::plan::{ObservedBundle, Offer, Provider};
+use self::plan::{ExportOffer, ObservedBundle, ProviderState};
 use crate::{
     binding::observe::is_withdrawing,
-    context::Context,
+    context::KonnectorContext,
     policy,
-    provider::{Absence, Contact, Session, Standing},
+    provider::{Contact, ContractStanding, ExportAbsence, Session},
     secrets::{ProviderAccess, SecretState},
     takeover,
-    word::Word,
+    word::ContractWord,
 };
 
 const WORKERS: usize = 8;
-/// How long the schemas may take when the exports are there.
+/// Time for the schemas to appear once the exports have.
 const SCHEMAS_LIMIT: Duration = Duration::from_secs(2);
 
-/// Why a bundle could not be reconciled.
-#[derive(Debug, thiserror::Error)]
-#[error("failed to {action} for bundle {bundle:?}")]
-pub(crate) struct BundleError {
-    action: &'static str,
-    bundle: String,
-    #[source]
-    source: WriteError,
-}
-
-impl ReconcileFailure for BundleError {
-    fn is_conflict(&self) -> bool {
-        self.source.is_conflict()
-    }
-}
-
-pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
-    let reconcile = |context: Arc<Context>, name: String| async move { reconcile(&context, &name).await };
+pub(crate) fn run(tasks: &Tasks, context: &Arc<KonnectorContext>) {
+    let reconcile =
+        |context: Arc<KonnectorContext>, name: String| async move { reconcile(&context, &name).await };
     Controller {
         name: "bundle",
         workers: WORKERS,
@@ -62,7 +46,7 @@ pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
     .run(tasks, context, reconcile);
 }
 
-async fn reconcile(context: &Context, name: &str) -> Result<Action, BundleError> {
+async fn reconcile(context: &KonnectorContext, name: &str) -> Result<Action, ReconcileError> {
     let Some(bundle) = context.bundle(name) else {
         context.metrics.forget_bundle(name);
         context.tidy_up();
@@ -74,22 +58,20 @@ async fn reconcile(context: &Context, name: &str) -> Result<Action, BundleError>
     if !context.is_synced() {
         return Ok(Action::AwaitChange);
     }
-    let failed = |action, source| BundleError { action, bundle: name.to_owned(), source };
     if bundle.metadata.deletion_timestamp.is_some() {
-        return retire::retire(context, &bundle).await.map_err(|source| failed("unbind", source));
+        return retire::retire(context, &bundle).await.map_err(apply::failed("unbind", name));
     }
     if policy::is_released(&*bundle) {
         return Ok(Action::AwaitChange);
     }
-    let held = retire::hold(context, &bundle).await;
-    let held = held.map_err(|source| failed("put the finalizer on", source))?;
+    let held = retire::hold(context, &bundle).await.map_err(apply::failed("add the finalizer to", name))?;
     let bundle = held.map_or(bundle, Arc::new);
     let observed = observe(context, bundle).await;
-    if matches!(observed.provider, Provider::Up(_)) {
+    if matches!(observed.provider, ProviderState::Up(_)) {
         let api = Api::all(context.consumer.clone());
         let written = takeover::was_used(&api, &*observed.bundle).await;
-        if let Some(written) = written.map_err(|source| failed("take the used annotation off", source))? {
-            context.written_bundles.wrote(written);
+        if let Some(written) = written.map_err(apply::failed("remove the used annotation from", name))? {
+            context.bundles.wrote(written);
             return Ok(Action::RequeueAfter(Duration::ZERO));
         }
     }
@@ -97,8 +79,9 @@ async fn reconcile(context: &Context, name: &str) -> Result<Action, BundleError>
     apply::apply(context, &observed.bundle, plan).await
 }
 
-/// Why the bindings on the consumer cannot be seen, if that is so. Without them, nothing is known of a bundle.
-async fn blindness(context: &Context) -> Option<String> {
+/// The reason why the bindings on the consumer cannot be seen, if they cannot. Without them, nothing is known of a
+/// bundle.
+async fn blindness(context: &KonnectorContext) -> Option<String> {
     if !context.binding_sight.is_lost() {
         return None;
     }
@@ -108,31 +91,31 @@ async fn blindness(context: &Context) -> Option<String> {
             context.binding_sight.sees();
             None
         }
-        Err(error) => Some(Chain(&error).to_string()),
+        Err(error) => Some(ErrorChain(&error).to_string()),
     }
 }
 
-async fn observe(context: &Context, bundle: Arc<APIServiceBindingBundle>) -> ObservedBundle {
+async fn observe(context: &KonnectorContext, bundle: Arc<APIServiceBindingBundle>) -> ObservedBundle {
     let secret = context.secrets.state(&bundle.spec.kubeconfig_secret_ref);
     let provider = match &secret {
         SecretState::Valid(access) => provider(context, &bundle, access).await,
-        _ => Provider::Pending,
+        _ => ProviderState::Pending,
     };
-    let bindings: Vec<Arc<APIServiceBinding>> = context.bindings.state();
+    let bindings: Vec<Arc<APIServiceBinding>> = context.bindings.all();
     let beginning = context.beginning.left();
     let (served, stamp_interval) = (context.served(), context.heartbeat_interval);
     ObservedBundle { bundle, secret, provider, bindings, served, beginning, stamp_interval }
 }
 
 async fn provider(
-    context: &Context,
+    context: &KonnectorContext,
     bundle: &APIServiceBindingBundle,
     access: &Arc<ProviderAccess>,
-) -> Provider {
+) -> ProviderState {
     let reference = &bundle.spec.kubeconfig_secret_ref;
     let session = match context.sessions.ensure(reference, access, context.notifier(reference)).await {
         Ok(session) => session,
-        Err(error) => return Provider::ClientFailed(Chain(&error).to_string()),
+        Err(error) => return ProviderState::ClientFailed(ErrorChain(&error).to_string()),
     };
     await_schemas(&session).await;
     let mut exports: Vec<_> = session.exports().unwrap_or_default();
@@ -145,15 +128,15 @@ async fn provider(
         _ => None,
     };
     // Asked after the offer: a look at the contract namespace may have shown another one.
-    let standing = session.standing(&Word::of_bundle(bundle, &context.bindings.state()));
+    let standing = session.standing(&ContractWord::of_bundle(bundle, &context.bindings.all()));
     match (session.contact_of(&standing), offer, standing) {
-        (Contact::Closed(verdict), ..) => Provider::Closed(verdict),
-        (Contact::Down { message }, ..) => Provider::Down(message),
-        (Contact::Refused { message }, ..) => Provider::Refused(message),
-        (Contact::Up, Some(offer), Standing::Open(contract)) => {
-            Provider::Up(Offer { contract: Some(contract), ..offer })
+        (Contact::Closed(verdict), ..) => ProviderState::Closed(verdict),
+        (Contact::Down { message }, ..) => ProviderState::Down(message),
+        (Contact::Refused { message }, ..) => ProviderState::Refused(message),
+        (Contact::Up, Some(offer), ContractStanding::Open(contract)) => {
+            ProviderState::Up(ExportOffer { contract: Some(contract), ..offer })
         }
-        (Contact::Pending | Contact::Up, ..) => Provider::Pending,
+        (Contact::Pending | Contact::Up, ..) => ProviderState::Pending,
     }
 }
 
@@ -179,26 +162,26 @@ fn name_versions(session: &Session, export: &mut Arc<APIServiceExport>) {
 }
 
 async fn offer(
-    context: &Context,
+    context: &KonnectorContext,
     bundle: &APIServiceBindingBundle,
     session: &Session,
     exports: Vec<Arc<APIServiceExport>>,
-) -> Offer {
+) -> ExportOffer {
     let reference = &bundle.spec.kubeconfig_secret_ref;
-    let bindings = context.bindings.state_filter(|binding| binding.spec.kubeconfig_secret_ref == *reference);
+    let bindings = context.bindings.filter(|binding| binding.spec.kubeconfig_secret_ref == *reference);
     let is_absent = |name: &String| !exports.iter().any(|export| export.name_any() == *name);
     let absent = bindings.iter().map(|binding| binding.name_any()).filter(is_absent);
     let absent: BTreeMap<_, _> = absent.map(|name| (name.clone(), session.absence(&name))).collect();
-    let goes = absent.values().any(|absence| *absence == Absence::Withdrawn)
+    let goes = absent.values().any(|absence| *absence == ExportAbsence::Withdrawn)
         || exports.iter().any(|export| is_withdrawing(export));
     // Only what would be unbound is worth a question to the provider.
     let doubt = if goes { session.doubt(context.poll_interval).await } else { None };
-    Offer {
+    ExportOffer {
         absent,
         doubt,
         contract: None,
         pretty_name: session.pretty_name(),
-        patience: context.patience(),
+        grace: context.grace(),
         exports,
     }
 }

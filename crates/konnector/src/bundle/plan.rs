@@ -1,4 +1,4 @@
-//! What a bundle needs: bindings to create and to delete, and its status. Pure and infallible.
+//! Plan of a bundle: bindings to create and to delete, and its status. Pure and infallible.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -29,9 +29,9 @@ use crate::{
     binding::{
         ANNOTATION_EXPORT_UID, ANNOTATION_RESOURCES, FINALIZER, observe::is_withdrawing, resources_of,
     },
-    groups::Served,
+    groups::ServedGroups,
     policy::is_owned,
-    provider::{Absence, Doubt},
+    provider::{ContractDoubt, ExportAbsence},
     secrets::SecretState,
 };
 
@@ -44,19 +44,19 @@ mod verdict;
 pub(super) struct ObservedBundle {
     pub(super) bundle: Arc<APIServiceBindingBundle>,
     pub(super) secret: SecretState,
-    pub(super) provider: Provider,
+    pub(super) provider: ProviderState,
     /// All bindings of the consumer.
     pub(super) bindings: Vec<Arc<APIServiceBinding>>,
-    /// What the consumer's API server serves in another way than by a CRD.
-    pub(super) served: Served,
-    /// How long what was said before the process started may still stand.
+    /// Groups that the consumer's API server serves in another way than by a CRD.
+    pub(super) served: ServedGroups,
+    /// Time for which statements from before the process started may still stand.
     pub(super) beginning: Option<Duration>,
-    /// How old the time of the last sync may become while nothing changes.
+    /// Age to which the time of the last sync may grow while nothing changes.
     pub(super) stamp_interval: Duration,
 }
 
-/// What the provider says.
-pub(super) enum Provider {
+/// The state of the provider.
+pub(super) enum ProviderState {
     /// Nothing yet.
     Pending,
     /// Its kubeconfig does not make a client.
@@ -67,50 +67,50 @@ pub(super) enum Provider {
     Refused(String),
     /// The contract is not ours to work with.
     Closed(Verdict),
-    /// What it exports.
-    Up(Offer),
+    /// It answers, and offers exports.
+    Up(ExportOffer),
 }
 
-/// What the provider exports.
-pub(super) struct Offer {
+/// The exports of a provider.
+pub(super) struct ExportOffer {
     pub(super) exports: Vec<Arc<APIServiceExport>>,
     pub(super) pretty_name: Option<String>,
     /// The contract that is bound: the uid of its namespace, where that can be seen.
     pub(super) contract: Option<String>,
-    /// Why the exports of other bindings of this Secret are not there, by name.
-    pub(super) absent: BTreeMap<String, Absence>,
-    /// How long an export may be missing from lists before it counts as withdrawn.
-    pub(super) patience: Duration,
-    /// Why what has gone was perhaps not withdrawn.
-    pub(super) doubt: Option<Doubt>,
+    /// Absent exports that other bindings of this Secret need, each with the reason.
+    pub(super) absent: BTreeMap<String, ExportAbsence>,
+    /// Time for which an export may be missing from lists before it counts as withdrawn.
+    pub(super) grace: Duration,
+    /// Doubt whether absent exports were withdrawn.
+    pub(super) doubt: Option<ContractDoubt>,
 }
 
-/// What to do.
+/// The next actions, and the status.
 #[derive(Debug)]
-pub(super) struct Plan {
+pub(super) struct BundlePlan {
     pub(super) create: Vec<APIServiceBinding>,
     /// As they were seen: in another version, there may be no reason any more.
     pub(super) delete: Vec<Arc<APIServiceBinding>>,
     pub(super) status: APIServiceBindingBundleStatus,
-    /// Why exports have no binding of this bundle, by their names, for the provider.
+    /// The reasons why exports have no binding of this bundle, by their names, for the provider.
     pub(super) unbound: BTreeMap<String, String>,
-    /// When to look again without news.
-    pub(super) look_again: Option<Duration>,
+    /// Delay after which the bundle is reconciled again without a change.
+    pub(super) requeue_after: Option<Duration>,
 }
 
-pub(super) fn plan(observed: &ObservedBundle, now: Timestamp) -> Plan {
+pub(super) fn plan(observed: &ObservedBundle, now: Timestamp) -> BundlePlan {
     let mut status = observed.bundle.status.clone().unwrap_or_default();
     status.observed_generation = observed.bundle.metadata.generation;
     let secret = observed.secret.verdict(&observed.bundle.spec.kubeconfig_secret_ref);
     let secret_valid = secret.is_true();
     let beginning = observed.beginning.is_some();
     beginning::say(&mut status.conditions, CONDITION_SECRET_VALID, secret, now, beginning);
-    let mut plan = Plan {
+    let mut plan = BundlePlan {
         create: Vec::new(),
         delete: Vec::new(),
         status,
         unbound: BTreeMap::new(),
-        look_again: observed.beginning,
+        requeue_after: observed.beginning,
     };
     let mut in_order = false;
     if secret_valid {
@@ -128,7 +128,7 @@ pub(super) fn plan(observed: &ObservedBundle, now: Timestamp) -> Plan {
     plan
 }
 
-/// What a bundle says while its bindings cannot be seen. Everything else it says stands.
+/// The status of a bundle while its bindings cannot be seen. Everything else stands.
 pub(super) fn blind(
     bundle: &APIServiceBindingBundle,
     why: &str,
@@ -145,7 +145,7 @@ pub(super) fn blind(
 }
 
 /// Notes the time where it says something new: with every change, and now and then without one.
-fn stamp(observed: &ObservedBundle, plan: &mut Plan, now: Timestamp) {
+fn stamp(observed: &ObservedBundle, plan: &mut BundlePlan, now: Timestamp) {
     let last = plan.status.last_sync_time.as_ref().map(|last| last.0);
     let interval = SignedDuration::try_from(observed.stamp_interval).unwrap_or(SignedDuration::MAX);
     let is_due = last.is_none_or(|last| now.duration_since(last) >= interval);
@@ -153,38 +153,38 @@ fn stamp(observed: &ObservedBundle, plan: &mut Plan, now: Timestamp) {
         plan.status.last_sync_time = Some(Time(now));
     }
     let again = observed.stamp_interval;
-    plan.look_again = Some(plan.look_again.map_or(again, |sooner| sooner.min(again)));
+    plan.requeue_after = Some(plan.requeue_after.map_or(again, |sooner| sooner.min(again)));
 }
 
 fn owned(observed: &ObservedBundle) -> impl Iterator<Item = &Arc<APIServiceBinding>> {
     observed.bindings.iter().filter(|binding| is_owned(binding, &observed.bundle))
 }
 
-fn plan_bindings(observed: &ObservedBundle, plan: &mut Plan) -> Verdict {
+fn plan_bindings(observed: &ObservedBundle, plan: &mut BundlePlan) -> Verdict {
     let offer = match &observed.provider {
-        Provider::Pending => {
+        ProviderState::Pending => {
             return Verdict::pending("ProviderPending", "Waiting for the provider's first answer.");
         }
-        Provider::ClientFailed(why) => {
+        ProviderState::ClientFailed(why) => {
             return Verdict::error(
                 "ProviderClientError",
                 format!("Failed to create a client for the provider cluster: {why}"),
             );
         }
-        Provider::Closed(verdict) => return verdict.clone(),
-        Provider::Refused(why) if owned(observed).next().is_some() => return verdict::refused(why),
-        Provider::Down(why) | Provider::Refused(why) => {
+        ProviderState::Closed(verdict) => return verdict.clone(),
+        ProviderState::Refused(why) if owned(observed).next().is_some() => return verdict::refused(why),
+        ProviderState::Down(why) | ProviderState::Refused(why) => {
             return Verdict::error(
                 "ListExportsFailed",
                 format!("Failed to list APIServiceExports from provider cluster: {why}"),
             );
         }
-        Provider::Up(offer) => offer,
+        ProviderState::Up(offer) => offer,
     };
-    let Offer { exports, pretty_name, .. } = offer;
+    let ExportOffer { exports, pretty_name, .. } = offer;
     let conflicts = plan_beginnings(observed, offer, plan);
     let exported: BTreeSet<_> = exports.iter().map(|export| export.name_any()).collect();
-    let suspects = plan_ends(observed, offer, &exported, plan);
+    let suspects = plan_withdrawals(observed, offer, &exported, plan);
     if pretty_name.is_some() {
         plan.status.provider_pretty_name.clone_from(pretty_name);
     }
@@ -204,8 +204,8 @@ fn plan_bindings(observed: &ObservedBundle, plan: &mut Plan) -> Verdict {
 }
 
 /// Exports without a binding get one, where nothing speaks against it; gives what is in the way of others.
-fn plan_beginnings(observed: &ObservedBundle, offer: &Offer, plan: &mut Plan) -> Vec<String> {
-    // An export that is going away is not bound anew.
+fn plan_beginnings(observed: &ObservedBundle, offer: &ExportOffer, plan: &mut BundlePlan) -> Vec<String> {
+    // A terminating export is not bound again.
     let living = offer.exports.iter().filter(|export| !is_withdrawing(export));
     let mut conflicts: Vec<_> = owned(observed).filter_map(|binding| verdict::foreign_crd(binding)).collect();
     let taking = Taking::of(&observed.bundle, &observed.served);
@@ -228,33 +228,33 @@ fn plan_beginnings(observed: &ObservedBundle, offer: &Offer, plan: &mut Plan) ->
     conflicts
 }
 
-fn look_again(plan: &mut Plan, after: Duration) {
-    plan.look_again = Some(plan.look_again.map_or(after, |sooner| sooner.min(after)));
+fn requeue(plan: &mut BundlePlan, after: Duration) {
+    plan.requeue_after = Some(plan.requeue_after.map_or(after, |sooner| sooner.min(after)));
 }
 
 /// Bindings whose export is withdrawn go; gives those whose export is merely missing.
-fn plan_ends(
+fn plan_withdrawals(
     observed: &ObservedBundle,
-    offer: &Offer,
+    offer: &ExportOffer,
     exported: &BTreeSet<String>,
-    plan: &mut Plan,
+    plan: &mut BundlePlan,
 ) -> Vec<String> {
-    let going = offer.exports.iter().filter(|export| is_withdrawing(export));
-    let withdrawn: BTreeSet<_> = going.map(|export| export.name_any()).collect();
-    let (patience, mut suspects) = (offer.patience, Vec::new());
+    let withdrawing = offer.exports.iter().filter(|export| is_withdrawing(export));
+    let withdrawn: BTreeSet<_> = withdrawing.map(|export| export.name_any()).collect();
+    let (grace, mut suspects) = (offer.grace, Vec::new());
     for binding in owned(observed) {
         let name = binding.name_any();
         let absence = match (offer.absent.get(&name).copied(), &offer.doubt) {
-            (Some(Absence::Withdrawn), Some(doubt)) => Some(Absence::MissingFor(doubt.since)),
-            (_, Some(doubt)) if withdrawn.contains(&name) => Some(Absence::MissingFor(doubt.since)),
-            (_, None) if withdrawn.contains(&name) => Some(Absence::Withdrawn),
+            (Some(ExportAbsence::Withdrawn), Some(doubt)) => Some(ExportAbsence::MissingFor(doubt.since)),
+            (_, Some(doubt)) if withdrawn.contains(&name) => Some(ExportAbsence::MissingFor(doubt.since)),
+            (_, None) if withdrawn.contains(&name) => Some(ExportAbsence::Withdrawn),
             (absence, _) => absence,
         };
         match absence {
             _ if binding.metadata.deletion_timestamp.is_some() => {}
-            Some(Absence::MissingFor(time)) if time < patience => {
+            Some(ExportAbsence::MissingFor(time)) if time < grace => {
                 suspects.push(name);
-                look_again(plan, patience.saturating_sub(time));
+                requeue(plan, grace.saturating_sub(time));
             }
             Some(_) => plan.delete.push(Arc::clone(binding)),
             None if exported.contains(&name) => {}

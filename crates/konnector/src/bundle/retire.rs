@@ -12,11 +12,11 @@ use portolan_runtime::{
 use serde_json::json;
 use tracing::info;
 
-use crate::{binding::FINALIZER, context::Context, policy};
+use crate::{binding::FINALIZER, context::KonnectorContext, policy};
 
 /// Makes sure that a bundle does not go before its bindings.
 pub(super) async fn hold(
-    context: &Context,
+    context: &KonnectorContext,
     bundle: &APIServiceBindingBundle,
 ) -> Result<Option<APIServiceBindingBundle>, WriteError> {
     if bundle.finalizers().iter().any(|finalizer| finalizer == FINALIZER) {
@@ -30,13 +30,13 @@ pub(super) async fn hold(
     let api: Api<APIServiceBindingBundle> = Api::all(context.consumer.clone());
     let written: APIServiceBindingBundle =
         apply::json_patch(&api, &bundle.name_any(), None, json!([uid, add])).await?;
-    context.written_bundles.wrote(written.clone());
+    context.bundles.wrote(written.clone());
     Ok(Some(written))
 }
 
-/// Deletes the bindings of a bundle that is being deleted, and lets it go when they are gone.
+/// Deletes the bindings of a bundle that is terminating, and lets it go when they are gone.
 pub(super) async fn retire(
-    context: &Context,
+    context: &KonnectorContext,
     bundle: &APIServiceBindingBundle,
 ) -> Result<Action, WriteError> {
     let Some(place) = bundle.finalizers().iter().position(|finalizer| finalizer == FINALIZER) else {
@@ -46,7 +46,7 @@ pub(super) async fn retire(
     if policy::is_being_orphaned(bundle) || policy::is_released(bundle) {
         return Ok(Action::AwaitChange);
     }
-    let owned = context.bindings.state_filter(|binding| policy::is_owned(binding, bundle));
+    let owned = context.bindings.filter(|binding| policy::is_owned(binding, bundle));
     if owned.is_empty() {
         release(context, bundle, place).await?;
         return Ok(Action::AwaitChange);
@@ -54,14 +54,18 @@ pub(super) async fn retire(
     for binding in owned.iter().filter(|binding| binding.metadata.deletion_timestamp.is_none()) {
         // After a conflict, perhaps it is not the bundle's any more.
         delete_as_seen(context, binding).await?;
-        info!(bundle = bundle.name_any(), binding = binding.name_any(), "the bundle goes: unbinding");
+        info!(
+            bundle = bundle.name_any(),
+            binding = binding.name_any(),
+            "the bundle is terminating: unbinding"
+        );
     }
     Ok(Action::AwaitChange)
 }
 
 /// Deletes a binding whose export is withdrawn. It is marked before, because later nothing tells who has ended it.
 pub(super) async fn withdraw_as_seen(
-    context: &Context,
+    context: &KonnectorContext,
     binding: &APIServiceBinding,
 ) -> Result<(), WriteError> {
     if policy::is_withdrawn(binding) {
@@ -86,7 +90,10 @@ pub(super) async fn withdraw_as_seen(
 
 /// Deletes a binding in the version that was seen: in a later one, it may have no owner any more, or be bound
 /// to another export.
-pub(super) async fn delete_as_seen(context: &Context, binding: &APIServiceBinding) -> Result<(), WriteError> {
+pub(super) async fn delete_as_seen(
+    context: &KonnectorContext,
+    binding: &APIServiceBinding,
+) -> Result<(), WriteError> {
     let api: Api<APIServiceBinding> = Api::all(context.consumer.clone());
     let preconditions = Preconditions { uid: binding.uid(), resource_version: binding.resource_version() };
     let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::background() };
@@ -95,7 +102,7 @@ pub(super) async fn delete_as_seen(context: &Context, binding: &APIServiceBindin
 }
 
 async fn release(
-    context: &Context,
+    context: &KonnectorContext,
     bundle: &APIServiceBindingBundle,
     place: usize,
 ) -> Result<(), WriteError> {

@@ -1,4 +1,4 @@
-//! What the copy of a claimed object shall look like, computed from its original. Pure.
+//! Desired copy of a claimed object, computed from its original. Pure.
 
 use kube::{ResourceExt as _, api::DynamicObject};
 use portolan_core::{
@@ -7,24 +7,24 @@ use portolan_core::{
         ANNOTATION_CONSUMER_UID, ANNOTATION_ORIGIN_NAME, ANNOTATION_ORIGIN_VERSION,
         ANNOTATION_PROVIDER_NAMESPACE, ANNOTATION_PROVIDER_UID, FIELD_MANAGER, LABEL_OWNER,
     },
-    claims::{Claim, Claimed},
+    claims::{ClaimedResource, ResourceClaim},
     digest::sha256_hex,
 };
 use portolan_runtime::apply::escaped;
 use serde_json::{Value, json};
 
-use super::{seen::Touch, side::Side};
+use super::{seen::Touch, side::ClaimSide};
 use crate::sync::{KeyRules, ObjectKey};
 
 /// Type of the Secrets that Kubernetes keeps the tokens of `ServiceAccount`s in.
 const TOKEN_TYPE: &str = "kubernetes.io/service-account-token";
-/// How long the API server lets the name of a field manager be.
+/// Limit of the API server on the name of a field manager.
 const MAX_MANAGER: usize = 128;
 
-/// What makes an object a copy of ours, and what goes with it.
+/// The marks that make an object a copy of ours, and the data that goes with it.
 #[derive(Clone, Debug)]
 pub(crate) struct Terms {
-    pub(crate) claim: Claim,
+    pub(crate) claim: ResourceClaim,
     pub(crate) keys: KeyRules,
     /// The contract namespace, with which copies on the provider are marked.
     pub(crate) contract: String,
@@ -33,22 +33,22 @@ pub(crate) struct Terms {
 }
 
 /// Fields of a kind that go with an object.
-const fn carried(claimed: Claimed) -> &'static [&'static str] {
+const fn carried(claimed: ClaimedResource) -> &'static [&'static str] {
     match claimed {
-        Claimed::ConfigMaps => &["data", "binaryData", "immutable"],
-        Claimed::Secrets => &["data", "type", "immutable"],
+        ClaimedResource::ConfigMaps => &["data", "binaryData", "immutable"],
+        ClaimedResource::Secrets => &["data", "type", "immutable"],
         // What is named in secrets and imagePullSecrets belongs to this cluster.
-        Claimed::ServiceAccounts => &["automountServiceAccountToken"],
+        ClaimedResource::ServiceAccounts => &["automountServiceAccountToken"],
     }
 }
 
-/// Whether an object may be claimed at all, whatever its labels and its name.
-pub(super) fn is_claimable(claimed: Claimed, object: &DynamicObject) -> bool {
+/// Returns `true` if an object may be claimed at all, whatever its labels and its name.
+pub(super) fn is_claimable(claimed: ClaimedResource, object: &DynamicObject) -> bool {
     match claimed {
-        Claimed::Secrets => object.data.get("type").is_none_or(|type_| type_ != TOKEN_TYPE),
+        ClaimedResource::Secrets => object.data.get("type").is_none_or(|type_| type_ != TOKEN_TYPE),
         // Kubernetes puts these into every namespace.
-        Claimed::ConfigMaps => object.name_any() != "kube-root-ca.crt",
-        Claimed::ServiceAccounts => object.name_any() != "default",
+        ClaimedResource::ConfigMaps => object.name_any() != "kube-root-ca.crt",
+        ClaimedResource::ServiceAccounts => object.name_any() != "default",
     }
 }
 
@@ -68,7 +68,7 @@ pub(super) fn keeper(touch: Touch, owned: &Value) -> Option<Box<str>> {
 
 impl Terms {
     /// The complete body of the copy of an original on the side `from`, without its place.
-    pub(super) fn copy_of(&self, from: Side, original: &DynamicObject) -> Value {
+    pub(super) fn copy_of(&self, from: ClaimSide, original: &DynamicObject) -> Value {
         let metadata = &original.metadata;
         let mut labels = self.keys.carried(metadata.labels.as_ref());
         for key in &self.claim.label_keys {
@@ -85,12 +85,12 @@ impl Terms {
             (ANNOTATION_ORIGIN_NAME, metadata.name.as_deref()),
         ];
         match from {
-            Side::Consumer => marks.extend([
+            ClaimSide::Consumer => marks.extend([
                 (ANNOTATION_CLUSTER_NAMESPACE, Some(self.contract.as_str())),
                 (ANNOTATION_CONSUMER_NAMESPACE, namespace),
                 (ANNOTATION_CONSUMER_UID, metadata.uid.as_deref()),
             ]),
-            Side::Provider => marks.extend([
+            ClaimSide::Provider => marks.extend([
                 (ANNOTATION_PROVIDER_NAMESPACE, namespace),
                 (ANNOTATION_PROVIDER_UID, metadata.uid.as_deref()),
             ]),
@@ -110,19 +110,25 @@ impl Terms {
         body
     }
 
-    /// What has been done to an object on `side`, from what our field manager owns of it and from the managers of
-    /// its owner label. Somebody's own object does not become a copy by carrying our annotations, not even where its
+    /// Judges our part in an object on `side`, from what our field manager owns of it and from the managers of its
+    /// owner label. Somebody's own object does not become a copy by carrying our annotations, not even where its
     /// managed fields were copied as well: then it carries the name of another.
-    pub(super) fn touch(&self, side: Side, key: &ObjectKey, owned: &Value, object: &DynamicObject) -> Touch {
+    pub(super) fn touch(
+        &self,
+        side: ClaimSide,
+        key: &ObjectKey,
+        owned: &Value,
+        object: &DynamicObject,
+    ) -> Touch {
         let annotation = |key: &str| owned["metadata"]["annotations"][key].as_str();
         let is_for_another = annotation(ANNOTATION_ORIGIN_NAME).is_some_and(|name| name != key.name);
-        let is_of_contract = side == Side::Provider
+        let is_of_contract = side == ClaimSide::Provider
             && !is_for_another
             && annotation(ANNOTATION_CLUSTER_NAMESPACE) == Some(&self.contract)
             && annotation(ANNOTATION_CONSUMER_NAMESPACE) == Some(&key.namespace);
         match annotation(ANNOTATION_CLAIMED_BY) {
             _ if is_for_another => Touch::None,
-            Some(binding) if binding == self.binding && (is_of_contract || side == Side::Consumer) => {
+            Some(binding) if binding == self.binding && (is_of_contract || side == ClaimSide::Consumer) => {
                 Touch::Copy
             }
             Some(_) if is_of_contract => Touch::OthersCopy,
@@ -132,20 +138,20 @@ impl Terms {
         }
     }
 
-    /// Whether we have made an object on the provider, and somebody has taken our marks off. Its namespace is of this
-    /// contract alone, and only copies have the owner label from us.
-    fn is_bare_copy(side: Side, owned: &Value) -> bool {
+    /// Returns `true` if we have made an object on the provider, and somebody has taken our marks off. Its namespace
+    /// is of this contract alone, and only copies have the owner label from us.
+    fn is_bare_copy(side: ClaimSide, owned: &Value) -> bool {
         let annotations = &owned["metadata"]["annotations"];
         let is_bare = annotations[ANNOTATION_CLUSTER_NAMESPACE].is_null();
-        side == Side::Provider
+        side == ClaimSide::Provider
             && is_bare
-            && owned["metadata"]["labels"][LABEL_OWNER] == Side::Consumer.owner()
+            && owned["metadata"]["labels"][LABEL_OWNER] == ClaimSide::Consumer.owner()
     }
 
     /// The uid of the original that the annotations name, if all of them are those of our copy at this place.
     pub(super) fn restored_for(
         &self,
-        side: Side,
+        side: ClaimSide,
         key: &ObjectKey,
         object: &DynamicObject,
     ) -> Option<Box<str>> {
@@ -153,12 +159,12 @@ impl Terms {
         let is_here = annotation(ANNOTATION_ORIGIN_NAME) == Some(&key.name)
             && annotation(ANNOTATION_CLAIMED_BY) == Some(&self.binding);
         let uid = match side {
-            Side::Provider => {
+            ClaimSide::Provider => {
                 let is_ours = annotation(ANNOTATION_CLUSTER_NAMESPACE) == Some(&self.contract)
                     && annotation(ANNOTATION_CONSUMER_NAMESPACE) == Some(&key.namespace);
                 annotation(ANNOTATION_CONSUMER_UID).filter(|_| is_ours)
             }
-            Side::Consumer => annotation(ANNOTATION_PROVIDER_UID),
+            ClaimSide::Consumer => annotation(ANNOTATION_PROVIDER_UID),
         };
         uid.filter(|_| is_here).map(Into::into)
     }
@@ -227,36 +233,36 @@ mod tests {
             body["metadata"]["annotations"]["note"] = "n".into();
             body
         };
-        let down = terms.copy_of(Side::Consumer, &original);
+        let down = terms.copy_of(ClaimSide::Consumer, &original);
         let marks = json!({
             "kube-bind.io/claimed-by": "cowboys", "kube-bind.io/cluster-namespace": "kube-bind-a",
             "kube-bind.io/consumer-namespace": "n", "kube-bind.io/consumer-uid": "u", "kube-bind.io/origin-name": "s",
         });
         assert_eq!(down, expected("consumer", marks));
-        let touch = |side: Side, namespace: &str, owned: &Value| {
+        let touch = |side: ClaimSide, namespace: &str, owned: &Value| {
             let key = ObjectKey { namespace: namespace.to_owned(), name: "s".to_owned() };
             terms.touch(side, &key, owned, &original)
         };
-        assert_eq!(touch(Side::Provider, "n", &down), Touch::Copy);
-        assert_eq!(touch(Side::Provider, "m", &down), Touch::None);
-        let up = terms.copy_of(Side::Provider, &original);
+        assert_eq!(touch(ClaimSide::Provider, "n", &down), Touch::Copy);
+        assert_eq!(touch(ClaimSide::Provider, "m", &down), Touch::None);
+        let up = terms.copy_of(ClaimSide::Provider, &original);
         let marks = json!({
             "kube-bind.io/claimed-by": "cowboys", "kube-bind.io/provider-namespace": "n",
             "kube-bind.io/provider-uid": "u", "kube-bind.io/origin-name": "s",
         });
         assert_eq!(up, expected("provider", marks));
-        assert_eq!(touch(Side::Consumer, "n", &up), Touch::Copy);
-        assert_eq!(touch(Side::Provider, "n", &up), Touch::None);
+        assert_eq!(touch(ClaimSide::Consumer, "n", &up), Touch::Copy);
+        assert_eq!(touch(ClaimSide::Provider, "n", &up), Touch::None);
         let mut others = down.clone();
         others["metadata"]["annotations"][ANNOTATION_CLAIMED_BY] = "sheriffs".into();
-        assert_eq!(touch(Side::Provider, "n", &others), Touch::OthersCopy);
+        assert_eq!(touch(ClaimSide::Provider, "n", &others), Touch::OthersCopy);
         others["metadata"]["annotations"].as_object_mut().unwrap().remove(ANNOTATION_CLAIMED_BY);
-        assert_eq!(touch(Side::Provider, "n", &others), Touch::UnnamedCopy);
+        assert_eq!(touch(ClaimSide::Provider, "n", &others), Touch::UnnamedCopy);
         // Somebody has taken all marks off, or all managed fields were copied to a child.
         others["metadata"]["annotations"] = json!({});
-        assert_eq!(touch(Side::Provider, "n", &others), Touch::UnnamedCopy);
-        assert_eq!(touch(Side::Consumer, "n", &others), Touch::None);
-        for (side, copy) in [(Side::Provider, &down), (Side::Consumer, &up)] {
+        assert_eq!(touch(ClaimSide::Provider, "n", &others), Touch::UnnamedCopy);
+        assert_eq!(touch(ClaimSide::Consumer, "n", &others), Touch::None);
+        for (side, copy) in [(ClaimSide::Provider, &down), (ClaimSide::Consumer, &up)] {
             let mut child = copy.clone();
             child["metadata"]["annotations"][ANNOTATION_ORIGIN_NAME] = "parent".into();
             assert_eq!(touch(side, "n", &child), Touch::None);
@@ -277,15 +283,15 @@ mod tests {
     fn what_belongs_to_a_cluster_stays_there() {
         let account = object(json!({"metadata": {"name": "a"}, "secrets": [{"name": "t"}],
             "imagePullSecrets": [{"name": "p"}], "automountServiceAccountToken": false}));
-        let copy =
-            terms(&json!({"resource": "serviceaccounts", "selector": {}})).copy_of(Side::Consumer, &account);
+        let copy = terms(&json!({"resource": "serviceaccounts", "selector": {}}))
+            .copy_of(ClaimSide::Consumer, &account);
         assert!(copy.get("secrets").is_none() && copy.get("imagePullSecrets").is_none());
         assert_eq!(copy["automountServiceAccountToken"], false);
         let secret = |type_: &str| object(json!({"metadata": {"name": "s"}, "type": type_}));
-        assert!(is_claimable(Claimed::Secrets, &secret("Opaque")));
-        assert!(!is_claimable(Claimed::Secrets, &secret(TOKEN_TYPE)));
+        assert!(is_claimable(ClaimedResource::Secrets, &secret("Opaque")));
+        assert!(!is_claimable(ClaimedResource::Secrets, &secret(TOKEN_TYPE)));
         let named = |name: &str| object(json!({"metadata": {"name": name}}));
-        assert!(!is_claimable(Claimed::ConfigMaps, &named("kube-root-ca.crt")));
-        assert!(!is_claimable(Claimed::ServiceAccounts, &named("default")));
+        assert!(!is_claimable(ClaimedResource::ConfigMaps, &named("kube-root-ca.crt")));
+        assert!(!is_claimable(ClaimedResource::ServiceAccounts, &named("default")));
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use kube::api::ApiResource;
 use parking_lot::Mutex;
 use portolan_core::{
-    claims::{Claim, Claimed},
+    claims::{ClaimedResource, ResourceClaim},
     digest::Digest,
 };
 use portolan_runtime::{controller::Controller, metrics::Gauge, queue::WorkQueue, tasks::Tasks};
@@ -14,26 +14,26 @@ use tokio::time::Instant;
 
 use super::{
     body::Terms,
-    health::{ClaimState, Health},
-    index::Index,
-    plan::{Step, plan},
-    scope::Scope,
-    seen::Sides,
+    health::{ClaimHealth, ClaimState},
+    index::ClaimIndex,
+    plan::{ClaimStep, plan},
+    scope::WatchScope,
+    seen::ClaimSides,
 };
 use crate::{
     pace::Pace,
     provider::Session,
-    sync::{EngineContext, Mode, ObjectKey},
+    sync::{EngineContext, EngineMode, ObjectKey},
 };
 
-/// How many objects of one claim are worked on at a time.
+/// Number of objects of one claim that are worked on at a time.
 const WORKERS: usize = 8;
 
-/// What an engine keeps in sync. An engine whose spec changes is replaced.
+/// The objects that an engine keeps in sync. An engine whose spec changes is replaced.
 #[derive(Clone)]
 pub(crate) struct ClaimSpec {
     pub(crate) binding: String,
-    pub(crate) claim: Claim,
+    pub(crate) claim: ResourceClaim,
     /// The referring kinds, one for each reference of the claim.
     pub(crate) referring: Vec<ApiResource>,
     /// Uid of the export; another export of the same name is another engine.
@@ -50,46 +50,46 @@ impl ClaimSpec {
     }
 }
 
-/// What claim engines need from the konnector.
+/// The parts of the konnector that claim engines need.
 #[derive(Clone)]
 pub(crate) struct ClaimContext {
     pub(crate) engine: EngineContext,
-    /// Whether a Secret holds a kubeconfig of the konnector, which nobody may claim.
+    /// `true` if a Secret holds a kubeconfig of the konnector, which nobody may claim.
     pub(crate) holds_kubeconfig: Arc<dyn Fn(&ObjectKey) -> bool + Send + Sync>,
-    /// Whether there is a binding of this name.
+    /// `true` if there is a binding of this name.
     pub(crate) is_bound: Arc<dyn Fn(&str) -> bool + Send + Sync>,
 }
 
-pub(super) struct Engine {
+pub(super) struct ClaimEngine {
     pub(super) spec: ClaimSpec,
     pub(super) context: ClaimContext,
-    pub(super) mode: Mode,
+    pub(super) mode: EngineMode,
     pub(super) tasks: Tasks,
-    pub(super) index: Mutex<Index>,
+    pub(super) index: Mutex<ClaimIndex>,
     /// Field manager of the owner label on originals.
     pub(super) stamper: String,
     queue: Arc<WorkQueue<ObjectKey>>,
-    /// What people have been told of objects, so that it is not said again.
-    pub(super) told: Mutex<HashMap<ObjectKey, Step>>,
+    /// The last step of each object that people have been told of, so that it is not repeated.
+    pub(super) told: Mutex<HashMap<ObjectKey, ClaimStep>>,
     /// Consumer namespaces of which people were told that the provider has no place for them.
     pub(super) unplaced: Mutex<HashMap<String, Instant>>,
     /// Taken after `index`, where both are needed.
     pub(super) pace: Mutex<Pace<ObjectKey>>,
-    pub(super) health: Mutex<Health>,
+    pub(super) health: Mutex<ClaimHealth>,
     orphans: Gauge,
-    /// What of the gauge is from this engine.
+    /// Share of this engine in the gauge.
     counted: Mutex<i64>,
     /// Consumer namespaces whose objects on the provider are followed.
     pub(super) watched: Mutex<HashMap<String, Tasks>>,
 }
 
-impl Engine {
+impl ClaimEngine {
     /// `former` is the engine that this one replaces.
     pub(super) fn start(
         tasks: &Tasks,
         spec: ClaimSpec,
         context: ClaimContext,
-        mode: Mode,
+        mode: EngineMode,
         former: Option<&Self>,
     ) -> Arc<Self> {
         let terms = Terms {
@@ -99,17 +99,17 @@ impl Engine {
             binding: spec.binding.clone(),
         };
         let stamper = terms.stamper();
-        let scopes = Scope::on_consumer(&spec.claim);
+        let scopes = WatchScope::on_consumer(&spec.claim);
         // At the end nobody asks who refers to what.
-        let referring = if mode == Mode::Sync { spec.referring.clone() } else { Vec::new() };
-        let mut index = Index::new(terms);
+        let referring = if mode == EngineMode::Sync { spec.referring.clone() } else { Vec::new() };
+        let mut index = ClaimIndex::new(terms);
         index.consumer_known = scopes.is_empty() && referring.is_empty();
         if let Some(former) = former {
             index.inherit(&former.index.lock(), former.spec.export_uid == spec.export_uid);
         }
         let engine = Arc::new(Self {
             index: Mutex::new(index),
-            health: Mutex::new(Health::new(scopes.len() + referring.len())),
+            health: Mutex::new(ClaimHealth::new(scopes.len() + referring.len())),
             tasks: tasks.child(),
             queue: Arc::default(),
             told: Mutex::default(),
@@ -125,7 +125,7 @@ impl Engine {
         });
         scopes.into_iter().enumerate().for_each(|(number, scope)| engine.watch_consumer(number, scope));
         referring.iter().enumerate().for_each(|(number, kind)| engine.watch_referrers(number, kind));
-        if mode != Mode::Withdraw {
+        if mode != EngineMode::Withdraw {
             engine.follow_answers();
         }
         let metrics = &engine.context.engine.metrics.controllers;
@@ -141,23 +141,23 @@ impl Engine {
         self.health.lock().state()
     }
 
-    /// Whether nothing of ours is left, as far as the mode takes it away.
+    /// Returns `true` if nothing of ours is left, as far as the mode takes it away.
     pub(super) fn is_drained(&self) -> bool {
         let namespaces = &self.spec.session.namespaces;
         // In this order: what is listed in between is not taken for nothing.
         let (listed, answers) = (namespaces.are_listed(), namespaces.by_answer());
         let index = self.index.lock();
         let all_known = || listed && answers.values().all(|namespace| index.knows_namespace(namespace));
-        let provider_known = self.mode == Mode::Withdraw || all_known();
+        let provider_known = self.mode == EngineMode::Withdraw || all_known();
         index.consumer_known
             && provider_known
-            && index.keys().iter().all(|key| self.step(&index, key) == Step::Nothing)
+            && index.keys().iter().all(|key| self.step(&index, key) == ClaimStep::Nothing)
     }
 
-    /// How many copies there are on the provider whose originals went with a backup of the consumer. Counts them in the
+    /// Number of copies on the provider whose originals were lost in a restore of the consumer. Counts them in the
     /// metric, which other bindings share.
     pub(super) fn orphaned(&self) -> usize {
-        let orphaned = if self.mode == Mode::Sync { self.index.lock().orphaned() } else { 0 };
+        let orphaned = if self.mode == EngineMode::Sync { self.index.lock().orphaned() } else { 0 };
         self.count(i64::try_from(orphaned).unwrap_or(i64::MAX));
         orphaned
     }
@@ -174,20 +174,20 @@ impl Engine {
         *counted = orphaned;
     }
 
-    pub(super) fn step(&self, index: &Index, key: &ObjectKey) -> Step {
+    pub(super) fn step(&self, index: &ClaimIndex, key: &ObjectKey) -> ClaimStep {
         self.due(index, key).0
     }
 
     /// The next step, what it writes, and how long one that has to wait for its time has to wait.
-    pub(super) fn due(&self, index: &Index, key: &ObjectKey) -> (Step, Digest, Option<Duration>) {
+    pub(super) fn due(&self, index: &ClaimIndex, key: &ObjectKey) -> (ClaimStep, Digest, Option<Duration>) {
         let is_protected =
-            self.spec.claim.resource == Claimed::Secrets && (self.context.holds_kubeconfig)(key);
+            self.spec.claim.resource == ClaimedResource::Secrets && (self.context.holds_kubeconfig)(key);
         let namespace = self.spec.session.namespaces.state(&key.namespace);
         let sides = index.sides(key, is_protected).among(|binding| (self.context.is_bound)(binding));
         let step = plan(sides, namespace.as_plan(), self.mode);
         let what = what(step, sides);
         match self.pace.lock().wait(key, step.label(), what, Instant::now()) {
-            Some(left) => (Step::Wait, what, Some(left)),
+            Some(left) => (ClaimStep::Wait, what, Some(left)),
             None => (step, what, None),
         }
     }
@@ -207,14 +207,14 @@ impl Engine {
     pub(super) fn look_at(&self, key: ObjectKey) {
         let mut index = self.index.lock();
         match self.due(&index, &key) {
-            (Step::Nothing, ..) if self.mode == Mode::Sync => {
+            (ClaimStep::Nothing, ..) if self.mode == EngineMode::Sync => {
                 index.forget_idle(&key);
                 if index.is_unknown(&key) {
                     self.pace.lock().forget(&key);
                 }
             }
-            (Step::Wait, _, Some(left)) => self.queue.add_after(key, left),
-            (Step::Wait, _, None) => {}
+            (ClaimStep::Wait, _, Some(left)) => self.queue.add_after(key, left),
+            (ClaimStep::Wait, _, None) => {}
             _ => self.queue.add(key),
         }
     }
@@ -223,7 +223,7 @@ impl Engine {
         self.queue.depth() == 0
     }
 
-    pub(super) fn note(&self, change: impl FnOnce(&mut Health)) {
+    pub(super) fn note(&self, change: impl FnOnce(&mut ClaimHealth)) {
         let (before, after) = {
             let mut health = self.health.lock();
             let before = health.state();
@@ -236,10 +236,10 @@ impl Engine {
     }
 }
 
-/// What a step writes, so that the same is known when it is written again.
-fn what(step: Step, sides: Sides<'_>) -> Digest {
+/// Digest of what a step writes, so that the same is recognized when it is written again.
+fn what(step: ClaimStep, sides: ClaimSides<'_>) -> Digest {
     match step {
-        Step::CreateCopy(side) | Step::UpdateCopy(side) => {
+        ClaimStep::CreateCopy(side) | ClaimStep::UpdateCopy(side) => {
             sides.on(side.other()).map_or(Digest::ABSENT, |original| original.desired)
         }
         // Another object of the name is another.

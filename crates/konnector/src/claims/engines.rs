@@ -3,26 +3,26 @@
 use std::{collections::HashMap, sync::Arc};
 
 use parking_lot::Mutex;
-use portolan_core::claims::Claimed;
+use portolan_core::claims::ClaimedResource;
 use portolan_runtime::tasks::Tasks;
 
 use super::{
-    engine::{ClaimContext, ClaimSpec, Engine},
+    engine::{ClaimContext, ClaimEngine, ClaimSpec},
     health::ClaimState,
 };
-use crate::sync::Mode;
+use crate::sync::EngineMode;
 
 /// The binding and the claimed resource that an engine works for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ClaimKey {
     pub(crate) binding: String,
-    pub(crate) resource: Claimed,
+    pub(crate) resource: ClaimedResource,
 }
 
 /// All claim engines of the konnector.
 pub(crate) struct ClaimEngines {
     tasks: Tasks,
-    engines: Mutex<HashMap<ClaimKey, Arc<Engine>>>,
+    engines: Mutex<HashMap<ClaimKey, Arc<ClaimEngine>>>,
 }
 
 impl ClaimEngines {
@@ -35,7 +35,7 @@ impl ClaimEngines {
         &self,
         key: &ClaimKey,
         spec: &ClaimSpec,
-        mode: Mode,
+        mode: EngineMode,
         context: impl FnOnce() -> ClaimContext,
     ) -> ClaimState {
         let mut engines = self.engines.lock();
@@ -45,7 +45,7 @@ impl ClaimEngines {
             return running.state();
         }
         let former = engines.get(key).map(Arc::as_ref);
-        let engine = Engine::start(&self.tasks, spec.clone(), context(), mode, former);
+        let engine = ClaimEngine::start(&self.tasks, spec.clone(), context(), mode, former);
         let state = engine.state();
         if let Some(replaced) = engines.insert(key.clone(), engine) {
             replaced.stop();
@@ -53,20 +53,20 @@ impl ClaimEngines {
         state
     }
 
-    /// Whether an engine that ends has nothing left to do.
+    /// Returns `true` if a terminating engine has nothing left to do.
     pub(crate) fn is_drained(&self, key: &ClaimKey) -> bool {
         let engine = self.engines.lock().get(key).cloned();
-        engine.is_some_and(|engine| engine.mode != Mode::Sync && engine.is_drained())
+        engine.is_some_and(|engine| engine.mode != EngineMode::Sync && engine.is_drained())
     }
 
-    /// How many copies of claimed objects a binding has on the provider whose originals went with a backup.
+    /// Number of a binding's copies of claimed objects on the provider whose originals were lost in a restore.
     pub(crate) fn orphaned(&self, binding: &str) -> usize {
         let engines = self.engines.lock();
         engines.iter().filter(|(key, _)| key.binding == binding).map(|(_, engine)| engine.orphaned()).sum()
     }
 
-    /// Has every engine look again at what is there: what another binding kept may have to be kept by one of them.
-    pub(crate) fn look_again(&self) {
+    /// Resyncs every engine: an object that another binding kept may have to be kept by one of them.
+    pub(crate) fn resync(&self) {
         let engines: Vec<_> = self.engines.lock().values().map(Arc::clone).collect();
         for engine in engines {
             engine.look_at_all();
@@ -74,7 +74,7 @@ impl ClaimEngines {
     }
 
     /// Stops the engines of a binding, other than those in `keep`.
-    pub(crate) fn stop(&self, binding: &str, keep: &[Claimed]) {
+    pub(crate) fn stop(&self, binding: &str, keep: &[ClaimedResource]) {
         self.engines.lock().retain(|key, engine| {
             let stays = key.binding != binding || keep.contains(&key.resource);
             if !stays {

@@ -1,19 +1,18 @@
-//! What has become of originals that are not there: deleted by somebody, or gone with a cluster that was restored from
-//! a backup. Pure.
+//! Fate of originals that are absent: deleted by somebody, or lost when a cluster was restored from a backup. Pure.
 //!
 //! Claimed objects have no finalizer of ours, so a list without an original does not tell. A watch that shows its end
-//! does. Where none has, versions tell: a cluster that has never been restored has a newer one than any of its objects
-//! ever had.
+//! does. Where none has, versions tell: a cluster that has never been restored has a newer one than any of its
+//! objects ever had.
 
 use std::collections::HashSet;
 
 use kube::{ResourceExt as _, api::DynamicObject};
 use portolan_core::api::kubebind::{ANNOTATION_ORIGIN_VERSION, ORIGIN_LOST};
 
-use super::side::Side;
+use super::side::ClaimSide;
 use crate::sync::ObjectKey;
 
-/// What has become of an original.
+/// The fate of an original.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     /// Nobody knows yet.
@@ -30,7 +29,7 @@ pub(crate) struct Fates {
     pub(super) on_provider: Fate,
 }
 
-/// What a copy says of its original.
+/// The original as a copy names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Original {
     Unsaid,
@@ -56,17 +55,18 @@ impl Original {
     }
 }
 
-/// What is known of the originals that one side does not have.
+/// Facts about the originals that one side does not have.
 #[derive(Debug, Default)]
 pub(super) struct Departed {
     deleted: HashSet<ObjectKey>,
     lost: HashSet<ObjectKey>,
-    /// The newest version that this side is known to have had: a watch has shown it, or a copy on the other side tells.
+    /// The newest version that this side is known to have had: a watch has shown it, or a copy on the other side
+    /// tells.
     newest: Option<u128>,
 }
 
 impl Departed {
-    /// Takes in that an object of this version is there.
+    /// Notes that an object of this version exists.
     pub(super) fn is_there(&mut self, key: &ObjectKey, version: u128) {
         self.forget(key);
         // What is no number says nothing.
@@ -78,8 +78,8 @@ impl Departed {
         self.newest = self.newest.max(version);
     }
 
-    /// Takes in which version this side has now, where it does not have an original. One that is older than what it had
-    /// before is that of a backup.
+    /// Takes in which version this side has now, where it does not have an original. One that is older than what it
+    /// had before is that of a backup.
     pub(super) fn asked(&mut self, key: &ObjectKey, version: Option<u128>) {
         if version.zip(self.newest).is_some_and(|(now, newest)| now < newest) {
             self.lost.insert(key.clone());
@@ -125,17 +125,17 @@ impl Both {
         self.provider.had(former.provider.newest.filter(|_| is_same_provider));
     }
 
-    pub(super) const fn on(&self, side: Side) -> &Departed {
+    pub(super) const fn on(&self, side: ClaimSide) -> &Departed {
         match side {
-            Side::Consumer => &self.consumer,
-            Side::Provider => &self.provider,
+            ClaimSide::Consumer => &self.consumer,
+            ClaimSide::Provider => &self.provider,
         }
     }
 
-    pub(super) const fn on_mut(&mut self, side: Side) -> &mut Departed {
+    pub(super) const fn on_mut(&mut self, side: ClaimSide) -> &mut Departed {
         match side {
-            Side::Consumer => &mut self.consumer,
-            Side::Provider => &mut self.provider,
+            ClaimSide::Consumer => &mut self.consumer,
+            ClaimSide::Provider => &mut self.provider,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Whether the watches of a claim's engine do their work.
+//! Health of the watches of a claim's engine.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,10 +7,10 @@ use portolan_runtime::apply::code;
 
 use super::trouble;
 
-/// How often in a row a watch may fail before it is said: new rights take a moment.
+/// Number of failures in a row after which a watch is reported: new rights take a moment.
 const TOLERATED: u32 = 4;
 
-/// How far a claim's engine has come.
+/// Progress of a claim's engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ClaimState {
     /// The first lists are under way.
@@ -46,8 +46,8 @@ impl Watch {
 
 /// The watches of an engine.
 #[derive(Debug, Default)]
-pub(super) struct Health {
-    /// How many watches on the consumer have to list before anything is known of it.
+pub(super) struct ClaimHealth {
+    /// Number of watches on the consumer that have to list before anything is known of it.
     expected: usize,
     listed: BTreeSet<Watch>,
     failures: BTreeMap<Watch, Failure>,
@@ -62,7 +62,7 @@ struct Failure {
     why: String,
 }
 
-impl Health {
+impl ClaimHealth {
     pub(super) fn new(expected: usize) -> Self {
         Self { expected, ..Self::default() }
     }
@@ -90,12 +90,12 @@ impl Health {
         self.is_denied = !allowed;
     }
 
-    /// Whether everything on the consumer has been listed.
+    /// Returns `true` if everything on the consumer has been listed.
     pub(super) fn knows_consumer(&self) -> bool {
         self.listed.iter().filter(|watch| !matches!(watch, Watch::Provider(..))).count() >= self.expected
     }
 
-    /// Whether this many watches have listed a namespace on the provider.
+    /// Returns `true` if this many watches have listed a namespace on the provider.
     pub(super) fn knows_namespace(&self, namespace: &str, expected: usize) -> bool {
         let of = |watch: &&Watch| matches!(watch, Watch::Provider(one, _) if one == namespace);
         self.listed.iter().filter(of).count() >= expected
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn everything_on_the_consumer_has_to_be_listed_and_lasting_failures_are_named() {
-        let mut health = Health::new(2);
+        let mut health = ClaimHealth::new(2);
         health.listed(Watch::Consumer(0));
         health.listed(Watch::Provider("n".to_owned(), 0));
         assert_eq!(health.state(), ClaimState::Starting);

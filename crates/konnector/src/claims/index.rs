@@ -1,4 +1,4 @@
-//! What is known of the objects that a claim concerns, on both sides: identities, marks and digests.
+//! Index of the objects that a claim concerns, on both sides: identities, marks and digests.
 //!
 //! Synchronous and without a client. Objects are named by their place on the consumer. What is neither chosen by
 //! the claim nor touched by us is not kept.
@@ -14,15 +14,15 @@ use super::{
     body::{Terms, forget_version, is_claimable, keeper},
     fate::{Both, Fates, Original},
     references::{Changed, References, named},
-    scope::Scope,
-    seen::{Choice, Form, Knowledge, Place, Seen, Sides, Touch},
-    side::Side,
+    scope::WatchScope,
+    seen::{Choice, ClaimSides, Form, Knowledge, Place, Seen, Touch},
+    side::ClaimSide,
 };
 use crate::sync::{ObjectKey, owned};
 
 /// Everything known for one claim.
 #[derive(Debug)]
-pub(crate) struct Index {
+pub(crate) struct ClaimIndex {
     terms: Terms,
     consumer: HashMap<ObjectKey, Seen>,
     provider: HashMap<ObjectKey, Seen>,
@@ -36,7 +36,7 @@ pub(crate) struct Index {
     lists: u64,
 }
 
-impl Index {
+impl ClaimIndex {
     pub(crate) fn new(terms: Terms) -> Self {
         Self {
             terms,
@@ -56,7 +56,7 @@ impl Index {
         &self.terms
     }
 
-    pub(crate) fn sides(&self, key: &ObjectKey, is_protected: bool) -> Sides<'_> {
+    pub(crate) fn sides(&self, key: &ObjectKey, is_protected: bool) -> ClaimSides<'_> {
         let named = || if self.is_named(key) { Place::Named } else { Place::Plain };
         let on_consumer = match (self.consumer_known, self.unread.contains(key)) {
             (false, _) => Knowledge::Partial,
@@ -64,15 +64,15 @@ impl Index {
             (true, false) => Knowledge::Full,
         };
         let told = |copies: &HashMap<ObjectKey, Seen>| copies.get(key).map(|copy| copy.original);
-        Sides {
+        ClaimSides {
             consumer: self.consumer.get(key),
             provider: self.provider.get(key),
             fates: Fates {
-                on_consumer: self.departed.on(Side::Consumer).fate(key, told(&self.provider)),
-                on_provider: self.departed.on(Side::Provider).fate(key, told(&self.consumer)),
+                on_consumer: self.departed.on(ClaimSide::Consumer).fate(key, told(&self.provider)),
+                on_provider: self.departed.on(ClaimSide::Provider).fate(key, told(&self.consumer)),
             },
             place: if is_protected { Place::Protected } else { named() },
-            is_forsaken: false,
+            is_orphaned: false,
             on_consumer,
             provider_known: self.known_namespaces.contains(&key.namespace),
         }
@@ -85,12 +85,18 @@ impl Index {
     }
 
     /// Takes in an object. False when what is known is newer, or when it concerns nobody.
-    pub(crate) fn saw(&mut self, side: Side, key: &ObjectKey, object: &DynamicObject) -> bool {
+    pub(crate) fn saw(&mut self, side: ClaimSide, key: &ObjectKey, object: &DynamicObject) -> bool {
         self.saw_in(side, key, object, 0)
     }
 
     /// The same, from the list of this number: what was known before it began is older.
-    pub(super) fn saw_in(&mut self, side: Side, key: &ObjectKey, object: &DynamicObject, list: u64) -> bool {
+    pub(super) fn saw_in(
+        &mut self,
+        side: ClaimSide,
+        key: &ObjectKey,
+        object: &DynamicObject,
+        list: u64,
+    ) -> bool {
         let seen_version = version(&object.metadata);
         let known = self.side(side).get(key);
         if known.is_some_and(|known| known.version > seen_version && known.since >= list) {
@@ -117,7 +123,7 @@ impl Index {
         concerns || was_known
     }
 
-    fn judge(&self, side: Side, key: &ObjectKey, object: &DynamicObject, version: u128) -> Seen {
+    fn judge(&self, side: ClaimSide, key: &ObjectKey, object: &DynamicObject, version: u128) -> Seen {
         let mut ours = owned(object);
         // Lists of these kinds leave out what each item is.
         ours["apiVersion"] = "v1".into();
@@ -135,11 +141,11 @@ impl Index {
             uid: object.uid().unwrap_or_default(),
             version,
             since: self.lists,
-            owner: object.labels().get(LABEL_OWNER).and_then(|label| Side::of_owner(label)),
+            owner: object.labels().get(LABEL_OWNER).and_then(|label| ClaimSide::of_owner(label)),
             touch,
             keeper: keeper(touch, &ours),
             restored_for: self.terms.restored_for(side, key, object),
-            deleting: object.metadata.deletion_timestamp.is_some(),
+            is_terminating: object.metadata.deletion_timestamp.is_some(),
             choice,
             original: Original::of(object),
             desired: Digest::of(&self.terms.copy_of(side, object)),
@@ -150,12 +156,12 @@ impl Index {
     }
 
     /// Takes in that a watch has shown the end of an object.
-    pub(crate) fn was_deleted(&mut self, side: Side, key: &ObjectKey) {
+    pub(crate) fn was_deleted(&mut self, side: ClaimSide, key: &ObjectKey) {
         self.departed.on_mut(side).was_deleted(key);
     }
 
     /// Takes in which version a side has now, where it does not have an original.
-    pub(super) fn asked(&mut self, side: Side, key: &ObjectKey, version: Option<u128>) {
+    pub(super) fn asked(&mut self, side: ClaimSide, key: &ObjectKey, version: Option<u128>) {
         self.departed.on_mut(side).asked(key, version);
     }
 
@@ -165,7 +171,7 @@ impl Index {
         self.departed.inherit(&former.departed, is_same_provider);
     }
 
-    /// How many copies there are on the provider whose originals went with a backup of the consumer.
+    /// Number of copies on the provider whose originals were lost in a restore of the consumer.
     pub(super) fn orphaned(&self) -> usize {
         let is_lost =
             |(key, copy): &(&ObjectKey, &Seen)| copy.has_lost_original() && !self.consumer.contains_key(*key);
@@ -173,19 +179,19 @@ impl Index {
     }
 
     /// Takes in that an object is gone from one side.
-    pub(crate) fn lost(&mut self, side: Side, key: &ObjectKey) {
+    pub(crate) fn lost(&mut self, side: ClaimSide, key: &ObjectKey) {
         self.side_mut(side).remove(key);
     }
 
     /// Takes in that an object was asked for and not found, unless it has come since `before`.
-    pub(crate) fn found_none(&mut self, side: Side, key: &ObjectKey, before: Option<u128>) {
+    pub(crate) fn found_none(&mut self, side: ClaimSide, key: &ObjectKey, before: Option<u128>) {
         if self.version(side, key) == before {
             self.lost(side, key);
         }
     }
 
     /// The version of an object that is known.
-    pub(crate) fn version(&self, side: Side, key: &ObjectKey) -> Option<u128> {
+    pub(crate) fn version(&self, side: ClaimSide, key: &ObjectKey) -> Option<u128> {
         self.side(side).get(key).map(|seen| seen.version)
     }
 
@@ -200,7 +206,7 @@ impl Index {
     }
 
     /// Notes that an object, as it is now, is what applying `desired` leads to.
-    pub(crate) fn settle(&mut self, side: Side, key: &ObjectKey, desired: Digest) {
+    pub(crate) fn settle(&mut self, side: ClaimSide, key: &ObjectKey, desired: Digest) {
         if let Some(copy) = self.side_mut(side).get_mut(key) {
             copy.settled_for = Some(desired);
         }
@@ -233,7 +239,7 @@ impl Index {
         self.known_namespaces.insert(namespace.to_owned());
     }
 
-    /// Whether the provider's objects for a namespace have been listed.
+    /// Returns `true` if the provider's objects for a namespace have been listed.
     pub(crate) fn knows_namespace(&self, namespace: &str) -> bool {
         self.known_namespaces.contains(namespace)
     }
@@ -247,8 +253,8 @@ impl Index {
         is_empty
     }
 
-    /// What a copy of this object has to say.
-    pub(crate) fn copy_of(&self, from: Side, original: &DynamicObject) -> Value {
+    /// The desired copy of this object.
+    pub(crate) fn copy_of(&self, from: ClaimSide, original: &DynamicObject) -> Value {
         self.terms.copy_of(from, original)
     }
 
@@ -256,14 +262,14 @@ impl Index {
     pub(crate) fn forget_idle(&mut self, key: &ObjectKey) {
         let both = [self.consumer.get(key), self.provider.get(key)];
         if !both.into_iter().flatten().any(|seen| self.concerns(key, seen)) {
-            self.departed.on_mut(Side::Consumer).forget(key);
-            self.departed.on_mut(Side::Provider).forget(key);
+            self.departed.on_mut(ClaimSide::Consumer).forget(key);
+            self.departed.on_mut(ClaimSide::Provider).forget(key);
             self.consumer.remove(key);
             self.provider.remove(key);
         }
     }
 
-    /// Whether nothing is kept of an object.
+    /// Returns `true` if nothing is kept of an object.
     pub(super) fn is_unknown(&self, key: &ObjectKey) -> bool {
         !self.consumer.contains_key(key) && !self.provider.contains_key(key)
     }
@@ -277,21 +283,22 @@ impl Index {
     /// Objects that a watch would show, and that its fresh list does not hold.
     pub(super) fn missing(
         &self,
-        side: Side,
+        side: ClaimSide,
         namespace: Option<&str>,
-        scope: &Scope,
-        listed: &HashSet<ObjectKey>,
+        scope: &WatchScope,
+        (listed, list): (&HashSet<ObjectKey>, u64),
     ) -> Vec<ObjectKey> {
         let is_missing = |key: &ObjectKey, seen: &Seen| {
             namespace.is_none_or(|one| one == key.namespace)
                 && scope.shows(key, seen)
                 && !listed.contains(key)
+                && seen.since < list
         };
         let missing = self.side(side).iter().filter(|(key, seen)| is_missing(key, seen));
         missing.map(|(key, _)| key.clone()).collect()
     }
 
-    pub(super) fn uid(&self, side: Side, key: &ObjectKey) -> Option<String> {
+    pub(super) fn uid(&self, side: ClaimSide, key: &ObjectKey) -> Option<String> {
         self.side(side).get(key).map(|seen| seen.uid.clone())
     }
 
@@ -308,17 +315,17 @@ impl Index {
         self.terms.claim.names(&key.namespace, &key.name) || self.references.contains(key)
     }
 
-    const fn side(&self, side: Side) -> &HashMap<ObjectKey, Seen> {
+    const fn side(&self, side: ClaimSide) -> &HashMap<ObjectKey, Seen> {
         match side {
-            Side::Consumer => &self.consumer,
-            Side::Provider => &self.provider,
+            ClaimSide::Consumer => &self.consumer,
+            ClaimSide::Provider => &self.provider,
         }
     }
 
-    const fn side_mut(&mut self, side: Side) -> &mut HashMap<ObjectKey, Seen> {
+    const fn side_mut(&mut self, side: ClaimSide) -> &mut HashMap<ObjectKey, Seen> {
         match side {
-            Side::Consumer => &mut self.consumer,
-            Side::Provider => &mut self.provider,
+            ClaimSide::Consumer => &mut self.consumer,
+            ClaimSide::Provider => &mut self.provider,
         }
     }
 }

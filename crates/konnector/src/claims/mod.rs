@@ -4,7 +4,7 @@
 //! One engine per binding and claimed resource. [`watches`] follows both sides as [`scope`] says, and feeds
 //! [`index`], which holds identities and digests, never content. [`references`] counts which objects bound
 //! objects name. [`plan`] looks at one object on both sides and names the next step; [`perform`] takes it. [`fate`]
-//! knows whether an original that is not there was deleted.
+//! knows whether an absent original was deleted.
 
 mod body;
 mod engine;

@@ -2,39 +2,39 @@
 
 use super::{
     fate::Fate,
-    seen::{Knowledge, Seen, Sides, Touch},
-    side::Side,
+    seen::{ClaimSides, Knowledge, Seen, Touch},
+    side::ClaimSide,
 };
-use crate::sync::{Mode, NamespaceState};
+use crate::sync::{EngineMode, NamespaceState};
 
-/// What to do next. A step is taken, its answer goes into the index, and the plan is made anew. The side is the
-/// one that is written.
+/// The next action. A step is taken, its answer goes into the index, and a new plan is made. The side is the one
+/// that is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(crate) enum ClaimStep {
     Nothing,
     /// Something else has to happen first; a watch event will tell.
     Wait,
     /// Read it on both sides: what watches have shown of it is not kept, or not enough.
     Read,
     RequestNamespace,
-    CreateCopy(Side),
-    UpdateCopy(Side),
-    DeleteCopy(Side),
+    CreateCopy(ClaimSide),
+    UpdateCopy(ClaimSide),
+    DeleteCopy(ClaimSide),
     /// Ask the other side whether the original of a copy was deleted, or went with a backup.
-    AskForOriginal(Side),
+    AskForOriginal(ClaimSide),
     /// Note on a copy that its original went with a backup.
-    MarkLost(Side),
+    MarkLost(ClaimSide),
     /// Put the owner label on the original.
-    Stamp(Side),
+    Stamp(ClaimSide),
     /// Take our owner label off what was an original.
-    Unstamp(Side),
+    Unstamp(ClaimSide),
     /// The name is taken by an object that is not ours.
     Conflict,
     /// Both sides have the object, and nobody has said whose it is.
     OwnerUnknown,
 }
 
-impl Step {
+impl ClaimStep {
     /// One word for metrics.
     pub(super) const fn label(self) -> &'static str {
         match self {
@@ -56,28 +56,28 @@ impl Step {
 }
 
 /// The next step.
-pub(crate) fn plan(sides: Sides<'_>, namespace: NamespaceState<'_>, mode: Mode) -> Step {
+pub(crate) fn plan(sides: ClaimSides<'_>, namespace: NamespaceState<'_>, mode: EngineMode) -> ClaimStep {
     match sides.on_consumer {
-        Knowledge::Partial => return Step::Wait,
-        Knowledge::Unread => return Step::Read,
+        Knowledge::Partial => return ClaimStep::Wait,
+        Knowledge::Unread => return ClaimStep::Read,
         Knowledge::Full => {}
     }
     match mode {
-        Mode::Sync => sync(sides, namespace),
-        Mode::Drain if is_hidden(sides, namespace) => Step::Wait,
-        Mode::Drain => end(sides.provider, Side::Provider).unwrap_or_else(|| leave(sides)),
-        Mode::Withdraw => keep_copy(sides),
+        EngineMode::Sync => sync(sides, namespace),
+        EngineMode::Drain if is_hidden(sides, namespace) => ClaimStep::Wait,
+        EngineMode::Drain => end(sides.provider, ClaimSide::Provider).unwrap_or_else(|| leave(sides)),
+        EngineMode::Withdraw => keep_copy(sides),
     }
 }
 
-/// What the provider has brought stays when the provider ends it: people may live on it.
-fn keep_copy(sides: Sides<'_>) -> Step {
+/// Keeps objects of the provider when the provider ends the claim: people may rely on them.
+fn keep_copy(sides: ClaimSides<'_>) -> ClaimStep {
     let original = sides.consumer.filter(|seen| seen.touch == Touch::Stamped);
-    end(original, Side::Consumer).unwrap_or(Step::Nothing)
+    end(original, ClaimSide::Consumer).unwrap_or(ClaimStep::Nothing)
 }
 
-/// Whether the provider may have an object that is not known yet.
-fn is_hidden(sides: Sides<'_>, namespace: NamespaceState<'_>) -> bool {
+/// Returns `true` if the provider may have an object that is not known yet.
+fn is_hidden(sides: ClaimSides<'_>, namespace: NamespaceState<'_>) -> bool {
     match namespace {
         NamespaceState::Unknown => true,
         NamespaceState::Mapped(_) => !sides.provider_known,
@@ -85,102 +85,105 @@ fn is_hidden(sides: Sides<'_>, namespace: NamespaceState<'_>) -> bool {
     }
 }
 
-fn leave(sides: Sides<'_>) -> Step {
-    end(sides.consumer, Side::Consumer).unwrap_or(Step::Nothing)
+fn leave(sides: ClaimSides<'_>) -> ClaimStep {
+    end(sides.consumer, ClaimSide::Consumer).unwrap_or(ClaimStep::Nothing)
 }
 
-/// What is left of us on one side.
-fn end(seen: Option<&Seen>, side: Side) -> Option<Step> {
+/// The step that removes our part on one side.
+fn end(seen: Option<&Seen>, side: ClaimSide) -> Option<ClaimStep> {
     let seen = seen?;
     match seen.touch {
-        Touch::Copy if seen.deleting => Some(Step::Wait),
-        Touch::Copy => Some(Step::DeleteCopy(side)),
-        Touch::Stamped => Some(Step::Unstamp(side)),
+        Touch::Copy if seen.is_terminating => Some(ClaimStep::Wait),
+        Touch::Copy => Some(ClaimStep::DeleteCopy(side)),
+        Touch::Stamped => Some(ClaimStep::Unstamp(side)),
         Touch::None | Touch::UnnamedCopy | Touch::OthersCopy => None,
     }
 }
 
-fn sync(sides: Sides<'_>, namespace: NamespaceState<'_>) -> Step {
-    let matters = |seen: &Seen| seen.is_copy() || (sides.claims(seen) && seen.owner != Some(Side::Provider));
+fn sync(sides: ClaimSides<'_>, namespace: NamespaceState<'_>) -> ClaimStep {
+    let matters =
+        |seen: &Seen| seen.is_copy() || (sides.claims(seen) && seen.owner != Some(ClaimSide::Provider));
     if sides.consumer.is_some_and(matters) {
         match namespace {
-            NamespaceState::NotRequested => return Step::RequestNamespace,
-            NamespaceState::Unknown | NamespaceState::Requested => return Step::Wait,
+            NamespaceState::NotRequested => return ClaimStep::RequestNamespace,
+            NamespaceState::Unknown | NamespaceState::Requested => return ClaimStep::Wait,
             NamespaceState::Mapped(_) => {}
         }
     }
     if is_hidden(sides, namespace) {
-        return Step::Wait;
+        return ClaimStep::Wait;
     }
     let Some(owner) = owner(sides) else {
         let both = [sides.consumer, sides.provider];
         let claimed = both.into_iter().flatten().any(|seen| sides.claims(seen));
-        return if claimed { Step::OwnerUnknown } else { Step::Nothing };
+        return if claimed { ClaimStep::OwnerUnknown } else { ClaimStep::Nothing };
     };
     let copy = sides.on(owner.other());
-    match sides.on(owner).filter(|original| !original.deleting) {
-        Some(original) if sides.claims(original) => keep(original, copy, owner, sides.is_forsaken),
-        Some(original) => abandoned(copy, owner)
+    match sides.on(owner).filter(|original| !original.is_terminating) {
+        Some(original) if sides.claims(original) => keep(original, copy, owner, sides.is_orphaned),
+        Some(original) => unclaimed_copy(copy, owner)
             .or_else(|| end(Some(original).filter(|original| !original.is_copy()), owner))
-            .unwrap_or(Step::Nothing),
-        None => match abandoned(copy, owner) {
-            Some(Step::DeleteCopy(side)) if sides.on(owner).is_none() => {
-                bereft(side, sides.fate(owner), copy)
+            .unwrap_or(ClaimStep::Nothing),
+        None => match unclaimed_copy(copy, owner) {
+            Some(ClaimStep::DeleteCopy(side)) if sides.on(owner).is_none() => {
+                orphaned_copy(side, sides.fate(owner), copy)
             }
-            other => other.unwrap_or(Step::Nothing),
+            other => other.unwrap_or(ClaimStep::Nothing),
         },
     }
 }
 
-/// What becomes of a copy whose original is not there.
-fn bereft(side: Side, fate: Fate, copy: Option<&Seen>) -> Step {
+/// The step for a copy whose original is absent.
+fn orphaned_copy(side: ClaimSide, fate: Fate, copy: Option<&Seen>) -> ClaimStep {
     match fate {
-        Fate::Deleted => Step::DeleteCopy(side),
-        Fate::Lost if copy.is_some_and(Seen::has_lost_original) => Step::Nothing,
-        Fate::Lost => Step::MarkLost(side),
-        Fate::Unknown => Step::AskForOriginal(side),
+        Fate::Deleted => ClaimStep::DeleteCopy(side),
+        Fate::Lost if copy.is_some_and(Seen::has_lost_original) => ClaimStep::Nothing,
+        Fate::Lost => ClaimStep::MarkLost(side),
+        Fate::Unknown => ClaimStep::AskForOriginal(side),
     }
 }
 
 /// The side whose object is the original: what the provider's says, else what the consumer's says, else
 /// whichever is alone.
-fn owner(sides: Sides<'_>) -> Option<Side> {
-    let said = |side: Side| {
+fn owner(sides: ClaimSides<'_>) -> Option<ClaimSide> {
+    let said = |side: ClaimSide| {
         let seen = sides.on(side)?;
         seen.owner.or_else(|| seen.is_copy().then(|| side.other()))
     };
-    said(Side::Provider).or_else(|| said(Side::Consumer)).or(match (sides.consumer, sides.provider) {
-        (Some(_), None) => Some(Side::Consumer),
-        (None, Some(_)) => Some(Side::Provider),
-        (None, None) | (Some(_), Some(_)) => None,
-    })
+    said(ClaimSide::Provider).or_else(|| said(ClaimSide::Consumer)).or(
+        match (sides.consumer, sides.provider) {
+            (Some(_), None) => Some(ClaimSide::Consumer),
+            (None, Some(_)) => Some(ClaimSide::Provider),
+            (None, None) | (Some(_), Some(_)) => None,
+        },
+    )
 }
 
-/// What becomes of a copy without a claimed original.
-fn abandoned(copy: Option<&Seen>, owner: Side) -> Option<Step> {
+/// The step for a copy without a claimed original.
+fn unclaimed_copy(copy: Option<&Seen>, owner: ClaimSide) -> Option<ClaimStep> {
     end(copy.filter(|copy| copy.is_copy()), owner.other())
 }
 
-fn keep(original: &Seen, copy: Option<&Seen>, owner: Side, is_forsaken: bool) -> Step {
+fn keep(original: &Seen, copy: Option<&Seen>, owner: ClaimSide, is_orphaned: bool) -> ClaimStep {
     let other = owner.other();
     let is_adoptable = |copy: &Seen| match copy.touch {
         Touch::Copy | Touch::UnnamedCopy => true,
-        Touch::OthersCopy => is_forsaken,
+        Touch::OthersCopy => is_orphaned,
         Touch::None => copy.is_restored_for(original),
         Touch::Stamped => false,
     };
     match copy {
-        None => Step::CreateCopy(other),
-        Some(copy) if copy.touch == Touch::OthersCopy && !is_forsaken => Step::Nothing,
-        Some(copy) if !is_adoptable(copy) => Step::Conflict,
-        Some(copy) if copy.deleting => Step::Wait,
-        Some(copy) if copy.has_lost_original() => Step::UpdateCopy(other),
-        Some(copy) if copy.form.is_fixed_against(&original.form) => Step::DeleteCopy(other),
+        None => ClaimStep::CreateCopy(other),
+        Some(copy) if copy.touch == Touch::OthersCopy && !is_orphaned => ClaimStep::Nothing,
+        Some(copy) if !is_adoptable(copy) => ClaimStep::Conflict,
+        Some(copy) if copy.is_terminating => ClaimStep::Wait,
+        Some(copy) if copy.has_lost_original() => ClaimStep::UpdateCopy(other),
+        Some(copy) if copy.form.is_fixed_against(&original.form) => ClaimStep::DeleteCopy(other),
         Some(copy) if copy.owned != original.desired && copy.settled_for != Some(original.desired) => {
-            Step::UpdateCopy(other)
+            ClaimStep::UpdateCopy(other)
         }
-        Some(_) if original.owner != Some(owner) && !original.is_copy() => Step::Stamp(owner),
-        Some(_) => Step::Nothing,
+        Some(_) if original.owner != Some(owner) && !original.is_copy() => ClaimStep::Stamp(owner),
+        Some(_) => ClaimStep::Nothing,
     }
 }
 

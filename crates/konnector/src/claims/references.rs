@@ -1,9 +1,9 @@
-//! Which claimed objects bound objects refer to. Pure: it holds names, never objects.
+//! References from bound objects to claimed ones. Pure: it holds names, never objects.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use kube::{ResourceExt as _, api::DynamicObject};
-use portolan_core::claims::Reference;
+use portolan_core::claims::ClaimReference;
 use serde_json::json;
 
 use crate::sync::ObjectKey;
@@ -11,7 +11,7 @@ use crate::sync::ObjectKey;
 /// A referring object: the number of the watch that shows it, and its place.
 type Referrer = (usize, ObjectKey);
 
-/// What referring objects name, and how often each name is named.
+/// Names in referring objects, each with the number of references.
 #[derive(Debug, Default)]
 pub(super) struct References {
     named_by: HashMap<Referrer, BTreeSet<ObjectKey>>,
@@ -57,16 +57,16 @@ impl References {
     }
 }
 
-/// What a change of a referring object has changed.
+/// Names that a change of a referring object has added and removed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Changed {
     pub(super) added: Vec<ObjectKey>,
     pub(super) removed: Vec<ObjectKey>,
 }
 
-/// The objects that a bound object names. One that is being deleted counts until it is gone: what it needs may
+/// The objects that a bound object names. One that is terminating counts until it is gone: what it needs may
 /// be needed for its end.
-pub(super) fn named(reference: &Reference, object: &DynamicObject) -> BTreeSet<ObjectKey> {
+pub(super) fn named(reference: &ClaimReference, object: &DynamicObject) -> BTreeSet<ObjectKey> {
     let mut whole = object.data.clone();
     // Paths may lead into the metadata as well.
     if let Some(fields) = whole.as_object_mut() {
@@ -88,7 +88,7 @@ pub(super) fn named(reference: &Reference, object: &DynamicObject) -> BTreeSet<O
 
 #[cfg(test)]
 mod tests {
-    use portolan_core::claims::Path;
+    use portolan_core::claims::FieldPath;
     use serde_json::Value;
 
     use super::*;
@@ -98,12 +98,12 @@ mod tests {
     }
 
     fn names(name: &str, namespace: Option<&str>, spec: &Value, own: Option<&str>) -> Vec<ObjectKey> {
-        let reference = Reference {
+        let reference = ClaimReference {
             group: String::new(),
             resource: String::new(),
             version: None,
-            name: Path::parse(name).unwrap(),
-            namespace: namespace.map(|path| Path::parse(path).unwrap()),
+            name: FieldPath::parse(name).unwrap(),
+            namespace: namespace.map(|path| FieldPath::parse(path).unwrap()),
         };
         let object = json!({"metadata": {"name": "billy", "namespace": own}, "spec": spec});
         named(&reference, &serde_json::from_value(object).unwrap()).into_iter().collect()

@@ -1,4 +1,4 @@
-//! What people hear of claimed objects that are left as they are, as Events.
+//! Events about claimed objects that are left as they are.
 
 use std::time::Duration;
 
@@ -7,26 +7,26 @@ use portolan_core::{api::kubebind::LABEL_OWNER, digest::Digest};
 use portolan_runtime::controller::Action;
 use tokio::time::Instant;
 
-use super::{engine::Engine, plan::Step, side::Side, trouble::Trouble};
+use super::{engine::ClaimEngine, plan::ClaimStep, side::ClaimSide, trouble::ClaimTrouble};
 use crate::sync::{ObjectKey, tries, writers};
 
-/// When to look again at an object that stands in the way.
-const RECHECK: Duration = Duration::from_secs(30);
-/// How long people are told nothing new of a namespace.
+/// Delay of the resync for an object that stands in the way.
+const RESYNC: Duration = Duration::from_secs(30);
+/// Time for which an Event about a namespace is not repeated.
 const SILENCE: Duration = Duration::from_secs(1800);
 
-impl Engine {
+impl ClaimEngine {
     pub(super) async fn report_trouble(
         &self,
         key: &ObjectKey,
         action: &str,
-        (trouble, in_a_row): (&Trouble, u32),
+        (trouble, in_a_row): (&ClaimTrouble, u32),
     ) {
         let on = match trouble {
-            Trouble::Denied(Side::Provider, _) => " (provider)",
-            Trouble::Denied(Side::Consumer, _) | Trouble::Refused(_) => " (cluster)",
-            Trouble::Unplaced(why) => return self.report_unplaced(key, why).await,
-            Trouble::Raced | Trouble::Failed(_) => "",
+            ClaimTrouble::Denied(ClaimSide::Provider, _) => " (provider)",
+            ClaimTrouble::Denied(ClaimSide::Consumer, _) | ClaimTrouble::Refused(_) => " (cluster)",
+            ClaimTrouble::Unplaced(why) => return self.report_unplaced(key, why).await,
+            ClaimTrouble::Conflict | ClaimTrouble::Failed(_) => "",
         };
         let note = format!("Could not {action} this object{on}: {}.{}", trouble.why(), tries(in_a_row));
         self.warn(key, "SyncFailed", &note).await;
@@ -43,60 +43,60 @@ impl Engine {
             unplaced.insert(key.namespace.clone(), now);
         }
         let note = format!(
-            "What the provider claims of namespace {} waits for its place on the provider, this one among it: {why}. It is \
-             tried again, more and more seldom.",
+            "Claimed objects of namespace {} wait for their place on the provider, this one among them: {why}. The \
+             konnector retries with a growing delay.",
             key.namespace
         );
         self.warn(key, "NamespaceUnavailable", &note).await;
     }
 
-    /// What people are to hear where a copy is written once more because somebody else writes it, too. Without its
+    /// The message for people where a copy is written once more because somebody else writes it, too. Without its
     /// content.
-    pub(super) async fn contest(&self, step: Step, key: &ObjectKey, written: Digest) -> Option<String> {
+    pub(super) async fn contest(&self, step: ClaimStep, key: &ObjectKey, written: Digest) -> Option<String> {
         let again = self.pace.lock().contested(key, step.label(), written, Instant::now())?;
         let (side, what) = match step {
-            Step::UpdateCopy(side) => {
+            ClaimStep::UpdateCopy(side) => {
                 let live = self.api(side, key).get_opt(&key.name).await.ok()??;
                 (side, format!("is also written by {}", writers(&live, &["f:data".to_owned()])))
             }
-            Step::CreateCopy(side) => (side, "is deleted by somebody".to_owned()),
-            Step::Stamp(side) => (side, "loses its owner label by somebody".to_owned()),
+            ClaimStep::CreateCopy(side) => (side, "is deleted by another client".to_owned()),
+            ClaimStep::Stamp(side) => (side, "has its owner label removed by another client".to_owned()),
             _ => return None,
         };
         let on = match side {
-            Side::Consumer => "this cluster",
-            Side::Provider => "the provider",
+            ClaimSide::Consumer => "this cluster",
+            ClaimSide::Provider => "the provider",
         };
         Some(format!(
-            "The object of this name on {on} {what}. The konnector has written it {again} times more, and does so more and \
-             more seldom. Let only one of both write it."
+            "The object of this name on {on} {what}. The konnector has written it {again} times more, with a growing \
+             delay. Let only one of them write it."
         ))
     }
 
-    /// No watch may show the end of what stands in the way: it is read again.
-    pub(super) async fn report_once(&self, key: &ObjectKey, step: Step) -> Action {
+    /// No watch may show the deletion of what stands in the way: it is read again.
+    pub(super) async fn report_once(&self, key: &ObjectKey, step: ClaimStep) -> Action {
         if self.told.lock().insert(key.clone(), step) != Some(step) {
             self.report(key, step).await;
         }
         self.index.lock().lost_sight(key);
-        Action::RequeueAfter(RECHECK)
+        Action::RequeueAfter(RESYNC)
     }
 
-    async fn report(&self, key: &ObjectKey, step: Step) {
+    async fn report(&self, key: &ObjectKey, step: ClaimStep) {
         let plural = self.spec.claim.resource.plural();
         let (reason, note) = match step {
-            Step::OwnerUnknown => (
+            ClaimStep::OwnerUnknown => (
                 "OwnerUnknown",
                 format!(
-                    "The provider claims {plural} and has one of this name as well, and nothing says whose it is. Both \
-                     are left as they are. Label this one {LABEL_OWNER}=consumer or the other one \
-                     {LABEL_OWNER}=provider, and delete the one that shall be a copy."
+                    "The provider claims {plural} and has one of this name as well, and nothing marks either of them \
+                     as the copy. Both are left as they are. Label this one {LABEL_OWNER}=consumer or the other one \
+                     {LABEL_OWNER}=provider, and delete the one that should be a copy."
                 ),
             ),
             _ => (
                 "ForeignObject",
-                "The object of this name on the other side is not a copy that the konnector has made. Both are left as \
-                 they are. Delete the one that shall be a copy."
+                "The object of this name on the other side is not a copy that the konnector has made. Both are left \
+                 as they are. Delete the one that should be a copy."
                     .to_owned(),
             ),
         };
@@ -109,7 +109,7 @@ impl Engine {
             kind: Some(self.spec.claim.resource.kind().to_owned()),
             name: Some(key.name.clone()),
             namespace: Some(key.namespace.clone()),
-            uid: self.uid(Side::Consumer, key),
+            uid: self.uid(ClaimSide::Consumer, key),
             ..ObjectReference::default()
         };
         self.context.engine.metrics.problem(reason);

@@ -1,16 +1,16 @@
-//! How little of each side has to be watched for a claim. Pure.
+//! Scope of a claim's watches: as little of each side as possible. Pure.
 
 use std::collections::BTreeSet;
 
 use kube::runtime::watcher;
-use portolan_core::claims::{Claim, in_any};
+use portolan_core::claims::{ResourceClaim, in_any};
 
 use super::seen::{Choice, Seen};
 use crate::sync::ObjectKey;
 
-/// What one watch shows.
+/// The scope of one watch.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Scope {
+pub(super) enum WatchScope {
     /// Every object.
     Everything,
     /// Objects with these labels, as the API server reads them.
@@ -19,9 +19,9 @@ pub(super) enum Scope {
     Named { namespace: Option<String>, name: String },
 }
 
-impl Scope {
+impl WatchScope {
     /// The watches that a claim needs on the consumer. Who may be referred to is known only later.
-    pub(super) fn on_consumer(claim: &Claim) -> Vec<Self> {
+    pub(super) fn on_consumer(claim: &ResourceClaim) -> Vec<Self> {
         if !claim.references.is_empty() {
             return vec![Self::Everything];
         }
@@ -34,7 +34,7 @@ impl Scope {
 
     /// The watches that a claim needs in the provider's namespace for one of the consumer's. Copies are to be
     /// found there whatever their labels have become.
-    pub(super) fn on_provider(claim: &Claim, namespace: &str) -> Vec<Self> {
+    pub(super) fn on_provider(claim: &ResourceClaim, namespace: &str) -> Vec<Self> {
         if claim.labels.is_some() || !claim.references.is_empty() {
             return vec![Self::Everything];
         }
@@ -59,7 +59,7 @@ impl Scope {
         }
     }
 
-    /// Whether an object would be shown.
+    /// Returns `true` if an object would be shown.
     pub(super) fn shows(&self, key: &ObjectKey, seen: &Seen) -> bool {
         match self {
             Self::Everything => true,
@@ -70,7 +70,7 @@ impl Scope {
         }
     }
 
-    /// Whether an object may exist that is not shown any more.
+    /// Returns `true` if an object may exist that is not shown any more.
     pub(super) const fn may_lose_sight(&self) -> bool {
         matches!(self, Self::Labelled(_))
     }
@@ -83,7 +83,7 @@ mod tests {
 
     use super::*;
 
-    fn claim(selector: &Value) -> Claim {
+    fn claim(selector: &Value) -> ResourceClaim {
         let claim = serde_json::from_value(json!({"resource": "secrets", "selector": selector})).unwrap();
         claims::read(&[claim], &[], Isolation::None).0.remove(0)
     }
@@ -93,23 +93,26 @@ mod tests {
         let labels = json!({"matchLabels": {"app": "a"}});
         let names = json!([{"name": "one", "namespace": "n"}, {"name": "any"}]);
         let reference = json!([{"resource": "x", "versions": ["v1"], "jsonPath": {"name": "spec.name"}}]);
-        let name = |namespace: Option<&str>, name: &str| Scope::Named {
+        let name = |namespace: Option<&str>, name: &str| WatchScope::Named {
             namespace: namespace.map(str::to_owned),
             name: name.to_owned(),
         };
-        let labelled = Scope::Labelled("app=a".to_owned());
+        let labelled = WatchScope::Labelled("app=a".to_owned());
         let by_name = claim(&json!({"namedResources": names}));
-        assert_eq!(Scope::on_consumer(&by_name), [name(Some("n"), "one"), name(None, "any")]);
-        assert_eq!(Scope::on_provider(&by_name, "n"), [name(None, "any"), name(None, "one")]);
-        assert_eq!(Scope::on_provider(&by_name, "m"), [name(None, "any")]);
+        assert_eq!(WatchScope::on_consumer(&by_name), [name(Some("n"), "one"), name(None, "any")]);
+        assert_eq!(WatchScope::on_provider(&by_name, "n"), [name(None, "any"), name(None, "one")]);
+        assert_eq!(WatchScope::on_provider(&by_name, "m"), [name(None, "any")]);
         assert_eq!(
-            Scope::on_consumer(&claim(&json!({"labelSelector": labels}))),
+            WatchScope::on_consumer(&claim(&json!({"labelSelector": labels}))),
             std::slice::from_ref(&labelled)
         );
         let both = claim(&json!({"labelSelector": labels, "namedResources": [{"name": "any"}]}));
-        assert_eq!(Scope::on_consumer(&both), [labelled, name(None, "any")]);
-        assert_eq!(Scope::on_provider(&both, "n"), [Scope::Everything]);
-        assert_eq!(Scope::on_consumer(&claim(&json!({"references": reference}))), [Scope::Everything]);
-        assert_eq!(Scope::on_consumer(&claim(&json!({}))), []);
+        assert_eq!(WatchScope::on_consumer(&both), [labelled, name(None, "any")]);
+        assert_eq!(WatchScope::on_provider(&both, "n"), [WatchScope::Everything]);
+        assert_eq!(
+            WatchScope::on_consumer(&claim(&json!({"references": reference}))),
+            [WatchScope::Everything]
+        );
+        assert_eq!(WatchScope::on_consumer(&claim(&json!({}))), []);
     }
 }

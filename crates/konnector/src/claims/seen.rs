@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     fate::{Fate, Fates, Original},
-    side::Side,
+    side::ClaimSide,
 };
 
 /// An object on one side.
@@ -17,32 +17,32 @@ pub(crate) struct Seen {
     /// The number of the last list that had begun when this was seen.
     pub(super) since: u64,
     /// The side that its label says the original is on.
-    pub(crate) owner: Option<Side>,
+    pub(crate) owner: Option<ClaimSide>,
     pub(crate) touch: Touch,
     /// The binding that an [`Touch::OthersCopy`] names.
     pub(super) keeper: Option<Box<str>>,
     /// The uid of its original, where all marks of a copy are on it and somebody else has put them there: a backup
     /// that was restored.
     pub(super) restored_for: Option<Box<str>>,
-    pub(crate) deleting: bool,
+    pub(crate) is_terminating: bool,
     pub(super) choice: Choice,
-    /// What a copy says of its original.
+    /// The original that a copy names.
     pub(super) original: Original,
-    /// What its copy on the other side has to say.
+    /// Digest of the desired copy on the other side.
     pub(crate) desired: Digest,
-    /// What is ours of it.
+    /// Digest of the part that we own.
     pub(crate) owned: Digest,
     /// The digest that was desired when it became what it is, where the API server stores it differently.
     pub(crate) settled_for: Option<Digest>,
     pub(crate) form: Form,
 }
 
-/// What we have done to an object.
+/// Our part in an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Touch {
     /// Nothing.
     None,
-    /// The owner label is there for this binding, and it alone.
+    /// The owner label is set for this binding, and it alone.
     Stamped,
     /// We have made it, as a copy.
     Copy,
@@ -52,7 +52,7 @@ pub(crate) enum Touch {
     OthersCopy,
 }
 
-/// Whether an object is chosen, as far as it says so itself.
+/// The answers to whether an object is chosen, as far as it tells itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Choice {
     /// Nothing can choose it.
@@ -64,7 +64,7 @@ pub(super) enum Choice {
 }
 
 impl Seen {
-    /// Whether it is the copy of this original, restored from a backup.
+    /// Returns `true` if it is the copy of this original, restored from a backup.
     pub(super) fn is_restored_for(&self, original: &Self) -> bool {
         self.touch == Touch::None && self.restored_for.as_deref() == Some(&original.uid)
     }
@@ -73,13 +73,13 @@ impl Seen {
         self.touch == Touch::Copy
     }
 
-    /// Whether it is marked as a copy whose original went with a backup.
+    /// Returns `true` if it is marked as a copy whose original was lost in a restore.
     pub(super) fn has_lost_original(&self) -> bool {
         self.original == Original::Lost
     }
 }
 
-/// What cannot be changed in an object.
+/// The immutable parts of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Form {
     kind: Digest,
@@ -98,7 +98,7 @@ impl Form {
         }
     }
 
-    /// Whether a copy of this form cannot become like an original of that form.
+    /// Returns `true` if a copy of this form cannot become like an original of that form.
     pub(super) fn is_fixed_against(&self, original: &Self) -> bool {
         let differs = self.content != original.content || !original.immutable;
         self.kind != original.kind || (self.immutable && differs)
@@ -107,19 +107,19 @@ impl Form {
 
 /// Both sides of one object.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Sides<'a> {
+pub(crate) struct ClaimSides<'a> {
     pub(crate) consumer: Option<&'a Seen>,
     pub(crate) provider: Option<&'a Seen>,
     pub(super) place: Place,
     pub(super) fates: Fates,
-    /// The binding that the provider's copy names is no more.
-    pub(super) is_forsaken: bool,
+    /// The binding that the provider's copy names is gone.
+    pub(super) is_orphaned: bool,
     pub(crate) on_consumer: Knowledge,
     /// The provider's objects of the namespace have been listed.
     pub(crate) provider_known: bool,
 }
 
-/// What is to be said of an object because of its name.
+/// The rules for an object because of its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     Plain,
@@ -129,7 +129,7 @@ pub(super) enum Place {
     Protected,
 }
 
-/// What is known of the consumer's side.
+/// Knowledge about the consumer's side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Knowledge {
     /// Not everything has been listed.
@@ -139,30 +139,30 @@ pub(crate) enum Knowledge {
     Full,
 }
 
-impl<'a> Sides<'a> {
-    pub(super) const fn on(&self, side: Side) -> Option<&'a Seen> {
+impl<'a> ClaimSides<'a> {
+    pub(super) const fn on(&self, side: ClaimSide) -> Option<&'a Seen> {
         match side {
-            Side::Consumer => self.consumer,
-            Side::Provider => self.provider,
+            ClaimSide::Consumer => self.consumer,
+            ClaimSide::Provider => self.provider,
         }
     }
 
-    /// What has become of the original on a side that does not have it.
-    pub(super) const fn fate(&self, owner: Side) -> Fate {
+    /// Fate of the original on a side that does not have it.
+    pub(super) const fn fate(&self, owner: ClaimSide) -> Fate {
         match owner {
-            Side::Consumer => self.fates.on_consumer,
-            Side::Provider => self.fates.on_provider,
+            ClaimSide::Consumer => self.fates.on_consumer,
+            ClaimSide::Provider => self.fates.on_provider,
         }
     }
 
     /// With the knowledge of which bindings there are.
     pub(super) fn among(mut self, is_bound: impl Fn(&str) -> bool) -> Self {
         let keeper = self.provider.and_then(|seen| seen.keeper.as_deref());
-        self.is_forsaken = keeper.is_some_and(|binding| !is_bound(binding));
+        self.is_orphaned = keeper.is_some_and(|binding| !is_bound(binding));
         self
     }
 
-    /// Whether an object is claimed.
+    /// Returns `true` if an object is claimed.
     pub(super) fn claims(&self, seen: &Seen) -> bool {
         match (self.place, seen.choice) {
             (Place::Protected, _) | (_, Choice::Never) | (Place::Plain, Choice::ByName) => false,

@@ -2,12 +2,12 @@
 
 /// A cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Side {
+pub(crate) enum ClaimSide {
     Consumer,
     Provider,
 }
 
-impl Side {
+impl ClaimSide {
     /// The value of the owner label for objects whose original is on this side.
     pub(super) const fn owner(self) -> &'static str {
         match self {

@@ -1,17 +1,17 @@
-//! Why something failed, in words that repeat nothing of the objects: they may be Secrets.
+//! Descriptions of failures that repeat nothing of the objects: they may be Secrets.
 
 use kube::runtime::watcher;
-use portolan_runtime::{apply::WriteError, telemetry::Chain};
+use portolan_runtime::{apply::WriteError, telemetry::ErrorChain};
 
-use super::side::Side;
+use super::side::ClaimSide;
 
-/// Why a step was not taken.
+/// Reasons why a step was not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Trouble {
-    /// Something has changed meanwhile: look again.
-    Raced,
+pub(super) enum ClaimTrouble {
+    /// A conflict: the object has changed meanwhile.
+    Conflict,
     /// We may not.
-    Denied(Side, String),
+    Denied(ClaimSide, String),
     /// The API server does not take the object.
     Refused(String),
     /// The provider has no place for the objects of the namespace, yet or any more.
@@ -20,16 +20,16 @@ pub(super) enum Trouble {
     Failed(String),
 }
 
-impl Trouble {
-    pub(super) fn of(side: Side, error: &WriteError) -> Self {
+impl ClaimTrouble {
+    pub(super) fn of(side: ClaimSide, error: &WriteError) -> Self {
         let why = of_request(error.cause());
         match error {
-            WriteError::Conflict(_) => Self::Raced,
+            WriteError::Conflict(_) => Self::Conflict,
             // No fault of ours, and it ends by itself.
             WriteError::Forbidden(kube::Error::Api(status))
                 if status.message.contains("being terminated") =>
             {
-                Self::Unplaced("the namespace is being deleted".to_owned())
+                Self::Unplaced("the namespace is terminating".to_owned())
             }
             WriteError::Forbidden(_) => Self::Denied(side, why),
             WriteError::Invalid(_) => Self::Refused(why),
@@ -39,7 +39,7 @@ impl Trouble {
 
     pub(super) fn why(&self) -> &str {
         match self {
-            Self::Raced => "somebody else was faster",
+            Self::Conflict => "another writer changed the object first",
             Self::Denied(_, why) | Self::Refused(why) | Self::Unplaced(why) | Self::Failed(why) => why,
         }
     }
@@ -47,7 +47,7 @@ impl Trouble {
     /// A number that differs for each sort of trouble.
     pub(super) const fn code(&self) -> u16 {
         match self {
-            Self::Raced => 1,
+            Self::Conflict => 1,
             Self::Denied(..) => 2,
             Self::Refused(_) => 3,
             Self::Unplaced(_) => 4,
@@ -56,11 +56,11 @@ impl Trouble {
     }
 
     /// At which failure in a row people hear of it. What may end by itself is given time.
-    pub(super) const fn patience(&self) -> u32 {
+    pub(super) const fn tolerated(&self) -> u32 {
         match self {
             Self::Denied(..) | Self::Refused(_) => 1,
             Self::Unplaced(_) | Self::Failed(_) => 3,
-            Self::Raced => 10,
+            Self::Conflict => 10,
         }
     }
 }
@@ -70,7 +70,7 @@ pub(super) fn of_request(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) => format!("the API server answers {} {}", status.code, status.reason),
         kube::Error::SerdeError(_) => "the answer cannot be read".to_owned(),
-        other => Chain(other).to_string(),
+        other => ErrorChain(other).to_string(),
     }
 }
 
@@ -99,16 +99,19 @@ mod tests {
                 Status { code, reason: reason.to_owned(), message: message.to_owned(), ..Status::default() };
             WriteError::from(kube::Error::Api(Box::new(status)))
         };
-        let refused = Trouble::of(Side::Provider, &api(422, "Invalid", "Invalid value: \"hunter2\""));
-        assert_eq!(refused, Trouble::Refused("the API server answers 422 Invalid".to_owned()));
+        let refused =
+            ClaimTrouble::of(ClaimSide::Provider, &api(422, "Invalid", "Invalid value: \"hunter2\""));
+        assert_eq!(refused, ClaimTrouble::Refused("the API server answers 422 Invalid".to_owned()));
         let parsed = serde_json::from_str::<u8>("\"hunter2\"").unwrap_err();
-        let unread = Trouble::of(Side::Provider, &WriteError::from(kube::Error::SerdeError(parsed)));
+        let unread =
+            ClaimTrouble::of(ClaimSide::Provider, &WriteError::from(kube::Error::SerdeError(parsed)));
         assert!(!unread.why().contains("hunter2"));
-        let ends = Trouble::of(Side::Consumer, &api(403, "Forbidden", "because it is being terminated"));
-        assert!(matches!(ends, Trouble::Unplaced(_)));
+        let ends =
+            ClaimTrouble::of(ClaimSide::Consumer, &api(403, "Forbidden", "because it is being terminated"));
+        assert!(matches!(ends, ClaimTrouble::Unplaced(_)));
         assert!(matches!(
-            Trouble::of(Side::Consumer, &api(403, "Forbidden", "no")),
-            Trouble::Denied(Side::Consumer, _)
+            ClaimTrouble::of(ClaimSide::Consumer, &api(403, "Forbidden", "no")),
+            ClaimTrouble::Denied(ClaimSide::Consumer, _)
         ));
     }
 }

@@ -12,27 +12,27 @@ use kube::{
 };
 use portolan_runtime::{tasks::Tasks, watch};
 
-use super::{engine::Engine, health::Watch, scope::Scope, side::Side};
-use crate::sync::{Mode, ObjectKey};
+use super::{engine::ClaimEngine, health::Watch, scope::WatchScope, side::ClaimSide};
+use crate::sync::{EngineMode, ObjectKey};
 
 /// One watch of claimed objects.
 struct Lens {
     watch: Watch,
-    scope: Scope,
+    scope: WatchScope,
     listing: HashSet<ObjectKey>,
     /// The number of the list.
     number: u64,
 }
 
 impl Lens {
-    fn new(watch: Watch, scope: Scope) -> Self {
+    fn new(watch: Watch, scope: WatchScope) -> Self {
         Self { watch, scope, listing: HashSet::new(), number: 0 }
     }
 
-    const fn side(&self) -> Side {
+    const fn side(&self) -> ClaimSide {
         match self.watch {
-            Watch::Provider(..) => Side::Provider,
-            Watch::Consumer(_) | Watch::Referrers(_) => Side::Consumer,
+            Watch::Provider(..) => ClaimSide::Provider,
+            Watch::Consumer(_) | Watch::Referrers(_) => ClaimSide::Consumer,
         }
     }
 
@@ -45,8 +45,8 @@ impl Lens {
     }
 }
 
-impl Engine {
-    pub(super) fn watch_consumer(self: &Arc<Self>, number: usize, scope: Scope) {
+impl ClaimEngine {
+    pub(super) fn watch_consumer(self: &Arc<Self>, number: usize, scope: WatchScope) {
         let (client, resource) = (self.context.engine.consumer.clone(), self.resource());
         let api = match scope.namespace() {
             Some(namespace) => Api::namespaced_with(client, namespace, &resource),
@@ -100,8 +100,8 @@ impl Engine {
     }
 
     fn end_list(&self, lens: &mut Lens) {
-        let missing =
-            self.index.lock().missing(lens.side(), lens.watch.namespace(), &lens.scope, &lens.listing);
+        let listed = (&lens.listing, lens.number);
+        let missing = self.index.lock().missing(lens.side(), lens.watch.namespace(), &lens.scope, listed);
         for key in missing {
             self.lose(lens, key);
         }
@@ -114,7 +114,7 @@ impl Engine {
     fn lose(&self, lens: &Lens, key: ObjectKey) {
         {
             let mut index = self.index.lock();
-            if lens.side() == Side::Consumer && lens.scope.may_lose_sight() {
+            if lens.side() == ClaimSide::Consumer && lens.scope.may_lose_sight() {
                 index.lost_sight(&key);
             } else {
                 index.lost(lens.side(), &key);
@@ -175,7 +175,7 @@ impl Engine {
                 engine.forget_namespaces();
                 engine.watch_namespaces();
                 engine.look_at_all();
-                if engine.mode != Mode::Sync {
+                if engine.mode != EngineMode::Sync {
                     (engine.context.engine.on_state)();
                 }
                 if changes.changed().await.is_err() {
@@ -192,7 +192,7 @@ impl Engine {
                 Entry::Occupied(_) => continue,
                 Entry::Vacant(place) => place.insert(tasks.clone()),
             };
-            let scopes = Scope::on_provider(&self.spec.claim, &namespace);
+            let scopes = WatchScope::on_provider(&self.spec.claim, &namespace);
             if scopes.is_empty() {
                 self.index.lock().know_namespace(&namespace);
             }
@@ -228,14 +228,14 @@ impl Engine {
         };
         if news {
             self.look_at_all();
-            if self.mode != Mode::Sync {
+            if self.mode != EngineMode::Sync {
                 (self.context.engine.on_state)();
             }
         }
     }
 
     fn knows_namespace_now(&self, namespace: &str) -> bool {
-        let expected = Scope::on_provider(&self.spec.claim, namespace).len();
+        let expected = WatchScope::on_provider(&self.spec.claim, namespace).len();
         let known = self.health.lock().knows_namespace(namespace, expected);
         let mut index = self.index.lock();
         let news = known && !index.knows_namespace(namespace);

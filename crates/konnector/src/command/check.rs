@@ -4,14 +4,14 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::{Api, Client, ResourceExt as _, api::ListParams};
 use portolan_core::{
     api::kubebind::{APIServiceBindingBundle, APIServiceExport},
-    auth::{Claims, UnverifiedToken},
+    auth::{TokenClaims, UnverifiedToken},
     condition,
-    kubeconfig::{Credentials, RestrictedKubeconfig},
+    kubeconfig::{KubeconfigCredentials, RestrictedKubeconfig},
 };
 use portolan_runtime::{
-    check::{self, Check, Right, Rules},
+    check::{self, Check, RbacRules, RequiredRight},
     client, clock,
-    telemetry::Chain,
+    telemetry::ErrorChain,
 };
 use secrecy::ExposeSecret as _;
 
@@ -21,13 +21,13 @@ use super::{
     orphans, secret_state,
 };
 use crate::{
-    args::Args,
+    args::KonnectorArgs,
     crd::{LABEL_MANAGED, MANAGED_BY},
     secrets::SecretState,
 };
 
 const RULES: &str = include_str!("../../../../charts/konnector/files/rbac.yaml");
-/// A token with less than this part of its life left is worth a word.
+/// A token with less than this part of its life left is reported.
 const LAST_PART: i64 = 5;
 
 fn docs(place: &str) -> String {
@@ -35,24 +35,18 @@ fn docs(place: &str) -> String {
 }
 
 /// Everything, in the order in which one thing needs the other.
-pub(super) async fn checks(args: &Args) -> Vec<Check> {
-    let client = match client::connect(&args.client).await {
-        Ok(client) => client,
-        Err(error) => {
-            let cure = "give --kubeconfig, set KUBECONFIG, or run this inside the konnector's pod";
-            return vec![Check::new("this cluster", Err(Chain(&error).to_string()), cure, docs("flags"))];
-        }
+pub(super) async fn checks(args: &KonnectorArgs) -> Vec<Check> {
+    let (client, mut checks) = match check::own_cluster(&args.client, "konnector", &docs("flags")).await {
+        Ok(reached) => reached,
+        Err(checks) => return checks,
     };
-    let mut checks = check::server(&client, "this cluster", &docs("flags")).await;
-    if checks.iter().any(|check| check.ok != Some(true)) {
-        return checks;
-    }
-    checks
-        .extend(check::crds(&client, "konnector", &portolan_core::crds::konnector(), &docs("install")).await);
+    checks.extend(
+        check::crds(&client, "konnector", &portolan_core::crds::konnector(), &docs("quick-start")).await,
+    );
     checks.extend(rights(args, &client).await);
     let cure = "start the konnector; where it runs elsewhere, give --lease-namespace and --lease-name";
     let settings = args.lease.settings(&args.pod, "kube-bind");
-    checks.push(check::lease(&client, &settings, "running konnector", cure, &docs("install")).await);
+    checks.push(check::lease(&client, &settings, "running konnector", cure, &docs("quick-start")).await);
     let bundles: Api<APIServiceBindingBundle> = Api::all(client.clone());
     match bundles.list(&ListParams::default()).await {
         Ok(bundles) => {
@@ -60,40 +54,39 @@ pub(super) async fn checks(args: &Args) -> Vec<Check> {
                 checks.extend(Box::pin(of_bundle(args, &client, bundle)).await);
             }
         }
-        Err(error) => checks.push(Check::skipped("bundles", Chain(&error).to_string(), docs("install"))),
+        Err(error) => {
+            checks.push(Check::skipped("bundles", ErrorChain(&error).to_string(), docs("quick-start")));
+        }
     }
     checks
 }
 
-async fn rights(args: &Args, client: &Client) -> Vec<Check> {
+async fn rights(args: &KonnectorArgs, client: &Client) -> Vec<Check> {
     let release = args.lease.settings(&args.pod, "kube-bind").namespace;
     let secrets: Vec<_> = args.allowed_secret_namespaces().into_iter().collect();
-    let rules = match Rules::parse(RULES) {
-        Ok(rules) => rules,
-        Err(error) => return vec![Check::skipped("rights", error.to_string(), docs("rights"))],
-    };
     let cure = "give the konnector's account the rules of charts/konnector/files/rbac.yaml";
-    let mut checks = check::rights(client, rules.rights(&release, &secrets), cure, &docs("rights")).await;
+    let needed = |rules: &RbacRules| rules.rights(&release, &secrets);
+    let mut checks = check::chart_rights(client, RULES, needed, cure, &docs("rights")).await;
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
     let bound = api.list(&ListParams::default().labels(&format!("{LABEL_MANAGED}={MANAGED_BY}"))).await;
     let bound: Vec<_> = bound.map(|list| list.items).unwrap_or_default();
-    let right = |crd: &CustomResourceDefinition, suffix: &str| Right {
+    let right = |crd: &CustomResourceDefinition, suffix: &str| RequiredRight {
         group: crd.spec.group.clone(),
         resource: format!("{}{suffix}", crd.spec.names.plural),
         names: Vec::new(),
         namespace: None,
         verbs: ["get", "list", "watch", "patch"].map(str::to_owned).to_vec(),
     };
-    let bound = bound
-        .iter()
-        .flat_map(|crd| [right(crd, ""), Right { verbs: vec!["patch".to_owned()], ..right(crd, "/status") }]);
+    let bound = bound.iter().flat_map(|crd| {
+        [right(crd, ""), RequiredRight { verbs: vec!["patch".to_owned()], ..right(crd, "/status") }]
+    });
     let cure =
         "apply a ClusterRole labelled rbac.kube-bind.io/aggregate-to-konnector: \"true\" for this kind";
     checks.extend(check::rights(client, bound.collect(), cure, &docs("rights")).await);
     checks
 }
 
-async fn of_bundle(args: &Args, client: &Client, bundle: &APIServiceBindingBundle) -> Vec<Check> {
+async fn of_bundle(args: &KonnectorArgs, client: &Client, bundle: &APIServiceBindingBundle) -> Vec<Check> {
     let name = bundle.name_any();
     let reference = &bundle.spec.kubeconfig_secret_ref;
     let state = secret_state(args, client, reference).await;
@@ -127,7 +120,7 @@ async fn provider(
             let cure = "replace certificate-authority-data, client-certificate-data or client-key-data";
             return vec![Check::new(
                 format!("kubeconfig of {of}"),
-                Err(Chain(&error).to_string()),
+                Err(ErrorChain(&error).to_string()),
                 cure,
                 place,
             )];
@@ -139,7 +132,7 @@ async fn provider(
     checks.extend(check::authorities(kubeconfig.certificate_authority.as_deref(), &of, &place));
     let name = format!("exports of {of}");
     if !answers {
-        checks.push(Check::skipped(name, "the provider does not answer as it should", place));
+        checks.push(Check::skipped(name, "the provider gives unexpected answers", place));
         return checks;
     }
     checks.push(contract(own, &client, bundle, &kubeconfig.namespace).await);
@@ -149,14 +142,14 @@ async fn provider(
     let cure = "run `provider kubeconfig` again, which brings the account's rights up to date";
     checks.push(Check::new(
         name,
-        result.map_err(|error| Chain(&error).to_string()),
+        result.map_err(|error| ErrorChain(&error).to_string()),
         cure,
         docs("conditions"),
     ));
     checks
 }
 
-/// Whether the contract is the one that is bound, and this cluster's.
+/// Checks that the contract is the one that is bound, and this cluster's.
 async fn contract(
     own: &Client,
     provider: &Client,
@@ -169,27 +162,28 @@ async fn contract(
         result.map(|()| format!("namespace {namespace}, for this cluster")).map_err(|why| why.to_string());
     let cure = "put the kubeconfig of this cluster's contract into the Secret, or accept what it leads to: \
                 kube-bind.io/accept-contract for another contract, kube-bind.io/take-over for one in use";
-    Check::new(name, result, cure, docs("whose-a-contract-is"))
+    Check::new(name, result, cure, docs("contracts"))
 }
 
 fn expiry(of: &str, kubeconfig: &RestrictedKubeconfig) -> Option<Check> {
-    let Credentials::Token(token) = &kubeconfig.credentials else { return None };
+    let KubeconfigCredentials::Token(token) = &kubeconfig.credentials else { return None };
     let token = UnverifiedToken::parse(token.expose_secret()).ok()?;
-    let claims = Claims::unverified(&token).ok()?;
+    let claims = TokenClaims::unverified(&token).ok()?;
     let result = match claims.exp {
-        None => Ok("it has no end".to_owned()),
+        None => Ok("it does not expire".to_owned()),
         Some(end) => {
             let left = end.0 - clock::now().as_second();
             let life = claims.iat.map_or(i64::MAX, |begin| end.0 - begin.0);
             let text = if left <= 0 {
-                format!("it ended {} min ago", -left / 60)
+                format!("it expired {} min ago", -left / 60)
             } else {
-                format!("it ends in {} h {} min", left / 3600, left / 60 % 60)
+                format!("it expires in {} h {} min", left / 3600, left / 60 % 60)
             };
             if left < life / LAST_PART { Err(text) } else { Ok(text) }
         }
     };
-    let cure = "make a new kubeconfig with `provider kubeconfig`, or label the Secret kube-bind.io/provider-kubeconfig=true";
+    let cure = "make a new kubeconfig with `provider kubeconfig`, or label the Secret \
+     kube-bind.io/provider-kubeconfig=true";
     Some(Check::new(format!("token for {of}"), result, cure, docs("the-secrets-kubeconfig")))
 }
 
@@ -208,18 +202,18 @@ fn status(bundle: &APIServiceBindingBundle) -> Check {
         Some(ready) => Err(ready.message.clone()),
         None => Err("no konnector has looked at it yet".to_owned()),
     };
-    let cure = "the page lists the conditions of bundles by reason, with a cure each";
+    let cure = "the documentation lists the conditions of bundles by reason, each with its cure";
     Check::new(format!("bundle {}", bundle.name_any()), result, cure, docs("conditions"))
 }
 
 /// Copies whose objects are gone. They may have been kept on purpose: only that they cannot be counted is a fault.
-async fn left_behind(args: &Args, client: &Client, bundle: &APIServiceBindingBundle) -> Check {
+async fn left_behind(args: &KonnectorArgs, client: &Client, bundle: &APIServiceBindingBundle) -> Check {
     let name = format!("orphans of bundle {}", bundle.name_any());
     match Box::pin(orphans::of_bundle(args, client, bundle)).await {
         Ok(orphans) => {
             let text = match orphans.len() {
                 0 => "every copy has its object here".to_owned(),
-                count => format!("{count} copies have no object here any more; see `konnector orphans`"),
+                count => format!("{count} copies have no object here; see `konnector orphans`"),
             };
             Check::new(name, Ok(text), "konnector orphans", docs("backup-and-restore"))
         }
@@ -230,7 +224,8 @@ async fn left_behind(args: &Args, client: &Client, bundle: &APIServiceBindingBun
 /// Objects that wait for longer than they should.
 async fn lag(client: &Client, bundle: &str) -> Vec<Check> {
     let mut checks = Vec::new();
-    let cure = "see the Events of these objects: kubectl get events -A --field-selector reason=SyncFailed, or reason=ForeignObject";
+    let cure = "see the Events of these objects: kubectl get events -A --field-selector reason=SyncFailed, or \
+     reason=ForeignObject";
     for binding in bindings_of(client, bundle).await.unwrap_or_default() {
         let name = format!("lag of binding {}", binding.name_any());
         match brought(client, &binding).await {
@@ -241,7 +236,7 @@ async fn lag(client: &Client, bundle: &str) -> Vec<Check> {
                 let result = if waiting == 0 { Ok(text) } else { Err(text) };
                 checks.push(Check::new(name, result, cure, docs("conditions")));
             }
-            Err(error) => checks.push(Check::skipped(name, Chain(&error).to_string(), docs("rights"))),
+            Err(error) => checks.push(Check::skipped(name, ErrorChain(&error).to_string(), docs("rights"))),
         }
     }
     checks

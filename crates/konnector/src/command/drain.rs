@@ -8,20 +8,20 @@ use portolan_core::{
     api::kubebind::{APIServiceBinding, APIServiceBindingBundle},
     condition::{self, Condition},
 };
-use portolan_runtime::{client, process::Failure};
+use portolan_runtime::{client, process::ProcessFailure};
 use serde::de::DeserializeOwned;
 use tokio::time::{Duration, Instant, sleep};
 
 use super::say;
 use crate::{
-    args::{Args, DrainArgs},
+    args::{DrainArgs, KonnectorArgs},
     policy,
 };
 
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Deletes what is asked for and waits until it is gone.
-pub(super) async fn drain(args: &Args, what: &DrainArgs) -> Result<(), Failure> {
+pub(super) async fn drain(args: &KonnectorArgs, what: &DrainArgs) -> Result<(), ProcessFailure> {
     let client = client::connect(&args.client).await?;
     let deadline = Instant::now() + what.timeout;
     delete(&client, what).await?;
@@ -48,7 +48,7 @@ pub(super) async fn drain(args: &Args, what: &DrainArgs) -> Result<(), Failure> 
     }
 }
 
-async fn delete(client: &Client, what: &DrainArgs) -> Result<(), Failure> {
+async fn delete(client: &Client, what: &DrainArgs) -> Result<(), ProcessFailure> {
     let bundles: Api<APIServiceBindingBundle> = Api::all(client.clone());
     if let Some(name) = &what.bundle {
         bundles.delete(name, &DeleteParams::background()).await?;
@@ -75,7 +75,7 @@ where
     Ok(())
 }
 
-/// What is still there, and why.
+/// Lists what is still there, each with the reason.
 async fn left(client: &Client, what: &DrainArgs) -> Result<Vec<String>, kube::Error> {
     let bindings: Api<APIServiceBinding> = Api::all(client.clone());
     let mut bindings = bindings.list(&ListParams::default()).await?.items;

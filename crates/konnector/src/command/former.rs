@@ -1,5 +1,5 @@
-//! `konnector plan former` and `konnector delete-former`: what stands on a provider under a contract that a bundle was
-//! bound to before. Showing changes nothing; deleting takes the contract's uid as a word.
+//! `konnector plan former` and `konnector delete-former`: what stands on a provider under a contract that a bundle
+//! was bound to before. Showing changes nothing; deleting takes the contract's uid as confirmation.
 
 use std::{collections::BTreeSet, path::Path};
 
@@ -18,7 +18,7 @@ use portolan_core::{
 use portolan_runtime::{
     apply::{self, code},
     client,
-    process::Failure,
+    process::ProcessFailure,
 };
 
 use super::{
@@ -26,7 +26,7 @@ use super::{
     inventory::{bindings_of, brought},
     say,
 };
-use crate::args::{Args, DeleteFormerArgs};
+use crate::args::{DeleteFormerArgs, KonnectorArgs};
 
 /// The former contract, as a kubeconfig leads to it.
 struct Former {
@@ -43,7 +43,7 @@ struct Standing {
 }
 
 /// Says what stands there.
-pub(super) async fn plan(args: &Args, bundle: &str, file: &Path) -> Result<(), Failure> {
+pub(super) async fn plan(args: &KonnectorArgs, bundle: &str, file: &Path) -> Result<(), ProcessFailure> {
     let (own, former) = (client::connect(&args.client).await?, Former::read(file).await?);
     let recorded = recorded(&own, bundle).await?;
     say(&format!(
@@ -72,7 +72,7 @@ pub(super) async fn plan(args: &Args, bundle: &str, file: &Path) -> Result<(), F
 }
 
 /// Deletes copies of what this cluster has.
-pub(super) async fn delete(args: &Args, what: &DeleteFormerArgs) -> Result<(), Failure> {
+pub(super) async fn delete(args: &KonnectorArgs, what: &DeleteFormerArgs) -> Result<(), ProcessFailure> {
     let own = client::connect(&args.client).await?;
     let former = Former::read(&what.provider_kubeconfig).await?;
     if former.uid != what.contract {
@@ -100,23 +100,23 @@ pub(super) async fn delete(args: &Args, what: &DeleteFormerArgs) -> Result<(), F
 }
 
 /// Lets another cluster have the contract, unless a bundle of this one is bound to it.
-async fn give_back(own: &Client, former: &Former) -> Result<(), Failure> {
+async fn give_back(own: &Client, former: &Former) -> Result<(), ProcessFailure> {
     let bundles = Api::<APIServiceBindingBundle>::all(own.clone()).list(&ListParams::default()).await?.items;
     let is_bound = |bundle: &&APIServiceBindingBundle| {
         bundle.status.as_ref().is_some_and(|s| s.contract_namespace_uid.as_ref() == Some(&former.uid))
     };
     if let Some(bundle) = bundles.iter().find(is_bound) {
-        say(&format!("the contract stays this cluster's: bundle {} is bound to it", bundle.name_any()));
+        say(&format!("this cluster keeps the contract: bundle {} is bound to it", bundle.name_any()));
         return Ok(());
     }
     if holder::give_back(own, &former.client, &former.namespace).await? {
-        say("the contract is given back: another cluster may use it");
+        say("the contract is released: another cluster may use it");
     }
     Ok(())
 }
 
 impl Former {
-    async fn read(file: &Path) -> Result<Self, Failure> {
+    async fn read(file: &Path) -> Result<Self, ProcessFailure> {
         let content =
             std::fs::read(file).map_err(|error| format!("cannot read {}: {error}", file.display()))?;
         let kubeconfig = kubeconfig::parse(&content)?;
@@ -131,7 +131,7 @@ impl Former {
         &self,
         resource: &ApiResource,
         namespaced: bool,
-    ) -> Result<Vec<PartialObjectMeta<DynamicObject>>, Failure> {
+    ) -> Result<Vec<PartialObjectMeta<DynamicObject>>, ProcessFailure> {
         let mut places: Vec<Api<DynamicObject>> =
             vec![Api::namespaced_with(self.client.clone(), &self.namespace, resource)];
         if namespaced {
@@ -170,7 +170,7 @@ impl Standing {
     }
 }
 
-async fn standing(own: &Client, bundle: &str, former: &Former) -> Result<Vec<Standing>, Failure> {
+async fn standing(own: &Client, bundle: &str, former: &Former) -> Result<Vec<Standing>, ProcessFailure> {
     let mut all = Vec::new();
     for binding in bindings_of(own, bundle).await? {
         for kind in brought(own, &binding).await? {
@@ -188,7 +188,7 @@ async fn standing(own: &Client, bundle: &str, former: &Former) -> Result<Vec<Sta
     Ok(all)
 }
 
-async fn recorded(own: &Client, bundle: &str) -> Result<Option<String>, Failure> {
+async fn recorded(own: &Client, bundle: &str) -> Result<Option<String>, ProcessFailure> {
     let api: Api<APIServiceBindingBundle> = Api::all(own.clone());
     let found = api.get_opt(bundle).await?;
     let found = found.ok_or_else(|| format!("there is no APIServiceBindingBundle {bundle}"))?;

@@ -1,4 +1,4 @@
-//! Whether a command may touch what stands under a contract: not while another consumer cluster works with it.
+//! The guard of commands that touch what stands under a contract: not while another consumer cluster works with it.
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
@@ -9,7 +9,7 @@ use portolan_core::api::kubebind::{APIServiceBindingBundle, APIServiceExport, Cl
 use portolan_runtime::{
     apply::{self, code},
     clock,
-    process::Failure,
+    process::ProcessFailure,
 };
 use serde::de::DeserializeOwned;
 
@@ -22,7 +22,7 @@ pub(super) async fn refuse_another(
     provider: &Client,
     namespace: &str,
     bundle: &APIServiceBindingBundle,
-) -> Result<(), Failure> {
+) -> Result<(), ProcessFailure> {
     let recorded = bundle.status.as_ref().and_then(|status| status.contract_namespace_uid.clone());
     let found = match Api::<Namespace>::all(provider.clone()).get_opt(namespace).await {
         Ok(found) => found.and_then(|namespace| namespace.uid()),
@@ -39,8 +39,12 @@ pub(super) async fn refuse_another(
     refuse_anothers(own, provider, namespace).await
 }
 
-/// What another cluster works with is not ours to delete.
-pub(super) async fn refuse_anothers(own: &Client, provider: &Client, namespace: &str) -> Result<(), Failure> {
+/// Refuses a contract that another cluster works with: its objects are not ours to delete.
+pub(super) async fn refuse_anothers(
+    own: &Client,
+    provider: &Client,
+    namespace: &str,
+) -> Result<(), ProcessFailure> {
     let us = Api::<Namespace>::all(own.clone()).get("kube-system").await?.uid();
     let bindings = seen(Api::<ClusterBinding>::namespaced(provider.clone(), namespace)).await?;
     // Where a provider keeps no ClusterBinding, its exports say it.
@@ -58,7 +62,11 @@ pub(super) async fn refuse_anothers(own: &Client, provider: &Client, namespace: 
 }
 
 /// Takes back what says that the contract is this cluster's. False where nothing does.
-pub(super) async fn give_back(own: &Client, provider: &Client, namespace: &str) -> Result<bool, Failure> {
+pub(super) async fn give_back(
+    own: &Client,
+    provider: &Client,
+    namespace: &str,
+) -> Result<bool, ProcessFailure> {
     let us = Api::<Namespace>::all(own.clone()).get("kube-system").await?.uid().unwrap_or_default();
     let (mut given, now) = (false, clock::now());
     let api: Api<ClusterBinding> = Api::namespaced(provider.clone(), namespace);
@@ -80,7 +88,7 @@ pub(super) async fn give_back(own: &Client, provider: &Client, namespace: &str) 
     Ok(given)
 }
 
-/// What a provider shows of a kind; nothing where it has none of it, or hides it.
+/// Lists the objects of a kind on a provider; empty where it has none of it, or hides it.
 async fn seen<K>(api: Api<K>) -> kube::Result<Vec<K>>
 where
     K: Resource + Clone + DeserializeOwned + std::fmt::Debug,

@@ -1,4 +1,4 @@
-//! What a bundle has brought to the consumer, read anew.
+//! Objects that a bundle has brought to the consumer, read again.
 
 use std::collections::BTreeMap;
 
@@ -18,15 +18,15 @@ use portolan_runtime::{apply::code, clock};
 use crate::{crd, policy};
 
 const PAGE: u32 = 500;
-/// How long an object may go without a copy before it counts as waiting.
-const PATIENCE_SECONDS: i64 = 60;
+/// Time that an object may go without a copy before it counts as waiting.
+const GRACE_SECONDS: i64 = 60;
 
 /// A CRD that a binding has brought, and its objects in numbers.
 pub(super) struct Brought {
     pub(super) crd: CrdOutline,
     pub(super) resource: ApiResource,
     pub(super) objects: usize,
-    /// Objects whose copy stays, because they say so.
+    /// Objects whose copy stays, because of their annotation.
     pub(super) orphans: usize,
     /// Objects that have our finalizer.
     pub(super) held: usize,
@@ -57,7 +57,7 @@ pub(super) async fn brought(
     let bound = binding.status.iter().flat_map(|status| &status.bound_schemas);
     for name in bound.map(|bound| names::crd(&bound.resource, &bound.group)) {
         let Some(crd) = api.get_opt(&name).await? else { continue };
-        if !crd::is_stray(&crd) && !crd::is_owned_by(&crd, binding) {
+        if !crd::is_orphan(&crd) && !crd::is_owned_by(&crd, binding) {
             continue;
         }
         if let Some(resource) = crd.stored_resource() {
@@ -75,7 +75,7 @@ async fn count(client: &Client, crd: CrdOutline, resource: ApiResource) -> Resul
     loop {
         let page = match api.list_metadata(&params).await {
             Ok(page) => page,
-            // It is not served yet, or no more.
+            // It is not served yet, or no longer.
             Err(error) if code(&error) == 404 => return Ok(brought),
             Err(error) => return Err(error),
         };
@@ -103,12 +103,11 @@ impl Brought {
             (None, false) => object.creation_timestamp().map(|created| created.0),
             (None, true) => None,
         };
-        let waits =
-            since.is_some_and(|since| clock::now().as_second() - since.as_second() > PATIENCE_SECONDS);
+        let waits = since.is_some_and(|since| clock::now().as_second() - since.as_second() > GRACE_SECONDS);
         self.waiting += usize::from(waits);
     }
 
-    /// How many copies there are, and where.
+    /// Number of copies, by place.
     pub(super) fn places(&self) -> String {
         let place = |(namespace, count): (&String, &usize)| match namespace.as_str() {
             "" => format!("{count} cluster-scoped"),

@@ -14,15 +14,15 @@ use std::process::ExitCode;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
 use portolan_core::api::kubebind::ClusterSecretKeyRef;
-use portolan_runtime::{process, telemetry::Chain};
+use portolan_runtime::{process, telemetry::ErrorChain};
 
 use crate::{
-    args::{Args, Command, PlanCommand},
+    args::{Command, KonnectorArgs, PlanCommand},
     secrets::{self, SecretState},
 };
 
 /// Runs a command.
-pub(crate) fn run(args: &Args, command: &Command) -> ExitCode {
+pub(crate) fn run(args: &KonnectorArgs, command: &Command) -> ExitCode {
     match command {
         Command::Check(how) => portolan_runtime::check::run(&args.log, how, || check::checks(args)),
         Command::Drain(what) => process::run_command(&args.log, || drain::drain(args, what)),
@@ -47,8 +47,8 @@ fn say(line: &str) {
     println!("{line}");
 }
 
-/// What a Secret with a kubeconfig says, read anew.
-async fn secret_state(args: &Args, client: &Client, reference: &ClusterSecretKeyRef) -> SecretState {
+/// Reads a Secret with a kubeconfig again.
+async fn secret_state(args: &KonnectorArgs, client: &Client, reference: &ClusterSecretKeyRef) -> SecretState {
     if !args.allowed_secret_namespaces().contains(&reference.namespace) {
         let allowed = args.allowed_secret_namespaces().into_iter().collect::<Vec<_>>().join(", ");
         return SecretState::NamespaceNotAllowed { allowed };
@@ -56,6 +56,6 @@ async fn secret_state(args: &Args, client: &Client, reference: &ClusterSecretKey
     let api: Api<Secret> = Api::namespaced(client.clone(), &reference.namespace);
     match api.get_opt(&reference.name).await {
         Ok(secret) => secrets::state_of(secret.as_ref(), &reference.key),
-        Err(error) => SecretState::Unreadable(Chain(&error).to_string()),
+        Err(error) => SecretState::Unreadable(ErrorChain(&error).to_string()),
     }
 }

@@ -1,4 +1,5 @@
-//! `konnector orphans` and `konnector orphans delete`: copies on providers whose objects are not on this cluster any more.
+//! `konnector orphans` and `konnector orphans delete`: copies on providers whose objects are not on this cluster any
+//! more.
 //!
 //! What a provider has is listed before what this cluster has: a copy is made after its object, never before it.
 
@@ -20,7 +21,7 @@ use portolan_core::{
 use portolan_runtime::{
     apply::{self, code},
     client,
-    process::Failure,
+    process::ProcessFailure,
     telemetry::brief,
 };
 use serde_json::json;
@@ -31,7 +32,7 @@ use super::{
     say, secret_state,
 };
 use crate::{
-    args::{Args, OrphansArgs, OrphansCommand},
+    args::{KonnectorArgs, OrphansArgs, OrphansCommand},
     crd,
     secrets::SecretState,
     sync::{ObjectKey, Placement, is_left_of_ours},
@@ -42,7 +43,7 @@ const PAGE: u32 = 500;
 /// A copy without an object.
 pub(super) struct Orphan {
     kind: String,
-    /// Where its object would be.
+    /// The place where its object would be.
     place: ObjectKey,
     copy: DynamicObject,
     here: Api<DynamicObject>,
@@ -53,7 +54,7 @@ pub(super) struct Orphan {
 }
 
 /// Lists orphans, or deletes them.
-pub(super) async fn run(args: &Args, what: &OrphansArgs) -> Result<(), Failure> {
+pub(super) async fn run(args: &KonnectorArgs, what: &OrphansArgs) -> Result<(), ProcessFailure> {
     let client = client::connect(&args.client).await?;
     let api: Api<APIServiceBindingBundle> = Api::all(client.clone());
     let mut bundles = api.list(&ListParams::default()).await?.items;
@@ -86,12 +87,13 @@ fn list(orphans: &[Orphan]) {
     }
     say(&format!("{} copies have no object on this cluster", orphans.len()));
     if !orphans.is_empty() {
-        say("`konnector orphans delete` tells what deleting them would do, and deletes them with --yes");
+        say("`konnector orphans delete` shows what it would delete; with --yes, it deletes them");
     }
 }
 
-/// Asks the provider for each of them whether it could be deleted, and then deletes those that could, with a word.
-async fn delete(orphans: &[Orphan], yes: bool) -> Result<(), Failure> {
+/// Asks the provider for each of them whether it could be deleted, and then deletes those that could, with a line for
+/// each.
+async fn delete(orphans: &[Orphan], yes: bool) -> Result<(), ProcessFailure> {
     let mut possible = Vec::new();
     for orphan in orphans {
         match orphan.try_delete().await {
@@ -134,7 +136,7 @@ impl Orphan {
         )
     }
 
-    async fn try_delete(&self) -> Result<(), Failure> {
+    async fn try_delete(&self) -> Result<(), ProcessFailure> {
         let preconditions = Preconditions { uid: self.copy.uid(), resource_version: None };
         let params =
             DeleteParams { preconditions: Some(preconditions), ..DeleteParams::background().dry_run() };
@@ -153,8 +155,8 @@ impl Orphan {
         }
     }
 
-    /// What has changed since it was listed is looked at once more.
-    async fn delete(&self) -> Result<(), Failure> {
+    /// Deletes the orphans. Those that have changed since they were listed are looked at once more.
+    async fn delete(&self) -> Result<(), ProcessFailure> {
         let name = self.copy.name_any();
         if self.here.get_opt(&self.place.name).await?.is_some() {
             return Err("its object is on this cluster now".into());
@@ -170,10 +172,10 @@ impl Orphan {
 
 /// The orphans of a bundle.
 pub(super) async fn of_bundle(
-    args: &Args,
+    args: &KonnectorArgs,
     client: &Client,
     bundle: &APIServiceBindingBundle,
-) -> Result<Vec<Orphan>, Failure> {
+) -> Result<Vec<Orphan>, ProcessFailure> {
     let reference = &bundle.spec.kubeconfig_secret_ref;
     let state = secret_state(args, client, reference).await;
     let SecretState::Valid(access) = &state else { return Err(state.verdict(reference).message.into()) };
@@ -199,7 +201,7 @@ impl Contract {
         &self,
         consumer: &Client,
         binding: &APIServiceBinding,
-    ) -> Result<Vec<Orphan>, Failure> {
+    ) -> Result<Vec<Orphan>, ProcessFailure> {
         let exports: Api<APIServiceExport> = Api::namespaced(self.client.clone(), &self.namespace);
         let Some(export) = exports.get_opt(&binding.name_any()).await? else { return Ok(Vec::new()) };
         let mut orphans = Vec::new();
@@ -223,7 +225,7 @@ impl Contract {
         export: &APIServiceExport,
         exported: &ExportedResource,
         kind: &Brought,
-    ) -> Result<Vec<Orphan>, Failure> {
+    ) -> Result<Vec<Orphan>, ProcessFailure> {
         let schemas: Api<SchemaOutline> = Api::namespaced(self.client.clone(), &self.namespace);
         let name = names::bound_schema(&exported.resource, &exported.group);
         let Some(schema) = schemas.get_opt(&name).await? else { return Ok(Vec::new()) };
@@ -251,7 +253,7 @@ impl Contract {
         Ok(orphans)
     }
 
-    /// Where copies stand, and for which namespace on the consumer.
+    /// The APIs to read copies with, each with the namespace on the consumer.
     async fn places(
         &self,
         placement: Placement,

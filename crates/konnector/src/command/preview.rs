@@ -2,19 +2,19 @@
 
 use kube::{Api, ResourceExt as _};
 use portolan_core::api::kubebind::{APIServiceBinding, APIServiceBindingBundle};
-use portolan_runtime::{client, process::Failure};
+use portolan_runtime::{client, process::ProcessFailure};
 
 use super::{
     inventory::{Brought, bindings_of, brought},
     say,
 };
 use crate::{
-    args::{Args, OnWithdraw},
+    args::{KonnectorArgs, OnWithdraw},
     policy,
 };
 
 /// Prints what deleting a bundle would take away.
-pub(super) async fn delete(args: &Args, name: &str) -> Result<(), Failure> {
+pub(super) async fn delete(args: &KonnectorArgs, name: &str) -> Result<(), ProcessFailure> {
     let client = client::connect(&args.client).await?;
     let api: Api<APIServiceBindingBundle> = Api::all(client.clone());
     let bundle =
@@ -42,14 +42,14 @@ pub(super) async fn delete(args: &Args, name: &str) -> Result<(), Failure> {
 }
 
 /// Prints what would become of objects and copies if the provider withdrew the exports of a bundle.
-pub(super) async fn withdraw(args: &Args, name: &str) -> Result<(), Failure> {
+pub(super) async fn withdraw(args: &KonnectorArgs, name: &str) -> Result<(), ProcessFailure> {
     let client = client::connect(&args.client).await?;
     let api: Api<APIServiceBindingBundle> = Api::all(client.clone());
     let bundle =
         api.get_opt(name).await?.ok_or_else(|| format!("there is no APIServiceBindingBundle {name}"))?;
     say(&format!("If the provider withdraws what bundle {name} has bound:"));
     for binding in &bindings_of(&client, name).await? {
-        say(&format!("  APIServiceBinding {} goes", binding.name_any()));
+        say(&format!("  APIServiceBinding {} is deleted", binding.name_any()));
         let deletes = policy::said_on_withdraw(binding).or_else(|| policy::said_on_withdraw(&bundle));
         let deletes = deletes.unwrap_or(args.on_withdraw) == OnWithdraw::Delete;
         for kind in brought(&client, binding).await? {
@@ -64,11 +64,13 @@ fn fate(kind: &Brought, deletes: bool) -> String {
     let copies: usize = kind.copies.values().sum();
     match (deletes, objects) {
         (true, _) => format!(
-            "CustomResourceDefinition {crd} goes with {objects} objects, and their {copies} copies, because of on-withdraw=delete"
+            "CustomResourceDefinition {crd} is deleted with {objects} objects, and their {copies} copies, because of \
+             on-withdraw=delete"
         ),
-        (false, 0) => format!("CustomResourceDefinition {crd} goes: it has no objects"),
+        (false, 0) => format!("CustomResourceDefinition {crd} is deleted: it has no objects"),
         (false, _) => format!(
-            "CustomResourceDefinition {crd} stays with {objects} objects that nobody keeps in sync; {copies} copies stay on the provider"
+            "CustomResourceDefinition {crd} stays with {objects} objects that are no longer synced; {copies} copies \
+             stay on the provider"
         ),
     }
 }
@@ -81,7 +83,7 @@ fn lines(kind: &Brought, keeps_copies: bool) -> Vec<String> {
     let copies: usize = kind.copies.values().sum();
     let places = if copies == 0 { String::new() } else { format!(": {}", kind.places()) };
     let mut lines = vec![format!(
-        "goes from this cluster: CustomResourceDefinition {} with {} objects",
+        "deleted from this cluster: CustomResourceDefinition {} with {} objects",
         kind.crd.name_any(),
         kind.objects
     )];
@@ -90,11 +92,11 @@ fn lines(kind: &Brought, keeps_copies: bool) -> Vec<String> {
             "stay on the provider, because of kube-bind.io/deletion-policy: Orphan: {copies} copies{places}"
         )
     } else {
-        format!("go from the provider: {} copies{places}", copies.saturating_sub(kind.orphans))
+        format!("deleted from the provider: {} copies{places}", copies.saturating_sub(kind.orphans))
     });
     if kind.orphans > 0 && !keeps_copies {
         lines.push(format!(
-            "stay on the provider, because their objects say kube-bind.io/deletion-policy: Orphan: {} copies",
+            "stay on the provider, because their objects have kube-bind.io/deletion-policy: Orphan: {} copies",
             kind.orphans
         ));
     }

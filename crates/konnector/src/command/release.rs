@@ -14,7 +14,7 @@ use portolan_core::{
 use portolan_runtime::{
     apply::{self, WriteError},
     client,
-    process::Failure,
+    process::ProcessFailure,
 };
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -23,10 +23,10 @@ use super::{
     inventory::{Brought, bindings_of, brought},
     say,
 };
-use crate::{args::Args, binding::FINALIZER, finalizers};
+use crate::{args::KonnectorArgs, binding::FINALIZER, finalizers};
 
 /// Releases a bundle and says what is left.
-pub(super) async fn release(args: &Args, name: &str) -> Result<(), Failure> {
+pub(super) async fn release(args: &KonnectorArgs, name: &str) -> Result<(), ProcessFailure> {
     let client = client::connect(&args.client).await?;
     let bundles: Api<APIServiceBindingBundle> = Api::all(client.clone());
     let bindings: Api<APIServiceBinding> = Api::all(client.clone());
@@ -56,7 +56,7 @@ pub(super) async fn release(args: &Args, name: &str) -> Result<(), Failure> {
     if bundle.is_some() {
         remove(&bundles, name).await?;
     }
-    say(&format!("released: bundle {name} and {} bindings are gone", owned.len()));
+    say(&format!("released: bundle {name} and {} bindings are deleted", owned.len()));
     Ok(())
 }
 
@@ -114,12 +114,13 @@ where
 
 fn describe(kind: &Brought, stripped: usize) -> Vec<String> {
     let name = kind.crd.name_any();
-    let mut lines = vec![format!("{name}: took the finalizer off {stripped} objects")];
+    let mut lines = vec![format!("{name}: removed the finalizer from {stripped} objects")];
     lines.push(if kind.crd.metadata.deletion_timestamp.is_some() {
-        format!("  the CustomResourceDefinition was being deleted: it and its {} objects go now", kind.objects)
+        format!("  the CustomResourceDefinition was terminating: it and its {} objects are deleted now", kind.objects)
     } else {
         format!(
-            "  left on this cluster: the CustomResourceDefinition with {} objects; `kubectl delete crd {name}` removes them",
+            "  left on this cluster: the CustomResourceDefinition with {} objects; `kubectl delete crd {name}` \
+             removes them",
             kind.objects
         )
     });

@@ -1,4 +1,4 @@
-//! How many things are in each of several states: a gauge per state that something is in.
+//! Tally of things by their state: a gauge per state that something is in.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -41,7 +41,7 @@ impl Tally {
         let gauge = self.gauges.with_label_values(&[state]);
         gauge.dec();
         if gauge.get() <= 0 {
-            // It is there, since it was just counted down.
+            // It exists, since it was just counted down.
             let _ = self.gauges.remove_label_values(&[state]);
         }
     }

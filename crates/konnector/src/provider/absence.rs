@@ -12,16 +12,16 @@ use std::{
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// Why an export is not there.
+/// Reasons why an export is absent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Absence {
+pub(crate) enum ExportAbsence {
     /// Its deletion was seen.
     Withdrawn,
     /// It has been missing for this long.
     MissingFor(Duration),
 }
 
-/// What is known of absent exports.
+/// Absent exports.
 #[derive(Debug, Default)]
 pub(super) struct Absences(Mutex<Inner>);
 
@@ -46,14 +46,14 @@ impl Absences {
         }
     }
 
-    /// Why an export is not there. The first time that is asked, it begins to be missing.
-    pub(super) fn of(&self, name: &str) -> Absence {
+    /// The reason why an export is absent. The first time that is asked, it begins to be missing.
+    pub(super) fn of(&self, name: &str) -> ExportAbsence {
         let mut inner = self.0.lock();
         if inner.withdrawn.contains(name) {
-            return Absence::Withdrawn;
+            return ExportAbsence::Withdrawn;
         }
         let since = *inner.missing_since.entry(name.to_owned()).or_insert_with(Instant::now);
-        Absence::MissingFor(since.elapsed())
+        ExportAbsence::MissingFor(since.elapsed())
     }
 }
 
@@ -64,10 +64,10 @@ mod tests {
     #[test]
     fn only_a_deletion_that_was_seen_is_a_withdrawal() {
         let absences = Absences::default();
-        let is_missing = |absence| matches!(absence, Absence::MissingFor(_));
+        let is_missing = |absence| matches!(absence, ExportAbsence::MissingFor(_));
         assert!(is_missing(absences.of("a")));
         absences.withdrawn("a");
-        assert_eq!(absences.of("a"), Absence::Withdrawn);
+        assert_eq!(absences.of("a"), ExportAbsence::Withdrawn);
         absences.present(["a"].into_iter());
         assert!(is_missing(absences.of("a")));
     }
@@ -78,8 +78,8 @@ mod tests {
         absences.of("a");
         std::thread::sleep(Duration::from_millis(20));
         let missing = |name: &str| match absences.of(name) {
-            Absence::MissingFor(time) => time,
-            Absence::Withdrawn => panic!("nothing was withdrawn"),
+            ExportAbsence::MissingFor(time) => time,
+            ExportAbsence::Withdrawn => panic!("nothing was withdrawn"),
         };
         assert!(missing("a") >= Duration::from_millis(20));
         absences.present(["a"].into_iter());

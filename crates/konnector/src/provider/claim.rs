@@ -1,4 +1,4 @@
-//! Which consumer cluster a contract belongs to, as a condition says: of its `ClusterBinding`, or of its exports where
+//! The claim of a consumer cluster on a contract, as a condition: of its `ClusterBinding`, or of its exports where
 //! the provider keeps none. Pure.
 //!
 //! A condition, because every backend lets a konnector write these, and none prunes them.
@@ -12,7 +12,7 @@ use portolan_core::{
 };
 use tokio::time::Instant;
 
-/// Who has a contract.
+/// The holder of a contract.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Holder {
     /// The uid of the cluster's namespace `kube-system`.
@@ -28,12 +28,12 @@ impl Holder {
     }
 }
 
-/// What is known of whose the contract is.
+/// Knowledge about the holder of the contract.
 #[derive(Debug, Default)]
-pub(super) struct Claimed {
+pub(super) struct HolderKnowledge {
     /// The contract that somebody here has agreed to.
     pub(super) agreed: Option<String>,
-    /// Whom people want it to be taken over from, by who says so.
+    /// The holder that people want it to be taken over from, by the object with their annotation.
     pub(super) takes_over: BTreeMap<String, String>,
     pub(super) state: State,
     pub(super) holder: Option<Holder>,
@@ -50,7 +50,7 @@ pub(super) enum State {
     InUse(Holder),
 }
 
-/// What bears on a claim.
+/// Facts that bear on a claim.
 pub(super) struct Situation<'a> {
     pub(super) holder: Option<Holder>,
     /// Our cluster.
@@ -58,34 +58,34 @@ pub(super) struct Situation<'a> {
     pub(super) contract: &'a str,
     /// Whom people want it to be taken over from.
     pub(super) takes_over: &'a [String],
-    /// Who had it when we looked last, and how long nobody has had it since.
+    /// The holder of the last look, and the time that nobody has held it since.
     pub(super) former: Option<(Holder, Duration)>,
-    /// How long whoever had it may take to claim it again.
-    pub(super) patience: Duration,
+    /// Time for a former holder to claim it again.
+    pub(super) grace: Duration,
 }
 
-/// What follows.
+/// The decision about a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Claim {
+pub(super) enum HolderClaim {
     Ours,
     /// It is to be written that it is ours.
     Take,
     Theirs(Holder),
 }
 
-pub(super) fn judge(situation: &Situation<'_>) -> Claim {
-    let Situation { cluster, contract, takes_over, patience, .. } = *situation;
+pub(super) fn judge(situation: &Situation<'_>) -> HolderClaim {
+    let Situation { cluster, contract, takes_over, grace, .. } = *situation;
     match (&situation.holder, &situation.former) {
-        (Some(holder), _) if holder.cluster == cluster => Claim::Ours,
+        (Some(holder), _) if holder.cluster == cluster => HolderClaim::Ours,
         (Some(holder), _) => {
             let named = |word: &String| *word == holder.cluster || *word == *contract;
-            if takes_over.iter().any(named) { Claim::Take } else { Claim::Theirs(holder.clone()) }
+            if takes_over.iter().any(named) { HolderClaim::Take } else { HolderClaim::Theirs(holder.clone()) }
         }
-        // A ClusterBinding that was made anew, or a backup: whoever had it has the first word.
-        (None, Some((former, vacant))) if former.cluster != cluster && *vacant < patience => {
-            Claim::Theirs(former.clone())
+        // A ClusterBinding that was recreated, or a backup: its last holder goes first.
+        (None, Some((former, vacant))) if former.cluster != cluster && *vacant < grace => {
+            HolderClaim::Theirs(former.clone())
         }
-        (None, _) => Claim::Take,
+        (None, _) => HolderClaim::Take,
     }
 }
 
@@ -111,7 +111,7 @@ pub(crate) fn give_back(conditions: &mut Vec<Condition>, cluster: &str, now: Tim
     is_ours
 }
 
-/// Who has a contract that several objects tell of: another cluster, where any of them names one.
+/// The holder of a contract that several objects tell of: another cluster, where any of them names one.
 pub(super) fn holder_among(holders: impl Iterator<Item = Holder>, cluster: &str) -> Option<Holder> {
     holders.min_by_key(|holder| (holder.cluster == cluster, holder.since))
 }
@@ -134,23 +134,23 @@ mod tests {
                 contract: "contract",
                 takes_over: &takes_over,
                 former: former.map(|(cluster, seconds)| (holder(cluster), Duration::from_secs(seconds))),
-                patience: Duration::from_secs(60),
+                grace: Duration::from_secs(60),
             })
         };
-        let theirs = Claim::Theirs(holder("them"));
+        let theirs = HolderClaim::Theirs(holder("them"));
         let table = [
-            (judged(None, &[], None), Claim::Take, "nobody has it"),
-            (judged(Some("us"), &[], None), Claim::Ours, "after a restart"),
-            (judged(Some("us"), &["us"], Some(("them", 9))), Claim::Ours, "after a takeover"),
+            (judged(None, &[], None), HolderClaim::Take, "nobody has it"),
+            (judged(Some("us"), &[], None), HolderClaim::Ours, "after a restart"),
+            (judged(Some("us"), &["us"], Some(("them", 9))), HolderClaim::Ours, "after a takeover"),
             (judged(Some("them"), &[], None), theirs.clone(), "another has it"),
             (judged(Some("them"), &[], Some(("us", 0))), theirs.clone(), "it was taken over"),
-            (judged(Some("them"), &["them"], None), Claim::Take, "people name who had it"),
-            (judged(Some("them"), &["contract"], None), Claim::Take, "people name the contract"),
+            (judged(Some("them"), &["them"], None), HolderClaim::Take, "people name who had it"),
+            (judged(Some("them"), &["contract"], None), HolderClaim::Take, "people name the contract"),
             (judged(Some("them"), &["others"], None), theirs.clone(), "people name somebody else"),
             (judged(Some("them"), &[""], None), theirs.clone(), "people name nobody"),
             (judged(None, &[], Some(("them", 59))), theirs, "who had it may come back"),
-            (judged(None, &[], Some(("them", 60))), Claim::Take, "who had it does not come back"),
-            (judged(None, &[], Some(("us", 0))), Claim::Take, "ours was lost"),
+            (judged(None, &[], Some(("them", 60))), HolderClaim::Take, "who had it does not come back"),
+            (judged(None, &[], Some(("us", 0))), HolderClaim::Take, "ours was lost"),
         ];
         for (found, expected, what) in table {
             assert_eq!(found, expected, "{what}");

@@ -1,9 +1,9 @@
-//! Which cluster the consumer is: the uid of its namespace `kube-system`, which a backup keeps.
+//! Identity of the consumer cluster: the uid of its namespace `kube-system`, which a backup keeps.
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client, ResourceExt as _};
 use parking_lot::Mutex;
-use portolan_runtime::{apply::code, telemetry::Chain};
+use portolan_runtime::{apply::code, telemetry::ErrorChain};
 use tokio::time::timeout;
 use tracing::warn;
 
@@ -17,7 +17,7 @@ pub(crate) struct ConsumerCluster {
     uid: Mutex<Option<String>>,
 }
 
-/// What is known of it.
+/// Knowledge about the identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Known {
     Uid(String),
@@ -48,9 +48,9 @@ impl ConsumerCluster {
                 *self.uid.lock() = Some(uid.clone());
                 Known::Uid(uid)
             }
-            Err(error) if [403, 404].contains(&code(&error)) => Known::Hidden(Chain(&error).to_string()),
+            Err(error) if [403, 404].contains(&code(&error)) => Known::Hidden(ErrorChain(&error).to_string()),
             Err(error) => {
-                warn!("cannot read namespace {NAMESPACE}: {}", Chain(&error));
+                warn!("cannot read namespace {NAMESPACE}: {}", ErrorChain(&error));
                 Known::NotYet
             }
         }

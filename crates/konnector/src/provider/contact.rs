@@ -1,14 +1,14 @@
-//! Whether a provider answers.
+//! Contact with a provider.
 
 use std::time::Duration;
 
 use portolan_core::condition::Verdict;
-use portolan_runtime::{apply::code, telemetry::Chain};
+use portolan_runtime::{apply::code, telemetry::ErrorChain};
 
 /// The longest that the provider may take to answer a question of ours.
 pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
-/// Whether the provider answers.
+/// The state of contact with a provider.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Contact {
     /// It has not answered yet.
@@ -25,14 +25,14 @@ pub(crate) enum Contact {
 }
 
 impl Contact {
-    /// What an error makes of it.
+    /// Judges an error.
     pub(super) fn of(error: &kube::Error) -> Self {
-        let message = Chain(error).to_string();
+        let message = ErrorChain(error).to_string();
         if [403, 404].contains(&code(error)) { Self::Refused { message } } else { Self::Down { message } }
     }
 }
 
-/// Whether the last sign of life reached the provider.
+/// The outcome of the last heartbeat.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Heartbeat {
     /// Nobody has looked yet.

@@ -1,4 +1,4 @@
-//! What looks at the contract namespace have shown. Pure.
+//! Findings of looks at the contract namespace. Pure.
 
 use std::time::Duration;
 
@@ -8,19 +8,19 @@ use parking_lot::Mutex;
 use portolan_runtime::apply::code;
 use tokio::time::Instant;
 
-use super::identity::Found;
+use super::identity::FoundContract;
 
 /// The contract namespace is not what it was, or nobody can tell.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Doubt {
+pub(crate) struct ContractDoubt {
     pub(crate) why: Why,
     pub(crate) since: Duration,
 }
 
-/// Why what is in the contract namespace is perhaps not what it seems.
+/// Reasons to doubt what is in the contract namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Why {
-    Ends,
+    Terminating,
     Gone,
     Hidden,
     Unanswered,
@@ -30,56 +30,56 @@ impl Why {
     /// To be read after its name.
     pub(crate) const fn text(self) -> &'static str {
         match self {
-            Self::Ends => "is being deleted",
+            Self::Terminating => "is terminating",
             Self::Gone => "is gone",
-            Self::Hidden => "cannot be seen any more",
-            Self::Unanswered => "could not be looked at",
+            Self::Hidden => "is no longer visible",
+            Self::Unanswered => "could not be read",
         }
     }
 }
 
-/// What a session knows of the contract namespace.
+/// Knowledge of a session about the contract namespace.
 #[derive(Debug, Default)]
-pub(super) struct Contract(Mutex<Known>);
+pub(super) struct ContractState(Mutex<Known>);
 
-impl Contract {
-    pub(super) fn take_in(&self, sight: &Sight) {
+impl ContractState {
+    pub(super) fn take_in(&self, sight: &ContractSight) {
         self.0.lock().take_in(sight);
     }
 
-    /// What the last look has shown.
-    pub(super) fn doubt(&self) -> Option<Doubt> {
+    /// The doubt after the last look.
+    pub(super) fn doubt(&self) -> Option<ContractDoubt> {
         self.0.lock().doubt()
     }
 
-    /// What the last look that was answered has shown.
-    pub(super) fn found(&self) -> Found {
+    /// The finding of the last look that was answered.
+    pub(super) fn found(&self) -> FoundContract {
         self.0.lock().found.clone()
     }
 }
 
 #[derive(Clone, Debug, Default)]
 struct Known {
-    found: Found,
+    found: FoundContract,
     was_seen: bool,
     doubt: Option<(Why, Instant)>,
 }
 
-/// What one look has shown.
+/// The finding of one look.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Sight {
-    There { uid: String, ends: bool },
+pub(super) enum ContractSight {
+    There { uid: String, is_terminating: bool },
     Gone,
     Denied,
     Unanswered,
 }
 
-impl Sight {
+impl ContractSight {
     pub(super) fn of(answer: &kube::Result<Namespace>) -> Self {
         match answer {
             Ok(namespace) => Self::There {
                 uid: namespace.uid().unwrap_or_default(),
-                ends: namespace.metadata.deletion_timestamp.is_some(),
+                is_terminating: namespace.metadata.deletion_timestamp.is_some(),
             },
             Err(error) if code(error) == 404 => Self::Gone,
             Err(error) if code(error) == 403 => Self::Denied,
@@ -88,18 +88,18 @@ impl Sight {
     }
 }
 
-fn judge(was_seen: bool, sight: &Sight) -> Option<Why> {
+fn judge(was_seen: bool, sight: &ContractSight) -> Option<Why> {
     match sight {
-        Sight::There { ends: true, .. } => Some(Why::Ends),
-        Sight::Gone => Some(Why::Gone),
-        Sight::Denied if was_seen => Some(Why::Hidden),
-        Sight::Unanswered => Some(Why::Unanswered),
-        Sight::There { .. } | Sight::Denied => None,
+        ContractSight::There { is_terminating: true, .. } => Some(Why::Terminating),
+        ContractSight::Gone => Some(Why::Gone),
+        ContractSight::Denied if was_seen => Some(Why::Hidden),
+        ContractSight::Unanswered => Some(Why::Unanswered),
+        ContractSight::There { .. } | ContractSight::Denied => None,
     }
 }
 
 impl Known {
-    fn take_in(&mut self, sight: &Sight) {
+    fn take_in(&mut self, sight: &ContractSight) {
         let unanswered = |why| why == Why::Unanswered;
         // How long a provider was silent says nothing of how long its namespace has been gone.
         self.doubt = judge(self.was_seen, sight).map(|why| match self.doubt {
@@ -107,16 +107,16 @@ impl Known {
             _ => (why, Instant::now()),
         });
         self.found = match sight {
-            Sight::There { uid, .. } => Found::Uid(uid.clone()),
-            Sight::Gone => Found::Gone,
-            Sight::Denied => Found::Hidden,
-            Sight::Unanswered => return,
+            ContractSight::There { uid, .. } => FoundContract::Uid(uid.clone()),
+            ContractSight::Gone => FoundContract::Gone,
+            ContractSight::Denied => FoundContract::Hidden,
+            ContractSight::Unanswered => return,
         };
-        self.was_seen |= matches!(sight, Sight::There { .. });
+        self.was_seen |= matches!(sight, ContractSight::There { .. });
     }
 
-    fn doubt(&self) -> Option<Doubt> {
-        self.doubt.map(|(why, since)| Doubt { why, since: since.elapsed() })
+    fn doubt(&self) -> Option<ContractDoubt> {
+        self.doubt.map(|(why, since)| ContractDoubt { why, since: since.elapsed() })
     }
 }
 

@@ -9,8 +9,8 @@ use tokio::time::timeout;
 
 use super::{
     contact::ANSWER_LIMIT,
-    contract::{Doubt, Sight},
-    identity::Found,
+    contract::{ContractDoubt, ContractSight},
+    identity::FoundContract,
     session::Session,
 };
 
@@ -18,12 +18,12 @@ impl Session {
     /// The uid of the contract namespace; `None` where the provider does not let us see it.
     pub(crate) async fn contract_uid(&self) -> Result<Option<String>, WriteError> {
         match self.found() {
-            Found::Uid(uid) => return Ok(Some(uid)),
-            Found::Hidden => return Ok(None),
-            Found::NotYet | Found::Gone => {}
+            FoundContract::Uid(uid) => return Ok(Some(uid)),
+            FoundContract::Hidden => return Ok(None),
+            FoundContract::NotYet | FoundContract::Gone => {}
         }
         let answer = self.see_contract().await;
-        self.take_in(&Sight::of(&answer));
+        self.take_in(&ContractSight::of(&answer));
         match answer.map_err(WriteError::from) {
             Ok(namespace) => Ok(namespace.uid()),
             Err(WriteError::Forbidden(_)) => Ok(None),
@@ -33,26 +33,26 @@ impl Session {
 
     /// Looks whether the contract namespace is the one that the konnector began with. What has gone with it was
     /// not withdrawn.
-    pub(crate) async fn doubt(&self, limit: Duration) -> Option<Doubt> {
+    pub(crate) async fn doubt(&self, limit: Duration) -> Option<ContractDoubt> {
         let sight = timeout(limit.min(ANSWER_LIMIT), self.see_contract()).await;
-        let sight = sight.map_or(Sight::Unanswered, |answer| Sight::of(&answer));
+        let sight = sight.map_or(ContractSight::Unanswered, |answer| ContractSight::of(&answer));
         self.take_in(&sight);
         self.last_doubt()
     }
 
-    /// What the last look has shown.
-    pub(crate) fn last_doubt(&self) -> Option<Doubt> {
+    /// The doubt after the last look.
+    pub(crate) fn last_doubt(&self) -> Option<ContractDoubt> {
         self.contract.doubt()
     }
 
-    /// What the last look that was answered has shown.
-    pub(super) fn found(&self) -> Found {
+    /// The finding of the last look that was answered.
+    pub(super) fn found(&self) -> FoundContract {
         self.contract.found()
     }
 
-    fn take_in(&self, sight: &Sight) {
+    fn take_in(&self, sight: &ContractSight) {
         self.contract.take_in(sight);
-        if let Sight::There { uid, .. } = sight
+        if let ContractSight::There { uid, .. } = sight
             && self.agreed_contract().is_some_and(|agreed| agreed != *uid)
         {
             self.disagree();

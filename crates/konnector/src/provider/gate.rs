@@ -6,12 +6,12 @@ use http::Method;
 use kube::{Client, client::Body};
 use tokio::sync::watch;
 
-/// Why a request was not made.
+/// The error of a request that the gate refused.
 #[derive(Debug, thiserror::Error)]
-#[error("nothing is written to this provider until it is known that the contract is that of this cluster")]
+#[error("nothing is written to this provider until the contract is known to be this cluster's")]
 struct Shut;
 
-/// Whether a session may write.
+/// The gate in front of a session's writes.
 #[derive(Clone, Debug)]
 pub(super) struct Gate(Arc<watch::Sender<bool>>);
 

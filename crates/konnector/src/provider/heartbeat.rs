@@ -1,4 +1,4 @@
-//! The konnector's sign of life on a provider: the status of the `ClusterBinding` of the contract namespace.
+//! The konnector's heartbeat on a provider: the status of the `ClusterBinding` of the contract namespace.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,7 +9,7 @@ use portolan_core::{
     api::kubebind::{ClusterBinding, ClusterBindingStatus, ClusterSecretKeyRef, SecretRef},
     condition, duration,
 };
-use portolan_runtime::{apply, clock, telemetry::Chain};
+use portolan_runtime::{apply, clock, telemetry::ErrorChain};
 use tokio::time::timeout;
 
 use super::{
@@ -24,7 +24,7 @@ const CONDITION_SECRET_VALID: &str = "SecretValid";
 const CONDITION_VALID_VERSION: &str = "ValidVersion";
 
 impl Session {
-    /// Whether the last sign of life reached the provider.
+    /// The outcome of the last heartbeat.
     pub(crate) fn last_heartbeat(&self) -> Heartbeat {
         self.state.read().heartbeat.clone()
     }
@@ -67,11 +67,11 @@ impl Session {
         let api: Api<ClusterBinding> = Api::namespaced(self.client.clone(), &self.namespace);
         match apply::replace_status(&api, &binding.metadata, true, &new).await {
             Ok(written) => {
-                self.written_cluster_bindings.wrote(written);
+                self.cluster_bindings.wrote(written);
                 self.set_heartbeat(Heartbeat::Beating);
             }
             Err(apply::WriteError::Conflict(_)) => self.set_heartbeat(Heartbeat::Beating),
-            Err(error) => self.set_heartbeat(Heartbeat::Failed(Chain(&error).to_string())),
+            Err(error) => self.set_heartbeat(Heartbeat::Failed(ErrorChain(&error).to_string())),
         }
     }
 }

@@ -1,10 +1,10 @@
-//! Whether a kubeconfig leads to the contract that was bound. Pure.
+//! The check that a kubeconfig leads to the contract that was bound. Pure.
 //!
 //! A contract is its namespace, by uid. Where the provider does not show that, it is the server and the name.
 
 use portolan_core::{api::kubebind::ANNOTATION_ACCEPT_CONTRACT, condition::Verdict};
 
-use crate::word::Word;
+use crate::word::ContractWord;
 
 /// Reason on bundles and bindings: the kubeconfig leads to a contract that nobody has agreed to.
 pub(crate) const ANOTHER_CONTRACT: &str = "AnotherContract";
@@ -12,9 +12,9 @@ pub(crate) const ANOTHER_CONTRACT: &str = "AnotherContract";
 /// Reason on bundles and bindings: the provider is perhaps not the one that was bound.
 pub(crate) const PROVIDER_SUSPECT: &str = "ProviderSuspect";
 
-/// What the provider shows of the contract namespace.
+/// The contract namespace as the provider shows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum FoundContract {
     /// Nothing yet.
     #[default]
     NotYet,
@@ -24,7 +24,7 @@ pub(super) enum Found {
     Gone,
 }
 
-/// Where a kubeconfig leads.
+/// The target of a kubeconfig.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     pub(super) server: String,
@@ -38,7 +38,7 @@ impl Place {
     }
 }
 
-/// Whether it is the same contract.
+/// The answers to whether it is the same contract.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Identity {
     NotYet,
@@ -47,41 +47,41 @@ pub(super) enum Identity {
     Refused(Verdict),
 }
 
-pub(super) fn identify(found: &Found, place: &Place, word: &Word) -> Identity {
+pub(super) fn identify(found: &FoundContract, place: &Place, word: &ContractWord) -> Identity {
     let agreed = |name: &str| {
         let known = [&word.recorded, &word.accepts].into_iter().flatten();
         word.recorded.is_none() || known.into_iter().any(|known| known == name)
     };
     let name = place.name();
     match found {
-        Found::NotYet => Identity::NotYet,
+        FoundContract::NotYet => Identity::NotYet,
         // What was hidden when it was recorded shows itself now.
-        Found::Uid(uid) if agreed(uid) || word.recorded.as_ref() == Some(&name) => {
+        FoundContract::Uid(uid) if agreed(uid) || word.recorded.as_ref() == Some(&name) => {
             Identity::Agreed(uid.clone())
         }
-        Found::Hidden if agreed(&name) => Identity::Agreed(name),
-        Found::Uid(uid) => Identity::Refused(another(uid, place, word)),
-        Found::Hidden => Identity::Refused(hidden(&name, place, word)),
-        Found::Gone => Identity::Refused(gone(place)),
+        FoundContract::Hidden if agreed(&name) => Identity::Agreed(name),
+        FoundContract::Uid(uid) => Identity::Refused(another(uid, place, word)),
+        FoundContract::Hidden => Identity::Refused(hidden(&name, place, word)),
+        FoundContract::Gone => Identity::Refused(gone(place)),
     }
 }
 
-fn another(found: &str, place: &Place, word: &Word) -> Verdict {
+fn another(found: &str, place: &Place, word: &ContractWord) -> Verdict {
     let (namespace, recorded) = (&place.namespace, word.recorded.as_deref().unwrap_or_default());
     let message = format!(
-        "The kubeconfig leads to another contract: namespace {namespace} on the provider has the uid {found}, and what is \
-         bound belongs to {recorded}. Nothing is written, and what is bound stays. Put the right kubeconfig into the \
-         Secret; or, if this one is meant, look at `konnector plan former`, and then: {}",
+        "The kubeconfig leads to another contract: namespace {namespace} on the provider has the uid {found}, and the \
+         bindings belong to {recorded}. Nothing is written, and existing bindings stay. Put the right kubeconfig into \
+         the Secret; or, if this one is meant, look at `konnector plan former`, and then: {}",
         word.command(ANNOTATION_ACCEPT_CONTRACT, found)
     );
     Verdict::error(ANOTHER_CONTRACT, message)
 }
 
-fn hidden(name: &str, place: &Place, word: &Word) -> Verdict {
+fn hidden(name: &str, place: &Place, word: &ContractWord) -> Verdict {
     let message = format!(
-        "The provider does not let the konnector see namespace {}, so it cannot tell whether this is the contract that is \
-         bound. Nothing is written, and what is bound stays. Have `get` on that namespace given back to its account; or, \
-         if this is the right contract: {}",
+        "The provider does not let the konnector see namespace {}, so it cannot tell whether this is the contract \
+         that is bound. Nothing is written, and existing bindings stay. Restore `get` on that namespace to its \
+         account; or, if this is the right contract: {}",
         place.namespace,
         word.command(ANNOTATION_ACCEPT_CONTRACT, name)
     );
@@ -90,8 +90,8 @@ fn hidden(name: &str, place: &Place, word: &Word) -> Verdict {
 
 fn gone(place: &Place) -> Verdict {
     let message = format!(
-        "The contract namespace {} does not exist on the provider. Nothing is written, and what is bound stays: check \
-         where the kubeconfig leads.",
+        "The contract namespace {} does not exist on the provider. Nothing is written, and existing bindings stay: \
+         check where the kubeconfig leads.",
         place.namespace
     );
     Verdict::warning(PROVIDER_SUSPECT, message)
@@ -103,10 +103,14 @@ mod tests {
 
     const PLACE: &str = "https://p:6443/tenant";
 
-    fn identified(found: &Found, recorded: Option<&str>, accepts: Option<&str>) -> Result<String, String> {
+    fn identified(
+        found: &FoundContract,
+        recorded: Option<&str>,
+        accepts: Option<&str>,
+    ) -> Result<String, String> {
         let place = Place { server: "https://p:6443/".to_owned(), namespace: "tenant".to_owned() };
         let owned = |text: Option<&str>| text.map(str::to_owned);
-        let word = Word {
+        let word = ContractWord {
             about: "apiservicebindingbundle/b".to_owned(),
             recorded: owned(recorded),
             accepts: owned(accepts),
@@ -121,11 +125,11 @@ mod tests {
 
     #[test]
     fn only_the_recorded_contract_or_one_that_people_have_named_is_worked_with() {
-        let uid = |uid: &str| Found::Uid(uid.to_owned());
+        let uid = |uid: &str| FoundContract::Uid(uid.to_owned());
         let (same, another) = (|name: &str| Ok(name.to_owned()), || Err(ANOTHER_CONTRACT.to_owned()));
         let suspect = || Err(PROVIDER_SUSPECT.to_owned());
         let table = [
-            (Found::NotYet, Some("a"), None, same("")),
+            (FoundContract::NotYet, Some("a"), None, same("")),
             (uid("a"), None, None, same("a")),
             (uid("a"), Some("a"), None, same("a")),
             (uid("a"), Some("a"), Some("b"), same("a")),
@@ -133,16 +137,16 @@ mod tests {
             (uid("b"), Some("a"), Some("b"), same("b")),
             (uid("b"), Some("a"), Some("c"), another()),
             (uid("b"), Some("a"), Some(""), another()),
-            (Found::Hidden, None, None, same(PLACE)),
-            (Found::Hidden, Some(PLACE), None, same(PLACE)),
-            (Found::Hidden, Some("https://q:6443/tenant"), None, suspect()),
-            (Found::Hidden, Some("https://q:6443/tenant"), Some(PLACE), same(PLACE)),
-            (Found::Hidden, Some("a"), None, suspect()),
-            (Found::Hidden, Some("a"), Some("a"), suspect()),
+            (FoundContract::Hidden, None, None, same(PLACE)),
+            (FoundContract::Hidden, Some(PLACE), None, same(PLACE)),
+            (FoundContract::Hidden, Some("https://q:6443/tenant"), None, suspect()),
+            (FoundContract::Hidden, Some("https://q:6443/tenant"), Some(PLACE), same(PLACE)),
+            (FoundContract::Hidden, Some("a"), None, suspect()),
+            (FoundContract::Hidden, Some("a"), Some("a"), suspect()),
             (uid("a"), Some(PLACE), None, same("a")),
             (uid("a"), Some("https://q:6443/tenant"), None, another()),
-            (Found::Gone, None, None, suspect()),
-            (Found::Gone, Some("a"), Some("a"), suspect()),
+            (FoundContract::Gone, None, None, suspect()),
+            (FoundContract::Gone, Some("a"), Some("a"), suspect()),
         ];
         for (found, recorded, accepts, expected) in table {
             assert_eq!(identified(&found, recorded, accepts), expected, "{found:?} {recorded:?} {accepts:?}");
@@ -152,12 +156,12 @@ mod tests {
     #[test]
     fn people_read_what_to_say() {
         let place = Place { server: "https://p".to_owned(), namespace: "tenant".to_owned() };
-        let word = Word {
+        let word = ContractWord {
             about: "apiservicebindingbundle/b".to_owned(),
             recorded: Some("a".to_owned()),
-            ..Word::default()
+            ..ContractWord::default()
         };
-        let Identity::Refused(verdict) = identify(&Found::Uid("b".to_owned()), &place, &word) else {
+        let Identity::Refused(verdict) = identify(&FoundContract::Uid("b".to_owned()), &place, &word) else {
             panic!()
         };
         let command = "kubectl annotate --overwrite apiservicebindingbundle/b kube-bind.io/accept-contract=b";

@@ -7,24 +7,24 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Api, ResourceExt as _,
     api::{ApiResource, DynamicObject, ListParams, PartialObjectMeta},
-    runtime::reflector::{ObjectRef, Store},
 };
 use portolan_core::{
     api::kubebind::{APIServiceNamespace, LABEL_OWNER, ResourceScope},
-    claims::Claimed,
+    claims::ClaimedResource,
     names,
     outline::SchemaOutline,
 };
 use portolan_runtime::{
     apply::{self, WriteError, code},
-    telemetry::Chain,
+    cache::Cache,
+    telemetry::ErrorChain,
 };
 use tracing::{debug, info};
 
 use super::session::Session;
 
 /// Namespaces of the consumer, by name.
-pub(crate) type ConsumerNamespaces = Store<PartialObjectMeta<Namespace>>;
+pub(crate) type ConsumerNamespaces = Cache<PartialObjectMeta<Namespace>>;
 
 /// The value of the owner label on what the provider wants the consumer to have.
 pub(super) const BY_PROVIDER: &str = "provider";
@@ -35,9 +35,7 @@ impl Session {
         let session = Arc::clone(self);
         self.tasks.spawn("leftover namespaces", async move {
             session.gate.opened().await;
-            if namespaces.wait_until_ready().await.is_err() {
-                return;
-            }
+            namespaces.synced().await;
             let mut before = BTreeSet::new();
             loop {
                 tokio::time::sleep(poll).await;
@@ -47,7 +45,7 @@ impl Session {
                     found.iter().filter(|request| request.uid().is_some_and(|u| before.contains(&u)))
                 {
                     if let Err(error) = session.drop_leftover(request).await {
-                        debug!(request = request.name_any(), "the request stays: {}", Chain(&error));
+                        debug!(request = request.name_any(), "the request stays: {}", ErrorChain(&error));
                     }
                 }
                 before = uids;
@@ -61,7 +59,7 @@ impl Session {
             return Vec::new();
         }
         let mut requests = self.namespaces.requests();
-        let is_there = |name: &str| namespaces.get(&ObjectRef::new(name)).is_some();
+        let is_there = |name: &str| namespaces.get(name).is_some();
         requests.retain(|request| is_leftover(request, is_there(&request.name_any())));
         requests
     }
@@ -82,14 +80,14 @@ impl Session {
         }
         let api: Api<APIServiceNamespace> = Api::namespaced(self.client.clone(), &self.namespace);
         apply::delete(&api, &name, &request.uid().unwrap_or_default()).await?;
-        info!(namespace = name, "the namespace is gone, and so is the request for one on the provider");
+        info!(namespace = name, "the namespace is deleted: deleted its request on the provider");
         Ok(())
     }
 
-    /// Whether a namespace of the provider holds anything of an exported or a claimed kind. What cannot be looked at
-    /// may be there.
+    /// Looks for objects of exported or claimed kinds in a namespace of the provider. What cannot be looked at may be
+    /// there.
     async fn is_anything_left(&self, namespace: &str) -> Result<bool, WriteError> {
-        for export in self.exports.state() {
+        for export in self.exports.all() {
             for named in &export.spec.resources {
                 let Some(schema) = self.schema(&names::bound_schema(&named.resource, &named.group)) else {
                     return Ok(true);
@@ -101,7 +99,7 @@ impl Session {
                 }
             }
             let claimed =
-                export.spec.permission_claims.iter().filter_map(|claim| Claimed::of(&claim.resource));
+                export.spec.permission_claims.iter().filter_map(|claim| ClaimedResource::of(&claim.resource));
             for claimed in claimed {
                 let copies = ListParams::default().labels(LABEL_OWNER).limit(1);
                 if self.holds(namespace, &claimed.api_resource(), &copies).await? {
@@ -128,12 +126,12 @@ impl Session {
     }
 }
 
-/// Whether the provider has made a request itself: it wants the consumer to have the namespace.
+/// Returns `true` if the provider has made a request itself: it wants the consumer to have the namespace.
 pub(super) fn is_of_provider(request: &APIServiceNamespace) -> bool {
     request.labels().get(LABEL_OWNER).is_some_and(|owner| owner == BY_PROVIDER)
 }
 
-/// Whether a request has no namespace on the consumer, and shall not have one.
+/// Returns `true` if a request has no namespace on the consumer, and shall not have one.
 fn is_leftover(request: &APIServiceNamespace, is_there: bool) -> bool {
     !is_there && !is_of_provider(request) && request.metadata.deletion_timestamp.is_none()
 }
@@ -168,13 +166,13 @@ mod tests {
         };
         let plain = || json!({"name": "n"});
         let owned = |owner| json!({"name": "n", "labels": {LABEL_OWNER: owner}});
-        let going = json!({"name": "n", "deletionTimestamp": "2026-01-01T00:00:00Z"});
+        let terminating = json!({"name": "n", "deletionTimestamp": "2026-01-01T00:00:00Z"});
         for (metadata, is_there, expected) in [
             (plain(), true, false),
             (plain(), false, true),
             (owned("consumer"), false, true),
             (owned("provider"), false, false),
-            (going, false, false),
+            (terminating, false, false),
         ] {
             assert_eq!(is_leftover(&request(metadata.clone()), is_there), expected, "{metadata}");
         }

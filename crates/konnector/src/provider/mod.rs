@@ -23,10 +23,10 @@ mod sessions;
 mod standing;
 mod view;
 
-pub(crate) use absence::Absence;
+pub(crate) use absence::ExportAbsence;
 pub(crate) use claim::{Holder, give_back};
 pub(crate) use contact::{Contact, Heartbeat};
-pub(crate) use contract::Doubt;
+pub(crate) use contract::ContractDoubt;
 #[cfg(test)]
 pub(crate) use contract::Why;
 pub(crate) use identity::{ANOTHER_CONTRACT, PROVIDER_SUSPECT};
@@ -34,4 +34,4 @@ pub(crate) use namespaces::NamespaceAnswer;
 pub(crate) use rotation::Rotation;
 pub(crate) use session::Session;
 pub(crate) use sessions::{Intervals, Sessions};
-pub(crate) use standing::{CONTRACT_IN_USE, Standing};
+pub(crate) use standing::{CONTRACT_IN_USE, ContractStanding};

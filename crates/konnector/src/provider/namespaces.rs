@@ -5,20 +5,19 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use kube::{
-    Api, Client, ResourceExt as _,
-    api::ObjectMeta,
-    runtime::reflector::{ObjectRef, Store},
-};
+use kube::{Api, Client, ResourceExt as _, api::ObjectMeta};
 use parking_lot::Mutex;
 use portolan_core::api::kubebind::{APIServiceNamespace, APIServiceNamespaceSpec, FIELD_MANAGER};
-use portolan_runtime::apply::{self, Precondition, WriteError};
+use portolan_runtime::{
+    apply::{self, Precondition, WriteError},
+    cache::Cache,
+};
 use serde_json::json;
 use tokio::sync::watch;
 
 use crate::sync::NamespaceState;
 
-/// What is known of a namespace on the provider.
+/// The answer about a namespace on the provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum NamespaceAnswer {
     /// The answers have not been listed yet.
@@ -43,7 +42,7 @@ impl NamespaceAnswer {
 pub(crate) struct Namespaces {
     client: Client,
     contract_namespace: String,
-    store: Store<APIServiceNamespace>,
+    requests: Cache<APIServiceNamespace>,
     is_listed: AtomicBool,
     /// Requests that the watch has not shown yet.
     requested: Mutex<HashSet<String>>,
@@ -54,14 +53,14 @@ impl Namespaces {
     pub(super) fn new(
         client: Client,
         contract_namespace: &str,
-        store: Store<APIServiceNamespace>,
+        requests: Cache<APIServiceNamespace>,
         changed: watch::Sender<()>,
     ) -> Self {
         let contract_namespace = contract_namespace.to_owned();
         Self {
             client,
             contract_namespace,
-            store,
+            requests,
             is_listed: AtomicBool::new(false),
             requested: Mutex::default(),
             changed,
@@ -69,8 +68,7 @@ impl Namespaces {
     }
 
     pub(crate) fn state(&self, namespace: &str) -> NamespaceAnswer {
-        let key = ObjectRef::new(namespace).within(&self.contract_namespace);
-        let Some(request) = self.store.get(&key) else {
+        let Some(request) = self.requests.get_in(&self.contract_namespace, namespace) else {
             // One that is yet to be listed may have an answer, with copies in it.
             if !self.are_listed() {
                 return NamespaceAnswer::Unknown;
@@ -93,21 +91,25 @@ impl Namespaces {
 
     /// Consumer namespaces by the provider's namespaces that stand for them.
     pub(crate) fn by_answer(&self) -> HashMap<String, String> {
-        self.store.state().iter().filter_map(|request| Some((answer(request)?, request.name_any()))).collect()
+        self.requests
+            .all()
+            .iter()
+            .filter_map(|request| Some((answer(request)?, request.name_any())))
+            .collect()
     }
 
     /// The consumer namespace that a namespace of the provider stands for.
     pub(crate) fn consumer_of(&self, mapped: &str) -> Option<String> {
-        let request = self.store.find(|request| answer(request).as_deref() == Some(mapped))?;
-        Some(request.name_any())
+        let request = self.requests.filter(|request| answer(request).as_deref() == Some(mapped));
+        request.first().map(|request| request.name_any())
     }
 
     /// Every request.
     pub(super) fn requests(&self) -> Vec<std::sync::Arc<APIServiceNamespace>> {
-        self.store.state()
+        self.requests.all()
     }
 
-    /// Whether the answers have been listed once.
+    /// Returns `true` if the answers have been listed once.
     pub(crate) fn are_listed(&self) -> bool {
         self.is_listed.load(Ordering::Acquire)
     }

@@ -1,8 +1,8 @@
-//! What the provider offers to renew a kubeconfig from. Pure.
+//! The kubeconfig that the provider offers for renewal. Pure.
 
 use portolan_core::{condition::Verdict, kubeconfig};
 
-/// What the provider offers to renew from.
+/// The kubeconfig that the provider offers for renewal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum Offered {
     /// The consumer does not want it.
@@ -12,12 +12,12 @@ pub(super) enum Offered {
     Valid,
     /// There is no such Secret, or not the key in it.
     Missing(String),
-    /// What is in it cannot be used.
+    /// Its content cannot be used.
     Invalid(String),
 }
 
 impl Offered {
-    /// What the provider is told of it.
+    /// The verdict that the provider gets.
     pub(super) fn verdict(&self) -> Verdict {
         match self {
             Self::NotAskedFor | Self::Valid => Verdict::holds(),

@@ -9,7 +9,7 @@ use portolan_core::{
 };
 use portolan_runtime::{
     apply::{self, WriteError},
-    telemetry::Chain,
+    telemetry::ErrorChain,
 };
 use tokio::time::timeout;
 use tracing::{info, warn};
@@ -19,7 +19,7 @@ use super::{contact::ANSWER_LIMIT, session::Session};
 /// One of them.
 pub(super) enum Page {
     ClusterBinding(Arc<ClusterBinding>),
-    /// Where the provider keeps no ClusterBinding, each export says it.
+    /// An export, where the provider keeps no ClusterBinding.
     Export(Arc<APIServiceExport>),
 }
 
@@ -46,11 +46,11 @@ impl Session {
         if let Some(binding) = self.cluster_binding() {
             return Some(vec![Page::ClusterBinding(binding)]);
         }
-        let mut exports = self.exports()?;
+        self.exports()?;
+        let mut exports = self.exports.filter(|export| export.metadata.deletion_timestamp.is_none());
         // Of two konnectors that begin at once, both begin with the same one.
         exports.sort_by_key(|export| export.name_any());
-        exports.retain(|export| export.metadata.deletion_timestamp.is_none());
-        Some(exports.into_iter().map(|seen| Page::Export(self.written_exports.newest(seen))).collect())
+        Some(exports.into_iter().map(Page::Export).collect())
     }
 
     /// Changes what one of them says, in the version that was seen: who comes second looks again. `None` where that has
@@ -58,7 +58,7 @@ impl Session {
     pub(super) async fn write(&self, page: &Page, change: impl FnOnce(&mut Vec<Condition>)) -> Option<()> {
         match timeout(ANSWER_LIMIT, self.try_write(page, change)).await {
             Ok(Ok(())) => {
-                info!(namespace = self.namespace, "wrote down whose the contract is");
+                info!(namespace = self.namespace, "recorded the holder of the contract");
                 Some(())
             }
             Ok(Err(WriteError::Conflict(_))) | Err(_) => None,
@@ -66,16 +66,16 @@ impl Session {
             Ok(Err(WriteError::Forbidden(error))) => {
                 warn!(
                     namespace = self.namespace,
-                    "cannot write down whose the contract is: {}",
-                    Chain(&error)
+                    "cannot record the holder of the contract: {}",
+                    ErrorChain(&error)
                 );
                 Some(())
             }
             Ok(Err(error)) => {
                 warn!(
                     namespace = self.namespace,
-                    "cannot write down whose the contract is: {}",
-                    Chain(&error)
+                    "cannot record the holder of the contract: {}",
+                    ErrorChain(&error)
                 );
                 None
             }
@@ -93,14 +93,14 @@ impl Session {
                 change(&mut status.conditions);
                 let api: Api<ClusterBinding> = Api::namespaced(self.ungated.clone(), &self.namespace);
                 let written = apply::replace_status(&api, &binding.metadata, true, &status).await?;
-                self.written_cluster_bindings.wrote(written);
+                self.cluster_bindings.wrote(written);
             }
             Page::Export(export) => {
                 let mut status = export.status.clone().unwrap_or_default();
                 change(&mut status.conditions);
                 let api: Api<APIServiceExport> = Api::namespaced(self.ungated.clone(), &self.namespace);
                 let written = apply::replace_status(&api, &export.metadata, true, &status).await?;
-                self.written_exports.wrote(written);
+                self.exports.wrote(written);
             }
         }
         Ok(())

@@ -17,12 +17,12 @@ use super::{
     session::Session,
 };
 
-/// What a provider under load may need for an answer, where the interval lets it.
-const PATIENCE: Duration = Duration::from_millis(1500);
+/// Time that a provider under load may need for an answer, where the interval lets it.
+const TIMEOUT: Duration = Duration::from_millis(1500);
 
-/// How long to pause between polls, and how long an answer may take: together no longer than one interval.
+/// Splits the interval into the pause between polls and the limit for an answer.
 fn parts(interval: Duration) -> (Duration, Duration) {
-    let least = PATIENCE.min(interval * 2 / 3);
+    let least = TIMEOUT.min(interval * 2 / 3);
     let limit = (interval / 3).clamp(least, ANSWER_LIMIT.max(least));
     (interval.saturating_sub(limit), limit)
 }
@@ -71,7 +71,7 @@ impl Session {
             // Watches on connections that died silently never tell of it.
             Ok(Ok(_)) if was_silent => self.renew("the provider answers again"),
             Ok(Ok(list)) if self.runs_backwards(list.metadata.resource_version.as_ref(), shown) => {
-                self.renew("its versions run backwards: it has been restored from a backup");
+                self.renew("its resource versions went backwards: it was restored from a backup");
             }
             Ok(Ok(list)) => self.compare(&list.items),
             _ => {}
@@ -86,14 +86,10 @@ impl Session {
 
     /// The newest version that the watch of exports has shown.
     fn newest_shown(&self) -> Option<u128> {
-        self.exports
-            .state()
-            .iter()
-            .filter_map(|export| number(export.metadata.resource_version.as_ref()))
-            .max()
+        self.exports.all().iter().filter_map(|export| number(export.metadata.resource_version.as_ref())).max()
     }
 
-    /// Whether a list is older than one before it, or than what a watch has shown before it was asked for.
+    /// Returns `true` if a list is older than one before it, or than what a watch has shown before it was asked for.
     fn runs_backwards(&self, version: Option<&String>, shown: Option<u128>) -> bool {
         let Some(version) = number(version) else { return false };
         let before = self.state.write().newest_list.replace(version);
@@ -103,7 +99,7 @@ impl Session {
     /// Renews the session when its watch has missed what two polls in a row have found.
     fn compare(&self, listed: &[PartialObjectMeta<APIServiceExport>]) {
         let found: BTreeSet<_> = listed.iter().filter_map(kube::ResourceExt::uid).collect();
-        let known: BTreeSet<_> = self.exports.state().iter().filter_map(|export| export.uid()).collect();
+        let known: BTreeSet<_> = self.exports.all().iter().filter_map(|export| export.uid()).collect();
         let missed: BTreeSet<_> = found.symmetric_difference(&known).cloned().collect();
         let again = {
             let mut state = self.state.write();

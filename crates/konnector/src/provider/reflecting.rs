@@ -1,24 +1,22 @@
-//! Stores of the kinds in a contract namespace, and the streams of their changes.
+//! Caches of the kinds in a contract namespace, and the streams of their changes.
 
-use kube::{
-    Api, Client, Resource, ResourceExt as _,
-    runtime::{reflector::Store, watcher},
-};
+use kube::{Api, Client, Resource, ResourceExt as _, runtime::watcher};
 use portolan_core::api::kubebind::ANNOTATION_REPLACED;
 use portolan_runtime::{
+    cache::Cache,
     tasks::Tasks,
-    watch::{Changed, LARGE_PAGE, reflect},
+    watch::{LARGE_PAGE, WatchChange},
 };
 use serde::de::DeserializeOwned;
 
 use super::contact::Contact;
 
-/// What happened to one kind on the provider.
-pub(super) enum Change {
+/// A change of one kind on the provider.
+pub(super) enum ProviderChange {
     Applied,
     Deleted {
         name: String,
-        /// It is made anew at once.
+        /// It is recreated at once.
         is_replaced: bool,
     },
     Relisted,
@@ -32,8 +30,8 @@ pub(super) struct Starting {
 }
 
 impl Starting {
-    /// Starts a store of one kind in the contract namespace, and the stream of its changes.
-    pub(super) fn reflect<K>(&self) -> (Store<K>, futures::channel::mpsc::UnboundedReceiver<Change>)
+    /// Starts a cache of one kind in the contract namespace, and the stream of its changes.
+    pub(super) fn reflect<K>(&self) -> (Cache<K>, futures::channel::mpsc::UnboundedReceiver<ProviderChange>)
     where
         K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
             + Clone
@@ -46,16 +44,16 @@ impl Starting {
         let api: Api<K> = Api::namespaced(self.client.clone(), &self.namespace);
         let (sender, changes) = futures::channel::mpsc::unbounded();
         let config = watcher::Config::default().page_size(LARGE_PAGE);
-        let (store, task) = reflect(api, config, move |change: Changed<'_, K>| {
+        let (cache, task) = Cache::follow(api, config, move |change: WatchChange<'_, K>| {
             let change = match change {
-                Changed::Applied(_) => Change::Applied,
-                Changed::Deleted(object) => Change::Deleted {
+                WatchChange::Applied(_) => ProviderChange::Applied,
+                WatchChange::Deleted(object) => ProviderChange::Deleted {
                     name: object.name_any(),
                     is_replaced: object.annotations().contains_key(ANNOTATION_REPLACED),
                 },
-                Changed::Relisted => Change::Relisted,
-                Changed::Failed(error) => match failure(error) {
-                    Some(contact) => Change::Failed(contact),
+                WatchChange::Relisted => ProviderChange::Relisted,
+                WatchChange::Failed(error) => match failure(error) {
+                    Some(contact) => ProviderChange::Failed(contact),
                     None => return,
                 },
             };
@@ -63,11 +61,11 @@ impl Starting {
             let _ = sender.unbounded_send(change);
         });
         self.tasks.spawn("provider watch", task);
-        (store, changes)
+        (cache, changes)
     }
 }
 
-/// What keeps us from watching. A stream that merely ended does not: it is started anew at once.
+/// The failure that keeps us from watching. A stream that merely ended is none: it is restarted at once.
 fn failure(error: &watcher::Error) -> Option<Contact> {
     match error {
         watcher::Error::InitialListFailed(e) | watcher::Error::WatchStartFailed(e) => Some(Contact::of(e)),

@@ -1,4 +1,5 @@
-//! Takes the kubeconfig that the provider renews over into the consumer's Secret, where that Secret says so.
+//! Takes the kubeconfig that the provider renews over into the consumer's Secret, where that Secret has the label for
+//! it.
 
 use std::sync::Arc;
 
@@ -7,15 +8,15 @@ use k8s_openapi::api::core::v1::{ObjectReference, Secret};
 use kube::{Api, Client};
 use portolan_core::{
     api::kubebind::{ClusterSecretKeyRef, LABEL_PROVIDER_KUBECONFIG, PROVIDER_KUBECONFIG},
-    auth::{Claims, UnverifiedToken},
+    auth::{TokenClaims, UnverifiedToken},
     digest::sha256_hex,
-    kubeconfig::{self, Credentials, RestrictedKubeconfig},
+    kubeconfig::{self, KubeconfigCredentials, RestrictedKubeconfig},
 };
 use portolan_runtime::{
     apply::{self, WriteError},
     backoff::Backoff,
-    events::Reporter,
-    telemetry::Chain,
+    events::EventReporter,
+    telemetry::ErrorChain,
     watch::follow_object,
 };
 use secrecy::ExposeSecret as _;
@@ -48,11 +49,11 @@ impl Session {
     }
 }
 
-/// What the rotation needs of the consumer.
+/// The parts of the consumer that the rotation needs.
 #[derive(Clone)]
 pub(crate) struct Rotation {
     pub(crate) consumer: Client,
-    pub(crate) reporter: Reporter,
+    pub(crate) reporter: EventReporter,
 }
 
 impl Rotation {
@@ -93,11 +94,11 @@ impl Rotation {
                     info!(secret = reference.name, "took over the kubeconfig that the provider has renewed");
                     return;
                 }
-                // Its owner has changed it: what follows from that is decided anew.
+                // Its owner has changed it: what follows from that is decided again.
                 Err(WriteError::Conflict(_) | WriteError::Invalid(_)) => return,
                 Err(WriteError::Forbidden(_)) => self.say_forbidden(reference).await,
                 Err(error) => {
-                    warn!(secret = reference.name, "cannot renew the kubeconfig: {}", Chain(&error));
+                    warn!(secret = reference.name, "cannot renew the kubeconfig: {}", ErrorChain(&error));
                 }
             }
             tokio::time::sleep(backoff.next_delay()).await;
@@ -153,7 +154,8 @@ impl Session {
     }
 }
 
-/// Whether what is offered can be used and is not what is in use. A token that ends sooner is an older one.
+/// Returns `true` if the offered kubeconfig can be used and is not the one in use. A token that ends sooner is an
+/// older one.
 fn is_wanted(offered: &[u8], used: &ProviderAccess) -> bool {
     let Ok(new) = kubeconfig::parse(offered) else { return false };
     let ends_sooner = expiry(&new).zip(expiry(&used.kubeconfig)).is_some_and(|(new, used)| new < used);
@@ -162,8 +164,8 @@ fn is_wanted(offered: &[u8], used: &ProviderAccess) -> bool {
 
 /// When the token of a kubeconfig expires, in seconds since 1970.
 fn expiry(kubeconfig: &RestrictedKubeconfig) -> Option<i64> {
-    let Credentials::Token(token) = &kubeconfig.credentials else { return None };
-    let claims = Claims::unverified(&UnverifiedToken::parse(token.expose_secret()).ok()?).ok()?;
+    let KubeconfigCredentials::Token(token) = &kubeconfig.credentials else { return None };
+    let claims = TokenClaims::unverified(&UnverifiedToken::parse(token.expose_secret()).ok()?).ok()?;
     claims.exp.map(|exp| exp.0)
 }
 

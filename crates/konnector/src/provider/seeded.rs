@@ -4,14 +4,11 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::Namespace;
-use kube::{
-    Api, ResourceExt as _,
-    runtime::reflector::{ObjectRef, Store},
-};
+use kube::{Api, ResourceExt as _};
 use portolan_core::api::kubebind::{APIServiceNamespace, FIELD_MANAGER, LABEL_OWNER};
 use portolan_runtime::{
     apply::{self, Precondition, WriteError},
-    telemetry::Chain,
+    telemetry::ErrorChain,
 };
 use serde_json::json;
 use tokio::time::timeout;
@@ -32,9 +29,7 @@ impl Session {
         let mut changes = self.namespaces.subscribe();
         self.tasks.spawn("seeded namespaces", async move {
             session.gate.opened().await;
-            if namespaces.wait_until_ready().await.is_err() {
-                return;
-            }
+            namespaces.synced().await;
             let mut told = BTreeMap::new();
             loop {
                 session.seed(&namespaces, &mut told).await;
@@ -45,20 +40,20 @@ impl Session {
         });
     }
 
-    /// `told` has what was said last of namespaces that do not come.
+    /// `told` has the last report about namespaces that are not created.
     async fn seed(&self, namespaces: &ConsumerNamespaces, told: &mut BTreeMap<String, String>) {
         if !self.gate.is_open() {
             return;
         }
-        let missing = missing(&self.namespaces.requests(), namespaces);
+        let missing = missing(&self.namespaces.requests(), |name| namespaces.get(name).is_some());
         told.retain(|name, _| missing.contains(name));
         for name in missing {
             let Err(why) = self.make_namespace(&name).await else {
-                info!(namespace = name, "made a namespace that the provider wants us to have");
+                info!(namespace = name, "created a namespace that the provider asked for");
                 continue;
             };
             if told.get(&name) != Some(&why) {
-                warn!(namespace = name, "cannot make a namespace that the provider wants us to have: {why}");
+                warn!(namespace = name, "cannot create a namespace that the provider asked for: {why}");
                 told.insert(name, why);
             }
         }
@@ -76,17 +71,13 @@ impl Session {
         match apply::apply(&api, FIELD_MANAGER, &body, &Precondition::Absent).await {
             // It has come in the meantime.
             Ok(_) | Err(WriteError::Conflict(_)) => Ok(()),
-            Err(error) => Err(Chain(&error).to_string()),
+            Err(error) => Err(ErrorChain(&error).to_string()),
         }
     }
 }
 
 /// The namespaces that the provider has asked for and the consumer does not have.
-fn missing(
-    requests: &[Arc<APIServiceNamespace>],
-    namespaces: &Store<kube::api::PartialObjectMeta<Namespace>>,
-) -> Vec<String> {
-    let is_there = |name: &str| namespaces.get(&ObjectRef::new(name)).is_some();
+fn missing(requests: &[Arc<APIServiceNamespace>], is_there: impl Fn(&str) -> bool) -> Vec<String> {
     let is_seeded = |request: &&Arc<APIServiceNamespace>| {
         is_of_provider(request) && request.metadata.deletion_timestamp.is_none()
     };
@@ -96,18 +87,12 @@ fn missing(
 
 #[cfg(test)]
 mod tests {
-    use kube::runtime::{reflector, watcher::Event};
     use serde_json::Value;
 
     use super::*;
 
     #[test]
     fn only_what_the_provider_has_asked_for_and_is_not_there_is_missing() {
-        let (store, mut writer) = reflector::store();
-        let there = serde_json::from_value(json!({
-            "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "there"},
-        }));
-        writer.apply_watcher_event(&Event::Apply(there.unwrap()));
         let request = |metadata: Value| {
             let request = json!({
                 "apiVersion": "kube-bind.io/v1alpha2", "kind": "APIServiceNamespace", "metadata": metadata, "spec": {},
@@ -115,17 +100,17 @@ mod tests {
             Arc::new(serde_json::from_value(request).unwrap())
         };
         let seeded = |name: &str| json!({"name": name, "labels": {LABEL_OWNER: "provider"}});
-        let mut going = seeded("going");
-        going["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+        let mut terminating = seeded("terminating");
+        terminating["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
         let table = [
             (seeded("new"), true),
             (seeded("there"), false),
-            (going, false),
+            (terminating, false),
             (json!({"name": "new"}), false),
             (json!({"name": "new", "labels": {LABEL_OWNER: "consumer"}}), false),
         ];
         for (metadata, expected) in table {
-            let found = missing(&[request(metadata.clone())], &store);
+            let found = missing(&[request(metadata.clone())], |name| name == "there");
             assert_eq!(!found.is_empty(), expected, "{metadata}");
         }
     }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use futures::StreamExt as _;
-use kube::{Client, runtime::reflector::Store};
+use kube::Client;
 use parking_lot::{Mutex, RwLock};
 use portolan_core::{
     api::kubebind::{APIServiceExport, APIServiceExportRequest, APIServiceNamespace, ClusterBinding},
@@ -17,8 +17,8 @@ use portolan_core::{
     outline::SchemaOutline,
 };
 use portolan_runtime::{
+    cache::Cache,
     client::{self, ClientError},
-    latest::Latest,
     metrics::Gauge,
     tasks::Tasks,
 };
@@ -30,18 +30,18 @@ use tracing::{info, warn};
 
 use super::{
     absence::Absences,
-    claim::Claimed,
+    claim::HolderKnowledge,
     consumer::ConsumerCluster,
     contact::{Contact, Heartbeat},
-    contract::Contract,
+    contract::ContractState,
     gate::Gate,
     identity::Place,
     namespaces::Namespaces,
     offered::Offered,
-    reflecting::{Change, Starting},
+    reflecting::{ProviderChange, Starting},
 };
 
-/// What is known of one provider through one kubeconfig.
+/// Knowledge about one provider through one kubeconfig.
 pub(crate) struct Session {
     /// Writes only while the contract is known to be ours.
     pub(crate) client: Client,
@@ -49,27 +49,24 @@ pub(crate) struct Session {
     pub(super) gate: Gate,
     pub(super) place: Place,
     pub(super) consumer: Arc<ConsumerCluster>,
-    pub(super) claimed: Mutex<Claimed>,
+    pub(super) claimed: Mutex<HolderKnowledge>,
     pub(super) claim_due: Notify,
     /// The contract namespace.
     pub(crate) namespace: String,
     pub(crate) namespaces: Arc<Namespaces>,
-    pub(crate) written_exports: Latest<APIServiceExport>,
-    pub(crate) written_schemas: Latest<SchemaOutline>,
     /// Held by whoever has the body of a schema of this provider in memory.
     pub(crate) reading: tokio::sync::Mutex<()>,
-    pub(super) written_cluster_bindings: Latest<ClusterBinding>,
-    pub(super) exports: Store<APIServiceExport>,
-    pub(super) schemas: Store<SchemaOutline>,
-    pub(super) requests: Store<APIServiceExportRequest>,
-    pub(super) cluster_bindings: Store<ClusterBinding>,
+    pub(crate) exports: Cache<APIServiceExport>,
+    pub(crate) schemas: Cache<SchemaOutline>,
+    pub(super) requests: Cache<APIServiceExportRequest>,
+    pub(super) cluster_bindings: Cache<ClusterBinding>,
     pub(super) state: RwLock<State>,
     /// The session is to be replaced.
     stale: AtomicBool,
     notify: Arc<dyn Fn() + Send + Sync>,
     pub(super) report_due: Notify,
     pub(super) absences: Absences,
-    pub(super) contract: Contract,
+    pub(super) contract: ContractState,
     pub(super) last_contact: Gauge,
     pub(super) tasks: Tasks,
 }
@@ -94,7 +91,7 @@ pub(super) struct State {
 }
 
 impl Session {
-    /// Starts to talk to a provider. `notify` is told of everything that bundles and bindings may care for.
+    /// Starts a session with a provider. `notify` hears of everything that bundles and bindings may care for.
     pub(super) async fn start(
         tasks: &Tasks,
         kubeconfig: &RestrictedKubeconfig,
@@ -127,10 +124,7 @@ impl Session {
             claim_due: Notify::new(),
             namespace: kubeconfig.namespace.clone(),
             namespaces: Arc::new(namespaces),
-            written_exports: Latest::default(),
-            written_schemas: Latest::default(),
             reading: tokio::sync::Mutex::default(),
-            written_cluster_bindings: Latest::default(),
             exports,
             schemas,
             requests,
@@ -140,7 +134,7 @@ impl Session {
             notify,
             report_due: Notify::new(),
             absences: Absences::default(),
-            contract: Contract::default(),
+            contract: ContractState::default(),
             last_contact,
             tasks: starting.tasks,
         });
@@ -175,8 +169,8 @@ impl Session {
 
     fn listen(
         self: &Arc<Self>,
-        mut changes: futures::channel::mpsc::UnboundedReceiver<Change>,
-        on: impl Fn(&Self, Change) + Send + 'static,
+        mut changes: futures::channel::mpsc::UnboundedReceiver<ProviderChange>,
+        on: impl Fn(&Self, ProviderChange) + Send + 'static,
     ) {
         let session = Arc::clone(self);
         self.tasks.spawn("provider changes", async move {
@@ -201,7 +195,7 @@ impl Session {
 
     /// Marks the session as one to be replaced, and calls those who will.
     pub(super) fn renew(&self, why: &str) {
-        warn!(namespace = self.namespace, "starting the provider's watches anew: {why}");
+        warn!(namespace = self.namespace, "restarting the provider's watches: {why}");
         self.stale.store(true, Ordering::Relaxed);
         (self.notify)();
     }

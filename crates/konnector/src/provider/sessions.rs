@@ -9,7 +9,7 @@ use portolan_runtime::{client::ClientError, metrics::Gauges, tasks::Tasks};
 use super::{consumer::ConsumerCluster, leftover::ConsumerNamespaces, rotation::Rotation, session::Session};
 use crate::secrets::ProviderAccess;
 
-/// How often a provider is asked, and told.
+/// Intervals at which a provider is polled, and gets heartbeats.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Intervals {
     pub(crate) poll: Duration,
@@ -25,7 +25,7 @@ pub(crate) struct Sessions {
     rotation: Rotation,
     consumer: Arc<ConsumerCluster>,
     namespaces: ConsumerNamespaces,
-    /// Whether providers may have namespaces made on the consumer.
+    /// `true` if providers may have namespaces made on the consumer.
     creates_namespaces: bool,
     open: Mutex<HashMap<ClusterSecretKeyRef, Open>>,
 }

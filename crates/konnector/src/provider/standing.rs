@@ -1,5 +1,5 @@
-//! Whether the konnector may work with the contract that a session leads to: it is the one that was bound, and it
-//! belongs to this cluster.
+//! Standing of the konnector under the contract that a session leads to: it is the one that was bound, and it belongs
+//! to this cluster.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,25 +9,25 @@ use tokio::time::{Instant, timeout};
 use tracing::info;
 
 use super::{
-    claim::{self, Claim, Holder, Situation, State},
+    claim::{self, Holder, HolderClaim, Situation, State},
     consumer::Known,
     contact::Contact,
     identity::{Identity, identify},
     pages::Page,
     session::Session,
 };
-use crate::word::Word;
+use crate::word::ContractWord;
 
 /// For how many polls whoever had a contract may claim it again before anybody else.
-pub(super) const PATIENCE_IN_POLLS: u32 = 4;
+pub(super) const GRACE_IN_POLLS: u32 = 4;
 /// Reason on bundles and bindings: the contract belongs to another consumer cluster.
 pub(crate) const CONTRACT_IN_USE: &str = "ContractInUse";
 /// Reason on bundles and bindings: it is not known which cluster this is.
 const CONSUMER_UNKNOWN: &str = "ConsumerClusterUnknown";
 
-/// What may be done with the contract.
+/// The permission to work with the contract.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum ContractStanding {
     /// Nobody can tell yet.
     Pending,
     /// It is ours, under this name.
@@ -37,32 +37,32 @@ pub(crate) enum Standing {
 }
 
 impl Session {
-    /// What somebody with this word may do with the contract. What people have agreed to is remembered.
-    pub(crate) fn standing(&self, word: &Word) -> Standing {
+    /// The standing of an object with this word. What people have agreed to is remembered.
+    pub(crate) fn standing(&self, word: &ContractWord) -> ContractStanding {
         let contract = match identify(&self.found(), &self.place, word) {
-            Identity::NotYet => return Standing::Pending,
-            Identity::Refused(verdict) => return Standing::Closed(verdict),
+            Identity::NotYet => return ContractStanding::Pending,
+            Identity::Refused(verdict) => return ContractStanding::Closed(verdict),
             Identity::Agreed(contract) => contract,
         };
         self.agree(&contract, word);
         match &self.claimed.lock().state {
-            State::Unknown => Standing::Pending,
-            State::Open => Standing::Open(contract),
-            State::Nameless(why) => Standing::Closed(nameless(why)),
-            State::InUse(holder) => Standing::Closed(in_use(holder, &self.namespace, word)),
+            State::Unknown => ContractStanding::Pending,
+            State::Open => ContractStanding::Open(contract),
+            State::Nameless(why) => ContractStanding::Closed(nameless(why)),
+            State::InUse(holder) => ContractStanding::Closed(in_use(holder, &self.namespace, word)),
         }
     }
 
-    /// How the provider can be reached by somebody with this standing.
-    pub(crate) fn contact_of(&self, standing: &Standing) -> Contact {
+    /// The contact for somebody with this standing.
+    pub(crate) fn contact_of(&self, standing: &ContractStanding) -> Contact {
         match (standing, self.contact()) {
-            (Standing::Closed(verdict), _) => Contact::Closed(verdict.clone()),
-            (Standing::Pending, Contact::Up) => Contact::Pending,
+            (ContractStanding::Closed(verdict), _) => Contact::Closed(verdict.clone()),
+            (ContractStanding::Pending, Contact::Up) => Contact::Pending,
             (_, contact) => contact,
         }
     }
 
-    fn agree(&self, contract: &str, word: &Word) {
+    fn agree(&self, contract: &str, word: &ContractWord) {
         let mut claimed = self.claimed.lock();
         let said = match &word.takes_over {
             Some(former) => claimed.takes_over.insert(word.about.clone(), former.clone()),
@@ -88,10 +88,10 @@ impl Session {
 
     /// Finds out whose the contract is whenever that may have changed, and claims it where nobody has it.
     pub(super) fn spawn_claim(self: &Arc<Self>, poll: Duration) {
-        let (session, patience) = (Arc::clone(self), poll * PATIENCE_IN_POLLS);
+        let (session, grace) = (Arc::clone(self), poll * GRACE_IN_POLLS);
         self.tasks.spawn("claim", async move {
             loop {
-                session.look_at_claim(patience).await;
+                session.look_at_claim(grace).await;
                 // What cannot be read or written now is tried again with the next poll.
                 let due = timeout(poll, session.claim_due.notified()).await;
                 drop(due);
@@ -99,9 +99,9 @@ impl Session {
         });
     }
 
-    async fn look_at_claim(&self, patience: Duration) {
+    async fn look_at_claim(&self, grace: Duration) {
         let Some(contract) = self.claimed.lock().agreed.clone() else { return };
-        let Some(state) = self.judge(&contract, patience).await else { return };
+        let Some(state) = self.judge(&contract, grace).await else { return };
         let changed = {
             let mut claimed = self.claimed.lock();
             // Meanwhile the contract may have become another.
@@ -109,25 +109,25 @@ impl Session {
             same && std::mem::replace(&mut claimed.state, state.clone()) != state
         };
         if changed {
-            info!(namespace = self.namespace, ?state, "it is known whose the contract is");
+            info!(namespace = self.namespace, ?state, "the holder of the contract is known");
             self.gate.set(state == State::Open);
             self.report_due.notify_one();
             self.tell();
         }
     }
 
-    async fn judge(&self, contract: &str, patience: Duration) -> Option<State> {
+    async fn judge(&self, contract: &str, grace: Duration) -> Option<State> {
         let cluster = match self.consumer.known().await {
             Known::Uid(uid) => uid,
             Known::NotYet => return None,
             Known::Hidden(why) => return Some(State::Nameless(why)),
         };
-        let pages = self.pages(patience / PATIENCE_IN_POLLS)?;
+        let pages = self.pages(grace / GRACE_IN_POLLS)?;
         let holder = claim::holder_among(pages.iter().filter_map(|page| Holder::of(page.said())), &cluster);
         let (former, takes_over) = self.take_in_holder(holder.clone());
         let takes_over = &takes_over;
-        let situation = Situation { holder, cluster: &cluster, contract, takes_over, former, patience };
-        if let Claim::Theirs(holder) = claim::judge(&situation) {
+        let situation = Situation { holder, cluster: &cluster, contract, takes_over, former, grace };
+        if let HolderClaim::Theirs(holder) = claim::judge(&situation) {
             return Some(State::InUse(holder));
         }
         let is_ours = |page: &&Page| Holder::of(page.said()).is_some_and(|holder| holder.cluster == cluster);
@@ -165,7 +165,7 @@ impl Session {
         }
     }
 
-    /// Whether the contract is known to be ours.
+    /// Returns `true` if the contract is known to be ours.
     pub(crate) fn may_write(&self) -> bool {
         self.gate.is_open()
     }
@@ -176,12 +176,12 @@ impl Session {
     }
 }
 
-fn in_use(holder: &Holder, namespace: &str, word: &Word) -> Verdict {
+fn in_use(holder: &Holder, namespace: &str, word: &ContractWord) -> Verdict {
     let Holder { cluster, since } = holder;
     let message = format!(
-        "The contract {namespace} is used by another consumer cluster since {since}: the one whose namespace kube-system \
-         has the uid {cluster}. Nothing is written to the provider from here. Get a kubeconfig of its own for this cluster; \
-         or, if this one shall have the contract instead: {}",
+        "The contract {namespace} has been used by another consumer cluster since {since}: the one whose namespace \
+         kube-system has the uid {cluster}. Nothing is written to the provider from here. Get a separate kubeconfig \
+         for this cluster; or, if this cluster should take the contract over: {}",
         word.command(ANNOTATION_TAKE_OVER, cluster)
     );
     Verdict::error(CONTRACT_IN_USE, message)
@@ -189,8 +189,8 @@ fn in_use(holder: &Holder, namespace: &str, word: &Word) -> Verdict {
 
 fn nameless(why: &str) -> Verdict {
     let message = format!(
-        "The konnector cannot tell which cluster this is, because it may not read namespace kube-system: {why}. Nothing is \
-         written. Give its account the rules of charts/konnector/files/rbac.yaml."
+        "The konnector cannot tell which cluster this is, because it may not read namespace kube-system: {why}. \
+         Nothing is written. Give its account the rules of charts/konnector/files/rbac.yaml."
     );
     Verdict::error(CONSUMER_UNKNOWN, message)
 }

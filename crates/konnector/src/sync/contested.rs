@@ -1,11 +1,11 @@
-//! Which fields somebody else writes although they are ours, and who that is. Pure.
+//! Fields that somebody else writes although they are ours, and who that is. Pure.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::api::DynamicObject;
 use portolan_core::api::kubebind::FIELD_MANAGER;
 use serde_json::{Map, Value, json};
 
-/// How many fields are named.
+/// Limit on the fields that are named.
 const MOST: usize = 3;
 
 /// A field that differs from what we say.
@@ -44,7 +44,7 @@ pub(super) fn contested(live: &DynamicObject, desired: &Value) -> Option<String>
     Some(format!("{of} {names}{rest} of the copy: also written by {managers}"))
 }
 
-/// Who else writes the status of an object, in words.
+/// The other writers of an object's status, in words.
 pub(super) fn status_writers(object: &DynamicObject) -> String {
     writers(object, &["f:status".to_owned()])
 }
@@ -77,7 +77,7 @@ pub(crate) fn writers(object: &DynamicObject, place: &[String]) -> String {
     let owning: Vec<_> = others.iter().filter(|entry| owns(entry, place)).copied().collect();
     let named = if owning.is_empty() { others.into_iter().take(1).collect() } else { owning };
     if named.is_empty() {
-        return "somebody who is not recorded".to_owned();
+        return "an unrecorded client".to_owned();
     }
     named.into_iter().take(MOST).map(described).collect::<Vec<_>>().join(", ")
 }
@@ -90,7 +90,7 @@ fn described(entry: &ManagedFieldsEntry) -> String {
     }
 }
 
-/// Whether an entry has the field, something above it as a whole, or something below it.
+/// Returns `true` if an entry has the field, something above it as a whole, or something below it.
 fn owns(entry: &ManagedFieldsEntry, place: &[String]) -> bool {
     let Some(fields) = &entry.fields_v1 else { return false };
     let mut at = &fields.0;
@@ -159,7 +159,7 @@ mod tests {
         let desired = json!({"spec": {"a": 1, "b": 1, "c": 1, "d": 1, "e": 1}});
         assert_eq!(
             contested(&object, &desired).unwrap(),
-            "Fields spec.a, spec.b, spec.c and 2 more of the copy: also written by somebody who is not recorded"
+            "Fields spec.a, spec.b, spec.c and 2 more of the copy: also written by an unrecorded client"
         );
     }
 

@@ -1,7 +1,7 @@
-//! What the consumer's API server has filled in because the schema says so, and nobody has set. Pure.
+//! Defaults that the consumer's API server has filled in because the schema has them, and that nobody has set. Pure.
 //!
-//! It is not the consumer's word: the provider fills in its own, and its controllers may change that. Who owns a field
-//! is known where people use server-side apply. With any other write, the API server notes defaults as theirs.
+//! It is not the consumer's intent: the provider fills in its own, and its controllers may change that. Who owns a
+//! field is known where people use server-side apply. With any other write, the API server notes defaults as theirs.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ impl Defaults {
     /// Of an OpenAPI schema.
     pub(crate) fn of(schema: &Value) -> Self {
         let own = schema.get("default").cloned();
-        // Who owns an atomic map owns each of its fields, without a word about them.
+        // Who owns an atomic map owns each of its fields, without an entry for them.
         let is_atomic = schema["x-kubernetes-map-type"] == "atomic";
         let fields = schema["properties"].as_object().into_iter().flatten().filter(|_| !is_atomic);
         let fields = fields.map(|(name, schema)| (name.clone(), Self::of(schema)));
@@ -41,7 +41,7 @@ impl Defaults {
         }
     }
 
-    /// What is ours of a copy, without the defaults that its API server has noted as ours because we made it by POST, or
+    /// Our part of a copy, without the defaults that its API server has noted as ours because we made it by POST, or
     /// that it has put into what is ours as a whole. `None` where that is the same.
     pub(super) fn without(&self, ours: &Value, copy: &DynamicObject) -> Option<Value> {
         if *self == Self::default() {

@@ -1,39 +1,71 @@
-//! The last origins that went and take their copies with them. A request whose answer was lost may be
-//! carried out after its object has gone; the copy that it made is known by its place and by the uid it carries.
+//! The last objects that went. An origin takes its copy with it: a request whose answer was lost may be carried out
+//! after its object has gone; the copy that it made is known by its place and by the uid it carries. And what went does
+//! not come back, whatever a late answer says.
 
-use std::collections::{HashSet, VecDeque};
+use std::{
+    collections::{HashSet, VecDeque},
+    hash::Hash,
+};
 
 use super::key::ObjectKey;
 
-/// How many are remembered. A lost answer is made good within seconds.
+/// Limit on what is remembered. A lost answer is made good within seconds.
 const MOST: usize = 4096;
 
-/// Origins by place and uid, the oldest of which are forgotten. What somebody has made elsewhere with the same marks
-/// is none of ours.
-#[derive(Debug, Default)]
-pub(super) struct Departed {
-    order: VecDeque<Gone>,
-    all: HashSet<Gone>,
+/// A set that forgets the oldest.
+#[derive(Clone, Debug)]
+struct Latest<T> {
+    order: VecDeque<T>,
+    all: HashSet<T>,
 }
 
-type Gone = (ObjectKey, Box<str>);
+impl<T> Default for Latest<T> {
+    fn default() -> Self {
+        Self { order: VecDeque::new(), all: HashSet::new() }
+    }
+}
 
-impl Departed {
-    pub(super) fn remember(&mut self, place: &ObjectKey, uid: &str) {
-        let gone: Gone = (place.clone(), uid.into());
-        if !self.all.insert(gone.clone()) {
+impl<T: Clone + Eq + Hash> Latest<T> {
+    fn insert(&mut self, item: T) {
+        if !self.all.insert(item.clone()) {
             return;
         }
-        self.order.push_back(gone);
+        self.order.push_back(item);
         if self.order.len() > MOST
             && let Some(oldest) = self.order.pop_front()
         {
             self.all.remove(&oldest);
         }
     }
+}
+
+/// Origins by place and uid: what somebody has made elsewhere with the same marks is none of ours. Copies by uid.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Departed {
+    origins: Latest<(ObjectKey, Box<str>)>,
+    copies: Latest<Box<str>>,
+}
+
+impl Departed {
+    pub(super) fn remember(&mut self, place: &ObjectKey, uid: &str) {
+        self.origins.insert((place.clone(), uid.into()));
+    }
 
     pub(super) fn contains(&self, place: &ObjectKey, uid: &str) -> bool {
-        self.all.contains(&(place.clone(), uid.into()))
+        self.origins.all.contains(&(place.clone(), uid.into()))
+    }
+
+    pub(super) fn remember_copy(&mut self, uid: &str) {
+        self.copies.insert(uid.into());
+    }
+
+    pub(super) fn contains_copy(&self, uid: &str) -> bool {
+        self.copies.all.contains(uid)
+    }
+
+    /// A restored backup brings back what was deleted after it was made.
+    pub(super) fn forget_copies(&mut self) {
+        self.copies = Latest::default();
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a provider copy shall look like, computed from its origin on the consumer. Pure.
+//! Desired copy on the provider, computed from its origin on the consumer. Pure.
 
 use kube::api::DynamicObject;
 use portolan_core::api::kubebind::{

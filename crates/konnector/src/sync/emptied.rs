@@ -1,13 +1,13 @@
 //! Maps and lists that a consumer has emptied. Pure.
 //!
 //! When the last item that we own goes, server-side apply leaves `null` in its place, or nothing at all. A schema may
-//! refuse the one, and the other is not what the consumer says. So the answer is looked at where something is empty,
+//! refuse the one, and the other is not what the consumer says. So the answer is checked where something is empty,
 //! and what is refused is taken out item by item before.
 
 use portolan_runtime::apply::escaped;
 use serde_json::{Value, json};
 
-/// Whether a body has an empty map or list.
+/// Returns `true` if a body has an empty map or list.
 pub(super) fn has_empty(body: &Value) -> bool {
     match body {
         Value::Object(map) => map.is_empty() || map.values().any(has_empty),
@@ -16,8 +16,8 @@ pub(super) fn has_empty(body: &Value) -> bool {
     }
 }
 
-/// What to take out of an object so that its maps and lists are as empty as `wanted` says, as operations of a JSON
-/// patch (RFC 6902). Only what is `ours` goes.
+/// Removals that make an object's maps and lists as empty as in `wanted`, as operations of a JSON patch (RFC 6902).
+/// Only what is `ours` is removed.
 pub(super) fn removals(live: &Value, ours: &Value, wanted: &Value) -> Vec<Value> {
     let mut operations = Vec::new();
     collect("", [live, ours, wanted], &mut operations);

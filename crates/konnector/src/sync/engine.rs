@@ -14,41 +14,41 @@ use kube::{
 use parking_lot::Mutex;
 use portolan_core::digest::Digest;
 use portolan_runtime::{
-    controller::Controller, events::Reporter, metrics::Gauge, queue::WorkQueue, tasks::Tasks, watch,
+    controller::Controller, events::EventReporter, metrics::Gauge, queue::WorkQueue, tasks::Tasks, watch,
 };
 use serde_json::json;
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
     defaults::Defaults,
-    health::{EngineState, Health, Side},
-    index::Index,
+    health::{EngineState, SyncHealth, WatchedSide},
+    index::SyncIndex,
     key::ObjectKey,
     keys::KeyRules,
-    known::{Held, Sides},
+    known::{HeldWrites, SyncSides},
     latency::Latency,
     placement::Placement,
-    plan::{Mode, Right, Step, plan},
+    plan::{EngineMode, Right, SyncStep, plan},
     told::Told,
 };
 use crate::{metrics::KonnectorMetrics, pace::Pace, provider::Session};
 
-/// How many objects of one resource are worked on at a time.
+/// Number of objects of one resource that are worked on at a time.
 const WORKERS: usize = 16;
-/// Copies without an origin that are found within this time are told of together.
+/// Copies without an origin that are found within this time are reported together.
 const TOGETHER: Duration = Duration::from_secs(1);
 
-/// What an engine keeps in sync. An engine whose spec changes is replaced.
+/// The objects that an engine keeps in sync. An engine whose spec changes is replaced.
 #[derive(Clone)]
 pub(crate) struct SyncSpec {
     /// The resource on the consumer, in the version to write it in.
     pub(crate) resource: ApiResource,
     /// The same on the provider.
     pub(crate) remote: ApiResource,
-    /// Whether status is a subresource on the consumer.
+    /// `true` if status is a subresource on the consumer.
     pub(crate) has_status_subresource: bool,
     pub(crate) placement: Placement,
-    /// What the consumer's API server fills in.
+    /// Defaults that the consumer's API server fills in.
     pub(crate) defaults: Arc<Defaults>,
     /// The versions of the schema on both sides. What either stores of an object depends on it.
     pub(crate) schema: SchemaVersions,
@@ -74,25 +74,25 @@ impl SyncSpec {
     }
 }
 
-/// What engines need from the konnector.
+/// The parts of the konnector that engines need.
 #[derive(Clone)]
 pub(crate) struct EngineContext {
     pub(crate) consumer: Client,
     pub(crate) metrics: KonnectorMetrics,
-    pub(crate) reporter: Reporter,
+    pub(crate) reporter: EventReporter,
     pub(crate) keys: KeyRules,
     /// Told when the state of an engine changes.
     pub(crate) on_state: Arc<dyn Fn() + Send + Sync>,
 }
 
-pub(super) struct Engine {
+pub(super) struct SyncEngine {
     pub(super) spec: SyncSpec,
     pub(super) context: EngineContext,
-    pub(super) index: Mutex<Index>,
-    pub(super) mode: Mode,
+    pub(super) index: Mutex<SyncIndex>,
+    pub(super) mode: EngineMode,
     pub(super) tasks: Tasks,
     pub(super) queue: Arc<WorkQueue<ObjectKey>>,
-    health: Mutex<Health>,
+    health: Mutex<SyncHealth>,
     /// Taken after `index`, where both are needed.
     pub(super) pace: Mutex<Pace<ObjectKey>>,
     pub(super) told: Mutex<Told>,
@@ -104,27 +104,31 @@ pub(super) struct Engine {
     pub(super) watched: Mutex<HashMap<String, Tasks>>,
 }
 
-impl Engine {
+impl SyncEngine {
     /// `former` is the engine that this one replaces.
     pub(super) fn start(
         tasks: &Tasks,
         spec: SyncSpec,
         context: EngineContext,
-        mode: Mode,
+        mode: EngineMode,
         former: Option<&Self>,
     ) -> Arc<Self> {
-        let index = Index::new(&spec.session.namespace, context.keys.clone(), spec.has_status_subresource);
-        let former = former.filter(|former| former.spec.placement == spec.placement);
-        let inherited = former.map(|former| former.index.lock().exact()).unwrap_or_default();
-        let index = index.knowing(Arc::clone(&spec.defaults)).inheriting(inherited);
+        let index =
+            SyncIndex::new(&spec.session.namespace, context.keys.clone(), spec.has_status_subresource);
+        let index = index.knowing(Arc::clone(&spec.defaults));
+        let former = former.filter(|former| former.mode == mode && former.spec.placement == spec.placement);
+        let index = match former {
+            Some(former) => index.inheriting(&former.index.lock()),
+            None => index,
+        };
         let awaits_provider =
-            mode == Mode::Sync && spec.placement != Placement::Mapped { cluster_wide: false };
+            mode == EngineMode::Sync && spec.placement != Placement::Mapped { cluster_wide: false };
         let engine = Arc::new(Self {
             index: Mutex::new(index),
             mode,
             tasks: tasks.child(),
             queue: Arc::default(),
-            health: Mutex::new(Health::new(awaits_provider)),
+            health: Mutex::new(SyncHealth::new(awaits_provider)),
             pace: Mutex::default(),
             told: Mutex::default(),
             objects: context.metrics.objects(&spec.resource),
@@ -157,35 +161,39 @@ impl Engine {
         self.health.lock().state()
     }
 
-    /// Whether nothing of ours is left on either side.
+    /// Returns `true` if nothing of ours is left on either side.
     pub(super) fn is_drained(&self) -> bool {
         let index = self.index.lock();
         self.health.lock().consumer_listed()
-            && index.keys().iter().all(|key| self.step(&index, key) == Step::Nothing)
+            && index.keys().iter().all(|key| self.step(&index, key) == SyncStep::Nothing)
     }
 
-    pub(super) fn step(&self, index: &Index, key: &ObjectKey) -> Step {
+    pub(super) fn step(&self, index: &SyncIndex, key: &ObjectKey) -> SyncStep {
         self.next(index, key).0
     }
 
     /// The next step, and how long one that has to wait for its time has to wait.
-    pub(super) fn next(&self, index: &Index, key: &ObjectKey) -> (Step, Option<Duration>) {
+    pub(super) fn next(&self, index: &SyncIndex, key: &ObjectKey) -> (SyncStep, Option<Duration>) {
         let (pace, now) = (self.pace.lock(), Instant::now());
         let namespace = self.answer(&key.namespace);
         let sides = index.sides(key);
-        let wait = |step: &Step| pace.wait(key, step.label(), what(step, sides), now);
+        let wait = |step: &SyncStep| pace.wait(key, step.label(), what(step, sides), now);
         let [update, annotation, status] =
-            [Step::UpdateCopy, Step::Annotate, Step::WriteStatus].map(|step| wait(&step));
-        let held = Held {
+            [SyncStep::UpdateCopy, SyncStep::Annotate, SyncStep::WriteStatus].map(|step| wait(&step));
+        let held = HeldWrites {
             update: update.is_some(),
-            update_fails: pace.is_failing(key, Step::UpdateCopy.label(), what(&Step::UpdateCopy, sides)),
+            update_fails: pace.is_failing(
+                key,
+                SyncStep::UpdateCopy.label(),
+                what(&SyncStep::UpdateCopy, sides),
+            ),
             annotation: annotation.is_some(),
             status: status.is_some(),
         };
-        match plan(Sides { held, ..sides }, namespace.as_plan(), self.mode) {
-            Step::Wait => (Step::Wait, [update, annotation, status].into_iter().flatten().min()),
+        match plan(SyncSides { held, ..sides }, namespace.as_plan(), self.mode) {
+            SyncStep::Wait => (SyncStep::Wait, [update, annotation, status].into_iter().flatten().min()),
             step => match wait(&step) {
-                Some(left) => (Step::Wait, Some(left)),
+                Some(left) => (SyncStep::Wait, Some(left)),
                 None => (step, None),
             },
         }
@@ -209,7 +217,7 @@ impl Engine {
         match event {
             Ok(Event::Init) => {
                 listing.clear();
-                *list = self.index.lock().begins_list();
+                *list = self.index.lock().begins_watch();
             }
             Ok(Event::InitApply(object)) => {
                 listing.insert(key_of(&object));
@@ -231,15 +239,15 @@ impl Engine {
                 self.look_at(key);
             }
             Ok(Event::InitDone) => {
-                let gone = self.index.lock().keep_origins(listing);
+                let gone = self.index.lock().keep_origins(listing, *list);
                 for key in gone {
                     self.look_at(key);
                 }
                 listing.clear();
-                self.note(Side::Consumer, Ok(()));
+                self.note(WatchedSide::Consumer, Ok(()));
                 self.show_orphans(&self.index.lock());
             }
-            Err(error) => self.note(Side::Consumer, Err(&error)),
+            Err(error) => self.note(WatchedSide::Consumer, Err(&error)),
         }
     }
 
@@ -267,33 +275,37 @@ impl Engine {
         });
     }
 
-    /// Queues an object that needs a step, and lets go of what is kept for one that does not.
+    /// Queues an object that needs a step, and drops what is kept for one that does not.
     pub(super) fn look_at(&self, key: ObjectKey) {
         let mut index = self.index.lock();
         match self.next(&index, &key) {
-            (Step::Nothing, _) => {
+            (SyncStep::Nothing, _) => {
                 index.drop_all_bodies(&key);
                 if index.is_unknown(&key) {
                     self.forget_object(&key);
                 }
             }
-            (Step::Wait, Some(left)) => self.queue.add_after(key, left),
-            (Step::Wait, None) => {}
+            (SyncStep::Wait, Some(left)) => self.queue.add_after(key, left),
+            (SyncStep::Wait, None) => {}
             _ => self.queue.add(key),
         }
         self.objects.set(i64::try_from(index.len()).unwrap_or(i64::MAX));
         self.show_orphans(&index);
     }
 
-    /// How many copies there are whose origins are gone, once that is known.
+    /// Number of copies whose origins are absent, once that is known.
     pub(super) fn orphaned(&self) -> usize {
         let index = self.index.lock();
-        if self.mode == Mode::Sync && self.health.lock().consumer_listed() { index.orphaned() } else { 0 }
+        if self.mode == EngineMode::Sync && self.health.lock().consumer_listed() {
+            index.orphaned()
+        } else {
+            0
+        }
     }
 
     /// Shows the number, and tells of it in a moment: many may come at once.
-    fn show_orphans(&self, index: &Index) {
-        if self.mode != Mode::Sync || !self.health.lock().consumer_listed() {
+    fn show_orphans(&self, index: &SyncIndex) {
+        if self.mode != EngineMode::Sync || !self.health.lock().consumer_listed() {
             return;
         }
         let now = i64::try_from(index.orphaned()).unwrap_or(i64::MAX);
@@ -323,7 +335,7 @@ impl Engine {
         self.health.lock().provider_listed()
     }
 
-    pub(super) fn note(&self, side: Side, outcome: Result<(), &watcher::Error>) {
+    pub(super) fn note(&self, side: WatchedSide, outcome: Result<(), &watcher::Error>) {
         self.change_health(|health| health.note(side, outcome));
     }
 
@@ -337,7 +349,7 @@ impl Engine {
         self.change_health(|health| health.rests(key));
     }
 
-    fn change_health(&self, change: impl FnOnce(&mut Health)) {
+    fn change_health(&self, change: impl FnOnce(&mut SyncHealth)) {
         let (before, after) = {
             let mut health = self.health.lock();
             let before = health.state();
@@ -350,11 +362,13 @@ impl Engine {
     }
 }
 
-/// What a step writes, so that the same is known when it is written again.
-pub(super) fn what(step: &Step, sides: Sides<'_>) -> Digest {
+/// Digest of what a step writes, so that the same is recognized when it is written again.
+pub(super) fn what(step: &SyncStep, sides: SyncSides<'_>) -> Digest {
     match step {
-        Step::UpdateCopy | Step::CreateCopy => sides.origin.map_or(Digest::ABSENT, |origin| origin.desired),
-        Step::WriteStatus => sides.copy.map_or(Digest::ABSENT, |copy| copy.status.whole()),
+        SyncStep::UpdateCopy | SyncStep::CreateCopy => {
+            sides.origin.map_or(Digest::ABSENT, |origin| origin.desired)
+        }
+        SyncStep::WriteStatus => sides.copy.map_or(Digest::ABSENT, |copy| copy.status.whole()),
         // Another object of the name is another.
         _ => Digest::of(&json!([sides.origin.map(|origin| &origin.uid), sides.copy.map(|copy| &copy.uid)])),
     }

@@ -6,10 +6,10 @@ use parking_lot::Mutex;
 use portolan_runtime::tasks::Tasks;
 
 use super::{
-    engine::{Engine, EngineContext, SyncSpec},
+    engine::{EngineContext, SyncEngine, SyncSpec},
     health::EngineState,
     placement::Placement,
-    plan::Mode,
+    plan::EngineMode,
 };
 
 /// The binding and the CRD that an engine works for.
@@ -22,7 +22,7 @@ pub(crate) struct EngineKey {
 /// All engines of the konnector.
 pub(crate) struct SyncEngines {
     tasks: Tasks,
-    engines: Mutex<HashMap<EngineKey, Arc<Engine>>>,
+    engines: Mutex<HashMap<EngineKey, Arc<SyncEngine>>>,
 }
 
 impl SyncEngines {
@@ -35,7 +35,7 @@ impl SyncEngines {
         &self,
         key: &EngineKey,
         spec: &SyncSpec,
-        mode: Mode,
+        mode: EngineMode,
         context: impl FnOnce() -> EngineContext,
     ) -> EngineState {
         let mut engines = self.engines.lock();
@@ -44,7 +44,7 @@ impl SyncEngines {
             return running.state();
         }
         let former = engines.get(key).map(Arc::as_ref);
-        let engine = Engine::start(&self.tasks, spec.clone(), context(), mode, former);
+        let engine = SyncEngine::start(&self.tasks, spec.clone(), context(), mode, former);
         let state = engine.state();
         if let Some(replaced) = engines.insert(key.clone(), engine) {
             replaced.tasks.cancel();
@@ -65,24 +65,24 @@ impl SyncEngines {
         self.engines.lock().get(key).map(|running| running.state())
     }
 
-    /// What the engine that runs is there for, and where its copies are.
-    pub(crate) fn current(&self, key: &EngineKey) -> Option<(Mode, Placement)> {
+    /// The mode of the running engine, and the place of its copies.
+    pub(crate) fn current(&self, key: &EngineKey) -> Option<(EngineMode, Placement)> {
         self.engines.lock().get(key).map(|running| (running.mode, running.spec.placement))
     }
 
-    /// Whether one of its watches fails for good.
+    /// Returns `true` if one of its watches fails for good.
     pub(crate) fn is_failing(&self, key: &EngineKey) -> bool {
         let engines = self.engines.lock();
         engines.get(key).is_some_and(|running| matches!(running.state(), EngineState::Failing(_)))
     }
 
-    /// Whether a draining engine has nothing left to do.
+    /// Returns `true` if a draining engine has nothing left to do.
     pub(crate) fn is_drained(&self, key: &EngineKey) -> bool {
         let engines = self.engines.lock();
-        engines.get(key).is_some_and(|running| running.mode != Mode::Sync && running.is_drained())
+        engines.get(key).is_some_and(|running| running.mode != EngineMode::Sync && running.is_drained())
     }
 
-    /// How many copies of a binding there are whose objects are gone.
+    /// Number of a binding's copies whose objects are absent.
     pub(crate) fn orphaned(&self, binding: &str) -> usize {
         let engines = self.engines.lock();
         engines.iter().filter(|(key, _)| key.binding == binding).map(|(_, engine)| engine.orphaned()).sum()

@@ -1,4 +1,4 @@
-//! What a status says, and which generation it says it for. Pure.
+//! Digest of a status, and the generation that it is for. Pure.
 //!
 //! `observedGeneration` in a provider's status counts the provider's writes. Tools on the consumer compare it
 //! with the generation of the consumer's object, so it is translated on the way, wherever in the status it
@@ -40,16 +40,16 @@ impl StatusDigest {
         if self.observed.is_empty() { self.text } else { self.text.with(&self.observed) }
     }
 
-    /// Whether there is no status.
+    /// Returns `true` if there is no status.
     pub(crate) fn is_absent(&self) -> bool {
         self.text == Digest::ABSENT
     }
 }
 
-/// How the generations of a copy and of its origin are related.
+/// The relation between the generations of a copy and of its origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Generations {
-    /// One of them is not there: nothing is translated.
+    /// One of them is absent: nothing is translated.
     Plain,
     /// They count different writes.
     Translated {
@@ -60,7 +60,7 @@ pub(crate) enum Generations {
         /// The generation of the copy since which it says what the origin says, where that is known. Later
         /// ones are of others, who set defaults or scale.
         since: Option<i64>,
-        /// How many generations it takes to write a status: one where status is no subresource.
+        /// Number of generations that a write of the status takes: one where status is no subresource.
         per_status: i64,
     },
 }
@@ -86,7 +86,7 @@ impl Generations {
         }
     }
 
-    /// Whether the origin's status says what the copy's says.
+    /// Returns `true` if the origin's status equals the copy's.
     pub(crate) fn agree(self, copy: &StatusDigest, origin: &StatusDigest) -> bool {
         let Self::Translated { origin: generation, .. } = self else { return copy == origin };
         let same = |(theirs, ours): (&i64, &i64)| match self.age(*theirs) {
@@ -211,7 +211,7 @@ mod tests {
     fn where_a_status_counts_itself_it_is_right_once_it_is_written() {
         for since in [Some(7), None] {
             let before = Generations::Translated { origin: 3, copy: 9, since, per_status: 1 };
-            // What the provider's controller has looked at, before its own write counted.
+            // The generation that the provider's controller has observed, before its own write counted.
             let (theirs, ours) = (status(8, 8), before.translate(status(8, 8)));
             assert_eq!(ours, status(4, 4), "{since:?}");
             let after = Generations::Translated { origin: 4, copy: 9, since, per_status: 1 };

@@ -1,16 +1,16 @@
-//! Whether the watches of an engine do their work.
+//! Health of an engine's watches.
 
 use std::collections::BTreeMap;
 
 use kube::runtime::watcher;
-use portolan_runtime::{apply::code, telemetry::Chain};
+use portolan_runtime::{apply::code, telemetry::ErrorChain};
 
 use super::{key::ObjectKey, plan::Right};
 
-/// How often in a row a watch may fail before it is said: a new CRD and new rights take a moment.
+/// Number of failures in a row after which a watch is reported: a new CRD and new rights take a moment.
 const TOLERATED: u32 = 4;
 
-/// How far an engine has come.
+/// Progress of an engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum EngineState {
     /// The first lists are under way.
@@ -25,7 +25,7 @@ pub(crate) enum EngineState {
 
 /// A watch of an engine.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Side {
+pub(super) enum WatchedSide {
     Consumer,
     /// The provider's objects for a consumer namespace; all of them where it is empty.
     Provider(String),
@@ -33,12 +33,12 @@ pub(super) enum Side {
 
 /// The watches of an engine.
 #[derive(Debug, Default)]
-pub(super) struct Health {
+pub(super) struct SyncHealth {
     consumer_listed: bool,
     /// One watch for all of the provider's objects has yet to list them.
     awaits_provider: bool,
-    failures: BTreeMap<Side, Failure>,
-    /// What the consumer's API server did not let us do last, and with which object.
+    failures: BTreeMap<WatchedSide, Failure>,
+    /// Rights that the consumer's API server denied us last, each with an object.
     denied: BTreeMap<Right, ObjectKey>,
 }
 
@@ -49,24 +49,24 @@ struct Failure {
     message: String,
 }
 
-impl Health {
+impl SyncHealth {
     /// `awaits_provider` where one watch shows all of the provider's objects.
     pub(super) fn new(awaits_provider: bool) -> Self {
         Self { awaits_provider, ..Self::default() }
     }
 
     /// Takes in that a watch has listed its objects, or has failed.
-    pub(super) fn note(&mut self, side: Side, outcome: Result<(), &watcher::Error>) {
+    pub(super) fn note(&mut self, side: WatchedSide, outcome: Result<(), &watcher::Error>) {
         match outcome {
             Ok(()) => {
-                self.consumer_listed |= side == Side::Consumer;
-                self.awaits_provider &= side != Side::Provider(String::new());
+                self.consumer_listed |= side == WatchedSide::Consumer;
+                self.awaits_provider &= side != WatchedSide::Provider(String::new());
                 self.failures.remove(&side);
             }
             Err(error) => {
                 let in_a_row = self.failures.get(&side).map_or(0, |failure| failure.in_a_row) + 1;
                 let failure =
-                    Failure { in_a_row, status: status_of(error), message: Chain(error).to_string() };
+                    Failure { in_a_row, status: status_of(error), message: ErrorChain(error).to_string() };
                 self.failures.insert(side, failure);
             }
         }
@@ -86,12 +86,12 @@ impl Health {
         self.denied.retain(|_, denied| denied != key);
     }
 
-    /// Whether the consumer's objects have been listed.
+    /// Returns `true` if the consumer's objects have been listed.
     pub(super) fn consumer_listed(&self) -> bool {
         self.consumer_listed
     }
 
-    /// Whether all of the provider's objects have been listed, where one watch shows them.
+    /// Returns `true` if all of the provider's objects have been listed, where one watch shows them.
     pub(super) fn provider_listed(&self) -> bool {
         !self.awaits_provider
     }
@@ -99,11 +99,13 @@ impl Health {
     pub(super) fn state(&self) -> EngineState {
         let lasting = self.failures.iter().find(|(_, failure)| failure.in_a_row >= TOLERATED);
         match lasting {
-            Some((Side::Consumer, failure)) if failure.status == 403 => EngineState::ForbiddenOnConsumer,
-            Some((Side::Consumer, failure)) => {
+            Some((WatchedSide::Consumer, failure)) if failure.status == 403 => {
+                EngineState::ForbiddenOnConsumer
+            }
+            Some((WatchedSide::Consumer, failure)) => {
                 EngineState::Failing(format!("The consumer's objects cannot be watched: {}", failure.message))
             }
-            Some((Side::Provider(namespace), failure)) => {
+            Some((WatchedSide::Provider(namespace), failure)) => {
                 let which =
                     if namespace.is_empty() { String::new() } else { format!(" for namespace {namespace}") };
                 let why = &failure.message;
@@ -136,8 +138,8 @@ mod tests {
         watcher::Error::WatchError(Box::new(Status { code, message: "no".to_owned(), ..Status::default() }))
     }
 
-    fn after(outcomes: &[(Side, Result<(), u16>)]) -> EngineState {
-        let mut health = Health::default();
+    fn after(outcomes: &[(WatchedSide, Result<(), u16>)]) -> EngineState {
+        let mut health = SyncHealth::default();
         for (side, outcome) in outcomes {
             match outcome {
                 Ok(()) => health.note(side.clone(), Ok(())),
@@ -149,7 +151,7 @@ mod tests {
 
     #[test]
     fn a_few_failures_of_a_young_kind_are_not_worth_a_word() {
-        let consumer = Side::Consumer;
+        let consumer = WatchedSide::Consumer;
         assert_eq!(after(&[]), EngineState::Starting);
         assert_eq!(
             after(&[(consumer.clone(), Err(404)), (consumer.clone(), Err(429))]),
@@ -160,18 +162,18 @@ mod tests {
 
     #[test]
     fn a_watch_of_all_the_providers_objects_is_waited_for() {
-        let mut health = Health::new(true);
-        health.note(Side::Consumer, Ok(()));
-        health.note(Side::Provider("west".to_owned()), Ok(()));
+        let mut health = SyncHealth::new(true);
+        health.note(WatchedSide::Consumer, Ok(()));
+        health.note(WatchedSide::Provider("west".to_owned()), Ok(()));
         assert_eq!(health.state(), EngineState::Starting);
-        health.note(Side::Provider(String::new()), Ok(()));
+        health.note(WatchedSide::Provider(String::new()), Ok(()));
         assert_eq!(health.state(), EngineState::Watching);
     }
 
     #[test]
     fn a_write_that_is_denied_is_said_until_one_of_its_kind_is_not() {
-        let mut health = Health::default();
-        health.note(Side::Consumer, Ok(()));
+        let mut health = SyncHealth::default();
+        health.note(WatchedSide::Consumer, Ok(()));
         let key = |name: &str| ObjectKey { namespace: "west".to_owned(), name: name.to_owned() };
         let (billy, clara) = (key("billy"), key("clara"));
         health.wrote(Right::WriteStatus, &billy, false);
@@ -187,10 +189,10 @@ mod tests {
 
     #[test]
     fn lasting_failures_are_named_by_side_and_end_with_a_list() {
-        let forbidden = vec![(Side::Consumer, Err(403)); 4];
+        let forbidden = vec![(WatchedSide::Consumer, Err(403)); 4];
         assert_eq!(after(&forbidden), EngineState::ForbiddenOnConsumer);
-        let provider = Side::Provider("west".to_owned());
-        let mut outcomes = vec![(Side::Consumer, Ok(()))];
+        let provider = WatchedSide::Provider("west".to_owned());
+        let mut outcomes = vec![(WatchedSide::Consumer, Ok(()))];
         outcomes.extend(vec![(provider.clone(), Err(403)); 4]);
         assert!(matches!(after(&outcomes), EngineState::Failing(why) if why.contains("west")));
         outcomes.push((provider, Ok(())));

@@ -1,4 +1,4 @@
-//! What is known of every object of one resource on both sides: identities, marks and digests.
+//! Index of every object of one resource on both sides: identities, marks and digests.
 //!
 //! Synchronous and without a client. Objects are named by their place on the consumer.
 
@@ -22,26 +22,26 @@ use super::{
     generations::StatusDigest,
     key::ObjectKey,
     keys::KeyRules,
-    known::{Copy, Held, KeptStatus, Origin, Sides},
+    known::{CopyState, HeldWrites, KeptStatus, OriginState, SyncSides},
     owned::{holds_former, owned_hollow_and_wholes, set_by_anybody},
     turned::Wholes,
     whose::{Evidence, records_by_us},
 };
 use crate::policy;
 
-/// How many bodies are kept between the event that brought them and the write that needs them. Beyond
-/// that, an object is read again when its turn comes.
+/// Limit on the bodies that are kept between the event that brought them and the write that needs them. Beyond that,
+/// an object is read again when its turn comes.
 const MAX_BODIES: usize = 1000;
 
 /// Everything known of one resource.
 #[derive(Debug, Default)]
-pub(crate) struct Index {
+pub(crate) struct SyncIndex {
     contract_namespace: String,
     keys: KeyRules,
     has_status_subresource: bool,
     defaults: Arc<Defaults>,
-    origins: HashMap<ObjectKey, Origin>,
-    copies: HashMap<ObjectKey, Copy>,
+    origins: HashMap<ObjectKey, OriginState>,
+    copies: HashMap<ObjectKey, CopyState>,
     vanished: HashSet<ObjectKey>,
     /// Origins whose copies go too, also one that nobody has seen yet.
     departed: Departed,
@@ -50,7 +50,7 @@ pub(crate) struct Index {
     listed_namespaces: HashSet<String>,
     /// Copies of ours whose origins are not there.
     orphaned: HashSet<ObjectKey>,
-    /// What the engine before this one knew to be exact, and has not been seen yet.
+    /// Exact copies that the engine before this one knew, and that have not been seen yet.
     inherited: Exact,
     bodies: usize,
     /// Counts up with every list that begins. What was known before is older than what the list holds, whatever its
@@ -58,10 +58,11 @@ pub(crate) struct Index {
     lists: u64,
 }
 
-/// Copies that say exactly what their origins said, by uid and version.
-pub(crate) type Exact = HashMap<ObjectKey, (String, u128)>;
+/// Copies with maps and lists that are ours as a whole, and that say exactly what their origins said, by uid and
+/// version.
+type Exact = HashMap<ObjectKey, (String, u128)>;
 
-impl Index {
+impl SyncIndex {
     pub(crate) fn new(contract_namespace: &str, keys: KeyRules, has_status_subresource: bool) -> Self {
         let contract_namespace = contract_namespace.to_owned();
         Self { contract_namespace, keys, has_status_subresource, ..Self::default() }
@@ -72,39 +73,40 @@ impl Index {
         Self { defaults, ..self }
     }
 
-    /// With what the engine before this one knew. A schema that turns replaces the engine, and what was exact until then
-    /// cannot be found out again once the origin has changed.
-    pub(crate) fn inheriting(self, inherited: Exact) -> Self {
-        Self { inherited, ..self }
+    /// With what the engine before this one knew. A schema that turns replaces the engine, and what was exact until
+    /// then cannot be found out again once the origin has changed. What the former engine asked for last may be carried
+    /// out yet.
+    pub(crate) fn inheriting(self, former: &Self) -> Self {
+        let worth = |copy: &CopyState| copy.is_exact && copy.wholes != Wholes::default();
+        let exact = former.copies.iter().filter(|(_, copy)| worth(copy));
+        Self {
+            inherited: exact.map(|(key, copy)| (key.clone(), (copy.uid.clone(), copy.version))).collect(),
+            departed: former.departed.clone(),
+            unanswered: former.unanswered.clone(),
+            ..self
+        }
     }
 
-    /// What is worth to be inherited: copies with maps and lists that are ours as a whole.
-    pub(crate) fn exact(&self) -> Exact {
-        let worth = |copy: &Copy| copy.is_exact && copy.wholes != Wholes::default();
-        let exact = self.copies.iter().filter(|(_, copy)| worth(copy));
-        exact.map(|(key, copy)| (key.clone(), (copy.uid.clone(), copy.version))).collect()
-    }
-
-    pub(crate) fn sides(&self, key: &ObjectKey) -> Sides<'_> {
-        Sides {
+    pub(crate) fn sides(&self, key: &ObjectKey) -> SyncSides<'_> {
+        SyncSides {
             origin: self.origins.get(key),
             copy: self.copies.get(key),
             vanished: self.vanished.contains(key),
             provider_listed: self.is_listed(&key.namespace),
             has_status_subresource: self.has_status_subresource,
-            held: Held::default(),
+            held: HeldWrites::default(),
         }
     }
 
-    /// Whether the provider's objects for a namespace have been listed.
+    /// Returns `true` if the provider's objects for a namespace have been listed.
     pub(crate) fn is_listed(&self, namespace: &str) -> bool {
         self.listed_namespaces.contains(namespace)
     }
 
-    /// What a copy of this object has to say.
+    /// The desired copy of this object.
     pub(crate) fn desired(&self, origin: &DynamicObject) -> Value {
         let mut body = desired(origin, &self.contract_namespace, &self.keys);
-        // Without a word on who owns what, everything is the consumer's.
+        // Without managed fields, everything is the consumer's.
         if *self.defaults != Defaults::default()
             && origin.metadata.managed_fields.as_ref().is_some_and(|entries| !entries.is_empty())
         {
@@ -128,6 +130,12 @@ impl Index {
         self.lists
     }
 
+    /// The same for a watch that begins anew: the backup of a side may have been restored.
+    pub(crate) fn begins_watch(&mut self) -> u64 {
+        self.departed.forget_copies();
+        self.begins_list()
+    }
+
     /// Takes in a consumer object. False when what is known is newer.
     pub(crate) fn saw_origin(&mut self, key: &ObjectKey, object: &DynamicObject) -> bool {
         self.saw_origin_in(key, object, 0)
@@ -149,7 +157,7 @@ impl Index {
         let kept = self.keep(body);
         self.vanished.remove(key);
         let annotation = |name: &str| object.annotations().get(name).cloned();
-        let origin = Origin {
+        let origin = OriginState {
             uid: object.uid().unwrap_or_default(),
             version: seen,
             since: self.lists,
@@ -162,7 +170,7 @@ impl Index {
             provider_namespace: annotation(ANNOTATION_PROVIDER_NAMESPACE),
             provider_uid: annotation(ANNOTATION_PROVIDER_UID),
             records_by_us: records_by_us(object),
-            deleting: object.metadata.deletion_timestamp.is_some(),
+            is_terminating: object.metadata.deletion_timestamp.is_some(),
             orphans: policy::orphans(object),
             body: kept,
         };
@@ -171,8 +179,8 @@ impl Index {
         true
     }
 
-    /// What was found to be ours stays so, whatever is taken off it, and what was found to be said as well. Without an
-    /// origin, nothing is certain.
+    /// Carries over from earlier events what was found to be ours, and what was found to match. Without an origin,
+    /// nothing is certain.
     fn remember_both(&mut self, key: &ObjectKey) {
         self.count(key);
         if let (Some(origin), Some(copy)) = (self.origins.get(key), self.copies.get_mut(key)) {
@@ -194,14 +202,15 @@ impl Index {
         self.count(key);
     }
 
-    /// How many copies of ours there are whose origins are not there, and that do not go either.
+    /// Number of our copies whose origins are absent, and that are not terminating either.
     pub(crate) fn orphaned(&self) -> usize {
         self.orphaned.len()
     }
 
     fn count(&mut self, key: &ObjectKey) {
         let copy = self.copies.get(key).filter(|_| !self.origins.contains_key(key));
-        if copy.is_some_and(|copy| copy.is_ours(None) && !copy.deleting && !self.vanished.contains(key)) {
+        if copy.is_some_and(|copy| copy.is_ours(None) && !copy.is_terminating && !self.vanished.contains(key))
+        {
             self.orphaned.insert(key.clone());
         } else {
             self.orphaned.remove(key);
@@ -218,7 +227,7 @@ impl Index {
         self.unanswered.remove(key);
     }
 
-    /// Whether a copy may exist that no watch has shown.
+    /// Returns `true` if a copy may exist that no watch has shown.
     pub(crate) fn may_have_copy(&self, key: &ObjectKey) -> bool {
         self.unanswered.contains(key) && !self.copies.contains_key(key)
     }
@@ -232,7 +241,8 @@ impl Index {
     pub(crate) fn saw_copy_in(&mut self, key: &ObjectKey, object: &DynamicObject, list: u64) -> bool {
         let seen = version(&object.metadata);
         let known = self.copies.get(key);
-        if known.is_some_and(|known| known.version > seen && known.since >= list) {
+        let is_gone = object.metadata.uid.as_ref().is_some_and(|uid| self.departed.contains_copy(uid));
+        if is_gone || known.is_some_and(|known| known.version > seen && known.since >= list) {
             return false;
         }
         let inherited = self.inherited.remove(key);
@@ -244,7 +254,7 @@ impl Index {
         let same = known.filter(|known| Some(&known.uid) == object.metadata.uid.as_ref());
         let evidence = Evidence::of(object, &ours, &self.contract_namespace, key);
         let written_for = evidence.written_for().map(Into::into);
-        let mut copy = Copy {
+        let mut copy = CopyState {
             uid: object.uid().unwrap_or_default(),
             version: seen,
             since: self.lists,
@@ -258,7 +268,7 @@ impl Index {
             settled_generation: same.and_then(|known| known.settled_generation),
             status: StatusDigest::of(status(object)),
             has_former: holds_former(object),
-            deleting: object.metadata.deletion_timestamp.is_some(),
+            is_terminating: object.metadata.deletion_timestamp.is_some(),
             was_ours: same.is_some_and(|known| known.was_ours),
             written_for: written_for.or_else(|| same.and_then(|known| known.written_for.clone())),
             evidence,
@@ -277,8 +287,16 @@ impl Index {
         true
     }
 
-    /// Takes in that a provider object is gone.
-    pub(crate) fn lost_copy(&mut self, key: &ObjectKey) {
+    /// Takes in that this provider object is gone. Another of its name may be there by now.
+    pub(crate) fn copy_went(&mut self, key: &ObjectKey, uid: &str) {
+        self.departed.remember_copy(uid);
+        if self.copies.get(key).is_some_and(|copy| copy.uid == uid) {
+            self.lost_copy(key);
+        }
+    }
+
+    /// Takes in that there is no provider object of this name.
+    fn lost_copy(&mut self, key: &ObjectKey) {
         self.drop_status_body(key);
         self.copies.remove(key);
         self.vanished.remove(key);
@@ -304,12 +322,15 @@ impl Index {
         }
     }
 
-    /// Drops consumer objects that a fresh list does not hold; gives their keys. One that had our finalizer, and
-    /// was not being deleted, cannot be gone: the list is wrong, or somebody has forced it. Its copy stays.
-    pub(crate) fn keep_origins(&mut self, listed: &HashSet<ObjectKey>) -> Vec<ObjectKey> {
-        let gone: Vec<_> = self.origins.keys().filter(|key| !listed.contains(key)).cloned().collect();
+    /// Drops consumer objects that the list of this number does not hold; gives their keys. One that had our
+    /// finalizer, and was not being deleted, cannot be gone: the list is wrong, or somebody has forced it. Its copy
+    /// stays. What was seen since the list began is newer than the list.
+    pub(crate) fn keep_origins(&mut self, listed: &HashSet<ObjectKey>, list: u64) -> Vec<ObjectKey> {
+        let is_gone =
+            |(key, origin): &(&ObjectKey, &OriginState)| !listed.contains(key) && origin.since < list;
+        let gone: Vec<_> = self.origins.iter().filter(is_gone).map(|(key, _)| key.clone()).collect();
         for key in &gone {
-            let may_go = |origin: &Origin| origin.deleting || !origin.has_finalizer;
+            let may_go = |origin: &OriginState| origin.is_terminating || !origin.has_finalizer;
             if self.origins.get(key).is_some_and(may_go) {
                 self.lost_origin(key);
             } else {
@@ -321,11 +342,18 @@ impl Index {
         gone
     }
 
-    /// Drops provider objects of a namespace that a fresh list does not hold; gives every key of the namespace.
-    pub(crate) fn keep_copies(&mut self, namespace: &str, listed: &HashSet<ObjectKey>) -> Vec<ObjectKey> {
-        let here = |key: &&ObjectKey| key.namespace == namespace;
-        let gone: Vec<_> =
-            self.copies.keys().filter(here).filter(|key| !listed.contains(key)).cloned().collect();
+    /// Drops provider objects of a namespace that the list of this number does not hold; gives every key of the
+    /// namespace. A copy that was made since the list began is missing from it, and its event may have come before.
+    pub(crate) fn keep_copies(
+        &mut self,
+        namespace: &str,
+        listed: &HashSet<ObjectKey>,
+        list: u64,
+    ) -> Vec<ObjectKey> {
+        let is_gone = |(key, copy): &(&ObjectKey, &CopyState)| {
+            key.namespace == namespace && !listed.contains(key) && copy.since < list
+        };
+        let gone: Vec<_> = self.copies.iter().filter(is_gone).map(|(key, _)| key.clone()).collect();
         for key in &gone {
             self.lost_copy(key);
         }
@@ -346,12 +374,12 @@ impl Index {
         keys.into_iter().collect()
     }
 
-    /// Whether there is nothing of this name on either side.
+    /// Returns `true` if there is nothing of this name on either side.
     pub(crate) fn is_unknown(&self, key: &ObjectKey) -> bool {
         !self.origins.contains_key(key) && !self.copies.contains_key(key)
     }
 
-    /// How many consumer objects there are.
+    /// Number of consumer objects.
     pub(crate) fn len(&self) -> usize {
         self.origins.len()
     }
@@ -364,7 +392,7 @@ impl Index {
     /// The status to write to the consumer.
     pub(crate) fn status_body(&self, key: &ObjectKey) -> KeptStatus {
         match self.copies.get(key) {
-            Some(Copy { status_body: Some(body), .. }) => KeptStatus::Body(Arc::clone(body)),
+            Some(CopyState { status_body: Some(body), .. }) => KeptStatus::Body(Arc::clone(body)),
             Some(copy) if copy.status.is_absent() => KeptStatus::Empty,
             _ => KeptStatus::NotKept,
         }

@@ -1,4 +1,4 @@
-//! Which labels and annotations go with an object to the provider. Pure.
+//! Labels and annotations that go with an object to the provider. Pure.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ const LOCAL_DOMAIN: &str = "kubernetes.io";
 /// Prefixes of keys with which Argo CD and Helm find what is theirs on this cluster.
 const TRACKING_PREFIXES: [&str; 3] = ["argocd.argoproj.io", "helm.sh", "meta.helm.sh"];
 
-/// What people have said about keys.
+/// The rules of people about keys.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct KeyRules {
     allow: Vec<String>,

@@ -1,4 +1,4 @@
-//! What is known of one object and of its copy.
+//! Knowledge about one object and its copy.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::{
 /// An object on the consumer.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is read off the object by itself")]
-pub(crate) struct Origin {
+pub(crate) struct OriginState {
     pub(crate) uid: String,
     pub(super) version: u128,
     /// The number of the last list that had begun when this was seen.
@@ -31,7 +31,7 @@ pub(crate) struct Origin {
     pub(crate) provider_uid: Option<String>,
     /// It was us who recorded `provider_uid`.
     pub(super) records_by_us: bool,
-    pub(crate) deleting: bool,
+    pub(crate) is_terminating: bool,
     /// Its copy stays when it goes.
     pub(crate) orphans: bool,
     pub(super) body: Option<Arc<Value>>,
@@ -40,7 +40,7 @@ pub(crate) struct Origin {
 /// An object on the provider.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is found out by itself")]
-pub(crate) struct Copy {
+pub(crate) struct CopyState {
     pub(crate) uid: String,
     pub(super) version: u128,
     /// The number of the last list that had begun when this was seen.
@@ -56,7 +56,7 @@ pub(crate) struct Copy {
     pub(crate) bare: Option<Digest>,
     /// The maps and lists that are ours as a whole.
     pub(super) wholes: Wholes,
-    /// What is ours was exactly what the origin said at some time, with all that is in those.
+    /// `true` if our part matched the origin exactly at some time, maps and lists included.
     pub(super) is_exact: bool,
     pub(crate) generation: i64,
     /// The generation that our last change of its content led to.
@@ -64,7 +64,7 @@ pub(crate) struct Copy {
     pub(crate) status: StatusDigest,
     /// The Go konnector has left entries in its managed fields.
     pub(crate) has_former: bool,
-    pub(crate) deleting: bool,
+    pub(crate) is_terminating: bool,
     pub(super) evidence: Evidence,
     /// It was found to be ours before.
     pub(super) was_ours: bool,
@@ -84,21 +84,21 @@ pub(crate) enum KeptStatus {
 
 /// Both sides of one object.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Sides<'a> {
-    pub(crate) origin: Option<&'a Origin>,
-    pub(crate) copy: Option<&'a Copy>,
+pub(crate) struct SyncSides<'a> {
+    pub(crate) origin: Option<&'a OriginState>,
+    pub(crate) copy: Option<&'a CopyState>,
     /// The consumer object was there in this process's life and is gone: its copy goes too.
     pub(crate) vanished: bool,
-    /// Whether the provider's objects of the namespace have been listed.
+    /// `true` if the provider's objects of the namespace have been listed.
     pub(crate) provider_listed: bool,
     pub(super) has_status_subresource: bool,
-    pub(crate) held: Held,
+    pub(crate) held: HeldWrites,
 }
 
-/// Which writes have to wait, because they have failed or are undone again and again.
+/// Writes that have to wait, because they have failed or are undone again and again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each write waits by itself")]
-pub(crate) struct Held {
+pub(crate) struct HeldWrites {
     pub(crate) update: bool,
     /// The last update of the copy has failed, whether it has to wait or not.
     pub(crate) update_fails: bool,
@@ -106,14 +106,15 @@ pub(crate) struct Held {
     pub(crate) status: bool,
 }
 
-impl Copy {
-    /// Whether it is ours, and not somebody else's of the same name.
-    pub(crate) fn is_ours(&self, origin: Option<&Origin>) -> bool {
+impl CopyState {
+    /// Returns `true` if the copy is ours, and not somebody else's of the same name.
+    pub(crate) fn is_ours(&self, origin: Option<&OriginState>) -> bool {
         self.evidence.speaks_for(&self.uid, origin, self.was_ours)
     }
 
-    /// Whether it says what this origin says, or said, and not an earlier one of the same name.
-    pub(crate) fn is_for(&self, origin: &Origin) -> bool {
+    /// Returns `true` if the copy matches this origin, or an earlier state of it, and not an earlier one of the same
+    /// name.
+    pub(crate) fn is_for(&self, origin: &OriginState) -> bool {
         match self.written_for() {
             Some(uid) => uid == origin.uid,
             None => origin.provider_uid.as_ref() == Some(&self.uid),
@@ -125,24 +126,24 @@ impl Copy {
         self.written_for.as_deref()
     }
 
-    /// Whether it belongs to this origin: it was written for it, or the origin has recorded it.
-    pub(super) fn belongs_to(&self, origin: &Origin) -> bool {
+    /// Returns `true` if the copy belongs to this origin: it was written for it, or the origin has recorded it.
+    pub(super) fn belongs_to(&self, origin: &OriginState) -> bool {
         self.written_for.as_deref() == Some(&origin.uid) || origin.provider_uid.as_ref() == Some(&self.uid)
     }
 
-    /// Whether it says what is desired.
+    /// Returns `true` if the copy has the desired content.
     pub(crate) fn says(&self, desired: Digest) -> bool {
         self.owned == desired || [self.settled_for, self.hollow, self.bare].contains(&Some(desired))
     }
 }
 
-impl Sides<'_> {
+impl SyncSides<'_> {
     /// The copy, if it is ours.
-    pub(crate) fn ours(&self) -> Option<&Copy> {
+    pub(crate) fn ours(&self) -> Option<&CopyState> {
         self.copy.filter(|copy| copy.is_ours(self.origin))
     }
 
-    /// How the generations of both sides are related.
+    /// The relation between the generations of both sides.
     pub(crate) fn generations(&self) -> Generations {
         match (self.origin, self.copy) {
             (Some(origin), Some(copy)) => Generations::Translated {

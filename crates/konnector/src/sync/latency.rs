@@ -1,4 +1,4 @@
-//! How long a change on the consumer takes until the copy has it.
+//! Latency from a change on the consumer until the copy has it.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use portolan_runtime::metrics::Histogram;
 use tokio::time::Instant;
 
-use super::{key::ObjectKey, plan::Step};
+use super::{key::ObjectKey, plan::SyncStep};
 
 /// When the changes began that have yet to reach the provider.
 pub(super) struct Latency {
@@ -20,19 +20,23 @@ impl Latency {
     }
 
     /// An object has changed on the consumer, and this is the next step for it. A later change before the copy is
-    /// written does not start the time anew.
-    pub(super) fn changed(&self, key: &ObjectKey, next: &Step, now: Instant) {
+    /// written does not restart the time.
+    pub(super) fn changed(&self, key: &ObjectKey, next: &SyncStep, now: Instant) {
         if matches!(
             next,
-            Step::RequestNamespace | Step::Wait | Step::AddFinalizer | Step::CreateCopy | Step::UpdateCopy
+            SyncStep::RequestNamespace
+                | SyncStep::Wait
+                | SyncStep::AddFinalizer
+                | SyncStep::CreateCopy
+                | SyncStep::UpdateCopy
         ) {
             self.began.lock().entry(key.clone()).or_insert(now);
         }
     }
 
     /// A step was taken.
-    pub(super) fn took(&self, key: &ObjectKey, step: &Step, now: Instant) {
-        if matches!(step, Step::CreateCopy | Step::UpdateCopy)
+    pub(super) fn took(&self, key: &ObjectKey, step: &SyncStep, now: Instant) {
+        if matches!(step, SyncStep::CreateCopy | SyncStep::UpdateCopy)
             && let Some(began) = self.began.lock().remove(key)
         {
             self.seconds.observe(now.duration_since(began).as_secs_f64());
@@ -63,19 +67,19 @@ mod tests {
         let seconds = histograms.with_label_values(&["a"]);
         let (latency, start) = (Latency::new(seconds.clone()), Instant::now());
         let at = |second| start + Duration::from_secs(second);
-        latency.changed(&key(), &Step::AddFinalizer, at(0));
-        latency.changed(&key(), &Step::CreateCopy, at(1));
-        latency.took(&key(), &Step::AddFinalizer, at(1));
+        latency.changed(&key(), &SyncStep::AddFinalizer, at(0));
+        latency.changed(&key(), &SyncStep::CreateCopy, at(1));
+        latency.took(&key(), &SyncStep::AddFinalizer, at(1));
         assert_eq!(seconds.get_sample_count(), 0);
-        latency.took(&key(), &Step::CreateCopy, at(2));
-        latency.took(&key(), &Step::UpdateCopy, at(3));
+        latency.took(&key(), &SyncStep::CreateCopy, at(2));
+        latency.took(&key(), &SyncStep::UpdateCopy, at(3));
         assert_eq!((seconds.get_sample_count(), seconds.get_sample_sum().round()), (1, 2.0));
         // A status that comes up is no change of the consumer's, and one that was taken back needs no write.
-        latency.changed(&key(), &Step::WriteStatus, at(4));
-        latency.took(&key(), &Step::UpdateCopy, at(5));
-        latency.changed(&key(), &Step::UpdateCopy, at(6));
+        latency.changed(&key(), &SyncStep::WriteStatus, at(4));
+        latency.took(&key(), &SyncStep::UpdateCopy, at(5));
+        latency.changed(&key(), &SyncStep::UpdateCopy, at(6));
         latency.rests(&key());
-        latency.took(&key(), &Step::UpdateCopy, at(7));
+        latency.took(&key(), &SyncStep::UpdateCopy, at(7));
         assert_eq!(seconds.get_sample_count(), 1);
     }
 }

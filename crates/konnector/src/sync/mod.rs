@@ -40,6 +40,6 @@ pub(crate) use key::ObjectKey;
 pub(crate) use keys::KeyRules;
 pub(crate) use owned::{comparable, holds_updates, owned};
 pub(crate) use placement::Placement;
-pub(crate) use plan::{Mode, NamespaceState};
+pub(crate) use plan::{EngineMode, NamespaceState};
 pub(crate) use report::tries;
 pub(crate) use whose::is_left_of_ours;

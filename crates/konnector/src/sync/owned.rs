@@ -11,8 +11,8 @@ use serde_json::{Map, Value, json};
 
 use super::{selector::Selector, turned::Wholes};
 
-/// What we own of an object, by POST, PUT or apply, leaving subresources out. What the Go konnector has
-/// written counts as ours.
+/// Our part of an object, by POST, PUT or apply, leaving subresources out. What the Go konnector has written counts
+/// as ours.
 pub(crate) fn owned(object: &DynamicObject) -> Value {
     let mut ours = part(object, &merged_fields(object, is_ours));
     ours["apiVersion"] = object.types.clone().unwrap_or_default().api_version.into();
@@ -90,22 +90,22 @@ fn part(object: &DynamicObject, fields: &Value) -> Value {
     body
 }
 
-/// Whether we hold fields by POST or PUT, which a later apply cannot remove.
+/// Returns `true` if we hold fields by POST or PUT, which a later apply cannot remove.
 pub(crate) fn holds_updates(object: &DynamicObject) -> bool {
     holds(object, |entry| entry.manager.as_deref() == Some(FIELD_MANAGER) && entry.subresource.is_none())
 }
 
-/// Whether the Go konnector has left entries that are to be taken over.
+/// Returns `true` if the Go konnector has left entries that are to be taken over.
 pub(crate) fn holds_former(object: &DynamicObject) -> bool {
     holds(object, |entry| entry.manager.as_deref() == Some(FORMER_MANAGER) && entry.subresource.is_none())
 }
 
-/// Whether we have set anything of an object, subresources left out.
+/// Returns `true` if we have set anything of an object, subresources left out.
 pub(super) fn we_write(object: &DynamicObject) -> bool {
     object.metadata.managed_fields.iter().flatten().any(is_ours)
 }
 
-/// Whether we have set an annotation, as it is now.
+/// Returns `true` if we have set an annotation, as it is now.
 pub(super) fn is_set_by_us(object: &DynamicObject, annotation: &str) -> bool {
     let path = format!("/f:metadata/f:annotations/f:{}", escaped(annotation));
     let sets = |entry: &ManagedFieldsEntry| {

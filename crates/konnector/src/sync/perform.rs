@@ -13,18 +13,18 @@ use portolan_runtime::{
 use tokio::time::{Instant, timeout};
 
 use super::{
-    engine::{Engine, what},
+    engine::{SyncEngine, what},
     key::ObjectKey,
-    plan::Step,
-    report::Trouble,
+    plan::SyncStep,
+    report::SyncTrouble,
 };
 
-/// How long one request may take.
+/// Limit for one request.
 const REQUEST_LIMIT: Duration = Duration::from_secs(15);
 /// More steps in a row than any object needs: finalizer, create, annotate, status, and some spare.
 const MAX_STEPS: usize = 12;
 
-/// Why a step failed.
+/// Reasons why a step failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SyncError {
     #[error("failed to {action} {key:?}")]
@@ -40,22 +40,22 @@ pub(super) enum SyncError {
 
 impl ReconcileFailure for SyncError {}
 
-impl Engine {
+impl SyncEngine {
     /// Takes steps until there is nothing to do, or something else has to happen first.
     pub(super) async fn reconcile(self: Arc<Self>, key: ObjectKey) -> Result<Action, SyncError> {
         for _ in 0..MAX_STEPS {
             let (step, written, wait) = {
                 let mut index = self.index.lock();
                 let (step, wait) = self.next(&index, &key);
-                if step == Step::Nothing {
+                if step == SyncStep::Nothing {
                     self.latency.rests(&key);
                     index.drop_all_bodies(&key);
                 }
                 let written = what(&step, index.sides(&key));
                 (step, written, wait)
             };
-            // Where many wait, a copy for each comes before the word on where it is.
-            if step == Step::Annotate && self.queue.depth() > 0 {
+            // Where many wait, a copy for each comes before its place is recorded.
+            if step == SyncStep::Annotate && self.queue.depth() > 0 {
                 self.index.lock().drop_all_bodies(&key);
                 return Ok(Action::RequeueLast);
             }
@@ -72,9 +72,9 @@ impl Engine {
                     }
                 }
                 outcome => {
-                    let trouble = outcome.map_or(Trouble::TimedOut, |answer| match answer {
-                        Ok(()) => Trouble::TimedOut,
-                        Err(error) => Trouble::Answer(error),
+                    let trouble = outcome.map_or(SyncTrouble::TimedOut, |answer| match answer {
+                        Ok(()) => SyncTrouble::TimedOut,
+                        Err(error) => SyncTrouble::Answer(error),
                     });
                     return self.failed(&step, &key, (action, written), trouble).await;
                 }
@@ -84,76 +84,76 @@ impl Engine {
     }
 
     /// Nothing is to be done now.
-    async fn rest(&self, step: &Step, key: &ObjectKey, wait: Option<Duration>) -> Action {
+    async fn rest(&self, step: &SyncStep, key: &ObjectKey, wait: Option<Duration>) -> Action {
         match step {
-            Step::Conflict => self.report_conflict(key).await,
-            Step::AwaitEarlier => self.report_earlier(key).await,
+            SyncStep::Conflict => self.report_conflict(key).await,
+            SyncStep::AwaitEarlier => self.report_earlier(key).await,
             _ => self.note_rest(key),
         }
         wait.map_or(Action::AwaitChange, Action::RequeueAfter)
     }
 
-    fn went_well(&self, step: &Step, key: &ObjectKey) {
+    fn went_well(&self, step: &SyncStep, key: &ObjectKey) {
         self.context.metrics.step(step.label());
         self.heard(step, key, None);
         match step {
-            // In a namespace that is being deleted, what is there may still be changed.
-            Step::CreateCopy => self.told.lock().namespace_works(&key.namespace),
-            Step::UpdateCopy => self.told.lock().forget(key),
+            // In a namespace that is terminating, existing objects may still be changed.
+            SyncStep::CreateCopy => self.told.lock().namespace_works(&key.namespace),
+            SyncStep::UpdateCopy => self.told.lock().forget(key),
             _ => {}
         }
     }
 
     async fn failed(
         &self,
-        step: &Step,
+        step: &SyncStep,
         key: &ObjectKey,
         (action, written): (&'static str, Digest),
-        trouble: Trouble,
+        trouble: SyncTrouble,
     ) -> Result<Action, SyncError> {
-        if let Trouble::Answer(error) = &trouble {
+        if let SyncTrouble::Answer(error) = &trouble {
             self.heard(step, key, Some(error));
         }
-        let cause = (trouble.code(), trouble.patience());
+        let cause = (trouble.code(), trouble.tolerated());
         let failed = self.pace.lock().failed((key, step.label()), written, cause, Instant::now());
         if failed.tell {
             self.report_failure(step, key, (action, failed.in_a_row), &trouble).await;
         }
         let key = key.clone();
         match trouble {
-            Trouble::Answer(WriteError::Conflict(_)) => {
+            SyncTrouble::Answer(WriteError::Conflict(_)) => {
                 Ok(Action::RequeueAfter(failed.pause.max(AFTER_CONFLICT)))
             }
-            Trouble::Answer(source) => Err(SyncError::Write { action, key, source }),
-            Trouble::TimedOut => Err(SyncError::TimedOut { action, key }),
+            SyncTrouble::Answer(source) => Err(SyncError::Write { action, key, source }),
+            SyncTrouble::TimedOut => Err(SyncError::TimedOut { action, key }),
         }
     }
 
-    async fn take(&self, step: &Step, key: &ObjectKey) -> Result<(), WriteError> {
+    async fn take(&self, step: &SyncStep, key: &ObjectKey) -> Result<(), WriteError> {
         match step {
-            Step::RequestNamespace => self.spec.session.namespaces.request(&key.namespace).await,
-            Step::AddFinalizer | Step::Annotate => self.mark_origin(key).await,
-            Step::CreateCopy => self.create_copy(key).await,
-            Step::UpdateCopy => self.update_copy(key).await,
-            Step::WriteStatus => self.write_status(key).await,
-            Step::DeleteCopy => self.delete_copy(key).await,
-            Step::Release => self.release(key).await,
-            Step::Nothing | Step::Wait | Step::Conflict | Step::AwaitEarlier => Ok(()),
+            SyncStep::RequestNamespace => self.spec.session.namespaces.request(&key.namespace).await,
+            SyncStep::AddFinalizer | SyncStep::Annotate => self.mark_origin(key).await,
+            SyncStep::CreateCopy => self.create_copy(key).await,
+            SyncStep::UpdateCopy => self.update_copy(key).await,
+            SyncStep::WriteStatus => self.write_status(key).await,
+            SyncStep::DeleteCopy => self.delete_copy(key).await,
+            SyncStep::Release => self.release(key).await,
+            SyncStep::Nothing | SyncStep::Wait | SyncStep::Conflict | SyncStep::AwaitEarlier => Ok(()),
         }
     }
 }
 
-/// What is being done, for people; `None` where nothing is.
-const fn action(step: &Step) -> Option<&'static str> {
+/// The action of a step, for people; `None` where there is none.
+const fn action(step: &SyncStep) -> Option<&'static str> {
     Some(match step {
-        Step::Nothing | Step::Wait | Step::Conflict | Step::AwaitEarlier => return None,
-        Step::RequestNamespace => "request a namespace for",
-        Step::AddFinalizer => "put the finalizer on",
-        Step::CreateCopy => "create the copy of",
-        Step::UpdateCopy => "update the copy of",
-        Step::Annotate => "annotate",
-        Step::WriteStatus => "write the status of",
-        Step::DeleteCopy => "delete the copy of",
-        Step::Release => "take the finalizer off",
+        SyncStep::Nothing | SyncStep::Wait | SyncStep::Conflict | SyncStep::AwaitEarlier => return None,
+        SyncStep::RequestNamespace => "request a namespace for",
+        SyncStep::AddFinalizer => "add the finalizer to",
+        SyncStep::CreateCopy => "create the copy of",
+        SyncStep::UpdateCopy => "update the copy of",
+        SyncStep::Annotate => "annotate",
+        SyncStep::WriteStatus => "write the status of",
+        SyncStep::DeleteCopy => "delete the copy of",
+        SyncStep::Release => "remove the finalizer from",
     })
 }

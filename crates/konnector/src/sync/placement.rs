@@ -1,13 +1,13 @@
-//! Where copies stand on the provider, and which object on the consumer each of them is for. Pure.
+//! Places of copies on the provider, and the object on the consumer that each of them is for. Pure.
 
 use portolan_core::api::kubebind::{InformerScope, Isolation, ResourceScope};
 
-/// How places on the consumer and on the provider are related, for one resource.
+/// The relation between places on the consumer and on the provider, for one resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Placement {
     /// A namespaced kind: the provider answers for each namespace of the consumer with one of its own.
     Mapped {
-        /// Whether one watch reaches across all namespaces of the provider.
+        /// `true` if one watch reaches across all namespaces of the provider.
         cluster_wide: bool,
     },
     /// A cluster-scoped kind: the copy is named `<contract namespace>-<name>`.
@@ -48,7 +48,8 @@ impl Placement {
         (!name.is_empty()).then(|| name.to_owned())
     }
 
-    /// Whether copies stand in no namespace. They belong to the contract namespace, so that they go with it.
+    /// Returns `true` if copies stand in no namespace. They belong to the contract namespace, and are deleted with
+    /// it.
     pub(crate) fn is_cluster_scoped(self) -> bool {
         matches!(self, Self::Prefixed | Self::Same)
     }

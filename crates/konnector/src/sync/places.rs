@@ -1,14 +1,14 @@
-//! Where an object and its copy stand, and the APIs to write them with.
+//! Places of an object and its copy, and the APIs to write them with.
 
 use kube::{
     Api, Client,
     api::{ApiResource, DynamicObject},
 };
 
-use super::{engine::Engine, key::ObjectKey, placement::Placement};
+use super::{engine::SyncEngine, key::ObjectKey, placement::Placement};
 use crate::provider::NamespaceAnswer;
 
-impl Engine {
+impl SyncEngine {
     pub(super) fn consumer(&self, key: &ObjectKey) -> Api<DynamicObject> {
         in_namespace(&self.context.consumer, &key.namespace, &self.spec.resource)
     }
@@ -21,7 +21,7 @@ impl Engine {
         self.spec.placement.copy_name(&self.spec.session.namespace, &key.name)
     }
 
-    /// Where copies of the objects of a consumer namespace stand; the empty namespace stands for none.
+    /// The place of copies of the objects of a consumer namespace; the empty namespace stands for none.
     pub(super) fn answer(&self, namespace: &str) -> NamespaceAnswer {
         match self.spec.placement {
             Placement::Mapped { .. } => self.spec.session.namespaces.state(namespace),

@@ -1,11 +1,11 @@
 //! The next step for one object, from what is known of both sides. Pure and infallible.
 
-use super::known::{Copy, Origin, Sides};
+use super::known::{CopyState, OriginState, SyncSides};
 
-/// What else bears on an object.
+/// The state of a namespace on the provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NamespaceState<'a> {
-    /// What the provider has answered has not been listed yet.
+    /// The provider's answers have not been listed yet.
     Unknown,
     /// The provider has not been asked for a namespace yet.
     NotRequested,
@@ -15,9 +15,9 @@ pub(crate) enum NamespaceState<'a> {
     Mapped(&'a str),
 }
 
-/// What an engine is there for.
+/// The task of an engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mode {
+pub(crate) enum EngineMode {
     /// Keep both sides in sync.
     Sync,
     /// The consumer unbinds: copies and finalizers go.
@@ -26,9 +26,9 @@ pub(crate) enum Mode {
     Withdraw,
 }
 
-/// What to do next. A step is taken, its answer goes into the index, and the plan is made anew.
+/// The next action. A step is taken, its answer goes into the index, and a new plan is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(crate) enum SyncStep {
     /// Both sides are as they should be.
     Nothing,
     /// Something else has to happen first; a watch event will tell.
@@ -51,11 +51,11 @@ pub(crate) enum Step {
     Release,
     /// The name is taken on the provider by an object that is not ours.
     Conflict,
-    /// The copy of an earlier object of the same name is being deleted, and does not go.
+    /// The copy of an earlier object of the same name is terminating, and does not go.
     AwaitEarlier,
 }
 
-impl Step {
+impl SyncStep {
     /// One word for metrics.
     pub(crate) fn label(&self) -> &'static str {
         match self {
@@ -82,8 +82,8 @@ pub(crate) enum Right {
     WriteStatus,
 }
 
-impl Step {
-    /// What the konnector has to be allowed on the consumer for this step.
+impl SyncStep {
+    /// The right that the konnector needs on the consumer for this step.
     pub(super) const fn consumer_right(&self) -> Option<Right> {
         match self {
             Self::AddFinalizer | Self::Annotate | Self::Release => Some(Right::Mark),
@@ -100,73 +100,78 @@ impl Step {
     }
 }
 
-/// The next step. While draining, every consumer object is treated as one that is being deleted.
-pub(crate) fn plan(sides: Sides<'_>, namespace: NamespaceState<'_>, mode: Mode) -> Step {
+/// The next step. While draining, every consumer object is treated as one that is terminating.
+pub(crate) fn plan(sides: SyncSides<'_>, namespace: NamespaceState<'_>, mode: EngineMode) -> SyncStep {
     match (sides.origin, mode) {
-        (Some(origin), Mode::Withdraw) if origin.has_finalizer => Step::Release,
-        (_, Mode::Withdraw) => Step::Nothing,
-        (None, Mode::Sync | Mode::Drain) => without_origin(sides),
-        (Some(origin), Mode::Sync) if !origin.deleting => living(origin, sides, namespace),
-        (Some(origin), Mode::Sync) if says_how_it_ends(origin, sides) => Step::WriteStatus,
-        (Some(origin), Mode::Sync | Mode::Drain) => going(origin, sides, namespace),
+        (Some(origin), EngineMode::Withdraw) if origin.has_finalizer => SyncStep::Release,
+        (_, EngineMode::Withdraw) => SyncStep::Nothing,
+        (None, EngineMode::Sync | EngineMode::Drain) => without_origin(sides),
+        (Some(origin), EngineMode::Sync) if !origin.is_terminating => living(origin, sides, namespace),
+        (Some(origin), EngineMode::Sync) if reports_termination(origin, sides) => SyncStep::WriteStatus,
+        (Some(origin), EngineMode::Sync | EngineMode::Drain) => terminating(origin, sides, namespace),
     }
 }
 
 /// A copy whose origin we have never seen stays: it may wait for a consumer that binds again.
-fn without_origin(sides: Sides<'_>) -> Step {
+fn without_origin(sides: SyncSides<'_>) -> SyncStep {
     match sides.ours() {
-        Some(copy) if sides.vanished && !copy.deleting => Step::DeleteCopy,
-        _ => Step::Nothing,
+        Some(copy) if sides.vanished && !copy.is_terminating => SyncStep::DeleteCopy,
+        _ => SyncStep::Nothing,
     }
 }
 
 /// While finalizers on the provider hold the copy, its status tells people what it waits for.
-fn says_how_it_ends(origin: &Origin, sides: Sides<'_>) -> bool {
-    let held = sides.ours().filter(|copy| copy.deleting);
+fn reports_termination(origin: &OriginState, sides: SyncSides<'_>) -> bool {
+    let held = sides.ours().filter(|copy| copy.is_terminating);
     held.is_some_and(|copy| origin.has_finalizer && !origin.orphans && has_news(origin, copy, sides))
 }
 
-fn going(origin: &Origin, sides: Sides<'_>, namespace: NamespaceState<'_>) -> Step {
+fn terminating(origin: &OriginState, sides: SyncSides<'_>, namespace: NamespaceState<'_>) -> SyncStep {
     if !origin.has_finalizer {
-        return Step::Nothing;
+        return SyncStep::Nothing;
     }
     if origin.orphans {
-        return Step::Release;
+        return SyncStep::Release;
     }
     match (sides.copy, sides.ours()) {
         // One that was kept for an earlier object of the name stays.
-        (Some(_), ours) if !ours.is_some_and(|copy| copy.belongs_to(origin)) => Step::Release,
-        (Some(copy), _) if copy.deleting => Step::Wait,
-        (Some(_), _) => Step::DeleteCopy,
+        (Some(_), ours) if !ours.is_some_and(|copy| copy.belongs_to(origin)) => SyncStep::Release,
+        (Some(copy), _) if copy.is_terminating => SyncStep::Wait,
+        (Some(_), _) => SyncStep::DeleteCopy,
         (None, _) => match namespace {
             // Without a namespace there is no copy.
-            NamespaceState::NotRequested | NamespaceState::Requested => Step::Release,
+            NamespaceState::NotRequested | NamespaceState::Requested => SyncStep::Release,
             // With one, or where nobody knows, only a list can tell.
-            NamespaceState::Mapped(_) if sides.provider_listed => Step::Release,
-            NamespaceState::Mapped(_) | NamespaceState::Unknown => Step::Wait,
+            NamespaceState::Mapped(_) if sides.provider_listed => SyncStep::Release,
+            NamespaceState::Mapped(_) | NamespaceState::Unknown => SyncStep::Wait,
         },
     }
 }
 
-fn living(origin: &Origin, sides: Sides<'_>, namespace: NamespaceState<'_>) -> Step {
+fn living(origin: &OriginState, sides: SyncSides<'_>, namespace: NamespaceState<'_>) -> SyncStep {
     let provider_namespace = match namespace {
-        NamespaceState::NotRequested => return Step::RequestNamespace,
-        NamespaceState::Unknown | NamespaceState::Requested => return Step::Wait,
+        NamespaceState::NotRequested => return SyncStep::RequestNamespace,
+        NamespaceState::Unknown | NamespaceState::Requested => return SyncStep::Wait,
         NamespaceState::Mapped(name) => name,
     };
     match (sides.copy, sides.ours()) {
-        _ if !sides.provider_listed => Step::Wait,
-        (Some(_), None) => Step::Conflict,
-        _ if !origin.has_finalizer => Step::AddFinalizer,
-        (None, _) => Step::CreateCopy,
-        (_, Some(copy)) if copy.deleting && has_news(origin, copy, sides) => Step::WriteStatus,
-        (_, Some(copy)) if copy.deleting && !copy.is_for(origin) => Step::AwaitEarlier,
-        (_, Some(copy)) if copy.deleting => Step::Wait,
+        _ if !sides.provider_listed => SyncStep::Wait,
+        (Some(_), None) => SyncStep::Conflict,
+        _ if !origin.has_finalizer => SyncStep::AddFinalizer,
+        (None, _) => SyncStep::CreateCopy,
+        (_, Some(copy)) if copy.is_terminating && has_news(origin, copy, sides) => SyncStep::WriteStatus,
+        (_, Some(copy)) if copy.is_terminating && !copy.is_for(origin) => SyncStep::AwaitEarlier,
+        (_, Some(copy)) if copy.is_terminating => SyncStep::Wait,
         (_, Some(copy)) => both_there(origin, copy, sides, provider_namespace),
     }
 }
 
-fn both_there(origin: &Origin, copy: &Copy, sides: Sides<'_>, provider_namespace: &str) -> Step {
+fn both_there(
+    origin: &OriginState,
+    copy: &CopyState,
+    sides: SyncSides<'_>,
+    provider_namespace: &str,
+) -> SyncStep {
     let in_sync = copy.says(origin.desired) && !copy.has_former;
     let annotated = origin.provider_uid.as_deref() == Some(&copy.uid)
         && origin.provider_namespace.as_deref().unwrap_or_default() == provider_namespace
@@ -174,27 +179,28 @@ fn both_there(origin: &Origin, copy: &Copy, sides: Sides<'_>, provider_namespace
     let (held, news) = (sides.held, has_news(origin, copy, sides));
     // What the provider does not take does not keep its status from coming.
     if held.update_fails && news {
-        Step::WriteStatus
+        SyncStep::WriteStatus
     } else if !in_sync && !held.update {
-        Step::UpdateCopy
+        SyncStep::UpdateCopy
     } else if !annotated && !held.annotation {
-        Step::Annotate
+        SyncStep::Annotate
     } else if news {
-        Step::WriteStatus
+        SyncStep::WriteStatus
     } else if in_sync && annotated && !(held.status && differs(origin, copy, sides)) {
-        Step::Nothing
+        SyncStep::Nothing
     } else {
-        Step::Wait
+        SyncStep::Wait
     }
 }
 
-/// Whether the copy's status is to be written to the origin, and may be. That of an earlier object of the name is not.
-fn has_news(origin: &Origin, copy: &Copy, sides: Sides<'_>) -> bool {
+/// Returns `true` if the copy's status is to be written to the origin, and may be. That of an earlier object of the
+/// name is not.
+fn has_news(origin: &OriginState, copy: &CopyState, sides: SyncSides<'_>) -> bool {
     !sides.held.status && copy.is_for(origin) && differs(origin, copy, sides)
 }
 
-/// Whether the copy's status says what the origin's does not.
-fn differs(origin: &Origin, copy: &Copy, sides: Sides<'_>) -> bool {
+/// Returns `true` if the copy's status has something that the origin's has not.
+fn differs(origin: &OriginState, copy: &CopyState, sides: SyncSides<'_>) -> bool {
     let settled = origin.settled_status.as_deref() == Some(&copy.status);
     !settled && !sides.generations().agree(&copy.status, &origin.status)
 }

@@ -14,14 +14,15 @@ use kube::{
 use portolan_runtime::{backoff::Backoff, watch};
 
 use super::{
-    engine::Engine, health::Side, key::ObjectKey, placement::Placement, places::in_namespace, plan::Mode,
+    engine::SyncEngine, health::WatchedSide, key::ObjectKey, placement::Placement, places::in_namespace,
+    plan::EngineMode,
 };
 
 /// The first and the longest delay between attempts to list a namespace.
 const RETRY: (std::time::Duration, std::time::Duration) =
     (std::time::Duration::from_millis(50), std::time::Duration::from_secs(15));
 
-/// What one watch has seen since it began to list.
+/// Objects that one watch has seen since it began to list.
 #[derive(Default)]
 struct Listing {
     seen: HashSet<ObjectKey>,
@@ -32,11 +33,11 @@ struct Listing {
     number: u64,
 }
 
-impl Engine {
+impl SyncEngine {
     /// Starts the watch that reaches across all objects, where there is one.
     pub(super) fn spawn_wide_watch(self: &Arc<Self>) {
         let namespace = match self.spec.placement {
-            _ if self.mode == Mode::Withdraw => return,
+            _ if self.mode == EngineMode::Withdraw => return,
             Placement::Mapped { cluster_wide: false } => return,
             Placement::Contract => self.spec.session.namespace.clone(),
             Placement::Mapped { cluster_wide: true } | Placement::Prefixed | Placement::Same => String::new(),
@@ -55,7 +56,7 @@ impl Engine {
             Ok(Event::Init) => {
                 listing.seen.clear();
                 listing.namespaces = self.spec.session.namespaces.by_answer();
-                listing.number = self.index.lock().begins_list();
+                listing.number = self.index.lock().begins_watch();
             }
             Ok(Event::InitApply(object)) => {
                 let answered = |namespace: &str| listing.namespaces.get(namespace).cloned();
@@ -73,11 +74,11 @@ impl Engine {
             }
             Ok(Event::Delete(object)) => {
                 if let Some(key) = self.origin_now(&object) {
-                    self.lost_copy(key);
+                    self.copy_went(key, &object);
                 }
             }
             Ok(Event::InitDone) => self.end_wide_list(listing),
-            Err(error) => self.note(Side::Provider(String::new()), Err(&error)),
+            Err(error) => self.note(WatchedSide::Provider(String::new()), Err(&error)),
         }
     }
 
@@ -88,10 +89,10 @@ impl Engine {
         };
         self.watched.lock().extend(listed.iter().map(|namespace| (namespace.clone(), self.tasks.child())));
         for namespace in &listed {
-            self.end_list(namespace, &listing.seen);
+            self.end_list(namespace, &listing.seen, listing.number);
         }
         listing.seen.clear();
-        self.note(Side::Provider(String::new()), Ok(()));
+        self.note(WatchedSide::Provider(String::new()), Ok(()));
         self.watch_namespaces();
     }
 
@@ -125,7 +126,7 @@ impl Engine {
     pub(super) fn watch_namespace(self: &Arc<Self>, namespace: &str) {
         // Of a withdrawn export we may not even read the copies any more.
         let Placement::Mapped { cluster_wide } = self.spec.placement else { return };
-        if self.mode == Mode::Withdraw || (cluster_wide && !self.is_wide_listed()) {
+        if self.mode == EngineMode::Withdraw || (cluster_wide && !self.is_wide_listed()) {
             return;
         }
         let Some(mapped) = self.spec.session.namespaces.mapped(namespace) else { return };
@@ -159,7 +160,7 @@ impl Engine {
             let stays = namespaces.mapped(namespace).is_some() || !self.index.lock().forget(namespace);
             if !stays {
                 tasks.cancel();
-                self.note(Side::Provider(namespace.clone()), Ok(()));
+                self.note(WatchedSide::Provider(namespace.clone()), Ok(()));
             }
             stays
         });
@@ -168,9 +169,10 @@ impl Engine {
     /// Lists what the wide watch showed before anybody knew whose namespace it is.
     async fn list_once(&self, api: &Api<DynamicObject>, namespace: &str) {
         let mut backoff = Backoff::new(RETRY.0, RETRY.1);
-        let list = loop {
+        let (number, list) = loop {
+            let number = self.index.lock().begins_list();
             match api.list(&ListParams::default()).await {
-                Ok(list) => break list,
+                Ok(list) => break (number, list),
                 Err(error) => {
                     tracing::debug!(namespace, %error, "cannot list the provider's objects");
                     tokio::time::sleep(backoff.next_delay()).await;
@@ -183,7 +185,7 @@ impl Engine {
             self.index.lock().saw_copy(&key, object);
             seen.insert(key);
         }
-        self.end_list(namespace, &seen);
+        self.end_list(namespace, &seen, number);
     }
 
     fn on_provider(
@@ -197,7 +199,7 @@ impl Engine {
         match event {
             Ok(Event::Init) => {
                 listing.clear();
-                *list = self.index.lock().begins_list();
+                *list = self.index.lock().begins_watch();
             }
             Ok(Event::InitApply(object)) => {
                 listing.insert(key_of(&object));
@@ -208,23 +210,23 @@ impl Engine {
                     self.look_at(key_of(&object));
                 }
             }
-            Ok(Event::Delete(object)) => self.lost_copy(key_of(&object)),
+            Ok(Event::Delete(object)) => self.copy_went(key_of(&object), &object),
             Ok(Event::InitDone) => {
-                self.end_list(namespace, listing);
+                self.end_list(namespace, listing, *list);
                 listing.clear();
-                self.note(Side::Provider(namespace.to_owned()), Ok(()));
+                self.note(WatchedSide::Provider(namespace.to_owned()), Ok(()));
             }
-            Err(error) => self.note(Side::Provider(namespace.to_owned()), Err(&error)),
+            Err(error) => self.note(WatchedSide::Provider(namespace.to_owned()), Err(&error)),
         }
     }
 
-    fn lost_copy(&self, key: ObjectKey) {
-        self.index.lock().lost_copy(&key);
+    fn copy_went(&self, key: ObjectKey, object: &DynamicObject) {
+        self.index.lock().copy_went(&key, object.metadata.uid.as_deref().unwrap_or_default());
         self.look_at(key);
     }
 
-    fn end_list(&self, namespace: &str, seen: &HashSet<ObjectKey>) {
-        let all = self.index.lock().keep_copies(namespace, seen);
+    fn end_list(&self, namespace: &str, seen: &HashSet<ObjectKey>, list: u64) {
+        let all = self.index.lock().keep_copies(namespace, seen, list);
         for key in all {
             self.look_at(key);
         }

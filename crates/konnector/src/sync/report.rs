@@ -1,4 +1,4 @@
-//! What people hear of objects that could not be synced, as Events and as what the binding says.
+//! Events about objects that could not be synced, and the message of the binding about them.
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use portolan_core::{api::kubebind::ANNOTATION_PROVIDER_UID, digest::Digest};
@@ -10,24 +10,24 @@ use tokio::time::Instant;
 
 use super::{
     contested::{contested, status_writers},
-    engine::Engine,
+    engine::SyncEngine,
     key::ObjectKey,
     owned::comparable,
-    plan::Step,
+    plan::SyncStep,
 };
 
-/// After how many failures in a row people hear of one that may end by itself.
-const PATIENCE: u32 = 3;
-/// The same of lost races, which are part of a busy life.
-const PATIENCE_WITH_RACES: u32 = 10;
+/// Number of failures in a row after which people hear of one that may pass by itself.
+const TOLERATED: u32 = 3;
+/// The same for conflicts, which busy objects always have.
+const TOLERATED_CONFLICTS: u32 = 10;
 
-/// Why a step was not taken.
-pub(super) enum Trouble {
+/// Reasons why a step was not taken.
+pub(super) enum SyncTrouble {
     Answer(WriteError),
     TimedOut,
 }
 
-impl Trouble {
+impl SyncTrouble {
     /// The code of the answer, 0 where there was none.
     pub(super) fn code(&self) -> u16 {
         match self {
@@ -36,8 +36,8 @@ impl Trouble {
         }
     }
 
-    /// At which failure in a row people hear of it.
-    pub(super) fn patience(&self) -> u32 {
+    /// Number of failures in a row after which people hear of it.
+    pub(super) fn tolerated(&self) -> u32 {
         match self {
             Self::Answer(error @ (WriteError::Forbidden(_) | WriteError::Invalid(_)))
                 if !lacks_any_right(error) =>
@@ -45,9 +45,9 @@ impl Trouble {
                 1
             }
             Self::Answer(WriteError::Conflict(kube::Error::Api(status))) if status.code != 404 => {
-                PATIENCE_WITH_RACES
+                TOLERATED_CONFLICTS
             }
-            Self::Answer(_) | Self::TimedOut => PATIENCE,
+            Self::Answer(_) | Self::TimedOut => TOLERATED,
         }
     }
 
@@ -57,24 +57,24 @@ impl Trouble {
                 cause @ kube::Error::Api(status) => format!("{} ({})", brief(cause), status.code),
                 cause => brief(cause),
             },
-            Self::TimedOut => "there was no answer in time".to_owned(),
+            Self::TimedOut => "no answer in time".to_owned(),
         }
     }
 
-    /// Whether all objects of the namespace have it.
-    fn is_of_namespace(&self, step: &Step) -> bool {
-        let on_provider = matches!(step, Step::CreateCopy | Step::UpdateCopy | Step::DeleteCopy);
+    /// Returns `true` if all objects of the namespace have the trouble.
+    fn is_of_namespace(&self, step: &SyncStep) -> bool {
+        let on_provider = matches!(step, SyncStep::CreateCopy | SyncStep::UpdateCopy | SyncStep::DeleteCopy);
         match self {
-            _ if *step == Step::RequestNamespace => true,
+            _ if *step == SyncStep::RequestNamespace => true,
             Self::Answer(error) if on_provider => {
-                is_being_ended(error) || lacks_any_right(error) || self.code() == 404
+                is_in_terminating_namespace(error) || lacks_any_right(error) || self.code() == 404
             }
             Self::Answer(_) | Self::TimedOut => false,
         }
     }
 }
 
-impl Engine {
+impl SyncEngine {
     pub(super) async fn report_conflict(&self, key: &ObjectKey) {
         let Some((about, copy, marked)) = self.stranger(key) else { return };
         if !self.told.lock().is_news(key, "ForeignObject", &about, Instant::now()) {
@@ -98,22 +98,23 @@ impl Engine {
         Some((format!("{} {}", origin.uid, copy.uid), copy.uid.clone(), marked))
     }
 
-    /// The copy of an earlier object is being deleted, and something holds it.
+    /// Reports that the copy of an earlier object is terminating, and that something holds it.
     pub(super) async fn report_earlier(&self, key: &ObjectKey) {
         let Some((about, earlier)) = self.earlier(key) else { return };
         if !self.told.lock().is_news(key, "EarlierObject", &about, Instant::now()) {
             return;
         }
         let note = format!(
-            "The copy {}{} on the provider belongs to an earlier object of this name{earlier}, and is being deleted. This \
-             one is copied when it is gone. If it stays, see on the provider which finalizers hold it.",
+            "The copy {}{} on the provider belongs to an earlier object of this name{earlier}, and is terminating. \
+             This one is copied once that is deleted. If it stays, see on the provider which finalizers hold it.",
             self.copy_name(key),
             self.place(key)
         );
         self.report(key, "EarlierObject", &note).await;
     }
 
-    /// The uids of both sides where the copy does not say what this object says, but what an earlier one said, and which.
+    /// The uids of both sides where the copy does not say what this object says, but what an earlier one said, and
+    /// which.
     fn earlier(&self, key: &ObjectKey) -> Option<(String, String)> {
         let index = self.index.lock();
         let sides = index.sides(key);
@@ -124,17 +125,17 @@ impl Engine {
 
     pub(super) async fn report_failure(
         &self,
-        step: &Step,
+        step: &SyncStep,
         key: &ObjectKey,
         (action, in_a_row): (&str, u32),
-        trouble: &Trouble,
+        trouble: &SyncTrouble,
     ) {
         let why = trouble.why();
         if trouble.is_of_namespace(step) && !key.namespace.is_empty() {
             if self.told.lock().is_news_of_namespace(&key.namespace, Instant::now()) {
                 let note = format!(
-                    "The objects of namespace {} wait for their place{} on the provider, this one among them: {why}. They \
-                     are tried again, more and more seldom.",
+                    "The objects of namespace {} wait for their place{} on the provider, this one among them: {why}. \
+                     The konnector retries with a growing delay.",
                     key.namespace,
                     self.place(key)
                 );
@@ -144,11 +145,11 @@ impl Engine {
         }
         let note = format!("Could not {action} this object: {why}.{}", tries(in_a_row));
         self.report(key, "SyncFailed", &note).await;
-        if let (Step::UpdateCopy, Some((_, earlier))) = (step, self.earlier(key)) {
+        if let (SyncStep::UpdateCopy, Some((_, earlier))) = (step, self.earlier(key)) {
             let note = format!(
-                "The copy {}{} on the provider belongs to an earlier object of this name{earlier} and could not be made \
-                 that of this one. Its status is not shown here. Change this object so that the provider takes it, or \
-                 delete the copy on the provider to begin anew.",
+                "The copy {}{} on the provider belongs to an earlier object of this name{earlier} and could not be \
+                 updated for this one. Its status is not shown here. Change this object so that the provider accepts \
+                 it, or delete the copy on the provider to start over.",
                 self.copy_name(key),
                 self.place(key)
             );
@@ -156,11 +157,11 @@ impl Engine {
         }
     }
 
-    /// What people are to hear where a step undoes once more what somebody else does.
-    pub(super) async fn contest(&self, step: &Step, key: &ObjectKey, written: Digest) -> Option<String> {
+    /// The message for people where a step undoes once more what somebody else does.
+    pub(super) async fn contest(&self, step: &SyncStep, key: &ObjectKey, written: Digest) -> Option<String> {
         let again = self.pace.lock().contested(key, step.label(), written, Instant::now())?;
         let what = match step {
-            Step::UpdateCopy => {
+            SyncStep::UpdateCopy => {
                 let live = self.provider(key).get_opt(&self.copy_name(key)).await.ok()??;
                 let body = self.index.lock().body(key);
                 let body = if let Some(body) = body {
@@ -171,31 +172,30 @@ impl Engine {
                 };
                 contested(&live, &comparable(&body))?
             }
-            Step::WriteStatus => {
+            SyncStep::WriteStatus => {
                 let live = self.consumer(key).get_opt(&key.name).await.ok()??;
                 format!("Field status of this object: also written by {}", status_writers(&live))
             }
-            Step::CreateCopy => "The copy is deleted by somebody on the provider".to_owned(),
-            Step::AddFinalizer | Step::Annotate => {
-                "The finalizer or an annotation of the konnector is taken off this object by somebody"
-                    .to_owned()
+            SyncStep::CreateCopy => "Another client on the provider deletes the copy".to_owned(),
+            SyncStep::AddFinalizer | SyncStep::Annotate => {
+                "Another client removes the konnector's finalizer or annotation from this object".to_owned()
             }
             _ => return None,
         };
         Some(format!(
-            "{what}. What the konnector has to say was written {again} times more, and now more and more seldom. Let only \
-             one of both write it."
+            "{what}. The konnector has written its part {again} times more, with a growing delay. Let only one of \
+             them write it."
         ))
     }
 
-    /// Where the copy stands, for people.
+    /// The place of the copy, for people.
     fn place(&self, key: &ObjectKey) -> String {
         let namespace = self.provider_namespace(key);
         if namespace.is_empty() { String::new() } else { format!(" in namespace {namespace}") }
     }
 
     /// Notes whether the consumer's API server lets us write.
-    pub(super) fn heard(&self, step: &Step, key: &ObjectKey, error: Option<&WriteError>) {
+    pub(super) fn heard(&self, step: &SyncStep, key: &ObjectKey, error: Option<&WriteError>) {
         let Some(right) = step.consumer_right() else { return };
         match error {
             None => self.note_right(right, key, true),
@@ -219,23 +219,25 @@ impl Engine {
     }
 }
 
-/// What to do about an object with the marks of a copy, which were set by somebody else.
+/// The remedy for an object with the marks of a copy, which were set by somebody else.
 fn how_to_adopt(earlier: &str, copy: &str) -> String {
     format!(
-        " Its annotations are those of the copy of an earlier object of this name (uid {earlier}), but the konnector has not \
-         set them. If it shall be the copy of this one, annotate this one {ANNOTATION_PROVIDER_UID}={copy}; else delete it."
+        " Its annotations are those of the copy of an earlier object of this name (uid {earlier}), but the konnector \
+         has not set them. If it should be the copy of this one, annotate this one {ANNOTATION_PROVIDER_UID}={copy}; \
+         otherwise delete it."
     )
 }
 
-/// How often it was tried, for people.
+/// The number of tries, for people.
 pub(crate) fn tries(in_a_row: u32) -> String {
     match in_a_row {
         0 | 1 => String::new(),
-        more => format!(" That was try {more}; it is tried again, more and more seldom."),
+        more => format!(" That was try {more}; the konnector retries with a growing delay."),
     }
 }
 
-/// Whether the right to write to objects is missing. Admission, quotas and namespaces that go answer with the same code.
+/// Returns `true` if the right to write to objects is missing. Admission, quotas and terminating namespaces answer
+/// with the same code.
 fn lacks_right(error: &WriteError) -> bool {
     forbidden_as(error, "cannot patch resource")
 }
@@ -246,7 +248,7 @@ fn lacks_any_right(error: &WriteError) -> bool {
         .any(|verb| forbidden_as(error, &format!("cannot {verb} resource")))
 }
 
-fn is_being_ended(error: &WriteError) -> bool {
+fn is_in_terminating_namespace(error: &WriteError) -> bool {
     forbidden_as(error, "being terminated")
 }
 
@@ -261,14 +263,14 @@ mod tests {
 
     use super::*;
 
-    fn answer(code: u16, message: &str) -> Trouble {
+    fn answer(code: u16, message: &str) -> SyncTrouble {
         let status = Status { code, message: message.to_owned(), ..Status::default() };
-        Trouble::Answer(WriteError::from(kube::Error::Api(Box::new(status))))
+        SyncTrouble::Answer(WriteError::from(kube::Error::Api(Box::new(status))))
     }
 
     #[test]
     fn refusals_are_told_at_once_and_what_may_end_by_itself_at_the_third_try() {
-        for (trouble, patience) in [
+        for (trouble, tolerated) in [
             (answer(422, "spec.a: Invalid value"), 1),
             (answer(400, "bad"), 1),
             (answer(403, "admission webhook denied the request"), 1),
@@ -281,9 +283,9 @@ mod tests {
             (answer(403, "User x cannot create resource \"cowboys\" in the namespace \"y\""), 3),
             (answer(404, "namespaces \"y\" not found"), 3),
             (answer(409, "the object has been modified"), 10),
-            (Trouble::TimedOut, 3),
+            (SyncTrouble::TimedOut, 3),
         ] {
-            assert_eq!(trouble.patience(), patience, "{}", trouble.why());
+            assert_eq!(trouble.tolerated(), tolerated, "{}", trouble.why());
         }
     }
 
@@ -291,14 +293,14 @@ mod tests {
     fn what_a_whole_namespace_has_is_not_told_of_each_object() {
         let ends = "forbidden: unable to create new content in namespace y because it is being terminated";
         for (step, trouble, expected) in [
-            (Step::CreateCopy, answer(403, ends), true),
-            (Step::UpdateCopy, answer(404, "not found"), true),
-            (Step::CreateCopy, answer(403, "cannot create resource \"cowboys\" in the namespace"), true),
-            (Step::CreateCopy, answer(403, "admission webhook denied the request"), false),
-            (Step::CreateCopy, answer(500, "etcd"), false),
-            (Step::CreateCopy, Trouble::TimedOut, false),
-            (Step::WriteStatus, answer(403, "cannot patch resource \"cowboys/status\""), false),
-            (Step::RequestNamespace, answer(500, "etcd"), true),
+            (SyncStep::CreateCopy, answer(403, ends), true),
+            (SyncStep::UpdateCopy, answer(404, "not found"), true),
+            (SyncStep::CreateCopy, answer(403, "cannot create resource \"cowboys\" in the namespace"), true),
+            (SyncStep::CreateCopy, answer(403, "admission webhook denied the request"), false),
+            (SyncStep::CreateCopy, answer(500, "etcd"), false),
+            (SyncStep::CreateCopy, SyncTrouble::TimedOut, false),
+            (SyncStep::WriteStatus, answer(403, "cannot patch resource \"cowboys/status\""), false),
+            (SyncStep::RequestNamespace, answer(500, "etcd"), true),
         ] {
             assert_eq!(trouble.is_of_namespace(&step), expected, "{step:?} {}", trouble.why());
         }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-/// How a `FieldsV1` tree names an item of a list.
+/// The ways in which a `FieldsV1` tree names an item of a list.
 pub(super) enum Selector {
     Keys(Map<String, Value>),
     Value(Value),

@@ -1,4 +1,4 @@
-//! What people have been told already, so that it is not said again with each event and for each object. Pure.
+//! Memory of what people have been told, so that it is not repeated with each event and for each object. Pure.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -6,10 +6,10 @@ use tokio::time::Instant;
 
 use super::key::ObjectKey;
 
-/// Events are kept for an hour: what lasts is said again within it.
+/// Events are kept for an hour: what lasts is reported again within it.
 const AGAIN: Duration = Duration::from_secs(1800);
 
-/// What was said, and when.
+/// The notices that people have been given, with their times.
 #[derive(Debug, Default)]
 pub(super) struct Told {
     /// Of an object: what, and of which object on the other side.
@@ -19,7 +19,7 @@ pub(super) struct Told {
 }
 
 impl Told {
-    /// Whether people have to hear this of an object, about one of that uid on the other side.
+    /// Returns `true` if people have to hear this of an object, about one of that uid on the other side.
     pub(super) fn is_news(&mut self, key: &ObjectKey, what: &'static str, about: &str, now: Instant) -> bool {
         let known = self.objects.get(key);
         let is_known = known.is_some_and(|(said, of, at)| *said == what && of == about && now - *at < AGAIN);
@@ -29,7 +29,7 @@ impl Told {
         !is_known
     }
 
-    /// Whether people have to hear of trouble that a whole namespace has.
+    /// Returns `true` if people have to hear of trouble that a whole namespace has.
     pub(super) fn is_news_of_namespace(&mut self, namespace: &str, now: Instant) -> bool {
         let is_known = self.namespaces.get(namespace).is_some_and(|at| now - *at < AGAIN);
         if !is_known {
@@ -43,7 +43,7 @@ impl Told {
         self.namespaces.remove(namespace);
     }
 
-    /// Forgets an object: it is gone, or what was said of it is no longer so.
+    /// Forgets an object: it is gone, or the report no longer applies.
     pub(super) fn forget(&mut self, key: &ObjectKey) {
         self.objects.remove(key);
     }

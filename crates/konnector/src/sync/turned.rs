@@ -55,9 +55,9 @@ fn collect(value: &Value, [ours, others]: [&Value; 2], place: &str, into: &mut V
     }
 }
 
-/// What is left in a value of maps and lists that were wholly ours and are not whole any more, and that nobody owns,
-/// as operations of a JSON patch (RFC 6902). Where it is not certain that all of them was the consumer's word
-/// (`is_exact`), only items of lists go.
+/// Removals of what is left in a value of maps and lists that were wholly ours and are not whole any more, and that
+/// nobody owns, as operations of a JSON patch (RFC 6902). Where it is not certain that all of them was the consumer's
+/// word (`is_exact`), only items of lists are removed.
 pub(super) fn left_over(value: &Value, fields: [&Value; 2], wholes: &Wholes, is_exact: bool) -> Vec<Value> {
     let mut walk = Walk { wholes, is_exact, operations: Vec::new() };
     walk.through(value, fields, ["", ""], false);
@@ -138,7 +138,7 @@ fn members<'a>(value: &'a Value, fields: &'a Value) -> Vec<(At<'a>, &'a Value, O
     }
 }
 
-/// What `fields` has of one member.
+/// Our part, in `fields`, of one member.
 fn owner<'a>(at: &At<'_>, member: &Value, fields: &'a Value) -> Owned<'a> {
     match at {
         At::Key(name) => fields.as_object()?.get_key_value(&format!("f:{name}")),

@@ -1,4 +1,4 @@
-//! Whose object on the provider it is. Pure.
+//! Ownership of an object on the provider. Pure.
 //!
 //! Controllers copy annotations to what they make, some with the managed fields, and people and backup tools take
 //! either away. So annotations alone say nothing. What our field manager has set says something at the place that it
@@ -13,11 +13,11 @@ use serde_json::Value;
 
 use super::{
     key::ObjectKey,
-    known::Origin,
+    known::OriginState,
     owned::{is_set_by_us, owned, we_write},
 };
 
-/// What marks say.
+/// The verdict of the marks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Marks {
     /// Nothing.
@@ -28,7 +28,7 @@ enum Marks {
     Contradict,
 }
 
-/// What speaks for an object on the provider being our copy for one place, and against it.
+/// Evidence for and against an object on the provider being our copy for one place.
 #[derive(Clone, Debug)]
 pub(crate) struct Evidence {
     /// The marks that our field manager has set.
@@ -70,9 +70,9 @@ impl Evidence {
         self.annotated_for.as_deref().filter(|_| self.by_anybody == Marks::Fit)
     }
 
-    /// Whether the object, of this uid, is our copy for the place. `was_ours` where that was known of the same
-    /// object before.
-    pub(super) fn speaks_for(&self, uid: &str, origin: Option<&Origin>, was_ours: bool) -> bool {
+    /// Returns `true` if the object, of this uid, is our copy for the place. `was_ours` where that was known of the
+    /// same object before.
+    pub(super) fn speaks_for(&self, uid: &str, origin: Option<&OriginState>, was_ours: bool) -> bool {
         if self.by_us == Marks::Contradict {
             return false;
         }
@@ -82,7 +82,7 @@ impl Evidence {
 
     /// The origin has recorded the uid. People may copy that, too: where we have not set it ourselves, the
     /// object has to have marks.
-    fn is_recorded(&self, uid: &str, origin: &Origin) -> bool {
+    fn is_recorded(&self, uid: &str, origin: &OriginState) -> bool {
         origin.provider_uid.as_deref() == Some(uid)
             && (self.by_anybody == Marks::Fit || (self.is_written_by_us && origin.records_by_us))
     }
@@ -93,7 +93,7 @@ impl Evidence {
             (Marks::Fit, _) => {
                 self.names_the_place || self.written_for.as_deref().is_none_or(|uid| uid == origin)
             }
-            // Restored from a backup at its own place, for the very object that is there.
+            // Restored from a backup at its own place, for the very object that exists.
             (_, Marks::Fit) => self.annotated_for.as_deref() == Some(origin),
             _ => false,
         }
@@ -114,12 +114,12 @@ fn marks<'a>(value: impl Fn(&str) -> Option<&'a str>, contract: &str, place: &Ob
     }
 }
 
-/// Whether an object on the provider is a copy of ours, as far as it tells that itself.
+/// Returns `true` if an object on the provider is a copy of ours, as far as it tells that itself.
 pub(crate) fn is_left_of_ours(object: &DynamicObject, contract: &str, place: &ObjectKey) -> bool {
     Evidence::of(object, &owned(object), contract, place).speaks_for("", None, false)
 }
 
-/// Whether we have recorded the uid of the copy on a consumer object, and not somebody who has copied it.
+/// Returns `true` if we have recorded the uid of the copy on a consumer object, and not somebody who has copied it.
 pub(super) fn records_by_us(origin: &DynamicObject) -> bool {
     is_set_by_us(origin, ANNOTATION_PROVIDER_UID)
 }

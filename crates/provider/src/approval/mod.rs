@@ -1,7 +1,7 @@
-//! Answers APIServiceExportRequests: what one names, and this cluster offers, is exported to the consumer whose contract
-//! namespace it stands in, whatever the selector of that namespace says.
+//! Answers APIServiceExportRequests: what one names, and this cluster offers, is exported to the consumer whose
+//! contract namespace it stands in, whatever the selector of that namespace says.
 //!
-//! A consumer's own account may not write any. So a request is the word of somebody who may decide about exports.
+//! A consumer's own account may not write any. So a request comes from somebody who may decide about exports.
 
 mod plan;
 
@@ -19,7 +19,7 @@ use portolan_core::{
 use portolan_runtime::{
     apply::{self, Precondition, WriteError},
     clock,
-    controller::{Action, Controller},
+    controller::{Action, Controller, ReconcileError},
     tasks::Tasks,
 };
 use serde_json::json;
@@ -27,12 +27,13 @@ use tracing::info;
 
 pub(crate) use self::plan::is_granted;
 use self::plan::{Found, ObservedApproval};
-use crate::{FIELD_MANAGER, context::Context, error::ReconcileError, queues::Key, source::Refusal};
+use crate::{FIELD_MANAGER, context::ProviderContext, queues::QueueKey, source::OfferRefusal};
 
 const WORKERS: usize = 2;
 
-pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
-    let reconcile = |context: Arc<Context>, key: Key| async move { reconcile(&context, &key).await };
+pub(crate) fn run(tasks: &Tasks, context: &Arc<ProviderContext>) {
+    let reconcile =
+        |context: Arc<ProviderContext>, key: QueueKey| async move { reconcile(&context, &key).await };
     Controller {
         name: "approval",
         workers: WORKERS,
@@ -42,10 +43,12 @@ pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
     .run(tasks, context, reconcile);
 }
 
-async fn reconcile(context: &Context, key: &Key) -> Result<Action, ReconcileError> {
-    let Some(request) = context.export_requests.get(key) else { return Ok(Action::AwaitChange) };
-    let ends = context.contract(&key.namespace).is_none_or(|contract| contract.ends());
-    if ends || request.metadata.deletion_timestamp.is_some() {
+async fn reconcile(context: &ProviderContext, key: &QueueKey) -> Result<Action, ReconcileError> {
+    let Some(request) = context.export_requests.get_in(&key.namespace, &key.name) else {
+        return Ok(Action::AwaitChange);
+    };
+    let is_terminating = context.contract(&key.namespace).is_none_or(|contract| contract.is_terminating());
+    if is_terminating || request.metadata.deletion_timestamp.is_some() {
         return Ok(Action::AwaitChange);
     }
     let found = request.spec.resources.iter().map(|resource| look(context, key, resource)).collect();
@@ -55,7 +58,7 @@ async fn reconcile(context: &Context, key: &Key) -> Result<Action, ReconcileErro
     match (&plan.status.terminal_message, impossible) {
         (Some(why), _) => context.notices.warn(&on, "RequestFailed", why).await,
         (None, Some(wanted)) => {
-            let note = format!("No namespace can be called {:?}, so it is not made.", wanted.name);
+            let note = format!("{:?} is not a valid name for a namespace, so none is created.", wanted.name);
             context.notices.warn(&on, "InvalidName", &note).await;
         }
         (None, None) => context.notices.clear(&on),
@@ -74,16 +77,16 @@ async fn reconcile(context: &Context, key: &Key) -> Result<Action, ReconcileErro
     Ok(plan.again.map_or(Action::AwaitChange, Action::RequeueAfter))
 }
 
-/// What this cluster has of a resource that is asked for.
-fn look(context: &Context, key: &Key, resource: &ExportedResource) -> Found {
+/// Looks up a requested resource in this cluster.
+fn look(context: &ProviderContext, key: &QueueKey, resource: &ExportedResource) -> Found {
     let name = names::crd(&resource.resource, &resource.group);
-    let Some(crd) = context.crds.get_cluster_scoped(&name) else { return Found::Missing };
+    let Some(crd) = context.crds.get(&name) else { return Found::Missing };
     let offer = match crd.offer(context.tenancy) {
         Ok(offer) => offer,
-        Err(Refusal::Terminating) => return Found::NotOffered("It is being deleted.".to_owned()),
-        Err(Refusal::NotExportable(why)) => return Found::NotOffered(why),
+        Err(OfferRefusal::Terminating) => return Found::NotOffered("It is terminating.".to_owned()),
+        Err(OfferRefusal::NotExportable(why)) => return Found::NotOffered(why),
     };
-    let export = context.exports.get(&Key::new(&key.namespace, name));
+    let export = context.exports.get_in(&key.namespace, &name);
     let in_sync = export.and_then(|export| {
         let conditions = export.status.clone()?.conditions;
         condition::find(&conditions, CONDITION_PROVIDER_IN_SYNC).map(condition::verdict_of)
@@ -104,12 +107,16 @@ fn served(versions: &[VersionOutline]) -> Vec<String> {
 
 /// Makes the namespaces that are asked for, on behalf of the provider: they appear on the consumer before anything
 /// is in them.
-async fn seed(context: &Context, key: &Key, request: &APIServiceExportRequest) -> Result<(), ReconcileError> {
+async fn seed(
+    context: &ProviderContext,
+    key: &QueueKey,
+    request: &APIServiceExportRequest,
+) -> Result<(), ReconcileError> {
     let named = request.spec.namespaces.iter().map(|namespace| namespace.name.clone());
     let wanted: BTreeSet<_> = named.filter(|name| names::is_dns_label(name)).collect();
     let api: Api<APIServiceNamespace> = Api::namespaced(context.client.clone(), &key.namespace);
     for name in wanted {
-        if context.requests.get(&Key::new(&key.namespace, &name)).is_some() {
+        if context.requests.get_in(&key.namespace, &name).is_some() {
             continue;
         }
         let mut made = APIServiceNamespace::new(&name, APIServiceNamespaceSpec {});

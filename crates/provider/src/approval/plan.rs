@@ -1,4 +1,4 @@
-//! What becomes of an APIServiceExportRequest. Pure and infallible.
+//! Verdict on an APIServiceExportRequest. Pure and infallible.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -13,22 +13,22 @@ use portolan_core::{
     names,
 };
 
-/// How long what is asked for may take to appear.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Time for a requested resource to appear.
+const APPEARS_WITHIN: Duration = Duration::from_secs(60);
 const CONDITION_EXPORTS_READY: &str = "ExportsReady";
 const CONDITION_PERMISSION_CLAIM: &str = "PermissionClaim";
-/// Reason of `ExportsReady`: everything is there to be exported, and on its way.
+/// Reason of `ExportsReady`: everything can be exported, and is being exported.
 const EXPORTING: &str = "Exporting";
 
 /// A request and everything that bears on it.
 pub(super) struct ObservedApproval<'a> {
     pub(super) request: &'a APIServiceExportRequest,
-    /// What there is, for each resource of the request.
+    /// Findings for each resource of the request.
     pub(super) found: Vec<Found>,
     pub(super) now: Timestamp,
 }
 
-/// What this cluster has of a resource.
+/// The state of a resource in this cluster.
 #[derive(Clone, Debug)]
 pub(super) enum Found {
     /// No CRD with the label.
@@ -40,18 +40,18 @@ pub(super) enum Found {
         versions: Vec<String>,
         isolation: Isolation,
         claims: Vec<PermissionClaim>,
-        /// What its export says of itself, once there is one.
+        /// The verdict of its export, once there is one.
         in_sync: Option<Verdict>,
     },
 }
 
-/// What to say, and when to look again without news.
-pub(super) struct Plan {
+/// The status to write, and the time to look again without news.
+pub(super) struct ApprovalPlan {
     pub(super) status: APIServiceExportRequestStatus,
     pub(super) again: Option<Duration>,
 }
 
-/// Whether what a request names is to be exported.
+/// Returns `true` if the resources of a request are to be exported.
 pub(crate) fn is_granted(status: &APIServiceExportRequestStatus) -> bool {
     let said = condition::find(&status.conditions, CONDITION_EXPORTS_READY);
     match status.phase {
@@ -61,10 +61,10 @@ pub(crate) fn is_granted(status: &APIServiceExportRequestStatus) -> bool {
     }
 }
 
-pub(super) fn plan(observed: &ObservedApproval<'_>) -> Plan {
+pub(super) fn plan(observed: &ObservedApproval<'_>) -> ApprovalPlan {
     let mut status = observed.request.status.clone().unwrap_or_default();
     if status.phase == RequestPhase::Failed {
-        return Plan { status, again: None };
+        return ApprovalPlan { status, again: None };
     }
     let now = observed.now;
     let (claims, exports) = (claims_verdict(observed), exports_verdict(observed));
@@ -72,7 +72,7 @@ pub(super) fn plan(observed: &ObservedApproval<'_>) -> Plan {
     condition::set(&mut status.conditions, CONDITION_EXPORTS_READY, exports.clone(), now);
     condition::summarize(&mut status.conditions, now);
     if status.phase == RequestPhase::Succeeded {
-        return Plan { status, again: None };
+        return ApprovalPlan { status, again: None };
     }
     let left = left(observed);
     let mut again = None;
@@ -89,13 +89,13 @@ pub(super) fn plan(observed: &ObservedApproval<'_>) -> Plan {
     } else {
         again = Some(left);
     }
-    Plan { status, again }
+    ApprovalPlan { status, again }
 }
 
 fn left(observed: &ObservedApproval<'_>) -> Duration {
     let made = observed.request.metadata.creation_timestamp.as_ref().map(|made| made.0);
     let age = made.map_or(0, |made| observed.now.as_second() - made.as_second());
-    PATIENCE.saturating_sub(Duration::from_secs(u64::try_from(age).unwrap_or_default()))
+    APPEARS_WITHIN.saturating_sub(Duration::from_secs(u64::try_from(age).unwrap_or_default()))
 }
 
 fn exports_verdict(observed: &ObservedApproval<'_>) -> Verdict {
@@ -105,7 +105,7 @@ fn exports_verdict(observed: &ObservedApproval<'_>) -> Verdict {
     }
     let scopes: BTreeSet<_> = observed.found.iter().filter_map(scope).collect();
     if scopes.len() > 1 {
-        let message = "The resources differ in scope: ask for those in namespaces and for the others apart.";
+        let message = "The resources differ in scope: request namespaced and cluster-scoped ones separately.";
         return Verdict::error("DifferentScopes", message);
     }
     let waits = resources().find_map(|(resource, found)| {
@@ -116,13 +116,13 @@ fn exports_verdict(observed: &ObservedApproval<'_>) -> Verdict {
             Some(verdict) if verdict.reason == "BoundSchemaMissing" => {
                 Some(Verdict::error("BoundSchemaNotFound", verdict.message.clone()))
             }
-            _ => Some(Verdict::pending(EXPORTING, format!("APIServiceExport {name} is on its way."))),
+            _ => Some(Verdict::pending(EXPORTING, format!("APIServiceExport {name} is being created."))),
         }
     });
     waits.unwrap_or_else(Verdict::holds)
 }
 
-/// What keeps a resource from being exported, if anything.
+/// The obstacle to exporting a resource, if any.
 fn problem(resource: &ExportedResource, found: &Found) -> Option<Verdict> {
     let name = crd(resource);
     let message = match found {
@@ -150,7 +150,7 @@ fn scope(found: &Found) -> Option<bool> {
     }
 }
 
-/// What is claimed is the CRD's to say: a request may repeat it, and not go beyond it.
+/// Judges the claims of a request. The CRD decides about claims: a request may repeat it, and not go beyond it.
 fn claims_verdict(observed: &ObservedApproval<'_>) -> Verdict {
     let spec = &observed.request.spec;
     let mut seen = BTreeSet::new();
@@ -177,8 +177,8 @@ fn claims_verdict(observed: &ObservedApproval<'_>) -> Verdict {
         Some(beyond) => Verdict::error(
             "InvalidPermissionClaim",
             format!(
-                "The claim on {} is none of those in the annotation kube-bind.io/permission-claims of the \
-                 CustomResourceDefinitions: put it there, or leave it out here.",
+                "The claim on {} is not among those in the annotation kube-bind.io/permission-claims of the \
+                 CustomResourceDefinitions: add it there, or remove it here.",
                 beyond.resource
             ),
         ),
@@ -227,7 +227,7 @@ mod tests {
         offered(ResourceScope::Namespaced, in_sync)
     }
 
-    fn planned(request: &APIServiceExportRequest, found: Vec<Found>, second: i64) -> Plan {
+    fn planned(request: &APIServiceExportRequest, found: Vec<Found>, second: i64) -> ApprovalPlan {
         plan(&ObservedApproval { request, found, now: Timestamp::from_second(second).unwrap() })
     }
 

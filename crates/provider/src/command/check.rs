@@ -7,20 +7,20 @@ use portolan_core::{
     condition,
 };
 use portolan_runtime::{
-    check::{self, Check, Rules},
-    client, clock,
-    telemetry::Chain,
+    check::{self, Check},
+    clock,
+    telemetry::ErrorChain,
 };
 
 use super::consumers::{self, Row};
 use crate::{
     args::ControllerArgs,
-    source::{Refusal, SourceCrd},
+    source::{OfferRefusal, SourceCrd},
     tenancy::Tenancy,
 };
 
 const RULES: &str = include_str!("../../../../charts/provider/files/rbac.yaml");
-/// A kubeconfig that ends sooner is worth a word: the provider renews it long before.
+/// A kubeconfig that expires sooner is reported: the provider renews it long before.
 const TOO_SOON: i64 = 60 * 60;
 
 fn docs(place: &str) -> String {
@@ -29,22 +29,17 @@ fn docs(place: &str) -> String {
 
 /// Everything, in the order in which one thing needs the other.
 pub(super) async fn checks(args: &ControllerArgs) -> Vec<Check> {
-    let client = match client::connect(&args.client).await {
-        Ok(client) => client,
-        Err(error) => {
-            let cure = "give --kubeconfig, set KUBECONFIG, or run this inside the provider's pod";
-            return vec![Check::new("this cluster", Err(Chain(&error).to_string()), cure, docs("flags"))];
-        }
+    let (client, mut checks) = match check::own_cluster(&args.client, "provider", &docs("flags")).await {
+        Ok(reached) => reached,
+        Err(checks) => return checks,
     };
-    let mut checks = check::server(&client, "this cluster", &docs("flags")).await;
-    if checks.iter().any(|check| check.ok != Some(true)) {
-        return checks;
-    }
-    checks.extend(check::crds(&client, "provider", &portolan_core::crds::provider(), &docs("install")).await);
+    checks.extend(
+        check::crds(&client, "provider", &portolan_core::crds::provider(), &docs("quick-start")).await,
+    );
     checks.extend(rights(args, &client).await);
     let cure = "start the provider; where it runs elsewhere, give --lease-namespace and --lease-name";
     let settings = args.lease.settings(&args.pod, "kube-bind-provider");
-    checks.push(check::lease(&client, &settings, "running provider", cure, &docs("install")).await);
+    checks.push(check::lease(&client, &settings, "running provider", cure, &docs("quick-start")).await);
     checks.extend(offers(args.tenancy(), &client).await);
     match consumers::see(&client).await {
         Ok(seen) => {
@@ -56,44 +51,42 @@ pub(super) async fn checks(args: &ControllerArgs) -> Vec<Check> {
             checks.extend(rows.iter().flat_map(|row| of_consumer(row, clock::now())));
             checks.extend(seen.exports.iter().map(of_export));
         }
-        Err(error) => checks.push(Check::skipped("consumers", Chain(&*error).to_string(), docs("consumers"))),
+        Err(error) => {
+            checks.push(Check::skipped("consumers", ErrorChain(&*error).to_string(), docs("consumers")));
+        }
     }
     checks
 }
 
 async fn rights(args: &ControllerArgs, client: &Client) -> Vec<Check> {
     let release = args.lease.settings(&args.pod, "kube-bind-provider").namespace;
-    let rules = match Rules::parse(RULES) {
-        Ok(rules) => rules,
-        Err(error) => return vec![Check::skipped("rights", error.to_string(), docs("install"))],
-    };
     let cure = "give the provider's account the rules of charts/provider/files/rbac.yaml";
-    check::rights(client, rules.rights(&release, &[]), cure, &docs("install")).await
+    check::chart_rights(client, RULES, |rules| rules.rights(&release, &[]), cure, &docs("quick-start")).await
 }
 
 /// Each labelled CRD: whether it can be offered, and why not.
 async fn offers(tenancy: Tenancy, client: &Client) -> Vec<Check> {
     let api: Api<SourceCrd> = Api::all(client.clone());
     let labelled = ListParams::default().labels(&format!("{LABEL_EXPORTED}=true"));
-    let place = docs("offering-a-crd");
+    let place = docs("offer-a-crd");
     match api.list(&labelled).await {
         Ok(found) if found.items.is_empty() => {
             let why = format!("no CRD has the label {LABEL_EXPORTED}=true");
             vec![Check::skipped("offers", why, place)]
         }
         Ok(found) => found.items.iter().map(|crd| of_offer(crd, tenancy)).collect(),
-        Err(error) => vec![Check::skipped("offers", Chain(&error).to_string(), place)],
+        Err(error) => vec![Check::skipped("offers", ErrorChain(&error).to_string(), place)],
     }
 }
 
 fn of_offer(crd: &SourceCrd, tenancy: Tenancy) -> Check {
     let result = match crd.offer(tenancy) {
         Ok(_) => Ok("it can be exported".to_owned()),
-        Err(Refusal::Terminating) => Err("it is being deleted".to_owned()),
-        Err(Refusal::NotExportable(why)) => Err(why),
+        Err(OfferRefusal::Terminating) => Err("it is terminating".to_owned()),
+        Err(OfferRefusal::NotExportable(why)) => Err(why),
     };
     let cure = "change the CRD, the provider's flags (give this command the same), or take the label off";
-    Check::new(format!("offer of {}", crd.name_any()), result, cure, docs("offering-a-crd"))
+    Check::new(format!("offer of {}", crd.name_any()), result, cure, docs("offer-a-crd"))
 }
 
 fn of_export(export: &APIServiceExport) -> Check {
@@ -106,21 +99,22 @@ fn of_export(export: &APIServiceExport) -> Check {
         Some(said) => Err(said.message.clone()),
         None => Err("no provider has looked at it".to_owned()),
     };
-    let cure = "see the Events of the CRD and of the export; the page lists them by reason";
+    let cure = "see the Events of the CRD and of the export; the documentation lists them by reason";
     Check::new(format!("export {namespace}/{name}"), result, cure, docs("events"))
 }
 
 fn of_consumer(row: &Row, now: Timestamp) -> Vec<Check> {
     let name = &row.name;
     let health = match (row.healthy, &row.last_contact) {
-        (Some(true), Some(time)) => Ok(format!("it gave a sign of life at {time}")),
-        (_, None) => Err("its konnector has never given a sign of life".to_owned()),
+        (Some(true), Some(time)) => Ok(format!("last heartbeat at {time}")),
+        (_, None) => Err("its konnector has never sent a heartbeat".to_owned()),
         (_, Some(time)) => {
-            let why = row.reason.as_deref().unwrap_or("nobody has judged it");
-            Err(format!("its last sign of life was at {time}: {why}"))
+            let why = row.reason.as_deref().unwrap_or("no provider has judged it yet");
+            Err(format!("last heartbeat at {time}: {why}"))
         }
     };
-    let cure = "run `konnector check` on the consumer, or delete the contract namespace of one that is gone";
+    let cure = "run `konnector check` on the consumer, or delete the contract namespace of a consumer that no longer \
+     exists";
     let health = Check::new(format!("konnector of consumer {name}"), health, cure, docs("consumers"));
     let title = format!("kubeconfig of consumer {name}");
     let Some(end) = row.kubeconfig_expires.as_ref().and_then(|end| end.parse::<Timestamp>().ok()) else {
@@ -129,9 +123,9 @@ fn of_consumer(row: &Row, now: Timestamp) -> Vec<Check> {
     };
     let left = end.as_second() - now.as_second();
     let result = if left < TOO_SOON {
-        Err(format!("its token ends at {end}, and was not renewed"))
+        Err(format!("its token expires at {end}, and was not renewed"))
     } else {
-        Ok(format!("its token ends at {end}"))
+        Ok(format!("its token expires at {end}"))
     };
     let cure = "see the Events of Secret kubeconfig, or run `provider kubeconfig` again";
     vec![health, Check::new(title, result, cure, docs("consumers"))]

@@ -5,13 +5,13 @@ mod rows;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::{Api, Client, api::ListParams};
 use portolan_core::api::kubebind::{APIServiceExport, ClusterBinding, LABEL_CONSUMER, PROVIDER_KUBECONFIG};
-use portolan_runtime::{args::ClientArgs, client, clock, process::Failure};
+use portolan_runtime::{args::ClientArgs, client, clock, process::ProcessFailure};
 
 pub(super) use self::rows::{Row, rows as summarize};
 use self::rows::{Seen, rows, table};
 use crate::args::TableOrJson;
 
-/// What cannot be read.
+/// A part that cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to list {what}: this command needs the right to list them in all namespaces")]
 struct Unreadable {
@@ -21,7 +21,7 @@ struct Unreadable {
 }
 
 /// Lists the consumers.
-pub(super) async fn list(cluster: ClientArgs, output: TableOrJson) -> Result<(), Failure> {
+pub(super) async fn list(cluster: ClientArgs, output: TableOrJson) -> Result<(), ProcessFailure> {
     let rows = rows(&see(&client::connect(&cluster).await?).await?);
     match output {
         TableOrJson::Json => super::print(&format!("{}\n", serde_json::to_string_pretty(&rows)?)),
@@ -31,7 +31,7 @@ pub(super) async fn list(cluster: ClientArgs, output: TableOrJson) -> Result<(),
 }
 
 /// Everything about consumers that the cluster has.
-pub(super) async fn see(client: &Client) -> Result<Seen, Failure> {
+pub(super) async fn see(client: &Client) -> Result<Seen, ProcessFailure> {
     let failed = |what| move |source| Unreadable { what, source };
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let contracts = namespaces.list(&ListParams::default().labels(LABEL_CONSUMER)).await;

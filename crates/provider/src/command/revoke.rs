@@ -1,4 +1,4 @@
-//! `provider revoke`: makes the account of a consumer anew, so that every token that it was given is void.
+//! `provider revoke`: recreates the account of a consumer, so that every token that it was given is void.
 
 use k8s_openapi::api::core::v1::{Namespace, Secret, ServiceAccount};
 use kube::{Api, Client, ResourceExt as _};
@@ -7,12 +7,12 @@ use portolan_runtime::{
     apply::{self, WriteError},
     args::ClientArgs,
     client,
-    process::Failure,
+    process::ProcessFailure,
 };
 
 use crate::{BINDER, is_ours, kubeconfig::account, kubeconfig::secret};
 
-/// Why nothing was revoked, or not all of it is as it should be.
+/// Reasons why nothing was revoked, or not all of it is as it should be.
 #[derive(Debug, thiserror::Error)]
 enum RevokeError {
     #[error("there is no consumer {0:?}: `provider consumers` lists them")]
@@ -35,25 +35,29 @@ fn failed(action: &'static str, what: &str) -> impl FnOnce(WriteError) -> Revoke
     move |source| RevokeError::Io { action, what: what.to_owned(), source: Box::new(source) }
 }
 
-/// Makes the account anew, and prints a kubeconfig for the new one where the old one is known.
-pub(super) async fn revoke(cluster: ClientArgs, consumer: String, namespace: String) -> Result<(), Failure> {
+/// Recreates the account, and prints a kubeconfig for the new one where the old one is known.
+pub(super) async fn revoke(
+    cluster: ClientArgs,
+    consumer: String,
+    namespace: String,
+) -> Result<(), ProcessFailure> {
     let client = client::connect(&cluster).await?;
     expect(&client, &consumer, &namespace).await?;
     let known = kept(&client, &namespace).await?;
     delete(&client, &namespace).await?;
     account::ensure_account(&client, &namespace).await?;
     super::note(&format!(
-        "every token of consumer {consumer} is void; an API server may take one for 10 s more, and requests that are \
-         under way go on to their end"
+        "every token of consumer {consumer} is revoked; an API server may accept one for another 10 s, and requests \
+         in progress finish"
     ));
     let again = format!("for a new kubeconfig: provider kubeconfig --consumer {consumer}");
     let Some(known) = known else {
         super::note(&again);
         return Ok(());
     };
-    let life = secret::Life::of(&known);
+    let life = secret::TokenLife::of(&known);
     let token =
-        account::token_for(&client, &namespace, life.map_or(account::SHORTEST, secret::Life::seconds))
+        account::token_for(&client, &namespace, life.map_or(account::SHORTEST, secret::TokenLife::seconds))
             .await?;
     match secret::with_token(&known, token.text) {
         Ok(access) => {

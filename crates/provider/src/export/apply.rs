@@ -8,69 +8,68 @@ use portolan_core::{api::kubebind::APIServiceExport, condition::Verdict, outline
 use portolan_runtime::{
     apply::{self, Precondition, WriteError},
     clock,
-    controller::Action,
-    telemetry::Chain,
+    controller::{Action, ReconcileError},
+    telemetry::ErrorChain,
 };
 use serde_json::json;
 use tracing::info;
 
 use super::{
-    plan::{self, ObservedExport, Plan, Report, Step},
-    wanted::Wanted,
+    plan::{self, ExportPlan, ExportStep, ObservedExport, Report},
+    wanted::WantedExport,
 };
 use crate::{
     FIELD_MANAGER,
-    context::Context,
-    error::ReconcileError,
-    queues::Key,
-    source::{FullCrd, Offer, Refusal},
+    context::ProviderContext,
+    queues::QueueKey,
+    source::{CrdOffer, FullCrd, OfferRefusal},
 };
 
 const FOREIGN: &str = "It was not made by this provider (label kube-bind.io/managed-by=provider is missing), so it is \
-    left as it is. Delete it to have the CRD of this name exported.";
+ left as it is. Delete it to have the CRD of this name exported.";
 
 pub(super) async fn apply(
-    context: &Context,
-    key: &Key,
+    context: &ProviderContext,
+    key: &QueueKey,
     observed: &ObservedExport,
-    plan: Plan,
+    plan: ExportPlan,
 ) -> Result<Action, ReconcileError> {
     let apis = Apis::of(context, key);
     match (plan, &observed.wanted) {
-        (Plan::Withdraw { export, schema }, _) => apis.withdraw(key, export, schema).await?,
-        (Plan::Replace, Wanted::Offer(offer, _)) => {
+        (ExportPlan::Withdraw { export, schema }, _) => apis.withdraw(key, export, schema).await?,
+        (ExportPlan::Replace, WantedExport::Offer(offer, _)) => {
             if let Some(export) = &observed.export {
                 apis.replace(key, offer, export).await?;
             }
         }
-        (Plan::Explain, Wanted::AsItIs(Some(why))) => {
+        (ExportPlan::Explain, WantedExport::AsItIs(Some(why))) => {
             if let Some(export) = &observed.export {
                 context.notices.warn(&export.object_ref(&()), &why.reason, &why.message).await;
                 let report = Report { in_sync: why.clone(), shared: None };
                 apis.report(context, key, export, report).await?;
             }
         }
-        (Plan::AwaitDrain { left }, _) => {
+        (ExportPlan::AwaitDrain { left }, _) => {
             let Some(export) = &observed.export else { return Ok(Action::AwaitChange) };
             let report = Report { in_sync: plan::withdrawing(observed.drain_limit), shared: None };
             apis.report(context, key, export, report).await?;
             return Ok(Action::RequeueAfter(left));
         }
-        (Plan::LetGo { place }, _) => {
+        (ExportPlan::LetGo { place }, _) => {
             if let Some(export) = &observed.export {
                 apis.let_go(key, export, place).await?;
             }
         }
-        (Plan::LeaveForeign, _) => {
+        (ExportPlan::LeaveForeign, _) => {
             if let Some(export) = &observed.export {
                 context.notices.warn(&export.object_ref(&()), "NotOurs", FOREIGN).await;
             }
         }
-        (Plan::Offer { export, schema }, Wanted::Offer(offer, objection)) => {
+        (ExportPlan::Offer { export, schema }, WantedExport::Offer(offer, objection)) => {
             let place = Place { context, key, observed, offer, apis };
             place.offer(export, schema, objection.as_ref()).await?;
         }
-        (Plan::Nothing | Plan::Offer { .. } | Plan::Replace | Plan::Explain, _) => {}
+        (ExportPlan::Nothing | ExportPlan::Offer { .. } | ExportPlan::Replace | ExportPlan::Explain, _) => {}
     }
     Ok(Action::AwaitChange)
 }
@@ -81,7 +80,7 @@ struct Apis {
 }
 
 impl Apis {
-    fn of(context: &Context, key: &Key) -> Self {
+    fn of(context: &ProviderContext, key: &QueueKey) -> Self {
         let client = || context.client.clone();
         Self {
             exports: Api::namespaced(client(), &key.namespace),
@@ -91,7 +90,7 @@ impl Apis {
 
     async fn withdraw(
         &self,
-        key: &Key,
+        key: &QueueKey,
         export: Option<String>,
         schema: Option<String>,
     ) -> Result<(), ReconcileError> {
@@ -109,14 +108,14 @@ impl Apis {
 }
 
 impl Apis {
-    /// Deletes an export that has to be made anew. What it owns stays: namespaces of consumers, among others.
+    /// Deletes an export that has to be recreated. What it owns stays: namespaces of consumers, among others.
     async fn replace(
         &self,
-        key: &Key,
-        offer: &Offer,
+        key: &QueueKey,
+        offer: &CrdOffer,
         export: &APIServiceExport,
     ) -> Result<(), ReconcileError> {
-        info!(export = %key, "something immutable has changed: making the export anew");
+        info!(export = %key, "an immutable field has changed: recreating the export");
         let failed = |error| ReconcileError::new("replace export", key, error);
         let seen = Precondition::of(Some(&export.metadata), FIELD_MANAGER);
         let marked = json!(plan::replaced_export(key, offer, export));
@@ -129,18 +128,23 @@ impl Apis {
         deleted.map(|_| ()).map_err(|error| failed(error.into()))
     }
 
-    async fn let_go(&self, key: &Key, export: &APIServiceExport, place: usize) -> Result<(), ReconcileError> {
+    async fn let_go(
+        &self,
+        key: &QueueKey,
+        export: &APIServiceExport,
+        place: usize,
+    ) -> Result<(), ReconcileError> {
         let held = (place, plan::FINALIZER);
         let written = apply::take_finalizer(&self.exports, None, &export.metadata, held).await;
-        written.map_err(|error| ReconcileError::new("take the finalizer off export", key, error))?;
-        info!(export = %key, "the end of the export has reached the consumer, or its time is over");
+        written.map_err(|error| ReconcileError::new("remove the finalizer from export", key, error))?;
+        info!(export = %key, "the consumer has cleaned up after the export, or its time is up: letting it go");
         Ok(())
     }
 
     async fn report(
         &self,
-        context: &Context,
-        key: &Key,
+        context: &ProviderContext,
+        key: &QueueKey,
         export: &APIServiceExport,
         report: Report,
     ) -> Result<(), ReconcileError> {
@@ -157,10 +161,10 @@ impl Apis {
 }
 
 struct Place<'a> {
-    context: &'a Context,
-    key: &'a Key,
+    context: &'a ProviderContext,
+    key: &'a QueueKey,
     observed: &'a ObservedExport,
-    offer: &'a Offer,
+    offer: &'a CrdOffer,
     apis: Apis,
 }
 
@@ -168,8 +172,8 @@ impl Place<'_> {
     /// The export comes first, because it owns the schema.
     async fn offer(
         &self,
-        export: Step,
-        schema: Step,
+        export: ExportStep,
+        schema: ExportStep,
         objection: Option<&Verdict>,
     ) -> Result<(), ReconcileError> {
         let export = self.export(export).await?;
@@ -185,9 +189,9 @@ impl Place<'_> {
         self.apis.report(self.context, self.key, &export, report).await
     }
 
-    async fn export(&self, step: Step) -> Result<APIServiceExport, ReconcileError> {
+    async fn export(&self, step: ExportStep) -> Result<APIServiceExport, ReconcileError> {
         let observed = self.observed.export.as_deref();
-        if let (Step::Keep, Some(export)) = (step, observed) {
+        if let (ExportStep::Keep, Some(export)) = (step, observed) {
             return Ok(export.clone());
         }
         let desired = json!(plan::desired_export(self.key, self.offer, observed));
@@ -201,13 +205,13 @@ impl Place<'_> {
     }
 
     /// Gives what the export says of its schema.
-    async fn schema(&self, export: &APIServiceExport, step: Step) -> Result<Verdict, ReconcileError> {
+    async fn schema(&self, export: &APIServiceExport, step: ExportStep) -> Result<Verdict, ReconcileError> {
         match step {
-            Step::Keep => return Ok(plan::in_sync(self.offer)),
-            Step::LeaveForeign => {
+            ExportStep::Keep => return Ok(plan::in_sync(self.offer)),
+            ExportStep::LeaveForeign => {
                 return Ok(missing(format!("BoundSchema {} is not usable. {FOREIGN}", self.key.name)));
             }
-            Step::Write => {}
+            ExportStep::Write => {}
         }
         // Bodies are large: one at a time.
         let _turn = self.context.bodies.lock().await;
@@ -222,20 +226,20 @@ impl Place<'_> {
                 Ok(plan::in_sync(&offer))
             }
             Err(WriteError::Invalid(error)) => {
-                Ok(missing(format!("BoundSchema {} cannot be made: {}", self.key.name, Chain(&error))))
+                Ok(missing(format!("BoundSchema {} cannot be made: {}", self.key.name, ErrorChain(&error))))
             }
             Err(error) if is_too_large(&error) => {
-                Ok(missing(format!("BoundSchema {} cannot be stored: {}", self.key.name, Chain(&error))))
+                Ok(missing(format!("BoundSchema {} cannot be stored: {}", self.key.name, ErrorChain(&error))))
             }
             Err(error) => Err(ReconcileError::new("write schema", self.key, error)),
         }
     }
 
-    /// The schema to write, read anew.
+    /// The schema to write, read again.
     async fn body(
         &self,
         export: &APIServiceExport,
-    ) -> Result<Option<(Offer, serde_json::Value)>, ReconcileError> {
+    ) -> Result<Option<(CrdOffer, serde_json::Value)>, ReconcileError> {
         let crds: Api<FullCrd> = Api::all(self.context.client.clone());
         let read = crds.get_opt(&self.key.name).await;
         let Some(crd) = read.map_err(|error| ReconcileError::new("read CRD", self.key, error))? else {
@@ -245,14 +249,14 @@ impl Place<'_> {
         let Ok(source) = crd.source() else { return Ok(None) };
         let offer = match source.offer_on(terms) {
             Ok(offer) => offer,
-            Err(Refusal::Terminating | Refusal::NotExportable(_)) => return Ok(None),
+            Err(OfferRefusal::Terminating | OfferRefusal::NotExportable(_)) => return Ok(None),
         };
         let Ok(spec) = crd.schema(terms) else { return Ok(None) };
         let desired = json!(plan::desired_schema(self.key, &offer, spec, export));
         Ok(Some((offer, desired)))
     }
 
-    /// What stores keep of a schema does not say who manages which fields.
+    /// Reads the managers of fields from the API server, since stores do not keep them.
     async fn seen_schema(&self) -> Result<Precondition, ReconcileError> {
         if self.observed.schema.is_none() {
             return Ok(Precondition::Absent);
@@ -263,7 +267,7 @@ impl Place<'_> {
     }
 }
 
-/// Whether trying again is of no use, because neither the API server nor etcd take so much.
+/// Returns `true` if another attempt is of no use, because neither the API server nor etcd take so much.
 fn is_too_large(error: &WriteError) -> bool {
     let text = error.cause().to_string();
     apply::code(error.cause()) == 413 || text.contains("too large") || text.contains("larger than max")

@@ -1,4 +1,4 @@
-//! What a CRD needs in a contract namespace, and the bodies of it. Pure and infallible.
+//! Objects that a CRD needs in a contract namespace, and their bodies. Pure and infallible.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -15,31 +15,31 @@ use portolan_core::{
     outline::SchemaOutline,
 };
 
-use super::wanted::Wanted;
+use super::wanted::WantedExport;
 use crate::{
     MANAGED_BY, is_ours,
-    queues::Key,
-    source::{Offer, not_carried},
+    queues::QueueKey,
+    source::{CrdOffer, not_carried},
 };
 
 /// Finalizer on exports: the consumer's rights stay until its konnector has cleaned up.
 pub(super) const FINALIZER: &str = "kubebind.io/provider";
 
-/// What is there, and what should be.
+/// The observed export and the desired one.
 pub(super) struct ObservedExport {
     pub(super) now: Timestamp,
-    /// How long a konnector may take to clean up after a withdrawal.
+    /// Limit for a konnector to clean up after a withdrawal.
     pub(super) drain_limit: Duration,
-    /// The contract namespace is gone or going, and the consumer's rights with it.
-    pub(super) contract_ends: bool,
-    pub(super) wanted: Wanted,
+    /// The contract namespace is deleted or terminating, and the consumer's rights with it.
+    pub(super) contract_is_terminating: bool,
+    pub(super) wanted: WantedExport,
     pub(super) export: Option<Arc<APIServiceExport>>,
     pub(super) schema: Option<Arc<SchemaOutline>>,
 }
 
-/// What to do.
+/// The next action.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Plan {
+pub(super) enum ExportPlan {
     Nothing,
     /// Delete what has these uids.
     Withdraw {
@@ -48,86 +48,86 @@ pub(super) enum Plan {
     },
     /// The export is somebody else's.
     LeaveForeign,
-    /// Delete the export, marked as one that is made anew, because what has to change in it is immutable. Its
+    /// Delete the export, marked as one that is recreated, because what has to change in it is immutable. Its
     /// end brings us back to make the new one.
     Replace,
     /// Say on the export why it is not what people want.
     Explain,
-    /// The export is being deleted, and its konnector is not done with it: look again then, at the latest.
+    /// The export is terminating, and its konnector is not done with it: look again then, at the latest.
     AwaitDrain {
         left: Duration,
     },
-    /// The export is being deleted, and nobody has anything to do with it any more.
+    /// The export is terminating, and nobody has anything to do with it any more.
     LetGo {
         place: usize,
     },
     /// Make them so.
     Offer {
-        export: Step,
-        schema: Step,
+        export: ExportStep,
+        schema: ExportStep,
     },
 }
 
-/// What to do with one object.
+/// The action on one object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum ExportStep {
     Keep,
     Write,
     /// It is somebody else's.
     LeaveForeign,
 }
 
-pub(super) fn plan(observed: &ObservedExport) -> Plan {
+pub(super) fn plan(observed: &ObservedExport) -> ExportPlan {
     if let Some(export) = observed.export.as_deref()
         && let Some(deleted) = &export.metadata.deletion_timestamp
     {
         return end(observed, export, deleted.0);
     }
     let offer = match &observed.wanted {
-        Wanted::AsItIs(why) => return as_it_is(observed, why.is_some()),
-        Wanted::Nothing => return withdraw(observed),
-        Wanted::Offer(offer, _) => offer,
+        WantedExport::AsItIs(why) => return as_it_is(observed, why.is_some()),
+        WantedExport::Nothing => return withdraw(observed),
+        WantedExport::Offer(offer, _) => offer,
     };
     let Some(export) = &observed.export else {
-        return Plan::Offer { export: Step::Write, schema: step(observed, None, offer) };
+        return ExportPlan::Offer { export: ExportStep::Write, schema: step(observed, None, offer) };
     };
     if !is_ours(&**export) {
-        return Plan::LeaveForeign;
+        return ExportPlan::LeaveForeign;
     }
     if !still_works(&export.spec, offer) {
-        return Plan::Replace;
+        return ExportPlan::Replace;
     }
     let written = has_hash(&**export, offer) && finalizer(export).is_some();
-    Plan::Offer {
-        export: if written { Step::Keep } else { Step::Write },
+    ExportPlan::Offer {
+        export: if written { ExportStep::Keep } else { ExportStep::Write },
         schema: step(observed, Some(export), offer),
     }
 }
 
-fn as_it_is(observed: &ObservedExport, is_explained: bool) -> Plan {
+fn as_it_is(observed: &ObservedExport, is_explained: bool) -> ExportPlan {
     let is_there = observed.export.as_deref().is_some_and(is_ours);
-    if is_there && is_explained { Plan::Explain } else { Plan::Nothing }
+    if is_there && is_explained { ExportPlan::Explain } else { ExportPlan::Nothing }
 }
 
 /// An export goes when the konnector says that nothing of it is left, or has never bound it; or after a time.
-fn end(observed: &ObservedExport, export: &APIServiceExport, deleted: Timestamp) -> Plan {
-    let Some(place) = finalizer(export) else { return Plan::Nothing };
+fn end(observed: &ObservedExport, export: &APIServiceExport, deleted: Timestamp) -> ExportPlan {
+    let Some(place) = finalizer(export) else { return ExportPlan::Nothing };
     let age = observed.now.duration_since(deleted);
     let age = Duration::try_from(age).unwrap_or_default();
     let left = observed.drain_limit.saturating_sub(age);
-    if left.is_zero() || observed.contract_ends || is_replaced(export) || !is_in_use(export) {
-        Plan::LetGo { place }
+    if left.is_zero() || observed.contract_is_terminating || is_replaced(export) || !is_in_use(export) {
+        ExportPlan::LetGo { place }
     } else {
-        Plan::AwaitDrain { left }
+        ExportPlan::AwaitDrain { left }
     }
 }
 
-/// Whether an export is deleted only to be made anew.
+/// Returns `true` if an export is deleted only to be recreated.
 pub(super) fn is_replaced(export: &APIServiceExport) -> bool {
     export.annotations().contains_key(ANNOTATION_REPLACED)
 }
 
-/// Whether a konnector may still have something of the export.
+/// Returns `true` if a konnector may still have something of the export.
 pub(super) fn is_in_use(export: &APIServiceExport) -> bool {
     let conditions = export.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     let Some(connected) = condition::find(conditions, CONDITION_CONNECTED) else { return false };
@@ -138,7 +138,7 @@ fn finalizer(export: &APIServiceExport) -> Option<usize> {
     export.finalizers().iter().position(|finalizer| finalizer == FINALIZER)
 }
 
-/// What an export says while it waits for the konnector.
+/// The verdict of an export that waits for the konnector.
 pub(super) fn withdrawing(drain_limit: Duration) -> Verdict {
     let minutes = drain_limit.as_secs().div_ceil(60);
     Verdict::pending(
@@ -150,24 +150,28 @@ pub(super) fn withdrawing(drain_limit: Duration) -> Verdict {
     )
 }
 
-fn withdraw(observed: &ObservedExport) -> Plan {
-    let export = observed.export.as_deref().and_then(doomed);
+fn withdraw(observed: &ObservedExport) -> ExportPlan {
+    let export = observed.export.as_deref().and_then(deletable);
     // The consumer's rights are read off the schema. It goes when the export is gone, whose end brings us back.
     let is_needed = observed.export.as_deref().is_some_and(is_ours);
-    let schema = observed.schema.as_deref().filter(|_| !is_needed).and_then(doomed);
-    if export.is_none() && schema.is_none() { Plan::Nothing } else { Plan::Withdraw { export, schema } }
+    let schema = observed.schema.as_deref().filter(|_| !is_needed).and_then(deletable);
+    if export.is_none() && schema.is_none() {
+        ExportPlan::Nothing
+    } else {
+        ExportPlan::Withdraw { export, schema }
+    }
 }
 
-/// The uid of an object that is ours and not on its way out yet.
-fn doomed<K: Resource>(object: &K) -> Option<String> {
+/// The uid of an object that is ours and not terminating yet.
+fn deletable<K: Resource>(object: &K) -> Option<String> {
     let living = object.meta().deletion_timestamp.is_none();
     object.uid().filter(|_| living && is_ours(object))
 }
 
-fn step(observed: &ObservedExport, export: Option<&APIServiceExport>, offer: &Offer) -> Step {
-    let Some(schema) = &observed.schema else { return Step::Write };
+fn step(observed: &ObservedExport, export: Option<&APIServiceExport>, offer: &CrdOffer) -> ExportStep {
+    let Some(schema) = &observed.schema else { return ExportStep::Write };
     if !is_ours(&**schema) {
-        return Step::LeaveForeign;
+        return ExportStep::LeaveForeign;
     }
     let owned = export.is_some_and(|export| {
         schema.owner_references().iter().any(|owner| Some(&owner.uid) == export.metadata.uid.as_ref())
@@ -175,22 +179,22 @@ fn step(observed: &ObservedExport, export: Option<&APIServiceExport>, offer: &Of
     let is_same = has_hash(&**schema, offer)
         && schema.spec == offer.schema
         && schema.annotations().get(ANNOTATION_API_APPROVED) == offer.approved.as_ref();
-    if owned && is_same { Step::Keep } else { Step::Write }
+    if owned && is_same { ExportStep::Keep } else { ExportStep::Write }
 }
 
-fn has_hash<K: Resource>(object: &K, offer: &Offer) -> bool {
+fn has_hash<K: Resource>(object: &K, offer: &CrdOffer) -> bool {
     object.annotations().get(ANNOTATION_SOURCE_SPEC_HASH) == Some(&offer.hash)
 }
 
-/// Whether the export still says what is offered. Its versions are those of the schema, whatever it names.
-fn still_works(spec: &APIServiceExportSpec, offer: &Offer) -> bool {
+/// Returns `true` if the export still matches the offer. Its versions are those of the schema, whatever it names.
+fn still_works(spec: &APIServiceExportSpec, offer: &CrdOffer) -> bool {
     let [resource] = spec.resources.as_slice() else { return false };
     let expected = APIServiceExportSpec { resources: spec.resources.clone(), ..export_spec(offer) };
     (&resource.group, &resource.resource) == (&offer.resource.group, &offer.resource.resource)
         && *spec == expected
 }
 
-fn export_spec(offer: &Offer) -> APIServiceExportSpec {
+fn export_spec(offer: &CrdOffer) -> APIServiceExportSpec {
     APIServiceExportSpec {
         resources: vec![offer.resource.clone()],
         permission_claims: offer.claims.clone(),
@@ -202,8 +206,8 @@ fn export_spec(offer: &Offer) -> APIServiceExportSpec {
 
 /// The export to write. What is immutable stays as it was observed.
 pub(super) fn desired_export(
-    key: &Key,
-    offer: &Offer,
+    key: &QueueKey,
+    offer: &CrdOffer,
     observed: Option<&APIServiceExport>,
 ) -> APIServiceExport {
     let spec = observed.map_or_else(|| export_spec(offer), |observed| observed.spec.clone());
@@ -211,8 +215,12 @@ pub(super) fn desired_export(
     APIServiceExport { metadata: ObjectMeta { finalizers, ..metadata(key, offer) }, spec, status: None }
 }
 
-/// The export as it is marked before it is deleted to be made anew.
-pub(super) fn replaced_export(key: &Key, offer: &Offer, observed: &APIServiceExport) -> APIServiceExport {
+/// The export as it is marked before it is deleted and recreated.
+pub(super) fn replaced_export(
+    key: &QueueKey,
+    offer: &CrdOffer,
+    observed: &APIServiceExport,
+) -> APIServiceExport {
     let mut export = desired_export(key, offer, Some(observed));
     export.annotations_mut().insert(ANNOTATION_REPLACED.to_owned(), "true".to_owned());
     export
@@ -220,8 +228,8 @@ pub(super) fn replaced_export(key: &Key, offer: &Offer, observed: &APIServiceExp
 
 /// The schema to write, owned by its export.
 pub(super) fn desired_schema(
-    key: &Key,
-    offer: &Offer,
+    key: &QueueKey,
+    offer: &CrdOffer,
     spec: BoundSchemaSpec,
     export: &APIServiceExport,
 ) -> BoundSchema {
@@ -236,7 +244,7 @@ pub(super) fn desired_schema(
     BoundSchema { metadata, spec, status: None }
 }
 
-fn metadata(key: &Key, offer: &Offer) -> ObjectMeta {
+fn metadata(key: &QueueKey, offer: &CrdOffer) -> ObjectMeta {
     ObjectMeta {
         name: Some(key.name.clone()),
         labels: Some(BTreeMap::from([(LABEL_MANAGED_BY.to_owned(), MANAGED_BY.to_owned())])),
@@ -245,18 +253,18 @@ fn metadata(key: &Key, offer: &Offer) -> ObjectMeta {
     }
 }
 
-/// What an export that is as it should be says of its schema.
-pub(super) fn in_sync(offer: &Offer) -> Verdict {
+/// The verdict of an export that matches its schema.
+pub(super) fn in_sync(offer: &CrdOffer) -> Verdict {
     if offer.dropped.is_empty() {
         return Verdict::holds();
     }
     Verdict { reason: "FieldsDropped".to_owned(), message: not_carried(&offer.dropped), ..Verdict::holds() }
 }
 
-/// What we say on an export.
+/// The conditions that we write on an export.
 pub(super) struct Report {
     pub(super) in_sync: Verdict,
-    /// Whether consumers can read the objects of one another; `None` leaves what was said.
+    /// `true` if consumers can read the objects of one another; `None` keeps the recorded value.
     pub(super) shared: Option<bool>,
 }
 

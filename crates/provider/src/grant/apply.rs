@@ -10,21 +10,24 @@ use k8s_openapi::{
     },
 };
 use kube::{Api, Resource, ResourceExt as _};
-use portolan_runtime::apply::{self, Precondition};
+use portolan_runtime::{
+    apply::{self},
+    cache::Cache,
+    controller::ReconcileError,
+};
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::json;
 
 use super::{exported_in, read_across, resources, shared};
 use crate::{
-    FIELD_MANAGER, cluster_rights, cluster_rights::Shared, context::Context, error::ReconcileError, is_ours,
-    queues::Key, rights, store::Kind, tenancy::Place,
+    FIELD_MANAGER, cluster_rights, cluster_rights::Shared, context::ProviderContext, is_ours,
+    queues::QueueKey, rights, tenancy::CopyPlace,
 };
 
 /// Rights on kinds whose copies stand in the contract namespace.
-pub(super) async fn in_contract(context: &Context, contract: &str) -> Result<(), ReconcileError> {
-    let kinds = exported_in(context, contract, Place::Contract);
-    let key = Key::new(contract, rights::NAME);
-    let role = context.roles.get(&key);
+pub(super) async fn in_contract(context: &ProviderContext, contract: &str) -> Result<(), ReconcileError> {
+    let kinds = exported_in(context, contract, CopyPlace::Contract);
+    let key = QueueKey::new(contract, rights::NAME);
+    let role = context.roles.get_in(&key.namespace, &key.name);
     if kinds.is_empty() && role.is_none() {
         return Ok(());
     }
@@ -33,7 +36,7 @@ pub(super) async fn in_contract(context: &Context, contract: &str) -> Result<(),
         let api: Api<Role> = Api::namespaced(context.client.clone(), contract);
         write(&api, &context.roles, &desired, role.as_deref()).await?;
     }
-    let binding = context.role_bindings.get(&key);
+    let binding = context.role_bindings.get_in(&key.namespace, &key.name);
     let desired = rights::binding(contract);
     if binding.as_ref().is_none_or(|binding| !rights::binds(binding, &desired)) {
         let api: Api<RoleBinding> = Api::namespaced(context.client.clone(), contract);
@@ -44,18 +47,17 @@ pub(super) async fn in_contract(context: &Context, contract: &str) -> Result<(),
 
 /// Rights on kinds that the consumer shares with others.
 pub(super) async fn in_cluster(
-    context: &Context,
+    context: &ProviderContext,
     known: &Shared,
     contract: &Namespace,
 ) -> Result<(), ReconcileError> {
     let namespace = contract.name_any();
     let name = cluster_rights::name(&namespace);
-    let (role, binding) =
-        (known.roles.get_cluster_scoped(&name), known.role_bindings.get_cluster_scoped(&name));
+    let (role, binding) = (known.roles.get(&name), known.role_bindings.get(&name));
     let all = context.exports.all();
     let here = || all.iter().filter(|export| export.namespace().as_deref() == Some(&namespace));
     let read = here().flat_map(|export| resources(context, export, read_across)).collect();
-    let write_to = exported_in(context, &namespace, Place::Cluster);
+    let write_to = exported_in(context, &namespace, CopyPlace::Cluster);
     let roles: Api<ClusterRole> = Api::all(context.client.clone());
     let bindings: Api<ClusterRoleBinding> = Api::all(context.client.clone());
     let desired = shared::role(contract, &read, &write_to);
@@ -78,15 +80,14 @@ pub(super) async fn in_cluster(
 /// Writes an object that is not as it should be; one that is somebody else's is not in the store, and stays.
 async fn write<K>(
     api: &Api<K>,
-    kind: &Kind<K>,
+    kind: &Cache<K>,
     desired: &K,
     observed: Option<&K>,
 ) -> Result<(), ReconcileError>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Serialize + Send + Sync + 'static,
 {
-    let seen = Precondition::of(observed.map(Resource::meta), FIELD_MANAGER);
-    let written = apply::apply::<K>(api, FIELD_MANAGER, &json!(desired), &seen).await;
+    let written = apply::apply_over(api, FIELD_MANAGER, desired, observed).await;
     kind.wrote(written.map_err(|error| ReconcileError::new("write the rights", desired.name_any(), error))?);
     Ok(())
 }
@@ -95,8 +96,8 @@ async fn remove<K>(api: &Api<K>, observed: Option<&K>) -> Result<(), ReconcileEr
 where
     K: Resource<DynamicType = (), Scope = ClusterResourceScope> + Clone + Debug + DeserializeOwned,
 {
-    let Some(doomed) = observed.filter(|seen| is_ours(*seen)) else { return Ok(()) };
-    let uid = doomed.uid().unwrap_or_default();
-    let deleted = apply::delete(api, &doomed.name_any(), &uid).await;
-    deleted.map_err(|error| ReconcileError::new("delete the rights", doomed.name_any(), error))
+    let Some(rights) = observed.filter(|seen| is_ours(*seen)) else { return Ok(()) };
+    let uid = rights.uid().unwrap_or_default();
+    let deleted = apply::delete(api, &rights.name_any(), &uid).await;
+    deleted.map_err(|error| ReconcileError::new("delete the rights", rights.name_any(), error))
 }

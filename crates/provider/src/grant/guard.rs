@@ -11,10 +11,12 @@ use k8s_openapi::{
     },
     apimachinery::pkg::apis::meta::v1::LabelSelector,
 };
-use kube::{Api, Resource as _, api::ObjectMeta};
+use kube::{Api, api::ObjectMeta};
 use portolan_core::api::kubebind::{ANNOTATION_CLUSTER_NAMESPACE, LABEL_MANAGED_BY};
-use portolan_runtime::apply::{self, Precondition};
-use serde_json::json;
+use portolan_runtime::{
+    apply::{self},
+    controller::ReconcileError,
+};
 use tracing::info;
 
 use super::{
@@ -22,18 +24,17 @@ use super::{
     shared::{Resources, written_by},
 };
 use crate::{
-    BINDER, FIELD_MANAGER, MANAGED_BY, cluster_rights::Shared, context::Context, error::ReconcileError,
-    tenancy::Place,
+    BINDER, FIELD_MANAGER, MANAGED_BY, cluster_rights::Shared, context::ProviderContext, tenancy::CopyPlace,
 };
 
 /// Name of the policy and of its binding.
 const NAME: &str = "kube-bind-shared-kinds";
 
 /// Makes the policy what it should be, and removes it where nothing is shared.
-pub(super) async fn ensure(context: &Context, shared: &Shared) -> Result<(), ReconcileError> {
+pub(super) async fn ensure(context: &ProviderContext, shared: &Shared) -> Result<(), ReconcileError> {
     let kinds = kinds(context, shared);
-    let policy = shared.policies.get_cluster_scoped(NAME);
-    let binding = shared.policy_bindings.get_cluster_scoped(NAME);
+    let policy = shared.policies.get(NAME);
+    let binding = shared.policy_bindings.get(NAME);
     let policies: Api<ValidatingAdmissionPolicy> = Api::all(context.client.clone());
     let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(context.client.clone());
     let failed = |action: &'static str| move |error| ReconcileError::new(action, NAME, error);
@@ -48,25 +49,23 @@ pub(super) async fn ensure(context: &Context, shared: &Shared) -> Result<(), Rec
     }
     let desired = desired_policy(&kinds);
     if policy.as_ref().is_none_or(|policy| policy.spec != desired.spec) {
-        let seen = Precondition::of(policy.as_ref().map(|policy| policy.meta()), FIELD_MANAGER);
-        let written = apply::apply(&policies, FIELD_MANAGER, &json!(desired), &seen).await;
+        let written = apply::apply_over(&policies, FIELD_MANAGER, &desired, policy.as_deref()).await;
         shared.policies.wrote(written.map_err(failed("write admission policy"))?);
         info!(policy = NAME, kinds = kinds.len(), "guards the kinds that consumers share");
     }
     let desired = desired_binding();
     if binding.as_ref().is_none_or(|binding| binding.spec != desired.spec) {
-        let seen = Precondition::of(binding.as_ref().map(|binding| binding.meta()), FIELD_MANAGER);
-        let written = apply::apply(&bindings, FIELD_MANAGER, &json!(desired), &seen).await;
+        let written = apply::apply_over(&bindings, FIELD_MANAGER, &desired, binding.as_deref()).await;
         shared.policy_bindings.wrote(written.map_err(failed("write admission policy binding"))?);
     }
     Ok(())
 }
 
-/// What any consumer may write that stands in no namespace, or shall be allowed to.
-fn kinds(context: &Context, shared: &Shared) -> Resources {
+/// Kinds without a namespace that any consumer may write, or is about to get the right to.
+fn kinds(context: &ProviderContext, shared: &Shared) -> Resources {
     let exports = context.exports.all().into_iter();
     let exported =
-        exports.flat_map(|export| resources(context, &export, |terms| terms.place == Place::Cluster));
+        exports.flat_map(|export| resources(context, &export, |terms| terms.place == CopyPlace::Cluster));
     let roles = shared.roles.all();
     exported.chain(roles.iter().flat_map(|role| written_by(role))).collect()
 }

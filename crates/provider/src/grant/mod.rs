@@ -14,30 +14,28 @@ use portolan_core::{
     outline::SchemaOutline,
 };
 use portolan_runtime::{
-    controller::{Action, Controller},
+    controller::{Action, Controller, ReconcileError},
     tasks::Tasks,
 };
 
 use crate::{
-    context::Context,
-    error::ReconcileError,
+    context::ProviderContext,
     is_ours,
-    queues::Key,
-    tenancy::{Place, Terms},
+    tenancy::{CopyPlace, TenancyTerms},
 };
 
 const WORKERS: usize = 2;
 
-pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
+pub(crate) fn run(tasks: &Tasks, context: &Arc<ProviderContext>) {
     let reconcile =
-        |context: Arc<Context>, contract: String| async move { reconcile(&context, &contract).await };
+        |context: Arc<ProviderContext>, contract: String| async move { reconcile(&context, &contract).await };
     Controller { name: "grant", workers: WORKERS, queue: &context.queues.grants, metrics: &context.metrics }
         .run(tasks, context, reconcile);
 }
 
-async fn reconcile(context: &Context, contract: &str) -> Result<Action, ReconcileError> {
+async fn reconcile(context: &ProviderContext, contract: &str) -> Result<Action, ReconcileError> {
     // What is left of a contract goes with its namespace.
-    let namespace = context.contracts.get_cluster_scoped(contract);
+    let namespace = context.contracts.get(contract);
     let namespace = namespace.filter(|namespace| namespace.metadata.deletion_timestamp.is_none());
     if namespace.is_some() {
         apply::in_contract(context, contract).await?;
@@ -53,14 +51,18 @@ async fn reconcile(context: &Context, contract: &str) -> Result<Action, Reconcil
 }
 
 /// Group and plural of what is exported to a contract, with copies that stand there.
-pub(crate) fn exported_in(context: &Context, contract: &str, place: Place) -> BTreeSet<(String, String)> {
+pub(crate) fn exported_in(
+    context: &ProviderContext,
+    contract: &str,
+    place: CopyPlace,
+) -> BTreeSet<(String, String)> {
     let exports = context.exports.all().into_iter();
     let here = exports.filter(|export| export.namespace().as_deref() == Some(contract));
     here.flat_map(|export| resources(context, &export, |terms| terms.place == place)).collect()
 }
 
 /// The claims of what is exported to a contract.
-pub(crate) fn claimed_in(context: &Context, contract: &str) -> Vec<Vec<PermissionClaim>> {
+pub(crate) fn claimed_in(context: &ProviderContext, contract: &str) -> Vec<Vec<PermissionClaim>> {
     let exports = context.exports.all().into_iter().filter(|export| is_ours(&**export));
     let here = exports.filter(|export| export.namespace().as_deref() == Some(contract));
     here.map(|export| export.spec.permission_claims.clone()).collect()
@@ -68,16 +70,16 @@ pub(crate) fn claimed_in(context: &Context, contract: &str) -> Vec<Vec<Permissio
 
 /// The resources of one of our exports to which the terms apply.
 fn resources(
-    context: &Context,
+    context: &ProviderContext,
     export: &APIServiceExport,
-    apply: impl Fn(Terms) -> bool,
+    apply: impl Fn(TenancyTerms) -> bool,
 ) -> Vec<(String, String)> {
     if !is_ours(export) {
         return Vec::new();
     }
     let namespace = export.namespace().unwrap_or_default();
     let terms = |group: &str, resource: &str| {
-        let schema = context.schemas.get(&Key::new(&namespace, names::bound_schema(resource, group)))?;
+        let schema = context.schemas.get_in(&namespace, &names::bound_schema(resource, group))?;
         Some(terms(export, &schema))
     };
     let named = export.spec.resources.iter().map(|named| (named.group.clone(), named.resource.clone()));
@@ -85,17 +87,17 @@ fn resources(
 }
 
 /// The terms that were agreed, from what was written down.
-fn terms(export: &APIServiceExport, schema: &SchemaOutline) -> Terms {
+fn terms(export: &APIServiceExport, schema: &SchemaOutline) -> TenancyTerms {
     let (scope, isolation, reach) = (schema.spec.scope, export.spec.isolation, export.spec.informer_scope);
     let place = match (scope, isolation) {
-        (ResourceScope::Namespaced, _) => Place::Mapped,
-        (ResourceScope::Cluster, Isolation::Namespaced) => Place::Contract,
-        (ResourceScope::Cluster, Isolation::Prefixed | Isolation::None) => Place::Cluster,
+        (ResourceScope::Namespaced, _) => CopyPlace::Mapped,
+        (ResourceScope::Cluster, Isolation::Namespaced) => CopyPlace::Contract,
+        (ResourceScope::Cluster, Isolation::Prefixed | Isolation::None) => CopyPlace::Cluster,
     };
-    Terms { scope, isolation, reach, place }
+    TenancyTerms { scope, isolation, reach, place }
 }
 
 /// Resources whose copies every consumer may read, because its watch reaches across the cluster.
-fn read_across(terms: Terms) -> bool {
-    terms.place == Place::Mapped && terms.reach == InformerScope::Cluster
+fn read_across(terms: TenancyTerms) -> bool {
+    terms.place == CopyPlace::Mapped && terms.reach == InformerScope::Cluster
 }

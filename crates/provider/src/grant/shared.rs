@@ -21,13 +21,13 @@ const WRITE: [&str; 7] = ["get", "list", "watch", "create", "update", "patch", "
 /// Resources by group and plural.
 pub(super) type Resources = BTreeSet<(String, String)>;
 
-/// The ClusterRole; it goes with the contract namespace.
+/// The ClusterRole; it is deleted with the contract namespace.
 pub(super) fn role(contract: &Namespace, read: &Resources, write: &Resources) -> ClusterRole {
     let rules = rules(read, &READ).chain(rules(write, &WRITE)).collect();
     ClusterRole { metadata: metadata(contract), rules: Some(rules), aggregation_rule: None }
 }
 
-/// What a ClusterRole lets its consumer write.
+/// Kinds that a ClusterRole lets its consumer write.
 pub(super) fn written_by(role: &ClusterRole) -> Resources {
     if contract_of(&role.name_any()).is_none() {
         return Resources::new();

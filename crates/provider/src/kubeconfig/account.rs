@@ -21,15 +21,15 @@ use portolan_runtime::{
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{options::KubeconfigOptions, secret::Life};
+use super::{options::KubeconfigOptions, secret::TokenLife};
 use crate::{BINDER, FIELD_MANAGER, MANAGED_BY, is_ours};
 
-/// How much shorter than asked a token may be without a word.
+/// Seconds by which a token may be shorter than asked without a notice.
 const TOLERANCE_SECONDS: i64 = 60;
 /// The API server issues no token for less, in seconds.
 pub(crate) const SHORTEST: i64 = 600;
 
-/// Why there is no account.
+/// Reasons why there is no account.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AccountError {
     #[error("failed to {action} {what}")]
@@ -40,11 +40,11 @@ pub(crate) enum AccountError {
         source: Box<WriteError>,
     },
     #[error(
-        "namespace {namespace} exists and is not for consumer {consumer}: choose another --consumer, or if it is meant: \
-         kubectl label namespace {namespace} {LABEL_CONSUMER}={consumer}"
+        "namespace {namespace} exists and is not for consumer {consumer}: choose another --consumer, or if it is \
+         meant: kubectl label namespace {namespace} {LABEL_CONSUMER}={consumer}"
     )]
     ForeignNamespace { namespace: String, consumer: String },
-    #[error("namespace {0} is being deleted: run this again when it is gone")]
+    #[error("namespace {0} is terminating: run this again once it is deleted")]
     Terminating(String),
     #[error("the API server answered the token request without a token")]
     NoToken,
@@ -133,7 +133,7 @@ where
     }
 }
 
-/// What a konnector does in the contract namespace, and nothing else.
+/// Rules of a konnector's work in the contract namespace, and nothing else.
 fn rules() -> Value {
     let rule = |resources: &[&str], verbs: &[&str]| json!({"apiGroups": ["kube-bind.io"], "resources": resources, "verbs": verbs});
     json!([
@@ -170,8 +170,7 @@ pub(crate) async fn keep(client: &Client, namespace: &str, secret: &Secret) -> R
     if found.as_ref().is_some_and(|found| !is_ours(found)) {
         return Ok(false);
     }
-    let seen = Precondition::of(found.as_ref().map(Resource::meta), FIELD_MANAGER);
-    match apply::apply::<Secret>(&api, FIELD_MANAGER, &json!(secret), &seen).await {
+    match apply::apply_over(&api, FIELD_MANAGER, secret, found.as_ref()).await {
         // The same command, run twice at once.
         Ok(_) | Err(WriteError::Conflict(_)) => Ok(true),
         Err(error) => Err(failed("write", &what)(error)),
@@ -181,8 +180,8 @@ pub(crate) async fn keep(client: &Client, namespace: &str, secret: &Secret) -> R
 /// A token of the account.
 pub(crate) struct Token {
     pub(crate) text: String,
-    pub(crate) life: Life,
-    /// What to say when it is valid for less than was asked.
+    pub(crate) life: TokenLife,
+    /// Notice to print when the token is valid for less than was asked.
     pub(super) shortened: Option<String>,
 }
 
@@ -201,9 +200,9 @@ pub(crate) async fn token_for(client: &Client, namespace: &str, asked: i64) -> R
     let answer = answer.map_err(|error| failed("get a token for ServiceAccount", BINDER)(error.into()))?;
     let status = answer.status.filter(|status| !status.token.is_empty()).ok_or(AccountError::NoToken)?;
     let expires = status.expiration_timestamp.0;
-    let life = Life { issued: clock::now(), expires };
+    let life = TokenLife { issued: clock::now(), expires };
     let granted = life.seconds();
     let is_short = granted + TOLERANCE_SECONDS < asked;
-    let note = format!("the API server gives less than was asked: the token is valid until {expires}");
+    let note = format!("the API server grants less time than requested: the token is valid until {expires}");
     Ok(Token { text: status.token, life, shortened: is_short.then_some(note) })
 }

@@ -14,7 +14,7 @@ use kube::Config;
 use portolan_runtime::{
     args::{ClientArgs, LogArgs},
     client,
-    process::{self, Failure},
+    process::{self, ProcessFailure},
 };
 
 use self::{
@@ -23,11 +23,11 @@ use self::{
 };
 use crate::args::KubeconfigArgs;
 
-/// Why there is no kubeconfig.
+/// Reasons why there is no kubeconfig.
 #[derive(Debug, thiserror::Error)]
 enum KubeconfigFailure {
     #[error(
-        "the kubeconfig would be of no use to a konnector: give --server with the URL that the consumer reaches"
+        "a konnector could not use this kubeconfig: give --server with a URL that the consumer can reach"
     )]
     Unusable(#[source] portolan_core::kubeconfig::KubeconfigError),
     #[error("failed to write the kubeconfig to standard output")]
@@ -43,7 +43,7 @@ pub(crate) fn run(args: &KubeconfigArgs, cluster: &ClientArgs, log: &LogArgs) ->
     process::run_command(log, || issue(options, cluster.clone()))
 }
 
-async fn issue(options: KubeconfigOptions, cluster: ClientArgs) -> Result<(), Failure> {
+async fn issue(options: KubeconfigOptions, cluster: ClientArgs) -> Result<(), ProcessFailure> {
     let config = client::configuration(&cluster).await?;
     let client = client::of(config.clone())?;
     account::ensure(&client, &options).await?;
@@ -67,7 +67,7 @@ fn access(options: &KubeconfigOptions, config: &Config, token: String) -> Access
     let own_server = || config.cluster_url.to_string().trim_end_matches('/').to_owned();
     if options.server.is_none() && render::is_local(&own_server()) {
         note(&format!(
-            "{} can be reached from here only: if the konnector runs elsewhere, give --server",
+            "{} is reachable from this machine only: if the konnector runs elsewhere, give --server",
             own_server()
         ));
     }

@@ -1,11 +1,11 @@
-//! What the command line asks for, checked before the cluster is touched.
+//! Options of the command line, checked before the cluster is touched.
 
 use std::{path::Path, time::Duration};
 
 use portolan_core::names::{self, InvalidName};
 use portolan_runtime::{
     args::interval,
-    authorities::{Bundle, InvalidBundle},
+    authorities::{CaBundle, InvalidBundle},
 };
 
 use crate::{
@@ -84,7 +84,7 @@ fn certificate_authority(path: &Path) -> Result<String, OptionsError> {
     let shown = path.display().to_string();
     let bytes = std::fs::read(path)
         .map_err(|source| OptionsError::CaFileUnreadable { path: shown.clone(), source })?;
-    let bundle = Bundle::read(&bytes)
+    let bundle = CaBundle::read(&bytes)
         .map_err(|source| OptionsError::CaFileUnusable { path: shown.clone(), source })?;
     bundle.warn(&format!("--ca-file {shown:?}"));
     Ok(bundle.to_pem())
@@ -107,16 +107,16 @@ fn token_duration(text: &str) -> Result<Duration, OptionsError> {
 
 #[cfg(test)]
 mod tests {
-    use portolan_runtime::{args::parse_from, telemetry::Chain};
+    use portolan_runtime::{args::parse_from, telemetry::ErrorChain};
 
     use super::*;
-    use crate::args::{Args, Command};
+    use crate::args::{Command, ProviderArgs};
 
     fn read(arguments: &[&str]) -> Result<KubeconfigOptions, String> {
         let all = ["provider", "kubeconfig"].iter().chain(arguments).copied();
-        let args = parse_from::<Args>("provider", all).unwrap();
+        let args = parse_from::<ProviderArgs>("provider", all).unwrap();
         let Some(Command::Kubeconfig(command)) = args.command else { panic!("no command") };
-        KubeconfigOptions::read(&command).map_err(|error| Chain(&error).to_string())
+        KubeconfigOptions::read(&command).map_err(|error| ErrorChain(&error).to_string())
     }
 
     #[test]

@@ -4,7 +4,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 
 /// Name of the context, the cluster and the user.
 const NAME: &str = "provider";
-/// How many characters a line of PEM has.
+/// Number of characters in a line of PEM.
 const PEM_LINE: usize = 64;
 
 /// A consumer's way in.
@@ -61,7 +61,7 @@ pub(super) fn pem(certificates: &[Vec<u8>]) -> String {
     certificates.iter().map(block).collect()
 }
 
-/// Whether other clusters cannot reach a server by this URL.
+/// Returns `true` if other clusters cannot reach a server by this URL.
 pub(super) fn is_local(server: &str) -> bool {
     let authority = server.trim_start_matches("https://").split('/').next().unwrap_or_default();
     let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
@@ -73,7 +73,7 @@ pub(super) fn is_local(server: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use portolan_core::kubeconfig::{Credentials, parse};
+    use portolan_core::kubeconfig::{KubeconfigCredentials, parse};
 
     use super::*;
 
@@ -95,7 +95,7 @@ mod tests {
             ("https://[2001:db8::1]:6443", "kube-bind-a")
         );
         assert_eq!(read.certificate_authority, access().certificate_authority.map(String::into_bytes));
-        assert!(matches!(read.credentials, Credentials::Token(_)));
+        assert!(matches!(read.credentials, KubeconfigCredentials::Token(_)));
         assert_eq!(read.tls_server_name, None);
     }
 

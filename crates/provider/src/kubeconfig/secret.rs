@@ -22,24 +22,24 @@ const RENEW_AFTER: f64 = 0.8;
 
 /// The life of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Life {
+pub(crate) struct TokenLife {
     pub(crate) issued: Timestamp,
     pub(crate) expires: Timestamp,
 }
 
-impl Life {
-    /// What a Secret says of its token.
+impl TokenLife {
+    /// Reads the life of the token from its Secret.
     pub(crate) fn of(secret: &Secret) -> Option<Self> {
         let time = |key: &str| secret.annotations().get(key)?.parse().ok();
         Some(Self { issued: time(ANNOTATION_ISSUED)?, expires: time(ANNOTATION_EXPIRES)? })
     }
 
-    /// How long the token lives, in seconds.
+    /// Lifetime of the token, in seconds.
     pub(crate) fn seconds(self) -> i64 {
         self.expires.as_second() - self.issued.as_second()
     }
 
-    /// How long it is until the token is to be renewed; zero when that is now.
+    /// Time until the token is to be renewed; zero when it is due.
     pub(crate) fn left(self, now: Timestamp) -> std::time::Duration {
         let whole = self.expires.duration_since(self.issued);
         let due = self.issued.as_second() + whole.mul_f64(RENEW_AFTER).as_secs();
@@ -48,7 +48,7 @@ impl Life {
 }
 
 /// The Secret to write.
-pub(crate) fn secret(access: &Access, life: Life) -> Secret {
+pub(crate) fn secret(access: &Access, life: TokenLife) -> Secret {
     let annotations = [(ANNOTATION_ISSUED, life.issued), (ANNOTATION_EXPIRES, life.expires)];
     let content = ByteString(render(access).into_bytes());
     Secret {
@@ -77,7 +77,7 @@ pub(crate) fn with_token(secret: &Secret, token: String) -> Result<Access, Strin
     Ok(Access {
         server: known.server,
         tls_server_name: known.tls_server_name,
-        certificate_authority: authority.map_err(|_| "its certificate authority is no PEM".to_owned())?,
+        certificate_authority: authority.map_err(|_| "its certificate authority is not PEM".to_owned())?,
         token,
         namespace: known.namespace,
     })
@@ -85,7 +85,7 @@ pub(crate) fn with_token(secret: &Secret, token: String) -> Result<Access, Strin
 
 #[cfg(test)]
 mod tests {
-    use portolan_core::kubeconfig::Credentials;
+    use portolan_core::kubeconfig::KubeconfigCredentials;
     use secrecy::ExposeSecret as _;
 
     use super::*;
@@ -93,15 +93,15 @@ mod tests {
     fn token_of(secret: &Secret) -> String {
         let content = &secret.data.as_ref().unwrap()[PROVIDER_KUBECONFIG];
         match kubeconfig::parse(&content.0).unwrap().credentials {
-            Credentials::Token(token) => token.expose_secret().to_owned(),
-            Credentials::ClientCertificate { .. } => panic!("a token is expected"),
+            KubeconfigCredentials::Token(token) => token.expose_secret().to_owned(),
+            KubeconfigCredentials::ClientCertificate { .. } => panic!("a token is expected"),
         }
     }
 
     #[test]
     fn a_renewed_secret_differs_in_its_token_only() {
         let time = |second| Timestamp::from_second(second).unwrap();
-        let life = Life { issued: time(1000), expires: time(2000) };
+        let life = TokenLife { issued: time(1000), expires: time(2000) };
         let access = Access {
             server: "https://provider.example:6443".to_owned(),
             tls_server_name: Some("kubernetes".to_owned()),
@@ -110,7 +110,7 @@ mod tests {
             namespace: "kube-bind-a".to_owned(),
         };
         let first = secret(&access, life);
-        assert_eq!(Life::of(&first), Some(life));
+        assert_eq!(TokenLife::of(&first), Some(life));
         let renewed = secret(&with_token(&first, "second".to_owned()).unwrap(), life);
         assert_eq!((token_of(&first), token_of(&renewed)), ("first".to_owned(), "second".to_owned()));
         let back = secret(&with_token(&renewed, "first".to_owned()).unwrap(), life);
@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn a_token_is_renewed_after_four_fifths_of_its_life() {
         let time = |second| Timestamp::from_second(second).unwrap();
-        let life = Life { issued: time(1000), expires: time(2000) };
+        let life = TokenLife { issued: time(1000), expires: time(2000) };
         for (now, left) in [(1000, 800), (1799, 1), (1800, 0), (9999, 0)] {
             assert_eq!(life.left(time(now)).as_secs(), left, "{now}");
         }

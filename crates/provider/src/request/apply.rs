@@ -10,45 +10,40 @@ use kube::{Api, Resource};
 use portolan_core::api::kubebind::{APIServiceNamespace, APIServiceNamespaceStatus};
 use portolan_runtime::{
     apply::{self, Precondition},
-    controller::Action,
+    cache::Cache,
+    controller::{Action, ReconcileError},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
 use tracing::info;
 
-use super::plan::{self, ObservedRequest, Plan, Step};
-use crate::{
-    FIELD_MANAGER,
-    context::Context,
-    error::{RECHECK, ReconcileError},
-    queues::Key,
-    store::Kind,
-};
+use super::plan::{self, ObservedRequest, RequestPlan, RequestStep};
+use crate::{FIELD_MANAGER, context::ProviderContext, context::RESYNC, queues::QueueKey};
 
 pub(super) async fn apply(
-    context: &Context,
-    key: &Key,
+    context: &ProviderContext,
+    key: &QueueKey,
     observed: &ObservedRequest,
-    plan: Plan,
+    plan: RequestPlan,
 ) -> Result<Action, ReconcileError> {
     let on = observed.request.object_ref(&());
     let (namespace, create, role, binding) = match plan {
-        Plan::Wait => return Ok(Action::AwaitChange),
-        Plan::Blocked(why) => {
+        RequestPlan::Wait => return Ok(Action::AwaitChange),
+        RequestPlan::Blocked(why) => {
             context.notices.warn(&on, "NamespaceNotUsable", &why).await;
             // What stands in the way is not watched.
-            return Ok(Action::RequeueAfter(RECHECK));
+            return Ok(Action::RequeueAfter(RESYNC));
         }
-        Plan::Answer { namespace, create, role, binding } => (namespace, create, role, binding),
+        RequestPlan::Answer { namespace, create, role, binding } => (namespace, create, role, binding),
     };
     context.notices.clear(&on);
     if create {
         make_namespace(context, key, &namespace).await?;
     }
-    if let (Step::Write, Some(desired)) = (role, &observed.desired_role) {
+    if let (RequestStep::Write, Some(desired)) = (role, &observed.desired_role) {
         write(context, &context.roles, &namespace, desired, observed.role.as_deref()).await?;
     }
-    if binding == Step::Write {
+    if binding == RequestStep::Write {
         let seen = observed.binding.as_deref();
         write::<RoleBinding>(context, &context.role_bindings, &namespace, &observed.desired_binding, seen)
             .await?;
@@ -57,7 +52,7 @@ pub(super) async fn apply(
     Ok(Action::AwaitChange)
 }
 
-async fn make_namespace(context: &Context, key: &Key, name: &str) -> Result<(), ReconcileError> {
+async fn make_namespace(context: &ProviderContext, key: &QueueKey, name: &str) -> Result<(), ReconcileError> {
     let api: Api<Namespace> = Api::all(context.client.clone());
     let desired = json!(plan::namespace(name, key));
     let made = apply::apply::<Namespace>(&api, FIELD_MANAGER, &desired, &Precondition::Absent).await;
@@ -67,8 +62,8 @@ async fn make_namespace(context: &Context, key: &Key, name: &str) -> Result<(), 
 }
 
 async fn write<K>(
-    context: &Context,
-    kind: &Kind<K>,
+    context: &ProviderContext,
+    kind: &Cache<K>,
     namespace: &str,
     desired: &K,
     observed: Option<&K>,
@@ -84,8 +79,7 @@ where
         + 'static,
 {
     let api: Api<K> = Api::namespaced(context.client.clone(), namespace);
-    let seen = Precondition::of(observed.map(Resource::meta), FIELD_MANAGER);
-    let written = apply::apply::<K>(&api, FIELD_MANAGER, &json!(desired), &seen).await;
+    let written = apply::apply_over(&api, FIELD_MANAGER, desired, observed).await;
     let written =
         written.map_err(|error| ReconcileError::new("write the rights in namespace", namespace, error))?;
     kind.wrote(written);
@@ -93,8 +87,8 @@ where
 }
 
 async fn answer(
-    context: &Context,
-    key: &Key,
+    context: &ProviderContext,
+    key: &QueueKey,
     request: &APIServiceNamespace,
     namespace: String,
 ) -> Result<(), ReconcileError> {

@@ -7,18 +7,19 @@ mod plan;
 use std::{sync::Arc, time::Duration};
 
 use portolan_runtime::{
-    controller::{Action, Controller},
+    controller::{Action, Controller, ReconcileError},
     tasks::Tasks,
 };
 
-use crate::{context::Context, error::ReconcileError, queues::Key};
+use crate::{context::ProviderContext, queues::QueueKey};
 
 const WORKERS: usize = 8;
-/// When to look again at a request whose namespace is perhaps being deleted.
+/// Delay of the requeue of a request whose namespace may be terminating.
 const AFTER_SWEEP: Duration = Duration::from_secs(1);
 
-pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
-    let reconcile = |context: Arc<Context>, key: Key| async move { reconcile(&context, &key).await };
+pub(crate) fn run(tasks: &Tasks, context: &Arc<ProviderContext>) {
+    let reconcile =
+        |context: Arc<ProviderContext>, key: QueueKey| async move { reconcile(&context, &key).await };
     Controller {
         name: "request",
         workers: WORKERS,
@@ -28,7 +29,7 @@ pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
     .run(tasks, context, reconcile);
 }
 
-async fn reconcile(context: &Context, key: &Key) -> Result<Action, ReconcileError> {
+async fn reconcile(context: &ProviderContext, key: &QueueKey) -> Result<Action, ReconcileError> {
     if context.sweeping.holds(key) {
         return Ok(Action::RequeueAfter(AFTER_SWEEP));
     }

@@ -8,21 +8,25 @@ use portolan_core::names::is_dns_label;
 use serde::de::DeserializeOwned;
 
 use super::plan::{self, Candidates, Look, ObservedRequest};
+use portolan_runtime::{cache::Cache, controller::ReconcileError};
+
 use crate::{
     claims,
-    context::Context,
-    contract::{Choice, Contract},
-    error::ReconcileError,
+    context::ProviderContext,
+    contract::{ConsumerContract, CrdChoice},
     grant::{claimed_in, exported_in},
-    queues::Key,
+    queues::QueueKey,
     rights,
-    store::Kind,
-    tenancy::Place,
+    tenancy::CopyPlace,
 };
 
 /// `None` where there is nothing to answer.
-pub(super) async fn observe(context: &Context, key: &Key) -> Result<Option<ObservedRequest>, ReconcileError> {
-    let (Some(request), Some(contract)) = (context.requests.get(key), context.contract(&key.namespace))
+pub(super) async fn observe(
+    context: &ProviderContext,
+    key: &QueueKey,
+) -> Result<Option<ObservedRequest>, ReconcileError> {
+    let (Some(request), Some(contract)) =
+        (context.requests.get_in(&key.namespace, &key.name), context.contract(&key.namespace))
     else {
         return Ok(None);
     };
@@ -30,7 +34,7 @@ pub(super) async fn observe(context: &Context, key: &Key) -> Result<Option<Obser
         return Ok(None);
     }
     if !is_dns_label(&key.name) {
-        let note = "No namespace can have this name, so there is none to stand for it.";
+        let note = "This is not a valid name for a namespace, so none is created.";
         context.notices.warn(&request.object_ref(&()), "InvalidName", note).await;
         return Ok(None);
     }
@@ -42,7 +46,7 @@ pub(super) async fn observe(context: &Context, key: &Key) -> Result<Option<Obser
     let candidates = candidates(context, key, answered.as_ref()).await?;
     let ours =
         answered.iter().chain([&candidates.plain, &candidates.hashed]).find(|(_, look)| *look == Look::Ours);
-    let place = ours.map(|(name, _)| Key::new(name, rights::NAME));
+    let place = ours.map(|(name, _)| QueueKey::new(name, rights::NAME));
     Ok(Some(ObservedRequest {
         role: find(context, &context.roles, place.as_ref()).await?,
         binding: find(context, &context.role_bindings, place.as_ref()).await?,
@@ -57,15 +61,15 @@ pub(super) async fn observe(context: &Context, key: &Key) -> Result<Option<Obser
 /// The API server is asked only as far as it matters: an answer that stands needs no candidates, and the
 /// second name is needed only where the first is taken.
 async fn candidates(
-    context: &Context,
-    key: &Key,
+    context: &ProviderContext,
+    key: &QueueKey,
     answered: Option<&(String, Look)>,
 ) -> Result<Candidates, ReconcileError> {
     let (plain, hashed) = plan::names(key);
     if answered.is_some_and(|(_, look)| *look == Look::Ours) {
         return Ok(Candidates { plain: (plain, Look::Foreign), hashed: (hashed, Look::Foreign) });
     }
-    let seen_hashed = context.mapped.get_cluster_scoped(&hashed);
+    let seen_hashed = context.mapped.get(&hashed);
     let plain_look = look(context, &plain, key).await?;
     let hashed_look = match plain_look {
         Look::Foreign => look(context, &hashed, key).await?,
@@ -74,8 +78,8 @@ async fn candidates(
     Ok(Candidates { plain: (plain, plain_look), hashed: (hashed, hashed_look) })
 }
 
-async fn look(context: &Context, name: &str, key: &Key) -> Result<Look, ReconcileError> {
-    if let Some(namespace) = context.mapped.get_cluster_scoped(name) {
+async fn look(context: &ProviderContext, name: &str, key: &QueueKey) -> Result<Look, ReconcileError> {
+    if let Some(namespace) = context.mapped.get(name) {
         return Ok(plan::look(Some(&namespace), key));
     }
     let api: Api<Namespace> = Api::all(context.client.clone());
@@ -84,11 +88,11 @@ async fn look(context: &Context, name: &str, key: &Key) -> Result<Look, Reconcil
     Ok(plan::look(namespace.as_ref(), key))
 }
 
-/// What is labelled as ours is in the store; the API server knows the rest.
+/// Finds an object. Those with our label are in the store; the API server knows the rest.
 async fn find<K>(
-    context: &Context,
-    kind: &Kind<K>,
-    key: Option<&Key>,
+    context: &ProviderContext,
+    kind: &Cache<K>,
+    key: Option<&QueueKey>,
 ) -> Result<Option<Arc<K>>, ReconcileError>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
@@ -100,7 +104,7 @@ where
         + 'static,
 {
     let Some(key) = key else { return Ok(None) };
-    if let Some(seen) = kind.get(key) {
+    if let Some(seen) = kind.get_in(&key.namespace, &key.name) {
         return Ok(Some(seen));
     }
     let api: Api<K> = Api::namespaced(context.client.clone(), &key.namespace);
@@ -109,25 +113,25 @@ where
 }
 
 fn desired_role(
-    context: &Context,
-    key: &Key,
-    contract: &Contract,
+    context: &ProviderContext,
+    key: &QueueKey,
+    contract: &ConsumerContract,
 ) -> Option<k8s_openapi::api::rbac::v1::Role> {
     if !contract.is_clear() {
         return None;
     }
     let crds = context.crds.all();
     // What is claimed stands in mapped namespaces, wherever the copies of the kind stand.
-    let chosen = crds.iter().filter(|crd| contract.choice(crd) == Choice::Chosen);
+    let chosen = crds.iter().filter(|crd| contract.choice(crd) == CrdChoice::Chosen);
     let offered = chosen.filter_map(|crd| crd.offer(context.tenancy).ok()).map(|offer| offer.claims);
     let agreed = claimed_in(context, &key.namespace);
     let claims: Vec<_> = offered.chain(agreed).flatten().collect();
     let exported = crds.iter().filter(|crd| {
         let terms = crd.terms(context.tenancy);
-        terms.is_ok_and(|terms| terms.place == Place::Mapped) && contract.choice(crd) == Choice::Chosen
+        terms.is_ok_and(|terms| terms.place == CopyPlace::Mapped) && contract.choice(crd) == CrdChoice::Chosen
     });
     // Until a withdrawn export is gone, the konnector needs its rights to clean up.
-    let there = exported_in(context, &key.namespace, Place::Mapped);
+    let there = exported_in(context, &key.namespace, CopyPlace::Mapped);
     let there = there.iter().map(|(group, resource)| (group.as_str(), resource.as_str()));
     let exported = exported.map(|crd| crd.group_resource());
     Some(rights::role(exported.chain(there).chain(claims::resources(&claims))))

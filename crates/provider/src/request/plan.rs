@@ -1,4 +1,4 @@
-//! Where a request is answered, and with which rights. Pure and infallible.
+//! Namespace and rights that a request gets. Pure and infallible.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use portolan_core::{
 
 use crate::{
     is_ours,
-    queues::{Key, answered_by},
+    queues::{QueueKey, answered_by},
     rights,
 };
 
@@ -32,13 +32,13 @@ pub(super) struct ObservedRequest {
     pub(super) desired_binding: RoleBinding,
 }
 
-/// What is known of a namespace with regard to a request.
+/// The state of a namespace with regard to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Look {
     Absent,
     /// It answers exactly this request.
     Ours,
-    /// It did, and is going away.
+    /// It did, and is terminating.
     OursTerminating,
     /// It is somebody else's.
     Foreign,
@@ -53,32 +53,32 @@ pub(super) struct Candidates {
     pub(super) hashed: (String, Look),
 }
 
-/// What to do.
+/// The next action.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Plan {
-    /// Something is going away first.
+pub(super) enum RequestPlan {
+    /// Something is terminating first.
     Wait,
     /// Somebody else's object stands in the way.
     Blocked(String),
     /// Answer with this namespace.
-    Answer { namespace: String, create: bool, role: Step, binding: Step },
+    Answer { namespace: String, create: bool, role: RequestStep, binding: RequestStep },
 }
 
-/// What to do with one of the objects that give rights.
+/// The action on one of the objects that give rights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum RequestStep {
     Keep,
     Write,
 }
 
 /// The two names that may answer a request.
-pub(super) fn names(key: &Key) -> (String, String) {
+pub(super) fn names(key: &QueueKey) -> (String, String) {
     let name = |taken| names::mapped_namespace(&key.namespace, &key.name, taken);
     (name(false), name(true))
 }
 
-/// What a namespace is with regard to a request.
-pub(super) fn look(namespace: Option<&Namespace>, key: &Key) -> Look {
+/// Judges a namespace with regard to a request.
+pub(super) fn look(namespace: Option<&Namespace>, key: &QueueKey) -> Look {
     let Some(namespace) = namespace else { return Look::Absent };
     if answered_by(namespace).as_ref() != Some(key) {
         return Look::Foreign;
@@ -86,34 +86,34 @@ pub(super) fn look(namespace: Option<&Namespace>, key: &Key) -> Look {
     if namespace.metadata.deletion_timestamp.is_some() { Look::OursTerminating } else { Look::Ours }
 }
 
-pub(super) fn plan(observed: &ObservedRequest) -> Plan {
+pub(super) fn plan(observed: &ObservedRequest) -> RequestPlan {
     let (namespace, create) = match place(observed) {
         Ok(place) => place,
         Err(plan) => return plan,
     };
     let role = match (&observed.role, &observed.desired_role) {
         (Some(role), _) if !is_ours(&**role) => return blocked("Role", &namespace),
-        (Some(role), Some(desired)) if rights::grants(role, desired) => Step::Keep,
-        (_, Some(_)) => Step::Write,
-        (Some(_), None) => Step::Keep,
-        // A consumer without any rights is told nothing until it is clear which it gets.
-        (None, None) => return Plan::Wait,
+        (Some(role), Some(desired)) if rights::grants(role, desired) => RequestStep::Keep,
+        (_, Some(_)) => RequestStep::Write,
+        (Some(_), None) => RequestStep::Keep,
+        // A consumer without any rights gets no answer until it is clear which it gets.
+        (None, None) => return RequestPlan::Wait,
     };
     let binding = match &observed.binding {
         Some(binding) if !is_ours(&**binding) => return blocked("RoleBinding", &namespace),
-        Some(binding) if rights::binds(binding, &observed.desired_binding) => Step::Keep,
-        _ => Step::Write,
+        Some(binding) if rights::binds(binding, &observed.desired_binding) => RequestStep::Keep,
+        _ => RequestStep::Write,
     };
-    Plan::Answer { namespace, create, role, binding }
+    RequestPlan::Answer { namespace, create, role, binding }
 }
 
 /// The namespace to answer with, and whether it has to be made.
-fn place(observed: &ObservedRequest) -> Result<(String, bool), Plan> {
+fn place(observed: &ObservedRequest) -> Result<(String, bool), RequestPlan> {
     let Candidates { plain, hashed } = &observed.candidates;
     if let Some((name, look)) = &observed.answered {
         match look {
             Look::Ours => return Ok((name.clone(), false)),
-            Look::OursTerminating => return Err(Plan::Wait),
+            Look::OursTerminating => return Err(RequestPlan::Wait),
             // The consumer's objects may be there. Nobody but a person can tell.
             Look::Foreign => return Err(foreign(name, observed)),
             Look::Absent if [plain, hashed].iter().any(|(candidate, _)| candidate == name) => {
@@ -125,31 +125,31 @@ fn place(observed: &ObservedRequest) -> Result<(String, bool), Plan> {
     match (plain.1, hashed.1) {
         (Look::Ours, _) => Ok((plain.0.clone(), false)),
         (_, Look::Ours) => Ok((hashed.0.clone(), false)),
-        (Look::OursTerminating, _) | (_, Look::OursTerminating) => Err(Plan::Wait),
+        (Look::OursTerminating, _) | (_, Look::OursTerminating) => Err(RequestPlan::Wait),
         (Look::Absent, _) => Ok((plain.0.clone(), true)),
         (Look::Foreign, Look::Absent) => Ok((hashed.0.clone(), true)),
         (Look::Foreign, Look::Foreign) => Err(foreign(&hashed.0, observed)),
     }
 }
 
-fn foreign(namespace: &str, observed: &ObservedRequest) -> Plan {
-    let request = Key::of(&*observed.request);
-    Plan::Blocked(format!(
+fn foreign(namespace: &str, observed: &ObservedRequest) -> RequestPlan {
+    let request = QueueKey::of(&*observed.request);
+    RequestPlan::Blocked(format!(
         "Namespace {namespace} exists and is not for this request, so it is not used. Delete it, or if it is meant, \
         annotate it with {ANNOTATION_API_SERVICE_NAMESPACE}={request}."
     ))
 }
 
-fn blocked(kind: &str, namespace: &str) -> Plan {
+fn blocked(kind: &str, namespace: &str) -> RequestPlan {
     let name = rights::NAME;
-    Plan::Blocked(format!(
+    RequestPlan::Blocked(format!(
         "{kind} {name} in namespace {namespace} was not made by this provider, so the consumer's rights cannot be \
         given. Delete it."
     ))
 }
 
 /// The namespace to make for a request.
-pub(super) fn namespace(name: &str, key: &Key) -> Namespace {
+pub(super) fn namespace(name: &str, key: &QueueKey) -> Namespace {
     let metadata = ObjectMeta {
         name: Some(name.to_owned()),
         labels: Some([(LABEL_CONTRACT.to_owned(), key.namespace.clone())].into()),

@@ -19,7 +19,7 @@ use serde::{
 use serde_json::{Map, Value};
 
 use super::SourceCrd;
-use crate::tenancy::Terms;
+use crate::tenancy::TenancyTerms;
 
 /// A conversion webhook behind a Service of the provider.
 pub(super) const CONVERSION_SERVICE: &str = "conversion.webhook.clientConfig.service";
@@ -46,13 +46,13 @@ pub(crate) struct FullCrd {
 }
 
 impl FullCrd {
-    /// What plans read of it.
+    /// Reads the part that plans need.
     pub(crate) fn source(&self) -> Result<SourceCrd, serde_json::Error> {
         Ok(SourceCrd { metadata: self.metadata.clone(), spec: SourceSpec::deserialize(&self.spec)? })
     }
 
     /// The schema for consumers on these terms.
-    pub(crate) fn schema(mut self, terms: Terms) -> Result<BoundSchemaSpec, serde_json::Error> {
+    pub(crate) fn schema(mut self, terms: TenancyTerms) -> Result<BoundSchemaSpec, serde_json::Error> {
         let versions = self.spec["versions"].take();
         let known = Known::deserialize(self.spec)?;
         Ok(BoundSchemaSpec {
@@ -111,7 +111,7 @@ fn dropped_of_version(version: &VersionSketch) -> Vec<String> {
     unknown.map(|field| format!("versions[{name}].{field}")).collect()
 }
 
-/// What is kept of a spec.
+/// The parts of a spec that are kept.
 #[derive(Clone, Debug)]
 pub(super) struct SourceSpec {
     pub(super) group: String,
@@ -168,7 +168,7 @@ impl<'de> Visitor<'de> for ReadSpec {
 
 impl SourceSpec {
     /// The schema for consumers on these terms, as far as plans read it.
-    pub(super) fn outline(&self, terms: Terms) -> Result<SchemaOutlineSpec, String> {
+    pub(super) fn outline(&self, terms: TenancyTerms) -> Result<SchemaOutlineSpec, String> {
         let (versions, bodies) = self.versions.clone()?;
         Ok(SchemaOutlineSpec {
             group: self.group.clone(),

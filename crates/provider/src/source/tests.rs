@@ -21,7 +21,7 @@ fn crd(spec: &Value) -> SourceCrd {
     serde_json::from_value(full(spec)).unwrap()
 }
 
-/// What is written for consumers.
+/// The schema that is written for consumers.
 fn schema(spec: &Value) -> portolan_core::api::kubebind::BoundSchemaSpec {
     let crd: FullCrd = serde_json::from_value(full(spec)).unwrap();
     let terms = crd.source().unwrap().terms(Tenancy::default()).unwrap();
@@ -129,16 +129,16 @@ fn webhook(client_config: &Value) -> Value {
 fn what_cannot_be_offered_is_refused() {
     let cluster = crd(&json!({"scope": "Cluster"}));
     assert!(
-        matches!(cluster.offer(Tenancy::default()), Err(Refusal::NotExportable(why)) if why.contains("namespaced"))
+        matches!(cluster.offer(Tenancy::default()), Err(OfferRefusal::NotExportable(why)) if why.contains("namespaced"))
     );
     let without_schema = crd(&json!({"versions": [{"name": "v1", "served": true, "storage": true}]}));
     assert!(
-        matches!(without_schema.offer(Tenancy::default()), Err(Refusal::NotExportable(why)) if why.contains("schema"))
+        matches!(without_schema.offer(Tenancy::default()), Err(OfferRefusal::NotExportable(why)) if why.contains("schema"))
     );
     let mut terminating = crd(&json!({}));
     terminating.metadata.deletion_timestamp =
         Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH));
-    assert_eq!(terminating.offer(Tenancy::default()).unwrap_err(), Refusal::Terminating);
+    assert_eq!(terminating.offer(Tenancy::default()).unwrap_err(), OfferRefusal::Terminating);
 }
 
 #[test]
@@ -152,7 +152,9 @@ fn claims_go_with_the_offer_and_a_broken_annotation_is_named() {
     let offer = claiming(r#"[{"resource": "secrets", "selector": {}}]"#).unwrap();
     assert_eq!(offer.claims[0].resource, "secrets");
     assert_eq!(offer.hash, crd(&json!({})).offer(Tenancy::default()).unwrap().hash);
-    assert!(matches!(claiming("[{]"), Err(Refusal::NotExportable(why)) if why.contains("permission-claims")));
+    assert!(
+        matches!(claiming("[{]"), Err(OfferRefusal::NotExportable(why)) if why.contains("permission-claims"))
+    );
 }
 
 #[test]
@@ -167,7 +169,8 @@ fn our_own_group_is_not_offered_whatever_else_a_crd_says() {
         let sharing = Tenancy { allow_shared: true, ..Tenancy::default() };
         for tenancy in [Tenancy::default(), sharing] {
             let offer = crd(&json!({"group": group})).offer(tenancy);
-            let said = matches!(&offer, Err(Refusal::NotExportable(why)) if why.contains("group of exports"));
+            let said =
+                matches!(&offer, Err(OfferRefusal::NotExportable(why)) if why.contains("group of exports"));
             assert_eq!(said, refused, "{group}");
             assert_eq!(offer.is_err(), refused, "{group}");
         }

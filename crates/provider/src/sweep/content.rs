@@ -1,21 +1,22 @@
-//! What is in a namespace, of every kind that can be listed there.
+//! Content of a namespace, of every kind that can be listed there.
 
 use kube::{
     Api, ResourceExt as _,
     api::{DynamicObject, ListParams, PartialObjectMeta},
     discovery::{ApiCapabilities, Discovery, Scope, verbs},
 };
+use portolan_runtime::controller::ReconcileError;
 
 use super::rights;
-use crate::{context::Context, error::ReconcileError};
+use crate::context::ProviderContext;
 
 /// Objects in a namespace, by kind and name.
 pub(super) struct Content(Vec<(String, String)>);
 
 impl Content {
     /// Lists everything. What cannot be listed may be there, so that is an error.
-    pub(super) async fn of(context: &Context, namespace: &str) -> Result<Self, ReconcileError> {
-        let failed = |error| ReconcileError::new("look into namespace", namespace, error);
+    pub(super) async fn of(context: &ProviderContext, namespace: &str) -> Result<Self, ReconcileError> {
+        let failed = |error| ReconcileError::new("inspect namespace", namespace, error);
         let discovered = Discovery::new(context.client.clone()).run().await.map_err(failed)?;
         let mut found = Vec::new();
         for group in discovered.groups() {
@@ -51,7 +52,7 @@ fn holds_objects(plural: &str, capabilities: &ApiCapabilities) -> bool {
         && plural != "events"
 }
 
-/// What is in every namespace, and what the provider puts into its own.
+/// Returns `true` if an object is one that every namespace has, or one that the provider puts into its own.
 fn is_standard(kind: &str, name: &str) -> bool {
     match kind {
         "serviceaccounts" => name == "default",

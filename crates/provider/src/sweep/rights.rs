@@ -10,20 +10,23 @@ use k8s_openapi::{
     },
 };
 use kube::{Api, Resource, ResourceExt as _, api::PostParams};
-use portolan_runtime::apply::{self, Precondition, WriteError};
+use portolan_runtime::{
+    apply::{self, Precondition, WriteError},
+    controller::ReconcileError,
+};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::{FIELD_MANAGER, context::Context, error::ReconcileError};
+use crate::{FIELD_MANAGER, context::ProviderContext};
 
 /// Name of the Role and of its binding.
 pub(super) const NAME: &str = "kube-bind-sweep";
 const GROUP: &str = "rbac.authorization.k8s.io";
 
 /// Gives ourselves the right to list whatever is in a namespace.
-pub(super) async fn allow_look(context: &Context, namespace: &str) -> Result<(), ReconcileError> {
+pub(super) async fn allow_look(context: &ProviderContext, namespace: &str) -> Result<(), ReconcileError> {
     let failed =
-        |error: WriteError| ReconcileError::new("get leave to look into namespace", namespace, error);
+        |error: WriteError| ReconcileError::new("get the rights to inspect namespace", namespace, error);
     let reviews: Api<SelfSubjectReview> = Api::all(context.client.clone());
     let asked = reviews.create(&PostParams::default(), &SelfSubjectReview::default()).await;
     let ourselves = asked.map_err(|error| failed(error.into()))?;
@@ -42,13 +45,14 @@ pub(super) async fn allow_look(context: &Context, namespace: &str) -> Result<(),
 }
 
 /// Takes the right back.
-pub(super) async fn end_look(context: &Context, namespace: &str) -> Result<(), ReconcileError> {
-    let failed = |error: WriteError| ReconcileError::new("give up the look into namespace", namespace, error);
+pub(super) async fn end_look(context: &ProviderContext, namespace: &str) -> Result<(), ReconcileError> {
+    let failed =
+        |error: WriteError| ReconcileError::new("give up the rights to inspect namespace", namespace, error);
     remove::<RoleBinding>(context, namespace).await.map_err(failed)?;
     remove::<Role>(context, namespace).await.map_err(failed)
 }
 
-async fn create<K>(context: &Context, namespace: &str, mut desired: Value) -> Result<(), WriteError>
+async fn create<K>(context: &ProviderContext, namespace: &str, mut desired: Value) -> Result<(), WriteError>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
 {
@@ -56,13 +60,13 @@ where
     desired["kind"] = K::kind(&()).into();
     let api: Api<K> = Api::namespaced(context.client.clone(), namespace);
     match apply::apply::<K>(&api, FIELD_MANAGER, &desired, &Precondition::Absent).await {
-        // It is there from a look that was broken off.
+        // It is left from a look that was interrupted.
         Ok(_) | Err(WriteError::Conflict(_)) => Ok(()),
         Err(error) => Err(error),
     }
 }
 
-async fn remove<K>(context: &Context, namespace: &str) -> Result<(), WriteError>
+async fn remove<K>(context: &ProviderContext, namespace: &str) -> Result<(), WriteError>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
 {

@@ -3,7 +3,7 @@
 use kube::ResourceExt as _;
 use portolan_core::{
     api::kubebind::APIServiceBinding,
-    claims::{Claim, Claimed},
+    claims::{ClaimedResource, ResourceClaim},
     condition::Verdict,
 };
 use serde_json::{Value, json};
@@ -16,14 +16,14 @@ pub(super) fn of(binding: &APIServiceBinding, found: &Findings) -> Option<Verdic
     if found.invalid.is_empty()
         && found.refused.is_empty()
         && found.running.is_empty()
-        && found.ending.is_empty()
+        && found.draining.is_empty()
     {
         return None;
     }
     let verdict = denied(binding, found)
         .or_else(|| invalid(found))
         .or_else(|| failing(found))
-        .or_else(|| ending(found))
+        .or_else(|| draining(found))
         .or_else(|| not_accepted(binding, found))
         .or_else(|| pending(found));
     Some(verdict.unwrap_or_else(Verdict::holds))
@@ -33,8 +33,9 @@ fn denied(binding: &APIServiceBinding, found: &Findings) -> Option<Verdict> {
     let denied = |state: &ClaimState| *state == ClaimState::Forbidden;
     let running = found.running.iter().filter(|(_, state)| denied(state)).map(|(claim, _)| claim);
     let rules: Vec<_> = running.flat_map(rules).collect();
-    let ending = found.ending.iter().filter(|(_, state)| denied(state));
-    let rules: Vec<_> = rules.into_iter().chain(ending.map(|(resource, _)| rule(*resource, VERBS))).collect();
+    let draining = found.draining.iter().filter(|(_, state)| denied(state));
+    let rules: Vec<_> =
+        rules.into_iter().chain(draining.map(|(resource, _)| rule(*resource, VERBS))).collect();
     if rules.is_empty() {
         return None;
     }
@@ -46,18 +47,18 @@ fn denied(binding: &APIServiceBinding, found: &Findings) -> Option<Verdict> {
         },
         "rules": rules,
     });
-    let text = "The konnector may not work with what is claimed on this cluster.";
+    let text = "The konnector lacks the rights to the claimed objects on this cluster.";
     Some(Verdict::error("PermissionDenied", format!("{text} Apply: {role}")))
 }
 
 const VERBS: &[&str] = &["get", "list", "watch", "create", "patch", "delete"];
 
-fn rule(resource: Claimed, verbs: &[&str]) -> Value {
+fn rule(resource: ClaimedResource, verbs: &[&str]) -> Value {
     json!({"apiGroups": [""], "resources": [resource.plural()], "verbs": verbs})
 }
 
-/// Where names alone are claimed, no more than those.
-fn rules(claim: &Claim) -> Vec<Value> {
+/// Rules for a claim: where it names objects, for those alone.
+fn rules(claim: &ResourceClaim) -> Vec<Value> {
     if claim.labels.is_some() || !claim.references.is_empty() {
         return vec![rule(claim.resource, VERBS)];
     }
@@ -75,13 +76,13 @@ fn invalid(found: &Findings) -> Option<Verdict> {
         return None;
     }
     let all: Vec<_> = found.invalid.iter().map(ToString::to_string).collect();
-    let text = format!("{} It is for the provider to repair that.", all.join(" "));
+    let text = format!("{} The provider has to fix that.", all.join(" "));
     Some(Verdict::error("InvalidPermissionClaim", text))
 }
 
 fn failing(found: &Findings) -> Option<Verdict> {
     let running = found.running.iter().map(|(claim, state)| (claim.resource, state));
-    let mut all = running.chain(found.ending.iter().map(|(resource, state)| (*resource, state)));
+    let mut all = running.chain(found.draining.iter().map(|(resource, state)| (*resource, state)));
     all.find_map(|(resource, state)| match state {
         ClaimState::Failing(why) => {
             Some(Verdict::error("ClaimSyncFailed", format!("Claimed {}: {why}", resource.plural())))
@@ -90,7 +91,7 @@ fn failing(found: &Findings) -> Option<Verdict> {
     })
 }
 
-fn plurals(resources: &[Claimed], separator: &str) -> String {
+fn plurals(resources: &[ClaimedResource], separator: &str) -> String {
     resources.iter().map(|resource| resource.plural()).collect::<Vec<_>>().join(separator)
 }
 
@@ -108,16 +109,16 @@ fn not_accepted(binding: &APIServiceBinding, found: &Findings) -> Option<Verdict
     Some(Verdict::warning(
         "ClaimNotAccepted",
         format!(
-            "The provider claims {claimed}, and nobody has agreed to that here: none is read, and none is brought. \
-             What status.permissionClaims says is agreed to by: \
-             kubectl annotate --overwrite {place} {ACCEPT_CLAIMS}={all}"
+            "The provider claims {claimed}, and nobody on this cluster has accepted that: none is read, and none is \
+             copied. To accept what status.permissionClaims lists: kubectl annotate --overwrite {place} \
+             {ACCEPT_CLAIMS}={all}"
         ),
     ))
 }
 
-fn ending(found: &Findings) -> Option<Verdict> {
-    let (resource, _) = found.ending.first()?;
-    let text = format!("Removing the copies of {}, which nobody agrees to any more.", resource.plural());
+fn draining(found: &Findings) -> Option<Verdict> {
+    let (resource, _) = found.draining.first()?;
+    let text = format!("Removing the copies of {}, which are no longer accepted.", resource.plural());
     Some(Verdict::pending("ClaimEnding", text))
 }
 
@@ -126,11 +127,11 @@ fn pending(found: &Findings) -> Option<Verdict> {
     Some(Verdict::pending("Pending", format!("Listing the claimed {}.", claim.resource.plural())))
 }
 
-/// What keeps copies from being removed, other than time.
-pub(super) fn obstacle(resource: Claimed, state: &ClaimState) -> Option<String> {
+/// The obstacle to removing copies, other than time.
+pub(super) fn obstacle(resource: ClaimedResource, state: &ClaimState) -> Option<String> {
     match state {
         ClaimState::Forbidden => Some(format!(
-            "the konnector may not work with {} on this cluster (give it the ClusterRole for claims back)",
+            "the konnector lacks the rights to {} on this cluster (restore its ClusterRole for claims)",
             resource.plural()
         )),
         ClaimState::Failing(why) => Some(why.clone()),
@@ -147,7 +148,7 @@ mod tests {
 
     use super::*;
 
-    fn claim(value: Value) -> Claim {
+    fn claim(value: Value) -> ResourceClaim {
         claims::read(&[serde_json::from_value(value).unwrap()], &[], Isolation::None).0.remove(0)
     }
 
@@ -171,18 +172,21 @@ mod tests {
         assert_eq!(said(&with(ClaimState::Failing("no".to_owned()))).unwrap().0, "ClaimSyncFailed");
 
         let mut refused = with(ClaimState::Working);
-        refused.refused.push(Claimed::Secrets);
+        refused.refused.push(ClaimedResource::Secrets);
         let (reason, message) = said(&refused).unwrap();
-        let command = "kubectl annotate --overwrite apiservicebinding/cowboys kube-bind.io/accept-claims=configmaps,secrets";
+        let command = "kubectl annotate --overwrite apiservicebinding/cowboys \
+         kube-bind.io/accept-claims=configmaps,secrets";
         assert!(reason == "ClaimNotAccepted" && message.ends_with(command), "{message}");
 
         let (reason, message) = said(&with(ClaimState::Forbidden)).unwrap();
         let role: Value = serde_json::from_str(message.split_once("Apply: ").unwrap().1).unwrap();
         assert_eq!(reason, "PermissionDenied");
         assert_eq!(role["rules"], json!([{"apiGroups": [""], "resources": ["configmaps"], "verbs": VERBS}]));
-        let ending =
-            Findings { ending: vec![(Claimed::Secrets, ClaimState::Working)], ..Findings::default() };
-        assert_eq!(said(&ending).unwrap().0, "ClaimEnding");
+        let draining = Findings {
+            draining: vec![(ClaimedResource::Secrets, ClaimState::Working)],
+            ..Findings::default()
+        };
+        assert_eq!(said(&draining).unwrap().0, "ClaimEnding");
     }
 
     #[test]

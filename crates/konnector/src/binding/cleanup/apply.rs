@@ -16,64 +16,64 @@ use super::{
         claims::{self, End},
         conclude,
         marks::FINALIZER,
-        observe::{ObservedBinding, Provider, View},
+        observe::{BindingView, ObservedBinding, ProviderSide},
         report,
     },
     drain, orphan,
-    plan::{self, Facts, Occasion, Step},
+    plan::{self, CleanupFacts, CleanupStep, Occasion},
 };
-use crate::{context::Context, crd, sync::Mode};
+use crate::{context::KonnectorContext, crd, sync::EngineMode};
 
 /// `None` where the binding stays.
 pub(super) async fn apply(
-    context: &Context,
+    context: &KonnectorContext,
     observed: &ObservedBinding,
-    facts: &Facts,
+    facts: &CleanupFacts,
 ) -> Result<Option<Action>, WriteError> {
     let binding = &observed.binding;
     if !facts.has_crds {
         context.sync.stop(&binding.name_any(), &[]);
     }
     let step = match plan::plan(facts) {
-        Step::EndClaims(mode) => plan::after_claims(facts, end_claims(context, observed, mode)),
+        CleanupStep::EndClaims(mode) => plan::after_claims(facts, end_claims(context, observed, mode)),
         step => step,
     };
     let stays = facts.occasion == Occasion::Withdrawn;
     match step {
-        Step::Stop => {
+        CleanupStep::Stop => {
             stop(context, binding);
             Ok(Some(Action::AwaitChange))
         }
-        Step::LetGo => {
+        CleanupStep::LetGo => {
             stop(context, binding);
             orphan::let_go(context, binding, &owned(observed)).await?;
             Ok(Some(Action::AwaitChange))
         }
-        Step::Abandon { keeps_objects } => {
-            orphan::abandon(context, binding, &owned(observed), keeps_objects).await?;
+        CleanupStep::Abandon { keeps_objects } => {
+            orphan::leave_copies(context, binding, &owned(observed), keeps_objects).await?;
             Ok(Some(Action::RequeueAfter(AFTER_CONFLICT)))
         }
-        Step::Drain => drained(context, observed, stays).await.map(Some),
-        Step::Listen => Ok(Some(Action::RequeueAfter(AFTER_CONFLICT))),
-        Step::Tell => {
+        CleanupStep::Drain => drained(context, observed, stays).await.map(Some),
+        CleanupStep::Listen => Ok(Some(Action::RequeueAfter(AFTER_CONFLICT))),
+        CleanupStep::Tell => {
             tell(observed).await?;
             Ok(None)
         }
-        Step::Release => {
+        CleanupStep::Release => {
             context.claims.stop(&binding.name_any(), &[]);
-            orphan::release_strays(context, binding).await?;
+            orphan::release_orphans(context, binding).await?;
             tell(observed).await?;
             release(context, binding).await?;
             Ok(Some(Action::AwaitChange))
         }
-        Step::LookAgain | Step::EndClaims(_) => {
+        CleanupStep::LookAgain | CleanupStep::EndClaims(_) => {
             Ok((!stays).then_some(Action::RequeueAfter(context.poll_interval)))
         }
-        Step::Wait(why) => wait(context, binding, &why).await.map(Some),
+        CleanupStep::Wait(why) => wait(context, binding, &why).await.map(Some),
     }
 }
 
-fn stop(context: &Context, binding: &APIServiceBinding) {
+fn stop(context: &KonnectorContext, binding: &APIServiceBinding) {
     context.sync.stop(&binding.name_any(), &[]);
     context.claims.stop(&binding.name_any(), &[]);
 }
@@ -82,16 +82,20 @@ fn owned(observed: &ObservedBinding) -> Vec<&Arc<CrdOutline>> {
     observed.crds.values().filter(|crd| crd::is_owned_by(&***crd, &observed.binding)).collect()
 }
 
-fn session(observed: &ObservedBinding) -> Option<&View> {
-    if let Provider::Session(view) = &observed.provider { Some(view) } else { None }
+fn session(observed: &ObservedBinding) -> Option<&BindingView> {
+    if let ProviderSide::Session(view) = &observed.provider { Some(view) } else { None }
 }
 
-fn end_claims(context: &Context, observed: &ObservedBinding, mode: Mode) -> End {
+fn end_claims(context: &KonnectorContext, observed: &ObservedBinding, mode: EngineMode) -> End {
     session(observed).map_or(End::UnderWay, |view| claims::end(context, &observed.binding, view, mode))
 }
 
 /// A binding that goes says what holds it up; of one that stays, its engines do.
-async fn drained(context: &Context, observed: &ObservedBinding, stays: bool) -> Result<Action, WriteError> {
+async fn drained(
+    context: &KonnectorContext,
+    observed: &ObservedBinding,
+    stays: bool,
+) -> Result<Action, WriteError> {
     let mut obstacle = None;
     if let Some(view) = session(observed) {
         for crd in owned(observed) {
@@ -112,13 +116,17 @@ async fn tell(observed: &ObservedBinding) -> Result<(), WriteError> {
     }
 }
 
-async fn wait(context: &Context, binding: &APIServiceBinding, why: &str) -> Result<Action, WriteError> {
+async fn wait(
+    context: &KonnectorContext,
+    binding: &APIServiceBinding,
+    why: &str,
+) -> Result<Action, WriteError> {
     let status = conclude::waiting(binding, why, clock::now());
     report::say(context, binding, &status).await?;
     Ok(Action::RequeueAfter(context.poll_interval))
 }
 
-async fn release(context: &Context, binding: &APIServiceBinding) -> Result<(), WriteError> {
+async fn release(context: &KonnectorContext, binding: &APIServiceBinding) -> Result<(), WriteError> {
     let Some(place) = binding.finalizers().iter().position(|finalizer| finalizer == FINALIZER) else {
         return Ok(());
     };

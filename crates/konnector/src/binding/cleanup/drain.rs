@@ -11,20 +11,20 @@ use portolan_core::{
 use portolan_runtime::apply::{self, WriteError};
 use tracing::info;
 
-use super::super::{ending::mode, observe::View};
+use super::super::{observe::BindingView, termination::mode};
 use crate::{
-    context::Context,
+    context::KonnectorContext,
     crd::resources,
     leftover,
-    sync::{EngineKey, EngineState, Mode, Placement, SchemaVersions, SyncSpec},
+    sync::{EngineKey, EngineMode, EngineState, Placement, SchemaVersions, SyncSpec},
 };
 
 /// Drains the objects of a CRD, then deletes it. Called again until the CRD is gone. Gives what stands in
 /// the way.
 pub(super) async fn drain(
-    context: &Context,
+    context: &KonnectorContext,
     binding: &APIServiceBinding,
-    view: &View,
+    view: &BindingView,
     crd: &Arc<CrdOutline>,
 ) -> Result<Option<String>, WriteError> {
     let Some(resource) = crd.stored_resource() else { return Ok(None) };
@@ -46,7 +46,7 @@ pub(super) async fn drain(
     if crd.metadata.deletion_timestamp.is_some() || !context.sync.is_drained(&key) {
         return Ok(obstacle(&state, crd));
     }
-    if mode == Mode::Withdraw {
+    if mode == EngineMode::Withdraw {
         leftover::leave(context, binding, crd, &resource).await?;
         return Ok(None);
     }
@@ -57,7 +57,7 @@ pub(super) async fn drain(
 }
 
 /// The resource on the provider, in the version to talk about it.
-fn remote(view: &View, crd: &CrdOutline, here: &ApiResource) -> ApiResource {
+fn remote(view: &BindingView, crd: &CrdOutline, here: &ApiResource) -> ApiResource {
     let schema = view.session.schema(&names::bound_schema(&crd.spec.names.plural, &crd.spec.group));
     let resources = schema.and_then(|schema| resources(&schema, crd));
     resources.map_or_else(|| here.clone(), |resources| resources.provider)
@@ -65,11 +65,11 @@ fn remote(view: &View, crd: &CrdOutline, here: &ApiResource) -> ApiResource {
 
 /// In which way the objects of a CRD are drained, and where their copies are looked for.
 fn how_to_drain(
-    context: &Context,
+    context: &KonnectorContext,
     binding: &APIServiceBinding,
-    view: &View,
+    view: &BindingView,
     crd: &CrdOutline,
-) -> (Mode, Placement) {
+) -> (EngineMode, Placement) {
     let mode = mode(context, binding, view);
     let scope = crd.spec.scope;
     if let Some(export) = view.export.as_ref().or(view.withdrawing.as_ref()) {
@@ -81,28 +81,28 @@ fn how_to_drain(
 
 /// The same where the export cannot be seen: as an engine that runs has it.
 fn without_export(
-    mode: Mode,
+    mode: EngineMode,
     scope: ResourceScope,
-    running: Option<(Mode, Placement)>,
+    running: Option<(EngineMode, Placement)>,
     is_failing: bool,
-) -> (Mode, Placement) {
+) -> (EngineMode, Placement) {
     let guess = Placement::of(scope, Isolation::default(), InformerScope::default());
     match running {
         // The provider does not let us delete copies any more, so they stay.
-        Some((Mode::Withdraw, placement)) => (Mode::Withdraw, placement),
-        Some((Mode::Drain, placement)) if is_failing => (Mode::Withdraw, placement),
+        Some((EngineMode::Withdraw, placement)) => (EngineMode::Withdraw, placement),
+        Some((EngineMode::Drain, placement)) if is_failing => (EngineMode::Withdraw, placement),
         Some((_, placement)) => (mode, placement),
         None if scope == ResourceScope::Namespaced => (mode, guess),
         // Nobody knows any more where copies of kinds without namespaces are.
-        None => (Mode::Withdraw, guess),
+        None => (EngineMode::Withdraw, guess),
     }
 }
 
-/// What keeps an engine from draining, other than time.
+/// The obstacle to draining an engine, other than time.
 fn obstacle(state: &EngineState, crd: &CrdOutline) -> Option<String> {
     match state {
         EngineState::ForbiddenOnConsumer => Some(format!(
-            "the konnector may not read and mark objects of {} on this cluster (give it the ClusterRole back)",
+            "the konnector lacks the rights to read and mark objects of {} on this cluster (restore its ClusterRole)",
             crd.name_any()
         )),
         EngineState::Failing(why) => Some(why.trim_end_matches('.').to_owned()),
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn where_the_export_cannot_be_seen_copies_stay_that_cannot_be_found_or_deleted() {
-        use Mode::{Drain, Sync, Withdraw};
+        use EngineMode::{Drain, Sync, Withdraw};
         use ResourceScope::{Cluster, Namespaced};
 
         let wide = Placement::Mapped { cluster_wide: true };

@@ -12,11 +12,11 @@ mod plan;
 use portolan_runtime::{apply::WriteError, controller::Action};
 
 use super::observe::ObservedBinding;
-use crate::context::Context;
+use crate::context::KonnectorContext;
 
 /// Takes the next step towards the end. `None` where the binding does not end, or stays for good.
 pub(super) async fn clean_up(
-    context: &Context,
+    context: &KonnectorContext,
     observed: &ObservedBinding,
 ) -> Result<Option<Action>, WriteError> {
     let Some(facts) = observe::observe(context, observed) else { return Ok(None) };

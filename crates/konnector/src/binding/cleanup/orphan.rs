@@ -12,12 +12,12 @@ use portolan_runtime::apply::{self, WriteError};
 use serde_json::json;
 use tracing::info;
 
-use crate::{context::Context, crd, finalizers, leftover, policy};
+use crate::{context::KonnectorContext, crd, finalizers, leftover, policy};
 
 /// Takes finalizers off the objects and deletes the CRDs; where the provider has ended the binding, only those
 /// without objects.
-pub(super) async fn abandon(
-    context: &Context,
+pub(super) async fn leave_copies(
+    context: &KonnectorContext,
     binding: &APIServiceBinding,
     owned: &[&Arc<CrdOutline>],
     keeps_objects: bool,
@@ -26,7 +26,7 @@ pub(super) async fn abandon(
     let api: Api<CrdOutline> = Api::all(context.consumer.clone());
     for crd in owned {
         strip(context, crd).await?;
-        // Since it was seen, it may have been let go with `--cascade=orphan`.
+        // Since it was seen, it may have been orphaned with `--cascade=orphan`.
         let found = api.get_opt(&crd.name_any()).await?;
         let Some(found) = found.filter(|found| crd::is_owned_by(found, binding)) else { continue };
         if let Some(resource) = found.stored_resource().filter(|_| keeps_objects) {
@@ -42,7 +42,7 @@ pub(super) async fn abandon(
 /// With `--cascade=orphan`, CRDs and objects stay on the consumer, and nobody works on them any more. The
 /// binding is marked, because later nothing tells how it was deleted.
 pub(super) async fn let_go(
-    context: &Context,
+    context: &KonnectorContext,
     binding: &APIServiceBinding,
     owned: &[&Arc<CrdOutline>],
 ) -> Result<(), WriteError> {
@@ -60,17 +60,20 @@ pub(super) async fn let_go(
         };
         let uid = json!({"op": "test", "path": "/metadata/uid", "value": binding.metadata.uid});
         let written = apply::json_patch(&api, &binding.name_any(), None, json!([uid, operation])).await?;
-        context.written_bindings.wrote(written);
+        context.bindings.wrote(written);
     }
     Ok(())
 }
 
 /// Takes finalizers off the objects of CRDs that were the binding's and belong to nobody now.
-pub(super) async fn release_strays(context: &Context, binding: &APIServiceBinding) -> Result<(), WriteError> {
+pub(super) async fn release_orphans(
+    context: &KonnectorContext,
+    binding: &APIServiceBinding,
+) -> Result<(), WriteError> {
     let api: Api<CrdOutline> = Api::all(context.consumer.clone());
     for bound in binding.status.iter().flat_map(|status| &status.bound_schemas) {
         let found = api.get_opt(&names::crd(&bound.resource, &bound.group)).await?;
-        if let Some(crd) = found.filter(crd::is_stray) {
+        if let Some(crd) = found.filter(crd::is_orphan) {
             strip(context, &crd).await?;
         }
     }
@@ -78,7 +81,7 @@ pub(super) async fn release_strays(context: &Context, binding: &APIServiceBindin
 }
 
 /// More than once: an engine that was just stopped may have had a write under way.
-async fn strip(context: &Context, crd: &CrdOutline) -> Result<(), WriteError> {
+async fn strip(context: &KonnectorContext, crd: &CrdOutline) -> Result<(), WriteError> {
     let Some(resource) = crd.stored_resource() else { return Ok(()) };
     while finalizers::strip(&context.consumer, &resource).await? > 0 {}
     Ok(())

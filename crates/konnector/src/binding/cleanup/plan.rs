@@ -1,24 +1,24 @@
 //! The next step towards the end of a binding. Pure.
 
 use super::super::claims::End;
-use crate::sync::Mode;
+use crate::sync::EngineMode;
 
-/// What bears on the end of a binding.
+/// Facts that bear on the end of a binding.
 #[derive(Clone, Debug)]
-pub(super) struct Facts {
+pub(super) struct CleanupFacts {
     pub(super) occasion: Occasion,
     pub(super) reach: Reach,
-    /// Whether CRDs of the binding are left on the consumer.
+    /// `true` if CRDs of the binding are left on the consumer.
     pub(super) has_crds: bool,
-    /// Whether the copies on the provider stay: somebody said so, or they belong to another cluster.
+    /// `true` if the copies on the provider stay: by an annotation, or because they belong to another cluster.
     pub(super) keeps_copies: bool,
-    /// Whether the consumer's objects stay, because the provider has ended the binding.
+    /// `true` if the consumer's objects stay, because the provider has ended the binding.
     pub(super) keeps_objects: bool,
-    /// How what claims have brought goes; `None` where nothing is left of it.
-    pub(super) claims: Option<Mode>,
+    /// Mode in which the copies for claims are removed; `None` where nothing is left of them.
+    pub(super) claims: Option<EngineMode>,
 }
 
-/// Why a binding ends.
+/// Reasons why a binding ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Occasion {
     /// It was deleted.
@@ -31,7 +31,7 @@ pub(super) enum Occasion {
     Withdrawn,
 }
 
-/// How far the provider can be reached.
+/// Reach of the provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reach {
     Up,
@@ -47,7 +47,7 @@ pub(super) enum Reach {
 }
 
 impl Reach {
-    /// What a binding waits for that cannot end without its provider.
+    /// The obstacle for a binding that cannot end without its provider.
     fn obstacle(self) -> Option<&'static str> {
         match self {
             Self::Up => None,
@@ -61,9 +61,9 @@ impl Reach {
     }
 }
 
-/// What to do next.
+/// The next action.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum CleanupStep {
     /// Nobody works for the binding any more.
     Stop,
     /// CRDs and objects stay on the consumer, without our marks.
@@ -75,55 +75,57 @@ pub(super) enum Step {
     },
     /// Objects, copies and CRDs go.
     Drain,
-    /// What claims have brought goes.
-    EndClaims(Mode),
+    /// Remove the copies for claims.
+    EndClaims(EngineMode),
     /// The provider is to be told, and has to be heard first.
     Listen,
-    /// The provider is told, and the binding may go.
+    /// Report it to the provider, and let the binding go.
     Release,
-    /// The provider is told, and the binding stays.
+    /// Report it to the provider, and keep the binding.
     Tell,
-    /// Engines are at work, and tell.
+    /// Wait for the engines, which report.
     LookAgain,
-    /// Something stands in the way: people are told.
+    /// Something stands in the way: report it.
     Wait(String),
 }
 
-pub(super) fn plan(facts: &Facts) -> Step {
+pub(super) fn plan(facts: &CleanupFacts) -> CleanupStep {
     match facts.occasion {
-        Occasion::Released => Step::Stop,
-        Occasion::Orphaned => Step::LetGo,
-        _ if facts.has_crds && facts.keeps_copies => Step::Abandon { keeps_objects: facts.keeps_objects },
+        Occasion::Released => CleanupStep::Stop,
+        Occasion::Orphaned => CleanupStep::LetGo,
+        _ if facts.has_crds && facts.keeps_copies => {
+            CleanupStep::Abandon { keeps_objects: facts.keeps_objects }
+        }
         Occasion::Deleted if facts.has_crds => drain(facts.reach),
         Occasion::Deleted => finish(facts),
-        Occasion::Withdrawn if facts.has_crds => Step::Drain,
-        Occasion::Withdrawn => facts.claims.map_or(Step::Tell, Step::EndClaims),
+        Occasion::Withdrawn if facts.has_crds => CleanupStep::Drain,
+        Occasion::Withdrawn => facts.claims.map_or(CleanupStep::Tell, CleanupStep::EndClaims),
     }
 }
 
-fn drain(reach: Reach) -> Step {
-    reach.obstacle().map_or(Step::Drain, |why| Step::Wait(why.to_owned()))
+fn drain(reach: Reach) -> CleanupStep {
+    reach.obstacle().map_or(CleanupStep::Drain, |why| CleanupStep::Wait(why.to_owned()))
 }
 
 /// Bound objects may need what is claimed until they are gone, so it goes after them.
-fn finish(facts: &Facts) -> Step {
+fn finish(facts: &CleanupFacts) -> CleanupStep {
     let Some(mode) = facts.claims else {
-        return if facts.reach == Reach::Unheard { Step::Listen } else { Step::Release };
+        return if facts.reach == Reach::Unheard { CleanupStep::Listen } else { CleanupStep::Release };
     };
     // Only to take our marks off, on this side, nothing is asked of the provider.
-    let needs_provider = mode != Mode::Withdraw || facts.reach == Reach::NoSession;
+    let needs_provider = mode != EngineMode::Withdraw || facts.reach == Reach::NoSession;
     match facts.reach.obstacle() {
-        Some(why) if needs_provider => Step::Wait(why.to_owned()),
-        _ => Step::EndClaims(mode),
+        Some(why) if needs_provider => CleanupStep::Wait(why.to_owned()),
+        _ => CleanupStep::EndClaims(mode),
     }
 }
 
-/// What follows when claims have come as far as this.
-pub(super) fn after_claims(facts: &Facts, end: End) -> Step {
+/// The step that follows this progress of the claims.
+pub(super) fn after_claims(facts: &CleanupFacts, end: End) -> CleanupStep {
     match end {
-        End::Done => plan(&Facts { claims: None, ..facts.clone() }),
-        End::Blocked(why) if facts.occasion != Occasion::Withdrawn => Step::Wait(why),
-        End::Blocked(_) | End::UnderWay => Step::LookAgain,
+        End::Done => plan(&CleanupFacts { claims: None, ..facts.clone() }),
+        End::Blocked(why) if facts.occasion != Occasion::Withdrawn => CleanupStep::Wait(why),
+        End::Blocked(_) | End::UnderWay => CleanupStep::LookAgain,
     }
 }
 
@@ -131,7 +133,7 @@ pub(super) fn after_claims(facts: &Facts, end: End) -> Step {
 mod tests {
     use super::*;
 
-    const DELETED: Facts = Facts {
+    const DELETED: CleanupFacts = CleanupFacts {
         occasion: Occasion::Deleted,
         reach: Reach::Up,
         has_crds: true,
@@ -139,25 +141,28 @@ mod tests {
         keeps_objects: false,
         claims: None,
     };
-    const EMPTY: Facts = Facts { has_crds: false, ..DELETED };
-    const WITHDRAWN: Facts = Facts { occasion: Occasion::Withdrawn, ..DELETED };
+    const EMPTY: CleanupFacts = CleanupFacts { has_crds: false, ..DELETED };
+    const WITHDRAWN: CleanupFacts = CleanupFacts { occasion: Occasion::Withdrawn, ..DELETED };
 
-    fn waits(reach: Reach) -> Step {
-        Step::Wait(reach.obstacle().unwrap().to_owned())
+    fn waits(reach: Reach) -> CleanupStep {
+        CleanupStep::Wait(reach.obstacle().unwrap().to_owned())
     }
 
     #[test]
     fn objects_go_before_claims_and_claims_before_the_binding() {
-        let drains = Some(Mode::Drain);
+        let drains = Some(EngineMode::Drain);
         let table = [
-            (Facts { claims: drains, ..DELETED }, Step::Drain),
-            (Facts { claims: drains, ..EMPTY }, Step::EndClaims(Mode::Drain)),
-            (EMPTY, Step::Release),
-            (Facts { claims: drains, ..WITHDRAWN }, Step::Drain),
-            (Facts { has_crds: false, claims: drains, ..WITHDRAWN }, Step::EndClaims(Mode::Drain)),
-            (Facts { has_crds: false, ..WITHDRAWN }, Step::Tell),
-            (Facts { occasion: Occasion::Released, ..DELETED }, Step::Stop),
-            (Facts { occasion: Occasion::Orphaned, ..DELETED }, Step::LetGo),
+            (CleanupFacts { claims: drains, ..DELETED }, CleanupStep::Drain),
+            (CleanupFacts { claims: drains, ..EMPTY }, CleanupStep::EndClaims(EngineMode::Drain)),
+            (EMPTY, CleanupStep::Release),
+            (CleanupFacts { claims: drains, ..WITHDRAWN }, CleanupStep::Drain),
+            (
+                CleanupFacts { has_crds: false, claims: drains, ..WITHDRAWN },
+                CleanupStep::EndClaims(EngineMode::Drain),
+            ),
+            (CleanupFacts { has_crds: false, ..WITHDRAWN }, CleanupStep::Tell),
+            (CleanupFacts { occasion: Occasion::Released, ..DELETED }, CleanupStep::Stop),
+            (CleanupFacts { occasion: Occasion::Orphaned, ..DELETED }, CleanupStep::LetGo),
         ];
         for (facts, expected) in table {
             assert_eq!(plan(&facts), expected, "{facts:?}");
@@ -169,16 +174,19 @@ mod tests {
         for reach in
             [Reach::Silent, Reach::NoSession, Reach::AnotherContract, Reach::Doubtful, Reach::Unheard]
         {
-            assert_eq!(plan(&Facts { reach, ..DELETED }), waits(reach));
-            let drains = Facts { reach, claims: Some(Mode::Drain), ..EMPTY };
+            assert_eq!(plan(&CleanupFacts { reach, ..DELETED }), waits(reach));
+            let drains = CleanupFacts { reach, claims: Some(EngineMode::Drain), ..EMPTY };
             assert_eq!(plan(&drains), waits(reach));
-            let withdraws = Facts { claims: Some(Mode::Withdraw), ..drains };
-            let expected =
-                if reach == Reach::NoSession { waits(reach) } else { Step::EndClaims(Mode::Withdraw) };
+            let withdraws = CleanupFacts { claims: Some(EngineMode::Withdraw), ..drains };
+            let expected = if reach == Reach::NoSession {
+                waits(reach)
+            } else {
+                CleanupStep::EndClaims(EngineMode::Withdraw)
+            };
             assert_eq!(plan(&withdraws), expected, "{reach:?}");
-            // With nothing left of it, a binding goes, and the provider is told if it can be.
-            let expected = if reach == Reach::Unheard { Step::Listen } else { Step::Release };
-            assert_eq!(plan(&Facts { reach, ..EMPTY }), expected, "{reach:?}");
+            // With nothing left of it, a binding is deleted, and the provider hears of it if possible.
+            let expected = if reach == Reach::Unheard { CleanupStep::Listen } else { CleanupStep::Release };
+            assert_eq!(plan(&CleanupFacts { reach, ..EMPTY }), expected, "{reach:?}");
         }
     }
 
@@ -186,23 +194,23 @@ mod tests {
     fn copies_that_stay_need_no_provider() {
         for reach in [Reach::Up, Reach::Silent, Reach::NoSession, Reach::AnotherContract] {
             for keeps_objects in [true, false] {
-                let facts = Facts { reach, keeps_copies: true, keeps_objects, ..DELETED };
-                assert_eq!(plan(&facts), Step::Abandon { keeps_objects }, "{facts:?}");
+                let facts = CleanupFacts { reach, keeps_copies: true, keeps_objects, ..DELETED };
+                assert_eq!(plan(&facts), CleanupStep::Abandon { keeps_objects }, "{facts:?}");
             }
         }
     }
 
     #[test]
     fn what_follows_claims_depends_on_how_far_they_came() {
-        let met = Facts { claims: Some(Mode::Drain), ..EMPTY };
-        let by_hand = Facts { occasion: Occasion::Withdrawn, ..met.clone() };
+        let met = CleanupFacts { claims: Some(EngineMode::Drain), ..EMPTY };
+        let by_hand = CleanupFacts { occasion: Occasion::Withdrawn, ..met.clone() };
         let blocked = || End::Blocked("rights are missing".to_owned());
-        assert_eq!(after_claims(&met, End::Done), Step::Release);
-        assert_eq!(after_claims(&met, End::UnderWay), Step::LookAgain);
-        assert_eq!(after_claims(&met, blocked()), Step::Wait("rights are missing".to_owned()));
-        assert_eq!(after_claims(&by_hand, End::Done), Step::Tell);
-        assert_eq!(after_claims(&by_hand, End::UnderWay), Step::LookAgain);
+        assert_eq!(after_claims(&met, End::Done), CleanupStep::Release);
+        assert_eq!(after_claims(&met, End::UnderWay), CleanupStep::LookAgain);
+        assert_eq!(after_claims(&met, blocked()), CleanupStep::Wait("rights are missing".to_owned()));
+        assert_eq!(after_claims(&by_hand, End::Done), CleanupStep::Tell);
+        assert_eq!(after_claims(&by_hand, End::UnderWay), CleanupStep::LookAgain);
         // The binding itself says what is wrong with its claims.
-        assert_eq!(after_claims(&by_hand, blocked()), Step::LookAgain);
+        assert_eq!(after_claims(&by_hand, blocked()), CleanupStep::LookAgain);
     }
 }

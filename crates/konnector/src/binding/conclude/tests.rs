@@ -1,4 +1,4 @@
-//! Bindings as a table: what was seen and done, and what is said.
+//! Table of bindings: observations, actions, and the status.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -67,13 +67,13 @@ fn valid_secret() -> SecretState {
     SecretState::Valid(Arc::new(ProviderAccess { kubeconfig, fingerprint: String::new(), renewed: None }))
 }
 
-fn view() -> View<()> {
+fn view() -> BindingView<()> {
     let resource = ExportedResource {
         group: "wildwest.dev".to_owned(),
         resource: "cowboys".to_owned(),
         ..ExportedResource::default()
     };
-    View {
+    BindingView {
         session: (),
         contact: Contact::Up,
         contract: Some("c".to_owned()),
@@ -90,7 +90,7 @@ fn view() -> View<()> {
 
 fn concluded(
     secret: SecretState,
-    provider: Provider<()>,
+    provider: ProviderSide<()>,
     outcome: Option<Outcome>,
 ) -> APIServiceBindingStatus {
     concluded_from(None, secret, provider, outcome)
@@ -100,7 +100,7 @@ fn concluded(
 fn concluded_from(
     status: Option<APIServiceBindingStatus>,
     secret: SecretState,
-    provider: Provider<()>,
+    provider: ProviderSide<()>,
     outcome: Option<Outcome>,
 ) -> APIServiceBindingStatus {
     let binding = Arc::new(APIServiceBinding { status, ..(*binding()).clone() });
@@ -113,7 +113,10 @@ fn concluded_from(
         objection: None,
         migration: None,
     };
-    let applied = Applied { resources: outcome.into_iter().map(resource).collect(), ..Applied::default() };
+    let applied = AppliedResources {
+        resources: outcome.into_iter().map(resource).collect(),
+        ..AppliedResources::default()
+    };
     conclude(&observed, &applied, Timestamp::UNIX_EPOCH, false)
 }
 
@@ -122,10 +125,10 @@ fn said(status: &APIServiceBindingStatus, condition: &str) -> (ConditionStatus, 
     (verdict.status, verdict.reason)
 }
 
-fn with(change: impl FnOnce(&mut View<()>)) -> Provider<()> {
+fn with(change: impl FnOnce(&mut BindingView<()>)) -> ProviderSide<()> {
     let mut view = view();
     change(&mut view);
-    Provider::Session(view)
+    ProviderSide::Session(view)
 }
 
 #[test]
@@ -146,7 +149,7 @@ fn copies_that_were_left_behind_are_told_and_do_no_harm_to_ready() {
         let (secret, provider) = (valid_secret(), with(|_| {}));
         let observed =
             ObservedBinding { binding, secret, provider, consent: Consent::default(), crds: BTreeMap::new() };
-        let applied = Applied { orphaned, ..Applied::default() };
+        let applied = AppliedResources { orphaned, ..AppliedResources::default() };
         conclude(&observed, &applied, Timestamp::UNIX_EPOCH, beginning)
     };
     let some = told(None, 2, false);
@@ -161,9 +164,9 @@ fn copies_that_were_left_behind_are_told_and_do_no_harm_to_ready() {
 
 #[test]
 fn what_keeps_a_binding_from_connecting_is_named() {
-    let table: [(Provider<()>, Option<Outcome>, &str); 12] = [
-        (Provider::NoAccess, None, "ProviderPending"),
-        (Provider::ClientFailed("bad".to_owned()), None, "ProviderClientError"),
+    let table: [(ProviderSide<()>, Option<Outcome>, &str); 12] = [
+        (ProviderSide::NoAccess, None, "ProviderPending"),
+        (ProviderSide::ClientFailed("bad".to_owned()), None, "ProviderClientError"),
         (with(|v| v.contact = Contact::Pending), None, "ProviderPending"),
         (with(|v| v.contact = Contact::Down { message: "refused".to_owned() }), None, "ProviderUnreachable"),
         (with(|v| v.contact = Contact::Refused { message: "no".to_owned() }), None, "ProviderSuspect"),
@@ -241,7 +244,7 @@ fn what_the_provider_says_is_told_where_its_schema_is_missing() {
     );
 }
 
-/// What is said of a kind with these versions, the last of them stored.
+/// The status of a kind with these versions, the last of them stored.
 fn of_versions(versions: &[(&str, Value)], migration: Option<MigrationState>) -> APIServiceBindingStatus {
     let last = versions.last().map(|(name, _)| *name);
     let version = |(name, properties): &(&str, Value)| json!({"name": name, "served": true, "storage": Some(*name) == last, "schema": {"type": "object", "properties": properties}});
@@ -264,7 +267,7 @@ fn of_versions(versions: &[(&str, Value)], migration: Option<MigrationState>) ->
         consent: Consent::default(),
         crds: BTreeMap::new(),
     };
-    let applied = Applied { resources: vec![resource], ..Applied::default() };
+    let applied = AppliedResources { resources: vec![resource], ..AppliedResources::default() };
     conclude(&observed, &applied, Timestamp::UNIX_EPOCH, false)
 }
 
@@ -282,9 +285,9 @@ fn versions_that_drop_fields_are_a_warning_and_nothing_worse() {
 
 #[test]
 fn stored_versions_that_go_are_told() {
-    let (leaving, target) = (vec!["v1beta1".to_owned()], "v1".to_owned());
-    let running = MigrationState::Running { leaving: leaving.clone(), target: target.clone(), written: 7 };
-    let failed = MigrationState::Failed { leaving, target, why: "no".to_owned() };
+    let (former, target) = (vec!["v1beta1".to_owned()], "v1".to_owned());
+    let running = MigrationState::Running { former: former.clone(), target: target.clone(), written: 7 };
+    let failed = MigrationState::Failed { former, target, why: "no".to_owned() };
     for (state, reason) in [(running, "StoredVersionsMigrating"), (failed, "StoredVersionsMigrationFailed")] {
         let status = of_versions(&[("v1", json!({}))], Some(state));
         assert_eq!(said(&status, "SchemaInSync"), (ConditionStatus::False, reason.to_owned()));
@@ -294,12 +297,12 @@ fn stored_versions_that_go_are_told() {
 #[test]
 fn nothing_that_depends_on_a_bad_secret_stays_true() {
     let expected = (ConditionStatus::False, "KubeconfigSecretNotFound".to_owned());
-    let fresh = concluded(SecretState::NotFound, Provider::NoAccess, None);
+    let fresh = concluded(SecretState::NotFound, ProviderSide::NoAccess, None);
     assert_eq!(said(&fresh, "Ready"), expected);
     assert!(find(&fresh.conditions, "Connected").is_none());
     let outcome = || Some(Outcome::Syncing { crd: crd(true), engine: EngineState::Watching });
     let ready = concluded(valid_secret(), with(|v| v.heartbeat = Heartbeat::Beating), outcome());
-    let status = concluded_from(Some(ready), SecretState::NotFound, Provider::NoAccess, None);
+    let status = concluded_from(Some(ready), SecretState::NotFound, ProviderSide::NoAccess, None);
     for condition in ["Connected", "Heartbeating"] {
         assert_eq!(said(&status, condition), (ConditionStatus::False, "WaitingForSecret".to_owned()));
     }

@@ -1,4 +1,4 @@
-//! What a provider reads of a binding, as a table.
+//! Table of the conditions of a binding that a provider reads.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-/// How much of the list of exports the status holds.
+/// Limit on the length of the list of exports in the status.
 const MAX_RESOURCES_LENGTH: usize = 200;
-/// How many names a message lists.
+/// Limit on the names in a message.
 const LISTED: usize = 3;
 
 /// A list for people, who read the first few.

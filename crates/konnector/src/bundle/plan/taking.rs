@@ -1,4 +1,4 @@
-//! Which exports a bundle takes, by their API groups, and what is said of the others. Pure.
+//! Exports that a bundle takes, by their API groups, and the message about the others. Pure.
 
 use std::collections::BTreeMap;
 
@@ -13,29 +13,29 @@ use portolan_core::{
     groups::{GroupPatterns, InvalidPattern},
 };
 
-use super::{ObservedBundle, Plan, Provider, lists::listed, owned};
-use crate::groups::Served;
+use super::{BundlePlan, ObservedBundle, ProviderState, lists::listed, owned};
+use crate::groups::ServedGroups;
 
-/// What a bundle takes.
+/// The selection of a bundle.
 pub(super) struct Taking<'a> {
-    /// What people have said, if they have.
+    /// The patterns of people, if they have set any.
     patterns: Option<Result<GroupPatterns, InvalidPattern>>,
-    served: &'a Served,
+    served: &'a ServedGroups,
 }
 
-/// Why an export is not taken.
+/// Reasons why an export is not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     /// It cannot be, for this reason.
     Never(String),
     /// People do not want it.
     NotAccepted,
-    /// What people want cannot be read.
+    /// The patterns of people cannot be read.
     Unclear,
 }
 
 impl<'a> Taking<'a> {
-    pub(super) fn of(bundle: &APIServiceBindingBundle, served: &'a Served) -> Self {
+    pub(super) fn of(bundle: &APIServiceBindingBundle, served: &'a ServedGroups) -> Self {
         let said = bundle.annotations().get(ANNOTATION_ACCEPT_GROUPS);
         Self { patterns: said.map(|text| GroupPatterns::parse(text)), served }
     }
@@ -55,7 +55,7 @@ impl<'a> Taking<'a> {
         objection.map(Refusal::Never)
     }
 
-    /// What is said of the exports that are not taken, and of those that are bound although they would not be.
+    /// Verdict on the exports that are not taken, and on those that are bound although they would not be.
     pub(super) fn verdict(
         &self,
         refused: &BTreeMap<String, Refusal>,
@@ -64,8 +64,8 @@ impl<'a> Taking<'a> {
     ) -> Option<Verdict> {
         if let Some(Err(error)) = &self.patterns {
             let message = format!(
-                "Annotation {ANNOTATION_ACCEPT_GROUPS}: {error}. Until it is mended, nothing more is bound, and what is \
-                 bound stays bound."
+                "Annotation {ANNOTATION_ACCEPT_GROUPS}: {error}. Fix it: until then, nothing more is bound, and \
+                 existing bindings stay."
             );
             return Some(Verdict::error("InvalidAcceptGroups", message));
         }
@@ -74,15 +74,15 @@ impl<'a> Taking<'a> {
         let mut sentences = Vec::new();
         if !never.is_empty() {
             sentences.push(format!(
-                "{} of {exports} exports cannot be bound: {}. To do without them, name the groups that you want in the \
-                 annotation {ANNOTATION_ACCEPT_GROUPS}.",
+                "{} of {exports} exports cannot be bound: {}. To do without them, name the groups that you want in \
+                 the annotation {ANNOTATION_ACCEPT_GROUPS}.",
                 never.len(),
                 listed(&never)
             ));
         }
         if !unwanted.is_empty() {
             sentences.push(format!(
-                "{} of {exports} exports are not taken, because the annotation {ANNOTATION_ACCEPT_GROUPS} does not \
+                "{} of {exports} exports are not accepted, because the annotation {ANNOTATION_ACCEPT_GROUPS} does not \
                  name their groups: {}.",
                 unwanted.len(),
                 listed(&unwanted)
@@ -90,7 +90,7 @@ impl<'a> Taking<'a> {
         }
         if !kept.is_empty() {
             sentences.push(format!(
-                "Bound already, and so until their APIServiceBindings are deleted: {}.",
+                "Already bound, until their APIServiceBindings are deleted: {}.",
                 listed(kept)
             ));
         }
@@ -115,9 +115,9 @@ fn reason(name: &str, refusal: &Refusal) -> Option<String> {
     Some(format!("{name} ({why})"))
 }
 
-/// Where the provider says nothing, what was said stands.
-pub(super) fn say(observed: &ObservedBundle, plan: &mut Plan, now: Timestamp) {
-    let Provider::Up(offer) = &observed.provider else { return };
+/// Sets the condition. Where the provider does not answer, the earlier one stands.
+pub(super) fn say(observed: &ObservedBundle, plan: &mut BundlePlan, now: Timestamp) {
+    let ProviderState::Up(offer) = &observed.provider else { return };
     let taking = Taking::of(&observed.bundle, &observed.served);
     let (mut refused, mut kept) = (BTreeMap::new(), Vec::new());
     let living = offer.exports.iter().filter(|export| export.meta().deletion_timestamp.is_none());

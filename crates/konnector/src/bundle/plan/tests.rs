@@ -1,4 +1,4 @@
-//! Bundles as a table: what is there, what is planned, what is said.
+//! Table of bundles: observations, plan and status.
 
 use portolan_core::{
     condition::{ConditionStatus, Severity, find, verdict_of},
@@ -18,7 +18,7 @@ fn bundle(name: &str) -> APIServiceBindingBundle {
     .unwrap()
 }
 
-fn export(name: &str, deleting: bool) -> Arc<APIServiceExport> {
+fn export(name: &str, terminating: bool) -> Arc<APIServiceExport> {
     let mut value = json!({
         "apiVersion": "kube-bind.io/v1alpha2", "kind": "APIServiceExport", "metadata": {"name": name},
         "spec": {
@@ -26,7 +26,7 @@ fn export(name: &str, deleting: bool) -> Arc<APIServiceExport> {
             "informerScope": "Namespaced", "isolation": "Prefixed",
         },
     });
-    if deleting {
+    if terminating {
         value["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
     }
     Arc::new(serde_json::from_value(value).unwrap())
@@ -53,19 +53,19 @@ fn valid_secret() -> SecretState {
     SecretState::Valid(Arc::new(ProviderAccess { kubeconfig, fingerprint: String::new(), renewed: None }))
 }
 
-fn up(exports: Vec<Arc<APIServiceExport>>) -> Provider {
+fn up(exports: Vec<Arc<APIServiceExport>>) -> ProviderState {
     up_without(exports, &[])
 }
 
-fn up_without(exports: Vec<Arc<APIServiceExport>>, absent: &[(&str, Absence)]) -> Provider {
+fn up_without(exports: Vec<Arc<APIServiceExport>>, absent: &[(&str, ExportAbsence)]) -> ProviderState {
     let absent = absent.iter().map(|(name, absence)| ((*name).to_owned(), *absence)).collect();
-    let patience = Duration::from_secs(60);
-    Provider::Up(Offer { exports, pretty_name: None, contract: None, absent, patience, doubt: None })
+    let grace = Duration::from_secs(60);
+    ProviderState::Up(ExportOffer { exports, pretty_name: None, contract: None, absent, grace, doubt: None })
 }
 
 fn observed(
     secret: SecretState,
-    provider: Provider,
+    provider: ProviderState,
     bindings: Vec<Arc<APIServiceBinding>>,
 ) -> ObservedBundle {
     ObservedBundle {
@@ -73,17 +73,21 @@ fn observed(
         secret,
         provider,
         bindings,
-        served: Served::default(),
+        served: ServedGroups::default(),
         beginning: None,
         stamp_interval: Duration::from_secs(300),
     }
 }
 
-fn planned(secret: SecretState, provider: Provider, bindings: Vec<Arc<APIServiceBinding>>) -> Plan {
+fn planned(
+    secret: SecretState,
+    provider: ProviderState,
+    bindings: Vec<Arc<APIServiceBinding>>,
+) -> BundlePlan {
     plan(&observed(secret, provider, bindings), Timestamp::UNIX_EPOCH)
 }
 
-fn verdict(plan: &Plan, condition: &str) -> (ConditionStatus, String) {
+fn verdict(plan: &BundlePlan, condition: &str) -> (ConditionStatus, String) {
     let verdict = verdict_of(find(&plan.status.conditions, condition).expect(condition));
     (verdict.status, verdict.reason)
 }
@@ -110,7 +114,8 @@ fn each_export_gets_a_binding_that_belongs_to_the_bundle() {
 #[test]
 fn a_binding_whose_export_is_gone_goes() {
     let ours = bundle("prod");
-    let provider = up_without(vec![], &[("a", Absence::Withdrawn), ("hand-made", Absence::Withdrawn)]);
+    let provider =
+        up_without(vec![], &[("a", ExportAbsence::Withdrawn), ("hand-made", ExportAbsence::Withdrawn)]);
     let plan =
         planned(valid_secret(), provider, vec![existing("a", Some(&ours)), existing("hand-made", None)]);
     let names: Vec<_> = plan.delete.iter().map(|binding| binding.name_any()).collect();
@@ -118,7 +123,7 @@ fn a_binding_whose_export_is_gone_goes() {
 }
 
 #[test]
-fn an_export_that_is_going_is_not_bound_and_its_binding_goes() {
+fn a_terminating_export_is_not_bound_and_its_binding_is_deleted() {
     let ours = bundle("prod");
     assert!(planned(valid_secret(), up(vec![export("a", true)]), vec![]).create.is_empty());
     let plan = planned(valid_secret(), up(vec![export("a", true)]), vec![existing("a", Some(&ours))]);
@@ -140,12 +145,12 @@ fn bindings_of_others_are_left_alone_and_named() {
 #[test]
 fn nothing_is_deleted_and_nothing_is_ready_without_the_providers_answer() {
     let table = [
-        (valid_secret(), Provider::Pending, "Synced", "ProviderPending"),
-        (valid_secret(), Provider::Down("refused".to_owned()), "Synced", "ListExportsFailed"),
-        (valid_secret(), Provider::ClientFailed("bad".to_owned()), "Synced", "ProviderClientError"),
-        (SecretState::NotFound, Provider::Pending, "SecretValid", "KubeconfigSecretNotFound"),
-        (SecretState::KeyMissing, Provider::Pending, "SecretValid", "KubeconfigSecretInvalid"),
-        (SecretState::Pending, Provider::Pending, "SecretValid", "KubeconfigSecretPending"),
+        (valid_secret(), ProviderState::Pending, "Synced", "ProviderPending"),
+        (valid_secret(), ProviderState::Down("refused".to_owned()), "Synced", "ListExportsFailed"),
+        (valid_secret(), ProviderState::ClientFailed("bad".to_owned()), "Synced", "ProviderClientError"),
+        (SecretState::NotFound, ProviderState::Pending, "SecretValid", "KubeconfigSecretNotFound"),
+        (SecretState::KeyMissing, ProviderState::Pending, "SecretValid", "KubeconfigSecretInvalid"),
+        (SecretState::Pending, ProviderState::Pending, "SecretValid", "KubeconfigSecretPending"),
     ];
     for (secret, provider, condition, reason) in table {
         let ours = bundle("prod");
@@ -161,12 +166,12 @@ fn nothing_is_deleted_and_nothing_is_ready_without_the_providers_answer() {
 fn an_export_that_is_merely_missing_stays_bound_for_a_while() {
     let ours = bundle("prod");
     let missing = |seconds| {
-        let provider = up_without(vec![], &[("a", Absence::MissingFor(Duration::from_secs(seconds)))]);
+        let provider = up_without(vec![], &[("a", ExportAbsence::MissingFor(Duration::from_secs(seconds)))]);
         planned(valid_secret(), provider, vec![existing("a", Some(&ours))])
     };
     let suspect = missing(50);
     assert!(suspect.delete.is_empty());
-    assert_eq!(suspect.look_again, Some(Duration::from_secs(10)));
+    assert_eq!(suspect.requeue_after, Some(Duration::from_secs(10)));
     assert_eq!(verdict(&suspect, "Synced"), (ConditionStatus::False, "ProviderSuspect".to_owned()));
     assert_eq!(missing(60).delete.len(), 1);
 }
@@ -189,9 +194,9 @@ fn what_is_bound_and_ready_is_counted_whatever_the_provider_says() {
         ]
     };
     for (secret, provider) in [
-        (valid_secret(), Provider::Down(String::new())),
-        (valid_secret(), Provider::Pending),
-        (SecretState::NotFound, Provider::Pending),
+        (valid_secret(), ProviderState::Down(String::new())),
+        (valid_secret(), ProviderState::Pending),
+        (SecretState::NotFound, ProviderState::Pending),
         (valid_secret(), up(vec![export("a", false), export("b", false)])),
     ] {
         let plan = planned(secret, provider, bindings());
@@ -205,7 +210,7 @@ fn what_depends_on_a_bad_secret_does_not_stay_true() {
     let mut status = APIServiceBindingBundleStatus::default();
     condition::set(&mut status.conditions, CONDITION_SYNCED, Verdict::holds(), Timestamp::UNIX_EPOCH);
     known.status = Some(status);
-    let seen = observed(SecretState::NotFound, Provider::Pending, Vec::new());
+    let seen = observed(SecretState::NotFound, ProviderState::Pending, Vec::new());
     let plan = plan(&ObservedBundle { bundle: Arc::new(known), ..seen }, Timestamp::UNIX_EPOCH);
     assert_eq!(verdict(&plan, "Synced"), (ConditionStatus::False, "WaitingForSecret".to_owned()));
     assert_eq!(verdict(&plan, "Ready"), (ConditionStatus::False, "KubeconfigSecretNotFound".to_owned()));
@@ -213,7 +218,7 @@ fn what_depends_on_a_bad_secret_does_not_stay_true() {
 
 #[test]
 fn a_provider_that_refuses_is_suspect_once_something_is_bound() {
-    let refused = || Provider::Refused("exports is forbidden".to_owned());
+    let refused = || ProviderState::Refused("exports is forbidden".to_owned());
     let ours = bundle("prod");
     let plan = planned(valid_secret(), refused(), vec![existing("a", Some(&ours))]);
     assert_eq!(verdict(&plan, "Ready"), (ConditionStatus::False, "ProviderSuspect".to_owned()));
@@ -227,7 +232,7 @@ fn a_provider_that_refuses_is_suspect_once_something_is_bound() {
 fn with_a_contract_that_is_not_ours_to_work_with_nothing_is_planned() {
     let owner = bundle("prod");
     for reason in ["AnotherContract", "ContractInUse", "ConsumerClusterUnknown"] {
-        let closed = Provider::Closed(Verdict::error(reason, "why"));
+        let closed = ProviderState::Closed(Verdict::error(reason, "why"));
         let plan = planned(valid_secret(), closed, vec![existing("a", Some(&owner))]);
         assert!(plan.delete.is_empty() && plan.create.is_empty());
         assert_eq!(plan.status.contract_namespace_uid, None, "nothing is recorded");
@@ -239,9 +244,9 @@ fn with_a_contract_that_is_not_ours_to_work_with_nothing_is_planned() {
 
 #[test]
 fn the_contract_is_recorded_on_the_bundle_and_on_its_bindings() {
-    let Provider::Up(mut offer) = up(vec![export("a", false)]) else { unreachable!() };
+    let ProviderState::Up(mut offer) = up(vec![export("a", false)]) else { unreachable!() };
     offer.contract = Some("c".to_owned());
-    let plan = planned(valid_secret(), Provider::Up(offer), vec![]);
+    let plan = planned(valid_secret(), ProviderState::Up(offer), vec![]);
     assert_eq!(plan.status.contract_namespace_uid.as_deref(), Some("c"));
     assert_eq!(plan.create[0].annotations()[ANNOTATION_CONTRACT_UID], "c");
 }
@@ -256,8 +261,8 @@ fn a_crd_that_belongs_to_another_binding_is_a_conflict() {
     assert!(find(&plan.status.conditions, "Synced").unwrap().message.contains("of bundle staging"));
 }
 
-/// What the summary of bindings says, with the severity.
-fn usable(plan: &Plan) -> (ConditionStatus, Severity, String) {
+/// The summary of bindings, with the severity.
+fn usable(plan: &BundlePlan) -> (ConditionStatus, Severity, String) {
     let found = find(&plan.status.conditions, "Usable").unwrap();
     (found.status, found.severity, found.message.clone())
 }
@@ -281,20 +286,30 @@ fn a_bundle_is_ready_when_its_bindings_are() {
     let table = [
         (vec![], true, Severity::None, ""),
         (vec![ready("a"), ready("b")], true, Severity::None, ""),
-        (vec![ready("a"), broken("b")], false, Severity::Error, "1 of 2: b (PermissionDenied)"),
-        (vec![waits("a")], false, Severity::Info, "1 of 1: a (Pending)"),
-        (vec![silent("a"), ready("b")], false, Severity::Info, "1 of 2: a (Pending)"),
-        (vec![said_by("a", "Ready", unknown)], false, Severity::Info, "1 of 1: a."),
-        (vec![waits("c"), broken("a")], false, Severity::Error, "2 of 2: a, c (Pending, PermissionDenied)"),
-        // What somebody has asked to go does not count.
+        (vec![ready("a"), broken("b")], false, Severity::Error, "1 of 2 are not ready: b (PermissionDenied)"),
+        (vec![waits("a")], false, Severity::Info, "1 of 1 are not ready: a (Pending)"),
+        (vec![silent("a"), ready("b")], false, Severity::Info, "1 of 2 are not ready: a (Pending)"),
+        (vec![said_by("a", "Ready", unknown)], false, Severity::Info, "1 of 1 are not ready: a."),
+        (
+            vec![waits("c"), broken("a")],
+            false,
+            Severity::Error,
+            "2 of 2 are not ready: a, c (Pending, PermissionDenied)",
+        ),
+        // What somebody has deleted does not count.
         (vec![ready("a"), ending("b")], true, Severity::None, ""),
         (
             vec![broken("a"), broken("b"), broken("c"), ready("d")],
             false,
             Severity::Error,
-            "3 of 4: a, b, c (Perm",
+            "3 of 4 are not ready: a, b, c (Perm",
         ),
-        (many, false, Severity::Error, "6 of 105: b000, b020, b040 and 3 more (PermissionDenied)"),
+        (
+            many,
+            false,
+            Severity::Error,
+            "6 of 105 are not ready: b000, b020, b040 and 3 more (PermissionDenied)",
+        ),
     ];
     for (bindings, holds, severity, text) in table {
         let exports = bindings.iter().map(|binding| export(&binding.name_any(), false)).collect();
@@ -321,10 +336,10 @@ fn a_bundle_is_not_ready_before_what_it_has_just_bound_is() {
 fn where_the_cause_is_the_bundles_it_speaks_first() {
     let broken = || vec![said_by("a", "Ready", Verdict::error("ProviderUnreachable", ""))];
     for (secret, provider, reason) in [
-        (SecretState::NotFound, Provider::Pending, "KubeconfigSecretNotFound"),
-        (valid_secret(), Provider::Down(String::new()), "ListExportsFailed"),
-        (valid_secret(), Provider::Pending, "ProviderPending"),
-        (valid_secret(), Provider::Refused(String::new()), "ProviderSuspect"),
+        (SecretState::NotFound, ProviderState::Pending, "KubeconfigSecretNotFound"),
+        (valid_secret(), ProviderState::Down(String::new()), "ListExportsFailed"),
+        (valid_secret(), ProviderState::Pending, "ProviderPending"),
+        (valid_secret(), ProviderState::Refused(String::new()), "ProviderSuspect"),
     ] {
         let plan = planned(secret, provider, broken());
         assert_eq!(verdict(&plan, "Ready").1, reason);
@@ -362,7 +377,7 @@ fn taken(
     accept: Option<&str>,
     exports: Vec<Arc<APIServiceExport>>,
     bindings: Vec<Arc<APIServiceBinding>>,
-) -> Plan {
+) -> BundlePlan {
     let service = json!({
         "metadata": {"name": "v1beta1.metrics.k8s.io"},
         "spec": {
@@ -371,7 +386,7 @@ fn taken(
         },
     });
     let mut seen = observed(valid_secret(), up(exports), bindings);
-    seen.served = Served::of(&[serde_json::from_value::<
+    seen.served = ServedGroups::of(&[serde_json::from_value::<
         k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService,
     >(service)
     .unwrap()]);
@@ -428,7 +443,7 @@ fn only_what_may_be_bound_is_bound() {
     };
     assert!(message(None).starts_with("2 of 6 exports cannot be bound: ours (kube-bind.io is the group"));
     assert!(message(None).contains("pods (APIService v1beta1.metrics.k8s.io serves metrics.k8s.io/v1beta1"));
-    assert!(message(Some("cert-manager.io")).contains("5 of 6 exports are not taken"));
+    assert!(message(Some("cert-manager.io")).contains("5 of 6 exports are not accepted"));
     assert!(message(Some("cert-manager.io")).contains(": db, gateway, mixed and 2 more."));
     assert!(message(Some("what/ever")).contains("\"what/ever\" is not a pattern"));
 }
@@ -479,16 +494,16 @@ fn long_lists_of_resources_are_shortened() {
 #[test]
 fn what_went_with_the_contract_namespace_stays_bound_for_a_while() {
     let owner = bundle("prod");
-    let ends = |exports: Vec<_>, absent: &[(&str, Absence)], since: u64| {
-        let Provider::Up(mut offer) = up_without(exports, absent) else { unreachable!() };
-        offer.doubt = Some(Doubt { why: Why::Ends, since: Duration::from_secs(since) });
-        let plan = planned(valid_secret(), Provider::Up(offer), vec![existing("a", Some(&owner))]);
-        (plan.delete.len(), verdict(&plan, CONDITION_SYNCED).1, plan.look_again)
+    let ends = |exports: Vec<_>, absent: &[(&str, ExportAbsence)], since: u64| {
+        let ProviderState::Up(mut offer) = up_without(exports, absent) else { unreachable!() };
+        offer.doubt = Some(ContractDoubt { why: Why::Terminating, since: Duration::from_secs(since) });
+        let plan = planned(valid_secret(), ProviderState::Up(offer), vec![existing("a", Some(&owner))]);
+        (plan.delete.len(), verdict(&plan, CONDITION_SYNCED).1, plan.requeue_after)
     };
     let suspected = (0, "ProviderSuspect".to_owned(), Some(Duration::from_secs(50)));
-    assert_eq!(ends(vec![], &[("a", Absence::Withdrawn)], 10), suspected);
+    assert_eq!(ends(vec![], &[("a", ExportAbsence::Withdrawn)], 10), suspected);
     assert_eq!(ends(vec![export("a", true)], &[], 10), suspected);
-    assert_eq!(ends(vec![], &[("a", Absence::Withdrawn)], 60).0, 1);
+    assert_eq!(ends(vec![], &[("a", ExportAbsence::Withdrawn)], 60).0, 1);
     assert_eq!(ends(vec![export("a", true)], &[], 60).0, 1);
     assert_eq!(ends(vec![export("a", false)], &[], 10).0, 0);
 }

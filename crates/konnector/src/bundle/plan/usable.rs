@@ -1,4 +1,4 @@
-//! Whether everything that a bundle has bound can be used. Pure.
+//! Summary of a bundle's bindings: whether all of them can be used. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use portolan_core::{
     condition::{self, Condition, ConditionStatus, READY, Severity, Verdict},
 };
 
-use super::{ObservedBundle, Plan, lists::listed, owned};
+use super::{BundlePlan, ObservedBundle, lists::listed, owned};
 
 /// The bindings of a bundle that are not ready, with what they say.
 #[derive(Debug, Default)]
@@ -20,7 +20,7 @@ pub(super) struct NotReady {
 }
 
 impl NotReady {
-    /// Of bindings that are there, and of those that are about to be made.
+    /// Of existing bindings, and of those that are about to be created.
     pub(super) fn of<'a>(
         there: impl Iterator<Item = &'a APIServiceBinding>,
         made: &[APIServiceBinding],
@@ -47,7 +47,7 @@ impl NotReady {
         self.waiting.insert(binding.name_any(), (severity, reason.to_owned()));
     }
 
-    /// How many are bound, and how many of them are ready.
+    /// Number of bindings, and of those that are ready.
     pub(super) fn counts(&self) -> (usize, usize) {
         (self.bound, self.bound - self.waiting.len())
     }
@@ -64,7 +64,7 @@ impl NotReady {
         let reasons: Vec<_> = reasons.into_iter().map(str::to_owned).collect();
         let why = if reasons.is_empty() { String::new() } else { format!(" ({})", listed(&reasons)) };
         let message = format!(
-            "Not ready are {} of {}: {}{why}. See: kubectl get apiservicebindings",
+            "{} of {} are not ready: {}{why}. See: kubectl get apiservicebindings",
             names.len(),
             self.bound,
             listed(&names),
@@ -84,8 +84,8 @@ fn severity(ready: &Condition) -> Severity {
     }
 }
 
-/// What is bound is known whatever the provider says.
-pub(super) fn say(observed: &ObservedBundle, plan: &mut Plan, now: Timestamp) {
+/// Sets the summary, which is known whatever the provider answers.
+pub(super) fn say(observed: &ObservedBundle, plan: &mut BundlePlan, now: Timestamp) {
     let found = NotReady::of(owned(observed).map(|binding| &**binding), &plan.create);
     let (bound, ready) = found.counts();
     plan.status.bound = i32::try_from(bound).ok();

@@ -1,4 +1,4 @@
-//! What the condition `Synced` says where it does not hold. Pure.
+//! Verdicts of the condition `Synced` where it does not hold. Pure.
 
 use kube::ResourceExt as _;
 use portolan_core::{
@@ -6,11 +6,11 @@ use portolan_core::{
     condition::{self, Verdict},
 };
 
-use super::{Offer, taking::Refusal};
+use super::{ExportOffer, taking::Refusal};
 use crate::{binding::FOREIGN_CRD, policy, provider::PROVIDER_SUSPECT};
 
-pub(super) fn suspect(suspects: &[String], offer: &Offer) -> Verdict {
-    let (list, seconds) = (suspects.join(", "), offer.patience.as_secs());
+pub(super) fn suspect(suspects: &[String], offer: &ExportOffer) -> Verdict {
+    let (list, seconds) = (suspects.join(", "), offer.grace.as_secs());
     let cause = match &offer.doubt {
         Some(doubt) => {
             let why = doubt.why.text();
@@ -27,19 +27,19 @@ pub(super) fn suspect(suspects: &[String], offer: &Offer) -> Verdict {
 
 pub(super) fn refused(why: &str) -> Verdict {
     let message = format!(
-        "The provider does not let the konnector see its APIServiceExports any more, and what is bound stays bound: {why}"
+        "The provider no longer lets the konnector see its APIServiceExports, and existing bindings stay: {why}"
     );
     Verdict::warning(PROVIDER_SUSPECT, message)
 }
 
-/// What the provider reads of an export that is not bound. Names of other bundles are not its business.
+/// The message for the provider about an export that is not bound. Names of other bundles are not its business.
 pub(super) const NAME_TAKEN: &str = "The consumer has an APIServiceBinding of this name for something else.";
 
 pub(super) fn not_taken(refusal: &Refusal) -> String {
     match refusal {
         Refusal::Never(why) => format!("The consumer cannot bind this export: {why}."),
-        Refusal::NotAccepted => "The consumer does not take exports of this API group.".to_owned(),
-        Refusal::Unclear => "The consumer has yet to say clearly which API groups it takes.".to_owned(),
+        Refusal::NotAccepted => "The consumer does not accept exports of this API group.".to_owned(),
+        Refusal::Unclear => "The consumer's list of accepted API groups cannot be read.".to_owned(),
     }
 }
 
@@ -59,7 +59,7 @@ pub(super) fn describe_conflict(existing: &APIServiceBinding) -> String {
     format!("APIServiceBinding {} exists and {owner}", existing.name_any())
 }
 
-/// What a binding says of a CRD that is somebody else's.
+/// The message of a binding about a CRD that is somebody else's.
 pub(super) fn foreign_crd(binding: &APIServiceBinding) -> Option<String> {
     let connected = condition::find(&binding.status.as_ref()?.conditions, CONDITION_CONNECTED)?;
     (connected.reason == FOREIGN_CRD).then(|| connected.message.trim_end_matches('.').to_owned())

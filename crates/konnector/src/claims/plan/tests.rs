@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::*;
 use crate::{
-    claims::{body::Terms, index::Index},
+    claims::{body::Terms, index::ClaimIndex},
     sync::{KeyRules, ObjectKey},
 };
 
@@ -19,7 +19,7 @@ fn key() -> ObjectKey {
     ObjectKey { namespace: "n".to_owned(), name: "s".to_owned() }
 }
 
-fn index(selector: &Value) -> Index {
+fn index(selector: &Value) -> ClaimIndex {
     let claim = serde_json::from_value(json!({"resource": "secrets", "selector": selector})).unwrap();
     let (mut valid, _) = claims::read(&[claim], &[], Isolation::Prefixed);
     let terms = Terms {
@@ -28,13 +28,13 @@ fn index(selector: &Value) -> Index {
         contract: "kube-bind-a".to_owned(),
         binding: "cowboys".to_owned(),
     };
-    let mut index = Index::new(terms);
+    let mut index = ClaimIndex::new(terms);
     index.consumer_known = true;
     index.know_namespace("n");
     index
 }
 
-fn by_label() -> Index {
+fn by_label() -> ClaimIndex {
     index(&json!({"labelSelector": {"matchLabels": {"app": "a"}}}))
 }
 
@@ -76,7 +76,7 @@ fn stamped_for(binding: &str, owner: &str) -> DynamicObject {
 }
 
 /// The copy of an original on a side, as we have applied it.
-fn copy(index: &Index, from: Side, original: &DynamicObject) -> DynamicObject {
+fn copy(index: &ClaimIndex, from: ClaimSide, original: &DynamicObject) -> DynamicObject {
     let mut body = index.copy_of(from, original);
     let mut fields = fields_of(&body);
     fields.as_object_mut().unwrap().retain(|field, _| field != "f:apiVersion" && field != "f:kind");
@@ -88,14 +88,14 @@ fn copy(index: &Index, from: Side, original: &DynamicObject) -> DynamicObject {
 }
 
 fn step(
-    mut index: Index,
+    mut index: ClaimIndex,
     consumer: Option<&DynamicObject>,
     provider: Option<&DynamicObject>,
-    mode: Mode,
-) -> Step {
+    mode: EngineMode,
+) -> ClaimStep {
     // The second round is for what concerns only because the other side does.
     for _ in 0..2 {
-        for (side, object) in [(Side::Consumer, consumer), (Side::Provider, provider)] {
+        for (side, object) in [(ClaimSide::Consumer, consumer), (ClaimSide::Provider, provider)] {
             if let Some(object) = object {
                 index.saw(side, &key(), object);
             }
@@ -104,21 +104,21 @@ fn step(
     plan(index.sides(&key(), false), MAPPED, mode)
 }
 
-fn synced(consumer: Option<&DynamicObject>, provider: Option<&DynamicObject>) -> Step {
-    step(by_label(), consumer, provider, Mode::Sync)
+fn synced(consumer: Option<&DynamicObject>, provider: Option<&DynamicObject>) -> ClaimStep {
+    step(by_label(), consumer, provider, EngineMode::Sync)
 }
 
 /// The step for a copy whose original, once on this side, was seen to be deleted.
-fn after_deletion(owner: Side, copy: &DynamicObject) -> Step {
+fn after_deletion(owner: ClaimSide, copy: &DynamicObject) -> ClaimStep {
     let mut index = by_label();
     index.saw(owner.other(), &key(), copy);
     index.was_deleted(owner, &key());
-    plan(index.sides(&key(), false), MAPPED, Mode::Sync)
+    plan(index.sides(&key(), false), MAPPED, EngineMode::Sync)
 }
 
 #[test]
 fn a_copy_stays_where_its_original_went_with_a_backup() {
-    for owner in [Side::Consumer, Side::Provider] {
+    for owner in [ClaimSide::Consumer, ClaimSide::Provider] {
         let (there, original) = (owner.other(), secret("a", None, "YQ=="));
         let written = |version: &str| {
             let mut copied = copy(&by_label(), owner, &original);
@@ -126,16 +126,16 @@ fn a_copy_stays_where_its_original_went_with_a_backup() {
             annotations.insert("kube-bind.io/origin-version".to_owned(), version.to_owned());
             copied
         };
-        let next = |index: &Index| plan(index.sides(&key(), false), MAPPED, Mode::Sync);
+        let next = |index: &ClaimIndex| plan(index.sides(&key(), false), MAPPED, EngineMode::Sync);
         // Version at which the copy was written, the newest that was shown, the one there is now, what follows.
         let table = [
-            ("50", None, Some(60), Step::DeleteCopy(there)),
-            ("50", None, Some(50), Step::DeleteCopy(there)),
-            ("50", None, Some(49), Step::MarkLost(there)),
-            ("50", Some("70"), Some(60), Step::MarkLost(there)),
-            ("50", Some("40"), Some(60), Step::DeleteCopy(there)),
-            ("x", None, Some(1), Step::DeleteCopy(there)),
-            ("50", None, None, Step::DeleteCopy(there)),
+            ("50", None, Some(60), ClaimStep::DeleteCopy(there)),
+            ("50", None, Some(50), ClaimStep::DeleteCopy(there)),
+            ("50", None, Some(49), ClaimStep::MarkLost(there)),
+            ("50", Some("70"), Some(60), ClaimStep::MarkLost(there)),
+            ("50", Some("40"), Some(60), ClaimStep::DeleteCopy(there)),
+            ("x", None, Some(1), ClaimStep::DeleteCopy(there)),
+            ("50", None, None, ClaimStep::DeleteCopy(there)),
         ];
         for (version, shown, now, expected) in table {
             let mut index = by_label();
@@ -145,29 +145,29 @@ fn a_copy_stays_where_its_original_went_with_a_backup() {
                 other.metadata.resource_version = Some(shown.to_owned());
                 index.saw(owner, &ObjectKey { name: "other".to_owned(), ..key() }, &other);
             }
-            assert_eq!(next(&index), Step::AskForOriginal(there), "nobody knows yet");
+            assert_eq!(next(&index), ClaimStep::AskForOriginal(there), "nobody knows yet");
             index.asked(owner, &key(), now);
             assert_eq!(next(&index), expected, "{owner:?} {version} {shown:?} {now:?}");
             // What a watch shows is certain.
             index.was_deleted(owner, &key());
-            assert_eq!(next(&index), Step::DeleteCopy(there));
+            assert_eq!(next(&index), ClaimStep::DeleteCopy(there));
         }
         let mut index = by_label();
         index.saw(there, &key(), &written("lost"));
-        let orphaned = usize::from(there == Side::Provider);
-        assert_eq!((next(&index), index.orphaned()), (Step::Nothing, orphaned), "whoever asks later");
+        let orphaned = usize::from(there == ClaimSide::Provider);
+        assert_eq!((next(&index), index.orphaned()), (ClaimStep::Nothing, orphaned), "whoever asks later");
         index.saw(owner, &key(), &original);
-        assert_eq!((next(&index), index.orphaned()), (Step::UpdateCopy(there), 0), "it has come back");
+        assert_eq!((next(&index), index.orphaned()), (ClaimStep::UpdateCopy(there), 0), "it has come back");
     }
 }
 
 #[test]
 fn an_engine_that_replaces_another_one_knows_which_versions_there_were() {
     for (owner, is_same_provider, expected) in [
-        (Side::Consumer, true, Step::MarkLost(Side::Provider)),
-        (Side::Consumer, false, Step::MarkLost(Side::Provider)),
-        (Side::Provider, true, Step::MarkLost(Side::Consumer)),
-        (Side::Provider, false, Step::DeleteCopy(Side::Consumer)),
+        (ClaimSide::Consumer, true, ClaimStep::MarkLost(ClaimSide::Provider)),
+        (ClaimSide::Consumer, false, ClaimStep::MarkLost(ClaimSide::Provider)),
+        (ClaimSide::Provider, true, ClaimStep::MarkLost(ClaimSide::Consumer)),
+        (ClaimSide::Provider, false, ClaimStep::DeleteCopy(ClaimSide::Consumer)),
     ] {
         let (mut former, mut index) = (by_label(), by_label());
         former.saw(owner, &key(), &secret("a", None, "YQ=="));
@@ -176,7 +176,7 @@ fn an_engine_that_replaces_another_one_knows_which_versions_there_were() {
         // The original had version 5.
         index.asked(owner, &key(), Some(4));
         assert_eq!(
-            plan(index.sides(&key(), false), MAPPED, Mode::Sync),
+            plan(index.sides(&key(), false), MAPPED, EngineMode::Sync),
             expected,
             "{owner:?} {is_same_provider}"
         );
@@ -186,56 +186,58 @@ fn an_engine_that_replaces_another_one_knows_which_versions_there_were() {
 #[test]
 fn the_original_is_copied_stamped_and_followed_whichever_side_has_it() {
     let (plain, index) = (secret("a", None, "YQ=="), by_label());
-    for (here, there) in [(Side::Consumer, Side::Provider), (Side::Provider, Side::Consumer)] {
+    for (here, there) in
+        [(ClaimSide::Consumer, ClaimSide::Provider), (ClaimSide::Provider, ClaimSide::Consumer)]
+    {
         let at = |original: &DynamicObject, copy: Option<&DynamicObject>| match here {
-            Side::Consumer => synced(Some(original), copy),
-            Side::Provider => synced(copy, Some(original)),
+            ClaimSide::Consumer => synced(Some(original), copy),
+            ClaimSide::Provider => synced(copy, Some(original)),
         };
-        assert_eq!(at(&plain, None), Step::CreateCopy(there));
+        assert_eq!(at(&plain, None), ClaimStep::CreateCopy(there));
         let copied = copy(&index, here, &plain);
-        assert_eq!(at(&plain, Some(&copied)), Step::Stamp(here));
-        assert_eq!(at(&stamped(here.owner()), Some(&copied)), Step::Nothing);
+        assert_eq!(at(&plain, Some(&copied)), ClaimStep::Stamp(here));
+        assert_eq!(at(&stamped(here.owner()), Some(&copied)), ClaimStep::Nothing);
         let mut changed = stamped(here.owner());
         changed.data["data"]["a"] = "Yg==".into();
-        assert_eq!(at(&changed, Some(&copied)), Step::UpdateCopy(there));
+        assert_eq!(at(&changed, Some(&copied)), ClaimStep::UpdateCopy(there));
         changed.data["type"] = "kubernetes.io/tls".into();
-        assert_eq!(at(&changed, Some(&copied)), Step::DeleteCopy(there), "a type cannot be changed");
+        assert_eq!(at(&changed, Some(&copied)), ClaimStep::DeleteCopy(there), "a type cannot be changed");
     }
 }
 
 #[test]
 fn a_copy_goes_with_its_original_and_with_the_claim_and_the_label_of_ours_too() {
     let original = secret("a", None, "YQ==");
-    let down = copy(&by_label(), Side::Consumer, &original);
-    let up = copy(&by_label(), Side::Provider, &original);
-    assert_eq!(after_deletion(Side::Consumer, &down), Step::DeleteCopy(Side::Provider));
-    assert_eq!(after_deletion(Side::Provider, &up), Step::DeleteCopy(Side::Consumer));
+    let down = copy(&by_label(), ClaimSide::Consumer, &original);
+    let up = copy(&by_label(), ClaimSide::Provider, &original);
+    assert_eq!(after_deletion(ClaimSide::Consumer, &down), ClaimStep::DeleteCopy(ClaimSide::Provider));
+    assert_eq!(after_deletion(ClaimSide::Provider, &up), ClaimStep::DeleteCopy(ClaimSide::Consumer));
     let mut unclaimed = stamped("consumer");
     unclaimed.metadata.labels.as_mut().unwrap().insert("app".to_owned(), "b".to_owned());
-    assert_eq!(synced(Some(&unclaimed), Some(&down)), Step::DeleteCopy(Side::Provider));
-    assert_eq!(synced(Some(&unclaimed), None), Step::Unstamp(Side::Consumer));
+    assert_eq!(synced(Some(&unclaimed), Some(&down)), ClaimStep::DeleteCopy(ClaimSide::Provider));
+    assert_eq!(synced(Some(&unclaimed), None), ClaimStep::Unstamp(ClaimSide::Consumer));
     let users_own = secret("b", Some("consumer"), "YQ==");
-    assert_eq!(synced(Some(&users_own), None), Step::Nothing, "a label that people have set stays");
-    let mut deleting = stamped("consumer");
-    deleting.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
-    assert_eq!(synced(Some(&deleting), Some(&down)), Step::DeleteCopy(Side::Provider));
-    assert_eq!(synced(Some(&deleting), None), Step::Nothing);
+    assert_eq!(synced(Some(&users_own), None), ClaimStep::Nothing, "a label that people have set stays");
+    let mut terminating = stamped("consumer");
+    terminating.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
+    assert_eq!(synced(Some(&terminating), Some(&down)), ClaimStep::DeleteCopy(ClaimSide::Provider));
+    assert_eq!(synced(Some(&terminating), None), ClaimStep::Nothing);
 }
 
 #[test]
 fn what_is_not_ours_is_never_touched() {
     let (plain, owned) = (secret("a", None, "YQ=="), secret("a", Some("consumer"), "YQ=="));
-    assert_eq!(synced(Some(&plain), Some(&secret("x", None, "eA=="))), Step::OwnerUnknown);
-    assert_eq!(synced(Some(&owned), Some(&secret("x", None, "eA=="))), Step::Conflict);
+    assert_eq!(synced(Some(&plain), Some(&secret("x", None, "eA=="))), ClaimStep::OwnerUnknown);
+    assert_eq!(synced(Some(&owned), Some(&secret("x", None, "eA=="))), ClaimStep::Conflict);
     assert_eq!(
         synced(Some(&secret("x", None, "")), Some(&secret("a", Some("provider"), ""))),
-        Step::Conflict
+        ClaimStep::Conflict
     );
     // Our annotations on somebody's own object do not make it ours.
-    let mut forged = copy(&by_label(), Side::Consumer, &plain);
+    let mut forged = copy(&by_label(), ClaimSide::Consumer, &plain);
     forged.metadata.managed_fields = None;
-    for mode in [Mode::Sync, Mode::Drain, Mode::Withdraw] {
-        assert_eq!(step(by_label(), None, Some(&forged), mode), Step::Nothing);
+    for mode in [EngineMode::Sync, EngineMode::Drain, EngineMode::Withdraw] {
+        assert_eq!(step(by_label(), None, Some(&forged), mode), ClaimStep::Nothing);
     }
     let mut of_another = forged.clone();
     of_another
@@ -246,17 +248,17 @@ fn what_is_not_ours_is_never_touched() {
         .insert("kube-bind.io/consumer-uid".to_owned(), "another".to_owned());
     assert_eq!(
         synced(Some(&owned), Some(&of_another)),
-        Step::Conflict,
+        ClaimStep::Conflict,
         "ADR 11: it names no object that is here"
     );
-    assert_eq!(synced(Some(&secret("x", None, "")), Some(&secret("x", None, ""))), Step::Nothing);
+    assert_eq!(synced(Some(&secret("x", None, "")), Some(&secret("x", None, ""))), ClaimStep::Nothing);
 }
 
 /// An engine of another binding of the same contract.
-fn of_others(selector: &Value) -> Index {
+fn of_others(selector: &Value) -> ClaimIndex {
     let mut terms = index(selector).terms().clone();
     terms.binding = "sheriffs".to_owned();
-    let mut others = Index::new(terms);
+    let mut others = ClaimIndex::new(terms);
     others.consumer_known = true;
     others.know_namespace("n");
     others
@@ -266,85 +268,100 @@ fn of_others(selector: &Value) -> Index {
 fn bindings_of_one_contract_leave_alone_what_they_have_for_one_another() {
     let plain = secret("a", None, "YQ==");
     let others = of_others(&json!({"labelSelector": {"matchLabels": {"app": "a"}}}));
-    let down = copy(&others, Side::Consumer, &plain);
+    let down = copy(&others, ClaimSide::Consumer, &plain);
     let label = |owner| stamped_for("sheriffs", owner);
     let elsewhere = || index(&json!({"labelSelector": {"matchLabels": {"app": "other"}}}));
-    for mode in [Mode::Sync, Mode::Drain, Mode::Withdraw] {
-        assert_eq!(step(elsewhere(), None, Some(&down), mode), Step::Nothing, "{mode:?}: its copy");
-        assert_eq!(step(elsewhere(), Some(&label("consumer")), Some(&down), mode), Step::Nothing, "{mode:?}");
+    for mode in [EngineMode::Sync, EngineMode::Drain, EngineMode::Withdraw] {
+        assert_eq!(step(elsewhere(), None, Some(&down), mode), ClaimStep::Nothing, "{mode:?}: its copy");
+        assert_eq!(
+            step(elsewhere(), Some(&label("consumer")), Some(&down), mode),
+            ClaimStep::Nothing,
+            "{mode:?}"
+        );
         assert_eq!(
             step(elsewhere(), None, Some(&label("provider")), mode),
-            Step::Nothing,
+            ClaimStep::Nothing,
             "{mode:?}: its label"
         );
     }
     // Both claim it: one copy does for both, until the other one is done with it.
-    assert_eq!(synced(Some(&label("consumer")), Some(&down)), Step::Nothing);
-    assert_eq!(synced(Some(&label("consumer")), None), Step::CreateCopy(Side::Provider));
-    let ours = copy(&by_label(), Side::Consumer, &plain);
-    assert_eq!(synced(Some(&plain), Some(&ours)), Step::Stamp(Side::Consumer), "the other one has let go");
-    // What a binding that is no more has left is adopted by who claims it.
+    assert_eq!(synced(Some(&label("consumer")), Some(&down)), ClaimStep::Nothing);
+    assert_eq!(synced(Some(&label("consumer")), None), ClaimStep::CreateCopy(ClaimSide::Provider));
+    let ours = copy(&by_label(), ClaimSide::Consumer, &plain);
+    assert_eq!(
+        synced(Some(&plain), Some(&ours)),
+        ClaimStep::Stamp(ClaimSide::Consumer),
+        "the other one has let go"
+    );
+    // What a binding that is gone has left is adopted by who claims it.
     let mut index = by_label();
-    index.saw(Side::Consumer, &key(), &plain);
-    index.saw(Side::Provider, &key(), &down);
-    let among = |bound: bool| plan(index.sides(&key(), false).among(|_| bound), MAPPED, Mode::Sync);
-    assert_eq!((among(true), among(false)), (Step::Nothing, Step::UpdateCopy(Side::Provider)));
+    index.saw(ClaimSide::Consumer, &key(), &plain);
+    index.saw(ClaimSide::Provider, &key(), &down);
+    let among = |bound: bool| plan(index.sides(&key(), false).among(|_| bound), MAPPED, EngineMode::Sync);
+    assert_eq!((among(true), among(false)), (ClaimStep::Nothing, ClaimStep::UpdateCopy(ClaimSide::Provider)));
 }
 
 #[test]
 fn a_copy_that_names_no_binding_is_adopted_by_who_claims_its_original_and_left_alone_otherwise() {
     let (plain, index) = (stamped("consumer"), by_label());
-    let mut unnamed = copy(&index, Side::Consumer, &plain);
+    let mut unnamed = copy(&index, ClaimSide::Consumer, &plain);
     unnamed.metadata.annotations.as_mut().unwrap().remove("kube-bind.io/claimed-by");
-    assert_eq!(synced(Some(&plain), Some(&unnamed)), Step::UpdateCopy(Side::Provider));
-    assert_eq!(synced(None, Some(&unnamed)), Step::Nothing);
-    for mode in [Mode::Drain, Mode::Withdraw] {
-        assert_eq!(step(by_label(), None, Some(&unnamed), mode), Step::Nothing);
+    assert_eq!(synced(Some(&plain), Some(&unnamed)), ClaimStep::UpdateCopy(ClaimSide::Provider));
+    assert_eq!(synced(None, Some(&unnamed)), ClaimStep::Nothing);
+    for mode in [EngineMode::Drain, EngineMode::Withdraw] {
+        assert_eq!(step(by_label(), None, Some(&unnamed), mode), ClaimStep::Nothing);
     }
 }
 
 #[test]
 fn the_end_takes_copies_and_labels_as_far_as_it_may() {
     let original = secret("a", None, "YQ==");
-    let (down, up) =
-        (copy(&by_label(), Side::Consumer, &original), copy(&by_label(), Side::Provider, &original));
+    let (down, up) = (
+        copy(&by_label(), ClaimSide::Consumer, &original),
+        copy(&by_label(), ClaimSide::Provider, &original),
+    );
     let (here, there) = (stamped("consumer"), stamped("provider"));
     let table = [
-        (Some(&here), Some(&down), Step::DeleteCopy(Side::Provider), Step::Unstamp(Side::Consumer)),
-        (Some(&here), None, Step::Unstamp(Side::Consumer), Step::Unstamp(Side::Consumer)),
-        (Some(&original), Some(&down), Step::DeleteCopy(Side::Provider), Step::Nothing),
-        (Some(&up), Some(&there), Step::Unstamp(Side::Provider), Step::Nothing),
-        (Some(&up), Some(&original), Step::DeleteCopy(Side::Consumer), Step::Nothing),
-        (Some(&original), None, Step::Nothing, Step::Nothing),
+        (
+            Some(&here),
+            Some(&down),
+            ClaimStep::DeleteCopy(ClaimSide::Provider),
+            ClaimStep::Unstamp(ClaimSide::Consumer),
+        ),
+        (Some(&here), None, ClaimStep::Unstamp(ClaimSide::Consumer), ClaimStep::Unstamp(ClaimSide::Consumer)),
+        (Some(&original), Some(&down), ClaimStep::DeleteCopy(ClaimSide::Provider), ClaimStep::Nothing),
+        (Some(&up), Some(&there), ClaimStep::Unstamp(ClaimSide::Provider), ClaimStep::Nothing),
+        (Some(&up), Some(&original), ClaimStep::DeleteCopy(ClaimSide::Consumer), ClaimStep::Nothing),
+        (Some(&original), None, ClaimStep::Nothing, ClaimStep::Nothing),
     ];
     for (consumer, provider, drain, withdraw) in table {
-        assert_eq!(step(by_label(), consumer, provider, Mode::Drain), drain);
-        assert_eq!(step(by_label(), consumer, provider, Mode::Withdraw), withdraw);
+        assert_eq!(step(by_label(), consumer, provider, EngineMode::Drain), drain);
+        assert_eq!(step(by_label(), consumer, provider, EngineMode::Withdraw), withdraw);
     }
 }
 
 #[test]
 fn nothing_is_decided_before_everything_is_known() {
     let original = secret("a", None, "YQ==");
-    let decide = |index: Index, namespace| plan(index.sides(&key(), false), namespace, Mode::Sync);
-    let with = |change: fn(&mut Index)| {
+    let decide = |index: ClaimIndex, namespace| plan(index.sides(&key(), false), namespace, EngineMode::Sync);
+    let with = |change: fn(&mut ClaimIndex)| {
         let mut index = by_label();
-        index.saw(Side::Consumer, &key(), &original);
+        index.saw(ClaimSide::Consumer, &key(), &original);
         change(&mut index);
         index
     };
-    assert_eq!(decide(with(|index| index.consumer_known = false), MAPPED), Step::Wait);
-    assert_eq!(decide(with(|index| index.lost_sight(&key())), MAPPED), Step::Read);
-    assert_eq!(decide(with(|_| {}), NamespaceState::NotRequested), Step::RequestNamespace);
-    assert_eq!(decide(with(|_| {}), NamespaceState::Requested), Step::Wait);
-    let mut unlisted = Index::new(with(|_| {}).terms().clone());
+    assert_eq!(decide(with(|index| index.consumer_known = false), MAPPED), ClaimStep::Wait);
+    assert_eq!(decide(with(|index| index.lost_sight(&key())), MAPPED), ClaimStep::Read);
+    assert_eq!(decide(with(|_| {}), NamespaceState::NotRequested), ClaimStep::RequestNamespace);
+    assert_eq!(decide(with(|_| {}), NamespaceState::Requested), ClaimStep::Wait);
+    let mut unlisted = ClaimIndex::new(with(|_| {}).terms().clone());
     unlisted.consumer_known = true;
-    unlisted.saw(Side::Consumer, &key(), &original);
-    assert_eq!(decide(unlisted, MAPPED), Step::Wait);
+    unlisted.saw(ClaimSide::Consumer, &key(), &original);
+    assert_eq!(decide(unlisted, MAPPED), ClaimStep::Wait);
     let protected = with(|_| {});
     assert_eq!(
-        plan(protected.sides(&key(), true), MAPPED, Mode::Sync),
-        Step::Nothing,
+        plan(protected.sides(&key(), true), MAPPED, EngineMode::Sync),
+        ClaimStep::Nothing,
         "a kubeconfig of ours"
     );
 }
@@ -359,46 +376,47 @@ fn restored(copy: &DynamicObject) -> DynamicObject {
 #[test]
 fn a_copy_that_a_backup_brings_back_is_adopted_and_one_of_another_object_is_not() {
     let index = by_label();
-    for from in [Side::Consumer, Side::Provider] {
+    for from in [ClaimSide::Consumer, ClaimSide::Provider] {
         let original = secret("a", None, "YQ==");
         let back = restored(&copy(&index, from, &original));
         let mut another = original.clone();
         another.metadata.uid = Some("another".to_owned());
-        for (original, expected) in [(&original, Step::UpdateCopy(from.other())), (&another, Step::Conflict)]
+        for (original, expected) in
+            [(&original, ClaimStep::UpdateCopy(from.other())), (&another, ClaimStep::Conflict)]
         {
             let found = match from {
-                Side::Consumer => synced(Some(original), Some(&back)),
-                Side::Provider => synced(Some(&back), Some(original)),
+                ClaimSide::Consumer => synced(Some(original), Some(&back)),
+                ClaimSide::Provider => synced(Some(&back), Some(original)),
             };
             assert_eq!(found, expected, "{from:?}");
         }
         let alone = match from {
-            Side::Consumer => synced(None, Some(&back)),
-            Side::Provider => synced(Some(&back), None),
+            ClaimSide::Consumer => synced(None, Some(&back)),
+            ClaimSide::Provider => synced(Some(&back), None),
         };
-        assert_eq!(alone, Step::Nothing, "it was not us who made it");
+        assert_eq!(alone, ClaimStep::Nothing, "it was not us who made it");
     }
 }
 
 #[test]
 fn a_child_with_all_that_its_parent_has_stays_and_is_not_overwritten() {
     let index = by_label();
-    for from in [Side::Consumer, Side::Provider] {
+    for from in [ClaimSide::Consumer, ClaimSide::Provider] {
         let mut parent = secret("a", None, "YQ==");
         parent.metadata.name = Some("parent".to_owned());
         let child = copy(&index, from, &parent);
         let original = secret("a", None, "Yg==");
         let (alone, beside) = match from {
-            Side::Consumer => (synced(None, Some(&child)), synced(Some(&original), Some(&child))),
-            Side::Provider => (synced(Some(&child), None), synced(Some(&child), Some(&original))),
+            ClaimSide::Consumer => (synced(None, Some(&child)), synced(Some(&original), Some(&child))),
+            ClaimSide::Provider => (synced(Some(&child), None), synced(Some(&child), Some(&original))),
         };
-        assert_eq!((alone, beside), (Step::Nothing, Step::Conflict), "{from:?}");
+        assert_eq!((alone, beside), (ClaimStep::Nothing, ClaimStep::Conflict), "{from:?}");
     }
 }
 
 #[test]
 fn a_copy_whose_marks_were_taken_off_is_ours_still() {
-    for from in [Side::Consumer, Side::Provider] {
+    for from in [ClaimSide::Consumer, ClaimSide::Provider] {
         let (original, mut index) = (secret("a", None, "YQ=="), by_label());
         let (copied, there) = (copy(&index, from, &original), from.other());
         let mut bare = managed_by("somebody", copied.clone(), &json!({}));
@@ -407,9 +425,9 @@ fn a_copy_whose_marks_were_taken_off_is_ours_still() {
         index.saw(from, &key(), &original);
         index.saw(there, &key(), &copied);
         index.saw(there, &key(), &bare);
-        assert_eq!(plan(index.sides(&key(), false), MAPPED, Mode::Sync), Step::UpdateCopy(there));
+        assert_eq!(plan(index.sides(&key(), false), MAPPED, EngineMode::Sync), ClaimStep::UpdateCopy(there));
         index.was_deleted(from, &key());
         index.lost(from, &key());
-        assert_eq!(plan(index.sides(&key(), false), MAPPED, Mode::Sync), Step::DeleteCopy(there));
+        assert_eq!(plan(index.sides(&key(), false), MAPPED, EngineMode::Sync), ClaimStep::DeleteCopy(there));
     }
 }

@@ -6,14 +6,14 @@ use std::collections::BTreeSet;
 use kube::{Client, ResourceExt as _, api::DynamicObject};
 use portolan_core::{
     api::kubebind::{ANNOTATION_CLAIMED_BY, ANNOTATION_ORIGIN_VERSION, APIServiceExport, ORIGIN_LOST},
-    claims::Claimed,
+    claims::ClaimedResource,
 };
-use portolan_runtime::process::Failure;
+use portolan_runtime::process::ProcessFailure;
 
 use super::{Contract, Orphan, all, in_namespace};
 use crate::sync::{ObjectKey, Placement};
 
-/// Whether a copy is marked as one whose original is lost.
+/// Returns `true` if a copy is marked as one whose original is lost.
 pub(super) fn has_lost_original(copy: &DynamicObject) -> bool {
     copy.annotations().get(ANNOTATION_ORIGIN_VERSION).is_some_and(|said| said == ORIGIN_LOST)
 }
@@ -23,11 +23,11 @@ impl Contract {
         &self,
         consumer: &Client,
         export: &APIServiceExport,
-    ) -> Result<Vec<Orphan>, Failure> {
+    ) -> Result<Vec<Orphan>, ProcessFailure> {
         let claims = export.spec.permission_claims.iter();
-        let claimed: BTreeSet<_> = claims.filter_map(|claim| Claimed::of(&claim.resource)).collect();
+        let claimed: BTreeSet<_> = claims.filter_map(|claim| ClaimedResource::of(&claim.resource)).collect();
         let mut orphans = Vec::new();
-        for resource in claimed.into_iter().map(Claimed::api_resource) {
+        for resource in claimed.into_iter().map(ClaimedResource::api_resource) {
             for (there, namespace) in
                 self.places(Placement::Mapped { cluster_wide: false }, &resource).await?
             {

@@ -2,12 +2,12 @@
 
 use super::*;
 
-fn there(uid: &str) -> Sight {
-    Sight::There { uid: uid.to_owned(), ends: false }
+fn there(uid: &str) -> ContractSight {
+    ContractSight::There { uid: uid.to_owned(), is_terminating: false }
 }
 
-/// What is doubted after these looks.
-fn after(looks: &[Sight]) -> Option<Why> {
+/// The doubt after these looks.
+fn after(looks: &[ContractSight]) -> Option<Why> {
     let mut known = Known::default();
     for sight in looks {
         known.take_in(sight);
@@ -17,17 +17,17 @@ fn after(looks: &[Sight]) -> Option<Why> {
 
 #[test]
 fn only_a_namespace_that_shows_itself_is_the_same() {
-    let ends = Sight::There { uid: "a".to_owned(), ends: true };
-    let table: [(&[Sight], Option<Why>); 9] = [
+    let terminating = ContractSight::There { uid: "a".to_owned(), is_terminating: true };
+    let table: [(&[ContractSight], Option<Why>); 9] = [
         (&[there("a"), there("a")], None),
-        (&[there("a"), Sight::Gone], Some(Why::Gone)),
-        (&[there("a"), Sight::Denied], Some(Why::Hidden)),
-        (&[there("a"), Sight::Unanswered], Some(Why::Unanswered)),
-        (&[ends], Some(Why::Ends)),
-        (&[Sight::Unanswered], Some(Why::Unanswered)),
-        (&[Sight::Gone], Some(Why::Gone)),
-        (&[Sight::Denied], None),
-        (&[Sight::Unanswered, there("a")], None),
+        (&[there("a"), ContractSight::Gone], Some(Why::Gone)),
+        (&[there("a"), ContractSight::Denied], Some(Why::Hidden)),
+        (&[there("a"), ContractSight::Unanswered], Some(Why::Unanswered)),
+        (&[terminating], Some(Why::Terminating)),
+        (&[ContractSight::Unanswered], Some(Why::Unanswered)),
+        (&[ContractSight::Gone], Some(Why::Gone)),
+        (&[ContractSight::Denied], None),
+        (&[ContractSight::Unanswered, there("a")], None),
     ];
     for (looks, expected) in table {
         assert_eq!(after(looks), expected, "{looks:?}");
@@ -38,12 +38,12 @@ fn only_a_namespace_that_shows_itself_is_the_same() {
 fn what_was_found_stays_known_while_nobody_answers() {
     let mut known = Known::default();
     let table = [
-        (Sight::Unanswered, Found::NotYet),
-        (there("a"), Found::Uid("a".to_owned())),
-        (Sight::Unanswered, Found::Uid("a".to_owned())),
-        (Sight::Denied, Found::Hidden),
-        (Sight::Gone, Found::Gone),
-        (there("b"), Found::Uid("b".to_owned())),
+        (ContractSight::Unanswered, FoundContract::NotYet),
+        (there("a"), FoundContract::Uid("a".to_owned())),
+        (ContractSight::Unanswered, FoundContract::Uid("a".to_owned())),
+        (ContractSight::Denied, FoundContract::Hidden),
+        (ContractSight::Gone, FoundContract::Gone),
+        (there("b"), FoundContract::Uid("b".to_owned())),
     ];
     for (sight, found) in table {
         known.take_in(&sight);
@@ -55,11 +55,11 @@ fn what_was_found_stays_known_while_nobody_answers() {
 fn the_time_does_not_count_while_the_provider_is_silent() {
     let mut known = Known::default();
     known.take_in(&there("a"));
-    known.take_in(&Sight::Unanswered);
+    known.take_in(&ContractSight::Unanswered);
     std::thread::sleep(Duration::from_millis(20));
-    known.take_in(&Sight::Gone);
+    known.take_in(&ContractSight::Gone);
     assert!(known.doubt().unwrap().since < Duration::from_millis(20));
     std::thread::sleep(Duration::from_millis(20));
-    known.take_in(&Sight::Denied);
+    known.take_in(&ContractSight::Denied);
     assert!(known.doubt().unwrap().since >= Duration::from_millis(20));
 }

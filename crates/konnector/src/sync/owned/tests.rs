@@ -1,4 +1,4 @@
-//! What of an object is ours.
+//! Table of objects and our part in them.
 
 use super::*;
 

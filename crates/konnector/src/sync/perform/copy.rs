@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 
 use crate::sync::{
     emptied::{has_empty, removals},
-    engine::Engine,
+    engine::SyncEngine,
     key::ObjectKey,
     owned::{both_fields, comparable, holds_updates, owned, owned_and_hollow},
     turned::{Wholes, left_over},
 };
 
-impl Engine {
+impl SyncEngine {
     pub(super) async fn create_copy(&self, key: &ObjectKey) -> Result<(), WriteError> {
         let Some(body) = self.body(key).await? else { return Ok(()) };
         let api = self.provider(key);
@@ -148,12 +148,12 @@ impl Engine {
             Some(copy) => {
                 index.saw_copy(key, &copy);
             }
-            None => index.lost_copy(key),
+            None => index.copy_went(key, &uid),
         }
         Ok(())
     }
 
-    /// Looks for a copy that was asked for without an answer: it has to go before the finalizer does.
+    /// Looks for a copy that was asked for without an answer: it has to be deleted before the finalizer is removed.
     pub(super) async fn finds_unseen_copy(&self, key: &ObjectKey) -> Result<bool, WriteError> {
         if !self.index.lock().may_have_copy(key) {
             return Ok(false);
@@ -164,7 +164,7 @@ impl Engine {
         Ok(found.is_some_and(|copy| index.saw_copy(key, &copy)))
     }
 
-    /// The body to write, with its place on the provider. Read anew where it was not kept.
+    /// The body to write, with its place on the provider. Read again where it was not kept.
     async fn body(&self, key: &ObjectKey) -> Result<Option<Value>, WriteError> {
         let kept = self.index.lock().body(key);
         let mut body = match kept {
@@ -193,7 +193,8 @@ impl Engine {
         Ok(Some(body))
     }
 
-    /// Whether an answer says what is desired. What others have put into a map that is ours as a whole is theirs.
+    /// Returns `true` if an answer has the desired content. What others have put into a map that is ours as a whole
+    /// is theirs.
     fn says(&self, written: &DynamicObject, desired: &Value) -> bool {
         let (ours, hollow) = owned_and_hollow(written);
         let bare = self.spec.defaults.without(&ours, written);
@@ -203,7 +204,7 @@ impl Engine {
     }
 }
 
-/// What a body says, in the shape in which it is compared: without its place and its version.
+/// The content of a body, in the shape in which it is compared: without its place and its version.
 fn said(body: &Value) -> Value {
     let mut said = comparable(body);
     if let Some(said) = said.as_object_mut() {

@@ -7,10 +7,11 @@ use portolan_runtime::apply::{self, Precondition, WriteError};
 use serde_json::json;
 
 use crate::sync::{
-    desired::status, engine::Engine, generations::StatusDigest, key::ObjectKey, known::KeptStatus, plan::Mode,
+    desired::status, engine::SyncEngine, generations::StatusDigest, key::ObjectKey, known::KeptStatus,
+    plan::EngineMode,
 };
 
-impl Engine {
+impl SyncEngine {
     /// Applies everything that is ours on the consumer object: the finalizer and the place of the copy.
     pub(super) async fn mark_origin(&self, key: &ObjectKey) -> Result<(), WriteError> {
         let (uid, has_former, copy_uid) = {
@@ -80,7 +81,7 @@ impl Engine {
     }
 
     pub(super) async fn release(&self, key: &ObjectKey) -> Result<(), WriteError> {
-        if self.mode != Mode::Withdraw && self.finds_unseen_copy(key).await? {
+        if self.mode != EngineMode::Withdraw && self.finds_unseen_copy(key).await? {
             return Ok(());
         }
         let api = self.consumer(key);

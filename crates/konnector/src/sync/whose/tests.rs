@@ -1,9 +1,9 @@
-//! Who says what, and whose the object is by that.
+//! Table of marks and records, and the owner that follows from them.
 
 use serde_json::json;
 
 use super::*;
-use crate::sync::{index::Index, keys::KeyRules, owned::owned};
+use crate::sync::{index::SyncIndex, keys::KeyRules, owned::owned};
 
 const CONTRACT: &str = "kube-bind-a";
 
@@ -12,7 +12,7 @@ fn place() -> ObjectKey {
 }
 
 /// An origin of uid `origin` that records a copy; where `by_us`, it was us who recorded it.
-fn origin(records: Option<&str>, by_us: bool) -> Origin {
+fn origin(records: Option<&str>, by_us: bool) -> OriginState {
     let mut object = json!({
         "apiVersion": "v1", "kind": "K",
         "metadata": {"name": "billy", "namespace": "west", "uid": "origin", "annotations": {}},
@@ -24,7 +24,7 @@ fn origin(records: Option<&str>, by_us: bool) -> Origin {
     let manager = if by_us { "kube-bind.io" } else { "restore" };
     object["metadata"]["managedFields"] =
         json!([{"manager": manager, "operation": "Apply", "fieldsV1": fields}]);
-    let mut index = Index::new(CONTRACT, KeyRules::default(), true);
+    let mut index = SyncIndex::new(CONTRACT, KeyRules::default(), true);
     index.saw_origin(&place(), &serde_json::from_value(object).unwrap());
     index.sides(&place()).origin.unwrap().clone()
 }
@@ -54,7 +54,7 @@ impl Case {
         .unwrap()
     }
 
-    fn is_ours(&self, origin: Option<&Origin>) -> bool {
+    fn is_ours(&self, origin: Option<&OriginState>) -> bool {
         let copy = self.copy();
         let evidence = Evidence::of(&copy, &owned(&copy), CONTRACT, &place());
         evidence.speaks_for("copy", origin, false)

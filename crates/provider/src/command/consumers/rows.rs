@@ -11,12 +11,12 @@ use portolan_core::{
 };
 use serde::Serialize;
 
-use crate::{CLUSTER_BINDING, is_ours, kubeconfig::secret::Life};
+use crate::{CLUSTER_BINDING, is_ours, kubeconfig::secret::TokenLife};
 
-/// How many names a cell of the table has.
+/// Limit on the names in a cell of the table.
 const LISTED: usize = 3;
 
-/// What the cluster has of consumers.
+/// Objects of the cluster that tell about consumers.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     pub(crate) contracts: Vec<Namespace>,
@@ -32,14 +32,14 @@ pub(crate) struct Seen {
 pub(crate) struct Row {
     pub(crate) name: String,
     pub(crate) namespace: String,
-    /// When its konnector last gave a sign of life; absent where it never has.
+    /// When its konnector last sent a heartbeat; absent where it never has.
     pub(crate) last_contact: Option<String>,
     pub(crate) konnector_version: Option<String>,
-    /// What its ClusterBinding says; absent where nobody has judged it.
+    /// Verdict of its ClusterBinding; absent where no provider has judged it yet.
     pub(crate) healthy: Option<bool>,
-    /// Why it is not healthy.
+    /// The reason why it is not healthy.
     pub(crate) reason: Option<String>,
-    /// How many exports it is offered.
+    /// Number of exports that it is offered.
     pub(crate) exports: usize,
     /// Those that it has bound.
     pub(crate) bound: Vec<String>,
@@ -73,7 +73,7 @@ fn row(seen: &Seen, contract: &Namespace) -> Row {
         reason: healthy.filter(|h| h.status != ConditionStatus::True).map(|h| h.reason.clone()),
         exports: exports.len(),
         bound,
-        kubeconfig_expires: kept.and_then(Life::of).map(|life| life.expires.to_string()),
+        kubeconfig_expires: kept.and_then(TokenLife::of).map(|life| life.expires.to_string()),
         namespace,
     }
 }

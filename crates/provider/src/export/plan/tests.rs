@@ -1,4 +1,4 @@
-//! Tables of what is there and what is wanted, and what is done about it.
+//! Tables of the observed and the desired, and the plan.
 
 use portolan_core::{
     api::kubebind::{Isolation, ResourceScope},
@@ -21,9 +21,9 @@ fn body(versions: &[&str]) -> BoundSchemaSpec {
     .unwrap()
 }
 
-fn offer(versions: &[&str]) -> Offer {
+fn offer(versions: &[&str]) -> CrdOffer {
     let resource = json!({"group": "wildwest.dev", "resource": "cowboys"});
-    Offer {
+    CrdOffer {
         schema: serde_json::from_value(json!(body(versions))).unwrap(),
         resource: serde_json::from_value(resource).unwrap(),
         terms: Tenancy::default().terms(ResourceScope::Namespaced, |_| None).unwrap(),
@@ -34,11 +34,11 @@ fn offer(versions: &[&str]) -> Offer {
     }
 }
 
-fn key() -> Key {
-    Key::new("kube-bind-a", "cowboys.wildwest.dev")
+fn key() -> QueueKey {
+    QueueKey::new("kube-bind-a", "cowboys.wildwest.dev")
 }
 
-fn export(uid: &str, offer: &Offer) -> APIServiceExport {
+fn export(uid: &str, offer: &CrdOffer) -> APIServiceExport {
     let mut export = desired_export(&key(), offer, None);
     export.metadata.uid = Some(uid.to_owned());
     export
@@ -58,20 +58,24 @@ fn foreign<K: Resource + Clone>(object: &K) -> K {
     object
 }
 
-fn plan_of(wanted: Wanted, export: Option<&APIServiceExport>, schema: Option<&SchemaOutline>) -> Plan {
+fn plan_of(
+    wanted: WantedExport,
+    export: Option<&APIServiceExport>,
+    schema: Option<&SchemaOutline>,
+) -> ExportPlan {
     let (export, schema) = (export.cloned().map(Arc::new), schema.cloned().map(Arc::new));
     plan(&ObservedExport {
         now: Timestamp::from_second(1000).unwrap(),
         drain_limit: Duration::from_secs(600),
-        contract_ends: false,
+        contract_is_terminating: false,
         wanted,
         export,
         schema,
     })
 }
 
-fn wanting(offer: &Offer) -> Wanted {
-    Wanted::Offer(Box::new(offer.clone()), None)
+fn wanting(offer: &CrdOffer) -> WantedExport {
+    WantedExport::Offer(Box::new(offer.clone()), None)
 }
 
 #[test]
@@ -82,17 +86,17 @@ fn what_is_offered_is_made_and_kept() {
     let mut tampered = owned.clone();
     tampered.spec.versions[0].served = false;
     let table = [
-        (None, None, Step::Write, Step::Write),
-        (Some(&ours), None, Step::Keep, Step::Write),
-        (Some(&ours), Some(&owned), Step::Keep, Step::Keep),
-        (Some(&ours), Some(&tampered), Step::Keep, Step::Write),
-        (Some(&renewed), Some(&owned), Step::Keep, Step::Write),
-        (None, Some(&owned), Step::Write, Step::Write),
+        (None, None, ExportStep::Write, ExportStep::Write),
+        (Some(&ours), None, ExportStep::Keep, ExportStep::Write),
+        (Some(&ours), Some(&owned), ExportStep::Keep, ExportStep::Keep),
+        (Some(&ours), Some(&tampered), ExportStep::Keep, ExportStep::Write),
+        (Some(&renewed), Some(&owned), ExportStep::Keep, ExportStep::Write),
+        (None, Some(&owned), ExportStep::Write, ExportStep::Write),
     ];
     for (export, schema, on_export, on_schema) in table {
         assert_eq!(
             plan_of(wanting(&v1), export, schema),
-            Plan::Offer { export: on_export, schema: on_schema }
+            ExportPlan::Offer { export: on_export, schema: on_schema }
         );
     }
 }
@@ -103,7 +107,7 @@ fn a_schema_that_changes_is_written_in_place() {
     let ours = export("e", &before);
     let owned = schema("s", &ours, &["v1"]);
     let plan = plan_of(wanting(&after), Some(&ours), Some(&owned));
-    assert_eq!(plan, Plan::Offer { export: Step::Write, schema: Step::Write });
+    assert_eq!(plan, ExportPlan::Offer { export: ExportStep::Write, schema: ExportStep::Write });
     let desired = desired_export(&key(), &after, Some(&ours));
     assert_eq!(desired.spec, ours.spec, "what is immutable is not touched");
     assert_eq!(desired.annotations()[ANNOTATION_SOURCE_SPEC_HASH], after.hash);
@@ -112,8 +116,8 @@ fn a_schema_that_changes_is_written_in_place() {
 #[test]
 fn only_what_the_contract_makes_immutable_replaces_an_export() {
     let ours = export("e", &offer(&["v1"]));
-    let replaced = Plan::Replace;
-    let follows = Plan::Offer { export: Step::Write, schema: Step::Write };
+    let replaced = ExportPlan::Replace;
+    let follows = ExportPlan::Offer { export: ExportStep::Write, schema: ExportStep::Write };
     assert_eq!(plan_of(wanting(&offer(&["v2"])), Some(&ours), None), follows, "versions come and go");
     let mut naming_versions = ours.clone();
     naming_versions.spec.resources[0].versions = vec!["v1".to_owned()];
@@ -127,18 +131,18 @@ fn only_what_the_contract_makes_immutable_replaces_an_export() {
     other.metadata.deletion_timestamp =
         Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(Timestamp::UNIX_EPOCH));
     let ending = plan_of(wanting(&offer(&["v1"])), Some(&other), None);
-    assert_eq!(ending, Plan::LetGo { place: 0 }, "nobody has bound it");
+    assert_eq!(ending, ExportPlan::LetGo { place: 0 }, "nobody has bound it");
     let mut used = other.clone();
     let mut status = APIServiceExportStatus::default();
     condition::set(&mut status.conditions, CONDITION_CONNECTED, Verdict::holds(), Timestamp::UNIX_EPOCH);
     used.status = Some(status);
     used.annotations_mut().insert(ANNOTATION_REPLACED.to_owned(), "true".to_owned());
     let ending = plan_of(wanting(&offer(&["v1"])), Some(&used), None);
-    assert_eq!(ending, Plan::LetGo { place: 0 }, "nobody has to unbind");
+    assert_eq!(ending, ExportPlan::LetGo { place: 0 }, "nobody has to unbind");
     other.metadata.finalizers = None;
     assert_eq!(
         plan_of(wanting(&offer(&["v1"])), Some(&other), None),
-        Plan::Nothing,
+        ExportPlan::Nothing,
         "its end brings us back"
     );
 }
@@ -149,10 +153,10 @@ fn what_is_not_ours_is_never_touched() {
     let ours = export("e", &v1);
     let owned = schema("s", &ours, &["v1"]);
     let (their_export, their_schema) = (foreign(&ours), foreign(&owned));
-    assert_eq!(plan_of(wanting(&v1), Some(&their_export), Some(&owned)), Plan::LeaveForeign);
-    let kept = Plan::Offer { export: Step::Keep, schema: Step::LeaveForeign };
+    assert_eq!(plan_of(wanting(&v1), Some(&their_export), Some(&owned)), ExportPlan::LeaveForeign);
+    let kept = ExportPlan::Offer { export: ExportStep::Keep, schema: ExportStep::LeaveForeign };
     assert_eq!(plan_of(wanting(&v1), Some(&ours), Some(&their_schema)), kept);
-    assert_eq!(plan_of(Wanted::Nothing, Some(&their_export), Some(&their_schema)), Plan::Nothing);
+    assert_eq!(plan_of(WantedExport::Nothing, Some(&their_export), Some(&their_schema)), ExportPlan::Nothing);
 }
 
 #[test]
@@ -162,18 +166,18 @@ fn what_is_no_longer_offered_is_withdrawn() {
     let owned = schema("s", &ours, &["v1"]);
     let uid = |uid: &str| Some(uid.to_owned());
     let table = [
-        (None, None, Plan::Nothing),
-        (Some(&ours), Some(&owned), Plan::Withdraw { export: uid("e"), schema: None }),
-        (None, Some(&owned), Plan::Withdraw { export: None, schema: uid("s") }),
+        (None, None, ExportPlan::Nothing),
+        (Some(&ours), Some(&owned), ExportPlan::Withdraw { export: uid("e"), schema: None }),
+        (None, Some(&owned), ExportPlan::Withdraw { export: None, schema: uid("s") }),
     ];
     for (export, schema, expected) in table {
-        assert_eq!(plan_of(Wanted::Nothing, export, schema), expected);
+        assert_eq!(plan_of(WantedExport::Nothing, export, schema), expected);
     }
-    assert_eq!(plan_of(Wanted::AsItIs(None), Some(&ours), Some(&owned)), Plan::Nothing);
-    let why = || Wanted::AsItIs(Some(Verdict::warning("NotExportable", "why")));
-    assert_eq!(plan_of(why(), Some(&ours), Some(&owned)), Plan::Explain);
-    assert_eq!(plan_of(why(), None, None), Plan::Nothing);
-    assert_eq!(plan_of(why(), Some(&foreign(&ours)), None), Plan::Nothing);
+    assert_eq!(plan_of(WantedExport::AsItIs(None), Some(&ours), Some(&owned)), ExportPlan::Nothing);
+    let why = || WantedExport::AsItIs(Some(Verdict::warning("NotExportable", "why")));
+    assert_eq!(plan_of(why(), Some(&ours), Some(&owned)), ExportPlan::Explain);
+    assert_eq!(plan_of(why(), None, None), ExportPlan::Nothing);
+    assert_eq!(plan_of(why(), Some(&foreign(&ours)), None), ExportPlan::Nothing);
 }
 
 #[test]
@@ -215,16 +219,16 @@ fn a_withdrawn_export_waits_for_its_konnector_for_a_limited_time() {
             condition::set(&mut status.conditions, CONDITION_CONNECTED, connected, Timestamp::UNIX_EPOCH);
             export.status = Some(status);
         }
-        plan_of(Wanted::Nothing, Some(&export), None)
+        plan_of(WantedExport::Nothing, Some(&export), None)
     };
     let because = |reason: &str| Some(Verdict::pending(reason, "text"));
-    let waits = Plan::AwaitDrain { left: Duration::from_secs(500) };
+    let waits = ExportPlan::AwaitDrain { left: Duration::from_secs(500) };
     let table = [
         (ended(900, Some(Verdict::holds())), waits),
-        (ended(900, because(REASON_DRAINED)), Plan::LetGo { place: 0 }),
-        (ended(900, because(REASON_NOT_BOUND)), Plan::LetGo { place: 0 }),
-        (ended(900, None), Plan::LetGo { place: 0 }),
-        (ended(400, Some(Verdict::holds())), Plan::LetGo { place: 0 }),
+        (ended(900, because(REASON_DRAINED)), ExportPlan::LetGo { place: 0 }),
+        (ended(900, because(REASON_NOT_BOUND)), ExportPlan::LetGo { place: 0 }),
+        (ended(900, None), ExportPlan::LetGo { place: 0 }),
+        (ended(400, Some(Verdict::holds())), ExportPlan::LetGo { place: 0 }),
     ];
     for (seen, expected) in table {
         assert_eq!(seen, expected);

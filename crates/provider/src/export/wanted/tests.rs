@@ -43,14 +43,16 @@ fn export(connected: Option<Verdict>) -> APIServiceExport {
     export
 }
 
-/// What becomes of an export: its reason, if it has to explain itself.
-fn said(wanted: &Wanted) -> String {
+/// The verdict on an export: its reason, if it has to explain itself.
+fn said(wanted: &WantedExport) -> String {
     match wanted {
-        Wanted::Nothing => "withdrawn".to_owned(),
-        Wanted::AsItIs(None) => "as it is".to_owned(),
-        Wanted::AsItIs(Some(why)) => format!("as it is: {}", why.reason),
-        Wanted::Offer(offer, None) => format!("offered: {:?}", offer.terms.isolation),
-        Wanted::Offer(offer, Some(why)) => format!("offered: {:?}: {}", offer.terms.isolation, why.reason),
+        WantedExport::Nothing => "withdrawn".to_owned(),
+        WantedExport::AsItIs(None) => "as it is".to_owned(),
+        WantedExport::AsItIs(Some(why)) => format!("as it is: {}", why.reason),
+        WantedExport::Offer(offer, None) => format!("offered: {:?}", offer.terms.isolation),
+        WantedExport::Offer(offer, Some(why)) => {
+            format!("offered: {:?}: {}", offer.terms.isolation, why.reason)
+        }
     }
 }
 
@@ -106,14 +108,14 @@ fn only_the_label_the_crd_or_the_choice_withdraws() {
         ),
     ];
     for (what, crd, tenancy, expected) in table {
-        let found = wanted(Some(&crd), Choice::Chosen, tenancy, used().as_ref());
+        let found = wanted(Some(&crd), CrdChoice::Chosen, tenancy, used().as_ref());
         assert_eq!(said(&found), expected, "{what}");
     }
     let crd = crd("Namespaced", &json!({}), &good());
     let chosen = |crd, choice| said(&wanted(crd, choice, plain, used().as_ref()));
-    assert_eq!(chosen(None, Choice::Chosen), "withdrawn", "the label or the CRD is gone");
-    assert_eq!(chosen(Some(&crd), Choice::NotChosen), "withdrawn");
-    assert_eq!(chosen(Some(&crd), Choice::Unclear), "as it is");
+    assert_eq!(chosen(None, CrdChoice::Chosen), "withdrawn", "the label or the CRD is gone");
+    assert_eq!(chosen(Some(&crd), CrdChoice::NotChosen), "withdrawn");
+    assert_eq!(chosen(Some(&crd), CrdChoice::Unclear), "as it is");
 }
 
 #[test]
@@ -121,9 +123,9 @@ fn an_export_that_nobody_uses_takes_other_terms_at_once() {
     let other = crd("Namespaced", &json!({"kube-bind.io/isolation": "none"}), &good());
     let not_bound = Verdict::pending(REASON_NOT_BOUND, "");
     for export in [None, Some(export(None)), Some(export(Some(not_bound)))] {
-        let found = wanted(Some(&other), Choice::Chosen, Tenancy::default(), export.as_ref());
+        let found = wanted(Some(&other), CrdChoice::Chosen, Tenancy::default(), export.as_ref());
         assert_eq!(said(&found), "offered: None");
     }
     let broken = crd("Namespaced", &json!({"kube-bind.io/isolation": "x"}), &good());
-    assert_eq!(said(&wanted(Some(&broken), Choice::Chosen, Tenancy::default(), None)), "as it is");
+    assert_eq!(said(&wanted(Some(&broken), CrdChoice::Chosen, Tenancy::default(), None)), "as it is");
 }

@@ -1,12 +1,12 @@
-//! Tables of namespaces that are there, and which of them answers.
+//! Tables of existing namespaces, and the one that answers.
 
 use kube::ResourceExt as _;
 use serde_json::{Value, json};
 
 use super::*;
 
-fn key() -> Key {
-    Key::new("kube-bind-a", "b-c")
+fn key() -> QueueKey {
+    QueueKey::new("kube-bind-a", "b-c")
 }
 
 fn role() -> Role {
@@ -27,8 +27,13 @@ fn observed(plain: Look, hashed: Look, answered: Option<(&str, Look)>) -> Observ
     }
 }
 
-fn answer(namespace: &str, create: bool) -> Plan {
-    Plan::Answer { namespace: namespace.to_owned(), create, role: Step::Write, binding: Step::Write }
+fn answer(namespace: &str, create: bool) -> RequestPlan {
+    RequestPlan::Answer {
+        namespace: namespace.to_owned(),
+        create,
+        role: RequestStep::Write,
+        binding: RequestStep::Write,
+    }
 }
 
 #[test]
@@ -41,13 +46,13 @@ fn the_plain_name_answers_unless_it_is_taken() {
         (Look::Foreign, Look::Ours, answer(&hashed, false)),
         // The plain name has become free, but the other one was made before.
         (Look::Absent, Look::Ours, answer(&hashed, false)),
-        (Look::OursTerminating, Look::Absent, Plan::Wait),
-        (Look::Foreign, Look::OursTerminating, Plan::Wait),
+        (Look::OursTerminating, Look::Absent, RequestPlan::Wait),
+        (Look::Foreign, Look::OursTerminating, RequestPlan::Wait),
     ];
     for (on_plain, on_hashed, expected) in table {
         assert_eq!(plan(&observed(on_plain, on_hashed, None)), expected, "{on_plain:?} {on_hashed:?}");
     }
-    assert!(matches!(plan(&observed(Look::Foreign, Look::Foreign, None)), Plan::Blocked(_)));
+    assert!(matches!(plan(&observed(Look::Foreign, Look::Foreign, None)), RequestPlan::Blocked(_)));
 }
 
 #[test]
@@ -57,13 +62,13 @@ fn an_answer_stands() {
         (("elsewhere", Look::Ours), answer("elsewhere", false)),
         ((hashed.as_str(), Look::Absent), answer(&hashed, true)),
         (("elsewhere", Look::Absent), answer(&plain, true)),
-        ((plain.as_str(), Look::OursTerminating), Plan::Wait),
+        ((plain.as_str(), Look::OursTerminating), RequestPlan::Wait),
     ];
     for (answered, expected) in table {
         assert_eq!(plan(&observed(Look::Absent, Look::Absent, Some(answered))), expected, "{answered:?}");
     }
     let foreign = plan(&observed(Look::Absent, Look::Absent, Some(("kube-system", Look::Foreign))));
-    let Plan::Blocked(why) = foreign else { panic!("{foreign:?}") };
+    let RequestPlan::Blocked(why) = foreign else { panic!("{foreign:?}") };
     assert!(why.contains("kube-bind.io/api-service-namespace=kube-bind-a/b-c"), "{why}");
 }
 
@@ -79,7 +84,7 @@ fn a_namespace_is_ours_for_exactly_one_request() {
         (None, Look::Absent),
         (Some(made.clone()), Look::Ours),
         (Some(terminating), Look::OursTerminating),
-        (Some(super::namespace("kube-bind-a-b-c", &Key::new("kube-bind-a-b", "c"))), Look::Foreign),
+        (Some(super::namespace("kube-bind-a-b-c", &QueueKey::new("kube-bind-a-b", "c"))), Look::Foreign),
         (Some(namespace(json!({"name": "kube-bind-a-b-c"}))), Look::Foreign),
         (Some(namespace(json!({"name": "n", "labels": {LABEL_CONTRACT: "kube-bind-a"}}))), Look::Foreign),
     ];
@@ -98,12 +103,17 @@ fn rights_are_written_when_they_differ() {
         observed.desired_role = desired;
         plan(&observed)
     };
-    let kept = |role| Plan::Answer { namespace: names(&key()).0, create: false, role, binding: Step::Keep };
-    assert_eq!(steps(Some(&role()), Some(role())), kept(Step::Keep));
-    assert_eq!(steps(Some(&rights::role([])), Some(role())), kept(Step::Write));
-    assert_eq!(steps(Some(&role()), None), kept(Step::Keep), "unclear rights stay as they are");
-    assert_eq!(steps(None, None), Plan::Wait);
+    let kept = |role| RequestPlan::Answer {
+        namespace: names(&key()).0,
+        create: false,
+        role,
+        binding: RequestStep::Keep,
+    };
+    assert_eq!(steps(Some(&role()), Some(role())), kept(RequestStep::Keep));
+    assert_eq!(steps(Some(&rights::role([])), Some(role())), kept(RequestStep::Write));
+    assert_eq!(steps(Some(&role()), None), kept(RequestStep::Keep), "unclear rights stay as they are");
+    assert_eq!(steps(None, None), RequestPlan::Wait);
     let mut foreign = role();
     foreign.metadata.labels = None;
-    assert!(matches!(steps(Some(&foreign), Some(role())), Plan::Blocked(why) if why.contains("Role")));
+    assert!(matches!(steps(Some(&foreign), Some(role())), RequestPlan::Blocked(why) if why.contains("Role")));
 }
