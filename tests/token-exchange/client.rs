@@ -13,7 +13,7 @@ use crate::{
     support::{TARGET, world},
 };
 
-/// What nearly every call has, with one dash, as the document writes it.
+/// Arguments that nearly every call has, with one dash, as in the quick start.
 fn asking<'a>(url: &'a str, account: &'a str) -> Vec<&'a str> {
     vec!["-url", url, "-namespace", TARGET, "-service-account", account]
 }
@@ -110,7 +110,7 @@ async fn a_credential_is_kept_for_its_owner_renewed_and_forgotten_when_refused()
     service.refuses(404);
     assert_eq!((token(&ask("source").await), service.requests()), ("lasts".to_owned(), 1), "from the file");
     assert_eq!(ask("another").await.code, 1, "another source token has a file of its own");
-    // What has less than a minute left is asked for anew; while nobody answers, it is still good.
+    // What has less than a minute left is asked for again; while nobody answers, it is still good.
     service.gives("short", 50);
     assert_eq!(token(&ask("second").await), "short");
     service.refuses(503);

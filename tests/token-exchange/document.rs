@@ -1,4 +1,4 @@
-//! The lines of the document, host aside, and what the log says where the defaults refuse them; the example in
+//! The commands of the quick start, host aside, and what the log says where the defaults refuse them; the example in
 //! docs/examples.
 
 use k8s_openapi::api::core::v1::ServiceAccount;
@@ -34,7 +34,7 @@ const CLI: &str = r#"kfca-cli \
   -namespace smoke-tests \
   -service-account default"#;
 
-/// None where a program is missing that the document's lines call.
+/// None where a program is missing that the commands call.
 async fn run(world: &World, home: &Workdir, url: &str, script: &str) -> Option<Ran> {
     let script = script.replace("http://localhost:8088", url);
     let missing =

@@ -1,4 +1,4 @@
-//! What a user gets: a token of the other cluster, with the rights that it has there and no more.
+//! The exchange for a user: a token of the other cluster, with the rights that it has there and no more.
 
 use k8s_openapi::api::{
     core::v1::{ConfigMap, Secret},

@@ -37,7 +37,7 @@ impl Issuer {
         self.fake.is(mood);
     }
 
-    /// How often it was asked for keys.
+    /// Number of requests for keys so far.
     pub(crate) fn requests(&self) -> usize {
         self.fake.requests()
     }

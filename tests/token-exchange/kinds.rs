@@ -19,7 +19,7 @@ fn percent_encoded(text: &str) -> String {
     text.bytes().fold(String::new(), |encoded, byte| format!("{encoded}%{byte:02X}"))
 }
 
-/// What both doors say of a source.
+/// Asks both doors about a source.
 async fn asked(exchange: &Exchange, token: &str, account: &str) -> (u16, u16) {
     let plain = exchange.ask(token, account).await.status;
     let encoded = percent_encoded(token);

@@ -113,7 +113,7 @@ async fn a_source_may_live_as_long_as_its_issuer_says() {
     assert_eq!(ask(token(&azure, &end(5500))).await.rung(), (400, "error", ninety));
 }
 
-/// How often each row is asked, in turns.
+/// Number of times that each row is asked, in turns.
 const ROUNDS: usize = 60;
 
 /// A quarter is faster. On a busy machine many reads miss a beat; what tells accounts apart is there every time, and so

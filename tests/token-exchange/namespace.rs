@@ -18,7 +18,7 @@ use crate::{
 const ADDRESSES: [&str; 3] = ["169.254.169.254", "10.1.2.3", "fd00:ec2::254"];
 /// A name that anybody may have made, for an address that only we have.
 const HOSTS: &str = "127.0.0.1 rebind.test\n";
-/// Where an annotation says that the issuer is, and how a setting names that address.
+/// Addresses of an issuer in an annotation, each with its name in a setting.
 const PLACES: [(&str, &str, &str); 5] = [
     ("127.0.0.1", "127.0.0.1", "127.0.0.1"),
     ("169.254.169.254", "169.254.169.254", "169.254.169.254"),

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::support::{TARGET, binding, world};
 
-/// What a program prints.
+/// Runs a program and returns its output.
 async fn said(home: &Workdir, script: &str, token: &str) -> Value {
     let line = Line::script(home.path(), &world().await.b, script).unwrap();
     let ran = line.env("TOKEN", token).run().await.unwrap();

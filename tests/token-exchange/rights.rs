@@ -1,4 +1,4 @@
-//! What is left when something is stolen: the rights of the exchange, a token whose account is gone, the wire.
+//! Damage from theft: the rights of the exchange, a token whose account is deleted, the wire.
 
 use k8s_openapi::api::{
     authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec},

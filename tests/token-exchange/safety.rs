@@ -350,7 +350,7 @@ async fn an_account_that_goes_and_rights_that_are_missing_are_hidden() {
     let kubeconfig = setup.create_with(&world.b, &rights).await.unwrap();
     let reading = world.exchange_with("reading", &world.config(""), &kubeconfig).await;
     assert_eq!(reading.ask(&source, "gone").await.status, 200, "without a watch, each exchange reads");
-    assert!(reading.log().contains("accounts are read one by one"));
+    assert!(reading.log().contains("are read one by one"));
 }
 
 #[tokio::test]

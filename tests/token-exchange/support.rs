@@ -25,7 +25,7 @@ use tokio::sync::OnceCell;
 pub(crate) const SOON: Duration = Duration::from_secs(30);
 /// Whom a source must be for unless a test says otherwise: the default of the exchange.
 pub(crate) const AUDIENCE: &str = "portolan-token-exchange";
-/// The namespace of the document's examples, on the target cluster.
+/// The namespace of the quick start, on the target cluster.
 pub(crate) const TARGET: &str = "smoke-tests";
 const RELEASE: &str = "token-exchange";
 
@@ -142,7 +142,7 @@ impl World {
         binding(&self.a.server_url(), &format!("system:serviceaccount:default:{account}"), json!({}))
     }
 
-    /// Who a token is on `b`; nobody when it does not accept it.
+    /// The user that a token stands for on `b`; `None` when it does not accept it.
     pub(crate) async fn who(&self, token: &str) -> Option<String> {
         let client = self.client(token).await;
         let review =
@@ -203,7 +203,7 @@ pub(crate) struct Exchange {
     pub(crate) config: PathBuf,
 }
 
-/// What was answered.
+/// The answer.
 #[derive(Clone, Debug)]
 pub(crate) struct Answered {
     pub(crate) status: u16,
@@ -225,7 +225,7 @@ impl Answered {
 }
 
 impl Exchange {
-    /// Where it is.
+    /// URL of the exchange.
     pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }

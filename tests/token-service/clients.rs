@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use portolan_testkit::{
-    command::{Line, go_program},
+    clients::{self, Toolchain},
+    command::Line,
     eventually::eventually,
     workdir::Workdir,
 };
@@ -17,7 +18,7 @@ use crate::support::{SOON, clusters};
 
 const HOST: &str = "api.a.kube-fed.svc.cluster.local";
 
-/// The request of the document, by a client whose only setting is the endpoint.
+/// The request of the quick start, by a client whose only setting is the endpoint.
 const CLIENT: &str = r#"curl --silent --show-error -K client.conf \
   -H "Content-Type: application/json" -H "Authorization: Bearer $CREDENTIAL" \
   "$TOKENREVIEW_ENDPOINT/apis/authentication.k8s.io/v1/tokenreviews" \
@@ -93,10 +94,10 @@ async fn a_client_changes_its_endpoint_and_nothing_else() {
 #[tokio::test]
 async fn go_programs_ask_with_the_typed_client_and_the_delegating_authenticator() {
     let (clusters, home) = (clusters().await, Workdir::new("go").unwrap());
-    let module = concat!(env!("CARGO_MANIFEST_DIR"), "/go-client");
-    let Some(program) = go_program(module, ".", home.path().join("go-client")).unwrap() else {
-        return println!("skipped: {}: there is no Go: https://go.dev/dl", module_path!());
+    let Some(folder) = clients::build("go-client", Toolchain::Go).unwrap() else {
+        return println!("skipped: {}: {}", module_path!(), Toolchain::Go.absence());
     };
+    let program = folder.join("goclient");
     let config = format!("clusters:\n{}{}", clusters.entry("a", "a", ""), clusters.entry("b", "b", ""));
     let service = clusters.secure_service("go", &config, &certificate(&home)).await;
     let ask = async |cluster: &str, token: &str| -> Value {

@@ -13,9 +13,9 @@ use serde_json::json;
 
 use crate::support::{ISSUER, SOON, Service, clusters, path, prepare, review_body};
 
-/// What a cloud calls itself, at an address that is not that of its API server.
+/// Issuer of a cloud, at an address that is not that of its API server.
 const CLOUD: &str = "https://oidc.cloud.test/id/A1B2";
-/// What it calls its API server.
+/// Audience of its API server.
 const API: &str = "https://kubernetes.default.svc";
 
 /// A cluster as clouds have them, and the services that know it.
@@ -78,7 +78,7 @@ impl Doors {
         }
     }
 
-    /// What each door says of a token, which nobody says an audience for.
+    /// Asks each door about a token, without naming an audience.
     async fn verdicts(&self, token: &str) -> Vec<(&'static str, bool)> {
         let mut verdicts = Vec::new();
         for mode in ["jwks", "review", "hybrid"] {
@@ -96,7 +96,7 @@ impl Doors {
         verdicts
     }
 
-    /// Whether somebody who shows a token in a header is known.
+    /// Returns `true` if somebody who shows a token in a header is known.
     async fn knows_caller(&self, header: &str) -> bool {
         let body = review_body(&self.issuer.token(&self.key, "ES256"), &["x"]).to_string();
         let header = format!("authorization: Bearer {header}\r\n");

@@ -1,4 +1,5 @@
-//! What an operator should not have to think of: series of what is gone, clusters without keys, reasons, exit codes.
+//! Matters that an operator should not have to think of: series of removed clusters, clusters without keys, reasons,
+//! exit codes.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! What a listener meets besides good requests: odd paths and hosts, and HTTP/1.1 as it may be spoken.
+//! Bad requests to a listener: odd paths and hosts, and HTTP/1.1 as it may be spoken.
 
 use std::time::Duration;
 

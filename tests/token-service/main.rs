@@ -8,6 +8,7 @@ mod doors;
 mod hostile;
 mod household;
 mod listener;
+mod names;
 mod namespace;
 mod operation;
 mod others;

@@ -1,11 +1,11 @@
-//! What an operator does: change the configuration, limit who asks, look for the reason, end the process.
+//! Work of an operator: change the configuration, limit who asks, look for the reason, end the process.
 
 use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use http::{Request, StatusCode};
@@ -239,7 +239,7 @@ async fn explain_names_the_cluster_and_the_rule_and_no_secret() {
     let chosen = explain(&["--audience", "x"], &token).await;
     assert_eq!(chosen.code, 0, "{chosen:?}");
     for words in [
-        "cluster    a: same issuer, has not the key",
+        "cluster    a: same issuer, does not have the key",
         "cluster    b: same issuer, has the key",
         "chosen     b (mode jwks)",
         "verdict    authenticated",
@@ -284,7 +284,11 @@ async fn check_says_what_is_the_matter() {
         assert!(checks.iter().any(|check| check["name"] == name), "{name}: {checks:?}");
     }
     let unsure = run(&options("", &["check"]), SOON).await.unwrap();
-    assert!(unsure.stdout.contains("renewed credentials end with the process"), "{}", unsure.stdout);
+    assert!(
+        unsure.stdout.contains("renewed credentials are lost when the process ends"),
+        "{}",
+        unsure.stdout
+    );
     assert!(
         !unsure.status.success() && unsure.stdout.contains("cure: give --tls-cert-file"),
         "{}",
@@ -325,6 +329,40 @@ async fn sigterm_under_load_loses_no_answer() {
     };
     let (answered, status) = tokio::join!(load, end);
     assert!(status.success() && answered > 100, "{status}, {answered} answers");
+}
+
+#[tokio::test]
+async fn after_sigterm_it_is_not_ready_and_serves_on_for_the_drain_delay() {
+    let key = SigningKey::new("k", "P-256");
+    let issuer = Issuer::start(&[&key]).await;
+    let (config, delay) = (format!("clusters:\n{}", issuer.entry("i", "")), Duration::from_secs(3));
+    let flag = ["--drain-delay", "3s"].map(str::to_owned);
+    let service = clusters().await.service_with("drain-delay", &config, &flag).await;
+    let token = issuer.token(&key, "ES256");
+    assert_eq!(service.process.admin_get("/readyz").await.unwrap().0, 200);
+    let told_at = Instant::now();
+    let end = async {
+        let status = service.process.terminate(Duration::from_secs(20)).await.unwrap();
+        (status, told_at.elapsed())
+    };
+    let meanwhile = async {
+        let falls = async || {
+            let (status, text) = service.process.admin_get("/readyz?verbose").await?;
+            anyhow::Ok((status == 503).then_some(text))
+        };
+        let told = eventually("readyz falls", delay, falls).await.unwrap();
+        assert!(told.contains("[-] end: shutting down"), "{told}");
+        let mut answered = 0;
+        // A new connection each time, as of clients that have not heard yet.
+        while told_at.elapsed() + Duration::from_millis(300) < delay {
+            assert!(service.review("i", &token, &["x"]).await.authenticated());
+            answered += 1;
+        }
+        answered
+    };
+    let ((status, took), answered) = tokio::join!(end, meanwhile);
+    assert!(status.success() && answered > 10, "{status}, {answered} answers");
+    assert!(took >= delay && took < delay * 3, "it took {took:?}");
 }
 
 #[tokio::test]

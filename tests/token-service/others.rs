@@ -28,7 +28,8 @@ async fn service(name: &str, home: &Workdir) -> Service {
     clusters.secure_service(name, &config, &tls).await
 }
 
-/// What a program prints that is given the host, the authority and an audience, and a token in its environment.
+/// Runs a program that is given the host, the authority and an audience, and a token in its environment; returns its
+/// output.
 async fn said(home: &Workdir, program: &str, service: &Service, token: &str) -> Value {
     let host = format!("https://127.0.0.1:{}/clusters/a", service.port);
     let authority = home.path().join("tls.crt");

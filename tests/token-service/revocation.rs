@@ -1,4 +1,4 @@
-//! What only the cluster itself knows: deleted pods and accounts, and what happens while it cannot be asked.
+//! Facts that only the cluster itself knows: deleted pods and accounts, and the verdicts while it cannot be asked.
 
 use std::time::Duration;
 
@@ -89,7 +89,7 @@ async fn a_deleted_account_is_noticed_by_review_and_hybrid() {
     assert_eq!(other.error(), "token audiences [x] are not those of the cluster");
     let accounts: Api<ServiceAccount> = Api::namespaced(clusters.a.client(), "default");
     accounts.delete("leaver", &DeleteParams::default()).await.unwrap();
-    // One that is made anew under the same name is another account.
+    // One that is recreated under the same name is another account.
     account(&clusters.a.client(), "default", "leaver").await;
     for cluster in ["review", "hybrid"] {
         let refused = async || {

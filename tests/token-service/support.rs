@@ -21,7 +21,7 @@ use tokio::sync::OnceCell;
 
 /// Five times what a step may take on a quiet machine.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
-/// What nearly every cluster calls itself.
+/// Issuer of nearly every cluster.
 pub(crate) const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 pub(crate) const RELEASE: &str = "kube-federated-auth";
 pub(crate) const ALLOW: &str = "allow_addresses: [127.0.0.1]";
@@ -36,7 +36,7 @@ pub(crate) struct Clusters {
     tls: PathBuf,
 }
 
-/// Where the service listens whom the clusters ask themselves.
+/// Ports of the service on which the clusters ask it themselves.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ports {
     pub(crate) tls: u16,
@@ -145,7 +145,7 @@ pub(crate) struct Service {
     pub(crate) port: u16,
 }
 
-/// What was answered.
+/// The answer.
 #[derive(Clone, Debug)]
 pub(crate) struct Answered {
     pub(crate) status: u16,

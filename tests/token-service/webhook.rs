@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::support::{SOON, clusters};
 
-/// Who the API server takes the bearer of a token for.
+/// Asks the API server for the user behind a token.
 async fn whoami(plane: &ControlPlane, token: &str) -> Option<serde_json::Value> {
     let client =
         portolan_testkit::kubeconfig::client(&plane.kubeconfig_for_token(token, "default")).await.unwrap();

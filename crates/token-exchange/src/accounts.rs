@@ -18,7 +18,7 @@ use kube::{
     runtime::watcher::{self, Event},
 };
 use parking_lot::RwLock;
-use portolan_runtime::{backoff::Backoff, readiness::ReadyHandle, tasks::Tasks, telemetry::Chain};
+use portolan_runtime::{backoff::Backoff, readiness::ReadyHandle, tasks::Tasks, telemetry::ErrorChain};
 use tokio::{
     sync::mpsc,
     time::{sleep, timeout},
@@ -30,7 +30,7 @@ use crate::binding::{ANY, Bindings};
 /// More broken annotations than Events are written about at once.
 pub(crate) const MAX_FAULTS: usize = 256;
 
-/// How long a read may take.
+/// Limit for a read.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 /// The first delay after a failed watch, and the longest.
 const MIN_DELAY: Duration = Duration::from_millis(100);
@@ -45,15 +45,15 @@ pub(crate) struct Account {
 
 /// An account whose annotations a person should look at.
 #[derive(Debug)]
-pub(crate) struct Fault {
+pub(crate) struct AnnotationFault {
     pub(crate) on: ObjectReference,
     pub(crate) note: String,
 }
 
-/// Why an account is not known.
+/// Reasons why an account is not known.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unread {
-    #[error("the rights do not allow to read it")]
+    #[error("the exchange may not read it")]
     Forbidden,
     #[error("the API server does not answer")]
     Unavailable(#[source] Option<Box<kube::Error>>),
@@ -66,9 +66,9 @@ pub(crate) struct Accounts {
     namespace: Option<String>,
     /// By namespace and name.
     known: RwLock<HashMap<(String, String), Arc<Account>>>,
-    /// Whether `known` is what the API server says.
+    /// Set while `known` follows the API server.
     followed: AtomicBool,
-    faults: mpsc::Sender<Fault>,
+    faults: mpsc::Sender<AnnotationFault>,
     tasks: Tasks,
 }
 
@@ -77,7 +77,7 @@ impl Accounts {
     pub(crate) fn start(
         client: &Client,
         namespace: &str,
-        faults: mpsc::Sender<Fault>,
+        faults: mpsc::Sender<AnnotationFault>,
         ready: ReadyHandle,
         tasks: &Tasks,
     ) -> Arc<Self> {
@@ -104,7 +104,7 @@ impl Accounts {
         self.tasks.cancel();
     }
 
-    /// Whether what the watch has is what the API server says.
+    /// Returns `true` if the watch follows the API server.
     pub(crate) fn are_followed(&self) -> bool {
         self.followed.load(Ordering::Acquire)
     }
@@ -144,18 +144,18 @@ impl Accounts {
         }
     }
 
-    /// What an account says. Broken annotations are told to its owner.
+    /// Reads the bindings of an account. Broken annotations are told to its owner.
     fn understood(&self, account: &ServiceAccount) -> Account {
         let bindings = Bindings::of(account.metadata.annotations.as_ref());
         if let Some(note) = note(&bindings) {
             // With hundreds waiting, one more Event would help nobody.
-            let _ = self.faults.try_send(Fault { on: account.object_ref(&()), note });
+            let _ = self.faults.try_send(AnnotationFault { on: account.object_ref(&()), note });
         }
         Account { uid: account.uid().unwrap_or_default(), bindings }
     }
 }
 
-/// What an Event says about broken bindings.
+/// The note of an Event about broken bindings.
 fn note(bindings: &Bindings) -> Option<String> {
     let first = bindings.broken.first()?;
     let more = match bindings.broken.len() {
@@ -170,7 +170,7 @@ struct Following {
     accounts: Arc<Accounts>,
     ready: ReadyHandle,
     listed: HashMap<(String, String), Arc<Account>>,
-    /// What was said of the last failure.
+    /// The last failure that was logged.
     failed: Option<String>,
 }
 
@@ -205,7 +205,7 @@ impl Following {
                 self.accounts.followed.store(true, Ordering::Release);
                 self.ready.ready();
                 if self.failed.take().is_some() {
-                    info!(namespace = self.accounts.namespace, "accounts are followed again");
+                    info!(namespace = self.accounts.namespace, "accounts are watched again");
                 }
             }
             Ok(Event::Apply(account)) => {
@@ -232,14 +232,17 @@ impl Following {
     /// While nothing is followed, accounts are read one by one.
     fn failed(&mut self, error: &watcher::Error) {
         self.accounts.followed.store(false, Ordering::Release);
-        let text = Chain(error).to_string();
+        let text = ErrorChain(error).to_string();
         if is_forbidden(error) {
             self.ready.ready();
         } else {
             self.ready.not_ready(&text);
         }
         if self.failed.as_ref() != Some(&text) {
-            warn!(namespace = self.accounts.namespace, "accounts are read one by one: {text}");
+            warn!(
+                namespace = self.accounts.namespace,
+                "accounts cannot be watched, and are read one by one: {text}"
+            );
             self.failed = Some(text);
         }
     }

@@ -9,24 +9,24 @@ use std::{
 
 use clap::{Args as ClapArgs, CommandFactory as _, Parser, Subcommand};
 use portolan_runtime::{
-    args::{AdminArgs, ClientArgs, LogArgs, PodArgs, go_style, parse_from},
+    args::{AdminArgs, ClientArgs, DrainArgs, LogArgs, PodArgs, go_style, parse_from},
     check::CheckArgs,
     config::ConfigError,
     tls::TlsArgs,
 };
 
-use crate::config::{Config, DEFAULT_CONFIG};
+use crate::config::{DEFAULT_CONFIG, ExchangeConfig};
 
 const DEFAULT_PORT: u16 = 8088;
 /// The name that clients know.
 const ORIGINAL_NAME: &str = "kfca";
-/// Whose prefix the environment names of flags have: that of the program which this once was a part of.
+/// The prefix of flags' environment names: that of the program which this once was a part of.
 const ENVIRONMENT: &str = "token-service";
 
 /// Exchanges tokens of other issuers for tokens of service accounts of this cluster.
 #[derive(Parser, Clone, Debug)]
 #[command(name = "token-exchange", version)]
-pub struct Args {
+pub struct ExchangeArgs {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
     /// File with issuers, namespaces and audiences. It is read again when it changes.
@@ -41,7 +41,7 @@ pub struct Args {
     /// Serve plain HTTP, behind something that terminates TLS.
     #[arg(long, conflicts_with = "tls_cert_file")]
     pub(crate) plain_http: bool,
-    /// Started under its other name, which serves plain HTTP unless it is told otherwise.
+    /// Started under its other name, which serves plain HTTP unless a flag says otherwise.
     #[arg(long, hide = true)]
     pub(crate) original_name: bool,
     #[command(flatten)]
@@ -54,6 +54,8 @@ pub struct Args {
     pub(crate) log: LogArgs,
     #[command(flatten)]
     pub(crate) admin: AdminArgs,
+    #[command(flatten)]
+    pub(crate) drain: DrainArgs,
 }
 
 /// Commands that end by themselves.
@@ -66,7 +68,7 @@ pub(crate) enum Command {
     Explain(ExplainArgs),
 }
 
-/// What `explain` needs.
+/// Flags of `explain`.
 #[derive(ClapArgs, Clone, Debug)]
 pub(crate) struct ExplainArgs {
     /// Namespace of the account whose token would be asked for.
@@ -77,18 +79,18 @@ pub(crate) struct ExplainArgs {
     pub(crate) service_account: String,
 }
 
-/// An address; nothing stands for every one, as it does in Go.
+/// An address; an empty one means all addresses, as in Go.
 fn address(text: &str) -> Result<IpAddr, String> {
     match text {
         "" => Ok(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
         "localhost" => Ok(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         text => {
-            text.parse().map_err(|_| "give an IP address, localhost, or nothing for every one".to_owned())
+            text.parse().map_err(|_| "give an IP address, localhost, or nothing for all addresses".to_owned())
         }
     }
 }
 
-impl Args {
+impl ExchangeArgs {
     /// Reads the command line, or says what is wrong with it.
     ///
     /// # Errors
@@ -97,8 +99,8 @@ impl Args {
         parse_from(ENVIRONMENT, translated(std::env::args_os().collect()))
     }
 
-    /// Where metrics are served. Under the other name it gives way to the exchange, whose clients may know
-    /// it at any port.
+    /// Flags of the admin port. Under the old name the port is left to the exchange, whose clients may know it at any
+    /// port.
     pub(crate) fn admin(&self) -> AdminArgs {
         let mut admin = self.admin.clone();
         if self.original_name && admin.admin_address.port() == self.http_port {
@@ -108,8 +110,8 @@ impl Args {
     }
 
     /// The configuration, as the exchange reads it.
-    pub(crate) async fn configuration(&self) -> Result<Config, ConfigError> {
-        Config::read_or_default(&self.config).await
+    pub(crate) async fn configuration(&self) -> Result<ExchangeConfig, ConfigError> {
+        ExchangeConfig::read_or_default(&self.config).await
     }
 
     pub(crate) fn listen_address(&self) -> SocketAddr {
@@ -129,14 +131,14 @@ fn translated(arguments: Vec<OsString>) -> Vec<OsString> {
     }
     let (program, rest) = arguments.split_at(1);
     let renamed = [program, &["--original-name".into()]].concat();
-    renamed.into_iter().chain(go_style(&Args::command(), rest.to_vec())).collect()
+    renamed.into_iter().chain(go_style(&ExchangeArgs::command(), rest.to_vec())).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parse(arguments: &[&str]) -> Args {
+    fn parse(arguments: &[&str]) -> ExchangeArgs {
         let arguments = translated(arguments.iter().map(OsString::from).collect());
         parse_from(ENVIRONMENT, arguments).unwrap()
     }

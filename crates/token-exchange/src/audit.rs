@@ -1,17 +1,17 @@
-//! Who got what, or why not: one line per exchange, none of which holds a token; and what helps whom a rule
-//! keeps out.
+//! The audit: one line per exchange with caller, account and answer, none of which holds a token; and hints for a
+//! caller that a rule keeps out.
 
 use std::{fmt::Write as _, time::Duration};
 
 use portolan_core::{
-    auth::{Claims, UnverifiedToken},
+    auth::{TokenClaims, UnverifiedToken},
     names::{is_dns_label, is_dns_subdomain},
 };
-use portolan_runtime::{junk::Junk, limits::Rate};
+use portolan_runtime::{junk::JunkCounter, limits::RateLimit};
 use secrecy::ExposeSecret as _;
 use tracing::{info, warn};
 
-use crate::outcome::{Denied, Granted, Wish};
+use crate::outcome::{ExchangeDenial, ExchangeWish, GrantedToken};
 
 /// More of what a caller says about its way is not noted.
 const MAX_FORWARDED: usize = 128;
@@ -19,9 +19,9 @@ const MAX_FORWARDED: usize = 128;
 const UNPROVEN: [&str; 9] =
     ["malformed", "too_large", "alg", "typ", "kid", "signature", "issuer", "expired", "not_yet"];
 
-/// What is known of a caller, as far as the exchange came.
+/// Facts about a caller, as far as the exchange came.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct About {
+pub(crate) struct CallerFacts {
     /// An issuer that is listed, or that a binding names.
     pub(crate) issuer: Option<String>,
     pub(crate) subject: Option<String>,
@@ -32,13 +32,13 @@ pub(crate) struct About {
     pub(crate) wanted: Vec<String>,
     /// An issuer that a token claims and that is not listed.
     pub(crate) unlisted: Option<String>,
-    /// What proxies say about where the caller is. Anybody can write that.
+    /// The caller's address as proxies tell it. Anybody can write that.
     pub(crate) forwarded: Option<String>,
 }
 
-impl About {
+impl CallerFacts {
     /// Takes over what a token says whose signature was right.
-    pub(crate) fn take(&mut self, claims: &Claims) {
+    pub(crate) fn take(&mut self, claims: &TokenClaims) {
         self.subject.clone_from(&claims.sub);
         self.token_id.clone_from(&claims.jti);
     }
@@ -52,13 +52,13 @@ impl About {
 /// Writes the lines.
 #[derive(Debug)]
 pub(crate) struct Audit {
-    junk: Junk,
-    hints: Rate,
+    junk: JunkCounter,
+    hints: RateLimit,
 }
 
 impl Default for Audit {
     fn default() -> Self {
-        Self { junk: Junk::default(), hints: Rate::per_second(5) }
+        Self { junk: JunkCounter::default(), hints: RateLimit::per_second(5) }
     }
 }
 
@@ -75,9 +75,9 @@ impl Audit {
 
     pub(crate) fn decided(
         &self,
-        wish: &Wish,
-        about: &About,
-        outcome: &Result<Granted, Denied>,
+        wish: &ExchangeWish,
+        about: &CallerFacts,
+        outcome: &Result<GrantedToken, ExchangeDenial>,
         took: Duration,
     ) {
         match outcome {
@@ -87,10 +87,10 @@ impl Audit {
     }
 
     #[expect(clippy::unused_self, reason = "as its sibling")]
-    fn granted(&self, wish: &Wish, about: &About, granted: &Granted, took: Duration) {
+    fn granted(&self, wish: &ExchangeWish, about: &CallerFacts, granted: &GrantedToken, took: Duration) {
         // The API server signed it a moment ago, for us.
         let new = UnverifiedToken::parse(granted.minted.token.expose_secret());
-        let new_id = new.and_then(|token| Claims::unverified(&token)).ok().and_then(|claims| claims.jti);
+        let new_id = new.and_then(|token| TokenClaims::unverified(&token)).ok().and_then(|claims| claims.jti);
         info!(
             target: "audit", decision = "exchanged", from = %wish.from, forwarded_for = about.forwarded,
             issuer = about.issuer, subject = about.subject, token_id = about.token_id,
@@ -99,7 +99,7 @@ impl Audit {
         );
     }
 
-    fn denied(&self, wish: &Wish, about: &About, denied: &Denied, took: Duration) {
+    fn denied(&self, wish: &ExchangeWish, about: &CallerFacts, denied: &ExchangeDenial, took: Duration) {
         let reason = denied.label();
         if UNPROVEN.contains(&reason) && about.subject.is_none() {
             let issuer = about.issuer.as_deref().unwrap_or_default();
@@ -121,8 +121,8 @@ impl Audit {
     }
 }
 
-/// What a caller should do whose token is for somebody else.
-fn audience_hint(about: &About) -> String {
+/// The hint for a caller whose token is for somebody else.
+fn audience_hint(about: &CallerFacts) -> String {
     let wanted = about.wanted.first().map_or("", String::as_str);
     let mut text =
         format!("the source token is not for this service; ask its issuer for the audience {wanted:?}");
@@ -148,10 +148,10 @@ mod tests {
 
     #[test]
     fn the_hint_is_a_line_for_a_shell() {
-        let about = |subject: &str| About {
+        let about = |subject: &str| CallerFacts {
             subject: Some(subject.to_owned()),
             wanted: vec!["x".to_owned()],
-            ..About::default()
+            ..CallerFacts::default()
         };
         assert!(
             audience_hint(&about("system:serviceaccount:default:app"))

@@ -7,7 +7,7 @@ use portolan_runtime::args::interval;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// An audience that stands for every one.
+/// The audience that matches every other.
 pub(crate) const ANY: &str = "*";
 
 /// An annotation is a binding when its key contains this.
@@ -17,7 +17,7 @@ const MAX_BINDINGS: usize = 16;
 /// Longer than any binding.
 const MAX_BYTES: usize = 4096;
 
-/// Whose tokens are exchanged, and for what.
+/// A permission to exchange tokens of one subject for tokens of the account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Binding {
     /// The key of its annotation.
@@ -28,11 +28,11 @@ pub(crate) struct Binding {
     pub(crate) subject: String,
     /// The source must be for one of these. None: for what the service asks for.
     pub(crate) audience: Vec<String>,
-    /// What else the source must say.
+    /// Other claims that the source must have.
     pub(crate) claims: BTreeMap<String, Value>,
-    /// The uid of the source's `ServiceAccount`, so that one that is made anew inherits nothing.
+    /// The uid of the source's `ServiceAccount`, so that one that is recreated inherits nothing.
     pub(crate) uid: Option<String>,
-    /// How long the new token lives at most.
+    /// Limit on the new token's lifetime.
     pub(crate) max_lifetime: Option<Duration>,
     /// Whom the new token is for. None: the API server.
     pub(crate) audiences: Vec<String>,
@@ -44,15 +44,15 @@ pub(crate) struct Bindings {
     /// Those that can be used, in the order of their keys.
     pub(crate) good: Vec<Arc<Binding>>,
     /// Those that cannot.
-    pub(crate) broken: Vec<Broken>,
+    pub(crate) broken: Vec<BrokenBinding>,
 }
 
 /// An annotation that is no binding although its key says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Broken {
+pub(crate) struct BrokenBinding {
     /// Its key.
     pub(crate) key: String,
-    /// What is wrong with it.
+    /// The fault of the binding.
     pub(crate) problem: String,
 }
 
@@ -110,7 +110,7 @@ impl Bindings {
             let read = if index < MAX_BINDINGS { read(key, text) } else { Err(too_many()) };
             match read {
                 Ok(binding) => bindings.good.push(Arc::new(binding)),
-                Err(problem) => bindings.broken.push(Broken { key: key.clone(), problem }),
+                Err(problem) => bindings.broken.push(BrokenBinding { key: key.clone(), problem }),
             }
         }
         bindings
@@ -140,7 +140,7 @@ fn read(key: &str, text: &str) -> Result<Binding, String> {
     }
     let audiences = written.audiences.list();
     if audiences.iter().any(String::is_empty) {
-        return Err("audiences must not have an empty one".to_owned());
+        return Err("audiences must not contain an empty one".to_owned());
     }
     let max_lifetime = match written.max_lifetime {
         None => None,

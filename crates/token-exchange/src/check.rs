@@ -4,21 +4,21 @@ use std::process::ExitCode;
 
 use futures::future::join_all;
 use portolan_runtime::{
-    check::{self, Check, CheckArgs, Rules},
-    config::issuer::Mode,
+    check::{self, Check, CheckArgs, RbacRules},
+    config::issuer::VerificationMode,
     readiness::Readiness,
     tasks::Tasks,
-    telemetry::Chain,
+    telemetry::ErrorChain,
 };
 use tokio::sync::mpsc;
 
 use crate::{
-    accounts::{Account, Fault, MAX_FAULTS},
-    args::Args,
-    binding::{ANY, Broken},
-    config::Config,
-    issuer::Issuer,
-    state::{Snapshot, State, Target},
+    accounts::{Account, AnnotationFault, MAX_FAULTS},
+    args::ExchangeArgs,
+    binding::{ANY, BrokenBinding},
+    config::ExchangeConfig,
+    issuer::SourceIssuer,
+    state::{ConfigSnapshot, ExchangeState, Target},
 };
 
 const RULES: &str = include_str!("../../../charts/token-exchange/files/rbac.yaml");
@@ -30,15 +30,15 @@ fn entry(name: impl Into<String>, result: Result<String, String>, cure: &str, pl
     Check::new(name, result, cure, format!("{DOCS}#{place}"))
 }
 
-pub(crate) fn run(args: &Args, how: &CheckArgs) -> ExitCode {
+pub(crate) fn run(args: &ExchangeArgs, how: &CheckArgs) -> ExitCode {
     check::run(&args.log, how, || checks(args))
 }
 
-async fn checks(args: &Args) -> Vec<Check> {
+async fn checks(args: &ExchangeArgs) -> Vec<Check> {
     let tasks = Tasks::default();
     let mut checks = vec![check::tls(&args.tls, args.knows_its_transport(), &tasks, DOCS).await];
     let config = args.configuration().await;
-    let found = config.as_ref().map(found).map_err(|error| Chain(error).to_string());
+    let found = config.as_ref().map(found).map_err(|error| ErrorChain(error).to_string());
     let cure = "correct the file; a running exchange keeps the old one";
     checks.push(entry("configuration", found, cure, "configuration"));
     if let Ok(config) = &config {
@@ -53,39 +53,36 @@ async fn checks(args: &Args) -> Vec<Check> {
             }
         }
         Err(failure) => {
-            let why = Err(Chain(&*failure).to_string());
+            let why = Err(ErrorChain(&*failure).to_string());
             let cure = "run it inside the cluster whose tokens it gives, or give --kubeconfig";
-            checks.push(entry("this cluster", why, cure, "token-exchange"));
+            checks.push(entry("this cluster", why, cure, "flags"));
         }
     }
     tasks.cancel();
     checks
 }
 
-fn found(config: &Config) -> String {
+fn found(config: &ExchangeConfig) -> String {
     format!("{} issuers, {} namespaces", config.issuers.len(), config.namespaces.len())
 }
 
-/// What an operator should know, and may well want.
+/// A finding that an operator should know, and may well want.
 fn noted(warning: &str) -> Check {
-    Check::skipped("note", warning, format!("{DOCS}#token-exchange"))
+    Check::skipped("note", warning, format!("{DOCS}#configuration"))
 }
 
-async fn rights(target: &Target, config: &Config) -> Vec<Check> {
+async fn rights(target: &Target, config: &ExchangeConfig) -> Vec<Check> {
     let namespaces: Vec<_> = config.namespaces.iter().cloned().collect();
-    match Rules::parse(RULES) {
-        Ok(rules) => {
-            let cure = "apply the Role of charts/token-exchange in this namespace";
-            check::rights(&target.client, rules.target_rights(&namespaces), cure, DOCS).await
-        }
-        Err(error) => vec![Check::skipped("rights", error.to_string(), DOCS)],
-    }
+    let cure = "apply the Role of charts/token-exchange in this namespace";
+    let needed = |rules: &RbacRules| rules.target_rights(&namespaces);
+    check::chart_rights(&target.client, RULES, needed, cure, DOCS).await
 }
 
 /// Issuers and accounts, as the exchange itself finds them.
-async fn at_work(args: &Args, target: Target, tasks: &Tasks) -> Vec<Check> {
-    let (faults, _unheard) = mpsc::channel::<Fault>(MAX_FAULTS);
-    let loaded = State::load(args.config.clone(), target, faults, (tasks, &Readiness::default())).await;
+async fn at_work(args: &ExchangeArgs, target: Target, tasks: &Tasks) -> Vec<Check> {
+    let (faults, _unheard) = mpsc::channel::<AnnotationFault>(MAX_FAULTS);
+    let loaded =
+        ExchangeState::load(args.config.clone(), target, faults, (tasks, &Readiness::default())).await;
     match loaded {
         Ok(state) => {
             let snapshot = state.snapshot();
@@ -95,13 +92,13 @@ async fn at_work(args: &Args, target: Target, tasks: &Tasks) -> Vec<Check> {
             issuers.into_iter().flatten().chain(accounts).collect()
         }
         Err(error) => {
-            let why = Err(Chain(&error).to_string());
+            let why = Err(ErrorChain(&error).to_string());
             vec![entry("issuers", why, "correct what the configuration names", "configuration")]
         }
     }
 }
 
-async fn about(issuer: &Issuer) -> Vec<Check> {
+async fn about(issuer: &SourceIssuer) -> Vec<Check> {
     let name = issuer.config.name();
     let mut checks = vec![check::keys(format!("keys of {name}"), &issuer.jwks, DOCS).await];
     if let Some(about) = issuer.about_authorities() {
@@ -109,10 +106,10 @@ async fn about(issuer: &Issuer) -> Vec<Check> {
     }
     if issuer.config.token_path.is_some() {
         let result = issuer.credential_problem().map_or_else(|| Ok("there is a token".to_owned()), Err);
-        let cure = "kubectl create token <account> --duration=168h, and put it where token_path says";
+        let cure = "kubectl create token <account> --duration=168h, and write it to token_path";
         checks.push(entry(format!("credential of {name}"), result, cure, "configuration"));
     }
-    if issuer.config.mode == Mode::Hybrid {
+    if issuer.config.mode == VerificationMode::Hybrid {
         let cure = "the account of token_path needs the ClusterRole system:auth-delegator on that cluster";
         let result = issuer.reviews_its_own().await.map(|()| "it reviews our own token".to_owned());
         checks.push(entry(format!("reviews of {name}"), result, cure, "configuration"));
@@ -120,12 +117,12 @@ async fn about(issuer: &Issuer) -> Vec<Check> {
     checks
 }
 
-/// How many accounts of a namespace have bindings, and which of these cannot be used.
-async fn bindings(snapshot: &Snapshot, namespace: &str) -> Check {
+/// Counts the accounts of a namespace with bindings, and names those whose bindings cannot be used.
+async fn bindings(snapshot: &ConfigSnapshot, namespace: &str) -> Check {
     let name = if namespace == ANY { "bindings".to_owned() } else { format!("bindings of {namespace}") };
     let cure = "correct the annotations; without one an account gives no tokens";
     let listed = match snapshot.accounts_of(namespace).or_else(|| snapshot.accounts_of(ANY)) {
-        Some(accounts) => accounts.read_all().await.map_err(|error| Chain(&error).to_string()),
+        Some(accounts) => accounts.read_all().await.map_err(|error| ErrorChain(&error).to_string()),
         None => return Check::skipped(name, "no account of it can be had", DOCS),
     };
     let told = listed.and_then(|listed| {
@@ -144,7 +141,8 @@ async fn bindings(snapshot: &Snapshot, namespace: &str) -> Check {
 }
 
 fn broken((namespace, name): &(String, String), account: &Account) -> Vec<String> {
-    let told =
-        |broken: &Broken| format!("{namespace}/{name}: annotation {:?}: {}", broken.key, broken.problem);
+    let told = |broken: &BrokenBinding| {
+        format!("{namespace}/{name}: annotation {:?}: {}", broken.key, broken.problem)
+    };
     account.bindings.broken.iter().map(told).collect()
 }

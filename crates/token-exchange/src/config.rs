@@ -11,13 +11,13 @@ use std::{
 
 use jiff::SignedDuration;
 use portolan_runtime::{
-    config::{self, ConfigError, issuer::Mode},
-    fetch::Named,
+    config::{self, ConfigError, issuer::VerificationMode},
+    fetch::NamedAddress,
 };
 
 use crate::binding::ANY;
 
-/// Where the configuration is when nobody says. It may be absent.
+/// Default path of the configuration. The file may be absent.
 pub(crate) const DEFAULT_CONFIG: &str = "config/exchange.yaml";
 /// Whom a source token must be for when the configuration does not say.
 pub(crate) const AUDIENCE: &str = "portolan-token-exchange";
@@ -26,12 +26,12 @@ pub(crate) const KUBE_SYSTEM: &str = "kube-system";
 
 /// A configuration that was checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Config {
+pub(crate) struct ExchangeConfig {
     /// Whom a source token must be for; `*` is anybody.
     pub(crate) audiences: Vec<String>,
     /// By the first of their names.
     pub(crate) issuers: BTreeMap<String, Arc<IssuerConfig>>,
-    /// Whether annotations may name issuers that are not listed.
+    /// `true` if annotations may name issuers that are not listed.
     pub(crate) any_issuer: bool,
     /// Namespaces whose accounts can be had; `*` is every one but `kube-system`.
     pub(crate) namespaces: BTreeSet<String>,
@@ -41,7 +41,7 @@ pub(crate) struct Config {
 /// One issuer whose tokens are exchanged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct IssuerConfig {
-    /// What it calls itself: one name, or during a change the new and the old one.
+    /// Names of the issuer: one, or during a change the new and the old one.
     pub(crate) issuers: Vec<String>,
     pub(crate) api_server: Option<String>,
     pub(crate) ca_cert: Option<PathBuf>,
@@ -50,11 +50,11 @@ pub(crate) struct IssuerConfig {
     /// Instead of those of the service.
     pub(crate) audiences: Option<Vec<String>>,
     pub(crate) max_source_lifetime: Duration,
-    pub(crate) allow_addresses: Vec<Named>,
+    pub(crate) allow_addresses: Vec<NamedAddress>,
     pub(crate) plain_http: bool,
     pub(crate) require_key_id: bool,
     /// With its keys, or, where it is a cluster, by its API server too.
-    pub(crate) mode: Mode,
+    pub(crate) mode: VerificationMode,
     pub(crate) leeway: SignedDuration,
     pub(crate) cooldown: Duration,
     pub(crate) refresh_every: Duration,
@@ -69,7 +69,7 @@ pub(crate) struct Rates {
     pub(crate) per_address: Option<u32>,
 }
 
-impl Config {
+impl ExchangeConfig {
     /// Reads a file.
     pub(crate) async fn read(path: &Path) -> Result<Self, ConfigError> {
         Self::parse(&config::read(path).await?)
@@ -88,7 +88,7 @@ impl Config {
         config::parse::<file::File>(text)?.check()
     }
 
-    /// What there is without a file: nobody may exchange anything.
+    /// The configuration without a file: nobody may exchange anything.
     pub(crate) fn empty() -> Self {
         let Ok(config) = file::File::default().check() else { unreachable!("the defaults are sound") };
         config
@@ -99,7 +99,7 @@ impl Config {
         issuer.audiences.as_ref().unwrap_or(&self.audiences)
     }
 
-    /// Whether accounts of a namespace can be had.
+    /// Returns `true` if accounts of a namespace can be had.
     pub(crate) fn has_namespace(&self, namespace: &str) -> bool {
         let every = self.namespaces.contains(ANY) && namespace != KUBE_SYSTEM;
         every || self.namespaces.contains(namespace)
@@ -110,7 +110,7 @@ impl Config {
         self.issuers.values().filter_map(|issuer| issuer.ca_cert.clone()).collect()
     }
 
-    /// What an operator should know about this configuration. `own` is the issuer of the target cluster.
+    /// Warnings for an operator about this configuration. `own` is the issuer of the target cluster.
     pub(crate) fn warnings(&self, own: Option<&str>) -> Vec<String> {
         let mut warnings = Vec::new();
         let mut warn = |text: String| warnings.push(text);
@@ -133,7 +133,7 @@ impl Config {
         let has = |own: &str| self.issuers.values().any(|issuer| issuer.has_name(own));
         if own.is_some_and(has) {
             warn(
-                "the issuer of this cluster itself is listed, so chains are possible: what is given here may \
+                "the issuer of this cluster itself is listed, so chains are possible: a token that is given here may \
                  be exchanged here again, each time for a new lifetime"
                     .to_owned(),
             );
@@ -143,12 +143,12 @@ impl Config {
 }
 
 impl IssuerConfig {
-    /// What it calls itself, or will do so after a change.
+    /// The current name of the issuer, or the one after a change.
     pub(crate) fn name(&self) -> &str {
         self.issuers.first().map_or("", String::as_str)
     }
 
-    /// Whether it calls itself so, byte for byte.
+    /// Returns `true` if the issuer has this name, byte for byte.
     pub(crate) fn has_name(&self, name: &str) -> bool {
         self.issuers.iter().any(|issuer| issuer == name)
     }

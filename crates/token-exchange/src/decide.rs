@@ -3,13 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
-use portolan_core::auth::{Claims, UnverifiedToken, members::has_members};
+use portolan_core::auth::{TokenClaims, UnverifiedToken, members::has_members};
 
 use crate::binding::{ANY, Binding};
 
-/// What the API server gives at least.
+/// Minimum lifetime of a token, in seconds: the API server gives no less.
 const SHORTEST: i64 = 600;
-/// What an exchange gives at most.
+/// Maximum lifetime of a token, in seconds.
 const LONGEST: i64 = 3600;
 
 /// The label of a source that is for somebody else.
@@ -19,19 +19,19 @@ pub(crate) const FOR_OTHERS: &str = "audience";
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Source<'a> {
     pub(crate) token: &'a UnverifiedToken<'a>,
-    pub(crate) claims: &'a Claims,
+    pub(crate) claims: &'a TokenClaims,
     /// Whom it must be for, unless a binding says otherwise.
     pub(crate) wanted: &'a [String],
 }
 
-/// Whether a token is for one of the wanted audiences.
-pub(crate) fn is_for(claims: &Claims, wanted: &[String]) -> bool {
+/// Returns `true` if a token is for one of the wanted audiences.
+pub(crate) fn is_for(claims: &TokenClaims, wanted: &[String]) -> bool {
     wanted.iter().any(|wanted| wanted == ANY || claims.aud.0.contains(wanted))
 }
 
-/// Whether the issuer gave a token no more time than `most`. One that does not say when it was made may have
-/// any age.
-pub(crate) fn is_short(claims: &Claims, most: Duration) -> bool {
+/// Returns `true` if the issuer gave a token no more time than `most`. One that does not say when it was made may
+/// have any age.
+pub(crate) fn is_short(claims: &TokenClaims, most: Duration) -> bool {
     let (Some(begin), Some(end)) = (claims.iat, claims.exp) else { return false };
     end.0.saturating_sub(begin.0) <= i64::try_from(most.as_secs()).unwrap_or(i64::MAX)
 }
@@ -73,9 +73,9 @@ pub(crate) fn missing(
     (!has_members(token, &binding.claims)).then_some((4, "claims"))
 }
 
-/// How long the new token lives: no longer than the source, its binding and an hour, but as long as the API
-/// server gives at least.
-pub(crate) fn lifetime(binding: &Binding, claims: &Claims, now: Timestamp) -> SignedDuration {
+/// Lifetime of the new token: no longer than the source, its binding and an hour, but as long as the API server gives
+/// at least.
+pub(crate) fn lifetime(binding: &Binding, claims: &TokenClaims, now: Timestamp) -> SignedDuration {
     let left = claims.exp.map_or(0, |end| end.0 - now.as_second());
     let wished =
         binding.max_lifetime.map_or(LONGEST, |most| i64::try_from(most.as_secs()).unwrap_or(LONGEST));
@@ -119,7 +119,7 @@ mod tests {
     fn met(claims: &Value, bindings: &[Binding]) -> Result<String, &'static str> {
         let text = token(claims);
         let token = UnverifiedToken::parse(&text).unwrap();
-        let claims = Claims::unverified(&token).unwrap();
+        let claims = TokenClaims::unverified(&token).unwrap();
         let bindings: Vec<_> = bindings.iter().cloned().map(Arc::new).collect();
         let source = Source { token: &token, claims: &claims, wanted: &["a".to_owned()] };
         matching(&bindings, source).map(|binding| binding.key.clone())
@@ -186,7 +186,7 @@ mod tests {
             let mut source = claims();
             source["exp"] = json!(NOW + left);
             let text = token(&source);
-            let source = Claims::unverified(&UnverifiedToken::parse(&text).unwrap()).unwrap();
+            let source = TokenClaims::unverified(&UnverifiedToken::parse(&text).unwrap()).unwrap();
             let binding = Binding { max_lifetime: most.map(Duration::from_secs), ..binding("i", "s") };
             assert_eq!(lifetime(&binding, &source, now).as_secs(), expected, "{left} {most:?}");
         }
@@ -199,7 +199,7 @@ mod tests {
             let mut source = claims();
             change(&mut source);
             let text = token(&source);
-            let source = Claims::unverified(&UnverifiedToken::parse(&text).unwrap()).unwrap();
+            let source = TokenClaims::unverified(&UnverifiedToken::parse(&text).unwrap()).unwrap();
             (is_short(&source, hour), is_for(&source, &["x".to_owned(), "a".to_owned()]))
         };
         assert_eq!(check(&|_| {}), (true, true));

@@ -1,4 +1,4 @@
-//! `token-exchange explain`: what would become of a token, and which rule says so. Nothing is made.
+//! `token-exchange explain`: the verdict on a token, and the rule behind it. No token is made.
 
 use std::{
     fmt::Write as _,
@@ -7,7 +7,7 @@ use std::{
 };
 
 use portolan_core::{
-    auth::{Refusal, UnverifiedToken},
+    auth::{TokenRefusal, UnverifiedToken},
     text::{differing, quoted},
 };
 use portolan_runtime::{clock, explain, process, readiness::Readiness, tasks::Tasks};
@@ -15,27 +15,32 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::mpsc;
 
 use crate::{
-    accounts::{Account, Fault, MAX_FAULTS},
-    args::{Args, ExplainArgs},
-    audit::About,
+    accounts::{Account, AnnotationFault, MAX_FAULTS},
+    args::{ExchangeArgs, ExplainArgs},
+    audit::CallerFacts,
     decide::{self, Source},
-    issuer::Issuer,
-    outcome::{Denied, Wish},
+    issuer::SourceIssuer,
+    outcome::{ExchangeDenial, ExchangeWish},
     service::{account, decided},
-    state::{Snapshot, State},
+    state::{ConfigSnapshot, ExchangeState},
 };
 
-pub(crate) fn run(args: &Args, wanted: &ExplainArgs) -> ExitCode {
+pub(crate) fn run(args: &ExchangeArgs, wanted: &ExplainArgs) -> ExitCode {
     // Without its configuration and its cluster there is nothing to explain.
     explain::run(&args.log, |token| said(args, wanted, token))
 }
 
-async fn said(args: &Args, wanted: &ExplainArgs, token: SecretString) -> Result<String, process::Failure> {
+async fn said(
+    args: &ExchangeArgs,
+    wanted: &ExplainArgs,
+    token: SecretString,
+) -> Result<String, process::ProcessFailure> {
     let tasks = Tasks::default();
-    let (faults, _unheard) = mpsc::channel::<Fault>(MAX_FAULTS);
+    let (faults, _unheard) = mpsc::channel::<AnnotationFault>(MAX_FAULTS);
     let target = crate::target(args).await?;
-    let state = State::load(args.config.clone(), target, faults, (&tasks, &Readiness::default())).await?;
-    let wish = Wish {
+    let state =
+        ExchangeState::load(args.config.clone(), target, faults, (&tasks, &Readiness::default())).await?;
+    let wish = ExchangeWish {
         token,
         namespace: wanted.namespace.clone(),
         account: wanted.service_account.clone(),
@@ -46,7 +51,7 @@ async fn said(args: &Args, wanted: &ExplainArgs, token: SecretString) -> Result<
     Ok(text)
 }
 
-async fn explained(state: &State, wish: &Wish) -> String {
+async fn explained(state: &ExchangeState, wish: &ExchangeWish) -> String {
     let mut text = String::new();
     let token = match UnverifiedToken::parse(wish.token.expose_secret()) {
         Ok(token) => token,
@@ -65,7 +70,7 @@ async fn explained(state: &State, wish: &Wish) -> String {
     for issuer in snapshot.issuers.values() {
         line("listed", &candidate(issuer, &token));
     }
-    let mut about = About::default();
+    let mut about = CallerFacts::default();
     let outcome = decided(state, &snapshot, wish, &mut about).await;
     if let Some(listed) = snapshot.issuer(token.unverified_issuer())
         && let Ok(claims) = listed.verify(&token, clock::now()).await
@@ -97,7 +102,7 @@ async fn explained(state: &State, wish: &Wish) -> String {
     text
 }
 
-fn candidate(issuer: &Issuer, token: &UnverifiedToken<'_>) -> String {
+fn candidate(issuer: &SourceIssuer, token: &UnverifiedToken<'_>) -> String {
     let name = issuer.config.name();
     if token.claims_to_be_of(&issuer.config.issuers) {
         return format!("{name}: same issuer, {}", issuer.jwks.about(token));
@@ -105,7 +110,7 @@ fn candidate(issuer: &Issuer, token: &UnverifiedToken<'_>) -> String {
     format!("{name}: another issuer: {}", differing(token.unverified_issuer(), name))
 }
 
-/// What each binding of an account says of a source.
+/// Explains for each binding of an account whether a source meets it.
 fn bindings(account: &Account, source: Source<'_>) -> Vec<String> {
     let good = account.bindings.good.iter().map(|binding| {
         let key = &binding.key;
@@ -126,8 +131,8 @@ fn bindings(account: &Account, source: Source<'_>) -> Vec<String> {
     good.chain(broken).collect()
 }
 
-/// What a person can do about a denial.
-fn help(denied: &Denied, snapshot: &Snapshot, wish: &Wish) -> String {
+/// The remedy for a denial.
+fn help(denied: &ExchangeDenial, snapshot: &ConfigSnapshot, wish: &ExchangeWish) -> String {
     let label = denied.label();
     let of_account = format!("{}/{}", wish.namespace, wish.account);
     match label {
@@ -152,7 +157,7 @@ fn help(denied: &Denied, snapshot: &Snapshot, wish: &Wish) -> String {
         "read_forbidden" => "apply the Role of charts/token-exchange in this namespace".to_owned(),
         "rate" => "wait a second".to_owned(),
         _ => match denied {
-            Denied::Unavailable(_) | Denied::Internal => {
+            ExchangeDenial::Unavailable(_) | ExchangeDenial::Internal => {
                 "run `token-exchange check` to see what cannot be reached".to_owned()
             }
             _ => of_refusal(label).and_then(|refusal| refusal.cure()).unwrap_or_default().to_owned(),
@@ -161,20 +166,20 @@ fn help(denied: &Denied, snapshot: &Snapshot, wish: &Wish) -> String {
 }
 
 /// The refusal of a token that has a label.
-fn of_refusal(label: &str) -> Option<Refusal> {
+fn of_refusal(label: &str) -> Option<TokenRefusal> {
     let known = [
-        Refusal::Malformed,
-        Refusal::TooLarge,
-        Refusal::Algorithm,
-        Refusal::Type,
-        Refusal::UnknownKey,
-        Refusal::Signature,
-        Refusal::Expired,
-        Refusal::NotYet,
-        Refusal::Identity,
-        Refusal::Legacy,
-        Refusal::Revoked,
-        Refusal::Contradiction,
+        TokenRefusal::Malformed,
+        TokenRefusal::TooLarge,
+        TokenRefusal::Algorithm,
+        TokenRefusal::Type,
+        TokenRefusal::UnknownKey,
+        TokenRefusal::Signature,
+        TokenRefusal::Expired,
+        TokenRefusal::NotYet,
+        TokenRefusal::Identity,
+        TokenRefusal::Legacy,
+        TokenRefusal::Revoked,
+        TokenRefusal::Contradiction,
     ];
     known.into_iter().find(|refusal| refusal.label() == label)
 }

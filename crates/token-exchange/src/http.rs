@@ -20,20 +20,21 @@ use portolan_runtime::{
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
-    audit::{About, Audit},
+    audit::{Audit, CallerFacts},
     metrics::ExchangeMetrics,
-    outcome::{Denied, Granted, Wish},
+    outcome::{ExchangeDenial, ExchangeWish, GrantedToken},
     service::exchange,
-    state::State,
+    state::ExchangeState,
 };
 
-/// What is hidden is answered at the next multiple of this, so that the time does not tell it either.
+/// The beat of answers that hide their reason: they leave at its next multiple, so that the time does not tell it
+/// either.
 const BEAT: Duration = Duration::from_millis(25);
 
-/// What the handlers share.
+/// State that the handlers share.
 #[derive(Clone)]
 pub(crate) struct App {
-    pub(crate) state: Arc<State>,
+    pub(crate) state: Arc<ExchangeState>,
     pub(crate) audit: Arc<Audit>,
     pub(crate) metrics: ExchangeMetrics,
     pub(crate) readiness: Readiness,
@@ -61,15 +62,15 @@ async fn readyz(Shared(app): Shared<App>) -> Response {
 
 impl App {
     /// Decides about a wish and notes it. Denials that hide their reason take as long as each other.
-    async fn decide(&self, wish: &Wish, headers: &HeaderMap) -> Result<Granted, Denied> {
+    async fn decide(&self, wish: &ExchangeWish, headers: &HeaderMap) -> Result<GrantedToken, ExchangeDenial> {
         let start = Instant::now();
         let forwarded = headers.get("x-forwarded-for").and_then(|value| value.to_str().ok());
-        let mut about = About::forwarded(forwarded);
+        let mut about = CallerFacts::forwarded(forwarded);
         let outcome = exchange(&self.state, wish, &mut about).await;
         let took = start.elapsed();
         self.audit.decided(wish, &about, &outcome, took);
         self.metrics.decided(&self.state.snapshot(), &about, outcome.as_ref().map(drop), took);
-        if matches!(outcome, Err(Denied::Hidden(_))) {
+        if matches!(outcome, Err(ExchangeDenial::Hidden(_))) {
             let beats = u32::try_from(took.as_millis() / BEAT.as_millis()).unwrap_or(u32::MAX - 1);
             sleep_until(start + BEAT * (beats + 1)).await;
         }

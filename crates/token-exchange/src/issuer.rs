@@ -1,24 +1,20 @@
-//! An issuer at work: its keys, kept fresh, and what its tokens must be.
+//! A running issuer: its keys, kept fresh, and what its tokens must be.
 
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use portolan_core::auth::{
-    Claims, Identity, Refusal, UnverifiedToken, compact::bare, keys::Rules, refusal::Unavailable,
+    TokenClaims, TokenRefusal, UnverifiedToken, UserIdentity, compact::bare, keys::TokenRules,
+    refusal::Unavailable,
 };
 use portolan_runtime::{
-    authorities,
-    config::issuer::Mode,
-    fetch::{AddressPolicy, Credential, CredentialSource, FetchError, FetchSettings, Fetcher},
-    jwks::{Freshness, Jwks, KeySource},
-    limits::Rate,
+    config::issuer::VerificationMode,
+    fetch::{AddressPolicy, CaCertError, CaCertFetcher, CredentialSource, FetchCredential, FetchSettings},
+    jwks::{Jwks, KeyFreshness, KeySource},
+    limits::RateLimit,
     tasks::Tasks,
-    token_review::{self, Remote},
+    token_review::{self, RemoteReviewer},
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use tracing::warn;
@@ -26,36 +22,17 @@ use tracing::warn;
 use crate::config::IssuerConfig;
 
 /// One issuer.
-pub(crate) struct Issuer {
+pub(crate) struct SourceIssuer {
     pub(crate) config: Arc<IssuerConfig>,
     pub(crate) jwks: Arc<Jwks>,
-    /// How often its callers may come.
-    pub(crate) rate: Option<Rate>,
-    /// What was in `ca_cert`.
-    authorities: Option<Vec<u8>>,
-    fetcher: Fetcher,
+    /// Limit on the rate of its callers.
+    pub(crate) rate: Option<RateLimit>,
+    outbound: CaCertFetcher,
     credential: CredentialSource,
     tasks: Tasks,
 }
 
-/// An issuer that cannot be worked with.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum IssuerError {
-    #[error("failed to read {path:?}")]
-    Authorities {
-        path: PathBuf,
-        #[source]
-        source: std::io::Error,
-    },
-    #[error("ca_cert {path:?} cannot be used")]
-    Fetcher {
-        path: PathBuf,
-        #[source]
-        source: FetchError,
-    },
-}
-
-/// Where our own API server listens, and whose word an issuer's URL is.
+/// Addresses of our own API server, and who vouches for an issuer's URL.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Surroundings<'a> {
     pub(crate) own_api_server: &'a [SocketAddr],
@@ -64,47 +41,45 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) per_second: Option<u32>,
 }
 
-impl Issuer {
+impl SourceIssuer {
     /// Starts to keep its keys fresh.
     pub(crate) async fn start(
         config: Arc<IssuerConfig>,
         surroundings: Surroundings<'_>,
         tasks: &Tasks,
-    ) -> Result<Self, IssuerError> {
-        let authorities = authorities(&config).await?;
-        authorities::complain(authorities.as_deref(), config.ca_cert.as_deref());
+    ) -> Result<Self, CaCertError> {
         let settings = FetchSettings {
             policy: AddressPolicy {
                 private: surroundings.by_operator,
                 named: config.allow_addresses.clone(),
                 own_api_server: surroundings.own_api_server.to_vec(),
+                ..AddressPolicy::default()
             },
-            extra_authorities: authorities.clone(),
             plain_http: config.plain_http,
             ..FetchSettings::default()
         };
-        let path = config.ca_cert.clone().unwrap_or_default();
-        let fetcher = Fetcher::new(&settings).map_err(|source| IssuerError::Fetcher { path, source })?;
+        let outbound = CaCertFetcher::new(config.ca_cert.as_deref(), settings).await?;
         let credential = credential(&config);
         let source = KeySource {
             issuers: config.issuers.clone(),
             api_server: config.api_server.clone(),
             jwks_uri: config.jwks_uri.clone(),
             credential: Arc::clone(&credential),
-            fetcher: fetcher.clone(),
+            fetcher: outbound.fetcher.clone(),
         };
         let IssuerConfig { cooldown, refresh_every, .. } = *config;
         let tasks = tasks.child();
-        let jwks = Jwks::start(&tasks, source, Freshness { cooldown, refresh_every, ..Freshness::default() });
-        let rate = surroundings.per_second.map(Rate::per_second);
-        Ok(Self { config, jwks, rate, authorities, fetcher, credential, tasks })
+        let jwks =
+            Jwks::start(&tasks, source, KeyFreshness { cooldown, refresh_every, ..KeyFreshness::default() });
+        let rate = surroundings.per_second.map(RateLimit::per_second);
+        Ok(Self { config, jwks, rate, outbound, credential, tasks })
     }
 
-    /// Whether it can go on as it is with another configuration.
+    /// Returns `true` if the issuer can be kept under another configuration.
     pub(crate) async fn fits(&self, config: &IssuerConfig, per_second: Option<u32>) -> bool {
         *self.config == *config
-            && Rate::is(self.rate.as_ref(), per_second)
-            && authorities(config).await.is_ok_and(|now| now == self.authorities)
+            && RateLimit::is(self.rate.as_ref(), per_second)
+            && self.outbound.is_current().await
     }
 
     /// Stops to load keys.
@@ -118,41 +93,43 @@ impl Issuer {
         &self,
         token: &UnverifiedToken<'_>,
         now: Timestamp,
-    ) -> Result<Claims, Refusal> {
+    ) -> Result<TokenClaims, TokenRefusal> {
         let IssuerConfig { issuers, leeway, require_key_id, .. } = &*self.config;
-        let rules = Rules { issuers, leeway: *leeway, require_key_id: *require_key_id };
+        let rules = TokenRules { issuers, leeway: *leeway, require_key_id: *require_key_id };
         let keys = match self.jwks.keys() {
             Some(keys) => keys,
-            None => self.jwks.newer().await.ok_or(Refusal::Unavailable(Unavailable::Issuer))?,
+            None => self.jwks.newer().await.ok_or(TokenRefusal::Unavailable(Unavailable::Issuer))?,
         };
         let claims = match keys.verify(token, &rules, now) {
-            Err(refusal @ (Refusal::UnknownKey | Refusal::Signature)) => match self.jwks.newer().await {
-                Some(newer) => self.jwks.unless_in_doubt(newer.verify(token, &rules, now)),
-                None => self.jwks.unless_in_doubt(Err(refusal)),
-            },
+            Err(refusal @ (TokenRefusal::UnknownKey | TokenRefusal::Signature)) => {
+                match self.jwks.newer().await {
+                    Some(newer) => self.jwks.unless_in_doubt(newer.verify(token, &rules, now)),
+                    None => self.jwks.unless_in_doubt(Err(refusal)),
+                }
+            }
             verdict => verdict,
         }?;
         // Before types were written into headers, this was how logout tokens were told apart.
-        if claims.events.is_some() { Err(Refusal::Type) } else { Ok(claims) }
+        if claims.events.is_some() { Err(TokenRefusal::Type) } else { Ok(claims) }
     }
 
-    /// Whether the cluster that issued a token still stands by it, where that is to be asked: its pod or account
-    /// may be gone. The signature was checked before.
+    /// Asks the cluster that issued a token, where that is configured, whether the token still counts: its pod or
+    /// account may be gone. The signature was checked before.
     pub(crate) async fn stands_by(
         &self,
         token: &UnverifiedToken<'_>,
-        claims: &Claims,
-    ) -> Result<(), Refusal> {
-        if self.config.mode != Mode::Hybrid {
+        claims: &TokenClaims,
+    ) -> Result<(), TokenRefusal> {
+        if self.config.mode != VerificationMode::Hybrid {
             return Ok(());
         }
         let audiences = &claims.aud.0;
-        let identity = Identity::of(claims)?;
+        let identity = UserIdentity::of(claims)?;
         let status = token_review::review(self.remote(), token, audiences).await?;
         Ok(token_review::agreed(status, &identity, audiences, audiences).map(drop)?)
     }
 
-    /// Whether its API server reviews our own token, as it is to review those of callers.
+    /// Checks that its API server reviews our own token, as it is to review those of callers.
     pub(crate) async fn reviews_its_own(&self) -> Result<(), String> {
         let path = self.config.token_path.as_deref().ok_or("there is no token_path")?;
         let token = read_token(path)?;
@@ -162,21 +139,21 @@ impl Issuer {
             .map_err(|why| why.to_string())
     }
 
-    fn remote(&self) -> Remote<'_> {
-        Remote {
+    fn remote(&self) -> RemoteReviewer<'_> {
+        RemoteReviewer {
             name: self.config.name(),
             url: self.config.api_server.as_deref().unwrap_or_default(),
             credential: (self.credential)(),
-            fetcher: &self.fetcher,
+            fetcher: &self.outbound.fetcher,
         }
     }
 
-    /// What `ca_cert` holds, for people.
+    /// Describes the authorities in `ca_cert` for people.
     pub(crate) fn about_authorities(&self) -> Option<String> {
-        self.authorities.as_deref().and_then(authorities::about)
+        self.outbound.about()
     }
 
-    /// What is wrong with `token_path`, where one is named.
+    /// The fault of `token_path`, where one is named.
     pub(crate) fn credential_problem(&self) -> Option<String> {
         self.config.token_path.as_deref().and_then(|path| read_token(path).err())
     }
@@ -208,12 +185,6 @@ fn credential(config: &IssuerConfig) -> CredentialSource {
                 }
             })
             .ok()?;
-        Credential::new(url.as_ref()?, token).ok()
+        FetchCredential::new(url.as_ref()?, token).ok()
     })
-}
-
-async fn authorities(config: &IssuerConfig) -> Result<Option<Vec<u8>>, IssuerError> {
-    let Some(path) = &config.ca_cert else { return Ok(None) };
-    let read = |source| IssuerError::Authorities { path: path.clone(), source };
-    tokio::fs::read(path).await.map(Some).map_err(read)
 }

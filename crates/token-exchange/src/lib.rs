@@ -11,6 +11,8 @@ mod check;
 mod config;
 mod decide;
 mod explain;
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 mod issuer;
 mod metrics;
@@ -24,7 +26,7 @@ use std::{collections::BTreeSet, process::ExitCode, sync::Arc, time::Duration};
 use portolan_core::auth::UnverifiedToken;
 use portolan_runtime::{
     client,
-    events::Reporter,
+    events::EventReporter,
     process,
     process::Process,
     readiness::ReadyHandle,
@@ -40,27 +42,27 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-pub use crate::args::Args;
+pub use crate::args::ExchangeArgs;
 use crate::{
-    accounts::{Fault, MAX_FAULTS},
+    accounts::{AnnotationFault, MAX_FAULTS},
     args::Command,
     audit::Audit,
     http::App,
     metrics::ExchangeMetrics,
-    state::{State, Target},
+    state::{ExchangeState, Target},
 };
 
-/// How long the keys of the issuers may take before the exchange is ready without them.
+/// Time to wait for the keys of the issuers before the exchange is ready without them.
 const FIRST_KEYS: Duration = Duration::from_secs(6);
-/// How often the API server is asked whether it is there, and how long it may take to say so.
+/// Interval at which the API server is probed, and limit for its answer.
 const PROBE_EVERY: Duration = Duration::from_secs(10);
 const PROBE_AGAIN: Duration = Duration::from_secs(1);
 const PROBE_LIMIT: Duration = Duration::from_secs(5);
-/// More of them than it is remembered that they were told.
+/// Limit on the faults that are remembered as reported.
 const MAX_TOLD: usize = 4096;
 
 /// Runs a command, or the exchange until it is told to stop.
-pub fn run(args: &Args) -> ExitCode {
+pub fn run(args: &ExchangeArgs) -> ExitCode {
     match &args.command {
         Some(Command::Check(how)) => return check::run(args, how),
         Some(Command::Explain(wanted)) => return explain::run(args, wanted),
@@ -69,18 +71,24 @@ pub fn run(args: &Args) -> ExitCode {
     if !args.knows_its_transport() {
         return process::usage(&NoTls);
     }
-    process::run("token-exchange", &args.log, &args.admin(), |process| start(args.clone(), process))
+    process::run_asked("token-exchange", &args.log, &args.admin(), args.drain, |process| {
+        start(args.clone(), process)
+    })
 }
 
-async fn start(args: Args, process: Process) -> Result<(), process::Failure> {
+async fn start(args: ExchangeArgs, process: Process) -> Result<(), process::ProcessFailure> {
     let tasks = &process.tasks;
     let keys = process.readiness.expect("keys", "the keys of the issuers are being loaded");
     let answers = process.readiness.expect("api server", "it has not answered yet");
     let target = target(&args).await?;
     let (faults, waiting) = mpsc::channel(MAX_FAULTS);
     let instance = args.pod.instance();
-    report_faults(tasks, Reporter::new(target.client.clone(), "portolan-token-exchange", &instance), waiting);
-    let state = State::load(args.config.clone(), target, faults, (tasks, &process.readiness)).await;
+    report_faults(
+        tasks,
+        EventReporter::new(target.client.clone(), "portolan-token-exchange", &instance),
+        waiting,
+    );
+    let state = ExchangeState::load(args.config.clone(), target, faults, (tasks, &process.readiness)).await;
     let state = state.map_err(process::misconfigured)?;
     follow_api_server(tasks, state.target.client.clone(), answers);
     state.follow_files();
@@ -101,7 +109,7 @@ async fn start(args: Args, process: Process) -> Result<(), process::Failure> {
 }
 
 /// The cluster whose tokens are given: the one that we run in.
-async fn target(args: &Args) -> Result<Target, process::Failure> {
+async fn target(args: &ExchangeArgs) -> Result<Target, process::ProcessFailure> {
     let configuration = client::configuration(&args.client).await?;
     let api_server = client::addresses(&configuration).await;
     let auth = &configuration.auth_info;
@@ -117,7 +125,7 @@ async fn target(args: &Args) -> Result<Target, process::Failure> {
         Some(issuer) => Some(issuer),
         None => discovered(&client).await,
     };
-    info!(issuer, "tokens are given of the accounts of this cluster");
+    info!(issuer, "serving tokens of this cluster's accounts");
     Ok(Target { client, api_server, issuer })
 }
 
@@ -132,14 +140,14 @@ async fn discovered(client: &kube::Client) -> Option<String> {
     answer.ok()?.ok().map(|document| document.issuer)
 }
 
-fn report_faults(tasks: &Tasks, reporter: Reporter, mut waiting: mpsc::Receiver<Fault>) {
+fn report_faults(tasks: &Tasks, reporter: EventReporter, mut waiting: mpsc::Receiver<AnnotationFault>) {
     tasks.spawn("events", async move {
         let mut told = BTreeSet::new();
         while let Some(fault) = waiting.recv().await {
             if told.len() > MAX_TOLD {
                 told.clear();
             }
-            // An account that is read anew for each exchange is found faulty each time.
+            // An account that is read again for each exchange is found faulty each time.
             if !told.insert((fault.on.uid.clone(), fault.note.clone())) {
                 continue;
             }
@@ -151,7 +159,7 @@ fn report_faults(tasks: &Tasks, reporter: Reporter, mut waiting: mpsc::Receiver<
 
 /// Ready once an issuer has keys, or all have had their time: one dead issuer must not hold up the others. Not
 /// ready any more when the keys of all are too old.
-fn follow_keys(tasks: &Tasks, state: &Arc<State>, ready: ReadyHandle) {
+fn follow_keys(tasks: &Tasks, state: &Arc<ExchangeState>, ready: ReadyHandle) {
     let state = Arc::clone(state);
     tasks.spawn_critical("keys", async move {
         let (start, mut pause) = (tokio::time::Instant::now(), Duration::from_millis(20));
@@ -192,7 +200,7 @@ fn follow_api_server(tasks: &Tasks, client: kube::Client, ready: ReadyHandle) {
     });
 }
 
-fn keep_tidy(tasks: &Tasks, state: &Arc<State>, audit: &Arc<Audit>, metrics: &ExchangeMetrics) {
+fn keep_tidy(tasks: &Tasks, state: &Arc<ExchangeState>, audit: &Arc<Audit>, metrics: &ExchangeMetrics) {
     let (state, audit, metrics) = (Arc::clone(state), Arc::clone(audit), metrics.clone());
     tasks.spawn_critical("housekeeping", async move {
         loop {

@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
-use portolan_token_exchange::{Args, run};
+use portolan_token_exchange::{ExchangeArgs, run};
 
 fn main() -> ExitCode {
-    match Args::read() {
+    match ExchangeArgs::read() {
         Ok(args) => run(&args),
         Err(code) => code,
     }

@@ -1,10 +1,10 @@
-//! What the exchange counts. Issuers are label values only where they are configured.
+//! Metrics of the exchange. Issuers are label values only where they are configured.
 
 use std::time::Duration;
 
 use portolan_runtime::metrics::{Counters, Gauges, Histograms, Metrics, retain};
 
-use crate::{audit::About, outcome::Denied, state::Snapshot};
+use crate::{audit::CallerFacts, outcome::ExchangeDenial, state::ConfigSnapshot};
 
 /// The metrics of the exchange.
 #[derive(Clone, Debug)]
@@ -32,9 +32,9 @@ impl ExchangeMetrics {
     /// An exchange that was decided.
     pub(crate) fn decided(
         &self,
-        snapshot: &Snapshot,
-        about: &About,
-        outcome: Result<(), &Denied>,
+        snapshot: &ConfigSnapshot,
+        about: &CallerFacts,
+        outcome: Result<(), &ExchangeDenial>,
         took: Duration,
     ) {
         let listed = about.issuer.as_deref().filter(|issuer| snapshot.issuers.contains_key(*issuer));
@@ -50,8 +50,8 @@ impl ExchangeMetrics {
         self.invalid.with_label_values(&[status.to_string().as_str()]).inc();
     }
 
-    /// How many keys each issuer has; those that are gone are removed.
-    pub(crate) fn issuers(&self, snapshot: &Snapshot) {
+    /// Records the number of keys of each issuer; issuers that are gone are removed.
+    pub(crate) fn issuers(&self, snapshot: &ConfigSnapshot) {
         self.keys.reset();
         for (name, issuer) in &snapshot.issuers {
             let keys = i64::try_from(issuer.jwks.status().keys).unwrap_or(i64::MAX);

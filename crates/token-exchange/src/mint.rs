@@ -17,8 +17,8 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use tokio::time::timeout;
 
-/// How long the API server may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Limit for the API server to answer.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A new token.
 #[derive(Debug)]
@@ -38,19 +38,19 @@ pub(crate) enum NotMinted {
     Nonsense,
 }
 
-/// Whose token, and what it is to be.
+/// The account and the properties of the token to request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Order<'a> {
     pub(crate) namespace: &'a str,
     pub(crate) account: &'a str,
-    /// Of the account whose bindings were read: one that was made anew since gets nothing.
+    /// Of the account whose bindings were read: one that was recreated since gets nothing.
     pub(crate) uid: &'a str,
     pub(crate) lifetime: SignedDuration,
     /// None: the API server.
     pub(crate) audiences: &'a [String],
 }
 
-/// What is read of the answer. Null is absence here as everywhere.
+/// The part of the answer that is read. Null is absence here as everywhere.
 #[derive(Deserialize)]
 struct Answer {
     status: Option<Status>,
@@ -76,7 +76,7 @@ pub(crate) async fn mint(client: &Client, order: Order<'_>) -> Result<Minted, No
     let accounts = Api::<ServiceAccount>::namespaced(client.clone(), order.namespace);
     let params = PostParams::default();
     let asked = accounts.create_subresource::<_, Answer>("token", order.account, &params, &request);
-    let answer = timeout(PATIENCE, asked).await;
+    let answer = timeout(TIMEOUT, asked).await;
     let answer = answer.map_err(|_| NotMinted::Unavailable("it did not answer in time".to_owned()))?;
     let answer = answer.map_err(|error| of_client(&error))?;
     read(answer, order.lifetime).ok_or(NotMinted::Nonsense)
@@ -93,7 +93,7 @@ fn read(answer: Answer, lifetime: SignedDuration) -> Option<Minted> {
 
 fn of_client(error: &kube::Error) -> NotMinted {
     let kube::Error::Api(status) = error else {
-        return NotMinted::Unavailable(portolan_runtime::telemetry::Chain(error).to_string());
+        return NotMinted::Unavailable(portolan_runtime::telemetry::ErrorChain(error).to_string());
     };
     let label = match status.code {
         403 => "mint_forbidden",

@@ -1,16 +1,16 @@
-//! What is asked of the exchange, and what comes of it.
+//! Outcome of an exchange.
 
 use std::{net::IpAddr, time::Duration};
 
 use jiff::Timestamp;
-use portolan_core::auth::Refusal;
+use portolan_core::auth::TokenRefusal;
 use secrecy::SecretString;
 
 use crate::mint::Minted;
 
 /// A question.
 #[derive(Debug)]
-pub(crate) struct Wish {
+pub(crate) struct ExchangeWish {
     pub(crate) token: SecretString,
     pub(crate) namespace: String,
     pub(crate) account: String,
@@ -19,14 +19,14 @@ pub(crate) struct Wish {
 
 /// A new token, and how long it lives from now.
 #[derive(Debug)]
-pub(crate) struct Granted {
+pub(crate) struct GrantedToken {
     pub(crate) minted: Minted,
     pub(crate) now: Timestamp,
 }
 
-/// Why there is none.
+/// Reasons for a denial.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Denied {
+pub(crate) enum ExchangeDenial {
     /// Whoever asks learns that no binding matches, whatever it was. The label is for the audit.
     Hidden(&'static str),
     /// The issuer gave the source more time than this.
@@ -35,11 +35,11 @@ pub(crate) enum Denied {
     TooMany,
     /// Somebody who is needed does not answer. The label is for the audit.
     Unavailable(&'static str),
-    /// What cannot be.
+    /// An internal error, which should never occur.
     Internal,
 }
 
-impl Denied {
+impl ExchangeDenial {
     pub(crate) const fn label(&self) -> &'static str {
         match self {
             Self::Hidden(label) | Self::Unavailable(label) => label,
@@ -50,10 +50,10 @@ impl Denied {
     }
 }
 
-impl From<Refusal> for Denied {
-    fn from(refusal: Refusal) -> Self {
+impl From<TokenRefusal> for ExchangeDenial {
+    fn from(refusal: TokenRefusal) -> Self {
         match refusal {
-            Refusal::Unavailable(_) => Self::Unavailable("issuer_unavailable"),
+            TokenRefusal::Unavailable(_) => Self::Unavailable("issuer_unavailable"),
             refusal => Self::Hidden(refusal.label()),
         }
     }

@@ -5,26 +5,26 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use portolan_core::{
-    auth::{Claims, Refusal, UnverifiedToken},
+    auth::{TokenClaims, TokenRefusal, UnverifiedToken},
     names::{is_dns_label, is_dns_subdomain},
 };
 use portolan_runtime::{
     clock,
-    limits::{Rate, Who},
-    telemetry::Chain,
+    limits::{RateLimit, RateSubject},
+    telemetry::ErrorChain,
 };
 use secrecy::ExposeSecret as _;
 use tracing::warn;
 
 use crate::{
     accounts::{Account, Unread},
-    audit::About,
+    audit::CallerFacts,
     binding::Binding,
     decide::{self, Source},
-    issuer::Issuer,
+    issuer::SourceIssuer,
     mint::{NotMinted, Order, mint},
-    outcome::{Denied, Granted, Wish},
-    state::{Snapshot, State},
+    outcome::{ExchangeDenial, ExchangeWish, GrantedToken},
+    state::{ConfigSnapshot, ExchangeState},
 };
 
 /// A wish that is to be granted.
@@ -37,10 +37,14 @@ pub(crate) struct Approved {
 }
 
 /// Decides, and has the new token made. `about` hears what is known of who asks.
-pub(crate) async fn exchange(state: &State, wish: &Wish, about: &mut About) -> Result<Granted, Denied> {
+pub(crate) async fn exchange(
+    state: &ExchangeState,
+    wish: &ExchangeWish,
+    about: &mut CallerFacts,
+) -> Result<GrantedToken, ExchangeDenial> {
     let snapshot = state.snapshot();
-    if snapshot.address_rates.as_ref().is_some_and(|rates| !rates.allows(Who::At(wish.from))) {
-        return Err(Denied::TooMany);
+    if snapshot.address_rates.as_ref().is_some_and(|rates| !rates.allows(RateSubject::At(wish.from))) {
+        return Err(ExchangeDenial::TooMany);
     }
     let Approved { account, binding, lifetime, now } = decided(state, &snapshot, wish, about).await?;
     let order = Order {
@@ -51,16 +55,16 @@ pub(crate) async fn exchange(state: &State, wish: &Wish, about: &mut About) -> R
         audiences: &binding.audiences,
     };
     let minted = mint(&state.target.client, order).await.map_err(|failure| of_mint(&failure, wish))?;
-    Ok(Granted { minted, now })
+    Ok(GrantedToken { minted, now })
 }
 
 /// Decides alone: every rule, and no token.
 pub(crate) async fn decided(
-    state: &State,
-    snapshot: &Snapshot,
-    wish: &Wish,
-    about: &mut About,
-) -> Result<Approved, Denied> {
+    state: &ExchangeState,
+    snapshot: &ConfigSnapshot,
+    wish: &ExchangeWish,
+    about: &mut CallerFacts,
+) -> Result<Approved, ExchangeDenial> {
     let token = UnverifiedToken::parse(wish.token.expose_secret())?;
     let now = clock::now();
     let issuer = issuer(state, snapshot, &token, wish).await.inspect_err(|_| {
@@ -68,7 +72,9 @@ pub(crate) async fn decided(
     })?;
     about.issuer = Some(issuer.config.name().to_owned());
     let verified = issuer.verify(&token, now).await;
-    if let (Err(Refusal::Expired | Refusal::NotYet), Ok(claims)) = (&verified, Claims::unverified(&token)) {
+    if let (Err(TokenRefusal::Expired | TokenRefusal::NotYet), Ok(claims)) =
+        (&verified, TokenClaims::unverified(&token))
+    {
         // Its signature is right.
         about.take(&claims);
     }
@@ -76,7 +82,7 @@ pub(crate) async fn decided(
     about.take(&claims);
     check_rates(snapshot, &issuer, &claims)?;
     if !decide::is_short(&claims, issuer.config.max_source_lifetime) {
-        return Err(Denied::TooLong(issuer.config.max_source_lifetime));
+        return Err(ExchangeDenial::TooLong(issuer.config.max_source_lifetime));
     }
     let wanted = snapshot.config.audiences_of(&issuer.config);
     let source = Source { token: &token, claims: &claims, wanted };
@@ -94,67 +100,79 @@ pub(crate) async fn decided(
 /// The issuer of a token, where its tokens are exchanged at all. Nothing is asked of anybody that no operator
 /// and no binding named.
 async fn issuer(
-    state: &State,
-    snapshot: &Snapshot,
+    state: &ExchangeState,
+    snapshot: &ConfigSnapshot,
     token: &UnverifiedToken<'_>,
-    wish: &Wish,
-) -> Result<Arc<Issuer>, Denied> {
+    wish: &ExchangeWish,
+) -> Result<Arc<SourceIssuer>, ExchangeDenial> {
     let name = token.unverified_issuer();
     if let Some(issuer) = snapshot.issuer(name) {
         return Ok(Arc::clone(issuer));
     }
     if !snapshot.config.any_issuer || state.target.issuer.as_deref() == Some(name) {
-        return Err(Denied::Hidden("issuer"));
+        return Err(ExchangeDenial::Hidden("issuer"));
     }
     let account = account(snapshot, wish, false).await?;
     if !account.bindings.good.iter().any(|binding| binding.issuer == name) {
-        return Err(Denied::Hidden("issuer"));
+        return Err(ExchangeDenial::Hidden("issuer"));
     }
-    state.unlisted(name).await.ok_or(Denied::Hidden("issuer"))
+    state.unlisted(name).await.ok_or(ExchangeDenial::Hidden("issuer"))
 }
 
 /// An outage of an issuer that only an annotation names is hidden: it would tell that it is named.
-fn of_keys(snapshot: &Snapshot, issuer: &Issuer, refusal: Refusal) -> Denied {
+fn of_keys(snapshot: &ConfigSnapshot, issuer: &SourceIssuer, refusal: TokenRefusal) -> ExchangeDenial {
     let listed = snapshot.issuers.contains_key(issuer.config.name());
-    match Denied::from(refusal) {
-        Denied::Unavailable(label) if !listed => Denied::Hidden(label),
+    match ExchangeDenial::from(refusal) {
+        ExchangeDenial::Unavailable(label) if !listed => ExchangeDenial::Hidden(label),
         denied => denied,
     }
 }
 
 /// Only after the signature was checked: nobody can use up the share of another.
-fn check_rates(snapshot: &Snapshot, issuer: &Issuer, claims: &Claims) -> Result<(), Denied> {
+fn check_rates(
+    snapshot: &ConfigSnapshot,
+    issuer: &SourceIssuer,
+    claims: &TokenClaims,
+) -> Result<(), ExchangeDenial> {
     let subject = claims.sub.as_deref().unwrap_or_default();
-    let who = || Who::Named(format!("{} {subject}", claims.iss));
+    let who = || RateSubject::Named(format!("{} {subject}", claims.iss));
     let caller = snapshot.caller_rates.as_ref().is_none_or(|rates| rates.allows(who()));
-    if caller && issuer.rate.as_ref().is_none_or(Rate::allows) { Ok(()) } else { Err(Denied::TooMany) }
+    if caller && issuer.rate.as_ref().is_none_or(RateLimit::allows) {
+        Ok(())
+    } else {
+        Err(ExchangeDenial::TooMany)
+    }
 }
 
 /// The account that is asked for, with the binding that the source meets. The watch may be a moment behind, so
 /// a refusal is what the API server says now.
 async fn bound(
-    snapshot: &Snapshot,
-    wish: &Wish,
+    snapshot: &ConfigSnapshot,
+    wish: &ExchangeWish,
     source: Source<'_>,
-) -> Result<(Arc<Account>, Arc<Binding>), Denied> {
+) -> Result<(Arc<Account>, Arc<Binding>), ExchangeDenial> {
     let met = |account: Arc<Account>| match decide::matching(&account.bindings.good, source) {
         Ok(binding) => Ok((Arc::clone(&account), Arc::clone(binding))),
-        Err(missing) => Err(Denied::Hidden(missing)),
+        Err(missing) => Err(ExchangeDenial::Hidden(missing)),
     };
     match account(snapshot, wish, false).await.and_then(met) {
-        Err(Denied::Hidden(_)) => account(snapshot, wish, true).await.and_then(met),
+        Err(ExchangeDenial::Hidden(_)) => account(snapshot, wish, true).await.and_then(met),
         found => found,
     }
 }
 
 /// The account that is asked for: as the watch has it, or, where nothing is watched or `now` is asked for, as
 /// the API server has it.
-pub(crate) async fn account(snapshot: &Snapshot, wish: &Wish, now: bool) -> Result<Arc<Account>, Denied> {
-    let Wish { namespace, account: name, .. } = wish;
+pub(crate) async fn account(
+    snapshot: &ConfigSnapshot,
+    wish: &ExchangeWish,
+    now: bool,
+) -> Result<Arc<Account>, ExchangeDenial> {
+    let ExchangeWish { namespace, account: name, .. } = wish;
     if !is_dns_label(namespace) || !is_dns_subdomain(name) {
-        return Err(Denied::Hidden("name"));
+        return Err(ExchangeDenial::Hidden("name"));
     }
-    let accounts = snapshot.accounts_of(namespace).ok_or(Denied::Hidden("namespace"))?;
+    let accounts = snapshot.accounts_of(namespace).ok_or(ExchangeDenial::Hidden("namespace"))?;
     let found = if !now && accounts.are_followed() {
         Ok(accounts.known(namespace, name))
     } else {
@@ -162,29 +180,29 @@ pub(crate) async fn account(snapshot: &Snapshot, wish: &Wish, now: bool) -> Resu
     };
     match found {
         Ok(Some(account)) => Ok(account),
-        Ok(None) => Err(Denied::Hidden("account")),
+        Ok(None) => Err(ExchangeDenial::Hidden("account")),
         Err(Unread::Forbidden) => {
-            warn!(namespace, "the rights do not allow to read the accounts of a listed namespace");
-            Err(Denied::Hidden("read_forbidden"))
+            warn!(namespace, "the exchange may not read the accounts of a listed namespace");
+            Err(ExchangeDenial::Hidden("read_forbidden"))
         }
         Err(failure) => {
-            warn!(namespace, "an account could not be read: {}", Chain(&failure));
-            Err(Denied::Unavailable("cluster_unavailable"))
+            warn!(namespace, "an account could not be read: {}", ErrorChain(&failure));
+            Err(ExchangeDenial::Unavailable("cluster_unavailable"))
         }
     }
 }
 
-fn of_mint(failure: &NotMinted, wish: &Wish) -> Denied {
-    let Wish { namespace, account, .. } = wish;
+fn of_mint(failure: &NotMinted, wish: &ExchangeWish) -> ExchangeDenial {
+    let ExchangeWish { namespace, account, .. } = wish;
     match failure {
         NotMinted::Refused(label, text) => {
             warn!(namespace, account, "no token was made: {text}");
-            Denied::Hidden(label)
+            ExchangeDenial::Hidden(label)
         }
         NotMinted::Unavailable(text) => {
             warn!(namespace, account, "no token was made: {text}");
-            Denied::Unavailable("cluster_unavailable")
+            ExchangeDenial::Unavailable("cluster_unavailable")
         }
-        NotMinted::Nonsense => Denied::Internal,
+        NotMinted::Nonsense => ExchangeDenial::Internal,
     }
 }

@@ -1,4 +1,4 @@
-//! What the exchange works with at one moment, and how it changes when the configuration does.
+//! State of the exchange at one moment, and its change when the configuration does.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,28 +13,29 @@ use kube::Client;
 use moka::sync::Cache;
 use parking_lot::Mutex;
 use portolan_runtime::{
-    config::ConfigError, files, limits::CallerRates, readiness::Readiness, tasks::Tasks, telemetry::Chain,
+    config::ConfigError, fetch::CaCertError, files, limits::CallerRates, readiness::Readiness, tasks::Tasks,
+    telemetry::ErrorChain,
 };
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
 use crate::{
-    accounts::{Accounts, Fault},
+    accounts::{Accounts, AnnotationFault},
     binding::ANY,
-    config::{Config, IssuerConfig},
-    issuer::{Issuer, IssuerError, Surroundings},
+    config::{ExchangeConfig, IssuerConfig},
+    issuer::{SourceIssuer, Surroundings},
 };
 
 /// More issuers than annotations should name; those that were not asked for longest are forgotten.
 const MAX_UNLISTED: u64 = 64;
-/// How long an issuer that only annotations name is kept after it was asked for.
+/// Time for which an issuer that only annotations name is kept after it was asked for.
 const UNLISTED_IDLE: Duration = Duration::from_secs(3600);
 
 /// Everything that one exchange needs.
-pub(crate) struct Snapshot {
-    pub(crate) config: Config,
+pub(crate) struct ConfigSnapshot {
+    pub(crate) config: ExchangeConfig,
     /// By the first of their names.
-    pub(crate) issuers: BTreeMap<String, Arc<Issuer>>,
+    pub(crate) issuers: BTreeMap<String, Arc<SourceIssuer>>,
     /// By namespace; `*` is every one.
     accounts: BTreeMap<String, Arc<Accounts>>,
     pub(crate) caller_rates: Option<CallerRates>,
@@ -46,20 +47,20 @@ pub(crate) struct Snapshot {
 pub(crate) struct Target {
     pub(crate) client: Client,
     pub(crate) api_server: Vec<SocketAddr>,
-    /// Who issues its tokens, where that is known.
+    /// Issuer of the cluster's tokens, where it is known.
     pub(crate) issuer: Option<String>,
 }
 
 /// The state of the exchange.
-pub(crate) struct State {
+pub(crate) struct ExchangeState {
     path: PathBuf,
     pub(crate) target: Target,
     tasks: Tasks,
     readiness: Readiness,
-    faults: mpsc::Sender<Fault>,
-    current: ArcSwap<Snapshot>,
-    unlisted: Cache<String, Arc<Issuer>>,
-    /// Why the configuration on disk is not the one that is used.
+    faults: mpsc::Sender<AnnotationFault>,
+    current: ArcSwap<ConfigSnapshot>,
+    unlisted: Cache<String, Arc<SourceIssuer>>,
+    /// The reason why the configuration on disk is not in use.
     complaint: Mutex<Option<String>>,
 }
 
@@ -72,26 +73,26 @@ pub(crate) enum LoadError {
     Issuer {
         name: String,
         #[source]
-        source: IssuerError,
+        source: CaCertError,
     },
 }
 
-impl State {
+impl ExchangeState {
     /// Reads the configuration and starts what it names.
     pub(crate) async fn load(
         path: PathBuf,
         target: Target,
-        faults: mpsc::Sender<Fault>,
+        faults: mpsc::Sender<AnnotationFault>,
         (tasks, readiness): (&Tasks, &Readiness),
     ) -> Result<Arc<Self>, LoadError> {
-        let empty = Snapshot {
-            config: Config::empty(),
+        let empty = ConfigSnapshot {
+            config: ExchangeConfig::empty(),
             issuers: BTreeMap::new(),
             accounts: BTreeMap::new(),
             caller_rates: None,
             address_rates: None,
         };
-        let forgotten = |_, issuer: Arc<Issuer>, _| issuer.stop();
+        let forgotten = |_, issuer: Arc<SourceIssuer>, _| issuer.stop();
         let unlisted = Cache::builder().max_capacity(MAX_UNLISTED).time_to_idle(UNLISTED_IDLE);
         let state = Self {
             path,
@@ -109,16 +110,16 @@ impl State {
         Ok(Arc::new(state))
     }
 
-    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+    pub(crate) fn snapshot(&self) -> Arc<ConfigSnapshot> {
         self.current.load_full()
     }
 
-    async fn read(&self) -> Result<Config, ConfigError> {
-        Config::read_or_default(&self.path).await
+    async fn read(&self) -> Result<ExchangeConfig, ConfigError> {
+        ExchangeConfig::read_or_default(&self.path).await
     }
 
     /// An issuer that only an annotation names.
-    pub(crate) async fn unlisted(&self, name: &str) -> Option<Arc<Issuer>> {
+    pub(crate) async fn unlisted(&self, name: &str) -> Option<Arc<SourceIssuer>> {
         if let Some(issuer) = self.unlisted.get(name) {
             return Some(issuer);
         }
@@ -126,7 +127,7 @@ impl State {
         let own = &self.target.api_server;
         let per_second = self.snapshot().config.rates.per_issuer;
         let surroundings = Surroundings { own_api_server: own, by_operator: false, per_second };
-        let issuer = Arc::new(Issuer::start(Arc::new(config), surroundings, &self.tasks).await.ok()?);
+        let issuer = Arc::new(SourceIssuer::start(Arc::new(config), surroundings, &self.tasks).await.ok()?);
         let kept = self.unlisted.get_with_by_ref(name, || Arc::clone(&issuer));
         if !Arc::ptr_eq(&kept, &issuer) {
             issuer.stop();
@@ -151,10 +152,10 @@ impl State {
 
     /// Says once what keeps a new configuration from being used.
     async fn reload_or_complain(&self) {
-        let now = self.reload().await.err().map(|failure| Chain(&failure).to_string());
+        let now = self.reload().await.err().map(|failure| ErrorChain(&failure).to_string());
         let before = std::mem::replace(&mut *self.complaint.lock(), now.clone());
         if let Some(text) = now.filter(|text| before.as_ref() != Some(text)) {
-            error!("the new configuration is not used, the old one stays: {text}");
+            error!("the new configuration is not used; the old one stays in use: {text}");
         }
     }
 
@@ -186,15 +187,16 @@ impl State {
         Ok(())
     }
 
-    async fn build(&self, config: Config) -> Result<Snapshot, LoadError> {
+    async fn build(&self, config: ExchangeConfig) -> Result<ConfigSnapshot, LoadError> {
         let old = self.snapshot();
-        let mut issuers: BTreeMap<String, Arc<Issuer>> = BTreeMap::new();
+        let mut issuers: BTreeMap<String, Arc<SourceIssuer>> = BTreeMap::new();
         for (name, wanted) in &config.issuers {
             match self.issuer(old.issuers.get(name), wanted, config.rates.per_issuer).await {
                 Ok(issuer) => drop(issuers.insert(name.clone(), issuer)),
                 Err(source) => {
-                    let kept =
-                        |issuer: &&Arc<Issuer>| old.issuers.values().any(|old| Arc::ptr_eq(old, issuer));
+                    let kept = |issuer: &&Arc<SourceIssuer>| {
+                        old.issuers.values().any(|old| Arc::ptr_eq(old, issuer))
+                    };
                     issuers.values().filter(|issuer| !kept(issuer)).for_each(|issuer| issuer.stop());
                     return Err(LoadError::Issuer { name: name.clone(), source });
                 }
@@ -207,15 +209,15 @@ impl State {
             config.namespaces.iter().map(|name| (name.clone(), self.accounts(&old, name))).collect();
         let rates = |per_second: Option<u32>| per_second.map(CallerRates::new);
         let (caller_rates, address_rates) = (rates(config.rates.per_caller), rates(config.rates.per_address));
-        Ok(Snapshot { config, issuers, accounts, caller_rates, address_rates })
+        Ok(ConfigSnapshot { config, issuers, accounts, caller_rates, address_rates })
     }
 
     async fn issuer(
         &self,
-        old: Option<&Arc<Issuer>>,
+        old: Option<&Arc<SourceIssuer>>,
         wanted: &Arc<IssuerConfig>,
         per_second: Option<u32>,
-    ) -> Result<Arc<Issuer>, IssuerError> {
+    ) -> Result<Arc<SourceIssuer>, CaCertError> {
         if let Some(old) = old
             && old.fits(wanted, per_second).await
         {
@@ -223,10 +225,10 @@ impl State {
         }
         let own = &self.target.api_server;
         let surroundings = Surroundings { own_api_server: own, by_operator: true, per_second };
-        Issuer::start(Arc::clone(wanted), surroundings, &self.tasks).await.map(Arc::new)
+        SourceIssuer::start(Arc::clone(wanted), surroundings, &self.tasks).await.map(Arc::new)
     }
 
-    fn accounts(&self, old: &Snapshot, namespace: &str) -> Arc<Accounts> {
+    fn accounts(&self, old: &ConfigSnapshot, namespace: &str) -> Arc<Accounts> {
         if let Some(accounts) = old.accounts.get(namespace) {
             return Arc::clone(accounts);
         }
@@ -239,9 +241,9 @@ fn part(namespace: &str) -> String {
     format!("accounts of {namespace}")
 }
 
-impl Snapshot {
+impl ConfigSnapshot {
     /// The listed issuer that calls itself so.
-    pub(crate) fn issuer(&self, name: &str) -> Option<&Arc<Issuer>> {
+    pub(crate) fn issuer(&self, name: &str) -> Option<&Arc<SourceIssuer>> {
         let others = || self.issuers.values().find(|issuer| issuer.config.has_name(name));
         self.issuers.get(name).or_else(others)
     }

@@ -16,7 +16,7 @@ use tokio::{
     task::LocalSet,
 };
 
-/// What all connections share.
+/// State that all connections share.
 struct Load {
     address: SocketAddr,
     requests: Vec<Vec<u8>>,
@@ -112,7 +112,7 @@ async fn answer(stream: &mut TcpStream, buffer: &mut [u8]) -> std::io::Result<us
     }
 }
 
-/// Where an answer ends, once its head is there.
+/// Position of an answer's end, once its head is complete.
 fn end(answer: &[u8]) -> Option<usize> {
     let head = answer.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
     let text = std::str::from_utf8(&answer[..head]).ok()?.to_ascii_lowercase();

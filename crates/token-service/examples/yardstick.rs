@@ -1,5 +1,5 @@
-//! What the speed of the token service is compared with: the least that a server with axum can do. It reads the
-//! same JSON and answers the same bytes to every question. `yardstick 127.0.0.1:8080`
+//! A yardstick for the token service: the least that a server with axum can do. It reads the same JSON and answers
+//! the same bytes to every question. `yardstick 127.0.0.1:8080`
 
 use std::net::SocketAddr;
 

@@ -8,13 +8,13 @@ use std::{
 
 use clap::{Args as ClapArgs, CommandFactory as _, Parser, Subcommand};
 use portolan_runtime::{
-    args::{AdminArgs, ClientArgs, LogArgs, PodArgs, parse_from},
+    args::{AdminArgs, ClientArgs, DrainArgs, LogArgs, PodArgs, parse_from},
     check::CheckArgs,
     lease::LeaseArgs,
     tls::TlsArgs,
 };
 
-use crate::{credentials::secret::CredentialSecret, moved};
+use crate::{credentials::secret::CredentialSecret, host, moved, names::Names};
 
 const MOVED: &str =
     "Tokens are exchanged by a program of its own, token-exchange; `token-service exchange` starts it.";
@@ -22,14 +22,14 @@ const MOVED: &str =
 /// Answers `TokenReview`s for many clusters.
 #[derive(Parser, Clone, Debug)]
 #[command(name = "token-service", version, after_help = MOVED)]
-pub struct Args {
+pub struct TokenServiceArgs {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
     #[command(flatten)]
     pub(crate) service: ServiceArgs,
 }
 
-impl Args {
+impl TokenServiceArgs {
     /// Reads the command line, or says what is wrong with it. One that asks for the exchange starts that instead.
     ///
     /// # Errors
@@ -43,7 +43,7 @@ impl Args {
     }
 }
 
-/// What the service needs.
+/// Flags of the service.
 #[derive(ClapArgs, Clone, Debug)]
 pub(crate) struct ServiceArgs {
     /// File with the clusters. It is read again when it changes.
@@ -70,6 +70,9 @@ pub(crate) struct ServiceArgs {
     /// Name of that Secret.
     #[arg(long, env = "SECRET_NAME", default_value = "kube-federated-auth", value_name = "NAME")]
     pub(crate) secret_name: String,
+    /// Keep the names api.CLUSTER.kube-fed.svc in DNS, with Services in our namespace that lead to this Service there.
+    #[arg(long, value_name = "SERVICE")]
+    pub(crate) cluster_names: Option<String>,
     #[command(flatten)]
     pub(crate) tls: TlsArgs,
     #[command(flatten)]
@@ -82,6 +85,8 @@ pub(crate) struct ServiceArgs {
     pub(crate) log: LogArgs,
     #[command(flatten)]
     pub(crate) admin: AdminArgs,
+    #[command(flatten)]
+    pub(crate) drain: DrainArgs,
 }
 
 impl ServiceArgs {
@@ -89,9 +94,15 @@ impl ServiceArgs {
         self.address.unwrap_or_else(|| SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), self.port))
     }
 
-    /// Where renewed credentials are kept.
+    /// The Secret that keeps renewed credentials.
     pub(crate) fn secret(&self, client: kube::Client) -> CredentialSecret {
         CredentialSecret::new(client, &self.secret_namespace(), &self.secret_name)
+    }
+
+    /// The names of clusters that are kept, if any are.
+    pub(crate) fn names(&self, client: &kube::Client) -> Option<Names> {
+        let front = self.cluster_names.as_deref()?;
+        Some(Names::new(client, self.pod.pod_namespace.as_deref().unwrap_or(host::NAMESPACE), front))
     }
 
     pub(crate) fn secret_namespace(&self) -> String {
@@ -108,9 +119,25 @@ pub(crate) enum Command {
     Explain(ExplainArgs),
     /// Checks the configuration and everything that it names.
     Check(CheckArgs),
+    /// Prints a rule for `CoreDNS` that leads the names of clusters to a Service, without an object for each.
+    Dns(DnsArgs),
 }
 
-/// What `explain` needs.
+/// Flags of `dns`.
+#[derive(ClapArgs, Clone, Debug)]
+pub(crate) struct DnsArgs {
+    /// Service that the names lead to.
+    #[arg(long, default_value = "api", value_name = "NAME")]
+    pub(crate) service: String,
+    /// Its namespace.
+    #[arg(long, default_value = host::NAMESPACE, value_name = "NAMESPACE")]
+    pub(crate) namespace: String,
+    /// The domain of the cluster.
+    #[arg(long, default_value = "cluster.local", value_name = "DOMAIN")]
+    pub(crate) zone: String,
+}
+
+/// Flags of `explain`.
 #[derive(ClapArgs, Clone, Debug)]
 pub(crate) struct ExplainArgs {
     /// The cluster to ask; by default the one that `auto` would choose.
@@ -133,17 +160,24 @@ mod tests {
 
     #[test]
     fn the_names_of_the_original_work() {
-        let args =
-            parse_from::<Args>("token-service", ["token-service", "--config", "c", "--port", "81"]).unwrap();
+        let args = parse_from::<TokenServiceArgs>(
+            "token-service",
+            ["token-service", "--config", "c", "--port", "81"],
+        )
+        .unwrap();
         assert_eq!(args.service.listen_address().to_string(), "0.0.0.0:81");
         assert_eq!(args.service.secret_namespace(), "kube-federated-auth");
-        assert!(parse_from::<Args>("token-service", ["token-service", "--tls-cert-file", "c"]).is_err());
+        assert!(
+            parse_from::<TokenServiceArgs>("token-service", ["token-service", "--tls-cert-file", "c"])
+                .is_err()
+        );
     }
 
     #[test]
     fn commands_take_the_configuration_too() {
         let args = ["token-service", "explain", "--config", "c", "--audience", "a", "--audience", "b"];
-        let Some(Command::Explain(explain)) = parse_from::<Args>("token-service", args).unwrap().command
+        let Some(Command::Explain(explain)) =
+            parse_from::<TokenServiceArgs>("token-service", args).unwrap().command
         else {
             panic!("it is explain");
         };

@@ -1,13 +1,13 @@
-//! Who asked about whom, and what the answer was: one line per decision, none of which holds a token.
+//! The audit: one line per decision with caller, subject and answer, none of which holds a token.
 
 use std::time::Duration;
 
 use tracing::info;
 
-use crate::review::Decision;
+use crate::review::ReviewDecision;
 
 /// A decision that was made.
-pub(crate) fn decided(decision: &Decision, caller: &str, took: Duration) {
+pub(crate) fn decided(decision: &ReviewDecision, caller: &str, took: Duration) {
     let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
     let (cluster, mode) = (decision.cluster(), decision.mode());
     match &decision.outcome {

@@ -6,20 +6,20 @@ use futures::future::join_all;
 use kube::Client;
 use portolan_core::auth::compact::bare;
 use portolan_runtime::{
-    check::{self, Check, CheckArgs, Rules},
+    check::{self, Check, CheckArgs, RbacRules},
     clock,
-    config::issuer::Mode,
-    jwks::{Jwks, Status},
+    config::issuer::VerificationMode,
+    jwks::{Jwks, JwksStatus},
     tasks::Tasks,
-    telemetry::Chain,
-    token_review::Unanswered,
+    telemetry::ErrorChain,
+    token_review::ReviewUnanswered,
 };
 use secrecy::ExposeSecret as _;
 
-use crate::{args::ServiceArgs, cluster::Cluster, review::remote, state::State};
+use crate::{args::ServiceArgs, cluster::Cluster, review::remote, state::ServiceState};
 
 const RULES: &str = include_str!("../../../charts/token-service/files/rbac.yaml");
-const PATIENCE: Duration = Duration::from_secs(6);
+const TIMEOUT: Duration = Duration::from_secs(6);
 
 fn entry(name: impl Into<String>, result: Result<String, String>, cure: &str, place: &str) -> Check {
     Check::new(name, result, cure, format!("docs/token-service.md#{place}"))
@@ -35,9 +35,9 @@ async fn checks(service: &ServiceArgs) -> Vec<Check> {
         vec![check::tls(&service.tls, service.plain_http, &tasks, "docs/token-service.md#tls").await];
     let (own, own_api_server) = crate::own_cluster(service).await;
     checks.extend(rights(service, own.clone()).await);
-    let loaded = State::load(service.config.clone(), own_api_server, &tasks).await;
+    let loaded = ServiceState::load(service.config.clone(), own_api_server, &tasks).await;
     let result = loaded.as_ref().map(|state| format!("{} clusters", state.snapshot().clusters.len()));
-    let result = result.map_err(|error| Chain(error).to_string());
+    let result = result.map_err(|error| ErrorChain(error).to_string());
     checks.push(entry(
         "configuration",
         result,
@@ -55,7 +55,7 @@ async fn checks(service: &ServiceArgs) -> Vec<Check> {
 
 async fn about(cluster: &Cluster) -> Vec<Check> {
     let name = format!("keys of {}", cluster.config.name);
-    let keys = if cluster.config.mode == Mode::Review {
+    let keys = if cluster.config.mode == VerificationMode::Review {
         optional_keys(name, &cluster.jwks).await
     } else {
         check::keys(name, &cluster.jwks, "docs/token-service.md#keys").await
@@ -69,49 +69,44 @@ fn authorities(cluster: &Cluster) -> Option<Check> {
     Some(entry(format!("authorities of {}", cluster.config.name), Ok(about), "", "configuration"))
 }
 
-/// Where there is a cluster of our own, it keeps renewed credentials.
+/// Checks the rights on the Secret of renewed credentials, where there is a cluster of our own.
 async fn rights(service: &ServiceArgs, own: Option<Client>) -> Vec<Check> {
     let docs = "docs/token-service.md#credentials";
     let Some(client) = own else {
-        let why = "there is no cluster of our own: renewed credentials end with the process";
+        let why = "there is no cluster of our own: renewed credentials are lost when the process ends";
         return vec![Check::skipped("rights", why, docs)];
     };
-    match Rules::parse(RULES) {
-        Ok(rules) => {
-            let rights = rules.rights(&service.secret_namespace(), &[]);
-            check::rights(&client, rights, "apply the Role of charts/token-service", docs).await
-        }
-        Err(error) => vec![Check::skipped("rights", error.to_string(), docs)],
-    }
+    let needed = |rules: &RbacRules| rules.rights(&service.secret_namespace(), &[]);
+    check::chart_rights(&client, RULES, needed, "apply the Role of charts/token-service", docs).await
 }
 
-/// Where a cluster is to review tokens: whether it reviews our own.
+/// Checks that a cluster reviews our own token, where it is to review any.
 async fn reviews(cluster: &Cluster) -> Option<Check> {
-    if cluster.config.mode == Mode::Jwks {
+    if cluster.config.mode == VerificationMode::Jwks {
         return None;
     }
     let name = &cluster.config.name;
     let result = match cluster.credential.token() {
         Some(token) => remote::ask_cluster(cluster, token.expose_secret(), &[]).await,
-        None => Err(Unanswered::Other("there is no credential to ask with".to_owned())),
+        None => Err(ReviewUnanswered::Other("there is no credential to ask with".to_owned())),
     };
     let cure = cure(result.as_ref().err());
     let result = result.map(|_| "it reviews our own token".to_owned()).map_err(|why| why.to_string());
     Some(entry(format!("reviews of {name}"), result, cure, "credentials"))
 }
 
-/// What a person can do about a cluster that does not review.
-fn cure(why: Option<&Unanswered>) -> &'static str {
-    if why.is_some_and(Unanswered::is_rejection) {
-        "the token is not valid on that cluster (any more): write a new one to token_path"
+/// The remedy for a cluster that does not review.
+fn cure(why: Option<&ReviewUnanswered>) -> &'static str {
+    if why.is_some_and(ReviewUnanswered::is_rejection) {
+        "the token is not, or no longer, valid on that cluster: write a new one to token_path"
     } else {
         "the account of token_path needs the ClusterRole system:auth-delegator on that cluster"
     }
 }
 
-/// What keys there are where the API server reviews the tokens, which needs none.
+/// Describes the keys of a cluster whose API server reviews the tokens, which needs none.
 async fn optional_keys(name: String, jwks: &Jwks) -> Check {
-    jwks.until(Status::is_tried, PATIENCE).await;
+    jwks.until(JwksStatus::is_tried, TIMEOUT).await;
     let status = jwks.status();
     let found = if jwks.keys().is_some() {
         status.found()
@@ -129,16 +124,16 @@ fn credential(cluster: &Cluster) -> Option<Check> {
     let result = match cluster.credential.about() {
         None => Err(no_token(cluster.config.token_path.as_deref())),
         Some(about) => match about.expires {
-            Some(expires) if expires <= clock::now() => Err(format!("it ended at {expires}")),
+            Some(expires) if expires <= clock::now() => Err(format!("it expired at {expires}")),
             Some(expires) => Ok(format!("until {expires}")),
-            None => Ok("without an end".to_owned()),
+            None => Ok("without an expiry".to_owned()),
         },
     };
-    let cure = "kubectl create token <account> --duration=168h, and put it where token_path says";
+    let cure = "kubectl create token <account> --duration=168h, and write it to token_path";
     Some(entry(format!("credential of {}", cluster.config.name), result, cure, "credentials"))
 }
 
-/// Why a file gives no token.
+/// Explains why a file gives no token.
 fn no_token(path: Option<&Path>) -> String {
     let Some(path) = path else { return "there is no token_path".to_owned() };
     match std::fs::read_to_string(path) {
@@ -157,9 +152,9 @@ mod tests {
     #[test]
     fn a_rejected_token_has_another_cure_than_a_missing_right() {
         let table = [
-            (Some(Unanswered::Status(StatusCode::UNAUTHORIZED)), "write a new one to token_path"),
-            (Some(Unanswered::Status(StatusCode::FORBIDDEN)), "system:auth-delegator"),
-            (Some(Unanswered::Other("it is away".to_owned())), "system:auth-delegator"),
+            (Some(ReviewUnanswered::Status(StatusCode::UNAUTHORIZED)), "write a new one to token_path"),
+            (Some(ReviewUnanswered::Status(StatusCode::FORBIDDEN)), "system:auth-delegator"),
+            (Some(ReviewUnanswered::Other("it is away".to_owned())), "system:auth-delegator"),
             (None, "system:auth-delegator"),
         ];
         for (why, words) in table {

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tracing::warn;
 
-use crate::state::Snapshot;
+use crate::state::ConfigSnapshot;
 
 /// A key as the automatic choice sees it: issuer, id, and what it is made of.
 type Seen<'a> = (&'a str, Option<&'a str>, &'a str);
 
-/// How many keys of each cluster another one has, too.
-pub(crate) fn shared_keys(snapshot: &Snapshot) -> BTreeMap<String, usize> {
+/// Counts, for each cluster, the keys that another one has, too.
+pub(crate) fn shared_keys(snapshot: &ConfigSnapshot) -> BTreeMap<String, usize> {
     let with_keys = snapshot.clusters.values().filter_map(|cluster| Some((cluster, cluster.jwks.keys()?)));
     let with_keys: Vec<_> = with_keys.collect();
     let mut owners: HashMap<Seen<'_>, Vec<(&str, &str)>> = HashMap::new();

@@ -1,14 +1,13 @@
-//! One configured cluster at work: its keys, its credential, and the way to its API server.
+//! A running cluster entry: its keys, its credential, and the way to its API server.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use portolan_core::auth::{UnverifiedToken, audience, compact::bare, keys::Rules};
+use portolan_core::auth::{UnverifiedToken, audience, compact::bare, keys::TokenRules};
 use portolan_runtime::{
-    authorities,
-    config::issuer::Mode,
-    fetch::{AddressPolicy, FetchError, FetchSettings, Fetcher},
-    jwks::{Freshness, Jwks, KeySource},
-    limits::Rate,
+    config::issuer::VerificationMode,
+    fetch::{AddressPolicy, CaCertError, CaCertFetcher, FetchSettings, Fetcher},
+    jwks::{Jwks, KeyFreshness, KeySource},
+    limits::RateLimit,
     tasks::Tasks,
 };
 use tokio::time::Instant;
@@ -25,32 +24,14 @@ use crate::{
 pub(crate) struct Cluster {
     pub(crate) config: Arc<ClusterConfig>,
     pub(crate) jwks: Arc<Jwks>,
-    pub(crate) fetcher: Fetcher,
+    pub(crate) outbound: CaCertFetcher,
     pub(crate) credential: Arc<ClusterCredential>,
-    pub(crate) rate: Option<Rate>,
-    /// What its API server is called as an audience, as far as that is known without asking it.
+    pub(crate) rate: Option<RateLimit>,
+    /// Audiences of its API server, as far as they are known without asking it.
     pub(crate) api_audiences: Vec<String>,
-    /// How long it has not answered about which token.
+    /// Outages of its API server, for each token on its own.
     pub(crate) outages: Outages,
-    authorities: Option<Vec<u8>>,
     tasks: Tasks,
-}
-
-/// A cluster that cannot be worked with.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ClusterError {
-    #[error("failed to read ca_cert {path:?}")]
-    Authorities {
-        path: PathBuf,
-        #[source]
-        source: std::io::Error,
-    },
-    #[error("ca_cert {path:?} cannot be used")]
-    Fetcher {
-        path: PathBuf,
-        #[source]
-        source: FetchError,
-    },
 }
 
 impl Cluster {
@@ -60,47 +41,47 @@ impl Cluster {
         own_api_server: &[std::net::SocketAddr],
         per_second: Option<u32>,
         tasks: &Tasks,
-    ) -> Result<Self, ClusterError> {
-        let authorities = authorities(&config).await?;
-        authorities::complain(authorities.as_deref(), config.ca_cert.as_deref());
+    ) -> Result<Self, CaCertError> {
         let settings = FetchSettings {
             policy: AddressPolicy {
                 // Who configures a cluster may have it in a private network.
                 private: true,
                 named: config.allow_addresses.clone(),
                 own_api_server: own_api_server.to_vec(),
+                ..AddressPolicy::default()
             },
-            extra_authorities: authorities.clone(),
             plain_http: config.plain_http,
             ..FetchSettings::default()
         };
-        let path = config.ca_cert.clone().unwrap_or_default();
-        let fetcher = Fetcher::new(&settings).map_err(|source| ClusterError::Fetcher { path, source })?;
+        let outbound = CaCertFetcher::new(config.ca_cert.as_deref(), settings).await?;
         let credential = Arc::new(ClusterCredential::new(config.api_server.as_deref()));
         // Before the keys are asked for, which some API servers show to known accounts only.
         read_token(&config, &credential).await;
         let tasks = tasks.child();
         Ok(Self {
-            jwks: Jwks::start(&tasks, key_source(&config, &credential, &fetcher), freshness(&config)),
-            fetcher,
+            jwks: Jwks::start(
+                &tasks,
+                key_source(&config, &credential, &outbound.fetcher),
+                freshness(&config),
+            ),
+            outbound,
             credential,
-            rate: per_second.map(Rate::per_second),
+            rate: per_second.map(RateLimit::per_second),
             api_audiences: audience::of_api_server(&config.issuers),
             outages: Outages::default(),
-            authorities,
             tasks,
             config,
         })
     }
 
-    /// What `ca_cert` holds, for people.
+    /// Describes the authorities in `ca_cert` for people.
     pub(crate) fn about_authorities(&self) -> Option<String> {
-        self.authorities.as_deref().and_then(authorities::about)
+        self.outbound.about()
     }
 
-    /// Whether the cluster can go on as it is with another configuration.
+    /// Returns `true` if the cluster can be kept under another configuration.
     pub(crate) async fn fits(&self, config: &ClusterConfig) -> bool {
-        *self.config == *config && authorities(config).await.is_ok_and(|now| now == self.authorities)
+        *self.config == *config && self.outbound.is_current().await
     }
 
     /// Takes over what the same cluster had under an older configuration: its credential, and its keys until
@@ -112,7 +93,7 @@ impl Cluster {
         let place = |config: &ClusterConfig| {
             (config.issuers.clone(), config.api_server.clone(), config.jwks_uri.clone())
         };
-        if place(&self.config) == place(&old.config) && self.authorities == old.authorities {
+        if place(&self.config) == place(&old.config) && self.outbound.trusts_the_same(&old.outbound) {
             self.jwks.inherit(&old.jwks);
         }
         self.outages.inherit(&old.outages);
@@ -131,13 +112,13 @@ impl Cluster {
         token.is_ok_and(|token| offer_file(&self.config.name, &self.credential, &token))
     }
 
-    /// Whether nothing can be said about its tokens yet. Who has its API server review them needs no keys, and
-    /// some clusters publish none.
+    /// Returns `true` if nothing can be said about its tokens yet. A cluster whose API server reviews them needs no
+    /// keys, and some publish none.
     pub(crate) fn waits_for_keys(&self) -> bool {
-        self.config.mode != Mode::Review && self.jwks.keys().is_none()
+        self.config.mode != VerificationMode::Review && self.jwks.keys().is_none()
     }
 
-    /// Whether its keys have this id.
+    /// Returns `true` if its keys have this id.
     pub(crate) fn has_key(&self, id: &str) -> bool {
         self.jwks.keys().is_some_and(|keys| keys.has(id))
     }
@@ -147,14 +128,14 @@ impl Cluster {
         self.tasks.cancel();
     }
 
-    /// What its tokens must be.
-    pub(crate) fn rules(&self) -> Rules<'_> {
+    /// The rules for its tokens.
+    pub(crate) fn rules(&self) -> TokenRules<'_> {
         let ClusterConfig { issuers, leeway, require_key_id, .. } = &*self.config;
-        Rules { issuers, leeway: *leeway, require_key_id: *require_key_id }
+        TokenRules { issuers, leeway: *leeway, require_key_id: *require_key_id }
     }
 
-    /// How long the keys may decide alone about a token, about which the API server did not answer now; none where
-    /// they may not. The token ends after `left`.
+    /// Time for which the keys may decide alone about a token, about which the API server did not answer now; `None`
+    /// where they may not. The token ends after `left`.
     pub(crate) fn keys_may_decide(
         &self,
         token: &UnverifiedToken<'_>,
@@ -162,7 +143,7 @@ impl Cluster {
         now: Instant,
     ) -> Option<Duration> {
         let ClusterConfig { mode, on_outage, accept_for, .. } = *self.config;
-        if mode != Mode::Hybrid || on_outage != OnOutage::Accept {
+        if mode != VerificationMode::Hybrid || on_outage != OnOutage::Accept {
             return None;
         }
         self.outages.unanswered(token.text(), left, accept_for, now)
@@ -188,15 +169,9 @@ fn offer_file(cluster: &str, credential: &ClusterCredential, token: &str) -> boo
     if is_used && was_rejected {
         info!(cluster, "the token of token_path is used instead of the rejected one");
     } else if !is_used && credential.passes_over(token) {
-        info!(cluster, "the token of token_path is not used: the one that is held ends later");
+        info!(cluster, "the token of token_path is not used: the current one expires later");
     }
     is_used
-}
-
-async fn authorities(config: &ClusterConfig) -> Result<Option<Vec<u8>>, ClusterError> {
-    let Some(path) = &config.ca_cert else { return Ok(None) };
-    let read = |source| ClusterError::Authorities { path: path.clone(), source };
-    tokio::fs::read(path).await.map(Some).map_err(read)
 }
 
 fn key_source(config: &ClusterConfig, credential: &Arc<ClusterCredential>, fetcher: &Fetcher) -> KeySource {
@@ -210,7 +185,7 @@ fn key_source(config: &ClusterConfig, credential: &Arc<ClusterCredential>, fetch
     }
 }
 
-fn freshness(config: &ClusterConfig) -> Freshness {
+fn freshness(config: &ClusterConfig) -> KeyFreshness {
     let ClusterConfig { cooldown, refresh_every, .. } = *config;
-    Freshness { cooldown, refresh_every, ..Freshness::default() }
+    KeyFreshness { cooldown, refresh_every, ..KeyFreshness::default() }
 }

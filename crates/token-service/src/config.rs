@@ -12,19 +12,19 @@ use std::{
 use jiff::SignedDuration;
 use portolan_core::names::is_dns_label;
 use portolan_runtime::{
-    config::{self, ConfigError, issuer::Mode},
-    fetch::Named,
+    config::{self, ConfigError, issuer::VerificationMode},
+    fetch::NamedAddress,
 };
 use serde::Deserialize;
 
-use crate::mapping::Mapping;
+use crate::mapping::IdentityMapping;
 
 /// A configuration that was checked.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Config {
+pub(crate) struct ServiceConfig {
     pub(crate) clusters: BTreeMap<String, Arc<ClusterConfig>>,
     pub(crate) renewal: Renewal,
-    pub(crate) routes: Vec<Arc<Mapping>>,
+    pub(crate) routes: Vec<Arc<IdentityMapping>>,
     pub(crate) callers: Vec<Arc<CallerConfig>>,
     /// Hosts whose questions are answered by the cluster that has the token's key; none means never.
     pub(crate) auto: Option<BTreeSet<String>>,
@@ -36,19 +36,19 @@ pub(crate) struct Config {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ClusterConfig {
     pub(crate) name: String,
-    /// What it calls itself: one name, or during a change the new and the old one.
+    /// Names of the issuer: one, or during a change the new and the old one.
     pub(crate) issuers: Vec<String>,
     pub(crate) api_server: Option<String>,
     pub(crate) ca_cert: Option<PathBuf>,
     pub(crate) token_path: Option<PathBuf>,
     pub(crate) jwks_uri: Option<String>,
-    pub(crate) mode: Mode,
+    pub(crate) mode: VerificationMode,
     pub(crate) on_outage: OnOutage,
-    /// How long the keys may decide alone while the API server does not answer.
+    /// Time for which the keys may decide alone while the API server does not answer.
     pub(crate) accept_for: Duration,
     /// Whom a token must be for when the question does not say. None: the cluster's own default.
     pub(crate) audiences: Option<Vec<String>>,
-    pub(crate) allow_addresses: Vec<Named>,
+    pub(crate) allow_addresses: Vec<NamedAddress>,
     pub(crate) plain_http: bool,
     pub(crate) require_key_id: bool,
     pub(crate) leeway: SignedDuration,
@@ -58,13 +58,13 @@ pub(crate) struct ClusterConfig {
 }
 
 impl ClusterConfig {
-    /// What it calls itself, or will do so after a change.
+    /// The current name of the issuer, or the one after a change.
     pub(crate) fn issuer(&self) -> &str {
         self.issuers.first().map_or("", String::as_str)
     }
 }
 
-/// What `hybrid` does when the API server does not answer.
+/// Policies of `hybrid` for an API server that does not answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum OnOutage {
@@ -75,7 +75,7 @@ pub(crate) enum OnOutage {
     Accept,
 }
 
-/// How credentials are renewed.
+/// Settings for the renewal of credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Renewal {
     pub(crate) interval: Duration,
@@ -87,14 +87,14 @@ pub(crate) struct Renewal {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CallerConfig {
     pub(crate) name: String,
-    pub(crate) proof: Proof,
+    pub(crate) proof: CallerProof,
     /// None means every cluster.
     pub(crate) clusters: Option<BTreeSet<String>>,
 }
 
-/// How a caller shows who it is.
+/// The ways in which a caller proves its identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Proof {
+pub(crate) enum CallerProof {
     /// By a client certificate with this common name.
     Certificate(String),
     /// By a token of a `ServiceAccount` of a cluster, for this audience.
@@ -117,7 +117,7 @@ pub(crate) struct RateLimits {
     pub(crate) per_caller: Option<u32>,
 }
 
-impl Config {
+impl ServiceConfig {
     pub(crate) async fn read(path: &Path) -> Result<Self, ConfigError> {
         Self::parse(&config::read(path).await?)
     }

@@ -16,12 +16,12 @@ use http::{StatusCode, Uri};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use portolan_core::auth::{OwnToken, compact::bare};
-use portolan_runtime::{clock, fetch::Credential};
+use portolan_runtime::{clock, fetch::FetchCredential};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::Instant;
 use tracing::warn;
 
-/// How long a token that was rejected does not take the place of another one.
+/// Time for which a rejected token does not replace another one.
 const NOT_AGAIN: Duration = Duration::from_secs(60);
 
 /// The credential for the API server of a cluster.
@@ -29,9 +29,9 @@ const NOT_AGAIN: Duration = Duration::from_secs(60);
 pub(crate) struct ClusterCredential {
     api_server: Option<Uri>,
     current: ArcSwapOption<Held>,
-    /// Whether the token is one that we have renewed and that is not in the Secret yet.
+    /// Set while a renewed token is not in the Secret yet.
     is_unsaved: AtomicBool,
-    /// What the API server did not accept of late.
+    /// Tokens that the API server has rejected recently.
     rejected: Mutex<Vec<(SecretString, Instant)>>,
     /// The token of the file, where somebody was told that it is not used.
     passed_over: Mutex<Option<SecretString>>,
@@ -42,8 +42,8 @@ pub(crate) struct ClusterCredential {
 pub(crate) struct Held {
     token: SecretString,
     pub(crate) about: OwnToken,
-    pub(crate) credential: Credential,
-    /// Whether the API server said that it does not know it.
+    pub(crate) credential: FetchCredential,
+    /// Set once the API server has said that it does not know the token.
     is_rejected: AtomicBool,
 }
 
@@ -92,7 +92,7 @@ impl ClusterCredential {
         let Some(api_server) = self.api_server.as_ref().filter(|_| !token.is_empty()) else { return false };
         let about = OwnToken::read(token);
         let secret = SecretString::from(token);
-        let Ok(credential) = Credential::new(api_server, secret.clone()) else { return false };
+        let Ok(credential) = FetchCredential::new(api_server, secret.clone()) else { return false };
         let held = self.current.load();
         let better = held.as_ref().is_none_or(|held| self.is_better(token, &about, held));
         if better {
@@ -102,7 +102,7 @@ impl ClusterCredential {
         better
     }
 
-    /// Whether a token is to be shown instead of the one that is held.
+    /// Returns `true` if a token is to be shown instead of the one that is held.
     fn is_better(&self, token: &str, about: &OwnToken, held: &Held) -> bool {
         if held.token.expose_secret() == token || self.was_rejected(token) {
             return false;
@@ -133,18 +133,18 @@ impl ClusterCredential {
             rejected.push((held.token.clone(), Instant::now()));
             warn!(
                 cluster,
-                "the API server rejects our credential; another one is taken as soon as there is one"
+                "the API server rejects our credential; another one is used as soon as there is one"
             );
         }
     }
 
-    /// Whether the API server rejects the token that is held.
+    /// Returns `true` if the API server rejects the token that is held.
     pub(crate) fn is_rejected(&self) -> bool {
         self.held().is_some_and(|held| held.is_rejected.load(Ordering::Relaxed))
     }
 
-    /// Whether somebody should be told now that the token of the file is not used, because the one that is held
-    /// ends later.
+    /// Returns `true` if somebody should be told now that the token of the file is not used, because the one that is
+    /// held ends later.
     pub(crate) fn passes_over(&self, token: &str) -> bool {
         let (token, Some(held)) = (bare(token), self.held()) else { return false };
         let is_other = !token.is_empty() && held.token.expose_secret() != token;
@@ -155,13 +155,13 @@ impl ClusterCredential {
         told.is_none_or(|told| told.expose_secret() != token)
     }
 
-    /// What is shown now.
+    /// The token that is shown now.
     pub(crate) fn held(&self) -> Option<Arc<Held>> {
         self.current.load_full()
     }
 
-    /// What requests to the API server carry.
-    pub(crate) fn credential(&self) -> Option<Credential> {
+    /// The credential of requests to the API server.
+    pub(crate) fn credential(&self) -> Option<FetchCredential> {
         self.current.load().as_ref().map(|held| held.credential.clone())
     }
 
@@ -186,7 +186,7 @@ fn ends_later(offered: &OwnToken, held: &OwnToken) -> bool {
     }
 }
 
-/// How long until a credential is to be renewed; nothing when it is already, and none when it has no end.
+/// Time until a credential is to be renewed; zero when it is due, and `None` when it has no end.
 pub(crate) fn until_due(about: &OwnToken, renew_before: Duration, now: Timestamp) -> Option<Duration> {
     let left = about.expires?.as_second() - now.as_second();
     Some(Duration::from_secs(u64::try_from(left).unwrap_or(0)).saturating_sub(renew_before))

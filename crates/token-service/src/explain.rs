@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, process::ExitCode, sync::Arc};
 
 use portolan_core::{
-    auth::{UnverifiedToken, Version},
+    auth::{ReviewVersion, UnverifiedToken},
     text::differing,
 };
 use portolan_runtime::{clock, explain, process, tasks::Tasks};
@@ -12,18 +12,18 @@ use secrecy::{ExposeSecret as _, SecretString};
 use crate::{
     args::{ExplainArgs, ServiceArgs},
     cluster::Cluster,
-    config::{CallerConfig, Config},
+    config::{CallerConfig, ServiceConfig},
     host,
     identity_mapping::{self, Choice},
-    mapping::Mapping,
+    mapping::IdentityMapping,
     review::{
-        Target, Wanted,
+        ReviewTarget, Wanted,
         decide::{choose, decide},
     },
-    state::{Snapshot, State},
+    state::{ConfigSnapshot, ServiceState},
 };
 
-/// What helps where nobody could be asked.
+/// The remedy where nobody could be asked.
 const OUTAGE: &str = "run `token-service check` to see what cannot be reached";
 
 pub(crate) fn run(service: &ServiceArgs, args: &ExplainArgs) -> ExitCode {
@@ -34,10 +34,10 @@ async fn said(
     service: &ServiceArgs,
     args: &ExplainArgs,
     token: SecretString,
-) -> Result<String, process::Failure> {
+) -> Result<String, process::ProcessFailure> {
     let tasks = Tasks::default();
     let (own, own_api_server) = crate::own_cluster(service).await;
-    let state = State::load(service.config.clone(), own_api_server, &tasks).await?;
+    let state = ServiceState::load(service.config.clone(), own_api_server, &tasks).await?;
     crate::take_kept(&state, own.map(|client| service.secret(client)).as_ref()).await;
     let snapshot = state.snapshot();
     let text = explained(&snapshot, args, token.expose_secret()).await;
@@ -45,7 +45,7 @@ async fn said(
     Ok(text)
 }
 
-async fn explained(snapshot: &Arc<Snapshot>, args: &ExplainArgs, token: &str) -> String {
+async fn explained(snapshot: &Arc<ConfigSnapshot>, args: &ExplainArgs, token: &str) -> String {
     let parsed = match UnverifiedToken::parse(token) {
         Ok(parsed) => parsed,
         Err(refusal) => return format!("form       refused: {refusal} ({})\n", refusal.label()),
@@ -96,8 +96,8 @@ async fn explained(snapshot: &Arc<Snapshot>, args: &ExplainArgs, token: &str) ->
     text
 }
 
-/// What of the command line the configuration does not know.
-fn notes(config: &Config, args: &ExplainArgs) -> String {
+/// Notes on options of the command line that the configuration does not know.
+fn notes(config: &ServiceConfig, args: &ExplainArgs) -> String {
     let mut text = String::new();
     if args.host.is_none() && args.cluster.is_none() && config.auto.is_none() {
         text.push_str(
@@ -113,7 +113,7 @@ fn notes(config: &Config, args: &ExplainArgs) -> String {
     text
 }
 
-/// Where the question would name its cluster.
+/// The place at which the question would name its cluster.
 fn choice(args: &ExplainArgs) -> Choice {
     match (&args.cluster, &args.host) {
         (Some(cluster), _) => Choice::Path(cluster.clone()),
@@ -122,23 +122,31 @@ fn choice(args: &ExplainArgs) -> Choice {
     }
 }
 
-/// Who would be asked about; nobody at a host that is nobody's.
-fn target<'a>(config: &Config, args: &'a ExplainArgs, host: Option<&'a str>) -> Option<Target<'a>> {
+/// The target of the question; `None` at a host that is nobody's.
+fn target<'a>(
+    config: &ServiceConfig,
+    args: &'a ExplainArgs,
+    host: Option<&'a str>,
+) -> Option<ReviewTarget<'a>> {
     match (&args.cluster, &args.host) {
-        (Some(cluster), _) => Some(Target::Cluster(cluster)),
+        (Some(cluster), _) => Some(ReviewTarget::Cluster(cluster)),
         (None, Some(_)) => identity_mapping::target_of_host(config, host?),
-        (None, None) => Some(Target::Auto),
+        (None, None) => Some(ReviewTarget::Auto),
     }
 }
 
-fn caller<'a>(config: &'a Config, args: &ExplainArgs) -> Option<&'a CallerConfig> {
+fn caller<'a>(config: &'a ServiceConfig, args: &ExplainArgs) -> Option<&'a CallerConfig> {
     let name = args.caller.as_ref()?;
     config.callers.iter().find(|known| known.name == *name).map(|caller| &**caller)
 }
 
 /// The route that the question would take.
-fn route<'a>(config: &'a Config, args: &ExplainArgs, host: Option<&str>) -> Option<&'a Mapping> {
-    identity_mapping::mapping_for(config, host, (&choice(args), Version::V1), caller(config, args))
+fn route<'a>(
+    config: &'a ServiceConfig,
+    args: &ExplainArgs,
+    host: Option<&str>,
+) -> Option<&'a IdentityMapping> {
+    identity_mapping::mapping_for(config, host, (&choice(args), ReviewVersion::V1), caller(config, args))
 }
 
 fn candidate(cluster: &Cluster, token: &UnverifiedToken<'_>) -> String {
@@ -177,14 +185,14 @@ callers:
 
     #[test]
     fn the_cluster_and_the_route_are_those_of_the_service() {
-        let config = Config::parse(CONFIG).unwrap();
-        let a = Some(Target::Cluster("a"));
+        let config = ServiceConfig::parse(CONFIG).unwrap();
+        let a = Some(ReviewTarget::Cluster("a"));
         let table = [
             (args(Some("a"), None, None), a, Some("path /clusters/a")),
             (args(None, Some("API.a.kube-fed:443"), None), a, Some("host api.a.kube-fed.svc.cluster.local")),
-            (args(None, Some("any.test"), None), Some(Target::Auto), None),
-            (args(None, Some("any.test"), Some("db")), Some(Target::Auto), Some("caller db")),
-            (args(None, None, None), Some(Target::Auto), Some("path /auto")),
+            (args(None, Some("any.test"), None), Some(ReviewTarget::Auto), None),
+            (args(None, Some("any.test"), Some("db")), Some(ReviewTarget::Auto), Some("caller db")),
+            (args(None, None, None), Some(ReviewTarget::Auto), Some("path /auto")),
             (args(None, Some("evil.example.com"), None), None, None),
             (args(None, Some("[::1]"), None), None, None),
         ];
@@ -198,8 +206,8 @@ callers:
 
     #[test]
     fn what_is_not_configured_is_said() {
-        let with = Config::parse(CONFIG).unwrap();
-        let without = Config::parse("clusters: {a: {issuer: https://a.test}}").unwrap();
+        let with = ServiceConfig::parse(CONFIG).unwrap();
+        let without = ServiceConfig::parse("clusters: {a: {issuer: https://a.test}}").unwrap();
         assert_eq!(notes(&with, &args(None, None, Some("db"))), "");
         assert_eq!(notes(&without, &args(None, Some("any.test"), None)), "");
         assert!(notes(&without, &args(None, None, None)).starts_with("note       auto is not configured"));

@@ -1,9 +1,17 @@
-//! Which cluster a host name means: `api.kube-fed...` the local one, `api.<cluster>.kube-fed...` that one.
+//! Maps a host name to a cluster: `api.kube-fed...` is the local one, `api.<cluster>.kube-fed...` that one.
 
 use portolan_core::names::is_dns_label;
 
 /// The name under which the local cluster is configured.
 pub(crate) const LOCAL: &str = "local";
+
+/// The part of names that stands for the service; as a namespace, it makes the names resolve.
+pub(crate) const NAMESPACE: &str = "kube-fed";
+
+/// Whether a cluster is asked under a host name of its own.
+pub(crate) fn is_named(cluster: &str) -> bool {
+    cluster != LOCAL
+}
 
 /// A host name as it counts: in lower case, without port and final dot.
 pub(crate) fn normalized(host: &str) -> Option<String> {
@@ -30,10 +38,10 @@ pub(crate) fn cluster_of(host: &str) -> Option<&str> {
         return None;
     }
     let (first, second) = (labels.next()?, labels.next());
-    if first == "kube-fed" {
+    if first == NAMESPACE {
         return Some(LOCAL);
     }
-    (second == Some("kube-fed") && is_dns_label(first) && first != "api").then_some(first)
+    (second == Some(NAMESPACE) && is_dns_label(first) && first != "api").then_some(first)
 }
 
 #[cfg(test)]

@@ -14,13 +14,13 @@ use axum::{
     routing::{get, post},
 };
 
-use self::problem::Problem;
-use crate::{metrics::ServiceMetrics, review::Reviewer, state::State};
+use self::problem::RequestProblem;
+use crate::{metrics::ServiceMetrics, review::Reviewer, state::ServiceState};
 
-/// What the handlers share.
+/// State that the handlers share.
 #[derive(Clone, Debug)]
 pub(crate) struct App {
-    pub(crate) state: Arc<State>,
+    pub(crate) state: Arc<ServiceState>,
     pub(crate) reviewer: Arc<Reviewer>,
     pub(crate) metrics: Arc<ServiceMetrics>,
 }
@@ -39,7 +39,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/validate", post(v1::validate))
         .route("/clusters", get(clusters::list))
         .route("/health", get(v1::health))
-        .fallback(async || Problem::NotFound)
-        .method_not_allowed_fallback(async || Problem::Method)
+        .fallback(async || RequestProblem::NotFound)
+        .method_not_allowed_fallback(async || RequestProblem::Method)
         .with_state(app)
 }

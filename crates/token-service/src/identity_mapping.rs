@@ -1,12 +1,13 @@
-//! Identity mapping: the prefix and the filters that a route of the configuration puts on an identity before it is passed on.
+//! Identity mapping: the prefix and the filters that a route of the configuration puts on an identity before it is
+//! passed on.
 
-use portolan_core::auth::{Identity, Version};
+use portolan_core::auth::{ReviewVersion, UserIdentity};
 
 use crate::{
-    config::{CallerConfig, Config},
+    config::{CallerConfig, ServiceConfig},
     host,
-    mapping::{Mapping, Matcher},
-    review::Target,
+    mapping::{IdentityMapping, MappingMatcher},
+    review::ReviewTarget,
 };
 
 const CLUSTER_NAME: &str = "authentication.kubernetes.io/cluster-name";
@@ -20,7 +21,7 @@ const FOREIGN_MACHINES: [&str; 4] = [
 /// Nobody is this because another cluster says so.
 const MASTERS: &str = "system:masters";
 
-/// Where the cluster of a question is named.
+/// The ways in which a question names its cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Choice {
     Host,
@@ -31,7 +32,7 @@ pub(crate) enum Choice {
 impl Choice {
     /// The path of such questions in its one spelling: whoever asks may write it with `%` and two digits, and
     /// must not get around a route by that.
-    pub(crate) fn path(&self, version: Version) -> String {
+    pub(crate) fn path(&self, version: ReviewVersion) -> String {
         let reviews = format!("/apis/{}/tokenreviews", version.api_version());
         match self {
             Self::Host => reviews,
@@ -41,40 +42,40 @@ impl Choice {
     }
 }
 
-/// Who is asked about at a normalized host. None for a host that is nobody's.
-pub(crate) fn target_of_host<'a>(config: &Config, host: &'a str) -> Option<Target<'a>> {
+/// The target of a normalized host; `None` for a host that is nobody's.
+pub(crate) fn target_of_host<'a>(config: &ServiceConfig, host: &'a str) -> Option<ReviewTarget<'a>> {
     if config.auto.as_ref().is_some_and(|hosts| hosts.contains(host)) {
-        return Some(Target::Auto);
+        return Some(ReviewTarget::Auto);
     }
-    host::cluster_of(host).map(Target::Cluster)
+    host::cluster_of(host).map(ReviewTarget::Cluster)
 }
 
-/// Whether two normalized names of hosts mean the same: the same host, or the same cluster.
+/// Returns `true` if two normalized names of hosts mean the same: the same host, or the same cluster.
 fn same_host(one: &str, other: &str) -> bool {
     let cluster = host::cluster_of(one);
     one == other || cluster.is_some() && cluster == host::cluster_of(other)
 }
 
-impl Mapping {
+impl IdentityMapping {
     /// `host` is normalized, and `path` is the one of [`Choice::path`].
     pub(crate) fn is_for(&self, host: Option<&str>, path: &str, caller: Option<&CallerConfig>) -> bool {
         match &self.matcher {
-            Matcher::Host(wanted) => host.is_some_and(|host| same_host(host, wanted)),
-            Matcher::Path(wanted) => {
+            MappingMatcher::Host(wanted) => host.is_some_and(|host| same_host(host, wanted)),
+            MappingMatcher::Path(wanted) => {
                 path.strip_prefix(wanted.as_str()).is_some_and(|rest| rest.starts_with('/'))
             }
-            Matcher::Caller(wanted) => caller.is_some_and(|caller| caller.name == *wanted),
+            MappingMatcher::Caller(wanted) => caller.is_some_and(|caller| caller.name == *wanted),
         }
     }
 }
 
 /// The mapping of a question: the first that fits.
 pub(crate) fn mapping_for<'a>(
-    config: &'a Config,
+    config: &'a ServiceConfig,
     host: Option<&str>,
-    (choice, version): (&Choice, Version),
+    (choice, version): (&Choice, ReviewVersion),
     caller: Option<&CallerConfig>,
-) -> Option<&'a Mapping> {
+) -> Option<&'a IdentityMapping> {
     // Most have none, and each question comes by here.
     if config.routes.is_empty() {
         return None;
@@ -84,7 +85,11 @@ pub(crate) fn mapping_for<'a>(
 }
 
 /// The identity as it is passed on. Without a route it stays as it is, which is what Vault needs.
-pub(crate) fn passed_on(mut identity: Identity, cluster: &str, route: Option<&Mapping>) -> Identity {
+pub(crate) fn passed_on(
+    mut identity: UserIdentity,
+    cluster: &str,
+    route: Option<&IdentityMapping>,
+) -> UserIdentity {
     identity.groups.retain(|group| group != MASTERS);
     if let Some(route) = route {
         apply(&mut identity, cluster, route);
@@ -97,7 +102,7 @@ pub(crate) fn passed_on(mut identity: Identity, cluster: &str, route: Option<&Ma
     identity
 }
 
-fn apply(identity: &mut Identity, cluster: &str, route: &Mapping) {
+fn apply(identity: &mut UserIdentity, cluster: &str, route: &IdentityMapping) {
     if let Some(groups) = &route.groups {
         identity.groups.retain(|group| groups.iter().any(|pattern| fits(pattern, group)));
     }
@@ -113,7 +118,7 @@ fn apply(identity: &mut Identity, cluster: &str, route: &Mapping) {
     }
 }
 
-/// Whether a text is what a pattern says, in which a `*` at the end stands for the rest.
+/// Returns `true` if a text matches a pattern, in which a `*` at the end stands for the rest.
 fn fits(pattern: &str, text: &str) -> bool {
     pattern.strip_suffix('*').map_or(pattern == text, |start| text.starts_with(start))
 }
@@ -122,9 +127,9 @@ fn fits(pattern: &str, text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn identity() -> Identity {
+    fn identity() -> UserIdentity {
         let texts = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
-        Identity {
+        UserIdentity {
             username: "system:serviceaccount:d:a".to_owned(),
             uid: "1".to_owned(),
             groups: texts(&["system:serviceaccounts", "system:serviceaccounts:d", MASTERS]),
@@ -133,10 +138,10 @@ mod tests {
         }
     }
 
-    fn route(prefix: &str, groups: Option<&[&str]>, extra: Option<&[&str]>) -> Mapping {
+    fn route(prefix: &str, groups: Option<&[&str]>, extra: Option<&[&str]>) -> IdentityMapping {
         let texts = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
-        Mapping {
-            matcher: Matcher::Host("h".to_owned()),
+        IdentityMapping {
+            matcher: MappingMatcher::Host("h".to_owned()),
             username_prefix: prefix.to_owned(),
             groups: groups.map(texts),
             extra: extra.map(texts),
@@ -172,12 +177,12 @@ mod tests {
 
     #[test]
     fn routes_are_chosen_by_host_path_or_caller() {
-        let by = |matcher| Mapping { matcher, ..route("", None, None) };
-        assert!(by(Matcher::Host("h".into())).is_for(Some("h"), "/", None));
-        assert!(!by(Matcher::Host("h".into())).is_for(Some("x"), "/", None));
-        assert!(by(Matcher::Path("/clusters/a".into())).is_for(None, "/clusters/a/apis", None));
-        assert!(!by(Matcher::Path("/clusters/a".into())).is_for(None, "/clusters/ab/apis", None));
-        assert!(!by(Matcher::Caller("x".into())).is_for(None, "/", None));
+        let by = |matcher| IdentityMapping { matcher, ..route("", None, None) };
+        assert!(by(MappingMatcher::Host("h".into())).is_for(Some("h"), "/", None));
+        assert!(!by(MappingMatcher::Host("h".into())).is_for(Some("x"), "/", None));
+        assert!(by(MappingMatcher::Path("/clusters/a".into())).is_for(None, "/clusters/a/apis", None));
+        assert!(!by(MappingMatcher::Path("/clusters/a".into())).is_for(None, "/clusters/ab/apis", None));
+        assert!(!by(MappingMatcher::Caller("x".into())).is_for(None, "/", None));
     }
 
     #[test]
@@ -191,7 +196,8 @@ mod tests {
             ("a.example.com", "b.example.com", false),
         ];
         for (host, wanted, expected) in table {
-            let route = Mapping { matcher: Matcher::Host(wanted.to_owned()), ..route("", None, None) };
+            let route =
+                IdentityMapping { matcher: MappingMatcher::Host(wanted.to_owned()), ..route("", None, None) };
             assert_eq!(route.is_for(Some(host), "/", None), expected, "{host} {wanted}");
         }
     }
@@ -204,20 +210,20 @@ mod tests {
             (Choice::Automatic, "/auto/apis/authentication.k8s.io/v1/tokenreviews"),
         ];
         for (choice, expected) in table {
-            assert_eq!(choice.path(Version::V1), expected);
+            assert_eq!(choice.path(ReviewVersion::V1), expected);
         }
-        let older = Choice::Path("a".to_owned()).path(Version::V1beta1);
+        let older = Choice::Path("a".to_owned()).path(ReviewVersion::V1beta1);
         assert_eq!(older, "/clusters/a/apis/authentication.k8s.io/v1beta1/tokenreviews");
     }
 
     #[test]
     fn a_host_is_automatic_a_clusters_or_nobodys() {
         let text = "{clusters: {a: {issuer: https://a.test}}, auto: {hosts: [any.test, api.b.kube-fed]}}";
-        let config = Config::parse(text).unwrap();
+        let config = ServiceConfig::parse(text).unwrap();
         let table = [
-            ("any.test", Some(Target::Auto)),
-            ("api.b.kube-fed", Some(Target::Auto)),
-            ("api.a.kube-fed.svc", Some(Target::Cluster("a"))),
+            ("any.test", Some(ReviewTarget::Auto)),
+            ("api.b.kube-fed", Some(ReviewTarget::Auto)),
+            ("api.a.kube-fed.svc", Some(ReviewTarget::Cluster("a"))),
             ("evil.example.com", None),
         ];
         for (host, expected) in table {

@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
-use portolan_token_service::{Args, run};
+use portolan_token_service::{TokenServiceArgs, run};
 
 fn main() -> ExitCode {
-    match Args::read() {
+    match TokenServiceArgs::read() {
         Ok(args) => run(&args),
         Err(code) => code,
     }

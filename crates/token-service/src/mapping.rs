@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-/// How the identities of some questions are mapped.
+/// A mapping of identities, and the questions that it is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Mapping {
-    pub(crate) matcher: Matcher,
+pub(crate) struct IdentityMapping {
+    pub(crate) matcher: MappingMatcher,
     /// Put before user name and groups; `{cluster}` stands for the name of the cluster.
     pub(crate) username_prefix: String,
     /// The groups that are passed on, as the cluster calls them; a `*` at the end stands for the rest.
@@ -14,15 +14,15 @@ pub(crate) struct Mapping {
     pub(crate) extra: Option<Vec<String>>,
 }
 
-/// Which questions a route is for.
+/// The matcher of a mapping's questions.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Matcher {
+pub(crate) enum MappingMatcher {
     Host(String),
     Path(String),
     Caller(String),
 }
 
-impl fmt::Display for Matcher {
+impl fmt::Display for MappingMatcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Host(host) => write!(f, "host {host}"),

@@ -1,12 +1,12 @@
-//! What the token service counts. Clusters are label values only where they are configured.
+//! Metrics of the token service. Clusters are label values only where they are configured.
 
 use std::time::Duration;
 
 use portolan_runtime::metrics::{Counters, Gauges, Histograms, Metrics, retain};
 
-use crate::{cluster::Cluster, config::Config, review::Verdict};
+use crate::{cluster::Cluster, config::ServiceConfig, review::ReviewVerdict};
 
-/// What a caller is called where anybody may ask.
+/// The caller's name where anybody may ask.
 pub(crate) const ANONYMOUS: &str = "anonymous";
 
 /// The token service's metrics.
@@ -56,12 +56,12 @@ impl ServiceMetrics {
             ),
             credential_left: metrics.gauges(
                 "credential_expiry_seconds",
-                "Time until the credential for a cluster ends.",
+                "Time until the credential for a cluster expires.",
                 &["cluster"],
             ),
             stale_configuration: metrics.gauges(
                 "configuration_rejected",
-                "1 while the configuration on disk cannot be used and the old one stays.",
+                "1 while the configuration on disk cannot be used and the old one stays in use.",
                 &[],
             ),
             v1: metrics.counters("deprecated_requests_total", "Requests of the old API.", &["caller"]),
@@ -74,14 +74,14 @@ impl ServiceMetrics {
     }
 
     /// A verdict that was found just now.
-    pub(crate) fn decided(&self, verdict: &Verdict, took: Duration) {
+    pub(crate) fn decided(&self, verdict: &ReviewVerdict, took: Duration) {
         let (cluster, mode) = (verdict.cluster(), verdict.mode());
         self.reviews.with_label_values(&[cluster, verdict.label(), verdict.reason(), mode]).inc();
         self.latency.with_label_values(&[cluster, mode, "decided"]).observe(took.as_secs_f64());
     }
 
     /// A verdict from the cache.
-    pub(crate) fn cached(&self, verdict: &Verdict, took: Duration) {
+    pub(crate) fn cached(&self, verdict: &ReviewVerdict, took: Duration) {
         let (cluster, mode) = (verdict.cluster(), verdict.mode());
         self.latency.with_label_values(&[cluster, mode, "kept"]).observe(took.as_secs_f64());
         self.reviews.with_label_values(&[cluster, verdict.label(), verdict.reason(), mode]).inc();
@@ -104,7 +104,7 @@ impl ServiceMetrics {
         self.refused_requests.with_label_values(&[reason]).inc();
     }
 
-    /// What is known about a cluster at `now`.
+    /// Records the state of a cluster at `now`.
     pub(crate) fn cluster(&self, cluster: &Cluster, now: jiff::Timestamp) {
         let (name, status) = (cluster.config.name.as_str(), cluster.jwks.status());
         self.keys.with_label_values(&[name]).set(i64::try_from(status.keys).unwrap_or(i64::MAX));
@@ -118,14 +118,14 @@ impl ServiceMetrics {
         }
     }
 
-    /// How many keys of a cluster are those of another one.
+    /// Records how many keys of a cluster are those of another one.
     pub(crate) fn shared_keys(&self, cluster: &str, count: usize) {
         self.shared_keys.with_label_values(&[cluster]).set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// Forgets clusters and callers that are no longer configured. A question that was under way when they went may
     /// bring them back once, so this is done again and again.
-    pub(crate) fn retain(&self, config: &Config) {
+    pub(crate) fn retain(&self, config: &ServiceConfig) {
         let is_cluster = |name: &str| name.is_empty() || config.clusters.contains_key(name);
         for gauges in [&self.keys, &self.shared_keys, &self.key_age, &self.refreshes, &self.credential_left] {
             retain(gauges, "cluster", is_cluster);

@@ -1,4 +1,4 @@
-//! The exchange of tokens, which is a program of its own: whoever starts it by its former names is told, and gets it.
+//! The exchange of tokens, which is a program of its own: its former names report that and start it.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -12,7 +12,7 @@ use portolan_runtime::{process, program::become_program};
 
 /// The program.
 const PROGRAM: &str = "token-exchange";
-/// What it was here: a subcommand.
+/// The subcommand that the exchange once was.
 const SUBCOMMAND: &str = "exchange";
 /// A name under which this program was the exchange, and which the other one knows too.
 const ORIGINAL_NAME: &str = "kfca";
@@ -71,7 +71,7 @@ mod tests {
     use clap::CommandFactory as _;
 
     use super::*;
-    use crate::args::Args;
+    use crate::args::TokenServiceArgs;
 
     /// Ours, and that of the exchange, if it is asked for.
     type Row<'a> = (&'a [&'a str], Option<&'a [&'a str]>);
@@ -105,7 +105,11 @@ mod tests {
         ];
         let owned = |line: &[&str]| line.iter().map(OsString::from).collect::<Vec<_>>();
         for (line, expected) in table {
-            assert_eq!(command_line(&Args::command(), &owned(line)), expected.map(owned), "{line:?}");
+            assert_eq!(
+                command_line(&TokenServiceArgs::command(), &owned(line)),
+                expected.map(owned),
+                "{line:?}"
+            );
         }
     }
 }

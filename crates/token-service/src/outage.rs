@@ -1,5 +1,5 @@
-//! How long a cluster has not answered, for each token on its own: that others are reviewed says nothing about one
-//! whose review fails.
+//! Outages of a cluster, for each token on its own: that others are reviewed says nothing about one whose review
+//! fails.
 
 use std::{
     collections::HashMap,

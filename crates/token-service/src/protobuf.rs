@@ -1,7 +1,7 @@
 //! A TokenReview in Kubernetes' protobuf, as typed clients of client-go send it: the magic, `runtime.Unknown`,
 //! and in it the few fields that matter. Fields that are not known are skipped.
 
-use portolan_core::auth::{ReviewRequest, Version, review::InvalidRequest};
+use portolan_core::auth::{ReviewRequest, ReviewVersion, review::InvalidRequest};
 use secrecy::SecretString;
 
 const MAGIC: &[u8] = b"k8s\0";
@@ -11,7 +11,7 @@ const MAX_AUDIENCES: usize = 64;
 ///
 /// # Errors
 /// See [`InvalidRequest`].
-pub(crate) fn parse(body: &[u8], assumed: Version) -> Result<ReviewRequest, InvalidRequest> {
+pub(crate) fn parse(body: &[u8], assumed: ReviewVersion) -> Result<ReviewRequest, InvalidRequest> {
     let unknown = body.strip_prefix(MAGIC).ok_or(InvalidRequest::Body)?;
     let (mut api_version, mut kind, mut raw) = (None, None, None);
     for field in Fields(unknown) {
@@ -154,8 +154,8 @@ mod tests {
     fn a_request_of_client_go_is_read() {
         let long = "t".repeat(1000);
         let spec = [field(1, long.as_bytes()), field(2, b"a"), field(2, b"b"), vec![0x50, 1]].concat();
-        let parsed = parse(&request(&spec), Version::V1).unwrap();
-        assert_eq!(parsed.version, Version::V1beta1);
+        let parsed = parse(&request(&spec), ReviewVersion::V1).unwrap();
+        assert_eq!(parsed.version, ReviewVersion::V1beta1);
         assert_eq!(parsed.token.expose_secret(), long);
         assert_eq!(parsed.audiences, ["a", "b"]);
     }
@@ -165,14 +165,14 @@ mod tests {
         let whole = request(&field(1, b"token"));
         let inner = whole.len() - 4;
         for length in 0..inner {
-            assert!(parse(&whole[..length], Version::V1).is_err(), "{length}");
+            assert!(parse(&whole[..length], ReviewVersion::V1).is_err(), "{length}");
         }
-        assert_eq!(parse(&request(&[]), Version::V1).unwrap_err(), InvalidRequest::NoToken);
+        assert_eq!(parse(&request(&[]), ReviewVersion::V1).unwrap_err(), InvalidRequest::NoToken);
         let twice = [field(1, b"a"), field(1, b"b")].concat();
-        assert_eq!(parse(&request(&twice), Version::V1).unwrap_err(), InvalidRequest::Body);
-        assert!(parse(&request(&field(1, &[0xff])), Version::V1).is_err());
+        assert_eq!(parse(&request(&twice), ReviewVersion::V1).unwrap_err(), InvalidRequest::Body);
+        assert!(parse(&request(&field(1, &[0xff])), ReviewVersion::V1).is_err());
         let endless =
             [MAGIC, &[0x0a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]].concat();
-        assert!(parse(&endless, Version::V1).is_err());
+        assert!(parse(&endless, ReviewVersion::V1).is_err());
     }
 }

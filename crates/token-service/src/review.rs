@@ -9,16 +9,16 @@ mod verdict;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use portolan_core::auth::{Answer, Refusal, UnverifiedToken, compact::MAX_TOKEN_BYTES};
-use portolan_runtime::{clock, config::issuer::Mode, junk::Junk};
+use portolan_core::auth::{ReviewAnswer, TokenRefusal, UnverifiedToken, compact::MAX_TOKEN_BYTES};
+use portolan_runtime::{clock, config::issuer::VerificationMode, junk::JunkCounter};
 use secrecy::ExposeSecret as _;
 use tokio::time::Instant;
 
 use self::verdict::{KeyMaker, Verdicts};
 pub(crate) use self::{
     audiences::Wanted,
-    question::{Decision, Question, Target},
-    verdict::Verdict,
+    question::{ReviewDecision, ReviewQuestion, ReviewTarget},
+    verdict::ReviewVerdict,
 };
 use crate::{audit, config::ClusterConfig, identity_mapping, metrics::ServiceMetrics};
 
@@ -27,29 +27,29 @@ use crate::{audit, config::ClusterConfig, identity_mapping, metrics::ServiceMetr
 pub(crate) struct Reviewer {
     keys: KeyMaker,
     verdicts: Verdicts,
-    junk: Junk,
+    junk: JunkCounter,
     metrics: Arc<ServiceMetrics>,
 }
 
 impl Reviewer {
     pub(crate) fn new(metrics: Arc<ServiceMetrics>) -> Self {
-        Self { keys: KeyMaker::random(), verdicts: Verdicts::new(), junk: Junk::default(), metrics }
+        Self { keys: KeyMaker::random(), verdicts: Verdicts::new(), junk: JunkCounter::default(), metrics }
     }
 
     /// The whole TokenReview.
-    pub(crate) async fn answer(&self, question: &Question<'_>) -> Bytes {
+    pub(crate) async fn answer(&self, question: &ReviewQuestion<'_>) -> Bytes {
         self.verdict(question).await.body.clone()
     }
 
     /// The verdict, which may be one of a moment ago.
-    pub(crate) async fn verdict(&self, question: &Question<'_>) -> Arc<Verdict> {
+    pub(crate) async fn verdict(&self, question: &ReviewQuestion<'_>) -> Arc<ReviewVerdict> {
         let start = Instant::now();
         let token = question.request.token.expose_secret();
         // What is no token at all costs nothing to refuse, and is not worth a place in a cache.
         if !looks_like_a_token(token) {
             return self.junk(
                 question,
-                &UnverifiedToken::parse(token).err().unwrap_or(Refusal::Malformed),
+                &UnverifiedToken::parse(token).err().unwrap_or(TokenRefusal::Malformed),
                 start,
             );
         }
@@ -74,7 +74,7 @@ impl Reviewer {
         decided
     }
 
-    async fn decided(&self, question: &Question<'_>, token: &UnverifiedToken<'_>) -> Verdict {
+    async fn decided(&self, question: &ReviewQuestion<'_>, token: &UnverifiedToken<'_>) -> ReviewVerdict {
         let start = Instant::now();
         let wanted = match question.request.audiences.as_slice() {
             _ if question.any_audience => Wanted::Any,
@@ -91,18 +91,25 @@ impl Reviewer {
         audit::decided(&decision, question.caller, start.elapsed());
         let version = question.request.version;
         let body = match &decision.outcome {
-            Ok(accepted) => Answer::Authenticated(&accepted.identity, &accepted.audiences).to_json(version),
-            Err(refusal) => Answer::Refused(refusal).to_json(version),
+            Ok(accepted) => {
+                ReviewAnswer::Authenticated(&accepted.identity, &accepted.audiences).to_json(version)
+            }
+            Err(refusal) => ReviewAnswer::Refused(refusal).to_json(version),
         };
-        Verdict::new(decision, body, Arc::clone(question.caller))
+        ReviewVerdict::new(decision, body, Arc::clone(question.caller))
     }
 
-    fn junk(&self, question: &Question<'_>, refusal: &Refusal, start: Instant) -> Arc<Verdict> {
+    fn junk(
+        &self,
+        question: &ReviewQuestion<'_>,
+        refusal: &TokenRefusal,
+        start: Instant,
+    ) -> Arc<ReviewVerdict> {
         let cluster = match question.target {
-            Target::Auto => None,
-            Target::Cluster(name) => {
+            ReviewTarget::Auto => None,
+            ReviewTarget::Cluster(name) => {
                 let Some(cluster) = question.snapshot.clusters.get(name) else {
-                    let missing = Refusal::ClusterNotFound(name.to_owned());
+                    let missing = TokenRefusal::ClusterNotFound(name.to_owned());
                     return self.refused(question, None, &missing, start);
                 };
                 Some(Arc::clone(&cluster.config))
@@ -113,14 +120,14 @@ impl Reviewer {
 
     fn refused(
         &self,
-        question: &Question<'_>,
+        question: &ReviewQuestion<'_>,
         cluster: Option<Arc<ClusterConfig>>,
-        refusal: &Refusal,
+        refusal: &TokenRefusal,
         start: Instant,
-    ) -> Arc<Verdict> {
+    ) -> Arc<ReviewVerdict> {
         let name = cluster.as_ref().map_or("", |cluster| &cluster.name);
         self.junk.seen(question.caller, name, refusal.label());
-        let verdict = Verdict::junk(cluster, refusal, question);
+        let verdict = ReviewVerdict::junk(cluster, refusal, question);
         self.metrics.decided(&verdict, start.elapsed());
         Arc::new(verdict)
     }
@@ -139,13 +146,13 @@ impl Reviewer {
     }
 }
 
-/// Whether it is worth a look into the cache: of the length of a token, and in three parts.
+/// Returns `true` if a text is worth a look into the cache: of the length of a token, and in three parts.
 fn looks_like_a_token(text: &str) -> bool {
     text.len() <= MAX_TOKEN_BYTES && text.bytes().filter(|byte| *byte == b'.').count() == 2
 }
 
-/// Whether the decision takes a request to the cluster, which those who ask the same wait for together.
-fn asks_the_cluster(question: &Question<'_>) -> bool {
-    let Target::Cluster(name) = question.target else { return true };
-    question.snapshot.clusters.get(name).is_some_and(|cluster| cluster.config.mode != Mode::Jwks)
+/// Returns `true` if the decision takes a request to the cluster, whose answer those who ask the same share.
+fn asks_the_cluster(question: &ReviewQuestion<'_>) -> bool {
+    let ReviewTarget::Cluster(name) = question.target else { return true };
+    question.snapshot.clusters.get(name).is_some_and(|cluster| cluster.config.mode != VerificationMode::Jwks)
 }

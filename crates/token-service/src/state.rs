@@ -1,4 +1,4 @@
-//! What the service works with at one moment, and how it changes when the configuration does.
+//! State of the service at one moment, and its change when the configuration does.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -14,26 +14,24 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use portolan_runtime::{
     config::ConfigError,
+    fetch::CaCertError,
     files,
-    limits::{CallerRates, Rate},
+    limits::{CallerRates, RateLimit},
     tasks::Tasks,
-    telemetry::Chain,
+    telemetry::ErrorChain,
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::Notify;
 use tracing::{error, info, warn};
 
-use crate::{
-    cluster::{Cluster, ClusterError},
-    config::Config,
-};
+use crate::{cluster::Cluster, config::ServiceConfig};
 
 /// Everything that one question is answered with.
 #[derive(Debug)]
-pub(crate) struct Snapshot {
-    /// Which one it is: part of the key of every cached verdict.
+pub(crate) struct ConfigSnapshot {
+    /// Number of the configuration: part of the key of every cached verdict.
     pub(crate) generation: u64,
-    pub(crate) config: Config,
+    pub(crate) config: ServiceConfig,
     pub(crate) clusters: BTreeMap<String, Arc<Cluster>>,
     /// For the automatic choice of a cluster.
     pub(crate) by_issuer: HashMap<String, Vec<Arc<Cluster>>>,
@@ -42,16 +40,17 @@ pub(crate) struct Snapshot {
 
 /// The state of the service.
 #[derive(Debug)]
-pub(crate) struct State {
+pub(crate) struct ServiceState {
     path: PathBuf,
     own_api_server: Vec<SocketAddr>,
     tasks: Tasks,
-    current: ArcSwap<Snapshot>,
+    current: ArcSwap<ConfigSnapshot>,
     generations: AtomicU64,
     /// Tokens of the Secret, also for clusters that are configured later.
     kept: Mutex<BTreeMap<String, SecretString>>,
     reload_error: Mutex<Option<String>>,
     changed: Notify,
+    replaced: Notify,
 }
 
 /// A configuration that cannot be worked with.
@@ -63,18 +62,18 @@ pub(crate) enum LoadError {
     Cluster {
         name: String,
         #[source]
-        source: ClusterError,
+        source: CaCertError,
     },
 }
 
-impl State {
+impl ServiceState {
     /// Reads the configuration and starts its clusters.
     pub(crate) async fn load(
         path: PathBuf,
         own_api_server: Vec<SocketAddr>,
         tasks: &Tasks,
     ) -> Result<Arc<Self>, LoadError> {
-        let config = Config::read(&path).await?;
+        let config = ServiceConfig::read(&path).await?;
         let snapshot = build(config, 0, &BTreeMap::new(), &own_api_server, tasks).await?;
         Ok(Arc::new(Self {
             path,
@@ -85,10 +84,11 @@ impl State {
             kept: Mutex::default(),
             reload_error: Mutex::default(),
             changed: Notify::new(),
+            replaced: Notify::new(),
         }))
     }
 
-    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+    pub(crate) fn snapshot(&self) -> Arc<ConfigSnapshot> {
         self.current.load_full()
     }
 
@@ -97,7 +97,12 @@ impl State {
         self.changed.notified().await;
     }
 
-    /// Why the configuration on disk is not the one that is used.
+    /// Waits until another configuration is in use.
+    pub(crate) async fn replaced(&self) {
+        self.replaced.notified().await;
+    }
+
+    /// The reason why the configuration on disk is not in use.
     pub(crate) fn reload_error(&self) -> Option<String> {
         self.reload_error.lock().clone()
     }
@@ -140,7 +145,7 @@ impl State {
     /// The configuration, what it names as it is used, and what it names as it is written now: a file that is
     /// still missing may be all that keeps it from being used.
     async fn named_files(&self) -> BTreeSet<PathBuf> {
-        let written = Config::read(&self.path).await.map(|config| config.files()).unwrap_or_default();
+        let written = ServiceConfig::read(&self.path).await.map(|config| config.files()).unwrap_or_default();
         let used = self.snapshot().config.files();
         used.into_iter().chain(written).chain([self.path.clone()]).collect()
     }
@@ -162,20 +167,20 @@ impl State {
                 self.replace(&old, snapshot);
             }
             Err(failure) => {
-                let text = Chain(&failure).to_string();
+                let text = ErrorChain(&failure).to_string();
                 if self.reload_error.lock().replace(text.clone()).as_ref() != Some(&text) {
-                    error!("the new configuration is not used, the old one stays: {text}");
+                    error!("the new configuration is not used; the old one stays in use: {text}");
                 }
                 return;
             }
         }
         if self.reload_error.lock().take().is_some() {
-            info!("the configuration is sound again");
+            info!("the configuration is valid again");
         }
     }
 
-    async fn load_again(&self, old: &Snapshot) -> Result<Option<Snapshot>, LoadError> {
-        let config = Config::read(&self.path).await?;
+    async fn load_again(&self, old: &ConfigSnapshot) -> Result<Option<ConfigSnapshot>, LoadError> {
+        let config = ServiceConfig::read(&self.path).await?;
         let mut same = config == old.config;
         for cluster in old.clusters.values() {
             same = same && cluster.fits(&cluster.config).await;
@@ -188,7 +193,7 @@ impl State {
         Ok(Some(built))
     }
 
-    fn replace(&self, old: &Snapshot, new: Snapshot) {
+    fn replace(&self, old: &ConfigSnapshot, new: ConfigSnapshot) {
         for (name, token) in &*self.kept.lock() {
             if let Some(cluster) = new.clusters.get(name) {
                 cluster.credential.offer(token.expose_secret());
@@ -201,21 +206,22 @@ impl State {
             }
         }
         self.current.store(Arc::new(new));
+        self.replaced.notify_one();
     }
 }
 
 async fn build(
-    config: Config,
+    config: ServiceConfig,
     generation: u64,
     old: &BTreeMap<String, Arc<Cluster>>,
     own_api_server: &[SocketAddr],
     tasks: &Tasks,
-) -> Result<Snapshot, LoadError> {
+) -> Result<ConfigSnapshot, LoadError> {
     let mut clusters = BTreeMap::new();
     let mut started: Vec<Arc<Cluster>> = Vec::new();
     for (name, wanted) in &config.clusters {
         let same_rate =
-            old.get(name).is_some_and(|old| Rate::is(old.rate.as_ref(), config.rate_limits.per_cluster));
+            old.get(name).is_some_and(|old| RateLimit::is(old.rate.as_ref(), config.rate_limits.per_cluster));
         let kept = match old.get(name) {
             Some(cluster) if same_rate && cluster.fits(wanted).await => Some(Arc::clone(cluster)),
             _ => None,
@@ -258,5 +264,5 @@ async fn build(
         );
     }
     let caller_rates = config.rate_limits.per_caller.map(CallerRates::new);
-    Ok(Snapshot { generation, config, clusters, by_issuer, caller_rates })
+    Ok(ConfigSnapshot { generation, config, clusters, by_issuer, caller_rates })
 }

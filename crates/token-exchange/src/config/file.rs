@@ -8,15 +8,15 @@ use portolan_runtime::{
     args::interval,
     config::{
         ConfigError,
-        issuer::{Mode, check_keys_url, check_url, issuers},
+        issuer::{VerificationMode, check_keys_url, check_url, issuers},
     },
 };
 use serde::Deserialize;
 
-use super::{AUDIENCE, Config, IssuerConfig, Rates};
+use super::{AUDIENCE, ExchangeConfig, IssuerConfig, Rates};
 use crate::binding::ANY;
 
-/// What Kubernetes itself allows for clocks that differ.
+/// Limit on the leeway for clocks that differ; Kubernetes itself allows as much.
 const MAX_LEEWAY: Duration = Duration::from_secs(60);
 const MAX_REFRESH: Duration = Duration::from_secs(240);
 const COOLDOWN: Duration = Duration::from_secs(30);
@@ -51,7 +51,7 @@ pub(super) struct IssuerFile {
     ca_cert: Option<PathBuf>,
     token_path: Option<PathBuf>,
     #[serde(default)]
-    mode: Mode,
+    mode: VerificationMode,
     jwks_uri: Option<String>,
     audiences: Option<Vec<String>>,
     #[serde(rename = "maxSourceLifetime", alias = "max_source_lifetime")]
@@ -83,7 +83,7 @@ impl Default for RatesFile {
 }
 
 impl File {
-    pub(super) fn check(self) -> Result<Config, ConfigError> {
+    pub(super) fn check(self) -> Result<ExchangeConfig, ConfigError> {
         let part = |place: &str, problem| ConfigError::Part { place: place.to_owned(), problem };
         let mut issuers: BTreeMap<String, Arc<IssuerConfig>> = BTreeMap::new();
         for issuer in self.issuers {
@@ -104,7 +104,7 @@ impl File {
             return Err(part("namespaces", format!("{wrong:?} is not the name of a namespace")));
         }
         let some = |rate: u32| Some(rate).filter(|rate| *rate > 0);
-        Ok(Config {
+        Ok(ExchangeConfig {
             audiences,
             issuers,
             any_issuer: self.any_issuer,
@@ -126,7 +126,7 @@ impl IssuerFile {
             api_server: None,
             ca_cert: None,
             token_path: None,
-            mode: Mode::Jwks,
+            mode: VerificationMode::Jwks,
             jwks_uri: None,
             audiences: None,
             max_source_lifetime: None,
@@ -139,7 +139,7 @@ impl IssuerFile {
         }
     }
 
-    /// What a person calls it.
+    /// The name that a person uses.
     fn name(&self) -> &str {
         let several = self.issuers.as_ref().and_then(|issuers| issuers.first());
         self.issuer.as_ref().or(several).map_or("", String::as_str)
@@ -207,16 +207,16 @@ fn keys_elsewhere(issuer: &str) -> Option<String> {
 }
 
 /// An exchange needs the keys: they say who asks, before anybody else is asked.
-fn check_mode(mode: Mode, has_credential: bool) -> Result<(), String> {
+fn check_mode(mode: VerificationMode, has_credential: bool) -> Result<(), String> {
     match mode {
-        Mode::Jwks => Ok(()),
-        Mode::Hybrid if has_credential => Ok(()),
-        Mode::Hybrid => {
+        VerificationMode::Jwks => Ok(()),
+        VerificationMode::Hybrid if has_credential => Ok(()),
+        VerificationMode::Hybrid => {
             Err("mode hybrid needs api_server, and token_path with a token of an account that may \
                              create tokenreviews there"
                 .to_owned())
         }
-        Mode::Review => Err("mode review is not for exchanges: jwks or hybrid".to_owned()),
+        VerificationMode::Review => Err("mode review is not for exchanges: jwks or hybrid".to_owned()),
     }
 }
 

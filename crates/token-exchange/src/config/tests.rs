@@ -2,13 +2,13 @@
 
 use super::{file::HOUR, *};
 
-fn parse(text: &str) -> Result<Config, String> {
-    Config::parse(text).map_err(|error| error.to_string())
+fn parse(text: &str) -> Result<ExchangeConfig, String> {
+    ExchangeConfig::parse(text).map_err(|error| error.to_string())
 }
 
 #[test]
 fn without_a_word_nothing_is_open() {
-    let config = Config::empty();
+    let config = ExchangeConfig::empty();
     assert_eq!(config.audiences, [AUDIENCE]);
     assert!(config.issuers.is_empty() && !config.any_issuer && !config.has_namespace("default"));
     assert_eq!(config.rates, Rates { per_caller: Some(50), per_issuer: Some(1000), per_address: None });

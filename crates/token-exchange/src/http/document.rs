@@ -1,4 +1,4 @@
-//! `POST /exchangeToken`, as the document has it.
+//! `POST /exchangeToken`: the exchange in JSON, with its own errors.
 
 use axum::{
     body::Body,
@@ -17,14 +17,14 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{App, ladder::Rung};
-use crate::outcome::{Granted, Wish};
+use crate::outcome::{ExchangeWish, GrantedToken};
 
 /// The longest `Authorization` header.
 const MAX_HEADER: usize = 16 * 1024;
 /// The longest name of a namespace or an account.
 const MAX_NAME: usize = 253;
 
-/// What is asked for. What else is there does not count.
+/// The members of a request that count. What else is there does not count.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Question {
@@ -50,7 +50,7 @@ pub(super) async fn exchange_token(
     }
 }
 
-async fn answer(app: &App, peer: &Peer, request: Request<Body>) -> Result<Granted, Rung> {
+async fn answer(app: &App, peer: &Peer, request: Request<Body>) -> Result<GrantedToken, Rung> {
     let (parts, body) = request.into_parts();
     if parts.method != Method::POST {
         return Err(Rung::Method);
@@ -59,7 +59,7 @@ async fn answer(app: &App, peer: &Peer, request: Request<Body>) -> Result<Grante
     let token = shown(&parts.headers)?;
     let body = body::read(&parts, body).await.map_err(Rung::Body)?;
     let (namespace, account) = read(&body)?;
-    let wish = Wish { token, namespace, account, from: peer.address.ip() };
+    let wish = ExchangeWish { token, namespace, account, from: peer.address.ip() };
     Ok(app.decide(&wish, &parts.headers).await?)
 }
 
@@ -105,7 +105,7 @@ fn named(member: &'static str, name: Option<String>) -> Result<String, Rung> {
     name.filter(|name| !name.is_empty()).ok_or(Rung::Required(member))
 }
 
-fn rendered(granted: &Granted) -> String {
+fn rendered(granted: &GrantedToken) -> String {
     let minted = &granted.minted;
     let status =
         json!({"token": minted.token.expose_secret(), "expirationTimestamp": minted.expires.to_string()});

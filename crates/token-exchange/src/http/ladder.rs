@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
-use portolan_runtime::server::{answer::json_response, body::Unread};
+use portolan_runtime::server::{answer::json_response, body::UnreadBody};
 use serde::Serialize;
 
-use crate::outcome::Denied;
+use crate::outcome::ExchangeDenial;
 
-/// How long a client waits that was too quick, and one that came during an outage.
+/// Seconds that a client waits that was too quick, or that came during an outage.
 const TOO_MANY_PAUSE: &str = "1";
 const OUTAGE_PAUSE: &str = "5";
 
-/// Why there is no token.
+/// Reasons why there is no token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Rung {
     Method,
@@ -27,8 +27,8 @@ pub(super) enum Rung {
     Malformed(String),
     Required(&'static str),
     TooLong(&'static str),
-    Body(Unread),
-    Denied(Denied),
+    Body(UnreadBody),
+    Denied(ExchangeDenial),
 }
 
 /// The body of every rung.
@@ -64,33 +64,35 @@ impl Rung {
     }
 }
 
-const fn name(unread: Unread) -> &'static str {
+const fn name(unread: UnreadBody) -> &'static str {
     match unread {
-        Unread::TooLarge => "request_too_large",
-        Unread::TooSlow => "timeout",
-        Unread::Broken => "bad_request",
+        UnreadBody::TooLarge => "request_too_large",
+        UnreadBody::TooSlow => "timeout",
+        UnreadBody::Broken => "bad_request",
     }
 }
 
 const MEDIA_TYPE: &str = "Content-Type header must be application/json";
 
-fn of_denied(denied: &Denied) -> (StatusCode, &'static str, String) {
+fn of_denied(denied: &ExchangeDenial) -> (StatusCode, &'static str, String) {
     match denied {
-        Denied::Hidden(_) => (StatusCode::NOT_FOUND, "error", "no matching binding found".to_owned()),
-        Denied::TooLong(most) => (StatusCode::BAD_REQUEST, "error", too_long(*most)),
-        Denied::TooMany => {
+        ExchangeDenial::Hidden(_) => (StatusCode::NOT_FOUND, "error", "no matching binding found".to_owned()),
+        ExchangeDenial::TooLong(most) => (StatusCode::BAD_REQUEST, "error", too_long(*most)),
+        ExchangeDenial::TooMany => {
             (StatusCode::TOO_MANY_REQUESTS, "too_many_requests", "too many requests".to_owned())
         }
-        Denied::Unavailable(_) => (
+        ExchangeDenial::Unavailable(_) => (
             StatusCode::SERVICE_UNAVAILABLE,
             "temporarily_unavailable",
             "the token could not be exchanged now, try again".to_owned(),
         ),
-        Denied::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "error", "internal server error".to_owned()),
+        ExchangeDenial::Internal => {
+            (StatusCode::INTERNAL_SERVER_ERROR, "error", "internal server error".to_owned())
+        }
     }
 }
 
-/// What a caller is told whose token lives longer than it may.
+/// The message to a caller whose token lives longer than it may.
 pub(super) fn too_long(most: Duration) -> String {
     let most = match most.as_secs() {
         3600 => "one hour".to_owned(),
@@ -111,8 +113,8 @@ pub(super) fn with_pause(mut response: Response) -> Response {
     response
 }
 
-impl From<Denied> for Rung {
-    fn from(denied: Denied) -> Self {
+impl From<ExchangeDenial> for Rung {
+    fn from(denied: ExchangeDenial) -> Self {
         Self::Denied(denied)
     }
 }
@@ -138,8 +140,8 @@ mod tests {
     fn a_body_that_breaks_off_is_not_a_slow_one() {
         let words = |unread| Rung::Body(unread).words();
         let broken = "the body of the request could not be read".to_owned();
-        assert_eq!(words(Unread::Broken), (StatusCode::BAD_REQUEST, "bad_request", broken));
-        assert_eq!(words(Unread::TooSlow).0, StatusCode::REQUEST_TIMEOUT);
+        assert_eq!(words(UnreadBody::Broken), (StatusCode::BAD_REQUEST, "bad_request", broken));
+        assert_eq!(words(UnreadBody::TooSlow).0, StatusCode::REQUEST_TIMEOUT);
     }
 
     #[test]

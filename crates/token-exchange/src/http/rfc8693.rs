@@ -12,7 +12,7 @@ use portolan_core::auth::compact::bare;
 use portolan_runtime::server::{
     Peer,
     answer::json_response,
-    body::{self, Unread},
+    body::{self, UnreadBody},
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
@@ -21,13 +21,13 @@ use super::{
     App,
     ladder::{too_long, with_pause},
 };
-use crate::outcome::{Denied, Granted, Wish};
+use crate::outcome::{ExchangeDenial, ExchangeWish, GrantedToken};
 
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 const ID_TOKEN: &str = "urn:ietf:params:oauth:token-type:id_token";
-/// What an account is called as a user.
+/// The prefix of an account's user name.
 const USER: &str = "system:serviceaccount:";
 
 /// An error of RFC 6749 or 8693.
@@ -38,7 +38,7 @@ struct Refused {
     description: Cow<'static, str>,
 }
 
-/// What is asked for.
+/// The fields of a request.
 #[derive(Debug)]
 struct Form {
     subject_token: SecretString,
@@ -75,12 +75,12 @@ async fn answer(app: &App, peer: &Peer, request: Request<Body>) -> Result<Respon
     check_media_type(&parts.headers).map_err(count)?;
     let body = body::read(&parts, body).await.map_err(of_body).map_err(count)?;
     let Form { subject_token: token, namespace, account, issued_type } = read(&body).map_err(count)?;
-    let wish = Wish { token, namespace, account, from: peer.address.ip() };
+    let wish = ExchangeWish { token, namespace, account, from: peer.address.ip() };
     let granted = app.decide(&wish, &parts.headers).await.map_err(|denied| of_denied(&denied))?;
     Ok(rendered(&granted, issued_type))
 }
 
-fn rendered(granted: &Granted, issued_type: &str) -> Response {
+fn rendered(granted: &GrantedToken, issued_type: &str) -> Response {
     let expires_in = granted.minted.expires.as_second() - granted.now.as_second();
     let body = json!({
         "access_token": granted.minted.token.expose_secret(),
@@ -101,26 +101,28 @@ fn invalid_target(description: &'static str) -> Refused {
     Refused { error: "invalid_target", ..invalid(description) }
 }
 
-fn of_body(unread: Unread) -> Refused {
+fn of_body(unread: UnreadBody) -> Refused {
     let description = match unread {
-        Unread::TooLarge => "the request is too large",
-        Unread::TooSlow | Unread::Broken => unread.message(),
+        UnreadBody::TooLarge => "the request is too large",
+        UnreadBody::TooSlow | UnreadBody::Broken => unread.message(),
     };
     Refused { code: unread.code(), ..invalid(description) }
 }
 
-fn of_denied(denied: &Denied) -> Refused {
+fn of_denied(denied: &ExchangeDenial) -> Refused {
     let other =
         |code, error, description: &'static str| Refused { code, error, description: description.into() };
     match denied {
         // RFC 8693 has this error for a subject token that is invalid or not acceptable, whatever the reason.
-        Denied::Hidden(_) => invalid("no matching binding found"),
-        Denied::TooLong(most) => invalid(too_long(*most)),
-        Denied::TooMany => other(StatusCode::TOO_MANY_REQUESTS, "slow_down", "too many requests"),
-        Denied::Unavailable(_) => {
+        ExchangeDenial::Hidden(_) => invalid("no matching binding found"),
+        ExchangeDenial::TooLong(most) => invalid(too_long(*most)),
+        ExchangeDenial::TooMany => other(StatusCode::TOO_MANY_REQUESTS, "slow_down", "too many requests"),
+        ExchangeDenial::Unavailable(_) => {
             other(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", "try again in a moment")
         }
-        Denied::Internal => other(StatusCode::INTERNAL_SERVER_ERROR, "server_error", "internal server error"),
+        ExchangeDenial::Internal => {
+            other(StatusCode::INTERNAL_SERVER_ERROR, "server_error", "internal server error")
+        }
     }
 }
 
@@ -237,9 +239,9 @@ mod tests {
     #[test]
     fn a_body_that_is_not_there_has_its_error() {
         let table = [
-            (Unread::TooLarge, StatusCode::PAYLOAD_TOO_LARGE),
-            (Unread::Broken, StatusCode::BAD_REQUEST),
-            (Unread::TooSlow, StatusCode::REQUEST_TIMEOUT),
+            (UnreadBody::TooLarge, StatusCode::PAYLOAD_TOO_LARGE),
+            (UnreadBody::Broken, StatusCode::BAD_REQUEST),
+            (UnreadBody::TooSlow, StatusCode::REQUEST_TIMEOUT),
         ];
         for (unread, code) in table {
             assert_eq!(of_body(unread).code, code, "{unread:?}");

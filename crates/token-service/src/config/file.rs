@@ -9,17 +9,17 @@ use portolan_runtime::{
     args::interval,
     config::{
         ConfigError,
-        issuer::{Mode, check_keys_url, check_url, issuers},
+        issuer::{VerificationMode, check_keys_url, check_url, issuers},
     },
-    fetch::Named,
+    fetch::NamedAddress,
 };
 use serde::Deserialize;
 
 use self::parts::{AutoFile, CallerFile, RateLimitsFile, RenewalFile, RouteFile, V1File};
-use super::{CallerConfig, ClusterConfig, Config, OnOutage, check_name};
-use crate::mapping::{Mapping, Matcher};
+use super::{CallerConfig, ClusterConfig, OnOutage, ServiceConfig, check_name};
+use crate::mapping::{IdentityMapping, MappingMatcher};
 
-/// What Kubernetes itself allows for clocks that differ.
+/// Limit on the leeway for clocks that differ; Kubernetes itself allows as much.
 const MAX_LEEWAY: Duration = Duration::from_secs(60);
 /// A verdict is kept this long at most.
 const MAX_CACHE: Duration = Duration::from_secs(10);
@@ -56,7 +56,7 @@ struct ClusterFile {
     token_path: Option<PathBuf>,
     jwks_uri: Option<String>,
     #[serde(default)]
-    mode: Mode,
+    mode: VerificationMode,
     #[serde(default, rename = "onOutage", alias = "on_outage")]
     on_outage: OnOutage,
     #[serde(rename = "acceptFor", alias = "accept_for")]
@@ -74,7 +74,7 @@ struct ClusterFile {
 }
 
 impl File {
-    pub(super) fn check(self) -> Result<Config, ConfigError> {
+    pub(super) fn check(self) -> Result<ServiceConfig, ConfigError> {
         if self.clusters.is_empty() {
             return Err(ConfigError::Whole("no clusters configured".to_owned()));
         }
@@ -101,7 +101,7 @@ impl File {
             check_caller(route, &callers).map_err(at("route", index))?;
         }
         let renewal = self.renewal.check().map_err(|problem| part("renewal", problem))?;
-        Ok(Config {
+        Ok(ServiceConfig {
             clusters,
             renewal,
             routes,
@@ -114,8 +114,8 @@ impl File {
 }
 
 /// A route for somebody who is nobody would be for nobody, and answers would be raw.
-fn check_caller(route: &Mapping, callers: &[Arc<CallerConfig>]) -> Result<(), String> {
-    let Matcher::Caller(name) = &route.matcher else { return Ok(()) };
+fn check_caller(route: &IdentityMapping, callers: &[Arc<CallerConfig>]) -> Result<(), String> {
+    let MappingMatcher::Caller(name) = &route.matcher else { return Ok(()) };
     let known = callers.iter().any(|caller| caller.name == *name);
     if known { Ok(()) } else { Err(format!("there is no caller {name:?}")) }
 }
@@ -143,7 +143,7 @@ impl ClusterFile {
         if let Some(jwks_uri) = &self.jwks_uri {
             check_keys_url("jwks_uri", jwks_uri, self.plain_http)?;
         }
-        if self.mode != Mode::Jwks && self.api_server.is_none() {
+        if self.mode != VerificationMode::Jwks && self.api_server.is_none() {
             return Err(format!("mode {} needs api_server", self.mode.label()));
         }
         if self.token_path.is_some() && self.api_server.is_none() {
@@ -152,7 +152,7 @@ impl ClusterFile {
         if self.audiences.as_ref().is_some_and(Vec::is_empty) {
             return Err("audiences: name at least one, or \"*\" for any".to_owned());
         }
-        let allow_addresses = self.allow_addresses.iter().map(|text| text.parse::<Named>());
+        let allow_addresses = self.allow_addresses.iter().map(|text| text.parse::<NamedAddress>());
         let leeway = bounded("leeway", self.leeway.as_deref(), MAX_LEEWAY, MAX_LEEWAY)?;
         Ok(ClusterConfig {
             name: name.to_owned(),

@@ -2,32 +2,18 @@
 
 use super::*;
 
-const DOCUMENT: &str = r"
-clusters:
-  # Local cluster (public OIDC endpoint)
-  local:
-    issuer: https://container.googleapis.com/v1/projects/xxx/locations/xxx/clusters/xxx
-  # Remote clusters
-  app1:
-    issuer: https://kubernetes.default.svc.cluster.local
-    api_server: https://app1-cluster.example.com:6443
-    ca_cert: /etc/kube-fed/clusters/app1/ca.crt
-    token_path: /etc/kube-fed/clusters/app1/token
-renewal:
-  interval: 1h
-  token_duration: 168h
-  renew_before: 48h
-";
+/// The example of the docs is the one of the document.
+const DOCUMENT: &str = include_str!("../../../../docs/examples/clusters.yaml");
 
 #[test]
 fn the_documents_configuration_is_read() {
-    let config = Config::parse(DOCUMENT).unwrap();
+    let config = ServiceConfig::parse(DOCUMENT).unwrap();
     let app1 = &config.clusters["app1"];
     assert_eq!(app1.api_server.as_deref(), Some("https://app1-cluster.example.com:6443"));
-    assert_eq!((app1.mode, app1.on_outage), (Mode::Jwks, OnOutage::Deny));
+    assert_eq!((app1.mode, app1.on_outage), (VerificationMode::Jwks, OnOutage::Deny));
     assert_eq!(config.renewal.token_duration, Duration::from_secs(168 * 3600));
     assert!(config.auto.is_none() && config.callers.is_empty() && config.v1.enabled);
-    assert_eq!(config.files().len(), 2);
+    assert_eq!((config.clusters.len(), config.files().len()), (3, 4));
 }
 
 #[test]
@@ -37,7 +23,7 @@ clusters:
   a: {issuers: [https://new.test, https://old.test], api_server: https://a.test}
   b: {issuer: https://b.test, jwks_uri: 'https://keys.test/jwks?p=policy'}
 ";
-    let config = Config::parse(text).unwrap();
+    let config = ServiceConfig::parse(text).unwrap();
     let a = &config.clusters["a"];
     assert_eq!((a.issuer(), a.issuers.len()), ("https://new.test", 2));
     assert_eq!(config.clusters["b"].jwks_uri.as_deref(), Some("https://keys.test/jwks?p=policy"));
@@ -54,7 +40,7 @@ callers:
 v1: {enabled: false, sunset: 2027-06-30T00:00:00Z}
 rateLimits: {perCluster: 10}
 ";
-    let config = Config::parse(text).unwrap();
+    let config = ServiceConfig::parse(text).unwrap();
     assert_eq!(config.routes[0].username_prefix, "a:");
     assert_eq!(config.callers[0].clusters, None);
     assert_eq!(config.v1.sunset.as_deref(), Some("Wed, 30 Jun 2027 00:00:00 GMT"));
@@ -81,7 +67,7 @@ fn mistakes_are_named() {
         (cluster(", issuers: [https://b.test]"), "issuer or issuers, not both"),
         ("clusters: {a: {issuers: []}}".to_owned(), "issuer is required"),
         ("clusters: {a: {issuers: ['']}}".to_owned(), "issuer is required"),
-        ("clusters: {a: {issuers: [https://a, https://a]}}".to_owned(), "there twice"),
+        ("clusters: {a: {issuers: [https://a, https://a]}}".to_owned(), "listed twice"),
         (cluster(", jwks_uri: 'ftp://a.test/keys'"), "is not an https URL"),
         (cluster(", api_server: https://a.test, jwks_uri: 'ftp://a.test/keys'"), "is not an https URL"),
         (cluster(", jwks_uri: 'https://a.test/keys#k'"), "is not an https URL"),
@@ -114,7 +100,7 @@ fn mistakes_are_named() {
         (with("clusters: {b: {issuer: https://b.test}}"), "clusters"),
     ];
     for (text, expected) in table {
-        let error = Config::parse(&text).unwrap_err().to_string();
+        let error = ServiceConfig::parse(&text).unwrap_err().to_string();
         assert!(error.contains(expected), "{text}: {error}");
     }
 }

@@ -12,7 +12,7 @@ use portolan_runtime::{
     fetch::FetchError,
     lease::{self, LeaseSettings},
     tasks::Tasks,
-    telemetry::Chain,
+    telemetry::ErrorChain,
 };
 use secrecy::ExposeSecret as _;
 use serde::Deserialize;
@@ -24,18 +24,25 @@ use super::{
     secret::{CredentialSecret, tokens},
     until_due,
 };
-use crate::{cluster::Cluster, config::Renewal, state::State};
+use crate::{
+    cluster::Cluster,
+    config::Renewal,
+    names::{self, Names},
+    state::ServiceState,
+};
 
 const ATTEMPTS: usize = 4;
 /// When something is tried again that did not work.
 const AGAIN: Duration = Duration::from_secs(60);
 const SAVE_LIMIT: Duration = Duration::from_secs(15);
 
-/// Renews what is due, for as long as the lease is ours. Without a Secret, in memory only.
+/// Renews what is due, and keeps the names of clusters, for as long as the lease is ours. Without a Secret, in memory
+/// only.
 pub(crate) fn start(
     tasks: &Tasks,
-    state: Arc<State>,
+    state: Arc<ServiceState>,
     secret: Option<CredentialSecret>,
+    names: Option<Names>,
     lease: LeaseSettings,
 ) {
     let Some(secret) = secret else {
@@ -52,6 +59,7 @@ pub(crate) fn start(
             lease::hold(&leading, secret.api().clone().into_client(), lease.clone(), || {}).await;
             tokio::select! {
                 () = renew_forever(&state, Some(&secret)) => {}
+                () = names::keep(names.as_ref(), &state) => {}
                 () = leading.cancelled() => warn!("another replica renews the credentials now"),
             }
         }
@@ -59,7 +67,7 @@ pub(crate) fn start(
 }
 
 /// Takes over what the leader writes.
-async fn follow(state: &State, secret: &CredentialSecret) {
+async fn follow(state: &ServiceState, secret: &CredentialSecret) {
     let config = watcher::Config::default().fields(&format!("metadata.name={}", secret.name()));
     let mut events = Box::pin(watcher::watcher(secret.api().clone(), config));
     let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
@@ -73,14 +81,14 @@ async fn follow(state: &State, secret: &CredentialSecret) {
             }
             Ok(_) => {}
             Err(error) => {
-                warn!("failed to watch the Secret with credentials: {}", Chain(&error));
+                warn!("failed to watch the Secret with credentials: {}", ErrorChain(&error));
                 sleep(backoff.next_delay()).await;
             }
         }
     }
 }
 
-async fn renew_forever(state: &State, secret: Option<&CredentialSecret>) {
+async fn renew_forever(state: &ServiceState, secret: Option<&CredentialSecret>) {
     loop {
         let snapshot = state.snapshot();
         let renewal = snapshot.config.renewal;
@@ -99,7 +107,7 @@ async fn renew_forever(state: &State, secret: Option<&CredentialSecret>) {
     }
 }
 
-/// How long until the credential of a cluster is to be renewed.
+/// Time until the credential of a cluster is to be renewed.
 fn due(cluster: &Cluster, renewal: Renewal) -> Option<Duration> {
     until_due(&cluster.credential.about()?, renewal.renew_before, clock::now())
 }
@@ -112,7 +120,7 @@ fn next_due(cluster: &Cluster, renewal: Renewal) -> Option<Duration> {
     Some(if due.is_zero() { left / 2 } else { due })
 }
 
-/// How long until somebody looks again: soon where something was tried in vain just now.
+/// Time until the next look: short where something was tried in vain just now.
 fn pause(interval: Duration, next_due: Option<Duration>, all_well: bool) -> Duration {
     let soonest = interval.min(AGAIN);
     match next_due {
@@ -139,7 +147,7 @@ async fn renew(cluster: &Cluster, renewal: Renewal) -> bool {
                     cluster = cluster.config.name,
                     attempt,
                     "failed to renew the credential: {}",
-                    Chain(&error)
+                    ErrorChain(&error)
                 );
             }
         }
@@ -157,8 +165,10 @@ async fn save(cluster: &Cluster, secret: Option<&CredentialSecret>) -> bool {
     let name = &cluster.config.name;
     match timeout(SAVE_LIMIT, secret.write(name, &token)).await {
         Ok(Ok(())) => cluster.credential.saved(),
-        Ok(Err(error)) => warn!(cluster = name, "failed to keep the renewed credential: {}", Chain(&error)),
-        Err(_) => warn!(cluster = name, "failed to keep the renewed credential: no answer in time"),
+        Ok(Err(error)) => {
+            warn!(cluster = name, "failed to store the renewed credential: {}", ErrorChain(&error));
+        }
+        Err(_) => warn!(cluster = name, "failed to store the renewed credential: no answer in time"),
     }
     !cluster.credential.is_unsaved()
 }
@@ -196,7 +206,7 @@ async fn request(cluster: &Cluster, duration: Duration) -> Result<(), RenewError
         "spec": {"expirationSeconds": duration.as_secs(), "audiences": null},
     });
     let body = body.to_string().into_bytes();
-    let fetched = cluster.fetcher.post_json(&url, body, Some(&held.credential)).await;
+    let fetched = cluster.outbound.fetcher.post_json(&url, body, Some(&held.credential)).await;
     let fetched = fetched.map_err(RenewError::Fetch)?;
     cluster.credential.answered(&cluster.config.name, &held, fetched.status);
     if !fetched.status.is_success() {

@@ -33,7 +33,7 @@ impl CredentialSecret {
         &self.name
     }
 
-    /// What is in it; nothing when there is none.
+    /// Reads the Secret; empty when there is none.
     pub(crate) async fn read(&self) -> Result<BTreeMap<String, SecretString>, kube::Error> {
         Ok(self.api.get_opt(&self.name).await?.map(|secret| tokens(&secret)).unwrap_or_default())
     }

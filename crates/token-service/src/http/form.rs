@@ -1,12 +1,12 @@
 //! The two forms of a question: JSON and protobuf.
 
 use http::{HeaderMap, header};
-use portolan_core::auth::{ReviewRequest, Version};
+use portolan_core::auth::{ReviewRequest, ReviewVersion};
 
-use super::problem::Problem;
+use super::problem::RequestProblem;
 use crate::protobuf;
 
-/// How a question is written.
+/// The encodings of a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
     Json,
@@ -15,26 +15,26 @@ pub(super) enum Form {
 
 impl Form {
     /// No content type means JSON, as it does for API servers.
-    pub(super) fn of(headers: &HeaderMap) -> Result<Self, Problem> {
+    pub(super) fn of(headers: &HeaderMap) -> Result<Self, RequestProblem> {
         let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(Self::Json) };
-        let value = value.to_str().map_err(|_| Problem::MediaType)?;
+        let value = value.to_str().map_err(|_| RequestProblem::MediaType)?;
         let kind = value.split_once(';').map_or(value, |(kind, _)| kind).trim();
         if kind.eq_ignore_ascii_case("application/json") {
             Ok(Self::Json)
         } else if kind.eq_ignore_ascii_case("application/vnd.kubernetes.protobuf") {
             Ok(Self::Protobuf)
         } else {
-            Err(Problem::MediaType)
+            Err(RequestProblem::MediaType)
         }
     }
 
     /// The question. Its own version counts where it names one: kube-apiserver sends v1beta1 to whatever URL
     /// its kubeconfig has.
-    pub(super) fn parse(self, body: &[u8], version: Version) -> Result<ReviewRequest, Problem> {
+    pub(super) fn parse(self, body: &[u8], version: ReviewVersion) -> Result<ReviewRequest, RequestProblem> {
         let parsed = match self {
             Self::Json => ReviewRequest::parse_json(body, version),
             Self::Protobuf => protobuf::parse(body, version),
         };
-        parsed.map_err(|error| Problem::Body(version, error.to_string()))
+        parsed.map_err(|error| RequestProblem::Body(version, error.to_string()))
     }
 }

@@ -2,53 +2,53 @@
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
-use portolan_core::auth::{Answer, Version};
+use portolan_core::auth::{ReviewAnswer, ReviewVersion};
 use portolan_runtime::server::{
-    answer::{METHOD_NOT_ALLOWED, NOT_FOUND, Status, json_response},
-    body::Unread,
+    answer::{ApiStatus, METHOD_NOT_ALLOWED, NOT_FOUND, json_response},
+    body::UnreadBody,
 };
 
-/// Why a request is not reviewed.
+/// Reasons why a request is not reviewed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Problem {
+pub(crate) enum RequestProblem {
     /// Not JSON and not protobuf.
     MediaType,
-    /// The body is not there.
-    Unread(Unread),
+    /// The body could not be read.
+    Unread(UnreadBody),
     /// No cluster has this host.
-    Host(Version),
+    Host(ReviewVersion),
     /// Not a question.
-    Body(Version, String),
+    Body(ReviewVersion, String),
     /// Nothing is served here.
     NotFound,
     /// Something is, but not so.
     Method,
-    /// Who asks did not say who it is.
+    /// The caller has shown no credential.
     Unauthenticated,
-    /// Who asks could not be found out now.
+    /// The caller could not be identified now.
     CallerUnknown,
-    /// Who asks may not ask about this cluster.
+    /// The caller may not ask about this cluster.
     Forbidden,
     /// Too many questions.
     TooMany,
 }
 
-impl Problem {
+impl RequestProblem {
     /// The value of the `reason` label.
     pub(super) const fn label(&self) -> &'static str {
         match self {
             Self::MediaType => "media_type",
-            Self::Unread(Unread::TooLarge) => "too_large",
-            Self::Unread(Unread::TooSlow) => "too_slow",
+            Self::Unread(UnreadBody::TooLarge) => "too_large",
+            Self::Unread(UnreadBody::TooSlow) => "too_slow",
             Self::Host(_) => "bad_host",
-            Self::Body(..) | Self::Unread(Unread::Broken) => "bad_request",
+            Self::Body(..) | Self::Unread(UnreadBody::Broken) => "bad_request",
             Self::NotFound | Self::Method => "not_found",
             Self::Unauthenticated | Self::CallerUnknown | Self::Forbidden => "caller",
             Self::TooMany => "rate",
         }
     }
 
-    fn status(&self) -> Status {
+    fn status(&self) -> ApiStatus {
         let (code, reason, message) = match self {
             Self::MediaType => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -72,33 +72,35 @@ impl Problem {
             // Without Retry-After: clients of Kubernetes would hold a request for it.
             Self::TooMany => (StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", "too many requests"),
         };
-        Status { code, reason, message }
+        ApiStatus { code, reason, message }
     }
 }
 
-const fn reason(unread: Unread) -> &'static str {
+const fn reason(unread: UnreadBody) -> &'static str {
     match unread {
-        Unread::TooLarge => "RequestEntityTooLarge",
-        Unread::TooSlow => "Timeout",
-        Unread::Broken => "BadRequest",
+        UnreadBody::TooLarge => "RequestEntityTooLarge",
+        UnreadBody::TooSlow => "Timeout",
+        UnreadBody::Broken => "BadRequest",
     }
 }
 
-impl From<Unread> for Problem {
-    fn from(unread: Unread) -> Self {
+impl From<UnreadBody> for RequestProblem {
+    fn from(unread: UnreadBody) -> Self {
         Self::Unread(unread)
     }
 }
 
-impl IntoResponse for Problem {
+impl IntoResponse for RequestProblem {
     fn into_response(self) -> Response {
         let status = self.status();
         let mut response = match &self {
             Self::Host(version) => {
-                let answer = Answer::Invalid("unable to determine cluster from host header");
+                let answer = ReviewAnswer::Invalid("unable to determine cluster from host header");
                 json_response(status.code, answer.to_json(*version))
             }
-            Self::Body(version, text) => json_response(status.code, Answer::Invalid(text).to_json(*version)),
+            Self::Body(version, text) => {
+                json_response(status.code, ReviewAnswer::Invalid(text).to_json(*version))
+            }
             _ => status.into_response(),
         };
         if self == Self::Unauthenticated {
@@ -115,6 +117,6 @@ mod tests {
 
     #[test]
     fn a_body_that_breaks_off_counts_as_a_bad_request() {
-        assert_eq!(Problem::from(Unread::Broken).label(), "bad_request");
+        assert_eq!(RequestProblem::from(UnreadBody::Broken).label(), "bad_request");
     }
 }

@@ -6,20 +6,20 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{Request, StatusCode, header, request::Parts};
-use portolan_core::auth::Version;
+use portolan_core::auth::ReviewVersion;
 use portolan_runtime::server::{Peer, answer::json_response, body};
 
 use super::{
     App,
     callers::{self, Caller},
     form::Form,
-    problem::Problem,
+    problem::RequestProblem,
 };
 use crate::{
     host,
     identity_mapping::{self, Choice},
-    review::{Question, Target},
-    state::Snapshot,
+    review::{ReviewQuestion, ReviewTarget},
+    state::ConfigSnapshot,
 };
 
 pub(super) async fn by_host(
@@ -65,11 +65,11 @@ async fn review(
     version: &str,
     choice: Choice,
     request: Request<Body>,
-) -> Result<Response, Problem> {
+) -> Result<Response, RequestProblem> {
     let version = match version {
-        "v1" => Version::V1,
-        "v1beta1" => Version::V1beta1,
-        _ => return Err(Problem::NotFound),
+        "v1" => ReviewVersion::V1,
+        "v1beta1" => ReviewVersion::V1beta1,
+        _ => return Err(RequestProblem::NotFound),
     };
     let (parts, body) = request.into_parts();
     // Before anything is refused: HTTP/2 cuts off who still sends, and that client sees an error, no answer.
@@ -80,19 +80,19 @@ async fn review(
     let target = target(&snapshot, &choice, host.as_deref(), version)?;
     let caller = Caller::identify(app, &snapshot, peer, &parts.headers).await?;
     let cluster = match target {
-        Target::Cluster(name) => Some(name),
-        Target::Auto => None,
+        ReviewTarget::Cluster(name) => Some(name),
+        ReviewTarget::Auto => None,
     };
     caller.may_ask(cluster)?;
     caller.may_ask_now(&snapshot, cluster)?;
     let request = form.parse(&body, version)?;
-    if target == Target::Auto {
+    if target == ReviewTarget::Auto {
         callers::may_ask_about_chosen(&snapshot, &request)?;
     }
     let named = (&choice, version);
     let route =
         identity_mapping::mapping_for(&snapshot.config, host.as_deref(), named, caller.config.as_deref());
-    let question = Question {
+    let question = ReviewQuestion {
         snapshot: &snapshot,
         target,
         route,
@@ -104,19 +104,19 @@ async fn review(
 }
 
 fn target<'a>(
-    snapshot: &Snapshot,
+    snapshot: &ConfigSnapshot,
     choice: &'a Choice,
     host: Option<&'a str>,
-    version: Version,
-) -> Result<Target<'a>, Problem> {
+    version: ReviewVersion,
+) -> Result<ReviewTarget<'a>, RequestProblem> {
     let config = &snapshot.config;
     match choice {
-        Choice::Path(cluster) => Ok(Target::Cluster(cluster)),
-        Choice::Automatic if config.auto.is_some() => Ok(Target::Auto),
-        Choice::Automatic => Err(Problem::NotFound),
-        Choice::Host => {
-            host.and_then(|host| identity_mapping::target_of_host(config, host)).ok_or(Problem::Host(version))
-        }
+        Choice::Path(cluster) => Ok(ReviewTarget::Cluster(cluster)),
+        Choice::Automatic if config.auto.is_some() => Ok(ReviewTarget::Auto),
+        Choice::Automatic => Err(RequestProblem::NotFound),
+        Choice::Host => host
+            .and_then(|host| identity_mapping::target_of_host(config, host))
+            .ok_or(RequestProblem::Host(version)),
     }
 }
 

@@ -8,8 +8,8 @@ use axum::{
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header, request::Parts};
 use portolan_core::{
     auth::{
-        Claims, Refusal, ReviewRequest, UnverifiedToken, Version, claims::NumericDate, members,
-        refusal::Unavailable,
+        ReviewRequest, ReviewVersion, TokenClaims, TokenRefusal, UnverifiedToken, claims::NumericDate,
+        members, refusal::Unavailable,
     },
     object::{Object, or_default},
 };
@@ -18,12 +18,12 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{App, callers::Caller, problem::Problem};
+use super::{App, callers::Caller, problem::RequestProblem};
 use crate::{
     cluster::Cluster,
     config::V1,
     metrics::ANONYMOUS,
-    review::{Question, Target},
+    review::{ReviewQuestion, ReviewTarget},
 };
 
 #[derive(Deserialize)]
@@ -42,7 +42,7 @@ pub(super) async fn validate(
 ) -> Response {
     let snapshot = app.state.snapshot();
     if !snapshot.config.v1.enabled {
-        return Problem::NotFound.into_response();
+        return RequestProblem::NotFound.into_response();
     }
     let (parts, body) = request.into_parts();
     let answered = match Caller::identify(&app, &snapshot, peer, &parts.headers).await {
@@ -59,11 +59,11 @@ pub(super) async fn validate(
 
 async fn validated(
     app: &App,
-    snapshot: &std::sync::Arc<crate::state::Snapshot>,
+    snapshot: &std::sync::Arc<crate::state::ConfigSnapshot>,
     caller: &Caller,
     parts: &Parts,
     body: Body,
-) -> Result<Response, Problem> {
+) -> Result<Response, RequestProblem> {
     let body = body::read(parts, body).await?;
     let Ok(Object(Validate { cluster, token })) = serde_json::from_slice(&body) else {
         return Ok(error(StatusCode::BAD_REQUEST, "invalid_request", "Invalid request body"));
@@ -74,11 +74,11 @@ async fn validated(
     caller.may_ask(Some(&cluster))?;
     caller.may_ask_now(snapshot, Some(&cluster))?;
     let token = Some(SecretString::from(token));
-    let request = ReviewRequest::new(None, None, Version::V1, token, Vec::new());
-    let request = request.map_err(|error| Problem::Body(Version::V1, error.to_string()))?;
-    let question = Question {
+    let request = ReviewRequest::new(None, None, ReviewVersion::V1, token, Vec::new());
+    let request = request.map_err(|error| RequestProblem::Body(ReviewVersion::V1, error.to_string()))?;
+    let question = ReviewQuestion {
         snapshot,
-        target: Target::Cluster(&cluster),
+        target: ReviewTarget::Cluster(&cluster),
         route: None,
         caller: &caller.name,
         // Checking the audience was the caller's responsibility, and its answer has them all.
@@ -92,11 +92,11 @@ async fn validated(
     Ok(old_answer(&cluster, request.token.expose_secret()))
 }
 
-/// What a token says that was accepted just now.
+/// The answer of the old API about a token that was accepted just now.
 fn old_answer(cluster: &str, accepted: &str) -> Response {
     let read = || {
         let token = UnverifiedToken::parse(accepted)?;
-        Ok((Claims::unverified(&token)?, members::member(&token, "kubernetes.io")))
+        Ok((TokenClaims::unverified(&token)?, members::member(&token, "kubernetes.io")))
     };
     match read() {
         Ok((said, kubernetes)) => {
@@ -106,18 +106,22 @@ fn old_answer(cluster: &str, accepted: &str) -> Response {
     }
 }
 
-fn old_error(refusal: &Refusal, cluster: Option<&Cluster>) -> Response {
+fn old_error(refusal: &TokenRefusal, cluster: Option<&Cluster>) -> Response {
     let unauthorized = StatusCode::UNAUTHORIZED;
     let failed = StatusCode::INTERNAL_SERVER_ERROR;
     match refusal {
-        Refusal::ClusterNotFound(_) => {
+        TokenRefusal::ClusterNotFound(_) => {
             error(StatusCode::BAD_REQUEST, "cluster_not_found", &refusal.to_string())
         }
-        Refusal::Expired => error(unauthorized, "token_expired", "Token has expired"),
-        Refusal::Signature | Refusal::UnknownKey | Refusal::Issuer | Refusal::NotYet | Refusal::Algorithm => {
+        TokenRefusal::Expired => error(unauthorized, "token_expired", "Token has expired"),
+        TokenRefusal::Signature
+        | TokenRefusal::UnknownKey
+        | TokenRefusal::Issuer
+        | TokenRefusal::NotYet
+        | TokenRefusal::Algorithm => {
             error(unauthorized, "invalid_signature", "Token signature verification failed")
         }
-        Refusal::Unavailable(Unavailable::Issuer) => {
+        TokenRefusal::Unavailable(Unavailable::Issuer) => {
             let reason = cluster.and_then(|cluster| cluster.jwks.status().error).unwrap_or_default();
             if reason.contains("discovery") {
                 error(failed, "oidc_discovery_failed", "Failed to fetch OIDC discovery document")
@@ -125,7 +129,9 @@ fn old_error(refusal: &Refusal, cluster: Option<&Cluster>) -> Response {
                 error(failed, "jwks_fetch_failed", "Failed to fetch JWKS")
             }
         }
-        Refusal::Unavailable(Unavailable::Cluster) => error(failed, "internal_error", &refusal.to_string()),
+        TokenRefusal::Unavailable(Unavailable::Cluster) => {
+            error(failed, "internal_error", &refusal.to_string())
+        }
         _ => error(unauthorized, "invalid_token", &refusal.to_string()),
     }
 }
@@ -134,7 +140,7 @@ fn error(code: StatusCode, name: &str, message: &str) -> Response {
     json_response(code, json!({"error": name, "message": message}).to_string())
 }
 
-fn claims(cluster: &str, claims: &Claims, kubernetes: Option<Value>) -> Value {
+fn claims(cluster: &str, claims: &TokenClaims, kubernetes: Option<Value>) -> Value {
     let mut body = Map::new();
     let mut put = |key: &str, value: Value| body.insert(key.to_owned(), value);
     put("cluster", json!(cluster));

@@ -1,16 +1,16 @@
 //! Whom a token must be for: one answer for every mode and every door.
 
-use portolan_core::auth::{Refusal, audience::intersection};
+use portolan_core::auth::{TokenRefusal, audience::intersection};
 
 use crate::cluster::Cluster;
 
-/// An audience that stands for every one.
+/// The audience that matches every other.
 const ANY: &str = "*";
 
 /// Whom a token must be for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Wanted<'a> {
-    /// What the cluster's configuration says.
+    /// Those of the cluster's configuration.
     Default,
     /// Anybody.
     Any,
@@ -42,14 +42,14 @@ impl<'a> Audiences<'a> {
     }
 
     /// Those of a token that are wanted, where nobody is asked.
-    pub(super) fn met(self, token: &[String]) -> Result<Vec<String>, Refusal> {
+    pub(super) fn met(self, token: &[String]) -> Result<Vec<String>, TokenRefusal> {
         let (common, wanted) = match self {
             Self::Anybody => return Ok(token.to_vec()),
             Self::Any => (token.to_vec(), Default::default()),
             Self::These(wanted) | Self::ApiServer(wanted) => (intersection(wanted, token), wanted),
         };
         if common.is_empty() {
-            return Err(Refusal::Audience { token: token.to_vec(), wanted: wanted.to_vec() });
+            return Err(TokenRefusal::Audience { token: token.to_vec(), wanted: wanted.to_vec() });
         }
         Ok(common)
     }

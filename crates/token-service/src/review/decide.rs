@@ -5,58 +5,59 @@ use std::{sync::Arc, time::Duration};
 use futures::future::join_all;
 use jiff::Timestamp;
 use portolan_core::auth::{
-    Claims, Identity, Keys, Refusal, UnverifiedToken, claims::NumericDate, refusal::Unavailable,
+    IssuerKeys, TokenClaims, TokenRefusal, UnverifiedToken, UserIdentity, claims::NumericDate,
+    refusal::Unavailable,
 };
 use portolan_runtime::{
-    config::issuer::Mode,
-    token_review::{self, No},
+    config::issuer::VerificationMode,
+    token_review::{self, ReviewRefusal},
 };
 use tokio::time::Instant;
 
 use super::{
     audiences::{Audiences, Wanted},
-    question::{Accepted, Decision, Target},
+    question::{Accepted, ReviewDecision, ReviewTarget},
     remote,
 };
-use crate::{cluster::Cluster, state::Snapshot};
+use crate::{cluster::Cluster, state::ConfigSnapshot};
 
-/// Says in `hybrid` mode whose word it was.
+/// Names the side that decided in `hybrid` mode.
 const CHECKED_BY: &str = "portolan/checked-by";
 
 pub(crate) async fn decide(
-    snapshot: &Snapshot,
-    target: Target<'_>,
+    snapshot: &ConfigSnapshot,
+    target: ReviewTarget<'_>,
     token: &UnverifiedToken<'_>,
     wanted: Wanted<'_>,
     now: Timestamp,
-) -> Decision {
+) -> ReviewDecision {
     let chosen = match choose(snapshot, target, token) {
-        Err(Refusal::NoCluster) => choose_anew(snapshot, target, token).await,
+        Err(TokenRefusal::NoCluster) => choose_anew(snapshot, target, token).await,
         chosen => chosen,
     };
     let cluster = match chosen {
         Ok(cluster) => cluster,
         Err(refusal) => {
-            return Decision { cluster: None, outcome: Err(refusal), keep_for: Duration::ZERO };
+            return ReviewDecision { cluster: None, outcome: Err(refusal), keep_for: Duration::ZERO };
         }
     };
     let audiences = Audiences::of(wanted, cluster);
     let outcome = if token.claims_to_be_of(&cluster.config.issuers) {
         match cluster.config.mode {
-            Mode::Jwks => by_keys(cluster, token, audiences, now).await,
-            Mode::Review => by_review(cluster, token, audiences).await,
-            Mode::Hybrid => by_both(cluster, token, audiences, now).await,
+            VerificationMode::Jwks => by_keys(cluster, token, audiences, now).await,
+            VerificationMode::Review => by_review(cluster, token, audiences).await,
+            VerificationMode::Hybrid => by_both(cluster, token, audiences, now).await,
         }
     } else {
         // A token of somebody else is not shown to this cluster.
-        Err(Refusal::Issuer)
+        Err(TokenRefusal::Issuer)
     };
     let accepted = outcome.as_ref().ok();
     // Never beyond the end of the token, whatever the leeway.
     let left = accepted.and_then(|accepted| accepted.end).map_or(Duration::MAX, |end| left(end, now));
     let limit = accepted.and_then(|accepted| accepted.keep_for).unwrap_or(Duration::MAX);
     let keep_for = cluster.config.cache_for.min(left).min(limit);
-    Decision { cluster: Some(Arc::clone(&cluster.config)), outcome, keep_for }
+    ReviewDecision { cluster: Some(Arc::clone(&cluster.config)), outcome, keep_for }
 }
 
 fn left(end: NumericDate, now: Timestamp) -> Duration {
@@ -65,40 +66,40 @@ fn left(end: NumericDate, now: Timestamp) -> Duration {
 
 /// The cluster of a question. The automatic choice looks at what is in memory only.
 pub(crate) fn choose<'a>(
-    snapshot: &'a Snapshot,
-    target: Target<'_>,
+    snapshot: &'a ConfigSnapshot,
+    target: ReviewTarget<'_>,
     token: &UnverifiedToken<'_>,
-) -> Result<&'a Arc<Cluster>, Refusal> {
-    if let Target::Cluster(name) = target {
-        return snapshot.clusters.get(name).ok_or_else(|| Refusal::ClusterNotFound(name.to_owned()));
+) -> Result<&'a Arc<Cluster>, TokenRefusal> {
+    if let ReviewTarget::Cluster(name) = target {
+        return snapshot.clusters.get(name).ok_or_else(|| TokenRefusal::ClusterNotFound(name.to_owned()));
     }
-    let key_id = token.unverified_key_id().ok_or(Refusal::NoCluster)?;
-    let of_issuer = snapshot.by_issuer.get(token.unverified_issuer()).ok_or(Refusal::NoCluster)?;
+    let key_id = token.unverified_key_id().ok_or(TokenRefusal::NoCluster)?;
+    let of_issuer = snapshot.by_issuer.get(token.unverified_issuer()).ok_or(TokenRefusal::NoCluster)?;
     let mut candidates = of_issuer.iter().filter(|cluster| cluster.has_key(key_id));
     match (candidates.next(), candidates.next()) {
         (Some(cluster), None) => Ok(cluster),
         // Two clusters with one issuer and one key cannot be told apart.
-        _ => Err(Refusal::NoCluster),
+        _ => Err(TokenRefusal::NoCluster),
     }
 }
 
 /// The automatic choice once more, after the issuer was asked for newer keys: the token may be the first of a
 /// new one. That is done once per cooldown, whoever asks.
 async fn choose_anew<'a>(
-    snapshot: &'a Snapshot,
-    target: Target<'_>,
+    snapshot: &'a ConfigSnapshot,
+    target: ReviewTarget<'_>,
     token: &UnverifiedToken<'_>,
-) -> Result<&'a Arc<Cluster>, Refusal> {
-    let of_issuer = snapshot.by_issuer.get(token.unverified_issuer()).ok_or(Refusal::NoCluster)?;
-    let Some(key_id) = token.unverified_key_id() else { return Err(Refusal::NoCluster) };
+) -> Result<&'a Arc<Cluster>, TokenRefusal> {
+    let of_issuer = snapshot.by_issuer.get(token.unverified_issuer()).ok_or(TokenRefusal::NoCluster)?;
+    let Some(key_id) = token.unverified_key_id() else { return Err(TokenRefusal::NoCluster) };
     if of_issuer.iter().any(|cluster| cluster.has_key(key_id)) {
-        return Err(Refusal::NoCluster);
+        return Err(TokenRefusal::NoCluster);
     }
     join_all(of_issuer.iter().map(|cluster| cluster.jwks.newer())).await;
     let chosen = choose(snapshot, target, token);
     // The one whose keys nobody has, or could get now, may be its own.
     let unsure = chosen.is_err() && of_issuer.iter().any(|cluster| cluster.jwks.is_in_doubt());
-    if unsure { Err(Refusal::Unavailable(Unavailable::Issuer)) } else { chosen }
+    if unsure { Err(TokenRefusal::Unavailable(Unavailable::Issuer)) } else { chosen }
 }
 
 async fn by_keys(
@@ -106,42 +107,46 @@ async fn by_keys(
     token: &UnverifiedToken<'_>,
     audiences: Audiences<'_>,
     now: Timestamp,
-) -> Result<Accepted, Refusal> {
+) -> Result<Accepted, TokenRefusal> {
     let (identity, claims) = known_by_keys(cluster, token, now).await?;
     let audiences = audiences.met(&claims.aud.0)?;
     Ok(Accepted { identity, audiences, token_id: claims.jti, end: claims.exp, keep_for: None })
 }
 
-/// Whose token it is, as far as keys can tell.
+/// Finds the holder of a token, as far as keys can tell.
 async fn known_by_keys(
     cluster: &Cluster,
     token: &UnverifiedToken<'_>,
     now: Timestamp,
-) -> Result<(Identity, Claims), Refusal> {
+) -> Result<(UserIdentity, TokenClaims), TokenRefusal> {
     if token.claims_to_be_legacy() {
-        return Err(Refusal::Legacy);
+        return Err(TokenRefusal::Legacy);
     }
     let claims = verified(cluster, token, now).await?;
-    Ok((Identity::of(&claims)?, claims))
+    Ok((UserIdentity::of(&claims)?, claims))
 }
 
 /// The claims of a token that a key of the cluster has signed. Newer keys are asked for when none has its id.
-async fn verified(cluster: &Cluster, token: &UnverifiedToken<'_>, now: Timestamp) -> Result<Claims, Refusal> {
-    let check = |keys: &Keys| keys.verify(token, &cluster.rules(), now);
+async fn verified(
+    cluster: &Cluster,
+    token: &UnverifiedToken<'_>,
+    now: Timestamp,
+) -> Result<TokenClaims, TokenRefusal> {
+    let check = |keys: &IssuerKeys| keys.verify(token, &cluster.rules(), now);
     let Some(keys) = cluster.jwks.keys() else {
-        let keys = cluster.jwks.newer().await.ok_or(Refusal::Unavailable(Unavailable::Issuer))?;
+        let keys = cluster.jwks.newer().await.ok_or(TokenRefusal::Unavailable(Unavailable::Issuer))?;
         return check(&keys);
     };
     match check(&keys) {
-        Err(Refusal::UnknownKey) if token.unverified_key_id().is_some() => {
+        Err(TokenRefusal::UnknownKey) if token.unverified_key_id().is_some() => {
             let newer = cluster.jwks.newer().await;
-            let checked = newer.map_or(Err(Refusal::UnknownKey), |newer| check(&newer));
+            let checked = newer.map_or(Err(TokenRefusal::UnknownKey), |newer| check(&newer));
             cluster.jwks.unless_in_doubt(checked)
         }
-        Err(Refusal::Signature) => {
+        Err(TokenRefusal::Signature) => {
             // The key may have changed under its id. Who asks next finds out.
             cluster.jwks.hint();
-            Err(Refusal::Signature)
+            Err(TokenRefusal::Signature)
         }
         result => result,
     }
@@ -151,13 +156,13 @@ async fn by_review(
     cluster: &Cluster,
     token: &UnverifiedToken<'_>,
     audiences: Audiences<'_>,
-) -> Result<Accepted, Refusal> {
-    let named = Identity::unverified(token)?;
-    let claims = Claims::unverified(token)?;
+) -> Result<Accepted, TokenRefusal> {
+    let named = UserIdentity::unverified(token)?;
+    let claims = TokenClaims::unverified(token)?;
     let asked = audiences.asked(&claims.aud.0);
     let answer = remote::review_at(cluster, token, &asked).await;
     let agreed = answer.and_then(|answer| token_review::agreed(answer, &named, &claims.aud.0, &asked));
-    let (identity, audiences) = agreed.map_err(Refusal::from)?;
+    let (identity, audiences) = agreed.map_err(TokenRefusal::from)?;
     // The cluster has vouched for the claims.
     Ok(Accepted { identity, audiences, token_id: claims.jti, end: claims.exp, keep_for: None })
 }
@@ -167,7 +172,7 @@ async fn by_both(
     token: &UnverifiedToken<'_>,
     audiences: Audiences<'_>,
     now: Timestamp,
-) -> Result<Accepted, Refusal> {
+) -> Result<Accepted, TokenRefusal> {
     let (identity, claims) = known_by_keys(cluster, token, now).await?;
     let of_token = &claims.aud.0;
     let asked = match audiences {
@@ -181,13 +186,13 @@ async fn by_both(
             cluster.outages.answered(token.text());
             (identity, audiences, "review", None)
         }
-        Err(No::Outage) => {
+        Err(ReviewRefusal::Outage) => {
             let left = claims.exp.map_or(Duration::ZERO, |end| left(end, now));
             let alone = cluster.keys_may_decide(token, left, Instant::now());
-            let alone = alone.ok_or(Refusal::Unavailable(Unavailable::Cluster))?;
+            let alone = alone.ok_or(TokenRefusal::Unavailable(Unavailable::Cluster))?;
             (identity, audiences.met(of_token)?, "keys-during-outage", Some(alone))
         }
-        Err(No::Refused(refusal)) => {
+        Err(ReviewRefusal::Refused(refusal)) => {
             if !refusal.is_transient() {
                 cluster.outages.answered(token.text());
             }

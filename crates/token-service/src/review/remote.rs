@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 use portolan_core::auth::UnverifiedToken;
-use portolan_runtime::token_review::{self, No, Remote, Status, Unanswered};
+use portolan_runtime::token_review::{self, RemoteReviewer, ReviewRefusal, ReviewStatus, ReviewUnanswered};
 
 use crate::cluster::Cluster;
 
@@ -11,7 +11,7 @@ pub(crate) async fn review_at(
     cluster: &Cluster,
     token: &UnverifiedToken<'_>,
     audiences: &[String],
-) -> Result<Status, No> {
+) -> Result<ReviewStatus, ReviewRefusal> {
     let answer = ask_cluster(cluster, token.text(), audiences).await;
     answer.map_err(|why| token_review::unanswered(&cluster.config.name, &why))
 }
@@ -21,19 +21,19 @@ pub(crate) async fn ask_cluster(
     cluster: &Cluster,
     token: &str,
     audiences: &[String],
-) -> Result<Status, Unanswered> {
+) -> Result<ReviewStatus, ReviewUnanswered> {
     let held = cluster.credential.held();
-    let remote = Remote {
+    let remote = RemoteReviewer {
         name: &cluster.config.name,
         url: cluster.config.api_server.as_deref().unwrap_or_default(),
         credential: held.as_ref().map(|held| held.credential.clone()),
-        fetcher: &cluster.fetcher,
+        fetcher: &cluster.outbound.fetcher,
     };
     let answer = token_review::ask(remote, token, audiences).await;
     let status = match &answer {
         Ok(_) => Some(StatusCode::OK),
-        Err(Unanswered::Status(status)) => Some(*status),
-        Err(Unanswered::Fetch(_) | Unanswered::Other(_)) => None,
+        Err(ReviewUnanswered::Status(status)) => Some(*status),
+        Err(ReviewUnanswered::Fetch(_) | ReviewUnanswered::Other(_)) => None,
     };
     if let (Some(held), Some(status)) = (&held, status) {
         cluster.credential.answered(&cluster.config.name, held, status);

@@ -12,35 +12,35 @@ use std::{
 use aws_lc_rs::{hmac, rand};
 use bytes::Bytes;
 use moka::{Expiry, future::Cache, notification::RemovalCause};
-use portolan_core::auth::{Answer, Refusal, Version};
+use portolan_core::auth::{ReviewAnswer, ReviewVersion, TokenRefusal};
 use secrecy::ExposeSecret as _;
 
-use super::question::{Decision, Question, Target};
+use super::question::{ReviewDecision, ReviewQuestion, ReviewTarget};
 use crate::{audit, config::ClusterConfig};
 
 /// Of all answers together. A verdict has about a kilobyte.
 const MAX_BYTES: u64 = 24 * 1024 * 1024;
-/// What an entry takes besides its answer.
+/// Memory of an entry besides its answer.
 const OVERHEAD_BYTES: usize = 512;
 /// A refusal is kept for a moment only: what is wrong now may be right soon.
 const REFUSED_FOR: Duration = Duration::from_secs(3);
 
 /// An answer that was given. There are many of them, so it has nothing that can be had from elsewhere.
 #[derive(Debug)]
-pub(crate) struct Verdict {
+pub(crate) struct ReviewVerdict {
     pub(crate) body: Bytes,
     cluster: Option<Arc<ClusterConfig>>,
     /// Name of the user, as it was passed on.
     username: Option<Box<str>>,
-    refusal: Option<Box<Refusal>>,
+    refusal: Option<Box<TokenRefusal>>,
     caller: Arc<str>,
     keep_for: Duration,
     repeats: AtomicU32,
 }
 
-impl Verdict {
-    pub(super) fn new(decision: Decision, body: Vec<u8>, caller: Arc<str>) -> Self {
-        let Decision { cluster, outcome, keep_for } = decision;
+impl ReviewVerdict {
+    pub(super) fn new(decision: ReviewDecision, body: Vec<u8>, caller: Arc<str>) -> Self {
+        let ReviewDecision { cluster, outcome, keep_for } = decision;
         let (username, refusal) = match outcome {
             Ok(accepted) => (Some(accepted.identity.username.into_boxed_str()), None),
             Err(refusal) => (None, Some(Box::new(refusal))),
@@ -58,11 +58,11 @@ impl Verdict {
     /// The verdict about what is no token.
     pub(super) fn junk(
         cluster: Option<Arc<ClusterConfig>>,
-        refusal: &Refusal,
-        question: &Question<'_>,
+        refusal: &TokenRefusal,
+        question: &ReviewQuestion<'_>,
     ) -> Self {
-        let body = Answer::Refused(refusal).to_json(question.request.version);
-        let decision = Decision { cluster, outcome: Err(refusal.clone()), keep_for: Duration::ZERO };
+        let body = ReviewAnswer::Refused(refusal).to_json(question.request.version);
+        let decision = ReviewDecision { cluster, outcome: Err(refusal.clone()), keep_for: Duration::ZERO };
         Self::new(decision, body, Arc::clone(question.caller))
     }
 
@@ -71,7 +71,7 @@ impl Verdict {
         self.cluster.as_ref().map_or("", |cluster| &cluster.name)
     }
 
-    /// How the cluster's tokens are checked.
+    /// The mode in which the cluster's tokens are checked.
     pub(crate) fn mode(&self) -> &'static str {
         self.cluster.as_ref().map_or("", |cluster| cluster.mode.label())
     }
@@ -83,7 +83,7 @@ impl Verdict {
 
     /// The value of the `reason` label.
     pub(crate) fn reason(&self) -> &'static str {
-        self.refusal().map_or("", Refusal::label)
+        self.refusal().map_or("", TokenRefusal::label)
     }
 
     /// Name of the user, as it was passed on.
@@ -92,7 +92,7 @@ impl Verdict {
     }
 
     /// The refusal, for those who answer in another form.
-    pub(crate) fn refusal(&self) -> Option<&Refusal> {
+    pub(crate) fn refusal(&self) -> Option<&TokenRefusal> {
         self.refusal.as_deref()
     }
 
@@ -124,7 +124,7 @@ impl KeyMaker {
     }
 
     /// Everything that decides the answer, each part with its length.
-    pub(super) fn key(&self, question: &Question<'_>) -> Key {
+    pub(super) fn key(&self, question: &ReviewQuestion<'_>) -> Key {
         let mut context = hmac::Context::with_key(&self.0);
         let mut feed = |part: &[u8]| {
             context.update(&(part.len() as u64).to_le_bytes());
@@ -133,15 +133,15 @@ impl KeyMaker {
         feed(question.request.token.expose_secret().as_bytes());
         // What kind it is comes first: a question may name a cluster with no letters.
         let (kind, name) = match question.target {
-            Target::Cluster(name) => (0, name),
-            Target::Auto => (1, ""),
+            ReviewTarget::Cluster(name) => (0, name),
+            ReviewTarget::Auto => (1, ""),
         };
         feed(&[kind]);
         feed(name.as_bytes());
         // Each caller has its own line in the audit.
         feed(question.caller.as_bytes());
         let route = question.route.map_or(0, |route| std::ptr::from_ref(route).addr());
-        let version = u8::from(question.request.version == Version::V1beta1);
+        let version = u8::from(question.request.version == ReviewVersion::V1beta1);
         let any = u8::from(question.any_audience);
         feed(
             &[&question.snapshot.generation.to_le_bytes()[..], &route.to_le_bytes()[..], &[version, any]]
@@ -158,28 +158,32 @@ impl KeyMaker {
 
 /// The cache.
 #[derive(Debug)]
-pub(super) struct Verdicts(Cache<Key, Arc<Verdict>>);
+pub(super) struct Verdicts(Cache<Key, Arc<ReviewVerdict>>);
 
 impl Verdicts {
     pub(super) fn new() -> Self {
-        let weigh = |_: &Key, verdict: &Arc<Verdict>| {
+        let weigh = |_: &Key, verdict: &Arc<ReviewVerdict>| {
             u32::try_from(verdict.body.len() + OVERHEAD_BYTES).unwrap_or(u32::MAX)
         };
         let cache = Cache::builder()
             .max_capacity(MAX_BYTES)
             .weigher(weigh)
             .expire_after(UntilItsEnd)
-            .eviction_listener(|_, verdict: Arc<Verdict>, _: RemovalCause| verdict.report_repeats());
+            .eviction_listener(|_, verdict: Arc<ReviewVerdict>, _: RemovalCause| verdict.report_repeats());
         Self(cache.build())
     }
 
-    pub(super) async fn get(&self, key: &Key) -> Option<Arc<Verdict>> {
+    pub(super) async fn get(&self, key: &Key) -> Option<Arc<ReviewVerdict>> {
         self.0.get(key).await
     }
 
     /// The verdict that is being found, or that the future finds. What is not to be kept is handed to those
     /// who wait for it now, and to nobody later.
-    pub(super) async fn or_decide(&self, key: Key, decide: impl Future<Output = Verdict>) -> Arc<Verdict> {
+    pub(super) async fn or_decide(
+        &self,
+        key: Key,
+        decide: impl Future<Output = ReviewVerdict>,
+    ) -> Arc<ReviewVerdict> {
         let decided = self.0.try_get_with(key, async {
             let verdict = Arc::new(decide.await);
             if verdict.keep_for.is_zero() { Err(verdict) } else { Ok(verdict) }
@@ -188,7 +192,7 @@ impl Verdicts {
     }
 
     /// Keeps a verdict, unless it is not to be kept.
-    pub(super) async fn keep(&self, key: Key, verdict: Verdict) -> Arc<Verdict> {
+    pub(super) async fn keep(&self, key: Key, verdict: ReviewVerdict) -> Arc<ReviewVerdict> {
         let verdict = Arc::new(verdict);
         if !verdict.keep_for.is_zero() {
             self.0.insert(key, Arc::clone(&verdict)).await;
@@ -214,8 +218,8 @@ impl Verdicts {
 
 struct UntilItsEnd;
 
-impl Expiry<Key, Arc<Verdict>> for UntilItsEnd {
-    fn expire_after_create(&self, _: &Key, verdict: &Arc<Verdict>, _: Instant) -> Option<Duration> {
+impl Expiry<Key, Arc<ReviewVerdict>> for UntilItsEnd {
+    fn expire_after_create(&self, _: &Key, verdict: &Arc<ReviewVerdict>, _: Instant) -> Option<Duration> {
         Some(verdict.keep_for)
     }
 
@@ -223,7 +227,7 @@ impl Expiry<Key, Arc<Verdict>> for UntilItsEnd {
     fn expire_after_update(
         &self,
         _: &Key,
-        verdict: &Arc<Verdict>,
+        verdict: &Arc<ReviewVerdict>,
         _: Instant,
         _: Option<Duration>,
     ) -> Option<Duration> {
@@ -238,21 +242,21 @@ mod tests {
     use portolan_core::auth::ReviewRequest;
 
     use super::*;
-    use crate::{config::Config, state::Snapshot};
+    use crate::{config::ServiceConfig, state::ConfigSnapshot};
 
     #[test]
     fn the_automatic_choice_has_the_key_of_no_cluster() {
-        let snapshot = Arc::new(Snapshot {
+        let snapshot = Arc::new(ConfigSnapshot {
             generation: 0,
-            config: Config::parse("clusters: {a: {issuer: https://a.test}}").unwrap(),
+            config: ServiceConfig::parse("clusters: {a: {issuer: https://a.test}}").unwrap(),
             clusters: BTreeMap::new(),
             by_issuer: HashMap::new(),
             caller_rates: None,
         });
-        let request = ReviewRequest { version: Version::V1, token: "t".into(), audiences: Vec::new() };
+        let request = ReviewRequest { version: ReviewVersion::V1, token: "t".into(), audiences: Vec::new() };
         let maker = KeyMaker::random();
         let key = |target| {
-            maker.key(&Question {
+            maker.key(&ReviewQuestion {
                 snapshot: &snapshot,
                 target,
                 route: None,
@@ -261,8 +265,8 @@ mod tests {
                 request: &request,
             })
         };
-        assert_eq!(key(Target::Auto), key(Target::Auto));
-        assert_ne!(key(Target::Auto), key(Target::Cluster("")));
-        assert_ne!(key(Target::Cluster("a")), key(Target::Cluster("b")));
+        assert_eq!(key(ReviewTarget::Auto), key(ReviewTarget::Auto));
+        assert_ne!(key(ReviewTarget::Auto), key(ReviewTarget::Cluster("")));
+        assert_ne!(key(ReviewTarget::Cluster("a")), key(ReviewTarget::Cluster("b")));
     }
 }

@@ -10,9 +10,9 @@ use portolan_runtime::args::interval;
 use serde::Deserialize;
 
 use crate::{
-    config::{CallerConfig, ClusterConfig, Proof, RateLimits, Renewal, V1},
+    config::{CallerConfig, CallerProof, ClusterConfig, RateLimits, Renewal, V1},
     host,
-    mapping::{Mapping, Matcher},
+    mapping::{IdentityMapping, MappingMatcher},
 };
 
 /// TokenRequest gives no shorter token.
@@ -83,7 +83,7 @@ impl AutoFile {
 
 /// A host as questions name it: without port, in lower case.
 fn normal(host: &str) -> Result<String, String> {
-    host::normalized(host).ok_or_else(|| format!("{host:?} is not the name of a host"))
+    host::normalized(host).ok_or_else(|| format!("{host:?} is not a host name"))
 }
 
 #[derive(Deserialize)]
@@ -136,24 +136,29 @@ impl RenewalFile {
 }
 
 impl RouteFile {
-    pub(super) fn check(self) -> Result<Mapping, String> {
+    pub(super) fn check(self) -> Result<IdentityMapping, String> {
         let matcher = match (self.host, self.path, self.caller) {
-            (Some(host), None, None) => Matcher::Host(normal(&host)?),
+            (Some(host), None, None) => MappingMatcher::Host(normal(&host)?),
             // Paths are compared as they are decoded, so such a route would be for nobody.
             (None, Some(path), None) if path.contains('%') => {
                 return Err("path must be written without %".to_owned());
             }
             (None, Some(path), None) if path.starts_with('/') => {
-                Matcher::Path(path.trim_end_matches('/').to_owned())
+                MappingMatcher::Path(path.trim_end_matches('/').to_owned())
             }
-            (None, None, Some(caller)) => Matcher::Caller(caller),
+            (None, None, Some(caller)) => MappingMatcher::Caller(caller),
             (None, Some(_), None) => return Err("path must start with /".to_owned()),
             _ => return Err("exactly one of host, path and caller is needed".to_owned()),
         };
         if self.username_prefix.starts_with("system:") {
             return Err("usernamePrefix must not start with system:, which is Kubernetes' own".to_owned());
         }
-        Ok(Mapping { matcher, username_prefix: self.username_prefix, groups: self.groups, extra: self.extra })
+        Ok(IdentityMapping {
+            matcher,
+            username_prefix: self.username_prefix,
+            groups: self.groups,
+            extra: self.extra,
+        })
     }
 }
 
@@ -168,14 +173,14 @@ impl CallerFile {
         };
         self.clusters.iter().try_for_each(known)?;
         let proof = match (self.certificate, self.service_account) {
-            (Some(certificate), None) => Proof::Certificate(certificate.common_name),
+            (Some(certificate), None) => CallerProof::Certificate(certificate.common_name),
             (None, Some(account)) if account.cluster == "*" => {
                 return Err("serviceAccount: cluster must be one cluster, not \"*\"".to_owned());
             }
             (None, Some(account)) => {
                 known(&account.cluster)?;
                 let username = format!("system:serviceaccount:{}:{}", account.namespace, account.name);
-                Proof::ServiceAccount { cluster: account.cluster, username, audience: account.audience }
+                CallerProof::ServiceAccount { cluster: account.cluster, username, audience: account.audience }
             }
             _ => return Err("exactly one of certificate and serviceAccount is needed".to_owned()),
         };
