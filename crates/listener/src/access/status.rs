@@ -1,0 +1,203 @@
+//! The status of a ClusterAccess, from what is known of its cluster.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use portolan_core::{
+    api::gateway::{
+        CONDITION_COMPLETE, CONDITION_READY, CONDITION_WATCHED, ClusterAccess, ClusterAccessStatus,
+        REASON_SUCCEEDED,
+    },
+    digest::sha256_hex,
+    standard_condition::{self, Judgement},
+};
+
+use crate::{
+    cluster::{Known, Watching},
+    files::Trouble,
+    problem::Problem,
+};
+
+/// Maximum number of group-versions named in a message.
+const NAMED: usize = 10;
+
+/// The facts that a status is made of.
+#[derive(Debug, Default)]
+pub(crate) struct View<'a> {
+    /// The path that the cluster is served under.
+    pub(crate) served: Option<&'a str>,
+    pub(crate) known: Option<&'a Known>,
+    pub(crate) problem: Option<&'a Problem>,
+    pub(crate) trouble: Option<&'a Trouble>,
+    /// `true` if the last result is about the current target.
+    pub(crate) looked: bool,
+}
+
+/// The status that a ClusterAccess should have.
+pub(crate) fn status(access: &ClusterAccess, view: &View<'_>, now: Timestamp) -> ClusterAccessStatus {
+    let before = access.status.clone().unwrap_or_default();
+    let generation = access.metadata.generation;
+    let discovered = view.known.filter(|_| view.served.is_some()).map(|known| &known.discovered);
+    let hash = discovered.map(|discovered| {
+        sha256_hex(serde_json::to_string(&discovered.references()).unwrap_or_default().as_bytes())
+    });
+    let served = view.served.map(str::to_owned);
+    let is_same = before.schema_hash == hash && before.observed_path == served;
+    let last_sync_time = if is_same && before.last_sync_time.is_some() {
+        before.last_sync_time
+    } else {
+        hash.as_ref().map(|_| Time(now)).or(before.last_sync_time)
+    };
+    let mut conditions = before.conditions;
+    let mut set = |r#type, judgement: Option<Judgement>| match judgement {
+        Some(judgement) => standard_condition::set(&mut conditions, r#type, judgement, generation, now),
+        None => standard_condition::remove(&mut conditions, r#type),
+    };
+    set(CONDITION_READY, Some(ready(view)));
+    set(CONDITION_COMPLETE, complete(view));
+    set(CONDITION_WATCHED, watched(view));
+    ClusterAccessStatus {
+        observed_path: served,
+        schema_hash: hash,
+        server_version: discovered.map(|discovered| discovered.version.clone()),
+        kinds: discovered.and_then(|discovered| i32::try_from(discovered.kinds()).ok()),
+        last_sync_time,
+        observed_generation: generation,
+        conditions,
+    }
+}
+
+fn ready(view: &View<'_>) -> Judgement {
+    let kept = if view.served.is_some() { " The last good document is still served." } else { "" };
+    if let Some(problem) = view.problem {
+        return Judgement::fails(problem.reason, format!("{}.{kept}", problem.message.trim_end_matches('.')));
+    }
+    if let Some(trouble) = view.trouble {
+        return Judgement::fails(trouble.reason, trouble.message.clone());
+    }
+    if view.looked {
+        Judgement::holds(REASON_SUCCEEDED, "Schema generated and written successfully")
+    } else {
+        Judgement::unknown("Discovering", format!("The cluster is being looked at.{kept}"))
+    }
+}
+
+fn complete(view: &View<'_>) -> Option<Judgement> {
+    let discovered = &view.known.filter(|_| view.served.is_some())?.discovered;
+    if discovered.failed.is_empty() {
+        return Some(Judgement::holds("AllGroupVersions", "Every group-version is in the document"));
+    }
+    let named: Vec<_> =
+        discovered.failed.iter().take(NAMED).map(|(name, why)| format!("{name} ({why})")).collect();
+    let more = discovered.failed.len().saturating_sub(NAMED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    Some(Judgement::fails(
+        "GroupVersionsFailed",
+        format!("Not up to date, and tried again every 10 seconds: {}{more}", named.join(", ")),
+    ))
+}
+
+fn watched(view: &View<'_>) -> Option<Judgement> {
+    match view.known?.outcome.as_ref()?.watching {
+        Watching::Unknown => None,
+        Watching::Watches => Some(Judgement::holds("Watching", "New APIs of the cluster are seen at once")),
+        Watching::Forbidden => Some(Judgement::fails(
+            "WatchForbidden",
+            "New APIs of the cluster are seen within 10 seconds: let the credential list and watch customresourcedefinitions and apiservices to see them at once",
+        )),
+        Watching::Unstable => Some(Judgement::fails(
+            "IndexUnstable",
+            "New APIs of the cluster are seen within 5 minutes: the hashes of its /openapi/v3 change at every read, although nothing else does",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, sync::Arc};
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::{cluster::Outcome, discovery::Discovered};
+
+    fn access() -> ClusterAccess {
+        serde_json::from_value(json!({
+            "apiVersion": "gateway.platform-mesh.io/v1alpha1", "kind": "ClusterAccess",
+            "metadata": {"name": "a", "generation": 3}, "spec": {},
+        }))
+        .unwrap()
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn known(watching: Watching, failed: &[&str]) -> Known {
+        let failed = failed.iter().map(|name| ((*name).to_owned(), "down".to_owned()));
+        let discovered = Discovered {
+            version: "v1.35".to_owned(),
+            failed: failed.collect::<BTreeMap<_, _>>(),
+            ..Discovered::default()
+        };
+        let outcome = Outcome { assignment: crate::cluster::tests::assignment(), result: Ok(()), watching };
+        Known { outcome: Some(outcome), discovered: Arc::new(discovered), succeeded: None }
+    }
+
+    fn reasons(view: &View<'_>) -> Vec<(String, String)> {
+        let status = status(&access(), view, at(1));
+        assert!(status.conditions.iter().all(|condition| condition.observed_generation == Some(3)));
+        status.conditions.into_iter().map(|condition| (condition.r#type, condition.reason)).collect()
+    }
+
+    #[test]
+    fn conditions_say_what_is_known() {
+        let good = known(Watching::Watches, &[]);
+        let view = View { served: Some("a"), known: Some(&good), looked: true, ..View::default() };
+        let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+        assert_eq!(
+            reasons(&view),
+            [
+                pair("Ready", "ReconcileSucceeded"),
+                pair("Complete", "AllGroupVersions"),
+                pair("Watched", "Watching")
+            ]
+        );
+        let poor = known(Watching::Forbidden, &["x.io/v1"]);
+        let view = View { served: Some("a"), known: Some(&poor), looked: true, ..View::default() };
+        assert_eq!(
+            reasons(&view)[1..],
+            [pair("Complete", "GroupVersionsFailed"), pair("Watched", "WatchForbidden")]
+        );
+        let odd = known(Watching::Unstable, &[]);
+        let view = View { served: Some("a"), known: Some(&odd), looked: true, ..View::default() };
+        assert_eq!(reasons(&view)[2], pair("Watched", "IndexUnstable"));
+        assert_eq!(reasons(&View::default()), [pair("Ready", "Discovering")]);
+        let trouble = Trouble { reason: "FileConflict", message: "m".to_owned() };
+        let view = View { trouble: Some(&trouble), looked: true, ..View::default() };
+        assert_eq!(reasons(&view), [pair("Ready", "FileConflict")]);
+    }
+
+    #[test]
+    fn a_problem_says_whether_the_last_document_is_served() {
+        let problem = Problem::passing("Unreachable", "h cannot be reached.");
+        let message = |served| {
+            let view = View { served, problem: Some(&problem), ..View::default() };
+            status(&access(), &view, at(1)).conditions[0].message.clone()
+        };
+        assert_eq!(message(None), "h cannot be reached.");
+        assert_eq!(message(Some("a")), "h cannot be reached. The last good document is still served.");
+    }
+
+    #[test]
+    fn the_time_changes_with_the_document_only() {
+        let good = known(Watching::Watches, &[]);
+        let view = View { served: Some("a"), known: Some(&good), looked: true, ..View::default() };
+        let mut access = access();
+        access.status = Some(status(&access, &view, at(1)));
+        let again = status(&access, &view, at(2));
+        assert_eq!(access.status, Some(again.clone()));
+        let moved = status(&access, &View { served: Some("b"), ..view }, at(3));
+        assert_eq!(moved.last_sync_time, Some(Time(at(3))));
+        assert_eq!(moved.observed_path.as_deref(), Some("b"));
+    }
+}

@@ -1,0 +1,308 @@
+//! The worker of one cluster: looks, waits for a change, looks again.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use portolan_core::kubeconfig::RestrictedKubeconfig;
+use portolan_runtime::{backoff::Backoff, tasks::Tasks};
+use tokio::time::{Instant, sleep};
+use tracing::{debug, info, warn};
+
+use super::{
+    Assignment, Notify, Outcome, Progress, Watching,
+    changes::{Change, Changes},
+};
+use crate::{
+    discovery::{Discovered, Discovery, Index, Workshop},
+    metrics::ListenerMetrics,
+    problem::Problem,
+};
+
+/// Interval at which the index is polled after a change, until the change shows.
+const LOOK: Duration = Duration::from_millis(200);
+/// Limit for that. Changes of a status never show.
+const LOOK_FOR: Duration = Duration::from_secs(5);
+/// Interval at which the index is polled if the credential may not watch.
+const POLL: Duration = Duration::from_secs(10);
+/// Interval at which everything is looked at in any case.
+const BACKSTOP: Duration = Duration::from_secs(300);
+/// Delays after a failed look.
+const RETRY_MIN: Duration = Duration::from_secs(1);
+const RETRY_MAX: Duration = Duration::from_secs(30);
+/// Delay before failed group-versions are tried again.
+const RETRY_PARTS: Duration = Duration::from_secs(10);
+/// Number of consecutive looks with new hashes but without new content after which the hashes count as useless.
+const UNSTABLE: u32 = 4;
+
+/// A worker.
+pub(super) struct Worker {
+    pub(super) name: String,
+    pub(super) assignment: Assignment,
+    pub(super) target: RestrictedKubeconfig,
+    pub(super) workshop: Arc<Workshop>,
+    pub(super) metrics: Arc<ListenerMetrics>,
+    pub(super) progress: Progress,
+    pub(super) notify: Notify,
+    pub(super) tasks: Tasks,
+}
+
+impl Worker {
+    /// Works until it is cancelled.
+    pub(super) async fn run(self) {
+        let filter = self.assignment.filter.clone();
+        let discovery = match Discovery::new(self.target.clone(), filter, Arc::clone(&self.workshop)).await {
+            Ok(discovery) => discovery,
+            // Only another target helps, and that starts another worker.
+            Err(problem) => return self.report(Err(problem), Watching::Unknown),
+        };
+        let mut rounds = Rounds {
+            worker: &self,
+            discovery,
+            changes: None,
+            following: None,
+            backoff: Backoff::new(RETRY_MIN, RETRY_MAX),
+            in_vain: 0,
+        };
+        loop {
+            let wait = rounds.look().await;
+            rounds.wait(wait).await;
+        }
+    }
+
+    /// Records and logs the result of a look.
+    fn report(&self, result: Result<Discovered, Problem>, watching: Watching) {
+        let mut known = self.progress.lock();
+        let result = match result {
+            Ok(discovered) => {
+                if !discovered.serves_the_same(&known.discovered) {
+                    let (kinds, fetched) = (discovered.kinds(), discovered.fetched);
+                    info!(
+                        cluster = self.name,
+                        path = self.assignment.path,
+                        kinds,
+                        fetched,
+                        "the cluster serves something new"
+                    );
+                }
+                known.discovered = Arc::new(discovered);
+                known.succeeded = Some(Instant::now());
+                Ok(())
+            }
+            Err(problem) => {
+                let said = known.outcome.as_ref().and_then(|outcome| outcome.result.as_ref().err());
+                if said.is_none_or(|said| said.reason != problem.reason) {
+                    warn!(
+                        cluster = self.name,
+                        path = self.assignment.path,
+                        reason = problem.reason,
+                        "{}",
+                        problem.message
+                    );
+                }
+                Err(problem)
+            }
+        };
+        known.outcome = Some(Outcome { assignment: self.assignment.clone(), result, watching });
+        drop(known);
+        (self.notify)(&self.name);
+    }
+
+    /// Records that changes are noticed in another way from now on.
+    fn report_watching(&self, watching: Watching) {
+        if let Some(outcome) = &mut self.progress.lock().outcome {
+            outcome.watching = watching;
+        }
+        (self.notify)(&self.name);
+    }
+
+    fn known(&self) -> Arc<Discovered> {
+        Arc::clone(&self.progress.lock().discovered)
+    }
+}
+
+struct Rounds<'a> {
+    worker: &'a Worker,
+    discovery: Discovery,
+    changes: Option<Changes>,
+    /// The last change, and the time until which OpenAPI and resources may still disagree about it.
+    following: Option<(Watched, Instant)>,
+    backoff: Backoff,
+    /// Number of consecutive looks with new hashes but without new content.
+    in_vain: u32,
+}
+
+impl Rounds<'_> {
+    /// Looks at everything, and returns when to do so again if nothing happens.
+    async fn look(&mut self) -> Duration {
+        let before = self.worker.known();
+        let started = Instant::now();
+        let result = self.discovery.look(&before).await;
+        let reason = result.as_ref().err().map(|problem| problem.reason);
+        self.worker.metrics.looked(&self.worker.assignment.path, started.elapsed(), reason);
+        let wait = match &result {
+            Err(_) => self.backoff.next_delay(),
+            Ok(found) => {
+                self.backoff = Backoff::new(RETRY_MIN, RETRY_MAX);
+                let in_vain = found.fetched > 0 && found.serves_the_same(&before);
+                self.in_vain = if in_vain { self.in_vain.saturating_add(1) } else { 0 };
+                if found.failed.is_empty() { BACKSTOP } else { RETRY_PARTS }
+            }
+        };
+        if result.is_ok() && self.changes.is_none() {
+            self.changes = Some(Changes::follow(&self.worker.tasks, &self.discovery.client));
+        }
+        self.worker.report(result, self.watching());
+        wait
+    }
+
+    fn watching(&self) -> Watching {
+        match &self.changes {
+            _ if self.in_vain >= UNSTABLE => Watching::Unstable,
+            None => Watching::Unknown,
+            Some(changes) if *changes.forbidden.borrow() => Watching::Forbidden,
+            Some(_) => Watching::Watches,
+        }
+    }
+
+    /// Waits until there is a reason to look at everything.
+    async fn wait(&mut self, longest: Duration) {
+        let known = self.worker.known();
+        let is_late =
+            |(watched, until): &(Watched, Instant)| *until > Instant::now() && !watched.is_settled(&known);
+        self.following = self.following.take().filter(is_late);
+        if self.following.is_some() {
+            return sleep(LOOK).await;
+        }
+        let until = Instant::now() + longest;
+        loop {
+            let watching = self.watching();
+            let now = Instant::now();
+            if now >= until {
+                return;
+            }
+            let poll = if watching == Watching::Forbidden { POLL.min(until - now) } else { until - now };
+            let Some(changes) = &mut self.changes else { return sleep(until - now).await };
+            let Changes { received, forbidden } = changes;
+            tokio::select! {
+                Some(change) = received.recv() => {
+                    if self.follow(change).await {
+                        return;
+                    }
+                }
+                Ok(()) = forbidden.changed() => {
+                    // The status says at once that new APIs take a little longer to be seen.
+                    self.worker.report_watching(self.watching());
+                }
+                () = sleep(poll) => {
+                    if watching == Watching::Forbidden && self.has_moved(&Watched::Everything).await {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Polls the index until it shows a change. Returns `true` if it did, so that everything has to be looked at.
+    async fn follow(&mut self, first: Change) -> bool {
+        let mut watched = Watched::Groups(BTreeSet::new());
+        watched.add(first);
+        let mut until = Instant::now() + LOOK_FOR;
+        loop {
+            while let Some(change) = self.changes.as_mut().and_then(Changes::already) {
+                watched.add(change);
+                until = Instant::now() + LOOK_FOR;
+            }
+            if self.has_moved(&watched).await {
+                self.following = Some((watched, Instant::now() + LOOK_FOR));
+                return true;
+            }
+            let once = watched == Watched::Everything || self.in_vain >= UNSTABLE;
+            if once || Instant::now() >= until {
+                return false;
+            }
+            sleep(LOOK).await;
+        }
+    }
+
+    /// Returns `true` if the index has changed, or if everything is to be looked at to find out why it cannot be read.
+    async fn has_moved(&self, watched: &Watched) -> bool {
+        let known = self.worker.known();
+        match self.discovery.index().await {
+            Ok(index) => watched.has_moved(&known, &index),
+            Err(problem) => {
+                debug!(cluster = self.worker.name, "the index cannot be read: {problem}");
+                // Looking at everything finds the reason.
+                *watched == Watched::Everything
+            }
+        }
+    }
+}
+
+/// The expected changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Watched {
+    Groups(BTreeSet<String>),
+    Everything,
+}
+
+impl Watched {
+    fn add(&mut self, change: Change) {
+        match (self, change) {
+            (Self::Groups(groups), Change::Group(group)) => _ = groups.insert(group),
+            (this, Change::Anything) => *this = Self::Everything,
+            (Self::Everything, _) => {}
+        }
+    }
+
+    fn has_moved(&self, known: &Discovered, index: &Index) -> bool {
+        match self {
+            Self::Everything => *index != known.index,
+            Self::Groups(groups) => {
+                groups.iter().any(|group| !known.index.of_group(group).eq(index.of_group(group)))
+            }
+        }
+    }
+
+    fn is_settled(&self, known: &Discovered) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Groups(groups) => groups.iter().all(|group| known.is_settled(group)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn index(entries: &[(&str, &str)]) -> Index {
+        Index(entries.iter().map(|(name, url)| ((*name).to_owned(), (*url).to_owned())).collect())
+    }
+
+    fn groups(names: &[&str]) -> Watched {
+        let mut watched = Watched::Groups(BTreeSet::new());
+        for name in names {
+            watched.add(Change::Group((*name).to_owned()));
+        }
+        watched
+    }
+
+    #[test]
+    fn only_the_hash_of_what_has_changed_counts() {
+        let known = Discovered { index: index(&[("v1", "1"), ("x.io/v1", "1")]), ..Discovered::default() };
+        let table = [
+            (groups(&["x.io"]), index(&[("v1", "2"), ("x.io/v1", "1")]), false),
+            (groups(&["x.io"]), index(&[("v1", "1"), ("x.io/v1", "2")]), true),
+            (groups(&["x.io"]), index(&[("v1", "1")]), true),
+            (groups(&["x.io", "y.io"]), index(&[("v1", "1"), ("x.io/v1", "1"), ("y.io/v1", "1")]), true),
+            (groups(&["y.io"]), index(&[("v1", "1"), ("x.io/v1", "1")]), false),
+            (Watched::Everything, index(&[("v1", "2"), ("x.io/v1", "1")]), true),
+            (Watched::Everything, known.index.clone(), false),
+        ];
+        for (watched, index, expected) in table {
+            assert_eq!(watched.has_moved(&known, &index), expected, "{watched:?} {index:?}");
+        }
+        let mut all = groups(&["x.io"]);
+        all.add(Change::Anything);
+        assert_eq!(all, Watched::Everything);
+    }
+}

@@ -1,0 +1,148 @@
+//! State that all reconciles share.
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::{Api, Client, ResourceExt as _, runtime::watcher};
+use parking_lot::Mutex;
+use portolan_core::api::gateway::ClusterAccess;
+use portolan_runtime::{
+    cache::Cache, controller::ControllerMetrics, events::EventReporter, objects::ObjectWatches,
+    process::Process, queue::WorkQueue, readiness::ReadyHandle, telemetry::ErrorChain, watch::WatchChange,
+};
+use tracing::warn;
+
+use crate::{
+    accounts::AccountTokens, args::ListenerArgs, cluster::Clusters, discovery::Workshop,
+    documents::Documents, files::FileStates, metrics::ListenerMetrics,
+};
+
+/// Everything that a reconcile may use.
+pub(crate) struct Context {
+    pub(crate) client: Client,
+    pub(crate) accesses: Cache<ClusterAccess>,
+    pub(crate) secrets: Arc<ObjectWatches<Secret>>,
+    pub(crate) config_maps: Arc<ObjectWatches<ConfigMap>>,
+    pub(crate) accounts: Arc<AccountTokens>,
+    pub(crate) clusters: Clusters,
+    pub(crate) documents: Arc<Documents>,
+    pub(crate) workshop: Arc<Workshop>,
+    pub(crate) file_states: FileStates,
+    pub(crate) queue: Arc<WorkQueue<String>>,
+    pub(crate) reporter: EventReporter,
+    pub(crate) metrics: Arc<ListenerMetrics>,
+    pub(crate) controllers: ControllerMetrics,
+    /// ClusterAccesses that have been tried at least once.
+    pub(crate) tried: Mutex<BTreeSet<String>>,
+    pub(crate) ready: ReadyHandle,
+    leads: AtomicBool,
+}
+
+impl Context {
+    /// Starts the watch of ClusterAccesses.
+    pub(crate) fn start(
+        args: &ListenerArgs,
+        process: &Process,
+        client: &Client,
+        ready: ReadyHandle,
+        instance: &str,
+    ) -> Arc<Self> {
+        let tasks = &process.tasks;
+        let queue: Arc<WorkQueue<String>> = Arc::default();
+        let waker = Waker { accesses: Arc::default(), queue: Arc::clone(&queue) };
+        let changed = waker.clone();
+        let all = Api::all(client.clone());
+        let (accesses, watch) = Cache::follow(all, watcher::Config::default(), move |event| {
+            changed.take(&event);
+        });
+        let _ = waker.accesses.set(accesses.clone());
+        tasks.spawn_critical("watch", watch);
+        let allowed = args.allowed_namespaces();
+        let metrics = Arc::new(ListenerMetrics::register(&process.metrics));
+        let workshop = Workshop::new(args.max_schema_bytes());
+        let (on_secret, on_config_map, on_token) = (waker.clone(), waker.clone(), waker.clone());
+        let named = Arc::clone(&queue);
+        Arc::new(Self {
+            secrets: ObjectWatches::new(client.clone(), tasks, allowed.clone(), move |_| {
+                on_secret.wake_all();
+            }),
+            config_maps: ObjectWatches::new(client.clone(), tasks, allowed.clone(), move |_| {
+                on_config_map.wake_all();
+            }),
+            accounts: AccountTokens::new(client.clone(), tasks, allowed, move || on_token.wake_all()),
+            clusters: Clusters::new(tasks, Arc::clone(&workshop), Arc::clone(&metrics), move |name| {
+                named.add(name.to_owned());
+            }),
+            documents: Arc::default(),
+            workshop,
+            file_states: FileStates::default(),
+            reporter: EventReporter::new(client.clone(), "portolan-listener", instance),
+            controllers: ControllerMetrics::register(&process.metrics),
+            tried: Mutex::default(),
+            leads: AtomicBool::new(false),
+            client: client.clone(),
+            accesses,
+            metrics,
+            queue,
+            ready,
+        })
+    }
+
+    /// Returns `true` if this replica writes statuses and files.
+    pub(crate) fn leads(&self) -> bool {
+        self.leads.load(Ordering::Relaxed)
+    }
+
+    /// Makes this replica the one that writes.
+    pub(crate) fn lead(&self) {
+        self.leads.store(true, Ordering::Relaxed);
+        self.wake_all();
+    }
+
+    /// Queues every ClusterAccess.
+    pub(crate) fn wake_all(&self) {
+        wake_all(&self.accesses, &self.queue);
+    }
+}
+
+/// Queues what has changed, and all others: the owner of a path depends on all of them.
+#[derive(Clone)]
+struct Waker {
+    accesses: Arc<OnceLock<Cache<ClusterAccess>>>,
+    queue: Arc<WorkQueue<String>>,
+}
+
+impl Waker {
+    fn take(&self, changed: &WatchChange<'_, ClusterAccess>) {
+        match changed {
+            WatchChange::Applied(access) | WatchChange::Deleted(access) => {
+                self.queue.add(access.name_any());
+                self.wake_all();
+            }
+            WatchChange::Relisted => self.wake_all(),
+            WatchChange::Failed(error) => {
+                warn!(kind = "ClusterAccess", "watch failed: {}", ErrorChain(*error));
+            }
+        }
+    }
+
+    fn wake_all(&self) {
+        if let Some(accesses) = self.accesses.get() {
+            wake_all(accesses, &self.queue);
+        }
+    }
+}
+
+/// Queues all, and the empty name, which stands for what concerns all of them.
+fn wake_all(accesses: &Cache<ClusterAccess>, queue: &WorkQueue<String>) {
+    queue.add(String::new());
+    for access in accesses.all() {
+        queue.add(access.name_any());
+    }
+}

@@ -1,0 +1,212 @@
+//! Aggregated discovery: the resources of every group-version, with scope, verbs, categories and subresources.
+
+use std::collections::BTreeMap;
+
+use portolan_core::{digest::sha256_hex, object::or_default};
+use serde::{Deserialize, Serialize};
+
+/// The accepted versions; older API servers know the second one only.
+pub(crate) const ACCEPT: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList";
+
+/// The resources of a cluster by group-version.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Resources(pub(crate) BTreeMap<String, GroupVersion>);
+
+/// One group-version.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct GroupVersion {
+    pub(crate) group: String,
+    pub(crate) version: String,
+    /// `true` if the API server prefers this version of the group.
+    pub(crate) preferred: bool,
+    /// `true` if the API server could not reach the extension that serves it.
+    pub(crate) stale: bool,
+    /// By kind.
+    pub(crate) kinds: BTreeMap<String, Kind>,
+}
+
+/// A kind and its resource.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Kind {
+    pub(crate) plural: String,
+    pub(crate) singular: String,
+    pub(crate) namespaced: bool,
+    pub(crate) verbs: Vec<String>,
+    pub(crate) subresources: Vec<String>,
+    pub(crate) short_names: Vec<String>,
+    pub(crate) categories: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct List {
+    kind: String,
+    #[serde(default, deserialize_with = "or_default")]
+    items: Vec<Group>,
+}
+
+#[derive(Deserialize)]
+struct Group {
+    #[serde(default, deserialize_with = "or_default")]
+    metadata: Named,
+    #[serde(default, deserialize_with = "or_default")]
+    versions: Vec<Version>,
+}
+
+#[derive(Default, Deserialize)]
+struct Named {
+    #[serde(default, deserialize_with = "or_default")]
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    #[serde(rename = "version")]
+    name: String,
+    #[serde(default, deserialize_with = "or_default")]
+    freshness: String,
+    #[serde(default, deserialize_with = "or_default")]
+    resources: Vec<Resource>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Resource {
+    #[serde(rename = "resource")]
+    plural: String,
+    #[serde(default, deserialize_with = "or_default")]
+    response_kind: ResponseKind,
+    #[serde(default, deserialize_with = "or_default")]
+    scope: String,
+    #[serde(default, rename = "singularResource", deserialize_with = "or_default")]
+    singular: String,
+    #[serde(default, deserialize_with = "or_default")]
+    verbs: Vec<String>,
+    #[serde(default, deserialize_with = "or_default")]
+    short_names: Vec<String>,
+    #[serde(default, deserialize_with = "or_default")]
+    categories: Vec<String>,
+    #[serde(default, deserialize_with = "or_default")]
+    subresources: Vec<Subresource>,
+}
+
+#[derive(Default, Deserialize)]
+struct ResponseKind {
+    #[serde(default, deserialize_with = "or_default")]
+    kind: String,
+}
+
+#[derive(Deserialize)]
+struct Subresource {
+    subresource: String,
+}
+
+/// A response that is not aggregated discovery.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotDiscovery {
+    /// It does not have that shape.
+    #[error("the answer is not an APIGroupDiscoveryList")]
+    Shape(#[source] serde_json::Error),
+    /// It comes from an API server without aggregated discovery.
+    #[error("the API server answered with {0}: aggregated discovery needs Kubernetes 1.27 or later")]
+    Old(String),
+}
+
+impl Resources {
+    /// Adds the response of `/api` or `/apis`.
+    pub(crate) fn read(&mut self, bytes: &[u8]) -> Result<(), NotDiscovery> {
+        let list: List = serde_json::from_slice(bytes).map_err(NotDiscovery::Shape)?;
+        if list.kind != "APIGroupDiscoveryList" {
+            return Err(NotDiscovery::Old(list.kind.chars().take(80).collect()));
+        }
+        for Group { metadata, versions } in list.items {
+            for (place, version) in versions.into_iter().enumerate() {
+                let name = match metadata.name.as_str() {
+                    "" => version.name.clone(),
+                    group => format!("{group}/{}", version.name),
+                };
+                self.0.insert(name, group_version(&metadata.name, version, place == 0));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl GroupVersion {
+    /// A hash of everything that gets into the document.
+    pub(crate) fn digest(&self) -> String {
+        let text = serde_json::to_vec(&(self.preferred, &self.kinds)).unwrap_or_default();
+        sha256_hex(&text)
+    }
+}
+
+fn group_version(group: &str, version: Version, preferred: bool) -> GroupVersion {
+    let mut kinds = BTreeMap::new();
+    for resource in version.resources {
+        let kind = resource.response_kind.kind.clone();
+        if !kind.is_empty() {
+            kinds.entry(kind).or_insert_with(|| of_resource(resource));
+        }
+    }
+    GroupVersion {
+        group: group.to_owned(),
+        version: version.name,
+        preferred,
+        stale: version.freshness == "Stale",
+        kinds,
+    }
+}
+
+fn of_resource(resource: Resource) -> Kind {
+    let mut subresources: Vec<_> =
+        resource.subresources.into_iter().map(|subresource| subresource.subresource).collect();
+    let (mut verbs, mut categories) = (resource.verbs, resource.categories);
+    subresources.sort_unstable();
+    verbs.sort_unstable();
+    categories.sort_unstable();
+    Kind {
+        plural: resource.plural,
+        singular: resource.singular,
+        namespaced: resource.scope == "Namespaced",
+        verbs,
+        subresources,
+        short_names: resource.short_names,
+        categories,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn resources_are_found_by_group_version_and_kind() {
+        let wire = json!({"kind": "APIGroupDiscoveryList", "items": [{"metadata": {"name": "apps"}, "versions": [
+            {"version": "v1", "freshness": "Current", "resources": [{
+                "resource": "deployments", "responseKind": {"group": "", "version": "", "kind": "Deployment"},
+                "scope": "Namespaced", "singularResource": "deployment", "verbs": ["watch", "get"],
+                "shortNames": ["deploy"], "categories": ["all"],
+                "subresources": [{"subresource": "status", "verbs": ["get"]}, {"subresource": "scale"}],
+            }]},
+            {"version": "v1beta1", "freshness": "Stale", "resources": null},
+        ]}]});
+        let mut resources = Resources::default();
+        resources.read(wire.to_string().as_bytes()).unwrap();
+        let found = &resources.0["apps/v1"];
+        assert!(found.preferred && !found.stale);
+        let deployment = &found.kinds["Deployment"];
+        assert_eq!((deployment.plural.as_str(), deployment.namespaced), ("deployments", true));
+        assert_eq!(deployment.verbs, ["get", "watch"]);
+        assert_eq!(deployment.subresources, ["scale", "status"]);
+        assert!(resources.0["apps/v1beta1"].stale && !resources.0["apps/v1beta1"].preferred);
+    }
+
+    #[test]
+    fn answers_of_another_kind_are_refused() {
+        let mut resources = Resources::default();
+        let old = resources.read(br#"{"kind":"APIGroupList","groups":[]}"#).unwrap_err();
+        assert!(old.to_string().contains("APIGroupList"), "{old}");
+        assert!(matches!(resources.read(b"[]"), Err(NotDiscovery::Shape(_))));
+    }
+}

@@ -1,0 +1,238 @@
+//! The current documents. Writers of files and streams are notified of changes and then read the current state: a slow
+//! one skips what is outdated, never what is current.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use parking_lot::Mutex;
+use portolan_core::{
+    digest::sha256_hex,
+    schema_document::{ClusterMetadata, NamedPart, PartReference, write},
+};
+use tokio::sync::watch;
+
+use crate::{discovery::Discovered, parts::Part};
+
+/// One document.
+#[derive(Clone, Debug)]
+pub(crate) struct Document {
+    /// Its ClusterAccess.
+    pub(crate) access: Arc<str>,
+    pub(crate) metadata: Arc<ClusterMetadata>,
+    pub(crate) references: Arc<Vec<PartReference>>,
+    parts: Arc<Vec<Arc<Part>>>,
+    /// The number of its last change.
+    pub(crate) revision: u64,
+    /// A hash of everything in it.
+    pub(crate) digest: String,
+}
+
+impl Document {
+    fn new(access: &str, metadata: ClusterMetadata, discovered: &Discovered) -> Self {
+        let references = discovered.references();
+        let part = |reference: &PartReference| {
+            discovered.parts.get(&reference.group_version).map(|known| Arc::clone(&known.part))
+        };
+        let parts = references.iter().filter_map(part).collect();
+        let digest = digest(&metadata, &references);
+        Self {
+            access: access.into(),
+            metadata: Arc::new(metadata),
+            references: Arc::new(references),
+            parts: Arc::new(parts),
+            revision: 0,
+            digest,
+        }
+    }
+
+    /// Its name: the path of the cluster.
+    pub(crate) fn name(&self) -> &str {
+        &self.metadata.path
+    }
+
+    /// Writes it as one file.
+    pub(crate) fn write(&self, out: &mut impl std::io::Write) -> std::io::Result<()> {
+        let named =
+            |(reference, part): (&'_ PartReference, &'_ Arc<Part>)| (reference.clone(), Arc::clone(part));
+        let pairs: Vec<_> = self.references.iter().zip(self.parts.iter()).map(named).collect();
+        let parts: Vec<_> = pairs
+            .iter()
+            .map(|(reference, part)| NamedPart {
+                group_version: &reference.group_version,
+                bytes: &part.bytes,
+            })
+            .collect();
+        write(&self.metadata, &parts, out)
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.parts.iter().map(|part| part.bytes.len()).sum()
+    }
+}
+
+fn digest(metadata: &ClusterMetadata, references: &[PartReference]) -> String {
+    let text = serde_json::to_string(&(metadata, references)).unwrap_or_default();
+    sha256_hex(text.as_bytes())
+}
+
+/// All documents at one moment.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Snapshot {
+    /// By path.
+    pub(crate) documents: BTreeMap<String, Document>,
+    pub(crate) revision: u64,
+    /// The owner of each path, with or without a document.
+    pub(crate) paths: BTreeMap<String, String>,
+    /// `true` once the paths are known. Before, a missing path does not mean that its cluster is gone.
+    pub(crate) listed: bool,
+    /// `true` once every ClusterAccess has been tried.
+    pub(crate) complete: bool,
+}
+
+impl Snapshot {
+    /// Returns `true` if the path still belongs to this ClusterAccess, so that its earlier document stays.
+    pub(crate) fn keeps(&self, path: &str, access: &str) -> bool {
+        self.paths.get(path).is_some_and(|owner| owner == access)
+    }
+}
+
+/// All documents.
+#[derive(Debug)]
+pub(crate) struct Documents {
+    inner: Mutex<Inner>,
+    changed: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// By name of the ClusterAccess.
+    documents: BTreeMap<String, Document>,
+    /// By name of the ClusterAccess, too.
+    paths: BTreeMap<String, String>,
+    revision: u64,
+    listed: bool,
+    complete: bool,
+}
+
+impl Default for Documents {
+    fn default() -> Self {
+        Self { inner: Mutex::default(), changed: watch::Sender::new(0) }
+    }
+}
+
+impl Documents {
+    /// Sets the document of a ClusterAccess. Nothing happens if it is the same.
+    pub(crate) fn put(&self, access: &str, metadata: ClusterMetadata, discovered: &Discovered) {
+        self.change(|inner| {
+            let mut document = Document::new(access, metadata, discovered);
+            if inner.documents.get(access).is_some_and(|known| known.digest == document.digest) {
+                return false;
+            }
+            document.revision = inner.revision + 1;
+            inner.documents.insert(access.to_owned(), document);
+            true
+        });
+    }
+
+    /// Changes path and labels of the document of a ClusterAccess, if it has one.
+    pub(crate) fn rename(&self, access: &str, path: &str, labels: &BTreeMap<String, String>) {
+        self.change(|inner| {
+            let next = inner.revision + 1;
+            let Some(document) = inner.documents.get_mut(access) else { return false };
+            let known = &document.metadata;
+            if known.path == path && known.labels == *labels {
+                return false;
+            }
+            let metadata =
+                ClusterMetadata { path: path.to_owned(), labels: labels.clone(), ..(**known).clone() };
+            document.digest = digest(&metadata, &document.references);
+            document.metadata = Arc::new(metadata);
+            document.revision = next;
+            true
+        });
+    }
+
+    /// Removes the document of a ClusterAccess.
+    pub(crate) fn remove(&self, access: &str) {
+        self.change(|inner| inner.documents.remove(access).is_some());
+    }
+
+    /// Sets the path of each ClusterAccess, and whether all of them have been tried.
+    pub(crate) fn set_paths(&self, paths: BTreeMap<String, String>, complete: bool) {
+        self.change(|inner| {
+            let is_news = inner.paths != paths || inner.complete != complete || !inner.listed;
+            (inner.paths, inner.complete, inner.listed) = (paths, complete, true);
+            is_news
+        });
+    }
+
+    /// The current state.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let inner = self.inner.lock();
+        let named = inner.documents.values().map(|document| (document.name().to_owned(), document.clone()));
+        Snapshot {
+            documents: named.collect(),
+            revision: inner.revision,
+            paths: inner.paths.iter().map(|(access, path)| (path.clone(), access.clone())).collect(),
+            listed: inner.listed,
+            complete: inner.complete,
+        }
+    }
+
+    /// Notifies of each change from now on.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Inner) -> bool) {
+        let mut inner = self.inner.lock();
+        if change(&mut inner) {
+            inner.revision += 1;
+            self.changed.send_replace(inner.revision);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn metadata(path: &str) -> ClusterMetadata {
+        serde_json::from_value(serde_json::json!({"host": "https://h", "path": path})).unwrap()
+    }
+
+    fn revision_of(documents: &Documents, path: &str) -> Option<u64> {
+        documents.snapshot().documents.get(path).map(|document| document.revision)
+    }
+
+    #[test]
+    fn the_same_again_is_no_change() {
+        let documents = Documents::default();
+        let changed = documents.subscribe();
+        for _ in 0..2 {
+            documents.put("a", metadata("p"), &Discovered::default());
+        }
+        assert_eq!((revision_of(&documents, "p"), *changed.borrow()), (Some(1), 1));
+        documents.rename("a", "p", &BTreeMap::new());
+        documents.remove("b");
+        assert_eq!(*changed.borrow(), 1);
+    }
+
+    #[test]
+    fn a_document_moves_with_its_path() {
+        let documents = Documents::default();
+        documents.put("a", metadata("old"), &Discovered::default());
+        documents.rename("a", "new", &[("l".to_owned(), "1".to_owned())].into());
+        assert_eq!((revision_of(&documents, "old"), revision_of(&documents, "new")), (None, Some(2)));
+        assert_eq!(documents.snapshot().documents["new"].metadata.labels["l"], "1");
+        documents.remove("a");
+        assert!(documents.snapshot().documents.is_empty());
+    }
+
+    #[test]
+    fn paths_without_documents_are_known() {
+        let documents = Documents::default();
+        documents.set_paths([("a".to_owned(), "p".to_owned())].into(), true);
+        let snapshot = documents.snapshot();
+        assert!(snapshot.complete && snapshot.documents.is_empty() && snapshot.paths.contains_key("p"));
+    }
+}

@@ -1,0 +1,196 @@
+//! Documents as files: one per cluster, written aside, synced and renamed, readable by our user only. Files of others
+//! are never touched; a file beside the documents lists ours.
+
+mod directory;
+mod index;
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use parking_lot::Mutex;
+use portolan_runtime::{tasks::Tasks, telemetry::ErrorChain};
+use tokio::{sync::watch, time::sleep};
+use tracing::{error, warn};
+
+use self::directory::{Directory, FileError};
+use crate::documents::{Document, Documents, Snapshot};
+
+/// Delay before a failed write is tried again.
+const RETRY: std::time::Duration = std::time::Duration::from_secs(5);
+
+const WRITE_FAILED: &str = "WriteFailed";
+
+/// The state of each file, by path of the cluster.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FileStates(Arc<Mutex<States>>);
+
+#[derive(Debug, Default)]
+struct States {
+    /// `true` if files are written at all.
+    used: bool,
+    /// The reason why no file can be written.
+    directory: Option<Trouble>,
+    /// The digest of the document in each file, or the reason why it is not there.
+    by_path: BTreeMap<String, Result<String, Trouble>>,
+}
+
+/// The reason why a document is not in its file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Trouble {
+    pub(crate) reason: &'static str,
+    pub(crate) message: String,
+}
+
+impl FileStates {
+    /// The reason why a document is not in its file, if there is one.
+    pub(crate) fn trouble(&self, path: &str) -> Option<Trouble> {
+        let states = self.0.lock();
+        let own = states.by_path.get(path).and_then(|state| state.as_ref().err().cloned());
+        own.or_else(|| states.directory.clone())
+    }
+
+    /// The reason why no document is in its file, if there is one.
+    pub(crate) fn directory_trouble(&self) -> Option<Trouble> {
+        self.0.lock().directory.clone()
+    }
+
+    /// Returns `true` while a document has not reached its file yet.
+    pub(crate) fn awaits(&self, document: &Document) -> bool {
+        let states = self.0.lock();
+        let state = states.by_path.get(document.name());
+        let is_in_trouble = states.directory.is_some() || matches!(state, Some(Err(_)));
+        states.used && !is_in_trouble && state != Some(&Ok(document.digest.clone()))
+    }
+
+    /// Sets the state of the directory. Returns `true` if it has changed.
+    fn set_directory(&self, trouble: Option<Trouble>) -> bool {
+        let mut states = self.0.lock();
+        let is_news = states.directory != trouble;
+        states.directory = trouble;
+        is_news
+    }
+
+    /// Sets the state of a file. Returns `true` if it has changed.
+    fn set(&self, path: &str, state: &Result<String, Trouble>) -> bool {
+        let before = self.0.lock().by_path.insert(path.to_owned(), state.clone());
+        before.as_ref() != Some(state)
+    }
+}
+
+/// Keeps a directory in step with the documents. `on_news` is called when the state of a file changes.
+pub(crate) fn run(
+    tasks: &Tasks,
+    directory: PathBuf,
+    documents: Arc<Documents>,
+    states: FileStates,
+    on_news: impl Fn() + Send + Sync + 'static,
+) {
+    states.0.lock().used = true;
+    let changed = documents.subscribe();
+    let writer = Writer { directory: Arc::new(Mutex::new(Directory::new(directory))), states };
+    tasks.spawn_critical("files", async move { writer.follow(&documents, changed, on_news).await });
+}
+
+struct Writer {
+    directory: Arc<Mutex<Directory>>,
+    states: FileStates,
+}
+
+impl Writer {
+    async fn follow(
+        self,
+        documents: &Documents,
+        mut changed: watch::Receiver<u64>,
+        on_news: impl Fn() + Send + Sync,
+    ) {
+        loop {
+            changed.mark_unchanged();
+            let done = self.bring_up_to_date(documents.snapshot(), &on_news).await;
+            tokio::select! {
+                ended = changed.changed() => if ended.is_err() { return },
+                () = sleep(RETRY), if !done => {}
+            }
+        }
+    }
+
+    /// Returns `true` if every file is up to date.
+    async fn bring_up_to_date(&self, snapshot: Snapshot, on_news: &(impl Fn() + Send + Sync)) -> bool {
+        let digest = |(path, document): (&String, &Document)| (path.clone(), document.digest.clone());
+        let digests: BTreeMap<_, _> = snapshot.documents.iter().map(digest).collect();
+        let directory = Arc::clone(&self.directory);
+        let work = move || directory.lock().bring_up_to_date(&snapshot);
+        let results = match tokio::task::spawn_blocking(work).await {
+            Ok(Ok(results)) => results,
+            Ok(Err(failure)) => {
+                let message = format!("--definitions-dir cannot be used: {}", ErrorChain(&failure));
+                if self.states.set_directory(Some(Trouble { reason: WRITE_FAILED, message: message.clone() }))
+                {
+                    error!("{message}");
+                    on_news();
+                }
+                return false;
+            }
+            Err(_) => return false,
+        };
+        let mut is_news = self.states.set_directory(None);
+        self.states.0.lock().by_path.retain(|path, _| results.contains_key(path));
+        for (path, result) in &results {
+            let state = match result {
+                Ok(()) => Ok(digests.get(path).cloned().unwrap_or_default()),
+                Err(failure) => Err(trouble(path, failure)),
+            };
+            if self.states.set(path, &state) {
+                is_news = true;
+                if let Err(trouble) = state {
+                    warn!(path, reason = trouble.reason, "{}", trouble.message);
+                }
+            }
+        }
+        if is_news {
+            on_news();
+        }
+        results.values().all(Result::is_ok)
+    }
+}
+
+fn trouble(path: &str, failure: &FileError) -> Trouble {
+    let reason = match failure {
+        FileError::NotOurs(_) => "FileConflict",
+        FileError::Failed { .. } => WRITE_FAILED,
+    };
+    Trouble { reason, message: format!("the document {path} is not written: {}", ErrorChain(failure)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::discovery::Discovered;
+
+    #[tokio::test]
+    async fn a_directory_that_cannot_be_used_is_told_of_every_document() {
+        let home = tempfile::tempdir().unwrap();
+        let obstacle = home.path().join("file");
+        std::fs::write(&obstacle, "").unwrap();
+        let documents = Documents::default();
+        let metadata = serde_json::json!({"host": "https://h", "path": "a"});
+        documents.put("a", serde_json::from_value(metadata).unwrap(), &Discovered::default());
+        documents.set_paths([("a".to_owned(), "a".to_owned())].into(), true);
+        let states = FileStates::default();
+        states.0.lock().used = true;
+        let directory = Arc::new(Mutex::new(Directory::new(obstacle.join("definitions"))));
+        let writer = Writer { directory, states: states.clone() };
+        let news = Mutex::new(0);
+        let look = async || writer.bring_up_to_date(documents.snapshot(), &|| *news.lock() += 1).await;
+        for _ in 0..2 {
+            assert!(!look().await);
+        }
+        let trouble = states.trouble("a").unwrap();
+        assert!(
+            trouble.reason == WRITE_FAILED && trouble.message.contains("--definitions-dir"),
+            "{trouble:?}"
+        );
+        let document = documents.snapshot().documents["a"].clone();
+        assert!(!states.awaits(&document) && *news.lock() == 1, "nobody waits for it, and it is told once");
+        std::fs::remove_file(&obstacle).unwrap();
+        assert!(look().await && states.trouble("a").is_none() && states.directory_trouble().is_none());
+    }
+}

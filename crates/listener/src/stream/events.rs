@@ -1,0 +1,260 @@
+//! The stream of one gateway. Each event is made from the current state when the gateway can take it: a slow gateway
+//! skips what is outdated, never what is current.
+
+use std::{
+    collections::BTreeMap,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures::Stream;
+use portolan_core::schema_document::DocumentEvent;
+use portolan_runtime::tasks::Tasks;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep, sleep_until},
+};
+
+use crate::{
+    documents::{Document, Documents, Snapshot},
+    metrics::ListenerMetrics,
+};
+
+/// The request of a gateway.
+pub(super) struct Follow {
+    pub(super) documents: Arc<Documents>,
+    pub(super) epoch: Arc<str>,
+    pub(super) since: Option<String>,
+    pub(super) credentials: bool,
+    pub(super) watches: bool,
+    pub(super) heartbeat: Duration,
+    pub(super) longest: Duration,
+}
+
+/// Lines for a gateway.
+pub(super) struct Events {
+    lines: mpsc::Receiver<Bytes>,
+    metrics: Arc<ListenerMetrics>,
+}
+
+impl Events {
+    /// Starts to send the current state.
+    pub(super) fn start(tasks: &Tasks, follow: Follow, metrics: Arc<ListenerMetrics>) -> Self {
+        // Only one line ahead: later ones are made when they can be sent.
+        let (sender, lines) = mpsc::channel(1);
+        tasks.spawn("stream", async move { follow.run(&sender).await });
+        metrics.streams(1);
+        Self { lines, metrics }
+    }
+}
+
+impl Drop for Events {
+    fn drop(&mut self) {
+        self.metrics.streams(-1);
+    }
+}
+
+impl Stream for Events {
+    type Item = Result<Bytes, std::convert::Infallible>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.lines.poll_recv(cx).map(|line| line.map(Ok))
+    }
+}
+
+/// Everything that the gateway has already.
+#[derive(Debug, Default)]
+struct Sent {
+    /// ClusterAccess and revision of each document.
+    documents: BTreeMap<String, (Arc<str>, u64)>,
+    synced: bool,
+}
+
+impl Follow {
+    async fn run(self, sender: &mpsc::Sender<Bytes>) {
+        let ends = Instant::now() + self.longest;
+        let mut changed = self.documents.subscribe();
+        let mut sent = Sent::default();
+        let since = self.since.as_deref().and_then(|since| self.number(since));
+        loop {
+            changed.mark_unchanged();
+            let snapshot = self.documents.snapshot();
+            if let Some(event) =
+                next(&snapshot, &mut sent, since, &|number| self.revision(number), self.credentials)
+            {
+                if self.send(sender, &event).await.is_none() {
+                    return;
+                }
+                continue;
+            }
+            if !self.watches && sent.synced {
+                return;
+            }
+            tokio::select! {
+                ended = changed.changed() => if ended.is_err() { return },
+                () = sleep(self.heartbeat) => {
+                    let heartbeat = DocumentEvent::Heartbeat { revision: self.revision(snapshot.revision) };
+                    if self.send(sender, &heartbeat).await.is_none() {
+                        return;
+                    }
+                }
+                () = sleep_until(ends) => return,
+                () = sender.closed() => return,
+            }
+        }
+    }
+
+    async fn send(&self, sender: &mpsc::Sender<Bytes>, event: &DocumentEvent) -> Option<()> {
+        let mut line = serde_json::to_vec(event).ok()?;
+        line.push(b'\n');
+        sender.send(line.into()).await.ok()
+    }
+
+    fn revision(&self, number: u64) -> String {
+        format!("{}.{number}", self.epoch)
+    }
+
+    /// The number of a revision of ours.
+    fn number(&self, revision: &str) -> Option<u64> {
+        let (epoch, number) = revision.split_once('.')?;
+        number.parse().ok().filter(|_| *epoch == *self.epoch)
+    }
+}
+
+/// The next event for a gateway, given what it has already.
+fn next(
+    snapshot: &Snapshot,
+    sent: &mut Sent,
+    since: Option<u64>,
+    revision: &impl Fn(u64) -> String,
+    credentials: bool,
+) -> Option<DocumentEvent> {
+    let is_gone = |(name, (access, _)): &(&String, &(Arc<str>, u64))| {
+        !snapshot.documents.contains_key(*name) && !snapshot.keeps(name, access)
+    };
+    let gone = sent.documents.iter().find(is_gone).map(|(name, _)| name.clone());
+    if let Some(name) = gone {
+        sent.documents.remove(&name);
+        return Some(DocumentEvent::Remove { name, revision: revision(snapshot.revision) });
+    }
+    let is_known = |document: &Document| match sent.documents.get(document.name()) {
+        Some((_, revision)) => document.revision <= *revision,
+        None => since.is_some_and(|since| document.revision <= since),
+    };
+    let mut by_age: Vec<_> = snapshot.documents.values().filter(|document| !is_known(document)).collect();
+    by_age.sort_by_key(|document| document.revision);
+    if let Some(document) = by_age.first() {
+        sent.documents.insert(document.name().to_owned(), place(document));
+        let metadata =
+            if credentials { (*document.metadata).clone() } else { document.metadata.without_credentials() };
+        return Some(DocumentEvent::Upsert {
+            name: document.name().to_owned(),
+            // Not the latest revision: younger documents may still follow.
+            revision: revision(document.revision),
+            metadata: Box::new(metadata),
+            parts: (*document.references).clone(),
+        });
+    }
+    if !sent.synced && snapshot.complete {
+        sent.synced = true;
+        // Documents that were left out because the gateway has them can be removed later, too.
+        for (name, document) in &snapshot.documents {
+            sent.documents.entry(name.clone()).or_insert_with(|| place(document));
+        }
+        let names = snapshot.paths.keys().cloned().collect();
+        return Some(DocumentEvent::Synced { revision: revision(snapshot.revision), names });
+    }
+    None
+}
+
+fn place(document: &Document) -> (Arc<str>, u64) {
+    (Arc::clone(&document.access), document.revision)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::discovery::Discovered;
+
+    fn put(documents: &Documents, path: &str, labels: &[(&str, &str)]) {
+        let labels: BTreeMap<_, _> = labels.iter().copied().collect();
+        let metadata = serde_json::json!({"host": "https://h", "path": path, "labels": labels,
+            "auth": {"type": "token", "token": "czNjcmV0"}});
+        documents.put(path, serde_json::from_value(metadata).unwrap(), &Discovered::default());
+    }
+
+    fn paths(documents: &Documents, paths: &[&str], complete: bool) {
+        let paths = paths.iter().map(|path| ((*path).to_owned(), (*path).to_owned())).collect();
+        documents.set_paths(paths, complete);
+    }
+
+    /// Everything that there is to send, in short.
+    fn drain(documents: &Documents, sent: &mut Sent, since: Option<u64>) -> Vec<String> {
+        let mut lines = Vec::new();
+        while let Some(event) = next(&documents.snapshot(), sent, since, &|number| number.to_string(), false)
+        {
+            assert!(
+                !serde_json::to_string(&event).unwrap().contains("czNjcmV0"),
+                "nobody asked for credentials"
+            );
+            lines.push(match event {
+                DocumentEvent::Upsert { name, revision, .. } => format!("upsert {name} {revision}"),
+                DocumentEvent::Remove { name, .. } => format!("remove {name}"),
+                DocumentEvent::Synced { names, .. } => format!("synced {}", names.join(",")),
+                DocumentEvent::Heartbeat { .. } => "heartbeat".to_owned(),
+            });
+        }
+        lines
+    }
+
+    #[test]
+    fn nothing_is_synced_before_everything_was_tried() {
+        let (documents, mut sent) = (Documents::default(), Sent::default());
+        put(&documents, "a", &[]);
+        paths(&documents, &["a", "down"], false);
+        assert_eq!(drain(&documents, &mut sent, None), ["upsert a 1"]);
+        paths(&documents, &["a", "down"], true);
+        assert_eq!(drain(&documents, &mut sent, None), ["synced a,down"]);
+        assert!(drain(&documents, &mut sent, None).is_empty());
+    }
+
+    #[test]
+    fn a_slow_gateway_gets_the_last_state_only() {
+        let (documents, mut sent) = (Documents::default(), Sent::default());
+        for count in ["1", "2", "3"] {
+            put(&documents, "a", &[("count", count)]);
+        }
+        put(&documents, "b", &[]);
+        documents.remove("b");
+        paths(&documents, &["a"], true);
+        assert_eq!(drain(&documents, &mut sent, None), ["upsert a 3", "synced a"]);
+        documents.remove("a");
+        assert!(drain(&documents, &mut sent, None).is_empty(), "its ClusterAccess is there");
+        documents.set_paths([("heir".to_owned(), "a".to_owned())].into(), true);
+        assert_eq!(drain(&documents, &mut sent, None), ["remove a"], "another one has the path now");
+    }
+
+    #[test]
+    fn whoever_comes_back_gets_what_has_changed() {
+        let documents = Documents::default();
+        put(&documents, "a", &[]);
+        put(&documents, "b", &[]);
+        paths(&documents, &["a", "b"], true);
+        let since = documents.snapshot().documents["b"].revision;
+        put(&documents, "a", &[("l", "1")]);
+        let mut sent = Sent::default();
+        let lines = drain(&documents, &mut sent, Some(since));
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert!(lines[0].starts_with("upsert a") && lines[1] == "synced a,b", "{lines:?}");
+        documents.remove("b");
+        paths(&documents, &["a"], true);
+        assert_eq!(
+            drain(&documents, &mut sent, Some(since)),
+            ["remove b"],
+            "it was not sent again, but it is known"
+        );
+    }
+}
