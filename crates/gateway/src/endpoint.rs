@@ -1,0 +1,181 @@
+//! The endpoint of a cluster: its schema, its plans and its connections.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use moka::sync::Cache;
+use portolan_core::{pattern::matches, schema_document::ClusterMetadata};
+use portolan_runtime::client::{ClientError, carrier::Destination};
+use serde::{Deserialize, de::IgnoredAny};
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    bounds::Bounds,
+    document::{Document, InvalidDocument},
+    error::GraphError,
+    metrics::Calls,
+    plan::{Plan, prepare},
+    schema::{Api, Interner},
+    subscribe::Hub,
+    upstream::Upstream,
+};
+
+/// Memory limit for all plans of an endpoint, in bytes.
+const PLANS: u64 = 8 * 1024 * 1024;
+/// Time after which an unused plan is dropped.
+const PLAN_IDLE: Duration = Duration::from_secs(3600);
+/// Number of plans in use that are made again when a document changes.
+const HOT: usize = 100;
+
+/// A document that no endpoint can be made of.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum InvalidEndpoint {
+    /// The document is invalid.
+    #[error(transparent)]
+    Document(#[from] InvalidDocument),
+    /// It does not name the API server.
+    #[error("it has no usable x-cluster-metadata: expected host, and ca.data in base64")]
+    Metadata,
+    /// Tokens of callers would travel unencrypted.
+    #[error("its host {0:?} is not https://HOST:PORT")]
+    NotEncrypted(String),
+    /// The operator does not allow this host.
+    #[error("its host {0:?} is not among --allowed-hosts")]
+    NotAllowed(String),
+    /// No connection to it can be configured.
+    #[error("the cluster in it cannot be used")]
+    Client(#[from] ClientError),
+}
+
+/// The connection of a document. Its credential is not even read.
+#[derive(Deserialize)]
+struct WithMetadata {
+    #[serde(rename = "x-cluster-metadata")]
+    metadata: ClusterMetadata<IgnoredAny>,
+}
+
+impl WithMetadata {
+    fn destination(self, allowed_hosts: &[String]) -> Result<Destination, InvalidEndpoint> {
+        let url = self.metadata.host.parse::<http::Uri>().ok();
+        let url = url.filter(|url| url.scheme_str() == Some("https"));
+        let Some(host) = url.as_ref().and_then(http::Uri::host) else {
+            return Err(InvalidEndpoint::NotEncrypted(self.metadata.host));
+        };
+        if !allowed_hosts.is_empty() && !allowed_hosts.iter().any(|pattern| matches(pattern, host)) {
+            return Err(InvalidEndpoint::NotAllowed(host.to_owned()));
+        }
+        let authorities = self.metadata.ca.map(|ca| ca.pem()).transpose();
+        Ok(Destination {
+            server: self.metadata.host,
+            authorities: authorities.map_err(|_| InvalidEndpoint::Metadata)?,
+            server_name: self.metadata.tls_server_name,
+        })
+    }
+}
+
+/// A hash of the text of a query and of the name of the operation.
+pub(crate) type PlanKey = [u8; 32];
+
+/// The endpoint of a cluster.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    /// Its name in paths.
+    pub(crate) name: String,
+    /// The address of the API server.
+    pub(crate) destination: Destination,
+    /// The API of the cluster.
+    pub(crate) api: Api,
+    /// Connections for calls.
+    pub(crate) upstream: Upstream,
+    /// Connections for watches and logs.
+    pub(crate) watches: Upstream,
+    /// The watches that subscribers share.
+    pub(crate) hub: Hub,
+    plans: Cache<PlanKey, Arc<Known>>,
+    /// By kind: `true` if its server does not serve metadata alone.
+    refuses_metadata: Box<[AtomicBool]>,
+}
+
+#[derive(Debug)]
+struct Known {
+    plan: Arc<Plan>,
+    query: Box<str>,
+    name: Option<Box<str>>,
+}
+
+impl Endpoint {
+    /// Makes an endpoint of a document.
+    pub(crate) async fn of(
+        name: &str,
+        bytes: &[u8],
+        (interner, allowed_hosts): (&Interner, &[String]),
+        calls: Calls,
+    ) -> Result<Self, InvalidEndpoint> {
+        let document = Document::read(bytes)?;
+        let with: WithMetadata = serde_json::from_slice(bytes).map_err(|_| InvalidEndpoint::Metadata)?;
+        let destination = with.destination(allowed_hosts)?;
+        let api = Api::build(&document, interner)?;
+        drop(document);
+        let weigh = |_: &PlanKey, known: &Arc<Known>| u32::try_from(known.plan.weight).unwrap_or(u32::MAX);
+        Ok(Self {
+            name: name.to_owned(),
+            refuses_metadata: api.kinds.iter().map(|_| AtomicBool::new(false)).collect(),
+            upstream: Upstream::new(&destination, calls.clone()).await?,
+            watches: Upstream::new(&destination, calls).await?,
+            destination,
+            hub: Hub::default(),
+            plans: Cache::builder().max_capacity(PLANS).weigher(weigh).time_to_idle(PLAN_IDLE).build(),
+            api,
+        })
+    }
+
+    /// The plan of a query, cached or new.
+    pub(crate) fn plan(
+        &self,
+        query: &str,
+        name: Option<&str>,
+        bounds: Bounds,
+    ) -> Result<Arc<Plan>, Vec<GraphError>> {
+        let key = key(query, name);
+        if let Some(known) = self.plans.get(&key) {
+            return Ok(Arc::clone(&known.plan));
+        }
+        let plan = Arc::new(prepare(&self.api, query, name, bounds)?);
+        let known = Known { plan: Arc::clone(&plan), query: query.into(), name: name.map(Box::from) };
+        self.plans.insert(key, Arc::new(known));
+        Ok(plan)
+    }
+
+    /// Prepares plans that another endpoint has in use, so that nobody waits for them after a change.
+    pub(crate) fn plan_as(&self, before: &Self, bounds: Bounds) {
+        for (_, known) in before.plans.iter().take(HOT) {
+            // A query that no longer fits the schema fails when it is asked again.
+            let _ = self.plan(&known.query, known.name.as_deref(), bounds);
+        }
+    }
+
+    /// Returns `true` if the server of a kind may be asked for metadata alone.
+    pub(crate) fn gives_metadata(&self, kind: usize) -> bool {
+        self.refuses_metadata.get(kind).is_some_and(|refuses| !refuses.load(Ordering::Relaxed))
+    }
+
+    /// Remembers that the server of a kind does not serve metadata alone.
+    pub(crate) fn refuses_metadata(&self, kind: usize) {
+        if let Some(refuses) = self.refuses_metadata.get(kind) {
+            refuses.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+fn key(query: &str, name: Option<&str>) -> PlanKey {
+    let mut hash = Sha256::new();
+    hash.update(name.unwrap_or_default());
+    hash.update([0]);
+    hash.update(query);
+    hash.finalize().into()
+}

@@ -1,0 +1,98 @@
+//! The arguments of a call.
+
+use serde::de::DeserializeOwned;
+
+use super::asking::Asking;
+use crate::{
+    document::Resource,
+    error::{Code, GraphError},
+    input::Evaluator,
+    plan::Call,
+    upstream::{Path, checked_name, checked_namespace},
+};
+
+/// The arguments of a call, with the values of variables.
+#[derive(Clone, Copy)]
+pub(crate) struct Arguments<'a> {
+    asking: Asking<'a>,
+    call: &'a Call,
+}
+
+impl<'a> Arguments<'a> {
+    /// The arguments of one call.
+    pub(crate) const fn new(asking: Asking<'a>, call: &'a Call) -> Self {
+        Self { asking, call }
+    }
+
+    /// The JSON of an argument, if it is present.
+    pub(crate) fn json(&self, name: &str) -> Result<Option<Vec<u8>>, GraphError> {
+        let found = self.call.arguments.iter().find(|(known, _)| **known == *name);
+        let Some((_, argument)) = found else { return Ok(None) };
+        Evaluator { api: &self.asking.endpoint.api, variables: self.asking.variables }.json(argument)
+    }
+
+    fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, GraphError> {
+        let Some(json) = self.json(name)? else { return Ok(None) };
+        let read: Result<Option<T>, _> = serde_json::from_slice(&json);
+        read.map_err(|_| GraphError::new(Code::Invalid, format!("the argument {name} has another type")))
+    }
+
+    /// A text, unless it is absent or null.
+    pub(crate) fn text(&self, name: &str) -> Result<Option<String>, GraphError> {
+        self.read(name)
+    }
+
+    /// A Boolean; `false` if absent.
+    pub(crate) fn is(&self, name: &str) -> Result<bool, GraphError> {
+        Ok(self.read(name)?.unwrap_or_default())
+    }
+
+    /// A number that is not negative.
+    pub(crate) fn number(&self, name: &str) -> Result<Option<u64>, GraphError> {
+        let number: Option<i64> = self.read(name)?;
+        let checked = number.map(|number| {
+            u64::try_from(number)
+                .map_err(|_| GraphError::new(Code::Invalid, format!("{name} must not be negative")))
+        });
+        checked.transpose()
+    }
+
+    /// The name of the object.
+    pub(crate) fn name(&self) -> Result<String, GraphError> {
+        let name = self.text("name")?.unwrap_or_default();
+        checked_name(&name).map(str::to_owned)
+    }
+
+    /// The namespace of one object, if it is namespaced.
+    pub(crate) fn namespace(&self, resource: &Resource) -> Result<Option<String>, GraphError> {
+        if !resource.is_namespaced {
+            return Ok(None);
+        }
+        let missing = || GraphError::new(Code::Invalid, "missing required argument: namespace");
+        let namespace = self.text("namespace")?.ok_or_else(missing)?;
+        checked_namespace(&namespace).map(|namespace| Some(namespace.to_owned()))
+    }
+
+    /// The path of the object that the arguments name.
+    pub(crate) fn path(&self, resource: &Resource) -> Result<Path, GraphError> {
+        let (name, namespace) = (self.name()?, self.namespace(resource)?);
+        Ok(Path::of(resource, namespace.as_deref()).then(&name))
+    }
+
+    /// The path of a list, in a namespace or in all of them.
+    pub(crate) fn list_path(&self, resource: &Resource) -> Result<Path, GraphError> {
+        let namespace = self.text("namespace")?.filter(|namespace| !namespace.is_empty());
+        if let Some(namespace) = &namespace {
+            checked_namespace(namespace)?;
+        }
+        let path = Path::of(resource, namespace.as_deref().filter(|_| resource.is_namespaced));
+        let path = path.with_some("labelSelector", self.text("labelselector")?.as_deref());
+        Ok(path.with_some("fieldSelector", self.text("fieldselector")?.as_deref()))
+    }
+
+    /// Adds the options that all writes have.
+    pub(crate) fn write_options(&self, path: Path) -> Result<Path, GraphError> {
+        let path = path.with_some("fieldManager", self.text("fieldManager")?.as_deref());
+        Ok(if self.is("dryRun")? { path.with("dryRun", "All") } else { path })
+    }
+}

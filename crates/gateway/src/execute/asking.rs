@@ -1,0 +1,58 @@
+//! The context of a request, and the parts of its answer.
+
+use apollo_compiler::{response::JsonMap, validation::Valid};
+use bytes::Bytes;
+use http::HeaderValue;
+
+use crate::{
+    endpoint::Endpoint,
+    error::{Code, GraphError},
+    scan::Mismatch,
+    upstream::{self, Question},
+};
+
+/// The context of a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asking<'a> {
+    /// The cluster.
+    pub(crate) endpoint: &'a Endpoint,
+    /// The caller's own credential.
+    pub(crate) authorization: &'a HeaderValue,
+    /// The variables, coerced.
+    pub(crate) variables: &'a Valid<JsonMap>,
+    /// Limit for an API server's answer, in bytes.
+    pub(crate) max_response: usize,
+}
+
+impl Asking<'_> {
+    /// Sends a request and returns the answer. A refusal is an error that begins with `doing`, if it is given.
+    pub(crate) async fn ask(&self, question: Question, doing: Option<&str>) -> Result<Bytes, GraphError> {
+        let answer = self.endpoint.upstream.ask(self.authorization, question, self.max_response).await?;
+        answer.map_err(|refused| upstream::of_answer(&refused, doing))
+    }
+}
+
+/// A part of the answer.
+#[derive(Debug, Default)]
+pub(crate) struct Fragment {
+    /// Its JSON.
+    pub(crate) json: Vec<u8>,
+    /// Its errors.
+    pub(crate) errors: Vec<GraphError>,
+}
+
+impl Fragment {
+    /// A part without errors.
+    pub(crate) const fn of(json: Vec<u8>) -> Self {
+        Self { json, errors: Vec::new() }
+    }
+
+    /// A part with values that do not fit the schema.
+    pub(crate) fn with(json: Vec<u8>, mismatches: Vec<Mismatch>) -> Self {
+        let error = |mismatch: Mismatch| {
+            let message = format!("the API server's value is not {}, as the schema says", mismatch.expected);
+            GraphError::new(Code::Internal, message).at(&mismatch.path, None)
+        };
+        Self { json, errors: mismatches.into_iter().map(error).collect() }
+    }
+}

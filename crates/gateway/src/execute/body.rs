@@ -1,0 +1,116 @@
+//! Bodies of writes: the caller's values as they were written, and what only the gateway knows.
+
+use std::collections::BTreeMap;
+
+use serde_json::{json, value::RawValue};
+
+use super::Arguments;
+use crate::{
+    document::Resource,
+    error::{Code, GraphError},
+};
+
+type Members = BTreeMap<String, Box<RawValue>>;
+
+/// An object to write.
+#[derive(Debug)]
+pub(crate) struct ObjectBody {
+    members: Members,
+    metadata: Members,
+}
+
+impl ObjectBody {
+    /// The object of the arguments.
+    pub(crate) fn of(arguments: &Arguments<'_>) -> Result<Self, GraphError> {
+        let json = arguments.json("object")?.filter(|json| json != b"null");
+        let json = json.ok_or_else(|| GraphError::new(Code::Invalid, "missing required argument: object"))?;
+        Self::read(&json)
+    }
+
+    /// An object from its JSON.
+    pub(crate) fn read(json: &[u8]) -> Result<Self, GraphError> {
+        let invalid = |_| GraphError::new(Code::Invalid, "the object is not an object");
+        let mut members: Members = serde_json::from_slice(json).map_err(invalid)?;
+        let metadata = match members.remove("metadata") {
+            Some(raw) => {
+                serde_json::from_str::<Option<Members>>(raw.get()).map_err(invalid)?.unwrap_or_default()
+            }
+            None => Members::new(),
+        };
+        Ok(Self { members, metadata })
+    }
+
+    /// A text in its metadata.
+    pub(crate) fn metadata(&self, key: &str) -> Option<String> {
+        serde_json::from_str(self.metadata.get(key)?.get()).ok()
+    }
+
+    /// Sets API version and kind.
+    pub(crate) fn set_kind(&mut self, resource: &Resource) {
+        self.members.insert("apiVersion".to_owned(), raw(&resource.api_version()));
+        self.members.insert("kind".to_owned(), raw(&resource.name.kind));
+    }
+
+    /// Sets a text in its metadata.
+    pub(crate) fn set_metadata(&mut self, key: &str, text: &str) {
+        self.metadata.insert(key.to_owned(), raw(text));
+    }
+
+    /// Sets the version and uid that the object must have.
+    pub(crate) fn set_preconditions(&mut self, arguments: &Arguments<'_>) -> Result<(), GraphError> {
+        for key in ["resourceVersion", "uid"] {
+            if let Some(text) = arguments.text(key)? {
+                self.set_metadata(key, &text);
+            }
+        }
+        Ok(())
+    }
+
+    /// The body as it is sent.
+    pub(crate) fn into_json(mut self) -> Vec<u8> {
+        if !self.metadata.is_empty()
+            && let Ok(metadata) = serde_json::value::to_raw_value(&self.metadata)
+        {
+            self.members.insert("metadata".to_owned(), metadata);
+        }
+        serde_json::to_vec(&self.members).unwrap_or_default()
+    }
+}
+
+fn raw(text: &str) -> Box<RawValue> {
+    serde_json::value::to_raw_value(text).expect("a text is JSON")
+}
+
+/// The options of a delete.
+pub(crate) fn delete_options(arguments: &Arguments<'_>) -> Result<Vec<u8>, GraphError> {
+    let mut options = json!({"kind": "DeleteOptions", "apiVersion": "v1"});
+    for key in ["resourceVersion", "uid"] {
+        if let Some(text) = arguments.text(key)? {
+            options["preconditions"][key] = json!(text);
+        }
+    }
+    if let Some(policy) = arguments.text("propagationPolicy")? {
+        options["propagationPolicy"] = json!(policy);
+    }
+    if let Some(seconds) = arguments.number("gracePeriodSeconds")? {
+        options["gracePeriodSeconds"] = json!(seconds);
+    }
+    if arguments.is("dryRun")? {
+        options["dryRun"] = json!(["All"]);
+    }
+    Ok(options.to_string().into_bytes())
+}
+
+/// A JSON patch that first tests the version and uid that the object must have.
+pub(crate) fn json_patch(arguments: &Arguments<'_>) -> Result<Vec<u8>, GraphError> {
+    let json = arguments.json("patch")?.unwrap_or_default();
+    let invalid = |_| GraphError::new(Code::Invalid, "patch must be a list of operations");
+    let mut operations: Vec<Box<RawValue>> = serde_json::from_slice(&json).map_err(invalid)?;
+    for key in ["uid", "resourceVersion"] {
+        if let Some(text) = arguments.text(key)? {
+            let test = json!({"op": "test", "path": format!("/metadata/{key}"), "value": text});
+            operations.insert(0, serde_json::value::to_raw_value(&test).expect("a value is JSON"));
+        }
+    }
+    Ok(serde_json::to_vec(&operations).unwrap_or_default())
+}

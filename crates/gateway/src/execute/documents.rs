@@ -1,0 +1,109 @@
+//! YAML documents to apply: one, or several in their order.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use super::{
+    Arguments, Asking, Fragment,
+    read::selected,
+    write::{APPLY, applied, send},
+};
+use crate::{
+    document::KindName,
+    error::{Code, GraphError},
+    plan::Call,
+    scan::quote,
+    upstream::{JSON, Path, checked_name, checked_namespace},
+    yaml,
+};
+
+/// Applies a single document.
+pub(crate) async fn apply_one(asking: Asking<'_>, arguments: &Arguments<'_>) -> Result<Fragment, GraphError> {
+    let mut documents = documents(arguments)?;
+    let (Some(document), None) = (documents.pop(), documents.pop()) else {
+        let message = "multi-document YAML is not supported; provide a single document, or use applyYamlAll";
+        return Err(GraphError::new(Code::Invalid, message));
+    };
+    let applied = apply(asking, arguments, &document).await?;
+    let mut out = Vec::new();
+    quote(&applied, &mut out);
+    Ok(Fragment::of(out))
+}
+
+/// Applies every document, even if another one fails.
+pub(crate) async fn apply_all(
+    asking: Asking<'_>,
+    arguments: &Arguments<'_>,
+    call: &Call,
+) -> Result<Fragment, GraphError> {
+    let mut out = vec![b'['];
+    for (index, document) in documents(arguments)?.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        let result = apply(asking, arguments, document).await;
+        let metadata = &document["metadata"];
+        let mut told = json!({
+            "apiVersion": document["apiVersion"], "kind": document["kind"],
+            "name": metadata["name"], "namespace": metadata["namespace"],
+        });
+        match result {
+            Ok(object) => told["object"] = serde_json::from_slice(&object).unwrap_or_default(),
+            Err(error) => {
+                told["error"] = json!(error.message);
+                told["code"] = json!(error.code.text());
+            }
+        }
+        out.extend(selected(told.to_string().as_bytes(), call)?.json);
+    }
+    out.push(b']');
+    Ok(Fragment::of(out))
+}
+
+fn documents(arguments: &Arguments<'_>) -> Result<Vec<Value>, GraphError> {
+    let text = arguments.text("yaml")?.unwrap_or_default();
+    let documents = yaml::read_all(&text);
+    let documents = documents
+        .map_err(|error| GraphError::new(Code::Invalid, format!("failed to parse YAML: {error}")))?;
+    Ok(documents.into_iter().filter(|document| !document.is_null()).collect())
+}
+
+async fn apply(
+    asking: Asking<'_>,
+    arguments: &Arguments<'_>,
+    document: &Value,
+) -> Result<Vec<u8>, GraphError> {
+    let invalid = |message: String| GraphError::new(Code::Invalid, message);
+    let text = |field: &str| {
+        let text = document[field].as_str().filter(|text| !text.is_empty());
+        text.ok_or_else(|| invalid(format!("the document has no {field}")))
+    };
+    let (api_version, kind) = (text("apiVersion")?, text("kind")?);
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    let name = KindName { group: group.to_owned(), version: version.to_owned(), kind: kind.to_owned() };
+    let known = asking.endpoint.api.kind(&name);
+    let resource = known.map(|kind| &kind.resource);
+    let resource = resource
+        .ok_or_else(|| invalid(format!("no matches for kind {kind:?} in version {api_version:?}")))?;
+    let metadata =
+        document["metadata"].as_object().ok_or_else(|| invalid("the document has no metadata".to_owned()))?;
+    let part = |key: &str| metadata.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let namespace = match part("namespace") {
+        _ if !resource.is_namespaced => None,
+        Some(namespace) => Some(checked_namespace(namespace)?),
+        None => Some("default"),
+    };
+    let path = Path::of(resource, namespace);
+    let body = document.to_string().into_bytes();
+    let answer = match (part("name"), part("generateName")) {
+        (Some(name), _) => {
+            let path = applied(arguments, path.then(checked_name(name)?))?;
+            send(asking, (Method::PATCH, path), (APPLY, body)).await?
+        }
+        (None, Some(_)) => send(asking, (Method::POST, arguments.write_options(path)?), (JSON, body)).await?,
+        (None, None) => {
+            return Err(invalid("object metadata.name or metadata.generateName is required".to_owned()));
+        }
+    };
+    Ok(answer.to_vec())
+}

@@ -1,0 +1,117 @@
+//! Reads: each is one request, and the selected fields are written from the bytes of its answer.
+
+use bytes::Bytes;
+use http::StatusCode;
+
+use super::{
+    arguments::Arguments,
+    asking::{Asking, Fragment},
+};
+use crate::{
+    error::{Code, GraphError},
+    plan::{Call, Wanted},
+    scan::{self, Cursor, ListError, Malformed, Order, Selection, Writer},
+    schema::Kind,
+    upstream::{self, JSON, METADATA, METADATA_LIST, Question, Refused},
+    yaml,
+};
+
+/// Requests metadata alone if that is enough and the server supports it.
+async fn fetch(
+    asking: Asking<'_>,
+    call: &Call,
+    path: String,
+    (question, metadata): (impl Fn(String, &'static str) -> Question, Option<&'static str>),
+) -> Result<Result<Bytes, Refused>, GraphError> {
+    let kind = call.operation.kind.unwrap_or_default();
+    let (upstream, who, limit) = (&asking.endpoint.upstream, asking.authorization, asking.max_response);
+    if let Some(metadata) = metadata.filter(|_| asking.endpoint.gives_metadata(kind)) {
+        let answer = upstream.ask(who, question(path.clone(), metadata), limit).await?;
+        match answer {
+            Err(refused) if refused.status == StatusCode::NOT_ACCEPTABLE => {
+                asking.endpoint.refuses_metadata(kind);
+            }
+            answer => return Ok(answer),
+        }
+    }
+    upstream.ask(who, question(path, JSON), limit).await
+}
+
+/// A list.
+pub(crate) async fn list(
+    asking: Asking<'_>,
+    arguments: &Arguments<'_>,
+    call: &Call,
+    kind: &Kind,
+) -> Result<Fragment, GraphError> {
+    let Wanted::List(selection) = &call.wanted else { return Err(unplanned()) };
+    let limit = arguments.number("limit")?.filter(|limit| *limit > 0).map(|limit| limit.to_string());
+    let path = arguments.list_path(&kind.resource)?.with_some("limit", limit.as_deref());
+    let path = path.with_some("continue", arguments.text("continue")?.as_deref()).text();
+    let sort_by = arguments.text("sortBy")?.filter(|path| !path.is_empty());
+    let sorts_metadata = sort_by.as_deref().is_none_or(|path| path.starts_with("metadata."));
+    let is_enough = sorts_metadata && call.wanted.is_metadata_only();
+    let answer = fetch(asking, call, path, (Question::list, is_enough.then_some(METADATA_LIST))).await?;
+    let json = answer.map_err(|refused| upstream::of_answer(&refused, Some("unable to list objects")))?;
+    let order = sort_by.as_deref().map(Order::by);
+    let mut writer = Writer::with_capacity(json.len().min(1 << 20) / 8 + 128);
+    scan::list(&mut writer, &json, selection, order.as_ref()).map_err(|error| match error {
+        ListError::Malformed(malformed) => broken(malformed),
+        ListError::NoSuchField => GraphError::new(Code::Invalid, ListError::NoSuchField.to_string()),
+    })?;
+    Ok(Fragment::with(writer.out, writer.mismatches))
+}
+
+/// One object.
+pub(crate) async fn get(
+    asking: Asking<'_>,
+    arguments: &Arguments<'_>,
+    call: &Call,
+    kind: &Kind,
+) -> Result<Fragment, GraphError> {
+    let path = arguments.path(&kind.resource)?.text();
+    let answer =
+        fetch(asking, call, path, (Question::get, call.wanted.is_metadata_only().then_some(METADATA)))
+            .await?;
+    let json = answer.map_err(|refused| upstream::of_answer(&refused, None))?;
+    selected(&json, call)
+}
+
+/// One object as YAML.
+pub(crate) async fn yaml(
+    asking: Asking<'_>,
+    arguments: &Arguments<'_>,
+    kind: &Kind,
+) -> Result<Fragment, GraphError> {
+    let question = Question::get(arguments.path(&kind.resource)?.text(), JSON);
+    let json = asking.ask(question, None).await?;
+    let value = serde_json::from_slice(&json).map_err(|_| broken(Malformed { at: 0 }))?;
+    let mut out = Vec::new();
+    scan::quote(yaml::write(&value).as_bytes(), &mut out);
+    Ok(Fragment::of(out))
+}
+
+/// The fields of an object that a call selects.
+pub(crate) fn selected(json: &[u8], call: &Call) -> Result<Fragment, GraphError> {
+    match &call.wanted {
+        Wanted::Object(selection) => object(json, selection),
+        Wanted::Leaf => Ok(Fragment::of(json.to_vec())),
+        Wanted::List(_) | Wanted::Event(_) => Err(unplanned()),
+    }
+}
+
+/// Some fields of an object.
+pub(crate) fn object(json: &[u8], selection: &Selection) -> Result<Fragment, GraphError> {
+    let mut writer = Writer::with_capacity(json.len().min(4096));
+    writer.object(&mut Cursor::new(json), selection).map_err(broken)?;
+    Ok(Fragment::with(writer.out, writer.mismatches))
+}
+
+/// An error for an answer that is not JSON.
+pub(crate) fn broken(malformed: Malformed) -> GraphError {
+    GraphError::new(Code::Unavailable, format!("the API server's answer cannot be read: {malformed}"))
+}
+
+fn unplanned() -> GraphError {
+    GraphError::new(Code::Internal, "the call does not fit its plan")
+}

@@ -1,0 +1,144 @@
+//! Writes: one request each, with exactly what the caller has sent.
+
+use bytes::Bytes;
+use http::Method;
+
+use super::{
+    Arguments, Asking, Fragment,
+    body::{ObjectBody, delete_options, json_patch},
+    read::selected,
+};
+use crate::{
+    error::{Code, GraphError},
+    plan::Call,
+    schema::{Kind, Verb},
+    upstream::{JSON, Path, Question, checked_namespace},
+};
+
+/// The media type of a merge patch.
+const MERGE: &str = "application/merge-patch+json";
+/// The media type of a JSON patch.
+const JSON_PATCH: &str = "application/json-patch+json";
+/// The media type of an applied configuration. JSON is YAML.
+pub(crate) const APPLY: &str = "application/apply-patch+yaml";
+/// The field manager of applies that name none.
+pub(crate) const MANAGER: &str = "portolan-gateway";
+
+/// Sends a write and returns the answer.
+pub(crate) async fn send(
+    asking: Asking<'_>,
+    (method, path): (Method, Path),
+    (content_type, body): (&'static str, Vec<u8>),
+) -> Result<Bytes, GraphError> {
+    let question = Question::write(method, path.text(), content_type, body.into());
+    asking.ask(question, None).await
+}
+
+/// Creates an object.
+pub(crate) async fn create(
+    asking: Asking<'_>,
+    arguments: &Arguments<'_>,
+    call: &Call,
+    kind: &Kind,
+) -> Result<Fragment, GraphError> {
+    let resource = &kind.resource;
+    let mut body = ObjectBody::of(arguments)?;
+    let is_named =
+        ["name", "generateName"].iter().any(|key| body.metadata(key).is_some_and(|name| !name.is_empty()));
+    // Reviews and the like have no name.
+    if !is_named && resource.takes("get") {
+        return Err(GraphError::new(
+            Code::Invalid,
+            "object metadata.name or metadata.generateName is required",
+        ));
+    }
+    let namespace = match body.metadata("namespace") {
+        Some(namespace) if resource.is_namespaced && arguments.text("namespace")?.is_none() => {
+            Some(checked_namespace(&namespace)?.to_owned())
+        }
+        _ => arguments.namespace(resource)?,
+    };
+    body.set_kind(resource);
+    let path = arguments.write_options(Path::of(resource, namespace.as_deref()))?;
+    let json = send(asking, (Method::POST, path), (JSON, body.into_json())).await?;
+    selected(&json, call)
+}
+
+/// Changes an object, or its status, by a merge patch.
+pub(crate) async fn update(
+    asking: Asking<'_>,
+    arguments: &Arguments<'_>,
+    call: &Call,
+    kind: &Kind,
+) -> Result<Fragment, GraphError> {
+    let path = arguments.path(&kind.resource)?;
+    let path = if call.operation.verb == Verb::UpdateStatus { path.then("status") } else { path };
+    let mut body = ObjectBody::of(arguments)?;
+    body.set_preconditions(arguments)?;
+    let json =
+        send(asking, (Method::PATCH, arguments.write_options(path)?), (MERGE, body.into_json())).await?;
+    selected(&json, call)
+}
+
+/// Applies an object by server-side apply.
+pub(crate) async fn apply(
+    asking: Asking<'_>,
+    arguments: &Arguments<'_>,
+    call: &Call,
+    kind: &Kind,
+) -> Result<Fragment, GraphError> {
+    let path = arguments.path(&kind.resource)?;
+    let mut body = ObjectBody::of(arguments)?;
+    body.set_kind(&kind.resource);
+    body.set_metadata("name", &arguments.name()?);
+    body.set_preconditions(arguments)?;
+    let path = applied(arguments, path)?;
+    let json = send(asking, (Method::PATCH, path), (APPLY, body.into_json())).await?;
+    selected(&json, call)
+}
+
+/// The options of an apply.
+pub(crate) fn applied(arguments: &Arguments<'_>, path: Path) -> Result<Path, GraphError> {
+    let path = path.with("force", if arguments.is("force")? { "true" } else { "false" });
+    let path = arguments.write_options(path)?;
+    let is_named = arguments.text("fieldManager")?.is_some_and(|manager| !manager.is_empty());
+    Ok(if is_named { path } else { path.with("fieldManager", MANAGER) })
+}
+
+/// Changes an object by a JSON patch.
+pub(crate) async fn patch(
+    asking: Asking<'_>,
+    arguments: &Arguments<'_>,
+    call: &Call,
+    kind: &Kind,
+) -> Result<Fragment, GraphError> {
+    let path = arguments.write_options(arguments.path(&kind.resource)?)?;
+    let json = send(asking, (Method::PATCH, path), (JSON_PATCH, json_patch(arguments)?)).await?;
+    selected(&json, call)
+}
+
+/// Sets the number of replicas.
+pub(crate) async fn scale(
+    asking: Asking<'_>,
+    arguments: &Arguments<'_>,
+    call: &Call,
+    kind: &Kind,
+) -> Result<Fragment, GraphError> {
+    let replicas = arguments.number("replicas")?.unwrap_or_default();
+    let mut body = ObjectBody::read(format!("{{\"spec\":{{\"replicas\":{replicas}}}}}").as_bytes())?;
+    body.set_preconditions(arguments)?;
+    let path = arguments.write_options(arguments.path(&kind.resource)?.then("scale"))?;
+    let json = send(asking, (Method::PATCH, path), (MERGE, body.into_json())).await?;
+    selected(&json, call)
+}
+
+/// Deletes an object.
+pub(crate) async fn delete(
+    asking: Asking<'_>,
+    arguments: &Arguments<'_>,
+    kind: &Kind,
+) -> Result<Fragment, GraphError> {
+    let path = arguments.path(&kind.resource)?;
+    send(asking, (Method::DELETE, path), (JSON, delete_options(arguments)?)).await?;
+    Ok(Fragment::of(b"true".to_vec()))
+}

@@ -1,0 +1,131 @@
+//! Answers: GraphQL's JSON, even for requests that are not GraphQL.
+
+use std::io::Write as _;
+
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
+use flate2::{Compression, write::GzEncoder};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+
+use super::negotiate::Media;
+use crate::error::{Code, GraphError, only_errors};
+
+/// Size from which answers are compressed.
+const COMPRESSED_FROM: usize = 1024;
+
+/// A request that is not executed.
+#[derive(Clone, Debug)]
+pub(crate) struct Problem {
+    /// The status code.
+    pub(crate) status: StatusCode,
+    /// The errors.
+    pub(crate) errors: Vec<GraphError>,
+}
+
+impl Problem {
+    /// A problem with one error.
+    pub(crate) fn new(status: StatusCode, error: GraphError) -> Self {
+        Self { status, errors: vec![error] }
+    }
+
+    /// There is no token, or it is not accepted.
+    pub(crate) fn unauthenticated(message: &str) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, GraphError::new(Code::Unauthenticated, message))
+    }
+
+    /// Nothing is served here.
+    pub(crate) fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, GraphError::new(Code::NotFound, "nothing is served at this path"))
+    }
+
+    /// The request is malformed.
+    pub(crate) fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, GraphError::new(Code::BadRequest, message))
+    }
+
+    /// A problem whose status follows from the code of the error.
+    pub(crate) fn of(error: GraphError) -> Self {
+        let status = match error.code {
+            Code::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Code::Forbidden => StatusCode::FORBIDDEN,
+            Code::NotFound => StatusCode::NOT_FOUND,
+            Code::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
+            Code::Timeout => StatusCode::GATEWAY_TIMEOUT,
+            Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            // Clients of Apollo's protocol then send the text, but only after this status.
+            Code::PersistedQueryNotFound => StatusCode::OK,
+            _ => StatusCode::BAD_REQUEST,
+        };
+        Self::new(status, error)
+    }
+
+    /// The answer in a form.
+    pub(crate) fn respond(&self, media: Media) -> Response {
+        let mut response = json(self.status, media, only_errors(&self.errors));
+        let headers = response.headers_mut();
+        match self.status {
+            StatusCode::UNAUTHORIZED => {
+                headers
+                    .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"gateway\""));
+            }
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            StatusCode::METHOD_NOT_ALLOWED => {
+                headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
+            }
+            _ => {}
+        }
+        response
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        self.respond(Media::Json)
+    }
+}
+
+/// JSON that no proxy stores or shows to another caller.
+pub(crate) fn json(status: StatusCode, media: Media, body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media.content_type()));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// The same, compressed if the client accepts that.
+pub(crate) fn compressed(status: StatusCode, media: Media, body: Vec<u8>, asked: &HeaderMap) -> Response {
+    if body.len() < COMPRESSED_FROM || !accepts_gzip(asked) {
+        return json(status, media, body);
+    }
+    match tokio::task::block_in_place(|| gzip(&body)) {
+        Ok(packed) => {
+            let mut response = json(status, media, packed);
+            response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            response.headers_mut().append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+            response
+        }
+        Err(_) => json(status, media, body),
+    }
+}
+
+/// Returns `true` if the client accepts gzip.
+pub(super) fn accepts_gzip(asked: &HeaderMap) -> bool {
+    let wanted = asked.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    wanted.split(',').map(str::trim).any(|coding| {
+        let (name, quality) = coding.split_once(';').unwrap_or((coding, ""));
+        name.trim().eq_ignore_ascii_case("gzip") && quality.trim() != "q=0"
+    })
+}
+
+fn gzip(body: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
+    encoder.write_all(body)?;
+    encoder.finish()
+}

@@ -1,0 +1,65 @@
+//! Authentication of every request: a token that the cluster accepts.
+
+use http::{HeaderMap, StatusCode};
+use portolan_runtime::server::{
+    Peer,
+    bearer::{NoBearer, bearer},
+};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::Problem;
+use crate::{
+    error::{Code, GraphError},
+    identity::{Caller, refusal},
+    state::{Served, State},
+};
+
+/// Returns the cluster, the caller and the token.
+pub(crate) async fn enter(
+    state: &State,
+    cluster: &str,
+    headers: &HeaderMap,
+    peer: &Peer,
+) -> Result<(Served, Caller, SecretString), Problem> {
+    let token = token(headers)?;
+    let (served, caller) = identify(state, cluster, &token, peer).await?;
+    Ok((served, caller, token))
+}
+
+/// The token of a request.
+pub(crate) fn token(headers: &HeaderMap) -> Result<SecretString, Problem> {
+    if headers.keys().any(|name| name.as_str().starts_with("impersonate-")) {
+        let error = GraphError::new(
+            Code::Forbidden,
+            "Impersonate-* headers are refused: use the token of whom you mean",
+        );
+        return Err(Problem::new(StatusCode::FORBIDDEN, error));
+    }
+    bearer(headers).map_err(|missing| {
+        Problem::unauthenticated(match missing {
+            NoBearer::Missing => "Unauthorized: missing Authorization header",
+            NoBearer::Several | NoBearer::Scheme => "Unauthorized: invalid Authorization header format",
+        })
+    })
+}
+
+/// The same for a token from another place than the header.
+pub(crate) async fn identify(
+    state: &State,
+    cluster: &str,
+    token: &SecretString,
+    peer: &Peer,
+) -> Result<(Served, Caller), Problem> {
+    if token.expose_secret().is_empty() {
+        return Err(Problem::unauthenticated("Unauthorized: empty bearer token"));
+    }
+    let Some(served) = state.served(cluster) else {
+        return Err(Problem::new(StatusCode::UNAUTHORIZED, refusal()));
+    };
+    let about = (&state.strangers, peer.address.ip());
+    let caller = served.callers.identify(&served.endpoint.upstream, token, about).await;
+    match caller {
+        Ok(caller) => Ok((served, caller)),
+        Err(error) => Err(Problem::of(error)),
+    }
+}

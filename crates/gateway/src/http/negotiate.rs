@@ -1,0 +1,142 @@
+//! The form of an answer: the older one is 200 even for a mistake in the query, the newer one has its own statuses.
+
+use http::{HeaderMap, header};
+
+/// The form of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Media {
+    /// `application/json`.
+    Json,
+    /// `application/graphql-response+json`.
+    Response,
+    /// `text/event-stream`.
+    Events,
+}
+
+impl Media {
+    /// The header `Content-Type`.
+    pub(crate) const fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json; charset=utf-8",
+            Self::Response | Self::Events => "application/graphql-response+json; charset=utf-8",
+        }
+    }
+}
+
+/// The form that a client accepts; if it names several, the first.
+pub(crate) fn accepted(headers: &HeaderMap) -> Option<Media> {
+    let mut named = false;
+    for value in headers.get_all(header::ACCEPT) {
+        for part in value.to_str().unwrap_or_default().split(',') {
+            let mut words = part.split(';').map(str::trim);
+            let media = words.next().unwrap_or_default().to_ascii_lowercase();
+            if media.is_empty() || words.any(|word| matches!(word, "q=0" | "q=0.0")) {
+                continue;
+            }
+            named = true;
+            match media.as_str() {
+                "application/graphql-response+json" => return Some(Media::Response),
+                "application/json" | "*/*" | "application/*" => return Some(Media::Json),
+                "text/event-stream" => return Some(Media::Events),
+                _ => {}
+            }
+        }
+    }
+    (!named).then_some(Media::Json)
+}
+
+/// Returns `true` for a browser that opens a page: it names HTML, before any form of an answer.
+pub(crate) fn wants_page(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::ACCEPT).into_iter().filter_map(|value| value.to_str().ok());
+    let mut names = values
+        .flat_map(|value| value.split(','))
+        .map(|part| part.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
+    let first = names.find(|name| {
+        matches!(
+            name.as_str(),
+            "text/html"
+                | "application/graphql-response+json"
+                | "application/json"
+                | "application/*"
+                | "text/event-stream"
+                | "*/*"
+        )
+    });
+    first.is_some_and(|name| name == "text/html")
+}
+
+/// Returns `true` if the headers declare JSON in UTF-8.
+pub(crate) fn is_json(headers: &HeaderMap) -> bool {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let mut words = value.split(';').map(str::trim);
+    let is_json = words.next().is_some_and(|media| media.eq_ignore_ascii_case("application/json"));
+    is_json
+        && words.all(|word| match word.split_once('=') {
+            Some((name, charset)) if name.eq_ignore_ascii_case("charset") => {
+                charset.trim_matches('"').eq_ignore_ascii_case("utf-8")
+            }
+            _ => true,
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn the_first_known_form_counts() {
+        let table = [
+            (None, Some(Media::Json)),
+            (Some("*/*"), Some(Media::Json)),
+            (Some("application/graphql-response+json"), Some(Media::Response)),
+            (
+                Some("application/graphql-response+json; charset=utf-8, application/json;q=0.9"),
+                Some(Media::Response),
+            ),
+            (Some("text/html, application/json"), Some(Media::Json)),
+            (Some("text/event-stream, */*"), Some(Media::Events)),
+            (Some("text/html"), None),
+        ];
+        for (accept, expected) in table {
+            let mut headers = HeaderMap::new();
+            if let Some(accept) = accept {
+                headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+            }
+            assert_eq!(accepted(&headers), expected, "{accept:?}");
+        }
+    }
+
+    #[test]
+    fn browsers_get_the_console_and_programs_do_not() {
+        let table = [
+            ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", true),
+            ("TEXT/HTML", true),
+            ("application/json, text/html", false),
+            ("*/*", false),
+            ("text/event-stream", false),
+            ("", false),
+        ];
+        for (accept, expected) in table {
+            let headers = HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static(accept))]);
+            assert_eq!(wants_page(&headers), expected, "{accept}");
+        }
+        assert!(!wants_page(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn bodies_are_json_in_utf_8() {
+        for (value, expected) in [
+            ("application/json", true),
+            ("application/json; charset=utf-8", true),
+            ("application/json;charset=latin1", false),
+            ("text/plain", false),
+            ("", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(value));
+            assert_eq!(is_json(&headers), expected, "{value}");
+        }
+    }
+}

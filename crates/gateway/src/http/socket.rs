@@ -1,0 +1,237 @@
+//! `graphql-transport-ws`: queries and subscriptions over one WebSocket, whose first message has the token.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use axum::extract::ws::{CloseFrame, Message as Frame, WebSocket};
+use futures::{SinkExt as _, StreamExt as _, stream::SplitSink};
+use portolan_runtime::{server::Peer, tasks::Tasks};
+use secrecy::SecretString;
+use serde::Deserialize;
+use serde_json::{Value, json, value::RawValue};
+use tokio::{sync::mpsc, time::timeout};
+
+use super::{Params, Problem, graphql, identify};
+use crate::{
+    identity::Caller,
+    state::{Served, State},
+    subscribe::{Message, subscribe},
+};
+
+/// Limit for the first message.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Maximum number of operations in progress on one socket.
+const MAX_OPERATIONS: usize = 100;
+/// Maximum number of messages that wait for a slow reader.
+const WAITING: usize = 16;
+
+#[derive(Deserialize)]
+struct Said {
+    #[serde(rename = "type")]
+    kind: String,
+    id: Option<String>,
+    payload: Option<Box<RawValue>>,
+}
+
+/// The code and the reason of a close.
+type Close = (u16, &'static str);
+
+const INVALID: Close = (4400, "Invalid message");
+const UNAUTHORIZED: Close = (4401, "Unauthorized");
+const FORBIDDEN: Close = (4403, "Forbidden");
+const TOO_LATE: Close = (4408, "Connection initialisation timeout");
+const TWICE: Close = (4429, "Too many initialisation requests");
+
+/// Serves one socket.
+pub(crate) async fn serve(
+    state: Arc<State>,
+    cluster: String,
+    peer: Peer,
+    token: Option<SecretString>,
+    socket: WebSocket,
+) {
+    let (mut sink, mut source) = socket.split();
+    let first = timeout(PATIENCE, source.next()).await;
+    let entered = match first {
+        Err(_) => Err(TOO_LATE),
+        Ok(Some(Ok(Frame::Text(text)))) => initialised(&state, &cluster, &peer, token, &text).await,
+        Ok(_) => Err(INVALID),
+    };
+    let (served, caller, token) = match entered {
+        Ok(entered) => entered,
+        Err(close) => return end(&mut sink, close).await,
+    };
+    let acknowledged = Frame::Text(r#"{"type":"connection_ack"}"#.into());
+    if sink.send(acknowledged).await.is_err() {
+        return;
+    }
+    let (sender, mut outgoing) = mpsc::channel(WAITING);
+    let tasks = state.tasks.child();
+    let mut session =
+        Session { state, served, caller, token, sender, tasks: tasks.clone(), running: HashMap::new() };
+    let close = loop {
+        tokio::select! {
+            said = source.next() => match said {
+                Some(Ok(Frame::Text(text))) => {
+                    if let Err(close) = session.hear(&text).await {
+                        break Some(close);
+                    }
+                }
+                Some(Ok(Frame::Ping(_) | Frame::Pong(_))) => {}
+                Some(Ok(Frame::Binary(_))) => break Some(INVALID),
+                Some(Ok(Frame::Close(_)) | Err(_)) | None => break None,
+            },
+            text = outgoing.recv() => {
+                let Some(text): Option<String> = text else { break None };
+                if sink.send(Frame::Text(text.into())).await.is_err() {
+                    break None;
+                }
+            }
+        }
+    };
+    tasks.cancel();
+    if let Some(close) = close {
+        end(&mut sink, close).await;
+    }
+}
+
+async fn end(sink: &mut SplitSink<WebSocket, Frame>, (code, reason): Close) {
+    // The client may be gone already.
+    let _ = sink.send(Frame::Close(Some(CloseFrame { code, reason: reason.into() }))).await;
+}
+
+/// Authenticates by the first message.
+async fn initialised(
+    state: &State,
+    cluster: &str,
+    peer: &Peer,
+    token: Option<SecretString>,
+    text: &str,
+) -> Result<(Served, Caller, SecretString), Close> {
+    let said: Said = serde_json::from_str(text).map_err(|_| INVALID)?;
+    if said.kind != "connection_init" {
+        return Err(UNAUTHORIZED);
+    }
+    let payload: Value =
+        said.payload.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+    let words = ["Authorization", "authorization", "token"].iter().find_map(|key| payload[*key].as_str());
+    let bare = words.map(|words| words.strip_prefix("Bearer ").unwrap_or(words).trim().to_owned());
+    let token =
+        bare.filter(|token| !token.is_empty()).map(SecretString::from).or(token).ok_or(UNAUTHORIZED)?;
+    match identify(state, cluster, &token, peer).await {
+        Ok((served, caller)) => Ok((served, caller, token)),
+        Err(_) => Err(FORBIDDEN),
+    }
+}
+
+struct Session {
+    state: Arc<State>,
+    served: Served,
+    caller: Caller,
+    token: SecretString,
+    sender: mpsc::Sender<String>,
+    tasks: Tasks,
+    running: HashMap<String, Tasks>,
+}
+
+impl Session {
+    async fn hear(&mut self, text: &str) -> Result<(), Close> {
+        let said: Said = serde_json::from_str(text).map_err(|_| INVALID)?;
+        match (said.kind.as_str(), said.id, said.payload) {
+            ("ping", ..) => self.say(json!({"type": "pong"}).to_string()).await,
+            ("pong", ..) => {}
+            ("connection_init", ..) => return Err(TWICE),
+            ("complete", Some(id), _) => {
+                if let Some(tasks) = self.running.remove(&id) {
+                    tasks.cancel();
+                }
+            }
+            ("subscribe", Some(id), Some(payload)) => self.begin(id, &payload)?,
+            _ => return Err(INVALID),
+        }
+        Ok(())
+    }
+
+    async fn say(&self, text: String) {
+        let _ = self.sender.send(text).await;
+    }
+
+    fn begin(&mut self, id: String, payload: &RawValue) -> Result<(), Close> {
+        let params: Params = serde_json::from_str(payload.get()).map_err(|_| INVALID)?;
+        self.running.retain(|_, tasks| !tasks.is_cancelled());
+        if self.running.contains_key(&id) {
+            return Err((4409, "Subscriber already exists"));
+        }
+        if self.running.len() >= MAX_OPERATIONS {
+            return Err((4429, "Too many operations"));
+        }
+        let tasks = self.tasks.child();
+        self.running.insert(id.clone(), tasks.clone());
+        let work = Work {
+            state: Arc::clone(&self.state),
+            served: self.state.served(&self.served.endpoint.name).unwrap_or_else(|| self.served.clone()),
+            caller: self.caller.clone(),
+            token: self.token.clone(),
+            sender: self.sender.clone(),
+            id,
+        };
+        let own = tasks.clone();
+        tasks.spawn("operation", async move {
+            work.run(params, &own).await;
+            own.cancel();
+        });
+        Ok(())
+    }
+}
+
+/// One operation of a socket.
+struct Work {
+    state: Arc<State>,
+    served: Served,
+    caller: Caller,
+    token: SecretString,
+    sender: mpsc::Sender<String>,
+    id: String,
+}
+
+impl Work {
+    async fn run(&self, params: Params, tasks: &Tasks) {
+        let done = self.answer(params, tasks).await;
+        let last = match done {
+            Ok(()) => json!({"id": self.id, "type": "complete"}),
+            Err(problem) => {
+                let errors: Vec<Value> =
+                    problem.errors.iter().take(100).map(crate::error::GraphError::to_json).collect();
+                json!({"id": self.id, "type": "error", "payload": errors})
+            }
+        };
+        let _ = self.sender.send(last.to_string()).await;
+    }
+
+    async fn answer(&self, params: Params, tasks: &Tasks) -> Result<(), Problem> {
+        let _place = graphql::place(&self.caller)?;
+        let prepared = graphql::prepared(&self.state, &self.served, &params)?;
+        if !prepared.is_subscription() {
+            let work = prepared.execute(&self.state, &self.served, &self.caller);
+            let answer =
+                timeout(self.state.limits.request_timeout, work).await.map_err(|_| graphql::too_slow())?;
+            self.next(&answer).await;
+            return Ok(());
+        }
+        let field = prepared.field();
+        let subscriber = prepared.subscriber(&self.state, &self.served, &self.caller, &self.token, None);
+        let mut messages = Box::pin(subscribe(subscriber, tasks).map_err(Problem::of)?);
+        while let Some(message) = messages.next().await {
+            match message {
+                Message::Next(answer, _) => self.next(&answer).await,
+                Message::Failed(error) => self.next(&super::stream::failed(&field, &error)).await,
+            }
+        }
+        Ok(())
+    }
+
+    async fn next(&self, answer: &[u8]) {
+        let payload = String::from_utf8_lossy(answer);
+        let id = crate::scan::quoted(&self.id);
+        let _ = self.sender.send(format!("{{\"id\":{id},\"type\":\"next\",\"payload\":{payload}}}")).await;
+    }
+}

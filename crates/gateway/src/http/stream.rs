@@ -1,0 +1,96 @@
+//! Answers as an event stream: `next` for each, `complete` at the end, and comments as heartbeats.
+
+use std::{convert::Infallible, time::Duration};
+
+use axum::{body::Body, response::Response};
+use bytes::Bytes;
+use futures::{
+    Stream, StreamExt as _,
+    stream::{self, BoxStream},
+};
+use http::{HeaderValue, header};
+use tokio::time::timeout;
+
+use crate::{error::GraphError, subscribe::Message};
+
+/// Maximum silence of a stream: proxies close idle ones.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+enum Stage {
+    Begin,
+    Going,
+    Complete,
+    Over,
+}
+
+struct Source {
+    stage: Stage,
+    messages: BoxStream<'static, Message>,
+    field: Box<str>,
+}
+
+/// An answer with the messages of a subscription.
+pub(crate) fn events(field: Box<str>, messages: impl Stream<Item = Message> + Send + 'static) -> Response {
+    let source = Source { stage: Stage::Begin, messages: messages.boxed(), field };
+    let frames = stream::unfold(source, next).map(Ok::<_, Infallible>);
+    respond(Body::from_stream(frames))
+}
+
+/// An answer that is one event.
+pub(crate) fn once(answer: &[u8]) -> Response {
+    let body = [frame(answer, None), complete()].concat();
+    respond(Body::from(body))
+}
+
+fn respond(body: Body) -> Response {
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+}
+
+async fn next(mut source: Source) -> Option<(Bytes, Source)> {
+    let bytes = match source.stage {
+        Stage::Begin => {
+            source.stage = Stage::Going;
+            ":\n\n".into()
+        }
+        Stage::Going => match timeout(HEARTBEAT, source.messages.next()).await {
+            Err(_) => ":\n\n".into(),
+            Ok(Some(Message::Next(answer, version))) => frame(&answer, version.as_deref()).into(),
+            Ok(Some(Message::Failed(error))) => {
+                source.stage = Stage::Complete;
+                frame(&failed(&source.field, &error), None).into()
+            }
+            Ok(None) => {
+                source.stage = Stage::Over;
+                complete().into()
+            }
+        },
+        Stage::Complete => {
+            source.stage = Stage::Over;
+            complete().into()
+        }
+        Stage::Over => return None,
+    };
+    Some((bytes, source))
+}
+
+/// The answer of a subscription that has failed.
+pub(crate) fn failed(field: &str, error: &GraphError) -> Vec<u8> {
+    serde_json::json!({"data": {field: serde_json::Value::Null}, "errors": [error.to_json()]})
+        .to_string()
+        .into_bytes()
+}
+
+fn frame(answer: &[u8], version: Option<&str>) -> Vec<u8> {
+    let id = version.map(|version| format!("id: {version}\n")).unwrap_or_default();
+    [b"event: next\n", id.as_bytes(), b"data: ", answer, b"\n\n"].concat()
+}
+
+/// The last event. It has a line of data, because strict parsers drop events without one.
+fn complete() -> Vec<u8> {
+    b"event: complete\ndata:\n\n".to_vec()
+}

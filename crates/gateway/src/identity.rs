@@ -1,0 +1,233 @@
+//! The caller: its token is proven by a review that the cluster makes of it.
+
+use std::{
+    hash::{BuildHasher as _, RandomState},
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::Duration,
+};
+
+use http::{HeaderValue, StatusCode};
+use moka::future::Cache;
+use portolan_runtime::limits::{CallerRates, RateSubject};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::json;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::{
+    error::{Code, GraphError},
+    scan::text_at,
+    upstream::{Question, Refused, Upstream},
+};
+
+/// Lifetime of a proof. It protects the schema only: the API server decides each read and write.
+const PROVEN: Duration = Duration::from_secs(30);
+/// Lifetime of a refusal.
+const REFUSED: Duration = Duration::from_secs(10);
+/// Maximum number of remembered tokens.
+const MAX_TOKENS: u64 = 10_000;
+/// Maximum size of a review.
+const MAX_REVIEW: usize = 256 * 1024;
+
+/// Reviews that prove a caller, the best first.
+const QUESTIONS: [(&str, &str, &str); 3] = [
+    ("/apis/authentication.k8s.io/v1/selfsubjectreviews", "authentication.k8s.io/v1", "SelfSubjectReview"),
+    (
+        "/apis/authentication.k8s.io/v1beta1/selfsubjectreviews",
+        "authentication.k8s.io/v1beta1",
+        "SelfSubjectReview",
+    ),
+    (
+        "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+        "authorization.k8s.io/v1",
+        "SelfSubjectAccessReview",
+    ),
+];
+
+/// A caller whose token the cluster accepts.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    /// Its `Authorization`.
+    pub(crate) authorization: HeaderValue,
+    /// Its key: the name, or if that is not known, a hash of its token.
+    pub(crate) id: String,
+    /// Its name, if the cluster tells it.
+    pub(crate) name: Option<Arc<str>>,
+    places: Arc<Semaphore>,
+}
+
+impl Caller {
+    /// A slot for one more request, unless too many are in progress.
+    pub(crate) fn place(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.places).try_acquire_owned().ok()
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Verdict {
+    Known(Caller),
+    Refused,
+}
+
+/// The callers of one cluster. No token is stored: keyed hashes tell them apart.
+#[derive(Debug)]
+pub(crate) struct Callers {
+    proven: Cache<u128, Caller>,
+    refused: Cache<u128, ()>,
+    keys: [RandomState; 2],
+    /// Index of the review that the cluster supports.
+    question: AtomicU8,
+    in_flight: usize,
+    places: moka::sync::Cache<String, Arc<Semaphore>>,
+}
+
+/// The rate of unknown tokens per address.
+pub(crate) type Strangers = CallerRates;
+
+impl Callers {
+    /// No callers yet; each may have `in_flight` requests in progress.
+    pub(crate) fn new(in_flight: usize) -> Self {
+        Self {
+            proven: Cache::builder().max_capacity(MAX_TOKENS).time_to_live(PROVEN).build(),
+            refused: Cache::builder().max_capacity(MAX_TOKENS).time_to_live(REFUSED).build(),
+            keys: [RandomState::new(), RandomState::new()],
+            question: AtomicU8::new(0),
+            in_flight,
+            places: moka::sync::Cache::builder()
+                .max_capacity(MAX_TOKENS)
+                .time_to_idle(Duration::from_secs(300))
+                .build(),
+        }
+    }
+
+    fn key(&self, token: &str) -> u128 {
+        let [high, low] = self.keys.each_ref().map(|key| u128::from(key.hash_one(token)));
+        (high << 64) | low
+    }
+
+    /// Identifies a caller by its token.
+    pub(crate) async fn identify(
+        &self,
+        upstream: &Upstream,
+        token: &SecretString,
+        (strangers, address): (&Strangers, IpAddr),
+    ) -> Result<Caller, GraphError> {
+        if let Some(known) = self.remembered(token).await {
+            return known;
+        }
+        if !strangers.allows(RateSubject::At(address)) {
+            let message = "too many tokens that nobody knows come from this address";
+            return Err(GraphError::new(Code::TooManyRequests, message));
+        }
+        self.prove(upstream, token).await
+    }
+
+    /// Returns what the cluster has said about a token lately.
+    pub(crate) async fn remembered(&self, token: &SecretString) -> Option<Result<Caller, GraphError>> {
+        let key = self.key(token.expose_secret());
+        if let Some(caller) = self.proven.get(&key).await {
+            return Some(Ok(caller));
+        }
+        self.refused.contains_key(&key).then(|| Err(refusal()))
+    }
+
+    /// Reviews a token anew, whatever is remembered of it.
+    pub(crate) async fn prove(
+        &self,
+        upstream: &Upstream,
+        token: &SecretString,
+    ) -> Result<Caller, GraphError> {
+        self.judged(upstream, token, self.key(token.expose_secret())).await
+    }
+
+    async fn judged(
+        &self,
+        upstream: &Upstream,
+        token: &SecretString,
+        key: u128,
+    ) -> Result<Caller, GraphError> {
+        match self.ask(upstream, token, key).await? {
+            Verdict::Known(caller) => {
+                self.proven.insert(key, caller.clone()).await;
+                Ok(caller)
+            }
+            Verdict::Refused => {
+                self.proven.invalidate(&key).await;
+                self.refused.insert(key, ()).await;
+                Err(refusal())
+            }
+        }
+    }
+
+    async fn ask(&self, upstream: &Upstream, token: &SecretString, key: u128) -> Result<Verdict, GraphError> {
+        let header = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()));
+        let Ok(mut authorization) = header else { return Ok(Verdict::Refused) };
+        authorization.set_sensitive(true);
+        let caller = |name: Option<String>| {
+            let who = name.clone().unwrap_or_else(|| format!("{key:x}"));
+            let places = self.places.get_with(who.clone(), || Arc::new(Semaphore::new(self.in_flight)));
+            Verdict::Known(Caller {
+                authorization: authorization.clone(),
+                id: who,
+                name: name.map(Arc::from),
+                places,
+            })
+        };
+        let first = usize::from(self.question.load(Ordering::Relaxed));
+        for (index, (path, version, kind)) in QUESTIONS.iter().enumerate().skip(first) {
+            let body = json!({"apiVersion": version, "kind": kind, "spec": {"nonResourceAttributes": {"path": "/version", "verb": "get"}}});
+            let body = if *kind == "SelfSubjectReview" {
+                json!({"apiVersion": version, "kind": kind})
+            } else {
+                body
+            };
+            match upstream.ask(&authorization, Question::review(path, &body), MAX_REVIEW).await? {
+                Ok(review) => {
+                    let name = text_at(&review, &["status", "userInfo", "username"]);
+                    let is_nobody = name.as_deref() == Some("system:anonymous");
+                    return Ok(if is_nobody { Verdict::Refused } else { caller(name) });
+                }
+                Err(refused) => match meaning(&refused) {
+                    Meaning::Refused => return Ok(Verdict::Refused),
+                    // The token is accepted; only the right to this review is missing.
+                    Meaning::Accepted => return Ok(caller(None)),
+                    Meaning::Unknown if index + 1 < QUESTIONS.len() => {
+                        self.question.store(u8::try_from(index + 1).unwrap_or_default(), Ordering::Relaxed);
+                    }
+                    Meaning::Unknown | Meaning::Outage => return Err(outage()),
+                },
+            }
+        }
+        Err(outage())
+    }
+}
+
+enum Meaning {
+    Refused,
+    Accepted,
+    Unknown,
+    Outage,
+}
+
+fn meaning(refused: &Refused) -> Meaning {
+    let says_anonymous = || String::from_utf8_lossy(&refused.body).contains("system:anonymous");
+    match refused.status {
+        StatusCode::UNAUTHORIZED => Meaning::Refused,
+        StatusCode::FORBIDDEN if says_anonymous() => Meaning::Refused,
+        StatusCode::FORBIDDEN => Meaning::Accepted,
+        StatusCode::NOT_FOUND => Meaning::Unknown,
+        _ => Meaning::Outage,
+    }
+}
+
+/// The same message for a bad token and an unknown cluster, so that nobody can find out which clusters exist.
+pub(crate) fn refusal() -> GraphError {
+    GraphError::new(Code::Unauthenticated, "the token is not accepted, or there is no such cluster")
+}
+
+fn outage() -> GraphError {
+    GraphError::new(Code::Unavailable, "the cluster could not be asked about the token, try again")
+}

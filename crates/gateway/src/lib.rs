@@ -1,0 +1,71 @@
+//! The gateway: GraphQL over every cluster, at `/{cluster}/graphql`.
+//!
+//! It follows a directory of schema documents, or the stream of a listener, and writes nothing. Each request goes to the cluster's API server with
+//! the caller's own token, over connections that carry no other credential; answers are written from their bytes.
+
+mod args;
+mod bounds;
+mod changes;
+mod check;
+mod document;
+mod endpoint;
+mod error;
+mod execute;
+mod http;
+mod identity;
+mod input;
+mod lines;
+mod metrics;
+mod names;
+mod persisted;
+mod plan;
+mod scan;
+mod schema;
+mod source;
+mod state;
+mod subscribe;
+mod upstream;
+mod yaml;
+
+use std::{process::ExitCode, sync::Arc};
+
+use portolan_runtime::{
+    process::{self, Process},
+    server,
+    tls::{NoTls, ServerTls},
+};
+
+pub use crate::args::Args;
+use crate::{args::ServiceArgs, metrics::GatewayMetrics, state::State};
+
+/// Runs a command, or the service until it is told to stop.
+pub fn run(args: &Args) -> ExitCode {
+    let service = &args.service;
+    if let Some(mistake) = service.mistake() {
+        return process::usage(&mistake);
+    }
+    match &args.command {
+        Some(args::Command::Check(args)) => check::run(service, args),
+        None if service.tls.tls_cert_file.is_none() && !service.plain_http => process::usage(&NoTls),
+        None => process::run_asked("gateway", &service.log, &service.admin, service.drain, |process| {
+            start(service.clone(), process)
+        }),
+    }
+}
+
+async fn start(args: ServiceArgs, process: Process) -> Result<(), process::ProcessFailure> {
+    let tasks = &process.tasks;
+    let metrics = GatewayMetrics::register(&process.metrics);
+    let state = State::new(&args, metrics, &process);
+    let state = Arc::new(state);
+    tasks.spawn_critical("documents", source::follow(args.source.clone(), Arc::clone(&state)));
+    if let Some(directory) = args.persisted.persisted_documents.clone() {
+        let ready = process.readiness.expect("persisted documents", "they have not been read yet");
+        let following = persisted::follow(Arc::clone(&state.persisted), directory, ready);
+        tasks.spawn_critical("persisted documents", following);
+    }
+    let tls = ServerTls::start(&args.tls, tasks).await?;
+    let router = http::router(state, args.cors_allowed_origins.clone(), args.console);
+    server::serve(tasks, args.listen_address(), tls, router).await?;
+    Ok(())
+}

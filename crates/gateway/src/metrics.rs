@@ -1,0 +1,141 @@
+//! The gateway's metrics.
+
+use std::time::Duration;
+
+use portolan_runtime::metrics::{Counters, Gauges, Histograms, Metrics, retain};
+
+/// The metrics of the gateway.
+#[derive(Debug)]
+pub(crate) struct GatewayMetrics {
+    requests: Counters,
+    seconds: Histograms,
+    builds: Counters,
+    build_seconds: Histograms,
+    endpoints: Gauges,
+    failing: Gauges,
+    source_failing: Gauges,
+    subscriptions: Gauges,
+    calls: Counters,
+    call_seconds: Histograms,
+}
+
+/// The count of calls of one API server.
+#[derive(Clone, Debug)]
+pub(crate) struct Calls {
+    cluster: String,
+    count: Counters,
+    seconds: Histograms,
+}
+
+impl Calls {
+    /// Counts a call by the time until its answer begins. Watches and logs begin when there is something to say, so
+    /// their time means nothing.
+    pub(crate) fn asked(&self, verb: &'static str, result: &'static str, took: Duration) {
+        self.count.with_label_values(&[&*self.cluster, verb, result]).inc();
+        if !matches!(verb, "watch" | "log") {
+            self.seconds.with_label_values(&[&*self.cluster, verb]).observe(took.as_secs_f64());
+        }
+    }
+}
+
+impl GatewayMetrics {
+    /// Registers them.
+    pub(crate) fn register(metrics: &Metrics) -> Self {
+        Self {
+            requests: metrics.counters(
+                "requests_total",
+                "GraphQL requests by cluster and result.",
+                &["cluster", "result"],
+            ),
+            seconds: metrics.latencies(
+                "request_seconds",
+                "How long GraphQL requests take, by cluster.",
+                &["cluster"],
+            ),
+            builds: metrics.counters(
+                "schema_builds_total",
+                "Schemas built from documents, by result.",
+                &["result"],
+            ),
+            build_seconds: metrics.latencies(
+                "schema_build_seconds",
+                "How long an endpoint takes from its document on.",
+                &[],
+            ),
+            endpoints: metrics.gauges("endpoints_count", "Clusters that are served.", &[]),
+            failing: metrics.gauges(
+                "document_failing_state",
+                "Whether the document of a cluster cannot be used.",
+                &["cluster"],
+            ),
+            source_failing: metrics.gauges(
+                "source_failing_state",
+                "Whether the directory or the listener with the documents cannot be read.",
+                &[],
+            ),
+            subscriptions: metrics.gauges(
+                "subscriptions_count",
+                "Subscriptions that are open, by cluster.",
+                &["cluster"],
+            ),
+            calls: metrics.counters(
+                "upstream_calls_total",
+                "Calls of API servers by cluster, verb and result.",
+                &["cluster", "verb", "result"],
+            ),
+            call_seconds: metrics.latencies(
+                "upstream_call_seconds",
+                "How long an API server takes to begin its answer, by cluster and verb.",
+                &["cluster", "verb"],
+            ),
+        }
+    }
+
+    /// Counts an answered request of a known cluster.
+    pub(crate) fn answered(&self, cluster: &str, result: &str, took: Duration) {
+        self.requests.with_label_values(&[cluster, result]).inc();
+        self.seconds.with_label_values(&[cluster]).observe(took.as_secs_f64());
+    }
+
+    /// Counts a document that was read.
+    pub(crate) fn built(&self, is_good: bool, took: Duration) {
+        self.builds.with_label_values(&[if is_good { "ok" } else { "failed" }]).inc();
+        self.build_seconds.with_label_values::<&str>(&[]).observe(took.as_secs_f64());
+    }
+
+    /// Sets the number of served clusters.
+    pub(crate) fn endpoints(&self, count: usize) {
+        self.endpoints.with_label_values::<&str>(&[]).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// Sets whether the document of a cluster is unusable.
+    pub(crate) fn failing(&self, cluster: &str, is_failing: bool) {
+        self.failing.with_label_values(&[cluster]).set(i64::from(is_failing));
+    }
+
+    /// Sets whether the source of the documents cannot be read.
+    pub(crate) fn source_failing(&self, is_failing: bool) {
+        self.source_failing.with_label_values::<&str>(&[]).set(i64::from(is_failing));
+    }
+
+    /// Counts a subscription that begins (1) or ends (-1).
+    pub(crate) fn subscribed(&self, cluster: &str, change: i64) {
+        self.subscriptions.with_label_values(&[cluster]).add(change);
+    }
+
+    /// The count of calls of a cluster.
+    pub(crate) fn calls(&self, cluster: &str) -> Calls {
+        Calls { cluster: cluster.to_owned(), count: self.calls.clone(), seconds: self.call_seconds.clone() }
+    }
+
+    /// Removes the series of a cluster.
+    pub(crate) fn gone(&self, cluster: &str) {
+        let keep = |name: &str| name != cluster;
+        retain(&self.requests, "cluster", keep);
+        retain(&self.seconds, "cluster", keep);
+        retain(&self.failing, "cluster", keep);
+        retain(&self.subscriptions, "cluster", keep);
+        retain(&self.calls, "cluster", keep);
+        retain(&self.call_seconds, "cluster", keep);
+    }
+}

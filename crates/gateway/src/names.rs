@@ -1,0 +1,192 @@
+//! Names of GraphQL types and fields, derived from those of Kubernetes.
+
+/// Words that are capitalized wherever they are part of a name.
+const ACRONYMS: &str = " ACK ACL ADSL AES ANSI API ARP ATM BGP BSS CHAP CIDR CIR CLI CMOS CPE CPU CRC CRT CSMA DCE DEC \
+    DES DHCP DMI DNS DRAM DSL DSLAM DTE EHA EIA EIGRP EOF ESS FCC FCS FDDI FTP GBIC GEPOF HDLC HTML HTTP HTTPS IANA \
+    ICMP ID IDF IDS IEEE IETF IMAP IP IPS ISDN ISP JSON JWT LACP LAN LAPB LAPF LLC MAC MAN MC MDF MIB MPLS MTU NAC NAT \
+    NBMA NIC NRZ NRZI NVRAM OK OSI OSPF OUI PAP PAT PC PCM PDU PIM POP POP3 POTS PPP PPTP PTT PVST RAM RARP RCP RFC \
+    RIP RLL ROM RSTP RTP SDLC SFD SFP SLARP SLIP SMTP SNA SNAP SNMP SOF SQL SRAM SSH SSID STP SYN TDM TFTP TIA TOFU \
+    UDP URI URL USB UTF8 UTP UUID VC VLAN VLSM VPN W3C WAN WEP WPA WWW ";
+
+/// Endings of singular words with their plurals; the first match counts.
+const PLURALS: [(&str, &str); 38] = [
+    ("person", "people"),
+    ("child", "children"),
+    ("criterion", "criteria"),
+    ("series", "series"),
+    ("species", "species"),
+    ("mouse", "mice"),
+    ("matrix", "matrices"),
+    ("vertex", "vertices"),
+    ("index", "indices"),
+    ("quiz", "quizzes"),
+    ("alias", "aliases"),
+    ("information", "information"),
+    ("equipment", "equipment"),
+    ("news", "news"),
+    ("half", "halves"),
+    ("shelf", "shelves"),
+    ("leaf", "leaves"),
+    ("wife", "wives"),
+    ("knife", "knives"),
+    ("hero", "heroes"),
+    ("lysis", "lyses"),
+    ("thesis", "theses"),
+    ("basis", "bases"),
+    ("crisis", "crises"),
+    ("us", "uses"),
+    ("ss", "sses"),
+    ("x", "xes"),
+    ("ch", "ches"),
+    ("sh", "shes"),
+    ("zz", "zzes"),
+    ("ay", "ays"),
+    ("ey", "eys"),
+    ("iy", "iys"),
+    ("oy", "oys"),
+    ("uy", "uys"),
+    ("y", "ies"),
+    ("s", "s"),
+    ("", "s"),
+];
+
+/// The plural of a kind, as in the list fields of the reference gateway.
+pub(crate) fn plural(kind: &str) -> String {
+    let lower = kind.to_ascii_lowercase();
+    let found = PLURALS.iter().find(|(ending, _)| lower.ends_with(ending));
+    let (ending, becomes) = found.expect("the last ending is that of every word");
+    let (stem, matched) = kind.split_at(kind.len() - ending.len());
+    if ending.eq_ignore_ascii_case("s") {
+        return kind.to_owned();
+    }
+    let is_capital = matched.starts_with(|c: char| c.is_ascii_uppercase());
+    let becomes = if is_capital && ending.len() > 2 { capital(becomes) } else { (*becomes).to_owned() };
+    format!("{stem}{becomes}")
+}
+
+/// The resource of a kind in documents without it, as Kubernetes guesses it.
+pub(crate) fn guessed_resource(kind: &str) -> String {
+    let lower = kind.to_ascii_lowercase();
+    match lower.as_str() {
+        "endpoints" => return lower,
+        _ if lower.ends_with('s') => return format!("{lower}es"),
+        _ => {}
+    }
+    match lower.strip_suffix('y') {
+        Some(stem) => format!("{stem}ies"),
+        None => format!("{lower}s"),
+    }
+}
+
+/// A valid name: other characters are replaced, and a leading digit gets a prefix.
+pub(crate) fn sanitized(name: &str) -> String {
+    let allowed = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' };
+    let clean: String = name.chars().map(allowed).collect();
+    // Names that begin with two underscores are reserved.
+    let clean = if clean.starts_with("__") { format!("_{}", clean.trim_start_matches('_')) } else { clean };
+    if clean.is_empty() || clean.starts_with(|c: char| c.is_ascii_digit()) {
+        format!("_{clean}")
+    } else {
+        clean
+    }
+}
+
+/// Returns `true` if a name is valid as it is.
+pub(crate) fn is_natural(name: &str) -> bool {
+    !name.is_empty() && sanitized(name) == name
+}
+
+/// The parts between underscores, each with an initial capital; acronyms in capitals.
+pub(crate) fn pascal(name: &str) -> String {
+    name.split('_').filter(|part| !part.is_empty()).map(pascal_part).collect()
+}
+
+fn pascal_part(part: &str) -> String {
+    let upper = part.to_ascii_uppercase();
+    if ACRONYMS.contains(&format!(" {upper} ")) { upper } else { capital(part) }
+}
+
+/// A word with an initial capital.
+pub(crate) fn capital(word: &str) -> String {
+    let mut letters = word.chars();
+    letters
+        .next()
+        .map_or_else(String::new, |first| format!("{}{}", first.to_ascii_uppercase(), letters.as_str()))
+}
+
+/// A short hash of a raw name, to tell derived names apart.
+pub(crate) fn mark(raw: &str) -> String {
+    use sha2::Digest as _;
+    let digest = sha2::Sha256::digest(raw.as_bytes());
+    digest.iter().take(4).fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn plurals_are_those_of_the_reference() {
+        let table = [
+            ("Pod", "Pods"),
+            ("Ingress", "Ingresses"),
+            ("NetworkPolicy", "NetworkPolicies"),
+            ("ComponentStatus", "ComponentStatuses"),
+            ("CSIDriver", "CSIDrivers"),
+            ("Database", "Databases"),
+            ("Index", "Indices"),
+            ("MyIndex", "MyIndices"),
+            ("Endpoints", "Endpoints"),
+            ("PodMetrics", "PodMetrics"),
+            ("Gateway", "Gateways"),
+            ("Child", "Children"),
+            ("ServiceMesh", "ServiceMeshes"),
+            ("DNS", "DNS"),
+        ];
+        for (kind, expected) in table {
+            assert_eq!(plural(kind), expected);
+        }
+    }
+
+    #[test]
+    fn resources_are_guessed_as_kubernetes_does() {
+        let table =
+            [("Pod", "pods"), ("Ingress", "ingresses"), ("Policy", "policies"), ("Endpoints", "endpoints")];
+        for (kind, expected) in table {
+            assert_eq!(guessed_resource(kind), expected);
+        }
+    }
+
+    #[test]
+    fn groups_become_types_and_fields() {
+        let table = [
+            ("apps_v1", "AppsV1"),
+            ("v1", "V1"),
+            ("networking_k8s_io_v1", "NetworkingK8sIoV1"),
+            ("dns_example_com_v1", "DNSExampleComV1"),
+            ("apps_v1beta1", "AppsV1beta1"),
+        ];
+        for (name, expected) in table {
+            assert_eq!(pascal(name), expected);
+        }
+        assert_eq!(sanitized("1password.com"), "_1password_com");
+        assert_eq!(sanitized("$ref"), "_ref");
+        assert_eq!(sanitized("x-kubernetes-a"), "x_kubernetes_a");
+    }
+
+    proptest! {
+        #[test]
+        fn every_name_becomes_one_of_the_language(name in ".*") {
+            let clean = sanitized(&name);
+            prop_assert!(apollo_compiler::Name::new(&clean).is_ok() && !clean.starts_with("__"), "{clean}");
+            prop_assert_eq!(sanitized(&clean), clean);
+        }
+
+        #[test]
+        fn every_kind_has_a_plural(kind in "[A-Z][a-zA-Z0-9]{0,20}") {
+            prop_assert!(!plural(&kind).is_empty());
+        }
+    }
+}

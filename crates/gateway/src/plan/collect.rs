@@ -1,0 +1,248 @@
+//! Collects the fields of a query: fields of one name are merged, each with the conditions of all its occurrences.
+
+use std::sync::Arc;
+
+use apollo_compiler::{
+    ExecutableDocument, Node,
+    ast::{DirectiveList, Type, Value},
+    collections::IndexMap,
+    executable::{self, OperationType, SelectionSet},
+};
+
+use super::{Call, Does, Field, Wanted};
+use crate::{
+    error::{Code, GraphError},
+    input,
+    scan::{Guard, ListField, ListSelection, Selected, Selection, Shape, When, quoted},
+    schema::{Api, Key, Operation, Verb},
+};
+
+type Guards = Vec<Guard>;
+/// The occurrences of a field.
+type Occurrences<'d> = Vec<(Guards, &'d Node<executable::Field>)>;
+/// Selections to merge, each with its conditions.
+type Sets<'d> = Vec<(Guards, &'d SelectionSet)>;
+
+/// Plans the fields of one operation.
+pub(crate) struct Collector<'a> {
+    api: &'a Api,
+    document: &'a ExecutableDocument,
+    /// `true` if directives depend on variables.
+    pub(crate) is_conditional: bool,
+    /// `true` if the query has introspection.
+    pub(crate) introspects: bool,
+}
+
+impl<'a> Collector<'a> {
+    /// A collector for a valid document.
+    pub(crate) const fn new(api: &'a Api, document: &'a ExecutableDocument) -> Self {
+        Self { api, document, is_conditional: false, introspects: false }
+    }
+
+    /// The root fields of an operation.
+    pub(crate) fn roots(
+        &mut self,
+        operation: &'a Node<executable::Operation>,
+    ) -> Result<Vec<Field>, GraphError> {
+        if operation.operation_type == OperationType::Subscription
+            && operation.selection_set.selections.is_empty()
+        {
+            return Err(GraphError::new(Code::ValidationFailed, "a subscription has one field"));
+        }
+        self.level(vec![(Vec::new(), &operation.selection_set)])
+    }
+
+    fn level(&mut self, sets: Sets<'a>) -> Result<Vec<Field>, GraphError> {
+        let type_name = sets.first().map(|(_, set)| set.ty.clone());
+        let mut fields = Vec::new();
+        for (name, occurrences) in self.collected(sets) {
+            let first = occurrences[0].1;
+            let when = Self::when(&occurrences);
+            let location = first.name.line_column_range(&self.document.sources);
+            let location = location.map(|range| (range.start.line, range.start.column));
+            let key = type_name.clone().map(|ty| (ty, first.name.clone()));
+            let operation = key.and_then(|key| self.api.operations.get(&key).copied());
+            let does = match (first.name.as_str(), operation) {
+                ("__typename", _) => Does::Constant(quoted(type_name.as_deref().unwrap_or_default())),
+                ("__schema" | "__type", _) => {
+                    self.introspects = true;
+                    Does::Introspect
+                }
+                (_, Some(operation)) => Does::Call(Box::new(self.call(operation, &occurrences)?)),
+                (_, None) => Does::Group(self.level(below(&occurrences))?),
+            };
+            fields.push(Field { name: name.into(), when, location, does });
+        }
+        Ok(fields)
+    }
+
+    fn call(&mut self, operation: Operation, occurrences: &Occurrences<'a>) -> Result<Call, GraphError> {
+        let field = occurrences[0].1;
+        let mut arguments = Vec::new();
+        for definition in &field.definition.arguments {
+            let given = field.arguments.iter().find(|argument| argument.name == definition.name);
+            let value = given.map(|argument| &argument.value);
+            if let Some(value) = value.or(definition.default_value.as_ref()) {
+                let argument = input::literal(self.api, value, &definition.ty)?;
+                arguments.push((definition.name.as_str().into(), argument));
+            }
+        }
+        let wanted = match operation.verb {
+            Verb::List => Wanted::List(Arc::new(self.list(operation, below(occurrences)))),
+            Verb::Watch | Verb::WatchOne => {
+                Wanted::Event(Arc::new(self.event(operation, below(occurrences))))
+            }
+            _ if field.selection_set.is_empty() => Wanted::Leaf,
+            _ => Wanted::Object(Arc::new(self.object(below(occurrences), operation.kind))),
+        };
+        Ok(Call { operation, arguments, wanted })
+    }
+
+    fn list(&mut self, operation: Operation, sets: Sets<'a>) -> ListSelection {
+        let type_name = sets[0].1.ty.clone();
+        let mut fields = Vec::new();
+        for (name, occurrences) in self.collected(sets) {
+            let when = Self::when(&occurrences);
+            let field = match occurrences[0].1.name.as_str() {
+                "items" => ListField::Items(Arc::new(self.object(below(&occurrences), operation.kind))),
+                "continue" => ListField::Continue,
+                "remainingItemCount" => ListField::RemainingItemCount,
+                "resourceVersion" => ListField::ResourceVersion,
+                _ => ListField::Constant(quoted(&type_name)),
+            };
+            fields.push((format!("\"{name}\":").into(), field, when));
+        }
+        ListSelection { fields }
+    }
+
+    /// The selection of an event: its type, and the object.
+    fn event(&mut self, operation: Operation, sets: Sets<'a>) -> Selection {
+        let type_name = sets[0].1.ty.clone();
+        let mut fields = Vec::new();
+        for (name, occurrences) in self.collected(sets) {
+            let when = Self::when(&occurrences);
+            let key = occurrences[0].1.name.as_str();
+            let shape = match key {
+                "object" => Shape::Object(Arc::new(self.object(below(&occurrences), operation.kind))),
+                "type" => Shape::Text,
+                _ => Shape::Constant(quoted(&type_name)),
+            };
+            fields.push(Selected { when, ..Selected::new(name, key, shape) });
+        }
+        Selection { fields }
+    }
+
+    /// The selection of an object. At its root, version and kind are constant, since lists leave them out.
+    fn object(&mut self, sets: Sets<'a>, root: Option<usize>) -> Selection {
+        let Some(type_name) = sets.first().map(|(_, set)| set.ty.clone()) else {
+            return Selection::default();
+        };
+        let resource =
+            root.and_then(|index| self.api.kinds.get(index)).filter(|kind| kind.type_name == type_name);
+        let mut fields = Vec::new();
+        for (name, occurrences) in self.collected(sets) {
+            let when = Self::when(&occurrences);
+            let field = occurrences[0].1;
+            let key = self.api.keys.get(&(type_name.clone(), field.name.clone()));
+            let shape = match (field.name.as_str(), resource, key) {
+                ("__typename", _, _) => Shape::Constant(quoted(&type_name)),
+                ("kind", Some(kind), _) => Shape::Constant(quoted(&kind.resource.name.kind)),
+                ("apiVersion", Some(kind), _) => Shape::Constant(quoted(&kind.resource.api_version())),
+                (_, _, Some(Key::Whole)) => Shape::Whole(Box::new(Shape::Plain)),
+                _ => self.shape(&field.definition.ty, &occurrences),
+            };
+            let key = match key {
+                Some(Key::Of(key)) => key,
+                _ => field.name.as_str(),
+            };
+            fields.push(Selected { when, ..Selected::new(name, key, shape) });
+        }
+        Selection { fields }
+    }
+
+    fn shape(&mut self, ty: &Type, occurrences: &Occurrences<'a>) -> Shape {
+        match ty {
+            Type::List(inner) | Type::NonNullList(inner) if inner.inner_named_type() == "JSON" => {
+                let _ = inner;
+                Shape::Plain
+            }
+            Type::List(inner) | Type::NonNullList(inner) => {
+                Shape::List(Box::new(self.shape(inner, occurrences)))
+            }
+            Type::Named(name) | Type::NonNullNamed(name) => match name.as_str() {
+                "String" => Shape::Text,
+                "JSONString" => Shape::JsonText,
+                _ if !occurrences[0].1.selection_set.is_empty() => {
+                    Shape::Object(Arc::new(self.object(below(occurrences), None)))
+                }
+                _ => Shape::Plain,
+            },
+        }
+    }
+
+    /// The fields of selections by name in the answer, in the order of the query.
+    fn collected(&mut self, sets: Sets<'a>) -> IndexMap<&'a str, Occurrences<'a>> {
+        let mut fields = IndexMap::default();
+        for (guards, set) in sets {
+            self.collect(&guards, set, &mut fields);
+        }
+        fields
+    }
+
+    fn collect(
+        &mut self,
+        guards: &Guards,
+        set: &'a SelectionSet,
+        fields: &mut IndexMap<&'a str, Occurrences<'a>>,
+    ) {
+        for selection in &set.selections {
+            let Some(guards) = self.guarded(guards, selection.directives()) else { continue };
+            match selection {
+                executable::Selection::Field(field) => {
+                    fields.entry(field.response_key().as_str()).or_default().push((guards, field));
+                }
+                executable::Selection::InlineFragment(fragment) => {
+                    self.collect(&guards, &fragment.selection_set, fields);
+                }
+                executable::Selection::FragmentSpread(spread) => {
+                    // In a valid document the fragment exists; and since no type is abstract, it always applies.
+                    if let Some(fragment) = self.document.fragments.get(&spread.fragment_name) {
+                        self.collect(&guards, &fragment.selection_set, fields);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Adds the conditions of directives. None if a directive excludes the field in any case.
+    fn guarded(&mut self, guards: &Guards, directives: &DirectiveList) -> Option<Guards> {
+        let mut all = guards.clone();
+        for (name, is) in [("skip", false), ("include", true)] {
+            let Some(directive) = directives.get(name) else { continue };
+            match directive.specified_argument_by_name("if").map(|value| &**value) {
+                Some(Value::Boolean(value)) if *value != is => return None,
+                Some(Value::Variable(variable)) => {
+                    self.is_conditional = true;
+                    let guard = Guard { variable: variable.as_str().into(), is };
+                    if !all.contains(&guard) {
+                        all.push(guard);
+                    }
+                }
+                _ => {}
+            }
+        }
+        Some(all)
+    }
+
+    fn when(occurrences: &Occurrences<'a>) -> When {
+        if occurrences.iter().any(|(guards, _)| guards.is_empty()) {
+            return When::default();
+        }
+        When(Some(occurrences.iter().map(|(guards, _)| guards.clone().into()).collect()))
+    }
+}
+
+/// The selections below all occurrences of a field.
+fn below<'d>(occurrences: &Occurrences<'d>) -> Sets<'d> {
+    occurrences.iter().map(|(guards, field)| (guards.clone(), &field.selection_set)).collect()
+}

@@ -1,0 +1,194 @@
+//! Plans of queries against small schemas.
+
+use apollo_compiler::response::JsonMap;
+use serde_json::{Value, json};
+
+use super::{Call, Does, Field, Plan, Wanted, prepare};
+use crate::{
+    bounds::Bounds,
+    error::Code,
+    input::Evaluator,
+    scan::{Cursor, Writer},
+    schema::{
+        Api,
+        tests::{api, kind},
+    },
+};
+
+const BOUNDS: Bounds = Bounds { depth: 20, fields: 5000 };
+
+fn deployment() -> Api {
+    let spec = json!({
+        "spec": {"type": "object", "properties": {
+            "replicas": {"type": "integer", "format": "int32"}, "big": {"type": "integer", "format": "int64"},
+            "port": {"x-kubernetes-int-or-string": true}, "x-y": {"type": "string"},
+            "inner": {"type": "object", "properties": {"port": {"x-kubernetes-int-or-string": true}, "x-y": {"type": "string"}}},
+        }},
+        "data": {"type": "object", "additionalProperties": {"type": "string"}},
+    });
+    api(&[kind("apps", "Deployment", &spec), kind("", "Pod", &json!({}))])
+}
+
+fn planned(api: &Api, query: &str) -> Plan {
+    prepare(api, query, None, BOUNDS).unwrap_or_else(|errors| panic!("{errors:?}"))
+}
+
+fn first_call(fields: &[Field]) -> &Call {
+    match &fields[0].does {
+        Does::Call(call) => call,
+        Does::Group(fields) => first_call(fields),
+        _ => panic!("not a call"),
+    }
+}
+
+fn variables(values: &Value) -> JsonMap {
+    serde_json::from_value(values.clone()).unwrap()
+}
+
+/// The JSON of an argument of the first call.
+fn argument(api: &Api, query: &str, name: &str, values: &Value) -> Result<String, String> {
+    let plan = prepare(api, query, None, BOUNDS).map_err(|errors| errors[0].message.clone())?;
+    let coerced =
+        apollo_compiler::request::coerce_variable_values(&api.schema, &plan.operation, &variables(values));
+    let coerced = coerced.map_err(|error| error.message().to_string())?;
+    let call = first_call(&plan.roots);
+    let argument = &call.arguments.iter().find(|(known, _)| **known == *name).expect("it is given").1;
+    let json = Evaluator { api, variables: &coerced }.json(argument).map_err(|error| error.message)?;
+    Ok(String::from_utf8(json.unwrap_or_else(|| b"absent".to_vec())).unwrap())
+}
+
+#[test]
+fn absent_and_null_are_told_apart_in_patches() {
+    let api = deployment();
+    let query = |variables: &str| {
+        format!(
+            "mutation{variables}{{apps{{v1{{updateDeployment(name:\"d\",namespace:\"n\",object:{{metadata:{{annotations:{{note:$l}}}},spec:{{replicas:$r}}}}){{kind}}}}}}}}"
+        )
+    };
+    let plain = query("($l:String,$r:Int)");
+    let patch = |query: &str, values: Value| argument(&api, query, "object", &values).unwrap();
+    assert_eq!(patch(&plain, json!({})), r#"{"metadata":{"annotations":{}},"spec":{}}"#);
+    assert_eq!(
+        patch(&plain, json!({"l": null, "r": null})),
+        r#"{"metadata":{"annotations":{"note":null}},"spec":{"replicas":null}}"#
+    );
+    let with_default = query("($l:String,$r:Int=2)");
+    assert_eq!(patch(&with_default, json!({})), r#"{"metadata":{"annotations":{}},"spec":{"replicas":2}}"#);
+    assert_eq!(
+        patch(&with_default, json!({"r": null})),
+        r#"{"metadata":{"annotations":{}},"spec":{"replicas":null}}"#
+    );
+}
+
+#[test]
+fn inputs_reach_the_keys_that_they_are_of() {
+    let api = deployment();
+    let of = |object: &str| {
+        argument(
+            &api,
+            &format!("mutation{{apps{{v1{{createDeployment(namespace:\"n\",object:{object}){{kind}}}}}}}}"),
+            "object",
+            &json!({}),
+        )
+    };
+    let table = [
+        (
+            r#"{spec:{x_y:"a",port:"80",inner:{x_y:null}}}"#,
+            r#"{"spec":{"x-y":"a","port":80,"inner":{"x-y":null}}}"#,
+        ),
+        ("{spec:{port_json:80}}", r#"{"spec":{"port":80}}"#),
+        ("{spec:{big:9007199254740993}}", r#"{"spec":{"big":9007199254740993}}"#),
+        (r#"{data:[{key:"a.b/c",value:"x"},{key:"d",value:"y"}]}"#, r#"{"data":{"a.b/c":"x","d":"y"}}"#),
+        (r#"{data:{a:"x",b:null}}"#, r#"{"data":{"a":"x","b":null}}"#),
+    ];
+    for (object, expected) in table {
+        assert_eq!(of(object).unwrap(), expected);
+    }
+    for wrong in [r#"{spec:{port:"{"}}"#, "{data:{a:1}}", "{data:7}", "{spec:{big:1.5}}"] {
+        assert!(of(wrong).is_err(), "{wrong}");
+    }
+    let query =
+        "mutation($o:AppsV1Deployment_Input!){apps{v1{createDeployment(namespace:\"n\",object:$o){kind}}}}";
+    let value = json!({"o": {"spec": {"x_y": "a", "port": "\"http\"", "big": 9_007_199_254_740_993_i64}, "data": {"a.b/c": "x"}}});
+    assert_eq!(
+        argument(&api, query, "object", &value).unwrap(),
+        r#"{"data":{"a.b/c":"x"},"spec":{"big":9007199254740993,"port":"http","x-y":"a"}}"#
+    );
+}
+
+#[test]
+fn an_int_is_accepted_where_the_schema_says_long() {
+    let api = deployment();
+    let query = "mutation($n:Int,$m:Int){apps{v1{createDeployment(namespace:\"n\",object:{spec:{big:$n,replicas:$m}}){kind}}}}";
+    assert_eq!(
+        argument(&api, query, "object", &json!({"n": 5_000_000_000_i64, "m": 2})).unwrap(),
+        r#"{"spec":{"big":5000000000,"replicas":2}}"#
+    );
+    let wrong =
+        "mutation($n:String){apps{v1{createDeployment(namespace:\"n\",object:{spec:{big:$n}}){kind}}}}";
+    assert!(argument(&api, wrong, "object", &json!({})).is_err());
+}
+
+fn written(call: &Call, object: &str) -> String {
+    let Wanted::Object(selection) = &call.wanted else { panic!("not an object") };
+    let mut writer = Writer::default();
+    writer.object(&mut Cursor::new(object.as_bytes()), selection).unwrap();
+    String::from_utf8(writer.out).unwrap()
+}
+
+#[test]
+fn answers_are_in_the_order_of_the_query_with_their_own_keys() {
+    let api = deployment();
+    let plan = planned(
+        &api,
+        r#"{apps{v1{d:Deployment(name:"a",namespace:"n"){spec{x_y port p:port_json big ...F} kind apiVersion __typename metadata{name}}}}} fragment F on AppsV1DeploymentSpec{replicas port}"#,
+    );
+    let object =
+        r#"{"metadata":{"name":"a"},"spec":{"port":80,"replicas":3,"big":9007199254740993,"x-y":"z"}}"#;
+    let expected = r#"{"spec":{"x_y":"z","port":"80","p":80,"big":9007199254740993,"replicas":3},"kind":"Deployment","apiVersion":"apps/v1","__typename":"AppsV1Deployment","metadata":{"name":"a"}}"#;
+    assert_eq!(written(first_call(&plan.roots), object), expected);
+}
+
+#[test]
+fn conditions_hold_for_their_own_occurrence_only() {
+    let api = deployment();
+    let query = "query($a:Boolean!,$b:Boolean!){v1{p:Pods(limit:1)@include(if:$a){items{metadata{name}}} p:Pods(limit:1)@include(if:$b){items{kind}}}}";
+    let plan = planned(&api, query);
+    assert!(plan.is_conditional);
+    let under = |a: bool, b: bool| {
+        let fields = plan.under(&|name| if name == "a" { a } else { b });
+        let Does::Group(pods) = &fields[0].does else { panic!("v1 is a group") };
+        let Some(field) = pods.first() else { return "none".to_owned() };
+        let Does::Call(call) = &field.does else { panic!("a call") };
+        let Wanted::List(list) = &call.wanted else { panic!("a list") };
+        let names: Vec<_> =
+            list.items().next().unwrap().fields.iter().map(|field| field.name().to_owned()).collect();
+        format!("{} {}", names.join(","), call.wanted.is_metadata_only())
+    };
+    assert_eq!((under(true, false), under(false, true)), ("metadata true".into(), "kind true".into()));
+    assert_eq!((under(true, true), under(false, false)), ("metadata,kind true".into(), "none".into()));
+    let skipped = planned(&api, "{v1{Pods{items{kind @skip(if:true) kind}}}}");
+    let Wanted::List(list) = &first_call(&skipped.roots).wanted else { panic!("a list") };
+    assert_eq!(list.items().next().unwrap().fields.len(), 1);
+    assert!(planned(&api, "{v1 @skip(if:true){Pods{items{kind}}}}").roots.is_empty());
+}
+
+#[test]
+fn what_is_wrong_is_told_with_a_code() {
+    let api = deployment();
+    let refused = |query: &str| {
+        let errors = prepare(&api, query, None, BOUNDS).unwrap_err();
+        (errors[0].code, errors[0].message.clone(), errors.len())
+    };
+    assert_eq!(refused("{").0, Code::ParseFailed);
+    assert!(refused("{").1.starts_with("failed to parse query: "));
+    let unknown = refused("{nonExistentField}");
+    assert_eq!(
+        (unknown.0, unknown.1.as_str()),
+        (Code::ValidationFailed, "Cannot query field \"nonExistentField\" on type \"Query\".")
+    );
+    assert_eq!(refused(&"{a".repeat(1_500_000)).0, Code::ParseFailed);
+    assert!(refused("query a{__typename} query b{__typename}").1.contains("operation"));
+    let many: String = (0..4000).fold(String::new(), |text, n| format!("{text} x{n}"));
+    assert_eq!(refused(&format!("{{{many}}}")).2, 100);
+}

@@ -1,0 +1,15 @@
+//! Writes selected fields straight from the bytes of an API server's answer.
+
+mod cursor;
+mod list;
+mod selection;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+pub(crate) use self::{
+    cursor::{Cursor, Malformed, at, text_at},
+    list::{ListError, ListField, ListSelection, Order, list, quoted},
+    selection::{Guard, Selected, Selection, Shape, When},
+    writer::{Mismatch, Step, Writer, quote},
+};

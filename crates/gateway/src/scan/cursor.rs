@@ -1,0 +1,253 @@
+//! A cursor over JSON text that builds no values.
+
+use memchr::memchr2;
+
+/// Text that is not JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the answer is not JSON at byte {at}")]
+pub(crate) struct Malformed {
+    /// The position.
+    pub(crate) at: usize,
+}
+
+/// A position in JSON text.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cursor<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    /// The beginning of a text.
+    pub(crate) const fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    /// An error at this position.
+    pub(crate) const fn malformed(&self) -> Malformed {
+        Malformed { at: self.at }
+    }
+
+    /// The next byte after white space.
+    #[inline]
+    pub(crate) fn peek(&mut self) -> Result<u8, Malformed> {
+        loop {
+            match self.bytes.get(self.at) {
+                Some(b' ' | b'\n' | b'\r' | b'\t') => self.at += 1,
+                Some(byte) => return Ok(*byte),
+                None => return Err(self.malformed()),
+            }
+        }
+    }
+
+    /// Consumes this byte, or fails.
+    #[inline]
+    pub(crate) fn expect(&mut self, byte: u8) -> Result<(), Malformed> {
+        if self.peek()? == byte {
+            self.at += 1;
+            Ok(())
+        } else {
+            Err(self.malformed())
+        }
+    }
+
+    /// Consumes a byte if it is this one.
+    #[inline]
+    pub(crate) fn take(&mut self, byte: u8) -> Result<bool, Malformed> {
+        let is_next = self.peek()? == byte;
+        self.at += usize::from(is_next);
+        Ok(is_next)
+    }
+
+    /// After an entry of an object or array, returns `true` if another one follows.
+    #[inline]
+    pub(crate) fn another(&mut self, end: u8) -> Result<bool, Malformed> {
+        match self.peek()? {
+            b',' => {
+                self.at += 1;
+                Ok(true)
+            }
+            byte if byte == end => {
+                self.at += 1;
+                Ok(false)
+            }
+            _ => Err(self.malformed()),
+        }
+    }
+
+    /// Consumes a key and its colon. Returns the bytes between the quotes, with escapes.
+    #[inline]
+    pub(crate) fn key(&mut self) -> Result<&'a [u8], Malformed> {
+        self.peek()?;
+        let key = self.string()?;
+        self.expect(b':')?;
+        self.peek()?;
+        Ok(key)
+    }
+
+    /// Consumes a string. Returns the bytes between the quotes, with escapes.
+    #[inline]
+    pub(crate) fn string(&mut self) -> Result<&'a [u8], Malformed> {
+        if self.bytes.get(self.at) != Some(&b'"') {
+            return Err(self.malformed());
+        }
+        let start = self.at + 1;
+        let mut from = start;
+        loop {
+            let rest = self.bytes.get(from..).unwrap_or_default();
+            let Some(found) = memchr2(b'"', b'\\', rest) else { return Err(self.malformed()) };
+            if rest[found] == b'"' {
+                self.at = from + found + 1;
+                return Ok(&self.bytes[start..from + found]);
+            }
+            from += found + 2;
+        }
+    }
+
+    /// Consumes a value, and returns its text.
+    #[inline]
+    pub(crate) fn value(&mut self) -> Result<&'a [u8], Malformed> {
+        let first = self.peek()?;
+        let start = self.at;
+        match first {
+            b'"' => {
+                self.string()?;
+            }
+            b'{' | b'[' => self.container()?,
+            _ => self.literal()?,
+        }
+        Ok(&self.bytes[start..self.at])
+    }
+
+    fn container(&mut self) -> Result<(), Malformed> {
+        let mut depth = 0_usize;
+        loop {
+            match self.bytes.get(self.at) {
+                Some(b'"') => {
+                    self.string()?;
+                    continue;
+                }
+                Some(b'{' | b'[') => depth += 1,
+                Some(b'}' | b']') => {
+                    depth -= 1;
+                    if depth == 0 {
+                        self.at += 1;
+                        return Ok(());
+                    }
+                }
+                Some(_) => {}
+                None => return Err(self.malformed()),
+            }
+            self.at += 1;
+        }
+    }
+
+    /// Consumes a number, `true`, `false` or `null`.
+    fn literal(&mut self) -> Result<(), Malformed> {
+        let rest = &self.bytes[self.at..];
+        for word in [&b"null"[..], b"true", b"false"] {
+            if rest.starts_with(word) {
+                self.at += word.len();
+                return Ok(());
+            }
+        }
+        let is_number = |byte: &u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
+        let length = rest.iter().take_while(|byte| is_number(byte)).count();
+        if length == 0 || !matches!(rest[0], b'0'..=b'9' | b'-') || !rest[length - 1].is_ascii_digit() {
+            return Err(self.malformed());
+        }
+        self.at += length;
+        Ok(())
+    }
+
+    /// The text consumed since another position.
+    pub(crate) fn since(&self, start: Self) -> &'a [u8] {
+        self.bytes.get(start.at..self.at).unwrap_or_default()
+    }
+
+    /// Fails if anything follows.
+    pub(crate) fn end(&mut self) -> Result<(), Malformed> {
+        match self.peek() {
+            Ok(_) => Err(self.malformed()),
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+/// Returns `true` if the bytes between two quotes stand for this text.
+#[inline]
+pub(crate) fn says(written: &[u8], text: &str) -> bool {
+    if written == text.as_bytes() {
+        return true;
+    }
+    // Only escapes give a text several spellings.
+    memchr::memchr(b'\\', written).is_some() && unescaped(written).is_some_and(|written| written == text)
+}
+
+/// The text that the bytes between two quotes stand for.
+pub(crate) fn unescaped(written: &[u8]) -> Option<String> {
+    let quoted = [b"\"", written, b"\""].concat();
+    serde_json::from_slice(&quoted).ok()
+}
+
+/// The text of the value at a path of keys.
+pub(crate) fn at<'a, S: AsRef<str>>(json: &'a [u8], path: &[S]) -> Result<Option<&'a [u8]>, Malformed> {
+    let mut cursor = Cursor::new(json);
+    let Some((first, rest)) = path.split_first() else { return cursor.value().map(Some) };
+    if cursor.peek()? != b'{' {
+        return Ok(None);
+    }
+    cursor.expect(b'{')?;
+    if cursor.take(b'}')? {
+        return Ok(None);
+    }
+    loop {
+        let key = cursor.key()?;
+        let value = cursor.value()?;
+        if says(key, first.as_ref()) {
+            return at(value, rest);
+        }
+        if !cursor.another(b'}')? {
+            return Ok(None);
+        }
+    }
+}
+
+/// The string at a path of keys.
+pub(crate) fn text_at(json: &[u8], path: &[&str]) -> Option<String> {
+    let written = at(json, path).ok()??;
+    serde_json::from_slice(written).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_leads_to_what_is_written() {
+        let json = br#" {"a" : [1,{"b":"]}"}], "c\u0064":{"e":"\"x\\"},"n":9007199254740993}"#;
+        let find = |path: &[&str]| at(json, path).unwrap().map(|found| std::str::from_utf8(found).unwrap());
+        assert_eq!(find(&["n"]), Some("9007199254740993"));
+        assert_eq!(find(&["cd", "e"]), Some(r#""\"x\\""#));
+        assert_eq!(find(&["a"]), Some(r#"[1,{"b":"]}"}]"#));
+        assert_eq!((find(&["x"]), find(&["a", "b"])), (None, None));
+        assert_eq!(text_at(json, &["cd", "e"]).as_deref(), Some("\"x\\"));
+    }
+
+    #[test]
+    fn what_is_no_json_is_told() {
+        for text in [
+            "",
+            "{",
+            "{\"a\"",
+            "{\"a\":",
+            "{\"a\":x}",
+            "{\"a\":1 \"b\":2}",
+            "{\"a\":\"\\",
+            "{\"a\":-}",
+            "{\"a\":[1",
+        ] {
+            assert!(at(text.as_bytes(), &["b"]).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Lists: their own few fields, and their items in the requested order.
+
+use std::{cmp::Ordering, sync::Arc};
+
+use super::{
+    cursor::{Cursor, Malformed, at, says, text_at},
+    selection::{Selection, When},
+    writer::{Writer, quote},
+};
+
+/// A selected field of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ListField {
+    /// The resource version of the list.
+    ResourceVersion,
+    /// The token of the next page; empty at the end.
+    Continue,
+    /// The number of remaining items, if the API server tells it.
+    RemainingItemCount,
+    /// The items.
+    Items(Arc<Selection>),
+    /// Constant JSON.
+    Constant(Box<str>),
+}
+
+/// The selection from a list, in the order of the query.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ListSelection {
+    /// Names with quotes and colon, and their fields.
+    pub(crate) fields: Vec<(Box<str>, ListField, When)>,
+}
+
+impl ListSelection {
+    /// The selection that remains for these variables.
+    #[must_use]
+    pub(crate) fn under(&self, says: &dyn Fn(&str) -> bool) -> Self {
+        let kept = self.fields.iter().filter(|(_, _, when)| when.holds(says));
+        let fields = kept.map(|(label, field, _)| {
+            let field = match field {
+                ListField::Items(items) => ListField::Items(Arc::new(items.under(says))),
+                other => other.clone(),
+            };
+            (label.clone(), field, When::default())
+        });
+        Self { fields: fields.collect() }
+    }
+
+    /// The selections of items.
+    pub(crate) fn items(&self) -> impl Iterator<Item = &Arc<Selection>> {
+        self.fields.iter().filter_map(|(_, field, _)| match field {
+            ListField::Items(items) => Some(items),
+            _ => None,
+        })
+    }
+}
+
+/// The order of items.
+#[derive(Clone, Debug)]
+pub(crate) struct Order {
+    path: Vec<Box<str>>,
+}
+
+/// A list that cannot be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ListError {
+    /// The list is not JSON.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// The first item does not have the field to sort by.
+    #[error("specified sortBy field does not exist")]
+    NoSuchField,
+}
+
+impl Order {
+    /// The order by a dotted path.
+    pub(crate) fn by(path: &str) -> Self {
+        Self { path: path.split('.').map(Box::from).collect() }
+    }
+
+    fn key<'a>(&self, item: &'a [u8]) -> Result<Option<&'a [u8]>, Malformed> {
+        at(item, &self.path)
+    }
+}
+
+/// Writes a list from an API server's answer.
+pub(crate) fn list<'p>(
+    writer: &mut Writer<'p>,
+    json: &[u8],
+    selection: &'p ListSelection,
+    order: Option<&Order>,
+) -> Result<(), ListError> {
+    let mut metadata: &[u8] = b"{}";
+    let mut items: Vec<Vec<u8>> = Vec::new();
+    let mut cursor = Cursor::new(json);
+    cursor.expect(b'{')?;
+    let mut more = !cursor.take(b'}')?;
+    while more {
+        let key = cursor.key()?;
+        if says(key, "metadata") {
+            metadata = cursor.value()?;
+        } else if says(key, "items") && selection.items().next().is_some() {
+            let here = cursor;
+            items.clear();
+            for selected in selection.items() {
+                cursor = here;
+                let start = writer.out.len();
+                write_items(writer, &mut cursor, selected, order)?;
+                items.push(writer.out.split_off(start));
+            }
+        } else {
+            cursor.value()?;
+        }
+        more = cursor.another(b'}')?;
+    }
+    cursor.end()?;
+    assemble(&mut writer.out, selection, metadata, items);
+    Ok(())
+}
+
+fn assemble(out: &mut Vec<u8>, selection: &ListSelection, metadata: &[u8], items: Vec<Vec<u8>>) {
+    let mut items = items.into_iter();
+    out.push(b'{');
+    for (index, (label, field, _)) in selection.fields.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(label.as_bytes());
+        match field {
+            ListField::Items(_) => match items.next() {
+                Some(items) => out.extend_from_slice(&items),
+                None => out.extend_from_slice(b"[]"),
+            },
+            ListField::Constant(json) => out.extend_from_slice(json.as_bytes()),
+            ListField::ResourceVersion => written(out, metadata, "resourceVersion", b"null"),
+            ListField::Continue => written(out, metadata, "continue", b"\"\""),
+            ListField::RemainingItemCount => written(out, metadata, "remainingItemCount", b"null"),
+        }
+    }
+    out.push(b'}');
+}
+
+fn written(out: &mut Vec<u8>, metadata: &[u8], key: &str, otherwise: &[u8]) {
+    let found = at(metadata, &[key]).ok().flatten();
+    out.extend_from_slice(found.unwrap_or(otherwise));
+}
+
+fn write_items<'p>(
+    writer: &mut Writer<'p>,
+    cursor: &mut Cursor<'_>,
+    selection: &'p Selection,
+    order: Option<&Order>,
+) -> Result<(), ListError> {
+    writer.out.push(b'[');
+    if cursor.peek()? != b'[' {
+        // Go writes an empty list as `null`.
+        cursor.value()?;
+        writer.out.push(b']');
+        return Ok(());
+    }
+    let start = writer.out.len();
+    let mut sorted: Vec<(Option<&[u8]>, usize, usize)> = Vec::new();
+    cursor.expect(b'[')?;
+    let mut more = !cursor.take(b']')?;
+    let mut index = 0;
+    while more {
+        let from = writer.out.len();
+        let item = *cursor;
+        writer.enter(index);
+        writer.object(cursor, selection)?;
+        writer.leave();
+        writer.out.push(b',');
+        if let Some(order) = order {
+            let key = order.key(cursor.since(item))?;
+            if index == 0 && key.is_none() {
+                return Err(ListError::NoSuchField);
+            }
+            sorted.push((key, from, writer.out.len()));
+        }
+        index += 1;
+        more = cursor.another(b']')?;
+    }
+    if !sorted.is_sorted_by(|(a, _, _), (b, _, _)| compare(*a, *b) != Ordering::Greater) {
+        put_in_order(writer, sorted, start);
+    }
+    if index > 0 {
+        // The comma after the last item.
+        writer.out.pop();
+    }
+    writer.out.push(b']');
+    Ok(())
+}
+
+/// Sorts items that are in the output already, each followed by a comma.
+fn put_in_order(writer: &mut Writer<'_>, mut items: Vec<(Option<&[u8]>, usize, usize)>, start: usize) {
+    items.sort_by(|(a, _, _), (b, _, _)| compare(*a, *b));
+    let unordered = writer.out.split_off(start);
+    writer.out.reserve(unordered.len() + 1);
+    for (_, from, to) in items {
+        writer.out.extend_from_slice(&unordered[from - start..to - start]);
+    }
+}
+
+/// Compares strings, numbers and Booleans with their like; anything else is equal.
+fn compare(a: Option<&[u8]>, b: Option<&[u8]>) -> Ordering {
+    let (Some(a), Some(b)) = (a, b) else { return a.is_some().cmp(&b.is_some()) };
+    match (a.first(), b.first()) {
+        (Some(b'"'), Some(b'"')) if !a.contains(&b'\\') && !b.contains(&b'\\') => {
+            a[1..a.len() - 1].cmp(&b[1..b.len() - 1])
+        }
+        (Some(b'"'), Some(b'"')) => text_at(a, &[]).cmp(&text_at(b, &[])),
+        (Some(b't' | b'f'), Some(b't' | b'f')) => (a[0] == b't').cmp(&(b[0] == b't')),
+        _ => number(a).zip(number(b)).map_or(Ordering::Equal, |(a, b)| a.total_cmp(&b)),
+    }
+}
+
+fn number(text: &[u8]) -> Option<f64> {
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+/// A text as JSON.
+pub(crate) fn quoted(text: &str) -> Box<str> {
+    let mut out = Vec::with_capacity(text.len() + 2);
+    quote(text.as_bytes(), &mut out);
+    String::from_utf8_lossy(&out).into()
+}

@@ -1,0 +1,108 @@
+//! Selections from an object, prepared for writing bytes.
+
+use std::sync::Arc;
+
+/// The selected fields of an object, in the order of the query.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Selection {
+    /// The fields.
+    pub(crate) fields: Vec<Selected>,
+}
+
+/// One selected field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Selected {
+    /// The name in the answer, with its quotes and colon.
+    pub(crate) label: Box<str>,
+    /// The key in the object.
+    pub(crate) key: Box<str>,
+    /// The shape of the value.
+    pub(crate) shape: Shape,
+    /// The condition under which it is selected.
+    pub(crate) when: When,
+}
+
+impl Selected {
+    /// A field that is always selected.
+    pub(crate) fn new(name: &str, key: &str, shape: Shape) -> Self {
+        Self { label: format!("\"{name}\":").into(), key: key.into(), shape, when: When::default() }
+    }
+
+    /// The name in the answer.
+    pub(crate) fn name(&self) -> &str {
+        &self.label[1..self.label.len() - 2]
+    }
+}
+
+/// The shape in which a value is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// Constant JSON.
+    Constant(Box<str>),
+    /// A string; other values are converted.
+    Text,
+    /// Numbers, Booleans and whole objects, as they are written.
+    Plain,
+    /// Any value as the text of its JSON, in a string.
+    JsonText,
+    /// An object of which some fields are selected.
+    Object(Arc<Selection>),
+    /// The same for each entry of an array.
+    List(Box<Self>),
+    /// The whole object, as if it were the value of the key.
+    Whole(Box<Self>),
+}
+
+/// One condition of a directive.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Guard {
+    /// The variable.
+    pub(crate) variable: Box<str>,
+    /// The required value.
+    pub(crate) is: bool,
+}
+
+/// The condition of a field: every guard of any alternative holds. Without alternatives it always holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct When(pub(crate) Option<Box<[Box<[Guard]>]>>);
+
+impl When {
+    /// Returns `true` if it holds for these variables.
+    pub(crate) fn holds(&self, says: &dyn Fn(&str) -> bool) -> bool {
+        let guards_hold = |guards: &[Guard]| guards.iter().all(|guard| says(&guard.variable) == guard.is);
+        self.0.as_ref().is_none_or(|alternatives| alternatives.iter().any(|guards| guards_hold(guards)))
+    }
+}
+
+impl Selection {
+    /// The condition that remains for these variables.
+    #[must_use]
+    pub(crate) fn under(&self, says: &dyn Fn(&str) -> bool) -> Self {
+        let kept = self.fields.iter().filter(|field| field.when.holds(says));
+        let fields = kept.map(|field| Selected {
+            when: When::default(),
+            shape: field.shape.under(says),
+            ..field.clone()
+        });
+        Self { fields: fields.collect() }
+    }
+
+    /// Returns `true` if only these keys and constants are selected.
+    pub(crate) fn needs_only(&self, keys: &[&str]) -> bool {
+        let is_known = |field: &Selected| {
+            matches!(field.shape, Shape::Constant(_))
+                || keys.contains(&&*field.key) && !matches!(field.shape, Shape::Whole(_))
+        };
+        self.fields.iter().all(is_known)
+    }
+}
+
+impl Shape {
+    fn under(&self, says: &dyn Fn(&str) -> bool) -> Self {
+        match self {
+            Self::Object(selection) => Self::Object(Arc::new(selection.under(says))),
+            Self::List(inner) => Self::List(Box::new(inner.under(says))),
+            other => other.clone(),
+        }
+    }
+}

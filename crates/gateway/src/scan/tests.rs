@@ -1,0 +1,220 @@
+//! Selections from bytes equal those that `serde_json` makes from values.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use serde_json::{Map, Value, json};
+
+use super::{ListField, ListSelection, Order, Selected, Selection, Shape, Step, When, Writer, list};
+
+/// The same selection over values.
+fn oracle(value: &Value, shape: &Shape) -> Value {
+    match (shape, value) {
+        (Shape::Constant(json), _) => serde_json::from_str(json).unwrap(),
+        (Shape::Whole(inner), _) => oracle(value, inner),
+        (_, Value::Null) => Value::Null,
+        (Shape::Text, Value::String(_)) | (Shape::Plain, _) => value.clone(),
+        (Shape::Text | Shape::JsonText, _) => Value::String(value.to_string()),
+        (Shape::List(inner), Value::Array(items)) => items.iter().map(|item| oracle(item, inner)).collect(),
+        (Shape::Object(selection), Value::Object(fields)) => selected(fields, selection),
+        _ => Value::Null,
+    }
+}
+
+fn selected(fields: &Map<String, Value>, selection: &Selection) -> Value {
+    let all = selection.fields.iter().map(|field| {
+        let value = match &field.shape {
+            Shape::Whole(inner) => oracle(&Value::Object(fields.clone()), inner),
+            shape => oracle(fields.get(&*field.key).unwrap_or(&Value::Null), shape),
+        };
+        (field.name().to_owned(), value)
+    });
+    all.collect::<Map<_, _>>().into()
+}
+
+fn scanned(text: &str, shape: &Shape) -> Value {
+    let mut writer = Writer::default();
+    writer.value(&mut super::Cursor::new(text.as_bytes()), shape).unwrap();
+    serde_json::from_slice(&writer.out)
+        .unwrap_or_else(|error| panic!("{error}: {:?}", String::from_utf8(writer.out)))
+}
+
+fn values() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        (-1e9..1e9_f64).prop_map(Value::from),
+        ".*".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 64, 6, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+            prop::collection::vec((key(), inner), 0..6)
+                .prop_map(|fields| fields.into_iter().collect::<Map<_, _>>().into()),
+        ]
+    })
+}
+
+fn key() -> impl Strategy<Value = String> {
+    prop_oneof![
+        Just("a".to_owned()),
+        Just("b".to_owned()),
+        Just("c\"\\".to_owned()),
+        Just("é".to_owned()),
+        "[a-d]{1,2}"
+    ]
+}
+
+fn shapes() -> impl Strategy<Value = Shape> {
+    let leaf = prop_oneof![
+        Just(Shape::Text),
+        Just(Shape::Plain),
+        Just(Shape::JsonText),
+        Just(Shape::Constant("\"k\"".into())),
+        Just(Shape::Whole(Box::new(Shape::JsonText))),
+    ];
+    leaf.prop_recursive(4, 32, 5, |inner| {
+        prop_oneof![
+            inner.clone().prop_map(|inner| Shape::List(Box::new(inner))),
+            prop::collection::vec((key(), inner), 0..5).prop_map(|fields| {
+                let field = |(index, (key, shape)): (usize, (String, Shape))| {
+                    Selected::new(&format!("f{index}"), &key, shape)
+                };
+                Shape::Object(Arc::new(Selection {
+                    fields: fields.into_iter().enumerate().map(field).collect(),
+                }))
+            }),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn bytes_and_values_give_the_same(value in values(), shape in shapes()) {
+        let expected = oracle(&value, &shape);
+        prop_assert_eq!(scanned(&value.to_string(), &shape), reparsed(&expected));
+        prop_assert_eq!(without_spaces(scanned(&serde_json::to_string_pretty(&value).unwrap(), &shape)), without_spaces(expected));
+    }
+
+    #[test]
+    fn no_bytes_bring_it_down(bytes in prop::collection::vec(any::<u8>(), 0..200), shape in shapes()) {
+        let _ = Writer::default().value(&mut super::Cursor::new(&bytes), &shape);
+    }
+
+    #[test]
+    fn no_half_of_json_brings_it_down(value in values(), shape in shapes(), at in 0..500_usize) {
+        let text = value.to_string();
+        let _ = Writer::default().value(&mut super::Cursor::new(&text.as_bytes()[..at.min(text.len())]), &shape);
+    }
+}
+
+fn reparsed(value: &Value) -> Value {
+    serde_json::from_str(&value.to_string()).unwrap()
+}
+
+/// Raw JSON keeps the spelling of the API server; only its meaning is compared.
+fn without_spaces(value: Value) -> Value {
+    match value {
+        Value::String(text) => match serde_json::from_str::<Value>(&text) {
+            Ok(inner) if inner.is_object() || inner.is_array() => Value::String(inner.to_string()),
+            _ => Value::String(text),
+        },
+        Value::Array(items) => items.into_iter().map(without_spaces).collect(),
+        Value::Object(fields) => {
+            fields.into_iter().map(|(key, value)| (key, without_spaces(value))).collect::<Map<_, _>>().into()
+        }
+        other => other,
+    }
+}
+
+fn name_only() -> Arc<Selection> {
+    let name = Selected::new("name", "name", Shape::Text);
+    let metadata = Shape::Object(Arc::new(Selection { fields: vec![name] }));
+    Arc::new(Selection {
+        fields: vec![
+            Selected::new("kind", "kind", Shape::Constant("\"Pod\"".into())),
+            Selected::new("metadata", "metadata", metadata),
+        ],
+    })
+}
+
+#[test]
+fn numbers_are_as_they_are_written() {
+    let shape = Shape::Object(Arc::new(Selection {
+        fields: vec![Selected::new("n", "n", Shape::Plain), Selected::new("t", "n", Shape::JsonText)],
+    }));
+    let mut writer = Writer::default();
+    writer.value(&mut super::Cursor::new(br#"{"n":1e21}"#), &shape).unwrap();
+    assert_eq!(String::from_utf8(writer.out).unwrap(), r#"{"n":1e21,"t":"1e21"}"#);
+}
+
+#[test]
+fn what_does_not_fit_is_null_with_its_path() {
+    let inner = Shape::List(Box::new(Shape::Object(name_only())));
+    let shape = Shape::Object(Arc::new(Selection { fields: vec![Selected::new("x", "a", inner)] }));
+    let mut writer = Writer::default();
+    writer.value(&mut super::Cursor::new(br#"{"a":[{"metadata":{}},{"metadata":7}]}"#), &shape).unwrap();
+    let got: Value = serde_json::from_slice(&writer.out).unwrap();
+    assert_eq!(
+        got,
+        json!({"x": [{"kind": "Pod", "metadata": {"name": null}}, {"kind": "Pod", "metadata": null}]})
+    );
+    let path = [Step::Field("x".into()), Step::Index(1), Step::Field("metadata".into())];
+    assert_eq!(writer.mismatches[0].path, path);
+}
+
+fn listed(json: &str, order: Option<&str>) -> Result<Value, super::ListError> {
+    let field = |name: &str, field| (format!("\"{name}\":").into(), field, When::default());
+    let fields = vec![
+        field("items", ListField::Items(name_only())),
+        field("continue", ListField::Continue),
+        field("remainingItemCount", ListField::RemainingItemCount),
+        field("resourceVersion", ListField::ResourceVersion),
+    ];
+    let selection = ListSelection { fields };
+    let mut writer = Writer::default();
+    list(&mut writer, json.as_bytes(), &selection, order.map(Order::by).as_ref())?;
+    Ok(serde_json::from_slice(&writer.out).unwrap())
+}
+
+#[test]
+fn lists_have_their_fields_wherever_they_stand() {
+    let item = |name: &str| json!({"kind": "Pod", "metadata": {"name": name}});
+    let cases = [
+        r#"{"kind":"PodList","metadata":{"resourceVersion":"7","remainingItemCount":3},"items":[{"metadata":{"name":"b"}},{"metadata":{"name":"a"}}]}"#,
+        r#"{"items":[{"metadata":{"name":"b"}},{"metadata":{"name":"a"}}],"metadata":{"remainingItemCount":3,"resourceVersion":"7"}}"#,
+    ];
+    for case in cases {
+        let expected = json!({"items": [item("a"), item("b")], "continue": "", "remainingItemCount": 3, "resourceVersion": "7"});
+        assert_eq!(listed(case, Some("metadata.name")).unwrap(), expected);
+        assert_eq!(listed(case, None).unwrap()["items"], json!([item("b"), item("a")]));
+        assert_eq!(listed(case, Some("spec.x")), Err(super::ListError::NoSuchField));
+    }
+    let empty = listed(r#"{"metadata":{},"items":null}"#, Some("metadata.name")).unwrap();
+    assert_eq!(empty["items"], json!([]));
+}
+
+#[test]
+fn sorting_keeps_the_order_of_equals_and_knows_kinds() {
+    let with = |values: &[Value]| {
+        let items: Vec<_> = values
+            .iter()
+            .enumerate()
+            .map(|(n, v)| json!({"metadata": {"name": n.to_string()}, "x": v}))
+            .collect();
+        let got = listed(&json!({"items": items}).to_string(), Some("x")).unwrap();
+        got["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|item| item["metadata"]["name"].as_str().unwrap().to_owned())
+            .collect::<String>()
+    };
+    assert_eq!(with(&[json!(10), json!(9), json!(9), json!(-1.5)]), "3120");
+    assert_eq!(with(&[json!("b"), json!("a\""), json!("a")]), "210");
+    assert_eq!(with(&[json!(true), json!(false)]), "10");
+    assert_eq!(with(&[json!({}), json!({})]), "01");
+}

@@ -1,0 +1,283 @@
+//! Writes a selection in the order of the query, in one pass over the bytes.
+//!
+//! Values are written as they are found. If the fields of an object did not come in the order of the query, they are
+//! put in order at its end, by copying what was written.
+
+use memchr::memchr2;
+
+use super::{
+    cursor::{Cursor, Malformed, says},
+    selection::{Selected, Selection, Shape},
+};
+
+/// Maximum number of reported mismatches.
+const MAX_TOLD: usize = 20;
+
+/// A step on the way to a value of the answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// A field.
+    Field(String),
+    /// An entry of a list.
+    Index(usize),
+}
+
+/// A value that does not fit the schema: null in the answer, with an error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mismatch {
+    /// Its path from the object on.
+    pub(crate) path: Vec<Step>,
+    /// The expected type.
+    pub(crate) expected: &'static str,
+}
+
+#[derive(Clone, Copy)]
+enum Place<'p> {
+    Field(&'p Selected),
+    Index(usize),
+}
+
+/// The range of a value in the output.
+#[derive(Clone, Copy)]
+struct Segment {
+    start: usize,
+    end: usize,
+}
+
+const ABSENT: Segment = Segment { start: usize::MAX, end: 0 };
+
+/// The writer of an answer.
+#[derive(Default)]
+pub(crate) struct Writer<'p> {
+    /// The output.
+    pub(crate) out: Vec<u8>,
+    /// The values that do not fit the schema.
+    pub(crate) mismatches: Vec<Mismatch>,
+    scratch: Vec<u8>,
+    segments: Vec<Segment>,
+    path: Vec<Place<'p>>,
+}
+
+impl<'p> Writer<'p> {
+    /// A writer with room for this number of bytes.
+    pub(crate) fn with_capacity(bytes: usize) -> Self {
+        Self { out: Vec::with_capacity(bytes), ..Self::default() }
+    }
+
+    /// Writes the selected fields of the object at the cursor.
+    pub(crate) fn object(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        selection: &'p Selection,
+    ) -> Result<(), Malformed> {
+        let fields = &selection.fields;
+        let (base, whole) = (self.segments.len(), *cursor);
+        self.segments.resize(base + fields.len(), ABSENT);
+        self.out.push(b'{');
+        let start = self.out.len();
+        let mut next = self.constants(fields, 0, base);
+        let mut is_in_order = true;
+        cursor.expect(b'{')?;
+        let mut more = !cursor.take(b'}')?;
+        while more {
+            let key = cursor.key()?;
+            let mut wanted = fields.iter().enumerate().filter(|(_, field)| is_meant(field, key));
+            match wanted.next() {
+                None => {
+                    cursor.value()?;
+                }
+                Some((index, field)) => {
+                    let here = *cursor;
+                    self.field(cursor, (index, field), base, (&mut next, &mut is_in_order), fields)?;
+                    for (index, field) in wanted {
+                        self.field(
+                            &mut here.clone(),
+                            (index, field),
+                            base,
+                            (&mut next, &mut is_in_order),
+                            fields,
+                        )?;
+                    }
+                }
+            }
+            more = cursor.another(b'}')?;
+        }
+        for (index, field) in fields.iter().enumerate() {
+            if matches!(field.shape, Shape::Whole(_)) {
+                self.field(&mut whole.clone(), (index, field), base, (&mut next, &mut is_in_order), fields)?;
+            }
+        }
+        if !is_in_order || next != fields.len() {
+            self.put_in_order(fields, base, start);
+        }
+        self.segments.truncate(base);
+        self.out.push(b'}');
+        Ok(())
+    }
+
+    /// Writes one value, with its name if it is the next one of the query.
+    fn field(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        (index, field): (usize, &'p Selected),
+        base: usize,
+        (next, is_in_order): (&mut usize, &mut bool),
+        fields: &'p [Selected],
+    ) -> Result<(), Malformed> {
+        let is_next = index == *next && *is_in_order;
+        if is_next {
+            self.label(field, index);
+        }
+        let start = self.out.len();
+        self.path.push(Place::Field(field));
+        self.value(cursor, &field.shape)?;
+        self.path.pop();
+        self.segments[base + index] = Segment { start, end: self.out.len() };
+        if is_next {
+            *next = self.constants(fields, index + 1, base);
+        } else {
+            *is_in_order = false;
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn label(&mut self, field: &Selected, index: usize) {
+        if index > 0 {
+            self.out.push(b',');
+        }
+        self.out.extend_from_slice(field.label.as_bytes());
+    }
+
+    /// Writes the constants from `next` on, and returns the first field that is none.
+    fn constants(&mut self, fields: &[Selected], mut next: usize, base: usize) -> usize {
+        while let Some(field) = fields.get(next)
+            && let Shape::Constant(json) = &field.shape
+        {
+            self.label(field, next);
+            let start = self.out.len();
+            self.out.extend_from_slice(json.as_bytes());
+            self.segments[base + next] = Segment { start, end: self.out.len() };
+            next += 1;
+        }
+        next
+    }
+
+    fn put_in_order(&mut self, fields: &[Selected], base: usize, start: usize) {
+        self.scratch.clear();
+        for (index, field) in fields.iter().enumerate() {
+            if index > 0 {
+                self.scratch.push(b',');
+            }
+            self.scratch.extend_from_slice(field.label.as_bytes());
+            let segment = self.segments[base + index];
+            match &field.shape {
+                Shape::Constant(json) => self.scratch.extend_from_slice(json.as_bytes()),
+                _ if segment.start == ABSENT.start => self.scratch.extend_from_slice(b"null"),
+                _ => self.scratch.extend_from_slice(&self.out[segment.start..segment.end]),
+            }
+        }
+        self.out.truncate(start);
+        self.out.extend_from_slice(&self.scratch);
+    }
+
+    /// Writes the value at the cursor.
+    pub(crate) fn value(&mut self, cursor: &mut Cursor<'_>, shape: &'p Shape) -> Result<(), Malformed> {
+        let first = cursor.peek()?;
+        if first == b'n' && !matches!(shape, Shape::Whole(_) | Shape::Constant(_)) {
+            self.out.extend_from_slice(cursor.value()?);
+            return Ok(());
+        }
+        match shape {
+            Shape::Plain => self.out.extend_from_slice(cursor.value()?),
+            Shape::Text if first == b'"' => self.out.extend_from_slice(cursor.value()?),
+            Shape::Text | Shape::JsonText => quote(cursor.value()?, &mut self.out),
+            Shape::Object(selection) if first == b'{' => self.object(cursor, selection)?,
+            Shape::List(inner) if first == b'[' => self.entries(cursor, inner)?,
+            Shape::Whole(inner) => self.value(cursor, inner)?,
+            Shape::Constant(json) => {
+                cursor.value()?;
+                self.out.extend_from_slice(json.as_bytes());
+            }
+            Shape::Object(_) => self.mismatch(cursor, "an object")?,
+            Shape::List(_) => self.mismatch(cursor, "a list")?,
+        }
+        Ok(())
+    }
+
+    fn entries(&mut self, cursor: &mut Cursor<'_>, inner: &'p Shape) -> Result<(), Malformed> {
+        cursor.expect(b'[')?;
+        self.out.push(b'[');
+        let mut more = !cursor.take(b']')?;
+        let mut index = 0;
+        while more {
+            if index > 0 {
+                self.out.push(b',');
+            }
+            self.path.push(Place::Index(index));
+            self.value(cursor, inner)?;
+            self.path.pop();
+            index += 1;
+            more = cursor.another(b']')?;
+        }
+        self.out.push(b']');
+        Ok(())
+    }
+
+    fn mismatch(&mut self, cursor: &mut Cursor<'_>, expected: &'static str) -> Result<(), Malformed> {
+        cursor.value()?;
+        self.out.extend_from_slice(b"null");
+        if self.mismatches.len() < MAX_TOLD {
+            let step = |place: &Place<'p>| match place {
+                Place::Field(field) => Step::Field(field.name().to_owned()),
+                Place::Index(index) => Step::Index(*index),
+            };
+            self.mismatches.push(Mismatch { path: self.path.iter().map(step).collect(), expected });
+        }
+        Ok(())
+    }
+
+    /// Begins an entry of a list in the path of mismatches.
+    pub(super) fn enter(&mut self, index: usize) {
+        self.path.push(Place::Index(index));
+    }
+
+    /// Ends it.
+    pub(super) fn leave(&mut self) {
+        self.path.pop();
+    }
+}
+
+#[inline]
+fn is_meant(field: &Selected, key: &[u8]) -> bool {
+    says(key, &field.key) && !matches!(field.shape, Shape::Constant(_) | Shape::Whole(_))
+}
+
+/// Writes a text as a JSON string.
+pub(crate) fn quote(text: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    let mut rest = text;
+    while let Some(found) = memchr2(b'"', b'\\', rest) {
+        plain(&rest[..found], out);
+        out.extend_from_slice(&[b'\\', rest[found]]);
+        rest = &rest[found + 1..];
+    }
+    plain(rest, out);
+    out.push(b'"');
+}
+
+/// Copies text without quotes and backslashes.
+fn plain(text: &[u8], out: &mut Vec<u8>) {
+    if text.iter().all(|byte| *byte >= 0x20) {
+        return out.extend_from_slice(text);
+    }
+    for byte in text {
+        match byte {
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            0..0x20 => out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
+            _ => out.push(*byte),
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! The schema of an endpoint, made of a document: a GraphQL schema, and the operations of its fields.
+
+mod fields;
+mod groups;
+mod interner;
+mod kinds;
+mod nodes;
+mod operations;
+#[cfg(test)]
+pub(crate) mod tests;
+mod types;
+
+use std::collections::BTreeMap;
+
+use apollo_compiler::{Name, Schema, collections::HashMap, schema::Implementers, validation::Valid};
+
+pub(crate) use self::{
+    interner::Interner,
+    kinds::{Key, Kind},
+    operations::{Operation, Verb},
+};
+use crate::document::{Document, InvalidDocument, KindName};
+
+/// The API of one cluster.
+#[derive(Debug)]
+pub(crate) struct Api {
+    /// The GraphQL schema.
+    pub(crate) schema: Valid<Schema>,
+    /// Empty: no type is abstract.
+    pub(crate) implementers: HashMap<Name, Implementers>,
+    /// The operations of the fields of roots, groups and versions.
+    pub(crate) operations: HashMap<(Name, Name), Operation>,
+    /// Keys of fields that have another name in GraphQL, by type and field.
+    pub(crate) keys: HashMap<(Name, Name), Key>,
+    /// The kinds.
+    pub(crate) kinds: Vec<Kind>,
+    by_name: BTreeMap<KindName, usize>,
+}
+
+impl Api {
+    /// Builds everything from a document.
+    pub(crate) fn build(document: &Document, interner: &Interner) -> Result<Self, InvalidDocument> {
+        let resources = document.resources()?;
+        let mut builder = types::Builder::new(document, &resources);
+        let operations = operations::add(&mut builder);
+        let (schema, keys, kinds) = builder.finish(interner);
+        let by_name =
+            kinds.iter().enumerate().map(|(index, kind)| (kind.resource.name.clone(), index)).collect();
+        Ok(Self { schema, implementers: HashMap::default(), operations, keys, kinds, by_name })
+    }
+
+    /// A kind by its name.
+    pub(crate) fn kind(&self, name: &KindName) -> Option<&Kind> {
+        self.by_name.get(name).and_then(|index| self.kinds.get(*index))
+    }
+
+    /// The kinds of a category, in the order of their names.
+    pub(crate) fn of_category<'a>(&'a self, category: &'a str) -> impl Iterator<Item = &'a Kind> {
+        self.kinds.iter().filter(move |kind| kind.resource.categories.iter().any(|name| name == category))
+    }
+
+    /// The schema as text.
+    pub(crate) fn sdl(&self) -> String {
+        self.schema.to_string()
+    }
+}

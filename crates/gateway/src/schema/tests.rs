@@ -1,0 +1,197 @@
+//! Schemas of small documents, each of which is valid.
+
+use serde_json::{Value, json};
+
+use super::{Api, Interner, Key, Verb};
+use crate::document::Document;
+
+/// A definition of a kind.
+pub(crate) fn kind(group: &str, kind: &str, more: &Value) -> (String, Value) {
+    let mut body = json!({
+        "type": "object",
+        "properties": {
+            "apiVersion": {"type": "string"}, "kind": {"type": "string"},
+            "metadata": {"$ref": "#/definitions/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"},
+        },
+        "x-kubernetes-group-version-kind": [{"group": group, "version": "v1", "kind": kind}],
+        "x-kubernetes-scope": "Namespaced", "x-kubernetes-categories": ["all"],
+    });
+    for (name, property) in more.as_object().into_iter().flatten() {
+        body["properties"][name] = property.clone();
+    }
+    (format!("{group}.v1.{kind}"), body)
+}
+
+/// A document of some kinds.
+pub(crate) fn document(kinds: &[(String, Value)]) -> Vec<u8> {
+    let mut definitions = json!({
+        "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta": {"type": "object", "properties": {
+            "name": {"type": "string"}, "namespace": {"type": "string"}, "resourceVersion": {"type": "string"},
+            "labels": {"type": "object", "additionalProperties": {"type": "string"}},
+            "annotations": {"type": "object", "additionalProperties": {"type": "string"}},
+            "generation": {"type": "integer", "format": "int64"},
+            "managedFields": {"type": "array", "items": {"$ref": "#/definitions/ManagedFields"}},
+        }},
+        "ManagedFields": {"type": "object", "properties": {"fieldsV1": {"$ref": "#/definitions/FieldsV1"}, "manager": {"type": "string"}}},
+        "FieldsV1": {"type": "object"},
+    });
+    for (name, body) in kinds {
+        definitions[name] = body.clone();
+    }
+    json!({"definitions": definitions}).to_string().into_bytes()
+}
+
+/// The schema of a document.
+pub(crate) fn api(kinds: &[(String, Value)]) -> Api {
+    let document = Document::read(&document(kinds)).unwrap();
+    let api = Api::build(&document, &Interner::default()).unwrap();
+    if let Err(errors) = api.schema.clone().into_inner().validate() {
+        panic!("{errors}");
+    }
+    api
+}
+
+fn has(api: &Api, ty: &str, field: &str) -> bool {
+    api.schema.type_field(ty, field).is_ok()
+}
+
+#[test]
+fn the_names_are_those_of_the_reference() {
+    let api = api(&[
+        kind(
+            "",
+            "ConfigMap",
+            &json!({"data": {"type": "object", "additionalProperties": {"type": "string"}}}),
+        ),
+        kind("apps", "Deployment", &json!({})),
+    ]);
+    for (ty, field) in [
+        ("Query", "v1"),
+        ("Query", "apps"),
+        ("AppsQuery", "v1"),
+        ("V1Query", "ConfigMaps"),
+        ("V1Query", "ConfigMap"),
+        ("V1Query", "ConfigMapYaml"),
+        ("AppsV1Query", "Deployments"),
+        ("V1Mutation", "createConfigMap"),
+        ("V1Mutation", "updateConfigMap"),
+        ("V1Mutation", "deleteConfigMap"),
+        ("AppsV1Mutation", "scaleDeployment"),
+        ("Mutation", "applyYaml"),
+        ("Subscription", "v1_configmaps"),
+        ("Subscription", "apps_v1_deployment"),
+        ("V1ConfigMapList", "remainingItemCount"),
+        ("V1ConfigMapEvent", "type"),
+        ("V1ConfigMap", "data"),
+        ("Query", "typeByCategory"),
+    ] {
+        assert!(has(&api, ty, field), "{ty}.{field}\n{}", api.sdl());
+    }
+    let sdl = api.sdl();
+    assert!(sdl.contains("data: StringMap_Input") && sdl.contains("input V1ConfigMap_Input"), "{sdl}");
+    assert!(sdl.contains("generation: Long") && sdl.contains("fieldsV1_json: JSON"), "{sdl}");
+}
+
+#[test]
+fn natural_names_win_over_made_ones() {
+    let names = [
+        "Foo",
+        "FooStatus",
+        "FooYaml",
+        "FooEvent",
+        "FooList",
+        "Foos",
+        "HTTPRoute",
+        "HttpRoute",
+        "Query",
+        "Endpoints",
+    ];
+    let status = json!({"status": {"type": "object", "properties": {"a": {"type": "string"}}}});
+    let mut kinds: Vec<_> = names.map(|name| kind("x.io", name, &status)).into();
+    let all = api(&kinds);
+    for name in names {
+        assert!(has(&all, "XIoV1Query", name) || has(&all, "XIoV1_Query", name), "{name}\n{}", all.sdl());
+    }
+    let operation = |ty: &str, field: &str| {
+        let key = (apollo_compiler::Name::new_unchecked(ty), apollo_compiler::Name::new_unchecked(field));
+        let found = all.operations.get(&key).unwrap_or_else(|| panic!("no {field}: {}", all.sdl()));
+        (found.verb, all.kinds[found.kind.unwrap()].resource.name.kind.as_str())
+    };
+    let (queries, mutations) = ("XIoV1_Query", "XIoV1Mutation");
+    assert_eq!(operation(queries, "FooYaml"), (Verb::Get, "FooYaml"));
+    assert_eq!(operation(queries, "Foo_yaml"), (Verb::Yaml, "Foo"));
+    assert_eq!(operation(queries, "Foos"), (Verb::Get, "Foos"));
+    assert_eq!(operation(queries, "Foo_list"), (Verb::List, "Foo"));
+    assert_eq!(operation(queries, "Endpoints_list"), (Verb::List, "Endpoints"));
+    assert_eq!(operation(mutations, "updateFooStatus"), (Verb::Update, "FooStatus"));
+    assert_eq!(operation(mutations, "updateFoo_status"), (Verb::UpdateStatus, "Foo"));
+    kinds.reverse();
+    assert_eq!(api(&kinds).sdl(), all.sdl());
+}
+
+#[test]
+fn groups_that_look_alike_are_kept_apart() {
+    let api = api(&[kind("a-b.io", "Foo", &json!({})), kind("a.b.io", "Foo", &json!({}))]);
+    assert!(has(&api, "Query", "a_b_io"));
+    let fields = &api.schema.get_object("Query").unwrap().fields;
+    assert!(fields.keys().any(|name| name.starts_with("a_b_io_")), "{:?}", fields.keys());
+}
+
+#[test]
+fn fields_that_look_alike_read_their_own_keys() {
+    let unknown = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    let spec = json!({"spec": {"type": "object", "properties": {
+        "foo-bar": {"type": "string"}, "foo_bar": {"type": "integer"}, "foo.bar": {"type": "boolean"},
+        "a": unknown, "a_json": {"type": "string"}, "port": {"x-kubernetes-int-or-string": true},
+        "recursive": {"$ref": "#/definitions/Tree"},
+    }}});
+    let tree = (
+        "Tree".to_owned(),
+        json!({"type": "object", "properties": {"$ref": {"type": "string"}, "not": {"$ref": "#/definitions/Tree"}}}),
+    );
+    let api = api(&[kind("x.io", "Foo", &spec), tree]);
+    let fields = &api.schema.get_object("XIoV1FooSpec").unwrap().fields;
+    assert_eq!(
+        (fields["foo_bar"].ty.to_string(), fields["a_json"].ty.to_string()),
+        ("Long".into(), "String".into())
+    );
+    assert_eq!(
+        (fields["a"].ty.to_string(), fields["port_json"].ty.to_string()),
+        ("JSONString".into(), "JSON".into())
+    );
+    assert_eq!(fields.len(), 9, "{:?}", fields.keys());
+    let keys: Vec<_> =
+        api.keys.iter().filter(|((ty, _), _)| ty == "XIoV1FooSpec").map(|(_, key)| key.clone()).collect();
+    for raw in ["foo-bar", "foo.bar", "a", "port"] {
+        assert!(keys.contains(&Key::Of(raw.into())), "{raw}");
+    }
+    assert_eq!(api.schema.get_object("Tree").unwrap().fields["not"].ty.to_string(), "Tree");
+}
+
+#[test]
+fn kinds_are_offered_what_their_api_takes() {
+    let mut review = kind("authentication.k8s.io", "TokenReview", &json!({}));
+    review.1["x-kubernetes-verbs"] = json!(["create"]);
+    let api = api(&[review, kind("", "Pod", &json!({}))]);
+    assert!(has(&api, "AuthenticationK8sIoV1Mutation", "createTokenReview"));
+    assert!(
+        !has(&api, "AuthenticationK8sIoV1Mutation", "deleteTokenReview")
+            && !has(&api, "Query", "authentication_k8s_io")
+    );
+    assert!(has(&api, "Subscription", "podLogs"));
+}
+
+#[test]
+fn clusters_share_their_types() {
+    let interner = Interner::default();
+    let build = |kinds: &[(String, Value)]| {
+        Api::build(&Document::read(&document(kinds)).unwrap(), &interner).unwrap()
+    };
+    let first = build(&[kind("", "Pod", &json!({}))]);
+    let before = interner.len();
+    let second = build(&[kind("", "Pod", &json!({})), kind("x.io", "Foo", &json!({}))]);
+    assert!(first.schema.get_object("V1Pod").unwrap().ptr_eq(second.schema.get_object("V1Pod").unwrap()));
+    assert!(interner.len() > before);
+    interner.keep([&*first.schema].into_iter());
+    assert_eq!(interner.len(), before);
+}

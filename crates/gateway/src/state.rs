@@ -1,0 +1,189 @@
+//! The current state of the gateway.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use portolan_runtime::{
+    process::Process,
+    readiness::{Readiness, ReadyHandle},
+    tasks::Tasks,
+};
+
+use crate::{
+    args::{LimitArgs, ServiceArgs},
+    endpoint::Endpoint,
+    identity::{Callers, Strangers},
+    metrics::GatewayMetrics,
+    persisted::Persisted,
+    schema::Interner,
+};
+
+/// An endpoint with its known callers, who outlive its documents.
+#[derive(Clone, Debug)]
+pub(crate) struct Served {
+    /// The endpoint.
+    pub(crate) endpoint: Arc<Endpoint>,
+    /// Its callers.
+    pub(crate) callers: Arc<Callers>,
+}
+
+/// The source of the documents, as it is known outside.
+#[derive(Debug)]
+struct Source {
+    ready: ReadyHandle,
+    /// `true` once every document was tried.
+    was_there: bool,
+    trouble: Option<String>,
+}
+
+/// State that all requests share.
+#[derive(Debug)]
+pub(crate) struct State {
+    /// The limits for callers.
+    pub(crate) limits: LimitArgs,
+    /// The hosts that documents may name; if empty, any.
+    pub(crate) allowed_hosts: Vec<String>,
+    /// The persisted documents.
+    pub(crate) persisted: Arc<Persisted>,
+    /// The types of all endpoints.
+    pub(crate) interner: Interner,
+    /// The tasks of the process.
+    pub(crate) tasks: Tasks,
+    /// The metrics.
+    pub(crate) metrics: GatewayMetrics,
+    /// The rate of unknown tokens per address.
+    pub(crate) strangers: Strangers,
+    endpoints: ArcSwap<BTreeMap<String, Served>>,
+    readiness: Readiness,
+    source: Mutex<Source>,
+    documents: Mutex<BTreeMap<String, ReadyHandle>>,
+}
+
+impl State {
+    /// A state without endpoints.
+    pub(crate) fn new(args: &ServiceArgs, metrics: GatewayMetrics, process: &Process) -> Self {
+        let (limits, readiness) = (args.limits.clone(), process.readiness.clone());
+        let ready = readiness.expect("documents", "they have not been read yet");
+        metrics.source_failing(false);
+        Self {
+            strangers: Strangers::new(limits.max_unknown_tokens),
+            limits,
+            allowed_hosts: args.source.allowed_hosts.clone(),
+            persisted: Arc::new(Persisted::new(args.persisted.persisted_only)),
+            interner: Interner::default(),
+            tasks: process.tasks.clone(),
+            metrics,
+            endpoints: ArcSwap::default(),
+            readiness,
+            source: Mutex::new(Source { ready, was_there: false, trouble: None }),
+            documents: Mutex::default(),
+        }
+    }
+
+    /// The endpoint of a cluster.
+    pub(crate) fn served(&self, cluster: &str) -> Option<Served> {
+        self.endpoints.load().get(cluster).cloned()
+    }
+
+    /// All endpoints, by the names of their clusters.
+    pub(crate) fn all(&self) -> Arc<BTreeMap<String, Served>> {
+        self.endpoints.load_full()
+    }
+
+    /// Swaps an endpoint in.
+    pub(crate) fn put(&self, endpoint: Endpoint) {
+        let name = endpoint.name.clone();
+        let before = self.served(&name);
+        if let Some(before) = &before {
+            endpoint.plan_as(&before.endpoint, self.limits.bounds());
+        }
+        // If the address of the cluster has changed, its callers are proven anew.
+        let callers =
+            before.filter(|before| before.endpoint.destination == endpoint.destination).map_or_else(
+                || Arc::new(Callers::new(self.limits.max_inflight_requests)),
+                |before| before.callers,
+            );
+        let served = Served { endpoint: Arc::new(endpoint), callers };
+        self.change(|all| {
+            all.insert(name.clone(), served.clone());
+        });
+        self.document(&name, ReadyHandle::ready);
+        self.metrics.failing(&name, false);
+    }
+
+    /// Removes an endpoint. Requests in progress finish.
+    pub(crate) fn remove(&self, name: &str) {
+        self.change(|all| {
+            all.remove(name);
+        });
+        if let Some(handle) = self.documents.lock().remove(name) {
+            handle.forget();
+        }
+        self.metrics.gone(name);
+    }
+
+    /// Records that a document cannot be used.
+    pub(crate) fn failed(&self, name: &str, reason: &str) {
+        let note = match self.served(name) {
+            Some(_) => format!("the last good document is served, the new one is bad: {reason}"),
+            None => format!("it is not served: {reason}"),
+        };
+        // A bad document does not keep the gateway from being ready.
+        self.document(name, |handle| handle.ready_but(&note));
+        self.metrics.failing(name, true);
+    }
+
+    /// Records that the source cannot be read, so that nothing new can be served. The endpoints stay. Returns `true` if
+    /// that is news.
+    pub(crate) fn source_failed(&self, reason: &str) -> bool {
+        self.metrics.source_failing(true);
+        let mut source = self.source.lock();
+        source.ready.not_ready(reason);
+        source.trouble.replace(reason.to_owned()).as_deref() != Some(reason)
+    }
+
+    /// Records that the source does not answer at present. A gateway that has served its documents goes on with them.
+    pub(crate) fn source_interrupted(&self, reason: &str) -> bool {
+        if !self.source.lock().was_there {
+            return self.source_failed(reason);
+        }
+        self.metrics.source_failing(true);
+        let mut source = self.source.lock();
+        source.ready.ready_but(&format!("the last good documents are served: {reason}"));
+        source.trouble.replace(reason.to_owned()).as_deref() != Some(reason)
+    }
+
+    /// Records that the source was read, and every document in it tried. Returns `true` if it was in trouble before.
+    pub(crate) fn source_is_there(&self) -> bool {
+        self.metrics.source_failing(false);
+        let mut source = self.source.lock();
+        source.was_there = true;
+        source.ready.ready();
+        source.trouble.take().is_some()
+    }
+
+    /// Drops types that no endpoint uses any more.
+    pub(crate) fn forget_types(&self) {
+        let endpoints = self.endpoints.load();
+        self.interner.keep(endpoints.values().map(|served| &*served.endpoint.api.schema));
+        self.metrics.endpoints(endpoints.len());
+    }
+
+    fn document(&self, name: &str, say: impl FnOnce(&ReadyHandle)) {
+        let mut documents = self.documents.lock();
+        let part = format!("document {name}");
+        let handle = documents
+            .entry(name.to_owned())
+            .or_insert_with(|| self.readiness.expect(&part, "it is being read"));
+        say(handle);
+    }
+
+    fn change(&self, change: impl Fn(&mut BTreeMap<String, Served>)) {
+        self.endpoints.rcu(|all| {
+            let mut all = BTreeMap::clone(all);
+            change(&mut all);
+            all
+        });
+    }
+}

@@ -1,0 +1,135 @@
+//! Subscriptions: changes of objects as they happen, from one watch that subscribers share.
+
+mod channel;
+mod follower;
+mod hub;
+mod known;
+mod logs;
+mod watching;
+
+use std::sync::Arc;
+
+use apollo_compiler::{
+    response::{JsonMap, JsonValue},
+    validation::Valid,
+};
+use futures::stream::{self, Stream};
+use portolan_runtime::tasks::Tasks;
+use secrecy::SecretString;
+use tokio::sync::mpsc;
+
+pub(crate) use self::hub::Hub;
+use crate::{
+    endpoint::Endpoint,
+    error::{Code, GraphError},
+    execute::Asking,
+    identity::Caller,
+    plan::{Call, Does, Field, Plan},
+    scan::Step,
+    schema::{Kind, Verb},
+    state::{Served, State},
+};
+
+/// Maximum number of messages that wait for a slow reader.
+const WAITING: usize = 16;
+
+/// A message to a subscriber.
+#[derive(Clone, Debug)]
+pub(crate) enum Message {
+    /// An answer, and the resource version from which a later subscription can resume.
+    Next(Vec<u8>, Option<String>),
+    /// The error that ends the subscription.
+    Failed(GraphError),
+}
+
+/// A subscriber and its subscription.
+pub(crate) struct Subscriber {
+    /// The state of the gateway.
+    pub(crate) state: Arc<State>,
+    /// The cluster.
+    pub(crate) served: Served,
+    /// The caller.
+    pub(crate) caller: Caller,
+    /// Its token, which is proven again periodically.
+    pub(crate) token: SecretString,
+    /// The plan.
+    pub(crate) plan: Arc<Plan>,
+    /// The variables, coerced.
+    pub(crate) variables: Valid<JsonMap>,
+    /// The position at which an earlier subscription ended.
+    pub(crate) last_seen: Option<String>,
+}
+
+impl Subscriber {
+    fn asking(&self) -> Asking<'_> {
+        Asking {
+            endpoint: &self.served.endpoint,
+            authorization: &self.caller.authorization,
+            variables: &self.variables,
+            max_response: self.state.limits.max_response_bytes,
+        }
+    }
+}
+
+/// The only field of a subscription.
+struct Root {
+    name: Box<str>,
+    path: Vec<Step>,
+    location: Option<(usize, usize)>,
+    call: Call,
+}
+
+impl Root {
+    fn of(plan: &Plan, variables: &JsonMap) -> Result<Self, GraphError> {
+        let says = |name: &str| variables.get(name).and_then(JsonValue::as_bool).unwrap_or_default();
+        let mut fields = plan.under(&says).into_iter();
+        let no_call =
+            || GraphError::new(Code::ValidationFailed, "the subscription has no field that can be followed");
+        let Some(Field { name, location, does: Does::Call(call), .. }) = fields.next() else {
+            return Err(no_call());
+        };
+        Ok(Self { path: vec![Step::Field(name.to_string())], name, location, call: *call })
+    }
+
+    fn kind<'a>(&self, endpoint: &'a Endpoint) -> Result<&'a Kind, GraphError> {
+        let kind = endpoint.api.kinds.get(self.call.operation.kind.unwrap_or_default());
+        kind.ok_or_else(|| GraphError::new(Code::Internal, "the kind is not there"))
+    }
+
+    fn error(&self, error: GraphError) -> GraphError {
+        error.at(&self.path, self.location)
+    }
+}
+
+/// The messages of a subscription. It ends with the stream, or when its caller loses access.
+pub(crate) fn subscribe(
+    subscriber: Subscriber,
+    tasks: &Tasks,
+) -> Result<impl Stream<Item = Message> + use<>, GraphError> {
+    let root = Root::of(&subscriber.plan, &subscriber.variables)?;
+    let (sender, receiver) = mpsc::channel(WAITING);
+    let limit = subscriber.state.limits.subscription_timeout;
+    tasks.spawn("subscription", async move {
+        let cluster = subscriber.served.endpoint.name.clone();
+        let metrics = Arc::clone(&subscriber.state);
+        metrics.metrics.subscribed(&cluster, 1);
+        let work = async {
+            match root.call.operation.verb {
+                Verb::PodLogs => logs::follow(&subscriber, &root, &sender).await,
+                _ => follower::follow(&subscriber, &root, &sender).await,
+            }
+        };
+        let ended = tokio::select! {
+            ended = tokio::time::timeout(limit, work) => ended.unwrap_or(Ok(())),
+            () = sender.closed() => Ok(()),
+        };
+        metrics.metrics.subscribed(&cluster, -1);
+        if let Err(error) = ended {
+            // The client may be gone already.
+            let _ = sender.send(Message::Failed(root.error(error))).await;
+        }
+    });
+    Ok(stream::unfold(receiver, async |mut receiver| {
+        receiver.recv().await.map(|message| (message, receiver))
+    }))
+}

@@ -1,0 +1,137 @@
+//! A shared watch as its members see it. It is read with the credential of one member at a time, and never with that
+//! of a member who has left.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderValue;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, broadcast, watch};
+
+use super::known::Change;
+use crate::{error::GraphError, identity::Caller};
+
+/// Maximum number of events that wait for a slow member before it has to list again.
+const BACKLOG: usize = 256;
+
+/// News of a watch.
+#[derive(Clone, Debug)]
+pub(crate) enum News {
+    /// An object has changed.
+    Event(Arc<Event>),
+    /// Events were missed: members list again.
+    Gap,
+}
+
+/// A change of an object.
+#[derive(Debug)]
+pub(crate) struct Event {
+    /// The kind of change.
+    pub(crate) change: Change,
+    /// The object as the API server wrote it.
+    pub(crate) object: Bytes,
+    /// Namespace and name.
+    pub(crate) key: Box<str>,
+    /// Its resource version.
+    pub(crate) version: String,
+}
+
+/// One shared watch.
+#[derive(Debug)]
+pub(crate) struct Channel {
+    /// Path and selectors.
+    pub(crate) path: String,
+    sender: broadcast::Sender<News>,
+    seats: Mutex<Seats>,
+    /// Notified when a member leaves.
+    pub(crate) left: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Seats {
+    next: u64,
+    members: Vec<Seat>,
+    is_closed: bool,
+}
+
+#[derive(Debug)]
+struct Seat {
+    id: u64,
+    authorization: HeaderValue,
+    ended: watch::Sender<Option<GraphError>>,
+}
+
+/// A membership in a channel. Dropping it leaves the channel.
+#[derive(Debug)]
+pub(crate) struct Member {
+    /// The news of the watch.
+    pub(crate) news: broadcast::Receiver<News>,
+    /// The error that ends it for this member.
+    pub(crate) ended: watch::Receiver<Option<GraphError>>,
+    id: u64,
+    channel: Arc<Channel>,
+}
+
+impl Channel {
+    /// A channel without members.
+    pub(crate) fn new(path: String) -> Self {
+        Self { path, sender: broadcast::Sender::new(BACKLOG), seats: Mutex::default(), left: Notify::new() }
+    }
+
+    /// Joins a channel. None if its watch has ended.
+    pub(crate) fn join(channel: &Arc<Self>, caller: &Caller) -> Option<Member> {
+        let mut seats = channel.seats.lock();
+        if seats.is_closed {
+            return None;
+        }
+        let (sender, ended) = watch::channel(None);
+        let id = seats.next;
+        seats.next += 1;
+        seats.members.push(Seat { id, authorization: caller.authorization.clone(), ended: sender });
+        Some(Member { news: channel.sender.subscribe(), ended, id, channel: Arc::clone(channel) })
+    }
+
+    /// The member whose credential is used now. Without members, the channel closes for good.
+    pub(crate) fn leader(&self) -> Option<(u64, HeaderValue)> {
+        let mut seats = self.seats.lock();
+        let leader = seats.members.first().map(|seat| (seat.id, seat.authorization.clone()));
+        seats.is_closed |= leader.is_none();
+        leader
+    }
+
+    /// Returns `true` while a member is there.
+    pub(crate) fn has(&self, id: u64) -> bool {
+        self.seats.lock().members.iter().any(|seat| seat.id == id)
+    }
+
+    /// Ends it for one member.
+    pub(crate) fn expel(&self, id: u64, error: &GraphError) {
+        let mut seats = self.seats.lock();
+        for seat in seats.members.iter().filter(|seat| seat.id == id) {
+            seat.ended.send_replace(Some(error.clone()));
+        }
+        seats.members.retain(|seat| seat.id != id);
+    }
+
+    /// Ends it for all members.
+    pub(crate) fn close(&self, error: &GraphError) {
+        let mut seats = self.seats.lock();
+        seats.is_closed = true;
+        for seat in seats.members.drain(..) {
+            seat.ended.send_replace(Some(error.clone()));
+        }
+    }
+
+    /// Tells all members.
+    pub(crate) fn tell(&self, news: News) {
+        // There may be no receiver.
+        let _ = self.sender.send(news);
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.channel.seats.lock().members.retain(|seat| seat.id != self.id);
+        self.channel.left.notify_one();
+    }
+}

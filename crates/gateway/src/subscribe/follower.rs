@@ -1,0 +1,302 @@
+//! One subscriber: its own list, then the events of the shared watch, each with its selection.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use serde_json::json;
+use tokio::{
+    sync::{broadcast::error::RecvError, mpsc},
+    time::{Instant, interval_at},
+};
+
+use super::{
+    Message, Root, Subscriber,
+    channel::{Member, News},
+    hub::ChannelKey,
+    known::{Change, Known, look},
+    watching::key,
+};
+use crate::{
+    document::Resource,
+    error::{Code, GraphError},
+    execute::{Arguments, Asking, broken},
+    plan::Wanted,
+    scan::{Cursor, Selection, Shape, Writer, at, quoted, text_at},
+    schema::Verb,
+    upstream::{self, JSON, Path, Question},
+};
+
+/// Interval at which the caller's access is proven again.
+const PROVE_EVERY: Duration = Duration::from_secs(30);
+
+/// Groups whose kinds look alike to everybody who may list them. Other groups may be served by an aggregated API that
+/// shows each caller something else.
+const SHARED_GROUPS: [&str; 22] = [
+    "",
+    "apps",
+    "batch",
+    "autoscaling",
+    "policy",
+    "extensions",
+    "admissionregistration.k8s.io",
+    "apiextensions.k8s.io",
+    "apiregistration.k8s.io",
+    "authentication.k8s.io",
+    "authorization.k8s.io",
+    "certificates.k8s.io",
+    "coordination.k8s.io",
+    "discovery.k8s.io",
+    "events.k8s.io",
+    "flowcontrol.apiserver.k8s.io",
+    "internal.apiserver.k8s.io",
+    "networking.k8s.io",
+    "node.k8s.io",
+    "rbac.authorization.k8s.io",
+    "resource.k8s.io",
+    "storage.k8s.io",
+];
+
+struct Follower<'a> {
+    root: &'a Root,
+    sender: &'a mpsc::Sender<Message>,
+    event: &'a Selection,
+    path: String,
+    counts_always: bool,
+    known: Known,
+    /// The version of the last list; earlier events are known from it.
+    floor: u64,
+}
+
+/// Follows until the caller leaves or loses access.
+pub(crate) async fn follow(
+    subscriber: &Subscriber,
+    root: &Root,
+    sender: &mpsc::Sender<Message>,
+) -> Result<(), GraphError> {
+    let resource = &root.kind(&subscriber.served.endpoint)?.resource;
+    let asking = subscriber.asking();
+    let arguments = Arguments::new(asking, &root.call);
+    let (path, review) = question(&arguments, resource, root.call.operation.verb)?;
+    let from = match arguments.text("resourceVersion")?.filter(|version| !version.is_empty()) {
+        Some(version) => Some(version),
+        None => subscriber.last_seen.clone(),
+    };
+    if from.as_deref().is_some_and(|version| version.parse::<u64>().is_err()) {
+        return Err(GraphError::new(Code::Invalid, "resourceVersion must be a number"));
+    }
+    let Wanted::Event(event) = &root.call.wanted else {
+        return Err(GraphError::new(Code::Internal, "no events are planned"));
+    };
+    may_watch(asking, &review).await?;
+    let selects_object = event.fields.iter().any(|field| &*field.key == "object");
+    let mut member = join(subscriber, resource, &path, from.as_ref());
+    let mut follower = Follower {
+        root,
+        sender,
+        event,
+        path,
+        counts_always: arguments.is("subscribeToAll")? || !selects_object,
+        known: Known::default(),
+        floor: from.as_deref().and_then(|version| version.parse().ok()).unwrap_or_default(),
+    };
+    if from.is_none() {
+        follower.list(asking).await?;
+    }
+    follower.follow(&mut member, asking, &review, subscriber).await
+}
+
+/// Joins the shared watch of a path.
+fn join(subscriber: &Subscriber, resource: &Resource, path: &str, from: Option<&String>) -> Member {
+    let endpoint = &subscriber.served.endpoint;
+    let shared = SHARED_GROUPS.contains(&resource.name.group.as_str());
+    let key = ChannelKey {
+        path: path.to_owned(),
+        from: from.cloned(),
+        caller: (!shared).then(|| subscriber.caller.id.clone()),
+    };
+    endpoint.hub.join(&key, endpoint, &subscriber.caller, &subscriber.state.tasks)
+}
+
+/// The path to watch, and the right that the caller needs for it.
+fn question(
+    arguments: &Arguments<'_>,
+    resource: &Resource,
+    verb: Verb,
+) -> Result<(String, serde_json::Value), GraphError> {
+    let name = &resource.name;
+    let mut attributes =
+        json!({"verb": "watch", "group": name.group, "version": name.version, "resource": resource.plural});
+    let path = if verb == Verb::WatchOne {
+        let (object, namespace) = (arguments.name()?, arguments.namespace(resource)?);
+        attributes["name"] = json!(object);
+        attributes["namespace"] = json!(namespace);
+        Path::of(resource, namespace.as_deref()).with("fieldSelector", &format!("metadata.name={object}"))
+    } else {
+        let namespace = arguments.text("namespace")?.unwrap_or_default();
+        if resource.is_namespaced {
+            attributes["namespace"] = json!(namespace);
+        }
+        let fields = arguments.text("fieldselector")?.unwrap_or_default();
+        // RBAC may grant the watch of one name only; then the review has to name it.
+        let named = fields
+            .split(',')
+            .find_map(|part| part.strip_prefix("metadata.name=").map(|name| name.trim_start_matches('=')));
+        if let Some(named) = named {
+            attributes["name"] = json!(named);
+        }
+        arguments.list_path(resource)?
+    };
+    Ok((path.text(), attributes))
+}
+
+async fn may_watch(asking: Asking<'_>, attributes: &serde_json::Value) -> Result<(), GraphError> {
+    let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": {"resourceAttributes": attributes}});
+    let question = Question::review("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", &review);
+    let answer = asking.endpoint.upstream.ask(asking.authorization, question, 1 << 20).await?;
+    let review = answer.map_err(|refused| upstream::of_answer(&refused, None))?;
+    match at(&review, &["status", "allowed"]) {
+        Ok(Some(b"true")) => Ok(()),
+        Ok(_) => {
+            let what = attributes["resource"].as_str().unwrap_or_default();
+            Err(GraphError::new(
+                Code::Forbidden,
+                format!("unable to watch objects: {what} is forbidden to the caller"),
+            ))
+        }
+        Err(malformed) => Err(broken(malformed)),
+    }
+}
+
+/// Proves the token and the right to watch again. An outage does not end the subscription.
+async fn prove(
+    subscriber: &Subscriber,
+    asking: Asking<'_>,
+    review: &serde_json::Value,
+) -> Result<(), GraphError> {
+    let ends =
+        |error: GraphError| matches!(error.code, Code::Unauthenticated | Code::Forbidden).then_some(error);
+    let upstream = &subscriber.served.endpoint.upstream;
+    let proven = subscriber.served.callers.prove(upstream, &subscriber.token).await;
+    if let Some(error) = proven.err().and_then(ends) {
+        return Err(error);
+    }
+    may_watch(asking, review).await.err().and_then(ends).map_or(Ok(()), Err)
+}
+
+impl Follower<'_> {
+    /// Passes on events until the caller loses access.
+    async fn follow(
+        &mut self,
+        member: &mut Member,
+        asking: Asking<'_>,
+        review: &serde_json::Value,
+        subscriber: &Subscriber,
+    ) -> Result<(), GraphError> {
+        let mut proof = interval_at(Instant::now() + PROVE_EVERY, PROVE_EVERY);
+        loop {
+            tokio::select! {
+                news = member.news.recv() => match news {
+                    Ok(News::Event(event)) => self.heard(&event).await?,
+                    Ok(News::Gap) | Err(RecvError::Lagged(_)) => self.list(asking).await?,
+                    Err(RecvError::Closed) => return Ok(()),
+                },
+                _ = member.ended.changed() => {
+                    let error = member.ended.borrow().clone();
+                    return error.map_or(Ok(()), Err);
+                }
+                _ = proof.tick() => prove(subscriber, asking, review).await?,
+            }
+        }
+    }
+
+    /// Lists everything, and sends what the subscriber does not know, deletions included.
+    async fn list(&mut self, asking: Asking<'_>) -> Result<(), GraphError> {
+        let question = Question::list(self.path.clone(), JSON);
+        let json = asking.ask(question, Some("unable to list objects")).await?;
+        let version = text_at(&json, &["metadata", "resourceVersion"]).unwrap_or_default();
+        let items = at(&json, &["items"]).map_err(broken)?.unwrap_or(b"[]");
+        let mut cursor = Cursor::new(items);
+        let mut there = BTreeSet::new();
+        let mut more = cursor.peek().is_ok_and(|byte| byte == b'[');
+        if more {
+            cursor.expect(b'[').map_err(broken)?;
+            more = !cursor.take(b']').map_err(broken)?;
+        }
+        while more {
+            let item = cursor.value().map_err(broken)?;
+            let text = |name: &str| text_at(item, &["metadata", name]).unwrap_or_default();
+            let key = key(&text("namespace"), &text("name"));
+            self.there(&key, item, &version).await?;
+            there.insert(key);
+            more = cursor.another(b']').map_err(broken)?;
+        }
+        for key in self.known.missing(&there) {
+            let (namespace, name) = key.split_once('/').unwrap_or_default();
+            let metadata = if namespace.is_empty() {
+                json!({"name": name})
+            } else {
+                json!({"name": name, "namespace": namespace})
+            };
+            self.gone(&key, json!({"metadata": metadata}).to_string().as_bytes(), &version).await?;
+        }
+        self.floor = version.parse().unwrap_or_default();
+        Ok(())
+    }
+
+    async fn heard(&mut self, event: &super::channel::Event) -> Result<(), GraphError> {
+        // A version that is not a number is never old.
+        if event.version.parse().unwrap_or(u64::MAX) <= self.floor {
+            return Ok(());
+        }
+        match event.change {
+            Change::Added | Change::Modified => self.there(&event.key, &event.object, &event.version).await,
+            // A subscriber that began at a version knows no objects, and gets every deletion.
+            Change::Deleted => self.gone(&event.key, &event.object, &event.version).await,
+        }
+    }
+
+    async fn there(&mut self, key: &str, object: &[u8], version: &str) -> Result<(), GraphError> {
+        let selected = self.selected(object)?;
+        match self.known.there(key, look(&selected), self.counts_always) {
+            Some(change) => self.send(change, &selected, version).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn gone(&mut self, key: &str, object: &[u8], version: &str) -> Result<(), GraphError> {
+        self.known.gone(key);
+        let selected = self.selected(object)?;
+        self.send(Change::Deleted, &selected, version).await
+    }
+
+    /// The selection from an object, once for each occurrence of `object`.
+    fn selected(&self, object: &[u8]) -> Result<Vec<Vec<u8>>, GraphError> {
+        let mut all = Vec::new();
+        for field in &self.event.fields {
+            if let Shape::Object(selection) = &field.shape {
+                let mut writer = Writer::with_capacity(object.len().min(1024));
+                writer.object(&mut Cursor::new(object), selection).map_err(broken)?;
+                all.push(writer.out);
+            }
+        }
+        Ok(all)
+    }
+
+    async fn send(&self, change: Change, selected: &[Vec<u8>], version: &str) -> Result<(), GraphError> {
+        let mut objects = selected.iter();
+        let mut out = format!("{{\"data\":{{\"{}\":{{", self.root.name).into_bytes();
+        for (index, field) in self.event.fields.iter().enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            out.extend_from_slice(field.label.as_bytes());
+            match &field.shape {
+                Shape::Object(_) => out.extend_from_slice(objects.next().map_or(&b"null"[..], Vec::as_slice)),
+                Shape::Constant(json) => out.extend_from_slice(json.as_bytes()),
+                _ => out.extend_from_slice(quoted(change.text()).as_bytes()),
+            }
+        }
+        out.extend_from_slice(b"}}}");
+        let closed = |_| GraphError::new(Code::Unavailable, "the subscriber has gone");
+        self.sender.send(Message::Next(out, Some(version.to_owned()))).await.map_err(closed)
+    }
+}

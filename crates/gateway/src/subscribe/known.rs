@@ -1,0 +1,77 @@
+//! The objects that a subscriber knows, and how each looked when it was last sent.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+};
+
+/// The kind of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// The object is new.
+    Added,
+    /// The object has changed.
+    Modified,
+    /// The object is gone.
+    Deleted,
+}
+
+impl Change {
+    /// The name of the change in events.
+    pub(crate) const fn text(self) -> &'static str {
+        match self {
+            Self::Added => "ADDED",
+            Self::Modified => "MODIFIED",
+            Self::Deleted => "DELETED",
+        }
+    }
+}
+
+/// The objects of a subscriber, each with a hash of what it selects.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    objects: BTreeMap<Box<str>, u64>,
+}
+
+/// A hash of the selection from an object.
+pub(crate) fn look(selected: &[Vec<u8>]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    selected.hash(&mut hasher);
+    hasher.finish()
+}
+
+impl Known {
+    /// Records an object. Returns the change for the subscriber, unless it looks as before.
+    pub(crate) fn there(&mut self, key: &str, look: u64, counts_always: bool) -> Option<Change> {
+        match self.objects.insert(key.into(), look) {
+            None => Some(Change::Added),
+            Some(before) => (counts_always || before != look).then_some(Change::Modified),
+        }
+    }
+
+    /// Removes an object. None if it was not known.
+    pub(crate) fn gone(&mut self, key: &str) -> Option<Change> {
+        self.objects.remove(key).map(|_| Change::Deleted)
+    }
+
+    /// The known objects that are missing from a complete list.
+    pub(crate) fn missing(&self, all: &BTreeSet<Box<str>>) -> Vec<Box<str>> {
+        self.objects.keys().filter(|key| !all.contains(*key)).cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_looks_otherwise_is_news() {
+        let mut known = Known::default();
+        assert_eq!(known.there("a", 1, false), Some(Change::Added));
+        assert_eq!(known.there("a", 1, false), None);
+        assert_eq!(known.there("a", 1, true), Some(Change::Modified));
+        assert_eq!(known.there("a", 2, false), Some(Change::Modified));
+        assert_eq!(known.missing(&BTreeSet::new()), ["a".into()]);
+        assert_eq!((known.gone("a"), known.gone("a")), (Some(Change::Deleted), None));
+    }
+}

@@ -1,0 +1,176 @@
+//! Calls of API servers, each with the token of its caller and no other credential.
+
+mod path;
+mod question;
+mod refused;
+mod status;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, StatusCode};
+use portolan_runtime::{
+    capped::{self, CappedError},
+    client::{
+        ClientError,
+        carrier::{Answer, Carrier, Destination, NoAnswer},
+    },
+    telemetry::ErrorChain,
+};
+use tokio::time::Instant;
+
+pub(crate) use self::{
+    path::{Path, checked_name, checked_namespace},
+    question::{JSON, METADATA, METADATA_LIST, Question},
+    refused::Refused,
+    status::of_answer,
+};
+use crate::{
+    error::{Code, GraphError},
+    metrics::Calls,
+};
+
+/// Limit for an API server to begin its answer, below the default of `--request-timeout`.
+const PATIENCE: Duration = Duration::from_secs(55);
+/// Maximum size of a refusal, where there is no limit for the answer.
+const MAX_REFUSAL: usize = 1024 * 1024;
+
+/// Connections to one API server, and the count of what is asked over them.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    carrier: Carrier,
+    calls: Calls,
+}
+
+/// A request without a whole answer.
+struct Failed {
+    error: GraphError,
+    /// `true` if the connection was lost, so that another one may do.
+    is_lost: bool,
+}
+
+impl From<GraphError> for Failed {
+    fn from(error: GraphError) -> Self {
+        Self { error, is_lost: false }
+    }
+}
+
+impl Upstream {
+    /// Configures connections, which are made when they are needed.
+    pub(crate) async fn new(to: &Destination, calls: Calls) -> Result<Self, ClientError> {
+        Ok(Self { carrier: Carrier::new(to).await?, calls })
+    }
+
+    /// Sends a request and reads the whole answer, up to a limit. A read whose connection is lost is sent once more:
+    /// servers close idle connections at the moment in which a request takes one, too.
+    pub(crate) async fn ask(
+        &self,
+        authorization: &HeaderValue,
+        question: Question,
+        limit: usize,
+    ) -> Result<Result<Bytes, Refused>, GraphError> {
+        let again = question.changes_nothing().then(|| question.clone());
+        match (self.whole(authorization, question, limit).await, again) {
+            (Err(Failed { is_lost: true, .. }), Some(question)) => {
+                self.whole(authorization, question, limit).await.map_err(|failed| failed.error)
+            }
+            (result, _) => result.map_err(|failed| failed.error),
+        }
+    }
+
+    /// Sends a request and returns an answer that is yet to be read.
+    pub(crate) async fn begin(
+        &self,
+        authorization: &HeaderValue,
+        question: Question,
+    ) -> Result<Result<Answer, Refused>, GraphError> {
+        let again = question.changes_nothing().then(|| question.clone());
+        let head = match (self.head(authorization, question).await, again) {
+            (Err(Failed { is_lost: true, .. }), Some(question)) => self.head(authorization, question).await,
+            (result, _) => result,
+        };
+        let (status, body) = head.map_err(|failed| failed.error)?;
+        if status.is_success() {
+            return Ok(Ok(body));
+        }
+        // The status says enough where the rest does not come.
+        let body = capped::read(body, MAX_REFUSAL).await.unwrap_or_default();
+        Ok(Err(Refused { status, body }))
+    }
+
+    /// Returns `Ok` if an API server answers anything, even to an unknown caller.
+    pub(crate) async fn is_there(&self) -> Result<(), String> {
+        let request = Request::get("/version").body(Bytes::new()).map_err(|error| error.to_string())?;
+        let nobody = HeaderValue::from_static("Bearer none");
+        match self.carrier.send(request, &nobody).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(ErrorChain(&error).to_string()),
+        }
+    }
+
+    async fn whole(
+        &self,
+        authorization: &HeaderValue,
+        question: Question,
+        limit: usize,
+    ) -> Result<Result<Bytes, Refused>, Failed> {
+        let (status, body) = self.head(authorization, question).await?;
+        let body = capped::read(body, limit).await.map_err(|error| match error {
+            CappedError::TooLarge => too_large(limit).into(),
+            CappedError::Broken(_) => Failed {
+                error: GraphError::new(Code::Unavailable, "the answer of the API server broke off"),
+                is_lost: true,
+            },
+        })?;
+        Ok(if status.is_success() { Ok(body) } else { Err(Refused { status, body }) })
+    }
+
+    async fn head(
+        &self,
+        authorization: &HeaderValue,
+        question: Question,
+    ) -> Result<(StatusCode, Answer), Failed> {
+        let verb = question.verb;
+        let request = question.request().map_err(|_| no_url())?;
+        let begin = Instant::now();
+        let answer = tokio::time::timeout(PATIENCE, self.carrier.send(request, authorization)).await;
+        let Ok(answer) = answer else {
+            self.calls.asked(verb, "timeout", begin.elapsed());
+            return Err(GraphError::new(Code::Timeout, "the API server did not answer in time").into());
+        };
+        match answer {
+            Ok(answer) => {
+                let (parts, body) = answer.into_parts();
+                self.calls.asked(verb, class(parts.status), begin.elapsed());
+                Ok((parts.status, body))
+            }
+            Err(NoAnswer::Path(_)) => Err(no_url().into()),
+            Err(NoAnswer::Unreachable(error)) => {
+                self.calls.asked(verb, "unreachable", begin.elapsed());
+                tracing::warn!(error = %ErrorChain(&error), "an API server cannot be reached");
+                let is_lost = !error.is_connect();
+                let error = GraphError::new(Code::Unavailable, "the API server cannot be reached");
+                Err(Failed { error, is_lost })
+            }
+        }
+    }
+}
+
+/// The class of a status, as metrics name it.
+fn class(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        ..400 => "ok",
+        400..500 => "refused",
+        _ => "failed",
+    }
+}
+
+fn no_url() -> GraphError {
+    GraphError::new(Code::Invalid, "the request makes no valid URL")
+}
+
+fn too_large(limit: usize) -> GraphError {
+    let message =
+        format!("the answer of the API server is larger than {limit} bytes: use limit, or select less");
+    GraphError::new(Code::ResponseTooLarge, message)
+}

@@ -1,0 +1,21 @@
+//! The gateway against real control planes: queries and mutations as its clients send them.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod audit;
+mod browser;
+mod doors;
+mod fake;
+mod listener;
+mod logs;
+mod mutations;
+mod others;
+mod pages;
+mod persisted;
+mod queries;
+mod replay;
+mod safety;
+mod shared;
+mod sockets;
+mod source;
+mod subscriptions;
+mod support;

@@ -1,0 +1,123 @@
+//! `graphql-transport-ws`, as a client of the protocol speaks it.
+
+use futures::{SinkExt as _, StreamExt as _};
+use serde_json::{Value, json};
+use tokio::{net::TcpStream, time::timeout};
+use tokio_tungstenite::{
+    WebSocketStream, client_async,
+    tungstenite::{Message, client::IntoClientRequest as _},
+};
+
+use super::support::{SOON, World, world};
+
+struct Socket(WebSocketStream<TcpStream>);
+
+impl Socket {
+    async fn open(world: &World, authorization: Option<&str>) -> Self {
+        let stream = TcpStream::connect(("127.0.0.1", world.gateway.port)).await.unwrap();
+        let mut request =
+            format!("ws://127.0.0.1:{}/a/graphql", world.gateway.port).into_client_request().unwrap();
+        let headers = request.headers_mut();
+        headers.insert("sec-websocket-protocol", "graphql-transport-ws".parse().unwrap());
+        if let Some(token) = authorization {
+            headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
+        }
+        let (socket, answer) = client_async(request, stream).await.unwrap();
+        assert_eq!(answer.headers()["sec-websocket-protocol"], "graphql-transport-ws");
+        Self(socket)
+    }
+
+    async fn say(&mut self, message: Value) {
+        self.0.send(Message::text(message.to_string())).await.unwrap();
+    }
+
+    /// The next message, or the code with which the server closes.
+    async fn hear(&mut self) -> Result<Value, u16> {
+        loop {
+            let message = timeout(SOON, self.0.next()).await.expect("nothing comes").unwrap().unwrap();
+            match message {
+                Message::Text(text) => return Ok(serde_json::from_str(&text).unwrap()),
+                Message::Close(close) => return Err(close.unwrap().code.into()),
+                _ => {}
+            }
+        }
+    }
+
+    async fn initialised(world: &World) -> Self {
+        let mut socket = Self::open(world, None).await;
+        let payload = json!({"Authorization": format!("Bearer {}", world.admin)});
+        socket.say(json!({"type": "connection_init", "payload": payload})).await;
+        assert_eq!(socket.hear().await, Ok(json!({"type": "connection_ack"})));
+        socket
+    }
+}
+
+fn subscribe(id: &str, query: &str) -> Value {
+    json!({"id": id, "type": "subscribe", "payload": {"query": query}})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operations_share_a_socket() {
+    let world = world().await;
+    world.namespace("sockets").await;
+    world.config_map("sockets", "a", &[]).await;
+    let mut socket = Socket::initialised(world).await;
+    socket.say(json!({"type": "ping"})).await;
+    assert_eq!(socket.hear().await, Ok(json!({"type": "pong"})));
+    socket.say(subscribe("q", "{__typename}")).await;
+    assert_eq!(
+        socket.hear().await,
+        Ok(json!({"id": "q", "type": "next", "payload": {"data": {"__typename": "Query"}}}))
+    );
+    assert_eq!(socket.hear().await, Ok(json!({"id": "q", "type": "complete"})));
+    socket.say(subscribe("bad", "{nothing}")).await;
+    let error = socket.hear().await.unwrap();
+    assert_eq!(
+        (&error["type"], &error["payload"][0]["extensions"]["code"]),
+        (&json!("error"), &json!("GRAPHQL_VALIDATION_FAILED"))
+    );
+    let query = "subscription{v1_configmaps(namespace:\"sockets\",labelselector:\"test=list\"){type object{metadata{name}}}}";
+    socket.say(subscribe("s", query)).await;
+    let event = |kind: &str, name: &str| json!({"id": "s", "type": "next", "payload": {"data": {"v1_configmaps": {"type": kind, "object": {"metadata": {"name": name}}}}}});
+    assert_eq!(socket.hear().await, Ok(event("ADDED", "a")));
+    world.config_map("sockets", "b", &[]).await;
+    assert_eq!(socket.hear().await, Ok(event("ADDED", "b")));
+    // After `complete` nothing comes any more, and its id is free again.
+    socket.say(json!({"id": "s", "type": "complete"})).await;
+    socket.say(subscribe("s", "{__typename}")).await;
+    let next = socket.hear().await.unwrap();
+    assert_eq!(next["payload"]["data"]["__typename"], "Query", "{next}");
+    assert_eq!(socket.hear().await, Ok(json!({"id": "s", "type": "complete"})));
+    world.config_map("sockets", "c", &[]).await;
+    socket.say(json!({"type": "ping"})).await;
+    assert_eq!(socket.hear().await, Ok(json!({"type": "pong"})));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn closes_have_the_codes_of_the_protocol() {
+    let world = world().await;
+    let init = |token: &str| json!({"type": "connection_init", "payload": {"Authorization": format!("Bearer {token}")}});
+    let table = [
+        (json!({"type": "connection_init"}), 4401),
+        (subscribe("q", "{__typename}"), 4401),
+        (init("nonsense"), 4403),
+        (json!("nonsense"), 4400),
+    ];
+    for (first, code) in table {
+        let mut socket = Socket::open(world, None).await;
+        socket.say(first.clone()).await;
+        assert_eq!(socket.hear().await, Err(code), "{first}");
+    }
+    let mut twice = Socket::initialised(world).await;
+    twice.say(init(&world.admin)).await;
+    assert_eq!(twice.hear().await, Err(4429));
+    let mut same = Socket::initialised(world).await;
+    for _ in 0..2 {
+        same.say(subscribe("s", "subscription{v1_configmaps(namespace:\"none\"){type}}")).await;
+    }
+    assert_eq!(same.hear().await, Err(4409));
+    // Programs may send the header with the upgrade instead.
+    let mut by_header = Socket::open(world, Some(&world.admin)).await;
+    by_header.say(json!({"type": "connection_init"})).await;
+    assert_eq!(by_header.hear().await, Ok(json!({"type": "connection_ack"})));
+}
