@@ -1,0 +1,43 @@
+//! Changes in the cluster, and the groups of objects that they concern.
+
+use portolan_core::foreign::TargetKind;
+
+use crate::names::{ObjectName, RequesterAt};
+
+/// The kinds that are watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WatchedKind {
+    Product,
+    Key,
+    Route,
+    PlanPolicy,
+    AuthPolicy,
+    Secret,
+    Rights,
+}
+
+/// A change in the cluster.
+#[derive(Clone, Debug)]
+pub(crate) enum Change {
+    /// A kind was relisted: any object may differ, or be gone.
+    Relisted(WatchedKind),
+    Product(ObjectName),
+    Key(ObjectName),
+    Route(ObjectName),
+    PlanPolicy(ObjectName),
+    AuthPolicy(ObjectName),
+    /// The Secret of the key of this name.
+    SecretOf(ObjectName),
+    /// A Role or RoleBinding of a requester.
+    Rights(RequesterAt),
+}
+
+/// What policies are attached to.
+pub(crate) type TargetName = (TargetKind, ObjectName);
+
+/// The groups of keys.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum KeyGroup {
+    Product(ObjectName),
+    Requester(RequesterAt),
+}

@@ -1,0 +1,181 @@
+//! State that all reconciles share.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use k8s_openapi::api::{
+    core::v1::Secret,
+    rbac::v1::{Role, RoleBinding},
+};
+use kube::{Client, ResourceExt as _, api::PartialObjectMeta};
+use parking_lot::Mutex;
+use portolan_core::{
+    api::devportal::{APIKey, APIProduct, LABEL_PRODUCT, LABEL_REQUESTER},
+    foreign::{AuthPolicy, PlanPolicy, Route},
+};
+use portolan_runtime::{
+    controller::ControllerMetrics, events::EventReporter, fetch::Fetcher, process::Process, queue::WorkQueue,
+};
+use tokio::{sync::mpsc::unbounded_channel, time::Instant};
+
+use crate::{
+    args::ControllerArgs,
+    changes::{Change, KeyGroup, TargetName, WatchedKind},
+    fetches::store::Fetches,
+    index::Index,
+    metrics::PortalMetrics,
+    names::{ObjectName, RequesterAt},
+    notify::notifier::Notifier,
+    rights::{ANNOTATION_REQUESTER, FreshRights},
+    scope::{Follower, Scoped},
+    settings::Settings,
+    turns::Turns,
+};
+
+/// A Secret of which nothing but its metadata is known.
+pub(crate) type SecretMeta = PartialObjectMeta<Secret>;
+
+/// Everything that a reconcile may use.
+pub(crate) struct Context {
+    pub(crate) client: Client,
+    pub(crate) products: Scoped<APIProduct>,
+    pub(crate) keys: Scoped<APIKey>,
+    pub(crate) routes: Scoped<Route>,
+    pub(crate) plans: Scoped<PlanPolicy>,
+    pub(crate) auths: Scoped<AuthPolicy>,
+    /// The Secrets of products.
+    pub(crate) secrets: Scoped<SecretMeta>,
+    /// The Roles of requesters, and their bindings.
+    pub(crate) roles: Scoped<Role>,
+    pub(crate) bindings: Scoped<RoleBinding>,
+    pub(crate) indexes: Indexes,
+    pub(crate) queues: Queues,
+    pub(crate) settings: Settings,
+    pub(crate) reporter: EventReporter,
+    pub(crate) controllers: ControllerMetrics,
+    pub(crate) metrics: PortalMetrics,
+    pub(crate) fetches: Fetches,
+    /// Who is told what happens to keys.
+    pub(crate) notifier: Option<Notifier>,
+    pub(crate) turns: Turns,
+    pub(crate) fresh_rights: FreshRights,
+    /// Routes whose parents have yet to look at their latest change, and since when that is so.
+    pub(crate) outdated: Mutex<BTreeMap<ObjectName, Instant>>,
+}
+
+/// Groups of objects that a change concerns together.
+#[derive(Debug, Default)]
+pub(crate) struct Indexes {
+    /// Products by route.
+    pub(crate) products: Index<ObjectName, ObjectName>,
+    pub(crate) keys: Index<KeyGroup, ObjectName>,
+    /// Routes by gateway.
+    pub(crate) gateways: Index<ObjectName, ObjectName>,
+    pub(crate) plans: Index<TargetName, ObjectName>,
+    pub(crate) auths: Index<TargetName, ObjectName>,
+    /// Products by the selector of their keys.
+    pub(crate) selectors: Index<String, ObjectName>,
+}
+
+/// The queues of the controllers.
+#[derive(Debug, Default)]
+pub(crate) struct Queues {
+    pub(crate) products: Arc<WorkQueue<ObjectName>>,
+    pub(crate) keys: Arc<WorkQueue<ObjectName>>,
+    pub(crate) rights: Arc<WorkQueue<RequesterAt>>,
+}
+
+impl Indexes {
+    pub(crate) fn requesters(&self) -> Vec<RequesterAt> {
+        let groups = self.keys.all().into_iter().flat_map(|key| self.keys.groups(&key));
+        groups
+            .filter_map(|group| match group {
+                KeyGroup::Requester(requester) => Some(requester),
+                KeyGroup::Product(_) => None,
+            })
+            .collect()
+    }
+}
+
+impl Context {
+    /// Starts the watches.
+    pub(crate) fn start(
+        args: &ControllerArgs,
+        process: &Process,
+        client: &Client,
+        instance: &str,
+        fetcher: Fetcher,
+        notifier: Option<Notifier>,
+    ) -> Arc<Self> {
+        let tasks = &process.tasks;
+        let (changes, mut received) = unbounded_channel();
+        let namespaces = &args.namespaces;
+        let follower = Follower { tasks, client, namespaces, changes: &changes };
+        let context = Arc::new(Self {
+            products: follower
+                .follow(WatchedKind::Product, "", |object| Some(Change::Product(ObjectName::of(object)))),
+            keys: follower.follow(WatchedKind::Key, "", |object| Some(Change::Key(ObjectName::of(object)))),
+            routes: follower
+                .follow(WatchedKind::Route, "", |object| Some(Change::Route(ObjectName::of(object)))),
+            plans: follower.follow(WatchedKind::PlanPolicy, "", |object| {
+                Some(Change::PlanPolicy(ObjectName::of(object)))
+            }),
+            auths: follower.follow(WatchedKind::AuthPolicy, "", |object| {
+                Some(Change::AuthPolicy(ObjectName::of(object)))
+            }),
+            secrets: follower.follow(WatchedKind::Secret, LABEL_PRODUCT, |secret: &SecretMeta| {
+                let owner = secret.owner_references().iter().find(|owner| owner.kind == "APIKey")?;
+                Some(Change::SecretOf(ObjectName::new(secret.namespace()?, &owner.name)))
+            }),
+            roles: follower.follow(WatchedKind::Rights, LABEL_REQUESTER, |role: &Role| of_requester(role)),
+            bindings: follower
+                .follow(WatchedKind::Rights, LABEL_REQUESTER, |binding: &RoleBinding| of_requester(binding)),
+            indexes: Indexes::default(),
+            queues: Queues::default(),
+            settings: args.settings(),
+            reporter: EventReporter::new(client.clone(), "portolan-devportal", instance),
+            controllers: ControllerMetrics::register(&process.metrics),
+            metrics: PortalMetrics::register(&process.metrics),
+            fetches: Fetches::new(fetcher, args.fetch.fetch_refresh, args.fetch.inline_bytes()),
+            notifier,
+            turns: Turns::default(),
+            fresh_rights: FreshRights::default(),
+            outdated: Mutex::default(),
+            client: client.clone(),
+        });
+        let triggered = Arc::clone(&context);
+        tasks.spawn_critical("changes", async move {
+            while let Some(change) = received.recv().await {
+                triggered.trigger(change);
+            }
+        });
+        context
+    }
+
+    /// Resolves when everything has been listed once.
+    pub(crate) async fn synced(&self) {
+        self.products.synced().await;
+        self.keys.synced().await;
+        self.routes.synced().await;
+        self.plans.synced().await;
+        self.auths.synced().await;
+        self.secrets.synced().await;
+        self.roles.synced().await;
+        self.bindings.synced().await;
+    }
+
+    /// The requesters that have a Role or a RoleBinding.
+    pub(crate) fn rights_made(&self) -> Vec<RequesterAt> {
+        let roles = self.roles.all().into_iter().filter_map(|role| requester_of(&*role));
+        let bindings = self.bindings.all().into_iter().filter_map(|binding| requester_of(&*binding));
+        roles.chain(bindings).collect()
+    }
+}
+
+fn of_requester(object: &impl kube::ResourceExt) -> Option<Change> {
+    requester_of(object).map(Change::Rights)
+}
+
+fn requester_of(object: &impl kube::ResourceExt) -> Option<RequesterAt> {
+    let user = object.annotations().get(ANNOTATION_REQUESTER)?.clone();
+    Some(RequesterAt { namespace: object.namespace()?, user })
+}

@@ -1,0 +1,173 @@
+//! What is to be fetched, who needs it, and the last answers.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use portolan_runtime::{backoff::Backoff, fetch::Fetcher, queue::WorkQueue};
+
+use super::oidc::OidcOutcome;
+use crate::{index::Index, names::ObjectName};
+
+const RETRY_MIN: Duration = Duration::from_secs(5);
+const RETRY_MAX: Duration = Duration::from_secs(5 * 60);
+
+/// A text that was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OpenApiText {
+    pub(crate) sha256: String,
+    pub(crate) bytes: usize,
+    /// The text, if it is small.
+    pub(crate) raw: Option<Arc<str>>,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct OpenApiOutcome {
+    /// The text that was last read.
+    pub(crate) text: Option<OpenApiText>,
+    /// Reason and message.
+    pub(crate) failure: Option<(&'static str, String)>,
+}
+
+/// Something to fetch.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum FetchTarget {
+    /// The discovery document of an issuer.
+    Oidc(String),
+    /// The OpenAPI text of a product.
+    OpenApi { product: ObjectName, url: String },
+}
+
+/// The last answer.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum FetchOutcome {
+    Oidc(OidcOutcome),
+    OpenApi(OpenApiOutcome),
+}
+
+impl FetchOutcome {
+    pub(super) fn is_good(&self) -> bool {
+        match self {
+            Self::Oidc(outcome) => outcome.failure.is_none(),
+            Self::OpenApi(outcome) => outcome.failure.is_none(),
+        }
+    }
+}
+
+/// All targets and their answers.
+#[derive(Debug)]
+pub(crate) struct Fetches {
+    pub(super) queue: Arc<WorkQueue<FetchTarget>>,
+    pub(super) outcomes: Mutex<HashMap<FetchTarget, Known>>,
+    /// Who needs them.
+    pub(super) users: Index<FetchTarget, ObjectName>,
+    pub(super) fetcher: Fetcher,
+    /// Age at which an answer is asked for anew.
+    refresh: Duration,
+    /// Largest OpenAPI text that is kept in the status.
+    pub(crate) inline_bytes: usize,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    outcome: FetchOutcome,
+    failures: u32,
+}
+
+impl Fetches {
+    pub(crate) fn new(fetcher: Fetcher, refresh: Duration, inline_bytes: usize) -> Self {
+        let (queue, outcomes, users) = (Arc::default(), Mutex::default(), Index::default());
+        Self { queue, outcomes, users, fetcher, refresh, inline_bytes }
+    }
+
+    /// Says what a product needs. `known` is what its status has of a former process.
+    pub(crate) fn need(&self, product: &ObjectName, targets: Vec<(FetchTarget, Option<FetchOutcome>)>) {
+        let before = self.users.groups(product);
+        let now: Vec<_> = targets.iter().map(|(target, _)| target.clone()).collect();
+        self.users.set(product, now.clone());
+        for target in before.iter().filter(|target| !now.contains(target)) {
+            if self.users.of(target).is_empty() {
+                self.outcomes.lock().remove(target);
+            }
+        }
+        for (target, known) in targets.into_iter().filter(|(target, _)| !before.contains(target)) {
+            if self.outcomes.lock().contains_key(&target) {
+                continue;
+            }
+            match known {
+                Some(outcome) => {
+                    self.outcomes.lock().insert(target.clone(), Known { outcome, failures: 0 });
+                    self.queue.add_after(target, Backoff::new(self.refresh, self.refresh).next_delay());
+                }
+                None => self.queue.add(target),
+            }
+        }
+    }
+
+    /// The last answer, if there was one.
+    pub(crate) fn outcome(&self, target: &FetchTarget) -> Option<FetchOutcome> {
+        self.outcomes.lock().get(target).map(|known| known.outcome.clone())
+    }
+
+    /// Keeps an answer. Returns `true` if it is another than before, and the time until the next one.
+    pub(super) fn keep(&self, target: &FetchTarget, outcome: FetchOutcome) -> (bool, Duration) {
+        let mut outcomes = self.outcomes.lock();
+        let before = outcomes.get(target);
+        let is_news = before.is_none_or(|before| before.outcome != outcome);
+        let failures = if outcome.is_good() { 0 } else { before.map_or(1, |before| before.failures + 1) };
+        outcomes.insert(target.clone(), Known { outcome, failures });
+        let longest = RETRY_MAX.min(self.refresh);
+        let delay = match failures {
+            0 => self.refresh,
+            failures => Backoff::ceiling(RETRY_MIN.min(longest), longest, failures - 1),
+        };
+        (is_news, Backoff::new(delay, delay).next_delay())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use portolan_runtime::fetch::FetchSettings;
+
+    use super::*;
+
+    fn fetches() -> Fetches {
+        Fetches::new(Fetcher::new(&FetchSettings::default()).unwrap(), Duration::from_secs(3600), 1)
+    }
+
+    fn outcome(failure: Option<&str>) -> FetchOutcome {
+        FetchOutcome::Oidc(OidcOutcome {
+            token_endpoint: None,
+            failure: failure.map(str::to_owned),
+            note: None,
+        })
+    }
+
+    #[test]
+    fn failures_are_tried_again_soon_and_answers_after_their_age() {
+        let fetches = fetches();
+        let target = FetchTarget::Oidc("https://a".to_owned());
+        let kept = |outcome| {
+            let (is_news, delay) = fetches.keep(&target, outcome);
+            (is_news, delay.as_secs_f64())
+        };
+        let (is_news, delay) = kept(outcome(Some("down")));
+        assert!(is_news && (2.5..=5.0).contains(&delay), "{delay}");
+        let (is_news, delay) = kept(outcome(Some("down")));
+        assert!(!is_news && (5.0..=10.0).contains(&delay), "{delay}");
+        let (is_news, delay) = kept(outcome(None));
+        assert!(is_news && (1800.0..=3600.0).contains(&delay), "{delay}");
+    }
+
+    #[test]
+    fn what_nobody_needs_is_forgotten() {
+        let fetches = fetches();
+        let (target, product) = (FetchTarget::Oidc("https://a".to_owned()), ObjectName::new("a", "p"));
+        fetches.need(&product, vec![(target.clone(), Some(outcome(None)))]);
+        assert_eq!((fetches.queue.depth(), fetches.outcome(&target)), (0, Some(outcome(None))));
+        fetches.need(&product, vec![]);
+        assert_eq!(fetches.outcome(&target), None);
+        fetches.need(&product, vec![(target, None)]);
+        assert_eq!(fetches.queue.depth(), 1);
+    }
+}

@@ -1,0 +1,200 @@
+//! A request that was granted: there is to be a Secret with a key, for as long as nothing revokes it.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt as _;
+use portolan_core::{
+    api::devportal::{
+        ANNOTATION_PLAN_ID, ANNOTATION_USER_ID, KeyPhase, SECRET_KEY, SecretKeyReference, secret_name,
+    },
+    standard_condition::{Judgement, find},
+};
+
+use super::{
+    expiring,
+    limits::{TOO_MANY, too_many},
+    rotation,
+    state::{Marks, RESYNC, SecretState, SecretStep, Which},
+    status::{Draft, READY, UP_TO_DATE},
+};
+use crate::{context::SecretMeta, news::FactKind, scheme};
+
+/// Reason of a key that was made again because its Secret was deleted.
+const RECREATED: &str = "SecretRecreated";
+/// Annotation of a Secret with the labels that the selector wants, so that they can be removed again.
+pub(super) const ANNOTATION_LABELS: &str = "devportal.kuadrant.io/labels";
+
+pub(super) fn plan(draft: &mut Draft<'_>) {
+    match (&draft.status.approved_snapshot, draft.snapshot()) {
+        (None, _) => first(draft),
+        (Some(approved), Some(now)) if *approved != now => outdated(draft),
+        (Some(_), _) => uphold(draft),
+    }
+}
+
+/// A person has approved it, and nothing was done about that yet.
+fn first(draft: &mut Draft<'_>) {
+    draft.status.secret_ref = None;
+    if let Some((reason, message)) = draft.obstacle() {
+        return draft.fails(reason, message);
+    }
+    if let Some(message) = too_many(draft) {
+        return draft.fails(TOO_MANY, message);
+    }
+    grant(draft);
+}
+
+/// Fixes what was approved, and gives the key.
+pub(super) fn grant(draft: &mut Draft<'_>) {
+    let since = draft.status.reviewed_at.as_ref().map_or(draft.seen.now, |time| time.0);
+    draft.status.expires_at = draft.expiry(since).map(Time);
+    draft.status.approved_snapshot = draft.snapshot();
+    // What was asked for before there was a key is no rotation.
+    draft.status.observed_rotate_request = draft.rotate_request();
+    draft.report(FactKind::Approved, since);
+    uphold(draft);
+}
+
+/// What was approved is no longer what the object says: somebody has to approve that anew.
+fn outdated(draft: &mut Draft<'_>) {
+    draft.status.phase = Some(KeyPhase::Pending);
+    draft.withdraw();
+    draft.status.reviewed_by = None;
+    draft.status.reviewed_at = None;
+    draft.status.reason = None;
+    let message = "The request is not the one that was approved: its product, tier or requester has changed";
+    draft.fails("ApprovalOutdated", message.to_owned());
+}
+
+/// Keeps a key that was given, whatever becomes of the policies meanwhile.
+fn uphold(draft: &mut Draft<'_>) {
+    let since = draft.status.reviewed_at.as_ref().map_or(draft.seen.now, |time| time.0);
+    if let Some(at) = draft.expiry(since) {
+        draft.status.expires_at = Some(Time(at));
+        if at <= draft.seen.now {
+            return draft.expire(at);
+        }
+        expiring::warn(draft, at);
+    }
+    let obstacle = draft.obstacle();
+    match &draft.seen.secret {
+        SecretState::Ours(secret) => {
+            let secret = std::sync::Arc::clone(secret);
+            present(draft, &secret, obstacle.is_none());
+            warn(draft, obstacle);
+        }
+        SecretState::Absent => match obstacle {
+            Some((reason, message)) => {
+                draft.status.secret_ref = None;
+                draft.fails(reason, message);
+            }
+            None => create(draft),
+        },
+        SecretState::Former(secret) => {
+            draft.delete(Which::Current, secret.uid());
+            draft.status.secret_ref = None;
+            draft.fails(
+                "AwaitingSecret",
+                "The Secret of a former key of this name is being deleted".to_owned(),
+            );
+        }
+        SecretState::Foreign => {
+            draft.status.secret_ref = None;
+            let name = secret_name(&draft.seen.key.name_any());
+            draft.fails("SecretConflict", format!("Secret {name} exists and is not of this key: delete it"));
+            draft.again_within(RESYNC);
+        }
+    }
+}
+
+fn create(draft: &mut Draft<'_>) {
+    let Some(marks) = marks(draft) else { return };
+    draft.step(SecretStep::Create(marks));
+    // What was deleted with the Secret had a value that nobody knows any more.
+    if let SecretState::Ours(previous) = &draft.seen.previous {
+        draft.delete(Which::Previous, previous.uid());
+    }
+    draft.status.previous_secret_ref = None;
+    let was_there = draft.status.secret_ref.is_some();
+    refer(draft);
+    if was_there {
+        let note = "The Secret of the key was deleted, so there is a new one with another value";
+        draft.tell(true, RECREATED, note.to_owned());
+        draft.holds(RECREATED, note.to_owned());
+    } else {
+        draft.holds("SecretCreated", "API key secret has been created successfully".to_owned());
+    }
+}
+
+fn refer(draft: &mut Draft<'_>) {
+    let name = secret_name(&draft.seen.key.name_any());
+    draft.status.secret_ref = Some(SecretKeyReference { name, key: SECRET_KEY.to_owned() });
+}
+
+fn present(draft: &mut Draft<'_>, secret: &SecretMeta, can_be_given: bool) {
+    refer(draft);
+    let was_recreated = find(&draft.status.conditions, READY).is_some_and(|ready| ready.reason == RECREATED);
+    if !was_recreated {
+        draft.holds("SecretCreated", "API key secret has been created successfully".to_owned());
+    }
+    if can_be_given {
+        mark(draft, Which::Current, secret);
+        if let SecretState::Ours(previous) = &draft.seen.previous {
+            let previous = std::sync::Arc::clone(previous);
+            mark(draft, Which::Previous, &previous);
+        }
+    }
+    rotation::plan(draft, secret);
+}
+
+/// Tells that a key works which would not be given any more.
+fn warn(draft: &mut Draft<'_>, obstacle: Option<(&'static str, String)>) {
+    let Some((reason, message)) = obstacle else { return draft.unset(UP_TO_DATE) };
+    let is_news =
+        find(&draft.status.conditions, UP_TO_DATE).is_none_or(|condition| condition.reason != reason);
+    let message = format!("{message}. The key is kept as it is");
+    if is_news {
+        draft.tell(true, reason, message.clone());
+    }
+    draft.set(UP_TO_DATE, Judgement::fails(reason, message));
+}
+
+/// The labels and annotations of the key's Secrets.
+pub(super) fn marks(draft: &Draft<'_>) -> Option<Marks> {
+    let product = draft.seen.product.as_ref()?;
+    let scheme = product.status.as_ref()?.discovered_auth_scheme.as_ref()?;
+    let labels = scheme::api_key(scheme)?.labels(&product.name_any()).ok()?;
+    let spec = &draft.seen.key.spec;
+    let names: Vec<_> = labels.keys().map(String::as_str).collect();
+    let annotations = [
+        (ANNOTATION_PLAN_ID, spec.plan_tier.clone()),
+        (ANNOTATION_USER_ID, spec.requested_by.user_id.clone()),
+        (ANNOTATION_LABELS, names.join(",")),
+    ];
+    let annotations = annotations.map(|(name, value)| (name.to_owned(), value)).into();
+    Some(Marks { labels, annotations })
+}
+
+/// Brings labels and annotations up to date.
+fn mark(draft: &mut Draft<'_>, which: Which, secret: &SecretMeta) {
+    let Some(wanted) = marks(draft) else { return };
+    let ours = secret.annotations().get(ANNOTATION_LABELS).cloned().unwrap_or_default();
+    let stale = ours.split(',').filter(|name| !name.is_empty() && !wanted.labels.contains_key(*name));
+    let stale = stale.filter(|name| secret.labels().contains_key(*name)).map(|name| (name.to_owned(), None));
+    let mut labels: BTreeMap<_, _> = stale.collect();
+    labels.extend(differing(&wanted.labels, secret.labels()));
+    let annotations: BTreeMap<_, _> = differing(&wanted.annotations, secret.annotations()).collect();
+    if !labels.is_empty() || !annotations.is_empty() {
+        let uid = secret.uid().unwrap_or_default();
+        draft.step(SecretStep::Mark { which, uid, labels, annotations });
+    }
+}
+
+fn differing<'a>(
+    wanted: &'a BTreeMap<String, String>,
+    present: &'a BTreeMap<String, String>,
+) -> impl Iterator<Item = (String, Option<String>)> + 'a {
+    let differs = |(name, value): &(&String, &String)| present.get(*name) != Some(*value);
+    wanted.iter().filter(differs).map(|(name, value)| (name.clone(), Some(value.clone())))
+}

@@ -1,0 +1,61 @@
+//! Reconciles APIKeys: decides about requests of automatic products, and keeps a Secret for each approved key.
+
+mod apply;
+mod approved;
+mod expiring;
+mod lifetime;
+mod limits;
+mod observe;
+mod pending;
+mod plan;
+mod rotation;
+mod secret;
+mod state;
+mod status;
+
+use std::sync::Arc;
+
+use portolan_core::{
+    api::devportal::{APIKey, KeyPhase},
+    standard_condition::find,
+};
+use portolan_runtime::{
+    controller::{Action, Controller, ReconcileError},
+    tasks::Tasks,
+};
+
+pub(crate) use self::secret::{Ownership, ownership};
+use crate::{context::Context, names::ObjectName};
+
+const WORKERS: usize = 16;
+
+pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
+    let reconcile = |context: Arc<Context>, name: ObjectName| async move { reconcile(&context, &name).await };
+    let queue = &context.queues.keys;
+    Controller { name: "key", workers: WORKERS, queue, metrics: &context.controllers }
+        .run(tasks, context, reconcile);
+}
+
+async fn reconcile(context: &Context, name: &ObjectName) -> Result<Action, ReconcileError> {
+    let Some(key) = context.keys.get(&name.namespace, &name.name) else { return Ok(Action::AwaitChange) };
+    // Of several requests of one user, no two may take the last place.
+    let _turn = if is_granted(&key) { None } else { Some(context.turns.take(&key).await) };
+    let Some(observed) = observe::observe(context, name) else { return Ok(Action::AwaitChange) };
+    if plan::awaits_product(&observed) {
+        return Ok(Action::AwaitChange);
+    }
+    let plan = plan::plan(&observed);
+    apply::apply(context, name, &observed, plan).await
+}
+
+/// Returns `true` if a key was approved, and that was acted upon.
+pub(crate) fn is_granted(key: &APIKey) -> bool {
+    key.phase() == KeyPhase::Approved
+        && key.status.as_ref().is_some_and(|status| status.approved_snapshot.is_some())
+}
+
+/// Returns `true` if a request waits for other keys of the same user.
+pub(crate) fn waits_for_others(key: &APIKey) -> bool {
+    let conditions = key.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    find(conditions, status::READY).is_some_and(|ready| ready.reason == limits::TOO_MANY)
+}

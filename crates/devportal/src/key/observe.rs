@@ -1,0 +1,79 @@
+//! Everything that bears on a key, from the stores.
+
+use std::sync::Arc;
+
+use kube::{ResourceExt as _, api::ObjectMeta};
+use portolan_core::api::devportal::{
+    ANNOTATION_MAX_KEYS_PER_USER, APIKey, APIProduct, ApprovalMode, KeyPhase, previous_secret_name,
+    secret_name,
+};
+use portolan_runtime::clock;
+
+use super::{
+    is_granted,
+    secret::{Ownership, ownership},
+    state::{ObservedKey, SecretState},
+};
+use crate::{
+    changes::KeyGroup,
+    context::Context,
+    names::{ObjectName, RequesterAt},
+};
+
+/// `None` if there is nothing to do about it.
+pub(super) fn observe(context: &Context, name: &ObjectName) -> Option<ObservedKey> {
+    let key = context.keys.get(&name.namespace, &name.name)?;
+    if key.metadata.deletion_timestamp.is_some() {
+        return None;
+    }
+    let product = context.products.get(&name.namespace, &key.spec.api_product_ref.name);
+    let state = |secret: &str| match context.secrets.get(&name.namespace, secret) {
+        None => SecretState::Absent,
+        Some(secret) => match ownership(&secret.metadata, &key) {
+            Ownership::Ours => SecretState::Ours(secret),
+            Ownership::Former => SecretState::Former(secret),
+            Ownership::Foreign => SecretState::Foreign,
+        },
+    };
+    Some(ObservedKey {
+        secret: state(&secret_name(&name.name)),
+        previous: state(&previous_secret_name(&name.name)),
+        ahead: ahead(context, name, &key, product.as_deref()),
+        max_keys: max_keys(context, product.as_deref()),
+        overlap: context.settings.rotation_overlap,
+        now: clock::now(),
+        product,
+        key,
+    })
+}
+
+fn max_keys(context: &Context, product: Option<&APIProduct>) -> usize {
+    let annotated = product.and_then(|product| product.annotations().get(ANNOTATION_MAX_KEYS_PER_USER));
+    annotated.and_then(|text| text.trim().parse().ok()).unwrap_or(context.settings.max_keys_per_user)
+}
+
+/// Number of keys of the same user and product that come before one.
+fn ahead(context: &Context, name: &ObjectName, key: &APIKey, product: Option<&APIProduct>) -> usize {
+    let user = key.spec.requested_by.user_id.clone();
+    let group = KeyGroup::Requester(RequesterAt { namespace: name.namespace.clone(), user });
+    let others = context.indexes.keys.of(&group).into_iter().filter(|other| other != name);
+    let others = others.filter_map(|other| context.keys.get(&other.namespace, &other.name));
+    let is_automatic = product.is_some_and(|product| product.spec.approval_mode == ApprovalMode::Automatic);
+    others.filter(|other| is_before(other, key, is_automatic)).count()
+}
+
+fn is_before(other: &Arc<APIKey>, key: &APIKey, is_automatic: bool) -> bool {
+    if other.spec.api_product_ref != key.spec.api_product_ref || other.metadata.deletion_timestamp.is_some() {
+        return false;
+    }
+    let waits = match other.phase() {
+        KeyPhase::Approved => true,
+        KeyPhase::Pending => is_automatic,
+        KeyPhase::Rejected | KeyPhase::Expired => false,
+    };
+    is_granted(other) || (waits && order(&other.metadata) < order(&key.metadata))
+}
+
+fn order(metadata: &ObjectMeta) -> (Option<jiff::Timestamp>, Option<&str>) {
+    (metadata.creation_timestamp.as_ref().map(|time| time.0), metadata.name.as_deref())
+}

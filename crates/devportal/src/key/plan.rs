@@ -1,0 +1,42 @@
+//! What has to be done about a key: its Secrets, its status, and what people are told.
+
+use portolan_core::api::devportal::{APIProduct, KeyPhase};
+
+use super::{
+    approved, is_granted, pending,
+    state::{KeyPlan, ObservedKey},
+    status::Draft,
+};
+
+/// Returns `true` if a request waits for its product, which nobody has looked at yet. The product's status brings it
+/// back.
+pub(crate) fn awaits_product(observed: &ObservedKey) -> bool {
+    let is_open = matches!(observed.key.phase(), KeyPhase::Pending | KeyPhase::Approved);
+    let is_new = |product: &APIProduct| {
+        product.metadata.deletion_timestamp.is_none()
+            && product.status.as_ref().is_none_or(|status| status.observed_generation.is_none())
+    };
+    is_open && !is_granted(&observed.key) && observed.product.as_deref().is_some_and(is_new)
+}
+
+pub(crate) fn plan(observed: &ObservedKey) -> KeyPlan {
+    let mut draft = Draft::of(observed);
+    match observed.key.phase() {
+        KeyPhase::Pending => pending::plan(&mut draft),
+        KeyPhase::Approved => approved::plan(&mut draft),
+        KeyPhase::Rejected => {
+            draft.withdraw();
+            draft.report_rejection();
+            draft.fails("Rejected", "API key request has been rejected".to_owned());
+        }
+        KeyPhase::Expired => {
+            draft.withdraw();
+            let at = draft.status.expires_at.as_ref().map(|time| time.0.to_string()).unwrap_or_default();
+            draft.fails("KeyExpired", format!("API key expired at {at}"));
+        }
+    }
+    draft.finish()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,445 @@
+//! Tables over the plan of a key: the state machine, its Secrets, expiry, limits and rotation.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use portolan_core::{
+    api::devportal::{ANNOTATION_ROTATE, ANNOTATION_ROTATE_OVERLAP, APIKey, APIProduct},
+    standard_condition::find,
+};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    key::state::{SecretState, SecretStep, Which},
+    news::FactKind,
+};
+
+const NOW: i64 = 1_800_000_000;
+const DAY: i64 = 24 * 60 * 60;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+fn product(mode: &str) -> APIProduct {
+    let method = json!({"apiKey": {"selector": {"matchLabels": {"app": "toystore"}}, "allNamespaces": true}, "credentials": {"authorizationHeader": {"prefix": "APIKEY"}}});
+    serde_json::from_value(json!({
+        "apiVersion": "devportal.kuadrant.io/v1alpha1", "kind": "APIProduct",
+        "metadata": {"name": "p", "namespace": "toystore", "uid": "product", "annotations": {"backstage.io/owner": "owner"}},
+        "spec": {"displayName": "P", "approvalMode": mode, "targetRef": {"group": "g", "kind": "k", "name": "n"}},
+        "status": {"discoveredPlans": [{"tier": "gold", "limits": {"daily": 100}}], "discoveredAuthScheme": {"authentication": {"keys": method}}, "apiHostname": "h"},
+    }))
+    .unwrap()
+}
+
+fn key(status: &Value) -> APIKey {
+    serde_json::from_value(json!({
+        "apiVersion": "devportal.kuadrant.io/v1alpha1", "kind": "APIKey",
+        "metadata": {"name": "k1", "namespace": "toystore", "uid": "key", "generation": 1,
+            "ownerReferences": [{"apiVersion": "devportal.kuadrant.io/v1alpha1", "kind": "APIProduct", "name": "p", "uid": "product"}]},
+        "spec": {"apiProductRef": {"name": "p"}, "planTier": "gold", "requestedBy": {"userId": "alice", "email": "a@example.com"}},
+        "status": status,
+    }))
+    .unwrap()
+}
+
+fn secret(name: &str, annotations: &Value) -> SecretState {
+    let labels = json!({"app": "toystore", "authorino.kuadrant.io/managed-by": "authorino", "devportal.kuadrant.io/apiproduct": "p"});
+    let mut all = json!({"secret.kuadrant.io/plan-id": "gold", "secret.kuadrant.io/user-id": "alice",
+        "devportal.kuadrant.io/labels": "app,authorino.kuadrant.io/managed-by,devportal.kuadrant.io/apiproduct"});
+    all.as_object_mut().unwrap().extend(annotations.as_object().unwrap().clone());
+    let metadata = json!({"name": name, "namespace": "toystore", "uid": format!("uid-{name}"), "labels": labels, "annotations": all});
+    SecretState::Ours(Arc::new(serde_json::from_value(json!({"metadata": metadata})).unwrap()))
+}
+
+fn seen(mode: &str, key: APIKey) -> ObservedKey {
+    ObservedKey {
+        key: Arc::new(key),
+        product: Some(Arc::new(product(mode))),
+        secret: SecretState::Absent,
+        previous: SecretState::Absent,
+        ahead: 0,
+        max_keys: 10,
+        overlap: Duration::from_secs(3600),
+        now: at(NOW),
+    }
+}
+
+/// A key that works, with its Secret.
+fn granted() -> ObservedKey {
+    let first = plan(&seen("automatic", key(&Value::Null)));
+    let mut with = seen("automatic", key(&json!(first.status)));
+    with.secret = secret("k1-apikey-secret", &json!({}));
+    with
+}
+
+#[test]
+fn requests_wait_for_a_product_that_nobody_has_looked_at() {
+    let looked_at = json!({"observedGeneration": 1});
+    let approved = json!({"phase": "Approved"});
+    let works = json!({"phase": "Approved", "approvedSnapshot": "s"});
+    for (status_of_product, status, waits) in [
+        (Value::Null, Value::Null, true),
+        (json!({"apiHostname": "h"}), Value::Null, true),
+        (Value::Null, approved, true),
+        (looked_at, Value::Null, false),
+        (Value::Null, works, false),
+        (Value::Null, json!({"phase": "Rejected"}), false),
+    ] {
+        let mut seen = seen("manual", key(&status));
+        let product = Arc::make_mut(seen.product.as_mut().unwrap());
+        product.status = serde_json::from_value(status_of_product.clone()).unwrap();
+        assert_eq!(awaits_product(&seen), waits, "{status_of_product} {status}");
+        product_goes(&mut seen);
+        assert!(!awaits_product(&seen), "a product that goes is not waited for");
+        seen.product = None;
+        assert!(!awaits_product(&seen), "nor one that is missing");
+    }
+}
+
+fn product_goes(seen: &mut ObservedKey) {
+    let product = Arc::make_mut(seen.product.as_mut().unwrap());
+    product.metadata.deletion_timestamp = Some(Time(at(NOW)));
+}
+
+fn changed(mut seen: ObservedKey, change: impl FnOnce(&mut APIKey)) -> ObservedKey {
+    change(Arc::make_mut(&mut seen.key));
+    seen
+}
+
+fn ready(plan: &KeyPlan) -> &str {
+    &find(&plan.status.conditions, "Ready").unwrap().reason
+}
+
+fn deleted(plan: &KeyPlan) -> Vec<Which> {
+    let steps = plan.steps.iter().filter_map(|step| match step {
+        SecretStep::Delete { which, .. } => Some(*which),
+        _ => None,
+    });
+    steps.collect()
+}
+
+fn facts(plan: &KeyPlan) -> Vec<FactKind> {
+    plan.facts.iter().map(|fact| fact.kind).collect()
+}
+
+#[test]
+fn a_request_is_judged_by_what_is_known_of_its_product() {
+    type Change = fn(&mut ObservedKey);
+    let table: [(&str, Change, &str, KeyPhase); 12] = [
+        ("manual", |_| {}, "NotApproved", KeyPhase::Pending),
+        ("automatic", |_| {}, "SecretCreated", KeyPhase::Approved),
+        ("automatic", |seen| seen.product = None, "APIProductNotFound", KeyPhase::Pending),
+        (
+            "automatic",
+            |seen| of(seen).metadata.deletion_timestamp = Some(Time(at(1))),
+            "APIProductDeleting",
+            KeyPhase::Pending,
+        ),
+        (
+            "automatic",
+            |seen| of(seen).status.as_mut().unwrap().discovered_plans.clear(),
+            "PlanTierNotFound",
+            KeyPhase::Pending,
+        ),
+        ("automatic", |seen| of(seen).status = None, "PlanTierNotFound", KeyPhase::Pending),
+        (
+            "automatic",
+            |seen| of(seen).status.as_mut().unwrap().discovered_auth_scheme = None,
+            "AuthSchemeNotFound",
+            KeyPhase::Pending,
+        ),
+        (
+            "automatic",
+            |seen| {
+                of(seen).status.as_mut().unwrap().discovered_auth_scheme =
+                    Some(portolan_core::api::devportal::DiscoveredAuthScheme::default());
+            },
+            "APIKeyAuthSchemeNotFound",
+            KeyPhase::Pending,
+        ),
+        ("automatic", |seen| seen.ahead = 10, "TooManyKeys", KeyPhase::Pending),
+        ("manual", |seen| seen.ahead = 10, "TooManyKeys", KeyPhase::Pending),
+        (
+            "automatic",
+            |seen| Arc::make_mut(&mut seen.key).spec.expires_at = Some(Time(at(NOW))),
+            "KeyExpired",
+            KeyPhase::Expired,
+        ),
+        ("automatic", |seen| seen.secret = SecretState::Foreign, "SecretConflict", KeyPhase::Approved),
+    ];
+    for (mode, change, reason, phase) in table {
+        let mut seen = seen(mode, key(&Value::Null));
+        change(&mut seen);
+        let plan = plan(&seen);
+        assert_eq!((ready(&plan), plan.status.phase), (reason, Some(phase)), "{mode}");
+        let creates = plan.steps.iter().any(|step| matches!(step, SecretStep::Create(_)));
+        assert_eq!(creates, reason == "SecretCreated", "{reason}");
+        assert_eq!(plan.status.secret_ref.is_some(), creates, "{reason}");
+    }
+}
+
+fn of(seen: &mut ObservedKey) -> &mut APIProduct {
+    Arc::make_mut(seen.product.as_mut().unwrap())
+}
+
+#[test]
+fn an_automatic_key_has_everything_at_once() {
+    let plan = plan(&seen("automatic", key(&Value::Null)));
+    let status = &plan.status;
+    assert_eq!(
+        (status.reviewed_by.as_deref(), status.product_owner.as_deref()),
+        (Some("system"), Some("owner"))
+    );
+    assert_eq!(status.limits.as_ref().unwrap().daily, Some(100));
+    assert_eq!(status.secret_ref.as_ref().unwrap().name, "k1-apikey-secret");
+    assert_eq!(status.auth_scheme.as_ref().unwrap().credentials["authorizationHeader"]["prefix"], "APIKEY");
+    let [SecretStep::Create(marks)] = &plan.steps[..] else { panic!("{:?}", plan.steps) };
+    assert_eq!(marks.labels["app"], "toystore");
+    assert_eq!(marks.annotations["secret.kuadrant.io/plan-id"], "gold");
+    assert_eq!(facts(&plan), [FactKind::Requested, FactKind::Approved]);
+}
+
+#[test]
+fn a_person_s_approval_is_acted_upon_once_it_can_be() {
+    let approved = json!({"phase": "Approved", "reviewedBy": "owner", "reviewedAt": at(NOW - 5).to_string(), "productOwner": "owner",
+        "conditions": [{"type": "Ready", "status": "False", "reason": "NotApproved", "message": "", "lastTransitionTime": at(NOW - 9).to_string()}]});
+    let mut waiting = seen("manual", key(&approved));
+    of(&mut waiting).status = None;
+    let blocked = plan(&waiting);
+    assert_eq!((ready(&blocked), blocked.status.phase), ("PlanTierNotFound", Some(KeyPhase::Approved)));
+    let granted = plan(&seen("manual", key(&approved)));
+    assert_eq!((ready(&granted), granted.status.reviewed_by.as_deref()), ("SecretCreated", Some("owner")));
+    assert_eq!(facts(&granted), [FactKind::Approved]);
+    let mut crowded = seen("manual", key(&approved));
+    crowded.ahead = 10;
+    assert_eq!(ready(&plan(&crowded)), "TooManyKeys");
+}
+
+#[test]
+fn nothing_is_written_when_nothing_has_changed() {
+    let seen = granted();
+    let again = plan(&seen);
+    assert_eq!(Some(&again.status), seen.key.status.as_ref());
+    assert!(
+        again.steps.is_empty() && again.told.is_empty() && again.facts.is_empty() && again.adopt.is_none()
+    );
+}
+
+#[test]
+fn trouble_with_policies_never_takes_a_key_away() {
+    type Change = fn(&mut ObservedKey);
+    let table: [(Change, &str); 4] = [
+        (|seen| seen.product = None, "APIProductNotFound"),
+        (|seen| of(seen).status = None, "PlanTierNotFound"),
+        (
+            |seen| of(seen).status.as_mut().unwrap().discovered_plans[0].tier = "silver".to_owned(),
+            "PlanTierNotFound",
+        ),
+        (|seen| of(seen).status.as_mut().unwrap().discovered_auth_scheme = None, "AuthSchemeNotFound"),
+    ];
+    for (change, reason) in table {
+        let mut seen = granted();
+        change(&mut seen);
+        let plan = plan(&seen);
+        assert_eq!((ready(&plan), plan.steps.len()), ("SecretCreated", 0), "{reason}");
+        assert_eq!(find(&plan.status.conditions, "UpToDate").unwrap().reason, reason);
+        assert_eq!(plan.told.len(), 1);
+    }
+}
+
+#[test]
+fn rejection_and_expiry_leave_no_secret() {
+    let both = |mut seen: ObservedKey| {
+        seen.previous = secret("k1-apikey-secret-previous", &json!({}));
+        seen
+    };
+    let rejected =
+        both(changed(granted(), |key| key.status.as_mut().unwrap().phase = Some(KeyPhase::Rejected)));
+    let end = plan(&rejected);
+    assert_eq!((ready(&end), deleted(&end)), ("Rejected", vec![Which::Current, Which::Previous]));
+    assert_eq!((&end.status.secret_ref, &end.status.previous_secret_ref), (&None, &None));
+    assert_eq!(facts(&end), [FactKind::Rejected]);
+    let expired = both(changed(granted(), |key| key.spec.expires_at = Some(Time(at(NOW)))));
+    let end = plan(&expired);
+    assert_eq!((ready(&end), deleted(&end)), ("KeyExpired", vec![Which::Current, Which::Previous]));
+    assert_eq!(end.status.phase, Some(KeyPhase::Expired));
+    // A Secret that has lost its label is in no store, and is deleted by its name.
+    let mut hidden = rejected;
+    (hidden.secret, hidden.previous) = (SecretState::Absent, SecretState::Absent);
+    assert_eq!(deleted(&plan(&hidden)), [Which::Current]);
+}
+
+#[test]
+fn a_pending_key_has_no_secret_whatever_happened() {
+    let mut left = seen("manual", key(&Value::Null));
+    left.secret = secret("k1-apikey-secret", &json!({}));
+    assert_eq!(deleted(&plan(&left)), [Which::Current]);
+}
+
+#[test]
+fn an_approval_is_for_what_was_approved() {
+    type Change = fn(&mut ObservedKey);
+    let table: [Change; 3] = [
+        |seen| of(seen).metadata.uid = Some("another".to_owned()),
+        |seen| Arc::make_mut(&mut seen.key).spec.plan_tier = "platinum".to_owned(),
+        |seen| Arc::make_mut(&mut seen.key).spec.requested_by.user_id = "mallory".to_owned(),
+    ];
+    for change in table {
+        let mut seen = granted();
+        change(&mut seen);
+        let plan = plan(&seen);
+        assert_eq!((ready(&plan), plan.status.phase), ("ApprovalOutdated", Some(KeyPhase::Pending)));
+        assert_eq!((deleted(&plan), &plan.status.reviewed_by), (vec![Which::Current], &None));
+    }
+}
+
+#[test]
+fn a_secret_that_is_gone_comes_again_and_one_that_is_not_ours_is_left_alone() {
+    let mut gone = granted();
+    gone.secret = SecretState::Absent;
+    let again = plan(&gone);
+    assert_eq!((ready(&again), again.told[0].reason), ("SecretRecreated", "SecretRecreated"));
+    let mut foreign = granted();
+    foreign.secret = SecretState::Foreign;
+    let blocked = plan(&foreign);
+    assert_eq!(
+        (ready(&blocked), blocked.steps.len(), &blocked.status.secret_ref),
+        ("SecretConflict", 0, &None)
+    );
+    let mut former = granted();
+    let SecretState::Ours(secret) = former.secret else { panic!("ours") };
+    former.secret = SecretState::Former(secret);
+    let waiting = plan(&former);
+    assert_eq!((ready(&waiting), deleted(&waiting)), ("AwaitingSecret", vec![Which::Current]));
+}
+
+#[test]
+fn labels_follow_the_selector_on_both_secrets() {
+    let mut seen = granted();
+    seen.previous = secret("k1-apikey-secret-previous", &json!({}));
+    let selector = json!({"matchLabels": {"role": "admin"}, "matchExpressions": [{"key": "app", "operator": "DoesNotExist"}]});
+    let scheme = of(&mut seen).status.as_mut().unwrap().discovered_auth_scheme.as_mut().unwrap();
+    scheme.authentication.get_mut("keys").unwrap()["apiKey"]["selector"] = selector;
+    Arc::make_mut(&mut seen.key).status.as_mut().unwrap().previous_secret_ref =
+        serde_json::from_value(json!({"name": "n", "key": "k", "expiresAt": at(NOW + 9).to_string()}))
+            .unwrap();
+    let plan = plan(&seen);
+    let marked = plan.steps.iter().filter_map(|step| match step {
+        SecretStep::Mark { which, labels, .. } => Some((*which, labels.clone())),
+        _ => None,
+    });
+    let labels: BTreeMap<_, _> =
+        [("app".to_owned(), None), ("role".to_owned(), Some("admin".to_owned()))].into();
+    assert_eq!(marked.collect::<Vec<_>>(), [(Which::Current, labels.clone()), (Which::Previous, labels)]);
+}
+
+#[test]
+fn the_end_of_a_key_only_comes_earlier() {
+    let until = |seen: &ObservedKey| plan(seen).status.expires_at.map(|time| time.0.as_second() - NOW);
+    let capped = |mut seen: ObservedKey, span: &str| {
+        of(&mut seen)
+            .metadata
+            .annotations
+            .as_mut()
+            .unwrap()
+            .insert("devportal.kuadrant.io/max-lifetime".to_owned(), span.to_owned());
+        seen
+    };
+    let wanted = |seen: ObservedKey, days: i64| {
+        changed(seen, |key| key.spec.expires_at = Some(Time(at(NOW + days * DAY))))
+    };
+    assert_eq!(until(&granted()), None);
+    assert_eq!(until(&wanted(seen("automatic", key(&Value::Null)), 90)), Some(90 * DAY));
+    assert_eq!(until(&capped(wanted(seen("automatic", key(&Value::Null)), 90), "30d")), Some(30 * DAY));
+    assert_eq!(until(&capped(granted(), "30d")), Some(30 * DAY), "the owner may cap keys that exist");
+    let fixed = wanted(granted(), 20);
+    let status = plan(&fixed).status;
+    let later = changed(wanted(fixed, 40), |key| key.status = Some(status));
+    assert_eq!(until(&later), Some(20 * DAY));
+}
+
+#[test]
+fn the_end_is_announced_a_week_and_a_day_before_and_never_twice() {
+    let mut seen = changed(granted(), |key| key.spec.expires_at = Some(Time(at(NOW + 10 * DAY))));
+    let mut told = Vec::new();
+    for hour in 0..10 * 24 {
+        seen.now = at(NOW + hour * 3600);
+        let plan = plan(&seen);
+        told.extend(plan.told.iter().map(|told| (hour, told.reason)));
+        assert!(plan.again.is_some_and(|again| again <= Duration::from_hours(6 * 24 + 1)));
+        Arc::make_mut(&mut seen.key).status = Some(plan.status);
+    }
+    assert_eq!(told, [(3 * 24, "ExpiringSoon"), (9 * 24, "ExpiringSoon")]);
+}
+
+fn asked(seen: ObservedKey, request: &str) -> ObservedKey {
+    changed(seen, |key| {
+        key.metadata
+            .annotations
+            .get_or_insert_default()
+            .insert(ANNOTATION_ROTATE.to_owned(), request.to_owned());
+    })
+}
+
+#[test]
+fn a_rotation_goes_on_wherever_it_was_interrupted() {
+    let done = json!({"devportal.kuadrant.io/rotated-for": "r1"});
+    let begun = || secret("k1-apikey-secret-previous", &done);
+    let older = || secret("k1-apikey-secret-previous", &json!({"devportal.kuadrant.io/rotated-for": "r0"}));
+    let renewed = || secret("k1-apikey-secret", &done);
+    let usual = || secret("k1-apikey-secret", &json!({}));
+    let table: [(SecretState, SecretState, &[&str]); 4] = [
+        (usual(), SecretState::Absent, &["keep", "renew"]),
+        (usual(), older(), &["delete", "keep", "renew"]),
+        (usual(), begun(), &["renew"]),
+        (renewed(), begun(), &[]),
+    ];
+    for (index, (current, previous, expected)) in table.into_iter().enumerate() {
+        let mut seen = asked(granted(), "r1");
+        (seen.secret, seen.previous) = (current, previous);
+        let plan = plan(&seen);
+        let steps = plan.steps.iter().map(|step| match step {
+            SecretStep::Delete { .. } => "delete",
+            SecretStep::Keep(_) => "keep",
+            SecretStep::Renew { .. } => "renew",
+            SecretStep::Create(_) | SecretStep::Mark { .. } => "other",
+        });
+        assert_eq!(steps.collect::<Vec<_>>(), expected, "row {index}");
+        assert_eq!(plan.status.observed_rotate_request.as_deref(), Some("r1"));
+        assert_eq!(plan.status.previous_secret_ref.unwrap().expires_at.0, at(NOW + 3600));
+    }
+}
+
+#[test]
+fn rotation_is_for_keys_that_work_and_the_old_value_ends() {
+    let rejected = changed(granted(), |key| key.status.as_mut().unwrap().phase = Some(KeyPhase::Rejected));
+    let ignored = plan(&asked(rejected, "r1"));
+    assert!(ignored.told.iter().any(|told| told.reason == "RotationIgnored"));
+    assert_eq!(ignored.status.observed_rotate_request.as_deref(), Some("r1"));
+
+    let now = changed(asked(granted(), "r1"), |key| {
+        key.metadata
+            .annotations
+            .as_mut()
+            .unwrap()
+            .insert(ANNOTATION_ROTATE_OVERLAP.to_owned(), "0".to_owned());
+    });
+    let leaked = plan(&now);
+    assert_eq!((leaked.steps.len(), &leaked.status.previous_secret_ref), (1, &None));
+
+    let mut over = granted();
+    over.previous = secret("k1-apikey-secret-previous", &json!({}));
+    Arc::make_mut(&mut over.key).status.as_mut().unwrap().previous_secret_ref =
+        serde_json::from_value(json!({"name": "n", "key": "k", "expiresAt": at(NOW - 1).to_string()}))
+            .unwrap();
+    let ended = plan(&over);
+    assert_eq!((deleted(&ended), &ended.status.previous_secret_ref), (vec![Which::Previous], &None));
+    let mut foreign = asked(granted(), "r1");
+    foreign.previous = SecretState::Foreign;
+    let blocked = plan(&foreign);
+    assert_eq!((blocked.told[0].reason, blocked.steps.len()), ("SecretConflict", 0));
+    assert_eq!(blocked.status.observed_rotate_request, None);
+}

@@ -1,0 +1,78 @@
+//! The Secret of a key: whose one is, and what a new one looks like.
+
+use k8s_openapi::{ByteString, api::core::v1::Secret};
+use kube::{Resource as _, ResourceExt as _, api::ObjectMeta};
+use portolan_core::api::devportal::{APIKey, SECRET_KEY};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::state::Marks;
+
+/// Whose an object is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ownership {
+    /// This key's.
+    Ours,
+    /// A former key's of the same name, which is provably gone: names are unique.
+    Former,
+    Foreign,
+}
+
+/// Says whose the Secret is that has the name of a key's Secret.
+pub(crate) fn ownership(secret: &ObjectMeta, key: &APIKey) -> Ownership {
+    let owners = secret.owner_references.as_deref().unwrap_or_default();
+    let (kind, version) = (APIKey::kind(&()), APIKey::api_version(&()));
+    let named = |owner: &&k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference| {
+        owner.kind == kind && owner.api_version == version && owner.name == key.name_any()
+    };
+    match owners.iter().find(named) {
+        Some(owner) if Some(&owner.uid) == key.metadata.uid.as_ref() => Ownership::Ours,
+        Some(_) => Ownership::Former,
+        None => Ownership::Foreign,
+    }
+}
+
+/// A Secret with a key.
+pub(super) fn secret(key: &APIKey, name: String, marks: Marks, value: &SecretString) -> Secret {
+    let metadata = ObjectMeta {
+        name: Some(name),
+        namespace: key.namespace(),
+        labels: Some(marks.labels),
+        annotations: Some(marks.annotations),
+        // Without `controller`: it is there for the garbage collector.
+        owner_references: key.owner_ref(&()).map(|owner| vec![owner]),
+        ..ObjectMeta::default()
+    };
+    let value = ByteString(value.expose_secret().as_bytes().to_vec());
+    Secret {
+        metadata,
+        type_: Some("Opaque".to_owned()),
+        data: Some([(SECRET_KEY.to_owned(), value)].into()),
+        ..Secret::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_secret_belongs_to_the_key_with_the_uid_that_it_names() {
+        let mut key = APIKey::new("k1", portolan_core::api::devportal::APIKeySpec::default());
+        key.metadata.uid = Some("new".to_owned());
+        let metadata = |kind: &str, name: &str, uid: &str| -> ObjectMeta {
+            let owner = json!({"apiVersion": "devportal.kuadrant.io/v1alpha1", "kind": kind, "name": name, "uid": uid});
+            serde_json::from_value(json!({"ownerReferences": [owner]})).unwrap()
+        };
+        for (secret, expected) in [
+            (metadata("APIKey", "k1", "new"), Ownership::Ours),
+            (metadata("APIKey", "k1", "old"), Ownership::Former),
+            (metadata("APIKey", "k2", "new"), Ownership::Foreign),
+            (metadata("Deployment", "k1", "new"), Ownership::Foreign),
+            (ObjectMeta::default(), Ownership::Foreign),
+        ] {
+            assert_eq!(ownership(&secret, &key), expected, "{secret:?}");
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! What is known about a key, and what there is to do about it.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use portolan_core::api::devportal::{APIKey, APIKeyStatus, APIProduct};
+
+use crate::{context::SecretMeta, news::Fact};
+
+/// Delay of the next look at what nobody watches, such as a foreign Secret that stands in the way.
+pub(super) const RESYNC: Duration = Duration::from_secs(30);
+
+/// A Secret of a certain name.
+#[derive(Clone, Debug)]
+pub(crate) enum SecretState {
+    Absent,
+    /// It belongs to this key.
+    Ours(Arc<SecretMeta>),
+    /// It belongs to a former key of this name, which is gone.
+    Former(Arc<SecretMeta>),
+    /// It is somebody else's.
+    Foreign,
+}
+
+/// Everything that bears on a key.
+#[derive(Clone, Debug)]
+pub(crate) struct ObservedKey {
+    pub(crate) key: Arc<APIKey>,
+    pub(crate) product: Option<Arc<APIProduct>>,
+    pub(crate) secret: SecretState,
+    pub(crate) previous: SecretState,
+    /// Number of keys of the same user and product that come before this one.
+    pub(crate) ahead: usize,
+    pub(crate) max_keys: usize,
+    pub(crate) overlap: Duration,
+    pub(crate) now: Timestamp,
+}
+
+/// One of the two Secrets of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Which {
+    Current,
+    Previous,
+}
+
+/// Metadata of a Secret.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Marks {
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) annotations: BTreeMap<String, String>,
+}
+
+/// A step on a Secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum SecretStep {
+    /// Deletes the Secret with this UID, or where it is not known the one that turns out to be ours.
+    Delete { which: Which, uid: Option<String> },
+    /// Makes the Secret with a fresh key.
+    Create(Marks),
+    /// Changes labels and annotations; `None` removes.
+    Mark {
+        which: Which,
+        uid: String,
+        labels: BTreeMap<String, Option<String>>,
+        annotations: BTreeMap<String, Option<String>>,
+    },
+    /// Keeps a copy of the key under the other name.
+    Keep(Marks),
+    /// Replaces the key by a fresh one.
+    Renew { uid: String, request: String },
+}
+
+/// An Event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub(crate) warns: bool,
+    pub(crate) reason: &'static str,
+    pub(crate) note: String,
+}
+
+/// What has to be done, in this order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct KeyPlan {
+    /// The product that is to own the key.
+    pub(crate) adopt: Option<(String, String)>,
+    pub(crate) steps: Vec<SecretStep>,
+    pub(crate) status: APIKeyStatus,
+    pub(crate) told: Vec<Told>,
+    pub(crate) facts: Vec<Fact>,
+    /// Time until the next look if nothing changes before.
+    pub(crate) again: Option<Duration>,
+}

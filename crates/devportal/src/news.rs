@@ -1,0 +1,23 @@
+//! What happened to a key, for those who are notified.
+
+use jiff::Timestamp;
+
+/// A kind of fact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FactKind {
+    Requested,
+    Approved,
+    Rejected,
+    Expiring,
+    Expired,
+    Rotated,
+}
+
+/// Something that happened to a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fact {
+    pub(crate) kind: FactKind,
+    pub(crate) at: Timestamp,
+    /// What whoever decided has said.
+    pub(crate) reason: Option<String>,
+}

@@ -1,0 +1,124 @@
+//! Lets requesters read their keys: one Role and one RoleBinding per requester and namespace.
+//!
+//! One pair per key would be thousands of bindings in a namespace, and the authorizer walks all of them at each request.
+
+mod build;
+mod fresh;
+
+use std::{fmt::Debug, sync::Arc, time::Duration};
+
+use k8s_openapi::NamespaceResourceScope;
+use kube::{Api, Resource, ResourceExt as _};
+use portolan_core::api::devportal::{KeyPhase, secret_name};
+use portolan_runtime::{
+    apply::{apply_over, delete},
+    controller::{Action, Controller, ReconcileError},
+    tasks::Tasks,
+};
+use serde::{Serialize, de::DeserializeOwned};
+
+use self::fresh::GATHER;
+use crate::{
+    changes::KeyGroup,
+    context::Context,
+    key::{Ownership, ownership},
+    names::{ObjectName, RequesterAt},
+    scope::Scoped,
+};
+
+pub(crate) use self::{build::ANNOTATION_REQUESTER, fresh::FreshRights};
+
+const FIELD_MANAGER: &str = "portolan-devportal";
+const WORKERS: usize = 8;
+
+pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
+    let reconcile = |context: Arc<Context>, at: RequesterAt| async move { reconcile(&context, &at).await };
+    let queue = &context.queues.rights;
+    Controller { name: "rights", workers: WORKERS, queue, metrics: &context.controllers }
+        .run(tasks, context, reconcile);
+}
+
+async fn reconcile(context: &Context, at: &RequesterAt) -> Result<Action, ReconcileError> {
+    let names = secrets_of(context, at);
+    let name = build::name(&at.user);
+    let role = context.roles.get(&at.namespace, &name);
+    let binding = context.bindings.get(&at.namespace, &name);
+    // An empty list of names would mean every Secret. So the binding goes first, and the Role is never emptied.
+    let Some(wanted) = build::role(at, &names) else {
+        remove(context, binding.as_deref()).await?;
+        remove(context, role.as_deref()).await?;
+        return Ok(Action::AwaitChange);
+    };
+    if role
+        .as_ref()
+        .is_none_or(|role| role.rules != wanted.rules || role.annotations() != wanted.annotations())
+    {
+        if context.fresh_rights.has(at) && role.as_deref().is_some_and(|role| build::only_adds(role, &wanted))
+        {
+            return Ok(Action::RequeueAfter(GATHER));
+        }
+        write(context, &context.roles, &at.namespace, &wanted, role.as_deref()).await?;
+        context.fresh_rights.note(at);
+    }
+    let wanted = build::binding(at);
+    match binding.as_deref() {
+        // What a binding refers to cannot change: only a new one can be right.
+        Some(binding) if binding.role_ref != wanted.role_ref => {
+            remove(context, Some(binding)).await?;
+            return Ok(Action::RequeueAfter(Duration::from_millis(200)));
+        }
+        Some(binding) if binding.subjects == wanted.subjects => {}
+        binding => write(context, &context.bindings, &at.namespace, &wanted, binding).await?,
+    }
+    Ok(Action::AwaitChange)
+}
+
+/// The Secrets that a requester may read: those that are there, are of a key's own, and were approved.
+fn secrets_of(context: &Context, at: &RequesterAt) -> Vec<String> {
+    let keys = context.indexes.keys.of(&KeyGroup::Requester(at.clone()));
+    let readable = |name: &ObjectName| {
+        let key = context.keys.get(&name.namespace, &name.name)?;
+        let is_given = key.phase() == KeyPhase::Approved
+            && key.metadata.deletion_timestamp.is_none()
+            && key.status.as_ref().is_some_and(|status| status.secret_ref.is_some());
+        let secret = context.secrets.get(&name.namespace, &secret_name(&name.name)).filter(|_| is_given)?;
+        (ownership(&secret.metadata, &key) == Ownership::Ours).then(|| secret.name_any())
+    };
+    keys.iter().filter_map(readable).collect()
+}
+
+async fn remove<K>(context: &Context, object: Option<&K>) -> Result<(), ReconcileError>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+{
+    let Some(object) = object else { return Ok(()) };
+    let api: Api<K> = Api::namespaced(context.client.clone(), &object.namespace().unwrap_or_default());
+    let (name, uid) = (object.name_any(), object.uid().unwrap_or_default());
+    let deleted = delete(&api, &name, &uid).await;
+    deleted.map_err(|error| ReconcileError::new("take back the rights of", &name, error))
+}
+
+async fn write<K>(
+    context: &Context,
+    kind: &Scoped<K>,
+    namespace: &str,
+    wanted: &K,
+    seen: Option<&K>,
+) -> Result<(), ReconcileError>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Serialize
+        + Send
+        + Sync
+        + 'static,
+{
+    let api: Api<K> = Api::namespaced(context.client.clone(), namespace);
+    let written = apply_over(&api, FIELD_MANAGER, wanted, seen).await;
+    let written =
+        written.map_err(|error| ReconcileError::new("give the rights", wanted.name_any(), error))?;
+    kind.wrote(written);
+    Ok(())
+}

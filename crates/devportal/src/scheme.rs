@@ -1,0 +1,183 @@
+//! What is read of a discovered scheme: the method for API keys, the issuer of tokens, and the labels that a Secret needs.
+
+use std::collections::BTreeMap;
+
+use portolan_core::api::devportal::{DiscoveredAuthScheme, LABEL_AUTHORINO, LABEL_PRODUCT};
+use serde_json::{Value, json};
+
+use crate::names::label;
+
+/// Label with the name of the product. A selector may want another value.
+const LABEL_APP: &str = "app";
+const AUTHORINO: &str = "authorino";
+
+/// A method that takes API keys.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ApiKeyMethod<'a> {
+    /// `apiKey` as the policy has it.
+    pub(crate) spec: &'a Value,
+    pub(crate) credentials: &'a Value,
+}
+
+/// The first method by name that takes API keys: the same one each time.
+pub(crate) fn api_key(scheme: &DiscoveredAuthScheme) -> Option<ApiKeyMethod<'_>> {
+    let found = scheme.authentication.values().find(|method| method["apiKey"].is_object())?;
+    Some(ApiKeyMethod { spec: &found["apiKey"], credentials: &found["credentials"] })
+}
+
+/// The issuer of the first method by name that takes its tokens.
+pub(crate) fn issuer(scheme: &DiscoveredAuthScheme) -> Option<&str> {
+    let issuers = scheme.authentication.values().filter_map(|method| method["jwt"]["issuerUrl"].as_str());
+    issuers.into_iter().find(|issuer| !issuer.is_empty())
+}
+
+impl ApiKeyMethod<'_> {
+    /// Returns `true` if Secrets outside the policy's own namespace count.
+    pub(crate) fn all_namespaces(&self) -> bool {
+        self.spec["allNamespaces"] == true
+    }
+
+    /// The selector as a text that is equal where it is.
+    pub(crate) fn selector_text(&self) -> String {
+        let expressions = self.spec["selector"].get("matchExpressions").cloned().unwrap_or_else(|| json!([]));
+        json!([self.spec["selector"]["matchLabels"], expressions]).to_string()
+    }
+
+    /// The labels of a Secret that the selector finds.
+    ///
+    /// # Errors
+    /// Says why there are none.
+    pub(crate) fn labels(&self, product: &str) -> Result<BTreeMap<String, String>, String> {
+        let mut labels = base(product);
+        let wanted = self.spec["selector"]["matchLabels"].as_object().into_iter().flatten();
+        let mut fixed = vec![LABEL_AUTHORINO.to_owned()];
+        for (name, value) in wanted {
+            let value = value.as_str().ok_or_else(|| format!("the value of label {name} is no text"))?;
+            if name == LABEL_AUTHORINO && value != AUTHORINO {
+                return Err(format!("Authorino reads Secrets with {LABEL_AUTHORINO}={AUTHORINO} only"));
+            }
+            labels.insert(name.clone(), value.to_owned());
+            fixed.push(name.clone());
+        }
+        let expressions = self.spec["selector"]["matchExpressions"].as_array().into_iter().flatten();
+        for expression in expressions {
+            satisfy(&mut labels, &fixed, expression)?;
+        }
+        Ok(labels)
+    }
+}
+
+/// The labels of every Secret with a key.
+fn base(product: &str) -> BTreeMap<String, String> {
+    let product = label(product);
+    [(LABEL_APP, product.as_str()), (LABEL_AUTHORINO, AUTHORINO), (LABEL_PRODUCT, product.as_str())]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into()
+}
+
+/// Changes labels that are not fixed, so that an expression matches.
+fn satisfy(
+    labels: &mut BTreeMap<String, String>,
+    fixed: &[String],
+    expression: &Value,
+) -> Result<(), String> {
+    let key = expression["key"].as_str().unwrap_or_default().to_owned();
+    let operator = expression["operator"].as_str().unwrap_or_default();
+    let values: Vec<_> =
+        expression["values"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let present = labels.get(&key).map(String::as_str);
+    let is_in = present.is_some_and(|present| values.contains(&present));
+    let is_fixed = fixed.contains(&key);
+    let cannot =
+        || Err(format!("no label {key} can be {operator} {values:?} besides the selector's other terms"));
+    let value = match operator {
+        "In" if is_in => return Ok(()),
+        "In" if !is_fixed => values.first().map(|value| (*value).to_owned()),
+        "Exists" if present.is_some() => return Ok(()),
+        "Exists" => Some("true".to_owned()),
+        "NotIn" if !is_in => return Ok(()),
+        "DoesNotExist" if present.is_none() => return Ok(()),
+        // The label with the product's name stays: Secrets are found by it.
+        "NotIn" | "DoesNotExist" if key == LABEL_APP && !is_fixed => {
+            labels.remove(&key);
+            return Ok(());
+        }
+        _ => return cannot(),
+    };
+    let Some(value) = value else { return cannot() };
+    labels.insert(key, value);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scheme(methods: &Value) -> DiscoveredAuthScheme {
+        serde_json::from_value(json!({"authentication": methods})).unwrap()
+    }
+
+    fn labels(selector: &Value) -> Result<Value, String> {
+        let scheme = scheme(&json!({"keys": {"apiKey": {"selector": selector}}}));
+        api_key(&scheme).unwrap().labels("p").map(|labels| json!(labels))
+    }
+
+    fn with(more: &[(&str, &str)]) -> Value {
+        let mut labels = base("p");
+        labels.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        json!(labels)
+    }
+
+    #[test]
+    fn the_selector_has_the_last_word_about_labels() {
+        let expression = |operator: &str, values: &[&str]| json!({"matchExpressions": [{"key": "tier", "operator": operator, "values": values}]});
+        let table = [
+            (json!({}), with(&[])),
+            (
+                json!({"matchLabels": {"app": "toystore", "role": "admin"}}),
+                with(&[("app", "toystore"), ("role", "admin")]),
+            ),
+            (expression("In", &["a", "b"]), with(&[("tier", "a")])),
+            (expression("Exists", &[]), with(&[("tier", "true")])),
+            (expression("NotIn", &["a"]), with(&[])),
+            (expression("DoesNotExist", &[]), with(&[])),
+        ];
+        for (selector, expected) in table {
+            assert_eq!(labels(&selector).unwrap(), expected, "{selector}");
+        }
+        let without_app =
+            labels(&json!({"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["p"]}]}))
+                .unwrap();
+        assert!(without_app.get("app").is_none());
+    }
+
+    #[test]
+    fn selectors_that_nothing_can_match_are_named() {
+        let both =
+            |expression: Value| json!({"matchLabels": {"tier": "a"}, "matchExpressions": [expression]});
+        for selector in [
+            both(json!({"key": "tier", "operator": "In", "values": ["b"]})),
+            both(json!({"key": "tier", "operator": "NotIn", "values": ["a"]})),
+            both(json!({"key": "tier", "operator": "DoesNotExist"})),
+            both(json!({"key": "tier", "operator": "Near"})),
+            json!({"matchExpressions": [{"key": "x", "operator": "In"}]}),
+            json!({"matchLabels": {"authorino.kuadrant.io/managed-by": "someone"}}),
+            json!({"matchLabels": {"tier": 3}}),
+        ] {
+            assert!(labels(&selector).is_err(), "{selector}");
+        }
+    }
+
+    #[test]
+    fn of_several_methods_the_first_by_name_counts() {
+        let scheme = scheme(&json!({
+            "b": {"apiKey": {"selector": {"matchLabels": {"app": "b"}}}},
+            "a": {"apiKey": {"allNamespaces": true}, "credentials": {"cookie": {"name": "c"}}},
+            "d": {"jwt": {"issuerUrl": ""}}, "z": {"jwt": {"issuerUrl": "https://z"}}, "y": {"jwt": {"issuerUrl": "https://y"}},
+        }));
+        let method = api_key(&scheme).unwrap();
+        assert!(method.all_namespaces() && method.credentials["cookie"]["name"] == "c");
+        assert_eq!(issuer(&scheme), Some("https://y"));
+        assert_eq!(api_key(&DiscoveredAuthScheme::default()), None);
+    }
+}

@@ -1,0 +1,231 @@
+//! How keys change and end: rejection, expiry, rotation, and what happens to their Secrets.
+
+use k8s_openapi::api::{
+    core::v1::Secret,
+    rbac::v1::{Role, RoleBinding},
+};
+use kube::{
+    ResourceExt as _,
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
+};
+use portolan_core::api::devportal::{APIKey, APIProduct, KeyPhase, previous_secret_name, secret_name};
+use portolan_testkit::{
+    eventually,
+    toystore::{self, api_keys, in_force, not_enforced, plans, target, write},
+    watch_until_gone,
+};
+use serde_json::{Value, json};
+
+use crate::{
+    keys::may_read,
+    scene::{SOON, Stage, key_condition, request, value_of},
+};
+
+#[tokio::test]
+async fn a_rejected_key_has_no_secret() {
+    let stage = Stage::shared().await;
+    let place = stage.toystore("rejected").await;
+    place.product("p", None).await;
+    place.ask("never", "p", "alice").await;
+    place.ask("revoked", "p", "alice").await;
+    place.key_says("never", "NotApproved").await;
+    place.key_says("revoked", "NotApproved").await;
+    place.decide("never", "Rejected", Some("no budget")).await.unwrap();
+    let key = place.key_says("never", "Rejected").await;
+    assert_eq!(key.status.unwrap().reason.as_deref(), Some("no budget"));
+    assert!(place.secret("never").await.is_none());
+
+    place.decide("revoked", "Approved", None).await.unwrap();
+    place.key_says("revoked", "SecretCreated").await;
+    let alice = stage.person("alice").await;
+    let look = async || may_read(&alice, "rejected", Some("revoked-apikey-secret")).await.then_some(());
+    eventually("alice reads her key", SOON, look).await.unwrap();
+    place.decide("revoked", "Rejected", Some("left the company")).await.unwrap();
+    let key = place.key_says("revoked", "Rejected").await;
+    assert!(key.status.unwrap().secret_ref.is_none());
+    assert!(place.secret("revoked").await.is_none());
+    // With her last key goes the Role: one without names would be about every Secret.
+    let gone = async || {
+        let roles = place.api::<Role>().list(&ListParams::default()).await?.items;
+        let bindings = place.api::<RoleBinding>().list(&ListParams::default()).await?.items;
+        assert!(
+            roles
+                .iter()
+                .flat_map(|role| role.rules.iter().flatten())
+                .all(|rule| rule.resource_names.as_ref().is_some_and(|names| !names.is_empty()))
+        );
+        assert!(!may_read(&alice, "rejected", Some("other")).await);
+        Ok::<_, kube::Error>((roles.is_empty() && bindings.is_empty()).then_some(()))
+    };
+    eventually("the rights are gone", SOON, gone).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_apikey_is_the_truth_and_the_secret_follows() {
+    let stage = Stage::shared().await;
+    let (place, client) = (stage.toystore("truth").await, stage.client());
+    place.product("p", Some("automatic")).await;
+    place.ask("k1", "p", "alice").await;
+    let first = place.value("k1").await;
+    place.key_says("k1", "SecretCreated").await;
+    place.api::<Secret>().delete("k1-apikey-secret", &DeleteParams::default()).await.unwrap();
+    place.key_says("k1", "SecretRecreated").await;
+    place.told("k1", "SecretRecreated").await;
+    let second = place.value("k1").await;
+    assert_ne!(first, second);
+
+    toystore::authentication(&client, "truth", &api_keys(&json!({"app": "toystore", "role": "admin"})))
+        .await
+        .unwrap();
+    let labelled = async || {
+        let labels = place.secret("k1").await.map(|secret| secret.labels().clone()).unwrap_or_default();
+        (labels.get("role").is_some_and(|role| role == "admin") && labels["app"] == "toystore").then_some(())
+    };
+    eventually("the labels follow", SOON, labelled).await.unwrap();
+    toystore::authentication(&client, "truth", &api_keys(&json!({"app": "toystore"}))).await.unwrap();
+    let unlabelled = async || (!place.secret("k1").await?.labels().contains_key("role")).then_some(());
+    eventually("the label goes", SOON, unlabelled).await.unwrap();
+
+    // A policy that flaps takes no key away.
+    toystore::say(&client, "AuthPolicy", ("truth", "toystore"), &not_enforced()).await.unwrap();
+    place.product_says("p", "AuthPolicyDiscovered", "AuthPolicyNotReady").await;
+    toystore::say(&client, "AuthPolicy", ("truth", "toystore"), &in_force()).await.unwrap();
+    let plan = json!({"targetRef": target("HTTPRoute", "toystore"), "plans": [{"tier": "silver"}]});
+    write(&client, "PlanPolicy", ("truth", "toystore-plans"), &plan, &json!({})).await.unwrap();
+    place
+        .key_when("k1", |key| key_condition(key, "UpToDate").is_some_and(|c| c.reason == "PlanTierNotFound"))
+        .await;
+    assert_eq!(place.value("k1").await, second);
+    let plan = json!({"targetRef": target("HTTPRoute", "toystore"), "plans": plans()});
+    write(&client, "PlanPolicy", ("truth", "toystore-plans"), &plan, &json!({})).await.unwrap();
+    place.key_when("k1", |key| key_condition(key, "UpToDate").is_none()).await;
+    assert_eq!(place.value("k1").await, second);
+}
+
+#[tokio::test]
+async fn keys_go_with_their_products_and_secrets_with_their_keys() {
+    let stage = Stage::shared().await;
+    let place = stage.toystore("ends").await;
+    for product in ["p1", "p2"] {
+        place.product(product, Some("automatic")).await;
+        place.ask(&format!("key-{product}"), product, "alice").await;
+        place.key_says(&format!("key-{product}"), "SecretCreated").await;
+    }
+    let other = stage.toystore("ends-other").await;
+    other.product("p1", Some("automatic")).await;
+    other.ask("key-p1", "p1", "alice").await;
+    other.key_says("key-p1", "SecretCreated").await;
+    place.api::<APIProduct>().delete("p1", &DeleteParams::default()).await.unwrap();
+    watch_until_gone(place.api::<APIKey>(), "key-p1", SOON).await.unwrap();
+    place.no_secret("key-p1-apikey-secret").await;
+    assert!(place.secret("key-p2").await.is_some() && other.secret("key-p1").await.is_some());
+
+    // Made anew under the same name, a key never has the value of the former one.
+    let former = place.value("key-p2").await;
+    place.api::<APIKey>().delete("key-p2", &DeleteParams::default()).await.unwrap();
+    watch_until_gone(place.api::<APIKey>(), "key-p2", SOON).await.unwrap();
+    place.ask("key-p2", "p2", "alice").await;
+    place.key_says("key-p2", "SecretCreated").await;
+    let look = async || {
+        let key = place.api::<APIKey>().get("key-p2").await?;
+        let secret = place
+            .secret("key-p2")
+            .await
+            .filter(|secret| secret.owner_references()[0].uid == key.uid().unwrap());
+        Ok::<_, kube::Error>(secret.and_then(|secret| value_of(&secret)))
+    };
+    assert_ne!(eventually("a key of its own", SOON, look).await.unwrap(), former);
+}
+
+#[tokio::test]
+async fn a_secret_of_somebody_else_is_left_alone() {
+    let stage = Stage::shared().await;
+    let place = stage.toystore("foreign").await;
+    let secret: Secret = serde_json::from_value(
+        json!({"metadata": {"name": "k1-apikey-secret"}, "stringData": {"api_key": "mine"}}),
+    )
+    .unwrap();
+    place.api::<Secret>().create(&PostParams::default(), &secret).await.unwrap();
+    place.product("p", Some("automatic")).await;
+    place.ask("k1", "p", "alice").await;
+    let key = place.key_says("k1", "SecretConflict").await;
+    assert!(key.status.unwrap().secret_ref.is_none());
+    place.told("k1", "SecretConflict").await;
+    assert_eq!(place.value("k1").await, "mine");
+    assert!(!may_read(&stage.person("alice").await, "foreign", Some("k1-apikey-secret")).await);
+}
+
+#[tokio::test]
+async fn a_key_expires_to_the_second() {
+    let stage = Stage::shared().await;
+    let place = stage.toystore("expiry").await;
+    place.product("p", Some("automatic")).await;
+    place.ready("p").await;
+    let until = |seconds: i64| {
+        jiff::Timestamp::from_second(portolan_testkit::issuer::now() + seconds).unwrap().to_string()
+    };
+    let mut spec = request("p", "alice");
+    spec["expiresAt"] = until(4).into();
+    place.create_key("k1", spec).await.unwrap();
+    let key = place.key_says("k1", "SecretCreated").await;
+    assert_eq!(key_condition(&key, "ExpiringSoon").unwrap().reason, "ExpiresWithinOneDay");
+    place.told("k1", "ExpiringSoon").await;
+    let later = json!({"spec": {"expiresAt": until(3600)}});
+    let refused =
+        place.api::<APIKey>().patch("k1", &PatchParams::default(), &Patch::Merge(later)).await.unwrap_err();
+    assert!(refused.to_string().contains("may only come earlier"), "{refused}");
+    let key = place.key_says("k1", "KeyExpired").await;
+    assert_eq!(key.phase(), KeyPhase::Expired);
+    assert!(place.secret("k1").await.is_none());
+    let mut week = request("p", "alice");
+    week["expiresAt"] = until(3 * 24 * 3600).into();
+    place.create_key("k2", week).await.unwrap();
+    let key = place.key_when("k2", |key| key_condition(key, "ExpiringSoon").is_some()).await;
+    assert_eq!(key_condition(&key, "ExpiringSoon").unwrap().reason, "ExpiresWithinSevenDays");
+}
+
+async fn rotate(place: &crate::scene::Place<'_>, key: &str, request: &str, more: Value) {
+    let mut annotations = json!({"devportal.kuadrant.io/rotate-requested-at": request});
+    annotations.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let patch = json!({"metadata": {"annotations": annotations}});
+    place.api::<APIKey>().patch(key, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+    let observed =
+        |key: &APIKey| key.status.as_ref().unwrap().observed_rotate_request.as_deref() == Some(request);
+    place.key_when(key, observed).await;
+}
+
+#[tokio::test]
+async fn a_rotated_key_keeps_its_old_value_for_a_while() {
+    let stage = Stage::shared().await;
+    let place = stage.toystore("rotation").await;
+    place.product("p", Some("automatic")).await;
+    place.ask("k1", "p", "alice").await;
+    place.key_says("k1", "SecretCreated").await;
+    let first = place.value("k1").await;
+    let previous = async || place.api::<Secret>().get_opt(&previous_secret_name("k1")).await.unwrap();
+    rotate(&place, "k1", "one", json!({})).await;
+    let second = place.value("k1").await;
+    let kept = previous().await.unwrap();
+    assert_ne!(first, second);
+    assert_eq!(value_of(&kept).unwrap(), first);
+    assert_eq!(kept.labels()["app"], "my-api-product");
+    place.told("k1", "Rotated").await;
+    rotate(&place, "k1", "two", json!({})).await;
+    assert_eq!(value_of(&previous().await.unwrap()).unwrap(), second, "never three");
+    let key = place.api::<APIKey>().get("k1").await.unwrap();
+    assert_eq!(key.status.unwrap().previous_secret_ref.unwrap().name, "k1-apikey-secret-previous");
+    // One that has leaked gets no time.
+    rotate(&place, "k1", "three", json!({"devportal.kuadrant.io/rotate-overlap": "0"})).await;
+    place.no_secret("k1-apikey-secret-previous").await;
+    rotate(&place, "k1", "four", json!({"devportal.kuadrant.io/rotate-overlap": "2s"})).await;
+    place.key_when("k1", |key| key.status.as_ref().unwrap().previous_secret_ref.is_none()).await;
+    place.no_secret("k1-apikey-secret-previous").await;
+    rotate(&place, "k1", "five", json!({"devportal.kuadrant.io/rotate-overlap": "1h"})).await;
+    assert!(previous().await.is_some());
+    place.decide("k1", "Rejected", None).await.unwrap();
+    place.key_says("k1", "Rejected").await;
+    place.no_secret(&secret_name("k1")).await;
+    place.no_secret("k1-apikey-secret-previous").await;
+    rotate(&place, "k1", "six", json!({})).await;
+    place.told("k1", "RotationIgnored").await;
+}
