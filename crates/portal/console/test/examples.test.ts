@@ -1,0 +1,100 @@
+// Examples and shell lines run in the programs that they are for.
+import assert from "node:assert/strict";
+import { execFileSync, spawnSync } from "node:child_process";
+import test from "node:test";
+import { example, placeOf, type Language } from "../src/examples";
+import { applied, decided, deleted, patched } from "../src/kubectl";
+import { word } from "../src/shell";
+import type { Credentials } from "../src/types";
+
+const KEY = "ptlk_0aZ'$\"`!";
+const URL_OF = "https://api.example.com/items/{id}?$filter=a!b&c='; touch pwned #";
+const KINDS: [string, Credentials, string][] = [
+  ["prefix", { authorizationHeader: { prefix: "it's \"x\" `id` $(id)" } }, `Authorization: it's "x" \`id\` $(id) ${KEY}`],
+  ["no prefix", { authorizationHeader: { prefix: "" } }, `Authorization: ${KEY}`],
+  ["header", { customHeader: { name: "X-API-Key" } }, `X-API-Key: ${KEY}`],
+  ["query", { queryString: { name: "a&b=c d" } }, `a%26b%3Dc%20d=${KEY}`],
+  ["cookie", { cookie: { name: "KEY" } }, `KEY=${KEY}`],
+];
+
+/** What curl gets as its arguments. */
+function argumentsOf(text: string): string[] {
+  const script = text.replace(/^read -rs API_KEY\n/, "");
+  const shell = `curl() { printf '%s\\0' "$@"; }\nkubectl() { printf '%s\\0' "$@"; }\n${script}`;
+  const output = execFileSync("sh", ["-c", shell], { env: { ...process.env, API_KEY: KEY } });
+  return output.toString().split("\0").slice(0, -1);
+}
+
+function made(language: Language, credentials: Credentials, key?: string): string {
+  const place = placeOf(credentials);
+  assert.notEqual(typeof place, "string", String(place));
+  return example(language, place as Exclude<typeof place, string>, URL_OF, key);
+}
+
+for (const [name, credentials, carried] of KINDS) {
+  for (const key of [undefined, KEY]) {
+    test(`curl gets the key in its place: ${name}, ${key ? "with" : "without"} the key in the text`, () => {
+      const words = argumentsOf(made("cURL", credentials, key));
+      assert.equal(words.at(-1), carried);
+      assert.ok(words.includes(URL_OF), words.join(" | "));
+      assert.equal(made("cURL", credentials, key).includes("ptlk_"), key !== undefined);
+    });
+
+    test(`Node.js, Python and Go can read it: ${name}, ${key ? "with" : "without"} the key`, () => {
+      execFileSync(process.execPath, ["--input-type=module", "--check", "-"], { input: made("Node.js", credentials, key) });
+      const compile = "import sys; compile(sys.stdin.read(), 'example', 'exec')";
+      execFileSync("python3", ["-c", compile], { input: made("Python", credentials, key) });
+      const go = spawnSync("gofmt", ["-e"], { input: made("Go", credentials, key) });
+      if (!go.error) assert.equal(go.status, 0, go.stderr.toString());
+    });
+  }
+}
+
+test("without credentials, the key is a bearer token", () => {
+  assert.equal(argumentsOf(made("cURL", {})).at(-1), `Authorization: Bearer ${KEY}`);
+});
+
+test("names that no request can carry give a text instead of a program", () => {
+  const wrong: Credentials[] = [
+    { customHeader: { name: "X-Key$(id)\r\nHost: x" } },
+    { cookie: { name: "a;b" } },
+    { authorizationHeader: { prefix: "a\nb" } },
+    { queryString: { name: "" } },
+  ];
+  for (const credentials of wrong) assert.equal(typeof placeOf(credentials), "string", JSON.stringify(credentials));
+});
+
+test("a word is one word, with the same bytes", () => {
+  for (const text of ["", "a b", "it's", "$HOME `id` !x \\", "*", "~", "x; rm -rf ~", "ä", "--flag"]) {
+    assert.deepEqual(argumentsOf(`curl ${word(text)}`), [text]);
+  }
+  for (const text of ["a\nb", "\u001b[201~", "a\tb'c\\d"]) {
+    const output = execFileSync("bash", ["-c", `printf %s ${word(text)}`]).toString();
+    assert.equal(output, text);
+  }
+});
+
+test("kubectl lines carry names and reasons as they are", () => {
+  const meta = { name: "x; rm -rf ~", namespace: "it's" };
+  assert.deepEqual(argumentsOf(deleted("apikey", meta)), ["delete", "apikey", meta.name, "-n", meta.namespace]);
+  const patch = { spec: { useCase: "it's $HOME" } };
+  assert.deepEqual(JSON.parse(argumentsOf(patched("apikey", meta, patch)).at(-1) ?? ""), patch);
+  const { status } = JSON.parse(argumentsOf(decided(meta, "Rejected", "o'brien", 'no "gold"; $(id) "NOW"')).at(-1) ?? "");
+  assert.equal(status.reason, 'no "gold"; $(id) "NOW"');
+  assert.match(status.reviewedAt, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/);
+});
+
+test("a manifest ends where it should", () => {
+  const spec = { displayName: "EOF\nEOF\n$(id)", tags: ["a: b", "- c"], documentation: {}, targetRef: { kind: "HTTPRoute", name: "no" } };
+  const text = applied("apply", "APIProduct", { name: "a", annotations: { "backstage.io/owner": "x#y" } }, spec);
+  const parse = "import sys, json, yaml; print(json.dumps(yaml.safe_load(sys.stdin.read())))";
+  const body = text.split("\n").slice(1, -1).join("\n");
+  assert.equal(text.split("\n").filter((line) => line === "EOF").length, 1);
+  const parsed = spawnSync("python3", ["-c", parse], { input: body });
+  if (parsed.status !== 0) return;
+  const read = JSON.parse(parsed.stdout.toString());
+  assert.equal(read.spec.displayName, spec.displayName);
+  assert.deepEqual(read.spec.tags, spec.tags);
+  assert.equal(read.spec.targetRef.name, "no");
+  assert.equal(read.metadata.annotations["backstage.io/owner"], "x#y");
+});

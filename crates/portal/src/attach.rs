@@ -1,0 +1,111 @@
+//! Which policies routes have, as the controller chooses them.
+
+use std::{collections::HashMap, sync::Arc};
+
+use portolan_core::foreign::{
+    AuthPolicyKind, Foreign, ForeignKind, HttpRouteKind, PlanPolicyKind, PolicyHead, TargetKind,
+    select::{Candidates, Choice, auth_policy, plan_policy},
+};
+
+/// Kind, namespace and name of a target.
+type Target = (TargetKind, String, String);
+
+/// Policies by what they target.
+pub(crate) struct Attached<K: ForeignKind>(HashMap<Target, Vec<Arc<Foreign<K>>>>);
+
+impl<K: ForeignKind> Default for Attached<K> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
+
+impl<K: ForeignKind> Attached<K> {
+    fn new(policies: impl Iterator<Item = Arc<Foreign<K>>>, head: impl Fn(&K::Facts) -> &PolicyHead) -> Self {
+        let mut all = Self::default();
+        for policy in policies {
+            if let Some(target) = &head(&policy.facts).target {
+                let place = (target.kind, policy.namespace().to_owned(), target.name.clone());
+                all.0.entry(place).or_default().push(policy);
+            }
+        }
+        all
+    }
+
+    fn candidates(&self, route: &Foreign<HttpRouteKind>) -> Candidates<K> {
+        Candidates::of(route, |kind, namespace, name| {
+            self.0.get(&(kind, namespace.to_owned(), name.to_owned())).cloned().unwrap_or_default()
+        })
+    }
+}
+
+impl Attached<PlanPolicyKind> {
+    pub(crate) fn plans(policies: impl Iterator<Item = Arc<Foreign<PlanPolicyKind>>>) -> Self {
+        Self::new(policies, |facts| &facts.head)
+    }
+
+    /// The policy that gives a route its plans.
+    pub(crate) fn of(&self, route: &Foreign<HttpRouteKind>) -> Option<Arc<Foreign<PlanPolicyKind>>> {
+        found(plan_policy(route, self.candidates(route)))
+    }
+}
+
+impl Attached<AuthPolicyKind> {
+    pub(crate) fn auths(policies: impl Iterator<Item = Arc<Foreign<AuthPolicyKind>>>) -> Self {
+        Self::new(policies, |facts| &facts.head)
+    }
+
+    /// The policy that says who may call a route.
+    pub(crate) fn of(&self, route: &Foreign<HttpRouteKind>) -> Option<Arc<Foreign<AuthPolicyKind>>> {
+        found(auth_policy(route, self.candidates(route)))
+    }
+}
+
+fn found<K: ForeignKind>(choice: Choice<K>) -> Option<Arc<Foreign<K>>> {
+    match choice {
+        Choice::Found(policy) => Some(policy),
+        Choice::NotInEffect(_) | Choice::Nothing => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn route() -> Foreign<HttpRouteKind> {
+        let parents = json!([{"name": "g", "namespace": "gw", "sectionName": "https"}]);
+        serde_json::from_value(
+            json!({"metadata": {"name": "r", "namespace": "a"}, "spec": {"parentRefs": parents}}),
+        )
+        .unwrap()
+    }
+
+    fn policy(place: (&str, &str), target: &Value, accepted: &str) -> Arc<Foreign<PlanPolicyKind>> {
+        let metadata = json!({"name": place.1, "namespace": place.0});
+        let status = json!({"conditions": [{"type": "Accepted", "status": accepted}]});
+        let policy = json!({"metadata": metadata, "spec": {"targetRef": target}, "status": status});
+        Arc::new(serde_json::from_value(policy).unwrap())
+    }
+
+    #[test]
+    fn the_policy_of_a_route_is_that_of_the_controller() {
+        let on_route = json!({"kind": "HTTPRoute", "name": "r"});
+        let on = |section: &str| json!({"kind": "Gateway", "name": "g", "sectionName": section});
+        let own = || policy(("a", "own"), &on_route, "True");
+        let refused = || policy(("a", "refused"), &on_route, "False");
+        let elsewhere = || policy(("b", "elsewhere"), &on_route, "True");
+        let above = || policy(("gw", "above"), &on("https"), "True");
+        let beside = || policy(("gw", "beside"), &on("http"), "True");
+        for (policies, expected) in [
+            (vec![above(), own()], Some("own")),
+            (vec![above(), refused()], Some("above")),
+            (vec![above(), beside(), elsewhere()], Some("above")),
+            (vec![beside(), elsewhere()], None),
+            (vec![refused()], None),
+        ] {
+            let found = Attached::plans(policies.into_iter()).of(&route());
+            assert_eq!(found.as_ref().map(|policy| policy.name()), expected);
+        }
+    }
+}

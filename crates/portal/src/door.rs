@@ -1,0 +1,126 @@
+//! Authentication of every request to the API: a bearer token, or the cookie of a session.
+
+use std::{net::IpAddr, sync::Arc};
+
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+use http::{HeaderMap, HeaderValue, Method};
+use portolan_runtime::{
+    clock,
+    server::{
+        Peer,
+        bearer::{NoBearer, bearer},
+    },
+};
+
+use crate::{
+    app::App,
+    caller::Caller,
+    credential::{Credential, has_authorization, impersonates},
+    problem::Problem,
+    session::{cookies, open::Session},
+};
+
+/// Header of a request that a person has caused.
+const ACTIVE: &str = "x-user-active";
+/// Header of a change from a session.
+const CSRF: &str = "x-csrf-token";
+
+/// Lets in whom the API server knows, as an extension of the request.
+pub(crate) async fn enter(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    let from = address(&request);
+    let (mut parts, body) = request.into_parts();
+    let (caller, renewed) = match identify(&app, &parts.method, &parts.headers, from).await {
+        Ok(entered) => entered,
+        Err(problem) => return problem.into_response(),
+    };
+    parts.extensions.insert(Arc::new(caller));
+    request = Request::from_parts(parts, body);
+    let mut response = next.run(request).await;
+    cookies::add(response.headers_mut(), renewed);
+    response
+}
+
+/// The address of a client.
+pub(crate) fn address(request: &Request) -> IpAddr {
+    let peer = request.extensions().get::<Peer>();
+    peer.map_or_else(|| IpAddr::from([0, 0, 0, 0]), |peer| peer.address.ip())
+}
+
+/// The caller of a request, and cookies for the answer.
+pub(crate) async fn identify(
+    app: &App,
+    method: &Method,
+    headers: &HeaderMap,
+    from: IpAddr,
+) -> Result<(Caller, Vec<HeaderValue>), Problem> {
+    if impersonates(headers) {
+        return Err(Problem::forbidden("Impersonate-* headers are refused: use the token of whom you mean"));
+    }
+    if has_authorization(headers) {
+        let token = bearer(headers).map_err(|missing| match missing {
+            NoBearer::Missing => Problem::unauthenticated(),
+            NoBearer::Several | NoBearer::Scheme => Problem::new(
+                http::StatusCode::UNAUTHORIZED,
+                "the Authorization header is not one bearer token",
+            ),
+        })?;
+        let caller = app.callers.identify(&app.upstream, Credential::Token(token), None, from).await?;
+        return Ok((caller, Vec::new()));
+    }
+    let is_change = !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
+    let is_use = is_change || headers.get(ACTIVE).is_some_and(|value| value == "1");
+    let resumed = app.sessions.resume(headers, is_use, clock::now()).await?;
+    let resumed = resumed.ok_or_else(Problem::unauthenticated)?;
+    if is_change {
+        own_page(headers, &resumed.opened.session)?;
+    }
+    let session = Some(resumed.opened);
+    let caller = app.callers.identify(&app.upstream, resumed.credential, session, from).await?;
+    Ok((caller, resumed.renewed))
+}
+
+/// Refuses a change that another page may have made.
+fn own_page(headers: &HeaderMap, session: &Session) -> Result<(), Problem> {
+    let is_foreign =
+        headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none");
+    let shown = headers.get(CSRF).map(HeaderValue::as_bytes).unwrap_or_default();
+    let is_right = aws_lc_rs::constant_time::verify_slices_are_equal(shown, session.csrf.as_bytes()).is_ok();
+    if is_right && !is_foreign {
+        Ok(())
+    } else {
+        Err(Problem::forbidden("the header x-csrf-token is missing or wrong: take csrf from /api/me"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::session::open::Who;
+
+    #[test]
+    fn a_change_shows_that_it_comes_from_our_page() {
+        let session = Session::new(Who::Demo("ann".into()), Timestamp::UNIX_EPOCH);
+        let passes = |pairs: &[(&'static str, &str)]| {
+            let headers: HeaderMap = pairs
+                .iter()
+                .map(|(name, value)| {
+                    (http::HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())
+                })
+                .collect();
+            own_page(&headers, &session).is_ok()
+        };
+        let csrf = session.csrf.as_str();
+        assert!(passes(&[(CSRF, csrf)]) && passes(&[(CSRF, csrf), ("sec-fetch-site", "same-origin")]));
+        for wrong in
+            [&[][..], &[(CSRF, "")], &[(CSRF, "x")], &[(CSRF, csrf), ("sec-fetch-site", "cross-site")]]
+        {
+            assert!(!passes(wrong), "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! `GET /api/kuadrant/apiproducts/{ns}/{name}/usage`.
+
+use axum::{
+    Extension,
+    extract::{Path, State},
+    response::Response,
+};
+use http::StatusCode;
+use serde_json::json;
+
+use super::{input::Who, reply::answer};
+use crate::{paths::Place, problem::Problem, sight::Asked, usage};
+
+pub(super) async fn read(
+    (State(app), Extension(caller)): Who,
+    Path((namespace, name)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let place = Place::new(&namespace, &name)?;
+    let (product, sight) = Asked::new(&app, &caller).product(&place).await?;
+    let Some(prometheus) = &app.usage else {
+        let why = "this portal knows no Prometheus: start it with --usage-prometheus-url";
+        return Ok(answer(StatusCode::OK, &json!({"available": false, "why": why})));
+    };
+    let status = product.status.as_ref();
+    let plans = status.map(|status| status.discovered_plans.as_slice()).unwrap_or_default();
+    let plans: Vec<_> = plans.iter().map(|plan| (plan.tier.clone(), json!(plan.limits))).collect();
+    let decides = sight.owns(&product) || sight.manages_keys.has(&namespace);
+    let told = match prometheus.of(&namespace, &product.spec.target_ref.name).await {
+        Ok(counted) => usage::answer(&counted, &plans, decides),
+        Err(why) => json!({"available": false, "why": why}),
+    };
+    Ok(answer(StatusCode::OK, &told))
+}

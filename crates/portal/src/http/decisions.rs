@@ -1,0 +1,179 @@
+//! Decisions about keys: approve, reject, rotate, alone or many at once.
+
+use std::sync::Arc;
+
+use axum::{
+    Extension,
+    extract::{Path, Request, State},
+    response::Response,
+};
+use futures::{StreamExt as _, stream};
+use http::StatusCode;
+use kube::ResourceExt as _;
+use portolan_core::api::devportal::{ANNOTATION_ROTATE, ANNOTATION_ROTATE_OVERLAP, APIKey};
+use portolan_runtime::clock;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    input::{self, Who},
+    reply::answer,
+};
+use crate::{
+    app::App,
+    caller::Caller,
+    key_change::{Verdict, asks_the_same, decide},
+    paths::Place,
+    problem::Problem,
+    sight::Asked,
+};
+
+/// Decisions in one request.
+const MAX_BULK: usize = 200;
+/// Decisions under way for one request.
+const AT_ONCE: usize = 4;
+/// Writes of one decision while the controller writes, too.
+const TRIES: usize = 4;
+
+#[derive(Deserialize)]
+struct Bulk {
+    requests: Vec<Named>,
+    comment: Option<String>,
+    reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    namespace: String,
+    name: String,
+}
+
+/// `POST /requests/{ns}/{name}/approve`.
+pub(super) async fn approve(
+    (State(app), Extension(caller)): Who,
+    Path((namespace, name)): Path<(String, String)>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (_, sent) = input::read(request).await?;
+    let verdict = Verdict::Approved(input::text(&sent, "comment").map(str::to_owned));
+    decided(&app, &caller, &namespace, &name, &verdict).await?;
+    Ok(success())
+}
+
+/// `POST /requests/{ns}/{name}/reject`.
+pub(super) async fn reject(
+    (State(app), Extension(caller)): Who,
+    Path((namespace, name)): Path<(String, String)>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (_, sent) = input::read(request).await?;
+    decided(&app, &caller, &namespace, &name, &rejection(input::text(&sent, "reason"))?).await?;
+    Ok(success())
+}
+
+fn rejection(reason: Option<&str>) -> Result<Verdict, Problem> {
+    let reason = reason.ok_or_else(|| Problem::bad_request("give a reason: the requester reads it"))?;
+    Ok(Verdict::Rejected(reason.to_owned()))
+}
+
+/// `POST /requests/bulk-approve`.
+pub(super) async fn bulk_approve(
+    (State(app), Extension(caller)): Who,
+    request: Request,
+) -> Result<Response, Problem> {
+    let bulk: Bulk = input::typed(input::read(request).await?.1)?;
+    let verdict = Verdict::Approved(bulk.comment.clone().filter(|comment| !comment.trim().is_empty()));
+    each(&app, &caller, bulk.requests, &verdict).await
+}
+
+/// `POST /requests/bulk-reject`.
+pub(super) async fn bulk_reject(
+    (State(app), Extension(caller)): Who,
+    request: Request,
+) -> Result<Response, Problem> {
+    let bulk: Bulk = input::typed(input::read(request).await?.1)?;
+    let reason =
+        bulk.reason.as_deref().or(bulk.comment.as_deref()).map(str::trim).filter(|text| !text.is_empty());
+    each(&app, &caller, bulk.requests, &rejection(reason)?).await
+}
+
+async fn each(
+    app: &Arc<App>,
+    caller: &Caller,
+    requests: Vec<Named>,
+    verdict: &Verdict,
+) -> Result<Response, Problem> {
+    if requests.len() > MAX_BULK {
+        return Err(Problem::bad_request(format!("at most {MAX_BULK} requests at once")));
+    }
+    let results = stream::iter(requests).map(async |Named { namespace, name }| {
+        let mut result = json!({"namespace": namespace, "name": name, "success": true});
+        if let Err(problem) = decided(app, caller, &namespace, &name, verdict).await {
+            result["success"] = false.into();
+            result["error"] = problem.error.into();
+        }
+        result
+    });
+    let results: Vec<Value> = results.buffered(AT_ONCE).collect().await;
+    Ok(answer(StatusCode::OK, &json!({"results": results})))
+}
+
+/// Writes a decision with the caller's rights, on the version that the caller could see. Where only the controller has
+/// written since, it is written on that.
+async fn decided(
+    app: &Arc<App>,
+    caller: &Caller,
+    namespace: &str,
+    name: &str,
+    verdict: &Verdict,
+) -> Result<(), Problem> {
+    let place = Place::new(namespace, name)?;
+    let (seen, _) = Asked::new(app, caller).key(&place).await?;
+    let mut version = seen.resource_version();
+    for _ in 1..TRIES {
+        match write(app, caller, &place, (verdict, version.as_deref())).await {
+            Err(problem) if problem.status == StatusCode::CONFLICT => {
+                // Who decides may read the status, which comes with the whole key; not every owner may read keys.
+                let now = app.upstream.get(&place.status(), &caller.credential).await;
+                let now = now.ok().and_then(|found| serde_json::from_value::<APIKey>(found).ok());
+                version = now.filter(|now| asks_the_same(&seen, now)).ok_or(problem)?.resource_version();
+            }
+            written => return written,
+        }
+    }
+    write(app, caller, &place, (verdict, version.as_deref())).await
+}
+
+async fn write(
+    app: &Arc<App>,
+    caller: &Caller,
+    place: &Place,
+    (verdict, version): (&Verdict, Option<&str>),
+) -> Result<(), Problem> {
+    let patch = decide(verdict, &caller.user.name, version, clock::now());
+    let written = app.upstream.patch(&place.status(), &patch, &caller.credential).await?;
+    app.stores.keys.take(written).map(|_| ())
+}
+
+/// `POST /requests/{ns}/{name}/rotate`: asks the controller for a new value.
+pub(super) async fn rotate(
+    (State(app), Extension(caller)): Who,
+    Path((namespace, name)): Path<(String, String)>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let place = Place::new(&namespace, &name)?;
+    let (_, sent) = input::read(request).await?;
+    let (key, _) = Asked::new(&app, &caller).key(&place).await?;
+    let mut annotations = json!({ANNOTATION_ROTATE: clock::precise_now().to_string()});
+    if let Some(overlap) = input::text(&sent, "overlap") {
+        annotations[ANNOTATION_ROTATE_OVERLAP] = overlap.into();
+    }
+    let patch = json!({"metadata": {"uid": key.uid(), "annotations": annotations}});
+    let written = app.upstream.patch(&place.api_key(), &patch, &caller.credential).await?;
+    app.stores.keys.take(written)?;
+    Ok(success())
+}
+
+fn success() -> Response {
+    answer(StatusCode::OK, &json!({"success": true}))
+}

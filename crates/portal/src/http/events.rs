@@ -1,0 +1,145 @@
+//! `GET /api/events`: what changes of that which the caller may know of, as an event stream.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use axum::{Extension, body::Body, extract::State, response::Response};
+use bytes::Bytes;
+use futures::stream;
+use http::{HeaderValue, header};
+use portolan_core::foreign::GATEWAY_GROUP;
+use portolan_runtime::clock;
+use serde_json::json;
+use tokio::{
+    sync::{
+        OwnedSemaphorePermit,
+        broadcast::{Receiver, error::RecvError},
+    },
+    time::{Instant, timeout},
+};
+
+use super::input::Who;
+use crate::{
+    access::Right,
+    app::App,
+    caller::Caller,
+    news::{News, NewsKind},
+    problem::Problem,
+    sight::Asked,
+};
+
+/// Longest silence of a stream: proxies close idle ones.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// Age at which a stream of a token ends, so that a token that has ended reads nothing for longer.
+const LONGEST: Duration = Duration::from_secs(15 * 60);
+const HELLO: &[u8] = b"event: hello\ndata: {}\n\n";
+const RESYNC: &[u8] = b"event: resync\ndata: {}\n\n";
+
+struct Source {
+    app: Arc<App>,
+    caller: Arc<Caller>,
+    news: Receiver<News>,
+    begun: Option<Instant>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        self.app.metrics.stream_closed();
+    }
+}
+
+pub(super) async fn follow((State(app), Extension(caller)): Who) -> Result<Response, Problem> {
+    let place = Arc::clone(&app.streams).try_acquire_owned();
+    let place = place.map_err(|_| Problem::unavailable("too many event streams are open, try again"))?;
+    app.metrics.stream_opened();
+    let news = app.stores.newsroom.follow();
+    let source = Source { app, caller, news, begun: None, _place: place };
+    let mut response = Response::new(Body::from_stream(stream::unfold(source, next)));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    Ok(response)
+}
+
+async fn next(mut source: Source) -> Option<(Result<Bytes, Infallible>, Source)> {
+    let Some(begun) = source.begun else {
+        source.begun = Some(Instant::now());
+        return Some((Ok(Bytes::from_static(HELLO)), source));
+    };
+    let end = Instant::now() + HEARTBEAT;
+    loop {
+        if begun.elapsed() >= LONGEST || source.has_ended() {
+            return None;
+        }
+        let left = end.saturating_duration_since(Instant::now());
+        let tasks = source.app.tasks.clone();
+        let told = tokio::select! {
+            () = tasks.cancelled() => return None,
+            told = timeout(left, source.news.recv()) => told,
+        };
+        let bytes = match told {
+            Err(_) => Bytes::from_static(b":\n\n"),
+            Ok(Err(RecvError::Closed)) => return None,
+            Ok(Err(RecvError::Lagged(_))) => Bytes::from_static(RESYNC),
+            Ok(Ok(news)) => match source.frame(&news).await {
+                Some(bytes) => bytes,
+                None => continue,
+            },
+        };
+        return Some((Ok(bytes), source));
+    }
+}
+
+impl Source {
+    /// Returns `true` once the session is over: nobody reads on after a logout.
+    fn has_ended(&self) -> bool {
+        self.caller.session.as_ref().is_some_and(|opened| {
+            opened.ends <= clock::now() || self.app.sessions.has_ended(&opened.session.id)
+        })
+    }
+
+    /// The event about some news, if the caller may hear of it.
+    async fn frame(&self, news: &News) -> Option<Bytes> {
+        // What cannot be found out now is not told.
+        if !self.hears(news).await.unwrap_or(false) {
+            return None;
+        }
+        let kind = match news.kind {
+            NewsKind::Products => "products",
+            NewsKind::Keys => "keys",
+            NewsKind::Plans | NewsKind::Auths => "policies",
+            NewsKind::Routes => "routes",
+            NewsKind::Anything => return Some(Bytes::from_static(RESYNC)),
+        };
+        let data = json!({"kind": kind, "namespace": news.namespace, "name": news.name});
+        Some(Bytes::from(format!("event: changed\ndata: {data}\n\n")))
+    }
+
+    async fn hears(&self, news: &News) -> Result<bool, Problem> {
+        let asked = Asked::new(&self.app, &self.caller);
+        let user = &self.caller.user.name;
+        let list = |group, resource| {
+            let namespaces = [news.namespace.clone()];
+            async move {
+                let places = asked.places(Right::foreign("list", group, resource), &namespaces).await?;
+                Ok(places.has(&namespaces[0]))
+            }
+        };
+        match news.kind {
+            NewsKind::Anything => Ok(true),
+            NewsKind::Products => {
+                let sight = asked.sight_in(&news.namespace).await?;
+                let is_own = news.whose == *user || sight.manages_products.has(&news.namespace);
+                Ok(sight.lists.has(&news.namespace) && (news.is_public || is_own))
+            }
+            NewsKind::Keys => {
+                let is_own = news.whose == *user || (!news.owner.is_empty() && news.owner == *user);
+                Ok(is_own || asked.sight_in(&news.namespace).await?.manages_keys.has(&news.namespace))
+            }
+            NewsKind::Plans => list("extensions.kuadrant.io", "planpolicies").await,
+            NewsKind::Auths => list("kuadrant.io", "authpolicies").await,
+            NewsKind::Routes => list(GATEWAY_GROUP, "httproutes").await,
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! What handlers take from a request: its caller, and its body as JSON.
+
+use std::sync::Arc;
+
+use axum::{
+    Extension,
+    extract::{Request, State},
+};
+use portolan_runtime::server::body;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::{app::App, caller::Caller, problem::Problem};
+
+/// The state and the caller of a request.
+pub(super) type Who = (State<Arc<App>>, Extension<Arc<Caller>>);
+
+/// Longest body: a description of 64 KiB, and room for the rest.
+const MAX_BODY: usize = 256 * 1024;
+
+/// The body of a request, and its head.
+pub(super) async fn read(request: Request) -> Result<(http::request::Parts, Value), Problem> {
+    let (parts, body) = request.into_parts();
+    let bytes = body::read_up_to(MAX_BODY, &parts, body).await?;
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return Ok((parts, Value::Object(serde_json::Map::new())));
+    }
+    let value: Value = serde_json::from_slice(&bytes)
+        .map_err(|error| Problem::bad_request(format!("the body is not JSON: {error}")))?;
+    if value.is_object() {
+        Ok((parts, value))
+    } else {
+        Err(Problem::bad_request("the body is to be an object"))
+    }
+}
+
+/// The body as a struct.
+pub(super) fn typed<T: DeserializeOwned>(value: Value) -> Result<T, Problem> {
+    serde_json::from_value(value).map_err(|error| Problem::bad_request(format!("invalid body: {error}")))
+}
+
+/// A text member; absent, null and blank are the same.
+pub(super) fn text<'a>(value: &'a Value, member: &str) -> Option<&'a str> {
+    value[member].as_str().map(str::trim).filter(|text| !text.is_empty())
+}

@@ -1,0 +1,237 @@
+//! Login at the issuer, or as one of the people for demonstrations; and logout.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{
+    body::Body,
+    extract::{RawQuery, Request, State},
+    response::{IntoResponse as _, Response},
+};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use portolan_core::text::quoted;
+use portolan_runtime::{clock, limits::RateSubject, server::body, telemetry::ErrorChain};
+use serde::{Deserialize, Serialize};
+use tracing::{info, warn};
+
+use super::{pages, reply::answer};
+use crate::{
+    app::App,
+    door,
+    session::{
+        cookies,
+        oidc::{OidcError, Proof},
+        open::{Who, word},
+    },
+};
+
+/// What a browser keeps, sealed, while it is at the issuer.
+#[derive(Deserialize, Serialize)]
+struct Pending {
+    state: String,
+    nonce: String,
+    verifier: String,
+    next: String,
+    /// End, in seconds since 1970.
+    ends: i64,
+}
+
+/// Seconds that a person has at the issuer.
+const PATIENCE: i64 = 600;
+
+/// `GET /login`: sends the browser to the issuer, or lists the people for demonstrations.
+pub(super) async fn begin(
+    State(app): State<Arc<App>>,
+    RawQuery(query): RawQuery,
+    request: Request,
+) -> Response {
+    let next =
+        pairs(query.as_deref()).remove("next").filter(|next| is_ours(next)).unwrap_or_else(|| "/".into());
+    if !app.rates.allows(RateSubject::At(door::address(&request))) {
+        return refused(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too many logins come from this address, wait a moment",
+        );
+    }
+    if let Some(people) = &app.sessions.demo {
+        let button = |name: &str| {
+            let about = people.email(name).map(pages::escaped).unwrap_or_default();
+            let name = pages::escaped(name);
+            format!(
+                "<li><button class=\"person\" name=\"user\" value=\"{name}\"><strong>{name}</strong>\
+                 <span>{about}</span></button></li>"
+            )
+        };
+        let list: String = people.names().map(button).collect();
+        return pages::filled("login.html", StatusCode::OK, &[("people", &list), ("next", &next)]);
+    }
+    let Some(oidc) = &app.sessions.oidc else {
+        return refused(StatusCode::NOT_FOUND, "this portal has no issuer to log in at: use a bearer token");
+    };
+    let proof = Proof { state: word(), nonce: word(), verifier: format!("{}{}", word(), word()) };
+    match oidc.login_url(&proof).await {
+        Ok(url) => {
+            let ends = clock::now().as_second() + PATIENCE;
+            let Proof { state, nonce, verifier } = proof;
+            let pending = Pending { state, nonce, verifier, next, ends };
+            let sealed = serde_json::to_vec(&pending).unwrap_or_default();
+            redirect(&url, app.sessions.login_begins(&sealed))
+        }
+        Err(error) => {
+            warn!("nobody can log in: {}", ErrorChain(&error));
+            app.metrics.login(false);
+            refused(StatusCode::BAD_GATEWAY, &error.to_string())
+        }
+    }
+}
+
+/// `GET /callback`: the browser comes back from the issuer.
+pub(super) async fn finish(
+    State(app): State<Arc<App>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    let given = pairs(query.as_deref());
+    let result = exchanged(&app, &given, &headers).await;
+    app.metrics.login(result.is_ok());
+    match result {
+        Ok((next, mut set)) => {
+            set.extend(app.sessions.login_over());
+            redirect(&next, set)
+        }
+        Err((code, why)) => {
+            info!("a login failed: {why}");
+            let mut response = refused(code, &why);
+            cookies::add(response.headers_mut(), app.sessions.login_over());
+            response
+        }
+    }
+}
+
+type Failed = (StatusCode, String);
+
+async fn exchanged(
+    app: &App,
+    given: &BTreeMap<String, String>,
+    headers: &HeaderMap,
+) -> Result<(String, Vec<HeaderValue>), Failed> {
+    let bad = |why: &str| (StatusCode::BAD_REQUEST, why.to_owned());
+    let oidc = app.sessions.oidc.as_ref().ok_or_else(|| bad("this portal has no issuer to log in at"))?;
+    let pending =
+        app.sessions.login_of(headers).and_then(|plain| serde_json::from_slice::<Pending>(&plain).ok());
+    let pending = pending.filter(|pending| clock::now().as_second() < pending.ends);
+    let pending =
+        pending.ok_or_else(|| bad("this login began in another browser or too long ago, begin anew"))?;
+    if given.get("state") != Some(&pending.state) {
+        return Err(bad("this answer belongs to another login, begin anew"));
+    }
+    if let Some(error) = given.get("error") {
+        return Err((StatusCode::FORBIDDEN, format!("the issuer refused: {}", quoted(error))));
+    }
+    let code = given.get("code").ok_or_else(|| bad("the issuer sent no code, begin anew"))?;
+    let Pending { state, nonce, verifier, next, .. } = pending;
+    let proof = Proof { state, nonce, verifier };
+    let issuer = given.get("iss").map(String::as_str);
+    let tokens = oidc.exchange(code, issuer, &proof).await.map_err(|error| {
+        let code = match error {
+            OidcError::Silent(_) | OidcError::Discovery(_) | OidcError::OtherIssuer(_) => {
+                StatusCode::BAD_GATEWAY
+            }
+            OidcError::Refused(_) | OidcError::Token(_) | OidcError::Foreign => StatusCode::FORBIDDEN,
+        };
+        (code, error.to_string())
+    })?;
+    let set = app.sessions.begin(Who::Oidc(tokens), clock::now());
+    set.map(|set| (next, set)).map_err(|problem| (problem.status, problem.error))
+}
+
+/// `POST /login`: as one of the people for demonstrations.
+pub(super) async fn as_demo(State(app): State<Arc<App>>, request: Request) -> Response {
+    let Some(people) = &app.sessions.demo else {
+        return refused(StatusCode::NOT_FOUND, "this portal has no people for demonstrations");
+    };
+    let (parts, body) = request.into_parts();
+    let is_foreign = parts.headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin");
+    let Ok(bytes) = body::read(&parts, body).await else {
+        return refused(StatusCode::BAD_REQUEST, "the form did not come");
+    };
+    let given = pairs(std::str::from_utf8(&bytes).ok());
+    let name = given.get("user").filter(|name| people.has(name) && !is_foreign);
+    app.metrics.login(name.is_some());
+    let Some(name) = name else { return refused(StatusCode::FORBIDDEN, "there is no such person here") };
+    let next = given.get("next").filter(|next| is_ours(next)).map_or("/", String::as_str);
+    match app.sessions.begin(Who::Demo(name.clone()), clock::now()) {
+        Ok(set) => redirect(next, set),
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// `POST /logout`: ends the session here and its refresh token at the issuer.
+pub(super) async fn end(State(app): State<Arc<App>>, request: Request) -> Response {
+    let from = door::address(&request);
+    let (parts, _) = request.into_parts();
+    match door::identify(&app, &parts.method, &parts.headers, from).await {
+        Ok((caller, _)) => {
+            let mut response = answer(StatusCode::OK, &serde_json::json!({"location": "/"}));
+            if let Some(opened) = &caller.session {
+                let cleared = app.sessions.end_now(&opened.session).await;
+                cookies::add(response.headers_mut(), cleared);
+            }
+            response
+        }
+        Err(problem) => problem.into_response(),
+    }
+}
+
+fn pairs(query: Option<&str>) -> BTreeMap<String, String> {
+    form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect()
+}
+
+/// Returns `true` for a path of this portal: not for another host, however a browser may read it.
+fn is_ours(next: &str) -> bool {
+    let mut characters = next.chars();
+    characters.next() == Some('/')
+        && !matches!(characters.next(), Some('/' | '\\'))
+        && next.len() <= 2048
+        && !next.chars().any(|character| character.is_control() || character == '\\')
+}
+
+fn redirect(to: &str, set: Vec<HeaderValue>) -> Response {
+    let Ok(location) = HeaderValue::try_from(to) else {
+        return refused(StatusCode::BAD_GATEWAY, "the issuer's address is not a URL");
+    };
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SEE_OTHER;
+    response.headers_mut().insert(header::LOCATION, location);
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    cookies::add(response.headers_mut(), set);
+    response
+}
+
+/// A page for people that says what is wrong.
+fn refused(code: StatusCode, why: &str) -> Response {
+    pages::filled("notice.html", code, &[("title", "You are not signed in"), ("detail", why)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_leads_to_a_path_of_ours() {
+        for ours in ["/", "/keys", "/products/a/b?x=1#keys"] {
+            assert!(is_ours(ours), "{ours}");
+        }
+        for foreign in [
+            "",
+            "keys",
+            "//evil.example",
+            "/\\evil.example",
+            "/a\\b",
+            "https://evil.example",
+            "/\t/evil",
+            "/a\r\nb: c",
+        ] {
+            assert!(!is_ours(foreign), "{foreign:?}");
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! `GET /api/me`: who the caller is, and what it may do.
+
+use std::sync::Arc;
+
+use axum::{Extension, extract::State, response::Response};
+use http::StatusCode;
+use portolan_core::foreign::GATEWAY_GROUP;
+use serde_json::{Value, json};
+
+use super::reply::answer;
+use crate::{
+    access::Right,
+    app::App,
+    caller::Caller,
+    problem::Problem,
+    session::open::{Session, Who},
+};
+
+pub(super) async fn serve(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Arc<Caller>>,
+) -> Result<Response, Problem> {
+    let mut me = json!({
+        "user": caller.user.name, "groups": caller.user.groups, "via": "bearer", "demo": false,
+        "can": rights(&app, &caller).await?,
+        "features": {"usage": app.usage.is_some(), "tryIt": app.try_it.is_some()},
+    });
+    if let Some(opened) = &caller.session {
+        me["via"] = "session".into();
+        me["csrf"] = opened.session.csrf.clone().into();
+        me["expiresAt"] = opened.ends.to_string().into();
+        about_person(&app, &opened.session, &mut me);
+    }
+    Ok(answer(StatusCode::OK, &me))
+}
+
+fn about_person(app: &App, session: &Session, me: &mut Value) {
+    let set = |me: &mut Value, member: &str, text: Option<&str>| {
+        if let Some(text) = text {
+            me[member] = text.into();
+        }
+    };
+    match &session.who {
+        Who::Demo(name) => {
+            me["demo"] = true.into();
+            set(me, "name", Some(name));
+            set(me, "email", app.sessions.demo.as_ref().and_then(|people| people.email(name)));
+        }
+        Who::Oidc(_) => {
+            let claims = session.claims().unwrap_or_default();
+            set(me, "name", claims["name"].as_str().or_else(|| claims["preferred_username"].as_str()));
+            set(me, "email", claims["email"].as_str());
+            set(me, "issuer", app.sessions.oidc.as_ref().map(|oidc| oidc.issuer.as_str()));
+        }
+    }
+}
+
+/// What the pages need to know before they offer something. The API server decides each time.
+async fn rights(app: &App, caller: &Caller) -> Result<Value, Problem> {
+    let namespaces = app.stores.namespaces();
+    let may = async |right: Right| {
+        let places = app.access.places(&app.upstream, caller, &right, namespaces.clone()).await?;
+        Ok::<_, Problem>(!places.is_nowhere())
+    };
+    let (create, update, delete, approve) = tokio::try_join!(
+        may(Right::of("create", "apiproducts")),
+        may(Right::of("manage", "apiproducts")),
+        may(Right::of("delete", "apiproducts")),
+        may(Right::of("manage", "apikeys")),
+    )?;
+    let (routes, plans, auths) = tokio::try_join!(
+        may(Right::foreign("list", GATEWAY_GROUP, "httproutes")),
+        may(Right::foreign("list", "extensions.kuadrant.io", "planpolicies")),
+        may(Right::foreign("list", "kuadrant.io", "authpolicies")),
+    )?;
+    Ok(json!({
+        "createProducts": create, "updateAnyProduct": update, "deleteAnyProduct": update && delete,
+        "approveAnyKey": approve, "listRoutes": routes, "listPlanPolicies": plans, "listAuthPolicies": auths,
+    }))
+}

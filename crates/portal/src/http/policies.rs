@@ -1,0 +1,133 @@
+//! Routes and policies: what product owners choose from.
+
+use std::sync::Arc;
+
+use axum::{
+    Extension,
+    extract::{Path, State},
+    response::Response,
+};
+use http::StatusCode;
+use portolan_core::foreign::{Acceptance, Foreign, ForeignKind, PlanPolicyKind};
+use serde_json::{Value, json};
+
+use super::{input::Who, reply::answer};
+use crate::{
+    access::{Places, Right},
+    app::App,
+    attach::Attached,
+    foreign::{AuthPolicy, PlanPolicy, Route, Seen, Whole, whole},
+    paths::Place,
+    problem::Problem,
+    sight::Asked,
+    stores::Store,
+};
+
+/// Objects of a kind, and where the caller may list them.
+async fn permitted<K: ForeignKind>(
+    asked: Asked<'_>,
+    store: &Store<Foreign<K>>,
+) -> Result<(Vec<Arc<Foreign<K>>>, Places), Problem> {
+    let mut all = store.all();
+    let namespaces: Vec<_> = all.iter().map(|object| object.namespace().to_owned()).collect();
+    let places = asked.places(Right::foreign("list", K::GROUP, K::PLURAL), &namespaces).await?;
+    all.retain(|object| places.has(object.namespace()));
+    Ok((all, places))
+}
+
+/// The PlanPolicies that the caller may list.
+pub(super) async fn plans_of(asked: Asked<'_>) -> Result<Attached<PlanPolicyKind>, Problem> {
+    let (all, _) = permitted(asked, &asked.app.stores.plans).await?;
+    Ok(Attached::plans(all.iter().map(|policy| Arc::clone(&policy.facts.known))))
+}
+
+/// Objects of a kind for who may list some.
+async fn listed<K: ForeignKind>(
+    asked: Asked<'_>,
+    store: &Store<Foreign<K>>,
+) -> Result<Vec<Arc<Foreign<K>>>, Problem> {
+    let (mut all, places) = permitted(asked, store).await?;
+    if places.is_nowhere() {
+        return Err(Problem::forbidden(format!("you may not list {}", K::PLURAL)));
+    }
+    all.sort_by(|one, other| (one.namespace(), one.name()).cmp(&(other.namespace(), other.name())));
+    Ok(all)
+}
+
+fn items(items: &[Value]) -> Response {
+    answer(StatusCode::OK, &json!({"items": items}))
+}
+
+/// `GET /httproutes`.
+pub(super) async fn routes((State(app), Extension(caller)): Who) -> Result<Response, Problem> {
+    let asked = Asked::new(&app, &caller);
+    let all = listed(asked, &app.stores.routes).await?;
+    let plans = plans_of(asked).await?;
+    let (auths, _) = permitted(asked, &app.stores.auths).await?;
+    let auths = Attached::auths(auths.iter().map(|policy| Arc::clone(&policy.facts.known)));
+    let item = |route: &Route| {
+        let Seen { known, .. } = &route.facts;
+        let mut item = json!({
+            "metadata": {"name": route.name(), "namespace": route.namespace()},
+            "spec": {"hostnames": known.facts.hostnames},
+            "ready": known.facts.acceptance == Acceptance::Accepted,
+        });
+        if let Some(policy) = plans.of(known) {
+            let tiers: Vec<_> = policy.facts.plans.iter().map(|plan| &plan.tier).collect();
+            item["planPolicy"] = json!({"name": policy.name(), "tiers": tiers});
+        }
+        if let Some(policy) = auths.of(known) {
+            item["authPolicy"] = json!({"name": policy.name()});
+        }
+        item
+    };
+    Ok(items(&all.iter().map(|route| item(route)).collect::<Vec<_>>()))
+}
+
+/// `GET /planpolicies`.
+pub(super) async fn plans((State(app), Extension(caller)): Who) -> Result<Response, Problem> {
+    let all = listed(Asked::new(&app, &caller), &app.stores.plans).await?;
+    let item = |policy: &PlanPolicy| {
+        let plans = policy.facts.spec["plans"].as_array().into_iter().flatten();
+        let plans: Vec<_> = plans
+            .map(|plan| json!({"tier": plan["tier"], "description": plan["description"], "limits": plan["limits"]}))
+            .collect();
+        let mut item = projection(policy);
+        item["spec"]["plans"] = plans.into();
+        item
+    };
+    Ok(items(&all.iter().map(|policy| item(policy)).collect::<Vec<_>>()))
+}
+
+/// `GET /authpolicies`.
+pub(super) async fn auths((State(app), Extension(caller)): Who) -> Result<Response, Problem> {
+    let all = listed(Asked::new(&app, &caller), &app.stores.auths).await?;
+    Ok(items(&all.iter().map(|policy: &Arc<AuthPolicy>| projection(policy)).collect::<Vec<_>>()))
+}
+
+fn projection<K: ForeignKind>(policy: &Foreign<Whole<K>>) -> Value {
+    let target = &policy.facts.spec["targetRef"];
+    json!({
+        "metadata": {"name": policy.name(), "namespace": policy.namespace()},
+        "spec": {"targetRef": {"kind": target["kind"], "name": target["name"], "namespace": target["namespace"]}},
+        "status": policy.facts.status,
+    })
+}
+
+/// `GET /planpolicies/{ns}/{name}`.
+pub(super) async fn plan(
+    (State(app), Extension(caller)): Who,
+    Path((namespace, name)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let place = Place::new(&namespace, &name)?;
+    let right =
+        Right::foreign("get", "extensions.kuadrant.io", "planpolicies").within(&namespace).named(&name);
+    let may = Asked::new(&app, &caller).may(right).await?;
+    let found = of(&app, &place).filter(|_| may);
+    let found = found.ok_or_else(|| Problem::not_found("PlanPolicy", &place.namespace, &place.name))?;
+    Ok(answer(StatusCode::OK, &whole(&found)))
+}
+
+fn of(app: &App, place: &Place) -> Option<Arc<PlanPolicy>> {
+    app.stores.plans.get(&place.namespace, &place.name)
+}

@@ -1,0 +1,137 @@
+//! Products: list, read, create, change, delete.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{
+    Extension,
+    extract::{Path, RawQuery, Request, State},
+    response::Response,
+};
+use http::StatusCode;
+use kube::ResourceExt as _;
+use portolan_core::{api::devportal::APIProduct, foreign::PlanPolicyKind, names::is_dns_label};
+use serde_json::{Value, json};
+
+use super::{
+    input::{self, Who},
+    policies::plans_of,
+    reply::{answer, nothing},
+};
+use crate::{
+    app::App,
+    attach::Attached,
+    list::{Query, select},
+    paths::{self, Place},
+    problem::Problem,
+    product_change, rows,
+    rows::ProductRow,
+    rules::{self, Sight},
+    sight::Asked,
+};
+
+pub(super) async fn list(
+    (State(app), Extension(caller)): Who,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let query =
+        Query::parse::<ProductRow>(query.as_deref().unwrap_or_default()).map_err(Problem::bad_request)?;
+    let asked = Asked::new(&app, &caller);
+    let sight = asked.sight().await?;
+    let plans = plans_of(asked).await?;
+    let page = select(visible(&app, &sight, &plans, query.is_catalog), &query);
+    let can = asked.can_products(&sight, page.rows.iter().map(|row| &*row.product)).await?;
+    let items: Vec<_> = page.rows.iter().map(|row| rows::product_json(&row.product)).collect();
+    Ok(answer(StatusCode::OK, &page.answer(&query, &items, &can)))
+}
+
+/// Products that a caller may know of, with those of the policies that they have.
+pub(super) fn visible(
+    app: &App,
+    sight: &Sight,
+    plans: &Attached<PlanPolicyKind>,
+    only_published: bool,
+) -> Vec<ProductRow> {
+    let row = |product: Arc<APIProduct>| {
+        let namespace = product.metadata.namespace.as_deref().unwrap_or_default();
+        let route = app.stores.routes.get(namespace, &product.spec.target_ref.name);
+        let policy = route.and_then(|route| plans.of(&route.facts.known));
+        ProductRow { product, policy: policy.map_or_else(String::new, |policy| policy.name().to_owned()) }
+    };
+    let all = app.stores.products.all().into_iter();
+    let seen = all
+        .filter(|product| sight.sees_product(product) && (!only_published || rules::is_published(product)));
+    seen.map(row).collect()
+}
+
+pub(super) async fn read(
+    (State(app), Extension(caller)): Who,
+    Path((namespace, name)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let place = Place::new(&namespace, &name)?;
+    let asked = Asked::new(&app, &caller);
+    let (product, sight) = asked.product(&place).await?;
+    let can: BTreeMap<_, _> = asked.can_products(&sight, std::iter::once(&*product)).await?;
+    let can = can.get(&place.key()).cloned().unwrap_or_default();
+    let mut json = rows::product_json(&product);
+    if can.contains(&"delete") {
+        json["keys"] = keys_of(&app, &place);
+    }
+    json["can"] = can.into();
+    Ok(answer(StatusCode::OK, &json))
+}
+
+/// What goes with a product: its keys, and their Secrets.
+fn keys_of(app: &App, place: &Place) -> Value {
+    let all = app.stores.keys.all();
+    let keys: Vec<_> = all
+        .iter()
+        .filter(|key| {
+            key.spec.api_product_ref.name == place.name
+                && key.namespace().as_deref() == Some(&place.namespace)
+        })
+        .collect();
+    let secrets = keys.iter().filter_map(|key| key.status.as_ref());
+    let secrets = secrets.map(|status| {
+        usize::from(status.secret_ref.is_some()) + usize::from(status.previous_secret_ref.is_some())
+    });
+    json!({"total": keys.len(), "secrets": secrets.sum::<usize>()})
+}
+
+pub(super) async fn create(
+    (State(app), Extension(caller)): Who,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (_, sent) = input::read(request).await?;
+    let (namespace, product) =
+        product_change::create(&sent, &caller.user.name).map_err(Problem::bad_request)?;
+    if !is_dns_label(&namespace) {
+        return Err(Problem::bad_request("targetRef.namespace is not the name of a namespace"));
+    }
+    let written = app.upstream.post(&paths::products(&namespace), &product, &caller.credential).await?;
+    Ok(answer(StatusCode::CREATED, &rows::product_json(&*app.stores.products.take(written)?)))
+}
+
+pub(super) async fn change(
+    (State(app), Extension(caller)): Who,
+    Path((namespace, name)): Path<(String, String)>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let place = Place::new(&namespace, &name)?;
+    let (_, sent) = input::read(request).await?;
+    let (product, _) = Asked::new(&app, &caller).product(&place).await?;
+    let is_retired = rules::lifecycle(&product) == "retired";
+    let patch = product_change::patch(&sent, is_retired).map_err(Problem::bad_request)?;
+    let written = app.upstream.patch(&place.product(), &patch, &caller.credential).await?;
+    Ok(answer(StatusCode::OK, &rows::product_json(&*app.stores.products.take(written)?)))
+}
+
+pub(super) async fn delete(
+    (State(app), Extension(caller)): Who,
+    Path((namespace, name)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let place = Place::new(&namespace, &name)?;
+    let (product, _) = Asked::new(&app, &caller).product(&place).await?;
+    let said = app.upstream.delete(&place.product(), product.uid().as_deref(), &caller.credential).await?;
+    app.stores.products.take_end(said, &product)?;
+    Ok(nothing())
+}

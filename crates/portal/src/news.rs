@@ -1,0 +1,156 @@
+//! News of changes: what changed, and who may hear of it.
+
+use std::sync::Arc;
+
+use kube::ResourceExt as _;
+use parking_lot::Mutex;
+use portolan_core::{
+    api::devportal::{ANNOTATION_OWNER, APIKey, APIProduct, PublishStatus},
+    foreign::{Foreign, ForeignKind},
+};
+use std::collections::HashSet;
+use tokio::sync::broadcast;
+
+use crate::foreign::{AuthPolicy, PlanPolicy, Route};
+
+/// News that a slow reader may be behind; then it is told that anything may have changed.
+const BACKLOG: usize = 1024;
+
+/// What kind of object has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NewsKind {
+    Products,
+    Keys,
+    Plans,
+    Auths,
+    Routes,
+    /// A list was read anew.
+    Anything,
+}
+
+/// A change of one object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct News {
+    pub(crate) kind: NewsKind,
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    /// The owner of a product, or the requester of a key.
+    pub(crate) whose: String,
+    /// The owner of a key's product.
+    pub(crate) owner: String,
+    /// `true` if the product is published, or was until now.
+    pub(crate) is_public: bool,
+    is_end: bool,
+}
+
+impl News {
+    pub(crate) fn product(product: &APIProduct) -> Self {
+        let owner = product.annotations().get(ANNOTATION_OWNER).cloned().unwrap_or_default();
+        let is_public = product.spec.publish_status == PublishStatus::Published;
+        Self {
+            whose: owner,
+            is_public,
+            ..Self::about(NewsKind::Products, product.namespace(), product.name_any())
+        }
+    }
+
+    pub(crate) fn key(key: &APIKey) -> Self {
+        let owner = key.status.as_ref().and_then(|status| status.product_owner.clone()).unwrap_or_default();
+        let whose = key.spec.requested_by.user_id.clone();
+        Self { whose, owner, ..Self::about(NewsKind::Keys, key.namespace(), key.name_any()) }
+    }
+
+    pub(crate) fn route(route: &Route) -> Self {
+        Self::foreign(NewsKind::Routes, route)
+    }
+
+    pub(crate) fn plan(policy: &PlanPolicy) -> Self {
+        Self::foreign(NewsKind::Plans, policy)
+    }
+
+    pub(crate) fn auth(policy: &AuthPolicy) -> Self {
+        Self::foreign(NewsKind::Auths, policy)
+    }
+
+    /// Everything may have changed.
+    pub(crate) fn anything() -> Self {
+        Self::about(NewsKind::Anything, None, String::new())
+    }
+
+    /// The same when the object has gone.
+    pub(crate) fn of_end(self) -> Self {
+        Self { is_end: true, ..self }
+    }
+
+    fn foreign<K: ForeignKind>(kind: NewsKind, object: &Foreign<K>) -> Self {
+        Self::about(kind, Some(object.namespace().to_owned()), object.name().to_owned())
+    }
+
+    fn about(kind: NewsKind, namespace: Option<String>, name: String) -> Self {
+        Self {
+            kind,
+            namespace: namespace.unwrap_or_default(),
+            name,
+            whose: String::new(),
+            owner: String::new(),
+            is_public: false,
+            is_end: false,
+        }
+    }
+}
+
+/// Where news is told, and read.
+#[derive(Clone)]
+pub(crate) struct Newsroom {
+    sender: broadcast::Sender<News>,
+    /// Published products: who could see one is told of its end, too.
+    public: Arc<Mutex<HashSet<(String, String)>>>,
+}
+
+impl Newsroom {
+    pub(crate) fn new() -> Self {
+        Self { sender: broadcast::channel(BACKLOG).0, public: Arc::default() }
+    }
+
+    pub(crate) fn tell(&self, mut news: News) {
+        if news.kind == NewsKind::Products {
+            let place = (news.namespace.clone(), news.name.clone());
+            let mut public = self.public.lock();
+            let was_public =
+                if news.is_public && !news.is_end { !public.insert(place) } else { public.remove(&place) };
+            news.is_public |= was_public;
+        }
+        // Nobody may be listening.
+        let _ = self.sender.send(news);
+    }
+
+    pub(crate) fn follow(&self) -> broadcast::Receiver<News> {
+        self.sender.subscribe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_saw_a_product_hears_that_it_is_gone() {
+        let newsroom = Newsroom::new();
+        let mut told = newsroom.follow();
+        let news =
+            |is_public| News { is_public, ..News::about(NewsKind::Products, Some("a".into()), "p".into()) };
+        let table = [
+            (news(false), false),
+            (news(true), true),
+            (news(false), true),
+            (news(false), false),
+            (news(true), true),
+            (news(true).of_end(), true),
+            (news(false).of_end(), false),
+        ];
+        for (news, expected) in table {
+            newsroom.tell(news);
+            assert_eq!(told.recv().await.unwrap().is_public, expected);
+        }
+    }
+}

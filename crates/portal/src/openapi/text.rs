@@ -1,0 +1,100 @@
+//! The text of a product's document: in its status, or packed in a ConfigMap.
+
+use std::{io::Read as _, sync::Arc};
+
+use flate2::read::GzDecoder;
+use http::StatusCode;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::{Api, ResourceExt as _};
+use moka::future::Cache;
+use portolan_core::api::devportal::{APIProduct, OpenApiStatus};
+
+use super::document::Document;
+use crate::problem::Problem;
+
+/// The entry of the ConfigMap.
+const ENTRY: &str = "openapi.gz";
+const MAX_TEXT: u64 = 8 * 1024 * 1024;
+/// Bytes of texts whose documents are kept.
+const MAX_KEPT: u64 = 24 * 1024 * 1024;
+
+/// Documents that were read lately, by the hash of their text.
+pub(crate) struct Documents(Cache<String, Arc<Document>>);
+
+impl Documents {
+    pub(crate) fn new() -> Self {
+        let weigh = |_: &String, document: &Arc<Document>| u32::try_from(document.bytes).unwrap_or(u32::MAX);
+        Self(Cache::builder().max_capacity(MAX_KEPT).weigher(weigh).build())
+    }
+
+    /// The document of a product.
+    pub(crate) async fn of(
+        &self,
+        own: &kube::Client,
+        product: &APIProduct,
+    ) -> Result<Arc<Document>, Problem> {
+        let openapi = status(product)?;
+        let key =
+            format!("{}/{}/{}", product.uid().unwrap_or_default(), openapi.sha256, openapi.last_sync_time.0);
+        if let Some(known) = self.0.get(&key).await {
+            return Ok(known);
+        }
+        let text = text(own, product).await?;
+        let read = tokio::task::block_in_place(|| Document::parse(&text));
+        let read = read.map_err(|why| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, why.to_string()))?;
+        let read = Arc::new(read);
+        self.0.insert(key, Arc::clone(&read)).await;
+        Ok(read)
+    }
+}
+
+fn status(product: &APIProduct) -> Result<&OpenApiStatus, Problem> {
+    let openapi = product.status.as_ref().and_then(|status| status.openapi.as_ref());
+    let openapi = openapi.filter(|openapi| !openapi.raw.is_empty() || openapi.config_map_ref.is_some());
+    openapi.ok_or_else(|| {
+        let why = "OpenAPI specification not yet synced: see the condition OpenAPISpecReady of the product";
+        Problem::new(StatusCode::NOT_FOUND, why)
+    })
+}
+
+/// The text of a product's document.
+pub(crate) async fn text(own: &kube::Client, product: &APIProduct) -> Result<String, Problem> {
+    let openapi = status(product)?;
+    let Some(reference) = openapi.config_map_ref.as_ref().filter(|_| openapi.raw.is_empty()) else {
+        return Ok(openapi.raw.clone());
+    };
+    let api: Api<ConfigMap> = Api::namespaced(own.clone(), &product.namespace().unwrap_or_default());
+    let found = api.get(&reference.name).await;
+    let found =
+        found.map_err(|_| Problem::unavailable("the text of the document cannot be read, try again"))?;
+    let packed = found.binary_data.unwrap_or_default().remove(ENTRY).unwrap_or_default().0;
+    tokio::task::block_in_place(|| unpacked(&packed))
+        .ok_or_else(|| Problem::unavailable("the text of the document is damaged: delete its ConfigMap"))
+}
+
+fn unpacked(packed: &[u8]) -> Option<String> {
+    let mut text = String::new();
+    let read = GzDecoder::new(packed).take(MAX_TEXT + 1).read_to_string(&mut text).ok()?;
+    (u64::try_from(read).ok()? <= MAX_TEXT).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use flate2::{Compression, write::GzEncoder};
+
+    use super::*;
+
+    #[test]
+    fn a_packed_text_is_bounded() {
+        let pack = |text: &[u8]| {
+            let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+            encoder.write_all(text).unwrap();
+            encoder.finish().unwrap()
+        };
+        assert_eq!(unpacked(&pack(b"openapi: 3.0.0")).as_deref(), Some("openapi: 3.0.0"));
+        assert_eq!(unpacked(&pack(&vec![b'x'; 8 * 1024 * 1024 + 1])), None);
+        assert_eq!(unpacked(b"no gzip"), None);
+    }
+}

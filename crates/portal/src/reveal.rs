@@ -1,0 +1,65 @@
+//! The value of a key, read with the caller's own rights, and noted in an Event.
+
+use std::sync::Arc;
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use http::StatusCode;
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::ResourceExt as _;
+use portolan_core::api::devportal::APIKey;
+use portolan_runtime::limits::RateSubject;
+use secrecy::SecretString;
+
+use crate::{app::App, caller::Caller, paths::Place, problem::Problem, sight::Asked};
+
+/// Reason of the Event.
+const REASON: &str = "KeyRevealed";
+
+/// Reads the value of a key. `what_for` says in the Event what it was read for.
+pub(crate) async fn reveal(
+    app: &Arc<App>,
+    caller: &Caller,
+    place: &Place,
+    what_for: &'static str,
+) -> Result<(SecretString, Arc<APIKey>), Problem> {
+    if !app.rates.allows(RateSubject::Named(caller.user.name.clone())) {
+        return Err(Problem::too_many("too many keys at once, wait a moment"));
+    }
+    let (key, _) = Asked::new(app, caller).key(place).await?;
+    let read = read(app, caller, place, &key).await;
+    app.metrics.reveal(read.is_ok());
+    let value = read?;
+    note(app, caller, place, &key, what_for);
+    Ok((value, key))
+}
+
+async fn read(app: &App, caller: &Caller, place: &Place, key: &APIKey) -> Result<SecretString, Problem> {
+    let missing = |what: &str| Problem::new(StatusCode::NOT_FOUND, what);
+    let reference = key.status.as_ref().and_then(|status| status.secret_ref.as_ref());
+    let reference = reference.ok_or_else(|| missing("secret reference not found in apikey status"))?;
+    let path = place.secret(&reference.name)?;
+    let secret =
+        app.upstream.get(&path, &caller.credential).await.map_err(|problem| match problem.status {
+            StatusCode::FORBIDDEN => Problem::forbidden("you can only read your own api key secrets"),
+            StatusCode::NOT_FOUND => missing("secret not found"),
+            _ => problem,
+        })?;
+    let value = secret["data"][&reference.key].as_str().and_then(|text| BASE64_STANDARD.decode(text).ok());
+    let value = value.and_then(|bytes| String::from_utf8(bytes).ok());
+    let value = value.ok_or_else(|| missing("secret key 'api_key' not found in secret"))?;
+    Ok(SecretString::from(value))
+}
+
+fn note(app: &Arc<App>, caller: &Caller, place: &Place, key: &APIKey, what_for: &'static str) {
+    let on = ObjectReference {
+        api_version: Some("devportal.kuadrant.io/v1alpha1".to_owned()),
+        kind: Some("APIKey".to_owned()),
+        namespace: Some(place.namespace.clone()),
+        name: Some(place.name.clone()),
+        uid: key.uid(),
+        ..ObjectReference::default()
+    };
+    let note = format!("{} has read the key {what_for}", caller.user.name);
+    let noting = Arc::clone(app);
+    app.tasks.spawn_graceful(async move { noting.reporter.inform(&on, REASON, "Reveal", &note).await });
+}

@@ -1,0 +1,189 @@
+//! Who owns what, as the admission policies of charts/devportal see it.
+
+use kube::ResourceExt as _;
+use portolan_core::api::devportal::{ANNOTATION_OWNER, APIKey, APIProduct, KeyPhase, PublishStatus};
+
+use crate::access::Places;
+
+/// Label of a product: how far it has come.
+pub(crate) const LABEL_LIFECYCLE: &str = "lifecycle";
+/// What the label may say, the usual one first.
+pub(crate) const LIFECYCLES: [&str; 4] = ["production", "experimental", "deprecated", "retired"];
+
+/// What a caller may know, and do with what it owns.
+#[derive(Clone, Debug)]
+pub(crate) struct Sight {
+    pub(crate) user: String,
+    /// Where it may list products.
+    pub(crate) lists: Places,
+    /// Where it may do everything with products, and with keys.
+    pub(crate) manages_products: Places,
+    pub(crate) manages_keys: Places,
+}
+
+/// The owner of a product.
+pub(crate) fn owner(product: &APIProduct) -> Option<&str> {
+    product.annotations().get(ANNOTATION_OWNER).map(String::as_str).filter(|owner| !owner.is_empty())
+}
+
+/// The lifecycle of a product.
+pub(crate) fn lifecycle(product: &APIProduct) -> &str {
+    product.labels().get(LABEL_LIFECYCLE).map_or(LIFECYCLES[0], String::as_str)
+}
+
+pub(crate) fn is_published(product: &APIProduct) -> bool {
+    product.spec.publish_status == PublishStatus::Published
+}
+
+/// Who asks for a key.
+pub(crate) fn requester(key: &APIKey) -> &str {
+    &key.spec.requested_by.user_id
+}
+
+/// Who decides about a key: the owner that the controller has noted.
+pub(crate) fn decider(key: &APIKey) -> Option<&str> {
+    let noted = key.status.as_ref().and_then(|status| status.product_owner.as_deref());
+    noted.filter(|owner| !owner.is_empty())
+}
+
+impl Sight {
+    pub(crate) fn owns(&self, product: &APIProduct) -> bool {
+        owner(product) == Some(&self.user)
+    }
+
+    /// Returns `true` if the caller may know of a product: of drafts, only those that are its own to change.
+    pub(crate) fn sees_product(&self, product: &APIProduct) -> bool {
+        let namespace = product.metadata.namespace.as_deref().unwrap_or_default();
+        self.lists.has(namespace) && (is_published(product) || self.changes(product))
+    }
+
+    /// Returns `true` if the policies let the caller change a product.
+    pub(crate) fn changes(&self, product: &APIProduct) -> bool {
+        let namespace = product.metadata.namespace.as_deref().unwrap_or_default();
+        self.owns(product) || self.manages_products.has(namespace)
+    }
+
+    pub(crate) fn requested(&self, key: &APIKey) -> bool {
+        requester(key) == self.user
+    }
+
+    /// Returns `true` if the policies let the caller decide about a key.
+    pub(crate) fn decides(&self, key: &APIKey) -> bool {
+        let namespace = key.metadata.namespace.as_deref().unwrap_or_default();
+        decider(key) == Some(&self.user) || self.manages_keys.has(namespace)
+    }
+
+    /// Returns `true` if the caller may know of a key.
+    pub(crate) fn sees_key(&self, key: &APIKey) -> bool {
+        self.requested(key) || self.decides(key)
+    }
+
+    /// What the caller may do with a key, where its rights let it.
+    pub(crate) fn can(&self, key: &APIKey, rights: &KeyRights) -> Vec<&'static str> {
+        let namespace = key.metadata.namespace.as_deref().unwrap_or_default();
+        let phase = key.phase();
+        let is_there = key.status.as_ref().is_some_and(|status| status.secret_ref.is_some());
+        let manages = self.manages_keys.has(namespace);
+        let table = [
+            (
+                "update",
+                phase == KeyPhase::Pending && (self.requested(key) || manages) && rights.patch.has(namespace),
+            ),
+            ("delete", self.sees_key(key) && rights.delete.has(namespace)),
+            (
+                "approve",
+                self.decides(key)
+                    && rights.decide.has(namespace)
+                    && matches!(phase, KeyPhase::Pending | KeyPhase::Approved),
+            ),
+            ("reveal", self.requested(key) && is_there && phase == KeyPhase::Approved),
+        ];
+        table.into_iter().filter(|(_, may)| *may).map(|(verb, _)| verb).collect()
+    }
+}
+
+/// Where a caller has rights on keys.
+#[derive(Clone, Debug)]
+pub(crate) struct KeyRights {
+    pub(crate) patch: Places,
+    pub(crate) delete: Places,
+    /// To patch the status.
+    pub(crate) decide: Places,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn product(owner: &str, publish: &str) -> APIProduct {
+        serde_json::from_value(json!({
+            "apiVersion": "devportal.kuadrant.io/v1alpha1", "kind": "APIProduct",
+            "metadata": {"name": "p", "namespace": "a", "annotations": {"backstage.io/owner": owner}},
+            "spec": {"displayName": "P", "publishStatus": publish, "targetRef": {"group": "g", "kind": "k", "name": "r"}},
+        }))
+        .unwrap()
+    }
+
+    fn key(phase: &str, owner: &str) -> APIKey {
+        serde_json::from_value(json!({
+            "apiVersion": "devportal.kuadrant.io/v1alpha1", "kind": "APIKey",
+            "metadata": {"name": "k", "namespace": "a"},
+            "spec": {"apiProductRef": {"name": "p"}, "planTier": "gold", "requestedBy": {"userId": "ann", "email": "a@x.org"}},
+            "status": {"phase": phase, "productOwner": owner, "secretRef": {"name": "s", "key": "api_key"}},
+        }))
+        .unwrap()
+    }
+
+    fn sight(user: &str, manages: bool) -> Sight {
+        let places = || if manages { Places::Everywhere } else { Places::Some(Vec::new()) };
+        let lists = Places::Some(vec!["a".to_owned()]);
+        Sight { user: user.to_owned(), lists, manages_products: places(), manages_keys: places() }
+    }
+
+    #[test]
+    fn drafts_are_for_who_may_change_them() {
+        let table = [
+            ("bob", false, "Published", true),
+            ("bob", false, "Draft", false),
+            ("oli", false, "Draft", true),
+            ("adm", true, "Draft", true),
+        ];
+        for (user, manages, publish, expected) in table {
+            assert_eq!(
+                sight(user, manages).sees_product(&product("oli", publish)),
+                expected,
+                "{user} {publish}"
+            );
+        }
+        let nobody = Sight { lists: Places::Some(Vec::new()), ..sight("bob", false) };
+        assert!(!nobody.sees_product(&product("oli", "Published")));
+        assert!(!sight("", false).owns(&product("", "Draft")), "no owner is not everybody");
+    }
+
+    #[test]
+    fn a_key_is_for_its_requester_and_who_decides() {
+        let everywhere =
+            KeyRights { patch: Places::Everywhere, delete: Places::Everywhere, decide: Places::Everywhere };
+        let table: [(&str, bool, &str, &[&str]); 9] = [
+            ("ann", false, "Pending", &["update", "delete"]),
+            ("ann", false, "Approved", &["delete", "reveal"]),
+            ("ann", false, "Rejected", &["delete"]),
+            ("oli", false, "Pending", &["delete", "approve"]),
+            ("oli", false, "Approved", &["delete", "approve"]),
+            ("oli", false, "Rejected", &["delete"]),
+            ("bob", false, "Approved", &[]),
+            ("adm", true, "Pending", &["update", "delete", "approve"]),
+            ("adm", true, "Expired", &["delete"]),
+        ];
+        for (user, manages, phase, expected) in table {
+            assert_eq!(sight(user, manages).can(&key(phase, "oli"), &everywhere), expected, "{user} {phase}");
+        }
+        let nowhere = || Places::Some(Vec::new());
+        let none = KeyRights { patch: nowhere(), delete: nowhere(), decide: nowhere() };
+        assert_eq!(sight("oli", false).can(&key("Pending", "oli"), &none), Vec::<&str>::new());
+        assert!(!sight("bob", false).sees_key(&key("Approved", "oli")));
+        assert!(!sight("", false).decides(&key("Pending", "")), "no owner is not everybody");
+    }
+}

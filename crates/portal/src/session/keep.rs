@@ -1,0 +1,273 @@
+//! Opens, renews and ends sessions.
+
+use std::{sync::Arc, time::Duration};
+
+use http::{HeaderMap, HeaderValue};
+use jiff::Timestamp;
+use moka::sync::Cache;
+use portolan_runtime::telemetry::ErrorChain;
+use secrecy::SecretString;
+use serde_json::Value;
+use tracing::{info, warn};
+
+use super::{
+    cookies::Cookies,
+    demo::DemoUsers,
+    oidc::Oidc,
+    open::{Limits, Opened, Session, Tokens, Who},
+    seal::Seal,
+};
+use crate::{
+    args::{Identity, SessionArgs},
+    credential::Credential,
+    problem::Problem,
+};
+
+/// Name of the cookie of a session, and the purpose that it is sealed for.
+const SESSION: &str = "portal";
+/// The same for a login that is under way.
+const LOGIN: &str = "portal-login";
+/// Time that a person has at the issuer.
+const LOGIN_SECONDS: u64 = 600;
+/// An ID token is renewed this long before its end.
+const AHEAD: i64 = 60;
+/// More bytes of group names are not impersonated.
+const MAX_GROUP_BYTES: usize = 3 * 1024;
+
+/// Everything about sessions.
+pub(crate) struct Sessions {
+    pub(crate) seal: Arc<Seal>,
+    pub(crate) cookies: Cookies,
+    pub(crate) oidc: Option<Arc<Oidc>>,
+    pub(crate) demo: Option<Arc<DemoUsers>>,
+    settings: SessionArgs,
+    /// Sessions that were ended before their time.
+    ended: Cache<String, ()>,
+}
+
+/// A session, what it shows the API server, and cookies to send if it has changed.
+pub(crate) struct Resumed {
+    pub(crate) opened: Arc<Opened>,
+    pub(crate) credential: Credential,
+    pub(crate) renewed: Vec<HeaderValue>,
+}
+
+impl Sessions {
+    pub(crate) fn new(
+        seal: Arc<Seal>,
+        cookies: Cookies,
+        oidc: Option<Arc<Oidc>>,
+        demo: Option<Arc<DemoUsers>>,
+        settings: SessionArgs,
+    ) -> Self {
+        let ended = Cache::builder().max_capacity(100_000).time_to_live(settings.session_lifetime).build();
+        Self { seal, cookies, oidc, demo, settings, ended }
+    }
+
+    fn limits(&self) -> Limits {
+        Limits { lifetime: self.settings.session_lifetime, idle: self.settings.session_idle }
+    }
+
+    /// The cookies of a new session.
+    pub(crate) fn begin(&self, who: Who, now: Timestamp) -> Result<Vec<HeaderValue>, Problem> {
+        self.written(&Session::new(who, now), now)
+    }
+
+    fn written(&self, session: &Session, now: Timestamp) -> Result<Vec<HeaderValue>, Problem> {
+        let plain =
+            serde_json::to_vec(session).map_err(|_| Problem::unavailable("no session can be made"))?;
+        let left = u64::try_from(self.end(session).as_second() - now.as_second()).unwrap_or_default();
+        let cookies = self.cookies.set(SESSION, &self.seal.seal(SESSION, &plain), left);
+        cookies.map_err(|_| {
+            Problem::unavailable(
+                "the issuer's tokens are longer than cookies may be: let it put fewer claims into them",
+            )
+        })
+    }
+
+    fn end(&self, session: &Session) -> Timestamp {
+        // The cookie may stay until the end of the session's life; when it is idle is checked at each request.
+        let limits = self.limits();
+        session.ends(Limits { idle: limits.lifetime.max(Duration::from_secs(1)), ..limits })
+    }
+
+    /// The session of a request, if it has one that holds. `is_use` is false for what no person has caused.
+    pub(crate) async fn resume(
+        &self,
+        headers: &HeaderMap,
+        is_use: bool,
+        now: Timestamp,
+    ) -> Result<Option<Resumed>, Problem> {
+        let Some(text) = self.cookies.get(headers, SESSION) else { return Ok(None) };
+        let Some(unsealed) = self.seal.open(SESSION, &text) else { return Ok(None) };
+        let Ok(mut session) = serde_json::from_slice::<Session>(&unsealed.plain) else { return Ok(None) };
+        if !session.holds(self.limits(), now) || self.has_ended(&session.id) {
+            return Ok(None);
+        }
+        let is_fresh = match self.freshened(&session.who, now).await {
+            Some(Some(tokens)) => {
+                session.who = Who::Oidc(tokens);
+                true
+            }
+            Some(None) => false,
+            None => return Ok(None),
+        };
+        let is_noted = is_use && (session.used(now) || unsealed.is_old);
+        let renewed = if is_fresh || is_noted { self.written(&session, now)? } else { Vec::new() };
+        let Some(credential) = self.credential(&session).await else { return Ok(None) };
+        let ends = session.ends(self.limits());
+        Ok(Some(Resumed { opened: Arc::new(Opened { session, ends }), credential, renewed }))
+    }
+
+    /// Renews tokens that end soon. `None` if nothing holds any more; `Some(None)` if nothing was to be done.
+    async fn freshened(&self, who: &Who, now: Timestamp) -> Option<Option<Tokens>> {
+        let (Who::Oidc(tokens), Some(oidc)) = (who, &self.oidc) else { return Some(None) };
+        if tokens.ends - now.as_second() > AHEAD {
+            return Some(None);
+        }
+        if tokens.refresh.is_some() {
+            match oidc.refresh(tokens).await {
+                Ok(renewed) => return Some(Some(renewed)),
+                Err(error) => info!("a session could not be renewed: {}", ErrorChain(&*error)),
+            }
+        }
+        let holds = tokens.ends > now.as_second() || self.settings.identity == Identity::Impersonate;
+        // Without a refresh token, an impersonated session lives as long as its login.
+        (holds && (tokens.refresh.is_none() || tokens.ends > now.as_second())).then_some(None)
+    }
+
+    async fn credential(&self, session: &Session) -> Option<Credential> {
+        match &session.who {
+            Who::Demo(name) => self.demo.as_ref()?.token(name).await.map(Credential::Token),
+            Who::Oidc(tokens) => {
+                // A cookie of a former configuration has no issuer any more.
+                self.oidc.as_ref()?;
+                match self.settings.identity {
+                    Identity::Passthrough => Some(Credential::Token(SecretString::from(tokens.id.as_str()))),
+                    Identity::Impersonate => impersonated(&self.settings, &session.claims()?),
+                }
+            }
+        }
+    }
+
+    pub(crate) fn has_ended(&self, id: &str) -> bool {
+        self.ended.contains_key(id)
+    }
+
+    /// Ends a session: its cookie opens nothing here any more, and its refresh token is revoked.
+    pub(crate) async fn end_now(&self, session: &Session) -> Vec<HeaderValue> {
+        self.ended.insert(session.id.clone(), ());
+        if let (Who::Oidc(tokens), Some(oidc)) = (&session.who, &self.oidc)
+            && let Err(error) = oidc.revoke(tokens).await
+        {
+            warn!("the refresh token of a session could not be revoked: {}", ErrorChain(&error));
+        }
+        self.cookies.clear(SESSION)
+    }
+
+    /// Cookies of a login that begins.
+    pub(crate) fn login_begins(&self, sealed: &[u8]) -> Vec<HeaderValue> {
+        let cookies = self.cookies.set(LOGIN, &self.seal.seal(LOGIN, sealed), LOGIN_SECONDS);
+        cookies.unwrap_or_else(|_| self.cookies.clear(LOGIN))
+    }
+
+    /// What was sealed when the login of this browser began.
+    pub(crate) fn login_of(&self, headers: &HeaderMap) -> Option<Vec<u8>> {
+        let text = self.cookies.get(headers, LOGIN)?;
+        self.seal.open(LOGIN, &text).map(|unsealed| unsealed.plain)
+    }
+
+    pub(crate) fn login_over(&self) -> Vec<HeaderValue> {
+        self.cookies.clear(LOGIN)
+    }
+}
+
+/// The user that claims name, with a prefix that no other user has, and those groups that count.
+fn impersonated(settings: &SessionArgs, claims: &Value) -> Option<Credential> {
+    let name = claims[&settings.username_claim].as_str().filter(|name| !name.is_empty())?;
+    if name.starts_with("system:") {
+        return None;
+    }
+    let user = format!("{}{name}", settings.username_prefix);
+    let mut groups = Vec::new();
+    if let Some(prefix) = &settings.groups_prefix {
+        let all = claims[&settings.groups_claim].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let mut bytes = 0;
+        for group in all.filter(|group| group.starts_with(prefix) && !group.starts_with("system:")) {
+            bytes += group.len();
+            if bytes > MAX_GROUP_BYTES {
+                break;
+            }
+            groups.push(group.to_owned());
+        }
+    }
+    Some(Credential::Impersonate { user, groups })
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header;
+    use portolan_runtime::args::parse_from;
+    use serde_json::json;
+
+    use super::*;
+    use crate::args::Args;
+
+    fn settings(flags: &[&str]) -> SessionArgs {
+        let line = ["portal"].iter().chain(flags).copied();
+        parse_from::<Args>("portal", line).unwrap().service.session
+    }
+
+    #[test]
+    fn a_user_is_never_one_of_the_system() {
+        let of = |flags: &[&str], claims: Value| match impersonated(&settings(flags), &claims) {
+            Some(Credential::Impersonate { user, groups }) => Some((user, groups)),
+            _ => None,
+        };
+        let claims =
+            json!({"sub": "ann", "email": "a@x", "groups": ["api-a", "system:masters", "api-b", "x"]});
+        assert_eq!(of(&[], claims.clone()), Some(("oidc:ann".into(), vec![])));
+        let named = of(&["--groups-prefix=api-", "--username-claim=email"], claims.clone());
+        assert_eq!(named, Some(("oidc:a@x".into(), vec!["api-a".into(), "api-b".into()])));
+        assert_eq!(of(&["--groups-prefix="], claims).unwrap().1, ["api-a", "api-b", "x"]);
+        for bad in [json!({"sub": "system:admin"}), json!({"sub": ""}), json!({"sub": 7}), json!({})] {
+            assert_eq!(of(&[], bad), None);
+        }
+        let many: Vec<_> = (0..1000).map(|number| format!("api-{number:06}")).collect();
+        let groups = of(&["--groups-prefix=api-"], json!({"sub": "a", "groups": many})).unwrap().1;
+        assert_eq!(groups.len(), MAX_GROUP_BYTES / 10);
+    }
+
+    fn demo(seal: Seal) -> Sessions {
+        let people = DemoUsers::from([("ann", "token")]);
+        let cookies = Cookies::new(false);
+        Sessions::new(Arc::new(seal), cookies, None, Some(Arc::new(people)), settings(&[]))
+    }
+
+    fn request(set: &[HeaderValue]) -> HeaderMap {
+        let text = set[0].to_str().unwrap().split(';').next().unwrap().to_owned();
+        HeaderMap::from_iter([(header::COOKIE, HeaderValue::from_str(&text).unwrap())])
+    }
+
+    #[tokio::test]
+    async fn what_nobody_uses_ends_and_what_was_ended_stays_so() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let sessions = demo(Seal::random());
+        let headers = request(&sessions.begin(Who::Demo("ann".into()), at(0)).unwrap());
+        let resumed = async |is_use, now| sessions.resume(&headers, is_use, at(now)).await.unwrap();
+        assert!(resumed(true, 30).await.unwrap().renewed.is_empty());
+        assert!(!resumed(true, 90).await.unwrap().renewed.is_empty(), "use is noted");
+        assert!(
+            resumed(false, 90).await.unwrap().renewed.is_empty(),
+            "a page that talks to itself is no use"
+        );
+        assert!(resumed(true, 1800).await.is_none(), "idle");
+        let opened = resumed(true, 100).await.unwrap().opened;
+        sessions.end_now(&opened.session).await;
+        assert!(resumed(true, 100).await.is_none(), "a copy of the cookie opens nothing");
+        let elsewhere = demo(Seal::random());
+        assert!(elsewhere.resume(&headers, true, at(10)).await.unwrap().is_none());
+        let gone = sessions.begin(Who::Demo("bob".into()), at(0)).unwrap();
+        assert!(sessions.resume(&request(&gone), true, at(1)).await.unwrap().is_none());
+    }
+}

@@ -1,0 +1,147 @@
+//! The content of a session, and when it ends.
+
+use std::time::Duration;
+
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use jiff::Timestamp;
+use rand::RngExt as _;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Time after which use is noted.
+const NOTED_EVERY: i64 = 60;
+
+/// A session as it is sealed.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub(crate) struct Session {
+    pub(crate) id: String,
+    /// What changes must show, so that no other page makes them.
+    pub(crate) csrf: String,
+    /// Time of the login, in seconds since 1970.
+    pub(crate) login: i64,
+    /// Time of the last use.
+    pub(crate) seen: i64,
+    pub(crate) who: Who,
+}
+
+/// Whose session it is.
+#[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
+pub(crate) enum Who {
+    /// One of the people for demonstrations.
+    Demo(String),
+    /// Somebody who has logged in at the issuer.
+    Oidc(Tokens),
+}
+
+/// What the issuer has given.
+#[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
+pub(crate) struct Tokens {
+    pub(crate) id: String,
+    pub(crate) refresh: Option<String>,
+    /// End of the ID token, in seconds since 1970.
+    pub(crate) ends: i64,
+}
+
+/// Limits for sessions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) lifetime: Duration,
+    pub(crate) idle: Duration,
+}
+
+/// An open session.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) session: Session,
+    /// Time at which it ends if nothing uses it.
+    pub(crate) ends: Timestamp,
+}
+
+impl Session {
+    /// A new session, with an id that no earlier one had.
+    pub(crate) fn new(who: Who, now: Timestamp) -> Self {
+        let now = now.as_second();
+        Self { id: word(), csrf: word(), login: now, seen: now, who }
+    }
+
+    /// The end of the session if nothing uses it any more.
+    pub(crate) fn ends(&self, limits: Limits) -> Timestamp {
+        let absolute = self.login.saturating_add(seconds(limits.lifetime));
+        let idle = self.seen.saturating_add(seconds(limits.idle));
+        Timestamp::from_second(absolute.min(idle)).unwrap_or(Timestamp::MIN)
+    }
+
+    /// Returns `true` if the session holds at a time. One from the future does not.
+    pub(crate) fn holds(&self, limits: Limits, now: Timestamp) -> bool {
+        self.login <= now.as_second() + NOTED_EVERY && now < self.ends(limits)
+    }
+
+    /// Notes that somebody uses the session; `true` if that is worth a new cookie.
+    pub(crate) fn used(&mut self, now: Timestamp) -> bool {
+        let is_due = now.as_second() - self.seen >= NOTED_EVERY;
+        if is_due {
+            self.seen = now.as_second();
+        }
+        is_due
+    }
+
+    /// The claims of the ID token, which was checked at the login.
+    pub(crate) fn claims(&self) -> Option<Value> {
+        let Who::Oidc(tokens) = &self.who else { return None };
+        claims(&tokens.id)
+    }
+}
+
+/// The claims of a token, unchecked.
+pub(crate) fn claims(token: &str) -> Option<Value> {
+    let payload = BASE64_URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+    serde_json::from_slice(&payload).ok()
+}
+
+/// A word that nobody guesses.
+pub(crate) fn word() -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(rand::rng().random::<[u8; 24]>())
+}
+
+fn seconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
+}
+
+impl std::fmt::Debug for Who {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Who")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits { lifetime: Duration::from_hours(8), idle: Duration::from_mins(30) };
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn a_session_ends_after_eight_hours_or_half_an_hour_without_use() {
+        let mut session = Session::new(Who::Demo("ann".into()), at(1000));
+        assert!(session.holds(LIMITS, at(1000)) && session.holds(LIMITS, at(1000 + 1799)));
+        assert!(!session.holds(LIMITS, at(1000 + 1800)), "idle");
+        assert!(!session.used(at(1059)), "no new cookie for each request");
+        for minute in 1..480 {
+            assert!(session.used(at(1000 + 60 * minute)));
+        }
+        assert!(session.holds(LIMITS, at(1000 + 8 * 3600 - 1)));
+        assert!(!session.holds(LIMITS, at(1000 + 8 * 3600)), "use does not extend it beyond its end");
+        assert!(!Session::new(Who::Demo("ann".into()), at(9000)).holds(LIMITS, at(1000)));
+    }
+
+    #[test]
+    fn no_two_sessions_are_alike_and_none_shows_its_tokens() {
+        let who = || Who::Oidc(Tokens { id: "a.b.c".into(), refresh: Some("secret".into()), ends: 1 });
+        let (one, other) = (Session::new(who(), at(1)), Session::new(who(), at(1)));
+        assert!(one.id != other.id && one.csrf != other.csrf && one.csrf.len() == 32);
+        assert!(!format!("{one:?}").contains("secret"));
+    }
+}

@@ -1,0 +1,107 @@
+//! What a caller may know: the answers of access reviews, put together.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use portolan_core::api::devportal::{APIKey, APIProduct};
+
+use crate::{
+    access::{Places, Right},
+    app::App,
+    caller::Caller,
+    paths::Place,
+    problem::Problem,
+    rules::{KeyRights, Sight},
+};
+
+/// A caller with everything that its requests need.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub(crate) app: &'a App,
+    pub(crate) caller: &'a Caller,
+}
+
+impl<'a> Asked<'a> {
+    pub(crate) const fn new(app: &'a App, caller: &'a Caller) -> Self {
+        Self { app, caller }
+    }
+
+    pub(crate) async fn places(self, right: Right, namespaces: &[String]) -> Result<Places, Problem> {
+        self.app.access.places(&self.app.upstream, self.caller, &right, namespaces.to_vec()).await
+    }
+
+    pub(crate) async fn may(self, right: Right) -> Result<bool, Problem> {
+        self.app.access.may(&self.app.upstream, self.caller, right).await
+    }
+
+    /// What the caller may know in any namespace.
+    pub(crate) async fn sight(self) -> Result<Sight, Problem> {
+        self.sight_of(&self.app.stores.namespaces()).await
+    }
+
+    /// The same, in one namespace.
+    pub(crate) async fn sight_in(self, namespace: &str) -> Result<Sight, Problem> {
+        self.sight_of(&[namespace.to_owned()]).await
+    }
+
+    async fn sight_of(self, namespaces: &[String]) -> Result<Sight, Problem> {
+        let (lists, manages_products, manages_keys) = tokio::try_join!(
+            self.places(Right::of("list", "apiproducts"), namespaces),
+            self.places(Right::of("manage", "apiproducts"), namespaces),
+            self.places(Right::of("manage", "apikeys"), namespaces),
+        )?;
+        Ok(Sight { user: self.caller.user.name.clone(), lists, manages_products, manages_keys })
+    }
+
+    /// A product that the caller may know of.
+    pub(crate) async fn product(self, place: &Place) -> Result<(Arc<APIProduct>, Sight), Problem> {
+        let sight = self.sight_in(&place.namespace).await?;
+        let found = self.app.stores.products.get(&place.namespace, &place.name);
+        let found = found.filter(|product| sight.sees_product(product));
+        let found = found.ok_or_else(|| Problem::not_found("APIProduct", &place.namespace, &place.name))?;
+        Ok((found, sight))
+    }
+
+    /// A key that the caller may know of.
+    pub(crate) async fn key(self, place: &Place) -> Result<(Arc<APIKey>, Sight), Problem> {
+        let sight = self.sight_in(&place.namespace).await?;
+        let found = self.app.stores.keys.get(&place.namespace, &place.name);
+        let found = found.filter(|key| sight.sees_key(key));
+        let found = found.ok_or_else(|| Problem::not_found("APIKey", &place.namespace, &place.name))?;
+        Ok((found, sight))
+    }
+
+    pub(crate) async fn key_rights(self, namespaces: &[String]) -> Result<KeyRights, Problem> {
+        let (patch, delete, decide) = tokio::try_join!(
+            self.places(Right::of("patch", "apikeys"), namespaces),
+            self.places(Right::of("delete", "apikeys"), namespaces),
+            self.places(Right::of("patch", "apikeys/status"), namespaces),
+        )?;
+        Ok(KeyRights { patch, delete, decide })
+    }
+
+    /// What the caller may do with each of these products.
+    pub(crate) async fn can_products<'p>(
+        self,
+        sight: &Sight,
+        products: impl Iterator<Item = &'p APIProduct>,
+    ) -> Result<BTreeMap<String, Vec<&'static str>>, Problem> {
+        let own: Vec<_> = products.filter(|product| sight.changes(product)).collect();
+        let namespaces: Vec<_> =
+            own.iter().filter_map(|product| product.metadata.namespace.clone()).collect();
+        if own.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let (patch, delete) = tokio::try_join!(
+            self.places(Right::of("patch", "apiproducts"), &namespaces),
+            self.places(Right::of("delete", "apiproducts"), &namespaces),
+        )?;
+        let entry = |product: &APIProduct| {
+            let namespace = product.metadata.namespace.as_deref().unwrap_or_default();
+            let name = product.metadata.name.as_deref().unwrap_or_default();
+            let table = [("update", patch.has(namespace)), ("delete", delete.has(namespace))];
+            let can = table.into_iter().filter(|(_, may)| *may).map(|(verb, _)| verb).collect();
+            (format!("{namespace}/{name}"), can)
+        };
+        Ok(own.into_iter().map(entry).collect())
+    }
+}

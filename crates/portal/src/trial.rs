@@ -1,0 +1,291 @@
+//! Pure: the request that somebody tries out, and what may be shown of the answer.
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+use serde::Deserialize;
+use serde_json::Value;
+
+const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+/// Headers that are not the caller's to choose.
+const OURS: [&str; 14] = [
+    "host",
+    "connection",
+    "content-length",
+    "transfer-encoding",
+    "te",
+    "trailer",
+    "upgrade",
+    "keep-alive",
+    "proxy-authorization",
+    "proxy-connection",
+    "cookie",
+    "forwarded",
+    "expect",
+    "accept-encoding",
+];
+
+/// What a page sends.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Trial {
+    pub(crate) namespace: String,
+    /// The product.
+    pub(crate) name: String,
+    pub(crate) key: Option<Named>,
+    pub(crate) method: String,
+    pub(crate) path: String,
+    #[serde(default)]
+    pub(crate) query: Value,
+    #[serde(default)]
+    pub(crate) headers: Value,
+    pub(crate) body: Option<String>,
+}
+
+/// A key of the caller.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Named {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+}
+
+/// A request that is not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Untried {
+    #[error("method is to be one of GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")]
+    Method,
+    #[error("path is to begin with one slash, without .., query or fragment")]
+    Path,
+    #[error("query is to be text, or an object of texts")]
+    Query,
+    #[error("headers are to be pairs of texts, and none that the portal sets itself")]
+    Header,
+    #[error("the way to send the key, as the policy has it, is not a header, cookie or query that exists")]
+    Credential,
+}
+
+/// A request as it is sent.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) method: Method,
+    pub(crate) url: Uri,
+    pub(crate) headers: HeaderMap,
+}
+
+/// Puts a request together. `base` is where it goes, `host` what it is for.
+pub(crate) fn prepare(
+    trial: &Trial,
+    (base, host): (&str, &str),
+    key: Option<(&str, &Value)>,
+) -> Result<Prepared, Untried> {
+    let method = METHODS.into_iter().find(|known| *known == trial.method).ok_or(Untried::Method)?;
+    let method = method.parse().map_err(|_| Untried::Method)?;
+    if !is_plain(&trial.path) {
+        return Err(Untried::Path);
+    }
+    let mut headers = headers(&trial.headers)?;
+    let mut query = query(&trial.query)?;
+    if let Some((value, credentials)) = key {
+        put(value, credentials, &mut headers, &mut query)?;
+    }
+    let host = HeaderValue::from_str(host).map_err(|_| Untried::Path)?;
+    headers.insert(header::HOST, host);
+    let sign = if query.is_empty() { "" } else { "?" };
+    let url = format!("{base}{}{sign}{query}", trial.path).parse().map_err(|_| Untried::Path)?;
+    Ok(Prepared { method, url, headers })
+}
+
+/// Returns `true` for a path that stays below the host: also after somebody has decoded it.
+fn is_plain(path: &str) -> bool {
+    let lower = path.to_ascii_lowercase();
+    let decoded = lower.replace("%2e", ".").replace("%2f", "/").replace("%5c", "\\");
+    path.starts_with('/')
+        && !decoded.starts_with("//")
+        && path.is_ascii()
+        && !path
+            .contains(|c: char| c.is_ascii_control() || matches!(c, '?' | '#' | '\\' | ' ' | '"' | '<' | '>'))
+        && !decoded.contains('\\')
+        && !decoded.split('/').any(|segment| segment == ".." || segment == ".")
+}
+
+fn query(given: &Value) -> Result<String, Untried> {
+    let mut out = form_urlencoded::Serializer::new(String::new());
+    match given {
+        Value::Null => {}
+        Value::String(text) => {
+            let text = text.strip_prefix('?').unwrap_or(text);
+            out.extend_pairs(form_urlencoded::parse(text.as_bytes()));
+        }
+        Value::Object(pairs) => {
+            for (name, value) in pairs {
+                match value {
+                    Value::String(text) => out.append_pair(name, text),
+                    Value::Number(number) => out.append_pair(name, &number.to_string()),
+                    Value::Bool(is) => out.append_pair(name, &is.to_string()),
+                    _ => return Err(Untried::Query),
+                };
+            }
+        }
+        _ => return Err(Untried::Query),
+    }
+    Ok(out.finish())
+}
+
+fn headers(given: &Value) -> Result<HeaderMap, Untried> {
+    let pairs: Vec<(&str, &str)> = match given {
+        Value::Null => Vec::new(),
+        Value::Object(pairs) => pairs
+            .iter()
+            .map(|(name, value)| value.as_str().map(|value| (name.as_str(), value)))
+            .collect::<Option<_>>()
+            .ok_or(Untried::Header)?,
+        Value::Array(pairs) => pairs
+            .iter()
+            .map(|pair| Some((pair[0].as_str()?, pair[1].as_str()?)))
+            .collect::<Option<_>>()
+            .ok_or(Untried::Header)?,
+        _ => return Err(Untried::Header),
+    };
+    let mut headers = HeaderMap::new();
+    for (name, value) in pairs {
+        let name: HeaderName = name.trim().parse().map_err(|_| Untried::Header)?;
+        let text = name.as_str();
+        if OURS.contains(&text) || text.starts_with("x-forwarded-") || text.starts_with("sec-") {
+            return Err(Untried::Header);
+        }
+        headers.append(name, HeaderValue::from_str(value).map_err(|_| Untried::Header)?);
+    }
+    Ok(headers)
+}
+
+/// Puts the key where the policy wants it.
+fn put(value: &str, credentials: &Value, headers: &mut HeaderMap, query: &mut String) -> Result<(), Untried> {
+    let secret = |text: String| {
+        let mut value = HeaderValue::try_from(text).map_err(|_| Untried::Credential)?;
+        value.set_sensitive(true);
+        Ok(value)
+    };
+    let named = |member: &str| credentials[member]["name"].as_str().filter(|name| !name.is_empty());
+    if let Some(name) = named("customHeader") {
+        let name: HeaderName = name.parse().map_err(|_| Untried::Credential)?;
+        headers.insert(name, secret(value.to_owned())?);
+    } else if let Some(name) = named("queryString") {
+        let pair = form_urlencoded::Serializer::new(String::new()).append_pair(name, value).finish();
+        let sign = if query.is_empty() { "" } else { "&" };
+        query.push_str(sign);
+        query.push_str(&pair);
+    } else if let Some(name) = named("cookie") {
+        let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+        if !name.chars().all(is_token) {
+            return Err(Untried::Credential);
+        }
+        headers.insert(header::COOKIE, secret(format!("{name}={value}"))?);
+    } else {
+        let prefix = credentials["authorizationHeader"]["prefix"].as_str().unwrap_or("Bearer");
+        let text = if prefix.is_empty() { value.to_owned() } else { format!("{prefix} {value}") };
+        headers.insert(header::AUTHORIZATION, secret(text)?);
+    }
+    Ok(())
+}
+
+/// Text of an answer, without the key in any form that an API may send back.
+pub(crate) fn masked(text: &str, key: Option<&str>) -> String {
+    let Some(key) = key.filter(|key| key.len() >= 8) else { return text.to_owned() };
+    let encoded: String = form_urlencoded::byte_serialize(key.as_bytes()).collect();
+    let base64 = BASE64_STANDARD.encode(key);
+    let forms = [key, encoded.as_str(), base64.trim_end_matches('=')];
+    forms.iter().fold(text.to_owned(), |text, form| text.replace(form, "•••"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn trial(path: &str, rest: Value) -> Trial {
+        let mut body = json!({"namespace": "a", "name": "p", "method": "GET", "path": path});
+        if let Value::Object(rest) = rest {
+            body.as_object_mut().unwrap().extend(rest);
+        }
+        serde_json::from_value(body).unwrap()
+    }
+
+    fn prepared(path: &str, rest: Value, key: Option<(&str, &Value)>) -> Result<Prepared, Untried> {
+        prepare(&trial(path, rest), ("https://api.example", "api.example"), key)
+    }
+
+    #[test]
+    fn a_request_stays_at_its_host() {
+        for path in [
+            "//evil",
+            "/a/../b",
+            "/%2e%2e/x",
+            "/.%2E",
+            "/%2f/evil",
+            "/a\\b",
+            "/%5c..",
+            "a",
+            "",
+            "/a?b",
+            "/a#b",
+            "/a b",
+            "/ä",
+            "@evil",
+        ] {
+            assert_eq!(prepared(path, json!({}), None).unwrap_err(), Untried::Path, "{path}");
+        }
+        let sent = prepared("/pets/7", json!({"query": {"a b": "c&d", "n": 1}}), None).unwrap();
+        assert_eq!(sent.url, "https://api.example/pets/7?a+b=c%26d&n=1");
+        assert_eq!(sent.headers[header::HOST], "api.example");
+        assert_eq!(
+            prepared("/", json!({"query": "?x=1&y=$z"}), None).unwrap().url,
+            "https://api.example/?x=1&y=%24z"
+        );
+    }
+
+    #[test]
+    fn headers_of_the_portal_are_not_for_callers() {
+        for headers in [
+            json!({"Host": "x"}),
+            json!([["cookie", "a=b"]]),
+            json!({"X-Forwarded-For": "x"}),
+            json!({"a": "b\r\nc: d"}),
+            json!({"a b": "c"}),
+            json!({"a": 1}),
+            json!("x"),
+            json!({"Transfer-Encoding": "chunked"}),
+        ] {
+            assert_eq!(
+                prepared("/", json!({"headers": headers}), None).unwrap_err(),
+                Untried::Header,
+                "{headers}"
+            );
+        }
+        let sent = prepared("/", json!({"headers": [["x-a", "1"], ["x-a", "2"]]}), None).unwrap();
+        assert_eq!(sent.headers.get_all("x-a").iter().count(), 2);
+        assert_eq!(prepared("/", json!({"method": "TRACE"}), None).unwrap_err(), Untried::Method);
+    }
+
+    #[test]
+    fn the_key_goes_where_the_policy_wants_it() {
+        let of = |credentials: Value| prepared("/", json!({"query": "a=1"}), Some(("k+1", &credentials)));
+        let header = |credentials: Value, name: &str| of(credentials).unwrap().headers[name].clone();
+        assert_eq!(header(json!({}), "authorization"), "Bearer k+1");
+        assert_eq!(header(json!({"authorizationHeader": {"prefix": "KEY"}}), "authorization"), "KEY k+1");
+        assert_eq!(header(json!({"authorizationHeader": {"prefix": ""}}), "authorization"), "k+1");
+        assert_eq!(header(json!({"customHeader": {"name": "X-Key"}}), "x-key"), "k+1");
+        assert_eq!(header(json!({"cookie": {"name": "key"}}), "cookie"), "key=k+1");
+        let url = of(json!({"queryString": {"name": "api key"}})).unwrap().url;
+        assert_eq!(url, "https://api.example/?a=1&api+key=k%2B1");
+        for bad in [json!({"customHeader": {"name": "a b"}}), json!({"cookie": {"name": "a;b"}})] {
+            assert_eq!(of(bad).unwrap_err(), Untried::Credential);
+        }
+    }
+
+    #[test]
+    fn an_answer_does_not_show_the_key() {
+        let key = "s3cret+key/1";
+        let text = format!("a {key} b s3cret%2Bkey%2F1 c {} d", BASE64_STANDARD.encode(key));
+        assert_eq!(masked(&text, Some(key)), "a ••• b ••• c ••• d");
+        assert_eq!(masked("abc", None), "abc");
+    }
+}

@@ -1,0 +1,14 @@
+//! The portal's real binary beside the real controller, on a control plane that trusts a login provider: its REST API,
+//! logins, and what must never get through.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "clippy takes the helpers of a test for other code")]
+
+mod browser;
+mod keys;
+mod list;
+mod login;
+mod people;
+mod products;
+mod scene;
+mod security;
+mod site;
