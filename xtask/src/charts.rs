@@ -16,9 +16,7 @@ use portolan_testkit::clients;
 
 use crate::{output, workspace};
 
-/// The package that `tests/helm` names as its tool.
-const HELM: &str = "helm.sh/helm/v3/cmd/helm";
-/// What helps without it.
+/// The remedy where Helm is missing.
 const NO_HELM: &str =
     "Helm is built with Go, and there is none: install Go (https://go.dev/dl), or put helm on the PATH";
 
@@ -26,12 +24,12 @@ const NO_HELM: &str =
 struct Chart {
     name: &'static str,
     namespace: &'static str,
-    /// What it cannot be without, where the caller gives no values: objects to be made by hand. And what plain
-    /// manifests of it have had before: an Ingress and an autoscaler.
+    /// Values that it cannot be without, where the caller gives none: objects to be made by hand. And the objects
+    /// that plain manifests of it have had before: an Ingress and an autoscaler.
     values: &'static [&'static str],
 }
 
-const CHARTS: [Chart; 4] = [
+const CHARTS: [Chart; 8] = [
     Chart { name: "konnector", namespace: "kube-bind", values: &[] },
     Chart { name: "provider", namespace: "portolan", values: &[] },
     Chart {
@@ -50,6 +48,14 @@ const CHARTS: [Chart; 4] = [
             "autoscaling.enabled=true",
         ],
     },
+    Chart { name: "listener", namespace: "portolan", values: &["tls.secretName=listener-tls"] },
+    Chart {
+        name: "gateway",
+        namespace: "portolan",
+        values: &["tls.secretName=gateway-tls", "listener.caSecretName=listener-tls"],
+    },
+    Chart { name: "devportal", namespace: "portolan", values: &[] },
+    Chart { name: "portal", namespace: "portolan", values: &["tls.secretName=portal-tls"] },
 ];
 
 /// Arguments of the verb.
@@ -76,7 +82,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let chosen = chosen(args.chart.as_deref())?;
     let root = workspace::root()?;
-    let helm = helm(&root)?;
+    let helm = helm()?;
     for chart in chosen {
         let namespace = args.namespace.as_deref().unwrap_or(chart.namespace);
         let mut command = Command::new(&helm);
@@ -117,8 +123,8 @@ fn values(chart: &Chart, args: &Args) -> Vec<String> {
 }
 
 /// The Helm that tests use, or where that cannot be had, the machine's.
-fn helm(root: &Path) -> Result<PathBuf> {
-    let built = clients::go_tool(&root.join("tests/helm"), HELM, "");
+fn helm() -> Result<PathBuf> {
+    let built = clients::helm();
     if let Ok(Some(helm)) = built {
         return Ok(helm);
     }
@@ -130,7 +136,7 @@ fn helm(root: &Path) -> Result<PathBuf> {
     // Go says a lot, and at the end what it was.
     let said = format!("{error:#}");
     let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
-    bail!("Helm cannot be built from tests/helm: mend that, or put helm on the PATH: {}", last.trim());
+    bail!("Helm cannot be built from tests/clients/helm: fix that, or put helm on the PATH: {}", last.trim());
 }
 
 fn stdout(command: &mut Command) -> Result<String> {
@@ -140,7 +146,7 @@ fn stdout(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// What Helm says about a failure, in one line, without what it tells of links and of debugging.
+/// The reason of Helm's failure, in one line, without its words on links and debugging.
 fn reason(said: &str) -> String {
     let lines = said.lines().map(str::trim).filter(|line| !line.is_empty());
     let kept = lines.filter(|line| !line.starts_with("walk.go:") && !line.starts_with("Use --debug"));
@@ -170,10 +176,13 @@ mod tests {
 
     #[test]
     fn a_chart_is_chosen_by_its_name() {
-        assert_eq!(chosen(None).unwrap().len(), 4);
+        assert_eq!(chosen(None).unwrap().len(), 8);
         assert_eq!(chosen(Some("provider")).unwrap()[0].namespace, "portolan");
         let error = chosen(Some("lib")).err().unwrap().to_string();
-        assert_eq!(error, "no chart lib; there are: konnector, provider, token-service, token-exchange");
+        assert_eq!(
+            error,
+            "no chart lib; there are: konnector, provider, token-service, token-exchange, listener, gateway, devportal, portal"
+        );
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What differs, in words, with the cure.
+/// Lists the differences, in words, with the cure.
 pub(crate) fn problems(root: &Path) -> Result<Vec<String>> {
     let changes = compare(&rendered()?, &present(root)?);
     Ok(changes.iter().map(|change| format!("{}: run `cargo xtask crds`", describe(change))).collect())

@@ -14,7 +14,7 @@ use crate::{output, workspace};
 struct Program {
     name: &'static str,
     package: &'static str,
-    /// Who uses it.
+    /// The tests or commands that use it.
     used: &'static str,
 }
 
@@ -22,8 +22,9 @@ const fn program(name: &'static str, package: &'static str, used: &'static str) 
     Program { name, package, used }
 }
 
-/// What is used besides Rust and Go. What is missing is installed, and nothing is installed anywhere else.
-const PROGRAMS: [Program; 8] = [
+/// Programs that are used besides Rust and Go. Those that are missing are installed, and nothing is installed
+/// anywhere else.
+const PROGRAMS: [Program; 14] = [
     program("cc", "gcc", "the C and assembler in crates"),
     program("ar", "binutils", "the C and assembler in crates"),
     program("curl", "curl", "tests that do what documents say"),
@@ -31,12 +32,19 @@ const PROGRAMS: [Program; 8] = [
     program("unshare", "util-linux", "tests in a network of their own"),
     program("mount", "mount", "tests in a network of their own"),
     program("ip", "iproute2", "tests in a network of their own"),
+    program("chromium", "chromium", "tests of pages"),
+    program("chromedriver", "chromium-driver", "tests of pages"),
     program("buildah", "buildah", "images"),
+    program("containerd", "containerd", "the cluster"),
+    // Folders of daemons are on nobody's path but root's.
+    program("/usr/sbin/runc", "runc", "the cluster"),
+    program("/usr/sbin/iptables", "iptables", "the cluster"),
+    program("/usr/lib/cni/bridge", "containernetworking-plugins", "the cluster"),
 ];
 
 /// Without these, `tests/control-plane` is compiled, which takes Go.
 const CONTROL_PLANE: [&str; 3] = ["etcd", "kube-apiserver", "kube-controller-manager"];
-/// What namespaces are for is tried as tests do it.
+/// The command that tries namespaces as tests use them.
 const NAMESPACES: [&str; 6] = ["--user", "--map-root-user", "--net", "--mount", "sh", "-c"];
 const IN_NAMESPACES: &str = "ip link set lo up && mount --bind /etc/hosts /etc/hosts";
 
@@ -140,7 +148,7 @@ fn go(root: &Path) -> Result<String> {
     }
 }
 
-/// Where the control plane's programs are that nobody has to build.
+/// Finds the control plane's programs that nobody has to build.
 fn provided() -> Option<&'static str> {
     let in_assets =
         || assets().is_some_and(|folder| CONTROL_PLANE.iter().all(|name| folder.join(name).is_file()));

@@ -28,8 +28,17 @@ use crate::{
 };
 
 /// The images, each of the binary with its name, which is in the package `portolan-NAME`.
-const NAMES: [&str; 4] = ["konnector", "provider", "token-service", "token-exchange"];
-/// What the files of an image may have in all, in bytes.
+const NAMES: [&str; 8] = [
+    "konnector",
+    "provider",
+    "token-service",
+    "token-exchange",
+    "listener",
+    "gateway",
+    "devportal",
+    "portal",
+];
+/// Limit on the files of an image in all, in bytes.
 const LIMIT: u64 = 25_000_000;
 /// `EX_USAGE`: something must be installed first.
 const NOT_INSTALLED: u8 = 64;
@@ -40,7 +49,7 @@ pub(crate) struct Args {
     /// Images to build; none for all
     #[arg(value_name = "NAME", value_parser = NAMES)]
     names: Vec<String>,
-    /// Where archives and SBOMs go; `images` in the target directory when absent
+    /// Directory for archives and SBOMs; `images` in the target directory when absent
     #[arg(long, value_name = "DIR")]
     output: Option<PathBuf>,
     /// Take the binaries from here instead of building them; their images may have any size
@@ -82,11 +91,28 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Builds the images of all services from binaries that are there.
+pub(crate) fn build(binaries: &Path, output: &Path) -> Result<()> {
+    let args = Args {
+        names: Vec::new(),
+        output: Some(output.to_owned()),
+        binaries: Some(binaries.to_owned()),
+        check: false,
+    };
+    ensure!(run(&args)? == ExitCode::SUCCESS, "the images cannot be built");
+    Ok(())
+}
+
+/// Builds an image of one static program and nothing else.
+pub(crate) fn of_one_program(program: &Path, tag: &str, archive: &Path) -> Result<()> {
+    Buildah::new()?.of_one_program(program, tag, archive)
+}
+
 fn chosen(names: &[String]) -> Vec<&'static str> {
     NAMES.into_iter().filter(|name| names.is_empty() || names.iter().any(|chosen| chosen == name)).collect()
 }
 
-/// Where images are built.
+/// The directories in which images are built.
 struct Yard {
     root: PathBuf,
     origin: Origin,
@@ -169,7 +195,11 @@ mod tests {
         assert_eq!(chosen(&args.names), ["konnector", "token-service"]);
         assert!(args.check && args.binaries.is_none() && args.output.is_some());
         let error = parse(&["konektor"]).map(|_| ()).unwrap_err().to_string();
-        assert!(error.contains("konnector, provider, token-service, token-exchange"), "{error}");
+        assert!(
+            error
+                .contains("konnector, provider, token-service, token-exchange, listener, gateway, devportal"),
+            "{error}"
+        );
     }
 
     #[test]

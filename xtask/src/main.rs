@@ -4,24 +4,23 @@
 
 mod bench;
 mod charts;
-mod clusters;
+mod cluster;
+mod console;
 mod crds;
 mod deps;
-mod display;
 mod images;
-mod interrupt;
-mod output;
-mod services;
+mod rights;
 mod stages;
 mod test;
 mod tidy;
 mod torture;
+mod toystore;
 mod up;
-mod workspace;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use xtask_kit::{clusters, display, interrupt, output, services, workspace};
 
 #[derive(Parser)]
 #[command(name = "xtask", bin_name = "cargo xtask", about = "The project's own commands")]
@@ -36,14 +35,20 @@ enum Command {
     Up(up::Args),
     /// Render every CRD into the chart that ships it
     Crds(crds::Args),
+    /// Build the bundles of the gateway's console and of the portal's pages from their sources, with npm
+    Console(console::Args),
     /// Render the charts as manifests, for people without Helm
     Charts(charts::Args),
     /// Build an OCI image and an SBOM of each service, without pulling anything
     Images(images::Args),
+    /// Turn this machine into a Kubernetes cluster with every chart installed, and take it down again
+    Cluster(cluster::Args),
     /// Check what the compiler does not: dependency edges, versions, licences, source rules, the ledger
     Tidy,
     /// Install the Debian packages that tests need, and check the tools they are built with
     Deps,
+    /// Report rights that the charts grant and no test has used
+    Rights(rights::Args),
     /// Run every stage that must pass before a change lands, or the part of some services
     Test(test::Args),
     /// Measure a service against what is promised and against the original
@@ -56,10 +61,13 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Up(args) => up::run(&args),
         Command::Crds(args) => crds::run(&args),
+        Command::Console(args) => console::run(&args),
         Command::Charts(args) => charts::run(&args),
         Command::Images(args) => images::run(&args),
+        Command::Cluster(args) => cluster::run(&args),
         Command::Tidy => tidy::run(),
         Command::Deps => deps::run(),
+        Command::Rights(args) => rights::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Torture(args) => torture::run(&args),

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 
 use crate::output;
 
-/// How many parts of a stage ended how.
+/// Number of a stage's parts by result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) passed: usize,

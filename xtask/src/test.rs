@@ -5,7 +5,7 @@ mod report;
 
 use std::{
     collections::BTreeSet,
-    env, fs,
+    fs,
     io::{BufRead as _, BufReader},
     path::Path,
     process::{Command, ExitCode, ExitStatus, Stdio},
@@ -19,7 +19,7 @@ use self::{
     report::Report,
 };
 use crate::{
-    Cli, output,
+    Cli, cluster, output,
     stages::{Counts, Stages},
     workspace,
 };
@@ -53,6 +53,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             stages.skip(stage.name, "the build failed")?;
             continue;
         }
+        if let Some(why) = (stage.name == plan::CLUSTER).then(cluster::lacking).flatten() {
+            stages.skip(stage.name, &why)?;
+            continue;
+        }
         let passed = stages.run(stage.name, || runner.run(stage))?;
         built &= passed || stage.name != plan::BUILD;
     }
@@ -71,7 +75,7 @@ struct Runner<'a> {
     root: &'a Path,
     /// The skips that are no failure; `None` where every skip is fine.
     allowed: Option<&'a BTreeSet<String>>,
-    /// What failed and how to repeat it, for the end of the output.
+    /// The failed stages and how to repeat them, for the end of the output.
     failures: Vec<String>,
 }
 
@@ -124,7 +128,7 @@ impl Runner<'_> {
 fn command(stage: &Stage) -> Result<Command> {
     let mut command = match stage.kind {
         Kind::Cargo | Kind::CargoTest => Command::new("cargo"),
-        Kind::Xtask => Command::new(env::current_exe().context("finding this program")?),
+        Kind::Xtask => Command::new(workspace::own_program()?),
     };
     command.args(&stage.arguments);
     Ok(command)

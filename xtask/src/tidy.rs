@@ -27,9 +27,9 @@ use anyhow::Result;
 use cargo_metadata::{Metadata, Package};
 
 use self::policy::Policy;
-use crate::{crds, output, workspace};
+use crate::{console, crds, output, workspace};
 
-/// What the checks look at.
+/// The files and facts that the checks look at.
 struct Project {
     root: PathBuf,
     graph: Metadata,
@@ -40,7 +40,7 @@ struct Project {
 
 type Check = fn(&Project) -> Result<Vec<String>>;
 
-const CHECKS: [(&str, Check); 15] = [
+const CHECKS: [(&str, Check); 16] = [
     ("dependency edges", |project| Ok(edges::check(project))),
     ("single versions", |project| Ok(packages::versions(project))),
     ("banned crates", |project| Ok(packages::bans(project))),
@@ -55,6 +55,7 @@ const CHECKS: [(&str, Check); 15] = [
     ("values of charts", chart_values::check),
     ("metrics in alerts and dashboards", chart_metrics::check),
     ("alerts and their pages", chart_alerts::check),
+    ("bundle of the console, where npm is installed", |project| console::problems(&project.root)),
     ("cargo-deny, where it is installed", cargo_deny),
 ];
 

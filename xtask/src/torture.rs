@@ -30,13 +30,13 @@ use crate::{
     services::{Binaries, Profile},
 };
 
-/// How long steps are taken before both sides must agree.
+/// Time for which steps are taken before both sides must agree.
 const PHASE: Duration = Duration::from_secs(20);
 
 /// Arguments of the verb.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// How long steps are taken
+    /// Seconds for which steps are taken
     #[arg(long, default_value_t = 60)]
     seconds: u64,
     /// Repeats the steps of an earlier run; what happens between them is not the seed's to decide
@@ -45,7 +45,7 @@ pub(crate) struct Args {
     /// The steps to take besides creating, changing, deleting and reporting; all when absent
     #[arg(long, value_delimiter = ',', value_parser = PossibleValuesParser::new(Step::values()))]
     steps: Vec<String>,
-    /// How many seconds nothing may be written at the end
+    /// Seconds at the end in which nothing may be written
     #[arg(long, default_value_t = 60)]
     quiet: u64,
     /// One JSON object a line and name: name, value, unit

@@ -1,8 +1,12 @@
 //! `cargo xtask up [--once]`: two clusters, the services between them, and a walk through what they do.
 
 mod cert_manager;
+mod devportal;
+mod gateway;
 mod hints;
 mod kube_bind;
+mod listener;
+mod portal;
 mod report;
 mod tokens;
 mod walk;
@@ -22,8 +26,18 @@ use crate::{
 };
 
 /// The services that join.
-const SERVICES: [&str; 5] = ["provider", "konnector", "token-service", "token-exchange", "kfca-cli"];
-/// How often to look whether the services still run.
+const SERVICES: [&str; 9] = [
+    "provider",
+    "konnector",
+    "token-service",
+    "token-exchange",
+    "kfca-cli",
+    "listener",
+    "gateway",
+    "devportal",
+    "portal",
+];
+/// Interval at which to look whether the services still run.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Arguments of the verb.

@@ -1,7 +1,7 @@
-//! What `cargo xtask VERB` starts: it builds the verbs and hands over to them.
+//! Starts `cargo xtask VERB`: builds the verbs and hands over to them.
 //!
-//! Half the workspace is in the verbs, so a first build takes minutes. This program takes a second, and shows from then on
-//! what goes on. Where a verb needs control planes, Go builds them at the same time.
+//! Half the workspace is in the verbs, so a first build takes minutes. This program takes a second, and shows from
+//! then on what goes on. Where a verb needs control planes, Go builds them at the same time.
 
 mod building;
 
@@ -44,7 +44,11 @@ fn run(arguments: &[OsString]) -> io::Result<ExitCode> {
     }
     let go = if WITH_CONTROL_PLANES.contains(&verb) { start_go(&directory)? } else { None };
     // `up` runs every service, so that all is built at once.
-    let packages: &[&str] = if verb == "up" { &["--workspace", "--bins"] } else { &["--package", "xtask"] };
+    let packages: &[&str] = match verb {
+        "up" => &["--workspace", "--exclude", "xtask-bench", "--bins"],
+        "bench" => &["--package", "xtask", "--package", "xtask-bench"],
+        _ => &["--package", "xtask"],
+    };
     if !cargo(packages)? || !has_built(go)? {
         return Ok(ExitCode::from(FAILED));
     }

@@ -1,4 +1,4 @@
-//! What Helm rendered, as files for kubectl.
+//! Files for kubectl from Helm's output.
 
 use std::collections::BTreeMap;
 
@@ -84,7 +84,7 @@ fn without_helm(part: &mut Value) {
     }
 }
 
-/// Whether nothing is left.
+/// Returns `true` if nothing is left.
 fn strip(entries: &mut Map<String, Value>) -> bool {
     let before = entries.len();
     entries.retain(|key, value| {

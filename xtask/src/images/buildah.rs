@@ -11,12 +11,12 @@ use portolan_testkit::workdir::Workdir;
 
 use super::origin::Origin;
 
-/// Whether there is a buildah on the PATH.
+/// Returns `true` if there is a buildah on the PATH.
 pub(super) fn is_installed() -> bool {
     Command::new("buildah").arg("--version").output().is_ok_and(|output| output.status.success())
 }
 
-/// What was built.
+/// The result of a build.
 #[derive(Debug)]
 pub(super) struct Built {
     /// The digest of its manifest: what `image@sha256:...` names.
@@ -60,6 +60,21 @@ impl Buildah {
         run(push.arg(format!("oci-archive:{}:{tag}", archive.display())))?;
         let digest = fs::read_to_string(&digest).context("the digest of the image")?.trim().to_owned();
         Ok(Built { digest, size: size(files.join(name))? })
+    }
+
+    /// Builds an image of one static program, as user 65532.
+    pub(super) fn of_one_program(&self, program: &Path, tag: &str, archive: &Path) -> Result<()> {
+        let context = self.0.path().join("context");
+        fs::create_dir(&context)?;
+        fs::copy(program, context.join("program")).context("the program of the image")?;
+        let file = "FROM scratch\nCOPY program /program\nUSER 65532:65532\nENTRYPOINT [\"/program\"]\n";
+        fs::write(context.join("Dockerfile"), file)?;
+        let mut build = self.command("bud");
+        build.args(["--isolation", "chroot", "--pull-never", "--quiet", "--tag", tag]);
+        run(build.arg(&context))?;
+        let mut push = self.command("push");
+        push.args(["--quiet", tag]);
+        run(push.arg(format!("oci-archive:{}:{tag}", archive.display())))
     }
 
     fn command(&self, verb: &str) -> Command {

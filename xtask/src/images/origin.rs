@@ -1,4 +1,4 @@
-//! What an image is made of: version, commit and time, all of them the same however often it is built.
+//! Ingredients of an image: version, commit and time, all of them the same however often it is built.
 
 use std::{
     env,
@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use crate::workspace;
 
-/// Where the sources of an image come from.
+/// The origin of an image's sources.
 pub(super) struct Origin {
     pub(super) version: String,
     /// The commit, or `unknown` outside of a repository. With `-dirty` when something is not committed.

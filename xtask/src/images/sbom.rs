@@ -1,7 +1,8 @@
-//! What is in an image, as a bill of materials: `CycloneDX` 1.5 in JSON.
+//! A bill of materials of an image: `CycloneDX` 1.5 in JSON.
 //!
-//! Crates are those that Cargo links into the binary, with the checksums of Cargo.lock; what comes from the distribution
-//! is what `docker/assemble` recorded. It names the image by its digest, and is the same however often it is written.
+//! Crates are those that Cargo links into the binary, with the checksums of Cargo.lock; what comes from the
+//! distribution is what `docker/assemble` recorded. It names the image by its digest, and is the same however often
+//! it is written.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -187,7 +188,7 @@ fn checksums(graph: &Metadata) -> Result<BTreeMap<(String, String), String>> {
     Ok(known.collect())
 }
 
-/// What comes from the distribution, as its records in the image say.
+/// Reads the distribution's packages from its records in the image.
 fn distributed(root: &Path) -> Result<Vec<Value>> {
     let release = fs::read_to_string(root.join("etc/os-release")).context("os-release of the image")?;
     let field = |name: &str| release.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();

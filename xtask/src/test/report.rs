@@ -26,18 +26,18 @@ impl fmt::Display for Skip {
     }
 }
 
-/// Where in the harness's output the next line is.
+/// Position in the harness's output.
 #[derive(Clone, Copy, Default, PartialEq)]
 enum Section {
     #[default]
     Results,
-    /// What passing tests printed.
+    /// Output of passing tests.
     Successes,
-    /// What failing tests printed.
+    /// Output of failing tests.
     Failures,
 }
 
-/// What has been read so far.
+/// The output that has been read so far.
 #[derive(Default)]
 pub(crate) struct Report {
     section: Section,

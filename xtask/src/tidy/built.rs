@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context as _, Result};
 use cargo_metadata::{FeatureName, Metadata, Package, PackageId};
 
-/// What is reachable from the workspace over dependencies that are turned on, on any platform.
+/// Finds the packages that are reachable from the workspace over dependencies that are turned on, on any platform.
 pub(super) fn packages(graph: &Metadata) -> Result<Vec<Package>> {
     let resolve = graph.resolve.as_ref().context("cargo metadata answered without a graph")?;
     let nodes: BTreeMap<_, _> = resolve.nodes.iter().map(|node| (&node.id, node)).collect();
@@ -26,7 +26,7 @@ pub(super) fn packages(graph: &Metadata) -> Result<Vec<Package>> {
     Ok(graph.packages.iter().filter(|package| reached.contains(&package.id)).cloned().collect())
 }
 
-/// Whether `package` with these features depends on `name`.
+/// Returns `true` if `package` with these features depends on `name`.
 pub(crate) fn is_on(package: &Package, features: &[FeatureName], name: &str) -> bool {
     package.dependencies.iter().filter(|dependency| dependency.name == name).any(|dependency| {
         let key = dependency.rename.as_deref().unwrap_or(name);
@@ -36,7 +36,8 @@ pub(crate) fn is_on(package: &Package, features: &[FeatureName], name: &str) -> 
     })
 }
 
-/// Whether a feature's entry turns an optional dependency on: `dep:key` and `key/feature`, but not `key?/feature`.
+/// Returns `true` if a feature's entry turns an optional dependency on: `dep:key` and `key/feature`, but not
+/// `key?/feature`.
 fn enables(entry: &str, key: &str) -> bool {
     entry.strip_prefix("dep:").is_some_and(|name| name == key)
         || entry.split_once('/').is_some_and(|(name, _)| name == key)

@@ -15,7 +15,7 @@ use super::{
     charts::{self, Alert},
 };
 
-/// What `promtool test rules` reads, as far as it is checked.
+/// The input of `promtool test rules`, as far as it is checked.
 #[derive(Deserialize)]
 struct Tests {
     tests: Vec<Series>,
@@ -72,7 +72,7 @@ fn runbook_faults(alerts: &[Alert], page: &str, text: &str) -> Vec<String> {
     let told = sections.iter().skip_while(|section| **section != (2, "Alerts")).skip(1);
     let told = told.take_while(|(level, _)| *level > 2);
     let surplus = told.filter(|(_, heading)| !alerts.iter().any(|alert| alert.name == *heading));
-    found.extend(surplus.map(|(_, heading)| format!("{page}: {heading} is no alert: take the section out")));
+    found.extend(surplus.map(|(_, heading)| format!("{page}: {heading} is no alert: remove the section")));
     found
 }
 
@@ -119,7 +119,7 @@ fn headings(text: &str) -> Vec<(usize, &str)> {
     found
 }
 
-/// What a heading is linked by.
+/// The anchor of a heading in links.
 fn anchor(heading: &str) -> String {
     let kept = heading.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
     kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect()

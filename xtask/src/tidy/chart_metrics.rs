@@ -8,24 +8,34 @@ use serde_json::Value;
 use super::{Project, charts};
 use crate::workspace;
 
-/// Where the metrics of a service are registered: the beginnings of paths.
-const SOURCES: [(&str, &[&str]); 4] = [
+/// Beginnings of the paths at which the metrics of a service are registered.
+const SOURCES: [(&str, &[&str]); 8] = [
     ("konnector", &["crates/konnector/src/", "crates/runtime/src/controller", "crates/runtime/src/client"]),
     ("provider", &["crates/provider/src/", "crates/runtime/src/controller", "crates/runtime/src/client"]),
     ("token-service", &["crates/token-service/src/metrics", "crates/runtime/src/client"]),
+    (
+        "listener",
+        &["crates/listener/src/metrics", "crates/runtime/src/controller", "crates/runtime/src/client"],
+    ),
     ("token-exchange", &["crates/token-exchange/src/", "crates/runtime/src/client"]),
+    ("gateway", &["crates/gateway/src/metrics", "crates/runtime/src/client"]),
+    (
+        "devportal",
+        &["crates/devportal/src/metrics", "crates/runtime/src/controller", "crates/runtime/src/client"],
+    ),
+    ("portal", &["crates/portal/src/metrics", "crates/runtime/src/client"]),
 ];
 /// Functions of `portolan_runtime::metrics::Metrics` that register, and whether what they register is a histogram.
 const REGISTERS: [(&str, bool); 4] =
     [("counters", false), ("gauges", false), ("latencies", true), ("short_latencies", true)];
-/// What kubelets and kube-state-metrics say about any pod.
+/// Metrics of kubelets and kube-state-metrics about any pod.
 const FOREIGN: [&str; 4] = [
     "container_cpu_usage_seconds_total",
     "container_memory_working_set_bytes",
     "kube_pod_container_resource_limits",
     "kube_pod_container_status_restarts_total",
 ];
-/// What a histogram has instead of its own name.
+/// Suffixes of a histogram's series.
 const PARTS: [&str; 3] = ["_bucket", "_count", "_sum"];
 /// Words of `PromQL` that stand where a metric could.
 const WORDS: [&str; 8] = ["and", "bool", "inf", "nan", "offset", "or", "unless", "atan2"];

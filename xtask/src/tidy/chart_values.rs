@@ -1,7 +1,7 @@
 //! Values of charts: `values.yaml`, `values.schema.json` and the table in the README state the same.
 //!
-//! A value is what a comment in `values.yaml` explains. The same words are its description in the schema and the last cell
-//! of its row, so that nobody reads of a value what no longer holds.
+//! A value is what a comment in `values.yaml` explains. The same words are its description in the schema and the last
+//! cell of its row, so that nobody reads of a value what no longer holds.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{Project, charts};
 
-/// What schemas know for charts that depend on this one, and nobody sets otherwise.
+/// Keys that schemas know for charts that depend on this one, and that nobody sets otherwise.
 const OF_DEPENDENTS: [&str; 3] = ["enabled", "global", "portolan-lib"];
 
 /// The three places, as they are read.

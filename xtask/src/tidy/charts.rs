@@ -1,4 +1,4 @@
-//! What the checks of charts share: which charts there are, and what stands in their files.
+//! Parts that the checks of charts share: the list of charts, and the content of their files.
 
 use std::{fs, path::Path};
 
@@ -15,7 +15,7 @@ pub(super) struct Alert {
     pub(super) annotations: Annotations,
 }
 
-/// What is told with it, as far as it is checked.
+/// The annotations of an alert, as far as they are checked.
 #[derive(Default, Deserialize)]
 pub(super) struct Annotations {
     #[serde(default)]

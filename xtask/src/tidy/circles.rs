@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result};
 use super::Project;
 use crate::workspace;
 
-/// How many modules of a crate may stand in circles.
+/// Limit on the modules of a crate in circles.
 const MAX: usize = 5;
 
 /// The place of a module in its crate; that of the root is empty.
@@ -83,7 +83,7 @@ fn in_circles(modules: &BTreeMap<Module, String>) -> Vec<&Module> {
 struct Source {
     modules: BTreeSet<Module>,
     paths: BTreeMap<Module, Vec<Module>>,
-    /// What a module hands on under a name of its own.
+    /// Names that a module hands on, each with its origin.
     handed_on: BTreeMap<(Module, String), Module>,
 }
 

@@ -1,4 +1,4 @@
-//! Which crate may depend on which: core -> runtime -> services, with the test crates beside them.
+//! Directions of dependencies between crates: core -> runtime -> services, with the test crates beside them.
 
 use std::path::Path;
 
@@ -14,7 +14,9 @@ enum Layer {
     Service,
     ControlPlane,
     Testkit,
+    Fuzz,
     Tests,
+    XtaskKit,
     Xtask,
     Front,
 }
@@ -26,8 +28,10 @@ impl Layer {
             "crates/runtime" => Self::Runtime,
             "crates/control-plane" => Self::ControlPlane,
             "crates/testkit" => Self::Testkit,
+            "fuzz" => Self::Fuzz,
             "tests" => Self::Tests,
-            "xtask" => Self::Xtask,
+            "xtask" | "xtask/bench" => Self::Xtask,
+            "xtask/kit" => Self::XtaskKit,
             "xtask/front" => Self::Front,
             other if other.starts_with("crates/") => Self::Service,
             _ => return None,
@@ -42,7 +46,10 @@ impl Layer {
             Self::Runtime => &[Self::Core],
             Self::Service => &[Self::Core, Self::Runtime],
             Self::Testkit => &[Self::Core, Self::Runtime, Self::ControlPlane],
-            Self::Tests | Self::Xtask => &[Self::Core, Self::Runtime, Self::Testkit],
+            // Strangers write what services read, so their entry points are called directly.
+            Self::Fuzz => &[Self::Core, Self::Runtime, Self::Service],
+            Self::Tests | Self::XtaskKit => &[Self::Core, Self::Runtime, Self::Testkit],
+            Self::Xtask => &[Self::Core, Self::Runtime, Self::Testkit, Self::XtaskKit],
         }
     }
 }
@@ -163,7 +170,7 @@ fn outer_edge(from: &Member<'_>, layer: Layer, to: &Asked<'_>) -> Option<String>
 mod tests {
     use super::*;
 
-    const CRATES: [(&str, &str); 9] = [
+    const CRATES: [(&str, &str); 11] = [
         ("portolan-core", "crates/core"),
         ("portolan-runtime", "crates/runtime"),
         ("portolan-konnector", "crates/konnector"),
@@ -172,7 +179,9 @@ mod tests {
         ("portolan-testkit", "crates/testkit"),
         ("portolan-tests", "tests"),
         ("xtask", "xtask"),
+        ("xtask-bench", "xtask/bench"),
         ("xtask-front", "xtask/front"),
+        ("xtask-kit", "xtask/kit"),
     ];
 
     fn ask<'a>(name: &'a str, features: &[&'a str]) -> Asked<'a> {
@@ -204,6 +213,14 @@ mod tests {
             ("xtask", "portolan-core"),
             ("xtask", "portolan-runtime"),
             ("xtask", "portolan-testkit"),
+            ("xtask", "xtask-kit"),
+            ("xtask-bench", "portolan-core"),
+            ("xtask-bench", "portolan-runtime"),
+            ("xtask-bench", "portolan-testkit"),
+            ("xtask-bench", "xtask-kit"),
+            ("xtask-kit", "portolan-core"),
+            ("xtask-kit", "portolan-runtime"),
+            ("xtask-kit", "portolan-testkit"),
         ];
         for (from, _) in CRATES {
             for (to, _) in CRATES {

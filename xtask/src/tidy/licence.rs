@@ -1,6 +1,7 @@
 //! SPDX licence expressions: does a list of allowed licences satisfy one?
 
-/// Whether `expression` can be met with licences that `allowed` accepts. An expression that cannot be read is not met.
+/// Returns `true` if `expression` can be met with licences that `allowed` accepts. An expression that cannot be read
+/// is not met.
 ///
 /// `A/B`, which old manifests use, means `A OR B`. A licence `WITH` an exception is one entry of its own.
 pub(super) fn satisfied(expression: &str, allowed: &dyn Fn(&str) -> bool) -> bool {

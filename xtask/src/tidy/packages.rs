@@ -1,6 +1,6 @@
 //! The dependency graph against `deny.toml`: versions, bans, licences, sources.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fs};
 
 use cargo_metadata::{Package, semver::Version};
 
@@ -48,7 +48,7 @@ fn duplicates(packages: &[(&str, Version)], skips: &[Ban]) -> Vec<String> {
             } else {
                 "agree on one, or give a reason under `skip` in deny.toml"
             };
-            found.push(format!("{name} is there as {}: {cure}", list.join(" and ")));
+            found.push(format!("{name} has several versions, {}: {cure}", list.join(" and ")));
         }
     }
     for Ban { spec, reason } in skips {
@@ -77,12 +77,18 @@ pub(super) fn bans(project: &Project) -> Vec<String> {
 /// Crates whose licence is not allowed.
 pub(super) fn licences(project: &Project) -> Vec<String> {
     let refused = |package: &Package| {
-        let licence = package.license.as_deref().unwrap_or_default();
+        let licence = package.license.clone().unwrap_or_else(|| written(package));
         let (name, version) = (&package.name, &package.version);
-        (!may_have(&project.policy.licenses, name, version, licence))
+        (!may_have(&project.policy.licenses, name, version, &licence))
             .then(|| format!("{name} {version} has the licence `{licence}`: deny.toml does not allow it"))
     };
     project.built.iter().filter_map(refused).collect()
+}
+
+/// The licence of a package that has its text instead of its name. cargo-deny knows more texts than this one.
+fn written(package: &Package) -> String {
+    let text = package.license_file().and_then(|file| fs::read_to_string(file).ok()).unwrap_or_default();
+    if text.trim_start().starts_with("MIT License\n") { "MIT".to_owned() } else { String::new() }
 }
 
 fn may_have(policy: &Licenses, name: &str, version: &Version, expression: &str) -> bool {

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use cargo_metadata::semver::{Version, VersionReq};
 use serde::{Deserialize, de::Error as _};
 
-/// What may be depended on.
+/// The rules for dependencies.
 #[derive(Deserialize)]
 pub(super) struct Policy {
     pub(super) bans: Bans,
@@ -67,7 +67,7 @@ pub(super) struct Exception {
     pub(super) allow: Vec<String>,
 }
 
-/// Where crates may come from.
+/// The permitted sources of crates.
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) struct Sources {

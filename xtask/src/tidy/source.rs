@@ -12,7 +12,7 @@ const MAX_LINES: usize = 500;
 /// Longest `main.rs` of a service: a binary only hands its arguments to its library.
 const MAX_MAIN_LINES: usize = 25;
 
-/// What must not be in a line, and what to do instead. In two pieces, or this file would break its own rule.
+/// Forbidden text in a line, and the replacement. In two pieces, or this file would break its own rule.
 const FORBIDDEN: [(&str, &str); 6] = [
     (concat!("#[", "allow("), "use #[expect(.., reason = \"..\")]"),
     (concat!("#![", "allow("), "use #![expect(.., reason = \"..\")]"),

@@ -13,7 +13,7 @@ use cargo_metadata::Metadata;
 
 use crate::workspace;
 
-/// What became of the search for a test.
+/// Result of the search for a test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
     Runs,
@@ -22,7 +22,7 @@ pub(super) enum Found {
     Absent,
 }
 
-/// Where tests can be: root files of test targets and packages, by the first part of a full name.
+/// Root files of test targets and packages, by the first part of a test's full name.
 pub(super) struct TestIndex(BTreeMap<String, Vec<PathBuf>>);
 
 impl TestIndex {

@@ -1,5 +1,5 @@
-//! Whether both sides agree: each object of a user has one copy, in its place, that says the same; and no copy is left
-//! of what is gone.
+//! The check that both sides agree: each object of a user has one copy, in its place, that has the same content; and
+//! no deleted object has a copy.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ pub(super) const THEIRS: &str = "theirs";
 /// The objects of a side, by their places.
 pub(super) type Listed = Vec<(Place, Value)>;
 
-/// What is compared, and what is known of it.
+/// The sides to compare, and the facts about them.
 pub(super) struct Sides<'a> {
     pub(super) contract: &'a str,
     pub(super) users: &'a Origins,
@@ -29,7 +29,7 @@ pub(super) struct Sides<'a> {
 }
 
 impl Sides<'_> {
-    /// What is not the same on both sides.
+    /// Finds the differences between both sides.
     pub(super) fn compare(&self, here: &Listed, there: &Listed) -> Findings {
         let mut findings = Findings::default();
         let mut left: BTreeMap<_, _> = there.iter().map(|(place, object)| (place, object)).collect();
@@ -53,7 +53,7 @@ impl Sides<'_> {
         findings
     }
 
-    /// Where the copy of an object stands.
+    /// The place of an object's copy.
     fn place_of(&self, origin: &Place) -> Place {
         let Place { plural, namespace, name } = origin.clone();
         if namespace.is_empty() {
@@ -74,11 +74,11 @@ fn uid(object: &Value) -> &str {
     object["metadata"]["uid"].as_str().unwrap_or_default()
 }
 
-/// Why a copy is not that of an origin.
+/// The difference between a copy and its origin.
 fn difference(origin: &Value, copy: Option<&Value>) -> Option<String> {
     let Some(copy) = copy else { return Some("it has no copy".to_owned()) };
     if !origin["metadata"]["deletionTimestamp"].is_null() {
-        return Some("it is being deleted, and does not go".to_owned());
+        return Some("it is terminating, and stays".to_owned());
     }
     let (ours, theirs) = (carried(origin), carried(copy));
     if ours != theirs {
@@ -92,7 +92,7 @@ fn difference(origin: &Value, copy: Option<&Value>) -> Option<String> {
     (named.is_string() && named != &copy["metadata"]["uid"]).then(|| format!("it names {named} as its copy"))
 }
 
-/// What goes to the provider, without what the provider has added in its own field.
+/// The part that goes to the provider, without the provider's addition in its own field.
 fn carried(object: &Value) -> Value {
     let mut carried = content(object);
     if let Some(spec) = carried["spec"].as_object_mut() {

@@ -19,15 +19,17 @@ use super::{
 };
 use crate::display::Display;
 
-/// How long both sides may take to agree once nothing is broken any more.
+/// Limit for both sides to agree once nothing is broken any more.
 pub(super) const AGREE_WITHIN: Duration = Duration::from_secs(120);
-/// What can only get worse is waited for no longer than this.
+/// Limit for waiting on a difference that can only get worse.
 const SURE_AFTER: Duration = Duration::from_secs(8);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How long nothing is written before quiet begins, and how long that may take.
-const SETTLED: Duration = Duration::from_secs(3);
-const QUIET_WITHIN: Duration = Duration::from_secs(30);
-/// How many faults may last at the same time.
+/// Time without writes before quiet begins: longer than a restarted process keeps the conditions of its predecessor, and than
+/// a write backs off that an absent API server has refused some times.
+const SETTLED: Duration = Duration::from_secs(12);
+/// Limit for quiet to begin.
+const QUIET_WITHIN: Duration = Duration::from_secs(60);
+/// Limit on concurrent faults.
 const AT_ONCE: usize = 2;
 
 pub(super) struct Driver<'a> {
@@ -38,7 +40,7 @@ pub(super) struct Driver<'a> {
     pub(super) record: Record,
     /// Faults that last.
     pub(super) open: Vec<Open>,
-    /// What was done, with when.
+    /// The steps so far, with their times.
     pub(super) trace: Vec<String>,
     pub(super) taken: usize,
     steps: Vec<Step>,
@@ -60,7 +62,7 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Takes steps for a while and mends what is broken at the end of it.
+    /// Takes steps for a while and repairs what is broken at the end of it.
     pub(super) async fn work(&mut self, length: Duration, display: &Display) -> Result<()> {
         let end = Instant::now() + length;
         while Instant::now() < end {
@@ -103,7 +105,7 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// What our processes write though there is nothing left to do.
+    /// Finds writes of our processes though there is nothing left to do.
     pub(super) async fn quiet(&mut self, length: Duration) -> Result<Findings> {
         let started = Instant::now();
         let mut marks = self.marks()?;
@@ -166,7 +168,7 @@ impl<'a> Driver<'a> {
         !step.is_fault() || (self.open.len() < AT_ONCE && !self.open.iter().any(|open| open.is_of(step)))
     }
 
-    /// What a kubelet does with processes that have ended.
+    /// Restarts processes that have ended, as a kubelet does.
     async fn keep_alive(&mut self) -> Result<()> {
         for (service, side) in [(Service::Konnector, Side::Consumer), (Service::Provider, Side::Provider)] {
             let has_ended = self.world.process(service).exited().is_some();

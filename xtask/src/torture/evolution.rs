@@ -1,4 +1,4 @@
-//! How the CRDs of a provider change: versions come and go as Kubernetes' own documentation describes it, and schemas
+//! Evolution of a provider's CRDs: versions come and go as Kubernetes' own documentation describes it, and schemas
 //! get wider.
 
 use anyhow::Result;

@@ -1,4 +1,4 @@
-//! Faults: what is broken for some steps of others, and then mended.
+//! Faults: what is broken for some steps of others, and then repaired.
 
 use std::{
     ops::Range,
@@ -33,7 +33,7 @@ use super::{
 /// More than a moment, so that what is cut off notices.
 const LONG: Duration = Duration::from_millis(1500);
 
-/// What is broken.
+/// The faults.
 enum Fault {
     Killed(Service),
     Away(Side),
@@ -76,7 +76,7 @@ impl Open {
         own == step
     }
 
-    /// The side whose API server is needed to mend it.
+    /// The side whose API server is needed to repair it.
     fn needs(&self) -> Option<Side> {
         match self.fault {
             Fault::Killed(Service::Konnector) | Fault::WrongSecret => Some(Side::Consumer),
@@ -198,7 +198,7 @@ impl Driver<'_> {
         Ok(Some(self.opens(backup, 3..20, &format!("of the {side:?}"))))
     }
 
-    /// Mends what has lasted long enough, and can be mended now.
+    /// Repairs what has lasted long enough, and can be repaired now.
     pub(super) async fn mend_what_is_due(&mut self) -> Result<()> {
         self.open.iter_mut().for_each(|open| open.left = open.left.saturating_sub(1));
         while let Some(due) = self

@@ -1,4 +1,4 @@
-//! What went against the rules, under the names that are reported.
+//! Findings against the rules, under the names that are reported.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! What happened to the objects of one side, read from its audit log: who wrote what, in the order of versions.
+//! History of one side's objects, read from its audit log: who wrote what, in the order of versions.
 
 use jiff::Timestamp;
 use portolan_testkit::AuditEntry;
@@ -11,7 +11,7 @@ const FINALIZER: &str = "kubebind.io/syncer";
 /// The annotation of a copy that names the origin.
 const ORIGIN: &str = "kube-bind.io/consumer-uid";
 
-/// Who wrote.
+/// The writer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Who {
     /// The people of that side: what this program does itself.
@@ -53,7 +53,7 @@ impl std::fmt::Display for Place {
     }
 }
 
-/// What was done.
+/// The deed.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Deed {
     Create(Value),
@@ -133,7 +133,7 @@ pub(super) fn in_order(mut writes: Vec<Write>) -> Vec<Write> {
     keyed.into_iter().map(|(_, write)| write).collect()
 }
 
-/// What belongs to the user in an object: all but its status, what the API server counts, and our marks.
+/// The user's part of an object: all but its status, the fields that the API server counts, and our marks.
 pub(super) fn content(object: &Value) -> Value {
     let mut content = object.as_object().cloned().unwrap_or_default();
     for field in ["apiVersion", "kind", "status", "metadata"] {

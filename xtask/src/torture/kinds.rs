@@ -1,5 +1,5 @@
-//! The kinds that are tortured: each is another way to share a kind. Those of cert-manager have a real controller on the
-//! provider.
+//! The kinds that are tortured: each is another way to share a kind. Those of cert-manager have a real controller on
+//! the provider.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::ApiResource;
@@ -50,7 +50,7 @@ impl Kind {
         format!("{}.{}", self.plural, self.group)
     }
 
-    /// Whether its CRD and its controller are this program's own.
+    /// Returns `true` if its CRD and its controller are this program's own.
     pub(super) fn is_own(self) -> bool {
         self.group == GROUP
     }
@@ -77,7 +77,7 @@ impl Kind {
         serde_json::from_value(crd).expect("this constant is a CRD")
     }
 
-    /// What a dynamic API needs to know of a version.
+    /// Describes a version to a dynamic API.
     pub(super) fn resource(self, version: &str) -> ApiResource {
         ApiResource {
             group: self.group.to_owned(),

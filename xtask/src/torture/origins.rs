@@ -14,7 +14,7 @@ use super::{
 /// Label of the Secrets that the provider claims.
 pub(super) const CLAIMED: &str = "torture-claimed";
 
-/// What happened to a side.
+/// An event on one side.
 #[derive(Clone, Debug)]
 pub(super) enum Event {
     Writes(Vec<Write>),
@@ -43,7 +43,7 @@ pub(super) struct Origins {
     undone: Vec<(String, Timestamp, Timestamp)>,
     /// Gone with a restored backup, which is nobody's doing.
     restored_away: BTreeSet<String>,
-    /// What the konnector has brought: copies of the provider's own objects.
+    /// Uids of objects that the konnector has brought: copies of the provider's own objects.
     brought: BTreeSet<String>,
     findings: Findings,
 }
@@ -64,7 +64,7 @@ impl Origins {
         origins
     }
 
-    /// Whether a user had deleted the object by then, so that its copy may go.
+    /// Returns `true` if a user had deleted the object by then, so that its copy may be deleted.
     pub(super) fn given_up_by(&self, uid: &str, at: Timestamp) -> bool {
         let was = |(own, since, until): &(String, Timestamp, Timestamp)| {
             own == uid && (*since..=*until).contains(&at)
@@ -81,7 +81,7 @@ impl Origins {
         self.restored_away.contains(uid)
     }
 
-    /// What is wrong on the consumer, now that these are its objects.
+    /// Judges the consumer, now that these are its objects.
     pub(super) fn judge(&self, now: &[(Place, Value)]) -> Findings {
         let mut findings = self.findings.clone();
         let now: BTreeMap<_, _> = now
@@ -152,8 +152,8 @@ impl Origins {
         let before = std::mem::take(&mut self.alive);
         for (place, object) in objects {
             let uid = object["metadata"]["uid"].as_str().unwrap_or_default();
-            let is_going = !object["metadata"]["deletionTimestamp"].is_null();
-            if !is_going && !self.brought.contains(uid) {
+            let is_terminating = !object["metadata"]["deletionTimestamp"].is_null();
+            if !is_terminating && !self.brought.contains(uid) {
                 let origin = Origin { place: place.clone(), content: content(object) };
                 self.alive.insert(uid.to_owned(), origin);
                 if let Some((since, _)) = self.given_up.remove(uid) {

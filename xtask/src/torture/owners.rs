@@ -1,4 +1,4 @@
-//! What people of the provider do with copies and beside them: statuses, and some things that they should not do.
+//! People of the provider: they write statuses of copies, and do some things that they should not do.
 
 use anyhow::{Result, bail};
 use kube::{
@@ -115,13 +115,13 @@ impl Driver<'_> {
         Ok(self.objects(Side::Provider, &copy).await?.map(|(api, _)| (api, copy)))
     }
 
-    /// Whether the provider's part in an object is this program's own.
+    /// Returns `true` if the provider's part in an object is this program's own.
     fn is_own(&self, place: &Place) -> bool {
         self.kind_of(place).is_some_and(Kind::is_own)
     }
 }
 
-/// Where the copy of an object stands.
+/// The place of an object's copy.
 fn of_copy(origin: &Place) -> Place {
     let contract = contract();
     let mut place = origin.clone();

@@ -1,4 +1,4 @@
-//! What people of the consumer do with their objects, and what all people have in common.
+//! People of the consumer with their objects, and the part that all people have in common.
 
 use std::time::{Duration, Instant};
 
@@ -19,10 +19,10 @@ use super::{
     world::{ISSUER, NAMESPACES, stored},
 };
 
-/// How many names there are for the objects of a kind in a namespace.
+/// Number of names for the objects of a kind in a namespace.
 pub(super) const NAMES: usize = 8;
-/// How long a request may go on failing that should be taken.
-const PATIENCE: Duration = Duration::from_secs(40);
+/// Time for which a request may go on failing that should be taken.
+const TIMEOUT: Duration = Duration::from_secs(40);
 const PAUSE: Duration = Duration::from_millis(200);
 const SECRETS: &str = "secrets";
 
@@ -200,9 +200,9 @@ fn dns_name(text: &str) -> String {
 
 /// Asks until there is an answer. `None` where it is a refusal that will stay one.
 pub(super) async fn taken<T>(request: impl AsyncFn() -> kube::Result<T>) -> Result<Option<T>> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
-        match tokio::time::timeout(PATIENCE, request()).await.context("a request hangs")? {
+        match tokio::time::timeout(TIMEOUT, request()).await.context("a request hangs")? {
             Ok(answer) => return Ok(Some(answer)),
             Err(kube::Error::Api(status)) if (400..500).contains(&status.code) && status.code != 429 => {
                 return Ok(None);

@@ -17,12 +17,13 @@ use super::{
     world::{World, contract, is_tortured},
 };
 
-/// How soon our processes follow what somebody else writes.
+/// Limit for our processes to follow a write of somebody else.
 const FOLLOWS_WITHIN: SignedDuration = SignedDuration::from_secs(5);
-/// How many writes of others to one object are a reason for ours. A certificate that is issued takes half as many.
-const PATIENCE: usize = 40;
+/// Number of others' writes to one object that are a reason for ours. A certificate that is issued takes half as
+/// many.
+const TOLERATED: usize = 40;
 
-/// What is known of one side.
+/// Knowledge about one side.
 #[derive(Default)]
 struct Track {
     events: Vec<Event>,
@@ -100,8 +101,7 @@ impl Record {
     fn read(&mut self, world: &World, side: Side) -> Result<()> {
         let log = world.plane(side).audit();
         let track = self.track(side);
-        let entries = log.entries_since(track.mark)?;
-        track.mark = log.mark()?;
+        let entries = log.take_since(&mut track.mark)?;
         let writes: Vec<_> = entries.iter().filter_map(|entry| tortured(&world.kinds, entry)).collect();
         let writes = writes.into_iter().filter(|write| is_tortured(side, &write.place));
         match track.events.last_mut() {
@@ -119,7 +119,7 @@ fn tortured(kinds: &[Kind], entry: &AuditEntry) -> Option<Write> {
     if is_secret || kinds.iter().any(is_kind) { Write::read(entry) } else { None }
 }
 
-/// What was written on both sides after these places.
+/// Reads the writes on both sides after these places.
 pub(super) fn written(world: &World, marks: [Mark; 2]) -> Result<Vec<(Side, AuditEntry)>> {
     let mut all = Vec::new();
     for (side, mark) in [Side::Consumer, Side::Provider].into_iter().zip(marks) {
@@ -129,7 +129,7 @@ pub(super) fn written(world: &World, marks: [Mark; 2]) -> Result<Vec<(Side, Audi
     Ok(all)
 }
 
-/// What our processes have written, leases and signs of life apart, and nobody else gave them a reason to.
+/// Finds writes of our processes, leases and heartbeats apart, that nobody else gave them a reason for.
 pub(super) fn late_writes(written: &[(Side, AuditEntry)]) -> Findings {
     let mut findings = Findings::default();
     for (side, entry) in written.iter().filter(|(_, entry)| is_late(entry) && !has_cause(written, entry)) {
@@ -138,8 +138,8 @@ pub(super) fn late_writes(written: &[(Side, AuditEntry)]) -> Findings {
     findings
 }
 
-/// Whether somebody else has just written an object of this name: a controller of the provider tries again after
-/// minutes what failed during the run. Who writes the same object again and again is an opponent, no reason.
+/// Returns `true` if somebody else has just written an object of this name: a controller of the provider tries again
+/// after minutes what failed during the run. Who writes the same object again and again is an opponent, no reason.
 fn has_cause(written: &[(Side, AuditEntry)], entry: &AuditEntry) -> bool {
     let name = name_of(entry);
     let is_of_it = |other: &AuditEntry| !is_ours(other) && name.is_some() && name_of(other) == name;
@@ -148,7 +148,7 @@ fn has_cause(written: &[(Side, AuditEntry)], entry: &AuditEntry) -> bool {
         let since = entry.received.duration_since(other.received);
         !since.is_negative() && since <= FOLLOWS_WITHIN
     };
-    others.len() <= PATIENCE && others.into_iter().any(|other| is_just_before(&other))
+    others.len() <= TOLERATED && others.into_iter().any(|other| is_just_before(&other))
 }
 
 /// The name that an object, its copies and what controllers make of it have in common.

@@ -1,4 +1,4 @@
-//! What a run prints: a number for each rule, and for a failure what is needed to find its cause.
+//! Output of a run: a number for each rule, and for a failure the facts to find its cause with.
 
 use anyhow::Result;
 use serde::Serialize;
@@ -9,15 +9,15 @@ use super::{
 };
 use crate::output;
 
-/// How many of the last steps are shown.
+/// Number of the last steps to show.
 const LAST_STEPS: usize = 40;
-/// How many findings are shown, and how much of each.
+/// Number of findings to show, and limit on the length of each.
 const SHOWN: usize = 20;
 const LONGEST: usize = 700;
-/// How many lines of a log are shown.
+/// Number of lines of a log to show.
 const TAIL: usize = 150;
 
-/// How a run ended.
+/// The outcome of a run.
 pub(super) struct Outcome {
     pub(super) seed: u64,
     pub(super) seconds: u64,
@@ -36,7 +36,7 @@ impl Outcome {
     }
 }
 
-/// What programs read.
+/// The line for programs.
 #[derive(Serialize)]
 struct Line {
     name: &'static str,
@@ -74,7 +74,7 @@ fn table(outcome: &Outcome) -> String {
     rules.into_iter().chain([taken]).collect::<Vec<_>>().join("\n")
 }
 
-/// What was done last.
+/// Prints the last steps.
 pub(super) fn steps(seed: u64, trace: &[String]) {
     output::problem(format_args!("\nseed {seed}; the last steps:"));
     trace[trace.len().saturating_sub(LAST_STEPS)..].iter().for_each(output::problem);
@@ -94,7 +94,7 @@ fn history(outcome: &Outcome) {
     output::problem("");
 }
 
-/// Whether a step was done to the object that a finding begins with, or to its copy.
+/// Returns `true` if a step was done to the object that a finding begins with, or to its copy.
 fn is_about(finding: &str, step: &str) -> bool {
     let mut place = finding.split([' ', ':', ',']).skip_while(|word| ["the", "copy"].contains(word));
     place.next().zip(place.next()).is_some_and(|(plural, name)| {
@@ -104,7 +104,7 @@ fn is_about(finding: &str, step: &str) -> bool {
     })
 }
 
-/// How the logs of our processes end.
+/// Prints the ends of our processes' logs.
 pub(super) fn logs(world: &World) {
     for service in [Service::Konnector, Service::Provider] {
         let log = world.process(service).log_tail(TAIL);

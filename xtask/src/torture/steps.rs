@@ -1,4 +1,4 @@
-//! What can be done in a run, and how often: names that a person gives, chosen by a seeded generator.
+//! Steps of a run, with their weights: names that a person gives, chosen by a seeded generator.
 
 use clap::builder::PossibleValue;
 use rand::{RngExt as _, rngs::StdRng};
@@ -36,7 +36,7 @@ pub(super) enum Step {
     Restore,
 }
 
-/// What is known of a step before it is taken.
+/// The facts about a step before it is taken.
 #[derive(Debug)]
 pub(super) struct About {
     pub(super) step: Step,
@@ -51,7 +51,8 @@ const fn about(step: Step, name: &'static str, needs: Side, weight: u32, what: &
     About { step, name, what, needs, weight }
 }
 
-/// All of them, with the weight among their like. The first five are taken in every run: without them nothing would be at stake.
+/// All of them, with the weight among their like. The first five are taken in every run: without them nothing would
+/// be at stake.
 pub(super) const STEPS: [About; 21] = [
     about(Step::Create, "create", Side::Consumer, 30, "a user makes an object"),
     about(
@@ -106,7 +107,7 @@ pub(super) const STEPS: [About; 21] = [
     about(Step::Restore, "restore", Side::Consumer, 1, "a side is restored from a backup"),
 ];
 
-/// How many of [`STEPS`] are taken in every run.
+/// Number of [`STEPS`] that are taken in every run.
 const EVERYDAY: usize = 5;
 
 impl Step {
@@ -119,12 +120,12 @@ impl Step {
         STEPS[..EVERYDAY].iter().any(|about| about.step == self)
     }
 
-    /// Whether it breaks something, or changes what is offered.
+    /// Returns `true` if the step breaks something, or changes what is offered.
     pub(super) fn is_fault(self) -> bool {
         self >= Self::Kill
     }
 
-    /// Whether it is a write to a copy, or beside one, that admission may refuse.
+    /// Returns `true` if the step is a write to a copy, or beside one, that admission may refuse.
     pub(super) fn writes_copies(self) -> bool {
         matches!(self, Self::Meddle | Self::Uproot | Self::Foreign | Self::Strip | Self::Copy | Self::Version)
     }

@@ -218,7 +218,7 @@ impl World {
         Ok(())
     }
 
-    /// What the certificates of the run are signed by.
+    /// Makes the issuers that sign the certificates of the run.
     async fn make_issuers(&self) -> Result<()> {
         let resource = cert_manager::resource(ISSUERS.name);
         for namespace in NAMESPACES {
@@ -254,7 +254,7 @@ pub(super) async fn stored(client: &Client, kind: Kind) -> kube::Result<Option<S
     Ok(crds.get_opt(&kind.crd_name()).await?.as_ref().and_then(stored_version))
 }
 
-/// Whether an object is one that the run looks after: Secrets are elsewhere as well.
+/// Returns `true` if an object is one that the run looks after: Secrets are elsewhere as well.
 pub(super) fn is_tortured(side: Side, place: &Place) -> bool {
     let ours = |namespace: &&str| match side {
         Side::Consumer => place.namespace == *namespace,
@@ -315,7 +315,7 @@ async fn start_konnector(binaries: &Binaries, account: &str) -> Result<ServicePr
     binaries.start_as("konnector", account, &[health, poll]).await
 }
 
-/// What the claims of the kinds need.
+/// Grants the rights that the claims of the kinds need.
 async fn grant_claims(consumer: &Client) -> Result<()> {
     let role = json!({
         "metadata": {

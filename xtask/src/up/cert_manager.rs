@@ -17,7 +17,7 @@ use serde_json::json;
 use super::{walk::Step, world::World};
 use crate::clusters::{self, SOON};
 
-/// What people type to see it.
+/// Argument with which people see it.
 pub(super) const NAME: &str = "cert-manager";
 /// The bundle of the scene before.
 const BUNDLE: &str = "prod-services";

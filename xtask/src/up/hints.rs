@@ -1,4 +1,4 @@
-//! What there is after the walk-through, and what to try next.
+//! Hints after the walk-through: the clusters, and the things to try next.
 
 use std::env;
 

@@ -1,4 +1,4 @@
-//! The walk through provider and konnector: the document's own bundle, then one object there and back.
+//! The walk through provider and konnector: the bundle of the quick start, then one object there and back.
 
 use std::{
     fs,
@@ -99,7 +99,7 @@ async fn secret(world: &mut World) -> Result<String> {
 
 async fn bundle(world: &mut World) -> Result<String> {
     let bundle: APIServiceBindingBundle =
-        serde_saphyr::from_str(BUNDLE).context("the bundle of the document")?;
+        serde_saphyr::from_str(BUNDLE).context("the bundle of the quick start")?;
     let bundles: Api<APIServiceBindingBundle> = Api::all(world.consumer());
     let started = Instant::now();
     bundles.create(&PostParams::default(), &bundle).await.context("creating the bundle")?;
@@ -144,7 +144,7 @@ async fn create(world: &mut World) -> Result<String> {
     Ok(split(created, started.elapsed(), "on the provider"))
 }
 
-/// How much of the time the API server needed for the create, and how much the services for the rest.
+/// Splits the time into that of the API server for the create, and that of the services for the rest.
 fn split(created: Duration, all: Duration, then: &str) -> String {
     let why = if created > HELD_UP { ", as for any CRD younger than two seconds" } else { "" };
     let rest = all.saturating_sub(created).as_secs_f64();

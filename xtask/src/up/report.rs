@@ -1,4 +1,4 @@
-//! What a failed step leaves to look at: the conditions on both clusters and the ends of the services' logs.
+//! Evidence of a failed step: the conditions on both clusters and the ends of the services' logs.
 
 use anyhow::Error;
 use kube::{
@@ -12,7 +12,7 @@ use portolan_core::api::kubebind::{
 use super::world::World;
 use crate::output;
 
-/// How much of an error is shown. One of a wait holds the whole object, whose conditions follow anyway.
+/// Limit on the part of an error that is shown. One of a wait holds the whole object, whose conditions follow anyway.
 const LONGEST: usize = 300;
 
 /// Says which step failed, why, and what there is to see.

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::{walk::Step, world::World};
 
-/// Who the tokens are for.
+/// Audience of the tokens.
 const DATABASE: &str = "mariadb";
 const EXCHANGE: &str = "portolan-token-exchange";
 /// The account whose token is exchanged, on the consumer.

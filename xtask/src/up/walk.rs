@@ -4,7 +4,7 @@ use std::pin::Pin;
 
 use anyhow::Result;
 
-use super::{cert_manager, kube_bind, report, tokens, world::World};
+use super::{cert_manager, devportal, gateway, kube_bind, listener, portal, report, tokens, world::World};
 use crate::display::Display;
 
 /// A step under way. It answers with a note for its reader, or with an empty one.
@@ -17,10 +17,11 @@ pub(super) struct Step {
 }
 
 /// The parts of the walk-through, in order.
-const PARTS: [&[Step]; 2] = [kube_bind::STEPS, tokens::STEPS];
+const PARTS: [&[Step]; 6] =
+    [kube_bind::STEPS, tokens::STEPS, listener::STEPS, gateway::STEPS, devportal::STEPS, portal::STEPS];
 
-/// Takes every step until one fails, with the scenes of the services that are asked for. False when one did; then it has
-/// been said which, and what was seen.
+/// Takes every step until one fails, with the scenes of the services that are asked for. False when one did; then it
+/// has been said which, and what was seen.
 pub(super) async fn walk(display: &Display, world: &mut World, with: &[String]) -> bool {
     let scene = with.iter().any(|name| name == cert_manager::NAME).then_some(cert_manager::STEPS);
     for step in PARTS.iter().copied().chain(scene).flatten() {

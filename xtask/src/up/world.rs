@@ -1,4 +1,4 @@
-//! What the steps of the walk-through share: clusters, running services, files.
+//! Parts that the steps of the walk-through share: clusters, running services, files.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -8,9 +8,9 @@ use portolan_testkit::{ServiceProcess, cert_manager, workdir::Workdir};
 
 use crate::{clusters::Clusters, services::Binaries};
 
-/// How long a service may take to end by itself.
+/// Limit for a service to end by itself.
 const END_WITHIN: Duration = Duration::from_secs(5);
-/// How many lines of a log are shown.
+/// Number of lines of a log to show.
 const TAIL: usize = 30;
 
 /// The world that is walked through. Dropping it ends every process and removes every file.
@@ -42,7 +42,7 @@ impl World {
         self.clusters.consumer.client()
     }
 
-    /// Where a file of this name is.
+    /// Path of the file of this name.
     pub(super) fn file(&self, name: &str) -> PathBuf {
         self.files.path().join(name)
     }
@@ -61,7 +61,7 @@ impl World {
         self.services.iter().map(|(name, service)| (*name, service.admin_url()))
     }
 
-    /// How each service's log ends.
+    /// The end of each service's log.
     pub(super) fn logs(&self) -> impl Iterator<Item = (&'static str, String)> {
         self.services.iter().map(|(name, service)| (*name, service.log_tail(TAIL)))
     }

@@ -1,0 +1,4 @@
+//! `cargo fuzz run jwt --features libfuzzer`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| portolan_fuzz::jwt(data));

@@ -1,0 +1,4 @@
+//! `cargo fuzz run kubeconfig --features libfuzzer`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| portolan_fuzz::kubeconfig(data));
