@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use self::scene::{SOON, Scene, scene};
 
-/// How many certificates are asked for at the same time.
+/// Number of certificates that are asked for at the same time.
 const MANY: usize = 30;
 
 type Data = BTreeMap<String, ByteString>;

@@ -26,11 +26,11 @@ use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
 /// A loaded machine included, on which thirty certificates are made.
 pub(crate) const SOON: Duration = Duration::from_secs(60);
-/// How long nothing may be written.
+/// Time in which nothing may be written.
 const REST: Duration = Duration::from_secs(10);
 const RELEASE: &str = "kube-bind";
 const NAMESPACE: &str = "default";
-/// What stands for it on the provider.
+/// Namespace of the copies on the provider.
 const COPIES: &str = "kube-bind-acme-default";
 /// Of our processes, on either side.
 const ACCOUNTS: [&str; 3] = [":konnector", ":provider", ":kube-binder"];
@@ -154,7 +154,7 @@ impl Scene {
         crds.get_opt(&format!("{plural}.{}", cert_manager::GROUP)).await.unwrap().is_some()
     }
 
-    /// What our processes write on either side in some seconds, leases and signs of life apart.
+    /// Lists the writes of our processes on either side in some seconds, leases and heartbeats apart.
     pub(crate) async fn writes_at_rest(&self) -> Vec<String> {
         let logs = [self.consumer.audit(), self.provider.audit()];
         for log in &logs {

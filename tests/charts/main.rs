@@ -1,4 +1,5 @@
-//! What the charts render, with Helm and without a cluster: values, a place in an object, and what stands there.
+//! Objects that the charts render, with Helm and without a cluster: values, a place in an object, and the expected
+//! content.
 
 #![expect(
     clippy::unwrap_used,
@@ -19,23 +20,32 @@ use std::{
     process::{Command, Output},
 };
 
-use portolan_testkit::clients;
+use portolan_testkit::clients::{self, Toolchain};
 use serde_json::Value;
 
 /// The charts of services.
-const SERVICES: [&str; 4] = ["konnector", "provider", "token-service", "token-exchange"];
+const SERVICES: [&str; 8] = [
+    "konnector",
+    "provider",
+    "token-service",
+    "token-exchange",
+    "listener",
+    "gateway",
+    "devportal",
+    "portal",
+];
 /// Those that answer requests.
 const ANSWERING: [&str; 2] = ["token-service", "token-exchange"];
-/// What the charts of those cannot be without.
+/// Values that those charts cannot be without.
 const CONFIGURED: &str = "existingConfigMap: config\ntls: {secretName: tls}\n";
-/// The package that the Go module names as its tool.
-const HELM: &str = "helm.sh/helm/v3/cmd/helm";
+/// Values for a portal that people log in to.
+const LOGIN: &str = "externalUrl: https://p.example\noidc: {issuer: 'https://i.example', clientId: c}\n";
 /// Of the release that is rendered.
 const RELEASE: &str = "r";
 const NAMESPACE: &str = "ns";
 
-/// An object, a JSON pointer into it, and what stands there. The object is a kind, or a kind and a name; what is not there
-/// is null.
+/// An object, a JSON pointer into it, and what stands there. The object is a kind, or a kind and a name; what is not
+/// there is null.
 type Row = (&'static str, &'static str, Value);
 
 /// A folder of this repository.
@@ -49,9 +59,9 @@ fn chart(name: &str) -> PathBuf {
 
 /// `None`, and a line that says so, where there is no Go to build Helm with.
 fn helm() -> Option<PathBuf> {
-    let helm = clients::go_tool(&folder("tests/helm"), HELM, "").unwrap();
+    let helm = clients::helm().unwrap();
     if helm.is_none() {
-        println!("skipped: {}: there is no Go: https://go.dev/dl", module_path!());
+        println!("skipped: {}: {}", module_path!(), Toolchain::Go.absence());
     }
     helm
 }
@@ -69,6 +79,10 @@ fn template(release: &str, chart: &Path, values: &str) -> Option<Output> {
 
 /// The values, on top of what the chart cannot be without.
 fn sufficient(service: &str, values: &str) -> String {
+    let has = |key: &str| values.lines().any(|line| line.starts_with(key));
+    if ["listener", "gateway", "portal"].contains(&service) && !has("tls:") && !has("plainHttp:") {
+        return format!("tls: {{secretName: tls}}\n{values}");
+    }
     if ANSWERING.contains(&service) && !values.contains("existing") && !values.contains("config:") {
         format!("{CONFIGURED}{values}")
     } else {
@@ -117,7 +131,7 @@ fn renders(service: &str, values: &str, rows: &[Row]) {
     }
 }
 
-/// What NOTES.txt says: a chart's extra object may hold it.
+/// Renders NOTES.txt: a chart's extra object may hold it.
 fn notes(service: &str, values: &str) -> Option<String> {
     let notes = "{{ include (print .Template.BasePath \"/NOTES.txt\") . | toJson }}";
     let extra = format!("extraObjects: ['{{kind: Notes, text: {notes}}}']\n{values}");

@@ -149,6 +149,8 @@ fn the_umbrella_has_what_is_switched_on() {
     let all = "konnector: {enabled: true}\nprovider: {enabled: true, replicas: 1}\n\
         token-service: {enabled: true, existingSecret: a, plainHttp: true}\n\
         token-exchange: {enabled: true, existingSecret: b, plainHttp: true}\n\
+        listener: {enabled: true, plainHttp: true}\n\
+        gateway: {enabled: true, plainHttp: true}\n\
         global: {imageRegistry: g.example, imagePullSecrets: [g]}";
     let Some(found) = objects(RELEASE, &umbrella, all) else { return };
     compare(
@@ -165,6 +167,8 @@ fn the_umbrella_has_what_is_switched_on() {
             ("Deployment r-token-exchange", "/spec/template/spec/imagePullSecrets", json!([{"name": "g"}])),
             ("Deployment r-token-service", "/spec/template/spec/volumes/0/secret/secretName", json!("a")),
             ("Service r-token-exchange", "/spec/ports/0/name", json!("http")),
+            ("Service r-listener", "/spec/ports/0/name", json!("http")),
+            ("Service r-gateway", "/spec/ports/0/name", json!("http")),
             ("Pod r-provider-check", "/spec/serviceAccountName", json!("r-provider")),
         ],
     );
@@ -173,6 +177,7 @@ fn the_umbrella_has_what_is_switched_on() {
             "{service}: {{enabled: true, {}}}",
             match service {
                 "token-service" | "token-exchange" => "existingSecret: a, plainHttp: true",
+                "listener" | "gateway" | "portal" => "plainHttp: true",
                 _ => "replicas: 2",
             }
         );
@@ -181,4 +186,37 @@ fn the_umbrella_has_what_is_switched_on() {
             one.iter().filter(|object| object["kind"] == "Deployment").map(name).collect();
         assert_eq!(deployments, [format!("r-{service}")]);
     }
+}
+
+#[test]
+fn gateway_and_listener_find_each_other() {
+    let (arguments, volumes) =
+        ("/spec/template/spec/containers/0/args", "/spec/template/spec/volumes/0/projected/sources/0");
+    let has = |objects: &[Value], service: &str, wanted: &str| {
+        let deployment = objects.iter().find(|object| {
+            object["kind"] == "Deployment"
+                && object["metadata"]["labels"]["app.kubernetes.io/name"] == service
+        });
+        let given = deployment.unwrap().pointer(arguments).unwrap().as_array().unwrap();
+        assert!(given.contains(&json!(wanted)), "{service}: {given:?}");
+    };
+    let Some(gateway) = rendered("gateway", "") else { return };
+    has(&gateway, "gateway", "--listener-url=https://listener.ns.svc");
+    has(&gateway, "gateway", "--listener-token-file=/var/run/secrets/portolan-listener/token");
+    let token = super::find(&gateway, "Deployment").pointer(volumes).unwrap();
+    assert_eq!(token["serviceAccountToken"]["audience"], "portolan-listener");
+    has(&rendered("listener", "").unwrap(), "listener", "--gateway-accounts=ns/gateway");
+    has(&rendered("listener", "").unwrap(), "listener", "--stream-audience=portolan-listener");
+    let both = "gateway: {enabled: true, plainHttp: true}\nlistener: {enabled: true, plainHttp: true}";
+    let both = objects(RELEASE, &chart("portolan"), both).unwrap();
+    has(&both, "gateway", "--listener-url=https://r-listener.ns.svc");
+    has(&both, "listener", "--gateway-accounts=ns/r-gateway");
+    let elsewhere = rendered("gateway", "listener: {url: 'https://l.example', caSecretName: ca}").unwrap();
+    has(&elsewhere, "gateway", "--listener-url=https://l.example");
+    has(&elsewhere, "gateway", "--listener-ca-file=/etc/portolan-listener/ca.crt");
+    let persisted = rendered("gateway", "persistedDocuments: {configMapName: q, only: true}").unwrap();
+    has(&persisted, "gateway", "--persisted-documents=/etc/portolan-documents");
+    has(&persisted, "gateway", "--persisted-only");
+    let files = rendered("gateway", "definitions: {emptyDir: {}}").unwrap();
+    has(&files, "gateway", "--definitions=/var/lib/portolan/definitions");
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{SERVICES, compare, notes, rendered, renders};
+use super::{LOGIN, SERVICES, compare, notes, rendered, renders};
 
 const DEPLOYMENT: &str = "Deployment";
 const POD: &str = "Pod";
@@ -40,6 +40,7 @@ fn pods_are_probed_spread_and_limited() {
     for service in SERVICES {
         let Some(objects) = rendered(service, "") else { return };
         let at = |rest: &str| -> &'static str { format!("{container}{rest}").leak() };
+        let memory = if service == "gateway" { "512Mi" } else { "256Mi" };
         let rows = [
             (DEPLOYMENT, at("/name"), json!(service)),
             (DEPLOYMENT, at("/livenessProbe/httpGet"), json!({"path": "/livez", "port": "admin"})),
@@ -48,7 +49,7 @@ fn pods_are_probed_spread_and_limited() {
             (DEPLOYMENT, at("/readinessProbe/periodSeconds"), json!(5)),
             (DEPLOYMENT, at("/ports/0"), json!({"name": "admin", "containerPort": 9090})),
             (DEPLOYMENT, at("/image"), json!(format!("portolan/{service}:0.1.0"))),
-            (DEPLOYMENT, at("/resources/limits"), json!({"memory": "256Mi"})),
+            (DEPLOYMENT, at("/resources/limits"), json!({"memory": memory})),
             (DEPLOYMENT, "/spec/replicas", json!(2)),
             (DEPLOYMENT, "/spec/strategy/rollingUpdate", json!({"maxSurge": 1, "maxUnavailable": 0})),
             (DEPLOYMENT, "/spec/template/spec/enableServiceLinks", json!(false)),
@@ -187,7 +188,7 @@ fn services_that_answer_have_a_configuration_tls_and_time_to_drain() {
         ("token-service", "clusters", "/etc/kube-fed/clusters"),
         ("token-exchange", "exchange", "/etc/exchange"),
     ] {
-        let flag = at("/containers/0/args/2");
+        let flag = at("/containers/0/args/3");
         let data: &'static str = format!("/data/{file}.yaml").leak();
         renders(
             service,
@@ -197,7 +198,7 @@ fn services_that_answer_have_a_configuration_tls_and_time_to_drain() {
                 (DEPLOYMENT, at("/volumes/1"), json!({"name": "tls", "secret": {"secretName": "tls"}})),
                 (DEPLOYMENT, at("/containers/0/volumeMounts/0/mountPath"), json!("/etc/portolan")),
                 (DEPLOYMENT, flag, json!("--tls-cert-file=/etc/portolan-tls/tls.crt")),
-                (DEPLOYMENT, at("/containers/0/lifecycle/preStop/sleep/seconds"), json!(5)),
+                (DEPLOYMENT, at("/containers/0/args/2"), json!("--drain-delay=5s")),
                 (DEPLOYMENT, at("/terminationGracePeriodSeconds"), json!(30)),
                 ("ConfigMap", "", json!(null)),
             ],
@@ -208,7 +209,7 @@ fn services_that_answer_have_a_configuration_tls_and_time_to_drain() {
             &[
                 (DEPLOYMENT, at("/volumes"), json!([{"name": "config", "secret": {"secretName": "s"}}])),
                 (DEPLOYMENT, flag, json!("--plain-http")),
-                (DEPLOYMENT, at("/containers/0/lifecycle"), json!(null)),
+                (DEPLOYMENT, at("/containers/0/args/2"), json!("--drain-delay=0s")),
                 (DEPLOYMENT, at("/terminationGracePeriodSeconds"), json!(25)),
                 ("Service r", "/spec/ports/0/name", json!("http")),
             ],
@@ -267,7 +268,16 @@ fn notes_have_the_next_command() {
         ("provider", "", "kubectl label crd NAME kube-bind.io/exported=true"),
         ("token-service", "", "https://r.ns.svc:443/clusters/CLUSTER"),
         ("token-service", "existingSecret: s\nplainHttp: true", "http://r.ns.svc:443/clusters/CLUSTER"),
+        ("listener", "", "https://r.ns.svc:443"),
+        ("listener", "plainHttp: true", "http://r.ns.svc:443"),
+        ("gateway", "", "https://r.ns.svc:443/CLUSTER/graphql"),
+        ("gateway", "plainHttp: true", "http://r.ns.svc:443/CLUSTER/graphql"),
         ("token-exchange", "", "No namespace is in `targetNamespaces`"),
+        ("portal", "", "only requests with a bearer token are answered"),
+        ("portal", LOGIN, "Register https://p.example/callback at the issuer"),
+        ("portal", LOGIN, "--clusterrole r-ns-api-consumer"),
+        ("devportal", "", "EVERY namespace"),
+        ("devportal", "namespaces: [a]", "kubectl get apiproducts -A -o wide"),
         ("token-exchange", "targetNamespaces: [a]", "kubectl annotate serviceaccount app --namespace a"),
     ];
     for (service, values, expected) in cases {

@@ -2,7 +2,7 @@
 
 use super::{RELEASE, SERVICES, chart, sufficient, template};
 
-/// What Helm says about a chart with some values, where it refuses them.
+/// The message with which Helm refuses a chart with some values.
 fn refusal(name: &str, values: &str) -> Option<String> {
     let output = template(RELEASE, &chart(name), values)?;
     assert!(!output.status.success(), "{name} takes {values:?}");
@@ -43,6 +43,7 @@ fn a_value_that_is_misspelt_or_of_another_type_is_named() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table, one row for each refusal")]
 fn what_would_not_work_is_refused_with_the_cure() {
     let both = "tls: {secretName: tls}\n";
     let cases = [
@@ -82,6 +83,41 @@ fn what_would_not_work_is_refused_with_the_cure() {
             "set only one of tls.secretName and plainHttp",
         ),
         (
+            "gateway",
+            format!("{both}definitions: {{emptyDir: {{}}}}\nlistener: {{url: 'https://l'}}"),
+            "set only one of listener.url and definitions",
+        ),
+        (
+            "gateway",
+            format!("{both}persistedDocuments: {{only: true}}"),
+            "set persistedDocuments.configMapName: with persistedDocuments.only, nothing else is executed",
+        ),
+        (
+            "gateway",
+            "replicas: 1".to_owned(),
+            "set tls.secretName to a Secret of type kubernetes.io/tls; or plainHttp=true",
+        ),
+        (
+            "portal",
+            "replicas: 1".to_owned(),
+            "set tls.secretName to a Secret of type kubernetes.io/tls; or plainHttp=true",
+        ),
+        (
+            "portal",
+            format!("{both}oidc: {{issuer: 'https://i.example', clientId: c}}"),
+            "set externalUrl: the issuer sends browsers back to it",
+        ),
+        (
+            "portal",
+            format!("{both}externalUrl: https://p.example\noidc: {{issuer: 'https://i.example'}}"),
+            "set oidc.clientId: the portal's id at the issuer",
+        ),
+        (
+            "portal",
+            format!("{both}identity: {{mode: impersonate}}"),
+            "set oidc.issuer: with identity.mode=impersonate, nobody else is impersonated",
+        ),
+        (
             "token-service",
             format!("{both}existingSecret: a\nhttpRoute: {{enabled: true}}"),
             "set httpRoute.parentRefs: a route needs a Gateway",
@@ -107,6 +143,10 @@ fn a_value_that_cannot_be_is_refused_with_its_place() {
             format!("{both}existingSecret: a\nautoscaling: {{minReplicas: 0}}"),
             "at '/autoscaling/minReplicas'",
         ),
+        ("gateway", format!("{both}listener: {{url: 'http://l'}}"), "at '/listener/url'"),
+        ("portal", format!("{both}identity: {{groups: ['system:masters']}}"), "at '/identity/groups/0'"),
+        ("portal", format!("{both}identity: {{usernamePrefix: ''}}"), "at '/identity/usernamePrefix'"),
+        ("portal", format!("{both}session: {{keys: []}}"), "at '/session/keys'"),
         (
             "token-exchange",
             format!("{both}existingSecret: a\ncredentials: [{{name: x}}]"),
@@ -126,7 +166,7 @@ fn rights_on_everything_and_an_umbrella_of_nothing_are_refused() {
         (
             "portolan",
             "",
-            "nothing is switched on: set enabled=true of at least one of konnector, provider, token-service, token-exchange",
+            "nothing is switched on: set enabled=true of at least one of konnector, provider, token-service, token-exchange, listener, gateway",
         ),
         ("portolan", "konector: {enabled: true}", "additional properties 'konector' not allowed"),
         (

@@ -4,9 +4,9 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::{SERVICES, chart, find, rendered, renders};
+use super::{LOGIN, SERVICES, chart, find, rendered, renders};
 
-/// What `files/rbac.yaml` of a chart says.
+/// Reads `files/rbac.yaml` of a chart.
 fn granted(service: &str, pointer: &str) -> Value {
     let text = fs::read_to_string(chart(service).join("files/rbac.yaml")).unwrap();
     let rights: Value = serde_saphyr::from_str(&text).unwrap();
@@ -84,6 +84,94 @@ fn accounts_of_the_other_services_have_the_rules_of_theirs() {
         ],
     );
     renders("token-exchange", "", &[("Role", "", json!(null))]);
+    renders("gateway", "", &[("Role", "", json!(null)), ("ClusterRole", "", json!(null))]);
+    renders(
+        "listener",
+        "secretNamespaces: [a]",
+        &[
+            ("ClusterRole r-ns", "/rules", granted("listener", "/clusterRules")),
+            ("Role r-ns-release", "/rules", granted("listener", "/namespaceRules/release")),
+            ("Role r-ns-secrets", "/rules", granted("listener", "/namespaceRules/secretNamespaces")),
+        ],
+    );
+    renders(
+        "portal",
+        "personas: {create: false}",
+        &[
+            ("ClusterRole r-ns", "/rules", granted("portal", "/clusterRules")),
+            ("ClusterRole r-ns-impersonate", "", json!(null)),
+            ("Role", "", json!(null)),
+        ],
+    );
+    renders(
+        "devportal",
+        "",
+        &[
+            ("ClusterRole r-ns", "/rules", granted("devportal", "/clusterRules")),
+            ("Role r-ns-release", "/rules", granted("devportal", "/namespaceRules/release")),
+            ("Role r-ns-work", "", json!(null)),
+        ],
+    );
+}
+
+#[test]
+fn a_portal_for_some_namespaces_has_rights_in_these_only() {
+    let Value::Array(rules) = granted("devportal", "/clusterRules") else { panic!("rules are a list") };
+    let is_wide = |rule: &Value| {
+        ["apiextensions.k8s.io", "networking.k8s.io"].iter().any(|group| rule["apiGroups"][0] == *group)
+    };
+    let (wide, narrow): (Vec<_>, Vec<_>) = rules.into_iter().partition(is_wide);
+    renders(
+        "devportal",
+        "namespaces: [a]",
+        &[
+            ("ClusterRole r-ns", "/rules", json!(wide)),
+            ("Role r-ns-work", "/rules", json!(narrow)),
+            ("Role r-ns-work", "/metadata/namespace", json!("a")),
+            ("Deployment", "/spec/template/spec/containers/0/args/0", json!("--namespaces=a")),
+        ],
+    );
+}
+
+#[test]
+fn policies_name_the_account_of_the_release() {
+    let rule = "/spec/matchConditions/0/expression";
+    renders(
+        "devportal",
+        "",
+        &[
+            (
+                "ValidatingAdmissionPolicy r-ns-decisions",
+                rule,
+                json!("request.userInfo.username != 'system:serviceaccount:ns:r'"),
+            ),
+            ("ValidatingAdmissionPolicyBinding r-ns-decisions", "/spec/policyName", json!("r-ns-decisions")),
+            ("ValidatingAdmissionPolicyBinding r-ns-roles", "/spec/validationActions", json!(["Deny"])),
+        ],
+    );
+    renders("devportal", "policies: {create: false}", &[("ValidatingAdmissionPolicy", "", json!(null))]);
+}
+
+#[test]
+fn people_of_the_portal_have_roles_and_its_account_impersonates_only_when_told() {
+    let text = fs::read_to_string(chart("portal").join("files/personas.yaml")).unwrap();
+    let personas: Value = serde_saphyr::from_str(&text).unwrap();
+    for role in ["platform-engineer", "api-admin", "api-owner", "api-consumer"] {
+        let name = format!("ClusterRole r-ns-{role}").leak();
+        renders("portal", "", &[(name, "/rules", personas[role].clone())]);
+        renders("portal", "personas: {create: false}", &[(name, "", json!(null))]);
+    }
+    let is_about_secrets = |rule: &Value| rule["resources"].as_array().unwrap().contains(&json!("secrets"));
+    for rules in personas.as_object().unwrap().values() {
+        assert!(!rules.as_array().unwrap().iter().any(is_about_secrets), "{rules}");
+    }
+    assert!(!granted("portal", "/clusterRules").as_array().unwrap().iter().any(is_about_secrets));
+    let values = format!("{LOGIN}identity: {{mode: impersonate, groups: [dev]}}");
+    let users = json!({"apiGroups": [""], "resources": ["users"], "verbs": ["impersonate"]});
+    let groups = json!({"apiGroups": [""], "resources": ["groups"], "verbs": ["impersonate"], "resourceNames": ["dev"]});
+    renders("portal", &values, &[("ClusterRole r-ns-impersonate", "/rules", json!([users, groups]))]);
+    let Some(notes) = super::notes("portal", &values) else { return };
+    assert!(notes.contains("as powerful as\ncluster-admin"), "{notes}");
 }
 
 #[test]
@@ -117,6 +205,10 @@ fn accounts_and_roles_can_be_somebody_elses() {
             &[("ServiceAccount", "", json!(null)), ("Deployment", account, json!("theirs"))],
         );
         renders(service, "serviceAccount: {create: false}", &[("Deployment", account, json!("default"))]);
+        if service == "gateway" {
+            // It has no rights, so that its chart has no such value.
+            continue;
+        }
         renders(
             service,
             "rbac: {create: false}",
@@ -151,4 +243,45 @@ fn crds_are_those_of_the_folder_and_are_kept() {
         renders(service, "crds: {install: false}", &[("CustomResourceDefinition", "", json!(null))]);
     }
     renders("token-service", "", &[("CustomResourceDefinition", "", json!(null))]);
+}
+
+#[test]
+fn names_of_clusters_take_a_flag_and_rights_that_are_not_there_otherwise() {
+    let Value::Array(mut rules) = granted("token-service", "/namespaceRules/release") else { return };
+    let Value::Array(more) = granted("token-service", "/nameRules") else { panic!("no rules for names") };
+    rules.extend(more);
+    let flag = "/spec/template/spec/containers/0/args/5";
+    renders(
+        "token-service",
+        "clusterNames: {enabled: true}",
+        &[("Role r-ns", "/rules", json!(rules)), ("Deployment", flag, json!("--cluster-names=r"))],
+    );
+    renders("token-service", "", &[("Deployment", flag, json!(null))]);
+}
+
+#[test]
+fn an_uninstall_drains_first_with_rights_of_its_own() {
+    let hook = "/metadata/annotations/helm.sh~1hook";
+    let rule = json!([{
+        "apiGroups": ["kube-bind.io"], "resources": ["apiservicebindingbundles", "apiservicebindings"],
+        "verbs": ["list", "delete"],
+    }]);
+    let pod = "/spec/template/spec";
+    let at = |rest: &str| -> &'static str { format!("{pod}{rest}").leak() };
+    renders(
+        "konnector",
+        "",
+        &[
+            ("Job r-drain", hook, json!("pre-delete")),
+            ("ServiceAccount r-drain", hook, json!("pre-delete")),
+            ("ClusterRole r-ns-drain", hook, json!("pre-delete")),
+            ("ClusterRole r-ns-drain", "/rules", rule),
+            ("Job r-drain", at("/serviceAccountName"), json!("r-drain")),
+            ("Job r-drain", at("/restartPolicy"), json!("Never")),
+            ("Job r-drain", at("/containers/0/args/2"), json!("drain")),
+            ("Job r-drain", at("/containers/0/args/3"), json!("--all")),
+            ("Job r-drain", at("/containers/0/securityContext/readOnlyRootFilesystem"), json!(true)),
+        ],
+    );
+    renders("konnector", "drainOnUninstall: false", &[("Job", "", json!(null))]);
 }

@@ -1,4 +1,4 @@
-//! What is there when it is switched on, and not otherwise.
+//! Objects that are there when a value is switched on, and not otherwise.
 
 use serde_json::{Value, json};
 
@@ -51,7 +51,7 @@ fn a_budget_is_there_for_several_pods_only() {
 
 #[test]
 fn an_autoscaler_decides_in_place_of_replicas() {
-    for service in ANSWERING {
+    for service in ANSWERING.into_iter().chain(["gateway", "portal"]) {
         renders(
             service,
             "autoscaling: {enabled: true, maxReplicas: 9}\nreplicas: 7",
@@ -106,7 +106,13 @@ fn a_network_policy_lets_in_and_out_whom_it_names() {
             ],
         );
     }
-    for (service, port) in [("token-service", "reviews"), ("token-exchange", "exchange")] {
+    for (service, port) in [
+        ("token-service", "reviews"),
+        ("token-exchange", "exchange"),
+        ("listener", "documents"),
+        ("gateway", "graphql"),
+        ("portal", "portal"),
+    ] {
         renders(
             service,
             "networkPolicy: {enabled: true, from: [{podSelector: {matchLabels: {a: b}}}]}",
@@ -157,7 +163,12 @@ fn metrics_alerts_and_a_dashboard_are_found_by_their_labels() {
 
 #[test]
 fn an_ingress_and_a_route_lead_to_the_service() {
-    for (service, port) in [("token-service", "reviews"), ("token-exchange", "exchange")] {
+    for (service, port) in [
+        ("token-service", "reviews"),
+        ("token-exchange", "exchange"),
+        ("gateway", "graphql"),
+        ("portal", "portal"),
+    ] {
         renders(
             service,
             "service: {type: NodePort, port: 8443, annotations: {a: b}}",

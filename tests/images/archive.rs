@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value;
 
-/// What an archive says of its image.
+/// The facts of an archive about its image.
 pub(crate) struct Archive {
     pub(crate) digest: String,
     config: Value,

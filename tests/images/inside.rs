@@ -1,4 +1,4 @@
-//! What runs in the network of the test: the program of the image, as its user, with the image's root and nothing else.
+//! The program of an image in the network of the test: as its user, with the image's root and nothing else.
 
 use std::{
     fs::{self, OpenOptions},
@@ -39,8 +39,8 @@ fn an_image_runs_on_a_node() {
     println!("a name and a certificate of {HOST} are checked");
 }
 
-/// What the server sees when the program looks for it under this name. Its kubeconfig names no authority: those of the
-/// image count.
+/// Asks the program to find the server under this name, and returns the server's view. Its kubeconfig names no
+/// authority: those of the image count.
 fn asked(authority: &Authority, files: &Path, mounted: &Path, host: &str) -> Seen {
     let server = authority.serve();
     let kubeconfig = format!(

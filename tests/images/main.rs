@@ -1,5 +1,6 @@
 //! The images as a node runs them: built twice, unpacked, and started as their user with a root that is read-only, in
-//! a network of their own where a name is what a DNS server says, and a certificate is what the image's authorities say.
+//! a network of their own where a name is what a DNS server says, and a certificate is what the image's authorities
+//! say.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod archive;
@@ -13,7 +14,7 @@ use portolan_testkit::{service::program, workdir::Workdir};
 const NAME: &str = "images::an_image_is_the_same_twice_and_runs_on_a_node";
 /// The image whose binary is the smallest.
 const IMAGE: &str = "provider";
-/// Where the test finds, when it runs again inside, what it has unpacked.
+/// The variable by which the test finds, when it runs again inside, the unpacked image.
 const ROOT: &str = "PORTOLAN_IMAGE_ROOT";
 /// A network and mounts of its own. The copy of the root is read-only, as the charts say; the way to it is the node's.
 const SCRIPT: &str = r#"set -e

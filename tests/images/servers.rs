@@ -1,5 +1,5 @@
-//! What a node's network has: a DNS server that knows one name, and an API server behind TLS. Both inside the network of
-//! the test, where loopback leads nowhere else.
+//! Servers of a node's network: a DNS server that knows one name, and an API server behind TLS. Both inside the
+//! network of the test, where loopback leads nowhere else.
 
 use std::{
     io::{Read as _, Write as _},
@@ -17,7 +17,7 @@ use rustls::{
 
 /// The name of a Service, as DNS has it.
 pub(crate) const HOST: &str = "api.kube-fed.svc.cluster.local";
-/// What pods write, for the search list of their namespace to complete.
+/// Name that pods write, for the search list of their namespace to complete.
 pub(crate) const SHORT: &str = "api.kube-fed";
 const ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
@@ -51,7 +51,7 @@ fn answer(question: &[u8]) -> Vec<u8> {
     answer
 }
 
-/// What became of a connection.
+/// The fate of a connection.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Seen {
     /// The first line of a request, and the host that it is for.
@@ -108,7 +108,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// What became of the connection.
+    /// The fate of the connection.
     pub(crate) fn seen(&self) -> Seen {
         self.seen.recv_timeout(Duration::from_secs(30)).unwrap()
     }

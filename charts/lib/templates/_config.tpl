@@ -10,7 +10,7 @@
 {{- fail "set only one of config, existingConfigMap and existingSecret" }}
 {{- end }}
 {{- if not (or $values.tls.secretName $values.plainHttp) }}
-{{- fail "set tls.secretName to a Secret of type kubernetes.io/tls; or plainHttp=true, behind something that ends TLS" }}
+{{- fail "set tls.secretName to a Secret of type kubernetes.io/tls; or plainHttp=true, behind something that terminates TLS" }}
 {{- end }}
 {{- if and $values.tls.secretName $values.plainHttp }}
 {{- fail "set only one of tls.secretName and plainHttp" }}

@@ -23,6 +23,12 @@
 {{- .Values.fullnameOverride | default $ofRelease | replace "." "-" | include "portolan-lib.cut" }}
 {{- end }}
 
+{{/* What another of our charts is called beside this one: as a release of its own name, or in the same umbrella. Takes a
+dict: root; chart. */}}
+{{- define "portolan-lib.beside" -}}
+{{- ternary .chart (printf "%s-%s" .root.Release.Name .chart | replace "." "-" | include "portolan-lib.cut") .root.Chart.IsRoot }}
+{{- end }}
+
 {{/* The same for what stands beside objects of releases in other namespaces. */}}
 {{- define "portolan-lib.clustername" -}}
 {{- printf "%s-%s" (include "portolan-lib.fullname" .) .Release.Namespace | include "portolan-lib.cut" }}

@@ -4,12 +4,12 @@
 {{- if .Values.crds.install }}
 {{- with include "portolan-lib.others-crds" . | fromJsonArray }}
 
-These CRDs were here before this release, so the pods bring the CRDs up to date, and Helm does not: {{ join ", " . }}
+These CRDs existed before this release, so the pods update the CRDs, not Helm: {{ join ", " . }}
 {{- end }}
 {{- end }}
 {{- end }}
 
-Whether all is well:
+To check the installation:
 
   helm test {{ .Release.Name }} --namespace {{ .Release.Namespace }} --logs
 {{- end }}

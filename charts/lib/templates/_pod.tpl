@@ -15,14 +15,14 @@
 {{- end }}
 
 {{/*
-Takes a dict: root; pod, which has container (its name), args, ports (numbers by name), volumes, volumeMounts; and test,
-for a pod that runs `check` once.
+Takes a dict: root; pod, which has container (its name), args, ports (numbers by name), volumes, volumeMounts; run, for a
+pod that runs a command of the service once, as a list of words; account, where it has one of its own.
 */}}
 {{- define "portolan-lib.podspec" -}}
 {{- $root := .root }}
 {{- $pod := .pod }}
 {{- $values := .root.Values -}}
-serviceAccountName: {{ include "portolan-lib.serviceaccount" $root | quote }}
+serviceAccountName: {{ .account | default (include "portolan-lib.serviceaccount" $root) | quote }}
 automountServiceAccountToken: true
 # Variables for a Service that is called portolan-token-service would be read as flags.
 enableServiceLinks: false
@@ -36,10 +36,10 @@ imagePullSecrets:
 securityContext:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- if .test }}
+{{- if .run }}
 restartPolicy: Never
 {{- else }}
-# The wait before SIGTERM, then at most 20 seconds for what is under way.
+# Time to serve after SIGTERM, then at most 20 seconds for requests in progress.
 terminationGracePeriodSeconds: {{ add (int $values.drainSeconds) 25 }}
 {{- with $values.priorityClassName }}
 priorityClassName: {{ quote . }}
@@ -78,8 +78,8 @@ containers:
       {{- range $values.args }}
       - {{ toJson . }}
       {{- end }}
-      {{- if .test }}
-      - check
+      {{- range .run }}
+      - {{ toJson . }}
       {{- end }}
     env:
       - name: POD_NAME
@@ -93,7 +93,7 @@ containers:
     envFrom:
       {{- toYaml . | nindent 6 }}
     {{- end }}
-    {{- if not .test }}
+    {{- if not .run }}
     ports:
       {{- range $name, $port := $pod.ports }}
       - {name: {{ $name }}, containerPort: {{ $port }}}
@@ -104,11 +104,6 @@ containers:
     readinessProbe:
       httpGet: {path: /readyz, port: admin}
       {{- toYaml $values.readinessProbe | nindent 6 }}
-    {{- if $values.drainSeconds }}
-    # Until everybody has heard that this pod goes, it answers as before.
-    lifecycle:
-      preStop: {sleep: {seconds: {{ $values.drainSeconds }}}}
-    {{- end }}
     {{- end }}
     {{- with $values.resources }}
     resources:
@@ -170,5 +165,5 @@ metadata:
   {{- $labels := dict "app.kubernetes.io/name" (printf "%s-check" (include "portolan-lib.chart" .root)) }}
   {{- include "portolan-lib.metadata" (dict "root" .root "suffix" "-check" "labels" $labels "annotations" $annotations) | nindent 2 }}
 spec:
-  {{- include "portolan-lib.podspec" (merge (dict "test" true) .) | nindent 2 }}
+  {{- include "portolan-lib.podspec" (merge (dict "run" (list "check")) .) | nindent 2 }}
 {{- end }}

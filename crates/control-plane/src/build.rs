@@ -17,13 +17,15 @@ pub struct GoModule {
     pub what: &'static str,
     /// The directory below our own one in the cache.
     pub name: &'static str,
-    /// Where its sources are.
+    /// Path of its sources.
     pub path: &'static str,
-    /// What is built.
+    /// The program or package that is built.
     pub target: &'static str,
     /// Sources of our own.
     pub files: &'static [&'static str],
-    /// How long the first build takes.
+    /// Whether C may be linked in. If false, programs are static.
+    pub cgo: bool,
+    /// Estimated time of the first build.
     pub seconds: u64,
     /// Brings files beside the programs, once they are built.
     pub complete: fn(&Path) -> Result<()>,
@@ -36,6 +38,7 @@ const CONTROL_PLANE: GoModule = GoModule {
     path: concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/control-plane"),
     target: "tool",
     files: &[],
+    cgo: true,
     seconds: 540,
     complete: |_| Ok(()),
 };
@@ -46,10 +49,10 @@ const KUBERNETES: &str = "k8s.io/kubernetes";
 pub const ENVIRONMENT: [(&str, &str); 3] =
     [("GOTOOLCHAIN", "local"), ("GOFLAGS", "-mod=readonly"), ("GOWORK", "off")];
 const REPORT_EVERY: Duration = Duration::from_secs(5);
-/// How many lines of what Go has said are shown when it fails.
+/// Number of lines of Go's output to show when it fails.
 const TAIL: usize = 20;
 
-/// How long to wait between two steps of a [`Build`].
+/// Time to wait between two steps of a [`Build`].
 pub const PAUSE: Duration = Duration::from_millis(200);
 
 /// A directory with the programs, on its way. Dropping it ends Go.
@@ -157,7 +160,7 @@ impl Build {
     }
 }
 
-/// Where a build is under way, beside those that are done.
+/// Name of the directory for a build under way, beside those that are done.
 const UNFINISHED: &str = "unfinished";
 /// Go's own temporary files, in there.
 const SCRATCH: &str = "scratch";
@@ -167,7 +170,7 @@ fn remove(directory: &Path) -> Result<()> {
     removed.with_context(|| format!("cannot remove {}", directory.display()))
 }
 
-/// Whether nobody else builds: then we hold the lock.
+/// Takes the lock if nobody else builds.
 fn is_free(lock: &File, what: &str, told: &mut bool, say: &mut dyn FnMut(&str)) -> Result<bool> {
     match lock.try_lock() {
         Ok(()) => return Ok(true),
@@ -214,7 +217,7 @@ impl Drop for Running {
     }
 }
 
-/// What decides what is built.
+/// The inputs that decide what is built.
 #[derive(Debug)]
 struct Sources {
     go_mod: String,
@@ -285,6 +288,9 @@ fn go_build(module: &GoModule, flags: &str, output: &Path, scratch: &Path) -> Co
     command.args(["build", "-v", "-o"]).arg(output).args(["-ldflags", flags, module.target]);
     // Go removes its scratch files itself, unless it is killed.
     command.current_dir(module.path).envs(ENVIRONMENT).env("GOTMPDIR", scratch);
+    if !module.cgo {
+        command.env("CGO_ENABLED", "0");
+    }
     command
 }
 

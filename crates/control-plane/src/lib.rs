@@ -27,7 +27,7 @@ pub fn ensure_built(say: &mut dyn FnMut(&str)) -> Result<()> {
     Ok(())
 }
 
-/// Where kubebuilder's users keep these programs.
+/// The directory in which kubebuilder's users keep these programs.
 const ASSETS: &str = "KUBEBUILDER_ASSETS";
 
 /// The programs that a control plane is made of.
@@ -44,7 +44,7 @@ pub struct ControlPlaneBinaries {
 }
 
 impl ControlPlaneBinaries {
-    /// Where somebody has put them, if anybody has.
+    /// Finds the programs that somebody has provided, if anybody has.
     ///
     /// # Errors
     /// When `KUBEBUILDER_ASSETS` is set and lacks one of them.

@@ -15,7 +15,7 @@ use crate::{ask::Question, failure::Failure};
 /// Exit codes: 0 it worked; 1 the service refused; 64 a mistake on the command line; 75 try again later.
 #[derive(Parser, Clone, Debug)]
 #[command(name = "kfca-cli", version)]
-pub struct Args {
+pub struct CliArgs {
     /// Service URL.
     #[arg(long, default_value = "http://0.0.0.0:8088", value_name = "URL")]
     pub(crate) url: String,
@@ -35,14 +35,14 @@ pub struct Args {
     /// Request timeout in seconds.
     #[arg(long, default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(crate) timeout: u64,
-    /// What to print: the token, the service's answer, or a credential for kubectl, which is kept until
-    /// shortly before its end.
+    /// Output: the token, the service's answer, or a credential for kubectl, which is kept until shortly before its
+    /// end.
     #[arg(long, value_enum, default_value = "json", value_name = "FORM")]
     pub(crate) output: Output,
     /// PEM file with authorities that count besides the public ones and those of this machine.
     #[arg(long, value_name = "FILE")]
     pub(crate) ca_file: Option<PathBuf>,
-    /// Where credentials for kubectl are kept, instead of the user's cache.
+    /// Directory for kept credentials, instead of the user's cache.
     #[arg(long, value_name = "DIRECTORY")]
     pub(crate) cache_dir: Option<PathBuf>,
     /// Keep nothing.
@@ -51,7 +51,7 @@ pub struct Args {
     /// Print completions for a shell.
     #[arg(long, value_enum, value_name = "SHELL")]
     pub(crate) completions: Option<Shell>,
-    /// What kubectl says about itself.
+    /// The request of kubectl, which it sets itself.
     #[arg(long, env = "KUBERNETES_EXEC_INFO", hide = true)]
     pub(crate) exec_info: Option<String>,
     /// The user's cache, as freedesktop.org defines it.
@@ -61,14 +61,14 @@ pub struct Args {
     home: Option<PathBuf>,
 }
 
-/// What is printed.
+/// The formats of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
     /// The token alone.
     Token,
     /// The service's answer, indented.
     Json,
-    /// What kubectl wants from a credential plugin.
+    /// The credential that kubectl wants from a plugin.
     ExecCredential,
 }
 
@@ -77,7 +77,7 @@ fn secret(text: &str) -> Result<SecretString, Infallible> {
     Ok(SecretString::from(bare(text)))
 }
 
-impl Args {
+impl CliArgs {
     /// Reads the command line, or says what is wrong with it.
     ///
     /// # Errors
@@ -86,7 +86,7 @@ impl Args {
         parse_from("kfca-cli", go_style(&Self::command(), std::env::args_os()))
     }
 
-    /// What is to be asked.
+    /// Builds the question to the service.
     pub(crate) async fn question(&self) -> Result<Question, Failure> {
         let required = |name: &str| Failure::Usage(format!("-{name} is required"));
         let text = |name: &str, value: &Option<String>| {
@@ -124,7 +124,7 @@ impl Args {
             .ok_or_else(|| Failure::Usage(format!("{} is empty: it should hold a token", path.display())))
     }
 
-    /// Where credentials are kept; nowhere without a home.
+    /// Directory for kept credentials; `None` without a home.
     pub(crate) fn cache_dir(&self) -> Option<PathBuf> {
         if self.no_cache {
             return None;
@@ -141,9 +141,9 @@ mod tests {
 
     use super::*;
 
-    fn parse(arguments: &[&str]) -> Args {
+    fn parse(arguments: &[&str]) -> CliArgs {
         let arguments = arguments.iter().map(OsString::from);
-        parse_from("kfca-cli", go_style(&Args::command(), arguments)).unwrap()
+        parse_from("kfca-cli", go_style(&CliArgs::command(), arguments)).unwrap()
     }
 
     #[test]
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn credentials_are_kept_in_the_users_cache() {
-        let args = |cache: Option<&str>, home: &str| Args {
+        let args = |cache: Option<&str>, home: &str| CliArgs {
             cache_home: cache.map(PathBuf::from),
             home: Some(PathBuf::from(home)),
             ..parse(&["kfca-cli"])
@@ -184,6 +184,6 @@ mod tests {
         assert_eq!(args(None, "/h").cache_dir().unwrap(), PathBuf::from("/h/.cache/portolan/kfca-cli"));
         assert_eq!(args(Some("/c"), "/h").cache_dir().unwrap(), PathBuf::from("/c/portolan/kfca-cli"));
         assert_eq!(args(Some("c"), "/h").cache_dir().unwrap(), PathBuf::from("/h/.cache/portolan/kfca-cli"));
-        assert_eq!(Args { no_cache: true, ..args(None, "/h") }.cache_dir(), None);
+        assert_eq!(CliArgs { no_cache: true, ..args(None, "/h") }.cache_dir(), None);
     }
 }

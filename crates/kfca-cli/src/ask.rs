@@ -5,8 +5,8 @@ use std::time::Duration;
 use http::{StatusCode, Uri};
 use jiff::Timestamp;
 use portolan_runtime::{
-    fetch::{AddressPolicy, Credential, FetchError, FetchSettings, Fetcher, Named},
-    telemetry::Chain,
+    fetch::{AddressPolicy, FetchCredential, FetchError, FetchSettings, Fetcher, NamedAddress},
+    telemetry::ErrorChain,
 };
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -17,7 +17,7 @@ use crate::{failure::Failure, output};
 /// More of an answer that is no token is not shown.
 const SHOWN: usize = 2000;
 
-/// What is asked, and how.
+/// A question, and the means to ask it.
 #[derive(Clone, Debug)]
 pub(crate) struct Question {
     pub(crate) url: String,
@@ -62,10 +62,11 @@ impl<'de> Deserialize<'de> for SecretText {
 /// Asks, and waits as long as the question says.
 pub(crate) async fn ask(question: &Question) -> Result<Answer, Failure> {
     let url = endpoint(&question.url)?;
-    let credential = Credential::new(&url, question.token.clone()).map_err(|_| not_a_url(&question.url))?;
+    let credential =
+        FetchCredential::new(&url, question.token.clone()).map_err(|_| not_a_url(&question.url))?;
     warn_of_plain_http(&url);
     let settings = FetchSettings {
-        policy: AddressPolicy { named: vec![Named::Anything], ..AddressPolicy::default() },
+        policy: AddressPolicy { named: vec![NamedAddress::Anything], ..AddressPolicy::default() },
         extra_authorities: question.authorities.clone(),
         system_authorities: true,
         plain_http: true,
@@ -73,14 +74,14 @@ pub(crate) async fn ask(question: &Question) -> Result<Answer, Failure> {
         total_timeout: question.timeout,
         ..FetchSettings::default()
     };
-    let client = Fetcher::new(&settings).map_err(|error| Failure::Usage(Chain(&error).to_string()))?;
+    let client = Fetcher::new(&settings).map_err(|error| Failure::Usage(ErrorChain(&error).to_string()))?;
     let body = json!({"namespace": question.namespace, "serviceAccountName": question.account});
     let answer = client.post_json(&url, body.to_string().into_bytes(), Some(&credential)).await;
     let answer = answer.map_err(|error| unanswered(&error))?;
     read(answer.status, &answer.body)
 }
 
-/// Where the question goes.
+/// The URL that the question is sent to.
 fn endpoint(url: &str) -> Result<Uri, Failure> {
     // The path would become a part of it.
     if url.contains(['?', '#']) {
@@ -96,7 +97,7 @@ fn not_a_url(url: &str) -> Failure {
 }
 
 fn unanswered(error: &FetchError) -> Failure {
-    let text = format!("the service did not answer: {}", Chain(error));
+    let text = format!("the service did not answer: {}", ErrorChain(error));
     // A certificate or a header that is wrong stays so.
     if matches!(error, FetchError::Credential) || text.contains("certificate") {
         Failure::Broken(text)

@@ -15,7 +15,7 @@ use serde_json::json;
 
 use crate::ask::{Answer, Question};
 
-/// What has less left than this is asked for anew.
+/// The least time that a kept credential must have left.
 const ENOUGH: SignedDuration = SignedDuration::from_secs(60);
 /// More files than this are not looked through for ended ones.
 const MAX_FILES: usize = 1000;
@@ -26,11 +26,11 @@ pub(crate) struct Cache {
     path: PathBuf,
 }
 
-/// What was kept, and has not ended.
+/// A kept credential that has not ended.
 #[derive(Debug)]
 pub(crate) struct Kept {
     pub(crate) answer: Answer,
-    /// Whether it has more than a moment left.
+    /// `true` if the credential has more than a moment left.
     pub(crate) lasts: bool,
 }
 
@@ -49,7 +49,7 @@ impl Cache {
         Self { path: directory.join(format!("{}.json", sha256_hex(key.as_bytes()))) }
     }
 
-    /// What is in the file, unless it has ended, or others can read it.
+    /// Reads the file, unless its credential has ended, or others can read it.
     pub(crate) fn read(&self, now: Timestamp) -> Option<Kept> {
         let written = read(&self.path)?;
         let left = written.expiration_timestamp.duration_since(now);
@@ -102,7 +102,7 @@ fn remove_ended(directory: &Path, now: Timestamp) {
     }
 }
 
-/// Whether it has the name of one of these files: the directory may be somebody else's, too.
+/// Returns `true` if a file has the name of one of ours: the directory may be somebody else's, too.
 fn is_ours(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".json"));
     name.is_some_and(|name| name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit()))

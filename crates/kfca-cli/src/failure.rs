@@ -1,4 +1,4 @@
-//! Why there is no token, as people and as scripts read it.
+//! Reasons why there is no token, as people and as scripts read them.
 
 use std::process::ExitCode;
 
@@ -8,7 +8,7 @@ use portolan_runtime::args::EXIT_USAGE;
 /// Exit code when the same command may work later (`EX_TEMPFAIL`).
 const EXIT_TEMPORARY: u8 = 75;
 
-/// Why there is no token.
+/// Reasons why there is no token.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     /// A mistake on the command line.

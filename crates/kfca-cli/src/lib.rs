@@ -16,7 +16,7 @@ use portolan_runtime::{
     clock, process,
 };
 
-pub use crate::args::Args;
+pub use crate::args::CliArgs;
 use crate::{
     args::Output,
     ask::{Answer, Question},
@@ -26,7 +26,7 @@ use crate::{
 
 /// Runs the command. The exit code is 0; 1 when the service refuses; 64 for a mistake on the command line; 75
 /// when another try may help.
-pub fn run(args: &Args) -> ExitCode {
+pub fn run(args: &CliArgs) -> ExitCode {
     if let Some(shell) = args.completions {
         output::completions(shell);
         return ExitCode::SUCCESS;
@@ -40,7 +40,7 @@ pub fn run(args: &Args) -> ExitCode {
     })
 }
 
-async fn print(args: &Args) -> Result<(), Failure> {
+async fn print(args: &CliArgs) -> Result<(), Failure> {
     let question = args.question().await?;
     match args.output {
         Output::Json => output::json(&ask::ask(&question).await?),
@@ -53,8 +53,8 @@ async fn print(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What is kept, as long as it lasts; otherwise what the service says now.
-async fn credential(args: &Args, question: &Question) -> Result<Answer, Failure> {
+/// Returns the kept credential, as long as it lasts; otherwise asks the service.
+async fn credential(args: &CliArgs, question: &Question) -> Result<Answer, Failure> {
     let Some(cache) = args.cache_dir().map(|directory| Cache::new(&directory, question)) else {
         return ask::ask(question).await;
     };

@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
-use portolan_kfca_cli::{Args, run};
+use portolan_kfca_cli::{CliArgs, run};
 
 fn main() -> ExitCode {
-    match Args::read() {
+    match CliArgs::read() {
         Ok(args) => run(&args),
         Err(code) => code,
     }

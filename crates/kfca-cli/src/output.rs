@@ -1,4 +1,4 @@
-//! What is printed, and where.
+//! Output of the result.
 
 use clap::CommandFactory as _;
 use clap_complete::Shell;
@@ -6,9 +6,9 @@ use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize as _};
 use serde_json::{Serializer, Value, json, ser::PrettyFormatter};
 
-use crate::{args::Args, ask::Answer};
+use crate::{args::CliArgs, ask::Answer};
 
-/// What kubectl wants when it does not say.
+/// The version for kubectl when it does not name one.
 const EXEC_VERSION: &str = "client.authentication.k8s.io/v1";
 
 /// The service's answer, indented by four spaces.
@@ -53,7 +53,7 @@ fn indented(body: &Value) -> String {
 
 /// Completions of a shell.
 pub(crate) fn completions(shell: Shell) {
-    clap_complete::generate(shell, &mut Args::command(), "kfca-cli", &mut std::io::stdout());
+    clap_complete::generate(shell, &mut CliArgs::command(), "kfca-cli", &mut std::io::stdout());
 }
 
 #[expect(clippy::print_stdout, reason = "the result of a command goes to standard output")]
