@@ -7,6 +7,7 @@ mod doors;
 mod fake;
 mod listener;
 mod logs;
+mod memory;
 mod mutations;
 mod others;
 mod pages;

@@ -1,5 +1,6 @@
 //! Calls of API servers, each with the token of its caller and no other credential.
 
+mod live;
 mod path;
 mod question;
 mod refused;

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     error::{Code, GraphError},
+    memory,
     plan::{Call, Wanted},
     scan::{self, Cursor, ListError, Malformed, Order, Selection, Writer},
     schema::Kind,
@@ -45,20 +46,24 @@ pub(crate) async fn list(
     kind: &Kind,
 ) -> Result<Fragment, GraphError> {
     let Wanted::List(selection) = &call.wanted else { return Err(unplanned()) };
+    let sort_by = arguments.text("sortBy")?.filter(|path| !path.is_empty());
+    let order = sort_by.as_deref().map(Order::by);
+    if let Some(found) = memory::list(asking, arguments, call, kind).await? {
+        let mut writer = Writer::with_capacity(found.bytes().min(1 << 20) / 8 + 128);
+        let (metadata, items) = (found.metadata(), found.items());
+        scan::list_of(&mut writer, (metadata.as_bytes(), &items), selection, order.as_ref())
+            .map_err(unlisted)?;
+        return Ok(Fragment::with(writer.out, writer.mismatches));
+    }
     let limit = arguments.number("limit")?.filter(|limit| *limit > 0).map(|limit| limit.to_string());
     let path = arguments.list_path(&kind.resource)?.with_some("limit", limit.as_deref());
     let path = path.with_some("continue", arguments.text("continue")?.as_deref()).text();
-    let sort_by = arguments.text("sortBy")?.filter(|path| !path.is_empty());
     let sorts_metadata = sort_by.as_deref().is_none_or(|path| path.starts_with("metadata."));
     let is_enough = sorts_metadata && call.wanted.is_metadata_only();
     let answer = fetch(asking, call, path, (Question::list, is_enough.then_some(METADATA_LIST))).await?;
     let json = answer.map_err(|refused| upstream::of_answer(&refused, Some("unable to list objects")))?;
-    let order = sort_by.as_deref().map(Order::by);
     let mut writer = Writer::with_capacity(json.len().min(1 << 20) / 8 + 128);
-    scan::list(&mut writer, &json, selection, order.as_ref()).map_err(|error| match error {
-        ListError::Malformed(malformed) => broken(malformed),
-        ListError::NoSuchField => GraphError::new(Code::Invalid, ListError::NoSuchField.to_string()),
-    })?;
+    scan::list(&mut writer, &json, selection, order.as_ref()).map_err(unlisted)?;
     Ok(Fragment::with(writer.out, writer.mismatches))
 }
 
@@ -69,6 +74,9 @@ pub(crate) async fn get(
     call: &Call,
     kind: &Kind,
 ) -> Result<Fragment, GraphError> {
+    if let Some(found) = memory::get(asking, arguments, call, kind).await? {
+        return selected(found.json(), call);
+    }
     let path = arguments.path(&kind.resource)?.text();
     let answer =
         fetch(asking, call, path, (Question::get, call.wanted.is_metadata_only().then_some(METADATA)))
@@ -83,6 +91,7 @@ pub(crate) async fn yaml(
     arguments: &Arguments<'_>,
     kind: &Kind,
 ) -> Result<Fragment, GraphError> {
+    asking.goes_through();
     let question = Question::get(arguments.path(&kind.resource)?.text(), JSON);
     let json = asking.ask(question, None).await?;
     let value = serde_json::from_slice(&json).map_err(|_| broken(Malformed { at: 0 }))?;
@@ -110,6 +119,13 @@ pub(crate) fn object(json: &[u8], selection: &Selection) -> Result<Fragment, Gra
 /// An error for an answer that is not JSON.
 pub(crate) fn broken(malformed: Malformed) -> GraphError {
     GraphError::new(Code::Unavailable, format!("the API server's answer cannot be read: {malformed}"))
+}
+
+fn unlisted(error: ListError) -> GraphError {
+    match error {
+        ListError::Malformed(malformed) => broken(malformed),
+        ListError::NoSuchField => GraphError::new(Code::Invalid, ListError::NoSuchField.to_string()),
+    }
 }
 
 fn unplanned() -> GraphError {

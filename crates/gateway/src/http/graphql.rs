@@ -32,6 +32,7 @@ use crate::{
     error::{Code, GraphError, only_errors},
     execute::{self, Asking, null_conditions},
     identity::Caller,
+    memory::{Reading, Wishes},
     plan::Plan,
     state::{Served, State},
     subscribe::{Subscriber, subscribe},
@@ -133,13 +134,13 @@ async fn respond(asked: &Asked<'_>, media: Media, request: Request<Body>) -> Res
             }
             let answer = prepared.execute(asked.state, asked.served, asked.caller).await;
             if media == Media::Events {
-                return Ok(stream::once(&answer));
+                return Ok(stream::once(&answer.whole()));
             }
             if may_write {
-                return Ok(compressed(StatusCode::OK, media, answer, &parts.headers));
+                return Ok(compressed(StatusCode::OK, media, answer.whole(), &parts.headers));
             }
-            let tag = etag::of(&asked.caller.id, &answer);
-            let response = compressed(StatusCode::OK, media, answer, &parts.headers);
+            let tag = etag::of(&asked.caller.id, &answer.json);
+            let response = compressed(StatusCode::OK, media, answer.whole(), &parts.headers);
             Ok(etag::kept(&tag, &parts.headers, response))
         }
         Sent::Batch(batch) => {
@@ -150,7 +151,8 @@ async fn respond(asked: &Asked<'_>, media: Media, request: Request<Body>) -> Res
                 }
                 match prepared(asked.state, asked.served, params) {
                     Ok(prepared) => {
-                        all.extend(prepared.execute(asked.state, asked.served, asked.caller).await);
+                        let answer = prepared.execute(asked.state, asked.served, asked.caller).await;
+                        all.extend(answer.whole());
                     }
                     Err(problem) => all.extend(only_errors(&problem.errors)),
                 }
@@ -221,6 +223,27 @@ fn is_about_the_query(problem: &Problem) -> bool {
 pub(crate) struct Prepared {
     plan: Arc<Plan>,
     variables: Valid<JsonMap>,
+    wishes: Wishes,
+}
+
+/// An answer, and what is said about it.
+pub(crate) struct Answered {
+    json: Vec<u8>,
+    extensions: Option<String>,
+}
+
+impl Answered {
+    /// The answer with its `extensions`.
+    pub(crate) fn whole(mut self) -> Vec<u8> {
+        if let Some(extensions) = self.extensions {
+            // The end of the answer makes room.
+            self.json.pop();
+            self.json.extend_from_slice(b",\"extensions\":");
+            self.json.extend_from_slice(extensions.as_bytes());
+            self.json.push(b'}');
+        }
+        self.json
+    }
 }
 
 /// Prepares a query, or says what is wrong with it.
@@ -233,10 +256,11 @@ pub(crate) fn prepared(state: &State, served: &Served, params: &Params) -> Resul
     let given = params.variables.as_ref().unwrap_or(&none);
     let variables = coerce_variable_values(&endpoint.api.schema, &plan.operation, given)
         .map_err(|error| Problem::of(GraphError::new(Code::Invalid, error.message().to_string())))?;
-    match null_conditions(&plan, &variables) {
-        Some(error) => Err(Problem::of(error)),
-        None => Ok(Prepared { plan, variables }),
+    if let Some(error) = null_conditions(&plan, &variables) {
+        return Err(Problem::of(error));
     }
+    let wishes = Wishes::of(params.extensions.as_ref()).map_err(Problem::of)?;
+    Ok(Prepared { plan, variables, wishes })
 }
 
 impl Prepared {
@@ -259,14 +283,17 @@ impl Prepared {
     }
 
     /// Executes it and returns the answer.
-    pub(crate) async fn execute(&self, state: &State, served: &Served, caller: &Caller) -> Vec<u8> {
+    pub(crate) async fn execute(&self, state: &State, served: &Served, caller: &Caller) -> Answered {
+        let reading = Reading::new(self.wishes, caller.name.clone());
         let asking = Asking {
             endpoint: &served.endpoint,
             authorization: &caller.authorization,
             variables: &self.variables,
             max_response: state.limits.max_response_bytes,
+            reading: Some(&reading),
         };
-        execute::answer(asking, &self.plan).await
+        let json = execute::answer(asking, &self.plan).await;
+        Answered { json, extensions: reading.extensions() }
     }
 
     /// The subscriber that it makes.

@@ -77,7 +77,8 @@ impl Order {
         Self { path: path.split('.').map(Box::from).collect() }
     }
 
-    fn key<'a>(&self, item: &'a [u8]) -> Result<Option<&'a [u8]>, Malformed> {
+    /// The value that an item is sorted by.
+    pub(super) fn key<'a>(&self, item: &'a [u8]) -> Result<Option<&'a [u8]>, Malformed> {
         at(item, &self.path)
     }
 }
@@ -201,7 +202,7 @@ fn put_in_order(writer: &mut Writer<'_>, mut items: Vec<(Option<&[u8]>, usize, u
 }
 
 /// Compares strings, numbers and Booleans with their like; anything else is equal.
-fn compare(a: Option<&[u8]>, b: Option<&[u8]>) -> Ordering {
+pub(super) fn compare(a: Option<&[u8]>, b: Option<&[u8]>) -> Ordering {
     let (Some(a), Some(b)) = (a, b) else { return a.is_some().cmp(&b.is_some()) };
     match (a.first(), b.first()) {
         (Some(b'"'), Some(b'"')) if !a.contains(&b'\\') && !b.contains(&b'\\') => {

@@ -1,0 +1,321 @@
+//! Fills a kind and keeps it: a list in pages, then a watch over a connection that proves its life.
+
+use std::{future::ready, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode};
+use portolan_runtime::backoff::Backoff;
+use rand::RngExt as _;
+use tokio::time::{Instant, sleep};
+use tracing::{info, warn};
+
+use super::{
+    cluster::Memory,
+    held::Held,
+    kept::{Filling, Kept},
+    object::{Object, Unkept, comparable},
+    review::Right,
+};
+use crate::{
+    error::{Code, GraphError},
+    lines::Lines,
+    scan::{Cursor, at, text_at},
+    upstream::{JSON, Path, Question, Refused},
+};
+
+/// Number of objects of a page.
+const PAGE: &str = "250";
+/// Maximum size of a page.
+const MAX_PAGE: usize = 64 * 1024 * 1024;
+/// Pauses between lists where none succeeds.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(15));
+/// Time without a read after which a kind is dropped.
+const IDLE: Duration = Duration::from_secs(600);
+/// Time until it is tried again, where the credential, the size or the kind stand in the way.
+const LATER: Duration = Duration::from_secs(60);
+
+/// What ends a list or a watch.
+#[derive(Debug)]
+enum End {
+    /// The watch has served its time. Another one goes on from there.
+    Again,
+    /// Everything has to be listed anew.
+    Anew,
+    /// It cannot be kept, for this reason.
+    Never(String),
+    /// It is not to be kept any more.
+    Over,
+}
+
+/// One filling of a kind.
+struct Filler {
+    memory: Arc<Memory>,
+    kept: Arc<Kept>,
+    filling: Filling,
+    /// Room to work in.
+    buffer: Vec<u8>,
+}
+
+/// Somebody asks for what is not in memory. The second time within a minute, it is filled.
+pub(super) fn asked(memory: &Arc<Memory>, kept: &Arc<Kept>, caller: &HeaderValue, namespace: Option<&str>) {
+    if !memory.has_place() {
+        return;
+    }
+    let Some((filling, tasks)) = kept.asked(&memory.tasks) else { return };
+    let (memory, kept) = (Arc::clone(memory), Arc::clone(kept));
+    let filler = Filler { memory, kept, filling, buffer: Vec::new() };
+    tasks.spawn("memory", filler.run(caller.clone(), namespace.map(str::to_owned)));
+}
+
+impl Filler {
+    /// Fills and keeps a kind, if the caller who asked for it may read it.
+    async fn run(mut self, caller: HeaderValue, namespace: Option<String>) {
+        let right = Right { verb: "list", resource: &self.kept.resource, namespace: namespace.as_deref() };
+        let get = Right { verb: "get", ..right };
+        let is_allowed = self.memory.allows(&caller, right).await || self.memory.allows(&caller, get).await;
+        let end = if is_allowed { self.keep().await } else { End::Over };
+        let (cluster, resource) = (self.memory.cluster.as_str(), self.kept.resource.plural.as_str());
+        let pause = match end {
+            End::Never(reason) => {
+                warn!(cluster, resource, reason, "not kept in memory: it is read from the API server");
+                LATER
+            }
+            _ => Duration::ZERO,
+        };
+        self.memory.budget.changed(self.kept.close(self.filling, pause), 0);
+    }
+
+    async fn keep(&mut self) -> End {
+        let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
+        loop {
+            let begun = Instant::now();
+            let mut end = self.list().await;
+            if matches!(end, End::Again) {
+                info!(cluster = self.memory.cluster, resource = self.kept.resource.plural, "kept in memory");
+            }
+            while matches!(end, End::Again) {
+                end = self.watch().await;
+            }
+            if matches!(end, End::Never(_) | End::Over) {
+                return end;
+            }
+            self.memory.budget.changed(self.kept.empty(self.filling), 0);
+            if begun.elapsed() > PAUSES.1 * 2 {
+                backoff = Backoff::new(PAUSES.0, PAUSES.1);
+            }
+            sleep(backoff.next_delay()).await;
+        }
+    }
+
+    /// Lists everything. `Again` if a watch may go on from there.
+    async fn list(&mut self) -> End {
+        let Some(credential) = self.memory.credential().await else {
+            return End::Never("the gateway has no credential for it".to_owned());
+        };
+        if let Err(end) = self.memory.looks_alike(&credential, &self.kept.resource).await {
+            return end.map_or(End::Anew, End::Never);
+        }
+        let begun = (Instant::now(), self.kept.floor());
+        let (mut token, mut is_first) = (String::new(), true);
+        loop {
+            let path = Path::of(&self.kept.resource, None).with("limit", PAGE);
+            let question = Question::list(path.with_some("continue", Some(&token)).text(), JSON);
+            let page = match self.memory.upstream.ask(&credential, question, MAX_PAGE).await {
+                Ok(Ok(page)) => page,
+                Ok(Err(refused)) => return meaning(&refused),
+                Err(error) => return unanswered(error),
+            };
+            let Some(metadata) = at(&page, &["metadata"]).ok().flatten() else { return unreadable() };
+            let weight = match self.take(&page) {
+                Ok(weight) => weight,
+                Err(end) => return end,
+            };
+            let left = remaining(metadata);
+            if is_first && !self.fits(&page, weight, left) {
+                return End::Never(format!("with {left} more objects it does not fit the budget"));
+            }
+            is_first = false;
+            token = text_at(metadata, &["continue"]).unwrap_or_default();
+            if token.is_empty() {
+                let version = text_at(metadata, &["resourceVersion"]).as_deref().and_then(comparable);
+                let Some(version) = version else {
+                    return End::Never("its versions cannot be compared".to_owned());
+                };
+                self.kept.whole(self.filling, version, begun);
+                return End::Again;
+            }
+        }
+    }
+
+    /// Takes the objects of a page in, and returns the weight so far.
+    fn take(&mut self, page: &[u8]) -> Result<u64, End> {
+        let mut objects = Vec::new();
+        let read = items(page, |item| {
+            objects.push(Object::of(item, &mut self.buffer)?);
+            Ok(())
+        });
+        read.map_err(|_| unreadable())?;
+        let filled = self.kept.fill(self.filling, |held| objects.into_iter().for_each(|one| held.list(one)));
+        let filled = filled.ok_or(End::Over)?;
+        self.memory.budget.changed(filled.before, filled.after);
+        Ok(filled.after)
+    }
+
+    /// Judges by the first page whether all the others fit, too.
+    fn fits(&self, page: &[u8], weight: u64, left: u64) -> bool {
+        let mut count = 0_u64;
+        let _ = items(page, |_| {
+            count += 1;
+            Ok(())
+        });
+        let needed = weight.saturating_mul(count + left) / count.max(1);
+        self.memory.budget.has_room(&self.kept, weight, needed)
+    }
+
+    /// Watches once.
+    async fn watch(&mut self) -> End {
+        let Some(credential) = self.memory.credential().await else { return End::Anew };
+        let Some(version) = self.kept.look(|held| held.version) else { return End::Over };
+        let wire = match self.memory.wire().await {
+            Ok(wire) => wire,
+            Err(end) => return end.map_or(End::Anew, End::Never),
+        };
+        let seconds = rand::rng().random_range(240..300).to_string();
+        let path = Path::of(&self.kept.resource, None).with("watch", "true");
+        let path = path.with("allowWatchBookmarks", "true").with("timeoutSeconds", &seconds);
+        let path = path.with("resourceVersion", &version.found.to_string());
+        let answer = self.memory.upstream.begin_on(&wire, &credential, Question::watch(path.text())).await;
+        let mut lines = match answer {
+            Ok(Ok(body)) => Lines::of(body),
+            Ok(Err(refused)) => return meaning(&refused),
+            Err(_) => {
+                self.memory.drop_wire(&wire).await;
+                return End::Anew;
+            }
+        };
+        let (begun, mut proof, mut heard) = (Instant::now(), wire.proof(), None);
+        loop {
+            // What comes in is older than what it proves, unless everything was read that had come before.
+            tokio::select! {
+                biased;
+                line = lines.next() => match line {
+                    Ok(Some(line)) => match self.heard(&line) {
+                        Some(end) => return end,
+                        None => heard = Some(Instant::now()),
+                    },
+                    Ok(None) => return End::Again,
+                    Err(_) => return End::Anew,
+                },
+                () = ready(()), if heard.is_some() => {
+                    if let Some(at) = heard.take().filter(|_| lines.is_between()) {
+                        self.kept.proven(self.filling, at);
+                    }
+                }
+                said = proof.changed() => {
+                    let at = *proof.borrow_and_update();
+                    if said.is_err() {
+                        return End::Anew;
+                    }
+                    if at >= begun && lines.is_between() {
+                        self.kept.proven(self.filling, at);
+                    }
+                    if self.kept.unread_for() > IDLE {
+                        return End::Over;
+                    }
+                }
+            }
+        }
+    }
+
+    fn change(&mut self, kind: &str, object: &[u8]) -> Option<Change> {
+        if kind == "BOOKMARK" {
+            let version = text_at(object, &["metadata", "resourceVersion"]);
+            return version.as_deref().and_then(comparable).map(Change::Bookmark);
+        }
+        let object = Object::of(object, &mut self.buffer).ok()?;
+        Some(if kind == "DELETED" { Change::Gone(object) } else { Change::There(object) })
+    }
+
+    /// Takes an event in. Returns the end, if it is one.
+    fn heard(&mut self, line: &Bytes) -> Option<End> {
+        let (Some(kind), Ok(Some(object))) = (text_at(line, &["type"]), at(line, &["object"])) else {
+            return Some(unreadable());
+        };
+        if kind == "ERROR" {
+            return Some(End::Anew);
+        }
+        let Some(change) = self.change(&kind, object) else { return Some(unreadable()) };
+        let Some(filled) = self.kept.fill(self.filling, |held| change.make(held)) else {
+            return Some(End::Over);
+        };
+        if filled.before != filled.after {
+            self.memory.budget.changed(filled.before, filled.after);
+        }
+        None
+    }
+}
+
+enum Change {
+    Bookmark(u64),
+    There(Object),
+    Gone(Object),
+}
+
+impl Change {
+    fn make(self, held: &mut Held) {
+        match self {
+            Self::Bookmark(version) => held.version = version,
+            Self::There(object) => {
+                let version = object.version();
+                held.put(object);
+                held.change(version);
+            }
+            Self::Gone(object) => {
+                held.remove(object.key());
+                held.change(object.version());
+            }
+        }
+    }
+}
+
+/// Visits the items of a list.
+fn items(page: &[u8], mut visit: impl FnMut(&[u8]) -> Result<(), Unkept>) -> Result<(), Unkept> {
+    let items = at(page, &["items"])?.unwrap_or(b"[]");
+    let mut cursor = Cursor::new(items);
+    if cursor.peek()? != b'[' {
+        // Go writes an empty list as `null`.
+        return Ok(());
+    }
+    cursor.expect(b'[')?;
+    let mut more = !cursor.take(b']')?;
+    while more {
+        visit(cursor.value()?)?;
+        more = cursor.another(b']')?;
+    }
+    Ok(())
+}
+
+fn remaining(metadata: &[u8]) -> u64 {
+    let written = at(metadata, &["remainingItemCount"]).ok().flatten();
+    written.and_then(|written| serde_json::from_slice(written).ok()).unwrap_or_default()
+}
+
+fn meaning(refused: &Refused) -> End {
+    match refused.status {
+        StatusCode::UNAUTHORIZED
+        | StatusCode::FORBIDDEN
+        | StatusCode::NOT_FOUND
+        | StatusCode::METHOD_NOT_ALLOWED => {
+            End::Never(format!("the API server answers {} to the gateway", refused.status.as_u16()))
+        }
+        _ => End::Anew,
+    }
+}
+
+fn unanswered(error: GraphError) -> End {
+    if error.code == Code::ResponseTooLarge { End::Never(error.message) } else { End::Anew }
+}
+
+fn unreadable() -> End {
+    End::Never("its objects cannot be read or compared".to_owned())
+}
