@@ -19,5 +19,5 @@ pub(crate) use self::{
     budget::Budget,
     cluster::{Memories, Memory},
     read::{get, list},
-    reading::{Reading, Wishes},
+    reading::{Reading, Wishes, untold},
 };

@@ -32,7 +32,7 @@ use crate::{
     error::{Code, GraphError, only_errors},
     execute::{self, Asking, null_conditions},
     identity::Caller,
-    memory::{Reading, Wishes},
+    memory::{self, Reading, Wishes},
     plan::Plan,
     state::{Served, State},
     subscribe::{Subscriber, subscribe},
@@ -134,13 +134,13 @@ async fn respond(asked: &Asked<'_>, media: Media, request: Request<Body>) -> Res
             }
             let answer = prepared.execute(asked.state, asked.served, asked.caller).await;
             if media == Media::Events {
-                return Ok(stream::once(&answer.whole()));
+                return Ok(stream::once(&answer));
             }
             if may_write {
-                return Ok(compressed(StatusCode::OK, media, answer.whole(), &parts.headers));
+                return Ok(compressed(StatusCode::OK, media, answer, &parts.headers));
             }
-            let tag = etag::of(&asked.caller.id, &answer.json);
-            let response = compressed(StatusCode::OK, media, answer.whole(), &parts.headers);
+            let tag = etag::of(&asked.caller.id, memory::untold(&answer));
+            let response = compressed(StatusCode::OK, media, answer, &parts.headers);
             Ok(etag::kept(&tag, &parts.headers, response))
         }
         Sent::Batch(batch) => {
@@ -151,8 +151,7 @@ async fn respond(asked: &Asked<'_>, media: Media, request: Request<Body>) -> Res
                 }
                 match prepared(asked.state, asked.served, params) {
                     Ok(prepared) => {
-                        let answer = prepared.execute(asked.state, asked.served, asked.caller).await;
-                        all.extend(answer.whole());
+                        all.extend(prepared.execute(asked.state, asked.served, asked.caller).await);
                     }
                     Err(problem) => all.extend(only_errors(&problem.errors)),
                 }
@@ -226,26 +225,6 @@ pub(crate) struct Prepared {
     wishes: Wishes,
 }
 
-/// An answer, and what is said about it.
-pub(crate) struct Answered {
-    json: Vec<u8>,
-    extensions: Option<String>,
-}
-
-impl Answered {
-    /// The answer with its `extensions`.
-    pub(crate) fn whole(mut self) -> Vec<u8> {
-        if let Some(extensions) = self.extensions {
-            // The end of the answer makes room.
-            self.json.pop();
-            self.json.extend_from_slice(b",\"extensions\":");
-            self.json.extend_from_slice(extensions.as_bytes());
-            self.json.push(b'}');
-        }
-        self.json
-    }
-}
-
 /// Prepares a query, or says what is wrong with it.
 pub(crate) fn prepared(state: &State, served: &Served, params: &Params) -> Result<Prepared, Problem> {
     let query = state.persisted.text(params.named()).map_err(Problem::of)?;
@@ -283,7 +262,7 @@ impl Prepared {
     }
 
     /// Executes it and returns the answer.
-    pub(crate) async fn execute(&self, state: &State, served: &Served, caller: &Caller) -> Answered {
+    pub(crate) async fn execute(&self, state: &State, served: &Served, caller: &Caller) -> Vec<u8> {
         let reading = Reading::new(self.wishes, caller.name.clone());
         let asking = Asking {
             endpoint: &served.endpoint,
@@ -292,8 +271,9 @@ impl Prepared {
             max_response: state.limits.max_response_bytes,
             reading: Some(&reading),
         };
-        let json = execute::answer(asking, &self.plan).await;
-        Answered { json, extensions: reading.extensions() }
+        let mut answer = execute::answer(asking, &self.plan).await;
+        reading.tell(&mut answer);
+        answer
     }
 
     /// The subscriber that it makes.

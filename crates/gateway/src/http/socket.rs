@@ -214,7 +214,7 @@ impl Work {
             let work = prepared.execute(&self.state, &self.served, &self.caller);
             let answer =
                 timeout(self.state.limits.request_timeout, work).await.map_err(|_| graphql::too_slow())?;
-            self.next(&answer.whole()).await;
+            self.next(&answer).await;
             return Ok(());
         }
         let field = prepared.field();

@@ -8,6 +8,9 @@ use parking_lot::Mutex;
 use super::object::comparable;
 use crate::error::{Code, GraphError};
 
+/// What comes before that which is told.
+const MEMBER: &[u8] = b",\"extensions\":{";
+
 /// What a request wants: `extensions.memory` and `extensions.minResourceVersion`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Wishes {
@@ -76,8 +79,18 @@ impl Reading {
         notes.written = notes.written.max(version);
     }
 
-    /// The `extensions` of the answer. None if there is nothing to say.
-    pub(crate) fn extensions(&self) -> Option<String> {
+    /// Adds the `extensions` to the end of an answer, if there is anything to say.
+    pub(crate) fn tell(&self, answer: &mut Vec<u8>) {
+        if let Some(said) = self.extensions() {
+            // The end of the answer makes room.
+            answer.pop();
+            answer.extend_from_slice(MEMBER);
+            answer.extend_from_slice(said.as_bytes());
+            answer.extend_from_slice(b"}}");
+        }
+    }
+
+    fn extensions(&self) -> Option<String> {
         let notes = self.notes.lock();
         let mut said = Vec::new();
         match (notes.from_memory, notes.through) {
@@ -93,8 +106,17 @@ impl Reading {
         if notes.written > 0 {
             said.push(format!("\"resourceVersion\":\"{}\"", notes.written));
         }
-        (!said.is_empty()).then(|| format!("{{{}}}", said.join(",")))
+        (!said.is_empty()).then(|| said.join(","))
     }
+}
+
+/// An answer without what was told of it, which is another one each time: what its tag is made of.
+pub(crate) fn untold(answer: &[u8]) -> &[u8] {
+    let found = memchr::memmem::rfind(answer, MEMBER);
+    let (data, said) = answer.split_at(found.unwrap_or(answer.len()));
+    // What is told has no object in it, and nothing follows.
+    let is_told = memchr::memchr(b'}', said).is_some_and(|end| end + 2 == said.len());
+    if is_told { data } else { answer }
 }
 
 #[cfg(test)]
@@ -131,11 +153,11 @@ mod tests {
         let ms = Duration::from_millis;
         let table: [(&[u64], usize, u64, Option<&str>); 6] = [
             (&[], 0, 0, None),
-            (&[], 1, 0, Some(r#"{"source":"cluster"}"#)),
-            (&[3, 7], 0, 0, Some(r#"{"source":"memory","cacheAgeMs":7}"#)),
-            (&[3], 1, 0, Some(r#"{"source":"mixed","cacheAgeMs":3}"#)),
-            (&[], 0, 9, Some(r#"{"resourceVersion":"9"}"#)),
-            (&[0], 0, 9, Some(r#"{"source":"memory","cacheAgeMs":0,"resourceVersion":"9"}"#)),
+            (&[], 1, 0, Some(r#""source":"cluster""#)),
+            (&[3, 7], 0, 0, Some(r#""source":"memory","cacheAgeMs":7"#)),
+            (&[3], 1, 0, Some(r#""source":"mixed","cacheAgeMs":3"#)),
+            (&[], 0, 9, Some(r#""resourceVersion":"9""#)),
+            (&[0], 0, 9, Some(r#""source":"memory","cacheAgeMs":0,"resourceVersion":"9""#)),
         ];
         for (ages, through, written, expected) in table {
             let reading = Reading::new(Wishes::default(), None);
@@ -145,9 +167,28 @@ mod tests {
                 reading.wrote(written);
             }
             assert_eq!(reading.extensions().as_deref(), expected);
+            let mut answer = b"{\"data\":{}}".to_vec();
+            reading.tell(&mut answer);
+            let told: serde_json::Value = serde_json::from_slice(&answer).unwrap();
+            assert_eq!(told.get("extensions").is_some(), expected.is_some());
+            if expected.is_some() {
+                assert_eq!(untold(&answer), b"{\"data\":{}");
+            }
         }
         let reading = Reading::new(Wishes::default(), None);
         reading.remembered(Duration::from_micros(1));
-        assert_eq!(reading.extensions().as_deref(), Some(r#"{"source":"memory","cacheAgeMs":1}"#));
+        assert_eq!(reading.extensions().as_deref(), Some(r#""source":"memory","cacheAgeMs":1"#));
+    }
+
+    #[test]
+    fn what_only_looks_like_it_was_not_told() {
+        for answer in [
+            r#"{"data":{"x":{"a":1,"extensions":{"source":1}}}}"#,
+            r#"{"data":null,"errors":[{"message":"","extensions":{"code":"X"}}]}"#,
+            r#"{"data":{}}"#,
+            "",
+        ] {
+            assert_eq!(untold(answer.as_bytes()), answer.as_bytes());
+        }
     }
 }
