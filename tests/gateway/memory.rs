@@ -119,7 +119,7 @@ async fn memory_answers_as_the_api_server_does() {
         list("memory-none", ""),
         one("memory-same", "d.1"),
         "{v1{Namespaces(labelselector:\"kubernetes.io/metadata.name=memory-same\"){items{apiVersion kind metadata{name} status{phase}}}}}".to_owned(),
-        "{v1{ConfigMaps(labelselector:\"test=list\"){items{metadata{namespace name}}}}}".to_owned(),
+        "{v1{ConfigMaps(fieldselector:\"metadata.namespace=memory-same\"){items{metadata{namespace name}}}}}".to_owned(),
         "{v1{ConfigMaps(namespace:\"memory-same\",labelselector:\"test=list\",sortBy:\"spec.x\"){items{kind}}}}".to_owned(),
     ];
     for question in &questions {

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, api::DeleteParams};
-use portolan_testkit::{ControlPlane, ControlPlaneOptions, eventually, workdir::Workdir};
-use serde_json::json;
+use portolan_testkit::{ControlPlane, ControlPlaneOptions, eventually, workdir::Workdir, workload};
+use serde_json::{Value, json};
 
 use super::{
-    super::support::{self, Gateway, SOON, World, apply, named, world},
+    super::support::{self, Gateway, SOON, World, apply, named, rule, world},
     Remembering, list, metric, names, of, one, reads, source,
 };
 
@@ -92,21 +92,30 @@ async fn memory_keeps_to_its_budget() {
     assert!(used <= 1_500_000.0, "{used}");
 }
 
-/// A kind of a CRD is kept where the API server itself serves it.
-#[tokio::test(flavor = "multi_thread")]
-async fn kinds_of_crds_are_kept_if_it_is_known_who_serves_them() {
-    let world = world().await;
-    let question = "{apiregistration_k8s_io{v1{APIServices{items{metadata{name}}}}}}";
-    let own = vec![reads("apiregistration.k8s.io", &["apiservices"])];
-    let memory = Remembering::start(of(world), "memory-crds", own, &[]).await;
-    memory.remembered(&world.admin, question).await;
+/// Kinds of CRDs are kept if the gateway may read that the API server itself serves them.
+async fn who_serves_a_kind_must_be_known(cluster: &ControlPlane, document: &Value, admin: &str) {
+    let cowboys = || reads("wildwest.dev", &["cowboys"]);
+    let may_know = vec![cowboys(), rule("apiregistration.k8s.io", &["apiservices"], &["get"])];
+    let question = "{wildwest_dev{v1alpha1{Cowboys{items{metadata{name}}}}}}";
+    let known = Remembering::start((cluster, document), "memory-known", may_know, &[]).await;
+    known.remembered(admin, question).await;
+    let unknown = Remembering::start((cluster, document), "memory-unknown", vec![cowboys()], &[]).await;
+    eventually("the log says why", SOON, async || {
+        let answer = unknown.ask(admin, question, json!({})).await;
+        assert_eq!((source(&answer), answer.get("errors")), ("cluster", None), "{answer}");
+        unknown.gateway.process.log_tail(2000).contains("who serves it is not known").then_some(())
+    })
+    .await
+    .unwrap();
 }
 
 /// The API server is silent, ends, changes meanwhile, and comes back with a backup: memory is never older than it says.
 #[tokio::test(flavor = "multi_thread")]
 async fn memory_knows_when_it_may_be_old() {
     let cluster = ControlPlane::start(ControlPlaneOptions::named("gateway-memory")).await.unwrap();
+    workload::install(&cluster.client(), &workload::wildwest()).await.unwrap();
     let (admin, document) = (support::administrator(&cluster).await, support::document(&cluster).await);
+    who_serves_a_kind_must_be_known(&cluster, &document, &admin).await;
     let own = vec![reads("", &["configmaps"])];
     let memory =
         Remembering::start((&cluster, &document), "memory-life", own, &["--request-timeout=4s"]).await;

@@ -51,12 +51,12 @@ impl Budget {
     }
 
     /// Makes room for what a kind is going to take, as far as nobody reads the others. False if that is not enough.
-    pub(crate) fn has_room(&self, kept: &Arc<Kept>, taken: u64, needed: u64) -> bool {
-        let (taken, needed) = (signed(taken), signed(needed));
+    pub(crate) fn has_room(&self, kept: &Arc<Kept>, needed: u64) -> bool {
+        let needed = signed(needed);
         if needed > self.limit {
             return false;
         }
-        while self.used.load(Ordering::Relaxed) - taken + needed > self.limit {
+        while self.used.load(Ordering::Relaxed) + needed > self.limit {
             if !self.empty_one(COLD, Some(kept)) {
                 return false;
             }
@@ -115,13 +115,13 @@ mod tests {
         let (second, _) = filled(&budget);
         advance(Duration::from_secs(1)).await;
         first.note_read();
-        assert!(!budget.has_room(&first, 0, one * 3), "more than everything");
-        assert!(!budget.has_room(&Arc::new(Kept::new(resource("", "x"))), 0, one), "all are read");
+        assert!(!budget.has_room(&first, one * 3), "more than everything");
+        assert!(!budget.has_room(&Arc::new(Kept::new(resource("", "x"))), one), "all are read");
         let (third, _) = filled(&budget);
         assert_eq!([first.is_open(), second.is_open(), third.is_open()], [true, false, true]);
         assert_eq!(gauge.with_label_values::<&str>(&[]).get(), signed(one * 2));
         advance(COLD).await;
-        assert!(budget.has_room(&third, one, one * 2), "the first was not read for a minute");
+        assert!(budget.has_room(&third, one), "the first was not read for a minute");
         assert_eq!([first.is_open(), third.is_open()], [false, true]);
     }
 }

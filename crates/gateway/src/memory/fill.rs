@@ -124,15 +124,18 @@ impl Filler {
                 Err(error) => return unanswered(error),
             };
             let Some(metadata) = at(&page, &["metadata"]).ok().flatten() else { return unreadable() };
-            let weight = match self.take(&page) {
-                Ok(weight) => weight,
+            let objects = match self.objects(&page) {
+                Ok(objects) => objects,
                 Err(end) => return end,
             };
-            let left = remaining(metadata);
-            if is_first && !self.fits(&page, weight, left) {
+            let left = if is_first { remaining(metadata) } else { 0 };
+            if is_first && !self.fits(&objects, left) {
                 return End::Never(format!("with {left} more objects it does not fit the budget"));
             }
             is_first = false;
+            if !self.take(objects) {
+                return End::Over;
+            }
             token = text_at(metadata, &["continue"]).unwrap_or_default();
             if token.is_empty() {
                 let version = text_at(metadata, &["resourceVersion"]).as_deref().and_then(comparable);
@@ -145,29 +148,30 @@ impl Filler {
         }
     }
 
-    /// Takes the objects of a page in, and returns the weight so far.
-    fn take(&mut self, page: &[u8]) -> Result<u64, End> {
+    /// The objects of a page.
+    fn objects(&mut self, page: &[u8]) -> Result<Vec<Object>, End> {
         let mut objects = Vec::new();
         let read = items(page, |item| {
             objects.push(Object::of(item, &mut self.buffer)?);
             Ok(())
         });
-        read.map_err(|_| unreadable())?;
-        let filled = self.kept.fill(self.filling, |held| objects.into_iter().for_each(|one| held.list(one)));
-        let filled = filled.ok_or(End::Over)?;
-        self.memory.budget.changed(filled.before, filled.after);
-        Ok(filled.after)
+        read.map(|()| objects).map_err(|_| unreadable())
     }
 
     /// Judges by the first page whether all the others fit, too.
-    fn fits(&self, page: &[u8], weight: u64, left: u64) -> bool {
-        let mut count = 0_u64;
-        let _ = items(page, |_| {
-            count += 1;
-            Ok(())
-        });
+    fn fits(&self, page: &[Object], left: u64) -> bool {
+        let (count, weight) = (page.len() as u64, page.iter().map(Object::weight).sum::<u64>());
         let needed = weight.saturating_mul(count + left) / count.max(1);
-        self.memory.budget.has_room(&self.kept, weight, needed)
+        self.memory.budget.has_room(&self.kept, needed)
+    }
+
+    /// Takes objects in. False if this filling is over.
+    fn take(&self, objects: Vec<Object>) -> bool {
+        let filled = self.kept.fill(self.filling, |held| objects.into_iter().for_each(|one| held.list(one)));
+        if let Some(filled) = filled {
+            self.memory.budget.changed(filled.before, filled.after);
+        }
+        filled.is_some()
     }
 }
 
