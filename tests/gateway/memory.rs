@@ -15,7 +15,7 @@ use super::support::{Gateway, SOON, World, account, apply, named, role_ref, rule
 /// A gateway with a credential of its own.
 pub(super) struct Remembering {
     pub(super) gateway: Gateway,
-    credentials: Workdir,
+    _credentials: Workdir,
 }
 
 impl Remembering {
@@ -31,7 +31,7 @@ impl Remembering {
         let flag = format!("--memory-credentials={}", credentials.path().display());
         let flags = [&[flag.as_str()], flags].concat();
         let gateway = Gateway::start(name, &[("a.json", document)], &flags).await;
-        Self { gateway, credentials }
+        Self { gateway, _credentials: credentials }
     }
 
     /// Asks with extensions.

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use http::{HeaderValue, StatusCode};
+use http::HeaderValue;
 use parking_lot::Mutex;
 use portolan_runtime::{
     client::{
@@ -24,18 +24,15 @@ use super::{
     review::{Reviews, Right},
 };
 use crate::{
-    alike,
     args::MemoryArgs,
     document::{KindName, Resource},
     metrics::{Calls, MemoryReads},
-    scan::{at, text_at},
-    upstream::{JSON, Question, Upstream},
+    scan::text_at,
+    upstream::Upstream,
 };
 
 /// Kinds of one cluster at a time: their watches share a connection, and API servers take 100.
 const MAX_KINDS: usize = 90;
-/// Maximum size of an APIService.
-const MAX_SERVICE: usize = 1024 * 1024;
 
 /// What memories of all clusters have in common.
 #[derive(Debug)]
@@ -153,31 +150,6 @@ impl Memory {
     /// The gateway's own credential, read anew each time, so that it may be renewed.
     pub(super) async fn credential(&self) -> Option<HeaderValue> {
         token(&self.credential).await
-    }
-
-    /// Checks that a kind looks alike to everybody who may list it: the API server itself has it, and no other server
-    /// that may show each caller something else. The reason is `None` if that cannot be told now.
-    pub(super) async fn looks_alike(
-        &self,
-        own: &HeaderValue,
-        resource: &Resource,
-    ) -> Result<(), Option<String>> {
-        let KindName { group, version, .. } = &resource.name;
-        if alike::is_built_in(group) {
-            return Ok(());
-        }
-        let path = format!("/apis/apiregistration.k8s.io/v1/apiservices/{version}.{group}");
-        match self.upstream.ask(own, Question::get(path, JSON), MAX_SERVICE).await {
-            Ok(Ok(service)) => match at(&service, &["spec", "service"]) {
-                Ok(None | Some(b"null")) => Ok(()),
-                _ => Err(Some("another API server serves it".to_owned())),
-            },
-            Ok(Err(refused)) if refused.status != StatusCode::TOO_MANY_REQUESTS => {
-                let status = refused.status.as_u16();
-                Err(Some(format!("who serves it is not known: its APIService is answered with {status}")))
-            }
-            Ok(Err(_)) | Err(_) => Err(None),
-        }
     }
 
     /// The connection for watches. The reason is `None` if there is none now.

@@ -16,6 +16,8 @@ use super::{
     review::Right,
 };
 use crate::{
+    alike,
+    document::KindName,
     error::{Code, GraphError},
     scan::{Cursor, at, text_at},
     upstream::{JSON, Path, Question, Refused},
@@ -23,6 +25,8 @@ use crate::{
 
 /// Number of objects of a page.
 const PAGE: &str = "250";
+/// Maximum size of an APIService.
+const MAX_SERVICE: usize = 1024 * 1024;
 /// Maximum size of a page.
 const MAX_PAGE: usize = 64 * 1024 * 1024;
 /// Pauses between lists where none succeeds.
@@ -39,6 +43,8 @@ enum End {
     Again,
     /// Everything has to be listed anew.
     Anew,
+    /// The API server refuses it to the gateway, for this reason.
+    Refused(String),
     /// It cannot be kept, for this reason.
     Never(String),
     /// It is not to be kept any more.
@@ -74,7 +80,7 @@ impl Filler {
         let end = if is_allowed { self.keep().await } else { End::Over };
         let (cluster, resource) = (self.memory.cluster.as_str(), self.kept.resource.plural.as_str());
         let pause = match end {
-            End::Never(reason) => {
+            End::Refused(reason) | End::Never(reason) => {
                 warn!(cluster, resource, reason, "not kept in memory: it is read from the API server");
                 LATER
             }
@@ -84,17 +90,24 @@ impl Filler {
     }
 
     async fn keep(&mut self) -> End {
-        let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
+        let (mut backoff, mut was_kept) = (Backoff::new(PAUSES.0, PAUSES.1), false);
         loop {
             let begun = Instant::now();
             let mut end = self.list().await;
             if matches!(end, End::Again) {
+                was_kept = true;
                 info!(cluster = self.memory.cluster, resource = self.kept.resource.plural, "kept in memory");
             }
             while matches!(end, End::Again) {
                 end = self.watch().await;
             }
-            if matches!(end, End::Never(_) | End::Over) || self.kept.unread_for() > IDLE {
+            // An API server that has just started refuses everything for a moment.
+            let is_over = match end {
+                End::Over | End::Never(_) => true,
+                End::Refused(_) => !was_kept,
+                End::Again | End::Anew => false,
+            };
+            if is_over || self.kept.unread_for() > IDLE {
                 return end;
             }
             self.memory.budget.changed(self.kept.empty(self.filling), 0);
@@ -108,10 +121,10 @@ impl Filler {
     /// Lists everything. `Again` if a watch may go on from there.
     async fn list(&mut self) -> End {
         let Some(credential) = self.memory.credential().await else {
-            return End::Never("the gateway has no credential for it".to_owned());
+            return End::Refused("the gateway has no credential for it".to_owned());
         };
-        if let Err(end) = self.memory.looks_alike(&credential, &self.kept.resource).await {
-            return end.map_or(End::Anew, End::Never);
+        if let Err(end) = self.looks_alike(&credential).await {
+            return end;
         }
         let begun = (Instant::now(), self.kept.floor());
         let (mut token, mut is_first) = (String::new(), true);
@@ -145,6 +158,27 @@ impl Filler {
                 self.kept.whole(self.filling, version, begun);
                 return End::Again;
             }
+        }
+    }
+
+    /// Checks that the kind looks alike to everybody who may list it: the API server itself has it, and no other server,
+    /// which may show each caller something else.
+    async fn looks_alike(&self, credential: &HeaderValue) -> Result<(), End> {
+        let KindName { group, version, .. } = &self.kept.resource.name;
+        if alike::is_built_in(group) {
+            return Ok(());
+        }
+        let path = format!("/apis/apiregistration.k8s.io/v1/apiservices/{version}.{group}");
+        match self.memory.upstream.ask(credential, Question::get(path, JSON), MAX_SERVICE).await {
+            Ok(Ok(service)) => match at(&service, &["spec", "service"]) {
+                Ok(None | Some(b"null")) => Ok(()),
+                _ => Err(End::Never("another API server serves it".to_owned())),
+            },
+            Ok(Err(refused)) => Err(match meaning(&refused) {
+                End::Refused(why) => End::Refused(format!("who serves it is not known, since {why}")),
+                other => other,
+            }),
+            Err(error) => Err(unanswered(error)),
         }
     }
 
@@ -203,7 +237,7 @@ fn meaning(refused: &Refused) -> End {
         | StatusCode::FORBIDDEN
         | StatusCode::NOT_FOUND
         | StatusCode::METHOD_NOT_ALLOWED => {
-            End::Never(format!("the API server answers {} to the gateway", refused.status.as_u16()))
+            End::Refused(format!("the API server answers {} to the gateway", refused.status.as_u16()))
         }
         _ => End::Anew,
     }
