@@ -16,6 +16,7 @@ pub(crate) fn list_of<'p>(
     selection: &'p ListSelection,
     order: Option<&Order>,
 ) -> Result<(), ListError> {
+    writer.is_hasty = true;
     let sorted = order.map(|order| sorted(items, order)).transpose()?.flatten();
     let items = sorted.as_deref().unwrap_or(items);
     writer.out.push(b'{');
@@ -86,17 +87,36 @@ mod tests {
 
     #[test]
     fn items_at_hand_are_written_as_those_of_an_answer() {
+        let of = |fields| Shape::Object(Arc::new(Selection { fields }));
+        let plain = |name: &str| Selected::new(name, name, Shape::Plain);
+        let constant = |name: &str| Selected::new(name, name, Shape::Constant("1".into()));
+        let name =
+            Selected::new("metadata", "metadata", of(vec![Selected::new("name", "name", Shape::Text)]));
+        let nested =
+            Selected::new("y", "y", of(vec![Selected::new("a", "a", of(vec![plain("b")])), plain("d")]));
+        let list = Selected::new("x", "x", Shape::List(Box::new(of(vec![plain("a")]))));
+        let alias = Selected::new("again", "metadata", of(vec![plain("uid"), plain("none")]));
+        let bare = Selected::new("y", "y", of(vec![constant("t")]));
+        for fields in [
+            vec![name.clone(), plain("n")],
+            vec![name.clone()],
+            vec![plain("n"), name.clone(), alias, list.clone()],
+            vec![list, nested.clone(), constant("t"), plain("n")],
+            vec![nested, name],
+            vec![bare, plain("n")],
+            vec![constant("t")],
+        ] {
+            are_written_alike(fields);
+        }
+    }
+
+    fn are_written_alike(fields: Vec<Selected>) {
         let items = [
-            r#"{"metadata":{"name":"b"},"n":2}"#,
-            r#"{"n":3,"metadata":{"name":"a"}}"#,
-            r#"{"metadata":{"name":"c"},"n":1}"#,
+            r#"{"metadata":{"name":"b","uid":"}"},"n":2,"x":[{"a":1,"b":[{}]},{"b":2},{}],"y":{"a":{"b":1,"c":2},"d":3}}"#,
+            r#"{"n":3,"metadata":{"uid":"1","name":"a"},"y":{"d":{"a":[]}},"x":null}"#,
+            r#"{"metadata":{"name":"c"},"n":1,"y":{},"x":[],"z":{}}"#,
         ];
         let metadata = r#"{"resourceVersion":"7","continue":"x"}"#;
-        let name = Selection { fields: vec![Selected::new("name", "name", Shape::Text)] };
-        let fields = vec![
-            Selected::new("metadata", "metadata", Shape::Object(Arc::new(name))),
-            Selected::new("n", "n", Shape::Plain),
-        ];
         let field = |label: &str, field| (format!("\"{label}\":").into(), field, When::default());
         let selection = ListSelection {
             fields: vec![
