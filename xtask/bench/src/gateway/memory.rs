@@ -15,7 +15,6 @@ use crate::figure::Value;
 
 /// Objects of the figure of what memory takes.
 const MANY: usize = 20_000;
-const MANY_IN: &str = "many";
 /// Room for all of them.
 const BYTES: u64 = 256 * 1024 * 1024;
 
@@ -66,23 +65,29 @@ pub(super) async fn reads(lab: &Lab) -> Result<Vec<Value>> {
     Ok(values)
 }
 
-/// What memory takes over the JSON that it keeps.
+/// What memory takes over the JSON that it keeps. The first objects fill what the process had to spare, the next ones
+/// count.
 pub(super) async fn overhead(lab: &Lab) -> Result<Vec<Value>> {
     let (gateway, _credentials) = remembering(lab).await?;
-    // Everything else that takes memory is there before.
     warmed(lab, &gateway).await?;
+    fill_many(lab, &gateway, "many").await?;
     let (before, weight) = (resident(&gateway)?, json_bytes(lab).await?);
-    lab.fill(MANY_IN, MANY, SIZE).await?;
+    fill_many(lab, &gateway, "more").await?;
     let grown = json_bytes(lab).await? - weight;
+    Ok(vec![((resident(&gateway)? - before) / grown).into()])
+}
+
+/// Makes many objects, and waits until memory has the last one.
+async fn fill_many(lab: &Lab, gateway: &Gateway, namespace: &str) -> Result<()> {
+    lab.fill(namespace, MANY, SIZE).await?;
     let last = super::lab::name(MANY - 1);
-    let query = format!("{{v1{{ConfigMap(namespace:\"{MANY_IN}\",name:\"{last}\"){{kind}}}}}}");
+    let query = format!("{{v1{{ConfigMap(namespace:\"{namespace}\",name:\"{last}\"){{kind}}}}}}");
     eventually("memory has the last object", WITHIN, async || {
-        let answer = lab.ask(&gateway, "a", &query).await?.json();
+        let answer = lab.ask(gateway, "a", &query).await?.json();
         ensure!(answer["extensions"]["source"] == "memory", "{answer}");
         Ok(Some(()))
     })
-    .await?;
-    Ok(vec![((resident(&gateway)? - before) / grown).into()])
+    .await
 }
 
 fn resident(gateway: &Gateway) -> Result<f64> {
