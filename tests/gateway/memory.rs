@@ -77,7 +77,7 @@ pub(super) fn reads(group: &str, resources: &[&str]) -> PolicyRule {
 
 fn names(answer: &Value) -> Vec<&str> {
     let items = answer["data"]["v1"]["ConfigMaps"]["items"].as_array();
-    let items = items.unwrap_or_else(|| panic!("{answer}"));
+    let items = items.ok_or_else(|| answer.to_string()).unwrap();
     items.iter().map(|item| item["metadata"]["name"].as_str().unwrap()).collect()
 }
 
@@ -318,8 +318,8 @@ async fn the_tag_of_an_answer_is_that_of_its_data() {
     let memory = Remembering::start((&world.cluster, &world.document), "memory-tags", own, &[]).await;
     let question = one("memory-tags", "a");
     memory.remembered(&world.admin, &question).await;
-    let line: String = question.bytes().map(|byte| format!("%{byte:02x}")).collect();
-    let line = format!("GET /a/graphql?query={line}");
+    let line =
+        question.bytes().fold("GET /a/graphql?query=".to_owned(), |line, byte| format!("{line}%{byte:02x}"));
     let tag = async || {
         let answer = memory.gateway.send(&line, Some(&world.admin), "", b"").await;
         assert!(answer.text.contains("cacheAgeMs"), "{answer:?}");
