@@ -161,8 +161,12 @@ mod tests {
         ];
         for (ages, through, written, expected) in table {
             let reading = Reading::new(Wishes::default(), None);
-            ages.iter().for_each(|age| reading.remembered(ms(*age)));
-            (0..through).for_each(|_| reading.went_through());
+            for age in ages {
+                reading.remembered(ms(*age));
+            }
+            for _ in 0..through {
+                reading.went_through();
+            }
             if written > 0 {
                 reading.wrote(written);
             }
