@@ -22,7 +22,7 @@ struct Stream {
 }
 
 impl Stream {
-    /// Opens it as an EventSource does, and waits for its first event.
+    /// Opens it as a browser does, and waits for its first event.
     async fn open(site: &Site, headers: &str) -> Self {
         let mut connection = TcpStream::connect(("127.0.0.1", site.port)).await.unwrap();
         let head = format!(

@@ -5,8 +5,13 @@ use portolan_core::api::devportal::{APIKey, APIProduct};
 use portolan_testkit::{eventually, toystore, watch_until_gone};
 use serde_json::json;
 
-use super::{ask, chromium::ABSENCE, demo, driver::browse};
-use crate::scene::{SOON, Stage};
+use super::{
+    ask,
+    chromium::{ABSENCE, Browser},
+    demo,
+    driver::browse,
+};
+use crate::scene::{Place, SOON, Stage};
 
 const PRODUCTS: &str = "/api/kuadrant/apiproducts";
 
@@ -29,26 +34,7 @@ async fn an_owner_offers_an_api_and_looks_after_its_keys() {
     drop(elsewhere);
     let (_home, site) = demo(stage, &[]).await;
     let ran = browse("owner", &site, async |browser| {
-        browser.open_as("owner1", "/products?namespace=offer-a").await;
-        browser.click("button", "Create API product").await;
-        browser.fill("API product name", "Toys by mail").await;
-        browser.fill("Kubernetes resource name", "toys").await;
-        browser.fill("Description", "All toys, by mail").await;
-        browser.fill("Search by name", "offer-").await;
-        let offered = |namespace: &str| {
-            format!("document.querySelector('[aria-label=\"Namespace {namespace}\"]')?.innerText ?? ''")
-        };
-        browser
-            .until(&format!("({}).includes('toystore-plans (gold, silver, bronze)')", offered("offer-a")))
-            .await;
-        browser.until(&format!("({}).includes('plans-of-b (tin)')", offered("offer-b"))).await;
-        for (namespace, other) in [("offer-a", "plans-of-b"), ("offer-b", "toystore-plans")] {
-            let text = browser.value(&offered(namespace)).await;
-            assert!(!text.as_str().unwrap().contains(other), "{namespace}: {text}");
-        }
-        browser.click("[aria-label='Namespace offer-a'] label", "toystore").await;
-        browser.click("dialog button[type=submit]", "Create").await;
-        browser.shows("API product “Toys by mail” created").await;
+        create(browser).await;
         let made = place.api::<APIProduct>().get("toys").await.unwrap();
         assert_eq!(made.metadata.annotations.unwrap()["backstage.io/owner"], "owner1");
         let alice = stage.portal.by(&stage.login, "alice");
@@ -68,27 +54,55 @@ async fn an_owner_offers_an_api_and_looks_after_its_keys() {
         browser.fill("Description", "All toys, by mail and by ship").await;
         browser.click("dialog button[type=submit]", "Save").await;
         browser.shows("by mail and by ship").await;
-
-        let keys = [place.ask("alice", "toys").await, place.ask("bob", "toys").await];
-        browser.open_as("owner1", "/approvals?namespace=offer-a").await;
-        browser.click("input[type=checkbox]", "Select all pending requests").await;
-        browser.shows("2 requests selected").await;
-        browser.click("button", "Approve selected").await;
-        browser.click("dialog button[type=submit]", "Approve all").await;
-        browser.shows("2 requests approved").await;
-        for key in &keys {
-            assert_eq!(place.phase(key).await.as_deref(), Some("Approved"), "{key}");
-        }
-        browser.click("button", &format!("Revoke {}", keys[0])).await;
-        browser.fill("Reason", "it leaked").await;
-        browser.click("dialog button[type=submit]", "Revoke").await;
-        browser.shows("Key revoked").await;
-        assert_eq!(place.phase(&keys[0]).await.as_deref(), Some("Rejected"));
-        assert_eq!(place.phase(&keys[1]).await.as_deref(), Some("Approved"));
+        look_after(browser, &place).await;
     });
     if !ran.await {
         println!("skipped: {}: {ABSENCE}", module_path!());
     }
+}
+
+/// Creates the product `toys` in the dialog, where each route has the plans of its own namespace.
+async fn create(browser: &Browser) {
+    browser.open_as("owner1", "/products?namespace=offer-a").await;
+    browser.click("button", "Create API product").await;
+    browser.fill("API product name", "Toys by mail").await;
+    browser.fill("Kubernetes resource name", "toys").await;
+    browser.fill("Description", "All toys, by mail").await;
+    browser.fill("Search by name", "offer-").await;
+    let offered = |namespace: &str| {
+        format!("document.querySelector('[aria-label=\"Namespace {namespace}\"]')?.innerText ?? ''")
+    };
+    browser
+        .until(&format!("({}).includes('toystore-plans (gold, silver, bronze)')", offered("offer-a")))
+        .await;
+    browser.until(&format!("({}).includes('plans-of-b (tin)')", offered("offer-b"))).await;
+    for (namespace, other) in [("offer-a", "plans-of-b"), ("offer-b", "toystore-plans")] {
+        let text = browser.value(&offered(namespace)).await;
+        assert!(!text.as_str().unwrap().contains(other), "{namespace}: {text}");
+    }
+    browser.click("[aria-label='Namespace offer-a'] label", "toystore").await;
+    browser.click("dialog button[type=submit]", "Create").await;
+    browser.shows("API product “Toys by mail” created").await;
+}
+
+/// Approves two requests at once, and takes one key back.
+async fn look_after(browser: &Browser, place: &Place<'_>) {
+    let keys = [place.ask("alice", "toys").await, place.ask("bob", "toys").await];
+    browser.open_as("owner1", "/approvals?namespace=offer-a").await;
+    browser.click("input[type=checkbox]", "Select all pending requests").await;
+    browser.shows("2 requests selected").await;
+    browser.click("button", "Approve selected").await;
+    browser.click("dialog button[type=submit]", "Approve all").await;
+    browser.shows("2 requests approved").await;
+    for key in &keys {
+        assert_eq!(place.phase(key).await.as_deref(), Some("Approved"), "{key}");
+    }
+    browser.click("button", &format!("Revoke {}", keys[0])).await;
+    browser.fill("Reason", "it leaked").await;
+    browser.click("dialog button[type=submit]", "Revoke").await;
+    browser.shows("Key revoked").await;
+    assert_eq!(place.phase(&keys[0]).await.as_deref(), Some("Rejected"));
+    assert_eq!(place.phase(&keys[1]).await.as_deref(), Some("Approved"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -115,7 +115,7 @@ async fn harbour(place: &Place<'_>, document: &str) -> [String; 3] {
 /// Compares a picture with that of the documentation, or writes it. Gives what is wrong.
 async fn compare(browser: &Browser, name: &str, taken: &[u8]) -> Result<Option<String>, CmdError> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("../docs/images/portal/{name}.png"));
-    if std::env::var("PORTOLAN_SCREENSHOTS").as_deref() == Ok("update") {
+    if std::env::var_os("PORTOLAN_SCREENSHOTS").is_some_and(|word| word == "update") {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, taken).unwrap();
         return Ok(None);
