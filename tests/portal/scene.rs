@@ -71,8 +71,8 @@ impl Stage {
         toystore::install(&client).await.unwrap();
         toystore::install_policies(&client, POLICIES, CONTROLLER).await.unwrap();
         install_roles(&client).await;
-        // Documents are on this machine, and one of them is large.
-        let fetches = ["--fetch-allowed-cidrs=127.0.0.0/8", "--openapi-spec-max-size=5000000"];
+        // Documents are on this machine, and one of them is as large as they may be.
+        let fetches = ["--fetch-allowed-cidrs=127.0.0.0/8", "--openapi-spec-max-size=1000000"];
         let mut options = ServiceOptions::new("devportal", of_controller).args(fetches);
         RELEASE.clone_into(&mut options.pod_namespace);
         let controller = ServiceProcess::start(options).await.unwrap();
