@@ -26,7 +26,8 @@ impl Stream {
     async fn open(site: &Site, headers: &str) -> Self {
         let mut connection = TcpStream::connect(("127.0.0.1", site.port)).await.unwrap();
         let head = format!(
-            "GET /api/events HTTP/1.1\r\nhost: portal.test\r\naccept: text/event-stream\r\n{headers}\r\n"
+            "GET /api/events HTTP/1.1\r\nhost: portal.test\r\naccept: text/event-stream\r\nconnection: close\r\n\
+             {headers}\r\n"
         );
         connection.write_all(head.as_bytes()).await.unwrap();
         let mut stream = Self { connection, text: String::new() };

@@ -118,7 +118,9 @@ where
             }
             WatchChange::Relisted => {
                 let all = list.get().map(Cache::all).unwrap_or_default();
-                all.iter().for_each(|object| reached.shown(version(object.meta())));
+                for object in all {
+                    reached.shown(version(object.meta()));
+                }
                 newsroom.tell(News::anything());
             }
             WatchChange::Failed(error) => {

@@ -161,21 +161,21 @@ async fn every_page_looks_as_the_documentation_shows_it() {
         for (who, path, text, name) in [
             ("alice", "/", "Tide tables", "catalog"),
             ("alice", "/products/harbour/toys", "toys@example.com", "product"),
-            ("alice", "/products/harbour/toys#definition", "How many at most", "definition"),
-            ("alice", "/products/harbour/toys#policies", "HTTPRouteAccepted", "policies"),
+            ("alice", "/products/harbour/toys#definition", "/orders", "definition"),
+            ("alice", "/products/harbour/toys#policies", "gold (100 per day)", "policies"),
             ("alice", "/products/harbour/toys#keys", "••••••••••••", "product-keys"),
             ("alice", "/products/harbour/toys#try", "Nothing sent yet", "try"),
-            ("alice", "/keys?sort=name", "Say which program", "keys"),
+            ("alice", "/keys?sort=name", "••••••••••••", "keys"),
             ("alice", key.as_str(), "Usage examples", "key"),
             ("owner1", "/products?sort=name", "Tide tables", "products"),
-            ("owner1", "/approvals?sort=name", "Reviewed by", "approvals"),
+            ("owner1", "/approvals?sort=name", "alice@example.com", "approvals"),
         ] {
             browser.open_as(who, path).await;
             browser.shows(text).await;
             taken.extend(pictures(browser, name).await);
         }
         browser.click("button", &format!("Approve {pending}")).await;
-        browser.shows("The requester reads this.").await;
+        browser.until("document.querySelector('dialog button[type=submit]') !== null").await;
         taken.extend(pictures(browser, "decision").await);
         let mut wrong = Vec::new();
         for (name, picture) in &taken {
