@@ -119,6 +119,7 @@ fn whole(received: &[u8]) -> Option<Asked> {
 }
 
 /// An answer of JSON.
+#[expect(clippy::unnecessary_wraps, reason = "what answers may also say nothing")]
 pub(crate) fn json(body: &serde_json::Value) -> Answer {
     Some((200, "content-type: application/json\r\n".to_owned(), body.to_string().into_bytes()))
 }

@@ -161,7 +161,7 @@ async fn every_page_looks_as_the_documentation_shows_it() {
         for (who, path, text, name) in [
             ("alice", "/", "Tide tables", "catalog"),
             ("alice", "/products/harbour/toys", "toys@example.com", "product"),
-            ("alice", "/products/harbour/toys#definition", "/orders", "definition"),
+            ("alice", "/products/harbour/toys#definition", "Lists orders", "definition"),
             ("alice", "/products/harbour/toys#policies", "gold (100 per day)", "policies"),
             ("alice", "/products/harbour/toys#keys", "••••••••••••", "product-keys"),
             ("alice", "/products/harbour/toys#try", "Nothing sent yet", "try"),

@@ -52,8 +52,8 @@ impl Lab {
         let client = cluster.plane.client();
         let roles: BTreeMap<String, Vec<PolicyRule>> = serde_saphyr::from_str(PERSONAS)?;
         for (account, role) in [(CONSUMER, "api-consumer"), ("admin", "api-admin")] {
-            let rules = roles.get(role).context("a role of the chart")?.clone();
-            person(&client, account, rules).await?;
+            let allowed = roles.get(role).context("a role of the chart")?.clone();
+            person(&client, account, allowed).await?;
         }
         let consumer = cluster.plane.token_for(NAMESPACE, CONSUMER, &[], DAY).await?;
         let admin = cluster.plane.token_for(NAMESPACE, "admin", &[], DAY).await?;
