@@ -33,18 +33,25 @@ async fn a_replica_that_lags_waits_for_what_its_reader_has_seen() {
     assert!(names(&there).await.is_empty());
 
     let seen = async |headers: &str| names(&late.with(&format!("{}{headers}", there.headers))).await;
-    let made = owner.post(PRODUCTS, &place.product("toys", &json!({}))).await;
-    assert_eq!(made.status, 201, "{}", made.text);
-    let version = made.values("x-min-version")[0].to_owned();
-    assert!(version.starts_with("apiproducts="), "{version}");
-    assert!(seen("").await.is_empty(), "it lags, or this test shows nothing");
-    assert_eq!(seen(&format!("x-min-version: {version}\r\n")).await, ["toys"]);
+    let mut lagged = (false, false);
+    // On a busy machine a single look may itself be late.
+    for name in (0..8).map(|round| format!("toys-{round}")) {
+        let made = owner.post(PRODUCTS, &place.product(&name, &json!({}))).await;
+        assert_eq!(made.status, 201, "{}", made.text);
+        let version = made.values("x-min-version")[0].to_owned();
+        assert!(version.starts_with("apiproducts="), "{version}");
+        lagged.0 |= !seen("").await.contains(&name);
+        assert!(seen(&format!("x-min-version: {version}\r\n")).await.contains(&name), "{name} at {version}");
 
-    let path = format!("{PRODUCTS}/replicas/toys");
-    let gone = owner.delete(&path).await;
-    let version = gone.values("x-min-version")[0].to_owned();
-    assert_eq!(seen("").await, ["toys"], "it lags, or this test shows nothing");
-    assert!(seen(&format!("x-min-version: {version}\r\n")).await.is_empty());
+        let gone = owner.delete(&format!("{PRODUCTS}/replicas/{name}")).await;
+        let version = gone.values("x-min-version")[0].to_owned();
+        lagged.1 |= seen("").await.contains(&name);
+        assert!(!seen(&format!("x-min-version: {version}\r\n")).await.contains(&name), "{name} at {version}");
+        if lagged == (true, true) {
+            return;
+        }
+    }
+    panic!("it did not lag, so this shows nothing: {lagged:?}");
 }
 
 #[tokio::test]
