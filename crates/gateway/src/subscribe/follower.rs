@@ -123,8 +123,7 @@ fn question(
 }
 
 async fn may_watch(asking: Asking<'_>, attributes: &serde_json::Value) -> Result<(), GraphError> {
-    let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": {"resourceAttributes": attributes}});
-    let question = Question::review("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", &review);
+    let question = Question::access(attributes);
     let answer = asking.endpoint.upstream.ask(asking.authorization, question, 1 << 20).await?;
     let review = answer.map_err(|refused| upstream::of_answer(&refused, None))?;
     match at(&review, &["status", "allowed"]) {
