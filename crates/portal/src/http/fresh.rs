@@ -22,13 +22,12 @@ pub(super) async fn catch_up(State(app): State<Arc<App>>, request: Request, next
     if request.method() == Method::GET {
         let text = request.headers().get(MIN_VERSION).and_then(|value| value.to_str().ok());
         let text = text.unwrap_or_default();
+        // A version of nothing is seen already.
         let (products, keys) = (newest::<APIProduct>(text), newest::<APIKey>(text));
-        if let Some(version) = products {
-            app.stores.products.catch_up(version).await;
-        }
-        if let Some(version) = keys {
-            app.stores.keys.catch_up(version).await;
-        }
+        tokio::join!(
+            app.stores.products.catch_up(products.unwrap_or_default()),
+            app.stores.keys.catch_up(keys.unwrap_or_default()),
+        );
     }
     next.run(request).await
 }
