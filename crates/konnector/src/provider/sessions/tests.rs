@@ -48,7 +48,7 @@ fn access(token: &str) -> Arc<ProviderAccess> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn whoever_asks_at_the_same_time_gets_the_same_session() {
-    for round in 0..100 {
+    for round in 0..300 {
         let tasks = Tasks::default();
         let (sessions, access) = (Arc::new(sessions(&tasks)), access("first"));
         let mut askers = JoinSet::new();
