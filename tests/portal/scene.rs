@@ -192,11 +192,15 @@ impl Place<'_> {
         let answer = made.post("/api/kuadrant/apiproducts", &self.product(name, more)).await;
         assert_eq!(answer.status, 201, "{}", answer.text);
         let products = self.api::<APIProduct>();
+        let path = format!("/api/kuadrant/apiproducts/{}/{name}", self.namespace);
         let look = async || {
-            let status = products.get(name).await.unwrap().status.unwrap_or_default();
-            (status.discovered_plans.len() == 3).then_some(())
+            let product = products.get(name).await.unwrap();
+            let seen = made.get(&path).await.json();
+            let is_seen =
+                seen["metadata"]["resourceVersion"].as_str() == product.metadata.resource_version.as_deref();
+            (is_seen && product.status?.discovered_plans.len() == 3).then_some(())
         };
-        eventually("the plans are found", SOON, look).await.unwrap();
+        eventually("the plans are found, and the portal has seen them", SOON, look).await.unwrap();
     }
 
     /// Asks for a key of the plan `gold`, and waits until the controller has seen the request. Gives its name.
