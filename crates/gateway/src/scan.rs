@@ -2,14 +2,18 @@
 
 mod cursor;
 mod list;
+mod listing;
 mod selection;
 #[cfg(test)]
 mod tests;
+mod walk;
 mod writer;
 
 pub(crate) use self::{
     cursor::{Cursor, Malformed, at, text_at},
     list::{ListError, ListField, ListSelection, Order, list, quoted},
+    listing::{Listing, is_streamable},
     selection::{Guard, Selected, Selection, Shape, When},
+    walk::{Found, Walk},
     writer::{Mismatch, Step, Writer, quote},
 };
