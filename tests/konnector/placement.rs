@@ -280,3 +280,52 @@ async fn what_consumers_share_is_guarded_by_the_marks_of_each() {
     stolen.create(&PostParams::default(), &own).await.unwrap();
     stolen.delete("kube-bind-guarded-own", &DeleteParams::default()).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_shared_copy_whose_marks_were_taken_off_is_marked_again_by_its_consumer_alone() {
+    let service = bind("stripped", "Cluster", &[]).await;
+    // Copies of this contract have names that begin as those of the other do.
+    let longer = bind("stripped-more", "Cluster", &[]).await;
+    let (here, there) = (everywhere(&service.consumer, &service), everywhere(&service.provider, &service));
+    let copy = "kube-bind-stripped-billy";
+    create(&here, &cowboy(&service.resource, "billy", &json!({"intent": "ride"}))).await;
+    object_with(&there, copy, "arrives", |_| true).await;
+
+    strip(&there, copy).await;
+    let contract =
+        |object: &DynamicObject| object.annotations().get("kube-bind.io/cluster-namespace").cloned();
+    object_with(&there, copy, "is marked again", |object| {
+        contract(object).as_deref() == Some("kube-bind-stripped")
+    })
+    .await;
+    strip(&there, copy).await;
+    merge(&here, "billy", json!({"spec": {"intent": "rest"}})).await;
+    object_with(&there, copy, "follows", |object| object.data["spec"]["intent"] == "rest").await;
+
+    // A copy of the longer contract, without its mark, is nothing for the shorter one.
+    let theirs = cowboy(&service.resource, "kube-bind-stripped-more-jane", &json!({"intent": "ride"}));
+    create(&there, &theirs).await;
+    let account = kubeconfig::client(&service.kubeconfig).await.unwrap();
+    let patch = Patch::Merge(json!({
+        "metadata": {"annotations": {"kube-bind.io/cluster-namespace": "kube-bind-stripped"}},
+    }));
+    let taken =
+        everywhere(&account, &service).patch(&theirs.name_any(), &PatchParams::default(), &patch).await;
+    match taken {
+        Err(kube::Error::Api(status)) => {
+            assert!(status.message.contains("kube-bind-shared-kinds"), "{status:?}")
+        }
+        other => panic!("{other:?}"),
+    }
+    unbind(&service).await;
+    unbind(&longer).await;
+    object_gone(&there, copy).await;
+}
+
+/// Takes all of our marks off an object.
+async fn strip(api: &Api<DynamicObject>, name: &str) {
+    let annotations = api.get(name).await.unwrap().metadata.annotations.unwrap_or_default();
+    let marks = annotations.into_keys().filter(|key| key.starts_with("kube-bind.io/"));
+    let marks: Value = marks.map(|key| (key, Value::Null)).collect();
+    merge(api, name, json!({"metadata": {"annotations": marks}})).await;
+}

@@ -2,7 +2,7 @@
 //!
 //! A reconcile that follows right after a write would otherwise see the object as it was before, and write
 //! it again. What no watch has shown for long is not believed any more: versions run backwards when a backup is
-//! restored.
+//! restored. Nor is it kept: nobody asks again for an object that is deleted meanwhile.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -15,27 +15,39 @@ const LAG: Duration = Duration::from_secs(30);
 
 /// The newest versions that writes have returned, by namespace and name.
 #[derive(Debug)]
-pub struct LatestWrites<K>(Mutex<HashMap<Place, (Arc<K>, Instant)>>);
+pub struct LatestWrites<K>(Mutex<Written<K>>);
+
+#[derive(Debug)]
+struct Written<K> {
+    objects: HashMap<Place, (Arc<K>, Instant)>,
+    /// When what is too old was last dropped.
+    swept: Instant,
+}
 
 /// Namespace and name.
 type Place = (Option<String>, String);
 
 impl<K> Default for LatestWrites<K> {
     fn default() -> Self {
-        Self(Mutex::default())
+        Self(Mutex::new(Written { objects: HashMap::new(), swept: Instant::now() }))
     }
 }
 
 impl<K: Resource> LatestWrites<K> {
     /// Remembers what a write returned.
     pub fn wrote(&self, object: K) {
-        self.0.lock().insert((object.namespace(), object.name_any()), (Arc::new(object), Instant::now()));
+        let mut written = self.0.lock();
+        if written.swept.elapsed() >= LAG {
+            written.objects.retain(|_, (_, at)| at.elapsed() < LAG);
+            written.swept = Instant::now();
+        }
+        written.objects.insert((object.namespace(), object.name_any()), (Arc::new(object), Instant::now()));
     }
 
     /// The newer of what the watch has seen and what we wrote. What we wrote is forgotten once it is seen.
     pub fn newest(&self, seen: Arc<K>) -> Arc<K> {
         let key = (seen.namespace(), seen.name_any());
-        let mut written = self.0.lock();
+        let written = &mut self.0.lock().objects;
         match written.get(&key) {
             Some((ours, at))
                 if ours.uid() == seen.uid()
@@ -85,6 +97,18 @@ mod tests {
         assert_eq!(newest(), "10");
         tokio::time::advance(LAG).await;
         assert_eq!(newest(), "9", "a restored backup, perhaps");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nobody_asks_for_again_is_not_kept() {
+        let latest = LatestWrites::default();
+        latest.wrote(object("1", "10"));
+        tokio::time::advance(LAG).await;
+        let mut other = object("2", "11");
+        other.metadata.name = Some("b".to_owned());
+        latest.wrote(other);
+        let kept: Vec<_> = latest.0.lock().objects.keys().map(|(_, name)| name.clone()).collect();
+        assert_eq!(kept, ["b"]);
     }
 
     #[test]

@@ -39,6 +39,8 @@ pub(super) struct Origins {
     pub(super) alive: BTreeMap<String, Origin>,
     /// When a user has deleted an object, or taken what a claim chose it by, and what kind it was of.
     given_up: BTreeMap<String, (Timestamp, String)>,
+    /// When we let go of an object that its user had deleted.
+    let_go: BTreeMap<String, Timestamp>,
     /// From when to when objects were given up that a backup has brought back.
     undone: Vec<(String, Timestamp, Timestamp)>,
     /// Gone with a restored backup, which is nobody's doing.
@@ -77,6 +79,11 @@ impl Origins {
         self.given_up.get(uid)
     }
 
+    /// When we let go of an object that its user had deleted: until then, its deletion was under way.
+    pub(super) fn let_go_at(&self, uid: &str) -> Option<Timestamp> {
+        self.let_go.get(uid).copied()
+    }
+
     pub(super) fn was_restored_away(&self, uid: &str) -> bool {
         self.restored_away.contains(uid)
     }
@@ -104,6 +111,9 @@ impl Origins {
             }
             (Deed::Change(_), _) if self.brought.contains(&write.uid) => {}
             (Deed::Create(object), _) | (Deed::Change(object), Who::User) => self.keep(write, object),
+            (Deed::Change(_), Who::Ours(_)) if self.given_up.contains_key(&write.uid) => {
+                self.let_go.insert(write.uid.clone(), write.at);
+            }
             (Deed::Change(object), who) => self.changed(write, object, who),
             (Deed::Delete, Who::User) => self.delete(write),
             (Deed::Delete, who) => self.deleted_by(write, who),
@@ -273,6 +283,20 @@ pub(super) mod tests {
         ];
         let origins = Origins::read(&[Event::Writes(writes)]);
         assert!(!origins.given_up_by("u", at(4)) && origins.given_up_by("u", at(6)));
+    }
+
+    #[test]
+    fn a_deletion_is_under_way_until_we_let_go() {
+        let spec = json!({});
+        let writes = vec![
+            created(&spec),
+            write(2, konnector(), "u", Deed::Change(object("u", 2, &spec))),
+            write(3, Who::User, "u", Deed::Delete),
+        ];
+        let mut released = writes.clone();
+        released.push(write(6, konnector(), "u", Deed::Change(object("u", 4, &spec))));
+        assert_eq!(Origins::read(&[Event::Writes(writes)]).let_go_at("u"), None);
+        assert_eq!(Origins::read(&[Event::Writes(released)]).let_go_at("u"), Some(at(6)));
     }
 
     #[test]

@@ -81,8 +81,11 @@ impl Record {
         let users = Origins::read(&self.consumer.events);
         let copies = Copies::read(&self.provider.events, &contract, &users);
         let excused = |uid: &str| {
-            let gone = users.given_up_at(uid);
-            gone.is_some_and(|(at, plural)| self.windows.iter().any(|window| window.has(*at, plural)))
+            // Nor is a deletion that is under way by then carried on with.
+            users.given_up_at(uid).is_some_and(|(at, plural)| {
+                let times = [Some(*at), users.let_go_at(uid)];
+                times.into_iter().flatten().any(|at| self.windows.iter().any(|window| window.has(at, plural)))
+            })
         };
         let mut findings = users.judge(&here);
         findings.append(copies.findings().clone());

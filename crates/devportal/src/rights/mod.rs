@@ -53,7 +53,9 @@ async fn reconcile(context: &Context, at: &RequesterAt) -> Result<Action, Reconc
         .as_ref()
         .is_none_or(|role| role.rules != wanted.rules || role.annotations() != wanted.annotations())
     {
-        if context.fresh_rights.has(at) && role.as_deref().is_some_and(|role| build::only_adds(role, &wanted))
+        let waiting = context.queues.keys.depth();
+        if context.fresh_rights.has(at, waiting)
+            && role.as_deref().is_some_and(|role| build::only_adds(role, &wanted))
         {
             return Ok(Action::RequeueAfter(GATHER));
         }

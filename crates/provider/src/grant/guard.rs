@@ -1,7 +1,8 @@
 //! The policy that keeps consumers from writing to one another's objects of kinds that stand in no namespace:
-//! RBAC cannot. It lets a consumer create, change and delete only what has its own mark.
+//! RBAC cannot. It lets a consumer create, change and delete only what has its own mark. Where somebody has taken the
+//! mark off a copy, the name that begins with the contract's tells whose it is, so that its consumer can mark it again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::{
     api::admissionregistration::v1::{
@@ -11,7 +12,7 @@ use k8s_openapi::{
     },
     apimachinery::pkg::apis::meta::v1::LabelSelector,
 };
-use kube::{Api, api::ObjectMeta};
+use kube::{Api, ResourceExt as _, api::ObjectMeta};
 use portolan_core::api::kubebind::{ANNOTATION_CLUSTER_NAMESPACE, LABEL_MANAGED_BY};
 use portolan_runtime::{
     apply::{self},
@@ -47,7 +48,8 @@ pub(super) async fn ensure(context: &ProviderContext, shared: &Shared) -> Result
         }
         return Ok(());
     }
-    let desired = desired_policy(&kinds);
+    let contracts = context.contracts.all().iter().map(|contract| contract.name_any()).collect();
+    let desired = desired_policy(&kinds, &contracts);
     if policy.as_ref().is_none_or(|policy| policy.spec != desired.spec) {
         let written = apply::apply_over(&policies, FIELD_MANAGER, &desired, policy.as_deref()).await;
         shared.policies.wrote(written.map_err(failed("write admission policy"))?);
@@ -70,20 +72,19 @@ fn kinds(context: &ProviderContext, shared: &Shared) -> Resources {
     exported.chain(roles.iter().flat_map(|role| written_by(role))).collect()
 }
 
-fn desired_policy(kinds: &Resources) -> ValidatingAdmissionPolicy {
+fn desired_policy(kinds: &Resources, contracts: &BTreeSet<String>) -> ValidatingAdmissionPolicy {
     let text = str::to_owned;
-    let mark = |object: &str| {
-        format!(
-            "{object} == null || {object}.metadata.?annotations[?'{ANNOTATION_CLUSTER_NAMESPACE}'].orValue('') == \
-             variables.contract"
-        )
-    };
-    let validation = |object: &str, message: &str| Validation {
-        expression: mark(object),
+    let validation = |expression: String, message: &str| Validation {
+        expression,
         message: Some(message.to_owned()),
         reason: Some(text("Forbidden")),
         message_expression: None,
     };
+    let (before, after) = (mark("oldObject"), mark("object"));
+    let named = named(contracts);
+    let is_its_own =
+        format!("oldObject == null || {before} == variables.contract || ({before} == '' && {named})");
+    let is_marked = format!("object == null || {after} == variables.contract");
     let spec = ValidatingAdmissionPolicySpec {
         failure_policy: Some(text("Fail")),
         match_conditions: Some(vec![MatchCondition {
@@ -104,12 +105,33 @@ fn desired_policy(kinds: &Resources) -> ValidatingAdmissionPolicy {
             expression: text("request.userInfo.username.split(':')[2]"),
         }]),
         validations: Some(vec![
-            validation("oldObject", "The object is not a copy of this consumer."),
-            validation("object", "An object of this consumer has its mark."),
+            validation(is_its_own, "The object is not a copy of this consumer."),
+            validation(is_marked, "An object of this consumer has its mark."),
         ]),
         ..ValidatingAdmissionPolicySpec::default()
     };
     ValidatingAdmissionPolicy { metadata: metadata(), spec: Some(spec), status: None }
+}
+
+/// The mark of an object, empty where it has none.
+fn mark(object: &str) -> String {
+    format!("{object}.metadata.?annotations[?'{ANNOTATION_CLUSTER_NAMESPACE}'].orValue('')")
+}
+
+/// True for an old object whose name begins as this contract's copies do, and not as those of a contract with a longer
+/// name.
+fn named(contracts: &BTreeSet<String>) -> String {
+    let begins = |with: &str| format!("oldObject.metadata.name.startsWith({with} + '-')");
+    let own = begins("variables.contract");
+    let extends = |name: &&String| {
+        contracts.iter().any(|shorter| name.strip_prefix(shorter).is_some_and(|rest| rest.starts_with('-')))
+    };
+    let longer: Vec<_> = contracts.iter().filter(extends).map(|name| format!("'{name}'")).collect();
+    if longer.is_empty() {
+        return own;
+    }
+    let (longer, other) = (longer.join(", "), begins("other"));
+    format!("{own} && ![{longer}].exists(other, other.startsWith(variables.contract + '-') && {other})")
 }
 
 fn rule((group, resource): &(String, String)) -> NamedRuleWithOperations {
@@ -138,5 +160,30 @@ fn metadata() -> ObjectMeta {
         name: Some(NAME.to_owned()),
         labels: Some(BTreeMap::from([(LABEL_MANAGED_BY.to_owned(), MANAGED_BY.to_owned())])),
         ..ObjectMeta::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_longer_contract_is_named_where_a_shorter_one_begins_it() {
+        let table: [(&[&str], Option<&str>); 4] = [
+            (&[], None),
+            (&["kube-bind-a", "kube-bind-ab"], None),
+            (&["kube-bind-a", "kube-bind-a-b"], Some("['kube-bind-a-b']")),
+            (&["a", "a-b", "a-b-c", "x"], Some("['a-b', 'a-b-c']")),
+        ];
+        for (contracts, longer) in table {
+            let contracts: BTreeSet<_> = contracts.iter().map(|name| (*name).to_owned()).collect();
+            let named = named(&contracts);
+            assert!(
+                named.starts_with("oldObject.metadata.name.startsWith(variables.contract + '-')"),
+                "{named}"
+            );
+            assert_eq!(named.contains("exists"), longer.is_some(), "{named}");
+            assert!(longer.is_none_or(|longer| named.contains(longer)), "{named}");
+        }
     }
 }
