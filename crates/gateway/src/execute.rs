@@ -135,7 +135,7 @@ fn introspected(asking: Asking<'_>, plan: &Plan) -> (Option<JsonMap>, Vec<GraphE
 }
 
 /// Makes a call. An error takes its place in the answer.
-async fn run<'p>(asking: Asking<'_>, errand: &Errand<'p>) -> Reply<'p> {
+async fn run<'p>(asking: Asking<'p>, errand: &Errand<'p>) -> Reply<'p> {
     match make(asking, errand.call).await {
         Ok(Reply::Done(fragment)) => {
             let errors = fragment.errors.into_iter().map(|error| errand.error(error)).collect();
@@ -153,7 +153,7 @@ async fn run<'p>(asking: Asking<'_>, errand: &Errand<'p>) -> Reply<'p> {
     }
 }
 
-async fn make<'p>(asking: Asking<'_>, call: &'p Call) -> Result<Reply<'p>, GraphError> {
+async fn make<'p>(asking: Asking<'p>, call: &'p Call) -> Result<Reply<'p>, GraphError> {
     let arguments = Arguments::new(asking, call);
     let kind = || kind_of(asking, call);
     let made = match call.operation.verb {

@@ -2,12 +2,7 @@
 
 use std::process::ExitCode;
 
-use mimalloc::MiMalloc;
 use portolan_gateway::{Args, run};
-
-/// Keeps subscribers smaller, and returns the memory of lists to the system; see ADR 21.
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     match Args::read() {

@@ -4,12 +4,13 @@ use std::mem::take;
 
 use super::{
     asking::mismatched,
-    read::broken,
+    read::{broken, unlistable},
     sink::{Sink, Stopped},
 };
 use crate::{
+    endpoint::Endpoint,
     error::GraphError,
-    scan::{ListSelection, Listing},
+    scan::{ListError, ListSelection, Listing, Order},
     upstream::Feed,
 };
 
@@ -18,18 +19,27 @@ use crate::{
 pub(crate) struct Flow<'p> {
     feed: Feed,
     selection: &'p ListSelection,
+    /// The order in which the items are expected.
+    order: Option<Order>,
+    of: (&'p Endpoint, usize),
 }
 
 impl<'p> Flow<'p> {
-    /// A list that is written as it comes.
-    pub(crate) const fn new(feed: Feed, selection: &'p ListSelection) -> Self {
-        Self { feed, selection }
+    /// A list of a kind of an endpoint that is written as it comes.
+    pub(crate) const fn new(
+        feed: Feed,
+        selection: &'p ListSelection,
+        order: Option<Order>,
+        of: (&'p Endpoint, usize),
+    ) -> Self {
+        Self { feed, selection, order, of }
     }
 
     /// Writes the list. Returns errors of single values. If the rest of the list cannot be had, what is written has its
     /// brackets closed, and is not the list.
     pub(crate) async fn write(mut self, sink: &mut Sink) -> Result<Vec<GraphError>, Stopped> {
-        let mut listing = Listing::new(self.selection, take(&mut sink.out));
+        let order = self.order.take();
+        let mut listing = Listing::new(self.selection, order.as_ref(), take(&mut sink.out));
         let written = self.pour(&mut listing, sink).await;
         if let Err(Stopped::Broken(_)) = written {
             listing.break_off();
@@ -40,8 +50,14 @@ impl<'p> Flow<'p> {
 
     async fn pour(&mut self, listing: &mut Listing<'_>, sink: &mut Sink) -> Result<(), Stopped> {
         let unreadable = |malformed| Stopped::Broken(broken(malformed));
+        let (endpoint, kind) = self.of;
         loop {
-            let used = listing.advance(self.feed.bytes(), sink.room).map_err(unreadable)?;
+            let used = listing.advance(self.feed.bytes(), sink.room).map_err(|error| {
+                if error == ListError::Unordered {
+                    endpoint.lists_in_another_order(kind);
+                }
+                Stopped::Broken(unlistable(error))
+            })?;
             self.feed.used(used);
             if listing.out().len() >= sink.room {
                 sink.out = take(listing.out());

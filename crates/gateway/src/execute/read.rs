@@ -40,7 +40,7 @@ async fn fetch(
 
 /// A list.
 pub(crate) async fn list<'p>(
-    asking: Asking<'_>,
+    asking: Asking<'p>,
     arguments: &Arguments<'_>,
     call: &'p Call,
     kind: &Kind,
@@ -54,20 +54,20 @@ pub(crate) async fn list<'p>(
     let is_enough = sorts_metadata && call.wanted.is_metadata_only();
     let answer = fetch(asking, call, path, (Question::list, is_enough.then_some(METADATA_LIST))).await?;
     let feed = answer.map_err(|refused| upstream::of_answer(&refused, Some("unable to list objects")))?;
-    let is_streamable = sort_by.is_none() && scan::is_streamable(selection, feed.bytes());
-    if is_streamable && !feed.is_over() {
-        return Ok(Reply::Flowing(Box::new(Flow::new(feed, selection))));
-    }
     let order = sort_by.as_deref().map(Order::by);
+    let of = (asking.endpoint, call.operation.kind.unwrap_or_default());
+    // API servers list by namespace and name.
+    let is_by_name = arguments.is_of_one_namespace(&kind.resource)? && of.0.lists_by_name(of.1);
+    let is_in_order = order.as_ref().is_none_or(|order| is_by_name && order.is_by_name());
+    if is_in_order && !feed.is_over() && scan::is_streamable(selection, feed.bytes()) {
+        return Ok(Reply::Flowing(Box::new(Flow::new(feed, selection, order, of))));
+    }
     whole_list(&feed.whole().await?, selection, order.as_ref()).map(Reply::Done)
 }
 
 fn whole_list(json: &[u8], selection: &ListSelection, order: Option<&Order>) -> Result<Fragment, GraphError> {
     let mut writer = Writer::with_capacity(json.len().min(1 << 20) / 8 + 128);
-    scan::list(&mut writer, json, selection, order).map_err(|error| match error {
-        ListError::Malformed(malformed) => broken(malformed),
-        ListError::NoSuchField => GraphError::new(Code::Invalid, ListError::NoSuchField.to_string()),
-    })?;
+    scan::list(&mut writer, json, selection, order).map_err(unlistable)?;
     Ok(Fragment::with(writer.out, &writer.mismatches))
 }
 
@@ -114,6 +114,17 @@ pub(crate) fn object(json: &[u8], selection: &Selection) -> Result<Fragment, Gra
     let mut writer = Writer::with_capacity(json.len().min(4096));
     writer.object(&mut Cursor::new(json), selection).map_err(broken)?;
     Ok(Fragment::with(writer.out, &writer.mismatches))
+}
+
+/// An error for a list that cannot be written.
+pub(super) fn unlistable(error: ListError) -> GraphError {
+    match error {
+        ListError::Malformed(malformed) => broken(malformed),
+        ListError::NoSuchField => GraphError::new(Code::Invalid, error.to_string()),
+        ListError::Unordered => {
+            GraphError::new(Code::Unavailable, "the list is not in the order of its names: ask again")
+        }
+    }
 }
 
 /// An error for an answer that is not JSON.

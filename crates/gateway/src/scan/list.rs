@@ -82,6 +82,9 @@ pub(crate) enum ListError {
     /// The first item does not have the field to sort by.
     #[error("specified sortBy field does not exist")]
     NoSuchField,
+    /// The items of a list that is written while it comes are in another order.
+    #[error("the list is not in the expected order")]
+    Unordered,
 }
 
 impl Order {
@@ -90,7 +93,12 @@ impl Order {
         Self { path: path.split('.').map(Box::from).collect() }
     }
 
-    fn key<'a>(&self, item: &'a [u8]) -> Result<Option<&'a [u8]>, Malformed> {
+    /// Returns `true` if it is that of the names.
+    pub(crate) fn is_by_name(&self) -> bool {
+        self.path.iter().map(|key| &**key).eq(["metadata", "name"])
+    }
+
+    pub(super) fn key<'a>(&self, item: &'a [u8]) -> Result<Option<&'a [u8]>, Malformed> {
         at(item, &self.path)
     }
 }
@@ -206,7 +214,7 @@ fn put_in_order(writer: &mut Writer<'_>, mut items: Vec<(Option<&[u8]>, usize, u
 }
 
 /// Compares strings, numbers and Booleans with their like; anything else is equal.
-fn compare(a: Option<&[u8]>, b: Option<&[u8]>) -> Ordering {
+pub(super) fn compare(a: Option<&[u8]>, b: Option<&[u8]>) -> Ordering {
     let (Some(a), Some(b)) = (a, b) else { return a.is_some().cmp(&b.is_some()) };
     match (a.first(), b.first()) {
         (Some(b'"'), Some(b'"')) if !a.contains(&b'\\') && !b.contains(&b'\\') => {

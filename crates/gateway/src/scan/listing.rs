@@ -1,8 +1,10 @@
 //! Lists that are written while they come: what is there as a whole is written, the rest waits for more bytes.
 
+use std::cmp::Ordering;
+
 use super::{
     cursor::{Cursor, Malformed, says},
-    list::{ListField, ListSelection},
+    list::{ListError, ListField, ListSelection, Order, compare},
     selection::Selection,
     walk::{Found, Walk},
     writer::{Mismatch, Writer},
@@ -15,6 +17,8 @@ pub(crate) struct Listing<'p> {
     /// The place of the items among the fields.
     items: Option<(usize, &'p Selection)>,
     walk: Walk,
+    /// The order in which the items are expected, and the key of the last one.
+    order: Option<(&'p Order, Vec<u8>)>,
     /// `true` between the brackets of the items.
     is_among_items: bool,
     /// `true` if the rest does not matter.
@@ -54,8 +58,8 @@ fn are_items_next(beginning: &[u8], needs_metadata: bool) -> Result<bool, Malfor
 }
 
 impl<'p> Listing<'p> {
-    /// A list that is written behind what is there already.
-    pub(crate) fn new(selection: &'p ListSelection, out: Vec<u8>) -> Self {
+    /// A list that is written behind what is there already, and whose items come in an order.
+    pub(crate) fn new(selection: &'p ListSelection, order: Option<&'p Order>, out: Vec<u8>) -> Self {
         let mut fields = selection.fields.iter().enumerate();
         let items = fields.find_map(|(place, (_, field, _))| match field {
             ListField::Items(items) => Some((place, &**items)),
@@ -66,6 +70,7 @@ impl<'p> Listing<'p> {
             selection,
             items,
             walk: Walk::default(),
+            order: order.map(|order| (order, Vec::new())),
             is_among_items: false,
             has_enough: false,
             fields: 0,
@@ -91,19 +96,22 @@ impl<'p> Listing<'p> {
 
     /// Writes what is there as a whole, until the output has `room` bytes. Returns the number of bytes that are read;
     /// the others are wanted again, with more behind them.
-    pub(crate) fn advance(&mut self, bytes: &[u8], room: usize) -> Result<usize, Malformed> {
+    pub(crate) fn advance(&mut self, bytes: &[u8], room: usize) -> Result<usize, ListError> {
         let mut cursor = Cursor::new(bytes);
         let mut read = 0;
         while !self.is_done() && self.writer.out.len() < room {
             let mark = self.writer.mark();
             match self.step(&mut cursor) {
                 Ok(()) => read = cursor.position(),
-                Err(malformed) => {
+                Err(error) => {
                     self.writer.back_to(mark);
-                    if malformed.at < bytes.len() {
-                        return Err(Malformed { at: self.read + malformed.at });
+                    match error {
+                        ListError::Malformed(Malformed { at }) if at >= bytes.len() => break,
+                        ListError::Malformed(Malformed { at }) => {
+                            return Err(Malformed { at: self.read + at }.into());
+                        }
+                        error => return Err(error),
                     }
-                    break;
                 }
             }
         }
@@ -136,20 +144,23 @@ impl<'p> Listing<'p> {
     }
 
     /// Writes one part. Nothing but the output has changed if it fails.
-    fn step(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Malformed> {
+    fn step(&mut self, cursor: &mut Cursor<'_>) -> Result<(), ListError> {
         let (writer, items, count) = (&mut self.writer, self.items, self.count);
         let found = self.walk.step(cursor, |cursor| {
             let Some((_, items)) = items else { return Err(cursor.malformed()) };
             if count > 0 {
                 writer.out.push(b',');
             }
-            writer.item(cursor, items, count)
+            let start = *cursor;
+            writer.item(cursor, items, count)?;
+            Ok(cursor.since(start))
         })?;
         match found {
             Found::Begin => self.writer.out.push(b'{'),
             Found::Other => {}
             Found::Items { is_empty } => self.begin_items(is_empty),
-            Found::Item { is_last, .. } => {
+            Found::Item { item, is_last } => {
+                self.check_order(item)?;
                 self.count += 1;
                 if is_last {
                     self.writer.out.push(b']');
@@ -158,6 +169,20 @@ impl<'p> Listing<'p> {
             }
             Found::End => self.end(),
         }
+        Ok(())
+    }
+
+    fn check_order(&mut self, item: &[u8]) -> Result<(), ListError> {
+        let Some((order, last)) = &mut self.order else { return Ok(()) };
+        let key = order.key(item)?;
+        if self.count == 0 && key.is_none() {
+            return Err(ListError::NoSuchField);
+        }
+        if self.count > 0 && compare(Some(last), key) == Ordering::Greater {
+            return Err(ListError::Unordered);
+        }
+        last.clear();
+        last.extend_from_slice(key.unwrap_or_default());
         Ok(())
     }
 
