@@ -91,7 +91,10 @@ impl<'s> Writing<'s> {
                     }
                 }
             }
-            self.sink.pass().await?;
+            // What was made as a whole leaves as a whole, unless something has left before.
+            if self.sink.has_begun() {
+                self.sink.pass().await?;
+            }
         }
         Ok(())
     }

@@ -35,7 +35,7 @@ use crate::{
     subscribe::subscribe,
 };
 
-/// Size up to which an answer to GET is made before it leaves, so that it has a tag.
+/// Size up to which a list that is still coming is kept for an answer to GET, so that it has a tag.
 const TAGGED: usize = 1024 * 1024;
 
 /// An authenticated request.

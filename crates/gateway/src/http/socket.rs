@@ -190,6 +190,10 @@ struct Work {
 impl Work {
     async fn run(&self, params: Params, tasks: &Tasks) {
         let done = self.answer(params, tasks).await;
+        if tasks.is_cancelled() {
+            // Who has said `complete` hears nothing more.
+            return;
+        }
         let last = match done {
             Ok(()) => json!({"id": self.id, "type": "complete"}),
             Err(problem) => {
