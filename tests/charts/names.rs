@@ -217,6 +217,11 @@ fn gateway_and_listener_find_each_other() {
     let persisted = rendered("gateway", "persistedDocuments: {configMapName: q, only: true}").unwrap();
     has(&persisted, "gateway", "--persisted-documents=/etc/portolan-documents");
     has(&persisted, "gateway", "--persisted-only");
+    let memory = rendered("gateway", "memory: {credentialsSecretName: own, secrets: true}").unwrap();
+    for flag in ["--memory-credentials=/etc/portolan-memory", "--memory-bytes=134217728", "--memory-secrets"]
+    {
+        has(&memory, "gateway", flag);
+    }
     let files = rendered("gateway", "definitions: {emptyDir: {}}").unwrap();
     has(&files, "gateway", "--definitions=/var/lib/portolan/definitions");
 }

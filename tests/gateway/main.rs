@@ -8,6 +8,7 @@ mod fake;
 mod large;
 mod listener;
 mod logs;
+mod memory;
 mod mutations;
 mod others;
 mod pages;

@@ -120,12 +120,12 @@ pub(crate) fn named(name: &str) -> ObjectMeta {
     ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() }
 }
 
-fn subject(namespace: &str, name: &str) -> Subject {
+pub(crate) fn subject(namespace: &str, name: &str) -> Subject {
     let namespace = Some(namespace.to_owned());
     Subject { kind: "ServiceAccount".to_owned(), name: name.to_owned(), namespace, ..Subject::default() }
 }
 
-fn role_ref(kind: &str, name: &str) -> RoleRef {
+pub(crate) fn role_ref(kind: &str, name: &str) -> RoleRef {
     RoleRef {
         api_group: "rbac.authorization.k8s.io".to_owned(),
         kind: kind.to_owned(),
@@ -133,7 +133,7 @@ fn role_ref(kind: &str, name: &str) -> RoleRef {
     }
 }
 
-async fn account(client: &Client, namespace: &str, name: &str) {
+pub(crate) async fn account(client: &Client, namespace: &str, name: &str) {
     apply(&Api::all(client.clone()), &Namespace { metadata: named(namespace), ..Namespace::default() }).await;
     let account = ServiceAccount { metadata: named(name), ..ServiceAccount::default() };
     apply(&Api::namespaced(client.clone(), namespace), &account).await;

@@ -309,14 +309,17 @@ async fn a_shared_copy_whose_marks_were_taken_off_is_marked_again_by_its_consume
     let patch = Patch::Merge(json!({
         "metadata": {"annotations": {"kube-bind.io/cluster-namespace": "kube-bind-stripped"}},
     }));
-    let taken =
-        everywhere(&account, &service).patch(&theirs.name_any(), &PatchParams::default(), &patch).await;
-    match taken {
+    let stolen = everywhere(&account, &service);
+    let trial = PatchParams { dry_run: true, ..PatchParams::default() };
+    // A policy is in force a moment after it was written.
+    let denied = async || match stolen.patch(&theirs.name_any(), &trial, &patch).await {
         Err(kube::Error::Api(status)) => {
-            assert!(status.message.contains("kube-bind-shared-kinds"), "{status:?}")
+            anyhow::Ok(status.message.contains("kube-bind-shared-kinds").then_some(()))
         }
-        other => panic!("{other:?}"),
-    }
+        Ok(_) => Ok(None),
+        Err(error) => Err(error.into()),
+    };
+    eventually("a copy of the longer contract is refused", SOON, denied).await.unwrap();
     unbind(&service).await;
     unbind(&longer).await;
     object_gone(&there, copy).await;

@@ -137,7 +137,7 @@ fn is_for(origin: &DynamicObject) -> impl Fn(&DynamicObject) -> bool {
 async fn after_backups_copies_are_found_by_their_uids_and_what_is_left_is_counted() {
     let clusters = Clusters::start("backups").await;
     let service = Service::bind(&clusters, "backups").await;
-    let names = ["bare", "restored", "back", "left"];
+    let names = ["bare", "restored", "back", "left", "taken"];
     for name in names {
         service.create(name, &json!({"intent": "ride"})).await;
         service.arrives(name).await;
@@ -154,6 +154,18 @@ async fn after_backups_copies_are_found_by_their_uids_and_what_is_left_is_counte
     // Marks are taken off a copy whose object is deleted meanwhile.
     strip(&service, "bare").await;
     service.here().delete("bare", &DeleteParams::default()).await.unwrap();
+    // Nor is anything else left of ours on another.
+    strip(&service, "taken").await;
+    // Managed fields are cleared in this way.
+    let cleared = json!({"metadata": {"managedFields": [{}]}, "spec": {"intent": "theirs"}});
+    merge(&service.there(), "taken", cleared).await;
+    let taken = service.there().get("taken").await.unwrap();
+    let ours: Vec<_> = taken
+        .managed_fields()
+        .iter()
+        .filter(|entry| entry.manager.as_deref() == Some("kube-bind.io"))
+        .collect();
+    assert!(ours.is_empty(), "{ours:?}");
     // The consumer is restored with new uids, and the provider does not take what it says at first.
     let was = service.here().get("restored").await.unwrap();
     lose(&service, "restored").await;
@@ -173,6 +185,7 @@ async fn after_backups_copies_are_found_by_their_uids_and_what_is_left_is_counte
     let (_konnector, _) = konnector(&clusters.konnector_kubeconfig).await;
     object_gone(&service.there(), "bare").await;
     object_gone(&service.here(), "bare").await;
+    object_with(&service.there(), "taken", "follows", |copy| copy.data["spec"]["intent"] == "ride").await;
     let note = event(&service, "restored", "EarlierObject").await;
     assert!(note.contains("belongs to an earlier object of this name"), "{note}");
     assert!(service.here().get("restored").await.unwrap().data["status"].is_null(), "not its own status");

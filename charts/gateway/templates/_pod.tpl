@@ -18,6 +18,13 @@ args:
   {{- if .Values.persistedDocuments.only }}
   - --persisted-only
   {{- end }}
+  {{- if .Values.memory.credentialsSecretName }}
+  - --memory-credentials=/etc/portolan-memory
+  - --memory-bytes={{ int64 .Values.memory.bytes }}
+  {{- if .Values.memory.secrets }}
+  - --memory-secrets
+  {{- end }}
+  {{- end }}
   {{- if not .Values.console }}
   - --console=false
   {{- end }}
@@ -41,6 +48,9 @@ volumes:
   {{- with .Values.persistedDocuments.configMapName }}
   - {name: persisted-documents, configMap: {name: {{ quote . }}}}
   {{- end }}
+  {{- with .Values.memory.credentialsSecretName }}
+  - {name: memory-credentials, secret: {secretName: {{ quote . }}}}
+  {{- end }}
   {{- with .Values.tls.secretName }}
   - {name: tls, secret: {secretName: {{ quote . }}}}
   {{- end }}
@@ -55,6 +65,9 @@ volumeMounts:
   {{- end }}
   {{- if .Values.persistedDocuments.configMapName }}
   - {name: persisted-documents, mountPath: /etc/portolan-documents, readOnly: true}
+  {{- end }}
+  {{- if .Values.memory.credentialsSecretName }}
+  - {name: memory-credentials, mountPath: /etc/portolan-memory, readOnly: true}
   {{- end }}
   {{- if .Values.tls.secretName }}
   - {name: tls, mountPath: /etc/portolan-tls, readOnly: true}

@@ -61,6 +61,8 @@ pub(crate) struct ServiceArgs {
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
     #[command(flatten)]
+    pub(crate) memory: MemoryArgs,
+    #[command(flatten)]
     pub(crate) tls: TlsArgs,
     #[command(flatten)]
     pub(crate) log: LogArgs,
@@ -155,6 +157,23 @@ pub(crate) struct PersistedArgs {
     /// Execute nothing but persisted documents.
     #[arg(long)]
     pub(crate) persisted_only: bool,
+}
+
+/// Flags of reads from memory.
+#[derive(ClapArgs, Clone, Debug)]
+#[expect(clippy::struct_field_names, reason = "they are named as their flags")]
+#[command(next_help_heading = "Memory")]
+pub(crate) struct MemoryArgs {
+    /// Directory with the gateway's own tokens, one file for each cluster, by its name. Kinds that are asked for often
+    /// are kept in memory for clusters that have one. The files are read for each list and watch.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) memory_credentials: Option<PathBuf>,
+    /// Bytes of objects that all memories take together.
+    #[arg(long, default_value_t = 128 * 1024 * 1024, value_name = "BYTES")]
+    pub(crate) memory_bytes: u64,
+    /// Keep Secrets, too.
+    #[arg(long)]
+    pub(crate) memory_secrets: bool,
 }
 
 /// Flags that limit what callers may ask for.

@@ -18,6 +18,7 @@ use crate::{
     bounds::Bounds,
     document::{Document, InvalidDocument},
     error::GraphError,
+    memory::Memory,
     metrics::Calls,
     plan::{Plan, prepare},
     schema::{Api, Interner},
@@ -96,6 +97,8 @@ pub(crate) struct Endpoint {
     pub(crate) watches: Upstream,
     /// The watches that subscribers share.
     pub(crate) hub: Hub,
+    /// The kinds that are read from memory, if the gateway has a credential of its own.
+    pub(crate) memory: Option<Arc<Memory>>,
     plans: Cache<PlanKey, Arc<Known>>,
     /// By kind: `true` if its server does not serve metadata alone.
     refuses_metadata: Box<[AtomicBool]>,
@@ -132,6 +135,7 @@ impl Endpoint {
             watches: Upstream::new(&destination, calls).await?,
             destination,
             hub: Hub::default(),
+            memory: None,
             plans: Cache::builder().max_capacity(PLANS).weigher(weigh).time_to_idle(PLAN_IDLE).build(),
             api,
         })
@@ -159,6 +163,13 @@ impl Endpoint {
         for (_, known) in before.plans.iter().take(HOT) {
             // A query that no longer fits the schema fails when it is asked again.
             let _ = self.plan(&known.query, known.name.as_deref(), bounds);
+        }
+    }
+
+    /// Another endpoint takes its place: requests in progress finish without memory.
+    pub(crate) fn forget(&self) {
+        if let Some(memory) = &self.memory {
+            memory.close();
         }
     }
 

@@ -3,6 +3,7 @@
 //! It follows a directory of schema documents, or the stream of a listener, and writes nothing. Each request goes to the cluster's API server with
 //! the caller's own token, over connections that carry no other credential; answers are written from their bytes.
 
+mod alike;
 mod args;
 mod bounds;
 mod changes;
@@ -15,6 +16,7 @@ mod http;
 mod identity;
 mod input;
 mod lines;
+mod memory;
 mod metrics;
 mod names;
 mod persisted;

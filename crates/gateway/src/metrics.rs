@@ -17,6 +17,22 @@ pub(crate) struct GatewayMetrics {
     subscriptions: Gauges,
     calls: Counters,
     call_seconds: Histograms,
+    memory_reads: Counters,
+    memory_bytes: Gauges,
+}
+
+/// The count of reads of one cluster that memory may answer.
+#[derive(Clone, Debug)]
+pub(crate) struct MemoryReads {
+    cluster: String,
+    count: Counters,
+}
+
+impl MemoryReads {
+    /// Counts a read by where it was answered from: `memory` or `cluster`.
+    pub(crate) fn count(&self, source: &'static str) {
+        self.count.with_label_values(&[&*self.cluster, source]).inc();
+    }
 }
 
 /// The count of calls of one API server.
@@ -88,6 +104,12 @@ impl GatewayMetrics {
                 "How long an API server takes to begin its answer, by cluster and verb.",
                 &["cluster", "verb"],
             ),
+            memory_reads: metrics.counters(
+                "memory_reads_total",
+                "Reads that memory may answer, by cluster and by where they were answered from.",
+                &["cluster", "source"],
+            ),
+            memory_bytes: metrics.gauges("memory_bytes", "Bytes of objects in memory.", &[]),
         }
     }
 
@@ -128,6 +150,16 @@ impl GatewayMetrics {
         Calls { cluster: cluster.to_owned(), count: self.calls.clone(), seconds: self.call_seconds.clone() }
     }
 
+    /// The count of reads of a cluster that memory may answer.
+    pub(crate) fn memory_reads(&self, cluster: &str) -> MemoryReads {
+        MemoryReads { cluster: cluster.to_owned(), count: self.memory_reads.clone() }
+    }
+
+    /// The gauge of what memory takes.
+    pub(crate) fn memory_bytes(&self) -> Gauges {
+        self.memory_bytes.clone()
+    }
+
     /// Removes the series of a cluster.
     pub(crate) fn gone(&self, cluster: &str) {
         let keep = |name: &str| name != cluster;
@@ -137,5 +169,6 @@ impl GatewayMetrics {
         retain(&self.subscriptions, "cluster", keep);
         retain(&self.calls, "cluster", keep);
         retain(&self.call_seconds, "cluster", keep);
+        retain(&self.memory_reads, "cluster", keep);
     }
 }

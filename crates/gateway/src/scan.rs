@@ -1,6 +1,7 @@
 //! Writes selected fields straight from the bytes of an API server's answer.
 
 mod cursor;
+mod items;
 mod list;
 mod listing;
 mod selection;
@@ -10,7 +11,8 @@ mod walk;
 mod writer;
 
 pub(crate) use self::{
-    cursor::{Cursor, Malformed, at, text_at},
+    cursor::{Cursor, Malformed, at, says, text_at},
+    items::list_of,
     list::{ListError, ListField, ListSelection, Order, list, quoted},
     listing::{Listing, is_streamable},
     selection::{Guard, Selected, Selection, Shape, When},

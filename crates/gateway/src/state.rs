@@ -14,6 +14,7 @@ use crate::{
     args::{LimitArgs, ServiceArgs},
     endpoint::Endpoint,
     identity::{Callers, Strangers},
+    memory::{Budget, Memories},
     metrics::GatewayMetrics,
     persisted::Persisted,
     schema::Interner,
@@ -48,6 +49,8 @@ pub(crate) struct State {
     pub(crate) persisted: Arc<Persisted>,
     /// The types of all endpoints.
     pub(crate) interner: Interner,
+    /// What the memories of clusters have in common.
+    pub(crate) memories: Memories,
     /// The tasks of the process.
     pub(crate) tasks: Tasks,
     /// The metrics.
@@ -66,7 +69,9 @@ impl State {
         let (limits, readiness) = (args.limits.clone(), process.readiness.clone());
         let ready = readiness.expect("documents", "they have not been read yet");
         metrics.source_failing(false);
+        let budget = Budget::new(args.memory.memory_bytes, metrics.memory_bytes());
         Self {
+            memories: Memories::new(args.memory.clone(), budget, process.tasks.clone()),
             strangers: Strangers::new(limits.max_unknown_tokens),
             limits,
             allowed_hosts: args.source.allowed_hosts.clone(),
@@ -105,18 +110,26 @@ impl State {
                 |before| before.callers,
             );
         let served = Served { endpoint: Arc::new(endpoint), callers };
+        let before = self.served(&name);
         self.change(|all| {
             all.insert(name.clone(), served.clone());
         });
+        if let Some(before) = before {
+            before.endpoint.forget();
+        }
         self.document(&name, ReadyHandle::ready);
         self.metrics.failing(&name, false);
     }
 
     /// Removes an endpoint. Requests in progress finish.
     pub(crate) fn remove(&self, name: &str) {
+        let before = self.served(name);
         self.change(|all| {
             all.remove(name);
         });
+        if let Some(before) = before {
+            before.endpoint.forget();
+        }
         if let Some(handle) = self.documents.lock().remove(name) {
             handle.forget();
         }

@@ -65,6 +65,7 @@ impl Subscriber {
             authorization: &self.caller.authorization,
             variables: &self.variables,
             max_response: self.state.limits.max_response_bytes,
+            reading: None,
         }
     }
 }

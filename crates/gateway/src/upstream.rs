@@ -1,6 +1,7 @@
 //! Calls of API servers, each with the token of its caller and no other credential.
 
 mod feed;
+mod live;
 mod path;
 mod question;
 mod refused;

@@ -5,6 +5,7 @@ mod count;
 mod failure;
 mod kubeconfig;
 mod lively;
+pub mod pulse;
 mod read;
 mod shards;
 mod signs;

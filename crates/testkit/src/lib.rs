@@ -9,6 +9,7 @@
 pub mod audit;
 pub mod binaries;
 pub mod cert_manager;
+pub mod checker;
 pub mod clients;
 pub mod command;
 pub mod control_plane;

@@ -5,6 +5,7 @@ mod documents;
 mod fanout;
 mod lab;
 mod large;
+mod memory;
 mod reads;
 mod siblings;
 
@@ -44,6 +45,44 @@ const READS: &[Kind] = &[
         what: "the same for the names and data of all; yardstick: the API server's list",
     },
 ];
+
+const MEMORY: &[Kind] = &[
+    Kind {
+        name: "get_memory_us",
+        unit: "us",
+        promise: Some(AtMost(60.0)),
+        what: "processor time of the gateway for the name and data of one ConfigMap of 0.7 KB from memory, over 8 \
+               connections, median of 3 rounds; yardstick: the same one through, in turns with it",
+    },
+    Kind {
+        name: "names_memory_us",
+        unit: "us",
+        promise: Some(AtMost(200.0)),
+        what: "the same for the names of 1,000 of them",
+    },
+    Kind {
+        name: "full_memory_us",
+        unit: "us",
+        promise: Some(AtMost(2_500.0)),
+        what: "the same for the names and data of all",
+    },
+];
+
+const OVERHEAD: &[Kind] = &[Kind {
+    name: "cache_overhead",
+    unit: "x",
+    promise: Some(AtMost(1.3)),
+    what: "resident memory for 20,000 more ConfigMaps of 0.7 KB, where as many are kept already, over their JSON without \
+           managed fields",
+}];
+
+const WRONG: &[Kind] = &[Kind {
+    name: "wrong_answers",
+    unit: "count",
+    promise: Some(AtMost(0.0)),
+    what: "answers older than they say, or to somebody who was refused for ten seconds, while objects and rights change \
+           and the API server is silent and ends; yardstick: all answers from memory meanwhile",
+}];
 
 const EIGHT: &[Kind] = &[Kind {
     name: "eight_over_slowest",
@@ -119,11 +158,14 @@ const LARGE: &[Kind] = &[
 pub(super) fn groups() -> Vec<(&'static str, &'static [Kind])> {
     vec![
         ("reads", READS),
+        ("memory", MEMORY),
+        ("cache_overhead", OVERHEAD),
         ("eight", EIGHT),
         ("stock", STOCK),
         ("fifty_clusters", FIFTY),
         ("fanout", FANOUT),
         ("large_list", LARGE),
+        ("wrong_answers", WRONG),
     ]
 }
 
@@ -143,6 +185,9 @@ pub(super) async fn measure(display: &Display, binaries: &Binaries, choice: &Cho
         }
         let values = match group {
             "reads" => display.run("reads of one, of names and in full", reads::through(&lab)).await?,
+            "memory" => display.run("reads from memory", memory::reads(&lab)).await?,
+            "cache_overhead" => display.run("40,000 objects in memory", memory::overhead(&lab)).await?,
+            "wrong_answers" => display.run("answers while everything changes", memory::wrong(&lab)).await?,
             "eight" => display.run("eight lists at once", siblings::eight(&lab)).await?,
             "stock" => display.run("one document", documents::one(&lab)).await?,
             "fifty_clusters" => display.run("50 documents", documents::fifty(&lab)).await?,

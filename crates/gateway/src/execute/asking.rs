@@ -5,8 +5,10 @@ use bytes::Bytes;
 use http::HeaderValue;
 
 use crate::{
+    document::Resource,
     endpoint::Endpoint,
     error::{Code, GraphError},
+    memory::Reading,
     scan::Mismatch,
     upstream::{self, Feed, Question},
 };
@@ -22,6 +24,8 @@ pub(crate) struct Asking<'a> {
     pub(crate) variables: &'a Valid<JsonMap>,
     /// Limit for an API server's answer, in bytes.
     pub(crate) max_response: usize,
+    /// What the request says about memory, and what it is told. None for what is not read from memory.
+    pub(crate) reading: Option<&'a Reading>,
 }
 
 impl Asking<'_> {
@@ -34,6 +38,22 @@ impl Asking<'_> {
     pub(crate) async fn open(&self, question: Question, doing: Option<&str>) -> Result<Feed, GraphError> {
         let answer = self.endpoint.upstream.open(self.authorization, question, self.max_response).await?;
         answer.map_err(|refused| upstream::of_answer(&refused, doing))
+    }
+
+    /// An object was written. Later reads do not show the one before.
+    pub(crate) fn wrote(&self, resource: &Resource, answer: &[u8]) {
+        let Some(memory) = &self.endpoint.memory else { return };
+        let version = memory.wrote(resource, answer);
+        if let Some((reading, version)) = self.reading.zip(version) {
+            reading.wrote(version);
+        }
+    }
+
+    /// Something is read from the API server that memory never has.
+    pub(crate) fn goes_through(&self) {
+        if let Some(reading) = self.reading.filter(|_| self.endpoint.memory.is_some()) {
+            reading.went_through();
+        }
     }
 }
 

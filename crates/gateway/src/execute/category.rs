@@ -150,6 +150,7 @@ async fn listed(
     kind: &Kind,
     (limit, token): (Option<u64>, Option<&str>),
 ) -> Result<Value, GraphError> {
+    asking.goes_through();
     let limit = limit.map(|limit| limit.to_string());
     let path = arguments.list_path(&kind.resource)?.with_some("limit", limit.as_deref());
     let question = Question::list(path.with_some("continue", token).text(), JSON);

@@ -98,9 +98,11 @@ async fn apply(
     let answer = match (part("name"), part("generateName")) {
         (Some(name), _) => {
             let path = applied(arguments, path.then(checked_name(name)?))?;
-            send(asking, (Method::PATCH, path), (APPLY, body)).await?
+            send(asking, resource, (Method::PATCH, path), (APPLY, body)).await?
         }
-        (None, Some(_)) => send(asking, (Method::POST, arguments.write_options(path)?), (JSON, body)).await?,
+        (None, Some(_)) => {
+            send(asking, resource, (Method::POST, arguments.write_options(path)?), (JSON, body)).await?
+        }
         (None, None) => {
             return Err(invalid("object metadata.name or metadata.generateName is required".to_owned()));
         }

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     error::{Code, GraphError},
+    memory,
     plan::{Call, Wanted},
     scan::{self, Cursor, ListError, ListSelection, Malformed, Order, Selection, Writer},
     schema::Kind,
@@ -46,15 +47,22 @@ pub(crate) async fn list<'p>(
     kind: &Kind,
 ) -> Result<Reply<'p>, GraphError> {
     let Wanted::List(selection) = &call.wanted else { return Err(unplanned()) };
+    let sort_by = arguments.text("sortBy")?.filter(|path| !path.is_empty());
+    let order = sort_by.as_deref().map(Order::by);
+    if let Some(found) = memory::list(asking, arguments, call, kind).await? {
+        let mut writer = Writer::with_capacity(found.bytes().min(1 << 20) / 8 + 128);
+        let (metadata, items) = (found.metadata(), found.items());
+        scan::list_of(&mut writer, (metadata.as_bytes(), &items), selection, order.as_ref())
+            .map_err(unlistable)?;
+        return Ok(Reply::Done(Fragment::with(writer.out, &writer.mismatches)));
+    }
     let limit = arguments.number("limit")?.filter(|limit| *limit > 0).map(|limit| limit.to_string());
     let path = arguments.list_path(&kind.resource)?.with_some("limit", limit.as_deref());
     let path = path.with_some("continue", arguments.text("continue")?.as_deref()).text();
-    let sort_by = arguments.text("sortBy")?.filter(|path| !path.is_empty());
     let sorts_metadata = sort_by.as_deref().is_none_or(|path| path.starts_with("metadata."));
     let is_enough = sorts_metadata && call.wanted.is_metadata_only();
     let answer = fetch(asking, call, path, (Question::list, is_enough.then_some(METADATA_LIST))).await?;
     let feed = answer.map_err(|refused| upstream::of_answer(&refused, Some("unable to list objects")))?;
-    let order = sort_by.as_deref().map(Order::by);
     let of = (asking.endpoint, call.operation.kind.unwrap_or_default());
     // API servers list by namespace and name.
     let is_by_name = arguments.is_of_one_namespace(&kind.resource)? && of.0.lists_by_name(of.1);
@@ -78,6 +86,9 @@ pub(crate) async fn get(
     call: &Call,
     kind: &Kind,
 ) -> Result<Fragment, GraphError> {
+    if let Some(found) = memory::get(asking, arguments, call, kind).await? {
+        return selected(found.json(), call);
+    }
     let path = arguments.path(&kind.resource)?.text();
     let answer =
         fetch(asking, call, path, (Question::get, call.wanted.is_metadata_only().then_some(METADATA)))
@@ -92,6 +103,7 @@ pub(crate) async fn yaml(
     arguments: &Arguments<'_>,
     kind: &Kind,
 ) -> Result<Fragment, GraphError> {
+    asking.goes_through();
     let question = Question::get(arguments.path(&kind.resource)?.text(), JSON);
     let json = asking.ask(question, None).await?;
     let value = serde_json::from_slice(&json).map_err(|_| broken(Malformed { at: 0 }))?;

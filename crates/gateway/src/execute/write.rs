@@ -9,6 +9,7 @@ use super::{
     read::selected,
 };
 use crate::{
+    document::Resource,
     error::{Code, GraphError},
     plan::Call,
     schema::{Kind, Verb},
@@ -27,11 +28,14 @@ pub(crate) const MANAGER: &str = "portolan-gateway";
 /// Sends a write and returns the answer.
 pub(crate) async fn send(
     asking: Asking<'_>,
+    resource: &Resource,
     (method, path): (Method, Path),
     (content_type, body): (&'static str, Vec<u8>),
 ) -> Result<Bytes, GraphError> {
     let question = Question::write(method, path.text(), content_type, body.into());
-    asking.ask(question, None).await
+    let answer = asking.ask(question, None).await?;
+    asking.wrote(resource, &answer);
+    Ok(answer)
 }
 
 /// Creates an object.
@@ -60,7 +64,7 @@ pub(crate) async fn create(
     };
     body.set_kind(resource);
     let path = arguments.write_options(Path::of(resource, namespace.as_deref()))?;
-    let json = send(asking, (Method::POST, path), (JSON, body.into_json())).await?;
+    let json = send(asking, resource, (Method::POST, path), (JSON, body.into_json())).await?;
     selected(&json, call)
 }
 
@@ -75,8 +79,13 @@ pub(crate) async fn update(
     let path = if call.operation.verb == Verb::UpdateStatus { path.then("status") } else { path };
     let mut body = ObjectBody::of(arguments)?;
     body.set_preconditions(arguments)?;
-    let json =
-        send(asking, (Method::PATCH, arguments.write_options(path)?), (MERGE, body.into_json())).await?;
+    let json = send(
+        asking,
+        &kind.resource,
+        (Method::PATCH, arguments.write_options(path)?),
+        (MERGE, body.into_json()),
+    )
+    .await?;
     selected(&json, call)
 }
 
@@ -93,7 +102,7 @@ pub(crate) async fn apply(
     body.set_metadata("name", &arguments.name()?);
     body.set_preconditions(arguments)?;
     let path = applied(arguments, path)?;
-    let json = send(asking, (Method::PATCH, path), (APPLY, body.into_json())).await?;
+    let json = send(asking, &kind.resource, (Method::PATCH, path), (APPLY, body.into_json())).await?;
     selected(&json, call)
 }
 
@@ -113,7 +122,8 @@ pub(crate) async fn patch(
     kind: &Kind,
 ) -> Result<Fragment, GraphError> {
     let path = arguments.write_options(arguments.path(&kind.resource)?)?;
-    let json = send(asking, (Method::PATCH, path), (JSON_PATCH, json_patch(arguments)?)).await?;
+    let json =
+        send(asking, &kind.resource, (Method::PATCH, path), (JSON_PATCH, json_patch(arguments)?)).await?;
     selected(&json, call)
 }
 
@@ -128,7 +138,7 @@ pub(crate) async fn scale(
     let mut body = ObjectBody::read(format!("{{\"spec\":{{\"replicas\":{replicas}}}}}").as_bytes())?;
     body.set_preconditions(arguments)?;
     let path = arguments.write_options(arguments.path(&kind.resource)?.then("scale"))?;
-    let json = send(asking, (Method::PATCH, path), (MERGE, body.into_json())).await?;
+    let json = send(asking, &kind.resource, (Method::PATCH, path), (MERGE, body.into_json())).await?;
     selected(&json, call)
 }
 
@@ -139,6 +149,6 @@ pub(crate) async fn delete(
     kind: &Kind,
 ) -> Result<Fragment, GraphError> {
     let path = arguments.path(&kind.resource)?;
-    send(asking, (Method::DELETE, path), (JSON, delete_options(arguments)?)).await?;
+    send(asking, &kind.resource, (Method::DELETE, path), (JSON, delete_options(arguments)?)).await?;
     Ok(Fragment::of(b"true".to_vec()))
 }

@@ -31,6 +31,7 @@ use crate::{
     error::{Code, GraphError, only_errors},
     execute::{PART, Sink, Stopped},
     identity::Caller,
+    memory,
     state::{Served, State},
     subscribe::subscribe,
 };
@@ -144,9 +145,11 @@ async fn respond(asked: Asked, media: Media, request: Request<Body>) -> Result<A
     let room = if may_write { PART } else { TAGGED };
     let made = parts::make(room, move |sink| written(asked, (queries, is_batch), media, sink, place)).await;
     Ok(match made {
-        Made::Whole(answer) if may_write => Answer::Whole(whole(media, answer, &parts.headers)),
+        Made::Whole(answer) if may_write || media == Media::Events => {
+            Answer::Whole(whole(media, answer, &parts.headers))
+        }
         Made::Whole(answer) => {
-            let tag = etag::of(&caller, &answer);
+            let tag = etag::of(&caller, memory::untold(&answer));
             Answer::Whole(etag::kept(&tag, &parts.headers, whole(media, answer, &parts.headers)))
         }
         Made::Begun(begun) => {

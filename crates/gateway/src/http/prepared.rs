@@ -12,6 +12,7 @@ use crate::{
     error::{Code, GraphError},
     execute::{self, Asking, Sink, Stopped, null_conditions},
     identity::Caller,
+    memory::{Reading, Wishes},
     plan::Plan,
     state::{Served, State},
     subscribe::Subscriber,
@@ -21,6 +22,7 @@ use crate::{
 pub(crate) struct Prepared {
     plan: Arc<Plan>,
     variables: Valid<JsonMap>,
+    wishes: Wishes,
 }
 
 /// Prepares a query, or says what is wrong with it.
@@ -33,10 +35,11 @@ pub(crate) fn prepared(state: &State, served: &Served, params: &Params) -> Resul
     let given = params.variables.as_ref().unwrap_or(&none);
     let variables = coerce_variable_values(&endpoint.api.schema, &plan.operation, given)
         .map_err(|error| Problem::of(GraphError::new(Code::Invalid, error.message().to_string())))?;
-    match null_conditions(&plan, &variables) {
-        Some(error) => Err(Problem::of(error)),
-        None => Ok(Prepared { plan, variables }),
+    if let Some(error) = null_conditions(&plan, &variables) {
+        return Err(Problem::of(error));
     }
+    let wishes = Wishes::of(params.extensions.as_ref()).map_err(Problem::of)?;
+    Ok(Prepared { plan, variables, wishes })
 }
 
 impl Prepared {
@@ -61,24 +64,37 @@ impl Prepared {
 
     /// Executes it and returns the answer.
     pub(crate) async fn execute(&self, state: &State, served: &Served, caller: &Caller) -> Vec<u8> {
-        execute::whole_answer(self.asking(state, served, caller), &self.plan).await
+        let reading = Reading::new(self.wishes, caller.name.clone());
+        let asking = self.asking((state, served, caller), &reading);
+        let mut answer = execute::whole_answer(asking, &self.plan).await;
+        reading.tell(&mut answer);
+        answer
     }
 
     /// Executes it and writes the answer.
     pub(crate) async fn write(
         &self,
-        (state, served, caller): (&State, &Served, &Caller),
+        who: (&State, &Served, &Caller),
         sink: &mut Sink,
     ) -> Result<(), Stopped> {
-        execute::answer(self.asking(state, served, caller), &self.plan, sink).await
+        let reading = Reading::new(self.wishes, who.2.name.clone());
+        execute::answer(self.asking(who, &reading), &self.plan, sink).await?;
+        // The end of the answer has not left yet.
+        reading.tell(&mut sink.out);
+        Ok(())
     }
 
-    fn asking<'a>(&'a self, state: &State, served: &'a Served, caller: &'a Caller) -> Asking<'a> {
+    fn asking<'a>(
+        &'a self,
+        (state, served, caller): (&State, &'a Served, &'a Caller),
+        reading: &'a Reading,
+    ) -> Asking<'a> {
         Asking {
             endpoint: &served.endpoint,
             authorization: &caller.authorization,
             variables: &self.variables,
             max_response: state.limits.max_response_bytes,
+            reading: Some(reading),
         }
     }
 

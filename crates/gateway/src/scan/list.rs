@@ -98,6 +98,7 @@ impl Order {
         self.path.iter().map(|key| &**key).eq(["metadata", "name"])
     }
 
+    /// The value that an item is sorted by.
     pub(super) fn key<'a>(&self, item: &'a [u8]) -> Result<Option<&'a [u8]>, Malformed> {
         at(item, &self.path)
     }

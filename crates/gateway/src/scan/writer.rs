@@ -60,6 +60,10 @@ pub(crate) struct Writer<'p> {
     pub(crate) out: Vec<u8>,
     /// The values that do not fit the schema.
     pub(crate) mismatches: Vec<Mismatch>,
+    /// `true` if objects are known to be sound, so that nothing has to be read behind what is selected.
+    pub(super) is_hasty: bool,
+    /// `true` if the last object was not read to its end.
+    is_cut: bool,
     scratch: Vec<u8>,
     segments: Vec<Segment>,
     path: Vec<Place<'p>>,
@@ -90,8 +94,10 @@ impl<'p> Writer<'p> {
         let mut next = self.constants(fields, 0, base);
         let mut is_in_order = true;
         cursor.expect(b'{')?;
+        let mut missing = self.missing(fields);
         let mut more = !cursor.take(b'}')?;
-        while more {
+        self.is_cut = more && missing == 0;
+        while more && missing > 0 {
             let key = cursor.key()?;
             let mut wanted = fields.iter().enumerate().filter(|(_, field)| is_meant(field, key));
             match wanted.next() {
@@ -101,7 +107,12 @@ impl<'p> Writer<'p> {
                 Some((index, field)) => {
                     let here = *cursor;
                     self.field(cursor, (index, field), base, (&mut next, &mut is_in_order), fields)?;
+                    missing = missing.saturating_sub(1);
+                    if missing > 0 {
+                        self.catch_up(cursor, here)?;
+                    }
                     for (index, field) in wanted {
+                        missing = missing.saturating_sub(1);
                         self.field(
                             &mut here.clone(),
                             (index, field),
@@ -110,9 +121,10 @@ impl<'p> Writer<'p> {
                             fields,
                         )?;
                     }
+                    self.is_cut = missing == 0;
                 }
             }
-            more = cursor.another(b'}')?;
+            more = missing > 0 && cursor.another(b'}')?;
         }
         for (index, field) in fields.iter().enumerate() {
             if matches!(field.shape, Shape::Whole(_)) {
@@ -124,6 +136,23 @@ impl<'p> Writer<'p> {
         }
         self.segments.truncate(base);
         self.out.push(b'}');
+        Ok(())
+    }
+
+    /// The number of fields that are to be found. More than there can be, if everything is read.
+    fn missing(&self, fields: &[Selected]) -> usize {
+        if !self.is_hasty {
+            return usize::MAX;
+        }
+        fields.iter().filter(|field| !matches!(field.shape, Shape::Constant(_) | Shape::Whole(_))).count()
+    }
+
+    /// Goes behind a value that was not read to its end.
+    fn catch_up<'j>(&mut self, cursor: &mut Cursor<'j>, value: Cursor<'j>) -> Result<(), Malformed> {
+        if std::mem::take(&mut self.is_cut) {
+            *cursor = value;
+            cursor.value()?;
+        }
         Ok(())
     }
 
@@ -227,7 +256,9 @@ impl<'p> Writer<'p> {
                 self.out.push(b',');
             }
             self.path.push(Place::Index(index));
+            let here = *cursor;
             self.value(cursor, inner)?;
+            self.catch_up(cursor, here)?;
             self.path.pop();
             index += 1;
             more = cursor.another(b']')?;

@@ -4,7 +4,10 @@ use portolan_runtime::telemetry::ErrorChain;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use crate::{endpoint::Endpoint, state::State};
+use crate::{
+    endpoint::{Endpoint, InvalidEndpoint},
+    state::State,
+};
 
 /// Maximum size of a document.
 pub(super) const MAX_DOCUMENT: usize = 256 * 1024 * 1024;
@@ -21,7 +24,7 @@ pub(super) async fn load(state: &State, name: &str, bytes: Result<Vec<u8>, Strin
                 state.metrics.calls(name),
             )
             .await;
-            endpoint.map_err(|error| ErrorChain(&error).to_string())
+            remembering(state, name, endpoint).await.map_err(|error| ErrorChain(&error).to_string())
         }
         Err(reason) => Err(reason),
     };
@@ -37,6 +40,18 @@ pub(super) async fn load(state: &State, name: &str, bytes: Result<Vec<u8>, Strin
             state.failed(name, &reason);
         }
     }
+}
+
+/// An endpoint with memory, if the gateway has a credential of its own.
+async fn remembering(
+    state: &State,
+    name: &str,
+    endpoint: Result<Endpoint, InvalidEndpoint>,
+) -> Result<Endpoint, InvalidEndpoint> {
+    let mut endpoint = endpoint?;
+    let metrics = (state.metrics.calls(name), state.metrics.memory_reads(name));
+    endpoint.memory = state.memories.of(name, &endpoint.destination, metrics).await?;
+    Ok(endpoint)
 }
 
 /// Removes an endpoint whose document is gone.

@@ -17,6 +17,7 @@ use super::{
     watching::key,
 };
 use crate::{
+    alike,
     document::Resource,
     error::{Code, GraphError},
     execute::{Arguments, Asking, broken},
@@ -26,34 +27,7 @@ use crate::{
 };
 
 /// Interval at which the caller's access is proven again.
-const PROVE_EVERY: Duration = Duration::from_secs(30);
-
-/// Groups whose kinds look alike to everybody who may list them. Other groups may be served by an aggregated API that
-/// shows each caller something else.
-const SHARED_GROUPS: [&str; 22] = [
-    "",
-    "apps",
-    "batch",
-    "autoscaling",
-    "policy",
-    "extensions",
-    "admissionregistration.k8s.io",
-    "apiextensions.k8s.io",
-    "apiregistration.k8s.io",
-    "authentication.k8s.io",
-    "authorization.k8s.io",
-    "certificates.k8s.io",
-    "coordination.k8s.io",
-    "discovery.k8s.io",
-    "events.k8s.io",
-    "flowcontrol.apiserver.k8s.io",
-    "internal.apiserver.k8s.io",
-    "networking.k8s.io",
-    "node.k8s.io",
-    "rbac.authorization.k8s.io",
-    "resource.k8s.io",
-    "storage.k8s.io",
-];
+const PROVE_EVERY: Duration = Duration::from_secs(8);
 
 struct Follower<'a> {
     root: &'a Root,
@@ -108,7 +82,7 @@ pub(crate) async fn follow(
 /// Joins the shared watch of a path.
 fn join(subscriber: &Subscriber, resource: &Resource, path: &str, from: Option<&String>) -> Member {
     let endpoint = &subscriber.served.endpoint;
-    let shared = SHARED_GROUPS.contains(&resource.name.group.as_str());
+    let shared = alike::is_built_in(&resource.name.group);
     let key = ChannelKey {
         path: path.to_owned(),
         from: from.cloned(),
@@ -138,7 +112,10 @@ impl Follower<'_> {
                     let error = member.ended.borrow().clone();
                     return error.map_or(Ok(()), Err);
                 }
-                _ = proof.tick() => Box::pin(prove(subscriber, asking, review)).await?,
+                _ = proof.tick() => {
+                    let proof = Box::pin(prove(subscriber, asking, review));
+                    Box::pin(asking.endpoint.hub.prove((&subscriber.caller, review), proof)).await?;
+                }
             }
         }
     }

@@ -2,9 +2,12 @@
 
 use std::{
     collections::HashMap,
+    hash::{BuildHasher as _, RandomState},
     sync::{Arc, Weak},
+    time::Duration,
 };
 
+use moka::future::Cache;
 use parking_lot::Mutex;
 use portolan_runtime::tasks::Tasks;
 
@@ -12,7 +15,7 @@ use super::{
     channel::{Channel, Member},
     watching,
 };
-use crate::{endpoint::Endpoint, identity::Caller};
+use crate::{endpoint::Endpoint, error::GraphError, identity::Caller};
 
 /// The identity of a question.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -25,13 +28,42 @@ pub(crate) struct ChannelKey {
     pub(crate) caller: Option<String>,
 }
 
+/// Time for which a proof of access is one for all subscriptions of a caller.
+const SHARED_FOR: Duration = Duration::from_secs(1);
+/// Maximum number of such proofs.
+const MAX_PROOFS: u64 = 10_000;
+
 /// The channels of an endpoint.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Hub {
     channels: Mutex<HashMap<ChannelKey, Weak<Channel>>>,
+    /// Proofs of the last moment, by hashes of token and right.
+    proofs: Cache<u128, ()>,
+    keys: [RandomState; 2],
+}
+
+impl Default for Hub {
+    fn default() -> Self {
+        Self {
+            channels: Mutex::default(),
+            proofs: Cache::builder().max_capacity(MAX_PROOFS).time_to_live(SHARED_FOR).build(),
+            keys: [RandomState::new(), RandomState::new()],
+        }
+    }
 }
 
 impl Hub {
+    /// Proves access, unless that was done just now for another subscription of the same caller.
+    pub(crate) async fn prove(
+        &self,
+        (caller, right): (&Caller, &serde_json::Value),
+        proof: impl Future<Output = Result<(), GraphError>>,
+    ) -> Result<(), GraphError> {
+        let all = (caller.authorization.as_bytes(), right.to_string());
+        let [high, low] = self.keys.each_ref().map(|key| u128::from(key.hash_one(&all)));
+        self.proofs.try_get_with((high << 64) | low, proof).await.map_err(|error| (*error).clone())
+    }
+
     /// Joins the channel of a question; the first subscriber opens it.
     pub(crate) fn join(
         &self,

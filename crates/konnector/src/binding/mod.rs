@@ -18,7 +18,7 @@ mod termination;
 
 pub(crate) use self::{
     marks::{ANNOTATION_EXPORT_UID, ANNOTATION_RESOURCES, FINALIZER, FOREIGN_CRD, resources_of},
-    report::report_unbound,
+    report::{report_drained, report_unbound},
 };
 
 use std::sync::Arc;

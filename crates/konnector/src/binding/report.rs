@@ -1,6 +1,9 @@
 //! Writes what has become of a binding: its own status, and on the provider that of the export and its schemas.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinitionCondition;
 use kube::{Api, Resource as _, ResourceExt as _};
@@ -23,7 +26,7 @@ use tracing::debug;
 
 use super::{
     marks::FOREIGN_CRD,
-    observe::{BindingView, ObservedBinding, ProviderSide},
+    observe::{BindingView, ObservedBinding, ProviderSide, is_withdrawing},
     outcome::AppliedResources,
 };
 use crate::{
@@ -37,6 +40,7 @@ use crate::{
 const SAID_BY_BUNDLES: [&str; 3] = ["ProviderClientError", "ProviderUnreachable", PROVIDER_SUSPECT];
 /// The message about an export without a binding, where no more is known.
 const NO_BINDING: &str = "The consumer has no APIServiceBinding of this name.";
+const NOTHING_LEFT: &str = "Nothing of this export is left on the consumer.";
 
 pub(super) async fn report(
     context: &KonnectorContext,
@@ -53,14 +57,8 @@ pub(super) async fn report(
     if !context.bundles.all().iter().any(|bundle| bundle.spec.kubeconfig_secret_ref == *reference) {
         report_unbound(context, reference, &without_binding(context, &view.session, reference)).await?;
     }
-    match to_provider(view, applied, status).await {
-        // The provider may not let us say how it went; the binding itself works all the same.
-        Err(WriteError::Forbidden(error)) => {
-            debug!("the provider does not accept reports: {}", ErrorChain(&error));
-        }
-        other => other?,
-    }
-    Ok(())
+    // The binding itself works all the same.
+    accepted(to_provider(view, applied, status).await)
 }
 
 /// Writes the status where it differs, tells what is new in it, and counts.
@@ -110,35 +108,63 @@ pub(crate) async fn report_unbound(
     reference: &ClusterSecretKeyRef,
     unbound: &BTreeMap<String, String>,
 ) -> Result<(), WriteError> {
-    if unbound.is_empty() {
-        return Ok(());
-    }
-    let Some(session) =
-        context.sessions.open(reference).filter(|s| s.contact() == Contact::Up && s.may_write())
-    else {
-        return Ok(());
-    };
+    let Some(session) = writable(context, reference).filter(|_| !unbound.is_empty()) else { return Ok(()) };
     for (name, why) in unbound {
         let found = session.export(name).filter(|export| export.metadata.deletion_timestamp.is_none());
-        let Some(export) = found.filter(|export| !says_unbound(export)) else { continue };
-        if context.binding(name).is_some_and(|binding| !is_of_another_contract(context, &session, &binding)) {
+        let Some(export) = found.filter(|export| !says(export, REASON_NOT_BOUND)) else { continue };
+        if is_bound(context, &session, name) {
             continue;
         }
         let status = unbound_status(&export, Verdict::pending(REASON_NOT_BOUND, why.clone()));
-        match write_export(&session, &export, &status).await {
-            Err(WriteError::Forbidden(error)) => {
-                debug!("the provider does not accept reports: {}", ErrorChain(&error));
-            }
-            other => other?,
-        }
+        accepted(write_export(&session, &export, &status).await)?;
     }
     Ok(())
 }
 
+/// Tells a provider which of the exports that it withdraws nobody binds any more. Usually the end of the binding has
+/// told it so; a provider that was restored from a backup does not know.
+pub(crate) async fn report_drained(
+    context: &KonnectorContext,
+    reference: &ClusterSecretKeyRef,
+    drained: &BTreeSet<String>,
+) -> Result<(), WriteError> {
+    let Some(session) = writable(context, reference).filter(|_| !drained.is_empty()) else { return Ok(()) };
+    for name in drained {
+        let found = session.export(name).filter(|export| is_withdrawing(export));
+        let Some(export) = found.filter(|export| !says(export, REASON_DRAINED)) else { continue };
+        if is_bound(context, &session, name) {
+            continue;
+        }
+        let status = unbound_status(&export, Verdict::pending(REASON_DRAINED, NOTHING_LEFT));
+        accepted(write_export(&session, &export, &status).await)?;
+    }
+    Ok(())
+}
+
+/// The session for a Secret, if the provider answers and may be written to.
+fn writable(context: &KonnectorContext, reference: &ClusterSecretKeyRef) -> Option<Arc<Session>> {
+    context.sessions.open(reference).filter(|session| session.contact() == Contact::Up && session.may_write())
+}
+
+fn is_bound(context: &KonnectorContext, session: &Session, name: &str) -> bool {
+    context.binding(name).is_some_and(|binding| !is_of_another_contract(context, session, &binding))
+}
+
+/// A provider need not accept reports.
+fn accepted(written: Result<(), WriteError>) -> Result<(), WriteError> {
+    match written {
+        Err(WriteError::Forbidden(error)) => {
+            debug!("the provider does not accept reports: {}", ErrorChain(&error));
+            Ok(())
+        }
+        other => other,
+    }
+}
+
 /// Whoever has said it first, and in which words: several may speak for one contract.
-fn says_unbound(export: &APIServiceExport) -> bool {
+fn says(export: &APIServiceExport, reason: &str) -> bool {
     let conditions = export.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    condition::find(conditions, CONDITION_CONNECTED).is_some_and(|said| said.reason == REASON_NOT_BOUND)
+    condition::find(conditions, CONDITION_CONNECTED).is_some_and(|said| said.reason == reason)
 }
 
 /// Returns `true` if a binding of the same name is surely for something else. Two Secrets may lead to one contract.
@@ -178,18 +204,12 @@ pub(super) async fn unbound(view: &BindingView) -> Result<(), WriteError> {
     let export = view.export.as_ref().or(view.withdrawing.as_ref());
     let Some(export) = export.filter(|_| view.contact == Contact::Up) else { return Ok(()) };
     let verdict = if view.withdrawing.is_some() {
-        Verdict::pending(REASON_DRAINED, "Nothing of this export is left on the consumer.")
+        Verdict::pending(REASON_DRAINED, NOTHING_LEFT)
     } else {
         Verdict::pending(REASON_NOT_BOUND, NO_BINDING)
     };
-    match write_export(&view.session, export, &unbound_status(export, verdict)).await {
-        // It is not worth holding up the end of the binding.
-        Err(WriteError::Forbidden(error)) => {
-            debug!("the provider does not accept reports: {}", ErrorChain(&error));
-        }
-        other => other?,
-    }
-    Ok(())
+    // It is not worth holding up the end of the binding.
+    accepted(write_export(&view.session, export, &unbound_status(export, verdict)).await)
 }
 
 async fn write_export(

@@ -19,7 +19,11 @@ use super::{
     plan::{self, BundlePlan},
     retire,
 };
-use crate::{binding::report_unbound, context::KonnectorContext, news::news};
+use crate::{
+    binding::{report_drained, report_unbound},
+    context::KonnectorContext,
+    news::news,
+};
 
 pub(super) async fn apply(
     context: &KonnectorContext,
@@ -44,6 +48,8 @@ pub(super) async fn apply(
     }
     let told = report_unbound(context, &bundle.spec.kubeconfig_secret_ref, &plan.unbound).await;
     told.map_err(failed("tell the provider what is not bound", &name))?;
+    let told = report_drained(context, &bundle.spec.kubeconfig_secret_ref, &plan.drained).await;
+    told.map_err(failed("tell the provider what is drained", &name))?;
     Ok(next)
 }
 

@@ -94,6 +94,8 @@ pub(super) struct BundlePlan {
     pub(super) status: APIServiceBindingBundleStatus,
     /// The reasons why exports have no binding of this bundle, by their names, for the provider.
     pub(super) unbound: BTreeMap<String, String>,
+    /// Exports that the provider withdraws, and that have no binding: nothing of them is left.
+    pub(super) drained: BTreeSet<String>,
     /// Delay after which the bundle is reconciled again without a change.
     pub(super) requeue_after: Option<Duration>,
 }
@@ -110,6 +112,7 @@ pub(super) fn plan(observed: &ObservedBundle, now: Timestamp) -> BundlePlan {
         delete: Vec::new(),
         status,
         unbound: BTreeMap::new(),
+        drained: BTreeSet::new(),
         requeue_after: observed.beginning,
     };
     let mut in_order = false;
@@ -183,6 +186,9 @@ fn plan_bindings(observed: &ObservedBundle, plan: &mut BundlePlan) -> Verdict {
     };
     let ExportOffer { exports, pretty_name, .. } = offer;
     let conflicts = plan_beginnings(observed, offer, plan);
+    let is_bound = |name: &String| observed.bindings.iter().any(|binding| binding.name_any() == *name);
+    let withdrawn = exports.iter().filter(|export| is_withdrawing(export)).map(|export| export.name_any());
+    plan.drained = withdrawn.filter(|name| !is_bound(name)).collect();
     let exported: BTreeSet<_> = exports.iter().map(|export| export.name_any()).collect();
     let suspects = plan_withdrawals(observed, offer, &exported, plan);
     if pretty_name.is_some() {

@@ -35,6 +35,15 @@ struct Open {
     session: Arc<Session>,
 }
 
+/// What came of putting a session in its place.
+enum Put {
+    First,
+    /// This one was there before.
+    Instead(Arc<Session>),
+    /// This one is there already, and as good.
+    Late(Arc<Session>),
+}
+
 impl Sessions {
     pub(crate) fn new(
         tasks: &Tasks,
@@ -69,27 +78,53 @@ impl Sessions {
         }
         let last_contact = self.last_contact.with_label_values(&[&label(reference)]);
         let consumer = Arc::clone(&self.consumer);
+        let changed = Arc::clone(&notify);
         let started = Session::start(&self.tasks, &access.kubeconfig, notify, last_contact, consumer).await?;
-        // Somebody else may have been faster while the client was made.
-        if let Some(session) = self.current(reference, access) {
-            started.stop();
-            return Ok(session);
+        match self.put(reference, access, &started) {
+            // Somebody else was faster while the client was made.
+            Put::Late(session) => {
+                started.stop();
+                return Ok(session);
+            }
+            Put::First => {}
+            // Whoever works with the former session has to learn of this one.
+            Put::Instead(former) => {
+                former.stop();
+                changed();
+            }
         }
-        started.spawn_poll(self.intervals.poll);
-        started.spawn_claim(self.intervals.poll);
-        started.spawn_leftovers(self.namespaces.clone(), self.intervals.poll);
-        if self.creates_namespaces {
-            started.spawn_seeded(self.namespaces.clone(), self.intervals.poll);
-        }
-        started.spawn_heartbeat(reference, self.intervals);
-        if access.renewed.is_some() {
-            started.spawn_rotation(self.rotation.clone(), reference, access);
-        }
-        let open = Open { access: Arc::clone(access), session: Arc::clone(&started) };
-        if let Some(former) = self.open.lock().insert(reference.clone(), open) {
-            former.session.stop();
-        }
+        self.work(reference, access, &started);
         Ok(started)
+    }
+
+    /// Puts a session in its place, unless a current one is there. Both in one go: a session that is neither in its
+    /// place nor stopped would be worked with by nobody else.
+    fn put(
+        &self,
+        reference: &ClusterSecretKeyRef,
+        access: &Arc<ProviderAccess>,
+        started: &Arc<Session>,
+    ) -> Put {
+        let mut sessions = self.open.lock();
+        if let Some(current) = current(&sessions, reference, access) {
+            return Put::Late(current);
+        }
+        let open = Open { access: Arc::clone(access), session: Arc::clone(started) };
+        sessions.insert(reference.clone(), open).map_or(Put::First, |former| Put::Instead(former.session))
+    }
+
+    /// Starts the tasks of a session.
+    fn work(&self, reference: &ClusterSecretKeyRef, access: &Arc<ProviderAccess>, session: &Arc<Session>) {
+        session.spawn_poll(self.intervals.poll);
+        session.spawn_claim(self.intervals.poll);
+        session.spawn_leftovers(self.namespaces.clone(), self.intervals.poll);
+        if self.creates_namespaces {
+            session.spawn_seeded(self.namespaces.clone(), self.intervals.poll);
+        }
+        session.spawn_heartbeat(reference, self.intervals);
+        if access.renewed.is_some() {
+            session.spawn_rotation(self.rotation.clone(), reference, access);
+        }
     }
 
     /// Ends the sessions whose Secret nobody refers to any more.
@@ -118,14 +153,24 @@ impl Sessions {
     }
 
     fn current(&self, reference: &ClusterSecretKeyRef, access: &ProviderAccess) -> Option<Arc<Session>> {
-        let sessions = self.open.lock();
-        let open = sessions.get(reference)?;
-        let same = open.access.fingerprint == access.fingerprint && open.access.renewed == access.renewed;
-        let is_current = same && !open.session.is_stale();
-        is_current.then(|| Arc::clone(&open.session))
+        current(&self.open.lock(), reference, access)
     }
+}
+
+fn current(
+    sessions: &HashMap<ClusterSecretKeyRef, Open>,
+    reference: &ClusterSecretKeyRef,
+    access: &ProviderAccess,
+) -> Option<Arc<Session>> {
+    let open = sessions.get(reference)?;
+    let same = open.access.fingerprint == access.fingerprint && open.access.renewed == access.renewed;
+    let is_current = same && !open.session.is_stale();
+    is_current.then(|| Arc::clone(&open.session))
 }
 
 fn label(reference: &ClusterSecretKeyRef) -> String {
     format!("{}/{}", reference.namespace, reference.name)
 }
+
+#[cfg(test)]
+mod tests;

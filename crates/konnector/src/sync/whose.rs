@@ -81,10 +81,12 @@ impl Evidence {
     }
 
     /// The origin has recorded the uid. People may copy that, too: where we have not set it ourselves, the
-    /// object has to have marks.
+    /// object has to have marks. Where we have, it may have nothing of us any more: others have taken its marks off, and
+    /// set each field that was ours.
     fn is_recorded(&self, uid: &str, origin: &OriginState) -> bool {
+        let is_left_to_us = self.is_written_by_us || self.by_anybody == Marks::Silent;
         origin.provider_uid.as_deref() == Some(uid)
-            && (self.by_anybody == Marks::Fit || (self.is_written_by_us && origin.records_by_us))
+            && (self.by_anybody == Marks::Fit || (is_left_to_us && origin.records_by_us))
     }
 
     fn is_marked_for(&self, origin: &str) -> bool {

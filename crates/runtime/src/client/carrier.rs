@@ -1,7 +1,7 @@
 //! A client without a credential of its own: each request carries that of its caller, and answers stay bytes.
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, Uri, header, uri::PathAndQuery};
+use http::{HeaderValue, Request, Response, Uri, header};
 use hyper_util::client::legacy;
 use kube::{
     Config,
@@ -12,7 +12,13 @@ use kube::{
 pub use super::shards::Answer;
 use crate::authorities::CaBundle;
 
-use super::{CONNECT_TIMEOUT, ClientError, kubeconfig, shards::Shards, transport};
+use super::{
+    CONNECT_TIMEOUT, ClientError, kubeconfig,
+    pulse::{NoPulse, Pulse, below},
+    shards::{Https, Shards},
+    transport,
+};
+use crate::tasks::Tasks;
 
 /// The address of an API server, and what its certificate is verified with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,6 +46,7 @@ pub enum NoAnswer {
 #[derive(Clone, Debug)]
 pub struct Carrier {
     shards: Shards,
+    connector: Https,
     base: Uri,
 }
 
@@ -66,7 +73,8 @@ impl Carrier {
         let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
         let config = config.map_err(ClientError::Restricted)?;
         let connector = transport::https(&config, CONNECT_TIMEOUT).map_err(ClientError::Unusable)?;
-        Ok(Self { shards: Shards::new(connector, CONNECT_TIMEOUT, "remote"), base: config.cluster_url })
+        let shards = Shards::new(connector.clone(), CONNECT_TIMEOUT, "remote");
+        Ok(Self { shards, connector, base: config.cluster_url })
     }
 
     /// Sends a request whose URI is path and query only, with this `Authorization` and no other credential.
@@ -78,19 +86,19 @@ impl Carrier {
         mut request: Request<Bytes>,
         authorization: &HeaderValue,
     ) -> Result<Response<Answer>, NoAnswer> {
-        *request.uri_mut() = self.uri(request.uri())?;
+        *request.uri_mut() = below(&self.base, request.uri())?;
         request.headers_mut().insert(header::AUTHORIZATION, authorization.clone());
         let (parts, body) = request.into_parts();
         let body = if body.is_empty() { Body::empty() } else { Body::from(body) };
         Ok(self.shards.send(Request::from_parts(parts, body)).await?)
     }
 
-    fn uri(&self, asked: &Uri) -> Result<Uri, http::Error> {
-        let mut parts = self.base.clone().into_parts();
-        let asked = asked.path_and_query().map_or("/", PathAndQuery::as_str);
-        let prefix = self.base.path().trim_end_matches('/');
-        parts.path_and_query = Some(PathAndQuery::try_from(format!("{prefix}{asked}"))?);
-        Ok(Uri::from_parts(parts)?)
+    /// Opens a connection of its own, which is pinged.
+    ///
+    /// # Errors
+    /// If there is none, or if it does not speak HTTP/2.
+    pub async fn pulse(&self, tasks: &Tasks) -> Result<Pulse, NoPulse> {
+        Pulse::open(&self.connector, &self.base, tasks).await
     }
 }
 
@@ -108,7 +116,7 @@ mod tests {
         for (server, path, expected) in table {
             let to = Destination { server: server.to_owned(), ..Destination::default() };
             let carrier = Carrier::new(&to).await.unwrap();
-            assert_eq!(carrier.uri(&path.parse().unwrap()).unwrap().to_string(), expected);
+            assert_eq!(below(&carrier.base, &path.parse().unwrap()).unwrap().to_string(), expected);
         }
         let broken = Destination {
             server: "https://h".into(),

@@ -24,7 +24,7 @@ use serde_json::json;
 
 use crate::{listener::lab::access, services::Binaries};
 
-const WITHIN: Duration = Duration::from_secs(120);
+pub(super) const WITHIN: Duration = Duration::from_secs(120);
 const CONCURRENCY: usize = 8;
 /// The account that asks.
 const ACCOUNT: &str = "caller";
@@ -59,6 +59,11 @@ impl Lab {
 
     /// A ready gateway over these documents.
     pub(super) async fn gateway(&self, documents: &[(&str, &str)]) -> Result<Gateway> {
+        self.gateway_with(documents, &[]).await
+    }
+
+    /// The same with more flags.
+    pub(super) async fn gateway_with(&self, documents: &[(&str, &str)], flags: &[String]) -> Result<Gateway> {
         let (directory, port) = (Workdir::new("gateway-bench")?, free_port()?);
         for (name, document) in documents {
             std::fs::write(directory.path().join(format!("{name}.json")), document)?;
@@ -68,6 +73,7 @@ impl Lab {
             "--plain-http".to_owned(),
             format!("--definitions={}", directory.path().display()),
         ];
+        let arguments = [&arguments[..], flags].concat();
         // It needs no kubeconfig.
         let process = self.binaries.start_as("gateway", "", &arguments).await?;
         process.wait_ready(WITHIN).await?;
@@ -91,6 +97,14 @@ impl Lab {
         Ok(())
     }
 
+    /// The same, unless it is there already.
+    pub(super) async fn filled(&self, namespace: &str, count: usize, size: usize) -> Result<()> {
+        if Api::<Namespace>::all(self.plane.client()).get_opt(namespace).await?.is_none() {
+            self.fill(namespace, count, size).await?;
+        }
+        Ok(())
+    }
+
     pub(super) async fn namespace(&self, name: &str) -> Result<()> {
         let namespace = Namespace { metadata: named(name), ..Namespace::default() };
         Api::all(self.plane.client()).create(&PostParams::default(), &namespace).await?;
@@ -99,10 +113,20 @@ impl Lab {
 
     /// A query as it is sent.
     pub(super) fn request(&self, gateway: &Gateway, cluster: &str, query: &str) -> Request<Vec<u8>> {
+        self.request_of(gateway, cluster, &json!({"query": query}))
+    }
+
+    /// A request as it is sent.
+    pub(super) fn request_of(
+        &self,
+        gateway: &Gateway,
+        cluster: &str,
+        body: &serde_json::Value,
+    ) -> Request<Vec<u8>> {
         Request::post(format!("http://127.0.0.1:{}/{cluster}/graphql", gateway.port))
             .header("authorization", format!("Bearer {}", self.token))
             .header("content-type", "application/json")
-            .body(json!({"query": query}).to_string().into_bytes())
+            .body(body.to_string().into_bytes())
             .expect("a URL and headers of our own")
     }
 

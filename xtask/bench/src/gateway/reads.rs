@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use http::{Request, StatusCode};
 use kube::Client;
 use portolan_testkit::load;
+use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::{
@@ -14,15 +15,15 @@ use super::{
 };
 use crate::figure::Value;
 
-const CONNECTIONS: usize = 8;
-const OBJECTS: usize = 1_000;
-const SIZE: usize = 700;
-const NAMESPACE: &str = "reads";
-const ROUNDS: usize = 3;
+pub(super) const CONNECTIONS: usize = 8;
+pub(super) const OBJECTS: usize = 1_000;
+pub(super) const SIZE: usize = 700;
+pub(super) const NAMESPACE: &str = "reads";
+pub(super) const ROUNDS: usize = 3;
 const METADATA: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
 
 /// A read: as it is asked of the gateway, and of the API server.
-struct Read {
+pub(super) struct Read {
     query: fn(usize) -> String,
     answer: fn(usize) -> String,
     path: fn(usize) -> String,
@@ -30,10 +31,10 @@ struct Read {
     /// Answers that differ: those to later requests are the same ones again.
     answers: usize,
     /// Requests of a round.
-    count: usize,
+    pub(super) count: usize,
 }
 
-const READS: [Read; 3] = [
+pub(super) const READS: [Read; 3] = [
     Read {
         query: |number| {
             let name = name(number);
@@ -80,7 +81,7 @@ fn list_of(item: impl Fn(usize) -> String) -> String {
 
 /// Microseconds for each read, in turns with the API server.
 pub(super) async fn through(lab: &Lab) -> Result<Vec<Value>> {
-    lab.fill(NAMESPACE, OBJECTS, SIZE).await?;
+    lab.filled(NAMESPACE, OBJECTS, SIZE).await?;
     let gateway = lab.gateway(&[("a", &lab.document)]).await?;
     let direct = lab.direct().await?;
     let mut values = Vec::new();
@@ -103,17 +104,38 @@ pub(super) async fn through(lab: &Lab) -> Result<Vec<Value>> {
 }
 
 /// Microseconds of each of some requests.
-fn each(seconds: f64, requests: usize) -> f64 {
+pub(super) fn each(seconds: f64, requests: usize) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
     let requests = requests as f64;
     seconds * 1_000_000.0 / requests
 }
 
 async fn through_gateway(lab: &Lab, gateway: &Gateway, read: &Read, count: usize) -> Result<()> {
-    let asked = |number| lab.request(gateway, "a", &(read.query)(number));
+    asked(lab, gateway, read, (count, None)).await
+}
+
+/// Asks the gateway, and checks every answer. With a source, answers must be from there.
+pub(super) async fn asked(
+    lab: &Lab,
+    gateway: &Gateway,
+    read: &Read,
+    (count, source): (usize, Option<&'static str>),
+) -> Result<()> {
+    let extensions = json!({"memory": source != Some("cluster")});
+    let asked = |number| {
+        let query = (read.query)(number);
+        let body = source
+            .map_or_else(|| json!({"query": query}), |_| json!({"query": query, "extensions": extensions}));
+        lab.request_of(gateway, "a", &body)
+    };
     let requests: Vec<_> = (0..read.answers).map(asked).collect();
     let answers: Vec<_> = (0..read.answers).map(read.answer).collect();
-    let is_right = move |number: usize, body: &[u8]| body == answers[number % answers.len()].as_bytes();
+    let is_right = move |number: usize, body: &[u8]| {
+        let answer = answers[number % answers.len()].as_bytes();
+        let Some(source) = source else { return body == answer };
+        let rest = body.strip_prefix(&answer[..answer.len() - 1]).unwrap_or_default();
+        rest.starts_with(format!(",\"extensions\":{{\"source\":\"{source}\"").as_bytes())
+    };
     let make = move |number: usize| requests[number % requests.len()].clone();
     let report = load::http_checked(make, is_right, CONNECTIONS, count).await?;
     let wrong = (&report.statuses, report.wrong, &report.failure);

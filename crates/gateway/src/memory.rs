@@ -1,0 +1,23 @@
+//! Reads from memory: kinds that are asked for again and again are kept, filled with the gateway's own credential, and
+//! shown to callers whom the API server allows to read them.
+
+mod budget;
+mod cluster;
+mod fill;
+mod held;
+mod kept;
+mod object;
+mod page;
+mod read;
+mod reading;
+mod review;
+mod selector;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use self::{
+    budget::Budget,
+    cluster::{Memories, Memory},
+    read::{get, list},
+    reading::{Reading, Wishes, untold},
+};

@@ -1,0 +1,244 @@
+//! Answers from memory. Where memory cannot answer, or may not, the API server is asked.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::json;
+use tracing::info;
+
+use super::{
+    cluster::Memory,
+    fill,
+    held::Held,
+    kept::TOO_OLD,
+    object::{Object, key},
+    page::Place,
+    reading::Reading,
+    review::Right,
+    selector::Selector,
+};
+use crate::{
+    document::Resource,
+    error::GraphError,
+    execute::{Arguments, Asking},
+    plan::{Call, Wanted},
+    scan::{Selection, Shape},
+    schema::Kind,
+    upstream::checked_namespace,
+};
+
+/// A read of a kind that may be in memory.
+struct Sought<'a> {
+    asking: Asking<'a>,
+    memory: &'a Arc<Memory>,
+    reading: &'a Reading,
+    resource: &'a Resource,
+}
+
+/// One object from memory. None if the API server has to be asked: always for an object that memory does not know, since
+/// it may be new.
+pub(crate) async fn get(
+    asking: Asking<'_>,
+    arguments: &Arguments<'_>,
+    call: &Call,
+    kind: &Kind,
+) -> Result<Option<Object>, GraphError> {
+    let Some(sought) = Sought::of(asking, call, kind) else { return Ok(None) };
+    let (name, namespace) = (arguments.name()?, arguments.namespace(sought.resource)?);
+    let namespace = namespace.as_deref();
+    let key = key(namespace.unwrap_or_default(), &name);
+    let found = sought.looked(("get", namespace), |held| held.get(&key).cloned()).await;
+    let Some((Some(found), age)) = found else { return Ok(sought.through()) };
+    sought.told(("get", namespace, &name), age);
+    Ok(Some(found))
+}
+
+/// A list from memory. None if the API server has to be asked.
+pub(crate) async fn list(
+    asking: Asking<'_>,
+    arguments: &Arguments<'_>,
+    call: &Call,
+    kind: &Kind,
+) -> Result<Option<Found>, GraphError> {
+    let Some(sought) = Sought::of(asking, call, kind) else { return Ok(None) };
+    let namespace = arguments.text("namespace")?.filter(|namespace| !namespace.is_empty());
+    let namespace = namespace.as_deref().filter(|_| sought.resource.is_namespaced);
+    if let Some(namespace) = namespace {
+        checked_namespace(namespace)?;
+    }
+    let text = |name: &str| Ok::<_, GraphError>(arguments.text(name)?.unwrap_or_default());
+    let selector = Selector::read(&text("labelselector")?, &text("fieldselector")?, sought.resource);
+    let token = text("continue")?;
+    let place = if token.is_empty() { Some(None) } else { Place::read(&token).map(Some) };
+    let (Some(selector), Some(place)) = (selector, place) else { return Ok(sought.through()) };
+    let limit = arguments.number("limit")?.filter(|limit| *limit > 0);
+    let page = Page { namespace, selector, place, limit: limit.and_then(|limit| limit.try_into().ok()) };
+    let found = sought.looked(("list", namespace), |held| page.of(held)).await;
+    let Some((Some(found), age)) = found else { return Ok(sought.through()) };
+    let found = found.selected(&page);
+    if found.bytes() > asking.max_response {
+        // The API server's answer is as large, and the error says what to do.
+        return Ok(sought.through());
+    }
+    sought.told(("list", namespace, ""), age);
+    Ok(Some(found))
+}
+
+impl<'a> Sought<'a> {
+    /// None if there is no memory, or if it is not wanted, or never has what is selected.
+    fn of(asking: Asking<'a>, call: &Call, kind: &'a Kind) -> Option<Self> {
+        let (memory, reading) = (asking.endpoint.memory.as_ref()?, asking.reading?);
+        let sought = Self { asking, memory, reading, resource: &kind.resource };
+        if reading.wishes.is_off || !memory.may_keep(&kind.resource) || !has_all(&call.wanted) {
+            return sought.through();
+        }
+        Some(sought)
+    }
+
+    fn through<T>(&self) -> Option<T> {
+        self.reading.went_through();
+        self.memory.reads.count("cluster");
+        None
+    }
+
+    /// Looks into memory, if the caller may, and if it is young enough.
+    async fn looked<T>(
+        &self,
+        (verb, namespace): (&'static str, Option<&str>),
+        find: impl FnOnce(&Held) -> T,
+    ) -> Option<(T, Duration)> {
+        let kept = self.memory.kept(self.resource);
+        kept.note_read();
+        if !kept.is_open() {
+            fill::asked(self.memory, &kept, self.asking.authorization, namespace);
+            return None;
+        }
+        if !kept.is_fresh() {
+            return None;
+        }
+        let right = Right { verb, resource: self.resource, namespace };
+        if !self.memory.allows(self.asking.authorization, right).await
+            || !kept.reaches(self.reading.wishes.at_least).await
+        {
+            return None;
+        }
+        let look = kept.look(find)?;
+        (look.age < TOO_OLD).then_some((look.found, look.age))
+    }
+
+    /// Notes an answer from memory, for the caller and for whoever audits: the API server has not seen it.
+    fn told(&self, (verb, namespace, name): (&str, Option<&str>, &str), age: Duration) {
+        self.reading.remembered(age);
+        self.memory.reads.count("memory");
+        let caller = self.reading.caller.as_deref().unwrap_or("-");
+        let (group, resource) = (self.resource.name.group.as_str(), self.resource.plural.as_str());
+        let namespace = namespace.unwrap_or_default();
+        info!(target: "access", cluster = self.memory.cluster, caller, verb, group, resource, namespace, name, "read from memory");
+    }
+}
+
+/// The page that is asked for.
+struct Page<'a> {
+    namespace: Option<&'a str>,
+    selector: Selector,
+    place: Option<Place>,
+    limit: Option<usize>,
+}
+
+/// Part of a list.
+pub(crate) struct Found {
+    objects: Vec<Object>,
+    /// The version of the list.
+    version: u64,
+    /// Where the next page begins.
+    next: Option<Place>,
+    /// Number of objects after this page, if that is known.
+    left: Option<usize>,
+}
+
+impl Page<'_> {
+    /// The objects from which the page is selected. None if the list has changed since its first page: later pages are of
+    /// the same version, which the API server still has.
+    fn of(&self, held: &Held) -> Option<Found> {
+        let mut objects = held.within(self.namespace);
+        let mut version = held.version;
+        if let Some(place) = &self.place {
+            if !(held.changed..=held.version).contains(&place.version) {
+                return None;
+            }
+            version = place.version;
+            let from = place.key(self.namespace);
+            objects = &objects[objects.partition_point(|object| object.key() < &from[..])..];
+        }
+        let wanted = self.limit.filter(|_| self.selector.is_empty()).unwrap_or(objects.len());
+        let cut = wanted.min(objects.len());
+        let left = Some(objects.len() - cut).filter(|left| *left > 0);
+        let next = left.and_then(|_| self.after(objects[..cut].last(), version));
+        Some(Found { objects: objects[..cut].to_vec(), version, next, left })
+    }
+
+    fn after(&self, last: Option<&Object>, version: u64) -> Option<Place> {
+        Place::after(last?.key(), self.namespace, version)
+    }
+}
+
+impl Found {
+    /// Its items, in the order of the API server.
+    pub(crate) fn items(&self) -> Vec<&[u8]> {
+        self.objects.iter().map(Object::json).collect()
+    }
+
+    /// Its metadata as JSON.
+    pub(crate) fn metadata(&self) -> String {
+        let mut metadata = json!({"resourceVersion": self.version.to_string()});
+        if let Some(next) = &self.next {
+            metadata["continue"] = json!(next.text());
+        }
+        if let Some(left) = self.left {
+            metadata["remainingItemCount"] = json!(left);
+        }
+        metadata.to_string()
+    }
+
+    /// The bytes of its items.
+    pub(crate) fn bytes(&self) -> usize {
+        self.objects.iter().map(|object| object.json().len()).sum()
+    }
+
+    /// Applies the selector.
+    fn selected(mut self, page: &Page<'_>) -> Self {
+        if page.selector.is_empty() {
+            return self;
+        }
+        self.objects.retain(|object| page.selector.takes(object.json()));
+        if let Some(limit) = page.limit.filter(|limit| *limit < self.objects.len()) {
+            self.objects.truncate(limit);
+            self.next = page.after(self.objects.last(), self.version);
+        }
+        self
+    }
+}
+
+/// Returns `true` if memory has everything that is selected. It has no managed fields, and nothing above an object's
+/// own members.
+fn has_all(wanted: &Wanted) -> bool {
+    match wanted {
+        Wanted::Object(selection) => is_kept(selection),
+        Wanted::List(list) => list.items().all(|items| is_kept(items)),
+        Wanted::Event(_) | Wanted::Leaf => false,
+    }
+}
+
+fn is_kept(selection: &Selection) -> bool {
+    selection.fields.iter().all(|field| match (&*field.key, &field.shape) {
+        (_, Shape::Constant(_)) => true,
+        ("metadata", Shape::Object(metadata)) => metadata
+            .fields
+            .iter()
+            .all(|field| &*field.key != "managedFields" && !matches!(field.shape, Shape::Whole(_))),
+        (_, Shape::Whole(_)) | ("kind" | "apiVersion" | "metadata", _) => false,
+        _ => true,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,100 @@
+//! Pages of what is held, and what memory has at all.
+
+use super::{
+    super::{
+        held::Held,
+        tests::{object, resource},
+    },
+    *,
+};
+use crate::scan::{ListField, ListSelection, Selected, When};
+
+fn held() -> Held {
+    let mut held = Held::default();
+    for (index, key) in ["a/1", "a/2", "a/3", "b/1"].iter().enumerate() {
+        let phase = if index % 2 == 0 { "Running" } else { "Failed" };
+        held.list(object(key, 1, &format!(r#","status":{{"phase":"{phase}"}}"#)));
+    }
+    held.listed(10);
+    held
+}
+
+fn keys(found: &Found) -> String {
+    let keys = found.objects.iter().map(|object| std::str::from_utf8(object.key()).unwrap());
+    keys.collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn pages_are_cut_as_the_api_server_does() {
+    let held = held();
+    let table = [
+        (None, "", None, "a/1 a/2 a/3 b/1", None),
+        (Some("a"), "", None, "a/1 a/2 a/3", None),
+        (None, "", Some(3), "a/1 a/2 a/3", Some(1)),
+        (None, "", Some(4), "a/1 a/2 a/3 b/1", None),
+        (Some("a"), "", Some(1), "a/1", Some(2)),
+        (Some("none"), "", Some(1), "", None),
+        (None, "status.phase=Running", None, "a/1 a/3", None),
+        (None, "status.phase=Running", Some(2), "a/1 a/3", None),
+    ];
+    for (namespace, fields, limit, expected, left) in table {
+        let selector = Selector::read("", fields, &resource("", "pods")).unwrap();
+        let page = Page { namespace, selector, place: None, limit };
+        let found = page.of(&held).unwrap().selected(&page);
+        assert_eq!((keys(&found).as_str(), found.left), (expected, left), "{namespace:?} {fields} {limit:?}");
+        assert_eq!((found.next.is_some(), found.version), (left.is_some(), 10));
+    }
+    let selector = Selector::read("", "status.phase=Running", &resource("", "pods")).unwrap();
+    let page = Page { namespace: None, selector, place: None, limit: Some(1) };
+    let found = page.of(&held).unwrap().selected(&page);
+    assert_eq!((keys(&found).as_str(), found.left), ("a/1", None), "how many are left is not counted");
+    assert_eq!(found.next, Place::after(b"a/1", None, 10));
+}
+
+#[test]
+fn later_pages_are_of_the_version_of_the_first() {
+    let mut held = held();
+    // Nothing has changed since 10, and 15 was told by a bookmark.
+    held.version = 15;
+    for (namespace, key, version, expected) in [
+        (None, "a/2", 10, Some("a/3 b/1")),
+        (None, "a/2", 12, Some("a/3 b/1")),
+        (Some("a"), "a/1", 15, Some("a/2 a/3")),
+        (None, "b/1", 12, Some("")),
+        (None, "a/2", 9, None),
+        (None, "a/2", 16, None),
+    ] {
+        let place = Place::after(key.as_bytes(), namespace, version);
+        let page = Page { namespace, selector: Selector::default(), place, limit: None };
+        let found = page.of(&held);
+        assert_eq!(found.as_ref().map(keys).as_deref(), expected, "{key} of {version}");
+        assert!(found.is_none_or(|found| found.version == version));
+    }
+}
+
+#[test]
+fn memory_does_not_have_everything() {
+    let selected = |key: &str, shape: Shape| Selected::new(key, key, shape);
+    let metadata = |key: &str| {
+        let fields = vec![selected(key, Shape::Text)];
+        selected("metadata", Shape::Object(Arc::new(Selection { fields })))
+    };
+    let table = [
+        (selected("spec", Shape::Plain), true),
+        (selected("kind", Shape::Constant("\"Pod\"".into())), true),
+        (metadata("name"), true),
+        (metadata("managedFields"), false),
+        (selected("metadata", Shape::Plain), false),
+        (selected("kind", Shape::Text), false),
+        (selected("x", Shape::Whole(Box::new(Shape::Plain))), false),
+    ];
+    for (field, expected) in table {
+        let items = Arc::new(Selection { fields: vec![field.clone()] });
+        let list = ListSelection {
+            fields: vec![("\"items\":".into(), ListField::Items(Arc::clone(&items)), When::default())],
+        };
+        assert_eq!(has_all(&Wanted::List(Arc::new(list))), expected, "{field:?}");
+        assert_eq!(has_all(&Wanted::Object(items)), expected, "{field:?}");
+    }
+    assert!(!has_all(&Wanted::Leaf));
+}

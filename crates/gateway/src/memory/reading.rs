@@ -1,0 +1,198 @@
+//! What a request says about memory, and what it is told.
+
+use std::{sync::Arc, time::Duration};
+
+use apollo_compiler::response::{JsonMap, JsonValue};
+use parking_lot::Mutex;
+
+use super::object::comparable;
+use crate::error::{Code, GraphError};
+
+/// What comes before that which is told.
+const MEMBER: &[u8] = b",\"extensions\":{";
+
+/// What a request wants: `extensions.memory` and `extensions.minResourceVersion`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Wishes {
+    /// Everything is read from the API server.
+    pub(crate) is_off: bool,
+    /// The version that memory must know at least.
+    pub(crate) at_least: u64,
+}
+
+impl Wishes {
+    /// The wishes of a request, or what is wrong with them.
+    pub(crate) fn of(extensions: Option<&JsonMap>) -> Result<Self, GraphError> {
+        let said = |key: &str| extensions.and_then(|all| all.get(key)).filter(|value| !value.is_null());
+        let wrong = |message: &str| GraphError::new(Code::Invalid, message);
+        let is_off = match said("memory") {
+            None => false,
+            Some(JsonValue::Bool(may)) => !may,
+            Some(_) => return Err(wrong("extensions.memory must be true or false")),
+        };
+        let Some(version) = said("minResourceVersion") else { return Ok(Self { is_off, at_least: 0 }) };
+        let text = version.as_str().ok_or_else(|| wrong("extensions.minResourceVersion must be a text"))?;
+        // What cannot be compared is not compared.
+        Ok(comparable(text).map_or(Self { is_off: true, at_least: 0 }, |at_least| Self { is_off, at_least }))
+    }
+}
+
+#[derive(Debug, Default)]
+struct Notes {
+    from_memory: usize,
+    through: usize,
+    age: Duration,
+    written: u64,
+}
+
+/// One request, as memory sees it.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    /// What it wants.
+    pub(crate) wishes: Wishes,
+    /// Who asks, if that is known.
+    pub(crate) caller: Option<Arc<str>>,
+    notes: Mutex<Notes>,
+}
+
+impl Reading {
+    /// A request of which nothing is read yet.
+    pub(crate) fn new(wishes: Wishes, caller: Option<Arc<str>>) -> Self {
+        Self { wishes, caller, notes: Mutex::default() }
+    }
+
+    /// Something was read from memory of this age.
+    pub(crate) fn remembered(&self, age: Duration) {
+        let mut notes = self.notes.lock();
+        notes.from_memory += 1;
+        notes.age = notes.age.max(age);
+    }
+
+    /// Something was read from the API server.
+    pub(crate) fn went_through(&self) {
+        self.notes.lock().through += 1;
+    }
+
+    /// Something was written, and has this version.
+    pub(crate) fn wrote(&self, version: u64) {
+        let mut notes = self.notes.lock();
+        notes.written = notes.written.max(version);
+    }
+
+    /// Adds the `extensions` to the end of an answer, if there is anything to say.
+    pub(crate) fn tell(&self, answer: &mut Vec<u8>) {
+        if let Some(said) = self.extensions() {
+            // The end of the answer makes room.
+            answer.pop();
+            answer.extend_from_slice(MEMBER);
+            answer.extend_from_slice(said.as_bytes());
+            answer.extend_from_slice(b"}}");
+        }
+    }
+
+    fn extensions(&self) -> Option<String> {
+        let notes = self.notes.lock();
+        let mut said = Vec::new();
+        match (notes.from_memory, notes.through) {
+            (0, 0) => {}
+            (0, _) => said.push("\"source\":\"cluster\"".to_owned()),
+            (_, through) => {
+                let source = if through == 0 { "memory" } else { "mixed" };
+                // Rounded up: it is never older than that.
+                let age = notes.age.as_micros().div_ceil(1000);
+                said.push(format!("\"source\":\"{source}\",\"cacheAgeMs\":{age}"));
+            }
+        }
+        if notes.written > 0 {
+            said.push(format!("\"resourceVersion\":\"{}\"", notes.written));
+        }
+        (!said.is_empty()).then(|| said.join(","))
+    }
+}
+
+/// An answer without what was told of it, which is another one each time: what its tag is made of.
+pub(crate) fn untold(answer: &[u8]) -> &[u8] {
+    let found = memchr::memmem::rfind(answer, MEMBER);
+    let (data, said) = answer.split_at(found.unwrap_or(answer.len()));
+    // What is told has no object in it, and nothing follows.
+    let is_told = memchr::memchr(b'}', said).is_some_and(|end| end + 2 == said.len());
+    if is_told { data } else { answer }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wishes(json: &str) -> Result<Wishes, String> {
+        let map: JsonMap = serde_json::from_str(json).unwrap();
+        Wishes::of(Some(&map)).map_err(|error| error.message)
+    }
+
+    #[test]
+    fn wishes_are_read_strictly() {
+        let of = |is_off, at_least| Ok(Wishes { is_off, at_least });
+        let table = [
+            ("{}", of(false, 0)),
+            (r#"{"memory":true}"#, of(false, 0)),
+            (r#"{"memory":false,"minResourceVersion":"12"}"#, of(true, 12)),
+            (r#"{"minResourceVersion":"12"}"#, of(false, 12)),
+            (r#"{"minResourceVersion":"012"}"#, of(true, 0)),
+            (r#"{"minResourceVersion":"a"}"#, of(true, 0)),
+            (r#"{"memory":null,"minResourceVersion":null}"#, of(false, 0)),
+            (r#"{"memory":"no"}"#, Err("extensions.memory must be true or false".to_owned())),
+            (r#"{"minResourceVersion":12}"#, Err("extensions.minResourceVersion must be a text".to_owned())),
+        ];
+        for (json, expected) in table {
+            assert_eq!(wishes(json), expected, "{json}");
+        }
+        assert_eq!(Wishes::of(None).unwrap(), Wishes::default());
+    }
+
+    #[test]
+    fn an_answer_says_where_it_is_from() {
+        let ms = Duration::from_millis;
+        let table: [(&[u64], usize, u64, Option<&str>); 6] = [
+            (&[], 0, 0, None),
+            (&[], 1, 0, Some(r#""source":"cluster""#)),
+            (&[3, 7], 0, 0, Some(r#""source":"memory","cacheAgeMs":7"#)),
+            (&[3], 1, 0, Some(r#""source":"mixed","cacheAgeMs":3"#)),
+            (&[], 0, 9, Some(r#""resourceVersion":"9""#)),
+            (&[0], 0, 9, Some(r#""source":"memory","cacheAgeMs":0,"resourceVersion":"9""#)),
+        ];
+        for (ages, through, written, expected) in table {
+            let reading = Reading::new(Wishes::default(), None);
+            for age in ages {
+                reading.remembered(ms(*age));
+            }
+            for _ in 0..through {
+                reading.went_through();
+            }
+            if written > 0 {
+                reading.wrote(written);
+            }
+            assert_eq!(reading.extensions().as_deref(), expected);
+            let mut answer = b"{\"data\":{}}".to_vec();
+            reading.tell(&mut answer);
+            let told: serde_json::Value = serde_json::from_slice(&answer).unwrap();
+            assert_eq!(told.get("extensions").is_some(), expected.is_some());
+            if expected.is_some() {
+                assert_eq!(untold(&answer), b"{\"data\":{}");
+            }
+        }
+        let reading = Reading::new(Wishes::default(), None);
+        reading.remembered(Duration::from_micros(1));
+        assert_eq!(reading.extensions().as_deref(), Some(r#""source":"memory","cacheAgeMs":1"#));
+    }
+
+    #[test]
+    fn what_only_looks_like_it_was_not_told() {
+        for answer in [
+            r#"{"data":{"x":{"a":1,"extensions":{"source":1}}}}"#,
+            r#"{"data":null,"errors":[{"message":"","extensions":{"code":"X"}}]}"#,
+            r#"{"data":{}}"#,
+            "",
+        ] {
+            assert_eq!(untold(answer.as_bytes()), answer.as_bytes());
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Lists whose items are at hand one by one, and not in the bytes of one answer.
+
+use std::cmp::Ordering;
+
+use super::{
+    cursor::{Cursor, at},
+    list::{ListError, ListField, ListSelection, Order, compare},
+    selection::Selection,
+    writer::Writer,
+};
+
+/// Writes a list from its metadata and its items.
+pub(crate) fn list_of<'p>(
+    writer: &mut Writer<'p>,
+    (metadata, items): (&[u8], &[&[u8]]),
+    selection: &'p ListSelection,
+    order: Option<&Order>,
+) -> Result<(), ListError> {
+    writer.is_hasty = true;
+    let sorted = order.map(|order| sorted(items, order)).transpose()?.flatten();
+    let items = sorted.as_deref().unwrap_or(items);
+    writer.out.push(b'{');
+    for (index, (label, field, _)) in selection.fields.iter().enumerate() {
+        if index > 0 {
+            writer.out.push(b',');
+        }
+        writer.out.extend_from_slice(label.as_bytes());
+        let (key, otherwise): (_, &[u8]) = match field {
+            ListField::Items(selected) => {
+                write_all(writer, items, selected)?;
+                continue;
+            }
+            ListField::Constant(json) => {
+                writer.out.extend_from_slice(json.as_bytes());
+                continue;
+            }
+            ListField::ResourceVersion => ("resourceVersion", b"null"),
+            ListField::Continue => ("continue", b"\"\""),
+            ListField::RemainingItemCount => ("remainingItemCount", b"null"),
+        };
+        writer.out.extend_from_slice(at(metadata, &[key])?.unwrap_or(otherwise));
+    }
+    writer.out.push(b'}');
+    Ok(())
+}
+
+fn write_all<'p>(
+    writer: &mut Writer<'p>,
+    items: &[&[u8]],
+    selection: &'p Selection,
+) -> Result<(), ListError> {
+    writer.out.push(b'[');
+    for (index, item) in items.iter().enumerate() {
+        if index > 0 {
+            writer.out.push(b',');
+        }
+        writer.item(&mut Cursor::new(item), selection, index)?;
+    }
+    writer.out.push(b']');
+    Ok(())
+}
+
+/// The items in order, unless they are already.
+fn sorted<'i>(items: &[&'i [u8]], order: &Order) -> Result<Option<Vec<&'i [u8]>>, ListError> {
+    let keyed = items.iter().map(|item| Ok((order.key(item)?, *item)));
+    let mut keyed = keyed.collect::<Result<Vec<_>, ListError>>()?;
+    if keyed.first().is_some_and(|(key, _)| key.is_none()) {
+        return Err(ListError::NoSuchField);
+    }
+    if keyed.is_sorted_by(|(a, _), (b, _)| compare(*a, *b) != Ordering::Greater) {
+        return Ok(None);
+    }
+    keyed.sort_by(|(a, _), (b, _)| compare(*a, *b));
+    Ok(Some(keyed.into_iter().map(|(_, item)| item).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::{
+        super::{Selected, Shape, When, list},
+        *,
+    };
+
+    #[test]
+    fn items_at_hand_are_written_as_those_of_an_answer() {
+        let of = |fields| Shape::Object(Arc::new(Selection { fields }));
+        let plain = |name: &str| Selected::new(name, name, Shape::Plain);
+        let constant = |name: &str| Selected::new(name, name, Shape::Constant("1".into()));
+        let name =
+            Selected::new("metadata", "metadata", of(vec![Selected::new("name", "name", Shape::Text)]));
+        let nested =
+            Selected::new("y", "y", of(vec![Selected::new("a", "a", of(vec![plain("b")])), plain("d")]));
+        let list = Selected::new("x", "x", Shape::List(Box::new(of(vec![plain("a")]))));
+        let alias = Selected::new("again", "metadata", of(vec![plain("uid"), plain("none")]));
+        let bare = Selected::new("y", "y", of(vec![constant("t")]));
+        for fields in [
+            vec![name.clone(), plain("n")],
+            vec![name.clone()],
+            vec![plain("n"), name.clone(), alias, list.clone()],
+            vec![list, nested.clone(), constant("t"), plain("n")],
+            vec![nested, name],
+            vec![bare, plain("n")],
+            vec![constant("t")],
+        ] {
+            are_written_alike(fields);
+        }
+    }
+
+    fn are_written_alike(fields: Vec<Selected>) {
+        let items = [
+            r#"{"metadata":{"name":"b","uid":"}"},"n":2,"x":[{"a":1,"b":[{}]},{"b":2},{}],"y":{"a":{"b":1,"c":2},"d":3}}"#,
+            r#"{"n":3,"metadata":{"uid":"1","name":"a"},"y":{"d":{"a":[]}},"x":null}"#,
+            r#"{"metadata":{"name":"c"},"n":1,"y":{},"x":[],"z":{}}"#,
+        ];
+        let metadata = r#"{"resourceVersion":"7","continue":"x"}"#;
+        let field = |label: &str, field| (format!("\"{label}\":").into(), field, When::default());
+        let selection = ListSelection {
+            fields: vec![
+                field("continue", ListField::Continue),
+                field("items", ListField::Items(Arc::new(Selection { fields }))),
+                field("left", ListField::RemainingItemCount),
+                field("resourceVersion", ListField::ResourceVersion),
+                field("__typename", ListField::Constant("\"L\"".into())),
+            ],
+        };
+        let answer = format!(r#"{{"metadata":{metadata},"items":[{}]}}"#, items.join(","));
+        for path in [None, Some("n"), Some("metadata.name"), Some("metadata.none")] {
+            let order = path.map(Order::by);
+            let (mut one, mut other) = (Writer::default(), Writer::default());
+            let through = list(&mut one, answer.as_bytes(), &selection, order.as_ref());
+            let bytes = items.map(str::as_bytes);
+            let at_hand = list_of(&mut other, (metadata.as_bytes(), &bytes), &selection, order.as_ref());
+            assert_eq!(through, at_hand, "{path:?}");
+            if through.is_ok() {
+                assert_eq!(String::from_utf8(one.out), String::from_utf8(other.out), "{path:?}");
+            }
+        }
+    }
+}
