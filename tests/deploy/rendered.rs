@@ -18,7 +18,10 @@ const CONFIGURED: &str =
 const ANSWERING: &str = "tls: {secretName: tls}\n\
                          ingress: {enabled: true, className: c, hosts: [a.example.com], tls: [{secretName: t, hosts: [a.example.com]}]}\n\
                          httpRoute: {enabled: true, parentRefs: [{name: g}]}\n";
-const CHARTS: [(&str, &[&str], &str); 7] = [
+const LOGIN: &str = "externalUrl: https://portal.example.com\n\
+                     oidc: {issuer: https://i.example, clientId: p, clientSecretName: s, caSecretName: c}\n\
+                     identity: {mode: impersonate, groupsPrefix: api-, groups: [api-owners]}\n";
+const CHARTS: [(&str, &[&str], &str); 8] = [
     ("konnector", &[], "boundGroups: [wildwest.dev]\nsecretNamespaces: [default]\n"),
     ("provider", &[], "allowShared: true\n"),
     ("token-service", &[CONFIGURED, ANSWERING], "clusterNames: {enabled: true}\n"),
@@ -26,6 +29,7 @@ const CHARTS: [(&str, &[&str], &str); 7] = [
     ("listener", &[ANSWERING], "secretNamespaces: [default]\n"),
     ("gateway", &[ANSWERING], "listener: {caSecretName: ca}\nautoscaling: {enabled: true}\n"),
     ("devportal", &[], "namespaces: [default]\n"),
+    ("portal", &[ANSWERING, LOGIN], "tryIt: {caSecretName: ca}\nautoscaling: {enabled: true}\n"),
 ];
 
 /// One namespace per chart, so that releases do not get in each other's way.

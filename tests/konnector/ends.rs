@@ -7,7 +7,7 @@ use kube::{
     Api, ResourceExt as _,
     api::{DeleteParams, DynamicObject, Patch, PatchParams, PropagationPolicy},
 };
-use portolan_core::api::kubebind::{APIServiceBinding, APIServiceBindingBundle};
+use portolan_core::api::kubebind::{APIServiceBinding, APIServiceBindingBundle, APIServiceExport};
 use portolan_testkit::eventually::{eventually, watch_until, watch_until_gone};
 use serde_json::json;
 
@@ -214,4 +214,30 @@ async fn a_plan_tells_what_would_go_and_a_drain_takes_everything_away() {
     assert!(drained.stdout.contains("drained: nothing is left"), "{}", drained.stdout);
     assert_eq!(copies(&service).await, 0);
     no_crd(&service).await;
+}
+
+/// As after a restore of the provider's backup: it waits for a word that was given before.
+#[tokio::test]
+async fn a_provider_hears_again_that_nothing_is_left_of_an_export() {
+    let clusters = Clusters::start("heard-again").await;
+    let service = Service::bind(&clusters, "heard-again").await;
+    clusters.konnector.kill();
+    let crds: Api<CustomResourceDefinition> = Api::all(service.provider.clone());
+    let withdraw =
+        |value: Option<&str>| Patch::Merge(json!({"metadata": {"labels": {"kube-bind.io/exported": value}}}));
+    let params = PatchParams::default();
+    crds.patch(&service.export(), &params, &withdraw(None)).await.unwrap();
+    let exports: Api<APIServiceExport> =
+        Api::namespaced(service.provider.clone(), &service.contract_namespace());
+    let is_going = |export: &APIServiceExport| export.metadata.deletion_timestamp.is_some();
+    watch_until(exports.clone(), &service.export(), is_going, SOON).await.unwrap();
+    let released = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+    bindings(&service).patch(&service.export(), &params, &released).await.unwrap();
+    bindings(&service).delete(&service.export(), &DeleteParams::default()).await.unwrap();
+    watch_until_gone(bindings(&service), &service.export(), SOON).await.unwrap();
+
+    let (_konnector, _) = konnector(&clusters.konnector_kubeconfig).await;
+    watch_until_gone(exports, &service.export(), SOON).await.unwrap();
+    crds.patch(&service.export(), &params, &withdraw(Some("true"))).await.unwrap();
+    binding_condition(&service.consumer, &service.export(), "Ready", ("True", "")).await;
 }

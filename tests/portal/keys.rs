@@ -237,6 +237,31 @@ async fn requests_are_edited_while_they_wait_and_deleted_at_any_time() {
 }
 
 #[tokio::test]
+async fn a_request_that_is_sent_twice_is_one_key() {
+    let stage = Stage::shared().await;
+    let place = stage.toystore("resent").await;
+    place.publish("owner1", "toys", &json!({})).await;
+    let alice = stage.portal.by(&stage.login, "alice");
+    let with_id = stage.portal.with(&format!("{}idempotency-key: one\r\n", alice.headers));
+    let body = |tier: &str| json!({"apiProductName": "toys", "namespace": "resent", "planTier": tier, "userEmail": "alice@example.com"});
+    let (gold, silver) = (body("gold"), body("silver"));
+    let at_once = async || with_id.post("/api/kuadrant/requests", &gold).await;
+    let (one, two, three) = tokio::join!(at_once(), at_once(), at_once());
+    for answer in [&one, &two, &three] {
+        assert_eq!(answer.status, 201, "{}", answer.text);
+        assert_eq!(answer.json()["metadata"]["uid"], one.json()["metadata"]["uid"]);
+    }
+    Caller::is_problem(&with_id.post("/api/kuadrant/requests", &silver).await, 409);
+    let keys = place.api::<APIKey>().list(&kube::api::ListParams::default()).await.unwrap();
+    assert_eq!(keys.items.len(), 1);
+    assert_eq!(
+        alice.post("/api/kuadrant/requests", &gold).await.status,
+        201,
+        "without an id, it is another one"
+    );
+}
+
+#[tokio::test]
 async fn many_are_decided_at_once_and_each_has_its_answer() {
     let stage = Stage::shared().await;
     let place = stage.toystore("bulk").await;

@@ -1,6 +1,6 @@
 //! Logins of browsers: the code flow, the cookie, what protects it, and the way out.
 
-use portolan_testkit::{raw::RawAnswer, workdir::Workdir};
+use portolan_testkit::{login::LoginProvider, raw::RawAnswer, workdir::Workdir};
 use serde_json::json;
 
 use crate::{
@@ -10,11 +10,11 @@ use crate::{
 
 /// What a browser keeps.
 #[derive(Clone, Default)]
-struct Jar(Vec<(String, String)>);
+pub(crate) struct Jar(Vec<(String, String)>);
 
 impl Jar {
     /// Takes over the cookies of an answer; those with an age of 0 go.
-    fn take(&mut self, answer: &RawAnswer) {
+    pub(crate) fn take(&mut self, answer: &RawAnswer) {
         for cookie in answer.values("set-cookie") {
             let (pair, attributes) = cookie.split_once(';').unwrap_or((cookie, ""));
             let (name, value) = pair.split_once('=').unwrap();
@@ -25,7 +25,7 @@ impl Jar {
         }
     }
 
-    fn header(&self) -> String {
+    pub(crate) fn header(&self) -> String {
         let pairs: Vec<_> = self.0.iter().map(|(name, value)| format!("{name}={value}")).collect();
         if pairs.is_empty() { String::new() } else { format!("cookie: {}\r\n", pairs.join("; ")) }
     }
@@ -37,28 +37,28 @@ fn location(answer: &RawAnswer) -> String {
 }
 
 /// What the login provider sends a browser back to, as a path of the portal.
-fn consent(stage: &Stage, authorize: &str, person: &str) -> String {
-    assert!(authorize.starts_with(&format!("{}/authorize?", stage.login.url)), "{authorize}");
+fn consent(login: &LoginProvider, authorize: &str, person: &str) -> String {
+    assert!(authorize.starts_with(&format!("{}/authorize?", login.url)), "{authorize}");
     for part in ["code_challenge_method=S256", "response_type=code", "state=", "nonce=", "code_challenge="] {
         assert!(authorize.contains(part), "{part}: {authorize}");
     }
-    let back = stage.login.consent(authorize, person).unwrap();
+    let back = login.consent(authorize, person).unwrap();
     back.strip_prefix(ORIGIN).unwrap_or_else(|| panic!("{back}")).to_owned()
 }
 
 /// A whole login. Gives the cookies and where the browser ends up.
-async fn sign_in(stage: &Stage, site: &Site, person: &str, next: &str) -> (Jar, String) {
+pub(crate) async fn sign_in(login: &LoginProvider, site: &Site, person: &str, next: &str) -> (Jar, String) {
     let mut jar = Jar::default();
     let begun = site.with("").get(&format!("/login?next={next}")).await;
     jar.take(&begun);
-    let back = consent(stage, &location(&begun), person);
+    let back = consent(login, &location(&begun), person);
     let done = site.with(&jar.header()).get(&back).await;
     let to = location(&done);
     jar.take(&done);
     (jar, to)
 }
 
-async fn csrf(site: &Site, jar: &Jar) -> String {
+pub(crate) async fn csrf(site: &Site, jar: &Jar) -> String {
     let me = site.with(&jar.header()).get("/api/me").await;
     assert_eq!(me.status, 200, "{}", me.text);
     me.json()["csrf"].as_str().unwrap().to_owned()
@@ -70,7 +70,7 @@ async fn somebody_signs_in_works_and_signs_out() {
     let place = stage.toystore("session").await;
     place.publish("owner1", "toys", &json!({})).await;
     let site = Site::start(&stage.kubeconfig, Some(&stage.login), &[]).await;
-    let (mut jar, to) = sign_in(stage, &site, "alice", "/products/session/toys").await;
+    let (mut jar, to) = sign_in(&stage.login, &site, "alice", "/products/session/toys").await;
     assert!(to == "/products/session/toys" || to == format!("{ORIGIN}/products/session/toys"), "{to}");
     let me = site.with(&jar.header()).get("/api/me").await.json();
     assert_eq!(
@@ -102,7 +102,7 @@ async fn the_cookie_is_for_this_host_and_no_script() {
     let begun = site.with("").get("/login?next=/").await;
     let mut jar = Jar::default();
     jar.take(&begun);
-    let done = site.with(&jar.header()).get(&consent(stage, &location(&begun), "alice")).await;
+    let done = site.with(&jar.header()).get(&consent(&stage.login, &location(&begun), "alice")).await;
     let set = [begun.values("set-cookie"), done.values("set-cookie")].concat();
     let kept: Vec<_> = set.iter().filter(|cookie| !cookie.to_lowercase().contains("max-age=0")).collect();
     assert!(kept.len() >= 2, "{set:?}");
@@ -124,8 +124,8 @@ async fn a_change_needs_the_token_of_its_session() {
     let place = stage.toystore("csrf").await;
     place.publish("owner1", "toys", &json!({})).await;
     let site = Site::start(&stage.kubeconfig, Some(&stage.login), &[]).await;
-    let (jar, _) = sign_in(stage, &site, "alice", "/").await;
-    let (others, _) = sign_in(stage, &site, "bob", "/").await;
+    let (jar, _) = sign_in(&stage.login, &site, "alice", "/").await;
+    let (others, _) = sign_in(&stage.login, &site, "bob", "/").await;
     let (mine, theirs) = (csrf(&site, &jar).await, csrf(&site, &others).await);
     assert_ne!(mine, theirs);
     let body = json!({"apiProductName": "toys", "namespace": "csrf", "planTier": "gold", "userEmail": "alice@example.com"});
@@ -168,7 +168,7 @@ async fn a_login_belongs_to_the_browser_that_began_it() {
     let stage = Stage::shared().await;
     let site = Site::start(&stage.kubeconfig, Some(&stage.login), &[]).await;
     let begun = site.with("").get("/login?next=/").await;
-    let back = consent(stage, &location(&begun), "bob");
+    let back = consent(&stage.login, &location(&begun), "bob");
     // The victim's browser has no cookie of this login, or that of another one.
     let mut victim = Jar::default();
     let refused = site.with("").get(&back).await;
@@ -181,17 +181,17 @@ async fn a_login_belongs_to_the_browser_that_began_it() {
     let second = site.with("").get("/login?next=/").await;
     victim.take(&second);
     let begun = site.with("").get("/login?next=/").await;
-    let back = consent(stage, &location(&begun), "bob");
+    let back = consent(&stage.login, &location(&begun), "bob");
     let refused = site.with(&victim.header()).get(&back).await;
     let mut after = victim.clone();
     after.take(&refused);
     assert_eq!(site.with(&after.header()).get("/api/me").await.status, 401, "{}", refused.text);
     // What was set before a login is another cookie after it.
-    let (jar, _) = sign_in(stage, &site, "alice", "/").await;
+    let (jar, _) = sign_in(&stage.login, &site, "alice", "/").await;
     let again = site.with(&jar.header()).get("/login?next=/").await;
     let mut renewed = jar.clone();
     renewed.take(&again);
-    let done = site.with(&renewed.header()).get(&consent(stage, &location(&again), "bob")).await;
+    let done = site.with(&renewed.header()).get(&consent(&stage.login, &location(&again), "bob")).await;
     renewed.take(&done);
     let me = site.with(&renewed.header()).get("/api/me").await.json();
     assert_eq!(me["user"], "bob", "{me}");
@@ -214,7 +214,7 @@ async fn nobody_is_sent_to_another_host() {
         "/%0d%0aset-cookie:x=y",
         "/.//evil.example",
     ] {
-        let (_, to) = sign_in(stage, &site, "alice", next).await;
+        let (_, to) = sign_in(&stage.login, &site, "alice", next).await;
         let base = url::Url::parse(ORIGIN).unwrap();
         let url = base.join(&to).unwrap();
         assert_eq!(url.host_str(), Some("portal.test"), "{next}: {to}");
@@ -258,10 +258,10 @@ async fn replicas_share_sessions_and_keys_can_be_changed() {
     let (old, new) = (file("old", old), file("new", new));
     let start = async |flags: &[&str]| Site::start(&stage.kubeconfig, Some(&stage.login), flags).await;
     let before = start(&[&old]).await;
-    let (jar, _) = sign_in(stage, &before, "alice", "/").await;
+    let (jar, _) = sign_in(&stage.login, &before, "alice", "/").await;
     let both = start(&[&new, &old]).await;
     assert_eq!(both.with(&jar.header()).get("/api/me").await.json()["user"], "alice");
-    let (fresh, _) = sign_in(stage, &both, "alice", "/").await;
+    let (fresh, _) = sign_in(&stage.login, &both, "alice", "/").await;
     let after = start(&[&new]).await;
     assert_eq!(after.with(&fresh.header()).get("/api/me").await.json()["user"], "alice");
     assert_eq!(after.with(&jar.header()).get("/api/me").await.status, 401);

@@ -4,11 +4,18 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "clippy takes the helpers of a test for other code")]
 
 mod browser;
+mod documents;
+mod events;
+mod impersonation;
 mod keys;
 mod list;
 mod login;
+mod outside;
 mod people;
 mod products;
+mod replicas;
 mod scene;
 mod security;
 mod site;
+mod try_it;
+mod usage;

@@ -14,6 +14,9 @@ async fn everybody_is_who_the_api_server_says() {
     let rights = [
         ("eng", "createProducts", false),
         ("eng", "listRoutes", true),
+        ("eng", "requestKeys", false),
+        ("owner1", "requestKeys", true),
+        ("alice", "requestKeys", true),
         ("admin1", "createProducts", true),
         ("admin1", "updateAnyProduct", true),
         ("admin1", "deleteAnyProduct", true),

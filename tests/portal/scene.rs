@@ -1,7 +1,11 @@
 //! A control plane that trusts a login provider, with the controller, the roles and policies of the charts, and people.
 //! Each test has its namespace.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use k8s_openapi::api::{
     core::v1::{Namespace, Secret},
@@ -34,7 +38,7 @@ const ROLES: [(&str, &str); 4] = [
     ("api-consumer", "api-consumers"),
 ];
 /// Each person, and his group.
-const PEOPLE: [(&str, &str); 6] = [
+pub(crate) const PEOPLE: [(&str, &str); 6] = [
     ("eng", "platform"),
     ("admin1", "api-admins"),
     ("owner1", "api-owners"),
@@ -54,19 +58,22 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    async fn start() -> Self {
+    /// One that nobody shares.
+    pub(crate) async fn start(name: &str) -> Self {
         let home = Workdir::new("portal-stage").unwrap();
         let people: Vec<_> = PEOPLE.iter().map(|(name, group)| Person::new(name, &[group])).collect();
         let login = LoginProvider::start(&people).unwrap();
         let apiserver_args = login.apiserver_args(home.path()).unwrap();
-        let options = ControlPlaneOptions { apiserver_args, ..ControlPlaneOptions::named("portal") };
+        let options = ControlPlaneOptions { apiserver_args, ..ControlPlaneOptions::named(name) };
         let plane = ControlPlane::start(options).await.unwrap();
         let client = plane.client();
         let of_controller = ServiceAccountSetup::new("devportal", RELEASE).create(&plane).await.unwrap();
         toystore::install(&client).await.unwrap();
         toystore::install_policies(&client, POLICIES, CONTROLLER).await.unwrap();
         install_roles(&client).await;
-        let mut options = ServiceOptions::new("devportal", of_controller);
+        // Documents are on this machine, and one of them is as large as they may be.
+        let fetches = ["--fetch-allowed-cidrs=127.0.0.0/8", "--openapi-spec-max-size=1000000"];
+        let mut options = ServiceOptions::new("devportal", of_controller).args(fetches);
         RELEASE.clone_into(&mut options.pod_namespace);
         let controller = ServiceProcess::start(options).await.unwrap();
         let kubeconfig = ServiceAccountSetup::new("portal", RELEASE).create(&plane).await.unwrap();
@@ -79,7 +86,7 @@ impl Stage {
     /// The stage that all tests share.
     pub(crate) async fn shared() -> &'static Self {
         static SHARED: OnceCell<Stage> = OnceCell::const_new();
-        let stage = SHARED.get_or_init(|| async { Box::pin(Self::start()).await }).await;
+        let stage = SHARED.get_or_init(|| async { Box::pin(Self::start("portal")).await }).await;
         stage.controller.keep();
         stage
     }
@@ -194,10 +201,17 @@ impl Place<'_> {
 
     /// Asks for a key of the plan `gold`, and waits until the controller has seen the request. Gives its name.
     pub(crate) async fn ask(&self, user: &str, product: &str) -> String {
+        static ASKED: AtomicUsize = AtomicUsize::new(0);
+        self.ask_as(user, product, &ASKED.fetch_add(1, Ordering::Relaxed).to_string()).await
+    }
+
+    /// The same with an id, from which the name follows.
+    pub(crate) async fn ask_as(&self, user: &str, product: &str, id: &str) -> String {
         let body = json!({"apiProductName": product, "namespace": self.namespace, "planTier": "gold",
                           "useCase": "mobile app", "userEmail": format!("{user}@example.com")});
         let by = self.stage.portal.by(&self.stage.login, user);
-        let answer = by.post("/api/kuadrant/requests", &body).await;
+        let with_id = self.stage.portal.with(&format!("{}idempotency-key: {id}\r\n", by.headers));
+        let answer = with_id.post("/api/kuadrant/requests", &body).await;
         assert_eq!(answer.status, 201, "{}", answer.text);
         let name = answer.json()["metadata"]["name"].as_str().unwrap().to_owned();
         let keys = self.api::<APIKey>();

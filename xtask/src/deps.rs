@@ -24,7 +24,7 @@ const fn program(name: &'static str, package: &'static str, used: &'static str) 
 
 /// Programs that are used besides Rust and Go. Those that are missing are installed, and nothing is installed
 /// anywhere else.
-const PROGRAMS: [Program; 14] = [
+const PROGRAMS: [Program; 15] = [
     program("cc", "gcc", "the C and assembler in crates"),
     program("ar", "binutils", "the C and assembler in crates"),
     program("curl", "curl", "tests that do what documents say"),
@@ -34,6 +34,12 @@ const PROGRAMS: [Program; 14] = [
     program("ip", "iproute2", "tests in a network of their own"),
     program("chromium", "chromium", "tests of pages"),
     program("chromedriver", "chromium-driver", "tests of pages"),
+    // Not a program: what is set in a font of the system looks the same in every picture.
+    program(
+        "/usr/share/fonts/truetype/liberation/LiberationMono-Regular.ttf",
+        "fonts-liberation",
+        "pictures of pages",
+    ),
     program("buildah", "buildah", "images"),
     program("containerd", "containerd", "the cluster"),
     // Folders of daemons are on nobody's path but root's.

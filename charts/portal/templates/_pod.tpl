@@ -41,6 +41,9 @@ args:
   {{- with .Values.tryIt.gateway }}
   - {{ printf "--try-gateway=%s" . | toJson }}
   {{- end }}
+  {{- if .Values.tryIt.caSecretName }}
+  - --try-ca-file=/etc/portolan-try-ca/ca.crt
+  {{- end }}
   {{- include "portolan-lib.tls-args" . | nindent 2 }}
 ports: {portal: 8443, admin: 9090}
 volumes:
@@ -52,6 +55,9 @@ volumes:
   {{- with $oidc.caSecretName }}
   - {name: oidc-ca, secret: {secretName: {{ quote . }}, items: [{key: ca.crt, path: ca.crt}]}}
   {{- end }}
+  {{- end }}
+  {{- with .Values.tryIt.caSecretName }}
+  - {name: try-ca, secret: {secretName: {{ quote . }}, items: [{key: ca.crt, path: ca.crt}]}}
   {{- end }}
   {{- with .Values.tls.secretName }}
   - {name: tls, secret: {secretName: {{ quote . }}}}
@@ -65,6 +71,9 @@ volumeMounts:
   {{- if $oidc.caSecretName }}
   - {name: oidc-ca, mountPath: /etc/portolan-oidc-ca, readOnly: true}
   {{- end }}
+  {{- end }}
+  {{- if .Values.tryIt.caSecretName }}
+  - {name: try-ca, mountPath: /etc/portolan-try-ca, readOnly: true}
   {{- end }}
   {{- if .Values.tls.secretName }}
   - {name: tls, mountPath: /etc/portolan-tls, readOnly: true}

@@ -1,7 +1,6 @@
 //! The caller: its token is proven by a review that the cluster makes of it.
 
 use std::{
-    hash::{BuildHasher as _, RandomState},
     net::IpAddr,
     sync::{
         Arc,
@@ -12,7 +11,10 @@ use std::{
 
 use http::{HeaderValue, StatusCode};
 use moka::future::Cache;
-use portolan_runtime::limits::{CallerRates, RateSubject};
+use portolan_runtime::{
+    keyed_hash::KeyedHash,
+    limits::{CallerRates, RateSubject},
+};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -79,7 +81,7 @@ enum Verdict {
 pub(crate) struct Callers {
     proven: Cache<u128, Caller>,
     refused: Cache<u128, ()>,
-    keys: [RandomState; 2],
+    hashes: KeyedHash,
     /// Index of the review that the cluster supports.
     question: AtomicU8,
     in_flight: usize,
@@ -95,7 +97,7 @@ impl Callers {
         Self {
             proven: Cache::builder().max_capacity(MAX_TOKENS).time_to_live(PROVEN).build(),
             refused: Cache::builder().max_capacity(MAX_TOKENS).time_to_live(REFUSED).build(),
-            keys: [RandomState::new(), RandomState::new()],
+            hashes: KeyedHash::default(),
             question: AtomicU8::new(0),
             in_flight,
             places: moka::sync::Cache::builder()
@@ -106,8 +108,7 @@ impl Callers {
     }
 
     fn key(&self, token: &str) -> u128 {
-        let [high, low] = self.keys.each_ref().map(|key| u128::from(key.hash_one(token)));
-        (high << 64) | low
+        self.hashes.of(token)
     }
 
     /// Identifies a caller by its token.

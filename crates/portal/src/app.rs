@@ -104,6 +104,7 @@ async fn try_it(args: &ServiceArgs, config: &Config) -> Result<Option<TryIt>, Pr
         return Ok(None);
     }
     let own_api_server = client::addresses(config).await;
+    let extra_authorities = authorities(args.reach.try_ca_file.as_ref()).await?;
     let fetcher = Fetcher::new(&FetchSettings {
         policy: AddressPolicy {
             networks: args.reach.try_allowed_cidrs.clone(),
@@ -112,9 +113,17 @@ async fn try_it(args: &ServiceArgs, config: &Config) -> Result<Option<TryIt>, Pr
         },
         plain_http: args.reach.try_gateway.as_deref().is_some_and(|url| url.starts_with("http://")),
         total_timeout: TRY_TIMEOUT,
+        extra_authorities,
         ..FetchSettings::default()
     })?;
     Ok(Some(TryIt { fetcher, gateway: args.reach.try_gateway.clone() }))
+}
+
+async fn authorities(file: Option<&PathBuf>) -> Result<Option<Vec<u8>>, ProcessFailure> {
+    match file {
+        Some(path) => Ok(Some(tokio::fs::read(path).await.map_err(process::misconfigured)?)),
+        None => Ok(None),
+    }
 }
 
 async fn sessions(args: &ServiceArgs, tasks: &Tasks) -> Result<Sessions, ProcessFailure> {
@@ -124,10 +133,7 @@ async fn sessions(args: &ServiceArgs, tasks: &Tasks) -> Result<Sessions, Process
         Some(path) => Some(Arc::new(DemoUsers::read(path).await.map_err(process::misconfigured)?)),
         None => None,
     };
-    let authorities = match &login.oidc_ca_file {
-        Some(path) => Some(tokio::fs::read(path).await.map_err(process::misconfigured)?),
-        None => None,
-    };
+    let authorities = authorities(login.oidc_ca_file.as_ref()).await?;
     let oidc = match &login.oidc_issuer {
         Some(_) => Some(Arc::new(Oidc::start(args, authorities, tasks).map_err(process::misconfigured)?)),
         None => None,

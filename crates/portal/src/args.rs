@@ -154,6 +154,9 @@ pub(crate) struct ReachArgs {
     /// Networks that such requests may go to besides public addresses, such as 10.0.0.0/8.
     #[arg(long, value_name = "NETWORKS", value_delimiter = ',')]
     pub(crate) try_allowed_cidrs: Vec<Network>,
+    /// File with CAs that count for such requests besides the public ones, as PEM.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) try_ca_file: Option<PathBuf>,
     /// URL of the gateway that such requests go to, where the names of APIs cannot be resolved. By default, requests go
     /// to the host name of the route over HTTPS.
     #[arg(long, value_name = "URL", value_parser = base_url)]

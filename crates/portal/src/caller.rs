@@ -1,15 +1,13 @@
 //! The caller: the API server says who a credential belongs to.
 
-use std::{
-    hash::{BuildHasher as _, RandomState},
-    net::IpAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use http::StatusCode;
 use moka::future::Cache;
-use portolan_runtime::limits::{CallerRates, RateSubject};
+use portolan_runtime::{
+    keyed_hash::KeyedHash,
+    limits::{CallerRates, RateSubject},
+};
 use serde_json::{Value, json};
 
 use crate::{credential::Credential, problem::Problem, session::open::Opened, upstream::Upstream};
@@ -43,7 +41,7 @@ pub(crate) struct User {
 pub(crate) struct Callers {
     known: Cache<u128, Arc<User>>,
     refused: Cache<u128, ()>,
-    keys: [RandomState; 2],
+    hashes: KeyedHash,
     strangers: CallerRates,
 }
 
@@ -53,15 +51,13 @@ impl Callers {
         Self {
             known: Cache::builder().max_capacity(MAX_CALLERS).time_to_live(KNOWN_FOR).build(),
             refused: Cache::builder().max_capacity(MAX_CALLERS).time_to_live(REFUSED_FOR).build(),
-            keys: [RandomState::new(), RandomState::new()],
+            hashes: KeyedHash::default(),
             strangers: CallerRates::new(max_unknown),
         }
     }
 
     fn key(&self, credential: &Credential) -> u128 {
-        let text = credential.fingerprint();
-        let [high, low] = self.keys.each_ref().map(|key| u128::from(key.hash_one(&text)));
-        (high << 64) | low
+        self.hashes.of(credential.fingerprint())
     }
 
     /// Names the owner of a credential that came from an address.

@@ -5,6 +5,7 @@ mod counted;
 mod decisions;
 mod described;
 mod events;
+mod fresh;
 mod input;
 mod login;
 mod me;
@@ -44,6 +45,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not know this method")
         })
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), fresh::catch_up))
         .layer(middleware::from_fn_with_state(Arc::clone(&app), door::enter));
     Router::new()
         .route("/healthz", get(async || "ok"))

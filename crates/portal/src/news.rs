@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use kube::ResourceExt as _;
+use kube::{Resource as _, ResourceExt as _};
 use parking_lot::Mutex;
 use portolan_core::{
     api::devportal::{ANNOTATION_OWNER, APIKey, APIProduct, PublishStatus},
     foreign::{Foreign, ForeignKind},
 };
+use portolan_runtime::latest::version;
 use std::collections::HashSet;
 use tokio::sync::broadcast;
 
@@ -34,6 +35,8 @@ pub(crate) struct News {
     pub(crate) kind: NewsKind,
     pub(crate) namespace: String,
     pub(crate) name: String,
+    /// The version that it has got; `None` if that is not told.
+    pub(crate) version: Option<u128>,
     /// The owner of a product, or the requester of a key.
     pub(crate) whose: String,
     /// The owner of a key's product.
@@ -48,6 +51,7 @@ impl News {
         let owner = product.annotations().get(ANNOTATION_OWNER).cloned().unwrap_or_default();
         let is_public = product.spec.publish_status == PublishStatus::Published;
         Self {
+            version: Some(version(product.meta())),
             whose: owner,
             is_public,
             ..Self::about(NewsKind::Products, product.namespace(), product.name_any())
@@ -57,7 +61,8 @@ impl News {
     pub(crate) fn key(key: &APIKey) -> Self {
         let owner = key.status.as_ref().and_then(|status| status.product_owner.clone()).unwrap_or_default();
         let whose = key.spec.requested_by.user_id.clone();
-        Self { whose, owner, ..Self::about(NewsKind::Keys, key.namespace(), key.name_any()) }
+        let version = Some(version(key.meta()));
+        Self { version, whose, owner, ..Self::about(NewsKind::Keys, key.namespace(), key.name_any()) }
     }
 
     pub(crate) fn route(route: &Route) -> Self {
@@ -91,6 +96,7 @@ impl News {
             kind,
             namespace: namespace.unwrap_or_default(),
             name,
+            version: None,
             whose: String::new(),
             owner: String::new(),
             is_public: false,

@@ -1,5 +1,6 @@
 //! Pure: what a request makes of a product.
 
+use portolan_core::api::devportal::ANNOTATION_OWNER;
 use serde_json::{Map, Value, json};
 
 use crate::rules::{LABEL_LIFECYCLE, LIFECYCLES};
@@ -90,7 +91,7 @@ pub(crate) fn create(sent: &Value, owner: &str) -> Result<(String, Value), Strin
     if !annotations.is_object() {
         return Err("metadata.annotations is to be an object".to_owned());
     }
-    annotations[portolan_core::api::devportal::ANNOTATION_OWNER] = owner.into();
+    annotations[ANNOTATION_OWNER] = owner.into();
     let lifecycle = sent["metadata"]["labels"].get(LABEL_LIFECYCLE).unwrap_or(&Value::Null);
     let is_retired = lifecycle_of(lifecycle)? == Some(RETIRED);
     if is_retired && sent["spec"]["publishStatus"] == "Published" {
@@ -102,6 +103,13 @@ pub(crate) fn create(sent: &Value, owner: &str) -> Result<(String, Value), Strin
         "apiVersion": "devportal.kuadrant.io/v1alpha1", "kind": "APIProduct", "metadata": metadata, "spec": spec,
     });
     Ok((namespace.to_owned(), product))
+}
+
+/// Returns `true` if a product is what a request to create it has made, whatever was added since.
+pub(crate) fn is_made_of(found: &Value, wanted: &Value) -> bool {
+    let owner = |product: &Value| product["metadata"]["annotations"][ANNOTATION_OWNER].clone();
+    let spec = wanted["spec"].as_object().into_iter().flatten();
+    owner(found) == owner(wanted) && spec.into_iter().all(|(member, value)| found["spec"][member] == *value)
 }
 
 #[cfg(test)]
@@ -144,6 +152,18 @@ mod tests {
         assert_eq!(patch(&body(None, Some("retired")), false).unwrap()["spec"]["publishStatus"], "Draft");
         assert!(patch(&body(None, Some("odd")), false).unwrap_err().starts_with("invalid patch"));
         assert!(patch(&json!({}), false).unwrap_err().starts_with("invalid patch"));
+    }
+
+    #[test]
+    fn a_product_that_is_sent_twice_is_one() {
+        let sent = json!({"spec": {"displayName": "P", "targetRef": {"kind": "HTTPRoute", "name": "r", "namespace": "a"}}});
+        let wanted = create(&sent, "ann").unwrap().1;
+        let mut found = wanted.clone();
+        found["spec"]["approvalMode"] = "manual".into();
+        assert!(is_made_of(&found, &wanted), "defaults are no difference");
+        assert!(!is_made_of(&found, &create(&sent, "bob").unwrap().1));
+        found["spec"]["displayName"] = "Q".into();
+        assert!(!is_made_of(&found, &wanted));
     }
 
     #[test]

@@ -1,29 +1,46 @@
 //! The portal's caches: what watches have shown, and the answers of writes until the watches show them.
 
 mod overlay;
+mod reach;
 
-use std::{collections::BTreeSet, fmt::Debug, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashSet},
+    fmt::Debug,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use http::StatusCode;
 use k8s_openapi::NamespaceResourceScope;
-use kube::{Api, Client, Resource, runtime::watcher};
+use kube::{Api, Client, Resource, ResourceExt as _, api::ListParams, runtime::watcher};
 use portolan_core::api::devportal::{APIKey, APIProduct};
-use portolan_runtime::{cache::Cache, tasks::Tasks, telemetry::ErrorChain, watch::WatchChange};
+use portolan_runtime::{
+    cache::Cache, latest::version, tasks::Tasks, telemetry::ErrorChain, watch::WatchChange,
+};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::{sync::Mutex, time::Instant};
 use tracing::warn;
 
 pub(crate) use self::overlay::Overlay;
+use self::reach::Reach;
 use crate::{
     foreign::{AuthPolicy, PlanPolicy, Route},
     news::{News, Newsroom},
     problem::Problem,
 };
 
+/// A kind is not read anew more often.
+const CALM: Duration = Duration::from_secs(1);
+
 /// One kind: the objects that a watch has shown, under those that writes have returned.
 pub(crate) struct Store<K: Resource<DynamicType = ()> + 'static> {
     cache: Cache<K>,
     overlay: Arc<Overlay<K>>,
+    reach: Arc<Reach>,
+    api: Api<K>,
+    /// When the kind was last read anew.
+    renewed: Mutex<Option<Instant>>,
 }
 
 /// All kinds.
@@ -83,19 +100,29 @@ where
         newsroom: &Newsroom,
         news: impl Fn(&K) -> News + Send + 'static,
     ) -> Self {
-        let overlay = Arc::new(Overlay::<K>::default());
-        let (seen, newsroom) = (Arc::clone(&overlay), newsroom.clone());
+        let (overlay, reach) = (Arc::new(Overlay::<K>::default()), Arc::new(Reach::default()));
+        let (seen, reached, newsroom) = (Arc::clone(&overlay), Arc::clone(&reach), newsroom.clone());
+        let listed = Arc::new(OnceLock::<Cache<K>>::new());
+        let list = Arc::clone(&listed);
         let mut was_missing = false;
         let on = move |change: WatchChange<'_, K>| match change {
             WatchChange::Applied(object) => {
                 seen.shown(object);
+                reached.shown(version(object.meta()));
                 newsroom.tell(news(object));
             }
             WatchChange::Deleted(object) => {
                 seen.gone(object);
+                reached.ended(object.uid().unwrap_or_default(), version(object.meta()));
                 newsroom.tell(news(object).of_end());
             }
-            WatchChange::Relisted => newsroom.tell(News::anything()),
+            WatchChange::Relisted => {
+                let all = list.get().map(Cache::all).unwrap_or_default();
+                for object in all {
+                    reached.shown(version(object.meta()));
+                }
+                newsroom.tell(News::anything());
+            }
             WatchChange::Failed(error) => {
                 let is_missing = is_missing(error);
                 if !(is_missing && was_missing) {
@@ -105,9 +132,43 @@ where
             }
         };
         let api = Api::<K>::all(client.clone());
-        let (cache, task) = Cache::follow_lean(api, watcher::Config::default(), on);
+        let (cache, task) = Cache::follow_lean(api.clone(), watcher::Config::default(), on);
+        listed.get_or_init(|| cache.clone());
         tasks.spawn_critical("watch", task);
-        Self { cache, overlay }
+        Self { cache, overlay, reach, api, renewed: Mutex::new(None) }
+    }
+
+    /// Waits until lists have what somebody has seen elsewhere. If the watch does not show it soon, the kind is read.
+    pub(crate) async fn catch_up(&self, seen: u128) {
+        let has = || self.reach.has(seen) || self.overlay.has(seen);
+        if has() || self.reach.until(seen).await {
+            return;
+        }
+        let mut renewed = self.renewed.lock().await;
+        if has() || renewed.is_some_and(|at| at.elapsed() < CALM) {
+            return;
+        }
+        if let Err(error) = self.renew().await {
+            warn!(kind = %K::kind(&()), "a list may be older than what its reader has seen: {}", ErrorChain(&error));
+        }
+        *renewed = Some(Instant::now());
+    }
+
+    /// Reads the kind past its watch.
+    async fn renew(&self) -> Result<(), kube::Error> {
+        let list = self.api.list(&ListParams::default()).await?;
+        let at =
+            list.metadata.resource_version.as_deref().and_then(|text| text.parse().ok()).unwrap_or_default();
+        let place = |object: &K| (object.namespace(), object.name_any());
+        let present: HashSet<_> = list.items.iter().map(place).collect();
+        let is_gone = |object: &&Arc<K>| version(object.meta()) <= at && !present.contains(&place(object));
+        self.all().iter().filter(is_gone).for_each(|object| self.overlay.deleted(object));
+        for mut object in list.items {
+            object.meta_mut().managed_fields = None;
+            self.overlay.wrote(Arc::new(object));
+        }
+        self.reach.shown(at);
+        Ok(())
     }
 
     /// Every object, as new as this process knows it.
@@ -132,13 +193,13 @@ where
     }
 
     /// Takes the answer of a delete in. A finalizer may hold the object: then it is there until a watch says otherwise.
-    pub(crate) fn take_end(&self, answer: Value, object: &K) -> Result<(), Problem> {
+    /// Gives the version of the end, which the answer does not have, as soon as the watch shows it.
+    pub(crate) async fn take_end(&self, answer: Value, object: &K) -> Result<Option<u128>, Problem> {
         if answer["kind"] == *K::kind(&()) {
-            self.take(answer)?;
-        } else {
-            self.overlay.deleted(object);
+            return Ok(Some(version(self.take(answer)?.meta())));
         }
-        Ok(())
+        self.overlay.deleted(object);
+        Ok(self.reach.end_of(&object.uid().unwrap_or_default()).await)
     }
 }
 

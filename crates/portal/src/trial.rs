@@ -2,6 +2,7 @@
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+use portolan_core::names::is_dns_subdomain;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -30,6 +31,8 @@ pub(crate) struct Trial {
     pub(crate) namespace: String,
     /// The product.
     pub(crate) name: String,
+    /// A host name of the route; by default, the first that names one host.
+    pub(crate) host: Option<String>,
     pub(crate) key: Option<Named>,
     pub(crate) method: String,
     pub(crate) path: String,
@@ -58,6 +61,10 @@ pub(crate) enum Untried {
     Query,
     #[error("headers are to be pairs of texts, and none that the portal sets itself")]
     Header,
+    #[error("the HTTPRoute of the product has no host name to send to")]
+    NoHost,
+    #[error("host is to be a host name of the product's HTTPRoute")]
+    Host,
     #[error("the way to send the key, as the policy has it, is not a header, cookie or query that exists")]
     Credential,
 }
@@ -68,6 +75,18 @@ pub(crate) struct Prepared {
     pub(crate) method: Method,
     pub(crate) url: Uri,
     pub(crate) headers: HeaderMap,
+}
+
+/// The host that a request is for, among those of a route.
+pub(crate) fn host(names: &[String], wanted: Option<&str>) -> Result<String, Untried> {
+    let Some(wanted) = wanted else {
+        return names.iter().find(|name| is_dns_subdomain(name)).cloned().ok_or(Untried::NoHost);
+    };
+    let has = |name: &String| match name.strip_prefix("*.") {
+        Some(end) => wanted.strip_suffix(end).is_some_and(|start| start.len() > 1 && start.ends_with('.')),
+        None => name == wanted,
+    };
+    if is_dns_subdomain(wanted) && names.iter().any(has) { Ok(wanted.to_owned()) } else { Err(Untried::Host) }
 }
 
 /// Puts a request together. `base` is where it goes, `host` what it is for.
@@ -240,6 +259,28 @@ mod tests {
             prepared("/", json!({"query": "?x=1&y=$z"}), None).unwrap().url,
             "https://api.example/?x=1&y=%24z"
         );
+    }
+
+    #[test]
+    fn a_host_is_one_of_the_route() {
+        let names = ["*.toys.example", "api.toystore.com", "b.example"].map(str::to_owned);
+        let of = |wanted: Option<&str>| host(&names, wanted);
+        assert_eq!(of(None).as_deref(), Ok("api.toystore.com"));
+        for ours in ["b.example", "a.toys.example", "a.b.toys.example"] {
+            assert_eq!(of(Some(ours)).as_deref(), Ok(ours));
+        }
+        for foreign in [
+            "",
+            "evil.example",
+            "toys.example",
+            ".toys.example",
+            "eviltoys.example",
+            "*.toys.example",
+            "b.example:1",
+        ] {
+            assert_eq!(of(Some(foreign)), Err(Untried::Host), "{foreign}");
+        }
+        assert_eq!(host(&names[..1], None), Err(Untried::NoHost));
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub mod files;
 pub mod install;
 pub mod junk;
 pub mod jwks;
+pub mod keyed_hash;
 pub mod latest;
 pub mod lease;
 pub mod limits;

@@ -5,25 +5,68 @@ use serde_json::{Value, json};
 use super::chromium::{self, Browser, Pages};
 use crate::site::Site;
 
+pub(crate) const THEMES: [&str; 2] = ["light", "dark"];
+
 /// Runs a test in a browser of its own. False where there is none.
 pub(crate) async fn browse(name: &str, site: &Site, test: impl AsyncFnOnce(&Browser)) -> bool {
+    browse_with(name, site, (&[], &[]), test).await
+}
+
+/// The same with flags of the browser, and with what its console may say of refusals.
+pub(crate) async fn browse_with(
+    name: &str,
+    site: &Site,
+    (more, refusals): (&[&str], &[&'static str]),
+    test: impl AsyncFnOnce(&Browser),
+) -> bool {
     let origin = format!("http://127.0.0.1:{}", site.port);
-    let flags = ["--window-size=1280,900".to_owned()];
-    chromium::browse(name, &Pages { origin: &origin, flags: &flags, refusals: &[] }, test).await
+    let flags = ["--window-size=1280,900"].iter().chain(more);
+    let flags: Vec<_> = flags.map(|&flag| flag.to_owned()).collect();
+    chromium::browse(name, &Pages { origin: &origin, flags: &flags, refusals }, test).await
 }
 
 impl Browser {
     /// Opens a page as one of the people for demonstrations, whoever was there before.
     pub(crate) async fn open_as(&self, person: &str, path: &str) {
-        self.client.goto(&format!("{}/login?next={path}", self.origin)).await.unwrap();
+        let next: String = url::form_urlencoded::byte_serialize(path.as_bytes()).collect();
+        self.client.goto(&format!("{}/login?next={next}", self.origin)).await.unwrap();
         self.value(&format!("document.querySelector('button[value={person}]').click()")).await;
-        self.until(&format!("location.pathname + location.search === '{path}'")).await;
+        self.until(&format!("location.pathname + location.search + location.hash === {}", json!(path))).await;
         self.until("performance.getEntriesByName('portal:ready').length > 0").await;
+    }
+
+    /// Chooses a theme.
+    pub(crate) async fn theme(&self, theme: &str) {
+        let root = "document.documentElement.dataset.theme";
+        if self.value(root).await != theme {
+            self.click("button", "Switch to the").await;
+        }
+        self.until(&format!("{root} === '{theme}'")).await;
     }
 
     /// Waits until the page shows a text.
     pub(crate) async fn shows(&self, text: &str) {
         self.until(&format!("document.body.innerText.includes({})", json!(text))).await;
+    }
+
+    /// Waits until the page does not show a text any more.
+    pub(crate) async fn hides(&self, text: &str) {
+        self.until(&format!("!document.body.innerText.includes({})", json!(text))).await;
+    }
+
+    /// Writes into the field with a label that begins like this, once it is there.
+    pub(crate) async fn fill(&self, label: &str, text: &str) {
+        let find = format!(
+            "[...document.querySelectorAll('label')].find((one) => one.innerText.trim().startsWith({}))?.control",
+            json!(label)
+        );
+        self.until(&format!("!!{find}")).await;
+        let write = format!(
+            "((field) => {{ field.value = {}; \
+             field.dispatchEvent(new InputEvent('input', {{bubbles: true}})); }})({find})",
+            json!(text)
+        );
+        self.value(&write).await;
     }
 
     /// What axe-core has against the page, up to level AA of WCAG 2.2.

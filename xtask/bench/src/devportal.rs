@@ -2,8 +2,8 @@
 
 mod access;
 mod changes;
-mod lab;
-mod starts;
+pub(crate) mod lab;
+pub(crate) mod starts;
 mod toystores;
 
 use anyhow::Result;

@@ -6,6 +6,7 @@ mod figure;
 mod gateway;
 mod konnector;
 mod listener;
+mod portal;
 mod token_service;
 mod watching;
 
@@ -31,7 +32,7 @@ const QUIET: f64 = 1.0;
 #[command(name = "bench", bin_name = "cargo xtask bench")]
 struct Args {
     /// The service to measure
-    #[arg(value_name = "SERVICE", value_parser = ["devportal", "gateway", "konnector", "listener", "token-service"])]
+    #[arg(value_name = "SERVICE", value_parser = ["devportal", "gateway", "konnector", "listener", "portal", "token-service"])]
     service: String,
     /// Measure this figure, or the figures of this group, only
     #[arg(long, value_name = "NAME")]
@@ -63,6 +64,7 @@ fn run(args: &Args) -> Result<ExitCode> {
         "gateway" => gateway::groups(),
         "konnector" => konnector::groups(),
         "listener" => listener::groups(),
+        "portal" => portal::groups(),
         _ => token_service::groups(),
     };
     if !groups.iter().any(|(group, kinds)| choice.any(group, kinds)) {
@@ -106,6 +108,7 @@ enum Bench {
     Gateway(Binaries),
     Konnector(Binaries),
     Listener(Binaries),
+    Portal(Binaries),
     TokenService(Binaries),
 }
 
@@ -121,6 +124,7 @@ impl Bench {
             "gateway" => Self::Gateway(of(gateway::build)?),
             "konnector" => Self::Konnector(of(konnector::build)?),
             "listener" => Self::Listener(of(listener::build)?),
+            "portal" => Self::Portal(of(portal::build)?),
             _ => Self::TokenService(of(token_service::build)?),
         })
     }
@@ -131,6 +135,7 @@ impl Bench {
             Self::Gateway(binaries) => Box::pin(gateway::measure(display, &binaries, choice)).await,
             Self::Konnector(binaries) => konnector::measure(display, binaries, choice).await,
             Self::Listener(binaries) => Box::pin(listener::measure(display, &binaries, choice)).await,
+            Self::Portal(binaries) => Box::pin(portal::measure(display, &binaries, choice)).await,
             Self::TokenService(binaries) => token_service::measure(display, &binaries, choice).await,
         }
     }
@@ -170,6 +175,7 @@ mod tests {
             gateway::groups(),
             konnector::groups(),
             listener::groups(),
+            portal::groups(),
             token_service::groups(),
         ];
         for groups in all {

@@ -63,7 +63,14 @@ pub(super) struct Record {
 #[derive(Debug)]
 pub(super) struct Home {
     path: PathBuf,
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        // Closing is not enough: a child that was started just now has the file open until it becomes its program.
+        let _ = self.lock.unlock();
+    }
 }
 
 impl Home {
@@ -76,7 +83,7 @@ impl Home {
         ensure!(is_new || path.join(LOCK).is_file(), "{} is not empty and not ours", path.display());
         let lock = File::create(path.join(LOCK)).context("cannot create the lock")?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path, _lock: lock }),
+            Ok(()) => Ok(Self { path, lock }),
             Err(TryLockError::WouldBlock) => {
                 bail!("another `cargo xtask cluster` works on {}", path.display())
             }

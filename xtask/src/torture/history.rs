@@ -1,7 +1,7 @@
 //! History of one side's objects, read from its audit log: who wrote what, in the order of versions.
 
 use jiff::Timestamp;
-use portolan_testkit::AuditEntry;
+use portolan_testkit::{AuditEntry, audit::ObjectRef};
 use serde_json::{Map, Value};
 
 /// Prefix of the annotations and labels that are ours.
@@ -59,6 +59,8 @@ pub(super) enum Deed {
     Create(Value),
     /// Of anything, the status alone included.
     Change(Value),
+    /// A change whose outcome the log does not have: the API server can leave it out while a CRD changes.
+    Unseen,
     Delete,
 }
 
@@ -73,11 +75,11 @@ pub(super) struct Write {
 }
 
 impl Write {
-    /// `None` for what was not taken, wrote nothing, or left no body.
+    /// `None` for what was not taken, or wrote nothing.
     pub(super) fn read(entry: &AuditEntry) -> Option<Self> {
         let taken = (200..300).contains(&entry.code()) && !entry.request_uri.contains("dryRun=");
         let object = entry.object_ref.as_ref().filter(|_| taken && entry.is_write())?;
-        let answer = entry.response_object.as_ref()?;
+        let Some(answer) = entry.response_object.as_ref() else { return Self::unseen(entry, object) };
         let of_status = || answer["details"]["uid"].as_str();
         let uid = answer["metadata"]["uid"].as_str().or_else(of_status)?.to_owned();
         let deed = if entry.verb.starts_with("delete") {
@@ -97,11 +99,22 @@ impl Write {
         Some(Self { at: entry.received, who: Who::of(&entry.user.username), place, uid, deed })
     }
 
-    /// The version of the object that it led to; what deletes has none.
+    fn unseen(entry: &AuditEntry, object: &ObjectRef) -> Option<Self> {
+        let place = Place {
+            plural: object.resource.clone(),
+            namespace: object.namespace.clone(),
+            name: object.name.clone(),
+        };
+        let is_change = ["patch", "update"].contains(&entry.verb.as_str());
+        let who = Who::of(&entry.user.username);
+        is_change.then(|| Self { at: entry.received, who, place, uid: String::new(), deed: Deed::Unseen })
+    }
+
+    /// The version of the object that it led to; what deletes has none, and what was not seen.
     pub(super) fn version(&self) -> Option<u64> {
         match &self.deed {
             Deed::Create(object) | Deed::Change(object) => version(object),
-            Deed::Delete => None,
+            Deed::Unseen | Deed::Delete => None,
         }
     }
 }

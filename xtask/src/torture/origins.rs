@@ -29,7 +29,7 @@ pub(super) enum Event {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Origin {
     pub(super) place: Place,
-    /// As its user has left it.
+    /// As its user has left it; null where nobody has seen that.
     pub(super) content: Value,
 }
 
@@ -115,6 +115,11 @@ impl Origins {
                 self.let_go.insert(write.uid.clone(), write.at);
             }
             (Deed::Change(object), who) => self.changed(write, object, who),
+            (Deed::Unseen, Who::User) => {
+                let here = self.alive.values_mut().filter(|origin| origin.place == write.place);
+                here.for_each(|origin| origin.content = Value::Null);
+            }
+            (Deed::Unseen, _) => {}
             (Deed::Delete, Who::User) => self.delete(write),
             (Deed::Delete, who) => self.deleted_by(write, who),
         }
@@ -177,7 +182,7 @@ impl Origins {
 }
 
 fn compare(findings: &mut Findings, origin: &Origin, now: &Value, how: &str) {
-    if origin.content != *now {
+    if !origin.content.is_null() && origin.content != *now {
         findings.add(
             Name::Changed,
             format_args!("{}: its user left {}, {how} {now}", origin.place, origin.content),
@@ -240,6 +245,23 @@ pub(super) mod tests {
         // Without a write that was seen, by the list.
         let origins = Origins::read(&[Event::Writes(vec![created(&full)])]);
         assert_eq!(names(&origins, &[object("u", 1, &less)]), [Name::Changed]);
+    }
+
+    #[test]
+    fn after_a_change_that_nobody_has_seen_the_next_content_is_its_users() {
+        let (ride, rest, run) =
+            (json!({"intent": "ride"}), json!({"intent": "rest"}), json!({"intent": "run"}));
+        let unseen = write(2, Who::User, "", Deed::Unseen);
+        let seen = |second, spec| write(second, konnector(), "u", Deed::Change(object("u", second, spec)));
+        let origins = |writes| Origins::read(&[Event::Writes(writes)]);
+        let once = origins(vec![created(&ride), unseen.clone()]);
+        assert_eq!(names(&once, &[object("u", 2, &rest)]), []);
+        assert_eq!(
+            names(&origins(vec![created(&ride), unseen.clone(), seen(3, &rest)]), &[object("u", 3, &rest)]),
+            []
+        );
+        let changed = origins(vec![created(&ride), unseen, seen(3, &rest), seen(4, &run)]);
+        assert_eq!(names(&changed, &[object("u", 4, &run)]), [Name::Changed]);
     }
 
     #[test]

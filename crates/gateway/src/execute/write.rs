@@ -38,6 +38,16 @@ pub(crate) async fn send(
     Ok(answer)
 }
 
+/// Sends a write of a call, and selects from the answer.
+async fn written(
+    asking: Asking<'_>,
+    (call, kind): (&Call, &Kind),
+    request: (Method, Path),
+    body: (&'static str, Vec<u8>),
+) -> Result<Fragment, GraphError> {
+    selected(&send(asking, &kind.resource, request, body).await?, call)
+}
+
 /// Creates an object.
 pub(crate) async fn create(
     asking: Asking<'_>,
@@ -64,8 +74,7 @@ pub(crate) async fn create(
     };
     body.set_kind(resource);
     let path = arguments.write_options(Path::of(resource, namespace.as_deref()))?;
-    let json = send(asking, resource, (Method::POST, path), (JSON, body.into_json())).await?;
-    selected(&json, call)
+    written(asking, (call, kind), (Method::POST, path), (JSON, body.into_json())).await
 }
 
 /// Changes an object, or its status, by a merge patch.
@@ -79,14 +88,8 @@ pub(crate) async fn update(
     let path = if call.operation.verb == Verb::UpdateStatus { path.then("status") } else { path };
     let mut body = ObjectBody::of(arguments)?;
     body.set_preconditions(arguments)?;
-    let json = send(
-        asking,
-        &kind.resource,
-        (Method::PATCH, arguments.write_options(path)?),
-        (MERGE, body.into_json()),
-    )
-    .await?;
-    selected(&json, call)
+    let path = arguments.write_options(path)?;
+    written(asking, (call, kind), (Method::PATCH, path), (MERGE, body.into_json())).await
 }
 
 /// Applies an object by server-side apply.
@@ -102,8 +105,7 @@ pub(crate) async fn apply(
     body.set_metadata("name", &arguments.name()?);
     body.set_preconditions(arguments)?;
     let path = applied(arguments, path)?;
-    let json = send(asking, &kind.resource, (Method::PATCH, path), (APPLY, body.into_json())).await?;
-    selected(&json, call)
+    written(asking, (call, kind), (Method::PATCH, path), (APPLY, body.into_json())).await
 }
 
 /// The options of an apply.
@@ -122,9 +124,7 @@ pub(crate) async fn patch(
     kind: &Kind,
 ) -> Result<Fragment, GraphError> {
     let path = arguments.write_options(arguments.path(&kind.resource)?)?;
-    let json =
-        send(asking, &kind.resource, (Method::PATCH, path), (JSON_PATCH, json_patch(arguments)?)).await?;
-    selected(&json, call)
+    written(asking, (call, kind), (Method::PATCH, path), (JSON_PATCH, json_patch(arguments)?)).await
 }
 
 /// Sets the number of replicas.
@@ -138,8 +138,7 @@ pub(crate) async fn scale(
     let mut body = ObjectBody::read(format!("{{\"spec\":{{\"replicas\":{replicas}}}}}").as_bytes())?;
     body.set_preconditions(arguments)?;
     let path = arguments.write_options(arguments.path(&kind.resource)?.then("scale"))?;
-    let json = send(asking, &kind.resource, (Method::PATCH, path), (MERGE, body.into_json())).await?;
-    selected(&json, call)
+    written(asking, (call, kind), (Method::PATCH, path), (MERGE, body.into_json())).await
 }
 
 /// Deletes an object.

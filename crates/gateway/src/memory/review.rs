@@ -1,12 +1,10 @@
 //! What callers may read: reviews that the API server makes with their own tokens, each believed for a short time.
 
-use std::{
-    hash::{BuildHasher as _, RandomState},
-    time::Duration,
-};
+use std::time::Duration;
 
 use http::HeaderValue;
 use moka::future::Cache;
+use portolan_runtime::keyed_hash::KeyedHash;
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -22,7 +20,6 @@ const BELIEVED: Duration = Duration::from_secs(9);
 const MAX_REVIEWS: u64 = 100_000;
 /// Maximum size of an answer.
 const MAX_ANSWER: usize = 256 * 1024;
-const PATH: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
 
 /// What a caller wants to do with a kind, in a namespace or in all of them.
 #[derive(Clone, Copy, Debug)]
@@ -53,14 +50,14 @@ struct Verdict {
 #[derive(Debug)]
 pub(crate) struct Reviews {
     known: Cache<u128, Verdict>,
-    keys: [RandomState; 2],
+    hashes: KeyedHash,
 }
 
 impl Default for Reviews {
     fn default() -> Self {
         Self {
             known: Cache::builder().max_capacity(MAX_REVIEWS).time_to_live(BELIEVED).build(),
-            keys: [RandomState::new(), RandomState::new()],
+            hashes: KeyedHash::default(),
         }
     }
 }
@@ -90,25 +87,22 @@ impl Reviews {
 
     fn key(&self, caller: &HeaderValue, right: Right<'_>) -> u128 {
         let name = &right.resource.name;
-        let all = (
+        self.hashes.of((
             caller.as_bytes(),
             right.verb,
             &name.group,
             &name.version,
             &right.resource.plural,
             right.namespace,
-        );
-        let [high, low] = self.keys.each_ref().map(|key| u128::from(key.hash_one(all)));
-        (high << 64) | low
+        ))
     }
 }
 
 /// Asks. An outage is no verdict, and is not remembered.
 async fn ask(upstream: &Upstream, caller: &HeaderValue, right: Right<'_>) -> Result<Verdict, ()> {
     let asked = Instant::now();
-    let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
-        "spec": {"resourceAttributes": right.attributes()}});
-    let answer = upstream.ask(caller, Question::review(PATH, &review), MAX_ANSWER).await.map_err(|_| ())?;
+    let answer =
+        upstream.ask(caller, Question::access(&right.attributes()), MAX_ANSWER).await.map_err(|_| ())?;
     let is_allowed = answer.is_ok_and(|review| is_yes(&review));
     Ok(Verdict { is_allowed, asked })
 }

@@ -2,14 +2,13 @@
 
 use std::{
     collections::HashMap,
-    hash::{BuildHasher as _, RandomState},
     sync::{Arc, Weak},
     time::Duration,
 };
 
 use moka::future::Cache;
 use parking_lot::Mutex;
-use portolan_runtime::tasks::Tasks;
+use portolan_runtime::{keyed_hash::KeyedHash, tasks::Tasks};
 
 use super::{
     channel::{Channel, Member},
@@ -39,7 +38,7 @@ pub(crate) struct Hub {
     channels: Mutex<HashMap<ChannelKey, Weak<Channel>>>,
     /// Proofs of the last moment, by hashes of token and right.
     proofs: Cache<u128, ()>,
-    keys: [RandomState; 2],
+    hashes: KeyedHash,
 }
 
 impl Default for Hub {
@@ -47,7 +46,7 @@ impl Default for Hub {
         Self {
             channels: Mutex::default(),
             proofs: Cache::builder().max_capacity(MAX_PROOFS).time_to_live(SHARED_FOR).build(),
-            keys: [RandomState::new(), RandomState::new()],
+            hashes: KeyedHash::default(),
         }
     }
 }
@@ -59,9 +58,8 @@ impl Hub {
         (caller, right): (&Caller, &serde_json::Value),
         proof: impl Future<Output = Result<(), GraphError>>,
     ) -> Result<(), GraphError> {
-        let all = (caller.authorization.as_bytes(), right.to_string());
-        let [high, low] = self.keys.each_ref().map(|key| u128::from(key.hash_one(&all)));
-        self.proofs.try_get_with((high << 64) | low, proof).await.map_err(|error| (*error).clone())
+        let hash = self.hashes.of((caller.authorization.as_bytes(), right.to_string()));
+        self.proofs.try_get_with(hash, proof).await.map_err(|error| (*error).clone())
     }
 
     /// Joins the channel of a question; the first subscriber opens it.

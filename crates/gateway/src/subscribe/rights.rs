@@ -46,8 +46,7 @@ pub(super) fn question(
 
 /// Asks the API server whether the caller has a right.
 pub(super) async fn may_watch(asking: Asking<'_>, attributes: &serde_json::Value) -> Result<(), GraphError> {
-    let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": {"resourceAttributes": attributes}});
-    let question = Question::review("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", &review);
+    let question = Question::access(attributes);
     let answer = asking.endpoint.upstream.ask(asking.authorization, question, 1 << 20).await?;
     let review = answer.map_err(|refused| upstream::of_answer(&refused, None))?;
     match at(&review, &["status", "allowed"]) {

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::{Method, Request, header};
+use serde_json::json;
 
 /// Plain JSON.
 pub(crate) const JSON: &str = "application/json";
@@ -53,6 +54,15 @@ impl Question {
     pub(crate) fn review(path: &str, review: &serde_json::Value) -> Self {
         let (path, body) = (path.to_owned(), review.to_string().into());
         Self { verb: "review", method: Method::POST, path, accept: JSON, content_type: JSON, body }
+    }
+
+    /// A review of what the caller may do, by `resourceAttributes` (`SelfSubjectAccessReview` v1).
+    pub(crate) fn access(attributes: &serde_json::Value) -> Self {
+        let review = json!({
+            "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": attributes},
+        });
+        Self::review("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", &review)
     }
 
     /// A write.

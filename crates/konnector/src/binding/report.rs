@@ -108,15 +108,11 @@ pub(crate) async fn report_unbound(
     reference: &ClusterSecretKeyRef,
     unbound: &BTreeMap<String, String>,
 ) -> Result<(), WriteError> {
-    let Some(session) = writable(context, reference).filter(|_| !unbound.is_empty()) else { return Ok(()) };
+    let Some(session) = writable(context, reference) else { return Ok(()) };
     for (name, why) in unbound {
-        let found = session.export(name).filter(|export| export.metadata.deletion_timestamp.is_none());
-        let Some(export) = found.filter(|export| !says(export, REASON_NOT_BOUND)) else { continue };
-        if is_bound(context, &session, name) {
-            continue;
-        }
-        let status = unbound_status(&export, Verdict::pending(REASON_NOT_BOUND, why.clone()));
-        accepted(write_export(&session, &export, &status).await)?;
+        let export = session.export(name).filter(|export| export.metadata.deletion_timestamp.is_none());
+        let verdict = Verdict::pending(REASON_NOT_BOUND, why.clone());
+        say_without_binding(context, &session, export, verdict).await?;
     }
     Ok(())
 }
@@ -128,26 +124,33 @@ pub(crate) async fn report_drained(
     reference: &ClusterSecretKeyRef,
     drained: &BTreeSet<String>,
 ) -> Result<(), WriteError> {
-    let Some(session) = writable(context, reference).filter(|_| !drained.is_empty()) else { return Ok(()) };
+    let Some(session) = writable(context, reference) else { return Ok(()) };
     for name in drained {
-        let found = session.export(name).filter(|export| is_withdrawing(export));
-        let Some(export) = found.filter(|export| !says(export, REASON_DRAINED)) else { continue };
-        if is_bound(context, &session, name) {
-            continue;
-        }
-        let status = unbound_status(&export, Verdict::pending(REASON_DRAINED, NOTHING_LEFT));
-        accepted(write_export(&session, &export, &status).await)?;
+        let export = session.export(name).filter(|export| is_withdrawing(export));
+        let verdict = Verdict::pending(REASON_DRAINED, NOTHING_LEFT);
+        say_without_binding(context, &session, export, verdict).await?;
     }
     Ok(())
+}
+
+/// Says something of an export, unless it is said already, or there is a binding after all.
+async fn say_without_binding(
+    context: &KonnectorContext,
+    session: &Session,
+    export: Option<Arc<APIServiceExport>>,
+    verdict: Verdict,
+) -> Result<(), WriteError> {
+    let Some(export) = export.filter(|export| !says(export, &verdict.reason)) else { return Ok(()) };
+    let binding = context.binding(&export.name_any());
+    if binding.is_some_and(|binding| !is_of_another_contract(context, session, &binding)) {
+        return Ok(());
+    }
+    accepted(write_export(session, &export, &unbound_status(&export, verdict)).await)
 }
 
 /// The session for a Secret, if the provider answers and may be written to.
 fn writable(context: &KonnectorContext, reference: &ClusterSecretKeyRef) -> Option<Arc<Session>> {
     context.sessions.open(reference).filter(|session| session.contact() == Contact::Up && session.may_write())
-}
-
-fn is_bound(context: &KonnectorContext, session: &Session, name: &str) -> bool {
-    context.binding(name).is_some_and(|binding| !is_of_another_contract(context, session, &binding))
 }
 
 /// A provider need not accept reports.

@@ -27,6 +27,8 @@ interface Options {
   signal?: AbortSignal;
   /** Nobody has asked for it by an input. */
   isBackground?: boolean;
+  /** Somebody has asked for it, whatever the last input was. */
+  isUse?: boolean;
 }
 
 export async function call<T>(method: string, path: string, options: Options = {}): Promise<T> {
@@ -35,7 +37,7 @@ export async function call<T>(method: string, path: string, options: Options = {
   if (method !== "GET" && csrf.value) headers.set("x-csrf-token", csrf.value);
   if (method === "GET" && seen.size) headers.set("x-min-version", [...seen].map((pair) => pair.join("=")).join(", "));
   if (options.id) headers.set("idempotency-key", options.id);
-  if (!options.isBackground && isActive()) headers.set("x-user-active", "1");
+  if (options.isUse || (!options.isBackground && isActive())) headers.set("x-user-active", "1");
   const request: RequestInit = { method, headers, redirect: "error", cache: "no-store" };
   if (options.body !== undefined) request.body = JSON.stringify(options.body);
   if (options.signal) request.signal = options.signal;
@@ -53,9 +55,13 @@ export async function call<T>(method: string, path: string, options: Options = {
 function remember(versions: string | null): void {
   for (const pair of versions?.split(",") ?? []) {
     const [kind, version] = pair.trim().split("=");
-    const isNewer = kind && version && BigInt(version) > BigInt(seen.get(kind) ?? "0");
-    if (isNewer) seen.set(kind, version);
+    if (kind && version) saw(kind, version);
   }
+}
+
+/** Notes a version, so that no list is asked for that may be older. */
+export function saw(kind: string, version: string): void {
+  if (BigInt(version) > BigInt(seen.get(kind) ?? "0")) seen.set(kind, version);
 }
 
 async function problemOf(response: Response): Promise<Problem> {

@@ -106,7 +106,7 @@ function Queue({ listing, data, selected, toggle, onDecide }: QueueProps) {
               onChange={() => toggle(...open)}
             />
           </th>
-          <SortHead by="requester" listing={listing}>
+          <SortHead by="user" listing={listing}>
             Requester
           </SortHead>
           <th scope="col">API product</th>

@@ -1,5 +1,5 @@
 // One stream of events per browser: the tab that holds the lock reads it, and hands on to the others what it reads.
-import { call, signedOut } from "./api";
+import { call, saw, signedOut } from "./api";
 
 export type Kind = "products" | "keys" | "policies" | "routes";
 
@@ -8,7 +8,10 @@ export interface Change {
   kind?: Kind;
   namespace?: string;
   name?: string;
+  version?: string;
 }
+
+const PLURALS: Partial<Record<Kind, string>> = { products: "apiproducts", keys: "apikeys" };
 
 const LONGEST_PAUSE = 30_000;
 const LAST_STATE = "portolan-live";
@@ -28,6 +31,8 @@ function spread(change: Change): void {
 }
 
 function tell(change: Change): void {
+  const plural = change.kind && PLURALS[change.kind];
+  if (plural && change.version) saw(plural, change.version);
   for (const listener of listeners) listener(change);
 }
 

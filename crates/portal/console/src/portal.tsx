@@ -6,6 +6,7 @@ import { signedOut } from "./api";
 import { Approvals } from "./approvals";
 import { Bar } from "./bar";
 import { Catalog } from "./catalog";
+import { IdleNotice, watchIdle } from "./idle";
 import { KeyPage } from "./key-page";
 import { startLive } from "./live";
 import { Manage } from "./manage";
@@ -67,6 +68,7 @@ function Inside() {
       <main class="page" id="main" ref={main} tabIndex={-1}>
         <Page here={here} />
       </main>
+      <IdleNotice />
       <Toasts />
     </>
   );
@@ -105,6 +107,7 @@ effect(() => {
   if (!me.value || isLive) return;
   isLive = true;
   startLive();
+  watchIdle();
 });
 const root = document.getElementById("app");
 if (root) render(<Portal />, root);

@@ -93,7 +93,7 @@ function Head({ product, onAct }: { product: Product; onAct: (act: ProductAct) =
           </div>
         </div>
         <div class="row">
-          {authOf(product).apiKey && <RequestButton product={product} />}
+          {authOf(product).apiKey && me.value?.can.requestKeys && <RequestButton product={product} />}
           <ProductMenu product={product} can={product.can ?? []} onAct={onAct} />
         </div>
       </div>

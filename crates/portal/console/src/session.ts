@@ -6,9 +6,14 @@ import type { Me } from "./types";
 export const me = signal<Me | undefined>(undefined);
 export const meProblem = signal<Problem | undefined>(undefined);
 
-export async function loadMe(): Promise<void> {
+/** When the session ends if nobody uses it, by the clock of this browser. */
+export const end = signal<number | undefined>(undefined);
+
+/** Asks who is signed in; `isUse` keeps the session from ending. */
+export async function loadMe(isUse = false): Promise<void> {
   try {
-    const answer = await call<Me>("GET", "/api/me");
+    const answer = await call<Me>("GET", "/api/me", { isUse });
+    end.value = answer.expiresIn === undefined ? undefined : Date.now() + answer.expiresIn * 1000;
     csrf.value = answer.csrf;
     signedOut.value = false;
     me.value = answer;
@@ -16,6 +21,14 @@ export async function loadMe(): Promise<void> {
   } catch (error) {
     meProblem.value = error instanceof Problem ? error : new Problem(0, "The answer cannot be read.");
   }
+}
+
+/** Leaves nothing on the page of what somebody has seen who is not signed in any more. */
+export function signOutHere(): void {
+  signedOut.value = true;
+  csrf.value = undefined;
+  end.value = undefined;
+  me.value = undefined;
 }
 
 export async function signOut(): Promise<void> {

@@ -132,12 +132,16 @@ export interface Me {
   demo: boolean;
   csrf?: string;
   expiresAt?: string;
+  /** Seconds until the session ends, and how long it may be unused. */
+  expiresIn?: number;
+  idleSeconds?: number;
   can: Partial<
     Record<
       | "createProducts"
       | "updateAnyProduct"
       | "deleteAnyProduct"
       | "approveAnyKey"
+      | "requestKeys"
       | "listRoutes"
       | "listPlanPolicies"
       | "listAuthPolicies",

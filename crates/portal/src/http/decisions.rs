@@ -9,13 +9,14 @@ use axum::{
 };
 use futures::{StreamExt as _, stream};
 use http::StatusCode;
-use kube::ResourceExt as _;
+use kube::{Resource as _, ResourceExt as _};
 use portolan_core::api::devportal::{ANNOTATION_ROTATE, ANNOTATION_ROTATE_OVERLAP, APIKey};
-use portolan_runtime::clock;
+use portolan_runtime::{clock, latest::version};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
+    fresh::since,
     input::{self, Who},
     reply::answer,
 };
@@ -56,8 +57,8 @@ pub(super) async fn approve(
 ) -> Result<Response, Problem> {
     let (_, sent) = input::read(request).await?;
     let verdict = Verdict::Approved(input::text(&sent, "comment").map(str::to_owned));
-    decided(&app, &caller, &namespace, &name, &verdict).await?;
-    Ok(success())
+    let version = decided(&app, &caller, &namespace, &name, &verdict).await?;
+    Ok(success(version))
 }
 
 /// `POST /requests/{ns}/{name}/reject`.
@@ -67,8 +68,9 @@ pub(super) async fn reject(
     request: Request,
 ) -> Result<Response, Problem> {
     let (_, sent) = input::read(request).await?;
-    decided(&app, &caller, &namespace, &name, &rejection(input::text(&sent, "reason"))?).await?;
-    Ok(success())
+    let verdict = rejection(input::text(&sent, "reason"))?;
+    let version = decided(&app, &caller, &namespace, &name, &verdict).await?;
+    Ok(success(version))
 }
 
 fn rejection(reason: Option<&str>) -> Result<Verdict, Problem> {
@@ -108,51 +110,53 @@ async fn each(
     }
     let results = stream::iter(requests).map(async |Named { namespace, name }| {
         let mut result = json!({"namespace": namespace, "name": name, "success": true});
-        if let Err(problem) = decided(app, caller, &namespace, &name, verdict).await {
+        let decided = decided(app, caller, &namespace, &name, verdict).await;
+        if let Err(problem) = &decided {
             result["success"] = false.into();
-            result["error"] = problem.error.into();
+            result["error"] = problem.error.clone().into();
         }
-        result
+        (result, decided.ok())
     });
-    let results: Vec<Value> = results.buffered(AT_ONCE).collect().await;
-    Ok(answer(StatusCode::OK, &json!({"results": results})))
+    let (results, versions): (Vec<Value>, Vec<_>) = results.buffered(AT_ONCE).unzip().await;
+    let newest = versions.into_iter().flatten().max();
+    Ok(since::<APIKey>(answer(StatusCode::OK, &json!({"results": results})), newest))
 }
 
 /// Writes a decision with the caller's rights, on the version that the caller could see. Where only the controller has
-/// written since, it is written on that.
+/// written since, it is written on that. Gives the version of the decision.
 async fn decided(
     app: &Arc<App>,
     caller: &Caller,
     namespace: &str,
     name: &str,
     verdict: &Verdict,
-) -> Result<(), Problem> {
+) -> Result<u128, Problem> {
     let place = Place::new(namespace, name)?;
     let (seen, _) = Asked::new(app, caller).key(&place).await?;
-    let mut version = seen.resource_version();
+    let mut newest = seen.resource_version();
     for _ in 1..TRIES {
-        match write(app, caller, &place, (verdict, version.as_deref())).await {
+        match write(app, caller, &place, (verdict, newest.as_deref())).await {
             Err(problem) if problem.status == StatusCode::CONFLICT => {
                 // Who decides may read the status, which comes with the whole key; not every owner may read keys.
                 let now = app.upstream.get(&place.status(), &caller.credential).await;
                 let now = now.ok().and_then(|found| serde_json::from_value::<APIKey>(found).ok());
-                version = now.filter(|now| asks_the_same(&seen, now)).ok_or(problem)?.resource_version();
+                newest = now.filter(|now| asks_the_same(&seen, now)).ok_or(problem)?.resource_version();
             }
             written => return written,
         }
     }
-    write(app, caller, &place, (verdict, version.as_deref())).await
+    write(app, caller, &place, (verdict, newest.as_deref())).await
 }
 
 async fn write(
     app: &Arc<App>,
     caller: &Caller,
     place: &Place,
-    (verdict, version): (&Verdict, Option<&str>),
-) -> Result<(), Problem> {
-    let patch = decide(verdict, &caller.user.name, version, clock::now());
+    (verdict, seen): (&Verdict, Option<&str>),
+) -> Result<u128, Problem> {
+    let patch = decide(verdict, &caller.user.name, seen, clock::now());
     let written = app.upstream.patch(&place.status(), &patch, &caller.credential).await?;
-    app.stores.keys.take(written).map(|_| ())
+    Ok(version(app.stores.keys.take(written)?.meta()))
 }
 
 /// `POST /requests/{ns}/{name}/rotate`: asks the controller for a new value.
@@ -170,10 +174,9 @@ pub(super) async fn rotate(
     }
     let patch = json!({"metadata": {"uid": key.uid(), "annotations": annotations}});
     let written = app.upstream.patch(&place.api_key(), &patch, &caller.credential).await?;
-    app.stores.keys.take(written)?;
-    Ok(success())
+    Ok(success(version(app.stores.keys.take(written)?.meta())))
 }
 
-fn success() -> Response {
-    answer(StatusCode::OK, &json!({"success": true}))
+fn success(version: u128) -> Response {
+    since::<APIKey>(answer(StatusCode::OK, &json!({"success": true})), Some(version))
 }

@@ -69,15 +69,19 @@ async fn next(mut source: Source) -> Option<(Result<Bytes, Infallible>, Source)>
     };
     let end = Instant::now() + HEARTBEAT;
     loop {
-        if begun.elapsed() >= LONGEST || source.has_ended() {
+        if begun.elapsed() >= LONGEST {
             return None;
         }
-        let left = end.saturating_duration_since(Instant::now());
+        let left = end.saturating_duration_since(Instant::now()).min(source.rest());
         let tasks = source.app.tasks.clone();
         let told = tokio::select! {
             () = tasks.cancelled() => return None,
             told = timeout(left, source.news.recv()) => told,
         };
+        // It may have ended while nothing happened.
+        if source.has_ended() {
+            return None;
+        }
         let bytes = match told {
             Err(_) => Bytes::from_static(b":\n\n"),
             Ok(Err(RecvError::Closed)) => return None,
@@ -92,6 +96,12 @@ async fn next(mut source: Source) -> Option<(Result<Bytes, Infallible>, Source)>
 }
 
 impl Source {
+    /// Time until the session is over.
+    fn rest(&self) -> Duration {
+        let Some(opened) = &self.caller.session else { return Duration::MAX };
+        opened.ends.duration_since(clock::now()).try_into().unwrap_or_default()
+    }
+
     /// Returns `true` once the session is over: nobody reads on after a logout.
     fn has_ended(&self) -> bool {
         self.caller.session.as_ref().is_some_and(|opened| {
@@ -112,7 +122,10 @@ impl Source {
             NewsKind::Routes => "routes",
             NewsKind::Anything => return Some(Bytes::from_static(RESYNC)),
         };
-        let data = json!({"kind": kind, "namespace": news.namespace, "name": news.name});
+        let mut data = json!({"kind": kind, "namespace": news.namespace, "name": news.name});
+        if let Some(version) = news.version.filter(|version| *version < u128::MAX) {
+            data["version"] = version.to_string().into();
+        }
         Some(Bytes::from(format!("event: changed\ndata: {data}\n\n")))
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::{Extension, extract::State, response::Response};
 use http::StatusCode;
 use portolan_core::foreign::GATEWAY_GROUP;
+use portolan_runtime::clock;
 use serde_json::{Value, json};
 
 use super::reply::answer;
@@ -29,6 +30,9 @@ pub(super) async fn serve(
         me["via"] = "session".into();
         me["csrf"] = opened.session.csrf.clone().into();
         me["expiresAt"] = opened.ends.to_string().into();
+        // Clocks of browsers differ; this one does not need them.
+        me["expiresIn"] = opened.ends.duration_since(clock::now()).as_secs().max(0).into();
+        me["idleSeconds"] = app.sessions.idle().as_secs().into();
         about_person(&app, &opened.session, &mut me);
     }
     Ok(answer(StatusCode::OK, &me))
@@ -68,13 +72,14 @@ async fn rights(app: &App, caller: &Caller) -> Result<Value, Problem> {
         may(Right::of("delete", "apiproducts")),
         may(Right::of("manage", "apikeys")),
     )?;
-    let (routes, plans, auths) = tokio::try_join!(
+    let (ask, routes, plans, auths) = tokio::try_join!(
+        may(Right::of("create", "apikeys")),
         may(Right::foreign("list", GATEWAY_GROUP, "httproutes")),
         may(Right::foreign("list", "extensions.kuadrant.io", "planpolicies")),
         may(Right::foreign("list", "kuadrant.io", "authpolicies")),
     )?;
     Ok(json!({
         "createProducts": create, "updateAnyProduct": update, "deleteAnyProduct": update && delete,
-        "approveAnyKey": approve, "listRoutes": routes, "listPlanPolicies": plans, "listAuthPolicies": auths,
+        "approveAnyKey": approve, "requestKeys": ask, "listRoutes": routes, "listPlanPolicies": plans, "listAuthPolicies": auths,
     }))
 }

@@ -8,18 +8,22 @@ use axum::{
     response::Response,
 };
 use http::StatusCode;
-use kube::ResourceExt as _;
+use kube::{Resource as _, ResourceExt as _};
 use portolan_core::{api::devportal::APIProduct, foreign::PlanPolicyKind, names::is_dns_label};
+use portolan_runtime::latest::version;
 use serde_json::{Value, json};
 
 use super::{
+    fresh::since,
     input::{self, Who},
     policies::plans_of,
     reply::{answer, nothing},
+    requests::IDEMPOTENCY,
 };
 use crate::{
     app::App,
     attach::Attached,
+    caller::Caller,
     list::{Query, select},
     paths::{self, Place},
     problem::Problem,
@@ -101,14 +105,31 @@ pub(super) async fn create(
     (State(app), Extension(caller)): Who,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (_, sent) = input::read(request).await?;
+    let (parts, sent) = input::read(request).await?;
     let (namespace, product) =
         product_change::create(&sent, &caller.user.name).map_err(Problem::bad_request)?;
     if !is_dns_label(&namespace) {
         return Err(Problem::bad_request("targetRef.namespace is not the name of a namespace"));
     }
-    let written = app.upstream.post(&paths::products(&namespace), &product, &caller.credential).await?;
-    Ok(answer(StatusCode::CREATED, &rows::product_json(&*app.stores.products.take(written)?)))
+    let written = match app.upstream.post(&paths::products(&namespace), &product, &caller.credential).await {
+        Err(problem) if problem.status == StatusCode::CONFLICT && parts.headers.contains_key(IDEMPOTENCY) => {
+            again(&app, &caller, &product, problem).await?
+        }
+        written => written?,
+    };
+    Ok(written_answer(StatusCode::CREATED, &*app.stores.products.take(written)?))
+}
+
+/// What was sent before, if it was the same.
+async fn again(app: &App, caller: &Caller, product: &Value, problem: Problem) -> Result<Value, Problem> {
+    let text = |member: &str| product["metadata"][member].as_str().unwrap_or_default();
+    let place = Place::new(text("namespace"), text("name"))?;
+    let found = app.upstream.get(&place.product(), &caller.credential).await?;
+    if product_change::is_made_of(&found, product) { Ok(found) } else { Err(problem) }
+}
+
+fn written_answer(code: StatusCode, product: &APIProduct) -> Response {
+    since::<APIProduct>(answer(code, &rows::product_json(product)), Some(version(product.meta())))
 }
 
 pub(super) async fn change(
@@ -122,7 +143,7 @@ pub(super) async fn change(
     let is_retired = rules::lifecycle(&product) == "retired";
     let patch = product_change::patch(&sent, is_retired).map_err(Problem::bad_request)?;
     let written = app.upstream.patch(&place.product(), &patch, &caller.credential).await?;
-    Ok(answer(StatusCode::OK, &rows::product_json(&*app.stores.products.take(written)?)))
+    Ok(written_answer(StatusCode::OK, &*app.stores.products.take(written)?))
 }
 
 pub(super) async fn delete(
@@ -132,6 +153,5 @@ pub(super) async fn delete(
     let place = Place::new(&namespace, &name)?;
     let (product, _) = Asked::new(&app, &caller).product(&place).await?;
     let said = app.upstream.delete(&place.product(), product.uid().as_deref(), &caller.credential).await?;
-    app.stores.products.take_end(said, &product)?;
-    Ok(nothing())
+    Ok(since::<APIProduct>(nothing(), app.stores.products.take_end(said, &product).await?))
 }

@@ -8,12 +8,13 @@ use axum::{
     response::Response,
 };
 use http::{HeaderMap, StatusCode};
-use kube::ResourceExt as _;
+use kube::{Resource as _, ResourceExt as _};
 use portolan_core::api::devportal::{APIKey, KeyPhase};
-use portolan_runtime::clock;
+use portolan_runtime::{clock, latest::version};
 use serde_json::Value;
 
 use super::{
+    fresh::since,
     input::{self, Who},
     reply::{answer, nothing},
 };
@@ -31,7 +32,7 @@ use crate::{
 };
 
 /// Header by which a request that is sent twice is one.
-const IDEMPOTENCY: &str = "idempotency-key";
+pub(super) const IDEMPOTENCY: &str = "idempotency-key";
 const MAX_ID: usize = 256;
 
 /// `GET /requests`: what the caller may decide about.
@@ -102,7 +103,7 @@ pub(super) async fn create(
         Err(problem) if problem.status == StatusCode::CONFLICT => again(&app, &caller, &key, problem).await?,
         written => written?,
     };
-    Ok(answer(StatusCode::CREATED, &rows::key_json(&*app.stores.keys.take(written)?)))
+    Ok(written_answer(StatusCode::CREATED, &*app.stores.keys.take(written)?))
 }
 
 /// What was sent before with the same id, if it asks for the same.
@@ -135,6 +136,10 @@ fn email(app: &App, caller: &Caller) -> Option<String> {
     }
 }
 
+fn written_answer(code: StatusCode, key: &APIKey) -> Response {
+    since::<APIKey>(answer(code, &rows::key_json(key)), Some(version(key.meta())))
+}
+
 /// `PATCH /requests/{ns}/{name}`.
 pub(super) async fn change(
     (State(app), Extension(caller)): Who,
@@ -152,7 +157,7 @@ pub(super) async fn change(
     }
     let patch = key_change::edit(&sent, clock::now()).map_err(Problem::bad_request)?;
     let written = app.upstream.patch(&place.api_key(), &patch, &caller.credential).await?;
-    Ok(answer(StatusCode::OK, &rows::key_json(&*app.stores.keys.take(written)?)))
+    Ok(written_answer(StatusCode::OK, &*app.stores.keys.take(written)?))
 }
 
 /// `DELETE /requests/{ns}/{name}`.
@@ -163,6 +168,5 @@ pub(super) async fn delete(
     let place = Place::new(&namespace, &name)?;
     let (key, _) = Asked::new(&app, &caller).key(&place).await?;
     let said = app.upstream.delete(&place.api_key(), key.uid().as_deref(), &caller.credential).await?;
-    app.stores.keys.take_end(said, &key)?;
-    Ok(nothing())
+    Ok(since::<APIKey>(nothing(), app.stores.keys.take_end(said, &key).await?))
 }

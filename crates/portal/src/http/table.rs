@@ -144,6 +144,7 @@ pub(super) static ROUTES: &[Route] = &[
     route("POST", "/kuadrant/try", "Sends one request to an API", || post(try_it::send)).body(&[
         "namespace!",
         "name!",
+        "host",
         "key",
         "method!",
         "path!",

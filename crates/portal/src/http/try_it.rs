@@ -22,7 +22,7 @@ use crate::{
     problem::Problem,
     reveal::reveal,
     sight::Asked,
-    trial::{Prepared, Trial, masked, prepare},
+    trial::{self, Prepared, Trial, masked, prepare},
 };
 
 pub(super) async fn send(
@@ -36,11 +36,14 @@ pub(super) async fn send(
     }
     let place = Place::new(&trial.namespace, &trial.name)?;
     let (product, _) = Asked::new(&app, &caller).product(&place).await?;
-    let host = host(&app, &place, &product.spec.target_ref.name)?;
-    if let Ok(document) = app.documents.of(&app.own, &product).await
-        && !index::has(&document, &trial.method, &trial.path)
-    {
-        return Err(unprocessable("the OpenAPI document of the product has no such operation"));
+    let host = host(&app, &place, &product.spec.target_ref.name, trial.host.as_deref())?;
+    match app.documents.of(&app.own, &product).await {
+        Ok(document) if !index::has(&document, &trial.method, &trial.path) => {
+            return Err(unprocessable("the OpenAPI document of the product has no such operation"));
+        }
+        // Whether the document has the operation is not known for now.
+        Err(problem) if problem.status == StatusCode::SERVICE_UNAVAILABLE => return Err(problem),
+        Ok(_) | Err(_) => {}
     }
     let key = match &trial.key {
         Some(named) => {
@@ -96,12 +99,11 @@ fn shown(headers: &HeaderMap, key: Option<&str>) -> Vec<Value> {
         .collect()
 }
 
-/// The first host name of a product's route that names one host.
-fn host(app: &App, place: &Place, route: &str) -> Result<String, Problem> {
+/// The host of a product's route that a request is for.
+fn host(app: &App, place: &Place, route: &str, wanted: Option<&str>) -> Result<String, Problem> {
     let route = app.stores.routes.get(&place.namespace, route);
-    let names = route.iter().flat_map(|route| &route.facts.known.facts.hostnames);
-    let name = names.into_iter().find(|name| portolan_core::names::is_dns_subdomain(name));
-    name.cloned().ok_or_else(|| unprocessable("the HTTPRoute of the product has no host name to send to"))
+    let names = route.as_ref().map(|route| route.facts.known.facts.hostnames.as_slice());
+    trial::host(names.unwrap_or_default(), wanted).map_err(|untried| unprocessable(&untried.to_string()))
 }
 
 fn unprocessable(why: &str) -> Problem {

@@ -68,6 +68,11 @@ impl Sessions {
         Limits { lifetime: self.settings.session_lifetime, idle: self.settings.session_idle }
     }
 
+    /// Time for which a session may be unused.
+    pub(crate) const fn idle(&self) -> Duration {
+        self.settings.session_idle
+    }
+
     /// The cookies of a new session.
     pub(crate) fn begin(&self, who: Who, now: Timestamp) -> Result<Vec<HeaderValue>, Problem> {
         self.written(&Session::new(who, now), now)
@@ -112,7 +117,7 @@ impl Sessions {
             Some(None) => false,
             None => return Ok(None),
         };
-        let is_noted = is_use && (session.used(now) || unsealed.is_old);
+        let is_noted = is_use && (session.used(self.limits(), now) || unsealed.is_old);
         let renewed = if is_fresh || is_noted { self.written(&session, now)? } else { Vec::new() };
         let Some(credential) = self.credential(&session).await else { return Ok(None) };
         let ends = session.ends(self.limits());

@@ -8,7 +8,7 @@ use rand::RngExt as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Time after which use is noted.
+/// Longest time after which use is noted, in seconds.
 const NOTED_EVERY: i64 = 60;
 
 /// A session as it is sealed.
@@ -77,8 +77,9 @@ impl Session {
     }
 
     /// Notes that somebody uses the session; `true` if that is worth a new cookie.
-    pub(crate) fn used(&mut self, now: Timestamp) -> bool {
-        let is_due = now.as_second() - self.seen >= NOTED_EVERY;
+    pub(crate) fn used(&mut self, limits: Limits, now: Timestamp) -> bool {
+        // Where sessions end soon, use counts sooner.
+        let is_due = now.as_second() - self.seen >= NOTED_EVERY.min(seconds(limits.idle) / 10);
         if is_due {
             self.seen = now.as_second();
         }
@@ -128,13 +129,19 @@ mod tests {
         let mut session = Session::new(Who::Demo("ann".into()), at(1000));
         assert!(session.holds(LIMITS, at(1000)) && session.holds(LIMITS, at(1000 + 1799)));
         assert!(!session.holds(LIMITS, at(1000 + 1800)), "idle");
-        assert!(!session.used(at(1059)), "no new cookie for each request");
+        assert!(!session.used(LIMITS, at(1059)), "no new cookie for each request");
         for minute in 1..480 {
-            assert!(session.used(at(1000 + 60 * minute)));
+            assert!(session.used(LIMITS, at(1000 + 60 * minute)));
         }
         assert!(session.holds(LIMITS, at(1000 + 8 * 3600 - 1)));
         assert!(!session.holds(LIMITS, at(1000 + 8 * 3600)), "use does not extend it beyond its end");
         assert!(!Session::new(Who::Demo("ann".into()), at(9000)).holds(LIMITS, at(1000)));
+        let mut short = Session::new(Who::Demo("ann".into()), at(1000));
+        let limits = Limits { idle: Duration::from_secs(20), ..LIMITS };
+        assert!(
+            !short.used(limits, at(1001)) && short.used(limits, at(1002)),
+            "a short time is extended, too"
+        );
     }
 
     #[test]

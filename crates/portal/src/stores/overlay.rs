@@ -83,6 +83,15 @@ impl<K: Resource> Overlay<K> {
         }
     }
 
+    /// Returns `true` if a write has returned an object of this version.
+    pub(crate) fn has(&self, wanted: u128) -> bool {
+        let is_it = |written: &Written<K>| match written {
+            Written::Is(object) => version(object.meta()) == wanted,
+            Written::Gone(_) => false,
+        };
+        self.0.lock().values().any(|(written, at)| at.elapsed() < LAG && is_it(written))
+    }
+
     /// A list, with what writes have changed in it.
     pub(crate) fn over(&self, seen: Vec<Arc<K>>) -> Vec<Arc<K>> {
         let all = self.0.lock();

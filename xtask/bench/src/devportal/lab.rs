@@ -15,13 +15,13 @@ use serde_json::{Value as Json, json};
 use super::toystores;
 use crate::services::{Binaries, RELEASE};
 
-pub(super) const NAMESPACE: &str = "apis";
-pub(super) const ROUTES: usize = 200;
-pub(super) const PRODUCTS: usize = 1_000;
-pub(super) const KEYS: usize = 5_000;
-pub(super) const REQUESTERS: usize = 500;
+pub(crate) const NAMESPACE: &str = "apis";
+pub(crate) const ROUTES: usize = 200;
+pub(crate) const PRODUCTS: usize = 1_000;
+pub(crate) const KEYS: usize = 5_000;
+pub(crate) const REQUESTERS: usize = 500;
 /// Keys that wait for an approval by hand.
-pub(super) const WAITING: usize = 200;
+pub(crate) const WAITING: usize = 200;
 const MANUAL: &str = "manual";
 const CONCURRENCY: usize = 20;
 const WITHIN: Duration = Duration::from_secs(60);
@@ -29,16 +29,16 @@ const WITHIN: Duration = Duration::from_secs(60);
 const EFFECTIVE: Duration = Duration::from_secs(3);
 const POLICIES: &str = include_str!("../../../../charts/devportal/files/policies.yaml");
 
-pub(super) struct Lab {
-    pub(super) plane: ControlPlane,
+pub(crate) struct Lab {
+    pub(crate) plane: ControlPlane,
     /// The user name of the controller.
-    pub(super) user: String,
+    pub(crate) user: String,
     kubeconfig: String,
     binaries: Binaries,
 }
 
 impl Lab {
-    pub(super) async fn start(binaries: &Binaries) -> Result<Self> {
+    pub(crate) async fn start(binaries: &Binaries) -> Result<Self> {
         let plane = ControlPlane::start(ControlPlaneOptions::named("devportal-bench")).await?;
         let setup = ServiceAccountSetup::new("devportal", RELEASE);
         let kubeconfig = setup.create(&plane).await?;
@@ -56,14 +56,14 @@ impl Lab {
     }
 
     /// A controller that is ready.
-    pub(super) async fn controller(&self) -> Result<ServiceProcess> {
+    pub(crate) async fn controller(&self) -> Result<ServiceProcess> {
         let controller = self.begin().await?;
         controller.wait_ready(WITHIN).await?;
         Ok(controller)
     }
 
     /// A controller that has just been started.
-    pub(super) async fn begin(&self) -> Result<ServiceProcess> {
+    pub(crate) async fn begin(&self) -> Result<ServiceProcess> {
         self.binaries.start_as("devportal", &self.kubeconfig, &[]).await
     }
 
@@ -90,7 +90,7 @@ impl Lab {
     }
 
     /// Creates all products and keys, without any status. Returns the seconds for the keys.
-    pub(super) async fn fill(&self) -> Result<f64> {
+    pub(crate) async fn fill(&self) -> Result<f64> {
         let client = self.plane.client();
         let products = ApiResource::erase::<APIProduct>(&());
         let make = |number: usize| {
@@ -110,43 +110,45 @@ impl Lab {
         Ok(seconds)
     }
 
-    pub(super) fn products(&self) -> Api<APIProduct> {
+    pub(crate) fn products(&self) -> Api<APIProduct> {
         Api::namespaced(self.plane.client(), NAMESPACE)
     }
 
-    pub(super) fn keys(&self) -> Api<APIKey> {
+    pub(crate) fn keys(&self) -> Api<APIKey> {
         Api::namespaced(self.plane.client(), NAMESPACE)
     }
 }
 
 /// Objects of a kind in the namespace, as an [`Api`] of dynamic ones.
-pub(super) fn dynamic<K>(client: Client) -> Api<DynamicObject>
+pub(crate) fn dynamic<K>(client: Client) -> Api<DynamicObject>
 where
     K: kube::Resource<DynamicType = ()>,
 {
     Api::namespaced_with(client, NAMESPACE, &ApiResource::erase::<K>(&()))
 }
 
-pub(super) fn product(number: usize) -> String {
+pub(crate) fn product(number: usize) -> String {
     format!("p-{number:04}")
 }
 
-pub(super) fn key(number: usize) -> String {
+pub(crate) fn key(number: usize) -> String {
     format!("k-{number:04}")
 }
 
-pub(super) fn waiting(number: usize) -> String {
+pub(crate) fn waiting(number: usize) -> String {
     format!("w-{number:04}")
 }
 
 /// Whoever asks for a key: each person has ten, of ten products.
-pub(super) fn requester_of(key: usize) -> String {
+pub(crate) fn requester_of(key: usize) -> String {
     format!("user-{:03}", key % REQUESTERS)
 }
 
 fn make_product(name: &str, route: &str, mode: &str) -> DynamicObject {
     let target = json!({"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": route});
-    let spec = json!({"displayName": name, "targetRef": target, "approvalMode": mode});
+    let spec = json!({
+        "displayName": name, "targetRef": target, "approvalMode": mode, "publishStatus": "Published",
+    });
     let mut object = object::<APIProduct>(name, &spec);
     object.metadata.annotations = Some([("backstage.io/owner".to_owned(), "owner".to_owned())].into());
     object

@@ -131,6 +131,16 @@ fn a_terminating_export_is_not_bound_and_its_binding_is_deleted() {
 }
 
 #[test]
+fn of_an_export_that_terminates_without_a_binding_nothing_is_left() {
+    let exports = || up(vec![export("a", true), export("b", true), export("c", false)]);
+    let by = |bindings| planned(valid_secret(), exports(), bindings).drained.into_iter().collect::<Vec<_>>();
+    assert_eq!(by(vec![]), ["a", "b"]);
+    assert_eq!(by(vec![existing("a", Some(&bundle("prod")))]), ["b"]);
+    // One that was made by hand says it itself.
+    assert_eq!(by(vec![existing("b", None)]), ["a"]);
+}
+
+#[test]
 fn bindings_of_others_are_left_alone_and_named() {
     for (owner, said) in
         [(Some(bundle("staging")), "belongs to bundle staging"), (None, "was not made by a bundle")]

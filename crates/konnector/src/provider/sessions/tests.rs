@@ -2,11 +2,11 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use futures::future::join_all;
 use kube::{Api, Client, client::Body, runtime::watcher};
 use portolan_core::kubeconfig;
 use portolan_runtime::{cache::Cache, events::EventReporter, metrics::Metrics};
 use serde_json::json;
+use tokio::task::JoinSet;
 
 use super::*;
 
@@ -48,16 +48,16 @@ fn access(token: &str) -> Arc<ProviderAccess> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn whoever_asks_at_the_same_time_gets_the_same_session() {
-    for round in 0..100 {
+    for round in 0..300 {
         let tasks = Tasks::default();
         let (sessions, access) = (Arc::new(sessions(&tasks)), access("first"));
-        let askers = (0..4).map(|_| {
+        let mut askers = JoinSet::new();
+        for _ in 0..4 {
             let (sessions, access) = (Arc::clone(&sessions), Arc::clone(&access));
-            tokio::spawn(
-                async move { sessions.ensure(&reference(), &access, Arc::new(|| {})).await.unwrap() },
-            )
-        });
-        let found: Vec<_> = join_all(askers).await.into_iter().map(Result::unwrap).collect();
+            askers
+                .spawn(async move { sessions.ensure(&reference(), &access, Arc::new(|| {})).await.unwrap() });
+        }
+        let found = askers.join_all().await;
         let open = sessions.open(&reference()).unwrap();
         assert!(found.iter().all(|session| Arc::ptr_eq(session, &open)), "round {round}");
         assert!(!open.tasks.is_cancelled());
