@@ -8,7 +8,9 @@ mod category;
 mod documents;
 mod flow;
 mod read;
+mod reply;
 mod sink;
+mod unreadable;
 mod write;
 mod writing;
 
@@ -24,36 +26,22 @@ use futures::{StreamExt as _, stream};
 pub(crate) use self::{
     arguments::Arguments,
     asking::{Asking, Fragment},
-    read::{broken, object},
+    read::object,
     sink::{PART, Part, Sink, Stopped},
+    unreadable::broken,
 };
 use self::{
-    flow::Flow,
+    reply::{Errand, Reply},
     writing::{Piece, Writing, gather},
 };
 use crate::{
     error::{Code, GraphError},
     plan::{Call, Does, Field, Plan},
-    scan::Step,
     schema::{Kind, Verb},
 };
 
 /// Number of calls of one query in progress at a time.
 const SIDE_BY_SIDE: usize = 32;
-
-/// A call, and the place of its answer.
-struct Errand<'p> {
-    call: &'p Call,
-    path: Vec<Step>,
-    location: Option<(usize, usize)>,
-}
-
-/// The answer to a call.
-enum Reply<'p> {
-    Done(Fragment),
-    /// A list that is still coming.
-    Flowing(Box<Flow<'p>>),
-}
 
 /// Writes the answer to a plan.
 pub(crate) async fn answer(asking: Asking<'_>, plan: &Plan, sink: &mut Sink) -> Result<(), Stopped> {
@@ -79,12 +67,6 @@ pub(crate) async fn whole_answer(asking: Asking<'_>, plan: &Plan) -> Vec<u8> {
     // What is kept can be corrected as long as it is written.
     let _ = answer(asking, plan, &mut sink).await;
     sink.out
-}
-
-impl Errand<'_> {
-    fn error(&self, error: GraphError) -> GraphError {
-        error.at(&self.path, self.location)
-    }
 }
 
 /// Finds conditions whose variable is null, for which GraphQL has no answer.

@@ -21,6 +21,7 @@ use portolan_runtime::{
 };
 use tokio::time::Instant;
 
+use self::feed::{BEGINNING, Failed};
 pub(crate) use self::{
     feed::Feed,
     path::{Path, checked_name, checked_namespace},
@@ -37,27 +38,12 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(55);
 /// Maximum size of a refusal, where there is no limit for the answer.
 const MAX_REFUSAL: usize = 1024 * 1024;
-/// Size up to which an answer is read at once.
-const BEGINNING: usize = 256 * 1024;
 
 /// Connections to one API server, and the count of what is asked over them.
 #[derive(Debug)]
 pub(crate) struct Upstream {
     carrier: Carrier,
     calls: Calls,
-}
-
-/// A request without a whole answer.
-struct Failed {
-    error: GraphError,
-    /// `true` if the connection was lost, so that another one may do.
-    is_lost: bool,
-}
-
-impl From<GraphError> for Failed {
-    fn from(error: GraphError) -> Self {
-        Self { error, is_lost: false }
-    }
 }
 
 impl Upstream {

@@ -4,10 +4,11 @@ use apollo_compiler::{response::JsonMap, validation::Valid};
 use bytes::Bytes;
 use http::HeaderValue;
 
+use super::unreadable::mismatched;
 use crate::{
     document::Resource,
     endpoint::Endpoint,
-    error::{Code, GraphError},
+    error::GraphError,
     memory::Reading,
     scan::Mismatch,
     upstream::{self, Feed, Question},
@@ -76,10 +77,4 @@ impl Fragment {
     pub(crate) fn with(json: Vec<u8>, mismatches: &[Mismatch]) -> Self {
         Self { json, errors: mismatches.iter().map(mismatched).collect() }
     }
-}
-
-/// The error for a value that does not fit the schema.
-pub(super) fn mismatched(mismatch: &Mismatch) -> GraphError {
-    let message = format!("the API server's value is not {}, as the schema says", mismatch.expected);
-    GraphError::new(Code::Internal, message).at(&mismatch.path, None)
 }

@@ -3,9 +3,8 @@
 use std::mem::take;
 
 use super::{
-    asking::mismatched,
-    read::{broken, unlistable},
     sink::{Sink, Stopped},
+    unreadable::{broken, mismatched, unlistable},
 };
 use crate::{
     endpoint::Endpoint,

@@ -3,16 +3,17 @@
 use http::StatusCode;
 
 use super::{
-    Reply,
     arguments::Arguments,
     asking::{Asking, Fragment},
     flow::Flow,
+    reply::Reply,
+    unreadable::{broken, unlistable},
 };
 use crate::{
     error::{Code, GraphError},
     memory,
     plan::{Call, Wanted},
-    scan::{self, Cursor, ListError, ListSelection, Malformed, Order, Selection, Writer},
+    scan::{self, Cursor, ListSelection, Malformed, Order, Selection, Writer},
     schema::Kind,
     upstream::{self, Feed, JSON, METADATA, METADATA_LIST, Question, Refused},
     yaml,
@@ -126,22 +127,6 @@ pub(crate) fn object(json: &[u8], selection: &Selection) -> Result<Fragment, Gra
     let mut writer = Writer::with_capacity(json.len().min(4096));
     writer.object(&mut Cursor::new(json), selection).map_err(broken)?;
     Ok(Fragment::with(writer.out, &writer.mismatches))
-}
-
-/// An error for a list that cannot be written.
-pub(super) fn unlistable(error: ListError) -> GraphError {
-    match error {
-        ListError::Malformed(malformed) => broken(malformed),
-        ListError::NoSuchField => GraphError::new(Code::Invalid, error.to_string()),
-        ListError::Unordered => {
-            GraphError::new(Code::Unavailable, "the list is not in the order of its names: ask again")
-        }
-    }
-}
-
-/// An error for an answer that is not JSON.
-pub(crate) fn broken(malformed: Malformed) -> GraphError {
-    GraphError::new(Code::Unavailable, format!("the API server's answer cannot be read: {malformed}"))
 }
 
 fn unplanned() -> GraphError {

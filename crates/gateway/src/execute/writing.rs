@@ -4,8 +4,8 @@ use apollo_compiler::response::{JsonMap, JsonValue};
 use futures::{Stream, StreamExt as _};
 
 use super::{
-    Errand, Reply,
     flow::Flow,
+    reply::{Errand, Reply},
     sink::{Sink, Stopped},
 };
 use crate::{

@@ -29,6 +29,9 @@ use crate::{
 /// Interval at which the caller's access is proven again.
 const PROVE_EVERY: Duration = Duration::from_secs(8);
 
+/// A change, and what is selected from the object: once for each occurrence of `object`.
+type Told = (Change, Vec<Vec<u8>>);
+
 struct Follower<'a> {
     root: &'a Root,
     sender: &'a mpsc::Sender<Message>,
@@ -184,7 +187,7 @@ impl Follower<'_> {
     }
 
     /// What there is to say of an object.
-    fn news(&mut self, key: &str, object: &[u8]) -> Result<Option<(Change, Vec<Vec<u8>>)>, GraphError> {
+    fn news(&mut self, key: &str, object: &[u8]) -> Result<Option<Told>, GraphError> {
         let selected = self.selected(object)?;
         let change = self.known.there(key, look(&selected), self.counts_always);
         Ok(change.map(|change| (change, selected)))

@@ -5,11 +5,26 @@ use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
 use portolan_runtime::client::carrier::Answer;
 
-use super::Failed;
 use crate::error::{Code, GraphError};
 
+/// Size up to which an answer is read at once.
+pub(super) const BEGINNING: usize = 256 * 1024;
 /// Size from which it is worth a look at what has come.
 const PART: usize = 64 * 1024;
+
+/// A request without a whole answer.
+pub(super) struct Failed {
+    /// What the caller is told.
+    pub(super) error: GraphError,
+    /// `true` if the connection was lost, so that another one may do.
+    pub(super) is_lost: bool,
+}
+
+impl From<GraphError> for Failed {
+    fn from(error: GraphError) -> Self {
+        Self { error, is_lost: false }
+    }
+}
 
 /// The body of an answer, as far as it has come.
 #[derive(Debug)]
@@ -29,7 +44,7 @@ impl Feed {
         if announced > limit {
             return Err(too_large(limit).into());
         }
-        let buffer = BytesMut::with_capacity(announced.min(super::BEGINNING));
+        let buffer = BytesMut::with_capacity(announced.min(BEGINNING));
         Ok(Self { body, buffer, come: 0, limit, is_over: false })
     }
 
