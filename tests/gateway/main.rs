@@ -5,6 +5,7 @@ mod audit;
 mod browser;
 mod doors;
 mod fake;
+mod large;
 mod listener;
 mod logs;
 mod memory;

@@ -147,3 +147,24 @@ async fn requests_at_the_same_time_renew_a_token_once() {
     // The provider takes a refresh token once: had two requests used it, one of them would have failed.
     assert_eq!(login.live_refresh_tokens(), 1);
 }
+
+#[tokio::test]
+async fn a_renewal_without_an_id_token_proves_the_login_again() {
+    let masked = masked().await;
+    let login = LoginProvider::start(&[Person::new("alice", &["api-consumers"])]).unwrap();
+    login.tokens_live(4);
+    login.is_sparing(true);
+    let flags = ["--identity=impersonate", "--groups-prefix=api-"];
+    let site = Site::start(&masked.kubeconfig, Some(&login), &flags).await;
+    let (jar, _) = sign_in(&login, &site, "alice", "/").await;
+    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    // The ID token has ended, and the issuer has said that the login holds.
+    let me = site.with(&jar.header()).get("/api/me").await;
+    assert_eq!((me.status, &me.json()["user"]), (200, &json!("oidc:alice")), "{}", me.text);
+    assert_eq!(login.live_refresh_tokens(), 1, "the former refresh token was kept");
+    // Once it has been revoked there, nothing proves it any more.
+    let (jar, _) = sign_in(&login, &site, "alice", "/").await;
+    login.revoke_all();
+    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    Caller::is_problem(&site.with(&jar.header()).get("/api/me").await, 401);
+}

@@ -1,6 +1,10 @@
 //! Logins of browsers: the code flow, the cookie, what protects it, and the way out.
 
-use portolan_testkit::{login::LoginProvider, raw::RawAnswer, workdir::Workdir};
+use portolan_testkit::{
+    login::{LoginProvider, Person},
+    raw::RawAnswer,
+    workdir::Workdir,
+};
 use serde_json::json;
 
 use crate::{
@@ -273,4 +277,67 @@ async fn replicas_share_sessions_and_keys_can_be_changed() {
         value.replace_range(at..=at, other);
     }
     assert_eq!(after.with(&tampered.header()).get("/api/me").await.status, 401);
+}
+
+#[tokio::test]
+async fn a_silent_login_comes_back_at_once_or_asks_the_person() {
+    let stage = Stage::shared().await;
+    let site = Site::start(&stage.kubeconfig, Some(&stage.login), &[]).await;
+    let silently = async || {
+        let begun = site.with("").get("/login?prompt=none&next=/signed-in").await;
+        let mut jar = Jar::default();
+        jar.take(&begun);
+        let authorize = location(&begun);
+        assert!(authorize.contains("prompt=none"), "{authorize}");
+        (jar, authorize)
+    };
+    let (mut jar, authorize) = silently().await;
+    let done = site.with(&jar.header()).get(&consent(&stage.login, &authorize, "alice")).await;
+    assert_eq!(location(&done), "/signed-in");
+    jar.take(&done);
+    assert_eq!(site.with(&jar.header()).get("/api/me").await.json()["user"], "alice");
+    assert_eq!(site.with(&jar.header()).get("/signed-in").await.status, 200);
+
+    // Nobody is signed in at the issuer: it would have to ask, and so the next login lets it.
+    let (jar, authorize) = silently().await;
+    let back = stage.login.visit(&authorize).unwrap();
+    assert!(back.contains("error=login_required"), "{back}");
+    let back = back.strip_prefix(ORIGIN).unwrap();
+    let to = location(&site.with(&jar.header()).get(back).await);
+    assert_eq!(to, "/login?next=%2Fsigned-in");
+    let authorize = location(&site.with("").get(&to).await);
+    assert!(!authorize.contains("prompt"), "{authorize}");
+    // An error of a login that was not silent is one, whatever it says.
+    let begun = site.with("").get("/login?next=/").await;
+    let mut jar = Jar::default();
+    jar.take(&begun);
+    let asked = url::Url::parse(&location(&begun)).unwrap();
+    let word = asked.query_pairs().find(|(name, _)| name == "state").unwrap().1.into_owned();
+    let refused = site.with(&jar.header()).get(&format!("/callback?error=login_required&state={word}")).await;
+    assert_eq!(refused.status, 403, "{}", refused.text);
+}
+
+#[tokio::test]
+async fn an_issuer_that_names_itself_otherwise_is_quoted_beside_ours() {
+    let stage = Stage::shared().await;
+    let login = LoginProvider::start(&[Person::new("alice", &[])]).unwrap();
+    let site = Site::start(&stage.kubeconfig, Some(&login), &[]).await;
+    let template = format!("{}/{{tenantid}}/v2.0", login.url);
+    let upper = login.url.replace("https", "HTTPS");
+    for named in [format!("{}/", login.url), upper, template] {
+        login.names_itself(&named);
+        let begun = site.with("").get("/login?next=/").await;
+        assert_eq!(begun.status, 502, "{named}: {}", begun.text);
+        let text = begun.text.replace("&quot;", "\"");
+        for value in [&named, &login.url] {
+            assert!(text.contains(&format!("\"{value}\"")), "{value}: {text}");
+        }
+        assert!(text.contains("--oidc-issuer"), "{text}");
+        // Whoever shows a bearer token needs no issuer of ours.
+        assert_eq!(site.with("").get("/readyz").await.status, 200, "{named}");
+        assert_eq!(site.by(&stage.login, "alice").get("/api/me").await.status, 200, "{named}");
+    }
+    login.names_itself(&login.url);
+    let begun = site.with("").get("/login?next=/").await;
+    assert!(location(&begun).starts_with(&login.url), "{}", begun.text);
 }

@@ -11,7 +11,6 @@ pub mod compact;
 pub mod credential;
 #[cfg(test)]
 #[path = "../../testkit/src/forge.rs"]
-#[expect(unreachable_pub, reason = "the same file is a public module of testkit")]
 mod forge;
 pub mod identity;
 pub mod jwk;

@@ -35,92 +35,92 @@ pub struct Args {
 
 /// Commands that end by themselves.
 #[derive(Subcommand, Clone, Debug)]
-pub(crate) enum Command {
+pub enum Command {
     /// Checks everything that the controller needs, and every APIProduct, with a cure for each thing that is wrong.
     Check(CheckArgs),
 }
 
 /// Flags of the controller.
 #[derive(ClapArgs, Clone, Debug)]
-pub(crate) struct ControllerArgs {
+pub struct ControllerArgs {
     #[command(flatten)]
-    pub(crate) client: ClientArgs,
+    pub client: ClientArgs,
     #[command(flatten)]
-    pub(crate) pod: PodArgs,
+    pub pod: PodArgs,
     #[command(flatten)]
-    pub(crate) lease: LeaseArgs,
+    pub lease: LeaseArgs,
     #[command(flatten)]
-    pub(crate) log: LogArgs,
+    pub log: LogArgs,
     #[command(flatten)]
-    pub(crate) admin: AdminArgs,
+    pub admin: AdminArgs,
     #[command(flatten)]
-    pub(crate) install: InstallArgs,
+    pub install: InstallArgs,
     /// Namespaces to work in, those of gateways with policies among them. By default all of them.
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = namespace, global = true)]
-    pub(crate) namespaces: Vec<String>,
+    pub namespaces: Vec<String>,
     /// Number of keys that a user may have of one product; the annotation devportal.kuadrant.io/max-keys-per-user of a
     /// product has the last word.
     #[arg(long, default_value_t = 10, value_name = "NUMBER")]
-    pub(crate) max_keys_per_user: usize,
+    pub max_keys_per_user: usize,
     /// Time for which a key still works after its rotation.
     #[arg(long, default_value = "24h", value_parser = interval, value_name = "DURATION")]
-    pub(crate) rotation_overlap: Duration,
+    pub rotation_overlap: Duration,
     #[command(flatten)]
-    pub(crate) fetch: FetchArgs,
+    pub fetch: FetchArgs,
     #[command(flatten)]
-    pub(crate) notify: NotifyArgs,
+    pub notify: NotifyArgs,
 }
 
 /// Flags of what is fetched from elsewhere: discovery documents of issuers, and OpenAPI texts.
 #[derive(ClapArgs, Clone, Debug)]
 #[command(next_help_heading = "Fetches")]
-pub(crate) struct FetchArgs {
+pub struct FetchArgs {
     /// Networks that may be fetched from besides public addresses: 10.0.0.0/8 or the like, and `services` for those of
     /// the cluster's Services. Our own API server is never among them.
     #[arg(long, default_value = "services", value_name = "NETWORKS", value_delimiter = ',')]
-    pub(crate) fetch_allowed_cidrs: Vec<Allowed>,
+    pub fetch_allowed_cidrs: Vec<Allowed>,
     /// Limit for a whole fetch.
     #[arg(long, default_value = "10s", value_parser = interval, value_name = "DURATION")]
-    pub(crate) fetch_timeout: Duration,
+    pub fetch_timeout: Duration,
     /// Age at which something is fetched anew.
     #[arg(long, default_value = "1h", value_parser = interval, value_name = "DURATION")]
-    pub(crate) fetch_refresh: Duration,
+    pub fetch_refresh: Duration,
     /// Limit for an OpenAPI text, in bytes.
     #[arg(long, env = "OPENAPI_SPEC_MAX_SIZE", default_value_t = 512_000, value_name = "BYTES", value_parser = openapi_size)]
-    pub(crate) openapi_spec_max_size: usize,
+    pub openapi_spec_max_size: usize,
     /// Keep every OpenAPI text in the status of its product, also large ones.
     #[arg(long)]
-    pub(crate) openapi_in_status: bool,
+    pub openapi_in_status: bool,
 }
 
 /// Flags of the webhook that is told what happens to keys.
 #[derive(ClapArgs, Clone, Debug)]
 #[command(next_help_heading = "Notifications")]
-pub(crate) struct NotifyArgs {
+pub struct NotifyArgs {
     /// URL that CloudEvents about keys are posted to. If left out, none are.
     #[arg(long, value_name = "URL", requires = "notify_key_file")]
-    pub(crate) notify_url: Option<Uri>,
+    pub notify_url: Option<Uri>,
     /// File with the key that they are signed with.
     #[arg(long, value_name = "FILE", requires = "notify_url")]
-    pub(crate) notify_key_file: Option<PathBuf>,
+    pub notify_key_file: Option<PathBuf>,
 }
 
 impl FetchArgs {
     /// Largest OpenAPI text that is kept in the status.
-    pub(crate) fn inline_bytes(&self) -> usize {
+    pub fn inline_bytes(&self) -> usize {
         if self.openapi_in_status { self.openapi_spec_max_size } else { INLINE_BYTES }
     }
 }
 
 impl NotifyArgs {
-    pub(crate) fn notifier(&self) -> Result<Option<Notifier>, NotifierError> {
+    pub fn notifier(&self) -> Result<Option<Notifier>, NotifierError> {
         let (Some(url), Some(key)) = (&self.notify_url, &self.notify_key_file) else { return Ok(None) };
         Notifier::new(url.clone(), key).map(Some)
     }
 }
 
 impl ControllerArgs {
-    pub(crate) fn settings(&self) -> Settings {
+    pub fn settings(&self) -> Settings {
         Settings { max_keys_per_user: self.max_keys_per_user, rotation_overlap: self.rotation_overlap }
     }
 }

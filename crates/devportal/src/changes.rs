@@ -6,7 +6,7 @@ use crate::names::{ObjectName, RequesterAt};
 
 /// The kinds that are watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum WatchedKind {
+pub enum WatchedKind {
     Product,
     Key,
     Route,
@@ -18,7 +18,7 @@ pub(crate) enum WatchedKind {
 
 /// A change in the cluster.
 #[derive(Clone, Debug)]
-pub(crate) enum Change {
+pub enum Change {
     /// A kind was relisted: any object may differ, or be gone.
     Relisted(WatchedKind),
     Product(ObjectName),
@@ -33,11 +33,11 @@ pub(crate) enum Change {
 }
 
 /// What policies are attached to.
-pub(crate) type TargetName = (TargetKind, ObjectName);
+pub type TargetName = (TargetKind, ObjectName);
 
 /// The groups of keys.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum KeyGroup {
+pub enum KeyGroup {
     Product(ObjectName),
     Requester(RequesterAt),
 }

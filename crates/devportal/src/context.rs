@@ -32,60 +32,60 @@ use crate::{
 };
 
 /// A Secret of which nothing but its metadata is known.
-pub(crate) type SecretMeta = PartialObjectMeta<Secret>;
+pub type SecretMeta = PartialObjectMeta<Secret>;
 
 /// Everything that a reconcile may use.
-pub(crate) struct Context {
-    pub(crate) client: Client,
-    pub(crate) products: Scoped<APIProduct>,
-    pub(crate) keys: Scoped<APIKey>,
-    pub(crate) routes: Scoped<Route>,
-    pub(crate) plans: Scoped<PlanPolicy>,
-    pub(crate) auths: Scoped<AuthPolicy>,
+pub struct Context {
+    pub client: Client,
+    pub products: Scoped<APIProduct>,
+    pub keys: Scoped<APIKey>,
+    pub routes: Scoped<Route>,
+    pub plans: Scoped<PlanPolicy>,
+    pub auths: Scoped<AuthPolicy>,
     /// The Secrets of products.
-    pub(crate) secrets: Scoped<SecretMeta>,
+    pub secrets: Scoped<SecretMeta>,
     /// The Roles of requesters, and their bindings.
-    pub(crate) roles: Scoped<Role>,
-    pub(crate) bindings: Scoped<RoleBinding>,
-    pub(crate) indexes: Indexes,
-    pub(crate) queues: Queues,
-    pub(crate) settings: Settings,
-    pub(crate) reporter: EventReporter,
-    pub(crate) controllers: ControllerMetrics,
-    pub(crate) metrics: PortalMetrics,
-    pub(crate) fetches: Fetches,
+    pub roles: Scoped<Role>,
+    pub bindings: Scoped<RoleBinding>,
+    pub indexes: Indexes,
+    pub queues: Queues,
+    pub settings: Settings,
+    pub reporter: EventReporter,
+    pub controllers: ControllerMetrics,
+    pub metrics: PortalMetrics,
+    pub fetches: Fetches,
     /// Who is told what happens to keys.
-    pub(crate) notifier: Option<Notifier>,
-    pub(crate) turns: Turns,
-    pub(crate) fresh_rights: FreshRights,
+    pub notifier: Option<Notifier>,
+    pub turns: Turns,
+    pub fresh_rights: FreshRights,
     /// Routes whose parents have yet to look at their latest change, and since when that is so.
-    pub(crate) outdated: Mutex<BTreeMap<ObjectName, Instant>>,
+    pub outdated: Mutex<BTreeMap<ObjectName, Instant>>,
 }
 
 /// Groups of objects that a change concerns together.
 #[derive(Debug, Default)]
-pub(crate) struct Indexes {
+pub struct Indexes {
     /// Products by route.
-    pub(crate) products: Index<ObjectName, ObjectName>,
-    pub(crate) keys: Index<KeyGroup, ObjectName>,
+    pub products: Index<ObjectName, ObjectName>,
+    pub keys: Index<KeyGroup, ObjectName>,
     /// Routes by gateway.
-    pub(crate) gateways: Index<ObjectName, ObjectName>,
-    pub(crate) plans: Index<TargetName, ObjectName>,
-    pub(crate) auths: Index<TargetName, ObjectName>,
+    pub gateways: Index<ObjectName, ObjectName>,
+    pub plans: Index<TargetName, ObjectName>,
+    pub auths: Index<TargetName, ObjectName>,
     /// Products by the selector of their keys.
-    pub(crate) selectors: Index<String, ObjectName>,
+    pub selectors: Index<String, ObjectName>,
 }
 
 /// The queues of the controllers.
 #[derive(Debug, Default)]
-pub(crate) struct Queues {
-    pub(crate) products: Arc<WorkQueue<ObjectName>>,
-    pub(crate) keys: Arc<WorkQueue<ObjectName>>,
-    pub(crate) rights: Arc<WorkQueue<RequesterAt>>,
+pub struct Queues {
+    pub products: Arc<WorkQueue<ObjectName>>,
+    pub keys: Arc<WorkQueue<ObjectName>>,
+    pub rights: Arc<WorkQueue<RequesterAt>>,
 }
 
 impl Indexes {
-    pub(crate) fn requesters(&self) -> Vec<RequesterAt> {
+    pub fn requesters(&self) -> Vec<RequesterAt> {
         let groups = self.keys.all().into_iter().flat_map(|key| self.keys.groups(&key));
         groups
             .filter_map(|group| match group {
@@ -98,7 +98,7 @@ impl Indexes {
 
 impl Context {
     /// Starts the watches.
-    pub(crate) fn start(
+    pub fn start(
         args: &ControllerArgs,
         process: &Process,
         client: &Client,
@@ -152,7 +152,7 @@ impl Context {
     }
 
     /// Resolves when everything has been listed once.
-    pub(crate) async fn synced(&self) {
+    pub async fn synced(&self) {
         self.products.synced().await;
         self.keys.synced().await;
         self.routes.synced().await;
@@ -164,7 +164,7 @@ impl Context {
     }
 
     /// The requesters that have a Role or a RoleBinding.
-    pub(crate) fn rights_made(&self) -> Vec<RequesterAt> {
+    pub fn rights_made(&self) -> Vec<RequesterAt> {
         let roles = self.roles.all().into_iter().filter_map(|role| requester_of(&*role));
         let bindings = self.bindings.all().into_iter().filter_map(|binding| requester_of(&*binding));
         roles.chain(bindings).collect()

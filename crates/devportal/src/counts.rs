@@ -10,7 +10,7 @@ use crate::context::Context;
 
 const EVERY: Duration = Duration::from_secs(15);
 
-pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
+pub fn run(tasks: &Tasks, context: &Arc<Context>) {
     let context = Arc::clone(context);
     tasks.spawn("counts", async move {
         loop {

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 /// Members by group, and groups by member.
 #[derive(Debug)]
-pub(crate) struct Index<G, M>(Mutex<Inner<G, M>>);
+pub struct Index<G, M>(Mutex<Inner<G, M>>);
 
 #[derive(Debug)]
 struct Inner<G, M> {
@@ -25,7 +25,7 @@ impl<G, M> Default for Index<G, M> {
 
 impl<G: Clone + Eq + Hash, M: Clone + Eq + Hash + Ord> Index<G, M> {
     /// Puts a member into these groups and no others, and returns those that it has left or joined.
-    pub(crate) fn set(&self, member: &M, groups: Vec<G>) -> Vec<G> {
+    pub fn set(&self, member: &M, groups: Vec<G>) -> Vec<G> {
         let mut inner = self.0.lock();
         let before = if groups.is_empty() {
             inner.groups.remove(member).unwrap_or_default()
@@ -50,17 +50,17 @@ impl<G: Clone + Eq + Hash, M: Clone + Eq + Hash + Ord> Index<G, M> {
     }
 
     /// The members of a group, in order.
-    pub(crate) fn of(&self, group: &G) -> Vec<M> {
+    pub fn of(&self, group: &G) -> Vec<M> {
         self.0.lock().members.get(group).map(|members| members.iter().cloned().collect()).unwrap_or_default()
     }
 
     /// The groups of a member.
-    pub(crate) fn groups(&self, member: &M) -> Vec<G> {
+    pub fn groups(&self, member: &M) -> Vec<G> {
         self.0.lock().groups.get(member).cloned().unwrap_or_default()
     }
 
     /// Everything that is a member of a group.
-    pub(crate) fn all(&self) -> Vec<M> {
+    pub fn all(&self) -> Vec<M> {
         self.0.lock().groups.keys().cloned().collect()
     }
 }

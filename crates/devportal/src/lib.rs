@@ -41,7 +41,7 @@ use crate::{
 };
 
 /// Name of the Lease, and of the controller in Events.
-pub(crate) const NAME: &str = "portolan-devportal";
+pub const NAME: &str = "portolan-devportal";
 
 /// Runs a command, or the controller until it is stopped or loses the Lease.
 pub fn run(args: &Args) -> ExitCode {

@@ -7,7 +7,7 @@ use crate::fetches::store::FetchTarget;
 
 /// All metrics.
 #[derive(Clone, Debug)]
-pub(crate) struct PortalMetrics {
+pub struct PortalMetrics {
     products: Gauges,
     keys: Gauges,
     fetches: Counters,
@@ -18,7 +18,7 @@ pub(crate) struct PortalMetrics {
 
 impl PortalMetrics {
     /// Registers them.
-    pub(crate) fn register(metrics: &Metrics) -> Self {
+    pub fn register(metrics: &Metrics) -> Self {
         Self {
             products: metrics.gauges("products_count", "APIProducts by whether they are ready.", &["ready"]),
             keys: metrics.gauges("keys_count", "APIKeys by phase.", &["phase"]),
@@ -41,12 +41,12 @@ impl PortalMetrics {
         }
     }
 
-    pub(crate) fn products(&self, ready: usize, not_ready: usize) {
+    pub fn products(&self, ready: usize, not_ready: usize) {
         self.products.with_label_values(&["true"]).set(count(ready));
         self.products.with_label_values(&["false"]).set(count(not_ready));
     }
 
-    pub(crate) fn keys<'a>(&self, keys: impl Iterator<Item = &'a APIKey>) {
+    pub fn keys<'a>(&self, keys: impl Iterator<Item = &'a APIKey>) {
         let mut phases = [("Pending", 0), ("Approved", 0), ("Rejected", 0), ("Expired", 0)];
         for key in keys {
             let place = match key.phase() {
@@ -62,7 +62,7 @@ impl PortalMetrics {
         }
     }
 
-    pub(crate) fn fetched(&self, target: &FetchTarget, is_good: bool) {
+    pub fn fetched(&self, target: &FetchTarget, is_good: bool) {
         let kind = match target {
             FetchTarget::Oidc(_) => "oidc",
             FetchTarget::OpenApi { .. } => "openapi",
@@ -70,15 +70,15 @@ impl PortalMetrics {
         self.fetches.with_label_values(&[kind, if is_good { "ok" } else { "failed" }]).inc();
     }
 
-    pub(crate) fn wrote_secret(&self, action: &str) {
+    pub fn wrote_secret(&self, action: &str) {
         self.secrets.with_label_values(&[action]).inc();
     }
 
-    pub(crate) fn notice(&self, result: &str) {
+    pub fn notice(&self, result: &str) {
         self.notices.with_label_values(&[result]).inc();
     }
 
-    pub(crate) fn waiting(&self, number: usize) {
+    pub fn waiting(&self, number: usize) {
         self.waiting.with_label_values::<&str>(&[]).set(count(number));
     }
 }

@@ -12,17 +12,17 @@ const HASH_DIGITS: usize = 8;
 
 /// An object of a namespaced kind.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct ObjectName {
-    pub(crate) namespace: String,
-    pub(crate) name: String,
+pub struct ObjectName {
+    pub namespace: String,
+    pub name: String,
 }
 
 impl ObjectName {
-    pub(crate) fn of(object: &impl ResourceExt) -> Self {
+    pub fn of(object: &impl ResourceExt) -> Self {
         Self::new(object.namespace().unwrap_or_default(), object.name_any())
     }
 
-    pub(crate) fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
         Self { namespace: namespace.into(), name: name.into() }
     }
 }
@@ -35,9 +35,9 @@ impl fmt::Display for ObjectName {
 
 /// A requester in a namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct RequesterAt {
-    pub(crate) namespace: String,
-    pub(crate) user: String,
+pub struct RequesterAt {
+    pub namespace: String,
+    pub user: String,
 }
 
 impl fmt::Display for RequesterAt {
@@ -47,7 +47,7 @@ impl fmt::Display for RequesterAt {
 }
 
 /// The value of a label for the name of an object: the name, or its beginning and a hash if it is too long.
-pub(crate) fn label(name: &str) -> String {
+pub fn label(name: &str) -> String {
     if name.len() <= LABEL_LENGTH {
         return name.to_owned();
     }
@@ -57,7 +57,7 @@ pub(crate) fn label(name: &str) -> String {
 }
 
 /// The value of the label for a user, whose name may be anything.
-pub(crate) fn requester_label(user: &str) -> String {
+pub fn requester_label(user: &str) -> String {
     sha256_hex(user.as_bytes())[..32].to_owned()
 }
 

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 /// A kind of fact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FactKind {
+pub enum FactKind {
     Requested,
     Approved,
     Rejected,
@@ -15,9 +15,9 @@ pub(crate) enum FactKind {
 
 /// Something that happened to a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Fact {
-    pub(crate) kind: FactKind,
-    pub(crate) at: Timestamp,
+pub struct Fact {
+    pub kind: FactKind,
+    pub at: Timestamp,
     /// What whoever decided has said.
-    pub(crate) reason: Option<String>,
+    pub reason: Option<String>,
 }

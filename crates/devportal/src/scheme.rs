@@ -13,32 +13,32 @@ const AUTHORINO: &str = "authorino";
 
 /// A method that takes API keys.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct ApiKeyMethod<'a> {
+pub struct ApiKeyMethod<'a> {
     /// `apiKey` as the policy has it.
-    pub(crate) spec: &'a Value,
-    pub(crate) credentials: &'a Value,
+    pub spec: &'a Value,
+    pub credentials: &'a Value,
 }
 
 /// The first method by name that takes API keys: the same one each time.
-pub(crate) fn api_key(scheme: &DiscoveredAuthScheme) -> Option<ApiKeyMethod<'_>> {
+pub fn api_key(scheme: &DiscoveredAuthScheme) -> Option<ApiKeyMethod<'_>> {
     let found = scheme.authentication.values().find(|method| method["apiKey"].is_object())?;
     Some(ApiKeyMethod { spec: &found["apiKey"], credentials: &found["credentials"] })
 }
 
 /// The issuer of the first method by name that takes its tokens.
-pub(crate) fn issuer(scheme: &DiscoveredAuthScheme) -> Option<&str> {
+pub fn issuer(scheme: &DiscoveredAuthScheme) -> Option<&str> {
     let issuers = scheme.authentication.values().filter_map(|method| method["jwt"]["issuerUrl"].as_str());
     issuers.into_iter().find(|issuer| !issuer.is_empty())
 }
 
 impl ApiKeyMethod<'_> {
     /// Returns `true` if Secrets outside the policy's own namespace count.
-    pub(crate) fn all_namespaces(&self) -> bool {
+    pub fn all_namespaces(&self) -> bool {
         self.spec["allNamespaces"] == true
     }
 
     /// The selector as a text that is equal where it is.
-    pub(crate) fn selector_text(&self) -> String {
+    pub fn selector_text(&self) -> String {
         let expressions = self.spec["selector"].get("matchExpressions").cloned().unwrap_or_else(|| json!([]));
         json!([self.spec["selector"]["matchLabels"], expressions]).to_string()
     }
@@ -47,7 +47,7 @@ impl ApiKeyMethod<'_> {
     ///
     /// # Errors
     /// Says why there are none.
-    pub(crate) fn labels(&self, product: &str) -> Result<BTreeMap<String, String>, String> {
+    pub fn labels(&self, product: &str) -> Result<BTreeMap<String, String>, String> {
         let mut labels = base(product);
         let wanted = self.spec["selector"]["matchLabels"].as_object().into_iter().flatten();
         let mut fixed = vec![LABEL_AUTHORINO.to_owned()];

@@ -13,7 +13,7 @@ use crate::changes::{Change, WatchedKind};
 
 /// All objects of a kind that concern us.
 #[derive(Clone)]
-pub(crate) struct Scoped<K: Resource<DynamicType = ()> + 'static>(Arc<Vec<Part<K>>>);
+pub struct Scoped<K: Resource<DynamicType = ()> + 'static>(Arc<Vec<Part<K>>>);
 
 struct Part<K: Resource<DynamicType = ()> + 'static> {
     /// `None` for all namespaces.
@@ -24,17 +24,17 @@ struct Part<K: Resource<DynamicType = ()> + 'static> {
 }
 
 /// What all kinds are followed with.
-pub(crate) struct Follower<'a> {
-    pub(crate) tasks: &'a Tasks,
-    pub(crate) client: &'a Client,
+pub struct Follower<'a> {
+    pub tasks: &'a Tasks,
+    pub client: &'a Client,
     /// Empty for all.
-    pub(crate) namespaces: &'a [String],
-    pub(crate) changes: &'a UnboundedSender<Change>,
+    pub namespaces: &'a [String],
+    pub changes: &'a UnboundedSender<Change>,
 }
 
 impl Follower<'_> {
     /// Follows a kind. `change` says what an object stands for.
-    pub(crate) fn follow<K>(
+    pub fn follow<K>(
         &self,
         kind: WatchedKind,
         labels: &str,
@@ -113,7 +113,7 @@ where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
     /// Resolves when everything has been listed once, or there is no such kind.
-    pub(crate) async fn synced(&self) {
+    pub async fn synced(&self) {
         for part in self.0.iter() {
             let mut is_unknown = part.is_unknown.clone();
             tokio::select! {
@@ -123,16 +123,16 @@ where
         }
     }
 
-    pub(crate) fn get(&self, namespace: &str, name: &str) -> Option<Arc<K>> {
+    pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<K>> {
         self.part(namespace)?.cache.get_in(namespace, name)
     }
 
-    pub(crate) fn all(&self) -> Vec<Arc<K>> {
+    pub fn all(&self) -> Vec<Arc<K>> {
         self.0.iter().flat_map(|part| part.cache.all()).collect()
     }
 
     /// Remembers what a write returned.
-    pub(crate) fn wrote(&self, object: K) {
+    pub fn wrote(&self, object: K) {
         let namespace = object.meta().namespace.clone().unwrap_or_default();
         if let Some(part) = self.part(&namespace) {
             part.cache.wrote(object);

@@ -5,7 +5,7 @@ use portolan_core::digest::sha256_hex;
 use secrecy::SecretString;
 
 /// Prefix of every key.
-pub(crate) const PREFIX: &str = "ptlk_";
+pub const PREFIX: &str = "ptlk_";
 /// Number of random characters: 43 of 62 kinds are 256 bits.
 const LENGTH: usize = 43;
 /// Digits of the checksum: the beginning of the SHA-256 of prefix and random characters.
@@ -18,7 +18,7 @@ const FAIR: u8 = 248;
 ///
 /// # Errors
 /// When the system has no random numbers.
-pub(crate) fn fresh() -> Result<SecretString, NoRandomness> {
+pub fn fresh() -> Result<SecretString, NoRandomness> {
     let mut text = String::with_capacity(PREFIX.len() + LENGTH + CHECKSUM);
     text.push_str(PREFIX);
     while text.len() < PREFIX.len() + LENGTH {
@@ -36,14 +36,14 @@ pub(crate) fn fresh() -> Result<SecretString, NoRandomness> {
 /// The system has no random numbers.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the system has no random numbers")]
-pub(crate) struct NoRandomness;
+pub struct NoRandomness;
 
 fn checksum(text: &str) -> String {
     sha256_hex(text.as_bytes())[..CHECKSUM].to_owned()
 }
 
 /// Returns `true` if a text is a key of ours.
-pub(crate) fn is_key(text: &str) -> bool {
+pub fn is_key(text: &str) -> bool {
     let Some(body) = text.len().checked_sub(CHECKSUM) else { return false };
     text.is_ascii()
         && text.starts_with(PREFIX)
@@ -52,7 +52,7 @@ pub(crate) fn is_key(text: &str) -> bool {
 }
 
 /// Hides keys that somebody has written into a text.
-pub(crate) fn masked(text: &str) -> String {
+pub fn masked(text: &str) -> String {
     let whole = PREFIX.len() + LENGTH + CHECKSUM;
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;

@@ -12,7 +12,7 @@ use crate::{
 
 impl Context {
     /// Adds to the queues whatever a change concerns.
-    pub(crate) fn trigger(&self, change: Change) {
+    pub fn trigger(&self, change: Change) {
         match change {
             Change::Relisted(kind) => self.trigger_all(kind),
             Change::Product(name) => self.trigger_product(&name),
@@ -45,7 +45,7 @@ impl Context {
     }
 
     /// Everything, once all was listed.
-    pub(crate) fn trigger_everything(&self) {
+    pub fn trigger_everything(&self) {
         use WatchedKind::{AuthPolicy, Key, PlanPolicy, Product, Rights, Route};
         for kind in [Route, PlanPolicy, AuthPolicy, Product, Key, Rights] {
             self.trigger_all(kind);
@@ -159,7 +159,7 @@ impl Context {
     }
 
     /// Puts a product among those with its selector, and looks at the others again.
-    pub(crate) fn share_selector(&self, product: &ObjectName, selector: Option<String>) {
+    pub fn share_selector(&self, product: &ObjectName, selector: Option<String>) {
         let changed = self.indexes.selectors.set(product, selector.into_iter().collect());
         let others = changed.iter().flat_map(|selector| self.indexes.selectors.of(selector));
         others.filter(|other| other != product).for_each(|other| self.queues.products.add(other));

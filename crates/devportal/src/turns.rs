@@ -11,7 +11,7 @@ const LOCKS: usize = 64;
 
 /// Locks by user and product.
 #[derive(Debug)]
-pub(crate) struct Turns([Mutex<()>; LOCKS]);
+pub struct Turns([Mutex<()>; LOCKS]);
 
 impl Default for Turns {
     fn default() -> Self {
@@ -21,7 +21,7 @@ impl Default for Turns {
 
 impl Turns {
     /// Waits for the turn of a key. It ends when the guard is dropped.
-    pub(crate) async fn take(&self, key: &APIKey) -> MutexGuard<'_, ()> {
+    pub async fn take(&self, key: &APIKey) -> MutexGuard<'_, ()> {
         let hasher = BuildHasherDefault::<DefaultHasher>::default();
         let spec = &key.spec;
         let hash = hasher.hash_one((key.namespace(), &spec.api_product_ref.name, &spec.requested_by.user_id));

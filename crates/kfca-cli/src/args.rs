@@ -18,42 +18,42 @@ use crate::{ask::Question, failure::Failure};
 pub struct CliArgs {
     /// Service URL.
     #[arg(long, default_value = "http://0.0.0.0:8088", value_name = "URL")]
-    pub(crate) url: String,
+    pub url: String,
     /// Bearer token for authentication. Everybody on this machine can read it in the process list:
     /// --token-file and the environment do not have that.
     #[arg(long, env = "KFCA_TOKEN", hide_env_values = true, value_name = "TOKEN", value_parser = secret)]
-    pub(crate) token: Option<SecretString>,
+    pub token: Option<SecretString>,
     /// File with that token instead; `-` for standard input.
     #[arg(long, value_name = "FILE")]
-    pub(crate) token_file: Option<PathBuf>,
+    pub token_file: Option<PathBuf>,
     /// Target namespace.
     #[arg(long, value_name = "NAMESPACE")]
-    pub(crate) namespace: Option<String>,
+    pub namespace: Option<String>,
     /// Target service account name.
     #[arg(long, value_name = "NAME")]
-    pub(crate) service_account: Option<String>,
+    pub service_account: Option<String>,
     /// Request timeout in seconds.
     #[arg(long, default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
-    pub(crate) timeout: u64,
+    pub timeout: u64,
     /// Output: the token, the service's answer, or a credential for kubectl, which is kept until shortly before its
     /// end.
     #[arg(long, value_enum, default_value = "json", value_name = "FORM")]
-    pub(crate) output: Output,
+    pub output: Output,
     /// PEM file with authorities that count besides the public ones and those of this machine.
     #[arg(long, value_name = "FILE")]
-    pub(crate) ca_file: Option<PathBuf>,
+    pub ca_file: Option<PathBuf>,
     /// Directory for kept credentials, instead of the user's cache.
     #[arg(long, value_name = "DIRECTORY")]
-    pub(crate) cache_dir: Option<PathBuf>,
+    pub cache_dir: Option<PathBuf>,
     /// Keep nothing.
     #[arg(long)]
-    pub(crate) no_cache: bool,
+    pub no_cache: bool,
     /// Print completions for a shell.
     #[arg(long, value_enum, value_name = "SHELL")]
-    pub(crate) completions: Option<Shell>,
+    pub completions: Option<Shell>,
     /// The request of kubectl, which it sets itself.
     #[arg(long, env = "KUBERNETES_EXEC_INFO", hide = true)]
-    pub(crate) exec_info: Option<String>,
+    pub exec_info: Option<String>,
     /// The user's cache, as freedesktop.org defines it.
     #[arg(long, env = "XDG_CACHE_HOME", hide = true)]
     cache_home: Option<PathBuf>,
@@ -63,7 +63,7 @@ pub struct CliArgs {
 
 /// The formats of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Output {
+pub enum Output {
     /// The token alone.
     Token,
     /// The service's answer, indented.
@@ -87,7 +87,7 @@ impl CliArgs {
     }
 
     /// Builds the question to the service.
-    pub(crate) async fn question(&self) -> Result<Question, Failure> {
+    pub async fn question(&self) -> Result<Question, Failure> {
         let required = |name: &str| Failure::Usage(format!("-{name} is required"));
         let text = |name: &str, value: &Option<String>| {
             value.clone().filter(|value| !value.is_empty()).ok_or_else(|| required(name))
@@ -125,7 +125,7 @@ impl CliArgs {
     }
 
     /// Directory for kept credentials; `None` without a home.
-    pub(crate) fn cache_dir(&self) -> Option<PathBuf> {
+    pub fn cache_dir(&self) -> Option<PathBuf> {
         if self.no_cache {
             return None;
         }

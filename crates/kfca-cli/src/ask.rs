@@ -19,23 +19,23 @@ const SHOWN: usize = 2000;
 
 /// A question, and the means to ask it.
 #[derive(Clone, Debug)]
-pub(crate) struct Question {
-    pub(crate) url: String,
-    pub(crate) token: SecretString,
-    pub(crate) namespace: String,
-    pub(crate) account: String,
-    pub(crate) timeout: Duration,
-    pub(crate) authorities: Option<Vec<u8>>,
+pub struct Question {
+    pub url: String,
+    pub token: SecretString,
+    pub namespace: String,
+    pub account: String,
+    pub timeout: Duration,
+    pub authorities: Option<Vec<u8>>,
 }
 
 /// A new token.
 #[derive(Clone, Debug)]
-pub(crate) struct Answer {
-    pub(crate) token: SecretString,
+pub struct Answer {
+    pub token: SecretString,
     /// When it ends, where the service says so.
-    pub(crate) expires: Option<Timestamp>,
+    pub expires: Option<Timestamp>,
     /// The whole answer.
-    pub(crate) body: Value,
+    pub body: Value,
 }
 
 #[derive(Deserialize)]
@@ -60,7 +60,7 @@ impl<'de> Deserialize<'de> for SecretText {
 }
 
 /// Asks, and waits as long as the question says.
-pub(crate) async fn ask(question: &Question) -> Result<Answer, Failure> {
+pub async fn ask(question: &Question) -> Result<Answer, Failure> {
     let url = endpoint(&question.url)?;
     let credential =
         FetchCredential::new(&url, question.token.clone()).map_err(|_| not_a_url(&question.url))?;

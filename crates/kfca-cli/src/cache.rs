@@ -22,16 +22,16 @@ const MAX_FILES: usize = 1000;
 
 /// The file of one question.
 #[derive(Debug)]
-pub(crate) struct Cache {
+pub struct Cache {
     path: PathBuf,
 }
 
 /// A kept credential that has not ended.
 #[derive(Debug)]
-pub(crate) struct Kept {
-    pub(crate) answer: Answer,
+pub struct Kept {
+    pub answer: Answer,
     /// `true` if the credential has more than a moment left.
-    pub(crate) lasts: bool,
+    pub lasts: bool,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -43,14 +43,14 @@ struct Written {
 
 impl Cache {
     /// Another URL, namespace, account or source token is another file. Its name tells none of them.
-    pub(crate) fn new(directory: &Path, question: &Question) -> Self {
+    pub fn new(directory: &Path, question: &Question) -> Self {
         let source = sha256_hex(question.token.expose_secret().as_bytes());
         let key = json!([question.url, question.namespace, question.account, source]).to_string();
         Self { path: directory.join(format!("{}.json", sha256_hex(key.as_bytes()))) }
     }
 
     /// Reads the file, unless its credential has ended, or others can read it.
-    pub(crate) fn read(&self, now: Timestamp) -> Option<Kept> {
+    pub fn read(&self, now: Timestamp) -> Option<Kept> {
         let written = read(&self.path)?;
         let left = written.expiration_timestamp.duration_since(now);
         let body =
@@ -61,7 +61,7 @@ impl Cache {
     }
 
     /// Keeps an answer whose end is known, and removes what has ended.
-    pub(crate) fn write(&self, answer: &Answer, now: Timestamp) -> io::Result<()> {
+    pub fn write(&self, answer: &Answer, now: Timestamp) -> io::Result<()> {
         let (Some(expires), Some(directory)) = (answer.expires, self.path.parent()) else { return Ok(()) };
         DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
         remove_ended(directory, now);
@@ -75,7 +75,7 @@ impl Cache {
     }
 
     /// Forgets it.
-    pub(crate) fn remove(&self) {
+    pub fn remove(&self) {
         // It may not be there, which is what is wanted.
         let _ = fs::remove_file(&self.path);
     }

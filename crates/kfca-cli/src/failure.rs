@@ -10,7 +10,7 @@ const EXIT_TEMPORARY: u8 = 75;
 
 /// Reasons why there is no token.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Failure {
+pub enum Failure {
     /// A mistake on the command line.
     #[error("{0}")]
     Usage(String),
@@ -28,7 +28,7 @@ pub(crate) enum Failure {
 impl Failure {
     /// Says it on standard error.
     #[expect(clippy::print_stderr, reason = "a command line's error goes to standard error")]
-    pub(crate) fn report(&self) -> ExitCode {
+    pub fn report(&self) -> ExitCode {
         eprintln!("error: {self}");
         match self {
             Self::Usage(_) => {

@@ -12,17 +12,17 @@ use crate::{args::CliArgs, ask::Answer};
 const EXEC_VERSION: &str = "client.authentication.k8s.io/v1";
 
 /// The service's answer, indented by four spaces.
-pub(crate) fn json(answer: &Answer) {
+pub fn json(answer: &Answer) {
     print(&indented(&answer.body));
 }
 
 /// The token alone.
-pub(crate) fn token(answer: &Answer) {
+pub fn token(answer: &Answer) {
     print(answer.token.expose_secret());
 }
 
 /// A credential for kubectl, in the version that it asks for.
-pub(crate) fn exec_credential(answer: &Answer, exec_info: Option<&str>) {
+pub fn exec_credential(answer: &Answer, exec_info: Option<&str>) {
     print(&credential(answer, exec_info).to_string());
 }
 
@@ -52,7 +52,7 @@ fn indented(body: &Value) -> String {
 }
 
 /// Completions of a shell.
-pub(crate) fn completions(shell: Shell) {
+pub fn completions(shell: Shell) {
     clap_complete::generate(shell, &mut CliArgs::command(), "kfca-cli", &mut std::io::stdout());
 }
 
@@ -63,7 +63,7 @@ fn print(text: &str) {
 
 /// Something that a person should know although the command goes on.
 #[expect(clippy::print_stderr, reason = "a command line's warning goes to standard error")]
-pub(crate) fn warn(text: &str) {
+pub fn warn(text: &str) {
     eprintln!("warning: {text}");
 }
 

@@ -34,42 +34,42 @@ pub struct KonnectorArgs {
     pub(crate) install: InstallArgs,
     /// Address of `/healthz`.
     #[arg(long, default_value = ":8090", value_parser = listen_address, value_name = "ADDRESS")]
-    pub(crate) server_address: SocketAddr,
+    pub server_address: SocketAddr,
     /// Interval at which to make sure that a provider still answers. Its changes are watched, and do not wait for
     /// this.
     #[arg(long, default_value = "15s", value_parser = interval, value_name = "DURATION")]
-    pub(crate) provider_polling_interval: Duration,
+    pub provider_polling_interval: Duration,
     /// Interval of the heartbeat to providers that keep a ClusterBinding.
     #[arg(long, default_value = "5m", value_parser = interval, value_name = "DURATION")]
-    pub(crate) heartbeat_interval: Duration,
+    pub heartbeat_interval: Duration,
     /// Namespaces whose Secrets may be read; the release's own and `default` when not given.
     #[arg(long, value_delimiter = ',', value_parser = namespace, value_name = "NAMESPACE", global = true)]
-    pub(crate) secret_namespaces: Vec<String>,
+    pub secret_namespaces: Vec<String>,
     /// Labels and annotations that go to the provider although keys of their domain stay. `*` stands for any text.
     #[arg(long, value_delimiter = ',', value_name = "KEY")]
-    pub(crate) allow_keys: Vec<String>,
+    pub allow_keys: Vec<String>,
     /// Labels and annotations that stay. `*` stands for any text.
     #[arg(long, value_delimiter = ',', value_name = "KEY")]
-    pub(crate) deny_keys: Vec<String>,
+    pub deny_keys: Vec<String>,
     /// Hosts of conversion webhooks that a provider may name in the CRDs it brings; none when not given.
     #[arg(long, value_delimiter = ',', value_name = "HOST")]
-    pub(crate) allow_conversion_webhooks: Vec<String>,
+    pub allow_conversion_webhooks: Vec<String>,
     /// Claims that are met for every binding; otherwise each bundle or binding agrees by an annotation.
     #[arg(long, value_delimiter = ',', value_parser = CLAIMS, value_name = "RESOURCE")]
-    pub(crate) accept_claims: Vec<String>,
+    pub accept_claims: Vec<String>,
     /// Make the namespaces that a provider has asked for itself, with APIServiceNamespaces labelled
     /// `kube-bind.io/owner=provider`. They are never deleted.
     #[arg(long, default_value_t = true, action = ArgAction::Set, value_name = "BOOL")]
-    pub(crate) create_namespaces: bool,
+    pub create_namespaces: bool,
     /// Treatment of bound objects and their copies when the provider withdraws an export. The annotation
     /// `kube-bind.io/on-withdraw` on a bundle or binding has the last word.
     #[arg(long, default_value = "keep", value_enum, value_name = "WHAT")]
-    pub(crate) on_withdraw: OnWithdraw,
+    pub on_withdraw: OnWithdraw,
 }
 
 /// Treatment of bound objects and their copies when the provider withdraws an export.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum OnWithdraw {
+pub enum OnWithdraw {
     /// Both stay, and a later binding takes them over.
     #[default]
     Keep,
@@ -79,7 +79,7 @@ pub(crate) enum OnWithdraw {
 
 /// Commands that end by themselves. They work with the rights of whoever runs them.
 #[derive(Subcommand, Clone, Debug)]
-pub(crate) enum Command {
+pub enum Command {
     /// Checks everything that the konnector needs, with a cure for each thing that is wrong.
     Check(CheckArgs),
     /// Deletes bundles and bindings, and waits until they and everything they brought are gone.
@@ -98,17 +98,17 @@ pub(crate) enum Command {
 
 /// Flags of `orphans`.
 #[derive(ClapArgs, Clone, Debug)]
-pub(crate) struct OrphansArgs {
+pub struct OrphansArgs {
     #[command(subcommand)]
-    pub(crate) action: Option<OrphansCommand>,
+    pub action: Option<OrphansCommand>,
     /// One bundle; all of them when not given.
     #[arg(long, value_name = "NAME", global = true)]
-    pub(crate) bundle: Option<String>,
+    pub bundle: Option<String>,
 }
 
 /// The actions on orphans.
 #[derive(Subcommand, Clone, Copy, Debug)]
-pub(crate) enum OrphansCommand {
+pub enum OrphansCommand {
     /// Tells what would be deleted, and asks the provider whether it could be; deletes only with `--yes`.
     Delete {
         /// Delete what the dry run names.
@@ -119,43 +119,43 @@ pub(crate) enum OrphansCommand {
 
 /// Flags of `drain`.
 #[derive(ClapArgs, Clone, Debug)]
-pub(crate) struct DrainArgs {
+pub struct DrainArgs {
     /// Every bundle, and every binding that was made by hand: before the konnector is uninstalled.
     #[arg(long, required_unless_present = "bundle", conflicts_with = "bundle")]
-    pub(crate) all: bool,
+    pub all: bool,
     /// One bundle.
     #[arg(long, value_name = "NAME")]
-    pub(crate) bundle: Option<String>,
+    pub bundle: Option<String>,
     /// Time to wait for the end.
     #[arg(long, default_value = "10m", value_parser = interval, value_name = "DURATION")]
-    pub(crate) timeout: Duration,
+    pub timeout: Duration,
 }
 
 /// Flags of `release`.
 #[derive(ClapArgs, Clone, Debug)]
-pub(crate) struct ReleaseArgs {
+pub struct ReleaseArgs {
     /// The bundle to give up. It may have been deleted before.
     #[arg(long, value_name = "NAME")]
-    pub(crate) bundle: String,
+    pub bundle: String,
 }
 
 /// Flags of `delete-former`.
 #[derive(ClapArgs, Clone, Debug)]
-pub(crate) struct DeleteFormerArgs {
+pub struct DeleteFormerArgs {
     /// The bundle, which is bound to another contract by now.
     #[arg(value_name = "BUNDLE")]
-    pub(crate) bundle: String,
+    pub bundle: String,
     /// A kubeconfig that leads to the former contract.
     #[arg(long, value_name = "FILE")]
-    pub(crate) provider_kubeconfig: PathBuf,
+    pub provider_kubeconfig: PathBuf,
     /// The uid of the former contract's namespace, as `plan former` says it.
     #[arg(long, value_name = "UID")]
-    pub(crate) contract: String,
+    pub contract: String,
 }
 
 /// The previews of `plan`.
 #[derive(Subcommand, Clone, Debug)]
-pub(crate) enum PlanCommand {
+pub enum PlanCommand {
     /// Shows what deleting a bundle would take away, and where.
     Delete {
         /// The bundle.

@@ -11,28 +11,22 @@ const LENGTH: Duration = Duration::from_secs(10);
 
 /// When the process began.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Beginning(Instant);
+pub struct Beginning(Instant);
 
 impl Beginning {
-    pub(crate) fn now() -> Self {
+    pub fn now() -> Self {
         Self(Instant::now())
     }
 
     /// Time until it is over; `None` when it is.
-    pub(crate) fn left(self) -> Option<Duration> {
+    pub fn left(self) -> Option<Duration> {
         LENGTH.checked_sub(self.0.elapsed()).filter(|left| !left.is_zero())
     }
 }
 
 /// Sets a condition. At the beginning, one that says only that something is not known yet is replaced by what is
 /// there.
-pub(crate) fn say(
-    conditions: &mut Vec<Condition>,
-    r#type: &str,
-    verdict: Verdict,
-    now: Timestamp,
-    beginning: bool,
-) {
+pub fn say(conditions: &mut Vec<Condition>, r#type: &str, verdict: Verdict, now: Timestamp, beginning: bool) {
     let is_pending = !verdict.is_true() && verdict.severity == Severity::Info;
     if beginning && is_pending && condition::find(conditions, r#type).is_some() {
         return;
@@ -41,7 +35,7 @@ pub(crate) fn say(
 }
 
 /// Of what is known only with a valid Secret.
-pub(crate) fn no_secret() -> Verdict {
+pub fn no_secret() -> Verdict {
     Verdict::pending("WaitingForSecret", "Nothing is known of the provider while its Secret is not valid.")
 }
 

@@ -16,29 +16,29 @@ use tokio::sync::MutexGuard;
 use crate::sync::Defaults;
 
 /// Uid and generation.
-pub(crate) type Version = Option<(String, i64)>;
+pub type Version = Option<(String, i64)>;
 
 /// Uid and generation of an object.
-pub(crate) fn version_of(metadata: &ObjectMeta) -> Version {
+pub fn version_of(metadata: &ObjectMeta) -> Version {
     Some((metadata.uid.clone()?, metadata.generation?))
 }
 
 /// Everything that a comparison depends on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Basis {
-    pub(crate) schema: Version,
-    pub(crate) crd: Version,
-    pub(crate) binding: Option<String>,
-    pub(crate) approved: Option<String>,
+pub struct Basis {
+    pub schema: Version,
+    pub crd: Version,
+    pub binding: Option<String>,
+    pub approved: Option<String>,
     /// The consumer has agreed to what breaks.
-    pub(crate) breaking: bool,
+    pub breaking: bool,
 }
 
 /// The result of a comparison.
 #[derive(Clone, Debug)]
-pub(crate) struct ComparisonResult<O> {
+pub struct ComparisonResult<O> {
     /// The reason why the schema is not taken over.
-    pub(crate) objection: Option<O>,
+    pub objection: Option<O>,
     /// The hash that the CRD has to carry.
     hash: Option<String>,
     /// Defaults that the consumer's API server fills in, by version.
@@ -46,13 +46,13 @@ pub(crate) struct ComparisonResult<O> {
 }
 
 impl<O> ComparisonResult<O> {
-    pub(crate) fn new(objection: Option<O>, crd: &CrdBody) -> Self {
+    pub fn new(objection: Option<O>, crd: &CrdBody) -> Self {
         let hash = crd.annotations().get(ANNOTATION_SOURCE_SPEC_HASH).map(String::as_str);
         Self::of(objection, hash, &crd.spec)
     }
 
     /// Of a CRD that was just made like this.
-    pub(crate) fn of_made(crd: &Value) -> Self {
+    pub fn of_made(crd: &Value) -> Self {
         let hash = crd["metadata"]["annotations"][ANNOTATION_SOURCE_SPEC_HASH].as_str();
         Self::of(None, hash, &crd["spec"])
     }
@@ -67,12 +67,12 @@ impl<O> ComparisonResult<O> {
         Self { objection, hash, defaults: versions.filter_map(defaults).collect() }
     }
 
-    pub(crate) fn defaults(&self, version: &str) -> Arc<Defaults> {
+    pub fn defaults(&self, version: &str) -> Arc<Defaults> {
         self.defaults.get(version).cloned().unwrap_or_default()
     }
 
     /// Returns `true` if the result still holds for a CRD whose metadata may have changed since.
-    pub(crate) fn holds_for<K: Resource>(&self, crd: &K, binding: &APIServiceBinding) -> bool {
+    pub fn holds_for<K: Resource>(&self, crd: &K, binding: &APIServiceBinding) -> bool {
         crate::crd::is_owned_by(crd, binding)
             && crate::crd::is_labelled(crd)
             && crd.annotations().get(ANNOTATION_SOURCE_SPEC_HASH) == self.hash.as_ref()
@@ -80,7 +80,7 @@ impl<O> ComparisonResult<O> {
 }
 
 /// The comparisons, by the name of the CRD.
-pub(crate) struct Bodies<O> {
+pub struct Bodies<O> {
     turn: tokio::sync::Mutex<()>,
     found: Mutex<HashMap<String, Known<O>>>,
 }
@@ -96,28 +96,23 @@ impl<O> Default for Bodies<O> {
 
 impl<O> Bodies<O> {
     /// Waits until nobody else compares bodies.
-    pub(crate) async fn turn(&self) -> MutexGuard<'_, ()> {
+    pub async fn turn(&self) -> MutexGuard<'_, ()> {
         self.turn.lock().await
     }
 
     /// Returns the result for this basis.
-    pub(crate) fn get(&self, crd: &str, basis: &Basis) -> Option<Arc<ComparisonResult<O>>> {
+    pub fn get(&self, crd: &str, basis: &Basis) -> Option<Arc<ComparisonResult<O>>> {
         let found = self.found.lock();
         found.get(crd).filter(|(known, _)| known == basis).map(|(_, found)| Arc::clone(found))
     }
 
-    pub(crate) fn put(
-        &self,
-        crd: &str,
-        basis: Basis,
-        found: ComparisonResult<O>,
-    ) -> Arc<ComparisonResult<O>> {
+    pub fn put(&self, crd: &str, basis: Basis, found: ComparisonResult<O>) -> Arc<ComparisonResult<O>> {
         let found = Arc::new(found);
         self.found.lock().insert(crd.to_owned(), (basis, Arc::clone(&found)));
         found
     }
 
-    pub(crate) fn forget(&self, crd: &str) {
+    pub fn forget(&self, crd: &str) {
         self.found.lock().remove(crd);
     }
 }

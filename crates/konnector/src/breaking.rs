@@ -9,17 +9,17 @@ use serde_json::{Value, json};
 
 /// The first breaking change that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Breaking {
+pub struct Breaking {
     /// Path of the change: `versions[v1].spec.size`, or a field of the CRD's spec.
-    pub(crate) path: String,
+    pub path: String,
     /// Description of the change, to be read after the path.
-    pub(crate) what: String,
-    pub(crate) cure: Cure,
+    pub what: String,
+    pub cure: Cure,
 }
 
 /// Ways to let the consumer have the new schema all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cure {
+pub enum Cure {
     /// To agree to it.
     Consent,
     /// To unbind and to bind again: the API server does not let it change.
@@ -33,7 +33,7 @@ impl Breaking {
 }
 
 /// Finds the first change by which `desired`, a CRD, breaks an existing one.
-pub(crate) fn breaking(existing: &CrdBody, desired: &Value) -> Option<Breaking> {
+pub fn breaking(existing: &CrdBody, desired: &Value) -> Option<Breaking> {
     let (old, new) = (&existing.spec, &desired["spec"]);
     of_identity(old, new).or_else(|| of_stored(existing, new)).or_else(|| of_versions(old, new))
 }

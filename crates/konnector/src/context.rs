@@ -41,45 +41,40 @@ const GRACE_IN_POLLS: u32 = 4;
 const SERVED_LIMIT: Duration = Duration::from_secs(5);
 
 /// Everything that a reconcile may use.
-pub(crate) struct KonnectorContext {
-    pub(crate) consumer: Client,
-    pub(crate) bundles: Cache<APIServiceBindingBundle>,
-    pub(crate) bindings: Cache<APIServiceBinding>,
+pub struct KonnectorContext {
+    pub consumer: Client,
+    pub bundles: Cache<APIServiceBindingBundle>,
+    pub bindings: Cache<APIServiceBinding>,
     /// The CRDs that the konnector has brought.
-    pub(crate) crds: Cache<CrdOutline>,
+    pub crds: Cache<CrdOutline>,
     /// The APIServices that stand for anything but CRDs.
     services: Cache<APIService>,
     /// The state of the watch on bindings.
-    pub(crate) binding_sight: Arc<WatchSight>,
+    pub binding_sight: Arc<WatchSight>,
     synced: AtomicBool,
-    pub(crate) bodies: Bodies<Objection>,
-    pub(crate) migrations: Migrations,
-    pub(crate) secrets: Arc<SecretWatches>,
-    pub(crate) sessions: Sessions,
-    pub(crate) sync: SyncEngines,
-    pub(crate) claims: ClaimEngines,
-    pub(crate) metrics: KonnectorMetrics,
-    pub(crate) reporter: EventReporter,
-    pub(crate) poll_interval: std::time::Duration,
+    pub bodies: Bodies<Objection>,
+    pub migrations: Migrations,
+    pub secrets: Arc<SecretWatches>,
+    pub sessions: Sessions,
+    pub sync: SyncEngines,
+    pub claims: ClaimEngines,
+    pub metrics: KonnectorMetrics,
+    pub reporter: EventReporter,
+    pub poll_interval: std::time::Duration,
     /// Hosts of conversion webhooks that may be named in CRDs.
-    pub(crate) allowed_webhooks: Vec<String>,
+    pub allowed_webhooks: Vec<String>,
     /// Claims that are met for every binding.
-    pub(crate) accept_claims: Vec<String>,
+    pub accept_claims: Vec<String>,
     keys: KeyRules,
-    pub(crate) heartbeat_interval: std::time::Duration,
-    pub(crate) on_withdraw: OnWithdraw,
-    pub(crate) beginning: Beginning,
+    pub heartbeat_interval: std::time::Duration,
+    pub on_withdraw: OnWithdraw,
+    pub beginning: Beginning,
     triggers: Arc<Triggers>,
 }
 
 impl KonnectorContext {
     /// Starts the watches on the consumer.
-    pub(crate) fn start(
-        args: &KonnectorArgs,
-        process: &Process,
-        consumer: Client,
-        instance: &str,
-    ) -> Arc<Self> {
+    pub fn start(args: &KonnectorArgs, process: &Process, consumer: Client, instance: &str) -> Arc<Self> {
         let tasks = &process.tasks;
         let (bundle_store, bundles) = follow(tasks, Api::all(consumer.clone()), watcher::Config::default());
         let (binding_store, bindings) = follow(tasks, Api::all(consumer.clone()), watcher::Config::default());
@@ -138,12 +133,12 @@ impl KonnectorContext {
     }
 
     /// Resolves when the bundles have been listed once.
-    pub(crate) async fn bundles_listed(&self) {
+    pub async fn bundles_listed(&self) {
         self.bundles.synced().await;
     }
 
     /// Resolves when the consumer's objects have been listed once.
-    pub(crate) async fn synced(&self) {
+    pub async fn synced(&self) {
         self.bundles_listed().await;
         self.bindings.synced().await;
         self.crds.synced().await;
@@ -153,20 +148,20 @@ impl KonnectorContext {
     }
 
     /// Returns `true` if the consumer's objects have been listed once.
-    pub(crate) fn is_synced(&self) -> bool {
+    pub fn is_synced(&self) -> bool {
         self.synced.load(Ordering::Acquire)
     }
 
     /// Groups that the consumer's API server serves in another way than by a CRD.
-    pub(crate) fn served(&self) -> ServedGroups {
+    pub fn served(&self) -> ServedGroups {
         ServedGroups::of(&self.services.all())
     }
 
-    pub(crate) fn triggers(&self) -> &Arc<Triggers> {
+    pub fn triggers(&self) -> &Arc<Triggers> {
         &self.triggers
     }
 
-    pub(crate) fn bundle(&self, name: &str) -> Option<Arc<APIServiceBindingBundle>> {
+    pub fn bundle(&self, name: &str) -> Option<Arc<APIServiceBindingBundle>> {
         self.bundles.get(name)
     }
 
@@ -177,38 +172,38 @@ impl KonnectorContext {
     }
 
     /// Returns `true` if the copies of a binding stay when it is deleted.
-    pub(crate) fn keeps_copies(&self, binding: &APIServiceBinding) -> bool {
+    pub fn keeps_copies(&self, binding: &APIServiceBinding) -> bool {
         policy::keeps_copies(binding, self.bundle_of(binding).as_deref())
     }
 
     /// Treatment of objects and copies when the provider withdraws the export of a binding.
-    pub(crate) fn on_withdraw(&self, binding: &APIServiceBinding) -> OnWithdraw {
+    pub fn on_withdraw(&self, binding: &APIServiceBinding) -> OnWithdraw {
         policy::on_withdraw(binding, self.bundle_of(binding).as_deref(), self.on_withdraw)
     }
 
-    pub(crate) fn binding(&self, name: &str) -> Option<Arc<APIServiceBinding>> {
+    pub fn binding(&self, name: &str) -> Option<Arc<APIServiceBinding>> {
         self.bindings.get(name)
     }
 
     /// Time for which an export may be missing from lists before it counts as withdrawn.
-    pub(crate) fn grace(&self) -> std::time::Duration {
+    pub fn grace(&self) -> std::time::Duration {
         self.poll_interval * GRACE_IN_POLLS
     }
 
     /// Tells everybody who refers to a Secret.
-    pub(crate) fn notifier(&self, reference: &ClusterSecretKeyRef) -> Arc<dyn Fn() + Send + Sync> {
+    pub fn notifier(&self, reference: &ClusterSecretKeyRef) -> Arc<dyn Fn() + Send + Sync> {
         let (triggers, reference) = (Arc::clone(&self.triggers), reference.clone());
         Arc::new(move || triggers.referrers(&reference))
     }
 
     /// Has a binding reconciled.
-    pub(crate) fn trigger_of(&self, binding: &str) -> Arc<dyn Fn() + Send + Sync> {
+    pub fn trigger_of(&self, binding: &str) -> Arc<dyn Fn() + Send + Sync> {
         let (triggers, binding) = (Arc::clone(&self.triggers), binding.to_owned());
         Arc::new(move || triggers.bindings.add(binding.clone()))
     }
 
     /// Builds the context of a binding's engine.
-    pub(crate) fn engine_context(&self, binding: &str) -> EngineContext {
+    pub fn engine_context(&self, binding: &str) -> EngineContext {
         EngineContext {
             consumer: self.consumer.clone(),
             metrics: self.metrics.clone(),
@@ -219,7 +214,7 @@ impl KonnectorContext {
     }
 
     /// Builds the context of a binding's claim engine.
-    pub(crate) fn claim_context(&self, binding: &str) -> ClaimContext {
+    pub fn claim_context(&self, binding: &str) -> ClaimContext {
         let (bundles, bindings) = (self.bundles.clone(), self.bindings.clone());
         let holds_kubeconfig = move |key: &ObjectKey| {
             let is = |secret: &ClusterSecretKeyRef| {
@@ -238,7 +233,7 @@ impl KonnectorContext {
     }
 
     /// Ends watches and sessions that no bundle and no binding refers to any more.
-    pub(crate) fn tidy_up(&self) {
+    pub fn tidy_up(&self) {
         let (bundles, bindings) = (self.bundles.all(), self.bindings.all());
         let is_referenced = |reference: &ClusterSecretKeyRef| {
             bundles.iter().any(|b| b.spec.kubeconfig_secret_ref == *reference)

@@ -13,13 +13,13 @@ use portolan_runtime::install::covers;
 use serde_json::{Value, json};
 
 /// Label on every CRD that the konnector brings to the consumer.
-pub(crate) const LABEL_MANAGED: &str = "kube-bind.io/managed-by";
-pub(crate) const MANAGED_BY: &str = "konnector";
+pub const LABEL_MANAGED: &str = "kube-bind.io/managed-by";
+pub const MANAGED_BY: &str = "konnector";
 /// The approval annotation of a CRD of a protected group whose provider has named no approval.
 const UNAPPROVED: &str = "unapproved, brought by an APIServiceBinding";
 
 /// The CRD to apply for a schema, owned by its binding.
-pub(crate) fn desired(schema: &BoundSchema, binding: &APIServiceBinding) -> Value {
+pub fn desired(schema: &BoundSchema, binding: &APIServiceBinding) -> Value {
     let mut crd_spec = json!({
         "group": schema.spec.group,
         "names": schema.spec.names,
@@ -52,7 +52,7 @@ pub(crate) fn desired(schema: &BoundSchema, binding: &APIServiceBinding) -> Valu
 }
 
 /// The approval that the group is a protected one; `None` where it is not.
-pub(crate) fn approved<K: Resource>(schema: &K, group: &str) -> Option<String> {
+pub fn approved<K: Resource>(schema: &K, group: &str) -> Option<String> {
     let is_protected = ["k8s.io", "kubernetes.io"]
         .iter()
         .any(|domain| group == *domain || group.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.')));
@@ -61,7 +61,7 @@ pub(crate) fn approved<K: Resource>(schema: &K, group: &str) -> Option<String> {
 }
 
 /// The name of the CRD of a schema.
-pub(crate) fn name(schema: &SchemaOutline) -> String {
+pub fn name(schema: &SchemaOutline) -> String {
     portolan_core::names::crd(&schema.spec.names.plural, &schema.spec.group)
 }
 
@@ -85,7 +85,7 @@ fn version(version: &BoundSchemaVersion) -> Value {
 }
 
 /// Returns `true` if a CRD belongs to a binding.
-pub(crate) fn is_owned_by<K: Resource>(crd: &K, binding: &APIServiceBinding) -> bool {
+pub fn is_owned_by<K: Resource>(crd: &K, binding: &APIServiceBinding) -> bool {
     crd.owner_references().iter().any(|owner| {
         owner.kind == "APIServiceBinding"
             && owner.name == binding.name_any()
@@ -94,24 +94,24 @@ pub(crate) fn is_owned_by<K: Resource>(crd: &K, binding: &APIServiceBinding) -> 
 }
 
 /// The binding that a CRD belongs to.
-pub(crate) fn owner_name<K: Resource>(crd: &K) -> Option<&str> {
+pub fn owner_name<K: Resource>(crd: &K) -> Option<&str> {
     let owner = crd.owner_references().iter().find(|owner| owner.kind == "APIServiceBinding")?;
     Some(&owner.name)
 }
 
 /// Returns `true` if a CRD is from the konnector.
-pub(crate) fn is_labelled<K: Resource>(crd: &K) -> bool {
+pub fn is_labelled<K: Resource>(crd: &K) -> bool {
     crd.labels().get(LABEL_MANAGED).is_some_and(|by| by == MANAGED_BY)
 }
 
 /// Returns `true` if a CRD is from the konnector and belongs to no binding any more: it was kept when its binding was
 /// deleted.
-pub(crate) fn is_orphan<K: Resource>(crd: &K) -> bool {
+pub fn is_orphan<K: Resource>(crd: &K) -> bool {
     is_labelled(crd) && owner_name(crd).is_none()
 }
 
 /// Returns `true` if a CRD already has everything that is desired.
-pub(crate) fn is_current(crd: &CrdBody, desired: &Value) -> bool {
+pub fn is_current(crd: &CrdBody, desired: &Value) -> bool {
     let metadata = json!(crd.metadata);
     covers(&crd.spec, &desired["spec"])
         && covers(&metadata["labels"], &desired["metadata"]["labels"])
@@ -119,7 +119,7 @@ pub(crate) fn is_current(crd: &CrdBody, desired: &Value) -> bool {
 }
 
 /// The CRD to apply while objects are still stored in versions that go: it keeps those, and names them.
-pub(crate) fn retaining(mut desired: Value, existing: &CrdBody) -> (Value, Vec<String>) {
+pub fn retaining(mut desired: Value, existing: &CrdBody) -> (Value, Vec<String>) {
     let stored = existing.status.as_ref().and_then(|status| status.stored_versions.clone());
     let mut retained = Vec::new();
     for name in stored.into_iter().flatten() {
@@ -140,16 +140,16 @@ pub(crate) fn retaining(mut desired: Value, existing: &CrdBody) -> (Value, Vec<S
 
 /// In which versions the objects of a resource are read and written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Resources {
-    pub(crate) consumer: ApiResource,
-    pub(crate) provider: ApiResource,
+pub struct Resources {
+    pub consumer: ApiResource,
+    pub provider: ApiResource,
     /// `true` if status is a subresource on the consumer.
-    pub(crate) has_status: bool,
+    pub has_status: bool,
 }
 
 /// Each side in the version that it stores, because a write in another one drops the fields that only the stored
 /// one has. Where versions differ by more than their names, both sides speak the same.
-pub(crate) fn resources(schema: &SchemaOutline, crd: &CrdOutline) -> Option<Resources> {
+pub fn resources(schema: &SchemaOutline, crd: &CrdOutline) -> Option<Resources> {
     let here = stored_version(&crd.spec.versions)?;
     let there = stored_version(&schema.spec.versions)?;
     let names = |version: &str| api_resource(&schema.spec.group, &schema.spec.names, version);
@@ -180,7 +180,7 @@ fn converts(schema: &SchemaOutline) -> bool {
 }
 
 /// The served versions that lose fields of the stored one, if the API server converts by the name alone.
-pub(crate) fn lossy_versions(spec: &SchemaOutlineSpec) -> Vec<&str> {
+pub fn lossy_versions(spec: &SchemaOutlineSpec) -> Vec<&str> {
     let is_none = spec.conversion.as_ref().is_none_or(|it| it.strategy == ConversionStrategy::None);
     let Some(stored) = stored_version(&spec.versions).filter(|_| is_none) else { return Vec::new() };
     let differs = spec.versions.iter().filter(|version| version.served && version.fields != stored.fields);

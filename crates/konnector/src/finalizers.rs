@@ -13,7 +13,7 @@ const AT_ONCE: usize = 16;
 
 /// Takes the finalizer off every object that has it, and gives how many had. Who may still be putting it on
 /// calls this until none is left.
-pub(crate) async fn strip(client: &Client, resource: &ApiResource) -> Result<usize, WriteError> {
+pub async fn strip(client: &Client, resource: &ApiResource) -> Result<usize, WriteError> {
     let everywhere: Api<DynamicObject> = Api::all_with(client.clone(), resource);
     let mut stripped = 0;
     let mut params = ListParams::default().limit(PAGE);

@@ -13,13 +13,13 @@ const SERVED_ITSELF: &str = "onstart";
 const SERVED_BY_CRD: &str = "true";
 
 /// Selects the APIServices that can stand in the way: not those that stand for CRDs.
-pub(crate) fn selector() -> String {
+pub fn selector() -> String {
     format!("{LABEL_AUTOMANAGED}!={SERVED_BY_CRD}")
 }
 
 /// Group and version, and how it is served.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct ServedGroups(BTreeMap<(String, String), By>);
+pub struct ServedGroups(BTreeMap<(String, String), By>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum By {
@@ -29,16 +29,12 @@ enum By {
 }
 
 impl ServedGroups {
-    pub(crate) fn of<S: Borrow<APIService>>(services: &[S]) -> Self {
+    pub fn of<S: Borrow<APIService>>(services: &[S]) -> Self {
         Self(services.iter().filter_map(|service| entry(service.borrow())).collect())
     }
 
     /// The reason why kinds of this group and these versions cannot be bound, if they cannot.
-    pub(crate) fn objection<'a>(
-        &self,
-        group: &str,
-        versions: impl IntoIterator<Item = &'a str>,
-    ) -> Option<String> {
+    pub fn objection<'a>(&self, group: &str, versions: impl IntoIterator<Item = &'a str>) -> Option<String> {
         if is_own(group) {
             return Some(format!("{group} is the group of bindings themselves"));
         }

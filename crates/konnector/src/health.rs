@@ -11,7 +11,7 @@ use portolan_runtime::{
 use serde_json::{Value, json};
 
 /// Serves `/healthz`: 200 `{"check":"ok"}`, or 503 `{"check":"degraded"}` while something is missing.
-pub(crate) async fn serve(process: &Process, address: SocketAddr) -> Result<(), ListenError> {
+pub async fn serve(process: &Process, address: SocketAddr) -> Result<(), ListenError> {
     let router = Router::new().route("/healthz", get(healthz)).with_state(process.readiness.clone());
     admin::serve(&process.tasks, address, router).await.map(|_| ())
 }

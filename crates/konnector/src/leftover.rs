@@ -30,7 +30,7 @@ use crate::{context::KonnectorContext, crd, policy};
 const WORKERS: usize = 2;
 
 /// Lets go of a CRD with objects; deletes one without.
-pub(crate) async fn leave(
+pub async fn leave(
     context: &KonnectorContext,
     binding: &APIServiceBinding,
     crd: &CrdOutline,
@@ -97,7 +97,7 @@ fn is_left(crd: &CrdOutline) -> bool {
 #[derive(Default)]
 struct Followed(Mutex<HashMap<String, (Option<String>, Tasks)>>);
 
-pub(crate) fn run(tasks: &Tasks, context: &Arc<KonnectorContext>) {
+pub fn run(tasks: &Tasks, context: &Arc<KonnectorContext>) {
     let (followed, all) = (Arc::new(Followed::default()), tasks.clone());
     let reconcile = move |context: Arc<KonnectorContext>, name: String| {
         let (followed, tasks) = (Arc::clone(&followed), all.clone());

@@ -20,14 +20,14 @@ const UNKNOWN: &str = "Unknown";
 
 /// The konnector's metrics.
 #[derive(Clone, Debug)]
-pub(crate) struct KonnectorMetrics {
-    pub(crate) controllers: ControllerMetrics,
+pub struct KonnectorMetrics {
+    pub controllers: ControllerMetrics,
     objects: Gauges,
     orphans: Gauges,
     steps: Counters,
     problems: Counters,
     /// When each provider last answered, by the Secret of its kubeconfig.
-    pub(crate) last_contact: Gauges,
+    pub last_contact: Gauges,
     bundles: Tally,
     bindings: Tally,
     bundle_ready: Gauges,
@@ -36,7 +36,7 @@ pub(crate) struct KonnectorMetrics {
 }
 
 impl KonnectorMetrics {
-    pub(crate) fn register(metrics: &Metrics) -> Self {
+    pub fn register(metrics: &Metrics) -> Self {
         let by_reason = |name, help| Tally::new(metrics.gauges(name, help, &["reason"]));
         Self {
             controllers: ControllerMetrics::register(metrics),
@@ -74,27 +74,27 @@ impl KonnectorMetrics {
     }
 
     /// The number of consumer objects of a bound resource.
-    pub(crate) fn objects(&self, resource: &ApiResource) -> Gauge {
+    pub fn objects(&self, resource: &ApiResource) -> Gauge {
         self.objects.with_label_values(&[&label(resource)])
     }
 
     /// The number of copies without an origin of a bound resource.
-    pub(crate) fn orphans(&self, resource: &ApiResource) -> Gauge {
+    pub fn orphans(&self, resource: &ApiResource) -> Gauge {
         self.orphans.with_label_values(&[&label(resource)])
     }
 
     /// The number of copies of claimed objects whose originals went with a backup.
-    pub(crate) fn claimed_orphans(&self, resource: ClaimedResource) -> Gauge {
+    pub fn claimed_orphans(&self, resource: ClaimedResource) -> Gauge {
         self.orphans.with_label_values(&[resource.plural()])
     }
 
     /// Histogram of the time that changes of a bound resource take to reach the provider.
-    pub(crate) fn copy_latency(&self, resource: &ApiResource) -> Histogram {
+    pub fn copy_latency(&self, resource: &ApiResource) -> Histogram {
         self.copy_latency.with_label_values(&[&label(resource)])
     }
 
     /// Removes what is counted of a resource that is no longer bound.
-    pub(crate) fn forget(&self, resource: &ApiResource) {
+    pub fn forget(&self, resource: &ApiResource) {
         // It may have been removed before.
         let _ = self.objects.remove_label_values(&[&label(resource)]);
         let _ = self.orphans.remove_label_values(&[&label(resource)]);
@@ -102,13 +102,13 @@ impl KonnectorMetrics {
     }
 
     /// Takes in what a bundle says of itself.
-    pub(crate) fn saw_bundle(&self, name: &str, ready: Option<&Condition>, conflicts: i32) {
+    pub fn saw_bundle(&self, name: &str, ready: Option<&Condition>, conflicts: i32) {
         self.bundles.set(name, reason(ready));
         self.bundle_ready.with_label_values(&[name]).set(i64::from(reason(ready) == READY));
         self.bundle_conflicts.with_label_values(&[name]).set(i64::from(conflicts));
     }
 
-    pub(crate) fn forget_bundle(&self, name: &str) {
+    pub fn forget_bundle(&self, name: &str) {
         self.bundles.forget(name);
         // It may have been removed before.
         let _ = self.bundle_ready.remove_label_values(&[name]);
@@ -116,19 +116,19 @@ impl KonnectorMetrics {
     }
 
     /// Takes in what a binding says of itself.
-    pub(crate) fn saw_binding(&self, name: &str, ready: Option<&Condition>) {
+    pub fn saw_binding(&self, name: &str, ready: Option<&Condition>) {
         self.bindings.set(name, reason(ready));
     }
 
-    pub(crate) fn forget_binding(&self, name: &str) {
+    pub fn forget_binding(&self, name: &str) {
         self.bindings.forget(name);
     }
 
-    pub(crate) fn step(&self, step: &str) {
+    pub fn step(&self, step: &str) {
         self.steps.with_label_values(&[step]).inc();
     }
 
-    pub(crate) fn problem(&self, reason: &str) {
+    pub fn problem(&self, reason: &str) {
         self.problems.with_label_values(&[reason]).inc();
     }
 }

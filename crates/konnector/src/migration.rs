@@ -37,17 +37,17 @@ const AGAIN: Duration = Duration::from_secs(15);
 
 /// A resource whose objects are to be rewritten.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Job {
-    pub(crate) crd: String,
-    pub(crate) uid: Option<String>,
+pub struct Job {
+    pub crd: String,
+    pub uid: Option<String>,
     /// The resource in the version to store it in.
-    pub(crate) resource: ApiResource,
+    pub resource: ApiResource,
     /// The versions that go.
-    pub(crate) former: Vec<String>,
+    pub former: Vec<String>,
 }
 
 impl Job {
-    pub(crate) fn of(crd: &CrdOutline, former: Vec<String>) -> Option<Self> {
+    pub fn of(crd: &CrdOutline, former: Vec<String>) -> Option<Self> {
         let stored = crd.spec.versions.iter().find(|version| version.storage && version.served)?;
         let resource = portolan_core::outline::api_resource(&crd.spec.group, &crd.spec.names, &stored.name);
         Some(Self { crd: crd.name_any(), uid: crd.uid(), resource, former })
@@ -56,7 +56,7 @@ impl Job {
 
 /// Progress of a migration.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum MigrationState {
+pub enum MigrationState {
     Running { former: Vec<String>, target: String, written: usize },
     Failed { former: Vec<String>, target: String, why: String },
 }
@@ -82,19 +82,19 @@ impl Migration {
 }
 
 /// The migrations that run or have failed, by CRD.
-pub(crate) struct Migrations {
+pub struct Migrations {
     tasks: Tasks,
     client: Client,
     all: Mutex<HashMap<String, Arc<Migration>>>,
 }
 
 impl Migrations {
-    pub(crate) fn new(tasks: &Tasks, client: Client) -> Self {
+    pub fn new(tasks: &Tasks, client: Client) -> Self {
         Self { tasks: tasks.clone(), client, all: Mutex::default() }
     }
 
     /// Makes sure that a job runs, and returns its state. `on_state` is called when it has ended.
-    pub(crate) fn ensure(&self, job: &Job, on_state: Arc<dyn Fn() + Send + Sync>) -> MigrationState {
+    pub fn ensure(&self, job: &Job, on_state: Arc<dyn Fn() + Send + Sync>) -> MigrationState {
         let mut all = self.all.lock();
         if let Some(known) = all.get(&job.crd).filter(|known| known.job == *job && !known.is_due_again()) {
             return known.state();
@@ -114,7 +114,7 @@ impl Migrations {
     }
 
     /// Nothing has to be rewritten any more.
-    pub(crate) fn forget(&self, crd: &str) {
+    pub fn forget(&self, crd: &str) {
         self.all.lock().remove(crd);
     }
 }

@@ -3,10 +3,7 @@
 use portolan_core::condition::{Condition, ConditionStatus, READY, Severity, find};
 
 /// The conditions that have come to say something that a person has to act on. `Ready` only repeats another one.
-pub(crate) fn news<'a>(
-    before: &'a [Condition],
-    after: &'a [Condition],
-) -> impl Iterator<Item = &'a Condition> {
+pub fn news<'a>(before: &'a [Condition], after: &'a [Condition]) -> impl Iterator<Item = &'a Condition> {
     let state = |condition: &Condition| (condition.status, condition.severity, condition.reason.clone());
     let is_new = move |now: &&Condition| find(before, &now.r#type).map(state) != Some(state(now));
     after.iter().filter(|now| now.r#type != READY && needs_somebody(now)).filter(is_new)

@@ -24,7 +24,7 @@ const MANY: usize = 1000;
 
 /// The writes of many objects.
 #[derive(Debug)]
-pub(crate) struct Pace<K> {
+pub struct Pace<K> {
     turns: HashMap<K, Vec<Turn>>,
     tidy_at: usize,
 }
@@ -44,11 +44,11 @@ struct Turn {
 
 /// The consequences of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Failed {
-    pub(crate) pause: Duration,
-    pub(crate) in_a_row: u32,
+pub struct Failed {
+    pub pause: Duration,
+    pub in_a_row: u32,
     /// People are to hear of it.
-    pub(crate) tell: bool,
+    pub tell: bool,
 }
 
 impl<K> Default for Pace<K> {
@@ -59,18 +59,18 @@ impl<K> Default for Pace<K> {
 
 impl<K: Clone + Eq + Hash> Pace<K> {
     /// Time that a write of this has to wait.
-    pub(crate) fn wait(&self, key: &K, step: &str, what: Digest, now: Instant) -> Option<Duration> {
+    pub fn wait(&self, key: &K, step: &str, what: Digest, now: Instant) -> Option<Duration> {
         let turn = self.find(key, step).filter(|turn| turn.what == what)?;
         turn.not_before.checked_duration_since(now).filter(|left| !left.is_zero())
     }
 
     /// Returns `true` if the last write of this has failed.
-    pub(crate) fn is_failing(&self, key: &K, step: &str, what: Digest) -> bool {
+    pub fn is_failing(&self, key: &K, step: &str, what: Digest) -> bool {
         self.find(key, step).is_some_and(|turn| turn.what == what && turn.failures > 0)
     }
 
     /// Notes a failure with a code, of which people hear when it is the `tolerated`th in a row.
-    pub(crate) fn failed(
+    pub fn failed(
         &mut self,
         (key, step): (&K, &'static str),
         what: Digest,
@@ -88,7 +88,7 @@ impl<K: Clone + Eq + Hash> Pace<K> {
     }
 
     /// Returns the number of earlier writes, where a write now is one too many and people are to hear of it.
-    pub(crate) fn contested(&self, key: &K, step: &str, what: Digest, now: Instant) -> Option<u32> {
+    pub fn contested(&self, key: &K, step: &str, what: Digest, now: Instant) -> Option<u32> {
         let turn = self.find(key, step).filter(|turn| turn.what == what && turn.failures == 0)?;
         let again = turn.again + 1;
         let is_news = turn.told.is_none_or(|(_, at)| now - at >= SILENCE);
@@ -96,7 +96,7 @@ impl<K: Clone + Eq + Hash> Pace<K> {
     }
 
     /// Notes a write, and whether people were told that it is contested.
-    pub(crate) fn wrote(&mut self, (key, step): (&K, &'static str), what: Digest, told: bool, now: Instant) {
+    pub fn wrote(&mut self, (key, step): (&K, &'static str), what: Digest, told: bool, now: Instant) {
         let turn = self.turn(key, step, what, now);
         let is_same = turn.what == what && now - turn.last < PEACE;
         if turn.failures > 0 || !is_same {
@@ -116,7 +116,7 @@ impl<K: Clone + Eq + Hash> Pace<K> {
     }
 
     /// Forgets an object that is gone.
-    pub(crate) fn forget(&mut self, key: &K) {
+    pub fn forget(&mut self, key: &K) {
         self.turns.remove(key);
     }
 

@@ -13,7 +13,7 @@ use crate::args::OnWithdraw;
 const ORPHAN_FINALIZER: &str = "orphan";
 
 /// Returns `true` if the copies are to stay when this object is deleted.
-pub(crate) fn orphans<K: Resource>(object: &K) -> bool {
+pub fn orphans<K: Resource>(object: &K) -> bool {
     object
         .annotations()
         .get(ANNOTATION_DELETION_POLICY)
@@ -21,17 +21,17 @@ pub(crate) fn orphans<K: Resource>(object: &K) -> bool {
 }
 
 /// Returns `true` if `konnector release` has taken this object over.
-pub(crate) fn is_released<K: Resource>(object: &K) -> bool {
+pub fn is_released<K: Resource>(object: &K) -> bool {
     object.annotations().get(ANNOTATION_RELEASED).is_some_and(|value| value == "true")
 }
 
 /// Returns `true` if the garbage collector is still letting go of the dependents.
-pub(crate) fn is_being_orphaned<K: Resource>(object: &K) -> bool {
+pub fn is_being_orphaned<K: Resource>(object: &K) -> bool {
     object.finalizers().iter().any(|finalizer| finalizer == ORPHAN_FINALIZER)
 }
 
 /// Returns `true` if a binding belongs to this bundle, and not to a former one of the same name.
-pub(crate) fn is_owned(binding: &APIServiceBinding, bundle: &APIServiceBindingBundle) -> bool {
+pub fn is_owned(binding: &APIServiceBinding, bundle: &APIServiceBindingBundle) -> bool {
     binding.owner_references().iter().any(|owner| {
         owner.kind == "APIServiceBindingBundle"
             && owner.name == bundle.name_any()
@@ -40,13 +40,13 @@ pub(crate) fn is_owned(binding: &APIServiceBinding, bundle: &APIServiceBindingBu
 }
 
 /// The name of the bundle that a binding belongs to.
-pub(crate) fn bundle_of(binding: &APIServiceBinding) -> Option<&str> {
+pub fn bundle_of(binding: &APIServiceBinding) -> Option<&str> {
     let owner = binding.owner_references().iter().find(|owner| owner.kind == "APIServiceBindingBundle")?;
     Some(&owner.name)
 }
 
 /// A binding, with the bundle that it belongs to, for people.
-pub(crate) fn described(binding: &APIServiceBinding) -> String {
+pub fn described(binding: &APIServiceBinding) -> String {
     let name = binding.name_any();
     match bundle_of(binding) {
         Some(bundle) => format!("APIServiceBinding {name} of bundle {bundle}"),
@@ -56,13 +56,13 @@ pub(crate) fn described(binding: &APIServiceBinding) -> String {
 
 /// Returns `true` if the copies of a binding are to stay: its own annotation decides, or that of the bundle that it
 /// belongs to.
-pub(crate) fn keeps_copies(binding: &APIServiceBinding, bundle: Option<&APIServiceBindingBundle>) -> bool {
+pub fn keeps_copies(binding: &APIServiceBinding, bundle: Option<&APIServiceBindingBundle>) -> bool {
     orphans(binding) || bundle.is_some_and(orphans)
 }
 
 /// Treatment of objects and copies when the provider withdraws the export of a binding: its own annotation decides,
 /// or that of the bundle that it belongs to, or a flag.
-pub(crate) fn on_withdraw(
+pub fn on_withdraw(
     binding: &APIServiceBinding,
     bundle: Option<&APIServiceBindingBundle>,
     flag: OnWithdraw,
@@ -71,7 +71,7 @@ pub(crate) fn on_withdraw(
 }
 
 /// An unknown value never deletes.
-pub(crate) fn said_on_withdraw<K: Resource>(object: &K) -> Option<OnWithdraw> {
+pub fn said_on_withdraw<K: Resource>(object: &K) -> Option<OnWithdraw> {
     object.annotations().get(ANNOTATION_ON_WITHDRAW).map(|value| match value.as_str() {
         "delete" => OnWithdraw::Delete,
         _ => OnWithdraw::Keep,
@@ -79,7 +79,7 @@ pub(crate) fn said_on_withdraw<K: Resource>(object: &K) -> Option<OnWithdraw> {
 }
 
 /// Returns `true` if a binding is deleted because its export was withdrawn.
-pub(crate) fn is_withdrawn(binding: &APIServiceBinding) -> bool {
+pub fn is_withdrawn(binding: &APIServiceBinding) -> bool {
     binding.annotations().contains_key(ANNOTATION_WITHDRAWN)
 }
 

@@ -18,17 +18,17 @@ use portolan_runtime::{tasks::Tasks, telemetry::ErrorChain, watch::follow_object
 
 /// A kubeconfig that can be used.
 #[derive(Debug)]
-pub(crate) struct ProviderAccess {
-    pub(crate) kubeconfig: RestrictedKubeconfig,
+pub struct ProviderAccess {
+    pub kubeconfig: RestrictedKubeconfig,
     /// A hash of the content: another content is another access.
-    pub(crate) fingerprint: String,
+    pub fingerprint: String,
     /// Uid of the Secret, where it says that the provider renews it.
-    pub(crate) renewed: Option<String>,
+    pub renewed: Option<String>,
 }
 
 /// The target of a reference to a Secret.
 #[derive(Clone, Debug)]
-pub(crate) enum SecretState {
+pub enum SecretState {
     /// Not read yet.
     Pending,
     /// In a namespace whose Secrets we do not read.
@@ -47,7 +47,7 @@ pub(crate) enum SecretState {
 
 impl SecretState {
     /// The condition `SecretValid`.
-    pub(crate) fn verdict(&self, reference: &ClusterSecretKeyRef) -> Verdict {
+    pub fn verdict(&self, reference: &ClusterSecretKeyRef) -> Verdict {
         let ClusterSecretKeyRef { name, namespace, key } = reference;
         let secret = format!("Kubeconfig secret {namespace}/{name}");
         let invalid = |message: String| Verdict::error("KubeconfigSecretInvalid", message);
@@ -73,7 +73,7 @@ impl SecretState {
 }
 
 /// All Secrets that are watched.
-pub(crate) struct SecretWatches {
+pub struct SecretWatches {
     client: Client,
     tasks: Tasks,
     allowed: BTreeSet<String>,
@@ -87,7 +87,7 @@ struct Watched {
 }
 
 impl SecretWatches {
-    pub(crate) fn new(
+    pub fn new(
         client: Client,
         tasks: &Tasks,
         allowed: BTreeSet<String>,
@@ -97,7 +97,7 @@ impl SecretWatches {
     }
 
     /// Resolves a reference as of now. The first time it is asked for, a watch begins.
-    pub(crate) fn state(self: &Arc<Self>, reference: &ClusterSecretKeyRef) -> SecretState {
+    pub fn state(self: &Arc<Self>, reference: &ClusterSecretKeyRef) -> SecretState {
         if !self.allowed.contains(&reference.namespace) {
             let allowed = self.allowed.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
             return SecretState::NamespaceNotAllowed { allowed };
@@ -113,7 +113,7 @@ impl SecretWatches {
     }
 
     /// Ends the watches that nobody refers to any more.
-    pub(crate) fn retain(&self, is_referenced: impl Fn(&ClusterSecretKeyRef) -> bool) {
+    pub fn retain(&self, is_referenced: impl Fn(&ClusterSecretKeyRef) -> bool) {
         self.watched.lock().retain(|reference, watched| {
             let keep = is_referenced(reference);
             if !keep {
@@ -154,7 +154,7 @@ impl SecretWatches {
 }
 
 /// Judges a Secret, if there is one.
-pub(crate) fn state_of(secret: Option<&Secret>, key: &str) -> SecretState {
+pub fn state_of(secret: Option<&Secret>, key: &str) -> SecretState {
     let Some(secret) = secret else { return SecretState::NotFound };
     let Some(content) = secret.data.as_ref().and_then(|data| data.get(key)) else {
         return SecretState::KeyMissing;

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 /// Removes the annotation: while it stayed, two clusters could take a contract from each other again and again.
-pub(crate) async fn was_used<K>(api: &Api<K>, object: &K) -> Result<Option<K>, WriteError>
+pub async fn was_used<K>(api: &Api<K>, object: &K) -> Result<Option<K>, WriteError>
 where
     K: Resource + Clone + DeserializeOwned + Debug,
 {

@@ -31,11 +31,11 @@ use crate::{
 const TOLERATED: u32 = 4;
 
 /// The queues of the controllers, and who in them cares for what.
-pub(crate) struct Triggers {
-    pub(crate) bundles: Arc<WorkQueue<String>>,
-    pub(crate) bindings: Arc<WorkQueue<String>>,
+pub struct Triggers {
+    pub bundles: Arc<WorkQueue<String>>,
+    pub bindings: Arc<WorkQueue<String>>,
     /// CRDs that may have been left to themselves.
-    pub(crate) leftovers: Arc<WorkQueue<String>>,
+    pub leftovers: Arc<WorkQueue<String>>,
     /// Consent of bundles on behalf of their bindings, by their names.
     agreed: Mutex<HashMap<String, [Option<String>; 4]>>,
     /// Requests of bindings, by their names: what they report concerns nobody but their bundles.
@@ -69,7 +69,7 @@ impl Asked {
 }
 
 impl Triggers {
-    pub(crate) fn new(
+    pub fn new(
         bundle_store: Cache<APIServiceBindingBundle>,
         binding_store: Cache<APIServiceBinding>,
         service_store: Cache<APIService>,
@@ -88,7 +88,7 @@ impl Triggers {
     }
 
     /// Everybody who refers to a Secret.
-    pub(crate) fn referrers(&self, reference: &ClusterSecretKeyRef) {
+    pub fn referrers(&self, reference: &ClusterSecretKeyRef) {
         self.bundles_of(reference);
         self.bindings_of(reference);
     }
@@ -106,7 +106,7 @@ impl Triggers {
         }
     }
 
-    pub(crate) fn bundle_changed(&self, change: &ConsumerChange<APIServiceBindingBundle>) {
+    pub fn bundle_changed(&self, change: &ConsumerChange<APIServiceBindingBundle>) {
         let bundle = change.object();
         self.bundles.add(bundle.name_any());
         let said = [ALLOW_BREAKING, ACCEPT_CLAIMS, ANNOTATION_ACCEPT_CONTRACT, ANNOTATION_TAKE_OVER];
@@ -116,7 +116,7 @@ impl Triggers {
         }
     }
 
-    pub(crate) fn binding_changed(&self, change: &ConsumerChange<APIServiceBinding>) {
+    pub fn binding_changed(&self, change: &ConsumerChange<APIServiceBinding>) {
         let binding = change.object();
         self.bindings.add(binding.name_any());
         match change {
@@ -137,7 +137,7 @@ impl Triggers {
         }
     }
 
-    pub(crate) fn crd_changed(&self, change: &ConsumerChange<CrdOutline>) {
+    pub fn crd_changed(&self, change: &ConsumerChange<CrdOutline>) {
         let crd = change.object();
         self.leftovers.add(crd.name_any());
         for owner in crd.owner_references().iter().filter(|owner| owner.kind == "APIServiceBinding") {
@@ -146,7 +146,7 @@ impl Triggers {
     }
 
     /// That an APIService is well or not changes nothing; that there is one may.
-    pub(crate) fn service_changed(&self, _: &ConsumerChange<APIService>) {
+    pub fn service_changed(&self, _: &ConsumerChange<APIService>) {
         let now = ServedGroups::of(&self.service_store.all());
         let before = std::mem::replace(&mut *self.served.lock(), now.clone());
         if before != now {
@@ -154,7 +154,7 @@ impl Triggers {
         }
     }
 
-    pub(crate) fn every_bundle(&self) {
+    pub fn every_bundle(&self) {
         for bundle in self.bundle_store.all() {
             self.bundles.add(bundle.name_any());
         }
@@ -169,7 +169,7 @@ impl Triggers {
 }
 
 /// A change of an object on the consumer.
-pub(crate) enum ConsumerChange<K> {
+pub enum ConsumerChange<K> {
     Applied(K),
     Deleted(K),
 }
@@ -183,16 +183,16 @@ impl<K> ConsumerChange<K> {
 
 /// The state of a watch on the consumer.
 #[derive(Debug, Default)]
-pub(crate) struct WatchSight(AtomicU32);
+pub struct WatchSight(AtomicU32);
 
 impl WatchSight {
     /// Returns `true` if the watch has failed several times in a row. When it works again is not always heard: it has
     /// to be tried.
-    pub(crate) fn is_lost(&self) -> bool {
+    pub fn is_lost(&self) -> bool {
         self.0.load(Ordering::Relaxed) >= TOLERATED
     }
 
-    pub(crate) fn sees(&self) {
+    pub fn sees(&self) {
         self.0.store(0, Ordering::Relaxed);
     }
 
@@ -204,13 +204,13 @@ impl WatchSight {
 
 /// The changes of one kind on the consumer, for the queues; `None` stands for a fresh list, or for the loss of the
 /// watch.
-pub(crate) struct Changes<K> {
+pub struct Changes<K> {
     received: tokio::sync::mpsc::UnboundedReceiver<Option<ConsumerChange<K>>>,
-    pub(crate) sight: Arc<WatchSight>,
+    pub sight: Arc<WatchSight>,
 }
 
 /// Follows a kind on the consumer.
-pub(crate) fn follow<K>(tasks: &Tasks, api: Api<K>, config: watcher::Config) -> (Cache<K>, Changes<K>)
+pub fn follow<K>(tasks: &Tasks, api: Api<K>, config: watcher::Config) -> (Cache<K>, Changes<K>)
 where
     K: kube::Resource<DynamicType = ()>
         + Clone
@@ -247,7 +247,7 @@ where
 }
 
 impl<K: Send + 'static> Changes<K> {
-    pub(crate) fn forward(
+    pub fn forward(
         mut self,
         tasks: &Tasks,
         triggers: &Arc<Triggers>,

@@ -9,7 +9,7 @@ const BUILT_AS: &str = match option_env!("PORTOLAN_VERSION") {
 };
 
 /// The version to report, and the condition `ValidVersion` that goes with it.
-pub(crate) fn reported() -> (String, Verdict) {
+pub fn reported() -> (String, Verdict) {
     judge(BUILT_AS)
 }
 

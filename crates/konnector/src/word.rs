@@ -12,20 +12,20 @@ use crate::policy;
 
 /// The annotations of a bundle or a binding about its contract.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct ContractWord {
+pub struct ContractWord {
     /// Object that a command names: `apiservicebindingbundle/NAME`.
-    pub(crate) about: String,
+    pub about: String,
     /// The contract that it is bound to.
-    pub(crate) recorded: Option<String>,
+    pub recorded: Option<String>,
     /// The contract that it shall be bound to instead.
-    pub(crate) accepts: Option<String>,
+    pub accepts: Option<String>,
     /// Whom the contract shall be taken over from.
-    pub(crate) takes_over: Option<String>,
+    pub takes_over: Option<String>,
 }
 
 impl ContractWord {
     /// The status is lost where a backup holds none; then the bindings still know.
-    pub(crate) fn of_bundle(bundle: &APIServiceBindingBundle, bindings: &[Arc<APIServiceBinding>]) -> Self {
+    pub fn of_bundle(bundle: &APIServiceBindingBundle, bindings: &[Arc<APIServiceBinding>]) -> Self {
         let own = bindings.iter().filter(|binding| policy::is_owned(binding, bundle));
         let said = |key: &str| bundle.annotations().get(key).cloned();
         Self {
@@ -37,7 +37,7 @@ impl ContractWord {
     }
 
     /// A bundle knows better than its bindings, which follow it.
-    pub(crate) fn of_binding(binding: &APIServiceBinding, bundle: Option<&APIServiceBindingBundle>) -> Self {
+    pub fn of_binding(binding: &APIServiceBinding, bundle: Option<&APIServiceBindingBundle>) -> Self {
         let said = |key: &str| {
             let by_bundle = || bundle?.annotations().get(key).cloned();
             binding.annotations().get(key).cloned().or_else(by_bundle)
@@ -55,7 +55,7 @@ impl ContractWord {
     }
 
     /// The command with which people say something.
-    pub(crate) fn command(&self, key: &str, value: &str) -> String {
+    pub fn command(&self, key: &str, value: &str) -> String {
         format!("kubectl annotate --overwrite {} {key}={value}", self.about)
     }
 }

@@ -31,7 +31,7 @@ const RETRY_MAX: Duration = Duration::from_secs(60);
 type Notify = Box<dyn Fn() + Send + Sync>;
 
 /// All tokens that are held.
-pub(crate) struct AccountTokens {
+pub struct AccountTokens {
     client: Client,
     tasks: Tasks,
     allowed: BTreeSet<String>,
@@ -45,7 +45,7 @@ struct Held {
 }
 
 impl AccountTokens {
-    pub(crate) fn new(
+    pub fn new(
         client: Client,
         tasks: &Tasks,
         allowed: BTreeSet<String>,
@@ -56,10 +56,7 @@ impl AccountTokens {
     }
 
     /// The token of an account. None until the request for it is answered.
-    pub(crate) fn token(
-        self: &Arc<Self>,
-        reference: &ServiceAccountReference,
-    ) -> Result<Option<Vec<u8>>, Problem> {
+    pub fn token(self: &Arc<Self>, reference: &ServiceAccountReference) -> Result<Option<Vec<u8>>, Problem> {
         let life = life(reference)?;
         if !self.allowed.contains(&reference.namespace) {
             let allowed: Vec<_> = self.allowed.iter().map(String::as_str).collect();
@@ -85,7 +82,7 @@ impl AccountTokens {
     }
 
     /// Drops tokens that nobody refers to any more.
-    pub(crate) fn retain(&self, is_referenced: impl Fn(&ServiceAccountReference) -> bool) {
+    pub fn retain(&self, is_referenced: impl Fn(&ServiceAccountReference) -> bool) {
         self.held.lock().retain(|reference, held| {
             let keep = is_referenced(reference);
             if !keep {

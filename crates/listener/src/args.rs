@@ -26,81 +26,81 @@ pub struct Args {
 
 /// Commands that end by themselves.
 #[derive(Subcommand, Clone, Debug)]
-pub(crate) enum Command {
+pub enum Command {
     /// Checks everything that the listener needs, and every ClusterAccess, with a cure for each thing that is wrong.
     Check(CheckArgs),
 }
 
 /// Flags of the listener.
 #[derive(ClapArgs, Clone, Debug)]
-pub(crate) struct ListenerArgs {
+pub struct ListenerArgs {
     #[command(flatten)]
-    pub(crate) client: ClientArgs,
+    pub client: ClientArgs,
     #[command(flatten)]
-    pub(crate) pod: PodArgs,
+    pub pod: PodArgs,
     #[command(flatten)]
-    pub(crate) lease: LeaseArgs,
+    pub lease: LeaseArgs,
     #[command(flatten)]
-    pub(crate) log: LogArgs,
+    pub log: LogArgs,
     #[command(flatten)]
-    pub(crate) admin: AdminArgs,
+    pub admin: AdminArgs,
     #[command(flatten)]
-    pub(crate) drain: DrainArgs,
+    pub drain: DrainArgs,
     #[command(flatten)]
-    pub(crate) install: InstallArgs,
+    pub install: InstallArgs,
     /// Serve the clusters of ClusterAccess objects. If false, the cluster of KUBECONFIG itself.
     #[arg(long, env = "MULTICLUSTER", default_value = "true", action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true", value_parser = BoolishValueParser::new(), value_name = "BOOL")]
-    pub(crate) multicluster: bool,
+    pub multicluster: bool,
     /// Must be false: kcp is not supported.
     #[arg(long, env = "ENABLE_KCP", default_value = "false", action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true", value_parser = BoolishValueParser::new(), value_name = "BOOL")]
-    pub(crate) enable_kcp: bool,
+    pub enable_kcp: bool,
     /// Path of the single cluster with --multicluster=false.
     #[arg(long, default_value = "single", value_name = "NAME")]
-    pub(crate) single_path: String,
+    pub single_path: String,
     /// Directory that documents are written to. If empty, none are.
     #[arg(long, default_value = "definitions", value_name = "DIRECTORY")]
-    pub(crate) definitions_dir: String,
+    pub definitions_dir: String,
     /// Namespaces whose Secrets, ConfigMaps and service accounts may be referred to; by default `default` and the pod's
     /// own.
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = namespace, global = true)]
-    pub(crate) secret_namespaces: Vec<String>,
+    pub secret_namespaces: Vec<String>,
     /// Limit for the schema of one group-version, in MiB; all of a cluster together may have four times as much.
     #[arg(long, default_value_t = 32, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..=512))]
-    pub(crate) max_schema_mib: u32,
+    pub max_schema_mib: u32,
     #[command(flatten)]
-    pub(crate) stream: StreamArgs,
+    pub stream: StreamArgs,
     #[command(flatten)]
-    pub(crate) tls: TlsArgs,
+    pub tls: TlsArgs,
 }
 
 /// Flags of the stream for gateways that run elsewhere.
 #[derive(ClapArgs, Clone, Debug)]
 #[command(next_help_heading = "Stream")]
-pub(crate) struct StreamArgs {
+pub struct StreamArgs {
     /// Address at which documents are served over HTTPS, such as :8443. If left out, they are not.
     #[arg(long, value_name = "ADDRESS", value_parser = listen_address)]
-    pub(crate) stream_address: Option<SocketAddr>,
+    pub stream_address: Option<SocketAddr>,
     /// Serve plain HTTP, behind something that terminates TLS.
     #[arg(long, conflicts_with = "tls_cert_file")]
-    pub(crate) plain_http: bool,
+    pub plain_http: bool,
     /// Service accounts of gateways, as NAMESPACE/NAME.
     #[arg(long, value_name = "ACCOUNTS", value_delimiter = ',', value_parser = account)]
-    pub(crate) gateway_accounts: Vec<String>,
+    pub gateway_accounts: Vec<String>,
     /// Audience that the tokens of gateways must have.
     #[arg(long, default_value = "portolan-listener", value_name = "AUDIENCE")]
-    pub(crate) stream_audience: String,
+    pub stream_audience: String,
     /// Endpoint that reviews the tokens of gateways, such as `https://api.app1.kube-fed.svc.cluster.local`; by default
     /// the cluster's own API server.
     #[arg(long, env = "TOKENREVIEW_ENDPOINT", value_name = "URL")]
-    pub(crate) tokenreview_endpoint: Option<String>,
+    pub tokenreview_endpoint: Option<String>,
     /// PEM file with the authorities of that endpoint.
     #[arg(long, value_name = "FILE", requires = "tokenreview_endpoint")]
-    pub(crate) tokenreview_ca_file: Option<PathBuf>,
+    pub tokenreview_ca_file: Option<PathBuf>,
 }
 
 impl ListenerArgs {
     /// The mistake that keeps the listener from starting, if there is one.
-    pub(crate) fn mistake(&self) -> Option<Mistake> {
+    pub fn mistake(&self) -> Option<Mistake> {
         let streams = self.stream.stream_address.is_some();
         let path = portolan_core::api::gateway::check_path(&self.single_path);
         match path {
@@ -115,11 +115,11 @@ impl ListenerArgs {
         }
     }
 
-    pub(crate) fn directory(&self) -> Option<PathBuf> {
+    pub fn directory(&self) -> Option<PathBuf> {
         (!self.definitions_dir.is_empty()).then(|| PathBuf::from(&self.definitions_dir))
     }
 
-    pub(crate) fn allowed_namespaces(&self) -> BTreeSet<String> {
+    pub fn allowed_namespaces(&self) -> BTreeSet<String> {
         if !self.secret_namespaces.is_empty() {
             return self.secret_namespaces.iter().cloned().collect();
         }
@@ -127,14 +127,14 @@ impl ListenerArgs {
         own.into_iter().chain(["default".to_owned()]).collect()
     }
 
-    pub(crate) fn max_schema_bytes(&self) -> usize {
+    pub fn max_schema_bytes(&self) -> usize {
         usize::try_from(self.max_schema_mib).unwrap_or(usize::MAX).saturating_mul(MIB)
     }
 }
 
 /// A configuration that makes no sense.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Mistake {
+pub enum Mistake {
     #[error(
         "ENABLE_KCP=true: kcp is not supported; set ENABLE_KCP=false and make a ClusterAccess for each cluster"
     )]

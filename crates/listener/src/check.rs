@@ -23,7 +23,7 @@ fn docs(place: &str) -> String {
 }
 
 /// Runs the command.
-pub(crate) fn run(args: &ListenerArgs, check: &CheckArgs) -> std::process::ExitCode {
+pub fn run(args: &ListenerArgs, check: &CheckArgs) -> std::process::ExitCode {
     check::run(&args.log, check, || checks(args))
 }
 

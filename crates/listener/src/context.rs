@@ -24,29 +24,29 @@ use crate::{
 };
 
 /// Everything that a reconcile may use.
-pub(crate) struct Context {
-    pub(crate) client: Client,
-    pub(crate) accesses: Cache<ClusterAccess>,
-    pub(crate) secrets: Arc<ObjectWatches<Secret>>,
-    pub(crate) config_maps: Arc<ObjectWatches<ConfigMap>>,
-    pub(crate) accounts: Arc<AccountTokens>,
-    pub(crate) clusters: Clusters,
-    pub(crate) documents: Arc<Documents>,
-    pub(crate) workshop: Arc<Workshop>,
-    pub(crate) file_states: FileStates,
-    pub(crate) queue: Arc<WorkQueue<String>>,
-    pub(crate) reporter: EventReporter,
-    pub(crate) metrics: Arc<ListenerMetrics>,
-    pub(crate) controllers: ControllerMetrics,
+pub struct Context {
+    pub client: Client,
+    pub accesses: Cache<ClusterAccess>,
+    pub secrets: Arc<ObjectWatches<Secret>>,
+    pub config_maps: Arc<ObjectWatches<ConfigMap>>,
+    pub accounts: Arc<AccountTokens>,
+    pub clusters: Clusters,
+    pub documents: Arc<Documents>,
+    pub workshop: Arc<Workshop>,
+    pub file_states: FileStates,
+    pub queue: Arc<WorkQueue<String>>,
+    pub reporter: EventReporter,
+    pub metrics: Arc<ListenerMetrics>,
+    pub controllers: ControllerMetrics,
     /// ClusterAccesses that have been tried at least once.
-    pub(crate) tried: Mutex<BTreeSet<String>>,
-    pub(crate) ready: ReadyHandle,
+    pub tried: Mutex<BTreeSet<String>>,
+    pub ready: ReadyHandle,
     leads: AtomicBool,
 }
 
 impl Context {
     /// Starts the watch of ClusterAccesses.
-    pub(crate) fn start(
+    pub fn start(
         args: &ListenerArgs,
         process: &Process,
         client: &Client,
@@ -95,18 +95,18 @@ impl Context {
     }
 
     /// Returns `true` if this replica writes statuses and files.
-    pub(crate) fn leads(&self) -> bool {
+    pub fn leads(&self) -> bool {
         self.leads.load(Ordering::Relaxed)
     }
 
     /// Makes this replica the one that writes.
-    pub(crate) fn lead(&self) {
+    pub fn lead(&self) {
         self.leads.store(true, Ordering::Relaxed);
         self.wake_all();
     }
 
     /// Queues every ClusterAccess.
-    pub(crate) fn wake_all(&self) {
+    pub fn wake_all(&self) {
         wake_all(&self.accesses, &self.queue);
     }
 }

@@ -14,16 +14,16 @@ use crate::{discovery::Discovered, parts::Part};
 
 /// One document.
 #[derive(Clone, Debug)]
-pub(crate) struct Document {
+pub struct Document {
     /// Its ClusterAccess.
-    pub(crate) access: Arc<str>,
-    pub(crate) metadata: Arc<ClusterMetadata>,
-    pub(crate) references: Arc<Vec<PartReference>>,
+    pub access: Arc<str>,
+    pub metadata: Arc<ClusterMetadata>,
+    pub references: Arc<Vec<PartReference>>,
     parts: Arc<Vec<Arc<Part>>>,
     /// The number of its last change.
-    pub(crate) revision: u64,
+    pub revision: u64,
     /// A hash of everything in it.
-    pub(crate) digest: String,
+    pub digest: String,
 }
 
 impl Document {
@@ -45,12 +45,12 @@ impl Document {
     }
 
     /// Its name: the path of the cluster.
-    pub(crate) fn name(&self) -> &str {
+    pub fn name(&self) -> &str {
         &self.metadata.path
     }
 
     /// Writes it as one file.
-    pub(crate) fn write(&self, out: &mut impl std::io::Write) -> std::io::Result<()> {
+    pub fn write(&self, out: &mut impl std::io::Write) -> std::io::Result<()> {
         let named =
             |(reference, part): (&'_ PartReference, &'_ Arc<Part>)| (reference.clone(), Arc::clone(part));
         let pairs: Vec<_> = self.references.iter().zip(self.parts.iter()).map(named).collect();
@@ -64,7 +64,7 @@ impl Document {
         write(&self.metadata, &parts, out)
     }
 
-    pub(crate) fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         self.parts.iter().map(|part| part.bytes.len()).sum()
     }
 }
@@ -76,28 +76,28 @@ fn digest(metadata: &ClusterMetadata, references: &[PartReference]) -> String {
 
 /// All documents at one moment.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Snapshot {
+pub struct Snapshot {
     /// By path.
-    pub(crate) documents: BTreeMap<String, Document>,
-    pub(crate) revision: u64,
+    pub documents: BTreeMap<String, Document>,
+    pub revision: u64,
     /// The owner of each path, with or without a document.
-    pub(crate) paths: BTreeMap<String, String>,
+    pub paths: BTreeMap<String, String>,
     /// `true` once the paths are known. Before, a missing path does not mean that its cluster is gone.
-    pub(crate) listed: bool,
+    pub listed: bool,
     /// `true` once every ClusterAccess has been tried.
-    pub(crate) complete: bool,
+    pub complete: bool,
 }
 
 impl Snapshot {
     /// Returns `true` if the path still belongs to this ClusterAccess, so that its earlier document stays.
-    pub(crate) fn keeps(&self, path: &str, access: &str) -> bool {
+    pub fn keeps(&self, path: &str, access: &str) -> bool {
         self.paths.get(path).is_some_and(|owner| owner == access)
     }
 }
 
 /// All documents.
 #[derive(Debug)]
-pub(crate) struct Documents {
+pub struct Documents {
     inner: Mutex<Inner>,
     changed: watch::Sender<u64>,
 }
@@ -121,7 +121,7 @@ impl Default for Documents {
 
 impl Documents {
     /// Sets the document of a ClusterAccess. Nothing happens if it is the same.
-    pub(crate) fn put(&self, access: &str, metadata: ClusterMetadata, discovered: &Discovered) {
+    pub fn put(&self, access: &str, metadata: ClusterMetadata, discovered: &Discovered) {
         self.change(|inner| {
             let mut document = Document::new(access, metadata, discovered);
             if inner.documents.get(access).is_some_and(|known| known.digest == document.digest) {
@@ -134,7 +134,7 @@ impl Documents {
     }
 
     /// Changes path and labels of the document of a ClusterAccess, if it has one.
-    pub(crate) fn rename(&self, access: &str, path: &str, labels: &BTreeMap<String, String>) {
+    pub fn rename(&self, access: &str, path: &str, labels: &BTreeMap<String, String>) {
         self.change(|inner| {
             let next = inner.revision + 1;
             let Some(document) = inner.documents.get_mut(access) else { return false };
@@ -152,12 +152,12 @@ impl Documents {
     }
 
     /// Removes the document of a ClusterAccess.
-    pub(crate) fn remove(&self, access: &str) {
+    pub fn remove(&self, access: &str) {
         self.change(|inner| inner.documents.remove(access).is_some());
     }
 
     /// Sets the path of each ClusterAccess, and whether all of them have been tried.
-    pub(crate) fn set_paths(&self, paths: BTreeMap<String, String>, complete: bool) {
+    pub fn set_paths(&self, paths: BTreeMap<String, String>, complete: bool) {
         self.change(|inner| {
             let is_news = inner.paths != paths || inner.complete != complete || !inner.listed;
             (inner.paths, inner.complete, inner.listed) = (paths, complete, true);
@@ -166,7 +166,7 @@ impl Documents {
     }
 
     /// The current state.
-    pub(crate) fn snapshot(&self) -> Snapshot {
+    pub fn snapshot(&self) -> Snapshot {
         let inner = self.inner.lock();
         let named = inner.documents.values().map(|document| (document.name().to_owned(), document.clone()));
         Snapshot {
@@ -179,7 +179,7 @@ impl Documents {
     }
 
     /// Notifies of each change from now on.
-    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
     }
 

@@ -8,7 +8,7 @@ use crate::documents::Snapshot;
 
 /// All metrics.
 #[derive(Clone, Debug)]
-pub(crate) struct ListenerMetrics {
+pub struct ListenerMetrics {
     documents: Gauges,
     bytes: Gauges,
     age: Gauges,
@@ -20,7 +20,7 @@ pub(crate) struct ListenerMetrics {
 
 impl ListenerMetrics {
     /// Registers them.
-    pub(crate) fn register(metrics: &Metrics) -> Self {
+    pub fn register(metrics: &Metrics) -> Self {
         let cluster = &["cluster"];
         Self {
             documents: metrics.gauges("documents_count", "Documents that are served.", &[]),
@@ -46,7 +46,7 @@ impl ListenerMetrics {
     }
 
     /// Counts a look, with the reason if it failed.
-    pub(crate) fn looked(&self, cluster: &str, took: Duration, failed: Option<&str>) {
+    pub fn looked(&self, cluster: &str, took: Duration, failed: Option<&str>) {
         self.seconds.with_label_values(&[cluster]).observe(took.as_secs_f64());
         if let Some(reason) = failed {
             self.failures.with_label_values(&[cluster, reason]).inc();
@@ -54,7 +54,7 @@ impl ListenerMetrics {
     }
 
     /// Sets number and sizes of the documents.
-    pub(crate) fn documents(&self, snapshot: &Snapshot) {
+    pub fn documents(&self, snapshot: &Snapshot) {
         let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
         self.documents.with_label_values::<&str>(&[]).set(count(snapshot.documents.len()));
         for (path, document) in &snapshot.documents {
@@ -64,17 +64,17 @@ impl ListenerMetrics {
     }
 
     /// Sets the time since the last successful look at a cluster.
-    pub(crate) fn age(&self, cluster: &str, age: Duration) {
+    pub fn age(&self, cluster: &str, age: Duration) {
         self.age.with_label_values(&[cluster]).set(i64::try_from(age.as_secs()).unwrap_or(i64::MAX));
     }
 
     /// Counts a stream that begins (1) or ends (-1).
-    pub(crate) fn streams(&self, change: i64) {
+    pub fn streams(&self, change: i64) {
         self.streams.with_label_values::<&str>(&[]).add(change);
     }
 
     /// Counts a refused request.
-    pub(crate) fn refused(&self, code: u16) {
+    pub fn refused(&self, code: u16) {
         self.refused.with_label_values(&[&code.to_string()]).inc();
     }
 

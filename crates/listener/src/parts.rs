@@ -13,18 +13,18 @@ use crate::discovery::MadePart;
 
 /// A part of one or more documents.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Part {
-    pub(crate) sha256: String,
-    pub(crate) bytes: Bytes,
+pub struct Part {
+    pub sha256: String,
+    pub bytes: Bytes,
     /// Number of served kinds.
-    pub(crate) kinds: usize,
+    pub kinds: usize,
     /// Number of described kinds without a resource.
-    pub(crate) orphans: usize,
+    pub orphans: usize,
 }
 
 /// All parts in use.
 #[derive(Debug, Default)]
-pub(crate) struct PartStore {
+pub struct PartStore {
     by_content: Mutex<HashMap<String, Weak<Part>>>,
     /// Parts by source, so that the same part is not made again for another cluster.
     by_source: Mutex<HashMap<String, Weak<Part>>>,
@@ -32,7 +32,7 @@ pub(crate) struct PartStore {
 
 impl PartStore {
     /// Stores a part, or returns the one with the same bytes.
-    pub(crate) fn keep(&self, made: MadePart) -> Arc<Part> {
+    pub fn keep(&self, made: MadePart) -> Arc<Part> {
         let MadePart { bytes, kinds, orphans } = made;
         let sha256 = sha256_hex(&bytes);
         let mut parts = self.by_content.lock();
@@ -46,17 +46,17 @@ impl PartStore {
     }
 
     /// The part with a hash.
-    pub(crate) fn get(&self, sha256: &str) -> Option<Arc<Part>> {
+    pub fn get(&self, sha256: &str) -> Option<Arc<Part>> {
         self.by_content.lock().get(sha256).and_then(Weak::upgrade)
     }
 
     /// The part that was made of the same source before.
-    pub(crate) fn made_of(&self, source: &str) -> Option<Arc<Part>> {
+    pub fn made_of(&self, source: &str) -> Option<Arc<Part>> {
         self.by_source.lock().get(source).and_then(Weak::upgrade)
     }
 
     /// Remembers the source of a part.
-    pub(crate) fn remember(&self, source: String, part: &Arc<Part>) {
+    pub fn remember(&self, source: String, part: &Arc<Part>) {
         let mut sources = self.by_source.lock();
         tidy(&mut sources);
         sources.insert(source, Arc::downgrade(part));

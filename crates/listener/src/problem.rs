@@ -4,21 +4,21 @@ use std::fmt;
 
 /// A problem that somebody has to solve.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Problem {
-    pub(crate) reason: &'static str,
-    pub(crate) message: String,
+pub struct Problem {
+    pub reason: &'static str,
+    pub message: String,
     /// `true` if it may go away on its own, so that another try makes sense.
-    pub(crate) passes: bool,
+    pub passes: bool,
 }
 
 impl Problem {
     /// A problem that stays until something in the management cluster changes.
-    pub(crate) fn lasting(reason: &'static str, message: impl Into<String>) -> Self {
+    pub fn lasting(reason: &'static str, message: impl Into<String>) -> Self {
         Self { reason, message: message.into(), passes: false }
     }
 
     /// A problem that may be over a moment later.
-    pub(crate) fn passing(reason: &'static str, message: impl Into<String>) -> Self {
+    pub fn passing(reason: &'static str, message: impl Into<String>) -> Self {
         Self { reason, message: message.into(), passes: true }
     }
 }

@@ -36,7 +36,7 @@ struct Single {
 }
 
 /// Starts to look at the one cluster.
-pub(crate) async fn start(args: ListenerArgs, process: Process) -> Result<(), process::ProcessFailure> {
+pub async fn start(args: ListenerArgs, process: Process) -> Result<(), process::ProcessFailure> {
     let ready = process.readiness.expect("clusters", "the cluster was not tried yet");
     let metrics = Arc::new(ListenerMetrics::register(&process.metrics));
     let documents = Arc::<Documents>::default();

@@ -24,7 +24,7 @@ const MAX_NAMESPACES: usize = 200;
 
 /// Something that a caller may be allowed to do, in a namespace or, if that is empty, everywhere.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Right {
+pub struct Right {
     verb: &'static str,
     group: &'static str,
     resource: &'static str,
@@ -35,22 +35,22 @@ pub(crate) struct Right {
 
 impl Right {
     /// A verb on a resource of the portal's own group.
-    pub(crate) fn of(verb: &'static str, resource: &'static str) -> Self {
+    pub fn of(verb: &'static str, resource: &'static str) -> Self {
         Self::foreign(verb, GROUP, resource)
     }
 
     /// A verb on a resource of any group.
-    pub(crate) fn foreign(verb: &'static str, group: &'static str, resource: &'static str) -> Self {
+    pub fn foreign(verb: &'static str, group: &'static str, resource: &'static str) -> Self {
         let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
         Self { verb, group, resource, subresource, namespace: String::new(), name: String::new() }
     }
 
-    pub(crate) fn within(mut self, namespace: &str) -> Self {
+    pub fn within(mut self, namespace: &str) -> Self {
         namespace.clone_into(&mut self.namespace);
         self
     }
 
-    pub(crate) fn named(mut self, name: &str) -> Self {
+    pub fn named(mut self, name: &str) -> Self {
         name.clone_into(&mut self.name);
         self
     }
@@ -67,25 +67,20 @@ impl Right {
 }
 
 /// Answers of a short while ago.
-pub(crate) struct Access {
+pub struct Access {
     known: Cache<(u128, Right), bool>,
     /// Places for questions of this process: together they fit on one connection.
     turns: Semaphore,
 }
 
 impl Access {
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         let known = Cache::builder().max_capacity(MAX_ANSWERS).time_to_live(KNOWN_FOR).build();
         Self { known, turns: Semaphore::new(MAX_QUESTIONS) }
     }
 
     /// Returns `true` if the caller has the right.
-    pub(crate) async fn may(
-        &self,
-        upstream: &Upstream,
-        caller: &Caller,
-        right: Right,
-    ) -> Result<bool, Problem> {
+    pub async fn may(&self, upstream: &Upstream, caller: &Caller, right: Right) -> Result<bool, Problem> {
         let key = (caller.key, right);
         if let Some(known) = self.known.get(&key).await {
             return Ok(known);
@@ -98,7 +93,7 @@ impl Access {
     }
 
     /// Where the caller has the right: everywhere, or in some of these namespaces.
-    pub(crate) async fn places(
+    pub async fn places(
         &self,
         upstream: &Upstream,
         caller: &Caller,
@@ -130,21 +125,21 @@ impl Access {
 
 /// Namespaces in which a caller has a right.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Places {
+pub enum Places {
     Everywhere,
     /// In these, in order.
     Some(Vec<String>),
 }
 
 impl Places {
-    pub(crate) fn has(&self, namespace: &str) -> bool {
+    pub fn has(&self, namespace: &str) -> bool {
         match self {
             Self::Everywhere => true,
             Self::Some(names) => names.binary_search_by(|name| name.as_str().cmp(namespace)).is_ok(),
         }
     }
 
-    pub(crate) fn is_nowhere(&self) -> bool {
+    pub fn is_nowhere(&self) -> bool {
         matches!(self, Self::Some(names) if names.is_empty())
     }
 }

@@ -35,35 +35,35 @@ const MAX_STREAMS: usize = 2_000;
 const TRY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Everything that a request may use.
-pub(crate) struct App {
-    pub(crate) upstream: Upstream,
-    pub(crate) callers: Callers,
-    pub(crate) access: Access,
-    pub(crate) stores: Stores,
-    pub(crate) sessions: Sessions,
-    pub(crate) own: kube::Client,
-    pub(crate) reporter: EventReporter,
-    pub(crate) metrics: PortalMetrics,
-    pub(crate) tasks: Tasks,
+pub struct App {
+    pub upstream: Upstream,
+    pub callers: Callers,
+    pub access: Access,
+    pub stores: Stores,
+    pub sessions: Sessions,
+    pub own: kube::Client,
+    pub reporter: EventReporter,
+    pub metrics: PortalMetrics,
+    pub tasks: Tasks,
     /// Rates of reveals per user, and of logins per address.
-    pub(crate) rates: CallerRates,
-    pub(crate) documents: Documents,
+    pub rates: CallerRates,
+    pub documents: Documents,
     /// Places for event streams.
-    pub(crate) streams: Arc<Semaphore>,
-    pub(crate) usage: Option<Usage>,
-    pub(crate) try_it: Option<TryIt>,
+    pub streams: Arc<Semaphore>,
+    pub usage: Option<Usage>,
+    pub try_it: Option<TryIt>,
 }
 
 /// How requests are tried out.
-pub(crate) struct TryIt {
-    pub(crate) fetcher: Fetcher,
+pub struct TryIt {
+    pub fetcher: Fetcher,
     /// Where they go, if not to the host names of routes.
-    pub(crate) gateway: Option<String>,
+    pub gateway: Option<String>,
 }
 
 impl App {
     /// Starts the watches, and what logins need.
-    pub(crate) async fn start(args: &ServiceArgs, process: &Process) -> Result<Self, ProcessFailure> {
+    pub async fn start(args: &ServiceArgs, process: &Process) -> Result<Self, ProcessFailure> {
         let tasks = &process.tasks;
         let config = client::configuration(&args.client).await?;
         let own = client::of(config.clone())?;

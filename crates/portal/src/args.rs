@@ -30,59 +30,59 @@ pub struct Args {
 
 /// Commands that end by themselves.
 #[derive(Subcommand, Clone, Debug)]
-pub(crate) enum Command {
+pub enum Command {
     /// Checks the cluster, the portal's rights in it, the issuer and the session keys.
     Check(CheckArgs),
 }
 
 /// Flags of the service.
 #[derive(ClapArgs, Clone, Debug)]
-pub(crate) struct ServiceArgs {
+pub struct ServiceArgs {
     #[command(flatten)]
-    pub(crate) client: ClientArgs,
+    pub client: ClientArgs,
     #[command(flatten)]
-    pub(crate) pod: PodArgs,
+    pub pod: PodArgs,
     /// Port of the service, on every address.
     #[arg(long, default_value_t = 8080, value_name = "PORT")]
-    pub(crate) port: u16,
+    pub port: u16,
     /// Address of the service instead, such as 127.0.0.1:8080.
     #[arg(long, value_name = "ADDRESS", conflicts_with = "port")]
-    pub(crate) address: Option<SocketAddr>,
+    pub address: Option<SocketAddr>,
     /// Serve plain HTTP, behind something that terminates TLS.
     #[arg(long, conflicts_with = "tls_cert_file")]
-    pub(crate) plain_http: bool,
+    pub plain_http: bool,
     /// URL by which browsers reach the portal, such as `https://portal.example.com`. Needed for logins.
     #[arg(long, value_name = "URL", value_parser = base_url, global = true)]
-    pub(crate) external_url: Option<String>,
+    pub external_url: Option<String>,
     #[command(flatten)]
-    pub(crate) login: LoginArgs,
+    pub login: LoginArgs,
     #[command(flatten)]
-    pub(crate) session: SessionArgs,
+    pub session: SessionArgs,
     #[command(flatten)]
-    pub(crate) reach: ReachArgs,
+    pub reach: ReachArgs,
     #[command(flatten)]
-    pub(crate) tls: TlsArgs,
+    pub tls: TlsArgs,
     #[command(flatten)]
-    pub(crate) log: LogArgs,
+    pub log: LogArgs,
     #[command(flatten)]
-    pub(crate) admin: AdminArgs,
+    pub admin: AdminArgs,
     #[command(flatten)]
-    pub(crate) drain: DrainArgs,
+    pub drain: DrainArgs,
 }
 
 /// Flags of the login at an issuer.
 #[derive(ClapArgs, Clone, Debug, Default)]
 #[command(next_help_heading = "Login")]
-pub(crate) struct LoginArgs {
+pub struct LoginArgs {
     /// Issuer that people log in at, exactly as it names itself. Without it, only bearer tokens are accepted.
     #[arg(long, value_name = "URL", global = true)]
-    pub(crate) oidc_issuer: Option<String>,
+    pub oidc_issuer: Option<String>,
     /// The portal's id at the issuer.
     #[arg(long, value_name = "ID", global = true)]
-    pub(crate) oidc_client_id: Option<String>,
+    pub oidc_client_id: Option<String>,
     /// File with the portal's secret at the issuer. It is read for each login. Without it, the client is a public one.
     #[arg(long, value_name = "FILE", global = true)]
-    pub(crate) oidc_client_secret_file: Option<PathBuf>,
+    pub oidc_client_secret_file: Option<PathBuf>,
     /// Scopes to ask for.
     #[arg(
         long,
@@ -90,19 +90,19 @@ pub(crate) struct LoginArgs {
         value_delimiter = ',',
         default_value = "openid,profile,email,offline_access"
     )]
-    pub(crate) oidc_scopes: Vec<String>,
+    pub oidc_scopes: Vec<String>,
     /// File with the CAs of the issuer's certificate, as PEM. By default, the public CAs.
     #[arg(long, value_name = "FILE", global = true)]
-    pub(crate) oidc_ca_file: Option<PathBuf>,
+    pub oidc_ca_file: Option<PathBuf>,
     /// File with people for demonstrations, each with a token: a login without a password. Refused on any address but
     /// loopback.
     #[arg(long, value_name = "FILE", conflicts_with = "oidc_issuer")]
-    pub(crate) demo_users: Option<PathBuf>,
+    pub demo_users: Option<PathBuf>,
 }
 
 /// As whom sessions speak to the API server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Identity {
+pub enum Identity {
     /// With the token of the login: the API server trusts the same issuer.
     #[default]
     Passthrough,
@@ -113,64 +113,64 @@ pub(crate) enum Identity {
 /// Flags of sessions.
 #[derive(ClapArgs, Clone, Debug)]
 #[command(next_help_heading = "Sessions")]
-pub(crate) struct SessionArgs {
+pub struct SessionArgs {
     /// File with the key that sessions are sealed with: 32 bytes, in base64 or as they are. Give it again for a former
     /// key: the first one seals, all of them open.
     #[arg(long = "session-key-file", value_name = "FILE", global = true)]
-    pub(crate) session_key_files: Vec<PathBuf>,
+    pub session_key_files: Vec<PathBuf>,
     /// Whether sessions go to the API server with their own token, or by impersonation.
     #[arg(long, default_value = "passthrough", value_enum)]
-    pub(crate) identity: Identity,
+    pub identity: Identity,
     /// Claim of the ID token that names the user to impersonate.
     #[arg(long, default_value = "sub", value_name = "CLAIM")]
-    pub(crate) username_claim: String,
+    pub username_claim: String,
     /// Prefix of impersonated user names.
     #[arg(long, default_value = "oidc:", value_name = "PREFIX")]
-    pub(crate) username_prefix: String,
+    pub username_prefix: String,
     /// Claim of the ID token with the groups to impersonate.
     #[arg(long, default_value = "groups", value_name = "CLAIM")]
-    pub(crate) groups_claim: String,
+    pub groups_claim: String,
     /// Groups that count: those whose names begin so. By default, none is impersonated.
     #[arg(long, value_name = "PREFIX")]
-    pub(crate) groups_prefix: Option<String>,
+    pub groups_prefix: Option<String>,
     /// Longest life of a session, at most 8h.
     #[arg(long, default_value = "8h", value_parser = session, value_name = "DURATION")]
-    pub(crate) session_lifetime: Duration,
+    pub session_lifetime: Duration,
     /// Time after which an unused session ends.
     #[arg(long, default_value = "30m", value_parser = session, value_name = "DURATION")]
-    pub(crate) session_idle: Duration,
+    pub session_idle: Duration,
 }
 
 /// Flags of what the portal asks besides the API server.
 #[derive(ClapArgs, Clone, Debug)]
 #[command(next_help_heading = "Usage and trying out")]
-pub(crate) struct ReachArgs {
+pub struct ReachArgs {
     /// Prometheus that knows the calls of users and plans, such as `http://prometheus.monitoring:9090`.
     #[arg(long, value_name = "URL", value_parser = base_url)]
-    pub(crate) usage_prometheus_url: Option<String>,
+    pub usage_prometheus_url: Option<String>,
     /// Let people send requests to APIs from their pages.
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
-    pub(crate) try_it: bool,
+    pub try_it: bool,
     /// Networks that such requests may go to besides public addresses, such as 10.0.0.0/8.
     #[arg(long, value_name = "NETWORKS", value_delimiter = ',')]
-    pub(crate) try_allowed_cidrs: Vec<Network>,
+    pub try_allowed_cidrs: Vec<Network>,
     /// File with CAs that count for such requests besides the public ones, as PEM.
     #[arg(long, value_name = "FILE")]
-    pub(crate) try_ca_file: Option<PathBuf>,
+    pub try_ca_file: Option<PathBuf>,
     /// URL of the gateway that such requests go to, where the names of APIs cannot be resolved. By default, requests go
     /// to the host name of the route over HTTPS.
     #[arg(long, value_name = "URL", value_parser = base_url)]
-    pub(crate) try_gateway: Option<String>,
+    pub try_gateway: Option<String>,
     /// Requests for keys, and logins, that one caller or address may make per second.
     #[arg(long, default_value_t = 5, value_name = "N")]
-    pub(crate) max_reveals: u32,
+    pub max_reveals: u32,
     /// Unknown tokens that one address may send per second.
     #[arg(long, default_value_t = 20, value_name = "N")]
-    pub(crate) max_unknown_tokens: u32,
+    pub max_unknown_tokens: u32,
 }
 
 impl ServiceArgs {
-    pub(crate) fn listen_address(&self) -> SocketAddr {
+    pub fn listen_address(&self) -> SocketAddr {
         self.address.unwrap_or_else(|| SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), self.port))
     }
 }

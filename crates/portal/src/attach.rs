@@ -11,7 +11,7 @@ use portolan_core::foreign::{
 type Target = (TargetKind, String, String);
 
 /// Policies by what they target.
-pub(crate) struct Attached<K: ForeignKind>(HashMap<Target, Vec<Arc<Foreign<K>>>>);
+pub struct Attached<K: ForeignKind>(HashMap<Target, Vec<Arc<Foreign<K>>>>);
 
 impl<K: ForeignKind> Default for Attached<K> {
     fn default() -> Self {
@@ -39,23 +39,23 @@ impl<K: ForeignKind> Attached<K> {
 }
 
 impl Attached<PlanPolicyKind> {
-    pub(crate) fn plans(policies: impl Iterator<Item = Arc<Foreign<PlanPolicyKind>>>) -> Self {
+    pub fn plans(policies: impl Iterator<Item = Arc<Foreign<PlanPolicyKind>>>) -> Self {
         Self::new(policies, |facts| &facts.head)
     }
 
     /// The policy that gives a route its plans.
-    pub(crate) fn of(&self, route: &Foreign<HttpRouteKind>) -> Option<Arc<Foreign<PlanPolicyKind>>> {
+    pub fn of(&self, route: &Foreign<HttpRouteKind>) -> Option<Arc<Foreign<PlanPolicyKind>>> {
         found(plan_policy(route, self.candidates(route)))
     }
 }
 
 impl Attached<AuthPolicyKind> {
-    pub(crate) fn auths(policies: impl Iterator<Item = Arc<Foreign<AuthPolicyKind>>>) -> Self {
+    pub fn auths(policies: impl Iterator<Item = Arc<Foreign<AuthPolicyKind>>>) -> Self {
         Self::new(policies, |facts| &facts.head)
     }
 
     /// The policy that says who may call a route.
-    pub(crate) fn of(&self, route: &Foreign<HttpRouteKind>) -> Option<Arc<Foreign<AuthPolicyKind>>> {
+    pub fn of(&self, route: &Foreign<HttpRouteKind>) -> Option<Arc<Foreign<AuthPolicyKind>>> {
         found(auth_policy(route, self.candidates(route)))
     }
 }

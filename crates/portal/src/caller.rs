@@ -21,24 +21,24 @@ const MAX_CALLERS: u64 = 10_000;
 
 /// Somebody whom the API server knows.
 #[derive(Clone, Debug)]
-pub(crate) struct Caller {
-    pub(crate) user: Arc<User>,
-    pub(crate) credential: Credential,
+pub struct Caller {
+    pub user: Arc<User>,
+    pub credential: Credential,
     /// Tells credentials apart in caches; says nothing about them.
-    pub(crate) key: u128,
+    pub key: u128,
     /// The session, if there is one.
-    pub(crate) session: Option<Arc<Opened>>,
+    pub session: Option<Arc<Opened>>,
 }
 
 /// A user as the API server names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct User {
-    pub(crate) name: String,
-    pub(crate) groups: Vec<String>,
+pub struct User {
+    pub name: String,
+    pub groups: Vec<String>,
 }
 
 /// Callers whom the API server has named lately. No credential is kept: keyed hashes tell them apart.
-pub(crate) struct Callers {
+pub struct Callers {
     known: Cache<u128, Arc<User>>,
     refused: Cache<u128, ()>,
     hashes: KeyedHash,
@@ -47,7 +47,7 @@ pub(crate) struct Callers {
 
 impl Callers {
     /// No callers yet. An address may show so many unknown credentials per second.
-    pub(crate) fn new(max_unknown: u32) -> Self {
+    pub fn new(max_unknown: u32) -> Self {
         Self {
             known: Cache::builder().max_capacity(MAX_CALLERS).time_to_live(KNOWN_FOR).build(),
             refused: Cache::builder().max_capacity(MAX_CALLERS).time_to_live(REFUSED_FOR).build(),
@@ -61,7 +61,7 @@ impl Callers {
     }
 
     /// Names the owner of a credential that came from an address.
-    pub(crate) async fn identify(
+    pub async fn identify(
         &self,
         upstream: &Upstream,
         credential: Credential,

@@ -24,7 +24,7 @@ fn docs(place: &str) -> String {
 }
 
 /// Runs the command.
-pub(crate) fn run(args: &ServiceArgs, check: &CheckArgs) -> ExitCode {
+pub fn run(args: &ServiceArgs, check: &CheckArgs) -> ExitCode {
     check::run(&args.log, check, || checks(args))
 }
 

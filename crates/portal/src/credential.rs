@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 /// As whom the portal speaks to the API server.
 #[derive(Clone)]
-pub(crate) enum Credential {
+pub enum Credential {
     /// With the caller's own token.
     Token(SecretString),
     /// With the portal's account, which says for whom.
@@ -16,7 +16,7 @@ pub(crate) enum Credential {
 
 impl Credential {
     /// Text that is the same for the same caller, to be hashed.
-    pub(crate) fn fingerprint(&self) -> String {
+    pub fn fingerprint(&self) -> String {
         match self {
             Self::Token(token) => format!("t\n{}", token.expose_secret()),
             Self::Impersonate { user, groups } => format!("i\n{user}\n{}", groups.join("\n")),
@@ -24,7 +24,7 @@ impl Credential {
     }
 
     /// The `Authorization` of a token.
-    pub(crate) fn authorization(token: &SecretString) -> Option<HeaderValue> {
+    pub fn authorization(token: &SecretString) -> Option<HeaderValue> {
         let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret())).ok()?;
         value.set_sensitive(true);
         Some(value)
@@ -32,7 +32,7 @@ impl Credential {
 
     /// The headers by which the portal's account says for whom it speaks; `None` if they cannot be headers, or name
     /// somebody of the system.
-    pub(crate) fn impersonation(user: &str, groups: &[String]) -> Option<HeaderMap> {
+    pub fn impersonation(user: &str, groups: &[String]) -> Option<HeaderMap> {
         if user.is_empty() || user.starts_with("system:") {
             return None;
         }
@@ -47,7 +47,7 @@ impl Credential {
 }
 
 /// Returns `true` if a caller tries to speak for somebody else.
-pub(crate) fn impersonates(headers: &HeaderMap) -> bool {
+pub fn impersonates(headers: &HeaderMap) -> bool {
     headers.keys().any(|name| name.as_str().starts_with("impersonate-"))
 }
 
@@ -61,7 +61,7 @@ impl fmt::Debug for Credential {
 }
 
 /// Returns `true` if a request shows a bearer token, or something in its place.
-pub(crate) fn has_authorization(headers: &HeaderMap) -> bool {
+pub fn has_authorization(headers: &HeaderMap) -> bool {
     headers.contains_key(header::AUTHORIZATION)
 }
 

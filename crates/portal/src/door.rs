@@ -30,7 +30,7 @@ const ACTIVE: &str = "x-user-active";
 const CSRF: &str = "x-csrf-token";
 
 /// Lets in whom the API server knows, as an extension of the request.
-pub(crate) async fn enter(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+pub async fn enter(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let from = address(&request);
     let (mut parts, body) = request.into_parts();
     let (caller, renewed) = match identify(&app, &parts.method, &parts.headers, from).await {
@@ -45,13 +45,13 @@ pub(crate) async fn enter(State(app): State<Arc<App>>, mut request: Request, nex
 }
 
 /// The address of a client.
-pub(crate) fn address(request: &Request) -> IpAddr {
+pub fn address(request: &Request) -> IpAddr {
     let peer = request.extensions().get::<Peer>();
     peer.map_or_else(|| IpAddr::from([0, 0, 0, 0]), |peer| peer.address.ip())
 }
 
 /// The caller of a request, and cookies for the answer.
-pub(crate) async fn identify(
+pub async fn identify(
     app: &App,
     method: &Method,
     headers: &HeaderMap,

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::{rows::authentication, rules};
 
 /// The entity of a product; without an owner there is none.
-pub(crate) fn of(product: &APIProduct) -> Option<Value> {
+pub fn of(product: &APIProduct) -> Option<Value> {
     let owner = rules::owner(product)?;
     let (namespace, name) = (product.namespace().unwrap_or_default(), product.name_any());
     let spec = &product.spec;

@@ -8,22 +8,22 @@ use serde_json::{Value, json};
 
 /// A kind of which whole objects are kept.
 #[derive(Clone, Debug)]
-pub(crate) struct Whole<K>(PhantomData<K>);
+pub struct Whole<K>(PhantomData<K>);
 
 /// An object as it is, and what the controller knows of it.
 #[derive(Clone, Debug)]
-pub(crate) struct Seen<K: ForeignKind> {
-    pub(crate) known: Arc<Foreign<K>>,
-    pub(crate) spec: Value,
-    pub(crate) status: Value,
+pub struct Seen<K: ForeignKind> {
+    pub known: Arc<Foreign<K>>,
+    pub spec: Value,
+    pub status: Value,
 }
 
 /// HTTPRoute of the Gateway API.
-pub(crate) type Route = Foreign<Whole<HttpRouteKind>>;
+pub type Route = Foreign<Whole<HttpRouteKind>>;
 /// PlanPolicy of Kuadrant.
-pub(crate) type PlanPolicy = Foreign<Whole<PlanPolicyKind>>;
+pub type PlanPolicy = Foreign<Whole<PlanPolicyKind>>;
 /// AuthPolicy of Kuadrant.
-pub(crate) type AuthPolicy = Foreign<Whole<AuthPolicyKind>>;
+pub type AuthPolicy = Foreign<Whole<AuthPolicyKind>>;
 
 impl<K: ForeignKind> ForeignKind for Whole<K> {
     const GROUP: &'static str = K::GROUP;
@@ -43,7 +43,7 @@ impl<K: ForeignKind> ForeignKind for Whole<K> {
 }
 
 /// The whole object.
-pub(crate) fn whole<K: ForeignKind>(object: &Foreign<Whole<K>>) -> Value {
+pub fn whole<K: ForeignKind>(object: &Foreign<Whole<K>>) -> Value {
     json!({
         "apiVersion": format!("{}/{}", K::GROUP, K::VERSION), "kind": K::KIND,
         "metadata": object.metadata, "spec": object.facts.spec, "status": object.facts.status,

@@ -38,7 +38,7 @@ use crate::{app::App, door, problem::Problem};
 const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";
 
 /// All routes. Metrics and health of the process are on the admin port.
-pub(crate) fn router(app: Arc<App>) -> Router {
+pub fn router(app: Arc<App>) -> Router {
     let api = ROUTES.iter().fold(Router::new(), |router, route| add(router, route, &app));
     let api = api
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "nothing is served at this path"))

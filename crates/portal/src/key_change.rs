@@ -12,18 +12,18 @@ const PART: usize = 60;
 /// A request for a key, as callers send it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Wanted {
-    pub(crate) api_product_name: String,
-    pub(crate) namespace: String,
-    pub(crate) plan_tier: String,
-    pub(crate) use_case: Option<String>,
-    pub(crate) user_email: Option<String>,
-    pub(crate) expires_at: Option<String>,
+pub struct Wanted {
+    pub api_product_name: String,
+    pub namespace: String,
+    pub plan_tier: String,
+    pub use_case: Option<String>,
+    pub user_email: Option<String>,
+    pub expires_at: Option<String>,
 }
 
 /// A request that cannot become a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Unwanted {
+pub enum Unwanted {
     #[error("Email address is required")]
     NoEmail,
     #[error("expiresAt is to be a time in the future, such as 2030-01-31T00:00:00Z")]
@@ -33,7 +33,7 @@ pub(crate) enum Unwanted {
 }
 
 /// The key to create. `id` makes two requests one.
-pub(crate) fn create(
+pub fn create(
     wanted: &Wanted,
     (user, email): (&str, Option<&str>),
     product: &APIProduct,
@@ -92,7 +92,7 @@ fn part(text: &str) -> String {
 }
 
 /// A merge patch of a request that is still pending.
-pub(crate) fn edit(sent: &Value, now: Timestamp) -> Result<Value, String> {
+pub fn edit(sent: &Value, now: Timestamp) -> Result<Value, String> {
     let Some(wanted) = sent["spec"].as_object() else {
         return Err("invalid patch: spec is required".to_owned());
     };
@@ -125,13 +125,13 @@ pub(crate) fn edit(sent: &Value, now: Timestamp) -> Result<Value, String> {
 
 /// A decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub enum Verdict {
     Approved(Option<String>),
     Rejected(String),
 }
 
 /// A merge patch of the status, on the version that was decided about.
-pub(crate) fn decide(verdict: &Verdict, user: &str, version: Option<&str>, now: Timestamp) -> Value {
+pub fn decide(verdict: &Verdict, user: &str, version: Option<&str>, now: Timestamp) -> Value {
     let (phase, reason) = match verdict {
         Verdict::Approved(comment) => ("Approved", comment.as_deref()),
         Verdict::Rejected(reason) => ("Rejected", Some(reason.as_str())),
@@ -143,7 +143,7 @@ pub(crate) fn decide(verdict: &Verdict, user: &str, version: Option<&str>, now: 
 }
 
 /// Returns `true` if a decision about a key, as it was seen, holds for what it is now.
-pub(crate) fn asks_the_same(seen: &APIKey, now: &APIKey) -> bool {
+pub fn asks_the_same(seen: &APIKey, now: &APIKey) -> bool {
     seen.metadata.uid == now.metadata.uid && seen.spec == now.spec && seen.phase() == now.phase()
 }
 

@@ -14,7 +14,7 @@ const MAX_PAGE_SIZE: usize = 500;
 const MAX_VALUES: usize = 500;
 
 /// An entry of a list.
-pub(crate) trait Row {
+pub trait Row {
     /// Filters that the list knows.
     const FILTERS: &'static [&'static str];
     /// Fields that it can be ordered by, the usual one first.
@@ -32,20 +32,20 @@ pub(crate) trait Row {
 
 /// A question for a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Query {
+pub struct Query {
     words: Vec<String>,
     sort: String,
     descending: bool,
-    pub(crate) page: usize,
-    pub(crate) page_size: usize,
+    pub page: usize,
+    pub page_size: usize,
     filters: BTreeMap<String, Vec<String>>,
     /// `true` if only what is published is asked for.
-    pub(crate) is_catalog: bool,
+    pub is_catalog: bool,
 }
 
 impl Query {
     /// Reads a query string. Members that the list does not know are passed over.
-    pub(crate) fn parse<R: Row>(text: &str) -> Result<Self, String> {
+    pub fn parse<R: Row>(text: &str) -> Result<Self, String> {
         let mut query = Self {
             words: Vec::new(),
             sort: R::SORTS.first().copied().unwrap_or_default().to_owned(),
@@ -102,14 +102,14 @@ fn number(name: &str, value: &str, most: usize) -> Result<usize, String> {
 }
 
 /// One page of a list.
-pub(crate) struct Page<R> {
-    pub(crate) rows: Vec<R>,
-    pub(crate) total: usize,
+pub struct Page<R> {
+    pub rows: Vec<R>,
+    pub total: usize,
     facets: BTreeMap<&'static str, Vec<(String, usize)>>,
 }
 
 /// The page that is asked for. A filter's counts are those of entries that pass all other filters.
-pub(crate) fn select<R: Row>(rows: Vec<R>, query: &Query) -> Page<R> {
+pub fn select<R: Row>(rows: Vec<R>, query: &Query) -> Page<R> {
     let mut counts: BTreeMap<&'static str, HashMap<String, usize>> = BTreeMap::new();
     let mut passed = Vec::new();
     for row in rows.into_iter().filter(|row| query.matches(row)) {
@@ -179,7 +179,7 @@ fn ordered((filter, counts): (&'static str, HashMap<String, usize>)) -> (&'stati
 
 impl<R> Page<R> {
     /// The answer, with what the caller may do with each entry.
-    pub(crate) fn answer(&self, query: &Query, items: &[Value], can: &BTreeMap<String, Vec<&str>>) -> Value {
+    pub fn answer(&self, query: &Query, items: &[Value], can: &BTreeMap<String, Vec<&str>>) -> Value {
         let value = |(value, count): &(String, usize)| json!({"value": value, "count": count});
         let facet = |values: &Vec<(String, usize)>| values.iter().map(value).collect::<Vec<_>>();
         let facets: BTreeMap<_, _> =

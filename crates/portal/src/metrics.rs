@@ -7,7 +7,7 @@ use portolan_runtime::metrics::{Counters, Gauges, Histograms, Metrics};
 
 /// All metrics.
 #[derive(Clone, Debug)]
-pub(crate) struct PortalMetrics {
+pub struct PortalMetrics {
     requests: Counters,
     latencies: Histograms,
     logins: Counters,
@@ -17,7 +17,7 @@ pub(crate) struct PortalMetrics {
 
 impl PortalMetrics {
     /// Registers them.
-    pub(crate) fn register(metrics: &Metrics) -> Self {
+    pub fn register(metrics: &Metrics) -> Self {
         Self {
             requests: metrics.counters(
                 "requests_total",
@@ -35,24 +35,24 @@ impl PortalMetrics {
         }
     }
 
-    pub(crate) fn answered(&self, method: &str, route: &str, code: StatusCode, took: Duration) {
+    pub fn answered(&self, method: &str, route: &str, code: StatusCode, took: Duration) {
         self.requests.with_label_values(&[method, route, code.as_str()]).inc();
         self.latencies.with_label_values(&[method, route]).observe(took.as_secs_f64());
     }
 
-    pub(crate) fn login(&self, is_good: bool) {
+    pub fn login(&self, is_good: bool) {
         self.logins.with_label_values(&[if is_good { "ok" } else { "failed" }]).inc();
     }
 
-    pub(crate) fn reveal(&self, is_good: bool) {
+    pub fn reveal(&self, is_good: bool) {
         self.reveals.with_label_values(&[if is_good { "ok" } else { "refused" }]).inc();
     }
 
-    pub(crate) fn stream_opened(&self) {
+    pub fn stream_opened(&self) {
         self.streams.with_label_values::<&str>(&[]).inc();
     }
 
-    pub(crate) fn stream_closed(&self) {
+    pub fn stream_closed(&self) {
         self.streams.with_label_values::<&str>(&[]).dec();
     }
 }

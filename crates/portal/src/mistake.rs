@@ -6,7 +6,7 @@ use crate::args::{Identity, ServiceArgs};
 
 /// A mistake on the command line, with its cure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Mistake {
+pub enum Mistake {
     #[error("--oidc-issuer: give --oidc-client-id, the portal's id at the issuer")]
     NoClient,
     #[error("--oidc-client-id and --oidc-client-secret-file: give --oidc-issuer, too")]
@@ -33,7 +33,7 @@ pub(crate) enum Mistake {
 
 impl Mistake {
     /// The first mistake, which keeps the portal from starting.
-    pub(crate) fn of(args: &ServiceArgs) -> Option<Self> {
+    pub fn of(args: &ServiceArgs) -> Option<Self> {
         let login = &args.login;
         if login.demo_users.is_some() && !args.listen_address().ip().is_loopback() {
             return Some(Self::DemoAbroad);
@@ -74,7 +74,7 @@ fn is_plain_abroad(url: &str) -> bool {
 }
 
 /// Returns `true` for this machine.
-pub(crate) fn is_loopback(host: Option<&str>) -> bool {
+pub fn is_loopback(host: Option<&str>) -> bool {
     let host = host.unwrap_or_default().trim_matches(['[', ']']);
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }

@@ -19,7 +19,7 @@ const BACKLOG: usize = 1024;
 
 /// What kind of object has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NewsKind {
+pub enum NewsKind {
     Products,
     Keys,
     Plans,
@@ -31,23 +31,23 @@ pub(crate) enum NewsKind {
 
 /// A change of one object.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct News {
-    pub(crate) kind: NewsKind,
-    pub(crate) namespace: String,
-    pub(crate) name: String,
+pub struct News {
+    pub kind: NewsKind,
+    pub namespace: String,
+    pub name: String,
     /// The version that it has got; `None` if that is not told.
-    pub(crate) version: Option<u128>,
+    pub version: Option<u128>,
     /// The owner of a product, or the requester of a key.
-    pub(crate) whose: String,
+    pub whose: String,
     /// The owner of a key's product.
-    pub(crate) owner: String,
+    pub owner: String,
     /// `true` if the product is published, or was until now.
-    pub(crate) is_public: bool,
+    pub is_public: bool,
     is_end: bool,
 }
 
 impl News {
-    pub(crate) fn product(product: &APIProduct) -> Self {
+    pub fn product(product: &APIProduct) -> Self {
         let owner = product.annotations().get(ANNOTATION_OWNER).cloned().unwrap_or_default();
         let is_public = product.spec.publish_status == PublishStatus::Published;
         Self {
@@ -58,32 +58,32 @@ impl News {
         }
     }
 
-    pub(crate) fn key(key: &APIKey) -> Self {
+    pub fn key(key: &APIKey) -> Self {
         let owner = key.status.as_ref().and_then(|status| status.product_owner.clone()).unwrap_or_default();
         let whose = key.spec.requested_by.user_id.clone();
         let version = Some(version(key.meta()));
         Self { version, whose, owner, ..Self::about(NewsKind::Keys, key.namespace(), key.name_any()) }
     }
 
-    pub(crate) fn route(route: &Route) -> Self {
+    pub fn route(route: &Route) -> Self {
         Self::foreign(NewsKind::Routes, route)
     }
 
-    pub(crate) fn plan(policy: &PlanPolicy) -> Self {
+    pub fn plan(policy: &PlanPolicy) -> Self {
         Self::foreign(NewsKind::Plans, policy)
     }
 
-    pub(crate) fn auth(policy: &AuthPolicy) -> Self {
+    pub fn auth(policy: &AuthPolicy) -> Self {
         Self::foreign(NewsKind::Auths, policy)
     }
 
     /// Everything may have changed.
-    pub(crate) fn anything() -> Self {
+    pub fn anything() -> Self {
         Self::about(NewsKind::Anything, None, String::new())
     }
 
     /// The same when the object has gone.
-    pub(crate) fn of_end(self) -> Self {
+    pub fn of_end(self) -> Self {
         Self { is_end: true, ..self }
     }
 
@@ -107,18 +107,18 @@ impl News {
 
 /// Where news is told, and read.
 #[derive(Clone)]
-pub(crate) struct Newsroom {
+pub struct Newsroom {
     sender: broadcast::Sender<News>,
     /// Published products: who could see one is told of its end, too.
     public: Arc<Mutex<HashSet<(String, String)>>>,
 }
 
 impl Newsroom {
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         Self { sender: broadcast::channel(BACKLOG).0, public: Arc::default() }
     }
 
-    pub(crate) fn tell(&self, mut news: News) {
+    pub fn tell(&self, mut news: News) {
         if news.kind == NewsKind::Products {
             let place = (news.namespace.clone(), news.name.clone());
             let mut public = self.public.lock();
@@ -130,7 +130,7 @@ impl Newsroom {
         let _ = self.sender.send(news);
     }
 
-    pub(crate) fn follow(&self) -> broadcast::Receiver<News> {
+    pub fn follow(&self) -> broadcast::Receiver<News> {
         self.sender.subscribe()
     }
 }

@@ -8,14 +8,14 @@ const GROUP_PATH: &str = "/apis/devportal.kuadrant.io/v1alpha1";
 
 /// Namespace and name of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
-    pub(crate) namespace: String,
-    pub(crate) name: String,
+pub struct Place {
+    pub namespace: String,
+    pub name: String,
 }
 
 impl Place {
     /// A namespace and a name that Kubernetes could have.
-    pub(crate) fn new(namespace: &str, name: &str) -> Result<Self, Problem> {
+    pub fn new(namespace: &str, name: &str) -> Result<Self, Problem> {
         if is_dns_label(namespace) && is_dns_subdomain(name) {
             Ok(Self { namespace: namespace.to_owned(), name: name.to_owned() })
         } else {
@@ -24,36 +24,36 @@ impl Place {
     }
 
     /// The name as callers give it in lists.
-    pub(crate) fn key(&self) -> String {
+    pub fn key(&self) -> String {
         format!("{}/{}", self.namespace, self.name)
     }
 
-    pub(crate) fn product(&self) -> String {
+    pub fn product(&self) -> String {
         format!("{}/{}", products(&self.namespace), self.name)
     }
 
-    pub(crate) fn api_key(&self) -> String {
+    pub fn api_key(&self) -> String {
         format!("{}/{}", keys(&self.namespace), self.name)
     }
 
-    pub(crate) fn status(&self) -> String {
+    pub fn status(&self) -> String {
         format!("{}/status", self.api_key())
     }
 
     /// A Secret of the same namespace.
-    pub(crate) fn secret(&self, name: &str) -> Result<String, Problem> {
+    pub fn secret(&self, name: &str) -> Result<String, Problem> {
         let place = Self::new(&self.namespace, name)?;
         Ok(format!("/api/v1/namespaces/{}/secrets/{}", place.namespace, place.name))
     }
 }
 
 /// The products of a namespace.
-pub(crate) fn products(namespace: &str) -> String {
+pub fn products(namespace: &str) -> String {
     format!("{GROUP_PATH}/namespaces/{namespace}/apiproducts")
 }
 
 /// The keys of a namespace.
-pub(crate) fn keys(namespace: &str) -> String {
+pub fn keys(namespace: &str) -> String {
     format!("{GROUP_PATH}/namespaces/{namespace}/apikeys")
 }
 

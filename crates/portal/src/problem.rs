@@ -10,44 +10,44 @@ use serde_json::{Value, json};
 
 /// A request that is not carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Problem {
-    pub(crate) status: StatusCode,
+pub struct Problem {
+    pub status: StatusCode,
     /// What is wrong, and what to do about it.
-    pub(crate) error: String,
+    pub error: String,
 }
 
 impl Problem {
-    pub(crate) fn new(status: StatusCode, error: impl Into<String>) -> Self {
+    pub fn new(status: StatusCode, error: impl Into<String>) -> Self {
         Self { status, error: error.into() }
     }
 
-    pub(crate) fn bad_request(error: impl Into<String>) -> Self {
+    pub fn bad_request(error: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, error)
     }
 
-    pub(crate) fn forbidden(error: impl Into<String>) -> Self {
+    pub fn forbidden(error: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, error)
     }
 
-    pub(crate) fn unauthenticated() -> Self {
+    pub fn unauthenticated() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "authentication required")
     }
 
     /// The same for what does not exist and for what the caller may not know of.
-    pub(crate) fn not_found(what: &str, namespace: &str, name: &str) -> Self {
+    pub fn not_found(what: &str, namespace: &str, name: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, format!("{what} {namespace}/{name} not found"))
     }
 
-    pub(crate) fn unavailable(error: impl Into<String>) -> Self {
+    pub fn unavailable(error: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, error)
     }
 
-    pub(crate) fn too_many(error: impl Into<String>) -> Self {
+    pub fn too_many(error: impl Into<String>) -> Self {
         Self::new(StatusCode::TOO_MANY_REQUESTS, error)
     }
 
     /// What an API server refused, in its own words.
-    pub(crate) fn of_status(status: StatusCode, body: &[u8]) -> Self {
+    pub fn of_status(status: StatusCode, body: &[u8]) -> Self {
         let said = serde_json::from_slice::<Value>(body).ok();
         let message = said.as_ref().and_then(|said| said["message"].as_str()).filter(|said| !said.is_empty());
         let status = match status.as_u16() {

@@ -22,7 +22,7 @@ const RETIRED: &str = "retired";
 const NO_RETIRED: &str = "cannot publish a retired API product";
 
 /// A merge patch with what may be changed of what was sent. `retired` is the state before.
-pub(crate) fn patch(sent: &Value, was_retired: bool) -> Result<Value, String> {
+pub fn patch(sent: &Value, was_retired: bool) -> Result<Value, String> {
     let lifecycle = &sent["metadata"]["labels"][LABEL_LIFECYCLE];
     if sent["spec"].is_null() && lifecycle.is_null() {
         return Err("invalid patch: spec is required".to_owned());
@@ -71,7 +71,7 @@ fn allowed(value: &Value, members: &[(&str, &[&str])]) -> Map<String, Value> {
 }
 
 /// A product to create, and its namespace: that of its route. Its owner is who asks.
-pub(crate) fn create(sent: &Value, owner: &str) -> Result<(String, Value), String> {
+pub fn create(sent: &Value, owner: &str) -> Result<(String, Value), String> {
     let target = &sent["spec"]["targetRef"];
     let text = |member: &str| target[member].as_str().filter(|text| !text.is_empty());
     let (Some(name), Some(kind), Some(namespace)) = (text("name"), text("kind"), text("namespace")) else {
@@ -106,7 +106,7 @@ pub(crate) fn create(sent: &Value, owner: &str) -> Result<(String, Value), Strin
 }
 
 /// Returns `true` if a product is what a request to create it has made, whatever was added since.
-pub(crate) fn is_made_of(found: &Value, wanted: &Value) -> bool {
+pub fn is_made_of(found: &Value, wanted: &Value) -> bool {
     let owner = |product: &Value| product["metadata"]["annotations"][ANNOTATION_OWNER].clone();
     let spec = wanted["spec"].as_object().into_iter().flatten();
     owner(found) == owner(wanted) && spec.into_iter().all(|(member, value)| found["spec"][member] == *value)

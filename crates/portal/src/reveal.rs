@@ -16,7 +16,7 @@ use crate::{app::App, caller::Caller, paths::Place, problem::Problem, sight::Ask
 const REASON: &str = "KeyRevealed";
 
 /// Reads the value of a key. `what_for` says in the Event what it was read for.
-pub(crate) async fn reveal(
+pub async fn reveal(
     app: &Arc<App>,
     caller: &Caller,
     place: &Place,

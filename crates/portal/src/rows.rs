@@ -8,13 +8,13 @@ use serde_json::Value;
 use crate::{list::Row, rules};
 
 /// A product, and the PlanPolicy of its route.
-pub(crate) struct ProductRow {
-    pub(crate) product: Arc<APIProduct>,
-    pub(crate) policy: String,
+pub struct ProductRow {
+    pub product: Arc<APIProduct>,
+    pub policy: String,
 }
 
 /// A key.
-pub(crate) struct KeyRow(pub(crate) Arc<APIKey>);
+pub struct KeyRow(pub Arc<APIKey>);
 
 impl Row for ProductRow {
     const FILTERS: &'static [&'static str] =
@@ -118,11 +118,11 @@ fn expires(key: &APIKey) -> Option<String> {
     status.or(key.spec.expires_at.as_ref()).map(|time| time.0.to_string())
 }
 
-pub(crate) fn publish_status(product: &APIProduct) -> &'static str {
+pub fn publish_status(product: &APIProduct) -> &'static str {
     if rules::is_published(product) { "Published" } else { "Draft" }
 }
 
-pub(crate) fn phase(key: &APIKey) -> &'static str {
+pub fn phase(key: &APIKey) -> &'static str {
     match key.phase() {
         KeyPhase::Pending => "Pending",
         KeyPhase::Approved => "Approved",
@@ -132,7 +132,7 @@ pub(crate) fn phase(key: &APIKey) -> &'static str {
 }
 
 /// The ways to authenticate that a product has.
-pub(crate) fn authentication(product: &APIProduct) -> Vec<&'static str> {
+pub fn authentication(product: &APIProduct) -> Vec<&'static str> {
     let scheme = product.status.as_ref().and_then(|status| status.discovered_auth_scheme.as_ref());
     let methods = || scheme.into_iter().flat_map(|scheme| scheme.authentication.values());
     let has = |member: &str| methods().any(|method| method.get(member).is_some_and(|value| !value.is_null()));
@@ -142,7 +142,7 @@ pub(crate) fn authentication(product: &APIProduct) -> Vec<&'static str> {
 }
 
 /// A product as it leaves the server: without the text of its OpenAPI document, which has an address of its own.
-pub(crate) fn product_json(product: &APIProduct) -> Value {
+pub fn product_json(product: &APIProduct) -> Value {
     let mut json = serde_json::to_value(product).unwrap_or_default();
     if let Some(openapi) = json.pointer_mut("/status/openapi").and_then(Value::as_object_mut) {
         openapi.remove("raw");
@@ -151,7 +151,7 @@ pub(crate) fn product_json(product: &APIProduct) -> Value {
 }
 
 /// A key as it leaves the server. It never has a value: that is in a Secret.
-pub(crate) fn key_json(key: &APIKey) -> Value {
+pub fn key_json(key: &APIKey) -> Value {
     without_managed_fields(serde_json::to_value(key).unwrap_or_default())
 }
 

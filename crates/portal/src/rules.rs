@@ -6,80 +6,80 @@ use portolan_core::api::devportal::{ANNOTATION_OWNER, APIKey, APIProduct, KeyPha
 use crate::access::Places;
 
 /// Label of a product: how far it has come.
-pub(crate) const LABEL_LIFECYCLE: &str = "lifecycle";
+pub const LABEL_LIFECYCLE: &str = "lifecycle";
 /// What the label may say, the usual one first.
-pub(crate) const LIFECYCLES: [&str; 4] = ["production", "experimental", "deprecated", "retired"];
+pub const LIFECYCLES: [&str; 4] = ["production", "experimental", "deprecated", "retired"];
 
 /// What a caller may know, and do with what it owns.
 #[derive(Clone, Debug)]
-pub(crate) struct Sight {
-    pub(crate) user: String,
+pub struct Sight {
+    pub user: String,
     /// Where it may list products.
-    pub(crate) lists: Places,
+    pub lists: Places,
     /// Where it may do everything with products, and with keys.
-    pub(crate) manages_products: Places,
-    pub(crate) manages_keys: Places,
+    pub manages_products: Places,
+    pub manages_keys: Places,
 }
 
 /// The owner of a product.
-pub(crate) fn owner(product: &APIProduct) -> Option<&str> {
+pub fn owner(product: &APIProduct) -> Option<&str> {
     product.annotations().get(ANNOTATION_OWNER).map(String::as_str).filter(|owner| !owner.is_empty())
 }
 
 /// The lifecycle of a product.
-pub(crate) fn lifecycle(product: &APIProduct) -> &str {
+pub fn lifecycle(product: &APIProduct) -> &str {
     product.labels().get(LABEL_LIFECYCLE).map_or(LIFECYCLES[0], String::as_str)
 }
 
-pub(crate) fn is_published(product: &APIProduct) -> bool {
+pub fn is_published(product: &APIProduct) -> bool {
     product.spec.publish_status == PublishStatus::Published
 }
 
 /// Who asks for a key.
-pub(crate) fn requester(key: &APIKey) -> &str {
+pub fn requester(key: &APIKey) -> &str {
     &key.spec.requested_by.user_id
 }
 
 /// Who decides about a key: the owner that the controller has noted.
-pub(crate) fn decider(key: &APIKey) -> Option<&str> {
+pub fn decider(key: &APIKey) -> Option<&str> {
     let noted = key.status.as_ref().and_then(|status| status.product_owner.as_deref());
     noted.filter(|owner| !owner.is_empty())
 }
 
 impl Sight {
-    pub(crate) fn owns(&self, product: &APIProduct) -> bool {
+    pub fn owns(&self, product: &APIProduct) -> bool {
         owner(product) == Some(&self.user)
     }
 
     /// Returns `true` if the caller may know of a product: of drafts, only those that are its own to change.
-    pub(crate) fn sees_product(&self, product: &APIProduct) -> bool {
+    pub fn sees_product(&self, product: &APIProduct) -> bool {
         let namespace = product.metadata.namespace.as_deref().unwrap_or_default();
         self.lists.has(namespace) && (is_published(product) || self.changes(product))
     }
 
     /// Returns `true` if the policies let the caller change a product.
-    pub(crate) fn changes(&self, product: &APIProduct) -> bool {
+    pub fn changes(&self, product: &APIProduct) -> bool {
         let namespace = product.metadata.namespace.as_deref().unwrap_or_default();
         self.owns(product) || self.manages_products.has(namespace)
     }
 
-    pub(crate) fn requested(&self, key: &APIKey) -> bool {
+    pub fn requested(&self, key: &APIKey) -> bool {
         requester(key) == self.user
     }
 
     /// Returns `true` if the policies let the caller decide about a key.
-    pub(crate) fn decides(&self, key: &APIKey) -> bool {
+    pub fn decides(&self, key: &APIKey) -> bool {
         let namespace = key.metadata.namespace.as_deref().unwrap_or_default();
         decider(key) == Some(&self.user) || self.manages_keys.has(namespace)
     }
 
     /// Returns `true` if the caller may know of a key.
-    pub(crate) fn sees_key(&self, key: &APIKey) -> bool {
+    pub fn sees_key(&self, key: &APIKey) -> bool {
         self.requested(key) || self.decides(key)
     }
 
     /// What the caller may do with a key, where its rights let it.
-    pub(crate) fn can(&self, key: &APIKey, rights: &KeyRights) -> Vec<&'static str> {
+    pub fn can(&self, key: &APIKey, rights: &KeyRights) -> Vec<&'static str> {
         let namespace = key.metadata.namespace.as_deref().unwrap_or_default();
         let phase = key.phase();
         let is_there = key.status.as_ref().is_some_and(|status| status.secret_ref.is_some());
@@ -104,11 +104,11 @@ impl Sight {
 
 /// Where a caller has rights on keys.
 #[derive(Clone, Debug)]
-pub(crate) struct KeyRights {
-    pub(crate) patch: Places,
-    pub(crate) delete: Places,
+pub struct KeyRights {
+    pub patch: Places,
+    pub delete: Places,
     /// To patch the status.
-    pub(crate) decide: Places,
+    pub decide: Places,
 }
 
 #[cfg(test)]

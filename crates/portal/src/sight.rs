@@ -15,31 +15,31 @@ use crate::{
 
 /// A caller with everything that its requests need.
 #[derive(Clone, Copy)]
-pub(crate) struct Asked<'a> {
-    pub(crate) app: &'a App,
-    pub(crate) caller: &'a Caller,
+pub struct Asked<'a> {
+    pub app: &'a App,
+    pub caller: &'a Caller,
 }
 
 impl<'a> Asked<'a> {
-    pub(crate) const fn new(app: &'a App, caller: &'a Caller) -> Self {
+    pub const fn new(app: &'a App, caller: &'a Caller) -> Self {
         Self { app, caller }
     }
 
-    pub(crate) async fn places(self, right: Right, namespaces: &[String]) -> Result<Places, Problem> {
+    pub async fn places(self, right: Right, namespaces: &[String]) -> Result<Places, Problem> {
         self.app.access.places(&self.app.upstream, self.caller, &right, namespaces.to_vec()).await
     }
 
-    pub(crate) async fn may(self, right: Right) -> Result<bool, Problem> {
+    pub async fn may(self, right: Right) -> Result<bool, Problem> {
         self.app.access.may(&self.app.upstream, self.caller, right).await
     }
 
     /// What the caller may know in any namespace.
-    pub(crate) async fn sight(self) -> Result<Sight, Problem> {
+    pub async fn sight(self) -> Result<Sight, Problem> {
         self.sight_of(&self.app.stores.namespaces()).await
     }
 
     /// The same, in one namespace.
-    pub(crate) async fn sight_in(self, namespace: &str) -> Result<Sight, Problem> {
+    pub async fn sight_in(self, namespace: &str) -> Result<Sight, Problem> {
         self.sight_of(&[namespace.to_owned()]).await
     }
 
@@ -53,7 +53,7 @@ impl<'a> Asked<'a> {
     }
 
     /// A product that the caller may know of.
-    pub(crate) async fn product(self, place: &Place) -> Result<(Arc<APIProduct>, Sight), Problem> {
+    pub async fn product(self, place: &Place) -> Result<(Arc<APIProduct>, Sight), Problem> {
         let sight = self.sight_in(&place.namespace).await?;
         let found = self.app.stores.products.get(&place.namespace, &place.name);
         let found = found.filter(|product| sight.sees_product(product));
@@ -62,7 +62,7 @@ impl<'a> Asked<'a> {
     }
 
     /// A key that the caller may know of.
-    pub(crate) async fn key(self, place: &Place) -> Result<(Arc<APIKey>, Sight), Problem> {
+    pub async fn key(self, place: &Place) -> Result<(Arc<APIKey>, Sight), Problem> {
         let sight = self.sight_in(&place.namespace).await?;
         let found = self.app.stores.keys.get(&place.namespace, &place.name);
         let found = found.filter(|key| sight.sees_key(key));
@@ -70,7 +70,7 @@ impl<'a> Asked<'a> {
         Ok((found, sight))
     }
 
-    pub(crate) async fn key_rights(self, namespaces: &[String]) -> Result<KeyRights, Problem> {
+    pub async fn key_rights(self, namespaces: &[String]) -> Result<KeyRights, Problem> {
         let (patch, delete, decide) = tokio::try_join!(
             self.places(Right::of("patch", "apikeys"), namespaces),
             self.places(Right::of("delete", "apikeys"), namespaces),
@@ -80,7 +80,7 @@ impl<'a> Asked<'a> {
     }
 
     /// What the caller may do with each of these products.
-    pub(crate) async fn can_products<'p>(
+    pub async fn can_products<'p>(
         self,
         sight: &Sight,
         products: impl Iterator<Item = &'p APIProduct>,

@@ -22,7 +22,7 @@ use serde_json::Value;
 use tokio::{sync::Mutex, time::Instant};
 use tracing::warn;
 
-pub(crate) use self::overlay::Overlay;
+pub use self::overlay::Overlay;
 use self::reach::Reach;
 use crate::{
     foreign::{AuthPolicy, PlanPolicy, Route},
@@ -34,7 +34,7 @@ use crate::{
 const CALM: Duration = Duration::from_secs(1);
 
 /// One kind: the objects that a watch has shown, under those that writes have returned.
-pub(crate) struct Store<K: Resource<DynamicType = ()> + 'static> {
+pub struct Store<K: Resource<DynamicType = ()> + 'static> {
     cache: Cache<K>,
     overlay: Arc<Overlay<K>>,
     reach: Arc<Reach>,
@@ -44,18 +44,18 @@ pub(crate) struct Store<K: Resource<DynamicType = ()> + 'static> {
 }
 
 /// All kinds.
-pub(crate) struct Stores {
-    pub(crate) products: Store<APIProduct>,
-    pub(crate) keys: Store<APIKey>,
-    pub(crate) routes: Store<Route>,
-    pub(crate) plans: Store<PlanPolicy>,
-    pub(crate) auths: Store<AuthPolicy>,
-    pub(crate) newsroom: Newsroom,
+pub struct Stores {
+    pub products: Store<APIProduct>,
+    pub keys: Store<APIKey>,
+    pub routes: Store<Route>,
+    pub plans: Store<PlanPolicy>,
+    pub auths: Store<AuthPolicy>,
+    pub newsroom: Newsroom,
 }
 
 impl Stores {
     /// Starts to follow every kind.
-    pub(crate) fn start(client: &Client, tasks: &Tasks) -> Self {
+    pub fn start(client: &Client, tasks: &Tasks) -> Self {
         let newsroom = Newsroom::new();
         Self {
             products: Store::follow(client, tasks, &newsroom, News::product),
@@ -68,7 +68,7 @@ impl Stores {
     }
 
     /// Namespaces that have something of concern, in order.
-    pub(crate) fn namespaces(&self) -> Vec<String> {
+    pub fn namespaces(&self) -> Vec<String> {
         let products = self.products.all();
         let routes = self.routes.all();
         let names = products.iter().filter_map(|product| product.metadata.namespace.clone());
@@ -78,7 +78,7 @@ impl Stores {
     }
 
     /// Resolves when products and keys have been listed once. Kinds of others may not be installed.
-    pub(crate) async fn synced(&self) {
+    pub async fn synced(&self) {
         self.products.cache.synced().await;
         self.keys.cache.synced().await;
     }
@@ -139,7 +139,7 @@ where
     }
 
     /// Waits until lists have what somebody has seen elsewhere. If the watch does not show it soon, the kind is read.
-    pub(crate) async fn catch_up(&self, seen: u128) {
+    pub async fn catch_up(&self, seen: u128) {
         let has = || self.reach.has(seen) || self.overlay.has(seen);
         if has() || self.reach.until(seen).await {
             return;
@@ -172,17 +172,17 @@ where
     }
 
     /// Every object, as new as this process knows it.
-    pub(crate) fn all(&self) -> Vec<Arc<K>> {
+    pub fn all(&self) -> Vec<Arc<K>> {
         self.overlay.over(self.cache.all())
     }
 
     /// One object.
-    pub(crate) fn get(&self, namespace: &str, name: &str) -> Option<Arc<K>> {
+    pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<K>> {
         self.overlay.over_one(self.cache.get_in(namespace, name), namespace, name)
     }
 
     /// Takes the answer of a write in, so that the very next list has it.
-    pub(crate) fn take(&self, written: Value) -> Result<Arc<K>, Problem> {
+    pub fn take(&self, written: Value) -> Result<Arc<K>, Problem> {
         let object: K = serde_json::from_value(written).map_err(|_| {
             let what = format!("the API server's answer is not an {}", K::kind(&()));
             Problem::new(StatusCode::BAD_GATEWAY, what)
@@ -194,7 +194,7 @@ where
 
     /// Takes the answer of a delete in. A finalizer may hold the object: then it is there until a watch says otherwise.
     /// Gives the version of the end, which the answer does not have, as soon as the watch shows it.
-    pub(crate) async fn take_end(&self, answer: Value, object: &K) -> Result<Option<u128>, Problem> {
+    pub async fn take_end(&self, answer: Value, object: &K) -> Result<Option<u128>, Problem> {
         if answer["kind"] == *K::kind(&()) {
             return Ok(Some(version(self.take(answer)?.meta())));
         }

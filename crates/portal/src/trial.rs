@@ -27,32 +27,32 @@ const OURS: [&str; 14] = [
 
 /// What a page sends.
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Trial {
-    pub(crate) namespace: String,
+pub struct Trial {
+    pub namespace: String,
     /// The product.
-    pub(crate) name: String,
+    pub name: String,
     /// A host name of the route; by default, the first that names one host.
-    pub(crate) host: Option<String>,
-    pub(crate) key: Option<Named>,
-    pub(crate) method: String,
-    pub(crate) path: String,
+    pub host: Option<String>,
+    pub key: Option<Named>,
+    pub method: String,
+    pub path: String,
     #[serde(default)]
-    pub(crate) query: Value,
+    pub query: Value,
     #[serde(default)]
-    pub(crate) headers: Value,
-    pub(crate) body: Option<String>,
+    pub headers: Value,
+    pub body: Option<String>,
 }
 
 /// A key of the caller.
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Named {
-    pub(crate) namespace: String,
-    pub(crate) name: String,
+pub struct Named {
+    pub namespace: String,
+    pub name: String,
 }
 
 /// A request that is not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Untried {
+pub enum Untried {
     #[error("method is to be one of GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")]
     Method,
     #[error("path is to begin with one slash, without .., query or fragment")]
@@ -71,14 +71,14 @@ pub(crate) enum Untried {
 
 /// A request as it is sent.
 #[derive(Debug)]
-pub(crate) struct Prepared {
-    pub(crate) method: Method,
-    pub(crate) url: Uri,
-    pub(crate) headers: HeaderMap,
+pub struct Prepared {
+    pub method: Method,
+    pub url: Uri,
+    pub headers: HeaderMap,
 }
 
 /// The host that a request is for, among those of a route.
-pub(crate) fn host(names: &[String], wanted: Option<&str>) -> Result<String, Untried> {
+pub fn host(names: &[String], wanted: Option<&str>) -> Result<String, Untried> {
     let Some(wanted) = wanted else {
         return names.iter().find(|name| is_dns_subdomain(name)).cloned().ok_or(Untried::NoHost);
     };
@@ -90,7 +90,7 @@ pub(crate) fn host(names: &[String], wanted: Option<&str>) -> Result<String, Unt
 }
 
 /// Puts a request together. `base` is where it goes, `host` what it is for.
-pub(crate) fn prepare(
+pub fn prepare(
     trial: &Trial,
     (base, host): (&str, &str),
     key: Option<(&str, &Value)>,
@@ -206,7 +206,7 @@ fn put(value: &str, credentials: &Value, headers: &mut HeaderMap, query: &mut St
 }
 
 /// Text of an answer, without the key in any form that an API may send back.
-pub(crate) fn masked(text: &str, key: Option<&str>) -> String {
+pub fn masked(text: &str, key: Option<&str>) -> String {
     let Some(key) = key.filter(|key| key.len() >= 8) else { return text.to_owned() };
     let encoded: String = form_urlencoded::byte_serialize(key.as_bytes()).collect();
     let base64 = BASE64_STANDARD.encode(key);

@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How a body changes an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Media {
+pub enum Media {
     Json,
     MergePatch,
 }
@@ -42,7 +42,7 @@ impl Media {
 }
 
 /// The API server.
-pub(crate) struct Upstream {
+pub struct Upstream {
     carrier: Carrier,
     /// The portal's account, for impersonation.
     own: Client,
@@ -50,7 +50,7 @@ pub(crate) struct Upstream {
 
 impl Upstream {
     /// The API server of a configuration, over connections without a credential; `own` is used to impersonate.
-    pub(crate) async fn new(config: &Config, own: Client) -> Result<Self, ClientError> {
+    pub async fn new(config: &Config, own: Client) -> Result<Self, ClientError> {
         let authorities = config.root_cert.as_ref().map(|certificates| {
             let usable = certificates.iter().cloned().map(Into::into).collect();
             CaBundle { usable, skipped: Vec::new() }.to_pem().into_bytes()
@@ -64,12 +64,12 @@ impl Upstream {
     }
 
     /// Reads an object.
-    pub(crate) async fn get(&self, path: &str, caller: &Credential) -> Result<Value, Problem> {
+    pub async fn get(&self, path: &str, caller: &Credential) -> Result<Value, Problem> {
         self.send(Method::GET, path, None, caller).await
     }
 
     /// Asks a question, which creates nothing. It is asked again if no answer comes.
-    pub(crate) async fn ask(&self, path: &str, body: &Value, caller: &Credential) -> Result<Value, Problem> {
+    pub async fn ask(&self, path: &str, body: &Value, caller: &Credential) -> Result<Value, Problem> {
         let asked = Some((Media::Json, body));
         match self.send(Method::POST, path, asked, caller).await {
             Err(problem) if problem.status == StatusCode::SERVICE_UNAVAILABLE => {
@@ -80,27 +80,17 @@ impl Upstream {
     }
 
     /// Creates an object.
-    pub(crate) async fn post(&self, path: &str, body: &Value, caller: &Credential) -> Result<Value, Problem> {
+    pub async fn post(&self, path: &str, body: &Value, caller: &Credential) -> Result<Value, Problem> {
         self.send(Method::POST, path, Some((Media::Json, body)), caller).await
     }
 
     /// Changes an object by a merge patch.
-    pub(crate) async fn patch(
-        &self,
-        path: &str,
-        body: &Value,
-        caller: &Credential,
-    ) -> Result<Value, Problem> {
+    pub async fn patch(&self, path: &str, body: &Value, caller: &Credential) -> Result<Value, Problem> {
         self.send(Method::PATCH, path, Some((Media::MergePatch, body)), caller).await
     }
 
     /// Deletes the object that was seen, and no other one of its name.
-    pub(crate) async fn delete(
-        &self,
-        path: &str,
-        uid: Option<&str>,
-        caller: &Credential,
-    ) -> Result<Value, Problem> {
+    pub async fn delete(&self, path: &str, uid: Option<&str>, caller: &Credential) -> Result<Value, Problem> {
         let options = json!({
             "apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background", "preconditions": {"uid": uid},
         });

@@ -12,21 +12,21 @@ const CURE: &str = "no calls with the labels user and plan were counted within a
                     of the gateway with a TelemetryPolicy";
 
 /// A Prometheus.
-pub(crate) struct Usage {
+pub struct Usage {
     url: String,
     fetcher: Fetcher,
 }
 
 /// Calls and limited calls by plan and user.
-pub(crate) type Counted = BTreeMap<(String, String), (f64, f64)>;
+pub type Counted = BTreeMap<(String, String), (f64, f64)>;
 
 impl Usage {
-    pub(crate) const fn new(url: String, fetcher: Fetcher) -> Self {
+    pub const fn new(url: String, fetcher: Fetcher) -> Self {
         Self { url, fetcher }
     }
 
     /// The calls of a route within the last day.
-    pub(crate) async fn of(&self, namespace: &str, route: &str) -> Result<Counted, String> {
+    pub async fn of(&self, namespace: &str, route: &str) -> Result<Counted, String> {
         let (calls, limited) = tokio::try_join!(
             self.asked("authorized_calls", namespace, route),
             self.asked("limited_calls", namespace, route)
@@ -78,7 +78,7 @@ fn series(body: &Value) -> Vec<((String, String), f64)> {
 }
 
 /// Numbers per plan, in the order of the plans, and per user for who may know them.
-pub(crate) fn answer(counted: &Counted, plans: &[(String, Value)], shows_users: bool) -> Value {
+pub fn answer(counted: &Counted, plans: &[(String, Value)], shows_users: bool) -> Value {
     let plan = |(tier, limits): &(String, Value)| {
         let of_plan = counted.iter().filter(|((plan, _), _)| plan == tier);
         let (calls, limited) =

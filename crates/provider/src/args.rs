@@ -24,47 +24,47 @@ pub struct ProviderArgs {
 
 /// Flags of the controllers.
 #[derive(ClapArgs, Clone, Debug)]
-pub(crate) struct ControllerArgs {
+pub struct ControllerArgs {
     #[command(flatten)]
-    pub(crate) client: ClientArgs,
+    pub client: ClientArgs,
     #[command(flatten)]
-    pub(crate) pod: PodArgs,
+    pub pod: PodArgs,
     #[command(flatten)]
-    pub(crate) lease: LeaseArgs,
+    pub lease: LeaseArgs,
     #[command(flatten)]
-    pub(crate) log: LogArgs,
+    pub log: LogArgs,
     #[command(flatten)]
-    pub(crate) admin: AdminArgs,
+    pub admin: AdminArgs,
     #[command(flatten)]
-    pub(crate) install: InstallArgs,
+    pub install: InstallArgs,
     /// The provider's name for people, which consumers see on their bindings.
     #[arg(long, default_value = "Portolan provider", value_name = "TEXT")]
-    pub(crate) pretty_name: String,
+    pub pretty_name: String,
     /// Limit for a consumer's konnector to clean up after a withdrawn export.
     #[arg(long, default_value = "10m", value_parser = interval, value_name = "DURATION")]
-    pub(crate) drain_limit: Duration,
+    pub drain_limit: Duration,
     /// Isolation of the cluster-scoped copies of several consumers; the annotation kube-bind.io/isolation on a CRD
     /// has the last word.
     #[arg(long, default_value = "prefixed", value_enum, value_name = "WAY")]
-    pub(crate) isolation: IsolationFlag,
+    pub isolation: IsolationFlag,
     /// Reach of the consumers' watches; the annotation kube-bind.io/consumer-scope on a CRD has the last word.
     #[arg(long, default_value = "namespaced", value_enum, value_name = "SCOPE")]
-    pub(crate) consumer_scope: ConsumerScope,
+    pub consumer_scope: ConsumerScope,
     /// Exports also what consumers share: cluster-scoped kinds, and watches across the cluster. Every consumer can
     /// then read the objects of all others of these kinds.
     #[arg(long)]
-    pub(crate) allow_shared: bool,
+    pub allow_shared: bool,
 }
 
 impl ControllerArgs {
-    pub(crate) fn tenancy(&self) -> Tenancy {
+    pub fn tenancy(&self) -> Tenancy {
         Tenancy { isolation: self.isolation, scope: self.consumer_scope, allow_shared: self.allow_shared }
     }
 }
 
 /// Commands that end by themselves.
 #[derive(Subcommand, Clone, Debug)]
-pub(crate) enum Command {
+pub enum Command {
     /// Prints a kubeconfig for a consumer, with only the rights that a konnector needs.
     ///
     /// Makes the contract namespace `kube-bind-<NAME>` with a ServiceAccount and its Role where they are
@@ -82,15 +82,15 @@ pub(crate) enum Command {
 
 /// Flags of `provider consumers`.
 #[derive(ClapArgs, Clone, Debug)]
-pub(crate) struct ConsumersArgs {
+pub struct ConsumersArgs {
     /// Format of the list.
     #[arg(short, long, default_value = "table", value_enum)]
-    pub(crate) output: TableOrJson,
+    pub output: TableOrJson,
 }
 
 /// Forms of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum TableOrJson {
+pub enum TableOrJson {
     /// For people.
     #[value(alias = "text")]
     Table,
@@ -100,30 +100,30 @@ pub(crate) enum TableOrJson {
 
 /// Flags of `provider revoke`.
 #[derive(ClapArgs, Clone, Debug)]
-pub(crate) struct RevokeArgs {
+pub struct RevokeArgs {
     /// Name of the consumer.
     #[arg(long, value_name = "NAME")]
-    pub(crate) consumer: String,
+    pub consumer: String,
 }
 
 /// Flags of `provider kubeconfig`.
 #[derive(ClapArgs, Clone, Debug)]
-pub(crate) struct KubeconfigArgs {
+pub struct KubeconfigArgs {
     /// Name of the consumer.
     #[arg(long, value_name = "NAME")]
-    pub(crate) consumer: String,
+    pub consumer: String,
     /// URL under which the consumer reaches this cluster's API server; that of our own kubeconfig by default.
     #[arg(long, value_name = "URL")]
-    pub(crate) server: Option<String>,
+    pub server: Option<String>,
     /// PEM file with the CA of that server; that of our own kubeconfig by default.
     #[arg(long, value_name = "FILE")]
-    pub(crate) ca_file: Option<PathBuf>,
+    pub ca_file: Option<PathBuf>,
     /// Time for which the token is valid. The API server may allow less.
     #[arg(long, default_value = "720h", value_name = "DURATION")]
-    pub(crate) token_duration: String,
+    pub token_duration: String,
     /// Label selector that chooses which exported CRDs the consumer gets; all of them by default.
     #[arg(long, value_name = "SELECTOR")]
-    pub(crate) exports: Option<String>,
+    pub exports: Option<String>,
 }
 
 #[cfg(test)]

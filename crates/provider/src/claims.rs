@@ -8,7 +8,7 @@ use portolan_core::{
 };
 
 /// The claims that an annotation makes. The error is for people.
-pub(crate) fn parse(
+pub fn parse(
     annotation: Option<&str>,
     resource: &ExportedResource,
     isolation: Isolation,
@@ -28,7 +28,7 @@ pub(crate) fn parse(
 }
 
 /// Group and plural of what claims are on, as far as it may be claimed at all.
-pub(crate) fn resources(claims: &[PermissionClaim]) -> BTreeSet<(&'static str, &'static str)> {
+pub fn resources(claims: &[PermissionClaim]) -> BTreeSet<(&'static str, &'static str)> {
     let core = claims.iter().filter(|claim| claim.group.is_empty());
     core.filter_map(|claim| Some(("", claims::ClaimedResource::of(&claim.resource)?.plural()))).collect()
 }

@@ -10,15 +10,15 @@ use portolan_runtime::cache::Cache;
 const PREFIX: &str = "kube-binder:";
 
 /// Stores that exist only where consumers may share kinds: without leave, there is no right to watch them.
-pub(crate) struct Shared {
-    pub(crate) roles: Cache<ClusterRole>,
-    pub(crate) role_bindings: Cache<ClusterRoleBinding>,
-    pub(crate) policies: Cache<ValidatingAdmissionPolicy>,
-    pub(crate) policy_bindings: Cache<ValidatingAdmissionPolicyBinding>,
+pub struct Shared {
+    pub roles: Cache<ClusterRole>,
+    pub role_bindings: Cache<ClusterRoleBinding>,
+    pub policies: Cache<ValidatingAdmissionPolicy>,
+    pub policy_bindings: Cache<ValidatingAdmissionPolicyBinding>,
 }
 
 impl Shared {
-    pub(crate) async fn synced(&self) {
+    pub async fn synced(&self) {
         self.roles.synced().await;
         self.role_bindings.synced().await;
         self.policies.synced().await;
@@ -27,10 +27,10 @@ impl Shared {
 }
 
 /// The contract namespace that a ClusterRole or its binding is for.
-pub(crate) fn contract_of(name: &str) -> Option<&str> {
+pub fn contract_of(name: &str) -> Option<&str> {
     name.strip_prefix(PREFIX)
 }
 
-pub(crate) fn name(contract: &str) -> String {
+pub fn name(contract: &str) -> String {
     format!("{PREFIX}{contract}")
 }

@@ -34,48 +34,43 @@ use crate::{
 };
 
 /// Delay of the resync for what nobody watches, such as a foreign namespace that stands in the way.
-pub(crate) const RESYNC: Duration = Duration::from_secs(30);
+pub const RESYNC: Duration = Duration::from_secs(30);
 
 /// Everything that a reconcile may use.
-pub(crate) struct ProviderContext {
-    pub(crate) client: Client,
+pub struct ProviderContext {
+    pub client: Client,
     /// The CRDs that are labelled as exported.
-    pub(crate) crds: Cache<SourceCrd>,
+    pub crds: Cache<SourceCrd>,
     /// The contract namespaces.
-    pub(crate) contracts: Cache<Namespace>,
+    pub contracts: Cache<Namespace>,
     /// The namespaces that stand for those of consumers.
-    pub(crate) mapped: Cache<Namespace>,
-    pub(crate) exports: Cache<APIServiceExport>,
-    pub(crate) schemas: Cache<SchemaOutline>,
-    pub(crate) requests: Cache<APIServiceNamespace>,
-    pub(crate) export_requests: Cache<APIServiceExportRequest>,
-    pub(crate) cluster_bindings: Cache<ClusterBinding>,
+    pub mapped: Cache<Namespace>,
+    pub exports: Cache<APIServiceExport>,
+    pub schemas: Cache<SchemaOutline>,
+    pub requests: Cache<APIServiceNamespace>,
+    pub export_requests: Cache<APIServiceExportRequest>,
+    pub cluster_bindings: Cache<ClusterBinding>,
     /// The Roles that the provider has made, and their bindings.
-    pub(crate) roles: Cache<Role>,
-    pub(crate) role_bindings: Cache<RoleBinding>,
+    pub roles: Cache<Role>,
+    pub role_bindings: Cache<RoleBinding>,
     /// The Secrets with the kubeconfigs of consumers.
-    pub(crate) kubeconfigs: Cache<Secret>,
+    pub kubeconfigs: Cache<Secret>,
     /// Caches for shared kinds, where consumers may share any.
-    pub(crate) shared: Option<Shared>,
-    pub(crate) queues: Queues,
-    pub(crate) notices: Notices,
-    pub(crate) metrics: ControllerMetrics,
-    pub(crate) pretty_name: String,
-    pub(crate) drain_limit: Duration,
-    pub(crate) tenancy: Tenancy,
-    pub(crate) sweeping: Sweeping,
+    pub shared: Option<Shared>,
+    pub queues: Queues,
+    pub notices: Notices,
+    pub metrics: ControllerMetrics,
+    pub pretty_name: String,
+    pub drain_limit: Duration,
+    pub tenancy: Tenancy,
+    pub sweeping: Sweeping,
     /// Held by whoever has the bodies of schemas in memory.
-    pub(crate) bodies: tokio::sync::Mutex<()>,
+    pub bodies: tokio::sync::Mutex<()>,
 }
 
 impl ProviderContext {
     /// Starts the watches.
-    pub(crate) fn start(
-        args: &ControllerArgs,
-        process: &Process,
-        client: &Client,
-        instance: &str,
-    ) -> Arc<Self> {
+    pub fn start(args: &ControllerArgs, process: &Process, client: &Client, instance: &str) -> Arc<Self> {
         let tasks = &process.tasks;
         let (changes, mut received) = unbounded_channel();
         let watches = Watches { tasks, client, changes: &changes };
@@ -125,7 +120,7 @@ impl ProviderContext {
     }
 
     /// Resolves when everything has been listed once.
-    pub(crate) async fn synced(&self) {
+    pub async fn synced(&self) {
         self.crds.synced().await;
         self.contracts.synced().await;
         self.mapped.synced().await;

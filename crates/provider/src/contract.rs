@@ -30,7 +30,7 @@ const WORKERS: usize = 2;
 
 /// The agreement with a consumer.
 #[derive(Clone, Debug)]
-pub(crate) struct ConsumerContract {
+pub struct ConsumerContract {
     /// The selector of the CRDs that the consumer gets.
     selector: Result<Selector, InvalidSelector>,
     /// Group and plural of what it was granted by request besides.
@@ -40,7 +40,7 @@ pub(crate) struct ConsumerContract {
 
 /// The answers to whether a consumer gets a CRD.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum CrdChoice {
+pub enum CrdChoice {
     /// It does.
     Chosen,
     /// It does not.
@@ -50,7 +50,7 @@ pub(crate) enum CrdChoice {
 }
 
 impl ConsumerContract {
-    pub(crate) fn of(namespace: &Namespace) -> Self {
+    pub fn of(namespace: &Namespace) -> Self {
         let selector = namespace.annotations().get(ANNOTATION_EXPORTS).map_or("", String::as_str);
         Self {
             selector: selector::parse(selector),
@@ -68,7 +68,7 @@ impl ConsumerContract {
         self.granted.contains(&(group.to_owned(), plural.to_owned()))
     }
 
-    pub(crate) fn choice(&self, crd: &SourceCrd) -> CrdChoice {
+    pub fn choice(&self, crd: &SourceCrd) -> CrdChoice {
         match &self.selector {
             _ if self.terminating => CrdChoice::Unclear,
             Err(_) => CrdChoice::Unclear,
@@ -78,19 +78,19 @@ impl ConsumerContract {
     }
 
     /// Returns `true` if the contract namespace is terminating.
-    pub(crate) const fn is_terminating(&self) -> bool {
+    pub const fn is_terminating(&self) -> bool {
         self.terminating
     }
 
     /// Returns `true` if the consumer's choice is known, and may be changed.
-    pub(crate) fn is_clear(&self) -> bool {
+    pub fn is_clear(&self) -> bool {
         self.selector.is_ok() && !self.terminating
     }
 }
 
 impl ProviderContext {
     /// The contract of a namespace, if it is a contract namespace.
-    pub(crate) fn contract(&self, namespace: &str) -> Option<ConsumerContract> {
+    pub fn contract(&self, namespace: &str) -> Option<ConsumerContract> {
         let found = self.contracts.get(namespace)?;
         Some(ConsumerContract::of(&found).granting(self.granted_in(namespace)))
     }
@@ -105,7 +105,7 @@ impl ProviderContext {
 }
 
 /// Says on each contract namespace what is wrong with it, and makes its ClusterBinding.
-pub(crate) fn run(tasks: &Tasks, context: &Arc<ProviderContext>) {
+pub fn run(tasks: &Tasks, context: &Arc<ProviderContext>) {
     let reconcile = |context: Arc<ProviderContext>, namespace: String| async move {
         reconcile(&context, &namespace).await
     };

@@ -16,7 +16,7 @@ use crate::{
 const WORKERS: usize = 1;
 
 /// Says on each labelled CRD what keeps it from being exported.
-pub(crate) fn run(tasks: &Tasks, context: &Arc<ProviderContext>) {
+pub fn run(tasks: &Tasks, context: &Arc<ProviderContext>) {
     let reconcile =
         |context: Arc<ProviderContext>, name: String| async move { reconcile(&context, &name).await };
     Controller {

@@ -21,7 +21,7 @@ const CONDITION_HEALTHY: &str = "Healthy";
 /// Limit on a consumer's clock being ahead of ours.
 const DRIFT: SignedDuration = SignedDuration::from_mins(1);
 
-pub(crate) fn run(tasks: &Tasks, context: &Arc<ProviderContext>) {
+pub fn run(tasks: &Tasks, context: &Arc<ProviderContext>) {
     let reconcile =
         |context: Arc<ProviderContext>, contract: String| async move { reconcile(&context, &contract).await };
     Controller {

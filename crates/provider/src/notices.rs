@@ -8,18 +8,18 @@ use portolan_runtime::events::EventReporter;
 use tracing::warn;
 
 /// The warnings that stand, by object.
-pub(crate) struct Notices {
+pub struct Notices {
     reporter: EventReporter,
     standing: Mutex<HashMap<String, String>>,
 }
 
 impl Notices {
-    pub(crate) fn new(reporter: EventReporter) -> Self {
+    pub fn new(reporter: EventReporter) -> Self {
         Self { reporter, standing: Mutex::default() }
     }
 
     /// Warns, unless the last Event about the object was the same.
-    pub(crate) async fn warn(&self, on: &ObjectReference, reason: &str, note: &str) {
+    pub async fn warn(&self, on: &ObjectReference, reason: &str, note: &str) {
         let said = format!("{reason}: {note}");
         if self.standing.lock().insert(key(on), said.clone()).is_some_and(|before| before == said) {
             return;
@@ -29,7 +29,7 @@ impl Notices {
     }
 
     /// All is well with the object: the next trouble is news.
-    pub(crate) fn clear(&self, on: &ObjectReference) {
+    pub fn clear(&self, on: &ObjectReference) {
         self.standing.lock().remove(&key(on));
     }
 }

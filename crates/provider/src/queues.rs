@@ -9,28 +9,28 @@ use portolan_runtime::queue::WorkQueue;
 
 /// An object in a contract namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct QueueKey {
-    pub(crate) namespace: String,
-    pub(crate) name: String,
+pub struct QueueKey {
+    pub namespace: String,
+    pub name: String,
 }
 
 impl QueueKey {
-    pub(crate) fn of(object: &impl ResourceExt) -> Self {
+    pub fn of(object: &impl ResourceExt) -> Self {
         Self::new(object.namespace().unwrap_or_default(), object.name_any())
     }
 
-    pub(crate) fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
         Self { namespace: namespace.into(), name: name.into() }
     }
 
     /// Reads what `Display` writes.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         text.split_once('/').map(|(namespace, name)| Self::new(namespace, name))
     }
 }
 
 /// The request that a namespace answers.
-pub(crate) fn answered_by(namespace: &Namespace) -> Option<QueueKey> {
+pub fn answered_by(namespace: &Namespace) -> Option<QueueKey> {
     QueueKey::parse(namespace.annotations().get(ANNOTATION_API_SERVICE_NAMESPACE)?)
 }
 
@@ -42,7 +42,7 @@ impl fmt::Display for QueueKey {
 
 /// A change in the cluster.
 #[derive(Clone, Debug)]
-pub(crate) enum ClusterChange {
+pub enum ClusterChange {
     /// A kind was relisted: anything may differ.
     Everything,
     /// The CRD of this name, or its label.
@@ -71,21 +71,21 @@ pub(crate) enum ClusterChange {
 
 /// The queues.
 #[derive(Debug, Default)]
-pub(crate) struct Queues {
+pub struct Queues {
     /// Names of CRDs.
-    pub(crate) sources: Arc<WorkQueue<String>>,
+    pub sources: Arc<WorkQueue<String>>,
     /// Names of contract namespaces.
-    pub(crate) contracts: Arc<WorkQueue<String>>,
-    pub(crate) exports: Arc<WorkQueue<QueueKey>>,
-    pub(crate) requests: Arc<WorkQueue<QueueKey>>,
+    pub contracts: Arc<WorkQueue<String>>,
+    pub exports: Arc<WorkQueue<QueueKey>>,
+    pub requests: Arc<WorkQueue<QueueKey>>,
     /// APIServiceExportRequests.
-    pub(crate) approvals: Arc<WorkQueue<QueueKey>>,
+    pub approvals: Arc<WorkQueue<QueueKey>>,
     /// Names of contract namespaces.
-    pub(crate) grants: Arc<WorkQueue<String>>,
+    pub grants: Arc<WorkQueue<String>>,
     /// Names of contract namespaces.
-    pub(crate) renewals: Arc<WorkQueue<String>>,
+    pub renewals: Arc<WorkQueue<String>>,
     /// Names of contract namespaces.
-    pub(crate) heartbeats: Arc<WorkQueue<String>>,
+    pub heartbeats: Arc<WorkQueue<String>>,
     /// Names of namespaces that stand for those of consumers.
-    pub(crate) sweeps: Arc<WorkQueue<String>>,
+    pub sweeps: Arc<WorkQueue<String>>,
 }

@@ -31,7 +31,7 @@ const SHORTEST: i64 = 600;
 /// A token that the API server cuts short would be renewed without end.
 const AT_MOST_EVERY: Duration = Duration::from_secs(60);
 
-pub(crate) fn run(tasks: &Tasks, context: &Arc<ProviderContext>) {
+pub fn run(tasks: &Tasks, context: &Arc<ProviderContext>) {
     let reconcile =
         |context: Arc<ProviderContext>, contract: String| async move { reconcile(&context, &contract).await };
     Controller {

@@ -9,12 +9,12 @@ use portolan_core::api::kubebind::LABEL_MANAGED_BY;
 use crate::{BINDER, MANAGED_BY};
 
 /// Name of the Role with the rights on exported kinds, and of its binding.
-pub(crate) const NAME: &str = "kube-binder-exports";
+pub const NAME: &str = "kube-binder-exports";
 const VERBS: [&str; 7] = ["get", "list", "watch", "create", "update", "patch", "delete"];
 const RBAC_GROUP: &str = "rbac.authorization.k8s.io";
 
 /// The Role with rights on exactly these resources, given as group and plural.
-pub(crate) fn role<'a>(resources: impl IntoIterator<Item = (&'a str, &'a str)>) -> Role {
+pub fn role<'a>(resources: impl IntoIterator<Item = (&'a str, &'a str)>) -> Role {
     let mut groups: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for (group, resource) in resources {
         groups.entry(group).or_default().insert(resource);
@@ -29,7 +29,7 @@ pub(crate) fn role<'a>(resources: impl IntoIterator<Item = (&'a str, &'a str)>) 
 }
 
 /// Gives the Role to the consumer of a contract namespace.
-pub(crate) fn binding(contract: &str) -> RoleBinding {
+pub fn binding(contract: &str) -> RoleBinding {
     let subject = Subject {
         kind: "ServiceAccount".to_owned(),
         name: BINDER.to_owned(),
@@ -42,13 +42,13 @@ pub(crate) fn binding(contract: &str) -> RoleBinding {
 }
 
 /// Returns `true` if a Role grants what it should. One without rules has none on the wire.
-pub(crate) fn grants(observed: &Role, desired: &Role) -> bool {
+pub fn grants(observed: &Role, desired: &Role) -> bool {
     let rules = |role: &Role| role.rules.clone().unwrap_or_default();
     rules(observed) == rules(desired)
 }
 
 /// Returns `true` if a binding gives the Role to the right subjects.
-pub(crate) fn binds(observed: &RoleBinding, desired: &RoleBinding) -> bool {
+pub fn binds(observed: &RoleBinding, desired: &RoleBinding) -> bool {
     observed.role_ref == desired.role_ref && observed.subjects == desired.subjects
 }
 

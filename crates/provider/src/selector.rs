@@ -12,10 +12,10 @@ const MAX_PREFIX_LENGTH: usize = 253;
 #[error(
     "{0:?} is not a label requirement: use key=value, key!=value, key in (a,b), key notin (a,b), key or !key"
 )]
-pub(crate) struct InvalidSelector(String);
+pub struct InvalidSelector(String);
 
 /// Reads a selector. The empty one selects everything.
-pub(crate) fn parse(text: &str) -> Result<Selector, InvalidSelector> {
+pub fn parse(text: &str) -> Result<Selector, InvalidSelector> {
     if text.trim().is_empty() {
         return Ok(Selector::default());
     }

@@ -16,7 +16,7 @@ use portolan_core::{
 use serde::Deserialize;
 use serde_json::json;
 
-pub(crate) use self::body::FullCrd;
+pub use self::body::FullCrd;
 use self::body::SourceSpec;
 use crate::{
     claims,
@@ -26,7 +26,7 @@ use crate::{
 /// A labelled CRD as far as plans read it; its schemas are read when they are written.
 #[derive(Resource, Clone, Debug, Deserialize)]
 #[resource(inherit = CustomResourceDefinition)]
-pub(crate) struct SourceCrd {
+pub struct SourceCrd {
     #[serde(deserialize_with = "slim")]
     metadata: ObjectMeta,
     spec: SourceSpec,
@@ -34,22 +34,22 @@ pub(crate) struct SourceCrd {
 
 /// The part of a CRD that consumers get.
 #[derive(Clone, Debug)]
-pub(crate) struct CrdOffer {
-    pub(crate) schema: SchemaOutlineSpec,
-    pub(crate) resource: ExportedResource,
-    pub(crate) terms: TenancyTerms,
-    pub(crate) claims: Vec<PermissionClaim>,
+pub struct CrdOffer {
+    pub schema: SchemaOutlineSpec,
+    pub resource: ExportedResource,
+    pub terms: TenancyTerms,
+    pub claims: Vec<PermissionClaim>,
     /// The approval, from an annotation, that the CRD is of a protected group.
-    pub(crate) approved: Option<String>,
+    pub approved: Option<String>,
     /// Fields of the CRD that consumers do not get.
-    pub(crate) dropped: Vec<String>,
+    pub dropped: Vec<String>,
     /// Changes with the schema.
-    pub(crate) hash: String,
+    pub hash: String,
 }
 
 /// Reasons why a labelled CRD is not offered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum OfferRefusal {
+pub enum OfferRefusal {
     /// It is terminating.
     Terminating,
     /// It cannot be offered, or nobody can tell how. What is exported already stays as it is.
@@ -61,7 +61,7 @@ const OWN_GROUP: &str = "It is in the API group of exports and bindings themselv
 
 impl SourceCrd {
     /// The terms of the offer, if the CRD is offered at all.
-    pub(crate) fn terms(&self, tenancy: Tenancy) -> Result<TenancyTerms, OfferRefusal> {
+    pub fn terms(&self, tenancy: Tenancy) -> Result<TenancyTerms, OfferRefusal> {
         if self.metadata.deletion_timestamp.is_some() {
             return Err(OfferRefusal::Terminating);
         }
@@ -73,30 +73,27 @@ impl SourceCrd {
     }
 
     /// The terms that an export has been made on.
-    pub(crate) fn terms_of(
-        &self,
-        export: &portolan_core::api::kubebind::APIServiceExportSpec,
-    ) -> TenancyTerms {
+    pub fn terms_of(&self, export: &portolan_core::api::kubebind::APIServiceExportSpec) -> TenancyTerms {
         TenancyTerms::agreed(self.spec.scope, export.isolation, export.informer_scope)
     }
 
     /// Group and plural.
-    pub(crate) fn group_resource(&self) -> (&str, &str) {
+    pub fn group_resource(&self) -> (&str, &str) {
         (&self.spec.group, &self.spec.names.plural)
     }
 
     /// Returns `true` if its exports may be recreated where consumers have objects.
-    pub(crate) fn allows_replacement(&self) -> bool {
+    pub fn allows_replacement(&self) -> bool {
         self.annotations().get(ANNOTATION_ALLOW_REPLACE).is_some_and(|value| value == "true")
     }
 
     /// The offer to consumers.
-    pub(crate) fn offer(&self, tenancy: Tenancy) -> Result<CrdOffer, OfferRefusal> {
+    pub fn offer(&self, tenancy: Tenancy) -> Result<CrdOffer, OfferRefusal> {
         self.offer_on(self.terms(tenancy)?)
     }
 
     /// The offer to consumers on these terms.
-    pub(crate) fn offer_on(&self, terms: TenancyTerms) -> Result<CrdOffer, OfferRefusal> {
+    pub fn offer_on(&self, terms: TenancyTerms) -> Result<CrdOffer, OfferRefusal> {
         let schema = self.spec.outline(terms).map_err(OfferRefusal::NotExportable)?;
         let resource = ExportedResource {
             group: schema.group.clone(),
@@ -116,7 +113,7 @@ impl SourceCrd {
 
 impl CrdOffer {
     /// Returns `true` if consumers convert between versions in another way than this cluster.
-    pub(crate) fn drops_conversion(&self) -> bool {
+    pub fn drops_conversion(&self) -> bool {
         self.dropped.iter().any(|field| field == body::CONVERSION_SERVICE)
     }
 }
@@ -129,7 +126,7 @@ fn hash(schema: &SchemaOutlineSpec, approved: Option<&str>, dropped: &[String]) 
 }
 
 /// The message about fields that consumers do not get.
-pub(crate) fn not_carried(dropped: &[String]) -> String {
+pub fn not_carried(dropped: &[String]) -> String {
     let service = dropped.iter().any(|field| field == body::CONVERSION_SERVICE);
     let cure = if service {
         " Consumers cannot reach a Service of this cluster, so they convert between versions without the webhook: \

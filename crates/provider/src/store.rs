@@ -11,7 +11,7 @@ use tracing::warn;
 use crate::queues::ClusterChange;
 
 /// Follows a kind. `change` says whom an object concerns, and is told whether the object is gone.
-pub(crate) fn follow<K>(
+pub fn follow<K>(
     tasks: &Tasks,
     api: Api<K>,
     config: watcher::Config,

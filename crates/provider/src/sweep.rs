@@ -31,7 +31,7 @@ const RESYNC: Duration = Duration::from_secs(600);
 /// Time until rights that were given or taken away take effect.
 const SETTLE: Duration = Duration::from_secs(2);
 
-pub(crate) fn run(tasks: &Tasks, context: &Arc<ProviderContext>) {
+pub fn run(tasks: &Tasks, context: &Arc<ProviderContext>) {
     let reconcile = |context: Arc<ProviderContext>, namespace: String| async move {
         reconcile(&context, &namespace).await
     };

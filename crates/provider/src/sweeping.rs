@@ -8,20 +8,20 @@ use crate::queues::QueueKey;
 
 /// The requests whose namespaces are about to be deleted: they are not answered meanwhile.
 #[derive(Debug, Default)]
-pub(crate) struct Sweeping(Mutex<HashSet<QueueKey>>);
+pub struct Sweeping(Mutex<HashSet<QueueKey>>);
 
 impl Sweeping {
-    pub(crate) fn holds(&self, key: &QueueKey) -> bool {
+    pub fn holds(&self, key: &QueueKey) -> bool {
         self.0.lock().contains(key)
     }
 
-    pub(crate) fn begin(&self, key: &QueueKey) -> Swept<'_> {
+    pub fn begin(&self, key: &QueueKey) -> Swept<'_> {
         self.0.lock().insert(key.clone());
         Swept { all: self, key: key.clone() }
     }
 }
 
-pub(crate) struct Swept<'a> {
+pub struct Swept<'a> {
     all: &'a Sweeping,
     key: QueueKey,
 }

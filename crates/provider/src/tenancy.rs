@@ -4,13 +4,13 @@ use clap::ValueEnum;
 use portolan_core::api::kubebind::{InformerScope, Isolation, ResourceScope};
 
 /// Annotation on an exported CRD: `prefixed`, `namespaced` or `none` instead of what `--isolation` says.
-pub(crate) const ANNOTATION_ISOLATION: &str = "kube-bind.io/isolation";
+pub const ANNOTATION_ISOLATION: &str = "kube-bind.io/isolation";
 /// Annotation on an exported CRD: `namespaced` or `cluster` instead of what `--consumer-scope` says.
-pub(crate) const ANNOTATION_CONSUMER_SCOPE: &str = "kube-bind.io/consumer-scope";
+pub const ANNOTATION_CONSUMER_SCOPE: &str = "kube-bind.io/consumer-scope";
 
 /// Isolation of the cluster-scoped copies of several consumers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum IsolationFlag {
+pub enum IsolationFlag {
     /// The copy is named `<contract namespace>-<name>`.
     #[default]
     Prefixed,
@@ -22,7 +22,7 @@ pub(crate) enum IsolationFlag {
 
 /// Reach of a consumer's watch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ConsumerScope {
+pub enum ConsumerScope {
     /// One watch per namespace that was made for the consumer.
     #[default]
     Namespaced,
@@ -32,27 +32,27 @@ pub(crate) enum ConsumerScope {
 
 /// The operator's choice for all CRDs.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Tenancy {
-    pub(crate) isolation: IsolationFlag,
-    pub(crate) scope: ConsumerScope,
+pub struct Tenancy {
+    pub isolation: IsolationFlag,
+    pub scope: ConsumerScope,
     /// `true` if consumers may see one another where RBAC cannot separate them.
-    pub(crate) allow_shared: bool,
+    pub allow_shared: bool,
 }
 
 /// The terms of one CRD.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TenancyTerms {
+pub struct TenancyTerms {
     /// The scope that consumers see.
-    pub(crate) scope: ResourceScope,
-    pub(crate) isolation: Isolation,
-    pub(crate) reach: InformerScope,
+    pub scope: ResourceScope,
+    pub isolation: Isolation,
+    pub reach: InformerScope,
     /// Place of the copies.
-    pub(crate) place: CopyPlace,
+    pub place: CopyPlace,
 }
 
 /// Place of a consumer's copies, and with that the rights it needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum CopyPlace {
+pub enum CopyPlace {
     /// In namespaces that were made for the consumer.
     Mapped,
     /// In the contract namespace.
@@ -63,7 +63,7 @@ pub(crate) enum CopyPlace {
 
 impl TenancyTerms {
     /// The terms on which a kind of this scope was exported.
-    pub(crate) const fn agreed(scope: ResourceScope, isolation: Isolation, reach: InformerScope) -> Self {
+    pub const fn agreed(scope: ResourceScope, isolation: Isolation, reach: InformerScope) -> Self {
         let (scope, place) = match (scope, isolation) {
             (ResourceScope::Namespaced, Isolation::Namespaced) => {
                 (ResourceScope::Cluster, CopyPlace::Contract)
@@ -75,7 +75,7 @@ impl TenancyTerms {
     }
 
     /// Returns `true` if a consumer can see copies of others.
-    pub(crate) fn is_shared(self) -> bool {
+    pub fn is_shared(self) -> bool {
         self.place == CopyPlace::Cluster
             || (self.place == CopyPlace::Mapped && self.reach == InformerScope::Cluster)
     }
@@ -83,7 +83,7 @@ impl TenancyTerms {
 
 impl Tenancy {
     /// The terms of a CRD of a scope with these annotations. The error is for people.
-    pub(crate) fn terms<'a>(
+    pub fn terms<'a>(
         self,
         scope: ResourceScope,
         annotation: impl Fn(&str) -> Option<&'a str>,

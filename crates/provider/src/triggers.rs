@@ -9,7 +9,7 @@ use crate::{
 
 impl ProviderContext {
     /// Adds to the queues whatever a change concerns.
-    pub(crate) fn trigger(&self, change: ClusterChange) {
+    pub fn trigger(&self, change: ClusterChange) {
         let queues = &self.queues;
         match change {
             ClusterChange::Everything => self.trigger_everything(),
@@ -94,7 +94,7 @@ impl ProviderContext {
         self.requests.all().iter().for_each(|request| self.queues.requests.add(QueueKey::of(&**request)));
     }
 
-    pub(crate) fn trigger_in_contract(&self, namespace: &str) {
+    pub fn trigger_in_contract(&self, namespace: &str) {
         self.queues.contracts.add(namespace.to_owned());
         for crd in self.crds.all() {
             self.queues.exports.add(QueueKey::new(namespace, crd.name_any()));

@@ -71,6 +71,10 @@ struct State {
     redirects: Vec<String>,
     lifetime: i64,
     is_down: bool,
+    /// Renewals bring no ID token and no refresh token.
+    is_sparing: bool,
+    /// The issuer that discovery names, where it is another.
+    named: Option<String>,
 }
 
 impl LoginProvider {
@@ -117,6 +121,16 @@ impl LoginProvider {
         self.shared.state.lock().is_down = is_down;
     }
 
+    /// Answers renewals without an ID token and without a refresh token, as `OpenID` Connect lets it.
+    pub fn is_sparing(&self, is_sparing: bool) {
+        self.shared.state.lock().is_sparing = is_sparing;
+    }
+
+    /// Names this issuer in discovery from now on.
+    pub fn names_itself(&self, issuer: &str) {
+        self.shared.state.lock().named = Some(issuer.to_owned());
+    }
+
     /// An ID token of somebody, as a script has it that signed in by other means.
     ///
     /// # Panics
@@ -128,9 +142,14 @@ impl LoginProvider {
 
     /// What somebody's browser is told at the end of the page of login: where to go, with a code or an error.
     pub fn consent(&self, authorize: &str, name: &str) -> Result<String> {
-        let target = authorize.strip_prefix(&self.url).context("this is another provider's")?;
         let name: String = url::form_urlencoded::byte_serialize(name.as_bytes()).collect();
-        let request = format!("GET {target}&login_as={name} HTTP/1.1\r\nhost: login\r\n\r\n");
+        self.visit(&format!("{authorize}&login_as={name}"))
+    }
+
+    /// What a browser is told whose person is not signed in at this provider.
+    pub fn visit(&self, authorize: &str) -> Result<String> {
+        let target = authorize.strip_prefix(&self.url).context("this is another provider's")?;
+        let request = format!("GET {target} HTTP/1.1\r\nhost: login\r\n\r\n");
         let request = wire::Request::read(&request).context("no request")?;
         let answer = pages::answer(&self.shared, &request);
         let to = answer.headers.trim().strip_prefix("location: ").map(str::to_owned);
@@ -145,6 +164,11 @@ impl LoginProvider {
     /// The refresh tokens that still work.
     pub fn live_refresh_tokens(&self) -> usize {
         self.shared.state.lock().grants.live()
+    }
+
+    /// Takes all refresh tokens back, as an administrator does.
+    pub fn revoke_all(&self) {
+        self.shared.state.lock().grants.revoke_all();
     }
 
     /// Number of refresh tokens that were revoked at the revocation endpoint.

@@ -28,7 +28,7 @@ use tracing::{info, warn};
 use crate::binding::{ANY, Bindings};
 
 /// More broken annotations than Events are written about at once.
-pub(crate) const MAX_FAULTS: usize = 256;
+pub const MAX_FAULTS: usize = 256;
 
 /// Limit for a read.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
@@ -38,21 +38,21 @@ const MAX_DELAY: Duration = Duration::from_secs(15);
 
 /// One account.
 #[derive(Debug)]
-pub(crate) struct Account {
-    pub(crate) uid: String,
-    pub(crate) bindings: Bindings,
+pub struct Account {
+    pub uid: String,
+    pub bindings: Bindings,
 }
 
 /// An account whose annotations a person should look at.
 #[derive(Debug)]
-pub(crate) struct AnnotationFault {
-    pub(crate) on: ObjectReference,
-    pub(crate) note: String,
+pub struct AnnotationFault {
+    pub on: ObjectReference,
+    pub note: String,
 }
 
 /// Reasons why an account is not known.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Unread {
+pub enum Unread {
     #[error("the exchange may not read it")]
     Forbidden,
     #[error("the API server does not answer")]
@@ -60,7 +60,7 @@ pub(crate) enum Unread {
 }
 
 /// The accounts of one namespace, or of all.
-pub(crate) struct Accounts {
+pub struct Accounts {
     client: Client,
     /// None: of all.
     namespace: Option<String>,
@@ -74,7 +74,7 @@ pub(crate) struct Accounts {
 
 impl Accounts {
     /// Starts to follow the accounts of a namespace; `*` is every one.
-    pub(crate) fn start(
+    pub fn start(
         client: &Client,
         namespace: &str,
         faults: mpsc::Sender<AnnotationFault>,
@@ -100,23 +100,23 @@ impl Accounts {
         accounts
     }
 
-    pub(crate) fn stop(&self) {
+    pub fn stop(&self) {
         self.tasks.cancel();
     }
 
     /// Returns `true` if the watch follows the API server.
-    pub(crate) fn are_followed(&self) -> bool {
+    pub fn are_followed(&self) -> bool {
         self.followed.load(Ordering::Acquire)
     }
 
     /// An account as the watch has it; `None` when there is none of that name.
-    pub(crate) fn known(&self, namespace: &str, name: &str) -> Option<Arc<Account>> {
+    pub fn known(&self, namespace: &str, name: &str) -> Option<Arc<Account>> {
         let place = (namespace.to_owned(), name.to_owned());
         self.known.read().get(&place).cloned()
     }
 
     /// An account as the API server has it now.
-    pub(crate) async fn read(&self, namespace: &str, name: &str) -> Result<Option<Arc<Account>>, Unread> {
+    pub async fn read(&self, namespace: &str, name: &str) -> Result<Option<Arc<Account>>, Unread> {
         let api = Api::<ServiceAccount>::namespaced(self.client.clone(), namespace);
         match timeout(READ_TIMEOUT, api.get_opt(name)).await {
             Ok(Ok(account)) => Ok(account.map(|account| Arc::new(self.understood(&account)))),
@@ -127,7 +127,7 @@ impl Accounts {
     }
 
     /// Every account as the API server has it now, by namespace and name.
-    pub(crate) async fn read_all(&self) -> Result<Vec<((String, String), Account)>, Unread> {
+    pub async fn read_all(&self) -> Result<Vec<((String, String), Account)>, Unread> {
         let api = match &self.namespace {
             Some(namespace) => Api::namespaced(self.client.clone(), namespace),
             None => Api::all(self.client.clone()),

@@ -31,19 +31,19 @@ pub struct ExchangeArgs {
     pub(crate) command: Option<Command>,
     /// File with issuers, namespaces and audiences. It is read again when it changes.
     #[arg(long, env = "CONFIG_PATH", default_value = DEFAULT_CONFIG, value_name = "FILE", global = true)]
-    pub(crate) config: PathBuf,
+    pub config: PathBuf,
     /// Address that the exchange listens on.
     #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::UNSPECIFIED), value_name = "ADDRESS", value_parser = address)]
-    pub(crate) http_addr: IpAddr,
+    pub http_addr: IpAddr,
     /// Port that the exchange listens on.
     #[arg(long, default_value_t = DEFAULT_PORT, value_name = "PORT")]
-    pub(crate) http_port: u16,
+    pub http_port: u16,
     /// Serve plain HTTP, behind something that terminates TLS.
     #[arg(long, conflicts_with = "tls_cert_file")]
-    pub(crate) plain_http: bool,
+    pub plain_http: bool,
     /// Started under its other name, which serves plain HTTP unless a flag says otherwise.
     #[arg(long, hide = true)]
-    pub(crate) original_name: bool,
+    pub original_name: bool,
     #[command(flatten)]
     pub(crate) tls: TlsArgs,
     #[command(flatten)]
@@ -60,7 +60,7 @@ pub struct ExchangeArgs {
 
 /// Commands that end by themselves.
 #[derive(Subcommand, Clone, Debug)]
-pub(crate) enum Command {
+pub enum Command {
     /// Checks the configuration and everything that it names.
     Check(CheckArgs),
     /// Says whether a token would be exchanged for one of an account, and which rule decides. The token comes from
@@ -70,13 +70,13 @@ pub(crate) enum Command {
 
 /// Flags of `explain`.
 #[derive(ClapArgs, Clone, Debug)]
-pub(crate) struct ExplainArgs {
+pub struct ExplainArgs {
     /// Namespace of the account whose token would be asked for.
     #[arg(long, value_name = "NAMESPACE")]
-    pub(crate) namespace: String,
+    pub namespace: String,
     /// That account.
     #[arg(long, value_name = "NAME")]
-    pub(crate) service_account: String,
+    pub service_account: String,
 }
 
 /// An address; an empty one means all addresses, as in Go.
@@ -101,7 +101,7 @@ impl ExchangeArgs {
 
     /// Flags of the admin port. Under the old name the port is left to the exchange, whose clients may know it at any
     /// port.
-    pub(crate) fn admin(&self) -> AdminArgs {
+    pub fn admin(&self) -> AdminArgs {
         let mut admin = self.admin.clone();
         if self.original_name && admin.admin_address.port() == self.http_port {
             admin.admin_address.set_port(self.http_port.checked_add(1).unwrap_or(DEFAULT_PORT));
@@ -110,7 +110,7 @@ impl ExchangeArgs {
     }
 
     /// The configuration, as the exchange reads it.
-    pub(crate) async fn configuration(&self) -> Result<ExchangeConfig, ConfigError> {
+    pub async fn configuration(&self) -> Result<ExchangeConfig, ConfigError> {
         ExchangeConfig::read_or_default(&self.config).await
     }
 

@@ -21,29 +21,29 @@ const UNPROVEN: [&str; 9] =
 
 /// Facts about a caller, as far as the exchange came.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct CallerFacts {
+pub struct CallerFacts {
     /// An issuer that is listed, or that a binding names.
-    pub(crate) issuer: Option<String>,
-    pub(crate) subject: Option<String>,
-    pub(crate) token_id: Option<String>,
+    pub issuer: Option<String>,
+    pub subject: Option<String>,
+    pub token_id: Option<String>,
     /// The key of the annotation that was met.
-    pub(crate) binding: Option<String>,
+    pub binding: Option<String>,
     /// Whom the token should be for, where it is for others.
-    pub(crate) wanted: Vec<String>,
+    pub wanted: Vec<String>,
     /// An issuer that a token claims and that is not listed.
-    pub(crate) unlisted: Option<String>,
+    pub unlisted: Option<String>,
     /// The caller's address as proxies tell it. Anybody can write that.
-    pub(crate) forwarded: Option<String>,
+    pub forwarded: Option<String>,
 }
 
 impl CallerFacts {
     /// Takes over what a token says whose signature was right.
-    pub(crate) fn take(&mut self, claims: &TokenClaims) {
+    pub fn take(&mut self, claims: &TokenClaims) {
         self.subject.clone_from(&claims.sub);
         self.token_id.clone_from(&claims.jti);
     }
 
-    pub(crate) fn forwarded(header: Option<&str>) -> Self {
+    pub fn forwarded(header: Option<&str>) -> Self {
         let forwarded = header.map(|text| text.chars().take(MAX_FORWARDED).collect());
         Self { forwarded, ..Self::default() }
     }
@@ -51,7 +51,7 @@ impl CallerFacts {
 
 /// Writes the lines.
 #[derive(Debug)]
-pub(crate) struct Audit {
+pub struct Audit {
     junk: JunkCounter,
     hints: RateLimit,
 }
@@ -64,16 +64,16 @@ impl Default for Audit {
 
 impl Audit {
     /// Reports what was only counted.
-    pub(crate) fn report(&self) {
+    pub fn report(&self) {
         self.junk.report();
     }
 
     /// Reports everything that was only counted, at the end.
-    pub(crate) fn report_all(&self) {
+    pub fn report_all(&self) {
         self.junk.report_all();
     }
 
-    pub(crate) fn decided(
+    pub fn decided(
         &self,
         wish: &ExchangeWish,
         about: &CallerFacts,

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 /// The audience that matches every other.
-pub(crate) const ANY: &str = "*";
+pub const ANY: &str = "*";
 
 /// An annotation is a binding when its key contains this.
 const MARK: &str = "kfca";
@@ -19,41 +19,41 @@ const MAX_BYTES: usize = 4096;
 
 /// A permission to exchange tokens of one subject for tokens of the account.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Binding {
+pub struct Binding {
     /// The key of its annotation.
-    pub(crate) key: String,
+    pub key: String,
     /// The issuer of the source, byte for byte.
-    pub(crate) issuer: String,
+    pub issuer: String,
     /// The subject of the source, byte for byte.
-    pub(crate) subject: String,
+    pub subject: String,
     /// The source must be for one of these. None: for what the service asks for.
-    pub(crate) audience: Vec<String>,
+    pub audience: Vec<String>,
     /// Other claims that the source must have.
-    pub(crate) claims: BTreeMap<String, Value>,
+    pub claims: BTreeMap<String, Value>,
     /// The uid of the source's `ServiceAccount`, so that one that is recreated inherits nothing.
-    pub(crate) uid: Option<String>,
+    pub uid: Option<String>,
     /// Limit on the new token's lifetime.
-    pub(crate) max_lifetime: Option<Duration>,
+    pub max_lifetime: Option<Duration>,
     /// Whom the new token is for. None: the API server.
-    pub(crate) audiences: Vec<String>,
+    pub audiences: Vec<String>,
 }
 
 /// The bindings of one account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Bindings {
+pub struct Bindings {
     /// Those that can be used, in the order of their keys.
-    pub(crate) good: Vec<Arc<Binding>>,
+    pub good: Vec<Arc<Binding>>,
     /// Those that cannot.
-    pub(crate) broken: Vec<BrokenBinding>,
+    pub broken: Vec<BrokenBinding>,
 }
 
 /// An annotation that is no binding although its key says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct BrokenBinding {
+pub struct BrokenBinding {
     /// Its key.
-    pub(crate) key: String,
+    pub key: String,
     /// The fault of the binding.
-    pub(crate) problem: String,
+    pub problem: String,
 }
 
 /// A binding as it is written. A field that is not known here may be a misspelt condition, so it is refused.
@@ -103,7 +103,7 @@ enum Lifetime {
 
 impl Bindings {
     /// Reads the annotations of an account. One that is broken does not touch the others.
-    pub(crate) fn of(annotations: Option<&BTreeMap<String, String>>) -> Self {
+    pub fn of(annotations: Option<&BTreeMap<String, String>>) -> Self {
         let mut bindings = Self::default();
         let marked = annotations.into_iter().flatten().filter(|(key, _)| key.contains(MARK));
         for (index, (key, text)) in marked.enumerate() {

@@ -30,7 +30,7 @@ fn entry(name: impl Into<String>, result: Result<String, String>, cure: &str, pl
     Check::new(name, result, cure, format!("{DOCS}#{place}"))
 }
 
-pub(crate) fn run(args: &ExchangeArgs, how: &CheckArgs) -> ExitCode {
+pub fn run(args: &ExchangeArgs, how: &CheckArgs) -> ExitCode {
     check::run(&args.log, how, || checks(args))
 }
 

@@ -18,65 +18,65 @@ use portolan_runtime::{
 use crate::binding::ANY;
 
 /// Default path of the configuration. The file may be absent.
-pub(crate) const DEFAULT_CONFIG: &str = "config/exchange.yaml";
+pub const DEFAULT_CONFIG: &str = "config/exchange.yaml";
 /// Whom a source token must be for when the configuration does not say.
-pub(crate) const AUDIENCE: &str = "portolan-token-exchange";
+pub const AUDIENCE: &str = "portolan-token-exchange";
 /// Never among "every namespace".
-pub(crate) const KUBE_SYSTEM: &str = "kube-system";
+pub const KUBE_SYSTEM: &str = "kube-system";
 
 /// A configuration that was checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ExchangeConfig {
+pub struct ExchangeConfig {
     /// Whom a source token must be for; `*` is anybody.
-    pub(crate) audiences: Vec<String>,
+    pub audiences: Vec<String>,
     /// By the first of their names.
-    pub(crate) issuers: BTreeMap<String, Arc<IssuerConfig>>,
+    pub issuers: BTreeMap<String, Arc<IssuerConfig>>,
     /// `true` if annotations may name issuers that are not listed.
-    pub(crate) any_issuer: bool,
+    pub any_issuer: bool,
     /// Namespaces whose accounts can be had; `*` is every one but `kube-system`.
-    pub(crate) namespaces: BTreeSet<String>,
-    pub(crate) rates: Rates,
+    pub namespaces: BTreeSet<String>,
+    pub rates: Rates,
 }
 
 /// One issuer whose tokens are exchanged.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct IssuerConfig {
+pub struct IssuerConfig {
     /// Names of the issuer: one, or during a change the new and the old one.
-    pub(crate) issuers: Vec<String>,
-    pub(crate) api_server: Option<String>,
-    pub(crate) ca_cert: Option<PathBuf>,
-    pub(crate) token_path: Option<PathBuf>,
-    pub(crate) jwks_uri: Option<String>,
+    pub issuers: Vec<String>,
+    pub api_server: Option<String>,
+    pub ca_cert: Option<PathBuf>,
+    pub token_path: Option<PathBuf>,
+    pub jwks_uri: Option<String>,
     /// Instead of those of the service.
-    pub(crate) audiences: Option<Vec<String>>,
-    pub(crate) max_source_lifetime: Duration,
-    pub(crate) allow_addresses: Vec<NamedAddress>,
-    pub(crate) plain_http: bool,
-    pub(crate) require_key_id: bool,
+    pub audiences: Option<Vec<String>>,
+    pub max_source_lifetime: Duration,
+    pub allow_addresses: Vec<NamedAddress>,
+    pub plain_http: bool,
+    pub require_key_id: bool,
     /// With its keys, or, where it is a cluster, by its API server too.
-    pub(crate) mode: VerificationMode,
-    pub(crate) leeway: SignedDuration,
-    pub(crate) cooldown: Duration,
-    pub(crate) refresh_every: Duration,
+    pub mode: VerificationMode,
+    pub leeway: SignedDuration,
+    pub cooldown: Duration,
+    pub refresh_every: Duration,
 }
 
 /// Exchanges per second; none means as many as come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_field_names, reason = "as they are written: perCaller, perIssuer, perAddress")]
-pub(crate) struct Rates {
-    pub(crate) per_caller: Option<u32>,
-    pub(crate) per_issuer: Option<u32>,
-    pub(crate) per_address: Option<u32>,
+pub struct Rates {
+    pub per_caller: Option<u32>,
+    pub per_issuer: Option<u32>,
+    pub per_address: Option<u32>,
 }
 
 impl ExchangeConfig {
     /// Reads a file.
-    pub(crate) async fn read(path: &Path) -> Result<Self, ConfigError> {
+    pub async fn read(path: &Path) -> Result<Self, ConfigError> {
         Self::parse(&config::read(path).await?)
     }
 
     /// The file that was named, or, where nobody named one and there is none, the defaults.
-    pub(crate) async fn read_or_default(path: &Path) -> Result<Self, ConfigError> {
+    pub async fn read_or_default(path: &Path) -> Result<Self, ConfigError> {
         let default = path.as_os_str() == DEFAULT_CONFIG;
         if default && !tokio::fs::try_exists(path).await.unwrap_or(false) {
             return Ok(Self::empty());
@@ -84,34 +84,34 @@ impl ExchangeConfig {
         Self::read(path).await
     }
 
-    pub(crate) fn parse(text: &str) -> Result<Self, ConfigError> {
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
         config::parse::<file::File>(text)?.check()
     }
 
     /// The configuration without a file: nobody may exchange anything.
-    pub(crate) fn empty() -> Self {
+    pub fn empty() -> Self {
         let Ok(config) = file::File::default().check() else { unreachable!("the defaults are sound") };
         config
     }
 
     /// Whom a token of an issuer must be for.
-    pub(crate) fn audiences_of<'a>(&'a self, issuer: &'a IssuerConfig) -> &'a [String] {
+    pub fn audiences_of<'a>(&'a self, issuer: &'a IssuerConfig) -> &'a [String] {
         issuer.audiences.as_ref().unwrap_or(&self.audiences)
     }
 
     /// Returns `true` if accounts of a namespace can be had.
-    pub(crate) fn has_namespace(&self, namespace: &str) -> bool {
+    pub fn has_namespace(&self, namespace: &str) -> bool {
         let every = self.namespaces.contains(ANY) && namespace != KUBE_SYSTEM;
         every || self.namespaces.contains(namespace)
     }
 
     /// Every file that the configuration names.
-    pub(crate) fn files(&self) -> Vec<PathBuf> {
+    pub fn files(&self) -> Vec<PathBuf> {
         self.issuers.values().filter_map(|issuer| issuer.ca_cert.clone()).collect()
     }
 
     /// Warnings for an operator about this configuration. `own` is the issuer of the target cluster.
-    pub(crate) fn warnings(&self, own: Option<&str>) -> Vec<String> {
+    pub fn warnings(&self, own: Option<&str>) -> Vec<String> {
         let mut warnings = Vec::new();
         let mut warn = |text: String| warnings.push(text);
         if self.issuers.is_empty() && !self.any_issuer {
@@ -144,17 +144,17 @@ impl ExchangeConfig {
 
 impl IssuerConfig {
     /// The current name of the issuer, or the one after a change.
-    pub(crate) fn name(&self) -> &str {
+    pub fn name(&self) -> &str {
         self.issuers.first().map_or("", String::as_str)
     }
 
     /// Returns `true` if the issuer has this name, byte for byte.
-    pub(crate) fn has_name(&self, name: &str) -> bool {
+    pub fn has_name(&self, name: &str) -> bool {
         self.issuers.iter().any(|issuer| issuer == name)
     }
 
     /// An issuer that only an annotation names.
-    pub(crate) fn unlisted(issuer: &str) -> Result<Self, String> {
+    pub fn unlisted(issuer: &str) -> Result<Self, String> {
         file::IssuerFile::named(issuer).check()
     }
 }

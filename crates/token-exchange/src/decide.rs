@@ -13,32 +13,32 @@ const SHORTEST: i64 = 600;
 const LONGEST: i64 = 3600;
 
 /// The label of a source that is for somebody else.
-pub(crate) const FOR_OTHERS: &str = "audience";
+pub const FOR_OTHERS: &str = "audience";
 
 /// A source whose signature, time and issuer are right.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Source<'a> {
-    pub(crate) token: &'a UnverifiedToken<'a>,
-    pub(crate) claims: &'a TokenClaims,
+pub struct Source<'a> {
+    pub token: &'a UnverifiedToken<'a>,
+    pub claims: &'a TokenClaims,
     /// Whom it must be for, unless a binding says otherwise.
-    pub(crate) wanted: &'a [String],
+    pub wanted: &'a [String],
 }
 
 /// Returns `true` if a token is for one of the wanted audiences.
-pub(crate) fn is_for(claims: &TokenClaims, wanted: &[String]) -> bool {
+pub fn is_for(claims: &TokenClaims, wanted: &[String]) -> bool {
     wanted.iter().any(|wanted| wanted == ANY || claims.aud.0.contains(wanted))
 }
 
 /// Returns `true` if the issuer gave a token no more time than `most`. One that does not say when it was made may
 /// have any age.
-pub(crate) fn is_short(claims: &TokenClaims, most: Duration) -> bool {
+pub fn is_short(claims: &TokenClaims, most: Duration) -> bool {
     let (Some(begin), Some(end)) = (claims.iat, claims.exp) else { return false };
     end.0.saturating_sub(begin.0) <= i64::try_from(most.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// The first binding that the source meets; otherwise the label of what was missing in the one that came
 /// nearest.
-pub(crate) fn matching<'b>(
+pub fn matching<'b>(
     bindings: &'b [Arc<Binding>],
     source: Source<'_>,
 ) -> Result<&'b Arc<Binding>, &'static str> {
@@ -53,7 +53,7 @@ pub(crate) fn matching<'b>(
 }
 
 /// The first condition of a binding that a source does not meet, and the how manieth that is.
-pub(crate) fn missing(
+pub fn missing(
     binding: &Binding,
     Source { token, claims, wanted }: Source<'_>,
 ) -> Option<(u8, &'static str)> {
@@ -75,7 +75,7 @@ pub(crate) fn missing(
 
 /// Lifetime of the new token: no longer than the source, its binding and an hour, but as long as the API server gives
 /// at least.
-pub(crate) fn lifetime(binding: &Binding, claims: &TokenClaims, now: Timestamp) -> SignedDuration {
+pub fn lifetime(binding: &Binding, claims: &TokenClaims, now: Timestamp) -> SignedDuration {
     let left = claims.exp.map_or(0, |end| end.0 - now.as_second());
     let wished =
         binding.max_lifetime.map_or(LONGEST, |most| i64::try_from(most.as_secs()).unwrap_or(LONGEST));

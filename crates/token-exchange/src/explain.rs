@@ -25,7 +25,7 @@ use crate::{
     state::{ConfigSnapshot, ExchangeState},
 };
 
-pub(crate) fn run(args: &ExchangeArgs, wanted: &ExplainArgs) -> ExitCode {
+pub fn run(args: &ExchangeArgs, wanted: &ExplainArgs) -> ExitCode {
     // Without its configuration and its cluster there is nothing to explain.
     explain::run(&args.log, |token| said(args, wanted, token))
 }

@@ -33,15 +33,15 @@ const BEAT: Duration = Duration::from_millis(25);
 
 /// State that the handlers share.
 #[derive(Clone)]
-pub(crate) struct App {
-    pub(crate) state: Arc<ExchangeState>,
-    pub(crate) audit: Arc<Audit>,
-    pub(crate) metrics: ExchangeMetrics,
-    pub(crate) readiness: Readiness,
+pub struct App {
+    pub state: Arc<ExchangeState>,
+    pub audit: Arc<Audit>,
+    pub metrics: ExchangeMetrics,
+    pub readiness: Readiness,
 }
 
 /// Every route. Metrics and health of the process are on the admin port.
-pub(crate) fn router(app: App) -> Router {
+pub fn router(app: App) -> Router {
     Router::new()
         .route("/exchangeToken", any(document::exchange_token))
         .route("/token", any(rfc8693::token))

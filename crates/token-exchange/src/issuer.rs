@@ -22,11 +22,11 @@ use tracing::warn;
 use crate::config::IssuerConfig;
 
 /// One issuer.
-pub(crate) struct SourceIssuer {
-    pub(crate) config: Arc<IssuerConfig>,
-    pub(crate) jwks: Arc<Jwks>,
+pub struct SourceIssuer {
+    pub config: Arc<IssuerConfig>,
+    pub jwks: Arc<Jwks>,
     /// Limit on the rate of its callers.
-    pub(crate) rate: Option<RateLimit>,
+    pub rate: Option<RateLimit>,
     outbound: CaCertFetcher,
     credential: CredentialSource,
     tasks: Tasks,
@@ -34,16 +34,16 @@ pub(crate) struct SourceIssuer {
 
 /// Addresses of our own API server, and who vouches for an issuer's URL.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Surroundings<'a> {
-    pub(crate) own_api_server: &'a [SocketAddr],
+pub struct Surroundings<'a> {
+    pub own_api_server: &'a [SocketAddr],
     /// An operator may name an issuer in a private network; an annotation may not.
-    pub(crate) by_operator: bool,
-    pub(crate) per_second: Option<u32>,
+    pub by_operator: bool,
+    pub per_second: Option<u32>,
 }
 
 impl SourceIssuer {
     /// Starts to keep its keys fresh.
-    pub(crate) async fn start(
+    pub async fn start(
         config: Arc<IssuerConfig>,
         surroundings: Surroundings<'_>,
         tasks: &Tasks,
@@ -76,20 +76,20 @@ impl SourceIssuer {
     }
 
     /// Returns `true` if the issuer can be kept under another configuration.
-    pub(crate) async fn fits(&self, config: &IssuerConfig, per_second: Option<u32>) -> bool {
+    pub async fn fits(&self, config: &IssuerConfig, per_second: Option<u32>) -> bool {
         *self.config == *config
             && RateLimit::is(self.rate.as_ref(), per_second)
             && self.outbound.is_current().await
     }
 
     /// Stops to load keys.
-    pub(crate) fn stop(&self) {
+    pub fn stop(&self) {
         self.tasks.cancel();
     }
 
     /// The claims of a token that the issuer has signed. A key that is not known causes one request to the
     /// issuer, at most once per cooldown for all callers together.
-    pub(crate) async fn verify(
+    pub async fn verify(
         &self,
         token: &UnverifiedToken<'_>,
         now: Timestamp,
@@ -115,7 +115,7 @@ impl SourceIssuer {
 
     /// Asks the cluster that issued a token, where that is configured, whether the token still counts: its pod or
     /// account may be gone. The signature was checked before.
-    pub(crate) async fn stands_by(
+    pub async fn stands_by(
         &self,
         token: &UnverifiedToken<'_>,
         claims: &TokenClaims,
@@ -130,7 +130,7 @@ impl SourceIssuer {
     }
 
     /// Checks that its API server reviews our own token, as it is to review those of callers.
-    pub(crate) async fn reviews_its_own(&self) -> Result<(), String> {
+    pub async fn reviews_its_own(&self) -> Result<(), String> {
         let path = self.config.token_path.as_deref().ok_or("there is no token_path")?;
         let token = read_token(path)?;
         token_review::ask(self.remote(), token.expose_secret(), &[])
@@ -149,12 +149,12 @@ impl SourceIssuer {
     }
 
     /// Describes the authorities in `ca_cert` for people.
-    pub(crate) fn about_authorities(&self) -> Option<String> {
+    pub fn about_authorities(&self) -> Option<String> {
         self.outbound.about()
     }
 
     /// The fault of `token_path`, where one is named.
-    pub(crate) fn credential_problem(&self) -> Option<String> {
+    pub fn credential_problem(&self) -> Option<String> {
         self.config.token_path.as_deref().and_then(|path| read_token(path).err())
     }
 }

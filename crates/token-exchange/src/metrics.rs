@@ -8,7 +8,7 @@ use crate::{audit::CallerFacts, outcome::ExchangeDenial, state::ConfigSnapshot};
 
 /// The metrics of the exchange.
 #[derive(Clone, Debug)]
-pub(crate) struct ExchangeMetrics {
+pub struct ExchangeMetrics {
     requests: Counters,
     latency: Histograms,
     keys: Gauges,
@@ -16,7 +16,7 @@ pub(crate) struct ExchangeMetrics {
 }
 
 impl ExchangeMetrics {
-    pub(crate) fn register(metrics: &Metrics) -> Self {
+    pub fn register(metrics: &Metrics) -> Self {
         Self {
             requests: metrics.counters(
                 "requests_total",
@@ -30,7 +30,7 @@ impl ExchangeMetrics {
     }
 
     /// An exchange that was decided.
-    pub(crate) fn decided(
+    pub fn decided(
         &self,
         snapshot: &ConfigSnapshot,
         about: &CallerFacts,
@@ -46,12 +46,12 @@ impl ExchangeMetrics {
         self.latency.with_label_values(&[result]).observe(took.as_secs_f64());
     }
 
-    pub(crate) fn invalid(&self, status: u16) {
+    pub fn invalid(&self, status: u16) {
         self.invalid.with_label_values(&[status.to_string().as_str()]).inc();
     }
 
     /// Records the number of keys of each issuer; issuers that are gone are removed.
-    pub(crate) fn issuers(&self, snapshot: &ConfigSnapshot) {
+    pub fn issuers(&self, snapshot: &ConfigSnapshot) {
         self.keys.reset();
         for (name, issuer) in &snapshot.issuers {
             let keys = i64::try_from(issuer.jwks.status().keys).unwrap_or(i64::MAX);

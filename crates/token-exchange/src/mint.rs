@@ -22,14 +22,14 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A new token.
 #[derive(Debug)]
-pub(crate) struct Minted {
-    pub(crate) token: SecretString,
-    pub(crate) expires: Timestamp,
+pub struct Minted {
+    pub token: SecretString,
+    pub expires: Timestamp,
 }
 
 /// A token that was not made.
 #[derive(Debug)]
-pub(crate) enum NotMinted {
+pub enum NotMinted {
     /// The API server does not want to: the label says why.
     Refused(&'static str, String),
     /// It did not answer, or only that it cannot now.
@@ -40,14 +40,14 @@ pub(crate) enum NotMinted {
 
 /// The account and the properties of the token to request.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Order<'a> {
-    pub(crate) namespace: &'a str,
-    pub(crate) account: &'a str,
+pub struct Order<'a> {
+    pub namespace: &'a str,
+    pub account: &'a str,
     /// Of the account whose bindings were read: one that was recreated since gets nothing.
-    pub(crate) uid: &'a str,
-    pub(crate) lifetime: SignedDuration,
+    pub uid: &'a str,
+    pub lifetime: SignedDuration,
     /// None: the API server.
-    pub(crate) audiences: &'a [String],
+    pub audiences: &'a [String],
 }
 
 /// The part of the answer that is read. Null is absence here as everywhere.
@@ -63,7 +63,7 @@ struct Status {
     expiration_timestamp: Option<Timestamp>,
 }
 
-pub(crate) async fn mint(client: &Client, order: Order<'_>) -> Result<Minted, NotMinted> {
+pub async fn mint(client: &Client, order: Order<'_>) -> Result<Minted, NotMinted> {
     let request = TokenRequest {
         metadata: ObjectMeta { uid: Some(order.uid.to_owned()), ..ObjectMeta::default() },
         spec: TokenRequestSpec {

@@ -10,23 +10,23 @@ use crate::mint::Minted;
 
 /// A question.
 #[derive(Debug)]
-pub(crate) struct ExchangeWish {
-    pub(crate) token: SecretString,
-    pub(crate) namespace: String,
-    pub(crate) account: String,
-    pub(crate) from: IpAddr,
+pub struct ExchangeWish {
+    pub token: SecretString,
+    pub namespace: String,
+    pub account: String,
+    pub from: IpAddr,
 }
 
 /// A new token, and how long it lives from now.
 #[derive(Debug)]
-pub(crate) struct GrantedToken {
-    pub(crate) minted: Minted,
-    pub(crate) now: Timestamp,
+pub struct GrantedToken {
+    pub minted: Minted,
+    pub now: Timestamp,
 }
 
 /// Reasons for a denial.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ExchangeDenial {
+pub enum ExchangeDenial {
     /// Whoever asks learns that no binding matches, whatever it was. The label is for the audit.
     Hidden(&'static str),
     /// The issuer gave the source more time than this.
@@ -40,7 +40,7 @@ pub(crate) enum ExchangeDenial {
 }
 
 impl ExchangeDenial {
-    pub(crate) const fn label(&self) -> &'static str {
+    pub const fn label(&self) -> &'static str {
         match self {
             Self::Hidden(label) | Self::Unavailable(label) => label,
             Self::TooLong(_) => "source_lifetime",

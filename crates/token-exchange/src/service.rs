@@ -29,15 +29,15 @@ use crate::{
 
 /// A wish that is to be granted.
 #[derive(Debug)]
-pub(crate) struct Approved {
+pub struct Approved {
     account: Arc<Account>,
-    pub(crate) binding: Arc<Binding>,
-    pub(crate) lifetime: SignedDuration,
+    pub binding: Arc<Binding>,
+    pub lifetime: SignedDuration,
     now: Timestamp,
 }
 
 /// Decides, and has the new token made. `about` hears what is known of who asks.
-pub(crate) async fn exchange(
+pub async fn exchange(
     state: &ExchangeState,
     wish: &ExchangeWish,
     about: &mut CallerFacts,
@@ -59,7 +59,7 @@ pub(crate) async fn exchange(
 }
 
 /// Decides alone: every rule, and no token.
-pub(crate) async fn decided(
+pub async fn decided(
     state: &ExchangeState,
     snapshot: &ConfigSnapshot,
     wish: &ExchangeWish,
@@ -163,7 +163,7 @@ async fn bound(
 
 /// The account that is asked for: as the watch has it, or, where nothing is watched or `now` is asked for, as
 /// the API server has it.
-pub(crate) async fn account(
+pub async fn account(
     snapshot: &ConfigSnapshot,
     wish: &ExchangeWish,
     now: bool,

@@ -32,29 +32,29 @@ const MAX_UNLISTED: u64 = 64;
 const UNLISTED_IDLE: Duration = Duration::from_secs(3600);
 
 /// Everything that one exchange needs.
-pub(crate) struct ConfigSnapshot {
-    pub(crate) config: ExchangeConfig,
+pub struct ConfigSnapshot {
+    pub config: ExchangeConfig,
     /// By the first of their names.
-    pub(crate) issuers: BTreeMap<String, Arc<SourceIssuer>>,
+    pub issuers: BTreeMap<String, Arc<SourceIssuer>>,
     /// By namespace; `*` is every one.
     accounts: BTreeMap<String, Arc<Accounts>>,
-    pub(crate) caller_rates: Option<CallerRates>,
-    pub(crate) address_rates: Option<CallerRates>,
+    pub caller_rates: Option<CallerRates>,
+    pub address_rates: Option<CallerRates>,
 }
 
 /// The target cluster.
 #[derive(Clone)]
-pub(crate) struct Target {
-    pub(crate) client: Client,
-    pub(crate) api_server: Vec<SocketAddr>,
+pub struct Target {
+    pub client: Client,
+    pub api_server: Vec<SocketAddr>,
     /// Issuer of the cluster's tokens, where it is known.
-    pub(crate) issuer: Option<String>,
+    pub issuer: Option<String>,
 }
 
 /// The state of the exchange.
-pub(crate) struct ExchangeState {
+pub struct ExchangeState {
     path: PathBuf,
-    pub(crate) target: Target,
+    pub target: Target,
     tasks: Tasks,
     readiness: Readiness,
     faults: mpsc::Sender<AnnotationFault>,
@@ -66,7 +66,7 @@ pub(crate) struct ExchangeState {
 
 /// A configuration that cannot be worked with.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum LoadError {
+pub enum LoadError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error("issuer {name:?} cannot be used")]
@@ -79,7 +79,7 @@ pub(crate) enum LoadError {
 
 impl ExchangeState {
     /// Reads the configuration and starts what it names.
-    pub(crate) async fn load(
+    pub async fn load(
         path: PathBuf,
         target: Target,
         faults: mpsc::Sender<AnnotationFault>,
@@ -110,7 +110,7 @@ impl ExchangeState {
         Ok(Arc::new(state))
     }
 
-    pub(crate) fn snapshot(&self) -> Arc<ConfigSnapshot> {
+    pub fn snapshot(&self) -> Arc<ConfigSnapshot> {
         self.current.load_full()
     }
 
@@ -119,7 +119,7 @@ impl ExchangeState {
     }
 
     /// An issuer that only an annotation names.
-    pub(crate) async fn unlisted(&self, name: &str) -> Option<Arc<SourceIssuer>> {
+    pub async fn unlisted(&self, name: &str) -> Option<Arc<SourceIssuer>> {
         if let Some(issuer) = self.unlisted.get(name) {
             return Some(issuer);
         }
@@ -136,7 +136,7 @@ impl ExchangeState {
     }
 
     /// Reads the configuration again whenever it, or a file that it names, changes.
-    pub(crate) fn follow_files(self: &Arc<Self>) {
+    pub fn follow_files(self: &Arc<Self>) {
         let state = Arc::clone(self);
         self.tasks.spawn_critical("configuration", async move {
             files::follow(|| state.named_files(), || state.reload_or_complain()).await;
@@ -243,13 +243,13 @@ fn part(namespace: &str) -> String {
 
 impl ConfigSnapshot {
     /// The listed issuer that calls itself so.
-    pub(crate) fn issuer(&self, name: &str) -> Option<&Arc<SourceIssuer>> {
+    pub fn issuer(&self, name: &str) -> Option<&Arc<SourceIssuer>> {
         let others = || self.issuers.values().find(|issuer| issuer.config.has_name(name));
         self.issuers.get(name).or_else(others)
     }
 
     /// The accounts of a namespace, where it is listed.
-    pub(crate) fn accounts_of(&self, namespace: &str) -> Option<&Arc<Accounts>> {
+    pub fn accounts_of(&self, namespace: &str) -> Option<&Arc<Accounts>> {
         if !self.config.has_namespace(namespace) {
             return None;
         }

@@ -45,7 +45,7 @@ impl TokenServiceArgs {
 
 /// Flags of the service.
 #[derive(ClapArgs, Clone, Debug)]
-pub(crate) struct ServiceArgs {
+pub struct ServiceArgs {
     /// File with the clusters. It is read again when it changes.
     #[arg(
         long,
@@ -54,58 +54,58 @@ pub(crate) struct ServiceArgs {
         value_name = "FILE",
         global = true
     )]
-    pub(crate) config: PathBuf,
+    pub config: PathBuf,
     /// Port of the service, on every address.
     #[arg(long, env = "PORT", default_value_t = 8080, value_name = "PORT")]
-    pub(crate) port: u16,
+    pub port: u16,
     /// Address of the service instead, such as 127.0.0.1:8080.
     #[arg(long, value_name = "ADDRESS", conflicts_with = "port")]
-    pub(crate) address: Option<SocketAddr>,
+    pub address: Option<SocketAddr>,
     /// Serve plain HTTP, behind something that terminates TLS.
     #[arg(long, conflicts_with = "tls_cert_file")]
-    pub(crate) plain_http: bool,
+    pub plain_http: bool,
     /// Namespace of the Secret with renewed credentials; the pod's own by default.
     #[arg(long, env = "NAMESPACE", value_name = "NAMESPACE")]
-    pub(crate) namespace: Option<String>,
+    pub namespace: Option<String>,
     /// Name of that Secret.
     #[arg(long, env = "SECRET_NAME", default_value = "kube-federated-auth", value_name = "NAME")]
-    pub(crate) secret_name: String,
+    pub secret_name: String,
     /// Keep the names api.CLUSTER.kube-fed.svc in DNS, with Services in our namespace that lead to this Service there.
     #[arg(long, value_name = "SERVICE")]
-    pub(crate) cluster_names: Option<String>,
+    pub cluster_names: Option<String>,
     #[command(flatten)]
-    pub(crate) tls: TlsArgs,
+    pub tls: TlsArgs,
     #[command(flatten)]
-    pub(crate) client: ClientArgs,
+    pub client: ClientArgs,
     #[command(flatten)]
-    pub(crate) pod: PodArgs,
+    pub pod: PodArgs,
     #[command(flatten)]
-    pub(crate) lease: LeaseArgs,
+    pub lease: LeaseArgs,
     #[command(flatten)]
-    pub(crate) log: LogArgs,
+    pub log: LogArgs,
     #[command(flatten)]
-    pub(crate) admin: AdminArgs,
+    pub admin: AdminArgs,
     #[command(flatten)]
-    pub(crate) drain: DrainArgs,
+    pub drain: DrainArgs,
 }
 
 impl ServiceArgs {
-    pub(crate) fn listen_address(&self) -> SocketAddr {
+    pub fn listen_address(&self) -> SocketAddr {
         self.address.unwrap_or_else(|| SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), self.port))
     }
 
     /// The Secret that keeps renewed credentials.
-    pub(crate) fn secret(&self, client: kube::Client) -> CredentialSecret {
+    pub fn secret(&self, client: kube::Client) -> CredentialSecret {
         CredentialSecret::new(client, &self.secret_namespace(), &self.secret_name)
     }
 
     /// The names of clusters that are kept, if any are.
-    pub(crate) fn names(&self, client: &kube::Client) -> Option<Names> {
+    pub fn names(&self, client: &kube::Client) -> Option<Names> {
         let front = self.cluster_names.as_deref()?;
         Some(Names::new(client, self.pod.pod_namespace.as_deref().unwrap_or(host::NAMESPACE), front))
     }
 
-    pub(crate) fn secret_namespace(&self) -> String {
+    pub fn secret_namespace(&self) -> String {
         let namespace = self.namespace.clone().or_else(|| self.pod.pod_namespace.clone());
         namespace.unwrap_or_else(|| "kube-federated-auth".to_owned())
     }
@@ -113,7 +113,7 @@ impl ServiceArgs {
 
 /// Commands that end by themselves.
 #[derive(Subcommand, Clone, Debug)]
-pub(crate) enum Command {
+pub enum Command {
     /// Says which cluster a token belongs to, and which rule accepts or refuses it. The token comes from
     /// standard input and is not printed.
     Explain(ExplainArgs),
@@ -125,33 +125,33 @@ pub(crate) enum Command {
 
 /// Flags of `dns`.
 #[derive(ClapArgs, Clone, Debug)]
-pub(crate) struct DnsArgs {
+pub struct DnsArgs {
     /// Service that the names lead to.
     #[arg(long, default_value = "api", value_name = "NAME")]
-    pub(crate) service: String,
+    pub service: String,
     /// Its namespace.
     #[arg(long, default_value = host::NAMESPACE, value_name = "NAMESPACE")]
-    pub(crate) namespace: String,
+    pub namespace: String,
     /// The domain of the cluster.
     #[arg(long, default_value = "cluster.local", value_name = "DOMAIN")]
-    pub(crate) zone: String,
+    pub zone: String,
 }
 
 /// Flags of `explain`.
 #[derive(ClapArgs, Clone, Debug)]
-pub(crate) struct ExplainArgs {
+pub struct ExplainArgs {
     /// The cluster to ask; by default the one that `auto` would choose.
     #[arg(long, value_name = "NAME")]
-    pub(crate) cluster: Option<String>,
+    pub cluster: Option<String>,
     /// An audience that the token must be for. May be repeated.
     #[arg(long = "audience", value_name = "AUDIENCE")]
-    pub(crate) audiences: Vec<String>,
+    pub audiences: Vec<String>,
     /// The host name under which the question would come, for the routes.
     #[arg(long, value_name = "HOST")]
-    pub(crate) host: Option<String>,
+    pub host: Option<String>,
     /// The configured caller who would ask, for the routes.
     #[arg(long, value_name = "NAME")]
-    pub(crate) caller: Option<String>,
+    pub caller: Option<String>,
 }
 
 #[cfg(test)]

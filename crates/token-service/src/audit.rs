@@ -7,7 +7,7 @@ use tracing::info;
 use crate::review::ReviewDecision;
 
 /// A decision that was made.
-pub(crate) fn decided(decision: &ReviewDecision, caller: &str, took: Duration) {
+pub fn decided(decision: &ReviewDecision, caller: &str, took: Duration) {
     let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
     let (cluster, mode) = (decision.cluster(), decision.mode());
     match &decision.outcome {
@@ -27,7 +27,7 @@ pub(crate) fn decided(decision: &ReviewDecision, caller: &str, took: Duration) {
 }
 
 /// A verdict that was given again from the cache, so many times until it left it.
-pub(crate) fn repeated(caller: &str, cluster: &str, username: Option<&str>, reason: &str, count: u32) {
+pub fn repeated(caller: &str, cluster: &str, username: Option<&str>, reason: &str, count: u32) {
     let decision = if username.is_some() { "authenticated" } else { "refused" };
     info!(target: "audit", decision, caller, cluster, username, reason, count, "token reviewed again");
 }

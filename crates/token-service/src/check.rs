@@ -25,7 +25,7 @@ fn entry(name: impl Into<String>, result: Result<String, String>, cure: &str, pl
     Check::new(name, result, cure, format!("docs/token-service.md#{place}"))
 }
 
-pub(crate) fn run(service: &ServiceArgs, args: &CheckArgs) -> ExitCode {
+pub fn run(service: &ServiceArgs, args: &CheckArgs) -> ExitCode {
     check::run(&service.log, args, || checks(service))
 }
 

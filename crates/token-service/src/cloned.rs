@@ -10,7 +10,7 @@ use crate::state::ConfigSnapshot;
 type Seen<'a> = (&'a str, Option<&'a str>, &'a str);
 
 /// Counts, for each cluster, the keys that another one has, too.
-pub(crate) fn shared_keys(snapshot: &ConfigSnapshot) -> BTreeMap<String, usize> {
+pub fn shared_keys(snapshot: &ConfigSnapshot) -> BTreeMap<String, usize> {
     let with_keys = snapshot.clusters.values().filter_map(|cluster| Some((cluster, cluster.jwks.keys()?)));
     let with_keys: Vec<_> = with_keys.collect();
     let mut owners: HashMap<Seen<'_>, Vec<(&str, &str)>> = HashMap::new();
@@ -36,7 +36,7 @@ pub(crate) fn shared_keys(snapshot: &ConfigSnapshot) -> BTreeMap<String, usize> 
 }
 
 /// Says which clusters are new among those that share keys.
-pub(crate) fn complain(before: &BTreeMap<String, usize>, now: &BTreeMap<String, usize>) {
+pub fn complain(before: &BTreeMap<String, usize>, now: &BTreeMap<String, usize>) {
     let had = |name: &String| before.get(name).is_some_and(|count| *count > 0);
     for (cluster, count) in now.iter().filter(|(name, count)| **count > 0 && !had(name)) {
         warn!(

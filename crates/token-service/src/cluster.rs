@@ -21,22 +21,22 @@ use crate::{
 
 /// A cluster.
 #[derive(Debug)]
-pub(crate) struct Cluster {
-    pub(crate) config: Arc<ClusterConfig>,
-    pub(crate) jwks: Arc<Jwks>,
-    pub(crate) outbound: CaCertFetcher,
-    pub(crate) credential: Arc<ClusterCredential>,
-    pub(crate) rate: Option<RateLimit>,
+pub struct Cluster {
+    pub config: Arc<ClusterConfig>,
+    pub jwks: Arc<Jwks>,
+    pub outbound: CaCertFetcher,
+    pub credential: Arc<ClusterCredential>,
+    pub rate: Option<RateLimit>,
     /// Audiences of its API server, as far as they are known without asking it.
-    pub(crate) api_audiences: Vec<String>,
+    pub api_audiences: Vec<String>,
     /// Outages of its API server, for each token on its own.
-    pub(crate) outages: Outages,
+    pub outages: Outages,
     tasks: Tasks,
 }
 
 impl Cluster {
     /// Starts to load the keys of a cluster.
-    pub(crate) async fn start(
+    pub async fn start(
         config: Arc<ClusterConfig>,
         own_api_server: &[std::net::SocketAddr],
         per_second: Option<u32>,
@@ -75,18 +75,18 @@ impl Cluster {
     }
 
     /// Describes the authorities in `ca_cert` for people.
-    pub(crate) fn about_authorities(&self) -> Option<String> {
+    pub fn about_authorities(&self) -> Option<String> {
         self.outbound.about()
     }
 
     /// Returns `true` if the cluster can be kept under another configuration.
-    pub(crate) async fn fits(&self, config: &ClusterConfig) -> bool {
+    pub async fn fits(&self, config: &ClusterConfig) -> bool {
         *self.config == *config && self.outbound.is_current().await
     }
 
     /// Takes over what the same cluster had under an older configuration: its credential, and its keys until
     /// newer ones are there.
-    pub(crate) fn inherit(&self, old: &Self) {
+    pub fn inherit(&self, old: &Self) {
         if self.config.token_path.is_some() {
             self.credential.inherit(&old.credential);
         }
@@ -100,13 +100,13 @@ impl Cluster {
     }
 
     /// Offers what is in the token file now.
-    pub(crate) async fn read_token(&self) {
+    pub async fn read_token(&self) {
         read_token(&self.config, &self.credential).await;
     }
 
     /// The same for a rejected token, again and again, so that it says nothing of a file that cannot be read.
     /// Returns whether the file's was taken.
-    pub(crate) async fn replace_token(&self) -> bool {
+    pub async fn replace_token(&self) -> bool {
         let Some(path) = &self.config.token_path else { return false };
         let token = tokio::fs::read_to_string(path).await;
         token.is_ok_and(|token| offer_file(&self.config.name, &self.credential, &token))
@@ -114,29 +114,29 @@ impl Cluster {
 
     /// Returns `true` if nothing can be said about its tokens yet. A cluster whose API server reviews them needs no
     /// keys, and some publish none.
-    pub(crate) fn waits_for_keys(&self) -> bool {
+    pub fn waits_for_keys(&self) -> bool {
         self.config.mode != VerificationMode::Review && self.jwks.keys().is_none()
     }
 
     /// Returns `true` if its keys have this id.
-    pub(crate) fn has_key(&self, id: &str) -> bool {
+    pub fn has_key(&self, id: &str) -> bool {
         self.jwks.keys().is_some_and(|keys| keys.has(id))
     }
 
     /// Stops to load keys.
-    pub(crate) fn stop(&self) {
+    pub fn stop(&self) {
         self.tasks.cancel();
     }
 
     /// The rules for its tokens.
-    pub(crate) fn rules(&self) -> TokenRules<'_> {
+    pub fn rules(&self) -> TokenRules<'_> {
         let ClusterConfig { issuers, leeway, require_key_id, .. } = &*self.config;
         TokenRules { issuers, leeway: *leeway, require_key_id: *require_key_id }
     }
 
     /// Time for which the keys may decide alone about a token, about which the API server did not answer now; `None`
     /// where they may not. The token ends after `left`.
-    pub(crate) fn keys_may_decide(
+    pub fn keys_may_decide(
         &self,
         token: &UnverifiedToken<'_>,
         left: Duration,

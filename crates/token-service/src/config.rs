@@ -21,45 +21,45 @@ use crate::mapping::IdentityMapping;
 
 /// A configuration that was checked.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct ServiceConfig {
-    pub(crate) clusters: BTreeMap<String, Arc<ClusterConfig>>,
-    pub(crate) renewal: Renewal,
-    pub(crate) routes: Vec<Arc<IdentityMapping>>,
-    pub(crate) callers: Vec<Arc<CallerConfig>>,
+pub struct ServiceConfig {
+    pub clusters: BTreeMap<String, Arc<ClusterConfig>>,
+    pub renewal: Renewal,
+    pub routes: Vec<Arc<IdentityMapping>>,
+    pub callers: Vec<Arc<CallerConfig>>,
     /// Hosts whose questions are answered by the cluster that has the token's key; none means never.
-    pub(crate) auto: Option<BTreeSet<String>>,
-    pub(crate) v1: V1,
-    pub(crate) rate_limits: RateLimits,
+    pub auto: Option<BTreeSet<String>>,
+    pub v1: V1,
+    pub rate_limits: RateLimits,
 }
 
 /// One cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ClusterConfig {
-    pub(crate) name: String,
+pub struct ClusterConfig {
+    pub name: String,
     /// Names of the issuer: one, or during a change the new and the old one.
-    pub(crate) issuers: Vec<String>,
-    pub(crate) api_server: Option<String>,
-    pub(crate) ca_cert: Option<PathBuf>,
-    pub(crate) token_path: Option<PathBuf>,
-    pub(crate) jwks_uri: Option<String>,
-    pub(crate) mode: VerificationMode,
-    pub(crate) on_outage: OnOutage,
+    pub issuers: Vec<String>,
+    pub api_server: Option<String>,
+    pub ca_cert: Option<PathBuf>,
+    pub token_path: Option<PathBuf>,
+    pub jwks_uri: Option<String>,
+    pub mode: VerificationMode,
+    pub on_outage: OnOutage,
     /// Time for which the keys may decide alone while the API server does not answer.
-    pub(crate) accept_for: Duration,
+    pub accept_for: Duration,
     /// Whom a token must be for when the question does not say. None: the cluster's own default.
-    pub(crate) audiences: Option<Vec<String>>,
-    pub(crate) allow_addresses: Vec<NamedAddress>,
-    pub(crate) plain_http: bool,
-    pub(crate) require_key_id: bool,
-    pub(crate) leeway: SignedDuration,
-    pub(crate) cache_for: Duration,
-    pub(crate) cooldown: Duration,
-    pub(crate) refresh_every: Duration,
+    pub audiences: Option<Vec<String>>,
+    pub allow_addresses: Vec<NamedAddress>,
+    pub plain_http: bool,
+    pub require_key_id: bool,
+    pub leeway: SignedDuration,
+    pub cache_for: Duration,
+    pub cooldown: Duration,
+    pub refresh_every: Duration,
 }
 
 impl ClusterConfig {
     /// The current name of the issuer, or the one after a change.
-    pub(crate) fn issuer(&self) -> &str {
+    pub fn issuer(&self) -> &str {
         self.issuers.first().map_or("", String::as_str)
     }
 }
@@ -67,7 +67,7 @@ impl ClusterConfig {
 /// Policies of `hybrid` for an API server that does not answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum OnOutage {
+pub enum OnOutage {
     /// Nothing is accepted.
     #[default]
     Deny,
@@ -77,24 +77,24 @@ pub(crate) enum OnOutage {
 
 /// Settings for the renewal of credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Renewal {
-    pub(crate) interval: Duration,
-    pub(crate) token_duration: Duration,
-    pub(crate) renew_before: Duration,
+pub struct Renewal {
+    pub interval: Duration,
+    pub token_duration: Duration,
+    pub renew_before: Duration,
 }
 
 /// Somebody who may ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct CallerConfig {
-    pub(crate) name: String,
-    pub(crate) proof: CallerProof,
+pub struct CallerConfig {
+    pub name: String,
+    pub proof: CallerProof,
     /// None means every cluster.
-    pub(crate) clusters: Option<BTreeSet<String>>,
+    pub clusters: Option<BTreeSet<String>>,
 }
 
 /// The ways in which a caller proves its identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum CallerProof {
+pub enum CallerProof {
     /// By a client certificate with this common name.
     Certificate(String),
     /// By a token of a `ServiceAccount` of a cluster, for this audience.
@@ -103,31 +103,31 @@ pub(crate) enum CallerProof {
 
 /// The old API.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct V1 {
-    pub(crate) enabled: bool,
-    pub(crate) deprecated_since: i64,
-    pub(crate) sunset: Option<String>,
-    pub(crate) link: String,
+pub struct V1 {
+    pub enabled: bool,
+    pub deprecated_since: i64,
+    pub sunset: Option<String>,
+    pub link: String,
 }
 
 /// Questions per second; none means as many as come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct RateLimits {
-    pub(crate) per_cluster: Option<u32>,
-    pub(crate) per_caller: Option<u32>,
+pub struct RateLimits {
+    pub per_cluster: Option<u32>,
+    pub per_caller: Option<u32>,
 }
 
 impl ServiceConfig {
-    pub(crate) async fn read(path: &Path) -> Result<Self, ConfigError> {
+    pub async fn read(path: &Path) -> Result<Self, ConfigError> {
         Self::parse(&config::read(path).await?)
     }
 
-    pub(crate) fn parse(text: &str) -> Result<Self, ConfigError> {
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
         config::parse::<file::File>(text)?.check()
     }
 
     /// Every file that the configuration names.
-    pub(crate) fn files(&self) -> Vec<PathBuf> {
+    pub fn files(&self) -> Vec<PathBuf> {
         let named = |cluster: &Arc<ClusterConfig>| [cluster.ca_cert.clone(), cluster.token_path.clone()];
         self.clusters.values().flat_map(named).flatten().collect()
     }

@@ -1,7 +1,7 @@
 //! The credential that we show to one cluster: the newest that anybody has offered.
 
-pub(crate) mod renew;
-pub(crate) mod secret;
+pub mod renew;
+pub mod secret;
 
 use std::{
     sync::{
@@ -26,7 +26,7 @@ const NOT_AGAIN: Duration = Duration::from_secs(60);
 
 /// The credential for the API server of a cluster.
 #[derive(Debug)]
-pub(crate) struct ClusterCredential {
+pub struct ClusterCredential {
     api_server: Option<Uri>,
     current: ArcSwapOption<Held>,
     /// Set while a renewed token is not in the Secret yet.
@@ -39,16 +39,16 @@ pub(crate) struct ClusterCredential {
 
 /// A token that is shown to the API server.
 #[derive(Debug)]
-pub(crate) struct Held {
+pub struct Held {
     token: SecretString,
-    pub(crate) about: OwnToken,
-    pub(crate) credential: FetchCredential,
+    pub about: OwnToken,
+    pub credential: FetchCredential,
     /// Set once the API server has said that it does not know the token.
     is_rejected: AtomicBool,
 }
 
 impl ClusterCredential {
-    pub(crate) fn new(api_server: Option<&str>) -> Self {
+    pub fn new(api_server: Option<&str>) -> Self {
         let api_server = api_server.and_then(|url| url.parse().ok());
         Self {
             api_server,
@@ -60,7 +60,7 @@ impl ClusterCredential {
     }
 
     /// Takes what another one of the same API server holds.
-    pub(crate) fn inherit(&self, old: &Self) {
+    pub fn inherit(&self, old: &Self) {
         self.rejected.lock().clone_from(&old.rejected.lock());
         if let Some(held) = &*old.current.load()
             && self.api_server == old.api_server
@@ -71,23 +71,23 @@ impl ClusterCredential {
     }
 
     /// Takes a token that was made for us just now.
-    pub(crate) fn renewed(&self, token: &str) {
+    pub fn renewed(&self, token: &str) {
         if self.offer(token) {
             self.is_unsaved.store(true, Ordering::Relaxed);
         }
     }
 
-    pub(crate) fn is_unsaved(&self) -> bool {
+    pub fn is_unsaved(&self) -> bool {
         self.is_unsaved.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn saved(&self) {
+    pub fn saved(&self) {
         self.is_unsaved.store(false, Ordering::Relaxed);
     }
 
     /// Takes a token if it ends later than the one that is held, or if that one is rejected. Returns whether it
     /// was taken.
-    pub(crate) fn offer(&self, token: &str) -> bool {
+    pub fn offer(&self, token: &str) -> bool {
         let token = bare(token);
         let Some(api_server) = self.api_server.as_ref().filter(|_| !token.is_empty()) else { return false };
         let about = OwnToken::read(token);
@@ -121,7 +121,7 @@ impl ClusterCredential {
     }
 
     /// Hears what the API server answered to a request that carried a token.
-    pub(crate) fn answered(&self, cluster: &str, held: &Held, status: StatusCode) {
+    pub fn answered(&self, cluster: &str, held: &Held, status: StatusCode) {
         let is_rejected = status == StatusCode::UNAUTHORIZED;
         let was_rejected = held.is_rejected.swap(is_rejected, Ordering::Relaxed);
         if is_rejected == was_rejected {
@@ -139,13 +139,13 @@ impl ClusterCredential {
     }
 
     /// Returns `true` if the API server rejects the token that is held.
-    pub(crate) fn is_rejected(&self) -> bool {
+    pub fn is_rejected(&self) -> bool {
         self.held().is_some_and(|held| held.is_rejected.load(Ordering::Relaxed))
     }
 
     /// Returns `true` if somebody should be told now that the token of the file is not used, because the one that is
     /// held ends later.
-    pub(crate) fn passes_over(&self, token: &str) -> bool {
+    pub fn passes_over(&self, token: &str) -> bool {
         let (token, Some(held)) = (bare(token), self.held()) else { return false };
         let is_other = !token.is_empty() && held.token.expose_secret() != token;
         if !is_other || ends_later(&OwnToken::read(token), &held.about) {
@@ -156,22 +156,22 @@ impl ClusterCredential {
     }
 
     /// The token that is shown now.
-    pub(crate) fn held(&self) -> Option<Arc<Held>> {
+    pub fn held(&self) -> Option<Arc<Held>> {
         self.current.load_full()
     }
 
     /// The credential of requests to the API server.
-    pub(crate) fn credential(&self) -> Option<FetchCredential> {
+    pub fn credential(&self) -> Option<FetchCredential> {
         self.current.load().as_ref().map(|held| held.credential.clone())
     }
 
     /// When it ends, and whose it is.
-    pub(crate) fn about(&self) -> Option<OwnToken> {
+    pub fn about(&self) -> Option<OwnToken> {
         self.current.load().as_ref().map(|held| held.about.clone())
     }
 
     /// The token itself, for the Secret.
-    pub(crate) fn token(&self) -> Option<SecretString> {
+    pub fn token(&self) -> Option<SecretString> {
         self.current.load().as_ref().map(|held| SecretString::from(held.token.expose_secret()))
     }
 }
@@ -187,7 +187,7 @@ fn ends_later(offered: &OwnToken, held: &OwnToken) -> bool {
 }
 
 /// Time until a credential is to be renewed; zero when it is due, and `None` when it has no end.
-pub(crate) fn until_due(about: &OwnToken, renew_before: Duration, now: Timestamp) -> Option<Duration> {
+pub fn until_due(about: &OwnToken, renew_before: Duration, now: Timestamp) -> Option<Duration> {
     let left = about.expires?.as_second() - now.as_second();
     Some(Duration::from_secs(u64::try_from(left).unwrap_or(0)).saturating_sub(renew_before))
 }

@@ -26,7 +26,7 @@ use crate::{
 /// The remedy where nobody could be asked.
 const OUTAGE: &str = "run `token-service check` to see what cannot be reached";
 
-pub(crate) fn run(service: &ServiceArgs, args: &ExplainArgs) -> ExitCode {
+pub fn run(service: &ServiceArgs, args: &ExplainArgs) -> ExitCode {
     explain::run(&service.log, |token| said(service, args, token))
 }
 

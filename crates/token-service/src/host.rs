@@ -3,18 +3,18 @@
 use portolan_core::names::is_dns_label;
 
 /// The name under which the local cluster is configured.
-pub(crate) const LOCAL: &str = "local";
+pub const LOCAL: &str = "local";
 
 /// The part of names that stands for the service; as a namespace, it makes the names resolve.
-pub(crate) const NAMESPACE: &str = "kube-fed";
+pub const NAMESPACE: &str = "kube-fed";
 
 /// Whether a cluster is asked under a host name of its own.
-pub(crate) fn is_named(cluster: &str) -> bool {
+pub fn is_named(cluster: &str) -> bool {
     cluster != LOCAL
 }
 
 /// A host name as it counts: in lower case, without port and final dot.
-pub(crate) fn normalized(host: &str) -> Option<String> {
+pub fn normalized(host: &str) -> Option<String> {
     if host.is_empty() || host.contains(['@', '/', '[', ' ']) {
         return None;
     }
@@ -32,7 +32,7 @@ fn is_port(text: &str) -> bool {
 }
 
 /// The cluster that a normalized host name means. None for every other host: it is never guessed.
-pub(crate) fn cluster_of(host: &str) -> Option<&str> {
+pub fn cluster_of(host: &str) -> Option<&str> {
     let mut labels = host.split('.');
     if labels.next() != Some("api") {
         return None;

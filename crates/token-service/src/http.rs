@@ -19,14 +19,14 @@ use crate::{metrics::ServiceMetrics, review::Reviewer, state::ServiceState};
 
 /// State that the handlers share.
 #[derive(Clone, Debug)]
-pub(crate) struct App {
-    pub(crate) state: Arc<ServiceState>,
-    pub(crate) reviewer: Arc<Reviewer>,
-    pub(crate) metrics: Arc<ServiceMetrics>,
+pub struct App {
+    pub state: Arc<ServiceState>,
+    pub reviewer: Arc<Reviewer>,
+    pub metrics: Arc<ServiceMetrics>,
 }
 
 /// Every route. Metrics and health of the process are on the admin port.
-pub(crate) fn router(app: App) -> Router {
+pub fn router(app: App) -> Router {
     Router::new()
         // By host: api.<cluster>.kube-fed, or one that is configured for the automatic choice.
         .route("/apis/authentication.k8s.io/{version}/tokenreviews", post(reviews::by_host))

@@ -23,7 +23,7 @@ const MASTERS: &str = "system:masters";
 
 /// The ways in which a question names its cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Choice {
+pub enum Choice {
     Host,
     Path(String),
     Automatic,
@@ -32,7 +32,7 @@ pub(crate) enum Choice {
 impl Choice {
     /// The path of such questions in its one spelling: whoever asks may write it with `%` and two digits, and
     /// must not get around a route by that.
-    pub(crate) fn path(&self, version: ReviewVersion) -> String {
+    pub fn path(&self, version: ReviewVersion) -> String {
         let reviews = format!("/apis/{}/tokenreviews", version.api_version());
         match self {
             Self::Host => reviews,
@@ -43,7 +43,7 @@ impl Choice {
 }
 
 /// The target of a normalized host; `None` for a host that is nobody's.
-pub(crate) fn target_of_host<'a>(config: &ServiceConfig, host: &'a str) -> Option<ReviewTarget<'a>> {
+pub fn target_of_host<'a>(config: &ServiceConfig, host: &'a str) -> Option<ReviewTarget<'a>> {
     if config.auto.as_ref().is_some_and(|hosts| hosts.contains(host)) {
         return Some(ReviewTarget::Auto);
     }
@@ -58,7 +58,7 @@ fn same_host(one: &str, other: &str) -> bool {
 
 impl IdentityMapping {
     /// `host` is normalized, and `path` is the one of [`Choice::path`].
-    pub(crate) fn is_for(&self, host: Option<&str>, path: &str, caller: Option<&CallerConfig>) -> bool {
+    pub fn is_for(&self, host: Option<&str>, path: &str, caller: Option<&CallerConfig>) -> bool {
         match &self.matcher {
             MappingMatcher::Host(wanted) => host.is_some_and(|host| same_host(host, wanted)),
             MappingMatcher::Path(wanted) => {
@@ -70,7 +70,7 @@ impl IdentityMapping {
 }
 
 /// The mapping of a question: the first that fits.
-pub(crate) fn mapping_for<'a>(
+pub fn mapping_for<'a>(
     config: &'a ServiceConfig,
     host: Option<&str>,
     (choice, version): (&Choice, ReviewVersion),
@@ -85,11 +85,7 @@ pub(crate) fn mapping_for<'a>(
 }
 
 /// The identity as it is passed on. Without a route it stays as it is, which is what Vault needs.
-pub(crate) fn passed_on(
-    mut identity: UserIdentity,
-    cluster: &str,
-    route: Option<&IdentityMapping>,
-) -> UserIdentity {
+pub fn passed_on(mut identity: UserIdentity, cluster: &str, route: Option<&IdentityMapping>) -> UserIdentity {
     identity.groups.retain(|group| group != MASTERS);
     if let Some(route) = route {
         apply(&mut identity, cluster, route);

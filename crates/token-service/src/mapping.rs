@@ -4,19 +4,19 @@ use std::fmt;
 
 /// A mapping of identities, and the questions that it is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct IdentityMapping {
-    pub(crate) matcher: MappingMatcher,
+pub struct IdentityMapping {
+    pub matcher: MappingMatcher,
     /// Put before user name and groups; `{cluster}` stands for the name of the cluster.
-    pub(crate) username_prefix: String,
+    pub username_prefix: String,
     /// The groups that are passed on, as the cluster calls them; a `*` at the end stands for the rest.
-    pub(crate) groups: Option<Vec<String>>,
+    pub groups: Option<Vec<String>>,
     /// The keys of extra that are passed on.
-    pub(crate) extra: Option<Vec<String>>,
+    pub extra: Option<Vec<String>>,
 }
 
 /// The matcher of a mapping's questions.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum MappingMatcher {
+pub enum MappingMatcher {
     Host(String),
     Path(String),
     Caller(String),

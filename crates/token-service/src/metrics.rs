@@ -7,11 +7,11 @@ use portolan_runtime::metrics::{Counters, Gauges, Histograms, Metrics, retain};
 use crate::{cluster::Cluster, config::ServiceConfig, review::ReviewVerdict};
 
 /// The caller's name where anybody may ask.
-pub(crate) const ANONYMOUS: &str = "anonymous";
+pub const ANONYMOUS: &str = "anonymous";
 
 /// The token service's metrics.
 #[derive(Clone, Debug)]
-pub(crate) struct ServiceMetrics {
+pub struct ServiceMetrics {
     reviews: Counters,
     cache_hits: Counters,
     latency: Histograms,
@@ -27,7 +27,7 @@ pub(crate) struct ServiceMetrics {
 }
 
 impl ServiceMetrics {
-    pub(crate) fn register(metrics: &Metrics) -> Self {
+    pub fn register(metrics: &Metrics) -> Self {
         let review = ["cluster", "result", "reason", "mode"];
         Self {
             reviews: metrics.counters("reviews_total", "Reviews that were answered.", &review),
@@ -74,38 +74,38 @@ impl ServiceMetrics {
     }
 
     /// A verdict that was found just now.
-    pub(crate) fn decided(&self, verdict: &ReviewVerdict, took: Duration) {
+    pub fn decided(&self, verdict: &ReviewVerdict, took: Duration) {
         let (cluster, mode) = (verdict.cluster(), verdict.mode());
         self.reviews.with_label_values(&[cluster, verdict.label(), verdict.reason(), mode]).inc();
         self.latency.with_label_values(&[cluster, mode, "decided"]).observe(took.as_secs_f64());
     }
 
     /// A verdict from the cache.
-    pub(crate) fn cached(&self, verdict: &ReviewVerdict, took: Duration) {
+    pub fn cached(&self, verdict: &ReviewVerdict, took: Duration) {
         let (cluster, mode) = (verdict.cluster(), verdict.mode());
         self.latency.with_label_values(&[cluster, mode, "kept"]).observe(took.as_secs_f64());
         self.reviews.with_label_values(&[cluster, verdict.label(), verdict.reason(), mode]).inc();
         self.cache_hits.with_label_values(&[cluster]).inc();
     }
 
-    pub(crate) fn cache_size(&self, verdicts: u64) {
+    pub fn cache_size(&self, verdicts: u64) {
         self.cached.with_label_values::<&str>(&[]).set(whole(verdicts));
     }
 
-    pub(crate) fn configuration_rejected(&self, rejected: bool) {
+    pub fn configuration_rejected(&self, rejected: bool) {
         self.stale_configuration.with_label_values::<&str>(&[]).set(i64::from(rejected));
     }
 
-    pub(crate) fn v1(&self, caller: &str) {
+    pub fn v1(&self, caller: &str) {
         self.v1.with_label_values(&[caller]).inc();
     }
 
-    pub(crate) fn refused_request(&self, reason: &str) {
+    pub fn refused_request(&self, reason: &str) {
         self.refused_requests.with_label_values(&[reason]).inc();
     }
 
     /// Records the state of a cluster at `now`.
-    pub(crate) fn cluster(&self, cluster: &Cluster, now: jiff::Timestamp) {
+    pub fn cluster(&self, cluster: &Cluster, now: jiff::Timestamp) {
         let (name, status) = (cluster.config.name.as_str(), cluster.jwks.status());
         self.keys.with_label_values(&[name]).set(i64::try_from(status.keys).unwrap_or(i64::MAX));
         if let Some(age) = status.age {
@@ -119,13 +119,13 @@ impl ServiceMetrics {
     }
 
     /// Records how many keys of a cluster are those of another one.
-    pub(crate) fn shared_keys(&self, cluster: &str, count: usize) {
+    pub fn shared_keys(&self, cluster: &str, count: usize) {
         self.shared_keys.with_label_values(&[cluster]).set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// Forgets clusters and callers that are no longer configured. A question that was under way when they went may
     /// bring them back once, so this is done again and again.
-    pub(crate) fn retain(&self, config: &ServiceConfig) {
+    pub fn retain(&self, config: &ServiceConfig) {
         let is_cluster = |name: &str| name.is_empty() || config.clusters.contains_key(name);
         for gauges in [&self.keys, &self.shared_keys, &self.key_age, &self.refreshes, &self.credential_left] {
             retain(gauges, "cluster", is_cluster);

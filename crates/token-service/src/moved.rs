@@ -23,7 +23,7 @@ const ORIGINAL_NAME: &str = "kfca";
 struct NotStarted(#[source] io::Error);
 
 /// The command line of the program, where ours asks for the exchange. `command` is what we understand ourselves.
-pub(crate) fn command_line(command: &Command, line: &[OsString]) -> Option<Vec<OsString>> {
+pub fn command_line(command: &Command, line: &[OsString]) -> Option<Vec<OsString>> {
     let (called, arguments) = line.split_first()?;
     if Path::new(called).file_name() == Some(OsStr::new(ORIGINAL_NAME)) {
         return Some(line.to_vec());
@@ -61,7 +61,7 @@ fn is_called(arg: &Arg, name: &str) -> bool {
 
 /// Becomes the program. Comes back only when that fails.
 #[expect(clippy::print_stderr, reason = "said before there is a log, and whatever its filter")]
-pub(crate) fn start(line: &[OsString]) -> ExitCode {
+pub fn start(line: &[OsString]) -> ExitCode {
     eprintln!("the exchange is a program of its own now, {PROGRAM}: starting it instead");
     process::usage(&NotStarted(become_program(PROGRAM, line)))
 }

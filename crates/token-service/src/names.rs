@@ -1,8 +1,8 @@
 //! Keeps the host names of clusters, `api.<cluster>.kube-fed.svc.cluster.local`, in the cluster's DNS. The replica that
 //! leads writes, for each cluster, a headless Service of its name and `EndpointSlice`s with our own address.
 
-pub(crate) mod plan;
-pub(crate) mod rewrite;
+pub mod plan;
+pub mod rewrite;
 
 use std::{sync::Arc, time::Duration};
 
@@ -26,7 +26,7 @@ const RETRY: Duration = Duration::from_secs(5);
 
 /// The names: where they are kept, and where they lead.
 #[derive(Clone)]
-pub(crate) struct Names {
+pub struct Names {
     services: Api<Service>,
     slices: Api<EndpointSlice>,
     /// The Service that requests come through.
@@ -34,7 +34,7 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    pub(crate) fn new(client: &Client, namespace: &str, front: &str) -> Self {
+    pub fn new(client: &Client, namespace: &str, front: &str) -> Self {
         if namespace != host::NAMESPACE {
             warn!(
                 namespace,
@@ -50,7 +50,7 @@ impl Names {
     }
 
     /// Keeps them for ever, as the configuration changes.
-    pub(crate) async fn keep(&self, state: &ServiceState) {
+    pub async fn keep(&self, state: &ServiceState) {
         let mut told = Vec::new();
         loop {
             let snapshot = state.snapshot();
@@ -108,7 +108,7 @@ impl Names {
 }
 
 /// Keeps them for as long as there is somebody who leads; without names to keep, waits for ever.
-pub(crate) async fn keep(names: Option<&Names>, state: &Arc<ServiceState>) {
+pub async fn keep(names: Option<&Names>, state: &Arc<ServiceState>) {
     match names {
         Some(names) => names.keep(state).await,
         None => std::future::pending().await,

@@ -17,7 +17,7 @@ const LEEWAY: Duration = Duration::from_secs(120);
 
 /// The clocks of the tokens of one cluster. They are found by a keyed hash; no token is kept.
 #[derive(Debug, Default)]
-pub(crate) struct Outages(Mutex<Clocks>);
+pub struct Outages(Mutex<Clocks>);
 
 #[derive(Clone, Debug, Default)]
 struct Clocks {
@@ -34,7 +34,7 @@ struct Clock {
 
 impl Outages {
     /// The cluster has answered the question about a token.
-    pub(crate) fn answered(&self, token: &str) {
+    pub fn answered(&self, token: &str) {
         let mut clocks = self.0.lock();
         // Nearly always there is no outage.
         if !clocks.by_hash.is_empty() {
@@ -45,13 +45,7 @@ impl Outages {
 
     /// The cluster did not answer, at `now`, the question about a token that ends after `left`. For how long its keys
     /// may decide alone, where `most` is the time that they may since the first such question; none when that is over.
-    pub(crate) fn unanswered(
-        &self,
-        token: &str,
-        left: Duration,
-        most: Duration,
-        now: Instant,
-    ) -> Option<Duration> {
+    pub fn unanswered(&self, token: &str, left: Duration, most: Duration, now: Instant) -> Option<Duration> {
         let mut clocks = self.0.lock();
         let key = clocks.hasher.hash_one(token);
         let clocks = &mut clocks.by_hash;
@@ -67,7 +61,7 @@ impl Outages {
     }
 
     /// Goes on with the clocks of the same cluster under an older configuration.
-    pub(crate) fn inherit(&self, old: &Self) {
+    pub fn inherit(&self, old: &Self) {
         *self.0.lock() = old.0.lock().clone();
     }
 }

@@ -11,7 +11,7 @@ const MAX_AUDIENCES: usize = 64;
 ///
 /// # Errors
 /// See [`InvalidRequest`].
-pub(crate) fn parse(body: &[u8], assumed: ReviewVersion) -> Result<ReviewRequest, InvalidRequest> {
+pub fn parse(body: &[u8], assumed: ReviewVersion) -> Result<ReviewRequest, InvalidRequest> {
     let unknown = body.strip_prefix(MAGIC).ok_or(InvalidRequest::Body)?;
     let (mut api_version, mut kind, mut raw) = (None, None, None);
     for field in Fields(unknown) {

@@ -1,9 +1,9 @@
 //! One question: found in the cache, or decided, counted and audited.
 
 mod audiences;
-pub(crate) mod decide;
+pub mod decide;
 mod question;
-pub(crate) mod remote;
+pub mod remote;
 mod verdict;
 
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use secrecy::ExposeSecret as _;
 use tokio::time::Instant;
 
 use self::verdict::{KeyMaker, Verdicts};
-pub(crate) use self::{
+pub use self::{
     audiences::Wanted,
     question::{ReviewDecision, ReviewQuestion, ReviewTarget},
     verdict::ReviewVerdict,
@@ -24,7 +24,7 @@ use crate::{audit, config::ClusterConfig, identity_mapping, metrics::ServiceMetr
 
 /// Answers questions.
 #[derive(Debug)]
-pub(crate) struct Reviewer {
+pub struct Reviewer {
     keys: KeyMaker,
     verdicts: Verdicts,
     junk: JunkCounter,
@@ -32,17 +32,17 @@ pub(crate) struct Reviewer {
 }
 
 impl Reviewer {
-    pub(crate) fn new(metrics: Arc<ServiceMetrics>) -> Self {
+    pub fn new(metrics: Arc<ServiceMetrics>) -> Self {
         Self { keys: KeyMaker::random(), verdicts: Verdicts::new(), junk: JunkCounter::default(), metrics }
     }
 
     /// The whole TokenReview.
-    pub(crate) async fn answer(&self, question: &ReviewQuestion<'_>) -> Bytes {
+    pub async fn answer(&self, question: &ReviewQuestion<'_>) -> Bytes {
         self.verdict(question).await.body.clone()
     }
 
     /// The verdict, which may be one of a moment ago.
-    pub(crate) async fn verdict(&self, question: &ReviewQuestion<'_>) -> Arc<ReviewVerdict> {
+    pub async fn verdict(&self, question: &ReviewQuestion<'_>) -> Arc<ReviewVerdict> {
         let start = Instant::now();
         let token = question.request.token.expose_secret();
         // What is no token at all costs nothing to refuse, and is not worth a place in a cache.
@@ -133,13 +133,13 @@ impl Reviewer {
     }
 
     /// Says what was only counted until now. Nothing is asked after this.
-    pub(crate) async fn report(&self) {
+    pub async fn report(&self) {
         self.verdicts.report().await;
         self.junk.report_all();
     }
 
     /// Keeps the cache and the audit tidy: what has ended is taken out and counted.
-    pub(crate) async fn tidy(&self) {
+    pub async fn tidy(&self) {
         self.verdicts.tidy().await;
         self.junk.report();
         self.metrics.cache_size(self.verdicts.len());

@@ -28,19 +28,19 @@ use crate::{cluster::Cluster, config::ServiceConfig};
 
 /// Everything that one question is answered with.
 #[derive(Debug)]
-pub(crate) struct ConfigSnapshot {
+pub struct ConfigSnapshot {
     /// Number of the configuration: part of the key of every cached verdict.
-    pub(crate) generation: u64,
-    pub(crate) config: ServiceConfig,
-    pub(crate) clusters: BTreeMap<String, Arc<Cluster>>,
+    pub generation: u64,
+    pub config: ServiceConfig,
+    pub clusters: BTreeMap<String, Arc<Cluster>>,
     /// For the automatic choice of a cluster.
-    pub(crate) by_issuer: HashMap<String, Vec<Arc<Cluster>>>,
-    pub(crate) caller_rates: Option<CallerRates>,
+    pub by_issuer: HashMap<String, Vec<Arc<Cluster>>>,
+    pub caller_rates: Option<CallerRates>,
 }
 
 /// The state of the service.
 #[derive(Debug)]
-pub(crate) struct ServiceState {
+pub struct ServiceState {
     path: PathBuf,
     own_api_server: Vec<SocketAddr>,
     tasks: Tasks,
@@ -55,7 +55,7 @@ pub(crate) struct ServiceState {
 
 /// A configuration that cannot be worked with.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum LoadError {
+pub enum LoadError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error("cluster {name:?} cannot be used")]
@@ -68,7 +68,7 @@ pub(crate) enum LoadError {
 
 impl ServiceState {
     /// Reads the configuration and starts its clusters.
-    pub(crate) async fn load(
+    pub async fn load(
         path: PathBuf,
         own_api_server: Vec<SocketAddr>,
         tasks: &Tasks,
@@ -88,27 +88,27 @@ impl ServiceState {
         }))
     }
 
-    pub(crate) fn snapshot(&self) -> Arc<ConfigSnapshot> {
+    pub fn snapshot(&self) -> Arc<ConfigSnapshot> {
         self.current.load_full()
     }
 
     /// Waits until a file, or the configuration, has changed.
-    pub(crate) async fn changed(&self) {
+    pub async fn changed(&self) {
         self.changed.notified().await;
     }
 
     /// Waits until another configuration is in use.
-    pub(crate) async fn replaced(&self) {
+    pub async fn replaced(&self) {
         self.replaced.notified().await;
     }
 
     /// The reason why the configuration on disk is not in use.
-    pub(crate) fn reload_error(&self) -> Option<String> {
+    pub fn reload_error(&self) -> Option<String> {
         self.reload_error.lock().clone()
     }
 
     /// Offers a token from the Secret to its cluster.
-    pub(crate) fn offer_credential(&self, cluster: &str, token: &str) {
+    pub fn offer_credential(&self, cluster: &str, token: &str) {
         self.kept.lock().insert(cluster.to_owned(), SecretString::from(token));
         if let Some(cluster) = self.snapshot().clusters.get(cluster) {
             cluster.credential.offer(token);
@@ -116,7 +116,7 @@ impl ServiceState {
     }
 
     /// Looks for other tokens for clusters that reject the one that is held.
-    pub(crate) async fn replace_rejected(&self) {
+    pub async fn replace_rejected(&self) {
         for (name, cluster) in &self.snapshot().clusters {
             if !cluster.credential.is_rejected() {
                 continue;
@@ -135,7 +135,7 @@ impl ServiceState {
     }
 
     /// Reads the configuration again whenever it, or a file that it names, changes.
-    pub(crate) fn follow_files(self: &Arc<Self>, tasks: &Tasks) {
+    pub fn follow_files(self: &Arc<Self>, tasks: &Tasks) {
         let state = Arc::clone(self);
         tasks.spawn_critical("configuration", async move {
             files::follow(|| state.named_files(), || state.reload()).await;

@@ -126,7 +126,7 @@ impl Origins {
     }
 
     fn keep(&mut self, write: &Write, object: &Value) {
-        if write.place.plural == "secrets" && object["metadata"]["labels"][CLAIMED].is_null() {
+        if is_unclaimed(&write.place, object) {
             self.give_up(write);
         }
         // After a delete that waits, users may still write.
@@ -171,7 +171,10 @@ impl Origins {
             if !is_terminating && !self.brought.contains(uid) {
                 let origin = Origin { place: place.clone(), content: content(object) };
                 self.alive.insert(uid.to_owned(), origin);
-                if let Some((since, _)) = self.given_up.remove(uid) {
+                // What was unclaimed before the backup was made is so after it.
+                if !is_unclaimed(place, object)
+                    && let Some((since, _)) = self.given_up.remove(uid)
+                {
                     self.undone.push((uid.to_owned(), since, at));
                 }
             }
@@ -179,6 +182,11 @@ impl Origins {
         let gone = before.into_keys().filter(|uid| !self.alive.contains_key(uid));
         self.restored_away.extend(gone);
     }
+}
+
+/// Returns `true` for a Secret that no claim chooses.
+fn is_unclaimed(place: &Place, object: &Value) -> bool {
+    place.plural == "secrets" && object["metadata"]["labels"][CLAIMED].is_null()
 }
 
 fn compare(findings: &mut Findings, origin: &Origin, now: &Value, how: &str) {
@@ -294,6 +302,22 @@ pub(super) mod tests {
         assert_eq!(names(&origins, &[]), [Name::Lost]);
         assert!(origins.was_restored_away("v") && !origins.given_up_by("u", at(9)));
         assert!(origins.given_up_by("u", at(6)), "what was deleted was deleted, until the backup came");
+    }
+
+    #[test]
+    fn a_backup_brings_back_the_claim_that_it_has() {
+        let secret = |labels: &Value| json!({"metadata": {"uid": "u", "name": "billy", "namespace": "n", "resourceVersion": "1", "labels": labels}});
+        let (claimed, bare) = (secret(&json!({CLAIMED: "yes"})), secret(&json!({})));
+        let of_secret =
+            |second, deed| Write { place: place("secrets"), ..write(second, Who::User, "u", deed) };
+        let history = |backup: &Value| {
+            let writes =
+                vec![of_secret(1, Deed::Create(claimed.clone())), of_secret(5, Deed::Change(bare.clone()))];
+            let objects = vec![(place("secrets"), backup.clone())];
+            Origins::read(&[Event::Writes(writes), Event::Restored { objects, at: at(8) }])
+        };
+        assert!(history(&bare).given_up_by("u", at(9)));
+        assert!(!history(&claimed).given_up_by("u", at(9)) && history(&claimed).given_up_by("u", at(6)));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use portolan_runtime::fetch::Network;
 
 /// Networks that fetches may go to besides public ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Allowed {
+pub enum Allowed {
     /// The networks of the cluster's Services.
     Services,
     Network(Network),

@@ -3,11 +3,11 @@
 //! Each target has its own turn of a worker, with limits on time and bytes. A product never waits for one: it says what
 //! it needs, and is looked at again when there is an answer.
 
-pub(crate) mod allowed;
+pub mod allowed;
 mod oidc;
 mod openapi;
 mod policy;
-pub(crate) mod store;
+pub mod store;
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use portolan_runtime::{
     tasks::Tasks,
 };
 
-pub(crate) use self::{
+pub use self::{
     oidc::{OidcOutcome, location},
     openapi::discard,
     policy::settings,
@@ -26,7 +26,7 @@ use crate::context::Context;
 
 /// So many hosts may hang before another target has to wait.
 const WORKERS: usize = 64;
-pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
+pub fn run(tasks: &Tasks, context: &Arc<Context>) {
     let reconcile =
         |context: Arc<Context>, target: FetchTarget| async move { reconcile(&context, &target).await };
     let queue = &context.fetches.queue;

@@ -6,16 +6,16 @@ use serde_json::Value;
 
 /// What came of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct OidcOutcome {
+pub struct OidcOutcome {
     /// The endpoint that was last found.
-    pub(crate) token_endpoint: Option<String>,
-    pub(crate) failure: Option<String>,
+    pub token_endpoint: Option<String>,
+    pub failure: Option<String>,
     /// What is odd about the document.
-    pub(crate) note: Option<String>,
+    pub note: Option<String>,
 }
 
 /// Where the document of an issuer is.
-pub(crate) fn location(issuer: &str) -> String {
+pub fn location(issuer: &str) -> String {
     format!("{}/.well-known/openid-configuration", issuer.strip_suffix('/').unwrap_or(issuer))
 }
 

@@ -158,7 +158,7 @@ fn pack(text: &str) -> std::io::Result<ByteString> {
 }
 
 /// Deletes the ConfigMap of a product that needs none any more.
-pub(crate) async fn discard(
+pub async fn discard(
     context: &Context,
     product: &APIProduct,
 ) -> Result<(), portolan_runtime::apply::WriteError> {

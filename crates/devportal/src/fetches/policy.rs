@@ -17,7 +17,7 @@ use crate::args::ControllerArgs;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The limits of fetches, with the networks as they are now.
-pub(crate) async fn settings(args: &ControllerArgs, client: &Client) -> FetchSettings {
+pub async fn settings(args: &ControllerArgs, client: &Client) -> FetchSettings {
     let mut networks: Vec<_> = args
         .fetch
         .fetch_allowed_cidrs

@@ -13,25 +13,25 @@ const RETRY_MAX: Duration = Duration::from_secs(5 * 60);
 
 /// A text that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct OpenApiText {
-    pub(crate) sha256: String,
-    pub(crate) bytes: usize,
+pub struct OpenApiText {
+    pub sha256: String,
+    pub bytes: usize,
     /// The text, if it is small.
-    pub(crate) raw: Option<Arc<str>>,
+    pub raw: Option<Arc<str>>,
 }
 
 /// What came of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct OpenApiOutcome {
+pub struct OpenApiOutcome {
     /// The text that was last read.
-    pub(crate) text: Option<OpenApiText>,
+    pub text: Option<OpenApiText>,
     /// Reason and message.
-    pub(crate) failure: Option<(&'static str, String)>,
+    pub failure: Option<(&'static str, String)>,
 }
 
 /// Something to fetch.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum FetchTarget {
+pub enum FetchTarget {
     /// The discovery document of an issuer.
     Oidc(String),
     /// The OpenAPI text of a product.
@@ -40,7 +40,7 @@ pub(crate) enum FetchTarget {
 
 /// The last answer.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum FetchOutcome {
+pub enum FetchOutcome {
     Oidc(OidcOutcome),
     OpenApi(OpenApiOutcome),
 }
@@ -56,7 +56,7 @@ impl FetchOutcome {
 
 /// All targets and their answers.
 #[derive(Debug)]
-pub(crate) struct Fetches {
+pub struct Fetches {
     pub(super) queue: Arc<WorkQueue<FetchTarget>>,
     pub(super) outcomes: Mutex<HashMap<FetchTarget, Known>>,
     /// Who needs them.
@@ -65,7 +65,7 @@ pub(crate) struct Fetches {
     /// Age at which an answer is asked for anew.
     refresh: Duration,
     /// Largest OpenAPI text that is kept in the status.
-    pub(crate) inline_bytes: usize,
+    pub inline_bytes: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -75,13 +75,13 @@ pub(super) struct Known {
 }
 
 impl Fetches {
-    pub(crate) fn new(fetcher: Fetcher, refresh: Duration, inline_bytes: usize) -> Self {
+    pub fn new(fetcher: Fetcher, refresh: Duration, inline_bytes: usize) -> Self {
         let (queue, outcomes, users) = (Arc::default(), Mutex::default(), Index::default());
         Self { queue, outcomes, users, fetcher, refresh, inline_bytes }
     }
 
     /// Says what a product needs. `known` is what its status has of a former process.
-    pub(crate) fn need(&self, product: &ObjectName, targets: Vec<(FetchTarget, Option<FetchOutcome>)>) {
+    pub fn need(&self, product: &ObjectName, targets: Vec<(FetchTarget, Option<FetchOutcome>)>) {
         let before = self.users.groups(product);
         let now: Vec<_> = targets.iter().map(|(target, _)| target.clone()).collect();
         self.users.set(product, now.clone());
@@ -105,7 +105,7 @@ impl Fetches {
     }
 
     /// The last answer, if there was one.
-    pub(crate) fn outcome(&self, target: &FetchTarget) -> Option<FetchOutcome> {
+    pub fn outcome(&self, target: &FetchTarget) -> Option<FetchOutcome> {
         self.outcomes.lock().get(target).map(|known| known.outcome.clone())
     }
 

@@ -24,12 +24,12 @@ use portolan_runtime::{
     tasks::Tasks,
 };
 
-pub(crate) use self::secret::{Ownership, ownership};
+pub use self::secret::{Ownership, ownership};
 use crate::{context::Context, names::ObjectName};
 
 const WORKERS: usize = 16;
 
-pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
+pub fn run(tasks: &Tasks, context: &Arc<Context>) {
     let reconcile = |context: Arc<Context>, name: ObjectName| async move { reconcile(&context, &name).await };
     let queue = &context.queues.keys;
     Controller { name: "key", workers: WORKERS, queue, metrics: &context.controllers }
@@ -49,13 +49,13 @@ async fn reconcile(context: &Context, name: &ObjectName) -> Result<Action, Recon
 }
 
 /// Returns `true` if a key was approved, and that was acted upon.
-pub(crate) fn is_granted(key: &APIKey) -> bool {
+pub fn is_granted(key: &APIKey) -> bool {
     key.phase() == KeyPhase::Approved
         && key.status.as_ref().is_some_and(|status| status.approved_snapshot.is_some())
 }
 
 /// Returns `true` if a request waits for other keys of the same user.
-pub(crate) fn waits_for_others(key: &APIKey) -> bool {
+pub fn waits_for_others(key: &APIKey) -> bool {
     let conditions = key.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     find(conditions, status::READY).is_some_and(|ready| ready.reason == limits::TOO_MANY)
 }

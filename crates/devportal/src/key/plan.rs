@@ -10,7 +10,7 @@ use super::{
 
 /// Returns `true` if a request waits for its product, which nobody has looked at yet. The product's status brings it
 /// back.
-pub(crate) fn awaits_product(observed: &ObservedKey) -> bool {
+pub fn awaits_product(observed: &ObservedKey) -> bool {
     let is_open = matches!(observed.key.phase(), KeyPhase::Pending | KeyPhase::Approved);
     let is_new = |product: &APIProduct| {
         product.metadata.deletion_timestamp.is_none()
@@ -19,7 +19,7 @@ pub(crate) fn awaits_product(observed: &ObservedKey) -> bool {
     is_open && !is_granted(&observed.key) && observed.product.as_deref().is_some_and(is_new)
 }
 
-pub(crate) fn plan(observed: &ObservedKey) -> KeyPlan {
+pub fn plan(observed: &ObservedKey) -> KeyPlan {
     let mut draft = Draft::of(observed);
     match observed.key.phase() {
         KeyPhase::Pending => pending::plan(&mut draft),

@@ -9,7 +9,7 @@ use super::state::Marks;
 
 /// Whose an object is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ownership {
+pub enum Ownership {
     /// This key's.
     Ours,
     /// A former key's of the same name, which is provably gone: names are unique.
@@ -18,7 +18,7 @@ pub(crate) enum Ownership {
 }
 
 /// Says whose the Secret is that has the name of a key's Secret.
-pub(crate) fn ownership(secret: &ObjectMeta, key: &APIKey) -> Ownership {
+pub fn ownership(secret: &ObjectMeta, key: &APIKey) -> Ownership {
     let owners = secret.owner_references.as_deref().unwrap_or_default();
     let (kind, version) = (APIKey::kind(&()), APIKey::api_version(&()));
     let named = |owner: &&k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference| {

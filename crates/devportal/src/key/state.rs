@@ -12,7 +12,7 @@ pub(super) const RESYNC: Duration = Duration::from_secs(30);
 
 /// A Secret of a certain name.
 #[derive(Clone, Debug)]
-pub(crate) enum SecretState {
+pub enum SecretState {
     Absent,
     /// It belongs to this key.
     Ours(Arc<SecretMeta>),
@@ -24,35 +24,35 @@ pub(crate) enum SecretState {
 
 /// Everything that bears on a key.
 #[derive(Clone, Debug)]
-pub(crate) struct ObservedKey {
-    pub(crate) key: Arc<APIKey>,
-    pub(crate) product: Option<Arc<APIProduct>>,
-    pub(crate) secret: SecretState,
-    pub(crate) previous: SecretState,
+pub struct ObservedKey {
+    pub key: Arc<APIKey>,
+    pub product: Option<Arc<APIProduct>>,
+    pub secret: SecretState,
+    pub previous: SecretState,
     /// Number of keys of the same user and product that come before this one.
-    pub(crate) ahead: usize,
-    pub(crate) max_keys: usize,
-    pub(crate) overlap: Duration,
-    pub(crate) now: Timestamp,
+    pub ahead: usize,
+    pub max_keys: usize,
+    pub overlap: Duration,
+    pub now: Timestamp,
 }
 
 /// One of the two Secrets of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Which {
+pub enum Which {
     Current,
     Previous,
 }
 
 /// Metadata of a Secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Marks {
-    pub(crate) labels: BTreeMap<String, String>,
-    pub(crate) annotations: BTreeMap<String, String>,
+pub struct Marks {
+    pub labels: BTreeMap<String, String>,
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// A step on a Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum SecretStep {
+pub enum SecretStep {
     /// Deletes the Secret with this UID, or where it is not known the one that turns out to be ours.
     Delete { which: Which, uid: Option<String> },
     /// Makes the Secret with a fresh key.
@@ -72,21 +72,21 @@ pub(crate) enum SecretStep {
 
 /// An Event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Told {
-    pub(crate) warns: bool,
-    pub(crate) reason: &'static str,
-    pub(crate) note: String,
+pub struct Told {
+    pub warns: bool,
+    pub reason: &'static str,
+    pub note: String,
 }
 
 /// What has to be done, in this order.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct KeyPlan {
+pub struct KeyPlan {
     /// The product that is to own the key.
-    pub(crate) adopt: Option<(String, String)>,
-    pub(crate) steps: Vec<SecretStep>,
-    pub(crate) status: APIKeyStatus,
-    pub(crate) told: Vec<Told>,
-    pub(crate) facts: Vec<Fact>,
+    pub adopt: Option<(String, String)>,
+    pub steps: Vec<SecretStep>,
+    pub status: APIKeyStatus,
+    pub told: Vec<Told>,
+    pub facts: Vec<Fact>,
     /// Time until the next look if nothing changes before.
-    pub(crate) again: Option<Duration>,
+    pub again: Option<Duration>,
 }

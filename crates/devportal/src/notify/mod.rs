@@ -3,7 +3,7 @@
 //! At least once as long as the process lives: what waits when it ends is lost, and what was sent may be sent again.
 
 mod event;
-pub(crate) mod notifier;
+pub mod notifier;
 mod queue;
 
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::{context::Context, news::Fact};
 const WORKERS: usize = 16;
 impl Context {
     /// Tells those who are to be notified.
-    pub(crate) fn publish(&self, key: &APIKey, fact: &Fact) {
+    pub fn publish(&self, key: &APIKey, fact: &Fact) {
         let Some(notifier) = &self.notifier else { return };
         if !notifier.waiting.push(key.uid().unwrap_or_default(), event::notice(key, fact)) {
             self.metrics.notice("dropped");
@@ -30,7 +30,7 @@ impl Context {
     }
 }
 
-pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
+pub fn run(tasks: &Tasks, context: &Arc<Context>) {
     let Some(notifier) = &context.notifier else { return };
     let reconcile = |context: Arc<Context>, key: String| async move { reconcile(&context, &key).await };
     Controller {

@@ -18,7 +18,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The webhook, and what it is yet to be told.
 #[derive(Debug)]
-pub(crate) struct Notifier {
+pub struct Notifier {
     url: Uri,
     key: SecretSlice<u8>,
     fetcher: Fetcher,
@@ -27,7 +27,7 @@ pub(crate) struct Notifier {
 
 /// A reason why nobody can be notified.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum NotifierError {
+pub enum NotifierError {
     #[error("failed to read --notify-key-file {path}")]
     Key { path: String, source: std::io::Error },
     #[error("--notify-key-file {0} is empty")]
@@ -37,7 +37,7 @@ pub(crate) enum NotifierError {
 }
 
 impl Notifier {
-    pub(crate) fn new(url: Uri, key_file: &Path) -> Result<Self, NotifierError> {
+    pub fn new(url: Uri, key_file: &Path) -> Result<Self, NotifierError> {
         let path = key_file.display().to_string();
         let key =
             std::fs::read(key_file).map_err(|source| NotifierError::Key { path: path.clone(), source })?;

@@ -20,16 +20,16 @@ const RETRY_MAX: Duration = Duration::from_secs(10 * 60);
 
 /// Something to tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Notice {
-    pub(crate) id: String,
-    pub(crate) kind: &'static str,
-    pub(crate) of: ObjectName,
-    pub(crate) body: Vec<u8>,
+pub struct Notice {
+    pub id: String,
+    pub kind: &'static str,
+    pub of: ObjectName,
+    pub body: Vec<u8>,
 }
 
 /// What came of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub enum Verdict {
     Delivered,
     /// After this time, if the receiver has said so.
     Again(Option<Duration>),
@@ -38,15 +38,15 @@ pub(crate) enum Verdict {
 
 /// What follows from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Settled {
-    pub(crate) word: &'static str,
-    pub(crate) again: Option<Duration>,
+pub struct Settled {
+    pub word: &'static str,
+    pub again: Option<Duration>,
 }
 
 /// All notices, by the UID of their key.
 #[derive(Debug, Default)]
-pub(crate) struct Waiting {
-    pub(crate) queue: Arc<WorkQueue<String>>,
+pub struct Waiting {
+    pub queue: Arc<WorkQueue<String>>,
     inner: Mutex<Inner>,
 }
 
@@ -58,7 +58,7 @@ struct Inner {
 
 impl Waiting {
     /// Adds a notice. Returns `false` if there are too many already.
-    pub(crate) fn push(&self, key: String, notice: Notice) -> bool {
+    pub fn push(&self, key: String, notice: Notice) -> bool {
         let mut inner = self.inner.lock();
         if inner.number >= MOST {
             return false;
@@ -73,16 +73,16 @@ impl Waiting {
         true
     }
 
-    pub(crate) fn first(&self, key: &str) -> Option<Notice> {
+    pub fn first(&self, key: &str) -> Option<Notice> {
         self.inner.lock().notices.get(key)?.front().map(|(notice, _)| notice.clone())
     }
 
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.inner.lock().number
     }
 
     /// Takes the first notice of a key off, or counts the attempt.
-    pub(crate) fn settle(&self, key: &str, verdict: &Verdict) -> Settled {
+    pub fn settle(&self, key: &str, verdict: &Verdict) -> Settled {
         let mut inner = self.inner.lock();
         let Some(first) = inner.notices.get_mut(key).and_then(VecDeque::front_mut) else {
             return Settled { word: "delivered", again: None };

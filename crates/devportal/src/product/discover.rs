@@ -29,14 +29,14 @@ pub(super) const SELECTOR: &str = "KeySelectorUsable";
 
 /// Everything that bears on a product.
 #[derive(Clone, Debug)]
-pub(crate) struct ObservedProduct {
-    pub(crate) product: Arc<APIProduct>,
-    pub(crate) route: Option<Arc<Route>>,
+pub struct ObservedProduct {
+    pub product: Arc<APIProduct>,
+    pub route: Option<Arc<Route>>,
     /// Time for which the route's parents have not looked at its latest change.
-    pub(crate) outdated_for: Option<Duration>,
-    pub(crate) plan: Choice<PlanPolicyKind>,
-    pub(crate) auth: Choice<AuthPolicyKind>,
-    pub(crate) now: Timestamp,
+    pub outdated_for: Option<Duration>,
+    pub plan: Choice<PlanPolicyKind>,
+    pub auth: Choice<AuthPolicyKind>,
+    pub now: Timestamp,
 }
 
 /// The scheme that a product has. A policy that is not in effect at the moment leaves the last one in place.

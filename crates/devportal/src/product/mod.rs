@@ -28,7 +28,7 @@ use crate::{
 
 const WORKERS: usize = 8;
 
-pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
+pub fn run(tasks: &Tasks, context: &Arc<Context>) {
     let reconcile = |context: Arc<Context>, name: ObjectName| async move { reconcile(&context, &name).await };
     let queue = &context.queues.products;
     Controller { name: "product", workers: WORKERS, queue, metrics: &context.controllers }

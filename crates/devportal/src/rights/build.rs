@@ -7,7 +7,7 @@ use portolan_core::api::devportal::LABEL_REQUESTER;
 use crate::names::{RequesterAt, requester_label};
 
 /// Annotation with the name of the requester.
-pub(crate) const ANNOTATION_REQUESTER: &str = "devportal.kuadrant.io/requested-by";
+pub const ANNOTATION_REQUESTER: &str = "devportal.kuadrant.io/requested-by";
 const RBAC: &str = "rbac.authorization.k8s.io";
 
 /// Name of the Role and the RoleBinding of a user.

@@ -18,7 +18,7 @@ const BACKLOG: usize = 100;
 const REMEMBERED: u64 = 10_000;
 
 /// When the Roles of requesters were last written.
-pub(crate) struct FreshRights(Cache<RequesterAt, Instant>);
+pub struct FreshRights(Cache<RequesterAt, Instant>);
 
 impl Default for FreshRights {
     fn default() -> Self {

@@ -26,12 +26,12 @@ use crate::{
     scope::Scoped,
 };
 
-pub(crate) use self::{build::ANNOTATION_REQUESTER, fresh::FreshRights};
+pub use self::{build::ANNOTATION_REQUESTER, fresh::FreshRights};
 
 const FIELD_MANAGER: &str = "portolan-devportal";
 const WORKERS: usize = 8;
 
-pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
+pub fn run(tasks: &Tasks, context: &Arc<Context>) {
     let reconcile = |context: Arc<Context>, at: RequesterAt| async move { reconcile(&context, &at).await };
     let queue = &context.queues.rights;
     Controller { name: "rights", workers: WORKERS, queue, metrics: &context.controllers }

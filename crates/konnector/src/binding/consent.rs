@@ -3,9 +3,9 @@
 use portolan_core::api::kubebind::{APIServiceBinding, APIServiceBindingBundle};
 
 /// Annotation: schemas of the provider may take away what is in use.
-pub(crate) const ALLOW_BREAKING: &str = "kube-bind.io/allow-breaking";
+pub const ALLOW_BREAKING: &str = "kube-bind.io/allow-breaking";
 /// Annotation: the provider's claims are met, `true` or `all` for all, or a list of resources.
-pub(crate) const ACCEPT_CLAIMS: &str = "kube-bind.io/accept-claims";
+pub const ACCEPT_CLAIMS: &str = "kube-bind.io/accept-claims";
 
 /// The consumer's consent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -3,16 +3,16 @@
 use portolan_core::{api::kubebind::APIServiceExport, names};
 
 /// Finalizer on bindings: objects are drained before the CRDs go.
-pub(crate) const FINALIZER: &str = "kubebind.io/unbind";
+pub const FINALIZER: &str = "kubebind.io/unbind";
 /// Annotation on bindings: the uid of the export that is bound. Another export of the same name is another.
-pub(crate) const ANNOTATION_EXPORT_UID: &str = "kube-bind.io/export-uid";
+pub const ANNOTATION_EXPORT_UID: &str = "kube-bind.io/export-uid";
 /// Annotation on bindings: their resources, for `kubectl get`.
-pub(crate) const ANNOTATION_RESOURCES: &str = "kube-bind.io/resources";
+pub const ANNOTATION_RESOURCES: &str = "kube-bind.io/resources";
 /// Reason of `Connected`: the CRD belongs to somebody else, perhaps to another binding.
-pub(crate) const FOREIGN_CRD: &str = "ForeignCustomResourceDefinition";
+pub const FOREIGN_CRD: &str = "ForeignCustomResourceDefinition";
 
 /// The value of [`ANNOTATION_RESOURCES`] for an export.
-pub(crate) fn resources_of(export: &APIServiceExport) -> String {
+pub fn resources_of(export: &APIServiceExport) -> String {
     let names = export.spec.resources.iter().map(|r| names::crd(&r.resource, &r.group));
     names.collect::<Vec<_>>().join(",")
 }

@@ -5,18 +5,18 @@ mod apply;
 mod claims;
 mod cleanup;
 mod conclude;
-pub(crate) mod consent;
+pub mod consent;
 mod hold;
 mod install;
 mod marks;
-pub(crate) mod objection;
-pub(crate) mod observe;
+pub mod objection;
+pub mod observe;
 mod outcome;
 mod report;
 mod taken;
 mod termination;
 
-pub(crate) use self::{
+pub use self::{
     marks::{ANNOTATION_EXPORT_UID, ANNOTATION_RESOURCES, FINALIZER, FOREIGN_CRD, resources_of},
     report::{report_drained, report_unbound},
 };
@@ -33,7 +33,7 @@ use crate::{context::KonnectorContext, policy};
 
 const WORKERS: usize = 8;
 
-pub(crate) fn run(tasks: &Tasks, context: &Arc<KonnectorContext>) {
+pub fn run(tasks: &Tasks, context: &Arc<KonnectorContext>) {
     let reconcile =
         |context: Arc<KonnectorContext>, name: String| async move { reconcile(&context, &name).await };
     Controller {

@@ -12,9 +12,9 @@ use crate::breaking::{Cure, breaking};
 
 /// A reason why a CRD is not brought up to date, in the words of the condition `SchemaInSync`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Objection {
-    pub(crate) reason: &'static str,
-    pub(crate) message: String,
+pub struct Objection {
+    pub reason: &'static str,
+    pub message: String,
 }
 
 /// Finds what speaks against making a CRD what is desired.

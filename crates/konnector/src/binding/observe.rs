@@ -107,11 +107,11 @@ fn view(context: &KonnectorContext, session: Arc<Session>, name: &str, word: &Co
     let contact = session.contact_of(&standing);
     let open = if let ContractStanding::Open(name) = standing { Some(name) } else { None };
     // What another contract exports is not what is bound.
-    let found = session.export(name).filter(|_| open.is_some());
+    let found = session.contents.export(name).filter(|_| open.is_some());
     // Before the provider has answered, nothing is missing.
     let withdrawn = found.is_none()
         && contact == Contact::Up
-        && match session.absence(name) {
+        && match session.contents.absence(name) {
             ExportAbsence::Withdrawn => session.last_doubt().is_none(),
             ExportAbsence::MissingFor(time) => time >= context.grace(),
         };
@@ -122,14 +122,14 @@ fn view(context: &KonnectorContext, session: Arc<Session>, name: &str, word: &Co
             (None, found)
         };
     let resources = export.iter().flat_map(|export| export.spec.resources.iter());
-    let schema = |r: &ExportedResource| session.schema(&names::bound_schema(&r.resource, &r.group));
-    let refusal = session.request(name).and_then(|request| request.status.clone()?.terminal_message);
+    let schema = |r: &ExportedResource| session.contents.schema(&names::bound_schema(&r.resource, &r.group));
+    let refusal = session.contents.request(name).and_then(|request| request.status.clone()?.terminal_message);
     BindingView {
         contact,
-        listed: open.is_some() && session.exports().is_some() && session.schemas_listed(),
+        listed: open.is_some() && session.contents.exports().is_some() && session.contents.schemas_listed(),
         contract: open,
         schemas: resources.map(|r| (r.clone(), schema(r))).collect(),
-        pretty_name: session.pretty_name(),
+        pretty_name: session.contents.pretty_name(),
         heartbeat: session.last_heartbeat(),
         export,
         withdrawing,
@@ -140,7 +140,7 @@ fn view(context: &KonnectorContext, session: Arc<Session>, name: &str, word: &Co
 }
 
 /// Returns `true` if an export is terminating, and not only to be recreated.
-pub(crate) fn is_withdrawing(export: &APIServiceExport) -> bool {
+pub fn is_withdrawing(export: &APIServiceExport) -> bool {
     export.metadata.deletion_timestamp.is_some() && !export.annotations().contains_key(ANNOTATION_REPLACED)
 }
 

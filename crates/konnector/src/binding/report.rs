@@ -98,19 +98,20 @@ fn without_binding(
     let is_bound = |name: &str| {
         context.binding(name).is_some_and(|binding| binding.spec.kubeconfig_secret_ref == *reference)
     };
-    let names = session.exports().unwrap_or_default().into_iter().map(|export| export.name_any());
+    let names = session.contents.exports().unwrap_or_default().into_iter().map(|export| export.name_any());
     names.filter(|name| !is_bound(name)).map(|name| (name, NO_BINDING.to_owned())).collect()
 }
 
 /// Tells a provider which of its exports nobody binds, and why.
-pub(crate) async fn report_unbound(
+pub async fn report_unbound(
     context: &KonnectorContext,
     reference: &ClusterSecretKeyRef,
     unbound: &BTreeMap<String, String>,
 ) -> Result<(), WriteError> {
     let Some(session) = writable(context, reference) else { return Ok(()) };
     for (name, why) in unbound {
-        let export = session.export(name).filter(|export| export.metadata.deletion_timestamp.is_none());
+        let export =
+            session.contents.export(name).filter(|export| export.metadata.deletion_timestamp.is_none());
         let verdict = Verdict::pending(REASON_NOT_BOUND, why.clone());
         say_without_binding(context, &session, export, verdict).await?;
     }
@@ -119,14 +120,14 @@ pub(crate) async fn report_unbound(
 
 /// Tells a provider which of the exports that it withdraws nobody binds any more. Usually the end of the binding has
 /// told it so; a provider that was restored from a backup does not know.
-pub(crate) async fn report_drained(
+pub async fn report_drained(
     context: &KonnectorContext,
     reference: &ClusterSecretKeyRef,
     drained: &BTreeSet<String>,
 ) -> Result<(), WriteError> {
     let Some(session) = writable(context, reference) else { return Ok(()) };
     for name in drained {
-        let export = session.export(name).filter(|export| is_withdrawing(export));
+        let export = session.contents.export(name).filter(|export| is_withdrawing(export));
         let verdict = Verdict::pending(REASON_DRAINED, NOTHING_LEFT);
         say_without_binding(context, &session, export, verdict).await?;
     }
@@ -225,7 +226,7 @@ async fn write_export(
     }
     let api: Api<APIServiceExport> = Api::namespaced(session.client.clone(), &session.namespace);
     let written = apply::replace_status(&api, &export.metadata, true, status).await?;
-    session.exports.wrote(written);
+    session.contents.exports.wrote(written);
     Ok(())
 }
 
@@ -267,7 +268,7 @@ async fn report_schema(
     }
     let api: Api<SchemaOutline> = Api::namespaced(view.session.client.clone(), &view.session.namespace);
     let written = apply::replace_status(&api, &schema.metadata, true, &new).await?;
-    view.session.schemas.wrote(written);
+    view.session.contents.schemas.wrote(written);
     Ok(())
 }
 

@@ -34,7 +34,7 @@ const WORKERS: usize = 8;
 /// Time for the schemas to appear once the exports have.
 const SCHEMAS_LIMIT: Duration = Duration::from_secs(2);
 
-pub(crate) fn run(tasks: &Tasks, context: &Arc<KonnectorContext>) {
+pub fn run(tasks: &Tasks, context: &Arc<KonnectorContext>) {
     let reconcile =
         |context: Arc<KonnectorContext>, name: String| async move { reconcile(&context, &name).await };
     Controller {
@@ -118,7 +118,7 @@ async fn provider(
         Err(error) => return ProviderState::ClientFailed(ErrorChain(&error).to_string()),
     };
     await_schemas(&session).await;
-    let mut exports: Vec<_> = session.exports().unwrap_or_default();
+    let mut exports: Vec<_> = session.contents.exports().unwrap_or_default();
     for export in &mut exports {
         name_versions(&session, export);
     }
@@ -143,7 +143,8 @@ async fn provider(
 /// They are listed together with the exports. Where they cannot be, each binding says so.
 async fn await_schemas(session: &Session) {
     let deadline = Instant::now() + SCHEMAS_LIMIT;
-    while session.contact() == Contact::Up && !session.schemas_listed() && Instant::now() < deadline {
+    while session.contact() == Contact::Up && !session.contents.schemas_listed() && Instant::now() < deadline
+    {
         sleep(Duration::from_millis(20)).await;
     }
 }
@@ -152,7 +153,7 @@ async fn await_schemas(session: &Session) {
 fn name_versions(session: &Session, export: &mut Arc<APIServiceExport>) {
     for place in 0..export.spec.resources.len() {
         let resource = &export.spec.resources[place];
-        let schema = session.schema(&names::bound_schema(&resource.resource, &resource.group));
+        let schema = session.contents.schema(&names::bound_schema(&resource.resource, &resource.group));
         if let Some(schema) = schema.filter(|_| resource.versions.is_empty()) {
             let served = schema.spec.versions.iter().filter(|version| version.served);
             Arc::make_mut(export).spec.resources[place].versions =
@@ -171,7 +172,7 @@ async fn offer(
     let bindings = context.bindings.filter(|binding| binding.spec.kubeconfig_secret_ref == *reference);
     let is_absent = |name: &String| !exports.iter().any(|export| export.name_any() == *name);
     let absent = bindings.iter().map(|binding| binding.name_any()).filter(is_absent);
-    let absent: BTreeMap<_, _> = absent.map(|name| (name.clone(), session.absence(&name))).collect();
+    let absent: BTreeMap<_, _> = absent.map(|name| (name.clone(), session.contents.absence(&name))).collect();
     let goes = absent.values().any(|absence| *absence == ExportAbsence::Withdrawn)
         || exports.iter().any(|export| is_withdrawing(export));
     // Only what would be unbound is worth a question to the provider.
@@ -180,7 +181,7 @@ async fn offer(
         absent,
         doubt,
         contract: None,
-        pretty_name: session.pretty_name(),
+        pretty_name: session.contents.pretty_name(),
         grace: context.grace(),
         exports,
     }

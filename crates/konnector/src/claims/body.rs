@@ -23,13 +23,13 @@ const MAX_MANAGER: usize = 128;
 
 /// The marks that make an object a copy of ours, and the data that goes with it.
 #[derive(Clone, Debug)]
-pub(crate) struct Terms {
-    pub(crate) claim: ResourceClaim,
-    pub(crate) keys: KeyRules,
+pub struct Terms {
+    pub claim: ResourceClaim,
+    pub keys: KeyRules,
     /// The contract namespace, with which copies on the provider are marked.
-    pub(crate) contract: String,
+    pub contract: String,
     /// The binding, with which copies on both sides are marked.
-    pub(crate) binding: String,
+    pub binding: String,
 }
 
 /// Fields of a kind that go with an object.
@@ -195,7 +195,7 @@ mod tests {
 
     use super::*;
 
-    pub(crate) fn terms(claim: &Value) -> Terms {
+    pub fn terms(claim: &Value) -> Terms {
         let claims = vec![serde_json::from_value(claim.clone()).unwrap()];
         let (mut valid, _) = read(&claims, &[], portolan_core::api::kubebind::Isolation::Prefixed);
         Terms {

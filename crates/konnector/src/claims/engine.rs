@@ -31,14 +31,14 @@ const WORKERS: usize = 8;
 
 /// The objects that an engine keeps in sync. An engine whose spec changes is replaced.
 #[derive(Clone)]
-pub(crate) struct ClaimSpec {
-    pub(crate) binding: String,
-    pub(crate) claim: ResourceClaim,
+pub struct ClaimSpec {
+    pub binding: String,
+    pub claim: ResourceClaim,
     /// The referring kinds, one for each reference of the claim.
-    pub(crate) referring: Vec<ApiResource>,
+    pub referring: Vec<ApiResource>,
     /// Uid of the export; another export of the same name is another engine.
-    pub(crate) export_uid: String,
-    pub(crate) session: Arc<Session>,
+    pub export_uid: String,
+    pub session: Arc<Session>,
 }
 
 impl ClaimSpec {
@@ -52,12 +52,12 @@ impl ClaimSpec {
 
 /// The parts of the konnector that claim engines need.
 #[derive(Clone)]
-pub(crate) struct ClaimContext {
-    pub(crate) engine: EngineContext,
+pub struct ClaimContext {
+    pub engine: EngineContext,
     /// `true` if a Secret holds a kubeconfig of the konnector, which nobody may claim.
-    pub(crate) holds_kubeconfig: Arc<dyn Fn(&ObjectKey) -> bool + Send + Sync>,
+    pub holds_kubeconfig: Arc<dyn Fn(&ObjectKey) -> bool + Send + Sync>,
     /// `true` if there is a binding of this name.
-    pub(crate) is_bound: Arc<dyn Fn(&str) -> bool + Send + Sync>,
+    pub is_bound: Arc<dyn Fn(&str) -> bool + Send + Sync>,
 }
 
 pub(super) struct ClaimEngine {

@@ -14,24 +14,24 @@ use crate::sync::EngineMode;
 
 /// The binding and the claimed resource that an engine works for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct ClaimKey {
-    pub(crate) binding: String,
-    pub(crate) resource: ClaimedResource,
+pub struct ClaimKey {
+    pub binding: String,
+    pub resource: ClaimedResource,
 }
 
 /// All claim engines of the konnector.
-pub(crate) struct ClaimEngines {
+pub struct ClaimEngines {
     tasks: Tasks,
     engines: Mutex<HashMap<ClaimKey, Arc<ClaimEngine>>>,
 }
 
 impl ClaimEngines {
-    pub(crate) fn new(tasks: &Tasks) -> Self {
+    pub fn new(tasks: &Tasks) -> Self {
         Self { tasks: tasks.clone(), engines: Mutex::default() }
     }
 
     /// Makes sure that an engine runs with this spec, and gives its state.
-    pub(crate) fn ensure(
+    pub fn ensure(
         &self,
         key: &ClaimKey,
         spec: &ClaimSpec,
@@ -54,19 +54,19 @@ impl ClaimEngines {
     }
 
     /// Returns `true` if a terminating engine has nothing left to do.
-    pub(crate) fn is_drained(&self, key: &ClaimKey) -> bool {
+    pub fn is_drained(&self, key: &ClaimKey) -> bool {
         let engine = self.engines.lock().get(key).cloned();
         engine.is_some_and(|engine| engine.mode != EngineMode::Sync && engine.is_drained())
     }
 
     /// Number of a binding's copies of claimed objects on the provider whose originals were lost in a restore.
-    pub(crate) fn orphaned(&self, binding: &str) -> usize {
+    pub fn orphaned(&self, binding: &str) -> usize {
         let engines = self.engines.lock();
         engines.iter().filter(|(key, _)| key.binding == binding).map(|(_, engine)| engine.orphaned()).sum()
     }
 
     /// Resyncs every engine: an object that another binding kept may have to be kept by one of them.
-    pub(crate) fn resync(&self) {
+    pub fn resync(&self) {
         let engines: Vec<_> = self.engines.lock().values().map(Arc::clone).collect();
         for engine in engines {
             engine.look_at_all();
@@ -74,7 +74,7 @@ impl ClaimEngines {
     }
 
     /// Stops the engines of a binding, other than those in `keep`.
-    pub(crate) fn stop(&self, binding: &str, keep: &[ClaimedResource]) {
+    pub fn stop(&self, binding: &str, keep: &[ClaimedResource]) {
         self.engines.lock().retain(|key, engine| {
             let stays = key.binding != binding || keep.contains(&key.resource);
             if !stays {

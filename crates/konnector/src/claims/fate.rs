@@ -24,7 +24,7 @@ pub(super) enum Fate {
 
 /// The fate of the original of one place, if it was on the one side or on the other.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Fates {
+pub struct Fates {
     pub(super) on_consumer: Fate,
     pub(super) on_provider: Fate,
 }

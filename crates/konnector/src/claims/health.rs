@@ -12,7 +12,7 @@ const TOLERATED: u32 = 4;
 
 /// Progress of a claim's engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ClaimState {
+pub enum ClaimState {
     /// The first lists are under way.
     Starting,
     /// Both sides are watched.

@@ -22,7 +22,7 @@ use crate::sync::{ObjectKey, owned};
 
 /// Everything known for one claim.
 #[derive(Debug)]
-pub(crate) struct ClaimIndex {
+pub struct ClaimIndex {
     terms: Terms,
     consumer: HashMap<ObjectKey, Seen>,
     provider: HashMap<ObjectKey, Seen>,
@@ -37,7 +37,7 @@ pub(crate) struct ClaimIndex {
 }
 
 impl ClaimIndex {
-    pub(crate) fn new(terms: Terms) -> Self {
+    pub fn new(terms: Terms) -> Self {
         Self {
             terms,
             consumer: HashMap::new(),
@@ -56,7 +56,7 @@ impl ClaimIndex {
         &self.terms
     }
 
-    pub(crate) fn sides(&self, key: &ObjectKey, is_protected: bool) -> ClaimSides<'_> {
+    pub fn sides(&self, key: &ObjectKey, is_protected: bool) -> ClaimSides<'_> {
         let named = || if self.is_named(key) { Place::Named } else { Place::Plain };
         let on_consumer = match (self.consumer_known, self.unread.contains(key)) {
             (false, _) => Knowledge::Partial,
@@ -85,7 +85,7 @@ impl ClaimIndex {
     }
 
     /// Takes in an object. False when what is known is newer, or when it concerns nobody.
-    pub(crate) fn saw(&mut self, side: ClaimSide, key: &ObjectKey, object: &DynamicObject) -> bool {
+    pub fn saw(&mut self, side: ClaimSide, key: &ObjectKey, object: &DynamicObject) -> bool {
         self.saw_in(side, key, object, 0)
     }
 
@@ -156,7 +156,7 @@ impl ClaimIndex {
     }
 
     /// Takes in that a watch has shown the end of an object.
-    pub(crate) fn was_deleted(&mut self, side: ClaimSide, key: &ObjectKey) {
+    pub fn was_deleted(&mut self, side: ClaimSide, key: &ObjectKey) {
         self.departed.on_mut(side).was_deleted(key);
     }
 
@@ -179,41 +179,41 @@ impl ClaimIndex {
     }
 
     /// Takes in that an object is gone from one side.
-    pub(crate) fn lost(&mut self, side: ClaimSide, key: &ObjectKey) {
+    pub fn lost(&mut self, side: ClaimSide, key: &ObjectKey) {
         self.side_mut(side).remove(key);
     }
 
     /// Takes in that an object was asked for and not found, unless it has come since `before`.
-    pub(crate) fn found_none(&mut self, side: ClaimSide, key: &ObjectKey, before: Option<u128>) {
+    pub fn found_none(&mut self, side: ClaimSide, key: &ObjectKey, before: Option<u128>) {
         if self.version(side, key) == before {
             self.lost(side, key);
         }
     }
 
     /// The version of an object that is known.
-    pub(crate) fn version(&self, side: ClaimSide, key: &ObjectKey) -> Option<u128> {
+    pub fn version(&self, side: ClaimSide, key: &ObjectKey) -> Option<u128> {
         self.side(side).get(key).map(|seen| seen.version)
     }
 
     /// Takes in that an object has been read on both sides.
-    pub(crate) fn was_read(&mut self, key: &ObjectKey) {
+    pub fn was_read(&mut self, key: &ObjectKey) {
         self.unread.remove(key);
     }
 
     /// Takes in that no watch shows a consumer's object any more: it may be gone, or not be chosen.
-    pub(crate) fn lost_sight(&mut self, key: &ObjectKey) {
+    pub fn lost_sight(&mut self, key: &ObjectKey) {
         self.unread.insert(key.clone());
     }
 
     /// Notes that an object, as it is now, is what applying `desired` leads to.
-    pub(crate) fn settle(&mut self, side: ClaimSide, key: &ObjectKey, desired: Digest) {
+    pub fn settle(&mut self, side: ClaimSide, key: &ObjectKey, desired: Digest) {
         if let Some(copy) = self.side_mut(side).get_mut(key) {
             copy.settled_for = Some(desired);
         }
     }
 
     /// Takes in what a bound object says, or that it is gone. Gives the keys to look at.
-    pub(crate) fn referred(
+    pub fn referred(
         &mut self,
         watch: usize,
         referrer: &ObjectKey,
@@ -231,16 +231,16 @@ impl ClaimIndex {
     }
 
     /// The bound objects of a watch that a fresh list does not hold.
-    pub(crate) fn missing_referrers(&self, watch: usize, listed: &HashSet<ObjectKey>) -> Vec<ObjectKey> {
+    pub fn missing_referrers(&self, watch: usize, listed: &HashSet<ObjectKey>) -> Vec<ObjectKey> {
         self.references.missing(watch, listed)
     }
 
-    pub(crate) fn know_namespace(&mut self, namespace: &str) {
+    pub fn know_namespace(&mut self, namespace: &str) {
         self.known_namespaces.insert(namespace.to_owned());
     }
 
     /// Returns `true` if the provider's objects for a namespace have been listed.
-    pub(crate) fn knows_namespace(&self, namespace: &str) -> bool {
+    pub fn knows_namespace(&self, namespace: &str) -> bool {
         self.known_namespaces.contains(namespace)
     }
 
@@ -254,12 +254,12 @@ impl ClaimIndex {
     }
 
     /// The desired copy of this object.
-    pub(crate) fn copy_of(&self, from: ClaimSide, original: &DynamicObject) -> Value {
+    pub fn copy_of(&self, from: ClaimSide, original: &DynamicObject) -> Value {
         self.terms.copy_of(from, original)
     }
 
     /// Lets go of an object that concerns nobody any more.
-    pub(crate) fn forget_idle(&mut self, key: &ObjectKey) {
+    pub fn forget_idle(&mut self, key: &ObjectKey) {
         let both = [self.consumer.get(key), self.provider.get(key)];
         if !both.into_iter().flatten().any(|seen| self.concerns(key, seen)) {
             self.departed.on_mut(ClaimSide::Consumer).forget(key);
@@ -275,7 +275,7 @@ impl ClaimIndex {
     }
 
     /// Every object, on either side.
-    pub(crate) fn keys(&self) -> Vec<ObjectKey> {
+    pub fn keys(&self) -> Vec<ObjectKey> {
         let keys = self.consumer.keys().chain(self.provider.keys()).chain(&self.unread);
         keys.cloned().collect::<HashSet<_>>().into_iter().collect()
     }

@@ -22,6 +22,6 @@ mod side;
 mod trouble;
 mod watches;
 
-pub(crate) use engine::{ClaimContext, ClaimSpec};
-pub(crate) use engines::{ClaimEngines, ClaimKey};
-pub(crate) use health::ClaimState;
+pub use engine::{ClaimContext, ClaimSpec};
+pub use engines::{ClaimEngines, ClaimKey};
+pub use health::ClaimState;

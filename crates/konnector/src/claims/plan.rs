@@ -10,7 +10,7 @@ use crate::sync::{EngineMode, NamespaceState};
 /// The next action. A step is taken, its answer goes into the index, and a new plan is made. The side is the one
 /// that is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ClaimStep {
+pub enum ClaimStep {
     Nothing,
     /// Something else has to happen first; a watch event will tell.
     Wait,
@@ -56,7 +56,7 @@ impl ClaimStep {
 }
 
 /// The next step.
-pub(crate) fn plan(sides: ClaimSides<'_>, namespace: NamespaceState<'_>, mode: EngineMode) -> ClaimStep {
+pub fn plan(sides: ClaimSides<'_>, namespace: NamespaceState<'_>, mode: EngineMode) -> ClaimStep {
     match sides.on_consumer {
         Knowledge::Partial => return ClaimStep::Wait,
         Knowledge::Unread => return ClaimStep::Read,

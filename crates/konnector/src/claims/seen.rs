@@ -11,35 +11,35 @@ use super::{
 
 /// An object on one side.
 #[derive(Clone, Debug)]
-pub(crate) struct Seen {
-    pub(crate) uid: String,
+pub struct Seen {
+    pub uid: String,
     pub(super) version: u128,
     /// The number of the last list that had begun when this was seen.
     pub(super) since: u64,
     /// The side that its label says the original is on.
-    pub(crate) owner: Option<ClaimSide>,
-    pub(crate) touch: Touch,
+    pub owner: Option<ClaimSide>,
+    pub touch: Touch,
     /// The binding that an [`Touch::OthersCopy`] names.
     pub(super) keeper: Option<Box<str>>,
     /// The uid of its original, where all marks of a copy are on it and somebody else has put them there: a backup
     /// that was restored.
     pub(super) restored_for: Option<Box<str>>,
-    pub(crate) is_terminating: bool,
+    pub is_terminating: bool,
     pub(super) choice: Choice,
     /// The original that a copy names.
     pub(super) original: Original,
     /// Digest of the desired copy on the other side.
-    pub(crate) desired: Digest,
+    pub desired: Digest,
     /// Digest of the part that we own.
-    pub(crate) owned: Digest,
+    pub owned: Digest,
     /// The digest that was desired when it became what it is, where the API server stores it differently.
-    pub(crate) settled_for: Option<Digest>,
-    pub(crate) form: Form,
+    pub settled_for: Option<Digest>,
+    pub form: Form,
 }
 
 /// Our part in an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Touch {
+pub enum Touch {
     /// Nothing.
     None,
     /// The owner label is set for this binding, and it alone.
@@ -69,7 +69,7 @@ impl Seen {
         self.touch == Touch::None && self.restored_for.as_deref() == Some(&original.uid)
     }
 
-    pub(crate) fn is_copy(&self) -> bool {
+    pub fn is_copy(&self) -> bool {
         self.touch == Touch::Copy
     }
 
@@ -81,7 +81,7 @@ impl Seen {
 
 /// The immutable parts of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Form {
+pub struct Form {
     kind: Digest,
     content: Digest,
     immutable: bool,
@@ -107,16 +107,16 @@ impl Form {
 
 /// Both sides of one object.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct ClaimSides<'a> {
-    pub(crate) consumer: Option<&'a Seen>,
-    pub(crate) provider: Option<&'a Seen>,
+pub struct ClaimSides<'a> {
+    pub consumer: Option<&'a Seen>,
+    pub provider: Option<&'a Seen>,
     pub(super) place: Place,
     pub(super) fates: Fates,
     /// The binding that the provider's copy names is gone.
     pub(super) is_orphaned: bool,
-    pub(crate) on_consumer: Knowledge,
+    pub on_consumer: Knowledge,
     /// The provider's objects of the namespace have been listed.
-    pub(crate) provider_known: bool,
+    pub provider_known: bool,
 }
 
 /// The rules for an object because of its name.
@@ -131,7 +131,7 @@ pub(super) enum Place {
 
 /// Knowledge about the consumer's side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Knowledge {
+pub enum Knowledge {
     /// Not everything has been listed.
     Partial,
     /// The object has to be read, on both sides.

@@ -2,7 +2,7 @@
 
 /// A cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum ClaimSide {
+pub enum ClaimSide {
     Consumer,
     Provider,
 }

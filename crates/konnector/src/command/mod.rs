@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Runs a command.
-pub(crate) fn run(args: &KonnectorArgs, command: &Command) -> ExitCode {
+pub fn run(args: &KonnectorArgs, command: &Command) -> ExitCode {
     match command {
         Command::Check(how) => portolan_runtime::check::run(&args.log, how, || check::checks(args)),
         Command::Drain(what) => process::run_command(&args.log, || drain::drain(args, what)),

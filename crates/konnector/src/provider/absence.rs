@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 /// Reasons why an export is absent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ExportAbsence {
+pub enum ExportAbsence {
     /// Its deletion was seen.
     Withdrawn,
     /// It has been missing for this long.

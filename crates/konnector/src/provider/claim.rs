@@ -14,14 +14,14 @@ use tokio::time::Instant;
 
 /// The holder of a contract.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Holder {
+pub struct Holder {
     /// The uid of the cluster's namespace `kube-system`.
-    pub(crate) cluster: String,
-    pub(crate) since: Timestamp,
+    pub cluster: String,
+    pub since: Timestamp,
 }
 
 impl Holder {
-    pub(crate) fn of(conditions: &[Condition]) -> Option<Self> {
+    pub fn of(conditions: &[Condition]) -> Option<Self> {
         let said = condition::find(conditions, CONDITION_CONSUMER_CLUSTER)?;
         let holds = said.status == ConditionStatus::True && !said.reason.is_empty();
         holds.then(|| Self { cluster: said.reason.clone(), since: said.last_transition_time.0 })
@@ -102,7 +102,7 @@ pub(super) fn claim(conditions: &mut Vec<Condition>, cluster: &str, now: Timesta
 }
 
 /// Takes back the claim of a cluster. False where it has none.
-pub(crate) fn give_back(conditions: &mut Vec<Condition>, cluster: &str, now: Timestamp) -> bool {
+pub fn give_back(conditions: &mut Vec<Condition>, cluster: &str, now: Timestamp) -> bool {
     let is_ours = Holder::of(conditions).is_some_and(|holder| holder.cluster == cluster);
     if is_ours {
         condition::remove(conditions, CONDITION_CONSUMER_CLUSTER);

@@ -12,7 +12,7 @@ use super::contact::ANSWER_LIMIT;
 const NAMESPACE: &str = "kube-system";
 
 /// The consumer cluster.
-pub(crate) struct ConsumerCluster {
+pub struct ConsumerCluster {
     client: Client,
     uid: Mutex<Option<String>>,
 }
@@ -28,7 +28,7 @@ pub(super) enum Known {
 }
 
 impl ConsumerCluster {
-    pub(crate) fn new(client: Client) -> Self {
+    pub fn new(client: Client) -> Self {
         Self { client, uid: Mutex::default() }
     }
 

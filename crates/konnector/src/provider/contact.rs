@@ -10,7 +10,7 @@ pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
 /// The state of contact with a provider.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Contact {
+pub enum Contact {
     /// It has not answered yet.
     #[default]
     Pending,
@@ -34,7 +34,7 @@ impl Contact {
 
 /// The outcome of the last heartbeat.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Heartbeat {
+pub enum Heartbeat {
     /// Nobody has looked yet.
     #[default]
     Unknown,

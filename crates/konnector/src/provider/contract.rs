@@ -12,14 +12,14 @@ use super::identity::FoundContract;
 
 /// The contract namespace is not what it was, or nobody can tell.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct ContractDoubt {
-    pub(crate) why: Why,
-    pub(crate) since: Duration,
+pub struct ContractDoubt {
+    pub why: Why,
+    pub since: Duration,
 }
 
 /// Reasons to doubt what is in the contract namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Why {
+pub enum Why {
     Terminating,
     Gone,
     Hidden,
@@ -28,7 +28,7 @@ pub(crate) enum Why {
 
 impl Why {
     /// To be read after its name.
-    pub(crate) const fn text(self) -> &'static str {
+    pub const fn text(self) -> &'static str {
         match self {
             Self::Terminating => "is terminating",
             Self::Gone => "is gone",

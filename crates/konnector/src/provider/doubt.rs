@@ -16,7 +16,7 @@ use super::{
 
 impl Session {
     /// The uid of the contract namespace; `None` where the provider does not let us see it.
-    pub(crate) async fn contract_uid(&self) -> Result<Option<String>, WriteError> {
+    pub async fn contract_uid(&self) -> Result<Option<String>, WriteError> {
         match self.found() {
             FoundContract::Uid(uid) => return Ok(Some(uid)),
             FoundContract::Hidden => return Ok(None),
@@ -33,7 +33,7 @@ impl Session {
 
     /// Looks whether the contract namespace is the one that the konnector began with. What has gone with it was
     /// not withdrawn.
-    pub(crate) async fn doubt(&self, limit: Duration) -> Option<ContractDoubt> {
+    pub async fn doubt(&self, limit: Duration) -> Option<ContractDoubt> {
         let sight = timeout(limit.min(ANSWER_LIMIT), self.see_contract()).await;
         let sight = sight.map_or(ContractSight::Unanswered, |answer| ContractSight::of(&answer));
         self.take_in(&sight);
@@ -41,7 +41,7 @@ impl Session {
     }
 
     /// The doubt after the last look.
-    pub(crate) fn last_doubt(&self) -> Option<ContractDoubt> {
+    pub fn last_doubt(&self) -> Option<ContractDoubt> {
         self.contract.doubt()
     }
 

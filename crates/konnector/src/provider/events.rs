@@ -1,51 +1,27 @@
 //! Effects of the events of a session's watches.
 
-use kube::ResourceExt as _;
-use portolan_runtime::clock;
-use tokio::time::Instant;
-
 use super::{contact::Contact, reflecting::ProviderChange, session::Session};
 
 impl Session {
     pub(super) fn on_exports(&self, change: &ProviderChange) {
-        let names: Vec<_> = self.exports.all().iter().map(|export| export.name_any()).collect();
-        self.absences.present(names.iter().map(String::as_str));
-        if !matches!(change, ProviderChange::Failed(_)) {
-            self.last_contact.set(clock::now().as_second());
-        }
+        self.contents.saw_exports(change);
         match change {
-            ProviderChange::Relisted => self.update(|state| {
-                state.exports_listed = true;
-                state.contact = Contact::Up;
-            }),
-            ProviderChange::Failed(contact) => self.set_contact(contact.clone()),
-            ProviderChange::Deleted { name, is_replaced } => {
-                // It may be back already, as another, or is about to be.
-                if !is_replaced && !names.contains(name) {
-                    self.absences.withdrawn(name);
-                }
-                self.tell();
-            }
-            ProviderChange::Applied => self.tell(),
+            ProviderChange::Relisted => self.pulse.set(Contact::Up),
+            ProviderChange::Failed(contact) => self.pulse.set(contact.clone()),
+            ProviderChange::Deleted { .. } | ProviderChange::Applied => {}
+        }
+        if !matches!(change, ProviderChange::Failed(_)) {
+            self.pulse.answered();
         }
         // Where there is no ClusterBinding, exports say whose the contract is.
-        self.claim_due.notify_one();
+        self.holding.due.notify_one();
+        self.tell();
     }
 
     pub(super) fn on_cluster_bindings(&self, change: &ProviderChange) {
-        match change {
-            ProviderChange::Relisted => {
-                let mut state = self.state.write();
-                state.cluster_binding_listed = true;
-                state.cluster_binding_refused = None;
-            }
-            ProviderChange::Failed(Contact::Refused { .. }) => {
-                self.state.write().cluster_binding_refused.get_or_insert_with(Instant::now);
-            }
-            ProviderChange::Failed(_) | ProviderChange::Applied | ProviderChange::Deleted { .. } => {}
-        }
-        self.claim_due.notify_one();
-        self.report_due.notify_one();
+        self.contents.saw_cluster_bindings(change);
+        self.holding.due.notify_one();
+        self.reports.due.notify_one();
         self.tell();
     }
 
@@ -58,10 +34,9 @@ impl Session {
     }
 
     pub(super) fn on_schemas(&self, change: &ProviderChange) {
-        match change {
-            ProviderChange::Relisted => self.update(|state| state.schemas_listed = true),
-            ProviderChange::Failed(_) => {}
-            ProviderChange::Applied | ProviderChange::Deleted { .. } => self.tell(),
+        self.contents.saw_schemas(change);
+        if !matches!(change, ProviderChange::Failed(_)) {
+            self.tell();
         }
     }
 }

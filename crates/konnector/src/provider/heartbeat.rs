@@ -5,12 +5,13 @@ use std::{sync::Arc, time::Duration};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Api;
+use parking_lot::Mutex;
 use portolan_core::{
     api::kubebind::{ClusterBinding, ClusterBindingStatus, ClusterSecretKeyRef, SecretRef},
     condition, duration,
 };
 use portolan_runtime::{apply, clock, telemetry::ErrorChain};
-use tokio::time::timeout;
+use tokio::{sync::Notify, time::timeout};
 
 use super::{
     contact::{ANSWER_LIMIT, Heartbeat},
@@ -23,15 +24,33 @@ use crate::version;
 const CONDITION_SECRET_VALID: &str = "SecretValid";
 const CONDITION_VALID_VERSION: &str = "ValidVersion";
 
+/// The reports to a provider: when one is due, and how the last one went.
+#[derive(Default)]
+pub(super) struct Reports {
+    pub(super) due: Notify,
+    last: Mutex<Heartbeat>,
+    offered: Mutex<Offered>,
+}
+
+impl Reports {
+    /// Takes in what the provider offers as a renewed kubeconfig.
+    pub(super) fn set_offered(&self, offered: Offered) {
+        *self.offered.lock() = offered;
+        self.due.notify_one();
+    }
+}
+
 impl Session {
     /// The outcome of the last heartbeat.
-    pub(crate) fn last_heartbeat(&self) -> Heartbeat {
-        self.state.read().heartbeat.clone()
+    pub fn last_heartbeat(&self) -> Heartbeat {
+        self.reports.last.lock().clone()
     }
 
     fn set_heartbeat(&self, heartbeat: Heartbeat) {
-        if self.last_heartbeat() != heartbeat {
-            self.update(|state| state.heartbeat = heartbeat);
+        let is_known = *self.reports.last.lock() == heartbeat;
+        if !is_known {
+            *self.reports.last.lock() = heartbeat;
+            self.tell();
         }
     }
 
@@ -43,7 +62,7 @@ impl Session {
                 let failed = matches!(session.last_heartbeat(), Heartbeat::Failed(_));
                 let pause = if failed { intervals.poll.min(interval / 2) } else { interval / 2 };
                 // Without a time limit a silent provider would end the reports for good.
-                let due = timeout(pause, session.report_due.notified()).await;
+                let due = timeout(pause, session.reports.due.notified()).await;
                 let report = timeout(ANSWER_LIMIT, session.heartbeat(&secret, interval)).await;
                 if report.is_err() {
                     session.set_heartbeat(Heartbeat::Failed("no answer".to_owned()));
@@ -55,19 +74,22 @@ impl Session {
 
     /// Reports when the last report is older than half the interval, or says other things than now.
     async fn heartbeat(self: &Arc<Self>, secret: &ClusterSecretKeyRef, interval: Duration) {
-        if !self.state.read().cluster_binding_listed || !self.gate.is_open() {
+        if !self.contents.shows_cluster_binding() || !self.gate.is_open() {
             return;
         }
-        let Some(binding) = self.cluster_binding() else { return self.set_heartbeat(Heartbeat::NotKept) };
+        let Some(binding) = self.contents.cluster_binding() else {
+            return self.set_heartbeat(Heartbeat::NotKept);
+        };
         let old = binding.status.clone().unwrap_or_default();
-        let new = report(&old, secret, &self.offered(), interval, clock::now());
+        let offered = self.reports.offered.lock().clone();
+        let new = report(&old, secret, &offered, interval, clock::now());
         if old == new {
             return self.set_heartbeat(Heartbeat::Beating);
         }
         let api: Api<ClusterBinding> = Api::namespaced(self.client.clone(), &self.namespace);
         match apply::replace_status(&api, &binding.metadata, true, &new).await {
             Ok(written) => {
-                self.cluster_bindings.wrote(written);
+                self.contents.cluster_bindings.wrote(written);
                 self.set_heartbeat(Heartbeat::Beating);
             }
             Err(apply::WriteError::Conflict(_)) => self.set_heartbeat(Heartbeat::Beating),

@@ -7,10 +7,10 @@ use portolan_core::{api::kubebind::ANNOTATION_ACCEPT_CONTRACT, condition::Verdic
 use crate::word::ContractWord;
 
 /// Reason on bundles and bindings: the kubeconfig leads to a contract that nobody has agreed to.
-pub(crate) const ANOTHER_CONTRACT: &str = "AnotherContract";
+pub const ANOTHER_CONTRACT: &str = "AnotherContract";
 
 /// Reason on bundles and bindings: the provider is perhaps not the one that was bound.
-pub(crate) const PROVIDER_SUSPECT: &str = "ProviderSuspect";
+pub const PROVIDER_SUSPECT: &str = "ProviderSuspect";
 
 /// The contract namespace as the provider shows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -24,7 +24,7 @@ use tracing::{debug, info};
 use super::session::Session;
 
 /// Namespaces of the consumer, by name.
-pub(crate) type ConsumerNamespaces = Cache<PartialObjectMeta<Namespace>>;
+pub type ConsumerNamespaces = Cache<PartialObjectMeta<Namespace>>;
 
 /// The value of the owner label on what the provider wants the consumer to have.
 pub(super) const BY_PROVIDER: &str = "provider";
@@ -55,7 +55,7 @@ impl Session {
 
     /// Requests for namespaces that the consumer does not have. One that the provider has made for it is no leftover.
     fn without_namespace(&self, namespaces: &ConsumerNamespaces) -> Vec<Arc<APIServiceNamespace>> {
-        if !self.gate.is_open() || !self.namespaces.are_listed() || self.exports().is_none() {
+        if !self.gate.is_open() || !self.namespaces.are_listed() || self.contents.exports().is_none() {
             return Vec::new();
         }
         let mut requests = self.namespaces.requests();
@@ -87,9 +87,10 @@ impl Session {
     /// Looks for objects of exported or claimed kinds in a namespace of the provider. What cannot be looked at may be
     /// there.
     async fn is_anything_left(&self, namespace: &str) -> Result<bool, WriteError> {
-        for export in self.exports.all() {
+        for export in self.contents.exports.all() {
             for named in &export.spec.resources {
-                let Some(schema) = self.schema(&names::bound_schema(&named.resource, &named.group)) else {
+                let Some(schema) = self.contents.schema(&names::bound_schema(&named.resource, &named.group))
+                else {
                     return Ok(true);
                 };
                 if let Some(resource) = namespaced_kind(&schema)

@@ -19,7 +19,7 @@ use crate::sync::NamespaceState;
 
 /// The answer about a namespace on the provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum NamespaceAnswer {
+pub enum NamespaceAnswer {
     /// The answers have not been listed yet.
     Unknown,
     NotRequested,
@@ -28,7 +28,7 @@ pub(crate) enum NamespaceAnswer {
 }
 
 impl NamespaceAnswer {
-    pub(crate) fn as_plan(&self) -> NamespaceState<'_> {
+    pub fn as_plan(&self) -> NamespaceState<'_> {
         match self {
             Self::Unknown => NamespaceState::Unknown,
             Self::NotRequested => NamespaceState::NotRequested,
@@ -39,7 +39,7 @@ impl NamespaceAnswer {
 }
 
 /// The `APIServiceNamespaces` of one contract namespace.
-pub(crate) struct Namespaces {
+pub struct Namespaces {
     client: Client,
     contract_namespace: String,
     requests: Cache<APIServiceNamespace>,
@@ -67,7 +67,7 @@ impl Namespaces {
         }
     }
 
-    pub(crate) fn state(&self, namespace: &str) -> NamespaceAnswer {
+    pub fn state(&self, namespace: &str) -> NamespaceAnswer {
         let Some(request) = self.requests.get_in(&self.contract_namespace, namespace) else {
             // One that is yet to be listed may have an answer, with copies in it.
             if !self.are_listed() {
@@ -82,7 +82,7 @@ impl Namespaces {
         }
     }
 
-    pub(crate) fn mapped(&self, namespace: &str) -> Option<String> {
+    pub fn mapped(&self, namespace: &str) -> Option<String> {
         match self.state(namespace) {
             NamespaceAnswer::Mapped(name) => Some(name),
             NamespaceAnswer::Unknown | NamespaceAnswer::NotRequested | NamespaceAnswer::Requested => None,
@@ -90,7 +90,7 @@ impl Namespaces {
     }
 
     /// Consumer namespaces by the provider's namespaces that stand for them.
-    pub(crate) fn by_answer(&self) -> HashMap<String, String> {
+    pub fn by_answer(&self) -> HashMap<String, String> {
         self.requests
             .all()
             .iter()
@@ -99,7 +99,7 @@ impl Namespaces {
     }
 
     /// The consumer namespace that a namespace of the provider stands for.
-    pub(crate) fn consumer_of(&self, mapped: &str) -> Option<String> {
+    pub fn consumer_of(&self, mapped: &str) -> Option<String> {
         let request = self.requests.filter(|request| answer(request).as_deref() == Some(mapped));
         request.first().map(|request| request.name_any())
     }
@@ -110,17 +110,17 @@ impl Namespaces {
     }
 
     /// Returns `true` if the answers have been listed once.
-    pub(crate) fn are_listed(&self) -> bool {
+    pub fn are_listed(&self) -> bool {
         self.is_listed.load(Ordering::Acquire)
     }
 
     /// Told of every change of an answer.
-    pub(crate) fn subscribe(&self) -> watch::Receiver<()> {
+    pub fn subscribe(&self) -> watch::Receiver<()> {
         self.changed.subscribe()
     }
 
     /// Asks the provider for a namespace. Who asks while another asks already, relies on that one.
-    pub(crate) async fn request(&self, namespace: &str) -> Result<(), WriteError> {
+    pub async fn request(&self, namespace: &str) -> Result<(), WriteError> {
         if !self.requested.lock().insert(namespace.to_owned()) {
             return Ok(());
         }

@@ -40,14 +40,14 @@ impl Session {
     /// All of them; `None` while it is not known which there are. A provider that hides its ClusterBinding for longer
     /// than the limit keeps none.
     pub(super) fn pages(&self, limit: Duration) -> Option<Vec<Page>> {
-        if !self.cluster_binding_is_known(limit) {
+        if !self.contents.cluster_binding_is_known(limit) {
             return None;
         }
-        if let Some(binding) = self.cluster_binding() {
+        if let Some(binding) = self.contents.cluster_binding() {
             return Some(vec![Page::ClusterBinding(binding)]);
         }
-        self.exports()?;
-        let mut exports = self.exports.filter(|export| export.metadata.deletion_timestamp.is_none());
+        self.contents.exports()?;
+        let mut exports = self.contents.exports.filter(|export| export.metadata.deletion_timestamp.is_none());
         // Of two konnectors that begin at once, both begin with the same one.
         exports.sort_by_key(|export| export.name_any());
         Some(exports.into_iter().map(Page::Export).collect())
@@ -93,14 +93,14 @@ impl Session {
                 change(&mut status.conditions);
                 let api: Api<ClusterBinding> = Api::namespaced(self.ungated.clone(), &self.namespace);
                 let written = apply::replace_status(&api, &binding.metadata, true, &status).await?;
-                self.cluster_bindings.wrote(written);
+                self.contents.cluster_bindings.wrote(written);
             }
             Page::Export(export) => {
                 let mut status = export.status.clone().unwrap_or_default();
                 change(&mut status.conditions);
                 let api: Api<APIServiceExport> = Api::namespaced(self.ungated.clone(), &self.namespace);
                 let written = apply::replace_status(&api, &export.metadata, true, &status).await?;
-                self.exports.wrote(written);
+                self.contents.exports.wrote(written);
             }
         }
         Ok(())

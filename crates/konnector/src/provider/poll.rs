@@ -6,8 +6,9 @@ use kube::{
     Api, ResourceExt as _,
     api::{ListParams, PartialObjectMeta},
 };
+use parking_lot::RwLock;
 use portolan_core::api::kubebind::APIServiceExport;
-use portolan_runtime::clock;
+use portolan_runtime::{clock, metrics::Gauge};
 use rand::RngExt as _;
 use tokio::time::timeout;
 use tracing::warn;
@@ -25,6 +26,63 @@ fn parts(interval: Duration) -> (Duration, Duration) {
     let least = TIMEOUT.min(interval * 2 / 3);
     let limit = (interval / 3).clamp(least, ANSWER_LIMIT.max(least));
     (interval.saturating_sub(limit), limit)
+}
+
+/// Signs of life of a provider.
+pub(super) struct Pulse {
+    /// When it last answered, as a metric.
+    last_contact: Gauge,
+    seen: RwLock<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    contact: Contact,
+    /// The last poll had no answer at all.
+    silent: bool,
+    /// Uids of exports that the last poll and the watch disagree on.
+    missed: BTreeSet<String>,
+    /// The version of the newest list that a poll has brought.
+    newest_list: Option<u128>,
+}
+
+impl Pulse {
+    pub(super) fn new(last_contact: Gauge) -> Self {
+        Self { last_contact, seen: RwLock::default() }
+    }
+
+    pub(super) fn contact(&self) -> Contact {
+        self.seen.read().contact.clone()
+    }
+
+    pub(super) fn set(&self, contact: Contact) {
+        self.seen.write().contact = contact;
+    }
+
+    /// Notes that the provider has answered.
+    pub(super) fn answered(&self) {
+        self.last_contact.set(clock::now().as_second());
+    }
+
+    /// Takes in whether a poll had no answer. Returns `true` if the one before had none.
+    fn was_silent(&self, silent: bool) -> bool {
+        std::mem::replace(&mut self.seen.write().silent, silent)
+    }
+
+    /// Returns `true` if a list is older than one before it, or than what a watch has shown before it was asked for.
+    fn runs_backwards(&self, version: Option<&String>, shown: Option<u128>) -> bool {
+        let Some(version) = number(version) else { return false };
+        let before = self.seen.write().newest_list.replace(version);
+        before.max(shown).is_some_and(|known| version < known)
+    }
+
+    /// Takes in what a poll and the watch disagree on. Returns `true` if the poll before has missed some of it, too.
+    fn missed_again(&self, missed: BTreeSet<String>) -> bool {
+        let mut seen = self.seen.write();
+        let again = missed.intersection(&seen.missed).next().is_some();
+        seen.missed = missed;
+        again
+    }
 }
 
 impl Session {
@@ -64,13 +122,13 @@ impl Session {
             Err(_) => Contact::Down { message: format!("no answer within {} seconds", limit.as_secs_f32()) },
         };
         if contact == Contact::Up {
-            self.last_contact.set(clock::now().as_second());
+            self.pulse.answered();
         }
-        let was_silent = std::mem::replace(&mut self.state.write().silent, answer.is_err());
+        let was_silent = self.pulse.was_silent(answer.is_err());
         match answer {
             // Watches on connections that died silently never tell of it.
             Ok(Ok(_)) if was_silent => self.renew("the provider answers again"),
-            Ok(Ok(list)) if self.runs_backwards(list.metadata.resource_version.as_ref(), shown) => {
+            Ok(Ok(list)) if self.pulse.runs_backwards(list.metadata.resource_version.as_ref(), shown) => {
                 self.renew("its resource versions went backwards: it was restored from a backup");
             }
             Ok(Ok(list)) => self.compare(&list.items),
@@ -78,36 +136,30 @@ impl Session {
         }
         let before = self.contact();
         // Before the first list, only the list itself makes contact.
-        if contact != before && (self.exports().is_some() || contact != Contact::Up) {
+        if contact != before && (self.contents.exports().is_some() || contact != Contact::Up) {
             warn!(namespace = self.namespace, ?contact, "contact with the provider changed");
-            self.set_contact(contact);
+            self.pulse.set(contact);
+            self.tell();
         }
     }
 
     /// The newest version that the watch of exports has shown.
     fn newest_shown(&self) -> Option<u128> {
-        self.exports.all().iter().filter_map(|export| number(export.metadata.resource_version.as_ref())).max()
-    }
-
-    /// Returns `true` if a list is older than one before it, or than what a watch has shown before it was asked for.
-    fn runs_backwards(&self, version: Option<&String>, shown: Option<u128>) -> bool {
-        let Some(version) = number(version) else { return false };
-        let before = self.state.write().newest_list.replace(version);
-        before.max(shown).is_some_and(|known| version < known)
+        self.contents
+            .exports
+            .all()
+            .iter()
+            .filter_map(|export| number(export.metadata.resource_version.as_ref()))
+            .max()
     }
 
     /// Renews the session when its watch has missed what two polls in a row have found.
     fn compare(&self, listed: &[PartialObjectMeta<APIServiceExport>]) {
         let found: BTreeSet<_> = listed.iter().filter_map(kube::ResourceExt::uid).collect();
-        let known: BTreeSet<_> = self.exports.all().iter().filter_map(|export| export.uid()).collect();
+        let known: BTreeSet<_> =
+            self.contents.exports.all().iter().filter_map(|export| export.uid()).collect();
         let missed: BTreeSet<_> = found.symmetric_difference(&known).cloned().collect();
-        let again = {
-            let mut state = self.state.write();
-            let again = missed.intersection(&state.missed).next().is_some();
-            state.missed = missed;
-            again
-        };
-        if again && self.exports().is_some() {
+        if self.pulse.missed_again(missed) && self.contents.exports().is_some() {
             self.renew("the watch has missed changes that the poll found");
         }
     }

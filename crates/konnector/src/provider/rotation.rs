@@ -51,9 +51,9 @@ impl Session {
 
 /// The parts of the consumer that the rotation needs.
 #[derive(Clone)]
-pub(crate) struct Rotation {
-    pub(crate) consumer: Client,
-    pub(crate) reporter: EventReporter,
+pub struct Rotation {
+    pub consumer: Client,
+    pub reporter: EventReporter,
 }
 
 impl Rotation {
@@ -70,7 +70,11 @@ impl Rotation {
         let following = follow_object(api, &name, |event| {
             let Ok(secret) = event else { return };
             let content = secret.and_then(|secret| secret.data?.remove(&key));
-            session.set_offered(Offered::of(content.as_ref().map(|content| &*content.0), &name, &key));
+            session.reports.set_offered(Offered::of(
+                content.as_ref().map(|content| &*content.0),
+                &name,
+                &key,
+            ));
             sender.send_replace(content);
         });
         let taking = async {
@@ -145,8 +149,11 @@ impl Rotation {
 /// The name and the key of the provider's Secret that a session follows.
 impl Session {
     async fn kubeconfig_secret(&self) -> (String, String) {
-        let named =
-            self.cluster_binding_listed().await.map(|binding| binding.spec.kubeconfig_secret_ref.clone());
+        let named = self
+            .contents
+            .cluster_binding_listed()
+            .await
+            .map(|binding| binding.spec.kubeconfig_secret_ref.clone());
         named.map_or_else(
             || (PROVIDER_KUBECONFIG.to_owned(), PROVIDER_KUBECONFIG.to_owned()),
             |named| (named.name, named.key),

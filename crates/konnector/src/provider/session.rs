@@ -1,93 +1,62 @@
 //! A session with one provider: what it exports, how it answers, and whether it answers at all.
 
-use std::{
-    collections::BTreeSet,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
 
 use futures::StreamExt as _;
-use kube::Client;
-use parking_lot::{Mutex, RwLock};
+use kube::{Api, Client};
+use parking_lot::RwLock;
 use portolan_core::{
-    api::kubebind::{APIServiceExport, APIServiceExportRequest, APIServiceNamespace, ClusterBinding},
+    api::kubebind::{APIServiceNamespace, BoundSchema},
     kubeconfig::RestrictedKubeconfig,
-    outline::SchemaOutline,
 };
 use portolan_runtime::{
-    cache::Cache,
     client::{self, ClientError},
     metrics::Gauge,
     tasks::Tasks,
 };
-use tokio::{
-    sync::{Notify, watch},
-    time::Instant,
-};
+use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::{
     absence::Absences,
-    claim::HolderKnowledge,
     consumer::ConsumerCluster,
-    contact::{Contact, Heartbeat},
+    contact::Contact,
+    contents::Contents,
     contract::ContractState,
     gate::Gate,
+    heartbeat::Reports,
     identity::Place,
     namespaces::Namespaces,
-    offered::Offered,
+    poll::Pulse,
     reflecting::{ProviderChange, Starting},
+    standing::Holding,
 };
 
-/// Knowledge about one provider through one kubeconfig.
-pub(crate) struct Session {
+/// Knowledge about one provider through one kubeconfig. Each part keeps its own data.
+pub struct Session {
     /// Writes only while the contract is known to be ours.
-    pub(crate) client: Client,
+    pub client: Client,
     pub(super) ungated: Client,
     pub(super) gate: Gate,
     pub(super) place: Place,
     pub(super) consumer: Arc<ConsumerCluster>,
-    pub(super) claimed: Mutex<HolderKnowledge>,
-    pub(super) claim_due: Notify,
     /// The contract namespace.
-    pub(crate) namespace: String,
-    pub(crate) namespaces: Arc<Namespaces>,
+    pub namespace: String,
+    pub namespaces: Arc<Namespaces>,
+    pub contents: Contents,
     /// Held by whoever has the body of a schema of this provider in memory.
-    pub(crate) reading: tokio::sync::Mutex<()>,
-    pub(crate) exports: Cache<APIServiceExport>,
-    pub(crate) schemas: Cache<SchemaOutline>,
-    pub(super) requests: Cache<APIServiceExportRequest>,
-    pub(super) cluster_bindings: Cache<ClusterBinding>,
-    pub(super) state: RwLock<State>,
+    pub reading: tokio::sync::Mutex<()>,
+    pub(super) contract: ContractState,
+    pub(super) holding: Holding,
+    pub(super) pulse: Pulse,
+    pub(super) reports: Reports,
     /// The session is to be replaced.
     stale: AtomicBool,
     notify: Arc<dyn Fn() + Send + Sync>,
-    pub(super) report_due: Notify,
-    pub(super) absences: Absences,
-    pub(super) contract: ContractState,
-    pub(super) last_contact: Gauge,
     pub(super) tasks: Tasks,
-}
-
-#[derive(Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is learnt from a watch or a poll of its own")]
-pub(super) struct State {
-    pub(super) contact: Contact,
-    /// The last poll had no answer at all.
-    pub(super) silent: bool,
-    /// Uids of exports that the last poll and the watch disagree on.
-    pub(super) missed: BTreeSet<String>,
-    /// The version of the newest list that a poll has brought.
-    pub(super) newest_list: Option<u128>,
-    pub(super) exports_listed: bool,
-    pub(super) schemas_listed: bool,
-    pub(super) cluster_binding_listed: bool,
-    /// Since when the provider does not let us see whether there is one.
-    pub(super) cluster_binding_refused: Option<Instant>,
-    pub(super) heartbeat: Heartbeat,
-    offered: Offered,
 }
 
 impl Session {
@@ -120,22 +89,24 @@ impl Session {
             gate,
             place: Place { server: kubeconfig.server.clone(), namespace: kubeconfig.namespace.clone() },
             consumer,
-            claimed: Mutex::default(),
-            claim_due: Notify::new(),
-            namespace: kubeconfig.namespace.clone(),
             namespaces: Arc::new(namespaces),
+            contents: Contents {
+                namespace: kubeconfig.namespace.clone(),
+                exports,
+                schemas,
+                requests,
+                cluster_bindings,
+                absences: Absences::default(),
+                listed: RwLock::default(),
+            },
+            namespace: kubeconfig.namespace.clone(),
             reading: tokio::sync::Mutex::default(),
-            exports,
-            schemas,
-            requests,
-            cluster_bindings,
-            state: RwLock::default(),
+            contract: ContractState::default(),
+            holding: Holding::default(),
+            pulse: Pulse::new(last_contact),
+            reports: Reports::default(),
             stale: AtomicBool::new(false),
             notify,
-            report_due: Notify::new(),
-            absences: Absences::default(),
-            contract: ContractState::default(),
-            last_contact,
             tasks: starting.tasks,
         });
         session.listen(exports_changes, |session, change| session.on_exports(&change));
@@ -154,17 +125,14 @@ impl Session {
         self.tasks.cancel();
     }
 
-    pub(crate) fn contact(&self) -> Contact {
-        self.state.read().contact.clone()
+    pub fn contact(&self) -> Contact {
+        self.pulse.contact()
     }
 
-    pub(super) fn offered(&self) -> Offered {
-        self.state.read().offered.clone()
-    }
-
-    pub(super) fn set_offered(&self, offered: Offered) {
-        self.state.write().offered = offered;
-        self.report_due.notify_one();
+    /// A schema with its bodies, read again.
+    pub async fn read_schema(&self, name: &str) -> kube::Result<Option<BoundSchema>> {
+        let api: Api<BoundSchema> = Api::namespaced(self.client.clone(), &self.namespace);
+        api.get_opt(name).await
     }
 
     fn listen(
@@ -180,16 +148,7 @@ impl Session {
         });
     }
 
-    pub(super) fn set_contact(&self, contact: Contact) {
-        self.update(|state| state.contact = contact);
-    }
-
     pub(super) fn tell(&self) {
-        (self.notify)();
-    }
-
-    pub(super) fn update(&self, change: impl FnOnce(&mut State)) {
-        change(&mut self.state.write());
         (self.notify)();
     }
 

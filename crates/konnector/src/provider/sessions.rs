@@ -11,13 +11,13 @@ use crate::secrets::ProviderAccess;
 
 /// Intervals at which a provider is polled, and gets heartbeats.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Intervals {
-    pub(crate) poll: Duration,
-    pub(crate) heartbeat: Duration,
+pub struct Intervals {
+    pub poll: Duration,
+    pub heartbeat: Duration,
 }
 
 /// All sessions of the konnector.
-pub(crate) struct Sessions {
+pub struct Sessions {
     tasks: Tasks,
     intervals: Intervals,
     /// When each provider last answered, by Secret.
@@ -45,7 +45,7 @@ enum Put {
 }
 
 impl Sessions {
-    pub(crate) fn new(
+    pub fn new(
         tasks: &Tasks,
         intervals: Intervals,
         last_contact: Gauges,
@@ -67,7 +67,7 @@ impl Sessions {
     }
 
     /// The session for a kubeconfig. One with another content ends the session of the former content.
-    pub(crate) async fn ensure(
+    pub async fn ensure(
         &self,
         reference: &ClusterSecretKeyRef,
         access: &Arc<ProviderAccess>,
@@ -128,7 +128,7 @@ impl Sessions {
     }
 
     /// Ends the sessions whose Secret nobody refers to any more.
-    pub(crate) fn retain(&self, is_referenced: impl Fn(&ClusterSecretKeyRef) -> bool) {
+    pub fn retain(&self, is_referenced: impl Fn(&ClusterSecretKeyRef) -> bool) {
         let mut sessions = self.open.lock();
         let kept: Vec<_> = sessions.iter().filter(|(reference, _)| is_referenced(reference)).collect();
         let kept: Vec<_> = kept.into_iter().map(|(_, open)| open.session.agreed_contract()).collect();
@@ -148,7 +148,7 @@ impl Sessions {
     }
 
     /// The session that is open for a Secret.
-    pub(crate) fn open(&self, reference: &ClusterSecretKeyRef) -> Option<Arc<Session>> {
+    pub fn open(&self, reference: &ClusterSecretKeyRef) -> Option<Arc<Session>> {
         self.open.lock().get(reference).map(|open| Arc::clone(&open.session))
     }
 

@@ -3,13 +3,17 @@
 
 use std::{sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use portolan_core::{api::kubebind::ANNOTATION_TAKE_OVER, condition::Verdict};
 use portolan_runtime::clock;
-use tokio::time::{Instant, timeout};
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout},
+};
 use tracing::info;
 
 use super::{
-    claim::{self, Holder, HolderClaim, Situation, State},
+    claim::{self, Holder, HolderClaim, HolderKnowledge, Situation, State},
     consumer::Known,
     contact::Contact,
     identity::{Identity, identify},
@@ -21,13 +25,13 @@ use crate::word::ContractWord;
 /// For how many polls whoever had a contract may claim it again before anybody else.
 pub(super) const GRACE_IN_POLLS: u32 = 4;
 /// Reason on bundles and bindings: the contract belongs to another consumer cluster.
-pub(crate) const CONTRACT_IN_USE: &str = "ContractInUse";
+pub const CONTRACT_IN_USE: &str = "ContractInUse";
 /// Reason on bundles and bindings: it is not known which cluster this is.
 const CONSUMER_UNKNOWN: &str = "ConsumerClusterUnknown";
 
 /// The permission to work with the contract.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ContractStanding {
+pub enum ContractStanding {
     /// Nobody can tell yet.
     Pending,
     /// It is ours, under this name.
@@ -36,16 +40,24 @@ pub(crate) enum ContractStanding {
     Closed(Verdict),
 }
 
+/// Whose the contract is, and who has agreed to it.
+#[derive(Default)]
+pub(super) struct Holding {
+    claimed: Mutex<HolderKnowledge>,
+    /// It may have changed.
+    pub(super) due: Notify,
+}
+
 impl Session {
     /// The standing of an object with this word. What people have agreed to is remembered.
-    pub(crate) fn standing(&self, word: &ContractWord) -> ContractStanding {
+    pub fn standing(&self, word: &ContractWord) -> ContractStanding {
         let contract = match identify(&self.found(), &self.place, word) {
             Identity::NotYet => return ContractStanding::Pending,
             Identity::Refused(verdict) => return ContractStanding::Closed(verdict),
             Identity::Agreed(contract) => contract,
         };
         self.agree(&contract, word);
-        match &self.claimed.lock().state {
+        match &self.holding.claimed.lock().state {
             State::Unknown => ContractStanding::Pending,
             State::Open => ContractStanding::Open(contract),
             State::Nameless(why) => ContractStanding::Closed(nameless(why)),
@@ -54,8 +66,8 @@ impl Session {
     }
 
     /// The contact for somebody with this standing.
-    pub(crate) fn contact_of(&self, standing: &ContractStanding) -> Contact {
-        match (standing, self.contact()) {
+    pub fn contact_of(&self, standing: &ContractStanding) -> Contact {
+        match (standing, self.pulse.contact()) {
             (ContractStanding::Closed(verdict), _) => Contact::Closed(verdict.clone()),
             (ContractStanding::Pending, Contact::Up) => Contact::Pending,
             (_, contact) => contact,
@@ -63,7 +75,7 @@ impl Session {
     }
 
     fn agree(&self, contract: &str, word: &ContractWord) {
-        let mut claimed = self.claimed.lock();
+        let mut claimed = self.holding.claimed.lock();
         let said = match &word.takes_over {
             Some(former) => claimed.takes_over.insert(word.about.clone(), former.clone()),
             None => claimed.takes_over.remove(&word.about),
@@ -75,13 +87,13 @@ impl Session {
             return;
         }
         drop(claimed);
-        self.claim_due.notify_one();
+        self.holding.due.notify_one();
     }
 
     /// Takes in that the contract namespace is another one now: nobody has agreed to that.
     pub(super) fn disagree(&self) {
         self.gate.set(false);
-        let mut claimed = self.claimed.lock();
+        let mut claimed = self.holding.claimed.lock();
         claimed.agreed = None;
         claimed.state = State::Unknown;
     }
@@ -93,17 +105,17 @@ impl Session {
             loop {
                 session.look_at_claim(grace).await;
                 // What cannot be read or written now is tried again with the next poll.
-                let due = timeout(poll, session.claim_due.notified()).await;
+                let due = timeout(poll, session.holding.due.notified()).await;
                 drop(due);
             }
         });
     }
 
     async fn look_at_claim(&self, grace: Duration) {
-        let Some(contract) = self.claimed.lock().agreed.clone() else { return };
+        let Some(contract) = self.holding.claimed.lock().agreed.clone() else { return };
         let Some(state) = self.judge(&contract, grace).await else { return };
         let changed = {
-            let mut claimed = self.claimed.lock();
+            let mut claimed = self.holding.claimed.lock();
             // Meanwhile the contract may have become another.
             let same = claimed.agreed.as_ref() == Some(&contract);
             same && std::mem::replace(&mut claimed.state, state.clone()) != state
@@ -111,7 +123,7 @@ impl Session {
         if changed {
             info!(namespace = self.namespace, ?state, "the holder of the contract is known");
             self.gate.set(state == State::Open);
-            self.report_due.notify_one();
+            self.reports.due.notify_one();
             self.tell();
         }
     }
@@ -138,7 +150,7 @@ impl Session {
     }
 
     fn take_in_holder(&self, holder: Option<Holder>) -> (Option<(Holder, Duration)>, Vec<String>) {
-        let mut claimed = self.claimed.lock();
+        let mut claimed = self.holding.claimed.lock();
         let vacant = if holder.is_some() {
             claimed.holder = holder;
             claimed.vacant_since = None;
@@ -166,13 +178,13 @@ impl Session {
     }
 
     /// Returns `true` if the contract is known to be ours.
-    pub(crate) fn may_write(&self) -> bool {
+    pub fn may_write(&self) -> bool {
         self.gate.is_open()
     }
 
     /// The contract that somebody here has agreed to.
-    pub(crate) fn agreed_contract(&self) -> Option<String> {
-        self.claimed.lock().agreed.clone()
+    pub fn agreed_contract(&self) -> Option<String> {
+        self.holding.claimed.lock().agreed.clone()
     }
 }
 

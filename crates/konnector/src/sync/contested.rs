@@ -65,7 +65,7 @@ fn differences(live: &Value, desired: &Value, at: Field, into: &mut Vec<Field>) 
 }
 
 /// The other managers of a field, the last that wrote first; where nobody owns it, who wrote last at all.
-pub(crate) fn writers(object: &DynamicObject, place: &[String]) -> String {
+pub fn writers(object: &DynamicObject, place: &[String]) -> String {
     let mut others: Vec<_> = object
         .metadata
         .managed_fields

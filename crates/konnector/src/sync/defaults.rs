@@ -12,14 +12,14 @@ use super::owned::applied_by_us;
 
 /// The defaults of a schema, as far as they are fields of objects. Those of items of lists are not known.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Defaults {
+pub struct Defaults {
     own: Option<Value>,
     fields: BTreeMap<String, Self>,
 }
 
 impl Defaults {
     /// Of an OpenAPI schema.
-    pub(crate) fn of(schema: &Value) -> Self {
+    pub fn of(schema: &Value) -> Self {
         let own = schema.get("default").cloned();
         // Who owns an atomic map owns each of its fields, without an entry for them.
         let is_atomic = schema["x-kubernetes-map-type"] == "atomic";

@@ -11,7 +11,7 @@ use super::keys::KeyRules;
 
 /// The complete body to apply to the provider, without its place: name, namespace, uid and owner, and without the
 /// version, of which each side may have one of its own.
-pub(crate) fn desired(origin: &DynamicObject, contract_namespace: &str, keys: &KeyRules) -> Value {
+pub fn desired(origin: &DynamicObject, contract_namespace: &str, keys: &KeyRules) -> Value {
     let metadata = &origin.metadata;
     let mut annotations = keys.carried(metadata.annotations.as_ref());
     let mut mark = |key: &str, value: Option<&str>| {
@@ -40,7 +40,7 @@ pub(crate) fn desired(origin: &DynamicObject, contract_namespace: &str, keys: &K
 }
 
 /// The status of an object, if it says anything.
-pub(crate) fn status(object: &DynamicObject) -> Option<&Value> {
+pub fn status(object: &DynamicObject) -> Option<&Value> {
     let status = object.data.get("status")?;
     let empty = status.is_null() || status.as_object().is_some_and(Map::is_empty);
     (!empty).then_some(status)

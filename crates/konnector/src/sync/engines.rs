@@ -6,32 +6,33 @@ use parking_lot::Mutex;
 use portolan_runtime::tasks::Tasks;
 
 use super::{
-    engine::{EngineContext, SyncEngine, SyncSpec},
+    engine::SyncEngine,
     health::EngineState,
     placement::Placement,
     plan::EngineMode,
+    spec::{EngineContext, SyncSpec},
 };
 
 /// The binding and the CRD that an engine works for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct EngineKey {
-    pub(crate) binding: String,
-    pub(crate) crd: String,
+pub struct EngineKey {
+    pub binding: String,
+    pub crd: String,
 }
 
 /// All engines of the konnector.
-pub(crate) struct SyncEngines {
+pub struct SyncEngines {
     tasks: Tasks,
     engines: Mutex<HashMap<EngineKey, Arc<SyncEngine>>>,
 }
 
 impl SyncEngines {
-    pub(crate) fn new(tasks: &Tasks) -> Self {
+    pub fn new(tasks: &Tasks) -> Self {
         Self { tasks: tasks.clone(), engines: Mutex::default() }
     }
 
     /// Makes sure that an engine runs with this spec, and gives its state.
-    pub(crate) fn ensure(
+    pub fn ensure(
         &self,
         key: &EngineKey,
         spec: &SyncSpec,
@@ -39,7 +40,7 @@ impl SyncEngines {
         context: impl FnOnce() -> EngineContext,
     ) -> EngineState {
         let mut engines = self.engines.lock();
-        let current = engines.get(key).filter(|e| e.mode == mode && e.spec.is_same(spec));
+        let current = engines.get(key).filter(|e| e.mode() == mode && e.spec().is_same(spec));
         if let Some(running) = current {
             return running.state();
         }
@@ -47,55 +48,55 @@ impl SyncEngines {
         let engine = SyncEngine::start(&self.tasks, spec.clone(), context(), mode, former);
         let state = engine.state();
         if let Some(replaced) = engines.insert(key.clone(), engine) {
-            replaced.tasks.cancel();
+            replaced.stop();
         }
         state
     }
 
     /// Stops one engine, until what it writes in is known again.
-    pub(crate) fn pause(&self, binding: &str, crd: &str) {
+    pub fn pause(&self, binding: &str, crd: &str) {
         let key = EngineKey { binding: binding.to_owned(), crd: crd.to_owned() };
         if let Some(paused) = self.engines.lock().remove(&key) {
-            paused.tasks.cancel();
+            paused.stop();
         }
     }
 
     /// The state of the engine that runs.
-    pub(crate) fn state(&self, key: &EngineKey) -> Option<EngineState> {
+    pub fn state(&self, key: &EngineKey) -> Option<EngineState> {
         self.engines.lock().get(key).map(|running| running.state())
     }
 
     /// The mode of the running engine, and the place of its copies.
-    pub(crate) fn current(&self, key: &EngineKey) -> Option<(EngineMode, Placement)> {
-        self.engines.lock().get(key).map(|running| (running.mode, running.spec.placement))
+    pub fn current(&self, key: &EngineKey) -> Option<(EngineMode, Placement)> {
+        self.engines.lock().get(key).map(|running| (running.mode(), running.spec().placement))
     }
 
     /// Returns `true` if one of its watches fails for good.
-    pub(crate) fn is_failing(&self, key: &EngineKey) -> bool {
+    pub fn is_failing(&self, key: &EngineKey) -> bool {
         let engines = self.engines.lock();
         engines.get(key).is_some_and(|running| matches!(running.state(), EngineState::Failing(_)))
     }
 
     /// Returns `true` if a draining engine has nothing left to do.
-    pub(crate) fn is_drained(&self, key: &EngineKey) -> bool {
+    pub fn is_drained(&self, key: &EngineKey) -> bool {
         let engines = self.engines.lock();
-        engines.get(key).is_some_and(|running| running.mode != EngineMode::Sync && running.is_drained())
+        engines.get(key).is_some_and(|running| running.mode() != EngineMode::Sync && running.is_drained())
     }
 
     /// Number of a binding's copies whose objects are absent.
-    pub(crate) fn orphaned(&self, binding: &str) -> usize {
+    pub fn orphaned(&self, binding: &str) -> usize {
         let engines = self.engines.lock();
         engines.iter().filter(|(key, _)| key.binding == binding).map(|(_, engine)| engine.orphaned()).sum()
     }
 
     /// Stops the engines of a binding, other than those for the CRDs in `keep`.
-    pub(crate) fn stop(&self, binding: &str, keep: &[String]) {
+    pub fn stop(&self, binding: &str, keep: &[String]) {
         let mut engines = self.engines.lock();
         let mut stopped = Vec::new();
         engines.retain(|key, running| {
             let stays = key.binding != binding || keep.contains(&key.crd);
             if !stays {
-                running.tasks.cancel();
+                running.stop();
                 stopped.push((key.crd.clone(), Arc::clone(running)));
             }
             stays

@@ -11,7 +11,7 @@ const FIELD: &str = "observedGeneration";
 
 /// A status as far as it has to be known to tell whether another says the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct StatusDigest {
+pub struct StatusDigest {
     /// Of everything but the generations.
     text: Digest,
     /// The generations in the order in which they stand.
@@ -19,7 +19,7 @@ pub(crate) struct StatusDigest {
 }
 
 impl StatusDigest {
-    pub(crate) fn of(status: Option<&Value>) -> Self {
+    pub fn of(status: Option<&Value>) -> Self {
         let mut observed = Vec::new();
         if let Some(status) = status {
             read(status, &mut observed);
@@ -36,19 +36,19 @@ impl StatusDigest {
     }
 
     /// One digest of all of it.
-    pub(crate) fn whole(&self) -> Digest {
+    pub fn whole(&self) -> Digest {
         if self.observed.is_empty() { self.text } else { self.text.with(&self.observed) }
     }
 
     /// Returns `true` if there is no status.
-    pub(crate) fn is_absent(&self) -> bool {
+    pub fn is_absent(&self) -> bool {
         self.text == Digest::ABSENT
     }
 }
 
 /// The relation between the generations of a copy and of its origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Generations {
+pub enum Generations {
     /// One of them is absent: nothing is translated.
     Plain,
     /// They count different writes.
@@ -87,7 +87,7 @@ impl Generations {
     }
 
     /// Returns `true` if the origin's status equals the copy's.
-    pub(crate) fn agree(self, copy: &StatusDigest, origin: &StatusDigest) -> bool {
+    pub fn agree(self, copy: &StatusDigest, origin: &StatusDigest) -> bool {
         let Self::Translated { origin: generation, .. } = self else { return copy == origin };
         let same = |(theirs, ours): (&i64, &i64)| match self.age(*theirs) {
             Age::Current => *ours == generation,
@@ -100,7 +100,7 @@ impl Generations {
     }
 
     /// The copy's status in the words of the origin.
-    pub(crate) fn translate(self, mut status: Value) -> Value {
+    pub fn translate(self, mut status: Value) -> Value {
         if let Self::Translated { origin, per_status, .. } = self {
             rewrite(&mut status, &|observed| match self.age(observed) {
                 Age::Current => origin + per_status,

@@ -1,8 +1,9 @@
 //! Health of an engine's watches.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use kube::runtime::watcher;
+use parking_lot::Mutex;
 use portolan_runtime::{apply::code, telemetry::ErrorChain};
 
 use super::{key::ObjectKey, plan::Right};
@@ -12,7 +13,7 @@ const TOLERATED: u32 = 4;
 
 /// Progress of an engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum EngineState {
+pub enum EngineState {
     /// The first lists are under way.
     Starting,
     /// Both sides are watched.
@@ -31,9 +32,63 @@ pub(super) enum WatchedSide {
     Provider(String),
 }
 
+/// The health of an engine, and whoever is told when its state changes.
+pub(super) struct EngineHealth {
+    known: Mutex<SyncHealth>,
+    on_state: Arc<dyn Fn() + Send + Sync>,
+}
+
+impl EngineHealth {
+    /// `awaits_provider` where one watch shows all of the provider's objects.
+    pub(super) fn new(awaits_provider: bool, on_state: Arc<dyn Fn() + Send + Sync>) -> Self {
+        Self { known: Mutex::new(SyncHealth::new(awaits_provider)), on_state }
+    }
+
+    pub(super) fn state(&self) -> EngineState {
+        self.known.lock().state()
+    }
+
+    /// Returns `true` if the consumer's objects have been listed.
+    pub(super) fn consumer_listed(&self) -> bool {
+        self.known.lock().consumer_listed
+    }
+
+    /// Returns `true` if all of the provider's objects have been listed, where one watch shows them.
+    pub(super) fn provider_listed(&self) -> bool {
+        !self.known.lock().awaits_provider
+    }
+
+    /// Notes that a watch has listed its objects, or has failed.
+    pub(super) fn note(&self, side: WatchedSide, outcome: Result<(), &watcher::Error>) {
+        self.change(|health| health.note(side, outcome));
+    }
+
+    /// Notes whether the consumer's API server has let us write to an object.
+    pub(super) fn note_right(&self, right: Right, key: &ObjectKey, allowed: bool) {
+        self.change(|health| health.wrote(right, key, allowed));
+    }
+
+    /// Notes that nothing has to be written to an object.
+    pub(super) fn note_rest(&self, key: &ObjectKey) {
+        self.change(|health| health.rests(key));
+    }
+
+    fn change(&self, change: impl FnOnce(&mut SyncHealth)) {
+        let (before, after) = {
+            let mut health = self.known.lock();
+            let before = health.state();
+            change(&mut health);
+            (before, health.state())
+        };
+        if before != after {
+            (self.on_state)();
+        }
+    }
+}
+
 /// The watches of an engine.
 #[derive(Debug, Default)]
-pub(super) struct SyncHealth {
+struct SyncHealth {
     consumer_listed: bool,
     /// One watch for all of the provider's objects has yet to list them.
     awaits_provider: bool,
@@ -50,13 +105,12 @@ struct Failure {
 }
 
 impl SyncHealth {
-    /// `awaits_provider` where one watch shows all of the provider's objects.
-    pub(super) fn new(awaits_provider: bool) -> Self {
+    fn new(awaits_provider: bool) -> Self {
         Self { awaits_provider, ..Self::default() }
     }
 
     /// Takes in that a watch has listed its objects, or has failed.
-    pub(super) fn note(&mut self, side: WatchedSide, outcome: Result<(), &watcher::Error>) {
+    fn note(&mut self, side: WatchedSide, outcome: Result<(), &watcher::Error>) {
         match outcome {
             Ok(()) => {
                 self.consumer_listed |= side == WatchedSide::Consumer;
@@ -73,7 +127,7 @@ impl SyncHealth {
     }
 
     /// Takes in whether the consumer's API server has let us write to an object.
-    pub(super) fn wrote(&mut self, right: Right, key: &ObjectKey, allowed: bool) {
+    fn wrote(&mut self, right: Right, key: &ObjectKey, allowed: bool) {
         if allowed {
             self.denied.remove(&right);
         } else {
@@ -82,21 +136,11 @@ impl SyncHealth {
     }
 
     /// Takes in that nothing has to be written to an object.
-    pub(super) fn rests(&mut self, key: &ObjectKey) {
+    fn rests(&mut self, key: &ObjectKey) {
         self.denied.retain(|_, denied| denied != key);
     }
 
-    /// Returns `true` if the consumer's objects have been listed.
-    pub(super) fn consumer_listed(&self) -> bool {
-        self.consumer_listed
-    }
-
-    /// Returns `true` if all of the provider's objects have been listed, where one watch shows them.
-    pub(super) fn provider_listed(&self) -> bool {
-        !self.awaits_provider
-    }
-
-    pub(super) fn state(&self) -> EngineState {
+    fn state(&self) -> EngineState {
         let lasting = self.failures.iter().find(|(_, failure)| failure.in_a_row >= TOLERATED);
         match lasting {
             Some((WatchedSide::Consumer, failure)) if failure.status == 403 => {

@@ -35,7 +35,7 @@ const MAX_BODIES: usize = 1000;
 
 /// Everything known of one resource.
 #[derive(Debug, Default)]
-pub(crate) struct SyncIndex {
+pub struct SyncIndex {
     contract_namespace: String,
     keys: KeyRules,
     has_status_subresource: bool,
@@ -63,20 +63,20 @@ pub(crate) struct SyncIndex {
 type Exact = HashMap<ObjectKey, (String, u128)>;
 
 impl SyncIndex {
-    pub(crate) fn new(contract_namespace: &str, keys: KeyRules, has_status_subresource: bool) -> Self {
+    pub fn new(contract_namespace: &str, keys: KeyRules, has_status_subresource: bool) -> Self {
         let contract_namespace = contract_namespace.to_owned();
         Self { contract_namespace, keys, has_status_subresource, ..Self::default() }
     }
 
     /// With the defaults of the consumer's schema.
-    pub(crate) fn knowing(self, defaults: Arc<Defaults>) -> Self {
+    pub fn knowing(self, defaults: Arc<Defaults>) -> Self {
         Self { defaults, ..self }
     }
 
     /// With what the engine before this one knew. A schema that turns replaces the engine, and what was exact until
     /// then cannot be found out again once the origin has changed. What the former engine asked for last may be carried
     /// out yet.
-    pub(crate) fn inheriting(self, former: &Self) -> Self {
+    pub fn inheriting(self, former: &Self) -> Self {
         let worth = |copy: &CopyState| copy.is_exact && copy.wholes != Wholes::default();
         let exact = former.copies.iter().filter(|(_, copy)| worth(copy));
         Self {
@@ -87,7 +87,7 @@ impl SyncIndex {
         }
     }
 
-    pub(crate) fn sides(&self, key: &ObjectKey) -> SyncSides<'_> {
+    pub fn sides(&self, key: &ObjectKey) -> SyncSides<'_> {
         SyncSides {
             origin: self.origins.get(key),
             copy: self.copies.get(key),
@@ -99,12 +99,12 @@ impl SyncIndex {
     }
 
     /// Returns `true` if the provider's objects for a namespace have been listed.
-    pub(crate) fn is_listed(&self, namespace: &str) -> bool {
+    pub fn is_listed(&self, namespace: &str) -> bool {
         self.listed_namespaces.contains(namespace)
     }
 
     /// The desired copy of this object.
-    pub(crate) fn desired(&self, origin: &DynamicObject) -> Value {
+    pub fn desired(&self, origin: &DynamicObject) -> Value {
         let mut body = desired(origin, &self.contract_namespace, &self.keys);
         // Without managed fields, everything is the consumer's.
         if *self.defaults != Defaults::default()
@@ -116,7 +116,7 @@ impl SyncIndex {
     }
 
     /// Forgets that a namespace was listed. False where anything is known of an object in it.
-    pub(crate) fn forget(&mut self, namespace: &str) -> bool {
+    pub fn forget(&mut self, namespace: &str) -> bool {
         let is_empty = self.keys_in(namespace).is_empty();
         if is_empty {
             self.listed_namespaces.remove(namespace);
@@ -125,24 +125,24 @@ impl SyncIndex {
     }
 
     /// Takes in that a list of either side begins. Gives its number.
-    pub(crate) fn begins_list(&mut self) -> u64 {
+    pub fn begins_list(&mut self) -> u64 {
         self.lists += 1;
         self.lists
     }
 
     /// The same for a watch that begins anew: the backup of a side may have been restored.
-    pub(crate) fn begins_watch(&mut self) -> u64 {
+    pub fn begins_watch(&mut self) -> u64 {
         self.departed.forget_copies();
         self.begins_list()
     }
 
     /// Takes in a consumer object. False when what is known is newer.
-    pub(crate) fn saw_origin(&mut self, key: &ObjectKey, object: &DynamicObject) -> bool {
+    pub fn saw_origin(&mut self, key: &ObjectKey, object: &DynamicObject) -> bool {
         self.saw_origin_in(key, object, 0)
     }
 
     /// The same, from the list of this number: what was known before it began is older.
-    pub(crate) fn saw_origin_in(&mut self, key: &ObjectKey, object: &DynamicObject, list: u64) -> bool {
+    pub fn saw_origin_in(&mut self, key: &ObjectKey, object: &DynamicObject, list: u64) -> bool {
         let seen = version(&object.metadata);
         let known = self.origins.get(key);
         if known.is_some_and(|known| known.version > seen && known.since >= list) {
@@ -190,7 +190,7 @@ impl SyncIndex {
     }
 
     /// Takes in that a consumer object is gone.
-    pub(crate) fn lost_origin(&mut self, key: &ObjectKey) {
+    pub fn lost_origin(&mut self, key: &ObjectKey) {
         self.drop_bodies(key);
         self.answered(key);
         if let Some(origin) = self.origins.remove(key).filter(|origin| !origin.orphans) {
@@ -203,7 +203,7 @@ impl SyncIndex {
     }
 
     /// Number of our copies whose origins are absent, and that are not terminating either.
-    pub(crate) fn orphaned(&self) -> usize {
+    pub fn orphaned(&self) -> usize {
         self.orphaned.len()
     }
 
@@ -218,27 +218,27 @@ impl SyncIndex {
     }
 
     /// Notes that a copy is being asked for. False where an earlier request is without an answer already.
-    pub(crate) fn asks_for_copy(&mut self, key: &ObjectKey) -> bool {
+    pub fn asks_for_copy(&mut self, key: &ObjectKey) -> bool {
         self.unanswered.insert(key.clone())
     }
 
     /// Notes that no request is without an answer any more.
-    pub(crate) fn answered(&mut self, key: &ObjectKey) {
+    pub fn answered(&mut self, key: &ObjectKey) {
         self.unanswered.remove(key);
     }
 
     /// Returns `true` if a copy may exist that no watch has shown.
-    pub(crate) fn may_have_copy(&self, key: &ObjectKey) -> bool {
+    pub fn may_have_copy(&self, key: &ObjectKey) -> bool {
         self.unanswered.contains(key) && !self.copies.contains_key(key)
     }
 
     /// Takes in a provider object. False when what is known is newer.
-    pub(crate) fn saw_copy(&mut self, key: &ObjectKey, object: &DynamicObject) -> bool {
+    pub fn saw_copy(&mut self, key: &ObjectKey, object: &DynamicObject) -> bool {
         self.saw_copy_in(key, object, 0)
     }
 
     /// The same, from the list of this number: what was known before it began is older.
-    pub(crate) fn saw_copy_in(&mut self, key: &ObjectKey, object: &DynamicObject, list: u64) -> bool {
+    pub fn saw_copy_in(&mut self, key: &ObjectKey, object: &DynamicObject, list: u64) -> bool {
         let seen = version(&object.metadata);
         let known = self.copies.get(key);
         let is_gone = object.metadata.uid.as_ref().is_some_and(|uid| self.departed.contains_copy(uid));
@@ -288,7 +288,7 @@ impl SyncIndex {
     }
 
     /// Takes in that this provider object is gone. Another of its name may be there by now.
-    pub(crate) fn copy_went(&mut self, key: &ObjectKey, uid: &str) {
+    pub fn copy_went(&mut self, key: &ObjectKey, uid: &str) {
         self.departed.remember_copy(uid);
         if self.copies.get(key).is_some_and(|copy| copy.uid == uid) {
             self.lost_copy(key);
@@ -305,7 +305,7 @@ impl SyncIndex {
 
     /// Notes that the copy, as it is now, is what applying `desired` leads to. `before` is its generation
     /// before that.
-    pub(crate) fn settle(&mut self, key: &ObjectKey, desired: Digest, before: Option<i64>) {
+    pub fn settle(&mut self, key: &ObjectKey, desired: Digest, before: Option<i64>) {
         if let Some(copy) = self.copies.get_mut(key) {
             copy.settled_for = Some(desired);
             if before != Some(copy.generation) {
@@ -315,7 +315,7 @@ impl SyncIndex {
     }
 
     /// Notes that the origin's status, as it is now, is what writing the copy's `status` leads to.
-    pub(crate) fn settle_status(&mut self, key: &ObjectKey, status: StatusDigest) {
+    pub fn settle_status(&mut self, key: &ObjectKey, status: StatusDigest) {
         let agrees = self.sides(key).origin.is_some_and(|origin| origin.status == status);
         if let Some(origin) = self.origins.get_mut(key) {
             origin.settled_status = (!agrees).then(|| Box::new(status));
@@ -325,7 +325,7 @@ impl SyncIndex {
     /// Drops consumer objects that the list of this number does not hold; gives their keys. One that had our
     /// finalizer, and was not being deleted, cannot be gone: the list is wrong, or somebody has forced it. Its copy
     /// stays. What was seen since the list began is newer than the list.
-    pub(crate) fn keep_origins(&mut self, listed: &HashSet<ObjectKey>, list: u64) -> Vec<ObjectKey> {
+    pub fn keep_origins(&mut self, listed: &HashSet<ObjectKey>, list: u64) -> Vec<ObjectKey> {
         let is_gone =
             |(key, origin): &(&ObjectKey, &OriginState)| !listed.contains(key) && origin.since < list;
         let gone: Vec<_> = self.origins.iter().filter(is_gone).map(|(key, _)| key.clone()).collect();
@@ -344,12 +344,7 @@ impl SyncIndex {
 
     /// Drops provider objects of a namespace that the list of this number does not hold; gives every key of the
     /// namespace. A copy that was made since the list began is missing from it, and its event may have come before.
-    pub(crate) fn keep_copies(
-        &mut self,
-        namespace: &str,
-        listed: &HashSet<ObjectKey>,
-        list: u64,
-    ) -> Vec<ObjectKey> {
+    pub fn keep_copies(&mut self, namespace: &str, listed: &HashSet<ObjectKey>, list: u64) -> Vec<ObjectKey> {
         let is_gone = |(key, copy): &(&ObjectKey, &CopyState)| {
             key.namespace == namespace && !listed.contains(key) && copy.since < list
         };
@@ -362,35 +357,35 @@ impl SyncIndex {
     }
 
     /// Every object of a namespace, on either side.
-    pub(crate) fn keys_in(&self, namespace: &str) -> Vec<ObjectKey> {
+    pub fn keys_in(&self, namespace: &str) -> Vec<ObjectKey> {
         let both = self.origins.keys().chain(self.copies.keys());
         let keys: HashSet<_> = both.filter(|key| key.namespace == namespace).cloned().collect();
         keys.into_iter().collect()
     }
 
     /// Every object, on either side.
-    pub(crate) fn keys(&self) -> Vec<ObjectKey> {
+    pub fn keys(&self) -> Vec<ObjectKey> {
         let keys: HashSet<_> = self.origins.keys().chain(self.copies.keys()).cloned().collect();
         keys.into_iter().collect()
     }
 
     /// Returns `true` if there is nothing of this name on either side.
-    pub(crate) fn is_unknown(&self, key: &ObjectKey) -> bool {
+    pub fn is_unknown(&self, key: &ObjectKey) -> bool {
         !self.origins.contains_key(key) && !self.copies.contains_key(key)
     }
 
     /// Number of consumer objects.
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.origins.len()
     }
 
     /// The body to write to the provider, if it was kept.
-    pub(crate) fn body(&self, key: &ObjectKey) -> Option<Arc<Value>> {
+    pub fn body(&self, key: &ObjectKey) -> Option<Arc<Value>> {
         self.origins.get(key)?.body.clone()
     }
 
     /// The status to write to the consumer.
-    pub(crate) fn status_body(&self, key: &ObjectKey) -> KeptStatus {
+    pub fn status_body(&self, key: &ObjectKey) -> KeptStatus {
         match self.copies.get(key) {
             Some(CopyState { status_body: Some(body), .. }) => KeptStatus::Body(Arc::clone(body)),
             Some(copy) if copy.status.is_absent() => KeptStatus::Empty,
@@ -399,7 +394,7 @@ impl SyncIndex {
     }
 
     /// Lets go of the bodies of an object that is in sync.
-    pub(crate) fn drop_all_bodies(&mut self, key: &ObjectKey) {
+    pub fn drop_all_bodies(&mut self, key: &ObjectKey) {
         self.drop_bodies(key);
         self.drop_status_body(key);
     }

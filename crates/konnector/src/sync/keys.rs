@@ -12,7 +12,7 @@ const TRACKING_PREFIXES: [&str; 3] = ["argocd.argoproj.io", "helm.sh", "meta.hel
 
 /// The rules of people about keys.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct KeyRules {
+pub struct KeyRules {
     allow: Vec<String>,
     deny: Vec<String>,
 }
@@ -20,12 +20,12 @@ pub(crate) struct KeyRules {
 impl KeyRules {
     /// Patterns, in which `*` stands for any text. What is denied stays, what is allowed goes, and otherwise
     /// everything goes but keys of the local domains.
-    pub(crate) fn new(allow: &[String], deny: &[String]) -> Self {
+    pub fn new(allow: &[String], deny: &[String]) -> Self {
         Self { allow: allow.to_vec(), deny: deny.to_vec() }
     }
 
     /// The entries that go.
-    pub(crate) fn carried(&self, entries: Option<&BTreeMap<String, String>>) -> Map<String, Value> {
+    pub fn carried(&self, entries: Option<&BTreeMap<String, String>>) -> Map<String, Value> {
         let entries = entries.into_iter().flatten().filter(|(key, _)| self.carries(key));
         entries.map(|(key, value)| (key.clone(), value.as_str().into())).collect()
     }

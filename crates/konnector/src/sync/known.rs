@@ -14,57 +14,57 @@ use super::{
 /// An object on the consumer.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is read off the object by itself")]
-pub(crate) struct OriginState {
-    pub(crate) uid: String,
+pub struct OriginState {
+    pub uid: String,
     pub(super) version: u128,
     /// The number of the last list that had begun when this was seen.
     pub(super) since: u64,
-    pub(crate) generation: i64,
-    pub(crate) desired: Digest,
-    pub(crate) status: StatusDigest,
+    pub generation: i64,
+    pub desired: Digest,
+    pub status: StatusDigest,
     /// The copy's status whose writing led to `status`, where the consumer stores it differently.
-    pub(crate) settled_status: Option<Box<StatusDigest>>,
-    pub(crate) has_finalizer: bool,
+    pub settled_status: Option<Box<StatusDigest>>,
+    pub has_finalizer: bool,
     /// The Go konnector has left entries in its managed fields.
-    pub(crate) has_former: bool,
-    pub(crate) provider_namespace: Option<String>,
-    pub(crate) provider_uid: Option<String>,
+    pub has_former: bool,
+    pub provider_namespace: Option<String>,
+    pub provider_uid: Option<String>,
     /// It was us who recorded `provider_uid`.
     pub(super) records_by_us: bool,
-    pub(crate) is_terminating: bool,
+    pub is_terminating: bool,
     /// Its copy stays when it goes.
-    pub(crate) orphans: bool,
+    pub orphans: bool,
     pub(super) body: Option<Arc<Value>>,
 }
 
 /// An object on the provider.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is found out by itself")]
-pub(crate) struct CopyState {
-    pub(crate) uid: String,
+pub struct CopyState {
+    pub uid: String,
     pub(super) version: u128,
     /// The number of the last list that had begun when this was seen.
     pub(super) since: u64,
-    pub(crate) owned: Digest,
+    pub owned: Digest,
     /// The digest that was desired when the copy became what it is; equal to `owned` unless the provider
     /// stores it differently from how we spelled it.
-    pub(crate) settled_for: Option<Digest>,
+    pub settled_for: Option<Digest>,
     /// As `owned`, with every map empty of which we own no field: others may have filled those that the consumer
     /// has left empty. `None` where that is the same.
-    pub(crate) hollow: Option<Digest>,
+    pub hollow: Option<Digest>,
     /// As `owned`, without the defaults that we have not applied. `None` where that is the same.
-    pub(crate) bare: Option<Digest>,
+    pub bare: Option<Digest>,
     /// The maps and lists that are ours as a whole.
     pub(super) wholes: Wholes,
     /// `true` if our part matched the origin exactly at some time, maps and lists included.
     pub(super) is_exact: bool,
-    pub(crate) generation: i64,
+    pub generation: i64,
     /// The generation that our last change of its content led to.
-    pub(crate) settled_generation: Option<i64>,
-    pub(crate) status: StatusDigest,
+    pub settled_generation: Option<i64>,
+    pub status: StatusDigest,
     /// The Go konnector has left entries in its managed fields.
-    pub(crate) has_former: bool,
-    pub(crate) is_terminating: bool,
+    pub has_former: bool,
+    pub is_terminating: bool,
     pub(super) evidence: Evidence,
     /// It was found to be ours before.
     pub(super) was_ours: bool,
@@ -74,7 +74,7 @@ pub(crate) struct CopyState {
 }
 
 /// The status of a copy, as far as it was kept.
-pub(crate) enum KeptStatus {
+pub enum KeptStatus {
     Body(Arc<Value>),
     /// It says nothing.
     Empty,
@@ -84,37 +84,37 @@ pub(crate) enum KeptStatus {
 
 /// Both sides of one object.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct SyncSides<'a> {
-    pub(crate) origin: Option<&'a OriginState>,
-    pub(crate) copy: Option<&'a CopyState>,
+pub struct SyncSides<'a> {
+    pub origin: Option<&'a OriginState>,
+    pub copy: Option<&'a CopyState>,
     /// The consumer object was there in this process's life and is gone: its copy goes too.
-    pub(crate) vanished: bool,
+    pub vanished: bool,
     /// `true` if the provider's objects of the namespace have been listed.
-    pub(crate) provider_listed: bool,
+    pub provider_listed: bool,
     pub(super) has_status_subresource: bool,
-    pub(crate) held: HeldWrites,
+    pub held: HeldWrites,
 }
 
 /// Writes that have to wait, because they have failed or are undone again and again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each write waits by itself")]
-pub(crate) struct HeldWrites {
-    pub(crate) update: bool,
+pub struct HeldWrites {
+    pub update: bool,
     /// The last update of the copy has failed, whether it has to wait or not.
-    pub(crate) update_fails: bool,
-    pub(crate) annotation: bool,
-    pub(crate) status: bool,
+    pub update_fails: bool,
+    pub annotation: bool,
+    pub status: bool,
 }
 
 impl CopyState {
     /// Returns `true` if the copy is ours, and not somebody else's of the same name.
-    pub(crate) fn is_ours(&self, origin: Option<&OriginState>) -> bool {
+    pub fn is_ours(&self, origin: Option<&OriginState>) -> bool {
         self.evidence.speaks_for(&self.uid, origin, self.was_ours)
     }
 
     /// Returns `true` if the copy matches this origin, or an earlier state of it, and not an earlier one of the same
     /// name.
-    pub(crate) fn is_for(&self, origin: &OriginState) -> bool {
+    pub fn is_for(&self, origin: &OriginState) -> bool {
         match self.written_for() {
             Some(uid) => uid == origin.uid,
             None => origin.provider_uid.as_ref() == Some(&self.uid),
@@ -122,7 +122,7 @@ impl CopyState {
     }
 
     /// The uid of the origin that it was written for.
-    pub(crate) fn written_for(&self) -> Option<&str> {
+    pub fn written_for(&self) -> Option<&str> {
         self.written_for.as_deref()
     }
 
@@ -132,19 +132,19 @@ impl CopyState {
     }
 
     /// Returns `true` if the copy has the desired content.
-    pub(crate) fn says(&self, desired: Digest) -> bool {
+    pub fn says(&self, desired: Digest) -> bool {
         self.owned == desired || [self.settled_for, self.hollow, self.bare].contains(&Some(desired))
     }
 }
 
 impl SyncSides<'_> {
     /// The copy, if it is ours.
-    pub(crate) fn ours(&self) -> Option<&CopyState> {
+    pub fn ours(&self) -> Option<&CopyState> {
         self.copy.filter(|copy| copy.is_ours(self.origin))
     }
 
     /// The relation between the generations of both sides.
-    pub(crate) fn generations(&self) -> Generations {
+    pub fn generations(&self) -> Generations {
         match (self.origin, self.copy) {
             (Some(origin), Some(copy)) => Generations::Translated {
                 // The copy speaks of a former generation as long as it does not say what the origin says.

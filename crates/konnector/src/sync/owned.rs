@@ -13,14 +13,14 @@ use super::{selector::Selector, turned::Wholes};
 
 /// Our part of an object, by POST, PUT or apply, leaving subresources out. What the Go konnector has written counts
 /// as ours.
-pub(crate) fn owned(object: &DynamicObject) -> Value {
+pub fn owned(object: &DynamicObject) -> Value {
     let mut ours = part(object, &merged_fields(object, is_ours));
     ours["apiVersion"] = object.types.clone().unwrap_or_default().api_version.into();
     ours
 }
 
 /// A desired body in the shape that [`owned`] gives: without its place.
-pub(crate) fn comparable(body: &Value) -> Value {
+pub fn comparable(body: &Value) -> Value {
     let mut body = body.clone();
     if let Some(metadata) = body["metadata"].as_object_mut() {
         metadata.retain(|field, _| field == "labels" || field == "annotations");
@@ -31,7 +31,7 @@ pub(crate) fn comparable(body: &Value) -> Value {
 /// The same, and what it is when maps and lists that are ours as a whole count as empty where others own
 /// something in them, if there are such. What has been set to `{}` is ours as a whole, but what others put into
 /// it is theirs. Into one that is atomic nobody can put anything.
-pub(crate) fn owned_and_hollow(object: &DynamicObject) -> (Value, Option<Value>) {
+pub fn owned_and_hollow(object: &DynamicObject) -> (Value, Option<Value>) {
     let (ours, hollow, _) = owned_hollow_and_wholes(object);
     (ours, hollow)
 }
@@ -91,12 +91,12 @@ fn part(object: &DynamicObject, fields: &Value) -> Value {
 }
 
 /// Returns `true` if we hold fields by POST or PUT, which a later apply cannot remove.
-pub(crate) fn holds_updates(object: &DynamicObject) -> bool {
+pub fn holds_updates(object: &DynamicObject) -> bool {
     holds(object, |entry| entry.manager.as_deref() == Some(FIELD_MANAGER) && entry.subresource.is_none())
 }
 
 /// Returns `true` if the Go konnector has left entries that are to be taken over.
-pub(crate) fn holds_former(object: &DynamicObject) -> bool {
+pub fn holds_former(object: &DynamicObject) -> bool {
     holds(object, |entry| entry.manager.as_deref() == Some(FORMER_MANAGER) && entry.subresource.is_none())
 }
 

@@ -12,12 +12,15 @@ use portolan_runtime::{
 };
 use tokio::time::{Instant, timeout};
 
+use self::{copy::CopyWriter, origin::OriginWriter};
 use super::{
-    engine::{SyncEngine, what},
+    agenda::{SyncAgenda, what},
     key::ObjectKey,
-    plan::SyncStep,
-    report::SyncTrouble,
+    latency::Latency,
+    plan::{EngineMode, SyncStep},
+    report::{SyncReporter, SyncTrouble},
 };
+use crate::metrics::KonnectorMetrics;
 
 /// Limit for one request.
 const REQUEST_LIMIT: Duration = Duration::from_secs(15);
@@ -40,13 +43,39 @@ pub(super) enum SyncError {
 
 impl ReconcileFailure for SyncError {}
 
-impl SyncEngine {
+/// Works on one object at a time.
+pub(super) struct SyncWorker {
+    agenda: Arc<SyncAgenda>,
+    copies: CopyWriter,
+    origins: OriginWriter,
+    reporter: SyncReporter,
+    latency: Arc<Latency>,
+    metrics: KonnectorMetrics,
+}
+
+impl SyncWorker {
+    pub(super) fn new(
+        agenda: &Arc<SyncAgenda>,
+        reporter: SyncReporter,
+        latency: &Arc<Latency>,
+        metrics: KonnectorMetrics,
+    ) -> Self {
+        Self {
+            agenda: Arc::clone(agenda),
+            copies: CopyWriter { agenda: Arc::clone(agenda) },
+            origins: OriginWriter { agenda: Arc::clone(agenda) },
+            reporter,
+            latency: Arc::clone(latency),
+            metrics,
+        }
+    }
+
     /// Takes steps until there is nothing to do, or something else has to happen first.
     pub(super) async fn reconcile(self: Arc<Self>, key: ObjectKey) -> Result<Action, SyncError> {
         for _ in 0..MAX_STEPS {
             let (step, written, wait) = {
-                let mut index = self.index.lock();
-                let (step, wait) = self.next(&index, &key);
+                let mut index = self.agenda.index.lock();
+                let (step, wait) = self.agenda.next(&index, &key);
                 if step == SyncStep::Nothing {
                     self.latency.rests(&key);
                     index.drop_all_bodies(&key);
@@ -55,20 +84,20 @@ impl SyncEngine {
                 (step, written, wait)
             };
             // Where many wait, a copy for each comes before its place is recorded.
-            if step == SyncStep::Annotate && self.queue.depth() > 0 {
-                self.index.lock().drop_all_bodies(&key);
+            if step == SyncStep::Annotate && self.agenda.queue.depth() > 0 {
+                self.agenda.index.lock().drop_all_bodies(&key);
                 return Ok(Action::RequeueLast);
             }
             let Some(action) = action(&step) else { return Ok(self.rest(&step, &key, wait).await) };
-            let contest = self.contest(&step, &key, written).await;
+            let contest = self.reporter.contest(&step, &key, written).await;
             match timeout(REQUEST_LIMIT, self.take(&step, &key)).await {
                 Ok(Ok(())) => {
                     let told = contest.is_some();
-                    self.pace.lock().wrote((&key, step.label()), written, told, Instant::now());
+                    self.agenda.pace.lock().wrote((&key, step.label()), written, told, Instant::now());
                     self.latency.took(&key, &step, Instant::now());
                     self.went_well(&step, &key);
                     if let Some(note) = contest {
-                        self.report(&key, "Contested", &note).await;
+                        self.reporter.report(&key, "Contested", &note).await;
                     }
                 }
                 outcome => {
@@ -86,20 +115,20 @@ impl SyncEngine {
     /// Nothing is to be done now.
     async fn rest(&self, step: &SyncStep, key: &ObjectKey, wait: Option<Duration>) -> Action {
         match step {
-            SyncStep::Conflict => self.report_conflict(key).await,
-            SyncStep::AwaitEarlier => self.report_earlier(key).await,
-            _ => self.note_rest(key),
+            SyncStep::Conflict => self.reporter.report_conflict(key).await,
+            SyncStep::AwaitEarlier => self.reporter.report_earlier(key).await,
+            _ => self.agenda.health.note_rest(key),
         }
         wait.map_or(Action::AwaitChange, Action::RequeueAfter)
     }
 
     fn went_well(&self, step: &SyncStep, key: &ObjectKey) {
-        self.context.metrics.step(step.label());
-        self.heard(step, key, None);
+        self.metrics.step(step.label());
+        self.reporter.heard(step, key, None);
         match step {
             // In a namespace that is terminating, existing objects may still be changed.
-            SyncStep::CreateCopy => self.told.lock().namespace_works(&key.namespace),
-            SyncStep::UpdateCopy => self.told.lock().forget(key),
+            SyncStep::CreateCopy => self.agenda.told.lock().namespace_works(&key.namespace),
+            SyncStep::UpdateCopy => self.agenda.told.lock().forget(key),
             _ => {}
         }
     }
@@ -112,12 +141,12 @@ impl SyncEngine {
         trouble: SyncTrouble,
     ) -> Result<Action, SyncError> {
         if let SyncTrouble::Answer(error) = &trouble {
-            self.heard(step, key, Some(error));
+            self.reporter.heard(step, key, Some(error));
         }
         let cause = (trouble.code(), trouble.tolerated());
-        let failed = self.pace.lock().failed((key, step.label()), written, cause, Instant::now());
+        let failed = self.agenda.pace.lock().failed((key, step.label()), written, cause, Instant::now());
         if failed.tell {
-            self.report_failure(step, key, (action, failed.in_a_row), &trouble).await;
+            self.reporter.report_failure(step, key, (action, failed.in_a_row), &trouble).await;
         }
         let key = key.clone();
         match trouble {
@@ -131,15 +160,25 @@ impl SyncEngine {
 
     async fn take(&self, step: &SyncStep, key: &ObjectKey) -> Result<(), WriteError> {
         match step {
-            SyncStep::RequestNamespace => self.spec.session.namespaces.request(&key.namespace).await,
-            SyncStep::AddFinalizer | SyncStep::Annotate => self.mark_origin(key).await,
-            SyncStep::CreateCopy => self.create_copy(key).await,
-            SyncStep::UpdateCopy => self.update_copy(key).await,
-            SyncStep::WriteStatus => self.write_status(key).await,
-            SyncStep::DeleteCopy => self.delete_copy(key).await,
+            SyncStep::RequestNamespace => {
+                self.agenda.places.spec.session.namespaces.request(&key.namespace).await
+            }
+            SyncStep::AddFinalizer | SyncStep::Annotate => self.origins.mark_origin(key).await,
+            SyncStep::CreateCopy => self.copies.create_copy(key).await,
+            SyncStep::UpdateCopy => self.copies.update_copy(key).await,
+            SyncStep::WriteStatus => self.origins.write_status(key).await,
+            SyncStep::DeleteCopy => self.copies.delete_copy(key).await,
             SyncStep::Release => self.release(key).await,
             SyncStep::Nothing | SyncStep::Wait | SyncStep::Conflict | SyncStep::AwaitEarlier => Ok(()),
         }
+    }
+
+    /// Removes the finalizer, unless there is a copy that nobody has seen yet.
+    async fn release(&self, key: &ObjectKey) -> Result<(), WriteError> {
+        if self.agenda.mode != EngineMode::Withdraw && self.copies.finds_unseen_copy(key).await? {
+            return Ok(());
+        }
+        self.origins.release(key).await
     }
 }
 

@@ -4,7 +4,7 @@ use portolan_core::api::kubebind::{InformerScope, Isolation, ResourceScope};
 
 /// The relation between places on the consumer and on the provider, for one resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Placement {
+pub enum Placement {
     /// A namespaced kind: the provider answers for each namespace of the consumer with one of its own.
     Mapped {
         /// `true` if one watch reaches across all namespaces of the provider.
@@ -21,7 +21,7 @@ pub(crate) enum Placement {
 
 impl Placement {
     /// The placement that an export asks for.
-    pub(crate) fn of(scope: ResourceScope, isolation: Isolation, reach: InformerScope) -> Self {
+    pub fn of(scope: ResourceScope, isolation: Isolation, reach: InformerScope) -> Self {
         match (scope, isolation) {
             (ResourceScope::Namespaced, _) => Self::Mapped { cluster_wide: reach == InformerScope::Cluster },
             (ResourceScope::Cluster, Isolation::Prefixed) => Self::Prefixed,
@@ -31,7 +31,7 @@ impl Placement {
     }
 
     /// The name of the copy of an object.
-    pub(crate) fn copy_name(self, contract: &str, origin: &str) -> String {
+    pub fn copy_name(self, contract: &str, origin: &str) -> String {
         match self {
             Self::Prefixed => format!("{contract}-{origin}"),
             Self::Mapped { .. } | Self::Contract | Self::Same => origin.to_owned(),
@@ -40,7 +40,7 @@ impl Placement {
 
     /// The name of the object that a copy would be for. That the name fits does not make it a copy: `a-b-c`
     /// fits the contract namespaces `a` and `a-b`. Only its marks do.
-    pub(crate) fn origin_name(self, contract: &str, copy: &str) -> Option<String> {
+    pub fn origin_name(self, contract: &str, copy: &str) -> Option<String> {
         let name = match self {
             Self::Prefixed => copy.strip_prefix(contract)?.strip_prefix('-')?,
             Self::Mapped { .. } | Self::Contract | Self::Same => copy,
@@ -50,7 +50,7 @@ impl Placement {
 
     /// Returns `true` if copies stand in no namespace. They belong to the contract namespace, and are deleted with
     /// it.
-    pub(crate) fn is_cluster_scoped(self) -> bool {
+    pub fn is_cluster_scoped(self) -> bool {
         matches!(self, Self::Prefixed | Self::Same)
     }
 }

@@ -1,16 +1,22 @@
 //! Places of an object and its copy, and the APIs to write them with.
 
 use kube::{
-    Api, Client,
+    Api, Client, ResourceExt as _,
     api::{ApiResource, DynamicObject},
 };
 
-use super::{engine::SyncEngine, key::ObjectKey, placement::Placement};
+use super::{key::ObjectKey, placement::Placement, spec::SyncSpec};
 use crate::provider::NamespaceAnswer;
 
-impl SyncEngine {
+/// The two sides of one resource.
+pub(super) struct SyncPlaces {
+    pub(super) spec: SyncSpec,
+    pub(super) consumer: Client,
+}
+
+impl SyncPlaces {
     pub(super) fn consumer(&self, key: &ObjectKey) -> Api<DynamicObject> {
-        in_namespace(&self.context.consumer, &key.namespace, &self.spec.resource)
+        in_namespace(&self.consumer, &key.namespace, &self.spec.resource)
     }
 
     pub(super) fn provider(&self, key: &ObjectKey) -> Api<DynamicObject> {
@@ -38,6 +44,31 @@ impl SyncEngine {
                 String::new()
             }
         }
+    }
+
+    /// The place of the copy, for people.
+    pub(super) fn told(&self, key: &ObjectKey) -> String {
+        let namespace = self.provider_namespace(key);
+        if namespace.is_empty() { String::new() } else { format!(" in namespace {namespace}") }
+    }
+
+    /// The place on the consumer of the object that a copy would be for.
+    pub(super) fn origin_of(
+        &self,
+        copy: &DynamicObject,
+        answered: impl FnOnce(&str) -> Option<String>,
+    ) -> Option<ObjectKey> {
+        let namespace = match self.spec.placement {
+            Placement::Mapped { .. } => answered(&copy.namespace().unwrap_or_default())?,
+            Placement::Prefixed | Placement::Contract | Placement::Same => String::new(),
+        };
+        let name = self.spec.placement.origin_name(&self.spec.session.namespace, &copy.name_any())?;
+        Some(ObjectKey { namespace, name })
+    }
+
+    /// The same, with the namespaces as they are answered now.
+    pub(super) fn origin_now(&self, copy: &DynamicObject) -> Option<ObjectKey> {
+        self.origin_of(copy, |namespace| self.spec.session.namespaces.consumer_of(namespace))
     }
 }
 

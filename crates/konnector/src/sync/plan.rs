@@ -4,7 +4,7 @@ use super::known::{CopyState, OriginState, SyncSides};
 
 /// The state of a namespace on the provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NamespaceState<'a> {
+pub enum NamespaceState<'a> {
     /// The provider's answers have not been listed yet.
     Unknown,
     /// The provider has not been asked for a namespace yet.
@@ -17,7 +17,7 @@ pub(crate) enum NamespaceState<'a> {
 
 /// The task of an engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum EngineMode {
+pub enum EngineMode {
     /// Keep both sides in sync.
     Sync,
     /// The consumer unbinds: copies and finalizers go.
@@ -28,7 +28,7 @@ pub(crate) enum EngineMode {
 
 /// The next action. A step is taken, its answer goes into the index, and a new plan is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum SyncStep {
+pub enum SyncStep {
     /// Both sides are as they should be.
     Nothing,
     /// Something else has to happen first; a watch event will tell.
@@ -57,7 +57,7 @@ pub(crate) enum SyncStep {
 
 impl SyncStep {
     /// One word for metrics.
-    pub(crate) fn label(&self) -> &'static str {
+    pub fn label(&self) -> &'static str {
         match self {
             Self::Nothing => "nothing",
             Self::Wait => "wait",
@@ -77,7 +77,7 @@ impl SyncStep {
 
 /// A right on the consumer that a step needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Right {
+pub enum Right {
     Mark,
     WriteStatus,
 }
@@ -101,7 +101,7 @@ impl SyncStep {
 }
 
 /// The next step. While draining, every consumer object is treated as one that is terminating.
-pub(crate) fn plan(sides: SyncSides<'_>, namespace: NamespaceState<'_>, mode: EngineMode) -> SyncStep {
+pub fn plan(sides: SyncSides<'_>, namespace: NamespaceState<'_>, mode: EngineMode) -> SyncStep {
     match (sides.origin, mode) {
         (Some(origin), EngineMode::Withdraw) if origin.has_finalizer => SyncStep::Release,
         (_, EngineMode::Withdraw) => SyncStep::Nothing,

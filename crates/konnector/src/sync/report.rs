@@ -1,20 +1,24 @@
 //! Events about objects that could not be synced, and the message of the binding about them.
 
+use std::sync::Arc;
+
 use k8s_openapi::api::core::v1::ObjectReference;
 use portolan_core::{api::kubebind::ANNOTATION_PROVIDER_UID, digest::Digest};
 use portolan_runtime::{
     apply::{WriteError, code},
+    events::EventReporter,
     telemetry::brief,
 };
 use tokio::time::Instant;
 
 use super::{
+    agenda::SyncAgenda,
     contested::{contested, status_writers},
-    engine::SyncEngine,
     key::ObjectKey,
     owned::comparable,
     plan::SyncStep,
 };
+use crate::metrics::KonnectorMetrics;
 
 /// Number of failures in a row after which people hear of one that may pass by itself.
 const TOLERATED: u32 = 3;
@@ -74,16 +78,23 @@ impl SyncTrouble {
     }
 }
 
-impl SyncEngine {
+/// Speaks to the owners of objects.
+pub(super) struct SyncReporter {
+    pub(super) agenda: Arc<SyncAgenda>,
+    pub(super) metrics: KonnectorMetrics,
+    pub(super) events: EventReporter,
+}
+
+impl SyncReporter {
     pub(super) async fn report_conflict(&self, key: &ObjectKey) {
         let Some((about, copy, marked)) = self.stranger(key) else { return };
-        if !self.told.lock().is_news(key, "ForeignObject", &about, Instant::now()) {
+        if !self.agenda.told.lock().is_news(key, "ForeignObject", &about, Instant::now()) {
             return;
         }
         let note = format!(
             "An object of name {} exists{} on the provider and is not the copy of this one. It is left as it is.{}",
-            self.copy_name(key),
-            self.place(key),
+            self.agenda.places.copy_name(key),
+            self.agenda.places.told(key),
             marked.map(|uid| how_to_adopt(&uid, &copy)).unwrap_or_default()
         );
         self.report(key, "ForeignObject", &note).await;
@@ -91,7 +102,7 @@ impl SyncEngine {
 
     /// The uids of both sides, that of what stands in the way of a copy, and the one that its marks name.
     fn stranger(&self, key: &ObjectKey) -> Option<(String, String, Option<String>)> {
-        let index = self.index.lock();
+        let index = self.agenda.index.lock();
         let sides = index.sides(key);
         let (origin, copy) = (sides.origin?, sides.copy?);
         let marked = copy.evidence.annotated_for().map(str::to_owned);
@@ -101,14 +112,14 @@ impl SyncEngine {
     /// Reports that the copy of an earlier object is terminating, and that something holds it.
     pub(super) async fn report_earlier(&self, key: &ObjectKey) {
         let Some((about, earlier)) = self.earlier(key) else { return };
-        if !self.told.lock().is_news(key, "EarlierObject", &about, Instant::now()) {
+        if !self.agenda.told.lock().is_news(key, "EarlierObject", &about, Instant::now()) {
             return;
         }
         let note = format!(
             "The copy {}{} on the provider belongs to an earlier object of this name{earlier}, and is terminating. \
              This one is copied once that is deleted. If it stays, see on the provider which finalizers hold it.",
-            self.copy_name(key),
-            self.place(key)
+            self.agenda.places.copy_name(key),
+            self.agenda.places.told(key)
         );
         self.report(key, "EarlierObject", &note).await;
     }
@@ -116,7 +127,7 @@ impl SyncEngine {
     /// The uids of both sides where the copy does not say what this object says, but what an earlier one said, and
     /// which.
     fn earlier(&self, key: &ObjectKey) -> Option<(String, String)> {
-        let index = self.index.lock();
+        let index = self.agenda.index.lock();
         let sides = index.sides(key);
         let (origin, copy) = (sides.origin?, sides.ours()?);
         let earlier = copy.written_for().map(|uid| format!(" (uid {uid})")).unwrap_or_default();
@@ -132,12 +143,12 @@ impl SyncEngine {
     ) {
         let why = trouble.why();
         if trouble.is_of_namespace(step) && !key.namespace.is_empty() {
-            if self.told.lock().is_news_of_namespace(&key.namespace, Instant::now()) {
+            if self.agenda.told.lock().is_news_of_namespace(&key.namespace, Instant::now()) {
                 let note = format!(
                     "The objects of namespace {} wait for their place{} on the provider, this one among them: {why}. \
                      The konnector retries with a growing delay.",
                     key.namespace,
-                    self.place(key)
+                    self.agenda.places.told(key)
                 );
                 self.report(key, "NamespaceUnavailable", &note).await;
             }
@@ -150,8 +161,8 @@ impl SyncEngine {
                 "The copy {}{} on the provider belongs to an earlier object of this name{earlier} and could not be \
                  updated for this one. Its status is not shown here. Change this object so that the provider accepts \
                  it, or delete the copy on the provider to start over.",
-                self.copy_name(key),
-                self.place(key)
+                self.agenda.places.copy_name(key),
+                self.agenda.places.told(key)
             );
             self.report(key, "EarlierObject", &note).await;
         }
@@ -159,21 +170,27 @@ impl SyncEngine {
 
     /// The message for people where a step undoes once more what somebody else does.
     pub(super) async fn contest(&self, step: &SyncStep, key: &ObjectKey, written: Digest) -> Option<String> {
-        let again = self.pace.lock().contested(key, step.label(), written, Instant::now())?;
+        let again = self.agenda.pace.lock().contested(key, step.label(), written, Instant::now())?;
         let what = match step {
             SyncStep::UpdateCopy => {
-                let live = self.provider(key).get_opt(&self.copy_name(key)).await.ok()??;
-                let body = self.index.lock().body(key);
+                let live = self
+                    .agenda
+                    .places
+                    .provider(key)
+                    .get_opt(&self.agenda.places.copy_name(key))
+                    .await
+                    .ok()??;
+                let body = self.agenda.index.lock().body(key);
                 let body = if let Some(body) = body {
                     body
                 } else {
-                    let origin = self.consumer(key).get_opt(&key.name).await.ok()??;
-                    self.index.lock().desired(&origin).into()
+                    let origin = self.agenda.places.consumer(key).get_opt(&key.name).await.ok()??;
+                    self.agenda.index.lock().desired(&origin).into()
                 };
                 contested(&live, &comparable(&body))?
             }
             SyncStep::WriteStatus => {
-                let live = self.consumer(key).get_opt(&key.name).await.ok()??;
+                let live = self.agenda.places.consumer(key).get_opt(&key.name).await.ok()??;
                 format!("Field status of this object: also written by {}", status_writers(&live))
             }
             SyncStep::CreateCopy => "Another client on the provider deletes the copy".to_owned(),
@@ -188,34 +205,28 @@ impl SyncEngine {
         ))
     }
 
-    /// The place of the copy, for people.
-    fn place(&self, key: &ObjectKey) -> String {
-        let namespace = self.provider_namespace(key);
-        if namespace.is_empty() { String::new() } else { format!(" in namespace {namespace}") }
-    }
-
     /// Notes whether the consumer's API server lets us write.
     pub(super) fn heard(&self, step: &SyncStep, key: &ObjectKey, error: Option<&WriteError>) {
         let Some(right) = step.consumer_right() else { return };
         match error {
-            None => self.note_right(right, key, true),
-            Some(error) if lacks_right(error) => self.note_right(right, key, false),
+            None => self.agenda.health.note_right(right, key, true),
+            Some(error) if lacks_right(error) => self.agenda.health.note_right(right, key, false),
             Some(_) => {}
         }
     }
 
     pub(super) async fn report(&self, key: &ObjectKey, reason: &str, note: &str) {
-        let uid = self.index.lock().sides(key).origin.map(|origin| origin.uid.clone());
+        let uid = self.agenda.index.lock().sides(key).origin.map(|origin| origin.uid.clone());
         let reference = ObjectReference {
-            api_version: Some(self.spec.resource.api_version.clone()),
-            kind: Some(self.spec.resource.kind.clone()),
+            api_version: Some(self.agenda.places.spec.resource.api_version.clone()),
+            kind: Some(self.agenda.places.spec.resource.kind.clone()),
             name: Some(key.name.clone()),
             namespace: (!key.namespace.is_empty()).then(|| key.namespace.clone()),
             uid,
             ..Default::default()
         };
-        self.context.metrics.problem(reason);
-        self.context.reporter.warn(&reference, reason, "Sync", note).await;
+        self.metrics.problem(reason);
+        self.events.warn(&reference, reason, "Sync", note).await;
     }
 }
 
@@ -229,7 +240,7 @@ fn how_to_adopt(earlier: &str, copy: &str) -> String {
 }
 
 /// The number of tries, for people.
-pub(crate) fn tries(in_a_row: u32) -> String {
+pub fn tries(in_a_row: u32) -> String {
     match in_a_row {
         0 | 1 => String::new(),
         more => format!(" That was try {more}; the konnector retries with a growing delay."),

@@ -13,7 +13,7 @@ use super::selector::Selector;
 
 /// The maps and lists of an object that are ours as a whole, as hashes of their places in a `FieldsV1` tree.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Wholes(Box<[u64]>);
+pub struct Wholes(Box<[u64]>);
 
 impl Wholes {
     /// `ours` and `others` are the fields of a value that we own, and that all others own.

@@ -30,7 +30,7 @@ enum Marks {
 
 /// Evidence for and against an object on the provider being our copy for one place.
 #[derive(Clone, Debug)]
-pub(crate) struct Evidence {
+pub struct Evidence {
     /// The marks that our field manager has set.
     by_us: Marks,
     /// The marks, whoever has set them.
@@ -47,7 +47,7 @@ pub(crate) struct Evidence {
 
 impl Evidence {
     /// `ours` is what our field manager owns of the object.
-    pub(crate) fn of(object: &DynamicObject, ours: &Value, contract: &str, place: &ObjectKey) -> Self {
+    pub fn of(object: &DynamicObject, ours: &Value, contract: &str, place: &ObjectKey) -> Self {
         let set = |key: &str| ours["metadata"]["annotations"][key].as_str();
         let annotated = |key: &str| object.annotations().get(key).map(String::as_str);
         Self {
@@ -117,7 +117,7 @@ fn marks<'a>(value: impl Fn(&str) -> Option<&'a str>, contract: &str, place: &Ob
 }
 
 /// Returns `true` if an object on the provider is a copy of ours, as far as it tells that itself.
-pub(crate) fn is_left_of_ours(object: &DynamicObject, contract: &str, place: &ObjectKey) -> bool {
+pub fn is_left_of_ours(object: &DynamicObject, contract: &str, place: &ObjectKey) -> bool {
     Evidence::of(object, &owned(object), contract, place).speaks_for("", None, false)
 }
 

@@ -13,16 +13,16 @@ use crate::problem::Problem;
 
 /// A search for a key, as messages name it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Sought<'a> {
+pub struct Sought<'a> {
     /// The content, such as "token".
-    pub(crate) what: &'static str,
+    pub what: &'static str,
     /// Its usual keys; the first one that exists is taken.
-    pub(crate) usual: &'static [&'static str],
-    pub(crate) reference: &'a KeyReference,
+    pub usual: &'static [&'static str],
+    pub reference: &'a KeyReference,
 }
 
 /// The content of a key of a Secret. None until the Secret has been read.
-pub(crate) fn of_secret(secret: &Referred<Secret>, sought: Sought<'_>) -> Result<Option<Vec<u8>>, Problem> {
+pub fn of_secret(secret: &Referred<Secret>, sought: Sought<'_>) -> Result<Option<Vec<u8>>, Problem> {
     let KeyReference { name, namespace, .. } = sought.reference;
     let Some(secret) = present(secret, "Secret", namespace, name)? else { return Ok(None) };
     let empty = BTreeMap::new();
@@ -32,7 +32,7 @@ pub(crate) fn of_secret(secret: &Referred<Secret>, sought: Sought<'_>) -> Result
 }
 
 /// The same for a ConfigMap.
-pub(crate) fn of_config_map(
+pub fn of_config_map(
     config_map: &Referred<ConfigMap>,
     sought: Sought<'_>,
 ) -> Result<Option<Vec<u8>>, Problem> {
@@ -47,7 +47,7 @@ pub(crate) fn of_config_map(
 }
 
 /// The object, if it could be read. None until it has been read.
-pub(crate) fn present<'a, K>(
+pub fn present<'a, K>(
     state: &'a Referred<K>,
     kind: &'static str,
     namespace: &str,

@@ -4,9 +4,9 @@ mod keys;
 mod observe;
 mod paths;
 mod pem;
-pub(crate) mod spec;
+pub mod spec;
 mod status;
-pub(crate) mod target;
+pub mod target;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -39,7 +39,7 @@ const AGES_EVERY: Duration = Duration::from_secs(5);
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 /// Starts the controller.
-pub(crate) fn run(tasks: &Tasks, context: &Arc<Context>) {
+pub fn run(tasks: &Tasks, context: &Arc<Context>) {
     let controller = Controller {
         name: "clusteraccess",
         workers: WORKERS,

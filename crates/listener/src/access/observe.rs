@@ -13,7 +13,7 @@ use super::{
 use crate::{context::Context, problem::Problem};
 
 /// The target of a ClusterAccess. None while a reference has not been read yet.
-pub(crate) fn target(context: &Context, wanted: &Wanted, now: Timestamp) -> Result<Option<Target>, Problem> {
+pub fn target(context: &Context, wanted: &Wanted, now: Timestamp) -> Result<Option<Target>, Problem> {
     let authorities = authorities(context, wanted)?;
     let material = material(context, &wanted.credential)?;
     let is_pending = wanted.authorities.is_some() && authorities.is_none();
@@ -75,7 +75,7 @@ fn key(reference: &KeyReference) -> ObjectKey {
 }
 
 /// The objects that a ClusterAccess refers to: Secrets and ConfigMaps.
-pub(crate) fn referred(wanted: &Wanted) -> (Vec<ObjectKey>, Vec<ObjectKey>) {
+pub fn referred(wanted: &Wanted) -> (Vec<ObjectKey>, Vec<ObjectKey>) {
     let (mut secrets, mut config_maps) = (Vec::new(), Vec::new());
     match &wanted.credential {
         CredentialSource::Token(reference) | CredentialSource::Kubeconfig(reference) => {

@@ -7,11 +7,11 @@ use portolan_core::api::gateway::{ClusterAccess, check_path};
 
 /// The ClusterAccess that has each path.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Owners(BTreeMap<String, String>);
+pub struct Owners(BTreeMap<String, String>);
 
 impl Owners {
     /// Decides for all ClusterAccesses.
-    pub(crate) fn of(accesses: &[Arc<ClusterAccess>]) -> Self {
+    pub fn of(accesses: &[Arc<ClusterAccess>]) -> Self {
         let mut owners: BTreeMap<String, &Arc<ClusterAccess>> = BTreeMap::new();
         for access in accesses.iter().filter(|access| is_there(access)) {
             let path = access.path().into_owned();
@@ -31,18 +31,18 @@ impl Owners {
     }
 
     /// The owner of a path.
-    pub(crate) fn owner(&self, path: &str) -> Option<&str> {
+    pub fn owner(&self, path: &str) -> Option<&str> {
         self.0.get(path).map(String::as_str)
     }
 
     /// The path of each ClusterAccess that has one.
-    pub(crate) fn by_access(&self) -> BTreeMap<String, String> {
+    pub fn by_access(&self) -> BTreeMap<String, String> {
         self.0.iter().map(|(path, owner)| (owner.clone(), path.clone())).collect()
     }
 }
 
 /// Returns `false` for one that is being deleted, even if a finalizer holds it back.
-pub(crate) fn is_there(access: &ClusterAccess) -> bool {
+pub fn is_there(access: &ClusterAccess) -> bool {
     access.metadata.deletion_timestamp.is_none()
 }
 

@@ -10,17 +10,17 @@ use crate::problem::Problem;
 
 /// A valid ClusterAccess.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Wanted {
-    pub(crate) path: String,
+pub struct Wanted {
+    pub path: String,
     /// The API server. If none, that of the kubeconfig.
-    pub(crate) host: Option<String>,
-    pub(crate) credential: CredentialSource,
-    pub(crate) authorities: Option<AuthoritySource>,
+    pub host: Option<String>,
+    pub credential: CredentialSource,
+    pub authorities: Option<AuthoritySource>,
 }
 
 /// The source of the credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum CredentialSource {
+pub enum CredentialSource {
     Token(KeyReference),
     Kubeconfig(KeyReference),
     ClientCertificate(SecretReference),
@@ -29,13 +29,13 @@ pub(crate) enum CredentialSource {
 
 /// The source of the authorities.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum AuthoritySource {
+pub enum AuthoritySource {
     Secret(KeyReference),
     ConfigMap(KeyReference),
 }
 
 /// Validates a ClusterAccess on its own, without its references.
-pub(crate) fn validate(access: &ClusterAccess) -> Result<Wanted, Problem> {
+pub fn validate(access: &ClusterAccess) -> Result<Wanted, Problem> {
     let path = access.path().into_owned();
     check_path(&path).map_err(|error| Problem::lasting("PathInvalid", error.to_string()))?;
     let credential = credential(access.spec.auth.as_ref())?;
@@ -81,7 +81,7 @@ fn authorities(ca: &ClusterAccessCa) -> Result<Option<AuthoritySource>, Problem>
 }
 
 /// The URL of an API server, without a trailing slash.
-pub(crate) fn host(text: &str) -> Result<String, Problem> {
+pub fn host(text: &str) -> Result<String, Problem> {
     let wrong = |why: &str| {
         let text: String = text.chars().take(200).collect();
         Err(Problem::lasting("HostInvalid", format!("host {text:?} {why}, such as https://my-cluster:6443")))

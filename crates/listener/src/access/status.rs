@@ -22,18 +22,18 @@ const NAMED: usize = 10;
 
 /// The facts that a status is made of.
 #[derive(Debug, Default)]
-pub(crate) struct View<'a> {
+pub struct View<'a> {
     /// The path that the cluster is served under.
-    pub(crate) served: Option<&'a str>,
-    pub(crate) known: Option<&'a Known>,
-    pub(crate) problem: Option<&'a Problem>,
-    pub(crate) trouble: Option<&'a Trouble>,
+    pub served: Option<&'a str>,
+    pub known: Option<&'a Known>,
+    pub problem: Option<&'a Problem>,
+    pub trouble: Option<&'a Trouble>,
     /// `true` if the last result is about the current target.
-    pub(crate) looked: bool,
+    pub looked: bool,
 }
 
 /// The status that a ClusterAccess should have.
-pub(crate) fn status(access: &ClusterAccess, view: &View<'_>, now: Timestamp) -> ClusterAccessStatus {
+pub fn status(access: &ClusterAccess, view: &View<'_>, now: Timestamp) -> ClusterAccessStatus {
     let before = access.status.clone().unwrap_or_default();
     let generation = access.metadata.generation;
     let discovered = view.known.filter(|_| view.served.is_some()).map(|known| &known.discovered);

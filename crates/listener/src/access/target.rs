@@ -17,7 +17,7 @@ use super::{pem, spec};
 use crate::problem::Problem;
 
 /// A credential as it was read.
-pub(crate) enum Material {
+pub enum Material {
     Token(Vec<u8>),
     Kubeconfig(Vec<u8>),
     ClientCertificate { certificate: Vec<u8>, key: Vec<u8> },
@@ -25,19 +25,19 @@ pub(crate) enum Material {
 
 /// The connection to a cluster.
 #[derive(Clone, Debug)]
-pub(crate) struct Target {
-    pub(crate) connection: RestrictedKubeconfig,
+pub struct Target {
+    pub connection: RestrictedKubeconfig,
     auth: AuthMetadata,
     /// Changes whenever the connection has to be made anew.
-    pub(crate) fingerprint: Fingerprint,
+    pub fingerprint: Fingerprint,
 }
 
 /// A hash of everything that a connection depends on.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Fingerprint(String);
+pub struct Fingerprint(String);
 
 impl Fingerprint {
-    pub(crate) fn of(text: &str) -> Self {
+    pub fn of(text: &str) -> Self {
         Self(sha256_hex(text.as_bytes()))
     }
 }
@@ -50,7 +50,7 @@ impl fmt::Debug for Fingerprint {
 
 impl Target {
     /// Makes a target of what was read. `host` and `authorities` take precedence over those of a kubeconfig.
-    pub(crate) fn new(
+    pub fn new(
         host: Option<&str>,
         authorities: Option<Vec<u8>>,
         material: Material,
@@ -73,14 +73,14 @@ impl Target {
     }
 
     /// The same target, verified against a name other than the host.
-    pub(crate) fn with_server_name(mut self, name: Option<String>) -> Self {
+    pub fn with_server_name(mut self, name: Option<String>) -> Self {
         self.connection.tls_server_name = name;
         self.fingerprint = fingerprint(&self.connection);
         self
     }
 
     /// The metadata that gateways get.
-    pub(crate) fn metadata(
+    pub fn metadata(
         &self,
         path: &str,
         labels: std::collections::BTreeMap<String, String>,

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, watch};
 
 /// The way in which changes are noticed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Watching {
+pub enum Watching {
     /// Not known yet.
     #[default]
     Unknown,

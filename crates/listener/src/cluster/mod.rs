@@ -10,7 +10,7 @@ use portolan_core::api::gateway::SchemaFilter;
 use portolan_runtime::tasks::Tasks;
 use tokio::time::Instant;
 
-pub(crate) use self::changes::Watching;
+pub use self::changes::Watching;
 use self::worker::Worker;
 use crate::{
     access::target::{Fingerprint, Target},
@@ -21,35 +21,35 @@ use crate::{
 
 /// The task of a worker. If it changes, another worker starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Assignment {
-    pub(crate) path: String,
-    pub(crate) fingerprint: Fingerprint,
-    pub(crate) filter: Option<SchemaFilter>,
+pub struct Assignment {
+    pub path: String,
+    pub fingerprint: Fingerprint,
+    pub filter: Option<SchemaFilter>,
 }
 
 /// The result of the last look.
 #[derive(Clone, Debug)]
-pub(crate) struct Outcome {
-    pub(crate) assignment: Assignment,
-    pub(crate) result: Result<(), Problem>,
-    pub(crate) watching: Watching,
+pub struct Outcome {
+    pub assignment: Assignment,
+    pub result: Result<(), Problem>,
+    pub watching: Watching,
 }
 
 /// Everything that is known of a cluster, whichever worker found it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Known {
-    pub(crate) outcome: Option<Outcome>,
+pub struct Known {
+    pub outcome: Option<Outcome>,
     /// The last look that succeeded.
-    pub(crate) discovered: Arc<Discovered>,
+    pub discovered: Arc<Discovered>,
     /// Its time.
-    pub(crate) succeeded: Option<Instant>,
+    pub succeeded: Option<Instant>,
 }
 
 type Progress = Arc<Mutex<Known>>;
 type Notify = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// All clusters, by name of their ClusterAccess.
-pub(crate) struct Clusters {
+pub struct Clusters {
     tasks: Tasks,
     workshop: Arc<Workshop>,
     metrics: Arc<ListenerMetrics>,
@@ -65,7 +65,7 @@ struct Entry {
 
 impl Clusters {
     /// No clusters yet. `notify` is called with the name of a cluster when there is news of it.
-    pub(crate) fn new(
+    pub fn new(
         tasks: &Tasks,
         workshop: Arc<Workshop>,
         metrics: Arc<ListenerMetrics>,
@@ -76,13 +76,7 @@ impl Clusters {
     }
 
     /// Starts to look at a cluster, unless that has begun, and returns what is known of it.
-    pub(crate) fn look_at(
-        &self,
-        name: &str,
-        path: &str,
-        target: &Target,
-        filter: Option<&SchemaFilter>,
-    ) -> Known {
+    pub fn look_at(&self, name: &str, path: &str, target: &Target, filter: Option<&SchemaFilter>) -> Known {
         let assignment = Assignment {
             path: path.to_owned(),
             fingerprint: target.fingerprint.clone(),
@@ -122,7 +116,7 @@ impl Clusters {
     }
 
     /// Stops the worker of a cluster that cannot be asked at present. What it has found is kept.
-    pub(crate) fn pause(&self, name: &str) -> Option<Known> {
+    pub fn pause(&self, name: &str) -> Option<Known> {
         let entries = self.entries.lock();
         let entry = entries.get(name)?;
         entry.tasks.cancel();
@@ -130,7 +124,7 @@ impl Clusters {
     }
 
     /// Time since the last successful look at each cluster, by path.
-    pub(crate) fn ages(&self) -> Vec<(String, Duration)> {
+    pub fn ages(&self) -> Vec<(String, Duration)> {
         let entries = self.entries.lock();
         let age = |entry: &Entry| {
             let succeeded = entry.progress.lock().succeeded?;
@@ -140,7 +134,7 @@ impl Clusters {
     }
 
     /// Stops the worker of a cluster and drops what it has found.
-    pub(crate) fn forget(&self, name: &str) {
+    pub fn forget(&self, name: &str) {
         if let Some(entry) = self.entries.lock().remove(name) {
             entry.tasks.cancel();
         }
@@ -154,11 +148,11 @@ fn forget_parts(progress: &Progress) -> Progress {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+pub mod tests {
     use super::*;
 
     /// Any assignment.
-    pub(crate) fn assignment() -> Assignment {
+    pub fn assignment() -> Assignment {
         Assignment { path: "test".to_owned(), fingerprint: Fingerprint::of("test"), filter: None }
     }
 }

@@ -12,12 +12,12 @@ use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use crate::problem::Problem;
 
 /// The problem with a target that no client can be made for.
-pub(crate) fn of_client(error: &ClientError) -> Problem {
+pub fn of_client(error: &ClientError) -> Problem {
     Problem::lasting("ConnectionInvalid", format!("no client can be made: {}", brief(error)))
 }
 
 /// The problem behind a failed read of `path`.
-pub(crate) fn of_read(error: &ReadError, path: &str, target: &RestrictedKubeconfig) -> Problem {
+pub fn of_read(error: &ReadError, path: &str, target: &RestrictedKubeconfig) -> Problem {
     let host = &target.server;
     match error {
         ReadError::Failed(cause) | ReadError::Broken(cause) => match server_fault(cause) {

@@ -32,7 +32,7 @@ const TOTAL: Duration = Duration::from_secs(30);
 
 /// The source of a part.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Source {
+pub struct Source {
     /// Path with the hash of the OpenAPI document.
     pub(super) url: String,
     /// Digest of the resources.
@@ -41,8 +41,8 @@ pub(crate) struct Source {
 
 /// The limits and the parts that all clusters share.
 #[derive(Debug)]
-pub(crate) struct Workshop {
-    pub(crate) parts: PartStore,
+pub struct Workshop {
+    pub parts: PartStore,
     small: Semaphore,
     large: Semaphore,
     benches: Arc<Semaphore>,
@@ -50,7 +50,7 @@ pub(crate) struct Workshop {
 }
 
 impl Workshop {
-    pub(crate) fn new(max_bytes: usize) -> Arc<Self> {
+    pub fn new(max_bytes: usize) -> Arc<Self> {
         Arc::new(Self {
             parts: PartStore::default(),
             small: Semaphore::new(SMALL_AT_A_TIME),
@@ -61,7 +61,7 @@ impl Workshop {
     }
 
     /// Fails if the parts of a cluster are too large together.
-    pub(crate) fn check_total(&self, bytes: usize) -> Result<(), Problem> {
+    pub fn check_total(&self, bytes: usize) -> Result<(), Problem> {
         let limit = self.max_bytes.saturating_mul(TOTAL_FACTOR);
         if bytes <= limit {
             return Ok(());

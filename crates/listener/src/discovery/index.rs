@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 /// Path with hash by group-version, such as `apps/v1`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Index(pub(crate) BTreeMap<String, String>);
+pub struct Index(pub BTreeMap<String, String>);
 
 #[derive(Deserialize)]
 struct Wire {
@@ -23,7 +23,7 @@ struct Entry {
 
 impl Index {
     /// Reads it. Entries that are not group-versions are skipped, and so are those that point to other hosts.
-    pub(crate) fn read(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+    pub fn read(bytes: &[u8]) -> Result<Self, serde_json::Error> {
         let Wire { paths } = serde_json::from_slice(bytes)?;
         let entry = |(path, entry): (String, Entry)| {
             let group_version = group_version(&path)?;
@@ -35,7 +35,7 @@ impl Index {
     }
 
     /// The entries of one API group.
-    pub(crate) fn of_group<'a>(&'a self, group: &'a str) -> impl Iterator<Item = (&'a String, &'a String)> {
+    pub fn of_group<'a>(&'a self, group: &'a str) -> impl Iterator<Item = (&'a String, &'a String)> {
         self.0.iter().filter(move |(group_version, _)| {
             group_version.split_once('/').map_or("", |(group, _)| group) == group
         })

@@ -19,7 +19,7 @@ use portolan_core::{
 use portolan_runtime::client;
 use serde::Deserialize;
 
-pub(crate) use self::{fault::of_client, fetch::Workshop, index::Index, part::MadePart};
+pub use self::{fault::of_client, fetch::Workshop, index::Index, part::MadePart};
 use self::{
     fetch::{Fetching, Source},
     resources::{GroupVersion, Resources},
@@ -31,37 +31,37 @@ const SIDE_BY_SIDE: usize = 6;
 
 /// A part of a cluster with its source.
 #[derive(Clone, Debug)]
-pub(crate) struct KnownPart {
+pub struct KnownPart {
     source: Source,
-    pub(crate) part: Arc<Part>,
+    pub part: Arc<Part>,
 }
 
 /// The API of a cluster.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Discovered {
-    pub(crate) version: String,
+pub struct Discovered {
+    pub version: String,
     /// By group-version.
-    pub(crate) parts: BTreeMap<String, KnownPart>,
+    pub parts: BTreeMap<String, KnownPart>,
     /// Group-versions that could not be fetched, and why. If they were known before, they are still among the parts.
-    pub(crate) failed: BTreeMap<String, String>,
-    pub(crate) index: Index,
+    pub failed: BTreeMap<String, String>,
+    pub index: Index,
     /// Group-versions whose OpenAPI and resources disagree, because one of the two is late.
-    pub(crate) unsettled: Vec<String>,
+    pub unsettled: Vec<String>,
     /// Number of fetched parts.
-    pub(crate) fetched: usize,
+    pub fetched: usize,
 }
 
 impl Discovered {
-    pub(crate) fn kinds(&self) -> usize {
+    pub fn kinds(&self) -> usize {
         self.parts.values().map(|known| known.part.kinds).sum()
     }
 
-    pub(crate) fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         self.parts.values().map(|known| known.part.bytes.len()).sum()
     }
 
     /// Its parts in the order of the document.
-    pub(crate) fn references(&self) -> Vec<PartReference> {
+    pub fn references(&self) -> Vec<PartReference> {
         let mut references: Vec<_> = self
             .parts
             .iter()
@@ -75,27 +75,27 @@ impl Discovered {
     }
 
     /// Returns `true` if OpenAPI and resources of a group agree.
-    pub(crate) fn is_settled(&self, group: &str) -> bool {
+    pub fn is_settled(&self, group: &str) -> bool {
         !self.unsettled.iter().any(|name| group_of(name) == group)
     }
 
     /// Returns `true` if both make the same document.
-    pub(crate) fn serves_the_same(&self, other: &Self) -> bool {
+    pub fn serves_the_same(&self, other: &Self) -> bool {
         self.references() == other.references()
     }
 }
 
-pub(crate) fn group_of(group_version: &str) -> &str {
+pub fn group_of(group_version: &str) -> &str {
     group_version.split_once('/').map_or("", |(group, _)| group)
 }
 
 /// A cluster that is looked at.
 #[derive(Clone)]
-pub(crate) struct Discovery {
-    pub(crate) client: Client,
-    pub(crate) target: Arc<RestrictedKubeconfig>,
-    pub(crate) filter: Option<Arc<SchemaFilter>>,
-    pub(crate) workshop: Arc<Workshop>,
+pub struct Discovery {
+    pub client: Client,
+    pub target: Arc<RestrictedKubeconfig>,
+    pub filter: Option<Arc<SchemaFilter>>,
+    pub workshop: Arc<Workshop>,
 }
 
 #[derive(Default, Deserialize)]
@@ -106,7 +106,7 @@ struct VersionInfo {
 
 impl Discovery {
     /// A client for a target.
-    pub(crate) async fn new(
+    pub async fn new(
         target: RestrictedKubeconfig,
         filter: Option<SchemaFilter>,
         workshop: Arc<Workshop>,
@@ -116,14 +116,14 @@ impl Discovery {
     }
 
     /// Reads the index only.
-    pub(crate) async fn index(&self) -> Result<Index, Problem> {
+    pub async fn index(&self) -> Result<Index, Problem> {
         let path = "/openapi/v3";
         let bytes = self.read(path, "application/json").await?;
         Index::read(&bytes).map_err(|_| self.nonsense(path))
     }
 
     /// Looks at everything, and fetches what differs from `before`.
-    pub(crate) async fn look(&self, before: &Discovered) -> Result<Discovered, Problem> {
+    pub async fn look(&self, before: &Discovered) -> Result<Discovered, Problem> {
         let (version, index, resources) = tokio::join!(self.version(), self.index(), self.resources());
         let (index, resources) = (index?, resources?);
         let mut found = Discovered { version: version?, index, ..Discovered::default() };

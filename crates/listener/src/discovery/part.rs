@@ -22,12 +22,12 @@ const COMPONENTS: &str = "#/components/schemas/";
 
 /// A part that was just made.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct MadePart {
-    pub(crate) bytes: Vec<u8>,
+pub struct MadePart {
+    pub bytes: Vec<u8>,
     /// Number of served kinds.
-    pub(crate) kinds: usize,
+    pub kinds: usize,
     /// Number of described kinds without a resource.
-    pub(crate) orphans: usize,
+    pub orphans: usize,
 }
 
 /// The role of a schema.
@@ -54,7 +54,7 @@ struct Components<'a> {
 }
 
 /// Makes a part. The same input gives the same bytes.
-pub(crate) fn make(
+pub fn make(
     openapi: &[u8],
     resources: &GroupVersion,
     filter: Option<&SchemaFilter>,

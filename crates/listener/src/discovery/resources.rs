@@ -6,35 +6,35 @@ use portolan_core::{digest::sha256_hex, object::or_default};
 use serde::{Deserialize, Serialize};
 
 /// The accepted versions; older API servers know the second one only.
-pub(crate) const ACCEPT: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList";
+pub const ACCEPT: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList";
 
 /// The resources of a cluster by group-version.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Resources(pub(crate) BTreeMap<String, GroupVersion>);
+pub struct Resources(pub BTreeMap<String, GroupVersion>);
 
 /// One group-version.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct GroupVersion {
-    pub(crate) group: String,
-    pub(crate) version: String,
+pub struct GroupVersion {
+    pub group: String,
+    pub version: String,
     /// `true` if the API server prefers this version of the group.
-    pub(crate) preferred: bool,
+    pub preferred: bool,
     /// `true` if the API server could not reach the extension that serves it.
-    pub(crate) stale: bool,
+    pub stale: bool,
     /// By kind.
-    pub(crate) kinds: BTreeMap<String, Kind>,
+    pub kinds: BTreeMap<String, Kind>,
 }
 
 /// A kind and its resource.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Kind {
-    pub(crate) plural: String,
-    pub(crate) singular: String,
-    pub(crate) namespaced: bool,
-    pub(crate) verbs: Vec<String>,
-    pub(crate) subresources: Vec<String>,
-    pub(crate) short_names: Vec<String>,
-    pub(crate) categories: Vec<String>,
+pub struct Kind {
+    pub plural: String,
+    pub singular: String,
+    pub namespaced: bool,
+    pub verbs: Vec<String>,
+    pub subresources: Vec<String>,
+    pub short_names: Vec<String>,
+    pub categories: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -102,7 +102,7 @@ struct Subresource {
 
 /// A response that is not aggregated discovery.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum NotDiscovery {
+pub enum NotDiscovery {
     /// It does not have that shape.
     #[error("the answer is not an APIGroupDiscoveryList")]
     Shape(#[source] serde_json::Error),
@@ -113,7 +113,7 @@ pub(crate) enum NotDiscovery {
 
 impl Resources {
     /// Adds the response of `/api` or `/apis`.
-    pub(crate) fn read(&mut self, bytes: &[u8]) -> Result<(), NotDiscovery> {
+    pub fn read(&mut self, bytes: &[u8]) -> Result<(), NotDiscovery> {
         let list: List = serde_json::from_slice(bytes).map_err(NotDiscovery::Shape)?;
         if list.kind != "APIGroupDiscoveryList" {
             return Err(NotDiscovery::Old(list.kind.chars().take(80).collect()));
@@ -133,7 +133,7 @@ impl Resources {
 
 impl GroupVersion {
     /// A hash of everything that gets into the document.
-    pub(crate) fn digest(&self) -> String {
+    pub fn digest(&self) -> String {
         let text = serde_json::to_vec(&(self.preferred, &self.kinds)).unwrap_or_default();
         sha256_hex(&text)
     }

@@ -21,7 +21,7 @@ const WRITE_FAILED: &str = "WriteFailed";
 
 /// The state of each file, by path of the cluster.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct FileStates(Arc<Mutex<States>>);
+pub struct FileStates(Arc<Mutex<States>>);
 
 #[derive(Debug, Default)]
 struct States {
@@ -35,26 +35,26 @@ struct States {
 
 /// The reason why a document is not in its file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Trouble {
-    pub(crate) reason: &'static str,
-    pub(crate) message: String,
+pub struct Trouble {
+    pub reason: &'static str,
+    pub message: String,
 }
 
 impl FileStates {
     /// The reason why a document is not in its file, if there is one.
-    pub(crate) fn trouble(&self, path: &str) -> Option<Trouble> {
+    pub fn trouble(&self, path: &str) -> Option<Trouble> {
         let states = self.0.lock();
         let own = states.by_path.get(path).and_then(|state| state.as_ref().err().cloned());
         own.or_else(|| states.directory.clone())
     }
 
     /// The reason why no document is in its file, if there is one.
-    pub(crate) fn directory_trouble(&self) -> Option<Trouble> {
+    pub fn directory_trouble(&self) -> Option<Trouble> {
         self.0.lock().directory.clone()
     }
 
     /// Returns `true` while a document has not reached its file yet.
-    pub(crate) fn awaits(&self, document: &Document) -> bool {
+    pub fn awaits(&self, document: &Document) -> bool {
         let states = self.0.lock();
         let state = states.by_path.get(document.name());
         let is_in_trouble = states.directory.is_some() || matches!(state, Some(Err(_)));
@@ -77,7 +77,7 @@ impl FileStates {
 }
 
 /// Keeps a directory in step with the documents. `on_news` is called when the state of a file changes.
-pub(crate) fn run(
+pub fn run(
     tasks: &Tasks,
     directory: PathBuf,
     documents: Arc<Documents>,

@@ -49,14 +49,14 @@ struct Served {
 }
 
 /// The content of the stream.
-pub(crate) struct Source {
-    pub(crate) documents: Arc<Documents>,
-    pub(crate) workshop: Arc<Workshop>,
-    pub(crate) metrics: Arc<ListenerMetrics>,
+pub struct Source {
+    pub documents: Arc<Documents>,
+    pub workshop: Arc<Workshop>,
+    pub metrics: Arc<ListenerMetrics>,
 }
 
 /// Starts to serve, if there is an address.
-pub(crate) async fn serve(
+pub async fn serve(
     args: &ListenerArgs,
     tasks: &Tasks,
     client: kube::Client,

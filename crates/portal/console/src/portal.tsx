@@ -13,8 +13,8 @@ import { Manage } from "./manage";
 import { MyKeys } from "./my-keys";
 import { ProductPage } from "./product";
 import { path } from "./route";
-import { loadMe, me, meProblem, signInAddress } from "./session";
-import { SignIn } from "./sign-in";
+import { loadMe, me, meProblem, SIGNED_IN, signInAgainAddress, tellSignedIn, watchSignIn } from "./session";
+import { SignedIn, SignIn } from "./sign-in";
 import { Empty, Failure, Skeleton } from "./states";
 import "./theme";
 import { Toasts } from "./toasts";
@@ -29,6 +29,7 @@ const PAGES: [RegExp, string, (namespace: string, name: string) => ComponentChil
 ];
 
 function Portal() {
+  if (path.value === SIGNED_IN && me.value) return <SignedIn />;
   if (me.value) return <Inside />;
   if (signedOut.value) return <SignIn />;
   if (meProblem.value) {
@@ -62,7 +63,9 @@ function Inside() {
       {signedOut.value && (
         <p class="note warn banner" role="alert">
           <span>Your session has ended. What you have typed stays here.</span>
-          <a href={signInAddress()}>Sign in again</a>
+          <a href={signInAgainAddress()} target="_blank">
+            Sign in again
+          </a>
         </p>
       )}
       <main class="page" id="main" ref={main} tabIndex={-1}>
@@ -106,8 +109,13 @@ let isLive = false;
 effect(() => {
   if (!me.value || isLive) return;
   isLive = true;
+  if (path.value === SIGNED_IN) {
+    tellSignedIn();
+    return;
+  }
   startLive();
   watchIdle();
+  watchSignIn();
 });
 const root = document.getElementById("app");
 if (root) render(<Portal />, root);

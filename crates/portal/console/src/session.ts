@@ -36,6 +36,30 @@ export async function signOut(): Promise<void> {
   location.assign(answer?.location ?? "/");
 }
 
+/** Where a tab ends up that was opened to sign in again. */
+export const SIGNED_IN = "/signed-in";
+const channel = new BroadcastChannel("portolan-session");
+
+/** Opens the way back in beside this page, so that what was typed into it stays. The issuer asks nothing it need not. */
+export function signInAgainAddress(): string {
+  return `/login?prompt=none&next=${encodeURIComponent(SIGNED_IN)}`;
+}
+
+/** Tells the other tabs that somebody has signed in. */
+export function tellSignedIn(): void {
+  channel.postMessage("signed-in");
+}
+
+/** Goes on with a new session of the same person; of somebody else, this page has nothing to show. */
+export function watchSignIn(): void {
+  channel.addEventListener("message", () => {
+    const before = me.value?.user;
+    void loadMe().then(() => {
+      if (before !== undefined && me.value?.user !== before) location.reload();
+    });
+  });
+}
+
 export function signInAddress(): string {
   return `/login?next=${encodeURIComponent(location.pathname + location.search + location.hash)}`;
 }

@@ -1,6 +1,25 @@
-// What somebody sees who is not signed in.
+// What somebody sees who is not signed in, or is again.
+import { useEffect } from "preact/hooks";
 import { Rose } from "./icons";
 import { signInAddress } from "./session";
+
+/** The tab that was opened to sign in again: it closes itself, where the browser lets it. */
+export function SignedIn() {
+  useEffect(() => window.close(), []);
+  return (
+    <main class="gate">
+      <section class="card gate-card">
+        <h1>You are signed in again</h1>
+        <p class="lead">Close this tab, and go on where you were.</p>
+        <p>
+          <a class="button" href="/">
+            To the catalog
+          </a>
+        </p>
+      </section>
+    </main>
+  );
+}
 
 export function SignIn() {
   return (

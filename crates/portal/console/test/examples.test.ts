@@ -1,6 +1,8 @@
 // Examples and shell lines run in the programs that they are for.
 import assert from "node:assert/strict";
-import { execFileSync, spawnSync } from "node:child_process";
+import { execFile, execFileSync, spawnSync } from "node:child_process";
+import { createServer, type IncomingMessage } from "node:http";
+import type { AddressInfo } from "node:net";
 import test from "node:test";
 import { example, placeOf, type Language } from "../src/examples";
 import { applied, decided, deleted, patched } from "../src/kubectl";
@@ -48,6 +50,42 @@ for (const [name, credentials, carried] of KINDS) {
       if (!go.error) assert.equal(go.status, 0, go.stderr.toString());
     });
   }
+}
+
+/** What a server is asked by a line that somebody has pasted into a shell. */
+async function askedBy(shell: string, credentials: Credentials): Promise<IncomingMessage> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const asked = new Promise<IncomingMessage>((resolve) => {
+    server.on("request", (request, response) => {
+      response.end("ok");
+      resolve(request);
+    });
+  });
+  const place = placeOf(credentials) as Exclude<ReturnType<typeof placeOf>, string>;
+  const { port } = server.address() as AddressInfo;
+  const line = example("cURL", place, `http://127.0.0.1:${port}/items/x?$filter=a!b`);
+  const child = execFile(shell, ["-c", line.replace("read -rs API_KEY", "IFS= read -r API_KEY")]);
+  child.stdin?.end(`${KEY}\n`);
+  try {
+    return await asked;
+  } finally {
+    server.close();
+  }
+}
+
+for (const shell of ["sh", "bash"]) {
+  test(`a pasted line asks for what it shows, in ${shell}`, async () => {
+    const header = await askedBy(shell, { customHeader: { name: "X-API-Key" } });
+    assert.equal(header.headers["x-api-key"], KEY);
+    assert.equal(header.url, "/items/x?$filter=a!b");
+    const cookie = await askedBy(shell, { cookie: { name: "KEY" } });
+    assert.equal(cookie.headers.cookie, `KEY=${KEY}`);
+    const query = await askedBy(shell, { queryString: { name: "a&b=c d" } });
+    assert.equal(query.method, "GET");
+    const parameters = new URL(query.url ?? "", "http://x").searchParams;
+    assert.deepEqual([...parameters.entries()], [["$filter", "a!b"], ["a&b=c d", KEY]]);
+  });
 }
 
 test("without credentials, the key is a bearer token", () => {

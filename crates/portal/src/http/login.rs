@@ -31,6 +31,9 @@ struct Pending {
     nonce: String,
     verifier: String,
     next: String,
+    /// The issuer was not to ask anything of the person.
+    #[serde(default)]
+    is_silent: bool,
     /// End, in seconds since 1970.
     ends: i64,
 }
@@ -38,14 +41,20 @@ struct Pending {
 /// Seconds that a person has at the issuer.
 const PATIENCE: i64 = 600;
 
-/// `GET /login`: sends the browser to the issuer, or lists the people for demonstrations.
+/// Errors of an issuer that would have to ask the person something (`OpenID` Connect Core 1.0, section 3.1.2.6).
+const TO_BE_ASKED: [&str; 4] =
+    ["login_required", "interaction_required", "consent_required", "account_selection_required"];
+
+/// `GET /login`: sends the browser to the issuer, or lists the people for demonstrations. With `prompt=none`, whoever is
+/// signed in at the issuer comes back at once.
 pub(super) async fn begin(
     State(app): State<Arc<App>>,
     RawQuery(query): RawQuery,
     request: Request,
 ) -> Response {
-    let next =
-        pairs(query.as_deref()).remove("next").filter(|next| is_ours(next)).unwrap_or_else(|| "/".into());
+    let mut given = pairs(query.as_deref());
+    let next = given.remove("next").filter(|next| is_ours(next)).unwrap_or_else(|| "/".into());
+    let is_silent = given.get("prompt").is_some_and(|prompt| prompt == "none");
     if !app.rates.allows(RateSubject::At(door::address(&request))) {
         return refused(
             StatusCode::TOO_MANY_REQUESTS,
@@ -68,11 +77,11 @@ pub(super) async fn begin(
         return refused(StatusCode::NOT_FOUND, "this portal has no issuer to log in at: use a bearer token");
     };
     let proof = Proof { state: word(), nonce: word(), verifier: format!("{}{}", word(), word()) };
-    match oidc.login_url(&proof).await {
+    match oidc.login_url(&proof, is_silent).await {
         Ok(url) => {
             let ends = clock::now().as_second() + PATIENCE;
             let Proof { state, nonce, verifier } = proof;
-            let pending = Pending { state, nonce, verifier, next, ends };
+            let pending = Pending { state, nonce, verifier, next, is_silent, ends };
             let sealed = serde_json::to_vec(&pending).unwrap_or_default();
             redirect(&url, app.sessions.login_begins(&sealed))
         }
@@ -92,11 +101,17 @@ pub(super) async fn finish(
 ) -> Response {
     let given = pairs(query.as_deref());
     let result = exchanged(&app, &given, &headers).await;
-    app.metrics.login(result.is_ok());
+    if !matches!(result, Ok(Finished::ToBeAsked { .. })) {
+        app.metrics.login(result.is_ok());
+    }
     match result {
-        Ok((next, mut set)) => {
+        Ok(Finished::SignedIn { next, mut set }) => {
             set.extend(app.sessions.login_over());
             redirect(&next, set)
+        }
+        Ok(Finished::ToBeAsked { next }) => {
+            let next = form_urlencoded::byte_serialize(next.as_bytes()).collect::<String>();
+            redirect(&format!("/login?next={next}"), app.sessions.login_over())
         }
         Err((code, why)) => {
             info!("a login failed: {why}");
@@ -109,11 +124,23 @@ pub(super) async fn finish(
 
 type Failed = (StatusCode, String);
 
+/// What came of a visit to the issuer.
+enum Finished {
+    SignedIn {
+        next: String,
+        set: Vec<HeaderValue>,
+    },
+    /// A silent login does not do: the issuer has to ask the person something.
+    ToBeAsked {
+        next: String,
+    },
+}
+
 async fn exchanged(
     app: &App,
     given: &BTreeMap<String, String>,
     headers: &HeaderMap,
-) -> Result<(String, Vec<HeaderValue>), Failed> {
+) -> Result<Finished, Failed> {
     let bad = |why: &str| (StatusCode::BAD_REQUEST, why.to_owned());
     let oidc = app.sessions.oidc.as_ref().ok_or_else(|| bad("this portal has no issuer to log in at"))?;
     let pending =
@@ -125,6 +152,9 @@ async fn exchanged(
         return Err(bad("this answer belongs to another login, begin anew"));
     }
     if let Some(error) = given.get("error") {
+        if pending.is_silent && TO_BE_ASKED.contains(&error.as_str()) {
+            return Ok(Finished::ToBeAsked { next: pending.next });
+        }
         return Err((StatusCode::FORBIDDEN, format!("the issuer refused: {}", quoted(error))));
     }
     let code = given.get("code").ok_or_else(|| bad("the issuer sent no code, begin anew"))?;
@@ -141,7 +171,7 @@ async fn exchanged(
         (code, error.to_string())
     })?;
     let set = app.sessions.begin(Who::Oidc(tokens), clock::now());
-    set.map(|set| (next, set)).map_err(|problem| (problem.status, problem.error))
+    set.map(|set| Finished::SignedIn { next, set }).map_err(|problem| (problem.status, problem.error))
 }
 
 /// `POST /login`: as one of the people for demonstrations.

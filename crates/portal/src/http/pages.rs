@@ -64,7 +64,8 @@ fn content_type(name: &str) -> &'static str {
 
 /// The routes of files and pages.
 pub(super) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    let pages = ["/", "/products", "/products/{ns}/{name}", "/keys", "/keys/{ns}/{name}", "/approvals"];
+    let pages =
+        ["/", "/products", "/products/{ns}/{name}", "/keys", "/keys/{ns}/{name}", "/approvals", "/signed-in"];
     let router = Router::new().route("/assets/{name}", get(asset));
     pages.into_iter().fold(router, |router, path| router.route(path, get(index)))
 }

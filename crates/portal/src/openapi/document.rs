@@ -9,12 +9,12 @@ const MAX_TEXT: usize = 8 * 1024 * 1024;
 /// References that are followed one after another.
 const MAX_HOPS: usize = 16;
 /// Operations of one document.
-pub(crate) const MAX_OPERATIONS: usize = 5_000;
+pub const MAX_OPERATIONS: usize = 5_000;
 const METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
 
 /// A document that cannot be shown.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Unreadable {
+pub enum Unreadable {
     #[error("the document has more than {MAX_TEXT} bytes")]
     TooLarge,
     #[error("the document is neither JSON nor YAML: {0}")]
@@ -24,21 +24,21 @@ pub(crate) enum Unreadable {
 }
 
 /// A document, and where its operations are.
-pub(crate) struct Document {
-    pub(crate) root: Value,
+pub struct Document {
+    pub root: Value,
     /// Path and method by the id of the operation.
-    pub(crate) operations: BTreeMap<String, (String, &'static str)>,
+    pub operations: BTreeMap<String, (String, &'static str)>,
     /// The ids in the order of the document.
-    pub(crate) order: Vec<String>,
-    pub(crate) problems: Vec<String>,
-    pub(crate) is_swagger: bool,
+    pub order: Vec<String>,
+    pub problems: Vec<String>,
+    pub is_swagger: bool,
     /// Size of the text.
-    pub(crate) bytes: usize,
+    pub bytes: usize,
 }
 
 impl Document {
     /// Reads a text.
-    pub(crate) fn parse(text: &str) -> Result<Self, Unreadable> {
+    pub fn parse(text: &str) -> Result<Self, Unreadable> {
         if text.len() > MAX_TEXT {
             return Err(Unreadable::TooLarge);
         }
@@ -100,7 +100,7 @@ impl Document {
     }
 
     /// What a reference of this document leads to; the value itself if it is none, null if it leads nowhere.
-    pub(crate) fn resolve<'a>(&'a self, value: &'a Value) -> &'a Value {
+    pub fn resolve<'a>(&'a self, value: &'a Value) -> &'a Value {
         let mut value = value;
         for _ in 0..MAX_HOPS {
             let Some(reference) = value.get("$ref").and_then(Value::as_str) else { return value };
@@ -111,12 +111,12 @@ impl Document {
     }
 
     /// The place that a local reference names.
-    pub(crate) fn at(&self, reference: &str) -> Option<&Value> {
+    pub fn at(&self, reference: &str) -> Option<&Value> {
         self.root.pointer(reference.strip_prefix('#')?)
     }
 
     /// The item and the operation of an id.
-    pub(crate) fn operation(&self, id: &str) -> Option<(&str, &'static str, &Value, &Value)> {
+    pub fn operation(&self, id: &str) -> Option<(&str, &'static str, &Value, &Value)> {
         let (path, method) = self.operations.get(id)?;
         let item = self.resolve(self.root["paths"].get(path)?);
         Some((path.as_str(), *method, item, item.get(*method)?))

@@ -11,7 +11,7 @@ const UNTAGGED: &str = "Other";
 const MAX_NAMES: usize = 2_000;
 
 /// Title, servers, operations by tag, and the names of schemas.
-pub(crate) fn index(document: &Document) -> Value {
+pub fn index(document: &Document) -> Value {
     let root = &document.root;
     let info = &root["info"];
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -24,7 +24,7 @@ pub(crate) fn index(document: &Document) -> Value {
 }
 
 /// The URLs at which the API is, as the document says.
-pub(crate) fn servers(document: &Document) -> Vec<String> {
+pub fn servers(document: &Document) -> Vec<String> {
     let root = &document.root;
     if !document.is_swagger {
         let all = root["servers"].as_array().into_iter().flatten();
@@ -80,7 +80,7 @@ fn schemas(document: &Document) -> Vec<String> {
 }
 
 /// Returns `true` if the document has an operation of this method at this path.
-pub(crate) fn has(document: &Document, method: &str, path: &str) -> bool {
+pub fn has(document: &Document, method: &str, path: &str) -> bool {
     let bases: Vec<String> = servers(document).iter().map(|server| base_path(server)).collect();
     document.operations.values().any(|(template, known)| {
         known.eq_ignore_ascii_case(method)

@@ -10,7 +10,7 @@ const MAX_PARTS: usize = 100;
 const MAX_EXAMPLE: usize = 16 * 1024;
 
 /// The operation of an id.
-pub(crate) fn operation(document: &Document, id: &str) -> Option<Value> {
+pub fn operation(document: &Document, id: &str) -> Option<Value> {
     let (path, method, item, operation) = document.operation(id)?;
     let mut trees = Trees::new(document);
     let all = parameters(document, item, operation);

@@ -13,7 +13,7 @@ const MAX_VALUES: usize = 200;
 const MAX_TEXT: usize = 4_000;
 
 /// Draws trees of one operation.
-pub(crate) struct Trees<'a> {
+pub struct Trees<'a> {
     document: &'a Document,
     nodes: usize,
     /// References that lead to the node in the making.
@@ -21,12 +21,12 @@ pub(crate) struct Trees<'a> {
 }
 
 impl<'a> Trees<'a> {
-    pub(crate) const fn new(document: &'a Document) -> Self {
+    pub const fn new(document: &'a Document) -> Self {
         Self { document, nodes: 0, above: Vec::new() }
     }
 
     /// The tree of a schema.
-    pub(crate) fn tree(&mut self, schema: &Value) -> Value {
+    pub fn tree(&mut self, schema: &Value) -> Value {
         self.node(schema, 0)
     }
 
@@ -145,7 +145,7 @@ fn type_of(schema: &Map<String, Value>) -> String {
 }
 
 /// The last segment of a reference.
-pub(crate) fn name_of(reference: &str) -> &str {
+pub fn name_of(reference: &str) -> &str {
     reference.rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or(reference)
 }
 

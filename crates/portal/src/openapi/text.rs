@@ -19,20 +19,16 @@ const MAX_TEXT: u64 = 8 * 1024 * 1024;
 const MAX_KEPT: u64 = 24 * 1024 * 1024;
 
 /// Documents that were read lately, by the hash of their text.
-pub(crate) struct Documents(Cache<String, Arc<Document>>);
+pub struct Documents(Cache<String, Arc<Document>>);
 
 impl Documents {
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         let weigh = |_: &String, document: &Arc<Document>| u32::try_from(document.bytes).unwrap_or(u32::MAX);
         Self(Cache::builder().max_capacity(MAX_KEPT).weigher(weigh).build())
     }
 
     /// The document of a product.
-    pub(crate) async fn of(
-        &self,
-        own: &kube::Client,
-        product: &APIProduct,
-    ) -> Result<Arc<Document>, Problem> {
+    pub async fn of(&self, own: &kube::Client, product: &APIProduct) -> Result<Arc<Document>, Problem> {
         let openapi = status(product)?;
         let key =
             format!("{}/{}/{}", product.uid().unwrap_or_default(), openapi.sha256, openapi.last_sync_time.0);
@@ -58,7 +54,7 @@ fn status(product: &APIProduct) -> Result<&OpenApiStatus, Problem> {
 }
 
 /// The text of a product's document.
-pub(crate) async fn text(own: &kube::Client, product: &APIProduct) -> Result<String, Problem> {
+pub async fn text(own: &kube::Client, product: &APIProduct) -> Result<String, Problem> {
     let openapi = status(product)?;
     let Some(reference) = openapi.config_map_ref.as_ref().filter(|_| openapi.raw.is_empty()) else {
         return Ok(openapi.raw.clone());

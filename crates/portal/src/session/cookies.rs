@@ -9,17 +9,17 @@ const MAX_PARTS: usize = 3;
 
 /// The cookies of a portal at one URL.
 #[derive(Clone, Debug)]
-pub(crate) struct Cookies {
+pub struct Cookies {
     /// `true` unless the portal is reached over plain HTTP, on this machine.
     is_secure: bool,
 }
 
 /// A value that no browser would keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TooLong;
+pub struct TooLong;
 
 impl Cookies {
-    pub(crate) const fn new(is_secure: bool) -> Self {
+    pub const fn new(is_secure: bool) -> Self {
         Self { is_secure }
     }
 
@@ -29,14 +29,14 @@ impl Cookies {
     }
 
     /// The value of a cookie, put together from its parts.
-    pub(crate) fn get(&self, headers: &HeaderMap, name: &str) -> Option<String> {
+    pub fn get(&self, headers: &HeaderMap, name: &str) -> Option<String> {
         let parts = (0..MAX_PARTS).map_while(|part| find(headers, &self.name(name, part)));
         let value: String = parts.collect();
         (!value.is_empty()).then_some(value)
     }
 
     /// Headers that set a cookie for so many seconds, and remove parts of a longer one.
-    pub(crate) fn set(&self, name: &str, value: &str, seconds: u64) -> Result<Vec<HeaderValue>, TooLong> {
+    pub fn set(&self, name: &str, value: &str, seconds: u64) -> Result<Vec<HeaderValue>, TooLong> {
         let parts: Vec<&[u8]> = value.as_bytes().chunks(PART).collect();
         if parts.len() > MAX_PARTS {
             return Err(TooLong);
@@ -49,7 +49,7 @@ impl Cookies {
     }
 
     /// Headers that remove a cookie.
-    pub(crate) fn clear(&self, name: &str) -> Vec<HeaderValue> {
+    pub fn clear(&self, name: &str) -> Vec<HeaderValue> {
         (0..MAX_PARTS).map(|part| self.header(&self.name(name, part), "", 0)).collect()
     }
 
@@ -63,7 +63,7 @@ impl Cookies {
 }
 
 /// Adds headers to an answer.
-pub(crate) fn add(headers: &mut HeaderMap, cookies: Vec<HeaderValue>) {
+pub fn add(headers: &mut HeaderMap, cookies: Vec<HeaderValue>) {
     for cookie in cookies {
         headers.append(header::SET_COOKIE, cookie);
     }

@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 /// The people of a file.
-pub(crate) struct DemoUsers(BTreeMap<String, DemoUser>);
+pub struct DemoUsers(BTreeMap<String, DemoUser>);
 
 /// A person: a token, or the file that has it.
 #[derive(Clone, Deserialize)]
@@ -30,7 +30,7 @@ struct Full {
 
 /// A file that cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum DemoError {
+pub enum DemoError {
     #[error("failed to read --demo-users {path:?}")]
     Unreadable {
         path: PathBuf,
@@ -47,7 +47,7 @@ pub(crate) enum DemoError {
 
 impl DemoUsers {
     /// Reads a file, YAML or JSON.
-    pub(crate) async fn read(path: &Path) -> Result<Self, DemoError> {
+    pub async fn read(path: &Path) -> Result<Self, DemoError> {
         let unreadable = |source| DemoError::Unreadable { path: path.to_owned(), source };
         let text = tokio::fs::read_to_string(path).await.map_err(unreadable)?;
         Self::parse(&text)
@@ -59,16 +59,16 @@ impl DemoUsers {
     }
 
     /// Their names, in order.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+    pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
 
-    pub(crate) fn has(&self, name: &str) -> bool {
+    pub fn has(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }
 
     /// The address of a person, if the file says one.
-    pub(crate) fn email(&self, name: &str) -> Option<&str> {
+    pub fn email(&self, name: &str) -> Option<&str> {
         match self.0.get(name)? {
             DemoUser::Text(_) => None,
             DemoUser::Full(full) => full.email.as_deref(),
@@ -76,7 +76,7 @@ impl DemoUsers {
     }
 
     /// The token of a person, as it is now.
-    pub(crate) async fn token(&self, name: &str) -> Option<SecretString> {
+    pub async fn token(&self, name: &str) -> Option<SecretString> {
         let text = match self.0.get(name)? {
             DemoUser::Text(text) if text.starts_with('/') => tokio::fs::read_to_string(text).await.ok()?,
             DemoUser::Text(text) => text.clone(),

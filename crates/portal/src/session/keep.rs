@@ -31,29 +31,31 @@ const LOGIN: &str = "portal-login";
 const LOGIN_SECONDS: u64 = 600;
 /// An ID token is renewed this long before its end.
 const AHEAD: i64 = 60;
+/// Seconds after which an impersonated login is proven again, if the issuer sends no new ID token.
+const REPROVEN: i64 = 300;
 /// More bytes of group names are not impersonated.
 const MAX_GROUP_BYTES: usize = 3 * 1024;
 
 /// Everything about sessions.
-pub(crate) struct Sessions {
-    pub(crate) seal: Arc<Seal>,
-    pub(crate) cookies: Cookies,
-    pub(crate) oidc: Option<Arc<Oidc>>,
-    pub(crate) demo: Option<Arc<DemoUsers>>,
+pub struct Sessions {
+    pub seal: Arc<Seal>,
+    pub cookies: Cookies,
+    pub oidc: Option<Arc<Oidc>>,
+    pub demo: Option<Arc<DemoUsers>>,
     settings: SessionArgs,
     /// Sessions that were ended before their time.
     ended: Cache<String, ()>,
 }
 
 /// A session, what it shows the API server, and cookies to send if it has changed.
-pub(crate) struct Resumed {
-    pub(crate) opened: Arc<Opened>,
-    pub(crate) credential: Credential,
-    pub(crate) renewed: Vec<HeaderValue>,
+pub struct Resumed {
+    pub opened: Arc<Opened>,
+    pub credential: Credential,
+    pub renewed: Vec<HeaderValue>,
 }
 
 impl Sessions {
-    pub(crate) fn new(
+    pub fn new(
         seal: Arc<Seal>,
         cookies: Cookies,
         oidc: Option<Arc<Oidc>>,
@@ -69,12 +71,12 @@ impl Sessions {
     }
 
     /// Time for which a session may be unused.
-    pub(crate) const fn idle(&self) -> Duration {
+    pub const fn idle(&self) -> Duration {
         self.settings.session_idle
     }
 
     /// The cookies of a new session.
-    pub(crate) fn begin(&self, who: Who, now: Timestamp) -> Result<Vec<HeaderValue>, Problem> {
+    pub fn begin(&self, who: Who, now: Timestamp) -> Result<Vec<HeaderValue>, Problem> {
         self.written(&Session::new(who, now), now)
     }
 
@@ -97,7 +99,7 @@ impl Sessions {
     }
 
     /// The session of a request, if it has one that holds. `is_use` is false for what no person has caused.
-    pub(crate) async fn resume(
+    pub async fn resume(
         &self,
         headers: &HeaderMap,
         is_use: bool,
@@ -132,6 +134,7 @@ impl Sessions {
         }
         if tokens.refresh.is_some() {
             match oidc.refresh(tokens).await {
+                Ok(renewed) if renewed.id == tokens.id => return self.kept(renewed, now).map(Some),
                 Ok(renewed) => return Some(Some(renewed)),
                 Err(error) => info!("a session could not be renewed: {}", ErrorChain(&*error)),
             }
@@ -139,6 +142,16 @@ impl Sessions {
         let holds = tokens.ends > now.as_second() || self.settings.identity == Identity::Impersonate;
         // Without a refresh token, an impersonated session lives as long as its login.
         (holds && (tokens.refresh.is_none() || tokens.ends > now.as_second())).then_some(None)
+    }
+
+    /// The tokens after an answer without a new ID token. Passed through, the former one ends when it says; for an
+    /// impersonated session, the issuer has said that its login still holds.
+    fn kept(&self, renewed: Tokens, now: Timestamp) -> Option<Tokens> {
+        let ends = match self.settings.identity {
+            Identity::Passthrough => renewed.ends,
+            Identity::Impersonate => now.as_second() + REPROVEN,
+        };
+        (ends > now.as_second()).then_some(Tokens { ends, ..renewed })
     }
 
     async fn credential(&self, session: &Session) -> Option<Credential> {
@@ -155,12 +168,12 @@ impl Sessions {
         }
     }
 
-    pub(crate) fn has_ended(&self, id: &str) -> bool {
+    pub fn has_ended(&self, id: &str) -> bool {
         self.ended.contains_key(id)
     }
 
     /// Ends a session: its cookie opens nothing here any more, and its refresh token is revoked.
-    pub(crate) async fn end_now(&self, session: &Session) -> Vec<HeaderValue> {
+    pub async fn end_now(&self, session: &Session) -> Vec<HeaderValue> {
         self.ended.insert(session.id.clone(), ());
         if let (Who::Oidc(tokens), Some(oidc)) = (&session.who, &self.oidc)
             && let Err(error) = oidc.revoke(tokens).await
@@ -171,18 +184,18 @@ impl Sessions {
     }
 
     /// Cookies of a login that begins.
-    pub(crate) fn login_begins(&self, sealed: &[u8]) -> Vec<HeaderValue> {
+    pub fn login_begins(&self, sealed: &[u8]) -> Vec<HeaderValue> {
         let cookies = self.cookies.set(LOGIN, &self.seal.seal(LOGIN, sealed), LOGIN_SECONDS);
         cookies.unwrap_or_else(|_| self.cookies.clear(LOGIN))
     }
 
     /// What was sealed when the login of this browser began.
-    pub(crate) fn login_of(&self, headers: &HeaderMap) -> Option<Vec<u8>> {
+    pub fn login_of(&self, headers: &HeaderMap) -> Option<Vec<u8>> {
         let text = self.cookies.get(headers, LOGIN)?;
         self.seal.open(LOGIN, &text).map(|unsealed| unsealed.plain)
     }
 
-    pub(crate) fn login_over(&self) -> Vec<HeaderValue> {
+    pub fn login_over(&self) -> Vec<HeaderValue> {
         self.cookies.clear(LOGIN)
     }
 }

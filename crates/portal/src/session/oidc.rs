@@ -37,8 +37,8 @@ const SHARED_FOR: Duration = Duration::from_secs(60);
 const LEEWAY: SignedDuration = SignedDuration::from_secs(30);
 
 /// An issuer, as the portal's flags name it.
-pub(crate) struct Oidc {
-    pub(crate) issuer: String,
+pub struct Oidc {
+    pub issuer: String,
     client_id: String,
     secret_file: Option<PathBuf>,
     scopes: String,
@@ -51,7 +51,7 @@ pub(crate) struct Oidc {
 
 /// What the issuer says about itself.
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Discovery {
+pub struct Discovery {
     issuer: String,
     authorization_endpoint: String,
     token_endpoint: String,
@@ -63,15 +63,15 @@ pub(crate) struct Discovery {
 }
 
 /// What a browser must bring back from the issuer.
-pub(crate) struct Proof {
-    pub(crate) state: String,
-    pub(crate) nonce: String,
-    pub(crate) verifier: String,
+pub struct Proof {
+    pub state: String,
+    pub nonce: String,
+    pub verifier: String,
 }
 
 /// A login that does not work out.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum OidcError {
+pub enum OidcError {
     #[error("the issuer does not answer: {0}")]
     Silent(String),
     #[error("the issuer's discovery document has another issuer: {0}; give --oidc-issuer as it names itself")]
@@ -94,7 +94,7 @@ impl From<FetchError> for OidcError {
 
 impl Oidc {
     /// The issuer of the flags, whose keys are kept fresh from now on.
-    pub(crate) fn start(
+    pub fn start(
         args: &ServiceArgs,
         authorities: Option<Vec<u8>>,
         tasks: &Tasks,
@@ -129,7 +129,7 @@ impl Oidc {
     }
 
     /// The discovery document.
-    pub(crate) async fn discovery(&self) -> Result<Arc<Discovery>, OidcError> {
+    pub async fn discovery(&self) -> Result<Arc<Discovery>, OidcError> {
         if let Some(known) = self.known.get(&()).await {
             return Ok(known);
         }
@@ -149,11 +149,11 @@ impl Oidc {
         Ok(found)
     }
 
-    /// The URL at the issuer where a login begins.
-    pub(crate) async fn login_url(&self, proof: &Proof) -> Result<String, OidcError> {
+    /// The URL at the issuer where a login begins. A silent one asks nothing of the person.
+    pub async fn login_url(&self, proof: &Proof, is_silent: bool) -> Result<String, OidcError> {
         let discovery = self.discovery().await?;
         let challenge = BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(proof.verifier.as_bytes()));
-        let query = form(&[
+        let mut pairs = vec![
             ("response_type", "code"),
             ("client_id", &self.client_id),
             ("redirect_uri", &self.redirect_uri),
@@ -162,14 +162,18 @@ impl Oidc {
             ("nonce", &proof.nonce),
             ("code_challenge", &challenge),
             ("code_challenge_method", "S256"),
-        ]);
+        ];
+        if is_silent {
+            pairs.push(("prompt", "none"));
+        }
+        let query = form(&pairs);
         let endpoint = &discovery.authorization_endpoint;
         let sign = if endpoint.contains('?') { '&' } else { '?' };
         Ok(format!("{endpoint}{sign}{query}"))
     }
 
     /// Exchanges the code that a browser brought back. `issuer` is what it says about where it comes from.
-    pub(crate) async fn exchange(
+    pub async fn exchange(
         &self,
         code: &str,
         issuer: Option<&str>,
@@ -190,14 +194,20 @@ impl Oidc {
         self.tokens(&answer, None, Some(&proof.nonce)).await
     }
 
-    /// Exchanges a refresh token. Requests that come at the same time share one exchange.
-    pub(crate) async fn refresh(&self, former: &Tokens) -> Result<Tokens, Arc<OidcError>> {
+    /// Exchanges a refresh token. Requests that come at the same time share one exchange. An answer may come without a
+    /// new ID token or refresh token: the former one then stays (`OpenID` Connect Core 1.0, section 12.2).
+    pub async fn refresh(&self, former: &Tokens) -> Result<Tokens, Arc<OidcError>> {
         let token = former.refresh.clone().unwrap_or_default();
         self.refreshed
             .try_get_with(token.clone(), async {
                 let discovery = self.discovery().await?;
                 let pairs = [("grant_type", "refresh_token"), ("refresh_token", token.as_str())];
                 let answer = self.post(&discovery.token_endpoint, &discovery, &pairs).await?;
+                if answer["id_token"].is_null() {
+                    let refresh =
+                        answer["refresh_token"].as_str().map_or_else(|| token.clone(), str::to_owned);
+                    return Ok(Tokens { refresh: Some(refresh), ..former.clone() });
+                }
                 let renewed = self.tokens(&answer, Some(&token), None).await?;
                 let subject = |token: &str| claims(token).map(|claims| claims["sub"].clone());
                 if subject(&renewed.id) == subject(&former.id) {
@@ -210,7 +220,7 @@ impl Oidc {
     }
 
     /// Revokes a refresh token, where the issuer offers that.
-    pub(crate) async fn revoke(&self, tokens: &Tokens) -> Result<(), OidcError> {
+    pub async fn revoke(&self, tokens: &Tokens) -> Result<(), OidcError> {
         let discovery = self.discovery().await?;
         let (Some(endpoint), Some(token)) = (&discovery.revocation_endpoint, &tokens.refresh) else {
             return Ok(());

@@ -13,20 +13,20 @@ const NOTED_EVERY: i64 = 60;
 
 /// A session as it is sealed.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-pub(crate) struct Session {
-    pub(crate) id: String,
+pub struct Session {
+    pub id: String,
     /// What changes must show, so that no other page makes them.
-    pub(crate) csrf: String,
+    pub csrf: String,
     /// Time of the login, in seconds since 1970.
-    pub(crate) login: i64,
+    pub login: i64,
     /// Time of the last use.
-    pub(crate) seen: i64,
-    pub(crate) who: Who,
+    pub seen: i64,
+    pub who: Who,
 }
 
 /// Whose session it is.
 #[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
-pub(crate) enum Who {
+pub enum Who {
     /// One of the people for demonstrations.
     Demo(String),
     /// Somebody who has logged in at the issuer.
@@ -35,49 +35,49 @@ pub(crate) enum Who {
 
 /// What the issuer has given.
 #[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
-pub(crate) struct Tokens {
-    pub(crate) id: String,
-    pub(crate) refresh: Option<String>,
+pub struct Tokens {
+    pub id: String,
+    pub refresh: Option<String>,
     /// End of the ID token, in seconds since 1970.
-    pub(crate) ends: i64,
+    pub ends: i64,
 }
 
 /// Limits for sessions.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
-    pub(crate) lifetime: Duration,
-    pub(crate) idle: Duration,
+pub struct Limits {
+    pub lifetime: Duration,
+    pub idle: Duration,
 }
 
 /// An open session.
 #[derive(Debug)]
-pub(crate) struct Opened {
-    pub(crate) session: Session,
+pub struct Opened {
+    pub session: Session,
     /// Time at which it ends if nothing uses it.
-    pub(crate) ends: Timestamp,
+    pub ends: Timestamp,
 }
 
 impl Session {
     /// A new session, with an id that no earlier one had.
-    pub(crate) fn new(who: Who, now: Timestamp) -> Self {
+    pub fn new(who: Who, now: Timestamp) -> Self {
         let now = now.as_second();
         Self { id: word(), csrf: word(), login: now, seen: now, who }
     }
 
     /// The end of the session if nothing uses it any more.
-    pub(crate) fn ends(&self, limits: Limits) -> Timestamp {
+    pub fn ends(&self, limits: Limits) -> Timestamp {
         let absolute = self.login.saturating_add(seconds(limits.lifetime));
         let idle = self.seen.saturating_add(seconds(limits.idle));
         Timestamp::from_second(absolute.min(idle)).unwrap_or(Timestamp::MIN)
     }
 
     /// Returns `true` if the session holds at a time. One from the future does not.
-    pub(crate) fn holds(&self, limits: Limits, now: Timestamp) -> bool {
+    pub fn holds(&self, limits: Limits, now: Timestamp) -> bool {
         self.login <= now.as_second() + NOTED_EVERY && now < self.ends(limits)
     }
 
     /// Notes that somebody uses the session; `true` if that is worth a new cookie.
-    pub(crate) fn used(&mut self, limits: Limits, now: Timestamp) -> bool {
+    pub fn used(&mut self, limits: Limits, now: Timestamp) -> bool {
         // Where sessions end soon, use counts sooner.
         let is_due = now.as_second() - self.seen >= NOTED_EVERY.min(seconds(limits.idle) / 10);
         if is_due {
@@ -87,20 +87,20 @@ impl Session {
     }
 
     /// The claims of the ID token, which was checked at the login.
-    pub(crate) fn claims(&self) -> Option<Value> {
+    pub fn claims(&self) -> Option<Value> {
         let Who::Oidc(tokens) = &self.who else { return None };
         claims(&tokens.id)
     }
 }
 
 /// The claims of a token, unchecked.
-pub(crate) fn claims(token: &str) -> Option<Value> {
+pub fn claims(token: &str) -> Option<Value> {
     let payload = BASE64_URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
     serde_json::from_slice(&payload).ok()
 }
 
 /// A word that nobody guesses.
-pub(crate) fn word() -> String {
+pub fn word() -> String {
     BASE64_URL_SAFE_NO_PAD.encode(rand::rng().random::<[u8; 24]>())
 }
 

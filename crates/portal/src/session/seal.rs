@@ -14,7 +14,7 @@ const KEY_BYTES: usize = 32;
 
 /// A key file that cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum KeyError {
+pub enum KeyError {
     #[error("failed to read the session key {path:?}")]
     Unreadable {
         path: PathBuf,
@@ -27,18 +27,18 @@ pub(crate) enum KeyError {
 
 /// What was sealed, and whether it should be sealed anew.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Unsealed {
-    pub(crate) plain: Vec<u8>,
+pub struct Unsealed {
+    pub plain: Vec<u8>,
     /// `true` if a former key has sealed it.
-    pub(crate) is_old: bool,
+    pub is_old: bool,
 }
 
 /// The keys of this process.
-pub(crate) struct Seal(RwLock<Vec<LessSafeKey>>);
+pub struct Seal(RwLock<Vec<LessSafeKey>>);
 
 impl Seal {
     /// A seal of a key that nobody else has: sessions end with the process.
-    pub(crate) fn random() -> Self {
+    pub fn random() -> Self {
         Self::of(&[rand::rng().random::<[u8; KEY_BYTES]>()])
     }
 
@@ -47,19 +47,19 @@ impl Seal {
     }
 
     /// A seal with the keys of files.
-    pub(crate) async fn read(files: &[PathBuf]) -> Result<Self, KeyError> {
+    pub async fn read(files: &[PathBuf]) -> Result<Self, KeyError> {
         Ok(Self(RwLock::new(read(files).await?)))
     }
 
     /// Reads the files again.
-    pub(crate) async fn reread(&self, files: &[PathBuf]) -> Result<(), KeyError> {
+    pub async fn reread(&self, files: &[PathBuf]) -> Result<(), KeyError> {
         let keys = read(files).await?;
         *self.0.write() = keys;
         Ok(())
     }
 
     /// Seals `plain` for a purpose; for another one, it does not open.
-    pub(crate) fn seal(&self, purpose: &str, plain: &[u8]) -> String {
+    pub fn seal(&self, purpose: &str, plain: &[u8]) -> String {
         let nonce: [u8; NONCE_LEN] = rand::rng().random();
         let mut sealed = plain.to_vec();
         let keys = self.0.read();
@@ -75,7 +75,7 @@ impl Seal {
     }
 
     /// Opens what was sealed for this purpose.
-    pub(crate) fn open(&self, purpose: &str, text: &str) -> Option<Unsealed> {
+    pub fn open(&self, purpose: &str, text: &str) -> Option<Unsealed> {
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
         let (nonce, sealed) = bytes.split_at_checked(NONCE_LEN)?;
         let nonce: [u8; NONCE_LEN] = nonce.try_into().ok()?;

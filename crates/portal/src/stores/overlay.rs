@@ -14,7 +14,7 @@ const LAG: Duration = Duration::from_secs(30);
 type Place = (String, String);
 
 /// What writes have done.
-pub(crate) struct Overlay<K>(Mutex<HashMap<Place, (Written<K>, Instant)>>);
+pub struct Overlay<K>(Mutex<HashMap<Place, (Written<K>, Instant)>>);
 
 enum Written<K> {
     /// An object came or changed.
@@ -30,11 +30,11 @@ impl<K> Default for Overlay<K> {
 }
 
 impl<K: Resource> Overlay<K> {
-    pub(crate) fn wrote(&self, object: Arc<K>) {
+    pub fn wrote(&self, object: Arc<K>) {
         self.put(place(&*object), Written::Is(object));
     }
 
-    pub(crate) fn deleted(&self, object: &K) {
+    pub fn deleted(&self, object: &K) {
         self.put(place(object), Written::Gone(object.uid().unwrap_or_default()));
     }
 
@@ -54,7 +54,7 @@ impl<K: Resource> Overlay<K> {
     }
 
     /// A watch has shown an object.
-    pub(crate) fn shown(&self, object: &K) {
+    pub fn shown(&self, object: &K) {
         let place = place(object);
         let mut all = self.0.lock();
         let is_caught_up = match all.get(&place) {
@@ -70,7 +70,7 @@ impl<K: Resource> Overlay<K> {
     }
 
     /// A watch has shown the end of an object.
-    pub(crate) fn gone(&self, object: &K) {
+    pub fn gone(&self, object: &K) {
         let place = place(object);
         let mut all = self.0.lock();
         let is_the_same = match all.get(&place) {
@@ -84,7 +84,7 @@ impl<K: Resource> Overlay<K> {
     }
 
     /// Returns `true` if a write has returned an object of this version.
-    pub(crate) fn has(&self, wanted: u128) -> bool {
+    pub fn has(&self, wanted: u128) -> bool {
         let is_it = |written: &Written<K>| match written {
             Written::Is(object) => version(object.meta()) == wanted,
             Written::Gone(_) => false,
@@ -93,7 +93,7 @@ impl<K: Resource> Overlay<K> {
     }
 
     /// A list, with what writes have changed in it.
-    pub(crate) fn over(&self, seen: Vec<Arc<K>>) -> Vec<Arc<K>> {
+    pub fn over(&self, seen: Vec<Arc<K>>) -> Vec<Arc<K>> {
         let all = self.0.lock();
         if all.is_empty() {
             return seen;
@@ -113,7 +113,7 @@ impl<K: Resource> Overlay<K> {
     }
 
     /// The same for one object.
-    pub(crate) fn over_one(&self, seen: Option<Arc<K>>, namespace: &str, name: &str) -> Option<Arc<K>> {
+    pub fn over_one(&self, seen: Option<Arc<K>>, namespace: &str, name: &str) -> Option<Arc<K>> {
         let all = self.0.lock();
         let written = all.get(&(namespace.to_owned(), name.to_owned()));
         newest(seen, written.filter(|(_, at)| at.elapsed() < LAG).map(|(written, _)| written))

@@ -12,7 +12,7 @@ const MAX_ENDS: usize = 256;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The newest version that a watch has shown, and how objects ended.
-pub(crate) struct Reach {
+pub struct Reach {
     seen: watch::Sender<u128>,
     ends: Mutex<VecDeque<(String, u128)>>,
 }
@@ -25,14 +25,14 @@ impl Default for Reach {
 
 impl Reach {
     /// Everything up to a version was seen. One that is no number says nothing.
-    pub(crate) fn shown(&self, version: u128) {
+    pub fn shown(&self, version: u128) {
         if version < u128::MAX {
             self.seen.send_modify(|seen| *seen = version.max(*seen));
         }
     }
 
     /// The object of a uid has ended with a version.
-    pub(crate) fn ended(&self, uid: String, version: u128) {
+    pub fn ended(&self, uid: String, version: u128) {
         {
             let mut ends = self.ends.lock();
             if ends.len() >= MAX_ENDS {
@@ -44,18 +44,18 @@ impl Reach {
     }
 
     /// Returns `true` if the watch has come to a version.
-    pub(crate) fn has(&self, version: u128) -> bool {
+    pub fn has(&self, version: u128) -> bool {
         *self.seen.borrow() >= version
     }
 
     /// Waits for a version; `false` if the watch does not come that far in time.
-    pub(crate) async fn until(&self, version: u128) -> bool {
+    pub async fn until(&self, version: u128) -> bool {
         let mut seen = self.seen.subscribe();
         timeout(PATIENCE, seen.wait_for(|seen| *seen >= version)).await.is_ok_and(|seen| seen.is_ok())
     }
 
     /// The version with which the object of a uid ended, once the watch has shown that.
-    pub(crate) async fn end_of(&self, uid: &str) -> Option<u128> {
+    pub async fn end_of(&self, uid: &str) -> Option<u128> {
         let find = || {
             let ends = self.ends.lock();
             ends.iter().rev().find(|(known, _)| known == uid).map(|(_, version)| *version)

@@ -25,13 +25,13 @@ use portolan_runtime::{
 use serde_json::json;
 use tracing::info;
 
-pub(crate) use self::plan::is_granted;
+pub use self::plan::is_granted;
 use self::plan::{Found, ObservedApproval};
 use crate::{FIELD_MANAGER, context::ProviderContext, queues::QueueKey, source::OfferRefusal};
 
 const WORKERS: usize = 2;
 
-pub(crate) fn run(tasks: &Tasks, context: &Arc<ProviderContext>) {
+pub fn run(tasks: &Tasks, context: &Arc<ProviderContext>) {
     let reconcile =
         |context: Arc<ProviderContext>, key: QueueKey| async move { reconcile(&context, &key).await };
     Controller {

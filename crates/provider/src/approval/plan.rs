@@ -52,7 +52,7 @@ pub(super) struct ApprovalPlan {
 }
 
 /// Returns `true` if the resources of a request are to be exported.
-pub(crate) fn is_granted(status: &APIServiceExportRequestStatus) -> bool {
+pub fn is_granted(status: &APIServiceExportRequestStatus) -> bool {
     let said = condition::find(&status.conditions, CONDITION_EXPORTS_READY);
     match status.phase {
         RequestPhase::Succeeded => true,

@@ -20,7 +20,7 @@ use crate::{
 struct BadConsumer(#[source] names::InvalidName);
 
 /// Runs a command.
-pub(crate) fn run(args: &ControllerArgs, command: &Command) -> ExitCode {
+pub fn run(args: &ControllerArgs, command: &Command) -> ExitCode {
     match command {
         Command::Kubeconfig(order) => kubeconfig::run(order, &args.client, &args.log),
         Command::Check(how) => portolan_runtime::check::run(&args.log, how, || check::checks(args)),

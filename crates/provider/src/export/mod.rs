@@ -17,7 +17,7 @@ use crate::{context::ProviderContext, queues::QueueKey};
 
 const WORKERS: usize = 8;
 
-pub(crate) fn run(tasks: &Tasks, context: &Arc<ProviderContext>) {
+pub fn run(tasks: &Tasks, context: &Arc<ProviderContext>) {
     let reconcile =
         |context: Arc<ProviderContext>, key: QueueKey| async move { reconcile(&context, &key).await };
     Controller {

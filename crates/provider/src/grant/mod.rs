@@ -26,7 +26,7 @@ use crate::{
 
 const WORKERS: usize = 2;
 
-pub(crate) fn run(tasks: &Tasks, context: &Arc<ProviderContext>) {
+pub fn run(tasks: &Tasks, context: &Arc<ProviderContext>) {
     let reconcile =
         |context: Arc<ProviderContext>, contract: String| async move { reconcile(&context, &contract).await };
     Controller { name: "grant", workers: WORKERS, queue: &context.queues.grants, metrics: &context.metrics }
@@ -51,7 +51,7 @@ async fn reconcile(context: &ProviderContext, contract: &str) -> Result<Action, 
 }
 
 /// Group and plural of what is exported to a contract, with copies that stand there.
-pub(crate) fn exported_in(
+pub fn exported_in(
     context: &ProviderContext,
     contract: &str,
     place: CopyPlace,
@@ -62,7 +62,7 @@ pub(crate) fn exported_in(
 }
 
 /// The claims of what is exported to a contract.
-pub(crate) fn claimed_in(context: &ProviderContext, contract: &str) -> Vec<Vec<PermissionClaim>> {
+pub fn claimed_in(context: &ProviderContext, contract: &str) -> Vec<Vec<PermissionClaim>> {
     let exports = context.exports.all().into_iter().filter(|export| is_ours(&**export));
     let here = exports.filter(|export| export.namespace().as_deref() == Some(contract));
     here.map(|export| export.spec.permission_claims.clone()).collect()

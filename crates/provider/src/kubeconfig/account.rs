@@ -27,11 +27,11 @@ use crate::{BINDER, FIELD_MANAGER, MANAGED_BY, is_ours};
 /// Seconds by which a token may be shorter than asked without a notice.
 const TOLERANCE_SECONDS: i64 = 60;
 /// The API server issues no token for less, in seconds.
-pub(crate) const SHORTEST: i64 = 600;
+pub const SHORTEST: i64 = 600;
 
 /// Reasons why there is no account.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum AccountError {
+pub enum AccountError {
     #[error("failed to {action} {what}")]
     Io {
         action: &'static str,
@@ -61,7 +61,7 @@ pub(super) async fn ensure(client: &Client, options: &KubeconfigOptions) -> Resu
 }
 
 /// Makes what is missing of the account in a contract namespace.
-pub(crate) async fn ensure_account(client: &Client, namespace: &str) -> Result<(), AccountError> {
+pub async fn ensure_account(client: &Client, namespace: &str) -> Result<(), AccountError> {
     let labels = json!({LABEL_MANAGED_BY: MANAGED_BY});
     let metadata = json!({"name": BINDER, "labels": labels});
     ensure_object::<ServiceAccount>(client, namespace, &json!({"metadata": metadata}), |_| true).await?;
@@ -162,7 +162,7 @@ fn binding(metadata: &Value, namespace: &str) -> Value {
 }
 
 /// Keeps the kubeconfig where the provider renews it. False where somebody else has a Secret of that name.
-pub(crate) async fn keep(client: &Client, namespace: &str, secret: &Secret) -> Result<bool, AccountError> {
+pub async fn keep(client: &Client, namespace: &str, secret: &Secret) -> Result<bool, AccountError> {
     let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
     let what = format!("Secret {namespace}/{PROVIDER_KUBECONFIG}");
     let found = api.get_opt(PROVIDER_KUBECONFIG).await;
@@ -178,9 +178,9 @@ pub(crate) async fn keep(client: &Client, namespace: &str, secret: &Secret) -> R
 }
 
 /// A token of the account.
-pub(crate) struct Token {
-    pub(crate) text: String,
-    pub(crate) life: TokenLife,
+pub struct Token {
+    pub text: String,
+    pub life: TokenLife,
     /// Notice to print when the token is valid for less than was asked.
     pub(super) shortened: Option<String>,
 }
@@ -191,7 +191,7 @@ pub(super) async fn token(client: &Client, options: &KubeconfigOptions) -> Resul
 }
 
 /// A token that is valid for so many seconds.
-pub(crate) async fn token_for(client: &Client, namespace: &str, asked: i64) -> Result<Token, AccountError> {
+pub async fn token_for(client: &Client, namespace: &str, asked: i64) -> Result<Token, AccountError> {
     let api: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
     let asked = asked.max(SHORTEST);
     let spec = TokenRequestSpec { expiration_seconds: Some(asked), ..TokenRequestSpec::default() };

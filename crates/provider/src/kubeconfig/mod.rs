@@ -3,10 +3,10 @@
 //! It works with the rights of whoever runs it, not with those of the provider's own account. The same kubeconfig
 //! is kept in Secret `kubeconfig` of the contract namespace, where the provider renews it.
 
-pub(crate) mod account;
+pub mod account;
 mod options;
 mod render;
-pub(crate) mod secret;
+pub mod secret;
 
 use std::{io::Write as _, process::ExitCode};
 
@@ -35,7 +35,7 @@ enum KubeconfigFailure {
 }
 
 /// Runs the command.
-pub(crate) fn run(args: &KubeconfigArgs, cluster: &ClientArgs, log: &LogArgs) -> ExitCode {
+pub fn run(args: &KubeconfigArgs, cluster: &ClientArgs, log: &LogArgs) -> ExitCode {
     let options = match KubeconfigOptions::read(args) {
         Ok(options) => options,
         Err(error) => return process::usage(&error),

@@ -9,17 +9,17 @@ const PEM_LINE: usize = 64;
 
 /// A consumer's way in.
 #[derive(Clone)]
-pub(crate) struct Access {
-    pub(crate) server: String,
-    pub(crate) tls_server_name: Option<String>,
+pub struct Access {
+    pub server: String,
+    pub tls_server_name: Option<String>,
     /// PEM.
-    pub(crate) certificate_authority: Option<String>,
-    pub(crate) token: String,
-    pub(crate) namespace: String,
+    pub certificate_authority: Option<String>,
+    pub token: String,
+    pub namespace: String,
 }
 
 /// The kubeconfig. URLs, base64, tokens and DNS labels need no quoting in YAML.
-pub(crate) fn render(access: &Access) -> String {
+pub fn render(access: &Access) -> String {
     let line = |field: &str, value: Option<String>| {
         value.map_or_else(String::new, |v| format!("\n    {field}: {v}"))
     };

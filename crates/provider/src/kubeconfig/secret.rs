@@ -14,33 +14,33 @@ use super::render::{Access, render};
 use crate::MANAGED_BY;
 
 /// Annotation on the Secret: when its token was issued, RFC 3339.
-pub(crate) const ANNOTATION_ISSUED: &str = "kube-bind.io/token-issued";
+pub const ANNOTATION_ISSUED: &str = "kube-bind.io/token-issued";
 /// Annotation on the Secret: when its token expires, RFC 3339.
-pub(crate) const ANNOTATION_EXPIRES: &str = "kube-bind.io/token-expires";
+pub const ANNOTATION_EXPIRES: &str = "kube-bind.io/token-expires";
 /// The token is renewed after this part of its life.
 const RENEW_AFTER: f64 = 0.8;
 
 /// The life of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TokenLife {
-    pub(crate) issued: Timestamp,
-    pub(crate) expires: Timestamp,
+pub struct TokenLife {
+    pub issued: Timestamp,
+    pub expires: Timestamp,
 }
 
 impl TokenLife {
     /// Reads the life of the token from its Secret.
-    pub(crate) fn of(secret: &Secret) -> Option<Self> {
+    pub fn of(secret: &Secret) -> Option<Self> {
         let time = |key: &str| secret.annotations().get(key)?.parse().ok();
         Some(Self { issued: time(ANNOTATION_ISSUED)?, expires: time(ANNOTATION_EXPIRES)? })
     }
 
     /// Lifetime of the token, in seconds.
-    pub(crate) fn seconds(self) -> i64 {
+    pub fn seconds(self) -> i64 {
         self.expires.as_second() - self.issued.as_second()
     }
 
     /// Time until the token is to be renewed; zero when it is due.
-    pub(crate) fn left(self, now: Timestamp) -> std::time::Duration {
+    pub fn left(self, now: Timestamp) -> std::time::Duration {
         let whole = self.expires.duration_since(self.issued);
         let due = self.issued.as_second() + whole.mul_f64(RENEW_AFTER).as_secs();
         std::time::Duration::from_secs(u64::try_from(due - now.as_second()).unwrap_or_default())
@@ -48,7 +48,7 @@ impl TokenLife {
 }
 
 /// The Secret to write.
-pub(crate) fn secret(access: &Access, life: TokenLife) -> Secret {
+pub fn secret(access: &Access, life: TokenLife) -> Secret {
     let annotations = [(ANNOTATION_ISSUED, life.issued), (ANNOTATION_EXPIRES, life.expires)];
     let content = ByteString(render(access).into_bytes());
     Secret {
@@ -64,12 +64,12 @@ pub(crate) fn secret(access: &Access, life: TokenLife) -> Secret {
 }
 
 /// The kubeconfig for a way in.
-pub(crate) fn text(access: &Access) -> String {
+pub fn text(access: &Access) -> String {
     render(access)
 }
 
 /// The way in that a Secret describes, with another token. The error is for people.
-pub(crate) fn with_token(secret: &Secret, token: String) -> Result<Access, String> {
+pub fn with_token(secret: &Secret, token: String) -> Result<Access, String> {
     let content = secret.data.as_ref().and_then(|data| data.get(PROVIDER_KUBECONFIG));
     let content = content.ok_or_else(|| format!("it has no key {PROVIDER_KUBECONFIG}"))?;
     let known = kubeconfig::parse(&content.0).map_err(|error| error.to_string())?;

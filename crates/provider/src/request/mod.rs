@@ -17,7 +17,7 @@ const WORKERS: usize = 8;
 /// Delay of the requeue of a request whose namespace may be terminating.
 const AFTER_SWEEP: Duration = Duration::from_secs(1);
 
-pub(crate) fn run(tasks: &Tasks, context: &Arc<ProviderContext>) {
+pub fn run(tasks: &Tasks, context: &Arc<ProviderContext>) {
     let reconcile =
         |context: Arc<ProviderContext>, key: QueueKey| async move { reconcile(&context, &key).await };
     Controller {

@@ -40,19 +40,19 @@ const CARRIED: [&str; 8] = [
 /// that this program's library does not know.
 #[derive(Resource, Clone, Debug, Deserialize)]
 #[resource(inherit = CustomResourceDefinition)]
-pub(crate) struct FullCrd {
+pub struct FullCrd {
     metadata: ObjectMeta,
     spec: Value,
 }
 
 impl FullCrd {
     /// Reads the part that plans need.
-    pub(crate) fn source(&self) -> Result<SourceCrd, serde_json::Error> {
+    pub fn source(&self) -> Result<SourceCrd, serde_json::Error> {
         Ok(SourceCrd { metadata: self.metadata.clone(), spec: SourceSpec::deserialize(&self.spec)? })
     }
 
     /// The schema for consumers on these terms.
-    pub(crate) fn schema(mut self, terms: TenancyTerms) -> Result<BoundSchemaSpec, serde_json::Error> {
+    pub fn schema(mut self, terms: TenancyTerms) -> Result<BoundSchemaSpec, serde_json::Error> {
         let versions = self.spec["versions"].take();
         let known = Known::deserialize(self.spec)?;
         Ok(BoundSchemaSpec {

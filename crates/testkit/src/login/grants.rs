@@ -57,6 +57,11 @@ impl Grants {
         self.refresh.remove(refresh)
     }
 
+    /// Lets a refresh token work once more.
+    pub(super) fn keep(&mut self, refresh: &str, person: &str) {
+        self.refresh.insert(refresh.to_owned(), person.to_owned());
+    }
+
     /// Whose an access token is.
     pub(super) fn holder(&self, access: &str) -> Option<&String> {
         self.access.get(access)
@@ -65,6 +70,10 @@ impl Grants {
     pub(super) fn revoke(&mut self, token: &str) {
         self.access.remove(token);
         self.revoked += usize::from(self.refresh.remove(token).is_some());
+    }
+
+    pub(super) fn revoke_all(&mut self) {
+        self.refresh.clear();
     }
 
     pub(super) fn live(&self) -> usize {

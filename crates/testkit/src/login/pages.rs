@@ -20,7 +20,10 @@ pub(super) fn answer(shared: &Shared, request: &Request) -> Answer {
         return Answer::error("503 Service Unavailable", "temporarily_unavailable");
     }
     match (request.method.as_str(), request.path.as_str()) {
-        ("GET", "/.well-known/openid-configuration") => Answer::json("200 OK", &discovery(&shared.url)),
+        ("GET", "/.well-known/openid-configuration") => {
+            let named = shared.state.lock().named.clone();
+            Answer::json("200 OK", &discovery(&shared.url, named.as_deref()))
+        }
         ("GET", "/keys") => Answer::json("200 OK", &json!({"keys": [shared.key.jwk()]})),
         ("GET", "/authorize") => authorize(shared, request),
         ("POST", "/token") => token(shared, request),
@@ -31,9 +34,9 @@ pub(super) fn answer(shared: &Shared, request: &Request) -> Answer {
     }
 }
 
-fn discovery(url: &str) -> Value {
+fn discovery(url: &str, named: Option<&str>) -> Value {
     json!({
-        "issuer": url, "jwks_uri": format!("{url}/keys"),
+        "issuer": named.unwrap_or(url), "jwks_uri": format!("{url}/keys"),
         "authorization_endpoint": format!("{url}/authorize"), "token_endpoint": format!("{url}/token"),
         "userinfo_endpoint": format!("{url}/userinfo"), "revocation_endpoint": format!("{url}/revoke"),
         "end_session_endpoint": format!("{url}/end_session"),
@@ -60,7 +63,13 @@ fn authorize(shared: &Shared, request: &Request) -> Answer {
     let (Some(challenge), Some(state), true) = (challenge, of("state"), is_code) else {
         return Answer::error(BAD, "invalid_request: code flow with state and an S256 challenge is required");
     };
-    let Some(person) = of("login_as") else { return choice(shared, request) };
+    let Some(person) = of("login_as") else {
+        return if of("prompt") == Some("none") {
+            Answer::to(&with(redirect, &[("error", "login_required"), ("state", state)]))
+        } else {
+            choice(shared, request)
+        };
+    };
     if shared.person(person).is_none() {
         return Answer::to(&with(redirect, &[("error", "access_denied"), ("state", state)]));
     }
@@ -91,6 +100,7 @@ fn token(shared: &Shared, request: &Request) -> Answer {
         return Answer::error(UNAUTHORIZED, "invalid_client");
     }
     let of = |name: &str| request.form.get(name).map_or("", String::as_str);
+    let is_renewal = of("grant_type") == "refresh_token";
     let redeemed = match of("grant_type") {
         "authorization_code" => {
             let grants = &mut shared.state.lock().grants;
@@ -106,6 +116,14 @@ fn token(shared: &Shared, request: &Request) -> Answer {
     let Some((person, nonce)) = known else { return Answer::error(BAD, "invalid_grant") };
     let id_token = shared.id_token(person, nonce);
     let mut state = shared.state.lock();
+    if is_renewal && state.is_sparing {
+        let used = of("refresh_token");
+        state.grants.keep(used, &person.name);
+        return Answer::json(
+            "200 OK",
+            &json!({"access_token": "access-again", "token_type": "Bearer", "expires_in": "300"}),
+        );
+    }
     let (access, refresh) = state.grants.issue(&person.name);
     Answer::json(
         "200 OK",

@@ -38,7 +38,7 @@ const SAVE_LIMIT: Duration = Duration::from_secs(15);
 
 /// Renews what is due, and keeps the names of clusters, for as long as the lease is ours. Without a Secret, in memory
 /// only.
-pub(crate) fn start(
+pub fn start(
     tasks: &Tasks,
     state: Arc<ServiceState>,
     secret: Option<CredentialSecret>,

@@ -15,31 +15,31 @@ const LABEL: (&str, &str) = ("app.kubernetes.io/managed-by", "portolan-token-ser
 
 /// The Secret in the namespace of the release.
 #[derive(Clone, Debug)]
-pub(crate) struct CredentialSecret {
+pub struct CredentialSecret {
     api: Api<Secret>,
     name: String,
 }
 
 impl CredentialSecret {
-    pub(crate) fn new(client: Client, namespace: &str, name: &str) -> Self {
+    pub fn new(client: Client, namespace: &str, name: &str) -> Self {
         Self { api: Api::namespaced(client, namespace), name: name.to_owned() }
     }
 
-    pub(crate) const fn api(&self) -> &Api<Secret> {
+    pub const fn api(&self) -> &Api<Secret> {
         &self.api
     }
 
-    pub(crate) fn name(&self) -> &str {
+    pub fn name(&self) -> &str {
         &self.name
     }
 
     /// Reads the Secret; empty when there is none.
-    pub(crate) async fn read(&self) -> Result<BTreeMap<String, SecretString>, kube::Error> {
+    pub async fn read(&self) -> Result<BTreeMap<String, SecretString>, kube::Error> {
         Ok(self.api.get_opt(&self.name).await?.map(|secret| tokens(&secret)).unwrap_or_default())
     }
 
     /// Puts one token into it and leaves everything else as it is. A conflict is read again.
-    pub(crate) async fn write(&self, cluster: &str, token: &SecretString) -> Result<(), kube::Error> {
+    pub async fn write(&self, cluster: &str, token: &SecretString) -> Result<(), kube::Error> {
         let (key, value) = (key(cluster), ByteString(token.expose_secret().as_bytes().to_vec()));
         let mut attempt = 1;
         loop {
@@ -69,7 +69,7 @@ impl CredentialSecret {
 }
 
 /// The tokens of a Secret by cluster.
-pub(crate) fn tokens(secret: &Secret) -> BTreeMap<String, SecretString> {
+pub fn tokens(secret: &Secret) -> BTreeMap<String, SecretString> {
     let entries = secret.data.iter().flatten();
     let token = |(key, value): (&String, &ByteString)| {
         let cluster = key.strip_suffix("-token")?;

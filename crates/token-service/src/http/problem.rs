@@ -10,7 +10,7 @@ use portolan_runtime::server::{
 
 /// Reasons why a request is not reviewed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum RequestProblem {
+pub enum RequestProblem {
     /// Not JSON and not protobuf.
     MediaType,
     /// The body could not be read.

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::host;
 
 /// The field manager, and the label of everything that is ours.
-pub(crate) const MANAGER: &str = "portolan-token-service-names";
+pub const MANAGER: &str = "portolan-token-service-names";
 const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
 /// The manager of slices, which keeps Kubernetes' own controller away from them.
@@ -22,15 +22,15 @@ const HOSTNAME: &str = "api";
 
 /// The objects of the namespace.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Observed {
-    pub(crate) front: String,
-    pub(crate) services: Vec<Service>,
-    pub(crate) slices: Vec<EndpointSlice>,
+pub struct Observed {
+    pub front: String,
+    pub services: Vec<Service>,
+    pub slices: Vec<EndpointSlice>,
 }
 
 /// One write.
 #[derive(Clone, Debug)]
-pub(crate) enum Step {
+pub enum Step {
     Service(Value, Precondition),
     Slice(Value, Precondition),
     DeleteService { name: String, uid: String },
@@ -50,7 +50,7 @@ impl fmt::Display for Step {
 }
 
 /// The writes, and what stands in their way.
-pub(crate) fn plan(wanted: &[&str], observed: &Observed) -> (Vec<Step>, Vec<String>) {
+pub fn plan(wanted: &[&str], observed: &Observed) -> (Vec<Step>, Vec<String>) {
     let Some(front) = observed.services.iter().find(|service| service.name_any() == observed.front) else {
         return (
             Vec::new(),

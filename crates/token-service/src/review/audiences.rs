@@ -9,7 +9,7 @@ const ANY: &str = "*";
 
 /// Whom a token must be for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Wanted<'a> {
+pub enum Wanted<'a> {
     /// Those of the cluster's configuration.
     Default,
     /// Anybody.

@@ -24,7 +24,7 @@ use crate::{cluster::Cluster, state::ConfigSnapshot};
 /// Names the side that decided in `hybrid` mode.
 const CHECKED_BY: &str = "portolan/checked-by";
 
-pub(crate) async fn decide(
+pub async fn decide(
     snapshot: &ConfigSnapshot,
     target: ReviewTarget<'_>,
     token: &UnverifiedToken<'_>,
@@ -65,7 +65,7 @@ fn left(end: NumericDate, now: Timestamp) -> Duration {
 }
 
 /// The cluster of a question. The automatic choice looks at what is in memory only.
-pub(crate) fn choose<'a>(
+pub fn choose<'a>(
     snapshot: &'a ConfigSnapshot,
     target: ReviewTarget<'_>,
     token: &UnverifiedToken<'_>,

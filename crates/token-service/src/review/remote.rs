@@ -7,7 +7,7 @@ use portolan_runtime::token_review::{self, RemoteReviewer, ReviewRefusal, Review
 use crate::cluster::Cluster;
 
 /// Asks a cluster about a token. The log says what goes wrong on the way.
-pub(crate) async fn review_at(
+pub async fn review_at(
     cluster: &Cluster,
     token: &UnverifiedToken<'_>,
     audiences: &[String],
@@ -17,7 +17,7 @@ pub(crate) async fn review_at(
 }
 
 /// Asks a cluster, or says why there is no answer.
-pub(crate) async fn ask_cluster(
+pub async fn ask_cluster(
     cluster: &Cluster,
     token: &str,
     audiences: &[String],

@@ -27,8 +27,8 @@ const REFUSED_FOR: Duration = Duration::from_secs(3);
 
 /// An answer that was given. There are many of them, so it has nothing that can be had from elsewhere.
 #[derive(Debug)]
-pub(crate) struct ReviewVerdict {
-    pub(crate) body: Bytes,
+pub struct ReviewVerdict {
+    pub body: Bytes,
     cluster: Option<Arc<ClusterConfig>>,
     /// Name of the user, as it was passed on.
     username: Option<Box<str>>,
@@ -67,32 +67,32 @@ impl ReviewVerdict {
     }
 
     /// The cluster, or nothing where there is none.
-    pub(crate) fn cluster(&self) -> &str {
+    pub fn cluster(&self) -> &str {
         self.cluster.as_ref().map_or("", |cluster| &cluster.name)
     }
 
     /// The mode in which the cluster's tokens are checked.
-    pub(crate) fn mode(&self) -> &'static str {
+    pub fn mode(&self) -> &'static str {
         self.cluster.as_ref().map_or("", |cluster| cluster.mode.label())
     }
 
     /// The value of the `result` label.
-    pub(crate) fn label(&self) -> &'static str {
+    pub fn label(&self) -> &'static str {
         if self.refusal.is_none() { "authenticated" } else { "refused" }
     }
 
     /// The value of the `reason` label.
-    pub(crate) fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> &'static str {
         self.refusal().map_or("", TokenRefusal::label)
     }
 
     /// Name of the user, as it was passed on.
-    pub(crate) fn username(&self) -> Option<&str> {
+    pub fn username(&self) -> Option<&str> {
         self.username.as_deref()
     }
 
     /// The refusal, for those who answer in another form.
-    pub(crate) fn refusal(&self) -> Option<&TokenRefusal> {
+    pub fn refusal(&self) -> Option<&TokenRefusal> {
         self.refusal.as_deref()
     }
 

@@ -3,7 +3,6 @@
 //! An [`APIProduct`] publishes an HTTPRoute. Its status says what the controller has found out: plans, the way to
 //! authenticate, the token endpoint, the OpenAPI text. An [`APIKey`] is a request for a key, and once it is approved the
 //! source of truth about that key.
-#![expect(unreachable_pub, reason = "the KubeSchema derive repeats each type inside a function")]
 
 mod discovered;
 mod key;

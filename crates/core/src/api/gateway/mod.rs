@@ -2,7 +2,6 @@
 //!
 //! [`ClusterAccess`] describes the connection to a cluster. The listener reads it, discovers the API of the cluster,
 //! and hands that to gateways as a schema document.
-#![expect(unreachable_pub, reason = "the KubeSchema derive repeats each type inside a function")]
 
 mod cluster_access;
 mod filter;

@@ -4,7 +4,6 @@
 //! consumer's contract namespace: [`APIServiceExport`], [`BoundSchema`], [`APIServiceNamespace`],
 //! [`ClusterBinding`] and [`APIServiceExportRequest`].
 #![expect(clippy::duplicated_attributes, reason = "printer columns of the same type")]
-#![expect(unreachable_pub, reason = "the KubeSchema derive repeats each type inside a function")]
 
 mod binding;
 pub mod binding_v1alpha1;

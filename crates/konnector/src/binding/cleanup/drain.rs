@@ -58,7 +58,7 @@ pub(super) async fn drain(
 
 /// The resource on the provider, in the version to talk about it.
 fn remote(view: &BindingView, crd: &CrdOutline, here: &ApiResource) -> ApiResource {
-    let schema = view.session.schema(&names::bound_schema(&crd.spec.names.plural, &crd.spec.group));
+    let schema = view.session.contents.schema(&names::bound_schema(&crd.spec.names.plural, &crd.spec.group));
     let resources = schema.and_then(|schema| resources(&schema, crd));
     resources.map_or_else(|| here.clone(), |resources| resources.provider)
 }

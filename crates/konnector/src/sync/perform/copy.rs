@@ -1,5 +1,7 @@
 //! The steps that write to the provider's copy.
 
+use std::sync::Arc;
+
 use kube::{ResourceExt as _, api::DynamicObject};
 use portolan_core::{
     api::kubebind::{FIELD_MANAGER, FORMER_MANAGER},
@@ -9,31 +11,36 @@ use portolan_runtime::apply::{self, Precondition, WriteError};
 use serde_json::{Value, json};
 
 use crate::sync::{
+    agenda::SyncAgenda,
     emptied::{has_empty, removals},
-    engine::SyncEngine,
     key::ObjectKey,
     owned::{both_fields, comparable, holds_updates, owned, owned_and_hollow},
     turned::{Wholes, left_over},
 };
 
-impl SyncEngine {
+/// Writes copies on the provider.
+pub(super) struct CopyWriter {
+    pub(super) agenda: Arc<SyncAgenda>,
+}
+
+impl CopyWriter {
     pub(super) async fn create_copy(&self, key: &ObjectKey) -> Result<(), WriteError> {
         let Some(body) = self.body(key).await? else { return Ok(()) };
-        let api = self.provider(key);
-        let is_first = self.index.lock().asks_for_copy(key);
+        let api = self.agenda.places.provider(key);
+        let is_first = self.agenda.index.lock().asks_for_copy(key);
         match apply::apply(&api, FIELD_MANAGER, &body, &Precondition::Absent).await {
             Ok(created) => self.settle(key, &created, &body, None),
             // Something has the name that no watch has shown. What it is decides what to do.
             Err(WriteError::Conflict(cause)) => {
-                let found = api.get_opt(&self.copy_name(key)).await?;
-                let mut index = self.index.lock();
+                let found = api.get_opt(&self.agenda.places.copy_name(key)).await?;
+                let mut index = self.agenda.index.lock();
                 index.answered(key);
                 let Some(found) = found else { return Err(WriteError::Conflict(cause)) };
                 index.saw_copy(key, &found);
             }
             Err(error) => {
                 if is_first && !matches!(error, WriteError::Failed(_)) {
-                    self.index.lock().answered(key);
+                    self.agenda.index.lock().answered(key);
                 }
                 return Err(error);
             }
@@ -42,12 +49,12 @@ impl SyncEngine {
     }
 
     pub(super) async fn update_copy(&self, key: &ObjectKey) -> Result<(), WriteError> {
-        let known = self.index.lock().sides(key).copy.cloned();
+        let known = self.agenda.index.lock().sides(key).copy.cloned();
         let (Some(known), Some(body)) = (known, self.body(key).await?) else { return Ok(()) };
-        let api = self.provider(key);
+        let api = self.agenda.places.provider(key);
         let mut observed = Precondition::Present { uid: known.uid, managed_fields: None };
         if known.has_former
-            && let Some(copy) = api.get_opt(&self.copy_name(key)).await?
+            && let Some(copy) = api.get_opt(&self.agenda.places.copy_name(key)).await?
         {
             observed = Precondition::succeeding(&copy.metadata, FIELD_MANAGER, &[FORMER_MANAGER]);
         }
@@ -87,7 +94,7 @@ impl SyncEngine {
         if *wholes == Wholes::default() {
             return Ok(None);
         }
-        let (api, name) = (self.provider(key), self.copy_name(key));
+        let (api, name) = (self.agenda.places.provider(key), self.agenda.places.copy_name(key));
         let mut live = written.clone();
         for last in [false, true] {
             let [ours, others] = both_fields(&live);
@@ -113,11 +120,11 @@ impl SyncEngine {
 
     /// Takes our items out of the maps and lists that are to be empty. False where there are none.
     async fn empty_out(&self, key: &ObjectKey, body: &Value) -> Result<bool, WriteError> {
-        let (api, name) = (self.provider(key), self.copy_name(key));
+        let (api, name) = (self.agenda.places.provider(key), self.agenda.places.copy_name(key));
         let Some(live) = api.get_opt(&name).await? else { return Ok(false) };
         let removals = removals(&live.data, &owned(&live), body);
         if removals.is_empty()
-            || self.index.lock().sides(key).copy.map(|copy| &copy.uid) != live.uid().as_ref()
+            || self.agenda.index.lock().sides(key).copy.map(|copy| &copy.uid) != live.uid().as_ref()
         {
             return Ok(false);
         }
@@ -131,19 +138,21 @@ impl SyncEngine {
     }
 
     fn settle(&self, key: &ObjectKey, written: &DynamicObject, body: &Value, before: Option<i64>) {
-        let mut index = self.index.lock();
+        let mut index = self.agenda.index.lock();
         index.saw_copy(key, written);
         index.settle(key, Digest::of(&said(body)), before);
     }
 
     pub(super) async fn delete_copy(&self, key: &ObjectKey) -> Result<(), WriteError> {
-        let Some(uid) = self.index.lock().sides(key).copy.map(|copy| copy.uid.clone()) else { return Ok(()) };
-        let api = self.provider(key);
-        let name = self.copy_name(key);
+        let Some(uid) = self.agenda.index.lock().sides(key).copy.map(|copy| copy.uid.clone()) else {
+            return Ok(());
+        };
+        let api = self.agenda.places.provider(key);
+        let name = self.agenda.places.copy_name(key);
         apply::delete(&api, &name, &uid).await?;
         // Finalizers on the provider may hold it; then the watch tells when it is gone.
         let left = api.get_opt(&name).await?;
-        let mut index = self.index.lock();
+        let mut index = self.agenda.index.lock();
         match left {
             Some(copy) => {
                 index.saw_copy(key, &copy);
@@ -155,40 +164,40 @@ impl SyncEngine {
 
     /// Looks for a copy that was asked for without an answer: it has to be deleted before the finalizer is removed.
     pub(super) async fn finds_unseen_copy(&self, key: &ObjectKey) -> Result<bool, WriteError> {
-        if !self.index.lock().may_have_copy(key) {
+        if !self.agenda.index.lock().may_have_copy(key) {
             return Ok(false);
         }
-        let found = self.provider(key).get_opt(&self.copy_name(key)).await?;
-        let mut index = self.index.lock();
+        let found = self.agenda.places.provider(key).get_opt(&self.agenda.places.copy_name(key)).await?;
+        let mut index = self.agenda.index.lock();
         index.answered(key);
         Ok(found.is_some_and(|copy| index.saw_copy(key, &copy)))
     }
 
     /// The body to write, with its place on the provider. Read again where it was not kept.
     async fn body(&self, key: &ObjectKey) -> Result<Option<Value>, WriteError> {
-        let kept = self.index.lock().body(key);
+        let kept = self.agenda.index.lock().body(key);
         let mut body = match kept {
             Some(body) => (*body).clone(),
-            None => match self.consumer(key).get_opt(&key.name).await? {
+            None => match self.agenda.places.consumer(key).get_opt(&key.name).await? {
                 Some(origin) => {
-                    let mut index = self.index.lock();
+                    let mut index = self.agenda.index.lock();
                     index.saw_origin(key, &origin);
                     index.desired(&origin)
                 }
                 None => return Ok(None),
             },
         };
-        body["apiVersion"] = self.spec.remote.api_version.as_str().into();
-        body["metadata"]["name"] = self.copy_name(key).into();
-        if self.spec.placement.is_cluster_scoped() {
+        body["apiVersion"] = self.agenda.places.spec.remote.api_version.as_str().into();
+        body["metadata"]["name"] = self.agenda.places.copy_name(key).into();
+        if self.agenda.places.spec.placement.is_cluster_scoped() {
             // The garbage collector removes what a consumer has left when its contract namespace goes.
-            if let Some(uid) = self.spec.session.contract_uid().await? {
-                let contract = &self.spec.session.namespace;
+            if let Some(uid) = self.agenda.places.spec.session.contract_uid().await? {
+                let contract = &self.agenda.places.spec.session.namespace;
                 let owner = json!({"apiVersion": "v1", "kind": "Namespace", "name": contract, "uid": uid});
                 body["metadata"]["ownerReferences"] = json!([owner]);
             }
         } else {
-            body["metadata"]["namespace"] = self.provider_namespace(key).into();
+            body["metadata"]["namespace"] = self.agenda.places.provider_namespace(key).into();
         }
         Ok(Some(body))
     }
@@ -197,7 +206,7 @@ impl SyncEngine {
     /// is theirs.
     fn says(&self, written: &DynamicObject, desired: &Value) -> bool {
         let (ours, hollow) = owned_and_hollow(written);
-        let bare = self.spec.defaults.without(&ours, written);
+        let bare = self.agenda.places.spec.defaults.without(&ours, written);
         ours == *desired
             || hollow.is_some_and(|hollow| hollow == *desired)
             || bare.is_some_and(|b| b == *desired)

@@ -18,37 +18,37 @@ const LISTED: usize = 3;
 
 /// Objects of the cluster that tell about consumers.
 #[derive(Debug, Default)]
-pub(crate) struct Seen {
-    pub(crate) contracts: Vec<Namespace>,
-    pub(crate) bindings: Vec<ClusterBinding>,
-    pub(crate) exports: Vec<APIServiceExport>,
+pub struct Seen {
+    pub contracts: Vec<Namespace>,
+    pub bindings: Vec<ClusterBinding>,
+    pub exports: Vec<APIServiceExport>,
     /// Secrets with kubeconfigs.
-    pub(crate) kubeconfigs: Vec<Secret>,
+    pub kubeconfigs: Vec<Secret>,
 }
 
 /// One consumer.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Row {
-    pub(crate) name: String,
-    pub(crate) namespace: String,
+pub struct Row {
+    pub name: String,
+    pub namespace: String,
     /// When its konnector last sent a heartbeat; absent where it never has.
-    pub(crate) last_contact: Option<String>,
-    pub(crate) konnector_version: Option<String>,
+    pub last_contact: Option<String>,
+    pub konnector_version: Option<String>,
     /// Verdict of its ClusterBinding; absent where no provider has judged it yet.
-    pub(crate) healthy: Option<bool>,
+    pub healthy: Option<bool>,
     /// The reason why it is not healthy.
-    pub(crate) reason: Option<String>,
+    pub reason: Option<String>,
     /// Number of exports that it is offered.
-    pub(crate) exports: usize,
+    pub exports: usize,
     /// Those that it has bound.
-    pub(crate) bound: Vec<String>,
+    pub bound: Vec<String>,
     /// When the token ends that the provider keeps for it; absent where it keeps none.
-    pub(crate) kubeconfig_expires: Option<String>,
+    pub kubeconfig_expires: Option<String>,
 }
 
 /// A row per consumer, by name.
-pub(crate) fn rows(seen: &Seen) -> Vec<Row> {
+pub fn rows(seen: &Seen) -> Vec<Row> {
     let mut rows: Vec<_> = seen.contracts.iter().map(|contract| row(seen, contract)).collect();
     rows.sort_by(|a, b| (&a.name, &a.namespace).cmp(&(&b.name, &b.namespace)));
     rows
@@ -84,7 +84,7 @@ fn is_bound(export: &APIServiceExport) -> bool {
 }
 
 /// For people: columns, and times as how long ago or in how long.
-pub(crate) fn table(rows: &[Row], now: Timestamp) -> String {
+pub fn table(rows: &[Row], now: Timestamp) -> String {
     let header =
         ["CONSUMER", "LAST CONTACT", "HEALTH", "BOUND", "WHAT", "KUBECONFIG ENDS"].map(str::to_owned);
     let lines: Vec<_> = std::iter::once(header).chain(rows.iter().map(|row| cells(row, now))).collect();

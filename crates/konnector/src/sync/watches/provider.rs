@@ -1,5 +1,4 @@
-//! The watches of an engine on the provider, as far as they reach: one per namespace that the provider has
-//! made, or one for all.
+//! The watches on the provider, as far as they reach: one per namespace that the provider has made, or one for all.
 
 use std::{
     collections::{HashMap, HashSet, hash_map::Entry},
@@ -11,11 +10,12 @@ use kube::{
     api::{DynamicObject, ListParams},
     runtime::watcher::{self, Event},
 };
-use portolan_runtime::{backoff::Backoff, watch};
+use parking_lot::Mutex;
+use portolan_runtime::{backoff::Backoff, tasks::Tasks, watch};
 
-use super::{
-    engine::SyncEngine, health::WatchedSide, key::ObjectKey, placement::Placement, places::in_namespace,
-    plan::EngineMode,
+use crate::sync::{
+    agenda::SyncAgenda, health::WatchedSide, key::ObjectKey, placement::Placement, places::in_namespace,
+    plan::EngineMode, spec::SyncSpec,
 };
 
 /// The first and the longest delay between attempts to list a namespace.
@@ -33,20 +33,36 @@ struct Listing {
     number: u64,
 }
 
-impl SyncEngine {
+/// Follows the objects on the provider.
+pub(in crate::sync) struct ProviderWatch {
+    agenda: Arc<SyncAgenda>,
+    tasks: Tasks,
+    /// Consumer namespaces whose objects on the provider are followed.
+    watched: Mutex<HashMap<String, Tasks>>,
+}
+
+impl ProviderWatch {
+    pub(in crate::sync) fn new(agenda: &Arc<SyncAgenda>, tasks: &Tasks) -> Arc<Self> {
+        Arc::new(Self { agenda: Arc::clone(agenda), tasks: tasks.clone(), watched: Mutex::default() })
+    }
+
+    fn spec(&self) -> &SyncSpec {
+        &self.agenda.places.spec
+    }
+
     /// Starts the watch that reaches across all objects, where there is one.
-    pub(super) fn spawn_wide_watch(self: &Arc<Self>) {
-        let namespace = match self.spec.placement {
-            _ if self.mode == EngineMode::Withdraw => return,
+    pub(in crate::sync) fn spawn_wide_watch(self: &Arc<Self>) {
+        let namespace = match self.spec().placement {
+            _ if self.agenda.mode == EngineMode::Withdraw => return,
             Placement::Mapped { cluster_wide: false } => return,
-            Placement::Contract => self.spec.session.namespace.clone(),
+            Placement::Contract => self.spec().session.namespace.clone(),
             Placement::Mapped { cluster_wide: true } | Placement::Prefixed | Placement::Same => String::new(),
         };
-        let api = in_namespace(&self.spec.session.client, &namespace, &self.spec.remote);
-        let engine = Arc::clone(self);
+        let api = in_namespace(&self.spec().session.client, &namespace, &self.spec().remote);
+        let this = Arc::clone(self);
         self.tasks.spawn("provider objects", async move {
             let mut listing = Listing::default();
-            let on = |event| engine.on_wide(event, &mut listing);
+            let on = |event| this.on_wide(event, &mut listing);
             watch::follow(api, watcher::Config::default(), on).await;
         });
     }
@@ -55,35 +71,35 @@ impl SyncEngine {
         match event {
             Ok(Event::Init) => {
                 listing.seen.clear();
-                listing.namespaces = self.spec.session.namespaces.by_answer();
-                listing.number = self.index.lock().begins_watch();
+                listing.namespaces = self.spec().session.namespaces.by_answer();
+                listing.number = self.agenda.index.lock().begins_watch();
             }
             Ok(Event::InitApply(object)) => {
                 let answered = |namespace: &str| listing.namespaces.get(namespace).cloned();
-                if let Some(key) = self.origin_of(&object, answered) {
-                    self.index.lock().saw_copy_in(&key, &object, listing.number);
+                if let Some(key) = self.agenda.places.origin_of(&object, answered) {
+                    self.agenda.index.lock().saw_copy_in(&key, &object, listing.number);
                     listing.seen.insert(key);
                 }
             }
             Ok(Event::Apply(object)) => {
-                if let Some(key) = self.origin_now(&object)
-                    && self.index.lock().saw_copy(&key, &object)
+                if let Some(key) = self.agenda.places.origin_now(&object)
+                    && self.agenda.index.lock().saw_copy(&key, &object)
                 {
-                    self.look_at(key);
+                    self.agenda.look_at(key);
                 }
             }
             Ok(Event::Delete(object)) => {
-                if let Some(key) = self.origin_now(&object) {
+                if let Some(key) = self.agenda.places.origin_now(&object) {
                     self.copy_went(key, &object);
                 }
             }
             Ok(Event::InitDone) => self.end_wide_list(listing),
-            Err(error) => self.note(WatchedSide::Provider(String::new()), Err(&error)),
+            Err(error) => self.agenda.health.note(WatchedSide::Provider(String::new()), Err(&error)),
         }
     }
 
     fn end_wide_list(self: &Arc<Self>, listing: &mut Listing) {
-        let listed: Vec<_> = match self.spec.placement {
+        let listed: Vec<_> = match self.spec().placement {
             Placement::Mapped { .. } => listing.namespaces.drain().map(|(_, consumer)| consumer).collect(),
             Placement::Prefixed | Placement::Contract | Placement::Same => vec![String::new()],
         };
@@ -92,57 +108,57 @@ impl SyncEngine {
             self.end_list(namespace, &listing.seen, listing.number);
         }
         listing.seen.clear();
-        self.note(WatchedSide::Provider(String::new()), Ok(()));
+        self.agenda.health.note(WatchedSide::Provider(String::new()), Ok(()));
         self.watch_namespaces();
     }
 
-    /// The place on the consumer of the object that a copy would be for.
-    fn origin_of(
-        &self,
-        object: &DynamicObject,
-        answered: impl FnOnce(&str) -> Option<String>,
-    ) -> Option<ObjectKey> {
-        let namespace = match self.spec.placement {
-            Placement::Mapped { .. } => answered(&object.namespace().unwrap_or_default())?,
-            Placement::Prefixed | Placement::Contract | Placement::Same => String::new(),
-        };
-        let name = self.spec.placement.origin_name(&self.spec.session.namespace, &object.name_any())?;
-        Some(ObjectKey { namespace, name })
-    }
-
-    fn origin_now(&self, object: &DynamicObject) -> Option<ObjectKey> {
-        self.origin_of(object, |namespace| self.spec.session.namespaces.consumer_of(namespace))
+    /// Follows answers to requests for namespaces.
+    pub(in crate::sync) fn spawn_namespace_listener(self: &Arc<Self>) {
+        let this = Arc::clone(self);
+        let mut changes = self.spec().session.namespaces.subscribe();
+        self.tasks.spawn("namespace answers", async move {
+            while changes.changed().await.is_ok() {
+                this.forget_namespaces();
+                this.watch_namespaces();
+                let waiting = this.agenda.index.lock().keys();
+                for key in waiting {
+                    this.agenda.look_at(key);
+                }
+            }
+        });
     }
 
     /// Starts to follow the provider's namespaces for all consumer namespaces with objects.
-    pub(super) fn watch_namespaces(self: &Arc<Self>) {
-        let namespaces: HashSet<_> = self.index.lock().keys().into_iter().map(|key| key.namespace).collect();
+    fn watch_namespaces(self: &Arc<Self>) {
+        let namespaces: HashSet<_> =
+            self.agenda.index.lock().keys().into_iter().map(|key| key.namespace).collect();
         for namespace in &namespaces {
             self.watch_namespace(namespace);
         }
     }
 
     /// Starts to follow the provider's namespace for a consumer namespace, once there is one.
-    pub(super) fn watch_namespace(self: &Arc<Self>, namespace: &str) {
+    pub(in crate::sync) fn watch_namespace(self: &Arc<Self>, namespace: &str) {
         // Of a withdrawn export we may not even read the copies any more.
-        let Placement::Mapped { cluster_wide } = self.spec.placement else { return };
-        if self.mode == EngineMode::Withdraw || (cluster_wide && !self.is_wide_listed()) {
+        let Placement::Mapped { cluster_wide } = self.spec().placement else { return };
+        if self.agenda.mode == EngineMode::Withdraw || (cluster_wide && !self.agenda.health.provider_listed())
+        {
             return;
         }
-        let Some(mapped) = self.spec.session.namespaces.mapped(namespace) else { return };
+        let Some(mapped) = self.spec().session.namespaces.mapped(namespace) else { return };
         let tasks = self.tasks.child();
         match self.watched.lock().entry(namespace.to_owned()) {
             Entry::Occupied(_) => return,
             Entry::Vacant(place) => place.insert(tasks.clone()),
         };
-        let api = Api::namespaced_with(self.spec.session.client.clone(), &mapped, &self.spec.remote);
-        let (engine, namespace) = (Arc::clone(self), namespace.to_owned());
+        let api = Api::namespaced_with(self.spec().session.client.clone(), &mapped, &self.spec().remote);
+        let (this, namespace) = (Arc::clone(self), namespace.to_owned());
         if cluster_wide {
-            tasks.spawn("provider namespace", async move { engine.list_once(&api, &namespace).await });
+            tasks.spawn("provider namespace", async move { this.list_once(&api, &namespace).await });
         } else {
             tasks.spawn("provider objects", async move {
                 let mut listing = (HashSet::new(), 0);
-                let on = |event| engine.on_provider(&namespace, event, &mut listing);
+                let on = |event| this.on_provider(&namespace, event, &mut listing);
                 watch::follow(api, watcher::Config::default(), on).await;
             });
         }
@@ -150,17 +166,17 @@ impl SyncEngine {
 
     /// Ends to follow the provider's namespaces that nobody asks for any more. Where anything is known of an object, it
     /// is followed on.
-    pub(super) fn forget_namespaces(&self) {
-        let namespaces = &self.spec.session.namespaces;
-        if !matches!(self.spec.placement, Placement::Mapped { .. }) || !namespaces.are_listed() {
+    fn forget_namespaces(&self) {
+        let namespaces = &self.spec().session.namespaces;
+        if !matches!(self.spec().placement, Placement::Mapped { .. }) || !namespaces.are_listed() {
             return;
         }
         let mut watched = self.watched.lock();
         watched.retain(|namespace, tasks| {
-            let stays = namespaces.mapped(namespace).is_some() || !self.index.lock().forget(namespace);
+            let stays = namespaces.mapped(namespace).is_some() || !self.agenda.index.lock().forget(namespace);
             if !stays {
                 tasks.cancel();
-                self.note(WatchedSide::Provider(namespace.clone()), Ok(()));
+                self.agenda.health.note(WatchedSide::Provider(namespace.clone()), Ok(()));
             }
             stays
         });
@@ -170,7 +186,7 @@ impl SyncEngine {
     async fn list_once(&self, api: &Api<DynamicObject>, namespace: &str) {
         let mut backoff = Backoff::new(RETRY.0, RETRY.1);
         let (number, list) = loop {
-            let number = self.index.lock().begins_list();
+            let number = self.agenda.index.lock().begins_list();
             match api.list(&ListParams::default()).await {
                 Ok(list) => break (number, list),
                 Err(error) => {
@@ -182,7 +198,7 @@ impl SyncEngine {
         let mut seen = HashSet::new();
         for object in &list.items {
             let key = ObjectKey { namespace: namespace.to_owned(), name: object.name_any() };
-            self.index.lock().saw_copy(&key, object);
+            self.agenda.index.lock().saw_copy(&key, object);
             seen.insert(key);
         }
         self.end_list(namespace, &seen, number);
@@ -199,36 +215,36 @@ impl SyncEngine {
         match event {
             Ok(Event::Init) => {
                 listing.clear();
-                *list = self.index.lock().begins_watch();
+                *list = self.agenda.index.lock().begins_watch();
             }
             Ok(Event::InitApply(object)) => {
                 listing.insert(key_of(&object));
-                self.index.lock().saw_copy_in(&key_of(&object), &object, *list);
+                self.agenda.index.lock().saw_copy_in(&key_of(&object), &object, *list);
             }
             Ok(Event::Apply(object)) => {
-                if self.index.lock().saw_copy(&key_of(&object), &object) {
-                    self.look_at(key_of(&object));
+                if self.agenda.index.lock().saw_copy(&key_of(&object), &object) {
+                    self.agenda.look_at(key_of(&object));
                 }
             }
             Ok(Event::Delete(object)) => self.copy_went(key_of(&object), &object),
             Ok(Event::InitDone) => {
                 self.end_list(namespace, listing, *list);
                 listing.clear();
-                self.note(WatchedSide::Provider(namespace.to_owned()), Ok(()));
+                self.agenda.health.note(WatchedSide::Provider(namespace.to_owned()), Ok(()));
             }
-            Err(error) => self.note(WatchedSide::Provider(namespace.to_owned()), Err(&error)),
+            Err(error) => self.agenda.health.note(WatchedSide::Provider(namespace.to_owned()), Err(&error)),
         }
     }
 
     fn copy_went(&self, key: ObjectKey, object: &DynamicObject) {
-        self.index.lock().copy_went(&key, object.metadata.uid.as_deref().unwrap_or_default());
-        self.look_at(key);
+        self.agenda.index.lock().copy_went(&key, object.metadata.uid.as_deref().unwrap_or_default());
+        self.agenda.look_at(key);
     }
 
     fn end_list(&self, namespace: &str, seen: &HashSet<ObjectKey>, list: u64) {
-        let all = self.index.lock().keep_copies(namespace, seen, list);
+        let all = self.agenda.index.lock().keep_copies(namespace, seen, list);
         for key in all {
-            self.look_at(key);
+            self.agenda.look_at(key);
         }
     }
 }
