@@ -222,6 +222,15 @@ fn gateway_and_listener_find_each_other() {
     {
         has(&memory, "gateway", flag);
     }
+    let traces = "traces: {endpoint: 'http://collector:4318', ratio: 0.1, caSecretName: collector}";
+    let traced = rendered("gateway", traces).unwrap();
+    for flag in [
+        "--otlp-endpoint=http://collector:4318",
+        "--otlp-ratio=0.1",
+        "--otlp-ca-file=/etc/portolan-traces/ca.crt",
+    ] {
+        has(&traced, "gateway", flag);
+    }
     let files = rendered("gateway", "definitions: {emptyDir: {}}").unwrap();
     has(&files, "gateway", "--definitions=/var/lib/portolan/definitions");
 }

@@ -21,3 +21,4 @@ mod sockets;
 mod source;
 mod subscriptions;
 mod support;
+mod traces;

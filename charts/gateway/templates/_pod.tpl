@@ -25,6 +25,13 @@ args:
   - --memory-secrets
   {{- end }}
   {{- end }}
+  {{- with .Values.traces.endpoint }}
+  - --otlp-endpoint={{ . }}
+  - --otlp-ratio={{ $.Values.traces.ratio }}
+  {{- if $.Values.traces.caSecretName }}
+  - --otlp-ca-file=/etc/portolan-traces/ca.crt
+  {{- end }}
+  {{- end }}
   {{- if not .Values.console }}
   - --console=false
   {{- end }}
@@ -51,6 +58,9 @@ volumes:
   {{- with .Values.memory.credentialsSecretName }}
   - {name: memory-credentials, secret: {secretName: {{ quote . }}}}
   {{- end }}
+  {{- with .Values.traces.caSecretName }}
+  - {name: traces-ca, secret: {secretName: {{ quote . }}, items: [{key: ca.crt, path: ca.crt}]}}
+  {{- end }}
   {{- with .Values.tls.secretName }}
   - {name: tls, secret: {secretName: {{ quote . }}}}
   {{- end }}
@@ -68,6 +78,9 @@ volumeMounts:
   {{- end }}
   {{- if .Values.memory.credentialsSecretName }}
   - {name: memory-credentials, mountPath: /etc/portolan-memory, readOnly: true}
+  {{- end }}
+  {{- if .Values.traces.caSecretName }}
+  - {name: traces-ca, mountPath: /etc/portolan-traces, readOnly: true}
   {{- end }}
   {{- if .Values.tls.secretName }}
   - {name: tls, mountPath: /etc/portolan-tls, readOnly: true}

@@ -12,6 +12,7 @@ use portolan_runtime::{
     args::{AdminArgs, DrainArgs, LogArgs, interval, parse},
     check::CheckArgs,
     tls::TlsArgs,
+    traces::TraceArgs,
 };
 
 use crate::bounds::Bounds;
@@ -64,6 +65,8 @@ pub(crate) struct ServiceArgs {
     pub(crate) memory: MemoryArgs,
     #[command(flatten)]
     pub(crate) tls: TlsArgs,
+    #[command(flatten)]
+    pub(crate) traces: TraceArgs,
     #[command(flatten)]
     pub(crate) log: LogArgs,
     #[command(flatten)]

@@ -35,6 +35,7 @@ use portolan_runtime::{
     process::{self, Process},
     server,
     tls::{NoTls, ServerTls},
+    traces::Traces,
 };
 
 pub use crate::args::Args;
@@ -58,8 +59,8 @@ pub fn run(args: &Args) -> ExitCode {
 async fn start(args: ServiceArgs, process: Process) -> Result<(), process::ProcessFailure> {
     let tasks = &process.tasks;
     let metrics = GatewayMetrics::register(&process.metrics);
-    let state = State::new(&args, metrics, &process);
-    let state = Arc::new(state);
+    let traces = Traces::start("gateway", &args.traces, &process)?;
+    let state = Arc::new(State::new(&args, (metrics, traces), &process));
     tasks.spawn_critical("documents", source::follow(args.source.clone(), Arc::clone(&state)));
     if let Some(directory) = args.persisted.persisted_documents.clone() {
         let ready = process.readiness.expect("persisted documents", "they have not been read yet");

@@ -44,6 +44,11 @@ pub(crate) struct Calls {
 }
 
 impl Calls {
+    /// The cluster of the API server.
+    pub(crate) fn cluster(&self) -> &str {
+        &self.cluster
+    }
+
     /// Counts a call by the time until its answer begins. Watches and logs begin when there is something to say, so
     /// their time means nothing.
     pub(crate) fn asked(&self, verb: &'static str, result: &'static str, took: Duration) {

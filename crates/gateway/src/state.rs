@@ -8,6 +8,7 @@ use portolan_runtime::{
     process::Process,
     readiness::{Readiness, ReadyHandle},
     tasks::Tasks,
+    traces::Traces,
 };
 
 use crate::{
@@ -55,6 +56,8 @@ pub(crate) struct State {
     pub(crate) tasks: Tasks,
     /// The metrics.
     pub(crate) metrics: GatewayMetrics,
+    /// The traces.
+    pub(crate) traces: Traces,
     /// The rate of unknown tokens per address.
     pub(crate) strangers: Strangers,
     endpoints: ArcSwap<BTreeMap<String, Served>>,
@@ -65,7 +68,11 @@ pub(crate) struct State {
 
 impl State {
     /// A state without endpoints.
-    pub(crate) fn new(args: &ServiceArgs, metrics: GatewayMetrics, process: &Process) -> Self {
+    pub(crate) fn new(
+        args: &ServiceArgs,
+        (metrics, traces): (GatewayMetrics, Traces),
+        process: &Process,
+    ) -> Self {
         let (limits, readiness) = (args.limits.clone(), process.readiness.clone());
         let ready = readiness.expect("documents", "they have not been read yet");
         metrics.source_failing(false);
@@ -79,6 +86,7 @@ impl State {
             interner: Interner::default(),
             tasks: process.tasks.clone(),
             metrics,
+            traces,
             endpoints: ArcSwap::default(),
             readiness,
             source: Mutex::new(Source { ready, was_there: false, trouble: None }),

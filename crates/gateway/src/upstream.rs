@@ -18,6 +18,7 @@ use portolan_runtime::{
         carrier::{Answer, Carrier, Destination, NoAnswer},
     },
     telemetry::ErrorChain,
+    traces::{self, Span},
 };
 use tokio::time::Instant;
 
@@ -95,7 +96,7 @@ impl Upstream {
             (Err(Failed { is_lost: true, .. }), Some(question)) => self.head(authorization, question).await,
             (result, _) => result,
         };
-        let (status, body) = head.map_err(|failed| failed.error)?;
+        let (status, (body, _)) = head.map_err(|failed| failed.error)?;
         if status.is_success() {
             return Ok(Ok(body));
         }
@@ -130,30 +131,47 @@ impl Upstream {
         &self,
         authorization: &HeaderValue,
         question: Question,
-    ) -> Result<(StatusCode, Answer), Failed> {
+    ) -> Result<(StatusCode, (Answer, Span)), Failed> {
         let verb = question.verb;
-        let request = question.request().map_err(|_| no_url())?;
+        let span = self.span(&question);
+        let mut request = question.request().map_err(|_| no_url())?;
+        span.tell(request.headers_mut());
         let begin = Instant::now();
         let answer = tokio::time::timeout(PATIENCE, self.carrier.send(request, authorization)).await;
         let Ok(answer) = answer else {
             self.calls.asked(verb, "timeout", begin.elapsed());
+            span.failed("timeout");
             return Err(GraphError::new(Code::Timeout, "the API server did not answer in time").into());
         };
         match answer {
             Ok(answer) => {
                 let (parts, body) = answer.into_parts();
                 self.calls.asked(verb, class(parts.status), begin.elapsed());
-                Ok((parts.status, body))
+                span.answered(parts.status, parts.status.as_u16() >= 400);
+                Ok((parts.status, (body, span)))
             }
             Err(NoAnswer::Path(_)) => Err(no_url().into()),
             Err(NoAnswer::Unreachable(error)) => {
                 self.calls.asked(verb, "unreachable", begin.elapsed());
+                span.failed("unreachable");
                 tracing::warn!(error = %ErrorChain(&error), "an API server cannot be reached");
                 let is_lost = !error.is_connect();
                 let error = GraphError::new(Code::Unavailable, "the API server cannot be reached");
                 Err(Failed { error, is_lost })
             }
         }
+    }
+}
+
+impl Upstream {
+    /// The span of a call. What is selected by labels and fields is not in it.
+    fn span(&self, question: &Question) -> Span {
+        let span = traces::call(question.verb);
+        span.note("http.request.method", || question.method.to_string().into());
+        let path = question.path.split('?').next().unwrap_or_default();
+        span.note("url.path", || path.to_owned().into());
+        span.note("portolan.cluster", || self.calls.cluster().to_owned().into());
+        span
     }
 }
 

@@ -38,4 +38,5 @@ pub mod tasks;
 pub mod telemetry;
 pub mod tls;
 pub mod token_review;
+pub mod traces;
 pub mod watch;

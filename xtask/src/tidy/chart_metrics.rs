@@ -18,7 +18,7 @@ const SOURCES: [(&str, &[&str]); 8] = [
         &["crates/listener/src/metrics", "crates/runtime/src/controller", "crates/runtime/src/client"],
     ),
     ("token-exchange", &["crates/token-exchange/src/", "crates/runtime/src/client"]),
-    ("gateway", &["crates/gateway/src/metrics", "crates/runtime/src/client"]),
+    ("gateway", &["crates/gateway/src/metrics", "crates/runtime/src/client", "crates/runtime/src/traces"]),
     (
         "devportal",
         &["crates/devportal/src/metrics", "crates/runtime/src/controller", "crates/runtime/src/client"],

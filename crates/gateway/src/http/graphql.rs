@@ -9,7 +9,10 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use http::{HeaderMap, Method, StatusCode, header, request::Parts};
-use portolan_runtime::server::{Peer, bearer::bearer, body::read_up_to};
+use portolan_runtime::{
+    server::{Peer, bearer::bearer, body::read_up_to},
+    traces::Span,
+};
 use tokio::{
     sync::OwnedSemaphorePermit,
     time::{Instant, timeout},
@@ -24,7 +27,7 @@ use super::{
     params::{self, Sent},
     parts::{self, Made, Rest},
     prepared::{Prepared, prepared},
-    record::Record,
+    record::{Record, span},
     socket, stream,
 };
 use crate::{
@@ -44,6 +47,7 @@ struct Asked {
     state: Arc<State>,
     served: Served,
     caller: Caller,
+    span: Span,
 }
 
 /// Serves every method of `/{cluster}/graphql`.
@@ -56,18 +60,31 @@ pub(crate) async fn serve(
     if request.headers().contains_key(header::UPGRADE) {
         return upgraded(state, cluster, peer, request).await;
     }
+    let span = span(&state, &cluster, &state.traces.parent(request.headers()));
+    span.note("http.request.method", || request.method().to_string().into());
+    span.clone().cover(served(state, (cluster, peer), request, span)).await
+}
+
+async fn served(
+    state: Arc<State>,
+    (cluster, peer): (String, Peer),
+    request: Request<Body>,
+    span: Span,
+) -> Response {
     let begin = Instant::now();
     let media = negotiate::accepted(request.headers());
     let (served, caller) = match enter(&state, &cluster, request.headers(), &peer).await {
         Ok(entered) => entered,
         Err(problem) => {
             info!(target: "access", cluster, address = %peer.address.ip(), status = problem.status.as_u16(), "refused");
+            span.answered(problem.status, problem.status.is_server_error());
             return problem.respond(media.unwrap_or(Media::Json));
         }
     };
     let (name, address) = (caller.name.clone(), peer.address.ip());
-    let record = Record { state: Arc::clone(&state), cluster, caller: name, address, begin };
-    let asked = Asked { state: Arc::clone(&state), served, caller };
+    let record =
+        Record { state: Arc::clone(&state), cluster, caller: name, address, begin, span: span.clone() };
+    let asked = Asked { state: Arc::clone(&state), served, caller, span };
     let answer = match media {
         None => {
             let message =
@@ -92,11 +109,14 @@ pub(crate) async fn serve(
 async fn upgraded(state: Arc<State>, cluster: String, peer: Peer, request: Request<Body>) -> Response {
     let (mut parts, _) = request.into_parts();
     let token = bearer(&parts.headers).ok();
+    let parent = state.traces.parent(&parts.headers);
     match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
         Ok(upgrade) => upgrade
             .protocols(["graphql-transport-ws"])
             .max_message_size(state.limits.max_request_body_bytes)
-            .on_upgrade(async move |socket| socket::serve(state, cluster, peer, token, socket).await),
+            .on_upgrade(async move |socket| {
+                socket::serve(state, (cluster, peer), parent, token, socket).await;
+            }),
         Err(rejection) => rejection.into_response(),
     }
 }
@@ -129,6 +149,7 @@ async fn respond(asked: Asked, media: Media, request: Request<Body>) -> Result<A
                 Err(problem) => return Ok(Answer::Whole(refused(&problem, media))),
             };
             prepared.check_method(may_write)?;
+            prepared.describe(&asked.span);
             if prepared.is_subscription() {
                 drop(place);
                 return follow(&asked, prepared, media, &parts).map(Answer::Whole);

@@ -6,6 +6,7 @@ use apollo_compiler::{
     executable::OperationType, request::coerce_variable_values, response::JsonMap, validation::Valid,
 };
 use http::StatusCode;
+use portolan_runtime::traces::Span;
 
 use super::{Params, Problem};
 use crate::{
@@ -51,6 +52,14 @@ impl Prepared {
     /// The name of its first field.
     pub(crate) fn field(&self) -> Box<str> {
         self.plan.roots.first().map(|field| field.name.clone()).unwrap_or_default()
+    }
+
+    /// Says in a span what is asked: neither the text nor its variables.
+    pub(crate) fn describe(&self, span: &Span) {
+        span.note("graphql.operation.type", || self.plan.kind.name().into());
+        if let Some(name) = &self.plan.operation.name {
+            span.note("graphql.operation.name", || name.to_string().into());
+        }
     }
 
     /// Fails for a mutation that comes by GET.

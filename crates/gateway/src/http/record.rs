@@ -1,14 +1,26 @@
-//! What the access log and the metrics say of requests.
+//! What the access log, the metrics and traces say of requests.
 
 use std::{net::IpAddr, sync::Arc};
 
 use axum::response::Response;
 use http::StatusCode;
+use portolan_runtime::traces::{Parent, Span};
 use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
 use super::parts::{Ended, Rest};
 use crate::state::State;
+
+/// What spans call a request.
+const ROUTE: &str = "/{cluster}/graphql";
+
+/// The span of a request.
+pub(crate) fn span(state: &State, cluster: &str, parent: &Parent) -> Span {
+    let span = state.traces.request(ROUTE, parent);
+    span.note("http.route", || ROUTE.into());
+    span.note("portolan.cluster", || cluster.to_owned().into());
+    span
+}
 
 /// A request of a known caller.
 pub(crate) struct Record {
@@ -22,6 +34,8 @@ pub(crate) struct Record {
     pub(crate) address: IpAddr,
     /// When the request came.
     pub(crate) begin: Instant,
+    /// Its span.
+    pub(crate) span: Span,
 }
 
 impl Record {
@@ -42,7 +56,7 @@ impl Record {
     /// Makes the rest of an answer that has begun, and says how it ended.
     pub(crate) async fn until_whole(self, rest: Rest) {
         let end = self.begin + self.state.limits.request_timeout;
-        let (result, message) = match timeout_at(end, rest.run()).await {
+        let (result, message) = match timeout_at(end, self.span.cover(rest.run())).await {
             Ok(Ended::Whole) => ("ok", "answered"),
             Ok(Ended::Left) => ("ok", "the client left before the end of the answer"),
             Ok(Ended::Broken(reason)) => {
@@ -55,6 +69,8 @@ impl Record {
     }
 
     fn say(&self, status: StatusCode, result: &str, message: &str) {
+        self.span.answered(status, result == "failed");
+        self.span.end();
         let took = self.begin.elapsed();
         self.state.metrics.answered(&self.cluster, result, took);
         let (cluster, who, milliseconds) =

@@ -4,13 +4,13 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use axum::extract::ws::{CloseFrame, Message as Frame, WebSocket};
 use futures::{SinkExt as _, StreamExt as _, stream::SplitSink};
-use portolan_runtime::{server::Peer, tasks::Tasks};
+use portolan_runtime::{server::Peer, tasks::Tasks, traces::Parent};
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 use tokio::{sync::mpsc, time::timeout};
 
-use super::{Params, Problem, graphql, identify, prepared};
+use super::{Params, Problem, graphql, identify, prepared, record};
 use crate::{
     identity::Caller,
     state::{Served, State},
@@ -44,8 +44,8 @@ const TWICE: Close = (4429, "Too many initialisation requests");
 /// Serves one socket.
 pub(crate) async fn serve(
     state: Arc<State>,
-    cluster: String,
-    peer: Peer,
+    (cluster, peer): (String, Peer),
+    parent: Parent,
     token: Option<SecretString>,
     socket: WebSocket,
 ) {
@@ -67,7 +67,7 @@ pub(crate) async fn serve(
     let (sender, mut outgoing) = mpsc::channel(WAITING);
     let tasks = state.tasks.child();
     let mut session =
-        Session { state, served, caller, sender, tasks: tasks.clone(), running: HashMap::new() };
+        Session { state, served, caller, parent, sender, tasks: tasks.clone(), running: HashMap::new() };
     let close = loop {
         tokio::select! {
             said = source.next() => match said {
@@ -124,6 +124,7 @@ struct Session {
     state: Arc<State>,
     served: Served,
     caller: Caller,
+    parent: Parent,
     sender: mpsc::Sender<String>,
     tasks: Tasks,
     running: HashMap<String, Tasks>,
@@ -166,6 +167,7 @@ impl Session {
             state: Arc::clone(&self.state),
             served: self.state.served(&self.served.endpoint.name).unwrap_or_else(|| self.served.clone()),
             caller: self.caller.clone(),
+            parent: self.parent.clone(),
             sender: self.sender.clone(),
             id,
         };
@@ -183,6 +185,7 @@ struct Work {
     state: Arc<State>,
     served: Served,
     caller: Caller,
+    parent: Parent,
     sender: mpsc::Sender<String>,
     id: String,
 }
@@ -209,9 +212,7 @@ impl Work {
         let _place = graphql::place(&self.caller)?;
         let prepared = prepared::prepared(&self.state, &self.served, &params)?;
         if !prepared.is_subscription() {
-            let work = prepared.execute(&self.state, &self.served, &self.caller);
-            let answer =
-                timeout(self.state.limits.request_timeout, work).await.map_err(|_| graphql::too_slow())?;
+            let answer = self.executed(&prepared).await?;
             self.next(&answer).await;
             return Ok(());
         }
@@ -225,6 +226,16 @@ impl Work {
             }
         }
         Ok(())
+    }
+
+    async fn executed(&self, prepared: &prepared::Prepared) -> Result<Vec<u8>, Problem> {
+        let span = record::span(&self.state, &self.served.endpoint.name, &self.parent);
+        prepared.describe(&span);
+        let work = span.cover(prepared.execute(&self.state, &self.served, &self.caller));
+        timeout(self.state.limits.request_timeout, work).await.map_err(|_| {
+            span.failed("timeout");
+            graphql::too_slow()
+        })
     }
 
     async fn next(&self, answer: &[u8]) {

@@ -3,7 +3,7 @@
 use bytes::{Buf as _, Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
-use portolan_runtime::client::carrier::Answer;
+use portolan_runtime::{client::carrier::Answer, traces::Span};
 
 use crate::error::{Code, GraphError};
 
@@ -35,17 +35,20 @@ pub(crate) struct Feed {
     come: usize,
     limit: usize,
     is_over: bool,
+    /// Ends with the answer.
+    span: Span,
 }
 
 impl Feed {
     /// A body of which nothing was read. It fails if it has more bytes than the limit.
-    pub(super) fn new(body: Answer, limit: usize) -> Result<Self, Failed> {
+    pub(super) fn new((body, span): (Answer, Span), limit: usize) -> Result<Self, Failed> {
         let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
         if announced > limit {
+            span.failed("response_too_large");
             return Err(too_large(limit).into());
         }
         let buffer = BytesMut::with_capacity(announced.min(BEGINNING));
-        Ok(Self { body, buffer, come: 0, limit, is_over: false })
+        Ok(Self { body, buffer, come: 0, limit, is_over: false, span })
     }
 
     /// Reads on until so many bytes wait here, or the answer is over.
@@ -55,13 +58,15 @@ impl Feed {
                 self.is_over = true;
                 break;
             };
-            let frame = frame.map_err(|_| Failed {
-                error: GraphError::new(Code::Unavailable, "the answer of the API server broke off"),
-                is_lost: true,
+            let frame = frame.map_err(|_| {
+                self.span.failed("broken_off");
+                let error = GraphError::new(Code::Unavailable, "the answer of the API server broke off");
+                Failed { error, is_lost: true }
             })?;
             let Some(data) = frame.data_ref() else { continue };
             self.come += data.len();
             if self.come > self.limit {
+                self.span.failed("response_too_large");
                 return Err(too_large(self.limit).into());
             }
             self.buffer.extend_from_slice(data);

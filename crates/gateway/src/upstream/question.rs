@@ -18,8 +18,8 @@ pub(crate) const METADATA_LIST: &str =
 pub(crate) struct Question {
     /// What metrics call it.
     pub(super) verb: &'static str,
-    method: Method,
-    path: String,
+    pub(super) method: Method,
+    pub(super) path: String,
     accept: &'static str,
     content_type: &'static str,
     body: Bytes,
