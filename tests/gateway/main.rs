@@ -5,6 +5,7 @@ mod audit;
 mod browser;
 mod doors;
 mod fake;
+mod fleet;
 mod listener;
 mod logs;
 mod memory;

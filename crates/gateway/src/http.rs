@@ -4,6 +4,7 @@ mod answer;
 mod clusters;
 mod door;
 mod etag;
+mod fleet;
 mod graphql;
 mod negotiate;
 mod pages;
@@ -34,9 +35,10 @@ use crate::state::State;
 pub(crate) fn router(state: Arc<State>, origins: Vec<String>, has_console: bool) -> Router {
     let origins: Arc<[String]> = origins.into();
     let mut router = Router::new().route("/healthz", get(async || "ok"));
-    let mut graphql = any(graphql::serve);
+    let (mut graphql, mut fleet) = (any(graphql::serve), any(fleet::serve));
     if has_console {
         graphql = graphql.layer(middleware::from_fn(pages::console_for_people));
+        fleet = fleet.layer(middleware::from_fn(pages::console_for_people));
         let listed = get(clusters::list).layer(Extension(clusters::Listings::default()));
         router = router.merge(pages::routes()).route("/api/clusters", listed);
     }
@@ -46,6 +48,8 @@ pub(crate) fn router(state: Arc<State>, origins: Vec<String>, has_console: bool)
             .route(&format!("{prefix}/{{cluster}}/schema.graphql"), get(schema::serve));
     }
     router
+        .route("/fleet/graphql", fleet)
+        .route("/fleet/schema.graphql", get(fleet::schema))
         .fallback(async || Problem::not_found())
         .with_state(state)
         .layer(middleware::from_fn(move |request, next| cross_origin(Arc::clone(&origins), request, next)))

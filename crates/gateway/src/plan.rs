@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use apollo_compiler::{ExecutableDocument, Node, executable, validation::Valid};
 
-pub(crate) use self::prepare::prepare;
+pub(crate) use self::prepare::{prepare, read, told};
 use crate::{
     input::Argument,
     scan::{ListSelection, Selection, When},

@@ -18,6 +18,7 @@ use crate::{
     metrics::GatewayMetrics,
     persisted::Persisted,
     schema::Interner,
+    silent::Silent,
 };
 
 /// An endpoint with its known callers, who outlive its documents.
@@ -57,6 +58,8 @@ pub(crate) struct State {
     pub(crate) metrics: GatewayMetrics,
     /// The rate of unknown tokens per address.
     pub(crate) strangers: Strangers,
+    /// The clusters that did not answer queries to several lately.
+    pub(crate) silent: Silent,
     endpoints: ArcSwap<BTreeMap<String, Served>>,
     readiness: Readiness,
     source: Mutex<Source>,
@@ -79,6 +82,7 @@ impl State {
             interner: Interner::default(),
             tasks: process.tasks.clone(),
             metrics,
+            silent: Silent::default(),
             endpoints: ArcSwap::default(),
             readiness,
             source: Mutex::new(Source { ready, was_there: false, trouble: None }),
