@@ -14,6 +14,7 @@ mod others;
 mod pages;
 mod persisted;
 mod queries;
+mod relations;
 mod replay;
 mod safety;
 mod shared;

@@ -7,6 +7,7 @@ mod body;
 mod category;
 mod documents;
 mod read;
+mod relate;
 mod write;
 
 use std::collections::VecDeque;
@@ -172,7 +173,7 @@ fn introspected(asking: Asking<'_>, plan: &Plan) -> (Option<JsonMap>, Vec<GraphE
 
 /// Makes a call. An error takes its place in the answer.
 async fn run(asking: Asking<'_>, errand: &Errand<'_>) -> Fragment {
-    match make(asking, errand.call).await {
+    match complete(asking, errand.call).await {
         Ok(mut fragment) => {
             for error in &mut fragment.errors {
                 *error = error.clone().at(&errand.path, errand.location);
@@ -187,6 +188,15 @@ async fn run(asking: Asking<'_>, errand: &Errand<'_>) -> Fragment {
             };
             Fragment { json: empty, errors: vec![error.at(&errand.path, errand.location)] }
         }
+    }
+}
+
+/// Makes a call, and reads what its answer leads to.
+async fn complete(asking: Asking<'_>, call: &Call) -> Result<Fragment, GraphError> {
+    let fragment = make(asking, call).await?;
+    match &call.relations {
+        Some(tree) => relate::fill(asking, tree, fragment).await,
+        None => Ok(fragment),
     }
 }
 
