@@ -130,9 +130,9 @@ async fn each_cluster_answers_for_itself() {
         json!({"data": {"clusters": []}})
     );
     let stranger = fleet.ask(&fleet.stranger, "{clusters{name}}").await;
-    let names: Vec<_> =
+    let found: Vec<_> =
         stranger["data"]["clusters"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
-    assert!(names.contains(&&json!("strange")) && !names.contains(&&json!("rich")), "{stranger}");
+    assert!(found.contains(&&json!("strange")) && !found.contains(&&json!("rich")), "{stranger}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,6 +8,7 @@ mod fake;
 mod fleet;
 mod listener;
 mod logs;
+mod mcp;
 mod memory;
 mod mutations;
 mod others;

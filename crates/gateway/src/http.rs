@@ -6,6 +6,7 @@ mod door;
 mod etag;
 mod fleet;
 mod graphql;
+mod mcp;
 mod negotiate;
 mod pages;
 mod params;
@@ -42,10 +43,12 @@ pub(crate) fn router(state: Arc<State>, origins: Vec<String>, has_console: bool)
         let listed = get(clusters::list).layer(Extension(clusters::Listings::default()));
         router = router.merge(pages::routes()).route("/api/clusters", listed);
     }
+    let tools = any(mcp::serve).layer(Extension(mcp::Origins(Arc::clone(&origins))));
     for prefix in ["", "/api/clusters"] {
         router = router
             .route(&format!("{prefix}/{{cluster}}/graphql"), graphql.clone())
-            .route(&format!("{prefix}/{{cluster}}/schema.graphql"), get(schema::serve));
+            .route(&format!("{prefix}/{{cluster}}/schema.graphql"), get(schema::serve))
+            .route(&format!("{prefix}/{{cluster}}/mcp"), tools.clone());
     }
     router
         .route("/fleet/graphql", fleet)

@@ -17,6 +17,7 @@ mod http;
 mod identity;
 mod input;
 mod lines;
+mod mcp;
 mod memory;
 mod metrics;
 mod names;

@@ -8,6 +8,7 @@ mod lab;
 mod large;
 mod memory;
 mod reads;
+mod relations;
 mod siblings;
 
 use anyhow::Result;
@@ -102,6 +103,14 @@ const FLEET: &[Kind] = &[Kind {
            another over the slowest",
 }];
 
+const RELATIONS: &[Kind] = &[Kind {
+    name: "relations_us",
+    unit: "us",
+    promise: None,
+    what: "processor time of the gateway for the names of 1,000 ConfigMaps, each with the name of its owner, one of 100 \
+           others, over 8 connections, median of 3 rounds; yardstick: the same list with data and without owners",
+}];
+
 const STOCK: &[Kind] = &[
     Kind {
         name: "cold_start_ms",
@@ -172,6 +181,7 @@ pub(super) fn groups() -> Vec<(&'static str, &'static [Kind])> {
         ("cache_overhead", OVERHEAD),
         ("eight", EIGHT),
         ("fleet", FLEET),
+        ("relations", RELATIONS),
         ("stock", STOCK),
         ("fifty_clusters", FIFTY),
         ("fanout", FANOUT),
@@ -201,6 +211,7 @@ pub(super) async fn measure(display: &Display, binaries: &Binaries, choice: &Cho
             "wrong_answers" => display.run("answers while everything changes", memory::wrong(&lab)).await?,
             "eight" => display.run("eight lists at once", siblings::eight(&lab)).await?,
             "fleet" => display.run("50 clusters at once", fleet::fifty(&lab)).await?,
+            "relations" => display.run("1,000 objects and their owners", relations::followed(&lab)).await?,
             "stock" => display.run("one document", documents::one(&lab)).await?,
             "fifty_clusters" => display.run("50 documents", documents::fifty(&lab)).await?,
             "fanout" => display.run("500 subscribers", fanout::events(&lab)).await?,
