@@ -34,6 +34,9 @@ impl Asked {
     }
 }
 
+/// Added to a status: the connection closes after the body, which is shorter than was announced.
+pub(crate) const BREAKS_OFF: u16 = 10_000;
+
 /// Status and body of an answer.
 pub(crate) type Reply = (u16, String);
 
@@ -136,13 +139,18 @@ async fn serve(
                 status = 201;
                 body = json!({"status": {"userInfo": {"username": "somebody"}, "allowed": true}}).to_string();
             }
+            let breaks_off = status >= BREAKS_OFF;
             let head = format!(
-                "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
-                body.len()
+                "HTTP/1.1 {} X\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+                status % BREAKS_OFF,
+                body.len() + usize::from(breaks_off)
             );
             stream.write_all(head.as_bytes()).await.ok()?;
             stream.write_all(body.as_bytes()).await.ok()?;
             stream.flush().await.ok()?;
+            if breaks_off {
+                return stream.shutdown().await.ok();
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ mod browser;
 mod doors;
 mod fake;
 mod fleet;
+mod large;
 mod listener;
 mod logs;
 mod mcp;

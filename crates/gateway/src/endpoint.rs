@@ -105,6 +105,8 @@ pub(crate) struct Endpoint {
     plans: Cache<PlanKey, Arc<Known>>,
     /// By kind: `true` if its server does not serve metadata alone.
     refuses_metadata: Box<[AtomicBool]>,
+    /// By kind: `true` if its server does not list by name.
+    is_unordered: Box<[AtomicBool]>,
 }
 
 #[derive(Debug)]
@@ -133,6 +135,7 @@ impl Endpoint {
             name: name.to_owned(),
             labels,
             refuses_metadata: api.kinds.iter().map(|_| AtomicBool::new(false)).collect(),
+            is_unordered: api.kinds.iter().map(|_| AtomicBool::new(false)).collect(),
             upstream: Upstream::new(&destination, calls.clone()).await?,
             watches: Upstream::new(&destination, calls).await?,
             destination,
@@ -184,6 +187,18 @@ impl Endpoint {
     pub(crate) fn refuses_metadata(&self, kind: usize) {
         if let Some(refuses) = self.refuses_metadata.get(kind) {
             refuses.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns `true` unless the server of a kind is known to list it in another order than that of the names.
+    pub(crate) fn lists_by_name(&self, kind: usize) -> bool {
+        self.is_unordered.get(kind).is_some_and(|unordered| !unordered.load(Ordering::Relaxed))
+    }
+
+    /// Remembers that the server of a kind lists it in another order.
+    pub(crate) fn lists_in_another_order(&self, kind: usize) {
+        if let Some(unordered) = self.is_unordered.get(kind) {
+            unordered.store(true, Ordering::Relaxed);
         }
     }
 }

@@ -6,11 +6,16 @@ mod asking;
 mod body;
 mod category;
 mod documents;
+mod flow;
 mod read;
 mod relate;
+mod reply;
+mod sink;
+mod unreadable;
 mod write;
+mod writing;
 
-use std::collections::VecDeque;
+use std::pin::pin;
 
 use apollo_compiler::{
     executable::OperationType,
@@ -22,61 +27,47 @@ use futures::{StreamExt as _, stream};
 pub(crate) use self::{
     arguments::Arguments,
     asking::{Asking, Fragment},
-    read::{broken, object},
+    read::object,
+    sink::{PART, Part, Sink, Stopped},
+    unreadable::broken,
+};
+use self::{
+    reply::{Errand, Reply},
+    writing::{Piece, Writing, gather},
 };
 use crate::{
     error::{Code, GraphError},
     plan::{Call, Does, Field, Plan},
-    scan::Step,
     schema::{Kind, Verb},
 };
 
 /// Number of calls of one query in progress at a time.
 const SIDE_BY_SIDE: usize = 32;
 
-/// A call, and the place of its answer.
-struct Errand<'p> {
-    call: &'p Call,
-    path: Vec<Step>,
-    location: Option<(usize, usize)>,
-}
-
-/// The answer to a plan.
-pub(crate) async fn answer(asking: Asking<'_>, plan: &Plan) -> Vec<u8> {
+/// Writes the answer to a plan.
+pub(crate) async fn answer(asking: Asking<'_>, plan: &Plan, sink: &mut Sink) -> Result<(), Stopped> {
     let variables = asking.variables;
     let says = |name: &str| variables.get(name).and_then(JsonValue::as_bool).unwrap_or_default();
     let specialized = plan.is_conditional.then(|| plan.under(&says));
     let fields = specialized.as_deref().unwrap_or(&plan.roots);
-    let mut errands = Vec::new();
-    gather(fields, &mut Vec::new(), &mut errands);
-    let mut results = VecDeque::with_capacity(errands.len());
-    if plan.kind == OperationType::Mutation {
-        for errand in &errands {
-            results.push_back(run(asking, errand).await);
-        }
-    } else if let [only] = errands.as_slice() {
-        results.push_back(run(asking, only).await);
-    } else {
-        let all: Vec<_> = errands.iter().map(|errand| run(asking, errand)).collect();
-        results.extend(stream::iter(all).buffered(SIDE_BY_SIDE).collect::<Vec<_>>().await);
-    }
-    let (introspected, mut errors) = introspected(asking, plan);
-    let size: usize = results.iter().map(|fragment: &Fragment| fragment.json.len()).sum();
-    let mut out = Vec::with_capacity(size + 256);
-    out.extend_from_slice(b"{\"data\":");
-    write(fields, &mut results, introspected.as_ref(), &mut errors, &mut out);
-    if !errors.is_empty() {
-        out.extend_from_slice(b",\"errors\":[");
-        for (index, error) in errors.iter().enumerate() {
-            if index > 0 {
-                out.push(b',');
-            }
-            out.extend_from_slice(error.to_json().to_string().as_bytes());
-        }
-        out.push(b']');
-    }
-    out.push(b'}');
-    out
+    let (mut pieces, mut errands) = (vec![Piece::Text(b"{\"data\":".to_vec())], Vec::new());
+    gather(fields, &mut Vec::new(), &mut pieces, &mut errands);
+    let at_a_time = if plan.kind == OperationType::Mutation { 1 } else { SIDE_BY_SIDE };
+    let running: Vec<_> = errands.iter().map(|errand| run(asking, errand)).collect();
+    let replies = pin!(stream::iter(running).buffered(at_a_time));
+    let (introspected, errors) = introspected(asking, plan);
+    let mut writing = Writing::new(sink, errors);
+    writing.data(&pieces, introspected.as_ref(), &errands, replies).await?;
+    writing.end();
+    Ok(())
+}
+
+/// The answer to a plan, as a whole.
+pub(crate) async fn whole_answer(asking: Asking<'_>, plan: &Plan) -> Vec<u8> {
+    let mut sink = Sink::kept();
+    // What is kept can be corrected as long as it is written.
+    let _ = answer(asking, plan, &mut sink).await;
+    sink.out
 }
 
 /// Finds conditions whose variable is null, for which GraphQL has no answer.
@@ -97,51 +88,6 @@ fn condition_names<'p>(fields: &'p [Field], names: &mut Vec<&'p str>) {
             condition_names(fields, names);
         }
     }
-}
-
-fn gather<'p>(fields: &'p [Field], path: &mut Vec<Step>, errands: &mut Vec<Errand<'p>>) {
-    for field in fields {
-        path.push(Step::Field(field.name.to_string()));
-        match &field.does {
-            Does::Group(fields) => gather(fields, path, errands),
-            Does::Call(call) => errands.push(Errand { call, path: path.clone(), location: field.location }),
-            Does::Constant(_) | Does::Introspect => {}
-        }
-        path.pop();
-    }
-}
-
-fn write(
-    fields: &[Field],
-    results: &mut VecDeque<Fragment>,
-    introspected: Option<&JsonMap>,
-    errors: &mut Vec<GraphError>,
-    out: &mut Vec<u8>,
-) {
-    out.push(b'{');
-    for (index, field) in fields.iter().enumerate() {
-        if index > 0 {
-            out.push(b',');
-        }
-        out.push(b'"');
-        out.extend_from_slice(field.name.as_bytes());
-        out.extend_from_slice(b"\":");
-        match &field.does {
-            Does::Constant(json) => out.extend_from_slice(json.as_bytes()),
-            Does::Group(fields) => write(fields, results, introspected, errors, out),
-            Does::Introspect => {
-                let value = introspected.and_then(|data| data.get(&*field.name)).unwrap_or(&JsonValue::Null);
-                // Writing to memory does not fail.
-                let _ = serde_json::to_writer(&mut *out, value);
-            }
-            Does::Call(_) => {
-                let fragment = results.pop_front().unwrap_or_default();
-                out.extend_from_slice(if fragment.json.is_empty() { b"null" } else { &fragment.json });
-                errors.extend(fragment.errors);
-            }
-        }
-    }
-    out.push(b'}');
 }
 
 fn introspected(asking: Asking<'_>, plan: &Plan) -> (Option<JsonMap>, Vec<GraphError>) {
@@ -172,39 +118,38 @@ fn introspected(asking: Asking<'_>, plan: &Plan) -> (Option<JsonMap>, Vec<GraphE
 }
 
 /// Makes a call. An error takes its place in the answer.
-async fn run(asking: Asking<'_>, errand: &Errand<'_>) -> Fragment {
+async fn run<'p>(asking: Asking<'p>, errand: &Errand<'p>) -> Reply<'p> {
     match complete(asking, errand.call).await {
-        Ok(mut fragment) => {
-            for error in &mut fragment.errors {
-                *error = error.clone().at(&errand.path, errand.location);
-            }
-            fragment
+        Ok(Reply::Done(fragment)) => {
+            let errors = fragment.errors.into_iter().map(|error| errand.error(error)).collect();
+            Reply::Done(Fragment { errors, ..fragment })
         }
+        Ok(flowing) => flowing,
         Err(error) => {
             let empty = match errand.call.operation.verb {
                 // These are never null.
                 Verb::TypeByCategory | Verb::ResourcesByCategory | Verb::ApplyYamlAll => b"[]".to_vec(),
                 _ => Vec::new(),
             };
-            Fragment { json: empty, errors: vec![error.at(&errand.path, errand.location)] }
+            Reply::Done(Fragment { json: empty, errors: vec![errand.error(error)] })
         }
     }
 }
 
 /// Makes a call, and reads what its answer leads to.
-async fn complete(asking: Asking<'_>, call: &Call) -> Result<Fragment, GraphError> {
-    let fragment = make(asking, call).await?;
+async fn complete<'p>(asking: Asking<'p>, call: &'p Call) -> Result<Reply<'p>, GraphError> {
+    let reply = make(asking, call).await?;
     match &call.relations {
-        Some(tree) => relate::fill(asking, tree, fragment).await,
-        None => Ok(fragment),
+        Some(tree) => relate::fill(asking, tree, reply.whole().await?).await.map(Reply::Done),
+        None => Ok(reply),
     }
 }
 
-async fn make(asking: Asking<'_>, call: &Call) -> Result<Fragment, GraphError> {
+async fn make<'p>(asking: Asking<'p>, call: &'p Call) -> Result<Reply<'p>, GraphError> {
     let arguments = Arguments::new(asking, call);
     let kind = || kind_of(asking, call);
-    match call.operation.verb {
-        Verb::List => read::list(asking, &arguments, call, kind()?).await,
+    let made = match call.operation.verb {
+        Verb::List => return read::list(asking, &arguments, call, kind()?).await,
         Verb::Get => read::get(asking, &arguments, call, kind()?).await,
         Verb::Yaml => read::yaml(asking, &arguments, kind()?).await,
         Verb::TypeByCategory => category::types(asking, &arguments, call),
@@ -221,7 +166,8 @@ async fn make(asking: Asking<'_>, call: &Call) -> Result<Fragment, GraphError> {
             Code::Invalid,
             "a subscription needs Accept: text/event-stream or a WebSocket",
         )),
-    }
+    };
+    made.map(Reply::Done)
 }
 
 fn kind_of<'a>(asking: Asking<'a>, call: &Call) -> Result<&'a Kind, GraphError> {

@@ -58,6 +58,8 @@ pub(crate) struct Caller {
     pub(crate) id: String,
     /// Its name, if the cluster tells it.
     pub(crate) name: Option<Arc<str>>,
+    /// The keyed hash of its token.
+    key: u128,
     places: Arc<Semaphore>,
 }
 
@@ -126,6 +128,11 @@ impl Callers {
         self.prove(upstream, token).await
     }
 
+    /// Reviews the token of a caller anew, whatever is remembered of it.
+    pub(crate) async fn prove_again(&self, upstream: &Upstream, caller: &Caller) -> Result<(), GraphError> {
+        self.judged(upstream, &caller.authorization, caller.key).await.map(drop)
+    }
+
     /// Returns what the cluster has said about a token lately.
     pub(crate) async fn remembered(&self, token: &SecretString) -> Option<Result<Caller, GraphError>> {
         let key = self.key(token.expose_secret());
@@ -141,16 +148,19 @@ impl Callers {
         upstream: &Upstream,
         token: &SecretString,
     ) -> Result<Caller, GraphError> {
-        self.judged(upstream, token, self.key(token.expose_secret())).await
+        let header = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()));
+        let mut authorization = header.map_err(|_| refusal())?;
+        authorization.set_sensitive(true);
+        self.judged(upstream, &authorization, self.key(token.expose_secret())).await
     }
 
     async fn judged(
         &self,
         upstream: &Upstream,
-        token: &SecretString,
+        authorization: &HeaderValue,
         key: u128,
     ) -> Result<Caller, GraphError> {
-        match self.ask(upstream, token, key).await? {
+        match self.ask(upstream, authorization, key).await? {
             Verdict::Known(caller) => {
                 self.proven.insert(key, caller.clone()).await;
                 Ok(caller)
@@ -163,10 +173,12 @@ impl Callers {
         }
     }
 
-    async fn ask(&self, upstream: &Upstream, token: &SecretString, key: u128) -> Result<Verdict, GraphError> {
-        let header = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()));
-        let Ok(mut authorization) = header else { return Ok(Verdict::Refused) };
-        authorization.set_sensitive(true);
+    async fn ask(
+        &self,
+        upstream: &Upstream,
+        authorization: &HeaderValue,
+        key: u128,
+    ) -> Result<Verdict, GraphError> {
         let caller = |name: Option<String>| {
             let who = name.clone().unwrap_or_else(|| format!("{key:x}"));
             let places = self.places.get_with(who.clone(), || Arc::new(Semaphore::new(self.in_flight)));
@@ -174,6 +186,7 @@ impl Callers {
                 authorization: authorization.clone(),
                 id: who,
                 name: name.map(Arc::from),
+                key,
                 places,
             })
         };
@@ -185,7 +198,7 @@ impl Callers {
             } else {
                 body
             };
-            match upstream.ask(&authorization, Question::review(path, &body), MAX_REVIEW).await? {
+            match upstream.ask(authorization, Question::review(path, &body), MAX_REVIEW).await? {
                 Ok(review) => {
                     let name = text_at(&review, &["status", "userInfo", "username"]);
                     let is_nobody = name.as_deref() == Some("system:anonymous");

@@ -3,15 +3,19 @@
 mod cursor;
 mod items;
 mod list;
+mod listing;
 mod selection;
 #[cfg(test)]
 mod tests;
+mod walk;
 mod writer;
 
 pub(crate) use self::{
     cursor::{Cursor, Malformed, at, says, text_at},
     items::list_of,
     list::{ListError, ListField, ListSelection, Order, list, quoted},
+    listing::{Listing, is_streamable},
     selection::{Guard, Selected, Selection, Shape, When},
+    walk::{Found, Walk},
     writer::{Mismatch, Step, Writer, quote},
 };

@@ -5,6 +5,7 @@ mod follower;
 mod hub;
 mod known;
 mod logs;
+mod rights;
 mod watching;
 
 use std::sync::Arc;
@@ -15,7 +16,6 @@ use apollo_compiler::{
 };
 use futures::stream::{self, Stream};
 use portolan_runtime::tasks::Tasks;
-use secrecy::SecretString;
 use tokio::sync::mpsc;
 
 pub(crate) use self::hub::Hub;
@@ -37,9 +37,9 @@ const WAITING: usize = 16;
 #[derive(Clone, Debug)]
 pub(crate) enum Message {
     /// An answer, and the resource version from which a later subscription can resume.
-    Next(Vec<u8>, Option<String>),
+    Next(Box<[u8]>, Option<Box<str>>),
     /// The error that ends the subscription.
-    Failed(GraphError),
+    Failed(Box<GraphError>),
 }
 
 /// A subscriber and its subscription.
@@ -48,10 +48,8 @@ pub(crate) struct Subscriber {
     pub(crate) state: Arc<State>,
     /// The cluster.
     pub(crate) served: Served,
-    /// The caller.
+    /// The caller, whose token is proven again periodically.
     pub(crate) caller: Caller,
-    /// Its token, which is proven again periodically.
-    pub(crate) token: SecretString,
     /// The plan.
     pub(crate) plan: Arc<Plan>,
     /// The variables, coerced.
@@ -127,7 +125,7 @@ pub(crate) fn subscribe(
         metrics.metrics.subscribed(&cluster, -1);
         if let Err(error) = ended {
             // The client may be gone already.
-            let _ = sender.send(Message::Failed(root.error(error))).await;
+            let _ = sender.send(Message::Failed(Box::new(root.error(error)))).await;
         }
     });
     Ok(stream::unfold(receiver, async |mut receiver| {

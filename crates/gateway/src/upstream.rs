@@ -1,5 +1,6 @@
 //! Calls of API servers, each with the token of its caller and no other credential.
 
+mod feed;
 mod live;
 mod path;
 mod question;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderValue, Request, StatusCode};
 use portolan_runtime::{
-    capped::{self, CappedError},
+    capped,
     client::{
         ClientError,
         carrier::{Answer, Carrier, Destination, NoAnswer},
@@ -20,7 +21,9 @@ use portolan_runtime::{
 };
 use tokio::time::Instant;
 
+use self::feed::{BEGINNING, Failed};
 pub(crate) use self::{
+    feed::Feed,
     path::{Path, checked_name, checked_namespace},
     question::{JSON, METADATA, METADATA_LIST, Question},
     refused::Refused,
@@ -43,40 +46,42 @@ pub(crate) struct Upstream {
     calls: Calls,
 }
 
-/// A request without a whole answer.
-struct Failed {
-    error: GraphError,
-    /// `true` if the connection was lost, so that another one may do.
-    is_lost: bool,
-}
-
-impl From<GraphError> for Failed {
-    fn from(error: GraphError) -> Self {
-        Self { error, is_lost: false }
-    }
-}
-
 impl Upstream {
     /// Configures connections, which are made when they are needed.
     pub(crate) async fn new(to: &Destination, calls: Calls) -> Result<Self, ClientError> {
         Ok(Self { carrier: Carrier::new(to).await?, calls })
     }
 
-    /// Sends a request and reads the whole answer, up to a limit. A read whose connection is lost is sent once more:
-    /// servers close idle connections at the moment in which a request takes one, too.
+    /// Sends a request and reads the whole answer, up to a limit.
     pub(crate) async fn ask(
         &self,
         authorization: &HeaderValue,
         question: Question,
         limit: usize,
     ) -> Result<Result<Bytes, Refused>, GraphError> {
-        let again = question.changes_nothing().then(|| question.clone());
-        match (self.whole(authorization, question, limit).await, again) {
-            (Err(Failed { is_lost: true, .. }), Some(question)) => {
-                self.whole(authorization, question, limit).await.map_err(|failed| failed.error)
-            }
-            (result, _) => result.map_err(|failed| failed.error),
+        match self.open(authorization, question, limit).await? {
+            Ok(feed) => feed.whole().await.map(Ok),
+            Err(refused) => Ok(Err(refused)),
         }
+    }
+
+    /// Sends a request and reads the beginning of the answer. A read whose connection is lost until then is sent once
+    /// more: servers close idle connections at the moment in which a request takes one, too.
+    pub(crate) async fn open(
+        &self,
+        authorization: &HeaderValue,
+        question: Question,
+        limit: usize,
+    ) -> Result<Result<Feed, Refused>, GraphError> {
+        let again = question.changes_nothing().then(|| question.clone());
+        let opened = match (self.opened(authorization, question, limit).await, again) {
+            (Err(Failed { is_lost: true, .. }), Some(question)) => {
+                self.opened(authorization, question, limit).await
+            }
+            (result, _) => result,
+        };
+        let (status, feed) = opened.map_err(|failed| failed.error)?;
+        Ok(if status.is_success() { Ok(feed) } else { Err(Refused { status, body: feed.whole().await? }) })
     }
 
     /// Sends a request and returns an answer that is yet to be read.
@@ -109,21 +114,16 @@ impl Upstream {
         }
     }
 
-    async fn whole(
+    async fn opened(
         &self,
         authorization: &HeaderValue,
         question: Question,
         limit: usize,
-    ) -> Result<Result<Bytes, Refused>, Failed> {
+    ) -> Result<(StatusCode, Feed), Failed> {
         let (status, body) = self.head(authorization, question).await?;
-        let body = capped::read(body, limit).await.map_err(|error| match error {
-            CappedError::TooLarge => too_large(limit).into(),
-            CappedError::Broken(_) => Failed {
-                error: GraphError::new(Code::Unavailable, "the answer of the API server broke off"),
-                is_lost: true,
-            },
-        })?;
-        Ok(if status.is_success() { Ok(body) } else { Err(Refused { status, body }) })
+        let mut feed = Feed::new(body, limit)?;
+        feed.read_to(BEGINNING).await?;
+        Ok((status, feed))
     }
 
     async fn head(
@@ -168,10 +168,4 @@ fn class(status: StatusCode) -> &'static str {
 
 fn no_url() -> GraphError {
     GraphError::new(Code::Invalid, "the request makes no valid URL")
-}
-
-fn too_large(limit: usize) -> GraphError {
-    let message =
-        format!("the answer of the API server is larger than {limit} bytes: use limit, or select less");
-    GraphError::new(Code::ResponseTooLarge, message)
 }

@@ -191,17 +191,18 @@ impl Server {
         let address = guest.address;
         // Without it, answers of two parts wait for each other; if it fails, they do.
         let _ = stream.set_nodelay(true);
+        // Each future has a box of its own, since a connection keeps the memory of the largest one in it.
         let Some(tls) = &self.tls else {
-            return self.http(TokioIo::new(stream), None, guest).await;
+            return Box::pin(self.http(TokioIo::new(stream), None, guest)).await;
         };
         let handshake = TlsAcceptor::from(tls.config()).accept(stream);
-        let Ok(Ok(stream)) = timeout(CLIENT_TIMEOUT, handshake).await else {
+        let Ok(Ok(stream)) = Box::pin(timeout(CLIENT_TIMEOUT, handshake)).await else {
             return debug!(%address, "no TLS handshake");
         };
         let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
         let certificate =
             certificate.and_then(|certificate| CertificateSubject::of(certificate)).map(Arc::new);
-        self.http(TokioIo::new(stream), certificate, guest).await;
+        Box::pin(self.http(TokioIo::new(stream), certificate, guest)).await;
     }
 
     async fn http<S>(self: Arc<Self>, stream: S, certificate: Option<Arc<CertificateSubject>>, guest: Guest)
@@ -213,7 +214,7 @@ impl Server {
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
             let server = Arc::clone(&self);
             request.extensions_mut().insert(peer.clone());
-            async move { Ok::<_, std::convert::Infallible>(server.answer(request).await) }
+            async move { Ok::<_, std::convert::Infallible>(Box::pin(server.answer(request)).await) }
         });
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder.http1().timer(TokioTimer::new()).header_read_timeout(CLIENT_TIMEOUT).max_headers(64);

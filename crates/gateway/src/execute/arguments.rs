@@ -90,6 +90,11 @@ impl<'a> Arguments<'a> {
         Ok(path.with_some("fieldSelector", self.text("fieldselector")?.as_deref()))
     }
 
+    /// Returns `true` if a list has no objects of several namespaces.
+    pub(crate) fn is_of_one_namespace(&self, resource: &Resource) -> Result<bool, GraphError> {
+        Ok(!resource.is_namespaced || self.text("namespace")?.is_some_and(|namespace| !namespace.is_empty()))
+    }
+
     /// Adds the options that all writes have.
     pub(crate) fn write_options(&self, path: Path) -> Result<Path, GraphError> {
         let path = path.with_some("fieldManager", self.text("fieldManager")?.as_deref());

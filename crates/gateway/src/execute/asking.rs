@@ -4,13 +4,14 @@ use apollo_compiler::{response::JsonMap, validation::Valid};
 use bytes::Bytes;
 use http::HeaderValue;
 
+use super::unreadable::mismatched;
 use crate::{
     document::Resource,
     endpoint::Endpoint,
-    error::{Code, GraphError},
+    error::GraphError,
     memory::Reading,
     scan::Mismatch,
-    upstream::{self, Question},
+    upstream::{self, Feed, Question},
 };
 
 /// The context of a request.
@@ -31,7 +32,12 @@ pub(crate) struct Asking<'a> {
 impl Asking<'_> {
     /// Sends a request and returns the answer. A refusal is an error that begins with `doing`, if it is given.
     pub(crate) async fn ask(&self, question: Question, doing: Option<&str>) -> Result<Bytes, GraphError> {
-        let answer = self.endpoint.upstream.ask(self.authorization, question, self.max_response).await?;
+        self.open(question, doing).await?.whole().await
+    }
+
+    /// The same for an answer that is read while it comes.
+    pub(crate) async fn open(&self, question: Question, doing: Option<&str>) -> Result<Feed, GraphError> {
+        let answer = self.endpoint.upstream.open(self.authorization, question, self.max_response).await?;
         answer.map_err(|refused| upstream::of_answer(&refused, doing))
     }
 
@@ -68,11 +74,7 @@ impl Fragment {
     }
 
     /// A part with values that do not fit the schema.
-    pub(crate) fn with(json: Vec<u8>, mismatches: Vec<Mismatch>) -> Self {
-        let error = |mismatch: Mismatch| {
-            let message = format!("the API server's value is not {}, as the schema says", mismatch.expected);
-            GraphError::new(Code::Internal, message).at(&mismatch.path, None)
-        };
-        Self { json, errors: mismatches.into_iter().map(error).collect() }
+    pub(crate) fn with(json: Vec<u8>, mismatches: &[Mismatch]) -> Self {
+        Self { json, errors: mismatches.iter().map(mismatched).collect() }
     }
 }

@@ -1,19 +1,21 @@
 //! Reads: each is one request, and the selected fields are written from the bytes of its answer.
 
-use bytes::Bytes;
 use http::StatusCode;
 
 use super::{
     arguments::Arguments,
     asking::{Asking, Fragment},
+    flow::Flow,
+    reply::Reply,
+    unreadable::{broken, unlistable},
 };
 use crate::{
     error::{Code, GraphError},
     memory,
     plan::{Call, Wanted},
-    scan::{self, Cursor, ListError, Malformed, Order, Selection, Writer},
+    scan::{self, Cursor, ListSelection, Malformed, Order, Selection, Writer},
     schema::Kind,
-    upstream::{self, JSON, METADATA, METADATA_LIST, Question, Refused},
+    upstream::{self, Feed, JSON, METADATA, METADATA_LIST, Question, Refused},
     yaml,
 };
 
@@ -23,11 +25,11 @@ async fn fetch(
     call: &Call,
     path: String,
     (question, metadata): (impl Fn(String, &'static str) -> Question, Option<&'static str>),
-) -> Result<Result<Bytes, Refused>, GraphError> {
+) -> Result<Result<Feed, Refused>, GraphError> {
     let kind = call.operation.kind.unwrap_or_default();
     let (upstream, who, limit) = (&asking.endpoint.upstream, asking.authorization, asking.max_response);
     if let Some(metadata) = metadata.filter(|_| asking.endpoint.gives_metadata(kind)) {
-        let answer = upstream.ask(who, question(path.clone(), metadata), limit).await?;
+        let answer = upstream.open(who, question(path.clone(), metadata), limit).await?;
         match answer {
             Err(refused) if refused.status == StatusCode::NOT_ACCEPTABLE => {
                 asking.endpoint.refuses_metadata(kind);
@@ -35,16 +37,16 @@ async fn fetch(
             answer => return Ok(answer),
         }
     }
-    upstream.ask(who, question(path, JSON), limit).await
+    upstream.open(who, question(path, JSON), limit).await
 }
 
 /// A list.
-pub(crate) async fn list(
-    asking: Asking<'_>,
+pub(crate) async fn list<'p>(
+    asking: Asking<'p>,
     arguments: &Arguments<'_>,
-    call: &Call,
+    call: &'p Call,
     kind: &Kind,
-) -> Result<Fragment, GraphError> {
+) -> Result<Reply<'p>, GraphError> {
     let Wanted::List(selection) = &call.wanted else { return Err(unplanned()) };
     let sort_by = arguments.text("sortBy")?.filter(|path| !path.is_empty());
     let order = sort_by.as_deref().map(Order::by);
@@ -52,8 +54,8 @@ pub(crate) async fn list(
         let mut writer = Writer::with_capacity(found.bytes().min(1 << 20) / 8 + 128);
         let (metadata, items) = (found.metadata(), found.items());
         scan::list_of(&mut writer, (metadata.as_bytes(), &items), selection, order.as_ref())
-            .map_err(unlisted)?;
-        return Ok(Fragment::with(writer.out, writer.mismatches));
+            .map_err(unlistable)?;
+        return Ok(Reply::Done(Fragment::with(writer.out, &writer.mismatches)));
     }
     let limit = arguments.number("limit")?.filter(|limit| *limit > 0).map(|limit| limit.to_string());
     let path = arguments.list_path(&kind.resource)?.with_some("limit", limit.as_deref());
@@ -61,10 +63,21 @@ pub(crate) async fn list(
     let sorts_metadata = sort_by.as_deref().is_none_or(|path| path.starts_with("metadata."));
     let is_enough = sorts_metadata && call.wanted.is_metadata_only();
     let answer = fetch(asking, call, path, (Question::list, is_enough.then_some(METADATA_LIST))).await?;
-    let json = answer.map_err(|refused| upstream::of_answer(&refused, Some("unable to list objects")))?;
+    let feed = answer.map_err(|refused| upstream::of_answer(&refused, Some("unable to list objects")))?;
+    let of = (asking.endpoint, call.operation.kind.unwrap_or_default());
+    // API servers list by namespace and name.
+    let is_by_name = arguments.is_of_one_namespace(&kind.resource)? && of.0.lists_by_name(of.1);
+    let is_in_order = order.as_ref().is_none_or(|order| is_by_name && order.is_by_name());
+    if is_in_order && !feed.is_over() && scan::is_streamable(selection, feed.bytes()) {
+        return Ok(Reply::Flowing(Box::new(Flow::new(feed, selection, order, of))));
+    }
+    whole_list(&feed.whole().await?, selection, order.as_ref()).map(Reply::Done)
+}
+
+fn whole_list(json: &[u8], selection: &ListSelection, order: Option<&Order>) -> Result<Fragment, GraphError> {
     let mut writer = Writer::with_capacity(json.len().min(1 << 20) / 8 + 128);
-    scan::list(&mut writer, &json, selection, order.as_ref()).map_err(unlisted)?;
-    Ok(Fragment::with(writer.out, writer.mismatches))
+    scan::list(&mut writer, json, selection, order).map_err(unlistable)?;
+    Ok(Fragment::with(writer.out, &writer.mismatches))
 }
 
 /// One object.
@@ -81,8 +94,8 @@ pub(crate) async fn get(
     let answer =
         fetch(asking, call, path, (Question::get, call.wanted.is_metadata_only().then_some(METADATA)))
             .await?;
-    let json = answer.map_err(|refused| upstream::of_answer(&refused, None))?;
-    selected(&json, call)
+    let feed = answer.map_err(|refused| upstream::of_answer(&refused, None))?;
+    selected(&feed.whole().await?, call)
 }
 
 /// One object as YAML.
@@ -113,19 +126,7 @@ pub(crate) fn selected(json: &[u8], call: &Call) -> Result<Fragment, GraphError>
 pub(crate) fn object(json: &[u8], selection: &Selection) -> Result<Fragment, GraphError> {
     let mut writer = Writer::with_capacity(json.len().min(4096));
     writer.object(&mut Cursor::new(json), selection).map_err(broken)?;
-    Ok(Fragment::with(writer.out, writer.mismatches))
-}
-
-/// An error for an answer that is not JSON.
-pub(crate) fn broken(malformed: Malformed) -> GraphError {
-    GraphError::new(Code::Unavailable, format!("the API server's answer cannot be read: {malformed}"))
-}
-
-fn unlisted(error: ListError) -> GraphError {
-    match error {
-        ListError::Malformed(malformed) => broken(malformed),
-        ListError::NoSuchField => GraphError::new(Code::Invalid, ListError::NoSuchField.to_string()),
-    }
+    Ok(Fragment::with(writer.out, &writer.mismatches))
 }
 
 fn unplanned() -> GraphError {

@@ -18,7 +18,7 @@ use self::{
     leads::Of,
     reads::{Child, Reads},
 };
-use super::{Asking, Fragment, read::broken};
+use super::{Asking, Fragment, broken};
 use crate::{
     error::{Code, GraphError},
     plan::Tree,

@@ -178,7 +178,7 @@ impl Question<'_> {
             max_response: self.share,
             reading: Some(reading),
         };
-        let answer = execute::answer(asking, &plan).await;
+        let answer = execute::whole_answer(asking, &plan).await;
         let whole: Whole = serde_json::from_slice(&answer)
             .map_err(|_| one(GraphError::new(Code::Internal, "the answer of the cluster cannot be read")))?;
         Ok(Part::Answered { block: whole.data, errors: whole.errors, missing })

@@ -105,14 +105,16 @@ pub(crate) fn compressed(status: StatusCode, media: Media, body: Vec<u8>, asked:
         return json(status, media, body);
     }
     match tokio::task::block_in_place(|| gzip(&body)) {
-        Ok(packed) => {
-            let mut response = json(status, media, packed);
-            response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-            response.headers_mut().append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
-            response
-        }
+        Ok(body) => packed(json(status, media, body)),
         Err(_) => json(status, media, body),
     }
+}
+
+/// Marks an answer as compressed.
+pub(super) fn packed(mut response: Response) -> Response {
+    response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    response.headers_mut().append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+    response
 }
 
 /// Returns `true` if the client accepts gzip.

@@ -14,16 +14,14 @@ use crate::{
     state::{Served, State},
 };
 
-/// Returns the cluster, the caller and the token.
+/// Returns the cluster and the caller.
 pub(crate) async fn enter(
     state: &State,
     cluster: &str,
     headers: &HeaderMap,
     peer: &Peer,
-) -> Result<(Served, Caller, SecretString), Problem> {
-    let token = token(headers)?;
-    let (served, caller) = identify(state, cluster, &token, peer).await?;
-    Ok((served, caller, token))
+) -> Result<(Served, Caller), Problem> {
+    identify(state, cluster, &token(headers)?, peer).await
 }
 
 /// The token of a request.

@@ -81,7 +81,8 @@ async fn respond(
         Sent::One(params) => {
             let answer = answered(&asker, &params, who).await?;
             if media == Media::Events {
-                return Ok(stream::once(&answer));
+                let (before, after) = stream::AROUND_ONE;
+                return Ok(stream::respond([before.as_bytes(), &answer, after.as_bytes()].concat().into()));
             }
             Ok(compressed(StatusCode::OK, media, answer, &parts.headers))
         }

@@ -2,18 +2,14 @@
 
 use std::sync::Arc;
 
-use apollo_compiler::{
-    executable::OperationType, request::coerce_variable_values, response::JsonMap, validation::Valid,
-};
 use axum::{
     Extension,
     body::Body,
     extract::{FromRequestParts as _, Path, Request, State as Shared, WebSocketUpgrade},
     response::{IntoResponse as _, Response},
 };
-use http::{Method, StatusCode, header, request::Parts};
+use http::{HeaderMap, Method, StatusCode, header, request::Parts};
 use portolan_runtime::server::{Peer, bearer::bearer, body::read_up_to};
-use secrecy::SecretString;
 use tokio::{
     sync::OwnedSemaphorePermit,
     time::{Instant, timeout},
@@ -21,29 +17,33 @@ use tokio::{
 use tracing::info;
 
 use super::{
-    Params, Problem,
-    answer::{compressed, json},
+    Problem,
+    answer::{accepts_gzip, compressed, json, packed},
     enter, etag,
     negotiate::{self, Media},
     params::{self, Sent},
+    parts::{self, Made, Rest},
+    prepared::{Prepared, prepared},
+    record::Record,
     socket, stream,
 };
 use crate::{
     error::{Code, GraphError, only_errors},
-    execute::{self, Asking, null_conditions},
+    execute::{PART, Sink, Stopped},
     identity::Caller,
-    memory::{self, Reading, Wishes},
-    plan::Plan,
+    memory,
     state::{Served, State},
-    subscribe::{Subscriber, subscribe},
+    subscribe::subscribe,
 };
 
+/// Size up to which a list that is still coming is kept for an answer to GET, so that it has a tag.
+const TAGGED: usize = 1024 * 1024;
+
 /// An authenticated request.
-struct Asked<'a> {
-    state: &'a Arc<State>,
-    served: &'a Served,
-    caller: &'a Caller,
-    token: &'a SecretString,
+struct Asked {
+    state: Arc<State>,
+    served: Served,
+    caller: Caller,
 }
 
 /// Serves every method of `/{cluster}/graphql`.
@@ -58,39 +58,34 @@ pub(crate) async fn serve(
     }
     let begin = Instant::now();
     let media = negotiate::accepted(request.headers());
-    let (served, caller, token) = match enter(&state, &cluster, request.headers(), &peer).await {
+    let (served, caller) = match enter(&state, &cluster, request.headers(), &peer).await {
         Ok(entered) => entered,
         Err(problem) => {
             info!(target: "access", cluster, address = %peer.address.ip(), status = problem.status.as_u16(), "refused");
             return problem.respond(media.unwrap_or(Media::Json));
         }
     };
-    let asked = Asked { state: &state, served: &served, caller: &caller, token: &token };
-    let response = match media {
+    let (name, address) = (caller.name.clone(), peer.address.ip());
+    let record = Record { state: Arc::clone(&state), cluster, caller: name, address, begin };
+    let asked = Asked { state: Arc::clone(&state), served, caller };
+    let answer = match media {
         None => {
             let message =
                 "answers are application/graphql-response+json, application/json or text/event-stream";
-            Problem::new(StatusCode::NOT_ACCEPTABLE, GraphError::new(Code::BadRequest, message))
-                .respond(Media::Json)
+            Err(Problem::new(StatusCode::NOT_ACCEPTABLE, GraphError::new(Code::BadRequest, message)))
         }
-        Some(media) => match timeout(state.limits.request_timeout, respond(&asked, media, request)).await {
-            Ok(Ok(response)) => response,
-            Ok(Err(problem)) => problem.respond(media),
-            Err(_) => too_slow().respond(media),
-        },
+        Some(media) => timeout(state.limits.request_timeout, respond(asked, media, request))
+            .await
+            .unwrap_or_else(|_| Err(too_slow())),
     };
-    let (status, took) = (response.status(), begin.elapsed());
-    let result = if status.is_success() {
-        "ok"
-    } else if status.is_server_error() {
-        "failed"
-    } else {
-        "refused"
-    };
-    state.metrics.answered(&cluster, result, took);
-    let (who, milliseconds) = (caller.name.as_deref().unwrap_or("-"), took.as_millis());
-    info!(target: "access", cluster, caller = who, address = %peer.address.ip(), status = status.as_u16(), milliseconds, "answered");
-    response
+    match answer {
+        Ok(Answer::Begun(response, rest)) => {
+            state.tasks.spawn_graceful(record.until_whole(rest));
+            response
+        }
+        Ok(Answer::Whole(response)) => record.of(response),
+        Err(problem) => record.of(problem.respond(media.unwrap_or(Media::Json))),
+    }
 }
 
 /// Opens a WebSocket. Browsers cannot send a header with it, so its first message has the token.
@@ -117,48 +112,93 @@ pub(crate) fn place(caller: &Caller) -> Result<OwnedSemaphorePermit, Problem> {
     caller.place().ok_or_else(|| Problem::of(GraphError::new(Code::TooManyRequests, message)))
 }
 
-async fn respond(asked: &Asked<'_>, media: Media, request: Request<Body>) -> Result<Response, Problem> {
-    let place = place(asked.caller)?;
+/// A response, with the work that is left of it.
+enum Answer {
+    Whole(Response),
+    Begun(Response, Rest),
+}
+
+async fn respond(asked: Asked, media: Media, request: Request<Body>) -> Result<Answer, Problem> {
+    let place = place(&asked.caller)?;
     let (parts, body) = request.into_parts();
     let may_write = parts.method == Method::POST;
-    match sent(asked.state, &parts, body).await? {
+    let (queries, is_batch) = match sent(&asked.state, &parts, body).await? {
         Sent::One(params) => {
-            let prepared = match prepared(asked.state, asked.served, &params) {
+            let prepared = match prepared(&asked.state, &asked.served, &params) {
                 Ok(prepared) => prepared,
-                Err(problem) => return Ok(refused(&problem, media)),
+                Err(problem) => return Ok(Answer::Whole(refused(&problem, media))),
             };
             prepared.check_method(may_write)?;
             if prepared.is_subscription() {
                 drop(place);
-                return follow(asked, prepared, media, &parts);
+                return follow(&asked, prepared, media, &parts).map(Answer::Whole);
             }
-            let answer = prepared.execute(asked.state, asked.served, asked.caller).await;
-            if media == Media::Events {
-                return Ok(stream::once(&answer));
-            }
-            if may_write {
-                return Ok(compressed(StatusCode::OK, media, answer, &parts.headers));
-            }
-            let tag = etag::of(&asked.caller.id, memory::untold(&answer));
-            let response = compressed(StatusCode::OK, media, answer, &parts.headers);
-            Ok(etag::kept(&tag, &parts.headers, response))
+            (vec![Ok(prepared)], false)
         }
         Sent::Batch(batch) => {
-            let mut all = vec![b'['];
-            for (index, params) in batch.iter().enumerate() {
-                if index > 0 {
-                    all.push(b',');
-                }
-                match prepared(asked.state, asked.served, params) {
-                    Ok(prepared) => {
-                        all.extend(prepared.execute(asked.state, asked.served, asked.caller).await);
-                    }
-                    Err(problem) => all.extend(only_errors(&problem.errors)),
-                }
-            }
-            all.push(b']');
-            Ok(compressed(StatusCode::OK, media, all, &parts.headers))
+            let queries = batch.iter().map(|params| prepared(&asked.state, &asked.served, params)).collect();
+            (queries, true)
         }
+    };
+    let media = if is_batch && media == Media::Events { Media::Response } else { media };
+    let caller = asked.caller.id.clone();
+    let room = if may_write { PART } else { TAGGED };
+    let made = parts::make(room, move |sink| written(asked, (queries, is_batch), media, sink, place)).await;
+    Ok(match made {
+        Made::Whole(answer) if may_write || media == Media::Events => {
+            Answer::Whole(whole(media, answer, &parts.headers))
+        }
+        Made::Whole(answer) => {
+            let tag = etag::of(&caller, memory::untold(&answer));
+            Answer::Whole(etag::kept(&tag, &parts.headers, whole(media, answer, &parts.headers)))
+        }
+        Made::Begun(begun) => {
+            let is_packed = media != Media::Events && accepts_gzip(&parts.headers);
+            let (body, rest) = begun.leave(is_packed);
+            let response = if media == Media::Events {
+                stream::respond(body)
+            } else {
+                json(StatusCode::OK, media, body)
+            };
+            Answer::Begun(if is_packed { packed(response) } else { response }, rest)
+        }
+    })
+}
+
+/// Writes the answers to all queries of a request.
+async fn written(
+    asked: Asked,
+    (queries, is_batch): (Vec<Result<Prepared, Problem>>, bool),
+    media: Media,
+    mut sink: Sink,
+    _place: OwnedSemaphorePermit,
+) -> Result<Option<Vec<u8>>, Stopped> {
+    let (before, after) = match media {
+        Media::Events => stream::AROUND_ONE,
+        _ if is_batch => ("[", "]"),
+        _ => ("", ""),
+    };
+    sink.out.extend_from_slice(before.as_bytes());
+    for (index, query) in queries.iter().enumerate() {
+        if index > 0 {
+            sink.out.push(b',');
+        }
+        match query {
+            Ok(prepared) => {
+                prepared.write((&asked.state, &asked.served, &asked.caller), &mut sink).await?;
+            }
+            Err(problem) => sink.out.extend(only_errors(&problem.errors)),
+        }
+    }
+    sink.out.extend_from_slice(after.as_bytes());
+    sink.end().await
+}
+
+fn whole(media: Media, answer: Vec<u8>, asked: &HeaderMap) -> Response {
+    if media == Media::Events {
+        stream::respond(answer.into())
+    } else {
+        compressed(StatusCode::OK, media, answer, asked)
     }
 }
 
@@ -186,7 +226,7 @@ pub(super) async fn sent(state: &State, parts: &Parts, body: Body) -> Result<Sen
     }
 }
 
-fn follow(asked: &Asked<'_>, prepared: Prepared, media: Media, parts: &Parts) -> Result<Response, Problem> {
+fn follow(asked: &Asked, prepared: Prepared, media: Media, parts: &Parts) -> Result<Response, Problem> {
     if media != Media::Events {
         let message = "a subscription needs Accept: text/event-stream, or a WebSocket";
         return Ok(refused(&Problem::of(GraphError::new(Code::Invalid, message)), media));
@@ -194,7 +234,7 @@ fn follow(asked: &Asked<'_>, prepared: Prepared, media: Media, parts: &Parts) ->
     let last_seen =
         parts.headers.get("last-event-id").and_then(|value| value.to_str().ok()).map(str::to_owned);
     let field = prepared.field();
-    let subscriber = prepared.subscriber(asked.state, asked.served, asked.caller, asked.token, last_seen);
+    let subscriber = prepared.subscriber(&asked.state, &asked.served, &asked.caller, last_seen);
     let messages = subscribe(subscriber, &asked.state.tasks).map_err(Problem::of)?;
     Ok(stream::events(field, messages))
 }
@@ -216,83 +256,4 @@ fn is_about_the_query(problem: &Problem) -> bool {
         )
     };
     problem.status == StatusCode::BAD_REQUEST && problem.errors.iter().all(of_query)
-}
-
-/// A query that is ready for execution.
-pub(crate) struct Prepared {
-    plan: Arc<Plan>,
-    variables: Valid<JsonMap>,
-    wishes: Wishes,
-}
-
-/// Prepares a query, or says what is wrong with it.
-pub(crate) fn prepared(state: &State, served: &Served, params: &Params) -> Result<Prepared, Problem> {
-    let query = state.persisted.text(params.named()).map_err(Problem::of)?;
-    let endpoint = &served.endpoint;
-    let plan = endpoint.plan(&query, params.operation_name.as_deref(), state.limits.bounds());
-    let plan = plan.map_err(|errors| Problem { status: StatusCode::BAD_REQUEST, errors })?;
-    let none = JsonMap::new();
-    let given = params.variables.as_ref().unwrap_or(&none);
-    let variables = coerce_variable_values(&endpoint.api.schema, &plan.operation, given)
-        .map_err(|error| Problem::of(GraphError::new(Code::Invalid, error.message().to_string())))?;
-    if let Some(error) = null_conditions(&plan, &variables) {
-        return Err(Problem::of(error));
-    }
-    let wishes = Wishes::of(params.extensions.as_ref()).map_err(Problem::of)?;
-    Ok(Prepared { plan, variables, wishes })
-}
-
-impl Prepared {
-    /// Returns `true` for a subscription.
-    pub(crate) fn is_subscription(&self) -> bool {
-        self.plan.kind == OperationType::Subscription
-    }
-
-    /// The name of its first field.
-    pub(crate) fn field(&self) -> Box<str> {
-        self.plan.roots.first().map(|field| field.name.clone()).unwrap_or_default()
-    }
-
-    fn check_method(&self, may_write: bool) -> Result<(), Problem> {
-        if self.plan.kind == OperationType::Mutation && !may_write {
-            let error = GraphError::new(Code::BadRequest, "a mutation needs POST");
-            return Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, error));
-        }
-        Ok(())
-    }
-
-    /// Executes it and returns the answer.
-    pub(crate) async fn execute(&self, state: &State, served: &Served, caller: &Caller) -> Vec<u8> {
-        let reading = Reading::new(self.wishes, caller.name.clone());
-        let asking = Asking {
-            endpoint: &served.endpoint,
-            authorization: &caller.authorization,
-            variables: &self.variables,
-            max_response: state.limits.max_response_bytes,
-            reading: Some(&reading),
-        };
-        let mut answer = execute::answer(asking, &self.plan).await;
-        reading.tell(&mut answer);
-        answer
-    }
-
-    /// The subscriber that it makes.
-    pub(crate) fn subscriber(
-        self,
-        state: &Arc<State>,
-        served: &Served,
-        caller: &Caller,
-        token: &SecretString,
-        last_seen: Option<String>,
-    ) -> Subscriber {
-        Subscriber {
-            state: Arc::clone(state),
-            served: served.clone(),
-            caller: caller.clone(),
-            token: token.clone(),
-            plan: self.plan,
-            variables: self.variables,
-            last_seen,
-        }
-    }
 }

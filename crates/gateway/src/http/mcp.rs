@@ -21,8 +21,9 @@ use super::{
     Params, Problem,
     answer::json as answer_json,
     enter,
-    graphql::{place, prepared, too_slow},
+    graphql::{place, too_slow},
     negotiate::{self, Media},
+    prepared::prepared,
 };
 use crate::{
     error::{Code, GraphError, only_errors},
@@ -48,7 +49,7 @@ pub(super) async fn serve(
         let error = GraphError::new(Code::Forbidden, "pages of this origin may not ask");
         return Problem::new(StatusCode::FORBIDDEN, error).respond(Media::Json);
     }
-    let (served, caller, _) = match enter(&state, &cluster, request.headers(), &peer).await {
+    let (served, caller) = match enter(&state, &cluster, request.headers(), &peer).await {
         Ok(entered) => entered,
         Err(problem) => {
             info!(target: "access", cluster, address = %peer.address.ip(), status = problem.status.as_u16(), "refused");

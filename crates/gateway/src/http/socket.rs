@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 use tokio::{sync::mpsc, time::timeout};
 
-use super::{Params, Problem, graphql, identify};
+use super::{Params, Problem, graphql, identify, prepared};
 use crate::{
     identity::Caller,
     state::{Served, State},
@@ -56,7 +56,7 @@ pub(crate) async fn serve(
         Ok(Some(Ok(Frame::Text(text)))) => initialised(&state, &cluster, &peer, token, &text).await,
         Ok(_) => Err(INVALID),
     };
-    let (served, caller, token) = match entered {
+    let (served, caller) = match entered {
         Ok(entered) => entered,
         Err(close) => return end(&mut sink, close).await,
     };
@@ -67,7 +67,7 @@ pub(crate) async fn serve(
     let (sender, mut outgoing) = mpsc::channel(WAITING);
     let tasks = state.tasks.child();
     let mut session =
-        Session { state, served, caller, token, sender, tasks: tasks.clone(), running: HashMap::new() };
+        Session { state, served, caller, sender, tasks: tasks.clone(), running: HashMap::new() };
     let close = loop {
         tokio::select! {
             said = source.next() => match said {
@@ -106,7 +106,7 @@ async fn initialised(
     peer: &Peer,
     token: Option<SecretString>,
     text: &str,
-) -> Result<(Served, Caller, SecretString), Close> {
+) -> Result<(Served, Caller), Close> {
     let said: Said = serde_json::from_str(text).map_err(|_| INVALID)?;
     if said.kind != "connection_init" {
         return Err(UNAUTHORIZED);
@@ -117,17 +117,13 @@ async fn initialised(
     let bare = words.map(|words| words.strip_prefix("Bearer ").unwrap_or(words).trim().to_owned());
     let token =
         bare.filter(|token| !token.is_empty()).map(SecretString::from).or(token).ok_or(UNAUTHORIZED)?;
-    match identify(state, cluster, &token, peer).await {
-        Ok((served, caller)) => Ok((served, caller, token)),
-        Err(_) => Err(FORBIDDEN),
-    }
+    identify(state, cluster, &token, peer).await.map_err(|_| FORBIDDEN)
 }
 
 struct Session {
     state: Arc<State>,
     served: Served,
     caller: Caller,
-    token: SecretString,
     sender: mpsc::Sender<String>,
     tasks: Tasks,
     running: HashMap<String, Tasks>,
@@ -170,7 +166,6 @@ impl Session {
             state: Arc::clone(&self.state),
             served: self.state.served(&self.served.endpoint.name).unwrap_or_else(|| self.served.clone()),
             caller: self.caller.clone(),
-            token: self.token.clone(),
             sender: self.sender.clone(),
             id,
         };
@@ -188,7 +183,6 @@ struct Work {
     state: Arc<State>,
     served: Served,
     caller: Caller,
-    token: SecretString,
     sender: mpsc::Sender<String>,
     id: String,
 }
@@ -196,6 +190,10 @@ struct Work {
 impl Work {
     async fn run(&self, params: Params, tasks: &Tasks) {
         let done = self.answer(params, tasks).await;
+        if tasks.is_cancelled() {
+            // Who has said `complete` hears nothing more.
+            return;
+        }
         let last = match done {
             Ok(()) => json!({"id": self.id, "type": "complete"}),
             Err(problem) => {
@@ -209,7 +207,7 @@ impl Work {
 
     async fn answer(&self, params: Params, tasks: &Tasks) -> Result<(), Problem> {
         let _place = graphql::place(&self.caller)?;
-        let prepared = graphql::prepared(&self.state, &self.served, &params)?;
+        let prepared = prepared::prepared(&self.state, &self.served, &params)?;
         if !prepared.is_subscription() {
             let work = prepared.execute(&self.state, &self.served, &self.caller);
             let answer =
@@ -218,7 +216,7 @@ impl Work {
             return Ok(());
         }
         let field = prepared.field();
-        let subscriber = prepared.subscriber(&self.state, &self.served, &self.caller, &self.token, None);
+        let subscriber = prepared.subscriber(&self.state, &self.served, &self.caller, None);
         let mut messages = Box::pin(subscribe(subscriber, tasks).map_err(Problem::of)?);
         while let Some(message) = messages.next().await {
             match message {

@@ -13,6 +13,8 @@ use tokio::time::timeout;
 
 use crate::{error::GraphError, subscribe::Message};
 
+/// The last event. It has a line of data, because strict parsers drop events without one.
+const COMPLETE: &str = "event: complete\ndata:\n\n";
 /// Maximum silence of a stream: proxies close idle ones.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
@@ -36,13 +38,11 @@ pub(crate) fn events(field: Box<str>, messages: impl Stream<Item = Message> + Se
     respond(Body::from_stream(frames))
 }
 
-/// An answer that is one event.
-pub(crate) fn once(answer: &[u8]) -> Response {
-    let body = [frame(answer, None), complete()].concat();
-    respond(Body::from(body))
-}
+/// What stands around an answer that is the only event.
+pub(crate) const AROUND_ONE: (&str, &str) = ("event: next\ndata: ", "\n\nevent: complete\ndata:\n\n");
 
-fn respond(body: Body) -> Response {
+/// An answer in this form.
+pub(crate) fn respond(body: Body) -> Response {
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
@@ -66,12 +66,12 @@ async fn next(mut source: Source) -> Option<(Bytes, Source)> {
             }
             Ok(None) => {
                 source.stage = Stage::Over;
-                complete().into()
+                COMPLETE.into()
             }
         },
         Stage::Complete => {
             source.stage = Stage::Over;
-            complete().into()
+            COMPLETE.into()
         }
         Stage::Over => return None,
     };
@@ -88,9 +88,4 @@ pub(crate) fn failed(field: &str, error: &GraphError) -> Vec<u8> {
 fn frame(answer: &[u8], version: Option<&str>) -> Vec<u8> {
     let id = version.map(|version| format!("id: {version}\n")).unwrap_or_default();
     [b"event: next\n", id.as_bytes(), b"data: ", answer, b"\n\n"].concat()
-}
-
-/// The last event. It has a line of data, because strict parsers drop events without one.
-fn complete() -> Vec<u8> {
-    b"event: complete\ndata:\n\n".to_vec()
 }

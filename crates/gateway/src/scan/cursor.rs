@@ -2,7 +2,7 @@
 
 use memchr::memchr2;
 
-/// Text that is not JSON.
+/// Text that is not JSON. At its end, it may be the beginning of some.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the answer is not JSON at byte {at}")]
 pub(crate) struct Malformed {
@@ -26,6 +26,16 @@ impl<'a> Cursor<'a> {
     /// An error at this position.
     pub(crate) const fn malformed(&self) -> Malformed {
         Malformed { at: self.at }
+    }
+
+    /// An error at the end of the text, where more of it is missing.
+    const fn cut(&self) -> Malformed {
+        Malformed { at: self.bytes.len() }
+    }
+
+    /// The number of bytes that are consumed.
+    pub(crate) const fn position(&self) -> usize {
+        self.at
     }
 
     /// The next byte after white space.
@@ -95,7 +105,7 @@ impl<'a> Cursor<'a> {
         let mut from = start;
         loop {
             let rest = self.bytes.get(from..).unwrap_or_default();
-            let Some(found) = memchr2(b'"', b'\\', rest) else { return Err(self.malformed()) };
+            let Some(found) = memchr2(b'"', b'\\', rest) else { return Err(self.cut()) };
             if rest[found] == b'"' {
                 self.at = from + found + 1;
                 return Ok(&self.bytes[start..from + found]);
@@ -150,11 +160,17 @@ impl<'a> Cursor<'a> {
                 self.at += word.len();
                 return Ok(());
             }
+            if word.starts_with(rest) {
+                return Err(self.cut());
+            }
         }
         let is_number = |byte: &u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
         let length = rest.iter().take_while(|byte| is_number(byte)).count();
-        if length == 0 || !matches!(rest[0], b'0'..=b'9' | b'-') || !rest[length - 1].is_ascii_digit() {
+        if length == 0 || !matches!(rest[0], b'0'..=b'9' | b'-') {
             return Err(self.malformed());
+        }
+        if !rest[length - 1].is_ascii_digit() {
+            return Err(Malformed { at: self.at + length });
         }
         self.at += length;
         Ok(())

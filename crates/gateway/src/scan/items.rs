@@ -54,9 +54,7 @@ fn write_all<'p>(
         if index > 0 {
             writer.out.push(b',');
         }
-        writer.enter(index);
-        writer.object(&mut Cursor::new(item), selection)?;
-        writer.leave();
+        writer.item(&mut Cursor::new(item), selection, index)?;
     }
     writer.out.push(b']');
     Ok(())

@@ -54,6 +54,19 @@ impl ListSelection {
     }
 }
 
+impl ListField {
+    /// Writes a field of a list that has this metadata and no items.
+    pub(super) fn write_from(&self, metadata: &[u8], out: &mut Vec<u8>) {
+        match self {
+            Self::Items(_) => out.extend_from_slice(b"[]"),
+            Self::Constant(json) => out.extend_from_slice(json.as_bytes()),
+            Self::ResourceVersion => written(out, metadata, "resourceVersion", b"null"),
+            Self::Continue => written(out, metadata, "continue", b"\"\""),
+            Self::RemainingItemCount => written(out, metadata, "remainingItemCount", b"null"),
+        }
+    }
+}
+
 /// The order of items.
 #[derive(Clone, Debug)]
 pub(crate) struct Order {
@@ -69,12 +82,20 @@ pub(crate) enum ListError {
     /// The first item does not have the field to sort by.
     #[error("specified sortBy field does not exist")]
     NoSuchField,
+    /// The items of a list that is written while it comes are in another order.
+    #[error("the list is not in the expected order")]
+    Unordered,
 }
 
 impl Order {
     /// The order by a dotted path.
     pub(crate) fn by(path: &str) -> Self {
         Self { path: path.split('.').map(Box::from).collect() }
+    }
+
+    /// Returns `true` if it is that of the names.
+    pub(crate) fn is_by_name(&self) -> bool {
+        self.path.iter().map(|key| &**key).eq(["metadata", "name"])
     }
 
     /// The value that an item is sorted by.
@@ -119,22 +140,16 @@ pub(crate) fn list<'p>(
 }
 
 fn assemble(out: &mut Vec<u8>, selection: &ListSelection, metadata: &[u8], items: Vec<Vec<u8>>) {
-    let mut items = items.into_iter();
+    let mut items = items.into_iter().peekable();
     out.push(b'{');
     for (index, (label, field, _)) in selection.fields.iter().enumerate() {
         if index > 0 {
             out.push(b',');
         }
         out.extend_from_slice(label.as_bytes());
-        match field {
-            ListField::Items(_) => match items.next() {
-                Some(items) => out.extend_from_slice(&items),
-                None => out.extend_from_slice(b"[]"),
-            },
-            ListField::Constant(json) => out.extend_from_slice(json.as_bytes()),
-            ListField::ResourceVersion => written(out, metadata, "resourceVersion", b"null"),
-            ListField::Continue => written(out, metadata, "continue", b"\"\""),
-            ListField::RemainingItemCount => written(out, metadata, "remainingItemCount", b"null"),
+        match items.next_if(|_| matches!(field, ListField::Items(_))) {
+            Some(items) => out.extend_from_slice(&items),
+            None => field.write_from(metadata, out),
         }
     }
     out.push(b'}');
@@ -166,9 +181,7 @@ fn write_items<'p>(
     while more {
         let from = writer.out.len();
         let item = *cursor;
-        writer.enter(index);
-        writer.object(cursor, selection)?;
-        writer.leave();
+        writer.item(cursor, selection, index)?;
         writer.out.push(b',');
         if let Some(order) = order {
             let key = order.key(cursor.since(item))?;

@@ -46,6 +46,13 @@ struct Segment {
 
 const ABSENT: Segment = Segment { start: usize::MAX, end: 0 };
 
+/// A place in the output between two items.
+#[derive(Clone, Copy)]
+pub(super) struct Mark {
+    written: usize,
+    told: usize,
+}
+
 /// The writer of an answer.
 #[derive(Default)]
 pub(crate) struct Writer<'p> {
@@ -65,7 +72,12 @@ pub(crate) struct Writer<'p> {
 impl<'p> Writer<'p> {
     /// A writer with room for this number of bytes.
     pub(crate) fn with_capacity(bytes: usize) -> Self {
-        Self { out: Vec::with_capacity(bytes), ..Self::default() }
+        Self::after(Vec::with_capacity(bytes))
+    }
+
+    /// A writer that goes on where something was written before.
+    pub(crate) fn after(out: Vec<u8>) -> Self {
+        Self { out, ..Self::default() }
     }
 
     /// Writes the selected fields of the object at the cursor.
@@ -268,14 +280,30 @@ impl<'p> Writer<'p> {
         Ok(())
     }
 
-    /// Begins an entry of a list in the path of mismatches.
-    pub(super) fn enter(&mut self, index: usize) {
+    /// Writes the selected fields of an item of a list.
+    pub(super) fn item(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        selection: &'p Selection,
+        index: usize,
+    ) -> Result<(), Malformed> {
         self.path.push(Place::Index(index));
+        self.object(cursor, selection)?;
+        self.path.pop();
+        Ok(())
     }
 
-    /// Ends it.
-    pub(super) fn leave(&mut self) {
-        self.path.pop();
+    /// What there is now, apart from an item in the making.
+    pub(super) fn mark(&self) -> Mark {
+        Mark { written: self.out.len(), told: self.mismatches.len() }
+    }
+
+    /// Forgets what was written since, after an error.
+    pub(super) fn back_to(&mut self, mark: Mark) {
+        self.out.truncate(mark.written);
+        self.mismatches.truncate(mark.told);
+        self.segments.clear();
+        self.path.clear();
     }
 }
 

@@ -13,6 +13,7 @@ use super::{
     channel::{Member, News},
     hub::ChannelKey,
     known::{Change, Known, look},
+    rights::{may_watch, prove, question},
     watching::key,
 };
 use crate::{
@@ -21,13 +22,15 @@ use crate::{
     error::{Code, GraphError},
     execute::{Arguments, Asking, broken},
     plan::Wanted,
-    scan::{Cursor, Selection, Shape, Writer, at, quoted, text_at},
-    schema::Verb,
-    upstream::{self, JSON, Path, Question},
+    scan::{Cursor, Found, Selection, Shape, Walk, Writer, quoted, text_at},
+    upstream::{JSON, Question},
 };
 
 /// Interval at which the caller's access is proven again.
 const PROVE_EVERY: Duration = Duration::from_secs(8);
+
+/// A change, and what is selected from the object: once for each occurrence of `object`.
+type Told = (Change, Vec<Vec<u8>>);
 
 struct Follower<'a> {
     root: &'a Root,
@@ -60,7 +63,8 @@ pub(crate) async fn follow(
     let Wanted::Event(event) = &root.call.wanted else {
         return Err(GraphError::new(Code::Internal, "no events are planned"));
     };
-    may_watch(asking, &review).await?;
+    // What is done now and then is in boxes, so that a subscriber who waits takes little memory.
+    Box::pin(may_watch(asking, &review)).await?;
     let selects_object = event.fields.iter().any(|field| &*field.key == "object");
     let mut member = join(subscriber, resource, &path, from.as_ref());
     let mut follower = Follower {
@@ -73,7 +77,7 @@ pub(crate) async fn follow(
         floor: from.as_deref().and_then(|version| version.parse().ok()).unwrap_or_default(),
     };
     if from.is_none() {
-        follower.list(asking).await?;
+        Box::pin(follower.list(asking)).await?;
     }
     follower.follow(&mut member, asking, &review, subscriber).await
 }
@@ -90,71 +94,6 @@ fn join(subscriber: &Subscriber, resource: &Resource, path: &str, from: Option<&
     endpoint.hub.join(&key, endpoint, &subscriber.caller, &subscriber.state.tasks)
 }
 
-/// The path to watch, and the right that the caller needs for it.
-fn question(
-    arguments: &Arguments<'_>,
-    resource: &Resource,
-    verb: Verb,
-) -> Result<(String, serde_json::Value), GraphError> {
-    let name = &resource.name;
-    let mut attributes =
-        json!({"verb": "watch", "group": name.group, "version": name.version, "resource": resource.plural});
-    let path = if verb == Verb::WatchOne {
-        let (object, namespace) = (arguments.name()?, arguments.namespace(resource)?);
-        attributes["name"] = json!(object);
-        attributes["namespace"] = json!(namespace);
-        Path::of(resource, namespace.as_deref()).with("fieldSelector", &format!("metadata.name={object}"))
-    } else {
-        let namespace = arguments.text("namespace")?.unwrap_or_default();
-        if resource.is_namespaced {
-            attributes["namespace"] = json!(namespace);
-        }
-        let fields = arguments.text("fieldselector")?.unwrap_or_default();
-        // RBAC may grant the watch of one name only; then the review has to name it.
-        let named = fields
-            .split(',')
-            .find_map(|part| part.strip_prefix("metadata.name=").map(|name| name.trim_start_matches('=')));
-        if let Some(named) = named {
-            attributes["name"] = json!(named);
-        }
-        arguments.list_path(resource)?
-    };
-    Ok((path.text(), attributes))
-}
-
-async fn may_watch(asking: Asking<'_>, attributes: &serde_json::Value) -> Result<(), GraphError> {
-    let question = Question::access(attributes);
-    let answer = asking.endpoint.upstream.ask(asking.authorization, question, 1 << 20).await?;
-    let review = answer.map_err(|refused| upstream::of_answer(&refused, None))?;
-    match at(&review, &["status", "allowed"]) {
-        Ok(Some(b"true")) => Ok(()),
-        Ok(_) => {
-            let what = attributes["resource"].as_str().unwrap_or_default();
-            Err(GraphError::new(
-                Code::Forbidden,
-                format!("unable to watch objects: {what} is forbidden to the caller"),
-            ))
-        }
-        Err(malformed) => Err(broken(malformed)),
-    }
-}
-
-/// Proves the token and the right to watch again. An outage does not end the subscription.
-async fn prove(
-    subscriber: &Subscriber,
-    asking: Asking<'_>,
-    review: &serde_json::Value,
-) -> Result<(), GraphError> {
-    let ends =
-        |error: GraphError| matches!(error.code, Code::Unauthenticated | Code::Forbidden).then_some(error);
-    let upstream = &subscriber.served.endpoint.upstream;
-    let proven = subscriber.served.callers.prove(upstream, &subscriber.token).await;
-    if let Some(error) = proven.err().and_then(ends) {
-        return Err(error);
-    }
-    may_watch(asking, review).await.err().and_then(ends).map_or(Ok(()), Err)
-}
-
 impl Follower<'_> {
     /// Passes on events until the caller loses access.
     async fn follow(
@@ -169,7 +108,7 @@ impl Follower<'_> {
             tokio::select! {
                 news = member.news.recv() => match news {
                     Ok(News::Event(event)) => self.heard(&event).await?,
-                    Ok(News::Gap) | Err(RecvError::Lagged(_)) => self.list(asking).await?,
+                    Ok(News::Gap) | Err(RecvError::Lagged(_)) => Box::pin(self.list(asking)).await?,
                     Err(RecvError::Closed) => return Ok(()),
                 },
                 _ = member.ended.changed() => {
@@ -177,33 +116,43 @@ impl Follower<'_> {
                     return error.map_or(Ok(()), Err);
                 }
                 _ = proof.tick() => {
-                    let proof = prove(subscriber, asking, review);
-                    asking.endpoint.hub.prove((&subscriber.caller, review), proof).await?;
+                    let proof = Box::pin(prove(subscriber, asking, review));
+                    Box::pin(asking.endpoint.hub.prove((&subscriber.caller, review), proof)).await?;
                 }
             }
         }
     }
 
-    /// Lists everything, and sends what the subscriber does not know, deletions included.
+    /// Lists everything, and sends what the subscriber does not know, deletions included. Only what will be sent is kept
+    /// of the list.
     async fn list(&mut self, asking: Asking<'_>) -> Result<(), GraphError> {
         let question = Question::list(self.path.clone(), JSON);
-        let json = asking.ask(question, Some("unable to list objects")).await?;
-        let version = text_at(&json, &["metadata", "resourceVersion"]).unwrap_or_default();
-        let items = at(&json, &["items"]).map_err(broken)?.unwrap_or(b"[]");
-        let mut cursor = Cursor::new(items);
-        let mut there = BTreeSet::new();
-        let mut more = cursor.peek().is_ok_and(|byte| byte == b'[');
-        if more {
-            cursor.expect(b'[').map_err(broken)?;
-            more = !cursor.take(b']').map_err(broken)?;
+        let mut feed = asking.open(question, Some("unable to list objects")).await?;
+        let (mut walk, mut there, mut changes) = (Walk::default(), BTreeSet::new(), Vec::new());
+        while !walk.is_done() {
+            let mut cursor = Cursor::new(feed.bytes());
+            match walk.step(&mut cursor, Cursor::value) {
+                Ok(Found::Item { item, .. }) => {
+                    let text = |name: &str| text_at(item, &["metadata", name]).unwrap_or_default();
+                    let key = key(&text("namespace"), &text("name"));
+                    changes.extend(self.news(&key, item)?);
+                    there.insert(key);
+                }
+                Ok(_) => {}
+                Err(cut) if cut.at >= feed.bytes().len() && !feed.is_over() => {
+                    feed.more().await?;
+                    continue;
+                }
+                Err(malformed) => return Err(broken(malformed)),
+            }
+            let used = cursor.position();
+            feed.used(used);
         }
-        while more {
-            let item = cursor.value().map_err(broken)?;
-            let text = |name: &str| text_at(item, &["metadata", name]).unwrap_or_default();
-            let key = key(&text("namespace"), &text("name"));
-            self.there(&key, item, &version).await?;
-            there.insert(key);
-            more = cursor.another(b']').map_err(broken)?;
+        feed.ends().await?;
+        let metadata = walk.metadata.unwrap_or_default();
+        let version = text_at(&metadata, &["resourceVersion"]).unwrap_or_default();
+        for (change, selected) in changes {
+            self.send(change, &selected, &version).await?;
         }
         for key in self.known.missing(&there) {
             let (namespace, name) = key.split_once('/').unwrap_or_default();
@@ -231,11 +180,17 @@ impl Follower<'_> {
     }
 
     async fn there(&mut self, key: &str, object: &[u8], version: &str) -> Result<(), GraphError> {
-        let selected = self.selected(object)?;
-        match self.known.there(key, look(&selected), self.counts_always) {
-            Some(change) => self.send(change, &selected, version).await,
+        match self.news(key, object)? {
+            Some((change, selected)) => self.send(change, &selected, version).await,
             None => Ok(()),
         }
+    }
+
+    /// What there is to say of an object.
+    fn news(&mut self, key: &str, object: &[u8]) -> Result<Option<Told>, GraphError> {
+        let selected = self.selected(object)?;
+        let change = self.known.there(key, look(&selected), self.counts_always);
+        Ok(change.map(|change| (change, selected)))
     }
 
     async fn gone(&mut self, key: &str, object: &[u8], version: &str) -> Result<(), GraphError> {
@@ -273,6 +228,6 @@ impl Follower<'_> {
         }
         out.extend_from_slice(b"}}}");
         let closed = |_| GraphError::new(Code::Unavailable, "the subscriber has gone");
-        self.sender.send(Message::Next(out, Some(version.to_owned()))).await.map_err(closed)
+        self.sender.send(Message::Next(out.into(), Some(version.into()))).await.map_err(closed)
     }
 }

@@ -39,7 +39,7 @@ pub(crate) async fn follow(
         let mut out = format!("{{\"data\":{{\"{}\":", root.name).into_bytes();
         out.extend(selected.json);
         out.extend_from_slice(b"}}");
-        if sender.send(Message::Next(out, None)).await.is_err() {
+        if sender.send(Message::Next(out.into(), None)).await.is_err() {
             break;
         }
     }

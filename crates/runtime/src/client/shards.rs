@@ -37,7 +37,11 @@ const PING_EVERY: Duration = Duration::from_secs(15);
 /// Not the limit that counts: a silent connection fails before.
 const PONG_LIMIT: Duration = Duration::from_secs(60);
 /// Limit on the exchanges that share a connection. API servers take 100.
-const EXCHANGES: usize = 64;
+const EXCHANGES: u32 = 64;
+/// Limit on the bytes of one answer that nobody has read yet. All exchanges of a connection together may have as many
+/// as that: an answer that is read slowly keeps no other one waiting.
+const UNREAD: u32 = 1024 * 1024;
+const UNREAD_OF_ALL: u32 = UNREAD * EXCHANGES;
 /// Limit on concurrent connections in doubt; a server that is merely slow gets no more.
 const MAX_DOUBTED: usize = 8;
 /// Time for which an unused shard is kept.
@@ -103,6 +107,8 @@ impl Inner {
             .http2_keep_alive_interval(PING_EVERY)
             .http2_keep_alive_timeout(PONG_LIMIT)
             .http2_keep_alive_while_idle(true)
+            .http2_initial_stream_window_size(UNREAD)
+            .http2_initial_connection_window_size(UNREAD_OF_ALL)
             .build(connector);
         Shard { client, line }
     }
@@ -114,7 +120,7 @@ impl Shard {
     }
 
     fn has_room(&self) -> bool {
-        !self.line.is_doubted() && (!self.line.multiplexes() || self.line.exchanges() < EXCHANGES)
+        !self.line.is_doubted() && (!self.line.multiplexes() || self.line.exchanges() < EXCHANGES as usize)
     }
 }
 

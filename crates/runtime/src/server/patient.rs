@@ -19,7 +19,8 @@ const FIRST_BYTES: usize = 24;
 pub(super) struct Patient<S> {
     stream: S,
     missing: usize,
-    end: Pin<Box<Sleep>>,
+    /// None once they are there.
+    end: Option<Pin<Box<Sleep>>>,
     /// Held until the first of them is there.
     unheard: Option<TaskTrackerToken>,
 }
@@ -27,7 +28,7 @@ pub(super) struct Patient<S> {
 impl<S> Patient<S> {
     pub(super) fn new(stream: S, patience: Duration, unheard: TaskTrackerToken) -> Self {
         let unheard = Some(unheard);
-        Self { stream, missing: FIRST_BYTES, end: Box::pin(sleep(patience)), unheard }
+        Self { stream, missing: FIRST_BYTES, end: Some(Box::pin(sleep(patience))), unheard }
     }
 }
 
@@ -37,20 +38,22 @@ impl<S: Read + Unpin> Read for Patient<S> {
         cx: &mut Context<'_>,
         mut cursor: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.missing == 0 {
-            return Pin::new(&mut self.stream).poll_read(cx, cursor);
-        }
+        let this = &mut *self;
+        let Some(end) = &mut this.end else { return Pin::new(&mut this.stream).poll_read(cx, cursor) };
         let mut room = [0; FIRST_BYTES];
-        let wanted = self.missing.min(cursor.remaining());
+        let wanted = this.missing.min(cursor.remaining());
         let mut first = ReadBuf::new(&mut room[..wanted]);
-        if Pin::new(&mut self.stream).poll_read(cx, first.unfilled())?.is_pending() {
-            return match self.end.as_mut().poll(cx) {
+        if Pin::new(&mut this.stream).poll_read(cx, first.unfilled())?.is_pending() {
+            return match end.as_mut().poll(cx) {
                 Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
                 Poll::Pending => Poll::Pending,
             };
         }
-        self.unheard = None;
-        self.missing -= first.filled().len();
+        this.unheard = None;
+        this.missing -= first.filled().len();
+        if this.missing == 0 {
+            this.end = None;
+        }
         cursor.put_slice(first.filled());
         Poll::Ready(Ok(()))
     }

@@ -10,7 +10,7 @@ use apollo_compiler::response::JsonValue;
 use futures::{StreamExt as _, stream};
 
 use super::{
-    super::{Arguments, Asking, Fragment, SIDE_BY_SIDE, read},
+    super::{Arguments, Asking, Fragment, SIDE_BY_SIDE, broken, read},
     filled,
     gaps::members,
     items_step,
@@ -84,7 +84,7 @@ impl<'a> Reads<'a> {
         for (place, result) in wanted.into_keys().zip(read) {
             let result = result.and_then(|fragment| {
                 errors.extend(fragment.errors);
-                Found::of(&fragment.json).map_err(read::broken)
+                Found::of(&fragment.json).map_err(broken)
             });
             self.found.insert(place, result);
         }
@@ -121,7 +121,7 @@ impl<'a> Reads<'a> {
             let items = ("\"items\":".into(), ListField::Items(selection), When::default());
             let wanted = Wanted::List(Arc::new(ListSelection { fields: vec![items] }));
             let call = call(Verb::List, *kind, arguments, wanted);
-            read::list(self.asking, &Arguments::new(self.asking, &call), &call, known).await?
+            read::list(self.asking, &Arguments::new(self.asking, &call), &call, known).await?.whole().await?
         };
         let mut fragment = filled(self.asking, &self.related.tree, (fragment, None), true).await?;
         for error in &mut fragment.errors {

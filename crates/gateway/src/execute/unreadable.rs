@@ -1,0 +1,28 @@
+//! Errors for answers of API servers that are not what they should be.
+
+use crate::{
+    error::{Code, GraphError},
+    scan::{ListError, Malformed, Mismatch},
+};
+
+/// An error for a list that cannot be written.
+pub(super) fn unlistable(error: ListError) -> GraphError {
+    match error {
+        ListError::Malformed(malformed) => broken(malformed),
+        ListError::NoSuchField => GraphError::new(Code::Invalid, error.to_string()),
+        ListError::Unordered => {
+            GraphError::new(Code::Unavailable, "the list is not in the order of its names: ask again")
+        }
+    }
+}
+
+/// An error for an answer that is not JSON.
+pub(crate) fn broken(malformed: Malformed) -> GraphError {
+    GraphError::new(Code::Unavailable, format!("the API server's answer cannot be read: {malformed}"))
+}
+
+/// The error for a value that does not fit the schema.
+pub(super) fn mismatched(mismatch: &Mismatch) -> GraphError {
+    let message = format!("the API server's value is not {}, as the schema says", mismatch.expected);
+    GraphError::new(Code::Internal, message).at(&mismatch.path, None)
+}
