@@ -80,7 +80,8 @@ async fn cross_origin(origins: Arc<[String]>, request: Request, next: Next) -> R
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         headers.append(header::VARY, HeaderValue::from_static("Origin"));
         if is_preflight {
-            let allowed = "authorization, content-type, accept, last-event-id";
+            let allowed = "authorization, content-type, accept, last-event-id, \
+                           mcp-protocol-version, mcp-method, mcp-name";
             headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(allowed));
             headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
             headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));

@@ -9,13 +9,15 @@ mod reads;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::AtomicUsize},
+};
 
 use futures::future::BoxFuture;
 
 use self::{
     gaps::{Gap, walk},
-    leads::Of,
     reads::{Child, Reads},
 };
 use super::{Asking, Fragment, broken};
@@ -25,6 +27,8 @@ use crate::{
     scan::Step,
 };
 
+/// Maximum number of reads for the relations of one answer.
+const MAX_READS: usize = 1_000;
 /// Maximum number of errors that one relation tells.
 const MAX_ERRORS: usize = 100;
 
@@ -37,14 +41,14 @@ pub(crate) async fn fill(
     tree: &Tree,
     fragment: Fragment,
 ) -> Result<Fragment, GraphError> {
-    filled(asking, tree, (fragment, None), false).await
+    filled((asking, &AtomicUsize::new(MAX_READS)), tree, fragment, false).await
 }
 
-/// The same for parts of an answer, which keep what leads to others. `of` is what they are part of.
+/// The same for what was read for others, which keeps what leads to it.
 fn filled<'a>(
-    asking: Asking<'a>,
+    (asking, left): (Asking<'a>, &'a AtomicUsize),
     tree: &'a Tree,
-    (mut fragment, of): (Fragment, Option<Arc<Of>>),
+    mut fragment: Fragment,
     keeps: bool,
 ) -> BoxFuture<'a, Result<Fragment, GraphError>> {
     Box::pin(async move {
@@ -52,7 +56,7 @@ fn filled<'a>(
             return Ok(fragment);
         }
         let mut gaps: Vec<Gap<'_>> = Vec::new();
-        walk(&fragment.json, (tree, of.as_ref()), keeps, &mut |gap, out| {
+        walk(&fragment.json, tree, keeps, &mut |gap, out| {
             gaps.push(gap);
             out.extend_from_slice(b"null");
         })
@@ -64,16 +68,16 @@ fn filled<'a>(
         let mut fillings: Vec<Option<Filling>> = gaps.iter().map(|_| None).collect();
         for indices in by_relation.into_values() {
             let of_one: Vec<&Gap<'_>> = indices.iter().map(|index| &gaps[*index]).collect();
-            let (found, errors) = of_relation(asking, &of_one).await;
+            let (found, errors) = of_relation((asking, left), &of_one).await;
             fragment.errors.extend(errors);
             for (index, filling) in indices.into_iter().zip(found) {
                 fillings[index] = Some(filling);
             }
         }
-        let (mut left, mut told, mut size) = (fillings.into_iter(), 0, 0_usize);
+        let (mut rest, mut told, mut size) = (fillings.into_iter(), 0, 0_usize);
         let errors = &mut fragment.errors;
         let put = &mut |gap: Gap<'a>, out: &mut Vec<u8>| {
-            let filling = left.next().flatten().unwrap_or_else(|| Ok((*b"null").into()));
+            let filling = rest.next().flatten().unwrap_or_else(|| Ok((*b"null").into()));
             let filling = filling.and_then(|json| {
                 size = size.saturating_add(json.len());
                 if size > asking.max_response { Err(too_large(asking.max_response)) } else { Ok(json) }
@@ -89,7 +93,7 @@ fn filled<'a>(
                 }
             }
         };
-        fragment.json = walk(&fragment.json, (tree, of.as_ref()), keeps, put).map_err(broken)?;
+        fragment.json = walk(&fragment.json, tree, keeps, put).map_err(broken)?;
         Ok(fragment)
     })
 }
@@ -100,11 +104,14 @@ fn too_large(limit: usize) -> GraphError {
 }
 
 /// What fills the gaps of one relation, and what went wrong in what was read.
-async fn of_relation<'a>(asking: Asking<'a>, gaps: &[&Gap<'a>]) -> (Vec<Filling>, Vec<GraphError>) {
+async fn of_relation<'a>(
+    (asking, left): (Asking<'a>, &'a AtomicUsize),
+    gaps: &[&Gap<'a>],
+) -> (Vec<Filling>, Vec<GraphError>) {
     let Some(first) = gaps.first() else { return (Vec::new(), Vec::new()) };
     let related = first.related;
     let leads: Vec<_> = gaps.iter().map(|gap| leads::of(asking, related, gap)).collect();
-    let mut reads = Reads::new(asking, related);
+    let mut reads = Reads::new((asking, left), related);
     for lead in leads.iter().flatten() {
         reads.want(lead);
     }

@@ -151,6 +151,8 @@ fn count_each(state: &State, outcomes: &Outcomes) {
 /// Whom none of the clusters in question accepts may still be known to another one. Otherwise nothing is answered.
 async fn elsewhere(asker: &Asker<'_>, outcomes: &Outcomes, all: &All) -> Result<(), Vec<GraphError>> {
     let others = all.iter().filter(|(name, _)| !outcomes.contains_key(*name));
+    let names: Vec<_> = others.clone().map(|(name, _)| name.clone()).collect();
+    asker.admitted(&names, all).await?;
     let known = others.map(async |(name, served)| asker.identified(name, served).await.is_ok());
     if join_all(known).await.into_iter().any(|is_known| is_known) {
         return Ok(());

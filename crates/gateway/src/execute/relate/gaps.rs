@@ -32,12 +32,12 @@ struct Walker<'v, 't> {
 /// Copies an answer. `visit` writes what is in each gap. What leads to objects is left out, unless it `keeps` that.
 pub(super) fn walk<'t>(
     json: &[u8],
-    (tree, of): (&'t Tree, Option<&Arc<Of>>),
+    tree: &'t Tree,
     keeps: bool,
     visit: Visit<'_, 't>,
 ) -> Result<Vec<u8>, Malformed> {
     let mut walker = Walker { out: Vec::with_capacity(json.len()), path: Vec::new(), keeps, visit };
-    walker.value(json, tree, of)?;
+    walker.value(json, tree, None)?;
     Ok(walker.out)
 }
 

@@ -3,7 +3,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use apollo_compiler::response::JsonValue;
@@ -50,6 +53,8 @@ struct Found {
 /// The reads of one relation.
 pub(super) struct Reads<'a> {
     asking: Asking<'a>,
+    /// Number of reads that are left for the whole answer.
+    left: &'a AtomicUsize,
     related: &'a Related,
     wanted: BTreeMap<Place, BTreeSet<Which>>,
     found: BTreeMap<Place, Result<Found, GraphError>>,
@@ -57,8 +62,8 @@ pub(super) struct Reads<'a> {
 
 impl<'a> Reads<'a> {
     /// Nothing is read yet.
-    pub(super) const fn new(asking: Asking<'a>, related: &'a Related) -> Self {
-        Self { asking, related, wanted: BTreeMap::new(), found: BTreeMap::new() }
+    pub(super) const fn new((asking, left): (Asking<'a>, &'a AtomicUsize), related: &'a Related) -> Self {
+        Self { asking, left, related, wanted: BTreeMap::new(), found: BTreeMap::new() }
     }
 
     /// Adds what a gap needs.
@@ -73,8 +78,11 @@ impl<'a> Reads<'a> {
     pub(super) async fn all(&mut self) -> Vec<GraphError> {
         let mut errors = Vec::new();
         let wanted = std::mem::take(&mut self.wanted);
-        if wanted.len() > MAX_LISTS {
-            let message = format!("a relation leads to {} namespaces: at most {MAX_LISTS}", wanted.len());
+        let count = wanted.len();
+        let take = |left: usize| left.checked_sub(count);
+        let is_left = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok();
+        if count > MAX_LISTS || !is_left {
+            let message = format!("too many reads: a relation leads to at most {MAX_LISTS} namespaces");
             let error = GraphError::new(Code::LimitExceeded, message);
             self.found = wanted.into_keys().map(|place| (place, Err(error.clone()))).collect();
             return errors;
@@ -123,7 +131,7 @@ impl<'a> Reads<'a> {
             let call = call(Verb::List, *kind, arguments, wanted);
             read::list(self.asking, &Arguments::new(self.asking, &call), &call, known).await?.whole().await?
         };
-        let mut fragment = filled(self.asking, &self.related.tree, (fragment, None), true).await?;
+        let mut fragment = filled((self.asking, self.left), &self.related.tree, fragment, true).await?;
         for error in &mut fragment.errors {
             // Where that is among all objects read means nothing to the caller.
             error.path.retain(|step| *step != items_step() && !matches!(step, Step::Index(_)));
