@@ -207,6 +207,9 @@ pub(crate) struct LimitArgs {
     /// Limit for a request.
     #[arg(long, default_value = "60s", value_parser = interval, value_name = "DURATION")]
     pub(crate) request_timeout: Duration,
+    /// Limit for each cluster of a query to several.
+    #[arg(long, default_value = "10s", value_parser = interval, value_name = "DURATION")]
+    pub(crate) fleet_timeout: Duration,
     /// Limit for a subscription.
     #[arg(long, default_value = "30m", value_parser = interval, value_name = "DURATION")]
     pub(crate) subscription_timeout: Duration,

@@ -1,6 +1,7 @@
 //! The endpoint of a cluster: its schema, its plans and its connections.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -87,6 +88,8 @@ pub(crate) type PlanKey = [u8; 32];
 pub(crate) struct Endpoint {
     /// Its name in paths.
     pub(crate) name: String,
+    /// The labels of its ClusterAccess.
+    pub(crate) labels: BTreeMap<String, String>,
     /// The address of the API server.
     pub(crate) destination: Destination,
     /// The API of the cluster.
@@ -123,12 +126,14 @@ impl Endpoint {
     ) -> Result<Self, InvalidEndpoint> {
         let document = Document::read(bytes)?;
         let with: WithMetadata = serde_json::from_slice(bytes).map_err(|_| InvalidEndpoint::Metadata)?;
+        let labels = with.metadata.labels.clone();
         let destination = with.destination(allowed_hosts)?;
         let api = Api::build(&document, interner)?;
         drop(document);
         let weigh = |_: &PlanKey, known: &Arc<Known>| u32::try_from(known.plan.weight).unwrap_or(u32::MAX);
         Ok(Self {
             name: name.to_owned(),
+            labels,
             refuses_metadata: api.kinds.iter().map(|_| AtomicBool::new(false)).collect(),
             is_unordered: api.kinds.iter().map(|_| AtomicBool::new(false)).collect(),
             upstream: Upstream::new(&destination, calls.clone()).await?,

@@ -8,6 +8,7 @@ mod category;
 mod documents;
 mod flow;
 mod read;
+mod relate;
 mod reply;
 mod sink;
 mod unreadable;
@@ -118,7 +119,7 @@ fn introspected(asking: Asking<'_>, plan: &Plan) -> (Option<JsonMap>, Vec<GraphE
 
 /// Makes a call. An error takes its place in the answer.
 async fn run<'p>(asking: Asking<'p>, errand: &Errand<'p>) -> Reply<'p> {
-    match make(asking, errand.call).await {
+    match complete(asking, errand.call).await {
         Ok(Reply::Done(fragment)) => {
             let errors = fragment.errors.into_iter().map(|error| errand.error(error)).collect();
             Reply::Done(Fragment { errors, ..fragment })
@@ -132,6 +133,15 @@ async fn run<'p>(asking: Asking<'p>, errand: &Errand<'p>) -> Reply<'p> {
             };
             Reply::Done(Fragment { json: empty, errors: vec![errand.error(error)] })
         }
+    }
+}
+
+/// Makes a call, and reads what its answer leads to.
+async fn complete<'p>(asking: Asking<'p>, call: &'p Call) -> Result<Reply<'p>, GraphError> {
+    let reply = make(asking, call).await?;
+    match &call.relations {
+        Some(tree) => relate::fill(asking, tree, reply.whole().await?).await.map(Reply::Done),
+        None => Ok(reply),
     }
 }
 

@@ -4,7 +4,9 @@ mod answer;
 mod clusters;
 mod door;
 mod etag;
+mod fleet;
 mod graphql;
+mod mcp;
 mod negotiate;
 mod pages;
 mod params;
@@ -37,18 +39,23 @@ use crate::state::State;
 pub(crate) fn router(state: Arc<State>, origins: Vec<String>, has_console: bool) -> Router {
     let origins: Arc<[String]> = origins.into();
     let mut router = Router::new().route("/healthz", get(async || "ok"));
-    let mut graphql = any(graphql::serve);
+    let (mut graphql, mut fleet) = (any(graphql::serve), any(fleet::serve));
     if has_console {
         graphql = graphql.layer(middleware::from_fn(pages::console_for_people));
+        fleet = fleet.layer(middleware::from_fn(pages::console_for_people));
         let listed = get(clusters::list).layer(Extension(clusters::Listings::default()));
         router = router.merge(pages::routes()).route("/api/clusters", listed);
     }
+    let tools = any(mcp::serve).layer(Extension(mcp::Origins(Arc::clone(&origins))));
     for prefix in ["", "/api/clusters"] {
         router = router
             .route(&format!("{prefix}/{{cluster}}/graphql"), graphql.clone())
-            .route(&format!("{prefix}/{{cluster}}/schema.graphql"), get(schema::serve));
+            .route(&format!("{prefix}/{{cluster}}/schema.graphql"), get(schema::serve))
+            .route(&format!("{prefix}/{{cluster}}/mcp"), tools.clone());
     }
     router
+        .route("/fleet/graphql", fleet)
+        .route("/fleet/schema.graphql", get(fleet::schema))
         .fallback(async || Problem::not_found())
         .with_state(state)
         .layer(middleware::from_fn(move |request, next| cross_origin(Arc::clone(&origins), request, next)))
@@ -73,7 +80,8 @@ async fn cross_origin(origins: Arc<[String]>, request: Request, next: Next) -> R
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         headers.append(header::VARY, HeaderValue::from_static("Origin"));
         if is_preflight {
-            let allowed = "authorization, content-type, accept, last-event-id";
+            let allowed = "authorization, content-type, accept, last-event-id, \
+                           mcp-protocol-version, mcp-method, mcp-name";
             headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(allowed));
             headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
             headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));

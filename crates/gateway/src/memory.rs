@@ -20,4 +20,5 @@ pub(crate) use self::{
     cluster::{Memories, Memory},
     read::{get, list},
     reading::{Reading, Wishes, untold},
+    selector::Selector,
 };

@@ -1,8 +1,12 @@
 //! The gateway's metrics.
 
+mod fleet;
+
 use std::time::Duration;
 
 use portolan_runtime::metrics::{Counters, Gauges, Histograms, Metrics, retain};
+
+use self::fleet::FleetMetrics;
 
 /// The metrics of the gateway.
 #[derive(Debug)]
@@ -19,6 +23,8 @@ pub(crate) struct GatewayMetrics {
     call_seconds: Histograms,
     memory_reads: Counters,
     memory_bytes: Gauges,
+    /// Requests to several clusters.
+    pub(crate) fleet: FleetMetrics,
 }
 
 /// The count of reads of one cluster that memory may answer.
@@ -115,6 +121,7 @@ impl GatewayMetrics {
                 &["cluster", "source"],
             ),
             memory_bytes: metrics.gauges("memory_bytes", "Bytes of objects in memory.", &[]),
+            fleet: FleetMetrics::register(metrics),
         }
     }
 
@@ -175,5 +182,6 @@ impl GatewayMetrics {
         retain(&self.calls, "cluster", keep);
         retain(&self.call_seconds, "cluster", keep);
         retain(&self.memory_reads, "cluster", keep);
+        self.fleet.gone(keep);
     }
 }

@@ -121,6 +121,18 @@ pub(crate) fn mark(raw: &str) -> String {
     digest.iter().take(4).fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
+/// Orders versions: stable before beta before alpha, then by number.
+pub(crate) fn maturity(version: &str) -> (u8, u64, u64) {
+    let number = |text: &str| text.parse().unwrap_or_default();
+    let rest = version.strip_prefix('v').unwrap_or_default();
+    for (stage, word) in [(1, "beta"), (0, "alpha")] {
+        if let Some((major, minor)) = rest.split_once(word) {
+            return (stage, number(major), number(minor));
+        }
+    }
+    (2, number(rest), 0)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -188,5 +200,12 @@ mod tests {
         fn every_kind_has_a_plural(kind in "[A-Z][a-zA-Z0-9]{0,20}") {
             prop_assert!(!plural(&kind).is_empty());
         }
+    }
+
+    #[test]
+    fn the_most_mature_version_counts() {
+        let mut versions = ["v1", "v2alpha1", "v1beta2", "v2", "v1beta10", "v1alpha1"];
+        versions.sort_by_key(|version| maturity(version));
+        assert_eq!(versions, ["v1alpha1", "v2alpha1", "v1beta2", "v1beta10", "v1", "v2"]);
     }
 }

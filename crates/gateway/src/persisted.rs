@@ -2,8 +2,10 @@
 
 mod documents;
 mod follow;
+mod operations;
 
 pub(crate) use self::{
     documents::{Named, Persisted},
     follow::{follow, read},
+    operations::Known,
 };

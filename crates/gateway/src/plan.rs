@@ -4,6 +4,7 @@
 
 mod collect;
 mod prepare;
+mod related;
 #[cfg(test)]
 mod tests;
 
@@ -11,7 +12,8 @@ use std::sync::Arc;
 
 use apollo_compiler::{ExecutableDocument, Node, executable, validation::Valid};
 
-pub(crate) use self::prepare::prepare;
+pub(crate) use self::prepare::{prepare, read, told};
+pub(crate) use self::related::{Branch, OF, Related, Tree, leads};
 use crate::{
     input::Argument,
     scan::{ListSelection, Selection, When},
@@ -70,6 +72,8 @@ pub(crate) struct Call {
     pub(crate) arguments: Vec<(Box<str>, Argument)>,
     /// The selection from the answer.
     pub(crate) wanted: Wanted,
+    /// What leads from the answer to other objects.
+    pub(crate) relations: Option<Arc<Tree>>,
 }
 
 /// The selection from an answer.

@@ -6,6 +6,7 @@ mod interner;
 mod kinds;
 mod nodes;
 mod operations;
+mod relations;
 #[cfg(test)]
 pub(crate) mod tests;
 mod types;
@@ -18,6 +19,7 @@ pub(crate) use self::{
     interner::Interner,
     kinds::{Key, Kind},
     operations::{Operation, Verb},
+    relations::{Relation, best_kind},
 };
 use crate::document::{Document, InvalidDocument, KindName};
 
@@ -32,6 +34,8 @@ pub(crate) struct Api {
     pub(crate) operations: HashMap<(Name, Name), Operation>,
     /// Keys of fields that have another name in GraphQL, by type and field.
     pub(crate) keys: HashMap<(Name, Name), Key>,
+    /// The fields that lead to other objects, by type and field.
+    pub(crate) relations: relations::Relations,
     /// The kinds.
     pub(crate) kinds: Vec<Kind>,
     by_name: BTreeMap<KindName, usize>,
@@ -43,10 +47,10 @@ impl Api {
         let resources = document.resources()?;
         let mut builder = types::Builder::new(document, &resources);
         let operations = operations::add(&mut builder);
-        let (schema, keys, kinds) = builder.finish(interner);
+        let (schema, (keys, relations), kinds) = builder.finish(interner);
         let by_name =
             kinds.iter().enumerate().map(|(index, kind)| (kind.resource.name.clone(), index)).collect();
-        Ok(Self { schema, implementers: HashMap::default(), operations, keys, kinds, by_name })
+        Ok(Self { schema, implementers: HashMap::default(), operations, keys, relations, kinds, by_name })
     }
 
     /// A kind by its name.

@@ -19,6 +19,7 @@ use crate::{
     metrics::GatewayMetrics,
     persisted::Persisted,
     schema::Interner,
+    silent::Silent,
 };
 
 /// An endpoint with its known callers, who outlive its documents.
@@ -60,6 +61,8 @@ pub(crate) struct State {
     pub(crate) traces: Traces,
     /// The rate of unknown tokens per address.
     pub(crate) strangers: Strangers,
+    /// The clusters that did not answer queries to several lately.
+    pub(crate) silent: Silent,
     endpoints: ArcSwap<BTreeMap<String, Served>>,
     readiness: Readiness,
     source: Mutex<Source>,
@@ -87,6 +90,7 @@ impl State {
             tasks: process.tasks.clone(),
             metrics,
             traces,
+            silent: Silent::default(),
             endpoints: ArcSwap::default(),
             readiness,
             source: Mutex::new(Source { ready, was_there: false, trouble: None }),

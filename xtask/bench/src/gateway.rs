@@ -3,10 +3,12 @@
 
 mod documents;
 mod fanout;
+mod fleet;
 mod lab;
 mod large;
 mod memory;
 mod reads;
+mod relations;
 mod siblings;
 
 use anyhow::Result;
@@ -92,6 +94,23 @@ const EIGHT: &[Kind] = &[Kind {
            server comes 20 ms later, medians of 20; yardstick: all of them one after another over the slowest",
 }];
 
+const FLEET: &[Kind] = &[Kind {
+    name: "fleet_50_over_slowest",
+    unit: "x",
+    promise: Some(AtMost(1.3)),
+    what: "time of a query to 50 clusters over that of the slowest of them alone, where each answer of an API server \
+           comes 200 ms later (one API server behind 50 relays), medians of 10; yardstick: all of them one after \
+           another over the slowest",
+}];
+
+const RELATIONS: &[Kind] = &[Kind {
+    name: "relations_us",
+    unit: "us",
+    promise: None,
+    what: "processor time of the gateway for the names of 1,000 ConfigMaps, each with the name of its owner, one of 100 \
+           others, over 8 connections, median of 3 rounds; yardstick: the same list with data and without owners",
+}];
+
 const STOCK: &[Kind] = &[
     Kind {
         name: "cold_start_ms",
@@ -161,6 +180,8 @@ pub(super) fn groups() -> Vec<(&'static str, &'static [Kind])> {
         ("memory", MEMORY),
         ("cache_overhead", OVERHEAD),
         ("eight", EIGHT),
+        ("fleet", FLEET),
+        ("relations", RELATIONS),
         ("stock", STOCK),
         ("fifty_clusters", FIFTY),
         ("fanout", FANOUT),
@@ -189,6 +210,8 @@ pub(super) async fn measure(display: &Display, binaries: &Binaries, choice: &Cho
             "cache_overhead" => display.run("40,000 objects in memory", memory::overhead(&lab)).await?,
             "wrong_answers" => display.run("answers while everything changes", memory::wrong(&lab)).await?,
             "eight" => display.run("eight lists at once", siblings::eight(&lab)).await?,
+            "fleet" => display.run("50 clusters at once", fleet::fifty(&lab)).await?,
+            "relations" => display.run("1,000 objects and their owners", relations::followed(&lab)).await?,
             "stock" => display.run("one document", documents::one(&lab)).await?,
             "fifty_clusters" => display.run("50 documents", documents::fifty(&lab)).await?,
             "fanout" => display.run("500 subscribers", fanout::events(&lab)).await?,

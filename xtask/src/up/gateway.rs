@@ -23,7 +23,11 @@ const STREAM_AUDIENCE: &str = "portolan-listener";
 /// The account that may list what the walk-through has offered.
 const NAMESPACE: &str = "readers";
 const READER: &str = "reader";
-const RIGHTS: &str = "clusterRules: [{apiGroups: [wildwest.dev], resources: [cowboys], verbs: [list]}]";
+const RIGHTS: &str = "clusterRules: [{apiGroups: [wildwest.dev], resources: [cowboys], verbs: [list]}, \
+    {apiGroups: [rbac.authorization.k8s.io], resources: [clusterroles, clusterrolebindings], verbs: [get]}]";
+/// A cluster that does not know the token says so; the others answer.
+const FLEET: &str = "{clusters(names:[\"provider\",\"consumer\"]){name error wildwest_dev{v1alpha1{Cowboys{items{metadata{name}}}}}}}";
+const RELATION: &str = "{rbac_authorization_k8s_io{v1{ClusterRoleBinding(name:\"cluster-admin\"){clusterRole{metadata{name}}}}}}";
 const QUERY: &str = "{wildwest_dev{v1alpha1{Cowboys{items{metadata{name}}}}}}";
 
 pub(super) const STEPS: &[Step] = &[
@@ -31,6 +35,10 @@ pub(super) const STEPS: &[Step] = &[
     Step {
         name: "a query is answered as far as the rights of its caller go",
         run: |world| Box::pin(query(world)),
+    },
+    Step {
+        name: "one question to all clusters, and one that follows a relation",
+        run: |world| Box::pin(together(world)),
     },
 ];
 
@@ -62,14 +70,14 @@ async fn query(world: &mut World) -> Result<String> {
         ServiceAccountSetup::new(READER, NAMESPACE).create_with(plane, &Rbac::parse(RIGHTS)?).await?;
         let reader = plane.token_for(NAMESPACE, READER, &[], 600).await?;
         let answer = eventually("the gateway answers", SOON, async || -> Result<Option<RawAnswer>> {
-            let answer = ask(port, name, &reader).await?;
+            let answer = ask(port, name, &reader, QUERY).await?;
             Ok((answer.status == 200).then_some(answer))
         })
         .await?;
         let found = answer.json();
         let items = found["data"]["wildwest_dev"]["v1alpha1"]["Cowboys"]["items"].as_array().cloned();
         let items = items.with_context(|| format!("{name} answers {}", answer.text))?;
-        let refused = ask(port, name, &stranger).await?;
+        let refused = ask(port, name, &stranger, QUERY).await?;
         let code = refused.json()["errors"][0]["extensions"]["code"].clone();
         ensure!(code == "FORBIDDEN", "who may list nothing on {name} is answered {}", refused.text);
         notes.push(format!("{name}: {} objects", items.len()));
@@ -77,8 +85,25 @@ async fn query(world: &mut World) -> Result<String> {
     Ok(format!("{}; FORBIDDEN for who may not list them", notes.join(", ")))
 }
 
-async fn ask(port: u16, cluster: &str, token: &str) -> Result<RawAnswer> {
+async fn together(world: &mut World) -> Result<String> {
+    let port: u16 = std::fs::read_to_string(world.file(PORT))?.parse()?;
+    let reader = world.clusters.provider.token_for(NAMESPACE, READER, &[], 600).await?;
+    let answer = ask(port, "fleet", &reader, FLEET).await?;
+    let clusters = answer.json()["data"]["clusters"].clone();
+    let (provider, consumer) = (&clusters[0], &clusters[1]);
+    let items = provider["wildwest_dev"]["v1alpha1"]["Cowboys"]["items"].as_array();
+    let items = items.with_context(|| format!("the fleet answers {}", answer.text))?;
+    let refusal = consumer["error"].as_str();
+    let refusal = refusal.with_context(|| format!("the consumer knows the token: {}", answer.text))?;
+    let related = ask(port, "provider", &reader, RELATION).await?;
+    let role =
+        &related.json()["data"]["rbac_authorization_k8s_io"]["v1"]["ClusterRoleBinding"]["clusterRole"];
+    ensure!(role["metadata"]["name"] == "cluster-admin", "the relation leads to {}", related.text);
+    Ok(format!("provider: {} objects, consumer: {refusal}; a binding leads to its role", items.len()))
+}
+
+async fn ask(port: u16, cluster: &str, token: &str, query: &str) -> Result<RawAnswer> {
     let headers = format!("host: x\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n");
-    let body = json!({"query": QUERY}).to_string();
+    let body = json!({"query": query}).to_string();
     Ok(raw::http(port, &format!("POST /{cluster}/graphql"), &headers, body.as_bytes()).await?)
 }

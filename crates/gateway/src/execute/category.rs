@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::{Arguments, Asking, Fragment, SIDE_BY_SIDE, read::selected};
 use crate::{
     error::{Code, GraphError},
+    names,
     plan::{Call, Wanted},
     schema::Kind,
     upstream::{JSON, Question},
@@ -184,25 +185,13 @@ fn newest<'a>(kinds: impl Iterator<Item = &'a Kind>) -> Vec<&'a Kind> {
     for kind in kinds {
         let name = &kind.resource.name;
         let known = chosen.entry((&name.group, &name.kind)).or_insert(kind);
-        if maturity(&name.version) > maturity(&known.resource.name.version) {
+        if names::maturity(&name.version) > names::maturity(&known.resource.name.version) {
             *known = kind;
         }
     }
     let mut kinds: Vec<_> = chosen.into_values().collect();
     kinds.sort_by_key(|kind| identity(kind));
     kinds
-}
-
-/// Orders versions: stable before beta before alpha, then by number.
-fn maturity(version: &str) -> (u8, u64, u64) {
-    let number = |text: &str| text.parse().unwrap_or_default();
-    let rest = version.strip_prefix('v').unwrap_or_default();
-    for (stage, word) in [(1, "beta"), (0, "alpha")] {
-        if let Some((major, minor)) = rest.split_once(word) {
-            return (stage, number(major), number(minor));
-        }
-    }
-    (2, number(rest), 0)
 }
 
 #[cfg(test)]
@@ -214,12 +203,5 @@ mod tests {
         let place = Place { kind: "apps/Deployment".to_owned(), token: "a+/=".to_owned() };
         assert_eq!(Place::read(&place.text()).unwrap(), place);
         assert_eq!(Place::read("x").unwrap_err().code, Code::Invalid);
-    }
-
-    #[test]
-    fn the_most_mature_version_counts() {
-        let mut versions = ["v1", "v2alpha1", "v1beta2", "v2", "v1beta10", "v1alpha1"];
-        versions.sort_by_key(|version| maturity(version));
-        assert_eq!(versions, ["v1alpha1", "v2alpha1", "v1beta2", "v1beta10", "v1", "v2"]);
     }
 }

@@ -223,7 +223,7 @@ fn whole(media: Media, answer: Vec<u8>, asked: &HeaderMap) -> Response {
     }
 }
 
-async fn sent(state: &State, parts: &Parts, body: Body) -> Result<Sent, Problem> {
+pub(super) async fn sent(state: &State, parts: &Parts, body: Body) -> Result<Sent, Problem> {
     match parts.method {
         Method::GET | Method::HEAD => {
             let params = params::of_query(parts.uri.query().unwrap_or_default())?;
@@ -261,7 +261,7 @@ fn follow(asked: &Asked, prepared: Prepared, media: Media, parts: &Parts) -> Res
 }
 
 /// The answer to a query that is not executed. In the older form, a mistake in it is answered with 200.
-fn refused(problem: &Problem, media: Media) -> Response {
+pub(super) fn refused(problem: &Problem, media: Media) -> Response {
     if media == Media::Json && is_about_the_query(problem) {
         json(StatusCode::OK, media, only_errors(&problem.errors))
     } else {

@@ -235,6 +235,11 @@ fn is_kept(selection: &Selection) -> bool {
             .fields
             .iter()
             .all(|field| &*field.key != "managedFields" && !matches!(field.shape, Shape::Whole(_))),
+        // What leads to other objects is never all of the object.
+        (_, Shape::Whole(inner)) if matches!(**inner, Shape::Object(_)) => match &**inner {
+            Shape::Object(selection) => is_kept(selection),
+            _ => false,
+        },
         (_, Shape::Whole(_)) | ("kind" | "apiVersion" | "metadata", _) => false,
         _ => true,
     })

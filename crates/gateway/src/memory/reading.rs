@@ -79,6 +79,14 @@ impl Reading {
         notes.written = notes.written.max(version);
     }
 
+    /// Takes over what another request of the same question has noted.
+    pub(crate) fn absorb(&self, other: &Self) {
+        let (mut notes, other) = (self.notes.lock(), other.notes.lock());
+        notes.from_memory += other.from_memory;
+        notes.through += other.through;
+        notes.age = notes.age.max(other.age);
+    }
+
     /// Adds the `extensions` to the end of an answer, if there is anything to say.
     pub(crate) fn tell(&self, answer: &mut Vec<u8>) {
         if let Some(said) = self.extensions() {

@@ -49,6 +49,11 @@ impl Selector {
         Some(Self { labels: read_labels(labels)?, fields: read_fields(fields, resource)? })
     }
 
+    /// Reads a selector of labels alone. None if it is not valid.
+    pub(crate) fn of_labels(labels: &str) -> Option<Self> {
+        Some(Self { labels: read_labels(labels)?, fields: Vec::new() })
+    }
+
     /// Returns `true` if everything is selected.
     pub(crate) fn is_empty(&self) -> bool {
         self.labels.is_empty() && self.fields.is_empty()

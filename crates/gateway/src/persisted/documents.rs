@@ -10,6 +10,7 @@ use apollo_compiler::response::{JsonMap, JsonValue};
 use arc_swap::ArcSwapOption;
 use portolan_core::digest::sha256_hex;
 
+use super::operations::{self, Known};
 use crate::error::{Code, GraphError};
 
 /// The documents of a directory.
@@ -17,6 +18,7 @@ use crate::error::{Code, GraphError};
 pub(crate) struct Documents {
     by_id: BTreeMap<String, Arc<str>>,
     by_hash: HashMap<String, Arc<str>>,
+    operations: Arc<[Known]>,
 }
 
 impl Documents {
@@ -30,6 +32,7 @@ impl Documents {
             documents.by_hash.insert(hash, Arc::clone(&text));
             documents.by_id.insert(id, text);
         }
+        documents.operations = operations::of(documents.by_id.iter()).into();
         documents
     }
 
@@ -74,6 +77,15 @@ impl Persisted {
     /// Replaces the documents.
     pub(super) fn put(&self, documents: Documents) {
         self.documents.store(Some(Arc::new(documents)));
+    }
+
+    /// The operations of the documents.
+    pub(crate) fn operations(&self) -> Arc<[Known]> {
+        self.documents
+            .load()
+            .as_deref()
+            .map(|documents| Arc::clone(&documents.operations))
+            .unwrap_or_default()
     }
 
     /// The text of the query that a request names.

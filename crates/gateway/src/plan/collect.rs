@@ -3,18 +3,18 @@
 use std::sync::Arc;
 
 use apollo_compiler::{
-    ExecutableDocument, Node,
+    ExecutableDocument, Name, Node,
     ast::{DirectiveList, Type, Value},
     collections::IndexMap,
     executable::{self, OperationType, SelectionSet},
 };
 
-use super::{Call, Does, Field, Wanted};
+use super::{Branch, Call, Does, Field, OF, Related, Tree, Wanted, leads};
 use crate::{
     error::{Code, GraphError},
     input,
     scan::{Guard, ListField, ListSelection, Selected, Selection, Shape, When, quoted},
-    schema::{Api, Key, Operation, Verb},
+    schema::{Api, Key, Operation, Relation, Verb},
 };
 
 type Guards = Vec<Guard>;
@@ -31,12 +31,14 @@ pub(crate) struct Collector<'a> {
     pub(crate) is_conditional: bool,
     /// `true` if the query has introspection.
     pub(crate) introspects: bool,
+    /// The relations of what was collected last.
+    below: Tree,
 }
 
 impl<'a> Collector<'a> {
     /// A collector for a valid document.
     pub(crate) const fn new(api: &'a Api, document: &'a ExecutableDocument) -> Self {
-        Self { api, document, is_conditional: false, introspects: false }
+        Self { api, document, is_conditional: false, introspects: false, below: Tree { fields: Vec::new() } }
     }
 
     /// The root fields of an operation.
@@ -95,12 +97,18 @@ impl<'a> Collector<'a> {
             _ if field.selection_set.is_empty() => Wanted::Leaf,
             _ => Wanted::Object(Arc::new(self.object(below(occurrences), operation.kind))),
         };
-        Ok(Call { operation, arguments, wanted })
+        let below = std::mem::take(&mut self.below);
+        let relations = (!below.fields.is_empty()).then(|| Arc::new(below));
+        if relations.is_some() && !matches!(operation.verb, Verb::List | Verb::Get) {
+            let message = format!("`{}` leads to no other objects: read them in a query", field.name);
+            return Err(GraphError::new(Code::ValidationFailed, message));
+        }
+        Ok(Call { operation, arguments, wanted, relations })
     }
 
     fn list(&mut self, operation: Operation, sets: Sets<'a>) -> ListSelection {
         let type_name = sets[0].1.ty.clone();
-        let mut fields = Vec::new();
+        let (mut fields, mut tree) = (Vec::new(), Tree::default());
         for (name, occurrences) in self.collected(sets) {
             let when = Self::when(&occurrences);
             let field = match occurrences[0].1.name.as_str() {
@@ -110,8 +118,10 @@ impl<'a> Collector<'a> {
                 "resourceVersion" => ListField::ResourceVersion,
                 _ => ListField::Constant(quoted(&type_name)),
             };
+            self.branch(&mut tree, name);
             fields.push((format!("\"{name}\":").into(), field, when));
         }
+        self.below = tree;
         ListSelection { fields }
     }
 
@@ -139,11 +149,17 @@ impl<'a> Collector<'a> {
         };
         let resource =
             root.and_then(|index| self.api.kinds.get(index)).filter(|kind| kind.type_name == type_name);
-        let mut fields = Vec::new();
+        let (mut fields, mut tree) = (Vec::new(), Tree::default());
         for (name, occurrences) in self.collected(sets) {
             let when = Self::when(&occurrences);
             let field = occurrences[0].1;
-            let key = self.api.keys.get(&(type_name.clone(), field.name.clone()));
+            let place = (type_name.clone(), field.name.clone());
+            if let Some(relation) = self.api.relations.get(&place) {
+                let selected = self.related(&mut tree, name, (relation, &occurrences));
+                fields.push(Selected { when, ..selected });
+                continue;
+            }
+            let key = self.api.keys.get(&place);
             let shape = match (field.name.as_str(), resource, key) {
                 ("__typename", _, _) => Shape::Constant(quoted(&type_name)),
                 ("kind", Some(kind), _) => Shape::Constant(quoted(&kind.resource.name.kind)),
@@ -155,9 +171,65 @@ impl<'a> Collector<'a> {
                 Some(Key::Of(key)) => key,
                 _ => field.name.as_str(),
             };
+            self.branch(&mut tree, name);
             fields.push(Selected { when, ..Selected::new(name, key, shape) });
         }
+        // Within an object, its root says what leads to others.
+        if root.is_some() && !tree.fields.is_empty() {
+            fields.push(leads());
+        }
+        self.below = tree;
         Selection { fields }
+    }
+
+    /// Notes the relations below a field that was just collected.
+    fn branch(&mut self, tree: &mut Tree, name: &str) {
+        let below = std::mem::take(&mut self.below);
+        if !below.fields.is_empty() {
+            tree.fields.push((name.into(), Branch::Below(below)));
+        }
+    }
+
+    /// A relation: what is in its place until its objects are read.
+    fn related(
+        &mut self,
+        tree: &mut Tree,
+        name: &str,
+        (relation, occurrences): (&Relation, &Occurrences<'a>),
+    ) -> Selected {
+        let kind = match relation {
+            Relation::Owner | Relation::Owned => None,
+            Relation::Reference { kind, .. }
+            | Relation::Events { kind }
+            | Relation::Selected { kind, .. }
+            | Relation::Claims { kind }
+            | Relation::Volume { kind }
+            | Relation::Claim { kind } => Some(*kind),
+        };
+        let mut selection = self.object(below(occurrences), kind);
+        if !selection.fields.iter().any(|field| &*field.key == OF) {
+            selection.fields.push(leads());
+        }
+        let mut own = Tree::default();
+        self.branch(&mut own, "items");
+        let argument = occurrences[0].1.arguments.first();
+        // A text is always readable.
+        let argument = argument.and_then(|argument| {
+            let ty = Type::NonNullNamed(Name::new_unchecked("String"));
+            input::literal(self.api, &argument.value, &ty).ok()
+        });
+        let related = Related {
+            relation: relation.clone(),
+            selection: Arc::new(selection),
+            tree: own,
+            argument,
+            is_any_kind: kind.is_none(),
+        };
+        tree.fields.push((name.into(), Branch::Related(Arc::new(related))));
+        match relation {
+            Relation::Reference { key, .. } => Selected::new(name, key, Shape::Plain),
+            _ => Selected::new(name, name, Shape::Constant("null".into())),
+        }
     }
 
     fn shape(&mut self, ty: &Type, occurrences: &Occurrences<'a>) -> Shape {

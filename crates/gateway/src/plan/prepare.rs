@@ -28,15 +28,21 @@ pub(crate) fn prepare(
     name: Option<&str>,
     bounds: Bounds,
 ) -> Result<Plan, Vec<GraphError>> {
-    let mut parser = Parser::new().token_limit(bounds::MAX_TOKENS).recursion_limit(bounds::MAX_RECURSION);
-    let parsed = parser.parse_ast(query, "query.graphql");
-    let ast = parsed.map_err(|errors| told(Code::ParseFailed, &errors.errors))?;
-    bounds::check(&ast, bounds).map_err(|error| vec![error])?;
+    let ast = read(query, bounds)?;
     let document = validated(api, &ast)?;
     let operation = document.operations.get(name).map_err(|error| {
         vec![GraphError::compiled(Code::ValidationFailed, error.to_graphql_error(&document.sources))]
     })?;
     plan(api, &document, operation, query.len())
+}
+
+/// Parses a query and checks it against limits.
+pub(crate) fn read(query: &str, bounds: Bounds) -> Result<ast::Document, Vec<GraphError>> {
+    let mut parser = Parser::new().token_limit(bounds::MAX_TOKENS).recursion_limit(bounds::MAX_RECURSION);
+    let parsed = parser.parse_ast(query, "query.graphql");
+    let ast = parsed.map_err(|errors| told(Code::ParseFailed, &errors.errors))?;
+    bounds::check(&ast, bounds).map_err(|error| vec![error])?;
+    Ok(ast)
 }
 
 fn plan(
@@ -63,7 +69,7 @@ fn plan(
     })
 }
 
-fn told(code: Code, errors: &DiagnosticList) -> Vec<GraphError> {
+pub(crate) fn told(code: Code, errors: &DiagnosticList) -> Vec<GraphError> {
     let all = errors
         .iter()
         .take(MAX_ERRORS)

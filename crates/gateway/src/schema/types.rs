@@ -15,6 +15,7 @@ use super::{
     interner::Interner,
     kinds::{Key, Kind},
     nodes::{Fields, Inputs, Nodes},
+    relations::{self, Relation, Relations},
 };
 use crate::{
     document::{Additional, Definition, Document, KindName, Resource},
@@ -53,6 +54,8 @@ pub(crate) struct Builder<'d> {
     /// Definitions whose types are still to be built.
     waiting: Vec<(String, &'d Definition)>,
     keys: Keys,
+    /// The fields that lead to other objects.
+    pub(super) relations: Relations,
 }
 
 /// The types of a definition.
@@ -76,6 +79,7 @@ impl<'d> Builder<'d> {
             of_definitions: BTreeMap::new(),
             waiting: Vec::new(),
             keys: HashMap::default(),
+            relations: Relations::default(),
         };
         for (name, description) in SCALARS {
             let scalar = builder.nodes.scalar(name, description);
@@ -142,10 +146,11 @@ impl<'d> Builder<'d> {
     }
 
     /// Builds every type that is referred to.
-    pub(crate) fn finish(mut self, interner: &Interner) -> (Valid<Schema>, Keys, Vec<Kind>) {
+    pub(crate) fn finish(mut self, interner: &Interner) -> (Valid<Schema>, (Keys, Relations), Vec<Kind>) {
         while let Some((name, definition)) = self.waiting.pop() {
             self.object(&name, definition);
         }
+        relations::add(&mut self);
         self.types.sort_unstable_keys();
         interner.share(&mut self.types);
         let mut schema = Schema::new();
@@ -156,7 +161,7 @@ impl<'d> Builder<'d> {
             (root("Query"), root("Mutation"), root("Subscription"));
         schema.types.extend(self.types);
         // Valid by construction; the tests of this module validate the result.
-        (Valid::assume_valid(schema), self.keys, self.kinds)
+        (Valid::assume_valid(schema), (self.keys, self.relations), self.kinds)
     }
 
     /// Builds both types of a definition with properties.
@@ -185,6 +190,7 @@ impl<'d> Builder<'d> {
                 taken.insert(sibling);
             }
         }
+        self.references(type_name, definition, (&mut fields, &mut taken));
         if definition.preserves_unknown && !definition.kinds.is_empty() {
             let whole = beside("whole_json", "", &taken);
             let ty = self.nodes.named("JSON");
@@ -200,6 +206,28 @@ impl<'d> Builder<'d> {
         self.add(&input_name, input);
     }
 
+    /// Adds the objects that references name.
+    fn references(
+        &mut self,
+        type_name: &str,
+        definition: &'d Definition,
+        (fields, taken): (&mut Fields, &mut BTreeSet<String>),
+    ) {
+        for (raw, property) in &definition.properties {
+            let target =
+                property.target().and_then(|name| self.document.definition(name)).unwrap_or(property);
+            for (wanted, kind) in relations::referred(&self.kinds, raw, target) {
+                let field = beside(&wanted, raw, taken);
+                let relation = Relation::Reference { key: raw.as_str().into(), kind };
+                let made = relations::definition(self, &field, &relation);
+                let key = self.nodes.name(&field);
+                fields.insert(key.clone(), made);
+                self.relations.insert((self.nodes.name(type_name), key), relation);
+                taken.insert(field);
+            }
+        }
+    }
+
     fn both(
         &mut self,
         fields: &mut Fields,
@@ -213,7 +241,7 @@ impl<'d> Builder<'d> {
         inputs.insert(key, self.nodes.input(name, input, None, description).into());
     }
 
-    fn remember(&mut self, type_name: &str, field: &str, key: Key) {
+    pub(super) fn remember(&mut self, type_name: &str, field: &str, key: Key) {
         let field = self.nodes.name(field);
         let (output, input) = (self.nodes.name(type_name), self.nodes.name(&format!("{type_name}_Input")));
         self.keys.insert((output, field.clone()), key.clone());

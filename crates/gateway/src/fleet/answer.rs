@@ -1,0 +1,226 @@
+//! Pure: one answer, made of what the clusters say. What one of them cannot say is null, with an error beside it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use apollo_compiler::response::JsonMap;
+use serde_json::{Value, json};
+
+use super::{
+    block::{Block, Root, Roots},
+    cluster::{Missing, Outcome, Part, Standing},
+    rewrite::{self, keys},
+    written::{Written, unfit},
+};
+use crate::{
+    error::{Code, GraphError},
+    identity::refusal,
+    scan::quoted,
+};
+
+/// Everything that an answer is made of, but what the clusters say.
+pub(crate) struct Answers<'a> {
+    /// The query.
+    pub(crate) roots: &'a Roots,
+    /// The same, as it is written.
+    pub(crate) written: &'a Written<'a>,
+    /// By block: the clusters that it means.
+    pub(crate) chosen: &'a [Vec<String>],
+    /// The fields of introspection.
+    pub(crate) introspected: Option<JsonMap>,
+    /// The labels of clusters.
+    pub(crate) labels: BTreeMap<&'a str, &'a BTreeMap<String, String>>,
+}
+
+/// One cluster of a block.
+struct Row {
+    name: String,
+    part: Part,
+}
+
+impl Part {
+    /// Returns `true` if there is no answer.
+    pub(crate) const fn is_failed(&self) -> bool {
+        matches!(self, Self::Failed(_))
+    }
+}
+
+struct Output {
+    json: Vec<u8>,
+    errors: Vec<Value>,
+    /// Bytes that are left for blocks.
+    room: usize,
+}
+
+/// Writes the answer, of at most `room` bytes in blocks.
+pub(crate) fn compose(
+    answers: &Answers<'_>,
+    mut outcomes: BTreeMap<String, Outcome>,
+    room: usize,
+) -> Result<Vec<u8>, Vec<GraphError>> {
+    let mut output = Output { json: b"{\"data\":{".to_vec(), errors: Vec::new(), room };
+    for (place, root) in answers.roots.fields.iter().enumerate() {
+        if place > 0 {
+            output.json.push(b',');
+        }
+        let (Root::Clusters(key, _) | Root::TypeName(key) | Root::Introspect(key)) = root;
+        output.json.extend_from_slice(quoted(key).as_bytes());
+        output.json.push(b':');
+        match root {
+            Root::Clusters(key, index) => {
+                let rows = rows(answers, *index, &mut outcomes);
+                refuse_what_nobody_has(&rows)?;
+                answers.block(&mut output, (key, &answers.roots.blocks[*index]), rows)?;
+            }
+            Root::TypeName(_) => output.json.extend_from_slice(b"\"Query\""),
+            Root::Introspect(key) => {
+                let value = answers.introspected.as_ref().and_then(|data| data.get(key.as_str()));
+                // Writing to memory does not fail.
+                let _ = serde_json::to_writer(&mut output.json, &value);
+            }
+        }
+    }
+    output.json.push(b'}');
+    if !output.errors.is_empty() {
+        output.json.extend_from_slice(b",\"errors\":");
+        let _ = serde_json::to_writer(&mut output.json, &output.errors);
+    }
+    output.json.push(b'}');
+    Ok(output.json)
+}
+
+/// The clusters of a block that are shown: not those that refuse the caller, unless they are named.
+fn rows(answers: &Answers<'_>, index: usize, outcomes: &mut BTreeMap<String, Outcome>) -> Vec<Row> {
+    let (mut rows, is_named) = (Vec::new(), answers.roots.blocks[index].is_named());
+    for name in &answers.chosen[index] {
+        let Some(outcome) = outcomes.get_mut(name) else { continue };
+        let part = match &outcome.standing {
+            Standing::Refused if is_named => Some(Part::Failed(vec![refusal()])),
+            Standing::Refused => None,
+            Standing::Unanswered(error) => Some(Part::Failed(vec![error.clone()])),
+            Standing::Accepted => {
+                let place = outcome.parts.iter().position(|(block, _)| *block == index);
+                place.map(|place| outcome.parts.swap_remove(place).1)
+            }
+        };
+        rows.extend(part.map(|part| Row { name: name.clone(), part }));
+    }
+    rows
+}
+
+/// A field that no cluster has is a mistake in the query, as it would be for one cluster.
+fn refuse_what_nobody_has(rows: &[Row]) -> Result<(), Vec<GraphError>> {
+    let is_mistake = |error: &GraphError| {
+        matches!(error.code, Code::ParseFailed | Code::ValidationFailed | Code::Invalid | Code::LimitExceeded)
+    };
+    let mut common: Option<BTreeSet<&str>> = None;
+    let mut mistake: Option<&Vec<GraphError>> = None;
+    for row in rows {
+        match &row.part {
+            Part::Failed(errors) if errors.iter().all(is_mistake) => mistake = Some(errors),
+            Part::Failed(_) => return Ok(()),
+            Part::Answered { missing, .. } => {
+                let names: BTreeSet<&str> = missing.iter().map(|(_, what)| what.as_str()).collect();
+                common = Some(match common {
+                    Some(known) => known.intersection(&names).copied().collect(),
+                    None => names,
+                });
+            }
+        }
+    }
+    match (common, mistake) {
+        (None, Some(errors)) => Err(errors.clone()),
+        (Some(names), _) if !names.is_empty() => {
+            let names: Vec<_> = names.into_iter().collect();
+            Err(vec![unfit(format!("none of the clusters has {}", names.join(", ")))])
+        }
+        _ => Ok(()),
+    }
+}
+
+impl Answers<'_> {
+    fn block(
+        &self,
+        output: &mut Output,
+        (key, block): (&str, &Block),
+        rows: Vec<Row>,
+    ) -> Result<(), Vec<GraphError>> {
+        output.json.push(b'[');
+        for (index, Row { name, part }) in rows.into_iter().enumerate() {
+            if index > 0 {
+                output.json.push(b',');
+            }
+            let mut place = Place { key, index, cluster: &name, errors: &mut output.errors };
+            let failed = match part {
+                Part::Answered { block, errors, missing } if block.get().len() <= output.room => {
+                    output.room -= block.get().len();
+                    output.json.extend_from_slice(block.get().as_bytes());
+                    place.answered(errors, missing);
+                    continue;
+                }
+                Part::Answered { .. } => {
+                    let message = "the answers of all clusters are too large: use limit, or select less";
+                    vec![GraphError::new(Code::ResponseTooLarge, message)]
+                }
+                Part::Failed(errors) => errors,
+            };
+            place.failed(&failed);
+            let json = self.empty(block, &name, &failed).map_err(|error| vec![error])?;
+            output.json.extend_from_slice(json.as_bytes());
+        }
+        output.json.push(b']');
+        Ok(())
+    }
+
+    /// The block of a cluster that has not answered.
+    fn empty(&self, block: &Block, name: &str, errors: &[GraphError]) -> Result<String, GraphError> {
+        let first = errors.first().map(|error| error.message.as_str());
+        let labels = self.labels.get(name).map(|labels| json!(labels)).unwrap_or_default().to_string();
+        let mut fields = Vec::new();
+        for (key, source) in keys(self.written, block)? {
+            let json = source.map(|source| rewrite::json(&source, name, &labels, first));
+            fields.push(format!("{}:{}", quoted(&key), json.as_deref().unwrap_or("null")));
+        }
+        Ok(format!("{{{}}}", fields.join(",")))
+    }
+}
+
+/// A place in the answer, at which errors are told.
+struct Place<'a> {
+    key: &'a str,
+    index: usize,
+    cluster: &'a str,
+    errors: &'a mut Vec<Value>,
+}
+
+impl Place<'_> {
+    fn answered(&mut self, errors: Vec<Value>, missing: Vec<Missing>) {
+        for (path, what) in missing {
+            let error = unfit(format!("the cluster does not have {what}"));
+            let mut error = error.to_json();
+            error["path"] = json!(path);
+            self.tell(error);
+        }
+        for error in errors {
+            self.tell(error);
+        }
+    }
+
+    fn failed(&mut self, errors: &[GraphError]) {
+        for error in errors {
+            self.tell(error.to_json());
+        }
+    }
+
+    fn tell(&mut self, mut error: Value) {
+        let inner = error["path"].as_array().cloned().unwrap_or_default();
+        let mut path = vec![json!(self.key), json!(self.index)];
+        path.extend(inner);
+        error["path"] = json!(path);
+        if let Some(error) = error.as_object_mut() {
+            // Positions in the query of one cluster mean nothing here.
+            error.remove("locations");
+        }
+        error["extensions"]["cluster"] = json!(self.cluster);
+        self.errors.push(error);
+    }
+}

@@ -1,0 +1,169 @@
+//! Pure: the `clusters` fields of a query, and which clusters each of them means.
+
+use std::collections::BTreeMap;
+
+use apollo_compiler::{
+    Node,
+    ast::{Field, Selection},
+    response::JsonValue,
+};
+use serde_json::json;
+
+use super::written::{Written, unfit};
+use crate::{
+    error::{Code, GraphError},
+    memory::Selector,
+};
+
+/// Maximum number of names in one field.
+const MAX_NAMES: usize = 1000;
+
+/// A root field of the query.
+pub(crate) enum Root {
+    /// `clusters`, by its place among the blocks.
+    Clusters(String, usize),
+    /// `__typename`.
+    TypeName(String),
+    /// The schema.
+    Introspect(String),
+}
+
+/// One `clusters` field.
+pub(crate) struct Block {
+    selector: Option<Selector>,
+    names: Option<Vec<String>>,
+    arguments: Vec<Node<apollo_compiler::ast::Argument>>,
+    /// What is selected of each cluster.
+    pub(crate) selections: Vec<Selection>,
+}
+
+/// The root fields of a query in their order, its blocks, and its fields of introspection.
+pub(crate) struct Roots {
+    /// The fields.
+    pub(crate) fields: Vec<Root>,
+    /// The blocks.
+    pub(crate) blocks: Vec<Block>,
+    /// `__schema` and `__type`.
+    pub(crate) introspection: Vec<Selection>,
+}
+
+impl Roots {
+    /// Reads the root of a query.
+    pub(crate) fn of(written: &Written<'_>) -> Result<Self, GraphError> {
+        let mut roots = Self { fields: Vec::new(), blocks: Vec::new(), introspection: Vec::new() };
+        for field in written.roots()? {
+            let key = field.alias.as_ref().unwrap_or(&field.name).to_string();
+            let known = roots.fields.iter().find(|root| root.key() == key);
+            match (field.name.as_str(), known) {
+                ("clusters", Some(Root::Clusters(_, index))) => {
+                    let block = &mut roots.blocks[*index];
+                    if block.arguments != field.arguments {
+                        return Err(unfit(format!("{key} is there twice with different arguments")));
+                    }
+                    block.selections.extend(field.selection_set.iter().cloned());
+                }
+                ("clusters", None) => {
+                    roots.fields.push(Root::Clusters(key, roots.blocks.len()));
+                    roots.blocks.push(Block::of(&field, written)?);
+                }
+                ("__typename", None) => roots.fields.push(Root::TypeName(key)),
+                ("__typename", Some(Root::TypeName(_))) => {}
+                ("__schema" | "__type", Some(Root::Introspect(_)) | None) => {
+                    if known.is_none() {
+                        roots.fields.push(Root::Introspect(key));
+                    }
+                    roots.introspection.push(Selection::Field(field));
+                }
+                (_, Some(_)) => return Err(unfit(format!("{key} is there twice with different fields"))),
+                (name, None) => {
+                    let message = format!(
+                        "type `Query` of the fleet has no field `{name}`: clusters are below `clusters`"
+                    );
+                    return Err(unfit(message));
+                }
+            }
+        }
+        Ok(roots)
+    }
+}
+
+impl Root {
+    fn key(&self) -> &str {
+        match self {
+            Self::Clusters(key, _) | Self::TypeName(key) | Self::Introspect(key) => key,
+        }
+    }
+}
+
+impl Block {
+    fn of(field: &Node<Field>, written: &Written<'_>) -> Result<Self, GraphError> {
+        let mut block = Self {
+            selector: None,
+            names: None,
+            arguments: field.arguments.clone(),
+            selections: field.selection_set.clone(),
+        };
+        if block.selections.is_empty() {
+            return Err(unfit("`clusters` needs a selection of fields"));
+        }
+        for argument in &field.arguments {
+            let value = written.value(&argument.value);
+            match (argument.name.as_str(), value) {
+                ("selector" | "names", JsonValue::Null) => {}
+                ("selector", JsonValue::String(text)) => {
+                    let selector = Selector::of_labels(text.as_str());
+                    let message = format!("{:?} is not a label selector", text.as_str());
+                    block.selector = Some(selector.ok_or_else(|| GraphError::new(Code::Invalid, message))?);
+                }
+                ("names", JsonValue::String(name)) => block.names = Some(vec![name.as_str().to_owned()]),
+                ("names", JsonValue::Array(names)) => block.names = Some(texts(&names)?),
+                ("selector" | "names", _) => {
+                    return Err(unfit("`selector` is a String, and `names` a list of them"));
+                }
+                (name, _) => return Err(unfit(format!("`clusters` has no argument `{name}`"))),
+            }
+        }
+        Ok(block)
+    }
+
+    /// The names of the clusters that it means, in the order of the answer. `labels` knows those that there are.
+    pub(crate) fn chosen<'c>(
+        &self,
+        labels: impl Iterator<Item = (&'c str, &'c BTreeMap<String, String>)>,
+    ) -> Vec<String> {
+        let is_selected = |labels: &BTreeMap<String, String>| {
+            let object = || json!({"metadata": {"labels": labels}}).to_string();
+            self.selector.as_ref().is_none_or(|selector| selector.takes(object().as_bytes()))
+        };
+        let selected = labels.filter(|(_, labels)| is_selected(labels)).map(|(name, _)| name.to_owned());
+        match (&self.names, &self.selector) {
+            // A name that is not there is answered as one that does not accept the token.
+            (Some(names), None) => names.clone(),
+            (Some(names), Some(_)) => {
+                let selected: Vec<_> = selected.collect();
+                names.iter().filter(|name| selected.contains(name)).cloned().collect()
+            }
+            (None, _) => selected.collect(),
+        }
+    }
+
+    /// Returns `true` if a cluster is named, so that the caller is told that it is refused there.
+    pub(crate) const fn is_named(&self) -> bool {
+        self.names.is_some()
+    }
+}
+
+fn texts(values: &[JsonValue]) -> Result<Vec<String>, GraphError> {
+    let mut names = Vec::new();
+    for value in values {
+        let name = value.as_str().ok_or_else(|| unfit("`names` is a list of String"))?;
+        if !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
+        }
+    }
+    if names.len() > MAX_NAMES {
+        let message = format!("{} names exceed the maximum of {MAX_NAMES}", names.len());
+        return Err(GraphError::new(Code::LimitExceeded, message));
+    }
+    Ok(names)
+}

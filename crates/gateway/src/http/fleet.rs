@@ -1,0 +1,154 @@
+//! `/fleet/graphql`: one question to several clusters, and `/fleet/schema.graphql`.
+
+use std::sync::Arc;
+
+use apollo_compiler::response::JsonMap;
+use axum::{
+    Extension,
+    body::Body,
+    extract::{Request, State as Shared},
+    response::Response,
+};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use portolan_runtime::server::Peer;
+use secrecy::ExposeSecret as _;
+use tokio::time::{Instant, timeout};
+use tracing::info;
+
+use super::{
+    Params, Problem,
+    answer::compressed,
+    door::token,
+    graphql::{refused, sent, too_slow},
+    negotiate::{self, Media},
+    params::Sent,
+    stream,
+};
+use crate::{
+    error::{Code, GraphError, only_errors},
+    fleet::{self, Asked, Asker},
+    state::State,
+};
+
+type Who = Option<Arc<str>>;
+
+/// Serves every method of `/fleet/graphql`.
+pub(super) async fn serve(
+    Shared(state): Shared<Arc<State>>,
+    Extension(peer): Extension<Peer>,
+    request: Request<Body>,
+) -> Response {
+    let begin = Instant::now();
+    let media = negotiate::accepted(request.headers()).unwrap_or(Media::Json);
+    let mut who = None;
+    let answered =
+        timeout(state.limits.request_timeout, respond(&state, &peer, media, request, &mut who)).await;
+    let response = match answered {
+        Ok(Ok(response)) => response,
+        Ok(Err(problem)) => refused(&problem, media),
+        Err(_) => too_slow().respond(media),
+    };
+    let (status, took) = (response.status(), begin.elapsed());
+    let result = match status.as_u16() {
+        ..400 => "ok",
+        400..500 => "refused",
+        _ => "failed",
+    };
+    state.metrics.fleet.answered(result, took);
+    let (caller, milliseconds) = (who.as_deref().unwrap_or("-"), took.as_millis());
+    info!(target: "access", cluster = "fleet/", caller, address = %peer.address.ip(), status = status.as_u16(), milliseconds, "answered");
+    response
+}
+
+async fn respond(
+    state: &State,
+    peer: &Peer,
+    media: Media,
+    request: Request<Body>,
+    who: &mut Who,
+) -> Result<Response, Problem> {
+    let token = token(request.headers())?;
+    if token.expose_secret().is_empty() {
+        return Err(Problem::unauthenticated("Unauthorized: empty bearer token"));
+    }
+    let (parts, body) = request.into_parts();
+    let asker = Asker { state, token: &token, address: peer.address.ip(), begin: Instant::now() };
+    let sent = match sent(state, &parts, body).await {
+        Ok(sent) => sent,
+        Err(problem) => return Err(told(&asker, problem).await),
+    };
+    match sent {
+        Sent::One(params) => {
+            let answer = answered(&asker, &params, who).await?;
+            if media == Media::Events {
+                let (before, after) = stream::AROUND_ONE;
+                return Ok(stream::respond([before.as_bytes(), &answer, after.as_bytes()].concat().into()));
+            }
+            Ok(compressed(StatusCode::OK, media, answer, &parts.headers))
+        }
+        Sent::Batch(batch) => {
+            let mut all = vec![b'['];
+            for (index, params) in batch.iter().enumerate() {
+                if index > 0 {
+                    all.push(b',');
+                }
+                match answered(&asker, params, who).await {
+                    Err(problem) if problem.status == StatusCode::UNAUTHORIZED => return Err(problem),
+                    Err(problem) => all.extend(only_errors(&problem.errors)),
+                    Ok(answer) => all.extend(answer),
+                }
+            }
+            all.push(b']');
+            Ok(compressed(StatusCode::OK, media, all, &parts.headers))
+        }
+    }
+}
+
+async fn answered(asker: &Asker<'_>, params: &Params, who: &mut Who) -> Result<Vec<u8>, Problem> {
+    let text = match asker.state.persisted.text(params.named()) {
+        Ok(text) => text,
+        Err(error) => return Err(told(asker, Problem::of(error)).await),
+    };
+    let none = JsonMap::new();
+    let query = Asked {
+        text: &text,
+        name: params.operation_name.as_deref(),
+        variables: params.variables.as_ref().unwrap_or(&none),
+        extensions: params.extensions.as_ref(),
+    };
+    let (answer, caller) =
+        fleet::answer(&Asker { begin: Instant::now(), ..*asker }, query).await.map_err(problem)?;
+    *who = caller.or_else(|| who.take());
+    Ok(answer)
+}
+
+/// A problem with the request, for those only whom a cluster accepts.
+async fn told(asker: &Asker<'_>, known: Problem) -> Problem {
+    let status = known.status;
+    let told = problem(asker.told(known.errors).await);
+    match told.status {
+        StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS => told,
+        _ => Problem { status, ..told },
+    }
+}
+
+fn problem(errors: Vec<GraphError>) -> Problem {
+    let none = || GraphError::new(Code::Internal, "there is no answer");
+    let first = errors.first().cloned().unwrap_or_else(none);
+    Problem { status: Problem::of(first).status, errors }
+}
+
+/// `GET /fleet/schema.graphql`.
+pub(super) async fn schema(
+    Shared(state): Shared<Arc<State>>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let token = token(&headers)?;
+    let asker = Asker { state: &state, token: &token, address: peer.address.ip(), begin: Instant::now() };
+    let mut response = Response::new(fleet::sdl(&asker).await.map_err(problem)?.into());
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}

@@ -1,0 +1,197 @@
+//! `/{cluster}/mcp`: persisted documents as tools of the Model Context Protocol, over its streamable HTTP transport.
+//!
+//! There are no sessions and no streams: each message is a POST, and each answer is JSON.
+
+use std::sync::Arc;
+
+use apollo_compiler::response::JsonMap;
+use axum::{
+    Extension,
+    body::Body,
+    extract::{Path, Request, State as Shared},
+    response::Response,
+};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use portolan_runtime::server::{Peer, body::read_up_to};
+use serde_json::{Value, json};
+use tokio::time::{Instant, timeout};
+use tracing::info;
+
+use super::{
+    Params, Problem,
+    answer::json as answer_json,
+    enter,
+    graphql::{place, too_slow},
+    negotiate::{self, Media},
+    prepared::prepared,
+};
+use crate::{
+    error::{Code, GraphError, only_errors},
+    identity::Caller,
+    mcp::{self, Answer, Era, Fault, Message},
+    state::{Served, State},
+};
+
+/// Pages of these origins may ask.
+#[derive(Clone, Debug)]
+pub(super) struct Origins(pub(super) Arc<[String]>);
+
+/// Serves every method.
+pub(super) async fn serve(
+    Shared(state): Shared<Arc<State>>,
+    Path(cluster): Path<String>,
+    Extension(peer): Extension<Peer>,
+    Extension(origins): Extension<Origins>,
+    request: Request<Body>,
+) -> Response {
+    let begin = Instant::now();
+    if !is_welcome(request.headers(), &origins) {
+        let error = GraphError::new(Code::Forbidden, "pages of this origin may not ask");
+        return Problem::new(StatusCode::FORBIDDEN, error).respond(Media::Json);
+    }
+    let (served, caller) = match enter(&state, &cluster, request.headers(), &peer).await {
+        Ok(entered) => entered,
+        Err(problem) => {
+            info!(target: "access", cluster, address = %peer.address.ip(), status = problem.status.as_u16(), "refused");
+            return problem.respond(Media::Json);
+        }
+    };
+    let answered = timeout(state.limits.request_timeout, respond(&state, &served, &caller, request)).await;
+    let response = match answered {
+        Ok(Ok(response)) => response,
+        Ok(Err(problem)) => problem.respond(Media::Json),
+        Err(_) => too_slow().respond(Media::Json),
+    };
+    let (status, took) = (response.status(), begin.elapsed());
+    let result = match status.as_u16() {
+        ..400 => "ok",
+        400..500 => "refused",
+        _ => "failed",
+    };
+    state.metrics.answered(&cluster, result, took);
+    let (who, milliseconds) = (caller.name.as_deref().unwrap_or("-"), took.as_millis());
+    info!(target: "access", cluster, caller = who, address = %peer.address.ip(), status = status.as_u16(), milliseconds, "answered over MCP");
+    response
+}
+
+/// Browsers say which page asks. Only pages of the gateway itself and of listed origins may.
+fn is_welcome(headers: &HeaderMap, origins: &Origins) -> bool {
+    let Some(origin) = headers.get(header::ORIGIN) else { return true };
+    let origin = origin.to_str().unwrap_or_default();
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let own = origin.split_once("://").is_some_and(|(_, authority)| authority == host && !host.is_empty());
+    own || origins.0.iter().any(|listed| listed == origin)
+}
+
+async fn respond(
+    state: &State,
+    served: &Served,
+    caller: &Caller,
+    request: Request<Body>,
+) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    if parts.method != Method::POST {
+        let error = GraphError::new(Code::BadRequest, "use POST: there is no stream to open");
+        return Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, error));
+    }
+    if !negotiate::is_json(&parts.headers) {
+        let error = GraphError::new(Code::BadRequest, "the body must be application/json in UTF-8");
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, error));
+    }
+    let body = read_up_to(state.limits.max_request_body_bytes, &parts, body)
+        .await
+        .map_err(|unread| Problem::new(unread.code(), GraphError::new(Code::BadRequest, unread.message())))?;
+    let message = match Message::read(&body, &parts.headers) {
+        Ok(message) => message,
+        Err(fault) => return Ok(refused(&fault)),
+    };
+    if message.id.is_none() {
+        // A notification, or a response to what was never asked.
+        let mut response = Response::default();
+        *response.status_mut() = StatusCode::ACCEPTED;
+        return Ok(response);
+    }
+    Ok(match answer(state, served, caller, &message).await? {
+        Ok(answer) => told(StatusCode::OK, &answer),
+        Err(fault) => refused(&fault),
+    })
+}
+
+fn refused(fault: &Fault) -> Response {
+    told(fault.status, &fault.to_json())
+}
+
+fn told(status: StatusCode, answer: &Value) -> Response {
+    let mut response = answer_json(status, Media::Json, answer.to_string());
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+async fn answer(
+    state: &State,
+    served: &Served,
+    caller: &Caller,
+    message: &Message,
+) -> Result<Answer, Problem> {
+    let bounds = state.limits.bounds();
+    Ok(match (message.method.as_str(), message.era) {
+        ("initialize", Era::Legacy) => Ok(mcp::initialized(message)),
+        ("ping", Era::Legacy) => Ok(message.result(json!({}))),
+        ("server/discover", Era::Modern) => Ok(message.discovered()),
+        ("tools/list", _) => {
+            Ok(message.kept(mcp::listed(&served.endpoint, &state.persisted.operations(), bounds)))
+        }
+        ("tools/call", _) => {
+            let _place = place(caller)?;
+            called(state, served, caller, message).await
+        }
+        _ => Err(message.no_method()),
+    })
+}
+
+/// Calls a tool. What is wrong with its arguments is an answer, from which a model may learn.
+async fn called(state: &State, served: &Served, caller: &Caller, message: &Message) -> Answer {
+    let name = message.params.get("name").and_then(Value::as_str).unwrap_or_default();
+    let known = state.persisted.operations();
+    let tool = mcp::find(&served.endpoint, &known, name, state.limits.bounds());
+    let Some(tool) = tool else { return Err(message.invalid(format!("there is no tool {name:?}"))) };
+    let arguments = match message.params.get("arguments") {
+        None | Some(Value::Null) => serde_json::Map::new(),
+        Some(Value::Object(arguments)) => arguments.clone(),
+        Some(_) => return Err(message.invalid("arguments must be an object")),
+    };
+    if let Some(unknown) = mcp::unknown_argument(&tool, &arguments) {
+        return Ok(content(message, &format!("the tool has no argument {unknown:?}"), true));
+    }
+    let variables: JsonMap = serde_json::from_value(Value::Object(arguments))
+        .map_err(|_| message.invalid("unreadable arguments"))?;
+    let params = Params {
+        document_id: Some(tool.known.id.clone()),
+        operation_name: tool.known.operation.clone(),
+        variables: Some(variables),
+        ..Params::default()
+    };
+    let (json, is_error) = match prepared(state, served, &params) {
+        Ok(prepared) => {
+            let json = prepared.execute(state, served, caller).await;
+            let is_error = has_errors(&json);
+            (json, is_error)
+        }
+        Err(problem) => (only_errors(&problem.errors), true),
+    };
+    Ok(content(message, &String::from_utf8_lossy(&json), is_error))
+}
+
+fn content(message: &Message, text: &str, is_error: bool) -> Value {
+    message.result(json!({"content": [{"type": "text", "text": text}], "isError": is_error}))
+}
+
+/// Returns `true` if an answer has errors.
+fn has_errors(json: &[u8]) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Whole {
+        #[serde(default)]
+        errors: Option<serde::de::IgnoredAny>,
+    }
+    serde_json::from_slice::<Whole>(json).map_or(true, |whole| whole.errors.is_some())
+}

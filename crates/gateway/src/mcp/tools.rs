@@ -1,0 +1,57 @@
+//! Operations of persisted documents as tools of one cluster: those that fit its schema.
+
+use apollo_compiler::executable::OperationType;
+use serde_json::{Value, json};
+
+use super::inputs::of_variables;
+use crate::{bounds::Bounds, endpoint::Endpoint, persisted::Known};
+
+/// A tool.
+#[derive(Clone, Debug)]
+pub(crate) struct Tool {
+    /// What it does.
+    pub(crate) known: Known,
+    /// `true` if it only reads.
+    is_reading: bool,
+    /// The schema of its arguments.
+    inputs: Value,
+}
+
+impl Tool {
+    fn of(endpoint: &Endpoint, known: &Known, bounds: Bounds) -> Option<Self> {
+        let plan = endpoint.plan(&known.text, known.operation.as_deref(), bounds).ok()?;
+        Some(Self {
+            known: known.clone(),
+            is_reading: plan.kind == OperationType::Query,
+            inputs: of_variables(&endpoint.api.schema, &plan.operation.variables),
+        })
+    }
+
+    fn to_json(&self) -> Value {
+        let mut tool = json!({
+            "name": self.known.tool,
+            "inputSchema": self.inputs,
+            "annotations": {"readOnlyHint": self.is_reading},
+        });
+        if let Some(description) = &self.known.description {
+            tool["description"] = json!(description);
+        }
+        tool
+    }
+}
+
+/// The tools of a cluster, for `tools/list`.
+pub(crate) fn listed(endpoint: &Endpoint, known: &[Known], bounds: Bounds) -> Value {
+    let tools = known.iter().filter_map(|known| Tool::of(endpoint, known, bounds));
+    json!({"tools": tools.map(|tool| tool.to_json()).collect::<Vec<_>>()})
+}
+
+/// The tool of a name.
+pub(crate) fn find(endpoint: &Endpoint, known: &[Known], name: &str, bounds: Bounds) -> Option<Tool> {
+    Tool::of(endpoint, known.iter().find(|known| known.tool == name)?, bounds)
+}
+
+/// An argument that a tool does not have.
+pub(crate) fn unknown_argument(tool: &Tool, arguments: &serde_json::Map<String, Value>) -> Option<String> {
+    arguments.keys().find(|name| tool.inputs["properties"].get(name.as_str()).is_none()).cloned()
+}
