@@ -6,6 +6,7 @@ mod interner;
 mod kinds;
 mod nodes;
 mod operations;
+mod relation;
 mod relations;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -19,7 +20,7 @@ pub(crate) use self::{
     interner::Interner,
     kinds::{Key, Kind},
     operations::{Operation, Verb},
-    relations::{Relation, best_kind},
+    relation::{Relation, Relations, best_kind},
 };
 use crate::document::{Document, InvalidDocument, KindName};
 
@@ -35,7 +36,7 @@ pub(crate) struct Api {
     /// Keys of fields that have another name in GraphQL, by type and field.
     pub(crate) keys: HashMap<(Name, Name), Key>,
     /// The fields that lead to other objects, by type and field.
-    pub(crate) relations: relations::Relations,
+    pub(crate) relations: Relations,
     /// The kinds.
     pub(crate) kinds: Vec<Kind>,
     by_name: BTreeMap<KindName, usize>,
@@ -47,6 +48,8 @@ impl Api {
         let resources = document.resources()?;
         let mut builder = types::Builder::new(document, &resources);
         let operations = operations::add(&mut builder);
+        builder.build();
+        relations::add(&mut builder);
         let (schema, (keys, relations), kinds) = builder.finish(interner);
         let by_name =
             kinds.iter().enumerate().map(|(index, kind)| (kind.resource.name.clone(), index)).collect();

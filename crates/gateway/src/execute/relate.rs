@@ -110,7 +110,8 @@ async fn of_relation<'a>(
 ) -> (Vec<Filling>, Vec<GraphError>) {
     let Some(first) = gaps.first() else { return (Vec::new(), Vec::new()) };
     let related = first.related;
-    let leads: Vec<_> = gaps.iter().map(|gap| leads::of(asking, related, gap)).collect();
+    let leads: Vec<_> =
+        gaps.iter().map(|gap| leads::of(asking, related, (gap.of.as_deref(), &gap.json))).collect();
     let mut reads = Reads::new((asking, left), related);
     for lead in leads.iter().flatten() {
         reads.want(lead);

@@ -67,7 +67,7 @@ fn a_cluster_is_asked_for_what_it_has() {
     fragment More on FleetCluster { apps { v1 { Deployments(labelselector: $u) { items { kind } } } } }
     fragment Item on V1Pod { metadata { name } }";
     let (text, fixed) = rewritten(&small(), query, &JsonMap::new()).unwrap();
-    let expected = "query ($n: String!) { id: __typename apps: __typename v1 { Pods(namespace: $n) { items { ...Item } } \
+    let expected = "query($n: String!) { id: __typename apps: __typename v1 { Pods(namespace: $n) { items { ...Item } } \
         Nodes: __typename } } fragment Item on V1Pod { metadata { name } }";
     assert_eq!(text, expected);
     let missing = |what: &str| Source::Missing(what.to_owned());

@@ -15,7 +15,7 @@ use super::{
     interner::Interner,
     kinds::{Key, Kind},
     nodes::{Fields, Inputs, Nodes},
-    relations::{self, Relation, Relations},
+    relation::{Relation, Relations, field_of, referred},
 };
 use crate::{
     document::{Additional, Definition, Document, KindName, Resource},
@@ -146,11 +146,14 @@ impl<'d> Builder<'d> {
     }
 
     /// Builds every type that is referred to.
-    pub(crate) fn finish(mut self, interner: &Interner) -> (Valid<Schema>, (Keys, Relations), Vec<Kind>) {
+    pub(crate) fn build(&mut self) {
         while let Some((name, definition)) = self.waiting.pop() {
             self.object(&name, definition);
         }
-        relations::add(&mut self);
+    }
+
+    /// The schema of all types that are built.
+    pub(crate) fn finish(mut self, interner: &Interner) -> (Valid<Schema>, (Keys, Relations), Vec<Kind>) {
         self.types.sort_unstable_keys();
         interner.share(&mut self.types);
         let mut schema = Schema::new();
@@ -216,10 +219,10 @@ impl<'d> Builder<'d> {
         for (raw, property) in &definition.properties {
             let target =
                 property.target().and_then(|name| self.document.definition(name)).unwrap_or(property);
-            for (wanted, kind) in relations::referred(&self.kinds, raw, target) {
+            for (wanted, kind) in referred(&self.kinds, raw, target) {
                 let field = beside(&wanted, raw, taken);
                 let relation = Relation::Reference { key: raw.as_str().into(), kind };
-                let made = relations::definition(self, &field, &relation);
+                let made = field_of(&mut self.nodes, &self.kinds, &field, &relation);
                 let key = self.nodes.name(&field);
                 fields.insert(key.clone(), made);
                 self.relations.insert((self.nodes.name(type_name), key), relation);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{super::Asking, gaps::Gap};
+use super::super::Asking;
 use crate::{
     document::KindName,
     error::{Code, GraphError},
@@ -92,9 +92,13 @@ pub(super) struct Lead {
 }
 
 /// What leads to the objects of a gap.
-pub(super) fn of(asking: Asking<'_>, related: &Related, gap: &Gap<'_>) -> Result<Lead, GraphError> {
+pub(super) fn of(
+    asking: Asking<'_>,
+    related: &Related,
+    (of, json): (Option<&Of>, &[u8]),
+) -> Result<Lead, GraphError> {
     let api = &asking.endpoint.api;
-    let of = gap.of.as_deref().cloned().unwrap_or_default();
+    let of = of.cloned().unwrap_or_default();
     let (metadata, spec) = (of.metadata.unwrap_or_default(), of.spec.unwrap_or_default());
     let own = metadata.namespace.clone().filter(|namespace| !namespace.is_empty());
     let uid = metadata.uid.clone().filter(|uid| !uid.is_empty());
@@ -105,7 +109,7 @@ pub(super) fn of(asking: Asking<'_>, related: &Related, gap: &Gap<'_>) -> Result
     };
     match &related.relation {
         Relation::Reference { kind, .. } => {
-            let named: Named = serde_json::from_slice(&gap.json).unwrap_or_default();
+            let named: Named = serde_json::from_slice(json).unwrap_or_default();
             let namespace = named.namespace.clone().filter(|namespace| !namespace.is_empty()).or(own);
             lead(*kind, namespace, of_reference(&named, api.kinds.get(*kind)), false)
         }
