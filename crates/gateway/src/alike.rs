@@ -28,6 +28,6 @@ const BUILT_IN: [&str; 22] = [
 ];
 
 /// Returns `true` for a group whose kinds look alike to everybody who may list them.
-pub(crate) fn is_built_in(group: &str) -> bool {
+pub fn is_built_in(group: &str) -> bool {
     BUILT_IN.contains(&group)
 }

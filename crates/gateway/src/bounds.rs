@@ -10,17 +10,17 @@ use crate::error::{Code, GraphError};
 
 /// Limits of a query; 0 is no limit.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Bounds {
+pub struct Bounds {
     /// Fields within fields.
-    pub(crate) depth: usize,
+    pub depth: usize,
     /// Fields, each as often as its fragment is used.
-    pub(crate) fields: usize,
+    pub fields: usize,
 }
 
 /// Maximum number of tokens that are read.
-pub(crate) const MAX_TOKENS: usize = 20_000;
+pub const MAX_TOKENS: usize = 20_000;
 /// Maximum nesting that the parser follows.
-pub(crate) const MAX_RECURSION: usize = 200;
+pub const MAX_RECURSION: usize = 200;
 /// Number of fragments that are allowed per allowed field.
 const FRAGMENTS_PER_FIELD: usize = 4;
 
@@ -38,7 +38,7 @@ struct Counter<'d> {
 }
 
 /// Refuses a document that exceeds the limits.
-pub(crate) fn check(document: &Document, bounds: Bounds) -> Result<(), GraphError> {
+pub fn check(document: &Document, bounds: Bounds) -> Result<(), GraphError> {
     let mut counter = Counter { fragments: HashMap::default(), known: HashMap::default() };
     for definition in &document.definitions {
         if let Definition::FragmentDefinition(fragment) = definition {

@@ -6,14 +6,14 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::{sync::mpsc, time::timeout};
 
 /// Changes of a directory, as the kernel tells them.
-pub(crate) struct Changes {
+pub struct Changes {
     told: mpsc::Receiver<()>,
     _watcher: RecommendedWatcher,
 }
 
 impl Changes {
     /// None where the kernel tells nothing, as for a directory that is not there.
-    pub(crate) fn of(directory: &Path) -> Option<Self> {
+    pub fn of(directory: &Path) -> Option<Self> {
         let (sender, told) = mpsc::channel(1);
         let tell = move |event: notify::Result<notify::Event>| {
             // Our own reading is an event, too.
@@ -37,7 +37,7 @@ impl Changes {
     }
 
     /// Waits for the next change, or until the limit.
-    pub(crate) async fn wait(&mut self, limit: Duration) {
+    pub async fn wait(&mut self, limit: Duration) {
         // Otherwise a file that is written in pieces would be read after each of them.
         const SETTLE: Duration = Duration::from_millis(20);
         if timeout(limit, self.told.recv()).await.is_ok() {

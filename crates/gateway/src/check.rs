@@ -29,7 +29,7 @@ fn entry(name: impl Into<String>, result: Result<String, String>, cure: &str, pl
 }
 
 /// Runs the checks.
-pub(crate) fn run(service: &ServiceArgs, args: &CheckArgs) -> ExitCode {
+pub fn run(service: &ServiceArgs, args: &CheckArgs) -> ExitCode {
     check::run(&service.log, args, || checks(service))
 }
 

@@ -8,7 +8,7 @@ use crate::names;
 
 /// A document without its connection metadata.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Document {
+pub struct Document {
     #[serde(default)]
     definitions: BTreeMap<String, Definition>,
     #[serde(default)]
@@ -24,57 +24,57 @@ struct Components {
 /// One schema.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Definition {
+pub struct Definition {
     /// The name of its type, if it has one.
     #[serde(rename = "type")]
-    pub(crate) kind: Option<TypeWord>,
+    pub kind: Option<TypeWord>,
     /// The format, such as `int64`.
-    pub(crate) format: Option<String>,
+    pub format: Option<String>,
     /// The description.
-    pub(crate) description: Option<String>,
+    pub description: Option<String>,
     /// The definition that takes its place.
     #[serde(rename = "$ref")]
-    pub(crate) reference: Option<String>,
+    pub reference: Option<String>,
     /// Alternatives, of which the first may be a reference.
     #[serde(rename = "allOf")]
-    pub(crate) all_of: Vec<Self>,
+    pub all_of: Vec<Self>,
     /// The fields of an object.
-    pub(crate) properties: BTreeMap<String, Self>,
+    pub properties: BTreeMap<String, Self>,
     /// The entries of an array.
-    pub(crate) items: Option<Box<Self>>,
+    pub items: Option<Box<Self>>,
     /// The values of a map.
     #[serde(rename = "additionalProperties")]
-    pub(crate) additional: Option<Additional>,
+    pub additional: Option<Additional>,
     /// `true` if fields without a schema are kept.
     #[serde(rename = "x-kubernetes-preserve-unknown-fields")]
-    pub(crate) preserves_unknown: bool,
+    pub preserves_unknown: bool,
     /// `true` for a number or a string.
     #[serde(rename = "x-kubernetes-int-or-string")]
-    pub(crate) int_or_string: bool,
+    pub int_or_string: bool,
     /// The kinds that it describes.
     #[serde(rename = "x-kubernetes-group-version-kind")]
-    pub(crate) kinds: Vec<KindName>,
+    pub kinds: Vec<KindName>,
     /// `Namespaced` or `Cluster`.
     #[serde(rename = "x-kubernetes-scope")]
-    pub(crate) scope: Option<String>,
+    pub scope: Option<String>,
     /// The categories, such as `all`.
     #[serde(rename = "x-kubernetes-categories")]
-    pub(crate) categories: Vec<String>,
+    pub categories: Vec<String>,
     /// The name of the resource in paths.
     #[serde(rename = "x-kubernetes-plural")]
-    pub(crate) plural: Option<String>,
+    pub plural: Option<String>,
     /// The verbs that the API server accepts.
     #[serde(rename = "x-kubernetes-verbs")]
-    pub(crate) verbs: Option<Vec<String>>,
+    pub verbs: Option<Vec<String>>,
     /// The subresources, such as `status`.
     #[serde(rename = "x-kubernetes-subresources")]
-    pub(crate) subresources: Option<Vec<String>>,
+    pub subresources: Option<Vec<String>>,
 }
 
 /// The name of a type; OpenAPI 3.1 allows several.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
-pub(crate) enum TypeWord {
+pub enum TypeWord {
     /// One.
     One(String),
     /// Several.
@@ -84,7 +84,7 @@ pub(crate) enum TypeWord {
 /// The values of a map: of one type, or anything.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
-pub(crate) enum Additional {
+pub enum Additional {
     /// `true` if anything is allowed.
     Any(#[expect(dead_code, reason = "it tells a word from a type")] bool),
     /// Of this type.
@@ -93,29 +93,29 @@ pub(crate) enum Additional {
 
 /// Group, version and kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
-pub(crate) struct KindName {
+pub struct KindName {
     /// The group; empty for the core group.
     #[serde(default)]
-    pub(crate) group: String,
+    pub group: String,
     /// The version, such as `v1`.
-    pub(crate) version: String,
+    pub version: String,
     /// The kind, such as `Pod`.
-    pub(crate) kind: String,
+    pub kind: String,
 }
 
 /// A served kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Resource {
+pub struct Resource {
     /// Its name.
-    pub(crate) name: KindName,
+    pub name: KindName,
     /// The definition that describes it.
-    pub(crate) definition: String,
+    pub definition: String,
     /// The name of the resource in paths.
-    pub(crate) plural: String,
+    pub plural: String,
     /// `true` if its objects have a namespace.
-    pub(crate) is_namespaced: bool,
+    pub is_namespaced: bool,
     /// The categories, such as `all`.
-    pub(crate) categories: Vec<String>,
+    pub categories: Vec<String>,
     /// The accepted verbs. If none are known, all of them.
     verbs: Option<Vec<String>>,
     /// Its subresources, if they are known.
@@ -124,12 +124,12 @@ pub(crate) struct Resource {
 
 impl Resource {
     /// Returns `true` if the API server accepts a verb.
-    pub(crate) fn takes(&self, verb: &str) -> bool {
+    pub fn takes(&self, verb: &str) -> bool {
         self.verbs.as_ref().is_none_or(|verbs| verbs.iter().any(|known| known == verb))
     }
 
     /// Returns `true` if it has a subresource. If subresources are not known, returns `otherwise`.
-    pub(crate) fn has(&self, subresource: &str, otherwise: bool) -> bool {
+    pub fn has(&self, subresource: &str, otherwise: bool) -> bool {
         let has = |known: &Vec<String>| {
             known.iter().any(|name| name == subresource || name.ends_with(&format!("/{subresource}")))
         };
@@ -137,7 +137,7 @@ impl Resource {
     }
 
     /// `v1` or `apps/v1`.
-    pub(crate) fn api_version(&self) -> Cow<'_, str> {
+    pub fn api_version(&self) -> Cow<'_, str> {
         let KindName { group, version, .. } = &self.name;
         if group.is_empty() { Cow::Borrowed(version) } else { Cow::Owned(format!("{group}/{version}")) }
     }
@@ -145,7 +145,7 @@ impl Resource {
 
 /// A document that cannot be served.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum InvalidDocument {
+pub enum InvalidDocument {
     /// It is not a document.
     #[error("it is not a schema document")]
     Json(#[from] serde_json::Error),
@@ -158,17 +158,17 @@ pub(crate) enum InvalidDocument {
 
 impl Document {
     /// Reads the bytes of a document.
-    pub(crate) fn read(bytes: &[u8]) -> Result<Self, InvalidDocument> {
+    pub fn read(bytes: &[u8]) -> Result<Self, InvalidDocument> {
         Ok(serde_json::from_slice(bytes)?)
     }
 
     /// The definition of a name.
-    pub(crate) fn definition(&self, name: &str) -> Option<&Definition> {
+    pub fn definition(&self, name: &str) -> Option<&Definition> {
         self.definitions.get(name).or_else(|| self.components.schemas.get(name))
     }
 
     /// The definition of a name, and the name as the document has it.
-    pub(crate) fn entry(&self, name: &str) -> Option<(&str, &Definition)> {
+    pub fn entry(&self, name: &str) -> Option<(&str, &Definition)> {
         let entry =
             self.definitions.get_key_value(name).or_else(|| self.components.schemas.get_key_value(name));
         entry.map(|(name, definition)| (name.as_str(), definition))
@@ -179,7 +179,7 @@ impl Document {
     }
 
     /// Every served kind, by name.
-    pub(crate) fn resources(&self) -> Result<BTreeMap<KindName, Resource>, InvalidDocument> {
+    pub fn resources(&self) -> Result<BTreeMap<KindName, Resource>, InvalidDocument> {
         let says_plural = self.all().any(|(_, definition)| definition.plural.is_some());
         let says_scope = self.all().any(|(_, definition)| definition.scope.is_some());
         let is_served = |definition: &Definition| match (says_plural, says_scope) {
@@ -257,14 +257,14 @@ fn usual_scope(kind: &KindName) -> &'static str {
 
 impl Definition {
     /// The name of the definition that takes its place.
-    pub(crate) fn target(&self) -> Option<&str> {
+    pub fn target(&self) -> Option<&str> {
         let reference = self.reference.as_deref().or_else(|| self.all_of.first()?.target())?;
         // A JSON pointer spells a slash in a name as `~1`; names of definitions have none.
         Some(reference.rsplit('/').next().unwrap_or(reference))
     }
 
     /// The name of its only type.
-    pub(crate) fn word(&self) -> Option<&str> {
+    pub fn word(&self) -> Option<&str> {
         match self.kind.as_ref()? {
             TypeWord::One(word) => Some(word),
             TypeWord::Several(words) => {

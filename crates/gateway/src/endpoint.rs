@@ -36,7 +36,7 @@ const HOT: usize = 100;
 
 /// A document that no endpoint can be made of.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum InvalidEndpoint {
+pub enum InvalidEndpoint {
     /// The document is invalid.
     #[error(transparent)]
     Document(#[from] InvalidDocument),
@@ -81,27 +81,27 @@ impl WithMetadata {
 }
 
 /// A hash of the text of a query and of the name of the operation.
-pub(crate) type PlanKey = [u8; 32];
+pub type PlanKey = [u8; 32];
 
 /// The endpoint of a cluster.
 #[derive(Debug)]
-pub(crate) struct Endpoint {
+pub struct Endpoint {
     /// Its name in paths.
-    pub(crate) name: String,
+    pub name: String,
     /// The labels of its ClusterAccess.
-    pub(crate) labels: BTreeMap<String, String>,
+    pub labels: BTreeMap<String, String>,
     /// The address of the API server.
-    pub(crate) destination: Destination,
+    pub destination: Destination,
     /// The API of the cluster.
-    pub(crate) api: Api,
+    pub api: Api,
     /// Connections for calls.
-    pub(crate) upstream: Upstream,
+    pub upstream: Upstream,
     /// Connections for watches and logs.
-    pub(crate) watches: Upstream,
+    pub watches: Upstream,
     /// The watches that subscribers share.
-    pub(crate) hub: Hub,
+    pub hub: Hub,
     /// The kinds that are read from memory, if the gateway has a credential of its own.
-    pub(crate) memory: Option<Arc<Memory>>,
+    pub memory: Option<Arc<Memory>>,
     plans: Cache<PlanKey, Arc<Known>>,
     /// By kind: `true` if its server does not serve metadata alone.
     refuses_metadata: Box<[AtomicBool]>,
@@ -118,7 +118,7 @@ struct Known {
 
 impl Endpoint {
     /// Makes an endpoint of a document.
-    pub(crate) async fn of(
+    pub async fn of(
         name: &str,
         bytes: &[u8],
         (interner, allowed_hosts): (&Interner, &[String]),
@@ -147,7 +147,7 @@ impl Endpoint {
     }
 
     /// The plan of a query, cached or new.
-    pub(crate) fn plan(
+    pub fn plan(
         &self,
         query: &str,
         name: Option<&str>,
@@ -164,7 +164,7 @@ impl Endpoint {
     }
 
     /// Prepares plans that another endpoint has in use, so that nobody waits for them after a change.
-    pub(crate) fn plan_as(&self, before: &Self, bounds: Bounds) {
+    pub fn plan_as(&self, before: &Self, bounds: Bounds) {
         for (_, known) in before.plans.iter().take(HOT) {
             // A query that no longer fits the schema fails when it is asked again.
             let _ = self.plan(&known.query, known.name.as_deref(), bounds);
@@ -172,31 +172,31 @@ impl Endpoint {
     }
 
     /// Another endpoint takes its place: requests in progress finish without memory.
-    pub(crate) fn forget(&self) {
+    pub fn forget(&self) {
         if let Some(memory) = &self.memory {
             memory.close();
         }
     }
 
     /// Returns `true` if the server of a kind may be asked for metadata alone.
-    pub(crate) fn gives_metadata(&self, kind: usize) -> bool {
+    pub fn gives_metadata(&self, kind: usize) -> bool {
         self.refuses_metadata.get(kind).is_some_and(|refuses| !refuses.load(Ordering::Relaxed))
     }
 
     /// Remembers that the server of a kind does not serve metadata alone.
-    pub(crate) fn refuses_metadata(&self, kind: usize) {
+    pub fn refuses_metadata(&self, kind: usize) {
         if let Some(refuses) = self.refuses_metadata.get(kind) {
             refuses.store(true, Ordering::Relaxed);
         }
     }
 
     /// Returns `true` unless the server of a kind is known to list it in another order than that of the names.
-    pub(crate) fn lists_by_name(&self, kind: usize) -> bool {
+    pub fn lists_by_name(&self, kind: usize) -> bool {
         self.is_unordered.get(kind).is_some_and(|unordered| !unordered.load(Ordering::Relaxed))
     }
 
     /// Remembers that the server of a kind lists it in another order.
-    pub(crate) fn lists_in_another_order(&self, kind: usize) {
+    pub fn lists_in_another_order(&self, kind: usize) {
         if let Some(unordered) = self.is_unordered.get(kind) {
             unordered.store(true, Ordering::Relaxed);
         }

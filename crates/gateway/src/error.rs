@@ -7,7 +7,7 @@ use crate::scan::Step;
 
 /// The code of an error, for programs: `extensions.code`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Code {
+pub enum Code {
     /// There is no token, or it is not accepted.
     Unauthenticated,
     /// The API server refuses the request.
@@ -52,7 +52,7 @@ pub(crate) enum Code {
 
 impl Code {
     /// The code as clients see it.
-    pub(crate) const fn text(self) -> &'static str {
+    pub const fn text(self) -> &'static str {
         match self {
             Self::Unauthenticated => "UNAUTHENTICATED",
             Self::Forbidden => "FORBIDDEN",
@@ -80,41 +80,41 @@ impl Code {
 
 /// One error of an answer.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct GraphError {
+pub struct GraphError {
     /// The message, for people.
-    pub(crate) message: String,
+    pub message: String,
     /// The code, for programs.
-    pub(crate) code: Code,
+    pub code: Code,
     /// Lines and columns of the query, from 1.
-    pub(crate) locations: Vec<(usize, usize)>,
+    pub locations: Vec<(usize, usize)>,
     /// Path of the field in the answer.
-    pub(crate) path: Vec<Step>,
+    pub path: Vec<Step>,
     /// Details from the API server.
-    pub(crate) details: Option<Box<Value>>,
+    pub details: Option<Box<Value>>,
 }
 
 impl GraphError {
     /// An error without a position.
-    pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
         Self { message: message.into(), code, locations: Vec::new(), path: Vec::new(), details: None }
     }
 
     /// The same error at a field.
     #[must_use]
-    pub(crate) fn at(mut self, path: &[Step], location: Option<(usize, usize)>) -> Self {
+    pub fn at(mut self, path: &[Step], location: Option<(usize, usize)>) -> Self {
         self.path.splice(0..0, path.iter().cloned());
         self.locations.extend(location);
         self
     }
 
     /// An error of the GraphQL compiler.
-    pub(crate) fn compiled(code: Code, error: GraphQLError) -> Self {
+    pub fn compiled(code: Code, error: GraphQLError) -> Self {
         let locations = error.locations.iter().map(|place| (place.line, place.column)).collect();
         Self { locations, ..Self::new(code, error.message) }
     }
 
     /// The error as JSON.
-    pub(crate) fn to_json(&self) -> Value {
+    pub fn to_json(&self) -> Value {
         let mut error = Map::new();
         error.insert("message".to_owned(), json!(self.message));
         if !self.locations.is_empty() {
@@ -138,7 +138,7 @@ impl GraphError {
 }
 
 /// The bytes of an answer that has errors only.
-pub(crate) fn only_errors(errors: &[GraphError]) -> Vec<u8> {
+pub fn only_errors(errors: &[GraphError]) -> Vec<u8> {
     const MAX_ERRORS: usize = 100;
     const MAX_BYTES: usize = 60 * 1024;
     let mut written = String::from("{\"errors\":[");

@@ -24,7 +24,7 @@ use apollo_compiler::{
 };
 use futures::{StreamExt as _, stream};
 
-pub(crate) use self::{
+pub use self::{
     arguments::Arguments,
     asking::{Asking, Fragment},
     read::object,
@@ -45,7 +45,7 @@ use crate::{
 const SIDE_BY_SIDE: usize = 32;
 
 /// Writes the answer to a plan.
-pub(crate) async fn answer(asking: Asking<'_>, plan: &Plan, sink: &mut Sink) -> Result<(), Stopped> {
+pub async fn answer(asking: Asking<'_>, plan: &Plan, sink: &mut Sink) -> Result<(), Stopped> {
     let variables = asking.variables;
     let says = |name: &str| variables.get(name).and_then(JsonValue::as_bool).unwrap_or_default();
     let specialized = plan.is_conditional.then(|| plan.under(&says));
@@ -63,7 +63,7 @@ pub(crate) async fn answer(asking: Asking<'_>, plan: &Plan, sink: &mut Sink) -> 
 }
 
 /// The answer to a plan, as a whole.
-pub(crate) async fn whole_answer(asking: Asking<'_>, plan: &Plan) -> Vec<u8> {
+pub async fn whole_answer(asking: Asking<'_>, plan: &Plan) -> Vec<u8> {
     let mut sink = Sink::kept();
     // What is kept can be corrected as long as it is written.
     let _ = answer(asking, plan, &mut sink).await;
@@ -71,7 +71,7 @@ pub(crate) async fn whole_answer(asking: Asking<'_>, plan: &Plan) -> Vec<u8> {
 }
 
 /// Finds conditions whose variable is null, for which GraphQL has no answer.
-pub(crate) fn null_conditions(plan: &Plan, variables: &JsonMap) -> Option<GraphError> {
+pub fn null_conditions(plan: &Plan, variables: &JsonMap) -> Option<GraphError> {
     if !plan.is_conditional {
         return None;
     }

@@ -13,7 +13,7 @@ mod schema;
 mod tests;
 mod written;
 
-pub(crate) use self::{
+pub use self::{
     ask::{Asked, answer, sdl},
     cluster::Asker,
 };

@@ -28,7 +28,7 @@ use axum::{
 };
 use http::{HeaderValue, Method, StatusCode, header};
 
-pub(crate) use self::{
+pub use self::{
     answer::Problem,
     door::{enter, identify},
     params::Params,
@@ -36,7 +36,7 @@ pub(crate) use self::{
 use crate::state::State;
 
 /// All routes. Metrics and health of the process are on the admin port.
-pub(crate) fn router(state: Arc<State>, origins: Vec<String>, has_console: bool) -> Router {
+pub fn router(state: Arc<State>, origins: Vec<String>, has_console: bool) -> Router {
     let origins: Arc<[String]> = origins.into();
     let mut router = Router::new().route("/healthz", get(async || "ok"));
     let (mut graphql, mut fleet) = (any(graphql::serve), any(fleet::serve));

@@ -51,13 +51,13 @@ const QUESTIONS: [(&str, &str, &str); 3] = [
 
 /// A caller whose token the cluster accepts.
 #[derive(Clone, Debug)]
-pub(crate) struct Caller {
+pub struct Caller {
     /// Its `Authorization`.
-    pub(crate) authorization: HeaderValue,
+    pub authorization: HeaderValue,
     /// Its key: the name, or if that is not known, a hash of its token.
-    pub(crate) id: String,
+    pub id: String,
     /// Its name, if the cluster tells it.
-    pub(crate) name: Option<Arc<str>>,
+    pub name: Option<Arc<str>>,
     /// The keyed hash of its token.
     key: u128,
     places: Arc<Semaphore>,
@@ -65,7 +65,7 @@ pub(crate) struct Caller {
 
 impl Caller {
     /// A slot for one more request, unless too many are in progress.
-    pub(crate) fn place(&self) -> Option<OwnedSemaphorePermit> {
+    pub fn place(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.places).try_acquire_owned().ok()
     }
 }
@@ -78,7 +78,7 @@ enum Verdict {
 
 /// The callers of one cluster. No token is stored: keyed hashes tell them apart.
 #[derive(Debug)]
-pub(crate) struct Callers {
+pub struct Callers {
     proven: Cache<u128, Caller>,
     refused: Cache<u128, ()>,
     hashes: KeyedHash,
@@ -89,11 +89,11 @@ pub(crate) struct Callers {
 }
 
 /// The rate of unknown tokens per address.
-pub(crate) type Strangers = CallerRates;
+pub type Strangers = CallerRates;
 
 impl Callers {
     /// No callers yet; each may have `in_flight` requests in progress.
-    pub(crate) fn new(in_flight: usize) -> Self {
+    pub fn new(in_flight: usize) -> Self {
         Self {
             proven: Cache::builder().max_capacity(MAX_TOKENS).time_to_live(PROVEN).build(),
             refused: Cache::builder().max_capacity(MAX_TOKENS).time_to_live(REFUSED).build(),
@@ -112,7 +112,7 @@ impl Callers {
     }
 
     /// Identifies a caller by its token.
-    pub(crate) async fn identify(
+    pub async fn identify(
         &self,
         upstream: &Upstream,
         token: &SecretString,
@@ -129,12 +129,12 @@ impl Callers {
     }
 
     /// Reviews the token of a caller anew, whatever is remembered of it.
-    pub(crate) async fn prove_again(&self, upstream: &Upstream, caller: &Caller) -> Result<(), GraphError> {
+    pub async fn prove_again(&self, upstream: &Upstream, caller: &Caller) -> Result<(), GraphError> {
         self.judged(upstream, &caller.authorization, caller.key).await.map(drop)
     }
 
     /// Returns what the cluster has said about a token lately.
-    pub(crate) async fn remembered(&self, token: &SecretString) -> Option<Result<Caller, GraphError>> {
+    pub async fn remembered(&self, token: &SecretString) -> Option<Result<Caller, GraphError>> {
         let key = self.key(token.expose_secret());
         if let Some(caller) = self.proven.get(&key).await {
             return Some(Ok(caller));
@@ -143,11 +143,7 @@ impl Callers {
     }
 
     /// Reviews a token anew, whatever is remembered of it.
-    pub(crate) async fn prove(
-        &self,
-        upstream: &Upstream,
-        token: &SecretString,
-    ) -> Result<Caller, GraphError> {
+    pub async fn prove(&self, upstream: &Upstream, token: &SecretString) -> Result<Caller, GraphError> {
         let header = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()));
         let mut authorization = header.map_err(|_| refusal())?;
         authorization.set_sensitive(true);
@@ -238,7 +234,7 @@ fn meaning(refused: &Refused) -> Meaning {
 }
 
 /// The same message for a bad token and an unknown cluster, so that nobody can find out which clusters exist.
-pub(crate) fn refusal() -> GraphError {
+pub fn refusal() -> GraphError {
     GraphError::new(Code::Unauthenticated, "the token is not accepted, or there is no such cluster")
 }
 

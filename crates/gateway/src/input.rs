@@ -17,7 +17,7 @@ use crate::{
 
 /// An argument of a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Argument {
+pub enum Argument {
     /// Constant JSON.
     Json(Box<str>),
     /// The value of a variable of this type.
@@ -33,7 +33,7 @@ fn invalid(message: impl Into<String>) -> GraphError {
 }
 
 /// An argument from the text of a query.
-pub(crate) fn literal(api: &Api, value: &Value, ty: &Type) -> Result<Argument, GraphError> {
+pub fn literal(api: &Api, value: &Value, ty: &Type) -> Result<Argument, GraphError> {
     if let Value::Variable(name) = value {
         return Ok(Argument::Variable(name.as_str().into(), ty.clone()));
     }
@@ -166,16 +166,16 @@ fn quoted(text: &str) -> Box<str> {
 }
 
 /// Evaluates arguments with the values of variables.
-pub(crate) struct Evaluator<'a> {
+pub struct Evaluator<'a> {
     /// The schema.
-    pub(crate) api: &'a Api,
+    pub api: &'a Api,
     /// The variables, coerced.
-    pub(crate) variables: &'a JsonMap,
+    pub variables: &'a JsonMap,
 }
 
 impl Evaluator<'_> {
     /// The JSON of an argument, unless it is a variable that was not given.
-    pub(crate) fn json(&self, argument: &Argument) -> Result<Option<Vec<u8>>, GraphError> {
+    pub fn json(&self, argument: &Argument) -> Result<Option<Vec<u8>>, GraphError> {
         let mut out = Vec::new();
         let is_there = self.write(argument, &mut out)?;
         Ok(is_there.then_some(out))

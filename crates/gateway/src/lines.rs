@@ -13,7 +13,7 @@ const MAX_LINE: usize = 16 * 1024 * 1024;
 
 /// Reasons why there is no further line.
 #[derive(Debug)]
-pub(crate) enum LineError<E = hyper::Error> {
+pub enum LineError<E = hyper::Error> {
     /// It is longer than any.
     TooLong,
     /// Nothing came for so long.
@@ -23,7 +23,7 @@ pub(crate) enum LineError<E = hyper::Error> {
 }
 
 /// The lines of an answer.
-pub(crate) struct Lines<B = Answer> {
+pub struct Lines<B = Answer> {
     body: B,
     buffer: BytesMut,
     /// Length of the part of the buffer without a line end.
@@ -34,22 +34,22 @@ pub(crate) struct Lines<B = Answer> {
 
 impl<B: Body<Data = Bytes> + Unpin> Lines<B> {
     /// The lines of somebody who may say nothing for any time.
-    pub(crate) fn of(body: B) -> Self {
+    pub fn of(body: B) -> Self {
         Self { body, buffer: BytesMut::new(), searched: 0, patience: None }
     }
 
     /// The lines of somebody who says something at least so often.
-    pub(crate) fn of_talker(body: B, patience: Duration) -> Self {
+    pub fn of_talker(body: B, patience: Duration) -> Self {
         Self { patience: Some(patience), ..Self::of(body) }
     }
 
     /// Returns `true` if no part of a line is waiting for the rest of it.
-    pub(crate) fn is_between(&self) -> bool {
+    pub fn is_between(&self) -> bool {
         self.buffer.is_empty()
     }
 
     /// The next line, without its end. None at the end of the answer.
-    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, LineError<B::Error>> {
+    pub async fn next(&mut self) -> Result<Option<Bytes>, LineError<B::Error>> {
         loop {
             if let Some(found) = memchr::memchr(b'\n', &self.buffer[self.searched..]) {
                 let line = self.buffer.split_to(self.searched + found + 1).freeze();

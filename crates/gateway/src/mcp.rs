@@ -7,7 +7,7 @@ mod inputs;
 mod message;
 mod tools;
 
-pub(crate) use self::{
+pub use self::{
     message::{Answer, Era, Fault, Message, initialized},
     tools::{find, listed, unknown_argument},
 };

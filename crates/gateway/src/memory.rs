@@ -15,7 +15,7 @@ mod selector;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::{
+pub use self::{
     budget::Budget,
     cluster::{Memories, Memory},
     read::{get, list},

@@ -10,7 +10,7 @@ use self::fleet::FleetMetrics;
 
 /// The metrics of the gateway.
 #[derive(Debug)]
-pub(crate) struct GatewayMetrics {
+pub struct GatewayMetrics {
     requests: Counters,
     seconds: Histograms,
     builds: Counters,
@@ -24,26 +24,26 @@ pub(crate) struct GatewayMetrics {
     memory_reads: Counters,
     memory_bytes: Gauges,
     /// Requests to several clusters.
-    pub(crate) fleet: FleetMetrics,
+    pub fleet: FleetMetrics,
 }
 
 /// The count of reads of one cluster that memory may answer.
 #[derive(Clone, Debug)]
-pub(crate) struct MemoryReads {
+pub struct MemoryReads {
     cluster: String,
     count: Counters,
 }
 
 impl MemoryReads {
     /// Counts a read by where it was answered from: `memory` or `cluster`.
-    pub(crate) fn count(&self, source: &'static str) {
+    pub fn count(&self, source: &'static str) {
         self.count.with_label_values(&[&*self.cluster, source]).inc();
     }
 }
 
 /// The count of calls of one API server.
 #[derive(Clone, Debug)]
-pub(crate) struct Calls {
+pub struct Calls {
     cluster: String,
     count: Counters,
     seconds: Histograms,
@@ -51,13 +51,13 @@ pub(crate) struct Calls {
 
 impl Calls {
     /// The cluster of the API server.
-    pub(crate) fn cluster(&self) -> &str {
+    pub fn cluster(&self) -> &str {
         &self.cluster
     }
 
     /// Counts a call by the time until its answer begins. Watches and logs begin when there is something to say, so
     /// their time means nothing.
-    pub(crate) fn asked(&self, verb: &'static str, result: &'static str, took: Duration) {
+    pub fn asked(&self, verb: &'static str, result: &'static str, took: Duration) {
         self.count.with_label_values(&[&*self.cluster, verb, result]).inc();
         if !matches!(verb, "watch" | "log") {
             self.seconds.with_label_values(&[&*self.cluster, verb]).observe(took.as_secs_f64());
@@ -67,7 +67,7 @@ impl Calls {
 
 impl GatewayMetrics {
     /// Registers them.
-    pub(crate) fn register(metrics: &Metrics) -> Self {
+    pub fn register(metrics: &Metrics) -> Self {
         Self {
             requests: metrics.counters(
                 "requests_total",
@@ -126,54 +126,54 @@ impl GatewayMetrics {
     }
 
     /// Counts an answered request of a known cluster.
-    pub(crate) fn answered(&self, cluster: &str, result: &str, took: Duration) {
+    pub fn answered(&self, cluster: &str, result: &str, took: Duration) {
         self.requests.with_label_values(&[cluster, result]).inc();
         self.seconds.with_label_values(&[cluster]).observe(took.as_secs_f64());
     }
 
     /// Counts a document that was read.
-    pub(crate) fn built(&self, is_good: bool, took: Duration) {
+    pub fn built(&self, is_good: bool, took: Duration) {
         self.builds.with_label_values(&[if is_good { "ok" } else { "failed" }]).inc();
         self.build_seconds.with_label_values::<&str>(&[]).observe(took.as_secs_f64());
     }
 
     /// Sets the number of served clusters.
-    pub(crate) fn endpoints(&self, count: usize) {
+    pub fn endpoints(&self, count: usize) {
         self.endpoints.with_label_values::<&str>(&[]).set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// Sets whether the document of a cluster is unusable.
-    pub(crate) fn failing(&self, cluster: &str, is_failing: bool) {
+    pub fn failing(&self, cluster: &str, is_failing: bool) {
         self.failing.with_label_values(&[cluster]).set(i64::from(is_failing));
     }
 
     /// Sets whether the source of the documents cannot be read.
-    pub(crate) fn source_failing(&self, is_failing: bool) {
+    pub fn source_failing(&self, is_failing: bool) {
         self.source_failing.with_label_values::<&str>(&[]).set(i64::from(is_failing));
     }
 
     /// Counts a subscription that begins (1) or ends (-1).
-    pub(crate) fn subscribed(&self, cluster: &str, change: i64) {
+    pub fn subscribed(&self, cluster: &str, change: i64) {
         self.subscriptions.with_label_values(&[cluster]).add(change);
     }
 
     /// The count of calls of a cluster.
-    pub(crate) fn calls(&self, cluster: &str) -> Calls {
+    pub fn calls(&self, cluster: &str) -> Calls {
         Calls { cluster: cluster.to_owned(), count: self.calls.clone(), seconds: self.call_seconds.clone() }
     }
 
     /// The count of reads of a cluster that memory may answer.
-    pub(crate) fn memory_reads(&self, cluster: &str) -> MemoryReads {
+    pub fn memory_reads(&self, cluster: &str) -> MemoryReads {
         MemoryReads { cluster: cluster.to_owned(), count: self.memory_reads.clone() }
     }
 
     /// The gauge of what memory takes.
-    pub(crate) fn memory_bytes(&self) -> Gauges {
+    pub fn memory_bytes(&self) -> Gauges {
         self.memory_bytes.clone()
     }
 
     /// Removes the series of a cluster.
-    pub(crate) fn gone(&self, cluster: &str) {
+    pub fn gone(&self, cluster: &str) {
         let keep = |name: &str| name != cluster;
         retain(&self.requests, "cluster", keep);
         retain(&self.seconds, "cluster", keep);

@@ -51,7 +51,7 @@ const PLURALS: [(&str, &str); 38] = [
 ];
 
 /// The plural of a kind, as in the list fields of the reference gateway.
-pub(crate) fn plural(kind: &str) -> String {
+pub fn plural(kind: &str) -> String {
     let lower = kind.to_ascii_lowercase();
     let found = PLURALS.iter().find(|(ending, _)| lower.ends_with(ending));
     let (ending, becomes) = found.expect("the last ending is that of every word");
@@ -65,7 +65,7 @@ pub(crate) fn plural(kind: &str) -> String {
 }
 
 /// The resource of a kind in documents without it, as Kubernetes guesses it.
-pub(crate) fn guessed_resource(kind: &str) -> String {
+pub fn guessed_resource(kind: &str) -> String {
     let lower = kind.to_ascii_lowercase();
     match lower.as_str() {
         "endpoints" => return lower,
@@ -79,7 +79,7 @@ pub(crate) fn guessed_resource(kind: &str) -> String {
 }
 
 /// A valid name: other characters are replaced, and a leading digit gets a prefix.
-pub(crate) fn sanitized(name: &str) -> String {
+pub fn sanitized(name: &str) -> String {
     let allowed = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' };
     let clean: String = name.chars().map(allowed).collect();
     // Names that begin with two underscores are reserved.
@@ -92,12 +92,12 @@ pub(crate) fn sanitized(name: &str) -> String {
 }
 
 /// Returns `true` if a name is valid as it is.
-pub(crate) fn is_natural(name: &str) -> bool {
+pub fn is_natural(name: &str) -> bool {
     !name.is_empty() && sanitized(name) == name
 }
 
 /// The parts between underscores, each with an initial capital; acronyms in capitals.
-pub(crate) fn pascal(name: &str) -> String {
+pub fn pascal(name: &str) -> String {
     name.split('_').filter(|part| !part.is_empty()).map(pascal_part).collect()
 }
 
@@ -107,7 +107,7 @@ fn pascal_part(part: &str) -> String {
 }
 
 /// A word with an initial capital.
-pub(crate) fn capital(word: &str) -> String {
+pub fn capital(word: &str) -> String {
     let mut letters = word.chars();
     letters
         .next()
@@ -115,14 +115,14 @@ pub(crate) fn capital(word: &str) -> String {
 }
 
 /// A short hash of a raw name, to tell derived names apart.
-pub(crate) fn mark(raw: &str) -> String {
+pub fn mark(raw: &str) -> String {
     use sha2::Digest as _;
     let digest = sha2::Sha256::digest(raw.as_bytes());
     digest.iter().take(4).fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
 /// Orders versions: stable before beta before alpha, then by number.
-pub(crate) fn maturity(version: &str) -> (u8, u64, u64) {
+pub fn maturity(version: &str) -> (u8, u64, u64) {
     let number = |text: &str| text.parse().unwrap_or_default();
     let rest = version.strip_prefix('v').unwrap_or_default();
     for (stage, word) in [(1, "beta"), (0, "alpha")] {

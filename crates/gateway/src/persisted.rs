@@ -4,7 +4,7 @@ mod documents;
 mod follow;
 mod operations;
 
-pub(crate) use self::{
+pub use self::{
     documents::{Named, Persisted},
     follow::{follow, read},
     operations::Known,

@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use apollo_compiler::{ExecutableDocument, Node, executable, validation::Valid};
 
-pub(crate) use self::prepare::{prepare, read, told};
-pub(crate) use self::related::{Branch, OF, Related, Tree, leads};
+pub use self::prepare::{prepare, read, told};
+pub use self::related::{Branch, OF, Related, Tree, leads};
 use crate::{
     input::Argument,
     scan::{ListSelection, Selection, When},
@@ -22,37 +22,37 @@ use crate::{
 
 /// The plan of a query.
 #[derive(Clone, Debug)]
-pub(crate) struct Plan {
+pub struct Plan {
     /// The kind of operation.
-    pub(crate) kind: executable::OperationType,
+    pub kind: executable::OperationType,
     /// The root fields.
-    pub(crate) roots: Vec<Field>,
+    pub roots: Vec<Field>,
     /// The operation without its fields, for the coercion of variables.
-    pub(crate) operation: Node<executable::Operation>,
+    pub operation: Node<executable::Operation>,
     /// The document, for introspection only.
-    pub(crate) introspected: Option<Arc<Valid<ExecutableDocument>>>,
+    pub introspected: Option<Arc<Valid<ExecutableDocument>>>,
     /// `true` if directives depend on variables.
-    pub(crate) is_conditional: bool,
+    pub is_conditional: bool,
     /// Its approximate size in memory.
-    pub(crate) weight: usize,
+    pub weight: usize,
 }
 
 /// A field of the answer, above the objects.
 #[derive(Clone, Debug)]
-pub(crate) struct Field {
+pub struct Field {
     /// Its name in the answer.
-    pub(crate) name: Box<str>,
+    pub name: Box<str>,
     /// The condition under which it is present.
-    pub(crate) when: When,
+    pub when: When,
     /// Line and column in the query.
-    pub(crate) location: Option<(usize, usize)>,
+    pub location: Option<(usize, usize)>,
     /// The source of its value.
-    pub(crate) does: Does,
+    pub does: Does,
 }
 
 /// The source of a field.
 #[derive(Clone, Debug)]
-pub(crate) enum Does {
+pub enum Does {
     /// Constant JSON.
     Constant(Box<str>),
     /// The fields of a group or version.
@@ -65,20 +65,20 @@ pub(crate) enum Does {
 
 /// A call.
 #[derive(Clone, Debug)]
-pub(crate) struct Call {
+pub struct Call {
     /// The operation and its kind.
-    pub(crate) operation: Operation,
+    pub operation: Operation,
     /// Its arguments.
-    pub(crate) arguments: Vec<(Box<str>, Argument)>,
+    pub arguments: Vec<(Box<str>, Argument)>,
     /// The selection from the answer.
-    pub(crate) wanted: Wanted,
+    pub wanted: Wanted,
     /// What leads from the answer to other objects.
-    pub(crate) relations: Option<Arc<Tree>>,
+    pub relations: Option<Arc<Tree>>,
 }
 
 /// The selection from an answer.
 #[derive(Clone, Debug)]
-pub(crate) enum Wanted {
+pub enum Wanted {
     /// Fields of an object.
     Object(Arc<Selection>),
     /// Fields of a list and of its items.
@@ -92,7 +92,7 @@ pub(crate) enum Wanted {
 impl Plan {
     /// The fields that remain for these variables.
     #[must_use]
-    pub(crate) fn under(&self, says: &dyn Fn(&str) -> bool) -> Vec<Field> {
+    pub fn under(&self, says: &dyn Fn(&str) -> bool) -> Vec<Field> {
         left_of(&self.roots, says)
     }
 }
@@ -123,7 +123,7 @@ impl Wanted {
     }
 
     /// Returns `true` if only metadata of objects is selected.
-    pub(crate) fn is_metadata_only(&self) -> bool {
+    pub fn is_metadata_only(&self) -> bool {
         let only = |selection: &Selection| selection.needs_only(&["metadata"]);
         match self {
             Self::Object(selection) => only(selection),

@@ -10,7 +10,7 @@ mod tests;
 mod walk;
 mod writer;
 
-pub(crate) use self::{
+pub use self::{
     cursor::{Cursor, Malformed, at, says, text_at},
     items::list_of,
     list::{ListError, ListField, ListSelection, Order, list, quoted},

@@ -9,14 +9,14 @@ mod operations;
 mod relation;
 mod relations;
 #[cfg(test)]
-pub(crate) mod tests;
+pub mod tests;
 mod types;
 
 use std::collections::BTreeMap;
 
 use apollo_compiler::{Name, Schema, collections::HashMap, schema::Implementers, validation::Valid};
 
-pub(crate) use self::{
+pub use self::{
     interner::Interner,
     kinds::{Key, Kind},
     operations::{Operation, Verb},
@@ -26,25 +26,25 @@ use crate::document::{Document, InvalidDocument, KindName};
 
 /// The API of one cluster.
 #[derive(Debug)]
-pub(crate) struct Api {
+pub struct Api {
     /// The GraphQL schema.
-    pub(crate) schema: Valid<Schema>,
+    pub schema: Valid<Schema>,
     /// Empty: no type is abstract.
-    pub(crate) implementers: HashMap<Name, Implementers>,
+    pub implementers: HashMap<Name, Implementers>,
     /// The operations of the fields of roots, groups and versions.
-    pub(crate) operations: HashMap<(Name, Name), Operation>,
+    pub operations: HashMap<(Name, Name), Operation>,
     /// Keys of fields that have another name in GraphQL, by type and field.
-    pub(crate) keys: HashMap<(Name, Name), Key>,
+    pub keys: HashMap<(Name, Name), Key>,
     /// The fields that lead to other objects, by type and field.
-    pub(crate) relations: Relations,
+    pub relations: Relations,
     /// The kinds.
-    pub(crate) kinds: Vec<Kind>,
+    pub kinds: Vec<Kind>,
     by_name: BTreeMap<KindName, usize>,
 }
 
 impl Api {
     /// Builds everything from a document.
-    pub(crate) fn build(document: &Document, interner: &Interner) -> Result<Self, InvalidDocument> {
+    pub fn build(document: &Document, interner: &Interner) -> Result<Self, InvalidDocument> {
         let resources = document.resources()?;
         let mut builder = types::Builder::new(document, &resources);
         let operations = operations::add(&mut builder);
@@ -57,17 +57,17 @@ impl Api {
     }
 
     /// A kind by its name.
-    pub(crate) fn kind(&self, name: &KindName) -> Option<&Kind> {
+    pub fn kind(&self, name: &KindName) -> Option<&Kind> {
         self.by_name.get(name).and_then(|index| self.kinds.get(*index))
     }
 
     /// The kinds of a category, in the order of their names.
-    pub(crate) fn of_category<'a>(&'a self, category: &'a str) -> impl Iterator<Item = &'a Kind> {
+    pub fn of_category<'a>(&'a self, category: &'a str) -> impl Iterator<Item = &'a Kind> {
         self.kinds.iter().filter(move |kind| kind.resource.categories.iter().any(|name| name == category))
     }
 
     /// The schema as text.
-    pub(crate) fn sdl(&self) -> String {
+    pub fn sdl(&self) -> String {
         self.schema.to_string()
     }
 }

@@ -13,7 +13,7 @@ const MAX_SILENT: u64 = 10_000;
 
 /// The names of these clusters.
 #[derive(Debug)]
-pub(crate) struct Silent(Cache<String, ()>);
+pub struct Silent(Cache<String, ()>);
 
 impl Default for Silent {
     fn default() -> Self {
@@ -23,12 +23,12 @@ impl Default for Silent {
 
 impl Silent {
     /// How long a cluster is waited for, if others are for this long.
-    pub(crate) fn patience(&self, name: &str, usual: Duration) -> Duration {
+    pub fn patience(&self, name: &str, usual: Duration) -> Duration {
         if self.0.contains_key(name) { SHORT.min(usual) } else { usual }
     }
 
     /// A cluster has answered, or not.
-    pub(crate) fn note(&self, name: &str, is_silent: bool) {
+    pub fn note(&self, name: &str, is_silent: bool) {
         if is_silent {
             self.0.insert(name.to_owned(), ());
         } else {

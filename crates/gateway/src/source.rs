@@ -11,11 +11,11 @@ mod position;
 use std::sync::Arc;
 
 use self::client::ListenerClient;
-pub(crate) use self::listed::Listing;
+pub use self::listed::Listing;
 use crate::{args::SourceArgs, state::State};
 
 /// Follows the source forever.
-pub(crate) async fn follow(args: SourceArgs, state: Arc<State>) {
+pub async fn follow(args: SourceArgs, state: Arc<State>) {
     match ListenerClient::new(&args) {
         Some(client) => follow::run(&state, client).await,
         None => directory::run(&state, args.directory()).await,

@@ -24,11 +24,11 @@ use crate::{
 
 /// An endpoint with its known callers, who outlive its documents.
 #[derive(Clone, Debug)]
-pub(crate) struct Served {
+pub struct Served {
     /// The endpoint.
-    pub(crate) endpoint: Arc<Endpoint>,
+    pub endpoint: Arc<Endpoint>,
     /// Its callers.
-    pub(crate) callers: Arc<Callers>,
+    pub callers: Arc<Callers>,
 }
 
 /// The source of the documents, as it is known outside.
@@ -42,27 +42,27 @@ struct Source {
 
 /// State that all requests share.
 #[derive(Debug)]
-pub(crate) struct State {
+pub struct State {
     /// The limits for callers.
-    pub(crate) limits: LimitArgs,
+    pub limits: LimitArgs,
     /// The hosts that documents may name; if empty, any.
-    pub(crate) allowed_hosts: Vec<String>,
+    pub allowed_hosts: Vec<String>,
     /// The persisted documents.
-    pub(crate) persisted: Arc<Persisted>,
+    pub persisted: Arc<Persisted>,
     /// The types of all endpoints.
-    pub(crate) interner: Interner,
+    pub interner: Interner,
     /// What the memories of clusters have in common.
-    pub(crate) memories: Memories,
+    pub memories: Memories,
     /// The tasks of the process.
-    pub(crate) tasks: Tasks,
+    pub tasks: Tasks,
     /// The metrics.
-    pub(crate) metrics: GatewayMetrics,
+    pub metrics: GatewayMetrics,
     /// The traces.
-    pub(crate) traces: Traces,
+    pub traces: Traces,
     /// The rate of unknown tokens per address.
-    pub(crate) strangers: Strangers,
+    pub strangers: Strangers,
     /// The clusters that did not answer queries to several lately.
-    pub(crate) silent: Silent,
+    pub silent: Silent,
     endpoints: ArcSwap<BTreeMap<String, Served>>,
     readiness: Readiness,
     source: Mutex<Source>,
@@ -71,11 +71,7 @@ pub(crate) struct State {
 
 impl State {
     /// A state without endpoints.
-    pub(crate) fn new(
-        args: &ServiceArgs,
-        (metrics, traces): (GatewayMetrics, Traces),
-        process: &Process,
-    ) -> Self {
+    pub fn new(args: &ServiceArgs, (metrics, traces): (GatewayMetrics, Traces), process: &Process) -> Self {
         let (limits, readiness) = (args.limits.clone(), process.readiness.clone());
         let ready = readiness.expect("documents", "they have not been read yet");
         metrics.source_failing(false);
@@ -99,17 +95,17 @@ impl State {
     }
 
     /// The endpoint of a cluster.
-    pub(crate) fn served(&self, cluster: &str) -> Option<Served> {
+    pub fn served(&self, cluster: &str) -> Option<Served> {
         self.endpoints.load().get(cluster).cloned()
     }
 
     /// All endpoints, by the names of their clusters.
-    pub(crate) fn all(&self) -> Arc<BTreeMap<String, Served>> {
+    pub fn all(&self) -> Arc<BTreeMap<String, Served>> {
         self.endpoints.load_full()
     }
 
     /// Swaps an endpoint in.
-    pub(crate) fn put(&self, endpoint: Endpoint) {
+    pub fn put(&self, endpoint: Endpoint) {
         let name = endpoint.name.clone();
         let before = self.served(&name);
         if let Some(before) = &before {
@@ -134,7 +130,7 @@ impl State {
     }
 
     /// Removes an endpoint. Requests in progress finish.
-    pub(crate) fn remove(&self, name: &str) {
+    pub fn remove(&self, name: &str) {
         let before = self.served(name);
         self.change(|all| {
             all.remove(name);
@@ -149,7 +145,7 @@ impl State {
     }
 
     /// Records that a document cannot be used.
-    pub(crate) fn failed(&self, name: &str, reason: &str) {
+    pub fn failed(&self, name: &str, reason: &str) {
         let note = match self.served(name) {
             Some(_) => format!("the last good document is served, the new one is bad: {reason}"),
             None => format!("it is not served: {reason}"),
@@ -161,7 +157,7 @@ impl State {
 
     /// Records that the source cannot be read, so that nothing new can be served. The endpoints stay. Returns `true` if
     /// that is news.
-    pub(crate) fn source_failed(&self, reason: &str) -> bool {
+    pub fn source_failed(&self, reason: &str) -> bool {
         self.metrics.source_failing(true);
         let mut source = self.source.lock();
         source.ready.not_ready(reason);
@@ -169,7 +165,7 @@ impl State {
     }
 
     /// Records that the source does not answer at present. A gateway that has served its documents goes on with them.
-    pub(crate) fn source_interrupted(&self, reason: &str) -> bool {
+    pub fn source_interrupted(&self, reason: &str) -> bool {
         if !self.source.lock().was_there {
             return self.source_failed(reason);
         }
@@ -180,7 +176,7 @@ impl State {
     }
 
     /// Records that the source was read, and every document in it tried. Returns `true` if it was in trouble before.
-    pub(crate) fn source_is_there(&self) -> bool {
+    pub fn source_is_there(&self) -> bool {
         self.metrics.source_failing(false);
         let mut source = self.source.lock();
         source.was_there = true;
@@ -189,7 +185,7 @@ impl State {
     }
 
     /// Drops types that no endpoint uses any more.
-    pub(crate) fn forget_types(&self) {
+    pub fn forget_types(&self) {
         let endpoints = self.endpoints.load();
         self.interner.keep(endpoints.values().map(|served| &*served.endpoint.api.schema));
         self.metrics.endpoints(endpoints.len());

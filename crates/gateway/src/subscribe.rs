@@ -18,7 +18,7 @@ use futures::stream::{self, Stream};
 use portolan_runtime::tasks::Tasks;
 use tokio::sync::mpsc;
 
-pub(crate) use self::hub::Hub;
+pub use self::hub::Hub;
 use crate::{
     endpoint::Endpoint,
     error::{Code, GraphError},
@@ -35,7 +35,7 @@ const WAITING: usize = 16;
 
 /// A message to a subscriber.
 #[derive(Clone, Debug)]
-pub(crate) enum Message {
+pub enum Message {
     /// An answer, and the resource version from which a later subscription can resume.
     Next(Box<[u8]>, Option<Box<str>>),
     /// The error that ends the subscription.
@@ -43,19 +43,19 @@ pub(crate) enum Message {
 }
 
 /// A subscriber and its subscription.
-pub(crate) struct Subscriber {
+pub struct Subscriber {
     /// The state of the gateway.
-    pub(crate) state: Arc<State>,
+    pub state: Arc<State>,
     /// The cluster.
-    pub(crate) served: Served,
+    pub served: Served,
     /// The caller, whose token is proven again periodically.
-    pub(crate) caller: Caller,
+    pub caller: Caller,
     /// The plan.
-    pub(crate) plan: Arc<Plan>,
+    pub plan: Arc<Plan>,
     /// The variables, coerced.
-    pub(crate) variables: Valid<JsonMap>,
+    pub variables: Valid<JsonMap>,
     /// The position at which an earlier subscription ended.
-    pub(crate) last_seen: Option<String>,
+    pub last_seen: Option<String>,
 }
 
 impl Subscriber {
@@ -101,7 +101,7 @@ impl Root {
 }
 
 /// The messages of a subscription. It ends with the stream, or when its caller loses access.
-pub(crate) fn subscribe(
+pub fn subscribe(
     subscriber: Subscriber,
     tasks: &Tasks,
 ) -> Result<impl Stream<Item = Message> + use<>, GraphError> {

@@ -23,7 +23,7 @@ use portolan_runtime::{
 use tokio::time::Instant;
 
 use self::feed::{BEGINNING, Failed};
-pub(crate) use self::{
+pub use self::{
     feed::Feed,
     path::{Path, checked_name, checked_namespace},
     question::{JSON, METADATA, METADATA_LIST, Question},
@@ -42,19 +42,19 @@ const MAX_REFUSAL: usize = 1024 * 1024;
 
 /// Connections to one API server, and the count of what is asked over them.
 #[derive(Debug)]
-pub(crate) struct Upstream {
+pub struct Upstream {
     carrier: Carrier,
     calls: Calls,
 }
 
 impl Upstream {
     /// Configures connections, which are made when they are needed.
-    pub(crate) async fn new(to: &Destination, calls: Calls) -> Result<Self, ClientError> {
+    pub async fn new(to: &Destination, calls: Calls) -> Result<Self, ClientError> {
         Ok(Self { carrier: Carrier::new(to).await?, calls })
     }
 
     /// Sends a request and reads the whole answer, up to a limit.
-    pub(crate) async fn ask(
+    pub async fn ask(
         &self,
         authorization: &HeaderValue,
         question: Question,
@@ -68,7 +68,7 @@ impl Upstream {
 
     /// Sends a request and reads the beginning of the answer. A read whose connection is lost until then is sent once
     /// more: servers close idle connections at the moment in which a request takes one, too.
-    pub(crate) async fn open(
+    pub async fn open(
         &self,
         authorization: &HeaderValue,
         question: Question,
@@ -86,7 +86,7 @@ impl Upstream {
     }
 
     /// Sends a request and returns an answer that is yet to be read.
-    pub(crate) async fn begin(
+    pub async fn begin(
         &self,
         authorization: &HeaderValue,
         question: Question,
@@ -106,7 +106,7 @@ impl Upstream {
     }
 
     /// Returns `Ok` if an API server answers anything, even to an unknown caller.
-    pub(crate) async fn is_there(&self) -> Result<(), String> {
+    pub async fn is_there(&self) -> Result<(), String> {
         let request = Request::get("/version").body(Bytes::new()).map_err(|error| error.to_string())?;
         let nobody = HeaderValue::from_static("Bearer none");
         match self.carrier.send(request, &nobody).await {

@@ -8,13 +8,13 @@ use serde_json::{Map, Value};
 const MAX_DEPTH: usize = 200;
 
 /// The documents of a text, with numbers and Booleans of YAML 1.1.
-pub(crate) fn read_all(text: &str) -> Result<Vec<Value>, String> {
+pub fn read_all(text: &str) -> Result<Vec<Value>, String> {
     let options = serde_saphyr::options! { legacy_octal_numbers: true, with_snippet: false };
     serde_saphyr::from_multiple_with_options(text, options).map_err(|error| error.to_string())
 }
 
 /// An object as YAML, keys in order, indented by four.
-pub(crate) fn write(value: &Value) -> String {
+pub fn write(value: &Value) -> String {
     let mut out = String::new();
     match value {
         Value::Object(fields) if !fields.is_empty() => object(fields, 0, &mut out),

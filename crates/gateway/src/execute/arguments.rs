@@ -13,19 +13,19 @@ use crate::{
 
 /// The arguments of a call, with the values of variables.
 #[derive(Clone, Copy)]
-pub(crate) struct Arguments<'a> {
+pub struct Arguments<'a> {
     asking: Asking<'a>,
     call: &'a Call,
 }
 
 impl<'a> Arguments<'a> {
     /// The arguments of one call.
-    pub(crate) const fn new(asking: Asking<'a>, call: &'a Call) -> Self {
+    pub const fn new(asking: Asking<'a>, call: &'a Call) -> Self {
         Self { asking, call }
     }
 
     /// The JSON of an argument, if it is present.
-    pub(crate) fn json(&self, name: &str) -> Result<Option<Vec<u8>>, GraphError> {
+    pub fn json(&self, name: &str) -> Result<Option<Vec<u8>>, GraphError> {
         let found = self.call.arguments.iter().find(|(known, _)| **known == *name);
         let Some((_, argument)) = found else { return Ok(None) };
         Evaluator { api: &self.asking.endpoint.api, variables: self.asking.variables }.json(argument)
@@ -38,17 +38,17 @@ impl<'a> Arguments<'a> {
     }
 
     /// A text, unless it is absent or null.
-    pub(crate) fn text(&self, name: &str) -> Result<Option<String>, GraphError> {
+    pub fn text(&self, name: &str) -> Result<Option<String>, GraphError> {
         self.read(name)
     }
 
     /// A Boolean; `false` if absent.
-    pub(crate) fn is(&self, name: &str) -> Result<bool, GraphError> {
+    pub fn is(&self, name: &str) -> Result<bool, GraphError> {
         Ok(self.read(name)?.unwrap_or_default())
     }
 
     /// A number that is not negative.
-    pub(crate) fn number(&self, name: &str) -> Result<Option<u64>, GraphError> {
+    pub fn number(&self, name: &str) -> Result<Option<u64>, GraphError> {
         let number: Option<i64> = self.read(name)?;
         let checked = number.map(|number| {
             u64::try_from(number)
@@ -58,13 +58,13 @@ impl<'a> Arguments<'a> {
     }
 
     /// The name of the object.
-    pub(crate) fn name(&self) -> Result<String, GraphError> {
+    pub fn name(&self) -> Result<String, GraphError> {
         let name = self.text("name")?.unwrap_or_default();
         checked_name(&name).map(str::to_owned)
     }
 
     /// The namespace of one object, if it is namespaced.
-    pub(crate) fn namespace(&self, resource: &Resource) -> Result<Option<String>, GraphError> {
+    pub fn namespace(&self, resource: &Resource) -> Result<Option<String>, GraphError> {
         if !resource.is_namespaced {
             return Ok(None);
         }
@@ -74,13 +74,13 @@ impl<'a> Arguments<'a> {
     }
 
     /// The path of the object that the arguments name.
-    pub(crate) fn path(&self, resource: &Resource) -> Result<Path, GraphError> {
+    pub fn path(&self, resource: &Resource) -> Result<Path, GraphError> {
         let (name, namespace) = (self.name()?, self.namespace(resource)?);
         Ok(Path::of(resource, namespace.as_deref()).then(&name))
     }
 
     /// The path of a list, in a namespace or in all of them.
-    pub(crate) fn list_path(&self, resource: &Resource) -> Result<Path, GraphError> {
+    pub fn list_path(&self, resource: &Resource) -> Result<Path, GraphError> {
         let namespace = self.text("namespace")?.filter(|namespace| !namespace.is_empty());
         if let Some(namespace) = &namespace {
             checked_namespace(namespace)?;
@@ -91,12 +91,12 @@ impl<'a> Arguments<'a> {
     }
 
     /// Returns `true` if a list has no objects of several namespaces.
-    pub(crate) fn is_of_one_namespace(&self, resource: &Resource) -> Result<bool, GraphError> {
+    pub fn is_of_one_namespace(&self, resource: &Resource) -> Result<bool, GraphError> {
         Ok(!resource.is_namespaced || self.text("namespace")?.is_some_and(|namespace| !namespace.is_empty()))
     }
 
     /// Adds the options that all writes have.
-    pub(crate) fn write_options(&self, path: Path) -> Result<Path, GraphError> {
+    pub fn write_options(&self, path: Path) -> Result<Path, GraphError> {
         let path = path.with_some("fieldManager", self.text("fieldManager")?.as_deref());
         Ok(if self.is("dryRun")? { path.with("dryRun", "All") } else { path })
     }

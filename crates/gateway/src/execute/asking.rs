@@ -16,33 +16,33 @@ use crate::{
 
 /// The context of a request.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Asking<'a> {
+pub struct Asking<'a> {
     /// The cluster.
-    pub(crate) endpoint: &'a Endpoint,
+    pub endpoint: &'a Endpoint,
     /// The caller's own credential.
-    pub(crate) authorization: &'a HeaderValue,
+    pub authorization: &'a HeaderValue,
     /// The variables, coerced.
-    pub(crate) variables: &'a Valid<JsonMap>,
+    pub variables: &'a Valid<JsonMap>,
     /// Limit for an API server's answer, in bytes.
-    pub(crate) max_response: usize,
+    pub max_response: usize,
     /// What the request says about memory, and what it is told. None for what is not read from memory.
-    pub(crate) reading: Option<&'a Reading>,
+    pub reading: Option<&'a Reading>,
 }
 
 impl Asking<'_> {
     /// Sends a request and returns the answer. A refusal is an error that begins with `doing`, if it is given.
-    pub(crate) async fn ask(&self, question: Question, doing: Option<&str>) -> Result<Bytes, GraphError> {
+    pub async fn ask(&self, question: Question, doing: Option<&str>) -> Result<Bytes, GraphError> {
         self.open(question, doing).await?.whole().await
     }
 
     /// The same for an answer that is read while it comes.
-    pub(crate) async fn open(&self, question: Question, doing: Option<&str>) -> Result<Feed, GraphError> {
+    pub async fn open(&self, question: Question, doing: Option<&str>) -> Result<Feed, GraphError> {
         let answer = self.endpoint.upstream.open(self.authorization, question, self.max_response).await?;
         answer.map_err(|refused| upstream::of_answer(&refused, doing))
     }
 
     /// An object was written. Later reads do not show the one before.
-    pub(crate) fn wrote(&self, resource: &Resource, answer: &[u8]) {
+    pub fn wrote(&self, resource: &Resource, answer: &[u8]) {
         let Some(memory) = &self.endpoint.memory else { return };
         let version = memory.wrote(resource, answer);
         if let Some((reading, version)) = self.reading.zip(version) {
@@ -51,7 +51,7 @@ impl Asking<'_> {
     }
 
     /// Something is read from the API server that memory never has.
-    pub(crate) fn goes_through(&self) {
+    pub fn goes_through(&self) {
         if let Some(reading) = self.reading.filter(|_| self.endpoint.memory.is_some()) {
             reading.went_through();
         }
@@ -60,21 +60,21 @@ impl Asking<'_> {
 
 /// A part of the answer.
 #[derive(Debug, Default)]
-pub(crate) struct Fragment {
+pub struct Fragment {
     /// Its JSON.
-    pub(crate) json: Vec<u8>,
+    pub json: Vec<u8>,
     /// Its errors.
-    pub(crate) errors: Vec<GraphError>,
+    pub errors: Vec<GraphError>,
 }
 
 impl Fragment {
     /// A part without errors.
-    pub(crate) const fn of(json: Vec<u8>) -> Self {
+    pub const fn of(json: Vec<u8>) -> Self {
         Self { json, errors: Vec::new() }
     }
 
     /// A part with values that do not fit the schema.
-    pub(crate) fn with(json: Vec<u8>, mismatches: &[Mismatch]) -> Self {
+    pub fn with(json: Vec<u8>, mismatches: &[Mismatch]) -> Self {
         Self { json, errors: mismatches.iter().map(mismatched).collect() }
     }
 }

@@ -14,21 +14,21 @@ type Members = BTreeMap<String, Box<RawValue>>;
 
 /// An object to write.
 #[derive(Debug)]
-pub(crate) struct ObjectBody {
+pub struct ObjectBody {
     members: Members,
     metadata: Members,
 }
 
 impl ObjectBody {
     /// The object of the arguments.
-    pub(crate) fn of(arguments: &Arguments<'_>) -> Result<Self, GraphError> {
+    pub fn of(arguments: &Arguments<'_>) -> Result<Self, GraphError> {
         let json = arguments.json("object")?.filter(|json| json != b"null");
         let json = json.ok_or_else(|| GraphError::new(Code::Invalid, "missing required argument: object"))?;
         Self::read(&json)
     }
 
     /// An object from its JSON.
-    pub(crate) fn read(json: &[u8]) -> Result<Self, GraphError> {
+    pub fn read(json: &[u8]) -> Result<Self, GraphError> {
         let invalid = |_| GraphError::new(Code::Invalid, "the object is not an object");
         let mut members: Members = serde_json::from_slice(json).map_err(invalid)?;
         let metadata = match members.remove("metadata") {
@@ -41,23 +41,23 @@ impl ObjectBody {
     }
 
     /// A text in its metadata.
-    pub(crate) fn metadata(&self, key: &str) -> Option<String> {
+    pub fn metadata(&self, key: &str) -> Option<String> {
         serde_json::from_str(self.metadata.get(key)?.get()).ok()
     }
 
     /// Sets API version and kind.
-    pub(crate) fn set_kind(&mut self, resource: &Resource) {
+    pub fn set_kind(&mut self, resource: &Resource) {
         self.members.insert("apiVersion".to_owned(), raw(&resource.api_version()));
         self.members.insert("kind".to_owned(), raw(&resource.name.kind));
     }
 
     /// Sets a text in its metadata.
-    pub(crate) fn set_metadata(&mut self, key: &str, text: &str) {
+    pub fn set_metadata(&mut self, key: &str, text: &str) {
         self.metadata.insert(key.to_owned(), raw(text));
     }
 
     /// Sets the version and uid that the object must have.
-    pub(crate) fn set_preconditions(&mut self, arguments: &Arguments<'_>) -> Result<(), GraphError> {
+    pub fn set_preconditions(&mut self, arguments: &Arguments<'_>) -> Result<(), GraphError> {
         for key in ["resourceVersion", "uid"] {
             if let Some(text) = arguments.text(key)? {
                 self.set_metadata(key, &text);
@@ -67,7 +67,7 @@ impl ObjectBody {
     }
 
     /// The body as it is sent.
-    pub(crate) fn into_json(mut self) -> Vec<u8> {
+    pub fn into_json(mut self) -> Vec<u8> {
         if !self.metadata.is_empty()
             && let Ok(metadata) = serde_json::value::to_raw_value(&self.metadata)
         {
@@ -82,7 +82,7 @@ fn raw(text: &str) -> Box<RawValue> {
 }
 
 /// The options of a delete.
-pub(crate) fn delete_options(arguments: &Arguments<'_>) -> Result<Vec<u8>, GraphError> {
+pub fn delete_options(arguments: &Arguments<'_>) -> Result<Vec<u8>, GraphError> {
     let mut options = json!({"kind": "DeleteOptions", "apiVersion": "v1"});
     for key in ["resourceVersion", "uid"] {
         if let Some(text) = arguments.text(key)? {
@@ -102,7 +102,7 @@ pub(crate) fn delete_options(arguments: &Arguments<'_>) -> Result<Vec<u8>, Graph
 }
 
 /// A JSON patch that first tests the version and uid that the object must have.
-pub(crate) fn json_patch(arguments: &Arguments<'_>) -> Result<Vec<u8>, GraphError> {
+pub fn json_patch(arguments: &Arguments<'_>) -> Result<Vec<u8>, GraphError> {
     let json = arguments.json("patch")?.unwrap_or_default();
     let invalid = |_| GraphError::new(Code::Invalid, "patch must be a list of operations");
     let mut operations: Vec<Box<RawValue>> = serde_json::from_slice(&json).map_err(invalid)?;

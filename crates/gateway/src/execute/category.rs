@@ -18,11 +18,7 @@ use crate::{
 };
 
 /// Names the kinds of a category.
-pub(crate) fn types(
-    asking: Asking<'_>,
-    arguments: &Arguments<'_>,
-    call: &Call,
-) -> Result<Fragment, GraphError> {
+pub fn types(asking: Asking<'_>, arguments: &Arguments<'_>, call: &Call) -> Result<Fragment, GraphError> {
     let category = arguments.text("name")?.unwrap_or_default();
     let mut out = vec![b'['];
     for kind in asking.endpoint.api.of_category(&category) {
@@ -44,7 +40,7 @@ fn push(out: &mut Vec<u8>, entry: &Value, call: &Call) -> Result<(), GraphError>
 }
 
 /// Lists the objects of every kind of a category, each kind in one version.
-pub(crate) async fn resources(
+pub async fn resources(
     asking: Asking<'_>,
     arguments: &Arguments<'_>,
     call: &Call,

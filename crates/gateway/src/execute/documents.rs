@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Applies a single document.
-pub(crate) async fn apply_one(asking: Asking<'_>, arguments: &Arguments<'_>) -> Result<Fragment, GraphError> {
+pub async fn apply_one(asking: Asking<'_>, arguments: &Arguments<'_>) -> Result<Fragment, GraphError> {
     let mut documents = documents(arguments)?;
     let (Some(document), None) = (documents.pop(), documents.pop()) else {
         let message = "multi-document YAML is not supported; provide a single document, or use applyYamlAll";
@@ -31,7 +31,7 @@ pub(crate) async fn apply_one(asking: Asking<'_>, arguments: &Arguments<'_>) -> 
 }
 
 /// Applies every document, even if another one fails.
-pub(crate) async fn apply_all(
+pub async fn apply_all(
     asking: Asking<'_>,
     arguments: &Arguments<'_>,
     call: &Call,

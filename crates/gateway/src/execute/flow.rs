@@ -15,7 +15,7 @@ use crate::{
 
 /// A list of which the beginning is there.
 #[derive(Debug)]
-pub(crate) struct Flow<'p> {
+pub struct Flow<'p> {
     feed: Feed,
     selection: &'p ListSelection,
     /// The order in which the items are expected.
@@ -25,7 +25,7 @@ pub(crate) struct Flow<'p> {
 
 impl<'p> Flow<'p> {
     /// A list of a kind of an endpoint that is written as it comes.
-    pub(crate) const fn new(
+    pub const fn new(
         feed: Feed,
         selection: &'p ListSelection,
         order: Option<Order>,
@@ -36,7 +36,7 @@ impl<'p> Flow<'p> {
 
     /// Writes the list. Returns errors of single values. If the rest of the list cannot be had, what is written has its
     /// brackets closed, and is not the list.
-    pub(crate) async fn write(mut self, sink: &mut Sink) -> Result<Vec<GraphError>, Stopped> {
+    pub async fn write(mut self, sink: &mut Sink) -> Result<Vec<GraphError>, Stopped> {
         let order = self.order.take();
         let mut listing = Listing::new(self.selection, order.as_ref(), take(&mut sink.out));
         let written = self.pour(&mut listing, sink).await;

@@ -41,7 +41,7 @@ async fn fetch(
 }
 
 /// A list.
-pub(crate) async fn list<'p>(
+pub async fn list<'p>(
     asking: Asking<'p>,
     arguments: &Arguments<'_>,
     call: &'p Call,
@@ -81,7 +81,7 @@ fn whole_list(json: &[u8], selection: &ListSelection, order: Option<&Order>) -> 
 }
 
 /// One object.
-pub(crate) async fn get(
+pub async fn get(
     asking: Asking<'_>,
     arguments: &Arguments<'_>,
     call: &Call,
@@ -99,7 +99,7 @@ pub(crate) async fn get(
 }
 
 /// One object as YAML.
-pub(crate) async fn yaml(
+pub async fn yaml(
     asking: Asking<'_>,
     arguments: &Arguments<'_>,
     kind: &Kind,
@@ -114,7 +114,7 @@ pub(crate) async fn yaml(
 }
 
 /// The fields of an object that a call selects.
-pub(crate) fn selected(json: &[u8], call: &Call) -> Result<Fragment, GraphError> {
+pub fn selected(json: &[u8], call: &Call) -> Result<Fragment, GraphError> {
     match &call.wanted {
         Wanted::Object(selection) => object(json, selection),
         Wanted::Leaf => Ok(Fragment::of(json.to_vec())),
@@ -123,7 +123,7 @@ pub(crate) fn selected(json: &[u8], call: &Call) -> Result<Fragment, GraphError>
 }
 
 /// Some fields of an object.
-pub(crate) fn object(json: &[u8], selection: &Selection) -> Result<Fragment, GraphError> {
+pub fn object(json: &[u8], selection: &Selection) -> Result<Fragment, GraphError> {
     let mut writer = Writer::with_capacity(json.len().min(4096));
     writer.object(&mut Cursor::new(json), selection).map_err(broken)?;
     Ok(Fragment::with(writer.out, &writer.mismatches))

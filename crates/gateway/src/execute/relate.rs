@@ -36,11 +36,7 @@ const MAX_ERRORS: usize = 100;
 type Filling = Result<Arc<[u8]>, GraphError>;
 
 /// Fills the gaps of an answer.
-pub(crate) async fn fill(
-    asking: Asking<'_>,
-    tree: &Tree,
-    fragment: Fragment,
-) -> Result<Fragment, GraphError> {
+pub async fn fill(asking: Asking<'_>, tree: &Tree, fragment: Fragment) -> Result<Fragment, GraphError> {
     filled((asking, &AtomicUsize::new(MAX_READS)), tree, fragment, false).await
 }
 

@@ -9,11 +9,11 @@ use tokio::sync::mpsc;
 use crate::error::GraphError;
 
 /// Size of a part.
-pub(crate) const PART: usize = 64 * 1024;
+pub const PART: usize = 64 * 1024;
 
 /// A part of an answer.
 #[derive(Debug)]
-pub(crate) enum Part {
+pub enum Part {
     /// The next bytes.
     Bytes(Bytes),
     /// Nothing more: the answer is whole.
@@ -22,7 +22,7 @@ pub(crate) enum Part {
 
 /// Reasons why an answer has no end.
 #[derive(Debug)]
-pub(crate) enum Stopped {
+pub enum Stopped {
     /// Its reader has gone.
     Gone,
     /// It has begun already, and the rest cannot be had.
@@ -30,33 +30,33 @@ pub(crate) enum Stopped {
 }
 
 /// An answer in the making.
-pub(crate) struct Sink {
+pub struct Sink {
     /// The bytes that wait here.
-    pub(crate) out: Vec<u8>,
+    pub out: Vec<u8>,
     /// The size from which they are handed on.
-    pub(crate) room: usize,
+    pub room: usize,
     parts: Option<mpsc::Sender<Part>>,
     has_begun: bool,
 }
 
 impl Sink {
     /// An answer that is kept, whatever its size.
-    pub(crate) const fn kept() -> Self {
+    pub const fn kept() -> Self {
         Self { out: Vec::new(), room: usize::MAX, parts: None, has_begun: false }
     }
 
     /// An answer that is handed on from a size on.
-    pub(crate) const fn handed_on(room: usize, parts: mpsc::Sender<Part>) -> Self {
+    pub const fn handed_on(room: usize, parts: mpsc::Sender<Part>) -> Self {
         Self { out: Vec::new(), room, parts: Some(parts), has_begun: false }
     }
 
     /// Returns `true` if nothing that is written can be taken back.
-    pub(crate) const fn has_begun(&self) -> bool {
+    pub const fn has_begun(&self) -> bool {
         self.has_begun
     }
 
     /// Hands on what waits here if that is a part.
-    pub(crate) async fn pass(&mut self) -> Result<(), Stopped> {
+    pub async fn pass(&mut self) -> Result<(), Stopped> {
         if self.out.len() < self.room {
             return Ok(());
         }
@@ -64,7 +64,7 @@ impl Sink {
     }
 
     /// Hands on what waits here, whatever its size.
-    pub(crate) async fn flush(&mut self) -> Result<(), Stopped> {
+    pub async fn flush(&mut self) -> Result<(), Stopped> {
         let Some(parts) = &self.parts else { return Ok(()) };
         (self.has_begun, self.room) = (true, PART);
         let next = Vec::with_capacity(PART + PART / 4);
@@ -73,7 +73,7 @@ impl Sink {
     }
 
     /// The end of the answer: all of it, unless it was handed on.
-    pub(crate) async fn end(mut self) -> Result<Option<Vec<u8>>, Stopped> {
+    pub async fn end(mut self) -> Result<Option<Vec<u8>>, Stopped> {
         if !self.has_begun {
             return Ok(Some(take(&mut self.out)));
         }

@@ -17,7 +17,7 @@ pub(super) fn unlistable(error: ListError) -> GraphError {
 }
 
 /// An error for an answer that is not JSON.
-pub(crate) fn broken(malformed: Malformed) -> GraphError {
+pub fn broken(malformed: Malformed) -> GraphError {
     GraphError::new(Code::Unavailable, format!("the API server's answer cannot be read: {malformed}"))
 }
 

@@ -21,12 +21,12 @@ const MERGE: &str = "application/merge-patch+json";
 /// The media type of a JSON patch.
 const JSON_PATCH: &str = "application/json-patch+json";
 /// The media type of an applied configuration. JSON is YAML.
-pub(crate) const APPLY: &str = "application/apply-patch+yaml";
+pub const APPLY: &str = "application/apply-patch+yaml";
 /// The field manager of applies that name none.
-pub(crate) const MANAGER: &str = "portolan-gateway";
+pub const MANAGER: &str = "portolan-gateway";
 
 /// Sends a write and returns the answer.
-pub(crate) async fn send(
+pub async fn send(
     asking: Asking<'_>,
     resource: &Resource,
     (method, path): (Method, Path),
@@ -49,7 +49,7 @@ async fn written(
 }
 
 /// Creates an object.
-pub(crate) async fn create(
+pub async fn create(
     asking: Asking<'_>,
     arguments: &Arguments<'_>,
     call: &Call,
@@ -78,7 +78,7 @@ pub(crate) async fn create(
 }
 
 /// Changes an object, or its status, by a merge patch.
-pub(crate) async fn update(
+pub async fn update(
     asking: Asking<'_>,
     arguments: &Arguments<'_>,
     call: &Call,
@@ -93,7 +93,7 @@ pub(crate) async fn update(
 }
 
 /// Applies an object by server-side apply.
-pub(crate) async fn apply(
+pub async fn apply(
     asking: Asking<'_>,
     arguments: &Arguments<'_>,
     call: &Call,
@@ -109,7 +109,7 @@ pub(crate) async fn apply(
 }
 
 /// The options of an apply.
-pub(crate) fn applied(arguments: &Arguments<'_>, path: Path) -> Result<Path, GraphError> {
+pub fn applied(arguments: &Arguments<'_>, path: Path) -> Result<Path, GraphError> {
     let path = path.with("force", if arguments.is("force")? { "true" } else { "false" });
     let path = arguments.write_options(path)?;
     let is_named = arguments.text("fieldManager")?.is_some_and(|manager| !manager.is_empty());
@@ -117,7 +117,7 @@ pub(crate) fn applied(arguments: &Arguments<'_>, path: Path) -> Result<Path, Gra
 }
 
 /// Changes an object by a JSON patch.
-pub(crate) async fn patch(
+pub async fn patch(
     asking: Asking<'_>,
     arguments: &Arguments<'_>,
     call: &Call,
@@ -128,7 +128,7 @@ pub(crate) async fn patch(
 }
 
 /// Sets the number of replicas.
-pub(crate) async fn scale(
+pub async fn scale(
     asking: Asking<'_>,
     arguments: &Arguments<'_>,
     call: &Call,
@@ -142,7 +142,7 @@ pub(crate) async fn scale(
 }
 
 /// Deletes an object.
-pub(crate) async fn delete(
+pub async fn delete(
     asking: Asking<'_>,
     arguments: &Arguments<'_>,
     kind: &Kind,

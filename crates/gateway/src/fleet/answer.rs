@@ -18,17 +18,17 @@ use crate::{
 };
 
 /// Everything that an answer is made of, but what the clusters say.
-pub(crate) struct Answers<'a> {
+pub struct Answers<'a> {
     /// The query.
-    pub(crate) roots: &'a Roots,
+    pub roots: &'a Roots,
     /// The same, as it is written.
-    pub(crate) written: &'a Written<'a>,
+    pub written: &'a Written<'a>,
     /// By block: the clusters that it means.
-    pub(crate) chosen: &'a [Vec<String>],
+    pub chosen: &'a [Vec<String>],
     /// The fields of introspection.
-    pub(crate) introspected: Option<JsonMap>,
+    pub introspected: Option<JsonMap>,
     /// The labels of clusters.
-    pub(crate) labels: BTreeMap<&'a str, &'a BTreeMap<String, String>>,
+    pub labels: BTreeMap<&'a str, &'a BTreeMap<String, String>>,
 }
 
 /// One cluster of a block.
@@ -39,7 +39,7 @@ struct Row {
 
 impl Part {
     /// Returns `true` if there is no answer.
-    pub(crate) const fn is_failed(&self) -> bool {
+    pub const fn is_failed(&self) -> bool {
         matches!(self, Self::Failed(_))
     }
 }
@@ -52,7 +52,7 @@ struct Output {
 }
 
 /// Writes the answer, of at most `room` bytes in blocks.
-pub(crate) fn compose(
+pub fn compose(
     answers: &Answers<'_>,
     mut outcomes: BTreeMap<String, Outcome>,
     room: usize,

@@ -22,22 +22,22 @@ use crate::{
 
 /// A query, as it was sent.
 #[derive(Clone, Copy)]
-pub(crate) struct Asked<'a> {
+pub struct Asked<'a> {
     /// The text.
-    pub(crate) text: &'a str,
+    pub text: &'a str,
     /// The name of the operation.
-    pub(crate) name: Option<&'a str>,
+    pub name: Option<&'a str>,
     /// The variables.
-    pub(crate) variables: &'a JsonMap,
+    pub variables: &'a JsonMap,
     /// Extensions of the protocol.
-    pub(crate) extensions: Option<&'a JsonMap>,
+    pub extensions: Option<&'a JsonMap>,
 }
 
 type All = BTreeMap<String, Served>;
 type Outcomes = BTreeMap<String, Outcome>;
 
 /// The answer to a query, and the name of who asked.
-pub(crate) async fn answer(
+pub async fn answer(
     asker: &Asker<'_>,
     query: Asked<'_>,
 ) -> Result<(Vec<u8>, Option<Arc<str>>), Vec<GraphError>> {
@@ -102,7 +102,7 @@ async fn executed(
 }
 
 /// The schema of the fleet as text: what the clusters have that accept the token.
-pub(crate) async fn sdl(asker: &Asker<'_>) -> Result<String, Vec<GraphError>> {
+pub async fn sdl(asker: &Asker<'_>) -> Result<String, Vec<GraphError>> {
     let accepting = asker.accepting().await?;
     let union = schema::union(accepting.iter().map(|served| &served.endpoint.api));
     Ok(union.to_string())
@@ -188,7 +188,7 @@ impl Asker<'_> {
     }
 
     /// What is wrong with a query is told to those only whom a cluster accepts.
-    pub(crate) async fn told(&self, errors: Vec<GraphError>) -> Vec<GraphError> {
+    pub async fn told(&self, errors: Vec<GraphError>) -> Vec<GraphError> {
         match self.accepting().await {
             Ok(_) => errors,
             Err(refusal) => refusal,

@@ -19,7 +19,7 @@ use crate::{
 const MAX_NAMES: usize = 1000;
 
 /// A root field of the query.
-pub(crate) enum Root {
+pub enum Root {
     /// `clusters`, by its place among the blocks.
     Clusters(String, usize),
     /// `__typename`.
@@ -29,27 +29,27 @@ pub(crate) enum Root {
 }
 
 /// One `clusters` field.
-pub(crate) struct Block {
+pub struct Block {
     selector: Option<Selector>,
     names: Option<Vec<String>>,
     arguments: Vec<Node<apollo_compiler::ast::Argument>>,
     /// What is selected of each cluster.
-    pub(crate) selections: Vec<Selection>,
+    pub selections: Vec<Selection>,
 }
 
 /// The root fields of a query in their order, its blocks, and its fields of introspection.
-pub(crate) struct Roots {
+pub struct Roots {
     /// The fields.
-    pub(crate) fields: Vec<Root>,
+    pub fields: Vec<Root>,
     /// The blocks.
-    pub(crate) blocks: Vec<Block>,
+    pub blocks: Vec<Block>,
     /// `__schema` and `__type`.
-    pub(crate) introspection: Vec<Selection>,
+    pub introspection: Vec<Selection>,
 }
 
 impl Roots {
     /// Reads the root of a query.
-    pub(crate) fn of(written: &Written<'_>) -> Result<Self, GraphError> {
+    pub fn of(written: &Written<'_>) -> Result<Self, GraphError> {
         let mut roots = Self { fields: Vec::new(), blocks: Vec::new(), introspection: Vec::new() };
         for field in written.roots()? {
             let key = field.alias.as_ref().unwrap_or(&field.name).to_string();
@@ -127,7 +127,7 @@ impl Block {
     }
 
     /// The names of the clusters that it means, in the order of the answer. `labels` knows those that there are.
-    pub(crate) fn chosen<'c>(
+    pub fn chosen<'c>(
         &self,
         labels: impl Iterator<Item = (&'c str, &'c BTreeMap<String, String>)>,
     ) -> Vec<String> {
@@ -148,7 +148,7 @@ impl Block {
     }
 
     /// Returns `true` if a cluster is named, so that the caller is told that it is refused there.
-    pub(crate) const fn is_named(&self) -> bool {
+    pub const fn is_named(&self) -> bool {
         self.names.is_some()
     }
 }

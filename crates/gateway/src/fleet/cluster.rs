@@ -23,42 +23,42 @@ use crate::{
 
 /// Who asks.
 #[derive(Clone, Copy)]
-pub(crate) struct Asker<'a> {
+pub struct Asker<'a> {
     /// The clusters.
-    pub(crate) state: &'a State,
+    pub state: &'a State,
     /// The token.
-    pub(crate) token: &'a SecretString,
+    pub token: &'a SecretString,
     /// Where it comes from.
-    pub(crate) address: IpAddr,
+    pub address: IpAddr,
     /// The time of the question.
-    pub(crate) begin: Instant,
+    pub begin: Instant,
 }
 
 /// What all clusters are asked.
-pub(crate) struct Question<'a> {
-    pub(crate) asker: &'a Asker<'a>,
-    pub(crate) written: &'a Written<'a>,
-    pub(crate) variables: &'a JsonMap,
-    pub(crate) wishes: Wishes,
+pub struct Question<'a> {
+    pub asker: &'a Asker<'a>,
+    pub written: &'a Written<'a>,
+    pub variables: &'a JsonMap,
+    pub wishes: Wishes,
     /// Limit for one answer of an API server, in bytes.
-    pub(crate) share: usize,
+    pub share: usize,
     /// Limit for the calls of one cluster.
-    pub(crate) calls: usize,
+    pub calls: usize,
 }
 
 /// What a cluster thinks of the caller.
 #[derive(Debug)]
-pub(crate) enum Standing {
+pub enum Standing {
     Accepted,
     Refused,
     Unanswered(GraphError),
 }
 
 /// A field that the cluster does not have: its path in the answer, and in the schema.
-pub(crate) type Missing = (Vec<String>, String);
+pub type Missing = (Vec<String>, String);
 
 /// The answer of a cluster to one block.
-pub(crate) enum Part {
+pub enum Part {
     /// The block as JSON.
     Answered { block: Box<RawValue>, errors: Vec<Value>, missing: Vec<Missing> },
     /// It could not be asked, or not this.
@@ -66,13 +66,13 @@ pub(crate) enum Part {
 }
 
 /// What a cluster says.
-pub(crate) struct Outcome {
-    pub(crate) standing: Standing,
+pub struct Outcome {
+    pub standing: Standing,
     /// Who asks, as the cluster knows it.
-    pub(crate) caller: Option<Arc<str>>,
+    pub caller: Option<Arc<str>>,
     /// By the place of the block.
-    pub(crate) parts: Vec<(usize, Part)>,
-    pub(crate) reading: Reading,
+    pub parts: Vec<(usize, Part)>,
+    pub reading: Reading,
 }
 
 #[derive(Deserialize)]
@@ -84,7 +84,7 @@ struct Whole {
 
 impl Asker<'_> {
     /// The caller, as a cluster knows it.
-    pub(crate) async fn identified(&self, name: &str, served: &Served) -> Result<Caller, GraphError> {
+    pub async fn identified(&self, name: &str, served: &Served) -> Result<Caller, GraphError> {
         if let Some(known) = served.callers.remembered(self.token).await {
             return known;
         }
@@ -99,12 +99,7 @@ impl Asker<'_> {
 
 impl Question<'_> {
     /// Asks a cluster, or none, which refuses.
-    pub(crate) async fn ask(
-        &self,
-        name: &str,
-        served: Option<&Served>,
-        blocks: &[(usize, &Block)],
-    ) -> Outcome {
+    pub async fn ask(&self, name: &str, served: Option<&Served>, blocks: &[(usize, &Block)]) -> Outcome {
         let silence = |standing| Outcome {
             standing,
             caller: None,

@@ -20,27 +20,27 @@ use crate::{
 };
 
 /// The query for one cluster.
-pub(crate) struct Rewritten {
+pub struct Rewritten {
     /// Its text.
-    pub(crate) text: String,
+    pub text: String,
     /// Values that do not come from the API server.
-    pub(crate) fixed: Vec<Fixed>,
+    pub fixed: Vec<Fixed>,
     /// Number of calls that it makes.
-    pub(crate) calls: usize,
+    pub calls: usize,
 }
 
 /// A value that does not come from the API server.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Fixed {
+pub struct Fixed {
     /// The path of the field in the answer.
-    pub(crate) path: Vec<String>,
+    pub path: Vec<String>,
     /// Its source.
-    pub(crate) source: Source,
+    pub source: Source,
 }
 
 /// The source of such a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Source {
+pub enum Source {
     /// The name of the cluster.
     Name,
     /// What is wrong with it as a whole.
@@ -63,7 +63,7 @@ struct Walk<'w, 'd> {
 }
 
 /// The query for a cluster with this schema.
-pub(crate) fn rewrite(written: &Written<'_>, block: &Block, api: &Api) -> Result<Rewritten, GraphError> {
+pub fn rewrite(written: &Written<'_>, block: &Block, api: &Api) -> Result<Rewritten, GraphError> {
     let mut walk = Walk { written, api, fixed: Vec::new(), calls: 0 };
     let fields = written.fields(&block.selections, CLUSTER)?;
     let selections = walk.level(fields, "Query", (&mut Vec::new(), &mut Vec::new()))?;
@@ -72,10 +72,7 @@ pub(crate) fn rewrite(written: &Written<'_>, block: &Block, api: &Api) -> Result
 }
 
 /// The fields of a block by name in the answer, for a cluster that cannot be asked.
-pub(crate) fn keys(
-    written: &Written<'_>,
-    block: &Block,
-) -> Result<Vec<(String, Option<Source>)>, GraphError> {
+pub fn keys(written: &Written<'_>, block: &Block) -> Result<Vec<(String, Option<Source>)>, GraphError> {
     let mut keys: Vec<(String, Option<Source>)> = Vec::new();
     for field in written.fields(&block.selections, CLUSTER)? {
         let key = key(&field).to_owned();
@@ -181,7 +178,7 @@ impl Walk<'_, '_> {
 }
 
 /// Puts a value into a plan.
-pub(crate) fn put(fields: &mut [Planned], path: &[String], json: &str) {
+pub fn put(fields: &mut [Planned], path: &[String], json: &str) {
     let Some((first, rest)) = path.split_first() else { return };
     let Some(field) = fields.iter_mut().find(|field| *field.name == **first) else { return };
     match (&mut field.does, rest) {
@@ -192,7 +189,7 @@ pub(crate) fn put(fields: &mut [Planned], path: &[String], json: &str) {
 }
 
 /// The JSON of a value, for a cluster that can be asked.
-pub(crate) fn json(source: &Source, name: &str, labels: &str, error: Option<&str>) -> String {
+pub fn json(source: &Source, name: &str, labels: &str, error: Option<&str>) -> String {
     match source {
         Source::Name => serde_json::Value::from(name).to_string(),
         Source::Error => {

@@ -43,7 +43,7 @@ scalar StringMap_Input
 "#;
 
 /// The schema of some clusters together. Where they differ, the first one counts; each is asked by its own schema.
-pub(crate) fn union<'a>(apis: impl Iterator<Item = &'a Api>) -> Valid<Schema> {
+pub fn union<'a>(apis: impl Iterator<Item = &'a Api>) -> Valid<Schema> {
     let mut types: IndexMap<Name, ExtendedType> = IndexMap::default();
     for api in apis {
         for (name, ty) in api.schema.types.iter().filter(|(_, ty)| !ty.is_built_in()) {
@@ -128,7 +128,7 @@ fn reached(schema: &Schema) -> HashSet<Name> {
 }
 
 /// Answers `__schema` and `__type` of the fleet.
-pub(crate) fn introspect<'a>(
+pub fn introspect<'a>(
     written: &Written<'_>,
     fields: Vec<Selection>,
     apis: impl Iterator<Item = &'a Api>,

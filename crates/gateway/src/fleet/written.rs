@@ -16,24 +16,20 @@ use apollo_compiler::{
 use crate::error::{Code, GraphError};
 
 /// A query and its variables.
-pub(crate) struct Written<'d> {
+pub struct Written<'d> {
     operation: &'d Node<OperationDefinition>,
     fragments: HashMap<&'d str, &'d Node<FragmentDefinition>>,
     given: &'d JsonMap,
 }
 
 /// An error for a query that does not fit.
-pub(crate) fn unfit(message: impl Into<String>) -> GraphError {
+pub fn unfit(message: impl Into<String>) -> GraphError {
     GraphError::new(Code::ValidationFailed, message)
 }
 
 impl<'d> Written<'d> {
     /// The operation of this name, or the only one.
-    pub(crate) fn of(
-        document: &'d Document,
-        name: Option<&str>,
-        given: &'d JsonMap,
-    ) -> Result<Self, GraphError> {
+    pub fn of(document: &'d Document, name: Option<&str>, given: &'d JsonMap) -> Result<Self, GraphError> {
         let mut fragments = HashMap::default();
         let mut operations = Vec::new();
         for definition in &document.definitions {
@@ -63,16 +59,12 @@ impl<'d> Written<'d> {
     }
 
     /// The root fields.
-    pub(crate) fn roots(&self) -> Result<Vec<Node<Field>>, GraphError> {
+    pub fn roots(&self) -> Result<Vec<Node<Field>>, GraphError> {
         self.fields(&self.operation.selection_set, "Query")
     }
 
     /// The fields of a selection on a type, without fragments and without what conditions exclude.
-    pub(crate) fn fields(
-        &self,
-        selections: &[Selection],
-        type_name: &str,
-    ) -> Result<Vec<Node<Field>>, GraphError> {
+    pub fn fields(&self, selections: &[Selection], type_name: &str) -> Result<Vec<Node<Field>>, GraphError> {
         let mut fields = Vec::new();
         self.collect(selections, type_name, &mut Vec::new(), &mut fields)?;
         Ok(fields)
@@ -137,7 +129,7 @@ impl<'d> Written<'d> {
     }
 
     /// The value of an argument of our own: a text, a Boolean, or a list of them.
-    pub(crate) fn value(&self, value: &Value) -> JsonValue {
+    pub fn value(&self, value: &Value) -> JsonValue {
         match value {
             Value::Variable(name) => match self.given.get(name.as_str()) {
                 Some(given) => given.clone(),
@@ -158,7 +150,7 @@ impl<'d> Written<'d> {
     }
 
     /// A document with these fields at its root, and with the variables and fragments that they use.
-    pub(crate) fn alone(&self, selections: Vec<Selection>) -> Document {
+    pub fn alone(&self, selections: Vec<Selection>) -> Document {
         let mut used = Used::default();
         used.take(&selections, self);
         let mut operation = (**self.operation).clone();

@@ -17,36 +17,36 @@ const COMPRESSED_FROM: usize = 1024;
 
 /// A request that is not executed.
 #[derive(Clone, Debug)]
-pub(crate) struct Problem {
+pub struct Problem {
     /// The status code.
-    pub(crate) status: StatusCode,
+    pub status: StatusCode,
     /// The errors.
-    pub(crate) errors: Vec<GraphError>,
+    pub errors: Vec<GraphError>,
 }
 
 impl Problem {
     /// A problem with one error.
-    pub(crate) fn new(status: StatusCode, error: GraphError) -> Self {
+    pub fn new(status: StatusCode, error: GraphError) -> Self {
         Self { status, errors: vec![error] }
     }
 
     /// There is no token, or it is not accepted.
-    pub(crate) fn unauthenticated(message: &str) -> Self {
+    pub fn unauthenticated(message: &str) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, GraphError::new(Code::Unauthenticated, message))
     }
 
     /// Nothing is served here.
-    pub(crate) fn not_found() -> Self {
+    pub fn not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, GraphError::new(Code::NotFound, "nothing is served at this path"))
     }
 
     /// The request is malformed.
-    pub(crate) fn bad_request(message: impl Into<String>) -> Self {
+    pub fn bad_request(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, GraphError::new(Code::BadRequest, message))
     }
 
     /// A problem whose status follows from the code of the error.
-    pub(crate) fn of(error: GraphError) -> Self {
+    pub fn of(error: GraphError) -> Self {
         let status = match error.code {
             Code::Unauthenticated => StatusCode::UNAUTHORIZED,
             Code::Forbidden => StatusCode::FORBIDDEN,
@@ -62,7 +62,7 @@ impl Problem {
     }
 
     /// The answer in a form.
-    pub(crate) fn respond(&self, media: Media) -> Response {
+    pub fn respond(&self, media: Media) -> Response {
         let mut response = json(self.status, media, only_errors(&self.errors));
         let headers = response.headers_mut();
         match self.status {
@@ -89,7 +89,7 @@ impl IntoResponse for Problem {
 }
 
 /// JSON that no proxy stores or shows to another caller.
-pub(crate) fn json(status: StatusCode, media: Media, body: impl Into<Body>) -> Response {
+pub fn json(status: StatusCode, media: Media, body: impl Into<Body>) -> Response {
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
     let headers = response.headers_mut();
@@ -100,7 +100,7 @@ pub(crate) fn json(status: StatusCode, media: Media, body: impl Into<Body>) -> R
 }
 
 /// The same, compressed if the client accepts that.
-pub(crate) fn compressed(status: StatusCode, media: Media, body: Vec<u8>, asked: &HeaderMap) -> Response {
+pub fn compressed(status: StatusCode, media: Media, body: Vec<u8>, asked: &HeaderMap) -> Response {
     if body.len() < COMPRESSED_FROM || !accepts_gzip(asked) {
         return json(status, media, body);
     }

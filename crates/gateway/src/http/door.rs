@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Returns the cluster and the caller.
-pub(crate) async fn enter(
+pub async fn enter(
     state: &State,
     cluster: &str,
     headers: &HeaderMap,
@@ -25,7 +25,7 @@ pub(crate) async fn enter(
 }
 
 /// The token of a request.
-pub(crate) fn token(headers: &HeaderMap) -> Result<SecretString, Problem> {
+pub fn token(headers: &HeaderMap) -> Result<SecretString, Problem> {
     if headers.keys().any(|name| name.as_str().starts_with("impersonate-")) {
         let error = GraphError::new(
             Code::Forbidden,
@@ -42,7 +42,7 @@ pub(crate) fn token(headers: &HeaderMap) -> Result<SecretString, Problem> {
 }
 
 /// The same for a token from another place than the header.
-pub(crate) async fn identify(
+pub async fn identify(
     state: &State,
     cluster: &str,
     token: &SecretString,

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use sha2::{Digest as _, Sha256};
 
 /// Marks an answer as one that its client may keep, or says that the client has it already.
-pub(crate) fn kept(tag: &str, asked: &HeaderMap, response: Response) -> Response {
+pub fn kept(tag: &str, asked: &HeaderMap, response: Response) -> Response {
     let mut response = if is_known(asked, tag) { not_modified() } else { response };
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
@@ -18,7 +18,7 @@ pub(crate) fn kept(tag: &str, asked: &HeaderMap, response: Response) -> Response
 }
 
 /// The tag of an answer. It is weak, since the bytes depend on compression.
-pub(crate) fn of(caller: &str, answer: &[u8]) -> String {
+pub fn of(caller: &str, answer: &[u8]) -> String {
     let mut hash = Sha256::new();
     hash.update(caller);
     hash.update([0]);

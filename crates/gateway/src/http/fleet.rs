@@ -22,6 +22,7 @@ use super::{
     graphql::{refused, sent, too_slow},
     negotiate::{self, Media},
     params::Sent,
+    record::span,
     stream,
 };
 use crate::{
@@ -32,6 +33,9 @@ use crate::{
 
 type Who = Option<Arc<str>>;
 
+/// What spans call a request.
+const ROUTE: &str = "/fleet/graphql";
+
 /// Serves every method of `/fleet/graphql`.
 pub(super) async fn serve(
     Shared(state): Shared<Arc<State>>,
@@ -41,8 +45,9 @@ pub(super) async fn serve(
     let begin = Instant::now();
     let media = negotiate::accepted(request.headers()).unwrap_or(Media::Json);
     let mut who = None;
-    let answered =
-        timeout(state.limits.request_timeout, respond(&state, &peer, media, request, &mut who)).await;
+    let span = span(&state, (ROUTE, "fleet/"), &state.traces.parent(request.headers()));
+    let answering = timeout(state.limits.request_timeout, respond(&state, &peer, media, request, &mut who));
+    let answered = span.cover(answering).await;
     let response = match answered {
         Ok(Ok(response)) => response,
         Ok(Err(problem)) => refused(&problem, media),
@@ -55,6 +60,7 @@ pub(super) async fn serve(
         _ => "failed",
     };
     state.metrics.fleet.answered(result, took);
+    span.answered(status, status.is_server_error());
     let (caller, milliseconds) = (who.as_deref().unwrap_or("-"), took.as_millis());
     info!(target: "access", cluster = "fleet/", caller, address = %peer.address.ip(), status = status.as_u16(), milliseconds, "answered");
     response

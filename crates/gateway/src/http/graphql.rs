@@ -27,7 +27,7 @@ use super::{
     params::{self, Sent},
     parts::{self, Made, Rest},
     prepared::{Prepared, prepared},
-    record::{Record, span},
+    record::{ROUTE, Record, span},
     socket, stream,
 };
 use crate::{
@@ -51,7 +51,7 @@ struct Asked {
 }
 
 /// Serves every method of `/{cluster}/graphql`.
-pub(crate) async fn serve(
+pub async fn serve(
     Shared(state): Shared<Arc<State>>,
     Path(cluster): Path<String>,
     Extension(peer): Extension<Peer>,
@@ -60,7 +60,7 @@ pub(crate) async fn serve(
     if request.headers().contains_key(header::UPGRADE) {
         return upgraded(state, cluster, peer, request).await;
     }
-    let span = span(&state, &cluster, &state.traces.parent(request.headers()));
+    let span = span(&state, (ROUTE, &cluster), &state.traces.parent(request.headers()));
     span.note("http.request.method", || request.method().to_string().into());
     span.clone().cover(served(state, (cluster, peer), request, span)).await
 }
@@ -122,12 +122,12 @@ async fn upgraded(state: Arc<State>, cluster: String, peer: Peer, request: Reque
 }
 
 /// The request took too long.
-pub(crate) fn too_slow() -> Problem {
+pub fn too_slow() -> Problem {
     Problem::new(StatusCode::GATEWAY_TIMEOUT, GraphError::new(Code::Timeout, "request timeout"))
 }
 
 /// A slot for a request of a caller.
-pub(crate) fn place(caller: &Caller) -> Result<OwnedSemaphorePermit, Problem> {
+pub fn place(caller: &Caller) -> Result<OwnedSemaphorePermit, Problem> {
     let message = "too many requests of this caller are under way";
     caller.place().ok_or_else(|| Problem::of(GraphError::new(Code::TooManyRequests, message)))
 }

@@ -24,6 +24,7 @@ use super::{
     graphql::{place, too_slow},
     negotiate::{self, Media},
     prepared::prepared,
+    record::span,
 };
 use crate::{
     error::{Code, GraphError, only_errors},
@@ -31,6 +32,9 @@ use crate::{
     mcp::{self, Answer, Era, Fault, Message},
     state::{Served, State},
 };
+
+/// What spans call a request.
+const ROUTE: &str = "/{cluster}/mcp";
 
 /// Pages of these origins may ask.
 #[derive(Clone, Debug)]
@@ -56,7 +60,9 @@ pub(super) async fn serve(
             return problem.respond(Media::Json);
         }
     };
-    let answered = timeout(state.limits.request_timeout, respond(&state, &served, &caller, request)).await;
+    let span = span(&state, (ROUTE, &cluster), &state.traces.parent(request.headers()));
+    let answering = timeout(state.limits.request_timeout, respond(&state, &served, &caller, request));
+    let answered = span.cover(answering).await;
     let response = match answered {
         Ok(Ok(response)) => response,
         Ok(Err(problem)) => problem.respond(Media::Json),
@@ -69,6 +75,7 @@ pub(super) async fn serve(
         _ => "failed",
     };
     state.metrics.answered(&cluster, result, took);
+    span.answered(status, status.is_server_error());
     let (who, milliseconds) = (caller.name.as_deref().unwrap_or("-"), took.as_millis());
     info!(target: "access", cluster, caller = who, address = %peer.address.ip(), status = status.as_u16(), milliseconds, "answered over MCP");
     response

@@ -4,7 +4,7 @@ use http::{HeaderMap, header};
 
 /// The form of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Media {
+pub enum Media {
     /// `application/json`.
     Json,
     /// `application/graphql-response+json`.
@@ -15,7 +15,7 @@ pub(crate) enum Media {
 
 impl Media {
     /// The header `Content-Type`.
-    pub(crate) const fn content_type(self) -> &'static str {
+    pub const fn content_type(self) -> &'static str {
         match self {
             Self::Json => "application/json; charset=utf-8",
             Self::Response | Self::Events => "application/graphql-response+json; charset=utf-8",
@@ -24,7 +24,7 @@ impl Media {
 }
 
 /// The form that a client accepts; if it names several, the first.
-pub(crate) fn accepted(headers: &HeaderMap) -> Option<Media> {
+pub fn accepted(headers: &HeaderMap) -> Option<Media> {
     let mut named = false;
     for value in headers.get_all(header::ACCEPT) {
         for part in value.to_str().unwrap_or_default().split(',') {
@@ -46,7 +46,7 @@ pub(crate) fn accepted(headers: &HeaderMap) -> Option<Media> {
 }
 
 /// Returns `true` for a browser that opens a page: it names HTML, before any form of an answer.
-pub(crate) fn wants_page(headers: &HeaderMap) -> bool {
+pub fn wants_page(headers: &HeaderMap) -> bool {
     let values = headers.get_all(header::ACCEPT).into_iter().filter_map(|value| value.to_str().ok());
     let mut names = values
         .flat_map(|value| value.split(','))
@@ -66,7 +66,7 @@ pub(crate) fn wants_page(headers: &HeaderMap) -> bool {
 }
 
 /// Returns `true` if the headers declare JSON in UTF-8.
-pub(crate) fn is_json(headers: &HeaderMap) -> bool {
+pub fn is_json(headers: &HeaderMap) -> bool {
     let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let mut words = value.split(';').map(str::trim);
     let is_json = words.next().is_some_and(|media| media.eq_ignore_ascii_case("application/json"));

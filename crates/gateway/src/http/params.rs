@@ -9,22 +9,22 @@ use crate::persisted::Named;
 /// The parameters of one query.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(crate) struct Params {
+pub struct Params {
     /// The text.
-    pub(crate) query: Option<String>,
+    pub query: Option<String>,
     /// The name of the operation.
-    pub(crate) operation_name: Option<String>,
+    pub operation_name: Option<String>,
     /// The variables.
-    pub(crate) variables: Option<JsonMap>,
+    pub variables: Option<JsonMap>,
     /// Extensions of the protocol.
-    pub(crate) extensions: Option<JsonMap>,
+    pub extensions: Option<JsonMap>,
     /// The name of a persisted document.
-    pub(crate) document_id: Option<String>,
+    pub document_id: Option<String>,
 }
 
 impl Params {
     /// What they say of the query.
-    pub(crate) fn named(&self) -> Named<'_> {
+    pub fn named(&self) -> Named<'_> {
         Named {
             query: self.query.as_deref(),
             document_id: self.document_id.as_deref(),
@@ -35,7 +35,7 @@ impl Params {
 
 /// One request, or several.
 #[derive(Debug)]
-pub(crate) enum Sent {
+pub enum Sent {
     /// One.
     One(Box<Params>),
     /// Several, each with its own answer.
@@ -43,7 +43,7 @@ pub(crate) enum Sent {
 }
 
 /// The parameters of a body.
-pub(crate) fn of_body(body: &[u8], max_batch: usize) -> Result<Sent, Problem> {
+pub fn of_body(body: &[u8], max_batch: usize) -> Result<Sent, Problem> {
     let invalid =
         |error: serde_json::Error| Problem::bad_request(format!("the body is no GraphQL request: {error}"));
     let begins = body.iter().find(|byte| !byte.is_ascii_whitespace());
@@ -63,7 +63,7 @@ pub(crate) fn of_body(body: &[u8], max_batch: usize) -> Result<Sent, Problem> {
 }
 
 /// The parameters of a URL.
-pub(crate) fn of_query(query: &str) -> Result<Params, Problem> {
+pub fn of_query(query: &str) -> Result<Params, Problem> {
     let mut params = Params::default();
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         let json = || {

@@ -14,7 +14,7 @@ use crate::execute::{Part, Sink, Stopped};
 type Work = BoxFuture<'static, Result<Option<Vec<u8>>, Stopped>>;
 
 /// An answer, or its beginning.
-pub(crate) enum Made {
+pub enum Made {
     /// The whole answer.
     Whole(Vec<u8>),
     /// The parts of an answer that is not finished.
@@ -22,13 +22,13 @@ pub(crate) enum Made {
 }
 
 /// An answer that is being made.
-pub(crate) struct Begun {
+pub struct Begun {
     parts: Parts,
     rest: Rest,
 }
 
 /// The work that is left.
-pub(crate) struct Rest {
+pub struct Rest {
     work: Work,
     /// Says when nobody reads any more.
     reader: mpsc::Sender<Part>,
@@ -36,7 +36,7 @@ pub(crate) struct Rest {
 
 /// The end of an answer that has left before it was whole.
 #[derive(Debug)]
-pub(crate) enum Ended {
+pub enum Ended {
     /// All of it was read.
     Whole,
     /// The reader has gone.
@@ -59,7 +59,7 @@ struct Parts {
 }
 
 /// Makes an answer until it is whole, or as large as `room`.
-pub(crate) async fn make<W>(room: usize, work: impl FnOnce(Sink) -> W) -> Made
+pub async fn make<W>(room: usize, work: impl FnOnce(Sink) -> W) -> Made
 where
     W: Future<Output = Result<Option<Vec<u8>>, Stopped>> + Send + 'static,
 {
@@ -77,7 +77,7 @@ where
 
 impl Begun {
     /// The body, and the work that has to be done for it.
-    pub(crate) fn leave(mut self, is_packed: bool) -> (Body, Rest) {
+    pub fn leave(mut self, is_packed: bool) -> (Body, Rest) {
         self.parts.packer = is_packed.then(|| GzEncoder::new(Vec::new(), Compression::fast()));
         let parts = stream::unfold(self.parts, next).boxed();
         (Body::from_stream(parts), self.rest)
@@ -86,7 +86,7 @@ impl Begun {
 
 impl Rest {
     /// Does the work while somebody reads.
-    pub(crate) async fn run(self) -> Ended {
+    pub async fn run(self) -> Ended {
         tokio::select! {
             ended = self.work => match ended {
                 Ok(_) => Ended::Whole,

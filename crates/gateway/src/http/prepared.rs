@@ -20,14 +20,14 @@ use crate::{
 };
 
 /// A query that is ready for execution.
-pub(crate) struct Prepared {
+pub struct Prepared {
     plan: Arc<Plan>,
     variables: Valid<JsonMap>,
     wishes: Wishes,
 }
 
 /// Prepares a query, or says what is wrong with it.
-pub(crate) fn prepared(state: &State, served: &Served, params: &Params) -> Result<Prepared, Problem> {
+pub fn prepared(state: &State, served: &Served, params: &Params) -> Result<Prepared, Problem> {
     let query = state.persisted.text(params.named()).map_err(Problem::of)?;
     let endpoint = &served.endpoint;
     let plan = endpoint.plan(&query, params.operation_name.as_deref(), state.limits.bounds());
@@ -45,17 +45,17 @@ pub(crate) fn prepared(state: &State, served: &Served, params: &Params) -> Resul
 
 impl Prepared {
     /// Returns `true` for a subscription.
-    pub(crate) fn is_subscription(&self) -> bool {
+    pub fn is_subscription(&self) -> bool {
         self.plan.kind == OperationType::Subscription
     }
 
     /// The name of its first field.
-    pub(crate) fn field(&self) -> Box<str> {
+    pub fn field(&self) -> Box<str> {
         self.plan.roots.first().map(|field| field.name.clone()).unwrap_or_default()
     }
 
     /// Says in a span what is asked: neither the text nor its variables.
-    pub(crate) fn describe(&self, span: &Span) {
+    pub fn describe(&self, span: &Span) {
         span.note("graphql.operation.type", || self.plan.kind.name().into());
         if let Some(name) = &self.plan.operation.name {
             span.note("graphql.operation.name", || name.to_string().into());
@@ -63,7 +63,7 @@ impl Prepared {
     }
 
     /// Fails for a mutation that comes by GET.
-    pub(crate) fn check_method(&self, may_write: bool) -> Result<(), Problem> {
+    pub fn check_method(&self, may_write: bool) -> Result<(), Problem> {
         if self.plan.kind == OperationType::Mutation && !may_write {
             let error = GraphError::new(Code::BadRequest, "a mutation needs POST");
             return Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, error));
@@ -72,7 +72,7 @@ impl Prepared {
     }
 
     /// Executes it and returns the answer.
-    pub(crate) async fn execute(&self, state: &State, served: &Served, caller: &Caller) -> Vec<u8> {
+    pub async fn execute(&self, state: &State, served: &Served, caller: &Caller) -> Vec<u8> {
         let reading = Reading::new(self.wishes, caller.name.clone());
         let asking = self.asking((state, served, caller), &reading);
         let mut answer = execute::whole_answer(asking, &self.plan).await;
@@ -81,11 +81,7 @@ impl Prepared {
     }
 
     /// Executes it and writes the answer.
-    pub(crate) async fn write(
-        &self,
-        who: (&State, &Served, &Caller),
-        sink: &mut Sink,
-    ) -> Result<(), Stopped> {
+    pub async fn write(&self, who: (&State, &Served, &Caller), sink: &mut Sink) -> Result<(), Stopped> {
         let reading = Reading::new(self.wishes, who.2.name.clone());
         execute::answer(self.asking(who, &reading), &self.plan, sink).await?;
         // The end of the answer has not left yet.
@@ -108,7 +104,7 @@ impl Prepared {
     }
 
     /// The subscriber that it makes.
-    pub(crate) fn subscriber(
+    pub fn subscriber(
         self,
         state: &Arc<State>,
         served: &Served,

@@ -11,36 +11,36 @@ use tracing::{info, warn};
 use super::parts::{Ended, Rest};
 use crate::state::State;
 
-/// What spans call a request.
-const ROUTE: &str = "/{cluster}/graphql";
+/// What spans call a request to a cluster.
+pub const ROUTE: &str = "/{cluster}/graphql";
 
-/// The span of a request.
-pub(crate) fn span(state: &State, cluster: &str, parent: &Parent) -> Span {
-    let span = state.traces.request(ROUTE, parent);
-    span.note("http.route", || ROUTE.into());
+/// The span of a request, which is called like its route.
+pub fn span(state: &State, (route, cluster): (&'static str, &str), parent: &Parent) -> Span {
+    let span = state.traces.request(route, parent);
+    span.note("http.route", || route.into());
     span.note("portolan.cluster", || cluster.to_owned().into());
     span
 }
 
 /// A request of a known caller.
-pub(crate) struct Record {
+pub struct Record {
     /// The state of the gateway.
-    pub(crate) state: Arc<State>,
+    pub state: Arc<State>,
     /// The cluster.
-    pub(crate) cluster: String,
+    pub cluster: String,
     /// The name of the caller.
-    pub(crate) caller: Option<Arc<str>>,
+    pub caller: Option<Arc<str>>,
     /// Its address.
-    pub(crate) address: IpAddr,
+    pub address: IpAddr,
     /// When the request came.
-    pub(crate) begin: Instant,
+    pub begin: Instant,
     /// Its span.
-    pub(crate) span: Span,
+    pub span: Span,
 }
 
 impl Record {
     /// Says that a request is answered.
-    pub(crate) fn of(&self, response: Response) -> Response {
+    pub fn of(&self, response: Response) -> Response {
         let status = response.status();
         let result = if status.is_success() {
             "ok"
@@ -54,7 +54,7 @@ impl Record {
     }
 
     /// Makes the rest of an answer that has begun, and says how it ended.
-    pub(crate) async fn until_whole(self, rest: Rest) {
+    pub async fn until_whole(self, rest: Rest) {
         let end = self.begin + self.state.limits.request_timeout;
         let (result, message) = match timeout_at(end, self.span.cover(rest.run())).await {
             Ok(Ended::Whole) => ("ok", "answered"),

@@ -14,7 +14,7 @@ use super::{Problem, enter};
 use crate::state::State;
 
 /// `GET /{cluster}/schema.graphql`.
-pub(crate) async fn serve(
+pub async fn serve(
     Shared(state): Shared<Arc<State>>,
     Path(cluster): Path<String>,
     Extension(peer): Extension<Peer>,

@@ -42,7 +42,7 @@ const TOO_LATE: Close = (4408, "Connection initialisation timeout");
 const TWICE: Close = (4429, "Too many initialisation requests");
 
 /// Serves one socket.
-pub(crate) async fn serve(
+pub async fn serve(
     state: Arc<State>,
     (cluster, peer): (String, Peer),
     parent: Parent,
@@ -229,7 +229,7 @@ impl Work {
     }
 
     async fn executed(&self, prepared: &prepared::Prepared) -> Result<Vec<u8>, Problem> {
-        let span = record::span(&self.state, &self.served.endpoint.name, &self.parent);
+        let span = record::span(&self.state, (record::ROUTE, &self.served.endpoint.name), &self.parent);
         prepared.describe(&span);
         let work = span.cover(prepared.execute(&self.state, &self.served, &self.caller));
         timeout(self.state.limits.request_timeout, work).await.map_err(|_| {

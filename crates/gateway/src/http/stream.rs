@@ -32,17 +32,17 @@ struct Source {
 }
 
 /// An answer with the messages of a subscription.
-pub(crate) fn events(field: Box<str>, messages: impl Stream<Item = Message> + Send + 'static) -> Response {
+pub fn events(field: Box<str>, messages: impl Stream<Item = Message> + Send + 'static) -> Response {
     let source = Source { stage: Stage::Begin, messages: messages.boxed(), field };
     let frames = stream::unfold(source, next).map(Ok::<_, Infallible>);
     respond(Body::from_stream(frames))
 }
 
 /// What stands around an answer that is the only event.
-pub(crate) const AROUND_ONE: (&str, &str) = ("event: next\ndata: ", "\n\nevent: complete\ndata:\n\n");
+pub const AROUND_ONE: (&str, &str) = ("event: next\ndata: ", "\n\nevent: complete\ndata:\n\n");
 
 /// An answer in this form.
-pub(crate) fn respond(body: Body) -> Response {
+pub fn respond(body: Body) -> Response {
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
@@ -79,7 +79,7 @@ async fn next(mut source: Source) -> Option<(Bytes, Source)> {
 }
 
 /// The answer of a subscription that has failed.
-pub(crate) fn failed(field: &str, error: &GraphError) -> Vec<u8> {
+pub fn failed(field: &str, error: &GraphError) -> Vec<u8> {
     serde_json::json!({"data": {field: serde_json::Value::Null}, "errors": [error.to_json()]})
         .to_string()
         .into_bytes()

@@ -36,7 +36,7 @@ struct Raw {
 
 /// An era of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Era {
+pub enum Era {
     /// It begins with `initialize`.
     Legacy,
     /// Each message says its version.
@@ -45,22 +45,22 @@ pub(crate) enum Era {
 
 /// A message to answer.
 #[derive(Clone, Debug)]
-pub(crate) struct Message {
+pub struct Message {
     /// Its id; none for a message that wants no answer.
-    pub(crate) id: Option<Value>,
+    pub id: Option<Value>,
     /// The method.
-    pub(crate) method: String,
+    pub method: String,
     /// The parameters.
-    pub(crate) params: Map<String, Value>,
+    pub params: Map<String, Value>,
     /// The era.
-    pub(crate) era: Era,
+    pub era: Era,
 }
 
 /// A message that is refused.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Fault {
+pub struct Fault {
     /// The status of the answer.
-    pub(crate) status: StatusCode,
+    pub status: StatusCode,
     id: Value,
     code: i32,
     message: String,
@@ -68,7 +68,7 @@ pub(crate) struct Fault {
 }
 
 /// What is answered.
-pub(crate) type Answer = Result<Value, Fault>;
+pub type Answer = Result<Value, Fault>;
 
 impl Fault {
     fn new(status: StatusCode, id: Option<&Value>, code: i32, message: impl Into<String>) -> Self {
@@ -77,7 +77,7 @@ impl Fault {
     }
 
     /// The answer.
-    pub(crate) fn to_json(&self) -> Value {
+    pub fn to_json(&self) -> Value {
         let mut error = json!({"code": self.code, "message": self.message});
         if let Some(data) = &self.data {
             error["data"] = data.clone();
@@ -88,7 +88,7 @@ impl Fault {
 
 impl Message {
     /// Reads a message, and checks that its headers say the same.
-    pub(crate) fn read(body: &[u8], headers: &HeaderMap) -> Result<Self, Fault> {
+    pub fn read(body: &[u8], headers: &HeaderMap) -> Result<Self, Fault> {
         let bad = |code, message: &str| Fault::new(StatusCode::BAD_REQUEST, None, code, message);
         let value: Value =
             serde_json::from_slice(body).map_err(|_| bad(PARSE_ERROR, "the body is not JSON"))?;
@@ -164,24 +164,24 @@ impl Message {
     }
 
     /// The method is not known.
-    pub(crate) fn no_method(&self) -> Fault {
+    pub fn no_method(&self) -> Fault {
         let status = if self.era == Era::Modern { StatusCode::NOT_FOUND } else { StatusCode::OK };
         self.fault(status, NO_METHOD, format!("there is no method {:?}", self.method))
     }
 
     /// The parameters are wrong.
-    pub(crate) fn invalid(&self, message: impl Into<String>) -> Fault {
+    pub fn invalid(&self, message: impl Into<String>) -> Fault {
         self.fault(StatusCode::OK, INVALID_PARAMS, message)
     }
 
     /// The answer to `server/discover`.
-    pub(crate) fn discovered(&self) -> Value {
+    pub fn discovered(&self) -> Value {
         let supported: Vec<_> = std::iter::once(MODERN).chain(LEGACY).collect();
         self.kept(json!({"supportedVersions": supported, "capabilities": {"tools": {}}}))
     }
 
     /// A result that a client may keep for a while.
-    pub(crate) fn kept(&self, mut result: Value) -> Value {
+    pub fn kept(&self, mut result: Value) -> Value {
         if self.era == Era::Modern {
             result["ttlMs"] = json!(FRESH_MS);
             result["cacheScope"] = json!("private");
@@ -190,7 +190,7 @@ impl Message {
     }
 
     /// A result.
-    pub(crate) fn result(&self, mut result: Value) -> Value {
+    pub fn result(&self, mut result: Value) -> Value {
         if self.era == Era::Modern {
             result["resultType"] = json!("complete");
             result["_meta"] = json!({SERVER: server()});
@@ -200,7 +200,7 @@ impl Message {
 }
 
 /// The answer to `initialize`: the version that the client wants, or the newest that it may know.
-pub(crate) fn initialized(message: &Message) -> Value {
+pub fn initialized(message: &Message) -> Value {
     let wanted = message.params.get("protocolVersion").and_then(Value::as_str).unwrap_or_default();
     let version = LEGACY.into_iter().find(|known| *known == wanted).unwrap_or(LEGACY[0]);
     message.result(json!({"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": server()}))

@@ -8,9 +8,9 @@ use crate::{bounds::Bounds, endpoint::Endpoint, persisted::Known};
 
 /// A tool.
 #[derive(Clone, Debug)]
-pub(crate) struct Tool {
+pub struct Tool {
     /// What it does.
-    pub(crate) known: Known,
+    pub known: Known,
     /// `true` if it only reads.
     is_reading: bool,
     /// The schema of its arguments.
@@ -41,17 +41,17 @@ impl Tool {
 }
 
 /// The tools of a cluster, for `tools/list`.
-pub(crate) fn listed(endpoint: &Endpoint, known: &[Known], bounds: Bounds) -> Value {
+pub fn listed(endpoint: &Endpoint, known: &[Known], bounds: Bounds) -> Value {
     let tools = known.iter().filter_map(|known| Tool::of(endpoint, known, bounds));
     json!({"tools": tools.map(|tool| tool.to_json()).collect::<Vec<_>>()})
 }
 
 /// The tool of a name.
-pub(crate) fn find(endpoint: &Endpoint, known: &[Known], name: &str, bounds: Bounds) -> Option<Tool> {
+pub fn find(endpoint: &Endpoint, known: &[Known], name: &str, bounds: Bounds) -> Option<Tool> {
     Tool::of(endpoint, known.iter().find(|known| known.tool == name)?, bounds)
 }
 
 /// An argument that a tool does not have.
-pub(crate) fn unknown_argument(tool: &Tool, arguments: &serde_json::Map<String, Value>) -> Option<String> {
+pub fn unknown_argument(tool: &Tool, arguments: &serde_json::Map<String, Value>) -> Option<String> {
     arguments.keys().find(|name| tool.inputs["properties"].get(name.as_str()).is_none()).cloned()
 }

@@ -18,7 +18,7 @@ const COLD: Duration = Duration::from_secs(60);
 
 /// The budget.
 #[derive(Debug)]
-pub(crate) struct Budget {
+pub struct Budget {
     limit: i64,
     /// May be negative for a moment, while a kind is emptied before what came last is counted.
     used: AtomicI64,
@@ -28,21 +28,21 @@ pub(crate) struct Budget {
 
 impl Budget {
     /// A budget of which nothing is used.
-    pub(crate) fn new(limit: u64, gauge: Gauges) -> Self {
+    pub fn new(limit: u64, gauge: Gauges) -> Self {
         gauge.with_label_values::<&str>(&[]).set(0);
         let limit = signed(limit);
         Self { limit, used: AtomicI64::new(0), kinds: Mutex::default(), gauge }
     }
 
     /// Counts a kind from now on.
-    pub(crate) fn add(&self, kept: &Arc<Kept>) {
+    pub fn add(&self, kept: &Arc<Kept>) {
         let mut kinds = self.kinds.lock();
         kinds.retain(|known| known.strong_count() > 0);
         kinds.push(Arc::downgrade(kept));
     }
 
     /// What a kind takes has changed. Others are emptied as far as necessary, and the kind itself if it is the coldest.
-    pub(crate) fn changed(&self, before: u64, after: u64) {
+    pub fn changed(&self, before: u64, after: u64) {
         self.used.fetch_add(signed(after) - signed(before), Ordering::Relaxed);
         if after > before {
             while self.used.load(Ordering::Relaxed) > self.limit && self.empty_one(Duration::ZERO, None) {}
@@ -51,7 +51,7 @@ impl Budget {
     }
 
     /// Makes room for what a kind is going to take, as far as nobody reads the others. False if that is not enough.
-    pub(crate) fn has_room(&self, kept: &Arc<Kept>, needed: u64) -> bool {
+    pub fn has_room(&self, kept: &Arc<Kept>, needed: u64) -> bool {
         let needed = signed(needed);
         if needed > self.limit {
             return false;

@@ -36,7 +36,7 @@ const MAX_KINDS: usize = 90;
 
 /// What memories of all clusters have in common.
 #[derive(Debug)]
-pub(crate) struct Memories {
+pub struct Memories {
     args: MemoryArgs,
     budget: Arc<Budget>,
     tasks: Tasks,
@@ -44,12 +44,12 @@ pub(crate) struct Memories {
 
 impl Memories {
     /// No memory yet.
-    pub(crate) fn new(args: MemoryArgs, budget: Budget, tasks: Tasks) -> Self {
+    pub fn new(args: MemoryArgs, budget: Budget, tasks: Tasks) -> Self {
         Self { args, budget: Arc::new(budget), tasks }
     }
 
     /// The memory of a cluster. None if the gateway has no credentials at all.
-    pub(crate) async fn of(
+    pub async fn of(
         &self,
         cluster: &str,
         destination: &Destination,
@@ -76,7 +76,7 @@ impl Memories {
 
 /// The memory of one cluster.
 #[derive(Debug)]
-pub(crate) struct Memory {
+pub struct Memory {
     /// Its name.
     pub(super) cluster: String,
     /// The file with the token of the gateway.
@@ -98,7 +98,7 @@ pub(crate) struct Memory {
 
 impl Memory {
     /// Something was written. `answer` is what the API server says of it.
-    pub(crate) fn wrote(&self, resource: &Resource, answer: &[u8]) -> Option<u64> {
+    pub fn wrote(&self, resource: &Resource, answer: &[u8]) -> Option<u64> {
         let version = text_at(answer, &["metadata", "resourceVersion"]).as_deref().and_then(comparable);
         // Other versions of the API show the same objects.
         let is_same =
@@ -110,7 +110,7 @@ impl Memory {
     }
 
     /// Forgets everything for good.
-    pub(crate) fn close(&self) {
+    pub fn close(&self) {
         self.tasks.cancel();
         for kept in self.kinds.lock().values() {
             self.budget.changed(kept.clear(), 0);

@@ -4,19 +4,19 @@ use super::object::Object;
 
 /// The objects of a kind.
 #[derive(Debug, Default)]
-pub(crate) struct Held {
+pub struct Held {
     objects: Vec<Object>,
     /// Everything up to this version is in it.
-    pub(crate) version: u64,
+    pub version: u64,
     /// The version of the last change: from there on, all versions look alike.
-    pub(crate) changed: u64,
+    pub changed: u64,
     /// The memory that it takes.
-    pub(crate) weight: u64,
+    pub weight: u64,
 }
 
 impl Held {
     /// Adds an object of a list. They come in order, unless they change meanwhile.
-    pub(crate) fn list(&mut self, object: Object) {
+    pub fn list(&mut self, object: Object) {
         match self.objects.last() {
             Some(last) if last.key() >= object.key() => self.put(object),
             _ => {
@@ -27,13 +27,13 @@ impl Held {
     }
 
     /// The list is complete, and of this version.
-    pub(crate) fn listed(&mut self, version: u64) {
+    pub fn listed(&mut self, version: u64) {
         self.objects.shrink_to_fit();
         (self.version, self.changed) = (version, version);
     }
 
     /// Takes an object as it is now.
-    pub(crate) fn put(&mut self, object: Object) {
+    pub fn put(&mut self, object: Object) {
         self.weight += object.weight();
         match self.find(object.key()) {
             Ok(index) => {
@@ -45,24 +45,24 @@ impl Held {
     }
 
     /// Forgets an object.
-    pub(crate) fn remove(&mut self, key: &[u8]) {
+    pub fn remove(&mut self, key: &[u8]) {
         if let Ok(index) = self.find(key) {
             self.weight -= self.objects.remove(index).weight();
         }
     }
 
     /// A change of this version has been taken in.
-    pub(crate) fn change(&mut self, version: u64) {
+    pub fn change(&mut self, version: u64) {
         (self.version, self.changed) = (version, version);
     }
 
     /// One object.
-    pub(crate) fn get(&self, key: &[u8]) -> Option<&Object> {
+    pub fn get(&self, key: &[u8]) -> Option<&Object> {
         self.find(key).ok().map(|index| &self.objects[index])
     }
 
     /// The objects of a namespace, or all of them.
-    pub(crate) fn within(&self, namespace: Option<&str>) -> &[Object] {
+    pub fn within(&self, namespace: Option<&str>) -> &[Object] {
         let Some(namespace) = namespace else { return &self.objects };
         let start = [namespace, "/"].concat().into_bytes();
         let from = self.objects.partition_point(|object| object.key() < &start[..]);

@@ -16,7 +16,7 @@ use super::held::Held;
 use crate::document::Resource;
 
 /// Age from which memory is not read any more.
-pub(crate) const TOO_OLD: Duration = Duration::from_secs(1);
+pub const TOO_OLD: Duration = Duration::from_secs(1);
 /// Time that a read waits for a version.
 const PATIENCE: Duration = Duration::from_millis(800);
 /// Within this time, a kind must be asked for twice.
@@ -53,9 +53,9 @@ struct Content {
 
 /// A kind.
 #[derive(Debug)]
-pub(crate) struct Kept {
+pub struct Kept {
     /// The kind.
-    pub(crate) resource: Resource,
+    pub resource: Resource,
     content: RwLock<Content>,
     /// The version up to which everything is known; 0 if nothing is.
     version: watch::Sender<u64>,
@@ -70,19 +70,19 @@ pub(crate) struct Kept {
 
 /// What a reader sees of memory.
 #[derive(Debug)]
-pub(crate) struct Look<T> {
+pub struct Look<T> {
     /// What was looked for.
-    pub(crate) found: T,
+    pub found: T,
     /// The age of all of it.
-    pub(crate) age: Duration,
+    pub age: Duration,
 }
 
 /// The number of a filling.
-pub(crate) type Filling = u64;
+pub type Filling = u64;
 
 impl Kept {
     /// A kind of which nothing is known.
-    pub(crate) fn new(resource: Resource) -> Self {
+    pub fn new(resource: Resource) -> Self {
         let begin = Instant::now();
         Self {
             resource,
@@ -96,7 +96,7 @@ impl Kept {
     }
 
     /// Somebody asks. Returns the number of a filling that is to begin, with these tasks, if it is the second time.
-    pub(crate) fn asked(&self, tasks: &Tasks) -> Option<(Filling, Tasks)> {
+    pub fn asked(&self, tasks: &Tasks) -> Option<(Filling, Tasks)> {
         let now = Instant::now();
         let mut content = self.content.write();
         let is_second = match &mut content.state {
@@ -119,13 +119,13 @@ impl Kept {
     }
 
     /// Returns `true` if memory is whole, and young enough.
-    pub(crate) fn is_fresh(&self) -> bool {
+    pub fn is_fresh(&self) -> bool {
         self.now() >= self.not_before.load(Ordering::Relaxed)
             && self.look(|_| ()).is_some_and(|look| look.age < TOO_OLD)
     }
 
     /// Looks into memory. None if it is not whole.
-    pub(crate) fn look<T>(&self, find: impl FnOnce(&Held) -> T) -> Option<Look<T>> {
+    pub fn look<T>(&self, find: impl FnOnce(&Held) -> T) -> Option<Look<T>> {
         let content = self.content.read();
         match &content.state {
             State::Open(open) if open.is_whole => {
@@ -136,7 +136,7 @@ impl Kept {
     }
 
     /// Waits until memory knows a version, and all that this process has written. False if that takes too long.
-    pub(crate) async fn reaches(&self, version: u64) -> bool {
+    pub async fn reaches(&self, version: u64) -> bool {
         let version = version.max(self.floor.load(Ordering::Relaxed));
         if *self.version.borrow() >= version {
             return true;
@@ -147,7 +147,7 @@ impl Kept {
     }
 
     /// This process has written an object, so that readers wait until memory has it, too.
-    pub(crate) fn wrote(&self, version: Option<u64>) {
+    pub fn wrote(&self, version: Option<u64>) {
         match version {
             Some(version) => _ = self.floor.fetch_max(version, Ordering::Relaxed),
             None => self.not_before.store(self.now() + millis(AFTER_WRITE), Ordering::Relaxed),
@@ -155,12 +155,12 @@ impl Kept {
     }
 
     /// What this process has written so far.
-    pub(crate) fn floor(&self) -> u64 {
+    pub fn floor(&self) -> u64 {
         self.floor.load(Ordering::Relaxed)
     }
 
     /// Lets a filling change what is held. None if it is not the current one.
-    pub(crate) fn fill(&self, filling: Filling, change: impl FnOnce(&mut Held)) -> Option<Filled> {
+    pub fn fill(&self, filling: Filling, change: impl FnOnce(&mut Held)) -> Option<Filled> {
         let mut content = self.content.write();
         if content.filling != filling {
             return None;
@@ -176,7 +176,7 @@ impl Kept {
 
     /// The list of a filling is complete, as it was at a time. If versions run backwards, what was written before counts
     /// no more: that is another history.
-    pub(crate) fn whole(&self, filling: Filling, version: u64, (asked, floor): (Instant, u64)) {
+    pub fn whole(&self, filling: Filling, version: u64, (asked, floor): (Instant, u64)) {
         if version < floor {
             let _ = self.floor.compare_exchange(floor, 0, Ordering::Relaxed, Ordering::Relaxed);
         }
@@ -192,7 +192,7 @@ impl Kept {
     }
 
     /// Everything up to a time is known.
-    pub(crate) fn proven(&self, filling: Filling, at: Instant) {
+    pub fn proven(&self, filling: Filling, at: Instant) {
         let mut content = self.content.write();
         if content.filling == filling {
             content.proof = content.proof.max(at);
@@ -200,7 +200,7 @@ impl Kept {
     }
 
     /// Empties it, and returns the weight that is gone; a filling that is under way may begin anew.
-    pub(crate) fn empty(&self, filling: Filling) -> u64 {
+    pub fn empty(&self, filling: Filling) -> u64 {
         let mut content = self.content.write();
         if content.filling != filling {
             return 0;
@@ -212,7 +212,7 @@ impl Kept {
     }
 
     /// Ends a filling, and returns the weight that is gone. Another one may begin after a pause.
-    pub(crate) fn close(&self, filling: Filling, pause: Duration) -> u64 {
+    pub fn close(&self, filling: Filling, pause: Duration) -> u64 {
         let weight = self.empty(filling);
         let mut content = self.content.write();
         if content.filling == filling && matches!(content.state, State::Open(_)) {
@@ -222,7 +222,7 @@ impl Kept {
     }
 
     /// Empties it, ends what fills it, and returns the weight that is gone.
-    pub(crate) fn clear(&self) -> u64 {
+    pub fn clear(&self) -> u64 {
         let mut content = self.content.write();
         let State::Open(open) = std::mem::replace(&mut content.state, State::Empty(None)) else { return 0 };
         open.tasks.cancel();
@@ -232,12 +232,12 @@ impl Kept {
     }
 
     /// Returns `true` while it is filled or kept.
-    pub(crate) fn is_open(&self) -> bool {
+    pub fn is_open(&self) -> bool {
         matches!(self.content.read().state, State::Open(_))
     }
 
     /// The memory that it takes.
-    pub(crate) fn weight(&self) -> u64 {
+    pub fn weight(&self) -> u64 {
         match &self.content.read().state {
             State::Open(open) => open.held.weight,
             _ => 0,
@@ -245,12 +245,12 @@ impl Kept {
     }
 
     /// Somebody reads it.
-    pub(crate) fn note_read(&self) {
+    pub fn note_read(&self) {
         self.read.store(self.now(), Ordering::Relaxed);
     }
 
     /// The time since somebody has read it.
-    pub(crate) fn unread_for(&self) -> Duration {
+    pub fn unread_for(&self) -> Duration {
         Duration::from_millis(self.now().saturating_sub(self.read.load(Ordering::Relaxed)))
     }
 
@@ -261,11 +261,11 @@ impl Kept {
 
 /// The weight of what is held, before and after a change.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Filled {
+pub struct Filled {
     /// The weight before.
-    pub(crate) before: u64,
+    pub before: u64,
     /// The weight after.
-    pub(crate) after: u64,
+    pub after: u64,
 }
 
 fn millis(time: Duration) -> u64 {

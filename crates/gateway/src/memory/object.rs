@@ -11,7 +11,7 @@ const COUNTS: usize = 2 * size_of::<usize>();
 
 /// An object that cannot be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Unkept;
+pub struct Unkept;
 
 impl From<Malformed> for Unkept {
     fn from(_: Malformed) -> Self {
@@ -22,11 +22,11 @@ impl From<Malformed> for Unkept {
 /// An object. Version and kind of its API are not in it, since they are those of all its like; nor are its managed
 /// fields.
 #[derive(Clone, Debug)]
-pub(crate) struct Object(Arc<[u8]>);
+pub struct Object(Arc<[u8]>);
 
 impl Object {
     /// An object from its JSON. `buffer` is room to work in.
-    pub(crate) fn of(json: &[u8], buffer: &mut Vec<u8>) -> Result<Self, Unkept> {
+    pub fn of(json: &[u8], buffer: &mut Vec<u8>) -> Result<Self, Unkept> {
         let metadata = at(json, &["metadata"])?.ok_or(Unkept)?;
         let version =
             text_at(metadata, &["resourceVersion"]).as_deref().and_then(comparable).ok_or(Unkept)?;
@@ -50,23 +50,23 @@ impl Object {
     }
 
     /// Its resource version.
-    pub(crate) fn version(&self) -> u64 {
+    pub fn version(&self) -> u64 {
         let bytes = self.0.first_chunk::<8>().copied().unwrap_or_default();
         u64::from_le_bytes(bytes)
     }
 
     /// Its place among its like: namespace and name, in the order of the API server.
-    pub(crate) fn key(&self) -> &[u8] {
+    pub fn key(&self) -> &[u8] {
         &self.0[HEAD..self.end()]
     }
 
     /// Its JSON.
-    pub(crate) fn json(&self) -> &[u8] {
+    pub fn json(&self) -> &[u8] {
         &self.0[self.end()..]
     }
 
     /// The memory that it takes.
-    pub(crate) fn weight(&self) -> u64 {
+    pub fn weight(&self) -> u64 {
         (self.0.len() + COUNTS + size_of::<Self>()) as u64
     }
 
@@ -77,12 +77,12 @@ impl Object {
 }
 
 /// The key of an object: what the API server sorts by.
-pub(crate) fn key(namespace: &str, name: &str) -> Vec<u8> {
+pub fn key(namespace: &str, name: &str) -> Vec<u8> {
     if namespace.is_empty() { name.into() } else { [namespace, name].join("/").into_bytes() }
 }
 
 /// The number of a version that can be compared with others of its kind.
-pub(crate) fn comparable(version: &str) -> Option<u64> {
+pub fn comparable(version: &str) -> Option<u64> {
     let is_canonical = version.bytes().all(|byte| byte.is_ascii_digit()) && !version.starts_with('0');
     version.parse().ok().filter(|_| is_canonical)
 }

@@ -9,18 +9,18 @@ const WORDS: &str = "meta.k8s.io/v1";
 
 /// The beginning of a page.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Place {
+pub struct Place {
     #[serde(rename = "v")]
     words: String,
     /// The version of the list.
     #[serde(rename = "rv")]
-    pub(crate) version: u64,
+    pub version: u64,
     start: String,
 }
 
 impl Place {
     /// The place after an object, in a list of its namespace or of all.
-    pub(crate) fn after(key: &[u8], namespace: Option<&str>, version: u64) -> Option<Self> {
+    pub fn after(key: &[u8], namespace: Option<&str>, version: u64) -> Option<Self> {
         let key = std::str::from_utf8(key).ok()?;
         let below = match namespace {
             Some(namespace) => key.strip_prefix(namespace)?.strip_prefix('/')?,
@@ -30,19 +30,19 @@ impl Place {
     }
 
     /// Reads a place. None if only the API server knows what it means.
-    pub(crate) fn read(text: &str) -> Option<Self> {
+    pub fn read(text: &str) -> Option<Self> {
         let json = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
         let place: Self = serde_json::from_slice(&json).ok()?;
         (place.words == WORDS && place.version > 0).then_some(place)
     }
 
     /// The place as clients see it.
-    pub(crate) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         BASE64_URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).unwrap_or_default())
     }
 
     /// The first key that may be on the page.
-    pub(crate) fn key(&self, namespace: Option<&str>) -> Vec<u8> {
+    pub fn key(&self, namespace: Option<&str>) -> Vec<u8> {
         let start = self.start.trim_start_matches('/');
         namespace.map_or_else(|| start.to_owned(), |namespace| format!("{namespace}/{start}")).into_bytes()
     }

@@ -36,7 +36,7 @@ struct Sought<'a> {
 
 /// One object from memory. None if the API server has to be asked: always for an object that memory does not know, since
 /// it may be new.
-pub(crate) async fn get(
+pub async fn get(
     asking: Asking<'_>,
     arguments: &Arguments<'_>,
     call: &Call,
@@ -53,7 +53,7 @@ pub(crate) async fn get(
 }
 
 /// A list from memory. None if the API server has to be asked.
-pub(crate) async fn list(
+pub async fn list(
     asking: Asking<'_>,
     arguments: &Arguments<'_>,
     call: &Call,
@@ -145,7 +145,7 @@ struct Page<'a> {
 }
 
 /// Part of a list.
-pub(crate) struct Found {
+pub struct Found {
     objects: Vec<Object>,
     /// The version of the list.
     version: u64,
@@ -183,12 +183,12 @@ impl Page<'_> {
 
 impl Found {
     /// Its items, in the order of the API server.
-    pub(crate) fn items(&self) -> Vec<&[u8]> {
+    pub fn items(&self) -> Vec<&[u8]> {
         self.objects.iter().map(Object::json).collect()
     }
 
     /// Its metadata as JSON.
-    pub(crate) fn metadata(&self) -> String {
+    pub fn metadata(&self) -> String {
         let mut metadata = json!({"resourceVersion": self.version.to_string()});
         if let Some(next) = &self.next {
             metadata["continue"] = json!(next.text());
@@ -200,7 +200,7 @@ impl Found {
     }
 
     /// The bytes of its items.
-    pub(crate) fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         self.objects.iter().map(|object| object.json().len()).sum()
     }
 

@@ -13,16 +13,16 @@ const MEMBER: &[u8] = b",\"extensions\":{";
 
 /// What a request wants: `extensions.memory` and `extensions.minResourceVersion`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Wishes {
+pub struct Wishes {
     /// Everything is read from the API server.
-    pub(crate) is_off: bool,
+    pub is_off: bool,
     /// The version that memory must know at least.
-    pub(crate) at_least: u64,
+    pub at_least: u64,
 }
 
 impl Wishes {
     /// The wishes of a request, or what is wrong with them.
-    pub(crate) fn of(extensions: Option<&JsonMap>) -> Result<Self, GraphError> {
+    pub fn of(extensions: Option<&JsonMap>) -> Result<Self, GraphError> {
         let said = |key: &str| extensions.and_then(|all| all.get(key)).filter(|value| !value.is_null());
         let wrong = |message: &str| GraphError::new(Code::Invalid, message);
         let is_off = match said("memory") {
@@ -47,40 +47,40 @@ struct Notes {
 
 /// One request, as memory sees it.
 #[derive(Debug)]
-pub(crate) struct Reading {
+pub struct Reading {
     /// What it wants.
-    pub(crate) wishes: Wishes,
+    pub wishes: Wishes,
     /// Who asks, if that is known.
-    pub(crate) caller: Option<Arc<str>>,
+    pub caller: Option<Arc<str>>,
     notes: Mutex<Notes>,
 }
 
 impl Reading {
     /// A request of which nothing is read yet.
-    pub(crate) fn new(wishes: Wishes, caller: Option<Arc<str>>) -> Self {
+    pub fn new(wishes: Wishes, caller: Option<Arc<str>>) -> Self {
         Self { wishes, caller, notes: Mutex::default() }
     }
 
     /// Something was read from memory of this age.
-    pub(crate) fn remembered(&self, age: Duration) {
+    pub fn remembered(&self, age: Duration) {
         let mut notes = self.notes.lock();
         notes.from_memory += 1;
         notes.age = notes.age.max(age);
     }
 
     /// Something was read from the API server.
-    pub(crate) fn went_through(&self) {
+    pub fn went_through(&self) {
         self.notes.lock().through += 1;
     }
 
     /// Something was written, and has this version.
-    pub(crate) fn wrote(&self, version: u64) {
+    pub fn wrote(&self, version: u64) {
         let mut notes = self.notes.lock();
         notes.written = notes.written.max(version);
     }
 
     /// Takes over what another request of the same question has noted.
-    pub(crate) fn absorb(&self, other: &Self) {
+    pub fn absorb(&self, other: &Self) {
         let (mut notes, other) = (self.notes.lock(), other.notes.lock());
         notes.from_memory += other.from_memory;
         notes.through += other.through;
@@ -88,7 +88,7 @@ impl Reading {
     }
 
     /// Adds the `extensions` to the end of an answer, if there is anything to say.
-    pub(crate) fn tell(&self, answer: &mut Vec<u8>) {
+    pub fn tell(&self, answer: &mut Vec<u8>) {
         if let Some(said) = self.extensions() {
             // The end of the answer makes room.
             answer.pop();
@@ -119,7 +119,7 @@ impl Reading {
 }
 
 /// An answer without what was told of it, which is another one each time: what its tag is made of.
-pub(crate) fn untold(answer: &[u8]) -> &[u8] {
+pub fn untold(answer: &[u8]) -> &[u8] {
     let found = memchr::memmem::rfind(answer, MEMBER);
     let (data, said) = answer.split_at(found.unwrap_or(answer.len()));
     // What is told has no object in it, and nothing follows.

@@ -23,13 +23,13 @@ const MAX_ANSWER: usize = 256 * 1024;
 
 /// What a caller wants to do with a kind, in a namespace or in all of them.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Right<'a> {
+pub struct Right<'a> {
     /// `get` or `list`.
-    pub(crate) verb: &'static str,
+    pub verb: &'static str,
     /// The kind.
-    pub(crate) resource: &'a Resource,
+    pub resource: &'a Resource,
     /// The namespace.
-    pub(crate) namespace: Option<&'a str>,
+    pub namespace: Option<&'a str>,
 }
 
 impl Right<'_> {
@@ -48,7 +48,7 @@ struct Verdict {
 
 /// The reviews of one cluster. No token is stored: keyed hashes tell them apart.
 #[derive(Debug)]
-pub(crate) struct Reviews {
+pub struct Reviews {
     known: Cache<u128, Verdict>,
     hashes: KeyedHash,
 }
@@ -65,7 +65,7 @@ impl Default for Reviews {
 impl Reviews {
     /// Returns `true` if a caller has a right, by a whole yes: in the cluster, or in the namespace. What can only be said
     /// of single objects counts as no; so does everything else that is not a yes.
-    pub(crate) async fn allow(&self, upstream: &Upstream, caller: &HeaderValue, right: Right<'_>) -> bool {
+    pub async fn allow(&self, upstream: &Upstream, caller: &HeaderValue, right: Right<'_>) -> bool {
         let whole = Right { namespace: None, ..right };
         if self.said(upstream, caller, whole).await {
             return true;

@@ -37,7 +37,7 @@ enum Test {
 
 /// What objects have to be like.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Selector {
+pub struct Selector {
     labels: Vec<(String, Test)>,
     /// Paths, their values, and `true` if they must be equal.
     fields: Vec<(Vec<String>, String, bool)>,
@@ -45,22 +45,22 @@ pub(crate) struct Selector {
 
 impl Selector {
     /// Reads the selectors of a list. None if only the API server can tell.
-    pub(crate) fn read(labels: &str, fields: &str, resource: &Resource) -> Option<Self> {
+    pub fn read(labels: &str, fields: &str, resource: &Resource) -> Option<Self> {
         Some(Self { labels: read_labels(labels)?, fields: read_fields(fields, resource)? })
     }
 
     /// Reads a selector of labels alone. None if it is not valid.
-    pub(crate) fn of_labels(labels: &str) -> Option<Self> {
+    pub fn of_labels(labels: &str) -> Option<Self> {
         Some(Self { labels: read_labels(labels)?, fields: Vec::new() })
     }
 
     /// Returns `true` if everything is selected.
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.labels.is_empty() && self.fields.is_empty()
     }
 
     /// Returns `true` if an object is selected.
-    pub(crate) fn takes(&self, json: &[u8]) -> bool {
+    pub fn takes(&self, json: &[u8]) -> bool {
         self.fields.iter().all(|(path, value, is)| (text(json, path) == *value) == *is)
             && (self.labels.is_empty() || self.takes_labels(json))
     }

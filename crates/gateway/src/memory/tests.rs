@@ -4,7 +4,7 @@ use super::object::Object;
 use crate::document::{Document, Resource};
 
 /// A namespaced kind of version v1.
-pub(crate) fn resource(group: &str, plural: &str) -> Resource {
+pub fn resource(group: &str, plural: &str) -> Resource {
     let document = serde_json::json!({"definitions": {"a": {
         "x-kubernetes-group-version-kind": [{"group": group, "version": "v1", "kind": "Kind"}],
         "x-kubernetes-scope": "Namespaced", "x-kubernetes-plural": plural,
@@ -14,7 +14,7 @@ pub(crate) fn resource(group: &str, plural: &str) -> Resource {
 }
 
 /// An object of a name, with more members.
-pub(crate) fn object(key: &str, version: u64, more: &str) -> Object {
+pub fn object(key: &str, version: u64, more: &str) -> Object {
     let (namespace, name) = key.split_once('/').unwrap_or(("", key));
     let json = format!(
         r#"{{"metadata":{{"name":"{name}","namespace":"{namespace}","resourceVersion":"{version}"}}{more}}}"#

@@ -6,7 +6,7 @@ use portolan_runtime::metrics::{Counters, Histograms, Metrics, retain};
 
 /// Counts requests to several clusters, and the clusters of each.
 #[derive(Debug)]
-pub(crate) struct FleetMetrics {
+pub struct FleetMetrics {
     requests: Counters,
     seconds: Histograms,
     clusters: Counters,
@@ -34,13 +34,13 @@ impl FleetMetrics {
     }
 
     /// Counts an answered request.
-    pub(crate) fn answered(&self, result: &str, took: Duration) {
+    pub fn answered(&self, result: &str, took: Duration) {
         self.requests.with_label_values(&[result]).inc();
         self.seconds.with_label_values::<&str>(&[]).observe(took.as_secs_f64());
     }
 
     /// Counts a cluster that was asked.
-    pub(crate) fn asked(&self, cluster: &str, result: &str) {
+    pub fn asked(&self, cluster: &str, result: &str) {
         self.clusters.with_label_values(&[cluster, result]).inc();
     }
 

@@ -15,7 +15,7 @@ use crate::error::{Code, GraphError};
 
 /// The documents of a directory.
 #[derive(Debug, Default)]
-pub(crate) struct Documents {
+pub struct Documents {
     by_id: BTreeMap<String, Arc<str>>,
     by_hash: HashMap<String, Arc<str>>,
     operations: Arc<[Known]>,
@@ -43,14 +43,14 @@ impl Documents {
     }
 
     /// The number of documents.
-    pub(crate) fn count(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.by_id.len()
     }
 }
 
 /// The persisted documents at work.
 #[derive(Debug, Default)]
-pub(crate) struct Persisted {
+pub struct Persisted {
     /// None without a directory.
     documents: ArcSwapOption<Documents>,
     /// `true` if nothing else is executed.
@@ -59,18 +59,18 @@ pub(crate) struct Persisted {
 
 /// What a request says of its query.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Named<'a> {
+pub struct Named<'a> {
     /// The text.
-    pub(crate) query: Option<&'a str>,
+    pub query: Option<&'a str>,
     /// The id of a document.
-    pub(crate) document_id: Option<&'a str>,
+    pub document_id: Option<&'a str>,
     /// The extensions of the protocol, one of which has a hash.
-    pub(crate) extensions: Option<&'a JsonMap>,
+    pub extensions: Option<&'a JsonMap>,
 }
 
 impl Persisted {
     /// No documents yet.
-    pub(crate) fn new(only: bool) -> Self {
+    pub fn new(only: bool) -> Self {
         Self { documents: ArcSwapOption::empty(), only }
     }
 
@@ -80,7 +80,7 @@ impl Persisted {
     }
 
     /// The operations of the documents.
-    pub(crate) fn operations(&self) -> Arc<[Known]> {
+    pub fn operations(&self) -> Arc<[Known]> {
         self.documents
             .load()
             .as_deref()
@@ -89,7 +89,7 @@ impl Persisted {
     }
 
     /// The text of the query that a request names.
-    pub(crate) fn text<'a>(&self, named: Named<'a>) -> Result<Cow<'a, str>, GraphError> {
+    pub fn text<'a>(&self, named: Named<'a>) -> Result<Cow<'a, str>, GraphError> {
         let documents = self.documents.load();
         let (documents, hash) = (documents.as_deref(), named.hash()?);
         let query = named.query.filter(|query| !query.trim().is_empty());

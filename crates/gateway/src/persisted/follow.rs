@@ -19,7 +19,7 @@ const MAX_DOCUMENT: usize = 1024 * 1024;
 const MAX_ALL: usize = 64 * 1024 * 1024;
 
 /// Follows a directory forever. What was read before stays while it cannot be read.
-pub(crate) async fn follow(persisted: Arc<Persisted>, directory: PathBuf, ready: ReadyHandle) {
+pub async fn follow(persisted: Arc<Persisted>, directory: PathBuf, ready: ReadyHandle) {
     let (mut changes, mut told): (Option<Changes>, Option<String>) = (None, None);
     loop {
         if changes.is_none() {
@@ -50,7 +50,7 @@ pub(crate) async fn follow(persisted: Arc<Persisted>, directory: PathBuf, ready:
 }
 
 /// Reads the documents of a directory: the name of a file, without `.graphql`, is the id.
-pub(crate) async fn read(directory: &Path) -> Result<Documents, String> {
+pub async fn read(directory: &Path) -> Result<Documents, String> {
     let unread = |error: std::io::Error| format!("{}: {error}", directory.display());
     let (mut files, mut bytes) = (Vec::new(), 0);
     let mut entries = tokio::fs::read_dir(directory).await.map_err(unread)?;

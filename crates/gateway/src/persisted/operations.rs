@@ -14,17 +14,17 @@ const MAX_NAME: usize = 128;
 
 /// An operation that is known by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Known {
+pub struct Known {
     /// The name as a tool: that of the operation, or else of its document.
-    pub(crate) tool: String,
+    pub tool: String,
     /// The comment above it.
-    pub(crate) description: Option<String>,
+    pub description: Option<String>,
     /// The id of its document.
-    pub(crate) id: String,
+    pub id: String,
     /// Its name in the document, if it has one.
-    pub(crate) operation: Option<String>,
+    pub operation: Option<String>,
     /// The text of the document.
-    pub(crate) text: Arc<str>,
+    pub text: Arc<str>,
 }
 
 /// The queries and mutations of documents. What cannot be read is left out.

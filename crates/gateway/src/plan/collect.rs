@@ -24,28 +24,25 @@ type Occurrences<'d> = Vec<(Guards, &'d Node<executable::Field>)>;
 type Sets<'d> = Vec<(Guards, &'d SelectionSet)>;
 
 /// Plans the fields of one operation.
-pub(crate) struct Collector<'a> {
+pub struct Collector<'a> {
     api: &'a Api,
     document: &'a ExecutableDocument,
     /// `true` if directives depend on variables.
-    pub(crate) is_conditional: bool,
+    pub is_conditional: bool,
     /// `true` if the query has introspection.
-    pub(crate) introspects: bool,
+    pub introspects: bool,
     /// The relations of what was collected last.
     below: Tree,
 }
 
 impl<'a> Collector<'a> {
     /// A collector for a valid document.
-    pub(crate) const fn new(api: &'a Api, document: &'a ExecutableDocument) -> Self {
+    pub const fn new(api: &'a Api, document: &'a ExecutableDocument) -> Self {
         Self { api, document, is_conditional: false, introspects: false, below: Tree { fields: Vec::new() } }
     }
 
     /// The root fields of an operation.
-    pub(crate) fn roots(
-        &mut self,
-        operation: &'a Node<executable::Operation>,
-    ) -> Result<Vec<Field>, GraphError> {
+    pub fn roots(&mut self, operation: &'a Node<executable::Operation>) -> Result<Vec<Field>, GraphError> {
         if operation.operation_type == OperationType::Subscription
             && operation.selection_set.selections.is_empty()
         {

@@ -22,12 +22,7 @@ const MAX_ERRORS: usize = 100;
 const MAX_TRIES: usize = 8;
 
 /// Plans a query, or says what is wrong with it.
-pub(crate) fn prepare(
-    api: &Api,
-    query: &str,
-    name: Option<&str>,
-    bounds: Bounds,
-) -> Result<Plan, Vec<GraphError>> {
+pub fn prepare(api: &Api, query: &str, name: Option<&str>, bounds: Bounds) -> Result<Plan, Vec<GraphError>> {
     let ast = read(query, bounds)?;
     let document = validated(api, &ast)?;
     let operation = document.operations.get(name).map_err(|error| {
@@ -37,7 +32,7 @@ pub(crate) fn prepare(
 }
 
 /// Parses a query and checks it against limits.
-pub(crate) fn read(query: &str, bounds: Bounds) -> Result<ast::Document, Vec<GraphError>> {
+pub fn read(query: &str, bounds: Bounds) -> Result<ast::Document, Vec<GraphError>> {
     let mut parser = Parser::new().token_limit(bounds::MAX_TOKENS).recursion_limit(bounds::MAX_RECURSION);
     let parsed = parser.parse_ast(query, "query.graphql");
     let ast = parsed.map_err(|errors| told(Code::ParseFailed, &errors.errors))?;
@@ -69,7 +64,7 @@ fn plan(
     })
 }
 
-pub(crate) fn told(code: Code, errors: &DiagnosticList) -> Vec<GraphError> {
+pub fn told(code: Code, errors: &DiagnosticList) -> Vec<GraphError> {
     let all = errors
         .iter()
         .take(MAX_ERRORS)

@@ -9,18 +9,18 @@ use crate::{
 };
 
 /// The name under which an answer says, to us alone, what leads to other objects. No field can be called like this.
-pub(crate) const OF: &str = " of";
+pub const OF: &str = " of";
 
 /// The fields of an object at or below which there are relations, by their names in the answer.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Tree {
+pub struct Tree {
     /// The fields.
-    pub(crate) fields: Vec<(Box<str>, Branch)>,
+    pub fields: Vec<(Box<str>, Branch)>,
 }
 
 /// A field of such an object.
 #[derive(Clone, Debug)]
-pub(crate) enum Branch {
+pub enum Branch {
     /// There are relations below it.
     Below(Tree),
     /// It is one.
@@ -29,21 +29,21 @@ pub(crate) enum Branch {
 
 /// A relation.
 #[derive(Clone, Debug)]
-pub(crate) struct Related {
+pub struct Related {
     /// How its objects are found.
-    pub(crate) relation: Relation,
+    pub relation: Relation,
     /// What is selected of each.
-    pub(crate) selection: Arc<Selection>,
+    pub selection: Arc<Selection>,
     /// The relations of these, in a list of them.
-    pub(crate) tree: Tree,
+    pub tree: Tree,
     /// Its argument, if it has one.
-    pub(crate) argument: Option<Argument>,
+    pub argument: Option<Argument>,
     /// `true` if the objects may be of any kind.
-    pub(crate) is_any_kind: bool,
+    pub is_any_kind: bool,
 }
 
 /// The field that says what leads to other objects.
-pub(crate) fn leads() -> Selected {
+pub fn leads() -> Selected {
     let part = |key: &str, fields: &[&str]| {
         let plain = |field: &&str| Selected::new(field, field, Shape::Plain);
         let selection = Selection { fields: fields.iter().map(plain).collect() };

@@ -5,26 +5,26 @@ use memchr::memchr2;
 /// Text that is not JSON. At its end, it may be the beginning of some.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the answer is not JSON at byte {at}")]
-pub(crate) struct Malformed {
+pub struct Malformed {
     /// The position.
-    pub(crate) at: usize,
+    pub at: usize,
 }
 
 /// A position in JSON text.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Cursor<'a> {
+pub struct Cursor<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
 impl<'a> Cursor<'a> {
     /// The beginning of a text.
-    pub(crate) const fn new(bytes: &'a [u8]) -> Self {
+    pub const fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, at: 0 }
     }
 
     /// An error at this position.
-    pub(crate) const fn malformed(&self) -> Malformed {
+    pub const fn malformed(&self) -> Malformed {
         Malformed { at: self.at }
     }
 
@@ -34,13 +34,13 @@ impl<'a> Cursor<'a> {
     }
 
     /// The number of bytes that are consumed.
-    pub(crate) const fn position(&self) -> usize {
+    pub const fn position(&self) -> usize {
         self.at
     }
 
     /// The next byte after white space.
     #[inline]
-    pub(crate) fn peek(&mut self) -> Result<u8, Malformed> {
+    pub fn peek(&mut self) -> Result<u8, Malformed> {
         loop {
             match self.bytes.get(self.at) {
                 Some(b' ' | b'\n' | b'\r' | b'\t') => self.at += 1,
@@ -52,7 +52,7 @@ impl<'a> Cursor<'a> {
 
     /// Consumes this byte, or fails.
     #[inline]
-    pub(crate) fn expect(&mut self, byte: u8) -> Result<(), Malformed> {
+    pub fn expect(&mut self, byte: u8) -> Result<(), Malformed> {
         if self.peek()? == byte {
             self.at += 1;
             Ok(())
@@ -63,7 +63,7 @@ impl<'a> Cursor<'a> {
 
     /// Consumes a byte if it is this one.
     #[inline]
-    pub(crate) fn take(&mut self, byte: u8) -> Result<bool, Malformed> {
+    pub fn take(&mut self, byte: u8) -> Result<bool, Malformed> {
         let is_next = self.peek()? == byte;
         self.at += usize::from(is_next);
         Ok(is_next)
@@ -71,7 +71,7 @@ impl<'a> Cursor<'a> {
 
     /// After an entry of an object or array, returns `true` if another one follows.
     #[inline]
-    pub(crate) fn another(&mut self, end: u8) -> Result<bool, Malformed> {
+    pub fn another(&mut self, end: u8) -> Result<bool, Malformed> {
         match self.peek()? {
             b',' => {
                 self.at += 1;
@@ -87,7 +87,7 @@ impl<'a> Cursor<'a> {
 
     /// Consumes a key and its colon. Returns the bytes between the quotes, with escapes.
     #[inline]
-    pub(crate) fn key(&mut self) -> Result<&'a [u8], Malformed> {
+    pub fn key(&mut self) -> Result<&'a [u8], Malformed> {
         self.peek()?;
         let key = self.string()?;
         self.expect(b':')?;
@@ -97,7 +97,7 @@ impl<'a> Cursor<'a> {
 
     /// Consumes a string. Returns the bytes between the quotes, with escapes.
     #[inline]
-    pub(crate) fn string(&mut self) -> Result<&'a [u8], Malformed> {
+    pub fn string(&mut self) -> Result<&'a [u8], Malformed> {
         if self.bytes.get(self.at) != Some(&b'"') {
             return Err(self.malformed());
         }
@@ -116,7 +116,7 @@ impl<'a> Cursor<'a> {
 
     /// Consumes a value, and returns its text.
     #[inline]
-    pub(crate) fn value(&mut self) -> Result<&'a [u8], Malformed> {
+    pub fn value(&mut self) -> Result<&'a [u8], Malformed> {
         let first = self.peek()?;
         let start = self.at;
         match first {
@@ -177,12 +177,12 @@ impl<'a> Cursor<'a> {
     }
 
     /// The text consumed since another position.
-    pub(crate) fn since(&self, start: Self) -> &'a [u8] {
+    pub fn since(&self, start: Self) -> &'a [u8] {
         self.bytes.get(start.at..self.at).unwrap_or_default()
     }
 
     /// Fails if anything follows.
-    pub(crate) fn end(&mut self) -> Result<(), Malformed> {
+    pub fn end(&mut self) -> Result<(), Malformed> {
         match self.peek() {
             Ok(_) => Err(self.malformed()),
             Err(_) => Ok(()),
@@ -192,7 +192,7 @@ impl<'a> Cursor<'a> {
 
 /// Returns `true` if the bytes between two quotes stand for this text.
 #[inline]
-pub(crate) fn says(written: &[u8], text: &str) -> bool {
+pub fn says(written: &[u8], text: &str) -> bool {
     if written == text.as_bytes() {
         return true;
     }
@@ -201,13 +201,13 @@ pub(crate) fn says(written: &[u8], text: &str) -> bool {
 }
 
 /// The text that the bytes between two quotes stand for.
-pub(crate) fn unescaped(written: &[u8]) -> Option<String> {
+pub fn unescaped(written: &[u8]) -> Option<String> {
     let quoted = [b"\"", written, b"\""].concat();
     serde_json::from_slice(&quoted).ok()
 }
 
 /// The text of the value at a path of keys.
-pub(crate) fn at<'a, S: AsRef<str>>(json: &'a [u8], path: &[S]) -> Result<Option<&'a [u8]>, Malformed> {
+pub fn at<'a, S: AsRef<str>>(json: &'a [u8], path: &[S]) -> Result<Option<&'a [u8]>, Malformed> {
     let mut cursor = Cursor::new(json);
     let Some((first, rest)) = path.split_first() else { return cursor.value().map(Some) };
     if cursor.peek()? != b'{' {
@@ -230,7 +230,7 @@ pub(crate) fn at<'a, S: AsRef<str>>(json: &'a [u8], path: &[S]) -> Result<Option
 }
 
 /// The string at a path of keys.
-pub(crate) fn text_at(json: &[u8], path: &[&str]) -> Option<String> {
+pub fn text_at(json: &[u8], path: &[&str]) -> Option<String> {
     let written = at(json, path).ok()??;
     serde_json::from_slice(written).ok()
 }

@@ -10,7 +10,7 @@ use super::{
 };
 
 /// Writes a list from its metadata and its items.
-pub(crate) fn list_of<'p>(
+pub fn list_of<'p>(
     writer: &mut Writer<'p>,
     (metadata, items): (&[u8], &[&[u8]]),
     selection: &'p ListSelection,

@@ -10,7 +10,7 @@ use super::{
 
 /// A selected field of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ListField {
+pub enum ListField {
     /// The resource version of the list.
     ResourceVersion,
     /// The token of the next page; empty at the end.
@@ -25,15 +25,15 @@ pub(crate) enum ListField {
 
 /// The selection from a list, in the order of the query.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct ListSelection {
+pub struct ListSelection {
     /// Names with quotes and colon, and their fields.
-    pub(crate) fields: Vec<(Box<str>, ListField, When)>,
+    pub fields: Vec<(Box<str>, ListField, When)>,
 }
 
 impl ListSelection {
     /// The selection that remains for these variables.
     #[must_use]
-    pub(crate) fn under(&self, says: &dyn Fn(&str) -> bool) -> Self {
+    pub fn under(&self, says: &dyn Fn(&str) -> bool) -> Self {
         let kept = self.fields.iter().filter(|(_, _, when)| when.holds(says));
         let fields = kept.map(|(label, field, _)| {
             let field = match field {
@@ -46,7 +46,7 @@ impl ListSelection {
     }
 
     /// The selections of items.
-    pub(crate) fn items(&self) -> impl Iterator<Item = &Arc<Selection>> {
+    pub fn items(&self) -> impl Iterator<Item = &Arc<Selection>> {
         self.fields.iter().filter_map(|(_, field, _)| match field {
             ListField::Items(items) => Some(items),
             _ => None,
@@ -69,13 +69,13 @@ impl ListField {
 
 /// The order of items.
 #[derive(Clone, Debug)]
-pub(crate) struct Order {
+pub struct Order {
     path: Vec<Box<str>>,
 }
 
 /// A list that cannot be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum ListError {
+pub enum ListError {
     /// The list is not JSON.
     #[error(transparent)]
     Malformed(#[from] Malformed),
@@ -89,12 +89,12 @@ pub(crate) enum ListError {
 
 impl Order {
     /// The order by a dotted path.
-    pub(crate) fn by(path: &str) -> Self {
+    pub fn by(path: &str) -> Self {
         Self { path: path.split('.').map(Box::from).collect() }
     }
 
     /// Returns `true` if it is that of the names.
-    pub(crate) fn is_by_name(&self) -> bool {
+    pub fn is_by_name(&self) -> bool {
         self.path.iter().map(|key| &**key).eq(["metadata", "name"])
     }
 
@@ -105,7 +105,7 @@ impl Order {
 }
 
 /// Writes a list from an API server's answer.
-pub(crate) fn list<'p>(
+pub fn list<'p>(
     writer: &mut Writer<'p>,
     json: &[u8],
     selection: &'p ListSelection,
@@ -232,7 +232,7 @@ fn number(text: &[u8]) -> Option<f64> {
 }
 
 /// A text as JSON.
-pub(crate) fn quoted(text: &str) -> Box<str> {
+pub fn quoted(text: &str) -> Box<str> {
     let mut out = Vec::with_capacity(text.len() + 2);
     quote(text.as_bytes(), &mut out);
     String::from_utf8_lossy(&out).into()

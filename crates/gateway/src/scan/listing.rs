@@ -11,7 +11,7 @@ use super::{
 };
 
 /// A list in the making.
-pub(crate) struct Listing<'p> {
+pub struct Listing<'p> {
     writer: Writer<'p>,
     selection: &'p ListSelection,
     /// The place of the items among the fields.
@@ -32,7 +32,7 @@ pub(crate) struct Listing<'p> {
 }
 
 /// Returns `true` if a list that begins with these bytes can be written in the order in which it comes.
-pub(crate) fn is_streamable(selection: &ListSelection, beginning: &[u8]) -> bool {
+pub fn is_streamable(selection: &ListSelection, beginning: &[u8]) -> bool {
     let is_items = |field: &ListField| matches!(field, ListField::Items(_));
     let before = selection.fields.iter().take_while(|(_, field, _)| !is_items(field));
     let needs_metadata = before.clone().any(|(_, field, _)| !matches!(field, ListField::Constant(_)));
@@ -59,7 +59,7 @@ fn are_items_next(beginning: &[u8], needs_metadata: bool) -> Result<bool, Malfor
 
 impl<'p> Listing<'p> {
     /// A list that is written behind what is there already, and whose items come in an order.
-    pub(crate) fn new(selection: &'p ListSelection, order: Option<&'p Order>, out: Vec<u8>) -> Self {
+    pub fn new(selection: &'p ListSelection, order: Option<&'p Order>, out: Vec<u8>) -> Self {
         let mut fields = selection.fields.iter().enumerate();
         let items = fields.find_map(|(place, (_, field, _))| match field {
             ListField::Items(items) => Some((place, &**items)),
@@ -80,23 +80,23 @@ impl<'p> Listing<'p> {
     }
 
     /// The output, which may be taken at any time.
-    pub(crate) const fn out(&mut self) -> &mut Vec<u8> {
+    pub const fn out(&mut self) -> &mut Vec<u8> {
         &mut self.writer.out
     }
 
     /// Returns `true` once everything is written.
-    pub(crate) fn is_done(&self) -> bool {
+    pub fn is_done(&self) -> bool {
         self.has_enough || self.walk.is_done()
     }
 
     /// Returns `true` if what follows does not matter.
-    pub(crate) const fn has_enough(&self) -> bool {
+    pub const fn has_enough(&self) -> bool {
         self.has_enough
     }
 
     /// Writes what is there as a whole, until the output has `room` bytes. Returns the number of bytes that are read;
     /// the others are wanted again, with more behind them.
-    pub(crate) fn advance(&mut self, bytes: &[u8], room: usize) -> Result<usize, ListError> {
+    pub fn advance(&mut self, bytes: &[u8], room: usize) -> Result<usize, ListError> {
         let mut cursor = Cursor::new(bytes);
         let mut read = 0;
         while !self.is_done() && self.writer.out.len() < room {
@@ -120,12 +120,12 @@ impl<'p> Listing<'p> {
     }
 
     /// The error for bytes that end here.
-    pub(crate) const fn cut(&self) -> Malformed {
+    pub const fn cut(&self) -> Malformed {
         Malformed { at: self.read }
     }
 
     /// Closes what is open, when no more will come. This is not the list.
-    pub(crate) fn break_off(&mut self) {
+    pub fn break_off(&mut self) {
         let closing: &[u8] = if self.is_among_items {
             b"]}"
         } else if self.is_done() {
@@ -139,7 +139,7 @@ impl<'p> Listing<'p> {
     }
 
     /// The values that do not fit the schema.
-    pub(crate) fn mismatches(&self) -> &[Mismatch] {
+    pub fn mismatches(&self) -> &[Mismatch] {
         &self.writer.mismatches
     }
 

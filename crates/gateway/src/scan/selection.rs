@@ -4,39 +4,39 @@ use std::sync::Arc;
 
 /// The selected fields of an object, in the order of the query.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Selection {
+pub struct Selection {
     /// The fields.
-    pub(crate) fields: Vec<Selected>,
+    pub fields: Vec<Selected>,
 }
 
 /// One selected field.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Selected {
+pub struct Selected {
     /// The name in the answer, with its quotes and colon.
-    pub(crate) label: Box<str>,
+    pub label: Box<str>,
     /// The key in the object.
-    pub(crate) key: Box<str>,
+    pub key: Box<str>,
     /// The shape of the value.
-    pub(crate) shape: Shape,
+    pub shape: Shape,
     /// The condition under which it is selected.
-    pub(crate) when: When,
+    pub when: When,
 }
 
 impl Selected {
     /// A field that is always selected.
-    pub(crate) fn new(name: &str, key: &str, shape: Shape) -> Self {
+    pub fn new(name: &str, key: &str, shape: Shape) -> Self {
         Self { label: format!("\"{name}\":").into(), key: key.into(), shape, when: When::default() }
     }
 
     /// The name in the answer.
-    pub(crate) fn name(&self) -> &str {
+    pub fn name(&self) -> &str {
         &self.label[1..self.label.len() - 2]
     }
 }
 
 /// The shape in which a value is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Shape {
+pub enum Shape {
     /// Constant JSON.
     Constant(Box<str>),
     /// A string; other values are converted.
@@ -55,20 +55,20 @@ pub(crate) enum Shape {
 
 /// One condition of a directive.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Guard {
+pub struct Guard {
     /// The variable.
-    pub(crate) variable: Box<str>,
+    pub variable: Box<str>,
     /// The required value.
-    pub(crate) is: bool,
+    pub is: bool,
 }
 
 /// The condition of a field: every guard of any alternative holds. Without alternatives it always holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct When(pub(crate) Option<Box<[Box<[Guard]>]>>);
+pub struct When(pub Option<Box<[Box<[Guard]>]>>);
 
 impl When {
     /// Returns `true` if it holds for these variables.
-    pub(crate) fn holds(&self, says: &dyn Fn(&str) -> bool) -> bool {
+    pub fn holds(&self, says: &dyn Fn(&str) -> bool) -> bool {
         let guards_hold = |guards: &[Guard]| guards.iter().all(|guard| says(&guard.variable) == guard.is);
         self.0.as_ref().is_none_or(|alternatives| alternatives.iter().any(|guards| guards_hold(guards)))
     }
@@ -77,7 +77,7 @@ impl When {
 impl Selection {
     /// The condition that remains for these variables.
     #[must_use]
-    pub(crate) fn under(&self, says: &dyn Fn(&str) -> bool) -> Self {
+    pub fn under(&self, says: &dyn Fn(&str) -> bool) -> Self {
         let kept = self.fields.iter().filter(|field| field.when.holds(says));
         let fields = kept.map(|field| Selected {
             when: When::default(),
@@ -88,7 +88,7 @@ impl Selection {
     }
 
     /// Returns `true` if only these keys and constants are selected.
-    pub(crate) fn needs_only(&self, keys: &[&str]) -> bool {
+    pub fn needs_only(&self, keys: &[&str]) -> bool {
         let is_known = |field: &Selected| {
             matches!(field.shape, Shape::Constant(_))
                 || keys.contains(&&*field.key) && !matches!(field.shape, Shape::Whole(_))

@@ -16,7 +16,7 @@ enum Stage {
 
 /// A part of a list.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Found<T> {
+pub enum Found<T> {
     /// The list begins.
     Begin,
     /// Nothing that is written.
@@ -39,26 +39,26 @@ pub(crate) enum Found<T> {
 
 /// A place in a list.
 #[derive(Debug, Default)]
-pub(crate) struct Walk {
+pub struct Walk {
     stage: Stage,
     had_items: bool,
     /// The metadata, once they are there.
-    pub(crate) metadata: Option<Vec<u8>>,
+    pub metadata: Option<Vec<u8>>,
 }
 
 impl Walk {
     /// Returns `true` if the list has ended.
-    pub(crate) fn is_done(&self) -> bool {
+    pub fn is_done(&self) -> bool {
         self.stage == Stage::End
     }
 
     /// Returns `true` if the list has begun.
-    pub(crate) fn has_begun(&self) -> bool {
+    pub fn has_begun(&self) -> bool {
         self.stage != Stage::Begin
     }
 
     /// Finds the next part, or fails and stays where it is. `read` reads an item.
-    pub(crate) fn step<'a, T>(
+    pub fn step<'a, T>(
         &mut self,
         cursor: &mut Cursor<'a>,
         read: impl FnOnce(&mut Cursor<'a>) -> Result<T, Malformed>,

@@ -15,7 +15,7 @@ const MAX_TOLD: usize = 20;
 
 /// A step on the way to a value of the answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
+pub enum Step {
     /// A field.
     Field(String),
     /// An entry of a list.
@@ -24,11 +24,11 @@ pub(crate) enum Step {
 
 /// A value that does not fit the schema: null in the answer, with an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Mismatch {
+pub struct Mismatch {
     /// Its path from the object on.
-    pub(crate) path: Vec<Step>,
+    pub path: Vec<Step>,
     /// The expected type.
-    pub(crate) expected: &'static str,
+    pub expected: &'static str,
 }
 
 #[derive(Clone, Copy)]
@@ -55,11 +55,11 @@ pub(super) struct Mark {
 
 /// The writer of an answer.
 #[derive(Default)]
-pub(crate) struct Writer<'p> {
+pub struct Writer<'p> {
     /// The output.
-    pub(crate) out: Vec<u8>,
+    pub out: Vec<u8>,
     /// The values that do not fit the schema.
-    pub(crate) mismatches: Vec<Mismatch>,
+    pub mismatches: Vec<Mismatch>,
     /// `true` if objects are known to be sound, so that nothing has to be read behind what is selected.
     pub(super) is_hasty: bool,
     /// `true` if the last object was not read to its end.
@@ -71,21 +71,17 @@ pub(crate) struct Writer<'p> {
 
 impl<'p> Writer<'p> {
     /// A writer with room for this number of bytes.
-    pub(crate) fn with_capacity(bytes: usize) -> Self {
+    pub fn with_capacity(bytes: usize) -> Self {
         Self::after(Vec::with_capacity(bytes))
     }
 
     /// A writer that goes on where something was written before.
-    pub(crate) fn after(out: Vec<u8>) -> Self {
+    pub fn after(out: Vec<u8>) -> Self {
         Self { out, ..Self::default() }
     }
 
     /// Writes the selected fields of the object at the cursor.
-    pub(crate) fn object(
-        &mut self,
-        cursor: &mut Cursor<'_>,
-        selection: &'p Selection,
-    ) -> Result<(), Malformed> {
+    pub fn object(&mut self, cursor: &mut Cursor<'_>, selection: &'p Selection) -> Result<(), Malformed> {
         let fields = &selection.fields;
         let (base, whole) = (self.segments.len(), *cursor);
         self.segments.resize(base + fields.len(), ABSENT);
@@ -223,7 +219,7 @@ impl<'p> Writer<'p> {
     }
 
     /// Writes the value at the cursor.
-    pub(crate) fn value(&mut self, cursor: &mut Cursor<'_>, shape: &'p Shape) -> Result<(), Malformed> {
+    pub fn value(&mut self, cursor: &mut Cursor<'_>, shape: &'p Shape) -> Result<(), Malformed> {
         let first = cursor.peek()?;
         if first == b'n' && !matches!(shape, Shape::Whole(_) | Shape::Constant(_)) {
             self.out.extend_from_slice(cursor.value()?);
@@ -313,7 +309,7 @@ fn is_meant(field: &Selected, key: &[u8]) -> bool {
 }
 
 /// Writes a text as a JSON string.
-pub(crate) fn quote(text: &[u8], out: &mut Vec<u8>) {
+pub fn quote(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
     let mut rest = text;
     while let Some(found) = memchr2(b'"', b'\\', rest) {

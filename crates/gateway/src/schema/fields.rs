@@ -6,7 +6,7 @@ use crate::names;
 
 /// Names each key. A key that is a valid name keeps it. A derived name that collides yields, and then depends on the
 /// key alone.
-pub(crate) fn names_of<'a>(keys: impl Iterator<Item = &'a str> + Clone) -> BTreeMap<&'a str, String> {
+pub fn names_of<'a>(keys: impl Iterator<Item = &'a str> + Clone) -> BTreeMap<&'a str, String> {
     let natural: BTreeSet<&str> = keys.clone().filter(|key| names::is_natural(key)).collect();
     let mut made: BTreeMap<String, usize> = BTreeMap::new();
     for key in keys.clone().filter(|key| !natural.contains(key)) {
@@ -24,7 +24,7 @@ pub(crate) fn names_of<'a>(keys: impl Iterator<Item = &'a str> + Clone) -> BTree
 }
 
 /// The name of a field that the object does not have, beside those that it has.
-pub(crate) fn beside(wanted: &str, raw: &str, taken: &BTreeSet<String>) -> String {
+pub fn beside(wanted: &str, raw: &str, taken: &BTreeSet<String>) -> String {
     if taken.contains(wanted) { format!("{wanted}_{}", names::mark(raw)) } else { wanted.to_owned() }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{document::KindName, names};
 
 /// The field of each group, by the group's own name.
-pub(crate) fn group_names<'a>(kinds: impl Iterator<Item = &'a KindName>) -> BTreeMap<String, String> {
+pub fn group_names<'a>(kinds: impl Iterator<Item = &'a KindName>) -> BTreeMap<String, String> {
     let groups: BTreeSet<&str> = kinds.map(|kind| kind.group.as_str()).collect();
     let is_plain = |group: &str| group.chars().all(|c| c.is_ascii_alphanumeric() || c == '.');
     let name = |group: &str| {
@@ -20,7 +20,7 @@ pub(crate) fn group_names<'a>(kinds: impl Iterator<Item = &'a KindName>) -> BTre
 }
 
 /// The group and version as one name, such as `v1` or `apps_v1`.
-pub(crate) fn version_name(groups: &BTreeMap<String, String>, kind: &KindName) -> String {
+pub fn version_name(groups: &BTreeMap<String, String>, kind: &KindName) -> String {
     let version = names::sanitized(&kind.version);
     match groups.get(&kind.group).filter(|name| !name.is_empty()) {
         Some(group) => format!("{group}_{version}"),

@@ -9,11 +9,11 @@ use parking_lot::Mutex;
 
 /// The types of all endpoints, by name.
 #[derive(Debug, Default)]
-pub(crate) struct Interner(Mutex<HashMap<Name, Vec<ExtendedType>>>);
+pub struct Interner(Mutex<HashMap<Name, Vec<ExtendedType>>>);
 
 impl Interner {
     /// Replaces types by known equal ones, and remembers the others.
-    pub(crate) fn share(&self, types: &mut IndexMap<Name, ExtendedType>) {
+    pub fn share(&self, types: &mut IndexMap<Name, ExtendedType>) {
         let mut known = self.0.lock();
         for (name, ty) in types {
             if ty.is_built_in() {
@@ -28,7 +28,7 @@ impl Interner {
     }
 
     /// Drops types that none of these schemas has.
-    pub(crate) fn keep<'a>(&self, schemas: impl Iterator<Item = &'a Schema>) {
+    pub fn keep<'a>(&self, schemas: impl Iterator<Item = &'a Schema>) {
         let mut kept: HashMap<Name, Vec<ExtendedType>> = HashMap::default();
         for schema in schemas {
             for (name, ty) in schema.types.iter().filter(|(_, ty)| !ty.is_built_in()) {
@@ -43,7 +43,7 @@ impl Interner {
 
     /// The number of types.
     #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.0.lock().values().map(Vec::len).sum()
     }
 }

@@ -6,7 +6,7 @@ use crate::document::Resource;
 
 /// The source of a field whose name is not its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Key {
+pub enum Key {
     /// This key of the object.
     Of(Box<str>),
     /// The whole object.
@@ -15,9 +15,9 @@ pub(crate) enum Key {
 
 /// A kind with its types.
 #[derive(Clone, Debug)]
-pub(crate) struct Kind {
+pub struct Kind {
     /// Its resource, from the document.
-    pub(crate) resource: Resource,
+    pub resource: Resource,
     /// The type of its objects.
-    pub(crate) type_name: Name,
+    pub type_name: Name,
 }

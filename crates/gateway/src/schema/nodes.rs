@@ -12,19 +12,19 @@ use apollo_compiler::{
 
 /// Shared texts.
 #[derive(Default)]
-pub(crate) struct Nodes {
+pub struct Nodes {
     names: HashMap<String, Name>,
     descriptions: HashMap<String, Node<str>>,
 }
 
 /// The fields of an object type.
-pub(crate) type Fields = IndexMap<Name, Component<FieldDefinition>>;
+pub type Fields = IndexMap<Name, Component<FieldDefinition>>;
 /// The fields of an input type.
-pub(crate) type Inputs = IndexMap<Name, Component<InputValueDefinition>>;
+pub type Inputs = IndexMap<Name, Component<InputValueDefinition>>;
 
 impl Nodes {
     /// A name, which must be valid.
-    pub(crate) fn name(&mut self, text: &str) -> Name {
+    pub fn name(&mut self, text: &str) -> Name {
         if let Some(name) = self.names.get(text) {
             return name.clone();
         }
@@ -34,7 +34,7 @@ impl Nodes {
     }
 
     /// A description, if there is one.
-    pub(crate) fn description(&mut self, text: Option<&str>) -> Option<Node<str>> {
+    pub fn description(&mut self, text: Option<&str>) -> Option<Node<str>> {
         let text = text.map(str::trim).filter(|text| !text.is_empty())?;
         if let Some(node) = self.descriptions.get(text) {
             return Some(node.clone());
@@ -45,17 +45,12 @@ impl Nodes {
     }
 
     /// A field without arguments.
-    pub(crate) fn field(
-        &mut self,
-        name: &str,
-        ty: Type,
-        description: Option<&str>,
-    ) -> Component<FieldDefinition> {
+    pub fn field(&mut self, name: &str, ty: Type, description: Option<&str>) -> Component<FieldDefinition> {
         self.field_with(name, Vec::new(), ty, description)
     }
 
     /// A field.
-    pub(crate) fn field_with(
+    pub fn field_with(
         &mut self,
         name: &str,
         arguments: Vec<Node<InputValueDefinition>>,
@@ -72,7 +67,7 @@ impl Nodes {
     }
 
     /// An argument, or a field of an input type.
-    pub(crate) fn input(
+    pub fn input(
         &mut self,
         name: &str,
         ty: Type,
@@ -89,17 +84,17 @@ impl Nodes {
     }
 
     /// A nullable type of a name.
-    pub(crate) fn named(&mut self, name: &str) -> Type {
+    pub fn named(&mut self, name: &str) -> Type {
         Type::Named(self.name(name))
     }
 
     /// A non-null type.
-    pub(crate) fn required(&mut self, name: &str) -> Type {
+    pub fn required(&mut self, name: &str) -> Type {
         Type::NonNullNamed(self.name(name))
     }
 
     /// An object type.
-    pub(crate) fn object(&mut self, name: &str, fields: Fields, description: Option<&str>) -> ExtendedType {
+    pub fn object(&mut self, name: &str, fields: Fields, description: Option<&str>) -> ExtendedType {
         ExtendedType::Object(Node::new(ObjectType {
             description: self.description(description),
             name: self.name(name),
@@ -110,12 +105,7 @@ impl Nodes {
     }
 
     /// An input type.
-    pub(crate) fn input_object(
-        &mut self,
-        name: &str,
-        fields: Inputs,
-        description: Option<&str>,
-    ) -> ExtendedType {
+    pub fn input_object(&mut self, name: &str, fields: Inputs, description: Option<&str>) -> ExtendedType {
         ExtendedType::InputObject(Node::new(InputObjectType {
             description: self.description(description),
             name: self.name(name),
@@ -125,7 +115,7 @@ impl Nodes {
     }
 
     /// A scalar.
-    pub(crate) fn scalar(&mut self, name: &str, description: &str) -> ExtendedType {
+    pub fn scalar(&mut self, name: &str, description: &str) -> ExtendedType {
         ExtendedType::Scalar(Node::new(ScalarType {
             description: self.description(Some(description)),
             name: self.name(name),
@@ -134,7 +124,7 @@ impl Nodes {
     }
 
     /// An enumeration.
-    pub(crate) fn enumeration(&mut self, name: &str, values: &[&str]) -> ExtendedType {
+    pub fn enumeration(&mut self, name: &str, values: &[&str]) -> ExtendedType {
         let mut entries = IndexMap::default();
         for value in values {
             let value = self.name(value);

@@ -22,7 +22,7 @@ use crate::{
 
 /// The action of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Verb {
+pub enum Verb {
     /// Lists objects.
     List,
     /// Gets one.
@@ -61,11 +61,11 @@ pub(crate) enum Verb {
 
 /// The action of a field, and its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Operation {
+pub struct Operation {
     /// The action.
-    pub(crate) verb: Verb,
+    pub verb: Verb,
     /// Index of the kind, if it has one.
-    pub(crate) kind: Option<usize>,
+    pub kind: Option<usize>,
 }
 
 type Operations = HashMap<(Name, Name), Operation>;
@@ -84,7 +84,7 @@ struct Level {
 }
 
 /// Adds the three roots with everything below them.
-pub(crate) fn add(builder: &mut Builder<'_>) -> Operations {
+pub fn add(builder: &mut Builder<'_>) -> Operations {
     common::common_types(builder);
     let arguments = common::shared(builder);
     let groups = group_names(builder.kinds.iter().map(|kind| &kind.resource.name));

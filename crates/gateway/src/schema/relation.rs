@@ -18,7 +18,7 @@ pub(super) const ANY: &str = "RelatedObject";
 
 /// How the objects of a field are found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Relation {
+pub enum Relation {
     /// The object of this kind that a key names.
     Reference {
         /// The key.
@@ -60,10 +60,10 @@ pub(crate) enum Relation {
 }
 
 /// The relations, by type and field.
-pub(crate) type Relations = HashMap<(Name, Name), Relation>;
+pub type Relations = HashMap<(Name, Name), Relation>;
 
 /// The best kind of a name: of the core group, or the most mature one.
-pub(crate) fn best_kind(kinds: &[Kind], name: &str) -> Option<usize> {
+pub fn best_kind(kinds: &[Kind], name: &str) -> Option<usize> {
     let all = kinds.iter().enumerate().filter(|(_, kind)| {
         kind.resource.name.kind == name && kind.resource.takes("get") && kind.resource.takes("list")
     });

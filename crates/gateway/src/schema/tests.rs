@@ -6,7 +6,7 @@ use super::{Api, Interner, Key, Verb};
 use crate::document::Document;
 
 /// A definition of a kind.
-pub(crate) fn kind(group: &str, kind: &str, more: &Value) -> (String, Value) {
+pub fn kind(group: &str, kind: &str, more: &Value) -> (String, Value) {
     let mut body = json!({
         "type": "object",
         "properties": {
@@ -23,7 +23,7 @@ pub(crate) fn kind(group: &str, kind: &str, more: &Value) -> (String, Value) {
 }
 
 /// A document of some kinds.
-pub(crate) fn document(kinds: &[(String, Value)]) -> Vec<u8> {
+pub fn document(kinds: &[(String, Value)]) -> Vec<u8> {
     let mut definitions = json!({
         "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta": {"type": "object", "properties": {
             "name": {"type": "string"}, "namespace": {"type": "string"}, "resourceVersion": {"type": "string"},
@@ -42,7 +42,7 @@ pub(crate) fn document(kinds: &[(String, Value)]) -> Vec<u8> {
 }
 
 /// The schema of a document.
-pub(crate) fn api(kinds: &[(String, Value)]) -> Api {
+pub fn api(kinds: &[(String, Value)]) -> Api {
     let document = Document::read(&document(kinds)).unwrap();
     let api = Api::build(&document, &Interner::default()).unwrap();
     if let Err(errors) = api.schema.clone().into_inner().validate() {

@@ -37,17 +37,17 @@ const SCALARS: [(&str, &str); 4] = [
 ];
 
 /// Keys of fields that have another name in GraphQL.
-pub(crate) type Keys = HashMap<(Name, Name), Key>;
+pub type Keys = HashMap<(Name, Name), Key>;
 
 /// Builds the types of one document.
-pub(crate) struct Builder<'d> {
+pub struct Builder<'d> {
     document: &'d Document,
     /// Parts of the schema.
-    pub(crate) nodes: Nodes,
+    pub nodes: Nodes,
     /// The types so far.
-    pub(crate) types: IndexMap<Name, ExtendedType>,
+    pub types: IndexMap<Name, ExtendedType>,
     /// The kinds with their types.
-    pub(crate) kinds: Vec<Kind>,
+    pub kinds: Vec<Kind>,
     taken: BTreeSet<String>,
     /// The types of definitions.
     of_definitions: BTreeMap<&'d str, String>,
@@ -67,7 +67,7 @@ enum Mapped {
 
 impl<'d> Builder<'d> {
     /// Names the types of kinds, before all others.
-    pub(crate) fn new(document: &'d Document, resources: &BTreeMap<KindName, Resource>) -> Self {
+    pub fn new(document: &'d Document, resources: &BTreeMap<KindName, Resource>) -> Self {
         let mut builder = Self {
             document,
             nodes: Nodes::default(),
@@ -108,14 +108,14 @@ impl<'d> Builder<'d> {
     }
 
     /// Returns `true` if the objects of a definition have a property.
-    pub(crate) fn has_property(&self, definition: &str, property: &str) -> bool {
+    pub fn has_property(&self, definition: &str, property: &str) -> bool {
         self.document
             .definition(definition)
             .is_some_and(|definition| definition.properties.contains_key(property))
     }
 
     /// Returns `true` for the type of an event.
-    pub(crate) fn is_event(&self, name: &str) -> bool {
+    pub fn is_event(&self, name: &str) -> bool {
         let object = self.types.get(name).and_then(ExtendedType::as_object);
         object.is_some_and(|object| {
             object.fields.len() == 2
@@ -125,12 +125,12 @@ impl<'d> Builder<'d> {
     }
 
     /// Takes a type name. If it is taken, makes one that depends on `raw` alone.
-    pub(crate) fn type_name(&mut self, wanted: &str, raw: &str) -> String {
+    pub fn type_name(&mut self, wanted: &str, raw: &str) -> String {
         self.type_name_or(wanted, &format!("{wanted}_{}", names::mark(raw)))
     }
 
     /// Takes a type name, or another one if it is taken.
-    pub(crate) fn type_name_or(&mut self, wanted: &str, otherwise: &str) -> String {
+    pub fn type_name_or(&mut self, wanted: &str, otherwise: &str) -> String {
         let name = if self.taken.contains(wanted) { otherwise } else { wanted };
         self.taken.insert(name.to_owned());
         // No other type may be called like the input of this one.
@@ -139,21 +139,21 @@ impl<'d> Builder<'d> {
     }
 
     /// Adds a type.
-    pub(crate) fn add(&mut self, name: &str, ty: ExtendedType) {
+    pub fn add(&mut self, name: &str, ty: ExtendedType) {
         self.taken.insert(name.to_owned());
         let name = self.nodes.name(name);
         self.types.insert(name, ty);
     }
 
     /// Builds every type that is referred to.
-    pub(crate) fn build(&mut self) {
+    pub fn build(&mut self) {
         while let Some((name, definition)) = self.waiting.pop() {
             self.object(&name, definition);
         }
     }
 
     /// The schema of all types that are built.
-    pub(crate) fn finish(mut self, interner: &Interner) -> (Valid<Schema>, (Keys, Relations), Vec<Kind>) {
+    pub fn finish(mut self, interner: &Interner) -> (Valid<Schema>, (Keys, Relations), Vec<Kind>) {
         self.types.sort_unstable_keys();
         interner.share(&mut self.types);
         let mut schema = Schema::new();

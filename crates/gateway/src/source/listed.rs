@@ -12,15 +12,15 @@ use super::{
 use crate::args::SourceArgs;
 
 /// A source, and the documents in it by name.
-pub(crate) struct Listing {
+pub struct Listing {
     client: Option<ListenerClient>,
     parts: Parts,
     /// The documents.
-    pub(crate) documents: BTreeMap<String, Listed>,
+    pub documents: BTreeMap<String, Listed>,
 }
 
 /// Where a document is.
-pub(crate) enum Listed {
+pub enum Listed {
     /// In a file.
     File(PathBuf),
     /// With the listener.
@@ -29,7 +29,7 @@ pub(crate) enum Listed {
 
 impl Listing {
     /// Lists the documents of a source.
-    pub(crate) async fn of(args: &SourceArgs) -> Result<Self, String> {
+    pub async fn of(args: &SourceArgs) -> Result<Self, String> {
         let mut client = ListenerClient::new(args);
         let documents = match &mut client {
             Some(client) => sent(client).await?,
@@ -39,7 +39,7 @@ impl Listing {
     }
 
     /// Reads one of them.
-    pub(crate) async fn read(&mut self, listed: &Listed) -> Result<Vec<u8>, String> {
+    pub async fn read(&mut self, listed: &Listed) -> Result<Vec<u8>, String> {
         match (listed, &self.client) {
             (Listed::File(path), _) => directory::read(path).await,
             (Listed::Sent(metadata, references), Some(client)) => {

@@ -16,7 +16,7 @@ const BACKLOG: usize = 256;
 
 /// News of a watch.
 #[derive(Clone, Debug)]
-pub(crate) enum News {
+pub enum News {
     /// An object has changed.
     Event(Arc<Event>),
     /// Events were missed: members list again.
@@ -25,26 +25,26 @@ pub(crate) enum News {
 
 /// A change of an object.
 #[derive(Debug)]
-pub(crate) struct Event {
+pub struct Event {
     /// The kind of change.
-    pub(crate) change: Change,
+    pub change: Change,
     /// The object as the API server wrote it.
-    pub(crate) object: Bytes,
+    pub object: Bytes,
     /// Namespace and name.
-    pub(crate) key: Box<str>,
+    pub key: Box<str>,
     /// Its resource version.
-    pub(crate) version: String,
+    pub version: String,
 }
 
 /// One shared watch.
 #[derive(Debug)]
-pub(crate) struct Channel {
+pub struct Channel {
     /// Path and selectors.
-    pub(crate) path: String,
+    pub path: String,
     sender: broadcast::Sender<News>,
     seats: Mutex<Seats>,
     /// Notified when a member leaves.
-    pub(crate) left: Notify,
+    pub left: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -63,23 +63,23 @@ struct Seat {
 
 /// A membership in a channel. Dropping it leaves the channel.
 #[derive(Debug)]
-pub(crate) struct Member {
+pub struct Member {
     /// The news of the watch.
-    pub(crate) news: broadcast::Receiver<News>,
+    pub news: broadcast::Receiver<News>,
     /// The error that ends it for this member.
-    pub(crate) ended: watch::Receiver<Option<GraphError>>,
+    pub ended: watch::Receiver<Option<GraphError>>,
     id: u64,
     channel: Arc<Channel>,
 }
 
 impl Channel {
     /// A channel without members.
-    pub(crate) fn new(path: String) -> Self {
+    pub fn new(path: String) -> Self {
         Self { path, sender: broadcast::Sender::new(BACKLOG), seats: Mutex::default(), left: Notify::new() }
     }
 
     /// Joins a channel. None if its watch has ended.
-    pub(crate) fn join(channel: &Arc<Self>, caller: &Caller) -> Option<Member> {
+    pub fn join(channel: &Arc<Self>, caller: &Caller) -> Option<Member> {
         let mut seats = channel.seats.lock();
         if seats.is_closed {
             return None;
@@ -92,7 +92,7 @@ impl Channel {
     }
 
     /// The member whose credential is used now. Without members, the channel closes for good.
-    pub(crate) fn leader(&self) -> Option<(u64, HeaderValue)> {
+    pub fn leader(&self) -> Option<(u64, HeaderValue)> {
         let mut seats = self.seats.lock();
         let leader = seats.members.first().map(|seat| (seat.id, seat.authorization.clone()));
         seats.is_closed |= leader.is_none();
@@ -100,12 +100,12 @@ impl Channel {
     }
 
     /// Returns `true` while a member is there.
-    pub(crate) fn has(&self, id: u64) -> bool {
+    pub fn has(&self, id: u64) -> bool {
         self.seats.lock().members.iter().any(|seat| seat.id == id)
     }
 
     /// Ends it for one member.
-    pub(crate) fn expel(&self, id: u64, error: &GraphError) {
+    pub fn expel(&self, id: u64, error: &GraphError) {
         let mut seats = self.seats.lock();
         for seat in seats.members.iter().filter(|seat| seat.id == id) {
             seat.ended.send_replace(Some(error.clone()));
@@ -114,7 +114,7 @@ impl Channel {
     }
 
     /// Ends it for all members.
-    pub(crate) fn close(&self, error: &GraphError) {
+    pub fn close(&self, error: &GraphError) {
         let mut seats = self.seats.lock();
         seats.is_closed = true;
         for seat in seats.members.drain(..) {
@@ -123,7 +123,7 @@ impl Channel {
     }
 
     /// Tells all members.
-    pub(crate) fn tell(&self, news: News) {
+    pub fn tell(&self, news: News) {
         // There may be no receiver.
         let _ = self.sender.send(news);
     }

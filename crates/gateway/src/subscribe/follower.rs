@@ -44,7 +44,7 @@ struct Follower<'a> {
 }
 
 /// Follows until the caller leaves or loses access.
-pub(crate) async fn follow(
+pub async fn follow(
     subscriber: &Subscriber,
     root: &Root,
     sender: &mpsc::Sender<Message>,

@@ -18,13 +18,13 @@ use crate::{endpoint::Endpoint, error::GraphError, identity::Caller};
 
 /// The identity of a question.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct ChannelKey {
+pub struct ChannelKey {
     /// Path and selectors.
-    pub(crate) path: String,
+    pub path: String,
     /// The version that it begins at, if the caller names one.
-    pub(crate) from: Option<String>,
+    pub from: Option<String>,
     /// The caller, for kinds that may look different to each.
-    pub(crate) caller: Option<String>,
+    pub caller: Option<String>,
 }
 
 /// Time for which a proof of access is one for all subscriptions of a caller.
@@ -34,7 +34,7 @@ const MAX_PROOFS: u64 = 10_000;
 
 /// The channels of an endpoint.
 #[derive(Debug)]
-pub(crate) struct Hub {
+pub struct Hub {
     channels: Mutex<HashMap<ChannelKey, Weak<Channel>>>,
     /// Proofs of the last moment, by hashes of token and right.
     proofs: Cache<u128, ()>,
@@ -53,7 +53,7 @@ impl Default for Hub {
 
 impl Hub {
     /// Proves access, unless that was done just now for another subscription of the same caller.
-    pub(crate) async fn prove(
+    pub async fn prove(
         &self,
         (caller, right): (&Caller, &serde_json::Value),
         proof: impl Future<Output = Result<(), GraphError>>,
@@ -63,13 +63,7 @@ impl Hub {
     }
 
     /// Joins the channel of a question; the first subscriber opens it.
-    pub(crate) fn join(
-        &self,
-        key: &ChannelKey,
-        endpoint: &Arc<Endpoint>,
-        caller: &Caller,
-        tasks: &Tasks,
-    ) -> Member {
+    pub fn join(&self, key: &ChannelKey, endpoint: &Arc<Endpoint>, caller: &Caller, tasks: &Tasks) -> Member {
         let mut channels = self.channels.lock();
         channels.retain(|_, channel| channel.strong_count() > 0);
         if let Some(member) =

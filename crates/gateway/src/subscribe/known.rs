@@ -7,7 +7,7 @@ use std::{
 
 /// The kind of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Change {
+pub enum Change {
     /// The object is new.
     Added,
     /// The object has changed.
@@ -18,7 +18,7 @@ pub(crate) enum Change {
 
 impl Change {
     /// The name of the change in events.
-    pub(crate) const fn text(self) -> &'static str {
+    pub const fn text(self) -> &'static str {
         match self {
             Self::Added => "ADDED",
             Self::Modified => "MODIFIED",
@@ -29,12 +29,12 @@ impl Change {
 
 /// The objects of a subscriber, each with a hash of what it selects.
 #[derive(Debug, Default)]
-pub(crate) struct Known {
+pub struct Known {
     objects: BTreeMap<Box<str>, u64>,
 }
 
 /// A hash of the selection from an object.
-pub(crate) fn look(selected: &[Vec<u8>]) -> u64 {
+pub fn look(selected: &[Vec<u8>]) -> u64 {
     let mut hasher = DefaultHasher::new();
     selected.hash(&mut hasher);
     hasher.finish()
@@ -42,7 +42,7 @@ pub(crate) fn look(selected: &[Vec<u8>]) -> u64 {
 
 impl Known {
     /// Records an object. Returns the change for the subscriber, unless it looks as before.
-    pub(crate) fn there(&mut self, key: &str, look: u64, counts_always: bool) -> Option<Change> {
+    pub fn there(&mut self, key: &str, look: u64, counts_always: bool) -> Option<Change> {
         match self.objects.insert(key.into(), look) {
             None => Some(Change::Added),
             Some(before) => (counts_always || before != look).then_some(Change::Modified),
@@ -50,12 +50,12 @@ impl Known {
     }
 
     /// Removes an object. None if it was not known.
-    pub(crate) fn gone(&mut self, key: &str) -> Option<Change> {
+    pub fn gone(&mut self, key: &str) -> Option<Change> {
         self.objects.remove(key).map(|_| Change::Deleted)
     }
 
     /// The known objects that are missing from a complete list.
-    pub(crate) fn missing(&self, all: &BTreeSet<Box<str>>) -> Vec<Box<str>> {
+    pub fn missing(&self, all: &BTreeSet<Box<str>>) -> Vec<Box<str>> {
         self.objects.keys().filter(|key| !all.contains(*key)).cloned().collect()
     }
 }

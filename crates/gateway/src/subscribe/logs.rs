@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Follows a log.
-pub(crate) async fn follow(
+pub async fn follow(
     subscriber: &Subscriber,
     root: &Root,
     sender: &mpsc::Sender<Message>,

@@ -40,7 +40,7 @@ enum End {
 }
 
 /// Watches as long as there are members.
-pub(crate) async fn watch(channel: Weak<Channel>, endpoint: Arc<Endpoint>, from: Option<String>) {
+pub async fn watch(channel: Weak<Channel>, endpoint: Arc<Endpoint>, from: Option<String>) {
     if let Some(version) = &from
         && let Some(channel) = channel.upgrade()
         && let Some(error) = ahead(&channel, &endpoint, version).await
@@ -192,6 +192,6 @@ fn heard(channel: &Channel, line: &Bytes, version: &mut String) -> Option<End> {
 }
 
 /// The key of an object among those of its kind.
-pub(crate) fn key(namespace: &str, name: &str) -> Box<str> {
+pub fn key(namespace: &str, name: &str) -> Box<str> {
     format!("{namespace}/{name}").into()
 }

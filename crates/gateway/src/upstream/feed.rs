@@ -28,7 +28,7 @@ impl From<GraphError> for Failed {
 
 /// The body of an answer, as far as it has come.
 #[derive(Debug)]
-pub(crate) struct Feed {
+pub struct Feed {
     body: Answer,
     buffer: BytesMut,
     /// Number of bytes that have come.
@@ -76,12 +76,12 @@ impl Feed {
 
     /// Reads on until there is enough to look at what waits here once more: twice as much. So nothing is looked at
     /// often, however long it is.
-    pub(crate) async fn more(&mut self) -> Result<(), GraphError> {
+    pub async fn more(&mut self) -> Result<(), GraphError> {
         self.fill(PART.max(self.buffer.len() * 2)).await
     }
 
     /// Reads to the end. Returns `true` if nothing but white space was left.
-    pub(crate) async fn ends(&mut self) -> Result<bool, GraphError> {
+    pub async fn ends(&mut self) -> Result<bool, GraphError> {
         while self.buffer.trim_ascii().is_empty() {
             if self.is_over {
                 return Ok(true);
@@ -97,22 +97,22 @@ impl Feed {
     }
 
     /// The bytes that wait here.
-    pub(crate) fn bytes(&self) -> &[u8] {
+    pub fn bytes(&self) -> &[u8] {
         &self.buffer
     }
 
     /// Drops bytes that were used.
-    pub(crate) fn used(&mut self, count: usize) {
+    pub fn used(&mut self, count: usize) {
         self.buffer.advance(count);
     }
 
     /// Returns `true` if nothing follows the bytes that wait here.
-    pub(crate) const fn is_over(&self) -> bool {
+    pub const fn is_over(&self) -> bool {
         self.is_over
     }
 
     /// The whole answer, if nothing of it was used.
-    pub(crate) async fn whole(mut self) -> Result<Bytes, GraphError> {
+    pub async fn whole(mut self) -> Result<Bytes, GraphError> {
         // A buffer that need not grow is never copied: half of the memory.
         self.buffer.reserve(usize::try_from(self.body.size_hint().lower()).unwrap_or_default());
         self.fill(usize::MAX).await?;

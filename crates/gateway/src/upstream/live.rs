@@ -14,12 +14,12 @@ use super::{MAX_REFUSAL, PATIENCE, Question, Refused, Upstream, class};
 
 impl Upstream {
     /// Opens a connection that is pinged.
-    pub(crate) async fn pulse(&self, tasks: &Tasks) -> Result<Pulse, NoPulse> {
+    pub async fn pulse(&self, tasks: &Tasks) -> Result<Pulse, NoPulse> {
         self.carrier.pulse(tasks).await
     }
 
     /// Sends a request over such a connection, and returns an answer that is yet to be read.
-    pub(crate) async fn begin_on(
+    pub async fn begin_on(
         &self,
         pulse: &Arc<Pulse>,
         authorization: &HeaderValue,

@@ -9,14 +9,14 @@ use crate::{
 
 /// A path with its query.
 #[derive(Clone, Debug)]
-pub(crate) struct Path {
+pub struct Path {
     text: String,
     has_query: bool,
 }
 
 impl Path {
     /// The objects of a kind, in one namespace or in all.
-    pub(crate) fn of(resource: &Resource, namespace: Option<&str>) -> Self {
+    pub fn of(resource: &Resource, namespace: Option<&str>) -> Self {
         let name = &resource.name;
         let mut text = if name.group.is_empty() {
             "/api/".to_owned()
@@ -35,7 +35,7 @@ impl Path {
 
     /// Appends a segment: a name or a subresource.
     #[must_use]
-    pub(crate) fn then(mut self, name: &str) -> Self {
+    pub fn then(mut self, name: &str) -> Self {
         self.text.push('/');
         self.text.push_str(&segment(name));
         self
@@ -43,7 +43,7 @@ impl Path {
 
     /// Appends a parameter.
     #[must_use]
-    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+    pub fn with(mut self, name: &str, value: &str) -> Self {
         self.text.push(if self.has_query { '&' } else { '?' });
         self.has_query = true;
         self.text.push_str(name);
@@ -54,7 +54,7 @@ impl Path {
 
     /// Appends a parameter, if it has a value.
     #[must_use]
-    pub(crate) fn with_some(self, name: &str, value: Option<&str>) -> Self {
+    pub fn with_some(self, name: &str, value: Option<&str>) -> Self {
         match value.filter(|value| !value.is_empty()) {
             Some(value) => self.with(name, value),
             None => self,
@@ -62,7 +62,7 @@ impl Path {
     }
 
     /// The path as it is sent.
-    pub(crate) fn text(self) -> String {
+    pub fn text(self) -> String {
         self.text
     }
 }
@@ -80,7 +80,7 @@ fn segment(text: &str) -> String {
 }
 
 /// Checks that a name is one segment of a path. RBAC objects may have names that DNS does not allow.
-pub(crate) fn checked_name(name: &str) -> Result<&str, GraphError> {
+pub fn checked_name(name: &str) -> Result<&str, GraphError> {
     let breaks = |c: char| matches!(c, '/' | '%' | '?' | '#' | '\\') || c.is_control();
     if name.is_empty() {
         return Err(GraphError::new(Code::Invalid, "name must not be empty"));
@@ -92,7 +92,7 @@ pub(crate) fn checked_name(name: &str) -> Result<&str, GraphError> {
 }
 
 /// Checks the name of a namespace.
-pub(crate) fn checked_namespace(namespace: &str) -> Result<&str, GraphError> {
+pub fn checked_namespace(namespace: &str) -> Result<&str, GraphError> {
     if portolan_core::names::is_dns_label(namespace) {
         Ok(namespace)
     } else {

@@ -5,17 +5,17 @@ use http::{Method, Request, header};
 use serde_json::json;
 
 /// Plain JSON.
-pub(crate) const JSON: &str = "application/json";
+pub const JSON: &str = "application/json";
 /// Metadata of one object alone; the whole object if the server does not support that.
-pub(crate) const METADATA: &str =
+pub const METADATA: &str =
     "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json;q=0.9";
 /// The same for lists.
-pub(crate) const METADATA_LIST: &str =
+pub const METADATA_LIST: &str =
     "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json;q=0.9";
 
 /// A request to an API server.
 #[derive(Clone, Debug)]
-pub(crate) struct Question {
+pub struct Question {
     /// What metrics call it.
     pub(super) verb: &'static str,
     pub(super) method: Method,
@@ -27,22 +27,22 @@ pub(crate) struct Question {
 
 impl Question {
     /// A read of one object.
-    pub(crate) const fn get(path: String, accept: &'static str) -> Self {
+    pub const fn get(path: String, accept: &'static str) -> Self {
         Self::read("get", path, accept)
     }
 
     /// A read of many.
-    pub(crate) const fn list(path: String, accept: &'static str) -> Self {
+    pub const fn list(path: String, accept: &'static str) -> Self {
         Self::read("list", path, accept)
     }
 
     /// A watch.
-    pub(crate) const fn watch(path: String) -> Self {
+    pub const fn watch(path: String) -> Self {
         Self::read("watch", path, JSON)
     }
 
     /// A read of a log, which is text.
-    pub(crate) const fn log(path: String) -> Self {
+    pub const fn log(path: String) -> Self {
         Self::read("log", path, "*/*")
     }
 
@@ -51,13 +51,13 @@ impl Question {
     }
 
     /// A review, of which the API server keeps nothing.
-    pub(crate) fn review(path: &str, review: &serde_json::Value) -> Self {
+    pub fn review(path: &str, review: &serde_json::Value) -> Self {
         let (path, body) = (path.to_owned(), review.to_string().into());
         Self { verb: "review", method: Method::POST, path, accept: JSON, content_type: JSON, body }
     }
 
     /// A review of what the caller may do, by `resourceAttributes` (`SelfSubjectAccessReview` v1).
-    pub(crate) fn access(attributes: &serde_json::Value) -> Self {
+    pub fn access(attributes: &serde_json::Value) -> Self {
         let review = json!({
             "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
             "spec": {"resourceAttributes": attributes},
@@ -66,7 +66,7 @@ impl Question {
     }
 
     /// A write.
-    pub(crate) fn write(method: Method, path: String, content_type: &'static str, body: Bytes) -> Self {
+    pub fn write(method: Method, path: String, content_type: &'static str, body: Bytes) -> Self {
         let verb = match method {
             Method::POST => "create",
             Method::DELETE => "delete",

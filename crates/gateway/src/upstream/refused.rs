@@ -5,9 +5,9 @@ use http::StatusCode;
 
 /// An answer without success.
 #[derive(Debug)]
-pub(crate) struct Refused {
+pub struct Refused {
     /// Its status.
-    pub(crate) status: StatusCode,
+    pub status: StatusCode,
     /// Its body.
-    pub(crate) body: Bytes,
+    pub body: Bytes,
 }

@@ -21,7 +21,7 @@ struct Status {
 }
 
 /// The error for an answer without success. `doing` begins the message, if it is given.
-pub(crate) fn of_answer(refused: &Refused, doing: Option<&str>) -> GraphError {
+pub fn of_answer(refused: &Refused, doing: Option<&str>) -> GraphError {
     let status: Status = serde_json::from_slice(&refused.body).unwrap_or_default();
     let code = code(refused.status, &status.reason);
     let message = if status.kind == "Status" && !status.message.is_empty() {
