@@ -222,8 +222,8 @@ fn gateway_and_listener_find_each_other() {
     {
         has(&memory, "gateway", flag);
     }
-    let traces = "traces: {endpoint: 'http://collector:4318', ratio: 0.1, caSecretName: collector}";
-    let traced = rendered("gateway", traces).unwrap();
+    let values = "traces: {endpoint: 'http://collector:4318', ratio: 0.1, caSecretName: collector}";
+    let traced = rendered("gateway", values).unwrap();
     for flag in [
         "--otlp-endpoint=http://collector:4318",
         "--otlp-ratio=0.1",

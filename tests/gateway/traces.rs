@@ -126,9 +126,9 @@ async fn a_silent_collector_delays_nothing() {
     let gateway = Gateway::start("silent-collector", &[("f.json", &fake.document())], &[&flag]).await;
     ask(&gateway, None).await;
     let query = "{x_io{v1{Widget(name:\"w\",namespace:\"n\"){size}}}}";
-    let aliases: String =
+    let aliases: Vec<_> =
         (0..100).map(|number| format!("w{number}:Widgets(namespace:\"n\"){{items{{size}}}}")).collect();
-    let many = json!({"query": format!("{{x_io{{v1{{{aliases}}}}}}}")});
+    let many = json!({"query": format!("{{x_io{{v1{{{}}}}}}}", aliases.concat())});
     // 60 requests with 101 spans each: three times the queue.
     let mut slowest = Duration::ZERO;
     for _ in 0..60 {

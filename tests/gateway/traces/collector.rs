@@ -114,7 +114,7 @@ fn spans(request: ExportTraceServiceRequest) -> Vec<Seen> {
 }
 
 fn seen(span: Span, service: &str) -> Seen {
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
     Seen {
         service: service.to_owned(),
         is_server: span.kind() == SpanKind::Server,
