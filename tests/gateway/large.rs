@@ -166,14 +166,15 @@ async fn a_list_that_breaks_off_is_never_taken_for_a_whole_one() {
     // Nothing has left the gateway yet.
     let nothing = gateway.post("f", Some("t"), &query("late", "__typename")).await;
     assert_eq!(nothing.json()["data"], json!({"x_io": {"v1": {"Widgets": null}}}), "{}", nothing.text);
-    // Nobody knows that the last item is over if nothing follows it.
-    for (namespace, items) in [("late", 1999), ("odd", 2000), ("more", 2000)] {
+    // What a connection that breaks off still brings is up to the machine; and nobody knows that the last item is over if
+    // nothing follows it.
+    for (namespace, items) in [("late", 1..=1999), ("odd", 2000..=2000), ("more", 2000..=2000)] {
         let answer = gateway.post("f", Some("t"), &query(namespace, "size")).await;
         let (body, is_whole) = body_of(&answer);
         assert!(!is_whole, "{namespace}: it has an end");
         let body: Value = serde_json::from_str(&body).unwrap_or_else(|error| panic!("{namespace}: {error}"));
         let written = body["data"]["x_io"]["v1"]["Widgets"]["items"].as_array().unwrap();
-        assert_eq!(written.len(), items, "{namespace}");
+        assert!(items.contains(&written.len()), "{namespace}: {}", written.len());
         assert_eq!(body["errors"][0]["extensions"]["code"], "UNAVAILABLE", "{namespace}");
         assert_eq!(body["errors"][0]["path"], json!(["x_io", "v1", "Widgets"]), "{namespace}");
     }
