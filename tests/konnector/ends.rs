@@ -162,6 +162,9 @@ async fn a_bundle_whose_provider_is_gone_for_good_can_be_released() {
     let clusters = Clusters::start("released").await;
     let service = Service::bind(&clusters, "released").await;
     arrive(&service, &["a", "b"]).await;
+    for name in ["a", "b"] {
+        object_with(&service.here(), name, "names its copy", names_its_copy).await;
+    }
     clusters.provider.stop_apiserver();
     bundles(&service).delete("released", &DeleteParams::default()).await.unwrap();
     service.here().delete("b", &DeleteParams::default()).await.unwrap();
@@ -187,14 +190,17 @@ async fn a_bundle_whose_provider_is_gone_for_good_can_be_released() {
     assert!(clusters.konnector.exited().is_none());
 }
 
+fn names_its_copy(object: &DynamicObject) -> bool {
+    object.annotations().contains_key("kube-bind.io/provider-uid")
+}
+
 #[tokio::test]
 async fn a_plan_tells_what_would_go_and_a_drain_takes_everything_away() {
     let clusters = Clusters::start("drained").await;
     let service = Service::bind(&clusters, "drained").await;
     arrive(&service, &["a", "b", "c"]).await;
-    let copied = |object: &DynamicObject| object.annotations().contains_key("kube-bind.io/provider-uid");
     for name in ["a", "b", "c"] {
-        object_with(&service.here(), name, "names its copy", copied).await;
+        object_with(&service.here(), name, "names its copy", names_its_copy).await;
     }
     let kubeconfig = clusters.consumer.kubeconfig();
     let planned = command(&kubeconfig, &["plan", "delete", "drained"]).await;

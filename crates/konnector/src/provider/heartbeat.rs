@@ -5,13 +5,12 @@ use std::{sync::Arc, time::Duration};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Api;
-use parking_lot::Mutex;
 use portolan_core::{
     api::kubebind::{ClusterBinding, ClusterBindingStatus, ClusterSecretKeyRef, SecretRef},
     condition, duration,
 };
 use portolan_runtime::{apply, clock, telemetry::ErrorChain};
-use tokio::{sync::Notify, time::timeout};
+use tokio::time::timeout;
 
 use super::{
     contact::{ANSWER_LIMIT, Heartbeat},
@@ -24,32 +23,14 @@ use crate::version;
 const CONDITION_SECRET_VALID: &str = "SecretValid";
 const CONDITION_VALID_VERSION: &str = "ValidVersion";
 
-/// The reports to a provider: when one is due, and how the last one went.
-#[derive(Default)]
-pub(super) struct Reports {
-    pub(super) due: Notify,
-    last: Mutex<Heartbeat>,
-    offered: Mutex<Offered>,
-}
-
-impl Reports {
-    /// Takes in what the provider offers as a renewed kubeconfig.
-    pub(super) fn set_offered(&self, offered: Offered) {
-        *self.offered.lock() = offered;
-        self.due.notify_one();
-    }
-}
-
 impl Session {
     /// The outcome of the last heartbeat.
     pub fn last_heartbeat(&self) -> Heartbeat {
-        self.reports.last.lock().clone()
+        self.reports.last()
     }
 
     fn set_heartbeat(&self, heartbeat: Heartbeat) {
-        let is_known = *self.reports.last.lock() == heartbeat;
-        if !is_known {
-            *self.reports.last.lock() = heartbeat;
+        if self.reports.went(heartbeat) {
             self.tell();
         }
     }
@@ -81,8 +62,7 @@ impl Session {
             return self.set_heartbeat(Heartbeat::NotKept);
         };
         let old = binding.status.clone().unwrap_or_default();
-        let offered = self.reports.offered.lock().clone();
-        let new = report(&old, secret, &offered, interval, clock::now());
+        let new = report(&old, secret, &self.reports.offered(), interval, clock::now());
         if old == new {
             return self.set_heartbeat(Heartbeat::Beating);
         }

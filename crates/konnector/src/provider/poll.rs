@@ -6,15 +6,14 @@ use kube::{
     Api, ResourceExt as _,
     api::{ListParams, PartialObjectMeta},
 };
-use parking_lot::RwLock;
 use portolan_core::api::kubebind::APIServiceExport;
-use portolan_runtime::{clock, metrics::Gauge};
 use rand::RngExt as _;
 use tokio::time::timeout;
 use tracing::warn;
 
 use super::{
     contact::{ANSWER_LIMIT, Contact},
+    pulse::number,
     session::Session,
 };
 
@@ -26,63 +25,6 @@ fn parts(interval: Duration) -> (Duration, Duration) {
     let least = TIMEOUT.min(interval * 2 / 3);
     let limit = (interval / 3).clamp(least, ANSWER_LIMIT.max(least));
     (interval.saturating_sub(limit), limit)
-}
-
-/// Signs of life of a provider.
-pub(super) struct Pulse {
-    /// When it last answered, as a metric.
-    last_contact: Gauge,
-    seen: RwLock<Seen>,
-}
-
-#[derive(Default)]
-struct Seen {
-    contact: Contact,
-    /// The last poll had no answer at all.
-    silent: bool,
-    /// Uids of exports that the last poll and the watch disagree on.
-    missed: BTreeSet<String>,
-    /// The version of the newest list that a poll has brought.
-    newest_list: Option<u128>,
-}
-
-impl Pulse {
-    pub(super) fn new(last_contact: Gauge) -> Self {
-        Self { last_contact, seen: RwLock::default() }
-    }
-
-    pub(super) fn contact(&self) -> Contact {
-        self.seen.read().contact.clone()
-    }
-
-    pub(super) fn set(&self, contact: Contact) {
-        self.seen.write().contact = contact;
-    }
-
-    /// Notes that the provider has answered.
-    pub(super) fn answered(&self) {
-        self.last_contact.set(clock::now().as_second());
-    }
-
-    /// Takes in whether a poll had no answer. Returns `true` if the one before had none.
-    fn was_silent(&self, silent: bool) -> bool {
-        std::mem::replace(&mut self.seen.write().silent, silent)
-    }
-
-    /// Returns `true` if a list is older than one before it, or than what a watch has shown before it was asked for.
-    fn runs_backwards(&self, version: Option<&String>, shown: Option<u128>) -> bool {
-        let Some(version) = number(version) else { return false };
-        let before = self.seen.write().newest_list.replace(version);
-        before.max(shown).is_some_and(|known| version < known)
-    }
-
-    /// Takes in what a poll and the watch disagree on. Returns `true` if the poll before has missed some of it, too.
-    fn missed_again(&self, missed: BTreeSet<String>) -> bool {
-        let mut seen = self.seen.write();
-        let again = missed.intersection(&seen.missed).next().is_some();
-        seen.missed = missed;
-        again
-    }
 }
 
 impl Session {
@@ -163,11 +105,6 @@ impl Session {
             self.renew("the watch has missed changes that the poll found");
         }
     }
-}
-
-/// A version as a number, where it is one.
-fn number(version: Option<&String>) -> Option<u128> {
-    version.and_then(|version| version.parse().ok())
 }
 
 #[cfg(test)]

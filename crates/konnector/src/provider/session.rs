@@ -27,12 +27,12 @@ use super::{
     contents::Contents,
     contract::ContractState,
     gate::Gate,
-    heartbeat::Reports,
+    holding::Holding,
     identity::Place,
     namespaces::Namespaces,
-    poll::Pulse,
+    pulse::Pulse,
     reflecting::{ProviderChange, Starting},
-    standing::Holding,
+    reports::Reports,
 };
 
 /// Knowledge about one provider through one kubeconfig. Each part keeps its own data.

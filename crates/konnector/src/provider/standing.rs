@@ -3,17 +3,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use parking_lot::Mutex;
 use portolan_core::{api::kubebind::ANNOTATION_TAKE_OVER, condition::Verdict};
 use portolan_runtime::clock;
-use tokio::{
-    sync::Notify,
-    time::{Instant, timeout},
-};
+use tokio::time::{Instant, timeout};
 use tracing::info;
 
 use super::{
-    claim::{self, Holder, HolderClaim, HolderKnowledge, Situation, State},
+    claim::{self, Holder, HolderClaim, Situation, State},
     consumer::Known,
     contact::Contact,
     identity::{Identity, identify},
@@ -38,14 +34,6 @@ pub enum ContractStanding {
     Open(String),
     /// Nothing is written.
     Closed(Verdict),
-}
-
-/// Whose the contract is, and who has agreed to it.
-#[derive(Default)]
-pub(super) struct Holding {
-    claimed: Mutex<HolderKnowledge>,
-    /// It may have changed.
-    pub(super) due: Notify,
 }
 
 impl Session {

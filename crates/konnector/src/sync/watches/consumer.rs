@@ -19,17 +19,17 @@ use crate::sync::{
 };
 
 /// Follows the objects on the consumer.
-pub(in crate::sync) struct ConsumerWatch {
-    pub(in crate::sync) agenda: Arc<SyncAgenda>,
-    pub(in crate::sync) provider: Arc<ProviderWatch>,
-    pub(in crate::sync) latency: Arc<Latency>,
+pub struct ConsumerWatch {
+    pub agenda: Arc<SyncAgenda>,
+    pub provider: Arc<ProviderWatch>,
+    pub latency: Arc<Latency>,
 }
 
 /// Objects that the watch has seen since it began to list, and the number of the list.
 type Listing = (HashSet<ObjectKey>, u64);
 
 impl ConsumerWatch {
-    pub(in crate::sync) fn spawn(self, tasks: &Tasks) {
+    pub fn spawn(self, tasks: &Tasks) {
         let places = &self.agenda.places;
         let api: Api<DynamicObject> = Api::all_with(places.consumer.clone(), &places.spec.resource);
         tasks.spawn("consumer objects", async move {

@@ -34,7 +34,7 @@ struct Listing {
 }
 
 /// Follows the objects on the provider.
-pub(in crate::sync) struct ProviderWatch {
+pub struct ProviderWatch {
     agenda: Arc<SyncAgenda>,
     tasks: Tasks,
     /// Consumer namespaces whose objects on the provider are followed.
@@ -42,7 +42,7 @@ pub(in crate::sync) struct ProviderWatch {
 }
 
 impl ProviderWatch {
-    pub(in crate::sync) fn new(agenda: &Arc<SyncAgenda>, tasks: &Tasks) -> Arc<Self> {
+    pub fn new(agenda: &Arc<SyncAgenda>, tasks: &Tasks) -> Arc<Self> {
         Arc::new(Self { agenda: Arc::clone(agenda), tasks: tasks.clone(), watched: Mutex::default() })
     }
 
@@ -51,7 +51,7 @@ impl ProviderWatch {
     }
 
     /// Starts the watch that reaches across all objects, where there is one.
-    pub(in crate::sync) fn spawn_wide_watch(self: &Arc<Self>) {
+    pub fn spawn_wide_watch(self: &Arc<Self>) {
         let namespace = match self.spec().placement {
             _ if self.agenda.mode == EngineMode::Withdraw => return,
             Placement::Mapped { cluster_wide: false } => return,
@@ -113,7 +113,7 @@ impl ProviderWatch {
     }
 
     /// Follows answers to requests for namespaces.
-    pub(in crate::sync) fn spawn_namespace_listener(self: &Arc<Self>) {
+    pub fn spawn_namespace_listener(self: &Arc<Self>) {
         let this = Arc::clone(self);
         let mut changes = self.spec().session.namespaces.subscribe();
         self.tasks.spawn("namespace answers", async move {
@@ -138,7 +138,7 @@ impl ProviderWatch {
     }
 
     /// Starts to follow the provider's namespace for a consumer namespace, once there is one.
-    pub(in crate::sync) fn watch_namespace(self: &Arc<Self>, namespace: &str) {
+    pub fn watch_namespace(self: &Arc<Self>, namespace: &str) {
         // Of a withdrawn export we may not even read the copies any more.
         let Placement::Mapped { cluster_wide } = self.spec().placement else { return };
         if self.agenda.mode == EngineMode::Withdraw || (cluster_wide && !self.agenda.health.provider_listed())

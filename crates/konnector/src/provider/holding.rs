@@ -1,0 +1,13 @@
+//! Whose the contract is, and who has agreed to it.
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::claim::HolderKnowledge;
+
+#[derive(Default)]
+pub(super) struct Holding {
+    pub(super) claimed: Mutex<HolderKnowledge>,
+    /// It may have changed.
+    pub(super) due: Notify,
+}
