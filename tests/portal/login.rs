@@ -334,7 +334,7 @@ async fn an_issuer_that_names_itself_otherwise_is_quoted_beside_ours() {
         }
         assert!(text.contains("--oidc-issuer"), "{text}");
         // Whoever shows a bearer token needs no issuer of ours.
-        assert_eq!(site.with("").get("/readyz").await.status, 200, "{named}");
+        assert_eq!(site.service.admin_get("/readyz").await.unwrap().0, 200, "{named}");
         assert_eq!(site.by(&stage.login, "alice").get("/api/me").await.status, 200, "{named}");
     }
     login.names_itself(&login.url);
