@@ -14,7 +14,7 @@ use crate::figure::Value;
 const CLUSTERS: usize = 50;
 const OBJECTS: usize = 10;
 const SIZE: usize = 100;
-const ROUNDS: usize = 10;
+const ROUNDS: usize = 3;
 const NAMESPACE: &str = "fleet";
 /// As far as another continent.
 const AWAY: Duration = Duration::from_millis(200);
