@@ -99,7 +99,7 @@ const FLEET: &[Kind] = &[Kind {
     unit: "x",
     promise: Some(AtMost(1.3)),
     what: "time of a query to 50 clusters over that of the slowest of them alone, where each answer of an API server \
-           comes 200 ms later (one API server behind 50 relays), medians of 10; yardstick: all of them one after \
+           comes 200 ms later (one API server behind 50 relays), medians of 3; yardstick: all of them one after \
            another over the slowest",
 }];
 
