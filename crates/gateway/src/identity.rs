@@ -65,8 +65,10 @@ pub struct Caller {
 
 impl Caller {
     /// A slot for one more request, unless too many are in progress.
-    pub fn place(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.places).try_acquire_owned().ok()
+    pub fn place(&self) -> Result<OwnedSemaphorePermit, GraphError> {
+        let message = "too many requests of this caller are under way";
+        let crowded = |_| GraphError::new(Code::TooManyRequests, message);
+        Arc::clone(&self.places).try_acquire_owned().map_err(crowded)
     }
 }
 

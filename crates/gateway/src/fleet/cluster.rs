@@ -127,11 +127,8 @@ impl Question<'_> {
         for (index, block) in blocks {
             let work = self.part((name, served), &caller, block, &reading);
             let part = match &place {
-                None => {
-                    let message = "too many requests of this caller are under way";
-                    Err(vec![GraphError::new(Code::TooManyRequests, message)])
-                }
-                Some(_) => timeout_at(deadline, work).await.unwrap_or_else(|_| Err(vec![too_slow()])),
+                Err(crowded) => Err(vec![crowded.clone()]),
+                Ok(_) => timeout_at(deadline, work).await.unwrap_or_else(|_| Err(vec![too_slow()])),
             };
             parts.push((*index, part.unwrap_or_else(Part::Failed)));
         }

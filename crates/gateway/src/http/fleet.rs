@@ -22,7 +22,7 @@ use super::{
     graphql::{refused, sent, too_slow},
     negotiate::{self, Media},
     params::Sent,
-    record::span,
+    record::{result, span},
     stream,
 };
 use crate::{
@@ -54,12 +54,7 @@ pub(super) async fn serve(
         Err(_) => too_slow().respond(media),
     };
     let (status, took) = (response.status(), begin.elapsed());
-    let result = match status.as_u16() {
-        ..400 => "ok",
-        400..500 => "refused",
-        _ => "failed",
-    };
-    state.metrics.fleet.answered(result, took);
+    state.metrics.fleet.answered(result(status), took);
     span.answered(status, status.is_server_error());
     let (caller, milliseconds) = (who.as_deref().unwrap_or("-"), took.as_millis());
     info!(target: "access", cluster = "fleet/", caller, address = %peer.address.ip(), status = status.as_u16(), milliseconds, "answered");

@@ -100,8 +100,8 @@ async fn served(
             state.tasks.spawn_graceful(record.until_whole(rest));
             response
         }
-        Ok(Answer::Whole(response)) => record.of(response),
-        Err(problem) => record.of(problem.respond(media.unwrap_or(Media::Json))),
+        Ok(Answer::Whole(response)) => record.of(response, "answered"),
+        Err(problem) => record.of(problem.respond(media.unwrap_or(Media::Json)), "answered"),
     }
 }
 
@@ -128,8 +128,7 @@ pub fn too_slow() -> Problem {
 
 /// A slot for a request of a caller.
 pub fn place(caller: &Caller) -> Result<OwnedSemaphorePermit, Problem> {
-    let message = "too many requests of this caller are under way";
-    caller.place().ok_or_else(|| Problem::of(GraphError::new(Code::TooManyRequests, message)))
+    caller.place().map_err(Problem::of)
 }
 
 /// A response, with the work that is left of it.

@@ -24,7 +24,7 @@ use super::{
     graphql::{place, too_slow},
     negotiate::{self, Media},
     prepared::prepared,
-    record::span,
+    record::{Record, span},
 };
 use crate::{
     error::{Code, GraphError, only_errors},
@@ -62,23 +62,14 @@ pub(super) async fn serve(
     };
     let span = span(&state, (ROUTE, &cluster), &state.traces.parent(request.headers()));
     let answering = timeout(state.limits.request_timeout, respond(&state, &served, &caller, request));
-    let answered = span.cover(answering).await;
-    let response = match answered {
+    let response = match span.cover(answering).await {
         Ok(Ok(response)) => response,
         Ok(Err(problem)) => problem.respond(Media::Json),
         Err(_) => too_slow().respond(Media::Json),
     };
-    let (status, took) = (response.status(), begin.elapsed());
-    let result = match status.as_u16() {
-        ..400 => "ok",
-        400..500 => "refused",
-        _ => "failed",
-    };
-    state.metrics.answered(&cluster, result, took);
-    span.answered(status, status.is_server_error());
-    let (who, milliseconds) = (caller.name.as_deref().unwrap_or("-"), took.as_millis());
-    info!(target: "access", cluster, caller = who, address = %peer.address.ip(), status = status.as_u16(), milliseconds, "answered over MCP");
-    response
+    let (name, address) = (caller.name, peer.address.ip());
+    let record = Record { state: Arc::clone(&state), cluster, caller: name, address, begin, span };
+    record.of(response, "answered over MCP")
 }
 
 /// Browsers say which page asks. Only pages of the gateway itself and of listed origins may.

@@ -22,6 +22,17 @@ pub fn span(state: &State, (route, cluster): (&'static str, &str), parent: &Pare
     span
 }
 
+/// What metrics call an answer.
+pub fn result(status: StatusCode) -> &'static str {
+    if status.is_server_error() {
+        "failed"
+    } else if status.is_client_error() {
+        "refused"
+    } else {
+        "ok"
+    }
+}
+
 /// A request of a known caller.
 pub struct Record {
     /// The state of the gateway.
@@ -40,16 +51,9 @@ pub struct Record {
 
 impl Record {
     /// Says that a request is answered.
-    pub fn of(&self, response: Response) -> Response {
+    pub fn of(&self, response: Response, message: &str) -> Response {
         let status = response.status();
-        let result = if status.is_success() {
-            "ok"
-        } else if status.is_server_error() {
-            "failed"
-        } else {
-            "refused"
-        };
-        self.say(status, result, "answered");
+        self.say(status, result(status), message);
         response
     }
 
