@@ -107,15 +107,15 @@ function decoded(part: string): string {
 void loadMe();
 let isLive = false;
 effect(() => {
-  if (!me.value || isLive) return;
-  isLive = true;
+  if (!me.value) return;
   if (path.value === SIGNED_IN) {
     tellSignedIn();
-    return;
+  } else if (!isLive) {
+    isLive = true;
+    startLive();
+    watchIdle();
+    watchSignIn();
   }
-  startLive();
-  watchIdle();
-  watchSignIn();
 });
 const root = document.getElementById("app");
 if (root) render(<Portal />, root);
