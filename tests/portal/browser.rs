@@ -1,6 +1,7 @@
 //! The pages in a browser, in the portal for demonstrations: what people do in a day, and what pages show.
 
 mod accessible;
+mod again;
 #[path = "../browser/chromium.rs"]
 mod chromium;
 mod days;

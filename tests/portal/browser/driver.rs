@@ -1,9 +1,11 @@
 //! What people do with the pages of the portal.
 
+use fantoccini::wd::WindowHandle;
+use portolan_testkit::eventually;
 use serde_json::{Value, json};
 
 use super::chromium::{self, Browser, Pages};
-use crate::site::Site;
+use crate::{scene::SOON, site::Site};
 
 pub(crate) const THEMES: [&str; 2] = ["light", "dark"];
 
@@ -33,6 +35,16 @@ impl Browser {
         self.value(&format!("document.querySelector('button[value={person}]').click()")).await;
         self.until(&format!("location.pathname + location.search + location.hash === {}", json!(path))).await;
         self.until("performance.getEntriesByName('portal:ready').length > 0").await;
+    }
+
+    /// Goes on in the window that a link has opened beside this one.
+    pub(crate) async fn opens_another_window(&self, this: &WindowHandle) {
+        let look = async || {
+            let windows = self.client.windows().await.unwrap();
+            windows.into_iter().find(|window| window != this)
+        };
+        let other = eventually("a window opens", SOON, look).await.unwrap();
+        self.client.switch_to_window(other).await.unwrap();
     }
 
     /// Chooses a theme.

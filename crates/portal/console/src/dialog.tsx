@@ -6,6 +6,7 @@ import { cure, Problem } from "./api";
 import { Icon } from "./icons";
 import { Kubectl } from "./copy";
 import { layers } from "./resource";
+import { SignInAgain } from "./sign-in";
 
 interface DialogProps {
   title: string;
@@ -69,6 +70,8 @@ export function Dialog(props: DialogProps) {
               <Icon name="alert" />
               <span>
                 {problem.message} <span class="soft">{cure(problem.status)}</span>
+                {/* The page behind a dialog, with its own link, cannot be reached. */}
+                {problem.status === 401 && <SignInAgain />}
               </span>
             </p>
           )}

@@ -13,8 +13,8 @@ import { Manage } from "./manage";
 import { MyKeys } from "./my-keys";
 import { ProductPage } from "./product";
 import { path } from "./route";
-import { loadMe, me, meProblem, SIGNED_IN, signInAgainAddress, tellSignedIn, watchSignIn } from "./session";
-import { SignedIn, SignIn } from "./sign-in";
+import { loadMe, me, meProblem, SIGNED_IN, tellSignedIn, watchSignIn } from "./session";
+import { SignedIn, SignIn, SignInAgain } from "./sign-in";
 import { Empty, Failure, Skeleton } from "./states";
 import "./theme";
 import { Toasts } from "./toasts";
@@ -63,9 +63,7 @@ function Inside() {
       {signedOut.value && (
         <p class="note warn banner" role="alert">
           <span>Your session has ended. What you have typed stays here.</span>
-          <a href={signInAgainAddress()} target="_blank">
-            Sign in again
-          </a>
+          <SignInAgain />
         </p>
       )}
       <main class="page" id="main" ref={main} tabIndex={-1}>

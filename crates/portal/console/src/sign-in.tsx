@@ -1,7 +1,16 @@
 // What somebody sees who is not signed in, or is again.
 import { useEffect } from "preact/hooks";
 import { Rose } from "./icons";
-import { signInAddress } from "./session";
+import { signInAddress, signInAgainAddress } from "./session";
+
+/** The way back in, in a tab beside the page. */
+export function SignInAgain() {
+  return (
+    <a href={signInAgainAddress()} target="_blank">
+      Sign in again
+    </a>
+  );
+}
 
 /** The tab that was opened to sign in again: it closes itself, where the browser lets it. */
 export function SignedIn() {
