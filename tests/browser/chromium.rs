@@ -17,21 +17,21 @@ const LIMIT: Duration = Duration::from_secs(240);
 /// Limit for anything that a page does.
 const SOON: Duration = Duration::from_secs(30);
 /// The reason why a test is skipped without a browser, and the remedy.
-pub(crate) const ABSENCE: &str =
+pub const ABSENCE: &str =
     "there is no Chromium with its driver: apt-get install chromium chromium-driver";
 
 /// The pages of a service.
-pub(crate) struct Pages<'a> {
+pub struct Pages<'a> {
     /// Where they are.
-    pub(crate) origin: &'a str,
+    pub origin: &'a str,
     /// Flags of the browser besides the usual ones.
-    pub(crate) flags: &'a [String],
+    pub flags: &'a [String],
     /// What the console says of answers that are meant to be refusals.
-    pub(crate) refusals: &'a [&'static str],
+    pub refusals: &'a [&'static str],
 }
 
 /// Runs a test in a browser of its own, which ends with it. False where there is none.
-pub(crate) async fn browse(name: &str, pages: &Pages<'_>, test: impl AsyncFnOnce(&Browser)) -> bool {
+pub async fn browse(name: &str, pages: &Pages<'_>, test: impl AsyncFnOnce(&Browser)) -> bool {
     let Some(browser) = Browser::start(name, pages).await else { return false };
     timeout(LIMIT, test(&browser)).await.expect("the test takes too long");
     browser.is_clean(pages.refusals).await;
@@ -40,9 +40,9 @@ pub(crate) async fn browse(name: &str, pages: &Pages<'_>, test: impl AsyncFnOnce
 }
 
 /// A browser with one page.
-pub(crate) struct Browser {
-    pub(crate) client: Client,
-    pub(crate) origin: String,
+pub struct Browser {
+    pub client: Client,
+    pub origin: String,
     _driver: ManagedProcess,
     _home: Workdir,
 }
@@ -71,12 +71,12 @@ impl Browser {
     }
 
     /// The value of an expression.
-    pub(crate) async fn value(&self, expression: &str) -> Value {
+    pub async fn value(&self, expression: &str) -> Value {
         self.client.execute(&format!("return {expression};"), Vec::new()).await.unwrap()
     }
 
     /// Waits until an expression is true.
-    pub(crate) async fn until(&self, expression: &str) {
+    pub async fn until(&self, expression: &str) {
         let look = async || (self.value(expression).await == Value::Bool(true)).then_some(());
         let waited = eventually(expression, SOON, look).await;
         let text = self.value("document.body.innerText").await;
@@ -84,7 +84,7 @@ impl Browser {
     }
 
     /// Clicks the first element of a selector whose label or text begins like this, once it can be clicked.
-    pub(crate) async fn click(&self, selector: &str, text: &str) {
+    pub async fn click(&self, selector: &str, text: &str) {
         let find = format!(
             "[...document.querySelectorAll({})].find((one) => !one.disabled && \
              (one.getAttribute('aria-label') ?? one.innerText).trim().startsWith({}))",

@@ -25,7 +25,7 @@ use portolan_testkit::{
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
 /// A loaded machine included, on which thirty certificates are made.
-pub(crate) const SOON: Duration = Duration::from_secs(60);
+pub const SOON: Duration = Duration::from_secs(60);
 /// Time in which nothing may be written.
 const REST: Duration = Duration::from_secs(10);
 const RELEASE: &str = "kube-bind";
@@ -35,17 +35,17 @@ const COPIES: &str = "kube-bind-acme-default";
 /// Of our processes, on either side.
 const ACCOUNTS: [&str; 3] = [":konnector", ":provider", ":kube-binder"];
 
-pub(crate) struct Scene {
+pub struct Scene {
     _konnector: ServiceProcess,
     _provider_service: ServiceProcess,
     _cert_manager: Running,
-    pub(crate) consumer: ControlPlane,
-    pub(crate) provider: ControlPlane,
+    pub consumer: ControlPlane,
+    pub provider: ControlPlane,
 }
 
 /// The scene that the tests share; each has it for itself, since one of them looks at what is written at rest.
 #[expect(clippy::print_stdout, reason = "a skip is a line that a passing test prints")]
-pub(crate) async fn scene(test: &str) -> Option<MutexGuard<'static, Scene>> {
+pub async fn scene(test: &str) -> Option<MutexGuard<'static, Scene>> {
     static SHARED: OnceCell<Mutex<Scene>> = OnceCell::const_new();
     if !cert_manager::has_go() {
         println!("skipped: {test}: cert-manager is built with Go: https://go.dev/dl");
@@ -129,33 +129,33 @@ impl Scene {
         .unwrap();
     }
 
-    pub(crate) fn issuers(&self) -> Api<DynamicObject> {
+    pub fn issuers(&self) -> Api<DynamicObject> {
         Api::namespaced_with(self.consumer.client(), NAMESPACE, &cert_manager::resource("Issuer"))
     }
 
-    pub(crate) fn certificates(&self) -> Api<DynamicObject> {
+    pub fn certificates(&self) -> Api<DynamicObject> {
         Api::namespaced_with(self.consumer.client(), NAMESPACE, &cert_manager::resource("Certificate"))
     }
 
-    pub(crate) fn secrets(&self) -> Api<Secret> {
+    pub fn secrets(&self) -> Api<Secret> {
         Api::namespaced(self.consumer.client(), NAMESPACE)
     }
 
-    pub(crate) fn copied_certificates(&self) -> Api<DynamicObject> {
+    pub fn copied_certificates(&self) -> Api<DynamicObject> {
         Api::namespaced_with(self.provider.client(), COPIES, &cert_manager::resource("Certificate"))
     }
 
-    pub(crate) fn copied_secrets(&self) -> Api<Secret> {
+    pub fn copied_secrets(&self) -> Api<Secret> {
         Api::namespaced(self.provider.client(), COPIES)
     }
 
-    pub(crate) async fn consumer_has_crd(&self, plural: &str) -> bool {
+    pub async fn consumer_has_crd(&self, plural: &str) -> bool {
         let crds: Api<CustomResourceDefinition> = Api::all(self.consumer.client());
         crds.get_opt(&format!("{plural}.{}", cert_manager::GROUP)).await.unwrap().is_some()
     }
 
     /// Lists the writes of our processes on either side in some seconds, leases and heartbeats apart.
-    pub(crate) async fn writes_at_rest(&self) -> Vec<String> {
+    pub async fn writes_at_rest(&self) -> Vec<String> {
         let logs = [self.consumer.audit(), self.provider.audit()];
         for log in &logs {
             log.settled(Duration::from_secs(2)).await.unwrap();

@@ -21,7 +21,7 @@ use serde_json::json;
 use crate::scene::{SOON, Stage, decide, key_condition, request, said, value_of};
 
 /// Returns `true` once a person may read a Secret, or may not.
-pub(crate) async fn may_read(client: &Client, namespace: &str, secret: Option<&str>) -> bool {
+pub async fn may_read(client: &Client, namespace: &str, secret: Option<&str>) -> bool {
     let attributes = ResourceAttributes {
         namespace: Some(namespace.to_owned()),
         verb: Some("get".to_owned()),

@@ -22,20 +22,20 @@ use portolan_testkit::{
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-pub(crate) const SOON: Duration = Duration::from_secs(30);
-pub(crate) const RELEASE: &str = "portolan";
-pub(crate) const CONTROLLER: &str = "system:serviceaccount:portolan:devportal";
+pub const SOON: Duration = Duration::from_secs(30);
+pub const RELEASE: &str = "portolan";
+pub const CONTROLLER: &str = "system:serviceaccount:portolan:devportal";
 const POLICIES: &str = include_str!("../../charts/devportal/files/policies.yaml");
 
 /// A control plane and the controller.
-pub(crate) struct Stage {
-    pub(crate) plane: ControlPlane,
-    pub(crate) service: ServiceProcess,
-    pub(crate) kubeconfig: String,
+pub struct Stage {
+    pub plane: ControlPlane,
+    pub service: ServiceProcess,
+    pub kubeconfig: String,
 }
 
 impl Stage {
-    pub(crate) async fn start(name: &str, flags: &[&str]) -> Self {
+    pub async fn start(name: &str, flags: &[&str]) -> Self {
         let plane = ControlPlane::start(ControlPlaneOptions::named(name)).await.unwrap();
         let kubeconfig = ServiceAccountSetup::new("devportal", RELEASE).create(&plane).await.unwrap();
         toystore::install(&plane.client()).await.unwrap();
@@ -47,25 +47,25 @@ impl Stage {
     }
 
     /// The stage that all tests share.
-    pub(crate) async fn shared() -> &'static Self {
+    pub async fn shared() -> &'static Self {
         static SHARED: OnceCell<Stage> = OnceCell::const_new();
         let stage = SHARED.get_or_init(|| Self::start("devportal", &[])).await;
         stage.service.keep();
         stage
     }
 
-    pub(crate) fn client(&self) -> Client {
+    pub fn client(&self) -> Client {
         self.plane.client()
     }
 
     /// A namespace with the toystore.
-    pub(crate) async fn toystore(&self, name: &str) -> Place<'_> {
+    pub async fn toystore(&self, name: &str) -> Place<'_> {
         let place = self.namespace(name).await;
         toystore::toystore(&self.client(), name).await.unwrap();
         place
     }
 
-    pub(crate) async fn namespace<'a>(&'a self, name: &str) -> Place<'a> {
+    pub async fn namespace<'a>(&'a self, name: &str) -> Place<'a> {
         let namespace: Namespace = serde_json::from_value(json!({"metadata": {"name": name}})).unwrap();
         let api: Api<Namespace> = Api::all(self.client());
         api.create(&PostParams::default(), &namespace).await.unwrap();
@@ -73,7 +73,7 @@ impl Stage {
     }
 
     /// The client of a person, who has a certificate.
-    pub(crate) async fn person(&self, user: &str) -> Client {
+    pub async fn person(&self, user: &str) -> Client {
         let kubeconfig = self.plane.kubeconfig_for_certificate(user, None).unwrap();
         kubeconfig::client(&kubeconfig).await.unwrap()
     }
@@ -102,20 +102,20 @@ impl Stage {
     }
 }
 
-pub(crate) fn options(kubeconfig: &str, flags: &[&str]) -> ServiceOptions {
+pub fn options(kubeconfig: &str, flags: &[&str]) -> ServiceOptions {
     let mut options = ServiceOptions::new("devportal", kubeconfig).args(flags.iter().copied());
     RELEASE.clone_into(&mut options.pod_namespace);
     options
 }
 
 /// A namespace of a test.
-pub(crate) struct Place<'a> {
-    pub(crate) stage: &'a Stage,
-    pub(crate) namespace: String,
+pub struct Place<'a> {
+    pub stage: &'a Stage,
+    pub namespace: String,
 }
 
 impl Place<'_> {
-    pub(crate) fn api<K>(&self) -> Api<K>
+    pub fn api<K>(&self) -> Api<K>
     where
         K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
     {
@@ -123,7 +123,7 @@ impl Place<'_> {
     }
 
     /// A product of the toystore's route, which `owner` owns.
-    pub(crate) async fn product(&self, name: &str, mode: Option<&str>) -> APIProduct {
+    pub async fn product(&self, name: &str, mode: Option<&str>) -> APIProduct {
         let mut spec = json!({"displayName": name, "targetRef": toystore::target("HTTPRoute", "toystore")});
         if let Some(mode) = mode {
             spec["approvalMode"] = mode.into();
@@ -131,7 +131,7 @@ impl Place<'_> {
         self.create_product(name, spec).await.unwrap()
     }
 
-    pub(crate) async fn create_product(&self, name: &str, spec: Value) -> kube::Result<APIProduct> {
+    pub async fn create_product(&self, name: &str, spec: Value) -> kube::Result<APIProduct> {
         let product = json!({
             "apiVersion": "devportal.kuadrant.io/v1alpha1", "kind": "APIProduct",
             "metadata": {"name": name, "annotations": {"backstage.io/owner": "owner"}}, "spec": spec,
@@ -145,7 +145,7 @@ impl Place<'_> {
         Ok(serde_json::from_value(serde_json::to_value(made).unwrap()).unwrap())
     }
 
-    pub(crate) async fn ready(&self, product: &str) -> APIProduct {
+    pub async fn ready(&self, product: &str) -> APIProduct {
         self.product_when(product, |product| {
             said(product, "Ready").is_some_and(|ready| ready.reason == "HTTPRouteAccepted")
         })
@@ -153,12 +153,12 @@ impl Place<'_> {
     }
 
     /// Waits until a condition of a product has this reason.
-    pub(crate) async fn product_says(&self, name: &str, r#type: &str, reason: &str) -> APIProduct {
+    pub async fn product_says(&self, name: &str, r#type: &str, reason: &str) -> APIProduct {
         self.product_when(name, |product| said(product, r#type).is_some_and(|said| said.reason == reason))
             .await
     }
 
-    pub(crate) async fn product_when(
+    pub async fn product_when(
         &self,
         name: &str,
         is: impl Fn(&APIProduct) -> bool + Send,
@@ -168,49 +168,49 @@ impl Place<'_> {
     }
 
     /// A request for a key, made by an administrator in the name of `user`.
-    pub(crate) async fn ask(&self, name: &str, product: &str, user: &str) -> APIKey {
+    pub async fn ask(&self, name: &str, product: &str, user: &str) -> APIKey {
         self.create_key(name, request(product, user)).await.unwrap()
     }
 
-    pub(crate) async fn create_key(&self, name: &str, spec: Value) -> kube::Result<APIKey> {
+    pub async fn create_key(&self, name: &str, spec: Value) -> kube::Result<APIKey> {
         create_key(self.stage.client(), &self.namespace, name, spec).await
     }
 
-    pub(crate) async fn key_when(&self, name: &str, is: impl Fn(&APIKey) -> bool + Send) -> APIKey {
+    pub async fn key_when(&self, name: &str, is: impl Fn(&APIKey) -> bool + Send) -> APIKey {
         let found = watch_until(self.api::<APIKey>(), name, is, SOON).await;
         found.unwrap_or_else(|error| panic!("{error:#}\n{}", self.stage.service.log_tail(40)))
     }
 
     /// Waits until `Ready` of a key has this reason.
-    pub(crate) async fn key_says(&self, name: &str, reason: &str) -> APIKey {
+    pub async fn key_says(&self, name: &str, reason: &str) -> APIKey {
         self.key_when(name, |key| key_condition(key, "Ready").is_some_and(|ready| ready.reason == reason))
             .await
     }
 
     /// Decides as the owner of the product, with nothing but the fields that a decision has.
-    pub(crate) async fn decide(&self, name: &str, phase: &str, reason: Option<&str>) -> kube::Result<APIKey> {
+    pub async fn decide(&self, name: &str, phase: &str, reason: Option<&str>) -> kube::Result<APIKey> {
         let owner = self.stage.person("owner").await;
         let seen = self.api::<APIKey>().get(name).await?;
         decide(owner, &self.namespace, &seen, "owner", phase, reason).await
     }
 
-    pub(crate) async fn secret(&self, key: &str) -> Option<Secret> {
+    pub async fn secret(&self, key: &str) -> Option<Secret> {
         self.api::<Secret>().get_opt(&secret_name(key)).await.unwrap()
     }
 
     /// The value of a key, as soon as there is one.
-    pub(crate) async fn value(&self, key: &str) -> String {
+    pub async fn value(&self, key: &str) -> String {
         let look = async || self.secret(key).await.and_then(|secret| value_of(&secret));
         eventually("the key", SOON, look).await.unwrap()
     }
 
-    pub(crate) async fn no_secret(&self, name: &str) {
+    pub async fn no_secret(&self, name: &str) {
         let look = async || self.api::<Secret>().get_opt(name).await.unwrap().is_none().then_some(());
         eventually("the Secret is gone", SOON, look).await.unwrap();
     }
 
     /// Waits for an Event about an object.
-    pub(crate) async fn told(&self, object: &str, reason: &str) {
+    pub async fn told(&self, object: &str, reason: &str) {
         let events = self.api::<Event>();
         let look = async || -> Result<Option<()>, kube::Error> {
             let is = |event: &Event| {
@@ -223,7 +223,7 @@ impl Place<'_> {
     }
 }
 
-pub(crate) async fn create_key(
+pub async fn create_key(
     client: Client,
     namespace: &str,
     name: &str,
@@ -238,7 +238,7 @@ pub(crate) async fn create_key(
 }
 
 /// The spec of a request for the plan `gold`.
-pub(crate) fn request(product: &str, user: &str) -> Value {
+pub fn request(product: &str, user: &str) -> Value {
     json!({
         "apiProductRef": {"name": product}, "planTier": "gold", "useCase": "mobile app",
         "requestedBy": {"userId": user, "email": "alice@example.com"},
@@ -246,7 +246,7 @@ pub(crate) fn request(product: &str, user: &str) -> Value {
 }
 
 /// Writes a decision with the version that was seen.
-pub(crate) async fn decide(
+pub async fn decide(
     client: Client,
     namespace: &str,
     seen: &APIKey,
@@ -267,15 +267,15 @@ pub(crate) async fn decide(
     api.patch_status(&seen.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await
 }
 
-pub(crate) fn said<'a>(product: &'a APIProduct, r#type: &str) -> Option<&'a StandardCondition> {
+pub fn said<'a>(product: &'a APIProduct, r#type: &str) -> Option<&'a StandardCondition> {
     find(&product.status.as_ref()?.conditions, r#type)
 }
 
-pub(crate) fn key_condition<'a>(key: &'a APIKey, r#type: &str) -> Option<&'a StandardCondition> {
+pub fn key_condition<'a>(key: &'a APIKey, r#type: &str) -> Option<&'a StandardCondition> {
     find(&key.status.as_ref()?.conditions, r#type)
 }
 
-pub(crate) fn value_of(secret: &Secret) -> Option<String> {
+pub fn value_of(secret: &Secret) -> Option<String> {
     let value = secret.data.as_ref()?.get(SECRET_KEY)?;
     String::from_utf8(value.0.clone()).ok()
 }

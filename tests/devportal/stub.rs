@@ -11,9 +11,9 @@ use tokio::{
 
 /// A request: its line and headers, and its body.
 #[derive(Clone, Debug)]
-pub(crate) struct Asked {
-    pub(crate) head: String,
-    pub(crate) body: String,
+pub struct Asked {
+    pub head: String,
+    pub body: String,
 }
 
 #[derive(Default)]
@@ -24,14 +24,14 @@ struct Shared {
 }
 
 /// The server. It ends when it is dropped.
-pub(crate) struct Stub {
-    pub(crate) url: String,
+pub struct Stub {
+    pub url: String,
     shared: Arc<Shared>,
     _serving: JoinSet<()>,
 }
 
 impl Stub {
-    pub(crate) async fn start() -> Self {
+    pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let shared = Arc::<Shared>::default();
@@ -47,21 +47,21 @@ impl Stub {
     }
 
     /// Answers a path like this from now on.
-    pub(crate) fn answer(&self, path: &str, status: u16, body: &str) {
+    pub fn answer(&self, path: &str, status: u16, body: &str) {
         self.answers(path, &[(status, body)]);
     }
 
     /// Answers a path with one after another, and then with the last.
-    pub(crate) fn answers(&self, path: &str, answers: &[(u16, &str)]) {
+    pub fn answers(&self, path: &str, answers: &[(u16, &str)]) {
         let answers = answers.iter().rev().map(|(status, body)| (*status, (*body).to_owned())).collect();
         self.shared.answers.lock().insert(path.to_owned(), answers);
     }
 
-    pub(crate) fn asked(&self) -> Vec<Asked> {
+    pub fn asked(&self) -> Vec<Asked> {
         self.shared.asked.lock().clone()
     }
 
-    pub(crate) fn asked_for(&self, path: &str) -> usize {
+    pub fn asked_for(&self, path: &str) -> usize {
         self.asked().iter().filter(|asked| asked.head.split(' ').nth(1) == Some(path)).count()
     }
 }

@@ -14,18 +14,18 @@ use tokio_rustls::TlsAcceptor;
 
 /// A request that the server has got.
 #[derive(Clone, Debug)]
-pub(crate) struct Asked {
-    pub(crate) path: String,
+pub struct Asked {
+    pub path: String,
     /// The headers, in lower case.
-    pub(crate) headers: String,
+    pub headers: String,
 }
 
 impl Asked {
-    pub(crate) fn has_token(&self, token: &str) -> bool {
+    pub fn has_token(&self, token: &str) -> bool {
         self.headers.contains(&format!("authorization: bearer {token}\r\n"))
     }
 
-    pub(crate) fn wants_metadata(&self) -> bool {
+    pub fn wants_metadata(&self) -> bool {
         self.headers.contains("as=partialobjectmetadata")
     }
 
@@ -35,24 +35,24 @@ impl Asked {
 }
 
 /// Added to a status: the connection closes after the body, which is shorter than was announced.
-pub(crate) const BREAKS_OFF: u16 = 10_000;
+pub const BREAKS_OFF: u16 = 10_000;
 
 /// Status and body of an answer.
-pub(crate) type Reply = (u16, String);
+pub type Reply = (u16, String);
 
 type Script = dyn Fn(&Asked) -> Reply + Send + Sync;
 
 /// A running server.
-pub(crate) struct Fake {
-    pub(crate) port: u16,
-    pub(crate) ca_pem: String,
+pub struct Fake {
+    pub port: u16,
+    pub ca_pem: String,
     asked: Arc<Mutex<Vec<Asked>>>,
     _serving: JoinSet<()>,
 }
 
 impl Fake {
     /// Starts one that answers by a script. Reviews that the script does not know (404) accept every token.
-    pub(crate) async fn start(script: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Self {
+    pub async fn start(script: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Self {
         let SelfSigned { ca_pem, acceptor, .. } = SelfSigned::make().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -70,25 +70,25 @@ impl Fake {
     }
 
     /// The requests since the last time, without reviews.
-    pub(crate) fn take(&self) -> Vec<Asked> {
+    pub fn take(&self) -> Vec<Asked> {
         let asked = std::mem::take(&mut *self.asked.lock());
         asked.into_iter().filter(|asked| !asked.is_review()).collect()
     }
 
     /// Number of requests, reviews included.
-    pub(crate) fn count(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.asked.lock().len()
     }
 
     /// A schema document with the kind Widget of x.io, which this server serves.
-    pub(crate) fn document(&self) -> Value {
+    pub fn document(&self) -> Value {
         let authority = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, &self.ca_pem);
         document(&format!("https://127.0.0.1:{}", self.port), &json!({"data": authority}))
     }
 }
 
 /// A schema document with the kind Widget of x.io.
-pub(crate) fn document(host: &str, ca: &Value) -> Value {
+pub fn document(host: &str, ca: &Value) -> Value {
     let text = json!({"type": "string"});
     let metadata = json!({"type": "object", "properties": {"name": text, "namespace": text}});
     let widget = json!({
@@ -105,7 +105,7 @@ pub(crate) fn document(host: &str, ca: &Value) -> Value {
 }
 
 /// A list of widgets.
-pub(crate) fn widgets(names: &[&str]) -> String {
+pub fn widgets(names: &[&str]) -> String {
     let items: Vec<_> = names
         .iter()
         .map(|name| json!({"metadata": {"name": name, "namespace": "n"}, "size": "big"}))
@@ -115,7 +115,7 @@ pub(crate) fn widgets(names: &[&str]) -> String {
 }
 
 /// A refusal in the words of Kubernetes.
-pub(crate) fn refusal(code: u16, reason: &str, message: &str) -> Reply {
+pub fn refusal(code: u16, reason: &str, message: &str) -> Reply {
     let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": message});
     (code, status.to_string())
 }

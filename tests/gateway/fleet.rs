@@ -1,5 +1,7 @@
 //! One question to several clusters: two that the caller may use, one that does not know it, and one that is dead.
 
+mod proof;
+
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Namespace};

@@ -10,14 +10,14 @@ use tokio::{
 use super::support::{Gateway, SOON, World, rule, world};
 
 /// An event stream.
-pub(crate) struct Events {
+pub struct Events {
     stream: TcpStream,
     raw: Vec<u8>,
     text: String,
 }
 
 impl Events {
-    pub(crate) async fn open(gateway: &Gateway, token: &str, query: &str) -> Self {
+    pub async fn open(gateway: &Gateway, token: &str, query: &str) -> Self {
         let body = json!({"query": query}).to_string();
         let mut stream = TcpStream::connect(("127.0.0.1", gateway.port)).await.unwrap();
         let head = format!(
@@ -58,7 +58,7 @@ impl Events {
     }
 
     /// The next event with its name and data. Comments, and events without data, are skipped.
-    pub(crate) async fn next(&mut self) -> (String, String) {
+    pub async fn next(&mut self) -> (String, String) {
         loop {
             self.unchunk();
             while let Some(end) = self.text.find("\n\n") {
@@ -77,14 +77,14 @@ impl Events {
         }
     }
 
-    pub(crate) async fn answer(&mut self) -> Value {
+    pub async fn answer(&mut self) -> Value {
         let (event, data) = self.next().await;
         assert_eq!(event, "next");
         serde_json::from_str(&data).unwrap()
     }
 
     /// The next answer with errors.
-    pub(crate) async fn answer_at_last(&mut self) -> Value {
+    pub async fn answer_at_last(&mut self) -> Value {
         loop {
             // Heartbeats come every 15 seconds, so that each read is short.
             let answer = self.answer().await;
@@ -95,7 +95,7 @@ impl Events {
     }
 
     /// Type and name of the next object.
-    pub(crate) async fn change(&mut self, field: &str) -> (String, String) {
+    pub async fn change(&mut self, field: &str) -> (String, String) {
         let answer = self.answer().await;
         let event = &answer["data"][field];
         let text = |value: &Value| value.as_str().map_or_else(|| answer.to_string(), str::to_owned);

@@ -22,18 +22,18 @@ use serde_json::{Map, Value, json};
 use tokio::sync::OnceCell;
 
 /// Five times the duration of a step on a quiet machine.
-pub(crate) const SOON: Duration = Duration::from_secs(30);
+pub const SOON: Duration = Duration::from_secs(30);
 
 /// A cluster, its document, and a gateway over it.
-pub(crate) struct World {
-    pub(crate) cluster: ControlPlane,
-    pub(crate) document: Value,
-    pub(crate) gateway: Gateway,
+pub struct World {
+    pub cluster: ControlPlane,
+    pub document: Value,
+    pub gateway: Gateway,
     /// The token of an administrator.
-    pub(crate) admin: String,
+    pub admin: String,
 }
 
-pub(crate) async fn world() -> &'static World {
+pub async fn world() -> &'static World {
     static SHARED: OnceCell<World> = OnceCell::const_new();
     SHARED.get_or_init(|| async { Box::pin(World::start()).await }).await
 }
@@ -48,7 +48,7 @@ impl World {
     }
 
     /// Queries data as an administrator.
-    pub(crate) async fn ask(&self, query: &str, variables: Value) -> Value {
+    pub async fn ask(&self, query: &str, variables: Value) -> Value {
         let answer =
             self.gateway.post("a", Some(&self.admin), &json!({"query": query, "variables": variables})).await;
         assert_eq!(answer.status, 200, "{}", answer.text);
@@ -56,18 +56,18 @@ impl World {
     }
 
     /// A namespace for one test.
-    pub(crate) async fn namespace(&self, name: &str) {
+    pub async fn namespace(&self, name: &str) {
         let namespace = Namespace { metadata: named(name), ..Namespace::default() };
         apply(&Api::all(self.cluster.client()), &namespace).await;
     }
 
     /// The `ConfigMap`s of a namespace.
-    pub(crate) fn config_maps(&self, namespace: &str) -> Api<ConfigMap> {
+    pub fn config_maps(&self, namespace: &str) -> Api<ConfigMap> {
         Api::namespaced(self.cluster.client(), namespace)
     }
 
     /// Creates a `ConfigMap`.
-    pub(crate) async fn config_map(&self, namespace: &str, name: &str, data: &[(&str, &str)]) {
+    pub async fn config_map(&self, namespace: &str, name: &str, data: &[(&str, &str)]) {
         let data = data.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         let metadata =
             ObjectMeta { labels: Some([("test".to_owned(), "list".to_owned())].into()), ..named(name) };
@@ -76,7 +76,7 @@ impl World {
     }
 
     /// A token of an account with only these rights, in one namespace.
-    pub(crate) async fn limited(&self, namespace: &str, name: &str, rules: Vec<PolicyRule>) -> String {
+    pub async fn limited(&self, namespace: &str, name: &str, rules: Vec<PolicyRule>) -> String {
         let client = self.cluster.client();
         account(&client, namespace, name).await;
         let role = k8s_openapi::api::rbac::v1::Role { metadata: named(name), rules: Some(rules) };
@@ -92,7 +92,7 @@ impl World {
 }
 
 /// The token of an administrator of a cluster.
-pub(crate) async fn administrator(cluster: &ControlPlane) -> String {
+pub async fn administrator(cluster: &ControlPlane) -> String {
     let client = cluster.client();
     account(&client, "default", "admin").await;
     let subject = subject("default", "admin");
@@ -106,7 +106,7 @@ pub(crate) async fn administrator(cluster: &ControlPlane) -> String {
 }
 
 /// The rules of a role.
-pub(crate) fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> PolicyRule {
+pub fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> PolicyRule {
     let all = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
     PolicyRule {
         api_groups: Some(vec![group.to_owned()]),
@@ -116,16 +116,16 @@ pub(crate) fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> PolicyRul
     }
 }
 
-pub(crate) fn named(name: &str) -> ObjectMeta {
+pub fn named(name: &str) -> ObjectMeta {
     ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() }
 }
 
-pub(crate) fn subject(namespace: &str, name: &str) -> Subject {
+pub fn subject(namespace: &str, name: &str) -> Subject {
     let namespace = Some(namespace.to_owned());
     Subject { kind: "ServiceAccount".to_owned(), name: name.to_owned(), namespace, ..Subject::default() }
 }
 
-pub(crate) fn role_ref(kind: &str, name: &str) -> RoleRef {
+pub fn role_ref(kind: &str, name: &str) -> RoleRef {
     RoleRef {
         api_group: "rbac.authorization.k8s.io".to_owned(),
         kind: kind.to_owned(),
@@ -133,13 +133,13 @@ pub(crate) fn role_ref(kind: &str, name: &str) -> RoleRef {
     }
 }
 
-pub(crate) async fn account(client: &Client, namespace: &str, name: &str) {
+pub async fn account(client: &Client, namespace: &str, name: &str) {
     apply(&Api::all(client.clone()), &Namespace { metadata: named(namespace), ..Namespace::default() }).await;
     let account = ServiceAccount { metadata: named(name), ..ServiceAccount::default() };
     apply(&Api::namespaced(client.clone(), namespace), &account).await;
 }
 
-pub(crate) async fn apply<K>(api: &Api<K>, object: &K) -> K
+pub async fn apply<K>(api: &Api<K>, object: &K) -> K
 where
     K: kube::Resource<DynamicType = ()>
         + Clone
@@ -156,7 +156,7 @@ async fn get(client: &Client, path: &str) -> Value {
 }
 
 /// The schema document of a cluster, as a listener writes it.
-pub(crate) async fn document(cluster: &ControlPlane) -> Value {
+pub async fn document(cluster: &ControlPlane) -> Value {
     let client = cluster.client();
     let index = get(&client, "/openapi/v3").await;
     let mut definitions = Map::new();
@@ -225,20 +225,20 @@ fn options(port: u16) -> ServiceOptions {
 }
 
 /// A running gateway.
-pub(crate) struct Gateway {
-    pub(crate) process: ServiceProcess,
-    pub(crate) port: u16,
-    pub(crate) directory: Workdir,
+pub struct Gateway {
+    pub process: ServiceProcess,
+    pub port: u16,
+    pub directory: Workdir,
 }
 
 impl Gateway {
     /// Starts one over these documents.
-    pub(crate) async fn start(name: &str, documents: &[(&str, &Value)], more: &[&str]) -> Self {
+    pub async fn start(name: &str, documents: &[(&str, &Value)], more: &[&str]) -> Self {
         Self::start_with(name, documents, &[&["--plain-http"], more].concat()).await
     }
 
     /// The same without `--plain-http`.
-    pub(crate) async fn start_with(name: &str, documents: &[(&str, &Value)], more: &[&str]) -> Self {
+    pub async fn start_with(name: &str, documents: &[(&str, &Value)], more: &[&str]) -> Self {
         let directory = Workdir::new(&format!("gateway-{name}")).unwrap();
         let port = free_port().unwrap();
         let gateway_directory = directory.path().join("definitions");
@@ -253,14 +253,14 @@ impl Gateway {
     }
 
     /// Starts one whose documents come from a listener, and waits until it is ready.
-    pub(crate) async fn follow(name: &str, flags: &[String]) -> Self {
+    pub async fn follow(name: &str, flags: &[String]) -> Self {
         let gateway = Self::follow_unready(name, flags).await;
         gateway.process.wait_ready(SOON).await.unwrap();
         gateway
     }
 
     /// The same without waiting.
-    pub(crate) async fn follow_unready(name: &str, flags: &[String]) -> Self {
+    pub async fn follow_unready(name: &str, flags: &[String]) -> Self {
         let directory = Workdir::new(&format!("gateway-{name}")).unwrap();
         let port = free_port().unwrap();
         let mut options = options(port).args(["--plain-http"]).args(flags.iter().cloned());
@@ -270,24 +270,24 @@ impl Gateway {
     }
 
     /// The path of a document.
-    pub(crate) fn file(&self, name: &str) -> PathBuf {
+    pub fn file(&self, name: &str) -> PathBuf {
         self.directory.path().join("definitions").join(name)
     }
 
     /// Replaces a document as a listener does: written aside, then renamed.
-    pub(crate) fn write(&self, name: &str, content: &str) {
+    pub fn write(&self, name: &str, content: &str) {
         let aside = self.file(&format!(".{name}.tmp"));
         std::fs::write(&aside, content).unwrap();
         std::fs::rename(aside, self.file(name)).unwrap();
     }
 
     /// Sends a query by POST.
-    pub(crate) async fn post(&self, cluster: &str, token: Option<&str>, body: &Value) -> RawAnswer {
+    pub async fn post(&self, cluster: &str, token: Option<&str>, body: &Value) -> RawAnswer {
         self.post_with(cluster, token, "", &body.to_string()).await
     }
 
     /// Sends a query by POST with more headers.
-    pub(crate) async fn post_with(
+    pub async fn post_with(
         &self,
         cluster: &str,
         token: Option<&str>,
@@ -299,7 +299,7 @@ impl Gateway {
     }
 
     /// Sends a request.
-    pub(crate) async fn send(
+    pub async fn send(
         &self,
         line: &str,
         token: Option<&str>,
@@ -313,7 +313,7 @@ impl Gateway {
     }
 
     /// Waits until a query gets this answer.
-    pub(crate) async fn until(
+    pub async fn until(
         &self,
         cluster: &str,
         token: &str,

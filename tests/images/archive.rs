@@ -9,13 +9,13 @@ use std::{
 use serde_json::Value;
 
 /// The facts of an archive about its image.
-pub(crate) struct Archive {
-    pub(crate) digest: String,
+pub struct Archive {
+    pub digest: String,
     config: Value,
 }
 
 /// Reads the archive, and unpacks the layers of its image into `files`.
-pub(crate) fn unpack(archive: &Path, aside: &Path, files: &Path) -> Archive {
+pub fn unpack(archive: &Path, aside: &Path, files: &Path) -> Archive {
     fs::create_dir_all(files).unwrap();
     extract(archive, aside);
     let blob = |digest: &Value| aside.join("blobs").join(digest.as_str().unwrap().replace(':', "/"));
@@ -31,7 +31,7 @@ pub(crate) fn unpack(archive: &Path, aside: &Path, files: &Path) -> Archive {
 
 impl Archive {
     /// Its user, its program and its labels are those of the service.
-    pub(crate) fn is_as_promised(&self, name: &str) {
+    pub fn is_as_promised(&self, name: &str) {
         let config = &self.config["config"];
         assert_eq!(config["User"], "65532:65532");
         assert_eq!(config["Entrypoint"][0], format!("/usr/bin/{name}"));
@@ -45,7 +45,7 @@ impl Archive {
 }
 
 /// The SBOM is of this image, and has crates and what comes from the distribution.
-pub(crate) fn bill_is_of(file: &Path, digest: &str) {
+pub fn bill_is_of(file: &Path, digest: &str) {
     let bill = read(file);
     let content = &bill["metadata"]["component"]["hashes"][0]["content"];
     assert_eq!(format!("sha256:{}", content.as_str().unwrap()), digest);

@@ -16,13 +16,13 @@ use rustls::{
 };
 
 /// The name of a Service, as DNS has it.
-pub(crate) const HOST: &str = "api.kube-fed.svc.cluster.local";
+pub const HOST: &str = "api.kube-fed.svc.cluster.local";
 /// Name that pods write, for the search list of their namespace to complete.
-pub(crate) const SHORT: &str = "api.kube-fed";
+pub const SHORT: &str = "api.kube-fed";
 const ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
 /// Answers every question for an address of [`HOST`] with loopback's, and all else with "no such name".
-pub(crate) fn dns() {
+pub fn dns() {
     let socket = UdpSocket::bind("127.0.0.1:53").unwrap();
     thread::spawn(move || {
         let mut buffer = [0; 512];
@@ -53,7 +53,7 @@ fn answer(question: &[u8]) -> Vec<u8> {
 
 /// The fate of a connection.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Seen {
+pub enum Seen {
     /// The first line of a request, and the host that it is for.
     Asked(String),
     /// The client does not know who signed.
@@ -62,14 +62,14 @@ pub(crate) enum Seen {
 }
 
 /// An authority, and the certificate that it has signed for both names.
-pub(crate) struct Authority {
+pub struct Authority {
     /// Its own certificate, as PEM.
-    pub(crate) pem: String,
+    pub pem: String,
     config: Arc<ServerConfig>,
 }
 
 impl Authority {
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
@@ -88,7 +88,7 @@ impl Authority {
     }
 
     /// Serves one connection.
-    pub(crate) fn serve(&self) -> Server {
+    pub fn serve(&self) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let connection = ServerConnection::new(Arc::clone(&self.config)).unwrap();
@@ -102,14 +102,14 @@ impl Authority {
 }
 
 /// An API server that is asked once.
-pub(crate) struct Server {
-    pub(crate) port: u16,
+pub struct Server {
+    pub port: u16,
     seen: mpsc::Receiver<Seen>,
 }
 
 impl Server {
     /// The fate of the connection.
-    pub(crate) fn seen(&self) -> Seen {
+    pub fn seen(&self) -> Seen {
         self.seen.recv_timeout(Duration::from_secs(30)).unwrap()
     }
 }

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Puts a fail-closed webhook before the objects of these names.
-pub(crate) async fn open_webhook(service: &Service, url: &str, names: &[&str]) {
+pub async fn open_webhook(service: &Service, url: &str, names: &[&str]) {
     let condition =
         names.iter().map(|name| format!("request.name == '{name}'")).collect::<Vec<_>>().join(" || ");
     let configuration: ValidatingWebhookConfiguration = serde_json::from_value(json!({
@@ -41,7 +41,7 @@ pub(crate) async fn open_webhook(service: &Service, url: &str, names: &[&str]) {
     is_refused(service, names[0], true).await;
 }
 
-pub(crate) async fn close_webhook(service: &Service) {
+pub async fn close_webhook(service: &Service) {
     let api: Api<ValidatingWebhookConfiguration> = Api::all(service.provider.clone());
     api.delete(&format!("{}.dev", service.name), &DeleteParams::default()).await.unwrap();
 }

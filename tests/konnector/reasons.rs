@@ -22,7 +22,7 @@ use crate::support::{
 };
 
 /// Waits for an Event about an object, and gives what it says.
-pub(crate) async fn event(client: &Client, about: &str, reason: &str) -> Event {
+pub async fn event(client: &Client, about: &str, reason: &str) -> Event {
     let events: Api<Event> = Api::all(client.clone());
     eventually(&format!("{about} has an Event {reason}"), SOON, async || {
         let all = events.list(&ListParams::default()).await?.items;

@@ -33,38 +33,38 @@ use tokio::sync::OnceCell;
 
 /// Longer than a connection may be silent (45 s) before another one takes its place: what is promised in seconds is in
 /// `promises`, and is measured there.
-pub(crate) const SOON: Duration = Duration::from_secs(75);
+pub const SOON: Duration = Duration::from_secs(75);
 /// The namespace that the services run in.
-pub(crate) const RELEASE: &str = "kube-bind";
+pub const RELEASE: &str = "kube-bind";
 
 /// Two clusters and the konnector between them.
-pub(crate) struct Clusters {
-    pub(crate) consumer: ControlPlane,
-    pub(crate) provider: ControlPlane,
-    pub(crate) konnector: ServiceProcess,
-    pub(crate) provider_service: ServiceProcess,
-    pub(crate) healthz: String,
-    pub(crate) konnector_kubeconfig: String,
+pub struct Clusters {
+    pub consumer: ControlPlane,
+    pub provider: ControlPlane,
+    pub konnector: ServiceProcess,
+    pub provider_service: ServiceProcess,
+    pub healthz: String,
+    pub konnector_kubeconfig: String,
 }
 
 /// The clusters that the tests share.
-pub(crate) async fn clusters() -> &'static Clusters {
+pub async fn clusters() -> &'static Clusters {
     static SHARED: OnceCell<Clusters> = OnceCell::const_new();
     SHARED.get_or_init(|| async { Clusters::start("shared").await }).await.kept()
 }
 
 impl Clusters {
-    pub(crate) async fn start(name: &str) -> Self {
+    pub async fn start(name: &str) -> Self {
         Self::start_with(name, false).await
     }
 
     /// With a provider that exports what consumers share.
-    pub(crate) async fn sharing(name: &str) -> Self {
+    pub async fn sharing(name: &str) -> Self {
         Self::start_with(name, true).await
     }
 
     /// As a kubelet keeps services that outlive one test.
-    pub(crate) fn kept(&'static self) -> &'static Self {
+    pub fn kept(&'static self) -> &'static Self {
         self.konnector.keep();
         self.provider_service.keep();
         self
@@ -84,17 +84,17 @@ impl Clusters {
     }
 }
 
-pub(crate) async fn plane(name: &str) -> ControlPlane {
+pub async fn plane(name: &str) -> ControlPlane {
     ControlPlane::start(ControlPlaneOptions::named(name)).await.unwrap()
 }
 
 /// An account for the konnector with exactly the rights of its chart.
-pub(crate) async fn konnector_account(consumer: &ControlPlane) -> String {
+pub async fn konnector_account(consumer: &ControlPlane) -> String {
     konnector_setup().create(consumer).await.unwrap()
 }
 
 /// The konnector's account, and the Secrets that it reads.
-pub(crate) fn konnector_setup() -> ServiceAccountSetup {
+pub fn konnector_setup() -> ServiceAccountSetup {
     ServiceAccountSetup {
         service: "konnector".to_owned(),
         namespace: RELEASE.to_owned(),
@@ -104,12 +104,12 @@ pub(crate) fn konnector_setup() -> ServiceAccountSetup {
 }
 
 /// Starts a konnector. Gives it and the URL of its `/healthz`.
-pub(crate) async fn konnector(kubeconfig: &str) -> (ServiceProcess, String) {
+pub async fn konnector(kubeconfig: &str) -> (ServiceProcess, String) {
     konnector_as(kubeconfig, "konnector-0", &[]).await
 }
 
 /// Starts a konnector under the name of a pod, with more flags.
-pub(crate) async fn konnector_as(kubeconfig: &str, pod: &str, flags: &[&str]) -> (ServiceProcess, String) {
+pub async fn konnector_as(kubeconfig: &str, pod: &str, flags: &[&str]) -> (ServiceProcess, String) {
     let port = free_port().unwrap();
     let mut options = ServiceOptions::new("konnector", kubeconfig).args([
         "--server-address".to_owned(),
@@ -127,12 +127,12 @@ pub(crate) async fn konnector_as(kubeconfig: &str, pod: &str, flags: &[&str]) ->
 }
 
 /// Starts the provider as a ServiceAccount with exactly the rights of its chart.
-pub(crate) async fn provider_service(provider: &ControlPlane) -> ServiceProcess {
+pub async fn provider_service(provider: &ControlPlane) -> ServiceProcess {
     provider_service_with(provider, &[]).await
 }
 
 /// The same, with more flags.
-pub(crate) async fn provider_service_with(provider: &ControlPlane, flags: &[&str]) -> ServiceProcess {
+pub async fn provider_service_with(provider: &ControlPlane, flags: &[&str]) -> ServiceProcess {
     let setup = ServiceAccountSetup::new("provider", RELEASE);
     start_provider(&setup.create(provider).await.unwrap(), flags).await
 }
@@ -153,22 +153,22 @@ async fn start_provider(kubeconfig: &str, flags: &[&str]) -> ServiceProcess {
 }
 
 /// A service of the provider for one consumer, as far as their administrators prepare it.
-pub(crate) struct Service {
-    pub(crate) name: String,
-    pub(crate) resource: ApiResource,
-    pub(crate) kubeconfig: String,
-    pub(crate) consumer: Client,
-    pub(crate) provider: Client,
+pub struct Service {
+    pub name: String,
+    pub resource: ApiResource,
+    pub kubeconfig: String,
+    pub consumer: Client,
+    pub provider: Client,
 }
 
 impl Service {
     /// A kind of its own on the provider, and a kubeconfig for a consumer that sees only this kind.
-    pub(crate) async fn offer(clusters: &Clusters, name: &str) -> Self {
+    pub async fn offer(clusters: &Clusters, name: &str) -> Self {
         Self::offer_with(clusters, name, |_| ()).await
     }
 
     /// The same for a kind that is another from its first moment: what is changed later, consumers may see too late.
-    pub(crate) async fn offer_with(
+    pub async fn offer_with(
         clusters: &Clusters,
         name: &str,
         change: impl FnOnce(&mut CustomResourceDefinition),
@@ -184,7 +184,7 @@ impl Service {
     }
 
     /// The same, bound by a Secret and a bundle of the service's name, until the binding is ready.
-    pub(crate) async fn bind(clusters: &Clusters, name: &str) -> Self {
+    pub async fn bind(clusters: &Clusters, name: &str) -> Self {
         let service = Self::offer(clusters, name).await;
         write_secret(&service.consumer, name, "kubeconfig", &service.kubeconfig).await;
         create_bundle(&service.consumer, name, name).await;
@@ -193,26 +193,26 @@ impl Service {
     }
 
     /// The name of the export, of the binding and of the CRD.
-    pub(crate) fn export(&self) -> String {
+    pub fn export(&self) -> String {
         format!("cowboys.{}.dev", self.name)
     }
 
-    pub(crate) fn contract_namespace(&self) -> String {
+    pub fn contract_namespace(&self) -> String {
         format!("kube-bind-{}", self.name)
     }
 
     /// Objects on the consumer.
-    pub(crate) fn here(&self) -> Api<DynamicObject> {
+    pub fn here(&self) -> Api<DynamicObject> {
         Api::namespaced_with(self.consumer.clone(), &self.name, &self.resource)
     }
 
     /// Their copies on the provider.
-    pub(crate) fn there(&self) -> Api<DynamicObject> {
+    pub fn there(&self) -> Api<DynamicObject> {
         let namespace = format!("{}-{}", self.contract_namespace(), self.name);
         Api::namespaced_with(self.provider.clone(), &namespace, &self.resource)
     }
 
-    pub(crate) async fn create(&self, name: &str, spec: &Value) -> DynamicObject {
+    pub async fn create(&self, name: &str, spec: &Value) -> DynamicObject {
         let object = cowboy(&self.resource, name, spec);
         // Shortly after a kind was deleted and recreated, the API server may serve it, stop and start again.
         eventually("the kind is served", SOON, async || {
@@ -225,18 +225,18 @@ impl Service {
         .unwrap()
     }
 
-    pub(crate) async fn arrives(&self, name: &str) -> DynamicObject {
+    pub async fn arrives(&self, name: &str) -> DynamicObject {
         object_with(&self.there(), name, "arrives on the provider", |_| true).await
     }
 }
 
 /// The kubeconfig that the provider's administrator hands to a consumer.
-pub(crate) async fn kubeconfig_for(clusters: &Clusters, consumer: &str, exports: &str) -> String {
+pub async fn kubeconfig_for(clusters: &Clusters, consumer: &str, exports: &str) -> String {
     kubeconfig_of(&clusters.provider, consumer, exports).await
 }
 
 /// The same, by the administrator of another provider.
-pub(crate) async fn kubeconfig_of(provider: &ControlPlane, consumer: &str, exports: &str) -> String {
+pub async fn kubeconfig_of(provider: &ControlPlane, consumer: &str, exports: &str) -> String {
     let arguments = ["kubeconfig", "--consumer", consumer, "--exports", exports].map(str::to_owned);
     let options = ServiceOptions::new("provider", provider.kubeconfig()).args(arguments);
     let output = run(&options, SOON).await.unwrap();
@@ -245,7 +245,7 @@ pub(crate) async fn kubeconfig_of(provider: &ControlPlane, consumer: &str, expor
 }
 
 /// Runs a command of the konnector with a kubeconfig, as a person does.
-pub(crate) async fn command(kubeconfig: &str, arguments: &[&str]) -> CommandOutput {
+pub async fn command(kubeconfig: &str, arguments: &[&str]) -> CommandOutput {
     let mut options = ServiceOptions::new("konnector", kubeconfig).args(arguments.iter().copied());
     RELEASE.clone_into(&mut options.pod_namespace);
     // A check asks the providers of all the bundles that the tests have left, one by one.
@@ -253,13 +253,13 @@ pub(crate) async fn command(kubeconfig: &str, arguments: &[&str]) -> CommandOutp
 }
 
 /// Counts the copies of a service's kind.
-pub(crate) async fn copies(service: &Service) -> usize {
+pub async fn copies(service: &Service) -> usize {
     let everywhere: Api<DynamicObject> = Api::all_with(service.provider.clone(), &service.resource);
     everywhere.list(&ListParams::default()).await.unwrap().items.len()
 }
 
 /// Waits until the consumer's CRD of a service is gone.
-pub(crate) async fn no_crd(service: &Service) {
+pub async fn no_crd(service: &Service) {
     let crds: Api<CustomResourceDefinition> = Api::all(service.consumer.clone());
     eventually("the consumer's CRD is gone", SOON, async || match crds.get_opt(&service.export()).await? {
         None => Ok(Some(())),
@@ -270,17 +270,17 @@ pub(crate) async fn no_crd(service: &Service) {
 }
 
 /// Merges a change into an object.
-pub(crate) async fn merge(api: &Api<DynamicObject>, name: &str, change: Value) -> DynamicObject {
+pub async fn merge(api: &Api<DynamicObject>, name: &str, change: Value) -> DynamicObject {
     api.patch(name, &PatchParams::default(), &Patch::Merge(&change)).await.unwrap()
 }
 
 /// Merges a change into the status of an object.
-pub(crate) async fn merge_status(api: &Api<DynamicObject>, name: &str, change: Value) {
+pub async fn merge_status(api: &Api<DynamicObject>, name: &str, change: Value) {
     api.patch_status(name, &PatchParams::default(), &Patch::Merge(&json!({"status": change}))).await.unwrap();
 }
 
 /// A kind of its own for one test: `cowboys.<test>.dev`.
-pub(crate) fn kind_of(test: &str) -> (CustomResourceDefinition, ApiResource) {
+pub fn kind_of(test: &str) -> (CustomResourceDefinition, ApiResource) {
     let group = format!("{test}.dev");
     let mut crd = workload::wildwest();
     crd.metadata.name = Some(format!("cowboys.{group}"));
@@ -297,14 +297,14 @@ pub(crate) fn kind_of(test: &str) -> (CustomResourceDefinition, ApiResource) {
 }
 
 /// An object of a test's kind.
-pub(crate) fn cowboy(resource: &ApiResource, name: &str, spec: &Value) -> DynamicObject {
+pub fn cowboy(resource: &ApiResource, name: &str, spec: &Value) -> DynamicObject {
     let mut object = DynamicObject::new(name, resource);
     object.data = json!({"spec": spec});
     object
 }
 
 /// Lets the konnector read and mark the objects of a group, as its `PermissionDenied` message tells people to.
-pub(crate) async fn grant_group(consumer: &Client, group: &str) {
+pub async fn grant_group(consumer: &Client, group: &str) {
     let role = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
         "metadata": {
@@ -321,7 +321,7 @@ pub(crate) async fn grant_group(consumer: &Client, group: &str) {
     api.patch(&role.name_any(), &params, &Patch::Apply(&role)).await.unwrap();
 }
 
-pub(crate) async fn create_namespace(client: &Client, name: &str) {
+pub async fn create_namespace(client: &Client, name: &str) {
     let namespace = Namespace {
         metadata: ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() },
         ..Namespace::default()
@@ -330,7 +330,7 @@ pub(crate) async fn create_namespace(client: &Client, name: &str) {
 }
 
 /// Writes a Secret in `default`, as `kubectl create secret generic NAME --from-file=KEY=FILE` does.
-pub(crate) async fn write_secret(consumer: &Client, name: &str, key: &str, content: &str) {
+pub async fn write_secret(consumer: &Client, name: &str, key: &str, content: &str) {
     let secret = Secret {
         metadata: ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() },
         data: Some(BTreeMap::from([(key.to_owned(), ByteString(content.as_bytes().to_vec()))])),
@@ -346,7 +346,7 @@ pub(crate) async fn write_secret(consumer: &Client, name: &str, key: &str, conte
 }
 
 /// The bundle of the quick start, under another name and with another Secret.
-pub(crate) async fn create_bundle(consumer: &Client, name: &str, secret: &str) -> APIServiceBindingBundle {
+pub async fn create_bundle(consumer: &Client, name: &str, secret: &str) -> APIServiceBindingBundle {
     let bundle = json!({
         "apiVersion": "kube-bind.io/v1alpha2", "kind": "APIServiceBindingBundle",
         "metadata": {"name": name},
@@ -357,7 +357,7 @@ pub(crate) async fn create_bundle(consumer: &Client, name: &str, secret: &str) -
 }
 
 /// Waits until a condition of a bundle has this status and reason.
-pub(crate) async fn bundle_condition(
+pub async fn bundle_condition(
     consumer: &Client,
     name: &str,
     condition: &str,
@@ -373,7 +373,7 @@ pub(crate) async fn bundle_condition(
 }
 
 /// Waits until a condition of a binding has this status and reason.
-pub(crate) async fn binding_condition(
+pub async fn binding_condition(
     consumer: &Client,
     name: &str,
     condition: &str,
@@ -389,7 +389,7 @@ pub(crate) async fn binding_condition(
 }
 
 /// The condition, or what is seen instead as an error, which `eventually` repeats when time is up.
-pub(crate) fn matching(
+pub fn matching(
     conditions: &[Condition],
     wanted: &str,
     (status, reason): (&str, &str),
@@ -407,7 +407,7 @@ pub(crate) fn matching(
 }
 
 /// Waits until an object exists and fulfils a predicate.
-pub(crate) async fn object_with(
+pub async fn object_with(
     api: &Api<DynamicObject>,
     name: &str,
     what: &str,
@@ -422,7 +422,7 @@ pub(crate) async fn object_with(
 }
 
 /// Waits until an object is gone.
-pub(crate) async fn object_gone(api: &Api<DynamicObject>, name: &str) {
+pub async fn object_gone(api: &Api<DynamicObject>, name: &str) {
     eventually(&format!("{name} is gone"), SOON, async || match api.get_opt(name).await? {
         None => Ok(Some(())),
         Some(object) => Err(anyhow::anyhow!("{}", json!(object.metadata))),

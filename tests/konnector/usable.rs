@@ -19,7 +19,7 @@ use crate::support::{
 };
 
 /// The warnings on an object, by reason, with how many there are of each.
-pub(crate) async fn warnings(client: &kube::Client, kind: &str, name: &str) -> Vec<(String, String)> {
+pub async fn warnings(client: &kube::Client, kind: &str, name: &str) -> Vec<(String, String)> {
     let events: Api<Event> = Api::all(client.clone());
     let all = events.list(&ListParams::default()).await.unwrap().items;
     let about = |event: &Event| {
@@ -33,7 +33,7 @@ pub(crate) async fn warnings(client: &kube::Client, kind: &str, name: &str) -> V
 }
 
 /// The value of a metric of the konnector, if it has one.
-pub(crate) async fn metric(konnector: &ServiceProcess, series: &str) -> Option<f64> {
+pub async fn metric(konnector: &ServiceProcess, series: &str) -> Option<f64> {
     let text = konnector.metrics().await.unwrap();
     let name = format!("portolan_konnector_{series} ");
     text.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok())

@@ -24,7 +24,7 @@ const MARKS: [&str; 4] = [
 ];
 
 /// Waits for an Event on an object, and gives its note.
-pub(crate) async fn event(service: &Service, name: &str, reason: &str) -> String {
+pub async fn event(service: &Service, name: &str, reason: &str) -> String {
     eventually(&format!("{name} has an Event {reason}"), SOON * 2, async || {
         let all = events(service, reason).await?;
         let about =
@@ -36,7 +36,7 @@ pub(crate) async fn event(service: &Service, name: &str, reason: &str) -> String
 }
 
 /// The Events of a reason in the namespace of a service.
-pub(crate) async fn events(service: &Service, reason: &str) -> Result<Vec<Event>, kube::Error> {
+pub async fn events(service: &Service, reason: &str) -> Result<Vec<Event>, kube::Error> {
     let api: Api<Event> = Api::namespaced(service.consumer.clone(), &service.name);
     let all = api.list(&ListParams::default()).await?.items;
     Ok(all.into_iter().filter(|event| event.reason.as_deref() == Some(reason)).collect())

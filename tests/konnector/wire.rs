@@ -18,7 +18,7 @@ use crate::support::{
     write_secret,
 };
 
-pub(crate) fn hand_made(name: &str, secret: &str) -> APIServiceBinding {
+pub fn hand_made(name: &str, secret: &str) -> APIServiceBinding {
     serde_json::from_value(json!({
         "apiVersion": "kube-bind.io/v1alpha2", "kind": "APIServiceBinding", "metadata": {"name": name},
         "spec": {"kubeconfigSecretRef": {"name": secret, "namespace": "default", "key": "kubeconfig"}},

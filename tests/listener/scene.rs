@@ -21,8 +21,8 @@ use portolan_testkit::{
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-pub(crate) const SOON: Duration = Duration::from_secs(30);
-pub(crate) const RELEASE: &str = "portolan";
+pub const SOON: Duration = Duration::from_secs(30);
+pub const RELEASE: &str = "portolan";
 const DAY: i64 = 24 * 60 * 60;
 
 /// The rights that a credential needs on a target.
@@ -37,22 +37,22 @@ clusterRules:
 ";
 
 /// Two control planes and a listener.
-pub(crate) struct Stage {
-    pub(crate) management: ControlPlane,
-    pub(crate) target: ControlPlane,
-    pub(crate) listener: ServiceProcess,
+pub struct Stage {
+    pub management: ControlPlane,
+    pub target: ControlPlane,
+    pub listener: ServiceProcess,
     /// A token of the target that may read its discovery and watch its CRDs.
-    pub(crate) token: String,
-    pub(crate) kubeconfig: String,
+    pub token: String,
+    pub kubeconfig: String,
     directory: Workdir,
 }
 
 impl Stage {
-    pub(crate) async fn start(name: &str) -> Self {
+    pub async fn start(name: &str) -> Self {
         Self::start_with(name, &[]).await
     }
 
-    pub(crate) async fn start_with(name: &str, flags: &[&str]) -> Self {
+    pub async fn start_with(name: &str, flags: &[&str]) -> Self {
         let (of_management, of_target) = (format!("{name}-management"), format!("{name}-target"));
         let (management, target) = tokio::join!(
             ControlPlane::start(ControlPlaneOptions::named(&of_management)),
@@ -67,7 +67,7 @@ impl Stage {
     }
 
     /// The stage that all tests share.
-    pub(crate) async fn shared() -> &'static Self {
+    pub async fn shared() -> &'static Self {
         static SHARED: OnceCell<Stage> = OnceCell::const_new();
         let stage = SHARED.get_or_init(|| Self::start("listener")).await;
         stage.listener.keep();
@@ -75,28 +75,28 @@ impl Stage {
     }
 
     /// Restarts the listener, and runs `change` while it is down.
-    pub(crate) async fn restarted(self, change: impl AsyncFnOnce(&Self)) -> Self {
+    pub async fn restarted(self, change: impl AsyncFnOnce(&Self)) -> Self {
         self.listener.terminate(SOON).await.unwrap();
         change(&self).await;
         let listener = ServiceProcess::start(options(&self.kubeconfig, &self.directory, &[])).await.unwrap();
         Self { listener, ..self }
     }
 
-    pub(crate) fn file(&self, name: &str) -> PathBuf {
+    pub fn file(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
     /// The document of a path, if there is one.
-    pub(crate) fn document(&self, path: &str) -> Option<Value> {
+    pub fn document(&self, path: &str) -> Option<Value> {
         let bytes = std::fs::read(self.file(&format!("{path}.json"))).ok()?;
         Some(serde_json::from_slice(&bytes).expect("no file is ever half written"))
     }
 
-    pub(crate) fn client(&self) -> Client {
+    pub fn client(&self) -> Client {
         self.management.client()
     }
 
-    pub(crate) async fn secret(&self, name: &str, data: &[(&str, &str)]) {
+    pub async fn secret(&self, name: &str, data: &[(&str, &str)]) {
         let data = data.iter().map(|(key, text)| ((*key).to_owned(), ByteString(text.as_bytes().to_vec())));
         let metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
         let secret = Secret { metadata, data: Some(data.collect()), ..Secret::default() };
@@ -104,7 +104,7 @@ impl Stage {
         api.patch(name, &PatchParams::apply("test").force(), &Patch::Apply(&secret)).await.unwrap();
     }
 
-    pub(crate) async fn config_map(&self, name: &str, key: &str, text: &str) {
+    pub async fn config_map(&self, name: &str, key: &str, text: &str) {
         let data = Some([(key.to_owned(), text.to_owned())].into());
         let metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
         let config_map = ConfigMap { metadata, data, ..ConfigMap::default() };
@@ -113,13 +113,13 @@ impl Stage {
     }
 
     /// Secrets with the token and the CA of the target.
-    pub(crate) async fn usual_secrets(&self, name: &str) {
+    pub async fn usual_secrets(&self, name: &str) {
         self.secret(&format!("{name}-token"), &[("token", &self.token)]).await;
         self.secret(&format!("{name}-ca"), &[("ca.crt", &self.target.ca_pem())]).await;
     }
 
     /// The ClusterAccess of the target with a token, as the document has it.
-    pub(crate) fn usual(&self, name: &str) -> Value {
+    pub fn usual(&self, name: &str) -> Value {
         json!({
             "host": self.target.server_url(),
             "auth": {"secretRef": reference(&format!("{name}-token"), Some("token"))},
@@ -127,11 +127,11 @@ impl Stage {
         })
     }
 
-    pub(crate) fn accesses(&self) -> Api<ClusterAccess> {
+    pub fn accesses(&self) -> Api<ClusterAccess> {
         Api::all(self.client())
     }
 
-    pub(crate) async fn create(&self, name: &str, spec: Value) -> kube::Result<ClusterAccess> {
+    pub async fn create(&self, name: &str, spec: Value) -> kube::Result<ClusterAccess> {
         let access = json!({
             "apiVersion": "gateway.platform-mesh.io/v1alpha1", "kind": "ClusterAccess",
             "metadata": {"name": name}, "spec": spec,
@@ -139,17 +139,17 @@ impl Stage {
         self.accesses().create(&PostParams::default(), &serde_json::from_value(access).unwrap()).await
     }
 
-    pub(crate) async fn change(&self, name: &str, spec: Value) {
+    pub async fn change(&self, name: &str, spec: Value) {
         let params = PatchParams::default();
         self.accesses().patch(name, &params, &Patch::Merge(json!({"spec": spec}))).await.unwrap();
     }
 
-    pub(crate) async fn delete(&self, name: &str) {
+    pub async fn delete(&self, name: &str) {
         self.accesses().delete(name, &DeleteParams::default()).await.unwrap();
     }
 
     /// Waits until `Ready` has this reason, and returns the object.
-    pub(crate) async fn reason(&self, name: &str, reason: &str) -> ClusterAccess {
+    pub async fn reason(&self, name: &str, reason: &str) -> ClusterAccess {
         let is = |access: &ClusterAccess| {
             condition(access, "Ready").is_some_and(|ready| {
                 ready.reason == reason && ready.observed_generation == access.metadata.generation
@@ -159,12 +159,12 @@ impl Stage {
         found.unwrap_or_else(|error| panic!("{error:#}\n{}", self.listener.log_tail(40)))
     }
 
-    pub(crate) async fn ready(&self, name: &str) -> ClusterAccess {
+    pub async fn ready(&self, name: &str) -> ClusterAccess {
         self.reason(name, "ReconcileSucceeded").await
     }
 
     /// Waits until the document of a path is as wanted.
-    pub(crate) async fn document_when(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    pub async fn document_when(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let what = format!("document {path}");
         let look = async || self.document(path).filter(|document| wanted(document));
         eventually(&what, SOON, look).await.unwrap_or_else(|error| {
@@ -172,13 +172,13 @@ impl Stage {
         })
     }
 
-    pub(crate) async fn document_gone(&self, path: &str) {
+    pub async fn document_gone(&self, path: &str) {
         let file = self.file(&format!("{path}.json"));
         eventually("the file is gone", SOON, async || (!file.exists()).then_some(())).await.unwrap();
     }
 }
 
-pub(crate) fn options(kubeconfig: &str, directory: &Workdir, flags: &[&str]) -> ServiceOptions {
+pub fn options(kubeconfig: &str, directory: &Workdir, flags: &[&str]) -> ServiceOptions {
     let mut options = ServiceOptions::new("listener", kubeconfig).args(flags.iter().copied());
     let definitions = directory.path().display().to_string();
     options = options.args(["--definitions-dir", &definitions, "--secret-namespaces", RELEASE]);
@@ -189,13 +189,13 @@ pub(crate) fn options(kubeconfig: &str, directory: &Workdir, flags: &[&str]) -> 
 }
 
 /// The token of an account with these rights.
-pub(crate) async fn reader(target: &ControlPlane, name: &str, rules: &str) -> String {
+pub async fn reader(target: &ControlPlane, name: &str, rules: &str) -> String {
     let setup = ServiceAccountSetup::new(name, "readers");
     setup.create_with(target, &Rbac::parse(rules).unwrap()).await.unwrap();
     target.token_for("readers", name, &[], DAY).await.unwrap()
 }
 
-pub(crate) fn reference(name: &str, key: Option<&str>) -> Value {
+pub fn reference(name: &str, key: Option<&str>) -> Value {
     let mut reference = json!({"name": name, "namespace": RELEASE});
     if let Some(key) = key {
         reference["key"] = key.into();
@@ -203,11 +203,11 @@ pub(crate) fn reference(name: &str, key: Option<&str>) -> Value {
     reference
 }
 
-pub(crate) fn condition<'a>(access: &'a ClusterAccess, r#type: &str) -> Option<&'a StandardCondition> {
+pub fn condition<'a>(access: &'a ClusterAccess, r#type: &str) -> Option<&'a StandardCondition> {
     find(&access.status.as_ref()?.conditions, r#type)
 }
 
 /// The message of `Ready`.
-pub(crate) fn message(access: &ClusterAccess) -> String {
+pub fn message(access: &ClusterAccess) -> String {
     condition(access, "Ready").unwrap_or_else(|| panic!("{} has no Ready", access.name_any())).message.clone()
 }

@@ -14,11 +14,11 @@ use crate::{
 
 /// What a browser keeps.
 #[derive(Clone, Default)]
-pub(crate) struct Jar(Vec<(String, String)>);
+pub struct Jar(Vec<(String, String)>);
 
 impl Jar {
     /// Takes over the cookies of an answer; those with an age of 0 go.
-    pub(crate) fn take(&mut self, answer: &RawAnswer) {
+    pub fn take(&mut self, answer: &RawAnswer) {
         for cookie in answer.values("set-cookie") {
             let (pair, attributes) = cookie.split_once(';').unwrap_or((cookie, ""));
             let (name, value) = pair.split_once('=').unwrap();
@@ -29,7 +29,7 @@ impl Jar {
         }
     }
 
-    pub(crate) fn header(&self) -> String {
+    pub fn header(&self) -> String {
         let pairs: Vec<_> = self.0.iter().map(|(name, value)| format!("{name}={value}")).collect();
         if pairs.is_empty() { String::new() } else { format!("cookie: {}\r\n", pairs.join("; ")) }
     }
@@ -51,7 +51,7 @@ fn consent(login: &LoginProvider, authorize: &str, person: &str) -> String {
 }
 
 /// A whole login. Gives the cookies and where the browser ends up.
-pub(crate) async fn sign_in(login: &LoginProvider, site: &Site, person: &str, next: &str) -> (Jar, String) {
+pub async fn sign_in(login: &LoginProvider, site: &Site, person: &str, next: &str) -> (Jar, String) {
     let mut jar = Jar::default();
     let begun = site.with("").get(&format!("/login?next={next}")).await;
     jar.take(&begun);
@@ -62,7 +62,7 @@ pub(crate) async fn sign_in(login: &LoginProvider, site: &Site, person: &str, ne
     (jar, to)
 }
 
-pub(crate) async fn csrf(site: &Site, jar: &Jar) -> String {
+pub async fn csrf(site: &Site, jar: &Jar) -> String {
     let me = site.with(&jar.header()).get("/api/me").await;
     assert_eq!(me.status, 200, "{}", me.text);
     me.json()["csrf"].as_str().unwrap().to_owned()

@@ -12,25 +12,25 @@ use tokio::{
 
 /// A request.
 #[derive(Clone, Debug)]
-pub(crate) struct Asked {
-    pub(crate) head: String,
-    pub(crate) body: String,
+pub struct Asked {
+    pub head: String,
+    pub body: String,
 }
 
 impl Asked {
     /// Path and query.
-    pub(crate) fn target(&self) -> &str {
+    pub fn target(&self) -> &str {
         self.head.split(' ').nth(1).unwrap_or_default()
     }
 
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+    pub fn header(&self, name: &str) -> Option<&str> {
         let mut lines = self.head.lines().filter_map(|line| line.split_once(':'));
         lines.find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
     }
 }
 
 /// Status, lines of headers, and body. `None` is no answer at all.
-pub(crate) type Answer = Option<(u16, String, Vec<u8>)>;
+pub type Answer = Option<(u16, String, Vec<u8>)>;
 
 struct Shared {
     answer: Box<dyn Fn(&Asked) -> Answer + Send + Sync>,
@@ -38,15 +38,15 @@ struct Shared {
 }
 
 /// The server. It ends when it is dropped.
-pub(crate) struct Outside {
-    pub(crate) url: String,
+pub struct Outside {
+    pub url: String,
     shared: Arc<Shared>,
     _serving: JoinSet<()>,
 }
 
 impl Outside {
     /// A server over plain HTTP.
-    pub(crate) async fn start(answer: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
+    pub async fn start(answer: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
         let (listener, shared) = begin(answer).await;
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (mut serving, served) = (JoinSet::new(), Arc::clone(&shared));
@@ -60,7 +60,7 @@ impl Outside {
     }
 
     /// A server over TLS, and the CA of its certificate.
-    pub(crate) async fn start_tls(
+    pub async fn start_tls(
         answer: impl Fn(&Asked) -> Answer + Send + Sync + 'static,
     ) -> (Self, String) {
         let SelfSigned { ca_pem, acceptor, .. } = SelfSigned::make().unwrap();
@@ -81,7 +81,7 @@ impl Outside {
         (Self { url, shared, _serving: serving }, ca_pem)
     }
 
-    pub(crate) fn asked(&self) -> Vec<Asked> {
+    pub fn asked(&self) -> Vec<Asked> {
         self.shared.asked.lock().clone()
     }
 }
@@ -120,6 +120,6 @@ fn whole(received: &[u8]) -> Option<Asked> {
 
 /// An answer of JSON.
 #[expect(clippy::unnecessary_wraps, reason = "what answers may also say nothing")]
-pub(crate) fn json(body: &serde_json::Value) -> Answer {
+pub fn json(body: &serde_json::Value) -> Answer {
     Some((200, "content-type: application/json\r\n".to_owned(), body.to_string().into_bytes()))
 }

@@ -25,8 +25,8 @@ use tokio::sync::OnceCell;
 
 use crate::site::Site;
 
-pub(crate) const SOON: Duration = Duration::from_secs(30);
-pub(crate) const RELEASE: &str = "portolan";
+pub const SOON: Duration = Duration::from_secs(30);
+pub const RELEASE: &str = "portolan";
 const CONTROLLER: &str = "system:serviceaccount:portolan:devportal";
 const POLICIES: &str = include_str!("../../charts/devportal/files/policies.yaml");
 const PERSONAS: &str = include_str!("../../charts/portal/files/personas.yaml");
@@ -38,7 +38,7 @@ const ROLES: [(&str, &str); 4] = [
     ("api-consumer", "api-consumers"),
 ];
 /// Each person, and his group.
-pub(crate) const PEOPLE: [(&str, &str); 6] = [
+pub const PEOPLE: [(&str, &str); 6] = [
     ("eng", "platform"),
     ("admin1", "api-admins"),
     ("owner1", "api-owners"),
@@ -48,18 +48,18 @@ pub(crate) const PEOPLE: [(&str, &str); 6] = [
 ];
 
 /// Everything that a portal needs.
-pub(crate) struct Stage {
-    pub(crate) plane: ControlPlane,
-    pub(crate) login: LoginProvider,
-    pub(crate) portal: Site,
-    pub(crate) kubeconfig: String,
+pub struct Stage {
+    pub plane: ControlPlane,
+    pub login: LoginProvider,
+    pub portal: Site,
+    pub kubeconfig: String,
     controller: ServiceProcess,
     _home: Workdir,
 }
 
 impl Stage {
     /// One that nobody shares.
-    pub(crate) async fn start(name: &str) -> Self {
+    pub async fn start(name: &str) -> Self {
         let home = Workdir::new("portal-stage").unwrap();
         let people: Vec<_> = PEOPLE.iter().map(|(name, group)| Person::new(name, &[group])).collect();
         let login = LoginProvider::start(&people).unwrap();
@@ -84,7 +84,7 @@ impl Stage {
     }
 
     /// The stage that all tests share.
-    pub(crate) async fn shared() -> &'static Self {
+    pub async fn shared() -> &'static Self {
         static SHARED: OnceCell<Stage> = OnceCell::const_new();
         let stage = SHARED.get_or_init(|| async { Box::pin(Self::start("portal")).await }).await;
         stage.controller.keep();
@@ -107,24 +107,24 @@ impl Stage {
         eventually("the policies are in effect", SOON, look).await.unwrap();
     }
 
-    pub(crate) fn client(&self) -> Client {
+    pub fn client(&self) -> Client {
         self.plane.client()
     }
 
     /// What a person has who uses kubectl with a token of the login provider.
-    pub(crate) async fn kubectl(&self, name: &str) -> Client {
+    pub async fn kubectl(&self, name: &str) -> Client {
         let text = self.plane.kubeconfig_for_token(&self.login.token(name), "default");
         kubeconfig::client(&text).await.unwrap()
     }
 
     /// A namespace with the toystore.
-    pub(crate) async fn toystore(&self, name: &str) -> Place<'_> {
+    pub async fn toystore(&self, name: &str) -> Place<'_> {
         let place = self.namespace(name).await;
         toystore::toystore(&self.client(), name).await.unwrap();
         place
     }
 
-    pub(crate) async fn namespace<'a>(&'a self, name: &str) -> Place<'a> {
+    pub async fn namespace<'a>(&'a self, name: &str) -> Place<'a> {
         let namespace: Namespace = serde_json::from_value(json!({"metadata": {"name": name}})).unwrap();
         let api: Api<Namespace> = Api::all(self.client());
         api.create(&PostParams::default(), &namespace).await.unwrap();
@@ -160,13 +160,13 @@ fn named(name: &str) -> kube::api::ObjectMeta {
 }
 
 /// A namespace of a test.
-pub(crate) struct Place<'a> {
-    pub(crate) stage: &'a Stage,
-    pub(crate) namespace: String,
+pub struct Place<'a> {
+    pub stage: &'a Stage,
+    pub namespace: String,
 }
 
 impl Place<'_> {
-    pub(crate) fn api<K>(&self) -> Api<K>
+    pub fn api<K>(&self) -> Api<K>
     where
         K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
     {
@@ -174,7 +174,7 @@ impl Place<'_> {
     }
 
     /// A product as the page sends it.
-    pub(crate) fn product(&self, name: &str, more: &Value) -> Value {
+    pub fn product(&self, name: &str, more: &Value) -> Value {
         let mut spec = json!({
             "displayName": name, "publishStatus": "Published",
             "targetRef": {"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": "toystore",
@@ -187,7 +187,7 @@ impl Place<'_> {
     }
 
     /// A product that `owner` creates in the portal, once the controller has found its plans.
-    pub(crate) async fn publish(&self, owner: &str, name: &str, more: &Value) {
+    pub async fn publish(&self, owner: &str, name: &str, more: &Value) {
         let made = self.stage.portal.by(&self.stage.login, owner);
         let answer = made.post("/api/kuadrant/apiproducts", &self.product(name, more)).await;
         assert_eq!(answer.status, 201, "{}", answer.text);
@@ -204,13 +204,13 @@ impl Place<'_> {
     }
 
     /// Asks for a key of the plan `gold`, and waits until the controller has seen the request. Gives its name.
-    pub(crate) async fn ask(&self, user: &str, product: &str) -> String {
+    pub async fn ask(&self, user: &str, product: &str) -> String {
         static ASKED: AtomicUsize = AtomicUsize::new(0);
         self.ask_as(user, product, &ASKED.fetch_add(1, Ordering::Relaxed).to_string()).await
     }
 
     /// The same with an id, from which the name follows.
-    pub(crate) async fn ask_as(&self, user: &str, product: &str, id: &str) -> String {
+    pub async fn ask_as(&self, user: &str, product: &str, id: &str) -> String {
         let body = json!({"apiProductName": product, "namespace": self.namespace, "planTier": "gold",
                           "useCase": "mobile app", "userEmail": format!("{user}@example.com")});
         let by = self.stage.portal.by(&self.stage.login, user);
@@ -231,23 +231,23 @@ impl Place<'_> {
     }
 
     /// Decides about a request in the portal.
-    pub(crate) async fn decide(&self, who: &str, key: &str, verb: &str, body: &Value) {
+    pub async fn decide(&self, who: &str, key: &str, verb: &str, body: &Value) {
         let by = self.stage.portal.by(&self.stage.login, who);
         let answer = by.post(&self.path(key, verb), body).await;
         assert_eq!((answer.status, &answer.json()), (200, &json!({"success": true})), "{}", answer.text);
     }
 
     /// The path of something that is done with a request.
-    pub(crate) fn path(&self, key: &str, verb: &str) -> String {
+    pub fn path(&self, key: &str, verb: &str) -> String {
         format!("/api/kuadrant/requests/{}/{key}/{verb}", self.namespace).trim_end_matches('/').to_owned()
     }
 
-    pub(crate) async fn secret(&self, key: &str) -> Option<Secret> {
+    pub async fn secret(&self, key: &str) -> Option<Secret> {
         self.api::<Secret>().get_opt(&secret_name(key)).await.unwrap()
     }
 
     /// The value of a key, as soon as there is one.
-    pub(crate) async fn value(&self, key: &str) -> String {
+    pub async fn value(&self, key: &str) -> String {
         let look = async || {
             let data = self.secret(key).await?.data?;
             String::from_utf8(data.get(SECRET_KEY)?.0.clone()).ok()
@@ -255,13 +255,13 @@ impl Place<'_> {
         eventually("the key", SOON, look).await.unwrap()
     }
 
-    pub(crate) async fn phase(&self, key: &str) -> Option<String> {
+    pub async fn phase(&self, key: &str) -> Option<String> {
         let status = self.api::<APIKey>().get(key).await.unwrap().status?;
         status.phase.and_then(|phase| serde_json::to_value(phase).ok()?.as_str().map(str::to_owned))
     }
 
     /// Reveals a key as its requester, as soon as the Secret and the right to read it are there.
-    pub(crate) async fn revealed(&self, who: &str, key: &str) -> String {
+    pub async fn revealed(&self, who: &str, key: &str) -> String {
         let by = self.stage.portal.by(&self.stage.login, who);
         let look = async || -> anyhow::Result<Option<String>> {
             let answer = by.get(&self.path(key, "secret")).await;

@@ -10,20 +10,20 @@ use portolan_testkit::{
 use serde_json::Value;
 
 /// Where the portal believes that browsers see it: something in front of it terminates TLS.
-pub(crate) const ORIGIN: &str = "https://portal.test";
+pub const ORIGIN: &str = "https://portal.test";
 /// A key for sessions, of 32 bytes.
-pub(crate) const SESSION_KEY: &str = "0123456789abcdef0123456789abcdef";
+pub const SESSION_KEY: &str = "0123456789abcdef0123456789abcdef";
 
 /// A running portal.
-pub(crate) struct Site {
-    pub(crate) port: u16,
-    pub(crate) service: ServiceProcess,
+pub struct Site {
+    pub port: u16,
+    pub service: ServiceProcess,
     _home: Workdir,
 }
 
 impl Site {
     /// Starts one with these flags besides the usual ones.
-    pub(crate) async fn start(kubeconfig: &str, login: Option<&LoginProvider>, more: &[&str]) -> Self {
+    pub async fn start(kubeconfig: &str, login: Option<&LoginProvider>, more: &[&str]) -> Self {
         let home = Workdir::new("portal-files").unwrap();
         let port = free_port().unwrap();
         let mut flags = vec![format!("--address=127.0.0.1:{port}"), "--plain-http".to_owned()];
@@ -47,16 +47,16 @@ impl Site {
     }
 
     /// Somebody who shows an ID token.
-    pub(crate) fn by(&self, login: &LoginProvider, name: &str) -> Caller<'_> {
+    pub fn by(&self, login: &LoginProvider, name: &str) -> Caller<'_> {
         self.bearer(&login.token(name))
     }
 
-    pub(crate) fn bearer(&self, token: &str) -> Caller<'_> {
+    pub fn bearer(&self, token: &str) -> Caller<'_> {
         Caller { site: self, headers: format!("authorization: Bearer {token}\r\n") }
     }
 
     /// Somebody who sends these header lines, or nobody in particular.
-    pub(crate) fn with(&self, headers: &str) -> Caller<'_> {
+    pub fn with(&self, headers: &str) -> Caller<'_> {
         Caller { site: self, headers: headers.to_owned() }
     }
 }
@@ -74,29 +74,29 @@ fn login_flags(login: &LoginProvider, home: &Workdir) -> Vec<String> {
 }
 
 /// Somebody who sends requests.
-pub(crate) struct Caller<'a> {
+pub struct Caller<'a> {
     site: &'a Site,
-    pub(crate) headers: String,
+    pub headers: String,
 }
 
 impl Caller<'_> {
-    pub(crate) async fn get(&self, path: &str) -> RawAnswer {
+    pub async fn get(&self, path: &str) -> RawAnswer {
         self.send("GET", path, None).await
     }
 
-    pub(crate) async fn post(&self, path: &str, body: &Value) -> RawAnswer {
+    pub async fn post(&self, path: &str, body: &Value) -> RawAnswer {
         self.send("POST", path, Some(body)).await
     }
 
-    pub(crate) async fn patch(&self, path: &str, body: &Value) -> RawAnswer {
+    pub async fn patch(&self, path: &str, body: &Value) -> RawAnswer {
         self.send("PATCH", path, Some(body)).await
     }
 
-    pub(crate) async fn delete(&self, path: &str) -> RawAnswer {
+    pub async fn delete(&self, path: &str) -> RawAnswer {
         self.send("DELETE", path, None).await
     }
 
-    pub(crate) async fn send(&self, method: &str, path: &str, body: Option<&Value>) -> RawAnswer {
+    pub async fn send(&self, method: &str, path: &str, body: Option<&Value>) -> RawAnswer {
         let kind = if body.is_some() { "content-type: application/json\r\n" } else { "" };
         let headers = format!("host: portal.test\r\n{}{kind}", self.headers);
         let body = body.map(Value::to_string).unwrap_or_default();
@@ -104,14 +104,14 @@ impl Caller<'_> {
     }
 
     /// Sends a form.
-    pub(crate) async fn form(&self, path: &str, form: &str) -> RawAnswer {
+    pub async fn form(&self, path: &str, form: &str) -> RawAnswer {
         let kind = "content-type: application/x-www-form-urlencoded\r\n";
         let headers = format!("host: portal.test\r\n{}{kind}", self.headers);
         raw::http(self.site.port, &format!("POST {path}"), &headers, form.as_bytes()).await.unwrap()
     }
 
     /// The names in a list, in its order.
-    pub(crate) async fn names(&self, path: &str) -> Vec<String> {
+    pub async fn names(&self, path: &str) -> Vec<String> {
         let answer = self.get(path).await;
         assert_eq!(answer.status, 200, "{path}: {}", answer.text);
         let items = answer.json()["items"].as_array().unwrap().clone();
@@ -119,7 +119,7 @@ impl Caller<'_> {
     }
 
     /// Asserts that a request is refused as a problem.
-    pub(crate) fn is_problem(answer: &RawAnswer, status: u16) {
+    pub fn is_problem(answer: &RawAnswer, status: u16) {
         assert_eq!(answer.status, status, "{}", answer.text);
         assert_eq!(answer.values("content-type"), ["application/problem+json"], "{}", answer.text);
         let problem = answer.json();

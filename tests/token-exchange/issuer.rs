@@ -1,49 +1,49 @@
 //! Issuers that the tests make, shaped like those of clouds, with every way to misbehave.
 
-pub(crate) use portolan_testkit::issuer::{Mood, now};
+pub use portolan_testkit::issuer::{Mood, now};
 use portolan_testkit::{forge::SigningKey, issuer::Issuer as Fake};
 use serde_json::{Value, json};
 
 use crate::support::AUDIENCE;
 
 /// An issuer of the exchange.
-pub(crate) struct Issuer {
+pub struct Issuer {
     fake: Fake,
-    pub(crate) url: String,
+    pub url: String,
 }
 
 impl Issuer {
-    pub(crate) async fn start(keys: &[&SigningKey]) -> Self {
+    pub async fn start(keys: &[&SigningKey]) -> Self {
         let fake = Fake::start(keys).await;
         let url = fake.url.clone();
         Self { fake, url }
     }
 
     /// An entry of `issuers:`.
-    pub(crate) fn entry(&self, more: &str) -> String {
+    pub fn entry(&self, more: &str) -> String {
         let Fake { url, port, .. } = &self.fake;
         format!("- {{issuer: '{url}', plain_http: true, allow_addresses: ['127.0.0.1:{port}']{more}}}\n")
     }
 
-    pub(crate) fn says_it_uses(&self, algorithms: &[&str]) {
+    pub fn says_it_uses(&self, algorithms: &[&str]) {
         self.fake.says_it_uses(algorithms);
     }
 
-    pub(crate) fn publish(&self, keys: &[&SigningKey]) {
+    pub fn publish(&self, keys: &[&SigningKey]) {
         self.fake.publish(keys);
     }
 
-    pub(crate) fn is(&self, mood: Mood) {
+    pub fn is(&self, mood: Mood) {
         self.fake.is(mood);
     }
 
     /// Number of requests for keys so far.
-    pub(crate) fn requests(&self) -> usize {
+    pub fn requests(&self) -> usize {
         self.fake.requests()
     }
 
     /// Claims as Google writes them for a service account: one audience as a text, a number as the subject.
-    pub(crate) fn google(&self, audience: &str) -> Value {
+    pub fn google(&self, audience: &str) -> Value {
         json!({
             "aud": audience, "azp": "104100000000000000001", "email": "app@project.iam.gserviceaccount.com",
             "email_verified": true, "exp": now() + 3599, "iat": now(), "iss": self.url,
@@ -52,7 +52,7 @@ impl Issuer {
     }
 
     /// Claims as Azure writes them for a managed identity: no `kubernetes.io`, ninety minutes at most.
-    pub(crate) fn azure(&self, audience: &str) -> Value {
+    pub fn azure(&self, audience: &str) -> Value {
         json!({
             "aud": audience, "iss": self.url, "iat": now() - 300, "nbf": now() - 300, "exp": now() + 5000,
             "aio": "E2ZgYDg", "appid": "6e740000-0000-0000-0000-000000000001", "appidacr": "2",
@@ -63,7 +63,7 @@ impl Issuer {
     }
 
     /// A good token for the exchange.
-    pub(crate) fn token(&self, key: &SigningKey, algorithm: &str) -> String {
+    pub fn token(&self, key: &SigningKey, algorithm: &str) -> String {
         key.token(algorithm, &self.google(AUDIENCE))
     }
 }

@@ -18,14 +18,14 @@ struct State {
 }
 
 /// A running service.
-pub(crate) struct Scripted {
-    pub(crate) url: String,
+pub struct Scripted {
+    pub url: String,
     state: Arc<Mutex<State>>,
     _serving: JoinSet<()>,
 }
 
 impl Scripted {
-    pub(crate) async fn start() -> Self {
+    pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let state = Arc::<Mutex<State>>::default();
@@ -39,19 +39,19 @@ impl Scripted {
     }
 
     /// From now on it gives this token, which ends in so many seconds.
-    pub(crate) fn gives(&self, token: &str, seconds: i64) {
+    pub fn gives(&self, token: &str, seconds: i64) {
         let end = jiff::Timestamp::from_second(now() + seconds).unwrap().to_string();
         let body = json!({"status": {"token": token, "expirationTimestamp": end}}).to_string();
         self.state.lock().answer = (200, body);
     }
 
     /// From now on it refuses.
-    pub(crate) fn refuses(&self, status: u16) {
+    pub fn refuses(&self, status: u16) {
         let body = json!({"name": "error", "id": "x", "message": "no matching binding found"}).to_string();
         self.state.lock().answer = (status, body);
     }
 
-    pub(crate) fn requests(&self) -> usize {
+    pub fn requests(&self) -> usize {
         self.state.lock().requests
     }
 }

@@ -22,22 +22,22 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 /// Five times what a step may take on a quiet machine.
-pub(crate) const SOON: Duration = Duration::from_secs(30);
+pub const SOON: Duration = Duration::from_secs(30);
 /// Whom a source must be for unless a test says otherwise: the default of the exchange.
-pub(crate) const AUDIENCE: &str = "portolan-token-exchange";
+pub const AUDIENCE: &str = "portolan-token-exchange";
 /// The namespace of the quick start, on the target cluster.
-pub(crate) const TARGET: &str = "smoke-tests";
+pub const TARGET: &str = "smoke-tests";
 const RELEASE: &str = "token-exchange";
 
 /// Sources come from `a`; tokens of `b` are given.
-pub(crate) struct World {
-    pub(crate) a: ControlPlane,
-    pub(crate) b: ControlPlane,
-    pub(crate) home: Workdir,
+pub struct World {
+    pub a: ControlPlane,
+    pub b: ControlPlane,
+    pub home: Workdir,
     kubeconfig: String,
 }
 
-pub(crate) async fn world() -> &'static World {
+pub async fn world() -> &'static World {
     static SHARED: OnceCell<World> = OnceCell::const_new();
     SHARED.get_or_init(|| async { Box::pin(World::start()).await }).await
 }
@@ -61,7 +61,7 @@ impl World {
     }
 
     /// An entry of `issuers:` for cluster `a`.
-    pub(crate) fn issuer_a(&self, more: &str) -> String {
+    pub fn issuer_a(&self, more: &str) -> String {
         let (url, dir) = (self.a.server_url(), self.home.path().display().to_string());
         format!(
             "- {{issuer: '{url}', api_server: '{url}', ca_cert: {dir}/a.crt, token_path: {dir}/a.token, \
@@ -70,37 +70,37 @@ impl World {
     }
 
     /// A configuration with cluster `a` as the issuer, for the target namespace.
-    pub(crate) fn config(&self, more: &str) -> String {
+    pub fn config(&self, more: &str) -> String {
         format!("issuers:\n{}namespaces: [{TARGET}]\n{more}", self.issuer_a(""))
     }
 
     /// Starts an exchange on `b` with the rights of its chart.
-    pub(crate) async fn exchange(&self, name: &str, config: &str) -> Exchange {
+    pub async fn exchange(&self, name: &str, config: &str) -> Exchange {
         self.exchange_with(name, config, &self.kubeconfig).await
     }
 
     /// As [`Self::exchange`], without waiting until it is ready.
-    pub(crate) async fn unready(&self, name: &str, config: &str) -> Exchange {
+    pub async fn unready(&self, name: &str, config: &str) -> Exchange {
         self.launch(name, config, &self.kubeconfig, (&["--plain-http".to_owned()], None)).await
     }
 
     /// As [`Self::exchange`], as somebody else.
-    pub(crate) async fn exchange_with(&self, name: &str, config: &str, kubeconfig: &str) -> Exchange {
+    pub async fn exchange_with(&self, name: &str, config: &str, kubeconfig: &str) -> Exchange {
         self.launch(name, config, kubeconfig, (&["--plain-http".to_owned()], Some(SOON))).await
     }
 
     /// As [`Self::exchange`], with these flags instead of plain HTTP.
-    pub(crate) async fn secure_exchange(&self, name: &str, config: &str, tls: &[String]) -> Exchange {
+    pub async fn secure_exchange(&self, name: &str, config: &str, tls: &[String]) -> Exchange {
         self.launch(name, config, &self.kubeconfig, (tls, Some(SOON))).await
     }
 
     /// The kubeconfig of the exchange's own account.
-    pub(crate) fn exchange_kubeconfig(&self) -> &str {
+    pub fn exchange_kubeconfig(&self) -> &str {
         &self.kubeconfig
     }
 
     /// A client of `b` with the rights of the exchange.
-    pub(crate) async fn stolen(&self) -> Client {
+    pub async fn stolen(&self) -> Client {
         kubeconfig::client(&self.kubeconfig).await.unwrap()
     }
 
@@ -127,23 +127,23 @@ impl World {
     }
 
     /// An account of `a`, and a token of it for the exchange.
-    pub(crate) async fn source(&self, name: &str) -> String {
+    pub async fn source(&self, name: &str) -> String {
         account(&self.a.client(), "default", name, &[]).await;
         self.a.token_for("default", name, &[AUDIENCE], 3600).await.unwrap()
     }
 
     /// An account of `b` with these annotations.
-    pub(crate) async fn target(&self, name: &str, annotations: &[(&str, &str)]) -> ServiceAccount {
+    pub async fn target(&self, name: &str, annotations: &[(&str, &str)]) -> ServiceAccount {
         account(&self.b.client(), TARGET, name, annotations).await
     }
 
     /// A binding to an account of `a`.
-    pub(crate) fn binding(&self, account: &str) -> String {
+    pub fn binding(&self, account: &str) -> String {
         binding(&self.a.server_url(), &format!("system:serviceaccount:default:{account}"), json!({}))
     }
 
     /// The user that a token stands for on `b`; `None` when it does not accept it.
-    pub(crate) async fn who(&self, token: &str) -> Option<String> {
+    pub async fn who(&self, token: &str) -> Option<String> {
         let client = self.client(token).await;
         let review =
             SelfSubjectReview { status: Some(SelfSubjectReviewStatus::default()), ..Default::default() };
@@ -153,20 +153,20 @@ impl World {
     }
 
     /// A client of `b` that presents a token.
-    pub(crate) async fn client(&self, token: &str) -> Client {
+    pub async fn client(&self, token: &str) -> Client {
         kubeconfig::client(&self.b.kubeconfig_for_token(token, TARGET)).await.unwrap()
     }
 }
 
 /// The text of an annotation.
-pub(crate) fn binding(issuer: &str, subject: &str, mut more: Value) -> String {
+pub fn binding(issuer: &str, subject: &str, mut more: Value) -> String {
     more["issuer"] = json!(issuer);
     more["subject"] = json!(subject);
     more.to_string()
 }
 
 /// An account with exactly these annotations.
-pub(crate) async fn account(
+pub async fn account(
     client: &Client,
     namespace: &str,
     name: &str,
@@ -185,7 +185,7 @@ pub(crate) async fn account(
     .await
 }
 
-pub(crate) async fn apply<K>(api: &Api<K>, object: &K) -> K
+pub async fn apply<K>(api: &Api<K>, object: &K) -> K
 where
     K: kube::Resource<DynamicType = ()>
         + Clone
@@ -197,28 +197,28 @@ where
 }
 
 /// A running exchange.
-pub(crate) struct Exchange {
-    pub(crate) process: ServiceProcess,
-    pub(crate) port: u16,
-    pub(crate) config: PathBuf,
+pub struct Exchange {
+    pub process: ServiceProcess,
+    pub port: u16,
+    pub config: PathBuf,
 }
 
 /// The answer.
 #[derive(Clone, Debug)]
-pub(crate) struct Answered {
-    pub(crate) status: u16,
-    pub(crate) headers: String,
-    pub(crate) text: String,
-    pub(crate) body: Value,
+pub struct Answered {
+    pub status: u16,
+    pub headers: String,
+    pub text: String,
+    pub body: Value,
 }
 
 impl Answered {
-    pub(crate) fn token(&self) -> &str {
+    pub fn token(&self) -> &str {
         self.body["status"]["token"].as_str().unwrap_or_default()
     }
 
     /// Status, name and message of a refusal.
-    pub(crate) fn rung(&self) -> (u16, &str, &str) {
+    pub fn rung(&self) -> (u16, &str, &str) {
         let text = |member: &str| self.body[member].as_str().unwrap_or_default();
         (self.status, text("name"), text("message"))
     }
@@ -226,32 +226,32 @@ impl Answered {
 
 impl Exchange {
     /// URL of the exchange.
-    pub(crate) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
     /// Asks for a token of an account in the target namespace.
-    pub(crate) async fn ask(&self, token: &str, account: &str) -> Answered {
+    pub async fn ask(&self, token: &str, account: &str) -> Answered {
         self.ask_in(token, TARGET, account).await
     }
 
-    pub(crate) async fn ask_in(&self, token: &str, namespace: &str, account: &str) -> Answered {
+    pub async fn ask_in(&self, token: &str, namespace: &str, account: &str) -> Answered {
         let body = json!({"namespace": namespace, "serviceAccountName": account}).to_string();
         let headers = format!("content-type: application/json\r\nauthorization: Bearer {token}\r\n");
         self.send("POST", "/exchangeToken", &headers, body.as_bytes()).await
     }
 
-    pub(crate) async fn send(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> Answered {
+    pub async fn send(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> Answered {
         http(self.port, method, path, headers, body).await
     }
 
     /// Everything that it has logged.
-    pub(crate) fn log(&self) -> String {
+    pub fn log(&self) -> String {
         self.process.log_tail(usize::MAX)
     }
 
     /// The lines of its audit about an account.
-    pub(crate) fn audit(&self, account: &str) -> Vec<Value> {
+    pub fn audit(&self, account: &str) -> Vec<Value> {
         // A line may come a moment after the answer that it is about.
         let start = std::time::Instant::now();
         loop {
@@ -267,14 +267,14 @@ impl Exchange {
     }
 
     /// Waits for an audit line about an account with this reason.
-    pub(crate) async fn reports(&self, account: &str, reason: &str) {
+    pub async fn reports(&self, account: &str, reason: &str) {
         let reported = async || self.audit(account).iter().any(|line| line["reason"] == reason).then_some(());
         eventually(&format!("{account} is refused for {reason}"), SOON, reported).await.unwrap();
     }
 }
 
 /// One request on a connection of its own.
-pub(crate) async fn http(port: u16, method: &str, path: &str, headers: &str, body: &[u8]) -> Answered {
+pub async fn http(port: u16, method: &str, path: &str, headers: &str, body: &[u8]) -> Answered {
     let headers = format!("host: x\r\n{headers}");
     let answer = raw::http(port, &format!("{method} {path}"), &headers, body).await.unwrap();
     Answered { status: answer.status, body: answer.json(), headers: answer.headers, text: answer.text }

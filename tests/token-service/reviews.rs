@@ -10,7 +10,7 @@ use crate::support::{Answered, Service, clusters, http, path, review_body};
 const BY_HOST: &str = "/apis/authentication.k8s.io/v1/tokenreviews";
 
 /// One service that these tests share.
-pub(crate) async fn service() -> &'static Service {
+pub async fn service() -> &'static Service {
     static SHARED: OnceCell<Service> = OnceCell::const_new();
     let start = || async {
         let clusters = clusters().await;

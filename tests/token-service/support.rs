@@ -20,29 +20,29 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 /// Five times what a step may take on a quiet machine.
-pub(crate) const SOON: Duration = Duration::from_secs(30);
+pub const SOON: Duration = Duration::from_secs(30);
 /// Issuer of nearly every cluster.
-pub(crate) const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
-pub(crate) const RELEASE: &str = "kube-federated-auth";
-pub(crate) const ALLOW: &str = "allow_addresses: [127.0.0.1]";
+pub const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
+pub const RELEASE: &str = "kube-federated-auth";
+pub const ALLOW: &str = "allow_addresses: [127.0.0.1]";
 
 /// Two clusters, `a` with an RSA key and `b` with an ES256 key, and what the service needs of them.
-pub(crate) struct Clusters {
-    pub(crate) a: ControlPlane,
-    pub(crate) b: ControlPlane,
-    pub(crate) home: Workdir,
-    pub(crate) kubeconfig: String,
-    pub(crate) ports: Ports,
+pub struct Clusters {
+    pub a: ControlPlane,
+    pub b: ControlPlane,
+    pub home: Workdir,
+    pub kubeconfig: String,
+    pub ports: Ports,
     tls: PathBuf,
 }
 
 /// Ports of the service on which the clusters ask it themselves.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Ports {
-    pub(crate) tls: u16,
+pub struct Ports {
+    pub tls: u16,
 }
 
-pub(crate) async fn clusters() -> &'static Clusters {
+pub async fn clusters() -> &'static Clusters {
     static SHARED: OnceCell<Clusters> = OnceCell::const_new();
     SHARED.get_or_init(|| async { Box::pin(Clusters::start()).await }).await
 }
@@ -68,7 +68,7 @@ impl Clusters {
     }
 
     /// One entry of `clusters:` for the cluster `plane`.
-    pub(crate) fn entry(&self, name: &str, plane: &str, more: &str) -> String {
+    pub fn entry(&self, name: &str, plane: &str, more: &str) -> String {
         let (url, dir) =
             (if plane == "a" { &self.a } else { &self.b }.server_url(), self.home.path().display());
         format!(
@@ -78,11 +78,11 @@ impl Clusters {
     }
 
     /// Starts a service with plain HTTP.
-    pub(crate) async fn service(&self, name: &str, config: &str) -> Service {
+    pub async fn service(&self, name: &str, config: &str) -> Service {
         self.service_with(name, config, &[]).await
     }
 
-    pub(crate) async fn service_with(&self, name: &str, config: &str, more: &[String]) -> Service {
+    pub async fn service_with(&self, name: &str, config: &str, more: &[String]) -> Service {
         let port = free_port().unwrap();
         let mut args = vec!["--plain-http".to_owned()];
         args.extend(more.iter().cloned());
@@ -90,12 +90,12 @@ impl Clusters {
     }
 
     /// Starts a service that keeps credentials in a Secret of cluster `a`, with the rights of its chart.
-    pub(crate) async fn service_at_home(&self, name: &str, config: &str) -> Service {
+    pub async fn service_at_home(&self, name: &str, config: &str) -> Service {
         self.service_as(name, config, &self.kubeconfig, RELEASE).await
     }
 
     /// As [`Self::service_at_home`], as somebody else in another namespace.
-    pub(crate) async fn service_as(
+    pub async fn service_as(
         &self,
         name: &str,
         config: &str,
@@ -107,14 +107,14 @@ impl Clusters {
     }
 
     /// Starts a service with TLS at the port that the clusters ask.
-    pub(crate) async fn tls_service(&self, config: &str) -> Service {
+    pub async fn tls_service(&self, config: &str) -> Service {
         let file = |name: &str| self.tls.with_file_name(name).display().to_string();
         let args = ["--tls-cert-file".into(), file("tls.crt"), "--tls-key-file".into(), file("tls.key")];
         self.start_service("tls", "", config, self.ports.tls, args.to_vec()).await
     }
 
     /// Starts a service with TLS as these flags say.
-    pub(crate) async fn secure_service(&self, name: &str, config: &str, tls: &[String]) -> Service {
+    pub async fn secure_service(&self, name: &str, config: &str, tls: &[String]) -> Service {
         self.start_service(name, "", config, free_port().unwrap(), tls.to_vec()).await
     }
 
@@ -140,37 +140,37 @@ impl Clusters {
 }
 
 /// A running service.
-pub(crate) struct Service {
-    pub(crate) process: ServiceProcess,
-    pub(crate) port: u16,
+pub struct Service {
+    pub process: ServiceProcess,
+    pub port: u16,
 }
 
 /// The answer.
 #[derive(Clone, Debug)]
-pub(crate) struct Answered {
-    pub(crate) status: u16,
-    pub(crate) headers: String,
-    pub(crate) body: Value,
+pub struct Answered {
+    pub status: u16,
+    pub headers: String,
+    pub body: Value,
 }
 
 impl Answered {
-    pub(crate) fn authenticated(&self) -> bool {
+    pub fn authenticated(&self) -> bool {
         self.body["status"]["authenticated"] == true
     }
 
-    pub(crate) fn error(&self) -> &str {
+    pub fn error(&self) -> &str {
         self.body["status"]["error"].as_str().unwrap_or_default()
     }
 }
 
 impl Service {
     /// Asks with JSON about a token of a cluster, by path.
-    pub(crate) async fn review(&self, cluster: &str, token: &str, audiences: &[&str]) -> Answered {
+    pub async fn review(&self, cluster: &str, token: &str, audiences: &[&str]) -> Answered {
         self.review_at(&path(cluster), "127.0.0.1", token, audiences).await
     }
 
     /// As [`Self::review`], asked again while the cluster itself does not answer in time: a busy machine.
-    pub(crate) async fn answered(&self, cluster: &str, token: &str, audiences: &[&str]) -> Answered {
+    pub async fn answered(&self, cluster: &str, token: &str, audiences: &[&str]) -> Answered {
         let answered = async || {
             let answer = self.review(cluster, token, audiences).await;
             ensure!(!answer.error().contains("could not be checked"), "{answer:?}");
@@ -179,7 +179,7 @@ impl Service {
         eventually("an answer of the cluster", SOON, answered).await.unwrap()
     }
 
-    pub(crate) async fn review_at(
+    pub async fn review_at(
         &self,
         path: &str,
         host: &str,
@@ -190,7 +190,7 @@ impl Service {
         self.send("POST", path, host, "content-type: application/json\r\n", body.as_bytes()).await
     }
 
-    pub(crate) async fn send(
+    pub async fn send(
         &self,
         method: &str,
         path: &str,
@@ -202,16 +202,16 @@ impl Service {
     }
 
     /// Everything that it has logged.
-    pub(crate) fn log(&self) -> String {
+    pub fn log(&self) -> String {
         self.process.log_tail(usize::MAX)
     }
 }
 
-pub(crate) fn path(cluster: &str) -> String {
+pub fn path(cluster: &str) -> String {
     format!("/clusters/{cluster}/apis/authentication.k8s.io/v1/tokenreviews")
 }
 
-pub(crate) fn review_body(token: &str, audiences: &[&str]) -> Value {
+pub fn review_body(token: &str, audiences: &[&str]) -> Value {
     json!({
         "apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview",
         "spec": {"token": token, "audiences": audiences},
@@ -219,7 +219,7 @@ pub(crate) fn review_body(token: &str, audiences: &[&str]) -> Value {
 }
 
 /// One request on a connection of its own.
-pub(crate) async fn http(
+pub async fn http(
     port: u16,
     method: &str,
     path: &str,
@@ -255,7 +255,7 @@ async fn plane(name: &str, home: &Workdir, ports: Ports, foreign: &str, version:
 }
 
 /// The account `fed/reader` with the rights of docs/token-service.md, and `default/app`.
-pub(crate) async fn prepare(plane: &ControlPlane) {
+pub async fn prepare(plane: &ControlPlane) {
     let client = plane.client();
     create::<k8s_openapi::api::core::v1::Namespace>(
         &Api::all(client.clone()),
@@ -280,7 +280,7 @@ pub(crate) async fn prepare(plane: &ControlPlane) {
     create::<RoleBinding>(&Api::namespaced(client, "fed"), binding).await;
 }
 
-pub(crate) async fn account(client: &Client, namespace: &str, name: &str) {
+pub async fn account(client: &Client, namespace: &str, name: &str) {
     create::<ServiceAccount>(
         &Api::namespaced(client.clone(), namespace),
         json!({"metadata": {"name": name}}),
@@ -289,7 +289,7 @@ pub(crate) async fn account(client: &Client, namespace: &str, name: &str) {
 }
 
 /// A pod that never runs, for tokens that are bound to it.
-pub(crate) async fn pod(client: &Client, name: &str) -> Pod {
+pub async fn pod(client: &Client, name: &str) -> Pod {
     let pod = json!({"metadata": {"name": name}, "spec": {"serviceAccountName": "app",
         "containers": [{"name": "c", "image": "none"}]}});
     create(&Api::namespaced(client.clone(), "default"), pod).await

@@ -13,14 +13,14 @@ use crate::workspace;
 /// Arguments of the verb: `cargo xtask bench --help` lists them.
 #[derive(clap::Args)]
 #[command(disable_help_flag = true)]
-pub(crate) struct Args {
+pub struct Args {
     /// The service, and what the benches take beside it
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<OsString>,
 }
 
 /// Builds the benches, and becomes them.
-pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+pub fn run(args: &Args) -> Result<ExitCode> {
     let metadata = workspace::members()?;
     let built = Command::new("cargo")
         .args(["build", "--profile", "ci", "--package", "xtask", "--package", "xtask-bench"])

@@ -60,7 +60,7 @@ const CHARTS: [Chart; 8] = [
 
 /// Arguments of the verb.
 #[derive(clap::Args)]
-pub(crate) struct Args {
+pub struct Args {
     /// Directory to write to: one directory for each chart, or with --chart this one itself
     #[arg(long, value_name = "DIR")]
     plain: PathBuf,
@@ -79,7 +79,7 @@ pub(crate) struct Args {
 }
 
 /// Runs the verb.
-pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+pub fn run(args: &Args) -> Result<ExitCode> {
     let chosen = chosen(args.chart.as_deref())?;
     let root = workspace::root()?;
     let helm = helm()?;

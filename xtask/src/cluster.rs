@@ -21,7 +21,7 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::{Context as _, Result, bail, ensure};
 use portolan_testkit::{binaries, node::NodeBinaries};
 
-pub(crate) use self::needs::lacking;
+pub use self::needs::lacking;
 use self::{
     home::Home,
     node::NodeArgs,
@@ -49,7 +49,7 @@ const SERVICES: [&str; 8] = [
 
 /// Arguments of the verb.
 #[derive(clap::Args)]
-pub(crate) struct Args {
+pub struct Args {
     #[command(subcommand)]
     verb: Verb,
 }
@@ -101,7 +101,7 @@ fn hosts() -> Vec<String> {
 }
 
 /// Runs the verb.
-pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+pub fn run(args: &Args) -> Result<ExitCode> {
     match &args.verb {
         Verb::Up(up) => self::up(up),
         Verb::Down(down) => self::down(down),

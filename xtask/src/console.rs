@@ -39,7 +39,7 @@ const BUNDLE: &str = "dist";
 
 /// Arguments of the verb.
 #[derive(clap::Args)]
-pub(crate) struct Args {
+pub struct Args {
     /// Write nothing; name the files that differ and fail if there are any
     #[arg(long)]
     check: bool,
@@ -48,7 +48,7 @@ pub(crate) struct Args {
 type Files = BTreeMap<String, Vec<u8>>;
 
 /// Runs the verb.
-pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+pub fn run(args: &Args) -> Result<ExitCode> {
     let root = workspace::root()?;
     let mut is_current = true;
     for console in &CONSOLES {
@@ -80,7 +80,7 @@ fn write(folder: &Path, wanted: &Files) -> Result<()> {
 
 /// Lists the files that are not what the sources make, with the cure, and styles with figures of their own. The first
 /// is left out where there is no npm.
-pub(crate) fn problems(root: &Path) -> Result<Vec<String>> {
+pub fn problems(root: &Path) -> Result<Vec<String>> {
     let mut found = Vec::new();
     for console in &CONSOLES {
         found.extend(console.literals(root)?);

@@ -55,7 +55,7 @@ const NAMESPACES: [&str; 6] = ["--user", "--map-root-user", "--net", "--mount", 
 const IN_NAMESPACES: &str = "ip link set lo up && mount --bind /etc/hosts /etc/hosts";
 
 /// Runs the verb.
-pub(crate) fn run() -> Result<ExitCode> {
+pub fn run() -> Result<ExitCode> {
     let missing: Vec<_> = PROGRAMS.iter().filter(|program| !on_path(program.name)).collect();
     let installed = install(&missing);
     let root = workspace::root()?;

@@ -45,7 +45,7 @@ const NOT_INSTALLED: u8 = 64;
 
 /// Arguments of the verb.
 #[derive(clap::Args)]
-pub(crate) struct Args {
+pub struct Args {
     /// Images to build; none for all
     #[arg(value_name = "NAME", value_parser = NAMES)]
     names: Vec<String>,
@@ -61,7 +61,7 @@ pub(crate) struct Args {
 }
 
 /// Runs the verb.
-pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+pub fn run(args: &Args) -> Result<ExitCode> {
     if !buildah::is_installed() {
         output::problem("there is no buildah: apt-get install buildah");
         return Ok(ExitCode::from(NOT_INSTALLED));
@@ -92,7 +92,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 }
 
 /// Builds the images of all services from binaries that are there.
-pub(crate) fn build(binaries: &Path, output: &Path) -> Result<()> {
+pub fn build(binaries: &Path, output: &Path) -> Result<()> {
     let args = Args {
         names: Vec::new(),
         output: Some(output.to_owned()),
@@ -104,7 +104,7 @@ pub(crate) fn build(binaries: &Path, output: &Path) -> Result<()> {
 }
 
 /// Builds an image of one static program and nothing else.
-pub(crate) fn of_one_program(program: &Path, tag: &str, archive: &Path) -> Result<()> {
+pub fn of_one_program(program: &Path, tag: &str, archive: &Path) -> Result<()> {
     Buildah::new()?.of_one_program(program, tag, archive)
 }
 

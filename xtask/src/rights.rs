@@ -29,7 +29,7 @@ const EXPLAINED: &str = "tests/unused-rights.toml";
 
 /// Arguments of the verb.
 #[derive(clap::Args)]
-pub(crate) struct Args {
+pub struct Args {
     /// Directory of the audit logs of a run with `PORTOLAN_AUDIT_LOGS=DIR`
     #[arg(value_name = "DIR")]
     logs: PathBuf,
@@ -39,7 +39,7 @@ pub(crate) struct Args {
 }
 
 /// Runs the verb.
-pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+pub fn run(args: &Args) -> Result<ExitCode> {
     let root = workspace::root()?;
     let text = fs::read_to_string(root.join(EXPLAINED)).context(EXPLAINED)?;
     let explained: BTreeMap<String, String> = toml::from_str(&text).context(EXPLAINED)?;

@@ -10,15 +10,15 @@ use crate::output;
 
 /// Number of a stage's parts by result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
-    pub(crate) passed: usize,
-    pub(crate) failed: usize,
-    pub(crate) skipped: usize,
+pub struct Counts {
+    pub passed: usize,
+    pub failed: usize,
+    pub skipped: usize,
 }
 
 impl Counts {
     /// A stage that counts as one.
-    pub(crate) fn one(passed: bool) -> Self {
+    pub fn one(passed: bool) -> Self {
         Self { passed: usize::from(passed), failed: usize::from(!passed), skipped: 0 }
     }
 
@@ -43,21 +43,21 @@ struct Row {
 }
 
 /// The stages so far.
-pub(crate) struct Stages {
+pub struct Stages {
     rows: Vec<Row>,
     file: PathBuf,
 }
 
 impl Stages {
     /// No stage yet; what a former run wrote to `file` is gone.
-    pub(crate) fn new(file: PathBuf) -> Result<Self> {
+    pub fn new(file: PathBuf) -> Result<Self> {
         let stages = Self { rows: Vec::new(), file };
         stages.write()?;
         Ok(stages)
     }
 
     /// Runs a stage to its end. `false` when a part of it failed.
-    pub(crate) fn run(&mut self, name: &'static str, work: impl FnOnce() -> Result<Counts>) -> Result<bool> {
+    pub fn run(&mut self, name: &'static str, work: impl FnOnce() -> Result<Counts>) -> Result<bool> {
         output::line(format_args!("==> {name}"));
         self.rows.push(Row { name, status: "running", seconds: 0.0, counts: Counts::default() });
         self.write()?;
@@ -75,7 +75,7 @@ impl Stages {
     }
 
     /// Records a stage that cannot run.
-    pub(crate) fn skip(&mut self, name: &'static str, why: &str) -> Result<()> {
+    pub fn skip(&mut self, name: &'static str, why: &str) -> Result<()> {
         output::line(format_args!("==> {name} not run: {why}"));
         let counts = Counts { skipped: 1, ..Counts::default() };
         self.rows.push(Row { name, status: "not run", seconds: 0.0, counts });
@@ -83,7 +83,7 @@ impl Stages {
     }
 
     /// The sum over all stages.
-    pub(crate) fn total(&self) -> Counts {
+    pub fn total(&self) -> Counts {
         let mut total = Counts::default();
         self.rows.iter().for_each(|row| total.add(row.counts));
         total

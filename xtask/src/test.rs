@@ -29,7 +29,7 @@ const ALLOWED_SKIPS: &str = ".ci/allowed-skips";
 
 /// Arguments of the verb.
 #[derive(clap::Args)]
-pub(crate) struct Args {
+pub struct Args {
     /// Services whose part is run (a name such as `konnector`); none for everything
     #[arg(value_name = "SERVICE")]
     services: Vec<String>,
@@ -39,7 +39,7 @@ pub(crate) struct Args {
 }
 
 /// Runs the verb.
-pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+pub fn run(args: &Args) -> Result<ExitCode> {
     let metadata = workspace::members()?;
     let root = metadata.workspace_root.as_std_path();
     let allowed = allowed_skips(root)?;

@@ -2,7 +2,7 @@
 //!
 //! Each check answers with the things that are wrong, as sentences that say the cure.
 
-pub(crate) mod built;
+pub mod built;
 mod chart_alerts;
 mod chart_metrics;
 mod chart_values;
@@ -60,7 +60,7 @@ const CHECKS: [(&str, Check); 16] = [
 ];
 
 /// Runs the verb.
-pub(crate) fn run() -> Result<ExitCode> {
+pub fn run() -> Result<ExitCode> {
     let graph = workspace::graph()?;
     let root = graph.workspace_root.clone().into_std_path_buf();
     let policy = Policy::load(&root)?;

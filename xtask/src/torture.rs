@@ -35,7 +35,7 @@ const PHASE: Duration = Duration::from_secs(20);
 
 /// Arguments of the verb.
 #[derive(clap::Args)]
-pub(crate) struct Args {
+pub struct Args {
     /// Seconds for which steps are taken
     #[arg(long, default_value_t = 60)]
     seconds: u64,
@@ -56,7 +56,7 @@ pub(crate) struct Args {
 }
 
 /// Runs the verb.
-pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+pub fn run(args: &Args) -> Result<ExitCode> {
     let binaries = Binaries::build(&["konnector", "provider"], Profile::Ci)?;
     let seed = args.seed.unwrap_or_else(|| u64::from(rand::rng().random::<u32>()));
     block_on(async {

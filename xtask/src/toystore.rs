@@ -20,28 +20,28 @@ use serde_json::json;
 use crate::clusters::SOON;
 
 /// The people: who owns the product, and who asks for a key.
-pub(crate) const OWNER: &str = "olivia";
-pub(crate) const CONSUMER: &str = "carl";
-pub(crate) const NAMESPACE: &str = "toystore";
-pub(crate) const PRODUCT: &str = "toystore-api";
-pub(crate) const KEY: &str = "carl-toystore";
+pub const OWNER: &str = "olivia";
+pub const CONSUMER: &str = "carl";
+pub const NAMESPACE: &str = "toystore";
+pub const PRODUCT: &str = "toystore-api";
+pub const KEY: &str = "carl-toystore";
 const ROLE: &str = "toystore-people";
 
 /// A person, as the API server knows them.
-pub(crate) struct Person {
-    pub(crate) user: String,
-    pub(crate) client: Client,
+pub struct Person {
+    pub user: String,
+    pub client: Client,
 }
 
 /// The people of the toystore.
-pub(crate) struct People {
-    pub(crate) owner: Person,
-    pub(crate) consumer: Person,
+pub struct People {
+    pub owner: Person,
+    pub consumer: Person,
 }
 
 /// Creates a namespace with a route, plans and authentication, and gives a group the rights of people who offer and use
 /// APIs.
-pub(crate) async fn prepare(admin: &Client, group: &str) -> Result<()> {
+pub async fn prepare(admin: &Client, group: &str) -> Result<()> {
     let namespace: Namespace = serde_json::from_value(json!({"metadata": {"name": NAMESPACE}}))?;
     Api::all(admin.clone()).create(&PostParams::default(), &namespace).await?;
     toystore::install(admin).await?;
@@ -65,7 +65,7 @@ pub(crate) async fn prepare(admin: &Client, group: &str) -> Result<()> {
 }
 
 /// Creates a product, and waits until its plans and its authentication are discovered.
-pub(crate) async fn product(people: &People) -> Result<String> {
+pub async fn product(people: &People) -> Result<String> {
     let product: APIProduct = serde_json::from_value(json!({
         "metadata": {"name": PRODUCT, "annotations": {"backstage.io/owner": people.owner.user}},
         "spec": {
@@ -90,7 +90,7 @@ pub(crate) async fn product(people: &People) -> Result<String> {
 }
 
 /// Asks for a key, and approves it.
-pub(crate) async fn key(people: &People) -> Result<String> {
+pub async fn key(people: &People) -> Result<String> {
     let request: APIKey = serde_json::from_value(json!({
         "metadata": {"name": KEY},
         "spec": {
@@ -115,7 +115,7 @@ pub(crate) async fn key(people: &People) -> Result<String> {
 }
 
 /// Reads the key as who asked for it, which who approved it may not.
-pub(crate) async fn reveal(people: &People) -> Result<String> {
+pub async fn reveal(people: &People) -> Result<String> {
     let name = secret_name(KEY);
     let mine: Api<Secret> = Api::namespaced(people.consumer.client.clone(), NAMESPACE);
     // The right is given after the Secret is made.

@@ -42,7 +42,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Arguments of the verb.
 #[derive(clap::Args)]
-pub(crate) struct Args {
+pub struct Args {
     /// End after the walk-through instead of running until Ctrl-C
     #[arg(long)]
     once: bool,
@@ -54,7 +54,7 @@ pub(crate) struct Args {
 }
 
 /// Runs the verb.
-pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+pub fn run(args: &Args) -> Result<ExitCode> {
     let binaries = Binaries::build(&SERVICES, Profile::Ci)?;
     block_on(live(args, binaries))
 }

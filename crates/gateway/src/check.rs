@@ -7,6 +7,7 @@ use portolan_runtime::{
     metrics::Metrics,
     tasks::Tasks,
     telemetry::ErrorChain,
+    traces,
 };
 use tokio::time::timeout;
 
@@ -49,6 +50,7 @@ async fn checks(service: &ServiceArgs) -> Vec<Check> {
             "persisted-documents",
         ));
     }
+    all.extend(traces::check(&service.traces, "docs/gateway.md#traces").await);
     if let Ok(mut listing) = found {
         let (interner, metrics) = (Interner::default(), GatewayMetrics::register(&Metrics::new("gateway")));
         for (name, listed) in std::mem::take(&mut listing.documents) {

@@ -17,7 +17,10 @@ use portolan_runtime::{
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
 
 use crate::{
     error::{Code, GraphError},
@@ -27,6 +30,8 @@ use crate::{
 
 /// Lifetime of a proof. It protects the schema only: the API server decides each read and write.
 const PROVEN: Duration = Duration::from_secs(30);
+/// Time for which a caller is an acquaintance: its proof may be too old, but it was accepted.
+const ACQUAINTED: Duration = Duration::from_secs(600);
 /// Lifetime of a refusal.
 const REFUSED: Duration = Duration::from_secs(10);
 /// Maximum number of remembered tokens.
@@ -78,10 +83,16 @@ enum Verdict {
     Refused,
 }
 
+#[derive(Clone, Debug)]
+struct Proven {
+    caller: Caller,
+    at: Instant,
+}
+
 /// The callers of one cluster. No token is stored: keyed hashes tell them apart.
 #[derive(Debug)]
 pub struct Callers {
-    proven: Cache<u128, Caller>,
+    proven: Cache<u128, Proven>,
     refused: Cache<u128, ()>,
     hashes: KeyedHash,
     /// Index of the review that the cluster supports.
@@ -97,7 +108,7 @@ impl Callers {
     /// No callers yet; each may have `in_flight` requests in progress.
     pub fn new(in_flight: usize) -> Self {
         Self {
-            proven: Cache::builder().max_capacity(MAX_TOKENS).time_to_live(PROVEN).build(),
+            proven: Cache::builder().max_capacity(MAX_TOKENS).time_to_live(ACQUAINTED).build(),
             refused: Cache::builder().max_capacity(MAX_TOKENS).time_to_live(REFUSED).build(),
             hashes: KeyedHash::default(),
             question: AtomicU8::new(0),
@@ -138,10 +149,17 @@ impl Callers {
     /// Returns what the cluster has said about a token lately.
     pub async fn remembered(&self, token: &SecretString) -> Option<Result<Caller, GraphError>> {
         let key = self.key(token.expose_secret());
-        if let Some(caller) = self.proven.get(&key).await {
-            return Some(Ok(caller));
+        if let Some(proven) = self.proven.get(&key).await
+            && proven.at.elapsed() < PROVEN
+        {
+            return Some(Ok(proven.caller));
         }
         self.refused.contains_key(&key).then(|| Err(refusal()))
+    }
+
+    /// Returns the caller that had this token when it was last accepted. It has to be proven before anything is answered.
+    pub async fn acquaintance(&self, token: &SecretString) -> Option<Caller> {
+        self.proven.get(&self.key(token.expose_secret())).await.map(|proven| proven.caller)
     }
 
     /// Reviews a token anew, whatever is remembered of it.
@@ -160,7 +178,8 @@ impl Callers {
     ) -> Result<Caller, GraphError> {
         match self.ask(upstream, authorization, key).await? {
             Verdict::Known(caller) => {
-                self.proven.insert(key, caller.clone()).await;
+                let proven = Proven { caller: caller.clone(), at: Instant::now() };
+                self.proven.insert(key, proven).await;
                 Ok(caller)
             }
             Verdict::Refused => {

@@ -5,12 +5,13 @@
 //! does not take spans, they are lost.
 
 mod collector;
+mod queue;
 mod span;
 
 use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
-use http::{HeaderMap, Uri};
+use http::{HeaderMap, HeaderValue, Uri, header};
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig as _, WithHttpConfig as _};
 use opentelemetry_sdk::{
@@ -19,11 +20,16 @@ use opentelemetry_sdk::{
 };
 use tracing::debug;
 
-use self::collector::{Collector, Counted};
 pub use self::span::{Parent, Span, call};
+use self::{
+    collector::{Collector, Counted},
+    queue::{Bounded, Waiting},
+};
 use crate::{
+    check::Check,
     fetch::{AddressPolicy, FetchError, FetchSettings, Fetcher, NamedAddress},
     process::{Misconfigured, Process, misconfigured},
+    telemetry::ErrorChain,
 };
 
 /// Number of spans that may wait.
@@ -97,12 +103,32 @@ impl Traces {
     }
 }
 
-fn provider(
-    service: &str,
-    endpoint: &Uri,
-    args: &TraceArgs,
-    process: &Process,
-) -> Result<SdkTracerProvider, TracesError> {
+/// Checks that a collector, if one is named, takes an empty request.
+pub async fn check(args: &TraceArgs, docs: &str) -> Option<Check> {
+    let endpoint = args.otlp_endpoint.as_ref()?;
+    let cure = "look at --otlp-endpoint, which is the address of OTLP over HTTP (usually port 4318), and at --otlp-ca-file";
+    let told = match fetcher(args) {
+        Ok(fetcher) => takes_spans(&fetcher, endpoint).await,
+        Err(error) => Err(ErrorChain(&error).to_string()),
+    };
+    Some(Check::new(format!("collector of traces {endpoint}"), told, cure, docs))
+}
+
+async fn takes_spans(fetcher: &Fetcher, endpoint: &Uri) -> Result<String, String> {
+    let url = destination(endpoint).parse().map_err(|error| format!("{error}"))?;
+    let protobuf = HeaderValue::from_static("application/x-protobuf");
+    let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, protobuf)]);
+    // An ExportTraceServiceRequest without a span is a message of no bytes.
+    let answer = fetcher.post(&url, headers, Vec::new()).await;
+    let status = answer.map_err(|error| ErrorChain(&error).to_string())?.status;
+    if status.is_success() { Ok("takes spans".to_owned()) } else { Err(format!("answers {status}")) }
+}
+
+fn destination(endpoint: &Uri) -> String {
+    format!("{}/v1/traces", endpoint.to_string().trim_end_matches('/'))
+}
+
+fn fetcher(args: &TraceArgs) -> Result<Fetcher, TracesError> {
     let read =
         |path: &PathBuf| std::fs::read(path).map_err(|error| TracesError::Authorities(path.clone(), error));
     let settings = FetchSettings {
@@ -112,12 +138,20 @@ fn provider(
         plain_http: true,
         ..FetchSettings::default()
     };
-    let fetcher = Fetcher::new(&settings).map_err(TracesError::Certificates)?;
+    Fetcher::new(&settings).map_err(TracesError::Certificates)
+}
+
+fn provider(
+    service: &str,
+    endpoint: &Uri,
+    args: &TraceArgs,
+    process: &Process,
+) -> Result<SdkTracerProvider, TracesError> {
     let exporter = SpanExporter::builder()
         .with_http()
-        .with_http_client(Collector::new(fetcher))
+        .with_http_client(Collector::new(fetcher(args)?))
         .with_protocol(Protocol::HttpBinary)
-        .with_endpoint(format!("{}/v1/traces", endpoint.to_string().trim_end_matches('/')))
+        .with_endpoint(destination(endpoint))
         .build()
         .map_err(TracesError::Exporter)?;
     let spans = process.metrics.counters(
@@ -130,8 +164,10 @@ fn provider(
         .with_max_export_batch_size(QUEUE / 4)
         .with_scheduled_delay(SEND_EVERY)
         .build();
-    let processor =
-        BatchSpanProcessor::builder(Counted::new(exporter, spans)).with_batch_config(batches).build();
+    let waiting = Waiting::default();
+    let exporter = Counted::new(exporter, Waiting::clone(&waiting), spans.clone());
+    let processor = BatchSpanProcessor::builder(exporter).with_batch_config(batches).build();
+    let processor = Bounded::new(processor, QUEUE, waiting, spans);
     let resource = Resource::builder()
         .with_service_name(format!("portolan-{service}"))
         .with_attribute(opentelemetry::KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))

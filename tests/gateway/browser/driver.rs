@@ -18,14 +18,14 @@ const MAX_TABS: usize = 60;
 const REFUSALS: [&str; 2] = ["/graphql - Failed to load", "/api/clusters - Failed to load"];
 
 /// A gateway over TLS.
-pub(crate) struct Site {
-    pub(crate) gateway: Gateway,
+pub struct Site {
+    pub gateway: Gateway,
     /// The hash of its public key, by which the browser trusts it.
     key: String,
 }
 
 impl Site {
-    pub(crate) async fn start(name: &str, world: &World) -> Self {
+    pub async fn start(name: &str, world: &World) -> Self {
         let home = Workdir::new(&format!("tls-{name}")).unwrap();
         let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
         let key = home.write_private("tls.key", &made.signing_key.serialize_pem()).unwrap();
@@ -36,13 +36,13 @@ impl Site {
         Self { gateway, key: BASE64_STANDARD.encode(digest(&SHA256, &public)) }
     }
 
-    pub(crate) fn url(&self, path: &str) -> String {
+    pub fn url(&self, path: &str) -> String {
         format!("https://127.0.0.1:{}{path}", self.gateway.port)
     }
 }
 
 /// Runs a test in a browser of its own that trusts the gateway. False where there is none.
-pub(crate) async fn browse(name: &str, site: &Site, test: impl AsyncFnOnce(&Browser)) -> bool {
+pub async fn browse(name: &str, site: &Site, test: impl AsyncFnOnce(&Browser)) -> bool {
     let flags =
         [format!("--ignore-certificate-errors-spki-list={}", site.key), "--window-size=1440,900".to_owned()];
     let pages = Pages { origin: &site.url(""), flags: &flags, refusals: &REFUSALS };
@@ -50,19 +50,19 @@ pub(crate) async fn browse(name: &str, site: &Site, test: impl AsyncFnOnce(&Brow
 }
 
 impl Browser {
-    pub(crate) async fn open(&self, url: &str) {
+    pub async fn open(&self, url: &str) {
         self.client.goto(url).await.unwrap();
     }
 
     /// Waits until the page shows a text, editors included.
-    pub(crate) async fn shows(&self, text: &str) {
+    pub async fn shows(&self, text: &str) {
         let all = "[document.body.innerText, ...[...document.querySelectorAll('.editor')]\
                    .map((one) => one.shadowRoot.querySelector('.cm-content').innerText)].join('\\n')";
         self.until(&format!("({all}).includes({})", json!(text))).await;
     }
 
     /// Presses keys one after another, while `held` are down.
-    pub(crate) async fn press(&self, held: &[Key], keys: &[char]) {
+    pub async fn press(&self, held: &[Key], keys: &[char]) {
         let held = held.iter().map(|key| char::from(*key));
         let mut actions = KeyActions::new("keyboard".to_owned());
         for value in held.clone() {
@@ -77,17 +77,17 @@ impl Browser {
         self.client.perform_actions(actions).await.unwrap();
     }
 
-    pub(crate) async fn tap(&self, key: Key) {
+    pub async fn tap(&self, key: Key) {
         self.press(&[], &[char::from(key)]).await;
     }
 
     /// Types a text where the focus is.
-    pub(crate) async fn write(&self, text: &str) {
+    pub async fn write(&self, text: &str) {
         self.press(&[], &text.chars().collect::<Vec<_>>()).await;
     }
 
     /// Goes on with Tab until an element has the focus, by its label or its text.
-    pub(crate) async fn tab_to(&self, label: &str) {
+    pub async fn tab_to(&self, label: &str) {
         let focused = "(() => { let here = document.activeElement; \
                        while (here?.shadowRoot?.activeElement) here = here.shadowRoot.activeElement; \
                        return here.getAttribute('aria-label') || here.labels?.[0]?.innerText || here.innerText; })()";
@@ -101,7 +101,7 @@ impl Browser {
     }
 
     /// Replaces the text of an editor, as somebody who types does.
-    pub(crate) async fn edit(&self, label: &str, text: &str) {
+    pub async fn edit(&self, label: &str, text: &str) {
         let focus = format!(
             "[...document.querySelectorAll('.editor')].map((one) => one.shadowRoot.querySelector('.cm-content'))\
              .find((one) => one.getAttribute('aria-label') === {}).focus()",

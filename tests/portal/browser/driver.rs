@@ -7,15 +7,15 @@ use serde_json::{Value, json};
 use super::chromium::{self, Browser, Pages};
 use crate::{scene::SOON, site::Site};
 
-pub(crate) const THEMES: [&str; 2] = ["light", "dark"];
+pub const THEMES: [&str; 2] = ["light", "dark"];
 
 /// Runs a test in a browser of its own. False where there is none.
-pub(crate) async fn browse(name: &str, site: &Site, test: impl AsyncFnOnce(&Browser)) -> bool {
+pub async fn browse(name: &str, site: &Site, test: impl AsyncFnOnce(&Browser)) -> bool {
     browse_with(name, site, (&[], &[]), test).await
 }
 
 /// The same with flags of the browser, and with what its console may say of refusals.
-pub(crate) async fn browse_with(
+pub async fn browse_with(
     name: &str,
     site: &Site,
     (more, refusals): (&[&str], &[&'static str]),
@@ -29,7 +29,7 @@ pub(crate) async fn browse_with(
 
 impl Browser {
     /// Opens a page as one of the people for demonstrations, whoever was there before.
-    pub(crate) async fn open_as(&self, person: &str, path: &str) {
+    pub async fn open_as(&self, person: &str, path: &str) {
         let next: String = url::form_urlencoded::byte_serialize(path.as_bytes()).collect();
         self.client.goto(&format!("{}/login?next={next}", self.origin)).await.unwrap();
         self.value(&format!("document.querySelector('button[value={person}]').click()")).await;
@@ -38,7 +38,7 @@ impl Browser {
     }
 
     /// Goes on in the window that a link has opened beside this one.
-    pub(crate) async fn opens_another_window(&self, this: &WindowHandle) {
+    pub async fn opens_another_window(&self, this: &WindowHandle) {
         let look = async || {
             let windows = self.client.windows().await.unwrap();
             windows.into_iter().find(|window| window != this)
@@ -48,7 +48,7 @@ impl Browser {
     }
 
     /// Chooses a theme.
-    pub(crate) async fn theme(&self, theme: &str) {
+    pub async fn theme(&self, theme: &str) {
         let root = "document.documentElement.dataset.theme";
         if self.value(root).await != theme {
             self.click("button", "Switch to the").await;
@@ -57,17 +57,17 @@ impl Browser {
     }
 
     /// Waits until the page shows a text.
-    pub(crate) async fn shows(&self, text: &str) {
+    pub async fn shows(&self, text: &str) {
         self.until(&format!("document.body.innerText.includes({})", json!(text))).await;
     }
 
     /// Waits until the page does not show a text any more.
-    pub(crate) async fn hides(&self, text: &str) {
+    pub async fn hides(&self, text: &str) {
         self.until(&format!("!document.body.innerText.includes({})", json!(text))).await;
     }
 
     /// Writes into the field with a label that begins like this, once it is there.
-    pub(crate) async fn fill(&self, label: &str, text: &str) {
+    pub async fn fill(&self, label: &str, text: &str) {
         let find = format!(
             "[...document.querySelectorAll('label')].find((one) => one.innerText.trim().startsWith({}))?.control",
             json!(label)
@@ -82,7 +82,7 @@ impl Browser {
     }
 
     /// What axe-core has against the page, up to level AA of WCAG 2.2.
-    pub(crate) async fn barriers(&self, axe: &str) -> Value {
+    pub async fn barriers(&self, axe: &str) -> Value {
         let run = "const done = arguments[arguments.length - 1]; \
                    const tags = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']; \
                    axe.run(document, {runOnly: tags}).then((found) => done(found.violations.map(({id, nodes}) => \

@@ -22,7 +22,7 @@ use portolan_testkit::{
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-pub(crate) const SOON: Duration = Duration::from_secs(20);
+pub const SOON: Duration = Duration::from_secs(20);
 const QUIET: Duration = Duration::from_secs(1);
 const RELEASE: &str = "portolan";
 
@@ -59,7 +59,7 @@ async fn provider(kubeconfig: &str) -> ServiceProcess {
 }
 
 /// Names for one test: its CRDs have a group of their own, and a label that its consumers select.
-pub(crate) struct Scene {
+pub struct Scene {
     name: String,
     stage: StageOf,
 }
@@ -70,13 +70,13 @@ enum StageOf {
 }
 
 /// The kubeconfig of a consumer, and its namespace.
-pub(crate) struct Consumer {
-    pub(crate) kubeconfig: String,
-    pub(crate) namespace: String,
+pub struct Consumer {
+    pub kubeconfig: String,
+    pub namespace: String,
 }
 
 impl Scene {
-    pub(crate) async fn shared(name: &str) -> Self {
+    pub async fn shared(name: &str) -> Self {
         static SHARED: OnceCell<Stage> = OnceCell::const_new();
         let stage = SHARED.get_or_init(|| Stage::start("provider")).await;
         stage.provider.keep();
@@ -84,7 +84,7 @@ impl Scene {
     }
 
     /// With the account of the chart, as Helm has installed it; `None` where there is no Helm.
-    pub(crate) async fn installed(name: &str, home: &Workdir) -> Option<Self> {
+    pub async fn installed(name: &str, home: &Workdir) -> Option<Self> {
         let control_plane = ControlPlane::start(ControlPlaneOptions::named(name)).await.unwrap();
         let names = ("provider", "provider", RELEASE);
         let installed = install_chart(home.path(), &control_plane, names, "").await.unwrap()?;
@@ -96,7 +96,7 @@ impl Scene {
         Some(Self { name: name.to_owned(), stage: StageOf::Own(Box::new(stage)) })
     }
 
-    pub(crate) async fn of_its_own(name: &str) -> Self {
+    pub async fn of_its_own(name: &str) -> Self {
         Self { name: name.to_owned(), stage: StageOf::Own(Box::new(Stage::start(name).await)) }
     }
 
@@ -107,12 +107,12 @@ impl Scene {
         }
     }
 
-    pub(crate) async fn restarted(self) -> Self {
+    pub async fn restarted(self) -> Self {
         self.restarted_with(&[]).await
     }
 
     /// With other flags.
-    pub(crate) async fn restarted_with(self, flags: &[&str]) -> Self {
+    pub async fn restarted_with(self, flags: &[&str]) -> Self {
         let StageOf::Own(mut stage) = self.stage else { panic!("others use this provider") };
         stage.provider.terminate(SOON).await.unwrap();
         let options = options(&stage.kubeconfig).args(flags.iter().copied());
@@ -120,49 +120,49 @@ impl Scene {
         Self { name: self.name, stage: StageOf::Own(stage) }
     }
 
-    pub(crate) fn control_plane(&self) -> &ControlPlane {
+    pub fn control_plane(&self) -> &ControlPlane {
         &self.stage().control_plane
     }
 
-    pub(crate) fn client(&self) -> Client {
+    pub fn client(&self) -> Client {
         self.control_plane().client()
     }
 
     /// Runs `provider kubeconfig` as an admin.
-    pub(crate) async fn command(&self, arguments: &[&str]) -> CommandOutput {
+    pub async fn command(&self, arguments: &[&str]) -> CommandOutput {
         let all: Vec<_> = ["kubeconfig"].iter().chain(arguments).copied().collect();
         self.run(&all).await
     }
 
     /// Runs a command of the provider as an admin.
-    pub(crate) async fn run(&self, arguments: &[&str]) -> CommandOutput {
+    pub async fn run(&self, arguments: &[&str]) -> CommandOutput {
         let mut options = options(&self.control_plane().kubeconfig()).args(arguments.iter().copied());
         RELEASE.clone_into(&mut options.pod_namespace);
         service::run(&options, SOON).await.unwrap()
     }
 
-    pub(crate) async fn kubeconfig(&self, arguments: &[&str]) -> CommandOutput {
+    pub async fn kubeconfig(&self, arguments: &[&str]) -> CommandOutput {
         let output = self.command(arguments).await;
         assert!(output.status.success(), "{}", output.stderr);
         output
     }
 
     /// A consumer that gets the CRDs of this scene.
-    pub(crate) async fn consumer(&self, name: &str) -> Consumer {
+    pub async fn consumer(&self, name: &str) -> Consumer {
         let output =
             self.kubeconfig(&["--consumer", name, "--exports", &format!("scene={}", self.name)]).await;
         Consumer { kubeconfig: output.stdout, namespace: format!("kube-bind-{name}") }
     }
 
-    pub(crate) fn group(&self) -> String {
+    pub fn group(&self) -> String {
         format!("{}.example.dev", self.name)
     }
 
-    pub(crate) fn crd_name(&self, plural: &str) -> String {
+    pub fn crd_name(&self, plural: &str) -> String {
         format!("{plural}.{}", self.group())
     }
 
-    pub(crate) fn resource(&self, plural: &str) -> ApiResource {
+    pub fn resource(&self, plural: &str) -> ApiResource {
         let (group, version) = (self.group(), "v1".to_owned());
         ApiResource {
             api_version: format!("{group}/v1"),
@@ -173,7 +173,7 @@ impl Scene {
         }
     }
 
-    pub(crate) fn crd(&self, plural: &str, scope: &str) -> CustomResourceDefinition {
+    pub fn crd(&self, plural: &str, scope: &str) -> CustomResourceDefinition {
         let labels = json!({"kube-bind.io/exported": "true", "scene": self.name});
         let schema = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
         let version =
@@ -188,17 +188,17 @@ impl Scene {
         serde_json::from_value(crd).unwrap()
     }
 
-    pub(crate) async fn create_crd(&self, plural: &str, scope: &str) {
+    pub async fn create_crd(&self, plural: &str, scope: &str) {
         Api::all(self.client()).create(&PostParams::default(), &self.crd(plural, scope)).await.unwrap();
     }
 
-    pub(crate) async fn patch_crd(&self, plural: &str, patch: &Value) {
+    pub async fn patch_crd(&self, plural: &str, patch: &Value) {
         let crds: Api<CustomResourceDefinition> = Api::all(self.client());
         crds.patch(&self.crd_name(plural), &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
     }
 
     /// Waits for a warning on an object of this name.
-    pub(crate) async fn event(&self, name: &str, reason: &str) {
+    pub async fn event(&self, name: &str, reason: &str) {
         let events: Api<Event> = Api::all(self.client());
         let look = async || {
             let all = events.list(&ListParams::default()).await?;
@@ -212,7 +212,7 @@ impl Scene {
     }
 
     /// Asks for a namespace and waits for the answer.
-    pub(crate) async fn answered(&self, client: &Client, contract: &str, namespace: &str) -> String {
+    pub async fn answered(&self, client: &Client, contract: &str, namespace: &str) -> String {
         let requests: Api<APIServiceNamespace> = Api::namespaced(client.clone(), contract);
         let request = APIServiceNamespace::new(namespace, APIServiceNamespaceSpec {});
         requests.create(&PostParams::default(), &request).await.unwrap();
@@ -223,7 +223,7 @@ impl Scene {
     }
 
     /// Counts the provider's writes so far, leases left out, once it has come to rest.
-    pub(crate) async fn writes_when_settled(&self) -> BTreeMap<String, usize> {
+    pub async fn writes_when_settled(&self) -> BTreeMap<String, usize> {
         let audit = self.control_plane().audit();
         // The leases of provider and tests keep the log growing, so rest is when no write comes any more.
         let mut count = usize::MAX;
@@ -249,6 +249,6 @@ fn kind(plural: &str) -> String {
     format!("{}{}", singular[..1].to_uppercase(), &singular[1..])
 }
 
-pub(crate) fn is_forbidden(error: &kube::Error) -> bool {
+pub fn is_forbidden(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 403)
 }

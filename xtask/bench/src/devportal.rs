@@ -2,8 +2,8 @@
 
 mod access;
 mod changes;
-pub(crate) mod lab;
-pub(crate) mod starts;
+pub mod lab;
+pub mod starts;
 mod toystores;
 
 use anyhow::Result;

@@ -1,6 +1,6 @@
 //! The figures of the listener: how soon documents are there, what a change costs, and what many clusters take.
 
-pub(crate) mod lab;
+pub mod lab;
 mod measures;
 
 use anyhow::Result;

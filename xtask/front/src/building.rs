@@ -14,7 +14,7 @@ use crate::say;
 const SILENCE: Duration = Duration::from_secs(5);
 
 /// A build under way.
-pub(crate) struct Building {
+pub struct Building {
     cargo: Child,
     lines: Receiver<String>,
     started: Instant,
@@ -22,14 +22,14 @@ pub(crate) struct Building {
 }
 
 impl Building {
-    pub(crate) fn start(mut command: Command) -> io::Result<Self> {
+    pub fn start(mut command: Command) -> io::Result<Self> {
         let mut cargo = command.stderr(Stdio::piped()).spawn()?;
         let stderr = cargo.stderr.take().ok_or_else(|| io::Error::other("its output is piped"))?;
         Ok(Self { cargo, lines: read(stderr), started: Instant::now(), compiled: 0 })
     }
 
     /// Shows what it says until it ends, and whether it has worked.
-    pub(crate) fn finish(mut self) -> io::Result<bool> {
+    pub fn finish(mut self) -> io::Result<bool> {
         loop {
             match self.lines.recv_timeout(SILENCE) {
                 Ok(line) => self.show(&line),

@@ -24,7 +24,7 @@ const NEEDS: [Need; 10] = [
 ];
 
 /// The reason why no node can run here, in one line.
-pub(crate) fn lacking() -> Option<String> {
+pub fn lacking() -> Option<String> {
     let found: Vec<_> = NEEDS.iter().filter(|need| is_there(need.program)).map(|need| need.program).collect();
     reason(is_root(), &found)
 }
@@ -51,7 +51,7 @@ fn reason(is_root: bool, found: &[&str]) -> Option<String> {
 }
 
 /// Returns `true` if this process runs as root.
-pub(crate) fn is_root() -> bool {
+pub fn is_root() -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ids = status.lines().find_map(|line| line.strip_prefix("Uid:"));
     ids.and_then(|ids| ids.split_whitespace().nth(1)) == Some("0")

@@ -8,9 +8,9 @@ use cargo_metadata::Metadata;
 use crate::workspace;
 
 /// Name of the stage that makes a node of this machine.
-pub(crate) const CLUSTER: &str = "cluster";
+pub const CLUSTER: &str = "cluster";
 /// Name of the stage that others build on.
-pub(crate) const BUILD: &str = "build";
+pub const BUILD: &str = "build";
 /// The package of the end-to-end tests.
 const END_TO_END: &str = "portolan-tests";
 /// A service's package is this and its name.
@@ -18,7 +18,7 @@ const PREFIX: &str = "portolan-";
 
 /// The runner of a stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
     Cargo,
     /// Cargo, with the output of the test harness to be read.
     CargoTest,
@@ -28,11 +28,11 @@ pub(crate) enum Kind {
 
 /// One stage.
 #[derive(Debug)]
-pub(crate) struct Stage {
-    pub(crate) name: &'static str,
-    pub(crate) kind: Kind,
-    pub(crate) arguments: Vec<String>,
-    pub(crate) needs_build: bool,
+pub struct Stage {
+    pub name: &'static str,
+    pub kind: Kind,
+    pub arguments: Vec<String>,
+    pub needs_build: bool,
 }
 
 impl Stage {
@@ -45,14 +45,14 @@ impl Stage {
     }
 
     /// The command that repeats this stage alone.
-    pub(crate) fn repeat(&self) -> String {
+    pub fn repeat(&self) -> String {
         let program = if self.kind == Kind::Xtask { "cargo xtask" } else { "cargo" };
         format!("{program} {}", self.arguments.join(" "))
     }
 }
 
 /// The parts of the workspace.
-pub(crate) struct Known {
+pub struct Known {
     packages: BTreeSet<String>,
     end_to_end: BTreeSet<String>,
     /// Integration tests that single crates have.
@@ -72,7 +72,7 @@ impl From<&Metadata> for Known {
 }
 
 /// The stages for `services`, or for everything when none is named.
-pub(crate) fn plan(services: &[String], known: &Known, has_up: bool) -> Result<Vec<Stage>> {
+pub fn plan(services: &[String], known: &Known, has_up: bool) -> Result<Vec<Stage>> {
     if services.is_empty() { Ok(everything(known, has_up)) } else { part(services, known) }
 }
 

@@ -8,7 +8,7 @@ use crate::stages::Counts;
 
 /// A test that did not run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Skip {
+pub struct Skip {
     name: String,
     reason: String,
 }
@@ -39,7 +39,7 @@ enum Section {
 
 /// The output that has been read so far.
 #[derive(Default)]
-pub(crate) struct Report {
+pub struct Report {
     section: Section,
     results: Counts,
     failed: Vec<String>,
@@ -48,7 +48,7 @@ pub(crate) struct Report {
 
 impl Report {
     /// Takes in a line; `true` when a person wants to see it.
-    pub(crate) fn read(&mut self, line: &str) -> bool {
+    pub fn read(&mut self, line: &str) -> bool {
         if let Some(counts) = parse_result(line) {
             self.section = Section::Results;
             self.results.passed += counts.passed;
@@ -74,7 +74,7 @@ impl Report {
     }
 
     /// Passed, failed and skipped tests. The harness takes a skipped test for a passed one.
-    pub(crate) fn counts(&self) -> Counts {
+    pub fn counts(&self) -> Counts {
         Counts {
             passed: self.results.passed.saturating_sub(self.skips.len()),
             failed: self.results.failed,
@@ -83,18 +83,18 @@ impl Report {
     }
 
     /// Names of the tests that failed.
-    pub(crate) fn failed_tests(&self) -> impl Iterator<Item = &str> {
+    pub fn failed_tests(&self) -> impl Iterator<Item = &str> {
         self.failed.iter().map(String::as_str)
     }
 
     /// Skips that `allowed` does not name.
-    pub(crate) fn refused_skips(&self, allowed: &BTreeSet<String>) -> Vec<&Skip> {
+    pub fn refused_skips(&self, allowed: &BTreeSet<String>) -> Vec<&Skip> {
         self.skips.iter().filter(|skip| !allowed.contains(&skip.name)).collect()
     }
 }
 
 /// Names in the file of allowed skips: one a line, `#` starts a comment.
-pub(crate) fn parse_allowed(text: &str) -> BTreeSet<String> {
+pub fn parse_allowed(text: &str) -> BTreeSet<String> {
     let names = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
     names.filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }

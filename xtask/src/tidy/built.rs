@@ -27,7 +27,7 @@ pub(super) fn packages(graph: &Metadata) -> Result<Vec<Package>> {
 }
 
 /// Returns `true` if `package` with these features depends on `name`.
-pub(crate) fn is_on(package: &Package, features: &[FeatureName], name: &str) -> bool {
+pub fn is_on(package: &Package, features: &[FeatureName], name: &str) -> bool {
     package.dependencies.iter().filter(|dependency| dependency.name == name).any(|dependency| {
         let key = dependency.rename.as_deref().unwrap_or(name);
         let turned_on =

@@ -251,7 +251,7 @@ mod tests {
             ),
             (
                 &[
-                    ("a", "mod b;\npub(crate) use b::B;"),
+                    ("a", "mod b;\npub use b::B;"),
                     ("a::b", "use crate::c::C;"),
                     ("c", "use crate::a::B;"),
                 ],

@@ -3,6 +3,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use apollo_compiler::{request::coerce_variable_values, response::JsonMap};
+use futures::{FutureExt as _, future::try_join};
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
@@ -107,8 +108,20 @@ impl Question<'_> {
             reading: Reading::new(self.wishes, None),
         };
         let Some(served) = served else { return silence(Standing::Refused) };
-        match self.asker.identified(name, served).await {
-            Ok(caller) => self.asked(name, (served, caller), blocks).await,
+        let proof = self.asker.identified(name, served);
+        let told = match served.callers.acquaintance(self.asker.token).await {
+            // The proof and the question go side by side, since clusters may be far away. Nothing is answered without it.
+            Some(caller) => {
+                let asked = self.asked(name, (served, caller), blocks).map(Ok);
+                try_join(proof, asked).await.map(|(_, outcome)| outcome)
+            }
+            None => match proof.await {
+                Ok(caller) => Ok(self.asked(name, (served, caller), blocks).await),
+                Err(error) => Err(error),
+            },
+        };
+        match told {
+            Ok(outcome) => outcome,
             Err(error) if error.code == Code::Unauthenticated => silence(Standing::Refused),
             Err(error) => silence(Standing::Unanswered(error)),
         }

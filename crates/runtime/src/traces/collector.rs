@@ -17,6 +17,7 @@ use opentelemetry_sdk::{
 use tokio::runtime::Handle;
 use tracing::{debug, info, warn};
 
+use super::queue::Waiting;
 use crate::{fetch::Fetcher, metrics::Counters, telemetry::ErrorChain};
 
 /// Sends requests of the exporter, which runs on a thread of its own.
@@ -62,14 +63,15 @@ impl HttpClient for Collector {
 #[derive(Debug)]
 pub(super) struct Counted<E> {
     exporter: E,
+    waiting: Waiting,
     spans: Counters,
     is_failing: AtomicBool,
 }
 
 impl<E> Counted<E> {
-    /// Counts what an exporter does.
-    pub(super) const fn new(exporter: E, spans: Counters) -> Self {
-        Self { exporter, spans, is_failing: AtomicBool::new(false) }
+    /// Counts what an exporter does with the spans that wait.
+    pub(super) const fn new(exporter: E, waiting: Waiting, spans: Counters) -> Self {
+        Self { exporter, waiting, spans, is_failing: AtomicBool::new(false) }
     }
 
     fn count(&self, spans: usize, result: &OTelSdkResult) {
@@ -90,6 +92,7 @@ impl<E: SpanExporter> SpanExporter for Counted<E> {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         let spans = batch.len();
         let result = self.exporter.export(batch).await;
+        self.waiting.fetch_sub(spans, Ordering::Relaxed);
         self.count(spans, &result);
         result
     }

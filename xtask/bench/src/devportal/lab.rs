@@ -15,13 +15,13 @@ use serde_json::{Value as Json, json};
 use super::toystores;
 use crate::services::{Binaries, RELEASE};
 
-pub(crate) const NAMESPACE: &str = "apis";
-pub(crate) const ROUTES: usize = 200;
-pub(crate) const PRODUCTS: usize = 1_000;
-pub(crate) const KEYS: usize = 5_000;
-pub(crate) const REQUESTERS: usize = 500;
+pub const NAMESPACE: &str = "apis";
+pub const ROUTES: usize = 200;
+pub const PRODUCTS: usize = 1_000;
+pub const KEYS: usize = 5_000;
+pub const REQUESTERS: usize = 500;
 /// Keys that wait for an approval by hand.
-pub(crate) const WAITING: usize = 200;
+pub const WAITING: usize = 200;
 const MANUAL: &str = "manual";
 const CONCURRENCY: usize = 20;
 const WITHIN: Duration = Duration::from_secs(60);
@@ -29,16 +29,16 @@ const WITHIN: Duration = Duration::from_secs(60);
 const EFFECTIVE: Duration = Duration::from_secs(3);
 const POLICIES: &str = include_str!("../../../../charts/devportal/files/policies.yaml");
 
-pub(crate) struct Lab {
-    pub(crate) plane: ControlPlane,
+pub struct Lab {
+    pub plane: ControlPlane,
     /// The user name of the controller.
-    pub(crate) user: String,
+    pub user: String,
     kubeconfig: String,
     binaries: Binaries,
 }
 
 impl Lab {
-    pub(crate) async fn start(binaries: &Binaries) -> Result<Self> {
+    pub async fn start(binaries: &Binaries) -> Result<Self> {
         let plane = ControlPlane::start(ControlPlaneOptions::named("devportal-bench")).await?;
         let setup = ServiceAccountSetup::new("devportal", RELEASE);
         let kubeconfig = setup.create(&plane).await?;
@@ -56,14 +56,14 @@ impl Lab {
     }
 
     /// A controller that is ready.
-    pub(crate) async fn controller(&self) -> Result<ServiceProcess> {
+    pub async fn controller(&self) -> Result<ServiceProcess> {
         let controller = self.begin().await?;
         controller.wait_ready(WITHIN).await?;
         Ok(controller)
     }
 
     /// A controller that has just been started.
-    pub(crate) async fn begin(&self) -> Result<ServiceProcess> {
+    pub async fn begin(&self) -> Result<ServiceProcess> {
         self.binaries.start_as("devportal", &self.kubeconfig, &[]).await
     }
 
@@ -90,7 +90,7 @@ impl Lab {
     }
 
     /// Creates all products and keys, without any status. Returns the seconds for the keys.
-    pub(crate) async fn fill(&self) -> Result<f64> {
+    pub async fn fill(&self) -> Result<f64> {
         let client = self.plane.client();
         let products = ApiResource::erase::<APIProduct>(&());
         let make = |number: usize| {
@@ -110,37 +110,37 @@ impl Lab {
         Ok(seconds)
     }
 
-    pub(crate) fn products(&self) -> Api<APIProduct> {
+    pub fn products(&self) -> Api<APIProduct> {
         Api::namespaced(self.plane.client(), NAMESPACE)
     }
 
-    pub(crate) fn keys(&self) -> Api<APIKey> {
+    pub fn keys(&self) -> Api<APIKey> {
         Api::namespaced(self.plane.client(), NAMESPACE)
     }
 }
 
 /// Objects of a kind in the namespace, as an [`Api`] of dynamic ones.
-pub(crate) fn dynamic<K>(client: Client) -> Api<DynamicObject>
+pub fn dynamic<K>(client: Client) -> Api<DynamicObject>
 where
     K: kube::Resource<DynamicType = ()>,
 {
     Api::namespaced_with(client, NAMESPACE, &ApiResource::erase::<K>(&()))
 }
 
-pub(crate) fn product(number: usize) -> String {
+pub fn product(number: usize) -> String {
     format!("p-{number:04}")
 }
 
-pub(crate) fn key(number: usize) -> String {
+pub fn key(number: usize) -> String {
     format!("k-{number:04}")
 }
 
-pub(crate) fn waiting(number: usize) -> String {
+pub fn waiting(number: usize) -> String {
     format!("w-{number:04}")
 }
 
 /// Whoever asks for a key: each person has ten, of ten products.
-pub(crate) fn requester_of(key: usize) -> String {
+pub fn requester_of(key: usize) -> String {
     format!("user-{:03}", key % REQUESTERS)
 }
 

@@ -27,7 +27,7 @@ const QUIET: u32 = 10;
 const REST: Duration = Duration::from_secs(10);
 
 /// Seconds until everything is as it should be, the number of writes until then, and memory.
-pub(crate) async fn first(lab: &Lab, created: f64) -> Result<(ServiceProcess, [Value; 3])> {
+pub async fn first(lab: &Lab, created: f64) -> Result<(ServiceProcess, [Value; 3])> {
     let mark = lab.plane.audit().mark()?;
     let controller = lab.begin().await?;
     let seconds = settled(&controller, async || verdict(lab).await).await?;

@@ -100,7 +100,7 @@ impl Lab {
 }
 
 /// Makes a ClusterAccess with a kubeconfig.
-pub(crate) async fn access(
+pub async fn access(
     client: &Client,
     name: &str,
     kubeconfig: &str,
