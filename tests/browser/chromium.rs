@@ -17,8 +17,7 @@ const LIMIT: Duration = Duration::from_secs(240);
 /// Limit for anything that a page does.
 const SOON: Duration = Duration::from_secs(30);
 /// The reason why a test is skipped without a browser, and the remedy.
-pub const ABSENCE: &str =
-    "there is no Chromium with its driver: apt-get install chromium chromium-driver";
+pub const ABSENCE: &str = "there is no Chromium with its driver: apt-get install chromium chromium-driver";
 
 /// The pages of a service.
 pub struct Pages<'a> {

@@ -299,13 +299,7 @@ impl Gateway {
     }
 
     /// Sends a request.
-    pub async fn send(
-        &self,
-        line: &str,
-        token: Option<&str>,
-        headers: &str,
-        body: &[u8],
-    ) -> RawAnswer {
+    pub async fn send(&self, line: &str, token: Option<&str>, headers: &str, body: &[u8]) -> RawAnswer {
         let authorization =
             token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
         let headers = format!("host: x\r\n{authorization}{headers}");
@@ -313,13 +307,7 @@ impl Gateway {
     }
 
     /// Waits until a query gets this answer.
-    pub async fn until(
-        &self,
-        cluster: &str,
-        token: &str,
-        query: &str,
-        is: impl Fn(&RawAnswer) -> bool,
-    ) {
+    pub async fn until(&self, cluster: &str, token: &str, query: &str, is: impl Fn(&RawAnswer) -> bool) {
         eventually(&format!("{query} is answered otherwise"), SOON, async || {
             let answer = self.post(cluster, Some(token), &json!({"query": query})).await;
             is(&answer).then_some(())

@@ -60,9 +60,7 @@ impl Outside {
     }
 
     /// A server over TLS, and the CA of its certificate.
-    pub async fn start_tls(
-        answer: impl Fn(&Asked) -> Answer + Send + Sync + 'static,
-    ) -> (Self, String) {
+    pub async fn start_tls(answer: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> (Self, String) {
         let SelfSigned { ca_pem, acceptor, .. } = SelfSigned::make().unwrap();
         let (listener, shared) = begin(answer).await;
         let url = format!("https://{}", listener.local_addr().unwrap());

@@ -95,13 +95,7 @@ impl Clusters {
     }
 
     /// As [`Self::service_at_home`], as somebody else in another namespace.
-    pub async fn service_as(
-        &self,
-        name: &str,
-        config: &str,
-        kubeconfig: &str,
-        namespace: &str,
-    ) -> Service {
+    pub async fn service_as(&self, name: &str, config: &str, kubeconfig: &str, namespace: &str) -> Service {
         let args = ["--plain-http", "--namespace", namespace].map(str::to_owned);
         self.start_service(name, kubeconfig, config, free_port().unwrap(), args.to_vec()).await
     }
@@ -179,25 +173,12 @@ impl Service {
         eventually("an answer of the cluster", SOON, answered).await.unwrap()
     }
 
-    pub async fn review_at(
-        &self,
-        path: &str,
-        host: &str,
-        token: &str,
-        audiences: &[&str],
-    ) -> Answered {
+    pub async fn review_at(&self, path: &str, host: &str, token: &str, audiences: &[&str]) -> Answered {
         let body = review_body(token, audiences).to_string();
         self.send("POST", path, host, "content-type: application/json\r\n", body.as_bytes()).await
     }
 
-    pub async fn send(
-        &self,
-        method: &str,
-        path: &str,
-        host: &str,
-        headers: &str,
-        body: &[u8],
-    ) -> Answered {
+    pub async fn send(&self, method: &str, path: &str, host: &str, headers: &str, body: &[u8]) -> Answered {
         http(self.port, method, path, host, headers, body).await
     }
 
@@ -219,14 +200,7 @@ pub fn review_body(token: &str, audiences: &[&str]) -> Value {
 }
 
 /// One request on a connection of its own.
-pub async fn http(
-    port: u16,
-    method: &str,
-    path: &str,
-    host: &str,
-    headers: &str,
-    body: &[u8],
-) -> Answered {
+pub async fn http(port: u16, method: &str, path: &str, host: &str, headers: &str, body: &[u8]) -> Answered {
     let host = if host.is_empty() { String::new() } else { format!("host: {host}\r\n") };
     let answer = raw::http(port, &format!("{method} {path}"), &(host + headers), body).await.unwrap();
     Answered { status: answer.status, body: answer.json(), headers: answer.headers }

@@ -92,7 +92,12 @@ pub(super) fn build(profile: Profile) -> Result<Binaries> {
 }
 
 /// Measures everything, one figure after another on the same cluster.
-pub(super) async fn measure(display: &Display, binaries: &Binaries, choice: &Choice) -> Result<Vec<Figure>> {
+pub(super) async fn measure(
+    display: &Display,
+    binaries: &Binaries,
+    choice: &Choice,
+    figures: &mut Vec<Figure>,
+) -> Result<()> {
     let lab = display.run("a cluster with routes and policies", Box::pin(Lab::start(binaries))).await?;
     let before = display.run("gets of Secrets without keys", access::before(&lab)).await?;
     let created = display.run("1,000 products and 5,000 keys", lab.fill()).await?;
@@ -106,5 +111,6 @@ pub(super) async fn measure(display: &Display, binaries: &Binaries, choice: &Cho
     drop(controller);
     let values = [settled, written, memory, slowdown, changed, restart, writes, approved];
     let wanted = PORTAL.iter().zip(values).filter(|(kind, _)| choice.wants(GROUP, kind.name));
-    Ok(wanted.map(|(kind, measured)| Figure { kind, measured }).collect())
+    figures.extend(wanted.map(|(kind, measured)| Figure { kind, measured }));
+    Ok(())
 }

@@ -253,9 +253,13 @@ pub(super) fn build(profile: Profile) -> Result<Binaries> {
 }
 
 /// Measures every figure that is wanted: first those on one pair of clusters, then each of the others on its own.
-pub(super) async fn measure(display: &Display, binaries: Binaries, choice: &Choice) -> Result<Vec<Figure>> {
+pub(super) async fn measure(
+    display: &Display,
+    binaries: Binaries,
+    choice: &Choice,
+    figures: &mut Vec<Figure>,
+) -> Result<()> {
     let wanted = move || MEASURES.iter().filter(move |measure| choice.any(measure.group, measure.kinds));
-    let mut figures = Vec::new();
     let mut take = |measure: &Measure, values: Vec<Value>| {
         let all = measure.kinds.iter().zip(values);
         let wanted = all.filter(|(kind, _)| choice.wants(measure.group, kind.name));
@@ -275,7 +279,7 @@ pub(super) async fn measure(display: &Display, binaries: Binaries, choice: &Choi
             take(measure, display.run(&names(measure), run(display, &binaries)).await?);
         }
     }
-    Ok(figures)
+    Ok(())
 }
 
 fn names(measure: &Measure) -> String {

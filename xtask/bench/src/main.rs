@@ -72,18 +72,21 @@ fn run(args: &Args) -> Result<ExitCode> {
         bail!("{} has no such figure; there are: {}", args.service, names.collect::<Vec<_>>().join(", "));
     }
     let bench = Bench::prepare(args)?;
-    let figures = block_on(async {
+    let mut figures = Vec::new();
+    let ended = block_on(async {
         let mut interrupts = Interrupts::listen()?;
         let display = Display::new(&args.display);
         warn_of_noise(&display);
-        let figures = interrupts.unless(Box::pin(bench.measure(&display, &choice))).await;
+        let ended = interrupts.unless(Box::pin(bench.measure(&display, &choice, &mut figures))).await;
         display.finish();
-        figures.transpose()
+        Ok(ended)
     })?;
-    let Some(figures) = figures else { return Ok(ExitCode::from(EXIT_INTERRUPTED)) };
+    let Some(ended) = ended else { return Ok(ExitCode::from(EXIT_INTERRUPTED)) };
+    // Those from before a failure count as well.
     output::line(if args.json { figure::json(&figures)? } else { figure::table(&figures) });
     let missed = figure::missed(&figures);
     missed.iter().for_each(output::problem);
+    ended?;
     Ok(if missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -129,14 +132,18 @@ impl Bench {
         })
     }
 
-    async fn measure(self, display: &Display, choice: &Choice) -> Result<Vec<Figure>> {
+    async fn measure(self, display: &Display, choice: &Choice, figures: &mut Vec<Figure>) -> Result<()> {
         match self {
-            Self::Devportal(binaries) => Box::pin(devportal::measure(display, &binaries, choice)).await,
-            Self::Gateway(binaries) => Box::pin(gateway::measure(display, &binaries, choice)).await,
-            Self::Konnector(binaries) => konnector::measure(display, binaries, choice).await,
-            Self::Listener(binaries) => Box::pin(listener::measure(display, &binaries, choice)).await,
-            Self::Portal(binaries) => Box::pin(portal::measure(display, &binaries, choice)).await,
-            Self::TokenService(binaries) => token_service::measure(display, &binaries, choice).await,
+            Self::Devportal(binaries) => {
+                Box::pin(devportal::measure(display, &binaries, choice, figures)).await
+            }
+            Self::Gateway(binaries) => Box::pin(gateway::measure(display, &binaries, choice, figures)).await,
+            Self::Konnector(binaries) => konnector::measure(display, binaries, choice, figures).await,
+            Self::Listener(binaries) => {
+                Box::pin(listener::measure(display, &binaries, choice, figures)).await
+            }
+            Self::Portal(binaries) => Box::pin(portal::measure(display, &binaries, choice, figures)).await,
+            Self::TokenService(binaries) => token_service::measure(display, &binaries, choice, figures).await,
         }
     }
 }

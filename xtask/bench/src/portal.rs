@@ -83,9 +83,13 @@ pub(super) fn build(profile: Profile) -> Result<Binaries> {
 }
 
 /// Measures every figure that is wanted, all with the same portal.
-pub(super) async fn measure(display: &Display, binaries: &Binaries, choice: &Choice) -> Result<Vec<Figure>> {
+pub(super) async fn measure(
+    display: &Display,
+    binaries: &Binaries,
+    choice: &Choice,
+    figures: &mut Vec<Figure>,
+) -> Result<()> {
     let lab = display.run("1,000 products, 5,000 keys, a portal", Box::pin(Lab::start(binaries))).await?;
-    let mut figures = Vec::new();
     for (group, kinds) in groups() {
         if !choice.any(group, kinds) {
             continue;
@@ -98,7 +102,7 @@ pub(super) async fn measure(display: &Display, binaries: &Binaries, choice: &Cho
         let wanted = kinds.iter().zip(values).filter(|(kind, _)| choice.wants(group, kind.name));
         figures.extend(wanted.map(|(kind, measured)| Figure { kind, measured }));
     }
-    Ok(figures)
+    Ok(())
 }
 
 /// The value in the middle.

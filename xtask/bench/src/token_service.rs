@@ -99,8 +99,12 @@ pub(super) fn build(profile: Profile) -> Result<Binaries> {
 }
 
 /// Measures every figure that is wanted: reviews on one service with 100 clusters, exchanges on another.
-pub(super) async fn measure(display: &Display, binaries: &Binaries, choice: &Choice) -> Result<Vec<Figure>> {
-    let mut figures = Vec::new();
+pub(super) async fn measure(
+    display: &Display,
+    binaries: &Binaries,
+    choice: &Choice,
+    figures: &mut Vec<Figure>,
+) -> Result<()> {
     let mut take = |group: &str, kinds: &'static [Kind], values: Vec<Value>| {
         let wanted = kinds.iter().zip(values).filter(|(kind, _)| choice.wants(group, kind.name));
         figures.extend(wanted.map(|(kind, measured)| Figure { kind, measured }));
@@ -118,5 +122,5 @@ pub(super) async fn measure(display: &Display, binaries: &Binaries, choice: &Cho
     if choice.any("exchange", EXCHANGE) {
         take("exchange", EXCHANGE, display.run("exchanges", exchange::exchanges(binaries)).await?);
     }
-    Ok(figures)
+    Ok(())
 }

@@ -250,11 +250,7 @@ mod tests {
                 &[],
             ),
             (
-                &[
-                    ("a", "mod b;\npub use b::B;"),
-                    ("a::b", "use crate::c::C;"),
-                    ("c", "use crate::a::B;"),
-                ],
+                &[("a", "mod b;\npub use b::B;"), ("a::b", "use crate::c::C;"), ("c", "use crate::a::B;")],
                 &["a::b", "c"],
             ),
             (&[("a", "mod b;\nuse self::b::B;"), ("a::b", "use super::A;")], &["a", "a::b"]),

@@ -100,12 +100,7 @@ impl Lab {
 }
 
 /// Makes a ClusterAccess with a kubeconfig.
-pub async fn access(
-    client: &Client,
-    name: &str,
-    kubeconfig: &str,
-    filter: Option<Value>,
-) -> Result<()> {
+pub async fn access(client: &Client, name: &str, kubeconfig: &str, filter: Option<Value>) -> Result<()> {
     let metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
     let data = [("kubeconfig".to_owned(), ByteString(kubeconfig.as_bytes().to_vec()))];
     let secret = Secret { metadata, data: Some(data.into()), ..Secret::default() };

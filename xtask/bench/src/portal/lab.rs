@@ -107,11 +107,12 @@ async fn person(client: &Client, name: &str, rules: Vec<PolicyRule>) -> Result<(
     let post = PostParams::default();
     let account: ServiceAccount = serde_json::from_value(json!({"metadata": {"name": name}}))?;
     Api::namespaced(client.clone(), NAMESPACE).create(&post, &account).await?;
-    let role: ClusterRole = serde_json::from_value(json!({"metadata": {"name": name}, "rules": rules}))?;
+    let role_name = format!("portal-bench-{name}");
+    let role: ClusterRole = serde_json::from_value(json!({"metadata": {"name": role_name}, "rules": rules}))?;
     Api::all(client.clone()).create(&post, &role).await?;
     let binding: ClusterRoleBinding = serde_json::from_value(json!({
-        "metadata": {"name": name},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
+        "metadata": {"name": role_name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role_name},
         "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": NAMESPACE}],
     }))?;
     Api::all(client.clone()).create(&post, &binding).await?;
