@@ -114,8 +114,9 @@ pub fn subscribe(
         metrics.metrics.subscribed(&cluster, 1);
         let work = async {
             match root.call.operation.verb {
-                Verb::PodLogs => logs::follow(&subscriber, &root, &sender).await,
-                _ => follower::follow(&subscriber, &root, &sender).await,
+                // Each in a box: a task takes the memory of the largest.
+                Verb::PodLogs => Box::pin(logs::follow(&subscriber, &root, &sender)).await,
+                _ => Box::pin(follower::follow(&subscriber, &root, &sender)).await,
             }
         };
         let ended = tokio::select! {

@@ -4,10 +4,11 @@ pub mod answer;
 pub mod bearer;
 pub mod body;
 mod leftover;
-mod patient;
+mod opening;
 mod request;
 
 use std::{
+    io,
     net::SocketAddr,
     sync::{
         Arc,
@@ -20,30 +21,34 @@ use axum::{Router, body::Body};
 use http::{HeaderValue, Request, Response, Version, header};
 use hyper::body::Incoming;
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::{TokioExecutor, TokioTimer},
     server::{
         conn::auto,
         graceful::{GracefulShutdown, Watcher},
     },
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     task::unconstrained,
     time::{sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
-use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{TaskTracker, task_tracker::TaskTrackerToken},
+};
 use tower::ServiceExt as _;
 use tracing::{debug, info};
 
-use self::patient::Patient;
+use self::opening::Opened;
 use crate::{
     tasks::Tasks,
     tls::{CertificateSubject, ServerTls},
 };
 
-/// Limit for a client's TLS handshake, and for the head of a request.
+/// Limit for a client's TLS handshake, for its first bytes, and for the head of a request.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time for which a draining server still answers on kept connections, so that clients close them.
 const DRAIN_TIME: Duration = Duration::from_secs(1);
@@ -70,7 +75,7 @@ pub struct Peer {
 pub struct ListenError {
     address: SocketAddr,
     #[source]
-    source: std::io::Error,
+    source: io::Error,
 }
 
 /// Serves a router until the tasks are cancelled. Then answers ask clients to close their connections, and a
@@ -143,6 +148,8 @@ struct Door {
     places: Arc<Semaphore>,
     /// The connections of which nothing was read yet.
     unheard: TaskTracker,
+    /// Cancelled when they are not waited for any more.
+    closed: CancellationToken,
 }
 
 /// The resources that a connection holds while it is open.
@@ -150,13 +157,16 @@ struct Guest {
     address: SocketAddr,
     watcher: Watcher,
     unheard: TaskTrackerToken,
+    closed: CancellationToken,
     _place: OwnedSemaphorePermit,
 }
 
 impl Door {
     fn new(listener: TcpListener, tasks: Tasks) -> Self {
         let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        Self { listener, tasks, graceful: GracefulShutdown::new(), places, unheard: TaskTracker::new() }
+        let (graceful, unheard, closed) =
+            (GracefulShutdown::new(), TaskTracker::new(), CancellationToken::new());
+        Self { listener, tasks, graceful, places, unheard, closed }
     }
 
     async fn accept(&self, server: &Arc<Server>) {
@@ -165,7 +175,8 @@ impl Door {
             match self.listener.accept().await {
                 Ok((stream, address)) => {
                     let (watcher, unheard) = (self.graceful.watcher(), self.unheard.token());
-                    let guest = Guest { address, watcher, unheard, _place: place };
+                    let closed = self.closed.clone();
+                    let guest = Guest { address, watcher, unheard, closed, _place: place };
                     self.tasks.spawn_graceful(Arc::clone(server).connection(stream, guest));
                 }
                 // Out of file descriptors, or a client that is gone already: neither is helped by hurry.
@@ -182,7 +193,17 @@ impl Door {
         self.unheard.close();
         // Whoever came in last may have asked already; without this, nobody would answer.
         let _ = timeout(DRAIN_TIME, self.unheard.wait()).await;
+        self.closed.cancel();
         self.graceful.shutdown().await;
+    }
+}
+
+/// The result of a beginning, unless it fails, takes too long, or is not waited for any more.
+async fn in_time<T>(closed: &CancellationToken, beginning: impl Future<Output = io::Result<T>>) -> Option<T> {
+    tokio::select! {
+        biased;
+        begun = timeout(CLIENT_TIMEOUT, beginning) => begun.ok()?.ok(),
+        () = closed.cancelled() => None,
     }
 }
 
@@ -193,23 +214,26 @@ impl Server {
         let _ = stream.set_nodelay(true);
         // Each future has a box of its own, since a connection keeps the memory of the largest one in it.
         let Some(tls) = &self.tls else {
-            return Box::pin(self.http(TokioIo::new(stream), None, guest)).await;
+            return Box::pin(self.http(stream, None, guest)).await;
         };
         let handshake = TlsAcceptor::from(tls.config()).accept(stream);
-        let Ok(Ok(stream)) = Box::pin(timeout(CLIENT_TIMEOUT, handshake)).await else {
+        let Some(stream) = Box::pin(in_time(&guest.closed, handshake)).await else {
             return debug!(%address, "no TLS handshake");
         };
         let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
         let certificate =
             certificate.and_then(|certificate| CertificateSubject::of(certificate)).map(Arc::new);
-        Box::pin(self.http(TokioIo::new(stream), certificate, guest)).await;
+        Box::pin(self.http(stream, certificate, guest)).await;
     }
 
     async fn http<S>(self: Arc<Self>, stream: S, certificate: Option<Arc<CertificateSubject>>, guest: Guest)
     where
-        S: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Guest { address, watcher, unheard, _place } = guest;
+        let Guest { address, watcher, unheard, closed, _place } = guest;
+        let Some(stream) = Box::pin(in_time(&closed, Opened::new(stream, unheard))).await else {
+            return debug!(%address, "no first bytes");
+        };
         let peer = Peer { address, certificate };
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
             let server = Arc::clone(&self);
@@ -224,7 +248,7 @@ impl Server {
             .max_concurrent_streams(MAX_STREAMS)
             .max_header_list_size(MAX_HEADER_LIST)
             .keep_alive_interval(CLIENT_TIMEOUT);
-        let stream = Patient::new(stream, CLIENT_TIMEOUT, unheard);
+        let builder = if stream.is_http2() { builder.http2_only() } else { builder.http1_only() };
         let connection = builder.serve_connection_with_upgrades(stream, service).into_owned();
         // Clients break off connections as they like.
         let _ = watcher.watch(connection).await;
