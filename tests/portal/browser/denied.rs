@@ -22,7 +22,7 @@ async fn who_may_not_see_a_page_is_told_which_right_is_missing() {
     let products =
         ("You don't have permission to view API products", "list apiproducts.devportal.kuadrant.io");
     let keys =
-        ("You don't have permission to approve API keys", "patch apikeys/status.devportal.kuadrant.io");
+        ("You don't have permission to approve API keys", "patch apikeys.devportal.kuadrant.io/status");
     // The lists are refused.
     let refusals = (&[][..], &["403"][..]);
     let ran = browse_with("denied", &site, refusals, async |browser| {

@@ -36,7 +36,7 @@ export function Approvals() {
     reload();
   };
   if (decidesNothing(listing)) {
-    return <Denied title="You don't have permission to approve API keys" permission="patch apikeys/status.devportal.kuadrant.io" />;
+    return <Denied title="You don't have permission to approve API keys" permission="patch apikeys.devportal.kuadrant.io/status" />;
   }
   return (
     <>

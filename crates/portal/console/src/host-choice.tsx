@@ -24,7 +24,7 @@ export function useHost(names: string[]): Host {
 }
 
 export function HostChoice({ names, chosen, choose, typed, type, problem }: Host) {
-  if (!chosen) return null;
+  if (names.length < 2 && !isWildcard(chosen)) return null;
   const hint = `One that ${chosen} stands for`;
   return (
     <>

@@ -78,7 +78,7 @@ function Facet({ listing, filter, title }: { listing: Listing<unknown>; filter: 
       {shown.map(({ value, count }) => (
         <label key={value} class="check">
           <input type="checkbox" checked={chosen.includes(value)} onChange={() => toggleFilter(filter, value)} />
-          <span class="grow clip">{value}</span>
+          <span class="grow clip">{value || "N/A"}</span>
           <span class="soft small">{count}</span>
         </label>
       ))}
