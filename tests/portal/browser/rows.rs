@@ -1,6 +1,7 @@
 //! Rows that go while somebody is at them: where the focus goes, and the page that has none left.
 
-use serde_json::json;
+use portolan_testkit::toystore;
+use serde_json::{Value, json};
 
 use super::{
     chromium::{ABSENCE, Browser},
@@ -90,6 +91,40 @@ async fn a_page_without_rows_gives_way_to_the_last_one() {
         browser.client.goto(&format!("{}/keys?namespace=last-page&page=3", browser.origin)).await.unwrap();
         browser.shows(&key).await;
         assert_eq!(browser.value("location.search").await, "?namespace=last-page");
+    });
+    if !ran.await {
+        println!("skipped: {}: {ABSENCE}", module_path!());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_filter_that_is_shown_can_be_chosen() {
+    let stage = Stage::shared().await;
+    let place = stage.toystore("filters").await;
+    place.publish("owner1", "toys", &json!({"tags": ["sea"]})).await;
+    // A product without plans has nothing by which to filter them.
+    let plans = toystore::foreign(&stage.client(), "PlanPolicy", "filters");
+    plans.delete("toystore-plans", &kube::api::DeleteParams::default()).await.unwrap();
+    let (_home, site) = demo(stage, &[]).await;
+    let ran = browse("filters", &site, async |browser| {
+        browser.open_as("owner1", "/products?namespace=filters").await;
+        browser.shows("N/A").await;
+        let boxes = "[...document.querySelectorAll('.facet label')].filter((one) => \
+                     one.closest('.facet').innerText.split('\\n')[0] !== 'Namespace')";
+        let name = "((one) => [one.closest('.facet').querySelector('legend').innerText, \
+                    one.querySelector('.grow').innerText].join(': '))";
+        let names = browser.value(&format!("{boxes}.map({name})")).await;
+        let names: Vec<_> = names.as_array().unwrap().iter().filter_map(Value::as_str).collect();
+        assert!(names.len() >= 5, "{names:?}");
+        for wanted in names {
+            let input = format!("{boxes}.find((one) => {name}(one) === {})?.control", json!(wanted));
+            for is_chosen in [true, false] {
+                browser.until(&format!("!!{input}")).await;
+                browser.value(&format!("{input}.click()")).await;
+                browser.until(&format!("{input}?.checked === {is_chosen}")).await;
+                browser.until("document.querySelector('table[aria-busy=false] tbody tr') !== null").await;
+            }
+        }
     });
     if !ran.await {
         println!("skipped: {}: {ABSENCE}", module_path!());
