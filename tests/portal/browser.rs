@@ -2,13 +2,20 @@
 
 mod accessible;
 mod again;
+mod choices;
 #[path = "../browser/chromium.rs"]
 mod chromium;
 mod days;
+mod denied;
 mod details;
 mod driver;
+mod examples;
+mod hostile;
 mod idle;
+mod lines;
 mod pictures;
+mod rows;
+mod used;
 
 use std::fmt::Write as _;
 
@@ -26,10 +33,16 @@ use crate::{
 
 /// A portal with everybody for demonstrations.
 async fn demo(stage: &Stage, more: &[&str]) -> (Workdir, Site) {
+    demo_with(stage, &[], more).await
+}
+
+/// The same with others and their tokens, too.
+async fn demo_with(stage: &Stage, others: &[(&'static str, String)], more: &[&str]) -> (Workdir, Site) {
     let home = Workdir::new("portal-browser").unwrap();
     let mut people = String::new();
-    for (name, _) in PEOPLE {
-        let token = home.write_private(&format!("{name}.token"), &stage.login.token(name)).unwrap();
+    let known = PEOPLE.iter().map(|(name, _)| (*name, stage.login.token(name)));
+    for (name, token) in known.chain(others.iter().cloned()) {
+        let token = home.write_private(&format!("{name}.token"), &token).unwrap();
         writeln!(people, "{name}: {{tokenFile: '{}', email: {name}@example.com}}", token.display()).unwrap();
     }
     let people = home.write_private("people.yaml", &people).unwrap();

@@ -154,7 +154,8 @@ async fn documents_of_every_version_look_the_same() {
 async fn a_large_document_opens_soon() {
     let stage = Stage::shared().await;
     let place = stage.toystore("large").await;
-    let server = served(&large(950_000)).await;
+    let text = large(950_000);
+    let server = served(&text).await;
     publish(&place, "large", &format!("{}/openapi", server.url)).await;
     let alice = stage.portal.by(&stage.login, "alice");
     let path = "/api/kuadrant/apiproducts/large/large/openapi";
@@ -167,6 +168,11 @@ async fn a_large_document_opens_soon() {
     assert!(took.as_secs_f64() < 2.5, "{took:?}");
     let list = alice.get("/api/kuadrant/apiproducts?namespace=large").await;
     assert!(list.text.len() < 20_000, "the text is in no list: {}", list.text.len());
+    // Backstage gets it whole, although it is not in the status.
+    let entities = alice.get("/api/catalog/entities").await.json();
+    let is_it = |entity: &&Value| entity["metadata"]["namespace"] == "large";
+    let entity = entities.as_array().unwrap().iter().find(is_it).unwrap();
+    assert!(entity["spec"]["definition"] == text, "{}", entity["spec"]["definition"].to_string().len());
 }
 
 #[tokio::test]

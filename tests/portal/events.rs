@@ -2,6 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
+use kube::{
+    Api,
+    api::{DeleteParams, PostParams},
+};
+use portolan_testkit::eventually;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -122,6 +128,75 @@ async fn a_stream_ends_with_its_session_and_tells_nothing_more() {
     let end = async { while stream.read().await {} };
     assert!(timeout(SOON, end).await.is_ok(), "it goes on: {}", stream.text);
     assert!(!stream.text.contains("unheard"), "{}", stream.text);
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_the_token_that_it_shows_and_goes_on_with_the_next() {
+    let stage = Stage::shared().await;
+    let place = stage.toystore("renewed").await;
+    // So short that each request renews it.
+    stage.login.tokens_of_live("dora", 6);
+    let (jar, _) = sign_in(&stage.login, &stage.portal, "dora", "/").await;
+    let mut stream = Stream::open(&stage.portal, &jar.header()).await;
+    let begun = Instant::now();
+    let end = async { while stream.read().await {} };
+    assert!(timeout(Duration::from_secs(12), end).await.is_ok(), "it goes on: {}", stream.text);
+    assert!(begun.elapsed() >= Duration::from_secs(3), "{:?}", begun.elapsed());
+    stage.login.tokens_of_live("dora", 60);
+    let mut renewed = jar.clone();
+    renewed.take_set(stream.text.lines().filter_map(|line| line.strip_prefix("set-cookie: ")));
+    let mut stream = Stream::open(&stage.portal, &renewed.header()).await;
+    place.publish("owner1", "toys", &json!({})).await;
+    stream.until(&named("toys")).await;
+    // A script has no other token to come again with.
+    let now = portolan_testkit::issuer::now();
+    let short = json!({"iss": stage.login.url, "aud": "portal", "sub": "dora", "preferred_username": "dora",
+                       "iat": now, "exp": now + 3, "groups": ["api-consumers"]});
+    let by = stage.portal.bearer(&stage.login.forged(&short));
+    let mut stream = Stream::open(&stage.portal, &by.headers).await;
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    stage.toystore("renewed-later").await;
+    let end = async { while stream.read().await {} };
+    assert!(timeout(SOON, end).await.is_ok(), "it goes on: {}", stream.text);
+}
+
+/// Lets the API server fail whenever a person's rights are asked for.
+fn out_of_order(person: &str) -> ValidatingWebhookConfiguration {
+    serde_json::from_value(json!({
+        "metadata": {"name": format!("no-reviews-of-{person}")},
+        "webhooks": [{
+            "name": "reviews.portal.test", "admissionReviewVersions": ["v1"], "sideEffects": "None",
+            "failurePolicy": "Fail", "timeoutSeconds": 1, "clientConfig": {"url": "https://127.0.0.1:1/"},
+            "rules": [{"apiGroups": ["authorization.k8s.io"], "apiVersions": ["*"], "operations": ["CREATE"],
+                       "resources": ["selfsubjectaccessreviews"]}],
+            "matchConditions": [{"name": "one", "expression": format!("request.userInfo.username == '{person}'")}],
+        }],
+    }))
+    .unwrap()
+}
+
+#[tokio::test]
+async fn news_that_could_not_be_judged_is_made_up_for() {
+    let stage = Stage::shared().await;
+    let carol = stage.portal.by(&stage.login, "carol");
+    let mut stream = Stream::open(&stage.portal, &carol.headers).await;
+    let webhooks: Api<ValidatingWebhookConfiguration> = Api::all(stage.client());
+    let broken = webhooks.create(&PostParams::default(), &out_of_order("carol")).await.unwrap();
+    let fails = async || {
+        let fresh = stage.portal.by(&stage.login, "carol");
+        (fresh.get("/api/kuadrant/apiproducts").await.status == 503).then_some(())
+    };
+    eventually("her rights cannot be asked for", SOON, fails).await.unwrap();
+    let place = stage.toystore("unjudged").await;
+    place.publish("owner1", "toys", &json!({})).await;
+    let end = async { while stream.read().await {} };
+    assert!(timeout(Duration::from_secs(2), end).await.is_err(), "it has ended: {}", stream.text);
+    for early in ["event: resync", "unjudged"] {
+        assert!(!stream.text.contains(early), "{}", stream.text);
+    }
+    webhooks.delete(&broken.metadata.name.unwrap(), &DeleteParams::default()).await.unwrap();
+    stream.until("event: resync").await;
+    assert_eq!(carol.names("/api/kuadrant/apiproducts?namespace=unjudged").await, ["toys"]);
 }
 
 #[tokio::test]

@@ -11,13 +11,13 @@ use serde_json::json;
 use tokio::sync::OnceCell;
 
 use crate::{
-    login::{csrf, sign_in},
+    login::{come_back, csrf, sign_in},
     scene::Stage,
     site::{Caller, ORIGIN, Site},
 };
 
 /// Groups that the account may impersonate, as values of the chart name them.
-const GROUPS: [&str; 2] = ["api-consumers", "api-owners"];
+const GROUPS: [&str; 3] = ["api-consumers", "api-owners", "api-Ä, Berlin"];
 
 /// A portal that impersonates, and an issuer that the API server does not know.
 struct Masked {
@@ -52,6 +52,8 @@ async fn masked() -> &'static Masked {
             Person::new("alice", &["api-consumers", "system:masters", "platform"]),
             Person::new("owner9", &["api-owners"]),
             Person::new("admin9", &["api-admins"]),
+            Person::new("müller", &["api-consumers", "api-Ä, Berlin", "api-owners ", "api-owners\t"]),
+            Person::new("owner9 ", &["api-owners"]),
             Person::new("system:admin", &["api-owners"]),
             Person::new("system:serviceaccount:kube-system:x", &["api-owners"]),
         ];
@@ -106,8 +108,14 @@ async fn a_session_has_a_name_with_a_prefix_and_the_groups_that_count() {
 #[tokio::test]
 async fn nobody_of_the_system_and_no_group_that_was_not_named_is_impersonated() {
     let masked = masked().await;
-    for person in ["system:admin", "system:serviceaccount:kube-system:x"] {
-        let (jar, _) = sign_in(&masked.login, &masked.site, person, "/").await;
+    for (person, why) in [
+        ("system:admin", "it begins with system:"),
+        ("system:serviceaccount:kube-system:x", "it begins with system:"),
+        ("owner9 ", "it begins or ends with a blank"),
+    ] {
+        let (jar, done) = come_back(&masked.login, &masked.site, person, "/").await;
+        assert_eq!(done.status, 422, "{person}: {}", done.text);
+        assert!(done.text.contains(why), "{person}: {}", done.text);
         let me = masked.site.with(&jar.header()).get("/api/me").await;
         Caller::is_problem(&me, 401);
         let list = masked.site.with(&jar.header()).get("/api/kuadrant/apiproducts").await;
@@ -118,6 +126,17 @@ async fn nobody_of_the_system_and_no_group_that_was_not_named_is_impersonated() 
     let me = masked.site.with(&jar.header()).get("/api/me").await;
     Caller::is_problem(&me, 403);
     assert!(me.text.contains("impersonate"), "{}", me.text);
+}
+
+#[tokio::test]
+async fn names_reach_the_api_server_as_they_are() {
+    let masked = masked().await;
+    let me = masked.site.with(&signed_in(masked, "müller").await).get("/api/me").await.json();
+    assert_eq!(me["user"], "oidc:müller", "{me}");
+    let groups: Vec<_> = me["groups"].as_array().unwrap().iter().filter_map(|group| group.as_str()).collect();
+    assert!(groups.contains(&"api-Ä, Berlin") && groups.contains(&"api-consumers"), "{me}");
+    // What the API server would trim is not the group that it looks like.
+    assert!(!groups.contains(&"api-owners") && me["can"]["createProducts"] == false, "{me}");
 }
 
 #[tokio::test]
@@ -146,6 +165,24 @@ async fn requests_at_the_same_time_renew_a_token_once() {
     }
     // The provider takes a refresh token once: had two requests used it, one of them would have failed.
     assert_eq!(login.live_refresh_tokens(), 1);
+}
+
+#[tokio::test]
+async fn a_token_that_has_grown_does_not_break_its_session() {
+    let masked = masked().await;
+    let login = LoginProvider::start(&[Person::new("alice", &["api-consumers"])]).unwrap();
+    login.tokens_live(20);
+    let flags = ["--identity=impersonate", "--groups-prefix=api-"];
+    let site = Site::start(&masked.kubeconfig, Some(&login), &flags).await;
+    let (jar, _) = sign_in(&login, &site, "alice", "/").await;
+    login.pads_tokens(9_000);
+    for _ in 0..2 {
+        let me = site.with(&jar.header()).get("/api/me").await;
+        assert_eq!((me.status, &me.json()["user"]), (200, &json!("oidc:alice")), "{}", me.text);
+        assert_eq!(me.values("set-cookie").len(), 0, "the former cookie stays");
+    }
+    // The next login says what is wrong.
+    assert_eq!(come_back(&login, &site, "alice", "/").await.1.status, 431);
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ async fn a_request_waits_for_its_owner_and_becomes_a_key() {
     assert_eq!(serde_json::to_value(&stored.spec.requested_by).unwrap()["userId"], "alice");
     let alice = stage.portal.by(&stage.login, "alice");
     let pending = alice.get(&place.path(&key, "secret")).await;
-    assert!([404, 409].contains(&pending.status), "{} {}", pending.status, pending.text);
+    Caller::is_problem(&pending, 404);
     let mine = alice.get("/api/kuadrant/requests/my?namespace=asked").await;
     assert_eq!(mine.json()["items"][0]["metadata"]["name"], key.as_str(), "{}", mine.text);
 
@@ -32,7 +32,7 @@ async fn a_request_waits_for_its_owner_and_becomes_a_key() {
     for other in ["owner2", "alice", "bob"] {
         let by = stage.portal.by(&stage.login, other);
         let refused = by.post(&place.path(&key, "approve"), &json!({})).await;
-        assert!([403, 404].contains(&refused.status), "{other}: {} {}", refused.status, refused.text);
+        Caller::is_problem(&refused, 403);
         assert_eq!(place.phase(&key).await.as_deref().unwrap_or("Pending"), "Pending", "{other}");
     }
     // Its own words reach the requester who may see the request.
@@ -46,6 +46,45 @@ async fn a_request_waits_for_its_owner_and_becomes_a_key() {
     assert_eq!(place.revealed("alice", &key).await, value);
     let again = stage.portal.by(&stage.login, "owner1").post(&place.path(&key, "approve"), &json!({})).await;
     assert!([409, 422].contains(&again.status), "{} {}", again.status, again.text);
+}
+
+#[tokio::test]
+async fn who_may_not_act_on_a_key_is_told_so_whether_there_is_one_or_not() {
+    let stage = Stage::shared().await;
+    let place = stage.toystore("strangers").await;
+    place.publish("owner1", "toys", &json!({})).await;
+    let key = place.ask("alice", "toys").await;
+    let bob = stage.portal.by(&stage.login, "bob");
+    let (decide, update, delete, read) = (
+        "you can only update requests for your own api products",
+        "you can only update your own api key requests",
+        "you can only delete your own api key requests",
+        "you can only read your own api key secrets",
+    );
+    let change = json!({"spec": {"useCase": "mine"}});
+    let table = [
+        ("POST", "approve", Some(json!({})), decide),
+        ("POST", "reject", Some(json!({"reason": "x"})), decide),
+        ("POST", "rotate", Some(json!({})), update),
+        ("PATCH", "", Some(change), update),
+        ("DELETE", "", None, delete),
+        ("GET", "secret", None, read),
+    ];
+    let admin = stage.portal.by(&stage.login, "admin1");
+    for (method, verb, body, why) in &table {
+        for name in [key.as_str(), "no-such-key"] {
+            let refused = bob.send(method, &place.path(name, verb), body.as_ref()).await;
+            Caller::is_problem(&refused, 403);
+            assert_eq!(refused.json()["error"], *why, "{method} {verb} {name}");
+        }
+        // Who manages all keys may know what is not there.
+        Caller::is_problem(&admin.send(method, &place.path("no-such-key", verb), body.as_ref()).await, 404);
+    }
+    for name in [key.as_str(), "no-such-key"] {
+        Caller::is_problem(&bob.get(&place.path(name, "")).await, 404);
+        Caller::is_problem(&bob.get(&format!("/api/kuadrant/apikeys/strangers/{name}/secret")).await, 403);
+    }
+    assert_eq!(place.phase(&key).await.as_deref().unwrap_or("Pending"), "Pending");
 }
 
 #[tokio::test]
@@ -71,7 +110,7 @@ async fn a_key_is_read_fresh_each_time_and_by_nobody_else() {
         let by = stage.portal.by(&stage.login, other);
         for path in [place.path(&key, "secret"), format!("/api/kuadrant/apikeys/fresh/{key}/secret")] {
             let answer = by.get(&path).await;
-            assert!([403, 404].contains(&answer.status), "{other}: {} {}", answer.status, answer.text);
+            Caller::is_problem(&answer, 403);
             assert!(!answer.text.contains(&value), "{other}");
         }
     }
@@ -121,6 +160,13 @@ async fn a_rejection_has_a_reason_and_takes_the_key_away() {
         "{seen}"
     );
     assert!(place.secret(&never).await.is_none());
+    // Scripts need not say why, and may say it as a comment.
+    for (body, reason) in [(json!({}), json!(null)), (json!({"comment": "not now"}), json!("not now"))] {
+        let key = place.ask("bob", "toys").await;
+        place.decide("owner1", &key, "reject", &body).await;
+        let seen = stage.portal.by(&stage.login, "bob").get(&place.path(&key, "")).await.json();
+        assert_eq!((&seen["status"]["phase"], &seen["status"]["reason"]), (&json!("Rejected"), &reason));
+    }
 
     place.decide("owner1", &once, "approve", &json!({})).await;
     let value = place.revealed("alice", &once).await;
@@ -194,8 +240,7 @@ async fn the_same_name_elsewhere_is_another_product() {
     };
     assert_eq!((queue("owner1").await, queue("owner2").await), (vec![key.clone()], vec![theirs.clone()]));
     let owner2 = stage.portal.by(&stage.login, "owner2");
-    let refused = owner2.post(&here.path(&key, "approve"), &json!({})).await;
-    assert!([403, 404].contains(&refused.status), "{}", refused.text);
+    Caller::is_problem(&owner2.post(&here.path(&key, "approve"), &json!({})).await, 403);
     here.decide("owner1", &key, "approve", &json!({})).await;
     there.decide("owner2", &theirs, "approve", &json!({})).await;
     let value = here.value(&key).await;
@@ -229,8 +274,7 @@ async fn requests_are_edited_while_they_wait_and_deleted_at_any_time() {
     assert_eq!(late.json()["error"], "only pending requests can be edited");
     place.value(&key).await;
     let bob = stage.portal.by(&stage.login, "bob");
-    let refused = bob.delete(&place.path(&key, "")).await;
-    assert!([403, 404].contains(&refused.status), "{}", refused.text);
+    Caller::is_problem(&bob.delete(&place.path(&key, "")).await, 403);
     assert_eq!(alice.delete(&place.path(&key, "")).await.status, 204);
     assert!(alice.names("/api/kuadrant/requests/my?namespace=edited").await.is_empty());
     watch_until_gone(place.api::<APIKey>(), &key, SOON).await.unwrap();
@@ -291,6 +335,10 @@ async fn many_are_decided_at_once_and_each_has_its_answer() {
     assert_eq!(rejected.json()["results"][0]["success"], true, "{}", rejected.text);
     assert_eq!(place.phase(&keys[0]).await.as_deref(), Some("Approved"));
     assert_eq!(place.phase(&keys[1]).await.as_deref(), Some("Rejected"));
+    let unsaid = json!({"requests": [{"namespace": "bulk", "name": keys[0]}]});
+    let rejected = owner.post("/api/kuadrant/requests/bulk-reject", &unsaid).await;
+    assert_eq!((rejected.status, &rejected.json()["results"][0]["success"]), (200, &json!(true)));
+    assert_eq!(place.phase(&keys[0]).await.as_deref(), Some("Rejected"));
 }
 
 #[tokio::test]
@@ -308,7 +356,7 @@ async fn a_secret_without_its_apikey_is_no_key() {
     let alice = stage.portal.by(&stage.login, "alice");
     assert_eq!(alice.names("/api/kuadrant/requests/my?namespace=handmade").await, std::slice::from_ref(&key));
     Caller::is_problem(&alice.get("/api/kuadrant/apikeys/handmade/alice-key").await, 404);
-    Caller::is_problem(&alice.get("/api/kuadrant/apikeys/handmade/alice-key/secret").await, 404);
+    Caller::is_problem(&alice.get("/api/kuadrant/apikeys/handmade/alice-key/secret").await, 403);
     place.decide("owner1", &key, "approve", &json!({})).await;
     place.value(&key).await;
     assert_eq!(secrets.get("alice-key").await.unwrap().name_any(), "alice-key");
@@ -328,8 +376,7 @@ async fn a_rotated_key_has_another_value() {
     eventually("a fresh value", SOON, look).await.unwrap();
     assert_ne!(place.revealed("alice", &key).await, before);
     let bob = stage.portal.by(&stage.login, "bob");
-    let refused = bob.post(&place.path(&key, "rotate"), &json!({})).await;
-    assert!([403, 404].contains(&refused.status), "{}", refused.text);
+    Caller::is_problem(&bob.post(&place.path(&key, "rotate"), &json!({})).await, 403);
 }
 
 #[tokio::test]

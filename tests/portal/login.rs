@@ -19,7 +19,12 @@ pub struct Jar(Vec<(String, String)>);
 impl Jar {
     /// Takes over the cookies of an answer; those with an age of 0 go.
     pub fn take(&mut self, answer: &RawAnswer) {
-        for cookie in answer.values("set-cookie") {
+        self.take_set(answer.values("set-cookie").into_iter());
+    }
+
+    /// The same for the values of the headers alone.
+    pub fn take_set<'a>(&mut self, cookies: impl Iterator<Item = &'a str>) {
+        for cookie in cookies {
             let (pair, attributes) = cookie.split_once(';').unwrap_or((cookie, ""));
             let (name, value) = pair.split_once('=').unwrap();
             self.0.retain(|(known, _)| known != name);
@@ -52,14 +57,19 @@ fn consent(login: &LoginProvider, authorize: &str, person: &str) -> String {
 
 /// A whole login. Gives the cookies and where the browser ends up.
 pub async fn sign_in(login: &LoginProvider, site: &Site, person: &str, next: &str) -> (Jar, String) {
+    let (jar, done) = come_back(login, site, person, next).await;
+    (jar, location(&done))
+}
+
+/// A login with what the portal says at its end.
+pub async fn come_back(login: &LoginProvider, site: &Site, person: &str, next: &str) -> (Jar, RawAnswer) {
     let mut jar = Jar::default();
     let begun = site.with("").get(&format!("/login?next={next}")).await;
     jar.take(&begun);
     let back = consent(login, &location(&begun), person);
     let done = site.with(&jar.header()).get(&back).await;
-    let to = location(&done);
     jar.take(&done);
-    (jar, to)
+    (jar, done)
 }
 
 pub async fn csrf(site: &Site, jar: &Jar) -> String {
@@ -340,4 +350,21 @@ async fn an_issuer_that_names_itself_otherwise_is_quoted_beside_ours() {
     login.names_itself(&login.url);
     let begun = site.with("").get("/login?next=/").await;
     assert!(location(&begun).starts_with(&login.url), "{}", begun.text);
+}
+
+#[tokio::test]
+async fn a_token_that_no_cookie_keeps_is_told_once() {
+    let stage = Stage::shared().await;
+    let login = LoginProvider::start(&[Person::new("alice", &[])]).unwrap();
+    let site = Site::start(&stage.kubeconfig, Some(&login), &[]).await;
+    for bytes in [9_000, 20_000] {
+        login.pads_tokens(bytes);
+        let (jar, done) = come_back(&login, &site, "alice", "/").await;
+        assert_eq!((done.status, done.values("location").len()), (431, 0), "{}", done.text);
+        assert!(done.text.contains("your token is") && done.text.contains("fewer groups"), "{}", done.text);
+        assert_eq!(jar.header(), "", "nothing is kept");
+    }
+    login.pads_tokens(0);
+    let (_, to) = sign_in(&login, &site, "alice", "/").await;
+    assert_eq!(to, "/");
 }

@@ -125,14 +125,32 @@ async fn the_portal_and_kubectl_never_disagree() {
     // An admin acts on what is not his; the value of a key is still none of his business.
     let key = place.ask("alice", "toys").await;
     place.decide("admin1", &key, "approve", &json!({})).await;
-    place.value(&key).await;
-    let admin = stage.portal.by(&stage.login, "admin1");
-    let seen = admin.get(&place.path(&key, "secret")).await;
-    assert!([403, 404].contains(&seen.status), "{} {}", seen.status, seen.text);
     assert_eq!(place.revealed("alice", &key).await, place.value(&key).await);
+    let admin = stage.portal.by(&stage.login, "admin1");
+    Caller::is_problem(&admin.get(&place.path(&key, "secret")).await, 403);
     let engineer = stage.portal.by(&stage.login, "eng");
     assert_eq!(engineer.delete(path).await.status, 403);
     assert_eq!(admin.delete(path).await.status, 204);
+}
+
+#[tokio::test]
+async fn who_may_list_no_products_is_told_so() {
+    let stage = Stage::shared().await;
+    stage.toystore("unlisted").await.publish("owner1", "toys", &json!({})).await;
+    let token = stage.plane.token_for("default", "default", &[], 600).await.unwrap();
+    let nobody = stage.portal.bearer(&token);
+    for path in
+        ["/api/kuadrant/apiproducts", "/api/kuadrant/apiproducts?catalog=true", "/api/catalog/entities"]
+    {
+        let refused = nobody.get(path).await;
+        Caller::is_problem(&refused, 403);
+        assert!(
+            refused.text.contains("list apiproducts") && !refused.text.contains("toys"),
+            "{}",
+            refused.text
+        );
+    }
+    Caller::is_problem(&nobody.get("/api/kuadrant/apiproducts/unlisted/toys").await, 404);
 }
 
 #[tokio::test]

@@ -53,6 +53,9 @@ async fn a_product_is_what_was_typed_and_its_route_is_left_alone() {
     let target = json!({"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": "toystore"});
     assert_eq!(spec["targetRef"], target);
     let path = format!("{PRODUCTS}/typed/toys");
+    let hosts =
+        async || (owner.get(&path).await.json()["hostnames"] == json!(["api.toystore.com"])).then_some(());
+    eventually("the host names of the route are told", SOON, hosts).await.unwrap();
     let patched = owner.patch(&path, &json!({"spec": {"displayName": "Toys", "tags": []}})).await;
     assert_eq!(
         (patched.status, &patched.json()["spec"]["displayName"]),

@@ -47,6 +47,9 @@ pub const PEOPLE: [(&str, &str); 6] = [
     ("bob", "api-consumers"),
 ];
 
+/// People with one test each: one whose rights cannot be asked for, and one whose tokens end soon.
+const OTHERS: [(&str, &str); 2] = [("carol", "api-consumers"), ("dora", "api-consumers")];
+
 /// Everything that a portal needs.
 pub struct Stage {
     pub plane: ControlPlane,
@@ -61,7 +64,8 @@ impl Stage {
     /// One that nobody shares.
     pub async fn start(name: &str) -> Self {
         let home = Workdir::new("portal-stage").unwrap();
-        let people: Vec<_> = PEOPLE.iter().map(|(name, group)| Person::new(name, &[group])).collect();
+        let people: Vec<_> =
+            PEOPLE.iter().chain(&OTHERS).map(|(name, group)| Person::new(name, &[group])).collect();
         let login = LoginProvider::start(&people).unwrap();
         let apiserver_args = login.apiserver_args(home.path()).unwrap();
         let options = ControlPlaneOptions { apiserver_args, ..ControlPlaneOptions::named(name) };

@@ -1,9 +1,11 @@
 //! What must never get through: scripts in fields, other people's things, paths, names of the system.
 
+use futures::future::join_all;
 use serde_json::json;
 
 use crate::{
-    scene::Stage,
+    login::sign_in,
+    scene::{PEOPLE, Stage},
     site::{Caller, Site},
 };
 
@@ -80,6 +82,8 @@ async fn paths_lead_nowhere_else() {
         "/api/kuadrant/requests/paths/..%2f..%2f..%2fapi%2fv1%2fsecrets/secret",
         "/api/kuadrant/requests/paths/%2e%2e/secret",
         "/api/kuadrant/planpolicies/paths/..%2f..%2fx",
+        "/api/kuadrant/apiproducts/%ff/x",
+        "/api/kuadrant/requests/paths/%ff/secret",
     ] {
         for (method, body) in
             [("GET", None), ("DELETE", None), ("PATCH", Some(json!({"spec": {"displayName": "x"}})))]
@@ -91,6 +95,7 @@ async fn paths_lead_nowhere_else() {
                 answer.status,
                 answer.text
             );
+            Caller::is_problem(&answer, answer.status);
         }
     }
     for path in
@@ -99,6 +104,7 @@ async fn paths_lead_nowhere_else() {
         let answer = stage.portal.with("").get(path).await;
         assert!(!answer.text.contains("root:"), "{path}");
     }
+    Caller::is_problem(&stage.portal.with("").get("/assets/%ff").await, 400);
     assert_eq!(admin.get("/api/kuadrant/apiproducts/paths/toys").await.status, 200);
 }
 
@@ -155,6 +161,11 @@ async fn guesses_and_reveals_are_rationed() {
         told.push(alice.get(&place.path(&key, "secret")).await.status);
     }
     assert!(told.contains(&200) && told.contains(&429), "{told:?}");
+    // A key that is not there is refused like one of somebody else, and both are counted.
+    let bob = site.by(&stage.login, "bob");
+    Caller::is_problem(&bob.get(&place.path("guess", "secret")).await, 403);
+    let metrics = site.service.admin_get("/metrics").await.unwrap().1;
+    assert!(metrics.contains("portolan_portal_reveals_total{result=\"refused\"} 1"), "{metrics}");
     let mut guessed = Vec::new();
     for guess in 0..40 {
         guessed.push(site.bearer(&format!("guess-{guess}")).get("/api/me").await.status);
@@ -164,4 +175,16 @@ async fn guesses_and_reveals_are_rationed() {
     if many.status == 429 {
         Caller::is_problem(&many, 429);
     }
+}
+
+#[tokio::test]
+async fn sessions_behind_one_address_are_no_guesses() {
+    let stage = Stage::shared().await;
+    let site = Site::start(&stage.kubeconfig, Some(&stage.login), &["--max-unknown-tokens=1"]).await;
+    let mut jars = Vec::new();
+    for (person, _) in PEOPLE {
+        jars.push(sign_in(&stage.login, &site, person, "/").await.0.header());
+    }
+    let asked = jars.iter().map(async |jar| site.with(jar).get("/api/me").await.status);
+    assert_eq!(join_all(asked).await, vec![200; PEOPLE.len()]);
 }

@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use portolan_testkit::{raw::RawAnswer, workdir::Workdir};
+use portolan_testkit::{eventually, raw::RawAnswer, toystore, workdir::Workdir};
 use serde_json::{Value, json};
 
 use crate::{
     outside::{Answer, Asked, Outside},
-    scene::{Place, Stage},
+    scene::{Place, SOON, Stage},
     site::{Caller, Site},
 };
 
@@ -122,7 +122,7 @@ async fn what_is_not_the_caller_s_or_the_product_s_is_not_tried() {
         (&alice, trial(&place, "/", &[("host", json!("evil.example"))]), &[422]),
         (&alice, trial(&place, "/", &[("host", json!("127.0.0.1"))]), &[422]),
         (&alice, trial(&place, "/", &[of(&other)]), &[400]),
-        (&bob, trial(&place, "/", &[of(&key)]), &[403, 404]),
+        (&bob, trial(&place, "/", &[of(&key)]), &[403]),
         (&alice, trial(&place, "/", &[("name", json!("hidden"))]), &[404]),
         (&alice, trial(&place, "/", &[("name", json!("nothing"))]), &[404]),
         (&alice, trial(&place, "/../x", &[]), &[400]),
@@ -143,6 +143,34 @@ async fn what_is_not_the_caller_s_or_the_product_s_is_not_tried() {
     assert_eq!(api.asked().len(), 0, "nothing was sent: {:?}", api.asked());
     tried(&alice.post(TRY, &trial(&place, "/", &[of(&key)])).await);
     assert_eq!(api.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn where_names_are_wildcards_the_caller_chooses_the_host() {
+    let stage = Stage::shared().await;
+    let place = stage.toystore("wild").await;
+    let names = json!({"hostnames": ["*.toys.example"]});
+    toystore::write(&stage.client(), "HTTPRoute", ("wild", "wild"), &names, &json!({})).await.unwrap();
+    let target = json!({"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": "wild", "namespace": "wild"});
+    let product = place.product("toys", &json!({"targetRef": target}));
+    let owner = stage.portal.by(&stage.login, "owner1");
+    assert_eq!(owner.post("/api/kuadrant/apiproducts", &product).await.status, 201);
+    let Harbour { api, site, .. } = harbour(stage, "127.0.0.0/8").await;
+    let alice = site.by(&stage.login, "alice");
+    let told = async || {
+        let product = alice.get("/api/kuadrant/apiproducts/wild/toys").await.json();
+        (product["hostnames"] == json!(["*.toys.example"])).then_some(())
+    };
+    eventually("the host names are told", SOON, told).await.unwrap();
+    let unsaid = alice.post(TRY, &trial(&place, "/", &[])).await;
+    Caller::is_problem(&unsaid, 422);
+    assert!(unsaid.text.contains("choose a host"), "{}", unsaid.text);
+    for foreign in ["toys.example", "*.toys.example", "toys.example.evil"] {
+        Caller::is_problem(&alice.post(TRY, &trial(&place, "/", &[("host", json!(foreign))])).await, 422);
+    }
+    assert_eq!(api.asked().len(), 0);
+    tried(&alice.post(TRY, &trial(&place, "/", &[("host", json!("cat.toys.example"))])).await);
+    assert_eq!(api.asked().pop().unwrap().header("host"), Some("cat.toys.example"));
 }
 
 #[tokio::test]

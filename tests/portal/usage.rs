@@ -58,9 +58,11 @@ async fn calls_are_shown_beside_the_limits_and_users_to_those_who_decide() {
         format!("sum by (user, plan) (increase({metric}{{limitador_namespace=\"counted/toystore\"}}[24h]))")
     });
     assert_eq!(queries, expected, "two fixed queries");
-    // Who only calls the API learns nothing of others.
-    let consumer = site.by(&stage.login, "alice").get(path).await.json();
-    assert_eq!((&consumer["plans"], consumer.get("users")), (&plans, None), "{consumer}");
+    // Who only calls the API learns of his own calls, and nothing of others.
+    for (who, own) in [("alice", json!([alice])), ("owner2", json!([]))] {
+        let consumer = site.by(&stage.login, who).get(path).await.json();
+        assert_eq!((&consumer["plans"], &consumer["users"]), (&plans, &own), "{who}: {consumer}");
+    }
     assert_eq!(site.by(&stage.login, "alice").get("/api/me").await.json()["features"]["usage"], true);
 }
 

@@ -30,20 +30,47 @@ impl Credential {
         Some(value)
     }
 
-    /// The headers by which the portal's account says for whom it speaks; `None` if they cannot be headers, or name
-    /// somebody of the system.
-    pub fn impersonation(user: &str, groups: &[String]) -> Option<HeaderMap> {
-        if user.is_empty() || user.starts_with("system:") {
-            return None;
-        }
+    /// The headers by which the portal's account says for whom it speaks. Groups that cannot be named are left out.
+    pub fn impersonation(user: &str, groups: &[String]) -> Result<HeaderMap, Unnameable> {
         let mut headers = HeaderMap::new();
-        headers.insert(HeaderName::from_static("impersonate-user"), HeaderValue::from_str(user).ok()?);
-        for group in groups.iter().filter(|group| !group.starts_with("system:")) {
-            let value = HeaderValue::from_str(group).ok()?;
+        headers.insert(HeaderName::from_static("impersonate-user"), nameable(user)?);
+        for value in groups.iter().filter_map(|group| nameable(group).ok()) {
             headers.append(HeaderName::from_static("impersonate-group"), value);
         }
-        Some(headers)
+        Ok(headers)
     }
+}
+
+/// Why somebody cannot be named in a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unnameable {
+    #[error("it is empty or no text")]
+    Empty,
+    #[error("it begins with system:")]
+    System,
+    #[error("it begins or ends with a blank")]
+    Blank,
+    #[error("it has control characters")]
+    Control,
+}
+
+/// A user or group as the value of a header that the API server reads as it is: it trims blanks, which would make
+/// somebody else of it.
+pub fn nameable(name: &str) -> Result<HeaderValue, Unnameable> {
+    if name.is_empty() {
+        return Err(Unnameable::Empty);
+    }
+    if name.chars().any(char::is_control) {
+        return Err(Unnameable::Control);
+    }
+    if name.trim() != name {
+        return Err(Unnameable::Blank);
+    }
+    if name.starts_with("system:") {
+        return Err(Unnameable::System);
+    }
+    // UTF-8 stays as it is: the API server takes the bytes of a header for that.
+    HeaderValue::from_bytes(name.as_bytes()).map_err(|_| Unnameable::Control)
 }
 
 /// Returns `true` if a caller tries to speak for somebody else.
@@ -75,14 +102,27 @@ mod tests {
             let groups: Vec<_> = groups.iter().map(|group| (*group).to_owned()).collect();
             Credential::impersonation(user, &groups)
         };
-        for user in ["", "system:admin", "system:serviceaccount:a:b", "a\nb"] {
-            assert!(named(user, &[]).is_none(), "{user:?}");
+        for (user, why) in [
+            ("", Unnameable::Empty),
+            ("system:admin", Unnameable::System),
+            ("system:serviceaccount:a:b", Unnameable::System),
+            ("a\nb", Unnameable::Control),
+            ("ann\t", Unnameable::Control),
+            ("ann\u{7f}", Unnameable::Control),
+            ("ann ", Unnameable::Blank),
+            (" ann", Unnameable::Blank),
+            (" system:admin", Unnameable::Blank),
+            ("\u{a0}ann", Unnameable::Blank),
+        ] {
+            assert_eq!(named(user, &[]).unwrap_err(), why, "{user:?}");
         }
-        let headers = named("oidc:ann", &["dev", "system:masters", "ops"]).unwrap();
-        let groups: Vec<_> = headers.get_all("impersonate-group").iter().collect();
-        assert_eq!(groups, ["dev", "ops"]);
+        let given =
+            ["dev", "system:masters", " system:masters", "dev ", "a\r\nb", "", "Team Ä, Berlin", "ops"];
+        let headers = named("müller", &given).unwrap();
+        let groups: Vec<_> = headers.get_all("impersonate-group").iter().map(HeaderValue::as_bytes).collect();
+        assert_eq!(groups, ["dev".as_bytes(), "Team Ä, Berlin".as_bytes(), b"ops"]);
+        assert_eq!(headers["impersonate-user"].as_bytes(), "müller".as_bytes());
         assert!(impersonates(&headers) && !impersonates(&HeaderMap::new()));
-        assert!(named("oidc:ann", &["a\r\nb"]).is_none());
     }
 
     #[test]

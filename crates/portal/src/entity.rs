@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 
 use crate::{rows::authentication, rules};
 
-/// The entity of a product; without an owner there is none.
-pub fn of(product: &APIProduct) -> Option<Value> {
+/// The entity of a product and the text of its document; without an owner there is none.
+pub fn of(product: &APIProduct, text: Option<&str>) -> Option<Value> {
     let owner = rules::owner(product)?;
     let (namespace, name) = (product.namespace().unwrap_or_default(), product.name_any());
     let spec = &product.spec;
@@ -26,7 +26,7 @@ pub fn of(product: &APIProduct) -> Option<Value> {
             "tags": tags, "labels": labels, "annotations": annotations(product, &namespace, &name),
         },
         "spec": {
-            "type": "openapi", "lifecycle": rules::lifecycle(product), "owner": owner, "definition": definition(product),
+            "type": "openapi", "lifecycle": rules::lifecycle(product), "owner": owner, "definition": definition(product, text),
         },
     }))
 }
@@ -53,13 +53,8 @@ fn annotations(product: &APIProduct, namespace: &str, name: &str) -> Map<String,
     pairs.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.into()))).collect()
 }
 
-fn definition(product: &APIProduct) -> String {
-    let raw = product
-        .status
-        .as_ref()
-        .and_then(|status| status.openapi.as_ref())
-        .map(|openapi| openapi.raw.as_str());
-    raw.filter(|raw| !raw.is_empty()).map_or_else(
+fn definition(product: &APIProduct, text: Option<&str>) -> String {
+    text.map_or_else(
         || {
             let version = product.spec.version.as_deref().unwrap_or("v1");
             let info = json!({"title": product.spec.display_name, "version": version});
@@ -81,7 +76,12 @@ mod tests {
             "spec": {"displayName": "P", "tags": ["x"], "targetRef": {"group": "g", "kind": "k", "name": "r"}},
         }))
         .unwrap();
-        let entity = of(&product).unwrap();
+        let entity = of(&product, Some("openapi: 3.0.0")).unwrap();
+        assert_eq!(entity["spec"]["definition"], "openapi: 3.0.0");
+        let without: Value =
+            serde_json::from_str(of(&product, None).unwrap()["spec"]["definition"].as_str().unwrap())
+                .unwrap();
+        assert_eq!(without["info"], json!({"title": "P", "version": "v1"}));
         assert_eq!(
             (&entity["metadata"]["namespace"], &entity["spec"]["owner"]),
             (&json!("a"), &json!("oli"))
@@ -90,6 +90,6 @@ mod tests {
         assert_eq!(entity["metadata"]["annotations"]["kuadrant.io/httproute"], "r");
         assert!(entity["metadata"]["annotations"].get("kuadrant.io/docs-url").is_none());
         product.metadata.annotations = None;
-        assert_eq!(of(&product), None);
+        assert_eq!(of(&product, None), None);
     }
 }

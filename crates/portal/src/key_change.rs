@@ -127,14 +127,14 @@ pub fn edit(sent: &Value, now: Timestamp) -> Result<Value, String> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Approved(Option<String>),
-    Rejected(String),
+    Rejected(Option<String>),
 }
 
 /// A merge patch of the status, on the version that was decided about.
 pub fn decide(verdict: &Verdict, user: &str, version: Option<&str>, now: Timestamp) -> Value {
     let (phase, reason) = match verdict {
-        Verdict::Approved(comment) => ("Approved", comment.as_deref()),
-        Verdict::Rejected(reason) => ("Rejected", Some(reason.as_str())),
+        Verdict::Approved(comment) => ("Approved", comment),
+        Verdict::Rejected(reason) => ("Rejected", reason),
     };
     json!({
         "metadata": {"resourceVersion": version},
@@ -224,12 +224,14 @@ mod tests {
 
     #[test]
     fn a_decision_is_about_the_version_that_was_seen() {
-        let verdict = Verdict::Rejected("no".into());
-        let expected = json!({
-            "metadata": {"resourceVersion": "7"},
-            "status": {"phase": "Rejected", "reviewedBy": "oli", "reviewedAt": "2026-06-01T00:00:00Z", "reason": "no"},
-        });
-        assert_eq!(decide(&verdict, "oli", Some("7"), now()), expected);
+        for reason in [Some("no"), None] {
+            let verdict = Verdict::Rejected(reason.map(str::to_owned));
+            let expected = json!({
+                "metadata": {"resourceVersion": "7"},
+                "status": {"phase": "Rejected", "reviewedBy": "oli", "reviewedAt": "2026-06-01T00:00:00Z", "reason": reason},
+            });
+            assert_eq!(decide(&verdict, "oli", Some("7"), now()), expected);
+        }
     }
 
     #[test]

@@ -42,6 +42,11 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, error)
     }
 
+    /// A request that is understood, and makes no sense here.
+    pub fn unprocessable(error: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, error)
+    }
+
     pub fn too_many(error: impl Into<String>) -> Self {
         Self::new(StatusCode::TOO_MANY_REQUESTS, error)
     }

@@ -12,6 +12,8 @@ use secrecy::SecretString;
 
 use crate::{app::App, caller::Caller, paths::Place, problem::Problem, sight::Asked};
 
+/// What is said to whoever wants somebody else's key.
+const REFUSED: &str = "you can only read your own api key secrets";
 /// Reason of the Event.
 const REASON: &str = "KeyRevealed";
 
@@ -25,29 +27,29 @@ pub async fn reveal(
     if !app.rates.allows(RateSubject::Named(caller.user.name.clone())) {
         return Err(Problem::too_many("too many keys at once, wait a moment"));
     }
-    let (key, _) = Asked::new(app, caller).key(place).await?;
-    let read = read(app, caller, place, &key).await;
+    let read = read(app, caller, place).await;
     app.metrics.reveal(read.is_ok());
-    let value = read?;
+    let (value, key) = read?;
     note(app, caller, place, &key, what_for);
     Ok((value, key))
 }
 
-async fn read(app: &App, caller: &Caller, place: &Place, key: &APIKey) -> Result<SecretString, Problem> {
+async fn read(app: &App, caller: &Caller, place: &Place) -> Result<(SecretString, Arc<APIKey>), Problem> {
+    let (key, _) = Asked::new(app, caller).key_to(place, REFUSED).await?;
     let missing = |what: &str| Problem::new(StatusCode::NOT_FOUND, what);
     let reference = key.status.as_ref().and_then(|status| status.secret_ref.as_ref());
     let reference = reference.ok_or_else(|| missing("secret reference not found in apikey status"))?;
     let path = place.secret(&reference.name)?;
     let secret =
         app.upstream.get(&path, &caller.credential).await.map_err(|problem| match problem.status {
-            StatusCode::FORBIDDEN => Problem::forbidden("you can only read your own api key secrets"),
+            StatusCode::FORBIDDEN => Problem::forbidden(REFUSED),
             StatusCode::NOT_FOUND => missing("secret not found"),
             _ => problem,
         })?;
     let value = secret["data"][&reference.key].as_str().and_then(|text| BASE64_STANDARD.decode(text).ok());
     let value = value.and_then(|bytes| String::from_utf8(bytes).ok());
     let value = value.ok_or_else(|| missing("secret key 'api_key' not found in secret"))?;
-    Ok(SecretString::from(value))
+    Ok((SecretString::from(value), key))
 }
 
 fn note(app: &Arc<App>, caller: &Caller, place: &Place, key: &APIKey, what_for: &'static str) {

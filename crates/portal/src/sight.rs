@@ -52,6 +52,16 @@ impl<'a> Asked<'a> {
         Ok(Sight { user: self.caller.user.name.clone(), lists, manages_products, manages_keys })
     }
 
+    /// The same, for lists of products: who may list none is told so, as kubectl does.
+    pub async fn lister(self) -> Result<Sight, Problem> {
+        let sight = self.sight().await?;
+        if sight.lists.is_nowhere() {
+            let why = "you don't have permission to view API products. Required permission: list apiproducts";
+            return Err(Problem::forbidden(why));
+        }
+        Ok(sight)
+    }
+
     /// A product that the caller may know of.
     pub async fn product(self, place: &Place) -> Result<(Arc<APIProduct>, Sight), Problem> {
         let sight = self.sight_in(&place.namespace).await?;
@@ -64,10 +74,23 @@ impl<'a> Asked<'a> {
     /// A key that the caller may know of.
     pub async fn key(self, place: &Place) -> Result<(Arc<APIKey>, Sight), Problem> {
         let sight = self.sight_in(&place.namespace).await?;
-        let found = self.app.stores.keys.get(&place.namespace, &place.name);
-        let found = found.filter(|key| sight.sees_key(key));
-        let found = found.ok_or_else(|| Problem::not_found("APIKey", &place.namespace, &place.name))?;
+        let found = self.seen_key(&sight, place).ok_or_else(|| missing_key(place))?;
         Ok((found, sight))
+    }
+
+    /// A key that the caller wants to act on. Who could not act on any is told so, whether there is one or not.
+    pub async fn key_to(self, place: &Place, refusal: &str) -> Result<(Arc<APIKey>, Sight), Problem> {
+        let sight = self.sight_in(&place.namespace).await?;
+        match self.seen_key(&sight, place) {
+            Some(found) => Ok((found, sight)),
+            None if sight.manages_keys.has(&place.namespace) => Err(missing_key(place)),
+            None => Err(Problem::forbidden(refusal)),
+        }
+    }
+
+    fn seen_key(self, sight: &Sight, place: &Place) -> Option<Arc<APIKey>> {
+        let found = self.app.stores.keys.get(&place.namespace, &place.name);
+        found.filter(|key| sight.sees_key(key))
     }
 
     pub async fn key_rights(self, namespaces: &[String]) -> Result<KeyRights, Problem> {
@@ -104,4 +127,8 @@ impl<'a> Asked<'a> {
         };
         Ok(own.into_iter().map(entry).collect())
     }
+}
+
+fn missing_key(place: &Place) -> Problem {
+    Problem::not_found("APIKey", &place.namespace, &place.name)
 }

@@ -77,6 +77,12 @@ impl Stores {
         all.into_iter().collect()
     }
 
+    /// The host names of a route.
+    pub fn hostnames(&self, namespace: &str, route: &str) -> Vec<String> {
+        let route = self.routes.get(namespace, route);
+        route.map(|route| route.facts.known.facts.hostnames.clone()).unwrap_or_default()
+    }
+
     /// Resolves when products and keys have been listed once. Kinds of others may not be installed.
     pub async fn synced(&self) {
         self.products.cache.synced().await;

@@ -63,6 +63,8 @@ pub enum Untried {
     Header,
     #[error("the HTTPRoute of the product has no host name to send to")]
     NoHost,
+    #[error("the HTTPRoute of the product has only names with wildcards: choose a host that they stand for")]
+    Wildcards,
     #[error("host is to be a host name of the product's HTTPRoute")]
     Host,
     #[error("the way to send the key, as the policy has it, is not a header, cookie or query that exists")]
@@ -80,7 +82,8 @@ pub struct Prepared {
 /// The host that a request is for, among those of a route.
 pub fn host(names: &[String], wanted: Option<&str>) -> Result<String, Untried> {
     let Some(wanted) = wanted else {
-        return names.iter().find(|name| is_dns_subdomain(name)).cloned().ok_or(Untried::NoHost);
+        let untried = if names.is_empty() { Untried::NoHost } else { Untried::Wildcards };
+        return names.iter().find(|name| is_dns_subdomain(name)).cloned().ok_or(untried);
     };
     let has = |name: &String| match name.strip_prefix("*.") {
         Some(end) => wanted.strip_suffix(end).is_some_and(|start| start.len() > 1 && start.ends_with('.')),
@@ -280,7 +283,8 @@ mod tests {
         ] {
             assert_eq!(of(Some(foreign)), Err(Untried::Host), "{foreign}");
         }
-        assert_eq!(host(&names[..1], None), Err(Untried::NoHost));
+        assert_eq!(host(&names[..1], None), Err(Untried::Wildcards));
+        assert_eq!(host(&[], None), Err(Untried::NoHost));
     }
 
     #[test]
@@ -310,7 +314,11 @@ mod tests {
     fn the_key_goes_where_the_policy_wants_it() {
         let of = |credentials: Value| prepared("/", json!({"query": "a=1"}), Some(("k+1", &credentials)));
         let header = |credentials: Value, name: &str| of(credentials).unwrap().headers[name].clone();
-        assert_eq!(header(json!({}), "authorization"), "Bearer k+1");
+        for unsaid in
+            [json!({}), json!({"authorizationHeader": {}}), json!({"authorizationHeader": {"prefix": null}})]
+        {
+            assert_eq!(header(unsaid, "authorization"), "Bearer k+1");
+        }
         assert_eq!(header(json!({"authorizationHeader": {"prefix": "KEY"}}), "authorization"), "KEY k+1");
         assert_eq!(header(json!({"authorizationHeader": {"prefix": ""}}), "authorization"), "k+1");
         assert_eq!(header(json!({"customHeader": {"name": "X-Key"}}), "x-key"), "k+1");

@@ -18,7 +18,10 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 use tracing::warn;
 
-use crate::{credential::Credential, problem::Problem};
+use crate::{
+    credential::{Credential, Unnameable},
+    problem::Problem,
+};
 
 /// Largest answer to one request.
 const MAX_ANSWER: usize = 8 * 1024 * 1024;
@@ -130,7 +133,7 @@ impl Upstream {
                 (parts.status, capped::read(body, MAX_ANSWER).await.map_err(unread)?)
             }
             Credential::Impersonate { user, groups } => {
-                let named = Credential::impersonation(user, groups).ok_or_else(refused_user)?;
+                let named = Credential::impersonation(user, groups).map_err(refused_user)?;
                 request.headers_mut().extend(named);
                 let request = request.map(|bytes| kube::client::Body::from(bytes.to_vec()));
                 let sent = self.own.send(request).await;
@@ -169,6 +172,6 @@ fn no_path() -> Problem {
     Problem::bad_request("the name does not make a path")
 }
 
-fn refused_user() -> Problem {
-    Problem::forbidden("this user name cannot be impersonated: it is empty or begins with system:")
+fn refused_user(why: Unnameable) -> Problem {
+    Problem::unprocessable(format!("this user name cannot be impersonated: {why}"))
 }

@@ -11,6 +11,9 @@ use serde_json::{Value, json};
 const CURE: &str = "no calls with the labels user and plan were counted within a day: add both labels to the metrics \
                     of the gateway with a TelemetryPolicy";
 
+/// Users in one answer.
+const MAX_USERS: usize = 1_000;
+
 /// A Prometheus.
 pub struct Usage {
     url: String,
@@ -77,20 +80,20 @@ fn series(body: &Value) -> Vec<((String, String), f64)> {
     .collect()
 }
 
-/// Numbers per plan, in the order of the plans, and per user for who may know them.
-pub fn answer(counted: &Counted, plans: &[(String, Value)], shows_users: bool) -> Value {
+/// Numbers per plan, in the order of the plans, and per user: of one, or of all for who may know them.
+pub fn answer(counted: &Counted, plans: &[(String, Value)], only: Option<&str>) -> Value {
     let plan = |(tier, limits): &(String, Value)| {
         let of_plan = counted.iter().filter(|((plan, _), _)| plan == tier);
         let (calls, limited) =
             of_plan.fold((0.0, 0.0), |(calls, limited), (_, (more, cut))| (calls + more, limited + cut));
         json!({"tier": tier, "limits": limits, "calls24h": whole(calls), "limited24h": whole(limited)})
     };
-    let mut answer = json!({"available": true, "plans": plans.iter().map(plan).collect::<Vec<_>>()});
-    if shows_users {
-        let user = |((plan, user), (calls, limited)): (&(String, String), &(f64, f64))| json!({"user": user, "tier": plan, "calls24h": whole(*calls), "limited24h": whole(*limited)});
-        answer["users"] = counted.iter().take(1000).map(user).collect();
-    }
-    answer
+    let user = |((plan, user), (calls, limited)): (&(String, String), &(f64, f64))| json!({"user": user, "tier": plan, "calls24h": whole(*calls), "limited24h": whole(*limited)});
+    let shown = counted.iter().filter(|((_, user), _)| only.is_none_or(|only| user == only));
+    json!({
+        "available": true, "plans": plans.iter().map(plan).collect::<Vec<_>>(),
+        "users": shown.take(MAX_USERS).map(user).collect::<Vec<_>>(),
+    })
 }
 
 /// Prometheus extrapolates; calls are whole.
@@ -117,10 +120,12 @@ mod tests {
         let counted: Counted =
             series(&body).into_iter().map(|(place, number)| (place, (number, 1.0))).collect();
         let plans = [("gold".to_owned(), json!({"daily": 5})), ("tin".to_owned(), Value::Null)];
-        let told = answer(&counted, &plans, false);
+        let told = answer(&counted, &plans, Some("bob"));
         let gold = json!({"tier": "gold", "limits": {"daily": 5}, "calls24h": 5, "limited24h": 2});
-        assert_eq!((&told["plans"][0], told.get("users")), (&gold, None));
+        let bob = json!([{"user": "bob", "tier": "gold", "calls24h": 3, "limited24h": 1}]);
+        assert_eq!((&told["plans"][0], &told["users"]), (&gold, &bob));
         assert_eq!(told["plans"][1]["calls24h"], 0);
-        assert_eq!(answer(&counted, &plans, true)["users"][0]["user"], "ann");
+        assert_eq!(answer(&counted, &plans, Some("eve"))["users"], json!([]));
+        assert_eq!(answer(&counted, &plans, None)["users"][0]["user"], "ann");
     }
 }

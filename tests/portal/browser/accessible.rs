@@ -48,10 +48,22 @@ async fn axe_finds_no_barrier() {
         browser.click("button", "Request API access").await;
         browser.shows("Submit request").await;
         assert_eq!(browser.barriers(&axe).await, Value::Array(Vec::new()), "the request dialog");
-        browser.open_as("owner1", "/products").await;
+        browser.open_as("alice", "/keys").await;
+        browser.click("button", "Request API access").await;
+        browser.fill("Search APIs", "toys").await;
+        browser.click("dialog .options label:has(:enabled)", "toys").await;
+        browser.shows("gold").await;
+        assert_eq!(browser.barriers(&axe).await, Value::Array(Vec::new()), "the dialog that picks an API");
+        browser.open_as("owner1", "/products?namespace=barriers").await;
         browser.click("button", "Create API product").await;
-        browser.shows("Associated PlanPolicy").await;
+        browser.fill("Search by name", "barriers").await;
+        browser.click("[aria-label='Namespace barriers'] label", "toystore").await;
+        browser.shows("HTTPRoute policies").await;
         assert_eq!(browser.barriers(&axe).await, Value::Array(Vec::new()), "the product dialog");
+        browser.click("dialog button", "Cancel").await;
+        browser.click(".menu-list button", "Edit").await;
+        browser.shows("Discovered PlanPolicy").await;
+        assert_eq!(browser.barriers(&axe).await, Value::Array(Vec::new()), "the dialog that edits a product");
     });
     if !ran.await {
         println!("skipped: {}: {ABSENCE}", module_path!());

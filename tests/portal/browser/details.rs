@@ -1,29 +1,13 @@
 //! What pages show of keys, plans and ways to authenticate.
 
-use portolan_core::api::devportal::APIKey;
-use portolan_testkit::{
-    eventually,
-    toystore::{self, api_keys},
-};
+use portolan_testkit::toystore::{self, api_keys};
 use serde_json::{Value, json};
 
 use super::{chromium::ABSENCE, demo, driver::browse};
 use crate::{
     outside::{self, Outside},
-    scene::{Place, SOON, Stage},
+    scene::Stage,
 };
-
-/// Gives the toystore's keys these credentials, and waits until a key says so.
-async fn carried(place: &Place<'_>, key: &str, credentials: &Value) {
-    let mut methods = api_keys(&json!({"app": "my-api-product"}));
-    methods["api-key-users"]["credentials"] = credentials.clone();
-    toystore::authentication(&place.stage.client(), &place.namespace, &methods).await.unwrap();
-    let told = async || {
-        let status = place.api::<APIKey>().get(key).await.unwrap().status?;
-        (status.auth_scheme?.credentials == *credentials).then_some(())
-    };
-    eventually("the key tells how it is sent", SOON, told).await.unwrap();
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_are_in_three_groups_and_hidden() {
@@ -96,62 +80,6 @@ async fn plans_are_offered_in_their_order_or_it_is_said_why_not() {
         browser.shows("No plans discovered: PlanPolicy not found").await;
         let button = "[...document.querySelectorAll('button')].find((one) => one.innerText.includes('Request API access')).disabled";
         assert_eq!(browser.value(button).await, true);
-    });
-    if !ran.await {
-        println!("skipped: {}: {ABSENCE}", module_path!());
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn examples_put_the_key_where_the_policy_wants_it() {
-    let stage = Stage::shared().await;
-    let place = stage.toystore("examples").await;
-    place.publish("owner1", "toys", &json!({"approvalMode": "automatic"})).await;
-    let key = place.ask("alice", "toys").await;
-    place.value(&key).await;
-    let (_home, site) = demo(stage, &[]).await;
-    let table = [
-        (
-            json!({"authorizationHeader": {"prefix": "APIKEY"}}),
-            [
-                "-H 'Authorization: APIKEY '\"$API_KEY\"",
-                "\"Authorization\": \"APIKEY \" + process.env.API_KEY",
-            ],
-        ),
-        (
-            json!({"customHeader": {"name": "X-Key"}}),
-            ["-H 'X-Key: '\"$API_KEY\"", "\"X-Key\": process.env.API_KEY"],
-        ),
-        (
-            json!({"queryString": {"name": "api_key"}}),
-            [
-                "--data-urlencode api_key=\"$API_KEY\"",
-                "url.searchParams.set(\"api_key\", process.env.API_KEY)",
-            ],
-        ),
-        (
-            json!({"cookie": {"name": "session"}}),
-            ["--cookie session=\"$API_KEY\"", "\"Cookie\": \"session=\" + process.env.API_KEY"],
-        ),
-    ];
-    let ran = browse("examples", &site, async |browser| {
-        for (credentials, [curl, node]) in &table {
-            carried(&place, &key, credentials).await;
-            browser.open_as("alice", &format!("/keys/examples/{key}")).await;
-            browser.shows("https://api.toystore.com/api/v1/endpoint").await;
-            browser.shows(curl).await;
-            browser.click("[role=tab]", "Node.js").await;
-            browser.shows(node).await;
-            for language in ["Python", "Go"] {
-                browser.click("[role=tab]", language).await;
-                browser
-                    .until(&format!(
-                        "document.querySelector('[role=tab][aria-selected=true]').innerText === '{language}'"
-                    ))
-                    .await;
-                browser.shows("API_KEY").await;
-            }
-        }
     });
     if !ran.await {
         println!("skipped: {}: {ABSENCE}", module_path!());

@@ -81,6 +81,40 @@ impl Browser {
         self.value(&write).await;
     }
 
+    /// Chooses from the list with a label that begins like this, once it is there.
+    pub async fn choose(&self, label: &str, value: &str) {
+        let find = format!(
+            "[...document.querySelectorAll('label')].find((one) => one.innerText.trim().startsWith({}))?.control",
+            json!(label)
+        );
+        self.until(&format!("{find}?.tagName === 'SELECT'")).await;
+        let choose = format!(
+            "((list) => {{ list.value = {}; list.dispatchEvent(new Event('change', {{bubbles: true}})); }})({find})",
+            json!(value)
+        );
+        self.value(&choose).await;
+    }
+
+    /// Puts the focus on something as the keyboard would, and presses it.
+    pub async fn press(&self, selector: &str, label: &str) {
+        let find = format!(
+            "[...document.querySelectorAll({})].find((one) => (one.getAttribute('aria-label') ?? \
+             one.innerText).trim().startsWith({}))",
+            json!(selector),
+            json!(label)
+        );
+        self.until(&format!("{find} !== undefined")).await;
+        self.value(&format!("((one) => {{ one.focus(); one.click(); }})({find})")).await;
+    }
+
+    /// Waits until what has the focus has a label that begins like this.
+    pub async fn focuses(&self, label: &str) {
+        let focused = "document.activeElement";
+        let text = format!("({focused}?.getAttribute('aria-label') ?? {focused}?.innerText ?? '')");
+        self.until(&format!("{focused} !== document.body && {text}.trim().startsWith({})", json!(label)))
+            .await;
+    }
+
     /// What axe-core has against the page, up to level AA of WCAG 2.2.
     pub async fn barriers(&self, axe: &str) -> Value {
         let run = "const done = arguments[arguments.length - 1]; \

@@ -18,6 +18,8 @@ export const BASE = "/api/kuadrant";
 export const csrf = signal<string | undefined>(undefined);
 /** Whether the server has said that nobody is signed in (any more). */
 export const signedOut = signal(false);
+/** How long another tab may take to renew the session of both. */
+const RENEWAL = 300;
 /** The newest state per kind that this page has seen, so that no replica answers with an older one. */
 const seen = new Map<string, string>();
 
@@ -41,15 +43,28 @@ export async function call<T>(method: string, path: string, options: Options = {
   const request: RequestInit = { method, headers, redirect: "error", cache: "no-store" };
   if (options.body !== undefined) request.body = JSON.stringify(options.body);
   if (options.signal) request.signal = options.signal;
-  const response = await fetch(path, request).catch((error: unknown) => {
-    if (options.signal?.aborted) throw error;
-    throw new Problem(0, "The portal does not answer.");
-  });
+  const response = await sent(path, request);
   remember(response.headers.get("x-min-version"));
   if (!response.ok) throw await problemOf(response);
   if (response.status === 204) return undefined as T;
   const text = await response.text();
   return (text ? JSON.parse(text) : undefined) as T;
+}
+
+/**
+ * A refusal may only mean that another tab has just used up what renews the session: with the cookie that the browser
+ * has a moment later, the same is asked once more. A request that was refused like that has changed nothing.
+ */
+async function sent(path: string, request: RequestInit): Promise<Response> {
+  const once = () =>
+    fetch(path, request).catch((error: unknown) => {
+      if (request.signal?.aborted) throw error;
+      throw new Problem(0, "The portal does not answer.");
+    });
+  const first = await once();
+  if (first.status !== 401) return first;
+  await new Promise((resolve) => setTimeout(resolve, RENEWAL));
+  return once();
 }
 
 function remember(versions: string | null): void {

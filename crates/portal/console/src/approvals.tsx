@@ -3,14 +3,14 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { Ends, PhaseChip } from "./chips";
 import { BulkDialog, DecideDialog } from "./decide-dialogs";
 import { Icon } from "./icons";
-import { useListing } from "./listing";
+import { useListing, type Listing } from "./listing";
 import { Filters, PageHead, Pager, SortHead } from "./list-parts";
 import { now } from "./now";
 import { phaseOf } from "./phases";
 import { markReady } from "./ready";
 import { Link, pageOf } from "./route";
 import { me } from "./session";
-import { Empty, Failure, Outdated, Skeleton } from "./states";
+import { Denied, Empty, Failure, Outdated, Skeleton } from "./states";
 import { idOf, uidOf, type Key, type List } from "./types";
 import { dateText } from "./when";
 import { useKeptFocus } from "./focus";
@@ -25,6 +25,8 @@ export function Approvals() {
   const [decision, setDecision] = useState<Decision>();
   const { data, problem, reload } = listing;
   const { selected, toggle, clear } = useSelection(data);
+  const list = useRef<HTMLElement>(null);
+  useKeptFocus(list, data);
   useEffect(() => {
     if (data || problem) markReady();
   }, [data, problem]);
@@ -33,15 +35,15 @@ export function Approvals() {
     clear();
     reload();
   };
-  if (!me.value?.can.approveAnyKey && !me.value?.can.createProducts && problem?.status === 403) {
-    return <Empty picture="anchor" title="You don't have permission to approve API keys" />;
+  if (decidesNothing(listing)) {
+    return <Denied title="You don't have permission to approve API keys" permission="patch apikeys.devportal.kuadrant.io/status" />;
   }
   return (
     <>
       <PageHead title="API key approval" lead="Requests for keys of your products. Oldest first helps those who wait." />
       <div class="split">
         <Filters listing={listing} titles={FILTERS} />
-        <section class="grow stack" aria-label="Requests">
+        <section class="grow stack" aria-label="Requests" ref={list}>
           {problem && data && <Outdated problem={problem} onRetry={reload} />}
           {!data && problem && <Failure problem={problem} onRetry={reload} />}
           {!data && !problem && <Skeleton lines={8} kind="table" />}
@@ -61,6 +63,14 @@ export function Approvals() {
       {decision && decision.keys.length > 1 && <BulkDialog decision={decision} onClose={close} onDone={done} />}
     </>
   );
+}
+
+/** Whether somebody may decide about no key: who owns no product, and can have none, finds none even without filters. */
+function decidesNothing({ data, problem }: Listing<Key>): boolean {
+  const { approveAnyKey, createProducts } = me.value?.can ?? {};
+  if (approveAnyKey || createProducts) return false;
+  if (problem) return problem.status === 403;
+  return data !== undefined && data.total === 0 && Object.values(data.facets ?? {}).every((values) => values.length === 0);
 }
 
 /** Selected requests; one that was decided meanwhile drops out, and that is said. */
@@ -90,8 +100,6 @@ interface QueueProps {
 }
 
 function Queue({ listing, data, selected, toggle, onDecide }: QueueProps) {
-  const body = useRef<HTMLTableSectionElement>(null);
-  useKeptFocus(body, data);
   const open = data.items.filter((key) => phaseOf(key, now.value) === "Pending" && mayDecide(data, key));
   return (
     <table class="card" aria-busy={listing.isStale}>
@@ -123,7 +131,7 @@ function Queue({ listing, data, selected, toggle, onDecide }: QueueProps) {
           </th>
         </tr>
       </thead>
-      <tbody ref={body}>
+      <tbody>
         {data.items.map((key) => (
           <Row key={uidOf(key)} of={key} may={mayDecide(data, key)} isSelected={selected.includes(key)} {...{ toggle, onDecide }} />
         ))}

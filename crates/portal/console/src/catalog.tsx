@@ -1,6 +1,7 @@
 // The catalog: a card for each API that is published.
-import { useEffect } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import { AuthChips, Chip, LifecycleChip, lifecycleOf } from "./chips";
+import { useKeptFocus } from "./focus";
 import { Icon } from "./icons";
 import { limitText } from "./limits";
 import { clearFilters, useListing } from "./listing";
@@ -8,7 +9,7 @@ import { Filters, PageHead, Pager, Search } from "./list-parts";
 import { markReady } from "./ready";
 import { Link, pageOf } from "./route";
 import { me } from "./session";
-import { Empty, Failure, Outdated, Skeleton } from "./states";
+import { DeniedProducts, Empty, Failure, Outdated, Skeleton } from "./states";
 import { uidOf, type Product } from "./types";
 
 const FILTERS = { tag: "Tags", authentication: "Authentication", lifecycle: "Lifecycle", namespace: "Namespace" };
@@ -16,15 +17,18 @@ const FILTERS = { tag: "Tags", authentication: "Authentication", lifecycle: "Lif
 export function Catalog() {
   const listing = useListing<Product>("/apiproducts", Object.keys(FILTERS), ["products", "policies"], "catalog=true&pageSize=24");
   const { data, problem, reload } = listing;
+  const list = useRef<HTMLElement>(null);
+  useKeptFocus(list, data);
   useEffect(() => {
     if (data || problem) markReady();
   }, [data, problem]);
+  if (problem?.status === 403) return <DeniedProducts />;
   return (
     <>
       <PageHead title="API catalog" lead="Browse what your teams publish, read how it works, and ask for a key." />
       <div class="split">
         <Filters listing={listing} titles={FILTERS} />
-        <section class="grow stack" aria-label="APIs">
+        <section class="grow stack" aria-label="APIs" ref={list}>
           <Search label="Search APIs" />
           {problem && data && <Outdated problem={problem} onRetry={reload} />}
           {!data && problem && <Failure problem={problem} onRetry={reload} />}
@@ -83,7 +87,7 @@ function Card({ product }: { product: Product }) {
   const plans = status?.discoveredPlans ?? [];
   const tags = spec.tags ?? [];
   return (
-    <li class="card api-card">
+    <li class="card api-card" data-uid={uidOf(product)}>
       <div class="row top">
         <Monogram text={spec.displayName} />
         <div class="grow">

@@ -18,7 +18,7 @@ export function placeOf(credentials: Credentials | undefined): Place | string {
   if (customHeader) return checked({ kind: "header", name: customHeader.name, prefix: "" });
   if (queryString) return checked({ kind: "query", name: queryString.name, prefix: "" });
   if (cookie) return checked({ kind: "cookie", name: cookie.name, prefix: "" });
-  const prefix = authorizationHeader ? (authorizationHeader.prefix ?? "") : "Bearer";
+  const prefix = authorizationHeader?.prefix ?? "Bearer";
   return checked({ kind: "header", name: "Authorization", prefix: prefix ? `${prefix} ` : "" });
 }
 

@@ -2,8 +2,7 @@
 import { useState } from "preact/hooks";
 import { at, call } from "./api";
 import { Dialog } from "./dialog";
-import { Choice, Field } from "./fields";
-import { Icon } from "./icons";
+import { Choice, Field, Radios } from "./fields";
 import { deleted, patched, rotated } from "./kubectl";
 import { tierText } from "./limits";
 import { phaseOf } from "./phases";
@@ -53,7 +52,7 @@ function EditKeyDialog({ of, onClose, onDone }: Parts) {
       title="Edit request"
       action="Save"
       isDisabled={Object.keys(patch.spec).length === 0 || end === "invalid"}
-      kubectl={patched("apikey", of.metadata, patch)}
+      kubectl={patched("APIKey", of.metadata, patch)}
       onSubmit={save}
       onClose={onClose}
     >
@@ -84,21 +83,29 @@ function DeleteKeyDialog({ of, onClose, onDone }: Parts) {
   );
 }
 
+const OVERLAPS = [
+  ["kept", "It keeps working for a while"],
+  ["ended", "It stops at once"],
+] as const;
+const OVERLAP_NOTES = {
+  kept: "So that you can move your programs over.",
+  ended: "For a key that has leaked: calls with the old value fail until your programs have the new one.",
+};
+
 function RotateDialog({ of, onClose, onDone }: Parts) {
   const { namespace, name } = of.metadata;
+  const [before, setBefore] = useState<string>("kept");
+  const overlap = before === "ended" ? "0" : undefined;
   const rotate = async () => {
-    await call("POST", at("requests", namespace, name, "rotate"), { body: {} });
+    await call("POST", at("requests", namespace, name, "rotate"), { body: overlap ? { overlap } : {} });
     succeeded("The key gets a new value");
     onDone();
     onClose();
   };
   return (
-    <Dialog title="Rotate this key?" action="Rotate" kubectl={rotated(of.metadata)} onSubmit={rotate} onClose={onClose}>
-      <p>The key gets a new value at once. The old one keeps working for a while, so that you can move your programs over.</p>
-      <p class="note warn">
-        <Icon name="alert" />
-        <span>If the key has leaked, delete it and ask for another: a deleted key stops at once.</span>
-      </p>
+    <Dialog title="Rotate this key?" action="Rotate" kubectl={rotated(of.metadata, overlap)} onSubmit={rotate} onClose={onClose}>
+      <p>The key gets a new value at once.</p>
+      <Radios label="The value before it" value={before} onChange={setBefore} options={OVERLAPS} notes={OVERLAP_NOTES} />
     </Dialog>
   );
 }

@@ -1,8 +1,9 @@
 // The tab with the caller's own keys of a product: pending, rejected, approved.
-import { useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 import { BASE } from "./api";
 import { Ends, PhaseChip } from "./chips";
 import { Examples } from "./example-tabs";
+import { useKeptFocus } from "./focus";
 import { Icon } from "./icons";
 import { KeyDialog, type KeyAct } from "./key-dialogs";
 import { Menu } from "./menu";
@@ -20,12 +21,14 @@ export function KeysTab({ product }: { product: Product }) {
   const asked = new URLSearchParams({ apiProductName: name, namespace, pageSize: "500" });
   const { data, problem, reload } = useResource<List<Key>>(`${BASE}/requests/my?${asked}`, { kinds: ["keys"] });
   const [act, setAct] = useState<KeyAct>();
+  const list = useRef<HTMLDivElement>(null);
+  useKeptFocus(list, data);
   if (!data && problem) return <Failure problem={problem} onRetry={reload} />;
   if (!data) return <Skeleton lines={4} kind="table" />;
   const of = (...phases: string[]) => data.items.filter((key) => phases.includes(phaseOf(key, now.value)));
   const [pending, rejected, keys] = [of("Pending"), of("Rejected"), of("Approved", "Expired")];
   return (
-    <div class="stack">
+    <div class="stack" ref={list}>
       {problem && <Outdated problem={problem} onRetry={reload} />}
       {data.items.length === 0 && (
         <Empty picture="anchor" title="No API keys yet. Request access to get started.">
@@ -85,7 +88,7 @@ interface RowProps {
 
 function PendingRow({ of, onAct }: RowProps) {
   return (
-    <tr>
+    <tr data-uid={uidOf(of)}>
       <td data-label="Status">
         <PhaseChip of={of} now={now.value} />
       </td>
@@ -129,7 +132,7 @@ function KeyRows({ of, onAct }: RowProps) {
   const details = `details-${of.metadata.name}`;
   return (
     <>
-      <tr>
+      <tr data-uid={uidOf(of)}>
         <td data-label="Tier">
           <span class="row">
             <button

@@ -28,18 +28,38 @@ function yaml(value: Value, depth: number): string {
     .join("\n");
 }
 
-export function patched(kind: "apiproduct" | "apikey", { name, namespace }: Meta, patch: object): string {
-  return line("kubectl", "patch", kind, name, "-n", namespace, "--type=merge", "-p", JSON.stringify(patch));
+/** A patch of an object. */
+export function patched(kind: "APIProduct" | "APIKey", meta: Meta, patch: object): string {
+  return patchedWith(kind, meta, json(patch));
+}
+
+/**
+ * What is patched is read from the standard input: named on the line, kubectl would read it from the cluster first, and
+ * not everybody who may change a key may read it there.
+ */
+function patchedWith(kind: string, { name, namespace }: Meta, patch: string, ...flags: string[]): string {
+  const object = { apiVersion: GROUP, kind, metadata: { name, namespace } };
+  const command = ["kubectl patch -f -", ...flags, "--type=merge -p", patch].join(" ");
+  return `${command} <<'EOF'\n${yaml(object, 0)}\nEOF`;
+}
+
+/** JSON as one word, without control characters. */
+function json(value: object): string {
+  return word(JSON.stringify(value).replaceAll("\u007f", "\\u007f"));
+}
+
+/** The same, in which the time of the run stands for the first NOW. */
+function dated(value: object): string {
+  return json(value).replace('"NOW"', `"'"$(date -u +%FT%TZ)"'"`);
 }
 
 export function deleted(kind: "apiproduct" | "apikey", { name, namespace }: Meta): string {
   return line("kubectl", "delete", kind, name, "-n", namespace);
 }
 
-export function decided({ name, namespace }: Meta, phase: Phase, by: string, reason: string): string {
-  const status = { phase, reviewedBy: by, reviewedAt: "NOW", ...(reason ? { reason } : {}) };
-  const patch = word(JSON.stringify({ status })).replace('"NOW"', `"'"$(date -u +%FT%TZ)"'"`);
-  return `${line("kubectl", "patch", "apikey", name, "-n", namespace, "--subresource=status", "--type=merge", "-p")} ${patch}`;
+export function decided(meta: Meta, phase: Phase, by: string, reason: string): string {
+  const status = { phase, reviewedAt: "NOW", reviewedBy: by, ...(reason ? { reason } : {}) };
+  return patchedWith("APIKey", meta, dated({ status }), "--subresource=status");
 }
 
 export function revealed(key: Key): string {
@@ -48,7 +68,11 @@ export function revealed(key: Key): string {
   return `${line("kubectl", "get", "secret", secret, "-n", namespace, "-o")} jsonpath='{.data.api_key}' | base64 -d`;
 }
 
-export function rotated({ name, namespace }: Meta): string {
-  const annotation = 'devportal.kuadrant.io/rotate-requested-at="$(date -u +%FT%TZ)"';
-  return `${line("kubectl", "annotate", "apikey", name, "-n", namespace, "--overwrite")} ${annotation}`;
+/** Asks for a new value. Without an overlap, the one before works for as long as the operator lets it. */
+export function rotated(meta: Meta, overlap?: string): string {
+  const annotations = {
+    "devportal.kuadrant.io/rotate-requested-at": "NOW",
+    "devportal.kuadrant.io/rotate-overlap": overlap ?? null,
+  };
+  return patchedWith("APIKey", meta, dated({ metadata: { annotations } }));
 }

@@ -67,7 +67,8 @@ const SHORT = 5;
 function Facet({ listing, filter, title }: { listing: Listing<unknown>; filter: string; title: string }) {
   const [isLong, setLong] = useState(false);
   const chosen = listing.chosen(filter);
-  const known = listing.data?.facets?.[filter] ?? [];
+  // An address has no room for a value without text.
+  const known = (listing.data?.facets?.[filter] ?? []).filter(({ value }) => value !== "");
   const lost = chosen.filter((value) => !known.some((one) => one.value === value));
   const values = [...known, ...lost.map((value) => ({ value, count: 0 }))];
   if (!values.length) return null;
@@ -78,7 +79,7 @@ function Facet({ listing, filter, title }: { listing: Listing<unknown>; filter: 
       {shown.map(({ value, count }) => (
         <label key={value} class="check">
           <input type="checkbox" checked={chosen.includes(value)} onChange={() => toggleFilter(filter, value)} />
-          <span class="grow clip">{value || "none"}</span>
+          <span class="grow clip">{value}</span>
           <span class="soft small">{count}</span>
         </label>
       ))}

@@ -1,8 +1,9 @@
 // What a list is asked for, kept in the address so that it survives a reload and can be sent to others.
+import { useEffect } from "preact/hooks";
 import { BASE } from "./api";
 import { useResource, type Resource } from "./resource";
 import { query, setQuery } from "./route";
-import type { List } from "./types";
+import { pageInstead, type List } from "./types";
 import type { Kind } from "./live";
 
 export interface Listing<T> extends Resource<List<T>> {
@@ -20,6 +21,10 @@ export function useListing<T>(path: string, filters: string[], kinds: Kind[], fi
     for (const value of query.value.getAll(name)) asked.append(name, value);
   }
   const resource = useResource<List<T>>(`${BASE}${path}?${asked}`, { kinds });
+  const last = pageInstead(resource.data);
+  useEffect(() => {
+    if (last !== undefined && !resource.isStale) setQuery({ page: last === 1 ? "" : String(last) });
+  }, [last, resource.isStale]);
   const chosen = (filter: string) => query.value.getAll(filter);
   return {
     ...resource,

@@ -1,6 +1,7 @@
 // Products as their owners see them: drafts too, with what can be done about each.
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { AuthChips, Chip, LifecycleChip, PublishChip } from "./chips";
+import { useKeptFocus } from "./focus";
 import { condition } from "./phases";
 import { CreateDialog, DeleteDialog, EditDialog, PublishDialog } from "./product-dialogs";
 import { Icon } from "./icons";
@@ -10,7 +11,7 @@ import { Menu } from "./menu";
 import { markReady } from "./ready";
 import { Link, pageOf } from "./route";
 import { me } from "./session";
-import { Empty, Failure, Outdated, Skeleton } from "./states";
+import { DeniedProducts, Empty, Failure, Outdated, Skeleton } from "./states";
 import { idOf, uidOf, type Product, type Verb } from "./types";
 
 const FILTERS = {
@@ -31,10 +32,13 @@ export function Manage() {
   const [act, setAct] = useState<ProductAct>();
   const [isCreating, setCreating] = useState(false);
   const { data, problem, reload } = listing;
+  const list = useRef<HTMLElement>(null);
+  useKeptFocus(list, data);
   useEffect(() => {
     if (data || problem) markReady();
   }, [data, problem]);
   const close = () => setAct(undefined);
+  if (problem?.status === 403) return <DeniedProducts />;
   return (
     <>
       <PageHead title="Products" lead="An API product offers an HTTPRoute, with its plans, to the people who call it.">
@@ -46,7 +50,7 @@ export function Manage() {
       </PageHead>
       <div class="split">
         <Filters listing={listing} titles={FILTERS} />
-        <section class="grow stack" aria-label="API products">
+        <section class="grow stack" aria-label="API products" ref={list}>
           <Search label="Search products" />
           {problem && data && <Outdated problem={problem} onRetry={reload} />}
           {!data && problem && <Failure problem={problem} onRetry={reload} />}
@@ -111,7 +115,7 @@ function Row({ product, can, onAct }: RowProps) {
   const { metadata, spec } = product;
   const policy = /^Discovered PlanPolicy (\S+)/.exec(condition(product, "PlanPolicyDiscovered")?.message ?? "")?.[1];
   return (
-    <tr>
+    <tr data-uid={uidOf(product)}>
       <td data-label="Name">
         <Link class="strong" to={pageOf("products", metadata.namespace, metadata.name)}>
           {spec.displayName}

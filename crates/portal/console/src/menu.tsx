@@ -44,6 +44,7 @@ export function Menu({ label, face, class: name, children }: MenuProps) {
         class={name ?? "quiet square"}
         aria-label={label}
         aria-expanded="false"
+        data-act="menu"
         {...{ popovertarget: id }}
       >
         {face}

@@ -1,15 +1,19 @@
 // All keys of the caller.
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { Ends, PhaseChip } from "./chips";
 import { KeyDialog, type KeyAct } from "./key-dialogs";
+import { useKeptFocus } from "./focus";
+import { Icon } from "./icons";
 import { KeyMenu } from "./keys-tab";
 import { useListing } from "./listing";
 import { Filters, PageHead, Pager, SortHead } from "./list-parts";
 import { now } from "./now";
 import { phaseOf } from "./phases";
 import { markReady } from "./ready";
+import { RequestDialog } from "./request-dialog";
 import { Link, pageOf } from "./route";
 import { SecretField, useSecret } from "./secret";
+import { me } from "./session";
 import { Empty, Failure, Outdated, Skeleton } from "./states";
 import { uidOf, type Key } from "./types";
 import { dateText } from "./when";
@@ -19,16 +23,25 @@ const FILTERS = { status: "Status", apiProductName: "API product", tier: "Tier",
 export function MyKeys() {
   const listing = useListing<Key>("/requests/my", Object.keys(FILTERS), ["keys"]);
   const [act, setAct] = useState<KeyAct>();
+  const [isAsking, setAsking] = useState(false);
   const { data, problem, reload } = listing;
+  const list = useRef<HTMLElement>(null);
+  useKeptFocus(list, data);
   useEffect(() => {
     if (data || problem) markReady();
   }, [data, problem]);
   return (
     <>
-      <PageHead title="My API keys" lead="Your requests and keys, for all APIs." />
+      <PageHead title="My API keys" lead="Your requests and keys, for all APIs.">
+        {me.value?.can.requestKeys && (
+          <button class="main" type="button" onClick={() => setAsking(true)}>
+            <Icon name="key" /> Request API access
+          </button>
+        )}
+      </PageHead>
       <div class="split">
         <Filters listing={listing} titles={FILTERS} />
-        <section class="grow stack" aria-label="Keys">
+        <section class="grow stack" aria-label="Keys" ref={list}>
           {problem && data && <Outdated problem={problem} onRetry={reload} />}
           {!data && problem && <Failure problem={problem} onRetry={reload} />}
           {!data && !problem && <Skeleton lines={8} kind="table" />}
@@ -64,6 +77,7 @@ export function MyKeys() {
           <Pager listing={listing} />
         </section>
       </div>
+      {isAsking && <RequestDialog onClose={() => setAsking(false)} onDone={reload} />}
       {act && <KeyDialog act={act} onClose={() => setAct(undefined)} onDone={reload} />}
     </>
   );
@@ -85,7 +99,7 @@ function Row({ of, onAct }: { of: Key; onAct: (act: KeyAct) => void }) {
   const secret = useSecret(of);
   const phase = phaseOf(of, now.value);
   return (
-    <tr>
+    <tr data-uid={uidOf(of)}>
       <td data-label="API product">
         <Link class="strong" to={`${pageOf("products", metadata.namespace, spec.apiProductRef.name)}#keys`}>
           {spec.apiProductRef.name}

@@ -20,7 +20,7 @@ export function Overview({ product }: { product: Product }) {
       <div class="stack">
         <OpenApiAlert product={product} />
         <Plans product={product} />
-        {me.value?.features.usage && <UsedPlans product={product} />}
+        {(me.value?.features.usage || product.can?.includes("update")) && <UsedPlans product={product} />}
         {oidc && <OidcCard product={product} />}
       </div>
       <div class="stack">
@@ -113,6 +113,7 @@ function Facts({ product }: { product: Product }) {
         <Fact name="Namespace">{metadata.namespace}</Fact>
         <Fact name="Resource name">{metadata.name}</Fact>
         <Fact name="Route">{spec.targetRef.name}</Fact>
+        {product.hostnames && <Hostnames names={product.hostnames} />}
         {authOf(product).apiKey && (
           <Fact name="API key approval">{spec.approvalMode === "automatic" ? "Automatic" : "Need manual approval"}</Fact>
         )}
@@ -131,6 +132,15 @@ function Facts({ product }: { product: Product }) {
       </dl>
     </section>
   );
+}
+
+function Hostnames({ names }: { names: string[] }) {
+  const all = names.map((name) => (
+    <span key={name} class="block">
+      {name}
+    </span>
+  ));
+  return <Fact name={names.length > 1 ? "Hostnames" : "Hostname"}>{names.length ? all : "Those of its Gateway"}</Fact>;
 }
 
 export function Fact({ name, children }: { name: string; children: ComponentChildren }) {

@@ -20,7 +20,7 @@ export function daysLeft(end: string, now: number): number {
   return Math.ceil((Date.parse(end) - now) / DAY);
 }
 
-export function condition(object: { status?: { conditions?: Condition[] } }, type: string): Condition | undefined {
+export function condition(object: { status?: { conditions?: Condition[] } | null }, type: string): Condition | undefined {
   return object.status?.conditions?.find((one) => one.type === type);
 }
 

@@ -5,24 +5,31 @@ import { condition } from "./phases";
 import type { Product } from "./types";
 
 export function Policies({ product }: { product: Product }) {
-  const plans = product.status?.discoveredPlans ?? [];
   return (
     <div class="stack">
-      <div class="cards">
-        <PolicyCard title="Plan Policy" product={product} type="PlanPolicyDiscovered">
-          {plans.map((plan) => (
-            <li key={plan.tier}>{tierText(plan)}</li>
-          ))}
-        </PolicyCard>
-        <PolicyCard title="Auth Policy" product={product} type="AuthPolicyDiscovered">
-          {Object.entries(product.status?.discoveredAuthScheme?.authentication ?? {}).map(([name, scheme]) => (
-            <li key={name}>
-              {name}: {Object.keys(scheme).find((kind) => ["apiKey", "jwt"].includes(kind)) ?? "another method"}
-            </li>
-          ))}
-        </PolicyCard>
-      </div>
+      <PolicyCards product={product} />
       <Conditions product={product} />
+    </div>
+  );
+}
+
+/** What the controller has found; `level` is that of the heading of each card. */
+export function PolicyCards({ product, level = 2 }: { product: Product; level?: 2 | 3 }) {
+  const parts = { product, level };
+  return (
+    <div class="cards">
+      <PolicyCard title="Plan Policy" type="PlanPolicyDiscovered" {...parts}>
+        {(product.status?.discoveredPlans ?? []).map((plan) => (
+          <li key={plan.tier}>{tierText(plan)}</li>
+        ))}
+      </PolicyCard>
+      <PolicyCard title="Auth Policy" type="AuthPolicyDiscovered" {...parts}>
+        {Object.entries(product.status?.discoveredAuthScheme?.authentication ?? {}).map(([name, scheme]) => (
+          <li key={name}>
+            {name}: {Object.keys(scheme).find((kind) => ["apiKey", "jwt"].includes(kind)) ?? "another method"}
+          </li>
+        ))}
+      </PolicyCard>
     </div>
   );
 }
@@ -31,15 +38,16 @@ interface PolicyCardProps {
   title: string;
   product: Product;
   type: string;
+  level: 2 | 3;
   children: preact.ComponentChildren;
 }
 
-function PolicyCard({ title, product, type, children }: PolicyCardProps) {
+function PolicyCard({ title, product, type, level, children }: PolicyCardProps) {
   const found = condition(product, type);
   return (
     <section class="card stack" aria-label={title}>
       <div class="row">
-        <h2 class="grow">{title}</h2>
+        {level === 2 ? <h2 class="grow">{title}</h2> : <h3 class="grow">{title}</h3>}
         <ConditionChip of={found} />
       </div>
       <p class="soft wrap">{found?.message ?? "Nothing is known yet."}</p>

@@ -87,11 +87,11 @@ function LoadedEdit({ product, onClose, onDone }: Parts) {
       action="Save"
       isWide
       isDisabled={problem !== undefined || JSON.stringify(before) === JSON.stringify(form)}
-      kubectl={patched("apiproduct", product.metadata, patch)}
+      kubectl={patched("APIProduct", product.metadata, patch)}
       onSubmit={save}
       onClose={onClose}
     >
-      <ProductForm form={form} onChange={setForm} route={product.spec.targetRef.name}>
+      <ProductForm form={form} onChange={setForm} product={product}>
         <Field label="Kubernetes resource name" value={name} isReadOnly onChange={() => undefined} />
       </ProductForm>
     </Dialog>
@@ -116,7 +116,7 @@ export function PublishDialog({ product, onClose, onDone }: Parts) {
       title={`${verb} ${displayName}?`}
       action={verb}
       isDisabled={isRetired}
-      kubectl={patched("apiproduct", product.metadata, patch)}
+      kubectl={patched("APIProduct", product.metadata, patch)}
       onSubmit={act}
       onClose={onClose}
     >

@@ -2,6 +2,7 @@
 import type { ComponentChildren } from "preact";
 import { lifecycleOf } from "./chips";
 import { Choice, Field, Radios, Tags } from "./fields";
+import { PolicyCards } from "./policies";
 import { RoutePicker } from "./route-picker";
 import type { Product, ProductSpec } from "./types";
 import { emailProblem, urlProblem } from "./validation";
@@ -113,12 +114,12 @@ export function patchOf(before: Form, after: Form): object {
 interface FormProps {
   form: Form;
   onChange: (form: Form) => void;
-  /** The route, where it cannot be chosen any more. */
-  route?: string;
+  /** The product as it is, whose route cannot be chosen any more. */
+  product?: Product;
   children: ComponentChildren;
 }
 
-export function ProductForm({ form, onChange, route, children }: FormProps) {
+export function ProductForm({ form, onChange, product, children }: FormProps) {
   const set = (name: keyof Form) => (value: string) => onChange({ ...form, [name]: value });
   const need = (text: string, what: string) => (text.trim() ? undefined : `${what} is required`);
   const text = (name: "displayName" | "description" | "version" | "team" | "slack") => ({ value: form[name], onChange: set(name) });
@@ -136,8 +137,11 @@ export function ProductForm({ form, onChange, route, children }: FormProps) {
       </fieldset>
       <fieldset class="section">
         <legend>Route and documents</legend>
-        {route ? (
-          <Field label="HTTPRoute" value={`${form.namespace}/${route}`} isReadOnly onChange={() => undefined} />
+        {product ? (
+          <>
+            <Field label="HTTPRoute" value={`${form.namespace}/${product.spec.targetRef.name}`} isReadOnly onChange={() => undefined} />
+            <PolicyCards product={product} level={3} />
+          </>
         ) : (
           <RoutePicker
             chosen={form.route ? `${form.namespace}/${form.route}` : ""}

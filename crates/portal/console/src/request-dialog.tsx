@@ -1,5 +1,6 @@
-// The dialog that asks for a key.
+// The dialog that asks for a key, for one API or for one that is picked in it.
 import { useState } from "preact/hooks";
+import { ApiPicker } from "./api-picker";
 import { BASE, call } from "./api";
 import { Dialog } from "./dialog";
 import { ExpiryChoice, expiryOf, type Expiry } from "./expiry";
@@ -9,33 +10,52 @@ import { applied } from "./kubectl";
 import { limitText } from "./limits";
 import { me } from "./session";
 import { succeeded } from "./toasts";
-import type { Product } from "./types";
+import type { Plan, Product } from "./types";
 
-export function RequestDialog({ product, onClose }: { product: Product; onClose: () => void }) {
-  const { name, namespace } = product.metadata;
-  const plans = product.status?.discoveredPlans ?? [];
-  const [tier, setTier] = useState(plans.length === 1 ? (plans[0]?.tier ?? "") : "");
+interface RequestProps {
+  /** The API; without it, it is picked in the dialog. */
+  product?: Product;
+  onClose: () => void;
+  onDone?: () => void;
+}
+
+/** A plan that need not be chosen, since there is no other. */
+function onlyTier(product: Product | undefined): string {
+  const plans = product?.status?.discoveredPlans ?? [];
+  return plans.length === 1 ? (plans[0]?.tier ?? "") : "";
+}
+
+export function RequestDialog({ product: given, onClose, onDone }: RequestProps) {
+  const [picked, setPicked] = useState<Product>();
+  const product = given ?? picked;
+  const [tier, setTier] = useState(onlyTier(given));
   const [useCase, setUseCase] = useState("");
   const [expiry, setExpiry] = useState<Expiry>({ kind: "none" });
   // One number for this dialog: however often it is sent, there is one request.
   const [id] = useState(() => crypto.randomUUID());
-  const isAutomatic = product.spec.approvalMode === "automatic";
   const end = expiryOf(expiry);
-  const isValid = tier !== "" && end !== "invalid";
+  const isValid = product !== undefined && tier !== "" && end !== "invalid";
   const optional = { ...(useCase.trim() ? { useCase: useCase.trim() } : {}), ...(end ? { expiresAt: end } : {}) };
   const userEmail = me.value?.email;
 
+  const pick = (next: Product) => {
+    setPicked(next);
+    setTier(onlyTier(next));
+  };
   const send = async () => {
+    if (!product) return;
+    const { name, namespace } = product.metadata;
     const body = { apiProductName: name, namespace, planTier: tier, ...optional, ...(userEmail ? { userEmail } : {}) };
     await call("POST", `${BASE}/requests`, { body, id });
     succeeded(
-      isAutomatic
+      isAutomatic(product)
         ? "Request submitted successfully. Your key is being made."
         : "Request submitted successfully. Pending API owner approval.",
     );
+    onDone?.();
     onClose();
   };
-  const manifest = () =>
+  const manifest = ({ metadata: { name, namespace } }: Product) =>
     applied(
       "create",
       "APIKey",
@@ -44,30 +64,47 @@ export function RequestDialog({ product, onClose }: { product: Product; onClose:
     );
   return (
     <Dialog
-      title={`Request access to ${product.spec.displayName}`}
+      title={given ? `Request access to ${given.spec.displayName}` : "Request access to an API"}
       action="Submit request"
       isDisabled={!isValid}
-      kubectl={isValid ? manifest() : undefined}
+      kubectl={isValid ? manifest(product) : undefined}
       onSubmit={send}
       onClose={onClose}
     >
-      <p class="note calm">
-        <Icon name={isAutomatic ? "check" : "clock"} />
-        <span>
-          {isAutomatic
-            ? "Requests for this API are approved at once."
-            : "Your request will be reviewed by an API owner before access is granted."}
-        </span>
-      </p>
-      <Radios
-        label="Tier *"
-        value={tier}
-        onChange={setTier}
-        options={plans.map((plan) => [plan.tier, plan.tier])}
-        notes={Object.fromEntries(plans.map((plan) => [plan.tier, limitText(plan.limits)]))}
-      />
+      {!given && <ApiPicker picked={picked} onPick={pick} />}
+      {product && <Review product={product} />}
+      {product && <Tiers plans={product.status?.discoveredPlans ?? []} {...{ tier, setTier }} />}
       <Field label="Use case (optional)" value={useCase} onChange={setUseCase} rows={3} hint="What you want to build helps the owner to decide." />
       <ExpiryChoice expiry={expiry} onChange={setExpiry} />
     </Dialog>
+  );
+}
+
+function isAutomatic(product: Product): boolean {
+  return product.spec.approvalMode === "automatic";
+}
+
+function Review({ product }: { product: Product }) {
+  return (
+    <p class="note calm">
+      <Icon name={isAutomatic(product) ? "check" : "clock"} />
+      <span>
+        {isAutomatic(product)
+          ? "Requests for this API are approved at once."
+          : "Your request will be reviewed by an API owner before access is granted."}
+      </span>
+    </p>
+  );
+}
+
+function Tiers({ plans, tier, setTier }: { plans: Plan[]; tier: string; setTier: (tier: string) => void }) {
+  return (
+    <Radios
+      label="Tier *"
+      value={tier}
+      onChange={setTier}
+      options={plans.map((plan) => [plan.tier, plan.tier])}
+      notes={Object.fromEntries(plans.map((plan) => [plan.tier, limitText(plan.limits)]))}
+    />
   );
 }

@@ -3,6 +3,7 @@ import { useId, useState } from "preact/hooks";
 import { BASE } from "./api";
 import { Chip } from "./chips";
 import { useResource } from "./resource";
+import { RoutePolicies } from "./route-policies";
 import { Failure, Skeleton } from "./states";
 import { idOf, type Route } from "./types";
 
@@ -16,6 +17,7 @@ export function RoutePicker({ chosen, onChoose }: PickerProps) {
   const name = useId();
   const { data, problem, reload } = useResource<{ items: Route[] }>(`${BASE}/httproutes?pageSize=500`, { kinds: ["routes", "policies"] });
   const routes = (data?.items ?? []).filter((route) => matches(route, text));
+  const picked = data?.items.find((route) => idOf(route) === chosen);
   const namespaces = [...new Set(routes.map((route) => route.metadata.namespace))].sort();
   return (
     <fieldset class="radios">
@@ -42,6 +44,7 @@ export function RoutePicker({ chosen, onChoose }: PickerProps) {
         ))}
         {data && routes.length === 0 && <p class="soft">No HTTPRoute {text ? "matches" : "exists that you may see"}.</p>}
       </div>
+      {picked && <RoutePolicies route={picked} />}
     </fieldset>
   );
 }

@@ -57,6 +57,25 @@ export function Failure({ problem, onRetry }: { problem: Problem; onRetry?: () =
   );
 }
 
+/** What somebody sees of a page that is not for him, and the right that would change that. */
+export function Denied({ title, permission }: { title: string; permission: string }) {
+  return (
+    <div class="empty">
+      <Picture name="anchor" />
+      <h1 class="empty-title">{title}</h1>
+      <p class="soft wrap">
+        Required permission: <code>{permission}</code>
+      </p>
+      <p>{cure(403)}</p>
+    </div>
+  );
+}
+
+/** The products of the cluster, refused as a whole. */
+export function DeniedProducts() {
+  return <Denied title="You don't have permission to view API products" permission="list apiproducts.devportal.kuadrant.io" />;
+}
+
 /** What failed while older content stays. */
 export function Outdated({ problem, onRetry }: { problem: Problem; onRetry: () => void }) {
   return (

@@ -37,3 +37,20 @@ export function pretty(text: string): string {
     return text;
   }
 }
+
+export function isWildcard(name: string): boolean {
+  return name.startsWith("*.");
+}
+
+/** The host that is tried unless another is chosen: the first name that is one host. */
+export function firstHost(names: string[]): string {
+  return names.find((name) => !isWildcard(name)) ?? names[0] ?? "";
+}
+
+/** Why a host is not one that the name of a route stands for. */
+export function hostProblem(host: string, name: string): string | undefined {
+  if (!isWildcard(name)) return undefined;
+  const label = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";
+  const isHost = new RegExp(`^${label}(\\.${label})*$`).test(host);
+  return isHost && host.endsWith(name.slice(1)) ? undefined : `Must be a host name that ends with ${name.slice(1)}`;
+}

@@ -7,6 +7,7 @@ import { Code } from "./copy";
 import { useApiIndex } from "./definition";
 import { Choice, Field } from "./fields";
 import { Icon } from "./icons";
+import { HostChoice, useHost, type Host } from "./host-choice";
 import { now } from "./now";
 import { operationPath } from "./operation";
 import { phaseOf } from "./phases";
@@ -21,9 +22,10 @@ export function TryIt({ product }: { product: Product }) {
   const { data } = useApiIndex(product);
   const operations = (data?.tags ?? []).flatMap((tag) => tag.operations);
   const chosen = operations.find((operation) => operation.id === query.value.get("op"));
+  const host = useHost(product.hostnames ?? []);
   return (
     <div class="columns even">
-      <Request key={chosen?.id ?? ""} {...{ product, operations, chosen }} />
+      <Request key={chosen?.id ?? ""} {...{ product, operations, chosen, host }} />
     </div>
   );
 }
@@ -32,9 +34,10 @@ interface RequestProps {
   product: Product;
   operations: OperationLine[];
   chosen: OperationLine | undefined;
+  host: Host;
 }
 
-function Request({ product, operations, chosen }: RequestProps) {
+function Request({ product, operations, chosen, host }: RequestProps) {
   const { namespace, name } = product.metadata;
   const details = useResource<Operation>(chosen ? operationPath(product, chosen.id) : null, { kinds: [] });
   const asked = new URLSearchParams({ apiProductName: name, namespace, status: "Approved", pageSize: "500" });
@@ -54,6 +57,7 @@ function Request({ product, operations, chosen }: RequestProps) {
     void send({
       namespace,
       name,
+      ...(host.value ? { host: host.value } : {}),
       ...(key ? { key: { namespace: key.metadata.namespace, name: key.metadata.name } } : {}),
       method,
       ...filledPath(path, values, parameters),
@@ -81,6 +85,7 @@ function Request({ product, operations, chosen }: RequestProps) {
           onChange={setKeyId}
           {...(keys.length ? {} : { hint: "You have no approved key of this API: request one on the tab API keys." })}
         />
+        <HostChoice {...host} />
         <div class="method-path">
           <Choice label="Method" value={method} options={METHODS} onChange={setMethod} />
           <Field label="Path" value={path} onChange={setPath} isRequired problem={path.startsWith("/") ? undefined : "Must begin with /"} />
@@ -97,7 +102,7 @@ function Request({ product, operations, chosen }: RequestProps) {
         <Field label="Headers" value={headers} onChange={setHeaders} rows={2} hint="One per line: Name: value" />
         {method !== "GET" && method !== "HEAD" && <Field label="Body" value={body} onChange={setBody} rows={6} />}
         <div>
-          <button class="main" type="submit" disabled={isBusy || !path.startsWith("/")}>
+          <button class="main" type="submit" disabled={isBusy || !path.startsWith("/") || host.problem !== undefined}>
             {isBusy ? "Waiting…" : "Send request"}
           </button>
         </div>

@@ -83,6 +83,8 @@ export interface Product {
   };
   can?: Verb[];
   keys?: { total: number; secrets: number };
+  /** Those of its HTTPRoute. */
+  hostnames?: string[];
 }
 
 export type Phase = "Pending" | "Approved" | "Rejected" | "Expired";
@@ -160,6 +162,17 @@ export interface Route {
   authPolicy?: { name: string };
 }
 
+/** A policy of an infrastructure team. */
+export interface Policy {
+  metadata: { name: string; namespace: string };
+  spec: { targetRef: { kind: string; name: string } };
+  status?: { conditions?: Condition[] } | null;
+}
+
+export interface PlanPolicy extends Policy {
+  spec: Policy["spec"] & { plans: Plan[] };
+}
+
 export interface Usage {
   available: boolean;
   why?: string;
@@ -226,4 +239,10 @@ export function idOf(object: { metadata: Meta }): string {
 /** What identifies an object for as long as it exists. */
 export function uidOf(object: { metadata: Meta }): string {
   return object.metadata.uid ?? idOf(object);
+}
+
+/** The last page, where a list goes on without the page that was asked for: whoever has emptied it was there. */
+export function pageInstead(list: List<unknown> | undefined): number | undefined {
+  if (!list || list.items.length > 0 || list.total === 0) return undefined;
+  return Math.ceil(list.total / list.pageSize);
 }

@@ -5,12 +5,13 @@ import { createServer, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
 import test from "node:test";
 import { example, placeOf, type Language } from "../src/examples";
-import { applied, decided, deleted, patched } from "../src/kubectl";
+import { applied, decided, deleted, patched, rotated } from "../src/kubectl";
 import { word } from "../src/shell";
 import type { Credentials } from "../src/types";
 
 const KEY = "ptlk_0aZ'$\"`!";
 const URL_OF = "https://api.example.com/items/{id}?$filter=a!b&c='; touch pwned #";
+const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/;
 const KINDS: [string, Credentials, string][] = [
   ["prefix", { authorizationHeader: { prefix: "it's \"x\" `id` $(id)" } }, `Authorization: it's "x" \`id\` $(id) ${KEY}`],
   ["no prefix", { authorizationHeader: { prefix: "" } }, `Authorization: ${KEY}`],
@@ -88,8 +89,10 @@ for (const shell of ["sh", "bash"]) {
   });
 }
 
-test("without credentials, the key is a bearer token", () => {
-  assert.equal(argumentsOf(made("cURL", {})).at(-1), `Authorization: Bearer ${KEY}`);
+test("where nothing is said of it, the key is a bearer token", () => {
+  for (const credentials of [{}, { authorizationHeader: {} }]) {
+    assert.equal(argumentsOf(made("cURL", credentials)).at(-1), `Authorization: Bearer ${KEY}`, JSON.stringify(credentials));
+  }
 });
 
 test("names that no request can carry give a text instead of a program", () => {
@@ -116,10 +119,36 @@ test("kubectl lines carry names and reasons as they are", () => {
   const meta = { name: "x; rm -rf ~", namespace: "it's" };
   assert.deepEqual(argumentsOf(deleted("apikey", meta)), ["delete", "apikey", meta.name, "-n", meta.namespace]);
   const patch = { spec: { useCase: "it's $HOME" } };
-  assert.deepEqual(JSON.parse(argumentsOf(patched("apikey", meta, patch)).at(-1) ?? ""), patch);
-  const { status } = JSON.parse(argumentsOf(decided(meta, "Rejected", "o'brien", 'no "gold"; $(id) "NOW"')).at(-1) ?? "");
-  assert.equal(status.reason, 'no "gold"; $(id) "NOW"');
-  assert.match(status.reviewedAt, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/);
+  assert.deepEqual(JSON.parse(argumentsOf(patched("APIKey", meta, patch)).at(-1) ?? ""), patch);
+  for (const [by, reason] of [
+    ["o'brien", 'no "gold"; $(id) "NOW"'],
+    ["NOW", "a\u007fb\nEOF\n'c'"],
+  ] as const) {
+    const words = argumentsOf(decided(meta, "Rejected", by, reason));
+    assert.ok(words.includes("--subresource=status"), words.join(" "));
+    const { status } = JSON.parse(words.at(-1) ?? "");
+    assert.deepEqual([status.reason, status.reviewedBy], [reason, by]);
+    assert.match(status.reviewedAt, TIME);
+  }
+  for (const [overlap, kept] of [
+    [undefined, null],
+    ["0", "0"],
+  ] as const) {
+    const { annotations } = JSON.parse(argumentsOf(rotated(meta, overlap)).at(-1) ?? "").metadata;
+    assert.match(annotations["devportal.kuadrant.io/rotate-requested-at"], TIME);
+    assert.equal(annotations["devportal.kuadrant.io/rotate-overlap"], kept);
+  }
+});
+
+test("what is patched is on the standard input, so that nobody needs to read it from the cluster", () => {
+  const meta = { name: "x-1", namespace: "it's" };
+  for (const line of [patched("APIKey", meta, {}), decided(meta, "Approved", "o", ""), rotated(meta)]) {
+    const words = argumentsOf(line);
+    assert.deepEqual(words.slice(0, 3), ["patch", "-f", "-"]);
+    assert.ok(!words.some((one) => one.includes(meta.name)), words.join(" "));
+    const read = execFileSync("sh", ["-c", `kubectl() { cat; }\n${line}`]).toString();
+    assert.match(read, /^kind: APIKey\nmetadata:\n  name: "x-1"\n  namespace: "it's"$/m);
+  }
 });
 
 test("a manifest ends where it should", () => {

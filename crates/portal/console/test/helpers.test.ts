@@ -3,8 +3,9 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { limitLines, limitText, tierText } from "../src/limits";
 import { authOf, daysLeft, phaseOf, whyNoRequest } from "../src/phases";
-import { filledPath, parsedHeaders, pretty } from "../src/try-parts";
-import type { Key, Phase, Product } from "../src/types";
+import { policyOf } from "../src/attached";
+import { filledPath, firstHost, hostProblem, parsedHeaders, pretty } from "../src/try-parts";
+import { pageInstead, type Key, type Phase, type Policy, type Product } from "../src/types";
 import { emailProblem, endOfDay, isWeb, nameProblem, slug, urlProblem } from "../src/validation";
 
 const NOW = Date.parse("2026-06-01T00:00:00Z");
@@ -96,4 +97,44 @@ test("parameters stay in their places", () => {
   assert.deepEqual(parsedHeaders("A: b:c\n\n  X \n"), { A: "b:c", X: "" });
   assert.equal(pretty('{"a":1}'), '{\n  "a": 1\n}');
   assert.equal(pretty("<p>"), "<p>");
+});
+
+test("a wildcard stands for hosts below it, and for nothing else", () => {
+  assert.equal(firstHost(["*.a.org", "b.a.org"]), "b.a.org");
+  assert.equal(firstHost(["*.a.org"]), "*.a.org");
+  assert.equal(firstHost([]), "");
+  assert.equal(hostProblem("anything", "b.a.org"), undefined);
+  assert.equal(hostProblem("x.y.a.org", "*.a.org"), undefined);
+  for (const host of ["", "a.org", ".a.org", "x.b.org", "x_y.a.org", "x:1.a.org", "*.a.org", "-x.a.org"]) {
+    assert.equal(hostProblem(host, "*.a.org"), "Must be a host name that ends with .a.org", host);
+  }
+});
+
+test("of policies with one name, that of the route counts, else that of the only Gateway", () => {
+  const policy = (namespace: string, kind: string, target: string): Policy => ({
+    metadata: { name: "p", namespace },
+    spec: { targetRef: { kind, name: target } },
+  });
+  const route = { metadata: { name: "r", namespace: "n" } };
+  const own = policy("n", "HTTPRoute", "r");
+  const [gateway, another] = [policy("g", "Gateway", "x"), policy("h", "Gateway", "y")];
+  const elsewhere = [policy("m", "HTTPRoute", "r"), policy("n", "HTTPRoute", "s")];
+  assert.equal(policyOf([...elsewhere, gateway, own], route, "p"), own);
+  assert.equal(policyOf([...elsewhere, gateway], route, "p"), gateway);
+  assert.equal(policyOf([gateway, another], route, "p"), undefined);
+  assert.equal(policyOf([own], route, "q"), undefined);
+  assert.equal(policyOf([own], route, undefined), undefined);
+});
+
+test("a page that is gone gives way to the last one", () => {
+  const list = (items: number, total: number) => ({ items: Array.from({ length: items }), total, page: 3, pageSize: 20 });
+  const rows: [ReturnType<typeof list> | undefined, number | undefined][] = [
+    [undefined, undefined],
+    [list(0, 0), undefined],
+    [list(1, 41), undefined],
+    [list(0, 40), 2],
+    [list(0, 20), 1],
+    [list(0, 21), 2],
+  ];
+  for (const [one, page] of rows) assert.equal(pageInstead(one), page, JSON.stringify(one));
 });

@@ -1,14 +1,13 @@
 //! `GET /api/kuadrant/apiproducts/{ns}/{name}/usage`.
 
-use axum::{
-    Extension,
-    extract::{Path, State},
-    response::Response,
-};
+use axum::{Extension, extract::State, response::Response};
 use http::StatusCode;
 use serde_json::json;
 
-use super::{input::Who, reply::answer};
+use super::{
+    input::{Path, Who},
+    reply::answer,
+};
 use crate::{paths::Place, problem::Problem, sight::Asked, usage};
 
 pub(super) async fn read(
@@ -26,7 +25,7 @@ pub(super) async fn read(
     let plans: Vec<_> = plans.iter().map(|plan| (plan.tier.clone(), json!(plan.limits))).collect();
     let decides = sight.owns(&product) || sight.manages_keys.has(&namespace);
     let told = match prometheus.of(&namespace, &product.spec.target_ref.name).await {
-        Ok(counted) => usage::answer(&counted, &plans, decides),
+        Ok(counted) => usage::answer(&counted, &plans, (!decides).then_some(caller.user.name.as_str())),
         Err(why) => json!({"available": false, "why": why}),
     };
     Ok(answer(StatusCode::OK, &told))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Extension,
-    extract::{Path, Request, State},
+    extract::{Request, State},
     response::Response,
 };
 use futures::{StreamExt as _, stream};
@@ -17,8 +17,9 @@ use serde_json::{Value, json};
 
 use super::{
     fresh::since,
-    input::{self, Who},
+    input::{self, Path, Who},
     reply::answer,
+    requests::NOT_TO_UPDATE,
 };
 use crate::{
     app::App,
@@ -33,14 +34,14 @@ use crate::{
 const MAX_BULK: usize = 200;
 /// Decisions under way for one request.
 const AT_ONCE: usize = 4;
+/// What is said to whoever wants to decide about a request that is not his to decide about.
+const NOT_TO_DECIDE: &str = "you can only update requests for your own api products";
 /// Writes of one decision while the controller writes, too.
 const TRIES: usize = 4;
 
 #[derive(Deserialize)]
 struct Bulk {
     requests: Vec<Named>,
-    comment: Option<String>,
-    reason: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -68,14 +69,14 @@ pub(super) async fn reject(
     request: Request,
 ) -> Result<Response, Problem> {
     let (_, sent) = input::read(request).await?;
-    let verdict = rejection(input::text(&sent, "reason"))?;
+    let verdict = Verdict::Rejected(reason(&sent).map(str::to_owned));
     let version = decided(&app, &caller, &namespace, &name, &verdict).await?;
     Ok(success(version))
 }
 
-fn rejection(reason: Option<&str>) -> Result<Verdict, Problem> {
-    let reason = reason.ok_or_else(|| Problem::bad_request("give a reason: the requester reads it"))?;
-    Ok(Verdict::Rejected(reason.to_owned()))
+/// Why something is rejected, for the requester to read.
+fn reason(sent: &Value) -> Option<&str> {
+    input::text(sent, "reason").or_else(|| input::text(sent, "comment"))
 }
 
 /// `POST /requests/bulk-approve`.
@@ -83,8 +84,9 @@ pub(super) async fn bulk_approve(
     (State(app), Extension(caller)): Who,
     request: Request,
 ) -> Result<Response, Problem> {
-    let bulk: Bulk = input::typed(input::read(request).await?.1)?;
-    let verdict = Verdict::Approved(bulk.comment.clone().filter(|comment| !comment.trim().is_empty()));
+    let (_, sent) = input::read(request).await?;
+    let verdict = Verdict::Approved(input::text(&sent, "comment").map(str::to_owned));
+    let bulk: Bulk = input::typed(sent)?;
     each(&app, &caller, bulk.requests, &verdict).await
 }
 
@@ -93,10 +95,10 @@ pub(super) async fn bulk_reject(
     (State(app), Extension(caller)): Who,
     request: Request,
 ) -> Result<Response, Problem> {
-    let bulk: Bulk = input::typed(input::read(request).await?.1)?;
-    let reason =
-        bulk.reason.as_deref().or(bulk.comment.as_deref()).map(str::trim).filter(|text| !text.is_empty());
-    each(&app, &caller, bulk.requests, &rejection(reason)?).await
+    let (_, sent) = input::read(request).await?;
+    let verdict = Verdict::Rejected(reason(&sent).map(str::to_owned));
+    let bulk: Bulk = input::typed(sent)?;
+    each(&app, &caller, bulk.requests, &verdict).await
 }
 
 async fn each(
@@ -132,7 +134,7 @@ async fn decided(
     verdict: &Verdict,
 ) -> Result<u128, Problem> {
     let place = Place::new(namespace, name)?;
-    let (seen, _) = Asked::new(app, caller).key(&place).await?;
+    let (seen, _) = Asked::new(app, caller).key_to(&place, NOT_TO_DECIDE).await?;
     let mut newest = seen.resource_version();
     for _ in 1..TRIES {
         match write(app, caller, &place, (verdict, newest.as_deref())).await {
@@ -167,7 +169,7 @@ pub(super) async fn rotate(
 ) -> Result<Response, Problem> {
     let place = Place::new(&namespace, &name)?;
     let (_, sent) = input::read(request).await?;
-    let (key, _) = Asked::new(&app, &caller).key(&place).await?;
+    let (key, _) = Asked::new(&app, &caller).key_to(&place, NOT_TO_UPDATE).await?;
     let mut annotations = json!({ANNOTATION_ROTATE: clock::precise_now().to_string()});
     if let Some(overlap) = input::text(&sent, "overlap") {
         annotations[ANNOTATION_ROTATE_OVERLAP] = overlap.into();

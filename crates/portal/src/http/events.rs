@@ -5,7 +5,8 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use axum::{Extension, body::Body, extract::State, response::Response};
 use bytes::Bytes;
 use futures::stream;
-use http::{HeaderValue, header};
+use http::{HeaderValue, StatusCode, header};
+use jiff::Timestamp;
 use portolan_core::foreign::GATEWAY_GROUP;
 use portolan_runtime::clock;
 use serde_json::json;
@@ -29,16 +30,23 @@ use crate::{
 
 /// Longest silence of a stream: proxies close idle ones.
 const HEARTBEAT: Duration = Duration::from_secs(15);
+/// Time after which it is tried again whether lists are answered, where they were not.
+const AGAIN: Duration = Duration::from_secs(1);
 /// Age at which a stream of a token ends, so that a token that has ended reads nothing for longer.
 const LONGEST: Duration = Duration::from_secs(15 * 60);
 const HELLO: &[u8] = b"event: hello\ndata: {}\n\n";
 const RESYNC: &[u8] = b"event: resync\ndata: {}\n\n";
+const ALIVE: &[u8] = b":\n\n";
 
 struct Source {
     app: Arc<App>,
     caller: Arc<Caller>,
     news: Receiver<News>,
     begun: Option<Instant>,
+    /// When the session is over, or what it shows the API server.
+    ends: Option<Timestamp>,
+    /// When it is tried again whether lists are answered. Nobody could say whether the caller may hear of some news.
+    again: Option<Instant>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -53,7 +61,11 @@ pub(super) async fn follow((State(app), Extension(caller)): Who) -> Result<Respo
     let place = place.map_err(|_| Problem::unavailable("too many event streams are open, try again"))?;
     app.metrics.stream_opened();
     let news = app.stores.newsroom.follow();
-    let source = Source { app, caller, news, begun: None, _place: place };
+    let ends = caller.session.as_ref().map(|opened| {
+        let shown = app.sessions.shown_until(&opened.session);
+        shown.map_or(opened.ends, |shown| shown.min(opened.ends))
+    });
+    let source = Source { app, caller, news, begun: None, ends, again: None, _place: place };
     let mut response = Response::new(Body::from_stream(stream::unfold(source, next)));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
@@ -72,7 +84,7 @@ async fn next(mut source: Source) -> Option<(Result<Bytes, Infallible>, Source)>
         if begun.elapsed() >= LONGEST {
             return None;
         }
-        let left = end.saturating_duration_since(Instant::now()).min(source.rest());
+        let left = source.patience(end);
         let tasks = source.app.tasks.clone();
         let told = tokio::select! {
             () = tasks.cancelled() => return None,
@@ -82,51 +94,68 @@ async fn next(mut source: Source) -> Option<(Result<Bytes, Infallible>, Source)>
         if source.has_ended() {
             return None;
         }
-        let bytes = match told {
-            Err(_) => Bytes::from_static(b":\n\n"),
+        let frame = match told {
             Ok(Err(RecvError::Closed)) => return None,
-            Ok(Err(RecvError::Lagged(_))) => Bytes::from_static(RESYNC),
-            Ok(Ok(news)) => match source.frame(&news).await {
-                Some(bytes) => bytes,
-                None => continue,
-            },
+            _ if source.again.is_some() => source.caught_up(end).await,
+            Err(_) => Ok(Some(Bytes::from_static(ALIVE))),
+            Ok(Err(RecvError::Lagged(_))) => Ok(Some(Bytes::from_static(RESYNC))),
+            Ok(Ok(news)) => source.frame(&news).await,
         };
-        return Some((Ok(bytes), source));
+        match frame {
+            Ok(Some(bytes)) => return Some((Ok(bytes), source)),
+            Ok(None) => {}
+            // The token holds no more. Whoever has another one comes again with it.
+            Err(problem) if problem.status == StatusCode::UNAUTHORIZED => return None,
+            Err(_) => source.again = Some(Instant::now() + AGAIN),
+        }
     }
 }
 
 impl Source {
-    /// Time until the session is over.
-    fn rest(&self) -> Duration {
-        let Some(opened) = &self.caller.session else { return Duration::MAX };
-        opened.ends.duration_since(clock::now()).try_into().unwrap_or_default()
+    /// Time to wait for news before something else is to be done.
+    fn patience(&self, end: Instant) -> Duration {
+        let until = self.again.map_or(end, |again| again.min(end));
+        let left = until.saturating_duration_since(Instant::now());
+        let Some(ends) = self.ends else { return left };
+        left.min(ends.duration_since(clock::now()).try_into().unwrap_or_default())
     }
 
-    /// Returns `true` once the session is over: nobody reads on after a logout.
+    /// Returns `true` once the session is over, or what it shows: nobody reads on after a logout, and a browser comes
+    /// again with a token that was renewed.
     fn has_ended(&self) -> bool {
-        self.caller.session.as_ref().is_some_and(|opened| {
-            opened.ends <= clock::now() || self.app.sessions.has_ended(&opened.session.id)
-        })
+        let session = self.caller.session.as_ref();
+        self.ends.is_some_and(|ends| ends <= clock::now())
+            || session.is_some_and(|opened| self.app.sessions.has_ended(&opened.session.id))
+    }
+
+    /// After news that could not be judged: that anything may have changed, as soon as lists are answered again.
+    async fn caught_up(&mut self, end: Instant) -> Result<Option<Bytes>, Problem> {
+        let now = Instant::now();
+        if self.again.is_some_and(|again| again <= now) {
+            Asked::new(&self.app, &self.caller).sight().await?;
+            self.again = None;
+            return Ok(Some(Bytes::from_static(RESYNC)));
+        }
+        Ok((now >= end).then_some(Bytes::from_static(ALIVE)))
     }
 
     /// The event about some news, if the caller may hear of it.
-    async fn frame(&self, news: &News) -> Option<Bytes> {
-        // What cannot be found out now is not told.
-        if !self.hears(news).await.unwrap_or(false) {
-            return None;
+    async fn frame(&self, news: &News) -> Result<Option<Bytes>, Problem> {
+        if !self.hears(news).await? {
+            return Ok(None);
         }
         let kind = match news.kind {
             NewsKind::Products => "products",
             NewsKind::Keys => "keys",
             NewsKind::Plans | NewsKind::Auths => "policies",
             NewsKind::Routes => "routes",
-            NewsKind::Anything => return Some(Bytes::from_static(RESYNC)),
+            NewsKind::Anything => return Ok(Some(Bytes::from_static(RESYNC))),
         };
         let mut data = json!({"kind": kind, "namespace": news.namespace, "name": news.name});
         if let Some(version) = news.version.filter(|version| *version < u128::MAX) {
             data["version"] = version.to_string().into();
         }
-        Some(Bytes::from(format!("event: changed\ndata: {data}\n\n")))
+        Ok(Some(Bytes::from(format!("event: changed\ndata: {data}\n\n"))))
     }
 
     async fn hears(&self, news: &News) -> Result<bool, Problem> {

@@ -4,13 +4,28 @@ use std::sync::Arc;
 
 use axum::{
     Extension,
-    extract::{Request, State},
+    extract::{FromRequestParts, Path as AxumPath, Request, State},
 };
+use http::request::Parts;
 use portolan_runtime::server::body;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{app::App, caller::Caller, problem::Problem};
+
+/// The variable segments of a path. Those that are no text make a problem, as everything does.
+pub(super) struct Path<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let segments = AxumPath::<T>::from_request_parts(parts, state).await;
+        let AxumPath(segments) =
+            segments.map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))?;
+        Ok(Self(segments))
+    }
+}
 
 /// The state and the caller of a request.
 pub(super) type Who = (State<Arc<App>>, Extension<Arc<Caller>>);
@@ -19,7 +34,7 @@ pub(super) type Who = (State<Arc<App>>, Extension<Arc<Caller>>);
 const MAX_BODY: usize = 256 * 1024;
 
 /// The body of a request, and its head.
-pub(super) async fn read(request: Request) -> Result<(http::request::Parts, Value), Problem> {
+pub(super) async fn read(request: Request) -> Result<(Parts, Value), Problem> {
     let (parts, body) = request.into_parts();
     let bytes = body::read_up_to(MAX_BODY, &parts, body).await?;
     if bytes.iter().all(u8::is_ascii_whitespace) {

@@ -166,6 +166,7 @@ async fn exchanged(
             OidcError::Silent(_) | OidcError::Discovery(_) | OidcError::OtherIssuer(_) => {
                 StatusCode::BAD_GATEWAY
             }
+            OidcError::TooLong(_) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             OidcError::Refused(_) | OidcError::Token(_) | OidcError::Foreign => StatusCode::FORBIDDEN,
         };
         (code, error.to_string())

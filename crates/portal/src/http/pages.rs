@@ -2,18 +2,13 @@
 
 use std::{collections::BTreeMap, io::Write as _, sync::LazyLock};
 
-use axum::{
-    Router,
-    body::Body,
-    extract::{Path, Request},
-    response::Response,
-    routing::get,
-};
+use axum::{Router, body::Body, extract::Request, response::Response, routing::get};
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use include_dir::{Dir, include_dir};
 
+use super::input::Path;
 use crate::problem::Problem;
 
 /// Nothing but our own files is loaded, nothing is inline, and no other page shows ours in a frame.

@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Extension,
-    extract::{Path, State},
-    response::Response,
-};
+use axum::{Extension, extract::State, response::Response};
 use http::StatusCode;
 use portolan_core::foreign::{Acceptance, Foreign, ForeignKind, PlanPolicyKind};
 use serde_json::{Value, json};
 
-use super::{input::Who, reply::answer};
+use super::{
+    input::{Path, Who},
+    reply::answer,
+};
 use crate::{
     access::{Places, Right},
     app::App,

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Extension,
-    extract::{Path, RawQuery, Request, State},
+    extract::{RawQuery, Request, State},
     response::Response,
 };
 use http::StatusCode;
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::{
     fresh::since,
-    input::{self, Who},
+    input::{self, Path, Who},
     policies::plans_of,
     reply::{answer, nothing},
     requests::IDEMPOTENCY,
@@ -40,7 +40,7 @@ pub(super) async fn list(
     let query =
         Query::parse::<ProductRow>(query.as_deref().unwrap_or_default()).map_err(Problem::bad_request)?;
     let asked = Asked::new(&app, &caller);
-    let sight = asked.sight().await?;
+    let sight = asked.lister().await?;
     let plans = plans_of(asked).await?;
     let page = select(visible(&app, &sight, &plans, query.is_catalog), &query);
     let can = asked.can_products(&sight, page.rows.iter().map(|row| &*row.product)).await?;
@@ -77,6 +77,7 @@ pub(super) async fn read(
     let can: BTreeMap<_, _> = asked.can_products(&sight, std::iter::once(&*product)).await?;
     let can = can.get(&place.key()).cloned().unwrap_or_default();
     let mut json = rows::product_json(&product);
+    json["hostnames"] = app.stores.hostnames(&namespace, &product.spec.target_ref.name).into();
     if can.contains(&"delete") {
         json["keys"] = keys_of(&app, &place);
     }

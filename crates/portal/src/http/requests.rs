@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::{
     Extension,
-    extract::{Path, RawQuery, Request, State},
+    extract::{RawQuery, Request, State},
     response::Response,
 };
 use http::{HeaderMap, StatusCode};
@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::{
     fresh::since,
-    input::{self, Who},
+    input::{self, Path, Who},
     reply::{answer, nothing},
 };
 use crate::{
@@ -34,6 +34,8 @@ use crate::{
 /// Header by which a request that is sent twice is one.
 pub(super) const IDEMPOTENCY: &str = "idempotency-key";
 const MAX_ID: usize = 256;
+pub(super) const NOT_TO_UPDATE: &str = "you can only update your own api key requests";
+const NOT_TO_DELETE: &str = "you can only delete your own api key requests";
 
 /// `GET /requests`: what the caller may decide about.
 pub(super) async fn queue(who: Who, RawQuery(query): RawQuery) -> Result<Response, Problem> {
@@ -96,7 +98,7 @@ pub(super) async fn create(
     let who = (caller.user.name.as_str(), email.as_deref());
     let key = key_change::create(&wanted, who, &product, &id(&parts.headers)?, clock::now());
     let key = key.map_err(|unwanted| match unwanted {
-        Unwanted::NoPlan => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, unwanted.to_string()),
+        Unwanted::NoPlan => Problem::unprocessable(unwanted.to_string()),
         other => Problem::bad_request(other.to_string()),
     })?;
     let written = match app.upstream.post(&paths::keys(&place.namespace), &key, &caller.credential).await {
@@ -148,9 +150,9 @@ pub(super) async fn change(
 ) -> Result<Response, Problem> {
     let place = Place::new(&namespace, &name)?;
     let (_, sent) = input::read(request).await?;
-    let (key, sight) = Asked::new(&app, &caller).key(&place).await?;
+    let (key, sight) = Asked::new(&app, &caller).key_to(&place, NOT_TO_UPDATE).await?;
     if !sight.requested(&key) && !sight.manages_keys.has(&namespace) {
-        return Err(Problem::forbidden("you can only update your own api key requests"));
+        return Err(Problem::forbidden(NOT_TO_UPDATE));
     }
     if key.phase() != KeyPhase::Pending {
         return Err(Problem::forbidden("only pending requests can be edited"));
@@ -166,7 +168,7 @@ pub(super) async fn delete(
     Path((namespace, name)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
     let place = Place::new(&namespace, &name)?;
-    let (key, _) = Asked::new(&app, &caller).key(&place).await?;
+    let (key, _) = Asked::new(&app, &caller).key_to(&place, NOT_TO_DELETE).await?;
     let said = app.upstream.delete(&place.api_key(), key.uid().as_deref(), &caller.credential).await?;
     Ok(since::<APIKey>(nothing(), app.stores.keys.take_end(said, &key).await?))
 }

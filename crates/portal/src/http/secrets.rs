@@ -1,15 +1,14 @@
 //! `GET /requests/{ns}/{name}/secret` and `GET /apikeys/{ns}/{name}/secret`.
 
-use axum::{
-    Extension,
-    extract::{Path, State},
-    response::Response,
-};
+use axum::{Extension, extract::State, response::Response};
 use http::StatusCode;
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 
-use super::{input::Who, reply::answer};
+use super::{
+    input::{Path, Who},
+    reply::answer,
+};
 use crate::{paths::Place, problem::Problem, reveal::reveal};
 
 pub(super) async fn read(

@@ -113,7 +113,7 @@ pub(super) static ROUTES: &[Route] = &[
     route("POST", "/kuadrant/requests/bulk-approve", "Approves requests", || post(decisions::bulk_approve))
         .body(&["requests!", "comment"]),
     route("POST", "/kuadrant/requests/bulk-reject", "Rejects requests", || post(decisions::bulk_reject))
-        .body(&["requests!", "reason!"]),
+        .body(&["requests!", "reason", "comment"]),
     route("GET", "/kuadrant/requests/{namespace}/{name}", "Reads a request", || get(requests::read)),
     route("PATCH", "/kuadrant/requests/{namespace}/{name}", "Changes a pending request", || {
         patch(requests::change)
@@ -133,7 +133,7 @@ pub(super) static ROUTES: &[Route] = &[
         "Rejects a request, or revokes a key",
         || post(decisions::reject),
     )
-    .body(&["reason!"]),
+    .body(&["reason", "comment"]),
     route("POST", "/kuadrant/requests/{namespace}/{name}/rotate", "Asks for a new value of a key", || {
         post(decisions::rotate)
     })

@@ -39,7 +39,7 @@ pub(super) async fn send(
     let host = host(&app, &place, &product.spec.target_ref.name, trial.host.as_deref())?;
     match app.documents.of(&app.own, &product).await {
         Ok(document) if !index::has(&document, &trial.method, &trial.path) => {
-            return Err(unprocessable("the OpenAPI document of the product has no such operation"));
+            return Err(Problem::unprocessable("the OpenAPI document of the product has no such operation"));
         }
         // Whether the document has the operation is not known for now.
         Err(problem) if problem.status == StatusCode::SERVICE_UNAVAILABLE => return Err(problem),
@@ -101,11 +101,6 @@ fn shown(headers: &HeaderMap, key: Option<&str>) -> Vec<Value> {
 
 /// The host of a product's route that a request is for.
 fn host(app: &App, place: &Place, route: &str, wanted: Option<&str>) -> Result<String, Problem> {
-    let route = app.stores.routes.get(&place.namespace, route);
-    let names = route.as_ref().map(|route| route.facts.known.facts.hostnames.as_slice());
-    trial::host(names.unwrap_or_default(), wanted).map_err(|untried| unprocessable(&untried.to_string()))
-}
-
-fn unprocessable(why: &str) -> Problem {
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, why)
+    let names = app.stores.hostnames(&place.namespace, route);
+    trial::host(&names, wanted).map_err(|untried| Problem::unprocessable(untried.to_string()))
 }

@@ -1,16 +1,14 @@
 //! The OpenAPI document of a product: its index, one operation, its text.
 
-use axum::{
-    Extension,
-    body::Body,
-    extract::{Path, State},
-    response::Response,
-};
+use axum::{Extension, body::Body, extract::State, response::Response};
 use http::{HeaderValue, StatusCode, header};
 
-use super::{input::Who, reply::answer};
+use super::{
+    input::{Path, Who},
+    reply::answer,
+};
 use crate::{
-    openapi::{index, operation, text},
+    openapi::{index, operation},
     paths::Place,
     problem::Problem,
     sight::Asked,
@@ -44,7 +42,8 @@ pub(super) async fn raw(
 ) -> Result<Response, Problem> {
     let place = Place::new(&namespace, &name)?;
     let (product, _) = Asked::new(&app, &caller).product(&place).await?;
-    let mut response = Response::new(Body::from(text::text(&app.own, &product).await?));
+    let text = app.documents.text(&app.own, &product).await?;
+    let mut response = Response::new(Body::from(text.to_string()));
     let headers = response.headers_mut();
     // Never as a page, whatever is in it.
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{document::Document, markdown::clean};
+use super::{document::Document, markdown::described};
 
 /// Name of the group of operations without a tag.
 const UNTAGGED: &str = "Other";
@@ -17,7 +17,7 @@ pub fn index(document: &Document) -> Value {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     json!({
         "title": text(&info["title"]), "version": info["version"].as_str().map_or_else(|| info["version"].to_string(), str::to_owned),
-        "description": clean(&text(&info["description"])),
+        "description": described(info),
         "servers": servers(document), "tags": tags(document), "schemas": schemas(document),
         "problems": document.problems,
     })
@@ -60,15 +60,13 @@ fn tags(document: &Document) -> Vec<Value> {
             "deprecated": operation["deprecated"] == true,
         }));
     }
-    let described = |name: &str| {
+    let about = |name: &str| {
         let mut all = document.root["tags"].as_array().into_iter().flatten();
-        all.find(|tag| tag["name"] == name).and_then(|tag| tag["description"].as_str()).map(clean)
+        all.find(|tag| tag["name"] == name).map(described).unwrap_or_default()
     };
     let group = |name: &str| {
         let operations = groups.remove(name)?;
-        Some(
-            json!({"name": name, "description": described(name).unwrap_or_default(), "operations": operations}),
-        )
+        Some(json!({"name": name, "description": about(name), "operations": operations}))
     };
     order.into_iter().filter_map(group).collect()
 }

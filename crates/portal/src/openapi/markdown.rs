@@ -1,9 +1,16 @@
 //! Markdown of strangers as HTML that can do nothing: no markup of their own, no pictures, no scripts in links.
 
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd, html};
+use serde_json::Value;
 
 /// Longest text that is rendered.
 const MAX_TEXT: usize = 64 * 1024;
+
+/// The description of a part of a document, rendered. Pages put all of them in as markup, so that none may come from
+/// elsewhere.
+pub fn described(part: &Value) -> String {
+    part["description"].as_str().map(clean).unwrap_or_default()
+}
 
 /// Renders a text.
 pub fn clean(text: &str) -> String {

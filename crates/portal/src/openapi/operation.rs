@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{document::Document, markdown::clean, schema::Trees};
+use super::{document::Document, markdown::described, schema::Trees};
 
 /// Parameters, media types and answers of one operation.
 const MAX_PARTS: usize = 100;
@@ -17,7 +17,7 @@ pub fn operation(document: &Document, id: &str) -> Option<Value> {
     let mut json = json!({
         "id": id, "method": method.to_uppercase(), "path": path,
         "summary": operation["summary"].as_str().unwrap_or_default(),
-        "description": clean(operation["description"].as_str().unwrap_or_default()),
+        "description": described(operation),
         "deprecated": operation["deprecated"] == true,
         "parameters": all.iter().filter(|one| !is_body(one)).map(|one| parameter(&mut trees, one)).collect::<Vec<_>>(),
         "security": security(document, operation),
@@ -55,7 +55,7 @@ fn parameter(trees: &mut Trees<'_>, parameter: &Value) -> Value {
     let schema = parameter.get("schema").or_else(|| content.and_then(|content| content.get("schema")));
     json!({
         "name": parameter["name"], "in": parameter["in"], "required": parameter["required"] == true,
-        "description": parameter["description"].as_str().unwrap_or_default(),
+        "description": described(parameter),
         // Swagger 2.0 has type and format at the parameter itself.
         "schema": trees.tree(schema.unwrap_or(parameter)),
     })
@@ -65,7 +65,7 @@ fn body(document: &Document, trees: &mut Trees<'_>, operation: &Value, all: &[&V
     if !document.is_swagger {
         let body = document.resolve(operation.get("requestBody")?);
         return Some(json!({
-            "description": body["description"].as_str().unwrap_or_default(), "required": body["required"] == true,
+            "description": described(body), "required": body["required"] == true,
             "content": contents(document, trees, &body["content"]),
         }));
     }
@@ -73,9 +73,8 @@ fn body(document: &Document, trees: &mut Trees<'_>, operation: &Value, all: &[&V
     if let Some(body) = all.iter().find(|one| one["in"] == "body") {
         let schema = trees.tree(&body["schema"]);
         let content: Vec<_> = kinds.iter().map(|kind| json!({"type": kind, "schema": schema})).collect();
-        let description = body["description"].as_str().unwrap_or_default();
         return Some(
-            json!({"description": description, "required": body["required"] == true, "content": content}),
+            json!({"description": described(body), "required": body["required"] == true, "content": content}),
         );
     }
     let fields: Vec<_> = all.iter().filter(|one| one["in"] == "formData").collect();
@@ -137,8 +136,7 @@ fn responses(document: &Document, trees: &mut Trees<'_>, operation: &Value) -> V
         } else {
             contents(document, trees, &response["content"])
         };
-        let description = response["description"].as_str().unwrap_or_default();
-        json!({"status": status, "description": description, "content": content})
+        json!({"status": status, "description": described(response), "content": content})
     })
     .collect()
 }
@@ -181,6 +179,55 @@ components:
         assert_eq!(found["responses"][0]["content"][0]["schema"]["title"], "Pet");
         assert_eq!(found["security"], json!(["key"]));
         assert!(operation(&Document::parse(text).unwrap(), "none").is_none());
+    }
+
+    /// Every description in an answer.
+    fn descriptions(value: &Value) -> Vec<&str> {
+        let own = value.get("description").and_then(Value::as_str);
+        let below: Vec<&Value> = match value {
+            Value::Object(members) => members.values().collect(),
+            Value::Array(items) => items.iter().collect(),
+            _ => Vec::new(),
+        };
+        own.into_iter().chain(below.into_iter().flat_map(descriptions)).collect()
+    }
+
+    #[test]
+    fn no_description_is_markup_wherever_it_stands() {
+        let three = "openapi: 3.0.0
+paths:
+  /a:
+    post:
+      operationId: x
+      description: BAD
+      parameters: [{name: q, in: query, description: BAD, schema: {type: string, description: BAD}}]
+      requestBody: {description: BAD, content: {a/b: {schema: {description: BAD, properties: {p: {description: BAD}}}}}}
+      responses: {'200': {description: BAD, content: {a/b: {schema: {items: {description: BAD}}}}}}
+";
+        let two = "swagger: '2.0'
+paths:
+  /a:
+    post:
+      operationId: x
+      description: BAD
+      parameters: [{name: q, in: query, description: BAD}, {name: b, in: body, description: BAD, schema: {description: BAD}}]
+      responses: {'200': {description: BAD, schema: {additionalProperties: {description: BAD}}}}
+";
+        let form = "swagger: '2.0'
+paths: {/a: {post: {operationId: x, parameters: [{name: f, in: formData, description: BAD}], responses: {}}}}
+";
+        for (text, expected) in [(three, 8), (two, 7), (form, 1)] {
+            let text = text.replace("BAD", "'<meta http-equiv=refresh content=0><form action=x>'");
+            let found = operation(&Document::parse(&text).unwrap(), "x").unwrap();
+            let all: Vec<_> = descriptions(&found).into_iter().filter(|text| !text.is_empty()).collect();
+            assert_eq!(all.len(), expected, "{found}");
+            for text in all {
+                assert!(
+                    text.contains("&lt;meta") && !text.contains("<meta") && !text.contains("<form"),
+                    "{text}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::document::Document;
+use super::{document::Document, markdown::clean};
 
 const MAX_DEPTH: usize = 12;
 /// Nodes of all trees of one operation.
@@ -92,7 +92,7 @@ impl<'a> Trees<'a> {
             }
         }
         if let Some(Value::String(text)) = schema.get("description") {
-            node["description"] = short(text).into();
+            node["description"] = clean(&short(text)).into();
         }
         for member in ["default", "minimum", "maximum", "minLength", "maxLength", "nullable", "deprecated"] {
             if let Some(value) = schema.get(member).filter(|value| !value.is_object() && !value.is_array()) {
@@ -170,7 +170,7 @@ mod tests {
         });
         let drawn = tree(&json!({"Pet": pet}), &json!({"$ref": "#/components/schemas/Pet"}));
         let expected = json!({"type": "object", "title": "Pet", "properties": [
-            {"name": "name", "required": true, "schema": {"type": "string", "description": "d"}},
+            {"name": "name", "required": true, "schema": {"type": "string", "description": "<p>d</p>\n"}},
             {"name": "tags", "required": false, "schema": {"type": "array", "items": {"type": "string | null"}}},
         ]});
         assert_eq!(drawn, expected);

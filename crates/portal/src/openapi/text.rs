@@ -18,30 +18,58 @@ const MAX_TEXT: u64 = 8 * 1024 * 1024;
 /// Bytes of texts whose documents are kept.
 const MAX_KEPT: u64 = 24 * 1024 * 1024;
 
-/// Documents that were read lately, by the hash of their text.
-pub struct Documents(Cache<String, Arc<Document>>);
+/// Bytes of texts that are kept. Those in a status are at hand anyway.
+const MAX_TEXTS: u64 = 16 * 1024 * 1024;
+
+/// Documents and unpacked texts that were read lately, by the hash of the text.
+pub struct Documents {
+    read: Cache<String, Arc<Document>>,
+    unpacked: Cache<String, Arc<str>>,
+}
 
 impl Documents {
     pub fn new() -> Self {
         let weigh = |_: &String, document: &Arc<Document>| u32::try_from(document.bytes).unwrap_or(u32::MAX);
-        Self(Cache::builder().max_capacity(MAX_KEPT).weigher(weigh).build())
+        let length = |_: &String, text: &Arc<str>| u32::try_from(text.len()).unwrap_or(u32::MAX);
+        Self {
+            read: Cache::builder().max_capacity(MAX_KEPT).weigher(weigh).build(),
+            unpacked: Cache::builder().max_capacity(MAX_TEXTS).weigher(length).build(),
+        }
+    }
+
+    /// The text of a product's document.
+    pub async fn text(&self, own: &kube::Client, product: &APIProduct) -> Result<Arc<str>, Problem> {
+        let openapi = status(product)?;
+        if !openapi.raw.is_empty() {
+            return Ok(Arc::from(openapi.raw.as_str()));
+        }
+        let key = key(product, openapi);
+        if let Some(known) = self.unpacked.get(&key).await {
+            return Ok(known);
+        }
+        let text: Arc<str> = text(own, product).await?.into();
+        self.unpacked.insert(key, Arc::clone(&text)).await;
+        Ok(text)
     }
 
     /// The document of a product.
     pub async fn of(&self, own: &kube::Client, product: &APIProduct) -> Result<Arc<Document>, Problem> {
         let openapi = status(product)?;
-        let key =
-            format!("{}/{}/{}", product.uid().unwrap_or_default(), openapi.sha256, openapi.last_sync_time.0);
-        if let Some(known) = self.0.get(&key).await {
+        let key = key(product, openapi);
+        if let Some(known) = self.read.get(&key).await {
             return Ok(known);
         }
         let text = text(own, product).await?;
         let read = tokio::task::block_in_place(|| Document::parse(&text));
         let read = read.map_err(|why| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, why.to_string()))?;
         let read = Arc::new(read);
-        self.0.insert(key, Arc::clone(&read)).await;
+        self.read.insert(key, Arc::clone(&read)).await;
         Ok(read)
     }
+}
+
+fn key(product: &APIProduct, openapi: &OpenApiStatus) -> String {
+    format!("{}/{}/{}", product.uid().unwrap_or_default(), openapi.sha256, openapi.last_sync_time.0)
 }
 
 fn status(product: &APIProduct) -> Result<&OpenApiStatus, Problem> {
@@ -53,8 +81,7 @@ fn status(product: &APIProduct) -> Result<&OpenApiStatus, Problem> {
     })
 }
 
-/// The text of a product's document.
-pub async fn text(own: &kube::Client, product: &APIProduct) -> Result<String, Problem> {
+async fn text(own: &kube::Client, product: &APIProduct) -> Result<String, Problem> {
     let openapi = status(product)?;
     let Some(reference) = openapi.config_map_ref.as_ref().filter(|_| openapi.raw.is_empty()) else {
         return Ok(openapi.raw.clone());

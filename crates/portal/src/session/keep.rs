@@ -2,9 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use jiff::Timestamp;
 use moka::sync::Cache;
+use portolan_core::text::quoted;
 use portolan_runtime::telemetry::ErrorChain;
 use secrecy::SecretString;
 use serde_json::Value;
@@ -13,13 +14,13 @@ use tracing::{info, warn};
 use super::{
     cookies::Cookies,
     demo::DemoUsers,
-    oidc::Oidc,
+    oidc::{Oidc, OidcError},
     open::{Limits, Opened, Session, Tokens, Who},
     seal::Seal,
 };
 use crate::{
     args::{Identity, SessionArgs},
-    credential::Credential,
+    credential::{Credential, nameable},
     problem::Problem,
 };
 
@@ -75,9 +76,13 @@ impl Sessions {
         self.settings.session_idle
     }
 
-    /// The cookies of a new session.
+    /// The cookies of a new session. Whoever cannot have one is told why.
     pub fn begin(&self, who: Who, now: Timestamp) -> Result<Vec<HeaderValue>, Problem> {
-        self.written(&Session::new(who, now), now)
+        let session = Session::new(who, now);
+        if let Who::Oidc(tokens) = &session.who {
+            self.shown(&session, tokens)?;
+        }
+        self.written(&session, now)
     }
 
     fn written(&self, session: &Session, now: Timestamp) -> Result<Vec<HeaderValue>, Problem> {
@@ -86,9 +91,8 @@ impl Sessions {
         let left = u64::try_from(self.end(session).as_second() - now.as_second()).unwrap_or_default();
         let cookies = self.cookies.set(SESSION, &self.seal.seal(SESSION, &plain), left);
         cookies.map_err(|_| {
-            Problem::unavailable(
-                "the issuer's tokens are longer than cookies may be: let it put fewer claims into them",
-            )
+            let why = OidcError::TooLong(session.who.bytes()).to_string();
+            Problem::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, why)
         })
     }
 
@@ -120,8 +124,13 @@ impl Sessions {
             None => return Ok(None),
         };
         let is_noted = is_use && (session.used(self.limits(), now) || unsealed.is_old);
-        let renewed = if is_fresh || is_noted { self.written(&session, now)? } else { Vec::new() };
-        let Some(credential) = self.credential(&session).await else { return Ok(None) };
+        let renewed = if is_fresh || is_noted { self.written(&session, now) } else { Ok(Vec::new()) };
+        // Tokens may have grown. The former cookie does until its own token ends, and the next login says why.
+        let renewed = renewed.unwrap_or_else(|problem| {
+            warn!("a session keeps its former cookie: {}", problem.error);
+            Vec::new()
+        });
+        let Some(credential) = self.credential(&session).await? else { return Ok(None) };
         let ends = session.ends(self.limits());
         Ok(Some(Resumed { opened: Arc::new(Opened { session, ends }), credential, renewed }))
     }
@@ -154,17 +163,31 @@ impl Sessions {
         (ends > now.as_second()).then_some(Tokens { ends, ..renewed })
     }
 
-    async fn credential(&self, session: &Session) -> Option<Credential> {
+    async fn credential(&self, session: &Session) -> Result<Option<Credential>, Problem> {
         match &session.who {
-            Who::Demo(name) => self.demo.as_ref()?.token(name).await.map(Credential::Token),
-            Who::Oidc(tokens) => {
-                // A cookie of a former configuration has no issuer any more.
-                self.oidc.as_ref()?;
-                match self.settings.identity {
-                    Identity::Passthrough => Some(Credential::Token(SecretString::from(tokens.id.as_str()))),
-                    Identity::Impersonate => impersonated(&self.settings, &session.claims()?),
-                }
-            }
+            Who::Demo(name) => match &self.demo {
+                Some(people) => Ok(people.token(name).await.map(Credential::Token)),
+                None => Ok(None),
+            },
+            // A cookie of a former configuration has no issuer any more.
+            Who::Oidc(_) if self.oidc.is_none() => Ok(None),
+            Who::Oidc(tokens) => self.shown(session, tokens).map(Some),
+        }
+    }
+
+    /// What a session of the issuer shows the API server.
+    fn shown(&self, session: &Session, tokens: &Tokens) -> Result<Credential, Problem> {
+        match self.settings.identity {
+            Identity::Passthrough => Ok(Credential::Token(SecretString::from(tokens.id.as_str()))),
+            Identity::Impersonate => impersonated(&self.settings, &session.claims().unwrap_or_default()),
+        }
+    }
+
+    /// Time from which the API server does not take any more what a session shows.
+    pub fn shown_until(&self, session: &Session) -> Option<Timestamp> {
+        match (&session.who, self.settings.identity) {
+            (Who::Oidc(tokens), Identity::Passthrough) => Timestamp::from_second(tokens.ends).ok(),
+            (Who::Demo(_), _) | (_, Identity::Impersonate) => None,
         }
     }
 
@@ -201,17 +224,21 @@ impl Sessions {
 }
 
 /// The user that claims name, with a prefix that no other user has, and those groups that count.
-fn impersonated(settings: &SessionArgs, claims: &Value) -> Option<Credential> {
-    let name = claims[&settings.username_claim].as_str().filter(|name| !name.is_empty())?;
-    if name.starts_with("system:") {
-        return None;
-    }
+fn impersonated(settings: &SessionArgs, claims: &Value) -> Result<Credential, Problem> {
+    let claim = &settings.username_claim;
+    let name = claims[claim].as_str().unwrap_or_default();
     let user = format!("{}{name}", settings.username_prefix);
+    nameable(name).and_then(|_| nameable(&user)).map_err(|why| {
+        let name = quoted(name);
+        Problem::unprocessable(format!(
+            "your name {name}, the claim {claim} of your token, cannot be used: {why}"
+        ))
+    })?;
     let mut groups = Vec::new();
     if let Some(prefix) = &settings.groups_prefix {
         let all = claims[&settings.groups_claim].as_array().into_iter().flatten().filter_map(Value::as_str);
         let mut bytes = 0;
-        for group in all.filter(|group| group.starts_with(prefix) && !group.starts_with("system:")) {
+        for group in all.filter(|group| group.starts_with(prefix) && nameable(group).is_ok()) {
             bytes += group.len();
             if bytes > MAX_GROUP_BYTES {
                 break;
@@ -219,7 +246,7 @@ fn impersonated(settings: &SessionArgs, claims: &Value) -> Option<Credential> {
             groups.push(group.to_owned());
         }
     }
-    Some(Credential::Impersonate { user, groups })
+    Ok(Credential::Impersonate { user, groups })
 }
 
 #[cfg(test)]
@@ -239,21 +266,63 @@ mod tests {
     #[test]
     fn a_user_is_never_one_of_the_system() {
         let of = |flags: &[&str], claims: Value| match impersonated(&settings(flags), &claims) {
-            Some(Credential::Impersonate { user, groups }) => Some((user, groups)),
-            _ => None,
+            Ok(Credential::Impersonate { user, groups }) => Ok((user, groups)),
+            Ok(Credential::Token(_)) => panic!("nobody is impersonated"),
+            Err(problem) => Err((problem.status.as_u16(), problem.error)),
         };
-        let claims =
-            json!({"sub": "ann", "email": "a@x", "groups": ["api-a", "system:masters", "api-b", "x"]});
-        assert_eq!(of(&[], claims.clone()), Some(("oidc:ann".into(), vec![])));
+        let groups = ["api-a", "system:masters", " system:masters", "api-b ", "api-b\n", "api-ö, b", "x"];
+        let claims = json!({"sub": "ann", "email": "a@x", "groups": groups});
+        assert_eq!(of(&[], claims.clone()), Ok(("oidc:ann".into(), vec![])));
         let named = of(&["--groups-prefix=api-", "--username-claim=email"], claims.clone());
-        assert_eq!(named, Some(("oidc:a@x".into(), vec!["api-a".into(), "api-b".into()])));
-        assert_eq!(of(&["--groups-prefix="], claims).unwrap().1, ["api-a", "api-b", "x"]);
-        for bad in [json!({"sub": "system:admin"}), json!({"sub": ""}), json!({"sub": 7}), json!({})] {
-            assert_eq!(of(&[], bad), None);
+        assert_eq!(named, Ok(("oidc:a@x".into(), vec!["api-a".into(), "api-ö, b".into()])));
+        assert_eq!(of(&["--groups-prefix="], claims).unwrap().1, ["api-a", "api-ö, b", "x"]);
+        for (bad, why) in [
+            (json!({"sub": "system:admin"}), "begins with system:"),
+            (json!({"sub": "ann "}), "a blank"),
+            (json!({"sub": " ann"}), "a blank"),
+            (json!({"sub": "an\u{1}n"}), "control characters"),
+            (json!({"sub": ""}), "is empty"),
+            (json!({"sub": 7}), "the claim sub of your token"),
+            (json!({}), "is empty"),
+        ] {
+            let (status, said) = of(&[], bad).unwrap_err();
+            assert!(status == 422 && said.contains(why), "{status} {said}");
         }
+        assert!(of(&["--username-prefix=sys"], json!({"sub": "tem:admin"})).is_err());
         let many: Vec<_> = (0..1000).map(|number| format!("api-{number:06}")).collect();
         let groups = of(&["--groups-prefix=api-"], json!({"sub": "a", "groups": many})).unwrap().1;
         assert_eq!(groups.len(), MAX_GROUP_BYTES / 10);
+    }
+
+    fn of_issuer(flags: &[&str], id: &str) -> (Sessions, Who) {
+        let tokens = Tokens { id: id.to_owned(), refresh: Some("r".repeat(100)), ends: 500 };
+        let cookies = Cookies::new(false);
+        (Sessions::new(Arc::new(Seal::random()), cookies, None, None, settings(flags)), Who::Oidc(tokens))
+    }
+
+    #[test]
+    fn a_token_that_no_cookie_keeps_is_refused_with_its_length() {
+        let at = Timestamp::from_second(100).unwrap();
+        let begun = |bytes: usize| {
+            let (sessions, who) = of_issuer(&[], &"x".repeat(bytes));
+            sessions.begin(who, at).map(|set| set.len())
+        };
+        assert!(begun(8_000).is_ok());
+        let refused = begun(12_000).unwrap_err();
+        assert_eq!(refused.status.as_u16(), 431);
+        assert!(refused.error.contains("your token is 12100 bytes: fewer groups"), "{}", refused.error);
+    }
+
+    #[test]
+    fn what_a_session_shows_may_end_before_it() {
+        let at = Timestamp::from_second(100).unwrap();
+        for (identity, expected) in [("passthrough", Some(500)), ("impersonate", None)] {
+            let (sessions, who) = of_issuer(&[&format!("--identity={identity}")], "x");
+            let until = sessions.shown_until(&Session::new(who, at));
+            assert_eq!(until.map(Timestamp::as_second), expected, "{identity}");
+        }
+        let people = demo(Seal::random());
+        assert_eq!(people.shown_until(&Session::new(Who::Demo("ann".into()), at)), None);
     }
 
     fn demo(seal: Seal) -> Sessions {

@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use jiff::SignedDuration;
 use moka::future::Cache;
 use portolan_core::{
-    auth::{TokenClaims, TokenRefusal, UnverifiedToken, keys::TokenRules},
+    auth::{TokenClaims, TokenRefusal, UnverifiedToken, compact::MAX_TOKEN_BYTES, keys::TokenRules},
     text::{differing, quoted},
 };
 use portolan_runtime::{
@@ -82,6 +82,8 @@ pub enum OidcError {
     Refused(String),
     #[error("the ID token is refused: {0}")]
     Token(String),
+    #[error("your token is {0} bytes: fewer groups or other claims make it short enough for cookies")]
+    TooLong(usize),
     #[error("the answer came from another issuer")]
     Foreign,
 }
@@ -276,6 +278,9 @@ impl Oidc {
         let Some(id) = answer["id_token"].as_str() else {
             return Err(OidcError::Token("there is none; ask for the scope openid".to_owned()));
         };
+        if id.len() > MAX_TOKEN_BYTES {
+            return Err(OidcError::TooLong(id.len()));
+        }
         let checked = self.check(id).await.map_err(|refusal| OidcError::Token(refusal.to_string()))?;
         let all = claims(id).unwrap_or_default();
         for_us(&checked, &all, &self.client_id, nonce).map_err(|why| OidcError::Token(why.to_owned()))?;

@@ -42,6 +42,16 @@ pub struct Tokens {
     pub ends: i64,
 }
 
+impl Who {
+    /// Length of what the issuer has given, in bytes.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Demo(_) => 0,
+            Self::Oidc(tokens) => tokens.id.len() + tokens.refresh.as_ref().map_or(0, String::len),
+        }
+    }
+}
+
 /// Limits for sessions.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
