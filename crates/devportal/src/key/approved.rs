@@ -36,6 +36,10 @@ pub(super) fn plan(draft: &mut Draft<'_>) {
 /// A person has approved it, and nothing was done about that yet.
 fn first(draft: &mut Draft<'_>) {
     draft.status.secret_ref = None;
+    // Before all else: the stamp is already that of the product which is there now.
+    if draft.is_about_another() {
+        return outdated(draft);
+    }
     if let Some((reason, message)) = draft.obstacle() {
         return draft.fails(reason, message);
     }

@@ -46,8 +46,14 @@ impl<'a> Draft<'a> {
         status.observed_generation = seen.key.metadata.generation;
         status.phase = Some(seen.key.phase());
         let mut draft = Self { seen, status, plan: KeyPlan::default() };
-        if let Some(product) = seen.product.as_deref().filter(|product| is_alive(product)) {
-            draft.describe(product);
+        match seen.product.as_deref().filter(|product| is_alive(product)) {
+            Some(product) => draft.describe(product),
+            // Nobody decides about a request for a product that may yet come, and be anybody's.
+            None if draft.status.phase == Some(KeyPhase::Pending) => {
+                draft.status.product_owner = None;
+                draft.status.product_uid = None;
+            }
+            None => {}
         }
         if let SecretState::Former(secret) = &seen.previous {
             draft.delete(Which::Previous, secret.uid());
@@ -60,6 +66,7 @@ impl<'a> Draft<'a> {
         let owned_by =
             |product: &APIProduct| product.annotations().get(ANNOTATION_OWNER).cloned().unwrap_or_default();
         self.status.product_owner = Some(owned_by(product));
+        self.status.product_uid = product.uid();
         let known = product.status.as_ref();
         if let Some(plan) = known.and_then(|known| {
             known.discovered_plans.iter().find(|plan| plan.tier == self.seen.key.spec.plan_tier)
@@ -112,6 +119,13 @@ impl<'a> Draft<'a> {
             return Some(("APIKeyAuthSchemeNotFound", message));
         };
         method.labels(&product.name_any()).err().map(|why| ("SelectorCannotMatch", why))
+    }
+
+    /// Returns `true` if a person has decided about another product than the one that has its name now.
+    pub(super) fn is_about_another(&self) -> bool {
+        let product = self.seen.product.as_deref().filter(|product| is_alive(product));
+        let decided = self.seen.key.status.as_ref().and_then(|status| status.product_uid.as_ref());
+        product.is_some_and(|product| product.metadata.uid.as_ref() != decided)
     }
 
     /// What is approved: the key of this product, this tier and this requester. The time of its end is fixed in the

@@ -204,7 +204,7 @@ fn an_automatic_key_has_everything_at_once() {
 
 #[test]
 fn a_person_s_approval_is_acted_upon_once_it_can_be() {
-    let approved = json!({"phase": "Approved", "reviewedBy": "owner", "reviewedAt": at(NOW - 5).to_string(), "productOwner": "owner",
+    let approved = json!({"phase": "Approved", "reviewedBy": "owner", "reviewedAt": at(NOW - 5).to_string(), "productOwner": "owner", "productUID": "product",
         "conditions": [{"type": "Ready", "status": "False", "reason": "NotApproved", "message": "", "lastTransitionTime": at(NOW - 9).to_string()}]});
     let mut waiting = seen("manual", key(&approved));
     of(&mut waiting).status = None;
@@ -216,6 +216,55 @@ fn a_person_s_approval_is_acted_upon_once_it_can_be() {
     let mut crowded = seen("manual", key(&approved));
     crowded.ahead = 10;
     assert_eq!(ready(&plan(&crowded)), "TooManyKeys");
+}
+
+/// An approved request that was not granted yet, stamped with a product.
+fn decided(product: &Value) -> APIKey {
+    key(&json!({"phase": "Approved", "reviewedBy": "owner", "reviewedAt": at(NOW - 5).to_string(), "productOwner": "owner", "productUID": product}))
+}
+
+#[test]
+fn an_approval_counts_for_the_product_that_it_was_about() {
+    let no_plans = |seen: &mut ObservedKey| of(seen).status = None;
+    let gone = |seen: &mut ObservedKey| seen.product = None;
+    type Change<'a> = &'a dyn Fn(&mut ObservedKey);
+    let table: [(Value, Change<'_>, &str); 7] = [
+        (json!("product"), &|_| {}, "SecretCreated"),
+        (json!("product"), &no_plans, "PlanTierNotFound"),
+        (json!("product"), &product_goes, "APIProductDeleting"),
+        (json!("product"), &gone, "APIProductNotFound"),
+        (json!("former"), &|_| {}, "ApprovalOutdated"),
+        (json!("former"), &no_plans, "ApprovalOutdated"),
+        (Value::Null, &|_| {}, "ApprovalOutdated"),
+    ];
+    for (stamp, change, reason) in table {
+        let mut seen = seen("manual", decided(&stamp));
+        change(&mut seen);
+        let plan = plan(&seen);
+        assert_eq!(ready(&plan), reason, "{stamp}");
+        let is_open = plan.status.phase == Some(KeyPhase::Pending);
+        assert_eq!(is_open, reason == "ApprovalOutdated", "{stamp} {reason}");
+        assert_eq!(plan.status.product_uid.as_deref(), Some("product"), "{stamp} {reason}");
+    }
+}
+
+#[test]
+fn a_request_is_stamped_with_its_product_and_with_nothing_when_there_is_none() {
+    let stamp = |seen: &ObservedKey| {
+        let status = plan(seen).status;
+        (status.product_owner, status.product_uid)
+    };
+    let known = plan(&seen("manual", key(&Value::Null))).status;
+    let both = (Some("owner".to_owned()), Some("product".to_owned()));
+    let mut seen = seen("manual", key(&json!(known)));
+    assert_eq!(stamp(&seen), both);
+    product_goes(&mut seen);
+    assert_eq!(stamp(&seen), (None, None));
+    seen.product = None;
+    assert_eq!(stamp(&seen), (None, None));
+    let mut works = granted();
+    works.product = None;
+    assert_eq!(stamp(&works), both, "a key that works can still be revoked");
 }
 
 #[test]
