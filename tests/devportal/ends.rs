@@ -138,6 +138,31 @@ async fn keys_go_with_their_products_and_secrets_with_their_keys() {
 }
 
 #[tokio::test]
+async fn no_secret_is_left_beside_a_key_that_a_finalizer_keeps() {
+    let stage = Stage::shared().await;
+    let place = stage.toystore("lingers").await;
+    place.product("p", Some("automatic")).await;
+    place.ask("k1", "p", "alice").await;
+    place.key_says("k1", "SecretCreated").await;
+    rotate(&place, "k1", "one", json!({})).await;
+    let alice = stage.person("alice").await;
+    let keys: kube::Api<APIKey> = kube::Api::namespaced(alice, "lingers");
+    let finalizers = |list: Value| Patch::Merge(json!({"metadata": {"finalizers": list}}));
+    let params = PatchParams::default();
+    keys.patch("k1", &params, &finalizers(json!(["example.com/mine"]))).await.unwrap();
+    keys.delete("k1", &DeleteParams::default()).await.unwrap();
+    place.no_secret("k1-apikey-secret").await;
+    place.no_secret("k1-apikey-secret-previous").await;
+    // Whatever else happens to it, there is none again.
+    place.decide("k1", "Rejected", None).await.unwrap();
+    let annotate = Patch::Merge(json!({"metadata": {"annotations": {"a": "b"}}}));
+    keys.patch("k1", &params, &annotate).await.unwrap();
+    keys.patch("k1", &params, &finalizers(Value::Null)).await.unwrap();
+    watch_until_gone(place.api::<APIKey>(), "k1", SOON).await.unwrap();
+    assert!(place.secret("k1").await.is_none());
+}
+
+#[tokio::test]
 async fn a_secret_of_somebody_else_is_left_alone() {
     let stage = Stage::shared().await;
     let place = stage.toystore("foreign").await;

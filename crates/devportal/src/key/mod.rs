@@ -41,6 +41,9 @@ async fn reconcile(context: &Context, name: &ObjectName) -> Result<Action, Recon
     // Of several requests of one user, no two may take the last place.
     let _turn = if is_granted(&key) { None } else { Some(context.turns.take(&key).await) };
     let Some(observed) = observe::observe(context, name) else { return Ok(Action::AwaitChange) };
+    if observed.key.metadata.deletion_timestamp.is_some() {
+        return apply::farewell(context, &observed).await;
+    }
     if plan::awaits_product(&observed) {
         return Ok(Action::AwaitChange);
     }

@@ -20,12 +20,9 @@ use crate::{
     names::{ObjectName, RequesterAt},
 };
 
-/// `None` if there is nothing to do about it.
+/// `None` if it is gone.
 pub(super) fn observe(context: &Context, name: &ObjectName) -> Option<ObservedKey> {
     let key = context.keys.get(&name.namespace, &name.name)?;
-    if key.metadata.deletion_timestamp.is_some() {
-        return None;
-    }
     let product = context.products.get(&name.namespace, &key.spec.api_product_ref.name);
     let state = |secret: &str| match context.secrets.get(&name.namespace, secret) {
         None => SecretState::Absent,

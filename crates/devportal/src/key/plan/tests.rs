@@ -322,6 +322,25 @@ fn rejection_and_expiry_leave_no_secret() {
 }
 
 #[test]
+fn a_key_that_is_being_deleted_leaves_no_secret_whatever_its_phase() {
+    for phase in [KeyPhase::Approved, KeyPhase::Rejected, KeyPhase::Expired, KeyPhase::Pending] {
+        let mut going = changed(granted(), |key| key.status.as_mut().unwrap().phase = Some(phase));
+        let which = |seen: &ObservedKey| {
+            let steps = farewell(seen).into_iter().map(|step| match step {
+                SecretStep::Delete { which, uid } => (which, uid.is_some()),
+                other => panic!("{other:?}"),
+            });
+            steps.collect::<Vec<_>>()
+        };
+        assert_eq!(which(&going), [(Which::Current, true)], "{phase:?}");
+        going.previous = secret("k1-apikey-secret-previous", &json!({}));
+        assert_eq!(which(&going), [(Which::Current, true), (Which::Previous, true)], "{phase:?}");
+        going.secret = SecretState::Absent;
+        assert_eq!(which(&going), [(Which::Current, false), (Which::Previous, true)], "{phase:?}");
+    }
+}
+
+#[test]
 fn a_pending_key_has_no_secret_whatever_happened() {
     let mut left = seen("manual", key(&Value::Null));
     left.secret = secret("k1-apikey-secret", &json!({}));
