@@ -1,7 +1,7 @@
 //! How keys change and end: rejection, expiry, rotation, and what happens to their Secrets.
 
 use k8s_openapi::api::{
-    core::v1::Secret,
+    core::v1::{ConfigMap, Secret},
     rbac::v1::{Role, RoleBinding},
 };
 use kube::{
@@ -135,6 +135,51 @@ async fn keys_go_with_their_products_and_secrets_with_their_keys() {
         Ok::<_, kube::Error>(secret.and_then(|secret| value_of(&secret)))
     };
     assert_ne!(eventually("a key of its own", SOON, look).await.unwrap(), former);
+}
+
+#[tokio::test]
+async fn no_key_works_after_its_product() {
+    let stage = Stage::shared().await;
+    let (place, params) = (stage.toystore("outlives").await, PatchParams::default());
+    for product in ["p1", "p2"] {
+        place.product(product, None).await;
+        place.ready(product).await;
+    }
+    place.ask("k1", "p1", "alice").await;
+    place.ask("k2", "p1", "alice").await;
+    for key in ["k1", "k2"] {
+        place.key_says(key, "NotApproved").await;
+    }
+    // One has moved on to another product, and the other has an owner that stays.
+    let to = json!({"spec": {"apiProductRef": {"name": "p2"}}});
+    place.api::<APIKey>().patch("k1", &params, &Patch::Merge(to)).await.unwrap();
+    let of = |key: &APIKey| {
+        key.owner_references().iter().map(|owner| owner.name.clone()).collect::<Vec<_>>() == ["p2"]
+    };
+    place.key_when("k1", of).await;
+    let map: ConfigMap = serde_json::from_value(json!({"metadata": {"name": "stays"}})).unwrap();
+    let map = place.api::<ConfigMap>().create(&PostParams::default(), &map).await.unwrap();
+    let mut owners = json!(place.api::<APIKey>().get("k2").await.unwrap().owner_references());
+    let other = json!({"apiVersion": "v1", "kind": "ConfigMap", "name": "stays", "uid": map.uid()});
+    owners.as_array_mut().unwrap().push(other);
+    let patch = json!({"metadata": {"ownerReferences": owners}});
+    place.api::<APIKey>().patch("k2", &params, &Patch::Merge(patch)).await.unwrap();
+    for key in ["k1", "k2"] {
+        place.looked_at(key).await;
+        place.decide(key, "Approved", None).await.unwrap();
+        place.key_says(key, "SecretCreated").await;
+    }
+    place.api::<APIProduct>().delete("p1", &DeleteParams::default()).await.unwrap();
+    let key = place.key_says("k2", "APIProductNotFound").await;
+    assert_eq!(key.status.unwrap().secret_ref, None);
+    place.no_secret("k2-apikey-secret").await;
+    assert!(place.secret("k1").await.is_some());
+    place.product("p1", None).await;
+    place.key_when("k2", |key| key.phase() == KeyPhase::Pending).await;
+    assert!(place.secret("k2").await.is_none());
+    place.api::<APIProduct>().delete("p2", &DeleteParams::default()).await.unwrap();
+    watch_until_gone(place.api::<APIKey>(), "k1", SOON).await.unwrap();
+    place.no_secret("k1-apikey-secret").await;
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ use super::{
     rotation::ANNOTATION_REQUEST,
     secret::{Ownership, ownership, secret},
     state::{KeyPlan, Marks, ObservedKey, RESYNC, SecretStep, Which},
+    status::is_product,
 };
 use crate::{context::Context, names::ObjectName, token};
 
@@ -94,11 +95,10 @@ async fn carry_out(
 
 /// Makes the product the owner of the key, so that the key goes with it.
 async fn adopt(context: &Context, key: &APIKey, product: &str, uid: &str) -> Result<APIKey, ReconcileError> {
-    let mut owners = key.owner_references().to_vec();
-    // A former product of this name is gone, and the key is not its any more.
-    owners.retain(|owner| !(owner.kind == APIProduct::kind(&()) && owner.name == product));
+    // A former product is not its owner any more: as long as it is there, the garbage collector would keep the key.
+    let owners = key.owner_references().iter().filter(|owner| !is_product(owner));
     let (kind, version) = (APIProduct::kind(&()), APIProduct::api_version(&()));
-    let mut owners: Vec<Value> = owners.iter().map(|owner| json!(owner)).collect();
+    let mut owners: Vec<Value> = owners.map(|owner| json!(owner)).collect();
     owners.push(json!({"apiVersion": version, "kind": kind, "name": product, "uid": uid}));
     let api: Api<APIKey> = Api::namespaced(context.client.clone(), &key.namespace().unwrap_or_default());
     let operations = json!([

@@ -28,6 +28,7 @@ pub(super) const ANNOTATION_LABELS: &str = "devportal.kuadrant.io/labels";
 pub(super) fn plan(draft: &mut Draft<'_>) {
     match (&draft.status.approved_snapshot, draft.snapshot()) {
         (None, _) => first(draft),
+        (Some(_), _) if draft.seen.is_orphan => orphaned(draft),
         (Some(approved), Some(now)) if *approved != now => outdated(draft),
         (Some(_), _) => uphold(draft),
     }
@@ -69,6 +70,14 @@ fn outdated(draft: &mut Draft<'_>) {
     draft.status.reason = None;
     let message = "The request is not the one that was approved: its product, tier or requester has changed";
     draft.fails("ApprovalOutdated", message.to_owned());
+}
+
+/// Takes a key back whose product is gone. If one of that name comes, somebody has to approve that anew.
+fn orphaned(draft: &mut Draft<'_>) {
+    draft.withdraw();
+    if let Some((reason, message)) = draft.obstacle() {
+        draft.fails(reason, message);
+    }
 }
 
 /// Keeps a key that was given, whatever becomes of the policies meanwhile.

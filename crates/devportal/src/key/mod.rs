@@ -6,6 +6,7 @@ mod expiring;
 mod lifetime;
 mod limits;
 mod observe;
+mod orphan;
 mod pending;
 mod plan;
 mod rotation;
@@ -40,13 +41,14 @@ async fn reconcile(context: &Context, name: &ObjectName) -> Result<Action, Recon
     let Some(key) = context.keys.get(&name.namespace, &name.name) else { return Ok(Action::AwaitChange) };
     // Of several requests of one user, no two may take the last place.
     let _turn = if is_granted(&key) { None } else { Some(context.turns.take(&key).await) };
-    let Some(observed) = observe::observe(context, name) else { return Ok(Action::AwaitChange) };
+    let Some(mut observed) = observe::observe(context, name) else { return Ok(Action::AwaitChange) };
     if observed.key.metadata.deletion_timestamp.is_some() {
         return apply::farewell(context, &observed).await;
     }
     if plan::awaits_product(&observed) {
         return Ok(Action::AwaitChange);
     }
+    observed.is_orphan = orphan::is_orphan(context, &observed).await?;
     let plan = plan::plan(&observed);
     apply::apply(context, name, &observed, plan).await
 }

@@ -39,6 +39,7 @@ pub(super) fn observe(context: &Context, name: &ObjectName) -> Option<ObservedKe
         max_keys: max_keys(context, product.as_deref()),
         overlap: context.settings.rotation_overlap,
         now: clock::now(),
+        is_orphan: false,
         product,
         key,
     })

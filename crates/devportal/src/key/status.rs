@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::ResourceExt as _;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
+use kube::{Resource as _, ResourceExt as _};
 use portolan_core::{
     api::devportal::{
-        ANNOTATION_MAX_LIFETIME, ANNOTATION_OWNER, ANNOTATION_ROTATE, APIKeyStatus, APIProduct,
+        ANNOTATION_MAX_LIFETIME, ANNOTATION_OWNER, ANNOTATION_ROTATE, APIKey, APIKeyStatus, APIProduct,
         AuthSchemeOfKey, KeyPhase,
     },
     digest::sha256_hex,
@@ -84,7 +84,8 @@ impl<'a> Draft<'a> {
             });
         }
         let uid = product.uid().unwrap_or_default();
-        let is_owned = self.seen.key.owner_references().iter().any(|owner| owner.uid == uid);
+        // No other product as well: with two owners, it would outlive either.
+        let is_owned = self.seen.key.owner_references().iter().filter(|owner| is_product(owner)).map(|owner| &owner.uid).eq([&uid]);
         if !is_owned && self.seen.key.phase() != KeyPhase::Rejected {
             self.plan.adopt = Some((product.name_any(), uid));
         }
@@ -131,11 +132,7 @@ impl<'a> Draft<'a> {
     /// What is approved: the key of this product, this tier and this requester. The time of its end is fixed in the
     /// status, which can only come earlier.
     pub(super) fn snapshot(&self) -> Option<String> {
-        let product = self.seen.product.as_ref()?.uid()?;
-        let spec = &self.seen.key.spec;
-        let user = &spec.requested_by.user_id;
-        let parts = serde_json::json!([product, spec.api_product_ref.name, spec.plan_tier, user]);
-        Some(sha256_hex(parts.to_string().as_bytes()))
+        Some(snapshot(&self.seen.key, &self.seen.product.as_ref()?.uid()?))
     }
 
     /// The time at which the key stops working. Once it is approved, it can only come earlier.
@@ -260,6 +257,19 @@ impl<'a> Draft<'a> {
     pub(super) fn finish(self) -> KeyPlan {
         KeyPlan { status: self.status, ..self.plan }
     }
+}
+
+/// A hash of what is approved.
+pub(super) fn snapshot(key: &APIKey, product_uid: &str) -> String {
+    let spec = &key.spec;
+    let user = &spec.requested_by.user_id;
+    let parts = serde_json::json!([product_uid, spec.api_product_ref.name, spec.plan_tier, user]);
+    sha256_hex(parts.to_string().as_bytes())
+}
+
+/// Returns `true` if an owner is a product.
+pub(super) fn is_product(owner: &OwnerReference) -> bool {
+    owner.kind == APIProduct::kind(&()) && owner.api_version == APIProduct::api_version(&())
 }
 
 /// Returns `true` if a product is not being deleted.

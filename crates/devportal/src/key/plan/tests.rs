@@ -58,6 +58,7 @@ fn seen(mode: &str, key: APIKey) -> ObservedKey {
     ObservedKey {
         key: Arc::new(key),
         product: Some(Arc::new(product(mode))),
+        is_orphan: false,
         secret: SecretState::Absent,
         previous: SecretState::Absent,
         ahead: 0,
@@ -361,6 +362,44 @@ fn an_approval_is_for_what_was_approved() {
         let plan = plan(&seen);
         assert_eq!((ready(&plan), plan.status.phase), ("ApprovalOutdated", Some(KeyPhase::Pending)));
         assert_eq!((deleted(&plan), &plan.status.reviewed_by), (vec![Which::Current], &None));
+    }
+}
+
+#[test]
+fn a_key_whose_product_is_provably_gone_has_no_secret() {
+    let mut seen = granted();
+    seen.previous = secret("k1-apikey-secret-previous", &json!({}));
+    (seen.product, seen.is_orphan) = (None, true);
+    let ended = plan(&seen);
+    assert_eq!((ready(&ended), deleted(&ended)), ("APIProductNotFound", vec![Which::Current, Which::Previous]));
+    assert_eq!((&ended.status.secret_ref, &ended.status.approved_snapshot), (&None, &None));
+    assert_eq!(ended.told.len(), 1);
+    let after = changed(seen, |key| key.status = Some(ended.status));
+    let after = ObservedKey { secret: SecretState::Absent, previous: SecretState::Absent, is_orphan: false, ..after };
+    let again = plan(&after);
+    assert_eq!((Some(&again.status), again.steps.len()), (after.key.status.as_ref(), 0));
+    // Another product of that name is another product.
+    let mut another = ObservedKey { product: Some(Arc::new(product("manual"))), ..after };
+    of(&mut another).metadata.uid = Some("another".to_owned());
+    assert_eq!(ready(&plan(&another)), "ApprovalOutdated");
+}
+
+#[test]
+fn a_key_has_one_product_as_its_owner() {
+    let owner = |kind: &str, uid: &str| json!({"apiVersion": "devportal.kuadrant.io/v1alpha1", "kind": kind, "name": uid, "uid": uid});
+    let (ours, former, other) = (owner("APIProduct", "product"), owner("APIProduct", "former"), owner("ConfigMap", "c"));
+    for (owners, adopts) in [
+        (json!([ours]), false),
+        (json!([other, ours]), false),
+        (json!([]), true),
+        (json!([other]), true),
+        (json!([former]), true),
+        (json!([ours, former]), true),
+    ] {
+        let seen = changed(seen("manual", key(&Value::Null)), |key| {
+            key.metadata.owner_references = serde_json::from_value(owners.clone()).unwrap();
+        });
+        assert_eq!(plan(&seen).adopt.is_some(), adopts, "{owners}");
     }
 }
 
