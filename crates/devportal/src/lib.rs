@@ -9,6 +9,7 @@
 //! Who decides about a request writes `phase`, `reviewedBy`, `reviewedAt` and `reason` into the status of the APIKey.
 //! Admission policies of the chart see to it that nobody else does, and that nothing else is changed.
 
+mod annotations;
 mod args;
 mod changes;
 mod check;
@@ -17,6 +18,7 @@ mod counts;
 mod fetches;
 mod index;
 mod key;
+mod lifetime;
 mod metrics;
 mod names;
 mod news;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 use portolan_core::{
@@ -22,6 +23,8 @@ use crate::{context::SecretMeta, news::FactKind, scheme};
 
 /// Reason of a key that was made again because its Secret was deleted.
 const RECREATED: &str = "SecretRecreated";
+/// Distance from the clock within which the time of a decision is believed.
+const BELIEVED: SignedDuration = SignedDuration::from_mins(5);
 /// Annotation of a Secret with the labels that the selector wants, so that they can be removed again.
 pub(super) const ANNOTATION_LABELS: &str = "devportal.kuadrant.io/labels";
 
@@ -52,13 +55,24 @@ fn first(draft: &mut Draft<'_>) {
 
 /// Fixes what was approved, and gives the key.
 pub(super) fn grant(draft: &mut Draft<'_>) {
-    let since = draft.status.reviewed_at.as_ref().map_or(draft.seen.now, |time| time.0);
-    draft.status.expires_at = draft.expiry(since).map(Time);
+    let since = settle_time(draft);
+    draft.status.expires_at = draft.first_end(since).map(Time);
     draft.status.approved_snapshot = draft.snapshot();
     // What was asked for before there was a key is no rotation.
     draft.status.observed_rotate_request = draft.rotate_request();
     draft.report(FactKind::Approved, since);
     uphold(draft);
+}
+
+/// The time of the decision, as it is written from now on: whoever decides may write any, and the life of the key counts
+/// from it.
+fn settle_time(draft: &mut Draft<'_>) -> Timestamp {
+    let now = draft.seen.now;
+    let said = draft.status.reviewed_at.as_ref().map(|time| time.0);
+    let said = said.filter(|said| said.duration_since(now).abs() <= BELIEVED);
+    let time = said.unwrap_or(now);
+    draft.status.reviewed_at = Some(Time(time));
+    time
 }
 
 /// What was approved is no longer what the object says: somebody has to approve that anew.
@@ -82,8 +96,7 @@ fn orphaned(draft: &mut Draft<'_>) {
 
 /// Keeps a key that was given, whatever becomes of the policies meanwhile.
 fn uphold(draft: &mut Draft<'_>) {
-    let since = draft.status.reviewed_at.as_ref().map_or(draft.seen.now, |time| time.0);
-    if let Some(at) = draft.expiry(since) {
+    if let Some(at) = draft.end() {
         draft.status.expires_at = Some(Time(at));
         if at <= draft.seen.now {
             return draft.expire(at);

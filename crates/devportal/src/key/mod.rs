@@ -3,7 +3,6 @@
 mod apply;
 mod approved;
 mod expiring;
-mod lifetime;
 mod limits;
 mod observe;
 mod orphan;

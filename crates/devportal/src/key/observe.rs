@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kube::{ResourceExt as _, api::ObjectMeta};
 use portolan_core::api::devportal::{
-    ANNOTATION_MAX_KEYS_PER_USER, APIKey, APIProduct, ApprovalMode, KeyPhase, previous_secret_name,
+    APIKey, APIProduct, ApprovalMode, KeyPhase, previous_secret_name,
     secret_name,
 };
 use portolan_runtime::clock;
@@ -15,6 +15,7 @@ use super::{
     state::{ObservedKey, SecretState},
 };
 use crate::{
+    annotations,
     changes::KeyGroup,
     context::Context,
     names::{ObjectName, RequesterAt},
@@ -24,6 +25,7 @@ use crate::{
 pub(super) fn observe(context: &Context, name: &ObjectName) -> Option<ObservedKey> {
     let key = context.keys.get(&name.namespace, &name.name)?;
     let product = context.products.get(&name.namespace, &key.spec.api_product_ref.name);
+    let max_keys = product.as_deref().and_then(annotations::max_keys);
     let state = |secret: &str| match context.secrets.get(&name.namespace, secret) {
         None => SecretState::Absent,
         Some(secret) => match ownership(&secret.metadata, &key) {
@@ -36,18 +38,13 @@ pub(super) fn observe(context: &Context, name: &ObjectName) -> Option<ObservedKe
         secret: state(&secret_name(&name.name)),
         previous: state(&previous_secret_name(&name.name)),
         ahead: ahead(context, name, &key, product.as_deref()),
-        max_keys: max_keys(context, product.as_deref()),
+        max_keys: max_keys.unwrap_or(context.settings.max_keys_per_user),
         overlap: context.settings.rotation_overlap,
         now: clock::now(),
         is_orphan: false,
         product,
         key,
     })
-}
-
-fn max_keys(context: &Context, product: Option<&APIProduct>) -> usize {
-    let annotated = product.and_then(|product| product.annotations().get(ANNOTATION_MAX_KEYS_PER_USER));
-    annotated.and_then(|text| text.trim().parse().ok()).unwrap_or(context.settings.max_keys_per_user)
 }
 
 /// Number of keys of the same user and product that come before one.

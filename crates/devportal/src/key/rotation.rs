@@ -13,11 +13,11 @@ use portolan_core::api::devportal::{
 };
 
 use super::{
-    approved, lifetime,
+    approved,
     state::{RESYNC, SecretState, SecretStep, Which},
     status::Draft,
 };
-use crate::{context::SecretMeta, news::FactKind};
+use crate::{context::SecretMeta, lifetime, news::FactKind};
 
 /// Annotation of a Secret: the request that it was written for.
 pub(super) const ANNOTATION_REQUEST: &str = "devportal.kuadrant.io/rotated-for";

@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
 use kube::{Resource as _, ResourceExt as _};
 use portolan_core::{
     api::devportal::{
-        ANNOTATION_MAX_LIFETIME, ANNOTATION_OWNER, ANNOTATION_ROTATE, APIKey, APIKeyStatus, APIProduct,
+        ANNOTATION_OWNER, ANNOTATION_ROTATE, APIKey, APIKeyStatus, APIProduct,
         AuthSchemeOfKey, KeyPhase,
     },
     digest::sha256_hex,
@@ -15,10 +15,11 @@ use portolan_core::{
 };
 
 use super::{
-    lifetime,
+    expiring,
     state::{KeyPlan, ObservedKey, SecretState, SecretStep, Told, Which},
 };
 use crate::{
+    annotations,
     names::ObjectName,
     news::{Fact, FactKind},
     scheme,
@@ -135,16 +136,30 @@ impl<'a> Draft<'a> {
         Some(snapshot(&self.seen.key, &self.seen.product.as_ref()?.uid()?))
     }
 
-    /// The time at which the key stops working. Once it is approved, it can only come earlier.
-    pub(super) fn expiry(&self, since: Timestamp) -> Option<Timestamp> {
-        let product = self.seen.product.as_deref().filter(|product| is_alive(product));
-        let longest =
-            product.and_then(|product| lifetime::parse(product.annotations().get(ANNOTATION_MAX_LIFETIME)?));
-        let capped = longest.and_then(|longest| since.checked_add(longest).ok());
-        let wanted = self.seen.key.spec.expires_at.as_ref().map(|time| time.0);
+    /// The time at which a key stops working that is given now, and was approved at a time.
+    pub(super) fn first_end(&self, since: Timestamp) -> Option<Timestamp> {
+        [self.wanted_end(), self.longest_life(since)].into_iter().flatten().min()
+    }
+
+    /// The time at which a key stops working that was given. It can only come earlier, and never as a surprise: a
+    /// limit that is new leaves a day.
+    pub(super) fn end(&self) -> Option<Timestamp> {
+        let reviewed = self.status.reviewed_at.as_ref().map_or(self.seen.now, |time| time.0);
+        let capped = self.longest_life(reviewed.min(self.seen.now));
+        let soonest = self.seen.now.checked_add(expiring::DAY).unwrap_or(self.seen.now);
+        let capped = capped.map(|end| end.max(soonest));
         let fixed = self.status.expires_at.as_ref().map(|time| time.0);
-        let fixed = fixed.filter(|_| self.status.approved_snapshot.is_some());
-        [wanted, capped, fixed].into_iter().flatten().min()
+        [self.wanted_end(), capped, fixed].into_iter().flatten().min()
+    }
+
+    fn wanted_end(&self) -> Option<Timestamp> {
+        self.seen.key.spec.expires_at.as_ref().map(|time| time.0)
+    }
+
+    /// The end that the product's limit puts to a life.
+    fn longest_life(&self, since: Timestamp) -> Option<Timestamp> {
+        let product = self.seen.product.as_deref().filter(|product| is_alive(product));
+        since.checked_add(annotations::max_lifetime(product?)?).ok()
     }
 
     /// The request for a rotation that the key carries.

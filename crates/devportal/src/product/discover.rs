@@ -14,7 +14,7 @@ use portolan_core::{
     standard_condition::{self, Judgement, find},
 };
 
-use crate::{names::ObjectName, scheme};
+use crate::{annotations, names::ObjectName, scheme};
 
 /// Time for which the last verdict of a route's parents stands while they have yet to look at a change.
 pub(super) const GRACE: Duration = Duration::from_secs(30);
@@ -26,6 +26,9 @@ pub(super) const PLAN_POLICY: &str = "PlanPolicyDiscovered";
 pub(super) const AUTH_POLICY: &str = "AuthPolicyDiscovered";
 /// Whether keys can work: a warning about the selector of the AuthPolicy.
 pub(super) const SELECTOR: &str = "KeySelectorUsable";
+
+/// Set if an annotation of the product makes no sense.
+pub(super) const ANNOTATIONS: &str = "AnnotationsValid";
 
 /// Everything that bears on a product.
 #[derive(Clone, Debug)]
@@ -71,6 +74,7 @@ pub(super) fn status(
     set(PLAN_POLICY, Some(plan_policy(&observed.plan)));
     set(AUTH_POLICY, Some(auth_policy(&observed.auth)));
     set(SELECTOR, scheme.as_ref().and_then(|scheme| selector(scheme, &product.name_any(), sharing)));
+    set(ANNOTATIONS, mistakes(product));
     let discovered_plans = match &observed.plan {
         Choice::Found(policy) => policy.facts.plans.clone(),
         Choice::Nothing | Choice::NotInEffect(_) => Vec::new(),
@@ -138,6 +142,12 @@ fn found<K: ForeignKind>(policy: &Foreign<K>, head: &PolicyHead) -> Judgement {
         None => ("HTTPRoute", ""),
     };
     Judgement::holds("Found", format!("Discovered {} {} targeting {kind} {name}", K::KIND, policy.name_any()))
+}
+
+/// What the owner has written and nobody follows.
+fn mistakes(product: &APIProduct) -> Option<Judgement> {
+    let mistakes = annotations::mistakes(product.annotations());
+    (!mistakes.is_empty()).then(|| Judgement::fails("AnnotationInvalid", mistakes.join("; ")))
 }
 
 /// Warnings about the selector by which keys are found.

@@ -97,7 +97,7 @@ async fn write(
 /// Says in an Event what a person has to do.
 async fn announce(context: &Context, product: &APIProduct, status: &APIProductStatus) {
     let before = product.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    for r#type in [discover::READY, discover::SELECTOR, fetched::OPENAPI] {
+    for r#type in [discover::READY, discover::SELECTOR, discover::ANNOTATIONS, fetched::OPENAPI] {
         let Some(now) = find(&status.conditions, r#type) else { continue };
         let is_news = find(before, r#type).is_none_or(|before| before.reason != now.reason);
         if is_news && now.status == ConditionStatus::False {

@@ -443,18 +443,15 @@ fn labels_follow_the_selector_on_both_secrets() {
     assert_eq!(marked.collect::<Vec<_>>(), [(Which::Current, labels.clone()), (Which::Previous, labels)]);
 }
 
+fn capped(mut seen: ObservedKey, span: &str) -> ObservedKey {
+    let annotations = of(&mut seen).metadata.annotations.get_or_insert_default();
+    annotations.insert("devportal.kuadrant.io/max-lifetime".to_owned(), span.to_owned());
+    seen
+}
+
 #[test]
 fn the_end_of_a_key_only_comes_earlier() {
     let until = |seen: &ObservedKey| plan(seen).status.expires_at.map(|time| time.0.as_second() - NOW);
-    let capped = |mut seen: ObservedKey, span: &str| {
-        of(&mut seen)
-            .metadata
-            .annotations
-            .as_mut()
-            .unwrap()
-            .insert("devportal.kuadrant.io/max-lifetime".to_owned(), span.to_owned());
-        seen
-    };
     let wanted = |seen: ObservedKey, days: i64| {
         changed(seen, |key| key.spec.expires_at = Some(Time(at(NOW + days * DAY))))
     };
@@ -462,10 +459,43 @@ fn the_end_of_a_key_only_comes_earlier() {
     assert_eq!(until(&wanted(seen("automatic", key(&Value::Null)), 90)), Some(90 * DAY));
     assert_eq!(until(&capped(wanted(seen("automatic", key(&Value::Null)), 90), "30d")), Some(30 * DAY));
     assert_eq!(until(&capped(granted(), "30d")), Some(30 * DAY), "the owner may cap keys that exist");
+    for (span, days) in [("0", None), ("0d", None), ("90 days", None), ("10s", Some(1)), ("12h", Some(1)), ("2d", Some(2))] {
+        let end = until(&capped(granted(), span));
+        assert_eq!(end, days.map(|days| days * DAY), "{span}: keys that exist have a day at least");
+    }
+    let mut later = capped(granted(), "10s");
+    for hour in 0..24 {
+        later.now = at(NOW + hour * 3600);
+        let plan = plan(&later);
+        assert_eq!(plan.status.expires_at.as_ref().unwrap().0, at(NOW + DAY), "the day is not put off");
+        Arc::make_mut(&mut later.key).status = Some(plan.status);
+    }
+    later.now = at(NOW + DAY);
+    assert_eq!(ready(&plan(&later)), "KeyExpired");
     let fixed = wanted(granted(), 20);
     let status = plan(&fixed).status;
     let later = changed(wanted(fixed, 40), |key| key.status = Some(status));
     assert_eq!(until(&later), Some(20 * DAY));
+}
+
+#[test]
+fn a_life_counts_from_the_decision_and_not_from_what_was_written_into_it() {
+    let year = 365 * DAY;
+    for (said, since) in [(-5, -5), (-299, -299), (-301, 0), (-9 * year, 0), (299, 299), (301, 0), (9 * year, 0)] {
+        let mut key = decided(&json!("product"));
+        key.status.as_mut().unwrap().reviewed_at = Some(Time(at(NOW + said)));
+        let mut seen = capped(seen("manual", key), "30d");
+        let given = plan(&seen);
+        assert_eq!(ready(&given), "SecretCreated", "{said}");
+        let times = |plan: &KeyPlan| {
+            let status = plan.status.clone();
+            (status.reviewed_at.unwrap().0.as_second() - NOW, status.expires_at.unwrap().0.as_second() - NOW)
+        };
+        assert_eq!(times(&given), (since, since + 30 * DAY), "{said}");
+        Arc::make_mut(&mut seen.key).status = Some(given.status);
+        seen.secret = secret("k1-apikey-secret", &json!({}));
+        assert_eq!(times(&plan(&seen)), (since, since + 30 * DAY), "{said}, afterwards");
+    }
 }
 
 #[test]

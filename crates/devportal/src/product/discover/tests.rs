@@ -150,3 +150,20 @@ fn selectors_that_do_not_do_what_people_expect_are_named() {
         }
     }
 }
+
+#[test]
+fn annotations_that_nobody_follows_are_named_until_they_are_mended() {
+    let with = |text: &str| {
+        let mut product = product();
+        let annotation = ("devportal.kuadrant.io/max-lifetime".to_owned(), text.to_owned());
+        product.metadata.annotations = Some([annotation].into());
+        ObservedProduct { product: Arc::new(product), ..observed() }
+    };
+    let wrong = all(&with("90 days"), &[]);
+    let (status, reason, message) = said(&wrong, ANNOTATIONS);
+    assert_eq!((status, reason.as_str()), (ConditionStatus::False, "AnnotationInvalid"));
+    assert!(message.contains("max-lifetime: \"90 days\" is not a time"), "{message}");
+    let mut mended = with("90d");
+    Arc::make_mut(&mut mended.product).status = Some(wrong);
+    assert_eq!(find(&all(&mended, &[]).conditions, ANNOTATIONS), None);
+}
