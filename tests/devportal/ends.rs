@@ -86,6 +86,13 @@ async fn the_apikey_is_the_truth_and_the_secret_follows() {
     let unlabelled = async || (!place.secret("k1").await?.labels().contains_key("role")).then_some(());
     eventually("the label goes", SOON, unlabelled).await.unwrap();
 
+    // A selector that no label can match is named, and the Secret stays as it is.
+    toystore::authentication(&client, "truth", &api_keys(&json!({"app": "two words"}))).await.unwrap();
+    place.key_when("k1", |key| key_condition(key, "UpToDate").is_some_and(|c| c.reason == "SelectorCannotMatch")).await;
+    assert_eq!(place.secret("k1").await.unwrap().labels()["app"], "toystore");
+    toystore::authentication(&client, "truth", &api_keys(&json!({"app": "toystore"}))).await.unwrap();
+    place.key_when("k1", |key| key_condition(key, "UpToDate").is_none()).await;
+
     // A policy that flaps takes no key away.
     toystore::say(&client, "AuthPolicy", ("truth", "toystore"), &not_enforced()).await.unwrap();
     place.product_says("p", "AuthPolicyDiscovered", "AuthPolicyNotReady").await;

@@ -72,7 +72,7 @@ fn settle_time(draft: &mut Draft<'_>) -> Timestamp {
     let said = said.filter(|said| said.duration_since(now).abs() <= BELIEVED);
     let time = said.unwrap_or(now);
     draft.status.reviewed_at = Some(Time(time));
-    time
+    time.min(now)
 }
 
 /// What was approved is no longer what the object says: somebody has to approve that anew.
