@@ -306,3 +306,30 @@ async fn a_rotated_key_keeps_its_old_value_for_a_while() {
     rotate(&place, "k1", "six", json!({})).await;
     place.told("k1", "RotationIgnored").await;
 }
+
+#[tokio::test]
+async fn a_rotation_that_somebody_s_secret_blocks_says_so_and_goes_on_without_it() {
+    let stage = Stage::shared().await;
+    let place = stage.toystore("blocked").await;
+    place.product("p", Some("automatic")).await;
+    place.ask("k1", "p", "alice").await;
+    place.key_says("k1", "SecretCreated").await;
+    let first = place.value("k1").await;
+    let name = previous_secret_name("k1");
+    let secret: Secret =
+        serde_json::from_value(json!({"metadata": {"name": name}, "stringData": {"a": "b"}})).unwrap();
+    place.api::<Secret>().create(&PostParams::default(), &secret).await.unwrap();
+    let patch = json!({"metadata": {"annotations": {"devportal.kuadrant.io/rotate-requested-at": "one"}}});
+    place.api::<APIKey>().patch("k1", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
+    let blocked = |key: &APIKey| {
+        key_condition(key, "UpToDate").is_some_and(|said| said.reason == "SecretConflict")
+    };
+    place.key_when("k1", blocked).await;
+    place.told("k1", "SecretConflict").await;
+    assert_eq!(place.value("k1").await, first);
+    place.api::<Secret>().delete(&name, &DeleteParams::default()).await.unwrap();
+    // What is not ours is watched by nobody: the request itself brings the key up again.
+    rotate(&place, "k1", "two", json!({})).await;
+    place.key_when("k1", |key| key_condition(key, "UpToDate").is_none()).await;
+    assert_ne!(place.value("k1").await, first);
+}

@@ -9,7 +9,7 @@ use portolan_core::{
     api::devportal::{
         ANNOTATION_PLAN_ID, ANNOTATION_USER_ID, KeyPhase, SECRET_KEY, SecretKeyReference, secret_name,
     },
-    standard_condition::{Judgement, find},
+    standard_condition::{Judgement, StandardCondition, find},
 };
 
 use super::{
@@ -17,7 +17,7 @@ use super::{
     limits::{TOO_MANY, too_many},
     rotation,
     state::{Marks, RESYNC, SecretState, SecretStep, Which},
-    status::{Draft, READY, UP_TO_DATE},
+    status::{Draft, Obstacle, READY, UP_TO_DATE},
 };
 use crate::{context::SecretMeta, news::FactKind, scheme};
 
@@ -107,8 +107,8 @@ fn uphold(draft: &mut Draft<'_>) {
     match &draft.seen.secret {
         SecretState::Ours(secret) => {
             let secret = std::sync::Arc::clone(secret);
-            present(draft, &secret, obstacle.is_none());
-            warn(draft, obstacle);
+            let blocked = present(draft, &secret, obstacle.is_none());
+            warn(draft, blocked.or(obstacle));
         }
         SecretState::Absent => match obstacle {
             Some((reason, message)) => {
@@ -158,7 +158,8 @@ fn refer(draft: &mut Draft<'_>) {
     draft.status.secret_ref = Some(SecretKeyReference { name, key: SECRET_KEY.to_owned() });
 }
 
-fn present(draft: &mut Draft<'_>, secret: &SecretMeta, can_be_given: bool) {
+/// Keeps the Secret up to date. Returns what keeps the key from being rotated.
+fn present(draft: &mut Draft<'_>, secret: &SecretMeta, can_be_given: bool) -> Option<Obstacle> {
     refer(draft);
     let was_recreated = find(&draft.status.conditions, READY).is_some_and(|ready| ready.reason == RECREATED);
     if !was_recreated {
@@ -171,15 +172,15 @@ fn present(draft: &mut Draft<'_>, secret: &SecretMeta, can_be_given: bool) {
             mark(draft, Which::Previous, &previous);
         }
     }
-    rotation::plan(draft, secret);
+    rotation::plan(draft, secret)
 }
 
-/// Tells that a key works which would not be given any more.
-fn warn(draft: &mut Draft<'_>, obstacle: Option<(&'static str, String)>) {
+/// Tells that a key works which would not be given any more, or is not rotated.
+fn warn(draft: &mut Draft<'_>, obstacle: Option<Obstacle>) {
     let Some((reason, message)) = obstacle else { return draft.unset(UP_TO_DATE) };
-    let is_news =
-        find(&draft.status.conditions, UP_TO_DATE).is_none_or(|condition| condition.reason != reason);
     let message = format!("{message}. The key is kept as it is");
+    let is_known = |known: &StandardCondition| known.reason == reason && known.message == message;
+    let is_news = !find(&draft.status.conditions, UP_TO_DATE).is_some_and(is_known);
     if is_news {
         draft.tell(true, reason, message.clone());
     }

@@ -582,9 +582,35 @@ fn rotation_is_for_keys_that_work_and_the_old_value_ends() {
             .unwrap();
     let ended = plan(&over);
     assert_eq!((deleted(&ended), &ended.status.previous_secret_ref), (vec![Which::Previous], &None));
-    let mut foreign = asked(granted(), "r1");
-    foreign.previous = SecretState::Foreign;
-    let blocked = plan(&foreign);
-    assert_eq!((blocked.told[0].reason, blocked.steps.len()), ("SecretConflict", 0));
-    assert_eq!(blocked.status.observed_rotate_request, None);
+    // The store may not show a Secret that has lost its label.
+    over.previous = SecretState::Absent;
+    assert_eq!(deleted(&plan(&over)), [Which::Previous]);
+}
+
+#[test]
+fn a_rotation_that_cannot_be_says_why_and_changes_nothing() {
+    type Change = fn(&mut ObservedKey);
+    let older = |seen: &mut ObservedKey| {
+        seen.previous =
+            secret("k1-apikey-secret-previous", &json!({"devportal.kuadrant.io/rotated-for": "r0"}));
+        of(seen).status.as_mut().unwrap().discovered_auth_scheme = None;
+    };
+    let table: [(Change, &str); 3] = [
+        (|seen| seen.previous = SecretState::Foreign, "SecretConflict"),
+        (|seen| of(seen).status.as_mut().unwrap().discovered_auth_scheme = None, "AuthSchemeNotFound"),
+        (older, "AuthSchemeNotFound"),
+    ];
+    for (change, reason) in table {
+        let mut seen = asked(granted(), "r1");
+        change(&mut seen);
+        let blocked = plan(&seen);
+        assert_eq!((blocked.told[0].reason, blocked.steps.len()), (reason, 0));
+        let said = find(&blocked.status.conditions, "UpToDate").unwrap();
+        assert_eq!((said.reason.as_str(), blocked.status.observed_rotate_request.clone()), (reason, None));
+        assert!(said.message.contains("not rotated"), "{}", said.message);
+        assert!(blocked.again.is_some() && ready(&blocked) == "SecretCreated");
+        Arc::make_mut(&mut seen.key).status = Some(blocked.status.clone());
+        let again = plan(&seen);
+        assert_eq!((again.status, again.told.len()), (blocked.status, 0), "nobody is told twice");
+    }
 }
