@@ -14,6 +14,7 @@ const AUTHORINO: &str = "authorino";
 /// A method that takes API keys.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ApiKeyMethod<'a> {
+    pub name: &'a str,
     /// `apiKey` as the policy has it.
     pub spec: &'a Value,
     pub credentials: &'a Value,
@@ -21,8 +22,17 @@ pub struct ApiKeyMethod<'a> {
 
 /// The first method by name that takes API keys: the same one each time.
 pub fn api_key(scheme: &DiscoveredAuthScheme) -> Option<ApiKeyMethod<'_>> {
-    let found = scheme.authentication.values().find(|method| method["apiKey"].is_object())?;
-    Some(ApiKeyMethod { spec: &found["apiKey"], credentials: &found["credentials"] })
+    api_keys(scheme).next()
+}
+
+/// The methods that take API keys, by name.
+pub fn api_keys(scheme: &DiscoveredAuthScheme) -> impl Iterator<Item = ApiKeyMethod<'_>> {
+    let methods = scheme.authentication.iter().filter(|(_, method)| method["apiKey"].is_object());
+    methods.map(|(name, method)| ApiKeyMethod {
+        name,
+        spec: &method["apiKey"],
+        credentials: &method["credentials"],
+    })
 }
 
 /// The issuer of the first method by name that takes its tokens.
@@ -204,6 +214,7 @@ mod tests {
         }));
         let method = api_key(&scheme).unwrap();
         assert!(method.all_namespaces() && method.credentials["cookie"]["name"] == "c");
+        assert_eq!(api_keys(&scheme).map(|method| method.name).collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!(issuer(&scheme), Some("https://y"));
         assert_eq!(api_key(&DiscoveredAuthScheme::default()), None);
     }

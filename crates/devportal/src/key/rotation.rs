@@ -68,6 +68,9 @@ fn keep_old(draft: &mut Draft<'_>, request: &str, overlap: SignedDuration) -> Re
             let message = format!("Secret {name} exists and is not of this key, so that it is not rotated: delete it");
             return Err(("SecretConflict", message));
         }
+        SecretState::Absent if keep.is_none() && draft.status.previous_secret_ref.is_some() => {
+            draft.delete(Which::Previous, None);
+        }
         SecretState::Former(_) | SecretState::Absent | SecretState::Foreign => {}
     }
     if let Some(marks) = keep {

@@ -165,6 +165,17 @@ fn selector(scheme: &DiscoveredAuthScheme, product: &str, sharing: &[ObjectName]
             "The AuthPolicy's apiKey has no allNamespaces: true, so that keys in this namespace may not be found",
         ));
     }
+    let others: Vec<_> = scheme::api_keys(scheme).skip(1).map(|method| method.name).collect();
+    if !others.is_empty() {
+        return Some(Judgement::fails(
+            "SeveralKeyMethods",
+            format!(
+                "Keys are for method {}, the first by name of those that take API keys, and not for {}",
+                method.name,
+                others.join(", ")
+            ),
+        ));
+    }
     if !sharing.is_empty() {
         let named: Vec<_> = sharing.iter().take(NAMED).map(ToString::to_string).collect();
         let more = sharing.len().saturating_sub(NAMED);

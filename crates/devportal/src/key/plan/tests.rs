@@ -574,6 +574,11 @@ fn rotation_is_for_keys_that_work_and_the_old_value_ends() {
     });
     let leaked = plan(&now);
     assert_eq!((leaked.steps.len(), &leaked.status.previous_secret_ref), (1, &None));
+    let twice = changed(now, |key| {
+        key.status.as_mut().unwrap().previous_secret_ref =
+            serde_json::from_value(json!({"name": "n", "key": "k", "expiresAt": at(NOW + 9).to_string()})).unwrap();
+    });
+    assert_eq!(deleted(&plan(&twice)), [Which::Previous], "also one that no store shows");
 
     let mut over = granted();
     over.previous = secret("k1-apikey-secret-previous", &json!({}));

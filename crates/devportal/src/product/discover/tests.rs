@@ -136,16 +136,23 @@ fn selectors_that_do_not_do_what_people_expect_are_named() {
     };
     let others: Vec<_> = (0..5).map(|n| ObjectName::new("b", format!("p{n}"))).collect();
     let none = json!({"matchExpressions": [{"key": "x", "operator": "Near"}]});
+    let every = json!({"apiKey": {"allNamespaces": true}});
+    let two =
+        serde_json::from_value(json!({"authentication": {"users": every, "admin-keys": every, "a": {"jwt": {}}}}))
+            .unwrap();
     for (scheme, sharing, expected) in [
         (method(json!({"allNamespaces": true})), &[][..], Some("SelectorMatches")),
         (method(json!({})), &[][..], Some("AllNamespacesMissing")),
         (method(json!({"allNamespaces": true})), &others[..], Some("SelectorShared")),
         (method(json!({"allNamespaces": true, "selector": none})), &[][..], Some("SelectorCannotMatch")),
         (DiscoveredAuthScheme::default(), &[][..], None),
+        (two, &others[..], Some("SeveralKeyMethods")),
     ] {
         let judgement = selector(&scheme, "p", sharing);
         assert_eq!(judgement.as_ref().map(|judgement| judgement.reason.as_str()), expected);
-        if !sharing.is_empty() {
+        if expected == Some("SeveralKeyMethods") {
+            assert!(judgement.unwrap().message.contains("for method admin-keys, the first by name"));
+        } else if !sharing.is_empty() {
             assert!(judgement.unwrap().message.contains("b/p0, b/p1, b/p2 and 2 more"));
         }
     }
