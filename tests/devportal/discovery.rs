@@ -51,7 +51,6 @@ async fn the_toystore_is_discovered() {
         assert!(status.oidc_discovery.is_none());
         place.product_says(name, "KeySelectorUsable", "SelectorShared").await;
     }
-    place.told("second", "SelectorShared").await;
 }
 
 #[tokio::test]

@@ -71,6 +71,7 @@ async fn start(args: ControllerArgs, process: Process) -> Result<(), process::Pr
     // From half a picture, a policy would look removed and a Secret deleted.
     context.synced().await;
     context.trigger_everything();
+    product::learn_selectors(&context);
     product::run(&process.tasks, &context);
     key::run(&process.tasks, &context);
     rights::run(&process.tasks, &context);

@@ -19,7 +19,7 @@ use crate::{annotations, names::ObjectName, scheme};
 /// Time for which the last verdict of a route's parents stands while they have yet to look at a change.
 pub(super) const GRACE: Duration = Duration::from_secs(30);
 /// Number of products that a message names.
-const NAMED: usize = 3;
+pub const NAMED: usize = 3;
 
 pub(super) const READY: &str = "Ready";
 pub(super) const PLAN_POLICY: &str = "PlanPolicyDiscovered";
@@ -29,6 +29,9 @@ pub(super) const SELECTOR: &str = "KeySelectorUsable";
 
 /// Set if an annotation of the product makes no sense.
 pub(super) const ANNOTATIONS: &str = "AnnotationsValid";
+
+/// Reason of a selector by which keys of other products are found, too.
+pub(super) const SHARED: &str = "SelectorShared";
 
 /// Everything that bears on a product.
 #[derive(Clone, Debug)]
@@ -53,7 +56,7 @@ pub(super) fn scheme(observed: &ObservedProduct) -> Option<DiscoveredAuthScheme>
     }
 }
 
-/// The status that a product should have. `sharing` are other products with the same selector.
+/// The status that a product should have. `sharing` are other products with the same selector, the first ones.
 pub(super) fn status(
     observed: &ObservedProduct,
     scheme: Option<DiscoveredAuthScheme>,
@@ -178,11 +181,11 @@ fn selector(scheme: &DiscoveredAuthScheme, product: &str, sharing: &[ObjectName]
     }
     if !sharing.is_empty() {
         let named: Vec<_> = sharing.iter().take(NAMED).map(ToString::to_string).collect();
-        let more = sharing.len().saturating_sub(NAMED);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        // Their number would change the message of each whenever one comes or goes.
+        let more = if sharing.len() > NAMED { " and others" } else { "" };
         let named = named.join(", ");
         return Some(Judgement::fails(
-            "SelectorShared",
+            SHARED,
             format!(
                 "Keys of this product also work for {named}{more}, since the AuthPolicies have the same selector"
             ),
