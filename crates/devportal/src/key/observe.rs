@@ -37,7 +37,8 @@ pub(super) fn observe(context: &Context, name: &ObjectName) -> Option<ObservedKe
     Some(ObservedKey {
         secret: state(&secret_name(&name.name)),
         previous: state(&previous_secret_name(&name.name)),
-        ahead: ahead(context, name, &key, product.as_deref()),
+        // A key that was given keeps its place.
+        ahead: if is_granted(&key) { 0 } else { ahead(context, name, &key, product.as_deref()) },
         max_keys: max_keys.unwrap_or(context.settings.max_keys_per_user),
         overlap: context.settings.rotation_overlap,
         now: clock::now(),

@@ -102,16 +102,16 @@ impl<'a> Draft<'a> {
         if !is_alive(product) {
             return Some(("APIProductDeleting", format!("APIProduct {name} is being deleted")));
         }
-        let known = product.status.clone().unwrap_or_default();
+        let known = product.status.as_ref();
         let tier = &key.spec.plan_tier;
-        if !known.discovered_plans.iter().any(|plan| plan.tier == *tier) {
+        if !known.is_some_and(|known| known.discovered_plans.iter().any(|plan| plan.tier == *tier)) {
             let product = product.name_any();
             return Some((
                 "PlanTierNotFound",
                 format!("Plan tier {tier:?} not found in APIProduct {product}"),
             ));
         }
-        let Some(discovered) = &known.discovered_auth_scheme else {
+        let Some(discovered) = known.and_then(|known| known.discovered_auth_scheme.as_ref()) else {
             let message = format!("APIProduct {name} does not have a discovered authentication scheme");
             return Some(("AuthSchemeNotFound", message));
         };
