@@ -261,6 +261,42 @@ async fn a_key_expires_to_the_second() {
     assert_eq!(key_condition(&key, "ExpiringSoon").unwrap().reason, "ExpiresWithinSevenDays");
 }
 
+#[tokio::test]
+async fn a_limit_on_lives_that_makes_no_sense_is_named_and_a_new_one_leaves_a_day() {
+    let stage = Stage::shared().await;
+    let place = stage.toystore("lives").await;
+    place.product("p", None).await;
+    place.ready("p").await;
+    let limit = async |text: &str| {
+        let patch = json!({"metadata": {"annotations": {"devportal.kuadrant.io/max-lifetime": text}}});
+        place.api::<APIProduct>().patch("p", &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+    };
+    let give = async |key: &str, at: &str| {
+        place.ask(key, "p", "alice").await;
+        place.key_says(key, "NotApproved").await;
+        let status = json!({"phase": "Approved", "reviewedBy": "owner", "reviewedAt": at});
+        let patch = Patch::Merge(json!({"status": status}));
+        let keys: kube::Api<APIKey> = kube::Api::namespaced(stage.person("owner").await, "lives");
+        keys.patch_status(key, &PatchParams::default(), &patch).await.unwrap();
+        place.key_says(key, "SecretCreated").await
+    };
+    let left = |key: &APIKey| {
+        let end = key.status.as_ref()?.expires_at.as_ref()?;
+        Some((end.0.as_second() - portolan_testkit::issuer::now() + 1800) / 3600)
+    };
+    give("unlimited", "2020-01-01T00:00:00Z").await;
+    limit("0").await;
+    place.product_says("p", "AnnotationsValid", "AnnotationInvalid").await;
+    place.told("p", "AnnotationInvalid").await;
+    limit("1h").await;
+    place.product_when("p", |product| crate::scene::said(product, "AnnotationsValid").is_none()).await;
+    // Whatever was written into the decisions, lives count from now.
+    for (key, at) in [("old", "2020-01-01T00:00:00Z"), ("far", "9999-12-31T00:00:00Z")] {
+        assert_eq!(left(&give(key, at).await), Some(1), "{at}");
+    }
+    place.key_when("unlimited", |key| left(key) == Some(24)).await;
+}
+
 async fn rotate(place: &crate::scene::Place<'_>, key: &str, request: &str, more: Value) {
     let mut annotations = json!({"devportal.kuadrant.io/rotate-requested-at": request});
     annotations.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
