@@ -218,7 +218,8 @@ async fn the_scheme_follows_the_policy_and_survives_a_flap() {
     let missing = json!({"a": {"apiKey": {"selector": {"matchLabels": {"app": "schemes"}}}}});
     toystore::authentication(&client, name, &missing).await.unwrap();
     place.product_says("p", "KeySelectorUsable", "AllNamespacesMissing").await;
-    let every = |role: &str| json!({"apiKey": {"selector": {"matchLabels": {"role": role}}, "allNamespaces": true}});
+    let every =
+        |role: &str| json!({"apiKey": {"selector": {"matchLabels": {"role": role}}, "allNamespaces": true}});
     let two = json!({"users": every("user"), "admin-keys": every("admin")});
     toystore::authentication(&client, name, &two).await.unwrap();
     let product = place.product_says("p", "KeySelectorUsable", "SeveralKeyMethods").await;

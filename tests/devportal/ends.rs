@@ -88,7 +88,11 @@ async fn the_apikey_is_the_truth_and_the_secret_follows() {
 
     // A selector that no label can match is named, and the Secret stays as it is.
     toystore::authentication(&client, "truth", &api_keys(&json!({"app": "two words"}))).await.unwrap();
-    place.key_when("k1", |key| key_condition(key, "UpToDate").is_some_and(|c| c.reason == "SelectorCannotMatch")).await;
+    place
+        .key_when("k1", |key| {
+            key_condition(key, "UpToDate").is_some_and(|c| c.reason == "SelectorCannotMatch")
+        })
+        .await;
     assert_eq!(place.secret("k1").await.unwrap().labels()["app"], "toystore");
     toystore::authentication(&client, "truth", &api_keys(&json!({"app": "toystore"}))).await.unwrap();
     place.key_when("k1", |key| key_condition(key, "UpToDate").is_none()).await;
@@ -357,9 +361,8 @@ async fn a_rotation_that_somebody_s_secret_blocks_says_so_and_goes_on_without_it
     place.api::<Secret>().create(&PostParams::default(), &secret).await.unwrap();
     let patch = json!({"metadata": {"annotations": {"devportal.kuadrant.io/rotate-requested-at": "one"}}});
     place.api::<APIKey>().patch("k1", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
-    let blocked = |key: &APIKey| {
-        key_condition(key, "UpToDate").is_some_and(|said| said.reason == "SecretConflict")
-    };
+    let blocked =
+        |key: &APIKey| key_condition(key, "UpToDate").is_some_and(|said| said.reason == "SecretConflict");
     place.key_when("k1", blocked).await;
     place.told("k1", "SecretConflict").await;
     assert_eq!(place.value("k1").await, first);

@@ -170,10 +170,8 @@ async fn an_approval_is_not_for_another_product_of_that_name() {
     place.create_key("k1", unknown).await.unwrap();
     place.key_says("k1", "PlanTierNotFound").await;
     place.decide("k1", "Approved", None).await.unwrap();
-    let orphan = DeleteParams {
-        propagation_policy: Some(PropagationPolicy::Orphan),
-        ..DeleteParams::default()
-    };
+    let orphan =
+        DeleteParams { propagation_policy: Some(PropagationPolicy::Orphan), ..DeleteParams::default() };
     place.api::<APIProduct>().delete("p", &orphan).await.unwrap();
     watch_until_gone(place.api::<APIProduct>(), "p", SOON).await.unwrap();
     place.key_says("k1", "APIProductNotFound").await;

@@ -158,11 +158,7 @@ impl Place<'_> {
             .await
     }
 
-    pub async fn product_when(
-        &self,
-        name: &str,
-        is: impl Fn(&APIProduct) -> bool + Send,
-    ) -> APIProduct {
+    pub async fn product_when(&self, name: &str, is: impl Fn(&APIProduct) -> bool + Send) -> APIProduct {
         let found = watch_until(self.api::<APIProduct>(), name, is, SOON).await;
         found.unwrap_or_else(|error| panic!("{error:#}\n{}", self.stage.service.log_tail(40)))
     }
@@ -232,12 +228,7 @@ impl Place<'_> {
     }
 }
 
-pub async fn create_key(
-    client: Client,
-    namespace: &str,
-    name: &str,
-    spec: Value,
-) -> kube::Result<APIKey> {
+pub async fn create_key(client: Client, namespace: &str, name: &str, spec: Value) -> kube::Result<APIKey> {
     let key = json!({
         "apiVersion": "devportal.kuadrant.io/v1alpha1", "kind": "APIKey", "metadata": {"name": name}, "spec": spec,
     });

@@ -63,7 +63,8 @@ pub fn is_granted(key: &APIKey) -> bool {
 pub fn is_overdue(key: &APIKey, now: Timestamp) -> bool {
     let Some(status) = &key.status else { return false };
     let is_open = matches!(key.phase(), KeyPhase::Pending | KeyPhase::Approved);
-    let ends = [status.expires_at.as_ref(), status.previous_secret_ref.as_ref().map(|known| &known.expires_at)];
+    let ends =
+        [status.expires_at.as_ref(), status.previous_secret_ref.as_ref().map(|known| &known.expires_at)];
     is_open && ends.into_iter().flatten().any(|end| end.0 <= now)
 }
 

@@ -65,7 +65,8 @@ fn keep_old(draft: &mut Draft<'_>, request: &str, overlap: SignedDuration) -> Re
         SecretState::Foreign if keep.is_some() => {
             draft.again_within(RESYNC);
             let name = previous_secret_name(&draft.seen.key.name_any());
-            let message = format!("Secret {name} exists and is not of this key, so that it is not rotated: delete it");
+            let message =
+                format!("Secret {name} exists and is not of this key, so that it is not rotated: delete it");
             return Err(("SecretConflict", message));
         }
         SecretState::Absent if keep.is_none() && draft.status.previous_secret_ref.is_some() => {
@@ -86,7 +87,8 @@ fn marks(draft: &mut Draft<'_>, request: &str) -> Result<Marks, Obstacle> {
         return Ok(marks);
     }
     draft.again_within(RESYNC);
-    let (reason, why) = draft.obstacle().unwrap_or_else(|| ("AuthSchemeNotFound", "No labels are known".to_owned()));
+    let (reason, why) =
+        draft.obstacle().unwrap_or_else(|| ("AuthSchemeNotFound", "No labels are known".to_owned()));
     Err((reason, format!("{why}, so that the key is not rotated")))
 }
 

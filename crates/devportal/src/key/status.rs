@@ -7,8 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
 use kube::{Resource as _, ResourceExt as _};
 use portolan_core::{
     api::devportal::{
-        ANNOTATION_OWNER, ANNOTATION_ROTATE, APIKey, APIKeyStatus, APIProduct,
-        AuthSchemeOfKey, KeyPhase,
+        ANNOTATION_OWNER, ANNOTATION_ROTATE, APIKey, APIKeyStatus, APIProduct, AuthSchemeOfKey, KeyPhase,
     },
     digest::sha256_hex,
     standard_condition::{self, Judgement, find},
@@ -86,7 +85,14 @@ impl<'a> Draft<'a> {
         }
         let uid = product.uid().unwrap_or_default();
         // No other product as well: with two owners, it would outlive either.
-        let is_owned = self.seen.key.owner_references().iter().filter(|owner| is_product(owner)).map(|owner| &owner.uid).eq([&uid]);
+        let is_owned = self
+            .seen
+            .key
+            .owner_references()
+            .iter()
+            .filter(|owner| is_product(owner))
+            .map(|owner| &owner.uid)
+            .eq([&uid]);
         if !is_owned && self.seen.key.phase() != KeyPhase::Rejected {
             self.plan.adopt = Some((product.name_any(), uid));
         }

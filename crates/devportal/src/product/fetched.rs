@@ -67,8 +67,7 @@ fn known_openapi(product: &APIProduct, url: &str) -> Option<Remembered> {
     let bytes = usize::try_from(kept.bytes).ok()?;
     let text = OpenApiText { sha256: kept.sha256.clone(), bytes, raw };
     let outcome = FetchOutcome::OpenApi(OpenApiOutcome { text: Some(text), failure: None });
-    let is_good =
-        find(&status.conditions, OPENAPI).is_some_and(|said| said.status == ConditionStatus::True);
+    let is_good = find(&status.conditions, OPENAPI).is_some_and(|said| said.status == ConditionStatus::True);
     Some(if is_good { Remembered::Answer(outcome) } else { Remembered::Last(outcome) })
 }
 
@@ -230,9 +229,10 @@ mod tests {
                 let failure = Some(format!("{}: down", location("https://issuer/")));
                 FetchOutcome::Oidc(OidcOutcome { failure, ..last })
             }
-            FetchOutcome::OpenApi(last) => {
-                FetchOutcome::OpenApi(OpenApiOutcome { failure: Some(("FetchFailed", "down".to_owned())), ..last })
-            }
+            FetchOutcome::OpenApi(last) => FetchOutcome::OpenApi(OpenApiOutcome {
+                failure: Some(("FetchFailed", "down".to_owned())),
+                ..last
+            }),
         }
     }
 

@@ -221,7 +221,9 @@ fn a_person_s_approval_is_acted_upon_once_it_can_be() {
 
 /// An approved request that was not granted yet, stamped with a product.
 fn decided(product: &Value) -> APIKey {
-    key(&json!({"phase": "Approved", "reviewedBy": "owner", "reviewedAt": at(NOW - 5).to_string(), "productOwner": "owner", "productUID": product}))
+    key(
+        &json!({"phase": "Approved", "reviewedBy": "owner", "reviewedAt": at(NOW - 5).to_string(), "productOwner": "owner", "productUID": product}),
+    )
 }
 
 #[test]
@@ -371,11 +373,15 @@ fn a_key_whose_product_is_provably_gone_has_no_secret() {
     seen.previous = secret("k1-apikey-secret-previous", &json!({}));
     (seen.product, seen.is_orphan) = (None, true);
     let ended = plan(&seen);
-    assert_eq!((ready(&ended), deleted(&ended)), ("APIProductNotFound", vec![Which::Current, Which::Previous]));
+    assert_eq!(
+        (ready(&ended), deleted(&ended)),
+        ("APIProductNotFound", vec![Which::Current, Which::Previous])
+    );
     assert_eq!((&ended.status.secret_ref, &ended.status.approved_snapshot), (&None, &None));
     assert_eq!(ended.told.len(), 1);
     let after = changed(seen, |key| key.status = Some(ended.status));
-    let after = ObservedKey { secret: SecretState::Absent, previous: SecretState::Absent, is_orphan: false, ..after };
+    let after =
+        ObservedKey { secret: SecretState::Absent, previous: SecretState::Absent, is_orphan: false, ..after };
     let again = plan(&after);
     assert_eq!((Some(&again.status), again.steps.len()), (after.key.status.as_ref(), 0));
     // Another product of that name is another product.
@@ -387,7 +393,8 @@ fn a_key_whose_product_is_provably_gone_has_no_secret() {
 #[test]
 fn a_key_has_one_product_as_its_owner() {
     let owner = |kind: &str, uid: &str| json!({"apiVersion": "devportal.kuadrant.io/v1alpha1", "kind": kind, "name": uid, "uid": uid});
-    let (ours, former, other) = (owner("APIProduct", "product"), owner("APIProduct", "former"), owner("ConfigMap", "c"));
+    let (ours, former, other) =
+        (owner("APIProduct", "product"), owner("APIProduct", "former"), owner("ConfigMap", "c"));
     for (owners, adopts) in [
         (json!([ours]), false),
         (json!([other, ours]), false),
@@ -459,7 +466,9 @@ fn the_end_of_a_key_only_comes_earlier() {
     assert_eq!(until(&wanted(seen("automatic", key(&Value::Null)), 90)), Some(90 * DAY));
     assert_eq!(until(&capped(wanted(seen("automatic", key(&Value::Null)), 90), "30d")), Some(30 * DAY));
     assert_eq!(until(&capped(granted(), "30d")), Some(30 * DAY), "the owner may cap keys that exist");
-    for (span, days) in [("0", None), ("0d", None), ("90 days", None), ("10s", Some(1)), ("12h", Some(1)), ("2d", Some(2))] {
+    for (span, days) in
+        [("0", None), ("0d", None), ("90 days", None), ("10s", Some(1)), ("12h", Some(1)), ("2d", Some(2))]
+    {
         let end = until(&capped(granted(), span));
         assert_eq!(end, days.map(|days| days * DAY), "{span}: keys that exist have a day at least");
     }
@@ -576,7 +585,8 @@ fn rotation_is_for_keys_that_work_and_the_old_value_ends() {
     assert_eq!((leaked.steps.len(), &leaked.status.previous_secret_ref), (1, &None));
     let twice = changed(now, |key| {
         key.status.as_mut().unwrap().previous_secret_ref =
-            serde_json::from_value(json!({"name": "n", "key": "k", "expiresAt": at(NOW + 9).to_string()})).unwrap();
+            serde_json::from_value(json!({"name": "n", "key": "k", "expiresAt": at(NOW + 9).to_string()}))
+                .unwrap();
     });
     assert_eq!(deleted(&plan(&twice)), [Which::Previous], "also one that no store shows");
 

@@ -137,9 +137,10 @@ fn selectors_that_do_not_do_what_people_expect_are_named() {
     let others: Vec<_> = (0..5).map(|n| ObjectName::new("b", format!("p{n}"))).collect();
     let none = json!({"matchExpressions": [{"key": "x", "operator": "Near"}]});
     let every = json!({"apiKey": {"allNamespaces": true}});
-    let two =
-        serde_json::from_value(json!({"authentication": {"users": every, "admin-keys": every, "a": {"jwt": {}}}}))
-            .unwrap();
+    let two = serde_json::from_value(
+        json!({"authentication": {"users": every, "admin-keys": every, "a": {"jwt": {}}}}),
+    )
+    .unwrap();
     for (scheme, sharing, expected) in [
         (method(json!({"allNamespaces": true})), &[][..], Some("SelectorMatches")),
         (method(json!({})), &[][..], Some("AllNamespacesMissing")),
