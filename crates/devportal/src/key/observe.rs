@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kube::{ResourceExt as _, api::ObjectMeta};
+use kube::api::ObjectMeta;
 use portolan_core::api::devportal::{
     APIKey, APIProduct, ApprovalMode, KeyPhase, previous_secret_name, secret_name,
 };
