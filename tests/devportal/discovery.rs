@@ -51,7 +51,6 @@ async fn the_toystore_is_discovered() {
         assert!(status.oidc_discovery.is_none());
         place.product_says(name, "KeySelectorUsable", "SelectorShared").await;
     }
-    place.told("second", "SelectorShared").await;
 }
 
 #[tokio::test]
@@ -219,6 +218,13 @@ async fn the_scheme_follows_the_policy_and_survives_a_flap() {
     let missing = json!({"a": {"apiKey": {"selector": {"matchLabels": {"app": "schemes"}}}}});
     toystore::authentication(&client, name, &missing).await.unwrap();
     place.product_says("p", "KeySelectorUsable", "AllNamespacesMissing").await;
+    let every =
+        |role: &str| json!({"apiKey": {"selector": {"matchLabels": {"role": role}}, "allNamespaces": true}});
+    let two = json!({"users": every("user"), "admin-keys": every("admin")});
+    toystore::authentication(&client, name, &two).await.unwrap();
+    let product = place.product_says("p", "KeySelectorUsable", "SeveralKeyMethods").await;
+    assert!(said(&product, "KeySelectorUsable").unwrap().message.contains("for method admin-keys"));
+    place.told("p", "SeveralKeyMethods").await;
     let odd =
         json!({"a": {"apiKey": {"selector": {"matchExpressions": [{"key": "x", "operator": "Near"}]}}}});
     toystore::authentication(&client, name, &odd).await.unwrap();

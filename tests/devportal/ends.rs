@@ -1,7 +1,7 @@
 //! How keys change and end: rejection, expiry, rotation, and what happens to their Secrets.
 
 use k8s_openapi::api::{
-    core::v1::Secret,
+    core::v1::{ConfigMap, Secret},
     rbac::v1::{Role, RoleBinding},
 };
 use kube::{
@@ -86,6 +86,17 @@ async fn the_apikey_is_the_truth_and_the_secret_follows() {
     let unlabelled = async || (!place.secret("k1").await?.labels().contains_key("role")).then_some(());
     eventually("the label goes", SOON, unlabelled).await.unwrap();
 
+    // A selector that no label can match is named, and the Secret stays as it is.
+    toystore::authentication(&client, "truth", &api_keys(&json!({"app": "two words"}))).await.unwrap();
+    place
+        .key_when("k1", |key| {
+            key_condition(key, "UpToDate").is_some_and(|c| c.reason == "SelectorCannotMatch")
+        })
+        .await;
+    assert_eq!(place.secret("k1").await.unwrap().labels()["app"], "toystore");
+    toystore::authentication(&client, "truth", &api_keys(&json!({"app": "toystore"}))).await.unwrap();
+    place.key_when("k1", |key| key_condition(key, "UpToDate").is_none()).await;
+
     // A policy that flaps takes no key away.
     toystore::say(&client, "AuthPolicy", ("truth", "toystore"), &not_enforced()).await.unwrap();
     place.product_says("p", "AuthPolicyDiscovered", "AuthPolicyNotReady").await;
@@ -138,6 +149,76 @@ async fn keys_go_with_their_products_and_secrets_with_their_keys() {
 }
 
 #[tokio::test]
+async fn no_key_works_after_its_product() {
+    let stage = Stage::shared().await;
+    let (place, params) = (stage.toystore("outlives").await, PatchParams::default());
+    for product in ["p1", "p2"] {
+        place.product(product, None).await;
+        place.ready(product).await;
+    }
+    place.ask("k1", "p1", "alice").await;
+    place.ask("k2", "p1", "alice").await;
+    for key in ["k1", "k2"] {
+        place.key_says(key, "NotApproved").await;
+    }
+    // One has moved on to another product, and the other has an owner that stays.
+    let to = json!({"spec": {"apiProductRef": {"name": "p2"}}});
+    place.api::<APIKey>().patch("k1", &params, &Patch::Merge(to)).await.unwrap();
+    let of = |key: &APIKey| {
+        key.owner_references().iter().map(|owner| owner.name.clone()).collect::<Vec<_>>() == ["p2"]
+    };
+    place.key_when("k1", of).await;
+    let map: ConfigMap = serde_json::from_value(json!({"metadata": {"name": "stays"}})).unwrap();
+    let map = place.api::<ConfigMap>().create(&PostParams::default(), &map).await.unwrap();
+    let mut owners = json!(place.api::<APIKey>().get("k2").await.unwrap().owner_references());
+    let other = json!({"apiVersion": "v1", "kind": "ConfigMap", "name": "stays", "uid": map.uid()});
+    owners.as_array_mut().unwrap().push(other);
+    let patch = json!({"metadata": {"ownerReferences": owners}});
+    place.api::<APIKey>().patch("k2", &params, &Patch::Merge(patch)).await.unwrap();
+    for key in ["k1", "k2"] {
+        place.looked_at(key).await;
+        place.decide(key, "Approved", None).await.unwrap();
+        place.key_says(key, "SecretCreated").await;
+    }
+    place.api::<APIProduct>().delete("p1", &DeleteParams::default()).await.unwrap();
+    let key = place.key_says("k2", "APIProductNotFound").await;
+    assert_eq!(key.status.unwrap().secret_ref, None);
+    place.no_secret("k2-apikey-secret").await;
+    assert!(place.secret("k1").await.is_some());
+    place.product("p1", None).await;
+    place.key_when("k2", |key| key.phase() == KeyPhase::Pending).await;
+    assert!(place.secret("k2").await.is_none());
+    place.api::<APIProduct>().delete("p2", &DeleteParams::default()).await.unwrap();
+    watch_until_gone(place.api::<APIKey>(), "k1", SOON).await.unwrap();
+    place.no_secret("k1-apikey-secret").await;
+}
+
+#[tokio::test]
+async fn no_secret_is_left_beside_a_key_that_a_finalizer_keeps() {
+    let stage = Stage::shared().await;
+    let place = stage.toystore("lingers").await;
+    place.product("p", Some("automatic")).await;
+    place.ask("k1", "p", "alice").await;
+    place.key_says("k1", "SecretCreated").await;
+    rotate(&place, "k1", "one", json!({})).await;
+    let alice = stage.person("alice").await;
+    let keys: kube::Api<APIKey> = kube::Api::namespaced(alice, "lingers");
+    let finalizers = |list: Value| Patch::Merge(json!({"metadata": {"finalizers": list}}));
+    let params = PatchParams::default();
+    keys.patch("k1", &params, &finalizers(json!(["example.com/mine"]))).await.unwrap();
+    keys.delete("k1", &DeleteParams::default()).await.unwrap();
+    place.no_secret("k1-apikey-secret").await;
+    place.no_secret("k1-apikey-secret-previous").await;
+    // Whatever else happens to it, there is none again.
+    place.decide("k1", "Rejected", None).await.unwrap();
+    let annotate = Patch::Merge(json!({"metadata": {"annotations": {"a": "b"}}}));
+    keys.patch("k1", &params, &annotate).await.unwrap();
+    keys.patch("k1", &params, &finalizers(Value::Null)).await.unwrap();
+    watch_until_gone(place.api::<APIKey>(), "k1", SOON).await.unwrap();
+    assert!(place.secret("k1").await.is_none());
+}
+
+#[tokio::test]
 async fn a_secret_of_somebody_else_is_left_alone() {
     let stage = Stage::shared().await;
     let place = stage.toystore("foreign").await;
@@ -184,6 +265,42 @@ async fn a_key_expires_to_the_second() {
     assert_eq!(key_condition(&key, "ExpiringSoon").unwrap().reason, "ExpiresWithinSevenDays");
 }
 
+#[tokio::test]
+async fn a_limit_on_lives_that_makes_no_sense_is_named_and_a_new_one_leaves_a_day() {
+    let stage = Stage::shared().await;
+    let place = stage.toystore("lives").await;
+    place.product("p", None).await;
+    place.ready("p").await;
+    let limit = async |text: &str| {
+        let patch = json!({"metadata": {"annotations": {"devportal.kuadrant.io/max-lifetime": text}}});
+        place.api::<APIProduct>().patch("p", &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+    };
+    let give = async |key: &str, at: &str| {
+        place.ask(key, "p", "alice").await;
+        place.key_says(key, "NotApproved").await;
+        let status = json!({"phase": "Approved", "reviewedBy": "owner", "reviewedAt": at});
+        let patch = Patch::Merge(json!({"status": status}));
+        let keys: kube::Api<APIKey> = kube::Api::namespaced(stage.person("owner").await, "lives");
+        keys.patch_status(key, &PatchParams::default(), &patch).await.unwrap();
+        place.key_says(key, "SecretCreated").await
+    };
+    let left = |key: &APIKey| {
+        let end = key.status.as_ref()?.expires_at.as_ref()?;
+        Some((end.0.as_second() - portolan_testkit::issuer::now() + 1800) / 3600)
+    };
+    give("unlimited", "2020-01-01T00:00:00Z").await;
+    limit("0").await;
+    place.product_says("p", "AnnotationsValid", "AnnotationInvalid").await;
+    place.told("p", "AnnotationInvalid").await;
+    limit("1h").await;
+    place.product_when("p", |product| crate::scene::said(product, "AnnotationsValid").is_none()).await;
+    // Whatever was written into the decisions, lives count from now.
+    for (key, at) in [("old", "2020-01-01T00:00:00Z"), ("far", "9999-12-31T00:00:00Z")] {
+        assert_eq!(left(&give(key, at).await), Some(1), "{at}");
+    }
+    place.key_when("unlimited", |key| left(key) == Some(24)).await;
+}
+
 async fn rotate(place: &crate::scene::Place<'_>, key: &str, request: &str, more: Value) {
     let mut annotations = json!({"devportal.kuadrant.io/rotate-requested-at": request});
     annotations.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -228,4 +345,30 @@ async fn a_rotated_key_keeps_its_old_value_for_a_while() {
     place.no_secret("k1-apikey-secret-previous").await;
     rotate(&place, "k1", "six", json!({})).await;
     place.told("k1", "RotationIgnored").await;
+}
+
+#[tokio::test]
+async fn a_rotation_that_somebody_s_secret_blocks_says_so_and_goes_on_without_it() {
+    let stage = Stage::shared().await;
+    let place = stage.toystore("blocked").await;
+    place.product("p", Some("automatic")).await;
+    place.ask("k1", "p", "alice").await;
+    place.key_says("k1", "SecretCreated").await;
+    let first = place.value("k1").await;
+    let name = previous_secret_name("k1");
+    let secret: Secret =
+        serde_json::from_value(json!({"metadata": {"name": name}, "stringData": {"a": "b"}})).unwrap();
+    place.api::<Secret>().create(&PostParams::default(), &secret).await.unwrap();
+    let patch = json!({"metadata": {"annotations": {"devportal.kuadrant.io/rotate-requested-at": "one"}}});
+    place.api::<APIKey>().patch("k1", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
+    let blocked =
+        |key: &APIKey| key_condition(key, "UpToDate").is_some_and(|said| said.reason == "SecretConflict");
+    place.key_when("k1", blocked).await;
+    place.told("k1", "SecretConflict").await;
+    assert_eq!(place.value("k1").await, first);
+    place.api::<Secret>().delete(&name, &DeleteParams::default()).await.unwrap();
+    // What is not ours is watched by nobody: the request itself brings the key up again.
+    rotate(&place, "k1", "two", json!({})).await;
+    place.key_when("k1", |key| key_condition(key, "UpToDate").is_none()).await;
+    assert_ne!(place.value("k1").await, first);
 }

@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Patch, PatchParams, PostParams};
 use portolan_core::api::devportal::{APIProduct, KeyPhase};
 use portolan_testkit::{
-    eventually,
+    ServiceProcess, eventually,
     toystore::{self, api_keys},
     workdir::Workdir,
 };
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use crate::{
-    scene::{SOON, Stage, said},
+    scene::{SOON, Stage, options, said},
     stub::Stub,
 };
 
@@ -184,6 +184,30 @@ async fn openapi_texts_are_kept_where_they_fit() {
         place.api::<ConfigMap>().get_opt("p-openapi").await.map(|found| found.is_none().then_some(()))
     };
     eventually("the ConfigMap is gone", SOON, gone).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_text_that_is_kept_survives_a_restart() {
+    let flags = ["--fetch-allowed-cidrs=127.0.0.0/8", "--fetch-timeout=2s", "--fetch-refresh=1s"];
+    let stage = Stage::start("devportal-kept", &flags).await;
+    let (place, web) = (stage.toystore("kept").await, Stub::start().await);
+    web.answer("/large", 200, &"x".repeat(100_000));
+    place.product("p", None).await;
+    document(&place, &format!("{}/large", web.url)).await;
+    place.product_says("p", "OpenAPISpecReady", "SpecFetched").await;
+    web.answer("/large", 503, "");
+    let failed = place.product_says("p", "OpenAPISpecReady", "FetchFailed").await;
+    assert!(said(&failed, "OpenAPISpecReady").unwrap().message.contains("The last text is kept"));
+    stage.service.terminate(SOON).await.unwrap();
+    let asked = web.asked_for("/large");
+    let again = ServiceProcess::start(options(&stage.kubeconfig, &flags)).await.unwrap();
+    let twice = async || (web.asked_for("/large") >= asked + 2).then_some(());
+    eventually("it is fetched again, in vain", SOON, twice).await.unwrap();
+    let product = place.api::<APIProduct>().get("p").await.unwrap();
+    assert_eq!(said(&product, "OpenAPISpecReady").unwrap().reason, "FetchFailed");
+    assert!(product.status.unwrap().openapi.is_some_and(|text| text.config_map_ref.is_some()));
+    assert!(place.api::<ConfigMap>().get_opt("p-openapi").await.unwrap().is_some());
+    again.terminate(SOON).await.unwrap();
 }
 
 #[tokio::test]

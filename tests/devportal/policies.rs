@@ -5,7 +5,7 @@ use kube::{
     Api, Client,
     api::{DeleteParams, Patch, PatchParams, PostParams, PropagationPolicy},
 };
-use portolan_core::api::devportal::{APIKey, APIProduct};
+use portolan_core::api::devportal::{APIKey, APIProduct, KeyPhase};
 use portolan_testkit::{eventually, watch_until_gone};
 use serde_json::{Value, json};
 
@@ -86,6 +86,7 @@ async fn people_write_their_own_names_and_touch_what_is_theirs() {
     let more = json!({"status": {"phase": "Approved", "reviewedBy": "owner", "reviewedAt": "2026-01-01T00:00:00Z", "productOwner": "bob"}});
     let said = refusal(status.patch_status("k1", &PatchParams::default(), &Patch::Merge(more)).await);
     assert!(said.contains("and nothing else"), "{said}");
+    place.looked_at("k1").await;
     decision(&owner, "owner", "Approved").await.unwrap();
     place.key_says("k1", "SecretCreated").await;
     for field in [json!({"planTier": "gold"}), json!({"apiProductRef": {"name": "q"}})] {
@@ -116,6 +117,68 @@ async fn a_decision_waits_for_the_controller_s_stamp() {
     assert!(said.contains("only the owner of the product decides"), "{said}");
     let admin = decide(stage.client(), "stamp", &unversioned, "kube-admin", "Approved", None).await;
     assert!(refusal(admin).contains("the controller has not looked at this request yet"));
+}
+
+/// A decision as somebody writes it who has not looked at the request.
+async fn blindly(owner: &Client, namespace: &str, who: &str, phase: &str) -> kube::Result<APIKey> {
+    let key = APIKey::new("k1", portolan_core::api::devportal::APIKeySpec::default());
+    decide(owner.clone(), namespace, &key, who, phase, None).await
+}
+
+#[tokio::test]
+async fn nobody_decides_about_a_request_for_somebody_else_s_product() {
+    let (stage, name) = (Stage::shared().await, "repointed");
+    let (place, _) = (stage.toystore(name).await, ready(stage).await);
+    let mallory = stage.person("mallory").await;
+    let mine: Api<APIProduct> = Api::namespaced(mallory.clone(), name);
+    let product: APIProduct = serde_json::from_value(json!({
+        "metadata": {"name": "mine", "annotations": {"backstage.io/owner": "mallory"}},
+        "spec": {"displayName": "P", "targetRef": portolan_testkit::toystore::target("HTTPRoute", "toystore")},
+    }))
+    .unwrap();
+    mine.create(&PostParams::default(), &product).await.unwrap();
+    place.product("theirs", None).await;
+    place.ready("mine").await;
+    place.ready("theirs").await;
+    create_key(mallory.clone(), name, "k1", request("mine", "mallory")).await.unwrap();
+    place.key_says("k1", "NotApproved").await;
+    // Her own product may be decided about, and no other that she names at the last moment.
+    for theirs in ["theirs", "later"] {
+        let to = |product: &str| json!({"spec": {"apiProductRef": {"name": product}}});
+        merge::<APIKey>(&mallory, name, "k1", to(theirs)).await.unwrap();
+        let said = refusal(blindly(&mallory, name, "mallory", "Approved").await);
+        let expected = ["try again in a moment", "only the owner of the product decides"];
+        assert!(expected.iter().any(|part| said.contains(part)), "{said}");
+        place.looked_at("k1").await;
+        let said = refusal(blindly(&mallory, name, "mallory", "Approved").await);
+        assert!(said.contains("only the owner of the product decides"), "{said}");
+        merge::<APIKey>(&mallory, name, "k1", to("mine")).await.unwrap();
+        place.looked_at("k1").await;
+    }
+    blindly(&mallory, name, "mallory", "Approved").await.unwrap();
+    place.key_says("k1", "SecretCreated").await;
+}
+
+#[tokio::test]
+async fn an_approval_is_not_for_another_product_of_that_name() {
+    let (stage, name) = (Stage::shared().await, "replaced");
+    let (place, _) = (stage.toystore(name).await, ready(stage).await);
+    place.product("p", None).await;
+    place.ready("p").await;
+    let mut unknown = request("p", "alice");
+    unknown["planTier"] = "platinum".into();
+    place.create_key("k1", unknown).await.unwrap();
+    place.key_says("k1", "PlanTierNotFound").await;
+    place.decide("k1", "Approved", None).await.unwrap();
+    let orphan =
+        DeleteParams { propagation_policy: Some(PropagationPolicy::Orphan), ..DeleteParams::default() };
+    place.api::<APIProduct>().delete("p", &orphan).await.unwrap();
+    watch_until_gone(place.api::<APIProduct>(), "p", SOON).await.unwrap();
+    place.key_says("k1", "APIProductNotFound").await;
+    place.product("p", None).await;
+    place.told("k1", "ApprovalOutdated").await;
+    let key = place.key_when("k1", |key| key.phase() == KeyPhase::Pending).await;
+    assert_eq!(key.status.unwrap().reviewed_by, None);
 }
 
 #[tokio::test]

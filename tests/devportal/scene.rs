@@ -183,6 +183,15 @@ impl Place<'_> {
             .await
     }
 
+    /// Waits until the controller has looked at a key as it is now.
+    pub async fn looked_at(&self, name: &str) -> APIKey {
+        let is = |key: &APIKey| {
+            let seen = key.status.as_ref().and_then(|status| status.observed_generation);
+            seen == key.metadata.generation
+        };
+        self.key_when(name, is).await
+    }
+
     /// Decides as the owner of the product, with nothing but the fields that a decision has.
     pub async fn decide(&self, name: &str, phase: &str, reason: Option<&str>) -> kube::Result<APIKey> {
         let owner = self.stage.person("owner").await;

@@ -268,6 +268,7 @@ async fn requests_are_edited_while_they_wait_and_deleted_at_any_time() {
         "{}",
         edited.text
     );
+    place.looked_at(&alice, &key).await;
     place.decide("owner1", &key, "approve", &json!({})).await;
     let late = alice.patch(&place.path(&key, ""), &edit).await;
     Caller::is_problem(&late, 403);

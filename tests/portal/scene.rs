@@ -23,7 +23,7 @@ use portolan_testkit::{
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use crate::site::Site;
+use crate::site::{Caller, Site};
 
 pub const SOON: Duration = Duration::from_secs(30);
 pub const RELEASE: &str = "portolan";
@@ -222,16 +222,23 @@ impl Place<'_> {
         let answer = with_id.post("/api/kuadrant/requests", &body).await;
         assert_eq!(answer.status, 201, "{}", answer.text);
         let name = answer.json()["metadata"]["name"].as_str().unwrap().to_owned();
+        self.looked_at(&by, &name).await;
+        name
+    }
+
+    /// Waits until the controller has looked at a request as it is now, and the portal shows that to `by`.
+    pub async fn looked_at(&self, by: &Caller<'_>, name: &str) {
         let keys = self.api::<APIKey>();
         let look = async || {
-            let key = keys.get(&name).await.unwrap();
-            let seen = by.get(&self.path(&name, "")).await.json();
+            let key = keys.get(name).await.unwrap();
+            let seen = by.get(&self.path(name, "")).await.json();
             let is_seen =
                 seen["metadata"]["resourceVersion"].as_str() == key.metadata.resource_version.as_deref();
-            (is_seen && key.status?.product_owner.is_some()).then_some(())
+            let generation = key.metadata.generation;
+            let status = key.status.filter(|_| is_seen)?;
+            (status.product_owner.is_some() && status.observed_generation == generation).then_some(())
         };
         eventually("controller and portal have seen the request", SOON, look).await.unwrap();
-        name
     }
 
     /// Decides about a request in the portal.

@@ -1,12 +1,13 @@
-//! Counts products and keys for the metrics, some time after a change and not at each.
+//! Counts products and keys for the metrics, some time after a change and not at each. Of the keys, it wakes those whose
+//! time is over.
 
 use std::{sync::Arc, time::Duration};
 
 use portolan_core::{condition::ConditionStatus, standard_condition::find};
-use portolan_runtime::tasks::Tasks;
+use portolan_runtime::{clock, tasks::Tasks};
 use tokio::time::sleep;
 
-use crate::context::Context;
+use crate::{context::Context, key::is_overdue, names::ObjectName};
 
 const EVERY: Duration = Duration::from_secs(15);
 
@@ -15,9 +16,18 @@ pub fn run(tasks: &Tasks, context: &Arc<Context>) {
     tasks.spawn("counts", async move {
         loop {
             count(&context);
+            wake(&context);
             sleep(EVERY).await;
         }
     });
+}
+
+/// Timers run by a clock that knows nothing of a suspended machine, or of a time that was corrected.
+fn wake(context: &Context) {
+    let now = clock::now();
+    let keys = context.keys.all();
+    let overdue = keys.iter().filter(|key| is_overdue(key, now));
+    overdue.for_each(|key| context.queues.keys.add(ObjectName::of(&**key)));
 }
 
 fn count(context: &Context) {

@@ -54,6 +54,18 @@ impl<G: Clone + Eq + Hash, M: Clone + Eq + Hash + Ord> Index<G, M> {
         self.0.lock().members.get(group).map(|members| members.iter().cloned().collect()).unwrap_or_default()
     }
 
+    /// The first members of a group, in order.
+    pub fn first(&self, group: &G, number: usize) -> Vec<M> {
+        let inner = self.0.lock();
+        inner.members.get(group).into_iter().flatten().take(number).cloned().collect()
+    }
+
+    /// Number of members of a group that come before one, counted to a limit.
+    pub fn before(&self, group: &G, member: &M, limit: usize) -> usize {
+        let inner = self.0.lock();
+        inner.members.get(group).map_or(0, |members| members.range::<M, _>(..member).take(limit).count())
+    }
+
     /// The groups of a member.
     pub fn groups(&self, member: &M) -> Vec<G> {
         self.0.lock().groups.get(member).cloned().unwrap_or_default()
@@ -78,6 +90,8 @@ mod tests {
         assert_eq!(index.set(&1, vec!["b", "c"]), ["a", "c"]);
         assert_eq!((index.of(&"a"), index.of(&"b"), index.groups(&1)), (vec![], vec![1, 2], vec!["b", "c"]));
         assert_eq!(index.set(&1, vec!["b", "c"]), Vec::<&str>::new());
+        assert_eq!((index.first(&"b", 1), index.first(&"b", 9)), (vec![1], vec![1, 2]));
+        assert_eq!([1, 2, 3, 4].map(|member| index.before(&"b", &member, 2)), [0, 1, 2, 2]);
         assert_eq!(index.set(&1, vec![]), ["b", "c"]);
         assert_eq!(index.all(), [2]);
     }

@@ -9,6 +9,7 @@
 //! Who decides about a request writes `phase`, `reviewedBy`, `reviewedAt` and `reason` into the status of the APIKey.
 //! Admission policies of the chart see to it that nobody else does, and that nothing else is changed.
 
+mod annotations;
 mod args;
 mod changes;
 mod check;
@@ -17,6 +18,7 @@ mod counts;
 mod fetches;
 mod index;
 mod key;
+mod lifetime;
 mod metrics;
 mod names;
 mod news;
@@ -69,6 +71,7 @@ async fn start(args: ControllerArgs, process: Process) -> Result<(), process::Pr
     // From half a picture, a policy would look removed and a Secret deleted.
     context.synced().await;
     context.trigger_everything();
+    product::learn_selectors(&context);
     product::run(&process.tasks, &context);
     key::run(&process.tasks, &context);
     rights::run(&process.tasks, &context);

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use kube::ResourceExt;
-use portolan_core::digest::sha256_hex;
+use portolan_core::{digest::sha256_hex, names::is_dns_subdomain};
 
 /// Longest value of a label.
 const LABEL_LENGTH: usize = 63;
@@ -46,6 +46,25 @@ impl fmt::Display for RequesterAt {
     }
 }
 
+/// Returns `true` if a text can be the name of a label: a DNS subdomain and a slash, if it likes, and a word.
+pub fn is_label_name(text: &str) -> bool {
+    match text.split_once('/') {
+        Some((prefix, word)) => is_dns_subdomain(prefix) && is_label_word(word),
+        None => is_label_word(text),
+    }
+}
+
+/// Returns `true` if a text can be the value of a label.
+pub fn is_label_value(text: &str) -> bool {
+    text.is_empty() || is_label_word(text)
+}
+
+fn is_label_word(text: &str) -> bool {
+    let ends = |c: char| c.is_ascii_alphanumeric();
+    let inner = |c: char| ends(c) || matches!(c, '.' | '-' | '_');
+    text.len() <= LABEL_LENGTH && text.chars().all(inner) && text.starts_with(ends) && text.ends_with(ends)
+}
+
 /// The value of a label for the name of an object: the name, or its beginning and a hash if it is too long.
 pub fn label(name: &str) -> String {
     if name.len() <= LABEL_LENGTH {
@@ -64,6 +83,29 @@ pub fn requester_label(user: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn labels_are_what_the_api_server_takes() {
+        let long = "x".repeat(64);
+        for (text, is_name, is_value) in [
+            ("app", true, true),
+            ("a.b-c_D9", true, true),
+            ("example.com/app", true, false),
+            ("", false, true),
+            ("/app", false, false),
+            ("example.com/", false, false),
+            ("Example.com/app", false, false),
+            ("a/b/c", false, false),
+            ("two words", false, false),
+            ("-a", false, false),
+            ("a.", false, false),
+            ("ä", false, false),
+            (long.as_str(), false, false),
+            (&long[1..], true, true),
+        ] {
+            assert_eq!((is_label_name(text), is_label_value(text)), (is_name, is_value), "{text:?}");
+        }
+    }
 
     #[test]
     fn labels_are_short_and_differ_where_names_do() {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use portolan_core::api::devportal::{DiscoveredAuthScheme, LABEL_AUTHORINO, LABEL_PRODUCT};
 use serde_json::{Value, json};
 
-use crate::names::label;
+use crate::names::{is_label_name, is_label_value, label};
 
 /// Label with the name of the product. A selector may want another value.
 const LABEL_APP: &str = "app";
@@ -14,6 +14,7 @@ const AUTHORINO: &str = "authorino";
 /// A method that takes API keys.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ApiKeyMethod<'a> {
+    pub name: &'a str,
     /// `apiKey` as the policy has it.
     pub spec: &'a Value,
     pub credentials: &'a Value,
@@ -21,8 +22,17 @@ pub struct ApiKeyMethod<'a> {
 
 /// The first method by name that takes API keys: the same one each time.
 pub fn api_key(scheme: &DiscoveredAuthScheme) -> Option<ApiKeyMethod<'_>> {
-    let found = scheme.authentication.values().find(|method| method["apiKey"].is_object())?;
-    Some(ApiKeyMethod { spec: &found["apiKey"], credentials: &found["credentials"] })
+    api_keys(scheme).next()
+}
+
+/// The methods that take API keys, by name.
+pub fn api_keys(scheme: &DiscoveredAuthScheme) -> impl Iterator<Item = ApiKeyMethod<'_>> {
+    let methods = scheme.authentication.iter().filter(|(_, method)| method["apiKey"].is_object());
+    methods.map(|(name, method)| ApiKeyMethod {
+        name,
+        spec: &method["apiKey"],
+        credentials: &method["credentials"],
+    })
 }
 
 /// The issuer of the first method by name that takes its tokens.
@@ -53,6 +63,7 @@ impl ApiKeyMethod<'_> {
         let mut fixed = vec![LABEL_AUTHORINO.to_owned()];
         for (name, value) in wanted {
             let value = value.as_str().ok_or_else(|| format!("the value of label {name} is no text"))?;
+            valid(name, &[value])?;
             if name == LABEL_AUTHORINO && value != AUTHORINO {
                 return Err(format!("Authorino reads Secrets with {LABEL_AUTHORINO}={AUTHORINO} only"));
             }
@@ -75,6 +86,17 @@ fn base(product: &str) -> BTreeMap<String, String> {
         .into()
 }
 
+/// One term that the API server would not take as a label spoils the whole selector.
+fn valid(name: &str, values: &[&str]) -> Result<(), String> {
+    if !is_label_name(name) {
+        return Err(format!("{name:?} is not the name of a label"));
+    }
+    match values.iter().find(|value| !is_label_value(value)) {
+        Some(value) => Err(format!("{value:?} is not the value of a label")),
+        None => Ok(()),
+    }
+}
+
 /// Changes labels that are not fixed, so that an expression matches.
 fn satisfy(
     labels: &mut BTreeMap<String, String>,
@@ -83,8 +105,13 @@ fn satisfy(
 ) -> Result<(), String> {
     let key = expression["key"].as_str().unwrap_or_default().to_owned();
     let operator = expression["operator"].as_str().unwrap_or_default();
-    let values: Vec<_> =
-        expression["values"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let values = expression["values"].as_array().into_iter().flatten();
+    let values: Option<Vec<_>> = values.map(Value::as_str).collect();
+    let values = values.ok_or_else(|| format!("a value for label {key} is no text"))?;
+    valid(&key, &values)?;
+    if matches!(operator, "In" | "NotIn") == values.is_empty() {
+        return Err(format!("{operator} of label {key} does not go with the values {values:?}"));
+    }
     let present = labels.get(&key).map(String::as_str);
     let is_in = present.is_some_and(|present| values.contains(&present));
     let is_fixed = fixed.contains(&key);
@@ -163,6 +190,16 @@ mod tests {
             json!({"matchExpressions": [{"key": "x", "operator": "In"}]}),
             json!({"matchLabels": {"authorino.kuadrant.io/managed-by": "someone"}}),
             json!({"matchLabels": {"tier": 3}}),
+            json!({"matchLabels": {"tier": "two words"}}),
+            json!({"matchLabels": {"two words": "a"}}),
+            json!({"matchLabels": {"tier": "x".repeat(64)}}),
+            json!({"matchLabels": {"": "a"}}),
+            json!({"matchExpressions": [{"operator": "Exists"}]}),
+            json!({"matchExpressions": [{"key": "a/b/c", "operator": "DoesNotExist"}]}),
+            json!({"matchExpressions": [{"key": "x", "operator": "In", "values": ["a b", "c"]}]}),
+            json!({"matchExpressions": [{"key": "x", "operator": "NotIn", "values": ["a", 3]}]}),
+            json!({"matchExpressions": [{"key": "x", "operator": "NotIn", "values": []}]}),
+            json!({"matchExpressions": [{"key": "x", "operator": "Exists", "values": ["a"]}]}),
         ] {
             assert!(labels(&selector).is_err(), "{selector}");
         }
@@ -177,6 +214,7 @@ mod tests {
         }));
         let method = api_key(&scheme).unwrap();
         assert!(method.all_namespaces() && method.credentials["cookie"]["name"] == "c");
+        assert_eq!(api_keys(&scheme).map(|method| method.name).collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!(issuer(&scheme), Some("https://y"));
         assert_eq!(api_key(&DiscoveredAuthScheme::default()), None);
     }

@@ -7,8 +7,12 @@ use crate::{
     changes::{Change, KeyGroup, TargetName, WatchedKind},
     context::Context,
     names::{ObjectName, RequesterAt},
-    scheme,
+    product::NAMED,
 };
+
+/// Number of products with a selector that bear on what the others say: those that a message names, one more to know
+/// that there are others, and the product itself.
+const TOLD: usize = NAMED + 2;
 
 impl Context {
     /// Adds to the queues whatever a change concerns.
@@ -87,16 +91,8 @@ impl Context {
         let route =
             product.as_ref().map(|product| ObjectName::new(&name.namespace, &product.spec.target_ref.name));
         self.indexes.products.set(name, route.into_iter().collect());
-        match &product {
-            None => self.share_selector(name, None),
-            // After a start, what a product says of its selector is in its status.
-            Some(product) if self.indexes.selectors.groups(name).is_empty() => {
-                let scheme =
-                    product.status.as_ref().and_then(|status| status.discovered_auth_scheme.as_ref());
-                let method = scheme.and_then(scheme::api_key);
-                self.share_selector(name, method.map(|method| method.selector_text()));
-            }
-            Some(_) => {}
+        if product.is_none() {
+            self.share_selector(name, None);
         }
         self.queues.products.add(name.clone());
         self.indexes
@@ -158,11 +154,20 @@ impl Context {
         }
     }
 
-    /// Puts a product among those with its selector, and looks at the others again.
+    /// Puts a product among those with its selector, and looks at those again whose message names it.
     pub fn share_selector(&self, product: &ObjectName, selector: Option<String>) {
-        let changed = self.indexes.selectors.set(product, selector.into_iter().collect());
-        let others = changed.iter().flat_map(|selector| self.indexes.selectors.of(selector));
+        let selectors = &self.indexes.selectors;
+        let changed = selectors.set(product, selector.into_iter().collect());
+        let told = changed.iter().filter(|selector| selectors.before(selector, product, TOLD) < TOLD);
+        let others = told.flat_map(|selector| selectors.of(selector));
         others.filter(|other| other != product).for_each(|other| self.queues.products.add(other));
+    }
+
+    /// The first other products with a selector: as many as a message is about.
+    pub fn sharing(&self, product: &ObjectName, selector: &String) -> Vec<ObjectName> {
+        let mut sharing = self.indexes.selectors.first(selector, TOLD);
+        sharing.retain(|other| other != product);
+        sharing
     }
 }
 

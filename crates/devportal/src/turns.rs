@@ -6,16 +6,16 @@ use kube::ResourceExt as _;
 use portolan_core::api::devportal::APIKey;
 use tokio::sync::{Mutex, MutexGuard};
 
-/// Number of locks; users that share one wait for each other, and nothing else.
-const LOCKS: usize = 64;
+/// Number of locks, many more than workers; users that share one wait for each other, and nothing else.
+const LOCKS: u64 = 1024;
 
 /// Locks by user and product.
 #[derive(Debug)]
-pub struct Turns([Mutex<()>; LOCKS]);
+pub struct Turns(Box<[Mutex<()>]>);
 
 impl Default for Turns {
     fn default() -> Self {
-        Self(std::array::from_fn(|_| Mutex::default()))
+        Self((0..LOCKS).map(|_| Mutex::default()).collect())
     }
 }
 
@@ -25,7 +25,7 @@ impl Turns {
         let hasher = BuildHasherDefault::<DefaultHasher>::default();
         let spec = &key.spec;
         let hash = hasher.hash_one((key.namespace(), &spec.api_product_ref.name, &spec.requested_by.user_id));
-        let place = usize::try_from(hash % 64).unwrap_or_default();
+        let place = usize::try_from(hash % LOCKS).unwrap_or_default();
         self.0[place].lock().await
     }
 }

@@ -20,11 +20,13 @@ use crate::{
 pub struct Cache<K: Resource<DynamicType = ()> + 'static> {
     store: Store<K>,
     written: Arc<LatestWrites<K>>,
+    /// Without managed fields, also in our own writes.
+    is_lean: bool,
 }
 
 impl<K: Resource<DynamicType = ()> + 'static> Clone for Cache<K> {
     fn clone(&self) -> Self {
-        Self { store: self.store.clone(), written: Arc::clone(&self.written) }
+        Self { store: self.store.clone(), written: Arc::clone(&self.written), is_lean: self.is_lean }
     }
 }
 
@@ -39,7 +41,7 @@ where
         on: impl FnMut(WatchChange<'_, K>) + Send + 'static,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (store, task) = reflect(api, config, on);
-        (Self { store, written: Arc::default() }, task)
+        (Self { store, written: Arc::default(), is_lean: false }, task)
     }
 
     /// As [`Self::follow`], without managed fields, which are larger than all else in a small object.
@@ -49,7 +51,7 @@ where
         on: impl FnMut(WatchChange<'_, K>) + Send + 'static,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (store, task) = lean::reflect(api, config, on);
-        (Self { store, written: Arc::default() }, task)
+        (Self { store, written: Arc::default(), is_lean: true }, task)
     }
 
     /// Resolves when everything has been listed once.
@@ -84,7 +86,10 @@ where
     }
 
     /// Remembers what a write returned.
-    pub fn wrote(&self, object: K) {
+    pub fn wrote(&self, mut object: K) {
+        if self.is_lean {
+            object.meta_mut().managed_fields = None;
+        }
         self.written.wrote(object);
     }
 }

@@ -46,8 +46,12 @@ impl<K: Resource> LatestWrites<K> {
 
     /// The newer of what the watch has seen and what we wrote. What we wrote is forgotten once it is seen.
     pub fn newest(&self, seen: Arc<K>) -> Arc<K> {
-        let key = (seen.namespace(), seen.name_any());
         let written = &mut self.0.lock().objects;
+        // Most of the time nothing is on its way, and nobody has to look for a name.
+        if written.is_empty() {
+            return seen;
+        }
+        let key = (seen.namespace(), seen.name_any());
         match written.get(&key) {
             Some((ours, at))
                 if ours.uid() == seen.uid()

@@ -20,7 +20,7 @@ pub use self::{
     oidc::{OidcOutcome, location},
     openapi::discard,
     policy::settings,
-    store::{FetchOutcome, FetchTarget, OpenApiOutcome, OpenApiText},
+    store::{FetchOutcome, FetchTarget, OpenApiOutcome, OpenApiText, Remembered},
 };
 use crate::context::Context;
 
@@ -39,7 +39,7 @@ async fn reconcile(context: &Context, target: &FetchTarget) -> Result<Action, Re
     if fetches.users.of(target).is_empty() {
         return Ok(Action::AwaitChange);
     }
-    let before = fetches.outcome(target);
+    let before = fetches.last(target);
     let outcome = match (target, before) {
         (FetchTarget::Oidc(issuer), before) => {
             let last = match before {

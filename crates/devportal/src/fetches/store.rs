@@ -54,6 +54,15 @@ impl FetchOutcome {
     }
 }
 
+/// What the status of a product has of a former process.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Remembered {
+    /// An answer that stands until its age.
+    Answer(FetchOutcome),
+    /// What was last found, and is kept although something went wrong since: it is asked for at once.
+    Last(FetchOutcome),
+}
+
 /// All targets and their answers.
 #[derive(Debug)]
 pub struct Fetches {
@@ -72,6 +81,8 @@ pub struct Fetches {
 pub(super) struct Known {
     outcome: FetchOutcome,
     failures: u32,
+    /// Whether this process has asked, or need not ask yet.
+    is_answer: bool,
 }
 
 impl Fetches {
@@ -80,8 +91,8 @@ impl Fetches {
         Self { queue, outcomes, users, fetcher, refresh, inline_bytes }
     }
 
-    /// Says what a product needs. `known` is what its status has of a former process.
-    pub fn need(&self, product: &ObjectName, targets: Vec<(FetchTarget, Option<FetchOutcome>)>) {
+    /// Says what a product needs.
+    pub fn need(&self, product: &ObjectName, targets: Vec<(FetchTarget, Option<Remembered>)>) {
         let before = self.users.groups(product);
         let now: Vec<_> = targets.iter().map(|(target, _)| target.clone()).collect();
         self.users.set(product, now.clone());
@@ -90,22 +101,35 @@ impl Fetches {
                 self.outcomes.lock().remove(target);
             }
         }
-        for (target, known) in targets.into_iter().filter(|(target, _)| !before.contains(target)) {
-            if self.outcomes.lock().contains_key(&target) {
-                continue;
-            }
-            match known {
-                Some(outcome) => {
-                    self.outcomes.lock().insert(target.clone(), Known { outcome, failures: 0 });
-                    self.queue.add_after(target, Backoff::new(self.refresh, self.refresh).next_delay());
-                }
-                None => self.queue.add(target),
+        for (target, remembered) in targets.into_iter().filter(|(target, _)| !before.contains(target)) {
+            if !self.outcomes.lock().contains_key(&target) {
+                self.remember(target, remembered);
             }
         }
     }
 
-    /// The last answer, if there was one.
+    fn remember(&self, target: FetchTarget, remembered: Option<Remembered>) {
+        let (outcome, is_answer) = match remembered {
+            Some(Remembered::Answer(outcome)) => (outcome, true),
+            Some(Remembered::Last(outcome)) => (outcome, false),
+            None => return self.queue.add(target),
+        };
+        self.outcomes.lock().insert(target.clone(), Known { outcome, failures: 0, is_answer });
+        if is_answer {
+            self.queue.add_after(target, Backoff::new(self.refresh, self.refresh).next_delay());
+        } else {
+            self.queue.add(target);
+        }
+    }
+
+    /// The answer, if there was one.
     pub fn outcome(&self, target: &FetchTarget) -> Option<FetchOutcome> {
+        let outcomes = self.outcomes.lock();
+        outcomes.get(target).filter(|known| known.is_answer).map(|known| known.outcome.clone())
+    }
+
+    /// What was last found, by whatever process.
+    pub(super) fn last(&self, target: &FetchTarget) -> Option<FetchOutcome> {
         self.outcomes.lock().get(target).map(|known| known.outcome.clone())
     }
 
@@ -113,9 +137,9 @@ impl Fetches {
     pub(super) fn keep(&self, target: &FetchTarget, outcome: FetchOutcome) -> (bool, Duration) {
         let mut outcomes = self.outcomes.lock();
         let before = outcomes.get(target);
-        let is_news = before.is_none_or(|before| before.outcome != outcome);
+        let is_news = before.is_none_or(|before| !before.is_answer || before.outcome != outcome);
         let failures = if outcome.is_good() { 0 } else { before.map_or(1, |before| before.failures + 1) };
-        outcomes.insert(target.clone(), Known { outcome, failures });
+        outcomes.insert(target.clone(), Known { outcome, failures, is_answer: true });
         let longest = RETRY_MAX.min(self.refresh);
         let delay = match failures {
             0 => self.refresh,
@@ -163,11 +187,24 @@ mod tests {
     fn what_nobody_needs_is_forgotten() {
         let fetches = fetches();
         let (target, product) = (FetchTarget::Oidc("https://a".to_owned()), ObjectName::new("a", "p"));
-        fetches.need(&product, vec![(target.clone(), Some(outcome(None)))]);
+        fetches.need(&product, vec![(target.clone(), Some(Remembered::Answer(outcome(None))))]);
         assert_eq!((fetches.queue.depth(), fetches.outcome(&target)), (0, Some(outcome(None))));
         fetches.need(&product, vec![]);
         assert_eq!(fetches.outcome(&target), None);
         fetches.need(&product, vec![(target, None)]);
         assert_eq!(fetches.queue.depth(), 1);
+    }
+
+    #[test]
+    fn what_is_kept_of_a_former_process_is_asked_for_at_once_and_is_no_answer() {
+        let fetches = fetches();
+        let (target, product) = (FetchTarget::Oidc("https://a".to_owned()), ObjectName::new("a", "p"));
+        let kept = outcome(None);
+        fetches.need(&product, vec![(target.clone(), Some(Remembered::Last(kept.clone())))]);
+        assert_eq!(fetches.queue.depth(), 1);
+        assert_eq!((fetches.outcome(&target), fetches.last(&target)), (None, Some(kept.clone())));
+        let (is_news, _) = fetches.keep(&target, kept.clone());
+        assert!(is_news, "the same as before, but now it is an answer");
+        assert_eq!(fetches.outcome(&target), Some(kept));
     }
 }

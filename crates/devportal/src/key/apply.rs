@@ -18,6 +18,7 @@ use super::{
     rotation::ANNOTATION_REQUEST,
     secret::{Ownership, ownership, secret},
     state::{KeyPlan, Marks, ObservedKey, RESYNC, SecretStep, Which},
+    status::is_product,
 };
 use crate::{context::Context, names::ObjectName, token};
 
@@ -39,20 +40,12 @@ pub(super) async fn apply(
     observed: &ObservedKey,
     plan: KeyPlan,
 ) -> Result<Action, ReconcileError> {
-    let secrets: Api<Secret> = Api::namespaced(context.client.clone(), &name.namespace);
     let mut key = std::sync::Arc::clone(&observed.key);
     if let Some((product, uid)) = &plan.adopt {
         key = std::sync::Arc::new(adopt(context, &key, product, uid).await?);
     }
-    for step in plan.steps {
-        let action = action(&step);
-        let outcome = run(&secrets, &key, step).await?;
-        match outcome {
-            Outcome::Done => context.metrics.wrote_secret(action),
-            Outcome::AlreadyThere => return Ok(Action::RequeueAfter(LAG)),
-            // The store shows only Secrets of ours, so this one comes as a surprise. The next look sees it no better.
-            Outcome::Conflict(secret) => return conflict(context, &key, &secret).await,
-        }
+    if let Some(instead) = carry_out(context, &key, plan.steps).await? {
+        return Ok(instead);
     }
     if key.status.as_ref() != Some(&plan.status) {
         let api: Api<APIKey> = Api::namespaced(context.client.clone(), &name.namespace);
@@ -75,13 +68,37 @@ pub(super) async fn apply(
     Ok(plan.again.map_or(Action::AwaitChange, Action::RequeueAfter))
 }
 
+/// Deletes the Secrets of a key that is being deleted.
+pub(super) async fn farewell(context: &Context, observed: &ObservedKey) -> Result<Action, ReconcileError> {
+    let instead = carry_out(context, &observed.key, super::plan::farewell(observed)).await?;
+    Ok(instead.unwrap_or(Action::AwaitChange))
+}
+
+/// Carries out steps on Secrets. Returns what comes instead of all else if one cannot be carried out.
+async fn carry_out(
+    context: &Context,
+    key: &APIKey,
+    steps: Vec<SecretStep>,
+) -> Result<Option<Action>, ReconcileError> {
+    let secrets: Api<Secret> = Api::namespaced(context.client.clone(), &key.namespace().unwrap_or_default());
+    for step in steps {
+        let action = action(&step);
+        match run(&secrets, key, step).await? {
+            Outcome::Done => context.metrics.wrote_secret(action),
+            Outcome::AlreadyThere => return Ok(Some(Action::RequeueAfter(LAG))),
+            // The store shows only Secrets of ours, so this one comes as a surprise. The next look sees it no better.
+            Outcome::Conflict(secret) => return conflict(context, key, &secret).await.map(Some),
+        }
+    }
+    Ok(None)
+}
+
 /// Makes the product the owner of the key, so that the key goes with it.
 async fn adopt(context: &Context, key: &APIKey, product: &str, uid: &str) -> Result<APIKey, ReconcileError> {
-    let mut owners = key.owner_references().to_vec();
-    // A former product of this name is gone, and the key is not its any more.
-    owners.retain(|owner| !(owner.kind == APIProduct::kind(&()) && owner.name == product));
+    // A former product is not its owner any more: as long as it is there, the garbage collector would keep the key.
+    let owners = key.owner_references().iter().filter(|owner| !is_product(owner));
     let (kind, version) = (APIProduct::kind(&()), APIProduct::api_version(&()));
-    let mut owners: Vec<Value> = owners.iter().map(|owner| json!(owner)).collect();
+    let mut owners: Vec<Value> = owners.map(|owner| json!(owner)).collect();
     owners.push(json!({"apiVersion": version, "kind": kind, "name": product, "uid": uid}));
     let api: Api<APIKey> = Api::namespaced(context.client.clone(), &key.namespace().unwrap_or_default());
     let operations = json!([
@@ -97,7 +114,8 @@ async fn adopt(context: &Context, key: &APIKey, product: &str, uid: &str) -> Res
 
 async fn conflict(context: &Context, key: &APIKey, secret: &str) -> Result<Action, ReconcileError> {
     let mut observed = super::observe::observe(context, &ObjectName::of(key));
-    let Some(observed) = observed.as_mut() else { return Ok(Action::AwaitChange) };
+    let observed = observed.as_mut().filter(|observed| observed.key.metadata.deletion_timestamp.is_none());
+    let Some(observed) = observed else { return Ok(Action::AwaitChange) };
     if secret == secret_name(&key.name_any()) {
         observed.secret = super::state::SecretState::Foreign;
     } else {

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 use portolan_core::{
     api::devportal::{
         ANNOTATION_PLAN_ID, ANNOTATION_USER_ID, KeyPhase, SECRET_KEY, SecretKeyReference, secret_name,
     },
-    standard_condition::{Judgement, find},
+    standard_condition::{Judgement, StandardCondition, find},
 };
 
 use super::{
@@ -16,18 +17,21 @@ use super::{
     limits::{TOO_MANY, too_many},
     rotation,
     state::{Marks, RESYNC, SecretState, SecretStep, Which},
-    status::{Draft, READY, UP_TO_DATE},
+    status::{Draft, Obstacle, READY, UP_TO_DATE},
 };
 use crate::{context::SecretMeta, news::FactKind, scheme};
 
 /// Reason of a key that was made again because its Secret was deleted.
 const RECREATED: &str = "SecretRecreated";
+/// Distance from the clock within which the time of a decision is believed.
+const BELIEVED: SignedDuration = SignedDuration::from_mins(5);
 /// Annotation of a Secret with the labels that the selector wants, so that they can be removed again.
 pub(super) const ANNOTATION_LABELS: &str = "devportal.kuadrant.io/labels";
 
 pub(super) fn plan(draft: &mut Draft<'_>) {
     match (&draft.status.approved_snapshot, draft.snapshot()) {
         (None, _) => first(draft),
+        (Some(_), _) if draft.seen.is_orphan => orphaned(draft),
         (Some(approved), Some(now)) if *approved != now => outdated(draft),
         (Some(_), _) => uphold(draft),
     }
@@ -36,6 +40,10 @@ pub(super) fn plan(draft: &mut Draft<'_>) {
 /// A person has approved it, and nothing was done about that yet.
 fn first(draft: &mut Draft<'_>) {
     draft.status.secret_ref = None;
+    // Before all else: the stamp is already that of the product which is there now.
+    if draft.is_about_another() {
+        return outdated(draft);
+    }
     if let Some((reason, message)) = draft.obstacle() {
         return draft.fails(reason, message);
     }
@@ -47,13 +55,24 @@ fn first(draft: &mut Draft<'_>) {
 
 /// Fixes what was approved, and gives the key.
 pub(super) fn grant(draft: &mut Draft<'_>) {
-    let since = draft.status.reviewed_at.as_ref().map_or(draft.seen.now, |time| time.0);
-    draft.status.expires_at = draft.expiry(since).map(Time);
+    let since = settle_time(draft);
+    draft.status.expires_at = draft.first_end(since).map(Time);
     draft.status.approved_snapshot = draft.snapshot();
     // What was asked for before there was a key is no rotation.
     draft.status.observed_rotate_request = draft.rotate_request();
     draft.report(FactKind::Approved, since);
     uphold(draft);
+}
+
+/// The time of the decision, as it is written from now on: whoever decides may write any, and the life of the key counts
+/// from it.
+fn settle_time(draft: &mut Draft<'_>) -> Timestamp {
+    let now = draft.seen.now;
+    let said = draft.status.reviewed_at.as_ref().map(|time| time.0);
+    let said = said.filter(|said| said.duration_since(now).abs() <= BELIEVED);
+    let time = said.unwrap_or(now);
+    draft.status.reviewed_at = Some(Time(time));
+    time.min(now)
 }
 
 /// What was approved is no longer what the object says: somebody has to approve that anew.
@@ -67,10 +86,17 @@ fn outdated(draft: &mut Draft<'_>) {
     draft.fails("ApprovalOutdated", message.to_owned());
 }
 
+/// Takes a key back whose product is gone. If one of that name comes, somebody has to approve that anew.
+fn orphaned(draft: &mut Draft<'_>) {
+    draft.withdraw();
+    if let Some((reason, message)) = draft.obstacle() {
+        draft.fails(reason, message);
+    }
+}
+
 /// Keeps a key that was given, whatever becomes of the policies meanwhile.
 fn uphold(draft: &mut Draft<'_>) {
-    let since = draft.status.reviewed_at.as_ref().map_or(draft.seen.now, |time| time.0);
-    if let Some(at) = draft.expiry(since) {
+    if let Some(at) = draft.end() {
         draft.status.expires_at = Some(Time(at));
         if at <= draft.seen.now {
             return draft.expire(at);
@@ -81,8 +107,8 @@ fn uphold(draft: &mut Draft<'_>) {
     match &draft.seen.secret {
         SecretState::Ours(secret) => {
             let secret = std::sync::Arc::clone(secret);
-            present(draft, &secret, obstacle.is_none());
-            warn(draft, obstacle);
+            let blocked = present(draft, &secret, obstacle.is_none());
+            warn(draft, blocked.or(obstacle));
         }
         SecretState::Absent => match obstacle {
             Some((reason, message)) => {
@@ -132,7 +158,8 @@ fn refer(draft: &mut Draft<'_>) {
     draft.status.secret_ref = Some(SecretKeyReference { name, key: SECRET_KEY.to_owned() });
 }
 
-fn present(draft: &mut Draft<'_>, secret: &SecretMeta, can_be_given: bool) {
+/// Keeps the Secret up to date. Returns what keeps the key from being rotated.
+fn present(draft: &mut Draft<'_>, secret: &SecretMeta, can_be_given: bool) -> Option<Obstacle> {
     refer(draft);
     let was_recreated = find(&draft.status.conditions, READY).is_some_and(|ready| ready.reason == RECREATED);
     if !was_recreated {
@@ -145,15 +172,15 @@ fn present(draft: &mut Draft<'_>, secret: &SecretMeta, can_be_given: bool) {
             mark(draft, Which::Previous, &previous);
         }
     }
-    rotation::plan(draft, secret);
+    rotation::plan(draft, secret)
 }
 
-/// Tells that a key works which would not be given any more.
-fn warn(draft: &mut Draft<'_>, obstacle: Option<(&'static str, String)>) {
+/// Tells that a key works which would not be given any more, or is not rotated.
+fn warn(draft: &mut Draft<'_>, obstacle: Option<Obstacle>) {
     let Some((reason, message)) = obstacle else { return draft.unset(UP_TO_DATE) };
-    let is_news =
-        find(&draft.status.conditions, UP_TO_DATE).is_none_or(|condition| condition.reason != reason);
     let message = format!("{message}. The key is kept as it is");
+    let is_known = |known: &StandardCondition| known.reason == reason && known.message == message;
+    let is_news = !find(&draft.status.conditions, UP_TO_DATE).is_some_and(is_known);
     if is_news {
         draft.tell(true, reason, message.clone());
     }

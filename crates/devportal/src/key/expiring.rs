@@ -6,7 +6,7 @@ use portolan_core::standard_condition::{Judgement, find};
 use super::status::{Draft, EXPIRING_SOON};
 use crate::news::FactKind;
 
-const DAY: SignedDuration = SignedDuration::from_hours(24);
+pub(super) const DAY: SignedDuration = SignedDuration::from_hours(24);
 const WEEK: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// Sets the condition. What it says is remembered in it, so nobody is told twice.

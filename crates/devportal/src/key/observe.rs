@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use kube::{ResourceExt as _, api::ObjectMeta};
+use kube::api::ObjectMeta;
 use portolan_core::api::devportal::{
-    ANNOTATION_MAX_KEYS_PER_USER, APIKey, APIProduct, ApprovalMode, KeyPhase, previous_secret_name,
-    secret_name,
+    APIKey, APIProduct, ApprovalMode, KeyPhase, previous_secret_name, secret_name,
 };
 use portolan_runtime::clock;
 
@@ -15,18 +14,17 @@ use super::{
     state::{ObservedKey, SecretState},
 };
 use crate::{
+    annotations,
     changes::KeyGroup,
     context::Context,
     names::{ObjectName, RequesterAt},
 };
 
-/// `None` if there is nothing to do about it.
+/// `None` if it is gone.
 pub(super) fn observe(context: &Context, name: &ObjectName) -> Option<ObservedKey> {
     let key = context.keys.get(&name.namespace, &name.name)?;
-    if key.metadata.deletion_timestamp.is_some() {
-        return None;
-    }
     let product = context.products.get(&name.namespace, &key.spec.api_product_ref.name);
+    let max_keys = product.as_deref().and_then(annotations::max_keys);
     let state = |secret: &str| match context.secrets.get(&name.namespace, secret) {
         None => SecretState::Absent,
         Some(secret) => match ownership(&secret.metadata, &key) {
@@ -38,18 +36,15 @@ pub(super) fn observe(context: &Context, name: &ObjectName) -> Option<ObservedKe
     Some(ObservedKey {
         secret: state(&secret_name(&name.name)),
         previous: state(&previous_secret_name(&name.name)),
-        ahead: ahead(context, name, &key, product.as_deref()),
-        max_keys: max_keys(context, product.as_deref()),
+        // A key that was given keeps its place.
+        ahead: if is_granted(&key) { 0 } else { ahead(context, name, &key, product.as_deref()) },
+        max_keys: max_keys.unwrap_or(context.settings.max_keys_per_user),
         overlap: context.settings.rotation_overlap,
         now: clock::now(),
+        is_orphan: false,
         product,
         key,
     })
-}
-
-fn max_keys(context: &Context, product: Option<&APIProduct>) -> usize {
-    let annotated = product.and_then(|product| product.annotations().get(ANNOTATION_MAX_KEYS_PER_USER));
-    annotated.and_then(|text| text.trim().parse().ok()).unwrap_or(context.settings.max_keys_per_user)
 }
 
 /// Number of keys of the same user and product that come before one.

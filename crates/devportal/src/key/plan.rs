@@ -4,7 +4,7 @@ use portolan_core::api::devportal::{APIProduct, KeyPhase};
 
 use super::{
     approved, is_granted, pending,
-    state::{KeyPlan, ObservedKey},
+    state::{KeyPlan, ObservedKey, SecretStep},
     status::Draft,
 };
 
@@ -36,6 +36,14 @@ pub fn plan(observed: &ObservedKey) -> KeyPlan {
         }
     }
     draft.finish()
+}
+
+/// The steps for a key that is being deleted, and that a finalizer may keep for as long as somebody likes: none of its
+/// Secrets works any more. Nobody needs to be told, and its status stays as it is.
+pub fn farewell(observed: &ObservedKey) -> Vec<SecretStep> {
+    let mut draft = Draft::of(observed);
+    draft.withdraw();
+    draft.finish().steps
 }
 
 #[cfg(test)]

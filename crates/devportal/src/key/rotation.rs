@@ -13,31 +13,33 @@ use portolan_core::api::devportal::{
 };
 
 use super::{
-    approved, lifetime,
-    state::{RESYNC, SecretState, SecretStep, Which},
-    status::Draft,
+    approved,
+    state::{Marks, RESYNC, SecretState, SecretStep, Which},
+    status::{Draft, Obstacle},
 };
-use crate::{context::SecretMeta, news::FactKind};
+use crate::{context::SecretMeta, lifetime, news::FactKind};
 
 /// Annotation of a Secret: the request that it was written for.
 pub(super) const ANNOTATION_REQUEST: &str = "devportal.kuadrant.io/rotated-for";
 
-pub(super) fn plan(draft: &mut Draft<'_>, secret: &SecretMeta) {
+/// Rotates a key, or ends the time of its old value. Returns what keeps it from being rotated.
+pub(super) fn plan(draft: &mut Draft<'_>, secret: &SecretMeta) -> Option<Obstacle> {
     match draft.rotate_request() {
         Some(request) if draft.status.observed_rotate_request.as_ref() != Some(&request) => {
-            rotate(draft, secret, &request);
+            rotate(draft, secret, &request).err()
         }
-        _ => end_overlap(draft),
+        _ => {
+            end_overlap(draft);
+            None
+        }
     }
 }
 
-fn rotate(draft: &mut Draft<'_>, secret: &SecretMeta, request: &str) {
+fn rotate(draft: &mut Draft<'_>, secret: &SecretMeta, request: &str) -> Result<(), Obstacle> {
     let (is_renewed, overlap) = (is_for(secret, request), overlap(draft));
-    if !is_renewed && !keep_old(draft, request, overlap) {
-        return;
-    }
-    let uid = secret.uid().unwrap_or_default();
     if !is_renewed {
+        keep_old(draft, request, overlap)?;
+        let uid = secret.uid().unwrap_or_default();
         draft.step(SecretStep::Renew { uid, request: request.to_owned() });
     }
     draft.status.observed_rotate_request = Some(request.to_owned());
@@ -51,33 +53,43 @@ fn rotate(draft: &mut Draft<'_>, secret: &SecretMeta, request: &str) {
         draft.tell(false, "Rotated", "The key has a new value. The old one no longer works".to_owned());
     }
     draft.report(FactKind::Rotated, now);
+    Ok(())
 }
 
-/// Keeps the old value under its other name. Returns `false` if something stands in the way.
-fn keep_old(draft: &mut Draft<'_>, request: &str, overlap: SignedDuration) -> bool {
+/// Keeps the old value under its other name, unless something stands in the way.
+fn keep_old(draft: &mut Draft<'_>, request: &str, overlap: SignedDuration) -> Result<(), Obstacle> {
+    let keep = if overlap.is_zero() { None } else { Some(marks(draft, request)?) };
     match &draft.seen.previous {
-        SecretState::Ours(previous) if !overlap.is_zero() && is_for(previous, request) => return true,
+        SecretState::Ours(previous) if keep.is_some() && is_for(previous, request) => return Ok(()),
         SecretState::Ours(previous) => draft.delete(Which::Previous, previous.uid()),
-        SecretState::Foreign if !overlap.is_zero() => {
-            let name = previous_secret_name(&draft.seen.key.name_any());
-            let note =
-                format!("Secret {name} exists and is not of this key, so the key is not rotated: delete it");
-            draft.tell(true, "SecretConflict", note);
+        SecretState::Foreign if keep.is_some() => {
             draft.again_within(RESYNC);
-            return false;
+            let name = previous_secret_name(&draft.seen.key.name_any());
+            let message =
+                format!("Secret {name} exists and is not of this key, so that it is not rotated: delete it");
+            return Err(("SecretConflict", message));
+        }
+        SecretState::Absent if keep.is_none() && draft.status.previous_secret_ref.is_some() => {
+            draft.delete(Which::Previous, None);
         }
         SecretState::Former(_) | SecretState::Absent | SecretState::Foreign => {}
     }
-    if overlap.is_zero() {
-        return true;
+    if let Some(marks) = keep {
+        draft.step(SecretStep::Keep(marks));
     }
-    let Some(mut marks) = approved::marks(draft) else {
-        draft.again_within(RESYNC);
-        return false;
-    };
-    marks.annotations.insert(ANNOTATION_REQUEST.to_owned(), request.to_owned());
-    draft.step(SecretStep::Keep(marks));
-    true
+    Ok(())
+}
+
+/// Labels and annotations of the old value, which works only with those that the selector wants.
+fn marks(draft: &mut Draft<'_>, request: &str) -> Result<Marks, Obstacle> {
+    if let Some(mut marks) = approved::marks(draft) {
+        marks.annotations.insert(ANNOTATION_REQUEST.to_owned(), request.to_owned());
+        return Ok(marks);
+    }
+    draft.again_within(RESYNC);
+    let (reason, why) =
+        draft.obstacle().unwrap_or_else(|| ("AuthSchemeNotFound", "No labels are known".to_owned()));
+    Err((reason, format!("{why}, so that the key is not rotated")))
 }
 
 /// Deletes the old value when its time is over.
@@ -98,9 +110,8 @@ fn end_at(draft: &mut Draft<'_>, end: Timestamp, uid: Option<String>) {
     if end > draft.seen.now {
         return draft.again_at(end);
     }
-    if uid.is_some() {
-        draft.delete(Which::Previous, uid);
-    }
+    // Without its label it is in no store, and it would still work.
+    draft.delete(Which::Previous, uid);
     draft.status.previous_secret_ref = None;
 }
 

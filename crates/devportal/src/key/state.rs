@@ -27,6 +27,8 @@ pub enum SecretState {
 pub struct ObservedKey {
     pub key: Arc<APIKey>,
     pub product: Option<Arc<APIProduct>>,
+    /// The product that it was granted for is provably gone.
+    pub is_orphan: bool,
     pub secret: SecretState,
     pub previous: SecretState,
     /// Number of keys of the same user and product that come before this one.

@@ -3,22 +3,22 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::ResourceExt as _;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
+use kube::{Resource as _, ResourceExt as _};
 use portolan_core::{
     api::devportal::{
-        ANNOTATION_MAX_LIFETIME, ANNOTATION_OWNER, ANNOTATION_ROTATE, APIKeyStatus, APIProduct,
-        AuthSchemeOfKey, KeyPhase,
+        ANNOTATION_OWNER, ANNOTATION_ROTATE, APIKey, APIKeyStatus, APIProduct, AuthSchemeOfKey, KeyPhase,
     },
     digest::sha256_hex,
     standard_condition::{self, Judgement, find},
 };
 
 use super::{
-    lifetime,
+    expiring,
     state::{KeyPlan, ObservedKey, SecretState, SecretStep, Told, Which},
 };
 use crate::{
+    annotations,
     names::ObjectName,
     news::{Fact, FactKind},
     scheme,
@@ -46,8 +46,14 @@ impl<'a> Draft<'a> {
         status.observed_generation = seen.key.metadata.generation;
         status.phase = Some(seen.key.phase());
         let mut draft = Self { seen, status, plan: KeyPlan::default() };
-        if let Some(product) = seen.product.as_deref().filter(|product| is_alive(product)) {
-            draft.describe(product);
+        match seen.product.as_deref().filter(|product| is_alive(product)) {
+            Some(product) => draft.describe(product),
+            // Nobody decides about a request for a product that may yet come, and be anybody's.
+            None if draft.status.phase == Some(KeyPhase::Pending) => {
+                draft.status.product_owner = None;
+                draft.status.product_uid = None;
+            }
+            None => {}
         }
         if let SecretState::Former(secret) = &seen.previous {
             draft.delete(Which::Previous, secret.uid());
@@ -60,6 +66,7 @@ impl<'a> Draft<'a> {
         let owned_by =
             |product: &APIProduct| product.annotations().get(ANNOTATION_OWNER).cloned().unwrap_or_default();
         self.status.product_owner = Some(owned_by(product));
+        self.status.product_uid = product.uid();
         let known = product.status.as_ref();
         if let Some(plan) = known.and_then(|known| {
             known.discovered_plans.iter().find(|plan| plan.tier == self.seen.key.spec.plan_tier)
@@ -77,7 +84,15 @@ impl<'a> Draft<'a> {
             });
         }
         let uid = product.uid().unwrap_or_default();
-        let is_owned = self.seen.key.owner_references().iter().any(|owner| owner.uid == uid);
+        // No other product as well: with two owners, it would outlive either.
+        let is_owned = self
+            .seen
+            .key
+            .owner_references()
+            .iter()
+            .filter(|owner| is_product(owner))
+            .map(|owner| &owner.uid)
+            .eq([&uid]);
         if !is_owned && self.seen.key.phase() != KeyPhase::Rejected {
             self.plan.adopt = Some((product.name_any(), uid));
         }
@@ -93,16 +108,16 @@ impl<'a> Draft<'a> {
         if !is_alive(product) {
             return Some(("APIProductDeleting", format!("APIProduct {name} is being deleted")));
         }
-        let known = product.status.clone().unwrap_or_default();
+        let known = product.status.as_ref();
         let tier = &key.spec.plan_tier;
-        if !known.discovered_plans.iter().any(|plan| plan.tier == *tier) {
+        if !known.is_some_and(|known| known.discovered_plans.iter().any(|plan| plan.tier == *tier)) {
             let product = product.name_any();
             return Some((
                 "PlanTierNotFound",
                 format!("Plan tier {tier:?} not found in APIProduct {product}"),
             ));
         }
-        let Some(discovered) = &known.discovered_auth_scheme else {
+        let Some(discovered) = known.and_then(|known| known.discovered_auth_scheme.as_ref()) else {
             let message = format!("APIProduct {name} does not have a discovered authentication scheme");
             return Some(("AuthSchemeNotFound", message));
         };
@@ -114,26 +129,43 @@ impl<'a> Draft<'a> {
         method.labels(&product.name_any()).err().map(|why| ("SelectorCannotMatch", why))
     }
 
+    /// Returns `true` if a person has decided about another product than the one that has its name now.
+    pub(super) fn is_about_another(&self) -> bool {
+        let product = self.seen.product.as_deref().filter(|product| is_alive(product));
+        let decided = self.seen.key.status.as_ref().and_then(|status| status.product_uid.as_ref());
+        product.is_some_and(|product| product.metadata.uid.as_ref() != decided)
+    }
+
     /// What is approved: the key of this product, this tier and this requester. The time of its end is fixed in the
     /// status, which can only come earlier.
     pub(super) fn snapshot(&self) -> Option<String> {
-        let product = self.seen.product.as_ref()?.uid()?;
-        let spec = &self.seen.key.spec;
-        let user = &spec.requested_by.user_id;
-        let parts = serde_json::json!([product, spec.api_product_ref.name, spec.plan_tier, user]);
-        Some(sha256_hex(parts.to_string().as_bytes()))
+        Some(snapshot(&self.seen.key, &self.seen.product.as_ref()?.uid()?))
     }
 
-    /// The time at which the key stops working. Once it is approved, it can only come earlier.
-    pub(super) fn expiry(&self, since: Timestamp) -> Option<Timestamp> {
-        let product = self.seen.product.as_deref().filter(|product| is_alive(product));
-        let longest =
-            product.and_then(|product| lifetime::parse(product.annotations().get(ANNOTATION_MAX_LIFETIME)?));
-        let capped = longest.and_then(|longest| since.checked_add(longest).ok());
-        let wanted = self.seen.key.spec.expires_at.as_ref().map(|time| time.0);
+    /// The time at which a key stops working that is given now, and was approved at a time.
+    pub(super) fn first_end(&self, since: Timestamp) -> Option<Timestamp> {
+        [self.wanted_end(), self.longest_life(since)].into_iter().flatten().min()
+    }
+
+    /// The time at which a key stops working that was given. It can only come earlier, and never as a surprise: a
+    /// limit that is new leaves a day.
+    pub(super) fn end(&self) -> Option<Timestamp> {
+        let reviewed = self.status.reviewed_at.as_ref().map_or(self.seen.now, |time| time.0);
+        let capped = self.longest_life(reviewed.min(self.seen.now));
+        let soonest = self.seen.now.checked_add(expiring::DAY).unwrap_or(self.seen.now);
+        let capped = capped.map(|end| end.max(soonest));
         let fixed = self.status.expires_at.as_ref().map(|time| time.0);
-        let fixed = fixed.filter(|_| self.status.approved_snapshot.is_some());
-        [wanted, capped, fixed].into_iter().flatten().min()
+        [self.wanted_end(), capped, fixed].into_iter().flatten().min()
+    }
+
+    fn wanted_end(&self) -> Option<Timestamp> {
+        self.seen.key.spec.expires_at.as_ref().map(|time| time.0)
+    }
+
+    /// The end that the product's limit puts to a life.
+    fn longest_life(&self, since: Timestamp) -> Option<Timestamp> {
+        let product = self.seen.product.as_deref().filter(|product| is_alive(product));
+        since.checked_add(annotations::max_lifetime(product?)?).ok()
     }
 
     /// The request for a rotation that the key carries.
@@ -246,6 +278,19 @@ impl<'a> Draft<'a> {
     pub(super) fn finish(self) -> KeyPlan {
         KeyPlan { status: self.status, ..self.plan }
     }
+}
+
+/// A hash of what is approved.
+pub(super) fn snapshot(key: &APIKey, product_uid: &str) -> String {
+    let spec = &key.spec;
+    let user = &spec.requested_by.user_id;
+    let parts = serde_json::json!([product_uid, spec.api_product_ref.name, spec.plan_tier, user]);
+    sha256_hex(parts.to_string().as_bytes())
+}
+
+/// Returns `true` if an owner is a product.
+pub(super) fn is_product(owner: &OwnerReference) -> bool {
+    owner.kind == APIProduct::kind(&()) && owner.api_version == APIProduct::api_version(&())
 }
 
 /// Returns `true` if a product is not being deleted.

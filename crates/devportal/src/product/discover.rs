@@ -14,18 +14,24 @@ use portolan_core::{
     standard_condition::{self, Judgement, find},
 };
 
-use crate::{names::ObjectName, scheme};
+use crate::{annotations, names::ObjectName, scheme};
 
 /// Time for which the last verdict of a route's parents stands while they have yet to look at a change.
 pub(super) const GRACE: Duration = Duration::from_secs(30);
 /// Number of products that a message names.
-const NAMED: usize = 3;
+pub const NAMED: usize = 3;
 
 pub(super) const READY: &str = "Ready";
 pub(super) const PLAN_POLICY: &str = "PlanPolicyDiscovered";
 pub(super) const AUTH_POLICY: &str = "AuthPolicyDiscovered";
 /// Whether keys can work: a warning about the selector of the AuthPolicy.
 pub(super) const SELECTOR: &str = "KeySelectorUsable";
+
+/// Set if an annotation of the product makes no sense.
+pub(super) const ANNOTATIONS: &str = "AnnotationsValid";
+
+/// Reason of a selector by which keys of other products are found, too.
+pub(super) const SHARED: &str = "SelectorShared";
 
 /// Everything that bears on a product.
 #[derive(Clone, Debug)]
@@ -50,7 +56,7 @@ pub(super) fn scheme(observed: &ObservedProduct) -> Option<DiscoveredAuthScheme>
     }
 }
 
-/// The status that a product should have. `sharing` are other products with the same selector.
+/// The status that a product should have. `sharing` are other products with the same selector, the first ones.
 pub(super) fn status(
     observed: &ObservedProduct,
     scheme: Option<DiscoveredAuthScheme>,
@@ -71,6 +77,7 @@ pub(super) fn status(
     set(PLAN_POLICY, Some(plan_policy(&observed.plan)));
     set(AUTH_POLICY, Some(auth_policy(&observed.auth)));
     set(SELECTOR, scheme.as_ref().and_then(|scheme| selector(scheme, &product.name_any(), sharing)));
+    set(ANNOTATIONS, mistakes(product));
     let discovered_plans = match &observed.plan {
         Choice::Found(policy) => policy.facts.plans.clone(),
         Choice::Nothing | Choice::NotInEffect(_) => Vec::new(),
@@ -140,6 +147,12 @@ fn found<K: ForeignKind>(policy: &Foreign<K>, head: &PolicyHead) -> Judgement {
     Judgement::holds("Found", format!("Discovered {} {} targeting {kind} {name}", K::KIND, policy.name_any()))
 }
 
+/// What the owner has written and nobody follows.
+fn mistakes(product: &APIProduct) -> Option<Judgement> {
+    let mistakes = annotations::mistakes(product.annotations());
+    (!mistakes.is_empty()).then(|| Judgement::fails("AnnotationInvalid", mistakes.join("; ")))
+}
+
 /// Warnings about the selector by which keys are found.
 fn selector(scheme: &DiscoveredAuthScheme, product: &str, sharing: &[ObjectName]) -> Option<Judgement> {
     let method = scheme::api_key(scheme)?;
@@ -155,13 +168,24 @@ fn selector(scheme: &DiscoveredAuthScheme, product: &str, sharing: &[ObjectName]
             "The AuthPolicy's apiKey has no allNamespaces: true, so that keys in this namespace may not be found",
         ));
     }
+    let others: Vec<_> = scheme::api_keys(scheme).skip(1).map(|method| method.name).collect();
+    if !others.is_empty() {
+        return Some(Judgement::fails(
+            "SeveralKeyMethods",
+            format!(
+                "Keys are for method {}, the first by name of those that take API keys, and not for {}",
+                method.name,
+                others.join(", ")
+            ),
+        ));
+    }
     if !sharing.is_empty() {
         let named: Vec<_> = sharing.iter().take(NAMED).map(ToString::to_string).collect();
-        let more = sharing.len().saturating_sub(NAMED);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        // Their number would change the message of each whenever one comes or goes.
+        let more = if sharing.len() > NAMED { " and others" } else { "" };
         let named = named.join(", ");
         return Some(Judgement::fails(
-            "SelectorShared",
+            SHARED,
             format!(
                 "Keys of this product also work for {named}{more}, since the AuthPolicies have the same selector"
             ),

@@ -13,7 +13,7 @@ use portolan_core::{
 };
 
 use crate::{
-    fetches::{FetchOutcome, FetchTarget, OidcOutcome, OpenApiOutcome, OpenApiText, location},
+    fetches::{FetchOutcome, FetchTarget, OidcOutcome, OpenApiOutcome, OpenApiText, Remembered, location},
     names::ObjectName,
     scheme,
 };
@@ -25,13 +25,13 @@ pub(super) const OPENAPI: &str = "OpenAPISpecReady";
 pub(super) fn targets(
     product: &APIProduct,
     scheme: Option<&DiscoveredAuthScheme>,
-) -> Vec<(FetchTarget, Option<FetchOutcome>)> {
-    let oidc = scheme.and_then(scheme::issuer).map(|issuer| {
-        (FetchTarget::Oidc(issuer.to_owned()), known_oidc(product, issuer).map(FetchOutcome::Oidc))
-    });
+) -> Vec<(FetchTarget, Option<Remembered>)> {
+    let oidc = scheme
+        .and_then(scheme::issuer)
+        .map(|issuer| (FetchTarget::Oidc(issuer.to_owned()), known_oidc(product, issuer)));
     let openapi = openapi_url(product).map(|url| {
         let target = FetchTarget::OpenApi { product: ObjectName::of(product), url: url.to_owned() };
-        (target, known_openapi(product, url).map(FetchOutcome::OpenApi))
+        (target, known_openapi(product, url))
     });
     oidc.into_iter().chain(openapi).collect()
 }
@@ -42,27 +42,33 @@ fn openapi_url(product: &APIProduct) -> Option<&str> {
 }
 
 /// What a former process has found out about an issuer.
-fn known_oidc(product: &APIProduct, issuer: &str) -> Option<OidcOutcome> {
+fn known_oidc(product: &APIProduct, issuer: &str) -> Option<Remembered> {
     let status = product.status.as_ref()?;
-    let said = find(&status.conditions, OIDC).filter(|said| said.status == ConditionStatus::True)?;
-    let message = discovered(issuer);
-    let note = said.message.strip_prefix(&message)?;
-    let note = note.strip_prefix(": ").map(str::to_owned);
+    let said = find(&status.conditions, OIDC).filter(|said| said.message.contains(&location(issuer)))?;
     let token_endpoint = Some(status.oidc_discovery.as_ref()?.token_endpoint.clone());
-    Some(OidcOutcome { token_endpoint, failure: None, note })
+    let note = said.message.strip_prefix(&discovered(issuer));
+    match note.filter(|_| said.status == ConditionStatus::True) {
+        Some(note) => {
+            let note = note.strip_prefix(": ").map(str::to_owned);
+            Some(Remembered::Answer(FetchOutcome::Oidc(OidcOutcome { token_endpoint, failure: None, note })))
+        }
+        None => {
+            let last = OidcOutcome { token_endpoint, ..OidcOutcome::default() };
+            Some(Remembered::Last(FetchOutcome::Oidc(last)))
+        }
+    }
 }
 
 /// What a former process has read.
-fn known_openapi(product: &APIProduct, url: &str) -> Option<OpenApiOutcome> {
+fn known_openapi(product: &APIProduct, url: &str) -> Option<Remembered> {
     let status = product.status.as_ref()?;
-    find(&status.conditions, OPENAPI).filter(|said| said.status == ConditionStatus::True)?;
     let kept = status.openapi.as_ref().filter(|kept| kept.source_url == url)?;
     let raw = kept.config_map_ref.is_none().then(|| kept.raw.as_str().into());
     let bytes = usize::try_from(kept.bytes).ok()?;
-    Some(OpenApiOutcome {
-        text: Some(OpenApiText { sha256: kept.sha256.clone(), bytes, raw }),
-        failure: None,
-    })
+    let text = OpenApiText { sha256: kept.sha256.clone(), bytes, raw };
+    let outcome = FetchOutcome::OpenApi(OpenApiOutcome { text: Some(text), failure: None });
+    let is_good = find(&status.conditions, OPENAPI).is_some_and(|said| said.status == ConditionStatus::True);
+    Some(if is_good { Remembered::Answer(outcome) } else { Remembered::Last(outcome) })
 }
 
 fn discovered(issuer: &str) -> String {
@@ -207,13 +213,49 @@ mod tests {
             let mut product = product();
             product.status = Some(filled(outcomes(raw), 1));
             let known = targets(&product, Some(&scheme()));
-            let expected = known.iter().map(|(target, _)| outcomes(raw)(target));
+            let expected = known.iter().map(|(target, _)| outcomes(raw)(target).map(Remembered::Answer));
             assert!(known.iter().map(|(_, known)| known.clone()).eq(expected), "{known:?}");
             let mut again = product.status.clone().unwrap();
             fill(&product, &mut again, Timestamp::from_second(9).unwrap(), outcomes(raw));
             assert_eq!(Some(again), product.status, "and nothing is written");
         }
         assert!(targets(&product(), Some(&scheme())).iter().all(|(_, known)| known.is_none()));
+    }
+
+    /// What a process gives that fetches in vain, with what was found last.
+    fn in_vain(last: &FetchOutcome) -> FetchOutcome {
+        match last.clone() {
+            FetchOutcome::Oidc(last) => {
+                let failure = Some(format!("{}: down", location("https://issuer/")));
+                FetchOutcome::Oidc(OidcOutcome { failure, ..last })
+            }
+            FetchOutcome::OpenApi(last) => FetchOutcome::OpenApi(OpenApiOutcome {
+                failure: Some(("FetchFailed", "down".to_owned())),
+                ..last
+            }),
+        }
+    }
+
+    #[test]
+    fn what_was_kept_when_something_went_wrong_is_kept_after_a_restart_too() {
+        for raw in [Some("text!"), None] {
+            let failing = |target: &FetchTarget| outcomes(raw)(target).map(|last| in_vain(&last));
+            let mut product = product();
+            product.status = Some(filled(outcomes(raw), 1));
+            let mut status = product.status.clone().unwrap();
+            fill(&product, &mut status, Timestamp::from_second(2).unwrap(), failing);
+            assert_eq!((reason(&status, OIDC), reason(&status, OPENAPI)), ("DiscoveryFailed", "FetchFailed"));
+            assert_eq!(status.oidc_discovery.as_ref().unwrap().token_endpoint, "https://t");
+            assert_eq!(status.openapi.as_ref().unwrap().raw, raw.unwrap_or_default());
+            product.status = Some(status);
+            // A new process writes nothing before its own answer, and knows what it is to keep.
+            let mut again = product.status.clone().unwrap();
+            fill(&product, &mut again, Timestamp::from_second(9).unwrap(), |_| None);
+            assert_eq!(Some(&again), product.status.as_ref());
+            for (target, known) in targets(&product, Some(&scheme())) {
+                assert_eq!(known, outcomes(raw)(&target).map(Remembered::Last), "{target:?}");
+            }
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use kube::{Api, Resource as _};
 use portolan_core::{
-    api::devportal::{APIProduct, APIProductStatus},
+    api::devportal::{APIProduct, APIProductStatus, DiscoveredAuthScheme},
     condition::ConditionStatus,
     standard_condition::find,
 };
@@ -18,6 +18,7 @@ use portolan_runtime::{
     tasks::Tasks,
 };
 
+pub use self::discover::NAMED;
 use self::discover::{GRACE, ObservedProduct};
 use crate::{
     context::Context,
@@ -41,10 +42,9 @@ async fn reconcile(context: &Context, name: &ObjectName) -> Result<Action, Recon
         return Ok(Action::AwaitChange);
     };
     let scheme = discover::scheme(&observed);
-    let selector = scheme.as_ref().and_then(scheme::api_key).map(|method| method.selector_text());
+    let selector = scheme.as_ref().and_then(selector);
     context.share_selector(name, selector.clone());
-    let mut sharing = selector.map(|selector| context.indexes.selectors.of(&selector)).unwrap_or_default();
-    sharing.retain(|other| other != name);
+    let sharing = selector.map(|selector| context.sharing(name, &selector)).unwrap_or_default();
     context.fetches.need(name, fetched::targets(&observed.product, scheme.as_ref()));
     let mut status = discover::status(&observed, scheme, &sharing);
     let outcome = |target: &FetchTarget| context.fetches.outcome(target);
@@ -52,6 +52,21 @@ async fn reconcile(context: &Context, name: &ObjectName) -> Result<Action, Recon
     discard(context, name, &observed, &status).await?;
     write(context, name, &observed, &status).await?;
     Ok(again(&observed).map_or(Action::AwaitChange, Action::RequeueAfter))
+}
+
+fn selector(scheme: &DiscoveredAuthScheme) -> Option<String> {
+    scheme::api_key(scheme).map(|method| method.selector_text())
+}
+
+/// Finds out which products share a selector before any of them says so; else each would say it twice, the first time
+/// without those that were not looked at yet.
+pub fn learn_selectors(context: &Context) {
+    for product in context.products.all() {
+        let name = ObjectName::of(&*product);
+        let scheme = observe::observe(context, &name).as_ref().and_then(discover::scheme);
+        // Every product is looked at anyway.
+        context.indexes.selectors.set(&name, scheme.as_ref().and_then(selector).into_iter().collect());
+    }
 }
 
 /// Deletes the ConfigMap of an OpenAPI text that is not kept there any more.
@@ -97,10 +112,12 @@ async fn write(
 /// Says in an Event what a person has to do.
 async fn announce(context: &Context, product: &APIProduct, status: &APIProductStatus) {
     let before = product.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    for r#type in [discover::READY, discover::SELECTOR, fetched::OPENAPI] {
+    for r#type in [discover::READY, discover::SELECTOR, discover::ANNOTATIONS, fetched::OPENAPI] {
         let Some(now) = find(&status.conditions, r#type) else { continue };
         let is_news = find(before, r#type).is_none_or(|before| before.reason != now.reason);
-        if is_news && now.status == ConditionStatus::False {
+        // Where one policy is for many products, all of them share its selector.
+        let is_quiet = now.reason == discover::SHARED;
+        if is_news && !is_quiet && now.status == ConditionStatus::False {
             context.reporter.warn(&product.object_ref(&()), &now.reason, "Discover", &now.message).await;
         }
     }

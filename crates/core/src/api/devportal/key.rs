@@ -117,6 +117,9 @@ pub struct APIKeyStatus {
     /// The owner of the product, who may decide. Empty if it has none. Nothing can be decided without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub product_owner: Option<String>,
+    /// The UID of that product. A decision is about it, and not about another product that gets its name.
+    #[serde(default, rename = "productUID", skip_serializing_if = "Option::is_none")]
+    pub product_uid: Option<String>,
     /// What was approved: a hash of the product's UID, tier, requester and expiry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approved_snapshot: Option<String>,

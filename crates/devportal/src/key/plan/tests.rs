@@ -58,6 +58,7 @@ fn seen(mode: &str, key: APIKey) -> ObservedKey {
     ObservedKey {
         key: Arc::new(key),
         product: Some(Arc::new(product(mode))),
+        is_orphan: false,
         secret: SecretState::Absent,
         previous: SecretState::Absent,
         ahead: 0,
@@ -204,7 +205,7 @@ fn an_automatic_key_has_everything_at_once() {
 
 #[test]
 fn a_person_s_approval_is_acted_upon_once_it_can_be() {
-    let approved = json!({"phase": "Approved", "reviewedBy": "owner", "reviewedAt": at(NOW - 5).to_string(), "productOwner": "owner",
+    let approved = json!({"phase": "Approved", "reviewedBy": "owner", "reviewedAt": at(NOW - 5).to_string(), "productOwner": "owner", "productUID": "product",
         "conditions": [{"type": "Ready", "status": "False", "reason": "NotApproved", "message": "", "lastTransitionTime": at(NOW - 9).to_string()}]});
     let mut waiting = seen("manual", key(&approved));
     of(&mut waiting).status = None;
@@ -216,6 +217,57 @@ fn a_person_s_approval_is_acted_upon_once_it_can_be() {
     let mut crowded = seen("manual", key(&approved));
     crowded.ahead = 10;
     assert_eq!(ready(&plan(&crowded)), "TooManyKeys");
+}
+
+/// An approved request that was not granted yet, stamped with a product.
+fn decided(product: &Value) -> APIKey {
+    key(
+        &json!({"phase": "Approved", "reviewedBy": "owner", "reviewedAt": at(NOW - 5).to_string(), "productOwner": "owner", "productUID": product}),
+    )
+}
+
+#[test]
+fn an_approval_counts_for_the_product_that_it_was_about() {
+    let no_plans = |seen: &mut ObservedKey| of(seen).status = None;
+    let gone = |seen: &mut ObservedKey| seen.product = None;
+    type Change<'a> = &'a dyn Fn(&mut ObservedKey);
+    let table: [(Value, Change<'_>, &str); 7] = [
+        (json!("product"), &|_| {}, "SecretCreated"),
+        (json!("product"), &no_plans, "PlanTierNotFound"),
+        (json!("product"), &product_goes, "APIProductDeleting"),
+        (json!("product"), &gone, "APIProductNotFound"),
+        (json!("former"), &|_| {}, "ApprovalOutdated"),
+        (json!("former"), &no_plans, "ApprovalOutdated"),
+        (Value::Null, &|_| {}, "ApprovalOutdated"),
+    ];
+    for (stamp, change, reason) in table {
+        let mut seen = seen("manual", decided(&stamp));
+        change(&mut seen);
+        let plan = plan(&seen);
+        assert_eq!(ready(&plan), reason, "{stamp}");
+        let is_open = plan.status.phase == Some(KeyPhase::Pending);
+        assert_eq!(is_open, reason == "ApprovalOutdated", "{stamp} {reason}");
+        assert_eq!(plan.status.product_uid.as_deref(), Some("product"), "{stamp} {reason}");
+    }
+}
+
+#[test]
+fn a_request_is_stamped_with_its_product_and_with_nothing_when_there_is_none() {
+    let stamp = |seen: &ObservedKey| {
+        let status = plan(seen).status;
+        (status.product_owner, status.product_uid)
+    };
+    let known = plan(&seen("manual", key(&Value::Null))).status;
+    let both = (Some("owner".to_owned()), Some("product".to_owned()));
+    let mut seen = seen("manual", key(&json!(known)));
+    assert_eq!(stamp(&seen), both);
+    product_goes(&mut seen);
+    assert_eq!(stamp(&seen), (None, None));
+    seen.product = None;
+    assert_eq!(stamp(&seen), (None, None));
+    let mut works = granted();
+    works.product = None;
+    assert_eq!(stamp(&works), both, "a key that works can still be revoked");
 }
 
 #[test]
@@ -273,6 +325,25 @@ fn rejection_and_expiry_leave_no_secret() {
 }
 
 #[test]
+fn a_key_that_is_being_deleted_leaves_no_secret_whatever_its_phase() {
+    for phase in [KeyPhase::Approved, KeyPhase::Rejected, KeyPhase::Expired, KeyPhase::Pending] {
+        let mut going = changed(granted(), |key| key.status.as_mut().unwrap().phase = Some(phase));
+        let which = |seen: &ObservedKey| {
+            let steps = farewell(seen).into_iter().map(|step| match step {
+                SecretStep::Delete { which, uid } => (which, uid.is_some()),
+                other => panic!("{other:?}"),
+            });
+            steps.collect::<Vec<_>>()
+        };
+        assert_eq!(which(&going), [(Which::Current, true)], "{phase:?}");
+        going.previous = secret("k1-apikey-secret-previous", &json!({}));
+        assert_eq!(which(&going), [(Which::Current, true), (Which::Previous, true)], "{phase:?}");
+        going.secret = SecretState::Absent;
+        assert_eq!(which(&going), [(Which::Current, false), (Which::Previous, true)], "{phase:?}");
+    }
+}
+
+#[test]
 fn a_pending_key_has_no_secret_whatever_happened() {
     let mut left = seen("manual", key(&Value::Null));
     left.secret = secret("k1-apikey-secret", &json!({}));
@@ -293,6 +364,49 @@ fn an_approval_is_for_what_was_approved() {
         let plan = plan(&seen);
         assert_eq!((ready(&plan), plan.status.phase), ("ApprovalOutdated", Some(KeyPhase::Pending)));
         assert_eq!((deleted(&plan), &plan.status.reviewed_by), (vec![Which::Current], &None));
+    }
+}
+
+#[test]
+fn a_key_whose_product_is_provably_gone_has_no_secret() {
+    let mut seen = granted();
+    seen.previous = secret("k1-apikey-secret-previous", &json!({}));
+    (seen.product, seen.is_orphan) = (None, true);
+    let ended = plan(&seen);
+    assert_eq!(
+        (ready(&ended), deleted(&ended)),
+        ("APIProductNotFound", vec![Which::Current, Which::Previous])
+    );
+    assert_eq!((&ended.status.secret_ref, &ended.status.approved_snapshot), (&None, &None));
+    assert_eq!(ended.told.len(), 1);
+    let after = changed(seen, |key| key.status = Some(ended.status));
+    let after =
+        ObservedKey { secret: SecretState::Absent, previous: SecretState::Absent, is_orphan: false, ..after };
+    let again = plan(&after);
+    assert_eq!((Some(&again.status), again.steps.len()), (after.key.status.as_ref(), 0));
+    // Another product of that name is another product.
+    let mut another = ObservedKey { product: Some(Arc::new(product("manual"))), ..after };
+    of(&mut another).metadata.uid = Some("another".to_owned());
+    assert_eq!(ready(&plan(&another)), "ApprovalOutdated");
+}
+
+#[test]
+fn a_key_has_one_product_as_its_owner() {
+    let owner = |kind: &str, uid: &str| json!({"apiVersion": "devportal.kuadrant.io/v1alpha1", "kind": kind, "name": uid, "uid": uid});
+    let (ours, former, other) =
+        (owner("APIProduct", "product"), owner("APIProduct", "former"), owner("ConfigMap", "c"));
+    for (owners, adopts) in [
+        (json!([ours]), false),
+        (json!([other, ours]), false),
+        (json!([]), true),
+        (json!([other]), true),
+        (json!([former]), true),
+        (json!([ours, former]), true),
+    ] {
+        let seen = changed(seen("manual", key(&Value::Null)), |key| {
+            key.metadata.owner_references = serde_json::from_value(owners.clone()).unwrap();
+        });
+        assert_eq!(plan(&seen).adopt.is_some(), adopts, "{owners}");
     }
 }
 
@@ -336,18 +450,15 @@ fn labels_follow_the_selector_on_both_secrets() {
     assert_eq!(marked.collect::<Vec<_>>(), [(Which::Current, labels.clone()), (Which::Previous, labels)]);
 }
 
+fn capped(mut seen: ObservedKey, span: &str) -> ObservedKey {
+    let annotations = of(&mut seen).metadata.annotations.get_or_insert_default();
+    annotations.insert("devportal.kuadrant.io/max-lifetime".to_owned(), span.to_owned());
+    seen
+}
+
 #[test]
 fn the_end_of_a_key_only_comes_earlier() {
     let until = |seen: &ObservedKey| plan(seen).status.expires_at.map(|time| time.0.as_second() - NOW);
-    let capped = |mut seen: ObservedKey, span: &str| {
-        of(&mut seen)
-            .metadata
-            .annotations
-            .as_mut()
-            .unwrap()
-            .insert("devportal.kuadrant.io/max-lifetime".to_owned(), span.to_owned());
-        seen
-    };
     let wanted = |seen: ObservedKey, days: i64| {
         changed(seen, |key| key.spec.expires_at = Some(Time(at(NOW + days * DAY))))
     };
@@ -355,10 +466,53 @@ fn the_end_of_a_key_only_comes_earlier() {
     assert_eq!(until(&wanted(seen("automatic", key(&Value::Null)), 90)), Some(90 * DAY));
     assert_eq!(until(&capped(wanted(seen("automatic", key(&Value::Null)), 90), "30d")), Some(30 * DAY));
     assert_eq!(until(&capped(granted(), "30d")), Some(30 * DAY), "the owner may cap keys that exist");
+    for (span, days) in
+        [("0", None), ("0d", None), ("90 days", None), ("10s", Some(1)), ("12h", Some(1)), ("2d", Some(2))]
+    {
+        let end = until(&capped(granted(), span));
+        assert_eq!(end, days.map(|days| days * DAY), "{span}: keys that exist have a day at least");
+    }
+    let mut later = capped(granted(), "10s");
+    for hour in 0..24 {
+        later.now = at(NOW + hour * 3600);
+        let plan = plan(&later);
+        assert_eq!(plan.status.expires_at.as_ref().unwrap().0, at(NOW + DAY), "the day is not put off");
+        Arc::make_mut(&mut later.key).status = Some(plan.status);
+    }
+    later.now = at(NOW + DAY);
+    assert_eq!(ready(&plan(&later)), "KeyExpired");
     let fixed = wanted(granted(), 20);
     let status = plan(&fixed).status;
     let later = changed(wanted(fixed, 40), |key| key.status = Some(status));
     assert_eq!(until(&later), Some(20 * DAY));
+}
+
+#[test]
+fn a_life_counts_from_the_decision_and_not_from_what_was_written_into_it() {
+    let year = 365 * DAY;
+    for (said, kept, since) in [
+        (-5, -5, -5),
+        (-299, -299, -299),
+        (-301, 0, 0),
+        (-9 * year, 0, 0),
+        (299, 299, 0),
+        (301, 0, 0),
+        (9 * year, 0, 0),
+    ] {
+        let mut key = decided(&json!("product"));
+        key.status.as_mut().unwrap().reviewed_at = Some(Time(at(NOW + said)));
+        let mut seen = capped(seen("manual", key), "30d");
+        let given = plan(&seen);
+        assert_eq!(ready(&given), "SecretCreated", "{said}");
+        let times = |plan: &KeyPlan| {
+            let status = plan.status.clone();
+            (status.reviewed_at.unwrap().0.as_second() - NOW, status.expires_at.unwrap().0.as_second() - NOW)
+        };
+        assert_eq!(times(&given), (kept, since + 30 * DAY), "{said}");
+        Arc::make_mut(&mut seen.key).status = Some(given.status);
+        seen.secret = secret("k1-apikey-secret", &json!({}));
+        assert_eq!(times(&plan(&seen)), (kept, since + 30 * DAY), "{said}, afterwards");
+    }
 }
 
 #[test]
@@ -429,6 +583,12 @@ fn rotation_is_for_keys_that_work_and_the_old_value_ends() {
     });
     let leaked = plan(&now);
     assert_eq!((leaked.steps.len(), &leaked.status.previous_secret_ref), (1, &None));
+    let twice = changed(now, |key| {
+        key.status.as_mut().unwrap().previous_secret_ref =
+            serde_json::from_value(json!({"name": "n", "key": "k", "expiresAt": at(NOW + 9).to_string()}))
+                .unwrap();
+    });
+    assert_eq!(deleted(&plan(&twice)), [Which::Previous], "also one that no store shows");
 
     let mut over = granted();
     over.previous = secret("k1-apikey-secret-previous", &json!({}));
@@ -437,9 +597,35 @@ fn rotation_is_for_keys_that_work_and_the_old_value_ends() {
             .unwrap();
     let ended = plan(&over);
     assert_eq!((deleted(&ended), &ended.status.previous_secret_ref), (vec![Which::Previous], &None));
-    let mut foreign = asked(granted(), "r1");
-    foreign.previous = SecretState::Foreign;
-    let blocked = plan(&foreign);
-    assert_eq!((blocked.told[0].reason, blocked.steps.len()), ("SecretConflict", 0));
-    assert_eq!(blocked.status.observed_rotate_request, None);
+    // The store may not show a Secret that has lost its label.
+    over.previous = SecretState::Absent;
+    assert_eq!(deleted(&plan(&over)), [Which::Previous]);
+}
+
+#[test]
+fn a_rotation_that_cannot_be_says_why_and_changes_nothing() {
+    type Change = fn(&mut ObservedKey);
+    let older = |seen: &mut ObservedKey| {
+        seen.previous =
+            secret("k1-apikey-secret-previous", &json!({"devportal.kuadrant.io/rotated-for": "r0"}));
+        of(seen).status.as_mut().unwrap().discovered_auth_scheme = None;
+    };
+    let table: [(Change, &str); 3] = [
+        (|seen| seen.previous = SecretState::Foreign, "SecretConflict"),
+        (|seen| of(seen).status.as_mut().unwrap().discovered_auth_scheme = None, "AuthSchemeNotFound"),
+        (older, "AuthSchemeNotFound"),
+    ];
+    for (change, reason) in table {
+        let mut seen = asked(granted(), "r1");
+        change(&mut seen);
+        let blocked = plan(&seen);
+        assert_eq!((blocked.told[0].reason, blocked.steps.len()), (reason, 0));
+        let said = find(&blocked.status.conditions, "UpToDate").unwrap();
+        assert_eq!((said.reason.as_str(), blocked.status.observed_rotate_request.clone()), (reason, None));
+        assert!(said.message.contains("not rotated"), "{}", said.message);
+        assert!(blocked.again.is_some() && ready(&blocked) == "SecretCreated");
+        Arc::make_mut(&mut seen.key).status = Some(blocked.status.clone());
+        let again = plan(&seen);
+        assert_eq!((again.status, again.told.len()), (blocked.status, 0), "nobody is told twice");
+    }
 }

@@ -136,17 +136,42 @@ fn selectors_that_do_not_do_what_people_expect_are_named() {
     };
     let others: Vec<_> = (0..5).map(|n| ObjectName::new("b", format!("p{n}"))).collect();
     let none = json!({"matchExpressions": [{"key": "x", "operator": "Near"}]});
+    let every = json!({"apiKey": {"allNamespaces": true}});
+    let two = serde_json::from_value(
+        json!({"authentication": {"users": every, "admin-keys": every, "a": {"jwt": {}}}}),
+    )
+    .unwrap();
     for (scheme, sharing, expected) in [
         (method(json!({"allNamespaces": true})), &[][..], Some("SelectorMatches")),
         (method(json!({})), &[][..], Some("AllNamespacesMissing")),
         (method(json!({"allNamespaces": true})), &others[..], Some("SelectorShared")),
         (method(json!({"allNamespaces": true, "selector": none})), &[][..], Some("SelectorCannotMatch")),
         (DiscoveredAuthScheme::default(), &[][..], None),
+        (two, &others[..], Some("SeveralKeyMethods")),
     ] {
         let judgement = selector(&scheme, "p", sharing);
         assert_eq!(judgement.as_ref().map(|judgement| judgement.reason.as_str()), expected);
-        if !sharing.is_empty() {
-            assert!(judgement.unwrap().message.contains("b/p0, b/p1, b/p2 and 2 more"));
+        if expected == Some("SeveralKeyMethods") {
+            assert!(judgement.unwrap().message.contains("for method admin-keys, the first by name"));
+        } else if !sharing.is_empty() {
+            assert!(judgement.unwrap().message.contains("b/p0, b/p1, b/p2 and others"));
         }
     }
+}
+
+#[test]
+fn annotations_that_nobody_follows_are_named_until_they_are_mended() {
+    let with = |text: &str| {
+        let mut product = product();
+        let annotation = ("devportal.kuadrant.io/max-lifetime".to_owned(), text.to_owned());
+        product.metadata.annotations = Some([annotation].into());
+        ObservedProduct { product: Arc::new(product), ..observed() }
+    };
+    let wrong = all(&with("90 days"), &[]);
+    let (status, reason, message) = said(&wrong, ANNOTATIONS);
+    assert_eq!((status, reason.as_str()), (ConditionStatus::False, "AnnotationInvalid"));
+    assert!(message.contains("max-lifetime: \"90 days\" is not a time"), "{message}");
+    let mut mended = with("90d");
+    Arc::make_mut(&mut mended.product).status = Some(wrong);
+    assert_eq!(find(&all(&mended, &[]).conditions, ANNOTATIONS), None);
 }
