@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use portolan_core::schema_document::{PartReference, group_version_order};
+use tokio::time::Instant;
 
 use super::{fetch::Source, index::Index};
 use crate::parts::Part;
@@ -25,6 +26,10 @@ pub struct Discovered {
     pub index: Index,
     /// Group-versions whose OpenAPI and resources disagree, because one of the two is late.
     pub unsettled: Vec<String>,
+    /// Group-versions among the parts that seem to have lost kinds, since when.
+    pub doubts: BTreeMap<String, Instant>,
+    /// Number of looks that are due soon, because the API server may have just started.
+    pub rechecks: u8,
     /// Number of fetched parts.
     pub fetched: usize,
 }
@@ -52,9 +57,9 @@ impl Discovered {
         references
     }
 
-    /// Returns `true` if OpenAPI and resources of a group agree.
+    /// Returns `true` if OpenAPI and resources of a group agree, and nothing of it may come back.
     pub fn is_settled(&self, group: &str) -> bool {
-        !self.unsettled.iter().any(|name| group_of(name) == group)
+        !self.unsettled.iter().chain(self.doubts.keys()).any(|name| group_of(name) == group)
     }
 
     /// Returns `true` if both make the same document.

@@ -2,6 +2,7 @@
 //! others.
 
 mod discovered;
+mod doubt;
 mod fault;
 mod fetch;
 mod index;
@@ -77,6 +78,7 @@ impl Discovery {
         let mut found = Discovered { version: version?, index, ..Discovered::default() };
         self.make_parts(&mut found, &resources, before).await?;
         self.note_gaps(&mut found, &resources);
+        self.keep_doubtful(&mut found, &resources, before).await;
         self.workshop.check_total(found.bytes())?;
         Ok(found)
     }

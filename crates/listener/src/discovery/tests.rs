@@ -1,4 +1,4 @@
-//! Targets that are too large or too slow, without a network: what they cost the listener and others.
+//! Targets that are too large, too slow or just starting, without a network: what they cost the listener and others.
 
 use std::{
     convert::Infallible,
@@ -13,9 +13,10 @@ use axum::{
 };
 use futures::future::join_all;
 use http::{StatusCode, Uri, header};
+use parking_lot::Mutex;
 use portolan_core::kubeconfig::KubeconfigCredentials;
 use serde_json::{Value, json};
-use tokio::time::{Duration, Instant};
+use tokio::time::{Duration, Instant, advance};
 
 use super::*;
 
@@ -156,4 +157,62 @@ async fn large_answers_that_come_slowly_hold_up_nobody() {
         let took = time_beside(&slow, &sound).await;
         assert_eq!(took, Duration::ZERO);
     }
+}
+
+/// What a target that has started does, and the answer of its `/readyz`.
+type Start = Arc<Mutex<(Vec<&'static str>, StatusCode)>>;
+
+fn starting(state: &Start) -> Discovery {
+    let state = Arc::clone(state);
+    target(&Workshop::new(MIB), move |path| {
+        let (groups, ready) = state.lock().clone();
+        Some(if path == "/readyz" { ready.into_response() } else { answer_of(&groups, 10, path) })
+    })
+}
+
+fn names(found: &Discovered) -> Vec<&str> {
+    found.parts.keys().map(String::as_str).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_starting_api_server_does_not_serve_yet_is_kept() {
+    let state = Start::new(Mutex::new((vec!["a", "crds"], StatusCode::OK)));
+    let target = starting(&state);
+    let before = target.look(&Discovered::default()).await.unwrap();
+    assert_eq!((names(&before), before.rechecks), (vec!["a/v1", "crds/v1"], 0));
+
+    *state.lock() = (vec!["a"], StatusCode::INTERNAL_SERVER_ERROR);
+    let early = target.look(&before).await.unwrap();
+    advance(Duration::from_secs(60)).await;
+    let early = target.look(&early).await.unwrap();
+    assert_eq!(early.references(), before.references());
+    assert!(early.failed["crds/v1"].contains("not ready") && early.rechecks > 0, "{:?}", early.failed);
+    // One that is seen for the first time is looked at again, too.
+    let first = target.look(&Discovered::default()).await.unwrap();
+    assert!(first.failed.contains_key("all group-versions") && first.rechecks > 0, "{:?}", first.failed);
+
+    state.lock().0.push("crds");
+    state.lock().1 = StatusCode::OK;
+    let back = target.look(&early).await.unwrap();
+    assert_eq!((back.references(), back.failed.len()), (before.references(), 0));
+    // What goes while it is ready is gone at once.
+    state.lock().0.pop();
+    assert_eq!(names(&target.look(&back).await.unwrap()), ["a/v1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_may_not_ask_whether_it_is_ready_looks_twice() {
+    let state = Start::new(Mutex::new((vec!["a", "crds"], StatusCode::FORBIDDEN)));
+    let target = starting(&state);
+    let before = target.look(&Discovered::default()).await.unwrap();
+    assert_eq!((before.failed.len(), before.rechecks), (0, 0));
+    state.lock().0.pop();
+    let once = target.look(&before).await.unwrap();
+    assert_eq!((once.references(), once.is_settled("crds")), (before.references(), false));
+    advance(Duration::from_secs(1)).await;
+    assert_eq!(target.look(&once).await.unwrap().references(), before.references());
+    advance(Duration::from_secs(1)).await;
+    let twice = target.look(&once).await.unwrap();
+    assert_eq!(names(&twice), ["a/v1"]);
+    assert!(twice.is_settled("crds") && twice.rechecks > 0);
 }
