@@ -47,6 +47,39 @@ async fn a_new_crd_is_in_the_document_soon_and_gone_soon() {
 }
 
 #[tokio::test]
+async fn a_restart_of_the_target_takes_no_kind_away() {
+    let stage = Stage::start("target-restart").await;
+    stage.usual_secrets("kept").await;
+    stage.create("kept", stage.usual("kept")).await.unwrap();
+    stage.ready("kept").await;
+    let crds: Api<CustomResourceDefinition> = Api::all(stage.target.client());
+    crds.create(&PostParams::default(), &workload::wildwest()).await.unwrap();
+    stage.document_when("kept", has_cowboys).await;
+    let watching = async {
+        loop {
+            assert!(has_cowboys(&stage.document("kept").unwrap()), "{}", stage.listener.log_tail(40));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let restarting = async {
+        stage.target.stop_apiserver();
+        stage.target.start_apiserver().await.unwrap();
+        // Its CRDs and their OpenAPI come in this time.
+        tokio::time::sleep(Duration::from_secs(15)).await;
+    };
+    tokio::select! {
+        () = watching => {}
+        () = restarting => {}
+    }
+    stage.ready("kept").await;
+    // What is deleted goes as before.
+    let begun = Instant::now();
+    crds.delete("cowboys.wildwest.dev", &DeleteParams::default()).await.unwrap();
+    stage.document_when("kept", |document| !has_cowboys(document)).await;
+    assert!(begun.elapsed() < PROMISE, "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
 async fn a_rotated_credential_and_a_changed_path_are_followed() {
     let stage = Stage::shared().await;
     stage.usual_secrets("rotated").await;

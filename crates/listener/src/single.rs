@@ -123,6 +123,17 @@ async fn material(config: &Config) -> Result<Material, Problem> {
     if config.accept_invalid_certs {
         return Err(unusable("insecure-skip-tls-verify"));
     }
+    // Whoever uses the bare credential is somebody else.
+    for (field, is_set) in [
+        ("as", auth.impersonate.is_some()),
+        ("as-uid", auth.impersonate_uid.is_some()),
+        ("as-groups", auth.impersonate_groups.is_some()),
+        ("as-user-extra", auth.impersonate_user_extra.is_some()),
+    ] {
+        if is_set {
+            return Err(unusable(&format!("{field:?}")));
+        }
+    }
     if let Some(token) = &auth.token {
         return Ok(Material::Token(token.expose_secret().as_bytes().to_vec()));
     }
@@ -175,4 +186,41 @@ fn authorities(config: &Config) -> Option<Vec<u8>> {
         format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
     };
     Some(roots.iter().map(block).collect::<String>().into_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::config::{KubeConfigOptions, Kubeconfig};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// The credential of a kubeconfig with a user like this.
+    async fn of_user(user: Value) -> Result<Material, Problem> {
+        let text = json!({
+            "current-context": "a",
+            "contexts": [{"name": "a", "context": {"cluster": "c", "user": "u"}}],
+            "clusters": [{"name": "c", "cluster": {"server": "https://k:6443"}}],
+            "users": [{"name": "u", "user": user}],
+        });
+        let kubeconfig = Kubeconfig::from_yaml(&text.to_string()).unwrap();
+        let options = KubeConfigOptions::default();
+        material(&Config::from_custom_kubeconfig(kubeconfig, &options).await.unwrap()).await
+    }
+
+    #[tokio::test]
+    async fn a_credential_that_means_somebody_else_is_refused_by_name() {
+        assert!(matches!(of_user(json!({"token": "t"})).await, Ok(Material::Token(_))));
+        for (user, named) in [
+            (json!({"token": "t", "as": "admin"}), "\"as\""),
+            (json!({"token": "t", "as-uid": "1"}), "\"as-uid\""),
+            (json!({"token": "t", "as-groups": ["g"]}), "\"as-groups\""),
+            (json!({"token": "t", "as-user-extra": {"k": ["v"]}}), "\"as-user-extra\""),
+            (json!({"exec": {"command": "sh"}}), "exec"),
+        ] {
+            let problem = of_user(user).await.err().unwrap();
+            assert_eq!(problem.reason, "KubeconfigInvalid");
+            assert!(problem.message.contains(named), "{problem}");
+        }
+    }
 }

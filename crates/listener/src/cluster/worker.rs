@@ -30,6 +30,9 @@ const RETRY_MIN: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(30);
 /// Delay before failed group-versions are tried again.
 const RETRY_PARTS: Duration = Duration::from_secs(10);
+/// Delays before another look at an API server that may have just started. Jitter takes up to half of them.
+const RECHECK_MIN: Duration = Duration::from_secs(4);
+const RECHECK_MAX: Duration = Duration::from_secs(10);
 /// Number of consecutive looks with new hashes but without new content after which the hashes count as useless.
 const UNSTABLE: u32 = 4;
 
@@ -60,6 +63,7 @@ impl Worker {
             changes: None,
             following: None,
             backoff: Backoff::new(RETRY_MIN, RETRY_MAX),
+            rechecking: Backoff::new(RECHECK_MIN, RECHECK_MAX),
             in_vain: 0,
         };
         loop {
@@ -126,6 +130,7 @@ struct Rounds<'a> {
     /// The last change, and the time until which OpenAPI and resources may still disagree about it.
     following: Option<(Watched, Instant)>,
     backoff: Backoff,
+    rechecking: Backoff,
     /// Number of consecutive looks with new hashes but without new content.
     in_vain: u32,
 }
@@ -144,7 +149,7 @@ impl Rounds<'_> {
                 self.backoff = Backoff::new(RETRY_MIN, RETRY_MAX);
                 let in_vain = found.fetched > 0 && found.serves_the_same(&before);
                 self.in_vain = if in_vain { self.in_vain.saturating_add(1) } else { 0 };
-                if found.failed.is_empty() { BACKSTOP } else { RETRY_PARTS }
+                self.wait_after(found)
             }
         };
         if result.is_ok() && self.changes.is_none() {
@@ -152,6 +157,15 @@ impl Rounds<'_> {
         }
         self.worker.report(result, self.watching());
         wait
+    }
+
+    /// When to look again after a look that succeeded.
+    fn wait_after(&mut self, found: &Discovered) -> Duration {
+        if found.rechecks > 0 {
+            return self.rechecking.next_delay();
+        }
+        self.rechecking = Backoff::new(RECHECK_MIN, RECHECK_MAX);
+        if found.failed.is_empty() { BACKSTOP } else { RETRY_PARTS }
     }
 
     fn watching(&self) -> Watching {

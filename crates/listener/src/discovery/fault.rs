@@ -29,7 +29,7 @@ pub fn of_read(error: &ReadError, path: &str, target: &RestrictedKubeconfig) -> 
         ReadError::Timeout(limit) => Problem::passing(
             "Timeout",
             format!(
-                "{host} did not answer {path} within {} seconds: is it overloaded, or a firewall in between?",
+                "{host} did not answer {path}, or did not go on, within {} seconds: is it overloaded, or a firewall in between?",
                 limit.as_secs()
             ),
         ),

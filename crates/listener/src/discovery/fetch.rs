@@ -1,17 +1,15 @@
-//! Fetches within limits that all clusters share: many small responses or one large one at a time, of which two are
-//! parsed at a time.
+//! Fetches of group-versions, and the limits that all clusters share: of how much is read, kept and parsed at a time.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use portolan_core::digest::sha256_hex;
-use portolan_runtime::client::{ReadError, ReadLimits, read};
 use tokio::sync::Semaphore;
 
 use super::{
     Discovery,
-    fault::of_read,
-    part::{self, MadePart},
+    part::{self, MadePart, NoPart},
+    read::SharedTurns,
     resources::GroupVersion,
 };
 use crate::{
@@ -19,16 +17,12 @@ use crate::{
     problem::Problem,
 };
 
-/// Maximum size of a small response.
-const SMALL: usize = 2 * 1024 * 1024;
-/// Number of small responses that are read at a time.
-const SMALL_AT_A_TIME: usize = 64;
 /// Number of responses that are parsed at a time.
 const BENCHES: usize = 2;
 /// Limit for all parts of a cluster together, as a multiple of the limit for one response.
 const TOTAL_FACTOR: usize = 4;
-const HEAD: Duration = Duration::from_secs(10);
-const TOTAL: Duration = Duration::from_secs(30);
+/// Minimum of the limit for a list of all group-versions, which needs many times its size in memory.
+const LIST: usize = 8 * 1024 * 1024;
 
 /// The source of a part.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,8 +37,7 @@ pub struct Source {
 #[derive(Debug)]
 pub struct Workshop {
     pub parts: PartStore,
-    small: Semaphore,
-    large: Semaphore,
+    pub(super) turns: SharedTurns,
     benches: Arc<Semaphore>,
     max_bytes: usize,
 }
@@ -53,11 +46,15 @@ impl Workshop {
     pub fn new(max_bytes: usize) -> Arc<Self> {
         Arc::new(Self {
             parts: PartStore::default(),
-            small: Semaphore::new(SMALL_AT_A_TIME),
-            large: Semaphore::new(1),
+            turns: SharedTurns::default(),
             benches: Arc::new(Semaphore::new(BENCHES)),
             max_bytes,
         })
+    }
+
+    /// Maximum size of a list of all group-versions.
+    pub(super) fn max_list(&self) -> usize {
+        LIST.max(self.max_bytes / TOTAL_FACTOR)
     }
 
     /// Fails if the parts of a cluster are too large together.
@@ -75,30 +72,6 @@ impl Workshop {
     }
 }
 
-impl Discovery {
-    /// Reads a response of any permitted size.
-    pub(super) async fn read(&self, path: &str, accept: &str) -> Result<Bytes, Problem> {
-        let first = {
-            let _turn = self.workshop.small.acquire().await;
-            self.read_up_to(path, accept, SMALL.min(self.workshop.max_bytes)).await
-        };
-        let answer = match first {
-            Err(ReadError::TooLarge(limit)) if limit < self.workshop.max_bytes => {
-                let _turn = self.workshop.large.acquire().await;
-                self.read_up_to(path, accept, self.workshop.max_bytes).await
-            }
-            other => other,
-        };
-        // The hash in the path means nothing to people.
-        let shown = path.split('?').next().unwrap_or_default();
-        answer.map_err(|error| of_read(&error, shown, &self.target))
-    }
-
-    async fn read_up_to(&self, path: &str, accept: &str, max_bytes: usize) -> Result<Bytes, ReadError> {
-        read(&self.client, path, accept, ReadLimits { head: HEAD, total: TOTAL, max_bytes }).await
-    }
-}
-
 /// One group-version to fetch.
 pub(super) struct Fetching<'a> {
     pub(super) discovery: &'a Discovery,
@@ -109,35 +82,44 @@ pub(super) struct Fetching<'a> {
 impl Fetching<'_> {
     pub(super) async fn make(&self) -> Result<Arc<Part>, Problem> {
         let Discovery { workshop, filter, .. } = self.discovery;
-        let openapi = self.discovery.read(&self.source.url, "application/json").await?;
+        let answer = self.discovery.read(&self.source.url, "application/json", workshop.max_bytes).await?;
         let filter_text = serde_json::to_string(&filter.as_deref());
-        let made_of =
-            format!("{} {} {}", sha256_hex(&openapi), self.source.resources, filter_text.unwrap_or_default());
+        let made_of = format!(
+            "{} {} {}",
+            sha256_hex(&answer.bytes),
+            self.source.resources,
+            filter_text.unwrap_or_default()
+        );
         if let Some(known) = workshop.parts.made_of(&made_of) {
             return Ok(known);
         }
-        let part = workshop.parts.keep(self.take_apart(openapi).await?);
+        let part = workshop.parts.keep(self.take_apart(answer.bytes.clone()).await?);
         workshop.parts.remember(made_of, &part);
         Ok(part)
     }
 
     /// Parses on a thread where it delays nobody.
     async fn take_apart(&self, openapi: Bytes) -> Result<MadePart, Problem> {
-        let bench = Arc::clone(&self.discovery.workshop.benches).acquire_owned().await;
+        let Workshop { benches, max_bytes, .. } = &*self.discovery.workshop;
+        let (bench, max_bytes) = (Arc::clone(benches).acquire_owned().await, *max_bytes);
         let (resources, filter) = (self.resources.clone(), self.discovery.filter.clone());
         let work = move || {
             let _bench = bench;
-            part::make(&openapi, &resources, filter.as_deref())
+            part::make(&openapi, &resources, filter.as_deref(), max_bytes)
         };
         let made = tokio::task::spawn_blocking(work).await;
         let path = self.source.url.split('?').next().unwrap_or_default();
-        let wrong = || {
-            let host = &self.discovery.target.server;
-            Problem::passing(
+        let host = &self.discovery.target.server;
+        match made {
+            Ok(Ok(made)) => Ok(made),
+            Ok(Err(NoPart::TooLarge(what, limit))) => Err(Problem::passing(
+                "SchemaTooLarge",
+                format!("{what} of {host} at {path} has more than {limit} bytes: set spec.schemaFilter"),
+            )),
+            Ok(Err(NoPart::Shape(_))) | Err(_) => Err(Problem::passing(
                 "SchemaInvalid",
                 format!("the answer of {host} to {path} is not an OpenAPI document"),
-            )
-        };
-        made.map_err(|_| wrong())?.map_err(|_| wrong())
+            )),
+        }
     }
 }

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+/// Maximum number of group-versions of a cluster.
+pub const MAX_GROUP_VERSIONS: usize = 20_000;
+
 /// Path with hash by group-version, such as `apps/v1`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Index(pub BTreeMap<String, String>);
@@ -21,9 +24,20 @@ struct Entry {
     server_relative_url: String,
 }
 
+/// A response that is not an index that can be used.
+#[derive(Debug, thiserror::Error)]
+pub enum NotIndex {
+    /// It does not have that shape.
+    #[error("the answer is not an index")]
+    Shape(#[from] serde_json::Error),
+    /// It has more than [`MAX_GROUP_VERSIONS`].
+    #[error("more than {MAX_GROUP_VERSIONS} group-versions")]
+    TooMany,
+}
+
 impl Index {
     /// Reads it. Entries that are not group-versions are skipped, and so are those that point to other hosts.
-    pub fn read(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+    pub fn read(bytes: &[u8]) -> Result<Self, NotIndex> {
         let Wire { paths } = serde_json::from_slice(bytes)?;
         let entry = |(path, entry): (String, Entry)| {
             let group_version = group_version(&path)?;
@@ -31,7 +45,8 @@ impl Index {
             let is_ours = url.starts_with('/') && !url.starts_with("//");
             is_ours.then_some((group_version, url))
         };
-        Ok(Self(paths.into_iter().filter_map(entry).collect()))
+        let found: BTreeMap<_, _> = paths.into_iter().filter_map(entry).collect();
+        if found.len() > MAX_GROUP_VERSIONS { Err(NotIndex::TooMany) } else { Ok(Self(found)) }
     }
 
     /// The entries of one API group.
@@ -78,7 +93,18 @@ mod tests {
         );
         assert_eq!(index.of_group("").count(), 1);
         assert_eq!(index.of_group("apps").map(|(gv, _)| gv.as_str()).collect::<Vec<_>>(), ["apps/v1"]);
-        assert!(Index::read(b"<html>").is_err());
+        assert!(matches!(Index::read(b"<html>"), Err(NotIndex::Shape(_))));
         assert_eq!(Index::read(b"{}").unwrap(), Index::default());
+    }
+
+    #[test]
+    fn there_is_an_end_to_group_versions() {
+        let of = |count: usize| {
+            let entry = |number| (format!("apis/g{number}/v1"), json!({"serverRelativeURL": "/"}));
+            let paths: serde_json::Map<_, _> = (0..count).map(entry).collect();
+            Index::read(json!({"paths": paths}).to_string().as_bytes())
+        };
+        assert_eq!(of(MAX_GROUP_VERSIONS).unwrap().0.len(), MAX_GROUP_VERSIONS);
+        assert!(matches!(of(MAX_GROUP_VERSIONS + 1), Err(NotIndex::TooMany)));
     }
 }

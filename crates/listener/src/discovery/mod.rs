@@ -1,93 +1,37 @@
 //! One look at a cluster. Only what has a new hash is fetched; a group-version that cannot be fetched does not hide the
 //! others.
 
+mod discovered;
+mod doubt;
 mod fault;
 mod fetch;
 mod index;
 mod part;
+mod read;
 mod resources;
+#[cfg(test)]
+mod tests;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, pin::pin, sync::Arc};
 
 use futures::{StreamExt as _, stream};
 use kube::Client;
-use portolan_core::{
-    api::gateway::SchemaFilter,
-    kubeconfig::RestrictedKubeconfig,
-    schema_document::{PartReference, group_version_order},
-};
+use portolan_core::{api::gateway::SchemaFilter, kubeconfig::RestrictedKubeconfig};
 use portolan_runtime::client;
 use serde::Deserialize;
 
-pub use self::{fault::of_client, fetch::Workshop, index::Index, part::MadePart};
+pub use self::{discovered::Discovered, fault::of_client, fetch::Workshop, index::Index, part::MadePart};
 use self::{
+    discovered::KnownPart,
     fetch::{Fetching, Source},
-    resources::{GroupVersion, Resources},
+    index::{MAX_GROUP_VERSIONS, NotIndex},
+    read::{OwnTurns, SMALL},
+    resources::{GroupVersion, NotDiscovery, Resources},
 };
-use crate::{parts::Part, problem::Problem};
+use crate::problem::Problem;
 
 /// Number of group-versions of one cluster that are fetched at a time.
 const SIDE_BY_SIDE: usize = 6;
-
-/// A part of a cluster with its source.
-#[derive(Clone, Debug)]
-pub struct KnownPart {
-    source: Source,
-    pub part: Arc<Part>,
-}
-
-/// The API of a cluster.
-#[derive(Clone, Debug, Default)]
-pub struct Discovered {
-    pub version: String,
-    /// By group-version.
-    pub parts: BTreeMap<String, KnownPart>,
-    /// Group-versions that could not be fetched, and why. If they were known before, they are still among the parts.
-    pub failed: BTreeMap<String, String>,
-    pub index: Index,
-    /// Group-versions whose OpenAPI and resources disagree, because one of the two is late.
-    pub unsettled: Vec<String>,
-    /// Number of fetched parts.
-    pub fetched: usize,
-}
-
-impl Discovered {
-    pub fn kinds(&self) -> usize {
-        self.parts.values().map(|known| known.part.kinds).sum()
-    }
-
-    pub fn bytes(&self) -> usize {
-        self.parts.values().map(|known| known.part.bytes.len()).sum()
-    }
-
-    /// Its parts in the order of the document.
-    pub fn references(&self) -> Vec<PartReference> {
-        let mut references: Vec<_> = self
-            .parts
-            .iter()
-            .map(|(group_version, known)| PartReference {
-                group_version: group_version.clone(),
-                sha256: known.part.sha256.clone(),
-            })
-            .collect();
-        references.sort_by(|a, b| group_version_order(&a.group_version, &b.group_version));
-        references
-    }
-
-    /// Returns `true` if OpenAPI and resources of a group agree.
-    pub fn is_settled(&self, group: &str) -> bool {
-        !self.unsettled.iter().any(|name| group_of(name) == group)
-    }
-
-    /// Returns `true` if both make the same document.
-    pub fn serves_the_same(&self, other: &Self) -> bool {
-        self.references() == other.references()
-    }
-}
-
-pub fn group_of(group_version: &str) -> &str {
-    group_version.split_once('/').map_or("", |(group, _)| group)
-}
 
 /// A cluster that is looked at.
 #[derive(Clone)]
@@ -96,6 +40,7 @@ pub struct Discovery {
     pub target: Arc<RestrictedKubeconfig>,
     pub filter: Option<Arc<SchemaFilter>>,
     pub workshop: Arc<Workshop>,
+    pub turns: Arc<OwnTurns>,
 }
 
 #[derive(Default, Deserialize)]
@@ -112,14 +57,18 @@ impl Discovery {
         workshop: Arc<Workshop>,
     ) -> Result<Self, Problem> {
         let client = client::restricted(&target).await.map_err(|error| of_client(&error))?;
-        Ok(Self { client, target: Arc::new(target), filter: filter.map(Arc::new), workshop })
+        let (target, filter) = (Arc::new(target), filter.map(Arc::new));
+        Ok(Self { client, target, filter, workshop, turns: Arc::default() })
     }
 
     /// Reads the index only.
     pub async fn index(&self) -> Result<Index, Problem> {
         let path = "/openapi/v3";
-        let bytes = self.read(path, "application/json").await?;
-        Index::read(&bytes).map_err(|_| self.nonsense(path))
+        let answer = self.read(path, "application/json", self.workshop.max_list()).await?;
+        Index::read(&answer.bytes).map_err(|error| match error {
+            NotIndex::Shape(_) => self.nonsense(path),
+            NotIndex::TooMany => self.too_many(),
+        })
     }
 
     /// Looks at everything, and fetches what differs from `before`.
@@ -127,14 +76,26 @@ impl Discovery {
         let (version, index, resources) = tokio::join!(self.version(), self.index(), self.resources());
         let (index, resources) = (index?, resources?);
         let mut found = Discovered { version: version?, index, ..Discovered::default() };
-        let wanted = self.wanted(&found.index, &resources, before, &mut found.failed);
-        let made: Vec<_> = stream::iter(wanted)
-            .map(|(name, source)| self.part(name, source, &resources, before))
-            .buffer_unordered(SIDE_BY_SIDE)
-            .collect()
-            .await;
-        for (name, made) in made {
-            match made {
+        self.make_parts(&mut found, &resources, before).await?;
+        self.note_gaps(&mut found, &resources);
+        self.keep_doubtful(&mut found, &resources, before).await;
+        self.workshop.check_total(found.bytes())?;
+        Ok(found)
+    }
+
+    /// Makes the parts, but not one more if they are too large together: each of them stays in memory.
+    async fn make_parts(
+        &self,
+        found: &mut Discovered,
+        resources: &Resources,
+        before: &Discovered,
+    ) -> Result<(), Problem> {
+        let wanted = self.wanted(&found.index, resources, before, &mut found.failed);
+        let making = stream::iter(wanted).map(|(name, source)| self.part(name, source, resources, before));
+        let mut making = pin!(making.buffer_unordered(SIDE_BY_SIDE));
+        let mut bytes = 0;
+        while let Some((name, made)) = making.next().await {
+            let known = match made {
                 Ok(made) => {
                     found.fetched += usize::from(made.is_new);
                     let kinds = resources.0.get(&name).map_or(0, |known| known.kinds.len());
@@ -142,19 +103,20 @@ impl Discovery {
                     if self.filter.is_none() && (part.kinds != kinds || part.orphans > 0) {
                         found.unsettled.push(name.clone());
                     }
-                    found.parts.insert(name, made.known);
+                    Some(made.known)
                 }
                 Err(problem) => {
-                    if let Some(known) = before.parts.get(&name) {
-                        found.parts.insert(name.clone(), known.clone());
-                    }
-                    found.failed.insert(name, problem.message);
+                    found.failed.insert(name.clone(), problem.message);
+                    before.parts.get(&name).cloned()
                 }
+            };
+            if let Some(known) = known {
+                bytes += known.part.bytes.len();
+                self.workshop.check_total(bytes)?;
+                found.parts.insert(name, known);
             }
         }
-        self.note_gaps(&mut found, &resources);
-        self.workshop.check_total(found.bytes())?;
-        Ok(found)
+        Ok(())
     }
 
     /// The group-versions of the document with their sources.
@@ -213,21 +175,35 @@ impl Discovery {
     }
 
     async fn version(&self) -> Result<String, Problem> {
-        let bytes = self.read("/version", "application/json").await?;
-        let info: VersionInfo = serde_json::from_slice(&bytes).map_err(|_| self.nonsense("/version"))?;
+        let answer = self.read("/version", "application/json", SMALL).await?;
+        let info: VersionInfo =
+            serde_json::from_slice(&answer.bytes).map_err(|_| self.nonsense("/version"))?;
         Ok(info.git_version.chars().take(100).collect())
     }
 
     async fn resources(&self) -> Result<Resources, Problem> {
-        let (core, groups) =
-            tokio::join!(self.read("/api", resources::ACCEPT), self.read("/apis", resources::ACCEPT));
-        let mut resources = Resources::default();
-        for bytes in [core?, groups?] {
-            resources.read(&bytes).map_err(|error| {
-                Problem::passing("NotKubernetes", format!("{}: {error}", self.target.server))
-            })?;
-        }
+        let (core, groups) = tokio::join!(self.resources_of("/api"), self.resources_of("/apis"));
+        let mut resources = core?;
+        resources.0.extend(groups?.0);
         Ok(resources)
+    }
+
+    async fn resources_of(&self, path: &str) -> Result<Resources, Problem> {
+        let answer = self.read(path, resources::ACCEPT, self.workshop.max_list()).await?;
+        Resources::read(&answer.bytes).map_err(|error| match error {
+            NotDiscovery::TooMany => self.too_many(),
+            error => Problem::passing("NotKubernetes", format!("{}: {error}", self.target.server)),
+        })
+    }
+
+    fn too_many(&self) -> Problem {
+        let host = &self.target.server;
+        Problem::passing(
+            "SchemaTooLarge",
+            format!(
+                "{host} has more than {MAX_GROUP_VERSIONS} group-versions, which is too many for one cluster"
+            ),
+        )
     }
 
     fn nonsense(&self, path: &str) -> Problem {

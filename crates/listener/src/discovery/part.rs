@@ -19,6 +19,9 @@ use serde_json::{Value, json, value::RawValue};
 use super::resources::{GroupVersion, Kind};
 
 const COMPONENTS: &str = "#/components/schemas/";
+/// Maximum size of one schema, which is a tree in memory, of up to eighty times its size. No API server takes a CRD of
+/// half as much.
+const ONE_SCHEMA: usize = 4 * 1024 * 1024;
 
 /// A part that was just made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +31,17 @@ pub struct MadePart {
     pub kinds: usize,
     /// Number of described kinds without a resource.
     pub orphans: usize,
+}
+
+/// Reasons why no part can be made.
+#[derive(Debug, thiserror::Error)]
+pub enum NoPart {
+    /// The input does not have the shape of an OpenAPI document.
+    #[error("not an OpenAPI document")]
+    Shape(#[from] serde_json::Error),
+    /// Something has more bytes than that.
+    #[error("{0} has more than {1} bytes")]
+    TooLarge(&'static str, usize),
 }
 
 /// The role of a schema.
@@ -53,14 +67,18 @@ struct Components<'a> {
     schemas: BTreeMap<Cow<'a, str>, &'a RawValue>,
 }
 
-/// Makes a part. The same input gives the same bytes.
+/// Makes a part of at most `max_bytes`. The same input gives the same bytes.
 pub fn make(
     openapi: &[u8],
     resources: &GroupVersion,
     filter: Option<&SchemaFilter>,
-) -> Result<MadePart, serde_json::Error> {
+    max_bytes: usize,
+) -> Result<MadePart, NoPart> {
     let wire: Wire<'_> = serde_json::from_slice(openapi)?;
     let schemas = wire.components.map(|components| components.schemas).unwrap_or_default();
+    if schemas.values().any(|raw| raw.get().len() > ONE_SCHEMA) {
+        return Err(NoPart::TooLarge("a schema", ONE_SCHEMA));
+    }
     let wanted = match filter {
         None => None,
         Some(filter) => Some(closure(&schemas, |kind| is_served(resources, filter, kind))?),
@@ -79,6 +97,10 @@ pub fn make(
         serde_json::to_writer(&mut bytes, name.as_ref())?;
         bytes.push(b':');
         serde_json::to_writer(&mut bytes, &schema)?;
+        // What discovery knows of a kind comes with every schema that claims to be of it.
+        if bytes.len() > max_bytes {
+            return Err(NoPart::TooLarge("the document made of the answer", max_bytes));
+        }
     }
     bytes.extend_from_slice(b"}}");
     bytes.shrink_to_fit();
@@ -187,6 +209,8 @@ fn only_reference(all_of: Option<&Value>) -> Option<Value> {
 mod tests {
     use super::*;
 
+    const MAX: usize = 8 * 1024 * 1024;
+
     fn openapi() -> Value {
         let reference = |name: &str| json!({"$ref": format!("{COMPONENTS}{name}")});
         let kind = |kind: &str| json!([{"group": "apps", "version": "v1", "kind": kind}]);
@@ -227,12 +251,12 @@ mod tests {
     fn kinds_that_discovery_does_not_know_yet_are_noted() {
         let mut late = resources();
         late.kinds.remove("Other");
-        let made = make(openapi().to_string().as_bytes(), &late, None).unwrap();
+        let made = make(openapi().to_string().as_bytes(), &late, None, MAX).unwrap();
         assert_eq!((made.kinds, made.orphans), (1, 1));
     }
 
     fn definitions(filter: Option<&SchemaFilter>) -> (Value, usize) {
-        let made = make(openapi().to_string().as_bytes(), &resources(), filter).unwrap();
+        let made = make(openapi().to_string().as_bytes(), &resources(), filter, MAX).unwrap();
         let value: Value = serde_json::from_slice(&made.bytes).unwrap();
         (value["definitions"].clone(), made.kinds)
     }
@@ -277,13 +301,31 @@ mod tests {
     }
 
     #[test]
+    fn little_that_becomes_much_is_refused() {
+        let kind = json!([{"group": "apps", "version": "v1", "kind": "Deployment"}]);
+        let claim = |number: usize| (number.to_string(), json!({"x-kubernetes-group-version-kind": kind}));
+        let claims: serde_json::Map<_, _> = (0..100).map(claim).collect();
+        let openapi = json!({"components": {"schemas": claims}}).to_string();
+        let mut resources = resources();
+        let long = "c".repeat(1000);
+        resources.kinds.get_mut("Deployment").unwrap().categories = vec![long];
+        assert!(make(openapi.as_bytes(), &resources, None, 200_000).is_ok());
+        let much = make(openapi.as_bytes(), &resources, None, 50_000).unwrap_err();
+        assert!(matches!(much, NoPart::TooLarge(_, 50_000)), "{much}");
+        let tree = format!("[{}0]", r#"{"":0},"#.repeat(ONE_SCHEMA / 7 + 1));
+        let openapi = format!(r#"{{"components":{{"schemas":{{"a":{tree}}}}}}}"#);
+        let tree = make(openapi.as_bytes(), &resources, None, MAX).unwrap_err();
+        assert!(matches!(tree, NoPart::TooLarge(_, ONE_SCHEMA)), "{tree}");
+    }
+
+    #[test]
     fn what_is_no_openapi_is_refused_and_nothing_is_nothing() {
-        assert!(make(b"<html>", &resources(), None).is_err());
-        assert_eq!(make(b"{}", &resources(), None).unwrap().bytes, b"{\"definitions\":{}}");
+        assert!(make(b"<html>", &resources(), None, MAX).is_err());
+        assert_eq!(make(b"{}", &resources(), None, MAX).unwrap().bytes, b"{\"definitions\":{}}");
         let deep =
             format!(r#"{{"components":{{"schemas":{{"a":{}{}}}}}}}"#, "[".repeat(5000), "]".repeat(5000));
         assert!(
-            make(deep.as_bytes(), &resources(), None).is_err(),
+            make(deep.as_bytes(), &resources(), None, MAX).is_err(),
             "deep nesting must not overflow the stack"
         );
     }

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use portolan_core::{digest::sha256_hex, object::or_default};
 use serde::{Deserialize, Serialize};
 
+use super::index::MAX_GROUP_VERSIONS;
+
 /// The accepted versions; older API servers know the second one only.
 pub const ACCEPT: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList";
 
@@ -109,25 +111,29 @@ pub enum NotDiscovery {
     /// It comes from an API server without aggregated discovery.
     #[error("the API server answered with {0}: aggregated discovery needs Kubernetes 1.27 or later")]
     Old(String),
+    /// It has more than [`MAX_GROUP_VERSIONS`].
+    #[error("more than {MAX_GROUP_VERSIONS} group-versions")]
+    TooMany,
 }
 
 impl Resources {
-    /// Adds the response of `/api` or `/apis`.
-    pub fn read(&mut self, bytes: &[u8]) -> Result<(), NotDiscovery> {
+    /// Reads the response of `/api` or `/apis`.
+    pub fn read(bytes: &[u8]) -> Result<Self, NotDiscovery> {
         let list: List = serde_json::from_slice(bytes).map_err(NotDiscovery::Shape)?;
         if list.kind != "APIGroupDiscoveryList" {
             return Err(NotDiscovery::Old(list.kind.chars().take(80).collect()));
         }
+        let mut found = BTreeMap::new();
         for Group { metadata, versions } in list.items {
             for (place, version) in versions.into_iter().enumerate() {
                 let name = match metadata.name.as_str() {
                     "" => version.name.clone(),
                     group => format!("{group}/{}", version.name),
                 };
-                self.0.insert(name, group_version(&metadata.name, version, place == 0));
+                found.insert(name, group_version(&metadata.name, version, place == 0));
             }
         }
-        Ok(())
+        if found.len() > MAX_GROUP_VERSIONS { Err(NotDiscovery::TooMany) } else { Ok(Self(found)) }
     }
 }
 
@@ -191,8 +197,7 @@ mod tests {
             }]},
             {"version": "v1beta1", "freshness": "Stale", "resources": null},
         ]}]});
-        let mut resources = Resources::default();
-        resources.read(wire.to_string().as_bytes()).unwrap();
+        let resources = Resources::read(wire.to_string().as_bytes()).unwrap();
         let found = &resources.0["apps/v1"];
         assert!(found.preferred && !found.stale);
         let deployment = &found.kinds["Deployment"];
@@ -204,9 +209,8 @@ mod tests {
 
     #[test]
     fn answers_of_another_kind_are_refused() {
-        let mut resources = Resources::default();
-        let old = resources.read(br#"{"kind":"APIGroupList","groups":[]}"#).unwrap_err();
+        let old = Resources::read(br#"{"kind":"APIGroupList","groups":[]}"#).unwrap_err();
         assert!(old.to_string().contains("APIGroupList"), "{old}");
-        assert!(matches!(resources.read(b"[]"), Err(NotDiscovery::Shape(_))));
+        assert!(matches!(Resources::read(b"[]"), Err(NotDiscovery::Shape(_))));
     }
 }

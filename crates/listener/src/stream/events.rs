@@ -132,20 +132,22 @@ fn next(
     revision: &impl Fn(u64) -> String,
     credentials: bool,
 ) -> Option<DocumentEvent> {
-    let is_gone = |(name, (access, _)): &(&String, &(Arc<str>, u64))| {
-        !snapshot.documents.contains_key(*name) && !snapshot.keeps(name, access)
-    };
-    let gone = sent.documents.iter().find(is_gone).map(|(name, _)| name.clone());
-    if let Some(name) = gone {
-        sent.documents.remove(&name);
-        return Some(DocumentEvent::Remove { name, revision: revision(snapshot.revision) });
-    }
     let is_known = |document: &Document| match sent.documents.get(document.name()) {
         Some((_, revision)) => document.revision <= *revision,
         None => since.is_some_and(|since| document.revision <= since),
     };
     let mut by_age: Vec<_> = snapshot.documents.values().filter(|document| !is_known(document)).collect();
     by_age.sort_by_key(|document| document.revision);
+    let is_gone = |(name, (access, _)): &(&String, &(Arc<str>, u64))| {
+        !snapshot.documents.contains_key(*name) && !snapshot.keeps(name, access)
+    };
+    let gone = sent.documents.iter().find(is_gone).map(|(name, _)| name.clone());
+    if let Some(name) = gone {
+        sent.documents.remove(&name);
+        // Not the latest revision: whoever resumes from it must still get what has not been sent.
+        let reached = by_age.first().map_or(snapshot.revision, |document| document.revision - 1);
+        return Some(DocumentEvent::Remove { name, revision: revision(reached) });
+    }
     if let Some(document) = by_age.first() {
         sent.documents.insert(document.name().to_owned(), place(document));
         let metadata =
@@ -235,6 +237,33 @@ mod tests {
         assert!(drain(&documents, &mut sent, None).is_empty(), "its ClusterAccess is there");
         documents.set_paths([("heir".to_owned(), "a".to_owned())].into(), true);
         assert_eq!(drain(&documents, &mut sent, None), ["remove a"], "another one has the path now");
+    }
+
+    #[test]
+    fn a_removal_skips_nothing_for_whoever_breaks_off_after_it() {
+        let (documents, mut sent) = (Documents::default(), Sent::default());
+        let event = |sent: &mut Sent, since| {
+            next(&documents.snapshot(), sent, since, &|number| number.to_string(), false).unwrap()
+        };
+        for path in ["a", "b", "c"] {
+            put(&documents, path, &[]);
+        }
+        paths(&documents, &["a", "b", "c"], true);
+        event(&mut sent, None);
+        event(&mut sent, None);
+        documents.remove("a");
+        paths(&documents, &["b", "c"], true);
+        let DocumentEvent::Remove { name, revision } = event(&mut sent, None) else { panic!("a is gone") };
+        assert_eq!((name.as_str(), revision.as_str()), ("a", "2"));
+        let since = revision.parse().ok();
+        assert_eq!(drain(&documents, &mut Sent::default(), since), ["upsert c 3", "synced b,c"]);
+
+        // If nothing is left to be sent, it is the latest.
+        assert_eq!(drain(&documents, &mut sent, None), ["upsert c 3", "synced b,c"]);
+        documents.remove("c");
+        paths(&documents, &["b"], true);
+        let DocumentEvent::Remove { revision, .. } = event(&mut sent, None) else { panic!("c is gone") };
+        assert_eq!(revision, documents.snapshot().revision.to_string());
     }
 
     #[test]

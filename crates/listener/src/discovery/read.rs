@@ -1,0 +1,190 @@
+//! Reads of a target in turns, so that all clusters together need little memory and none holds up another: the head of
+//! a response is awaited without a turn, each cluster has a turn of its own for small responses, and one that has sent
+//! a large response too slowly waits for the next behind others of its kind.
+
+use std::{
+    future::poll_fn,
+    pin::Pin,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use axum::body::HttpBody as _;
+use bytes::{Bytes, BytesMut};
+use http::{Request, header};
+use kube::{Client, client::Body};
+use portolan_runtime::client::ReadError;
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::timeout,
+};
+
+use super::{Discovery, fault::of_read};
+use crate::problem::Problem;
+
+/// Maximum size of a small response.
+pub(super) const SMALL: usize = 2 * 1024 * 1024;
+/// Number of small responses that are read at a time, beside one of each cluster.
+const SMALL_AT_A_TIME: usize = 48;
+/// Number of large responses that are read at a time, beside one of a cluster that was slow.
+const LARGE_AT_A_TIME: usize = 2;
+/// Limit for the head of a response.
+const HEAD: Duration = Duration::from_secs(10);
+/// Limit for a large response.
+const TOTAL: Duration = Duration::from_secs(30);
+/// A small response must arrive within the rest of that.
+const SMALL_PACE: Pace = Pace { bytes: usize::MAX, within: Duration::from_secs(20) };
+/// Each MiB of a large response must arrive within five seconds.
+const LARGE_PACE: Pace = Pace { bytes: 1024 * 1024, within: Duration::from_secs(5) };
+
+/// The turns that clusters share.
+#[derive(Debug)]
+pub(super) struct SharedTurns {
+    small: Semaphore,
+    large: Semaphore,
+    slow: Semaphore,
+}
+
+/// The turns that a cluster has for itself.
+#[derive(Debug)]
+pub struct OwnTurns {
+    small: Semaphore,
+    large: Semaphore,
+    /// `true` if its last large response came too slowly.
+    is_slow: AtomicBool,
+}
+
+impl Default for SharedTurns {
+    fn default() -> Self {
+        Self {
+            small: Semaphore::new(SMALL_AT_A_TIME),
+            large: Semaphore::new(LARGE_AT_A_TIME),
+            slow: Semaphore::new(1),
+        }
+    }
+}
+
+impl Default for OwnTurns {
+    fn default() -> Self {
+        Self { small: Semaphore::new(1), large: Semaphore::new(1), is_slow: AtomicBool::new(false) }
+    }
+}
+
+/// A response. A large one keeps its turns, so that few are in memory until they are parsed.
+pub(super) struct Answer<'a> {
+    pub(super) bytes: Bytes,
+    _turns: [Option<SemaphorePermit<'a>>; 2],
+}
+
+/// So many bytes within this time.
+#[derive(Clone, Copy)]
+struct Pace {
+    bytes: usize,
+    within: Duration,
+}
+
+impl Discovery {
+    /// Reads a response of at most `max_bytes`.
+    pub(super) async fn read(
+        &self,
+        path: &str,
+        accept: &str,
+        max_bytes: usize,
+    ) -> Result<Answer<'_>, Problem> {
+        let answer = match self.read_small(path, accept, SMALL.min(max_bytes)).await {
+            Err(ReadError::TooLarge(limit)) if limit < max_bytes => {
+                self.read_large(path, accept, max_bytes).await
+            }
+            other => other.map(|bytes| Answer { bytes, _turns: [None, None] }),
+        };
+        // The hash in the path means nothing to people.
+        let shown = path.split('?').next().unwrap_or_default();
+        answer.map_err(|error| of_read(&error, shown, &self.target))
+    }
+
+    /// Reads a small response.
+    pub(super) async fn read_small(
+        &self,
+        path: &str,
+        accept: &str,
+        max_bytes: usize,
+    ) -> Result<Bytes, ReadError> {
+        let body = open(&self.client, path, accept).await?;
+        let _turn = tokio::select! {
+            biased;
+            own = self.turns.small.acquire() => own,
+            shared = self.workshop.turns.small.acquire() => shared,
+        };
+        read_body(body, max_bytes, SMALL_PACE).await
+    }
+
+    async fn read_large(&self, path: &str, accept: &str, max_bytes: usize) -> Result<Answer<'_>, ReadError> {
+        let (own, shared) = (&self.turns, &self.workshop.turns);
+        let first = own.large.acquire().await.ok();
+        let lane = if own.is_slow.load(Ordering::Relaxed) { &shared.slow } else { &shared.large };
+        let second = lane.acquire().await.ok();
+        let reading = async {
+            let body = open(&self.client, path, accept).await?;
+            read_body(body, max_bytes, LARGE_PACE).await
+        };
+        let read = timeout(TOTAL, reading).await.unwrap_or(Err(ReadError::Timeout(TOTAL)));
+        own.is_slow.store(matches!(read, Err(ReadError::Timeout(_))), Ordering::Relaxed);
+        Ok(Answer { bytes: read?, _turns: [first, second] })
+    }
+}
+
+/// Asks, and returns the body if it is JSON.
+async fn open(client: &Client, path: &str, accept: &str) -> Result<Body, ReadError> {
+    let request = Request::get(path).header(header::ACCEPT, accept).body(Body::empty());
+    let request = request.map_err(|error| ReadError::Failed(kube::Error::HttpError(error)))?;
+    let answered = timeout(HEAD, client.send(request)).await;
+    let response = answered.map_err(|_| ReadError::Timeout(HEAD))?.map_err(ReadError::Failed)?;
+    let (parts, body) = response.into_parts();
+    if !parts.status.is_success() {
+        return Err(ReadError::Status(parts.status));
+    }
+    let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let kind = kind.unwrap_or_default();
+    // API servers serve the index of their OpenAPI as plain text.
+    let may_be_json = ["application/json", "text/plain"].iter().any(|known| kind.starts_with(known));
+    if kind.is_empty() || may_be_json {
+        Ok(body)
+    } else {
+        Err(ReadError::NotJson(kind.chars().take(80).collect()))
+    }
+}
+
+async fn read_body(mut body: Body, max_bytes: usize, pace: Pace) -> Result<Bytes, ReadError> {
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if announced > max_bytes {
+        return Err(ReadError::TooLarge(max_bytes));
+    }
+    // A buffer that need not grow is never copied: half of the memory.
+    let mut read = BytesMut::with_capacity(announced);
+    loop {
+        let filled = timeout(pace.within, fill(&mut read, &mut body, pace.bytes, max_bytes)).await;
+        if filled.map_err(|_| ReadError::Timeout(pace.within))?? {
+            return Ok(read.freeze());
+        }
+    }
+}
+
+/// Reads `more` bytes, and returns `true` if the body ends before.
+async fn fill(
+    read: &mut BytesMut,
+    body: &mut Body,
+    more: usize,
+    max_bytes: usize,
+) -> Result<bool, ReadError> {
+    let goal = read.len().saturating_add(more);
+    while read.len() < goal {
+        let Some(frame) = poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await else { return Ok(true) };
+        let frame = frame.map_err(ReadError::Broken)?;
+        let Some(data) = frame.data_ref() else { continue };
+        if read.len() + data.len() > max_bytes {
+            return Err(ReadError::TooLarge(max_bytes));
+        }
+        read.extend_from_slice(data);
+    }
+    Ok(false)
+}
