@@ -1,9 +1,11 @@
 //! An API lives: its versions, claims and terms change while consumers have objects, and nothing of theirs is lost.
 
+use std::time::Duration;
+
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
     Api,
-    api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams},
+    api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams},
 };
 use portolan_core::{
     api::kubebind::{APIServiceBinding, APIServiceExport},
@@ -13,7 +15,8 @@ use portolan_testkit::eventually::{eventually, watch_until};
 use serde_json::{Value, json};
 
 use crate::support::{
-    SOON, Service, binding_condition, clusters, create_bundle, merge, object_with, write_secret,
+    Clusters, SOON, Service, binding_condition, clusters, create_bundle, merge, object_gone, object_with,
+    write_secret,
 };
 
 fn crds(client: &kube::Client) -> Api<CustomResourceDefinition> {
@@ -172,6 +175,40 @@ async fn a_version_that_keeps_less_waits_for_the_consumers_word() {
     let said = binding_condition(&service.consumer, &service.export(), "SchemaInSync", breaking).await;
     assert!(said.message.contains("versions[v1beta1 -> v1].spec.horse is removed"), "{}", said.message);
     assert_eq!(here.get("billy").await.unwrap().data["spec"]["horse"], "Jolly");
+}
+
+/// The API server answers 404 for an object of a version that it does not serve, as it does for one that is gone.
+#[tokio::test]
+async fn an_object_that_is_deleted_while_its_version_is_not_served_takes_its_copy_along() {
+    let clusters = Box::pin(Clusters::start("unserved")).await;
+    let service = Service::bind(&clusters, "unserved").await;
+    service.create("billy", &json!({"intent": "ride"})).await;
+    service.arrives("billy").await;
+    // The konnector does not hear of it yet.
+    clusters.provider_service.pause();
+    let properties = json!({"intent": {"type": "string"}});
+    let mut former = version("v1alpha1", false, &properties);
+    former["served"] = json!(false);
+    set_versions(&service.provider, &service.export(), &[former, version("v1", true, &properties)]).await;
+    let mapped = format!("{}-unserved", service.contract_namespace());
+    let there = objects(&service.provider, &mapped, &in_version(&service, "v1"));
+    let unserved = async || {
+        let (old, new) = (service.there().get("billy").await, there.get("billy").await);
+        (old.is_err() && new.is_ok()).then_some(())
+    };
+    eventually("the provider has dropped the version", SOON, unserved).await.unwrap();
+    service.here().delete("billy", &DeleteParams::default()).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(service.here().get_opt("billy").await.unwrap().is_some(), "its copy is there");
+    clusters.provider_service.resume();
+    object_gone(&there, "billy").await;
+    let here = objects(&service.consumer, "unserved", &in_version(&service, "v1"));
+    eventually("billy is gone", SOON, async || match here.get("billy").await {
+        Err(kube::Error::Api(status)) if status.reason == "NotFound" => Some(()),
+        _ => None,
+    })
+    .await
+    .unwrap();
 }
 
 #[tokio::test]

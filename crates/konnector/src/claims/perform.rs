@@ -169,7 +169,7 @@ impl ClaimEngine {
     /// Reads an object into the index, and gives it.
     async fn look_up(&self, side: ClaimSide, key: &ObjectKey) -> Result<Option<DynamicObject>, ClaimTrouble> {
         let before = self.index.lock().version(side, key);
-        let found = self.api(side, key).get_opt(&key.name).await;
+        let found = apply::find(&self.api(side, key), &key.name).await;
         let found = found.map_err(|error| ClaimTrouble::of(side, &WriteError::from(error)))?;
         let mut index = self.index.lock();
         match &found {
