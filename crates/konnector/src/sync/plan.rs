@@ -115,6 +115,8 @@ pub fn plan(sides: SyncSides<'_>, namespace: NamespaceState<'_>, mode: EngineMod
 /// A copy whose origin we have never seen stays: it may wait for a consumer that binds again.
 fn without_origin(sides: SyncSides<'_>) -> SyncStep {
     match sides.ours() {
+        // Its origin may be there again, with a backup.
+        Some(_) if sides.vanished && !sides.origins_listed => SyncStep::Wait,
         Some(copy) if sides.vanished && !copy.is_terminating => SyncStep::DeleteCopy,
         _ => SyncStep::Nothing,
     }

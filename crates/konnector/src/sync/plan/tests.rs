@@ -64,6 +64,7 @@ fn copy(change: impl FnOnce(&mut Value)) -> DynamicObject {
 fn index(origin: Option<DynamicObject>, copy: Option<DynamicObject>) -> SyncIndex {
     let mut index = SyncIndex::new(CONTRACT, KeyRules::default(), true);
     index.keep_copies("west", &HashSet::new(), 0);
+    index.keep_origins(&HashSet::new(), 0);
     if let Some(object) = origin {
         index.saw_origin(&key(), &object);
     }
@@ -308,6 +309,61 @@ fn a_copy_that_appears_after_its_origin_has_gone_goes_too() {
     no_copy(&mut late);
     late.saw_copy(&key(), &copy(|_| {}));
     assert_eq!(plan(late.sides(&key()), MAPPED, EngineMode::Sync), SyncStep::DeleteCopy);
+}
+
+/// The user has deleted the object, and its copy went with it.
+fn deleted_with_its_copy() -> SyncIndex {
+    let mut deleted = index(Some(origin(terminating)), Some(copy(|_| {})));
+    deleted.copy_went(&key(), "copy");
+    deleted.lost_origin(&key());
+    deleted
+}
+
+fn replacing(former: &SyncIndex) -> SyncIndex {
+    SyncIndex::new(CONTRACT, KeyRules::default(), true).inheriting(former)
+}
+
+/// The provider's list, with this copy.
+fn list_copy(index: &mut SyncIndex, object: &DynamicObject) {
+    let list = index.begins_watch();
+    index.saw_copy_in(&key(), object, list);
+    index.keep_copies("west", &HashSet::from([key()]), list);
+}
+
+#[test]
+fn the_copy_of_an_object_that_a_backup_brought_back_stays_whichever_side_is_listed_first() {
+    let mut former = deleted_with_its_copy();
+    former.begins_origins();
+    former.saw_origin(&key(), &origin(|_| {}));
+    former.keep_origins(&HashSet::from([key()]), 0);
+    let made_again = || copy(|c| c["metadata"]["uid"] = json!("again"));
+    former.saw_copy(&key(), &made_again());
+    let mut engine = replacing(&former);
+    list_copy(&mut engine, &made_again());
+    assert_eq!(plan(engine.sides(&key()), MAPPED, EngineMode::Sync), SyncStep::Nothing);
+
+    // Here nobody has seen yet that it is back.
+    let mut engine = replacing(&deleted_with_its_copy());
+    list_copy(&mut engine, &made_again());
+    assert_eq!(plan(engine.sides(&key()), MAPPED, EngineMode::Sync), SyncStep::Wait);
+    engine.saw_origin(&key(), &origin(|_| {}));
+    assert_ne!(plan(engine.sides(&key()), MAPPED, EngineMode::Sync), SyncStep::DeleteCopy);
+    let mut late = replacing(&deleted_with_its_copy());
+    list_copy(&mut late, &made_again());
+    let list = late.begins_origins();
+    assert_eq!(late.keep_origins(&HashSet::new(), list), [key()], "it has waited for the list");
+    assert_eq!(plan(late.sides(&key()), MAPPED, EngineMode::Sync), SyncStep::DeleteCopy);
+}
+
+#[test]
+fn a_copy_that_a_backup_of_the_provider_brought_back_stays() {
+    for mut engine in [deleted_with_its_copy(), replacing(&deleted_with_its_copy())] {
+        let list = engine.begins_origins();
+        engine.keep_origins(&HashSet::new(), list);
+        list_copy(&mut engine, &copy(|_| {}));
+        assert_eq!(plan(engine.sides(&key()), MAPPED, EngineMode::Sync), SyncStep::Nothing);
+        assert_eq!(engine.orphaned(), 1);
+    }
 }
 
 #[test]
