@@ -37,7 +37,7 @@ pub async fn event(client: &Client, about: &str, reason: &str) -> Event {
 }
 
 /// Has an API server refuse what does not fulfil an expression, and waits until it does: `refused` is such a request.
-async fn refuse(
+pub async fn refuse(
     client: &Client,
     name: &str,
     rules: Value,
@@ -61,7 +61,7 @@ async fn refuse(
     eventually("the policy is in force", SOON, async || refused().await.then_some(())).await.unwrap();
 }
 
-async fn allow_again(client: &Client, name: &str) {
+pub async fn allow_again(client: &Client, name: &str) {
     let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(client.clone());
     bindings.delete(name, &DeleteParams::default()).await.unwrap();
 }

@@ -155,7 +155,9 @@ async fn compare(
     if is_ours && !former.is_empty() && crd::is_current(existing, &desired) {
         let migration = Job::of(&outline, former)
             .map(|job| context.migrations.ensure(&job, context.trigger_of(&binding.name_any())));
-        return Ok(Installed { migration, ..Installed::only(Outcome::Installing(outline)) });
+        // Objects are kept in sync meanwhile. Not remembered: the migration is looked at again.
+        let found = Some(Arc::new(ComparisonResult::new(None, existing)));
+        return Ok(Installed { migration, found, ..Installed::only(Outcome::Installing(outline)) });
     }
     pause(context, binding, &outline, &desired);
     let written = write(context, binding, Some(existing), &desired).await?;
