@@ -2,7 +2,9 @@
 
 use k8s_openapi::{
     api::{
-        admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding},
+        admissionregistration::v1::{
+            ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding, ValidatingWebhookConfiguration,
+        },
         events::v1::Event,
         rbac::v1::{Role, RoleBinding},
     },
@@ -13,7 +15,10 @@ use kube::{
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
 use portolan_core::api::kubebind::APIServiceExport;
-use portolan_testkit::eventually::{eventually, watch_until_gone};
+use portolan_testkit::{
+    eventually::{eventually, watch_until_gone},
+    ports::free_port,
+};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -145,8 +150,11 @@ async fn a_new_schema_that_the_consumer_refuses_says_why_and_objects_go_on() {
     refuse_crd(&service, &export, "UPDATE").await;
     let crds: Api<CustomResourceDefinition> = Api::all(service.provider.clone());
     let mut crd = crds.get(&export).await.unwrap();
-    let columns = crd.spec.versions[0].additional_printer_columns.as_mut().unwrap();
-    columns.retain(|column| column.name != "Result");
+    // Objects would be stored in another version, so nobody writes in the one before until that is done.
+    let mut stored = crd.spec.versions[0].clone();
+    stored.name = "v1".to_owned();
+    crd.spec.versions[0].storage = false;
+    crd.spec.versions.push(stored);
     crds.replace(&export, &PostParams::default(), &crd).await.unwrap();
     let expected = ("False", "CustomResourceDefinitionUpdateFailed");
     let said = binding_condition(consumer, &export, "Connected", expected).await;
@@ -154,6 +162,45 @@ async fn a_new_schema_that_the_consumer_refuses_says_why_and_objects_go_on() {
     service.create("billy", &json!({"intent": "ride"})).await;
     service.arrives("billy").await;
     allow_again(consumer, "no-update").await;
+    binding_condition(consumer, &export, "Ready", ("True", "")).await;
+}
+
+#[tokio::test]
+async fn a_new_schema_that_a_dead_webhook_holds_up_says_why_and_objects_go_on() {
+    let service = Service::bind(clusters().await, "held-up").await;
+    let (consumer, export) = (&service.consumer, service.export());
+    let port = free_port().unwrap();
+    let configuration: ValidatingWebhookConfiguration = serde_json::from_value(json!({
+        "metadata": {"name": "held-up.dev"},
+        "webhooks": [{
+            "name": "down.held-up.dev", "failurePolicy": "Fail", "sideEffects": "None",
+            "admissionReviewVersions": ["v1"], "clientConfig": {"url": format!("https://127.0.0.1:{port}/")},
+            "rules": [{
+                "apiGroups": ["apiextensions.k8s.io"], "apiVersions": ["*"], "operations": ["UPDATE"],
+                "resources": ["customresourcedefinitions"],
+            }],
+            "matchConditions": [{"name": "one", "expression": format!("request.name == '{export}'")}],
+        }],
+    }))
+    .unwrap();
+    Api::all(consumer.clone()).create(&PostParams::default(), &configuration).await.unwrap();
+    let ours: Api<CustomResourceDefinition> = Api::all(consumer.clone());
+    let params = PatchParams { dry_run: true, ..PatchParams::default() };
+    let change = Patch::Merge(json!({"metadata": {"annotations": {"tried": "x"}}}));
+    let is_down = async || ours.patch(&export, &params, &change).await.is_err().then_some(());
+    eventually("the webhook is in force", SOON, is_down).await.unwrap();
+    let theirs: Api<CustomResourceDefinition> = Api::all(service.provider.clone());
+    let mut crd = theirs.get(&export).await.unwrap();
+    let columns = crd.spec.versions[0].additional_printer_columns.as_mut().unwrap();
+    columns.retain(|column| column.name != "Result");
+    theirs.replace(&export, &PostParams::default(), &crd).await.unwrap();
+    let expected = ("False", "CustomResourceDefinitionUpdateFailed");
+    let said = binding_condition(consumer, &export, "Connected", expected).await;
+    assert!(said.message.contains("down.held-up.dev"), "{}", said.message);
+    service.create("billy", &json!({"intent": "ride"})).await;
+    service.arrives("billy").await;
+    let webhooks: Api<ValidatingWebhookConfiguration> = Api::all(consumer.clone());
+    webhooks.delete("held-up.dev", &DeleteParams::default()).await.unwrap();
     binding_condition(consumer, &export, "Ready", ("True", "")).await;
 }
 

@@ -41,7 +41,7 @@ pub(super) async fn apply(
     let Some((view, export)) = found else { return Ok(AppliedResources::default()) };
     let mut applied = AppliedResources::default();
     for schema in view.schemas.iter().filter_map(|(_, schema)| schema.as_ref()) {
-        let Installed { outcome, found, objection, migration } =
+        let Installed { outcome, found, objection, failure, migration } =
             install(context, observed, view, schema).await?;
         let outcome = match outcome {
             Outcome::Installing(crd) if crd.is_established() => {
@@ -51,7 +51,7 @@ pub(super) async fn apply(
             outcome => outcome,
         };
         let (crd, schema) = (crd::name(schema), Arc::clone(schema));
-        let mut resource = AppliedResource { crd, schema, outcome, objection, migration };
+        let mut resource = AppliedResource { crd, schema, outcome, objection, failure, migration };
         if resource.objection.is_none()
             && let Some(installed) = resource.installed()
         {

@@ -28,6 +28,8 @@ use crate::{
     sync::EngineState,
 };
 
+const UPDATE_FAILED: &str = "CustomResourceDefinitionUpdateFailed";
+
 /// Of a binding whose end waits for something.
 pub(super) fn waiting(binding: &APIServiceBinding, why: &str, now: Timestamp) -> APIServiceBindingStatus {
     let mut status = binding.status.clone().unwrap_or_default();
@@ -57,7 +59,9 @@ pub(super) fn conclude<S>(
     say(&mut status.conditions, CONDITION_SECRET_VALID, secret);
     if secret_valid {
         let connected = connected(observed, applied);
-        let settled = connected.is_true();
+        // A CRD that cannot be brought up to date works on as it is.
+        let works = applied.resources.iter().any(|resource| resource.lasting_failure().is_some());
+        let settled = connected.is_true() || works;
         say(&mut status.conditions, CONDITION_CONNECTED, connected);
         if settled {
             say(&mut status.conditions, CONDITION_SCHEMA_IN_SYNC, schema_in_sync(applied));
@@ -196,6 +200,9 @@ fn not_found<S>(observed: &ObservedBinding<S>, name: &str) -> String {
 
 fn refusal<S>(observed: &ObservedBinding<S>, resource: &AppliedResource) -> Option<Verdict> {
     let name = &resource.crd;
+    if resource.lasting_failure().is_some() {
+        return not_updated(resource).map(|message| Verdict::error(UPDATE_FAILED, message));
+    }
     match &resource.outcome {
         Outcome::Foreign { owner: None } => Some(Verdict::error(
             FOREIGN_CRD,
@@ -213,7 +220,7 @@ fn refusal<S>(observed: &ObservedBinding<S>, resource: &AppliedResource) -> Opti
             format!("CustomResourceDefinition {name} cannot be created: {message}"),
         )),
         Outcome::Refused { created: false, message } => Some(Verdict::error(
-            "CustomResourceDefinitionUpdateFailed",
+            UPDATE_FAILED,
             format!("CustomResourceDefinition {name} cannot be updated: {message}"),
         )),
         Outcome::Withheld | Outcome::Installing(_) | Outcome::NotSynced { .. } | Outcome::Syncing { .. } => {
@@ -222,10 +229,20 @@ fn refusal<S>(observed: &ObservedBinding<S>, resource: &AppliedResource) -> Opti
     }
 }
 
+fn not_updated(resource: &AppliedResource) -> Option<String> {
+    let (name, why) = (&resource.crd, &resource.lasting_failure()?.why);
+    Some(format!(
+        "CustomResourceDefinition {name} stays as it was and works, because it cannot be updated: {why}"
+    ))
+}
+
 /// A CRD that is applied carries the provider's schema; one that is not served yet is on its way.
 fn schema_in_sync(applied: &AppliedResources) -> Verdict {
     if let Some(objection) = applied.resources.iter().find_map(|resource| resource.objection.as_ref()) {
         return Verdict::error(objection.reason, objection.message.clone());
+    }
+    if let Some(message) = applied.resources.iter().find_map(not_updated) {
+        return Verdict::pending(UPDATE_FAILED, message);
     }
     if let Some(verdict) = applied.resources.iter().find_map(migrating) {
         return verdict;

@@ -6,6 +6,7 @@ mod claims;
 mod cleanup;
 mod conclude;
 pub mod consent;
+pub mod failure;
 mod hold;
 mod install;
 mod marks;
@@ -79,6 +80,6 @@ async fn reconcile(context: &KonnectorContext, name: &str) -> Result<Action, Rec
     let reported = report::report(context, &observed, &applied, &status).await;
     reported.map_err(failed("write the status"))?;
     // What stands in the way on the consumer (a foreign CRD, rights) is not watched.
-    let unsettled = (!applied.is_settled()).then_some(context.poll_interval).or(beginning);
+    let unsettled = applied.look_again(context.poll_interval).or(beginning);
     Ok(next.unwrap_or_else(|| unsettled.map_or(Action::AwaitChange, Action::RequeueAfter)))
 }

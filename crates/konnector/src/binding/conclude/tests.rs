@@ -11,7 +11,7 @@ use portolan_core::{
 use serde_json::{Value, json};
 
 use super::*;
-use crate::binding::consent::Consent;
+use crate::binding::{consent::Consent, failure::Failure};
 use crate::secrets::{ProviderAccess, SecretState};
 
 fn object<K: serde::de::DeserializeOwned>(kind: &str, name: &str, spec: &Value) -> Arc<K> {
@@ -111,6 +111,7 @@ fn concluded_from(
         schema: schema(),
         outcome,
         objection: None,
+        failure: None,
         migration: None,
     };
     let applied = AppliedResources {
@@ -246,6 +247,15 @@ fn what_the_provider_says_is_told_where_its_schema_is_missing() {
 
 /// The status of a kind with these versions, the last of them stored.
 fn of_versions(versions: &[(&str, Value)], migration: Option<MigrationState>) -> APIServiceBindingStatus {
+    let applied = |resource| AppliedResource { migration, ..resource };
+    of_working(versions, applied)
+}
+
+/// The same where something else is the matter.
+fn of_working(
+    versions: &[(&str, Value)],
+    change: impl FnOnce(AppliedResource) -> AppliedResource,
+) -> APIServiceBindingStatus {
     let last = versions.last().map(|(name, _)| *name);
     let version = |(name, properties): &(&str, Value)| json!({"name": name, "served": true, "storage": Some(*name) == last, "schema": {"type": "object", "properties": properties}});
     let spec = json!({
@@ -253,13 +263,14 @@ fn of_versions(versions: &[(&str, Value)], migration: Option<MigrationState>) ->
         "names": {"plural": "cowboys", "kind": "Cowboy"},
         "versions": versions.iter().map(version).collect::<Vec<_>>(),
     });
-    let resource = AppliedResource {
+    let resource = change(AppliedResource {
         crd: "cowboys.wildwest.dev".to_owned(),
         schema: object("BoundSchema", "cowboys.wildwest.dev", &spec),
         outcome: Outcome::Syncing { crd: crd(true), engine: EngineState::Watching },
         objection: None,
-        migration,
-    };
+        failure: None,
+        migration: None,
+    });
     let observed = ObservedBinding {
         binding: binding(),
         secret: valid_secret(),
@@ -291,6 +302,19 @@ fn stored_versions_that_go_are_told() {
     for (state, reason) in [(running, "StoredVersionsMigrating"), (failed, "StoredVersionsMigrationFailed")] {
         let status = of_versions(&[("v1", json!({}))], Some(state));
         assert_eq!(said(&status, "SchemaInSync"), (ConditionStatus::False, reason.to_owned()));
+    }
+}
+
+#[test]
+fn a_crd_that_cannot_be_updated_works_on_and_is_told_once_that_lasts() {
+    for (is_lasting, reason) in [(false, ""), (true, UPDATE_FAILED)] {
+        let failure = Some(Failure { why: "the webhook is down".to_owned(), is_lasting });
+        let status = of_working(&[("v1", json!({}))], |resource| AppliedResource { failure, ..resource });
+        let holds = if is_lasting { ConditionStatus::False } else { ConditionStatus::True };
+        for condition in ["Connected", "SchemaInSync", "Ready"] {
+            assert_eq!(said(&status, condition), (holds, reason.to_owned()), "{condition}");
+        }
+        assert_eq!(said(&status, "InformersSynced").0, ConditionStatus::True);
     }
 }
 
