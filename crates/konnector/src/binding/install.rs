@@ -51,13 +51,14 @@ struct Pair {
     crd: Option<CrdBody>,
 }
 
-/// Creates or updates the CRD where it differs from the schema and nothing speaks against it.
+/// Creates or updates the CRD where it differs from the schema and nothing speaks against it. `None` while another
+/// binding has the turn to read a schema of this provider.
 pub(super) async fn install(
     context: &KonnectorContext,
     observed: &ObservedBinding,
     view: &BindingView,
     schema: &SchemaOutline,
-) -> Result<Installed, WriteError> {
+) -> Result<Option<Installed>, WriteError> {
     let (binding, name) = (&observed.binding, crd::name(schema));
     let existing = observed.crds.get(&name);
     let kept = |existing: &Arc<CrdOutline>| Outcome::Installing(Arc::clone(existing));
@@ -65,38 +66,39 @@ pub(super) async fn install(
         let ours = existing.filter(|crd| crd::is_owned_by(&***crd, binding));
         let not_synced = |crd| Outcome::NotSynced { crd: Arc::clone(crd), why: objection.message.clone() };
         let outcome = ours.map_or(Outcome::Withheld, not_synced);
-        return Ok(Installed { objection: Some(objection), ..Installed::only(outcome) });
+        return Ok(Some(Installed { objection: Some(objection), ..Installed::only(outcome) }));
     }
     if let Some(existing) = existing {
         if let Some(foreign) = foreign(context, &**existing, binding) {
-            return Ok(Installed::only(foreign));
+            return Ok(Some(Installed::only(foreign)));
         }
         if existing.metadata.deletion_timestamp.is_some() {
-            return Ok(Installed::only(kept(existing)));
+            return Ok(Some(Installed::only(kept(existing))));
         }
         let found = context.bodies.get(&name, &basis(observed, schema, Some(&existing.metadata)));
         if let Some(found) = found.filter(|found| found.holds_for(&**existing, binding)) {
             let objection = found.objection.clone();
-            return Ok(Installed { objection, found: Some(found), ..Installed::only(kept(existing)) });
+            return Ok(Some(Installed { objection, found: Some(found), ..Installed::only(kept(existing)) }));
         }
     }
     let crds: Api<CrdBody> = Api::all(context.consumer.clone());
     // A provider that answers slowly keeps nobody else waiting: its own turn comes before everybody's.
-    let _reading = view.session.reading.lock().await;
-    let body = match view.session.read_schema(&schema.name_any()).await.map_err(WriteError::from) {
+    let queue = &context.triggers().bindings;
+    let Some(_reading) = view.session.reading.take(&binding.name_any(), queue) else { return Ok(None) };
+    let body = match view.session.read_schema(&schema.name_any()).await {
         Ok(Some(body)) => body,
-        Ok(None) => return Ok(Installed::only(existing.map_or(Outcome::Withheld, kept))),
+        Ok(None) => return Ok(Some(Installed::only(existing.map_or(Outcome::Withheld, kept)))),
         Err(error) => {
             let Some(existing) = existing.filter(|crd| crd::is_owned_by(&***crd, binding)) else {
-                return Err(error);
+                return not_written(context, &name, existing.is_none(), error).map(Some);
             };
             let failure = Some(context.failed_writes.failed(&name, &error));
-            return Ok(Installed { failure, ..Installed::only(kept(existing)) });
+            return Ok(Some(Installed { failure, ..Installed::only(kept(existing)) }));
         }
     };
     let _turn = context.bodies.turn().await;
     let pair = Pair { schema: body, crd: crds.get_opt(&name).await? };
-    compare(context, observed, schema, pair).await
+    compare(context, observed, schema, pair).await.map(Some)
 }
 
 /// A CRD that this binding may not touch.
@@ -150,6 +152,7 @@ async fn compare(
     };
     if is_ours && crd::is_current(existing, &desired) {
         context.migrations.forget(&name);
+        context.failed_writes.worked(&name);
         return Ok(Installed { found: remember(None), ..Installed::only(Outcome::Installing(outline)) });
     }
     let allowed = &context.allowed_webhooks;

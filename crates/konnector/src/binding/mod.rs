@@ -73,7 +73,9 @@ async fn reconcile(context: &KonnectorContext, name: &str) -> Result<Action, Rec
     if is_terminating {
         return Ok(next.unwrap_or(Action::AwaitChange));
     }
-    let mut applied = apply::apply(context, &observed).await.map_err(failed("apply the CRDs"))?;
+    let applied = apply::apply(context, &observed).await.map_err(failed("apply the CRDs"))?;
+    // Called when its turn has come.
+    let Some(mut applied) = applied else { return Ok(Action::RequeueAfter(context.poll_interval)) };
     applied.claims = claims::meet(context, &observed);
     let beginning = context.beginning.left();
     let status = conclude::conclude(&observed, &applied, clock::now(), beginning.is_some());

@@ -18,6 +18,7 @@ mod offered;
 mod pages;
 mod poll;
 mod pulse;
+mod reading;
 mod reflecting;
 mod reports;
 mod rotation;
@@ -28,7 +29,7 @@ mod standing;
 
 pub use absence::ExportAbsence;
 pub use claim::{Holder, give_back};
-pub use contact::{Contact, Heartbeat};
+pub use contact::{Contact, Heartbeat, in_time};
 pub use contract::ContractDoubt;
 #[cfg(test)]
 pub use contract::Why;
