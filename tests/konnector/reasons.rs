@@ -14,16 +14,20 @@ use kube::{
     Api, Client, ResourceExt as _,
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
-use portolan_core::api::kubebind::APIServiceExport;
+use portolan_core::api::kubebind::{APIServiceBinding, APIServiceExport};
 use portolan_testkit::{
     eventually::{eventually, watch_until_gone},
     ports::free_port,
+    workload,
 };
 use serde_json::{Value, json};
 
-use crate::support::{
-    Clusters, RELEASE, SOON, Service, binding_condition, bundle_condition, clusters, cowboy, create_bundle,
-    create_namespace, konnector_as, merge, write_secret,
+use crate::{
+    support::{
+        Clusters, RELEASE, SOON, Service, binding_condition, bundle_condition, clusters, cowboy,
+        create_bundle, create_namespace, grant_group, kind_of, konnector_as, merge, write_secret,
+    },
+    wire::hand_made,
 };
 
 /// Waits for an Event about an object, and gives what it says.
@@ -107,6 +111,34 @@ async fn an_object_that_the_provider_refuses_says_why_and_goes_through_once_it_i
     assert_eq!(said.type_.as_deref(), Some("Warning"));
     merge(&service.here(), "robber", json!({"spec": {"intent": "ride"}})).await;
     service.arrives("robber").await;
+}
+
+#[tokio::test]
+async fn a_binding_that_may_not_be_made_is_told_and_keeps_no_other_from_being_bound() {
+    let service = Service::offer(clusters().await, "no-binding").await;
+    let (consumer, export) = (&service.consumer, service.export());
+    let (mut second, _) = kind_of("no-binding-b");
+    second.metadata.labels.as_mut().unwrap().insert("test".to_owned(), "no-binding".to_owned());
+    workload::install(&service.provider, &second).await.unwrap();
+    grant_group(consumer, "no-binding-b.dev").await;
+    let rules = json!({
+        "apiGroups": ["kube-bind.io"], "apiVersions": ["*"], "operations": ["CREATE"],
+        "resources": ["apiservicebindings"],
+    });
+    let bindings: Api<APIServiceBinding> = Api::all(consumer.clone());
+    let wanted = hand_made(&export, "no-binding");
+    let expression = format!("object.metadata.name != '{export}'");
+    refuse(consumer, "no-binding", rules, &expression, async || {
+        bindings.create(&tried(), &wanted).await.is_err()
+    })
+    .await;
+    write_secret(consumer, "no-binding", "kubeconfig", &service.kubeconfig).await;
+    create_bundle(consumer, "no-binding", "no-binding").await;
+    let said = bundle_condition(consumer, "no-binding", "Synced", ("False", "SyncErrors")).await;
+    assert!(said.message.contains(&export) && said.message.contains("policy no-binding says no"), "{said:?}");
+    binding_condition(consumer, "cowboys.no-binding-b.dev", "Ready", ("True", "")).await;
+    allow_again(consumer, "no-binding").await;
+    bundle_condition(consumer, "no-binding", "Ready", ("True", "")).await;
 }
 
 /// Has the consumer's API server refuse a CRD.
