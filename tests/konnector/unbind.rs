@@ -113,6 +113,27 @@ async fn a_withdrawn_kind_that_is_restored_waits_for_its_objects() {
 }
 
 #[tokio::test]
+async fn a_kind_that_is_not_served_any_more_is_drained_all_the_same() {
+    let service = Service::bind(clusters().await, "drain-unserved").await;
+    service.create("billy", &json!({"intent": "ride"})).await;
+    service.arrives("billy").await;
+    let hold = |finalizers: serde_json::Value| json!({"metadata": {"finalizers": finalizers}});
+    merge(&service.there(), "billy", hold(json!(["drain-unserved.dev/hold"]))).await;
+    let bundles: Api<APIServiceBindingBundle> = Api::all(service.consumer.clone());
+    bundles.delete("drain-unserved", &DeleteParams::default()).await.unwrap();
+    object_with(&service.there(), "billy", "is terminating", |o| o.metadata.deletion_timestamp.is_some())
+        .await;
+    let crds: Api<CustomResourceDefinition> = Api::all(service.consumer.clone());
+    let unserved = json!([{"op": "replace", "path": "/spec/versions/0/served", "value": false}]);
+    let unserved = Patch::Json::<()>(serde_json::from_value(unserved).unwrap());
+    crds.patch(&service.export(), &PatchParams::default(), &unserved).await.unwrap();
+    merge(&service.there(), "billy", hold(json!(null))).await;
+    no_crd(&service).await;
+    watch_until_gone(bundles, "drain-unserved", SOON).await.unwrap();
+    assert_eq!(copies(&service).await, 0);
+}
+
+#[tokio::test]
 async fn a_bundle_may_say_that_a_withdrawal_deletes() {
     let service = Service::bind(clusters().await, "say-delete").await;
     let bundles: Api<APIServiceBindingBundle> = Api::all(service.consumer.clone());
