@@ -10,6 +10,7 @@ use kube::{
     Api, ResourceExt as _,
     api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams},
 };
+use portolan_core::api::kubebind::APIServiceNamespace;
 use portolan_testkit::{audit::AuditEntry, eventually::eventually, ports::free_port};
 use serde_json::json;
 use tokio::time::sleep;
@@ -165,4 +166,34 @@ async fn while_a_namespace_of_the_provider_is_made_anew_one_event_says_so() {
     let said = events(&service, "NamespaceUnavailable").await.unwrap();
     assert_eq!(said.len(), 1, "{said:?}");
     assert!(events(&service, "SyncFailed").await.unwrap().is_empty(), "not one per object");
+}
+
+/// The provider's namespace becomes somebody else's, and another one is answered in its place.
+#[tokio::test]
+async fn a_namespace_that_is_answered_anew_with_another_one_is_followed() {
+    let service = Service::bind(clusters().await, "another-ns").await;
+    service.create("billy", &json!({"intent": "ride"})).await;
+    service.arrives("billy").await;
+    let former = format!("{}-another-ns", service.contract_namespace());
+    let namespaces: Api<Namespace> = Api::all(service.provider.clone());
+    let foreign =
+        json!({"metadata": {"annotations": {"kube-bind.io/api-service-namespace": "somebody/else"}}});
+    namespaces.patch(&former, &PatchParams::default(), &Patch::Merge(&foreign)).await.unwrap();
+    let requests: Api<APIServiceNamespace> =
+        Api::namespaced(service.provider.clone(), &service.contract_namespace());
+    requests.delete("another-ns", &DeleteParams::default()).await.unwrap();
+    let mapped = eventually("another one is answered", SOON, async || {
+        let request = requests.get_opt("another-ns").await?;
+        let answer = request.and_then(|request| request.status?.namespace);
+        Ok::<_, kube::Error>(answer.filter(|namespace| !namespace.is_empty() && *namespace != former))
+    })
+    .await
+    .unwrap();
+    let there: Api<DynamicObject> =
+        Api::namespaced_with(service.provider.clone(), &mapped, &service.resource);
+    object_with(&there, "billy", "has a copy there", |_| true).await;
+    merge_status(&there, "billy", json!({"result": "from there"})).await;
+    object_with(&service.here(), "billy", "has the status", |o| o.data["status"]["result"] == "from there")
+        .await;
+    assert!(service.there().get_opt("billy").await.unwrap().is_some(), "what was there stays");
 }

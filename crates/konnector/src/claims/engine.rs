@@ -79,8 +79,8 @@ pub(super) struct ClaimEngine {
     orphans: Gauge,
     /// Share of this engine in the gauge.
     counted: Mutex<i64>,
-    /// Consumer namespaces whose objects on the provider are followed.
-    pub(super) watched: Mutex<HashMap<String, Tasks>>,
+    /// Consumer namespaces whose objects on the provider are followed, each with the provider's.
+    pub(super) watched: Mutex<HashMap<String, (String, Tasks)>>,
 }
 
 impl ClaimEngine {

@@ -253,6 +253,12 @@ impl ClaimIndex {
         is_empty
     }
 
+    /// Forgets what the provider has in a namespace: another one of it stands for this one now.
+    pub(super) fn forget_provider(&mut self, namespace: &str) {
+        self.provider.retain(|key, _| key.namespace != namespace);
+        self.known_namespaces.remove(namespace);
+    }
+
     /// The desired copy of this object.
     pub fn copy_of(&self, from: ClaimSide, original: &DynamicObject) -> Value {
         self.terms.copy_of(from, original)

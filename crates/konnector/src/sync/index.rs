@@ -127,6 +127,15 @@ impl SyncIndex {
         is_empty
     }
 
+    /// Forgets the copies of a namespace: another one of the provider stands for it now. Those stay where they are.
+    pub fn forget_copies(&mut self, namespace: &str) {
+        let gone: Vec<_> = self.copies.keys().filter(|key| key.namespace == namespace).cloned().collect();
+        for key in &gone {
+            self.lost_copy(key);
+        }
+        self.listed_namespaces.remove(namespace);
+    }
+
     /// Takes in that a list of either side begins. Gives its number.
     pub fn begins_list(&mut self) -> u64 {
         self.lists += 1;

@@ -367,6 +367,16 @@ fn a_copy_that_a_backup_of_the_provider_brought_back_stays() {
 }
 
 #[test]
+fn in_another_namespace_of_the_provider_nothing_is_known_before_it_is_listed() {
+    let mut index = index(Some(origin(|_| {})), Some(copy(|_| {})));
+    index.forget_copies("west");
+    let another = NamespaceState::Mapped("kube-bind-a-west-hashed");
+    assert_eq!(plan(index.sides(&key()), another, EngineMode::Sync), SyncStep::Wait);
+    no_copy(&mut index);
+    assert_eq!(plan(index.sides(&key()), another, EngineMode::Sync), SyncStep::CreateCopy);
+}
+
+#[test]
 fn a_copy_that_was_asked_for_may_exist_until_there_is_an_answer() {
     let mut index = index(Some(origin(|_| {})), None);
     assert!(index.asks_for_copy(&key()) && !index.asks_for_copy(&key()));
