@@ -16,7 +16,8 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use crate::{
-    support::{SOON, Service, clusters, merge, merge_status, object_with},
+    reasons::{self, allow_again, refuse},
+    support::{SOON, Service, clusters, cowboy, create_namespace, merge, merge_status, object_with},
     whose::{event, events},
 };
 
@@ -196,4 +197,31 @@ async fn a_namespace_that_is_answered_anew_with_another_one_is_followed() {
     object_with(&service.here(), "billy", "has the status", |o| o.data["status"]["result"] == "from there")
         .await;
     assert!(service.there().get_opt("billy").await.unwrap().is_some(), "what was there stays");
+}
+
+#[tokio::test]
+async fn an_object_whose_namespace_the_provider_does_not_answer_says_so() {
+    let service = Service::bind(clusters().await, "no-place").await;
+    let mapped = format!("{}-no-place-east", service.contract_namespace());
+    let rules = json!({
+        "apiGroups": [""], "apiVersions": ["*"], "operations": ["CREATE"], "resources": ["namespaces"],
+    });
+    let namespaces: Api<Namespace> = Api::all(service.provider.clone());
+    let wanted = serde_json::from_value(json!({"metadata": {"name": mapped}})).unwrap();
+    let tried = PostParams { dry_run: true, ..PostParams::default() };
+    let expression = format!("object.metadata.name != '{mapped}'");
+    refuse(&service.provider, "no-place", rules, &expression, async || {
+        namespaces.create(&tried, &wanted).await.is_err()
+    })
+    .await;
+    create_namespace(&service.consumer, "no-place-east").await;
+    let here = Api::namespaced_with(service.consumer.clone(), "no-place-east", &service.resource);
+    let placeless = cowboy(&service.resource, "placeless", &json!({"intent": "ride"}));
+    here.create(&PostParams::default(), &placeless).await.unwrap();
+    let said = reasons::event(&service.consumer, "placeless", "NamespaceUnavailable").await;
+    let note = said.note.unwrap_or_default();
+    assert!(note.contains("has not answered APIServiceNamespace no-place-east"), "{note}");
+    allow_again(&service.provider, "no-place").await;
+    let there = Api::namespaced_with(service.provider.clone(), &mapped, &service.resource);
+    object_with(&there, "placeless", "arrives", |_| true).await;
 }

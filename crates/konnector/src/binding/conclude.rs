@@ -65,7 +65,7 @@ pub(super) fn conclude<S>(
         say(&mut status.conditions, CONDITION_CONNECTED, connected);
         if settled {
             say(&mut status.conditions, CONDITION_SCHEMA_IN_SYNC, schema_in_sync(applied));
-            say(&mut status.conditions, CONDITION_INFORMERS_SYNCED, informers_synced(applied));
+            say(&mut status.conditions, CONDITION_INFORMERS_SYNCED, informers_synced(observed, applied));
             match versions_differ(applied) {
                 Some(verdict) => say(&mut status.conditions, CONDITION_VERSIONS_DIFFER, verdict),
                 None => condition::remove(&mut status.conditions, CONDITION_VERSIONS_DIFFER),
@@ -125,7 +125,8 @@ fn connected<S>(observed: &ObservedBinding<S>, applied: &AppliedResources) -> Ve
         Contact::Pending | Contact::Up => {}
     }
     if !view.listed || view.contact == Contact::Pending {
-        return pending();
+        let unseen = unwatched(view).map(|message| Verdict::error("BoundSchemaFetchFailed", message));
+        return unseen.filter(|_| view.contact == Contact::Up).unwrap_or_else(pending);
     }
     export_verdict(observed, view)
         .or_else(|| applied.resources.iter().find_map(|resource| refusal(observed, resource)))
@@ -300,8 +301,18 @@ fn versions_differ(applied: &AppliedResources) -> Option<Verdict> {
     })
 }
 
-fn informers_synced(applied: &AppliedResources) -> Verdict {
-    applied.resources.iter().find_map(not_watched).unwrap_or_else(Verdict::holds)
+fn informers_synced<S>(observed: &ObservedBinding<S>, applied: &AppliedResources) -> Verdict {
+    let unwatched = || match &observed.provider {
+        ProviderSide::Session(view) => unwatched(view).map(|why| Verdict::error("InformerSyncFailed", why)),
+        ProviderSide::NoAccess | ProviderSide::ClientFailed(_) => None,
+    };
+    applied.resources.iter().find_map(not_watched).or_else(unwatched).unwrap_or_else(Verdict::holds)
+}
+
+/// A kind of the contract that cannot be watched: its changes, and answers to requests for namespaces, do not come.
+fn unwatched<S>(view: &BindingView<S>) -> Option<String> {
+    let (kind, why) = view.unseen.as_ref()?;
+    Some(format!("The provider's {} cannot be watched: {why}", kind.name()))
 }
 
 fn not_watched(resource: &AppliedResource) -> Option<Verdict> {

@@ -51,6 +51,7 @@ impl ClaimEngine {
                 ClaimStep::Conflict | ClaimStep::OwnerUnknown => {
                     return Ok(self.report_once(&key, step).await);
                 }
+                ClaimStep::AwaitNamespace => return Ok(self.report_waiting(&key).await),
                 ClaimStep::Read => "read",
                 ClaimStep::RequestNamespace => "request a namespace for",
                 ClaimStep::CreateCopy(_) => "create the copy of",
@@ -152,7 +153,11 @@ impl ClaimEngine {
             ClaimStep::MarkLost(side) => self.mark_lost(side, key).await,
             ClaimStep::Stamp(side) => self.label(side, key, Some(side)).await,
             ClaimStep::Unstamp(side) => self.label(side, key, None).await,
-            ClaimStep::Nothing | ClaimStep::Wait | ClaimStep::Conflict | ClaimStep::OwnerUnknown => Ok(()),
+            ClaimStep::Nothing
+            | ClaimStep::Wait
+            | ClaimStep::AwaitNamespace
+            | ClaimStep::Conflict
+            | ClaimStep::OwnerUnknown => Ok(()),
         }
     }
 

@@ -179,6 +179,8 @@ impl ClaimEngine {
             loop {
                 engine.forget_namespaces();
                 engine.watch_namespaces();
+                let namespaces = &engine.spec.session.namespaces;
+                engine.waiting.lock().retain(|namespace, _| namespaces.mapped(namespace).is_none());
                 engine.look_at_all();
                 if engine.mode != EngineMode::Sync {
                     (engine.context.engine.on_state)();

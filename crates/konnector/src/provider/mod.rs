@@ -26,6 +26,7 @@ mod seeded;
 mod session;
 mod sessions;
 mod standing;
+mod unseen;
 
 pub use absence::ExportAbsence;
 pub use claim::{Holder, give_back};
@@ -34,8 +35,9 @@ pub use contract::ContractDoubt;
 #[cfg(test)]
 pub use contract::Why;
 pub use identity::{ANOTHER_CONTRACT, PROVIDER_SUSPECT};
-pub use namespaces::NamespaceAnswer;
+pub use namespaces::{ANSWER_DUE, NamespaceAnswer};
 pub use rotation::Rotation;
 pub use session::Session;
 pub use sessions::{Intervals, Sessions};
 pub use standing::{CONTRACT_IN_USE, ContractStanding};
+pub use unseen::Kind as UnseenKind;

@@ -35,6 +35,7 @@ use super::{
     reading::Reading,
     reflecting::{ProviderChange, Starting},
     reports::Reports,
+    unseen::Unseen,
 };
 
 /// Knowledge about one provider through one kubeconfig. Each part keeps its own data.
@@ -50,6 +51,8 @@ pub struct Session {
     pub namespaces: Arc<Namespaces>,
     pub contents: Contents,
     pub reading: Reading,
+    /// Watches that fail.
+    pub unseen: Unseen,
     pub(super) contract: ContractState,
     pub(super) holding: Holding,
     pub(super) pulse: Pulse,
@@ -102,6 +105,7 @@ impl Session {
             },
             namespace: kubeconfig.namespace.clone(),
             reading: Reading::default(),
+            unseen: Unseen::default(),
             contract: ContractState::default(),
             holding: Holding::default(),
             pulse: Pulse::new(last_contact),

@@ -35,6 +35,8 @@ pub enum SyncStep {
     Wait,
     /// Ask the provider for a namespace.
     RequestNamespace,
+    /// The provider has yet to answer for the namespace.
+    AwaitNamespace,
     /// Put our finalizer on the consumer object, before anything of it exists on the provider.
     AddFinalizer,
     /// Create the copy.
@@ -62,6 +64,7 @@ impl SyncStep {
             Self::Nothing => "nothing",
             Self::Wait => "wait",
             Self::RequestNamespace => "request_namespace",
+            Self::AwaitNamespace => "await_namespace",
             Self::AddFinalizer => "add_finalizer",
             Self::CreateCopy => "create_copy",
             Self::UpdateCopy => "update_copy",
@@ -91,6 +94,7 @@ impl SyncStep {
             Self::Nothing
             | Self::Wait
             | Self::RequestNamespace
+            | Self::AwaitNamespace
             | Self::CreateCopy
             | Self::UpdateCopy
             | Self::DeleteCopy
@@ -153,7 +157,7 @@ fn terminating(origin: &OriginState, sides: SyncSides<'_>, namespace: NamespaceS
 fn living(origin: &OriginState, sides: SyncSides<'_>, namespace: NamespaceState<'_>) -> SyncStep {
     let provider_namespace = match namespace {
         NamespaceState::NotRequested => return SyncStep::RequestNamespace,
-        NamespaceState::Unknown | NamespaceState::Requested => return SyncStep::Wait,
+        NamespaceState::Unknown | NamespaceState::Requested => return SyncStep::AwaitNamespace,
         NamespaceState::Mapped(name) => name,
     };
     match (sides.copy, sides.ours()) {

@@ -12,7 +12,10 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::binding::{consent::Consent, failure::Failure};
-use crate::secrets::{ProviderAccess, SecretState};
+use crate::{
+    provider::UnseenKind,
+    secrets::{ProviderAccess, SecretState},
+};
 
 fn object<K: serde::de::DeserializeOwned>(kind: &str, name: &str, spec: &Value) -> Arc<K> {
     let value = json!({
@@ -83,6 +86,7 @@ fn view() -> BindingView<()> {
         withdrawn: false,
         schemas: vec![(resource, Some(schema()))],
         refusal: None,
+        unseen: None,
         pretty_name: Some("Demo".to_owned()),
         heartbeat: Heartbeat::NotKept,
     }
@@ -223,6 +227,24 @@ fn what_keeps_objects_from_syncing_is_named() {
         let status = concluded(valid_secret(), with(|_| {}), Some(outcome));
         assert_eq!(said(&status, "InformersSynced"), (ConditionStatus::False, reason.to_owned()));
     }
+}
+
+#[test]
+fn a_kind_of_the_contract_that_cannot_be_watched_is_named() {
+    let outcome = || Some(Outcome::Syncing { crd: crd(true), engine: EngineState::Watching });
+    let unseen = |kind| Some((kind, "forbidden".to_owned()));
+    let namespaces = with(|v| v.unseen = unseen(UnseenKind::Namespaces));
+    let status = concluded(valid_secret(), namespaces, outcome());
+    let expected = (ConditionStatus::False, "InformerSyncFailed".to_owned());
+    assert_eq!(said(&status, "InformersSynced"), expected);
+    assert_eq!(said(&status, "Connected").0, ConditionStatus::True);
+    let schemas = with(|v| {
+        v.listed = false;
+        v.unseen = unseen(UnseenKind::Schemas);
+    });
+    let status = concluded(valid_secret(), schemas, None);
+    let expected = (ConditionStatus::False, "BoundSchemaFetchFailed".to_owned());
+    assert_eq!(said(&status, "Connected"), expected);
 }
 
 #[test]

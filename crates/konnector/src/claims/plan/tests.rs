@@ -353,7 +353,7 @@ fn nothing_is_decided_before_everything_is_known() {
     assert_eq!(decide(with(|index| index.consumer_known = false), MAPPED), ClaimStep::Wait);
     assert_eq!(decide(with(|index| index.lost_sight(&key())), MAPPED), ClaimStep::Read);
     assert_eq!(decide(with(|_| {}), NamespaceState::NotRequested), ClaimStep::RequestNamespace);
-    assert_eq!(decide(with(|_| {}), NamespaceState::Requested), ClaimStep::Wait);
+    assert_eq!(decide(with(|_| {}), NamespaceState::Requested), ClaimStep::AwaitNamespace);
     let mut unlisted = ClaimIndex::new(with(|_| {}).terms().clone());
     unlisted.consumer_known = true;
     unlisted.saw(ClaimSide::Consumer, &key(), &original);

@@ -103,9 +103,9 @@ fn no_copy(index: &mut SyncIndex) {
 #[test]
 fn a_new_object_gets_a_namespace_a_finalizer_and_a_copy_in_this_order() {
     let fresh = || Some(origin(without_finalizer));
-    assert_eq!(step(fresh(), None, NamespaceState::Unknown), SyncStep::Wait);
+    assert_eq!(step(fresh(), None, NamespaceState::Unknown), SyncStep::AwaitNamespace);
     assert_eq!(step(fresh(), None, NamespaceState::NotRequested), SyncStep::RequestNamespace);
-    assert_eq!(step(fresh(), None, NamespaceState::Requested), SyncStep::Wait);
+    assert_eq!(step(fresh(), None, NamespaceState::Requested), SyncStep::AwaitNamespace);
     assert_eq!(step(fresh(), None, MAPPED), SyncStep::AddFinalizer);
     assert_eq!(step(Some(origin(|_| {})), None, MAPPED), SyncStep::CreateCopy);
 }

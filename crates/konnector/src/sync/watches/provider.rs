@@ -130,6 +130,8 @@ impl ProviderWatch {
             while changes.changed().await.is_ok() {
                 this.forget_namespaces();
                 this.watch_namespaces();
+                let namespaces = &this.spec().session.namespaces;
+                this.agenda.told.lock().were_answered(|namespace| namespaces.mapped(namespace).is_some());
                 let waiting = this.agenda.index.lock().keys();
                 for key in waiting {
                     this.agenda.look_at(key);
