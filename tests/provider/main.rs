@@ -4,6 +4,7 @@
 
 mod chart;
 mod commands;
+mod mistakes;
 mod reasons;
 mod requests;
 mod scene;

@@ -34,6 +34,7 @@ mod request;
 mod rights;
 mod selector;
 mod source;
+mod standing;
 mod store;
 mod sweep;
 mod sweeping;

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     FIELD_MANAGER,
-    context::ProviderContext,
+    context::{ProviderContext, RESYNC},
     queues::QueueKey,
     source::{CrdOffer, FullCrd, OfferRefusal},
 };
@@ -53,7 +53,8 @@ pub(super) async fn apply(
             let Some(export) = &observed.export else { return Ok(Action::AwaitChange) };
             let report = Report { in_sync: plan::withdrawing(observed.drain_limit), shared: None };
             apis.report(context, key, export, report).await?;
-            return Ok(Action::RequeueAfter(left));
+            // The end of a namespace without the label is no event.
+            return Ok(Action::RequeueAfter(left.min(RESYNC)));
         }
         (ExportPlan::LetGo { place }, _) => {
             if let Some(export) = &observed.export {

@@ -17,6 +17,7 @@ use crate::{
     grant::{claimed_in, exported_in},
     queues::QueueKey,
     rights,
+    standing::contract_for,
     tenancy::CopyPlace,
 };
 
@@ -25,14 +26,11 @@ pub(super) async fn observe(
     context: &ProviderContext,
     key: &QueueKey,
 ) -> Result<Option<ObservedRequest>, ReconcileError> {
-    let (Some(request), Some(contract)) =
-        (context.requests.get_in(&key.namespace, &key.name), context.contract(&key.namespace))
-    else {
-        return Ok(None);
-    };
+    let Some(request) = context.requests.get_in(&key.namespace, &key.name) else { return Ok(None) };
     if request.metadata.deletion_timestamp.is_some() {
         return Ok(None);
     }
+    let Some(contract) = contract_for(context, &request.object_ref(&())).await? else { return Ok(None) };
     if !is_dns_label(&key.name) {
         let note = "This is not a valid name for a namespace, so none is created.";
         context.notices.warn(&request.object_ref(&()), "InvalidName", note).await;
