@@ -28,6 +28,7 @@ impl ProviderContext {
                 queues.exports.add(key);
             }
             ClusterChange::ExportGone(key) => {
+                self.trigger_approvals(Some(&key.namespace));
                 self.trigger_requests_of(&key.namespace);
                 queues.grants.add(key.namespace.clone());
                 queues.exports.add(key);
