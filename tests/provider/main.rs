@@ -4,6 +4,7 @@
 
 mod chart;
 mod commands;
+mod leftover;
 mod mistakes;
 mod reasons;
 mod requests;

@@ -26,6 +26,7 @@ mod export;
 mod exportable;
 mod grant;
 mod heartbeat;
+mod ignored;
 mod kubeconfig;
 mod notices;
 mod queues;
