@@ -7,6 +7,7 @@ mod commands;
 mod leftover;
 mod mistakes;
 mod reasons;
+mod refused;
 mod requests;
 mod scene;
 

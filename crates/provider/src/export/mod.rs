@@ -6,6 +6,9 @@ mod wanted;
 
 use std::sync::Arc;
 
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::Resource as _;
+use portolan_core::api::kubebind::APIServiceExport;
 use portolan_runtime::{
     clock,
     controller::{Action, Controller, ReconcileError},
@@ -50,5 +53,21 @@ async fn reconcile(context: &ProviderContext, key: &QueueKey) -> Result<Action, 
         schema,
     };
     let plan = plan::plan(&observed);
-    apply::apply(context, key, &observed, plan).await
+    let done = apply::apply(context, key, &observed, plan).await;
+    if let Err(error) = &done {
+        let on = observed.export.as_ref().map_or_else(|| reference(key), |export| export.object_ref(&()));
+        context.notices.failed(&on, "ExportFailed", error).await;
+    }
+    done
+}
+
+/// An export that is not there.
+fn reference(key: &QueueKey) -> ObjectReference {
+    ObjectReference {
+        api_version: Some(APIServiceExport::api_version(&()).into_owned()),
+        kind: Some(APIServiceExport::kind(&()).into_owned()),
+        namespace: Some(key.namespace.clone()),
+        name: Some(key.name.clone()),
+        ..ObjectReference::default()
+    }
 }
