@@ -1,9 +1,11 @@
 //! An API lives: its versions, claims and terms change while consumers have objects, and nothing of theirs is lost.
 
+use std::time::Duration;
+
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
-    Api,
-    api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams},
+    Api, ResourceExt as _,
+    api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams},
 };
 use portolan_core::{
     api::kubebind::{APIServiceBinding, APIServiceExport},
@@ -12,8 +14,12 @@ use portolan_core::{
 use portolan_testkit::eventually::{eventually, watch_until};
 use serde_json::{Value, json};
 
-use crate::support::{
-    SOON, Service, binding_condition, clusters, create_bundle, merge, object_with, write_secret,
+use crate::{
+    reasons::{allow_again, refuse},
+    support::{
+        Clusters, SOON, Service, binding_condition, clusters, create_bundle, merge, merge_status,
+        object_gone, object_with, write_secret,
+    },
 };
 
 fn crds(client: &kube::Client) -> Api<CustomResourceDefinition> {
@@ -172,6 +178,97 @@ async fn a_version_that_keeps_less_waits_for_the_consumers_word() {
     let said = binding_condition(&service.consumer, &service.export(), "SchemaInSync", breaking).await;
     assert!(said.message.contains("versions[v1beta1 -> v1].spec.horse is removed"), "{}", said.message);
     assert_eq!(here.get("billy").await.unwrap().data["spec"]["horse"], "Jolly");
+}
+
+#[tokio::test]
+async fn an_object_that_cannot_be_rewritten_keeps_no_other_from_being_in_sync() {
+    let clusters = Box::pin(Clusters::start("stuck")).await;
+    let properties = json!({"intent": {"type": "string"}});
+    let first = version("v1beta1", true, &properties);
+    let service = Service::offer_with(&clusters, "stuck", |crd| {
+        crd.spec.versions = serde_json::from_value(json!([first])).unwrap();
+    })
+    .await;
+    write_secret(&service.consumer, "stuck", "kubeconfig", &service.kubeconfig).await;
+    create_bundle(&service.consumer, "stuck", "stuck").await;
+    binding_condition(&service.consumer, &service.export(), "Ready", ("True", "")).await;
+    let (beta, stable) = (in_version(&service, "v1beta1"), in_version(&service, "v1"));
+    let former = objects(&service.consumer, "stuck", &beta);
+    for name in ["stuck", "jane"] {
+        let made = object(&beta, name, &json!({"intent": "ride"}));
+        former.create(&PostParams::default(), &made).await.unwrap();
+        object_with(&former, name, "knows its copy", |o| {
+            o.annotations().contains_key("kube-bind.io/provider-uid")
+        })
+        .await;
+    }
+    let rules = json!({
+        "apiGroups": [beta.group], "apiVersions": ["*"], "operations": ["UPDATE"], "resources": ["cowboys"],
+    });
+    let tried = PatchParams { dry_run: true, ..PatchParams::default() };
+    let change = Patch::Merge(json!({"metadata": {"labels": {"tried": "x"}}}));
+    refuse(&service.consumer, "stuck", rules, "object.metadata.name != 'stuck'", async || {
+        former.patch("stuck", &tried, &change).await.is_err()
+    })
+    .await;
+    // For the konnector, one version takes the place of the other at once.
+    clusters.provider_service.pause();
+    let (old, new) = (version("v1beta1", false, &properties), version("v1", true, &properties));
+    set_versions(&service.provider, &service.export(), &[old, new.clone()]).await;
+    let mapped = format!("{}-stuck", service.contract_namespace());
+    let there = objects(&service.provider, &mapped, &stable);
+    object_with(&there, "jane", "is served in v1", |_| true).await;
+    migrate(&service, "v1").await;
+    set_versions(&service.provider, &service.export(), &[new]).await;
+    clusters.provider_service.resume();
+    let failed = ("False", "StoredVersionsMigrationFailed");
+    let said = binding_condition(&service.consumer, &service.export(), "SchemaInSync", failed).await;
+    assert!(said.message.contains("stuck/stuck"), "{}", said.message);
+
+    let here = objects(&service.consumer, "stuck", &stable);
+    merge(&here, "jane", json!({"spec": {"intent": "rest"}})).await;
+    object_with(&there, "jane", "follows", |o| o.data["spec"]["intent"] == "rest").await;
+    merge_status(&there, "jane", json!({"result": "done"})).await;
+    object_with(&here, "jane", "has the status", |o| o.data["status"]["result"] == "done").await;
+    here.delete("jane", &DeleteParams::default()).await.unwrap();
+    object_gone(&here, "jane").await;
+    allow_again(&service.consumer, "stuck").await;
+    let done = |crd: &CustomResourceDefinition| version_names(crd) == ["v1"];
+    watch_until(crds(&service.consumer), &service.export(), done, SOON).await.unwrap();
+}
+
+/// The API server answers 404 for an object of a version that it does not serve, as it does for one that is gone.
+#[tokio::test]
+async fn an_object_that_is_deleted_while_its_version_is_not_served_takes_its_copy_along() {
+    let clusters = Box::pin(Clusters::start("unserved")).await;
+    let service = Service::bind(&clusters, "unserved").await;
+    service.create("billy", &json!({"intent": "ride"})).await;
+    service.arrives("billy").await;
+    // The konnector does not hear of it yet.
+    clusters.provider_service.pause();
+    let properties = json!({"intent": {"type": "string"}});
+    let mut former = version("v1alpha1", false, &properties);
+    former["served"] = json!(false);
+    set_versions(&service.provider, &service.export(), &[former, version("v1", true, &properties)]).await;
+    let mapped = format!("{}-unserved", service.contract_namespace());
+    let there = objects(&service.provider, &mapped, &in_version(&service, "v1"));
+    let unserved = async || {
+        let (old, new) = (service.there().get("billy").await, there.get("billy").await);
+        (old.is_err() && new.is_ok()).then_some(())
+    };
+    eventually("the provider has dropped the version", SOON, unserved).await.unwrap();
+    service.here().delete("billy", &DeleteParams::default()).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(service.here().get_opt("billy").await.unwrap().is_some(), "its copy is there");
+    clusters.provider_service.resume();
+    object_gone(&there, "billy").await;
+    let here = objects(&service.consumer, "unserved", &in_version(&service, "v1"));
+    eventually("billy is gone", SOON, async || match here.get("billy").await {
+        Err(kube::Error::Api(status)) if status.reason == "NotFound" => Some(()),
+        _ => None,
+    })
+    .await
+    .unwrap();
 }
 
 #[tokio::test]

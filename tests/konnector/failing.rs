@@ -10,12 +10,14 @@ use kube::{
     Api, ResourceExt as _,
     api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams},
 };
+use portolan_core::api::kubebind::APIServiceNamespace;
 use portolan_testkit::{audit::AuditEntry, eventually::eventually, ports::free_port};
 use serde_json::json;
 use tokio::time::sleep;
 
 use crate::{
-    support::{SOON, Service, clusters, merge, merge_status, object_with},
+    reasons::{self, allow_again, refuse},
+    support::{SOON, Service, clusters, cowboy, create_namespace, merge, merge_status, object_with},
     whose::{event, events},
 };
 
@@ -165,4 +167,61 @@ async fn while_a_namespace_of_the_provider_is_made_anew_one_event_says_so() {
     let said = events(&service, "NamespaceUnavailable").await.unwrap();
     assert_eq!(said.len(), 1, "{said:?}");
     assert!(events(&service, "SyncFailed").await.unwrap().is_empty(), "not one per object");
+}
+
+/// The provider's namespace becomes somebody else's, and another one is answered in its place.
+#[tokio::test]
+async fn a_namespace_that_is_answered_anew_with_another_one_is_followed() {
+    let service = Service::bind(clusters().await, "another-ns").await;
+    service.create("billy", &json!({"intent": "ride"})).await;
+    service.arrives("billy").await;
+    let former = format!("{}-another-ns", service.contract_namespace());
+    let namespaces: Api<Namespace> = Api::all(service.provider.clone());
+    let foreign =
+        json!({"metadata": {"annotations": {"kube-bind.io/api-service-namespace": "somebody/else"}}});
+    namespaces.patch(&former, &PatchParams::default(), &Patch::Merge(&foreign)).await.unwrap();
+    let requests: Api<APIServiceNamespace> =
+        Api::namespaced(service.provider.clone(), &service.contract_namespace());
+    requests.delete("another-ns", &DeleteParams::default()).await.unwrap();
+    let mapped = eventually("another one is answered", SOON, async || {
+        let request = requests.get_opt("another-ns").await?;
+        let answer = request.and_then(|request| request.status?.namespace);
+        Ok::<_, kube::Error>(answer.filter(|namespace| !namespace.is_empty() && *namespace != former))
+    })
+    .await
+    .unwrap();
+    let there: Api<DynamicObject> =
+        Api::namespaced_with(service.provider.clone(), &mapped, &service.resource);
+    object_with(&there, "billy", "has a copy there", |_| true).await;
+    merge_status(&there, "billy", json!({"result": "from there"})).await;
+    object_with(&service.here(), "billy", "has the status", |o| o.data["status"]["result"] == "from there")
+        .await;
+    assert!(service.there().get_opt("billy").await.unwrap().is_some(), "what was there stays");
+}
+
+#[tokio::test]
+async fn an_object_whose_namespace_the_provider_does_not_answer_says_so() {
+    let service = Service::bind(clusters().await, "no-place").await;
+    let mapped = format!("{}-no-place-east", service.contract_namespace());
+    let rules = json!({
+        "apiGroups": [""], "apiVersions": ["*"], "operations": ["CREATE"], "resources": ["namespaces"],
+    });
+    let namespaces: Api<Namespace> = Api::all(service.provider.clone());
+    let wanted = serde_json::from_value(json!({"metadata": {"name": mapped}})).unwrap();
+    let tried = PostParams { dry_run: true, ..PostParams::default() };
+    let expression = format!("object.metadata.name != '{mapped}'");
+    refuse(&service.provider, "no-place", rules, &expression, async || {
+        namespaces.create(&tried, &wanted).await.is_err()
+    })
+    .await;
+    create_namespace(&service.consumer, "no-place-east").await;
+    let here = Api::namespaced_with(service.consumer.clone(), "no-place-east", &service.resource);
+    let placeless = cowboy(&service.resource, "placeless", &json!({"intent": "ride"}));
+    here.create(&PostParams::default(), &placeless).await.unwrap();
+    let said = reasons::event(&service.consumer, "placeless", "NamespaceUnavailable").await;
+    let note = said.note.unwrap_or_default();
+    assert!(note.contains("has not answered APIServiceNamespace no-place-east"), "{note}");
+    allow_again(&service.provider, "no-place").await;
+    let there = Api::namespaced_with(service.provider.clone(), &mapped, &service.resource);
+    object_with(&there, "placeless", "arrives", |_| true).await;
 }

@@ -28,6 +28,7 @@ mod restored;
 mod rotation;
 mod schema;
 mod seeded;
+mod spoilt;
 mod support;
 mod telling;
 mod unbind;

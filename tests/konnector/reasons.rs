@@ -2,7 +2,9 @@
 
 use k8s_openapi::{
     api::{
-        admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding},
+        admissionregistration::v1::{
+            ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding, ValidatingWebhookConfiguration,
+        },
         events::v1::Event,
         rbac::v1::{Role, RoleBinding},
     },
@@ -12,13 +14,20 @@ use kube::{
     Api, Client, ResourceExt as _,
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
-use portolan_core::api::kubebind::APIServiceExport;
-use portolan_testkit::eventually::{eventually, watch_until_gone};
+use portolan_core::api::kubebind::{APIServiceBinding, APIServiceExport};
+use portolan_testkit::{
+    eventually::{eventually, watch_until_gone},
+    ports::free_port,
+    workload,
+};
 use serde_json::{Value, json};
 
-use crate::support::{
-    Clusters, RELEASE, SOON, Service, binding_condition, bundle_condition, clusters, cowboy, create_bundle,
-    create_namespace, konnector_as, merge, write_secret,
+use crate::{
+    support::{
+        Clusters, RELEASE, SOON, Service, binding_condition, bundle_condition, clusters, cowboy,
+        create_bundle, create_namespace, grant_group, kind_of, konnector_as, merge, write_secret,
+    },
+    wire::hand_made,
 };
 
 /// Waits for an Event about an object, and gives what it says.
@@ -37,7 +46,7 @@ pub async fn event(client: &Client, about: &str, reason: &str) -> Event {
 }
 
 /// Has an API server refuse what does not fulfil an expression, and waits until it does: `refused` is such a request.
-async fn refuse(
+pub async fn refuse(
     client: &Client,
     name: &str,
     rules: Value,
@@ -61,7 +70,7 @@ async fn refuse(
     eventually("the policy is in force", SOON, async || refused().await.then_some(())).await.unwrap();
 }
 
-async fn allow_again(client: &Client, name: &str) {
+pub async fn allow_again(client: &Client, name: &str) {
     let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(client.clone());
     bindings.delete(name, &DeleteParams::default()).await.unwrap();
 }
@@ -102,6 +111,34 @@ async fn an_object_that_the_provider_refuses_says_why_and_goes_through_once_it_i
     assert_eq!(said.type_.as_deref(), Some("Warning"));
     merge(&service.here(), "robber", json!({"spec": {"intent": "ride"}})).await;
     service.arrives("robber").await;
+}
+
+#[tokio::test]
+async fn a_binding_that_may_not_be_made_is_told_and_keeps_no_other_from_being_bound() {
+    let service = Service::offer(clusters().await, "no-binding").await;
+    let (consumer, export) = (&service.consumer, service.export());
+    let (mut second, _) = kind_of("no-binding-b");
+    second.metadata.labels.as_mut().unwrap().insert("test".to_owned(), "no-binding".to_owned());
+    workload::install(&service.provider, &second).await.unwrap();
+    grant_group(consumer, "no-binding-b.dev").await;
+    let rules = json!({
+        "apiGroups": ["kube-bind.io"], "apiVersions": ["*"], "operations": ["CREATE"],
+        "resources": ["apiservicebindings"],
+    });
+    let bindings: Api<APIServiceBinding> = Api::all(consumer.clone());
+    let wanted = hand_made(&export, "no-binding");
+    let expression = format!("object.metadata.name != '{export}'");
+    refuse(consumer, "no-binding", rules, &expression, async || {
+        bindings.create(&tried(), &wanted).await.is_err()
+    })
+    .await;
+    write_secret(consumer, "no-binding", "kubeconfig", &service.kubeconfig).await;
+    create_bundle(consumer, "no-binding", "no-binding").await;
+    let said = bundle_condition(consumer, "no-binding", "Synced", ("False", "SyncErrors")).await;
+    assert!(said.message.contains(&export) && said.message.contains("policy no-binding says no"), "{said:?}");
+    binding_condition(consumer, "cowboys.no-binding-b.dev", "Ready", ("True", "")).await;
+    allow_again(consumer, "no-binding").await;
+    bundle_condition(consumer, "no-binding", "Ready", ("True", "")).await;
 }
 
 /// Has the consumer's API server refuse a CRD.
@@ -145,8 +182,11 @@ async fn a_new_schema_that_the_consumer_refuses_says_why_and_objects_go_on() {
     refuse_crd(&service, &export, "UPDATE").await;
     let crds: Api<CustomResourceDefinition> = Api::all(service.provider.clone());
     let mut crd = crds.get(&export).await.unwrap();
-    let columns = crd.spec.versions[0].additional_printer_columns.as_mut().unwrap();
-    columns.retain(|column| column.name != "Result");
+    // Objects would be stored in another version, so nobody writes in the one before until that is done.
+    let mut stored = crd.spec.versions[0].clone();
+    stored.name = "v1".to_owned();
+    crd.spec.versions[0].storage = false;
+    crd.spec.versions.push(stored);
     crds.replace(&export, &PostParams::default(), &crd).await.unwrap();
     let expected = ("False", "CustomResourceDefinitionUpdateFailed");
     let said = binding_condition(consumer, &export, "Connected", expected).await;
@@ -154,6 +194,45 @@ async fn a_new_schema_that_the_consumer_refuses_says_why_and_objects_go_on() {
     service.create("billy", &json!({"intent": "ride"})).await;
     service.arrives("billy").await;
     allow_again(consumer, "no-update").await;
+    binding_condition(consumer, &export, "Ready", ("True", "")).await;
+}
+
+#[tokio::test]
+async fn a_new_schema_that_a_dead_webhook_holds_up_says_why_and_objects_go_on() {
+    let service = Service::bind(clusters().await, "held-up").await;
+    let (consumer, export) = (&service.consumer, service.export());
+    let port = free_port().unwrap();
+    let configuration: ValidatingWebhookConfiguration = serde_json::from_value(json!({
+        "metadata": {"name": "held-up.dev"},
+        "webhooks": [{
+            "name": "down.held-up.dev", "failurePolicy": "Fail", "sideEffects": "None",
+            "admissionReviewVersions": ["v1"], "clientConfig": {"url": format!("https://127.0.0.1:{port}/")},
+            "rules": [{
+                "apiGroups": ["apiextensions.k8s.io"], "apiVersions": ["*"], "operations": ["UPDATE"],
+                "resources": ["customresourcedefinitions"],
+            }],
+            "matchConditions": [{"name": "one", "expression": format!("request.name == '{export}'")}],
+        }],
+    }))
+    .unwrap();
+    Api::all(consumer.clone()).create(&PostParams::default(), &configuration).await.unwrap();
+    let ours: Api<CustomResourceDefinition> = Api::all(consumer.clone());
+    let params = PatchParams { dry_run: true, ..PatchParams::default() };
+    let change = Patch::Merge(json!({"metadata": {"annotations": {"tried": "x"}}}));
+    let is_down = async || ours.patch(&export, &params, &change).await.is_err().then_some(());
+    eventually("the webhook is in force", SOON, is_down).await.unwrap();
+    let theirs: Api<CustomResourceDefinition> = Api::all(service.provider.clone());
+    let mut crd = theirs.get(&export).await.unwrap();
+    let columns = crd.spec.versions[0].additional_printer_columns.as_mut().unwrap();
+    columns.retain(|column| column.name != "Result");
+    theirs.replace(&export, &PostParams::default(), &crd).await.unwrap();
+    let expected = ("False", "CustomResourceDefinitionUpdateFailed");
+    let said = binding_condition(consumer, &export, "Connected", expected).await;
+    assert!(said.message.contains("down.held-up.dev"), "{}", said.message);
+    service.create("billy", &json!({"intent": "ride"})).await;
+    service.arrives("billy").await;
+    let webhooks: Api<ValidatingWebhookConfiguration> = Api::all(consumer.clone());
+    webhooks.delete("held-up.dev", &DeleteParams::default()).await.unwrap();
     binding_condition(consumer, &export, "Ready", ("True", "")).await;
 }
 

@@ -110,6 +110,10 @@ async fn both_sides_agree_after_the_provider_was_restored() {
         is_ready(&service.consumer, &service).await;
     };
     clusters.provider_service.kept(agreed).await;
+    // What was deleted since the backup has no object any more: people decide what becomes of its copy.
+    let orphaned = ("True", "OriginGone");
+    binding_condition(&service.consumer, &service.export(), "OrphanedCopies", orphaned).await;
+    assert!(service.there().get_opt("gone").await.unwrap().is_some());
     // A status that only the backup lacks is not made up.
     object_with(&service.here(), "old", "has the status of its copy", |o| {
         o.data["status"]["result"].is_null()

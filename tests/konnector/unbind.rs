@@ -1,16 +1,21 @@
 //! The end of a binding: whoever ends it decides what is deleted.
 
+use std::time::Duration;
+
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
     Api,
     api::{DeleteParams, Patch, PatchParams},
 };
 use portolan_core::api::kubebind::{APIServiceBinding, APIServiceBindingBundle, APIServiceExport};
-use portolan_testkit::eventually::{eventually, watch_until_gone};
+use portolan_testkit::{
+    eventually::{eventually, watch_until_gone},
+    workload,
+};
 use serde_json::json;
 
 use crate::support::{
-    SOON, Service, binding_condition, clusters, copies, create_bundle, merge, no_crd, object_gone,
+    SOON, Service, binding_condition, clusters, copies, create_bundle, kind_of, merge, no_crd, object_gone,
     object_with,
 };
 
@@ -86,6 +91,46 @@ async fn a_withdrawn_kind_goes_with_its_last_object() {
     assert!(ours.get(&service.export()).await.is_ok(), "one object is left");
     service.here().delete("b", &DeleteParams::default()).await.unwrap();
     no_crd(&service).await;
+}
+
+/// As a backup tool restores it: the CRD first, the objects afterwards.
+#[tokio::test]
+async fn a_withdrawn_kind_that_is_restored_waits_for_its_objects() {
+    let service = Service::offer(clusters().await, "restored-kind").await;
+    let (mut crd, _) = kind_of("restored-kind");
+    crd.metadata.labels = Some([("kube-bind.io/managed-by".to_owned(), "konnector".to_owned())].into());
+    let note = "2026-01-01T00:00:00Z: APIServiceExport of bundle a was withdrawn".to_owned();
+    crd.metadata.annotations = Some([("kube-bind.io/withdrawn".to_owned(), note)].into());
+    let ours: Api<CustomResourceDefinition> = Api::all(service.consumer.clone());
+    workload::install(&service.consumer, &crd).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let found = ours.get(&service.export()).await.unwrap();
+    assert_eq!(found.metadata.deletion_timestamp, None);
+    service.create("billy", &json!({"intent": "ride"})).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    service.here().delete("billy", &DeleteParams::default()).await.unwrap();
+    no_crd(&service).await;
+}
+
+#[tokio::test]
+async fn a_kind_that_is_not_served_any_more_is_drained_all_the_same() {
+    let service = Service::bind(clusters().await, "drain-unserved").await;
+    service.create("billy", &json!({"intent": "ride"})).await;
+    service.arrives("billy").await;
+    let hold = |finalizers: serde_json::Value| json!({"metadata": {"finalizers": finalizers}});
+    merge(&service.there(), "billy", hold(json!(["drain-unserved.dev/hold"]))).await;
+    let bundles: Api<APIServiceBindingBundle> = Api::all(service.consumer.clone());
+    bundles.delete("drain-unserved", &DeleteParams::default()).await.unwrap();
+    object_with(&service.there(), "billy", "is terminating", |o| o.metadata.deletion_timestamp.is_some())
+        .await;
+    let crds: Api<CustomResourceDefinition> = Api::all(service.consumer.clone());
+    let unserved = json!([{"op": "replace", "path": "/spec/versions/0/served", "value": false}]);
+    let unserved = Patch::Json::<()>(serde_json::from_value(unserved).unwrap());
+    crds.patch(&service.export(), &PatchParams::default(), &unserved).await.unwrap();
+    merge(&service.there(), "billy", hold(json!(null))).await;
+    no_crd(&service).await;
+    watch_until_gone(bundles, "drain-unserved", SOON).await.unwrap();
+    assert_eq!(copies(&service).await, 0);
 }
 
 #[tokio::test]

@@ -4,7 +4,10 @@
 
 mod chart;
 mod commands;
+mod leftover;
+mod mistakes;
 mod reasons;
+mod refused;
 mod requests;
 mod scene;
 

@@ -1,14 +1,22 @@
 //! Requests for exports: what they name is exported to their consumer, and to nobody else.
 
-use kube::{Api, ResourceExt as _, api::PostParams};
+use kube::{
+    Api, ResourceExt as _,
+    api::{DeleteParams, PostParams},
+};
 use portolan_core::{
-    api::kubebind::{APIServiceExport, APIServiceExportRequest, APIServiceNamespace, RequestPhase},
+    api::kubebind::{
+        APIServiceExport, APIServiceExportRequest, APIServiceNamespace, BoundSchema, RequestPhase,
+    },
     condition::find,
 };
 use portolan_testkit::{kubeconfig, watch_until, watch_until_gone};
 use serde_json::{Value, json};
 
-use crate::scene::{SOON, Scene, is_forbidden};
+use crate::{
+    mistakes::connect,
+    scene::{SOON, Scene, is_forbidden},
+};
 
 fn request(scene: &Scene, name: &str, plurals: &[&str], more: &Value) -> APIServiceExportRequest {
     let resource = |plural: &&str| json!({"group": scene.group(), "resource": plural, "versions": ["v1"]});
@@ -98,6 +106,61 @@ async fn a_request_that_cannot_be_met_says_why_and_grants_nothing() {
     for plural in ["mangos", "papayas"] {
         exports.get(&scene.crd_name(plural)).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn what_a_request_has_been_granted_stays_while_another_part_of_it_cannot_be_had() {
+    let scene = Scene::shared("partly").await;
+    scene.kubeconfig(&["--consumer", "partly", "--exports", "scene=nothing"]).await;
+    let requests: Api<APIServiceExportRequest> = Api::namespaced(scene.client(), "kube-bind-partly");
+    let exports: Api<APIServiceExport> = Api::namespaced(scene.client(), "kube-bind-partly");
+    let schemas: Api<BoundSchema> = Api::namespaced(scene.client(), "kube-bind-partly");
+    // One of two schemas is somebody else's.
+    let theirs = json!({
+        "apiVersion": "kube-bind.io/v1alpha2", "kind": "BoundSchema",
+        "metadata": {"name": scene.crd_name("papayas")},
+        "spec": {
+            "group": scene.group(), "informerScope": "Namespaced", "scope": "Namespaced",
+            "names": {"plural": "papayas", "kind": "Papaya"},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {"type": "object"}}}],
+        },
+    });
+    schemas.create(&PostParams::default(), &serde_json::from_value(theirs).unwrap()).await.unwrap();
+    for plural in ["mangos", "papayas"] {
+        scene.create_crd(plural, "Namespaced").await;
+    }
+    let both = request(&scene, "both", &["mangos", "papayas"], &json!({}));
+    requests.create(&PostParams::default(), &both).await.unwrap();
+    let said = |request: &APIServiceExportRequest| {
+        let conditions = request.status.clone().unwrap_or_default().conditions;
+        find(&conditions, "ExportsReady").map(|said| (said.reason.clone(), said.message.clone()))
+    };
+    let lacks = |text: &'static str| {
+        move |request: &APIServiceExportRequest| {
+            said(request).is_some_and(|(reason, why)| reason == "BoundSchemaNotFound" && why.contains(text))
+        }
+    };
+    watch_until(requests.clone(), "both", lacks("is not usable"), SOON).await.unwrap();
+    let mangos = scene.crd_name("mangos");
+    let before = exports.get(&mangos).await.unwrap();
+    connect(&exports, &mangos).await;
+    let stays = async || {
+        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+        let now = exports.get(&mangos).await.unwrap();
+        assert_eq!((now.uid(), now.metadata.deletion_timestamp), (before.uid(), None));
+    };
+    stays().await;
+    // The other part is withdrawn altogether.
+    let label = |value: &Value| json!({"metadata": {"labels": {"kube-bind.io/exported": value}}});
+    scene.patch_crd("papayas", &label(&Value::Null)).await;
+    watch_until(requests.clone(), "both", lacks("lacks the label"), SOON).await.unwrap();
+    stays().await;
+
+    schemas.delete(&scene.crd_name("papayas"), &DeleteParams::default()).await.unwrap();
+    scene.patch_crd("papayas", &label(&"true".into())).await;
+    let done = |request: &APIServiceExportRequest| phase(request) == RequestPhase::Succeeded;
+    watch_until(requests, "both", done, SOON).await.unwrap();
+    stays().await;
 }
 
 #[tokio::test]

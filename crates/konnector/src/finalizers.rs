@@ -11,17 +11,16 @@ use portolan_runtime::apply::{self, WriteError, code};
 const PAGE: u32 = 500;
 const AT_ONCE: usize = 16;
 
-/// Takes the finalizer off every object that has it, and gives how many had. Who may still be putting it on
-/// calls this until none is left.
-pub async fn strip(client: &Client, resource: &ApiResource) -> Result<usize, WriteError> {
+/// Takes the finalizer off every object that has it, and gives how many had; `None` where the kind is not served. Who
+/// may still be putting it on calls this until none is left.
+pub async fn strip(client: &Client, resource: &ApiResource) -> Result<Option<usize>, WriteError> {
     let everywhere: Api<DynamicObject> = Api::all_with(client.clone(), resource);
     let mut stripped = 0;
     let mut params = ListParams::default().limit(PAGE);
     loop {
         let page = match everywhere.list_metadata(&params).await {
             Ok(page) => page,
-            // The kind itself is gone.
-            Err(error) if code(&error) == 404 => return Ok(stripped),
+            Err(error) if code(&error) == 404 => return Ok(None),
             Err(error) => return Err(error.into()),
         };
         let held: Vec<_> =
@@ -32,7 +31,7 @@ pub async fn strip(client: &Client, resource: &ApiResource) -> Result<usize, Wri
             .await?;
         match page.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => params = params.continue_token(&token),
-            None => return Ok(stripped),
+            None => return Ok(Some(stripped)),
         }
     }
 }

@@ -1,9 +1,10 @@
 //! CRDs whose export was withdrawn while objects of people were there.
 //!
 //! Nothing that happens on a provider deletes an object of a consumer: such a CRD stays, without an owner, and says
-//! since when and why. It goes once it is empty, and a later binding takes it over.
+//! since when and why. It goes once it is empty, and a later binding takes it over. A backup tool restores a CRD before
+//! its objects, so one that this process has never seen with objects is given time.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use kube::{
     Api, Resource as _, ResourceExt as _,
@@ -23,12 +24,15 @@ use portolan_runtime::{
     watch,
 };
 use serde_json::json;
+use tokio::time::Instant;
 use tracing::info;
 
+use self::fate::{Content, Fate, fate};
 use crate::{context::KonnectorContext, crd, policy};
 
-const WORKERS: usize = 2;
+mod fate;
 
+const WORKERS: usize = 2;
 /// Lets go of a CRD with objects; deletes one without.
 pub async fn leave(
     context: &KonnectorContext,
@@ -37,7 +41,7 @@ pub async fn leave(
     resource: &ApiResource,
 ) -> Result<(), WriteError> {
     let name = crd.name_any();
-    if is_empty(context, resource).await? {
+    if content(context, resource).await? == Content::Empty {
         info!(binding = binding.name_any(), crd = name, "withdrawn, and without objects: deleting the CRD");
         let api: Api<CrdOutline> = Api::all(context.consumer.clone());
         return apply::delete(&api, &name, &crd.uid().unwrap_or_default()).await;
@@ -76,12 +80,12 @@ fn letting_go(crd: &CrdOutline, binding: &APIServiceBinding) -> serde_json::Valu
     operations.into()
 }
 
-async fn is_empty(context: &KonnectorContext, resource: &ApiResource) -> Result<bool, WriteError> {
+async fn content(context: &KonnectorContext, resource: &ApiResource) -> Result<Content, WriteError> {
     let api: Api<DynamicObject> = Api::all_with(context.consumer.clone(), resource);
     match api.list_metadata(&ListParams::default().limit(1)).await {
-        Ok(found) => Ok(found.items.is_empty()),
-        // The kind itself is gone.
-        Err(error) if code(&error) == 404 => Ok(true),
+        Ok(found) if found.items.is_empty() => Ok(Content::Empty),
+        Ok(_) => Ok(Content::Objects),
+        Err(error) if code(&error) == 404 => Ok(Content::Unknown),
         Err(error) => Err(error.into()),
     }
 }
@@ -93,9 +97,38 @@ fn is_left(crd: &CrdOutline) -> bool {
         && crd.metadata.deletion_timestamp.is_none()
 }
 
-/// The watches on the objects of CRDs that were left to themselves.
+/// What is known of the CRDs that were left to themselves.
 #[derive(Default)]
-struct Followed(Mutex<HashMap<String, (Option<String>, Tasks)>>);
+struct Followed(Mutex<HashMap<String, Left>>);
+
+struct Left {
+    uid: Option<String>,
+    had_objects: bool,
+    empty_since: Option<Instant>,
+    /// The watch on its objects.
+    watch: Tasks,
+}
+
+impl Followed {
+    fn forget(&self, crd: &str) {
+        if let Some(left) = self.0.lock().remove(crd) {
+            left.watch.cancel();
+        }
+    }
+
+    /// Takes in what a CRD holds, and gives what becomes of it.
+    fn judge(&self, crd: &str, content: Content, poll: Duration) -> Fate {
+        let mut all = self.0.lock();
+        let Some(left) = all.get_mut(crd) else { return Fate::LookAgain(poll) };
+        left.had_objects |= content == Content::Objects;
+        if content != Content::Empty {
+            left.empty_since = None;
+            return fate(content, left.had_objects, Duration::ZERO, poll);
+        }
+        let since = *left.empty_since.get_or_insert_with(Instant::now);
+        fate(content, left.had_objects, since.elapsed(), poll)
+    }
+}
 
 pub fn run(tasks: &Tasks, context: &Arc<KonnectorContext>) {
     let (followed, all) = (Arc::new(Followed::default()), tasks.clone());
@@ -119,23 +152,25 @@ async fn reconcile(
     let left = crd.filter(|crd| is_left(crd));
     let resource = left.as_ref().and_then(|crd| crd.stored_resource());
     let (Some(crd), Some(resource)) = (left, resource) else {
-        if let Some((_, watch)) = followed.0.lock().remove(name) {
-            watch.cancel();
-        }
+        followed.forget(name);
         return Ok(Action::AwaitChange);
     };
     let failed = |error| ReconcileError::new("clean up CRD", name, error);
-    if is_empty(context, &resource).await.map_err(failed)? {
-        info!(crd = name, "the last object is deleted: deleting the withdrawn CRD");
-        let api: Api<CrdOutline> = Api::all(context.consumer.clone());
-        apply::delete(&api, name, &crd.uid().unwrap_or_default()).await.map_err(failed)?;
-        return Ok(Action::AwaitChange);
-    }
     follow(context, followed, tasks, &crd, &resource);
-    Ok(Action::AwaitChange)
+    let content = content(context, &resource).await.map_err(failed)?;
+    match followed.judge(name, content, context.poll_interval) {
+        Fate::Stays => Ok(Action::AwaitChange),
+        Fate::LookAgain(after) => Ok(Action::RequeueAfter(after)),
+        Fate::Goes => {
+            info!(crd = name, "the last object is deleted: deleting the withdrawn CRD");
+            let api: Api<CrdOutline> = Api::all(context.consumer.clone());
+            apply::delete(&api, name, &crd.uid().unwrap_or_default()).await.map_err(failed)?;
+            Ok(Action::AwaitChange)
+        }
+    }
 }
 
-/// Triggers a look with every object that goes.
+/// Triggers a look with the first object that comes, and with every object that goes.
 fn follow(
     context: &Arc<KonnectorContext>,
     followed: &Followed,
@@ -145,21 +180,24 @@ fn follow(
 ) {
     let name = crd.name_any();
     let mut followed = followed.0.lock();
-    if followed.get(&name).is_some_and(|(uid, _)| *uid == crd.uid()) {
+    if followed.get(&name).is_some_and(|left| left.uid == crd.uid()) {
         return;
     }
     let watch_tasks = tasks.child();
     let api: Api<PartialObjectMeta<DynamicObject>> = Api::all_with(context.consumer.clone(), resource);
     let (queue, key) = (Arc::clone(&context.triggers().leftovers), name.clone());
     watch_tasks.spawn("objects of a withdrawn kind", async move {
+        let mut has_some = false;
         let on = |event: watcher::Result<Event<PartialObjectMeta<DynamicObject>>>| {
-            if matches!(event, Ok(Event::Delete(_) | Event::InitDone)) {
+            let is_first = matches!(event, Ok(Event::Apply(_))) && !std::mem::replace(&mut has_some, true);
+            if is_first || matches!(event, Ok(Event::Delete(_) | Event::InitDone)) {
                 queue.add(key.clone());
             }
         };
         watch::follow(api, watcher::Config::default(), on).await;
     });
-    if let Some((_, former)) = followed.insert(name, (crd.uid(), watch_tasks)) {
-        former.cancel();
+    let left = Left { uid: crd.uid(), had_objects: false, empty_since: None, watch: watch_tasks };
+    if let Some(former) = followed.insert(name, left) {
+        former.watch.cancel();
     }
 }

@@ -187,9 +187,9 @@ async fn write_anew(
         match apply::json_patch::<DynamicObject>(&api, &name, None, change(&job, &object)).await {
             Ok(_) => return Ok(()),
             // It is gone, or somebody has written it meanwhile.
-            Err(WriteError::Conflict(_)) => match api.get_metadata_opt(&name).await {
-                Ok(Some(found)) => object = found,
-                Ok(None) => return Ok(()),
+            Err(WriteError::Conflict(_)) => match api.get_metadata(&name).await {
+                Ok(found) => object = found,
+                Err(error) if apply::is_absent(&error, &name) => return Ok(()),
                 Err(error) => return Err(failed(&error)),
             },
             Err(error) => return Err(failed(error.cause())),

@@ -10,7 +10,10 @@ use portolan_runtime::{
     lease::LeaseArgs,
 };
 
-use crate::tenancy::{ConsumerScope, IsolationFlag, Tenancy};
+use crate::{
+    ignored::IgnoredContent,
+    tenancy::{ConsumerScope, IsolationFlag, Tenancy},
+};
 
 /// Offers the labelled CRDs of this cluster to consumers, and answers their namespace requests.
 #[derive(Parser, Clone, Debug)]
@@ -54,6 +57,10 @@ pub struct ControllerArgs {
     /// then read the objects of all others of these kinds.
     #[arg(long)]
     pub allow_shared: bool,
+    /// Objects that the platform puts into every namespace, as KIND/NAME with * for any text: they do not keep a
+    /// namespace that nobody asks for any more.
+    #[arg(long, value_delimiter = ',', value_name = "KIND/NAME")]
+    pub ignored_content: Vec<IgnoredContent>,
 }
 
 impl ControllerArgs {
@@ -137,6 +144,15 @@ mod tests {
         let args = parse_from::<ProviderArgs>("provider", ["provider", "--pretty-name", "ACME"]).unwrap();
         assert!(args.command.is_none());
         assert_eq!(args.controller.pretty_name, "ACME");
+    }
+
+    #[test]
+    fn what_every_namespace_has_is_named_by_kind_and_name() {
+        let parse =
+            |text: &str| parse_from::<ProviderArgs>("provider", ["provider", "--ignored-content", text]);
+        let args = parse("configmaps/istio-*,serviceaccounts/builder").unwrap();
+        assert_eq!(args.controller.ignored_content.len(), 2);
+        assert!(parse("*/x").is_err());
     }
 
     #[test]

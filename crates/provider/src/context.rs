@@ -25,6 +25,7 @@ use crate::{
     MANAGED_BY,
     args::ControllerArgs,
     cluster_rights::{Shared, contract_of},
+    ignored::IgnoredContent,
     notices::Notices,
     queues::{ClusterChange, QueueKey, Queues, answered_by},
     source::SourceCrd,
@@ -64,6 +65,7 @@ pub struct ProviderContext {
     pub drain_limit: Duration,
     pub tenancy: Tenancy,
     pub sweeping: Sweeping,
+    pub ignored_content: Vec<IgnoredContent>,
     /// Held by whoever has the bodies of schemas in memory.
     pub bodies: tokio::sync::Mutex<()>,
 }
@@ -107,6 +109,7 @@ impl ProviderContext {
             drain_limit: args.drain_limit,
             tenancy: args.tenancy(),
             sweeping: Sweeping::default(),
+            ignored_content: args.ignored_content.clone(),
             bodies: tokio::sync::Mutex::default(),
             client: client.clone(),
         });

@@ -121,27 +121,26 @@ pub fn run(tasks: &Tasks, context: &Arc<ProviderContext>) {
 async fn reconcile(context: &ProviderContext, name: &str) -> Result<Action, ReconcileError> {
     let Some(namespace) = context.contracts.get(name) else { return Ok(Action::AwaitChange) };
     let (contract, on) = (ConsumerContract::of(&namespace), namespace.object_ref(&()));
-    match &contract.selector {
-        Err(error) => {
+    let known = context.cluster_bindings.get_in(name, CLUSTER_BINDING);
+    let introduced = match known.as_deref() {
+        _ if contract.terminating => Ok(()),
+        None => introduce(context, name, None).await,
+        Some(known) if known.spec.provider_pretty_name != context.pretty_name && names_us(known) => {
+            introduce(context, name, Some(known)).await
+        }
+        Some(_) => Ok(()),
+    };
+    match (&contract.selector, &introduced) {
+        (Err(error), _) => {
             let note = format!(
                 "Annotation {ANNOTATION_EXPORTS} is not a label selector: {error}. Exports stay as they are."
             );
             context.notices.warn(&on, "InvalidSelector", &note).await;
         }
-        Ok(_) => context.notices.clear(&on),
+        (Ok(_), Err(error)) => context.notices.failed(&on, "ContractFailed", error).await,
+        (Ok(_), Ok(())) => context.notices.clear(&on),
     }
-    if contract.terminating {
-        return Ok(Action::AwaitChange);
-    }
-    let known = context.cluster_bindings.get_in(name, CLUSTER_BINDING);
-    match known.as_deref() {
-        None => introduce(context, name, None).await?,
-        Some(known) if known.spec.provider_pretty_name != context.pretty_name && names_us(known) => {
-            introduce(context, name, Some(known)).await?;
-        }
-        Some(_) => {}
-    }
-    Ok(Action::AwaitChange)
+    introduced.map(|()| Action::AwaitChange)
 }
 
 /// Returns `true` if the name in a ClusterBinding is one that we have put there. A name that a person has written

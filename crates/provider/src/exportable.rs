@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource as _;
 use portolan_runtime::{
     controller::{Action, Controller, ReconcileError},
@@ -10,7 +11,7 @@ use portolan_runtime::{
 
 use crate::{
     context::ProviderContext,
-    source::{OfferRefusal, not_carried},
+    source::{OfferRefusal, SourceCrd, not_carried},
 };
 
 const WORKERS: usize = 1;
@@ -29,7 +30,11 @@ pub fn run(tasks: &Tasks, context: &Arc<ProviderContext>) {
 }
 
 async fn reconcile(context: &ProviderContext, name: &str) -> Result<Action, ReconcileError> {
-    let Some(crd) = context.crds.get(name) else { return Ok(Action::AwaitChange) };
+    let Some(crd) = context.crds.get(name) else {
+        // Offered again, it is told again.
+        context.notices.clear(&reference(name));
+        return Ok(Action::AwaitChange);
+    };
     let on = crd.object_ref(&());
     match crd.offer(context.tenancy) {
         Err(OfferRefusal::NotExportable(why)) => {
@@ -42,4 +47,10 @@ async fn reconcile(context: &ProviderContext, name: &str) -> Result<Action, Reco
         Ok(_) | Err(OfferRefusal::Terminating) => context.notices.clear(&on),
     }
     Ok(Action::AwaitChange)
+}
+
+/// A CRD that is not in the store.
+fn reference(name: &str) -> ObjectReference {
+    let kind = Some(SourceCrd::kind(&()).into_owned());
+    ObjectReference { kind, name: Some(name.to_owned()), ..ObjectReference::default() }
 }

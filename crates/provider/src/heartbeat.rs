@@ -18,6 +18,8 @@ use crate::{CLUSTER_BINDING, context::ProviderContext};
 
 const WORKERS: usize = 2;
 const CONDITION_HEALTHY: &str = "Healthy";
+/// Delay after which a verdict is looked at again at the latest.
+const LOOK_AGAIN: Duration = Duration::from_hours(24);
 /// Limit on a consumer's clock being ahead of ours.
 const DRIFT: SignedDuration = SignedDuration::from_mins(1);
 
@@ -63,8 +65,12 @@ fn judge(status: &ClusterBindingStatus, now: Timestamp) -> (Verdict, Option<Dura
         return (Verdict::pending("HeartbeatIntervalMissing", message), None);
     };
     let age = now.duration_since(last);
-    let left = Duration::try_from(interval * 2 - age + SignedDuration::from_secs(1)).ok();
-    if age > interval * 2 {
+    // A consumer may write any interval and any time.
+    let limit = interval.saturating_mul(2);
+    let left =
+        Duration::try_from(limit.saturating_sub(age).saturating_add(SignedDuration::from_secs(1))).ok();
+    let left = left.map(|left| left.min(LOOK_AGAIN));
+    if age > limit {
         let message = format!(
             "The konnector has sent no heartbeat since {last}, although one is due every {} s.",
             interval.as_secs()
@@ -101,6 +107,7 @@ mod tests {
             (Some(1000), Some("5m0s"), 1000, "", Some(601)),
             (Some(1000), Some("1h0m0s"), 1600, "", Some(6601)),
             (Some(1000), Some("5m0s"), 1600, "", Some(1)),
+            (Some(1000), Some("2562047788015215h0m0s"), 1600, "", Some(86400)),
             (Some(1000), Some("5m0s"), 1601, "HeartbeatTimeout", None),
             (Some(1000), Some("5m0s"), 900, "HeartbeatTimeDrift", Some(701)),
         ];

@@ -4,13 +4,44 @@ use std::collections::HashMap;
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use parking_lot::Mutex;
-use portolan_runtime::events::EventReporter;
+use portolan_runtime::{
+    controller::{ReconcileError, ReconcileFailure as _},
+    events::EventReporter,
+    telemetry::ErrorChain,
+};
 use tracing::warn;
+
+/// Failures in a row from which on one is told: fewer are over before anybody could look.
+const TOLD_FROM: u32 = 3;
 
 /// The warnings that stand, by object.
 pub struct Notices {
     reporter: EventReporter,
-    standing: Mutex<HashMap<String, String>>,
+    standing: Mutex<HashMap<String, Standing>>,
+}
+
+/// What is known of an object.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Standing {
+    /// The object that it was: another one of the same name is told anew.
+    uid: Option<String>,
+    said: String,
+    failures: u32,
+}
+
+impl Standing {
+    /// Records a warning. Returns `true` if it is news.
+    fn say(&mut self, on: &ObjectReference, said: String) -> bool {
+        let is_news = self.said != said || self.uid != on.uid;
+        (self.said, self.uid) = (said, on.uid.clone());
+        is_news
+    }
+
+    /// Records a failure. Returns `true` if it lasts.
+    fn fail(&mut self) -> bool {
+        self.failures = self.failures.saturating_add(1);
+        self.failures >= TOLD_FROM
+    }
 }
 
 impl Notices {
@@ -21,11 +52,25 @@ impl Notices {
     /// Warns, unless the last Event about the object was the same.
     pub async fn warn(&self, on: &ObjectReference, reason: &str, note: &str) {
         let said = format!("{reason}: {note}");
-        if self.standing.lock().insert(key(on), said.clone()).is_some_and(|before| before == said) {
+        if !self.standing.lock().entry(key(on)).or_default().say(on, said) {
             return;
         }
         warn!(object = key(on), reason, "{note}");
         self.reporter.warn(on, reason, "Reconcile", note).await;
+    }
+
+    /// Warns of work on the object that fails time and again.
+    pub async fn failed(&self, on: &ObjectReference, reason: &str, error: &ReconcileError) {
+        if !error.is_conflict() {
+            self.lasts(on, reason, &format!("It cannot be done: {}", ErrorChain(error))).await;
+        }
+    }
+
+    /// Warns of what is no trouble unless it comes up time and again.
+    pub async fn lasts(&self, on: &ObjectReference, reason: &str, note: &str) {
+        if self.standing.lock().entry(key(on)).or_default().fail() {
+            self.warn(on, reason, note).await;
+        }
     }
 
     /// All is well with the object: the next trouble is news.
@@ -37,4 +82,22 @@ impl Notices {
 fn key(on: &ObjectReference) -> String {
     let text = |part: &Option<String>| part.clone().unwrap_or_default();
     format!("{} {}/{}", text(&on.kind), text(&on.namespace), text(&on.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_warning_is_news_once_for_each_object_and_text() {
+        let of = |uid: &str| ObjectReference { uid: Some(uid.to_owned()), ..ObjectReference::default() };
+        let mut standing = Standing::default();
+        for (uid, said, is_news) in
+            [("a", "x", true), ("a", "x", false), ("a", "y", true), ("b", "y", true), ("b", "y", false)]
+        {
+            assert_eq!(standing.say(&of(uid), said.to_owned()), is_news, "{uid} {said}");
+        }
+        let told: Vec<_> = (0..4).map(|_| standing.fail()).collect();
+        assert_eq!(told, [false, false, true, true]);
+    }
 }

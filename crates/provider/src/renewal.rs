@@ -13,6 +13,7 @@ use portolan_runtime::{
     clock,
     controller::{Action, Controller, ReconcileError},
     tasks::Tasks,
+    telemetry::ErrorChain,
 };
 use serde_json::json;
 use tracing::info;
@@ -60,8 +61,17 @@ async fn reconcile(context: &ProviderContext, contract: &str) -> Result<Action, 
         context.notices.warn(&known.object_ref(&()), "NotRenewed", &note).await;
         return Ok(Action::RequeueAfter(RESYNC));
     }
-    let renewed = renew(context, contract, &known, life).await?;
-    context.notices.clear(&known.object_ref(&()));
+    let on = known.object_ref(&());
+    let renewed = match renew(context, contract, &known, life).await {
+        Ok(renewed) => renewed,
+        Err(error) => {
+            // An account that is missing looks like a conflict.
+            let note = format!("The kubeconfig in it cannot be renewed: {}.", ErrorChain(&error));
+            context.notices.lasts(&on, "NotRenewed", &note).await;
+            return Err(error);
+        }
+    };
+    context.notices.clear(&on);
     Ok(Action::RequeueAfter(renewed.left(clock::now()).max(AT_MOST_EVERY)))
 }
 

@@ -10,12 +10,13 @@ mod rights;
 use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::{core::v1::Namespace, rbac::v1::RoleBinding};
-use kube::{Api, ResourceExt as _};
+use kube::{Api, Resource as _, ResourceExt as _};
 use portolan_core::api::kubebind::{APIServiceNamespace, LABEL_CONTRACT};
 use portolan_runtime::{
     apply,
     controller::{Action, Controller, ReconcileError},
     tasks::Tasks,
+    telemetry::ErrorChain,
 };
 use tracing::info;
 
@@ -26,8 +27,6 @@ use crate::{
 };
 
 const WORKERS: usize = 2;
-/// Delay of the resync of a namespace with something in it: its content is not watched.
-const RESYNC: Duration = Duration::from_secs(600);
 /// Time until rights that were given or taken away take effect.
 const SETTLE: Duration = Duration::from_secs(2);
 
@@ -39,50 +38,103 @@ pub fn run(tasks: &Tasks, context: &Arc<ProviderContext>) {
         .run(tasks, context, reconcile);
 }
 
+/// What became of a namespace that nobody asks for.
+enum Swept {
+    Deleted,
+    /// Somebody asks for it after all.
+    Wanted,
+    /// This is in it.
+    Holds(String),
+}
+
 async fn reconcile(context: &ProviderContext, name: &str) -> Result<Action, ReconcileError> {
-    let Some(namespace) = context.mapped.get(name) else { return Ok(Action::AwaitChange) };
-    let Some(key) = ours(&namespace) else { return Ok(Action::AwaitChange) };
-    if context.requests.get_in(&key.namespace, &key.name).is_some() || is_requested(context, &key).await? {
+    let leftovers = &context.sweeping.leftovers;
+    let namespace = context.mapped.get(name);
+    let found = namespace.as_deref().and_then(|namespace| Some((namespace, ours(namespace)?)));
+    let Some((namespace, key)) = found else {
+        leftovers.forget(name);
+        return Ok(Action::AwaitChange);
+    };
+    if context.requests.get_in(&key.namespace, &key.name).is_some() {
+        leftovers.forget(name);
+        context.notices.clear(&namespace.object_ref(&()));
         return Ok(Action::AwaitChange);
     }
-    rights::allow_look(context, name).await?;
-    tokio::time::sleep(SETTLE).await;
-    let next = sweep(context, &namespace, &key).await;
-    if !matches!(next, Ok(Action::AwaitChange)) {
-        // It stays, and what is in it is nobody's business.
-        rights::end_look(context, name).await?;
+    if let Some(left) = leftovers.left(name) {
+        return Ok(Action::RequeueAfter(left));
     }
-    next
+    if is_requested(context, &key).await? {
+        return Ok(Action::AwaitChange);
+    }
+    let swept = look(context, namespace, &key).await;
+    tell(context, namespace, swept).await
+}
+
+/// Looks into a namespace, and deletes it if it is empty.
+async fn look(
+    context: &ProviderContext,
+    namespace: &Namespace,
+    key: &QueueKey,
+) -> Result<Swept, ReconcileError> {
+    let name = namespace.name_any();
+    rights::allow_look(context, &name).await?;
+    tokio::time::sleep(SETTLE).await;
+    let swept = sweep(context, namespace, key).await;
+    if !matches!(swept, Ok(Swept::Deleted)) {
+        // It stays, and what is in it is nobody's business.
+        rights::end_look(context, &name).await?;
+    }
+    swept
 }
 
 async fn sweep(
     context: &ProviderContext,
     namespace: &Namespace,
     key: &QueueKey,
-) -> Result<Action, ReconcileError> {
+) -> Result<Swept, ReconcileError> {
     let name = namespace.name_any();
-    if let Some(what) = Content::of(context, &name).await?.first_foreign() {
-        info!(
-            namespace = name,
-            what, "no request for this namespace is left, but it is not empty: keeping it"
-        );
-        return Ok(Action::RequeueAfter(RESYNC));
+    if let Some(what) = Content::of(context, &name).await?.first_foreign(&context.ignored_content) {
+        return Ok(Swept::Holds(what));
     }
     let _swept = context.sweeping.begin(key);
     revoke(context, &name).await?;
     tokio::time::sleep(SETTLE).await;
     if is_requested(context, key).await? {
         context.queues.requests.add(key.clone());
-        return Ok(Action::RequeueAfter(SETTLE));
+        return Ok(Swept::Wanted);
     }
-    if Content::of(context, &name).await?.first_foreign().is_some() {
-        return Ok(Action::RequeueAfter(RESYNC));
+    if let Some(what) = Content::of(context, &name).await?.first_foreign(&context.ignored_content) {
+        return Ok(Swept::Holds(what));
     }
     let api: Api<Namespace> = Api::all(context.client.clone());
     let deleted = apply::delete(&api, &name, &namespace.uid().unwrap_or_default()).await;
     deleted.map_err(|error| ReconcileError::new("delete namespace", &name, error))?;
     info!(namespace = name, request = %key, "no request for this namespace is left, and it is empty: deleted it");
-    Ok(Action::AwaitChange)
+    Ok(Swept::Deleted)
+}
+
+/// Says why a namespace stays, and when it is looked at again.
+async fn tell(
+    context: &ProviderContext,
+    namespace: &Namespace,
+    swept: Result<Swept, ReconcileError>,
+) -> Result<Action, ReconcileError> {
+    let (leftovers, name) = (&context.sweeping.leftovers, namespace.name_any());
+    let (wait, reason, why) = match swept {
+        Ok(Swept::Deleted) => return Ok(Action::AwaitChange),
+        Ok(Swept::Wanted) => return Ok(Action::RequeueAfter(SETTLE)),
+        Ok(Swept::Holds(what)) => (leftovers.keep(&name), "NamespaceNotEmpty", format!("it holds {what}")),
+        Err(error) => {
+            let why = format!("nobody can tell whether it is empty: {}", ErrorChain(&error));
+            let Some(wait) = leftovers.fail(&name) else { return Err(error) };
+            (wait, "NamespaceNotInspected", why)
+        }
+    };
+    let note = format!(
+        "No request for this namespace is left, but {why}. So it stays, and is looked at again once a day at least."
+    );
+    context.notices.warn(&namespace.object_ref(&()), reason, &note).await;
+    Ok(Action::RequeueAfter(wait))
 }
 
 /// The request that a namespace of ours answered. One that people have annotated is theirs, and one that goes is gone.

@@ -1,22 +1,30 @@
-//! The set of namespaces that are about to be deleted.
+//! The namespaces that are about to be deleted, and those that stay for now.
+
+mod leftovers;
 
 use std::collections::HashSet;
 
 use parking_lot::Mutex;
 
+use self::leftovers::Leftovers;
 use crate::queues::QueueKey;
 
-/// The requests whose namespaces are about to be deleted: they are not answered meanwhile.
+/// The namespaces that nobody asks for.
 #[derive(Debug, Default)]
-pub struct Sweeping(Mutex<HashSet<QueueKey>>);
+pub struct Sweeping {
+    /// The requests whose namespaces are about to be deleted: they are not answered meanwhile.
+    going: Mutex<HashSet<QueueKey>>,
+    /// Those in which something is left.
+    pub leftovers: Leftovers,
+}
 
 impl Sweeping {
     pub fn holds(&self, key: &QueueKey) -> bool {
-        self.0.lock().contains(key)
+        self.going.lock().contains(key)
     }
 
     pub fn begin(&self, key: &QueueKey) -> Swept<'_> {
-        self.0.lock().insert(key.clone());
+        self.going.lock().insert(key.clone());
         Swept { all: self, key: key.clone() }
     }
 }
@@ -28,6 +36,6 @@ pub struct Swept<'a> {
 
 impl Drop for Swept<'_> {
     fn drop(&mut self) {
-        self.all.0.lock().remove(&self.key);
+        self.all.going.lock().remove(&self.key);
     }
 }

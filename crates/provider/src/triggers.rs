@@ -14,7 +14,10 @@ impl ProviderContext {
         match change {
             ClusterChange::Everything => self.trigger_everything(),
             ClusterChange::Source(name) => self.trigger_for_source(&name),
-            ClusterChange::Contract(namespace) => self.trigger_in_contract(&namespace),
+            ClusterChange::Contract(namespace) => {
+                self.trigger_approvals(Some(&namespace));
+                self.trigger_in_contract(&namespace);
+            }
             ClusterChange::ClusterBinding(namespace) => {
                 queues.heartbeats.add(namespace.clone());
                 queues.contracts.add(namespace);
@@ -25,6 +28,7 @@ impl ProviderContext {
                 queues.exports.add(key);
             }
             ClusterChange::ExportGone(key) => {
+                self.trigger_approvals(Some(&key.namespace));
                 self.trigger_requests_of(&key.namespace);
                 queues.grants.add(key.namespace.clone());
                 queues.exports.add(key);

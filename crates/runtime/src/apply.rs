@@ -71,6 +71,29 @@ pub fn code(error: &kube::Error) -> u16 {
     if let kube::Error::Api(status) = error { status.code } else { 0 }
 }
 
+/// Returns `true` if an answer says that there is no object of this name. That nothing is served at its path, in a
+/// version that is not served (any more, or yet), says nothing about the object.
+pub fn is_absent(error: &kube::Error, name: &str) -> bool {
+    let kube::Error::Api(status) = error else { return false };
+    let is_named = status.details.as_ref().is_some_and(|details| details.name == name);
+    status.code == 404 && status.reason == "NotFound" && is_named
+}
+
+/// Reads an object; `None` where the API server says that there is none of this name.
+///
+/// # Errors
+/// Any other answer, also that nothing is served at its path.
+pub async fn find<K>(api: &Api<K>, name: &str) -> kube::Result<Option<K>>
+where
+    K: Clone + DeserializeOwned + Debug,
+{
+    match api.get(name).await {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if is_absent(&error, name) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Makes an object what `desired` says. `desired` is complete as far as `manager` is concerned: a field that
 /// it no longer names is removed.
 ///
@@ -296,7 +319,7 @@ where
 /// Deletes the object with this uid. One that is gone already counts as deleted.
 ///
 /// # Errors
-/// [`WriteError::Conflict`] where another object has the name now.
+/// [`WriteError::Conflict`] where another object has the name now, or where nothing is served at its path.
 pub async fn delete<K>(api: &Api<K>, name: &str, uid: &str) -> Result<(), WriteError>
 where
     K: Resource + Clone + DeserializeOwned + Debug,
@@ -305,7 +328,34 @@ where
     let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::background() };
     match api.delete(name, &params).await {
         Ok(_) => Ok(()),
-        Err(error) if code(&error) == 404 => Ok(()),
+        Err(error) if is_absent(&error, name) => Ok(()),
         Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_is_absent_where_the_answer_names_it() {
+        let unserved = kube::core::Status::failure("404 page not found\n", "Failed to parse error data");
+        let named = |reason: &str, code: u16, name: &str| {
+            let status = json!({
+                "status": "Failure", "reason": reason, "code": code, "message": "no",
+                "details": {"name": name, "group": "a.dev", "kind": "as"},
+            });
+            serde_json::from_value::<kube::core::Status>(status).unwrap()
+        };
+        for (status, expected) in [
+            (named("NotFound", 404, "billy"), true),
+            // A namespace that is gone, a version that is not served, another failure.
+            (named("NotFound", 404, "west"), false),
+            (unserved.with_code(404), false),
+            (named("Gone", 410, "billy"), false),
+        ] {
+            let said = format!("{status:?}");
+            assert_eq!(is_absent(&kube::Error::Api(Box::new(status)), "billy"), expected, "{said}");
+        }
     }
 }

@@ -222,6 +222,13 @@ impl Scene {
         answer(&request).unwrap()
     }
 
+    /// Counts the provider's writes so far to an object.
+    pub fn writes_to(&self, namespace: &str, name: &str) -> usize {
+        let writes = self.control_plane().audit().writes(&setup().user()).unwrap();
+        let objects = writes.into_iter().filter_map(|write| write.object_ref);
+        objects.filter(|object| object.namespace == namespace && object.name == name).count()
+    }
+
     /// Counts the provider's writes so far, leases left out, once it has come to rest.
     pub async fn writes_when_settled(&self) -> BTreeMap<String, usize> {
         let audit = self.control_plane().audit();

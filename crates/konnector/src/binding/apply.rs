@@ -21,13 +21,15 @@ use crate::{
     bodies::{ComparisonResult, version_of},
     context::KonnectorContext,
     crd,
+    provider::Contact,
     sync::{EngineKey, EngineMode, EngineState, Placement, SchemaVersions, SyncSpec},
 };
 
+/// `None` where another binding has the turn.
 pub(super) async fn apply(
     context: &KonnectorContext,
     observed: &ObservedBinding,
-) -> Result<AppliedResources, WriteError> {
+) -> Result<Option<AppliedResources>, WriteError> {
     let binding = observed.binding.name_any();
     let found = match &observed.provider {
         ProviderSide::Session(view) => {
@@ -38,11 +40,18 @@ pub(super) async fn apply(
     // Whether the provider answers or not: what a former konnector has brought must not go unseen.
     let bound = found.map(|(view, export)| (&**export, view.contract.as_deref()));
     hold(context, &observed.binding, bound).await?;
-    let Some((view, export)) = found else { return Ok(AppliedResources::default()) };
     let mut applied = AppliedResources::default();
+    let Some((view, export)) = found else { return Ok(Some(applied)) };
+    applied.orphaned = context.sync.orphaned(&binding) + context.claims.orphaned(&binding);
+    if view.contact != Contact::Up {
+        // What runs goes on. Nothing is asked of a provider that does not answer: others wait for the worker.
+        return Ok(Some(applied));
+    }
     for schema in view.schemas.iter().filter_map(|(_, schema)| schema.as_ref()) {
-        let Installed { outcome, found, objection, migration } =
-            install(context, observed, view, schema).await?;
+        let installed = install(context, observed, view, schema).await?;
+        let Some(Installed { outcome, found, objection, failure, migration }) = installed else {
+            return Ok(None);
+        };
         let outcome = match outcome {
             Outcome::Installing(crd) if crd.is_established() => {
                 let wanted = Wanted { export, schema, found: found.as_deref() };
@@ -51,7 +60,7 @@ pub(super) async fn apply(
             outcome => outcome,
         };
         let (crd, schema) = (crd::name(schema), Arc::clone(schema));
-        let mut resource = AppliedResource { crd, schema, outcome, objection, migration };
+        let mut resource = AppliedResource { crd, schema, outcome, objection, failure, migration };
         if resource.objection.is_none()
             && let Some(installed) = resource.installed()
         {
@@ -67,7 +76,7 @@ pub(super) async fn apply(
         context.sync.stop(&binding, &keep);
     }
     applied.orphaned = context.sync.orphaned(&binding) + context.claims.orphaned(&binding);
-    Ok(applied)
+    Ok(Some(applied))
 }
 
 struct Wanted<'a> {

@@ -28,6 +28,8 @@ use crate::{
     sync::EngineState,
 };
 
+const UPDATE_FAILED: &str = "CustomResourceDefinitionUpdateFailed";
+
 /// Of a binding whose end waits for something.
 pub(super) fn waiting(binding: &APIServiceBinding, why: &str, now: Timestamp) -> APIServiceBindingStatus {
     let mut status = binding.status.clone().unwrap_or_default();
@@ -57,11 +59,13 @@ pub(super) fn conclude<S>(
     say(&mut status.conditions, CONDITION_SECRET_VALID, secret);
     if secret_valid {
         let connected = connected(observed, applied);
-        let settled = connected.is_true();
+        // A CRD that cannot be brought up to date works on as it is.
+        let works = applied.resources.iter().any(|resource| resource.lasting_failure().is_some());
+        let settled = connected.is_true() || works;
         say(&mut status.conditions, CONDITION_CONNECTED, connected);
         if settled {
             say(&mut status.conditions, CONDITION_SCHEMA_IN_SYNC, schema_in_sync(applied));
-            say(&mut status.conditions, CONDITION_INFORMERS_SYNCED, informers_synced(applied));
+            say(&mut status.conditions, CONDITION_INFORMERS_SYNCED, informers_synced(observed, applied));
             match versions_differ(applied) {
                 Some(verdict) => say(&mut status.conditions, CONDITION_VERSIONS_DIFFER, verdict),
                 None => condition::remove(&mut status.conditions, CONDITION_VERSIONS_DIFFER),
@@ -121,7 +125,8 @@ fn connected<S>(observed: &ObservedBinding<S>, applied: &AppliedResources) -> Ve
         Contact::Pending | Contact::Up => {}
     }
     if !view.listed || view.contact == Contact::Pending {
-        return pending();
+        let unseen = unwatched(view).map(|message| Verdict::error("BoundSchemaFetchFailed", message));
+        return unseen.filter(|_| view.contact == Contact::Up).unwrap_or_else(pending);
     }
     export_verdict(observed, view)
         .or_else(|| applied.resources.iter().find_map(|resource| refusal(observed, resource)))
@@ -196,6 +201,9 @@ fn not_found<S>(observed: &ObservedBinding<S>, name: &str) -> String {
 
 fn refusal<S>(observed: &ObservedBinding<S>, resource: &AppliedResource) -> Option<Verdict> {
     let name = &resource.crd;
+    if resource.lasting_failure().is_some() {
+        return not_updated(resource).map(|message| Verdict::error(UPDATE_FAILED, message));
+    }
     match &resource.outcome {
         Outcome::Foreign { owner: None } => Some(Verdict::error(
             FOREIGN_CRD,
@@ -213,7 +221,7 @@ fn refusal<S>(observed: &ObservedBinding<S>, resource: &AppliedResource) -> Opti
             format!("CustomResourceDefinition {name} cannot be created: {message}"),
         )),
         Outcome::Refused { created: false, message } => Some(Verdict::error(
-            "CustomResourceDefinitionUpdateFailed",
+            UPDATE_FAILED,
             format!("CustomResourceDefinition {name} cannot be updated: {message}"),
         )),
         Outcome::Withheld | Outcome::Installing(_) | Outcome::NotSynced { .. } | Outcome::Syncing { .. } => {
@@ -222,10 +230,20 @@ fn refusal<S>(observed: &ObservedBinding<S>, resource: &AppliedResource) -> Opti
     }
 }
 
+fn not_updated(resource: &AppliedResource) -> Option<String> {
+    let (name, why) = (&resource.crd, &resource.lasting_failure()?.why);
+    Some(format!(
+        "CustomResourceDefinition {name} stays as it was and works, because it cannot be updated: {why}"
+    ))
+}
+
 /// A CRD that is applied carries the provider's schema; one that is not served yet is on its way.
 fn schema_in_sync(applied: &AppliedResources) -> Verdict {
     if let Some(objection) = applied.resources.iter().find_map(|resource| resource.objection.as_ref()) {
         return Verdict::error(objection.reason, objection.message.clone());
+    }
+    if let Some(message) = applied.resources.iter().find_map(not_updated) {
+        return Verdict::pending(UPDATE_FAILED, message);
     }
     if let Some(verdict) = applied.resources.iter().find_map(migrating) {
         return verdict;
@@ -283,8 +301,18 @@ fn versions_differ(applied: &AppliedResources) -> Option<Verdict> {
     })
 }
 
-fn informers_synced(applied: &AppliedResources) -> Verdict {
-    applied.resources.iter().find_map(not_watched).unwrap_or_else(Verdict::holds)
+fn informers_synced<S>(observed: &ObservedBinding<S>, applied: &AppliedResources) -> Verdict {
+    let of_contract = || match &observed.provider {
+        ProviderSide::Session(view) => unwatched(view).map(|why| Verdict::error("InformerSyncFailed", why)),
+        ProviderSide::NoAccess | ProviderSide::ClientFailed(_) => None,
+    };
+    applied.resources.iter().find_map(not_watched).or_else(of_contract).unwrap_or_else(Verdict::holds)
+}
+
+/// A kind of the contract that cannot be watched: its changes, and answers to requests for namespaces, do not come.
+fn unwatched<S>(view: &BindingView<S>) -> Option<String> {
+    let (kind, why) = view.unseen.as_ref()?;
+    Some(format!("The provider's {} cannot be watched: {why}", kind.name()))
 }
 
 fn not_watched(resource: &AppliedResource) -> Option<Verdict> {

@@ -7,14 +7,12 @@ use portolan_core::{
     api::kubebind::{ANNOTATION_WITHDRAWN, APIServiceBinding, BoundSchema, FIELD_MANAGER, FORMER_MANAGER},
     outline::{CrdBody, CrdOutline, SchemaOutline},
 };
-use portolan_runtime::{
-    apply::{self, Precondition, WriteError},
-    telemetry::ErrorChain,
-};
+use portolan_runtime::apply::{self, Precondition, WriteError};
 use serde_json::{Value, json};
 use tracing::info;
 
 use super::{
+    failure::Failure,
     objection::{Objection, objection},
     observe::{BindingView, ObservedBinding},
     outcome::Outcome,
@@ -35,13 +33,15 @@ pub(super) struct Installed {
     pub(super) found: Option<Arc<ComparisonResult<Objection>>>,
     /// The reason why the provider's schema is not taken over.
     pub(super) objection: Option<Objection>,
+    /// It could not be taken over.
+    pub(super) failure: Option<Failure>,
     /// Objects are rewritten before a version goes.
     pub(super) migration: Option<MigrationState>,
 }
 
 impl Installed {
     const fn only(outcome: Outcome) -> Self {
-        Self { outcome, found: None, objection: None, migration: None }
+        Self { outcome, found: None, objection: None, failure: None, migration: None }
     }
 }
 
@@ -51,13 +51,14 @@ struct Pair {
     crd: Option<CrdBody>,
 }
 
-/// Creates or updates the CRD where it differs from the schema and nothing speaks against it.
+/// Creates or updates the CRD where it differs from the schema and nothing speaks against it. `None` while another
+/// binding has the turn to read a schema of this provider.
 pub(super) async fn install(
     context: &KonnectorContext,
     observed: &ObservedBinding,
     view: &BindingView,
     schema: &SchemaOutline,
-) -> Result<Installed, WriteError> {
+) -> Result<Option<Installed>, WriteError> {
     let (binding, name) = (&observed.binding, crd::name(schema));
     let existing = observed.crds.get(&name);
     let kept = |existing: &Arc<CrdOutline>| Outcome::Installing(Arc::clone(existing));
@@ -65,30 +66,39 @@ pub(super) async fn install(
         let ours = existing.filter(|crd| crd::is_owned_by(&***crd, binding));
         let not_synced = |crd| Outcome::NotSynced { crd: Arc::clone(crd), why: objection.message.clone() };
         let outcome = ours.map_or(Outcome::Withheld, not_synced);
-        return Ok(Installed { objection: Some(objection), ..Installed::only(outcome) });
+        return Ok(Some(Installed { objection: Some(objection), ..Installed::only(outcome) }));
     }
     if let Some(existing) = existing {
         if let Some(foreign) = foreign(context, &**existing, binding) {
-            return Ok(Installed::only(foreign));
+            return Ok(Some(Installed::only(foreign)));
         }
         if existing.metadata.deletion_timestamp.is_some() {
-            return Ok(Installed::only(kept(existing)));
+            return Ok(Some(Installed::only(kept(existing))));
         }
         let found = context.bodies.get(&name, &basis(observed, schema, Some(&existing.metadata)));
         if let Some(found) = found.filter(|found| found.holds_for(&**existing, binding)) {
             let objection = found.objection.clone();
-            return Ok(Installed { objection, found: Some(found), ..Installed::only(kept(existing)) });
+            return Ok(Some(Installed { objection, found: Some(found), ..Installed::only(kept(existing)) }));
         }
     }
     let crds: Api<CrdBody> = Api::all(context.consumer.clone());
     // A provider that answers slowly keeps nobody else waiting: its own turn comes before everybody's.
-    let _reading = view.session.reading.lock().await;
-    let Some(body) = view.session.read_schema(&schema.name_any()).await? else {
-        return Ok(Installed::only(existing.map_or(Outcome::Withheld, kept)));
+    let queue = &context.triggers().bindings;
+    let Some(_reading) = view.session.reading.take(&binding.name_any(), queue) else { return Ok(None) };
+    let body = match view.session.read_schema(&schema.name_any()).await {
+        Ok(Some(body)) => body,
+        Ok(None) => return Ok(Some(Installed::only(existing.map_or(Outcome::Withheld, kept)))),
+        Err(error) => {
+            let Some(existing) = existing.filter(|crd| crd::is_owned_by(&***crd, binding)) else {
+                return not_written(context, &name, existing.is_none(), error).map(Some);
+            };
+            let failure = Some(context.failed_writes.failed(&name, &error));
+            return Ok(Some(Installed { failure, ..Installed::only(kept(existing)) }));
+        }
     };
     let _turn = context.bodies.turn().await;
     let pair = Pair { schema: body, crd: crds.get_opt(&name).await? };
-    compare(context, observed, schema, pair).await
+    compare(context, observed, schema, pair).await.map(Some)
 }
 
 /// A CRD that this binding may not touch.
@@ -142,6 +152,7 @@ async fn compare(
     };
     if is_ours && crd::is_current(existing, &desired) {
         context.migrations.forget(&name);
+        context.failed_writes.worked(&name);
         return Ok(Installed { found: remember(None), ..Installed::only(Outcome::Installing(outline)) });
     }
     let allowed = &context.allowed_webhooks;
@@ -155,11 +166,37 @@ async fn compare(
     if is_ours && !former.is_empty() && crd::is_current(existing, &desired) {
         let migration = Job::of(&outline, former)
             .map(|job| context.migrations.ensure(&job, context.trigger_of(&binding.name_any())));
-        return Ok(Installed { migration, ..Installed::only(Outcome::Installing(outline)) });
+        // Objects are kept in sync meanwhile. Not remembered: the migration is looked at again.
+        let found = Some(Arc::new(ComparisonResult::new(None, existing)));
+        return Ok(Installed { migration, found, ..Installed::only(Outcome::Installing(outline)) });
     }
     pause(context, binding, &outline, &desired);
-    let written = write(context, binding, Some(existing), &desired).await?;
-    Ok(Installed::only(written))
+    let error = match write(context, binding, Some(existing), &desired).await {
+        Ok(crd) => return Ok(Installed::only(Outcome::Installing(crd))),
+        Err(error) if error.is_conflict() => return Err(error),
+        Err(error) => error,
+    };
+    if !is_ours {
+        return not_written(context, &name, false, error);
+    }
+    // What there is works on. Not remembered: it is tried again.
+    let failure = Some(context.failed_writes.failed(&name, &error));
+    let found = Some(Arc::new(ComparisonResult::new(None, existing)));
+    Ok(Installed { found, failure, ..Installed::only(Outcome::Installing(outline)) })
+}
+
+/// Nothing of the binding is there without the write that has failed.
+fn not_written(
+    context: &KonnectorContext,
+    name: &str,
+    created: bool,
+    error: WriteError,
+) -> Result<Installed, WriteError> {
+    let failure = context.failed_writes.failed(name, &error);
+    if !failure.is_lasting {
+        return Err(error);
+    }
+    Ok(Installed::only(Outcome::Refused { created, message: failure.why }))
 }
 
 async fn create(
@@ -175,8 +212,12 @@ async fn create(
     if objection.is_some() {
         return Ok(Installed { objection, ..Installed::only(Outcome::Withheld) });
     }
-    let outcome = write(context, &observed.binding, None, &desired).await?;
-    let mut installed = Installed::only(outcome);
+    let crd = match write(context, &observed.binding, None, &desired).await {
+        Ok(crd) => crd,
+        Err(error) if error.is_conflict() => return Err(error),
+        Err(error) => return not_written(context, &name, true, error),
+    };
+    let mut installed = Installed::only(Outcome::Installing(crd));
     if let Outcome::Installing(crd) = &installed.outcome
         && schema.metadata.generation == body.metadata.generation
     {
@@ -202,7 +243,7 @@ async fn write(
     binding: &APIServiceBinding,
     existing: Option<&CrdBody>,
     desired: &Value,
-) -> Result<Outcome, WriteError> {
+) -> Result<Arc<CrdOutline>, WriteError> {
     let name = desired["metadata"]["name"].as_str().unwrap_or_default();
     let api: Api<CrdOutline> = Api::all(context.consumer.clone());
     let seen = match existing {
@@ -210,21 +251,11 @@ async fn write(
         None => Precondition::Absent,
     };
     let written = apply::apply::<CrdOutline>(&api, FIELD_MANAGER, desired, &seen).await;
-    let written = match written {
-        Ok(written) => taken_over(&api, written).await,
-        Err(error) => Err(error),
-    };
-    match written {
-        Ok(crd) => {
-            info!(binding = binding.name_any(), crd = name, "CRD is up to date");
-            context.crds.wrote(crd.clone());
-            Ok(Outcome::Installing(Arc::new(crd)))
-        }
-        Err(WriteError::Invalid(error) | WriteError::Forbidden(error)) => {
-            Ok(Outcome::Refused { created: existing.is_none(), message: ErrorChain(&error).to_string() })
-        }
-        Err(error) => Err(error),
-    }
+    let crd = taken_over(&api, written?).await?;
+    info!(binding = binding.name_any(), crd = name, "CRD is up to date");
+    context.crds.wrote(crd.clone());
+    context.failed_writes.worked(name);
+    Ok(Arc::new(crd))
 }
 
 /// A CRD that was left to itself belongs to somebody again.

@@ -6,6 +6,7 @@ mod claims;
 mod cleanup;
 mod conclude;
 pub mod consent;
+pub mod failure;
 mod hold;
 mod install;
 mod marks;
@@ -72,13 +73,15 @@ async fn reconcile(context: &KonnectorContext, name: &str) -> Result<Action, Rec
     if is_terminating {
         return Ok(next.unwrap_or(Action::AwaitChange));
     }
-    let mut applied = apply::apply(context, &observed).await.map_err(failed("apply the CRDs"))?;
+    let applied = apply::apply(context, &observed).await.map_err(failed("apply the CRDs"))?;
+    // Called when its turn has come.
+    let Some(mut applied) = applied else { return Ok(Action::RequeueAfter(context.poll_interval)) };
     applied.claims = claims::meet(context, &observed);
     let beginning = context.beginning.left();
     let status = conclude::conclude(&observed, &applied, clock::now(), beginning.is_some());
     let reported = report::report(context, &observed, &applied, &status).await;
     reported.map_err(failed("write the status"))?;
     // What stands in the way on the consumer (a foreign CRD, rights) is not watched.
-    let unsettled = (!applied.is_settled()).then_some(context.poll_interval).or(beginning);
+    let unsettled = applied.look_again(context.poll_interval).or(beginning);
     Ok(next.unwrap_or_else(|| unsettled.map_or(Action::AwaitChange, Action::RequeueAfter)))
 }

@@ -18,7 +18,7 @@ use super::consent::Consent;
 use crate::{
     context::KonnectorContext,
     crd,
-    provider::{CONTRACT_IN_USE, Contact, ContractStanding, ExportAbsence, Heartbeat, Session},
+    provider::{CONTRACT_IN_USE, Contact, ContractStanding, ExportAbsence, Heartbeat, Session, UnseenKind},
     secrets::SecretState,
     word::ContractWord,
 };
@@ -75,6 +75,8 @@ pub(super) struct BindingView<S = Arc<Session>> {
     pub(super) schemas: Vec<(ExportedResource, Option<Arc<SchemaOutline>>)>,
     /// The reason why the provider has refused the request of the same name, if it has.
     pub(super) refusal: Option<String>,
+    /// A kind of the contract that cannot be watched, and why.
+    pub(super) unseen: Option<(UnseenKind, String)>,
     pub(super) pretty_name: Option<String>,
     pub(super) heartbeat: Heartbeat,
 }
@@ -129,6 +131,7 @@ fn view(context: &KonnectorContext, session: Arc<Session>, name: &str, word: &Co
         listed: open.is_some() && session.contents.exports().is_some() && session.contents.schemas_listed(),
         contract: open,
         schemas: resources.map(|r| (r.clone(), schema(r))).collect(),
+        unseen: session.unseen.first(),
         pretty_name: session.contents.pretty_name(),
         heartbeat: session.last_heartbeat(),
         export,

@@ -1,13 +1,17 @@
 //! Outcome for a binding's resources.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use portolan_core::{
     api::kubebind::REASON_GROUP_NOT_BINDABLE,
     outline::{CrdOutline, SchemaOutline},
 };
 
-use super::{claims::ClaimsState, objection::Objection};
+use super::{
+    claims::ClaimsState,
+    failure::{self, Failure},
+    objection::Objection,
+};
 use crate::{migration::MigrationState, sync::EngineState};
 
 /// The outcome for a binding's resources.
@@ -26,6 +30,8 @@ pub(super) struct AppliedResource {
     pub(super) outcome: Outcome,
     /// The reason why the provider's schema is not taken over.
     pub(super) objection: Option<Objection>,
+    /// The provider's schema could not be taken over; the CRD stays as it was.
+    pub(super) failure: Option<Failure>,
     /// Objects are rewritten before a version goes.
     pub(super) migration: Option<MigrationState>,
 }
@@ -47,8 +53,15 @@ pub(super) enum Outcome {
 }
 
 impl AppliedResources {
-    /// Returns `true` if every change that could matter is watched.
-    pub(super) fn is_settled(&self) -> bool {
+    /// When to look again without a change; `None` where every change that could matter is watched.
+    pub(super) fn look_again(&self, poll: Duration) -> Option<Duration> {
+        let failures = || self.resources.iter().filter_map(|resource| resource.failure.as_ref());
+        let is_young = failures().any(|failure| !failure.is_lasting);
+        let unsettled = failures().next().is_some() || !self.is_settled();
+        unsettled.then_some(if is_young { failure::AGAIN.min(poll) } else { poll })
+    }
+
+    fn is_settled(&self) -> bool {
         let settled = |r: &AppliedResource| match &r.outcome {
             Outcome::Withheld
             | Outcome::Installing(_)
@@ -65,6 +78,11 @@ impl AppliedResource {
     /// Returns `true` if its group is served here in another way than by a CRD.
     pub(super) fn cannot_be_bound(&self) -> bool {
         self.objection.as_ref().is_some_and(|objection| objection.reason == REASON_GROUP_NOT_BINDABLE)
+    }
+
+    /// The failure that people have to hear of.
+    pub(super) fn lasting_failure(&self) -> Option<&Failure> {
+        self.failure.as_ref().filter(|failure| failure.is_lasting)
     }
 
     pub(super) fn installed(&self) -> Option<&Arc<CrdOutline>> {

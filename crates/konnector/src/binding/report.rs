@@ -33,7 +33,7 @@ use crate::{
     context::KonnectorContext,
     news::news,
     policy,
-    provider::{Contact, PROVIDER_SUSPECT, Session},
+    provider::{Contact, PROVIDER_SUSPECT, Session, in_time},
 };
 
 /// Reasons that a bundle reports itself, for all its bindings.
@@ -225,7 +225,7 @@ async fn write_export(
         return Ok(());
     }
     let api: Api<APIServiceExport> = Api::namespaced(session.client.clone(), &session.namespace);
-    let written = apply::replace_status(&api, &export.metadata, true, status).await?;
+    let written = in_time(apply::replace_status(&api, &export.metadata, true, status)).await?;
     session.contents.exports.wrote(written);
     Ok(())
 }
@@ -267,7 +267,7 @@ async fn report_schema(
         return Ok(());
     }
     let api: Api<SchemaOutline> = Api::namespaced(view.session.client.clone(), &view.session.namespace);
-    let written = apply::replace_status(&api, &schema.metadata, true, &new).await?;
+    let written = in_time(apply::replace_status(&api, &schema.metadata, true, &new)).await?;
     view.session.contents.schemas.wrote(written);
     Ok(())
 }

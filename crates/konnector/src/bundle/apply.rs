@@ -11,6 +11,7 @@ use portolan_runtime::{
     apply::{self, Precondition, WriteError},
     clock,
     controller::{Action, ReconcileError},
+    telemetry::brief,
 };
 use serde_json::json;
 use tracing::info;
@@ -32,16 +33,18 @@ pub(super) async fn apply(
 ) -> Result<Action, ReconcileError> {
     let name = bundle.name_any();
     let next = plan.requeue_after.map_or(Action::AwaitChange, Action::RequeueAfter);
-    let bound = create(context, &name, &plan.create).await.map_err(failed("create a binding", &name))?;
+    let mut failures = Failures::default();
+    let bound = create(context, &name, &plan.create, &mut failures).await;
     for withdrawn in &plan.delete {
         let binding = withdrawn.name_any();
         match retire::withdraw_as_seen(context, withdrawn).await {
             Ok(()) => info!(bundle = name, binding, "the export was withdrawn: unbinding"),
-            Err(WriteError::Conflict(_)) => {}
-            Err(error) => return Err(failed("delete a binding", &name)(error)),
+            Err(error) => failures.take_in("delete", &binding, error),
         }
     }
-    say(context, bundle, &plan.status).await.map_err(failed("write the status", &name))?;
+    let complaint = plan::complaint(&plan.status);
+    let status = plan::with_failures(plan.status, &failures.said, complaint, clock::now());
+    say(context, bundle, &status).await.map_err(failed("write the status", &name))?;
     if !bound.is_empty() {
         let note = format!("Created APIServiceBindings: {}", bound.join(", "));
         context.reporter.inform(&bundle.object_ref(&()), "Bound", "Bind", &note).await;
@@ -50,7 +53,41 @@ pub(super) async fn apply(
     told.map_err(failed("tell the provider what is not bound", &name))?;
     let told = report_drained(context, &bundle.spec.kubeconfig_secret_ref, &plan.drained).await;
     told.map_err(failed("tell the provider what is drained", &name))?;
-    Ok(next)
+    match failures.last {
+        Some(error) => Err(failed("create or delete a binding", &name)(error)),
+        None => Ok(next),
+    }
+}
+
+/// Bindings that could not be created or deleted. The others do not wait for them.
+#[derive(Default)]
+pub(super) struct Failures {
+    said: Vec<String>,
+    last: Option<WriteError>,
+}
+
+impl Failures {
+    pub(super) fn take_in(&mut self, action: &str, binding: &str, error: WriteError) {
+        // Somebody else has just made, changed or deleted it: its watch event brings us back.
+        if error.is_conflict() {
+            return;
+        }
+        let why = brief(error.cause());
+        self.said.push(format!("cannot {action} APIServiceBinding {binding}: {}", why.trim_end_matches('.')));
+        self.last = Some(error);
+    }
+
+    /// Says them on a bundle that is terminating, and gives the last one.
+    pub(super) async fn tell(
+        self,
+        context: &KonnectorContext,
+        bundle: &APIServiceBindingBundle,
+    ) -> Result<(), WriteError> {
+        let Some(error) = self.last else { return Ok(()) };
+        let status = bundle.status.clone().unwrap_or_default();
+        say(context, bundle, &plan::with_failures(status, &self.said, None, clock::now())).await?;
+        Err(error)
+    }
 }
 
 /// Says that the bindings cannot be seen, and looks again.
@@ -74,7 +111,8 @@ async fn create(
     context: &KonnectorContext,
     bundle: &str,
     wanted: &[APIServiceBinding],
-) -> Result<Vec<String>, WriteError> {
+    failures: &mut Failures,
+) -> Vec<String> {
     let bindings: Api<APIServiceBinding> = Api::all(context.consumer.clone());
     let mut bound = Vec::new();
     for binding in wanted {
@@ -90,12 +128,10 @@ async fn create(
                 info!(bundle, binding = created.name_any(), "bound");
                 bound.push(created.name_any());
             }
-            // Somebody else has just made one: its watch event brings us back.
-            Err(WriteError::Conflict(_)) => {}
-            Err(error) => return Err(error),
+            Err(error) => failures.take_in("create", &binding.name_any(), error),
         }
     }
-    Ok(bound)
+    bound
 }
 
 /// Writes the status where it differs, tells what is new in it, and counts.

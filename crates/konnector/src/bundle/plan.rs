@@ -17,7 +17,7 @@ use portolan_core::{
         ANNOTATION_CONTRACT_UID, APIServiceBinding, APIServiceBindingBundle, APIServiceBindingBundleStatus,
         APIServiceBindingSpec, APIServiceExport, CONDITION_SECRET_VALID, CONDITION_SYNCED,
     },
-    condition::{self, Verdict},
+    condition::{self, ConditionStatus, Severity, Verdict},
 };
 
 use self::{
@@ -145,6 +145,32 @@ pub(super) fn blind(
     condition::set(&mut status.conditions, CONDITION_SYNCED, verdict, now);
     condition::summarize(&mut status.conditions, now);
     status
+}
+
+/// The status where bindings could not be created or deleted, beside what else is said against them.
+pub(super) fn with_failures(
+    mut status: APIServiceBindingBundleStatus,
+    failures: &[String],
+    beside: Option<String>,
+    now: Timestamp,
+) -> APIServiceBindingBundleStatus {
+    if failures.is_empty() {
+        return status;
+    }
+    let mut verdict = verdict::conflict(failures);
+    if let Some(beside) = beside {
+        verdict.message = format!("{}. {beside}", verdict.message);
+    }
+    condition::set(&mut status.conditions, CONDITION_SYNCED, verdict, now);
+    condition::summarize(&mut status.conditions, now);
+    status
+}
+
+/// What the plan itself has against some bindings.
+pub(super) fn complaint(status: &APIServiceBindingBundleStatus) -> Option<String> {
+    let said = condition::find(&status.conditions, CONDITION_SYNCED)?;
+    let is_one = said.status == ConditionStatus::False && said.severity != Severity::Info;
+    is_one.then(|| said.message.clone())
 }
 
 /// Notes the time where it says something new: with every change, and now and then without one.

@@ -12,6 +12,7 @@ use portolan_runtime::{
 use serde_json::json;
 use tracing::info;
 
+use super::apply::Failures;
 use crate::{binding::FINALIZER, context::KonnectorContext, policy};
 
 /// Makes sure that a bundle does not go before its bindings.
@@ -51,15 +52,17 @@ pub(super) async fn retire(
         release(context, bundle, place).await?;
         return Ok(Action::AwaitChange);
     }
+    let mut failures = Failures::default();
     for binding in owned.iter().filter(|binding| binding.metadata.deletion_timestamp.is_none()) {
-        // After a conflict, perhaps it is not the bundle's any more.
-        delete_as_seen(context, binding).await?;
-        info!(
-            bundle = bundle.name_any(),
-            binding = binding.name_any(),
-            "the bundle is terminating: unbinding"
-        );
+        let (bundle, binding_name) = (bundle.name_any(), binding.name_any());
+        match delete_as_seen(context, binding).await {
+            Ok(()) => info!(bundle, binding = binding_name, "the bundle is terminating: unbinding"),
+            // Perhaps it is not the bundle's any more.
+            Err(error) if error.is_conflict() => return Err(error),
+            Err(error) => failures.take_in("delete", &binding_name, error),
+        }
     }
+    failures.tell(context, bundle).await?;
     Ok(Action::AwaitChange)
 }
 

@@ -160,9 +160,16 @@ impl ClaimIndex {
         self.departed.on_mut(side).was_deleted(key);
     }
 
-    /// Takes in which version a side has now, where it does not have an original.
-    pub(super) fn asked(&mut self, side: ClaimSide, key: &ObjectKey, version: Option<u128>) {
-        self.departed.on_mut(side).asked(key, version);
+    /// Where the history of a side that has this version now has to begin to show the end of an original: at the version
+    /// that its copy names. `None` where no history can.
+    pub(super) fn history(&self, side: ClaimSide, key: &ObjectKey, version: Option<u128>) -> Option<u128> {
+        let copy = self.side(side.other()).get(key)?;
+        copy.original.version().filter(|_| !self.departed.on(side).runs_backwards(version))
+    }
+
+    /// Takes in that a side does not have an original, and whether its history shows the end of it.
+    pub(super) fn asked(&mut self, side: ClaimSide, key: &ObjectKey, saw_end: bool) {
+        self.departed.on_mut(side).asked(key, saw_end);
     }
 
     /// Takes in what the engine before this one knew: a provider that comes back with a backup gets a new session, and
@@ -251,6 +258,12 @@ impl ClaimIndex {
             self.known_namespaces.remove(namespace);
         }
         is_empty
+    }
+
+    /// Forgets what the provider has in a namespace: another one of it stands for this one now.
+    pub(super) fn forget_provider(&mut self, namespace: &str) {
+        self.provider.retain(|key, _| key.namespace != namespace);
+        self.known_namespaces.remove(namespace);
     }
 
     /// The desired copy of this object.

@@ -17,6 +17,8 @@ pub enum ClaimStep {
     /// Read it on both sides: what watches have shown of it is not kept, or not enough.
     Read,
     RequestNamespace,
+    /// The provider has yet to answer for the namespace.
+    AwaitNamespace,
     CreateCopy(ClaimSide),
     UpdateCopy(ClaimSide),
     DeleteCopy(ClaimSide),
@@ -42,6 +44,7 @@ impl ClaimStep {
             Self::Wait => "wait",
             Self::Read => "read_claimed",
             Self::RequestNamespace => "request_namespace",
+            Self::AwaitNamespace => "await_namespace",
             Self::CreateCopy(_) => "create_claimed",
             Self::UpdateCopy(_) => "update_claimed",
             Self::DeleteCopy(_) => "delete_claimed",
@@ -106,7 +109,7 @@ fn sync(sides: ClaimSides<'_>, namespace: NamespaceState<'_>) -> ClaimStep {
     if sides.consumer.is_some_and(matters) {
         match namespace {
             NamespaceState::NotRequested => return ClaimStep::RequestNamespace,
-            NamespaceState::Unknown | NamespaceState::Requested => return ClaimStep::Wait,
+            NamespaceState::Unknown | NamespaceState::Requested => return ClaimStep::AwaitNamespace,
             NamespaceState::Mapped(_) => {}
         }
     }

@@ -8,7 +8,10 @@ use portolan_runtime::controller::Action;
 use tokio::time::Instant;
 
 use super::{engine::ClaimEngine, plan::ClaimStep, side::ClaimSide, trouble::ClaimTrouble};
-use crate::sync::{ObjectKey, tries, writers};
+use crate::{
+    provider::ANSWER_DUE,
+    sync::{ObjectKey, tries, writers},
+};
 
 /// Delay of the resync for an object that stands in the way.
 const RESYNC: Duration = Duration::from_secs(30);
@@ -30,6 +33,18 @@ impl ClaimEngine {
         };
         let note = format!("Could not {action} this object{on}: {}.{}", trouble.why(), tries(in_a_row));
         self.warn(key, "SyncFailed", &note).await;
+    }
+
+    /// The provider has not answered for a namespace: people hear of it when it should have.
+    pub(super) async fn report_waiting(&self, key: &ObjectKey) -> Action {
+        let now = Instant::now();
+        let waited = now - *self.waiting.lock().entry(key.namespace.clone()).or_insert(now);
+        if waited < ANSWER_DUE {
+            return Action::RequeueAfter(ANSWER_DUE - waited);
+        }
+        let why = format!("the provider has not answered APIServiceNamespace {}", key.namespace);
+        self.report_unplaced(key, &why).await;
+        Action::RequeueAfter(SILENCE)
     }
 
     /// Once for all objects of a namespace.

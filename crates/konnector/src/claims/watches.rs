@@ -19,6 +19,8 @@ use crate::sync::{EngineMode, ObjectKey};
 struct Lens {
     watch: Watch,
     scope: WatchScope,
+    /// The namespace on the provider; empty for a watch on the consumer.
+    mapped: String,
     listing: HashSet<ObjectKey>,
     /// The number of the list.
     number: u64,
@@ -26,7 +28,7 @@ struct Lens {
 
 impl Lens {
     fn new(watch: Watch, scope: WatchScope) -> Self {
-        Self { watch, scope, listing: HashSet::new(), number: 0 }
+        Self { watch, scope, mapped: String::new(), listing: HashSet::new(), number: 0 }
     }
 
     const fn side(&self) -> ClaimSide {
@@ -70,6 +72,9 @@ impl ClaimEngine {
     }
 
     fn on_objects(&self, lens: &mut Lens, event: watcher::Result<Event<DynamicObject>>) {
+        if !self.is_followed(lens) {
+            return;
+        }
         let side = lens.side();
         match event {
             Ok(Event::Init) => {
@@ -174,6 +179,8 @@ impl ClaimEngine {
             loop {
                 engine.forget_namespaces();
                 engine.watch_namespaces();
+                let namespaces = &engine.spec.session.namespaces;
+                engine.waiting.lock().retain(|namespace, _| namespaces.mapped(namespace).is_none());
                 engine.look_at_all();
                 if engine.mode != EngineMode::Sync {
                     (engine.context.engine.on_state)();
@@ -187,21 +194,43 @@ impl ClaimEngine {
 
     fn watch_namespaces(self: &Arc<Self>) {
         for (mapped, namespace) in self.spec.session.namespaces.by_answer() {
-            let tasks = self.tasks.child();
-            match self.watched.lock().entry(namespace.clone()) {
-                Entry::Occupied(_) => continue,
-                Entry::Vacant(place) => place.insert(tasks.clone()),
-            };
+            let Some(tasks) = self.follow_anew(&namespace, &mapped) else { continue };
             let scopes = WatchScope::on_provider(&self.spec.claim, &namespace);
             if scopes.is_empty() {
                 self.index.lock().know_namespace(&namespace);
             }
             for (number, scope) in scopes.into_iter().enumerate() {
                 let api = Api::namespaced_with(self.spec.session.client.clone(), &mapped, &self.resource());
-                let lens = Lens::new(Watch::Provider(namespace.clone(), number), scope);
+                let watch = Watch::Provider(namespace.clone(), number);
+                let lens = Lens { mapped: mapped.clone(), ..Lens::new(watch, scope) };
                 self.watch_objects(&tasks, "provider's claimed objects", api, lens);
             }
         }
+    }
+
+    /// The tasks to follow a namespace of the provider with; `None` where it is followed already. One that was answered
+    /// before is followed no longer, and what is in it stays there.
+    fn follow_anew(&self, namespace: &str, mapped: &str) -> Option<Tasks> {
+        let tasks = self.tasks.child();
+        let mut watched = self.watched.lock();
+        match watched.entry(namespace.to_owned()) {
+            Entry::Occupied(place) if place.get().0 == mapped => return None,
+            Entry::Occupied(mut place) => {
+                place.insert((mapped.to_owned(), tasks.clone())).1.cancel();
+                self.index.lock().forget_provider(namespace);
+                self.note(|health| health.forget(namespace));
+            }
+            Entry::Vacant(place) => {
+                place.insert((mapped.to_owned(), tasks.clone()));
+            }
+        }
+        Some(tasks)
+    }
+
+    /// Returns `true` if a watch shows what is followed, and not a namespace that was answered before.
+    fn is_followed(&self, lens: &Lens) -> bool {
+        let Some(namespace) = lens.watch.namespace() else { return true };
+        self.watched.lock().get(namespace).is_some_and(|(mapped, _)| *mapped == lens.mapped)
     }
 
     /// Ends to follow the provider's namespaces that nobody asks for any more.
@@ -210,7 +239,7 @@ impl ClaimEngine {
         if !namespaces.are_listed() {
             return;
         }
-        self.watched.lock().retain(|namespace, tasks| {
+        self.watched.lock().retain(|namespace, (_, tasks)| {
             let stays = namespaces.mapped(namespace).is_some() || !self.index.lock().forget(namespace);
             if !stays {
                 tasks.cancel();

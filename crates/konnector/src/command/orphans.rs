@@ -158,7 +158,7 @@ impl Orphan {
     /// Deletes the orphans. Those that have changed since they were listed are looked at once more.
     async fn delete(&self) -> Result<(), ProcessFailure> {
         let name = self.copy.name_any();
-        if self.here.get_opt(&self.place.name).await?.is_some() {
+        if apply::find(&self.here, &self.place.name).await?.is_some() {
             return Err("its object is on this cluster now".into());
         }
         let Some(now) = self.there.get_opt(&name).await? else { return Ok(()) };
@@ -247,8 +247,9 @@ impl Contract {
                 }
             }
         }
+        // That they cannot be listed does not mean that there are none.
         let here: HashSet<_> =
-            all(&Api::all_with(consumer.clone(), &kind.resource)).await?.iter().map(place_of).collect();
+            list(&Api::all_with(consumer.clone(), &kind.resource)).await?.iter().map(place_of).collect();
         orphans.retain(|orphan| !here.contains(&orphan.place));
         Ok(orphans)
     }
@@ -289,15 +290,18 @@ fn in_namespace(client: &Client, namespace: &str, resource: &ApiResource) -> Api
     }
 }
 
-/// The metadata of all objects. None where the namespace or the kind is gone.
+/// The metadata of all objects. None where the kind is gone.
 async fn all(api: &Api<DynamicObject>) -> Result<Vec<DynamicObject>, kube::Error> {
+    match list(api).await {
+        Err(error) if code(&error) == 404 => Ok(Vec::new()),
+        listed => listed,
+    }
+}
+
+async fn list(api: &Api<DynamicObject>) -> Result<Vec<DynamicObject>, kube::Error> {
     let (mut objects, mut params) = (Vec::new(), ListParams::default().limit(PAGE));
     loop {
-        let page = match api.list_metadata(&params).await {
-            Ok(page) => page,
-            Err(error) if code(&error) == 404 => return Ok(objects),
-            Err(error) => return Err(error),
-        };
+        let page = api.list_metadata(&params).await?;
         let object = |metadata| DynamicObject { types: None, metadata, data: json!({}) };
         objects.extend(page.items.into_iter().map(|item| object(item.metadata)));
         match page.metadata.continue_.filter(|token| !token.is_empty()) {

@@ -75,8 +75,8 @@ async fn let_go(client: &Client, binding: &APIServiceBinding, kind: &Brought) ->
     // An engine of a running konnector may have had a write under way.
     loop {
         match finalizers::strip(client, &kind.resource).await? {
-            0 => break,
-            more => stripped += more,
+            None | Some(0) => break,
+            Some(more) => stripped += more,
         }
     }
     let owners = kind.crd.owner_references().iter();

@@ -3,10 +3,25 @@
 use std::time::Duration;
 
 use portolan_core::condition::Verdict;
-use portolan_runtime::{apply::code, telemetry::ErrorChain};
+use portolan_runtime::{
+    apply::{WriteError, code},
+    telemetry::ErrorChain,
+};
+use tokio::time::timeout;
 
 /// The longest that the provider may take to answer a question of ours.
 pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+
+/// The provider has not answered in time.
+#[derive(Debug, thiserror::Error)]
+#[error("no answer within {} seconds", ANSWER_LIMIT.as_secs())]
+struct Silence;
+
+/// Waits for an answer of the provider, and not for longer than it may take: others wait for the worker.
+pub async fn in_time<T>(answer: impl Future<Output = Result<T, WriteError>>) -> Result<T, WriteError> {
+    let silence = |_| Err(WriteError::Failed(kube::Error::Service(Box::new(Silence))));
+    timeout(ANSWER_LIMIT, answer).await.unwrap_or_else(silence)
+}
 
 /// The state of contact with a provider.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,6 +1,8 @@
 //! Effects of the events of a session's watches.
 
-use super::{contact::Contact, reflecting::ProviderChange, session::Session};
+use tracing::warn;
+
+use super::{contact::Contact, reflecting::ProviderChange, session::Session, unseen::Kind};
 
 impl Session {
     pub(super) fn on_exports(&self, change: &ProviderChange) {
@@ -26,6 +28,7 @@ impl Session {
     }
 
     pub(super) fn on_namespaces(&self, change: &ProviderChange) {
+        self.watches(Kind::Namespaces, change);
         match change {
             ProviderChange::Deleted { name, .. } => self.namespaces.dropped(name),
             ProviderChange::Relisted => self.namespaces.were_listed(),
@@ -35,8 +38,20 @@ impl Session {
 
     pub(super) fn on_schemas(&self, change: &ProviderChange) {
         self.contents.saw_schemas(change);
+        self.watches(Kind::Schemas, change);
         if !matches!(change, ProviderChange::Failed(_)) {
             self.tell();
         }
+    }
+
+    /// Notes whether a kind can be watched.
+    fn watches(&self, kind: Kind, change: &ProviderChange) {
+        if !self.unseen.take_in(kind, change) {
+            return;
+        }
+        if let ProviderChange::Failed(contact) = change {
+            warn!(namespace = self.namespace, ?contact, "cannot watch the provider's {}", kind.name());
+        }
+        self.tell();
     }
 }

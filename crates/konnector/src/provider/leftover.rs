@@ -120,8 +120,8 @@ impl Session {
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, resource);
         match api.list_metadata(params).await {
             Ok(list) => Ok(!list.items.is_empty()),
-            // A kind that is not served has no objects.
-            Err(error) if code(&error) == 404 => Ok(false),
+            // In another version than this one, they may be there.
+            Err(error) if code(&error) == 404 => Ok(true),
             Err(error) => Err(error.into()),
         }
     }

@@ -18,6 +18,7 @@ mod offered;
 mod pages;
 mod poll;
 mod pulse;
+mod reading;
 mod reflecting;
 mod reports;
 mod rotation;
@@ -25,16 +26,18 @@ mod seeded;
 mod session;
 mod sessions;
 mod standing;
+mod unseen;
 
 pub use absence::ExportAbsence;
 pub use claim::{Holder, give_back};
-pub use contact::{Contact, Heartbeat};
+pub use contact::{Contact, Heartbeat, in_time};
 pub use contract::ContractDoubt;
 #[cfg(test)]
 pub use contract::Why;
 pub use identity::{ANOTHER_CONTRACT, PROVIDER_SUSPECT};
-pub use namespaces::NamespaceAnswer;
+pub use namespaces::{ANSWER_DUE, NamespaceAnswer};
 pub use rotation::Rotation;
 pub use session::Session;
 pub use sessions::{Intervals, Sessions};
 pub use standing::{CONTRACT_IN_USE, ContractStanding};
+pub use unseen::Kind as UnseenKind;

@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
 };
 
 use kube::{Api, Client, ResourceExt as _, api::ObjectMeta};
@@ -16,6 +17,9 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use crate::sync::NamespaceState;
+
+/// Time after which people hear of a request for a namespace that has no answer.
+pub const ANSWER_DUE: Duration = Duration::from_secs(15);
 
 /// The answer about a namespace on the provider.
 #[derive(Clone, Debug, PartialEq, Eq)]

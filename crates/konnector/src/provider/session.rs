@@ -13,6 +13,7 @@ use portolan_core::{
     kubeconfig::RestrictedKubeconfig,
 };
 use portolan_runtime::{
+    apply::WriteError,
     client::{self, ClientError},
     metrics::Gauge,
     tasks::Tasks,
@@ -23,7 +24,7 @@ use tracing::{info, warn};
 use super::{
     absence::Absences,
     consumer::ConsumerCluster,
-    contact::Contact,
+    contact::{Contact, in_time},
     contents::Contents,
     contract::ContractState,
     gate::Gate,
@@ -31,8 +32,10 @@ use super::{
     identity::Place,
     namespaces::Namespaces,
     pulse::Pulse,
+    reading::Reading,
     reflecting::{ProviderChange, Starting},
     reports::Reports,
+    unseen::Unseen,
 };
 
 /// Knowledge about one provider through one kubeconfig. Each part keeps its own data.
@@ -47,8 +50,9 @@ pub struct Session {
     pub namespace: String,
     pub namespaces: Arc<Namespaces>,
     pub contents: Contents,
-    /// Held by whoever has the body of a schema of this provider in memory.
-    pub reading: tokio::sync::Mutex<()>,
+    pub reading: Reading,
+    /// Watches that fail.
+    pub unseen: Unseen,
     pub(super) contract: ContractState,
     pub(super) holding: Holding,
     pub(super) pulse: Pulse,
@@ -100,7 +104,8 @@ impl Session {
                 listed: RwLock::default(),
             },
             namespace: kubeconfig.namespace.clone(),
-            reading: tokio::sync::Mutex::default(),
+            reading: Reading::default(),
+            unseen: Unseen::default(),
             contract: ContractState::default(),
             holding: Holding::default(),
             pulse: Pulse::new(last_contact),
@@ -130,9 +135,9 @@ impl Session {
     }
 
     /// A schema with its bodies, read again.
-    pub async fn read_schema(&self, name: &str) -> kube::Result<Option<BoundSchema>> {
+    pub async fn read_schema(&self, name: &str) -> Result<Option<BoundSchema>, WriteError> {
         let api: Api<BoundSchema> = Api::namespaced(self.client.clone(), &self.namespace);
-        api.get_opt(name).await
+        in_time(async { Ok(api.get_opt(name).await?) }).await
     }
 
     fn listen(

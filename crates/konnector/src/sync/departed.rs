@@ -37,6 +37,12 @@ impl<T: Clone + Eq + Hash> Latest<T> {
             self.all.remove(&oldest);
         }
     }
+
+    fn remove(&mut self, item: &T) {
+        if self.all.remove(item) {
+            self.order.retain(|one| one != item);
+        }
+    }
 }
 
 /// Origins by place and uid: what somebody has made elsewhere with the same marks is none of ours. Copies by uid.
@@ -44,11 +50,20 @@ impl<T: Clone + Eq + Hash> Latest<T> {
 pub(super) struct Departed {
     origins: Latest<(ObjectKey, Box<str>)>,
     copies: Latest<Box<str>>,
+    /// Copies that went before the watch began: one that is there again came with a backup.
+    former: Latest<Box<str>>,
 }
 
 impl Departed {
     pub(super) fn remember(&mut self, place: &ObjectKey, uid: &str) {
         self.origins.insert((place.clone(), uid.into()));
+    }
+
+    /// Takes in that an origin is there: a backup has brought it back.
+    pub(super) fn forget(&mut self, place: &ObjectKey, uid: &str) {
+        if !self.origins.all.is_empty() {
+            self.origins.remove(&(place.clone(), uid.into()));
+        }
     }
 
     pub(super) fn contains(&self, place: &ObjectKey, uid: &str) -> bool {
@@ -63,9 +78,16 @@ impl Departed {
         self.copies.all.contains(uid)
     }
 
+    /// Returns `true` if a copy went once, and is there again.
+    pub(super) fn came_back(&self, uid: &str) -> bool {
+        self.former.all.contains(uid)
+    }
+
     /// A restored backup brings back what was deleted after it was made.
     pub(super) fn forget_copies(&mut self) {
-        self.copies = Latest::default();
+        for uid in std::mem::take(&mut self.copies).order {
+            self.former.insert(uid);
+        }
     }
 }
 
@@ -84,5 +106,16 @@ mod tests {
         let knows = |name: &str, number: usize| departed.contains(&place(name), &number.to_string());
         assert!(!knows("billy", 0) && knows("billy", 1) && knows("billy", MOST));
         assert!(!knows("child", 1), "another object with the marks of the one that went");
+        departed.forget(&place("billy"), "1");
+        assert!(!departed.contains(&place("billy"), "1"), "it is there again");
+    }
+
+    #[test]
+    fn a_copy_that_went_before_the_watch_began_may_come_back() {
+        let mut departed = Departed::default();
+        departed.remember_copy("copy");
+        assert!(departed.contains_copy("copy") && !departed.came_back("copy"));
+        departed.forget_copies();
+        assert!(!departed.contains_copy("copy") && departed.came_back("copy"));
     }
 }

@@ -24,11 +24,13 @@ pub struct EngineKey {
 pub struct SyncEngines {
     tasks: Tasks,
     engines: Mutex<HashMap<EngineKey, Arc<SyncEngine>>>,
+    /// Engines that were stopped for a while. The next one has to know what they knew.
+    paused: Mutex<HashMap<EngineKey, Arc<SyncEngine>>>,
 }
 
 impl SyncEngines {
     pub fn new(tasks: &Tasks) -> Self {
-        Self { tasks: tasks.clone(), engines: Mutex::default() }
+        Self { tasks: tasks.clone(), engines: Mutex::default(), paused: Mutex::default() }
     }
 
     /// Makes sure that an engine runs with this spec, and gives its state.
@@ -44,7 +46,8 @@ impl SyncEngines {
         if let Some(running) = current {
             return running.state();
         }
-        let former = engines.get(key).map(Arc::as_ref);
+        let paused = self.paused.lock().remove(key);
+        let former = engines.get(key).or(paused.as_ref()).map(Arc::as_ref);
         let engine = SyncEngine::start(&self.tasks, spec.clone(), context(), mode, former);
         let state = engine.state();
         if let Some(replaced) = engines.insert(key.clone(), engine) {
@@ -58,6 +61,7 @@ impl SyncEngines {
         let key = EngineKey { binding: binding.to_owned(), crd: crd.to_owned() };
         if let Some(paused) = self.engines.lock().remove(&key) {
             paused.stop();
+            self.paused.lock().insert(key, paused);
         }
     }
 
@@ -92,18 +96,13 @@ impl SyncEngines {
     /// Stops the engines of a binding, other than those for the CRDs in `keep`.
     pub fn stop(&self, binding: &str, keep: &[String]) {
         let mut engines = self.engines.lock();
-        let mut stopped = Vec::new();
-        engines.retain(|key, running| {
-            let stays = key.binding != binding || keep.contains(&key.crd);
-            if !stays {
-                running.stop();
-                stopped.push((key.crd.clone(), Arc::clone(running)));
-            }
-            stays
-        });
-        for (crd, engine) in stopped {
+        let stays = |key: &EngineKey| key.binding != binding || keep.contains(&key.crd);
+        let mut stopped: Vec<_> = engines.extract_if(|key, _| !stays(key)).collect();
+        stopped.extend(self.paused.lock().extract_if(|key, _| !stays(key)));
+        for (stopped, engine) in stopped {
+            engine.stop();
             // One that takes its place counts on.
-            if engines.keys().all(|key| key.crd != crd) {
+            if engines.keys().all(|key| key.crd != stopped.crd) {
                 engine.forget();
             }
         }

@@ -48,6 +48,8 @@ pub struct SyncIndex {
     /// Copies that were asked for, and no answer came: they may exist.
     unanswered: HashSet<ObjectKey>,
     listed_namespaces: HashSet<String>,
+    /// All origins are known. Until then, one that seems to be gone may be yet to be listed.
+    origins_listed: bool,
     /// Copies of ours whose origins are not there.
     orphaned: HashSet<ObjectKey>,
     /// Exact copies that the engine before this one knew, and that have not been seen yet.
@@ -93,6 +95,7 @@ impl SyncIndex {
             copy: self.copies.get(key),
             vanished: self.vanished.contains(key),
             provider_listed: self.is_listed(&key.namespace),
+            origins_listed: self.origins_listed,
             has_status_subresource: self.has_status_subresource,
             held: HeldWrites::default(),
         }
@@ -124,6 +127,15 @@ impl SyncIndex {
         is_empty
     }
 
+    /// Forgets the copies of a namespace: another one of the provider stands for it now. Those stay where they are.
+    pub fn forget_copies(&mut self, namespace: &str) {
+        let gone: Vec<_> = self.copies.keys().filter(|key| key.namespace == namespace).cloned().collect();
+        for key in &gone {
+            self.lost_copy(key);
+        }
+        self.listed_namespaces.remove(namespace);
+    }
+
     /// Takes in that a list of either side begins. Gives its number.
     pub fn begins_list(&mut self) -> u64 {
         self.lists += 1;
@@ -134,6 +146,12 @@ impl SyncIndex {
     pub fn begins_watch(&mut self) -> u64 {
         self.departed.forget_copies();
         self.begins_list()
+    }
+
+    /// The same for the watch on the consumer.
+    pub fn begins_origins(&mut self) -> u64 {
+        self.origins_listed = false;
+        self.begins_watch()
     }
 
     /// Takes in a consumer object. False when what is known is newer.
@@ -156,6 +174,7 @@ impl SyncIndex {
         self.drop_bodies(key);
         let kept = self.keep(body);
         self.vanished.remove(key);
+        self.departed.forget(key, object.metadata.uid.as_deref().unwrap_or_default());
         let annotation = |name: &str| object.annotations().get(name).cloned();
         let origin = OriginState {
             uid: object.uid().unwrap_or_default(),
@@ -279,6 +298,8 @@ impl SyncIndex {
         copy.status_body = status(object).filter(|_| differs).and_then(|s| self.keep(s.clone()));
         self.answered(key);
         let departed = copy.written_for().is_some_and(|uid| self.departed.contains(key, uid));
+        // A request that was carried out late makes a new copy. One that was there before came with a backup.
+        let departed = departed && !self.departed.came_back(&copy.uid);
         if departed && copy.is_ours(None) && !self.origins.contains_key(key) {
             self.vanished.insert(key.clone());
         }
@@ -322,13 +343,14 @@ impl SyncIndex {
         }
     }
 
-    /// Drops consumer objects that the list of this number does not hold; gives their keys. One that had our
+    /// Drops consumer objects that the list of this number does not hold; gives their keys, and those of the copies that
+    /// have waited for the list. One that had our
     /// finalizer, and was not being deleted, cannot be gone: the list is wrong, or somebody has forced it. Its copy
     /// stays. What was seen since the list began is newer than the list.
     pub fn keep_origins(&mut self, listed: &HashSet<ObjectKey>, list: u64) -> Vec<ObjectKey> {
         let is_gone =
             |(key, origin): &(&ObjectKey, &OriginState)| !listed.contains(key) && origin.since < list;
-        let gone: Vec<_> = self.origins.iter().filter(is_gone).map(|(key, _)| key.clone()).collect();
+        let mut gone: Vec<_> = self.origins.iter().filter(is_gone).map(|(key, _)| key.clone()).collect();
         for key in &gone {
             let may_go = |origin: &OriginState| origin.is_terminating || !origin.has_finalizer;
             if self.origins.get(key).is_some_and(may_go) {
@@ -339,6 +361,10 @@ impl SyncIndex {
                 self.count(key);
             }
         }
+        self.origins_listed = true;
+        gone.extend(self.vanished.iter().filter(|key| !self.origins.contains_key(*key)).cloned());
+        gone.sort_unstable();
+        gone.dedup();
         gone
     }
 

@@ -84,6 +84,7 @@ pub enum KeptStatus {
 
 /// Both sides of one object.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is known by itself")]
 pub struct SyncSides<'a> {
     pub origin: Option<&'a OriginState>,
     pub copy: Option<&'a CopyState>,
@@ -91,6 +92,8 @@ pub struct SyncSides<'a> {
     pub vanished: bool,
     /// `true` if the provider's objects of the namespace have been listed.
     pub provider_listed: bool,
+    /// `true` if the consumer's objects have been listed.
+    pub origins_listed: bool,
     pub(super) has_status_subresource: bool,
     pub held: HeldWrites,
 }

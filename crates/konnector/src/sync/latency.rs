@@ -25,6 +25,7 @@ impl Latency {
         if matches!(
             next,
             SyncStep::RequestNamespace
+                | SyncStep::AwaitNamespace
                 | SyncStep::Wait
                 | SyncStep::AddFinalizer
                 | SyncStep::CreateCopy

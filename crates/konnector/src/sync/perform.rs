@@ -117,6 +117,7 @@ impl SyncWorker {
         match step {
             SyncStep::Conflict => self.reporter.report_conflict(key).await,
             SyncStep::AwaitEarlier => self.reporter.report_earlier(key).await,
+            SyncStep::AwaitNamespace => return Action::RequeueAfter(self.reporter.report_waiting(key).await),
             _ => self.agenda.health.note_rest(key),
         }
         wait.map_or(Action::AwaitChange, Action::RequeueAfter)
@@ -169,7 +170,11 @@ impl SyncWorker {
             SyncStep::WriteStatus => self.origins.write_status(key).await,
             SyncStep::DeleteCopy => self.copies.delete_copy(key).await,
             SyncStep::Release => self.release(key).await,
-            SyncStep::Nothing | SyncStep::Wait | SyncStep::Conflict | SyncStep::AwaitEarlier => Ok(()),
+            SyncStep::Nothing
+            | SyncStep::Wait
+            | SyncStep::AwaitNamespace
+            | SyncStep::Conflict
+            | SyncStep::AwaitEarlier => Ok(()),
         }
     }
 
@@ -185,7 +190,11 @@ impl SyncWorker {
 /// The action of a step, for people; `None` where there is none.
 const fn action(step: &SyncStep) -> Option<&'static str> {
     Some(match step {
-        SyncStep::Nothing | SyncStep::Wait | SyncStep::Conflict | SyncStep::AwaitEarlier => return None,
+        SyncStep::Nothing
+        | SyncStep::Wait
+        | SyncStep::AwaitNamespace
+        | SyncStep::Conflict
+        | SyncStep::AwaitEarlier => return None,
         SyncStep::RequestNamespace => "request a namespace for",
         SyncStep::AddFinalizer => "add the finalizer to",
         SyncStep::CreateCopy => "create the copy of",

@@ -35,6 +35,8 @@ pub enum SyncStep {
     Wait,
     /// Ask the provider for a namespace.
     RequestNamespace,
+    /// The provider has yet to answer for the namespace.
+    AwaitNamespace,
     /// Put our finalizer on the consumer object, before anything of it exists on the provider.
     AddFinalizer,
     /// Create the copy.
@@ -62,6 +64,7 @@ impl SyncStep {
             Self::Nothing => "nothing",
             Self::Wait => "wait",
             Self::RequestNamespace => "request_namespace",
+            Self::AwaitNamespace => "await_namespace",
             Self::AddFinalizer => "add_finalizer",
             Self::CreateCopy => "create_copy",
             Self::UpdateCopy => "update_copy",
@@ -91,6 +94,7 @@ impl SyncStep {
             Self::Nothing
             | Self::Wait
             | Self::RequestNamespace
+            | Self::AwaitNamespace
             | Self::CreateCopy
             | Self::UpdateCopy
             | Self::DeleteCopy
@@ -115,6 +119,8 @@ pub fn plan(sides: SyncSides<'_>, namespace: NamespaceState<'_>, mode: EngineMod
 /// A copy whose origin we have never seen stays: it may wait for a consumer that binds again.
 fn without_origin(sides: SyncSides<'_>) -> SyncStep {
     match sides.ours() {
+        // Its origin may be there again, with a backup.
+        Some(_) if sides.vanished && !sides.origins_listed => SyncStep::Wait,
         Some(copy) if sides.vanished && !copy.is_terminating => SyncStep::DeleteCopy,
         _ => SyncStep::Nothing,
     }
@@ -151,7 +157,7 @@ fn terminating(origin: &OriginState, sides: SyncSides<'_>, namespace: NamespaceS
 fn living(origin: &OriginState, sides: SyncSides<'_>, namespace: NamespaceState<'_>) -> SyncStep {
     let provider_namespace = match namespace {
         NamespaceState::NotRequested => return SyncStep::RequestNamespace,
-        NamespaceState::Unknown | NamespaceState::Requested => return SyncStep::Wait,
+        NamespaceState::Unknown | NamespaceState::Requested => return SyncStep::AwaitNamespace,
         NamespaceState::Mapped(name) => name,
     };
     match (sides.copy, sides.ours()) {

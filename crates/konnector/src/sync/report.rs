@@ -1,6 +1,6 @@
 //! Events about objects that could not be synced, and the message of the binding about them.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use portolan_core::{api::kubebind::ANNOTATION_PROVIDER_UID, digest::Digest};
@@ -17,8 +17,9 @@ use super::{
     key::ObjectKey,
     owned::comparable,
     plan::SyncStep,
+    told::AGAIN,
 };
-use crate::metrics::KonnectorMetrics;
+use crate::{metrics::KonnectorMetrics, provider::ANSWER_DUE};
 
 /// Number of failures in a row after which people hear of one that may pass by itself.
 const TOLERATED: u32 = 3;
@@ -132,6 +133,23 @@ impl SyncReporter {
         let (origin, copy) = (sides.origin?, sides.ours()?);
         let earlier = copy.written_for().map(|uid| format!(" (uid {uid})")).unwrap_or_default();
         (!copy.is_for(origin)).then(|| (format!("{} {}", origin.uid, copy.uid), earlier))
+    }
+
+    /// Reports that the provider has not answered for a namespace when it should have. Gives when to look again.
+    pub(super) async fn report_waiting(&self, key: &ObjectKey) -> Duration {
+        let now = Instant::now();
+        let waited = self.agenda.told.lock().waits(&key.namespace, now);
+        if waited < ANSWER_DUE {
+            return ANSWER_DUE - waited;
+        }
+        if self.agenda.told.lock().is_news_of_namespace(&key.namespace, now) {
+            let note = format!(
+                "The objects of namespace {0} wait for their place on the provider, this one among them: the provider                  has not answered APIServiceNamespace {0} in its namespace {1}. The konnector waits for it.",
+                key.namespace, self.agenda.places.spec.session.namespace
+            );
+            self.report(key, "NamespaceUnavailable", &note).await;
+        }
+        AGAIN
     }
 
     pub(super) async fn report_failure(

@@ -27,7 +27,9 @@ use tracing::info;
 
 pub use self::plan::is_granted;
 use self::plan::{Found, ObservedApproval};
-use crate::{FIELD_MANAGER, context::ProviderContext, queues::QueueKey, source::OfferRefusal};
+use crate::{
+    FIELD_MANAGER, context::ProviderContext, queues::QueueKey, source::OfferRefusal, standing::contract_for,
+};
 
 const WORKERS: usize = 2;
 
@@ -47,13 +49,12 @@ async fn reconcile(context: &ProviderContext, key: &QueueKey) -> Result<Action, 
     let Some(request) = context.export_requests.get_in(&key.namespace, &key.name) else {
         return Ok(Action::AwaitChange);
     };
-    let is_terminating = context.contract(&key.namespace).is_none_or(|contract| contract.is_terminating());
-    if is_terminating || request.metadata.deletion_timestamp.is_some() {
+    let on = request.object_ref(&());
+    if request.metadata.deletion_timestamp.is_some() || contract_for(context, &on).await?.is_none() {
         return Ok(Action::AwaitChange);
     }
     let found = request.spec.resources.iter().map(|resource| look(context, key, resource)).collect();
     let plan = plan::plan(&ObservedApproval { request: &request, found, now: clock::now() });
-    let on = request.object_ref(&());
     let impossible = request.spec.namespaces.iter().find(|wanted| !names::is_dns_label(&wanted.name));
     match (&plan.status.terminal_message, impossible) {
         (Some(why), _) => context.notices.warn(&on, "RequestFailed", why).await,

@@ -19,6 +19,8 @@ const CONDITION_EXPORTS_READY: &str = "ExportsReady";
 const CONDITION_PERMISSION_CLAIM: &str = "PermissionClaim";
 /// Reason of `ExportsReady`: everything can be exported, and is being exported.
 const EXPORTING: &str = "Exporting";
+/// Reason of `ExportsReady`: something that is granted is not there, or not any more.
+const NOT_EXPORTED: &str = "BoundSchemaNotFound";
 
 /// A request and everything that bears on it.
 pub(super) struct ObservedApproval<'a> {
@@ -57,7 +59,7 @@ pub fn is_granted(status: &APIServiceExportRequestStatus) -> bool {
     match status.phase {
         RequestPhase::Succeeded => true,
         RequestPhase::Failed => false,
-        RequestPhase::Pending => said.is_some_and(|said| said.reason == EXPORTING),
+        RequestPhase::Pending => said.is_some_and(|said| [EXPORTING, NOT_EXPORTED].contains(&&*said.reason)),
     }
 }
 
@@ -66,8 +68,16 @@ pub(super) fn plan(observed: &ObservedApproval<'_>) -> ApprovalPlan {
     if status.phase == RequestPhase::Failed {
         return ApprovalPlan { status, again: None };
     }
-    let now = observed.now;
-    let (claims, exports) = (claims_verdict(observed), exports_verdict(observed));
+    let (now, was_granted) = (observed.now, is_granted(&status));
+    let (claims, mut exports) = (claims_verdict(observed), exports_verdict(observed));
+    if was_granted
+        && status.phase == RequestPhase::Pending
+        && !exports.is_true()
+        && exports.reason != EXPORTING
+    {
+        // Nothing that was granted is taken back because something else of the request cannot be had any more.
+        NOT_EXPORTED.clone_into(&mut exports.reason);
+    }
     condition::set(&mut status.conditions, CONDITION_PERMISSION_CLAIM, claims.clone(), now);
     condition::set(&mut status.conditions, CONDITION_EXPORTS_READY, exports.clone(), now);
     condition::summarize(&mut status.conditions, now);
@@ -76,13 +86,13 @@ pub(super) fn plan(observed: &ObservedApproval<'_>) -> ApprovalPlan {
     }
     let left = left(observed);
     let mut again = None;
-    if !claims.is_true() {
+    if !claims.is_true() && !was_granted {
         status.terminal_message = Some(claims.message);
         status.phase = RequestPhase::Failed;
     } else if exports.is_true() {
         status.phase = RequestPhase::Succeeded;
-    } else if exports.reason == EXPORTING || exports.reason == "BoundSchemaNotFound" {
-        // It was found good, and nothing that was given is taken back because it takes long.
+    } else if is_granted(&status) {
+        // However long it takes.
     } else if left.is_zero() {
         status.terminal_message = Some(exports.message);
         status.phase = RequestPhase::Failed;
@@ -114,7 +124,7 @@ fn exports_verdict(observed: &ObservedApproval<'_>) -> Verdict {
         match in_sync {
             Some(verdict) if verdict.is_true() => None,
             Some(verdict) if verdict.reason == "BoundSchemaMissing" => {
-                Some(Verdict::error("BoundSchemaNotFound", verdict.message.clone()))
+                Some(Verdict::error(NOT_EXPORTED, verdict.message.clone()))
             }
             _ => Some(Verdict::pending(EXPORTING, format!("APIServiceExport {name} is being created."))),
         }
@@ -191,133 +201,4 @@ fn crd(resource: &ExportedResource) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    fn request(resources: &Value, claims: &Value, status: &Value) -> APIServiceExportRequest {
-        serde_json::from_value(json!({
-            "apiVersion": "kube-bind.io/v1alpha2", "kind": "APIServiceExportRequest",
-            "metadata": {"name": "r", "creationTimestamp": "1970-01-01T00:00:00Z"},
-            "spec": {"resources": resources, "permissionClaims": claims}, "status": status,
-        }))
-        .unwrap()
-    }
-
-    fn cowboys(versions: &Value) -> Value {
-        json!([{"group": "wildwest.dev", "resource": "cowboys", "versions": versions}])
-    }
-
-    fn claim(resource: &str) -> Value {
-        json!({"group": "", "resource": resource, "selector": {"namedResources": [{"name": "n"}]}})
-    }
-
-    fn offered(scope: ResourceScope, in_sync: Option<Verdict>) -> Found {
-        Found::Offered {
-            scope,
-            versions: vec!["v1".to_owned()],
-            isolation: Isolation::Prefixed,
-            claims: vec![serde_json::from_value(claim("secrets")).unwrap()],
-            in_sync,
-        }
-    }
-
-    fn good(in_sync: Option<Verdict>) -> Found {
-        offered(ResourceScope::Namespaced, in_sync)
-    }
-
-    fn planned(request: &APIServiceExportRequest, found: Vec<Found>, second: i64) -> ApprovalPlan {
-        plan(&ObservedApproval { request, found, now: Timestamp::from_second(second).unwrap() })
-    }
-
-    fn said(status: &APIServiceExportRequestStatus, condition: &str) -> String {
-        condition::find(&status.conditions, condition).unwrap().reason.clone()
-    }
-
-    #[test]
-    fn what_is_offered_is_granted_and_what_is_not_fails_in_time() {
-        use RequestPhase as P;
-        let missing = || Some(Verdict::error("BoundSchemaMissing", "no"));
-        let table = [
-            (good(Some(Verdict::holds())), 0, P::Succeeded, "", true),
-            (good(Some(Verdict::holds())), 9999, P::Succeeded, "", true),
-            (good(None), 0, P::Pending, "Exporting", true),
-            // What is on its way is not taken back.
-            (good(None), 9999, P::Pending, "Exporting", true),
-            (good(missing()), 0, P::Pending, "BoundSchemaNotFound", false),
-            (Found::Missing, 0, P::Pending, "SchemaNotFound", false),
-            (Found::Missing, 59, P::Pending, "SchemaNotFound", false),
-            (Found::Missing, 60, P::Failed, "SchemaNotFound", false),
-            (Found::NotOffered("why".to_owned()), 60, P::Failed, "SchemaNotFound", false),
-        ];
-        for (found, second, phase, reason, granted) in table {
-            let plan =
-                planned(&request(&cowboys(&json!([])), &json!([]), &json!({})), vec![found.clone()], second);
-            assert_eq!(plan.status.phase, phase, "{found:?} {second}");
-            assert_eq!(said(&plan.status, "ExportsReady"), reason, "{found:?} {second}");
-            assert_eq!(is_granted(&plan.status), granted, "{found:?} {second}");
-            assert_eq!(plan.status.terminal_message.is_some(), phase == P::Failed, "{found:?} {second}");
-            let again =
-                (phase == P::Pending && reason == "SchemaNotFound").then(|| 60 - second.unsigned_abs());
-            assert_eq!(plan.again.map(|again| again.as_secs()), again, "{found:?} {second}");
-        }
-    }
-
-    #[test]
-    fn nothing_of_a_request_is_granted_while_part_of_it_cannot_be() {
-        let two = json!([
-            {"group": "wildwest.dev", "resource": "cowboys"}, {"group": "wildwest.dev", "resource": "sheriffs"},
-        ]);
-        let wide = || offered(ResourceScope::Cluster, None);
-        for (found, reason) in [
-            (vec![good(None), Found::Missing], "SchemaNotFound"),
-            (vec![good(None), wide()], "DifferentScopes"),
-        ] {
-            let plan = planned(&request(&two, &json!([]), &json!({})), found, 0);
-            assert!(!is_granted(&plan.status));
-            assert_eq!(said(&plan.status, "ExportsReady"), reason);
-        }
-        let alike = planned(&request(&two, &json!([]), &json!({})), vec![wide(), wide()], 0);
-        assert!(is_granted(&alike.status));
-    }
-
-    #[test]
-    fn versions_that_are_not_served_cannot_be_had() {
-        for (versions, granted) in
-            [(json!(["v1"]), true), (json!(["v2", "v1"]), true), (json!(["v2"]), false)]
-        {
-            let plan = planned(&request(&cowboys(&versions), &json!([]), &json!({})), vec![good(None)], 0);
-            assert_eq!(is_granted(&plan.status), granted, "{versions}");
-        }
-    }
-
-    #[test]
-    fn claims_may_be_repeated_and_not_widened() {
-        for (claims, reason) in [
-            (json!([]), ""),
-            (json!([claim("secrets")]), ""),
-            (json!([claim("secrets"), claim("secrets")]), "DuplicatePermissionClaim"),
-            (json!([claim("configmaps")]), "InvalidPermissionClaim"),
-            (json!([claim("pods")]), "InvalidPermissionClaim"),
-        ] {
-            let plan = planned(&request(&cowboys(&json!([])), &claims, &json!({})), vec![good(None)], 0);
-            assert_eq!(said(&plan.status, "PermissionClaim"), reason, "{claims}");
-            assert_eq!(plan.status.phase == RequestPhase::Failed, !reason.is_empty(), "{claims}");
-            assert_eq!(is_granted(&plan.status), reason.is_empty(), "{claims}");
-        }
-    }
-
-    #[test]
-    fn what_was_decided_stays_decided() {
-        let failed = json!({"phase": "Failed", "terminalMessage": "no"});
-        let plan = planned(&request(&cowboys(&json!([])), &json!([]), &failed), vec![good(None)], 0);
-        assert_eq!(json!(plan.status), failed);
-        let succeeded = json!({"phase": "Succeeded"});
-        let plan =
-            planned(&request(&cowboys(&json!([])), &json!([]), &succeeded), vec![Found::Missing], 9999);
-        assert_eq!(plan.status.phase, RequestPhase::Succeeded);
-        assert!(is_granted(&plan.status), "what is withdrawn is not for a request to say");
-        assert_eq!(said(&plan.status, "ExportsReady"), "SchemaNotFound");
-    }
-}
+mod tests;

@@ -1,5 +1,7 @@
 //! Carries out the plan for a CRD in a contract namespace.
 
+use std::time::Duration;
+
 use kube::{
     Api, Resource as _, ResourceExt as _,
     api::{DeleteParams, Preconditions},
@@ -20,11 +22,15 @@ use super::{
 };
 use crate::{
     FIELD_MANAGER,
-    context::ProviderContext,
+    context::{ProviderContext, RESYNC},
     queues::QueueKey,
     source::{CrdOffer, FullCrd, OfferRefusal},
 };
 
+/// Reason of `ProviderInSync`: the schema is not there.
+const SCHEMA_MISSING: &str = "BoundSchemaMissing";
+/// Delay before a schema that was refused is tried again: it costs reading it.
+const REFUSED: Duration = Duration::from_mins(5);
 const FOREIGN: &str = "It was not made by this provider (label kube-bind.io/managed-by=provider is missing), so it is \
  left as it is. Delete it to have the CRD of this name exported.";
 
@@ -53,7 +59,8 @@ pub(super) async fn apply(
             let Some(export) = &observed.export else { return Ok(Action::AwaitChange) };
             let report = Report { in_sync: plan::withdrawing(observed.drain_limit), shared: None };
             apis.report(context, key, export, report).await?;
-            return Ok(Action::RequeueAfter(left));
+            // The end of a namespace without the label is no event.
+            return Ok(Action::RequeueAfter(left.min(RESYNC)));
         }
         (ExportPlan::LetGo { place }, _) => {
             if let Some(export) = &observed.export {
@@ -67,7 +74,7 @@ pub(super) async fn apply(
         }
         (ExportPlan::Offer { export, schema }, WantedExport::Offer(offer, objection)) => {
             let place = Place { context, key, observed, offer, apis };
-            place.offer(export, schema, objection.as_ref()).await?;
+            return place.offer(export, schema, objection.as_ref()).await;
         }
         (ExportPlan::Nothing | ExportPlan::Offer { .. } | ExportPlan::Replace | ExportPlan::Explain, _) => {}
     }
@@ -175,7 +182,7 @@ impl Place<'_> {
         export: ExportStep,
         schema: ExportStep,
         objection: Option<&Verdict>,
-    ) -> Result<(), ReconcileError> {
+    ) -> Result<Action, ReconcileError> {
         let export = self.export(export).await?;
         let in_sync = self.schema(&export, schema).await?;
         let in_sync = objection.filter(|_| in_sync.is_true()).cloned().unwrap_or(in_sync);
@@ -185,8 +192,15 @@ impl Place<'_> {
         } else {
             self.context.notices.warn(&on, &in_sync.reason, &in_sync.message).await;
         }
+        // Whoever refuses the schema may change their mind.
+        let again = if in_sync.reason == SCHEMA_MISSING {
+            Action::RequeueAfter(REFUSED)
+        } else {
+            Action::AwaitChange
+        };
         let report = Report { in_sync, shared: Some(self.offer.terms.is_shared()) };
-        self.apis.report(self.context, self.key, &export, report).await
+        self.apis.report(self.context, self.key, &export, report).await?;
+        Ok(again)
     }
 
     async fn export(&self, step: ExportStep) -> Result<APIServiceExport, ReconcileError> {
@@ -274,5 +288,5 @@ fn is_too_large(error: &WriteError) -> bool {
 }
 
 fn missing(message: String) -> Verdict {
-    Verdict::error("BoundSchemaMissing", message)
+    Verdict::error(SCHEMA_MISSING, message)
 }

@@ -6,6 +6,9 @@ mod wanted;
 
 use std::sync::Arc;
 
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::Resource as _;
+use portolan_core::api::kubebind::APIServiceExport;
 use portolan_runtime::{
     clock,
     controller::{Action, Controller, ReconcileError},
@@ -13,7 +16,7 @@ use portolan_runtime::{
 };
 
 use self::plan::ObservedExport;
-use crate::{context::ProviderContext, queues::QueueKey};
+use crate::{context::ProviderContext, is_ours, queues::QueueKey};
 
 const WORKERS: usize = 8;
 
@@ -30,22 +33,41 @@ pub fn run(tasks: &Tasks, context: &Arc<ProviderContext>) {
 }
 
 async fn reconcile(context: &ProviderContext, key: &QueueKey) -> Result<Action, ReconcileError> {
-    let contract = context.contract(&key.namespace);
-    let crd = contract.as_ref().and_then(|_| context.crds.get(&key.name));
-    let choice = contract.as_ref().zip(crd.as_ref()).map(|(contract, crd)| contract.choice(crd));
     let export = context.exports.get_in(&key.namespace, &key.name);
-    let wanted = match choice {
-        Some(choice) => wanted::wanted(crd.as_deref(), choice, context.tenancy, export.as_deref()),
-        None => wanted::WantedExport::Nothing,
-    };
+    let schema = context.schemas.get_in(&key.namespace, &key.name);
+    let is_ours =
+        export.as_deref().is_some_and(plan::is_ours_to_end) || schema.as_deref().is_some_and(is_ours);
+    if !is_ours && context.contract(&key.namespace).is_none() {
+        return Ok(Action::AwaitChange);
+    }
+    let standing = context.standing(&key.namespace).await?;
+    let crd = context.crds.get(&key.name);
+    let place = (key.namespace.as_str(), &standing);
+    let wanted = wanted::wanted(crd.as_deref(), place, context.tenancy, export.as_deref());
     let observed = ObservedExport {
         now: clock::now(),
         drain_limit: context.drain_limit,
-        contract_is_terminating: contract.is_none_or(|contract| contract.is_terminating()),
+        contract_is_terminating: standing.ends(),
         wanted,
         export,
-        schema: context.schemas.get_in(&key.namespace, &key.name),
+        schema,
     };
     let plan = plan::plan(&observed);
-    apply::apply(context, key, &observed, plan).await
+    let done = apply::apply(context, key, &observed, plan).await;
+    if let Err(error) = &done {
+        let on = observed.export.as_ref().map_or_else(|| reference(key), |export| export.object_ref(&()));
+        context.notices.failed(&on, "ExportFailed", error).await;
+    }
+    done
+}
+
+/// An export that is not there.
+fn reference(key: &QueueKey) -> ObjectReference {
+    ObjectReference {
+        api_version: Some(APIServiceExport::api_version(&()).into_owned()),
+        kind: Some(APIServiceExport::kind(&()).into_owned()),
+        namespace: Some(key.namespace.clone()),
+        name: Some(key.name.clone()),
+        ..ObjectReference::default()
+    }
 }

@@ -30,7 +30,7 @@ pub(super) struct ObservedExport {
     pub(super) now: Timestamp,
     /// Limit for a konnector to clean up after a withdrawal.
     pub(super) drain_limit: Duration,
-    /// The contract namespace is deleted or terminating, and the consumer's rights with it.
+    /// The contract namespace is terminating or gone, and the consumer's rights with it.
     pub(super) contract_is_terminating: bool,
     pub(super) wanted: WantedExport,
     pub(super) export: Option<Arc<APIServiceExport>>,
@@ -132,6 +132,11 @@ pub(super) fn is_in_use(export: &APIServiceExport) -> bool {
     let conditions = export.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     let Some(connected) = condition::find(conditions, CONDITION_CONNECTED) else { return false };
     ![REASON_DRAINED, REASON_NOT_BOUND].contains(&connected.reason.as_str())
+}
+
+/// Returns `true` if an export is ours, or waits for us.
+pub(super) fn is_ours_to_end(export: &APIServiceExport) -> bool {
+    is_ours(export) || finalizer(export).is_some()
 }
 
 fn finalizer(export: &APIServiceExport) -> Option<usize> {

@@ -1,7 +1,8 @@
 //! The desired export of a CRD in a contract namespace. Pure.
 //!
 //! Only two things withdraw an export: the label or the CRD goes, or the contract no longer chooses it. What
-//! cannot be read, or may not be offered any more, leaves it as it is, because a consumer's objects hang on it.
+//! cannot be read, or may not be offered any more, leaves it as it is, because a consumer's objects hang on it. So
+//! does a contract namespace that has lost its label.
 
 use portolan_core::{
     api::kubebind::{ANNOTATION_ALLOW_REPLACE, APIServiceExport, APIServiceExportSpec},
@@ -12,6 +13,7 @@ use super::plan;
 use crate::{
     contract::CrdChoice,
     source::{CrdOffer, OfferRefusal, SourceCrd},
+    standing::{Standing, unlabelled},
     tenancy::{Tenancy, TenancyTerms},
 };
 
@@ -27,11 +29,25 @@ pub(super) enum WantedExport {
 
 pub(super) fn wanted(
     crd: Option<&SourceCrd>,
+    (namespace, standing): (&str, &Standing),
+    tenancy: Tenancy,
+    export: Option<&APIServiceExport>,
+) -> WantedExport {
+    match (standing, crd) {
+        // Neither is about the CRD: what is in the namespace goes with it, or the store is about to hear of it.
+        (Standing::Ended | Standing::Unheard, _) => WantedExport::AsItIs(None),
+        (Standing::Contract(_) | Standing::Unlabelled, None) => WantedExport::Nothing,
+        (Standing::Unlabelled, Some(_)) => WantedExport::AsItIs(Some(unlabelled(namespace))),
+        (Standing::Contract(contract), Some(crd)) => offered(crd, contract.choice(crd), tenancy, export),
+    }
+}
+
+fn offered(
+    crd: &SourceCrd,
     choice: CrdChoice,
     tenancy: Tenancy,
     export: Option<&APIServiceExport>,
 ) -> WantedExport {
-    let Some(crd) = crd else { return WantedExport::Nothing };
     match (crd.offer(tenancy), choice) {
         (Err(OfferRefusal::Terminating), _) | (_, CrdChoice::NotChosen) => WantedExport::Nothing,
         (_, CrdChoice::Unclear) => WantedExport::AsItIs(None),

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use k8s_openapi::{
     ClusterResourceScope,
     api::{
-        core::v1::Namespace,
+        core::v1::{Namespace, ObjectReference},
         rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding},
     },
 };
@@ -23,6 +23,9 @@ use crate::{
     queues::QueueKey, rights, tenancy::CopyPlace,
 };
 
+const FOREIGN: &str = "It was not made by this provider (label kube-bind.io/managed-by=provider is missing), so a consumer \
+ cannot be given its rights. Delete it.";
+
 /// Rights on kinds whose copies stand in the contract namespace.
 pub(super) async fn in_contract(context: &ProviderContext, contract: &str) -> Result<(), ReconcileError> {
     let kinds = exported_in(context, contract, CopyPlace::Contract);
@@ -34,13 +37,13 @@ pub(super) async fn in_contract(context: &ProviderContext, contract: &str) -> Re
     let desired = rights::role(kinds.iter().map(|(group, plural)| (group.as_str(), plural.as_str())));
     if role.as_ref().is_none_or(|role| !rights::grants(role, &desired)) {
         let api: Api<Role> = Api::namespaced(context.client.clone(), contract);
-        write(&api, &context.roles, &desired, role.as_deref()).await?;
+        write(context, (&api, Some(contract)), &context.roles, &desired, role.as_deref()).await?;
     }
     let binding = context.role_bindings.get_in(&key.namespace, &key.name);
     let desired = rights::binding(contract);
     if binding.as_ref().is_none_or(|binding| !rights::binds(binding, &desired)) {
         let api: Api<RoleBinding> = Api::namespaced(context.client.clone(), contract);
-        write(&api, &context.role_bindings, &desired, binding.as_deref()).await?;
+        write(context, (&api, Some(contract)), &context.role_bindings, &desired, binding.as_deref()).await?;
     }
     Ok(())
 }
@@ -66,20 +69,21 @@ pub(super) async fn in_cluster(
         return remove(&roles, role.as_deref()).await;
     }
     if role.as_ref().is_none_or(|role| role.rules != desired.rules) {
-        write(&roles, &known.roles, &desired, role.as_deref()).await?;
+        write(context, (&roles, None), &known.roles, &desired, role.as_deref()).await?;
     }
     let desired = shared::binding(contract);
     let same =
         |seen: &ClusterRoleBinding| seen.role_ref == desired.role_ref && seen.subjects == desired.subjects;
     if binding.as_deref().is_none_or(|binding| !same(binding)) {
-        write(&bindings, &known.role_bindings, &desired, binding.as_deref()).await?;
+        write(context, (&bindings, None), &known.role_bindings, &desired, binding.as_deref()).await?;
     }
     Ok(())
 }
 
 /// Writes an object that is not as it should be; one that is somebody else's is not in the store, and stays.
 async fn write<K>(
-    api: &Api<K>,
+    context: &ProviderContext,
+    (api, namespace): (&Api<K>, Option<&str>),
     kind: &Cache<K>,
     desired: &K,
     observed: Option<&K>,
@@ -87,9 +91,20 @@ async fn write<K>(
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Serialize + Send + Sync + 'static,
 {
-    let written = apply::apply_over(api, FIELD_MANAGER, desired, observed).await;
-    kind.wrote(written.map_err(|error| ReconcileError::new("write the rights", desired.name_any(), error))?);
-    Ok(())
+    let on = ObjectReference { namespace: namespace.map(str::to_owned), ..desired.object_ref(&()) };
+    match apply::apply_over(api, FIELD_MANAGER, desired, observed).await {
+        Ok(written) => {
+            context.notices.clear(&on);
+            kind.wrote(written);
+            Ok(())
+        }
+        Err(error) => {
+            if error.is_conflict() && observed.is_none() {
+                context.notices.lasts(&on, "NotOurs", FOREIGN).await;
+            }
+            Err(ReconcileError::new("write the rights", desired.name_any(), error))
+        }
+    }
 }
 
 async fn remove<K>(api: &Api<K>, observed: Option<&K>) -> Result<(), ReconcileError>

@@ -27,16 +27,33 @@ pub(super) async fn apply(
     plan: RequestPlan,
 ) -> Result<Action, ReconcileError> {
     let on = observed.request.object_ref(&());
-    let (namespace, create, role, binding) = match plan {
-        RequestPlan::Wait => return Ok(Action::AwaitChange),
+    match plan {
+        // What lasts is told then.
+        RequestPlan::Wait => Ok(Action::RequeueAfter(RESYNC)),
         RequestPlan::Blocked(why) => {
             context.notices.warn(&on, "NamespaceNotUsable", &why).await;
             // What stands in the way is not watched.
-            return Ok(Action::RequeueAfter(RESYNC));
+            Ok(Action::RequeueAfter(RESYNC))
         }
-        RequestPlan::Answer { namespace, create, role, binding } => (namespace, create, role, binding),
-    };
-    context.notices.clear(&on);
+        RequestPlan::Answer { namespace, create, role, binding } => {
+            let given = give(context, key, observed, (namespace, create), (role, binding)).await;
+            match &given {
+                Ok(_) => context.notices.clear(&on),
+                Err(error) => context.notices.failed(&on, "NamespaceFailed", error).await,
+            }
+            given
+        }
+    }
+}
+
+/// The namespace, the rights in it, and only then the answer.
+async fn give(
+    context: &ProviderContext,
+    key: &QueueKey,
+    observed: &ObservedRequest,
+    (namespace, create): (String, bool),
+    (role, binding): (RequestStep, RequestStep),
+) -> Result<Action, ReconcileError> {
     if create {
         make_namespace(context, key, &namespace).await?;
     }

@@ -1,6 +1,6 @@
 //! Everything that bears on a request: from the stores first, and from the API server what they do not hold.
 
-use std::{fmt::Debug, sync::Arc};
+use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use k8s_openapi::{NamespaceResourceScope, api::core::v1::Namespace};
 use kube::{Api, Resource};
@@ -8,15 +8,16 @@ use portolan_core::names::is_dns_label;
 use serde::de::DeserializeOwned;
 
 use super::plan::{self, Candidates, Look, ObservedRequest};
-use portolan_runtime::{cache::Cache, controller::ReconcileError};
+use portolan_runtime::{cache::Cache, clock, controller::ReconcileError};
 
 use crate::{
     claims,
-    context::ProviderContext,
+    context::{ProviderContext, RESYNC},
     contract::{ConsumerContract, CrdChoice},
     grant::{claimed_in, exported_in},
     queues::QueueKey,
     rights,
+    standing::contract_for,
     tenancy::CopyPlace,
 };
 
@@ -25,14 +26,11 @@ pub(super) async fn observe(
     context: &ProviderContext,
     key: &QueueKey,
 ) -> Result<Option<ObservedRequest>, ReconcileError> {
-    let (Some(request), Some(contract)) =
-        (context.requests.get_in(&key.namespace, &key.name), context.contract(&key.namespace))
-    else {
-        return Ok(None);
-    };
+    let Some(request) = context.requests.get_in(&key.namespace, &key.name) else { return Ok(None) };
     if request.metadata.deletion_timestamp.is_some() {
         return Ok(None);
     }
+    let Some(contract) = contract_for(context, &request.object_ref(&())).await? else { return Ok(None) };
     if !is_dns_label(&key.name) {
         let note = "This is not a valid name for a namespace, so none is created.";
         context.notices.warn(&request.object_ref(&()), "InvalidName", note).await;
@@ -46,6 +44,9 @@ pub(super) async fn observe(
     let candidates = candidates(context, key, answered.as_ref()).await?;
     let ours =
         answered.iter().chain([&candidates.plain, &candidates.hashed]).find(|(_, look)| *look == Look::Ours);
+    let names =
+        [&candidates.plain.0, &candidates.hashed.0].into_iter().chain(answered.iter().map(|(name, _)| name));
+    let end_lasts = names.into_iter().any(|name| end_lasts(context, name));
     let place = ours.map(|(name, _)| QueueKey::new(name, rights::NAME));
     Ok(Some(ObservedRequest {
         role: find(context, &context.roles, place.as_ref()).await?,
@@ -55,7 +56,15 @@ pub(super) async fn observe(
         request,
         answered,
         candidates,
+        end_lasts,
     }))
+}
+
+/// Returns `true` if a namespace that we have made has been terminating for longer than it should take.
+fn end_lasts(context: &ProviderContext, name: &str) -> bool {
+    let deleted = context.mapped.get(name).and_then(|mapped| mapped.metadata.deletion_timestamp.clone());
+    let age = deleted.map(|deleted| clock::now().duration_since(deleted.0));
+    age.and_then(|age| Duration::try_from(age).ok()).is_some_and(|age| age >= RESYNC)
 }
 
 /// The API server is asked only as far as it matters: an answer that stands needs no candidates, and the

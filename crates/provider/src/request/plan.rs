@@ -18,12 +18,18 @@ use crate::{
     rights,
 };
 
+/// The message where the consumer's selector cannot be read.
+const UNCLEAR: &str = "Nobody can tell which rights the consumer gets, because the annotation kube-bind.io/exports of its \
+ contract namespace is not a label selector. Mend it.";
+
 /// A request and everything that bears on it.
 pub(super) struct ObservedRequest {
     pub(super) request: Arc<APIServiceNamespace>,
     /// The namespace that the status names already.
     pub(super) answered: Option<(String, Look)>,
     pub(super) candidates: Candidates,
+    /// A namespace that answers has been terminating for longer than it should take.
+    pub(super) end_lasts: bool,
     /// The rights in the namespace that is ours, if one is.
     pub(super) role: Option<Arc<Role>>,
     pub(super) binding: Option<Arc<RoleBinding>>,
@@ -97,7 +103,7 @@ pub(super) fn plan(observed: &ObservedRequest) -> RequestPlan {
         (_, Some(_)) => RequestStep::Write,
         (Some(_), None) => RequestStep::Keep,
         // A consumer without any rights gets no answer until it is clear which it gets.
-        (None, None) => return RequestPlan::Wait,
+        (None, None) => return RequestPlan::Blocked(UNCLEAR.to_owned()),
     };
     let binding = match &observed.binding {
         Some(binding) if !is_ours(&**binding) => return blocked("RoleBinding", &namespace),
@@ -113,7 +119,7 @@ fn place(observed: &ObservedRequest) -> Result<(String, bool), RequestPlan> {
     if let Some((name, look)) = &observed.answered {
         match look {
             Look::Ours => return Ok((name.clone(), false)),
-            Look::OursTerminating => return Err(RequestPlan::Wait),
+            Look::OursTerminating => return Err(ending(name, observed)),
             // The consumer's objects may be there. Nobody but a person can tell.
             Look::Foreign => return Err(foreign(name, observed)),
             Look::Absent if [plain, hashed].iter().any(|(candidate, _)| candidate == name) => {
@@ -125,11 +131,22 @@ fn place(observed: &ObservedRequest) -> Result<(String, bool), RequestPlan> {
     match (plain.1, hashed.1) {
         (Look::Ours, _) => Ok((plain.0.clone(), false)),
         (_, Look::Ours) => Ok((hashed.0.clone(), false)),
-        (Look::OursTerminating, _) | (_, Look::OursTerminating) => Err(RequestPlan::Wait),
+        (Look::OursTerminating, _) => Err(ending(&plain.0, observed)),
+        (_, Look::OursTerminating) => Err(ending(&hashed.0, observed)),
         (Look::Absent, _) => Ok((plain.0.clone(), true)),
         (Look::Foreign, Look::Absent) => Ok((hashed.0.clone(), true)),
         (Look::Foreign, Look::Foreign) => Err(foreign(&hashed.0, observed)),
     }
+}
+
+/// A namespace goes in seconds, or something in it keeps it.
+fn ending(namespace: &str, observed: &ObservedRequest) -> RequestPlan {
+    if !observed.end_lasts {
+        return RequestPlan::Wait;
+    }
+    RequestPlan::Blocked(format!(
+        "Namespace {namespace} is terminating, and is made anew once it is gone. Its conditions say what keeps it."
+    ))
 }
 
 fn foreign(namespace: &str, observed: &ObservedRequest) -> RequestPlan {

@@ -8,7 +8,7 @@ use kube::{
 use portolan_runtime::controller::ReconcileError;
 
 use super::rights;
-use crate::context::ProviderContext;
+use crate::{context::ProviderContext, ignored::IgnoredContent};
 
 /// Objects in a namespace, by kind and name.
 pub(super) struct Content(Vec<(String, String)>);
@@ -38,9 +38,10 @@ impl Content {
         Ok(Self(found))
     }
 
-    /// Something that neither Kubernetes nor we have put there.
-    pub(super) fn first_foreign(&self) -> Option<String> {
-        let foreign = self.0.iter().find(|(kind, name)| !is_standard(kind, name));
+    /// Something that neither Kubernetes nor the platform nor we have put there.
+    pub(super) fn first_foreign(&self, ignored: &[IgnoredContent]) -> Option<String> {
+        let is_ignored = |kind: &str, name: &str| ignored.iter().any(|it| it.matches(kind, name));
+        let foreign = self.0.iter().find(|(kind, name)| !is_standard(kind, name) && !is_ignored(kind, name));
         foreign.map(|(kind, name)| format!("{kind} {name}"))
     }
 }
@@ -88,7 +89,12 @@ mod tests {
         ];
         for (there, expected) in table {
             let there = there.into_iter().map(|(kind, name)| (kind.to_owned(), name.to_owned()));
-            assert_eq!(Content(there.collect()).first_foreign().as_deref(), expected);
+            assert_eq!(Content(there.collect()).first_foreign(&[]).as_deref(), expected);
+        }
+        let ignored = ["configmaps/istio-*".parse().unwrap()];
+        for (name, expected) in [("istio-ca-root-cert", None), ("mine", Some("configmaps mine"))] {
+            let there = Content(vec![("configmaps".to_owned(), name.to_owned())]);
+            assert_eq!(there.first_foreign(&ignored).as_deref(), expected);
         }
     }
 }

@@ -46,22 +46,30 @@ pub(super) async fn apply(
         }
         CleanupStep::LetGo => {
             stop(context, binding);
-            orphan::let_go(context, binding, &owned(observed)).await?;
-            Ok(Some(Action::AwaitChange))
+            let done = orphan::let_go(context, binding, &owned(observed)).await?;
+            Ok(Some(if done { Action::AwaitChange } else { Action::RequeueAfter(AFTER_CONFLICT) }))
         }
         CleanupStep::Abandon { keeps_objects } => {
             orphan::leave_copies(context, binding, &owned(observed), keeps_objects).await?;
             Ok(Some(Action::RequeueAfter(AFTER_CONFLICT)))
         }
         CleanupStep::Drain => drained(context, observed, stays).await.map(Some),
-        CleanupStep::Listen => Ok(Some(Action::RequeueAfter(AFTER_CONFLICT))),
+        // What it says triggers another look.
+        CleanupStep::Listen if context.beginning.left().is_some() => {
+            Ok(Some(Action::RequeueAfter(context.poll_interval)))
+        }
+        CleanupStep::Listen => {
+            wait(context, binding, "the provider cluster has not said yet what it exports").await.map(Some)
+        }
         CleanupStep::Tell => {
             tell(observed).await?;
             Ok(None)
         }
         CleanupStep::Release => {
             context.claims.stop(&binding.name_any(), &[]);
-            orphan::release_orphans(context, binding).await?;
+            if !orphan::release_orphans(context, binding).await? {
+                return Ok(Some(Action::RequeueAfter(AFTER_CONFLICT)));
+            }
             tell(observed).await?;
             release(context, binding).await?;
             Ok(Some(Action::AwaitChange))

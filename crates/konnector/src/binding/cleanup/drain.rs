@@ -11,7 +11,10 @@ use portolan_core::{
 use portolan_runtime::apply::{self, WriteError};
 use tracing::info;
 
-use super::super::{observe::BindingView, termination::mode};
+use super::{
+    super::{observe::BindingView, termination::mode},
+    served::served,
+};
 use crate::{
     context::KonnectorContext,
     crd::resources,
@@ -27,7 +30,7 @@ pub(super) async fn drain(
     view: &BindingView,
     crd: &Arc<CrdOutline>,
 ) -> Result<Option<String>, WriteError> {
-    let Some(resource) = crd.stored_resource() else { return Ok(None) };
+    let Some(resource) = served(context, crd).await? else { return Ok(None) };
     let name = binding.name_any();
     let key = EngineKey { binding: name.clone(), crd: crd.name_any() };
     let export = view.export.as_ref().or(view.withdrawing.as_ref());

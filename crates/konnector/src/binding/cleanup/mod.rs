@@ -8,6 +8,7 @@ mod drain;
 mod observe;
 mod orphan;
 mod plan;
+mod served;
 
 use portolan_runtime::{apply::WriteError, controller::Action};
 

@@ -12,6 +12,7 @@ use portolan_runtime::apply::{self, WriteError};
 use serde_json::json;
 use tracing::info;
 
+use super::served::served;
 use crate::{context::KonnectorContext, crd, finalizers, leftover, policy};
 
 /// Takes finalizers off the objects and deletes the CRDs; where the provider has ended the binding, only those
@@ -25,7 +26,9 @@ pub(super) async fn leave_copies(
     context.sync.stop(&binding.name_any(), &[]);
     let api: Api<CrdOutline> = Api::all(context.consumer.clone());
     for crd in owned {
-        strip(context, crd).await?;
+        if !strip(context, crd).await? {
+            continue;
+        }
         // Since it was seen, it may have been orphaned with `--cascade=orphan`.
         let found = api.get_opt(&crd.name_any()).await?;
         let Some(found) = found.filter(|found| crd::is_owned_by(found, binding)) else { continue };
@@ -40,14 +43,16 @@ pub(super) async fn leave_copies(
 }
 
 /// With `--cascade=orphan`, CRDs and objects stay on the consumer, and nobody works on them any more. The
-/// binding is marked, because later nothing tells how it was deleted.
+/// binding is marked, because later nothing tells how it was deleted. False while objects cannot be read.
 pub(super) async fn let_go(
     context: &KonnectorContext,
     binding: &APIServiceBinding,
     owned: &[&Arc<CrdOutline>],
-) -> Result<(), WriteError> {
+) -> Result<bool, WriteError> {
     for crd in owned {
-        strip(context, crd).await?;
+        if !strip(context, crd).await? {
+            return Ok(false);
+        }
     }
     if !policy::orphans(binding) {
         let api: Api<APIServiceBinding> = Api::all(context.consumer.clone());
@@ -62,27 +67,37 @@ pub(super) async fn let_go(
         let written = apply::json_patch(&api, &binding.name_any(), None, json!([uid, operation])).await?;
         context.bindings.wrote(written);
     }
-    Ok(())
+    Ok(true)
 }
 
-/// Takes finalizers off the objects of CRDs that were the binding's and belong to nobody now.
+/// Takes finalizers off the objects of CRDs that were the binding's and belong to nobody now. False while objects cannot
+/// be read.
 pub(super) async fn release_orphans(
     context: &KonnectorContext,
     binding: &APIServiceBinding,
-) -> Result<(), WriteError> {
+) -> Result<bool, WriteError> {
     let api: Api<CrdOutline> = Api::all(context.consumer.clone());
     for bound in binding.status.iter().flat_map(|status| &status.bound_schemas) {
         let found = api.get_opt(&names::crd(&bound.resource, &bound.group)).await?;
-        if let Some(crd) = found.filter(crd::is_orphan) {
-            strip(context, &crd).await?;
+        if let Some(crd) = found.filter(crd::is_orphan)
+            && !strip(context, &crd).await?
+        {
+            return Ok(false);
         }
     }
-    Ok(())
+    Ok(true)
 }
 
-/// More than once: an engine that was just stopped may have had a write under way.
-async fn strip(context: &KonnectorContext, crd: &CrdOutline) -> Result<(), WriteError> {
-    let Some(resource) = crd.stored_resource() else { return Ok(()) };
-    while finalizers::strip(&context.consumer, &resource).await? > 0 {}
-    Ok(())
+/// More than once: an engine that was just stopped may have had a write under way. False while the objects cannot be
+/// read.
+async fn strip(context: &KonnectorContext, crd: &CrdOutline) -> Result<bool, WriteError> {
+    let Some(resource) = served(context, crd).await? else { return Ok(false) };
+    loop {
+        match finalizers::strip(&context.consumer, &resource).await? {
+            Some(0) => return Ok(true),
+            Some(_) => {}
+            // One that never was served has no objects.
+            None => return Ok(!crd.is_established()),
+        }
+    }
 }

@@ -11,8 +11,11 @@ use portolan_core::{
 use serde_json::{Value, json};
 
 use super::*;
-use crate::binding::consent::Consent;
-use crate::secrets::{ProviderAccess, SecretState};
+use crate::binding::{consent::Consent, failure::Failure};
+use crate::{
+    provider::UnseenKind,
+    secrets::{ProviderAccess, SecretState},
+};
 
 fn object<K: serde::de::DeserializeOwned>(kind: &str, name: &str, spec: &Value) -> Arc<K> {
     let value = json!({
@@ -83,6 +86,7 @@ fn view() -> BindingView<()> {
         withdrawn: false,
         schemas: vec![(resource, Some(schema()))],
         refusal: None,
+        unseen: None,
         pretty_name: Some("Demo".to_owned()),
         heartbeat: Heartbeat::NotKept,
     }
@@ -111,6 +115,7 @@ fn concluded_from(
         schema: schema(),
         outcome,
         objection: None,
+        failure: None,
         migration: None,
     };
     let applied = AppliedResources {
@@ -225,6 +230,24 @@ fn what_keeps_objects_from_syncing_is_named() {
 }
 
 #[test]
+fn a_kind_of_the_contract_that_cannot_be_watched_is_named() {
+    let outcome = || Some(Outcome::Syncing { crd: crd(true), engine: EngineState::Watching });
+    let unseen = |kind| Some((kind, "forbidden".to_owned()));
+    let namespaces = with(|v| v.unseen = unseen(UnseenKind::Namespaces));
+    let status = concluded(valid_secret(), namespaces, outcome());
+    let expected = (ConditionStatus::False, "InformerSyncFailed".to_owned());
+    assert_eq!(said(&status, "InformersSynced"), expected);
+    assert_eq!(said(&status, "Connected").0, ConditionStatus::True);
+    let schemas = with(|v| {
+        v.listed = false;
+        v.unseen = unseen(UnseenKind::Schemas);
+    });
+    let status = concluded(valid_secret(), schemas, None);
+    let expected = (ConditionStatus::False, "BoundSchemaFetchFailed".to_owned());
+    assert_eq!(said(&status, "Connected"), expected);
+}
+
+#[test]
 fn what_the_provider_says_is_told_where_its_schema_is_missing() {
     let mut silent = (*export()).clone();
     let verdict =
@@ -246,6 +269,15 @@ fn what_the_provider_says_is_told_where_its_schema_is_missing() {
 
 /// The status of a kind with these versions, the last of them stored.
 fn of_versions(versions: &[(&str, Value)], migration: Option<MigrationState>) -> APIServiceBindingStatus {
+    let applied = |resource| AppliedResource { migration, ..resource };
+    of_working(versions, applied)
+}
+
+/// The same where something else is the matter.
+fn of_working(
+    versions: &[(&str, Value)],
+    change: impl FnOnce(AppliedResource) -> AppliedResource,
+) -> APIServiceBindingStatus {
     let last = versions.last().map(|(name, _)| *name);
     let version = |(name, properties): &(&str, Value)| json!({"name": name, "served": true, "storage": Some(*name) == last, "schema": {"type": "object", "properties": properties}});
     let spec = json!({
@@ -253,13 +285,14 @@ fn of_versions(versions: &[(&str, Value)], migration: Option<MigrationState>) ->
         "names": {"plural": "cowboys", "kind": "Cowboy"},
         "versions": versions.iter().map(version).collect::<Vec<_>>(),
     });
-    let resource = AppliedResource {
+    let resource = change(AppliedResource {
         crd: "cowboys.wildwest.dev".to_owned(),
         schema: object("BoundSchema", "cowboys.wildwest.dev", &spec),
         outcome: Outcome::Syncing { crd: crd(true), engine: EngineState::Watching },
         objection: None,
-        migration,
-    };
+        failure: None,
+        migration: None,
+    });
     let observed = ObservedBinding {
         binding: binding(),
         secret: valid_secret(),
@@ -291,6 +324,19 @@ fn stored_versions_that_go_are_told() {
     for (state, reason) in [(running, "StoredVersionsMigrating"), (failed, "StoredVersionsMigrationFailed")] {
         let status = of_versions(&[("v1", json!({}))], Some(state));
         assert_eq!(said(&status, "SchemaInSync"), (ConditionStatus::False, reason.to_owned()));
+    }
+}
+
+#[test]
+fn a_crd_that_cannot_be_updated_works_on_and_is_told_once_that_lasts() {
+    for (is_lasting, reason) in [(false, ""), (true, UPDATE_FAILED)] {
+        let failure = Some(Failure { why: "the webhook is down".to_owned(), is_lasting });
+        let status = of_working(&[("v1", json!({}))], |resource| AppliedResource { failure, ..resource });
+        let holds = if is_lasting { ConditionStatus::False } else { ConditionStatus::True };
+        for condition in ["Connected", "SchemaInSync", "Ready"] {
+            assert_eq!(said(&status, condition), (holds, reason.to_owned()), "{condition}");
+        }
+        assert_eq!(said(&status, "InformersSynced").0, ConditionStatus::True);
     }
 }
 

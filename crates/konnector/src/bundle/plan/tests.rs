@@ -7,7 +7,10 @@ use portolan_core::{
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{provider::Why, secrets::ProviderAccess};
+use crate::{
+    provider::{PROVIDER_SUSPECT, Why},
+    secrets::ProviderAccess,
+};
 
 fn bundle(name: &str) -> APIServiceBindingBundle {
     serde_json::from_value(json!({
@@ -516,4 +519,23 @@ fn what_went_with_the_contract_namespace_stays_bound_for_a_while() {
     assert_eq!(ends(vec![], &[("a", ExportAbsence::Withdrawn)], 60).0, 1);
     assert_eq!(ends(vec![export("a", true)], &[], 60).0, 1);
     assert_eq!(ends(vec![export("a", false)], &[], 10).0, 0);
+}
+
+#[test]
+fn bindings_that_cannot_be_created_or_deleted_are_told_beside_what_else_is_the_matter() {
+    let failures = ["cannot create APIServiceBinding a: policy says no".to_owned()];
+    let said = |beside: Option<&str>, failures: &[String]| {
+        let mut status = APIServiceBindingBundleStatus::default();
+        let verdict = beside.map_or_else(Verdict::holds, |text| Verdict::warning(PROVIDER_SUSPECT, text));
+        condition::set(&mut status.conditions, CONDITION_SYNCED, verdict, Timestamp::UNIX_EPOCH);
+        let complaint = complaint(&status);
+        let status = with_failures(status, failures, complaint, Timestamp::UNIX_EPOCH);
+        let synced = find(&status.conditions, CONDITION_SYNCED).unwrap();
+        (synced.reason.clone(), synced.message.clone())
+    };
+    let told = "Failed to sync some APIServiceBindings: 1 error(s): cannot create APIServiceBinding a: policy says no";
+    assert_eq!(said(None, &failures), ("SyncErrors".to_owned(), told.to_owned()));
+    let (reason, message) = said(Some("Some are missing."), &failures);
+    assert_eq!((reason.as_str(), message), ("SyncErrors", format!("{told}. Some are missing.")));
+    assert_eq!(said(None, &[]), (String::new(), String::new()));
 }

@@ -8,7 +8,7 @@ use portolan_core::{
     api::kubebind::{ANNOTATION_CLAIMED_BY, ANNOTATION_ORIGIN_VERSION, APIServiceExport, ORIGIN_LOST},
     claims::ClaimedResource,
 };
-use portolan_runtime::process::ProcessFailure;
+use portolan_runtime::{apply, process::ProcessFailure};
 
 use super::{Contract, Orphan, all, in_namespace};
 use crate::sync::{ObjectKey, Placement};
@@ -36,7 +36,10 @@ impl Contract {
                     let of_binding =
                         copy.annotations().get(ANNOTATION_CLAIMED_BY) == Some(&export.name_any());
                     let place = ObjectKey { namespace: namespace.clone(), name: copy.name_any() };
-                    if of_binding && has_lost_original(&copy) && here.get_opt(&place.name).await?.is_none() {
+                    if of_binding
+                        && has_lost_original(&copy)
+                        && apply::find(&here, &place.name).await?.is_none()
+                    {
                         orphans.push(Orphan {
                             kind: resource.plural.clone(),
                             place,

@@ -151,7 +151,7 @@ impl CopyWriter {
         let name = self.agenda.places.copy_name(key);
         apply::delete(&api, &name, &uid).await?;
         // Finalizers on the provider may hold it; then the watch tells when it is gone.
-        let left = api.get_opt(&name).await?;
+        let left = apply::find(&api, &name).await?;
         let mut index = self.agenda.index.lock();
         match left {
             Some(copy) => {
@@ -167,7 +167,8 @@ impl CopyWriter {
         if !self.agenda.index.lock().may_have_copy(key) {
             return Ok(false);
         }
-        let found = self.agenda.places.provider(key).get_opt(&self.agenda.places.copy_name(key)).await?;
+        let (api, name) = (self.agenda.places.provider(key), self.agenda.places.copy_name(key));
+        let found = apply::find(&api, &name).await?;
         let mut index = self.agenda.index.lock();
         index.answered(key);
         Ok(found.is_some_and(|copy| index.saw_copy(key, &copy)))

@@ -90,7 +90,7 @@ impl OriginWriter {
 
     pub(super) async fn release(&self, key: &ObjectKey) -> Result<(), WriteError> {
         let api = self.agenda.places.consumer(key);
-        let Some(origin) = api.get_opt(&key.name).await? else {
+        let Some(origin) = apply::find(&api, &key.name).await? else {
             self.agenda.index.lock().lost_origin(key);
             return Ok(());
         };

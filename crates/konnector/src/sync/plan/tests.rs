@@ -64,6 +64,7 @@ fn copy(change: impl FnOnce(&mut Value)) -> DynamicObject {
 fn index(origin: Option<DynamicObject>, copy: Option<DynamicObject>) -> SyncIndex {
     let mut index = SyncIndex::new(CONTRACT, KeyRules::default(), true);
     index.keep_copies("west", &HashSet::new(), 0);
+    index.keep_origins(&HashSet::new(), 0);
     if let Some(object) = origin {
         index.saw_origin(&key(), &object);
     }
@@ -102,9 +103,9 @@ fn no_copy(index: &mut SyncIndex) {
 #[test]
 fn a_new_object_gets_a_namespace_a_finalizer_and_a_copy_in_this_order() {
     let fresh = || Some(origin(without_finalizer));
-    assert_eq!(step(fresh(), None, NamespaceState::Unknown), SyncStep::Wait);
+    assert_eq!(step(fresh(), None, NamespaceState::Unknown), SyncStep::AwaitNamespace);
     assert_eq!(step(fresh(), None, NamespaceState::NotRequested), SyncStep::RequestNamespace);
-    assert_eq!(step(fresh(), None, NamespaceState::Requested), SyncStep::Wait);
+    assert_eq!(step(fresh(), None, NamespaceState::Requested), SyncStep::AwaitNamespace);
     assert_eq!(step(fresh(), None, MAPPED), SyncStep::AddFinalizer);
     assert_eq!(step(Some(origin(|_| {})), None, MAPPED), SyncStep::CreateCopy);
 }
@@ -308,6 +309,71 @@ fn a_copy_that_appears_after_its_origin_has_gone_goes_too() {
     no_copy(&mut late);
     late.saw_copy(&key(), &copy(|_| {}));
     assert_eq!(plan(late.sides(&key()), MAPPED, EngineMode::Sync), SyncStep::DeleteCopy);
+}
+
+/// The user has deleted the object, and its copy went with it.
+fn deleted_with_its_copy() -> SyncIndex {
+    let mut deleted = index(Some(origin(terminating)), Some(copy(|_| {})));
+    deleted.copy_went(&key(), "copy");
+    deleted.lost_origin(&key());
+    deleted
+}
+
+fn replacing(former: &SyncIndex) -> SyncIndex {
+    SyncIndex::new(CONTRACT, KeyRules::default(), true).inheriting(former)
+}
+
+/// The provider's list, with this copy.
+fn list_copy(index: &mut SyncIndex, object: &DynamicObject) {
+    let list = index.begins_watch();
+    index.saw_copy_in(&key(), object, list);
+    index.keep_copies("west", &HashSet::from([key()]), list);
+}
+
+#[test]
+fn the_copy_of_an_object_that_a_backup_brought_back_stays_whichever_side_is_listed_first() {
+    let mut former = deleted_with_its_copy();
+    former.begins_origins();
+    former.saw_origin(&key(), &origin(|_| {}));
+    former.keep_origins(&HashSet::from([key()]), 0);
+    let made_again = || copy(|c| c["metadata"]["uid"] = json!("again"));
+    former.saw_copy(&key(), &made_again());
+    let mut engine = replacing(&former);
+    list_copy(&mut engine, &made_again());
+    assert_eq!(plan(engine.sides(&key()), MAPPED, EngineMode::Sync), SyncStep::Nothing);
+
+    // Here nobody has seen yet that it is back.
+    let mut engine = replacing(&deleted_with_its_copy());
+    list_copy(&mut engine, &made_again());
+    assert_eq!(plan(engine.sides(&key()), MAPPED, EngineMode::Sync), SyncStep::Wait);
+    engine.saw_origin(&key(), &origin(|_| {}));
+    assert_ne!(plan(engine.sides(&key()), MAPPED, EngineMode::Sync), SyncStep::DeleteCopy);
+    let mut late = replacing(&deleted_with_its_copy());
+    list_copy(&mut late, &made_again());
+    let list = late.begins_origins();
+    assert_eq!(late.keep_origins(&HashSet::new(), list), [key()], "it has waited for the list");
+    assert_eq!(plan(late.sides(&key()), MAPPED, EngineMode::Sync), SyncStep::DeleteCopy);
+}
+
+#[test]
+fn a_copy_that_a_backup_of_the_provider_brought_back_stays() {
+    for mut engine in [deleted_with_its_copy(), replacing(&deleted_with_its_copy())] {
+        let list = engine.begins_origins();
+        engine.keep_origins(&HashSet::new(), list);
+        list_copy(&mut engine, &copy(|_| {}));
+        assert_eq!(plan(engine.sides(&key()), MAPPED, EngineMode::Sync), SyncStep::Nothing);
+        assert_eq!(engine.orphaned(), 1);
+    }
+}
+
+#[test]
+fn in_another_namespace_of_the_provider_nothing_is_known_before_it_is_listed() {
+    let mut index = index(Some(origin(|_| {})), Some(copy(|_| {})));
+    index.forget_copies("west");
+    let another = NamespaceState::Mapped("kube-bind-a-west-hashed");
+    assert_eq!(plan(index.sides(&key()), another, EngineMode::Sync), SyncStep::Wait);
+    no_copy(&mut index);
+    assert_eq!(plan(index.sides(&key()), another, EngineMode::Sync), SyncStep::CreateCopy);
 }
 
 #[test]

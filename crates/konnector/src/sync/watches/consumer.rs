@@ -43,7 +43,7 @@ impl ConsumerWatch {
         match event {
             Ok(Event::Init) => {
                 listing.clear();
-                *list = self.agenda.index.lock().begins_watch();
+                *list = self.agenda.index.lock().begins_origins();
             }
             Ok(Event::InitApply(object)) => {
                 listing.insert(key_of(&object));

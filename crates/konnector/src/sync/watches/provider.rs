@@ -38,7 +38,13 @@ pub struct ProviderWatch {
     agenda: Arc<SyncAgenda>,
     tasks: Tasks,
     /// Consumer namespaces whose objects on the provider are followed.
-    watched: Mutex<HashMap<String, Tasks>>,
+    watched: Mutex<HashMap<String, Followed>>,
+}
+
+/// The provider's namespace that is followed for one of the consumer.
+struct Followed {
+    mapped: String,
+    tasks: Tasks,
 }
 
 impl ProviderWatch {
@@ -100,11 +106,15 @@ impl ProviderWatch {
 
     fn end_wide_list(self: &Arc<Self>, listing: &mut Listing) {
         let listed: Vec<_> = match self.spec().placement {
-            Placement::Mapped { .. } => listing.namespaces.drain().map(|(_, consumer)| consumer).collect(),
-            Placement::Prefixed | Placement::Contract | Placement::Same => vec![String::new()],
+            Placement::Mapped { .. } => listing.namespaces.drain().collect(),
+            Placement::Prefixed | Placement::Contract | Placement::Same => {
+                vec![(String::new(), String::new())]
+            }
         };
-        self.watched.lock().extend(listed.iter().map(|namespace| (namespace.clone(), self.tasks.child())));
-        for namespace in &listed {
+        let followed = |mapped: &String| Followed { mapped: mapped.clone(), tasks: self.tasks.child() };
+        let all = listed.iter().map(|(mapped, namespace)| (namespace.clone(), followed(mapped)));
+        self.watched.lock().extend(all);
+        for (_, namespace) in &listed {
             self.end_list(namespace, &listing.seen, listing.number);
         }
         listing.seen.clear();
@@ -120,6 +130,8 @@ impl ProviderWatch {
             while changes.changed().await.is_ok() {
                 this.forget_namespaces();
                 this.watch_namespaces();
+                let namespaces = &this.spec().session.namespaces;
+                this.agenda.told.lock().were_answered(|namespace| namespaces.mapped(namespace).is_some());
                 let waiting = this.agenda.index.lock().keys();
                 for key in waiting {
                     this.agenda.look_at(key);
@@ -146,11 +158,7 @@ impl ProviderWatch {
             return;
         }
         let Some(mapped) = self.spec().session.namespaces.mapped(namespace) else { return };
-        let tasks = self.tasks.child();
-        match self.watched.lock().entry(namespace.to_owned()) {
-            Entry::Occupied(_) => return,
-            Entry::Vacant(place) => place.insert(tasks.clone()),
-        };
+        let Some(tasks) = self.follow_anew(namespace, &mapped) else { return };
         let api = Api::namespaced_with(self.spec().session.client.clone(), &mapped, &self.spec().remote);
         let (this, namespace) = (Arc::clone(self), namespace.to_owned());
         if cluster_wide {
@@ -158,10 +166,38 @@ impl ProviderWatch {
         } else {
             tasks.spawn("provider objects", async move {
                 let mut listing = (HashSet::new(), 0);
-                let on = |event| this.on_provider(&namespace, event, &mut listing);
+                let on = |event| {
+                    if this.follows(&namespace, &mapped) {
+                        this.on_provider(&namespace, event, &mut listing);
+                    }
+                };
                 watch::follow(api, watcher::Config::default(), on).await;
             });
         }
+    }
+
+    /// The tasks to follow a namespace of the provider with; `None` where it is followed already. One that was answered
+    /// before is followed no longer.
+    fn follow_anew(&self, namespace: &str, mapped: &str) -> Option<Tasks> {
+        let tasks = self.tasks.child();
+        let mut watched = self.watched.lock();
+        let followed = Followed { mapped: mapped.to_owned(), tasks: tasks.clone() };
+        match watched.entry(namespace.to_owned()) {
+            Entry::Occupied(place) if place.get().mapped == mapped => return None,
+            Entry::Occupied(mut place) => {
+                place.insert(followed).tasks.cancel();
+                self.agenda.index.lock().forget_copies(namespace);
+                self.agenda.health.note(WatchedSide::Provider(namespace.to_owned()), Ok(()));
+            }
+            Entry::Vacant(place) => {
+                place.insert(followed);
+            }
+        }
+        Some(tasks)
+    }
+
+    fn follows(&self, namespace: &str, mapped: &str) -> bool {
+        self.watched.lock().get(namespace).is_some_and(|followed| followed.mapped == mapped)
     }
 
     /// Ends to follow the provider's namespaces that nobody asks for any more. Where anything is known of an object, it
@@ -172,10 +208,10 @@ impl ProviderWatch {
             return;
         }
         let mut watched = self.watched.lock();
-        watched.retain(|namespace, tasks| {
+        watched.retain(|namespace, followed| {
             let stays = namespaces.mapped(namespace).is_some() || !self.agenda.index.lock().forget(namespace);
             if !stays {
-                tasks.cancel();
+                followed.tasks.cancel();
                 self.agenda.health.note(WatchedSide::Provider(namespace.clone()), Ok(()));
             }
             stays

@@ -7,7 +7,7 @@ use portolan_core::{
 use serde_json::{Value, json};
 
 use super::*;
-use crate::tenancy::IsolationFlag;
+use crate::{contract::ConsumerContract, tenancy::IsolationFlag};
 
 fn crd(scope: &str, annotations: &Value, versions: &Value) -> SourceCrd {
     serde_json::from_value(json!({
@@ -108,14 +108,31 @@ fn only_the_label_the_crd_or_the_choice_withdraws() {
         ),
     ];
     for (what, crd, tenancy, expected) in table {
-        let found = wanted(Some(&crd), CrdChoice::Chosen, tenancy, used().as_ref());
+        let found = offered(&crd, CrdChoice::Chosen, tenancy, used().as_ref());
         assert_eq!(said(&found), expected, "{what}");
     }
     let crd = crd("Namespaced", &json!({}), &good());
-    let chosen = |crd, choice| said(&wanted(crd, choice, plain, used().as_ref()));
-    assert_eq!(chosen(None, CrdChoice::Chosen), "withdrawn", "the label or the CRD is gone");
-    assert_eq!(chosen(Some(&crd), CrdChoice::NotChosen), "withdrawn");
-    assert_eq!(chosen(Some(&crd), CrdChoice::Unclear), "as it is");
+    let chosen = |choice| said(&offered(&crd, choice, plain, used().as_ref()));
+    assert_eq!(chosen(CrdChoice::NotChosen), "withdrawn");
+    assert_eq!(chosen(CrdChoice::Unclear), "as it is");
+}
+
+#[test]
+fn a_namespace_that_is_no_contract_withdraws_nothing() {
+    let crd = crd("Namespaced", &json!({}), &good());
+    let contract = serde_json::from_value(json!({"metadata": {"name": "kube-bind-a"}})).unwrap();
+    let contract = Standing::Contract(ConsumerContract::of(&contract));
+    let table = [
+        (&contract, "offered: Prefixed", "withdrawn"),
+        (&Standing::Unlabelled, "as it is: NoContract", "withdrawn"),
+        (&Standing::Unheard, "as it is", "as it is"),
+        (&Standing::Ended, "as it is", "as it is"),
+    ];
+    for (standing, with_crd, without) in table {
+        let used = export(Some(Verdict::holds()));
+        let found = |crd| said(&wanted(crd, ("kube-bind-a", standing), Tenancy::default(), Some(&used)));
+        assert_eq!((found(Some(&crd)).as_str(), found(None).as_str()), (with_crd, without), "{standing:?}");
+    }
 }
 
 #[test]
@@ -123,9 +140,9 @@ fn an_export_that_nobody_uses_takes_other_terms_at_once() {
     let other = crd("Namespaced", &json!({"kube-bind.io/isolation": "none"}), &good());
     let not_bound = Verdict::pending(REASON_NOT_BOUND, "");
     for export in [None, Some(export(None)), Some(export(Some(not_bound)))] {
-        let found = wanted(Some(&other), CrdChoice::Chosen, Tenancy::default(), export.as_ref());
+        let found = offered(&other, CrdChoice::Chosen, Tenancy::default(), export.as_ref());
         assert_eq!(said(&found), "offered: None");
     }
     let broken = crd("Namespaced", &json!({"kube-bind.io/isolation": "x"}), &good());
-    assert_eq!(said(&wanted(Some(&broken), CrdChoice::Chosen, Tenancy::default(), None)), "as it is");
+    assert_eq!(said(&offered(&broken, CrdChoice::Chosen, Tenancy::default(), None)), "as it is");
 }

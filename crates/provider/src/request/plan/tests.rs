@@ -20,6 +20,7 @@ fn observed(plain: Look, hashed: Look, answered: Option<(&str, Look)>) -> Observ
         request: Arc::new(serde_json::from_value(request).unwrap()),
         answered: answered.map(|(name, look)| (name.to_owned(), look)),
         candidates: Candidates { plain: (plain_name, plain), hashed: (hashed_name, hashed) },
+        end_lasts: false,
         role: None,
         binding: None,
         desired_role: Some(role()),
@@ -73,6 +74,21 @@ fn an_answer_stands() {
 }
 
 #[test]
+fn an_end_that_lasts_is_told() {
+    let (plain, hashed) = names(&key());
+    let end = Look::OursTerminating;
+    for (seen, named) in [
+        (observed(end, Look::Absent, None), &plain),
+        (observed(Look::Foreign, end, None), &hashed),
+        (observed(Look::Absent, Look::Absent, Some((&hashed, end))), &hashed),
+    ] {
+        assert_eq!(plan(&seen), RequestPlan::Wait);
+        let RequestPlan::Blocked(why) = plan(&ObservedRequest { end_lasts: true, ..seen }) else { panic!() };
+        assert!(why.starts_with(&format!("Namespace {named} is terminating")), "{why}");
+    }
+}
+
+#[test]
 fn a_namespace_is_ours_for_exactly_one_request() {
     let namespace =
         |metadata: Value| -> Namespace { serde_json::from_value(json!({"metadata": metadata})).unwrap() };
@@ -112,7 +128,7 @@ fn rights_are_written_when_they_differ() {
     assert_eq!(steps(Some(&role()), Some(role())), kept(RequestStep::Keep));
     assert_eq!(steps(Some(&rights::role([])), Some(role())), kept(RequestStep::Write));
     assert_eq!(steps(Some(&role()), None), kept(RequestStep::Keep), "unclear rights stay as they are");
-    assert_eq!(steps(None, None), RequestPlan::Wait);
+    assert!(matches!(steps(None, None), RequestPlan::Blocked(why) if why.contains("kube-bind.io/exports")));
     let mut foreign = role();
     foreign.metadata.labels = None;
     assert!(matches!(steps(Some(&foreign), Some(role())), RequestPlan::Blocked(why) if why.contains("Role")));
