@@ -268,7 +268,7 @@ async fn requests_are_edited_while_they_wait_and_deleted_at_any_time() {
         "{}",
         edited.text
     );
-    place.looked_at(&alice, &key).await;
+    // The portal waits until the controller has looked at what is new.
     place.decide("owner1", &key, "approve", &json!({})).await;
     let late = alice.patch(&place.path(&key, ""), &edit).await;
     Caller::is_problem(&late, 403);

@@ -1,6 +1,6 @@
 //! Decisions about keys: approve, reject, rotate, alone or many at once.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Extension,
@@ -10,10 +10,11 @@ use axum::{
 use futures::{StreamExt as _, stream};
 use http::StatusCode;
 use kube::{Resource as _, ResourceExt as _};
-use portolan_core::api::devportal::{ANNOTATION_ROTATE, ANNOTATION_ROTATE_OVERLAP, APIKey};
+use portolan_core::api::devportal::{ANNOTATION_ROTATE, ANNOTATION_ROTATE_OVERLAP, APIKey, KeyPhase};
 use portolan_runtime::{clock, latest::version};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
 
 use super::{
     fresh::since,
@@ -38,6 +39,9 @@ const AT_ONCE: usize = 4;
 const NOT_TO_DECIDE: &str = "you can only update requests for your own api products";
 /// Writes of one decision while the controller writes, too.
 const TRIES: usize = 4;
+/// Time that a controller at work needs to look at an edited request, and much more.
+const LOOKED_AT_WITHIN: Duration = Duration::from_secs(3);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 #[derive(Deserialize)]
 struct Bulk {
@@ -134,7 +138,7 @@ async fn decided(
     verdict: &Verdict,
 ) -> Result<u128, Problem> {
     let place = Place::new(namespace, name)?;
-    let (seen, _) = Asked::new(app, caller).key_to(&place, NOT_TO_DECIDE).await?;
+    let seen = looked_at(app, caller, &place).await?;
     let mut newest = seen.resource_version();
     for _ in 1..TRIES {
         match write(app, caller, &place, (verdict, newest.as_deref())).await {
@@ -148,6 +152,20 @@ async fn decided(
         }
     }
     write(app, caller, &place, (verdict, newest.as_deref())).await
+}
+
+/// A request that the controller has looked at since it was last edited: no decision counts before, and that is a moment.
+async fn looked_at(app: &Arc<App>, caller: &Caller, place: &Place) -> Result<Arc<APIKey>, Problem> {
+    let end = Instant::now() + LOOKED_AT_WITHIN;
+    loop {
+        let (seen, _) = Asked::new(app, caller).key_to(place, NOT_TO_DECIDE).await?;
+        let observed = seen.status.as_ref().and_then(|status| status.observed_generation);
+        let is_new = seen.phase() == KeyPhase::Pending && observed != seen.metadata.generation;
+        if !is_new || end <= Instant::now() {
+            return Ok(seen);
+        }
+        sleep(LOOK_AGAIN).await;
+    }
 }
 
 async fn write(
