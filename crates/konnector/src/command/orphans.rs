@@ -249,7 +249,7 @@ impl Contract {
         }
         // That they cannot be listed does not mean that there are none.
         let here: HashSet<_> =
-            list(&Api::all_with(consumer.clone(), &kind.resource)).await?.iter().map(place_of).collect();
+            every(&Api::all_with(consumer.clone(), &kind.resource)).await?.iter().map(place_of).collect();
         orphans.retain(|orphan| !here.contains(&orphan.place));
         Ok(orphans)
     }
@@ -292,13 +292,13 @@ fn in_namespace(client: &Client, namespace: &str, resource: &ApiResource) -> Api
 
 /// The metadata of all objects. None where the kind is gone.
 async fn all(api: &Api<DynamicObject>) -> Result<Vec<DynamicObject>, kube::Error> {
-    match list(api).await {
+    match every(api).await {
         Err(error) if code(&error) == 404 => Ok(Vec::new()),
         listed => listed,
     }
 }
 
-async fn list(api: &Api<DynamicObject>) -> Result<Vec<DynamicObject>, kube::Error> {
+async fn every(api: &Api<DynamicObject>) -> Result<Vec<DynamicObject>, kube::Error> {
     let (mut objects, mut params) = (Vec::new(), ListParams::default().limit(PAGE));
     loop {
         let page = api.list_metadata(&params).await?;

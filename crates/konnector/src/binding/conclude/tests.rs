@@ -269,7 +269,7 @@ fn what_the_provider_says_is_told_where_its_schema_is_missing() {
 
 /// The status of a kind with these versions, the last of them stored.
 fn of_versions(versions: &[(&str, Value)], migration: Option<MigrationState>) -> APIServiceBindingStatus {
-    let applied = |resource| AppliedResource { migration, ..resource };
+    let applied = |resource: AppliedResource| AppliedResource { migration, ..resource };
     of_working(versions, applied)
 }
 
