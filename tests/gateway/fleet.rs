@@ -1,6 +1,8 @@
 //! One question to several clusters: two that the caller may use, one that does not know it, and one that is dead.
 
 mod proof;
+mod silence;
+mod unlike;
 
 use std::time::{Duration, Instant};
 
@@ -228,7 +230,9 @@ async fn the_schema_is_what_the_clusters_have_together() {
         ("mutation{v1{deleteConfigMap(name:\"one\",namespace:\"fleet\")}}", "only queries"),
         ("{v1{ConfigMaps{items{kind}}}}", "clusters are below"),
         ("{clusters(selector:\"env in prod\"){name}}", "not a label selector"),
-        ("{clusters(names:3){name}}", "`names` a list"),
+        ("{clusters(names:3){name}}", "[String!]"),
+        ("query($s:String!){clusters(selector:$s){name}}", "$s needs a value"),
+        ("{clusters(selector:$s){name}}", "$s is not declared"),
         ("{clusters(selector:\"env=prod\"){name{a}}}", "plain value"),
         ("{clusters(selector:\"env=prod\"){v1}}", "needs a selection"),
         ("{clusters(selector:\"env=prod\"){...on Other{name}}}", "cannot be in a selection"),

@@ -128,6 +128,7 @@ async fn documents_are_tools() {
     for (method, params, code) in [
         ("tools/call", json!({"name": "Watch"}), -32602),
         ("tools/call", json!({"name": "ConfigMaps", "arguments": []}), -32602),
+        ("tools/list", json!({"cursor": "x"}), -32602),
         ("resources/list", json!({}), -32601),
         ("server/discover", json!({}), -32601),
     ] {
@@ -138,7 +139,8 @@ async fn documents_are_tools() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tools_have_the_rights_of_who_calls_them() {
-    let (world, tools) = (world().await, Tools::start("rights", &[]).await);
+    let listed = "--cors-allowed-origins=http://pages.example";
+    let (world, tools) = (world().await, Tools::start("rights", &[listed]).await);
     let rules = vec![rule("", &["configmaps"], &["list"])];
     let limited = world.limited(NAMESPACE, "mcp-reader", rules).await;
     eventually("the right is known", SOON, async || {
@@ -160,13 +162,25 @@ async fn tools_have_the_rights_of_who_calls_them() {
     assert!(stream.status == 405 && stream.headers.contains("allow: post"), "{}", stream.headers);
     for (headers, status) in [
         ("origin: http://elsewhere.example\r\n", 403),
-        ("origin: http://x\r\n", 200),
+        // The host of the request: so says whoever makes a name of its own lead here.
+        ("origin: http://x\r\n", 403),
+        ("origin: http://pages.example\r\n", 200),
         ("mcp-protocol-version: 1999-01-01\r\n", 400),
+        ("mcp-protocol-version: 2025-03-26\r\n", 400),
     ] {
         assert_eq!(tools.post(admin, headers, &ping).await.status, status, "{headers}");
     }
-    let batch = tools.post(admin, "", &json!([ping])).await;
-    assert_eq!((batch.status, &batch.json()["error"]["code"]), (400, &json!(-32600)));
+    for message in [
+        json!([ping]),
+        json!({"jsonrpc": "2.0", "id": null, "method": "ping"}),
+        json!({"jsonrpc": "2.0", "id": 1}),
+    ] {
+        let answer = tools.post(admin, "", &message).await;
+        assert_eq!((answer.status, &answer.json()["error"]["code"]), (400, &json!(-32600)), "{message}");
+    }
+    let response = json!({"jsonrpc": "2.0", "id": 1, "result": {}});
+    let taken = tools.post(admin, "", &response).await;
+    assert_eq!((taken.status, taken.text.as_str()), (202, ""), "a response is not answered");
     let known = tools
         .gateway
         .send(

@@ -1,5 +1,8 @@
 //! Relations between objects: where they lead, how many calls that takes, and who may follow them.
 
+mod bounds;
+mod shapes;
+
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::{

@@ -19,6 +19,7 @@ use crate::{
     bounds::Bounds,
     document::{Document, InvalidDocument},
     error::GraphError,
+    mcp::Listing,
     memory::Memory,
     metrics::Calls,
     plan::{Plan, prepare},
@@ -102,6 +103,8 @@ pub struct Endpoint {
     pub hub: Hub,
     /// The kinds that are read from memory, if the gateway has a credential of its own.
     pub memory: Option<Arc<Memory>>,
+    /// Its tools, as they were listed last.
+    pub tools: Listing,
     plans: Cache<PlanKey, Arc<Known>>,
     /// By kind: `true` if its server does not serve metadata alone.
     refuses_metadata: Box<[AtomicBool]>,
@@ -141,6 +144,7 @@ impl Endpoint {
             destination,
             hub: Hub::default(),
             memory: None,
+            tools: Listing::default(),
             plans: Cache::builder().max_capacity(PLANS).weigher(weigh).time_to_idle(PLAN_IDLE).build(),
             api,
         })

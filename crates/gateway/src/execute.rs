@@ -10,6 +10,7 @@ mod flow;
 mod read;
 mod relate;
 mod reply;
+mod room;
 mod sink;
 mod unreadable;
 mod write;
@@ -33,11 +34,12 @@ pub use self::{
 };
 use self::{
     reply::{Errand, Reply},
+    room::Room,
     writing::{Piece, Writing, gather},
 };
 use crate::{
     error::{Code, GraphError},
-    plan::{Call, Does, Field, Plan},
+    plan::{Call, Plan},
     schema::{Kind, Verb},
 };
 
@@ -48,7 +50,7 @@ const SIDE_BY_SIDE: usize = 32;
 pub async fn answer(asking: Asking<'_>, plan: &Plan, sink: &mut Sink) -> Result<(), Stopped> {
     let variables = asking.variables;
     let says = |name: &str| variables.get(name).and_then(JsonValue::as_bool).unwrap_or_default();
-    let specialized = plan.is_conditional.then(|| plan.under(&says));
+    let specialized = plan.is_conditional().then(|| plan.under(&says));
     let fields = specialized.as_deref().unwrap_or(&plan.roots);
     let (mut pieces, mut errands) = (vec![Piece::Text(b"{\"data\":".to_vec())], Vec::new());
     gather(fields, &mut Vec::new(), &mut pieces, &mut errands);
@@ -72,22 +74,9 @@ pub async fn whole_answer(asking: Asking<'_>, plan: &Plan) -> Vec<u8> {
 
 /// Finds conditions whose variable is null, for which GraphQL has no answer.
 pub fn null_conditions(plan: &Plan, variables: &JsonMap) -> Option<GraphError> {
-    if !plan.is_conditional {
-        return None;
-    }
-    let mut names = Vec::new();
-    condition_names(&plan.roots, &mut names);
-    let null = names.into_iter().find(|name| !variables.get(*name).is_some_and(JsonValue::is_boolean))?;
+    let is_null = |name: &&Box<str>| !variables.get(&***name).is_some_and(JsonValue::is_boolean);
+    let null = plan.conditions.iter().find(is_null)?;
     Some(GraphError::new(Code::Invalid, format!("the variable ${null} of a condition must be true or false")))
-}
-
-fn condition_names<'p>(fields: &'p [Field], names: &mut Vec<&'p str>) {
-    for field in fields {
-        names.extend(field.when.0.iter().flatten().flatten().map(|guard| &*guard.variable));
-        if let Does::Group(fields) = &field.does {
-            condition_names(fields, names);
-        }
-    }
 }
 
 fn introspected(asking: Asking<'_>, plan: &Plan) -> (Option<JsonMap>, Vec<GraphError>) {
@@ -140,7 +129,10 @@ async fn run<'p>(asking: Asking<'p>, errand: &Errand<'p>) -> Reply<'p> {
 async fn complete<'p>(asking: Asking<'p>, call: &'p Call) -> Result<Reply<'p>, GraphError> {
     let reply = make(asking, call).await?;
     match &call.relations {
-        Some(tree) => relate::fill(asking, tree, reply.whole().await?).await.map(Reply::Done),
+        Some(tree) => {
+            let whole = reply.whole(&Room::of(asking.max_response)).await?;
+            relate::fill(asking, tree, whole).await.map(Reply::Done)
+        }
         None => Ok(reply),
     }
 }

@@ -5,17 +5,22 @@
 
 mod answer;
 mod ask;
+mod asker;
 mod block;
 mod cluster;
+mod fixed;
+mod mistakes;
+mod planned;
 mod rewrite;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod variables;
 mod written;
 
 pub use self::{
     ask::{Asked, answer, sdl},
-    cluster::Asker,
+    asker::Asker,
 };
 
 /// The type of a cluster in the answer.

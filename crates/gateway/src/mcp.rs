@@ -3,11 +3,12 @@
 //! Two eras of the protocol are spoken. In the older one, `initialize` comes first; from 2026-07-28 on, every message says
 //! its version. Nothing is remembered between messages in either.
 
+mod envelope;
 mod inputs;
 mod message;
 mod tools;
 
 pub use self::{
     message::{Answer, Era, Fault, Message, initialized},
-    tools::{find, listed, unknown_argument},
+    tools::{Listing, find, listed, unknown_argument},
 };

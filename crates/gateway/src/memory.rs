@@ -18,7 +18,7 @@ mod tests;
 pub use self::{
     budget::Budget,
     cluster::{Memories, Memory},
-    read::{get, list},
+    read::{Found, get, list},
     reading::{Reading, Wishes, untold},
     selector::Selector,
 };

@@ -8,7 +8,7 @@ mod related;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use apollo_compiler::{ExecutableDocument, Node, executable, validation::Valid};
 
@@ -31,8 +31,8 @@ pub struct Plan {
     pub operation: Node<executable::Operation>,
     /// The document, for introspection only.
     pub introspected: Option<Arc<Valid<ExecutableDocument>>>,
-    /// `true` if directives depend on variables.
-    pub is_conditional: bool,
+    /// The variables on which directives depend.
+    pub conditions: BTreeSet<Box<str>>,
     /// Its approximate size in memory.
     pub weight: usize,
 }
@@ -90,6 +90,11 @@ pub enum Wanted {
 }
 
 impl Plan {
+    /// Returns `true` if directives depend on variables.
+    pub fn is_conditional(&self) -> bool {
+        !self.conditions.is_empty()
+    }
+
     /// The fields that remain for these variables.
     #[must_use]
     pub fn under(&self, says: &dyn Fn(&str) -> bool) -> Vec<Field> {

@@ -20,7 +20,7 @@ pub use self::{
     interner::Interner,
     kinds::{Key, Kind},
     operations::{Operation, Verb},
-    relation::{Relation, Relations, best_kind},
+    relation::{Needs, Relation, Relations, best_kind},
 };
 use crate::document::{Document, InvalidDocument, KindName};
 
@@ -58,7 +58,12 @@ impl Api {
 
     /// A kind by its name.
     pub fn kind(&self, name: &KindName) -> Option<&Kind> {
-        self.by_name.get(name).and_then(|index| self.kinds.get(*index))
+        self.kinds.get(self.position(name)?)
+    }
+
+    /// The place of a kind among all of them.
+    pub fn position(&self, name: &KindName) -> Option<usize> {
+        self.by_name.get(name).copied()
     }
 
     /// The kinds of a category, in the order of their names.

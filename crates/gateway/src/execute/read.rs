@@ -51,11 +51,7 @@ pub async fn list<'p>(
     let sort_by = arguments.text("sortBy")?.filter(|path| !path.is_empty());
     let order = sort_by.as_deref().map(Order::by);
     if let Some(found) = memory::list(asking, arguments, call, kind).await? {
-        let mut writer = Writer::with_capacity(found.bytes().min(1 << 20) / 8 + 128);
-        let (metadata, items) = (found.metadata(), found.items());
-        scan::list_of(&mut writer, (metadata.as_bytes(), &items), selection, order.as_ref())
-            .map_err(unlistable)?;
-        return Ok(Reply::Done(Fragment::with(writer.out, &writer.mismatches)));
+        return remembered(found, selection, order.as_ref()).map(Reply::Done);
     }
     let limit = arguments.number("limit")?.filter(|limit| *limit > 0).map(|limit| limit.to_string());
     let path = arguments.list_path(&kind.resource)?.with_some("limit", limit.as_deref());
@@ -72,6 +68,23 @@ pub async fn list<'p>(
         return Ok(Reply::Flowing(Box::new(Flow::new(feed, selection, order, of))));
     }
     whole_list(&feed.whole().await?, selection, order.as_ref()).map(Reply::Done)
+}
+
+/// A list from memory.
+fn remembered(
+    mut found: memory::Found,
+    selection: &ListSelection,
+    order: Option<&Order>,
+) -> Result<Fragment, GraphError> {
+    let mut writer = Writer::with_capacity(found.bytes.min(1 << 20) / 8 + 128);
+    let is_by_name = order.is_some_and(Order::is_by_name);
+    if is_by_name {
+        found.sort_by_name();
+    }
+    let (metadata, items) = (found.metadata(), found.items());
+    let order = order.filter(|_| !is_by_name);
+    scan::list_of(&mut writer, (metadata.as_bytes(), &items), selection, order).map_err(unlistable)?;
+    Ok(Fragment::with(writer.out, &writer.mismatches))
 }
 
 fn whole_list(json: &[u8], selection: &ListSelection, order: Option<&Order>) -> Result<Fragment, GraphError> {

@@ -3,46 +3,60 @@
 //! An answer with relations has gaps. What leads to the missing objects is written beside them, all gaps of one relation
 //! are asked for with one list per kind and namespace, by the same reads as any other list, and the gaps are filled.
 
+mod budget;
+mod found;
 mod gaps;
+mod index;
 mod leads;
+mod of;
 mod reads;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, atomic::AtomicUsize},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, join_all};
 
 use self::{
+    budget::{Budget, Pace},
+    found::Found,
     gaps::{Gap, walk},
-    reads::{Child, Reads},
+    leads::Leading,
+    of::Latest,
+    reads::Reads,
 };
 use super::{Asking, Fragment, broken};
 use crate::{
-    error::{Code, GraphError},
-    plan::Tree,
-    scan::Step,
+    error::GraphError,
+    plan::{Related, Tree},
+    scan::{Malformed, Step},
 };
 
-/// Maximum number of reads for the relations of one answer.
-const MAX_READS: usize = 1_000;
 /// Maximum number of errors that one relation tells.
 const MAX_ERRORS: usize = 100;
 
-/// What fills a gap.
-type Filling = Result<Arc<[u8]>, GraphError>;
+/// What fills a gap: objects of what was read, none if it leads nowhere. Many gaps share an error.
+type Filling = Result<Option<(Arc<Found>, usize)>, Arc<GraphError>>;
+/// A question, and what is left for its answer.
+type Bounded<'a> = (Asking<'a>, &'a Budget);
+
+/// The gaps of one relation.
+struct Open<'t, 'j> {
+    related: &'t Related,
+    /// The place of the first one.
+    path: Vec<Step>,
+    /// Each with its number among all gaps.
+    gaps: Vec<(usize, Gap<'t, 'j>)>,
+}
 
 /// Fills the gaps of an answer.
 pub async fn fill(asking: Asking<'_>, tree: &Tree, fragment: Fragment) -> Result<Fragment, GraphError> {
-    filled((asking, &AtomicUsize::new(MAX_READS)), tree, fragment, false).await
+    filled((asking, &Budget::of(asking)), tree, fragment, false).await
 }
 
 /// The same for what was read for others, which keeps what leads to it.
 fn filled<'a>(
-    (asking, left): (Asking<'a>, &'a AtomicUsize),
+    (asking, budget): Bounded<'a>,
     tree: &'a Tree,
     mut fragment: Fragment,
     keeps: bool,
@@ -51,40 +65,27 @@ fn filled<'a>(
         if fragment.json.is_empty() || tree.fields.is_empty() {
             return Ok(fragment);
         }
-        let mut gaps: Vec<Gap<'_>> = Vec::new();
-        walk(&fragment.json, tree, keeps, &mut |gap, out| {
-            gaps.push(gap);
-            out.extend_from_slice(b"null");
-        })
-        .map_err(broken)?;
-        let mut by_relation: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-        for (index, gap) in gaps.iter().enumerate() {
-            by_relation.entry(std::ptr::from_ref(gap.related).addr()).or_default().push(index);
-        }
-        let mut fillings: Vec<Option<Filling>> = gaps.iter().map(|_| None).collect();
-        for indices in by_relation.into_values() {
-            let of_one: Vec<&Gap<'_>> = indices.iter().map(|index| &gaps[*index]).collect();
-            let (found, errors) = of_relation((asking, left), &of_one).await;
+        let relations = open(&fragment.json, tree, keeps).map_err(broken)?;
+        let count = relations.iter().map(|relation| relation.gaps.len()).sum();
+        let mut fillings: Vec<Filling> = vec![Ok(None); count];
+        let all = join_all(relations.iter().map(|open| of_relation((asking, budget), open))).await;
+        for (open, (found, errors)) in relations.iter().zip(all) {
             fragment.errors.extend(errors);
-            for (index, filling) in indices.into_iter().zip(found) {
-                fillings[index] = Some(filling);
+            for ((index, _), filling) in open.gaps.iter().zip(found) {
+                fillings[*index] = filling;
             }
         }
-        let (mut rest, mut told, mut size) = (fillings.into_iter(), 0, 0_usize);
-        let errors = &mut fragment.errors;
-        let put = &mut |gap: Gap<'a>, out: &mut Vec<u8>| {
-            let filling = rest.next().flatten().unwrap_or_else(|| Ok((*b"null").into()));
-            let filling = filling.and_then(|json| {
-                size = size.saturating_add(json.len());
-                if size > asking.max_response { Err(too_large(asking.max_response)) } else { Ok(json) }
-            });
-            match filling {
-                Ok(json) => out.extend_from_slice(&json),
+        let (mut rest, mut told, errors) = (fillings.into_iter(), 0, &mut fragment.errors);
+        let put = &mut |gap: Gap<'_, '_>, path: &[Step], out: &mut Vec<u8>| {
+            let is_list = gap.related.relation.is_list();
+            match rest.next().unwrap_or(Ok(None)) {
+                Ok(Some((found, which))) => found.write(which, is_list, out),
+                Ok(None) => out.extend_from_slice(if is_list { b"[]" } else { b"null" }),
                 Err(error) => {
                     out.extend_from_slice(b"null");
                     told += 1;
                     if told <= MAX_ERRORS {
-                        errors.push(error.at(&gap.path, None));
+                        errors.push(GraphError::clone(&error).at(path, None));
                     }
                 }
             }
@@ -94,50 +95,55 @@ fn filled<'a>(
     })
 }
 
-fn too_large(limit: usize) -> GraphError {
-    let message = format!("related objects have more than {limit} bytes: use limit, or select less");
-    GraphError::new(Code::ResponseTooLarge, message)
+/// The gaps of an answer, by relation.
+fn open<'t, 'j>(json: &'j [u8], tree: &'t Tree, keeps: bool) -> Result<Vec<Open<'t, 'j>>, Malformed> {
+    let (mut all, mut count): (Vec<Open<'t, 'j>>, _) = (Vec::new(), 0);
+    let mut known: BTreeMap<usize, usize> = BTreeMap::new();
+    walk(json, tree, keeps, &mut |gap: Gap<'t, 'j>, path, out| {
+        let place = *known.entry(std::ptr::from_ref(gap.related).addr()).or_insert_with(|| {
+            all.push(Open { related: gap.related, path: path.to_vec(), gaps: Vec::new() });
+            all.len() - 1
+        });
+        all[place].gaps.push((count, gap));
+        count += 1;
+        out.extend_from_slice(b"null");
+    })?;
+    Ok(all)
 }
 
 /// What fills the gaps of one relation, and what went wrong in what was read.
 async fn of_relation<'a>(
-    (asking, left): (Asking<'a>, &'a AtomicUsize),
-    gaps: &[&Gap<'a>],
+    (asking, budget): Bounded<'a>,
+    open: &Open<'a, '_>,
 ) -> (Vec<Filling>, Vec<GraphError>) {
-    let Some(first) = gaps.first() else { return (Vec::new(), Vec::new()) };
-    let related = first.related;
-    let leads: Vec<_> =
-        gaps.iter().map(|gap| leads::of(asking, related, (gap.of.as_deref(), &gap.json))).collect();
-    let mut reads = Reads::new((asking, left), related);
-    for lead in leads.iter().flatten() {
-        reads.want(lead);
-    }
-    let errors = reads.all().await;
-    let errors = errors.into_iter().map(|error| error.at(&first.path, None)).collect();
-    let fill = |lead: Result<leads::Lead, GraphError>| {
-        let lead = lead?;
-        let found = reads.found(&lead)?;
-        Ok(written(&lead, &found))
+    let leading = match Leading::of(asking, open.related) {
+        Ok(leading) => leading,
+        Err(error) => return (vec![Err(Arc::new(error)); open.gaps.len()], Vec::new()),
     };
-    (leads.into_iter().map(fill).collect(), errors)
-}
-
-fn written(lead: &leads::Lead, found: &[&Child]) -> Arc<[u8]> {
-    if !lead.is_list {
-        return found.first().map_or_else(|| (*b"null").into(), |child| child.json.as_slice().into());
+    let mut reads = Reads::new((asking, budget), open.related);
+    let (mut tickets, mut latest, mut pace) =
+        (Vec::with_capacity(open.gaps.len()), Latest::default(), Pace::default());
+    for (_, gap) in &open.gaps {
+        let lead = leading.lead(latest.read(gap.of), gap.json);
+        tickets.push(lead.map(|lead| lead.map(|lead| reads.want(lead))));
+        pace.step(1).await;
     }
-    let mut out = vec![b'['];
-    for (index, child) in found.iter().enumerate() {
-        if index > 0 {
-            out.push(b',');
-        }
-        out.extend_from_slice(&child.json);
+    let (places, errors) = reads.all().await;
+    let errors = errors.into_iter().map(|error| error.at(&open.path, None)).collect();
+    let too_large = Arc::new(budget.written.too_large());
+    let is_list = open.related.relation.is_list();
+    let mut fillings = Vec::with_capacity(tickets.len());
+    for ticket in tickets {
+        let filling = ticket.map_err(Arc::new).and_then(|ticket| {
+            let Some(ticket) = ticket else { return Ok(None) };
+            let found = places[ticket.place].clone()?;
+            // Nothing is copied that has no room.
+            let size = found.size(ticket.which, is_list);
+            budget.written.take(size).map_err(|_| Arc::clone(&too_large))?;
+            Ok(Some((found, ticket.which)))
+        });
+        fillings.push(filling);
+        pace.step(1).await;
     }
-    out.push(b']');
-    out.into()
-}
-
-/// The field of a list that has its items.
-fn items_step() -> Step {
-    Step::Field("items".to_owned())
+    (fillings, errors)
 }

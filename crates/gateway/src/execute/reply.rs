@@ -1,9 +1,12 @@
 //! A call of a plan, and what is known of its answer.
 
+use tokio::sync::mpsc;
+
 use super::{
     asking::Fragment,
     flow::Flow,
-    sink::{Sink, Stopped},
+    room::Room,
+    sink::{PART, Part, Sink, Stopped},
 };
 use crate::{
     error::{Code, GraphError},
@@ -33,17 +36,40 @@ pub(super) enum Reply<'p> {
 }
 
 impl Reply<'_> {
-    /// The answer as a whole.
-    pub(super) async fn whole(self) -> Result<Fragment, GraphError> {
-        let flow = match self {
-            Self::Done(fragment) => return Ok(fragment),
-            Self::Flowing(flow) => flow,
-        };
-        let mut sink = Sink::kept();
-        match flow.write(&mut sink).await {
-            Ok(errors) => Ok(Fragment { json: sink.out, errors }),
-            Err(Stopped::Broken(error)) => Err(error),
-            Err(Stopped::Gone) => Err(GraphError::new(Code::Internal, "nobody reads the answer")),
+    /// The answer as a whole, if there is room for it.
+    pub(super) async fn whole(self, room: &Room) -> Result<Fragment, GraphError> {
+        match self {
+            Self::Done(fragment) => room.take(fragment.json.len()).map(|()| fragment),
+            Self::Flowing(flow) => gathered(*flow, room).await,
         }
+    }
+}
+
+/// Keeps a list that is still coming.
+async fn gathered(flow: Flow<'_>, room: &Room) -> Result<Fragment, GraphError> {
+    let (parts, mut coming) = mpsc::channel(1);
+    let mut sink = Sink::handed_on(PART, parts);
+    let writing = async move {
+        let errors = flow.write(&mut sink).await.map_err(failure)?;
+        Ok::<_, GraphError>((sink.end().await.map_err(failure)?, errors))
+    };
+    let keeping = async move {
+        let mut json = Vec::new();
+        while let Some(Part::Bytes(bytes)) = coming.recv().await {
+            room.take(bytes.len())?;
+            json.extend_from_slice(&bytes);
+        }
+        Ok::<_, GraphError>(json)
+    };
+    let ((small, errors), large) = tokio::try_join!(writing, keeping)?;
+    let Some(small) = small else { return Ok(Fragment { json: large, errors }) };
+    room.take(small.len())?;
+    Ok(Fragment { json: small, errors })
+}
+
+fn failure(stopped: Stopped) -> GraphError {
+    match stopped {
+        Stopped::Broken(error) => error,
+        Stopped::Gone => GraphError::new(Code::Internal, "nobody reads the answer"),
     }
 }

@@ -1,14 +1,16 @@
 //! Pure: one answer, made of what the clusters say. What one of them cannot say is null, with an error beside it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use apollo_compiler::response::JsonMap;
 use serde_json::{Value, json};
 
 use super::{
     block::{Block, Root, Roots},
-    cluster::{Missing, Outcome, Part, Standing},
-    rewrite::{self, keys},
+    cluster::{AllMissing, Outcome, Part, Standing},
+    fixed,
+    mistakes::refuse_what_nobody_has,
+    rewrite::keys,
     written::{Written, unfit},
 };
 use crate::{
@@ -22,7 +24,7 @@ pub struct Answers<'a> {
     /// The query.
     pub roots: &'a Roots,
     /// The same, as it is written.
-    pub written: &'a Written<'a>,
+    pub written: &'a Written,
     /// By block: the clusters that it means.
     pub chosen: &'a [Vec<String>],
     /// The fields of introspection.
@@ -68,7 +70,7 @@ pub fn compose(
         match root {
             Root::Clusters(key, index) => {
                 let rows = rows(answers, *index, &mut outcomes);
-                refuse_what_nobody_has(&rows)?;
+                refuse_what_nobody_has(rows.iter().map(|row| &row.part))?;
                 answers.block(&mut output, (key, &answers.roots.blocks[*index]), rows)?;
             }
             Root::TypeName(_) => output.json.extend_from_slice(b"\"Query\""),
@@ -105,36 +107,6 @@ fn rows(answers: &Answers<'_>, index: usize, outcomes: &mut BTreeMap<String, Out
         rows.extend(part.map(|part| Row { name: name.clone(), part }));
     }
     rows
-}
-
-/// A field that no cluster has is a mistake in the query, as it would be for one cluster.
-fn refuse_what_nobody_has(rows: &[Row]) -> Result<(), Vec<GraphError>> {
-    let is_mistake = |error: &GraphError| {
-        matches!(error.code, Code::ParseFailed | Code::ValidationFailed | Code::Invalid | Code::LimitExceeded)
-    };
-    let mut common: Option<BTreeSet<&str>> = None;
-    let mut mistake: Option<&Vec<GraphError>> = None;
-    for row in rows {
-        match &row.part {
-            Part::Failed(errors) if errors.iter().all(is_mistake) => mistake = Some(errors),
-            Part::Failed(_) => return Ok(()),
-            Part::Answered { missing, .. } => {
-                let names: BTreeSet<&str> = missing.iter().map(|(_, what)| what.as_str()).collect();
-                common = Some(match common {
-                    Some(known) => known.intersection(&names).copied().collect(),
-                    None => names,
-                });
-            }
-        }
-    }
-    match (common, mistake) {
-        (None, Some(errors)) => Err(errors.clone()),
-        (Some(names), _) if !names.is_empty() => {
-            let names: Vec<_> = names.into_iter().collect();
-            Err(vec![unfit(format!("none of the clusters has {}", names.join(", ")))])
-        }
-        _ => Ok(()),
-    }
 }
 
 impl Answers<'_> {
@@ -177,7 +149,7 @@ impl Answers<'_> {
         let labels = self.labels.get(name).map(|labels| json!(labels)).unwrap_or_default().to_string();
         let mut fields = Vec::new();
         for (key, source) in keys(self.written, block)? {
-            let json = source.map(|source| rewrite::json(&source, name, &labels, first));
+            let json = source.map(|source| fixed::json(&source, name, &labels, first));
             fields.push(format!("{}:{}", quoted(&key), json.as_deref().unwrap_or("null")));
         }
         Ok(format!("{{{}}}", fields.join(",")))
@@ -193,10 +165,9 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    fn answered(&mut self, errors: Vec<Value>, missing: Vec<Missing>) {
-        for (path, what) in missing {
-            let error = unfit(format!("the cluster does not have {what}"));
-            let mut error = error.to_json();
+    fn answered(&mut self, errors: Vec<Value>, missing: AllMissing) {
+        for (path, missing) in missing {
+            let mut error = unfit(missing.says()).to_json();
             error["path"] = json!(path);
             self.tell(error);
         }

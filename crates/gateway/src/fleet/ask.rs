@@ -3,13 +3,13 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use apollo_compiler::response::{JsonMap, JsonValue};
-use futures::future::join_all;
-use portolan_runtime::limits::RateSubject;
+use tokio::task::JoinSet;
 
 use super::{
     answer::{self, Answers},
-    block::Roots,
-    cluster::{Asker, Outcome, Question, Standing},
+    asker::{Asker, NOBODY, nobody},
+    block::{Block, Roots},
+    cluster::{Outcome, Question, Standing},
     schema,
     written::Written,
 };
@@ -38,28 +38,29 @@ type Outcomes = BTreeMap<String, Outcome>;
 
 /// The answer to a query, and the name of who asked.
 pub async fn answer(
-    asker: &Asker<'_>,
+    asker: &Arc<Asker>,
     query: Asked<'_>,
 ) -> Result<(Vec<u8>, Option<Arc<str>>), Vec<GraphError>> {
     let document = match plan::read(query.text, asker.state.limits.bounds()) {
         Ok(document) => document,
         Err(errors) => return Err(asker.told(errors).await),
     };
+    let one = |error| vec![error];
     let read = || {
-        let written = Written::of(&document, query.name, query.variables)?;
-        Ok((Roots::of(&written)?, written, wishes(query.extensions)?))
+        let written = Written::of(&document, query.name, query.variables).map_err(one)?;
+        Ok((Roots::of(&written)?, written, wishes(query.extensions).map_err(one)?))
     };
     match read() {
-        Ok((roots, written, wishes)) => executed(asker, &written, &roots, (query.variables, wishes)).await,
-        Err(error) => Err(asker.told(vec![error]).await),
+        Ok((roots, written, wishes)) => executed(asker, written, roots, wishes).await,
+        Err(errors) => Err(asker.told(errors).await),
     }
 }
 
 async fn executed(
-    asker: &Asker<'_>,
-    written: &Written<'_>,
-    roots: &Roots,
-    (variables, wishes): (&JsonMap, Wishes),
+    asker: &Arc<Asker>,
+    written: Written,
+    roots: Roots,
+    wishes: Wishes,
 ) -> Result<(Vec<u8>, Option<Arc<str>>), Vec<GraphError>> {
     let (all, limits) = (asker.state.all(), &asker.state.limits);
     let labels = || all.iter().map(|(name, served)| (name.as_str(), &served.endpoint.labels));
@@ -71,28 +72,24 @@ async fn executed(
         fields => (fields / count).max(1),
     };
     let share = limits.max_response_bytes / count;
-    let question = Question { asker, written, variables, wishes, share, calls };
-    asker.admitted(&contacted, &all).await?;
-    let answers = contacted.iter().map(async |name| {
-        let of = |index: &usize| chosen[*index].contains(name);
-        let blocks: Vec<_> =
-            (0..chosen.len()).filter(of).map(|index| (index, &roots.blocks[index])).collect();
-        (name.clone(), question.ask(name, all.get(name), &blocks).await)
-    });
-    let outcomes: Outcomes = join_all(answers).await.into_iter().collect();
-    count_each(asker.state, &outcomes);
+    let question = Question { asker: Arc::clone(asker), written, roots, wishes, share, calls };
+    let question = Arc::new(question);
+    asker.admitted(contacted.iter().filter_map(|name| all.get(name))).await?;
+    let outcomes = asked(&question, &contacted, &chosen, &all).await;
+    count_each(&asker.state, &outcomes);
     if !outcomes.values().any(|outcome| matches!(outcome.standing, Standing::Accepted)) {
-        elsewhere(asker, &outcomes, &all).await?;
+        elsewhere(&question, &outcomes, &all).await?;
     }
     let reading = Reading::new(wishes, None);
     for outcome in outcomes.values() {
         reading.absorb(&outcome.reading);
     }
+    let (written, roots) = (&question.written, &question.roots);
     let introspected = if roots.introspection.is_empty() {
         None
     } else {
         let apis = accepted(&outcomes, &all).map(|served| &served.endpoint.api);
-        Some(schema::introspect(written, roots.introspection.clone(), apis, variables)?)
+        Some(schema::introspect(written, roots.introspection.clone(), apis)?)
     };
     let caller = outcomes.values().find_map(|outcome| outcome.caller.clone());
     let answers = Answers { roots, written, chosen: &chosen, introspected, labels: labels().collect() };
@@ -101,8 +98,35 @@ async fn executed(
     Ok((json, caller))
 }
 
+/// Asks each cluster in a task of its own, which ends with the request.
+async fn asked(question: &Arc<Question>, names: &[String], chosen: &[Vec<String>], all: &All) -> Outcomes {
+    let mut tasks = JoinSet::new();
+    for name in names {
+        let (question, served) = (Arc::clone(question), all.get(name).cloned());
+        let blocks: Vec<_> = (0..chosen.len()).filter(|index| chosen[*index].contains(name)).collect();
+        let name = name.clone();
+        tasks.spawn(async move {
+            let asked = question.ask(&name, served.as_ref(), &blocks);
+            let outcome = question.asker.span.cover(asked).await;
+            (name, outcome)
+        });
+    }
+    let mut outcomes = Outcomes::new();
+    while let Some(done) = tasks.join_next().await {
+        outcomes.extend(done);
+    }
+    let broken = || {
+        let error = GraphError::new(Code::Internal, "the cluster could not be asked");
+        Outcome::none(Standing::Unanswered(error), question.wishes)
+    };
+    for name in names {
+        outcomes.entry(name.clone()).or_insert_with(broken);
+    }
+    outcomes
+}
+
 /// The schema of the fleet as text: what the clusters have that accept the token.
-pub async fn sdl(asker: &Asker<'_>) -> Result<String, Vec<GraphError>> {
+pub async fn sdl(asker: &Asker) -> Result<String, Vec<GraphError>> {
     let accepting = asker.accepting().await?;
     let union = schema::union(accepting.iter().map(|served| &served.endpoint.api));
     Ok(union.to_string())
@@ -149,12 +173,14 @@ fn count_each(state: &State, outcomes: &Outcomes) {
 }
 
 /// Whom none of the clusters in question accepts may still be known to another one. Otherwise nothing is answered.
-async fn elsewhere(asker: &Asker<'_>, outcomes: &Outcomes, all: &All) -> Result<(), Vec<GraphError>> {
-    let others = all.iter().filter(|(name, _)| !outcomes.contains_key(*name));
-    let names: Vec<_> = others.clone().map(|(name, _)| name.clone()).collect();
-    asker.admitted(&names, all).await?;
-    let known = others.map(async |(name, served)| asker.identified(name, served).await.is_ok());
-    if join_all(known).await.into_iter().any(|is_known| is_known) {
+async fn elsewhere(question: &Question, outcomes: &Outcomes, all: &All) -> Result<(), Vec<GraphError>> {
+    let (asker, blocks) = (&question.asker, &question.roots.blocks);
+    let others: Vec<_> = all.iter().filter(|(name, _)| !outcomes.contains_key(*name)).collect();
+    // The token of who names clusters goes to no other one.
+    let is_named = !outcomes.is_empty() && blocks.iter().all(Block::is_named);
+    let is_known =
+        if is_named { asker.is_remembered(&others).await } else { asker.is_known(&others).await? };
+    if is_known {
         return Ok(());
     }
     let mut unanswered = outcomes.values().map(|outcome| match &outcome.standing {
@@ -164,46 +190,7 @@ async fn elsewhere(asker: &Asker<'_>, outcomes: &Outcomes, all: &All) -> Result<
     match unanswered.next() {
         // Nobody could say anything.
         Some(Some(error)) if unanswered.all(|error| error.is_some()) => Err(vec![error.clone()]),
-        _ => Err(nobody()),
-    }
-}
-
-fn nobody() -> Vec<GraphError> {
-    vec![GraphError::new(Code::Unauthenticated, "no cluster accepts the token")]
-}
-
-impl Asker<'_> {
-    /// Refuses tokens that nobody knows, if too many of them come from one address.
-    async fn admitted(&self, names: &[String], all: &All) -> Result<(), Vec<GraphError>> {
-        for served in names.iter().filter_map(|name| all.get(name)) {
-            if served.callers.remembered(self.token).await.is_none() {
-                if self.state.strangers.allows(RateSubject::At(self.address)) {
-                    break;
-                }
-                let message = "too many tokens that nobody knows come from this address";
-                return Err(vec![GraphError::new(Code::TooManyRequests, message)]);
-            }
-        }
-        Ok(())
-    }
-
-    /// What is wrong with a query is told to those only whom a cluster accepts.
-    pub async fn told(&self, errors: Vec<GraphError>) -> Vec<GraphError> {
-        match self.accepting().await {
-            Ok(_) => errors,
-            Err(refusal) => refusal,
-        }
-    }
-
-    /// The clusters that accept the token, at least one.
-    async fn accepting(&self) -> Result<Vec<Served>, Vec<GraphError>> {
-        let all = self.state.all();
-        let names: Vec<_> = all.keys().cloned().collect();
-        self.admitted(&names, &all).await?;
-        let asked = all
-            .iter()
-            .map(async |(name, served)| self.identified(name, served).await.is_ok().then(|| served.clone()));
-        let accepting: Vec<_> = join_all(asked).await.into_iter().flatten().collect();
-        if accepting.is_empty() { Err(nobody()) } else { Ok(accepting) }
+        _ if is_named => Err(nobody("none of the clusters that are named accepts the token")),
+        _ => Err(nobody(NOBODY)),
     }
 }

@@ -3,16 +3,22 @@
 use std::collections::BTreeMap;
 
 use apollo_compiler::{
-    Node,
-    ast::{Field, Selection},
-    response::JsonValue,
+    Name, Node,
+    ast::{Argument, Field, Selection, Value},
+    request::{RequestError, coerce_variable_values},
+    response::{JsonMap, JsonValue},
+    validation::Valid,
 };
 use serde_json::json;
 
-use super::written::{Written, unfit};
+use super::{
+    schema::own,
+    written::{Written, type_name, unfit},
+};
 use crate::{
     error::{Code, GraphError},
     memory::Selector,
+    plan,
 };
 
 /// Maximum number of names in one field.
@@ -32,7 +38,7 @@ pub enum Root {
 pub struct Block {
     selector: Option<Selector>,
     names: Option<Vec<String>>,
-    arguments: Vec<Node<apollo_compiler::ast::Argument>>,
+    arguments: Vec<Node<Argument>>,
     /// What is selected of each cluster.
     pub selections: Vec<Selection>,
 }
@@ -49,9 +55,15 @@ pub struct Roots {
 
 impl Roots {
     /// Reads the root of a query.
-    pub fn of(written: &Written<'_>) -> Result<Self, GraphError> {
+    pub fn of(written: &Written) -> Result<Self, Vec<GraphError>> {
+        let fields = written.roots().map_err(|error| vec![error])?;
+        let variables = checked(written, &fields)?;
+        Self::read(fields, &variables).map_err(|error| vec![error])
+    }
+
+    fn read(fields: Vec<Node<Field>>, variables: &JsonMap) -> Result<Self, GraphError> {
         let mut roots = Self { fields: Vec::new(), blocks: Vec::new(), introspection: Vec::new() };
-        for field in written.roots()? {
+        for field in fields {
             let key = field.alias.as_ref().unwrap_or(&field.name).to_string();
             let known = roots.fields.iter().find(|root| root.key() == key);
             match (field.name.as_str(), known) {
@@ -64,7 +76,7 @@ impl Roots {
                 }
                 ("clusters", None) => {
                     roots.fields.push(Root::Clusters(key, roots.blocks.len()));
-                    roots.blocks.push(Block::of(&field, written)?);
+                    roots.blocks.push(Block::of(&field, variables)?);
                 }
                 ("__typename", None) => roots.fields.push(Root::TypeName(key)),
                 ("__typename", Some(Root::TypeName(_))) => {}
@@ -95,8 +107,30 @@ impl Root {
     }
 }
 
+/// Checks the arguments of `clusters` by the schema of the fleet. Returns the variables in them.
+fn checked(written: &Written, fields: &[Node<Field>]) -> Result<JsonMap, Vec<GraphError>> {
+    let bare = |(place, field): (usize, &Node<Field>)| {
+        // Fields of one name are compared elsewhere.
+        let alias = Some(Name::new_unchecked(&format!("c{place}")));
+        let selection_set = vec![Selection::Field(type_name(None))];
+        Selection::Field(Node::new(Field { alias, selection_set, ..Field::clone(field) }))
+    };
+    let clusters = fields.iter().filter(|field| field.name == "clusters");
+    let bare: Vec<_> = clusters.enumerate().map(bare).collect();
+    if bare.is_empty() {
+        return Ok(JsonMap::new());
+    }
+    let document = written.alone(bare);
+    let document = document
+        .to_executable_validate(own())
+        .map_err(|invalid| plan::told(Code::ValidationFailed, &invalid.errors))?;
+    let wrong = |error: RequestError| vec![GraphError::new(Code::Invalid, error.message().to_string())];
+    let operation = document.operations.get(None).map_err(wrong)?;
+    coerce_variable_values(own(), operation, &written.given).map(Valid::into_inner).map_err(wrong)
+}
+
 impl Block {
-    fn of(field: &Node<Field>, written: &Written<'_>) -> Result<Self, GraphError> {
+    fn of(field: &Node<Field>, variables: &JsonMap) -> Result<Self, GraphError> {
         let mut block = Self {
             selector: None,
             names: None,
@@ -107,9 +141,7 @@ impl Block {
             return Err(unfit("`clusters` needs a selection of fields"));
         }
         for argument in &field.arguments {
-            let value = written.value(&argument.value);
-            match (argument.name.as_str(), value) {
-                ("selector" | "names", JsonValue::Null) => {}
+            match (argument.name.as_str(), value(&argument.value, variables)) {
                 ("selector", JsonValue::String(text)) => {
                     let selector = Selector::of_labels(text.as_str());
                     let message = format!("{:?} is not a label selector", text.as_str());
@@ -117,10 +149,8 @@ impl Block {
                 }
                 ("names", JsonValue::String(name)) => block.names = Some(vec![name.as_str().to_owned()]),
                 ("names", JsonValue::Array(names)) => block.names = Some(texts(&names)?),
-                ("selector" | "names", _) => {
-                    return Err(unfit("`selector` is a String, and `names` a list of them"));
-                }
-                (name, _) => return Err(unfit(format!("`clusters` has no argument `{name}`"))),
+                // It is null: everything else was refused before.
+                _ => {}
             }
         }
         Ok(block)
@@ -150,6 +180,16 @@ impl Block {
     /// Returns `true` if a cluster is named, so that the caller is told that it is refused there.
     pub const fn is_named(&self) -> bool {
         self.names.is_some()
+    }
+}
+
+/// The value of an argument that was checked: a text, or a list of them.
+fn value(value: &Value, variables: &JsonMap) -> JsonValue {
+    match value {
+        Value::Variable(name) => variables.get(name.as_str()).cloned().unwrap_or_default(),
+        Value::String(text) => JsonValue::String(text.as_str().into()),
+        Value::List(all) => all.iter().map(|one| self::value(one, variables)).collect(),
+        _ => JsonValue::Null,
     }
 }
 

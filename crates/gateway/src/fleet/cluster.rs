@@ -1,17 +1,29 @@
 //! What one cluster of the fleet says, within its time.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    future::pending,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
-use apollo_compiler::{request::coerce_variable_values, response::JsonMap};
-use futures::{FutureExt as _, future::try_join};
-use secrecy::SecretString;
+use apollo_compiler::request::coerce_variable_values;
+use futures::{
+    FutureExt as _,
+    future::{Either, join_all, select, try_join},
+};
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, error::Elapsed, sleep, timeout, timeout_at};
 
 use super::{
-    block::Block,
-    rewrite::{self, Source},
+    asker::{Asker, too_slow},
+    block::{Block, Roots},
+    fixed::{self, Fixed, Missing, says_missing},
     written::Written,
 };
 use crate::{
@@ -19,27 +31,16 @@ use crate::{
     execute::{self, Asking, null_conditions},
     identity::Caller,
     memory::{Reading, Wishes},
-    state::{Served, State},
+    plan::Plan,
+    silent::SHORT,
+    state::Served,
 };
 
-/// Who asks.
-#[derive(Clone, Copy)]
-pub struct Asker<'a> {
-    /// The clusters.
-    pub state: &'a State,
-    /// The token.
-    pub token: &'a SecretString,
-    /// Where it comes from.
-    pub address: IpAddr,
-    /// The time of the question.
-    pub begin: Instant,
-}
-
 /// What all clusters are asked.
-pub struct Question<'a> {
-    pub asker: &'a Asker<'a>,
-    pub written: &'a Written<'a>,
-    pub variables: &'a JsonMap,
+pub struct Question {
+    pub asker: Arc<Asker>,
+    pub written: Written,
+    pub roots: Roots,
     pub wishes: Wishes,
     /// Limit for one answer of an API server, in bytes.
     pub share: usize,
@@ -55,13 +56,13 @@ pub enum Standing {
     Unanswered(GraphError),
 }
 
-/// A field that the cluster does not have: its path in the answer, and in the schema.
-pub type Missing = (Vec<String>, String);
+/// Fields that the cluster cannot be asked for, by their paths in the answer.
+pub type AllMissing = Vec<(Vec<String>, Missing)>;
 
 /// The answer of a cluster to one block.
 pub enum Part {
     /// The block as JSON.
-    Answered { block: Box<RawValue>, errors: Vec<Value>, missing: Vec<Missing> },
+    Answered { block: Box<RawValue>, errors: Vec<Value>, missing: AllMissing },
     /// It could not be asked, or not this.
     Failed(Vec<GraphError>),
 }
@@ -83,47 +84,36 @@ struct Whole {
     errors: Vec<Value>,
 }
 
-impl Asker<'_> {
-    /// The caller, as a cluster knows it.
-    pub async fn identified(&self, name: &str, served: &Served) -> Result<Caller, GraphError> {
-        if let Some(known) = served.callers.remembered(self.token).await {
-            return known;
-        }
-        let silent = &self.state.silent;
-        let patience = silent.patience(name, self.state.limits.fleet_timeout);
-        let proof = served.callers.prove(&served.endpoint.upstream, self.token);
-        let proven = timeout_at(self.begin + patience, proof).await;
-        silent.note(name, proven.is_err());
-        proven.unwrap_or_else(|_| Err(too_slow()))
+impl Outcome {
+    /// The outcome for a cluster that says nothing.
+    pub fn none(standing: Standing, wishes: Wishes) -> Self {
+        Self { standing, caller: None, parts: Vec::new(), reading: Reading::new(wishes, None) }
     }
 }
 
-impl Question<'_> {
+impl Question {
     /// Asks a cluster, or none, which refuses.
-    pub async fn ask(&self, name: &str, served: Option<&Served>, blocks: &[(usize, &Block)]) -> Outcome {
-        let silence = |standing| Outcome {
-            standing,
-            caller: None,
-            parts: Vec::new(),
-            reading: Reading::new(self.wishes, None),
-        };
-        let Some(served) = served else { return silence(Standing::Refused) };
+    pub async fn ask(&self, name: &str, served: Option<&Served>, blocks: &[usize]) -> Outcome {
+        let Some(served) = served else { return Outcome::none(Standing::Refused, self.wishes) };
+        let end = Instant::now() + self.asker.state.limits.fleet_timeout;
         let proof = self.asker.identified(name, served);
-        let told = match served.callers.acquaintance(self.asker.token).await {
+        let told = match served.callers.acquaintance(&self.asker.token).await {
             // The proof and the question go side by side, since clusters may be far away. Nothing is answered without it.
             Some(caller) => {
-                let asked = self.asked(name, (served, caller), blocks).map(Ok);
+                let asked = self.asked(name, (served, caller), blocks, end).map(Ok);
                 try_join(proof, asked).await.map(|(_, outcome)| outcome)
             }
             None => match proof.await {
-                Ok(caller) => Ok(self.asked(name, (served, caller), blocks).await),
+                Ok(caller) => Ok(self.asked(name, (served, caller), blocks, end).await),
                 Err(error) => Err(error),
             },
         };
         match told {
             Ok(outcome) => outcome,
-            Err(error) if error.code == Code::Unauthenticated => silence(Standing::Refused),
-            Err(error) => silence(Standing::Unanswered(error)),
+            Err(error) if error.code == Code::Unauthenticated => {
+                Outcome::none(Standing::Refused, self.wishes)
+            }
+            Err(error) => Outcome::none(Standing::Unanswered(error), self.wishes),
         }
     }
 
@@ -131,21 +121,49 @@ impl Question<'_> {
         &self,
         name: &str,
         (served, caller): (&Served, Caller),
-        blocks: &[(usize, &Block)],
+        blocks: &[usize],
+        end: Instant,
     ) -> Outcome {
         let reading = Reading::new(self.wishes, caller.name.clone());
-        let deadline = self.asker.begin + self.asker.state.limits.fleet_timeout;
-        let mut parts = Vec::with_capacity(blocks.len());
+        let silent = &self.asker.state.silent;
+        let patience = silent.patience(name, self.asker.state.limits.fleet_timeout);
+        let deadline = end.min(Instant::now() + patience);
         let place = caller.place();
-        for (index, block) in blocks {
-            let work = self.part((name, served), &caller, block, &reading);
+        let parts = blocks.iter().map(async |index| {
+            let work = self.part((name, served), &caller, &self.roots.blocks[*index], &reading);
             let part = match &place {
-                Err(crowded) => Err(vec![crowded.clone()]),
-                Ok(_) => timeout_at(deadline, work).await.unwrap_or_else(|_| Err(vec![too_slow()])),
+                Err(crowded) => Ok(Err(vec![crowded.clone()])),
+                Ok(_) => timeout_at(deadline, work).await,
             };
-            parts.push((*index, part.unwrap_or_else(Part::Failed)));
+            (*index, part)
+        });
+        let is_mute = AtomicBool::new(false);
+        let watch = self.watch(served, &is_mute);
+        let parts = match select(join_all(parts), pin!(watch)).await {
+            Either::Left((parts, _)) => parts,
+            Either::Right((never, _)) => match never {},
+        };
+        if is_mute.into_inner() && parts.iter().all(|(_, part)| part.is_err()) {
+            silent.note(name, true);
         }
+        let told = |part: Result<Result<Part, Vec<GraphError>>, Elapsed>| {
+            part.unwrap_or_else(|_| Err(vec![too_slow()])).unwrap_or_else(Part::Failed)
+        };
+        let parts = parts.into_iter().map(|(index, part)| (index, told(part))).collect();
         Outcome { standing: Standing::Accepted, caller: caller.name, parts, reading }
+    }
+
+    /// Finds out while an answer takes long whether the cluster says anything at all: a review is no work.
+    async fn watch(&self, served: &Served, is_mute: &AtomicBool) -> Infallible {
+        sleep(SHORT).await;
+        let mut proof = pin!(served.callers.prove(&served.endpoint.upstream, &self.asker.token));
+        if timeout(SHORT, &mut proof).await.is_err() {
+            is_mute.store(true, Ordering::Relaxed);
+            // Whatever it says, it speaks.
+            let _ = proof.await;
+            is_mute.store(false, Ordering::Relaxed);
+        }
+        pending().await
     }
 
     async fn part(
@@ -157,25 +175,13 @@ impl Question<'_> {
     ) -> Result<Part, Vec<GraphError>> {
         let endpoint = &served.endpoint;
         let one = |error| vec![error];
-        let query = rewrite::rewrite(self.written, block, &endpoint.api).map_err(one)?;
-        if query.calls > self.calls {
-            let message = format!("{} calls of each cluster are too many for so many clusters", query.calls);
-            return Err(one(GraphError::new(Code::LimitExceeded, message)));
-        }
-        let plan = endpoint.plan(&query.text, None, self.asker.state.limits.bounds());
-        let mut plan = (*plan.map_err(unplaced)?).clone();
-        let variables = coerce_variable_values(&endpoint.api.schema, &plan.operation, self.variables)
+        let (query, plan) = self.planned(endpoint, block)?;
+        let variables = coerce_variable_values(&endpoint.api.schema, &plan.operation, &self.written.given)
             .map_err(|error| one(GraphError::new(Code::Invalid, error.message().to_string())))?;
         if let Some(error) = null_conditions(&plan, &variables) {
             return Err(one(error));
         }
-        let missing: Vec<Missing> = query.fixed.iter().filter_map(missing).collect();
-        let says = says_missing(&missing);
-        let labels = serde_json::json!(endpoint.labels).to_string();
-        for fixed in &query.fixed {
-            let json = rewrite::json(&fixed.source, name, &labels, says.as_deref());
-            rewrite::put(&mut plan.roots, &fixed.path, &json);
-        }
+        let plan = filled(&plan, (name, &endpoint.labels), &query.fixed);
         let asking = Asking {
             endpoint,
             authorization: &caller.authorization,
@@ -186,31 +192,18 @@ impl Question<'_> {
         let answer = execute::whole_answer(asking, &plan).await;
         let whole: Whole = serde_json::from_slice(&answer)
             .map_err(|_| one(GraphError::new(Code::Internal, "the answer of the cluster cannot be read")))?;
+        let missing = query.fixed.into_iter().filter_map(Fixed::missing).collect();
         Ok(Part::Answered { block: whole.data, errors: whole.errors, missing })
     }
 }
 
-fn missing(fixed: &rewrite::Fixed) -> Option<Missing> {
-    match &fixed.source {
-        Source::Missing(what) => Some((fixed.path.clone(), what.clone())),
-        _ => None,
+/// The plan with the values in it that do not come from the API server.
+fn filled(plan: &Plan, (name, labels): (&str, &BTreeMap<String, String>), all: &[Fixed]) -> Plan {
+    let mut plan = plan.clone();
+    let (says, labels) = (says_missing(all), serde_json::json!(labels).to_string());
+    for fixed in all {
+        let json = fixed::json(&fixed.source, name, &labels, says.as_deref());
+        fixed::put(&mut plan.roots, &fixed.path, &json);
     }
-}
-
-/// What a block says of fields that its cluster does not have.
-fn says_missing(missing: &[Missing]) -> Option<String> {
-    let all: Vec<_> = missing.iter().map(|(_, what)| what.as_str()).collect();
-    (!all.is_empty()).then(|| format!("the cluster does not have {}", all.join(", ")))
-}
-
-/// Errors without positions, which are those of a text that the caller has not written.
-fn unplaced(mut errors: Vec<GraphError>) -> Vec<GraphError> {
-    for error in &mut errors {
-        error.locations.clear();
-    }
-    errors
-}
-
-fn too_slow() -> GraphError {
-    GraphError::new(Code::Timeout, "the cluster did not answer in time")
+    plan
 }

@@ -2,22 +2,24 @@
 //!
 //! What the cluster does not have is replaced by `__typename`, so that the rest fits its schema, and made null in the plan.
 
+use std::collections::{BTreeMap, HashSet};
+
 use apollo_compiler::{
     Name, Node,
-    ast::{Field, Selection},
+    ast::{DirectiveList, Field, Selection},
+    collections::HashMap,
 };
 
 use super::{
     CLUSTER,
     block::Block,
-    written::{Written, unfit},
+    fixed::{Fixed, Missing, Source},
+    written::{Written, type_name, unfit},
 };
-use crate::{
-    error::GraphError,
-    plan::{Does, Field as Planned},
-    scan::quoted,
-    schema::Api,
-};
+use crate::{error::GraphError, schema::Api};
+
+/// What is wrong with calls that a cluster cannot be asked for, by their paths in the answer.
+pub type Unfit = BTreeMap<Vec<String>, GraphError>;
 
 /// The query for one cluster.
 pub struct Rewritten {
@@ -25,46 +27,30 @@ pub struct Rewritten {
     pub text: String,
     /// Values that do not come from the API server.
     pub fixed: Vec<Fixed>,
-    /// Number of calls that it makes.
-    pub calls: usize,
+    /// The calls that it makes.
+    pub calls: Vec<Called>,
 }
 
-/// A value that does not come from the API server.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Fixed {
-    /// The path of the field in the answer.
+/// A call of a query.
+pub struct Called {
+    /// Its path in the answer.
     pub path: Vec<String>,
-    /// Its source.
-    pub source: Source,
+    /// Its path in the schema.
+    names: Vec<Name>,
+    field: Node<Field>,
 }
 
-/// The source of such a value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// The name of the cluster.
-    Name,
-    /// What is wrong with it as a whole.
-    Error,
-    /// Its labels.
-    Labels,
-    /// The type of the block.
-    TypeName,
-    /// Nothing is left of the fields.
-    Empty,
-    /// The cluster does not have this field, by its path in the schema.
-    Missing(String),
-}
-
-struct Walk<'w, 'd> {
-    written: &'w Written<'d>,
+struct Walk<'w> {
+    written: &'w Written,
     api: &'w Api,
+    unfit: &'w Unfit,
     fixed: Vec<Fixed>,
-    calls: usize,
+    calls: Vec<Called>,
 }
 
-/// The query for a cluster with this schema.
-pub fn rewrite(written: &Written<'_>, block: &Block, api: &Api) -> Result<Rewritten, GraphError> {
-    let mut walk = Walk { written, api, fixed: Vec::new(), calls: 0 };
+/// The query for a cluster with this schema, without the calls that do not fit it.
+pub fn rewrite(written: &Written, block: &Block, api: &Api, unfit: &Unfit) -> Result<Rewritten, GraphError> {
+    let mut walk = Walk { written, api, unfit, fixed: Vec::new(), calls: Vec::new() };
     let fields = written.fields(&block.selections, CLUSTER)?;
     let selections = walk.level(fields, "Query", (&mut Vec::new(), &mut Vec::new()))?;
     let text = written.alone(selections).to_string();
@@ -72,18 +58,14 @@ pub fn rewrite(written: &Written<'_>, block: &Block, api: &Api) -> Result<Rewrit
 }
 
 /// The fields of a block by name in the answer, for a cluster that cannot be asked.
-pub fn keys(written: &Written<'_>, block: &Block) -> Result<Vec<(String, Option<Source>)>, GraphError> {
-    let mut keys: Vec<(String, Option<Source>)> = Vec::new();
-    for field in written.fields(&block.selections, CLUSTER)? {
-        let key = key(&field).to_owned();
-        if !keys.iter().any(|(known, _)| *known == key) {
-            keys.push((key, own(&field)));
-        }
-    }
-    Ok(keys)
+pub fn keys(written: &Written, block: &Block) -> Result<Vec<(String, Option<Source>)>, GraphError> {
+    let fields = written.fields(&block.selections, CLUSTER)?;
+    let mut known = HashSet::new();
+    let first = fields.iter().filter(|field| known.insert(key(field)));
+    Ok(first.map(|field| (key(field).to_string(), own(field))).collect())
 }
 
-fn key(field: &Field) -> &str {
+fn key(field: &Field) -> &Name {
     field.alias.as_ref().unwrap_or(&field.name)
 }
 
@@ -98,18 +80,55 @@ fn own(field: &Field) -> Option<Source> {
     }
 }
 
-impl Walk<'_, '_> {
+/// One field in the place of all that are the same but for what is selected of them. Others of one name are left to the
+/// validation.
+fn merged(fields: Vec<Node<Field>>) -> Vec<Node<Field>> {
+    let mut all: Vec<Node<Field>> = Vec::with_capacity(fields.len());
+    let mut places: HashMap<Name, usize> = HashMap::default();
+    for field in fields {
+        let place = *places.entry(key(&field).clone()).or_insert(all.len());
+        let known = all.get_mut(place).filter(|known| {
+            (&known.name, &known.arguments, &known.directives)
+                == (&field.name, &field.arguments, &field.directives)
+        });
+        match known {
+            Some(known) => known.make_mut().selection_set.extend(field.selection_set.iter().cloned()),
+            None => all.push(field),
+        }
+    }
+    all
+}
+
+impl Called {
+    /// A query of this call alone.
+    pub fn alone(&self, written: &Written) -> String {
+        let inner = Selection::Field(self.field.clone());
+        let levels = self.names.iter().rev().skip(1);
+        let selection = levels.fold(inner, |inner, name| {
+            Selection::Field(Node::new(Field {
+                alias: None,
+                name: name.clone(),
+                arguments: Vec::new(),
+                directives: DirectiveList::default(),
+                selection_set: vec![inner],
+            }))
+        });
+        written.alone(vec![selection]).to_string()
+    }
+}
+
+impl Walk<'_> {
     fn level(
         &mut self,
         fields: Vec<Node<Field>>,
         type_name: &str,
-        (path, names): (&mut Vec<String>, &mut Vec<String>),
+        (path, names): (&mut Vec<String>, &mut Vec<Name>),
     ) -> Result<Vec<Selection>, GraphError> {
         let is_block = path.is_empty();
         let mut selections = Vec::with_capacity(fields.len());
-        for field in fields {
-            path.push(key(&field).to_owned());
-            names.push(field.name.to_string());
+        for field in merged(fields) {
+            path.push(key(&field).to_string());
+            names.push(field.name.clone());
             let field = match own(&field).filter(|_| is_block) {
                 Some(source) => {
                     if !field.arguments.is_empty() || !field.selection_set.is_empty() {
@@ -130,7 +149,7 @@ impl Walk<'_, '_> {
         &mut self,
         mut field: Node<Field>,
         type_name: &str,
-        (path, names): (&mut Vec<String>, &mut Vec<String>),
+        (path, names): (&mut Vec<String>, &mut Vec<Name>),
     ) -> Result<Node<Field>, GraphError> {
         if field.name.starts_with("__") {
             // Below a block, validation refuses everything but the name of the type.
@@ -143,16 +162,15 @@ impl Walk<'_, '_> {
         }
         let place = (Name::new_unchecked(type_name), field.name.clone());
         if self.api.operations.contains_key(&place) {
-            self.calls += 1;
-            return Ok(field);
+            return Ok(self.call(field, (path, names)));
         }
         let ty = self.api.schema.types.get(type_name).and_then(|ty| ty.as_object());
         let Some(definition) = ty.and_then(|ty| ty.fields.get(&field.name)) else {
-            return Ok(self.fix(path, Source::Missing(names.join("."))));
+            return Ok(self.fix(path, missing(names, None)));
         };
         let below = definition.ty.inner_named_type().clone();
         if field.selection_set.is_empty() {
-            return Err(unfit(format!("`{}` needs a selection of fields", names.join("."))));
+            return Err(unfit(format!("`{}` needs a selection of fields", joined(names))));
         }
         let fields = self.written.fields(&field.selection_set, &below)?;
         if fields.is_empty() {
@@ -163,41 +181,26 @@ impl Walk<'_, '_> {
         Ok(field)
     }
 
+    fn call(&mut self, field: Node<Field>, (path, names): (&[String], &[Name])) -> Node<Field> {
+        if let Some(error) = self.unfit.get(path) {
+            return self.fix(path, missing(names, Some(error)));
+        }
+        self.calls.push(Called { path: path.to_vec(), names: names.to_vec(), field: field.clone() });
+        field
+    }
+
     /// A field in the place of one that the cluster is not asked for.
     fn fix(&mut self, path: &[String], source: Source) -> Node<Field> {
         let key = path.last().map(String::as_str).unwrap_or_default();
         self.fixed.push(Fixed { path: path.to_vec(), source });
-        Node::new(Field {
-            alias: Some(Name::new_unchecked(key)),
-            name: Name::new_unchecked("__typename"),
-            arguments: Vec::new(),
-            directives: apollo_compiler::ast::DirectiveList::default(),
-            selection_set: Vec::new(),
-        })
+        type_name(Some(Name::new_unchecked(key)))
     }
 }
 
-/// Puts a value into a plan.
-pub fn put(fields: &mut [Planned], path: &[String], json: &str) {
-    let Some((first, rest)) = path.split_first() else { return };
-    let Some(field) = fields.iter_mut().find(|field| *field.name == **first) else { return };
-    match (&mut field.does, rest) {
-        (Does::Group(fields), [_, ..]) => put(fields, rest, json),
-        (does, []) => *does = Does::Constant(json.into()),
-        _ => {}
-    }
+fn missing(names: &[Name], why: Option<&GraphError>) -> Source {
+    Source::Missing(Missing { what: joined(names), why: why.cloned().map(Box::new) })
 }
 
-/// The JSON of a value, for a cluster that can be asked.
-pub fn json(source: &Source, name: &str, labels: &str, error: Option<&str>) -> String {
-    match source {
-        Source::Name => serde_json::Value::from(name).to_string(),
-        Source::Error => {
-            error.map_or_else(|| "null".to_owned(), |text| serde_json::Value::from(text).to_string())
-        }
-        Source::Labels => labels.to_owned(),
-        Source::TypeName => quoted(CLUSTER).to_string(),
-        Source::Empty => "{}".to_owned(),
-        Source::Missing(_) => "null".to_owned(),
-    }
+fn joined(names: &[Name]) -> String {
+    names.iter().map(Name::as_str).collect::<Vec<_>>().join(".")
 }

@@ -2,13 +2,15 @@
 //!
 //! Types that clusters share are in memory once, so that this costs a table of names.
 
+use std::sync::LazyLock;
+
 use apollo_compiler::{
     Name, Schema,
-    ast::Selection,
+    ast::{FieldDefinition, Selection},
     collections::{HashMap, HashSet, IndexMap},
     introspection,
     response::JsonMap,
-    schema::{ComponentName, ExtendedType},
+    schema::{Component, ComponentName, ExtendedType},
     validation::Valid,
 };
 
@@ -42,6 +44,17 @@ type FleetCluster {
 scalar StringMap_Input
 "#;
 
+/// The schema of the fleet without what clusters have.
+pub fn own() -> &'static Valid<Schema> {
+    static OWN_ALONE: LazyLock<Valid<Schema>> = LazyLock::new(|| Valid::assume_valid(parsed()));
+    &OWN_ALONE
+}
+
+/// The text is our own, and the tests of this module validate what is made of it.
+fn parsed() -> Schema {
+    Schema::parse(OWN, "fleet.graphql").unwrap_or_else(|invalid| invalid.partial)
+}
+
 /// The schema of some clusters together. Where they differ, the first one counts; each is asked by its own schema.
 pub fn union<'a>(apis: impl Iterator<Item = &'a Api>) -> Valid<Schema> {
     let mut types: IndexMap<Name, ExtendedType> = IndexMap::default();
@@ -55,15 +68,14 @@ pub fn union<'a>(apis: impl Iterator<Item = &'a Api>) -> Valid<Schema> {
             }
         }
     }
-    // The text is our own, and the tests of this module validate the result.
-    let mut schema = Schema::parse(OWN, "fleet.graphql").unwrap_or_else(|invalid| invalid.partial);
+    let mut schema = parsed();
     let query = types.swap_remove("Query");
     if let (Some(ExtendedType::Object(query)), Some(ExtendedType::Object(cluster))) =
         (&query, schema.types.get_mut(CLUSTER))
     {
         let fields = &mut cluster.make_mut().fields;
         for (name, field) in &query.fields {
-            fields.entry(name.clone()).or_insert_with(|| field.clone());
+            fields.entry(name.clone()).or_insert_with(|| nullable(field));
         }
     }
     for (name, ty) in types {
@@ -76,6 +88,16 @@ pub fn union<'a>(apis: impl Iterator<Item = &'a Api>) -> Valid<Schema> {
     schema.types.retain(|name, ty| ty.is_built_in() || reached.contains(name));
     schema.types.sort_unstable_keys();
     Valid::assume_valid(schema)
+}
+
+/// A field of a cluster, which is null if the cluster does not answer.
+fn nullable(field: &Component<FieldDefinition>) -> Component<FieldDefinition> {
+    let mut field = field.clone();
+    if field.ty.is_non_null() {
+        let definition = field.make_mut();
+        definition.ty = definition.ty.clone().nullable();
+    }
+    field
 }
 
 /// Adds the fields that a type has elsewhere.
@@ -129,10 +151,9 @@ fn reached(schema: &Schema) -> HashSet<Name> {
 
 /// Answers `__schema` and `__type` of the fleet.
 pub fn introspect<'a>(
-    written: &Written<'_>,
+    written: &Written,
     fields: Vec<Selection>,
     apis: impl Iterator<Item = &'a Api>,
-    given: &JsonMap,
 ) -> Result<JsonMap, Vec<GraphError>> {
     let schema = union(apis);
     let document = written.alone(fields);
@@ -144,8 +165,8 @@ pub fn introspect<'a>(
     };
     let operation = document.operations.get(None).map_err(failed)?;
     introspection::check_max_depth(&document, operation).map_err(failed)?;
-    let variables =
-        apollo_compiler::request::coerce_variable_values(&schema, operation, given).map_err(failed)?;
+    let variables = apollo_compiler::request::coerce_variable_values(&schema, operation, &written.given)
+        .map_err(failed)?;
     let done = introspection::partial_execute(&schema, &HashMap::default(), &document, operation, &variables)
         .map_err(failed)?;
     match done.data {

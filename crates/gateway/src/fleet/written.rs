@@ -1,25 +1,29 @@
 //! Pure: a query to the fleet as it is written. Fragments and conditions above the objects are resolved, because the
 //! types there differ between clusters.
 
-use std::collections::BTreeSet;
-
 use apollo_compiler::{
-    Node,
+    Name, Node,
     ast::{
         Definition, DirectiveList, Document, Field, FragmentDefinition, OperationDefinition, OperationType,
         Selection, Value,
     },
     collections::HashMap,
-    response::{JsonMap, JsonValue},
+    name,
+    response::JsonMap,
 };
 
+use super::variables::{self, Used};
 use crate::error::{Code, GraphError};
 
+/// The fragments of a query by name.
+pub type Fragments = HashMap<String, Node<FragmentDefinition>>;
+
 /// A query and its variables.
-pub struct Written<'d> {
-    operation: &'d Node<OperationDefinition>,
-    fragments: HashMap<&'d str, &'d Node<FragmentDefinition>>,
-    given: &'d JsonMap,
+pub struct Written {
+    operation: Node<OperationDefinition>,
+    fragments: Fragments,
+    /// The variables, as they were sent.
+    pub given: JsonMap,
 }
 
 /// An error for a query that does not fit.
@@ -27,16 +31,16 @@ pub fn unfit(message: impl Into<String>) -> GraphError {
     GraphError::new(Code::ValidationFailed, message)
 }
 
-impl<'d> Written<'d> {
+impl Written {
     /// The operation of this name, or the only one.
-    pub fn of(document: &'d Document, name: Option<&str>, given: &'d JsonMap) -> Result<Self, GraphError> {
-        let mut fragments = HashMap::default();
+    pub fn of(document: &Document, name: Option<&str>, given: &JsonMap) -> Result<Self, GraphError> {
+        let mut fragments = Fragments::default();
         let mut operations = Vec::new();
         for definition in &document.definitions {
             match definition {
                 Definition::OperationDefinition(operation) => operations.push(operation),
                 Definition::FragmentDefinition(fragment) => {
-                    fragments.insert(fragment.name.as_str(), fragment);
+                    fragments.insert(fragment.name.to_string(), fragment.clone());
                 }
                 _ => return Err(unfit("a query has operations and fragments only")),
             }
@@ -55,7 +59,8 @@ impl<'d> Written<'d> {
         if operation.operation_type != OperationType::Query {
             return Err(unfit("only queries are asked of several clusters at once"));
         }
-        Ok(Self { operation, fragments, given })
+        variables::check(operation, &fragments, given)?;
+        Ok(Self { operation: operation.clone(), fragments, given: given.clone() })
     }
 
     /// The root fields.
@@ -118,8 +123,7 @@ impl<'d> Written<'d> {
         };
         for (name, is) in [("skip", false), ("include", true)] {
             let Some(directive) = directives.get(name) else { continue };
-            let said = directive.specified_argument_by_name("if").map(|value| self.value(value));
-            match said.as_ref().and_then(JsonValue::as_bool) {
+            match directive.specified_argument_by_name("if").and_then(|value| self.condition(value)) {
                 Some(said) if said == is => {}
                 Some(_) => return Ok(false),
                 None => return Err(unfit(format!("@{name} needs a Boolean"))),
@@ -128,32 +132,27 @@ impl<'d> Written<'d> {
         Ok(true)
     }
 
-    /// The value of an argument of our own: a text, a Boolean, or a list of them.
-    pub fn value(&self, value: &Value) -> JsonValue {
-        match value {
-            Value::Variable(name) => match self.given.get(name.as_str()) {
-                Some(given) => given.clone(),
-                None => self.default(name).map_or(JsonValue::Null, |value| self.value(value)),
-            },
-            Value::Null => JsonValue::Null,
-            Value::String(text) => JsonValue::String(text.as_str().into()),
-            Value::Boolean(is) => JsonValue::Bool(*is),
-            Value::List(all) => JsonValue::Array(all.iter().map(|value| self.value(value)).collect()),
-            // Our own arguments have no such types; their readers refuse an object.
-            _ => JsonValue::Object(JsonMap::default()),
+    fn condition(&self, value: &Value) -> Option<bool> {
+        let name = match value {
+            Value::Boolean(is) => return Some(*is),
+            Value::Variable(name) => name,
+            _ => return None,
+        };
+        let declared = self.operation.variables.iter().find(|variable| variable.name == *name)?;
+        let is_boolean = declared.ty.is_named() && declared.ty.inner_named_type() == "Boolean";
+        match (self.given.get(name.as_str()), declared.default_value.as_deref()) {
+            _ if !is_boolean => None,
+            (Some(given), _) => given.as_bool(),
+            (None, Some(Value::Boolean(is))) => Some(*is),
+            (None, _) => None,
         }
-    }
-
-    fn default(&self, name: &str) -> Option<&Value> {
-        let mut all = self.operation.variables.iter();
-        all.find(|variable| variable.name == name)?.default_value.as_deref()
     }
 
     /// A document with these fields at its root, and with the variables and fragments that they use.
     pub fn alone(&self, selections: Vec<Selection>) -> Document {
         let mut used = Used::default();
-        used.take(&selections, self);
-        let mut operation = (**self.operation).clone();
+        used.take(&selections, &self.fragments);
+        let mut operation = (*self.operation).clone();
         operation.directives = DirectiveList::default();
         operation.variables.retain(|variable| used.variables.contains(variable.name.as_str()));
         operation.selection_set = selections;
@@ -162,9 +161,20 @@ impl<'d> Written<'d> {
         let fragments = used.fragments.iter().filter_map(|name| self.fragments.get(name.as_str()));
         document
             .definitions
-            .extend(fragments.map(|fragment| Definition::FragmentDefinition((*fragment).clone())));
+            .extend(fragments.map(|fragment| Definition::FragmentDefinition(fragment.clone())));
         document
     }
+}
+
+/// A field that every type has.
+pub fn type_name(alias: Option<Name>) -> Node<Field> {
+    Node::new(Field {
+        alias,
+        name: name!("__typename"),
+        arguments: Vec::new(),
+        directives: DirectiveList::default(),
+        selection_set: Vec::new(),
+    })
 }
 
 fn without_conditions(field: &Node<Field>) -> Node<Field> {
@@ -174,55 +184,4 @@ fn without_conditions(field: &Node<Field>) -> Node<Field> {
         directives.0.retain(|directive| directive.name != "skip" && directive.name != "include");
     }
     field
-}
-
-/// What a part of a query refers to.
-#[derive(Default)]
-struct Used {
-    variables: BTreeSet<String>,
-    fragments: BTreeSet<String>,
-}
-
-impl Used {
-    fn take(&mut self, selections: &[Selection], written: &Written<'_>) {
-        for selection in selections {
-            match selection {
-                Selection::Field(field) => {
-                    field.arguments.iter().for_each(|argument| self.value(&argument.value));
-                    self.directives(&field.directives.0);
-                    self.take(&field.selection_set, written);
-                }
-                Selection::InlineFragment(fragment) => {
-                    self.directives(&fragment.directives.0);
-                    self.take(&fragment.selection_set, written);
-                }
-                Selection::FragmentSpread(spread) => {
-                    self.directives(&spread.directives.0);
-                    let name = spread.fragment_name.as_str();
-                    if self.fragments.insert(name.to_owned())
-                        && let Some(fragment) = written.fragments.get(name)
-                    {
-                        self.directives(&fragment.directives.0);
-                        self.take(&fragment.selection_set, written);
-                    }
-                }
-            }
-        }
-    }
-
-    fn directives(&mut self, directives: &[Node<apollo_compiler::ast::Directive>]) {
-        let arguments = directives.iter().flat_map(|directive| &directive.arguments);
-        arguments.for_each(|argument| self.value(&argument.value));
-    }
-
-    fn value(&mut self, value: &Value) {
-        match value {
-            Value::Variable(name) => {
-                self.variables.insert(name.to_string());
-            }
-            Value::List(all) => all.iter().for_each(|value| self.value(value)),
-            Value::Object(fields) => fields.iter().for_each(|(_, value)| self.value(value)),
-            _ => {}
-        }
-    }
 }

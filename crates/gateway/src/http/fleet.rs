@@ -10,7 +10,7 @@ use axum::{
     response::Response,
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use portolan_runtime::server::Peer;
+use portolan_runtime::{server::Peer, traces::Span};
 use secrecy::ExposeSecret as _;
 use tokio::time::{Instant, timeout};
 use tracing::info;
@@ -46,7 +46,8 @@ pub(super) async fn serve(
     let media = negotiate::accepted(request.headers()).unwrap_or(Media::Json);
     let mut who = None;
     let span = span(&state, (ROUTE, "fleet/"), &state.traces.parent(request.headers()));
-    let answering = timeout(state.limits.request_timeout, respond(&state, &peer, media, request, &mut who));
+    let answering =
+        timeout(state.limits.request_timeout, respond((&state, &span), &peer, media, request, &mut who));
     let answered = span.cover(answering).await;
     let response = match answered {
         Ok(Ok(response)) => response,
@@ -62,7 +63,7 @@ pub(super) async fn serve(
 }
 
 async fn respond(
-    state: &State,
+    (state, span): (&Arc<State>, &Span),
     peer: &Peer,
     media: Media,
     request: Request<Body>,
@@ -73,7 +74,8 @@ async fn respond(
         return Err(Problem::unauthenticated("Unauthorized: empty bearer token"));
     }
     let (parts, body) = request.into_parts();
-    let asker = Asker { state, token: &token, address: peer.address.ip(), begin: Instant::now() };
+    let address = peer.address.ip();
+    let asker = Arc::new(Asker { state: Arc::clone(state), token, address, span: span.clone() });
     let sent = match sent(state, &parts, body).await {
         Ok(sent) => sent,
         Err(problem) => return Err(told(&asker, problem).await),
@@ -105,7 +107,7 @@ async fn respond(
     }
 }
 
-async fn answered(asker: &Asker<'_>, params: &Params, who: &mut Who) -> Result<Vec<u8>, Problem> {
+async fn answered(asker: &Arc<Asker>, params: &Params, who: &mut Who) -> Result<Vec<u8>, Problem> {
     let text = match asker.state.persisted.text(params.named()) {
         Ok(text) => text,
         Err(error) => return Err(told(asker, Problem::of(error)).await),
@@ -117,14 +119,13 @@ async fn answered(asker: &Asker<'_>, params: &Params, who: &mut Who) -> Result<V
         variables: params.variables.as_ref().unwrap_or(&none),
         extensions: params.extensions.as_ref(),
     };
-    let (answer, caller) =
-        fleet::answer(&Asker { begin: Instant::now(), ..*asker }, query).await.map_err(problem)?;
+    let (answer, caller) = fleet::answer(asker, query).await.map_err(problem)?;
     *who = caller.or_else(|| who.take());
     Ok(answer)
 }
 
 /// A problem with the request, for those only whom a cluster accepts.
-async fn told(asker: &Asker<'_>, known: Problem) -> Problem {
+async fn told(asker: &Asker, known: Problem) -> Problem {
     let status = known.status;
     let told = problem(asker.told(known.errors).await);
     match told.status {
@@ -146,7 +147,7 @@ pub(super) async fn schema(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let token = token(&headers)?;
-    let asker = Asker { state: &state, token: &token, address: peer.address.ip(), begin: Instant::now() };
+    let asker = Asker { state, token, address: peer.address.ip(), span: Span::default() };
     let mut response = Response::new(fleet::sdl(&asker).await.map_err(problem)?.into());
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));

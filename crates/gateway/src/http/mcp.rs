@@ -72,13 +72,11 @@ pub(super) async fn serve(
     record.of(response, "answered over MCP")
 }
 
-/// Browsers say which page asks. Only pages of the gateway itself and of listed origins may.
+/// Browsers say which page asks. Only pages of listed origins may: whoever makes a name lead here has the Host of it.
 fn is_welcome(headers: &HeaderMap, origins: &Origins) -> bool {
     let Some(origin) = headers.get(header::ORIGIN) else { return true };
     let origin = origin.to_str().unwrap_or_default();
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let own = origin.split_once("://").is_some_and(|(_, authority)| authority == host && !host.is_empty());
-    own || origins.0.iter().any(|listed| listed == origin)
+    origins.0.iter().any(|listed| listed == origin)
 }
 
 async fn respond(
@@ -131,20 +129,27 @@ async fn answer(
     caller: &Caller,
     message: &Message,
 ) -> Result<Answer, Problem> {
-    let bounds = state.limits.bounds();
     Ok(match (message.method.as_str(), message.era) {
         ("initialize", Era::Legacy) => Ok(mcp::initialized(message)),
         ("ping", Era::Legacy) => Ok(message.result(json!({}))),
         ("server/discover", Era::Modern) => Ok(message.discovered()),
-        ("tools/list", _) => {
-            Ok(message.kept(mcp::listed(&served.endpoint, &state.persisted.operations(), bounds)))
+        ("tools/list", _) if message.params.get("cursor").is_some_and(|cursor| !cursor.is_null()) => {
+            Err(message.invalid("there is no such cursor: the list has one page"))
         }
+        ("tools/list", _) => Ok(message.kept(listed(state, served))),
         ("tools/call", _) => {
             let _place = place(caller)?;
             called(state, served, caller, message).await
         }
         _ => Err(message.no_method()),
     })
+}
+
+/// The tools of a cluster. To try many documents takes a while.
+fn listed(state: &State, served: &Served) -> Value {
+    let (known, api) = (state.persisted.operations(), &served.endpoint.api);
+    let make = || mcp::listed(api, &known, state.limits.bounds());
+    tokio::task::block_in_place(|| served.endpoint.tools.of(&known, make))
 }
 
 /// Calls a tool. What is wrong with its arguments is an answer, from which a model may learn.

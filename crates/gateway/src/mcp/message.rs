@@ -1,11 +1,12 @@
 //! Messages: what a client asks, in which era of the protocol, and the form of answers.
 
 use http::{HeaderMap, StatusCode};
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-/// Revisions with an `initialize` first, the newest first.
-const LEGACY: [&str; 3] = ["2025-11-25", "2025-06-18", "2025-03-26"];
+use super::envelope::Envelope;
+
+/// Revisions with an `initialize` first, the newest first. Before them, there were batches.
+const LEGACY: [&str; 2] = ["2025-11-25", "2025-06-18"];
 /// The revision in which each message says its version.
 const MODERN: &str = "2026-07-28";
 /// The key of that version.
@@ -21,18 +22,6 @@ const NO_METHOD: i32 = -32_601;
 const INVALID_PARAMS: i32 = -32_602;
 const HEADER_MISMATCH: i32 = -32_020;
 const UNSUPPORTED_VERSION: i32 = -32_022;
-
-/// A message of a client.
-#[derive(Clone, Debug, Deserialize)]
-struct Raw {
-    jsonrpc: String,
-    #[serde(default)]
-    id: Option<Value>,
-    #[serde(default)]
-    method: Option<String>,
-    #[serde(default)]
-    params: Option<Map<String, Value>>,
-}
 
 /// An era of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,26 +81,18 @@ impl Message {
         let bad = |code, message: &str| Fault::new(StatusCode::BAD_REQUEST, None, code, message);
         let value: Value =
             serde_json::from_slice(body).map_err(|_| bad(PARSE_ERROR, "the body is not JSON"))?;
-        let raw: Raw = serde_json::from_value(value)
-            .map_err(|_| bad(INVALID_REQUEST, "the body is not one message of JSON-RPC"))?;
-        if raw.jsonrpc != "2.0" {
-            return Err(bad(INVALID_REQUEST, "jsonrpc must be \"2.0\""));
-        }
-        let params = raw.params.unwrap_or_default();
+        let Envelope { id, method, params } =
+            Envelope::of(value).map_err(|message| bad(INVALID_REQUEST, message))?;
         let said = header(headers, "mcp-protocol-version");
         let version = params.get("_meta").and_then(|meta| meta.get(VERSION)).and_then(Value::as_str);
         let is_modern = version.is_some() || said == Some(MODERN);
-        let message = Self {
-            id: raw.id.filter(|id| !id.is_null()),
-            // A client's response has no method, and is taken without an answer.
-            method: raw.method.unwrap_or_default(),
-            era: if is_modern { Era::Modern } else { Era::Legacy },
-            params: params.clone(),
-        };
+        let era = if is_modern { Era::Modern } else { Era::Legacy };
+        let version = version.map(str::to_owned);
+        let message = Self { id, method, params, era };
         if is_modern && message.id.is_none() {
             // What such a message says in headers is not defined.
         } else if is_modern {
-            message.check_modern(headers, (version, said))?;
+            message.check_modern(headers, (version.as_deref(), said))?;
         } else if let Some(said) = said.filter(|said| !LEGACY.contains(said)) {
             return Err(message.unsupported(said));
         }
@@ -241,6 +222,7 @@ mod tests {
             (&legacy, vec![], Ok((Era::Legacy, "ping".to_owned()))),
             (&legacy, vec![("mcp-protocol-version", "2025-06-18")], Ok((Era::Legacy, "ping".to_owned()))),
             (&legacy, vec![("mcp-protocol-version", "2099-01-01")], Err(UNSUPPORTED_VERSION)),
+            (&legacy, vec![("mcp-protocol-version", "2025-03-26")], Err(UNSUPPORTED_VERSION)),
             (&legacy, vec![version], Err(INVALID_PARAMS)),
             (&modern, vec![version, method, name], Ok((Era::Modern, "tools/call".to_owned()))),
             (&modern, vec![version, method, ("mcp-name", "b")], Err(HEADER_MISMATCH)),

@@ -1,10 +1,19 @@
 //! Operations of persisted documents as tools of one cluster: those that fit its schema.
 
+use std::sync::{Arc, Weak};
+
 use apollo_compiler::executable::OperationType;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::inputs::of_variables;
-use crate::{bounds::Bounds, endpoint::Endpoint, persisted::Known};
+use crate::{
+    bounds::Bounds,
+    endpoint::Endpoint,
+    persisted::Known,
+    plan::{Plan, prepare},
+    schema::Api,
+};
 
 /// A tool.
 #[derive(Clone, Debug)]
@@ -18,13 +27,12 @@ pub struct Tool {
 }
 
 impl Tool {
-    fn of(endpoint: &Endpoint, known: &Known, bounds: Bounds) -> Option<Self> {
-        let plan = endpoint.plan(&known.text, known.operation.as_deref(), bounds).ok()?;
-        Some(Self {
+    fn of(api: &Api, plan: &Plan, known: &Known) -> Self {
+        Self {
             known: known.clone(),
             is_reading: plan.kind == OperationType::Query,
-            inputs: of_variables(&endpoint.api.schema, &plan.operation.variables),
-        })
+            inputs: of_variables(&api.schema, &plan.operation.variables),
+        }
     }
 
     fn to_json(&self) -> Value {
@@ -40,18 +48,71 @@ impl Tool {
     }
 }
 
-/// The tools of a cluster, for `tools/list`.
-pub fn listed(endpoint: &Endpoint, known: &[Known], bounds: Bounds) -> Value {
-    let tools = known.iter().filter_map(|known| Tool::of(endpoint, known, bounds));
-    json!({"tools": tools.map(|tool| tool.to_json()).collect::<Vec<_>>()})
+/// The tools of a cluster as they were listed last. They are the same as long as its endpoint and the documents are.
+#[derive(Debug, Default)]
+pub struct Listing(Mutex<Option<(Weak<[Known]>, Value)>>);
+
+impl Listing {
+    /// What was listed for these documents, or what is made for them.
+    pub fn of(&self, known: &Arc<[Known]>, make: impl FnOnce() -> Value) -> Value {
+        let mut last = self.0.lock();
+        match &*last {
+            Some((of, tools)) if of.ptr_eq(&Arc::downgrade(known)) => tools.clone(),
+            _ => {
+                let tools = make();
+                *last = Some((Arc::downgrade(known), tools.clone()));
+                tools
+            }
+        }
+    }
+}
+
+/// The tools of a cluster, for `tools/list`. Their plans are not kept: those of queries that are asked need the room.
+pub fn listed(api: &Api, known: &[Known], bounds: Bounds) -> Value {
+    let tool = |known: &Known| {
+        let plan = prepare(api, &known.text, known.operation.as_deref(), bounds).ok()?;
+        Some(Tool::of(api, &plan, known).to_json())
+    };
+    json!({"tools": known.iter().filter_map(tool).collect::<Vec<_>>()})
 }
 
 /// The tool of a name.
 pub fn find(endpoint: &Endpoint, known: &[Known], name: &str, bounds: Bounds) -> Option<Tool> {
-    Tool::of(endpoint, known.iter().find(|known| known.tool == name)?, bounds)
+    let known = known.iter().find(|known| known.tool == name)?;
+    let plan = endpoint.plan(&known.text, known.operation.as_deref(), bounds).ok()?;
+    Some(Tool::of(&endpoint.api, &plan, known))
 }
 
 /// An argument that a tool does not have.
 pub fn unknown_argument(tool: &Tool, arguments: &serde_json::Map<String, Value>) -> Option<String> {
     arguments.keys().find(|name| tool.inputs["properties"].get(name.as_str()).is_none()).cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_made_once_for_the_same_documents() {
+        let known = |tool: &str| -> Arc<[Known]> {
+            let known = Known {
+                tool: tool.to_owned(),
+                description: None,
+                id: tool.to_owned(),
+                operation: None,
+                text: "{a}".into(),
+            };
+            [known].into()
+        };
+        let (listing, one, other) = (Listing::default(), known("a"), known("a"));
+        let mut made = 0;
+        for documents in [&one, &one, &other, &other, &one] {
+            let listed = listing.of(documents, || {
+                made += 1;
+                json!(made)
+            });
+            assert_eq!(listed, json!(made));
+        }
+        assert_eq!(made, 3, "documents that were read again may differ");
+    }
 }

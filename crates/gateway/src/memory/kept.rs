@@ -73,8 +73,8 @@ pub struct Kept {
 pub struct Look<T> {
     /// What was looked for.
     pub found: T,
-    /// The age of all of it.
-    pub age: Duration,
+    /// The time up to which all of it is known.
+    pub proof: Instant,
 }
 
 /// The number of a filling.
@@ -121,7 +121,7 @@ impl Kept {
     /// Returns `true` if memory is whole, and young enough.
     pub fn is_fresh(&self) -> bool {
         self.now() >= self.not_before.load(Ordering::Relaxed)
-            && self.look(|_| ()).is_some_and(|look| look.age < TOO_OLD)
+            && self.look(|_| ()).is_some_and(|look| look.proof.elapsed() < TOO_OLD)
     }
 
     /// Looks into memory. None if it is not whole.
@@ -129,7 +129,7 @@ impl Kept {
         let content = self.content.read();
         match &content.state {
             State::Open(open) if open.is_whole => {
-                Some(Look { age: content.proof.elapsed(), found: find(&open.held) })
+                Some(Look { proof: content.proof, found: find(&open.held) })
             }
             _ => None,
         }

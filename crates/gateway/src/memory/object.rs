@@ -60,6 +60,12 @@ impl Object {
         &self.0[HEAD..self.end()]
     }
 
+    /// Its name: its key without the namespace.
+    pub fn name(&self) -> &[u8] {
+        let key = self.key();
+        memchr::memchr(b'/', key).map_or(key, |slash| &key[slash + 1..])
+    }
+
     /// Its JSON.
     pub fn json(&self) -> &[u8] {
         &self.0[self.end()..]
@@ -135,6 +141,7 @@ mod tests {
             let object = Object::of(json.as_bytes(), &mut Vec::new()).unwrap();
             assert_eq!(std::str::from_utf8(object.json()).unwrap(), kept);
             assert_eq!((object.key(), object.version()), (key.as_bytes(), version));
+            assert_eq!(object.name(), key.strip_prefix("n/").unwrap_or(key).as_bytes());
         }
     }
 

@@ -1,8 +1,9 @@
 //! Answers from memory. Where memory cannot answer, or may not, the API server is asked.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use serde_json::json;
+use tokio::time::Instant;
 use tracing::info;
 
 use super::{
@@ -47,8 +48,8 @@ pub async fn get(
     let namespace = namespace.as_deref();
     let key = key(namespace.unwrap_or_default(), &name);
     let found = sought.looked(("get", namespace), |held| held.get(&key).cloned()).await;
-    let Some((Some(found), age)) = found else { return Ok(sought.through()) };
-    sought.told(("get", namespace, &name), age);
+    let Some((Some(found), proof)) = found else { return Ok(sought.through()) };
+    sought.told(("get", namespace, &name), proof);
     Ok(Some(found))
 }
 
@@ -73,13 +74,13 @@ pub async fn list(
     let limit = arguments.number("limit")?.filter(|limit| *limit > 0);
     let page = Page { namespace, selector, place, limit: limit.and_then(|limit| limit.try_into().ok()) };
     let found = sought.looked(("list", namespace), |held| page.of(held)).await;
-    let Some((Some(found), age)) = found else { return Ok(sought.through()) };
+    let Some((Some(found), proof)) = found else { return Ok(sought.through()) };
     let found = found.selected(&page);
-    if found.bytes() > asking.max_response {
+    if found.bytes > asking.max_response {
         // The API server's answer is as large, and the error says what to do.
         return Ok(sought.through());
     }
-    sought.told(("list", namespace, ""), age);
+    sought.told(("list", namespace, ""), proof);
     Ok(Some(found))
 }
 
@@ -100,12 +101,12 @@ impl<'a> Sought<'a> {
         None
     }
 
-    /// Looks into memory, if the caller may, and if it is young enough.
+    /// Looks into memory, if the caller may, and if it is young enough. Returns the time up to which it is known, too.
     async fn looked<T>(
         &self,
         (verb, namespace): (&'static str, Option<&str>),
         find: impl FnOnce(&Held) -> T,
-    ) -> Option<(T, Duration)> {
+    ) -> Option<(T, Instant)> {
         let kept = self.memory.kept(self.resource);
         kept.note_read();
         if !kept.is_open() {
@@ -122,12 +123,12 @@ impl<'a> Sought<'a> {
             return None;
         }
         let look = kept.look(find)?;
-        (look.age < TOO_OLD).then_some((look.found, look.age))
+        (look.proof.elapsed() < TOO_OLD).then_some((look.found, look.proof))
     }
 
     /// Notes an answer from memory, for the caller and for whoever audits: the API server has not seen it.
-    fn told(&self, (verb, namespace, name): (&str, Option<&str>, &str), age: Duration) {
-        self.reading.remembered(age);
+    fn told(&self, (verb, namespace, name): (&str, Option<&str>, &str), proof: Instant) {
+        self.reading.remembered(proof);
         self.memory.reads.count("memory");
         let caller = self.reading.caller.as_deref().unwrap_or("-");
         let (group, resource) = (self.resource.name.group.as_str(), self.resource.plural.as_str());
@@ -153,6 +154,8 @@ pub struct Found {
     next: Option<Place>,
     /// Number of objects after this page, if that is known.
     left: Option<usize>,
+    /// The bytes of its items.
+    pub bytes: usize,
 }
 
 impl Page<'_> {
@@ -173,7 +176,7 @@ impl Page<'_> {
         let cut = wanted.min(objects.len());
         let left = Some(objects.len() - cut).filter(|left| *left > 0);
         let next = left.and_then(|_| self.after(objects[..cut].last(), version));
-        Some(Found { objects: objects[..cut].to_vec(), version, next, left })
+        Some(Found { objects: objects[..cut].to_vec(), version, next, left, bytes: 0 })
     }
 
     fn after(&self, last: Option<&Object>, version: u64) -> Option<Place> {
@@ -199,21 +202,21 @@ impl Found {
         metadata.to_string()
     }
 
-    /// The bytes of its items.
-    pub fn bytes(&self) -> usize {
-        self.objects.iter().map(|object| object.json().len()).sum()
+    /// Puts its items in the order of their names, as those of one namespace are already. Nothing is read for that.
+    pub fn sort_by_name(&mut self) {
+        self.objects.sort_by(|a, b| a.name().cmp(b.name()));
     }
 
-    /// Applies the selector.
+    /// Applies the selector, and counts the bytes.
     fn selected(mut self, page: &Page<'_>) -> Self {
-        if page.selector.is_empty() {
-            return self;
+        if !page.selector.is_empty() {
+            self.objects.retain(|object| page.selector.takes(object.json()));
+            if let Some(limit) = page.limit.filter(|limit| *limit < self.objects.len()) {
+                self.objects.truncate(limit);
+                self.next = page.after(self.objects.last(), self.version);
+            }
         }
-        self.objects.retain(|object| page.selector.takes(object.json()));
-        if let Some(limit) = page.limit.filter(|limit| *limit < self.objects.len()) {
-            self.objects.truncate(limit);
-            self.next = page.after(self.objects.last(), self.version);
-        }
+        self.bytes = self.objects.iter().map(|object| object.json().len()).sum();
         self
     }
 }

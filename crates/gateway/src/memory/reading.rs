@@ -1,9 +1,10 @@
 //! What a request says about memory, and what it is told.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use apollo_compiler::response::{JsonMap, JsonValue};
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::object::comparable;
 use crate::error::{Code, GraphError};
@@ -41,7 +42,8 @@ impl Wishes {
 struct Notes {
     from_memory: usize,
     through: usize,
-    age: Duration,
+    /// The time up to which everything is known that was read from memory.
+    proof: Option<Instant>,
     written: u64,
 }
 
@@ -61,11 +63,11 @@ impl Reading {
         Self { wishes, caller, notes: Mutex::default() }
     }
 
-    /// Something was read from memory of this age.
-    pub fn remembered(&self, age: Duration) {
+    /// Something was read from memory, which is known up to a time.
+    pub fn remembered(&self, proof: Instant) {
         let mut notes = self.notes.lock();
         notes.from_memory += 1;
-        notes.age = notes.age.max(age);
+        notes.proof = earlier(notes.proof, Some(proof));
     }
 
     /// Something was read from the API server.
@@ -84,7 +86,7 @@ impl Reading {
         let (mut notes, other) = (self.notes.lock(), other.notes.lock());
         notes.from_memory += other.from_memory;
         notes.through += other.through;
-        notes.age = notes.age.max(other.age);
+        notes.proof = earlier(notes.proof, other.proof);
     }
 
     /// Adds the `extensions` to the end of an answer, if there is anything to say.
@@ -106,8 +108,9 @@ impl Reading {
             (0, _) => said.push("\"source\":\"cluster\"".to_owned()),
             (_, through) => {
                 let source = if through == 0 { "memory" } else { "mixed" };
-                // Rounded up: it is never older than that.
-                let age = notes.age.as_micros().div_ceil(1000);
+                // Of now, when the answer leaves: what was read waits for its siblings. Rounded up, so that it is never
+                // older than that.
+                let age = notes.proof.map_or(0, |proof| proof.elapsed().as_micros().div_ceil(1000));
                 said.push(format!("\"source\":\"{source}\",\"cacheAgeMs\":{age}"));
             }
         }
@@ -116,6 +119,10 @@ impl Reading {
         }
         (!said.is_empty()).then(|| said.join(","))
     }
+}
+
+fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    one.into_iter().chain(other).min()
 }
 
 /// An answer without what was told of it, which is another one each time: what its tag is made of.
@@ -129,6 +136,10 @@ pub fn untold(answer: &[u8]) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tokio::time::advance;
+
     use super::*;
 
     fn wishes(json: &str) -> Result<Wishes, String> {
@@ -156,8 +167,13 @@ mod tests {
         assert_eq!(Wishes::of(None).unwrap(), Wishes::default());
     }
 
-    #[test]
-    fn an_answer_says_where_it_is_from() {
+    /// The time that was so long ago.
+    fn ago(time: Duration) -> Instant {
+        Instant::now().checked_sub(time).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_says_where_it_is_from() {
         let ms = Duration::from_millis;
         let table: [(&[u64], usize, u64, Option<&str>); 6] = [
             (&[], 0, 0, None),
@@ -170,7 +186,7 @@ mod tests {
         for (ages, through, written, expected) in table {
             let reading = Reading::new(Wishes::default(), None);
             for age in ages {
-                reading.remembered(ms(*age));
+                reading.remembered(ago(ms(*age)));
             }
             for _ in 0..through {
                 reading.went_through();
@@ -188,8 +204,25 @@ mod tests {
             }
         }
         let reading = Reading::new(Wishes::default(), None);
-        reading.remembered(Duration::from_micros(1));
+        reading.remembered(ago(Duration::from_micros(1)));
         assert_eq!(reading.extensions().as_deref(), Some(r#""source":"memory","cacheAgeMs":1"#));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_ages_until_it_leaves() {
+        let reading = Reading::new(Wishes::default(), None);
+        let of_cluster = Reading::new(Wishes::default(), None);
+        reading.remembered(ago(Duration::from_millis(3)));
+        advance(Duration::from_secs(5)).await;
+        of_cluster.remembered(ago(Duration::from_millis(900)));
+        of_cluster.remembered(Instant::now());
+        assert_eq!(of_cluster.extensions().as_deref(), Some(r#""source":"memory","cacheAgeMs":900"#));
+        of_cluster.absorb(&reading);
+        assert_eq!(of_cluster.extensions().as_deref(), Some(r#""source":"memory","cacheAgeMs":5003"#));
+        advance(Duration::from_millis(7)).await;
+        assert_eq!(of_cluster.extensions().as_deref(), Some(r#""source":"memory","cacheAgeMs":5010"#));
+        of_cluster.absorb(&Reading::new(Wishes::default(), None));
+        assert_eq!(of_cluster.extensions().as_deref(), Some(r#""source":"memory","cacheAgeMs":5010"#));
     }
 
     #[test]

@@ -108,8 +108,9 @@ async fn ask(upstream: &Upstream, caller: &HeaderValue, right: Right<'_>) -> Res
 }
 
 fn is_yes(review: &[u8]) -> bool {
-    let says = |key: &str| matches!(at(review, &["status", key]), Ok(Some(b"true")));
-    says("allowed") && !says("denied")
+    let said = |key: &str| at(review, &["status", key]);
+    // What breaks off might still have said no.
+    matches!(said("allowed"), Ok(Some(b"true"))) && !matches!(said("denied"), Ok(Some(b"true")) | Err(_))
 }
 
 #[cfg(test)]
@@ -126,6 +127,8 @@ mod tests {
             (r#"{"status":{"allowed":"true"}}"#, false),
             (r#"{"spec":{"allowed":true}}"#, false),
             ("", false),
+            (r#"{"status":{"allowed":true"#, false),
+            (r#"{"status":{"allowed":true,"denied":"#, false),
         ];
         for (review, expected) in table {
             assert_eq!(is_yes(review.as_bytes()), expected, "{review}");

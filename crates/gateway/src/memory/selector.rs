@@ -62,16 +62,33 @@ impl Selector {
     /// Returns `true` if an object is selected.
     pub fn takes(&self, json: &[u8]) -> bool {
         self.fields.iter().all(|(path, value, is)| (text(json, path) == *value) == *is)
-            && (self.labels.is_empty() || self.takes_labels(json))
+            && (self.labels.is_empty() || self.takes_labels_of(json))
     }
 
-    fn takes_labels(&self, json: &[u8]) -> bool {
+    /// The first label that must have one of certain values, by which objects can be looked up.
+    pub fn one_of(&self) -> Option<(&str, &[String])> {
+        self.labels.iter().find_map(|(key, test)| match test {
+            Test::In(values) => Some((key.as_str(), values.as_slice())),
+            _ => None,
+        })
+    }
+
+    /// Returns `true` if an object with these labels is selected, as far as labels decide.
+    pub fn takes_labels(&self, labels: &BTreeMap<String, String>) -> bool {
+        self.fits(|key| labels.get(key).map(String::as_str))
+    }
+
+    fn takes_labels_of(&self, json: &[u8]) -> bool {
         let written = at(json, &["metadata", "labels"]).ok().flatten().unwrap_or(b"{}");
         let labels: Option<BTreeMap<Cow<'_, str>, Cow<'_, str>>> =
             serde_json::from_slice(written).unwrap_or_default();
         let labels = labels.unwrap_or_default();
+        self.fits(|key| labels.get(key).map(Cow::as_ref))
+    }
+
+    fn fits<'l>(&self, label: impl Fn(&str) -> Option<&'l str>) -> bool {
         self.labels.iter().all(|(key, test)| {
-            let value = labels.get(key.as_str());
+            let value = label(key);
             let is_one = |values: &[String]| value.is_some_and(|value| values.iter().any(|one| one == value));
             match test {
                 Test::In(values) => is_one(values),
@@ -239,7 +256,16 @@ mod tests {
         for (text, expected) in table {
             let selector = Selector::read(text, "", &resource("", "pods")).unwrap();
             assert_eq!(selector.takes(json), expected, "{text}");
+            let labels = [("app", "web"), ("tier", ""), ("a.io/x", "1")];
+            let labels = labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+            assert_eq!(selector.takes_labels(&labels), expected, "{text}");
         }
+        let found = |text: &str| {
+            let selector = Selector::of_labels(text)?;
+            selector.one_of().map(|(key, values)| format!("{key} {values:?}"))
+        };
+        assert_eq!(found("x,app!=a,tier in (b,c),y=z").as_deref(), Some(r#"tier ["b", "c"]"#));
+        assert_eq!((found("x,app!=a"), found("")), (None, None));
         let labelled = Selector::read("a", "", &resource("", "pods")).unwrap();
         assert!(!labelled.takes(br#"{"metadata":{"labels":null}}"#));
     }

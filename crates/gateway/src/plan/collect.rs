@@ -1,6 +1,6 @@
 //! Collects the fields of a query: fields of one name are merged, each with the conditions of all its occurrences.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use apollo_compiler::{
     ExecutableDocument, Name, Node,
@@ -9,7 +9,7 @@ use apollo_compiler::{
     executable::{self, OperationType, SelectionSet},
 };
 
-use super::{Branch, Call, Does, Field, OF, Related, Tree, Wanted, leads};
+use super::{Branch, Call, Does, Field, Related, Tree, Wanted, leads};
 use crate::{
     error::{Code, GraphError},
     input,
@@ -23,12 +23,27 @@ type Occurrences<'d> = Vec<(Guards, &'d Node<executable::Field>)>;
 /// Selections to merge, each with its conditions.
 type Sets<'d> = Vec<(Guards, &'d SelectionSet)>;
 
+/// What an object is that is no part of another one.
+#[derive(Clone, Copy)]
+struct Root<'r> {
+    /// Its kind; none for any kind.
+    kind: Option<usize>,
+    /// The relation that leads to it.
+    found: Option<&'r Relation>,
+}
+
+impl Root<'_> {
+    const fn of(kind: usize) -> Self {
+        Self { kind: Some(kind), found: None }
+    }
+}
+
 /// Plans the fields of one operation.
 pub struct Collector<'a> {
     api: &'a Api,
     document: &'a ExecutableDocument,
-    /// `true` if directives depend on variables.
-    pub is_conditional: bool,
+    /// The variables on which directives depend.
+    pub conditions: BTreeSet<Box<str>>,
     /// `true` if the query has introspection.
     pub introspects: bool,
     /// The relations of what was collected last.
@@ -38,7 +53,8 @@ pub struct Collector<'a> {
 impl<'a> Collector<'a> {
     /// A collector for a valid document.
     pub const fn new(api: &'a Api, document: &'a ExecutableDocument) -> Self {
-        Self { api, document, is_conditional: false, introspects: false, below: Tree { fields: Vec::new() } }
+        let below = Tree { fields: Vec::new() };
+        Self { api, document, conditions: BTreeSet::new(), introspects: false, below }
     }
 
     /// The root fields of an operation.
@@ -92,7 +108,7 @@ impl<'a> Collector<'a> {
                 Wanted::Event(Arc::new(self.event(operation, below(occurrences))))
             }
             _ if field.selection_set.is_empty() => Wanted::Leaf,
-            _ => Wanted::Object(Arc::new(self.object(below(occurrences), operation.kind))),
+            _ => Wanted::Object(Arc::new(self.object(below(occurrences), operation.kind.map(Root::of)))),
         };
         let below = std::mem::take(&mut self.below);
         let relations = (!below.fields.is_empty()).then(|| Arc::new(below));
@@ -109,7 +125,10 @@ impl<'a> Collector<'a> {
         for (name, occurrences) in self.collected(sets) {
             let when = Self::when(&occurrences);
             let field = match occurrences[0].1.name.as_str() {
-                "items" => ListField::Items(Arc::new(self.object(below(&occurrences), operation.kind))),
+                "items" => {
+                    let root = operation.kind.map(Root::of);
+                    ListField::Items(Arc::new(self.object(below(&occurrences), root)))
+                }
                 "continue" => ListField::Continue,
                 "remainingItemCount" => ListField::RemainingItemCount,
                 "resourceVersion" => ListField::ResourceVersion,
@@ -130,7 +149,10 @@ impl<'a> Collector<'a> {
             let when = Self::when(&occurrences);
             let key = occurrences[0].1.name.as_str();
             let shape = match key {
-                "object" => Shape::Object(Arc::new(self.object(below(&occurrences), operation.kind))),
+                "object" => {
+                    let root = operation.kind.map(Root::of);
+                    Shape::Object(Arc::new(self.object(below(&occurrences), root)))
+                }
                 "type" => Shape::Text,
                 _ => Shape::Constant(quoted(&type_name)),
             };
@@ -140,18 +162,25 @@ impl<'a> Collector<'a> {
     }
 
     /// The selection of an object. At its root, version and kind are constant, since lists leave them out.
-    fn object(&mut self, sets: Sets<'a>, root: Option<usize>) -> Selection {
+    fn object(&mut self, sets: Sets<'a>, root: Option<Root<'_>>) -> Selection {
         let Some(type_name) = sets.first().map(|(_, set)| set.ty.clone()) else {
             return Selection::default();
         };
-        let resource =
-            root.and_then(|index| self.api.kinds.get(index)).filter(|kind| kind.type_name == type_name);
-        let (mut fields, mut tree) = (Vec::new(), Tree::default());
+        let kind = root.and_then(|root| self.api.kinds.get(root.kind?));
+        let resource = kind.filter(|kind| kind.type_name == type_name);
+        let (mut fields, mut tree, mut spec) = (Vec::new(), Tree::default(), BTreeSet::new());
         for (name, occurrences) in self.collected(sets) {
             let when = Self::when(&occurrences);
             let field = occurrences[0].1;
             let place = (type_name.clone(), field.name.clone());
             if let Some(relation) = self.api.relations.get(&place) {
+                if root.is_none() && !matches!(relation, Relation::Reference { .. }) {
+                    // A template within another object has no relations of its own.
+                    fields
+                        .push(Selected { when, ..Selected::new(name, name, Shape::Constant("null".into())) });
+                    continue;
+                }
+                spec.extend(relation.of_spec());
                 let selected = self.related(&mut tree, name, (relation, &occurrences));
                 fields.push(Selected { when, ..selected });
                 continue;
@@ -161,6 +190,7 @@ impl<'a> Collector<'a> {
                 ("__typename", _, _) => Shape::Constant(quoted(&type_name)),
                 ("kind", Some(kind), _) => Shape::Constant(quoted(&kind.resource.name.kind)),
                 ("apiVersion", Some(kind), _) => Shape::Constant(quoted(&kind.resource.api_version())),
+                (_, Some(kind), Some(Key::Whole)) => Shape::Whole(Box::new(Shape::With(kind.members()))),
                 (_, _, Some(Key::Whole)) => Shape::Whole(Box::new(Shape::Plain)),
                 _ => self.shape(&field.definition.ty, &occurrences),
             };
@@ -172,8 +202,8 @@ impl<'a> Collector<'a> {
             fields.push(Selected { when, ..Selected::new(name, key, shape) });
         }
         // Within an object, its root says what leads to others.
-        if root.is_some() && !tree.fields.is_empty() {
-            fields.push(leads());
+        if let Some(root) = root.filter(|root| root.found.is_some() || !tree.fields.is_empty()) {
+            fields.push(leads(&spec, root.found));
         }
         self.below = tree;
         Selection { fields }
@@ -197,16 +227,13 @@ impl<'a> Collector<'a> {
         let kind = match relation {
             Relation::Owner | Relation::Owned => None,
             Relation::Reference { kind, .. }
-            | Relation::Events { kind }
+            | Relation::Events { kind, .. }
             | Relation::Selected { kind, .. }
             | Relation::Claims { kind }
             | Relation::Volume { kind }
             | Relation::Claim { kind } => Some(*kind),
         };
-        let mut selection = self.object(below(occurrences), kind);
-        if !selection.fields.iter().any(|field| &*field.key == OF) {
-            selection.fields.push(leads());
-        }
+        let selection = self.object(below(occurrences), Some(Root { kind, found: Some(relation) }));
         let mut own = Tree::default();
         self.branch(&mut own, "items");
         let argument = occurrences[0].1.arguments.first();
@@ -291,7 +318,7 @@ impl<'a> Collector<'a> {
             match directive.specified_argument_by_name("if").map(|value| &**value) {
                 Some(Value::Boolean(value)) if *value != is => return None,
                 Some(Value::Variable(variable)) => {
-                    self.is_conditional = true;
+                    self.conditions.insert(variable.as_str().into());
                     let guard = Guard { variable: variable.as_str().into(), is };
                     if !all.contains(&guard) {
                         all.push(guard);

@@ -59,7 +59,7 @@ fn plan(
         roots,
         operation: Node::new(bare),
         introspected: introspects.then(|| Arc::new(document.clone())),
-        is_conditional: collector.is_conditional,
+        conditions: collector.conditions,
         weight,
     })
 }

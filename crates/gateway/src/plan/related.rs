@@ -1,6 +1,6 @@
 //! The fields of an answer that lead to other objects.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
     input::Argument,
@@ -42,16 +42,26 @@ pub struct Related {
     pub is_any_kind: bool,
 }
 
-/// The field that says what leads to other objects.
-pub fn leads() -> Selected {
+/// The field that says what leads to other objects: metadata, and these members of `spec`. An object that was `found` by a
+/// relation also says why it belongs there.
+pub fn leads(spec: &BTreeSet<&str>, found: Option<&Relation>) -> Selected {
     let part = |key: &str, fields: &[&str]| {
         let plain = |field: &&str| Selected::new(field, field, Shape::Plain);
         let selection = Selection { fields: fields.iter().map(plain).collect() };
         Selected::new(key, key, Shape::Object(Arc::new(selection)))
     };
-    let metadata = part("metadata", &["name", "namespace", "uid", "labels", "ownerReferences"]);
-    let spec = part("spec", &["selector", "volumes", "volumeName", "claimRef"]);
-    let involved = part("involvedObject", &["uid"]);
-    let all = Selection { fields: vec![metadata, spec, involved] };
+    let mut metadata = vec!["name", "namespace", "uid", "ownerReferences"];
+    if matches!(found, Some(Relation::Selected { .. })) {
+        metadata.push("labels");
+    }
+    let mut fields = vec![part("metadata", &metadata)];
+    if !spec.is_empty() {
+        // Only kinds that are built in have such relations: elsewhere, `spec` may be anything.
+        fields.push(part("spec", &spec.iter().copied().collect::<Vec<_>>()));
+    }
+    if matches!(found, Some(Relation::Events { .. })) {
+        fields.push(part("involvedObject", &["uid"]));
+    }
+    let all = Selection { fields };
     Selected::new(OF, OF, Shape::Whole(Box::new(Shape::Object(Arc::new(all)))))
 }

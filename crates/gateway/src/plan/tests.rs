@@ -3,12 +3,13 @@
 use apollo_compiler::response::JsonMap;
 use serde_json::{Value, json};
 
-use super::{Call, Does, Field, Plan, Wanted, prepare};
+use super::{Branch, Call, Does, Field, OF, Plan, Wanted, prepare};
 use crate::{
     bounds::Bounds,
     error::Code,
+    execute::null_conditions,
     input::Evaluator,
-    scan::{Cursor, Writer},
+    scan::{Cursor, Selected, Selection, Shape, Writer},
     schema::{
         Api,
         tests::{api, kind},
@@ -154,7 +155,7 @@ fn conditions_hold_for_their_own_occurrence_only() {
     let api = deployment();
     let query = "query($a:Boolean!,$b:Boolean!){v1{p:Pods(limit:1)@include(if:$a){items{metadata{name}}} p:Pods(limit:1)@include(if:$b){items{kind}}}}";
     let plan = planned(&api, query);
-    assert!(plan.is_conditional);
+    assert!(plan.is_conditional());
     let under = |a: bool, b: bool| {
         let fields = plan.under(&|name| if name == "a" { a } else { b });
         let Does::Group(pods) = &fields[0].does else { panic!("v1 is a group") };
@@ -171,6 +172,96 @@ fn conditions_hold_for_their_own_occurrence_only() {
     let Wanted::List(list) = &first_call(&skipped.roots).wanted else { panic!("a list") };
     assert_eq!(list.items().next().unwrap().fields.len(), 1);
     assert!(planned(&api, "{v1 @skip(if:true){Pods{items{kind}}}}").roots.is_empty());
+}
+
+/// Only what an object of a kind that is built in needs is written beside it: `spec` of another one may be anything.
+#[test]
+fn what_leads_on_is_no_more_than_what_is_needed() {
+    let text = json!({"type": "object", "properties": {"selector": {"type": "string"}}});
+    let mut claim = kind(
+        "",
+        "PersistentVolumeClaim",
+        &json!({"spec": {"type": "object", "properties": {"volumeName": {"type": "string"}}}}),
+    );
+    claim.1["x-kubernetes-verbs"] = json!(["get", "list"]);
+    let template = json!({"spec": {"type": "object", "properties": {"template": {"$ref": format!("#/definitions/{}", claim.0)}}}});
+    let api = api(&[
+        kind("x.io", "Foo", &json!({"spec": text})),
+        kind("", "Pod", &json!({})),
+        kind("", "Event", &json!({})),
+        kind("", "Service", &json!({"spec": text})),
+        kind("", "PersistentVolume", &json!({})),
+        kind("apps", "StatefulSet", &template),
+        claim,
+    ]);
+    let members = |selection: &Selection| -> String {
+        let Some(leads) = selection.fields.iter().find(|field| &*field.key == OF) else {
+            return String::new();
+        };
+        let Shape::Whole(inner) = &leads.shape else { panic!("{leads:?}") };
+        let Shape::Object(all) = &**inner else { panic!("{inner:?}") };
+        let of = |field: &Selected| match &field.shape {
+            Shape::Object(inner) => {
+                inner.fields.iter().map(|inner| format!("{}.{}", field.key, inner.key)).collect()
+            }
+            _ => vec![field.key.to_string()],
+        };
+        let all: Vec<String> = all.fields.iter().flat_map(of).collect();
+        let is_usual = |name: &&String| {
+            !["metadata.name", "metadata.namespace", "metadata.uid", "metadata.ownerReferences"]
+                .contains(&name.as_str())
+        };
+        all.iter().filter(is_usual).cloned().collect::<Vec<_>>().join(" ")
+    };
+    let table = [
+        ("x_io{v1{Foo(name:\"a\",namespace:\"n\"){owner{kind}}}}", ("", Some(""))),
+        ("x_io{v1{Foo(name:\"a\",namespace:\"n\"){events{kind}}}}", ("", Some("involvedObject.uid"))),
+        (
+            "v1{Service(name:\"a\",namespace:\"n\"){selected{kind}}}",
+            ("spec.selector", Some("metadata.labels")),
+        ),
+        (
+            "v1{PersistentVolumeClaim(name:\"a\",namespace:\"n\"){volume{kind}}}",
+            ("spec.volumeName", Some("")),
+        ),
+        // A template within another object has no relations of its own.
+        (
+            "apps{v1{StatefulSet(name:\"a\",namespace:\"n\"){spec{template{owner{kind} volume{kind}}}}}}",
+            ("", None),
+        ),
+    ];
+    for (query, expected) in table {
+        let plan = planned(&api, &format!("{{{query}}}"));
+        let call = first_call(&plan.roots);
+        let Wanted::Object(selection) = &call.wanted else { panic!("an object") };
+        let related = call.relations.as_ref().map(|tree| {
+            let Branch::Related(related) = &tree.fields[0].1 else { panic!("a relation") };
+            members(&related.selection)
+        });
+        assert_eq!((members(selection).as_str(), related.as_deref()), expected, "{query}");
+    }
+}
+
+#[test]
+fn a_condition_is_true_or_false_wherever_it_is() {
+    let api = deployment();
+    let table = [
+        "{apps{v1{Deployments @include(if:$n){items{kind}}}}}",
+        "{apps{v1{Deployments{continue @skip(if:$n)}}}}",
+        "{apps{v1{Deployments{items{kind @include(if:$n)}}}}}",
+        "{apps{v1{Deployment(name:\"a\",namespace:\"n\"){spec{inner{port @include(if:$n)}}}}}}",
+        "{apps{v1{Deployment(name:\"a\",namespace:\"n\"){owner @include(if:$n){kind}}}}}",
+        "{apps{v1{Deployment(name:\"a\",namespace:\"n\"){owner{owned(kind:\"Pod\"){kind @skip(if:$n)}}}}}}",
+        "{apps{v1{Deployment(name:\"a\",namespace:\"n\"){...F}}}} fragment F on AppsV1Deployment{... @skip(if:$n){kind}}",
+    ];
+    for query in table {
+        let plan = planned(&api, &format!("query($n:Boolean=true){query}"));
+        let told = |value: Value| null_conditions(&plan, &variables(&json!({"n": value})));
+        assert_eq!(told(Value::Null).map(|error| error.code), Some(Code::Invalid), "{query}");
+        assert_eq!(told(json!(true)), None, "{query}");
+    }
+    let plain = planned(&api, "query($n:Boolean=true){apps{v1{Deployments{items{kind @skip(if:true)}}}}}");
+    assert_eq!(null_conditions(&plain, &variables(&json!({"n": null}))), None);
 }
 
 #[test]

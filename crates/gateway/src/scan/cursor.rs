@@ -176,6 +176,22 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
+    /// Goes to the value of a key of the object that follows. Returns `false` if there is none.
+    fn enter(&mut self, wanted: &str) -> Result<bool, Malformed> {
+        if !self.take(b'{')? || self.take(b'}')? {
+            return Ok(false);
+        }
+        loop {
+            if says(self.key()?, wanted) {
+                return Ok(true);
+            }
+            self.value()?;
+            if !self.another(b'}')? {
+                return Ok(false);
+            }
+        }
+    }
+
     /// The text consumed since another position.
     pub fn since(&self, start: Self) -> &'a [u8] {
         self.bytes.get(start.at..self.at).unwrap_or_default()
@@ -206,27 +222,15 @@ pub fn unescaped(written: &[u8]) -> Option<String> {
     serde_json::from_slice(&quoted).ok()
 }
 
-/// The text of the value at a path of keys.
+/// The text of the value at a path of keys. What follows it is not read.
 pub fn at<'a, S: AsRef<str>>(json: &'a [u8], path: &[S]) -> Result<Option<&'a [u8]>, Malformed> {
     let mut cursor = Cursor::new(json);
-    let Some((first, rest)) = path.split_first() else { return cursor.value().map(Some) };
-    if cursor.peek()? != b'{' {
-        return Ok(None);
-    }
-    cursor.expect(b'{')?;
-    if cursor.take(b'}')? {
-        return Ok(None);
-    }
-    loop {
-        let key = cursor.key()?;
-        let value = cursor.value()?;
-        if says(key, first.as_ref()) {
-            return at(value, rest);
-        }
-        if !cursor.another(b'}')? {
+    for key in path {
+        if !cursor.enter(key.as_ref())? {
             return Ok(None);
         }
     }
+    cursor.value().map(Some)
 }
 
 /// The string at a path of keys.
@@ -246,7 +250,13 @@ mod tests {
         assert_eq!(find(&["n"]), Some("9007199254740993"));
         assert_eq!(find(&["cd", "e"]), Some(r#""\"x\\""#));
         assert_eq!(find(&["a"]), Some(r#"[1,{"b":"]}"}]"#));
-        assert_eq!((find(&["x"]), find(&["a", "b"])), (None, None));
+        assert_eq!((find(&["x"]), find(&["a", "b"]), find(&["cd", "x"])), (None, None, None));
+        assert_eq!(
+            (find(&["cd"]), find(&[])),
+            (Some(r#"{"e":"\"x\\"}"#), Some(std::str::from_utf8(json).unwrap().trim()))
+        );
+        // Nothing behind a value is read, so that a name costs no more than what comes before it.
+        assert_eq!(at(br#"{"a":{"b":1,"c":"#, &["a", "b"]), Ok(Some(&b"1"[..])));
         assert_eq!(text_at(json, &["cd", "e"]).as_deref(), Some("\"x\\"));
     }
 

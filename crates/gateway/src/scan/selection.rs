@@ -51,6 +51,8 @@ pub enum Shape {
     List(Box<Self>),
     /// The whole object, as if it were the value of the key.
     Whole(Box<Self>),
+    /// An object as it is written, with those of these members that it lacks.
+    With(Box<[(Box<str>, Box<str>)]>),
 }
 
 /// One condition of a directive.

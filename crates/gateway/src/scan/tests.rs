@@ -39,6 +39,23 @@ fn scanned(text: &str, shape: &Shape) -> Value {
         .unwrap_or_else(|error| panic!("{error}: {:?}", String::from_utf8(writer.out)))
 }
 
+#[test]
+fn whole_objects_say_of_which_type_they_are() {
+    let members: [(Box<str>, Box<str>); 2] =
+        [("kind".into(), "\"K\"".into()), ("apiVersion".into(), "\"v1\"".into())];
+    let shape = Shape::With(members.into());
+    for (written, expected) in [
+        (r#"{"a":{"kind":1}}"#, r#"{"kind":"K","apiVersion":"v1","a":{"kind":1}}"#),
+        (r#"{"a":1,"kind":"Own"}"#, r#"{"apiVersion":"v1","a":1,"kind":"Own"}"#),
+        (r#"{"kind":"Own","apiVersion":"v2"}"#, r#"{"kind":"Own","apiVersion":"v2"}"#),
+        (" { } ", r#"{"kind":"K","apiVersion":"v1"}"#),
+        ("null", "null"),
+        ("[7]", "[7]"),
+    ] {
+        assert_eq!(scanned(written, &shape), serde_json::from_str::<Value>(expected).unwrap(), "{written}");
+    }
+}
+
 fn values() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),

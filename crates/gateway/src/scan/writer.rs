@@ -6,7 +6,7 @@
 use memchr::memchr2;
 
 use super::{
-    cursor::{Cursor, Malformed, says},
+    cursor::{Cursor, Malformed, at, says},
     selection::{Selected, Selection, Shape},
 };
 
@@ -226,7 +226,8 @@ impl<'p> Writer<'p> {
             return Ok(());
         }
         match shape {
-            Shape::Plain => self.out.extend_from_slice(cursor.value()?),
+            Shape::With(members) if first == b'{' => with(cursor.value()?, members, &mut self.out)?,
+            Shape::Plain | Shape::With(_) => self.out.extend_from_slice(cursor.value()?),
             Shape::Text if first == b'"' => self.out.extend_from_slice(cursor.value()?),
             Shape::Text | Shape::JsonText => quote(cursor.value()?, &mut self.out),
             Shape::Object(selection) if first == b'{' => self.object(cursor, selection)?,
@@ -306,6 +307,24 @@ impl<'p> Writer<'p> {
 #[inline]
 fn is_meant(field: &Selected, key: &[u8]) -> bool {
     says(key, &field.key) && !matches!(field.shape, Shape::Constant(_) | Shape::Whole(_))
+}
+
+/// Writes an object with those of these members that it lacks.
+fn with(object: &[u8], members: &[(Box<str>, Box<str>)], out: &mut Vec<u8>) -> Result<(), Malformed> {
+    out.push(b'{');
+    let start = out.len();
+    for (key, json) in members {
+        if at(object, &[key])?.is_none() {
+            let comma = if out.len() > start { "," } else { "" };
+            out.extend_from_slice(format!("{comma}\"{key}\":{json}").as_bytes());
+        }
+    }
+    let rest = object.get(1..).unwrap_or_default().trim_ascii_start();
+    if out.len() > start && rest != b"}" {
+        out.push(b',');
+    }
+    out.extend_from_slice(rest);
+    Ok(())
 }
 
 /// Writes a text as a JSON string.

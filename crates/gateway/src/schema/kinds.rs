@@ -2,7 +2,7 @@
 
 use apollo_compiler::Name;
 
-use crate::document::Resource;
+use crate::{document::Resource, scan::quoted};
 
 /// The source of a field whose name is not its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,4 +20,14 @@ pub struct Kind {
     pub resource: Resource,
     /// The type of its objects.
     pub type_name: Name,
+}
+
+impl Kind {
+    /// What its objects say of their type, which items of lists leave out: keys and their JSON.
+    pub fn members(&self) -> Box<[(Box<str>, Box<str>)]> {
+        let (kind, api_version) = (&self.resource.name.kind, self.resource.api_version());
+        let members: [(Box<str>, Box<str>); 2] =
+            [("kind".into(), quoted(kind)), ("apiVersion".into(), quoted(&api_version))];
+        members.into()
+    }
 }

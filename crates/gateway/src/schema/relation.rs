@@ -25,6 +25,8 @@ pub enum Relation {
         key: Box<str>,
         /// The kind.
         kind: usize,
+        /// What it must say to lead there.
+        needs: Needs,
     },
     /// The owner: the controller, if there is one.
     Owner,
@@ -34,6 +36,8 @@ pub enum Relation {
     Events {
         /// The kind of Events.
         kind: usize,
+        /// `true` for Nodes: those of the kubelet have the name in the place of the uid.
+        of_nodes: bool,
     },
     /// The Pods that it selects.
     Selected {
@@ -59,13 +63,49 @@ pub enum Relation {
     },
 }
 
+/// What a reference must say of its object, beside the name. If it says more, that counts, too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// The kind.
+    pub kind: bool,
+    /// The group, since several have such a kind.
+    pub group: bool,
+}
+
+impl Relation {
+    /// Returns `true` if it leads to a list.
+    pub const fn is_list(&self) -> bool {
+        matches!(self, Self::Owned | Self::Events { .. } | Self::Selected { .. } | Self::Claims { .. })
+    }
+
+    /// The member of `spec` that says where it leads, if that is not in the metadata.
+    pub const fn of_spec(&self) -> Option<&'static str> {
+        match self {
+            Self::Selected { .. } => Some("selector"),
+            Self::Claims { .. } => Some("volumes"),
+            Self::Volume { .. } => Some("volumeName"),
+            Self::Claim { .. } => Some("claimRef"),
+            Self::Reference { .. } | Self::Owner | Self::Owned | Self::Events { .. } => None,
+        }
+    }
+}
+
 /// The relations, by type and field.
 pub type Relations = HashMap<(Name, Name), Relation>;
 
 /// The best kind of a name: of the core group, or the most mature one.
 pub fn best_kind(kinds: &[Kind], name: &str) -> Option<usize> {
+    best_of(kinds, name, |_| true)
+}
+
+/// The same of some groups.
+fn best_of(kinds: &[Kind], name: &str, has: impl Fn(&str) -> bool) -> Option<usize> {
     let all = kinds.iter().enumerate().filter(|(_, kind)| {
-        kind.resource.name.kind == name && kind.resource.takes("get") && kind.resource.takes("list")
+        let resource = &kind.resource;
+        resource.name.kind == name
+            && has(&resource.name.group)
+            && resource.takes("get")
+            && resource.takes("list")
     });
     let rank = |name: &KindName| {
         let group = std::cmp::Reverse(name.group.clone());
@@ -74,19 +114,41 @@ pub fn best_kind(kinds: &[Kind], name: &str) -> Option<usize> {
     all.max_by_key(|(_, kind)| rank(&kind.resource.name)).map(|(index, _)| index)
 }
 
-/// The kinds that a reference may name, with the names of their fields: `roleRef` leads to a Role or a ClusterRole.
-pub(super) fn referred(kinds: &[Kind], key: &str, target: &Definition) -> Vec<(String, usize)> {
+/// The kind that a reference means by a name: of the group of whoever refers to it, of the core group, or of any. `true`
+/// if other groups have such a kind, too, and nothing tells them apart.
+fn meant(kinds: &[Kind], own: Option<&str>, name: &str) -> Option<(usize, bool)> {
+    let of = |group: &str| best_of(kinds, name, |known| known == group);
+    if let Some(kind) = own.and_then(of).or_else(|| of("")) {
+        return Some((kind, false));
+    }
+    let best = best_kind(kinds, name)?;
+    let group = &kinds.get(best)?.resource.name.group;
+    Some((best, best_of(kinds, name, |known| known != group).is_some()))
+}
+
+/// The kinds that a reference may name, with the names of their fields: `roleRef` leads to a Role or a ClusterRole. `own`
+/// is the group of the kind that it is in, if it is in one only.
+pub(super) fn referred(
+    kinds: &[Kind],
+    own: Option<&str>,
+    (key, target): (&str, &Definition),
+) -> Vec<(String, Relation)> {
     let names_object = target.properties.get("name").is_some_and(|name| name.word() == Some("string"));
     let Some(base) = key.strip_suffix("Ref").filter(|base| !base.is_empty() && names_object) else {
         return Vec::new();
     };
     let base = base.strip_suffix("Key").filter(|base| !base.is_empty()).unwrap_or(base);
-    let own = names::capital(base);
+    let name = names::capital(base);
+    let to = |name: &str, is_told: bool| {
+        let (kind, group) = meant(kinds, own, name)?;
+        Some(Relation::Reference { key: key.into(), kind, needs: Needs { kind: is_told, group } })
+    };
     let mut all = Vec::new();
-    all.extend(best_kind(kinds, &own).map(|kind| (base.to_owned(), kind)));
+    all.extend(to(&name, false).map(|relation| (base.to_owned(), relation)));
     if target.properties.contains_key("kind") {
-        let wide = format!("Cluster{own}");
-        all.extend(best_kind(kinds, &wide).map(|kind| (format!("cluster{own}"), kind)));
+        // Whoever does not say the kind means the other one.
+        let wide = to(&format!("Cluster{name}"), true);
+        all.extend(wide.map(|relation| (format!("cluster{name}"), relation)));
     }
     all
 }
@@ -99,23 +161,19 @@ pub(super) fn field_of(
     relation: &Relation,
 ) -> Component<FieldDefinition> {
     let of_kind = |kind: &usize| kinds[*kind].type_name.to_string();
-    let (ty, is_list, description) = match relation {
-        Relation::Reference { key, kind } => (
-            of_kind(kind),
-            false,
-            format!("The object that `{key}` names, unless it names one of another kind."),
-        ),
-        Relation::Owner => (ANY.to_owned(), false, "The object that controls it, or owns it.".to_owned()),
-        Relation::Owned => (ANY.to_owned(), true, "Objects of a kind that it owns.".to_owned()),
-        Relation::Events { kind } => (of_kind(kind), true, "Events about it.".to_owned()),
-        Relation::Selected { kind, .. } => {
-            (of_kind(kind), true, "The Pods that its selector selects.".to_owned())
+    let (ty, description) = match relation {
+        Relation::Reference { key, kind, .. } => {
+            (of_kind(kind), format!("The object that `{key}` names, unless it names one of another kind."))
         }
-        Relation::Claims { kind } => (of_kind(kind), true, "The claims that its volumes name.".to_owned()),
-        Relation::Volume { kind } => (of_kind(kind), false, "The volume that it is bound to.".to_owned()),
-        Relation::Claim { kind } => (of_kind(kind), false, "The claim that it is bound to.".to_owned()),
+        Relation::Owner => (ANY.to_owned(), "The object that controls it, or owns it.".to_owned()),
+        Relation::Owned => (ANY.to_owned(), "Objects of a kind that it owns.".to_owned()),
+        Relation::Events { kind, .. } => (of_kind(kind), "Events about it.".to_owned()),
+        Relation::Selected { kind, .. } => (of_kind(kind), "The Pods that its selector selects.".to_owned()),
+        Relation::Claims { kind } => (of_kind(kind), "The claims that its volumes name.".to_owned()),
+        Relation::Volume { kind } => (of_kind(kind), "The volume that it is bound to.".to_owned()),
+        Relation::Claim { kind } => (of_kind(kind), "The claim that it is bound to.".to_owned()),
     };
-    let ty = if is_list { Type::List(Box::new(nodes.required(&ty))) } else { nodes.named(&ty) };
+    let ty = if relation.is_list() { Type::List(Box::new(nodes.required(&ty))) } else { nodes.named(&ty) };
     let mut arguments = Vec::new();
     if *relation == Relation::Owned {
         let text = nodes.required("String");

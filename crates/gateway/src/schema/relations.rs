@@ -41,7 +41,8 @@ pub(super) fn add(builder: &mut Builder<'_>) {
     for index in 0..builder.kinds.len() {
         let name = builder.kinds[index].resource.name.clone();
         let mut found = vec![("owner", Relation::Owner), ("owned", Relation::Owned)];
-        found.extend(events.map(|kind| ("events", Relation::Events { kind })));
+        let of_nodes = name.group.is_empty() && name.kind == "Node";
+        found.extend(events.map(|kind| ("events", Relation::Events { kind, of_nodes })));
         let selects = SELECTING.iter().find(|(group, kind, _)| *group == name.group && *kind == name.kind);
         found.extend(pods.zip(selects).map(|(kind, (_, _, by_labels))| {
             ("selected", Relation::Selected { kind, by_labels: *by_labels })

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Api, Interner, Key, Verb};
+use super::{Api, Interner, Key, Needs, Relation, Verb};
 use crate::document::Document;
 
 /// A definition of a kind.
@@ -27,6 +27,7 @@ pub fn document(kinds: &[(String, Value)]) -> Vec<u8> {
     let mut definitions = json!({
         "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta": {"type": "object", "properties": {
             "name": {"type": "string"}, "namespace": {"type": "string"}, "resourceVersion": {"type": "string"},
+            "uid": {"type": "string"}, "ownerReferences": {"type": "array", "items": {"$ref": "#/definitions/OwnerReference"}},
             "labels": {"type": "object", "additionalProperties": {"type": "string"}},
             "annotations": {"type": "object", "additionalProperties": {"type": "string"}},
             "generation": {"type": "integer", "format": "int64"},
@@ -34,6 +35,7 @@ pub fn document(kinds: &[(String, Value)]) -> Vec<u8> {
         }},
         "ManagedFields": {"type": "object", "properties": {"fieldsV1": {"$ref": "#/definitions/FieldsV1"}, "manager": {"type": "string"}}},
         "FieldsV1": {"type": "object"},
+        "OwnerReference": {"type": "object", "properties": {"kind": {"type": "string"}, "name": {"type": "string"}, "uid": {"type": "string"}}},
     });
     for (name, body) in kinds {
         definitions[name] = body.clone();
@@ -166,6 +168,56 @@ fn fields_that_look_alike_read_their_own_keys() {
         assert!(keys.contains(&Key::Of(raw.into())), "{raw}");
     }
     assert_eq!(api.schema.get_object("Tree").unwrap().fields["not"].ty.to_string(), "Tree");
+}
+
+/// Two groups have a `ProviderConfig`: which of them a reference means depends on whose it is.
+#[test]
+fn references_lead_to_their_own_group_first() {
+    let reference = |more: Value| {
+        let mut reference = json!({"type": "object", "properties": {"name": {"type": "string"}}});
+        for (name, property) in more.as_object().into_iter().flatten() {
+            reference["properties"][name] = property.clone();
+        }
+        reference
+    };
+    let text = json!({"type": "string"});
+    let spec = |key: &str, reference: &Value| json!({"spec": {"type": "object", "properties": {key: reference, "in": {"type": "object", "properties": {key: reference}}}}});
+    let plain = spec("providerConfigRef", &reference(json!({})));
+    let both = spec("issuerRef", &reference(json!({"kind": text, "group": text})));
+    let core = spec("secretRef", &reference(json!({})));
+    let api = api(&[
+        kind("a.io", "ProviderConfig", &json!({})),
+        kind("b.io", "ProviderConfig", &json!({})),
+        kind("a.io", "Bucket", &plain),
+        kind("b.io", "Bucket", &plain),
+        kind("c.io", "Bucket", &plain),
+        kind("", "Secret", &json!({})),
+        kind("c.io", "Secret", &json!({})),
+        kind("a.io", "Vault", &core),
+        kind("a.io", "Issuer", &json!({})),
+        kind("a.io", "ClusterIssuer", &json!({})),
+        kind("b.io", "Certificate", &both),
+    ]);
+    let table = [
+        ("AIoV1BucketSpec", "providerConfig", "a.io", (false, false)),
+        ("AIoV1BucketSpecIn", "providerConfig", "a.io", (false, false)),
+        ("BIoV1BucketSpec", "providerConfig", "b.io", (false, false)),
+        ("BIoV1BucketSpecIn", "providerConfig", "b.io", (false, false)),
+        ("CIoV1BucketSpec", "providerConfig", "a.io", (false, true)),
+        ("AIoV1VaultSpec", "secret", "", (false, false)),
+        ("BIoV1CertificateSpec", "issuer", "a.io", (false, false)),
+        ("BIoV1CertificateSpec", "clusterIssuer", "a.io", (true, false)),
+    ];
+    for (ty, field, group, (kind, is_group)) in table {
+        let place = (apollo_compiler::Name::new_unchecked(ty), apollo_compiler::Name::new_unchecked(field));
+        let found = api.relations.get(&place).unwrap_or_else(|| panic!("no {field} in {ty}"));
+        let Relation::Reference { kind: index, needs, .. } = found else { panic!("{found:?}") };
+        let known = &api.kinds[*index].resource.name;
+        assert_eq!(known.group, group, "{field} of {ty}");
+        assert_eq!(*needs, Needs { kind, group: is_group }, "{field} of {ty}");
+        let returned = &api.schema.type_field(ty, field).unwrap().ty;
+        assert_eq!(returned.inner_named_type(), &api.kinds[*index].type_name, "{field} of {ty}");
+    }
 }
 
 #[test]

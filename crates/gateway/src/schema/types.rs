@@ -1,6 +1,9 @@
 //! Object and input types, made of definitions.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use apollo_compiler::{
     Name, Schema,
@@ -15,7 +18,7 @@ use super::{
     interner::Interner,
     kinds::{Key, Kind},
     nodes::{Fields, Inputs, Nodes},
-    relation::{Relation, Relations, field_of, referred},
+    relation::{Relations, field_of, referred},
 };
 use crate::{
     document::{Additional, Definition, Document, KindName, Resource},
@@ -51,8 +54,10 @@ pub struct Builder<'d> {
     taken: BTreeSet<String>,
     /// The types of definitions.
     of_definitions: BTreeMap<&'d str, String>,
-    /// Definitions whose types are still to be built.
-    waiting: Vec<(String, &'d Definition)>,
+    /// Definitions whose types are still to be built, with the group of the kind that they are in, if it is one only.
+    waiting: Vec<(String, &'d Definition, Option<Arc<str>>)>,
+    /// The group of what is being built.
+    group: Option<Arc<str>>,
     keys: Keys,
     /// The fields that lead to other objects.
     pub(super) relations: Relations,
@@ -78,6 +83,7 @@ impl<'d> Builder<'d> {
                 .into(),
             of_definitions: BTreeMap::new(),
             waiting: Vec::new(),
+            group: None,
             keys: HashMap::default(),
             relations: Relations::default(),
         };
@@ -97,7 +103,8 @@ impl<'d> Builder<'d> {
             // The document owns the text, which lives as long as it.
             if let Some((definition, body)) = builder.document_entry(&resource.definition) {
                 builder.of_definitions.insert(definition, type_name.clone());
-                builder.waiting.push((type_name, body));
+                let group = resource.name.group.as_str().into();
+                builder.waiting.push((type_name, body, Some(group)));
             }
         }
         builder
@@ -147,7 +154,8 @@ impl<'d> Builder<'d> {
 
     /// Builds every type that is referred to.
     pub fn build(&mut self) {
-        while let Some((name, definition)) = self.waiting.pop() {
+        while let Some((name, definition, group)) = self.waiting.pop() {
+            self.group = group;
             self.object(&name, definition);
         }
     }
@@ -219,9 +227,8 @@ impl<'d> Builder<'d> {
         for (raw, property) in &definition.properties {
             let target =
                 property.target().and_then(|name| self.document.definition(name)).unwrap_or(property);
-            for (wanted, kind) in referred(&self.kinds, raw, target) {
+            for (wanted, relation) in referred(&self.kinds, self.group.as_deref(), (raw, target)) {
                 let field = beside(&wanted, raw, taken);
-                let relation = Relation::Reference { key: raw.as_str().into(), kind };
                 let made = field_of(&mut self.nodes, &self.kinds, &field, &relation);
                 let key = self.nodes.name(&field);
                 fields.insert(key.clone(), made);
@@ -280,7 +287,7 @@ impl<'d> Builder<'d> {
                 let (parent, raw) = place;
                 let wanted = format!("{parent}{}", names::capital(&names::sanitized(raw)));
                 let name = self.type_name(&wanted, &format!("{parent}/{raw}"));
-                self.waiting.push((name.clone(), definition));
+                self.waiting.push((name.clone(), definition, self.group.clone()));
                 Mapped::Object(name)
             }
             Some("object") => self.map_of(definition),
@@ -313,7 +320,7 @@ impl<'d> Builder<'d> {
         }
         let type_name = self.type_name(&names::sanitized(name), name);
         self.of_definitions.insert(name, type_name.clone());
-        self.waiting.push((type_name.clone(), definition));
+        self.waiting.push((type_name.clone(), definition, None));
         type_name
     }
 }

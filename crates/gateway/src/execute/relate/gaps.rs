@@ -1,48 +1,45 @@
 //! Pure: finds the gaps of an answer, and copies everything else.
 
-use std::sync::Arc;
-
-use super::leads::Of;
 use crate::{
     plan::{Branch, OF, Related, Tree},
     scan::{Cursor, Malformed, Step},
 };
 
 /// A gap: an object, or a list, that is not read yet.
-pub(super) struct Gap<'t> {
+#[derive(Clone, Copy)]
+pub(super) struct Gap<'t, 'j> {
     /// The relation.
     pub(super) related: &'t Related,
-    /// The object at whose root it is, or within which.
-    pub(super) of: Option<Arc<Of>>,
+    /// What the object says at whose root it is, or within which.
+    pub(super) of: Option<&'j [u8]>,
     /// What is in its place: the reference, or null.
-    pub(super) json: Vec<u8>,
-    /// Its place in the answer.
-    pub(super) path: Vec<Step>,
+    pub(super) json: &'j [u8],
 }
 
-type Visit<'v, 't> = &'v mut dyn FnMut(Gap<'t>, &mut Vec<u8>);
+/// Is told of each gap, with its place in the answer, and writes what is in it.
+type Visit<'v, 't, 'j> = &'v mut dyn FnMut(Gap<'t, 'j>, &[Step], &mut Vec<u8>);
 
-struct Walker<'v, 't> {
+struct Walker<'v, 't, 'j> {
     out: Vec<u8>,
     path: Vec<Step>,
     keeps: bool,
-    visit: Visit<'v, 't>,
+    visit: Visit<'v, 't, 'j>,
 }
 
 /// Copies an answer. `visit` writes what is in each gap. What leads to objects is left out, unless it `keeps` that.
-pub(super) fn walk<'t>(
-    json: &[u8],
+pub(super) fn walk<'t, 'j>(
+    json: &'j [u8],
     tree: &'t Tree,
     keeps: bool,
-    visit: Visit<'_, 't>,
+    visit: Visit<'_, 't, 'j>,
 ) -> Result<Vec<u8>, Malformed> {
     let mut walker = Walker { out: Vec::with_capacity(json.len()), path: Vec::new(), keeps, visit };
     walker.value(json, tree, None)?;
     Ok(walker.out)
 }
 
-impl<'t> Walker<'_, 't> {
-    fn value(&mut self, json: &[u8], tree: &'t Tree, of: Option<&Arc<Of>>) -> Result<(), Malformed> {
+impl<'t, 'j> Walker<'_, 't, 'j> {
+    fn value(&mut self, json: &'j [u8], tree: &'t Tree, of: Option<&'j [u8]>) -> Result<(), Malformed> {
         let mut cursor = Cursor::new(json);
         match cursor.peek()? {
             b'{' => self.object(&mut cursor, tree, of),
@@ -56,9 +53,9 @@ impl<'t> Walker<'_, 't> {
 
     fn list(
         &mut self,
-        cursor: &mut Cursor<'_>,
+        cursor: &mut Cursor<'j>,
         tree: &'t Tree,
-        of: Option<&Arc<Of>>,
+        of: Option<&'j [u8]>,
     ) -> Result<(), Malformed> {
         cursor.expect(b'[')?;
         self.out.push(b'[');
@@ -79,14 +76,13 @@ impl<'t> Walker<'_, 't> {
 
     fn object(
         &mut self,
-        cursor: &mut Cursor<'_>,
+        cursor: &mut Cursor<'j>,
         tree: &'t Tree,
-        of: Option<&Arc<Of>>,
+        of: Option<&'j [u8]>,
     ) -> Result<(), Malformed> {
         let members = members(cursor)?;
         let own = members.iter().find(|(key, _)| *key == OF.as_bytes());
-        let own = own.map(|(_, json)| Arc::new(serde_json::from_slice(json).unwrap_or_default()));
-        let of = own.as_ref().or(of);
+        let of = own.map(|(_, json)| *json).or(of);
         self.out.push(b'{');
         let mut is_first = true;
         let keeps = self.keeps;
@@ -106,8 +102,7 @@ impl<'t> Walker<'_, 't> {
             match branch {
                 Branch::Below(tree) => self.value(json, tree, of)?,
                 Branch::Related(related) => {
-                    let gap = Gap { related, of: of.cloned(), json: json.to_vec(), path: self.path.clone() };
-                    (self.visit)(gap, &mut self.out);
+                    (self.visit)(Gap { related, of, json }, &self.path, &mut self.out);
                 }
             }
             self.path.pop();
@@ -120,7 +115,7 @@ impl<'t> Walker<'_, 't> {
 type Members<'j> = Vec<(&'j [u8], &'j [u8])>;
 
 /// The members of an object.
-pub(super) fn members<'j>(cursor: &mut Cursor<'j>) -> Result<Members<'j>, Malformed> {
+fn members<'j>(cursor: &mut Cursor<'j>) -> Result<Members<'j>, Malformed> {
     let mut all = Vec::new();
     cursor.expect(b'{')?;
     let mut more = !cursor.take(b'}')?;

@@ -1,85 +1,36 @@
-//! Pure: where the objects of a gap are, and which of those that are read belong there.
+//! Pure: where the objects of a gap are.
 
-use std::collections::BTreeMap;
+use serde_json::Value;
 
-use serde::Deserialize;
-use serde_json::{Value, json};
-
-use super::super::Asking;
+use super::{
+    super::Asking,
+    of::{Of, text},
+};
 use crate::{
     document::KindName,
     error::{Code, GraphError},
     input::Evaluator,
     plan::Related,
-    schema::{Api, Kind, Relation},
+    schema::{Api, Needs, Relation},
 };
 
-/// What an object says of others. It is written beside what is selected.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Of {
-    metadata: Option<Metadata>,
-    spec: Option<Spec>,
-    #[serde(rename = "involvedObject")]
-    involved: Option<Named>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct Metadata {
-    name: Option<String>,
-    namespace: Option<String>,
-    uid: Option<String>,
-    labels: Option<BTreeMap<String, String>>,
-    owner_references: Option<Vec<Owner>>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct Owner {
-    api_version: String,
-    kind: String,
-    name: String,
-    uid: String,
-    controller: Option<bool>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct Spec {
-    selector: Option<Value>,
-    volumes: Option<Vec<Value>>,
-    volume_name: Option<String>,
-    claim_ref: Option<Named>,
-}
-
-/// A name, and perhaps more.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-struct Named {
-    name: Option<String>,
-    namespace: Option<String>,
-    kind: Option<String>,
-    uid: Option<String>,
-}
-
 /// Which objects belong into a gap.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Which {
-    /// None.
-    Nothing,
     /// Those of these names, and of this identity if it is known.
     Names(Vec<String>, Option<String>),
     /// Those that this one owns.
     OwnedBy(String),
     /// Events about this one.
     About(String),
+    /// Events about a Node of this identity and name.
+    AboutNode(String, String),
     /// Those with these labels.
     Labelled(String),
 }
 
 /// What leads to the objects of a gap.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Lead {
     /// Their kind.
     pub(super) kind: usize,
@@ -87,101 +38,133 @@ pub(super) struct Lead {
     pub(super) namespace: Option<String>,
     /// Which of them.
     pub(super) which: Which,
-    /// `true` if the gap is a list.
-    pub(super) is_list: bool,
 }
 
-/// What leads to the objects of a gap.
-pub(super) fn of(
-    asking: Asking<'_>,
-    related: &Related,
-    (of, json): (Option<&Of>, &[u8]),
-) -> Result<Lead, GraphError> {
-    let api = &asking.endpoint.api;
-    let of = of.cloned().unwrap_or_default();
-    let (metadata, spec) = (of.metadata.unwrap_or_default(), of.spec.unwrap_or_default());
-    let own = metadata.namespace.clone().filter(|namespace| !namespace.is_empty());
-    let uid = metadata.uid.clone().filter(|uid| !uid.is_empty());
-    let of_uid = |make: fn(String) -> Which| uid.clone().map_or(Which::Nothing, make);
-    let lead = |kind: usize, namespace: Option<String>, which, is_list| {
-        let is_namespaced = api.kinds.get(kind).is_some_and(|kind| kind.resource.is_namespaced);
-        Ok(Lead { kind, namespace: namespace.filter(|_| is_namespaced), which, is_list })
-    };
-    match &related.relation {
-        Relation::Reference { kind, .. } => {
-            let named: Named = serde_json::from_slice(json).unwrap_or_default();
-            let namespace = named.namespace.clone().filter(|namespace| !namespace.is_empty()).or(own);
-            lead(*kind, namespace, of_reference(&named, api.kinds.get(*kind)), false)
+impl Lead {
+    fn to(kind: usize, namespace: Option<&str>, which: Which) -> Self {
+        Self { kind, namespace: namespace.map(str::to_owned), which }
+    }
+}
+
+/// A relation, and what it needs to know of the cluster.
+pub(super) struct Leading<'a> {
+    pub(super) api: &'a Api,
+    pub(super) relation: &'a Relation,
+    /// The kind that is asked for, of a relation to any kind.
+    pub(super) owned: Option<usize>,
+}
+
+impl<'a> Leading<'a> {
+    /// A relation of a query, with its argument.
+    pub(super) fn of(asking: Asking<'a>, related: &'a Related) -> Result<Self, GraphError> {
+        let api = &asking.endpoint.api;
+        let owned = match related.relation {
+            Relation::Owned => Some(named_kind(api, &argument(asking, related)?)?),
+            _ => None,
+        };
+        Ok(Self { api, relation: &related.relation, owned })
+    }
+
+    /// What leads from an object to others, by what is in the place of the gap. None if it leads nowhere.
+    pub(super) fn lead(&self, of: &Of, json: &[u8]) -> Result<Option<Lead>, GraphError> {
+        let Some(mut lead) = self.any_lead(of, json)? else { return Ok(None) };
+        if !self.api.kinds.get(lead.kind).is_some_and(|kind| kind.resource.is_namespaced) {
+            lead.namespace = None;
+            return Ok(Some(lead));
         }
-        Relation::Owner => match owner(&metadata) {
-            Some(owner) => {
-                let kind = kind_of(api, &owner.api_version, &owner.kind)?;
-                let which = Which::Names(vec![owner.name.clone()], Some(owner.uid.clone()));
-                lead(kind, own, which, false)
+        // Each namespace may have an object of a name.
+        let is_somewhere = lead.namespace.is_some() || matches!(lead.which, Which::OwnedBy(_));
+        Ok(is_somewhere.then_some(lead))
+    }
+
+    fn any_lead(&self, of: &Of, json: &[u8]) -> Result<Option<Lead>, GraphError> {
+        let own = of.namespace();
+        Ok(match self.relation {
+            Relation::Reference { kind, needs, .. } => self.reference((*kind, *needs), own, json),
+            Relation::Owner => return self.owner(of),
+            Relation::Owned => {
+                let uid = self.owned.zip(of.uid());
+                uid.map(|(kind, uid)| Lead::to(kind, own, Which::OwnedBy(uid.to_owned())))
             }
-            None => lead(0, None, Which::Nothing, false),
-        },
-        Relation::Owned => {
-            let kind = named_kind(api, &argument(asking, related)?)?;
-            lead(kind, own, of_uid(Which::OwnedBy), true)
-        }
-        Relation::Events { kind } => {
-            let namespace = own.unwrap_or_else(|| "default".to_owned());
-            lead(*kind, Some(namespace), of_uid(Which::About), true)
-        }
-        Relation::Selected { kind, by_labels } => {
-            let selector = spec.selector.as_ref().and_then(|selector| selector_text(selector, *by_labels));
-            lead(*kind, own, selector.map_or(Which::Nothing, Which::Labelled), true)
-        }
-        Relation::Claims { kind } => {
-            let names = claims(&spec, metadata.name.as_deref().unwrap_or_default());
-            let which = if names.is_empty() { Which::Nothing } else { Which::Names(names, None) };
-            lead(*kind, own, which, true)
-        }
-        Relation::Volume { kind } => {
-            let name = spec.volume_name.filter(|name| !name.is_empty());
-            let which = name.map_or(Which::Nothing, |name| Which::Names(vec![name], None));
-            lead(*kind, None, which, false)
-        }
-        Relation::Claim { kind } => {
-            let claim = spec.claim_ref.unwrap_or_default();
-            lead(*kind, claim.namespace.clone(), of_reference(&claim, None), false)
-        }
+            Relation::Events { kind, of_nodes } => {
+                let about = about(of, *of_nodes);
+                about.map(|about| Lead::to(*kind, own.or(Some("default")), about))
+            }
+            Relation::Selected { kind, by_labels } => {
+                let selector = selector_text(&of.spec["selector"], *by_labels);
+                selector.map(|selector| Lead::to(*kind, own, Which::Labelled(selector)))
+            }
+            Relation::Claims { kind } => {
+                let names = claims(&of.spec, of.name().unwrap_or_default());
+                (!names.is_empty()).then(|| Lead::to(*kind, own, Which::Names(names, None)))
+            }
+            Relation::Volume { kind } => {
+                let name = text(&of.spec["volumeName"]);
+                name.map(|name| Lead::to(*kind, None, Which::Names(vec![name.to_owned()], None)))
+            }
+            Relation::Claim { kind } => {
+                let claim = &of.spec["claimRef"];
+                let namespace = text(&claim["namespace"]);
+                named(claim).map(|which| Lead::to(*kind, namespace, which))
+            }
+        })
+    }
+
+    /// A reference that names another kind, or one of another group, leads nowhere.
+    fn reference(&self, (kind, needs): (usize, Needs), own: Option<&str>, json: &[u8]) -> Option<Lead> {
+        let reference: Value = serde_json::from_slice(json).unwrap_or_default();
+        let known = &self.api.kinds.get(kind)?.resource.name;
+        let is = |said: Option<&str>, known: &str, must: bool| said.map_or(!must, |said| said == known);
+        let is_it = is(text(&reference["kind"]), &known.kind, needs.kind)
+            && is(group(&reference), &known.group, needs.group);
+        let name = text(&reference["name"]).filter(|_| is_it)?;
+        let namespace = text(&reference["namespace"]).or(own);
+        Some(Lead::to(kind, namespace, Which::Names(vec![name.to_owned()], None)))
+    }
+
+    fn owner(&self, of: &Of) -> Result<Option<Lead>, GraphError> {
+        let Some(owner) = of.owner() else { return Ok(None) };
+        let kind = kind_of(self.api, &owner.api_version, &owner.kind)?;
+        let which = Which::Names(vec![owner.name.clone()], Some(owner.uid.clone()));
+        Ok(Some(Lead::to(kind, of.namespace(), which)))
     }
 }
 
-/// A reference that names another kind leads nowhere.
-fn of_reference(named: &Named, kind: Option<&Kind>) -> Which {
-    let is_other = kind.is_some_and(|kind| {
-        named.kind.as_deref().is_some_and(|named| !named.is_empty() && named != kind.resource.name.kind)
-    });
-    match named.name.clone().filter(|name| !name.is_empty() && !is_other) {
-        Some(name) => Which::Names(vec![name], None),
-        None => Which::Nothing,
-    }
+/// The object that a reference names, and no other one that is called so later.
+fn named(reference: &Value) -> Option<Which> {
+    let uid = text(&reference["uid"]).map(str::to_owned);
+    Some(Which::Names(vec![text(&reference["name"])?.to_owned()], uid))
 }
 
-fn owner(metadata: &Metadata) -> Option<&Owner> {
-    let owners = metadata.owner_references.as_deref().unwrap_or_default();
-    owners.iter().find(|owner| owner.controller == Some(true)).or_else(|| owners.first())
+/// The group that a reference names, as different kinds of references do.
+fn group(reference: &Value) -> Option<&str> {
+    let of_version = || Some(text(&reference["apiVersion"])?.split_once('/').map_or("", |(group, _)| group));
+    text(&reference["apiGroup"]).or_else(|| text(&reference["group"])).or_else(of_version)
+}
+
+fn about(of: &Of, is_node: bool) -> Option<Which> {
+    let uid = of.uid()?.to_owned();
+    Some(match of.name().filter(|_| is_node) {
+        Some(name) => Which::AboutNode(uid, name.to_owned()),
+        None => Which::About(uid),
+    })
 }
 
 /// The kind of an owner, in the version that it names or in another one.
 fn kind_of(api: &Api, api_version: &str, kind: &str) -> Result<usize, GraphError> {
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
     let name = KindName { group: group.to_owned(), version: version.to_owned(), kind: kind.to_owned() };
-    let exact = api.kinds.iter().position(|known| known.resource.name == name);
     let other = || {
-        let is = |known: &Kind| known.resource.name.group == group && known.resource.name.kind == kind;
-        api.kinds.iter().position(is)
+        let is = |name: &KindName| name.group == group && name.kind == kind;
+        api.kinds.iter().position(|known| is(&known.resource.name))
     };
-    exact.or_else(other).ok_or_else(|| {
+    api.position(&name).or_else(other).ok_or_else(|| {
         GraphError::new(Code::NotFound, format!("the cluster has no kind {kind} in {api_version}"))
     })
 }
 
 /// The kind of an argument: `Pod`, or with its version such as `apps/v1/ReplicaSet`.
-pub(super) fn named_kind(api: &Api, text: &str) -> Result<usize, GraphError> {
+fn named_kind(api: &Api, text: &str) -> Result<usize, GraphError> {
     if let Some((api_version, kind)) = text.rsplit_once('/') {
         return kind_of(api, api_version, kind);
     }
@@ -225,39 +208,12 @@ pub(super) fn selector_text(selector: &Value, by_labels: bool) -> Option<String>
 }
 
 /// The claims that the volumes of a pod name. Those of ephemeral volumes are called like pod and volume.
-fn claims(spec: &Spec, pod: &str) -> Vec<String> {
+fn claims(spec: &Value, pod: &str) -> Vec<String> {
     let name = |volume: &Value| {
         if volume["ephemeral"].is_object() {
-            return Some(format!("{pod}-{}", volume["name"].as_str()?));
+            return Some(format!("{pod}-{}", text(&volume["name"])?));
         }
-        Some(volume["persistentVolumeClaim"]["claimName"].as_str()?.to_owned())
+        text(&volume["persistentVolumeClaim"]["claimName"]).map(str::to_owned)
     };
-    spec.volumes.iter().flatten().filter_map(name).collect()
-}
-
-impl Of {
-    pub(super) fn name(&self) -> Option<&str> {
-        self.metadata.as_ref()?.name.as_deref()
-    }
-
-    pub(super) fn uid(&self) -> Option<&str> {
-        self.metadata.as_ref()?.uid.as_deref()
-    }
-
-    /// Whom the object belongs to.
-    pub(super) fn owners(&self) -> impl Iterator<Item = &str> {
-        let owners = self.metadata.iter().filter_map(|metadata| metadata.owner_references.as_ref());
-        owners.flatten().map(|owner| owner.uid.as_str())
-    }
-
-    /// What an Event is about.
-    pub(super) fn subject(&self) -> Option<&str> {
-        self.involved.as_ref()?.uid.as_deref()
-    }
-
-    /// Its labels, as an object has them.
-    pub(super) fn labels(&self) -> String {
-        let labels = self.metadata.as_ref().and_then(|metadata| metadata.labels.as_ref());
-        json!({"metadata": {"labels": labels}}).to_string()
-    }
+    spec["volumes"].as_array().into_iter().flatten().filter_map(name).collect()
 }

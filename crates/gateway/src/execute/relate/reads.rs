@@ -3,104 +3,148 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Arc,
 };
 
 use apollo_compiler::response::JsonValue;
 use futures::{StreamExt as _, stream};
 
 use super::{
-    super::{Arguments, Asking, Fragment, SIDE_BY_SIDE, broken, read},
+    super::{Arguments, Fragment, SIDE_BY_SIDE, broken, read},
+    Bounded,
+    budget::{MAX_READS, Pace},
     filled,
-    gaps::members,
-    items_step,
-    leads::{Lead, Of, Which},
+    found::{Belonging, Children, Found, taken},
+    leads::{Lead, Which},
 };
 use crate::{
     error::{Code, GraphError},
     input::Argument,
-    memory::Selector,
-    plan::{Call, OF, Related, Wanted},
-    scan::{Cursor, ListField, ListSelection, Malformed, Selection, Shape, Step, When, quoted},
+    plan::{Call, Related, Wanted},
+    scan::{ListField, ListSelection, Selection, Shape, Step, When, quoted},
     schema::{Kind, Operation, Verb},
 };
 
-/// Maximum number of lists for one relation.
-const MAX_LISTS: usize = 100;
+/// Maximum number of namespaces to which one relation leads.
+const MAX_NAMESPACES: usize = 100;
 
 /// A kind, and a namespace or all of them.
 type Place = (usize, Option<String>);
+/// What was read in a place.
+type Read = Result<Arc<Found>, Arc<GraphError>>;
 
-/// An object that was read.
-pub(super) struct Child {
-    of: Of,
-    /// What is selected of it.
-    pub(super) json: Vec<u8>,
-}
-
-/// The objects of a place, by what leads to them.
-#[derive(Default)]
-struct Found {
-    children: Vec<Child>,
-    by_name: HashMap<String, usize>,
-    by_owner: HashMap<String, Vec<usize>>,
-    by_subject: HashMap<String, Vec<usize>>,
+/// The place of what a gap needs among all that is read.
+#[derive(Clone, Copy)]
+pub(super) struct Ticket {
+    pub(super) place: usize,
+    pub(super) which: usize,
 }
 
 /// The reads of one relation.
 pub(super) struct Reads<'a> {
-    asking: Asking<'a>,
-    /// Number of reads that are left for the whole answer.
-    left: &'a AtomicUsize,
+    bounded: Bounded<'a>,
     related: &'a Related,
-    wanted: BTreeMap<Place, BTreeSet<Which>>,
-    found: BTreeMap<Place, Result<Found, GraphError>>,
+    places: BTreeMap<Place, usize>,
+    /// What is wanted of each place, with its number.
+    wanted: Vec<HashMap<Which, usize>>,
 }
 
 impl<'a> Reads<'a> {
-    /// Nothing is read yet.
-    pub(super) const fn new((asking, left): (Asking<'a>, &'a AtomicUsize), related: &'a Related) -> Self {
-        Self { asking, left, related, wanted: BTreeMap::new(), found: BTreeMap::new() }
+    /// Nothing is wanted yet.
+    pub(super) const fn new(bounded: Bounded<'a>, related: &'a Related) -> Self {
+        Self { bounded, related, places: BTreeMap::new(), wanted: Vec::new() }
     }
 
     /// Adds what a gap needs.
-    pub(super) fn want(&mut self, lead: &Lead) {
-        if lead.which != Which::Nothing {
-            let place = (lead.kind, lead.namespace.clone());
-            self.wanted.entry(place).or_default().insert(lead.which.clone());
+    pub(super) fn want(&mut self, lead: Lead) -> Ticket {
+        let place = *self.places.entry((lead.kind, lead.namespace)).or_insert(self.wanted.len());
+        if place == self.wanted.len() {
+            self.wanted.push(HashMap::new());
         }
+        let wanted = &mut self.wanted[place];
+        let next = wanted.len();
+        Ticket { place, which: *wanted.entry(lead.which).or_insert(next) }
     }
 
-    /// Reads everything. Returns what is wrong with parts of it.
-    pub(super) async fn all(&mut self) -> Vec<GraphError> {
+    /// Reads everything. Returns what is wrong with parts of it, too.
+    pub(super) async fn all(self) -> (Vec<Read>, Vec<GraphError>) {
         let mut errors = Vec::new();
-        let wanted = std::mem::take(&mut self.wanted);
-        let count = wanted.len();
-        let take = |left: usize| left.checked_sub(count);
-        let is_left = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok();
-        if count > MAX_LISTS || !is_left {
-            let message = format!("too many reads: a relation leads to at most {MAX_LISTS} namespaces");
-            let error = GraphError::new(Code::LimitExceeded, message);
-            self.found = wanted.into_keys().map(|place| (place, Err(error.clone()))).collect();
-            return errors;
+        if let Err(error) = self.is_bounded() {
+            return (vec![Err(Arc::new(error)); self.wanted.len()], errors);
         }
-        let reads: Vec<_> = wanted.iter().map(|(place, which)| self.read(place, which)).collect();
-        let read: Vec<_> = stream::iter(reads).buffered(SIDE_BY_SIDE).collect().await;
-        for (place, result) in wanted.into_keys().zip(read) {
-            let result = result.and_then(|fragment| {
-                errors.extend(fragment.errors);
-                Found::of(&fragment.json).map_err(broken)
-            });
-            self.found.insert(place, result);
+        let mut places: Vec<(Place, usize)> = self.places.into_iter().collect();
+        places.sort_unstable_by_key(|(_, number)| *number);
+        let reader = Reader { bounded: self.bounded, related: self.related };
+        let reads = places.into_iter().zip(self.wanted).map(|((place, _), wanted)| {
+            let mut which: Vec<_> = wanted.into_iter().collect();
+            which.sort_unstable_by_key(|(_, number)| *number);
+            reader.read(place, which.into_iter().map(|(which, _)| which).collect())
+        });
+        let reads: Vec<_> = reads.collect();
+        let mut reading = stream::iter(reads).buffered(SIDE_BY_SIDE);
+        let mut all = Vec::new();
+        while let Some(read) = reading.next().await {
+            all.push(read.map_err(Arc::new).map(|(found, wrong)| {
+                errors.extend(wrong);
+                Arc::new(found)
+            }));
         }
-        errors
+        (all, errors)
     }
 
-    async fn read(&self, (kind, namespace): &Place, which: &BTreeSet<Which>) -> Result<Fragment, GraphError> {
-        let known = self.asking.endpoint.api.kinds.get(*kind);
+    fn is_bounded(&self) -> Result<(), GraphError> {
+        let namespaces: BTreeSet<_> = self.places.keys().map(|(_, namespace)| namespace).collect();
+        let exceeded = |message: String| Err(GraphError::new(Code::LimitExceeded, message));
+        if namespaces.len() > MAX_NAMESPACES {
+            return exceeded(format!(
+                "too many reads: a relation leads to at most {MAX_NAMESPACES} namespaces"
+            ));
+        }
+        if !self.bounded.1.take_reads(self.places.len()) {
+            return exceeded(format!("too many reads: the relations of an answer take at most {MAX_READS}"));
+        }
+        Ok(())
+    }
+}
+
+/// What reads one place after another, or several at a time.
+#[derive(Clone, Copy)]
+struct Reader<'a> {
+    bounded: Bounded<'a>,
+    related: &'a Related,
+}
+
+impl Reader<'_> {
+    /// Reads a place. What belongs to nobody leads nowhere.
+    async fn read(self, place: Place, which: Vec<Which>) -> Result<(Found, Vec<GraphError>), GraphError> {
+        let mut fragment = self.fetch(&place, &which).await?;
+        let belonging = self.sort_out(&mut fragment, &which).await?;
+        let mut fragment = filled(self.bounded, &self.related.tree, fragment, true).await?;
+        for error in &mut fragment.errors {
+            // Where that is among all objects read means nothing to the caller.
+            error.path.retain(|step| !matches!(step, Step::Index(_)) && !is_items(step));
+        }
+        Ok((Found::of(fragment.json, belonging).map_err(broken)?, fragment.errors))
+    }
+
+    /// Finds out what belongs where. What belongs nowhere has no errors, and goes if the rest leads on.
+    async fn sort_out(self, fragment: &mut Fragment, which: &[Which]) -> Result<Belonging, GraphError> {
+        let (mut pace, room) = (Pace::default(), &self.bounded.1.belonging);
+        let children = Children::of(&fragment.json, &mut pace).await.map_err(broken)?;
+        let mut belonging = children.belonging(which, (room, &mut pace)).await?;
+        let taken = taken(&belonging);
+        fragment.errors.retain(|error| is_of(error, &taken));
+        if !self.related.tree.fields.is_empty()
+            && let Some(list) = children.without_others(&taken, &mut belonging)
+        {
+            fragment.json = list;
+        }
+        Ok(belonging)
+    }
+
+    async fn fetch(&self, (kind, namespace): &Place, which: &[Which]) -> Result<Fragment, GraphError> {
+        let (asking, budget) = self.bounded;
+        let known = asking.endpoint.api.kinds.get(*kind);
         let known = known.ok_or_else(|| GraphError::new(Code::Internal, "the kind is not there"))?;
         let selection = Arc::new(self.selection(known));
         let mut arguments = Vec::new();
@@ -108,81 +152,67 @@ impl<'a> Reads<'a> {
         if let Some(namespace) = namespace {
             put("namespace", namespace);
         }
-        let mut names = which.iter().filter_map(|which| match which {
-            Which::Names(names, _) => Some(names),
-            _ => None,
-        });
-        let only_name = match (names.next(), names.next()) {
-            (Some(names), None) if names.len() == 1 => names.first(),
-            _ => None,
-        };
-        let fragment = if let Some(name) = only_name.filter(|_| which.len() == 1) {
+        let _turn = budget.turn().await;
+        if let [Which::Names(names, _)] = which
+            && let [name] = &names[..]
+        {
             put("name", name);
             let call = call(Verb::Get, *kind, arguments, Wanted::Object(selection));
-            one(read::get(self.asking, &Arguments::new(self.asking, &call), &call, known).await)?
-        } else {
-            match which.first().filter(|_| which.len() == 1) {
-                Some(Which::Labelled(labels)) => put("labelselector", labels),
-                Some(Which::About(uid)) => put("fieldselector", &format!("involvedObject.uid={uid}")),
-                _ => {}
-            }
-            let items = ("\"items\":".into(), ListField::Items(selection), When::default());
-            let wanted = Wanted::List(Arc::new(ListSelection { fields: vec![items] }));
-            let call = call(Verb::List, *kind, arguments, wanted);
-            read::list(self.asking, &Arguments::new(self.asking, &call), &call, known).await?.whole().await?
-        };
-        let mut fragment = filled((self.asking, self.left), &self.related.tree, fragment, true).await?;
-        for error in &mut fragment.errors {
-            // Where that is among all objects read means nothing to the caller.
-            error.path.retain(|step| *step != items_step() && !matches!(step, Step::Index(_)));
+            let fragment = one(read::get(asking, &Arguments::new(asking, &call), &call, known).await)?;
+            return budget.read.take(fragment.json.len()).map(|()| fragment);
         }
-        Ok(fragment)
+        if let Some((name, text)) = narrowed(which) {
+            put(name, &text);
+        }
+        let items = ("\"items\":".into(), ListField::Items(selection), When::default());
+        let wanted = Wanted::List(Arc::new(ListSelection { fields: vec![items] }));
+        let call = call(Verb::List, *kind, arguments, wanted);
+        read::list(asking, &Arguments::new(asking, &call), &call, known).await?.whole(&budget.read).await
     }
 
     /// What is selected of objects of a kind.
     fn selection(&self, kind: &Kind) -> Selection {
-        let variables = self.asking.variables;
+        let variables = self.bounded.0.variables;
         let says = |name: &str| variables.get(name).and_then(JsonValue::as_bool).unwrap_or_default();
         let mut selection = self.related.selection.under(&says);
         for field in selection.fields.iter_mut().filter(|_| self.related.is_any_kind) {
-            match &*field.key {
-                "kind" => field.shape = Shape::Constant(quoted(&kind.resource.name.kind)),
-                "apiVersion" => field.shape = Shape::Constant(quoted(&kind.resource.api_version())),
+            match (&*field.key, &field.shape) {
+                ("kind", _) => field.shape = Shape::Constant(quoted(&kind.resource.name.kind)),
+                ("apiVersion", _) => field.shape = Shape::Constant(quoted(&kind.resource.api_version())),
+                (_, Shape::Whole(inner)) if **inner == Shape::Plain => {
+                    field.shape = Shape::Whole(Box::new(Shape::With(kind.members())));
+                }
                 _ => {}
             }
         }
         selection
     }
+}
 
-    /// The objects of a gap.
-    pub(super) fn found(&self, lead: &Lead) -> Result<Vec<&Child>, GraphError> {
-        let found = match self.found.get(&(lead.kind, lead.namespace.clone())) {
-            Some(Ok(found)) => found,
-            Some(Err(error)) => return Err(error.clone()),
-            None => return Ok(Vec::new()),
-        };
-        let all = |indices: Option<&Vec<usize>>| -> Vec<&Child> {
-            indices.into_iter().flatten().map(|index| &found.children[*index]).collect()
-        };
-        Ok(match &lead.which {
-            Which::Nothing => Vec::new(),
-            Which::Names(names, uid) => {
-                let indices = names.iter().filter_map(|name| found.by_name.get(name));
-                let is_same =
-                    |child: &&Child| uid.as_ref().is_none_or(|uid| child.of.uid() == Some(uid.as_str()));
-                indices.map(|index| &found.children[*index]).filter(is_same).collect()
-            }
-            Which::OwnedBy(uid) => all(found.by_owner.get(uid)),
-            Which::About(uid) => all(found.by_subject.get(uid)),
-            Which::Labelled(text) => {
-                let selector = Selector::of_labels(text);
-                let is_selected = |child: &&Child| {
-                    selector.as_ref().is_some_and(|selector| selector.takes(child.of.labels().as_bytes()))
-                };
-                found.children.iter().filter(is_selected).collect()
-            }
-        })
+/// The argument that makes a list shorter, if all that is wanted of it has something in common.
+pub(super) fn narrowed(which: &[Which]) -> Option<(&'static str, String)> {
+    match which {
+        [Which::Labelled(labels)] => Some(("labelselector", labels.clone())),
+        [Which::About(uid)] => Some(("fieldselector", format!("involvedObject.uid={uid}"))),
+        // Those of a Node have one of two things in the place of its uid.
+        _ if which.iter().all(|which| matches!(which, Which::AboutNode(..))) => {
+            Some(("fieldselector", "involvedObject.kind=Node".to_owned()))
+        }
+        _ => None,
     }
+}
+
+/// Returns `true` unless the error is of an object of a list that belongs to nobody.
+fn is_of(error: &GraphError, taken: &[u32]) -> bool {
+    let is_taken = |index: usize| u32::try_from(index).is_ok_and(|index| taken.binary_search(&index).is_ok());
+    match error.path.first() {
+        Some(Step::Index(index)) => is_taken(*index),
+        _ => true,
+    }
+}
+
+fn is_items(step: &Step) -> bool {
+    matches!(step, Step::Field(name) if name == "items")
 }
 
 /// One object as a list. An object that does not exist leaves its gap empty.
@@ -197,56 +227,4 @@ fn one(read: Result<Fragment, GraphError>) -> Result<Fragment, GraphError> {
 
 const fn call(verb: Verb, kind: usize, arguments: Vec<(Box<str>, Argument)>, wanted: Wanted) -> Call {
     Call { operation: Operation { verb, kind: Some(kind) }, arguments, wanted, relations: None }
-}
-
-impl Found {
-    /// Takes a list apart.
-    fn of(json: &[u8]) -> Result<Self, Malformed> {
-        let mut found = Self::default();
-        let all = members(&mut Cursor::new(json))?;
-        let Some((_, items)) = all.first() else { return Ok(found) };
-        let mut cursor = Cursor::new(items);
-        cursor.expect(b'[')?;
-        let mut more = !cursor.take(b']')?;
-        while more {
-            found.add(Child::of(cursor.value()?)?);
-            more = cursor.another(b']')?;
-        }
-        Ok(found)
-    }
-
-    fn add(&mut self, child: Child) {
-        let index = self.children.len();
-        if let Some(name) = child.of.name() {
-            self.by_name.insert(name.to_owned(), index);
-        }
-        for uid in child.of.owners() {
-            self.by_owner.entry(uid.to_owned()).or_default().push(index);
-        }
-        if let Some(uid) = child.of.subject() {
-            self.by_subject.entry(uid.to_owned()).or_default().push(index);
-        }
-        self.children.push(child);
-    }
-}
-
-impl Child {
-    fn of(object: &[u8]) -> Result<Self, Malformed> {
-        let (mut of, mut json) = (Of::default(), vec![b'{']);
-        for (key, value) in members(&mut Cursor::new(object))? {
-            if key == OF.as_bytes() {
-                of = serde_json::from_slice(value).unwrap_or_default();
-                continue;
-            }
-            if json.len() > 1 {
-                json.push(b',');
-            }
-            json.push(b'"');
-            json.extend_from_slice(key);
-            json.extend_from_slice(b"\":");
-            json.extend_from_slice(value);
-        }
-        json.push(b'}');
-        Ok(Self { of, json })
-    }
 }

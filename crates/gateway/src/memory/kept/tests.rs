@@ -44,7 +44,7 @@ async fn a_kind_is_filled_when_it_is_asked_for_twice_in_a_minute() {
 #[tokio::test(start_paused = true)]
 async fn memory_is_as_old_as_its_proof() {
     let (kept, filling) = whole(5);
-    let age = |kept: &Kept| kept.look(|_| ()).unwrap().age;
+    let age = |kept: &Kept| kept.look(|_| ()).unwrap().proof.elapsed();
     assert!(kept.is_fresh());
     advance(Duration::from_millis(999)).await;
     assert!(kept.is_fresh() && age(&kept) == Duration::from_millis(999));

@@ -7,7 +7,7 @@ use super::{
     },
     *,
 };
-use crate::scan::{ListField, ListSelection, Selected, When};
+use crate::scan::{ListField, ListSelection, Selected, When, text_at};
 
 fn held() -> Held {
     let mut held = Held::default();
@@ -49,6 +49,27 @@ fn pages_are_cut_as_the_api_server_does() {
     let found = page.of(&held).unwrap().selected(&page);
     assert_eq!((keys(&found).as_str(), found.left), ("a/1", None), "how many are left is not counted");
     assert_eq!(found.next, Place::after(b"a/1", None, 10));
+}
+
+#[test]
+fn names_are_in_order_without_being_read() {
+    let mut held = Held::default();
+    for key in ["a-b/x", "a/x", "a/y", "b/w", "b/x.1", "b/y"] {
+        held.list(object(key, 1, ""));
+    }
+    held.listed(10);
+    for (namespace, expected) in
+        [(None, "b/w a-b/x a/x b/x.1 a/y b/y"), (Some("b"), "b/w b/x.1 b/y"), (Some("none"), "")]
+    {
+        let page = Page { namespace, selector: Selector::default(), place: None, limit: None };
+        let mut found = page.of(&held).unwrap().selected(&page);
+        found.sort_by_name();
+        assert_eq!(keys(&found), expected, "{namespace:?}");
+        assert_eq!(found.bytes, found.items().concat().len());
+        // As they would be if each was looked into.
+        let names = found.items().into_iter().map(|item| text_at(item, &["metadata", "name"]).unwrap());
+        assert!(names.is_sorted(), "{namespace:?}");
+    }
 }
 
 #[test]

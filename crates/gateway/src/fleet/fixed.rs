@@ -1,0 +1,104 @@
+//! Pure: values of an answer that do not come from the API server: what a cluster is, and what it does not have.
+
+use serde_json::Value;
+
+use super::CLUSTER;
+use crate::{
+    error::GraphError,
+    plan::{Does, Field},
+    scan::quoted,
+};
+
+/// A value that does not come from the API server.
+#[derive(Debug, PartialEq)]
+pub struct Fixed {
+    /// The path of the field in the answer.
+    pub path: Vec<String>,
+    /// Its source.
+    pub source: Source,
+}
+
+/// The source of such a value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Source {
+    /// The name of the cluster.
+    Name,
+    /// What is wrong with it as a whole.
+    Error,
+    /// Its labels.
+    Labels,
+    /// The type of the block.
+    TypeName,
+    /// Nothing is left of the fields.
+    Empty,
+    /// The cluster cannot be asked for it.
+    Missing(Missing),
+}
+
+/// A field that a cluster cannot be asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Missing {
+    /// Its path in the schema.
+    pub what: String,
+    /// What is wrong with its arguments or its fields. None, if the cluster does not have it at all.
+    pub why: Option<Box<GraphError>>,
+}
+
+impl Missing {
+    /// What is wrong, for people.
+    pub fn says(&self) -> String {
+        match &self.why {
+            Some(error) => format!("{} does not fit the cluster: {}", self.what, error.message),
+            None => format!("the cluster does not have {}", self.what),
+        }
+    }
+}
+
+impl Fixed {
+    /// The field, if the cluster cannot be asked for it.
+    pub fn missing(self) -> Option<(Vec<String>, Missing)> {
+        match self.source {
+            Source::Missing(missing) => Some((self.path, missing)),
+            _ => None,
+        }
+    }
+}
+
+/// What a block says of the fields that its cluster cannot be asked for.
+pub fn says_missing(all: &[Fixed]) -> Option<String> {
+    let (mut absent, mut said) = (Vec::new(), Vec::new());
+    for fixed in all {
+        match &fixed.source {
+            Source::Missing(missing) if missing.why.is_some() => said.push(missing.says()),
+            Source::Missing(missing) => absent.push(missing.what.as_str()),
+            _ => {}
+        }
+    }
+    if !absent.is_empty() {
+        said.insert(0, format!("the cluster does not have {}", absent.join(", ")));
+    }
+    (!said.is_empty()).then(|| said.join("; "))
+}
+
+/// Puts a value into a plan.
+pub fn put(fields: &mut [Field], path: &[String], json: &str) {
+    let Some((first, rest)) = path.split_first() else { return };
+    let Some(field) = fields.iter_mut().find(|field| *field.name == **first) else { return };
+    match (&mut field.does, rest) {
+        (Does::Group(fields), [_, ..]) => put(fields, rest, json),
+        (does, []) => *does = Does::Constant(json.into()),
+        _ => {}
+    }
+}
+
+/// The JSON of a value.
+pub fn json(source: &Source, name: &str, labels: &str, error: Option<&str>) -> String {
+    match source {
+        Source::Name => Value::from(name).to_string(),
+        Source::Error => error.map_or_else(|| "null".to_owned(), |text| Value::from(text).to_string()),
+        Source::Labels => labels.to_owned(),
+        Source::TypeName => quoted(CLUSTER).to_string(),
+        Source::Empty => "{}".to_owned(),
+        Source::Missing(_) => "null".to_owned(),
+    }
+}

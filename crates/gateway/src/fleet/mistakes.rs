@@ -1,0 +1,62 @@
+//! Pure: what is wrong with a query for all of the clusters in it.
+
+use std::collections::BTreeMap;
+
+use super::{cluster::Part, fixed::Missing, written::unfit};
+use crate::error::{Code, GraphError};
+
+/// What clusters cannot be asked for, by paths in the answer.
+type Common<'a> = BTreeMap<&'a [String], &'a Missing>;
+
+/// A field that no cluster can be asked for is a mistake in the query, as it would be for one cluster.
+pub fn refuse_what_nobody_has<'a>(parts: impl Iterator<Item = &'a Part>) -> Result<(), Vec<GraphError>> {
+    let is_mistake = |error: &GraphError| {
+        matches!(error.code, Code::ParseFailed | Code::ValidationFailed | Code::Invalid | Code::LimitExceeded)
+    };
+    let mut common: Option<Common<'_>> = None;
+    let mut mistake: Option<&Vec<GraphError>> = None;
+    for part in parts {
+        match part {
+            Part::Failed(errors) if errors.iter().all(is_mistake) => mistake = Some(errors),
+            Part::Failed(_) => return Ok(()),
+            Part::Answered { missing, .. } => {
+                let here: Common<'_> =
+                    missing.iter().map(|(path, missing)| (path.as_slice(), missing)).collect();
+                common = Some(match common {
+                    Some(known) => of_both(known, &here),
+                    None => here,
+                });
+            }
+        }
+    }
+    match (common, mistake) {
+        (None, Some(errors)) => Err(errors.clone()),
+        (Some(common), _) if !common.is_empty() => Err(told(common.into_values())),
+        _ => Ok(()),
+    }
+}
+
+/// What two clusters cannot be asked for. One that has it, but not so, knows better what is wrong.
+fn of_both<'a>(known: Common<'a>, other: &Common<'a>) -> Common<'a> {
+    let both = known.into_iter().filter_map(|(path, missing)| {
+        let other = *other.get(path)?;
+        Some((path, if missing.why.is_some() { missing } else { other }))
+    });
+    both.collect()
+}
+
+fn told<'a>(all: impl Iterator<Item = &'a Missing>) -> Vec<GraphError> {
+    let (mut absent, mut errors) = (Vec::new(), Vec::new());
+    for missing in all {
+        match &missing.why {
+            Some(error) => errors.push((**error).clone()),
+            None => absent.push(missing.what.as_str()),
+        }
+    }
+    if !absent.is_empty() {
+        absent.sort_unstable();
+        absent.dedup();
+        errors.insert(0, unfit(format!("none of the clusters has {}", absent.join(", "))));
+    }
+    errors
+}
