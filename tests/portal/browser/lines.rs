@@ -37,7 +37,8 @@ impl Terminal<'_> {
         // However long it is, the rest of its dialog stays within it.
         let open = "document.querySelectorAll('.kubectl').forEach((one) => (one.open = true))";
         browser.value(open).await;
-        let overflow = "[...document.querySelectorAll('.dialog-body')].some((one) => one.scrollWidth > one.clientWidth)";
+        let overflow =
+            "[...document.querySelectorAll('.dialog-body')].some((one) => one.scrollWidth > one.clientWidth)";
         assert_eq!(browser.value(overflow).await, json!(false), "{part}");
         self.run(person, browser.value(shown).await.as_str().unwrap()).await
     }
