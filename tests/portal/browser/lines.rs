@@ -34,6 +34,12 @@ impl Terminal<'_> {
     async fn repeat(&self, browser: &Browser, person: &str, part: &str) -> String {
         let shown = "((document.querySelector('dialog') ?? document).querySelector('.kubectl code')?.textContent ?? '')";
         browser.until(&format!("{shown}.includes({})", json!(part))).await;
+        // However long it is, the rest of its dialog stays within it.
+        let open = "document.querySelectorAll('.kubectl').forEach((one) => (one.open = true))";
+        browser.value(open).await;
+        let overflow =
+            "[...document.querySelectorAll('.dialog-body')].some((one) => one.scrollWidth > one.clientWidth)";
+        assert_eq!(browser.value(overflow).await, json!(false), "{part}");
         self.run(person, browser.value(shown).await.as_str().unwrap()).await
     }
 }

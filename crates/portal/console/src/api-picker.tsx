@@ -35,9 +35,11 @@ export function ApiPicker({ picked, onPick }: PickerProps) {
       {problem && <Failure problem={problem} onRetry={reload} />}
       {!data && !problem && <Skeleton lines={3} kind="table" />}
       <div class="options">
-        {products.map((product) => (
-          <Option key={uidOf(product)} {...{ product, name, onPick }} isPicked={picked !== undefined && idOf(picked) === idOf(product)} />
-        ))}
+        <div>
+          {products.map((product) => (
+            <Option key={uidOf(product)} {...{ product, name, onPick }} isPicked={picked !== undefined && idOf(picked) === idOf(product)} />
+          ))}
+        </div>
         {data && products.length === 0 && <p class="soft">No API with keys {text ? "matches" : "is published"}.</p>}
         {more > 0 && <p class="soft small">{`${more} more: search to find them.`}</p>}
       </div>
