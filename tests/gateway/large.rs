@@ -229,3 +229,48 @@ async fn a_list_beyond_the_limit_is_an_error() {
     let answer = gateway.post("a", Some(&world.admin), &json!({"query": some})).await;
     assert!(body_of(&answer).1, "a page is whole");
 }
+
+/// One object of 1 MB, and questions that would write it 100 times: 95 MB.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_selected_again_and_again_stays_within_the_limit() {
+    let widget = json!({"metadata": {"name": "w", "namespace": "n"}, "size": text(0)});
+    let list = json!({"metadata": {"resourceVersion": "7"}, "items": [widget]}).to_string();
+    let fake = Fake::start(move |asked| match asked.path.split('?').next() {
+        Some("/apis/x.io/v1/namespaces/n/widgets") => (200, list.clone()),
+        Some("/apis/x.io/v1/namespaces/n/widgets/w") => (200, widget.to_string()),
+        _ => refusal(404, "NotFound", "there is nothing"),
+    })
+    .await;
+    let flags = ["--max-response-bytes=16000000"];
+    let gateway = Gateway::start("aliases", &[("f.json", &fake.document())], &flags).await;
+    gateway
+        .until("f", "t", "{x_io{v1{Widget(namespace:\"n\",name:\"w\"){size}}}}", |answer| {
+            answer.status == 200
+        })
+        .await;
+    let many = |what: &dyn Fn(usize) -> String| (0..100).map(what).collect::<String>();
+    let sizes = many(&|number| format!("s{number}:size "));
+    let gets = many(&|number| format!("g{number}:Widget(namespace:\"n\",name:\"w\"){{size}} "));
+    for (what, is_whole) in [
+        (format!("Widget(namespace:\"n\",name:\"w\"){{{sizes}}}"), false),
+        (format!("Widgets(namespace:\"n\"){{items{{{sizes}}}}}"), false),
+        (format!("Widgets(namespace:\"n\",sortBy:\"size\"){{items{{{sizes}}}}}"), false),
+        (gets, false),
+        ("Widget(namespace:\"n\",name:\"w\"){a:size b:size}".to_owned(), true),
+    ] {
+        let at_rest = gateway.process.rss_mb().unwrap();
+        std::fs::write(format!("/proc/{}/clear_refs", gateway.process.pid()), "5").unwrap();
+        let answer =
+            gateway.post("f", Some("t"), &json!({"query": format!("{{x_io{{v1{{{what}}}}}}}")})).await;
+        let peak = gateway.process.peak_rss_mb().unwrap() - at_rest;
+        let begin = &what[..60.min(what.len())];
+        assert!(
+            peak < 60.0 && answer.text.len() < 17_000_000,
+            "{peak} MB, {} bytes: {begin}",
+            answer.text.len()
+        );
+        let codes = answer.json()["errors"].as_array().cloned().unwrap_or_default();
+        assert_eq!(codes.is_empty(), is_whole, "{begin}: {codes:?}");
+        assert!(codes.iter().all(|error| error["extensions"]["code"] == "RESPONSE_TOO_LARGE"), "{codes:?}");
+    }
+}

@@ -16,7 +16,7 @@ mod unreadable;
 mod write;
 mod writing;
 
-use std::pin::pin;
+use std::{pin::pin, sync::atomic::AtomicUsize};
 
 use apollo_compiler::{
     executable::OperationType,
@@ -35,6 +35,8 @@ pub use self::{
 use self::{
     reply::{Errand, Reply},
     room::Room,
+    room::take,
+    unreadable::too_long,
     writing::{Piece, Writing, gather},
 };
 use crate::{
@@ -55,7 +57,8 @@ pub async fn answer(asking: Asking<'_>, plan: &Plan, sink: &mut Sink) -> Result<
     let (mut pieces, mut errands) = (vec![Piece::Text(b"{\"data\":".to_vec())], Vec::new());
     gather(fields, &mut Vec::new(), &mut pieces, &mut errands);
     let at_a_time = if plan.kind == OperationType::Mutation { 1 } else { SIDE_BY_SIDE };
-    let running: Vec<_> = errands.iter().map(|errand| run(asking, errand)).collect();
+    let room = AtomicUsize::new(asking.max_response.saturating_sub(sink.out.len()));
+    let running: Vec<_> = errands.iter().map(|errand| run(asking, errand, &room)).collect();
     let replies = pin!(stream::iter(running).buffered(at_a_time));
     let (introspected, errors) = introspected(asking, plan);
     let mut writing = Writing::new(sink, errors);
@@ -106,9 +109,13 @@ fn introspected(asking: Asking<'_>, plan: &Plan) -> (Option<JsonMap>, Vec<GraphE
     }
 }
 
-/// Makes a call. An error takes its place in the answer.
-async fn run<'p>(asking: Asking<'p>, errand: &Errand<'p>) -> Reply<'p> {
-    match complete(asking, errand.call).await {
+/// Makes a call. An error takes its place in the answer, also if there is no room for what it has given.
+async fn run<'p>(asking: Asking<'p>, errand: &Errand<'p>, room: &AtomicUsize) -> Reply<'p> {
+    let completed = match complete(asking, errand.call).await {
+        Ok(Reply::Done(fragment)) if !take(room, fragment.json.len()) => Err(too_long()),
+        other => other,
+    };
+    match completed {
         Ok(Reply::Done(fragment)) => {
             let errors = fragment.errors.into_iter().map(|error| errand.error(error)).collect();
             Reply::Done(Fragment { errors, ..fragment })

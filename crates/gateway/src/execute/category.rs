@@ -7,7 +7,7 @@ use futures::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Arguments, Asking, Fragment, SIDE_BY_SIDE, read::selected};
+use super::{Arguments, Asking, Fragment, SIDE_BY_SIDE, read::selected, unreadable::too_long};
 use crate::{
     error::{Code, GraphError},
     names,
@@ -25,17 +25,20 @@ pub fn types(asking: Asking<'_>, arguments: &Arguments<'_>, call: &Call) -> Resu
         let name = &kind.resource.name;
         let scope = if kind.resource.is_namespaced { "Namespaced" } else { "Cluster" };
         let entry = json!({"group": name.group, "version": name.version, "kind": name.kind, "scope": scope});
-        push(&mut out, &entry, call)?;
+        push(&mut out, &entry, (call, asking.max_response))?;
     }
     out.push(b']');
     Ok(Fragment::of(out))
 }
 
-fn push(out: &mut Vec<u8>, entry: &Value, call: &Call) -> Result<(), GraphError> {
+fn push(out: &mut Vec<u8>, entry: &Value, (call, most): (&Call, usize)) -> Result<(), GraphError> {
     if out.len() > 1 {
         out.push(b',');
     }
-    out.extend(selected(entry.to_string().as_bytes(), call)?.json);
+    out.extend(selected(entry.to_string().as_bytes(), call, most)?.json);
+    if out.len() > most {
+        return Err(too_long());
+    }
     Ok(())
 }
 
@@ -61,7 +64,7 @@ pub async fn resources(
             Err(error) => errors.push(error),
             Ok(mut list) => {
                 for item in items(&mut list) {
-                    push(&mut out, &entry(item, kind, call, None), call)?;
+                    push(&mut out, &entry(item, kind, call, None), (call, asking.max_response))?;
                 }
             }
         }
@@ -106,7 +109,7 @@ async fn page(
     let (mut out, count) = (vec![b'['], entries.len());
     for (index, (item, kind)) in entries.into_iter().enumerate() {
         let next = next.as_ref().filter(|_| index + 1 == count);
-        push(&mut out, &entry(item, kind, call, next), call)?;
+        push(&mut out, &entry(item, kind, call, next), (call, asking.max_response))?;
     }
     out.push(b']');
     Ok(Fragment { json: out, errors })

@@ -54,7 +54,7 @@ pub async fn apply_all(
                 told["code"] = json!(error.code.text());
             }
         }
-        out.extend(selected(told.to_string().as_bytes(), call)?.json);
+        out.extend(selected(told.to_string().as_bytes(), call, asking.max_response)?.json);
     }
     out.push(b']');
     Ok(Fragment::of(out))

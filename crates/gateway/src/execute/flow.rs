@@ -21,6 +21,8 @@ pub struct Flow<'p> {
     /// The order in which the items are expected.
     order: Option<Order>,
     of: (&'p Endpoint, usize),
+    /// The most that is written at a time, in bytes.
+    most: usize,
 }
 
 impl<'p> Flow<'p> {
@@ -30,15 +32,16 @@ impl<'p> Flow<'p> {
         selection: &'p ListSelection,
         order: Option<Order>,
         of: (&'p Endpoint, usize),
+        most: usize,
     ) -> Self {
-        Self { feed, selection, order, of }
+        Self { feed, selection, order, of, most }
     }
 
     /// Writes the list. Returns errors of single values. If the rest of the list cannot be had, what is written has its
     /// brackets closed, and is not the list.
     pub async fn write(mut self, sink: &mut Sink) -> Result<Vec<GraphError>, Stopped> {
         let order = self.order.take();
-        let mut listing = Listing::new(self.selection, order.as_ref(), take(&mut sink.out));
+        let mut listing = Listing::new(self.selection, order.as_ref(), (take(&mut sink.out), self.most));
         let written = self.pour(&mut listing, sink).await;
         if let Err(Stopped::Broken(_)) = written {
             listing.break_off();

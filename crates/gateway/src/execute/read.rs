@@ -51,7 +51,7 @@ pub async fn list<'p>(
     let sort_by = arguments.text("sortBy")?.filter(|path| !path.is_empty());
     let order = sort_by.as_deref().map(Order::by);
     if let Some(found) = memory::list(asking, arguments, call, kind).await? {
-        return remembered(found, selection, order.as_ref()).map(Reply::Done);
+        return remembered(asking, found, selection, order.as_ref()).map(Reply::Done);
     }
     let limit = arguments.number("limit")?.filter(|limit| *limit > 0).map(|limit| limit.to_string());
     let path = arguments.list_path(&kind.resource)?.with_some("limit", limit.as_deref());
@@ -65,18 +65,19 @@ pub async fn list<'p>(
     let is_by_name = arguments.is_of_one_namespace(&kind.resource)? && of.0.lists_by_name(of.1);
     let is_in_order = order.as_ref().is_none_or(|order| is_by_name && order.is_by_name());
     if is_in_order && !feed.is_over() && scan::is_streamable(selection, feed.bytes()) {
-        return Ok(Reply::Flowing(Box::new(Flow::new(feed, selection, order, of))));
+        return Ok(Reply::Flowing(Box::new(Flow::new(feed, selection, order, of, asking.max_response))));
     }
-    whole_list(&feed.whole().await?, selection, order.as_ref()).map(Reply::Done)
+    whole_list(asking, &feed.whole().await?, selection, order.as_ref()).map(Reply::Done)
 }
 
 /// A list from memory.
 fn remembered(
+    asking: Asking<'_>,
     mut found: memory::Found,
     selection: &ListSelection,
     order: Option<&Order>,
 ) -> Result<Fragment, GraphError> {
-    let mut writer = Writer::with_capacity(found.bytes.min(1 << 20) / 8 + 128);
+    let mut writer = Writer::with_capacity(found.bytes.min(1 << 20) / 8 + 128).at_most(asking.max_response);
     let is_by_name = order.is_some_and(Order::is_by_name);
     if is_by_name {
         found.sort_by_name();
@@ -87,8 +88,13 @@ fn remembered(
     Ok(Fragment::with(writer.out, &writer.mismatches))
 }
 
-fn whole_list(json: &[u8], selection: &ListSelection, order: Option<&Order>) -> Result<Fragment, GraphError> {
-    let mut writer = Writer::with_capacity(json.len().min(1 << 20) / 8 + 128);
+fn whole_list(
+    asking: Asking<'_>,
+    json: &[u8],
+    selection: &ListSelection,
+    order: Option<&Order>,
+) -> Result<Fragment, GraphError> {
+    let mut writer = Writer::with_capacity(json.len().min(1 << 20) / 8 + 128).at_most(asking.max_response);
     scan::list(&mut writer, json, selection, order).map_err(unlistable)?;
     Ok(Fragment::with(writer.out, &writer.mismatches))
 }
@@ -101,14 +107,14 @@ pub async fn get(
     kind: &Kind,
 ) -> Result<Fragment, GraphError> {
     if let Some(found) = memory::get(asking, arguments, call, kind).await? {
-        return selected(found.json(), call);
+        return selected(found.json(), call, asking.max_response);
     }
     let path = arguments.path(&kind.resource)?.text();
     let answer =
         fetch(asking, call, path, (Question::get, call.wanted.is_metadata_only().then_some(METADATA)))
             .await?;
     let feed = answer.map_err(|refused| upstream::of_answer(&refused, None))?;
-    selected(&feed.whole().await?, call)
+    selected(&feed.whole().await?, call, asking.max_response)
 }
 
 /// One object as YAML.
@@ -126,18 +132,18 @@ pub async fn yaml(
     Ok(Fragment::of(out))
 }
 
-/// The fields of an object that a call selects.
-pub fn selected(json: &[u8], call: &Call) -> Result<Fragment, GraphError> {
+/// The fields of an object that a call selects, of `most` bytes.
+pub fn selected(json: &[u8], call: &Call, most: usize) -> Result<Fragment, GraphError> {
     match &call.wanted {
-        Wanted::Object(selection) => object(json, selection),
+        Wanted::Object(selection) => object(json, selection, most),
         Wanted::Leaf => Ok(Fragment::of(json.to_vec())),
         Wanted::List(_) | Wanted::Event(_) => Err(unplanned()),
     }
 }
 
-/// Some fields of an object.
-pub fn object(json: &[u8], selection: &Selection) -> Result<Fragment, GraphError> {
-    let mut writer = Writer::with_capacity(json.len().min(4096));
+/// Some fields of an object, of `most` bytes.
+pub fn object(json: &[u8], selection: &Selection, most: usize) -> Result<Fragment, GraphError> {
+    let mut writer = Writer::with_capacity(json.len().min(4096)).at_most(most);
     writer.object(&mut Cursor::new(json), selection).map_err(broken)?;
     Ok(Fragment::with(writer.out, &writer.mismatches))
 }

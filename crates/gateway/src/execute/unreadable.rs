@@ -18,7 +18,16 @@ pub(super) fn unlistable(error: ListError) -> GraphError {
 
 /// An error for an answer that is not JSON.
 pub fn broken(malformed: Malformed) -> GraphError {
+    if malformed == Malformed::TOO_LONG {
+        return too_long();
+    }
     GraphError::new(Code::Unavailable, format!("the API server's answer cannot be read: {malformed}"))
+}
+
+/// The error for what is selected so often that it would fill the memory.
+pub(super) fn too_long() -> GraphError {
+    let message = "what is selected is longer than --max-response-bytes: select less, or in several queries";
+    GraphError::new(Code::ResponseTooLarge, message)
 }
 
 /// The error for a value that does not fit the schema.

@@ -45,7 +45,7 @@ async fn written(
     request: (Method, Path),
     body: (&'static str, Vec<u8>),
 ) -> Result<Fragment, GraphError> {
-    selected(&send(asking, &kind.resource, request, body).await?, call)
+    selected(&send(asking, &kind.resource, request, body).await?, call, asking.max_response)
 }
 
 /// Creates an object.

@@ -10,6 +10,11 @@ pub struct Malformed {
     pub at: usize,
 }
 
+impl Malformed {
+    /// The text is sound, but what is selected from it is longer than permitted.
+    pub const TOO_LONG: Self = Self { at: usize::MAX };
+}
+
 /// A position in JSON text.
 #[derive(Clone, Copy, Debug)]
 pub struct Cursor<'a> {

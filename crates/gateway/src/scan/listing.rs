@@ -58,15 +58,20 @@ fn are_items_next(beginning: &[u8], needs_metadata: bool) -> Result<bool, Malfor
 }
 
 impl<'p> Listing<'p> {
-    /// A list that is written behind what is there already, and whose items come in an order.
-    pub fn new(selection: &'p ListSelection, order: Option<&'p Order>, out: Vec<u8>) -> Self {
+    /// A list that is written behind what is there already, and whose items come in an order. No more than `most` bytes
+    /// are in the output at a time.
+    pub fn new(
+        selection: &'p ListSelection,
+        order: Option<&'p Order>,
+        (out, most): (Vec<u8>, usize),
+    ) -> Self {
         let mut fields = selection.fields.iter().enumerate();
         let items = fields.find_map(|(place, (_, field, _))| match field {
             ListField::Items(items) => Some((place, &**items)),
             _ => None,
         });
         Self {
-            writer: Writer::after(out),
+            writer: Writer::after(out).at_most(most),
             selection,
             items,
             walk: Walk::default(),
@@ -106,6 +111,7 @@ impl<'p> Listing<'p> {
                 Err(error) => {
                     self.writer.back_to(mark);
                     match error {
+                        ListError::Malformed(Malformed::TOO_LONG) => return Err(error),
                         ListError::Malformed(Malformed { at }) if at >= bytes.len() => break,
                         ListError::Malformed(Malformed { at }) => {
                             return Err(Malformed { at: self.read + at }.into());

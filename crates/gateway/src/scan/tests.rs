@@ -235,3 +235,15 @@ fn sorting_keeps_the_order_of_equals_and_knows_kinds() {
     assert_eq!(with(&[json!(true), json!(false)]), "10");
     assert_eq!(with(&[json!({}), json!({})]), "01");
 }
+
+#[test]
+fn what_is_selected_too_often_is_given_up() {
+    let fields = (0..10).map(|number| Selected::new(&format!("a{number}"), "a", Shape::Plain)).collect();
+    let selection = Selection { fields };
+    let json = format!(r#"{{"a":"{}"}}"#, "x".repeat(100));
+    for (most, expected) in [(1200, Ok(())), (1000, Err(Malformed::TOO_LONG))] {
+        let mut writer = Writer::default().at_most(most);
+        assert_eq!(writer.object(&mut Cursor::new(json.as_bytes()), &selection), expected, "{most}");
+        assert!(writer.out.len() < most + 110);
+    }
+}

@@ -53,6 +53,15 @@ pub(super) struct Mark {
     told: usize,
 }
 
+/// The most that is written.
+struct Most(usize);
+
+impl Default for Most {
+    fn default() -> Self {
+        Self(usize::MAX)
+    }
+}
+
 /// The writer of an answer.
 #[derive(Default)]
 pub struct Writer<'p> {
@@ -64,6 +73,7 @@ pub struct Writer<'p> {
     pub(super) is_hasty: bool,
     /// `true` if the last object was not read to its end.
     is_cut: bool,
+    most: Most,
     scratch: Vec<u8>,
     segments: Vec<Segment>,
     path: Vec<Place<'p>>,
@@ -78,6 +88,13 @@ impl<'p> Writer<'p> {
     /// A writer that goes on where something was written before.
     pub fn after(out: Vec<u8>) -> Self {
         Self { out, ..Self::default() }
+    }
+
+    /// The writer that stops at this number of bytes: a query may select the same again and again.
+    #[must_use]
+    pub const fn at_most(mut self, bytes: usize) -> Self {
+        self.most = Most(bytes);
+        self
     }
 
     /// Writes the selected fields of the object at the cursor.
@@ -169,6 +186,9 @@ impl<'p> Writer<'p> {
         self.path.push(Place::Field(field));
         self.value(cursor, &field.shape)?;
         self.path.pop();
+        if self.out.len() > self.most.0 {
+            return Err(Malformed::TOO_LONG);
+        }
         self.segments[base + index] = Segment { start, end: self.out.len() };
         if is_next {
             *next = self.constants(fields, index + 1, base);

@@ -41,6 +41,8 @@ struct Follower<'a> {
     known: Known,
     /// The version of the last list; earlier events are known from it.
     floor: u64,
+    /// The most that is written of an object, in bytes.
+    most: usize,
 }
 
 /// Follows until the caller leaves or loses access.
@@ -75,6 +77,7 @@ pub async fn follow(
         counts_always: arguments.is("subscribeToAll")? || !selects_object,
         known: Known::default(),
         floor: from.as_deref().and_then(|version| version.parse().ok()).unwrap_or_default(),
+        most: asking.max_response,
     };
     if from.is_none() {
         Box::pin(follower.list(asking)).await?;
@@ -204,7 +207,7 @@ impl Follower<'_> {
         let mut all = Vec::new();
         for field in &self.event.fields {
             if let Shape::Object(selection) = &field.shape {
-                let mut writer = Writer::with_capacity(object.len().min(1024));
+                let mut writer = Writer::with_capacity(object.len().min(1024)).at_most(self.most);
                 writer.object(&mut Cursor::new(object), selection).map_err(broken)?;
                 all.push(writer.out);
             }

@@ -23,6 +23,7 @@ pub async fn follow(
     let Wanted::Object(selection) = &root.call.wanted else {
         return Err(GraphError::new(Code::Internal, "no lines are planned"));
     };
+    let most = subscriber.asking().max_response;
     let container = arguments.text("container")?;
     let path = arguments.path(&kind.resource)?.then("log").with_some("container", container.as_deref());
     let number = |name: &str| arguments.number(name).map(|number| number.map(|number| number.to_string()));
@@ -35,7 +36,7 @@ pub async fn follow(
     let broken = |_| GraphError::new(Code::Unavailable, "the log broke off");
     while let Some(line) = lines.next().await.map_err(broken)? {
         let entry = serde_json::json!({"message": String::from_utf8_lossy(&line), "container": container.as_deref().unwrap_or_default()});
-        let selected = object(entry.to_string().as_bytes(), selection)?;
+        let selected = object(entry.to_string().as_bytes(), selection, most)?;
         let mut out = format!("{{\"data\":{{\"{}\":", root.name).into_bytes();
         out.extend(selected.json);
         out.extend_from_slice(b"}}");

@@ -39,7 +39,7 @@ fn poured(
     piece: usize,
     room: usize,
 ) -> (String, Result<(), Malformed>) {
-    let (mut listing, mut out) = (Listing::new(selection, None, Vec::new()), Vec::new());
+    let (mut listing, mut out) = (Listing::new(selection, None, (Vec::new(), usize::MAX)), Vec::new());
     let (mut waiting, mut pieces) = (Vec::new(), json.as_bytes().chunks(piece));
     let ended = loop {
         match listing.advance(&waiting, room) {
@@ -152,7 +152,7 @@ fn a_list_is_streamed_if_it_comes_in_the_order_of_the_answer() {
 #[test]
 fn items_that_nobody_asks_for_are_not_read() {
     let selection = selection(&["resourceVersion"]);
-    let mut listing = Listing::new(&selection, None, Vec::new());
+    let mut listing = Listing::new(&selection, None, (Vec::new(), usize::MAX));
     listing.advance(br#"{"metadata":{"resourceVersion":"7"},"items":[{"a":"#, 1000).unwrap();
     assert!(listing.is_done() && listing.has_enough());
     assert_eq!(listing.out(), br#"{"resourceVersion":"7"}"#);
@@ -162,7 +162,7 @@ fn items_that_nobody_asks_for_are_not_read() {
 fn a_value_that_does_not_fit_is_told_once() {
     let json = r#"{"items":[{"metadata":{}},{"metadata":7,"n":"long enough"}]}"#;
     let selection = selection(&["items"]);
-    let mut listing = Listing::new(&selection, None, Vec::new());
+    let mut listing = Listing::new(&selection, None, (Vec::new(), usize::MAX));
     let read = listing.advance(&json.as_bytes()[..45], 1000).unwrap();
     listing.advance(&json.as_bytes()[read..], 1000).unwrap();
     let told = listing.mismatches();
@@ -188,10 +188,10 @@ fn names_come_in_their_order_or_not_at_all() {
             names.iter().map(|name| serde_json::json!({"metadata": {"name": name}})).collect();
         let json = serde_json::json!({"items": items}).to_string();
         let selection = selection(&["items"]);
-        let mut listing = Listing::new(&selection, Some(&order), Vec::new());
+        let mut listing = Listing::new(&selection, Some(&order), (Vec::new(), usize::MAX));
         assert_eq!(listing.advance(json.as_bytes(), 1000).map(drop), expected, "{json}");
     }
     let selection = selection(&["items"]);
-    let mut listing = Listing::new(&selection, Some(&order), Vec::new());
+    let mut listing = Listing::new(&selection, Some(&order), (Vec::new(), usize::MAX));
     assert_eq!(listing.advance(br#"{"items":[{}]}"#, 1000), Err(ListError::NoSuchField));
 }
