@@ -4,7 +4,7 @@ use kube::{
     Api, ResourceExt as _,
     api::{DynamicObject, Patch, PatchParams, PostParams},
 };
-use portolan_core::api::devportal::{APIKey, SECRET_KEY, secret_name};
+use portolan_core::api::devportal::{ANNOTATION_ROTATE_OVERLAP, APIKey, SECRET_KEY, secret_name};
 use portolan_testkit::{eventually, watch_until_gone};
 use serde_json::{Value, json};
 
@@ -376,6 +376,13 @@ async fn a_rotated_key_has_another_value() {
     let look = async || (place.value(&key).await != before).then_some(());
     eventually("a fresh value", SOON, look).await.unwrap();
     assert_ne!(place.revealed("alice", &key).await, before);
+    // What one rotation asks for is not asked for by the next one.
+    for (body, overlap) in [(json!({"overlap": "0"}), Some("0")), (json!({}), None)] {
+        assert_eq!(alice.post(&place.path(&key, "rotate"), &body).await.status, 200);
+        let annotations = place.api::<APIKey>().get(&key).await.unwrap().metadata.annotations.unwrap();
+        let kept = annotations.get(ANNOTATION_ROTATE_OVERLAP).map(String::as_str);
+        assert_eq!(kept, overlap, "{annotations:?}");
+    }
     let bob = stage.portal.by(&stage.login, "bob");
     Caller::is_problem(&bob.post(&place.path(&key, "rotate"), &json!({})).await, 403);
 }

@@ -35,6 +35,8 @@ impl Row for ProductRow {
             "namespace" => vec![self.place().0.into()],
             "tag" => spec.tags.iter().map(|tag| tag.as_str().into()).collect(),
             "authentication" => authentication(&self.product).into_iter().map(Cow::from).collect(),
+            // An empty choice is none at all.
+            "policy" if self.policy.is_empty() => vec!["N/A".into()],
             "policy" => vec![self.policy.as_str().into()],
             _ => vec![spec.target_ref.name.as_str().into()],
         }
@@ -208,6 +210,8 @@ mod tests {
             assert_eq!(row.values(filter), values, "{filter}");
         }
         assert_eq!(row.order("name"), "Pets");
+        let without = ProductRow { policy: String::new(), ..row };
+        assert_eq!(without.values("policy"), ["N/A"]);
     }
 
     #[test]

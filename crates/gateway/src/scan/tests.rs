@@ -5,7 +5,11 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::{ListField, ListSelection, Order, Selected, Selection, Shape, Step, When, Writer, list};
+use super::{
+    ListField, ListSelection, Order, Selected, Selection, Shape, Step, When, Writer,
+    cursor::{Cursor, Malformed},
+    list,
+};
 
 /// The same selection over values.
 fn oracle(value: &Value, shape: &Shape) -> Value {

@@ -188,10 +188,12 @@ pub(super) async fn rotate(
     let place = Place::new(&namespace, &name)?;
     let (_, sent) = input::read(request).await?;
     let (key, _) = Asked::new(&app, &caller).key_to(&place, NOT_TO_UPDATE).await?;
-    let mut annotations = json!({ANNOTATION_ROTATE: clock::precise_now().to_string()});
-    if let Some(overlap) = input::text(&sent, "overlap") {
-        annotations[ANNOTATION_ROTATE_OVERLAP] = overlap.into();
-    }
+    // An overlap that an earlier rotation asked for is not meant any more.
+    let overlap = input::text(&sent, "overlap");
+    let annotations = json!({
+        ANNOTATION_ROTATE: clock::precise_now().to_string(),
+        ANNOTATION_ROTATE_OVERLAP: overlap,
+    });
     let patch = json!({"metadata": {"uid": key.uid(), "annotations": annotations}});
     let written = app.upstream.patch(&place.api_key(), &patch, &caller.credential).await?;
     Ok(success(version(app.stores.keys.take(written)?.meta())))
