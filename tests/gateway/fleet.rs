@@ -230,7 +230,7 @@ async fn the_schema_is_what_the_clusters_have_together() {
         ("mutation{v1{deleteConfigMap(name:\"one\",namespace:\"fleet\")}}", "only queries"),
         ("{v1{ConfigMaps{items{kind}}}}", "clusters are below"),
         ("{clusters(selector:\"env in prod\"){name}}", "not a label selector"),
-        ("{clusters(names:3){name}}", "[String!]"),
+        ("{clusters(names:3){name}}", "String"),
         ("query($s:String!){clusters(selector:$s){name}}", "$s needs a value"),
         ("{clusters(selector:$s){name}}", "$s is not declared"),
         ("{clusters(selector:\"env=prod\"){name{a}}}", "plain value"),

@@ -167,9 +167,9 @@ async fn a_check_asks_the_collector() {
     let secure = collector.url().replace("http:", "https:");
     for (url, marked) in [(collector.url(), "[+]"), (format!("http://{address}"), "[-]"), (secure, "[-]")] {
         let options =
-            ServiceOptions::new("gateway", "").args(["--plain-http", "check", "--otlp-endpoint", &url]);
+            ServiceOptions::new("gateway", "").args(["--plain-http", "--otlp-endpoint", &url, "check"]);
         let checked = service::run(&options, SOON).await.unwrap();
-        let line = format!("{marked} collector of traces {url}");
+        let line = format!("{marked} collector of traces {url}/v1/traces");
         assert!(checked.stdout.lines().any(|told| told.starts_with(&line)), "{line}: {}", checked.stdout);
     }
 }

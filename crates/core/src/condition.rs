@@ -21,6 +21,7 @@ pub struct Condition {
     pub severity: Severity,
     /// When the status, severity, reason or message last changed.
     #[schemars(schema_with = "date_time")]
+    #[serde(deserialize_with = "crate::moment::moment")]
     pub last_transition_time: Time,
     /// One word for programs.
     #[serde(default, skip_serializing_if = "String::is_empty")]

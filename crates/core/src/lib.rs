@@ -13,6 +13,7 @@ pub mod duration;
 pub mod foreign;
 pub mod groups;
 pub mod kubeconfig;
+mod moment;
 pub mod names;
 pub mod object;
 pub mod outline;

@@ -21,6 +21,7 @@ pub struct StandardCondition {
     pub observed_generation: Option<i64>,
     /// Time of the last change of the status.
     #[schemars(schema_with = "date_time")]
+    #[serde(deserialize_with = "crate::moment::moment")]
     pub last_transition_time: Time,
     /// One word for programs.
     #[schemars(length(min = 1, max = 1024))]

@@ -22,13 +22,13 @@ pub fn max_keys(product: &APIProduct) -> Option<usize> {
 pub fn mistakes(annotations: &BTreeMap<String, String>) -> Vec<String> {
     let is_lifetime = |text: &str| lifetime_of(text).is_some();
     let is_number = |text: &str| number(text).is_some();
-    let rules: [(&str, &dyn Fn(&str) -> bool, &str); 2] = [
+    let rules = [
         (
             ANNOTATION_MAX_LIFETIME,
-            &is_lifetime,
+            is_lifetime as fn(&str) -> bool,
             "a time such as 90d or 12h: keys live as long as they ask for",
         ),
-        (ANNOTATION_MAX_KEYS_PER_USER, &is_number, "a number: the controller's own limit is in force"),
+        (ANNOTATION_MAX_KEYS_PER_USER, is_number, "a number: the controller's own limit is in force"),
     ];
     let wrong = rules.iter().filter_map(|(name, is_right, wanted)| {
         let text = annotations.get(*name).filter(|text| !is_right(text))?;

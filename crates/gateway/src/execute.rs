@@ -77,8 +77,8 @@ pub async fn whole_answer(asking: Asking<'_>, plan: &Plan) -> Vec<u8> {
 
 /// Finds conditions whose variable is null, for which GraphQL has no answer.
 pub fn null_conditions(plan: &Plan, variables: &JsonMap) -> Option<GraphError> {
-    let is_null = |name: &&Box<str>| !variables.get(&***name).is_some_and(JsonValue::is_boolean);
-    let null = plan.conditions.iter().find(is_null)?;
+    let is_null = |name: &&str| !variables.get(*name).is_some_and(JsonValue::is_boolean);
+    let null = plan.conditions.iter().map(|name| &**name).find(is_null)?;
     Some(GraphError::new(Code::Invalid, format!("the variable ${null} of a condition must be true or false")))
 }
 

@@ -157,8 +157,8 @@ async fn reconcile(
     };
     let failed = |error| ReconcileError::new("clean up CRD", name, error);
     follow(context, followed, tasks, &crd, &resource);
-    let content = content(context, &resource).await.map_err(failed)?;
-    match followed.judge(name, content, context.poll_interval) {
+    let found = content(context, &resource).await.map_err(failed)?;
+    match followed.judge(name, found, context.poll_interval) {
         Fate::Stays => Ok(Action::AwaitChange),
         Fate::LookAgain(after) => Ok(Action::RequeueAfter(after)),
         Fate::Goes => {

@@ -95,6 +95,9 @@ impl ProviderContext {
         for contract in self.contracts.all() {
             self.queues.exports.add(QueueKey::new(contract.name_any(), name));
         }
+        // Those whose namespace has lost its label, too.
+        let exports = self.exports.all().into_iter().filter(|export| export.name_any() == name);
+        exports.for_each(|export| self.queues.exports.add(QueueKey::of(&*export)));
         self.requests.all().iter().for_each(|request| self.queues.requests.add(QueueKey::of(&**request)));
     }
 

@@ -111,7 +111,7 @@ pub async fn check(args: &TraceArgs, docs: &str) -> Option<Check> {
         Ok(fetcher) => takes_spans(&fetcher, endpoint).await,
         Err(error) => Err(ErrorChain(&error).to_string()),
     };
-    Some(Check::new(format!("collector of traces {endpoint}"), told, cure, docs))
+    Some(Check::new(format!("collector of traces {}", destination(endpoint)), told, cure, docs))
 }
 
 async fn takes_spans(fetcher: &Fetcher, endpoint: &Uri) -> Result<String, String> {

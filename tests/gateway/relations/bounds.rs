@@ -29,7 +29,7 @@ fn owned(name: &str) -> Value {
     json!({"name": name, "namespace": "n", "uid": name, "ownerReferences": [owner]})
 }
 
-/// Pods of one ReplicaSet.
+/// Pods of one `ReplicaSet`.
 fn pods(asked: &Asked) -> Reply {
     let pod = |number: usize| json!({"metadata": owned(&format!("pod-{number:04}"))});
     match asked.path.split('?').next().unwrap_or_default() {

@@ -122,7 +122,7 @@ async fn events_of_a_node_are_those_of_its_kubelet_too() {
     }
 }
 
-/// A second Deployment, and a ReplicaSet of a kind that the cluster does not have.
+/// A second Deployment, and a `ReplicaSet` of a kind that the cluster does not have.
 async fn with_strangers(world: &World) {
     let client = world.cluster.client();
     let labels = json!({"app": "api"});
@@ -133,7 +133,7 @@ async fn with_strangers(world: &World) {
     apply(&Api::namespaced(client.clone(), NAMESPACE), &deployment).await;
     let labels = json!({"app": "rollout"});
     let set: ReplicaSet = read(
-        json!({"metadata": {"name": "rollout", "ownerReferences": [{"apiVersion": "rollouts.io/v1", "kind": "Rollout",
+        json!({"metadata": {"name": "rollout", "labels": labels, "ownerReferences": [{"apiVersion": "rollouts.io/v1", "kind": "Rollout",
         "name": "r", "uid": "00000000-0000-0000-0000-000000000001", "controller": true}]},
         "spec": {"replicas": 0, "selector": {"matchLabels": labels},
         "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]}}}}),

@@ -141,17 +141,26 @@ async fn examples_put_the_key_where_the_policy_wants_it() {
     if !ran.await {
         return println!("skipped: {}: {ABSENCE}", module_path!());
     }
-    for ((credentials, _, in_python, in_node), [python, node, go]) in table.iter().zip(&programs) {
-        let parsed = |line: String| serde_json::from_str::<Value>(&line).unwrap();
-        let given = said("python3", &["-c", PYTHON], python).map(parsed);
-        assert!(given.is_none_or(|given| given == *in_python), "{credentials}: {python}");
-        let given = said("node", &["--input-type=module", "-"], &format!("{NODE}{node}")).map(parsed);
-        assert!(given.is_none_or(|given| given == *in_node), "{credentials}: {node}");
-        let Some(asked) = asked_by_go(go).await else { continue };
-        let target = in_node[0].as_str().unwrap().replace("https://api.toystore.com", "");
-        assert_eq!(asked.target(), target, "{credentials}: {go}");
-        for (name, value) in in_node[1]["headers"].as_object().into_iter().flatten() {
-            assert_eq!(asked.header(name), value.as_str(), "{credentials}: {go}");
-        }
+    for ((credentials, _, in_python, in_node), programs) in table.iter().zip(&programs) {
+        they_ask_so(programs, (in_python, in_node), &credentials.to_string()).await;
+    }
+}
+
+/// Runs the programs of a page with their libraries replaced.
+async fn they_ask_so(
+    [python, node, go]: &[String; 3],
+    (in_python, in_node): (&Value, &Value),
+    credentials: &str,
+) {
+    let parsed = |line: String| serde_json::from_str::<Value>(&line).unwrap();
+    let given = said("python3", &["-c", PYTHON], python).map(parsed);
+    assert!(given.is_none_or(|given| given == *in_python), "{credentials}: {python}");
+    let given = said("node", &["--input-type=module", "-"], &format!("{NODE}{node}")).map(parsed);
+    assert!(given.is_none_or(|given| given == *in_node), "{credentials}: {node}");
+    let Some(asked) = asked_by_go(go).await else { return };
+    let target = in_node[0].as_str().unwrap().replace("https://api.toystore.com", "");
+    assert_eq!(asked.target(), target, "{credentials}: {go}");
+    for (name, value) in in_node[1]["headers"].as_object().into_iter().flatten() {
+        assert_eq!(asked.header(name), value.as_str(), "{credentials}: {go}");
     }
 }

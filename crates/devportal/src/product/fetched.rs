@@ -47,16 +47,13 @@ fn known_oidc(product: &APIProduct, issuer: &str) -> Option<Remembered> {
     let said = find(&status.conditions, OIDC).filter(|said| said.message.contains(&location(issuer)))?;
     let token_endpoint = Some(status.oidc_discovery.as_ref()?.token_endpoint.clone());
     let note = said.message.strip_prefix(&discovered(issuer));
-    match note.filter(|_| said.status == ConditionStatus::True) {
-        Some(note) => {
-            let note = note.strip_prefix(": ").map(str::to_owned);
-            Some(Remembered::Answer(FetchOutcome::Oidc(OidcOutcome { token_endpoint, failure: None, note })))
-        }
-        None => {
-            let last = OidcOutcome { token_endpoint, ..OidcOutcome::default() };
-            Some(Remembered::Last(FetchOutcome::Oidc(last)))
-        }
-    }
+    Some(if let Some(note) = note.filter(|_| said.status == ConditionStatus::True) {
+        let note = note.strip_prefix(": ").map(str::to_owned);
+        Remembered::Answer(FetchOutcome::Oidc(OidcOutcome { token_endpoint, failure: None, note }))
+    } else {
+        let last = OidcOutcome { token_endpoint, ..OidcOutcome::default() };
+        Remembered::Last(FetchOutcome::Oidc(last))
+    })
 }
 
 /// What a former process has read.

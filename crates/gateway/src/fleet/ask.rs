@@ -107,7 +107,7 @@ async fn asked(question: &Arc<Question>, names: &[String], chosen: &[Vec<String>
         let name = name.clone();
         tasks.spawn(async move {
             let asked = question.ask(&name, served.as_ref(), &blocks);
-            let outcome = question.asker.span.cover(asked).await;
+            let outcome = Box::pin(question.asker.span.cover(asked)).await;
             (name, outcome)
         });
     }

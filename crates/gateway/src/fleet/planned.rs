@@ -58,12 +58,20 @@ impl Question {
         for call in &query.calls {
             // Such plans are not kept: nobody asks for a call alone.
             let tried = prepare(&endpoint.api, &call.alone(&self.written), None, bounds);
-            if let Some(error) = tried.err().and_then(|errors| unplaced(errors).into_iter().next()) {
+            if let Some(error) = tried.err().and_then(|errors| together(unplaced(errors))) {
                 unfit.insert(call.path.clone(), error);
             }
         }
         unfit
     }
+}
+
+/// One error that says all.
+fn together(errors: Vec<GraphError>) -> Option<GraphError> {
+    let mut errors = errors.into_iter();
+    let first = errors.next()?;
+    let message = errors.fold(first.message, |all, error| format!("{all} {}", error.message));
+    Some(GraphError { message, ..first })
 }
 
 /// Errors without positions, which are those of a text that the caller has not written.

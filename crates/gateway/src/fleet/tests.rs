@@ -101,7 +101,7 @@ fn what_does_not_fit_the_fleet_is_refused() {
         ("{clusters{...A}} fragment A on V1Query{Pods{items{kind}}}", "cannot be in"),
         ("{clusters{...A}}", "no fragment A"),
         ("{clusters(a:1){name}}", "argument \"a\""),
-        ("{clusters(names:3){name}}", "[String!]"),
+        ("{clusters(names:3){name}}", "String"),
         ("{clusters(selector:{a:1}){name}}", "String"),
         ("{clusters(selector:$s){name}}", "$s is not declared"),
         ("query($s:String){clusters(selector:$s){name @include(if:$on)}}", "$on is not declared"),

@@ -174,6 +174,27 @@ fn conditions_hold_for_their_own_occurrence_only() {
     assert!(planned(&api, "{v1 @skip(if:true){Pods{items{kind}}}}").roots.is_empty());
 }
 
+/// What is selected to lead on, beside what every object has.
+fn members(selection: &Selection) -> String {
+    let Some(leads) = selection.fields.iter().find(|field| &*field.key == OF) else {
+        return String::new();
+    };
+    let Shape::Whole(inner) = &leads.shape else { panic!("{leads:?}") };
+    let Shape::Object(all) = &**inner else { panic!("{inner:?}") };
+    let of = |field: &Selected| match &field.shape {
+        Shape::Object(inner) => {
+            inner.fields.iter().map(|inner| format!("{}.{}", field.key, inner.key)).collect()
+        }
+        _ => vec![field.key.to_string()],
+    };
+    let all: Vec<String> = all.fields.iter().flat_map(of).collect();
+    let is_usual = |name: &&String| {
+        !["metadata.name", "metadata.namespace", "metadata.uid", "metadata.ownerReferences"]
+            .contains(&name.as_str())
+    };
+    all.iter().filter(is_usual).cloned().collect::<Vec<_>>().join(" ")
+}
+
 /// Only what an object of a kind that is built in needs is written beside it: `spec` of another one may be anything.
 #[test]
 fn what_leads_on_is_no_more_than_what_is_needed() {
@@ -194,25 +215,6 @@ fn what_leads_on_is_no_more_than_what_is_needed() {
         kind("apps", "StatefulSet", &template),
         claim,
     ]);
-    let members = |selection: &Selection| -> String {
-        let Some(leads) = selection.fields.iter().find(|field| &*field.key == OF) else {
-            return String::new();
-        };
-        let Shape::Whole(inner) = &leads.shape else { panic!("{leads:?}") };
-        let Shape::Object(all) = &**inner else { panic!("{inner:?}") };
-        let of = |field: &Selected| match &field.shape {
-            Shape::Object(inner) => {
-                inner.fields.iter().map(|inner| format!("{}.{}", field.key, inner.key)).collect()
-            }
-            _ => vec![field.key.to_string()],
-        };
-        let all: Vec<String> = all.fields.iter().flat_map(of).collect();
-        let is_usual = |name: &&String| {
-            !["metadata.name", "metadata.namespace", "metadata.uid", "metadata.ownerReferences"]
-                .contains(&name.as_str())
-        };
-        all.iter().filter(is_usual).cloned().collect::<Vec<_>>().join(" ")
-    };
     let table = [
         ("x_io{v1{Foo(name:\"a\",namespace:\"n\"){owner{kind}}}}", ("", Some(""))),
         ("x_io{v1{Foo(name:\"a\",namespace:\"n\"){events{kind}}}}", ("", Some("involvedObject.uid"))),
@@ -260,7 +262,7 @@ fn a_condition_is_true_or_false_wherever_it_is() {
         assert_eq!(told(Value::Null).map(|error| error.code), Some(Code::Invalid), "{query}");
         assert_eq!(told(json!(true)), None, "{query}");
     }
-    let plain = planned(&api, "query($n:Boolean=true){apps{v1{Deployments{items{kind @skip(if:true)}}}}}");
+    let plain = planned(&api, "{apps{v1{Deployments{items{kind @skip(if:true)}}}}}");
     assert_eq!(null_conditions(&plain, &variables(&json!({"n": null}))), None);
 }
 

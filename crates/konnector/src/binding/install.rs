@@ -168,7 +168,7 @@ async fn compare(
             .map(|job| context.migrations.ensure(&job, context.trigger_of(&binding.name_any())));
         // Objects are kept in sync meanwhile. Not remembered: the migration is looked at again.
         let found = Some(Arc::new(ComparisonResult::new(None, existing)));
-        return Ok(Installed { migration, found, ..Installed::only(Outcome::Installing(outline)) });
+        return Ok(Installed { found, migration, ..Installed::only(Outcome::Installing(outline)) });
     }
     pause(context, binding, &outline, &desired);
     let error = match write(context, binding, Some(existing), &desired).await {

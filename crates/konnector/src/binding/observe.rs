@@ -50,6 +50,7 @@ impl<S> ObservedBinding<S> {
 }
 
 /// The provider's side of the binding's export.
+#[expect(clippy::large_enum_variant, reason = "there is one for each look, and it is not kept")]
 pub(super) enum ProviderSide<S = Arc<Session>> {
     /// There is no usable kubeconfig.
     NoAccess,

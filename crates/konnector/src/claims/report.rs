@@ -39,8 +39,8 @@ impl ClaimEngine {
     pub(super) async fn report_waiting(&self, key: &ObjectKey) -> Action {
         let now = Instant::now();
         let waited = now - *self.waiting.lock().entry(key.namespace.clone()).or_insert(now);
-        if waited < ANSWER_DUE {
-            return Action::RequeueAfter(ANSWER_DUE - waited);
+        if let Some(left) = ANSWER_DUE.checked_sub(waited).filter(|left| !left.is_zero()) {
+            return Action::RequeueAfter(left);
         }
         let why = format!("the provider has not answered APIServiceNamespace {}", key.namespace);
         self.report_unplaced(key, &why).await;

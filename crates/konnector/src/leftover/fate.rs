@@ -39,7 +39,7 @@ mod tests {
     #[test]
     fn a_crd_goes_with_its_last_object_and_waits_for_those_that_a_backup_brings() {
         let poll = Duration::from_secs(15);
-        let (begin, nearly) = (Duration::ZERO, GRACE - Duration::from_secs(1));
+        let (begin, nearly) = (Duration::ZERO, GRACE.saturating_sub(Duration::from_secs(1)));
         for (content, had_objects, empty_for, expected) in [
             (Content::Objects, false, begin, Fate::Stays),
             (Content::Objects, true, GRACE, Fate::Stays),

@@ -139,8 +139,8 @@ impl SyncReporter {
     pub(super) async fn report_waiting(&self, key: &ObjectKey) -> Duration {
         let now = Instant::now();
         let waited = self.agenda.told.lock().waits(&key.namespace, now);
-        if waited < ANSWER_DUE {
-            return ANSWER_DUE - waited;
+        if let Some(left) = ANSWER_DUE.checked_sub(waited).filter(|left| !left.is_zero()) {
+            return left;
         }
         if self.agenda.told.lock().is_news_of_namespace(&key.namespace, now) {
             let note = format!(

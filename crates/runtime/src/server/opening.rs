@@ -123,14 +123,14 @@ mod tests {
         ] {
             let (mut client, server) = duplex(1024);
             let tracker = TaskTracker::new();
-            let writing = tokio::spawn(async move {
+            let writing = async move {
                 for part in parts {
                     client.write_all(part.as_bytes()).await.unwrap();
                     tokio::task::yield_now().await;
                 }
-            });
-            let mut opened = Opened::new(server, tracker.token()).await.unwrap();
-            writing.await.unwrap();
+            };
+            let (opened, ()) = tokio::join!(Opened::new(server, tracker.token()), writing);
+            let mut opened = opened.unwrap();
             assert_eq!(opened.is_http2(), is_http2, "{parts:?}");
             assert!(!tracker.is_empty(), "nobody has read yet");
             let mut all = String::new();

@@ -81,6 +81,7 @@ pub struct OpenApiStatus {
     pub bytes: i64,
     /// Time at which this text was first read.
     #[schemars(schema_with = "date_time")]
+    #[serde(deserialize_with = "crate::moment::moment")]
     pub last_sync_time: Time,
     /// The URL that it was read from.
     #[serde(default, rename = "sourceURL")]

@@ -55,6 +55,7 @@ pub struct APIKeySpec {
     /// Time at which the key stops working.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "date_time")]
+    #[serde(deserialize_with = "crate::moment::moment_if_any")]
     pub expires_at: Option<Time>,
 }
 
@@ -109,6 +110,7 @@ pub struct APIKeyStatus {
     /// Time of the decision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "date_time")]
+    #[serde(deserialize_with = "crate::moment::moment_if_any")]
     pub reviewed_at: Option<Time>,
     /// Why it was decided so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -132,6 +134,7 @@ pub struct APIKeyStatus {
     /// Time at which the key stops working: `spec.expiresAt`, or earlier if the product limits the life of keys.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "date_time")]
+    #[serde(deserialize_with = "crate::moment::moment_if_any")]
     pub expires_at: Option<Time>,
     /// The Secret with the key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -170,6 +173,7 @@ pub struct PreviousSecretReference {
     pub key: String,
     /// Time at which it is deleted.
     #[schemars(schema_with = "date_time")]
+    #[serde(deserialize_with = "crate::moment::moment")]
     pub expires_at: Time,
 }
 

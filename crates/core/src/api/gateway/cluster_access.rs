@@ -130,6 +130,7 @@ pub struct ClusterAccessStatus {
     /// Time of the last change of the schema document.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "date_time")]
+    #[serde(deserialize_with = "crate::moment::moment_if_any")]
     pub last_sync_time: Option<Time>,
     /// The generation of the object that this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -83,6 +83,7 @@ pub struct APIServiceBindingBundleStatus {
     /// something changes, and otherwise once per heartbeat interval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "date_time")]
+    #[serde(deserialize_with = "crate::moment::moment_if_any")]
     pub last_sync_time: Option<Time>,
     /// The generation of the bundle that this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -49,6 +49,7 @@ pub struct ClusterBindingStatus {
     /// When the konnector last reported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "date_time")]
+    #[serde(deserialize_with = "crate::moment::moment_if_any")]
     pub last_heartbeat_time: Option<Time>,
     /// Interval at which the konnector intends to report, for example `5m0s`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -228,9 +228,9 @@ fn decided(product: &Value) -> APIKey {
 
 #[test]
 fn an_approval_counts_for_the_product_that_it_was_about() {
+    type Change<'a> = &'a dyn Fn(&mut ObservedKey);
     let no_plans = |seen: &mut ObservedKey| of(seen).status = None;
     let gone = |seen: &mut ObservedKey| seen.product = None;
-    type Change<'a> = &'a dyn Fn(&mut ObservedKey);
     let table: [(Value, Change<'_>, &str); 7] = [
         (json!("product"), &|_| {}, "SecretCreated"),
         (json!("product"), &no_plans, "PlanTierNotFound"),

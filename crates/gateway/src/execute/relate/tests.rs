@@ -75,10 +75,11 @@ fn names(name: &str, uid: Option<&str>) -> Which {
 
 #[test]
 fn references_lead_to_what_they_name_and_nowhere_else() {
+    type Row<'a> = (&'a str, (bool, bool), &'a Value, Value, Option<&'a str>);
     let api = small();
     let inside = json!({"metadata": {"name": "o", "namespace": "n", "uid": "u"}});
     let wide = json!({"metadata": {"name": "o", "uid": "u"}});
-    let table: [(&str, (bool, bool), &Value, Value, Option<&str>); 18] = [
+    let table: [Row<'_>; 18] = [
         ("Secret", (false, false), &inside, json!({"name": "a"}), Some("Secret n")),
         ("Secret", (false, false), &inside, json!({"name": "a", "namespace": "m"}), Some("Secret m")),
         ("Secret", (false, false), &wide, json!({"name": "a", "namespace": "m"}), Some("Secret m")),
