@@ -15,6 +15,7 @@ mod rewrite;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod unfit;
 mod variables;
 mod written;
 

@@ -5,10 +5,12 @@
 
 mod envelope;
 mod inputs;
+mod listing;
 mod message;
 mod tools;
 
 pub use self::{
+    listing::Listing,
     message::{Answer, Era, Fault, Message, initialized},
-    tools::{Listing, find, listed, unknown_argument},
+    tools::{find, listed, unknown_argument},
 };

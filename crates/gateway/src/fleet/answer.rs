@@ -11,7 +11,8 @@ use super::{
     fixed,
     mistakes::refuse_what_nobody_has,
     rewrite::keys,
-    written::{Written, unfit},
+    unfit::unfit,
+    written::Written,
 };
 use crate::{
     error::{Code, GraphError},

@@ -13,7 +13,8 @@ use serde_json::json;
 
 use super::{
     schema::own,
-    written::{Written, type_name, unfit},
+    unfit::unfit,
+    written::{Written, type_name},
 };
 use crate::{
     error::{Code, GraphError},

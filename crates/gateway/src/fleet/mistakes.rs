@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{cluster::Part, fixed::Missing, written::unfit};
+use super::{cluster::Part, fixed::Missing, unfit::unfit};
 use crate::error::{Code, GraphError};
 
 /// What clusters cannot be asked for, by paths in the answer.

@@ -14,7 +14,8 @@ use super::{
     CLUSTER,
     block::Block,
     fixed::{Fixed, Missing, Source},
-    written::{Written, type_name, unfit},
+    unfit::unfit,
+    written::{Written, type_name},
 };
 use crate::{error::GraphError, schema::Api};
 

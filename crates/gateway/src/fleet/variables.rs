@@ -5,12 +5,16 @@ use std::collections::BTreeSet;
 
 use apollo_compiler::{
     Node,
-    ast::{Directive, OperationDefinition, Selection, Value},
+    ast::{Directive, FragmentDefinition, OperationDefinition, Selection, Value},
+    collections::HashMap,
     response::JsonMap,
 };
 
-use super::written::{Fragments, unfit};
+use super::unfit::unfit;
 use crate::error::{Code, GraphError};
+
+/// The fragments of a query by name.
+pub type Fragments = HashMap<String, Node<FragmentDefinition>>;
 
 /// What a part of a query refers to.
 #[derive(Default)]

@@ -3,20 +3,16 @@
 
 use apollo_compiler::{
     Name, Node,
-    ast::{
-        Definition, DirectiveList, Document, Field, FragmentDefinition, OperationDefinition, OperationType,
-        Selection, Value,
-    },
-    collections::HashMap,
+    ast::{Definition, DirectiveList, Document, Field, OperationDefinition, OperationType, Selection, Value},
     name,
     response::JsonMap,
 };
 
-use super::variables::{self, Used};
-use crate::error::{Code, GraphError};
-
-/// The fragments of a query by name.
-pub type Fragments = HashMap<String, Node<FragmentDefinition>>;
+use super::{
+    unfit::unfit,
+    variables::{self, Fragments, Used},
+};
+use crate::error::GraphError;
 
 /// A query and its variables.
 pub struct Written {
@@ -24,11 +20,6 @@ pub struct Written {
     fragments: Fragments,
     /// The variables, as they were sent.
     pub given: JsonMap,
-}
-
-/// An error for a query that does not fit.
-pub fn unfit(message: impl Into<String>) -> GraphError {
-    GraphError::new(Code::ValidationFailed, message)
 }
 
 impl Written {

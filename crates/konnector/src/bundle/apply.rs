@@ -1,29 +1,23 @@
 //! Carries out the plan of a bundle.
 
 use kube::{Api, Resource as _, ResourceExt as _};
-use portolan_core::{
-    api::kubebind::{
-        APIServiceBinding, APIServiceBindingBundle, APIServiceBindingBundleStatus, FIELD_MANAGER,
-    },
-    condition,
-};
+use portolan_core::api::kubebind::{APIServiceBinding, APIServiceBindingBundle, FIELD_MANAGER};
 use portolan_runtime::{
     apply::{self, Precondition, WriteError},
     clock,
     controller::{Action, ReconcileError},
-    telemetry::brief,
 };
 use serde_json::json;
 use tracing::info;
 
 use super::{
+    failures::{Failures, say},
     plan::{self, BundlePlan},
     retire,
 };
 use crate::{
     binding::{report_drained, report_unbound},
     context::KonnectorContext,
-    news::news,
 };
 
 pub(super) async fn apply(
@@ -43,7 +37,7 @@ pub(super) async fn apply(
         }
     }
     let complaint = plan::complaint(&plan.status);
-    let status = plan::with_failures(plan.status, &failures.said, complaint, clock::now());
+    let status = plan::with_failures(plan.status, failures.said(), complaint, clock::now());
     say(context, bundle, &status).await.map_err(failed("write the status", &name))?;
     if !bound.is_empty() {
         let note = format!("Created APIServiceBindings: {}", bound.join(", "));
@@ -56,37 +50,6 @@ pub(super) async fn apply(
     match failures.last {
         Some(error) => Err(failed("create or delete a binding", &name)(error)),
         None => Ok(next),
-    }
-}
-
-/// Bindings that could not be created or deleted. The others do not wait for them.
-#[derive(Default)]
-pub(super) struct Failures {
-    said: Vec<String>,
-    last: Option<WriteError>,
-}
-
-impl Failures {
-    pub(super) fn take_in(&mut self, action: &str, binding: &str, error: WriteError) {
-        // Somebody else has just made, changed or deleted it: its watch event brings us back.
-        if error.is_conflict() {
-            return;
-        }
-        let why = brief(error.cause());
-        self.said.push(format!("cannot {action} APIServiceBinding {binding}: {}", why.trim_end_matches('.')));
-        self.last = Some(error);
-    }
-
-    /// Says them on a bundle that is terminating, and gives the last one.
-    pub(super) async fn tell(
-        self,
-        context: &KonnectorContext,
-        bundle: &APIServiceBindingBundle,
-    ) -> Result<(), WriteError> {
-        let Some(error) = self.last else { return Ok(()) };
-        let status = bundle.status.clone().unwrap_or_default();
-        say(context, bundle, &plan::with_failures(status, &self.said, None, clock::now())).await?;
-        Err(error)
     }
 }
 
@@ -132,25 +95,4 @@ async fn create(
         }
     }
     bound
-}
-
-/// Writes the status where it differs, tells what is new in it, and counts.
-async fn say(
-    context: &KonnectorContext,
-    bundle: &APIServiceBindingBundle,
-    status: &APIServiceBindingBundleStatus,
-) -> Result<(), WriteError> {
-    let ready = condition::find(&status.conditions, condition::READY);
-    context.metrics.saw_bundle(&bundle.name_any(), ready, status.conflicts.unwrap_or_default());
-    if bundle.status.as_ref() == Some(status) {
-        return Ok(());
-    }
-    let bundles: Api<APIServiceBindingBundle> = Api::all(context.consumer.clone());
-    let written = apply::replace_status(&bundles, &bundle.metadata, true, status).await?;
-    context.bundles.wrote(written);
-    let before = bundle.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    for said in news(before, &status.conditions) {
-        context.reporter.warn(&bundle.object_ref(&()), &said.reason, "Bind", &said.message).await;
-    }
-    Ok(())
 }

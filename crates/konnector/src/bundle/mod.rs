@@ -1,6 +1,7 @@
 //! Reconciles bundles: one binding per export of the provider.
 
 mod apply;
+mod failures;
 mod plan;
 mod retire;
 

@@ -12,7 +12,7 @@ use portolan_runtime::{
 use serde_json::json;
 use tracing::info;
 
-use super::apply::Failures;
+use super::failures::Failures;
 use crate::{binding::FINALIZER, context::KonnectorContext, policy};
 
 /// Makes sure that a bundle does not go before its bindings.

@@ -1,0 +1,58 @@
+//! The tools of a cluster as they were listed last.
+
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+use serde_json::Value;
+
+use crate::persisted::Known;
+
+/// The tools of a cluster as they were listed last. They are the same as long as its endpoint and the documents are.
+#[derive(Debug, Default)]
+pub struct Listing(Mutex<Option<(Weak<[Known]>, Value)>>);
+
+impl Listing {
+    /// What was listed for these documents, or what is made for them.
+    pub fn of(&self, known: &Arc<[Known]>, make: impl FnOnce() -> Value) -> Value {
+        let mut last = self.0.lock();
+        match &*last {
+            Some((of, tools)) if of.ptr_eq(&Arc::downgrade(known)) => tools.clone(),
+            _ => {
+                let tools = make();
+                *last = Some((Arc::downgrade(known), tools.clone()));
+                tools
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_list_is_made_once_for_the_same_documents() {
+        let known = |tool: &str| -> Arc<[Known]> {
+            let known = Known {
+                tool: tool.to_owned(),
+                description: None,
+                id: tool.to_owned(),
+                operation: None,
+                text: "{a}".into(),
+            };
+            [known].into()
+        };
+        let (listing, one, other) = (Listing::default(), known("a"), known("a"));
+        let mut made = 0;
+        for documents in [&one, &one, &other, &other, &one] {
+            let listed = listing.of(documents, || {
+                made += 1;
+                json!(made)
+            });
+            assert_eq!(listed, json!(made));
+        }
+        assert_eq!(made, 3, "documents that were read again may differ");
+    }
+}
