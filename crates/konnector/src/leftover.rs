@@ -4,6 +4,8 @@
 //! since when and why. It goes once it is empty, and a later binding takes it over. A backup tool restores a CRD before
 //! its objects, so one that this process has never seen with objects is given time.
 
+mod fate;
+
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use kube::{
@@ -30,9 +32,8 @@ use tracing::info;
 use self::fate::{Content, Fate, fate};
 use crate::{context::KonnectorContext, crd, policy};
 
-mod fate;
-
 const WORKERS: usize = 2;
+
 /// Lets go of a CRD with objects; deletes one without.
 pub async fn leave(
     context: &KonnectorContext,

@@ -1,5 +1,7 @@
 //! The kubectl lines that pages show, run by the people who read them: with a real kubectl, and with no rights but theirs.
 
+use std::time::Duration;
+
 use portolan_core::api::devportal::{
     ANNOTATION_OWNER, ANNOTATION_ROTATE_OVERLAP, APIKey, APIProduct, PublishStatus,
 };
@@ -150,6 +152,8 @@ async fn use_it(browser: &Browser, terminal: &Terminal<'_>, place: &Place<'_>, k
     browser.open_as("alice", &page).await;
     assert_eq!(terminal.repeat(browser, "alice", "get secret").await, value);
     for (choice, overlap) in [("It stops at once", Some("0")), ("It keeps working", None)] {
+        // Two rotations of one second are one: the line says no more of the time.
+        tokio::time::sleep(Duration::from_secs(1)).await;
         browser.open_as("alice", &page).await;
         browser.click("button", "Rotate").await;
         browser.click("dialog label", choice).await;

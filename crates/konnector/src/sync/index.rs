@@ -344,9 +344,8 @@ impl SyncIndex {
     }
 
     /// Drops consumer objects that the list of this number does not hold; gives their keys, and those of the copies that
-    /// have waited for the list. One that had our
-    /// finalizer, and was not being deleted, cannot be gone: the list is wrong, or somebody has forced it. Its copy
-    /// stays. What was seen since the list began is newer than the list.
+    /// have waited for the list. One that had our finalizer, and was not being deleted, cannot be gone: the list is wrong,
+    /// or somebody has forced it. Its copy stays. What was seen since the list began is newer than the list.
     pub fn keep_origins(&mut self, listed: &HashSet<ObjectKey>, list: u64) -> Vec<ObjectKey> {
         let is_gone =
             |(key, origin): &(&ObjectKey, &OriginState)| !listed.contains(key) && origin.since < list;
