@@ -155,22 +155,3 @@ async fn a_restart_writes_nothing_but_what_was_missed() {
     let deleted = wrote(provider.entries_since(marks.1).unwrap());
     assert!(deleted.len() == 1 && deleted[0].contains("delete"), "{deleted:?}");
 }
-
-/// As after a restore whose versions are higher than before: nothing shows that anybody has deleted the original.
-#[tokio::test]
-async fn the_copy_of_an_original_whose_end_cannot_be_shown_stays() {
-    let mut clusters = Box::pin(Clusters::start("no-history")).await;
-    grant(&clusters.consumer.client()).await;
-    let service = bind(&clusters, "no-history", &by_label("configmaps", "no-history")).await;
-    let (here, there) = both_owned(&service, "no-history").await;
-    clusters.konnector.kill();
-    here.delete("mine", &DeleteParams::default()).await.unwrap();
-    clusters.consumer.stop_apiserver();
-    clusters.consumer.start_apiserver().await.unwrap();
-    (clusters.konnector, _) = konnector(&clusters.konnector_kubeconfig).await;
-    let is_lost =
-        |m: &ConfigMap| m.annotations().get("kube-bind.io/origin-version").is_some_and(|v| v == "lost");
-    watch_until(there.clone(), "mine", is_lost, SOON).await.unwrap();
-    let orphaned = ("True", "OriginGone");
-    binding_condition(&service.consumer, &service.export(), "OrphanedCopies", orphaned).await;
-}

@@ -270,7 +270,7 @@ impl ClaimEngine {
 
     /// Asks the side that does not have an original whether it was deleted there.
     async fn ask_for_original(&self, side: ClaimSide, key: &ObjectKey) -> Result<(), ClaimTrouble> {
-        let (api, failed) = (self.api(side, key), |error: kube::Error| ClaimTrouble::of(side, &error.into()));
+        let (api, failed) = (self.api(side, key), |error| ClaimTrouble::of(side, &WriteError::from(error)));
         let one = api.list_metadata(&ListParams::default().limit(1)).await.map_err(failed)?;
         let version = one.metadata.resource_version.and_then(|version| version.parse().ok());
         let history = self.index.lock().history(side, key, version);
