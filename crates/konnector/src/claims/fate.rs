@@ -1,9 +1,8 @@
 //! Fate of originals that are absent: deleted by somebody, or lost when a cluster was restored from a backup. Pure.
 //!
 //! Claimed objects have no finalizer of ours, so a list without an original does not tell. A watch that shows its end
-//! does: one that ran, or one that begins at the version which the original had when its copy was written. Where the
-//! API server has no such history any more, the original counts as lost. That the versions of a cluster are newer than
-//! before proves nothing: a restored one may have been given newer ones, or have reached them meanwhile.
+//! does. Where none has, versions tell: a cluster that has never been restored has a newer one than any of its
+//! objects ever had.
 
 use std::collections::HashSet;
 
@@ -79,17 +78,13 @@ impl Departed {
         self.newest = self.newest.max(version);
     }
 
-    /// Returns `true` if a version is older than what this side had before: it is that of a backup.
-    pub(super) fn runs_backwards(&self, version: Option<u128>) -> bool {
-        version.zip(self.newest).is_some_and(|(now, newest)| now < newest)
-    }
-
-    /// Takes in that this side does not have an original. `saw_end`: its history shows that it was deleted.
-    pub(super) fn asked(&mut self, key: &ObjectKey, saw_end: bool) {
-        if saw_end {
-            self.was_deleted(key);
-        } else {
+    /// Takes in which version this side has now, where it does not have an original. One that is older than what it
+    /// had before is that of a backup.
+    pub(super) fn asked(&mut self, key: &ObjectKey, version: Option<u128>) {
+        if version.zip(self.newest).is_some_and(|(now, newest)| now < newest) {
             self.lost.insert(key.clone());
+        } else {
+            self.was_deleted(key);
         }
     }
 

@@ -160,16 +160,9 @@ impl ClaimIndex {
         self.departed.on_mut(side).was_deleted(key);
     }
 
-    /// Where the history of a side that has this version now has to begin to show the end of an original: at the version
-    /// that its copy names. `None` where no history can.
-    pub(super) fn history(&self, side: ClaimSide, key: &ObjectKey, version: Option<u128>) -> Option<u128> {
-        let copy = self.side(side.other()).get(key)?;
-        copy.original.version().filter(|_| !self.departed.on(side).runs_backwards(version))
-    }
-
-    /// Takes in that a side does not have an original, and whether its history shows the end of it.
-    pub(super) fn asked(&mut self, side: ClaimSide, key: &ObjectKey, saw_end: bool) {
-        self.departed.on_mut(side).asked(key, saw_end);
+    /// Takes in which version a side has now, where it does not have an original.
+    pub(super) fn asked(&mut self, side: ClaimSide, key: &ObjectKey, version: Option<u128>) {
+        self.departed.on_mut(side).asked(key, version);
     }
 
     /// Takes in what the engine before this one knew: a provider that comes back with a backup gets a new session, and

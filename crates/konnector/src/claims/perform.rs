@@ -2,10 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures::StreamExt as _;
 use kube::{
     Api, ResourceExt as _,
-    api::{DynamicObject, ListParams, Patch, PatchParams, WatchEvent, WatchParams},
+    api::{DynamicObject, ListParams, Patch, PatchParams},
 };
 use portolan_core::{
     api::kubebind::{ANNOTATION_ORIGIN_VERSION, FIELD_MANAGER, LABEL_OWNER, ORIGIN_LOST},
@@ -25,10 +24,6 @@ use crate::sync::{EngineMode, ObjectKey, comparable, holds_updates, owned};
 
 /// Limit for one step.
 const STEP_LIMIT: Duration = Duration::from_secs(15);
-/// Time for the API server to show what has become of an object.
-const HISTORY_LIMIT: Duration = Duration::from_secs(2);
-/// The answer of an API server that does not have the history of a version any more.
-const GONE: u16 = 410;
 /// More steps in a row than any object needs: read, delete, create, stamp, and some spare.
 const MAX_STEPS: usize = 12;
 
@@ -268,17 +263,12 @@ impl ClaimEngine {
         self.look_up(side, key).await.map(|_| ())
     }
 
-    /// Asks the side that does not have an original whether it was deleted there.
+    /// Asks which version the side of an original has, now that it does not have the original.
     async fn ask_for_original(&self, side: ClaimSide, key: &ObjectKey) -> Result<(), ClaimTrouble> {
-        let (api, failed) = (self.api(side, key), |error| ClaimTrouble::of(side, &WriteError::from(error)));
-        let one = api.list_metadata(&ListParams::default().limit(1)).await.map_err(failed)?;
+        let one = self.api(side, key).list_metadata(&ListParams::default().limit(1)).await;
+        let one = one.map_err(|error| ClaimTrouble::of(side, &WriteError::from(error)))?;
         let version = one.metadata.resource_version.and_then(|version| version.parse().ok());
-        let history = self.index.lock().history(side, key, version);
-        let saw_end = match history {
-            Some(since) => shows_end(&api, &key.name, since).await.map_err(failed)?,
-            None => false,
-        };
-        self.index.lock().asked(side, key, saw_end);
+        self.index.lock().asked(side, key, version);
         Ok(())
     }
 
@@ -354,28 +344,4 @@ impl ClaimEngine {
             ClaimSide::Provider => self.spec.session.namespaces.mapped(&key.namespace).unwrap_or_default(),
         }
     }
-}
-
-/// Returns `true` if the API server shows that an object was deleted after it had this version. One that has forgotten
-/// its history, or was restored, does not.
-async fn shows_end(api: &Api<DynamicObject>, name: &str, since: u128) -> kube::Result<bool> {
-    let params = WatchParams::default().fields(&format!("metadata.name={name}"));
-    let events = match api.watch_metadata(&params, &since.to_string()).await {
-        Err(error) if apply::code(&error) == GONE => return Ok(false),
-        events => events?,
-    };
-    let mut events = std::pin::pin!(events);
-    let look = async {
-        while let Some(event) = events.next().await {
-            match event? {
-                WatchEvent::Deleted(_) => return Ok(true),
-                WatchEvent::Error(status) if status.code == GONE => return Ok(false),
-                WatchEvent::Error(status) => return Err(kube::Error::Api(status)),
-                WatchEvent::Added(_) | WatchEvent::Modified(_) | WatchEvent::Bookmark(_) => {}
-            }
-        }
-        Ok(false)
-    };
-    // What has happened is shown at once, and nothing says when that is all.
-    timeout(HISTORY_LIMIT, look).await.unwrap_or(Ok(false))
 }
