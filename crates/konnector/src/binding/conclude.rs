@@ -302,11 +302,11 @@ fn versions_differ(applied: &AppliedResources) -> Option<Verdict> {
 }
 
 fn informers_synced<S>(observed: &ObservedBinding<S>, applied: &AppliedResources) -> Verdict {
-    let unwatched = || match &observed.provider {
+    let of_contract = || match &observed.provider {
         ProviderSide::Session(view) => unwatched(view).map(|why| Verdict::error("InformerSyncFailed", why)),
         ProviderSide::NoAccess | ProviderSide::ClientFailed(_) => None,
     };
-    applied.resources.iter().find_map(not_watched).or_else(unwatched).unwrap_or_else(Verdict::holds)
+    applied.resources.iter().find_map(not_watched).or_else(of_contract).unwrap_or_else(Verdict::holds)
 }
 
 /// A kind of the contract that cannot be watched: its changes, and answers to requests for namespaces, do not come.
