@@ -230,7 +230,7 @@ async fn a_list_beyond_the_limit_is_an_error() {
     assert!(body_of(&answer).1, "a page is whole");
 }
 
-/// One object of 1 MB, and questions that would write it 100 times: 95 MB.
+/// One object of 1 MB, and questions that would write it 100 times: 95 MB, and as much again where it is put together.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_selected_again_and_again_stays_within_the_limit() {
     let widget = json!({"metadata": {"name": "w", "namespace": "n"}, "size": text(0)});
@@ -265,7 +265,7 @@ async fn what_is_selected_again_and_again_stays_within_the_limit() {
         let peak = gateway.process.peak_rss_mb().unwrap() - at_rest;
         let begin = &what[..60.min(what.len())];
         assert!(
-            peak < 60.0 && answer.text.len() < 17_000_000,
+            peak < 80.0 && answer.text.len() < 17_000_000,
             "{peak} MB, {} bytes: {begin}",
             answer.text.len()
         );
