@@ -353,6 +353,9 @@ mod tests {
             (named("NotFound", 404, "west"), false),
             (unserved.with_code(404), false),
             (named("Gone", 410, "billy"), false),
+            (named("Forbidden", 403, "billy"), false),
+            (named("ServiceUnavailable", 503, "billy"), false),
+            (kube::core::Status { code: 404, reason: "NotFound".to_owned(), ..Default::default() }, false),
         ] {
             let said = format!("{status:?}");
             assert_eq!(is_absent(&kube::Error::Api(Box::new(status)), "billy"), expected, "{said}");

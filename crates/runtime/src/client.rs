@@ -22,7 +22,7 @@ use portolan_core::kubeconfig::RestrictedKubeconfig;
 
 pub use self::{
     failure::{ServerFault, server_fault},
-    read::{ReadError, ReadLimits, read},
+    read::{ReadError, open, read_body},
     signs::follow_contact,
 };
 use crate::{args::ClientArgs, authorities::InvalidBundle, metrics::Metrics};

@@ -10,6 +10,7 @@ mod request;
 use std::{
     io,
     net::SocketAddr,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -19,14 +20,11 @@ use std::{
 
 use axum::{Router, body::Body};
 use http::{HeaderValue, Request, Response, Version, header};
-use hyper::body::Incoming;
-use hyper_util::{
-    rt::{TokioExecutor, TokioTimer},
-    server::{
-        conn::auto,
-        graceful::{GracefulShutdown, Watcher},
-    },
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
 };
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -144,7 +142,6 @@ async fn run(server: Arc<Server>, door: Door) {
 struct Door {
     listener: TcpListener,
     tasks: Tasks,
-    graceful: GracefulShutdown,
     places: Arc<Semaphore>,
     /// The connections of which nothing was read yet.
     unheard: TaskTracker,
@@ -155,7 +152,6 @@ struct Door {
 /// The resources that a connection holds while it is open.
 struct Guest {
     address: SocketAddr,
-    watcher: Watcher,
     unheard: TaskTrackerToken,
     closed: CancellationToken,
     _place: OwnedSemaphorePermit,
@@ -164,9 +160,7 @@ struct Guest {
 impl Door {
     fn new(listener: TcpListener, tasks: Tasks) -> Self {
         let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        let (graceful, unheard, closed) =
-            (GracefulShutdown::new(), TaskTracker::new(), CancellationToken::new());
-        Self { listener, tasks, graceful, places, unheard, closed }
+        Self { listener, tasks, places, unheard: TaskTracker::new(), closed: CancellationToken::new() }
     }
 
     async fn accept(&self, server: &Arc<Server>) {
@@ -174,9 +168,8 @@ impl Door {
             let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
             match self.listener.accept().await {
                 Ok((stream, address)) => {
-                    let (watcher, unheard) = (self.graceful.watcher(), self.unheard.token());
-                    let closed = self.closed.clone();
-                    let guest = Guest { address, watcher, unheard, closed, _place: place };
+                    let (unheard, closed) = (self.unheard.token(), self.closed.clone());
+                    let guest = Guest { address, unheard, closed, _place: place };
                     self.tasks.spawn_graceful(Arc::clone(server).connection(stream, guest));
                 }
                 // Out of file descriptors, or a client that is gone already: neither is helped by hurry.
@@ -194,7 +187,6 @@ impl Door {
         // Whoever came in last may have asked already; without this, nobody would answer.
         let _ = timeout(DRAIN_TIME, self.unheard.wait()).await;
         self.closed.cancel();
-        self.graceful.shutdown().await;
     }
 }
 
@@ -205,6 +197,33 @@ async fn in_time<T>(closed: &CancellationToken, beginning: impl Future<Output = 
         begun = timeout(CLIENT_TIMEOUT, beginning) => begun.ok()?.ok(),
         () = closed.cancelled() => None,
     }
+}
+
+fn http1() -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(CLIENT_TIMEOUT).max_headers(64);
+    builder
+}
+
+fn http2() -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEADER_LIST)
+        .keep_alive_interval(CLIENT_TIMEOUT);
+    builder
+}
+
+/// Serves a connection until it ends. Once the door is closed, what is under way is finished, and nothing else begins.
+async fn serve_until<C: Future>(closed: &CancellationToken, connection: C, finish: impl FnOnce(Pin<&mut C>)) {
+    let mut connection = pin!(connection);
+    tokio::select! {
+        biased;
+        _ = &mut connection => return,
+        () = closed.cancelled() => finish(connection.as_mut()),
+    }
+    connection.await;
 }
 
 impl Server {
@@ -230,7 +249,7 @@ impl Server {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Guest { address, watcher, unheard, closed, _place } = guest;
+        let Guest { address, unheard, closed, _place } = guest;
         let Some(stream) = Box::pin(in_time(&closed, Opened::new(stream, unheard))).await else {
             return debug!(%address, "no first bytes");
         };
@@ -240,18 +259,14 @@ impl Server {
             request.extensions_mut().insert(peer.clone());
             async move { Ok::<_, std::convert::Infallible>(Box::pin(server.answer(request)).await) }
         });
-        let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(CLIENT_TIMEOUT).max_headers(64);
-        builder
-            .http2()
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(MAX_STREAMS)
-            .max_header_list_size(MAX_HEADER_LIST)
-            .keep_alive_interval(CLIENT_TIMEOUT);
-        let builder = if stream.is_http2() { builder.http2_only() } else { builder.http1_only() };
-        let connection = builder.serve_connection_with_upgrades(stream, service).into_owned();
         // Clients break off connections as they like.
-        let _ = watcher.watch(connection).await;
+        if stream.is_http2() {
+            let connection = http2().serve_connection(stream, service);
+            Box::pin(serve_until(&closed, connection, http2::Connection::graceful_shutdown)).await;
+        } else {
+            let connection = http1().serve_connection(stream, service).with_upgrades();
+            Box::pin(serve_until(&closed, connection, http1::UpgradeableConnection::graceful_shutdown)).await;
+        }
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {

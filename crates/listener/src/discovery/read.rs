@@ -3,17 +3,15 @@
 //! a large response too slowly waits for the next behind others of its kind.
 
 use std::{
-    future::poll_fn,
-    pin::Pin,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
-use axum::body::HttpBody as _;
-use bytes::{Bytes, BytesMut};
-use http::{Request, header};
-use kube::{Client, client::Body};
-use portolan_runtime::client::ReadError;
+use bytes::Bytes;
+use portolan_runtime::{
+    capped::Pace,
+    client::{ReadError, open, read_body},
+};
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
     time::timeout,
@@ -76,13 +74,6 @@ pub(super) struct Answer<'a> {
     _turns: [Option<SemaphorePermit<'a>>; 2],
 }
 
-/// So many bytes within this time.
-#[derive(Clone, Copy)]
-struct Pace {
-    bytes: usize,
-    within: Duration,
-}
-
 impl Discovery {
     /// Reads a response of at most `max_bytes`.
     pub(super) async fn read(
@@ -109,7 +100,7 @@ impl Discovery {
         accept: &str,
         max_bytes: usize,
     ) -> Result<Bytes, ReadError> {
-        let body = open(&self.client, path, accept).await?;
+        let body = open(&self.client, path, accept, HEAD).await?;
         let _turn = tokio::select! {
             biased;
             own = self.turns.small.acquire() => own,
@@ -124,67 +115,11 @@ impl Discovery {
         let lane = if own.is_slow.load(Ordering::Relaxed) { &shared.slow } else { &shared.large };
         let second = lane.acquire().await.ok();
         let reading = async {
-            let body = open(&self.client, path, accept).await?;
+            let body = open(&self.client, path, accept, HEAD).await?;
             read_body(body, max_bytes, LARGE_PACE).await
         };
         let read = timeout(TOTAL, reading).await.unwrap_or(Err(ReadError::Timeout(TOTAL)));
         own.is_slow.store(matches!(read, Err(ReadError::Timeout(_))), Ordering::Relaxed);
         Ok(Answer { bytes: read?, _turns: [first, second] })
     }
-}
-
-/// Asks, and returns the body if it is JSON.
-async fn open(client: &Client, path: &str, accept: &str) -> Result<Body, ReadError> {
-    let request = Request::get(path).header(header::ACCEPT, accept).body(Body::empty());
-    let request = request.map_err(|error| ReadError::Failed(kube::Error::HttpError(error)))?;
-    let answered = timeout(HEAD, client.send(request)).await;
-    let response = answered.map_err(|_| ReadError::Timeout(HEAD))?.map_err(ReadError::Failed)?;
-    let (parts, body) = response.into_parts();
-    if !parts.status.is_success() {
-        return Err(ReadError::Status(parts.status));
-    }
-    let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let kind = kind.unwrap_or_default();
-    // API servers serve the index of their OpenAPI as plain text.
-    let may_be_json = ["application/json", "text/plain"].iter().any(|known| kind.starts_with(known));
-    if kind.is_empty() || may_be_json {
-        Ok(body)
-    } else {
-        Err(ReadError::NotJson(kind.chars().take(80).collect()))
-    }
-}
-
-async fn read_body(mut body: Body, max_bytes: usize, pace: Pace) -> Result<Bytes, ReadError> {
-    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-    if announced > max_bytes {
-        return Err(ReadError::TooLarge(max_bytes));
-    }
-    // A buffer that need not grow is never copied: half of the memory.
-    let mut read = BytesMut::with_capacity(announced);
-    loop {
-        let filled = timeout(pace.within, fill(&mut read, &mut body, pace.bytes, max_bytes)).await;
-        if filled.map_err(|_| ReadError::Timeout(pace.within))?? {
-            return Ok(read.freeze());
-        }
-    }
-}
-
-/// Reads `more` bytes, and returns `true` if the body ends before.
-async fn fill(
-    read: &mut BytesMut,
-    body: &mut Body,
-    more: usize,
-    max_bytes: usize,
-) -> Result<bool, ReadError> {
-    let goal = read.len().saturating_add(more);
-    while read.len() < goal {
-        let Some(frame) = poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await else { return Ok(true) };
-        let frame = frame.map_err(ReadError::Broken)?;
-        let Some(data) = frame.data_ref() else { continue };
-        if read.len() + data.len() > max_bytes {
-            return Err(ReadError::TooLarge(max_bytes));
-        }
-        read.extend_from_slice(data);
-    }
-    Ok(false)
 }

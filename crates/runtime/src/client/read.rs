@@ -7,18 +7,7 @@ use http::{Request, StatusCode, header};
 use kube::{Client, client::Body};
 use tokio::time::timeout;
 
-use crate::capped::{self, CappedError};
-
-/// The limits of a read.
-#[derive(Clone, Copy, Debug)]
-pub struct ReadLimits {
-    /// Limit for the head of the answer.
-    pub head: Duration,
-    /// Limit for the whole answer.
-    pub total: Duration,
-    /// Maximum size of the answer.
-    pub max_bytes: usize,
-}
+use crate::capped::{self, CappedError, Pace};
 
 /// Reasons why there is no usable answer.
 #[derive(Debug, thiserror::Error)]
@@ -43,26 +32,15 @@ pub enum ReadError {
     Broken(#[source] kube::Error),
 }
 
-/// Reads JSON from a path of a cluster.
+/// Asks a cluster for JSON at a path, and returns the body of its answer. Its head must come within `patience`.
 ///
 /// # Errors
 /// See [`ReadError`]. It does not repeat any part of the answer.
-pub async fn read(client: &Client, path: &str, accept: &str, limits: ReadLimits) -> Result<Bytes, ReadError> {
-    timeout(limits.total, unhurried(client, path, accept, limits))
-        .await
-        .map_err(|_| ReadError::Timeout(limits.total))?
-}
-
-async fn unhurried(
-    client: &Client,
-    path: &str,
-    accept: &str,
-    limits: ReadLimits,
-) -> Result<Bytes, ReadError> {
+pub async fn open(client: &Client, path: &str, accept: &str, patience: Duration) -> Result<Body, ReadError> {
     let request = Request::get(path).header(header::ACCEPT, accept).body(Body::empty());
     let request = request.map_err(|error| ReadError::Failed(kube::Error::HttpError(error)))?;
-    let answered = timeout(limits.head, client.send(request)).await;
-    let response = answered.map_err(|_| ReadError::Timeout(limits.head))?.map_err(ReadError::Failed)?;
+    let answered = timeout(patience, client.send(request)).await;
+    let response = answered.map_err(|_| ReadError::Timeout(patience))?.map_err(ReadError::Failed)?;
     let (parts, body) = response.into_parts();
     if !parts.status.is_success() {
         return Err(ReadError::Status(parts.status));
@@ -72,21 +50,36 @@ async fn unhurried(
     // API servers serve the index of their OpenAPI as plain text.
     let may_be_json =
         kind.is_empty() || kind.starts_with("application/json") || kind.starts_with("text/plain");
-    if !may_be_json {
-        return Err(ReadError::NotJson(kind.chars().take(80).collect()));
-    }
-    capped::read(body, limits.max_bytes).await.map_err(|error| match error {
-        CappedError::TooLarge => ReadError::TooLarge(limits.max_bytes),
+    if may_be_json { Ok(body) } else { Err(ReadError::NotJson(kind.chars().take(80).collect())) }
+}
+
+/// Reads a body that comes at a pace.
+///
+/// # Errors
+/// See [`ReadError`].
+pub async fn read_body(body: Body, max_bytes: usize, pace: Pace) -> Result<Bytes, ReadError> {
+    let read = capped::read_at_pace(body, max_bytes, pace).await;
+    read.map_err(|_| ReadError::Timeout(pace.within))?.map_err(|error| match error {
+        CappedError::TooLarge => ReadError::TooLarge(max_bytes),
         CappedError::Broken(error) => ReadError::Broken(error),
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use futures::stream;
+    use http_body_util::StreamBody;
+    use hyper::body::Frame;
+    use tokio::time::sleep;
+
     use super::*;
 
-    const LIMITS: ReadLimits =
-        ReadLimits { head: Duration::from_secs(5), total: Duration::from_secs(10), max_bytes: 16 };
+    const PATIENCE: Duration = Duration::from_secs(5);
+    const PACE: Pace = Pace { bytes: 8, within: Duration::from_secs(10) };
+
+    async fn read(client: Client) -> Result<Bytes, ReadError> {
+        read_body(open(&client, "/x", "application/json", PATIENCE).await?, 16, PACE).await
+    }
 
     fn server(status: u16, kind: &'static str, body: &'static str) -> Client {
         let service = tower::service_fn(move |_: Request<Body>| async move {
@@ -98,19 +91,18 @@ mod tests {
 
     #[tokio::test]
     async fn what_cannot_be_used_is_named() {
-        let ask = async |client: Client| read(&client, "/x", "application/json", LIMITS).await;
         for kind in ["application/json; a=b", "text/plain; charset=utf-8"] {
-            assert_eq!(&ask(server(200, kind, "{}")).await.unwrap()[..], b"{}");
+            assert_eq!(&read(server(200, kind, "{}")).await.unwrap()[..], b"{}");
         }
         assert!(matches!(
-            ask(server(401, "application/json", "{}")).await,
+            read(server(401, "application/json", "{}")).await,
             Err(ReadError::Status(StatusCode::UNAUTHORIZED))
         ));
         assert!(
-            matches!(ask(server(200, "text/html", "<html>")).await, Err(ReadError::NotJson(kind)) if kind == "text/html")
+            matches!(read(server(200, "text/html", "<html>")).await, Err(ReadError::NotJson(kind)) if kind == "text/html")
         );
         assert!(matches!(
-            ask(server(200, "application/json", "[1,2,3,4,5,6,7,8,9]")).await,
+            read(server(200, "application/json", "[1,2,3,4,5,6,7,8,9]")).await,
             Err(ReadError::TooLarge(16))
         ));
     }
@@ -120,7 +112,30 @@ mod tests {
         let service = tower::service_fn(|_: Request<Body>| {
             std::future::pending::<Result<http::Response<Body>, std::convert::Infallible>>()
         });
-        let read = read(&Client::new(service, "default"), "/x", "application/json", LIMITS).await;
-        assert!(matches!(read, Err(ReadError::Timeout(limit)) if limit == LIMITS.head));
+        let read = read(Client::new(service, "default")).await;
+        assert!(matches!(read, Err(ReadError::Timeout(limit)) if limit == PATIENCE));
+    }
+
+    /// Four bytes at a time, the next after a pause.
+    fn slow(pause: Duration) -> Client {
+        let service = tower::service_fn(move |_: Request<Body>| async move {
+            let frames = stream::unfold(0, move |sent| async move {
+                if sent == 3 {
+                    return None;
+                }
+                sleep(pause).await;
+                Some((Ok::<_, std::io::Error>(Frame::data(Bytes::from_static(b"abcd"))), sent + 1))
+            });
+            Ok::<_, std::convert::Infallible>(http::Response::new(StreamBody::new(frames)))
+        });
+        Client::new(service, "default")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_keeps_the_pace_is_waited_for() {
+        // Eight bytes within ten seconds, and then the rest.
+        assert_eq!(&read(slow(Duration::from_secs(4))).await.unwrap()[..], b"abcdabcdabcd");
+        let read = read(slow(Duration::from_secs(6))).await;
+        assert!(matches!(read, Err(ReadError::Timeout(limit)) if limit == PACE.within));
     }
 }

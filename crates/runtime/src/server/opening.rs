@@ -1,7 +1,7 @@
 //! The first bytes of a connection, which tell what it speaks.
 //!
-//! hyper-util finds that out by itself, but then a connection reads into a buffer of twice the size for as long as it
-//! is open.
+//! hyper-util would find that out by itself, but then a connection reads into a buffer of twice the size for as long as
+//! it is open.
 
 use std::{
     io,
