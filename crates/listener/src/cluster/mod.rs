@@ -59,6 +59,8 @@ pub struct Clusters {
 
 struct Entry {
     assignment: Assignment,
+    /// Address of the cluster.
+    server: String,
     tasks: Tasks,
     progress: Progress,
 }
@@ -82,6 +84,7 @@ impl Clusters {
             fingerprint: target.fingerprint.clone(),
             filter: filter.cloned(),
         };
+        let server = target.connection.server.clone();
         let mut entries = self.entries.lock();
         let progress = match entries.get(name) {
             Some(entry) if entry.assignment == assignment && !entry.tasks.is_cancelled() => {
@@ -89,8 +92,8 @@ impl Clusters {
             }
             Some(entry) => {
                 entry.tasks.cancel();
-                // Parts that were made with another filter are of no use.
-                if entry.assignment.filter == assignment.filter {
+                // Parts that were made with another filter, or of another cluster, are of no use.
+                if entry.assignment.filter == assignment.filter && entry.server == server {
                     Arc::clone(&entry.progress)
                 } else {
                     forget_parts(&entry.progress)
@@ -111,7 +114,7 @@ impl Clusters {
         };
         tasks.spawn("cluster", worker.run());
         let known = progress.lock().clone();
-        entries.insert(name.to_owned(), Entry { assignment, tasks, progress });
+        entries.insert(name.to_owned(), Entry { assignment, server, tasks, progress });
         known
     }
 

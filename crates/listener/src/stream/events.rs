@@ -136,8 +136,8 @@ fn next(
         Some((_, revision)) => document.revision <= *revision,
         None => since.is_some_and(|since| document.revision <= since),
     };
-    let mut by_age: Vec<_> = snapshot.documents.values().filter(|document| !is_known(document)).collect();
-    by_age.sort_by_key(|document| document.revision);
+    let unsent = snapshot.documents.values().filter(|document| !is_known(document));
+    let oldest = unsent.min_by_key(|document| document.revision);
     let is_gone = |(name, (access, _)): &(&String, &(Arc<str>, u64))| {
         !snapshot.documents.contains_key(*name) && !snapshot.keeps(name, access)
     };
@@ -145,10 +145,10 @@ fn next(
     if let Some(name) = gone {
         sent.documents.remove(&name);
         // Not the latest revision: whoever resumes from it must still get what has not been sent.
-        let reached = by_age.first().map_or(snapshot.revision, |document| document.revision - 1);
+        let reached = oldest.map_or(snapshot.revision, |document| document.revision - 1);
         return Some(DocumentEvent::Remove { name, revision: revision(reached) });
     }
-    if let Some(document) = by_age.first() {
+    if let Some(document) = oldest {
         sent.documents.insert(document.name().to_owned(), place(document));
         let metadata =
             if credentials { (*document.metadata).clone() } else { document.metadata.without_credentials() };
