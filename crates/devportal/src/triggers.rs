@@ -91,9 +91,6 @@ impl Context {
         let route =
             product.as_ref().map(|product| ObjectName::new(&name.namespace, &product.spec.target_ref.name));
         self.indexes.products.set(name, route.into_iter().collect());
-        if product.is_none() {
-            self.share_selector(name, None);
-        }
         self.queues.products.add(name.clone());
         self.indexes
             .keys

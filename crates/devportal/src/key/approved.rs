@@ -138,8 +138,13 @@ fn create(draft: &mut Draft<'_>) {
     let Some(marks) = marks(draft) else { return };
     draft.step(SecretStep::Create(marks));
     // What was deleted with the Secret had a value that nobody knows any more.
-    if let SecretState::Ours(previous) = &draft.seen.previous {
-        draft.delete(Which::Previous, previous.uid());
+    match &draft.seen.previous {
+        SecretState::Ours(previous) => draft.delete(Which::Previous, previous.uid()),
+        // Without its label it is in no store, and it would still work.
+        SecretState::Absent if draft.status.previous_secret_ref.is_some() => {
+            draft.delete(Which::Previous, None);
+        }
+        SecretState::Absent | SecretState::Former(_) | SecretState::Foreign => {}
     }
     draft.status.previous_secret_ref = None;
     let was_there = draft.status.secret_ref.is_some();

@@ -62,7 +62,9 @@ pub fn is_granted(key: &APIKey) -> bool {
 /// Returns `true` if the time of a key, or of its old value, is over and it still works.
 pub fn is_overdue(key: &APIKey, now: Timestamp) -> bool {
     let Some(status) = &key.status else { return false };
-    let is_open = matches!(key.phase(), KeyPhase::Pending | KeyPhase::Approved);
+    // Nothing ends of one that is being deleted, or was never given.
+    let is_open =
+        key.metadata.deletion_timestamp.is_none() && (key.phase() == KeyPhase::Pending || is_granted(key));
     let ends =
         [status.expires_at.as_ref(), status.previous_secret_ref.as_ref().map(|known| &known.expires_at)];
     is_open && ends.into_iter().flatten().any(|end| end.0 <= now)
@@ -88,18 +90,25 @@ mod tests {
         for (status, expected) in [
             (Value::Null, false),
             (json!({"phase": "Approved"}), false),
-            (json!({"phase": "Approved", "expiresAt": end(11)}), false),
-            (json!({"phase": "Approved", "expiresAt": end(10)}), true),
+            (json!({"phase": "Approved", "approvedSnapshot": "s", "expiresAt": end(11)}), false),
+            (json!({"phase": "Approved", "approvedSnapshot": "s", "expiresAt": end(10)}), true),
+            (json!({"phase": "Approved", "expiresAt": end(10)}), false),
             (json!({"phase": "Pending", "expiresAt": end(9)}), true),
             (json!({"expiresAt": end(9)}), true),
             (json!({"phase": "Expired", "expiresAt": end(9)}), false),
             (json!({"phase": "Rejected", "expiresAt": end(9)}), false),
-            (json!({"phase": "Approved", "previousSecretRef": previous(11)}), false),
-            (json!({"phase": "Approved", "expiresAt": end(11), "previousSecretRef": previous(10)}), true),
+            (json!({"phase": "Approved", "approvedSnapshot": "s", "previousSecretRef": previous(11)}), false),
+            (
+                json!({"phase": "Approved", "approvedSnapshot": "s", "expiresAt": end(11), "previousSecretRef": previous(10)}),
+                true,
+            ),
         ] {
             let mut key = APIKey::new("k1", portolan_core::api::devportal::APIKeySpec::default());
             key.status = serde_json::from_value(status.clone()).unwrap();
             assert_eq!(is_overdue(&key, at(10)), expected, "{status}");
+            key.metadata.deletion_timestamp =
+                Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(1)));
+            assert!(!is_overdue(&key, at(10)), "its end is the end of its Secrets");
         }
     }
 }

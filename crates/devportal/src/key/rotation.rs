@@ -26,7 +26,12 @@ pub(super) const ANNOTATION_REQUEST: &str = "devportal.kuadrant.io/rotated-for";
 pub(super) fn plan(draft: &mut Draft<'_>, secret: &SecretMeta) -> Option<Obstacle> {
     match draft.rotate_request() {
         Some(request) if draft.status.observed_rotate_request.as_ref() != Some(&request) => {
-            rotate(draft, secret, &request).err()
+            let blocked = rotate(draft, secret, &request).err();
+            // The time of the old value ends all the same.
+            if blocked.is_some() && draft.status.previous_secret_ref.is_some() {
+                end_overlap(draft);
+            }
+            blocked
         }
         _ => {
             end_overlap(draft);

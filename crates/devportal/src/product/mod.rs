@@ -38,6 +38,9 @@ pub fn run(tasks: &Tasks, context: &Arc<Context>) {
 
 async fn reconcile(context: &Context, name: &ObjectName) -> Result<Action, ReconcileError> {
     let Some(observed) = observe::observe(context, name) else {
+        if context.products.get(&name.namespace, &name.name).is_none() {
+            context.share_selector(name, None);
+        }
         context.fetches.need(name, Vec::new());
         return Ok(Action::AwaitChange);
     };

@@ -26,13 +26,10 @@ pub struct FreshRights {
 
 impl Default for FreshRights {
     fn default() -> Self {
-        // What is wanted is remembered for longer than it may wait: else it would wait again.
-        Self { written: cache(GATHER_IN_BACKLOG), wanted: cache(GATHER_IN_BACKLOG * 2) }
+        let written = Cache::builder().max_capacity(REMEMBERED).time_to_live(GATHER_IN_BACKLOG).build();
+        // What is wanted is remembered for longer than it may wait, however much that is: else it would wait again.
+        Self { written, wanted: Cache::builder().time_to_live(GATHER_IN_BACKLOG * 2).build() }
     }
-}
-
-fn cache(time: Duration) -> Cache<RequesterAt, Instant> {
-    Cache::builder().max_capacity(REMEMBERED).time_to_live(time).build()
 }
 
 impl FreshRights {

@@ -603,6 +603,29 @@ fn rotation_is_for_keys_that_work_and_the_old_value_ends() {
 }
 
 #[test]
+fn an_old_value_ends_whatever_else_happens() {
+    let until = |seen: &mut ObservedKey, end: i64| {
+        Arc::make_mut(&mut seen.key).status.as_mut().unwrap().previous_secret_ref =
+            serde_json::from_value(json!({"name": "n", "key": "k", "expiresAt": at(end).to_string()}))
+                .unwrap();
+    };
+    // The key cannot be rotated again.
+    let mut blocked = asked(granted(), "r1");
+    of(&mut blocked).status.as_mut().unwrap().discovered_auth_scheme = None;
+    blocked.previous = secret("k1-apikey-secret-previous", &json!({}));
+    for (end, expected) in [(NOW - 1, vec![Which::Previous]), (NOW + 9, vec![])] {
+        until(&mut blocked, end);
+        let plan = plan(&blocked);
+        assert_eq!((deleted(&plan), &plan.status.observed_rotate_request), (expected, &None));
+    }
+    // The Secret is made anew, and no store shows the former one.
+    let mut anew = granted();
+    anew.secret = SecretState::Absent;
+    until(&mut anew, NOW + 9);
+    assert_eq!(deleted(&plan(&anew)), [Which::Previous]);
+}
+
+#[test]
 fn a_rotation_that_cannot_be_says_why_and_changes_nothing() {
     type Change = fn(&mut ObservedKey);
     let older = |seen: &mut ObservedKey| {
