@@ -254,6 +254,10 @@ async fn what_is_selected_again_and_again_stays_within_the_limit() {
     for (what, is_whole) in [
         (format!("Widget(namespace:\"n\",name:\"w\"){{{sizes}}}"), false),
         (format!("Widgets(namespace:\"n\"){{items{{{sizes}}}}}"), false),
+        (
+            format!("Widgets(namespace:\"n\"){{{}}}", many(&|number| format!("i{number}:items{{size}} "))),
+            false,
+        ),
         (format!("Widgets(namespace:\"n\",sortBy:\"size\"){{items{{{sizes}}}}}"), false),
         (gets, false),
         ("Widget(namespace:\"n\",name:\"w\"){a:size b:size}".to_owned(), true),

@@ -34,7 +34,6 @@ pub use self::{
 };
 use self::{
     reply::{Errand, Reply},
-    room::Room,
     room::take,
     unreadable::too_long,
     writing::{Piece, Writing, gather},
@@ -46,7 +45,7 @@ use crate::{
 };
 
 /// Number of calls of one query in progress at a time.
-const SIDE_BY_SIDE: usize = 32;
+pub const SIDE_BY_SIDE: usize = 32;
 
 /// Writes the answer to a plan.
 pub async fn answer(asking: Asking<'_>, plan: &Plan, sink: &mut Sink) -> Result<(), Stopped> {
@@ -58,10 +57,11 @@ pub async fn answer(asking: Asking<'_>, plan: &Plan, sink: &mut Sink) -> Result<
     gather(fields, &mut Vec::new(), &mut pieces, &mut errands);
     let at_a_time = if plan.kind == OperationType::Mutation { 1 } else { SIDE_BY_SIDE };
     let room = AtomicUsize::new(asking.max_response.saturating_sub(sink.out.len()));
-    let running: Vec<_> = errands.iter().map(|errand| run(asking, errand, &room)).collect();
+    let budget = relate::Budget::of(asking);
+    let running: Vec<_> = errands.iter().map(|errand| run((asking, &budget), errand, &room)).collect();
     let replies = pin!(stream::iter(running).buffered(at_a_time));
     let (introspected, errors) = introspected(asking, plan);
-    let mut writing = Writing::new(sink, errors);
+    let mut writing = Writing::new(sink, errors, &room);
     writing.data(&pieces, introspected.as_ref(), &errands, replies).await?;
     writing.end();
     Ok(())
@@ -110,8 +110,12 @@ fn introspected(asking: Asking<'_>, plan: &Plan) -> (Option<JsonMap>, Vec<GraphE
 }
 
 /// Makes a call. An error takes its place in the answer, also if there is no room for what it has given.
-async fn run<'p>(asking: Asking<'p>, errand: &Errand<'p>, room: &AtomicUsize) -> Reply<'p> {
-    let completed = match complete(asking, errand.call).await {
+async fn run<'p>(
+    (asking, budget): (Asking<'p>, &relate::Budget),
+    errand: &Errand<'p>,
+    room: &AtomicUsize,
+) -> Reply<'p> {
+    let completed = match complete((asking, budget), errand.call).await {
         Ok(Reply::Done(fragment)) if !take(room, fragment.json.len()) => Err(too_long()),
         other => other,
     };
@@ -133,12 +137,15 @@ async fn run<'p>(asking: Asking<'p>, errand: &Errand<'p>, room: &AtomicUsize) ->
 }
 
 /// Makes a call, and reads what its answer leads to.
-async fn complete<'p>(asking: Asking<'p>, call: &'p Call) -> Result<Reply<'p>, GraphError> {
+async fn complete<'p>(
+    (asking, budget): (Asking<'p>, &relate::Budget),
+    call: &'p Call,
+) -> Result<Reply<'p>, GraphError> {
     let reply = make(asking, call).await?;
     match &call.relations {
         Some(tree) => {
-            let whole = reply.whole(&Room::of(asking.max_response)).await?;
-            relate::fill(asking, tree, whole).await.map(Reply::Done)
+            let whole = reply.whole(&budget.root).await?;
+            relate::fill((asking, budget), tree, whole).await.map(Reply::Done)
         }
         None => Ok(reply),
     }

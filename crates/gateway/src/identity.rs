@@ -115,7 +115,7 @@ impl Callers {
             in_flight,
             places: moka::sync::Cache::builder()
                 .max_capacity(MAX_TOKENS)
-                .time_to_idle(Duration::from_secs(300))
+                .time_to_idle(ACQUAINTED * 2)
                 .build(),
         }
     }

@@ -36,7 +36,7 @@ pub async fn apply_all(
     arguments: &Arguments<'_>,
     call: &Call,
 ) -> Result<Fragment, GraphError> {
-    let mut out = vec![b'['];
+    let (mut out, mut refused) = (vec![b'['], None);
     for (index, document) in documents(arguments)?.iter().enumerate() {
         if index > 0 {
             out.push(b',');
@@ -54,10 +54,15 @@ pub async fn apply_all(
                 told["code"] = json!(error.code.text());
             }
         }
-        out.extend(selected(told.to_string().as_bytes(), call, asking.max_response)?.json);
+        let left = asking.max_response.saturating_sub(out.len());
+        match selected(told.to_string().as_bytes(), call, left) {
+            Ok(one) => out.extend(one.json),
+            // What is too long to be told keeps no other document from being applied.
+            Err(error) => refused = Some(error),
+        }
     }
     out.push(b']');
-    Ok(Fragment::of(out))
+    refused.map_or_else(|| Ok(Fragment::of(out)), Err)
 }
 
 fn documents(arguments: &Arguments<'_>) -> Result<Vec<Value>, GraphError> {

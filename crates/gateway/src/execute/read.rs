@@ -50,8 +50,9 @@ pub async fn list<'p>(
     let Wanted::List(selection) = &call.wanted else { return Err(unplanned()) };
     let sort_by = arguments.text("sortBy")?.filter(|path| !path.is_empty());
     let order = sort_by.as_deref().map(Order::by);
+    let is_of_one = arguments.is_of_one_namespace(&kind.resource)?;
     if let Some(found) = memory::list(asking, arguments, call, kind).await? {
-        return remembered(asking, found, selection, order.as_ref()).map(Reply::Done);
+        return remembered((asking, is_of_one), found, selection, order.as_ref()).map(Reply::Done);
     }
     let limit = arguments.number("limit")?.filter(|limit| *limit > 0).map(|limit| limit.to_string());
     let path = arguments.list_path(&kind.resource)?.with_some("limit", limit.as_deref());
@@ -62,7 +63,7 @@ pub async fn list<'p>(
     let feed = answer.map_err(|refused| upstream::of_answer(&refused, Some("unable to list objects")))?;
     let of = (asking.endpoint, call.operation.kind.unwrap_or_default());
     // API servers list by namespace and name.
-    let is_by_name = arguments.is_of_one_namespace(&kind.resource)? && of.0.lists_by_name(of.1);
+    let is_by_name = is_of_one && of.0.lists_by_name(of.1);
     let is_in_order = order.as_ref().is_none_or(|order| is_by_name && order.is_by_name());
     if is_in_order && !feed.is_over() && scan::is_streamable(selection, feed.bytes()) {
         return Ok(Reply::Flowing(Box::new(Flow::new(feed, selection, order, of, asking.max_response))));
@@ -72,14 +73,15 @@ pub async fn list<'p>(
 
 /// A list from memory.
 fn remembered(
-    asking: Asking<'_>,
+    (asking, is_of_one): (Asking<'_>, bool),
     mut found: memory::Found,
     selection: &ListSelection,
     order: Option<&Order>,
 ) -> Result<Fragment, GraphError> {
     let mut writer = Writer::with_capacity(found.bytes.min(1 << 20) / 8 + 128).at_most(asking.max_response);
     let is_by_name = order.is_some_and(Order::is_by_name);
-    if is_by_name {
+    // Memory has the order of namespaces and names.
+    if is_by_name && !is_of_one {
         found.sort_by_name();
     }
     let (metadata, items) = (found.metadata(), found.items());

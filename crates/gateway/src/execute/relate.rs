@@ -17,8 +17,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use futures::future::{BoxFuture, join_all};
 
+pub use self::budget::Budget;
 use self::{
-    budget::{Budget, Pace},
+    budget::Pace,
     found::Found,
     gaps::{Gap, walk},
     leads::Leading,
@@ -32,13 +33,13 @@ use crate::{
     scan::{Malformed, Step},
 };
 
-/// Maximum number of errors that one relation tells.
+/// Maximum number of errors that the relations of one level tell.
 const MAX_ERRORS: usize = 100;
 
 /// What fills a gap: objects of what was read, none if it leads nowhere. Many gaps share an error.
 type Filling = Result<Option<(Arc<Found>, usize)>, Arc<GraphError>>;
 /// A question, and what is left for its answer.
-type Bounded<'a> = (Asking<'a>, &'a Budget);
+pub type Bounded<'a> = (Asking<'a>, &'a Budget);
 
 /// The gaps of one relation.
 struct Open<'t, 'j> {
@@ -49,9 +50,13 @@ struct Open<'t, 'j> {
     gaps: Vec<(usize, Gap<'t, 'j>)>,
 }
 
-/// Fills the gaps of an answer.
-pub async fn fill(asking: Asking<'_>, tree: &Tree, fragment: Fragment) -> Result<Fragment, GraphError> {
-    filled((asking, &Budget::of(asking)), tree, fragment, false).await
+/// Fills the gaps of the answer to one call.
+pub async fn fill(
+    (asking, budget): Bounded<'_>,
+    tree: &Tree,
+    fragment: Fragment,
+) -> Result<Fragment, GraphError> {
+    filled((asking, budget), tree, fragment, false).await
 }
 
 /// The same for what was read for others, which keeps what leads to it.

@@ -1,12 +1,16 @@
 //! Writes an answer piece by piece, in the order of the query, with the errors at its end.
 
+use std::sync::atomic::AtomicUsize;
+
 use apollo_compiler::response::{JsonMap, JsonValue};
 use futures::{Stream, StreamExt as _};
 
 use super::{
     flow::Flow,
     reply::{Errand, Reply},
+    room::take,
     sink::{Sink, Stopped},
+    unreadable::too_long,
 };
 use crate::{
     error::GraphError,
@@ -60,12 +64,14 @@ fn say(pieces: &mut Vec<Piece<'_>>, text: &str) {
 pub(super) struct Writing<'s> {
     sink: &'s mut Sink,
     errors: Vec<GraphError>,
+    /// What may be kept as a whole, in bytes.
+    room: &'s AtomicUsize,
 }
 
 impl<'s> Writing<'s> {
     /// An answer that has these errors already.
-    pub(super) const fn new(sink: &'s mut Sink, errors: Vec<GraphError>) -> Self {
-        Self { sink, errors }
+    pub(super) const fn new(sink: &'s mut Sink, errors: Vec<GraphError>, room: &'s AtomicUsize) -> Self {
+        Self { sink, errors, room }
     }
 
     /// Writes data, piece after piece.
@@ -115,6 +121,12 @@ impl<'s> Writing<'s> {
     async fn flow(&mut self, errand: &Errand<'_>, flow: Flow<'_>) -> Result<(), Stopped> {
         let before = self.sink.out.len();
         match flow.write(self.sink).await {
+            // What has left is kept no more.
+            Ok(_) if !self.sink.has_begun() && !take(self.room, self.sink.out.len() - before) => {
+                self.errors.push(errand.error(too_long()));
+                self.sink.out.truncate(before);
+                self.sink.out.extend_from_slice(b"null");
+            }
             Ok(errors) => self.errors.extend(errors.into_iter().map(|error| errand.error(error))),
             Err(Stopped::Broken(error)) => {
                 self.errors.push(errand.error(error.clone()));

@@ -31,6 +31,8 @@ pub struct Asked<'a> {
     pub variables: &'a JsonMap,
     /// Extensions of the protocol.
     pub extensions: Option<&'a JsonMap>,
+    /// The most that may be answered, in bytes.
+    pub room: usize,
 }
 
 type All = BTreeMap<String, Served>;
@@ -51,7 +53,7 @@ pub async fn answer(
         Ok((Roots::of(&written)?, written, wishes(query.extensions).map_err(one)?))
     };
     match read() {
-        Ok((roots, written, wishes)) => executed(asker, written, roots, wishes).await,
+        Ok((roots, written, wishes)) => executed(asker, written, roots, (wishes, query.room)).await,
         Err(errors) => Err(asker.told(errors).await),
     }
 }
@@ -60,18 +62,19 @@ async fn executed(
     asker: &Arc<Asker>,
     written: Written,
     roots: Roots,
-    wishes: Wishes,
+    (wishes, room): (Wishes, usize),
 ) -> Result<(Vec<u8>, Option<Arc<str>>), Vec<GraphError>> {
     let (all, limits) = (asker.state.all(), &asker.state.limits);
     let labels = || all.iter().map(|(name, served)| (name.as_str(), &served.endpoint.labels));
     let chosen: Vec<Vec<String>> = roots.blocks.iter().map(|block| block.chosen(labels())).collect();
     let contacted = contacted(&chosen, &all, !roots.introspection.is_empty());
-    let count = contacted.len().max(1);
+    // What one cluster is asked for in several places counts in each of them.
+    let count = chosen.iter().map(Vec::len).sum::<usize>().max(contacted.len()).max(1);
     let calls = match limits.max_query_complexity {
         0 => usize::MAX,
         fields => (fields / count).max(1),
     };
-    let share = limits.max_response_bytes / count;
+    let share = room / count;
     let question = Question { asker: Arc::clone(asker), written, roots, wishes, share, calls };
     let question = Arc::new(question);
     asker.admitted(contacted.iter().filter_map(|name| all.get(name))).await?;
@@ -93,7 +96,7 @@ async fn executed(
     };
     let caller = outcomes.values().find_map(|outcome| outcome.caller.clone());
     let answers = Answers { roots, written, chosen: &chosen, introspected, labels: labels().collect() };
-    let mut json = answer::compose(&answers, outcomes, limits.max_response_bytes)?;
+    let mut json = answer::compose(&answers, outcomes, room)?;
     reading.tell(&mut json);
     Ok((json, caller))
 }

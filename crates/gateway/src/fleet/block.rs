@@ -9,7 +9,6 @@ use apollo_compiler::{
     response::{JsonMap, JsonValue},
     validation::Valid,
 };
-use serde_json::json;
 
 use super::{
     schema::own,
@@ -163,8 +162,7 @@ impl Block {
         labels: impl Iterator<Item = (&'c str, &'c BTreeMap<String, String>)>,
     ) -> Vec<String> {
         let is_selected = |labels: &BTreeMap<String, String>| {
-            let object = || json!({"metadata": {"labels": labels}}).to_string();
-            self.selector.as_ref().is_none_or(|selector| selector.takes(object().as_bytes()))
+            self.selector.as_ref().is_none_or(|selector| selector.takes_labels(labels))
         };
         let selected = labels.filter(|(_, labels)| is_selected(labels)).map(|(name, _)| name.to_owned());
         match (&self.names, &self.selector) {

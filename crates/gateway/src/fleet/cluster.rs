@@ -13,8 +13,9 @@ use std::{
 
 use apollo_compiler::request::coerce_variable_values;
 use futures::{
-    FutureExt as _,
-    future::{Either, join_all, select, try_join},
+    FutureExt as _, StreamExt as _,
+    future::{Either, select, try_join},
+    stream,
 };
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
@@ -28,7 +29,7 @@ use super::{
 };
 use crate::{
     error::{Code, GraphError},
-    execute::{self, Asking, null_conditions},
+    execute::{self, Asking, SIDE_BY_SIDE, null_conditions},
     identity::Caller,
     memory::{Reading, Wishes},
     plan::Plan,
@@ -129,17 +130,21 @@ impl Question {
         let patience = silent.patience(name, self.asker.state.limits.fleet_timeout);
         let deadline = end.min(Instant::now() + patience);
         let place = caller.place();
-        let parts = blocks.iter().map(async |index| {
-            let work = self.part((name, served), &caller, &self.roots.blocks[*index], &reading);
-            let part = match &place {
-                Err(crowded) => Ok(Err(vec![crowded.clone()])),
-                Ok(_) => timeout_at(deadline, work).await,
-            };
-            (*index, part)
-        });
+        let parts: Vec<_> = blocks
+            .iter()
+            .map(async |index| {
+                let work = self.part((name, served), &caller, &self.roots.blocks[*index], &reading);
+                let part = match &place {
+                    Err(crowded) => Ok(Err(vec![crowded.clone()])),
+                    Ok(_) => timeout_at(deadline, work).await,
+                };
+                (*index, part)
+            })
+            .collect();
+        let parts = Box::pin(stream::iter(parts).buffered(SIDE_BY_SIDE).collect::<Vec<_>>());
         let is_mute = AtomicBool::new(false);
         let watch = self.watch(served, &is_mute);
-        let parts = match select(join_all(parts), pin!(watch)).await {
+        let parts = match select(parts, pin!(watch)).await {
             Either::Left((parts, _)) => parts,
             Either::Right((never, _)) => match never {},
         };

@@ -82,7 +82,7 @@ async fn respond(
     };
     match sent {
         Sent::One(params) => {
-            let answer = answered(&asker, &params, who).await?;
+            let answer = answered(&asker, &params, (0, who)).await?;
             if media == Media::Events {
                 let (before, after) = stream::AROUND_ONE;
                 return Ok(stream::respond([before.as_bytes(), &answer, after.as_bytes()].concat().into()));
@@ -95,7 +95,7 @@ async fn respond(
                 if index > 0 {
                     all.push(b',');
                 }
-                match answered(&asker, params, who).await {
+                match answered(&asker, params, (all.len(), who)).await {
                     Err(problem) if problem.status == StatusCode::UNAUTHORIZED => return Err(problem),
                     Err(problem) => all.extend(only_errors(&problem.errors)),
                     Ok(answer) => all.extend(answer),
@@ -107,7 +107,12 @@ async fn respond(
     }
 }
 
-async fn answered(asker: &Arc<Asker>, params: &Params, who: &mut Who) -> Result<Vec<u8>, Problem> {
+/// The answer to one question of a request, of which so many bytes are written.
+async fn answered(
+    asker: &Arc<Asker>,
+    params: &Params,
+    (written, who): (usize, &mut Who),
+) -> Result<Vec<u8>, Problem> {
     let text = match asker.state.persisted.text(params.named()) {
         Ok(text) => text,
         Err(error) => return Err(told(asker, Problem::of(error)).await),
@@ -118,6 +123,7 @@ async fn answered(asker: &Arc<Asker>, params: &Params, who: &mut Who) -> Result<
         name: params.operation_name.as_deref(),
         variables: params.variables.as_ref().unwrap_or(&none),
         extensions: params.extensions.as_ref(),
+        room: asker.state.limits.max_response_bytes.saturating_sub(written),
     };
     let (answer, caller) = fleet::answer(asker, query).await.map_err(problem)?;
     *who = caller.or_else(|| who.take());

@@ -127,7 +127,7 @@ pub fn list<'p>(
                 cursor = here;
                 let start = writer.out.len();
                 write_items(writer, &mut cursor, selected, order)?;
-                items.push(writer.out.split_off(start));
+                items.push(writer.cut(start));
             }
         } else {
             cursor.value()?;

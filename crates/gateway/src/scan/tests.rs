@@ -242,12 +242,40 @@ fn sorting_keeps_the_order_of_equals_and_knows_kinds() {
 
 #[test]
 fn what_is_selected_too_often_is_given_up() {
-    let fields = (0..10).map(|number| Selected::new(&format!("a{number}"), "a", Shape::Plain)).collect();
-    let selection = Selection { fields };
-    let json = format!(r#"{{"a":"{}"}}"#, "x".repeat(100));
-    for (most, expected) in [(1200, Ok(())), (1000, Err(Malformed::TOO_LONG))] {
+    let many = |shape: &dyn Fn() -> Shape| -> Arc<Selection> {
+        let fields = (0..10).map(|number| Selected::new(&format!("a{number}"), "a", shape())).collect();
+        Arc::new(Selection { fields })
+    };
+    let entry = |shape| Arc::new(Selection { fields: vec![Selected::new("a", "a", shape)] });
+    let list_of = |selection| Shape::List(Box::new(Shape::Object(selection)));
+    let text = format!(r#"{{"a":"{}"}}"#, "x".repeat(100));
+    let objects = format!(r#"{{"a":[{}]}}"#, vec!["{}"; 20].join(","));
+    // Values, constants, and what is not there.
+    for (selection, json) in [
+        (many(&|| Shape::Plain), &text),
+        (entry(list_of(many(&|| Shape::Constant("1".into())))), &objects),
+        (entry(list_of(many(&|| Shape::Plain))), &objects),
+    ] {
+        for (most, expected) in [(3000, Ok(())), (500, Err(Malformed::TOO_LONG))] {
+            let mut writer = Writer::default().at_most(most);
+            let written = writer.object(&mut Cursor::new(json.as_bytes()), &selection);
+            assert_eq!(written, expected, "{most} of {json}");
+            assert!(writer.out.len() < most + 200, "{}", writer.out.len());
+        }
+    }
+}
+
+/// What is put aside for another order of the fields counts as well.
+#[test]
+fn items_that_are_selected_too_often_are_given_up() {
+    let fields = vec![Selected::new("a", "a", Shape::Plain)];
+    let items = Arc::new(Selection { fields });
+    let field =
+        |number| (format!("\"i{number}\":").into(), ListField::Items(Arc::clone(&items)), When::default());
+    let selection = ListSelection { fields: (0..10).map(field).collect() };
+    let json = format!(r#"{{"items":[{{"a":"{}"}}]}}"#, "x".repeat(100));
+    for (most, is_whole) in [(3000, true), (500, false)] {
         let mut writer = Writer::default().at_most(most);
-        assert_eq!(writer.object(&mut Cursor::new(json.as_bytes()), &selection), expected, "{most}");
-        assert!(writer.out.len() < most + 110);
+        assert_eq!(list(&mut writer, json.as_bytes(), &selection, None).is_ok(), is_whole, "{most}");
     }
 }

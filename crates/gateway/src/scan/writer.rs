@@ -149,7 +149,19 @@ impl<'p> Writer<'p> {
         }
         self.segments.truncate(base);
         self.out.push(b'}');
-        Ok(())
+        self.has_room()
+    }
+
+    /// Fails if too much is written.
+    fn has_room(&self) -> Result<(), Malformed> {
+        if self.out.len() > self.most.0 { Err(Malformed::TOO_LONG) } else { Ok(()) }
+    }
+
+    /// Takes what was written since a place. It still counts.
+    pub(super) fn cut(&mut self, start: usize) -> Vec<u8> {
+        let cut = self.out.split_off(start);
+        self.most.0 = self.most.0.saturating_sub(cut.len());
+        cut
     }
 
     /// The number of fields that are to be found. More than there can be, if everything is read.
@@ -186,9 +198,7 @@ impl<'p> Writer<'p> {
         self.path.push(Place::Field(field));
         self.value(cursor, &field.shape)?;
         self.path.pop();
-        if self.out.len() > self.most.0 {
-            return Err(Malformed::TOO_LONG);
-        }
+        self.has_room()?;
         self.segments[base + index] = Segment { start, end: self.out.len() };
         if is_next {
             *next = self.constants(fields, index + 1, base);

@@ -22,7 +22,7 @@ use crate::{
     error::{Code, GraphError},
     execute::{Arguments, Asking, broken},
     plan::Wanted,
-    scan::{Cursor, Found, Selection, Shape, Walk, Writer, quoted, text_at},
+    scan::{Cursor, Found, Malformed, Selection, Shape, Walk, Writer, quoted, text_at},
     upstream::{JSON, Question},
 };
 
@@ -41,7 +41,7 @@ struct Follower<'a> {
     known: Known,
     /// The version of the last list; earlier events are known from it.
     floor: u64,
-    /// The most that is written of an object, in bytes.
+    /// The most that is written of an object, and of a list, in bytes.
     most: usize,
 }
 
@@ -132,13 +132,18 @@ impl Follower<'_> {
         let question = Question::list(self.path.clone(), JSON);
         let mut feed = asking.open(question, Some("unable to list objects")).await?;
         let (mut walk, mut there, mut changes) = (Walk::default(), BTreeSet::new(), Vec::new());
+        let mut left = self.most;
         while !walk.is_done() {
             let mut cursor = Cursor::new(feed.bytes());
             match walk.step(&mut cursor, Cursor::value) {
                 Ok(Found::Item { item, .. }) => {
                     let text = |name: &str| text_at(item, &["metadata", name]).unwrap_or_default();
                     let key = key(&text("namespace"), &text("name"));
-                    changes.extend(self.news(&key, item)?);
+                    if let Some((change, selected)) = self.news(&key, item)? {
+                        let size = selected.iter().map(Vec::len).sum();
+                        left = left.checked_sub(size).ok_or_else(|| broken(Malformed::TOO_LONG))?;
+                        changes.push((change, selected));
+                    }
                     there.insert(key);
                 }
                 Ok(_) => {}
@@ -204,11 +209,12 @@ impl Follower<'_> {
 
     /// The selection from an object, once for each occurrence of `object`.
     fn selected(&self, object: &[u8]) -> Result<Vec<Vec<u8>>, GraphError> {
-        let mut all = Vec::new();
+        let (mut all, mut left) = (Vec::new(), self.most);
         for field in &self.event.fields {
             if let Shape::Object(selection) = &field.shape {
-                let mut writer = Writer::with_capacity(object.len().min(1024)).at_most(self.most);
+                let mut writer = Writer::with_capacity(object.len().min(1024)).at_most(left);
                 writer.object(&mut Cursor::new(object), selection).map_err(broken)?;
+                left = left.saturating_sub(writer.out.len());
                 all.push(writer.out);
             }
         }

@@ -18,8 +18,10 @@ pub(super) const MAX_READS: usize = 1_000;
 const STRIDE: usize = 4_096;
 
 /// What is left for one answer, at all depths of its relations together.
-pub(super) struct Budget {
+pub struct Budget {
     reads: AtomicUsize,
+    /// Bytes of what the relations begin at.
+    pub(in super::super) root: Room,
     /// Bytes that are read, and kept until they are written.
     pub(super) read: Room,
     /// Bytes that are written: an object counts wherever it is written, and once more for each relation around it.
@@ -31,9 +33,10 @@ pub(super) struct Budget {
 
 impl Budget {
     /// Nothing is taken yet.
-    pub(super) const fn of(asking: Asking<'_>) -> Self {
+    pub const fn of(asking: Asking<'_>) -> Self {
         Self {
             reads: AtomicUsize::new(MAX_READS),
+            root: Room::of(asking.max_response),
             read: Room::of(asking.max_response),
             written: Room::of(asking.max_response),
             belonging: Room::of(asking.max_response),
