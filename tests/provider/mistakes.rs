@@ -1,9 +1,9 @@
 //! Mistakes of the provider's administrator, which take nothing away from a consumer.
 
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::{core::v1::Namespace, events::v1::Event};
 use kube::{
     Api, ResourceExt as _,
-    api::{DeleteParams, Patch, PatchParams, PostParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
 use portolan_core::{
     api::kubebind::{
@@ -14,7 +14,10 @@ use portolan_core::{
 use portolan_testkit::{watch_until, watch_until_gone};
 use serde_json::{Value, json};
 
-use crate::scene::{SOON, Scene};
+use crate::{
+    refused::{expire, not_renewed, renewed, spoil},
+    scene::{SOON, Scene},
+};
 
 /// The reason of `ProviderInSync`, empty where it is True.
 fn in_sync(export: &APIServiceExport) -> Option<String> {
@@ -60,6 +63,9 @@ async fn a_contract_namespace_that_loses_its_label_keeps_what_it_has() {
     let asked = APIServiceNamespace::new("unlabelled-west", APIServiceNamespaceSpec {});
     requests.create(&PostParams::default(), &asked).await.unwrap();
     scene.event("unlabelled-west", "NoContract").await;
+    // The konnector that goes on with what there is keeps its way in.
+    expire(&scene, &contract).await;
+    renewed(&scene, &contract).await;
 
     label(&namespaces, &contract, "unlabelled".into()).await;
     let well = |export: &APIServiceExport| in_sync(export).is_some_and(|reason| reason.is_empty());
@@ -77,4 +83,19 @@ async fn a_contract_namespace_that_loses_its_label_keeps_what_it_has() {
     // The end of the namespace is the end of what is in it, label or not.
     namespaces.delete(&contract, &DeleteParams::default()).await.unwrap();
     watch_until_gone(exports, &name, SOON * 4).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_restart_forgets_no_kubeconfig_in_a_namespace_without_its_label() {
+    let scene = Scene::of_its_own("forgotten").await;
+    let contract = scene.consumer("forgotten").await.namespace;
+    label(&Api::all(scene.client()), &contract, Value::Null).await;
+    spoil(&scene, &contract).await;
+    expire(&scene, &contract).await;
+    not_renewed(&scene, &contract).await;
+    let events: Api<Event> = Api::namespaced(scene.client(), &contract);
+    events.delete_collection(&DeleteParams::default(), &ListParams::default()).await.unwrap();
+    // It is told once by each provider that looks.
+    let scene = scene.restarted().await;
+    not_renewed(&scene, &contract).await;
 }

@@ -21,6 +21,9 @@ use crate::scene::{SOON, Scene};
 /// The longest pause between two attempts, and the attempt.
 const NEXT: std::time::Duration = SOON.saturating_mul(3);
 const POLICY: &str = "denied";
+/// Annotation with the end of a token, and a time that is over.
+const EXPIRES: &str = "kube-bind.io/token-expires";
+const EXPIRED: &str = "2026-01-02T00:00:00Z";
 
 /// No object of these names may be created.
 async fn deny(scene: &Scene, names: &[&str]) {
@@ -99,8 +102,34 @@ async fn rights_in_the_way_are_told() {
     watch_until(roles, "kube-binder-exports", grants, NEXT).await.unwrap();
 }
 
+async fn change_kubeconfig(scene: &Scene, contract: &str, change: &Value) {
+    let secrets: Api<Secret> = Api::namespaced(scene.client(), contract);
+    secrets.patch("kubeconfig", &PatchParams::default(), &Patch::Merge(change)).await.unwrap();
+}
+
+/// Spoils what is in the kubeconfig of a contract.
+pub async fn spoil(scene: &Scene, contract: &str) {
+    change_kubeconfig(scene, contract, &json!({"data": {"kubeconfig": "bm90aGluZw=="}})).await;
+}
+
+/// Says on the kubeconfig of a contract that its token is due.
+pub async fn expire(scene: &Scene, contract: &str) {
+    let due = json!({"kube-bind.io/token-issued": "2026-01-01T00:00:00Z", EXPIRES: EXPIRED});
+    change_kubeconfig(scene, contract, &json!({"metadata": {"annotations": due}})).await;
+}
+
+/// Waits for another token in the kubeconfig of a contract.
+pub async fn renewed(scene: &Scene, contract: &str) {
+    let secrets: Api<Secret> = Api::namespaced(scene.client(), contract);
+    let renewed = |secret: &Secret| {
+        let annotations = secret.metadata.annotations.clone().unwrap_or_default();
+        annotations[EXPIRES] != EXPIRED
+    };
+    watch_until(secrets, "kubeconfig", renewed, NEXT).await.unwrap();
+}
+
 /// What is said about the kubeconfig of a contract.
-async fn not_renewed(scene: &Scene, contract: &str) -> String {
+pub async fn not_renewed(scene: &Scene, contract: &str) -> String {
     let events: Api<Event> = Api::namespaced(scene.client(), contract);
     let look = async || {
         let all = events.list(&ListParams::default()).await?.items;
@@ -113,33 +142,22 @@ async fn not_renewed(scene: &Scene, contract: &str) -> String {
 #[tokio::test]
 async fn a_kubeconfig_that_cannot_be_renewed_is_told_and_mended() {
     let scene = Scene::shared("not-renewed").await;
-    let due = json!({
-        "kube-bind.io/token-issued": "2026-01-01T00:00:00Z", "kube-bind.io/token-expires": "2026-01-02T00:00:00Z",
-    });
-    let spoil = async |contract: &str, change: Value| {
-        let secrets: Api<Secret> = Api::namespaced(scene.client(), contract);
-        secrets.patch("kubeconfig", &PatchParams::default(), &Patch::Merge(&change)).await.unwrap();
-    };
     // Somebody has spoilt what is in it.
     let spoilt = scene.consumer("not-renewed").await.namespace;
-    spoil(&spoilt, json!({"metadata": {"annotations": due}, "data": {"kubeconfig": "bm90aGluZw=="}})).await;
+    spoil(&scene, &spoilt).await;
+    expire(&scene, &spoilt).await;
     assert!(not_renewed(&scene, &spoilt).await.contains("provider kubeconfig"));
     // Somebody has deleted the account.
     let deleted = scene.consumer("not-renewed-b").await.namespace;
     let accounts: Api<ServiceAccount> = Api::namespaced(scene.client(), &deleted);
     accounts.delete("kube-binder", &DeleteParams::default()).await.unwrap();
-    spoil(&deleted, json!({"metadata": {"annotations": due}})).await;
+    expire(&scene, &deleted).await;
     let said = not_renewed(&scene, &deleted).await;
     assert!(said.contains("kube-binder"), "{said}");
 
     for (consumer, contract) in [("not-renewed", &spoilt), ("not-renewed-b", &deleted)] {
         scene.kubeconfig(&["--consumer", consumer, "--token-duration", "1h"]).await;
-        spoil(contract, json!({"metadata": {"annotations": due}})).await;
-        let secrets: Api<Secret> = Api::namespaced(scene.client(), contract);
-        let renewed = |secret: &Secret| {
-            let annotations = secret.metadata.annotations.clone().unwrap_or_default();
-            annotations["kube-bind.io/token-expires"] != due["kube-bind.io/token-expires"]
-        };
-        watch_until(secrets, "kubeconfig", renewed, NEXT).await.unwrap();
+        expire(&scene, contract).await;
+        renewed(&scene, contract).await;
     }
 }

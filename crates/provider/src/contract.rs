@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Api, Resource as _, ResourceExt as _,
     core::{Selector, SelectorExt as _},
+    runtime::reflector::ObjectRef,
 };
 use portolan_core::api::kubebind::{
     ANNOTATION_EXPORTS, ClusterBinding, ClusterBindingSpec, ExportedResource, LocalSecretKeyRef,
@@ -119,7 +120,10 @@ pub fn run(tasks: &Tasks, context: &Arc<ProviderContext>) {
 }
 
 async fn reconcile(context: &ProviderContext, name: &str) -> Result<Action, ReconcileError> {
-    let Some(namespace) = context.contracts.get(name) else { return Ok(Action::AwaitChange) };
+    let Some(namespace) = context.contracts.get(name) else {
+        context.notices.clear(&ObjectRef::<Namespace>::new(name).into());
+        return Ok(Action::AwaitChange);
+    };
     let (contract, on) = (ConsumerContract::of(&namespace), namespace.object_ref(&()));
     let known = context.cluster_bindings.get_in(name, CLUSTER_BINDING);
     let introduced = match known.as_deref() {
@@ -130,6 +134,9 @@ async fn reconcile(context: &ProviderContext, name: &str) -> Result<Action, Reco
         }
         Some(_) => Ok(()),
     };
+    if introduced.is_ok() {
+        context.notices.worked(&on);
+    }
     match (&contract.selector, &introduced) {
         (Err(error), _) => {
             let note = format!(

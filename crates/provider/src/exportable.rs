@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::ObjectReference;
-use kube::Resource as _;
+use kube::{Resource as _, runtime::reflector::ObjectRef};
 use portolan_runtime::{
     controller::{Action, Controller, ReconcileError},
     tasks::Tasks,
@@ -32,7 +31,7 @@ pub fn run(tasks: &Tasks, context: &Arc<ProviderContext>) {
 async fn reconcile(context: &ProviderContext, name: &str) -> Result<Action, ReconcileError> {
     let Some(crd) = context.crds.get(name) else {
         // Offered again, it is told again.
-        context.notices.clear(&reference(name));
+        context.notices.clear(&ObjectRef::<SourceCrd>::new(name).into());
         return Ok(Action::AwaitChange);
     };
     let on = crd.object_ref(&());
@@ -47,10 +46,4 @@ async fn reconcile(context: &ProviderContext, name: &str) -> Result<Action, Reco
         Ok(_) | Err(OfferRefusal::Terminating) => context.notices.clear(&on),
     }
     Ok(Action::AwaitChange)
-}
-
-/// A CRD that is not in the store.
-fn reference(name: &str) -> ObjectReference {
-    let kind = Some(SourceCrd::kind(&()).into_owned());
-    ObjectReference { kind, name: Some(name.to_owned()), ..ObjectReference::default() }
 }

@@ -11,7 +11,7 @@ use portolan_runtime::{
 };
 use tracing::warn;
 
-/// Failures in a row from which on one is told: fewer are over before anybody could look.
+/// Failures in a row from which on they are told: fewer are over before anybody could look.
 const TOLD_FROM: u32 = 3;
 
 /// The warnings that stand, by object.
@@ -41,6 +41,11 @@ impl Standing {
     fn fail(&mut self) -> bool {
         self.failures = self.failures.saturating_add(1);
         self.failures >= TOLD_FROM
+    }
+
+    /// Records that work went through: the next failure is the first one in a row.
+    const fn work(&mut self) {
+        self.failures = 0;
     }
 }
 
@@ -73,7 +78,14 @@ impl Notices {
         }
     }
 
-    /// All is well with the object: the next trouble is news.
+    /// Work on the object went through. What was said of it stands.
+    pub fn worked(&self, on: &ObjectReference) {
+        if let Some(known) = self.standing.lock().get_mut(&key(on)) {
+            known.work();
+        }
+    }
+
+    /// All is well with the object, or it is gone: the next trouble is news.
     pub fn clear(&self, on: &ObjectReference) {
         self.standing.lock().remove(&key(on));
     }
@@ -97,7 +109,20 @@ mod tests {
         {
             assert_eq!(standing.say(&of(uid), said.to_owned()), is_news, "{uid} {said}");
         }
-        let told: Vec<_> = (0..4).map(|_| standing.fail()).collect();
-        assert_eq!(told, [false, false, true, true]);
+    }
+
+    #[test]
+    fn failures_are_told_from_the_third_in_a_row() {
+        let (mut standing, on) = (Standing::default(), ObjectReference::default());
+        assert!(standing.say(&on, "x".to_owned()));
+        // Between two of these, work goes through.
+        let rows: [&[bool]; 4] =
+            [&[false, false], &[false], &[false, false, true, true], &[false, false, true]];
+        for told in rows {
+            let seen: Vec<_> = told.iter().map(|_| standing.fail()).collect();
+            assert_eq!(seen, told);
+            standing.work();
+        }
+        assert!(!standing.say(&on, "x".to_owned()), "what was said stands");
     }
 }

@@ -2,8 +2,8 @@
 
 use std::{fmt, sync::Arc};
 
-use k8s_openapi::api::core::v1::Namespace;
-use kube::ResourceExt;
+use k8s_openapi::api::core::v1::{Namespace, ObjectReference};
+use kube::{Resource, ResourceExt, runtime::reflector::ObjectRef};
 use portolan_core::api::kubebind::ANNOTATION_API_SERVICE_NAMESPACE;
 use portolan_runtime::queue::WorkQueue;
 
@@ -21,6 +21,11 @@ impl QueueKey {
 
     pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
         Self { namespace: namespace.into(), name: name.into() }
+    }
+
+    /// What Events call it, whether it is there or not.
+    pub fn reference<K: Resource<DynamicType = ()>>(&self) -> ObjectReference {
+        ObjectRef::<K>::new(&self.name).within(&self.namespace).into()
     }
 
     /// Reads what `Display` writes.

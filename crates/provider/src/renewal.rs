@@ -24,6 +24,7 @@ use crate::{
     context::RESYNC,
     is_ours,
     kubeconfig::secret::{self, TokenLife},
+    queues::QueueKey,
 };
 
 const WORKERS: usize = 2;
@@ -46,22 +47,27 @@ pub fn run(tasks: &Tasks, context: &Arc<ProviderContext>) {
 
 async fn reconcile(context: &ProviderContext, contract: &str) -> Result<Action, ReconcileError> {
     let known = context.kubeconfigs.get_in(contract, PROVIDER_KUBECONFIG);
-    let is_terminating = context.contract(contract).is_none_or(|contract| contract.is_terminating());
-    let Some(known) = known.filter(|known| !is_terminating && is_ours(&**known)) else {
+    let Some(known) = known.filter(|known| is_ours(&**known)) else {
+        context.notices.clear(&QueueKey::new(contract, PROVIDER_KUBECONFIG).reference::<Secret>());
         return Ok(Action::AwaitChange);
     };
+    // A namespace that has lost its label keeps what it has, and its consumer the way in.
+    if context.standing(contract).await?.ends() {
+        return Ok(Action::AwaitChange);
+    }
+    let on = known.object_ref(&());
     let life = TokenLife::of(&known);
     let left = life.map_or(Duration::ZERO, |life| life.left(clock::now()));
     if !left.is_zero() {
+        context.notices.clear(&on);
         return Ok(Action::RequeueAfter(left));
     }
     // What cannot be read is not worth a token.
     if let Err(why) = secret::with_token(&known, "token".to_owned()) {
         let note = format!("The kubeconfig in it cannot be renewed: {why}. Run `provider kubeconfig` again.");
-        context.notices.warn(&known.object_ref(&()), "NotRenewed", &note).await;
+        context.notices.warn(&on, "NotRenewed", &note).await;
         return Ok(Action::RequeueAfter(RESYNC));
     }
-    let on = known.object_ref(&());
     let renewed = match renew(context, contract, &known, life).await {
         Ok(renewed) => renewed,
         Err(error) => {

@@ -78,8 +78,9 @@ pub async fn contract_for(
 pub fn unlabelled(namespace: &str) -> Verdict {
     let consumer = namespace.strip_prefix("kube-bind-").unwrap_or("NAME");
     let message = format!(
-        "Namespace {namespace} lacks the label {LABEL_CONSUMER}, so nothing in it is kept up to date, and nothing is \
-         taken back. If it is a consumer's: kubectl label namespace {namespace} {LABEL_CONSUMER}={consumer}"
+        "Namespace {namespace} lacks the label {LABEL_CONSUMER}, so nothing in it but its kubeconfig is kept up to \
+         date, and nothing is taken back. If it is a consumer's: kubectl label namespace {namespace} \
+         {LABEL_CONSUMER}={consumer}"
     );
     Verdict::warning("NoContract", message)
 }

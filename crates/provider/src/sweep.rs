@@ -10,7 +10,7 @@ mod rights;
 use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::{core::v1::Namespace, rbac::v1::RoleBinding};
-use kube::{Api, Resource as _, ResourceExt as _};
+use kube::{Api, Resource as _, ResourceExt as _, runtime::reflector::ObjectRef};
 use portolan_core::api::kubebind::{APIServiceNamespace, LABEL_CONTRACT};
 use portolan_runtime::{
     apply,
@@ -53,6 +53,7 @@ async fn reconcile(context: &ProviderContext, name: &str) -> Result<Action, Reco
     let found = namespace.as_deref().and_then(|namespace| Some((namespace, ours(namespace)?)));
     let Some((namespace, key)) = found else {
         leftovers.forget(name);
+        context.notices.clear(&ObjectRef::<Namespace>::new(name).into());
         return Ok(Action::AwaitChange);
     };
     if context.requests.get_in(&key.namespace, &key.name).is_some() {

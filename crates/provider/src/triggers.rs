@@ -79,13 +79,15 @@ impl ProviderContext {
         requests.filter(concerned).for_each(|key| self.queues.approvals.add(key));
     }
 
-    /// The rights, the kubeconfig and the heartbeat of each contract.
+    /// The rights and the heartbeat of each contract, and each kubeconfig.
     fn trigger_contracts(&self) {
         for contract in self.contracts.all() {
             self.queues.grants.add(contract.name_any());
-            self.queues.renewals.add(contract.name_any());
             self.queues.heartbeats.add(contract.name_any());
         }
+        // Those whose namespace has lost its label, too.
+        let kubeconfigs = self.kubeconfigs.all().into_iter().filter_map(|secret| secret.namespace());
+        kubeconfigs.for_each(|contract| self.queues.renewals.add(contract));
     }
 
     /// The export of a CRD in each contract, and the rights that go with it.

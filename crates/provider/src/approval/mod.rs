@@ -47,6 +47,7 @@ pub fn run(tasks: &Tasks, context: &Arc<ProviderContext>) {
 
 async fn reconcile(context: &ProviderContext, key: &QueueKey) -> Result<Action, ReconcileError> {
     let Some(request) = context.export_requests.get_in(&key.namespace, &key.name) else {
+        context.notices.clear(&key.reference::<APIServiceExportRequest>());
         return Ok(Action::AwaitChange);
     };
     let on = request.object_ref(&());

@@ -6,7 +6,6 @@ mod wanted;
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource as _;
 use portolan_core::api::kubebind::APIServiceExport;
 use portolan_runtime::{
@@ -15,7 +14,7 @@ use portolan_runtime::{
     tasks::Tasks,
 };
 
-use self::plan::ObservedExport;
+use self::plan::{ExportPlan, ObservedExport};
 use crate::{context::ProviderContext, is_ours, queues::QueueKey};
 
 const WORKERS: usize = 8;
@@ -33,41 +32,45 @@ pub fn run(tasks: &Tasks, context: &Arc<ProviderContext>) {
 }
 
 async fn reconcile(context: &ProviderContext, key: &QueueKey) -> Result<Action, ReconcileError> {
+    let Some(observed) = observe(context, key).await? else {
+        context.notices.clear(&key.reference::<APIServiceExport>());
+        return Ok(Action::AwaitChange);
+    };
+    let plan = plan::plan(&observed);
+    let is_gone = observed.export.is_none() && plan == ExportPlan::Nothing;
+    let done = apply::apply(context, key, &observed, plan).await;
+    let there = observed.export.as_ref().map(|export| export.object_ref(&()));
+    let on = there.unwrap_or_else(|| key.reference::<APIServiceExport>());
+    match &done {
+        Ok(_) if is_gone => context.notices.clear(&on),
+        Ok(_) => context.notices.worked(&on),
+        Err(error) => context.notices.failed(&on, "ExportFailed", error).await,
+    }
+    done
+}
+
+/// `None` where nothing is ours, and nobody is to get anything.
+async fn observe(
+    context: &ProviderContext,
+    key: &QueueKey,
+) -> Result<Option<ObservedExport>, ReconcileError> {
     let export = context.exports.get_in(&key.namespace, &key.name);
     let schema = context.schemas.get_in(&key.namespace, &key.name);
     let is_ours =
         export.as_deref().is_some_and(plan::is_ours_to_end) || schema.as_deref().is_some_and(is_ours);
-    if !is_ours && context.contract(&key.namespace).is_none() {
-        return Ok(Action::AwaitChange);
+    if !is_ours && context.contracts.get(&key.namespace).is_none() {
+        return Ok(None);
     }
     let standing = context.standing(&key.namespace).await?;
     let crd = context.crds.get(&key.name);
     let place = (key.namespace.as_str(), &standing);
     let wanted = wanted::wanted(crd.as_deref(), place, context.tenancy, export.as_deref());
-    let observed = ObservedExport {
+    Ok(Some(ObservedExport {
         now: clock::now(),
         drain_limit: context.drain_limit,
         contract_is_terminating: standing.ends(),
         wanted,
         export,
         schema,
-    };
-    let plan = plan::plan(&observed);
-    let done = apply::apply(context, key, &observed, plan).await;
-    if let Err(error) = &done {
-        let on = observed.export.as_ref().map_or_else(|| reference(key), |export| export.object_ref(&()));
-        context.notices.failed(&on, "ExportFailed", error).await;
-    }
-    done
-}
-
-/// An export that is not there.
-fn reference(key: &QueueKey) -> ObjectReference {
-    ObjectReference {
-        api_version: Some(APIServiceExport::api_version(&()).into_owned()),
-        kind: Some(APIServiceExport::kind(&()).into_owned()),
-        namespace: Some(key.namespace.clone()),
-        name: Some(key.name.clone()),
-        ..ObjectReference::default()
-    }
+    }))
 }

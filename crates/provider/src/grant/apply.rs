@@ -35,17 +35,14 @@ pub(super) async fn in_contract(context: &ProviderContext, contract: &str) -> Re
         return Ok(());
     }
     let desired = rights::role(kinds.iter().map(|(group, plural)| (group.as_str(), plural.as_str())));
-    if role.as_ref().is_none_or(|role| !rights::grants(role, &desired)) {
-        let api: Api<Role> = Api::namespaced(context.client.clone(), contract);
-        write(context, (&api, Some(contract)), &context.roles, &desired, role.as_deref()).await?;
-    }
+    let is_right = role.as_deref().is_some_and(|role| rights::grants(role, &desired));
+    let api: Api<Role> = Api::namespaced(context.client.clone(), contract);
+    write(context, &api, &context.roles, (&desired, is_right), role.as_deref()).await?;
     let binding = context.role_bindings.get_in(&key.namespace, &key.name);
     let desired = rights::binding(contract);
-    if binding.as_ref().is_none_or(|binding| !rights::binds(binding, &desired)) {
-        let api: Api<RoleBinding> = Api::namespaced(context.client.clone(), contract);
-        write(context, (&api, Some(contract)), &context.role_bindings, &desired, binding.as_deref()).await?;
-    }
-    Ok(())
+    let is_right = binding.as_deref().is_some_and(|binding| rights::binds(binding, &desired));
+    let api: Api<RoleBinding> = Api::namespaced(context.client.clone(), contract);
+    write(context, &api, &context.role_bindings, (&desired, is_right), binding.as_deref()).await
 }
 
 /// Rights on kinds that the consumer shares with others.
@@ -68,30 +65,31 @@ pub(super) async fn in_cluster(
         remove(&bindings, binding.as_deref()).await?;
         return remove(&roles, role.as_deref()).await;
     }
-    if role.as_ref().is_none_or(|role| role.rules != desired.rules) {
-        write(context, (&roles, None), &known.roles, &desired, role.as_deref()).await?;
-    }
+    let is_right = role.as_deref().is_some_and(|role| role.rules == desired.rules);
+    write(context, &roles, &known.roles, (&desired, is_right), role.as_deref()).await?;
     let desired = shared::binding(contract);
     let same =
         |seen: &ClusterRoleBinding| seen.role_ref == desired.role_ref && seen.subjects == desired.subjects;
-    if binding.as_deref().is_none_or(|binding| !same(binding)) {
-        write(context, (&bindings, None), &known.role_bindings, &desired, binding.as_deref()).await?;
-    }
-    Ok(())
+    let is_right = binding.as_deref().is_some_and(same);
+    write(context, &bindings, &known.role_bindings, (&desired, is_right), binding.as_deref()).await
 }
 
-/// Writes an object that is not as it should be; one that is somebody else's is not in the store, and stays.
+/// Writes an object unless it is right; one that is somebody else's is not in the store, and stays.
 async fn write<K>(
     context: &ProviderContext,
-    (api, namespace): (&Api<K>, Option<&str>),
+    api: &Api<K>,
     kind: &Cache<K>,
-    desired: &K,
+    (desired, is_right): (&K, bool),
     observed: Option<&K>,
 ) -> Result<(), ReconcileError>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Serialize + Send + Sync + 'static,
 {
-    let on = ObjectReference { namespace: namespace.map(str::to_owned), ..desired.object_ref(&()) };
+    let on = ObjectReference { namespace: api.namespace().map(str::to_owned), ..desired.object_ref(&()) };
+    if is_right {
+        context.notices.clear(&on);
+        return Ok(());
+    }
     match apply::apply_over(api, FIELD_MANAGER, desired, observed).await {
         Ok(written) => {
             context.notices.clear(&on);

@@ -29,8 +29,12 @@ pub(super) async fn apply(
     let on = observed.request.object_ref(&());
     match plan {
         // What lasts is told then.
-        RequestPlan::Wait => Ok(Action::RequeueAfter(RESYNC)),
+        RequestPlan::Wait => {
+            context.notices.worked(&on);
+            Ok(Action::RequeueAfter(RESYNC))
+        }
         RequestPlan::Blocked(why) => {
+            context.notices.worked(&on);
             context.notices.warn(&on, "NamespaceNotUsable", &why).await;
             // What stands in the way is not watched.
             Ok(Action::RequeueAfter(RESYNC))

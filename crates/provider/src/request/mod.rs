@@ -6,6 +6,7 @@ mod plan;
 
 use std::{sync::Arc, time::Duration};
 
+use portolan_core::api::kubebind::APIServiceNamespace;
 use portolan_runtime::{
     controller::{Action, Controller, ReconcileError},
     tasks::Tasks,
@@ -33,7 +34,10 @@ async fn reconcile(context: &ProviderContext, key: &QueueKey) -> Result<Action, 
     if context.sweeping.holds(key) {
         return Ok(Action::RequeueAfter(AFTER_SWEEP));
     }
-    let Some(observed) = observe::observe(context, key).await? else { return Ok(Action::AwaitChange) };
+    let Some(observed) = observe::observe(context, key).await? else {
+        context.notices.worked(&key.reference::<APIServiceNamespace>());
+        return Ok(Action::AwaitChange);
+    };
     let plan = plan::plan(&observed);
     apply::apply(context, key, &observed, plan).await
 }

@@ -4,7 +4,7 @@ use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use k8s_openapi::{NamespaceResourceScope, api::core::v1::Namespace};
 use kube::{Api, Resource};
-use portolan_core::names::is_dns_label;
+use portolan_core::{api::kubebind::APIServiceNamespace, names::is_dns_label};
 use serde::de::DeserializeOwned;
 
 use super::plan::{self, Candidates, Look, ObservedRequest};
@@ -26,7 +26,10 @@ pub(super) async fn observe(
     context: &ProviderContext,
     key: &QueueKey,
 ) -> Result<Option<ObservedRequest>, ReconcileError> {
-    let Some(request) = context.requests.get_in(&key.namespace, &key.name) else { return Ok(None) };
+    let Some(request) = context.requests.get_in(&key.namespace, &key.name) else {
+        context.notices.clear(&key.reference::<APIServiceNamespace>());
+        return Ok(None);
+    };
     if request.metadata.deletion_timestamp.is_some() {
         return Ok(None);
     }

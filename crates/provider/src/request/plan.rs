@@ -64,7 +64,7 @@ pub(super) struct Candidates {
 pub(super) enum RequestPlan {
     /// Something is terminating first.
     Wait,
-    /// Somebody else's object stands in the way.
+    /// Nothing can be given before somebody does something: the message says what.
     Blocked(String),
     /// Answer with this namespace.
     Answer { namespace: String, create: bool, role: RequestStep, binding: RequestStep },
