@@ -129,6 +129,21 @@ async fn nobody_of_the_system_and_no_group_that_was_not_named_is_impersonated() 
 }
 
 #[tokio::test]
+async fn a_session_whose_name_cannot_be_used_any_more_leads_to_a_login() {
+    let masked = masked().await;
+    let (jar, _) = sign_in(&masked.login, &masked.site, "alice", "/").await;
+    let flags = ["--identity=impersonate", "--username-claim=nickname"];
+    let changed = Site::start(&masked.kubeconfig, Some(&masked.login), &flags).await;
+    let by = changed.with(&jar.header());
+    for answer in [by.get("/api/me").await, by.post("/logout", &json!({})).await] {
+        Caller::is_problem(&answer, 401);
+        assert_eq!(answer.json()["login"], "/login", "{}", answer.text);
+    }
+    let (_, done) = come_back(&masked.login, &changed, "alice", "/").await;
+    assert!(done.status == 422 && done.text.contains("the claim nickname"), "{} {}", done.status, done.text);
+}
+
+#[tokio::test]
 async fn names_reach_the_api_server_as_they_are() {
     let masked = masked().await;
     let me = masked.site.with(&signed_in(masked, "müller").await).get("/api/me").await.json();

@@ -89,7 +89,10 @@ async fn the_catalog_speaks_backstage_too() {
     let draft = place.product("hidden", &json!({"publishStatus": "Draft"}));
     assert_eq!(owner.post(PRODUCTS, &draft).await.status, 201);
     let alice = stage.portal.by(&stage.login, "alice");
-    let entities = alice.get("/api/catalog/entities").await.json();
+    let entities = alice.get("/api/catalog/entities").await;
+    let head = ["transfer-encoding", "content-type", "cache-control"].map(|name| entities.values(name));
+    assert_eq!(head, [["chunked"], ["application/json"], ["no-store"]], "it comes in pieces");
+    let entities = entities.json();
     let ours = |entities: &Value| -> Vec<Value> {
         let is = |entity: &&Value| entity["metadata"]["annotations"]["kuadrant.io/namespace"] == "entities";
         entities.as_array().unwrap().iter().filter(is).cloned().collect()

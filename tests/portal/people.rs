@@ -21,16 +21,20 @@ async fn everybody_is_who_the_api_server_says() {
         ("admin1", "updateAnyProduct", true),
         ("admin1", "deleteAnyProduct", true),
         ("admin1", "approveAnyKey", true),
+        ("admin1", "decideKeys", true),
         ("owner1", "createProducts", true),
         ("owner1", "updateAnyProduct", false),
         ("owner1", "deleteAnyProduct", false),
         ("owner1", "approveAnyKey", false),
+        ("owner1", "decideKeys", true),
         ("owner1", "listRoutes", true),
         ("owner1", "listPlanPolicies", true),
         ("owner1", "listAuthPolicies", true),
         ("alice", "createProducts", false),
         ("alice", "updateAnyProduct", false),
         ("alice", "approveAnyKey", false),
+        ("alice", "decideKeys", false),
+        ("eng", "decideKeys", false),
         ("alice", "listRoutes", false),
     ];
     for (who, right, expected) in rights {
@@ -149,6 +153,8 @@ async fn who_may_list_no_products_is_told_so() {
             "{}",
             refused.text
         );
+        let where_it_counts = "list apiproducts, in a namespace that has products or routes";
+        assert!(refused.text.contains(where_it_counts), "{}", refused.text);
     }
     Caller::is_problem(&nobody.get("/api/kuadrant/apiproducts/unlisted/toys").await, 404);
 }

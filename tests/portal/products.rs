@@ -229,8 +229,22 @@ async fn the_picker_has_every_route_and_the_policies_of_its_namespace() {
         policies.iter().any(|name| name == "of-another-namespace").then_some(())
     };
     eventually("the policy is listed", SOON, look).await.unwrap();
+    let look = async || {
+        let policies = owner.get("/api/kuadrant/authpolicies").await.json();
+        let is = |policy: &Value| policy["metadata"]["namespace"] == "here";
+        policies["items"].as_array()?.iter().any(is).then_some(())
+    };
+    eventually("the AuthPolicy is listed", SOON, look).await.unwrap();
     let (route, bare) = (found("here", "toystore").await, found("here", "bare").await);
-    assert_eq!(route["planPolicy"], json!({"name": "toystore-plans", "tiers": ["gold", "silver", "bronze"]}));
+    let tiers = ["gold", "silver", "bronze"];
+    assert_eq!(
+        (&route["planPolicy"], &route["authPolicy"]),
+        (
+            &json!({"namespace": "here", "name": "toystore-plans", "tiers": tiers}),
+            &json!({"namespace": "here", "name": "toystore"})
+        ),
+        "{route}"
+    );
     assert_eq!(route["ready"], true, "{route}");
     assert_eq!((&bare["planPolicy"], &bare["ready"]), (&Value::Null, &json!(false)), "{bare}");
     assert_eq!(found("there", "toystore").await["spec"]["hostnames"], json!(["api.toystore.com"]));

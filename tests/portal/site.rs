@@ -100,7 +100,12 @@ impl Caller<'_> {
         let kind = if body.is_some() { "content-type: application/json\r\n" } else { "" };
         let headers = format!("host: portal.test\r\n{}{kind}", self.headers);
         let body = body.map(Value::to_string).unwrap_or_default();
-        raw::http(self.site.port, &format!("{method} {path}"), &headers, body.as_bytes()).await.unwrap()
+        let line = format!("{method} {path}");
+        let mut answer = raw::http(self.site.port, &line, &headers, body.as_bytes()).await.unwrap();
+        if answer.values("transfer-encoding") == ["chunked"] {
+            answer.text = joined(&answer.text);
+        }
+        answer
     }
 
     /// Sends a form.
@@ -126,4 +131,18 @@ impl Caller<'_> {
         assert_eq!(problem["status"], status, "{problem}");
         assert!(problem["error"].as_str().is_some_and(|text| !text.is_empty()), "{problem}");
     }
+}
+
+/// A body that came in chunks.
+fn joined(chunks: &str) -> String {
+    let (mut text, mut rest) = (String::new(), chunks);
+    while let Some((size, after)) = rest.split_once("\r\n") {
+        let size = usize::from_str_radix(size, 16).unwrap();
+        if size == 0 {
+            break;
+        }
+        text.push_str(&after[..size]);
+        rest = &after[size + 2..];
+    }
+    text
 }

@@ -92,20 +92,32 @@ mod tests {
     fn the_policy_of_a_route_is_that_of_the_controller() {
         let on_route = json!({"kind": "HTTPRoute", "name": "r"});
         let on = |section: &str| json!({"kind": "Gateway", "name": "g", "sectionName": section});
+        let on_another = json!({"kind": "HTTPRoute", "name": "s"});
         let own = || policy(("a", "own"), &on_route, "True");
         let refused = || policy(("a", "refused"), &on_route, "False");
         let elsewhere = || policy(("b", "elsewhere"), &on_route, "True");
         let above = || policy(("gw", "above"), &on("https"), "True");
         let beside = || policy(("gw", "beside"), &on("http"), "True");
+        // Policies of one name, in other namespaces or of other targets.
+        let namesake = |namespace: &str, target: &Value| policy((namespace, "refused"), target, "True");
+        let strangers =
+            || [namesake("b", &on_route), namesake("c", &on("https")), namesake("d", &on_another)];
+        let among_strangers = |policy| strangers().into_iter().chain([policy]).collect::<Vec<_>>();
         for (policies, expected) in [
-            (vec![above(), own()], Some("own")),
-            (vec![above(), refused()], Some("above")),
-            (vec![above(), beside(), elsewhere()], Some("above")),
+            (vec![above(), own()], Some(("a", "own"))),
+            (vec![above(), refused()], Some(("gw", "above"))),
+            (vec![refused(), namesake("gw", &on("https"))], Some(("gw", "refused"))),
+            (vec![above(), beside(), elsewhere()], Some(("gw", "above"))),
             (vec![beside(), elsewhere()], None),
             (vec![refused()], None),
+            (among_strangers(namesake("a", &on_route)), Some(("a", "refused"))),
+            (among_strangers(namesake("gw", &on("https"))), Some(("gw", "refused"))),
+            (strangers().to_vec(), None),
+            (vec![policy(("a", "other"), &on_another, "True")], None),
         ] {
             let found = Attached::plans(policies.into_iter()).of(&route());
-            assert_eq!(found.as_ref().map(|policy| policy.name()), expected);
+            let found = found.as_ref().map(|policy| (policy.namespace(), policy.name()));
+            assert_eq!(found, expected);
         }
     }
 }

@@ -73,7 +73,7 @@ pub async fn identify(
     }
     let is_change = !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
     let is_use = is_change || headers.get(ACTIVE).is_some_and(|value| value == "1");
-    let resumed = app.sessions.resume(headers, is_use, clock::now()).await?;
+    let resumed = app.sessions.resume(headers, is_use, clock::now()).await;
     let resumed = resumed.ok_or_else(Problem::unauthenticated)?;
     if is_change {
         own_page(headers, &resumed.opened.session)?;

@@ -8,6 +8,7 @@ mod events;
 mod fresh;
 mod input;
 mod login;
+mod looked;
 mod me;
 mod pages;
 mod policies;

@@ -13,6 +13,10 @@ use crate::{
     rules::{KeyRights, Sight},
 };
 
+/// What is said to whoever may list products nowhere.
+const NOT_TO_LIST: &str = "you don't have permission to view API products. Required permission: list apiproducts, \
+                           in a namespace that has products or routes";
+
 /// A caller with everything that its requests need.
 #[derive(Clone, Copy)]
 pub struct Asked<'a> {
@@ -54,10 +58,11 @@ impl<'a> Asked<'a> {
 
     /// The same, for lists of products: who may list none is told so, as kubectl does.
     pub async fn lister(self) -> Result<Sight, Problem> {
-        let sight = self.sight().await?;
-        if sight.lists.is_nowhere() {
-            let why = "you don't have permission to view API products. Required permission: list apiproducts";
-            return Err(Problem::forbidden(why));
+        let namespaces = self.app.stores.namespaces();
+        let sight = self.sight_of(&namespaces).await?;
+        // Where there is nothing yet, a role in one namespace could not show.
+        if sight.lists.is_nowhere() && !namespaces.is_empty() {
+            return Err(Problem::forbidden(NOT_TO_LIST));
         }
         Ok(sight)
     }

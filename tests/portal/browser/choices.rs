@@ -93,6 +93,9 @@ async fn an_api_is_picked_where_keys_are_and_a_leaked_value_ends_at_once() {
         browser.click("dialog .options label", "Toys to pick").await;
         assert_eq!(browser.value(submit).await, true, "a tier is to be chosen");
         browser.click("dialog label", "gold").await;
+        browser.until(&format!("!{submit}")).await;
+        browser.shows("Request access to Toys to pick").await;
+        browser.enters_in_vain("Search APIs").await;
         browser.click("dialog button[type=submit]", "Submit request").await;
         browser.shows("Your key is being made").await;
         let found = async || {

@@ -81,6 +81,8 @@ async fn create(browser: &Browser) {
         assert!(!text.as_str().unwrap().contains(other), "{namespace}: {text}");
     }
     browser.click("[aria-label='Namespace offer-a'] label", "toystore").await;
+    browser.until("!document.querySelector('dialog button[type=submit]').disabled").await;
+    browser.enters_in_vain("Search by name").await;
     browser.click("dialog button[type=submit]", "Create").await;
     browser.shows("API product “Toys by mail” created").await;
 }

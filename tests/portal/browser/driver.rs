@@ -1,6 +1,10 @@
 //! What people do with the pages of the portal.
 
-use fantoccini::wd::WindowHandle;
+use fantoccini::{
+    actions::{InputSource as _, KeyAction, KeyActions},
+    key::Key,
+    wd::WindowHandle,
+};
 use portolan_testkit::eventually;
 use serde_json::{Value, json};
 
@@ -68,10 +72,7 @@ impl Browser {
 
     /// Writes into the field with a label that begins like this, once it is there.
     pub async fn fill(&self, label: &str, text: &str) {
-        let find = format!(
-            "[...document.querySelectorAll('label')].find((one) => one.innerText.trim().startsWith({}))?.control",
-            json!(label)
-        );
+        let find = field(label);
         self.until(&format!("!!{find}")).await;
         let write = format!(
             "((field) => {{ field.value = {}; \
@@ -83,16 +84,25 @@ impl Browser {
 
     /// Chooses from the list with a label that begins like this, once it is there.
     pub async fn choose(&self, label: &str, value: &str) {
-        let find = format!(
-            "[...document.querySelectorAll('label')].find((one) => one.innerText.trim().startsWith({}))?.control",
-            json!(label)
-        );
+        let find = field(label);
         self.until(&format!("{find}?.tagName === 'SELECT'")).await;
         let choose = format!(
             "((list) => {{ list.value = {}; list.dispatchEvent(new Event('change', {{bubbles: true}})); }})({find})",
             json!(value)
         );
         self.value(&choose).await;
+    }
+
+    /// Presses Enter in the field of a dialog with a label that begins like this: that sends nothing.
+    pub async fn enters_in_vain(&self, label: &str) {
+        let button = "document.querySelector('dialog button[type=submit]')?.innerText";
+        let before = self.value(button).await;
+        self.value(&format!("{}.focus()", field(label))).await;
+        let value = char::from(Key::Enter);
+        let keys = KeyActions::new("keyboard".to_owned());
+        let keys = keys.then(KeyAction::Down { value }).then(KeyAction::Up { value });
+        self.client.perform_actions(keys).await.unwrap();
+        assert_eq!(self.value(button).await, before, "{label}: the dialog was sent");
     }
 
     /// Puts the focus on something as the keyboard would, and presses it.
@@ -124,4 +134,12 @@ impl Browser {
         self.client.execute(axe, Vec::new()).await.unwrap();
         self.client.execute_async(run, Vec::new()).await.unwrap()
     }
+}
+
+/// The field with a label that begins like this.
+fn field(label: &str) -> String {
+    format!(
+        "[...document.querySelectorAll('label')].find((one) => one.innerText.trim().startsWith({}))?.control",
+        json!(label)
+    )
 }

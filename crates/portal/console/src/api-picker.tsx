@@ -1,6 +1,7 @@
 // The choice of an API that gives out keys.
 import { useEffect, useId, useState } from "preact/hooks";
 import { BASE } from "./api";
+import { Search } from "./fields";
 import { whyNoRequest } from "./phases";
 import { useResource } from "./resource";
 import { me } from "./session";
@@ -28,10 +29,7 @@ export function ApiPicker({ picked, onPick }: PickerProps) {
       <legend>
         API <span aria-hidden="true">*</span>
       </legend>
-      <label class="field">
-        Search APIs
-        <input type="search" value={text} onInput={(event) => setText((event.target as HTMLInputElement).value)} />
-      </label>
+      <Search label="Search APIs" text={text} onChange={setText} />
       {problem && <Failure problem={problem} onRetry={reload} />}
       {!data && !problem && <Skeleton lines={3} kind="table" />}
       <div class="options">

@@ -65,10 +65,9 @@ export function Approvals() {
   );
 }
 
-/** Whether somebody may decide about no key: who owns no product, and can have none, finds none even without filters. */
+/** Whether somebody lacks the right to decide, and finds no request either, even without filters. */
 function decidesNothing({ data, problem }: Listing<Key>): boolean {
-  const { approveAnyKey, createProducts } = me.value?.can ?? {};
-  if (approveAnyKey || createProducts) return false;
+  if (me.value?.can.decideKeys) return false;
   if (problem) return problem.status === 403;
   return data !== undefined && data.total === 0 && Object.values(data.facets ?? {}).every((values) => values.length === 0);
 }

@@ -13,7 +13,7 @@ export function Bar() {
     ["/", "Catalog"],
     ["/keys", "My keys"],
     ...(can.createProducts || can.updateAnyProduct ? [["/products", "Products"]] : []),
-    ...(can.createProducts || can.approveAnyKey ? [["/approvals", "Approvals"]] : []),
+    ...(can.createProducts || can.approveAnyKey || can.decideKeys ? [["/approvals", "Approvals"]] : []),
   ] as [string, string][];
   return (
     <header class="bar">

@@ -44,6 +44,25 @@ export function Field({ label, value, onChange, hint, problem, isRequired, isRea
   );
 }
 
+interface SearchProps {
+  label: string;
+  text: string;
+  onChange: (text: string) => void;
+}
+
+/** A search among what a dialog offers. Enter ends a search for many people; it does not send the dialog. */
+export function Search({ label, text, onChange }: SearchProps) {
+  const typed = (event: KeyboardEvent) => {
+    if (event.key === "Enter") event.preventDefault();
+  };
+  return (
+    <label class="field">
+      {label}
+      <input type="search" value={text} onInput={(event) => onChange((event.target as HTMLInputElement).value)} onKeyDown={typed} />
+    </label>
+  );
+}
+
 interface ChoiceProps {
   label: string;
   value: string;

@@ -14,16 +14,16 @@ export function applied(verb: "apply" | "create", kind: string, metadata: object
 
 function yaml(value: Value, depth: number): string {
   const indent = "  ".repeat(depth);
-  if (Array.isArray(value)) return value.map((item) => `${indent}- ${JSON.stringify(item)}`).join("\n");
-  if (typeof value !== "object") return `${indent}${JSON.stringify(value)}`;
+  if (Array.isArray(value)) return value.map((item) => `${indent}- ${quoted(item)}`).join("\n");
+  if (typeof value !== "object") return `${indent}${quoted(value)}`;
   const isEmpty = (item: Value) => typeof item === "object" && Object.keys(item).length === 0;
   return Object.entries(value)
     .filter(([, item]) => item !== undefined && !isEmpty(item))
     .map(([name, item]) => {
-      const field = /^[A-Za-z][A-Za-z0-9]*$/.test(name) ? name : JSON.stringify(name);
+      const field = /^[A-Za-z][A-Za-z0-9]*$/.test(name) ? name : quoted(name);
       return typeof item === "object"
         ? `${indent}${field}:\n${yaml(item, depth + 1)}`
-        : `${indent}${field}: ${/^[A-Za-z][A-Za-z0-9]*$/.test(String(item)) && !/^(true|false|yes|no|on|off|null|y|n)$/i.test(String(item)) ? String(item) : JSON.stringify(item)}`;
+        : `${indent}${field}: ${/^[A-Za-z][A-Za-z0-9]*$/.test(String(item)) && !/^(true|false|yes|no|on|off|null|y|n)$/i.test(String(item)) ? String(item) : quoted(item)}`;
     })
     .join("\n");
 }
@@ -43,9 +43,15 @@ function patchedWith(kind: string, { name, namespace }: Meta, patch: string, ...
   return `${command} <<'EOF'\n${yaml(object, 0)}\nEOF`;
 }
 
-/** JSON as one word, without control characters. */
+/** JSON as one word. */
 function json(value: object): string {
-  return word(JSON.stringify(value).replaceAll("\u007f", "\\u007f"));
+  return word(quoted(value));
+}
+
+/** JSON that is YAML, too: without what no YAML may have, and what ends a line in some. */
+function quoted(value: unknown): string {
+  const escaped = (one: string) => `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  return JSON.stringify(value).replace(/[\u007f-\u009f\u2028\u2029\ufeff\ufffe\uffff]/g, escaped);
 }
 
 /** The same, in which the time of the run stands for the first NOW. */

@@ -64,7 +64,7 @@ export function RequestDialog({ product: given, onClose, onDone }: RequestProps)
     );
   return (
     <Dialog
-      title={given ? `Request access to ${given.spec.displayName}` : "Request access to an API"}
+      title={`Request access to ${product ? product.spec.displayName : "an API"}`}
       action="Submit request"
       isDisabled={!isValid}
       kubectl={isValid ? manifest(product) : undefined}

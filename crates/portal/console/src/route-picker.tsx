@@ -2,6 +2,7 @@
 import { useId, useState } from "preact/hooks";
 import { BASE } from "./api";
 import { Chip } from "./chips";
+import { Search } from "./fields";
 import { useResource } from "./resource";
 import { RoutePolicies } from "./route-policies";
 import { Failure, Skeleton } from "./states";
@@ -25,10 +26,7 @@ export function RoutePicker({ chosen, onChoose }: PickerProps) {
         HTTPRoute <span aria-hidden="true">*</span>
       </legend>
       <p class="hint">Select an HTTPRoute. The API product will be created in the same namespace.</p>
-      <label class="field">
-        Search by name, namespace or PlanPolicy
-        <input type="search" value={text} onInput={(event) => setText((event.target as HTMLInputElement).value)} />
-      </label>
+      <Search label="Search by name, namespace or PlanPolicy" text={text} onChange={setText} />
       {problem && <Failure problem={problem} onRetry={reload} />}
       {!data && !problem && <Skeleton lines={3} kind="table" />}
       <div class="options">

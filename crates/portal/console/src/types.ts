@@ -143,6 +143,7 @@ export interface Me {
       | "updateAnyProduct"
       | "deleteAnyProduct"
       | "approveAnyKey"
+      | "decideKeys"
       | "requestKeys"
       | "listRoutes"
       | "listPlanPolicies"
@@ -158,8 +159,14 @@ export interface Route {
   metadata: Meta;
   spec?: { hostnames?: string[] };
   ready?: boolean;
-  planPolicy?: { name: string; tiers?: string[] };
-  authPolicy?: { name: string };
+  planPolicy?: ChosenPolicy & { tiers?: string[] };
+  authPolicy?: ChosenPolicy;
+}
+
+/** The policy that is in effect for a route, as the server has chosen it. */
+export interface ChosenPolicy {
+  name: string;
+  namespace: string;
 }
 
 /** A policy of an infrastructure team. */

@@ -152,15 +152,20 @@ test("what is patched is on the standard input, so that nobody needs to read it 
 });
 
 test("a manifest ends where it should", () => {
-  const spec = { displayName: "EOF\nEOF\n$(id)", tags: ["a: b", "- c"], documentation: {}, targetRef: { kind: "HTTPRoute", name: "no" } };
-  const text = applied("apply", "APIProduct", { name: "a", annotations: { "backstage.io/owner": "x#y" } }, spec);
+  const odd = "a\u007f\u0080\u0085\u009f b\u2028---\u2029\ufeff\ufffe\uffff ä";
+  const spec = { displayName: "EOF\nEOF\n$(id)", description: odd, tags: ["a: b", "- c"], documentation: {}, targetRef: { kind: "HTTPRoute", name: "no" } };
+  const text = applied("apply", "APIProduct", { name: "a", annotations: { "backstage.io/owner": "x#y", [odd]: odd } }, spec);
   const parse = "import sys, json, yaml; print(json.dumps(yaml.safe_load(sys.stdin.read())))";
   const body = text.split("\n").slice(1, -1).join("\n");
   assert.equal(text.split("\n").filter((line) => line === "EOF").length, 1);
-  const parsed = spawnSync("python3", ["-c", parse], { input: body });
-  if (parsed.status !== 0) return;
+  assert.doesNotMatch(body, /[^\n -~ä]/u);
+  if (spawnSync("python3", ["-c", "import yaml"]).status !== 0) return;
+  const parsed = spawnSync("python3", ["-c", parse], { input: body, env: { ...process.env, PYTHONIOENCODING: "utf8" } });
+  assert.equal(parsed.status, 0, parsed.stderr.toString());
   const read = JSON.parse(parsed.stdout.toString());
   assert.equal(read.spec.displayName, spec.displayName);
+  assert.equal(read.spec.description, odd);
+  assert.equal(read.metadata.annotations[odd], odd);
   assert.deepEqual(read.spec.tags, spec.tags);
   assert.equal(read.spec.targetRef.name, "no");
   assert.equal(read.metadata.annotations["backstage.io/owner"], "x#y");

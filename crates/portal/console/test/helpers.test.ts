@@ -3,9 +3,8 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { limitLines, limitText, tierText } from "../src/limits";
 import { authOf, daysLeft, phaseOf, whyNoRequest } from "../src/phases";
-import { policyOf } from "../src/attached";
 import { filledPath, firstHost, hostProblem, parsedHeaders, pretty } from "../src/try-parts";
-import { pageInstead, type Key, type Phase, type Policy, type Product } from "../src/types";
+import { pageInstead, type Key, type Phase, type Product } from "../src/types";
 import { emailProblem, endOfDay, isWeb, nameProblem, slug, urlProblem } from "../src/validation";
 
 const NOW = Date.parse("2026-06-01T00:00:00Z");
@@ -108,22 +107,6 @@ test("a wildcard stands for hosts below it, and for nothing else", () => {
   for (const host of ["", "a.org", ".a.org", "x.b.org", "x_y.a.org", "x:1.a.org", "*.a.org", "-x.a.org"]) {
     assert.equal(hostProblem(host, "*.a.org"), "Must be a host name that ends with .a.org", host);
   }
-});
-
-test("of policies with one name, that of the route counts, else that of the only Gateway", () => {
-  const policy = (namespace: string, kind: string, target: string): Policy => ({
-    metadata: { name: "p", namespace },
-    spec: { targetRef: { kind, name: target } },
-  });
-  const route = { metadata: { name: "r", namespace: "n" } };
-  const own = policy("n", "HTTPRoute", "r");
-  const [gateway, another] = [policy("g", "Gateway", "x"), policy("h", "Gateway", "y")];
-  const elsewhere = [policy("m", "HTTPRoute", "r"), policy("n", "HTTPRoute", "s")];
-  assert.equal(policyOf([...elsewhere, gateway, own], route, "p"), own);
-  assert.equal(policyOf([...elsewhere, gateway], route, "p"), gateway);
-  assert.equal(policyOf([gateway, another], route, "p"), undefined);
-  assert.equal(policyOf([own], route, "q"), undefined);
-  assert.equal(policyOf([own], route, undefined), undefined);
 });
 
 test("a page that is gone gives way to the last one", () => {

@@ -1,16 +1,17 @@
 //! `GET /api/catalog/entities`: the catalog in the form of Backstage.
 
-use std::sync::Arc;
+use std::{convert::Infallible, sync::Arc};
 
 use axum::{Extension, body::Body, extract::State, response::Response};
-use futures::{StreamExt as _, future, stream};
+use futures::{Stream, StreamExt as _, future, stream};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use kube::ResourceExt as _;
 use portolan_core::api::devportal::APIProduct;
+use portolan_runtime::server::answer::json_response;
 use serde_json::Value;
 use tracing::warn;
 
-use super::{input::Who, products::visible, reply::answer};
+use super::{input::Who, products::visible};
 use crate::{app::App, attach::Attached, entity, problem::Problem, sight::Asked};
 
 /// Texts of documents that are read at once.
@@ -28,19 +29,35 @@ pub(super) async fn entities(
         };
         place(one).cmp(&place(other))
     });
-    let entities = stream::iter(rows).map(|row| entity(Arc::clone(&app), row.product)).buffered(AT_ONCE);
-    let entities: Vec<Value> = entities.filter_map(future::ready).collect().await;
+    let entities = stream::iter(rows).map(move |row| entity(Arc::clone(&app), row.product)).buffered(AT_ONCE);
+    let entities = entities.filter_map(future::ready);
     let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !accepts.contains("yaml") {
-        return Ok(answer(StatusCode::OK, &Value::Array(entities)));
+        return Ok(json_response(StatusCode::OK, array(entities)));
     }
-    // JSON is YAML, and no text of a stranger changes its meaning there.
-    let documents = entities.iter().filter_map(|entity| serde_json::to_string_pretty(entity).ok());
-    let documents: Vec<_> = documents.map(|document| format!("---\n{document}\n")).collect();
-    let text = documents.concat();
-    let mut response = Response::new(Body::from(text));
+    let mut response = Response::new(documents(entities));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/yaml"));
     Ok(response)
+}
+
+/// A JSON array, of which no more is held than a few entities: their texts may be large.
+fn array(entities: impl Stream<Item = Value> + Send + 'static) -> Body {
+    let bracket = |text: &'static str| stream::iter([text.to_owned()]);
+    let items = entities.enumerate().map(|(index, entity)| {
+        let comma = if index == 0 { "" } else { "," };
+        format!("{comma}{entity}")
+    });
+    body(bracket("[").chain(items).chain(bracket("]")))
+}
+
+/// The same as YAML documents. JSON is YAML, and no text of a stranger changes its meaning there.
+fn documents(entities: impl Stream<Item = Value> + Send + 'static) -> Body {
+    let document = |entity: Value| future::ready(serde_json::to_string_pretty(&entity).ok());
+    body(entities.filter_map(document).map(|document| format!("---\n{document}\n")))
+}
+
+fn body(pieces: impl Stream<Item = String> + Send + 'static) -> Body {
+    Body::from_stream(pieces.map(Ok::<_, Infallible>))
 }
 
 /// The entity of a product, with the text of its document wherever that is.
@@ -54,4 +71,36 @@ async fn entity(app: Arc<App>, product: Arc<APIProduct>) -> Option<Value> {
         warn!(namespace, name, "an entity lacks its definition: {}", problem.error);
     }
     entity::of(&product, text.ok().as_deref())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    async fn pieces(body: Body) -> Vec<String> {
+        let pieces = body.into_data_stream();
+        pieces.map(|piece| String::from_utf8(piece.unwrap().to_vec()).unwrap()).collect().await
+    }
+
+    #[tokio::test]
+    async fn a_catalog_goes_out_one_entity_after_the_other() {
+        let table: [(&[u32], &[&str], &[&str]); 3] = [
+            (&[], &["[", "]"], &[]),
+            (&[1], &["[", "{\"n\":1}", "]"], &["---\n{\n  \"n\": 1\n}\n"]),
+            (
+                &[1, 2],
+                &["[", "{\"n\":1}", ",{\"n\":2}", "]"],
+                &["---\n{\n  \"n\": 1\n}\n", "---\n{\n  \"n\": 2\n}\n"],
+            ),
+        ];
+        for (numbers, json, yaml) in table {
+            let all: Vec<_> = numbers.iter().map(|number| json!({"n": number})).collect();
+            let found = pieces(array(stream::iter(all.clone()))).await;
+            assert_eq!(found, json);
+            assert_eq!(found.concat(), Value::Array(all.clone()).to_string());
+            assert_eq!(pieces(documents(stream::iter(all))).await, yaml);
+        }
+    }
 }

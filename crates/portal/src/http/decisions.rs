@@ -1,6 +1,6 @@
 //! Decisions about keys: approve, reject, rotate, alone or many at once.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
     Extension,
@@ -10,15 +10,16 @@ use axum::{
 use futures::{StreamExt as _, stream};
 use http::StatusCode;
 use kube::{Resource as _, ResourceExt as _};
-use portolan_core::api::devportal::{ANNOTATION_ROTATE, ANNOTATION_ROTATE_OVERLAP, APIKey, KeyPhase};
+use portolan_core::api::devportal::{ANNOTATION_ROTATE, ANNOTATION_ROTATE_OVERLAP, APIKey};
 use portolan_runtime::{clock, latest::version};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::{
     fresh::since,
     input::{self, Path, Who},
+    looked::{self, looked_at},
     reply::answer,
     requests::NOT_TO_UPDATE,
 };
@@ -39,9 +40,6 @@ const AT_ONCE: usize = 4;
 const NOT_TO_DECIDE: &str = "you can only update requests for your own api products";
 /// Writes of one decision while the controller writes, too.
 const TRIES: usize = 4;
-/// Time that a controller at work needs to look at an edited request, and much more.
-const LOOKED_AT_WITHIN: Duration = Duration::from_secs(3);
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 #[derive(Deserialize)]
 struct Bulk {
@@ -62,7 +60,7 @@ pub(super) async fn approve(
 ) -> Result<Response, Problem> {
     let (_, sent) = input::read(request).await?;
     let verdict = Verdict::Approved(input::text(&sent, "comment").map(str::to_owned));
-    let version = decided(&app, &caller, &namespace, &name, &verdict).await?;
+    let version = decided(&app, &caller, (&namespace, &name), &verdict, looked::end()).await?;
     Ok(success(version))
 }
 
@@ -74,7 +72,7 @@ pub(super) async fn reject(
 ) -> Result<Response, Problem> {
     let (_, sent) = input::read(request).await?;
     let verdict = Verdict::Rejected(reason(&sent).map(str::to_owned));
-    let version = decided(&app, &caller, &namespace, &name, &verdict).await?;
+    let version = decided(&app, &caller, (&namespace, &name), &verdict, looked::end()).await?;
     Ok(success(version))
 }
 
@@ -114,9 +112,11 @@ async fn each(
     if requests.len() > MAX_BULK {
         return Err(Problem::bad_request(format!("at most {MAX_BULK} requests at once")));
     }
+    // One for all: however many are waited for, the answer comes.
+    let end = looked::end();
     let results = stream::iter(requests).map(async |Named { namespace, name }| {
         let mut result = json!({"namespace": namespace, "name": name, "success": true});
-        let decided = decided(app, caller, &namespace, &name, verdict).await;
+        let decided = decided(app, caller, (&namespace, &name), verdict, end).await;
         if let Err(problem) = &decided {
             result["success"] = false.into();
             result["error"] = problem.error.clone().into();
@@ -129,16 +129,21 @@ async fn each(
 }
 
 /// Writes a decision with the caller's rights, on the version that the caller could see. Where only the controller has
-/// written since, it is written on that. Gives the version of the decision.
+/// written since, it is written on that; until `end`, it is waited for. Gives the version of the decision.
 async fn decided(
     app: &Arc<App>,
     caller: &Caller,
-    namespace: &str,
-    name: &str,
+    (namespace, name): (&str, &str),
     verdict: &Verdict,
+    end: Instant,
 ) -> Result<u128, Problem> {
     let place = Place::new(namespace, name)?;
-    let seen = looked_at(app, caller, &place).await?;
+    let news = app.stores.newsroom.follow();
+    let look = || async {
+        let found = Asked::new(app, caller).key_to(&place, NOT_TO_DECIDE).await;
+        found.map(|(key, _)| key)
+    };
+    let seen = looked_at(look, news, end).await?;
     let mut newest = seen.resource_version();
     for _ in 1..TRIES {
         match write(app, caller, &place, (verdict, newest.as_deref())).await {
@@ -152,20 +157,6 @@ async fn decided(
         }
     }
     write(app, caller, &place, (verdict, newest.as_deref())).await
-}
-
-/// A request that the controller has looked at since it was last edited: no decision counts before, and that is a moment.
-async fn looked_at(app: &Arc<App>, caller: &Caller, place: &Place) -> Result<Arc<APIKey>, Problem> {
-    let end = Instant::now() + LOOKED_AT_WITHIN;
-    loop {
-        let (seen, _) = Asked::new(app, caller).key_to(place, NOT_TO_DECIDE).await?;
-        let observed = seen.status.as_ref().and_then(|status| status.observed_generation);
-        let is_new = seen.phase() == KeyPhase::Pending && observed != seen.metadata.generation;
-        if !is_new || end <= Instant::now() {
-            return Ok(seen);
-        }
-        sleep(LOOK_AGAIN).await;
-    }
 }
 
 async fn write(

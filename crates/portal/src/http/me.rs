@@ -72,14 +72,16 @@ async fn rights(app: &App, caller: &Caller) -> Result<Value, Problem> {
         may(Right::of("delete", "apiproducts")),
         may(Right::of("manage", "apikeys")),
     )?;
-    let (ask, routes, plans, auths) = tokio::try_join!(
+    let (ask, decide, routes, plans, auths) = tokio::try_join!(
         may(Right::of("create", "apikeys")),
+        may(Right::of("patch", "apikeys/status")),
         may(Right::foreign("list", GATEWAY_GROUP, "httproutes")),
         may(Right::foreign("list", "extensions.kuadrant.io", "planpolicies")),
         may(Right::foreign("list", "kuadrant.io", "authpolicies")),
     )?;
     Ok(json!({
         "createProducts": create, "updateAnyProduct": update, "deleteAnyProduct": update && delete,
-        "approveAnyKey": approve, "requestKeys": ask, "listRoutes": routes, "listPlanPolicies": plans, "listAuthPolicies": auths,
+        "approveAnyKey": approve, "decideKeys": decide, "requestKeys": ask,
+        "listRoutes": routes, "listPlanPolicies": plans, "listAuthPolicies": auths,
     }))
 }

@@ -73,10 +73,11 @@ pub(super) async fn routes((State(app), Extension(caller)): Who) -> Result<Respo
         });
         if let Some(policy) = plans.of(known) {
             let tiers: Vec<_> = policy.facts.plans.iter().map(|plan| &plan.tier).collect();
-            item["planPolicy"] = json!({"name": policy.name(), "tiers": tiers});
+            item["planPolicy"] =
+                json!({"namespace": policy.namespace(), "name": policy.name(), "tiers": tiers});
         }
         if let Some(policy) = auths.of(known) {
-            item["authPolicy"] = json!({"name": policy.name()});
+            item["authPolicy"] = json!({"namespace": policy.namespace(), "name": policy.name()});
         }
         item
     };

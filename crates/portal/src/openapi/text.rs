@@ -7,7 +7,7 @@ use http::StatusCode;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, ResourceExt as _};
 use moka::future::Cache;
-use portolan_core::api::devportal::{APIProduct, OpenApiStatus};
+use portolan_core::api::devportal::{APIProduct, ConfigMapReference, OpenApiStatus};
 
 use super::document::Document;
 use crate::problem::Problem;
@@ -17,7 +17,6 @@ const ENTRY: &str = "openapi.gz";
 const MAX_TEXT: u64 = 8 * 1024 * 1024;
 /// Bytes of texts whose documents are kept.
 const MAX_KEPT: u64 = 24 * 1024 * 1024;
-
 /// Bytes of texts that are kept. Those in a status are at hand anyway.
 const MAX_TEXTS: u64 = 16 * 1024 * 1024;
 
@@ -40,14 +39,14 @@ impl Documents {
     /// The text of a product's document.
     pub async fn text(&self, own: &kube::Client, product: &APIProduct) -> Result<Arc<str>, Problem> {
         let openapi = status(product)?;
-        if !openapi.raw.is_empty() {
+        let Some(reference) = openapi.config_map_ref.as_ref().filter(|_| openapi.raw.is_empty()) else {
             return Ok(Arc::from(openapi.raw.as_str()));
-        }
+        };
         let key = key(product, openapi);
         if let Some(known) = self.unpacked.get(&key).await {
             return Ok(known);
         }
-        let text: Arc<str> = text(own, product).await?.into();
+        let text: Arc<str> = packed(own, product, reference).await?.into();
         self.unpacked.insert(key, Arc::clone(&text)).await;
         Ok(text)
     }
@@ -59,9 +58,9 @@ impl Documents {
         if let Some(known) = self.read.get(&key).await {
             return Ok(known);
         }
-        let text = text(own, product).await?;
+        let text = self.text(own, product).await?;
         let read = tokio::task::block_in_place(|| Document::parse(&text));
-        let read = read.map_err(|why| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, why.to_string()))?;
+        let read = read.map_err(|why| Problem::unprocessable(why.to_string()))?;
         let read = Arc::new(read);
         self.read.insert(key, Arc::clone(&read)).await;
         Ok(read)
@@ -81,11 +80,12 @@ fn status(product: &APIProduct) -> Result<&OpenApiStatus, Problem> {
     })
 }
 
-async fn text(own: &kube::Client, product: &APIProduct) -> Result<String, Problem> {
-    let openapi = status(product)?;
-    let Some(reference) = openapi.config_map_ref.as_ref().filter(|_| openapi.raw.is_empty()) else {
-        return Ok(openapi.raw.clone());
-    };
+/// The text in the ConfigMap of a product.
+async fn packed(
+    own: &kube::Client,
+    product: &APIProduct,
+    reference: &ConfigMapReference,
+) -> Result<String, Problem> {
     let api: Api<ConfigMap> = Api::namespaced(own.clone(), &product.namespace().unwrap_or_default());
     let found = api.get(&reference.name).await;
     let found =
@@ -106,8 +106,31 @@ mod tests {
     use std::io::Write as _;
 
     use flate2::{Compression, write::GzEncoder};
+    use portolan_runtime::client;
+    use serde_json::json;
 
     use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_document_is_read_from_a_text_that_is_at_hand() {
+        let reference = json!({"name": "p-openapi"});
+        let openapi =
+            json!({"sha256": "1", "lastSyncTime": "2026-06-01T00:00:00Z", "configMapRef": reference});
+        let product: APIProduct = serde_json::from_value(json!({
+            "apiVersion": "devportal.kuadrant.io/v1alpha1", "kind": "APIProduct",
+            "metadata": {"name": "p", "namespace": "a", "uid": "1"},
+            "spec": {"displayName": "P", "targetRef": {"group": "g", "kind": "k", "name": "r"}},
+            "status": {"openapi": openapi},
+        }))
+        .unwrap();
+        let documents = Documents::new();
+        let text = Arc::from("openapi: 3.0.0\ninfo: {title: P, version: '1'}\npaths: {}");
+        documents.unpacked.insert(key(&product, status(&product).unwrap()), text).await;
+        // Nobody is there to give the ConfigMap.
+        let nobody = client::of(kube::Config::new("http://127.0.0.1:1".parse().unwrap())).unwrap();
+        let read = documents.of(&nobody, &product).await;
+        assert!(read.is_ok(), "{:?}", read.err());
+    }
 
     #[test]
     fn a_packed_text_is_bounded() {

@@ -103,26 +103,19 @@ impl Sessions {
     }
 
     /// The session of a request, if it has one that holds. `is_use` is false for what no person has caused.
-    pub async fn resume(
-        &self,
-        headers: &HeaderMap,
-        is_use: bool,
-        now: Timestamp,
-    ) -> Result<Option<Resumed>, Problem> {
-        let Some(text) = self.cookies.get(headers, SESSION) else { return Ok(None) };
-        let Some(unsealed) = self.seal.open(SESSION, &text) else { return Ok(None) };
-        let Ok(mut session) = serde_json::from_slice::<Session>(&unsealed.plain) else { return Ok(None) };
+    pub async fn resume(&self, headers: &HeaderMap, is_use: bool, now: Timestamp) -> Option<Resumed> {
+        let text = self.cookies.get(headers, SESSION)?;
+        let unsealed = self.seal.open(SESSION, &text)?;
+        let mut session = serde_json::from_slice::<Session>(&unsealed.plain).ok()?;
         if !session.holds(self.limits(), now) || self.has_ended(&session.id) {
-            return Ok(None);
+            return None;
         }
-        let is_fresh = match self.freshened(&session.who, now).await {
-            Some(Some(tokens)) => {
-                session.who = Who::Oidc(tokens);
-                true
-            }
-            Some(None) => false,
-            None => return Ok(None),
-        };
+        let fresh = self.freshened(&session.who, now).await?;
+        let is_fresh = fresh.is_some();
+        if let Some(tokens) = fresh {
+            session.who = Who::Oidc(tokens);
+        }
+        let credential = self.credential(&session).await?;
         let is_noted = is_use && (session.used(self.limits(), now) || unsealed.is_old);
         let renewed = if is_fresh || is_noted { self.written(&session, now) } else { Ok(Vec::new()) };
         // Tokens may have grown. The former cookie does until its own token ends, and the next login says why.
@@ -130,9 +123,8 @@ impl Sessions {
             warn!("a session keeps its former cookie: {}", problem.error);
             Vec::new()
         });
-        let Some(credential) = self.credential(&session).await? else { return Ok(None) };
         let ends = session.ends(self.limits());
-        Ok(Some(Resumed { opened: Arc::new(Opened { session, ends }), credential, renewed }))
+        Some(Resumed { opened: Arc::new(Opened { session, ends }), credential, renewed })
     }
 
     /// Renews tokens that end soon. `None` if nothing holds any more; `Some(None)` if nothing was to be done.
@@ -163,15 +155,16 @@ impl Sessions {
         (ends > now.as_second()).then_some(Tokens { ends, ..renewed })
     }
 
-    async fn credential(&self, session: &Session) -> Result<Option<Credential>, Problem> {
+    /// What a session shows the API server. A session whose name cannot be used any more shows nothing, and the next
+    /// login says why.
+    async fn credential(&self, session: &Session) -> Option<Credential> {
         match &session.who {
-            Who::Demo(name) => match &self.demo {
-                Some(people) => Ok(people.token(name).await.map(Credential::Token)),
-                None => Ok(None),
-            },
-            // A cookie of a former configuration has no issuer any more.
-            Who::Oidc(_) if self.oidc.is_none() => Ok(None),
-            Who::Oidc(tokens) => self.shown(session, tokens).map(Some),
+            Who::Demo(name) => self.demo.as_ref()?.token(name).await.map(Credential::Token),
+            Who::Oidc(tokens) => {
+                // A cookie of a former configuration has no issuer any more.
+                self.oidc.as_ref()?;
+                self.shown(session, tokens).ok()
+            }
         }
     }
 
@@ -341,7 +334,7 @@ mod tests {
         let at = |second| Timestamp::from_second(second).unwrap();
         let sessions = demo(Seal::random());
         let headers = request(&sessions.begin(Who::Demo("ann".into()), at(0)).unwrap());
-        let resumed = async |is_use, now| sessions.resume(&headers, is_use, at(now)).await.unwrap();
+        let resumed = async |is_use, now| sessions.resume(&headers, is_use, at(now)).await;
         assert!(resumed(true, 30).await.unwrap().renewed.is_empty());
         assert!(!resumed(true, 90).await.unwrap().renewed.is_empty(), "use is noted");
         assert!(
@@ -353,8 +346,8 @@ mod tests {
         sessions.end_now(&opened.session).await;
         assert!(resumed(true, 100).await.is_none(), "a copy of the cookie opens nothing");
         let elsewhere = demo(Seal::random());
-        assert!(elsewhere.resume(&headers, true, at(10)).await.unwrap().is_none());
+        assert!(elsewhere.resume(&headers, true, at(10)).await.is_none());
         let gone = sessions.begin(Who::Demo("bob".into()), at(0)).unwrap();
-        assert!(sessions.resume(&request(&gone), true, at(1)).await.unwrap().is_none());
+        assert!(sessions.resume(&request(&gone), true, at(1)).await.is_none());
     }
 }
