@@ -1,5 +1,7 @@
 //! Reasons and Events that people act on, each brought about as it comes about: by policies and missing rights.
 
+use std::time::Duration;
+
 use k8s_openapi::{
     api::{
         admissionregistration::v1::{
@@ -161,6 +163,17 @@ async fn refuse_crd(service: &Service, name: &str, operation: &str) {
     .await;
 }
 
+/// How often a policy has said no, by the API server's own count.
+async fn denials(client: &Client, policy: &str) -> u64 {
+    let request = http::Request::get("/metrics").body(Vec::new()).unwrap();
+    let metrics = client.request_text(request).await.unwrap();
+    let (family, label) =
+        ("apiserver_validating_admission_policy_check_total{", format!("policy=\"{policy}\""));
+    let counts = metrics.lines().filter(|line| line.starts_with(family) && line.contains(&label));
+    let denied = counts.filter(|line| line.contains("enforcement_action=\"deny\""));
+    denied.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+}
+
 #[tokio::test]
 async fn a_crd_that_the_consumer_refuses_says_why() {
     let service = Service::offer(clusters().await, "no-crd").await;
@@ -193,6 +206,10 @@ async fn a_new_schema_that_the_consumer_refuses_says_why_and_objects_go_on() {
     assert!(said.message.contains("policy no-update says no"), "{}", said.message);
     service.create("billy", &json!({"intent": "ride"})).await;
     service.arrives("billy").await;
+    let before = denials(consumer, "no-update").await;
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    let tries = denials(consumer, "no-update").await - before;
+    assert!((1..=6).contains(&tries), "one at each poll, every two seconds, and not {tries}");
     allow_again(consumer, "no-update").await;
     binding_condition(consumer, &export, "Ready", ("True", "")).await;
 }

@@ -127,7 +127,7 @@ impl KonnectorContext {
             binding_sight,
             synced: AtomicBool::new(false),
             bodies: Bodies::default(),
-            failed_writes: FailedWrites::default(),
+            failed_writes: FailedWrites::new(args.provider_polling_interval),
             migrations: Migrations::new(tasks, consumer.clone()),
             consumer,
             triggers,

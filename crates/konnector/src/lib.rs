@@ -20,6 +20,7 @@ mod command;
 mod context;
 mod crd;
 mod finalizers;
+mod followed;
 mod groups;
 mod health;
 mod leftover;

@@ -232,8 +232,10 @@ fn refusal<S>(observed: &ObservedBinding<S>, resource: &AppliedResource) -> Opti
 
 fn not_updated(resource: &AppliedResource) -> Option<String> {
     let (name, why) = (&resource.crd, &resource.lasting_failure()?.why);
+    let is_watched = matches!(resource.outcome, Outcome::Syncing { engine: EngineState::Watching, .. });
+    let works = if is_watched { " and works" } else { "" };
     Some(format!(
-        "CustomResourceDefinition {name} stays as it was and works, because it cannot be updated: {why}"
+        "CustomResourceDefinition {name} stays as it was{works}, because it cannot be updated: {why}"
     ))
 }
 

@@ -80,6 +80,11 @@ pub(super) async fn install(
             let objection = found.objection.clone();
             return Ok(Some(Installed { objection, found: Some(found), ..Installed::only(kept(existing)) }));
         }
+        let is_ours = crd::is_owned_by(&**existing, binding);
+        // Without a comparison, what runs goes on.
+        if let Some(failure) = context.failed_writes.fresh(&name).filter(|_| is_ours) {
+            return Ok(Some(Installed { failure: Some(failure), ..Installed::only(kept(existing)) }));
+        }
     }
     let crds: Api<CrdBody> = Api::all(context.consumer.clone());
     // A provider that answers slowly keeps nobody else waiting: its own turn comes before everybody's.
@@ -89,11 +94,11 @@ pub(super) async fn install(
         Ok(Some(body)) => body,
         Ok(None) => return Ok(Some(Installed::only(existing.map_or(Outcome::Withheld, kept)))),
         Err(error) => {
+            let failure = context.failed_writes.unread(&name, &schema.name_any(), &error);
             let Some(existing) = existing.filter(|crd| crd::is_owned_by(&***crd, binding)) else {
-                return not_written(context, &name, existing.is_none(), error).map(Some);
+                return not_written(existing.is_none(), failure, error).map(Some);
             };
-            let failure = Some(context.failed_writes.failed(&name, &error));
-            return Ok(Some(Installed { failure, ..Installed::only(kept(existing)) }));
+            return Ok(Some(Installed { failure: Some(failure), ..Installed::only(kept(existing)) }));
         }
     };
     let _turn = context.bodies.turn().await;
@@ -176,23 +181,17 @@ async fn compare(
         Err(error) if error.is_conflict() => return Err(error),
         Err(error) => error,
     };
+    let failure = context.failed_writes.failed(&name, &error);
     if !is_ours {
-        return not_written(context, &name, false, error);
+        return not_written(false, failure, error);
     }
     // What there is works on. Not remembered: it is tried again.
-    let failure = Some(context.failed_writes.failed(&name, &error));
     let found = Some(Arc::new(ComparisonResult::new(None, existing)));
-    Ok(Installed { found, failure, ..Installed::only(Outcome::Installing(outline)) })
+    Ok(Installed { found, failure: Some(failure), ..Installed::only(Outcome::Installing(outline)) })
 }
 
 /// Nothing of the binding is there without the write that has failed.
-fn not_written(
-    context: &KonnectorContext,
-    name: &str,
-    created: bool,
-    error: WriteError,
-) -> Result<Installed, WriteError> {
-    let failure = context.failed_writes.failed(name, &error);
+fn not_written(created: bool, failure: Failure, error: WriteError) -> Result<Installed, WriteError> {
     if !failure.is_lasting {
         return Err(error);
     }
@@ -215,7 +214,10 @@ async fn create(
     let crd = match write(context, &observed.binding, None, &desired).await {
         Ok(crd) => crd,
         Err(error) if error.is_conflict() => return Err(error),
-        Err(error) => return not_written(context, &name, true, error),
+        Err(error) => {
+            let failure = context.failed_writes.failed(&name, &error);
+            return not_written(true, failure, error);
+        }
     };
     let mut installed = Installed::only(Outcome::Installing(crd));
     if let Outcome::Installing(crd) = &installed.outcome

@@ -7,11 +7,7 @@ use portolan_core::{
     outline::{CrdOutline, SchemaOutline},
 };
 
-use super::{
-    claims::ClaimsState,
-    failure::{self, Failure},
-    objection::Objection,
-};
+use super::{claims::ClaimsState, failure::Failure, objection::Objection};
 use crate::{migration::MigrationState, sync::EngineState};
 
 /// The outcome for a binding's resources.
@@ -55,10 +51,9 @@ pub(super) enum Outcome {
 impl AppliedResources {
     /// When to look again without a change; `None` where every change that could matter is watched.
     pub(super) fn look_again(&self, poll: Duration) -> Option<Duration> {
-        let failures = || self.resources.iter().filter_map(|resource| resource.failure.as_ref());
-        let is_young = failures().any(|failure| !failure.is_lasting);
-        let unsettled = failures().next().is_some() || !self.is_settled();
-        unsettled.then_some(if is_young { failure::AGAIN.min(poll) } else { poll })
+        let failures = self.resources.iter().filter_map(|resource| resource.failure.as_ref());
+        let again = failures.map(|failure| failure.again).min();
+        again.or_else(|| (!self.is_settled()).then_some(poll))
     }
 
     fn is_settled(&self) -> bool {

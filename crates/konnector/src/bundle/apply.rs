@@ -37,7 +37,8 @@ pub(super) async fn apply(
         }
     }
     let complaint = plan::complaint(&plan.status);
-    let status = plan::with_failures(plan.status, failures.said(), complaint, clock::now());
+    let before = bundle.status.as_ref();
+    let status = plan::with_failures(plan.status, failures.said(), complaint, before, clock::now());
     say(context, bundle, &status).await.map_err(failed("write the status", &name))?;
     if !bound.is_empty() {
         let note = format!("Created APIServiceBindings: {}", bound.join(", "));

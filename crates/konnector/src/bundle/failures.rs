@@ -36,15 +36,19 @@ impl Failures {
         self.last = Some(error);
     }
 
-    /// Says them on a bundle that is terminating, and gives the last one.
+    /// Says them on a bundle that is terminating, or that there are none any more, and gives the last one.
     pub(super) async fn tell(
         self,
         context: &KonnectorContext,
         bundle: &APIServiceBindingBundle,
     ) -> Result<(), WriteError> {
-        let Some(error) = self.last else { return Ok(()) };
-        let status = bundle.status.clone().unwrap_or_default();
-        say(context, bundle, &plan::with_failures(status, &self.said, None, clock::now())).await?;
+        let (status, now) = (bundle.status.clone().unwrap_or_default(), clock::now());
+        let Some(error) = self.last else {
+            let Some(mended) = plan::mended(status, now) else { return Ok(()) };
+            return say(context, bundle, &mended).await;
+        };
+        let status = plan::with_failures(status, &self.said, None, bundle.status.as_ref(), now);
+        say(context, bundle, &status).await?;
         Err(error)
     }
 }

@@ -147,11 +147,13 @@ pub(super) fn blind(
     status
 }
 
-/// The status where bindings could not be created or deleted, beside what else is said against them.
+/// The status where bindings could not be created or deleted, beside what else is said against them. `before` is the
+/// one that was seen: what it says already is not said anew, since its being written would bring the next try.
 pub(super) fn with_failures(
     mut status: APIServiceBindingBundleStatus,
     failures: &[String],
     beside: Option<String>,
+    before: Option<&APIServiceBindingBundleStatus>,
     now: Timestamp,
 ) -> APIServiceBindingBundleStatus {
     if failures.is_empty() {
@@ -163,7 +165,32 @@ pub(super) fn with_failures(
     }
     condition::set(&mut status.conditions, CONDITION_SYNCED, verdict, now);
     condition::summarize(&mut status.conditions, now);
+    let known = before.map(|before| before.conditions.as_slice()).unwrap_or_default();
+    for said in &mut status.conditions {
+        let same = condition::find(known, &said.r#type)
+            .filter(|known| condition::verdict_of(known) == condition::verdict_of(said));
+        if let Some(same) = same {
+            said.last_transition_time.clone_from(&same.last_transition_time);
+        }
+    }
+    // Nothing was in order.
+    status.last_sync_time = before.and_then(|before| before.last_sync_time.clone());
     status
+}
+
+/// The status of a bundle that is terminating where nothing is in the way of that any more; `None` where it did not
+/// say otherwise.
+pub(super) fn mended(
+    mut status: APIServiceBindingBundleStatus,
+    now: Timestamp,
+) -> Option<APIServiceBindingBundleStatus> {
+    let said = condition::find(&status.conditions, CONDITION_SYNCED)?;
+    if said.reason != verdict::SYNC_ERRORS {
+        return None;
+    }
+    condition::set(&mut status.conditions, CONDITION_SYNCED, Verdict::holds(), now);
+    condition::summarize(&mut status.conditions, now);
+    Some(status)
 }
 
 /// What the plan itself has against some bindings.

@@ -21,6 +21,7 @@ use super::{
     seen::ClaimSides,
 };
 use crate::{
+    followed::FollowedNamespaces,
     pace::Pace,
     provider::Session,
     sync::{EngineContext, EngineMode, ObjectKey},
@@ -73,16 +74,13 @@ pub(super) struct ClaimEngine {
     pub(super) told: Mutex<HashMap<ObjectKey, ClaimStep>>,
     /// Consumer namespaces of which people were told that the provider has no place for them.
     pub(super) unplaced: Mutex<HashMap<String, Instant>>,
-    /// Since when the objects of consumer namespaces wait for the provider's answer.
-    pub(super) waiting: Mutex<HashMap<String, Instant>>,
     /// Taken after `index`, where both are needed.
     pub(super) pace: Mutex<Pace<ObjectKey>>,
     pub(super) health: Mutex<ClaimHealth>,
     orphans: Gauge,
     /// Share of this engine in the gauge.
     counted: Mutex<i64>,
-    /// Consumer namespaces whose objects on the provider are followed, each with the provider's.
-    pub(super) watched: Mutex<HashMap<String, (String, Tasks)>>,
+    pub(super) watched: FollowedNamespaces,
 }
 
 impl ClaimEngine {
@@ -116,12 +114,11 @@ impl ClaimEngine {
             queue: Arc::default(),
             told: Mutex::default(),
             unplaced: Mutex::default(),
-            waiting: Mutex::default(),
             pace: Mutex::default(),
             orphans: context.engine.metrics.claimed_orphans(spec.claim.resource),
             counted: Mutex::default(),
             stamper,
-            watched: Mutex::default(),
+            watched: FollowedNamespaces::default(),
             mode,
             spec,
             context,

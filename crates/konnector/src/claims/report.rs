@@ -8,10 +8,7 @@ use portolan_runtime::controller::Action;
 use tokio::time::Instant;
 
 use super::{engine::ClaimEngine, plan::ClaimStep, side::ClaimSide, trouble::ClaimTrouble};
-use crate::{
-    provider::ANSWER_DUE,
-    sync::{ObjectKey, tries, writers},
-};
+use crate::sync::{ObjectKey, tries, writers};
 
 /// Delay of the resync for an object that stands in the way.
 const RESYNC: Duration = Duration::from_secs(30);
@@ -37,9 +34,7 @@ impl ClaimEngine {
 
     /// The provider has not answered for a namespace: people hear of it when it should have.
     pub(super) async fn report_waiting(&self, key: &ObjectKey) -> Action {
-        let now = Instant::now();
-        let waited = now - *self.waiting.lock().entry(key.namespace.clone()).or_insert(now);
-        if let Some(left) = ANSWER_DUE.checked_sub(waited).filter(|left| !left.is_zero()) {
+        if let Some(left) = self.spec.session.namespaces.due_in(&key.namespace) {
             return Action::RequeueAfter(left);
         }
         let why = format!("the provider has not answered APIServiceNamespace {}", key.namespace);

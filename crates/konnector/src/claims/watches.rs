@@ -1,9 +1,6 @@
 //! The watches of a claim's engine, and what their events mean for the index.
 
-use std::{
-    collections::{HashSet, hash_map::Entry},
-    sync::Arc,
-};
+use std::{collections::HashSet, sync::Arc};
 
 use kube::{
     Api, ResourceExt as _,
@@ -179,8 +176,6 @@ impl ClaimEngine {
             loop {
                 engine.forget_namespaces();
                 engine.watch_namespaces();
-                let namespaces = &engine.spec.session.namespaces;
-                engine.waiting.lock().retain(|namespace, _| namespaces.mapped(namespace).is_none());
                 engine.look_at_all();
                 if engine.mode != EngineMode::Sync {
                     (engine.context.engine.on_state)();
@@ -194,7 +189,13 @@ impl ClaimEngine {
 
     fn watch_namespaces(self: &Arc<Self>) {
         for (mapped, namespace) in self.spec.session.namespaces.by_answer() {
-            let Some(tasks) = self.follow_anew(&namespace, &mapped) else { continue };
+            // What is in the one that was answered before stays there.
+            let on_replaced = || {
+                self.index.lock().forget_provider(&namespace);
+                self.note(|health| health.forget(&namespace));
+            };
+            let tasks = self.watched.anew(&self.tasks, &namespace, &mapped, on_replaced);
+            let Some(tasks) = tasks else { continue };
             let scopes = WatchScope::on_provider(&self.spec.claim, &namespace);
             if scopes.is_empty() {
                 self.index.lock().know_namespace(&namespace);
@@ -208,29 +209,9 @@ impl ClaimEngine {
         }
     }
 
-    /// The tasks to follow a namespace of the provider with; `None` where it is followed already. One that was answered
-    /// before is followed no longer, and what is in it stays there.
-    fn follow_anew(&self, namespace: &str, mapped: &str) -> Option<Tasks> {
-        let tasks = self.tasks.child();
-        let mut watched = self.watched.lock();
-        match watched.entry(namespace.to_owned()) {
-            Entry::Occupied(place) if place.get().0 == mapped => return None,
-            Entry::Occupied(mut place) => {
-                place.insert((mapped.to_owned(), tasks.clone())).1.cancel();
-                self.index.lock().forget_provider(namespace);
-                self.note(|health| health.forget(namespace));
-            }
-            Entry::Vacant(place) => {
-                place.insert((mapped.to_owned(), tasks.clone()));
-            }
-        }
-        Some(tasks)
-    }
-
     /// Returns `true` if a watch shows what is followed, and not a namespace that was answered before.
     fn is_followed(&self, lens: &Lens) -> bool {
-        let Some(namespace) = lens.watch.namespace() else { return true };
-        self.watched.lock().get(namespace).is_some_and(|(mapped, _)| *mapped == lens.mapped)
+        lens.watch.namespace().is_none_or(|namespace| self.watched.follows(namespace, &lens.mapped))
     }
 
     /// Ends to follow the provider's namespaces that nobody asks for any more.
@@ -239,14 +220,9 @@ impl ClaimEngine {
         if !namespaces.are_listed() {
             return;
         }
-        self.watched.lock().retain(|namespace, (_, tasks)| {
-            let stays = namespaces.mapped(namespace).is_some() || !self.index.lock().forget(namespace);
-            if !stays {
-                tasks.cancel();
-                self.note(|health| health.forget(namespace));
-            }
-            stays
-        });
+        let stays =
+            |namespace: &str| namespaces.mapped(namespace).is_some() || !self.index.lock().forget(namespace);
+        self.watched.retain(stays, |namespace| self.note(|health| health.forget(namespace)));
     }
 
     fn listed(&self, watch: &Watch) {

@@ -35,7 +35,7 @@ pub use contract::ContractDoubt;
 #[cfg(test)]
 pub use contract::Why;
 pub use identity::{ANOTHER_CONTRACT, PROVIDER_SUSPECT};
-pub use namespaces::{ANSWER_DUE, NamespaceAnswer};
+pub use namespaces::NamespaceAnswer;
 pub use rotation::Rotation;
 pub use session::Session;
 pub use sessions::{Intervals, Sessions};

@@ -14,12 +14,12 @@ use portolan_runtime::{
     cache::Cache,
 };
 use serde_json::json;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 use crate::sync::NamespaceState;
 
 /// Time after which people hear of a request for a namespace that has no answer.
-pub const ANSWER_DUE: Duration = Duration::from_secs(15);
+const ANSWER_DUE: Duration = Duration::from_secs(15);
 
 /// The answer about a namespace on the provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +50,8 @@ pub struct Namespaces {
     is_listed: AtomicBool,
     /// Requests that the watch has not shown yet.
     requested: Mutex<HashSet<String>>,
+    /// Since when somebody waits for the answers to requests.
+    waiting: Mutex<HashMap<String, Instant>>,
     changed: watch::Sender<()>,
 }
 
@@ -67,6 +69,7 @@ impl Namespaces {
             requests,
             is_listed: AtomicBool::new(false),
             requested: Mutex::default(),
+            waiting: Mutex::default(),
             changed,
         }
     }
@@ -81,9 +84,22 @@ impl Namespaces {
             return if requested { NamespaceAnswer::Requested } else { NamespaceAnswer::NotRequested };
         };
         match answer(&request) {
-            Some(name) => NamespaceAnswer::Mapped(name),
+            Some(name) => {
+                self.waiting.lock().remove(namespace);
+                NamespaceAnswer::Mapped(name)
+            }
             None => NamespaceAnswer::Requested,
         }
+    }
+
+    /// Time that the provider has left to answer a request that somebody waits for; `None` when it is overdue.
+    pub fn due_in(&self, namespace: &str) -> Option<Duration> {
+        self.due_at(namespace, Instant::now())
+    }
+
+    fn due_at(&self, namespace: &str, now: Instant) -> Option<Duration> {
+        let since = *self.waiting.lock().entry(namespace.to_owned()).or_insert(now);
+        ANSWER_DUE.checked_sub(now.duration_since(since)).filter(|left| !left.is_zero())
     }
 
     pub fn mapped(&self, namespace: &str) -> Option<String> {
@@ -128,7 +144,7 @@ impl Namespaces {
         if !self.requested.lock().insert(namespace.to_owned()) {
             return Ok(());
         }
-        let mut underway = Underway { requested: &self.requested, namespace, made: false };
+        let mut underway = Underway { namespaces: self, namespace, made: false };
         let api: Api<APIServiceNamespace> = Api::namespaced(self.client.clone(), &self.contract_namespace);
         let metadata = ObjectMeta { name: Some(namespace.to_owned()), ..ObjectMeta::default() };
         let request = APIServiceNamespace { metadata, spec: APIServiceNamespaceSpec {}, status: None };
@@ -145,12 +161,14 @@ impl Namespaces {
     /// what was asked for before a backup was restored, nobody knows any more.
     pub(super) fn were_listed(&self) {
         self.requested.lock().clear();
+        self.waiting.lock().clear();
         self.is_listed.store(true, Ordering::Release);
     }
 
     /// Forgets a request that the provider has dropped, so that it is made again when it is needed.
     pub(super) fn dropped(&self, namespace: &str) {
         self.requested.lock().remove(namespace);
+        self.waiting.lock().remove(namespace);
     }
 }
 
@@ -161,7 +179,7 @@ fn answer(request: &APIServiceNamespace) -> Option<String> {
 
 /// A request that is being made. One that fails, or is given up for want of an answer, is made again.
 struct Underway<'a> {
-    requested: &'a Mutex<HashSet<String>>,
+    namespaces: &'a Namespaces,
     namespace: &'a str,
     made: bool,
 }
@@ -169,7 +187,63 @@ struct Underway<'a> {
 impl Drop for Underway<'_> {
     fn drop(&mut self) {
         if !self.made {
-            self.requested.lock().remove(self.namespace);
+            self.namespaces.dropped(self.namespace);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::{client::Body, runtime::watcher};
+
+    use super::*;
+
+    /// The namespaces of a provider that has answered for `east`.
+    async fn answered() -> Namespaces {
+        let service = tower::service_fn(|request: http::Request<Body>| async move {
+            if request.uri().query().is_some_and(|query| query.contains("watch=")) {
+                return std::future::pending::<Result<_, std::convert::Infallible>>().await;
+            }
+            let list = json!({
+                "apiVersion": "kube-bind.io/v1alpha2", "kind": "APIServiceNamespaceList",
+                "metadata": {"resourceVersion": "1"},
+                "items": [{
+                    "apiVersion": "kube-bind.io/v1alpha2", "kind": "APIServiceNamespace",
+                    "metadata": {"name": "east", "namespace": "contract", "uid": "u", "resourceVersion": "1"},
+                    "spec": {}, "status": {"namespace": "contract-east"},
+                }],
+            });
+            Ok(http::Response::new(Body::from(list.to_string().into_bytes())))
+        });
+        let client = Client::new(service, "contract");
+        let api: Api<APIServiceNamespace> = Api::namespaced(client.clone(), "contract");
+        let (requests, task) = Cache::follow(api, watcher::Config::default(), |_| {});
+        tokio::select! {
+            () = task => {}
+            () = requests.synced() => {}
+        }
+        Namespaces::new(client, "contract", requests, watch::Sender::new(()))
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_due_from_the_first_object_that_waits_until_the_request_is_answered_or_gone() {
+        let (namespaces, now) = (answered().await, Instant::now());
+        let left = |namespace: &str, seconds: u64| {
+            let left = namespaces.due_at(namespace, now + Duration::from_secs(seconds));
+            left.map(|left| left.as_secs())
+        };
+        assert_eq!(["west", "east"].map(|name| left(name, 0)), [Some(15); 2]);
+        assert_eq!(["west", "east"].map(|name| left(name, 10)), [Some(5); 2]);
+        assert_eq!(["west", "east"].map(|name| left(name, 20)), [None; 2]);
+        // Whoever looks finds the answer.
+        assert_eq!(namespaces.state("east"), NamespaceAnswer::Mapped("contract-east".to_owned()));
+        assert_eq!(["west", "east"].map(|name| left(name, 20)), [None, Some(15)]);
+        namespaces.dropped("west");
+        assert_eq!(["west", "east"].map(|name| left(name, 30)), [Some(15), Some(5)]);
+        namespaces.were_listed();
+        assert_eq!(["west", "east"].map(|name| left(name, 100)), [Some(15); 2]);
+        // A request that nobody answers, and that is given up, leaves nothing behind.
+        drop(Underway { namespaces: &namespaces, namespace: "west", made: false });
+        assert_eq!(["west", "east"].map(|name| left(name, 200)), [Some(15), None]);
     }
 }

@@ -24,7 +24,8 @@ pub struct EngineKey {
 pub struct SyncEngines {
     tasks: Tasks,
     engines: Mutex<HashMap<EngineKey, Arc<SyncEngine>>>,
-    /// Engines that were stopped for a while. The next one has to know what they knew.
+    /// Engines that were stopped for a while. The next one has to know what they knew. Taken after `engines`, where both
+    /// are needed.
     paused: Mutex<HashMap<EngineKey, Arc<SyncEngine>>>,
 }
 
@@ -70,9 +71,11 @@ impl SyncEngines {
         self.engines.lock().get(key).map(|running| running.state())
     }
 
-    /// The mode of the running engine, and the place of its copies.
+    /// The mode of the engine that runs or is paused, and the place of its copies.
     pub fn current(&self, key: &EngineKey) -> Option<(EngineMode, Placement)> {
-        self.engines.lock().get(key).map(|running| (running.mode(), running.spec().placement))
+        let (engines, paused) = (self.engines.lock(), self.paused.lock());
+        let engine = engines.get(key).or_else(|| paused.get(key));
+        engine.map(|engine| (engine.mode(), engine.spec().placement))
     }
 
     /// Returns `true` if one of its watches fails for good.
@@ -89,8 +92,9 @@ impl SyncEngines {
 
     /// Number of a binding's copies whose objects are absent.
     pub fn orphaned(&self, binding: &str) -> usize {
-        let engines = self.engines.lock();
-        engines.iter().filter(|(key, _)| key.binding == binding).map(|(_, engine)| engine.orphaned()).sum()
+        let (engines, paused) = (self.engines.lock(), self.paused.lock());
+        let all = engines.iter().chain(paused.iter());
+        all.filter(|(key, _)| key.binding == binding).map(|(_, engine)| engine.orphaned()).sum()
     }
 
     /// Stops the engines of a binding, other than those for the CRDs in `keep`.
@@ -108,3 +112,6 @@ impl SyncEngines {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

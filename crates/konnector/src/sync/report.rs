@@ -19,7 +19,7 @@ use super::{
     plan::SyncStep,
     told::AGAIN,
 };
-use crate::{metrics::KonnectorMetrics, provider::ANSWER_DUE};
+use crate::metrics::KonnectorMetrics;
 
 /// Number of failures in a row after which people hear of one that may pass by itself.
 const TOLERATED: u32 = 3;
@@ -137,16 +137,12 @@ impl SyncReporter {
 
     /// Reports that the provider has not answered for a namespace when it should have. Gives when to look again.
     pub(super) async fn report_waiting(&self, key: &ObjectKey) -> Duration {
-        let now = Instant::now();
-        let waited = self.agenda.told.lock().waits(&key.namespace, now);
-        if let Some(left) = ANSWER_DUE.checked_sub(waited).filter(|left| !left.is_zero()) {
+        let session = &self.agenda.places.spec.session;
+        if let Some(left) = session.namespaces.due_in(&key.namespace) {
             return left;
         }
-        if self.agenda.told.lock().is_news_of_namespace(&key.namespace, now) {
-            let note = format!(
-                "The objects of namespace {0} wait for their place on the provider, this one among them: the provider                  has not answered APIServiceNamespace {0} in its namespace {1}. The konnector waits for it.",
-                key.namespace, self.agenda.places.spec.session.namespace
-            );
+        if self.agenda.told.lock().is_news_of_namespace(&key.namespace, Instant::now()) {
+            let note = unanswered(&key.namespace, &session.namespace);
             self.report(key, "NamespaceUnavailable", &note).await;
         }
         AGAIN
@@ -257,6 +253,14 @@ fn how_to_adopt(earlier: &str, copy: &str) -> String {
     )
 }
 
+/// What the objects of a namespace wait for, for people.
+fn unanswered(namespace: &str, contract: &str) -> String {
+    format!(
+        "The objects of namespace {namespace} wait for their place on the provider, this one among them: the provider \
+         has not answered APIServiceNamespace {namespace} in its namespace {contract}. The konnector waits for it."
+    )
+}
+
 /// The number of tries, for people.
 pub fn tries(in_a_row: u32) -> String {
     match in_a_row {
@@ -333,6 +337,15 @@ mod tests {
         ] {
             assert_eq!(trouble.is_of_namespace(&step), expected, "{step:?} {}", trouble.why());
         }
+    }
+
+    #[test]
+    fn a_namespace_without_an_answer_is_told_in_one_sentence_without_gaps() {
+        let note = unanswered("west", "contract");
+        assert!(
+            note.contains("the provider has not answered APIServiceNamespace west in its namespace contract")
+        );
+        assert!(!note.contains("  "), "{note}");
     }
 
     #[test]

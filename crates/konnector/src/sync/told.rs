@@ -16,8 +16,6 @@ pub(super) struct Told {
     objects: HashMap<ObjectKey, (&'static str, String, Instant)>,
     /// Of all objects of a consumer namespace at once.
     namespaces: HashMap<String, Instant>,
-    /// Since when the objects of a consumer namespace wait for the provider's answer.
-    waiting: HashMap<String, Instant>,
 }
 
 impl Told {
@@ -40,20 +38,9 @@ impl Told {
         !is_known
     }
 
-    /// Takes in that an object waits for the provider to answer for its namespace. Gives for how long they do.
-    pub(super) fn waits(&mut self, namespace: &str, now: Instant) -> Duration {
-        now - *self.waiting.entry(namespace.to_owned()).or_insert(now)
-    }
-
-    /// Forgets since when namespaces wait that do not any more.
-    pub(super) fn were_answered(&mut self, is_answered: impl Fn(&str) -> bool) {
-        self.waiting.retain(|namespace, _| !is_answered(namespace));
-    }
-
     /// Takes in that a copy was written in a namespace: its trouble is over.
     pub(super) fn namespace_works(&mut self, namespace: &str) {
         self.namespaces.remove(namespace);
-        self.waiting.remove(namespace);
     }
 
     /// Forgets an object: it is gone, or the report no longer applies.
@@ -81,17 +68,5 @@ mod tests {
         assert!(told.is_news_of_namespace("east", now));
         told.namespace_works("west");
         assert!(told.is_news_of_namespace("west", now));
-    }
-
-    #[test]
-    fn a_namespace_waits_from_its_first_object_until_it_is_answered() {
-        let (mut told, now) = (Told::default(), Instant::now());
-        let later = Duration::from_secs(20);
-        assert_eq!(told.waits("west", now), Duration::ZERO);
-        assert_eq!(told.waits("west", now + later), later);
-        told.were_answered(|namespace| namespace == "east");
-        assert_eq!(told.waits("west", now + later), later);
-        told.were_answered(|namespace| namespace == "west");
-        assert_eq!(told.waits("west", now + later), Duration::ZERO);
     }
 }

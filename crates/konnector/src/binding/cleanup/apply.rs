@@ -1,6 +1,6 @@
 //! Takes the steps towards the end of a binding.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use kube::{Api, ResourceExt as _};
 use portolan_core::{api::kubebind::APIServiceBinding, outline::CrdOutline};
@@ -46,11 +46,15 @@ pub(super) async fn apply(
         }
         CleanupStep::LetGo => {
             stop(context, binding);
-            let done = orphan::let_go(context, binding, &owned(observed)).await?;
-            Ok(Some(if done { Action::AwaitChange } else { Action::RequeueAfter(AFTER_CONFLICT) }))
+            if !orphan::let_go(context, binding, &owned(observed)).await? {
+                return unread(stays, context.poll_interval).map(Some);
+            }
+            Ok(Some(Action::AwaitChange))
         }
         CleanupStep::Abandon { keeps_objects } => {
-            orphan::leave_copies(context, binding, &owned(observed), keeps_objects).await?;
+            if !orphan::leave_copies(context, binding, &owned(observed), keeps_objects).await? {
+                return unread(stays, context.poll_interval).map(Some);
+            }
             Ok(Some(Action::RequeueAfter(AFTER_CONFLICT)))
         }
         CleanupStep::Drain => drained(context, observed, stays).await.map(Some),
@@ -68,7 +72,7 @@ pub(super) async fn apply(
         CleanupStep::Release => {
             context.claims.stop(&binding.name_any(), &[]);
             if !orphan::release_orphans(context, binding).await? {
-                return Ok(Some(Action::RequeueAfter(AFTER_CONFLICT)));
+                return unread(stays, context.poll_interval).map(Some);
             }
             tell(observed).await?;
             release(context, binding).await?;
@@ -79,6 +83,20 @@ pub(super) async fn apply(
         }
         CleanupStep::Wait(why) => wait(context, binding, &why).await.map(Some),
     }
+}
+
+/// An API server takes a moment until it serves what it says it serves, and may never do so.
+#[derive(Debug, thiserror::Error)]
+#[error("the API server does not serve the objects of a CRD")]
+struct Unserved;
+
+/// Objects that cannot be read are looked for with a growing delay; for a binding that stays, which has more to do, now
+/// and then.
+fn unread(stays: bool, poll: Duration) -> Result<Action, WriteError> {
+    if stays {
+        return Ok(Action::RequeueAfter(poll));
+    }
+    Err(WriteError::Conflict(kube::Error::Service(Box::new(Unserved))))
 }
 
 fn stop(context: &KonnectorContext, binding: &APIServiceBinding) {
@@ -142,4 +160,17 @@ async fn release(context: &KonnectorContext, binding: &APIServiceBinding) -> Res
     apply::take_finalizer(&api, None, &binding.metadata, (place, FINALIZER)).await?;
     info!(binding = binding.name_any(), "unbound");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_that_cannot_be_read_are_not_looked_for_without_a_pause() {
+        let poll = Duration::from_secs(15);
+        assert_eq!(unread(true, poll).unwrap(), Action::RequeueAfter(poll));
+        // The queue waits longer with each one in a row.
+        assert!(unread(false, poll).unwrap_err().is_conflict());
+    }
 }

@@ -16,17 +16,19 @@ use super::served::served;
 use crate::{context::KonnectorContext, crd, finalizers, leftover, policy};
 
 /// Takes finalizers off the objects and deletes the CRDs; where the provider has ended the binding, only those
-/// without objects.
+/// without objects. False while objects of some cannot be read.
 pub(super) async fn leave_copies(
     context: &KonnectorContext,
     binding: &APIServiceBinding,
     owned: &[&Arc<CrdOutline>],
     keeps_objects: bool,
-) -> Result<(), WriteError> {
+) -> Result<bool, WriteError> {
     context.sync.stop(&binding.name_any(), &[]);
     let api: Api<CrdOutline> = Api::all(context.consumer.clone());
+    let mut all_read = true;
     for crd in owned {
         if !strip(context, crd).await? {
+            all_read = false;
             continue;
         }
         // Since it was seen, it may have been orphaned with `--cascade=orphan`.
@@ -39,7 +41,7 @@ pub(super) async fn leave_copies(
             apply::delete(&api, &found.name_any(), &found.uid().unwrap_or_default()).await?;
         }
     }
-    Ok(())
+    Ok(all_read)
 }
 
 /// With `--cascade=orphan`, CRDs and objects stay on the consumer, and nobody works on them any more. The

@@ -329,14 +329,31 @@ fn stored_versions_that_go_are_told() {
 
 #[test]
 fn a_crd_that_cannot_be_updated_works_on_and_is_told_once_that_lasts() {
+    let failed = |is_lasting| {
+        let again = std::time::Duration::from_secs(1);
+        Some(Failure { why: "the webhook is down".to_owned(), is_lasting, again })
+    };
     for (is_lasting, reason) in [(false, ""), (true, UPDATE_FAILED)] {
-        let failure = Some(Failure { why: "the webhook is down".to_owned(), is_lasting });
+        let failure = failed(is_lasting);
         let status = of_working(&[("v1", json!({}))], |resource| AppliedResource { failure, ..resource });
         let holds = if is_lasting { ConditionStatus::False } else { ConditionStatus::True };
         for condition in ["Connected", "SchemaInSync", "Ready"] {
             assert_eq!(said(&status, condition), (holds, reason.to_owned()), "{condition}");
         }
         assert_eq!(said(&status, "InformersSynced").0, ConditionStatus::True);
+    }
+    for (engine, works) in [(EngineState::Watching, " and works"), (EngineState::Starting, "")] {
+        let outcome = Outcome::Syncing { crd: crd(true), engine };
+        let change =
+            |resource: AppliedResource| AppliedResource { outcome, failure: failed(true), ..resource };
+        let status = of_working(&[("v1", json!({}))], change);
+        let text = format!(
+            "CustomResourceDefinition cowboys.wildwest.dev stays as it was{works}, because it cannot be updated: the \
+             webhook is down"
+        );
+        for condition in ["Connected", "SchemaInSync"] {
+            assert_eq!(find(&status.conditions, condition).unwrap().message, text, "{condition}");
+        }
     }
 }
 

@@ -529,7 +529,7 @@ fn bindings_that_cannot_be_created_or_deleted_are_told_beside_what_else_is_the_m
         let verdict = beside.map_or_else(Verdict::holds, |text| Verdict::warning(PROVIDER_SUSPECT, text));
         condition::set(&mut status.conditions, CONDITION_SYNCED, verdict, Timestamp::UNIX_EPOCH);
         let complaint = complaint(&status);
-        let status = with_failures(status, failures, complaint, Timestamp::UNIX_EPOCH);
+        let status = with_failures(status, failures, complaint, None, Timestamp::UNIX_EPOCH);
         let synced = find(&status.conditions, CONDITION_SYNCED).unwrap();
         (synced.reason.clone(), synced.message.clone())
     };
@@ -538,4 +538,55 @@ fn bindings_that_cannot_be_created_or_deleted_are_told_beside_what_else_is_the_m
     let (reason, message) = said(Some("Some are missing."), &failures);
     assert_eq!((reason.as_str(), message), ("SyncErrors", format!("{told}. Some are missing.")));
     assert_eq!(said(None, &[]), (String::new(), String::new()));
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+/// The bundle `prod` with this status.
+fn known(status: Option<APIServiceBindingBundleStatus>) -> Arc<APIServiceBindingBundle> {
+    Arc::new(APIServiceBindingBundle { status, ..bundle("prod") })
+}
+
+#[test]
+fn what_fails_again_changes_nothing_in_the_status() {
+    let tried = |before: Option<APIServiceBindingBundleStatus>, failures: &[&str], second: i64| {
+        let mut seen = observed(valid_secret(), up(vec![export("a", false)]), vec![]);
+        seen.bundle = known(before.clone());
+        let status = plan(&seen, at(second)).status;
+        let failures: Vec<_> = failures.iter().map(|&text| text.to_owned()).collect();
+        let complaint = complaint(&status);
+        with_failures(status, &failures, complaint, before.as_ref(), at(second))
+    };
+    let refused = ["cannot create APIServiceBinding a: policy says no"];
+    let first = tried(None, &refused, 1);
+    assert_eq!(first.last_sync_time, None, "nothing was in order");
+    // Also after the time at which what is in order is stamped anew.
+    for second in [2, 1000] {
+        assert_eq!(tried(Some(first.clone()), &refused, second), first, "{second}");
+    }
+    let other = tried(Some(first.clone()), &["cannot create APIServiceBinding a: quota"], 3);
+    assert_eq!(find(&other.conditions, CONDITION_SYNCED).unwrap().last_transition_time, Time(at(3)));
+    let fine = tried(Some(first), &[], 4);
+    assert_eq!(fine.last_sync_time, Some(Time(at(4))));
+    let broken = tried(Some(fine), &refused, 1000);
+    assert_eq!(broken.last_sync_time, Some(Time(at(4))), "as it was");
+    assert_eq!(find(&broken.conditions, CONDITION_SYNCED).unwrap().last_transition_time, Time(at(1000)));
+}
+
+#[test]
+fn a_bundle_that_goes_says_when_its_bindings_can_be_deleted_after_all() {
+    let refused = ["cannot delete APIServiceBinding a: policy says no".to_owned()];
+    let fine = planned(valid_secret(), up(vec![export("a", false)]), vec![]).status;
+    assert_eq!(mended(fine.clone(), at(1)), None);
+    assert_eq!(mended(APIServiceBindingBundleStatus::default(), at(1)), None);
+    let failed = with_failures(fine.clone(), &refused, None, Some(&fine), at(1));
+    assert_eq!(find(&failed.conditions, "Ready").unwrap().reason, "SyncErrors");
+    let mended = mended(failed, at(2)).unwrap();
+    let verdict = |condition: &str| verdict_of(find(&mended.conditions, condition).unwrap());
+    assert_eq!(verdict(CONDITION_SYNCED), Verdict::holds());
+    assert_ne!(verdict("Ready").reason, "SyncErrors");
+    let suspect = blind(&known(Some(fine)), "forbidden", at(3));
+    assert_eq!(super::mended(suspect, at(4)), None, "something else is the matter");
 }

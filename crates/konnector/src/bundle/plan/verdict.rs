@@ -43,12 +43,12 @@ pub(super) fn not_taken(refusal: &Refusal) -> String {
     }
 }
 
+/// The reason where bindings could not be created or deleted, or are somebody else's.
+pub(super) const SYNC_ERRORS: &str = "SyncErrors";
+
 pub(super) fn conflict(conflicts: &[String]) -> Verdict {
     let (count, list) = (conflicts.len(), conflicts.join("; "));
-    Verdict::warning(
-        "SyncErrors",
-        format!("Failed to sync some APIServiceBindings: {count} error(s): {list}"),
-    )
+    Verdict::warning(SYNC_ERRORS, format!("Failed to sync some APIServiceBindings: {count} error(s): {list}"))
 }
 
 pub(super) fn describe_conflict(existing: &APIServiceBinding) -> String {

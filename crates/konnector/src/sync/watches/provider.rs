@@ -1,7 +1,7 @@
 //! The watches on the provider, as far as they reach: one per namespace that the provider has made, or one for all.
 
 use std::{
-    collections::{HashMap, HashSet, hash_map::Entry},
+    collections::{HashMap, HashSet},
     sync::Arc,
 };
 
@@ -10,12 +10,14 @@ use kube::{
     api::{DynamicObject, ListParams},
     runtime::watcher::{self, Event},
 };
-use parking_lot::Mutex;
 use portolan_runtime::{backoff::Backoff, tasks::Tasks, watch};
 
-use crate::sync::{
-    agenda::SyncAgenda, health::WatchedSide, key::ObjectKey, placement::Placement, places::in_namespace,
-    plan::EngineMode, spec::SyncSpec,
+use crate::{
+    followed::FollowedNamespaces,
+    sync::{
+        agenda::SyncAgenda, health::WatchedSide, key::ObjectKey, placement::Placement, places::in_namespace,
+        plan::EngineMode, spec::SyncSpec,
+    },
 };
 
 /// The first and the longest delay between attempts to list a namespace.
@@ -37,19 +39,13 @@ struct Listing {
 pub struct ProviderWatch {
     agenda: Arc<SyncAgenda>,
     tasks: Tasks,
-    /// Consumer namespaces whose objects on the provider are followed.
-    watched: Mutex<HashMap<String, Followed>>,
-}
-
-/// The provider's namespace that is followed for one of the consumer.
-struct Followed {
-    mapped: String,
-    tasks: Tasks,
+    watched: FollowedNamespaces,
 }
 
 impl ProviderWatch {
     pub fn new(agenda: &Arc<SyncAgenda>, tasks: &Tasks) -> Arc<Self> {
-        Arc::new(Self { agenda: Arc::clone(agenda), tasks: tasks.clone(), watched: Mutex::default() })
+        let watched = FollowedNamespaces::default();
+        Arc::new(Self { agenda: Arc::clone(agenda), tasks: tasks.clone(), watched })
     }
 
     fn spec(&self) -> &SyncSpec {
@@ -111,9 +107,8 @@ impl ProviderWatch {
                 vec![(String::new(), String::new())]
             }
         };
-        let followed = |mapped: &String| Followed { mapped: mapped.clone(), tasks: self.tasks.child() };
-        let all = listed.iter().map(|(mapped, namespace)| (namespace.clone(), followed(mapped)));
-        self.watched.lock().extend(all);
+        let all = listed.iter().map(|(mapped, namespace)| (namespace.clone(), mapped.clone()));
+        self.watched.extend(&self.tasks, all);
         for (_, namespace) in &listed {
             self.end_list(namespace, &listing.seen, listing.number);
         }
@@ -130,8 +125,6 @@ impl ProviderWatch {
             while changes.changed().await.is_ok() {
                 this.forget_namespaces();
                 this.watch_namespaces();
-                let namespaces = &this.spec().session.namespaces;
-                this.agenda.told.lock().were_answered(|namespace| namespaces.mapped(namespace).is_some());
                 let waiting = this.agenda.index.lock().keys();
                 for key in waiting {
                     this.agenda.look_at(key);
@@ -158,7 +151,12 @@ impl ProviderWatch {
             return;
         }
         let Some(mapped) = self.spec().session.namespaces.mapped(namespace) else { return };
-        let Some(tasks) = self.follow_anew(namespace, &mapped) else { return };
+        let on_replaced = || {
+            self.agenda.index.lock().forget_copies(namespace);
+            self.agenda.health.note(WatchedSide::Provider(namespace.to_owned()), Ok(()));
+        };
+        let tasks = self.watched.anew(&self.tasks, namespace, &mapped, on_replaced);
+        let Some(tasks) = tasks else { return };
         let api = Api::namespaced_with(self.spec().session.client.clone(), &mapped, &self.spec().remote);
         let (this, namespace) = (Arc::clone(self), namespace.to_owned());
         if cluster_wide {
@@ -167,37 +165,13 @@ impl ProviderWatch {
             tasks.spawn("provider objects", async move {
                 let mut listing = (HashSet::new(), 0);
                 let on = |event| {
-                    if this.follows(&namespace, &mapped) {
+                    if this.watched.follows(&namespace, &mapped) {
                         this.on_provider(&namespace, event, &mut listing);
                     }
                 };
                 watch::follow(api, watcher::Config::default(), on).await;
             });
         }
-    }
-
-    /// The tasks to follow a namespace of the provider with; `None` where it is followed already. One that was answered
-    /// before is followed no longer.
-    fn follow_anew(&self, namespace: &str, mapped: &str) -> Option<Tasks> {
-        let tasks = self.tasks.child();
-        let mut watched = self.watched.lock();
-        let followed = Followed { mapped: mapped.to_owned(), tasks: tasks.clone() };
-        match watched.entry(namespace.to_owned()) {
-            Entry::Occupied(place) if place.get().mapped == mapped => return None,
-            Entry::Occupied(mut place) => {
-                place.insert(followed).tasks.cancel();
-                self.agenda.index.lock().forget_copies(namespace);
-                self.agenda.health.note(WatchedSide::Provider(namespace.to_owned()), Ok(()));
-            }
-            Entry::Vacant(place) => {
-                place.insert(followed);
-            }
-        }
-        Some(tasks)
-    }
-
-    fn follows(&self, namespace: &str, mapped: &str) -> bool {
-        self.watched.lock().get(namespace).is_some_and(|followed| followed.mapped == mapped)
     }
 
     /// Ends to follow the provider's namespaces that nobody asks for any more. Where anything is known of an object, it
@@ -207,14 +181,11 @@ impl ProviderWatch {
         if !matches!(self.spec().placement, Placement::Mapped { .. }) || !namespaces.are_listed() {
             return;
         }
-        let mut watched = self.watched.lock();
-        watched.retain(|namespace, followed| {
-            let stays = namespaces.mapped(namespace).is_some() || !self.agenda.index.lock().forget(namespace);
-            if !stays {
-                followed.tasks.cancel();
-                self.agenda.health.note(WatchedSide::Provider(namespace.clone()), Ok(()));
-            }
-            stays
+        let stays = |namespace: &str| {
+            namespaces.mapped(namespace).is_some() || !self.agenda.index.lock().forget(namespace)
+        };
+        self.watched.retain(stays, |namespace| {
+            self.agenda.health.note(WatchedSide::Provider(namespace.to_owned()), Ok(()));
         });
     }
 
