@@ -11,6 +11,7 @@ mod page;
 mod read;
 mod reading;
 mod review;
+mod run;
 mod selector;
 #[cfg(test)]
 mod tests;

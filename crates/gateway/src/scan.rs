@@ -5,6 +5,7 @@ mod items;
 mod list;
 mod listing;
 mod selection;
+mod stencil;
 #[cfg(test)]
 mod tests;
 mod walk;

@@ -52,7 +52,7 @@ pub async fn list<'p>(
     let order = sort_by.as_deref().map(Order::by);
     let is_of_one = arguments.is_of_one_namespace(&kind.resource)?;
     if let Some(found) = memory::list(asking, arguments, call, kind).await? {
-        return remembered((asking, is_of_one), found, selection, order.as_ref()).map(Reply::Done);
+        return remembered((asking, is_of_one), &found, selection, order.as_ref()).map(Reply::Done);
     }
     let limit = arguments.number("limit")?.filter(|limit| *limit > 0).map(|limit| limit.to_string());
     let path = arguments.list_path(&kind.resource)?.with_some("limit", limit.as_deref());
@@ -74,17 +74,14 @@ pub async fn list<'p>(
 /// A list from memory.
 fn remembered(
     (asking, is_of_one): (Asking<'_>, bool),
-    mut found: memory::Found,
+    found: &memory::Found,
     selection: &ListSelection,
     order: Option<&Order>,
 ) -> Result<Fragment, GraphError> {
     let mut writer = Writer::with_capacity(found.bytes.min(1 << 20) / 8 + 128).at_most(asking.max_response);
     let is_by_name = order.is_some_and(Order::is_by_name);
     // Memory has the order of namespaces and names.
-    if is_by_name && !is_of_one {
-        found.sort_by_name();
-    }
-    let (metadata, items) = (found.metadata(), found.items());
+    let (metadata, items) = (found.metadata(), found.items(is_by_name && !is_of_one));
     let order = order.filter(|_| !is_by_name);
     scan::list_of(&mut writer, (metadata.as_bytes(), &items), selection, order).map_err(unlistable)?;
     Ok(Fragment::with(writer.out, &writer.mismatches))

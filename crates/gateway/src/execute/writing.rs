@@ -111,6 +111,8 @@ impl<'s> Writing<'s> {
             Reply::Flowing(flow) => return self.flow(errand, *flow).await,
         };
         let json: &[u8] = if fragment.json.is_empty() { b"null" } else { &fragment.json };
+        // With room for what mostly ends an answer, a long one is not moved again for it.
+        self.sink.out.reserve(json.len() + 256);
         self.sink.out.extend_from_slice(json);
         self.errors.extend(fragment.errors);
         Ok(())

@@ -1,11 +1,23 @@
 //! The objects of one kind, in the order of the API server, and the version up to which they are known.
+//!
+//! They are kept in parts, which readers share. To count a reference to each object up and down again costs more than to
+//! write its name, above all where several processors do so.
 
-use super::object::Object;
+use std::sync::Arc;
+
+use super::{
+    object::Object,
+    run::{Part, Run},
+};
+
+/// Objects of a part. A change copies the references of one part, if somebody reads it.
+const PART: usize = 256;
 
 /// The objects of a kind.
 #[derive(Debug, Default)]
 pub struct Held {
-    objects: Vec<Object>,
+    /// None of them is empty.
+    parts: Vec<Part>,
     /// Everything up to this version is in it.
     pub version: u64,
     /// The version of the last change: from there on, all versions look alike.
@@ -17,37 +29,47 @@ pub struct Held {
 impl Held {
     /// Adds an object of a list. They come in order, unless they change meanwhile.
     pub fn list(&mut self, object: Object) {
-        match self.objects.last() {
-            Some(last) if last.key() >= object.key() => self.put(object),
-            _ => {
-                self.weight += object.weight();
-                self.objects.push(object);
-            }
+        let last = self.parts.last().and_then(|part| part.last());
+        if last.is_some_and(|last| last.key() >= object.key()) {
+            return self.put(object);
         }
+        self.weight += object.weight();
+        self.push(object);
     }
 
     /// The list is complete, and of this version.
     pub fn listed(&mut self, version: u64) {
-        self.objects.shrink_to_fit();
         (self.version, self.changed) = (version, version);
     }
 
     /// Takes an object as it is now.
     pub fn put(&mut self, object: Object) {
         self.weight += object.weight();
-        match self.find(object.key()) {
-            Ok(index) => {
-                let before = std::mem::replace(&mut self.objects[index], object);
-                self.weight -= before.weight();
-            }
-            Err(index) => self.objects.insert(index, object),
+        let (number, index) = self.place(object.key());
+        let Some(part) = self.parts.get_mut(number) else { return self.push(object) };
+        let part = Arc::make_mut(part);
+        if part[index].key() == object.key() {
+            let before = std::mem::replace(&mut part[index], object);
+            self.weight -= before.weight();
+            return;
+        }
+        part.insert(index, object);
+        if part.len() > PART {
+            let after = part.split_off(PART / 2);
+            // What comes in order does not go into the first half any more.
+            part.shrink_to_fit();
+            self.parts.insert(number + 1, Arc::new(after));
         }
     }
 
     /// Forgets an object.
     pub fn remove(&mut self, key: &[u8]) {
-        if let Ok(index) = self.find(key) {
-            self.weight -= self.objects.remove(index).weight();
+        let (number, index) = self.place(key);
+        let part = self.parts.get_mut(number).filter(|part| part[index].key() == key);
+        let Some(part) = part.map(Arc::make_mut) else { return };
+        self.weight -= part.remove(index).weight();
+        if part.is_empty() {
+            self.parts.remove(number);
         }
     }
 
@@ -58,20 +80,43 @@ impl Held {
 
     /// One object.
     pub fn get(&self, key: &[u8]) -> Option<&Object> {
-        self.find(key).ok().map(|index| &self.objects[index])
+        let (number, index) = self.place(key);
+        self.parts.get(number)?.get(index).filter(|object| object.key() == key)
     }
 
-    /// The objects of a namespace, or all of them.
-    pub fn within(&self, namespace: Option<&str>) -> &[Object] {
-        let Some(namespace) = namespace else { return &self.objects };
-        let start = [namespace, "/"].concat().into_bytes();
-        let from = self.objects.partition_point(|object| object.key() < &start[..]);
-        let count = self.objects[from..].partition_point(|object| object.key().starts_with(&start));
-        &self.objects[from..from + count]
+    /// The objects of a namespace or all of them, from a key on.
+    pub fn within(&self, namespace: Option<&str>, from: &[u8]) -> Run {
+        let (start, end) = match namespace {
+            Some(namespace) => {
+                // `0` is what follows `/`.
+                let [first, behind] = ["/", "0"].map(|sign| [namespace, sign].concat().into_bytes());
+                (self.place(from.max(first.as_slice())), self.place(&behind))
+            }
+            None => (self.place(from), (self.parts.len(), 0)),
+        };
+        let mut run = Run::default();
+        for (number, part) in self.parts.iter().enumerate().take(end.0 + 1).skip(start.0) {
+            let from = if number == start.0 { start.1 } else { 0 };
+            let to = if number == end.0 { end.1 } else { part.len() };
+            run.push(part, from..to);
+        }
+        run
     }
 
-    fn find(&self, key: &[u8]) -> Result<usize, usize> {
-        self.objects.binary_search_by(|object| object.key().cmp(key))
+    /// Adds an object behind all others.
+    fn push(&mut self, object: Object) {
+        match self.parts.last_mut().filter(|part| part.len() < PART) {
+            Some(part) => Arc::make_mut(part).push(object),
+            None => self.parts.push(Arc::new(vec![object])),
+        }
+    }
+
+    /// The first object that does not come before a key: its part, and its index there.
+    fn place(&self, key: &[u8]) -> (usize, usize) {
+        let is_before = |object: &Object| object.key() < key;
+        let number = self.parts.partition_point(|part| part.last().is_some_and(is_before));
+        let index = self.parts.get(number).map_or(0, |part| part.partition_point(is_before));
+        (number, index)
     }
 }
 
@@ -79,8 +124,8 @@ impl Held {
 mod tests {
     use super::{super::tests::object, *};
 
-    fn keys(objects: &[Object]) -> Vec<&str> {
-        objects.iter().map(|object| std::str::from_utf8(object.key()).unwrap()).collect()
+    fn keys(run: &Run) -> Vec<&str> {
+        run.all().map(|object| std::str::from_utf8(object.key()).unwrap()).collect()
     }
 
     #[test]
@@ -96,13 +141,23 @@ mod tests {
         held.remove(b"b/x");
         held.remove(b"b/none");
         held.change(12);
-        assert_eq!(keys(held.within(None)), ["a-b/x", "a/x", "a/y", "a/z"]);
-        assert_eq!(keys(held.within(Some("a"))), ["a/x", "a/y", "a/z"]);
-        assert_eq!(keys(held.within(Some("a-b"))), ["a-b/x"]);
-        assert!(held.within(Some("c")).is_empty() && held.within(Some("")).is_empty());
+        for (namespace, from, expected) in [
+            (None, "", "a-b/x a/x a/y a/z"),
+            (None, "a/y", "a/y a/z"),
+            (None, "b", ""),
+            (Some("a"), "", "a/x a/y a/z"),
+            (Some("a"), "a/x\0", "a/y a/z"),
+            (Some("a"), "b", ""),
+            (Some("a-b"), "", "a-b/x"),
+            (Some("c"), "", ""),
+            (Some(""), "", ""),
+        ] {
+            let found = held.within(namespace, from.as_bytes());
+            assert_eq!(keys(&found).join(" "), expected, "{namespace:?} from {from:?}");
+        }
         assert_eq!(held.get(b"a/x").map(Object::version), Some(11));
         assert_eq!((held.version, held.changed, held.get(b"b/x").is_none()), (12, 12, true));
-        let weight: u64 = held.within(None).iter().map(Object::weight).sum();
+        let weight: u64 = held.within(None, b"").all().map(Object::weight).sum();
         assert_eq!(held.weight, weight);
     }
 
@@ -112,7 +167,30 @@ mod tests {
         for (key, version) in [("a", 1), ("b", 1), ("a", 2)] {
             held.list(object(key, version, ""));
         }
-        assert_eq!(keys(held.within(None)), ["a", "b"]);
+        assert_eq!(keys(&held.within(None, b"")), ["a", "b"]);
         assert_eq!(held.get(b"a").map(Object::version), Some(2));
+    }
+
+    #[test]
+    fn a_reader_keeps_what_it_has_seen() {
+        let mut held = Held::default();
+        let all: Vec<_> = (0..1_000).map(|number| format!("n/{number:04}")).collect();
+        // The second half goes between the others, so that parts are split.
+        for key in all.iter().step_by(2).chain(all.iter().skip(1).step_by(2)) {
+            held.put(object(key, 1, ""));
+        }
+        let sizes: Vec<_> = held.parts.iter().map(|part| part.len()).collect();
+        assert!(sizes.len() > 3 && sizes.iter().all(|size| (1..=PART).contains(size)), "{sizes:?}");
+        let seen = held.within(None, b"");
+        assert_eq!(keys(&seen), all);
+        assert_eq!(keys(&held.within(Some("n"), b"n/0400")), all[400..]);
+        held.put(object("n/0500", 2, ""));
+        assert_eq!(held.get(b"n/0500").map(Object::version), Some(2));
+        for key in &all {
+            held.remove(key.as_bytes());
+        }
+        assert_eq!((held.parts.len(), held.weight), (0, 0));
+        assert_eq!(keys(&seen), all);
+        assert!(seen.all().all(|object| object.version() == 1));
     }
 }

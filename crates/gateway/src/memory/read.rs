@@ -15,6 +15,7 @@ use super::{
     page::Place,
     reading::Reading,
     review::Right,
+    run::Run,
     selector::Selector,
 };
 use crate::{
@@ -147,7 +148,7 @@ struct Page<'a> {
 
 /// Part of a list.
 pub struct Found {
-    objects: Vec<Object>,
+    objects: Run,
     /// The version of the list.
     version: u64,
     /// Where the next page begins.
@@ -162,21 +163,19 @@ impl Page<'_> {
     /// The objects from which the page is selected. None if the list has changed since its first page: later pages are of
     /// the same version, which the API server still has.
     fn of(&self, held: &Held) -> Option<Found> {
-        let mut objects = held.within(self.namespace);
-        let mut version = held.version;
-        if let Some(place) = &self.place {
-            if !(held.changed..=held.version).contains(&place.version) {
-                return None;
-            }
-            version = place.version;
-            let from = place.key(self.namespace);
-            objects = &objects[objects.partition_point(|object| object.key() < &from[..])..];
+        let place = self.place.as_ref();
+        if place.is_some_and(|place| !(held.changed..=held.version).contains(&place.version)) {
+            return None;
         }
-        let wanted = self.limit.filter(|_| self.selector.is_empty()).unwrap_or(objects.len());
-        let cut = wanted.min(objects.len());
-        let left = Some(objects.len() - cut).filter(|left| *left > 0);
-        let next = left.and_then(|_| self.after(objects[..cut].last(), version));
-        Some(Found { objects: objects[..cut].to_vec(), version, next, left, bytes: 0 })
+        let version = place.map_or(held.version, |place| place.version);
+        let from = place.map(|place| place.key(self.namespace)).unwrap_or_default();
+        let mut objects = held.within(self.namespace, &from);
+        let count = objects.count();
+        let wanted = self.limit.filter(|_| self.selector.is_empty()).unwrap_or(count);
+        objects.truncate(wanted);
+        let left = Some(count.saturating_sub(wanted)).filter(|left| *left > 0);
+        let next = left.and_then(|_| self.after(objects.last(), version));
+        Some(Found { objects, version, next, left, bytes: 0 })
     }
 
     fn after(&self, last: Option<&Object>, version: u64) -> Option<Place> {
@@ -185,9 +184,15 @@ impl Page<'_> {
 }
 
 impl Found {
-    /// Its items, in the order of the API server.
-    pub fn items(&self) -> Vec<&[u8]> {
-        self.objects.iter().map(Object::json).collect()
+    /// Its items, in the order of the API server or in that of their names, as those of one namespace are already. Nothing
+    /// is read for that.
+    pub fn items(&self, is_by_name: bool) -> Vec<&[u8]> {
+        let mut objects: Vec<&Object> = Vec::with_capacity(self.objects.count());
+        objects.extend(self.objects.all());
+        if is_by_name {
+            objects.sort_by(|a, b| a.name().cmp(b.name()));
+        }
+        objects.into_iter().map(Object::json).collect()
     }
 
     /// Its metadata as JSON.
@@ -202,21 +207,18 @@ impl Found {
         metadata.to_string()
     }
 
-    /// Puts its items in the order of their names, as those of one namespace are already. Nothing is read for that.
-    pub fn sort_by_name(&mut self) {
-        self.objects.sort_by(|a, b| a.name().cmp(b.name()));
-    }
-
     /// Applies the selector, and counts the bytes.
     fn selected(mut self, page: &Page<'_>) -> Self {
         if !page.selector.is_empty() {
-            self.objects.retain(|object| page.selector.takes(object.json()));
-            if let Some(limit) = page.limit.filter(|limit| *limit < self.objects.len()) {
-                self.objects.truncate(limit);
-                self.next = page.after(self.objects.last(), self.version);
+            let taken = self.objects.all().filter(|object| page.selector.takes(object.json()));
+            let mut taken: Vec<_> = taken.cloned().collect();
+            if let Some(limit) = page.limit.filter(|limit| *limit < taken.len()) {
+                taken.truncate(limit);
+                self.next = page.after(taken.last(), self.version);
             }
+            self.objects = taken.into();
         }
-        self.bytes = self.objects.iter().map(|object| object.json().len()).sum();
+        self.bytes = self.objects.all().map(|object| object.json().len()).sum();
         self
     }
 }

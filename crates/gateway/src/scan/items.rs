@@ -6,6 +6,7 @@ use super::{
     cursor::{Cursor, at},
     list::{ListError, ListField, ListSelection, Order, compare},
     selection::Selection,
+    stencil::Stencil,
     writer::Writer,
 };
 
@@ -49,12 +50,17 @@ fn write_all<'p>(
     items: &[&[u8]],
     selection: &'p Selection,
 ) -> Result<(), ListError> {
+    let stencil = Stencil::of(selection);
     writer.out.push(b'[');
     for (index, item) in items.iter().enumerate() {
         if index > 0 {
             writer.out.push(b',');
         }
-        writer.item(&mut Cursor::new(item), selection, index)?;
+        if stencil.as_ref().is_some_and(|stencil| stencil.write(item, &mut writer.out)) {
+            writer.has_room()?;
+        } else {
+            writer.item(&mut Cursor::new(item), selection, index)?;
+        }
     }
     writer.out.push(b']');
     Ok(())
@@ -79,7 +85,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::{
-        super::{Selected, Shape, When, list},
+        super::{Malformed, Selected, Shape, When, list},
         *,
     };
 
@@ -95,9 +101,12 @@ mod tests {
         let list = Selected::new("x", "x", Shape::List(Box::new(of(vec![plain("a")]))));
         let alias = Selected::new("again", "metadata", of(vec![plain("uid"), plain("none")]));
         let bare = Selected::new("y", "y", of(vec![constant("t")]));
+        let texts = ["name", "uid"].map(|name| Selected::new(name, name, Shape::Text));
+        let texts = Selected::new("metadata", "metadata", of(texts.to_vec()));
         for fields in [
             vec![name.clone(), plain("n")],
             vec![name.clone()],
+            vec![constant("t"), texts, constant("t")],
             vec![plain("n"), name.clone(), alias, list.clone()],
             vec![list, nested.clone(), constant("t"), plain("n")],
             vec![nested, name],
@@ -105,6 +114,23 @@ mod tests {
             vec![constant("t")],
         ] {
             are_written_alike(fields);
+        }
+    }
+
+    #[test]
+    fn items_are_not_written_beyond_the_most() {
+        let name = Selected::new("name", "name", Shape::Text);
+        let items = ListField::Items(Arc::new(Selection { fields: vec![name] }));
+        let selection = ListSelection { fields: vec![("\"items\":".into(), items, When::default())] };
+        // One is found where it begins, the other is looked for.
+        for item in [&br#"{"name":"a"}"#[..], br#"{"x":1,"name":"a"}"#] {
+            let written = |most: usize| {
+                let mut writer = Writer::default().at_most(most);
+                let done = list_of(&mut writer, (b"{}", &[item; 100]), &selection, None);
+                done.map(|()| writer.out.len())
+            };
+            assert_eq!(written(10_000), Ok(1_311));
+            assert_eq!(written(500), Err(ListError::Malformed(Malformed::TOO_LONG)));
         }
     }
 

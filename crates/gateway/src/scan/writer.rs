@@ -153,7 +153,7 @@ impl<'p> Writer<'p> {
     }
 
     /// Fails if too much is written.
-    fn has_room(&self) -> Result<(), Malformed> {
+    pub(super) fn has_room(&self) -> Result<(), Malformed> {
         if self.out.len() > self.most.0 { Err(Malformed::TOO_LONG) } else { Ok(()) }
     }
 
