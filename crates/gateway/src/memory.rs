@@ -7,6 +7,7 @@ mod fill;
 mod held;
 mod kept;
 mod object;
+mod owned;
 mod page;
 mod read;
 mod reading;
@@ -19,7 +20,7 @@ mod tests;
 pub use self::{
     budget::Budget,
     cluster::{Memories, Memory},
-    read::{Found, get, list},
+    read::{Found, OWNERS, get, list},
     reading::{Reading, Wishes, untold},
     selector::Selector,
 };

@@ -42,6 +42,11 @@ impl<'a> Arguments<'a> {
         self.read(name)
     }
 
+    /// Some texts, unless they are absent or null.
+    pub fn texts(&self, name: &str) -> Result<Option<Vec<String>>, GraphError> {
+        self.read(name)
+    }
+
     /// A Boolean; `false` if absent.
     pub fn is(&self, name: &str) -> Result<bool, GraphError> {
         Ok(self.read(name)?.unwrap_or_default())

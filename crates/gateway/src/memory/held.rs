@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::{
     object::Object,
+    owned::Owned,
     run::{Part, Run},
 };
 
@@ -18,6 +19,7 @@ const PART: usize = 256;
 pub struct Held {
     /// None of them is empty.
     parts: Vec<Part>,
+    owned: Owned,
     /// Everything up to this version is in it.
     pub version: u64,
     /// The version of the last change: from there on, all versions look alike.
@@ -33,7 +35,7 @@ impl Held {
         if last.is_some_and(|last| last.key() >= object.key()) {
             return self.put(object);
         }
-        self.weight += object.weight();
+        self.count(&object);
         self.push(object);
     }
 
@@ -44,14 +46,13 @@ impl Held {
 
     /// Takes an object as it is now.
     pub fn put(&mut self, object: Object) {
-        self.weight += object.weight();
+        self.count(&object);
         let (number, index) = self.place(object.key());
         let Some(part) = self.parts.get_mut(number) else { return self.push(object) };
         let part = Arc::make_mut(part);
         if part[index].key() == object.key() {
             let before = std::mem::replace(&mut part[index], object);
-            self.weight -= before.weight();
-            return;
+            return self.discount(&before);
         }
         part.insert(index, object);
         if part.len() > PART {
@@ -67,10 +68,11 @@ impl Held {
         let (number, index) = self.place(key);
         let part = self.parts.get_mut(number).filter(|part| part[index].key() == key);
         let Some(part) = part.map(Arc::make_mut) else { return };
-        self.weight -= part.remove(index).weight();
+        let gone = part.remove(index);
         if part.is_empty() {
             self.parts.remove(number);
         }
+        self.discount(&gone);
     }
 
     /// A change of this version has been taken in.
@@ -101,6 +103,30 @@ impl Held {
             run.push(part, from..to);
         }
         run
+    }
+
+    /// What some own in a namespace, or in all of them.
+    pub fn owned_by(&self, owners: &[String], namespace: Option<&str>) -> Run {
+        let is_there = |object: &&Object| {
+            namespace.is_none_or(|namespace| {
+                let below = object.key().strip_prefix(namespace.as_bytes());
+                below.is_some_and(|below| below.starts_with(b"/"))
+            })
+        };
+        let mut found: Vec<_> = self.owned.by(owners).filter(is_there).cloned().collect();
+        found.sort_by(|a, b| a.key().cmp(b.key()));
+        found.dedup_by(|a, b| a.is(b));
+        found.into()
+    }
+
+    fn count(&mut self, object: &Object) {
+        self.weight += object.weight();
+        self.owned.add(object, &mut self.weight);
+    }
+
+    fn discount(&mut self, object: &Object) {
+        self.weight -= object.weight();
+        self.owned.remove(object, &mut self.weight);
     }
 
     /// Adds an object behind all others.
@@ -159,6 +185,39 @@ mod tests {
         assert_eq!((held.version, held.changed, held.get(b"b/x").is_none()), (12, 12, true));
         let weight: u64 = held.within(None, b"").all().map(Object::weight).sum();
         assert_eq!(held.weight, weight);
+    }
+
+    #[test]
+    fn what_somebody_owns_is_in_order() {
+        let mut held = Held::default();
+        let by = |key: &str, owner: &str| {
+            let (namespace, name) = key.split_once('/').unwrap();
+            let json = serde_json::json!({"metadata": {
+                "namespace": namespace, "name": name, "resourceVersion": "1",
+                "ownerReferences": [{"uid": owner}, {"uid": "all"}],
+            }});
+            Object::of(json.to_string().as_bytes(), &mut Vec::new()).unwrap()
+        };
+        for (key, owner) in [("a-b/x", "x"), ("a/x", "x"), ("a/y", "y"), ("b/x", "x")] {
+            held.list(by(key, owner));
+        }
+        held.put(by("a/z", "x"));
+        held.put(by("b/x", "y"));
+        held.put(object("c/x", 1, ""));
+        for (owners, namespace, expected) in [
+            ("x", None, "a-b/x a/x a/z"),
+            ("x", Some("a"), "a/x a/z"),
+            ("y all", Some("a"), "a/x a/y a/z"),
+            ("none y", None, "a/y b/x"),
+            ("x", Some("b"), ""),
+        ] {
+            let owners: Vec<_> = owners.split(' ').map(str::to_owned).collect();
+            assert_eq!(keys(&held.owned_by(&owners, namespace)).join(" "), expected, "{owners:?}");
+        }
+        for key in ["a-b/x", "a/x", "a/y", "a/z", "b/x", "c/x"] {
+            held.remove(key.as_bytes());
+        }
+        assert_eq!((held.weight, keys(&held.owned_by(&["all".to_owned()], None)).len()), (0, 0));
     }
 
     #[test]

@@ -71,6 +71,11 @@ impl Object {
         &self.0[self.end()..]
     }
 
+    /// Returns `true` if both are the same in memory, and not only of the same name.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// The memory that it takes.
     pub fn weight(&self) -> u64 {
         (self.0.len() + COUNTS + size_of::<Self>()) as u64

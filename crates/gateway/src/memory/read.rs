@@ -28,6 +28,10 @@ use crate::{
     upstream::checked_namespace,
 };
 
+/// The argument of lists that relations ask for: the identities of those whose objects are enough. An API server is not
+/// told, and answers with all.
+pub const OWNERS: &str = "owners";
+
 /// A read of a kind that may be in memory.
 struct Sought<'a> {
     asking: Asking<'a>,
@@ -72,8 +76,10 @@ pub async fn list(
     let token = text("continue")?;
     let place = if token.is_empty() { Some(None) } else { Place::read(&token).map(Some) };
     let (Some(selector), Some(place)) = (selector, place) else { return Ok(sought.through()) };
+    let owners = arguments.texts(OWNERS)?;
     let limit = arguments.number("limit")?.filter(|limit| *limit > 0);
-    let page = Page { namespace, selector, place, limit: limit.and_then(|limit| limit.try_into().ok()) };
+    let limit: Option<usize> = limit.and_then(|limit| limit.try_into().ok());
+    let page = Page { namespace, selector, owners, place, limit };
     let found = sought.looked(("list", namespace), |held| page.of(held)).await;
     let Some((Some(found), proof)) = found else { return Ok(sought.through()) };
     let found = found.selected(&page);
@@ -142,6 +148,7 @@ impl<'a> Sought<'a> {
 struct Page<'a> {
     namespace: Option<&'a str>,
     selector: Selector,
+    owners: Option<Vec<String>>,
     place: Option<Place>,
     limit: Option<usize>,
 }
@@ -169,7 +176,10 @@ impl Page<'_> {
         }
         let version = place.map_or(held.version, |place| place.version);
         let from = place.map(|place| place.key(self.namespace)).unwrap_or_default();
-        let mut objects = held.within(self.namespace, &from);
+        let mut objects = match &self.owners {
+            Some(owners) => held.owned_by(owners, self.namespace),
+            None => held.within(self.namespace, &from),
+        };
         let count = objects.count();
         let wanted = self.limit.filter(|_| self.selector.is_empty()).unwrap_or(count);
         objects.truncate(wanted);

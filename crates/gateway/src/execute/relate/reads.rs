@@ -20,6 +20,7 @@ use super::{
 use crate::{
     error::{Code, GraphError},
     input::Argument,
+    memory,
     plan::{Call, Related, Wanted},
     scan::{ListField, ListSelection, Selection, Shape, Step, When, quoted},
     schema::{Kind, Operation, Verb},
@@ -164,6 +165,9 @@ impl Reader<'_> {
         if let Some((name, text)) = narrowed(which) {
             put(name, &text);
         }
+        if let Some(owners) = owners(which) {
+            arguments.push((memory::OWNERS.into(), Argument::Json(owners)));
+        }
         let items = ("\"items\":".into(), ListField::Items(selection), When::default());
         let wanted = Wanted::List(Arc::new(ListSelection { fields: vec![items] }));
         let call = call(Verb::List, *kind, arguments, wanted);
@@ -200,6 +204,16 @@ pub(super) fn narrowed(which: &[Which]) -> Option<(&'static str, String)> {
         }
         _ => None,
     }
+}
+
+/// The owners of all that is wanted, as JSON. No API server selects by them, but memory does.
+pub(super) fn owners(which: &[Which]) -> Option<Box<str>> {
+    let uids = which.iter().map(|which| match which {
+        Which::OwnedBy(uid) => Some(uid),
+        _ => None,
+    });
+    let uids = uids.collect::<Option<Vec<_>>>()?;
+    serde_json::to_string(&uids).ok().map(String::into_boxed_str)
 }
 
 /// Returns `true` unless the error is of an object of a list that belongs to nobody.

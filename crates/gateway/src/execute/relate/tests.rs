@@ -11,7 +11,7 @@ use super::{
     found::{Children, Found, taken},
     leads::{Leading, Which, selector_text},
     of::Of,
-    reads::narrowed,
+    reads::{narrowed, owners},
 };
 use crate::schema::{
     Api, Needs, Relation,
@@ -201,6 +201,13 @@ fn lists_are_as_short_as_what_is_wanted_of_them() {
         let found = narrowed(&which);
         assert_eq!(found.as_ref().map(|(name, text)| (*name, text.as_str())), expected, "{which:?}");
     }
+}
+
+#[test]
+fn owners_are_told_if_nothing_else_is_wanted() {
+    let by = |uid: &str| Which::OwnedBy(uid.to_owned());
+    assert_eq!(owners(&[by("a"), by("b\",c")]).as_deref(), Some(r#"["a","b\",c"]"#));
+    assert_eq!(owners(&[by("a"), names("b", None)]), None);
 }
 
 /// A list of objects, each with what it says of others.

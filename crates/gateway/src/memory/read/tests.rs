@@ -39,13 +39,13 @@ fn pages_are_cut_as_the_api_server_does() {
     ];
     for (namespace, fields, limit, expected, left) in table {
         let selector = Selector::read("", fields, &resource("", "pods")).unwrap();
-        let page = Page { namespace, selector, place: None, limit };
+        let page = Page { namespace, selector, owners: None, place: None, limit };
         let found = page.of(&held).unwrap().selected(&page);
         assert_eq!((keys(&found).as_str(), found.left), (expected, left), "{namespace:?} {fields} {limit:?}");
         assert_eq!((found.next.is_some(), found.version), (left.is_some(), 10));
     }
     let selector = Selector::read("", "status.phase=Running", &resource("", "pods")).unwrap();
-    let page = Page { namespace: None, selector, place: None, limit: Some(1) };
+    let page = Page { namespace: None, selector, owners: None, place: None, limit: Some(1) };
     let found = page.of(&held).unwrap().selected(&page);
     assert_eq!((keys(&found).as_str(), found.left), ("a/1", None), "how many are left is not counted");
     assert_eq!(found.next, Place::after(b"a/1", None, 10));
@@ -61,7 +61,7 @@ fn names_are_in_order_without_being_read() {
     for (namespace, expected) in
         [(None, "b/w a-b/x a/x b/x.1 a/y b/y"), (Some("b"), "b/w b/x.1 b/y"), (Some("none"), "")]
     {
-        let page = Page { namespace, selector: Selector::default(), place: None, limit: None };
+        let page = Page { namespace, selector: Selector::default(), owners: None, place: None, limit: None };
         let found = page.of(&held).unwrap().selected(&page);
         let items = found.items(true);
         let key = |item: &&[u8]| {
@@ -90,7 +90,7 @@ fn later_pages_are_of_the_version_of_the_first() {
         (None, "a/2", 16, None),
     ] {
         let place = Place::after(key.as_bytes(), namespace, version);
-        let page = Page { namespace, selector: Selector::default(), place, limit: None };
+        let page = Page { namespace, selector: Selector::default(), owners: None, place, limit: None };
         let found = page.of(&held);
         assert_eq!(found.as_ref().map(keys).as_deref(), expected, "{key} of {version}");
         assert!(found.is_none_or(|found| found.version == version));

@@ -1,0 +1,138 @@
+//! Objects by those whom they name as owners, so that what somebody owns is found without a look at all the others.
+
+use std::collections::{HashMap, hash_map::Entry};
+
+use serde::Deserialize;
+
+use super::object::Object;
+use crate::scan::at;
+
+/// What an owner takes beside its identity.
+const OWNER: usize = size_of::<(Box<str>, Vec<Object>)>();
+/// What each object takes that it owns.
+const OBJECT: u64 = size_of::<Object>() as u64;
+
+/// The objects of a kind that have owners, by identities of these, in the order of the API server.
+#[derive(Debug, Default)]
+pub struct Owned(HashMap<Box<str>, Vec<Object>>);
+
+#[derive(Deserialize)]
+struct Reference {
+    #[serde(default)]
+    uid: Box<str>,
+}
+
+impl Owned {
+    /// Adds an object, in the place of the one before, and what that takes.
+    pub fn add(&mut self, object: &Object, weight: &mut u64) {
+        for uid in owners(object) {
+            let added = own(&uid);
+            let all = self.0.entry(uid).or_insert_with(|| {
+                *weight += added;
+                Vec::new()
+            });
+            match place(all, object) {
+                Ok(index) => all[index] = object.clone(),
+                Err(index) => {
+                    all.insert(index, object.clone());
+                    *weight += OBJECT;
+                }
+            }
+        }
+    }
+
+    /// Forgets an object, but no later one of its name, and what it takes.
+    pub fn remove(&mut self, object: &Object, weight: &mut u64) {
+        for uid in owners(object) {
+            let removed = own(&uid);
+            let Entry::Occupied(mut entry) = self.0.entry(uid) else { continue };
+            let all = entry.get_mut();
+            if let Some(index) = place(all, object).ok().filter(|index| all[*index].is(object)) {
+                all.remove(index);
+                *weight -= OBJECT;
+            }
+            if all.is_empty() {
+                entry.remove();
+                *weight -= removed;
+            }
+        }
+    }
+
+    /// What some own, one after another.
+    pub fn by(&self, owners: &[String]) -> impl Iterator<Item = &Object> {
+        owners.iter().filter_map(|uid| self.0.get(uid.as_str())).flatten()
+    }
+}
+
+/// What an owner takes.
+fn own(uid: &str) -> u64 {
+    (OWNER + uid.len()) as u64
+}
+
+fn place(all: &[Object], object: &Object) -> Result<usize, usize> {
+    all.binary_search_by(|known| known.key().cmp(object.key()))
+}
+
+/// The identities of the owners of an object. What is no list of references names nobody.
+fn owners(object: &Object) -> impl Iterator<Item = Box<str>> {
+    let written = at(object.json(), &["metadata", "ownerReferences"]).ok().flatten().unwrap_or(b"null");
+    let references: Option<Vec<Reference>> = serde_json::from_slice(written).unwrap_or_default();
+    references.into_iter().flatten().map(|reference| reference.uid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn split(owners: &str) -> Vec<String> {
+        owners.split_whitespace().map(str::to_owned).collect()
+    }
+
+    /// An object that these own.
+    fn owned(name: &str, owners: &str) -> Object {
+        let references = split(owners).into_iter().map(|uid| serde_json::json!({"uid": uid, "kind": "K"}));
+        let references: Vec<_> = references.collect();
+        let json = serde_json::json!({"metadata": {
+            "name": name, "namespace": "n", "resourceVersion": "1", "ownerReferences": references,
+        }});
+        Object::of(json.to_string().as_bytes(), &mut Vec::new()).unwrap()
+    }
+
+    fn names(all: &Owned, owners: &str) -> String {
+        let owners = split(owners);
+        let names = all.by(&owners).map(|object| std::str::from_utf8(object.name()).unwrap());
+        names.collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn what_somebody_owns_is_found_until_it_changes_or_goes() {
+        let (mut all, mut weight) = (Owned::default(), 7);
+        let objects = [("c", "x"), ("a", "x y"), ("b", "y y"), ("d", "")];
+        let objects = objects.map(|(name, owners)| owned(name, owners));
+        for object in &objects {
+            all.add(object, &mut weight);
+        }
+        assert_eq!(weight, 7 + 2 * own("x") + 4 * OBJECT);
+        assert_eq!([names(&all, "x"), names(&all, "z y x")], ["a c", "a b a c"]);
+        // It is handed on to another owner. What it was before goes later.
+        let changed = owned("a", "z y");
+        all.add(&changed, &mut weight);
+        all.remove(&objects[1], &mut weight);
+        assert_eq!(["x", "y", "z"].map(|owner| names(&all, owner)), ["c", "a b", "a"]);
+        for object in [&objects[0], &changed, &objects[2], &objects[3], &objects[2]] {
+            all.remove(object, &mut weight);
+        }
+        assert_eq!((weight, all.0.len()), (7, 0));
+    }
+
+    #[test]
+    fn whoever_is_not_named_owns_nothing() {
+        for references in ["null", "[]", "{}", "7", "[7]", r#"[{"uid":7}]"#] {
+            let json = format!(
+                r#"{{"metadata":{{"name":"a","resourceVersion":"1","ownerReferences":{references}}}}}"#
+            );
+            let object = Object::of(json.as_bytes(), &mut Vec::new()).unwrap();
+            assert_eq!(owners(&object).count(), 0, "{references}");
+        }
+    }
+}
