@@ -53,7 +53,7 @@ impl Relayed {
             Ok::<_, kube::Error>((copy.data["spec"]["intent"] == intent).then_some(()))
         })
         .await
-        .unwrap();
+        .unwrap_or_else(|error| panic!("{error:#}\n{}", self.clusters.konnector.log_tail(100)));
     }
 
     /// Waits until a status has come to the consumer.
@@ -63,7 +63,7 @@ impl Relayed {
             Ok::<_, kube::Error>((object.data["status"]["result"] == result).then_some(()))
         })
         .await
-        .unwrap();
+        .unwrap_or_else(|error| panic!("{error:#}\n{}", self.clusters.konnector.log_tail(100)));
     }
 
     async fn create(&self, name: &str) -> DynamicObject {

@@ -120,7 +120,7 @@ impl Shard {
     }
 
     fn has_room(&self) -> bool {
-        !self.line.is_doubted() && (!self.line.multiplexes() || self.line.exchanges() < EXCHANGES as usize)
+        self.line.is_trusted() && (!self.line.multiplexes() || self.line.exchanges() < EXCHANGES as usize)
     }
 }
 

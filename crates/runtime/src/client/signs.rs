@@ -80,6 +80,11 @@ impl Mark {
         self.0.store(now(), Ordering::Relaxed);
     }
 
+    /// Sets it to another one, unless that is before it.
+    fn follow(&self, other: &Self) {
+        self.0.fetch_max(other.get(), Ordering::Relaxed);
+    }
+
     fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
@@ -103,13 +108,15 @@ pub(super) struct Server {
     pub(super) multiplexes: AtomicBool,
     heard: Mark,
     failed: Mark,
+    /// When the last connection that is in doubt was asked in vain.
+    doubted: Mark,
 }
 
 impl Server {
     pub(super) fn new(cluster: &'static str) -> Arc<Self> {
-        let (heard, failed) = (Mark::default(), Mark::default());
+        let (heard, failed, doubted) = (Mark::default(), Mark::default(), Mark::default());
         heard.set();
-        let server = Arc::new(Self { cluster, multiplexes: AtomicBool::new(false), heard, failed });
+        let server = Arc::new(Self { cluster, multiplexes: AtomicBool::new(false), heard, failed, doubted });
         if cluster == "own" {
             OWN.get_or_init(|| Arc::clone(&server));
         }
@@ -190,6 +197,15 @@ impl Line {
 
     pub(super) fn doubt(&self) {
         self.doubted.store(true, Ordering::Relaxed);
+        self.server.doubted.follow(&self.asked);
+    }
+
+    /// Returns `true` if nothing speaks against the connection. What has forgotten one connection has mostly forgotten
+    /// those beside it, too: once one is in doubt, the others are of use if something was heard on them since. One that
+    /// is only being made is of use.
+    pub(super) fn is_trusted(&self) -> bool {
+        let (heard, doubted) = (self.heard.get(), self.server.doubted.get());
+        !self.is_doubted() && (!self.multiplexes() || heard == 0 || heard >= doubted)
     }
 
     /// Returns `true` if a request waits for longer than is usual, and nothing else was heard meanwhile.

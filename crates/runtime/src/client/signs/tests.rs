@@ -43,6 +43,33 @@ async fn who_gives_up_in_vain_leaves_a_doubt() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_lies_beside_a_connection_in_doubt_is_of_use_once_it_is_heard() {
+    let first = line();
+    let beside = Line::new(Arc::clone(&first.server));
+    beside.heard();
+    sleep(Duration::from_secs(1)).await;
+    let asked = first.ask();
+    sleep(DOUBT).await;
+    assert!(first.is_trusted() && beside.is_trusted(), "nobody is in doubt");
+    drop(asked);
+    let new = Line::new(Arc::clone(&first.server));
+    assert_eq!([&first, &beside, &new].map(|line| line.is_trusted()), [false, false, true]);
+    for line in [&first, &beside, &new] {
+        line.heard();
+    }
+    assert_eq!([&first, &beside, &new].map(|line| line.is_trusted()), [false, true, true]);
+    // With HTTP/1.1, each request has its own connection.
+    let other = line();
+    other.server.multiplexes.store(false, Ordering::Relaxed);
+    let beside = Line::new(Arc::clone(&other.server));
+    beside.heard();
+    sleep(Duration::from_secs(1)).await;
+    other.ask();
+    other.doubt();
+    assert!(beside.is_trusted());
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_asks_nothing_is_not_out_of_contact() {
     let server = Server::new("remote");
     sleep(Duration::from_secs(100)).await;
