@@ -12,11 +12,11 @@ use portolan_runtime::{
 use tokio::time::timeout;
 
 use crate::{
+    apis::Apis,
     args::{ServiceArgs, SourceArgs},
     endpoint::Endpoint,
     metrics::GatewayMetrics,
     persisted,
-    schema::Interner,
     source::Listing,
 };
 
@@ -52,10 +52,10 @@ async fn checks(service: &ServiceArgs) -> Vec<Check> {
     }
     all.extend(traces::check(&service.traces, "docs/gateway.md#traces").await);
     if let Ok(mut listing) = found {
-        let (interner, metrics) = (Interner::default(), GatewayMetrics::register(&Metrics::new("gateway")));
+        let (apis, metrics) = (Apis::default(), GatewayMetrics::register(&Metrics::new("gateway")));
         for (name, listed) in std::mem::take(&mut listing.documents) {
             let bytes = listing.read(&listed).await;
-            all.extend(about(&name, bytes, (&interner, &service.source.allowed_hosts, &metrics)).await);
+            all.extend(about(&name, bytes, (&apis, &service.source.allowed_hosts, &metrics)).await);
         }
     }
     tasks.cancel();
@@ -84,10 +84,10 @@ fn about_source(source: &SourceArgs, found: &Result<Listing, String>) -> Check {
 async fn about(
     name: &str,
     bytes: Result<Vec<u8>, String>,
-    (interner, hosts, metrics): (&Interner, &[String], &GatewayMetrics),
+    (apis, hosts, metrics): (&Apis, &[String], &GatewayMetrics),
 ) -> Vec<Check> {
     let made = match bytes {
-        Ok(bytes) => Endpoint::of(name, &bytes, (interner, hosts), metrics.calls(name))
+        Ok(bytes) => Endpoint::of(name, &bytes, (apis, hosts), metrics.calls(name))
             .await
             .map_err(|error| ErrorChain(&error).to_string()),
         Err(reason) => Err(reason),

@@ -16,6 +16,7 @@ use serde::{Deserialize, de::IgnoredAny};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
+    apis::Apis,
     bounds::Bounds,
     document::{Document, InvalidDocument},
     error::GraphError,
@@ -23,7 +24,7 @@ use crate::{
     memory::Memory,
     metrics::Calls,
     plan::{Plan, prepare},
-    schema::{Api, Interner},
+    schema::Api,
     subscribe::Hub,
     upstream::Upstream,
 };
@@ -93,8 +94,8 @@ pub struct Endpoint {
     pub labels: BTreeMap<String, String>,
     /// The address of the API server.
     pub destination: Destination,
-    /// The API of the cluster.
-    pub api: Api,
+    /// The API of the cluster, which others may have, too.
+    pub api: Arc<Api>,
     /// Connections for calls.
     pub upstream: Upstream,
     /// Connections for watches and logs.
@@ -124,14 +125,14 @@ impl Endpoint {
     pub async fn of(
         name: &str,
         bytes: &[u8],
-        (interner, allowed_hosts): (&Interner, &[String]),
+        (apis, allowed_hosts): (&Apis, &[String]),
         calls: Calls,
     ) -> Result<Self, InvalidEndpoint> {
         let document = Document::read(bytes)?;
         let with: WithMetadata = serde_json::from_slice(bytes).map_err(|_| InvalidEndpoint::Metadata)?;
         let labels = with.metadata.labels.clone();
         let destination = with.destination(allowed_hosts)?;
-        let api = Api::build(&document, interner)?;
+        let api = apis.of(&document)?;
         drop(document);
         let weigh = |_: &PlanKey, known: &Arc<Known>| u32::try_from(known.plan.weight).unwrap_or(u32::MAX);
         Ok(Self {

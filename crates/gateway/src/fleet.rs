@@ -11,6 +11,7 @@ mod cluster;
 mod fixed;
 mod mistakes;
 mod planned;
+mod plans;
 mod rewrite;
 mod schema;
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! the caller's own token, over connections that carry no other credential; answers are written from their bytes.
 
 mod alike;
+mod apis;
 mod args;
 mod bounds;
 mod changes;

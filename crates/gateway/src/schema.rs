@@ -24,8 +24,8 @@ pub use self::{
 };
 use crate::document::{Document, InvalidDocument, KindName};
 
-/// The API of one cluster.
-#[derive(Debug)]
+/// The API of one cluster, or of several.
+#[derive(Debug, PartialEq, Eq)]
 pub struct Api {
     /// The GraphQL schema.
     pub schema: Valid<Schema>,

@@ -12,13 +12,13 @@ use portolan_runtime::{
 };
 
 use crate::{
+    apis::Apis,
     args::{LimitArgs, ServiceArgs},
     endpoint::Endpoint,
     identity::{Callers, Strangers},
     memory::{Budget, Memories},
     metrics::GatewayMetrics,
     persisted::Persisted,
-    schema::Interner,
     silent::Silent,
 };
 
@@ -49,8 +49,8 @@ pub struct State {
     pub allowed_hosts: Vec<String>,
     /// The persisted documents.
     pub persisted: Arc<Persisted>,
-    /// The types of all endpoints.
-    pub interner: Interner,
+    /// The APIs of all endpoints.
+    pub apis: Apis,
     /// What the memories of clusters have in common.
     pub memories: Memories,
     /// The tasks of the process.
@@ -82,7 +82,7 @@ impl State {
             limits,
             allowed_hosts: args.source.allowed_hosts.clone(),
             persisted: Arc::new(Persisted::new(args.persisted.persisted_only)),
-            interner: Interner::default(),
+            apis: Apis::default(),
             tasks: process.tasks.clone(),
             metrics,
             traces,
@@ -187,7 +187,7 @@ impl State {
     /// Drops types that no endpoint uses any more.
     pub fn forget_types(&self) {
         let endpoints = self.endpoints.load();
-        self.interner.keep(endpoints.values().map(|served| &*served.endpoint.api.schema));
+        self.apis.keep_types(endpoints.values().map(|served| &*served.endpoint.api));
         self.metrics.endpoints(endpoints.len());
     }
 

@@ -10,6 +10,7 @@ use super::{
     asker::{Asker, NOBODY, nobody},
     block::{Block, Roots},
     cluster::{Outcome, Question, Standing},
+    plans::Plans,
     schema,
     written::Written,
 };
@@ -75,7 +76,8 @@ async fn executed(
         fields => (fields / count).max(1),
     };
     let share = room / count;
-    let question = Question { asker: Arc::clone(asker), written, roots, wishes, share, calls };
+    let plans = Plans::default();
+    let question = Question { asker: Arc::clone(asker), written, roots, plans, wishes, share, calls };
     let question = Arc::new(question);
     asker.admitted(contacted.iter().filter_map(|name| all.get(name))).await?;
     let outcomes = asked(&question, &contacted, &chosen, &all).await;
@@ -91,7 +93,7 @@ async fn executed(
     let introspected = if roots.introspection.is_empty() {
         None
     } else {
-        let apis = accepted(&outcomes, &all).map(|served| &served.endpoint.api);
+        let apis = accepted(&outcomes, &all).map(|served| &*served.endpoint.api);
         Some(schema::introspect(written, roots.introspection.clone(), apis)?)
     };
     let caller = outcomes.values().find_map(|outcome| outcome.caller.clone());
@@ -131,7 +133,7 @@ async fn asked(question: &Arc<Question>, names: &[String], chosen: &[Vec<String>
 /// The schema of the fleet as text: what the clusters have that accept the token.
 pub async fn sdl(asker: &Asker) -> Result<String, Vec<GraphError>> {
     let accepting = asker.accepting().await?;
-    let union = schema::union(accepting.iter().map(|served| &served.endpoint.api));
+    let union = schema::union(accepting.iter().map(|served| &*served.endpoint.api));
     Ok(union.to_string())
 }
 

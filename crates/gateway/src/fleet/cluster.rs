@@ -23,8 +23,9 @@ use tokio::time::{Instant, error::Elapsed, sleep, timeout, timeout_at};
 
 use super::{
     asker::{Asker, too_slow},
-    block::{Block, Roots},
+    block::Roots,
     fixed::{self, Fixed, Missing, says_missing},
+    plans::Plans,
     written::Written,
 };
 use crate::{
@@ -42,6 +43,8 @@ pub struct Question {
     pub asker: Arc<Asker>,
     pub written: Written,
     pub roots: Roots,
+    /// The part of it that each cluster is asked.
+    pub plans: Plans,
     pub wishes: Wishes,
     /// Limit for one answer of an API server, in bytes.
     pub share: usize,
@@ -133,7 +136,7 @@ impl Question {
         let parts: Vec<_> = blocks
             .iter()
             .map(async |index| {
-                let work = self.part((name, served), &caller, &self.roots.blocks[*index], &reading);
+                let work = self.part((name, served), &caller, *index, &reading);
                 let part = match &place {
                     Err(crowded) => Ok(Err(vec![crowded.clone()])),
                     Ok(_) => timeout_at(deadline, work).await,
@@ -175,18 +178,19 @@ impl Question {
         &self,
         (name, served): (&str, &Served),
         caller: &Caller,
-        block: &Block,
+        index: usize,
         reading: &Reading,
     ) -> Result<Part, Vec<GraphError>> {
         let endpoint = &served.endpoint;
         let one = |error| vec![error];
-        let (query, plan) = self.planned(endpoint, block)?;
+        let planned = self.planned(endpoint, index).await?;
+        let (fixed, plan) = (&planned.query.fixed, &planned.plan);
         let variables = coerce_variable_values(&endpoint.api.schema, &plan.operation, &self.written.given)
             .map_err(|error| one(GraphError::new(Code::Invalid, error.message().to_string())))?;
-        if let Some(error) = null_conditions(&plan, &variables) {
+        if let Some(error) = null_conditions(plan, &variables) {
             return Err(one(error));
         }
-        let plan = filled(&plan, (name, &endpoint.labels), &query.fixed);
+        let plan = filled(plan, (name, &endpoint.labels), fixed);
         let asking = Asking {
             endpoint,
             authorization: &caller.authorization,
@@ -197,7 +201,7 @@ impl Question {
         let answer = execute::whole_answer(asking, &plan).await;
         let whole: Whole = serde_json::from_slice(&answer)
             .map_err(|_| one(GraphError::new(Code::Internal, "the answer of the cluster cannot be read")))?;
-        let missing = query.fixed.into_iter().filter_map(Fixed::missing).collect();
+        let missing = fixed.iter().filter_map(Fixed::missing).collect();
         Ok(Part::Answered { block: whole.data, errors: whole.errors, missing })
     }
 }

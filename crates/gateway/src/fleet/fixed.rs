@@ -56,9 +56,9 @@ impl Missing {
 
 impl Fixed {
     /// The field, if the cluster cannot be asked for it.
-    pub fn missing(self) -> Option<(Vec<String>, Missing)> {
-        match self.source {
-            Source::Missing(missing) => Some((self.path, missing)),
+    pub fn missing(&self) -> Option<(Vec<String>, Missing)> {
+        match &self.source {
+            Source::Missing(missing) => Some((self.path.clone(), missing.clone())),
             _ => None,
         }
     }

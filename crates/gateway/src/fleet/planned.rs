@@ -5,26 +5,28 @@ use std::sync::Arc;
 use super::{
     block::Block,
     cluster::Question,
+    plans::{Made, Planned},
     rewrite::{Rewritten, Unfit, rewrite},
 };
 use crate::{
     endpoint::Endpoint,
     error::{Code, GraphError},
-    plan::{Plan, prepare},
+    plan::prepare,
 };
 
 impl Question {
     /// The query for a cluster, and its plan.
-    pub fn planned(
-        &self,
-        endpoint: &Endpoint,
-        block: &Block,
-    ) -> Result<(Rewritten, Arc<Plan>), Vec<GraphError>> {
+    pub async fn planned(&self, endpoint: &Endpoint, index: usize) -> Made {
+        let make = || self.fitting(endpoint, &self.roots.blocks[index]).map(Arc::new);
+        self.plans.once((index, &endpoint.api), make).await
+    }
+
+    fn fitting(&self, endpoint: &Endpoint, block: &Block) -> Result<Planned, Vec<GraphError>> {
         let bounds = self.asker.state.limits.bounds();
         let plan = |query: &Rewritten| endpoint.plan(&query.text, None, bounds).map_err(unplaced);
         let query = self.rewritten(endpoint, block, &Unfit::new())?;
         let errors = match plan(&query) {
-            Ok(plan) => return Ok((query, plan)),
+            Ok(plan) => return Ok(Planned { query, plan }),
             Err(errors) => errors,
         };
         let is_unfit = errors.iter().all(|error| error.code == Code::ValidationFailed);
@@ -33,7 +35,7 @@ impl Question {
             return Err(errors);
         }
         let query = self.rewritten(endpoint, block, &unfit)?;
-        plan(&query).map(|plan| (query, plan))
+        plan(&query).map(|plan| Planned { query, plan })
     }
 
     fn rewritten(

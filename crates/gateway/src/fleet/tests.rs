@@ -19,18 +19,18 @@ use crate::{
     },
 };
 
-const BOUNDS: crate::bounds::Bounds = crate::bounds::Bounds { depth: 20, fields: 5000 };
+pub(super) const BOUNDS: crate::bounds::Bounds = crate::bounds::Bounds { depth: 20, fields: 5000 };
 
-fn small() -> Api {
+pub(super) fn small() -> Api {
     api(&[kind("", "Pod", &json!({}))])
 }
 
-fn large() -> Api {
+pub(super) fn large() -> Api {
     let data = json!({"data": {"type": "string"}});
     api(&[kind("", "Pod", &data), kind("apps", "Deployment", &json!({}))])
 }
 
-fn read(query: &str, variables: &JsonMap) -> Result<(Written, Roots), Vec<GraphError>> {
+pub(super) fn read(query: &str, variables: &JsonMap) -> Result<(Written, Roots), Vec<GraphError>> {
     let document = Document::parse(query, "q").unwrap();
     let written = Written::of(&document, None, variables).map_err(|error| vec![error])?;
     let roots = Roots::of(&written)?;

@@ -14,7 +14,7 @@ pub enum Key {
 }
 
 /// A kind with its types.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kind {
     /// Its resource, from the document.
     pub resource: Resource,

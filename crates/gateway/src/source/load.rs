@@ -17,13 +17,9 @@ pub(super) async fn load(state: &State, name: &str, bytes: Result<Vec<u8>, Strin
     let begin = Instant::now();
     let result = match bytes {
         Ok(bytes) => {
-            let endpoint = Endpoint::of(
-                name,
-                &bytes,
-                (&state.interner, &state.allowed_hosts),
-                state.metrics.calls(name),
-            )
-            .await;
+            let endpoint =
+                Endpoint::of(name, &bytes, (&state.apis, &state.allowed_hosts), state.metrics.calls(name))
+                    .await;
             remembering(state, name, endpoint).await.map_err(|error| ErrorChain(&error).to_string())
         }
         Err(reason) => Err(reason),

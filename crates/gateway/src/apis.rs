@@ -1,0 +1,70 @@
+//! The APIs of all clusters. Clusters of one version with the same kinds have equal ones, which are in memory once: so an
+//! address says whether two clusters can be asked the same.
+
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+use crate::{
+    document::{Document, InvalidDocument},
+    schema::{Api, Interner},
+};
+
+/// The APIs of all clusters, and the types that different ones share.
+#[derive(Debug, Default)]
+pub struct Apis {
+    types: Interner,
+    known: Mutex<Vec<Weak<Api>>>,
+}
+
+impl Apis {
+    /// The API of a document: the known one, if there is an equal one.
+    pub fn of(&self, document: &Document) -> Result<Arc<Api>, InvalidDocument> {
+        let api = Api::build(document, &self.types)?;
+        let mut known = self.known.lock();
+        known.retain(|other| other.strong_count() > 0);
+        // Types are shared by now, so that equal ones are mostly compared by their addresses.
+        if let Some(same) = known.iter().filter_map(Weak::upgrade).find(|other| **other == api) {
+            return Ok(same);
+        }
+        let api = Arc::new(api);
+        known.push(Arc::downgrade(&api));
+        Ok(api)
+    }
+
+    /// Drops types that none of these APIs has.
+    pub fn keep_types<'a>(&self, apis: impl Iterator<Item = &'a Api>) {
+        self.types.keep(apis.map(|api| &*api.schema));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::slice::from_ref;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::schema::tests::{document, kind};
+
+    #[test]
+    fn clusters_with_equal_apis_share_one() {
+        let apis = Apis::default();
+        let of = |kinds: &[(String, Value)]| apis.of(&Document::read(&document(kinds)).unwrap()).unwrap();
+        let pod = kind("", "Pod", &json!({}));
+        let first = of(from_ref(&pod));
+        assert!(Arc::ptr_eq(&first, &of(from_ref(&pod))));
+        let mut other = pod.clone();
+        other.1["x-kubernetes-categories"] = json!(["none"]);
+        let others = [of(&[other]), of(&[pod.clone(), kind("apps", "Deployment", &json!({}))])];
+        assert!(others.iter().all(|other| !Arc::ptr_eq(&first, other)));
+        // Equal types are not enough: what is done for a query depends on what is known of the kinds, too.
+        assert_eq!(first.sdl(), others[0].sdl());
+        // It is found also if its types were forgotten meanwhile.
+        apis.keep_types(std::iter::empty());
+        assert!(Arc::ptr_eq(&first, &of(from_ref(&pod))));
+        drop((first, others));
+        of(&[pod]);
+        assert_eq!(apis.known.lock().len(), 1, "what nobody serves is forgotten");
+    }
+}

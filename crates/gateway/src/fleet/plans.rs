@@ -1,0 +1,84 @@
+//! What clusters are asked, as it was worked out for the first of them. Clusters of one API are asked the same: neither
+//! the query nor its plan, nor what is wrong with it, depends on anything else.
+
+use std::{collections::HashMap, future::ready, sync::Arc};
+
+use parking_lot::Mutex;
+use tokio::sync::OnceCell;
+
+use super::rewrite::Rewritten;
+use crate::{error::GraphError, plan::Plan, schema::Api};
+
+/// What clusters of one API are asked for a block.
+pub struct Planned {
+    /// The query.
+    pub query: Rewritten,
+    /// Its plan.
+    pub plan: Arc<Plan>,
+}
+
+/// The same, or what is wrong with the block for such clusters.
+pub type Made = Result<Arc<Planned>, Vec<GraphError>>;
+
+/// An API, which is kept so that no other one gets its address, and what its clusters are asked.
+type Entry = (Arc<Api>, Arc<OnceCell<Made>>);
+
+/// What is asked in one request, by the place of the block and the address of the API.
+#[derive(Default)]
+pub struct Plans(Mutex<HashMap<(usize, usize), Entry>>);
+
+impl Plans {
+    /// What clusters of an API are asked for a block. The first one makes it, and others wait for that.
+    pub async fn once(&self, (index, api): (usize, &Arc<Api>), make: impl FnOnce() -> Made) -> Made {
+        let cell = self.cell(index, api);
+        cell.get_or_init(|| ready(make())).await.clone()
+    }
+
+    fn cell(&self, index: usize, api: &Arc<Api>) -> Arc<OnceCell<Made>> {
+        let mut all = self.0.lock();
+        let key = (index, Arc::as_ptr(api).addr());
+        let (_, cell) = all.entry(key).or_insert_with(|| (Arc::clone(api), Arc::default()));
+        Arc::clone(cell)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use apollo_compiler::response::JsonMap;
+
+    use super::*;
+    use crate::{
+        fleet::{
+            rewrite::{Unfit, rewrite},
+            tests::{BOUNDS, large, read, small},
+        },
+        plan::prepare,
+    };
+
+    #[tokio::test]
+    async fn what_is_worked_out_for_one_cluster_is_for_all_of_its_api() {
+        let query = "{clusters{name apps{v1{Deployments{items{kind}}}}} b:clusters{v1{Pods{items{nope}}}}}";
+        let (written, roots) = read(query, &JsonMap::new()).unwrap();
+        let (plans, count) = (Plans::default(), Cell::new(0));
+        let ask = async |api: &Arc<Api>, index: usize| {
+            let make = || -> Made {
+                count.set(count.get() + 1);
+                let made = rewrite(&written, &roots.blocks[index], api, &Unfit::new());
+                let query = made.map_err(|error| vec![error])?;
+                let plan = Arc::new(prepare(api, &query.text, None, BOUNDS)?);
+                Ok(Arc::new(Planned { query, plan }))
+            };
+            plans.once((index, api), make).await
+        };
+        let (one, other) = (Arc::new(small()), Arc::new(large()));
+        let (first, second, third) = tokio::join!(ask(&one, 0), ask(&one, 0), ask(&other, 0));
+        let [first, second, third] = [first, second, third].map(Result::unwrap);
+        assert!(Arc::ptr_eq(&first, &second) && !Arc::ptr_eq(&first, &third));
+        assert_eq!((first.query.fixed.len(), third.query.fixed.len(), count.get()), (2, 1, 2));
+        let mistakes = [ask(&one, 1).await, ask(&one, 1).await].map(|made| made.map(drop).unwrap_err());
+        assert!(mistakes[0] == mistakes[1] && mistakes[0][0].message.contains("nope"), "{mistakes:?}");
+        assert_eq!(count.get(), 3, "a mistake is found once, too");
+    }
+}
