@@ -28,7 +28,7 @@ pub fn list_of<'p>(
         writer.out.extend_from_slice(label.as_bytes());
         let (key, otherwise): (_, &[u8]) = match field {
             ListField::Items(selected) => {
-                write_all(writer, items, selected)?;
+                write_all(writer, items, (label, selected))?;
                 continue;
             }
             ListField::Constant(json) => {
@@ -48,7 +48,7 @@ pub fn list_of<'p>(
 fn write_all<'p>(
     writer: &mut Writer<'p>,
     items: &[&[u8]],
-    selection: &'p Selection,
+    (label, selection): (&'p str, &'p Selection),
 ) -> Result<(), ListError> {
     let stencil = Stencil::of(selection);
     writer.out.push(b'[');
@@ -59,7 +59,7 @@ fn write_all<'p>(
         if stencil.as_ref().is_some_and(|stencil| stencil.write(item, &mut writer.out)) {
             writer.has_room()?;
         } else {
-            writer.item(&mut Cursor::new(item), selection, index)?;
+            writer.item(&mut Cursor::new(item), (label, selection), index)?;
         }
     }
     writer.out.push(b']');
@@ -85,7 +85,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::{
-        super::{Malformed, Selected, Shape, When, list},
+        super::{Malformed, Selected, Shape, Step, When, list},
         *,
     };
 
@@ -131,6 +131,40 @@ mod tests {
             };
             assert_eq!(written(10_000), Ok(1_311));
             assert_eq!(written(500), Err(ListError::Malformed(Malformed::TOO_LONG)));
+        }
+    }
+
+    /// The places of what does not fit, with dots.
+    fn told(writer: &Writer<'_>) -> Vec<String> {
+        let step = |step: &Step| match step {
+            Step::Field(name) => name.clone(),
+            Step::Index(index) => index.to_string(),
+        };
+        let paths = writer.mismatches.iter().map(|told| told.path.iter().map(step).collect::<Vec<_>>());
+        let mut paths: Vec<_> = paths.map(|path| path.join(".")).collect();
+        paths.sort();
+        paths
+    }
+
+    #[test]
+    fn what_does_not_fit_is_told_where_it_is_shown() {
+        let name = Selected::new("name", "name", Shape::Text);
+        let metadata = Shape::Object(Arc::new(Selection { fields: vec![name] }));
+        let items = Arc::new(Selection { fields: vec![Selected::new("m", "metadata", metadata)] });
+        let field = |label: &str| (label.into(), ListField::Items(Arc::clone(&items)), When::default());
+        let selection = ListSelection { fields: vec![field(""a":"), field(""items":")] };
+        let items = [r#"{"n":3,"metadata":7}"#, r#"{"n":1,"metadata":{}}"#, r#"{"n":2,"metadata":[]}"#];
+        let answer = format!(r#"{{"items":[{}]}}"#, items.join(","));
+        for (path, expected) in [
+            (None, ["a.0.m", "a.2.m", "items.0.m", "items.2.m"]),
+            (Some("n"), ["a.1.m", "a.2.m", "items.1.m", "items.2.m"]),
+        ] {
+            let order = path.map(Order::by);
+            let (mut one, mut other) = (Writer::default(), Writer::default());
+            list(&mut one, answer.as_bytes(), &selection, order.as_ref()).unwrap();
+            let bytes = items.map(str::as_bytes);
+            list_of(&mut other, (b"{}", &bytes), &selection, order.as_ref()).unwrap();
+            assert_eq!([told(&one), told(&other)], [expected, expected], "{path:?}");
         }
     }
 

@@ -5,7 +5,7 @@ use std::{cmp::Ordering, sync::Arc};
 use super::{
     cursor::{Cursor, Malformed, at, says, text_at},
     selection::{Selection, When},
-    writer::{Writer, quote},
+    writer::{Step, Writer, quote},
 };
 
 /// A selected field of a list.
@@ -47,8 +47,13 @@ impl ListSelection {
 
     /// The selections of items.
     pub fn items(&self) -> impl Iterator<Item = &Arc<Selection>> {
-        self.fields.iter().filter_map(|(_, field, _)| match field {
-            ListField::Items(items) => Some(items),
+        self.labelled_items().map(|(_, items)| items)
+    }
+
+    /// The same with their labels.
+    fn labelled_items(&self) -> impl Iterator<Item = (&str, &Arc<Selection>)> {
+        self.fields.iter().filter_map(|(label, field, _)| match field {
+            ListField::Items(items) => Some((&**label, items)),
             _ => None,
         })
     }
@@ -123,10 +128,10 @@ pub fn list<'p>(
         } else if says(key, "items") && selection.items().next().is_some() {
             let here = cursor;
             items.clear();
-            for selected in selection.items() {
+            for (label, selected) in selection.labelled_items() {
                 cursor = here;
                 let start = writer.out.len();
-                write_items(writer, &mut cursor, selected, order)?;
+                write_items(writer, &mut cursor, (label, selected), order)?;
                 items.push(writer.cut(start));
             }
         } else {
@@ -163,7 +168,7 @@ fn written(out: &mut Vec<u8>, metadata: &[u8], key: &str, otherwise: &[u8]) {
 fn write_items<'p>(
     writer: &mut Writer<'p>,
     cursor: &mut Cursor<'_>,
-    selection: &'p Selection,
+    (label, selection): (&'p str, &'p Selection),
     order: Option<&Order>,
 ) -> Result<(), ListError> {
     writer.out.push(b'[');
@@ -173,7 +178,7 @@ fn write_items<'p>(
         writer.out.push(b']');
         return Ok(());
     }
-    let start = writer.out.len();
+    let (start, told) = (writer.out.len(), writer.mismatches.len());
     let mut sorted: Vec<(Option<&[u8]>, usize, usize)> = Vec::new();
     cursor.expect(b'[')?;
     let mut more = !cursor.take(b']')?;
@@ -181,7 +186,7 @@ fn write_items<'p>(
     while more {
         let from = writer.out.len();
         let item = *cursor;
-        writer.item(cursor, selection, index)?;
+        writer.item(cursor, (label, selection), index)?;
         writer.out.push(b',');
         if let Some(order) = order {
             let key = order.key(cursor.since(item))?;
@@ -194,7 +199,7 @@ fn write_items<'p>(
         more = cursor.another(b']')?;
     }
     if !sorted.is_sorted_by(|(a, _, _), (b, _, _)| compare(*a, *b) != Ordering::Greater) {
-        put_in_order(writer, sorted, start);
+        put_in_order(writer, &sorted, (start, told));
     }
     if index > 0 {
         // The comma after the last item.
@@ -204,13 +209,25 @@ fn write_items<'p>(
     Ok(())
 }
 
-/// Sorts items that are in the output already, each followed by a comma.
-fn put_in_order(writer: &mut Writer<'_>, mut items: Vec<(Option<&[u8]>, usize, usize)>, start: usize) {
-    items.sort_by(|(a, _, _), (b, _, _)| compare(*a, *b));
+/// Sorts items that are in the output already, each followed by a comma, and says where they are now of what was told.
+fn put_in_order(
+    writer: &mut Writer<'_>,
+    items: &[(Option<&[u8]>, usize, usize)],
+    (start, told): (usize, usize),
+) {
+    let mut order: Vec<usize> = (0..items.len()).collect();
+    order.sort_by(|a, b| compare(items[*a].0, items[*b].0));
     let unordered = writer.out.split_off(start);
     writer.out.reserve(unordered.len() + 1);
-    for (_, from, to) in items {
+    for index in &order {
+        let (_, from, to) = items[*index];
         writer.out.extend_from_slice(&unordered[from - start..to - start]);
+    }
+    for mismatch in &mut writer.mismatches[told..] {
+        // Behind the name of the items.
+        if let Some(Step::Index(index)) = mismatch.path.get_mut(1) {
+            *index = order.iter().position(|before| *before == *index).unwrap_or(*index);
+        }
     }
 }
 

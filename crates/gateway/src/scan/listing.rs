@@ -152,13 +152,14 @@ impl<'p> Listing<'p> {
     /// Writes one part. Nothing but the output has changed if it fails.
     fn step(&mut self, cursor: &mut Cursor<'_>) -> Result<(), ListError> {
         let (writer, items, count) = (&mut self.writer, self.items, self.count);
+        let fields = &self.selection.fields;
         let found = self.walk.step(cursor, |cursor| {
-            let Some((_, items)) = items else { return Err(cursor.malformed()) };
+            let Some((place, items)) = items else { return Err(cursor.malformed()) };
             if count > 0 {
                 writer.out.push(b',');
             }
             let start = *cursor;
-            writer.item(cursor, items, count)?;
+            writer.item(cursor, (&fields[place].0, items), count)?;
             Ok(cursor.since(start))
         })?;
         match found {

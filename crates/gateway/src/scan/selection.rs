@@ -30,8 +30,13 @@ impl Selected {
 
     /// The name in the answer.
     pub fn name(&self) -> &str {
-        &self.label[1..self.label.len() - 2]
+        name(&self.label)
     }
+}
+
+/// The name in a label. Names of GraphQL have no signs that are written otherwise in JSON.
+pub(super) fn name(label: &str) -> &str {
+    &label[1..label.len() - 2]
 }
 
 /// The shape in which a value is written.

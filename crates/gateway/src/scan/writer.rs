@@ -7,7 +7,7 @@ use memchr::memchr2;
 
 use super::{
     cursor::{Cursor, Malformed, at, says},
-    selection::{Selected, Selection, Shape},
+    selection::{Selected, Selection, Shape, name},
 };
 
 /// Maximum number of reported mismatches.
@@ -25,7 +25,7 @@ pub enum Step {
 /// A value that does not fit the schema: null in the answer, with an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mismatch {
-    /// Its path from the object on.
+    /// Its path from the object or the list on.
     pub path: Vec<Step>,
     /// The expected type.
     pub expected: &'static str,
@@ -34,6 +34,7 @@ pub struct Mismatch {
 #[derive(Clone, Copy)]
 enum Place<'p> {
     Field(&'p Selected),
+    Label(&'p str),
     Index(usize),
 }
 
@@ -300,6 +301,7 @@ impl<'p> Writer<'p> {
         if self.mismatches.len() < MAX_TOLD {
             let step = |place: &Place<'p>| match place {
                 Place::Field(field) => Step::Field(field.name().to_owned()),
+                Place::Label(label) => Step::Field(name(label).to_owned()),
                 Place::Index(index) => Step::Index(*index),
             };
             self.mismatches.push(Mismatch { path: self.path.iter().map(step).collect(), expected });
@@ -307,16 +309,16 @@ impl<'p> Writer<'p> {
         Ok(())
     }
 
-    /// Writes the selected fields of an item of a list.
+    /// Writes the selected fields of an item of a list, whose items have this label.
     pub(super) fn item(
         &mut self,
         cursor: &mut Cursor<'_>,
-        selection: &'p Selection,
+        (label, selection): (&'p str, &'p Selection),
         index: usize,
     ) -> Result<(), Malformed> {
-        self.path.push(Place::Index(index));
+        self.path.extend([Place::Label(label), Place::Index(index)]);
         self.object(cursor, selection)?;
-        self.path.pop();
+        self.path.truncate(self.path.len() - 2);
         Ok(())
     }
 

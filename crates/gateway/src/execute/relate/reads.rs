@@ -217,10 +217,10 @@ pub(super) fn owners(which: &[Which]) -> Option<Box<str>> {
 }
 
 /// Returns `true` unless the error is of an object of a list that belongs to nobody.
-fn is_of(error: &GraphError, taken: &[u32]) -> bool {
+pub(super) fn is_of(error: &GraphError, taken: &[u32]) -> bool {
     let is_taken = |index: usize| u32::try_from(index).is_ok_and(|index| taken.binary_search(&index).is_ok());
-    match error.path.first() {
-        Some(Step::Index(index)) => is_taken(*index),
+    match &error.path[..] {
+        [items, Step::Index(index), ..] if is_items(items) => is_taken(*index),
         _ => true,
     }
 }
@@ -233,7 +233,11 @@ fn is_items(step: &Step) -> bool {
 fn one(read: Result<Fragment, GraphError>) -> Result<Fragment, GraphError> {
     let list = |json: &[u8]| [b"{\"items\":[", json, b"]}"].concat();
     match read {
-        Ok(fragment) => Ok(Fragment { json: list(&fragment.json), ..fragment }),
+        Ok(Fragment { json, errors }) => {
+            let first = [Step::Field("items".to_owned()), Step::Index(0)];
+            let errors = errors.into_iter().map(|error| error.at(&first, None)).collect();
+            Ok(Fragment { json: list(&json), errors })
+        }
         Err(error) if error.code == Code::NotFound => Ok(Fragment::of(list(b""))),
         Err(error) => Err(error),
     }

@@ -11,11 +11,15 @@ use super::{
     found::{Children, Found, taken},
     leads::{Leading, Which, selector_text},
     of::Of,
-    reads::{narrowed, owners},
+    reads::{is_of, narrowed, owners},
 };
-use crate::schema::{
-    Api, Needs, Relation,
-    tests::{api, kind},
+use crate::{
+    error::{Code, GraphError},
+    scan::Step,
+    schema::{
+        Api, Needs, Relation,
+        tests::{api, kind},
+    },
 };
 
 #[test]
@@ -261,6 +265,17 @@ async fn what_belongs_to_nobody_leads_nowhere() {
     }
 }
 
+#[test]
+fn what_is_wrong_with_strangers_is_not_told() {
+    let items = |index: usize| vec![Step::Field("items".to_owned()), Step::Index(index)];
+    let deep = |index: usize| [items(index), items(1)].concat();
+    let table = [(items(1), true), (items(2), false), (items(9), false), (deep(3), true), (deep(0), false)];
+    for (path, expected) in table.into_iter().chain([(Vec::new(), true)]) {
+        let error = GraphError::new(Code::Internal, "").at(&path, None);
+        assert_eq!(is_of(&error, &[1, 3]), expected, "{path:?}");
+    }
+}
+
 /// As many steps as there are objects for each selector, unless a label tells. Others have their turn meanwhile.
 #[tokio::test]
 async fn many_selectors_of_many_objects_keep_nobody_waiting() {
@@ -296,5 +311,5 @@ async fn many_selectors_of_many_objects_keep_nobody_waiting() {
     // Each is written at least once, which takes its room.
     let all = [Which::Labelled(String::new())];
     let refused = children.belonging(&all, (&Room::of(10_000), &mut pace)).await.unwrap_err();
-    assert_eq!(refused.code, crate::error::Code::ResponseTooLarge);
+    assert_eq!(refused.code, Code::ResponseTooLarge);
 }

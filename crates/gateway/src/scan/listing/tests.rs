@@ -167,7 +167,8 @@ fn a_value_that_does_not_fit_is_told_once() {
     listing.advance(&json.as_bytes()[read..], 1000).unwrap();
     let told = listing.mismatches();
     assert_eq!(told.len(), 1);
-    assert_eq!(told[0].path, [Step::Index(1), Step::Field("metadata".into())]);
+    let path = [Step::Field("items".into()), Step::Index(1), Step::Field("metadata".into())];
+    assert_eq!(told[0].path, path);
 }
 
 #[test]
