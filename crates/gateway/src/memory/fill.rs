@@ -11,6 +11,7 @@ use tracing::{info, warn};
 
 use super::{
     cluster::Memory,
+    held::Held,
     kept::{Filling, Kept},
     object::{Object, Unkept, comparable},
     review::Right,
@@ -194,9 +195,7 @@ impl Filler {
 
     /// Judges by the first page whether all the others fit, too.
     fn fits(&self, page: &[Object], left: u64) -> bool {
-        let (count, weight) = (page.len() as u64, page.iter().map(Object::weight).sum::<u64>());
-        let needed = weight.saturating_mul(count + left) / count.max(1);
-        self.memory.budget.has_room(&self.kept, needed)
+        self.memory.budget.has_room(&self.kept, needed(page, left))
     }
 
     /// Takes objects in. False if this filling is over.
@@ -207,6 +206,15 @@ impl Filler {
         }
         filled.is_some()
     }
+}
+
+/// What a kind is going to take: as much for each object as those of a page take, which is more than themselves.
+fn needed(page: &[Object], left: u64) -> u64 {
+    let (mut held, count) = (Held::default(), page.len() as u64);
+    for one in page {
+        held.list(one.clone());
+    }
+    held.weight.saturating_mul(count + left) / count.max(1)
 }
 
 /// Visits the items of a list.
@@ -250,3 +258,6 @@ fn unanswered(error: GraphError) -> End {
 fn unreadable() -> End {
     End::Never("its objects cannot be read or compared".to_owned())
 }
+
+#[cfg(test)]
+mod tests;
