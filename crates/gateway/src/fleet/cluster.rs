@@ -19,7 +19,7 @@ use futures::{
 };
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
-use tokio::time::{Instant, error::Elapsed, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::{
     asker::{Asker, too_slow},
@@ -138,8 +138,8 @@ impl Question {
             .map(async |index| {
                 let work = self.part((name, served), &caller, *index, &reading);
                 let part = match &place {
-                    Err(crowded) => Ok(Err(vec![crowded.clone()])),
-                    Ok(_) => timeout_at(deadline, work).await,
+                    Err(crowded) => Some(Err(vec![crowded.clone()])),
+                    Ok(_) => in_time(deadline, work).await,
                 };
                 (*index, part)
             })
@@ -151,11 +151,11 @@ impl Question {
             Either::Left((parts, _)) => parts,
             Either::Right((never, _)) => match never {},
         };
-        if is_mute.into_inner() && parts.iter().all(|(_, part)| part.is_err()) {
+        if is_mute.into_inner() && parts.iter().all(|(_, part)| part.is_none()) {
             silent.note(name, true);
         }
-        let told = |part: Result<Result<Part, Vec<GraphError>>, Elapsed>| {
-            part.unwrap_or_else(|_| Err(vec![too_slow()])).unwrap_or_else(Part::Failed)
+        let told = |part: Option<Result<Part, Vec<GraphError>>>| {
+            part.unwrap_or_else(|| Err(vec![too_slow()])).unwrap_or_else(Part::Failed)
         };
         let parts = parts.into_iter().map(|(index, part)| (index, told(part))).collect();
         Outcome { standing: Standing::Accepted, caller: caller.name, parts, reading }
@@ -206,6 +206,14 @@ impl Question {
     }
 }
 
+/// What is done by a deadline. Work that waits for its turn until then is not even begun, as a timeout alone would do.
+async fn in_time<T>(deadline: Instant, work: impl Future<Output = T>) -> Option<T> {
+    if Instant::now() >= deadline {
+        return None;
+    }
+    timeout_at(deadline, work).await.ok()
+}
+
 /// The plan with the values in it that do not come from the API server.
 fn filled(plan: &Plan, (name, labels): (&str, &BTreeMap<String, String>), all: &[Fixed]) -> Plan {
     let mut plan = plan.clone();
@@ -215,4 +223,29 @@ fn filled(plan: &Plan, (name, labels): (&str, &BTreeMap<String, String>), all: &
         fixed::put(&mut plan.roots, &fixed.path, &json);
     }
     plan
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::Cell, time::Duration};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_begins_after_the_deadline() {
+        let table = [
+            (Duration::ZERO, Duration::ZERO, None, 0),
+            (Duration::from_secs(2), Duration::from_secs(1), Some(()), 1),
+            (Duration::from_secs(1), Duration::from_secs(2), None, 1),
+        ];
+        for (left, takes, expected, count) in table {
+            let begun = Cell::new(0);
+            let work = async {
+                begun.set(begun.get() + 1);
+                sleep(takes).await;
+            };
+            let done = in_time(Instant::now() + left, work).await;
+            assert_eq!((done, begun.get()), (expected, count), "{left:?}");
+        }
+    }
 }
