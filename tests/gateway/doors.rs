@@ -97,6 +97,10 @@ async fn requests_are_answered_as_graphql_over_http_says() {
             answer.headers
         );
     }
+    // Some clients offer HTTP/2 with whatever they send.
+    let offer = "connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAAP__\r\n";
+    let offered = world.gateway.post_with("a", Some(&world.admin), offer, typename).await;
+    assert_eq!((offered.status, offered.json()), (200, json!({"data": {"__typename": "Query"}})));
     let get = world.gateway.send("GET /a/graphql?query=%7B__typename%7D", Some(&world.admin), "", b"").await;
     assert_eq!(get.json(), json!({"data": {"__typename": "Query"}}));
     let write = world

@@ -8,7 +8,7 @@ use axum::{
     extract::{FromRequestParts as _, Path, Request, State as Shared, WebSocketUpgrade},
     response::{IntoResponse as _, Response},
 };
-use http::{HeaderMap, Method, StatusCode, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
 use portolan_runtime::{
     server::{Peer, bearer::bearer, body::read_up_to},
     traces::Span,
@@ -57,7 +57,7 @@ pub async fn serve(
     Extension(peer): Extension<Peer>,
     request: Request<Body>,
 ) -> Response {
-    if request.headers().contains_key(header::UPGRADE) {
+    if negotiate::wants_socket(request.headers()) {
         return upgraded(state, cluster, peer, request).await;
     }
     let span = span(&state, (ROUTE, &cluster), &state.traces.parent(request.headers()));
@@ -108,6 +108,8 @@ async fn served(
 /// Opens a WebSocket. Browsers cannot send a header with it, so its first message has the token.
 async fn upgraded(state: Arc<State>, cluster: String, peer: Peer, request: Request<Body>) -> Response {
     let (mut parts, _) = request.into_parts();
+    // It may have been one protocol of several.
+    parts.headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     let token = bearer(&parts.headers).ok();
     let parent = state.traces.parent(&parts.headers);
     match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {

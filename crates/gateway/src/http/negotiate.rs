@@ -65,6 +65,13 @@ pub fn wants_page(headers: &HeaderMap) -> bool {
     first.is_some_and(|name| name == "text/html")
 }
 
+/// Returns `true` if a WebSocket is asked for. Other protocols, such as `h2c`, are offered only: whoever does not speak
+/// them answers as if they were not named.
+pub fn wants_socket(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::UPGRADE).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|name| name.trim().eq_ignore_ascii_case("websocket"))
+}
+
 /// Returns `true` if the headers declare JSON in UTF-8.
 pub fn is_json(headers: &HeaderMap) -> bool {
     let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -123,6 +130,25 @@ mod tests {
             assert_eq!(wants_page(&headers), expected, "{accept}");
         }
         assert!(!wants_page(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn only_a_websocket_is_opened() {
+        let table: [(&[&str], bool); 8] = [
+            (&[], false),
+            (&["h2c"], false),
+            (&["websocket"], true),
+            (&["WebSocket"], true),
+            (&["h2c, websocket"], true),
+            (&["h2c", "websocket"], true),
+            (&["websocket/1"], false),
+            (&[""], false),
+        ];
+        for (values, expected) in table {
+            let upgrade = |value| (header::UPGRADE, HeaderValue::from_static(value));
+            let headers: HeaderMap = values.iter().copied().map(upgrade).collect();
+            assert_eq!(wants_socket(&headers), expected, "{values:?}");
+        }
     }
 
     #[test]
