@@ -71,6 +71,9 @@ impl Held {
         let gone = part.remove(index);
         if part.is_empty() {
             self.parts.remove(number);
+        } else if part.len() < part.capacity() / 4 {
+            // What is left weighs less than the room that it had.
+            part.shrink_to_fit();
         }
         self.discount(&gone);
     }
@@ -228,6 +231,21 @@ mod tests {
         }
         assert_eq!(keys(&held.within(None, b"")), ["a", "b"]);
         assert_eq!(held.get(b"a").map(Object::version), Some(2));
+    }
+
+    #[test]
+    fn parts_of_which_little_is_left_give_their_room_back() {
+        let mut held = Held::default();
+        let all: Vec<_> = (0..PART).map(|number| format!("n/{number:03}")).collect();
+        for key in &all {
+            held.list(object(key, 1, ""));
+        }
+        for key in &all[3..] {
+            held.remove(key.as_bytes());
+            let part = &held.parts[0];
+            assert!(part.len() >= part.capacity() / 4, "{} of {}", part.len(), part.capacity());
+        }
+        assert_eq!(keys(&held.within(None, b"")), all[..3]);
     }
 
     #[test]

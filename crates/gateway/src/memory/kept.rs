@@ -207,8 +207,11 @@ impl Kept {
         }
         let State::Open(open) = &mut content.state else { return 0 };
         open.is_whole = false;
+        let held = std::mem::take(&mut open.held);
         self.version.send_replace(0);
-        std::mem::take(&mut open.held).weight
+        // Nobody waits for so many objects to go.
+        drop(content);
+        held.weight
     }
 
     /// Ends a filling, and returns the weight that is gone. Another one may begin after a pause.
@@ -228,6 +231,8 @@ impl Kept {
         open.tasks.cancel();
         content.filling += 1;
         self.version.send_replace(0);
+        // Nobody waits for so many objects to go.
+        drop(content);
         open.held.weight
     }
 

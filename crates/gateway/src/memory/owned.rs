@@ -29,7 +29,8 @@ impl Owned {
             let added = own(&uid);
             let all = self.0.entry(uid).or_insert_with(|| {
                 *weight += added;
-                Vec::new()
+                // Most own one, and room for more is not counted.
+                Vec::with_capacity(1)
             });
             match place(all, object) {
                 Ok(index) => all[index] = object.clone(),
@@ -123,6 +124,15 @@ mod tests {
             all.remove(object, &mut weight);
         }
         assert_eq!((weight, all.0.len()), (7, 0));
+    }
+
+    #[test]
+    fn there_is_no_room_for_more_than_one_until_it_comes() {
+        let (mut all, mut weight) = (Owned::default(), 0);
+        for (name, room) in [("a", 1..2), ("b", 2..5)] {
+            all.add(&owned(name, "x"), &mut weight);
+            assert!(room.contains(&all.0["x"].capacity()), "{name}");
+        }
     }
 
     #[test]
