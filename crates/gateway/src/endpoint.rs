@@ -168,9 +168,14 @@ impl Endpoint {
         Ok(plan)
     }
 
-    /// Prepares plans that another endpoint has in use, so that nobody waits for them after a change.
+    /// Prepares plans that another endpoint has in use, so that nobody waits for them after a change. Those for the same
+    /// API are taken over.
     pub fn plan_as(&self, before: &Self, bounds: Bounds) {
-        for (_, known) in before.plans.iter().take(HOT) {
+        for (key, known) in before.plans.iter().take(HOT) {
+            if Arc::ptr_eq(&self.api, &before.api) {
+                self.plans.insert(*key, known);
+                continue;
+            }
             // A query that no longer fits the schema fails when it is asked again.
             let _ = self.plan(&known.query, known.name.as_deref(), bounds);
         }
