@@ -2,6 +2,7 @@
 
 mod checker;
 mod life;
+mod owned;
 
 use std::time::{Duration, Instant};
 
