@@ -20,13 +20,13 @@ use crate::{
 const GROUPS: [&str; 3] = ["api-consumers", "api-owners", "api-Ä, Berlin"];
 
 /// A portal that impersonates, and an issuer that the API server does not know.
-struct Masked {
+pub struct Masked {
     site: Site,
     login: LoginProvider,
-    kubeconfig: String,
+    pub kubeconfig: String,
 }
 
-async fn masked() -> &'static Masked {
+pub async fn masked() -> &'static Masked {
     static SHARED: OnceCell<Masked> = OnceCell::const_new();
     let start = || async {
         let stage = Stage::shared().await;

@@ -7,7 +7,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method, header};
 use portolan_runtime::{
     clock,
     server::{
@@ -29,18 +29,24 @@ const ACTIVE: &str = "x-user-active";
 /// Header of a change from a session.
 const CSRF: &str = "x-csrf-token";
 
-/// Lets in whom the API server knows, as an extension of the request.
-pub async fn enter(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+/// Lets in whom the API server knows, as an extension of the request. Nothing else resumes a session: what it was
+/// renewed with goes out with every answer, since the issuer may not take the former refresh token once more.
+pub async fn enter(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let from = address(&request);
     let (mut parts, body) = request.into_parts();
-    let (caller, renewed) = match identify(&app, &parts.method, &parts.headers, from).await {
-        Ok(entered) => entered,
-        Err(problem) => return problem.into_response(),
+    let mut renewed = Vec::new();
+    let caller = identify(&app, &parts.method, &parts.headers, from, &mut renewed).await;
+    let mut response = match caller {
+        Ok(caller) => {
+            parts.extensions.insert(Arc::new(caller));
+            next.run(Request::from_parts(parts, body)).await
+        }
+        Err(problem) => problem.into_response(),
     };
-    parts.extensions.insert(Arc::new(caller));
-    request = Request::from_parts(parts, body);
-    let mut response = next.run(request).await;
-    cookies::add(response.headers_mut(), renewed);
+    // An answer with cookies of its own is that to a logout, which clears them.
+    if !response.headers().contains_key(header::SET_COOKIE) {
+        cookies::add(response.headers_mut(), renewed);
+    }
     response
 }
 
@@ -50,13 +56,14 @@ pub fn address(request: &Request) -> IpAddr {
     peer.map_or_else(|| IpAddr::from([0, 0, 0, 0]), |peer| peer.address.ip())
 }
 
-/// The caller of a request, and cookies for the answer.
-pub async fn identify(
+/// The caller of a request. `renewed` gets the cookies for the answer, whether there is a caller or not.
+async fn identify(
     app: &App,
     method: &Method,
     headers: &HeaderMap,
     from: IpAddr,
-) -> Result<(Caller, Vec<HeaderValue>), Problem> {
+    renewed: &mut Vec<HeaderValue>,
+) -> Result<Caller, Problem> {
     if impersonates(headers) {
         return Err(Problem::forbidden("Impersonate-* headers are refused: use the token of whom you mean"));
     }
@@ -68,19 +75,27 @@ pub async fn identify(
                 "the Authorization header is not one bearer token",
             ),
         })?;
-        let caller = app.callers.identify(&app.upstream, Credential::Token(token), None, from).await?;
-        return Ok((caller, Vec::new()));
+        return app.callers.identify(&app.upstream, Credential::Token(token), None, from).await;
     }
-    let is_change = !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
-    let is_use = is_change || headers.get(ACTIVE).is_some_and(|value| value == "1");
-    let resumed = app.sessions.resume(headers, is_use, clock::now()).await;
+    let resumed = app.sessions.resume(headers, is_use(method, headers), clock::now()).await;
     let resumed = resumed.ok_or_else(Problem::unauthenticated)?;
-    if is_change {
+    *renewed = resumed.renewed;
+    if is_change(method) {
         own_page(headers, &resumed.opened.session)?;
     }
     let session = Some(resumed.opened);
-    let caller = app.callers.identify(&app.upstream, resumed.credential, session, from).await?;
-    Ok((caller, resumed.renewed))
+    app.callers.identify(&app.upstream, resumed.credential, session, from).await
+}
+
+fn is_change(method: &Method) -> bool {
+    !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
+/// Returns `true` if a person has caused a request. A change that shows no token may come from another page, and keeps
+/// no session although its answer brings cookies.
+fn is_use(method: &Method, headers: &HeaderMap) -> bool {
+    let is_own_change = is_change(method) && headers.contains_key(CSRF);
+    is_own_change || headers.get(ACTIVE).is_some_and(|value| value == "1")
 }
 
 /// Refuses a change that another page may have made.
@@ -121,6 +136,22 @@ mod tests {
             [&[][..], &[(CSRF, "")], &[(CSRF, "x")], &[(CSRF, csrf), ("sec-fetch-site", "cross-site")]]
         {
             assert!(!passes(wrong), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn what_another_page_can_send_is_no_use() {
+        for (method, name, expected) in [
+            (Method::GET, "accept", false),
+            (Method::GET, CSRF, false),
+            (Method::GET, ACTIVE, true),
+            (Method::POST, "accept", false),
+            (Method::POST, CSRF, true),
+            (Method::DELETE, ACTIVE, true),
+        ] {
+            let name = http::HeaderName::from_static(name);
+            let headers = HeaderMap::from_iter([(name.clone(), HeaderValue::from_static("1"))]);
+            assert_eq!(is_use(&method, &headers), expected, "{method} {name}");
         }
     }
 }

@@ -48,11 +48,12 @@ pub fn router(app: Arc<App>) -> Router {
         })
         .layer(middleware::from_fn_with_state(Arc::clone(&app), fresh::catch_up))
         .layer(middleware::from_fn_with_state(Arc::clone(&app), door::enter));
+    let logout = post(login::end).route_layer(middleware::from_fn_with_state(Arc::clone(&app), door::enter));
     Router::new()
         .route("/healthz", get(async || "ok"))
         .route("/login", get(login::begin).post(login::as_demo))
         .route("/callback", get(login::finish))
-        .route("/logout", post(login::end))
+        .route("/logout", logout)
         .nest("/api", api)
         .merge(pages::routes())
         .fallback(pages::lost)

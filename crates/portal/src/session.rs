@@ -5,4 +5,5 @@ pub mod demo;
 pub mod keep;
 pub mod oidc;
 pub mod open;
+pub mod renewals;
 pub mod seal;

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
+    Extension,
     body::Body,
     extract::{RawQuery, Request, State},
     response::{IntoResponse as _, Response},
@@ -16,6 +17,7 @@ use tracing::{info, warn};
 use super::{pages, reply::answer};
 use crate::{
     app::App,
+    caller::Caller,
     door,
     session::{
         cookies,
@@ -197,20 +199,13 @@ pub(super) async fn as_demo(State(app): State<Arc<App>>, request: Request) -> Re
 }
 
 /// `POST /logout`: ends the session here and its refresh token at the issuer.
-pub(super) async fn end(State(app): State<Arc<App>>, request: Request) -> Response {
-    let from = door::address(&request);
-    let (parts, _) = request.into_parts();
-    match door::identify(&app, &parts.method, &parts.headers, from).await {
-        Ok((caller, _)) => {
-            let mut response = answer(StatusCode::OK, &serde_json::json!({"location": "/"}));
-            if let Some(opened) = &caller.session {
-                let cleared = app.sessions.end_now(&opened.session).await;
-                cookies::add(response.headers_mut(), cleared);
-            }
-            response
-        }
-        Err(problem) => problem.into_response(),
+pub(super) async fn end(State(app): State<Arc<App>>, Extension(caller): Extension<Arc<Caller>>) -> Response {
+    let mut response = answer(StatusCode::OK, &serde_json::json!({"location": "/"}));
+    if let Some(opened) = &caller.session {
+        let cleared = app.sessions.end_now(&opened.session).await;
+        cookies::add(response.headers_mut(), cleared);
     }
+    response
 }
 
 fn pairs(query: Option<&str>) -> BTreeMap<String, String> {

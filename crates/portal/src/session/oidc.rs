@@ -25,14 +25,15 @@ use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::open::{Tokens, claims};
+use super::{
+    open::{Tokens, claims},
+    renewals::Renewals,
+};
 use crate::args::ServiceArgs;
 
 const DISCOVERY: &str = "/.well-known/openid-configuration";
 /// Lifetime of the discovery document.
 const KNOWN_FOR: Duration = Duration::from_secs(600);
-/// Time for which requests that came with one refresh token share what it was exchanged for.
-const SHARED_FOR: Duration = Duration::from_secs(60);
 /// For clocks that differ.
 const LEEWAY: SignedDuration = SignedDuration::from_secs(30);
 
@@ -46,7 +47,7 @@ pub struct Oidc {
     fetcher: Fetcher,
     keys: Arc<Jwks>,
     known: Cache<(), Arc<Discovery>>,
-    refreshed: Cache<String, Tokens>,
+    renewals: Renewals,
 }
 
 /// What the issuer says about itself.
@@ -124,7 +125,7 @@ impl Oidc {
             redirect_uri: format!("{}/callback", args.external_url.as_deref().unwrap_or_default()),
             keys: Jwks::start(tasks, source, KeyFreshness::default()),
             known: Cache::builder().max_capacity(1).time_to_live(KNOWN_FOR).build(),
-            refreshed: Cache::builder().max_capacity(10_000).time_to_live(SHARED_FOR).build(),
+            renewals: Renewals::new(tasks),
             issuer,
             fetcher,
         })
@@ -196,29 +197,31 @@ impl Oidc {
         self.tokens(&answer, None, Some(&proof.nonce)).await
     }
 
-    /// Exchanges a refresh token. Requests that come at the same time share one exchange. An answer may come without a
-    /// new ID token or refresh token: the former one then stays (`OpenID` Connect Core 1.0, section 12.2).
-    pub async fn refresh(&self, former: &Tokens) -> Result<Tokens, Arc<OidcError>> {
+    /// Exchanges a refresh token. Requests that come at the same time share one exchange.
+    pub async fn refresh(self: &Arc<Self>, former: &Tokens) -> Result<Tokens, Arc<OidcError>> {
         let token = former.refresh.clone().unwrap_or_default();
-        self.refreshed
-            .try_get_with(token.clone(), async {
-                let discovery = self.discovery().await?;
-                let pairs = [("grant_type", "refresh_token"), ("refresh_token", token.as_str())];
-                let answer = self.post(&discovery.token_endpoint, &discovery, &pairs).await?;
-                if answer["id_token"].is_null() {
-                    let refresh =
-                        answer["refresh_token"].as_str().map_or_else(|| token.clone(), str::to_owned);
-                    return Ok(Tokens { refresh: Some(refresh), ..former.clone() });
-                }
-                let renewed = self.tokens(&answer, Some(&token), None).await?;
-                let subject = |token: &str| claims(token).map(|claims| claims["sub"].clone());
-                if subject(&renewed.id) == subject(&former.id) {
-                    Ok(renewed)
-                } else {
-                    Err(OidcError::Token("it is about somebody else than before".to_owned()))
-                }
-            })
-            .await
+        let (oidc, former) = (Arc::clone(self), former.clone());
+        let key = token.clone();
+        self.renewals.shared(key, async move { oidc.renewed(&token, &former).await }).await
+    }
+
+    /// What the issuer gives for a refresh token. An answer may come without a new ID token or refresh token: the former
+    /// one then stays (`OpenID` Connect Core 1.0, section 12.2).
+    async fn renewed(&self, token: &str, former: &Tokens) -> Result<Tokens, OidcError> {
+        let discovery = self.discovery().await?;
+        let pairs = [("grant_type", "refresh_token"), ("refresh_token", token)];
+        let answer = self.post(&discovery.token_endpoint, &discovery, &pairs).await?;
+        if answer["id_token"].is_null() {
+            let refresh = answer["refresh_token"].as_str().unwrap_or(token).to_owned();
+            return Ok(Tokens { refresh: Some(refresh), ..former.clone() });
+        }
+        let renewed = self.tokens(&answer, Some(token), None).await?;
+        let subject = |token: &str| claims(token).map(|claims| claims["sub"].clone());
+        if subject(&renewed.id) == subject(&former.id) {
+            Ok(renewed)
+        } else {
+            Err(OidcError::Token("it is about somebody else than before".to_owned()))
+        }
     }
 
     /// Revokes a refresh token, where the issuer offers that.
@@ -228,7 +231,7 @@ impl Oidc {
             return Ok(());
         };
         let pairs = [("token", token.as_str()), ("token_type_hint", "refresh_token")];
-        self.refreshed.invalidate(token).await;
+        self.renewals.forget(token).await;
         self.post(endpoint, &discovery, &pairs).await.map(|_| ())
     }
 
