@@ -52,6 +52,10 @@ pub(super) async fn apply(
         let Some(Installed { outcome, found, objection, failure, migration }) = installed else {
             return Ok(None);
         };
+        if failure.is_none() && !matches!(outcome, Outcome::Refused { .. }) {
+            let crd = crd::name(schema);
+            context.failed_writes.ended(&EngineKey { binding: binding.clone(), crd });
+        }
         let outcome = match outcome {
             Outcome::Installing(crd) if crd.is_established() => {
                 let wanted = Wanted { export, schema, found: found.as_deref() };
@@ -74,6 +78,7 @@ pub(super) async fn apply(
     // Schemas that have not arrived yet are no reason to stop what runs.
     if all_there {
         context.sync.stop(&binding, &keep);
+        context.failed_writes.forget(&binding, &keep);
     }
     applied.orphaned = context.sync.orphaned(&binding) + context.claims.orphaned(&binding);
     Ok(Some(applied))

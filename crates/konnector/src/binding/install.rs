@@ -1,5 +1,7 @@
 //! Makes the CRD of a schema, or brings it up to date, where nothing speaks against it.
 
+mod gate;
+
 use std::sync::Arc;
 
 use kube::{Api, ResourceExt as _};
@@ -11,6 +13,7 @@ use portolan_runtime::apply::{self, Precondition, WriteError};
 use serde_json::{Value, json};
 use tracing::info;
 
+use self::gate::{not_written, waiting};
 use super::{
     failure::Failure,
     objection::{Objection, objection},
@@ -24,6 +27,7 @@ use crate::{
     crd,
     migration::{Job, MigrationState},
     policy,
+    sync::EngineKey,
 };
 
 /// The outcome for a CRD.
@@ -80,11 +84,10 @@ pub(super) async fn install(
             let objection = found.objection.clone();
             return Ok(Some(Installed { objection, found: Some(found), ..Installed::only(kept(existing)) }));
         }
-        let is_ours = crd::is_owned_by(&**existing, binding);
-        // Without a comparison, what runs goes on.
-        if let Some(failure) = context.failed_writes.fresh(&name).filter(|_| is_ours) {
-            return Ok(Some(Installed { failure: Some(failure), ..Installed::only(kept(existing)) }));
-        }
+    }
+    let key = key(binding, &name);
+    if let Some(waiting) = waiting(&context.failed_writes, &key, existing, binding) {
+        return Ok(Some(waiting));
     }
     let crds: Api<CrdBody> = Api::all(context.consumer.clone());
     // A provider that answers slowly keeps nobody else waiting: its own turn comes before everybody's.
@@ -94,16 +97,18 @@ pub(super) async fn install(
         Ok(Some(body)) => body,
         Ok(None) => return Ok(Some(Installed::only(existing.map_or(Outcome::Withheld, kept)))),
         Err(error) => {
-            let failure = context.failed_writes.unread(&name, &schema.name_any(), &error);
-            let Some(existing) = existing.filter(|crd| crd::is_owned_by(&***crd, binding)) else {
-                return not_written(existing.is_none(), failure, error).map(Some);
-            };
-            return Ok(Some(Installed { failure: Some(failure), ..Installed::only(kept(existing)) }));
+            context.failed_writes.unread(&key, existing.is_none(), &schema.name_any(), &error);
+            let waiting = waiting(&context.failed_writes, &key, existing, binding);
+            return waiting.map(Some).ok_or(error);
         }
     };
     let _turn = context.bodies.turn().await;
     let pair = Pair { schema: body, crd: crds.get_opt(&name).await? };
     compare(context, observed, schema, pair).await.map(Some)
+}
+
+fn key(binding: &APIServiceBinding, crd: &str) -> EngineKey {
+    EngineKey { binding: binding.name_any(), crd: crd.to_owned() }
 }
 
 /// A CRD that this binding may not touch.
@@ -157,7 +162,6 @@ async fn compare(
     };
     if is_ours && crd::is_current(existing, &desired) {
         context.migrations.forget(&name);
-        context.failed_writes.worked(&name);
         return Ok(Installed { found: remember(None), ..Installed::only(Outcome::Installing(outline)) });
     }
     let allowed = &context.allowed_webhooks;
@@ -181,21 +185,16 @@ async fn compare(
         Err(error) if error.is_conflict() => return Err(error),
         Err(error) => error,
     };
-    let failure = context.failed_writes.failed(&name, &error);
+    let key = key(binding, &name);
+    let failure = context.failed_writes.failed(&key, false, &error);
     if !is_ours {
-        return not_written(false, failure, error);
+        return not_written(failure, error);
     }
-    // What there is works on. Not remembered: it is tried again.
-    let found = Some(Arc::new(ComparisonResult::new(None, existing)));
-    Ok(Installed { found, failure: Some(failure), ..Installed::only(Outcome::Installing(outline)) })
-}
-
-/// Nothing of the binding is there without the write that has failed.
-fn not_written(created: bool, failure: Failure, error: WriteError) -> Result<Installed, WriteError> {
-    if !failure.is_lasting {
-        return Err(error);
-    }
-    Ok(Installed::only(Outcome::Refused { created, message: failure.why }))
+    // What there is works on. Remembered only beside the failure: it is tried again.
+    let found = Arc::new(ComparisonResult::new(None, existing));
+    context.failed_writes.stays(&key, &existing.metadata, &found);
+    let failure = Some(failure);
+    Ok(Installed { found: Some(found), failure, ..Installed::only(Outcome::Installing(outline)) })
 }
 
 async fn create(
@@ -215,8 +214,9 @@ async fn create(
         Ok(crd) => crd,
         Err(error) if error.is_conflict() => return Err(error),
         Err(error) => {
-            let failure = context.failed_writes.failed(&name, &error);
-            return not_written(true, failure, error);
+            let key = key(&observed.binding, &name);
+            let failure = context.failed_writes.failed(&key, true, &error);
+            return not_written(failure, error);
         }
     };
     let mut installed = Installed::only(Outcome::Installing(crd));
@@ -256,7 +256,6 @@ async fn write(
     let crd = taken_over(&api, written?).await?;
     info!(binding = binding.name_any(), crd = name, "CRD is up to date");
     context.crds.wrote(crd.clone());
-    context.failed_writes.worked(name);
     Ok(Arc::new(crd))
 }
 

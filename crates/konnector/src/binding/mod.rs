@@ -51,6 +51,7 @@ async fn reconcile(context: &KonnectorContext, name: &str) -> Result<Action, Rec
         context.metrics.forget_binding(name);
         context.sync.stop(name, &[]);
         context.claims.stop(name, &[]);
+        context.failed_writes.forget(name, &[]);
         context.claims.resync();
         context.tidy_up();
         return Ok(Action::AwaitChange);

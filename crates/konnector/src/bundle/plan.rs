@@ -159,13 +159,10 @@ pub(super) fn with_failures(
     if failures.is_empty() {
         return status;
     }
-    let mut verdict = verdict::conflict(failures);
-    if let Some(beside) = beside {
-        verdict.message = format!("{}. {beside}", verdict.message);
-    }
+    let known = before.map(|before| before.conditions.as_slice()).unwrap_or_default();
+    let verdict = verdict::failed(failures, beside, condition::find(known, CONDITION_SYNCED), now);
     condition::set(&mut status.conditions, CONDITION_SYNCED, verdict, now);
     condition::summarize(&mut status.conditions, now);
-    let known = before.map(|before| before.conditions.as_slice()).unwrap_or_default();
     for said in &mut status.conditions {
         let same = condition::find(known, &said.r#type)
             .filter(|known| condition::verdict_of(known) == condition::verdict_of(said));

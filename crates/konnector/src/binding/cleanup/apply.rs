@@ -55,7 +55,7 @@ pub(super) async fn apply(
             if !orphan::leave_copies(context, binding, &owned(observed), keeps_objects).await? {
                 return unread(stays, context.poll_interval).map(Some);
             }
-            Ok(Some(Action::RequeueAfter(AFTER_CONFLICT)))
+            Ok(Some(Action::RequeueAfter(look_again(context, observed))))
         }
         CleanupStep::Drain => drained(context, observed, stays).await.map(Some),
         // What it says triggers another look.
@@ -131,8 +131,21 @@ async fn drained(
     match obstacle {
         Some(why) if !stays => wait(context, &observed.binding, &why).await,
         Some(_) => Ok(Action::RequeueAfter(context.poll_interval)),
-        None => Ok(Action::RequeueAfter(AFTER_CONFLICT)),
+        None => Ok(Action::RequeueAfter(look_again(context, observed))),
     }
+}
+
+/// When to look again at CRDs that are to go, as the store has them after this step.
+fn look_again(context: &KonnectorContext, observed: &ObservedBinding) -> Duration {
+    let stored = |crd: &CrdOutline| context.crds.get(&crd.name_any());
+    let all_wake = owned(observed).iter().all(|crd| wakes(stored(crd).as_deref(), &observed.binding));
+    if all_wake { context.poll_interval } else { AFTER_CONFLICT }
+}
+
+/// Returns `true` if nothing is left to do for a CRD but to hear that it is gone: something foreign may hold it for
+/// ever. One that is not in the store, or has just been let go, wakes nobody.
+fn wakes(stored: Option<&CrdOutline>, binding: &APIServiceBinding) -> bool {
+    stored.is_some_and(|crd| crd.metadata.deletion_timestamp.is_some() && crd::is_owned_by(crd, binding))
 }
 
 async fn tell(observed: &ObservedBinding) -> Result<(), WriteError> {
@@ -164,6 +177,8 @@ async fn release(context: &KonnectorContext, binding: &APIServiceBinding) -> Res
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -172,5 +187,39 @@ mod tests {
         assert_eq!(unread(true, poll).unwrap(), Action::RequeueAfter(poll));
         // The queue waits longer with each one in a row.
         assert!(unread(false, poll).unwrap_err().is_conflict());
+    }
+
+    #[test]
+    fn only_a_crd_that_goes_and_is_watched_for_its_owner_is_waited_for() {
+        let binding: APIServiceBinding = serde_json::from_value(json!({
+            "apiVersion": "kube-bind.io/v1alpha2", "kind": "APIServiceBinding",
+            "metadata": {"name": "prod", "uid": "u"},
+            "spec": {"kubeconfigSecretRef": {"name": "s", "namespace": "n", "key": "k"}},
+        }))
+        .unwrap();
+        let stored = |owner: &str, goes: bool| -> CrdOutline {
+            let owner =
+                json!({"apiVersion": "a/v1", "kind": "APIServiceBinding", "name": "prod", "uid": owner});
+            let mut crd = json!({
+                "metadata": {"name": "as.a.dev", "ownerReferences": [owner]},
+                "spec": {
+                    "group": "a.dev", "scope": "Namespaced", "names": {"plural": "as", "kind": "A"},
+                    "versions": [],
+                },
+            });
+            if goes {
+                crd["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+            }
+            serde_json::from_value(crd).unwrap()
+        };
+        let table = [
+            (Some(stored("u", true)), true),
+            (Some(stored("u", false)), false),
+            (Some(stored("other", true)), false),
+            (None, false),
+        ];
+        for (stored, expected) in table {
+            assert_eq!(wakes(stored.as_ref(), &binding), expected, "{stored:?}");
+        }
     }
 }

@@ -331,7 +331,7 @@ fn stored_versions_that_go_are_told() {
 fn a_crd_that_cannot_be_updated_works_on_and_is_told_once_that_lasts() {
     let failed = |is_lasting| {
         let again = std::time::Duration::from_secs(1);
-        Some(Failure { why: "the webhook is down".to_owned(), is_lasting, again })
+        Some(Failure { why: "the webhook is down".to_owned(), created: false, is_lasting, again })
     };
     for (is_lasting, reason) in [(false, ""), (true, UPDATE_FAILED)] {
         let failure = failed(is_lasting);

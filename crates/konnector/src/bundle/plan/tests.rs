@@ -536,7 +536,7 @@ fn bindings_that_cannot_be_created_or_deleted_are_told_beside_what_else_is_the_m
     let told = "Failed to sync some APIServiceBindings: 1 error(s): cannot create APIServiceBinding a: policy says no";
     assert_eq!(said(None, &failures), ("SyncErrors".to_owned(), told.to_owned()));
     let (reason, message) = said(Some("Some are missing."), &failures);
-    assert_eq!((reason.as_str(), message), ("SyncErrors", format!("{told}. Some are missing.")));
+    assert_eq!((reason.as_str(), message), ("SyncErrors", format!("{told}. Besides: Some are missing.")));
     assert_eq!(said(None, &[]), (String::new(), String::new()));
 }
 
@@ -566,13 +566,52 @@ fn what_fails_again_changes_nothing_in_the_status() {
     for second in [2, 1000] {
         assert_eq!(tried(Some(first.clone()), &refused, second), first, "{second}");
     }
-    let other = tried(Some(first.clone()), &["cannot create APIServiceBinding a: quota"], 3);
+    let other = tried(Some(first.clone()), &["cannot delete APIServiceBinding a: policy says no"], 3);
     assert_eq!(find(&other.conditions, CONDITION_SYNCED).unwrap().last_transition_time, Time(at(3)));
     let fine = tried(Some(first), &[], 4);
     assert_eq!(fine.last_sync_time, Some(Time(at(4))));
     let broken = tried(Some(fine), &refused, 1000);
     assert_eq!(broken.last_sync_time, Some(Time(at(4))), "as it was");
     assert_eq!(find(&broken.conditions, CONDITION_SYNCED).unwrap().last_transition_time, Time(at(1000)));
+}
+
+/// Its watch event would bring the next try, with yet another text.
+#[test]
+fn that_the_same_bindings_fail_for_another_cause_is_not_written_at_once() {
+    let told = |action: &str, binding: &str, why: &str| {
+        format!("cannot {action} APIServiceBinding {binding}: {why}")
+    };
+    let a = |why: &str| told("create", "a", why);
+    let (first, b) = (a("port 1; no route: gone"), told("create", "b", "no"));
+    let table = [
+        (vec![a("port 2")], None, 2, true),
+        (vec![a("port 2")], None, 60, true),
+        (vec![a("port 2")], None, 61, false),
+        (vec![told("delete", "a", "port 1")], None, 2, false),
+        (vec![b.clone()], None, 2, false),
+        (vec![a("port 2"), b.clone()], None, 2, false),
+        (vec![a("port 2")], Some("Some are missing."), 2, false),
+    ];
+    let say = |before: &APIServiceBindingBundleStatus, failures: &[String], beside: Option<&str>, second| {
+        // Planned anew, and as it was where the bundle is terminating.
+        let mut planned = before.clone();
+        condition::set(&mut planned.conditions, CONDITION_SYNCED, Verdict::holds(), at(second));
+        [planned, before.clone()].map(|status| {
+            with_failures(status, failures, beside.map(str::to_owned), Some(before), at(second))
+        })
+    };
+    let nothing = APIServiceBindingBundleStatus::default();
+    let before = with_failures(nothing, std::slice::from_ref(&first), None, None, at(1));
+    for (failures, beside, second, stands) in table {
+        for status in say(&before, &failures, beside, second) {
+            assert_eq!(status == before, stands, "{failures:?} {beside:?} {second}");
+        }
+    }
+    let both = say(&before, &[first, b.clone()], Some("Some are missing."), 2)[0].clone();
+    // The order of bindings is nobody's choice.
+    let again = [b, a("port 3")];
+    assert_eq!(say(&both, &again, Some("Some are missing."), 3)[0], both);
+    assert_ne!(say(&both, &again, None, 3)[0], both, "nothing is missing any more");
 }
 
 #[test]

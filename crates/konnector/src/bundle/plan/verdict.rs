@@ -1,9 +1,10 @@
 //! Verdicts of the condition `Synced` where it does not hold. Pure.
 
+use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt as _;
 use portolan_core::{
     api::kubebind::{APIServiceBinding, CONDITION_CONNECTED},
-    condition::{self, Verdict},
+    condition::{self, Condition, Verdict},
 };
 
 use super::{ExportOffer, taking::Refusal};
@@ -47,8 +48,50 @@ pub(super) fn not_taken(refusal: &Refusal) -> String {
 pub(super) const SYNC_ERRORS: &str = "SyncErrors";
 
 pub(super) fn conflict(conflicts: &[String]) -> Verdict {
-    let (count, list) = (conflicts.len(), conflicts.join("; "));
-    Verdict::warning(SYNC_ERRORS, format!("Failed to sync some APIServiceBindings: {count} error(s): {list}"))
+    Verdict::warning(SYNC_ERRORS, format!("{}{}", opening(conflicts.len()), conflicts.join("; ")))
+}
+
+fn opening(count: usize) -> String {
+    format!("Failed to sync some APIServiceBindings: {count} error(s): ")
+}
+
+/// Stands between bindings that could not be created or deleted and what else is the matter.
+const BESIDES: &str = ". Besides: ";
+/// Time for which a text stands while nothing but the causes in it changes.
+const STANDS: SignedDuration = SignedDuration::from_mins(1);
+
+/// Bindings that could not be created or deleted, beside what else is the matter. `said` is what the status says.
+///
+/// A cause may read differently each time, and to write it would bring the next try at once.
+pub(super) fn failed(
+    failures: &[String],
+    beside: Option<String>,
+    said: Option<&Condition>,
+    now: Timestamp,
+) -> Verdict {
+    if let Some(said) = said.filter(|said| stands(said, failures, beside.as_deref(), now)) {
+        return condition::verdict_of(said);
+    }
+    let mut verdict = conflict(failures);
+    if let Some(beside) = beside {
+        verdict.message = format!("{}{BESIDES}{beside}", verdict.message);
+    }
+    verdict
+}
+
+/// Returns `true` if the same was said not long ago: the same action failed for the same bindings, whatever the causes.
+fn stands(said: &Condition, failures: &[String], beside: Option<&str>, now: Timestamp) -> bool {
+    let (list, besides) = match said.message.split_once(BESIDES) {
+        Some((list, besides)) => (list, Some(besides)),
+        None => (said.message.as_str(), None),
+    };
+    let is_told = |failure: &String| {
+        failure.split_once(": ").is_some_and(|(action, _)| list.contains(&format!("{action}: ")))
+    };
+    now.duration_since(said.last_transition_time.0) < STANDS
+        && besides == beside
+        && list.starts_with(&opening(failures.len()))
+        && failures.iter().all(is_told)
 }
 
 pub(super) fn describe_conflict(existing: &APIServiceBinding) -> String {
