@@ -31,7 +31,7 @@ async fn listed_since(site: &Site, owner: &Caller<'_>, answer: &RawAnswer, names
     let by = site.with(&format!("{}x-min-version: {}\r\n", owner.headers, version[0]));
     // What is asked over a forgotten connection gets no answer; a few seconds later, another one is used.
     let list = async || {
-        let answer = timeout(Duration::from_secs(6), by.get(PRODUCTS)).await.ok()?;
+        let answer = timeout(Duration::from_secs(8), by.get(PRODUCTS)).await.ok()?;
         (answer.status == 200).then(|| answer.json())
     };
     let list = eventually("the replica answers", Duration::from_secs(60), list).await.unwrap();

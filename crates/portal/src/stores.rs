@@ -19,7 +19,10 @@ use portolan_runtime::{
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::{sync::Mutex, time::Instant};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, timeout},
+};
 use tracing::warn;
 
 pub use self::overlay::Overlay;
@@ -32,6 +35,8 @@ use crate::{
 
 /// A kind is not read anew more often.
 const CALM: Duration = Duration::from_secs(1);
+/// Limit for one attempt to read it.
+const ATTEMPT: Duration = Duration::from_secs(4);
 
 /// One kind: the objects that a watch has shown, under those that writes have returned.
 pub struct Store<K: Resource<DynamicType = ()> + 'static> {
@@ -145,19 +150,34 @@ where
     }
 
     /// Waits until lists have what somebody has seen elsewhere. If the watch does not show it soon, the kind is read.
-    pub async fn catch_up(&self, seen: u128) {
+    /// False if that fails: a list would be older than what its reader has seen.
+    pub async fn catch_up(&self, seen: u128) -> bool {
         let has = || self.reach.has(seen) || self.overlay.has(seen);
         if has() || self.reach.until(seen).await {
-            return;
+            return true;
         }
         let mut renewed = self.renewed.lock().await;
-        if has() || renewed.is_some_and(|at| at.elapsed() < CALM) {
-            return;
+        // What was begun after the reader had seen it has it.
+        if has() || renewed.is_some_and(|begun| begun.elapsed() < CALM) {
+            return true;
         }
-        if let Err(error) = self.renew().await {
-            warn!(kind = %K::kind(&()), "a list may be older than what its reader has seen: {}", ErrorChain(&error));
+        let begun = Instant::now();
+        // A second attempt takes another connection than one that was forgotten.
+        if !(self.is_renewed().await || self.is_renewed().await) {
+            return false;
         }
-        *renewed = Some(Instant::now());
+        *renewed = Some(begun);
+        true
+    }
+
+    async fn is_renewed(&self) -> bool {
+        let why = match timeout(ATTEMPT, self.renew()).await {
+            Ok(Ok(())) => return true,
+            Ok(Err(error)) => ErrorChain(&error).to_string(),
+            Err(_) => format!("no answer within {} seconds", ATTEMPT.as_secs()),
+        };
+        warn!(kind = %K::kind(&()), "a list cannot be brought up to what its reader has seen: {why}");
+        false
     }
 
     /// Reads the kind past its watch.

@@ -6,28 +6,35 @@ use std::sync::Arc;
 use axum::{
     extract::{Request, State},
     middleware::Next,
-    response::Response,
+    response::{IntoResponse as _, Response},
 };
 use http::{HeaderName, HeaderValue, Method};
 use kube::Resource;
 use portolan_core::api::devportal::{APIKey, APIProduct};
 
-use crate::app::App;
+use crate::{app::App, problem::Problem};
 
 /// Pairs of a kind and a version, such as `apiproducts=1234, apikeys=1240`.
 const MIN_VERSION: HeaderName = HeaderName::from_static("x-min-version");
 
-/// Holds a read back until the caches have what its header names.
+/// What is said where nothing newer can be had.
+const BEHIND: &str =
+    "lists are behind what you have seen, and the API server does not answer: try again in a moment";
+
+/// Holds a read back until the caches have what its header names. Nobody gets less than that.
 pub(super) async fn catch_up(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     if request.method() == Method::GET {
         let text = request.headers().get(MIN_VERSION).and_then(|value| value.to_str().ok());
         let text = text.unwrap_or_default();
         // A version of nothing is seen already.
         let (products, keys) = (newest::<APIProduct>(text), newest::<APIKey>(text));
-        tokio::join!(
+        let caught_up = tokio::join!(
             app.stores.products.catch_up(products.unwrap_or_default()),
             app.stores.keys.catch_up(keys.unwrap_or_default()),
         );
+        if caught_up != (true, true) {
+            return Problem::unavailable(BEHIND).into_response();
+        }
     }
     next.run(request).await
 }

@@ -7,8 +7,8 @@ use parking_lot::Mutex;
 use portolan_runtime::latest::version;
 use tokio::time::Instant;
 
-/// Time that a watch may lag behind a write.
-const LAG: Duration = Duration::from_secs(30);
+/// Time that a watch may lag behind a write. That its connection was forgotten is known after 45 seconds.
+const LAG: Duration = Duration::from_secs(90);
 
 /// Namespace and name.
 type Place = (String, String);
