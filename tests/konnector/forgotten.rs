@@ -48,22 +48,22 @@ impl Relayed {
 
     /// Waits until an object has come to the provider, and fails when that takes too long.
     async fn crosses(&self, name: &str, intent: &str) {
-        eventually(&format!("{name} crosses"), NOTICED, async || {
+        let in_time = eventually(&format!("{name} crosses"), NOTICED, async || {
             let copy = self.service.there().get(name).await?;
             Ok::<_, kube::Error>((copy.data["spec"]["intent"] == intent).then_some(()))
         })
-        .await
-        .unwrap_or_else(|error| panic!("{error:#}\n{}", self.clusters.konnector.log_tail(100)));
+        .await;
+        assert!(in_time.is_ok(), "{in_time:?}\n{}", self.clusters.konnector.log_tail(100));
     }
 
     /// Waits until a status has come to the consumer.
     async fn returns(&self, name: &str, result: &str) {
-        eventually(&format!("the status of {name} returns"), NOTICED, async || {
+        let in_time = eventually(&format!("the status of {name} returns"), NOTICED, async || {
             let object = self.service.here().get(name).await?;
             Ok::<_, kube::Error>((object.data["status"]["result"] == result).then_some(()))
         })
-        .await
-        .unwrap_or_else(|error| panic!("{error:#}\n{}", self.clusters.konnector.log_tail(100)));
+        .await;
+        assert!(in_time.is_ok(), "{in_time:?}\n{}", self.clusters.konnector.log_tail(100));
     }
 
     async fn create(&self, name: &str) -> DynamicObject {

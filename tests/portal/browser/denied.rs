@@ -19,9 +19,9 @@ async fn account(place: &Place<'_>, name: &'static str) -> (&'static str, String
 
 /// Lets an account decide about the keys of its namespace, and do nothing else.
 async fn let_decide(place: &Place<'_>, name: &str) {
-    let rule =
+    let decides =
         json!({"apiGroups": ["devportal.kuadrant.io"], "resources": ["apikeys/status"], "verbs": ["patch"]});
-    let role: Role = serde_json::from_value(json!({"metadata": {"name": name}, "rules": [rule]})).unwrap();
+    let role: Role = serde_json::from_value(json!({"metadata": {"name": name}, "rules": [decides]})).unwrap();
     place.api::<Role>().create(&PostParams::default(), &role).await.unwrap();
     let binding: RoleBinding = serde_json::from_value(json!({
         "metadata": {"name": name},

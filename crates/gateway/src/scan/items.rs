@@ -152,7 +152,7 @@ mod tests {
         let metadata = Shape::Object(Arc::new(Selection { fields: vec![name] }));
         let items = Arc::new(Selection { fields: vec![Selected::new("m", "metadata", metadata)] });
         let field = |label: &str| (label.into(), ListField::Items(Arc::clone(&items)), When::default());
-        let selection = ListSelection { fields: vec![field(""a":"), field(""items":")] };
+        let selection = ListSelection { fields: vec![field("\"a\":"), field("\"items\":")] };
         let items = [r#"{"n":3,"metadata":7}"#, r#"{"n":1,"metadata":{}}"#, r#"{"n":2,"metadata":[]}"#];
         let answer = format!(r#"{{"items":[{}]}}"#, items.join(","));
         for (path, expected) in [
