@@ -11,10 +11,10 @@ use portolan_runtime::apply::WriteError;
 
 use super::{
     hold::hold,
-    install::{Installed, install},
+    install::install,
     objection::Objection,
     observe::{BindingView, ObservedBinding, ProviderSide},
-    outcome::{AppliedResource, AppliedResources, Outcome},
+    outcome::{AppliedResource, AppliedResources, Installed, Outcome},
     taken,
 };
 use crate::{

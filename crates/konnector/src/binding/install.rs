@@ -15,39 +15,19 @@ use tracing::info;
 
 use self::gate::{not_written, waiting};
 use super::{
-    failure::Failure,
     objection::{Objection, objection},
     observe::{BindingView, ObservedBinding},
-    outcome::Outcome,
+    outcome::{Installed, Outcome},
     taken,
 };
 use crate::{
     bodies::{Basis, ComparisonResult, version_of},
     context::KonnectorContext,
     crd,
-    migration::{Job, MigrationState},
+    migration::Job,
     policy,
     sync::EngineKey,
 };
-
-/// The outcome for a CRD.
-pub(super) struct Installed {
-    pub(super) outcome: Outcome,
-    /// Result of the comparison with the schema, where there is a CRD.
-    pub(super) found: Option<Arc<ComparisonResult<Objection>>>,
-    /// The reason why the provider's schema is not taken over.
-    pub(super) objection: Option<Objection>,
-    /// It could not be taken over.
-    pub(super) failure: Option<Failure>,
-    /// Objects are rewritten before a version goes.
-    pub(super) migration: Option<MigrationState>,
-}
-
-impl Installed {
-    const fn only(outcome: Outcome) -> Self {
-        Self { outcome, found: None, objection: None, failure: None, migration: None }
-    }
-}
 
 /// The bodies of a schema and of its CRD.
 struct Pair {

@@ -8,7 +8,7 @@ use portolan_core::{
 };
 
 use super::{claims::ClaimsState, failure::Failure, objection::Objection};
-use crate::{migration::MigrationState, sync::EngineState};
+use crate::{bodies::ComparisonResult, migration::MigrationState, sync::EngineState};
 
 /// The outcome for a binding's resources.
 #[derive(Default)]
@@ -87,5 +87,24 @@ impl AppliedResource {
             }
             Outcome::Foreign { .. } | Outcome::Withheld | Outcome::Refused { .. } => None,
         }
+    }
+}
+
+/// The outcome for a CRD.
+pub(super) struct Installed {
+    pub(super) outcome: Outcome,
+    /// Result of the comparison with the schema, where there is a CRD.
+    pub(super) found: Option<Arc<ComparisonResult<Objection>>>,
+    /// The reason why the provider's schema is not taken over.
+    pub(super) objection: Option<Objection>,
+    /// It could not be taken over.
+    pub(super) failure: Option<Failure>,
+    /// Objects are rewritten before a version goes.
+    pub(super) migration: Option<MigrationState>,
+}
+
+impl Installed {
+    pub(super) const fn only(outcome: Outcome) -> Self {
+        Self { outcome, found: None, objection: None, failure: None, migration: None }
     }
 }

@@ -8,12 +8,9 @@ use std::sync::Arc;
 use portolan_core::{api::kubebind::APIServiceBinding, outline::CrdOutline};
 use portolan_runtime::apply::WriteError;
 
-use super::{
-    super::{
-        failure::{FailedWrites, Failure},
-        outcome::Outcome,
-    },
-    Installed,
+use super::super::{
+    failure::{FailedWrites, Failure},
+    outcome::{Installed, Outcome},
 };
 use crate::{crd, sync::EngineKey};
 
