@@ -29,9 +29,10 @@ async fn a_version_that_never_comes_holds_nobody_for_long() {
 async fn listed_since(site: &Site, owner: &Caller<'_>, answer: &RawAnswer, namespace: &str) -> Vec<String> {
     let version = answer.values("x-min-version");
     let by = site.with(&format!("{}x-min-version: {}\r\n", owner.headers, version[0]));
+    let path = format!("{PRODUCTS}?namespace={namespace}");
     // What is asked over a forgotten connection gets no answer; a few seconds later, another one is used.
     let list = async || {
-        let answer = timeout(Duration::from_secs(8), by.get(PRODUCTS)).await.ok()?;
+        let answer = timeout(Duration::from_secs(8), by.get(&path)).await.ok()?;
         (answer.status == 200).then(|| answer.json())
     };
     let list = eventually("the replica answers", Duration::from_secs(60), list).await.unwrap();
