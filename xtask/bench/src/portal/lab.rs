@@ -88,18 +88,6 @@ impl Lab {
         ensure!(answer.status == status, "{line}: {} {}", answer.status, answer.text);
         Ok(answer)
     }
-
-    /// The cookie of somebody who has just logged in: its name and its value.
-    pub(super) async fn cookie(&self) -> Result<(String, String)> {
-        let headers = "host: x\r\nsec-fetch-site: same-origin\r\n\
-                       content-type: application/x-www-form-urlencoded\r\n";
-        let form = format!("user={CONSUMER}&next=/");
-        let answer = raw::http(self.port, "POST /login", headers, form.as_bytes()).await?;
-        let set = answer.values("set-cookie");
-        let pair = set.first().and_then(|cookie| cookie.split(';').next()?.split_once('='));
-        let (name, value) = pair.with_context(|| format!("no cookie: {} {}", answer.status, answer.text))?;
-        Ok((name.to_owned(), value.to_owned()))
-    }
 }
 
 /// A ServiceAccount with these rights everywhere.
