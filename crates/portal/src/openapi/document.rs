@@ -127,7 +127,10 @@ fn value(text: &str) -> Result<Value, Unreadable> {
     if text.trim_start().starts_with('{') {
         return serde_json::from_str(text).map_err(|error| Unreadable::Syntax(error.to_string()));
     }
-    serde_saphyr::from_str(text).map_err(|error| {
+    // As many as a text of the permitted length has in practice: large documents have a node for every ten bytes.
+    let budget = serde_saphyr::budget! { max_nodes: 1_000_000, max_events: 2_000_000 };
+    let options = serde_saphyr::options! { budget: budget };
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let said: String = error.to_string().lines().next().unwrap_or_default().chars().take(200).collect();
         Unreadable::Syntax(said)
     })
@@ -136,6 +139,13 @@ fn value(text: &str) -> Result<Value, Unreadable> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn large_documents_are_read() {
+        let mut text = "openapi: 3.0.3\npaths: {}\nx-list:\n".to_owned();
+        text.push_str(&"- {a: b}\n".repeat(200_000));
+        assert!(Document::parse(&text).is_ok());
+    }
 
     #[test]
     fn documents_of_all_versions_are_read() {
