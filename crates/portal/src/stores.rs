@@ -2,6 +2,7 @@
 
 mod overlay;
 mod reach;
+mod renewal;
 
 use std::{
     collections::{BTreeSet, HashSet},
@@ -19,23 +20,18 @@ use portolan_runtime::{
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::{
-    sync::Mutex,
-    time::{Instant, timeout},
-};
+use tokio::time::{Instant, timeout};
 use tracing::warn;
 
 pub use self::overlay::Overlay;
-use self::reach::Reach;
+use self::{reach::Reach, renewal::Renewal};
 use crate::{
     foreign::{AuthPolicy, PlanPolicy, Route},
     news::{News, Newsroom},
     problem::Problem,
 };
 
-/// A kind is not read anew more often.
-const CALM: Duration = Duration::from_secs(1);
-/// Limit for one attempt to read it.
+/// Limit for one attempt to read a kind past its watch.
 const ATTEMPT: Duration = Duration::from_secs(4);
 
 /// One kind: the objects that a watch has shown, under those that writes have returned.
@@ -44,8 +40,7 @@ pub struct Store<K: Resource<DynamicType = ()> + 'static> {
     overlay: Arc<Overlay<K>>,
     reach: Arc<Reach>,
     api: Api<K>,
-    /// When the kind was last read anew.
-    renewed: Mutex<Option<Instant>>,
+    renewal: Renewal,
 }
 
 /// All kinds.
@@ -146,31 +141,24 @@ where
         let (cache, task) = Cache::follow_lean(api.clone(), watcher::Config::default(), on);
         listed.get_or_init(|| cache.clone());
         tasks.spawn_critical("watch", task);
-        Self { cache, overlay, reach, api, renewed: Mutex::new(None) }
+        Self { cache, overlay, reach, api, renewal: Renewal::default() }
     }
 
     /// Waits until lists have what somebody has seen elsewhere. If the watch does not show it soon, the kind is read.
     /// False if that fails: a list would be older than what its reader has seen.
     pub async fn catch_up(&self, seen: u128) -> bool {
         let has = || self.reach.has(seen) || self.overlay.has(seen);
+        let asked = Instant::now();
         if has() || self.reach.until(seen).await {
             return true;
         }
-        let mut renewed = self.renewed.lock().await;
-        // What was begun after the reader had seen it has it.
-        if has() || renewed.is_some_and(|begun| begun.elapsed() < CALM) {
-            return true;
-        }
-        let begun = Instant::now();
         // A second attempt takes another connection than one that was forgotten.
-        if !(self.is_renewed().await || self.is_renewed().await) {
-            return false;
-        }
-        *renewed = Some(begun);
-        true
+        let read = async { self.attempt().await || self.attempt().await };
+        self.renewal.shared(asked, has, read).await
     }
 
-    async fn is_renewed(&self) -> bool {
+    /// Returns `true` if the kind could be read past its watch.
+    async fn attempt(&self) -> bool {
         let why = match timeout(ATTEMPT, self.renew()).await {
             Ok(Ok(())) => return true,
             Ok(Err(error)) => ErrorChain(&error).to_string(),
