@@ -8,6 +8,7 @@ mod chart_metrics;
 mod chart_values;
 mod charts;
 mod circles;
+mod code_map;
 mod edges;
 mod ledger;
 mod licence;
@@ -40,7 +41,7 @@ struct Project {
 
 type Check = fn(&Project) -> Result<Vec<String>>;
 
-const CHECKS: [(&str, Check); 16] = [
+const CHECKS: [(&str, Check); 17] = [
     ("dependency edges", |project| Ok(edges::check(project))),
     ("single versions", |project| Ok(packages::versions(project))),
     ("banned crates", |project| Ok(packages::bans(project))),
@@ -49,6 +50,7 @@ const CHECKS: [(&str, Check); 16] = [
     ("manifests", manifests::check),
     ("source files", source::check),
     ("circles of imports", circles::check),
+    ("code map", code_map::check),
     ("generated files", |project| crds::problems(&project.root)),
     ("ledger", ledger::check),
     ("reasons and Events", reasons::check),
