@@ -51,9 +51,9 @@ enum Command {
     Rights(rights::Args),
     /// Run every stage that must pass before a change lands, or the part of some services
     Test(test::Args),
-    /// Measure a service against what is promised and against the original
+    /// Measure a service against what is promised, and against a yardstick of the same run
     Bench(bench::Args),
-    /// Let two clusters live through a random history, and look for what may never happen
+    /// Run two clusters through a random history, and look for violations of what must always hold
     Torture(torture::Args),
 }
 

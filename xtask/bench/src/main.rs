@@ -27,7 +27,7 @@ use self::figure::{Figure, Kind};
 /// A machine with more load than this has other work to do.
 const QUIET: f64 = 1.0;
 
-/// Measure a service against what is promised and against the original
+/// Measure a service against what is promised, and against a yardstick of the same run
 #[derive(clap::Parser)]
 #[command(name = "bench", bin_name = "cargo xtask bench")]
 struct Args {
