@@ -28,7 +28,7 @@ pub use self::{
 pub struct Foreign<K: ForeignKind> {
     /// As much of it as the kind keeps.
     pub metadata: ObjectMeta,
-    /// What the kind keeps of everything else.
+    /// The facts that the kind keeps of everything else.
     pub facts: K::Facts,
 }
 

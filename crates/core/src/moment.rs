@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::{Deserialize as _, Deserializer};
 
-/// What the last moments of the last year begin with, in every time zone.
+/// The beginning of the last moments of the last year, in every time zone.
 const END: &str = "9999-12-3";
 
 /// Reads a moment. What is beyond the end is the end, and what is none has long passed.

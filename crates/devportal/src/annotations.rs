@@ -1,4 +1,4 @@
-//! What owners write into annotations of their products: limits on keys.
+//! Annotations of products by their owners: limits on keys.
 
 use std::collections::BTreeMap;
 

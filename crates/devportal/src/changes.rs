@@ -32,7 +32,7 @@ pub enum Change {
     Rights(RequesterAt),
 }
 
-/// What policies are attached to.
+/// The target of policies.
 pub type TargetName = (TargetKind, ObjectName);
 
 /// The groups of keys.

@@ -1,4 +1,4 @@
-//! What happened to a key, for those who are notified.
+//! News about a key, for those who are notified.
 
 use jiff::Timestamp;
 
@@ -18,6 +18,6 @@ pub enum FactKind {
 pub struct Fact {
     pub kind: FactKind,
     pub at: Timestamp,
-    /// What whoever decided has said.
+    /// The reason given with a decision.
     pub reason: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! What is read of a discovered scheme: the method for API keys, the issuer of tokens, and the labels that a Secret needs.
+//! Reads a discovered scheme: the method for API keys, the issuer of tokens, and the labels that a Secret needs.
 
 use std::collections::BTreeMap;
 

@@ -23,7 +23,7 @@ struct Part<K: Resource<DynamicType = ()> + 'static> {
     is_unknown: watch::Receiver<bool>,
 }
 
-/// What all kinds are followed with.
+/// The parts that follow every kind.
 pub struct Follower<'a> {
     pub tasks: &'a Tasks,
     pub client: &'a Client,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// What flags decide.
+/// Settings from flags.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Number of keys that a user may have of a product that says nothing else.

@@ -72,7 +72,7 @@ pub struct Call {
     pub arguments: Vec<(Box<str>, Argument)>,
     /// The selection from the answer.
     pub wanted: Wanted,
-    /// What leads from the answer to other objects.
+    /// The relations that lead from the answer to other objects.
     pub relations: Option<Arc<Tree>>,
 }
 

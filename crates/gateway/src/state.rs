@@ -51,7 +51,7 @@ pub struct State {
     pub persisted: Arc<Persisted>,
     /// The APIs of all endpoints.
     pub apis: Apis,
-    /// What the memories of clusters have in common.
+    /// State that the memories of all clusters share.
     pub memories: Memories,
     /// The tasks of the process.
     pub tasks: Tasks,

@@ -98,7 +98,7 @@ fn is_left(crd: &CrdOutline) -> bool {
         && crd.metadata.deletion_timestamp.is_none()
 }
 
-/// What is known of the CRDs that were left to themselves.
+/// The state of CRDs that have lost their binding.
 #[derive(Default)]
 struct Followed(Mutex<HashMap<String, Left>>);
 

@@ -1,4 +1,4 @@
-//! What a caller may do: the API server's own word, for a few seconds.
+//! The rights of a caller, as the API server answers; cached for a few seconds.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What a request to the API server carries for its caller.
+//! The credential that a request to the API server carries for its caller.
 
 use std::fmt;
 

@@ -35,7 +35,7 @@ use tokio::time::Instant;
 use self::table::{ROUTES, Route};
 use crate::{app::App, door, problem::Problem};
 
-/// What answers that are no pages may load: nothing.
+/// The policy of answers that are no pages: they may load nothing.
 const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";
 
 /// All routes. Metrics and health of the process are on the admin port.

@@ -22,11 +22,11 @@ pub trait Row {
 
     /// Namespace and name.
     fn place(&self) -> (&str, &str);
-    /// What the entry has for a filter.
+    /// The values of the entry for a filter.
     fn values(&self, filter: &str) -> Vec<Cow<'_, str>>;
     /// Texts that a search looks at.
     fn texts(&self) -> Vec<Cow<'_, str>>;
-    /// What the entry is ordered by.
+    /// The text that the entry is ordered by.
     fn order(&self, field: &str) -> Cow<'_, str>;
 }
 

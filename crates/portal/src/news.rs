@@ -17,7 +17,7 @@ use crate::foreign::{AuthPolicy, PlanPolicy, Route};
 /// News that a slow reader may be behind; then it is told that anything may have changed.
 const BACKLOG: usize = 1024;
 
-/// What kind of object has changed.
+/// The kind of a changed object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NewsKind {
     Products,

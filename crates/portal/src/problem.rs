@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     pub status: StatusCode,
-    /// What is wrong, and what to do about it.
+    /// The error, and what to do about it.
     pub error: String,
 }
 
@@ -51,7 +51,7 @@ impl Problem {
         Self::new(StatusCode::TOO_MANY_REQUESTS, error)
     }
 
-    /// What an API server refused, in its own words.
+    /// A refusal of an API server, in its own words.
     pub fn of_status(status: StatusCode, body: &[u8]) -> Self {
         let said = serde_json::from_slice::<Value>(body).ok();
         let message = said.as_ref().and_then(|said| said["message"].as_str()).filter(|said| !said.is_empty());

@@ -12,7 +12,7 @@ use secrecy::SecretString;
 
 use crate::{app::App, caller::Caller, paths::Place, problem::Problem, sight::Asked};
 
-/// What is said to whoever wants somebody else's key.
+/// The refusal to those who ask for somebody else's key.
 const REFUSED: &str = "you can only read your own api key secrets";
 /// Reason of the Event.
 const REASON: &str = "KeyRevealed";

@@ -7,10 +7,10 @@ use crate::access::Places;
 
 /// Label of a product: how far it has come.
 pub const LABEL_LIFECYCLE: &str = "lifecycle";
-/// What the label may say, the usual one first.
+/// Values of the label, the usual one first.
 pub const LIFECYCLES: [&str; 4] = ["production", "experimental", "deprecated", "retired"];
 
-/// What a caller may know, and do with what it owns.
+/// The view of a caller, and its rights on its own objects.
 #[derive(Clone, Debug)]
 pub struct Sight {
     pub user: String,
@@ -78,7 +78,7 @@ impl Sight {
         self.requested(key) || self.decides(key)
     }
 
-    /// What the caller may do with a key, where its rights let it.
+    /// The actions that the caller may take on a key with these rights.
     pub fn can(&self, key: &APIKey, rights: &KeyRights) -> Vec<&'static str> {
         let namespace = key.metadata.namespace.as_deref().unwrap_or_default();
         let phase = key.phase();

@@ -1,4 +1,4 @@
-//! What a caller may know: the answers of access reviews, put together.
+//! The view of a caller: the answers of access reviews, put together.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -13,7 +13,7 @@ use crate::{
     rules::{KeyRights, Sight},
 };
 
-/// What is said to whoever may list products nowhere.
+/// The refusal to those who may list products nowhere.
 const NOT_TO_LIST: &str = "you don't have permission to view API products. Required permission: list apiproducts, \
                            in a namespace that has products or routes";
 
@@ -37,7 +37,7 @@ impl<'a> Asked<'a> {
         self.app.access.may(&self.app.upstream, self.caller, right).await
     }
 
-    /// What the caller may know in any namespace.
+    /// The view of the caller in all namespaces.
     pub async fn sight(self) -> Result<Sight, Problem> {
         self.sight_of(&self.app.stores.namespaces()).await
     }
@@ -107,7 +107,7 @@ impl<'a> Asked<'a> {
         Ok(KeyRights { patch, delete, decide })
     }
 
-    /// What the caller may do with each of these products.
+    /// The actions that the caller may take on each of these products.
     pub async fn can_products<'p>(
         self,
         sight: &Sight,

@@ -20,7 +20,7 @@ pub struct Notices {
     standing: Mutex<HashMap<String, Standing>>,
 }
 
-/// What is known of an object.
+/// The notices about an object so far.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Standing {
     /// The object that it was: another one of the same name is told anew.

@@ -23,7 +23,7 @@ impl QueueKey {
         Self { namespace: namespace.into(), name: name.into() }
     }
 
-    /// What Events call it, whether it is there or not.
+    /// The reference for Events about it, whether it exists or not.
     pub fn reference<K: Resource<DynamicType = ()>>(&self) -> ObjectReference {
         ObjectRef::<K>::new(&self.name).within(&self.namespace).into()
     }

@@ -1,4 +1,4 @@
-//! What a namespace is to the provider: a contract namespace, or one whose label is missing, or one that goes.
+//! The standing of a namespace: a contract namespace, one whose label is missing, or one that is terminating.
 
 use k8s_openapi::api::core::v1::{Namespace, ObjectReference};
 use kube::{Api, ResourceExt as _};
@@ -10,7 +10,7 @@ use portolan_runtime::controller::ReconcileError;
 
 use crate::{context::ProviderContext, contract::ConsumerContract, is_ours};
 
-/// What a namespace is.
+/// The standing of a namespace.
 #[derive(Debug)]
 pub enum Standing {
     Contract(ConsumerContract),
@@ -43,7 +43,7 @@ impl Standing {
 }
 
 impl ProviderContext {
-    /// What a namespace is. Where the store has no contract, the API server is asked.
+    /// Returns the standing of a namespace. If the store has no contract, the API server is asked.
     pub async fn standing(&self, namespace: &str) -> Result<Standing, ReconcileError> {
         if let Some(contract) = self.contract(namespace) {
             return Ok(Standing::Contract(contract));

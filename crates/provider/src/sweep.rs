@@ -1,6 +1,6 @@
 //! Deletes the namespaces that stood for those of consumers, once nobody asks for them and nothing is left in them.
 //!
-//! What is in a namespace is looked at whole, whatever kinds there are. The provider has no right to that; it gives
+//! All objects of a namespace are inspected, of every kind. The provider has no right to that; it gives
 //! itself one, for this namespace and this look. The consumer's rights go before the second look, so that nothing can
 //! come after it.
 
@@ -38,7 +38,7 @@ pub fn run(tasks: &Tasks, context: &Arc<ProviderContext>) {
         .run(tasks, context, reconcile);
 }
 
-/// What became of a namespace that nobody asks for.
+/// The outcome for a namespace that nobody asks for.
 enum Swept {
     Deleted,
     /// Somebody asks for it after all.

@@ -92,7 +92,7 @@ impl Traces {
         Ok(Self { tracer: Some(tracer) })
     }
 
-    /// What a caller says about the trace that its request belongs to (W3C `traceparent` and `tracestate`).
+    /// Reads the trace that a request belongs to (W3C `traceparent` and `tracestate`).
     pub fn parent(&self, headers: &HeaderMap) -> Parent {
         if self.tracer.is_some() { Parent::of(headers) } else { Parent::default() }
     }

@@ -34,7 +34,7 @@ const WITHIN: Duration = Duration::from_secs(60);
 /// The accounts that ask: the rights of the second one come and go.
 const ACCOUNTS: [&str; 2] = ["steady", "shaky"];
 
-/// What a checker has found.
+/// The findings of a checker.
 #[derive(Clone, Debug, Default)]
 pub struct Checked {
     /// Answers with data.
@@ -43,7 +43,7 @@ pub struct Checked {
     pub from_memory: usize,
     /// Answers that were refused.
     pub refused: usize,
-    /// What was wrong, in words.
+    /// Wrong answers, in words.
     pub wrong: Vec<String>,
 }
 

@@ -57,7 +57,7 @@ pub struct LoginProvider {
     _end: oneshot::Sender<()>,
 }
 
-/// What connections share.
+/// State that connections share.
 struct Shared {
     url: String,
     key: SigningKey,
@@ -154,13 +154,13 @@ impl LoginProvider {
         self.shared.id_token(person, None)
     }
 
-    /// What somebody's browser is told at the end of the page of login: where to go, with a code or an error.
+    /// Logs a person in. Returns where the browser is sent at the end, with a code or an error.
     pub fn consent(&self, authorize: &str, name: &str) -> Result<String> {
         let name: String = url::form_urlencoded::byte_serialize(name.as_bytes()).collect();
         self.visit(&format!("{authorize}&login_as={name}"))
     }
 
-    /// What a browser is told whose person is not signed in at this provider.
+    /// Visits the provider without a login. Returns the answer to the browser.
     pub fn visit(&self, authorize: &str) -> Result<String> {
         let target = authorize.strip_prefix(&self.url).context("this is another provider's")?;
         let request = format!("GET {target} HTTP/1.1\r\nhost: login\r\n\r\n");

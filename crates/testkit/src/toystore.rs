@@ -96,17 +96,17 @@ fn condition(r#type: &str, status: &str) -> Value {
     json!({"type": r#type, "status": status, "reason": r#type, "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"})
 }
 
-/// What the controller of a policy says of one in effect.
+/// The status of a policy that is enforced.
 pub fn in_force() -> Value {
     json!({"conditions": [condition("Accepted", "True"), condition("Enforced", "True")]})
 }
 
-/// What it says of one that is accepted and not in effect.
+/// The status of a policy that is accepted and not enforced.
 pub fn not_enforced() -> Value {
     json!({"conditions": [condition("Accepted", "True"), condition("Enforced", "False")]})
 }
 
-/// What a gateway says of a route.
+/// The status of a route, as a gateway writes it.
 pub fn accepted(parent: &Value, status: &str) -> Value {
     json!({"parents": [{"parentRef": parent, "controllerName": "example.com/gateway-controller", "conditions": [condition("Accepted", status)]}]})
 }

@@ -1,4 +1,4 @@
-//! What is read of an AuthPolicy: its target, and how it lets callers authenticate.
+//! The facts of an AuthPolicy: its target, and how it lets callers authenticate.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ pub struct AuthPolicyKind;
 /// The facts of an AuthPolicy.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AuthFacts {
-    /// What it has in common with other policies.
+    /// The facts that all policies have.
     pub head: PolicyHead,
     /// It overrides the policies of everything below its target.
     pub overrides: bool,

@@ -1,4 +1,4 @@
-//! What is read of an HTTPRoute: its parents, whether one has accepted it, and its host names.
+//! The facts of an HTTPRoute: its parents, whether one has accepted it, and its host names.
 
 use kube::api::ObjectMeta;
 use serde_json::Value;
@@ -26,7 +26,7 @@ pub struct Parent {
     pub port: Option<i64>,
 }
 
-/// What the parents say about a route.
+/// The verdict of the parents on a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Acceptance {
     /// One that the route still names has accepted it as it is.
@@ -44,7 +44,7 @@ pub struct RouteFacts {
     pub parents: Vec<Parent>,
     /// Its host names.
     pub hostnames: Vec<String>,
-    /// What its parents say.
+    /// The verdict of its parents.
     pub acceptance: Acceptance,
 }
 

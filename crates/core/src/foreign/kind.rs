@@ -18,7 +18,7 @@ pub trait ForeignKind: Clone + Debug + Send + Sync + 'static {
     const KIND: &'static str;
     /// Its name in paths.
     const PLURAL: &'static str;
-    /// What is kept of an object.
+    /// The facts that are kept of an object.
     type Facts: Clone + Debug + Send + Sync + 'static;
 
     /// Reads an object. What makes no sense is a fact, too.

@@ -1,4 +1,4 @@
-//! What is read of a PlanPolicy: its target and its plans.
+//! The facts of a PlanPolicy: its target and its plans.
 
 use crate::api::devportal::{CustomLimit, DiscoveredPlan, PlanLimits};
 use kube::api::ObjectMeta;
@@ -13,7 +13,7 @@ pub struct PlanPolicyKind;
 /// The facts of a PlanPolicy.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PlanFacts {
-    /// What it has in common with other policies.
+    /// The facts that all policies have.
     pub head: PolicyHead,
     /// Its plans, in its order.
     pub plans: Vec<DiscoveredPlan>,

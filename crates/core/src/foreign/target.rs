@@ -1,10 +1,10 @@
-//! What all policies have: a target, and whether anybody has accepted and enforced them.
+//! Facts of all policies: the target, and whether anybody has accepted and enforced them.
 
 use serde_json::Value;
 
 use super::kind::{GATEWAY_GROUP, condition, text};
 
-/// What a policy is attached to.
+/// The kind that a policy is attached to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TargetKind {
     /// An HTTPRoute.

@@ -1,4 +1,4 @@
-//! What products need from elsewhere: discovery documents of issuers, and OpenAPI texts.
+//! Documents that products need from elsewhere: discovery documents of issuers, and OpenAPI texts.
 //!
 //! Each target has its own turn of a worker, with limits on time and bytes. A product never waits for one: it says what
 //! it needs, and is looked at again when there is an answer.

@@ -4,13 +4,13 @@ use http::{StatusCode, Uri};
 use portolan_runtime::{fetch::Fetcher, telemetry::ErrorChain};
 use serde_json::Value;
 
-/// What came of it.
+/// The result of a discovery.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OidcOutcome {
     /// The endpoint that was last found.
     pub token_endpoint: Option<String>,
     pub failure: Option<String>,
-    /// What is odd about the document.
+    /// Oddities of the document.
     pub note: Option<String>,
 }
 

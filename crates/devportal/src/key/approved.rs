@@ -75,7 +75,7 @@ fn settle_time(draft: &mut Draft<'_>) -> Timestamp {
     time.min(now)
 }
 
-/// What was approved is no longer what the object says: somebody has to approve that anew.
+/// Takes the key back, because the object differs from what was approved: it needs another approval.
 fn outdated(draft: &mut Draft<'_>) {
     draft.status.phase = Some(KeyPhase::Pending);
     draft.withdraw();

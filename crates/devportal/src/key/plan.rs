@@ -1,4 +1,4 @@
-//! What has to be done about a key: its Secrets, its status, and what people are told.
+//! The plan for a key: its Secrets, its status, and the Events and notices.
 
 use portolan_core::api::devportal::{APIProduct, KeyPhase};
 

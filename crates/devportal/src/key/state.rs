@@ -1,4 +1,4 @@
-//! What is known about a key, and what there is to do about it.
+//! The observed state of a key, and the plan for it.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -80,7 +80,7 @@ pub struct Told {
     pub note: String,
 }
 
-/// What has to be done, in this order.
+/// The steps for a key, in this order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct KeyPlan {
     /// The product that is to own the key.

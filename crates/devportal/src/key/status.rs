@@ -98,7 +98,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// What keeps a key from being given, if anything does.
+    /// The obstacle that keeps a key from being created, if there is one.
     pub(super) fn obstacle(&self) -> Option<Obstacle> {
         let (namespace, key) = (self.seen.key.namespace().unwrap_or_default(), &self.seen.key);
         let name = ObjectName::new(namespace, &key.spec.api_product_ref.name);
@@ -136,7 +136,7 @@ impl<'a> Draft<'a> {
         product.is_some_and(|product| product.metadata.uid.as_ref() != decided)
     }
 
-    /// What is approved: the key of this product, this tier and this requester. The time of its end is fixed in the
+    /// The approved snapshot: the key of this product, this tier and this requester. The expiry time is fixed in the
     /// status, which can only come earlier.
     pub(super) fn snapshot(&self) -> Option<String> {
         Some(snapshot(&self.seen.key, &self.seen.product.as_ref()?.uid()?))

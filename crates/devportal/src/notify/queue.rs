@@ -27,7 +27,7 @@ pub struct Notice {
     pub body: Vec<u8>,
 }
 
-/// What came of an attempt.
+/// The outcome of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Delivered,
@@ -36,7 +36,7 @@ pub enum Verdict {
     Refused(u16),
 }
 
-/// What follows from it.
+/// The next step after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settled {
     pub word: &'static str,

@@ -147,7 +147,7 @@ fn found<K: ForeignKind>(policy: &Foreign<K>, head: &PolicyHead) -> Judgement {
     Judgement::holds("Found", format!("Discovered {} {} targeting {kind} {name}", K::KIND, policy.name_any()))
 }
 
-/// What the owner has written and nobody follows.
+/// The condition about annotations that are invalid, and so ignored.
 fn mistakes(product: &APIProduct) -> Option<Judgement> {
     let mistakes = annotations::mistakes(product.annotations());
     (!mistakes.is_empty()).then(|| Judgement::fails("AnnotationInvalid", mistakes.join("; ")))

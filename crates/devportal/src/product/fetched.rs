@@ -21,7 +21,7 @@ use crate::{
 pub(super) const OIDC: &str = "OIDCDiscovered";
 pub(super) const OPENAPI: &str = "OpenAPISpecReady";
 
-/// What a product needs, and what its status has of that.
+/// The documents that a product needs, and those that its status has.
 pub(super) fn targets(
     product: &APIProduct,
     scheme: Option<&DiscoveredAuthScheme>,
@@ -41,7 +41,7 @@ fn openapi_url(product: &APIProduct) -> Option<&str> {
     (!url.is_empty()).then_some(url)
 }
 
-/// What a former process has found out about an issuer.
+/// The result of a former process about an issuer.
 fn known_oidc(product: &APIProduct, issuer: &str) -> Option<Remembered> {
     let status = product.status.as_ref()?;
     let said = find(&status.conditions, OIDC).filter(|said| said.message.contains(&location(issuer)))?;
@@ -56,7 +56,7 @@ fn known_oidc(product: &APIProduct, issuer: &str) -> Option<Remembered> {
     })
 }
 
-/// What a former process has read.
+/// The document that a former process has read.
 fn known_openapi(product: &APIProduct, url: &str) -> Option<Remembered> {
     let status = product.status.as_ref()?;
     let kept = status.openapi.as_ref().filter(|kept| kept.source_url == url)?;

@@ -25,7 +25,7 @@ pub struct Asking<'a> {
     pub variables: &'a Valid<JsonMap>,
     /// Limit for an API server's answer, in bytes.
     pub max_response: usize,
-    /// What the request says about memory, and what it is told. None for what is not read from memory.
+    /// The wishes of the request about memory, and the facts to report. None if memory is not read.
     pub reading: Option<&'a Reading>,
 }
 

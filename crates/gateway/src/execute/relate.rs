@@ -36,7 +36,7 @@ use crate::{
 /// Maximum number of errors that the relations of one level tell.
 const MAX_ERRORS: usize = 100;
 
-/// What fills a gap: objects of what was read, none if it leads nowhere. Many gaps share an error.
+/// The content of a gap: objects that were read, or none if it leads nowhere. Many gaps share an error.
 type Filling = Result<Option<(Arc<Found>, usize)>, Arc<GraphError>>;
 /// A question, and what is left for its answer.
 pub type Bounded<'a> = (Asking<'a>, &'a Budget);
@@ -116,7 +116,7 @@ fn open<'t, 'j>(json: &'j [u8], tree: &'t Tree, keeps: bool) -> Result<Vec<Open<
     Ok(all)
 }
 
-/// What fills the gaps of one relation, and what went wrong in what was read.
+/// Returns the contents of the gaps of one relation, and the errors of the reads.
 async fn of_relation<'a>(
     (asking, budget): Bounded<'a>,
     open: &Open<'a, '_>,

@@ -20,7 +20,7 @@ use crate::{
 
 /// A piece of the answer.
 pub(super) enum Piece<'p> {
-    /// What is known of it.
+    /// Text that is known.
     Text(Vec<u8>),
     /// A field of the introspection.
     Introspected(&'p str),
@@ -64,7 +64,7 @@ fn say(pieces: &mut Vec<Piece<'_>>, text: &str) {
 pub(super) struct Writing<'s> {
     sink: &'s mut Sink,
     errors: Vec<GraphError>,
-    /// What may be kept as a whole, in bytes.
+    /// Limit on the bytes that may be kept as a whole.
     room: &'s AtomicUsize,
 }
 

@@ -137,7 +137,7 @@ pub async fn sdl(asker: &Asker) -> Result<String, Vec<GraphError>> {
     Ok(union.to_string())
 }
 
-/// What is wanted of memory. Versions of different clusters have nothing in common.
+/// Reads the wishes about memory. Versions of different clusters have nothing in common.
 fn wishes(extensions: Option<&JsonMap>) -> Result<Wishes, GraphError> {
     let said = extensions.and_then(|all| all.get("minResourceVersion"));
     if said.is_some_and(|value| *value != JsonValue::Null) {

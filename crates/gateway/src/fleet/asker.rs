@@ -13,7 +13,7 @@ use crate::{
     state::{Served, State},
 };
 
-/// What callers are told whom no cluster accepts.
+/// The message to callers that no cluster accepts.
 pub const NOBODY: &str = "no cluster accepts the token";
 
 /// Who asks.
@@ -56,7 +56,7 @@ impl Asker {
         Ok(())
     }
 
-    /// What is wrong with a query is told to those only whom a cluster accepts.
+    /// Returns the errors of a query, to callers only that some cluster accepts.
     pub async fn told(&self, errors: Vec<GraphError>) -> Vec<GraphError> {
         let all = self.state.all();
         match self.is_known(&all.iter().collect::<Vec<_>>()).await {

@@ -39,7 +39,7 @@ pub struct Block {
     selector: Option<Selector>,
     names: Option<Vec<String>>,
     arguments: Vec<Node<Argument>>,
-    /// What is selected of each cluster.
+    /// The selections for each cluster.
     pub selections: Vec<Selection>,
 }
 

@@ -1,4 +1,4 @@
-//! What one cluster of the fleet says, within its time.
+//! The answer of one cluster of the fleet, within its deadline.
 
 use std::{
     collections::BTreeMap,
@@ -38,7 +38,7 @@ use crate::{
     state::Served,
 };
 
-/// What all clusters are asked.
+/// The question to all clusters.
 pub struct Question {
     pub asker: Arc<Asker>,
     pub written: Written,
@@ -52,7 +52,7 @@ pub struct Question {
     pub calls: usize,
 }
 
-/// What a cluster thinks of the caller.
+/// The verdict of a cluster on the caller.
 #[derive(Debug)]
 pub enum Standing {
     Accepted,
@@ -71,7 +71,7 @@ pub enum Part {
     Failed(Vec<GraphError>),
 }
 
-/// What a cluster says.
+/// The answer of a cluster.
 pub struct Outcome {
     pub standing: Standing,
     /// Who asks, as the cluster knows it.
@@ -206,7 +206,7 @@ impl Question {
     }
 }
 
-/// What is done by a deadline. Work that waits for its turn until then is not even begun, as a timeout alone would do.
+/// Does work until a deadline. Work that waits for its turn until then is not begun; a timeout alone would begin it.
 async fn in_time<T>(deadline: Instant, work: impl Future<Output = T>) -> Option<T> {
     if Instant::now() >= deadline {
         return None;

@@ -23,7 +23,7 @@ pub struct Fixed {
 pub enum Source {
     /// The name of the cluster.
     Name,
-    /// What is wrong with it as a whole.
+    /// Its error as a whole.
     Error,
     /// Its labels.
     Labels,
@@ -40,12 +40,12 @@ pub enum Source {
 pub struct Missing {
     /// Its path in the schema.
     pub what: String,
-    /// What is wrong with its arguments or its fields. None, if the cluster does not have it at all.
+    /// The error in its arguments or its fields. None if the cluster does not have it at all.
     pub why: Option<Box<GraphError>>,
 }
 
 impl Missing {
-    /// What is wrong, for people.
+    /// The error, for people.
     pub fn says(&self) -> String {
         match &self.why {
             Some(error) => format!("{} does not fit the cluster: {}", self.what, error.message),
@@ -64,7 +64,7 @@ impl Fixed {
     }
 }
 
-/// What a block says of the fields that its cluster cannot be asked for.
+/// The message about the fields of a block that its cluster cannot be asked for.
 pub fn says_missing(all: &[Fixed]) -> Option<String> {
     let (mut absent, mut said) = (Vec::new(), Vec::new());
     for fixed in all {

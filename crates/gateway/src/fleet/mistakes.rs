@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{cluster::Part, fixed::Missing, unfit::unfit};
 use crate::error::{Code, GraphError};
 
-/// What clusters cannot be asked for, by paths in the answer.
+/// Fields that clusters cannot be asked for, by paths in the answer.
 type Common<'a> = BTreeMap<&'a [String], &'a Missing>;
 
 /// A field that no cluster can be asked for is a mistake in the query, as it would be for one cluster.
@@ -36,7 +36,7 @@ pub fn refuse_what_nobody_has<'a>(parts: impl Iterator<Item = &'a Part>) -> Resu
     }
 }
 
-/// What two clusters cannot be asked for. One that has it, but not so, knows better what is wrong.
+/// Fields that neither of two clusters can be asked for. The error of one that has the field is better.
 fn of_both<'a>(known: Common<'a>, other: &Common<'a>) -> Common<'a> {
     let both = known.into_iter().filter_map(|(path, missing)| {
         let other = *other.get(path)?;

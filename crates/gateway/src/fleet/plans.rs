@@ -9,7 +9,7 @@ use tokio::sync::OnceCell;
 use super::rewrite::Rewritten;
 use crate::{error::GraphError, plan::Plan, schema::Api};
 
-/// What clusters of one API are asked for a block.
+/// The plan of a block for clusters of one API.
 pub struct Planned {
     /// The query.
     pub query: Rewritten,
@@ -23,12 +23,12 @@ pub type Made = Result<Arc<Planned>, Vec<GraphError>>;
 /// An API, which is kept so that no other one gets its address, and what its clusters are asked.
 type Entry = (Arc<Api>, Arc<OnceCell<Made>>);
 
-/// What is asked in one request, by the place of the block and the address of the API.
+/// The plans of one request, by the place of the block and the address of the API.
 #[derive(Default)]
 pub struct Plans(Mutex<HashMap<(usize, usize), Entry>>);
 
 impl Plans {
-    /// What clusters of an API are asked for a block. The first one makes it, and others wait for that.
+    /// Returns the plan of a block for clusters of an API. The first cluster makes it, and others wait for it.
     pub async fn once(&self, (index, api): (usize, &Arc<Api>), make: impl FnOnce() -> Made) -> Made {
         let cell = self.cell(index, api);
         cell.get_or_init(|| ready(make())).await.clone()

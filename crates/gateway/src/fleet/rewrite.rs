@@ -1,6 +1,6 @@
 //! Pure: the part of a query that one cluster is asked.
 //!
-//! What the cluster does not have is replaced by `__typename`, so that the rest fits its schema, and made null in the plan.
+//! Fields that the cluster lacks become `__typename`, so that the rest fits its schema, and null in the plan.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{error::GraphError, schema::Api};
 
-/// What is wrong with calls that a cluster cannot be asked for, by their paths in the answer.
+/// The errors of calls that do not fit a cluster, by their paths in the answer.
 pub type Unfit = BTreeMap<Vec<String>, GraphError>;
 
 /// The query for one cluster.

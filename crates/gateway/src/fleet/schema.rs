@@ -21,7 +21,7 @@ use crate::{
     schema::Api,
 };
 
-/// What the fleet has beside the clusters.
+/// The fleet's own types.
 const OWN: &str = r#"
 type Query {
   "The clusters that accept the token, by their names."

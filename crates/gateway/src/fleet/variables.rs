@@ -16,7 +16,7 @@ use crate::error::{Code, GraphError};
 /// The fragments of a query by name.
 pub type Fragments = HashMap<String, Node<FragmentDefinition>>;
 
-/// What a part of a query refers to.
+/// The variables and fragments that a part of a query uses.
 #[derive(Default)]
 pub struct Used {
     /// Names of variables.

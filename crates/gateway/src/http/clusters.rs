@@ -43,7 +43,7 @@ impl Default for Listings {
     }
 }
 
-/// What a cluster says about a token.
+/// The verdict of a cluster on a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     Accepted,

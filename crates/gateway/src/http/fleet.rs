@@ -33,7 +33,7 @@ use crate::{
 
 type Who = Option<Arc<str>>;
 
-/// What spans call a request.
+/// The name of a request in spans.
 const ROUTE: &str = "/fleet/graphql";
 
 /// Serves every method of `/fleet/graphql`.

@@ -33,7 +33,7 @@ use crate::{
     state::{Served, State},
 };
 
-/// What spans call a request.
+/// The name of a request in spans.
 const ROUTE: &str = "/{cluster}/mcp";
 
 /// Pages of these origins may ask.

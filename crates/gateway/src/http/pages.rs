@@ -42,7 +42,7 @@ struct Asset {
     path: &'static str,
     content_type: &'static str,
     plain: &'static [u8],
-    /// What follows from the bytes, once somebody has asked.
+    /// Compressed bytes and tag, computed at the first request.
     sent: OnceLock<Sent>,
 }
 

@@ -23,7 +23,7 @@ pub struct Params {
 }
 
 impl Params {
-    /// What they say of the query.
+    /// The query that they name.
     pub fn named(&self) -> Named<'_> {
         Named {
             query: self.query.as_deref(),

@@ -1,4 +1,4 @@
-//! What the access log, the metrics and traces say of requests.
+//! Access log, metrics and spans of requests.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -11,7 +11,7 @@ use tracing::{info, warn};
 use super::parts::{Ended, Rest};
 use crate::state::State;
 
-/// What spans call a request to a cluster.
+/// The name of a request to a cluster in spans.
 pub const ROUTE: &str = "/{cluster}/graphql";
 
 /// The span of a request, which is called like its route.
@@ -22,7 +22,7 @@ pub fn span(state: &State, (route, cluster): (&'static str, &str), parent: &Pare
     span
 }
 
-/// What metrics call an answer.
+/// The name of an answer in metrics.
 pub fn result(status: StatusCode) -> &'static str {
     if status.is_server_error() {
         "failed"

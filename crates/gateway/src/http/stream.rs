@@ -38,7 +38,7 @@ pub fn events(field: Box<str>, messages: impl Stream<Item = Message> + Send + 's
     respond(Body::from_stream(frames))
 }
 
-/// What stands around an answer that is the only event.
+/// The text around an answer that is the only event.
 pub const AROUND_ONE: (&str, &str) = ("event: next\ndata: ", "\n\nevent: complete\ndata:\n\n");
 
 /// An answer in this form.

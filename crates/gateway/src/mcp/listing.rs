@@ -12,7 +12,7 @@ use crate::persisted::Known;
 pub struct Listing(Mutex<Option<(Weak<[Known]>, Value)>>);
 
 impl Listing {
-    /// What was listed for these documents, or what is made for them.
+    /// Returns the last list if it is of these documents, or makes another one.
     pub fn of(&self, known: &Arc<[Known]>, make: impl FnOnce() -> Value) -> Value {
         let mut last = self.0.lock();
         match &*last {

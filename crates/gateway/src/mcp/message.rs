@@ -56,7 +56,7 @@ pub struct Fault {
     data: Option<Value>,
 }
 
-/// What is answered.
+/// The answer: a result, or a fault.
 pub type Answer = Result<Value, Fault>;
 
 impl Fault {

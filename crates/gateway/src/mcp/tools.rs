@@ -15,7 +15,7 @@ use crate::{
 /// A tool.
 #[derive(Clone, Debug)]
 pub struct Tool {
-    /// What it does.
+    /// Its operation.
     pub known: Known,
     /// `true` if it only reads.
     is_reading: bool,

@@ -41,7 +41,7 @@ impl Budget {
         kinds.push(Arc::downgrade(kept));
     }
 
-    /// What a kind takes has changed. Others are emptied as far as necessary, and the kind itself if it is the coldest.
+    /// Records that the size of a kind has changed. The coldest kinds are emptied as far as necessary.
     pub fn changed(&self, before: u64, after: u64) {
         self.used.fetch_add(signed(after) - signed(before), Ordering::Relaxed);
         if after > before {

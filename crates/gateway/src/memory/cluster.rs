@@ -34,7 +34,7 @@ use crate::{
 /// Kinds of one cluster at a time: their watches share a connection, and API servers take 100.
 const MAX_KINDS: usize = 90;
 
-/// What memories of all clusters have in common.
+/// State that the memories of all clusters share.
 #[derive(Debug)]
 pub struct Memories {
     args: MemoryArgs,
@@ -86,13 +86,13 @@ pub struct Memory {
     pub(super) upstream: Upstream,
     /// Counts what is read.
     pub(super) reads: MemoryReads,
-    /// What all clusters share.
+    /// Shared by all clusters.
     pub(super) budget: Arc<Budget>,
     reviews: Reviews,
     kinds: Mutex<HashMap<KindName, Arc<Kept>>>,
     /// The connection that all watches share.
     wire: tokio::sync::Mutex<Option<Arc<Pulse>>>,
-    /// What fills it.
+    /// The tasks that fill it.
     pub(super) tasks: Tasks,
 }
 

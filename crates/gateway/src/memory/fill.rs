@@ -37,7 +37,7 @@ const IDLE: Duration = Duration::from_secs(600);
 /// Time until it is tried again, where the credential, the size or the kind stand in the way.
 const LATER: Duration = Duration::from_secs(60);
 
-/// What ends a list or a watch.
+/// The end of a list or a watch.
 #[derive(Debug)]
 enum End {
     /// The watch has served its time. Another one goes on from there.
@@ -208,7 +208,7 @@ impl Filler {
     }
 }
 
-/// What a kind is going to take: as much for each object as those of a page take, which is more than themselves.
+/// Estimates the bytes of a kind from those of a page, overhead included.
 fn needed(page: &[Object], left: u64) -> u64 {
     let (mut held, count) = (Held::default(), page.len() as u64);
     for one in page {

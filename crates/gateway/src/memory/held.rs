@@ -108,7 +108,7 @@ impl Held {
         run
     }
 
-    /// What some own in a namespace, or in all of them.
+    /// Objects that some owners own, in one namespace or in all.
     pub fn owned_by(&self, owners: &[String], namespace: Option<&str>) -> Run {
         let is_there = |object: &&Object| {
             namespace.is_none_or(|namespace| {

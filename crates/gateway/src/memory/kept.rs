@@ -68,10 +68,10 @@ pub struct Kept {
     not_before: AtomicU64,
 }
 
-/// What a reader sees of memory.
+/// A reader's view of memory.
 #[derive(Debug)]
 pub struct Look<T> {
-    /// What was looked for.
+    /// The objects that were looked for.
     pub found: T,
     /// The time up to which all of it is known.
     pub proof: Instant,
@@ -154,7 +154,7 @@ impl Kept {
         }
     }
 
-    /// What this process has written so far.
+    /// The highest version that this process has written.
     pub fn floor(&self) -> u64 {
         self.floor.load(Ordering::Relaxed)
     }

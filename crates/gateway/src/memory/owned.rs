@@ -7,9 +7,9 @@ use serde::Deserialize;
 use super::object::Object;
 use crate::scan::at;
 
-/// What an owner takes beside its identity.
+/// Bytes of an owner beside its identity.
 const OWNER: usize = size_of::<(Box<str>, Vec<Object>)>();
-/// What each object takes that it owns.
+/// Bytes of each object that it owns.
 const OBJECT: u64 = size_of::<Object>() as u64;
 
 /// The objects of a kind that have owners, by identities of these, in the order of the API server.
@@ -59,13 +59,13 @@ impl Owned {
         }
     }
 
-    /// What some own, one after another.
+    /// Objects that some owners own, owner by owner.
     pub fn by(&self, owners: &[String]) -> impl Iterator<Item = &Object> {
         owners.iter().filter_map(|uid| self.0.get(uid.as_str())).flatten()
     }
 }
 
-/// What an owner takes.
+/// Bytes of an owner.
 fn own(uid: &str) -> u64 {
     (OWNER + uid.len()) as u64
 }

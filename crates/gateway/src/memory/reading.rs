@@ -1,4 +1,4 @@
-//! What a request says about memory, and what it is told.
+//! The wishes of a request about memory, and the facts in its answer.
 
 use std::sync::Arc;
 
@@ -9,10 +9,10 @@ use tokio::time::Instant;
 use super::object::comparable;
 use crate::error::{Code, GraphError};
 
-/// What comes before that which is told.
+/// The text before the facts in an answer.
 const MEMBER: &[u8] = b",\"extensions\":{";
 
-/// What a request wants: `extensions.memory` and `extensions.minResourceVersion`.
+/// The wishes of a request: `extensions.memory` and `extensions.minResourceVersion`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wishes {
     /// Everything is read from the API server.
@@ -50,7 +50,7 @@ struct Notes {
 /// One request, as memory sees it.
 #[derive(Debug)]
 pub struct Reading {
-    /// What it wants.
+    /// Its wishes.
     pub wishes: Wishes,
     /// Who asks, if that is known.
     pub caller: Option<Arc<str>>,

@@ -1,4 +1,4 @@
-//! What callers may read: reviews that the API server makes with their own tokens, each believed for a short time.
+//! The rights of callers to read: reviews by the API server with their own tokens, each cached for a short time.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ const MAX_REVIEWS: u64 = 100_000;
 /// Maximum size of an answer.
 const MAX_ANSWER: usize = 256 * 1024;
 
-/// What a caller wants to do with a kind, in a namespace or in all of them.
+/// A right on a kind, in one namespace or in all.
 #[derive(Clone, Copy, Debug)]
 pub struct Right<'a> {
     /// `get` or `list`.

@@ -35,7 +35,7 @@ enum Test {
     Absent,
 }
 
-/// What objects have to be like.
+/// A condition on objects: their labels and fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selector {
     labels: Vec<(String, Test)>,

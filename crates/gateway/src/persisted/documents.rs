@@ -57,7 +57,7 @@ pub struct Persisted {
     only: bool,
 }
 
-/// What a request says of its query.
+/// The query of a request: its text, its id or its hash.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Named<'a> {
     /// The text.

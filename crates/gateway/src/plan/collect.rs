@@ -23,7 +23,7 @@ type Occurrences<'d> = Vec<(Guards, &'d Node<executable::Field>)>;
 /// Selections to merge, each with its conditions.
 type Sets<'d> = Vec<(Guards, &'d SelectionSet)>;
 
-/// What an object is that is no part of another one.
+/// An object that is no part of another one.
 #[derive(Clone, Copy)]
 struct Root<'r> {
     /// Its kind; none for any kind.

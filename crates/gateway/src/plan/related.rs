@@ -32,7 +32,7 @@ pub enum Branch {
 pub struct Related {
     /// How its objects are found.
     pub relation: Relation,
-    /// What is selected of each.
+    /// The selection of each object.
     pub selection: Arc<Selection>,
     /// The relations of these, in a list of them.
     pub tree: Tree,

@@ -10,9 +10,9 @@ use super::{
 /// The beginning of an object in which all that is selected follows one after another.
 #[derive(Debug)]
 pub(super) struct Stencil {
-    /// What stands before each text in the object, and in the answer.
+    /// The bytes before each text, in the object and in the answer.
     texts: Vec<(Vec<u8>, Vec<u8>)>,
-    /// What ends the answer.
+    /// The end of the answer.
     end: Vec<u8>,
 }
 
@@ -54,9 +54,9 @@ fn split(json: &[u8]) -> Option<(&[u8], &[u8])> {
 #[derive(Default)]
 struct Cut {
     texts: Vec<(Vec<u8>, Vec<u8>)>,
-    /// What stands in the object since the last text.
+    /// The bytes of the object since the last text.
     stands: Vec<u8>,
-    /// What is written since then.
+    /// The bytes of the answer since then.
     written: Vec<u8>,
     /// `true` once an object within the object has ended: what stands between its last text and its end is not known.
     is_over: bool,

@@ -28,7 +28,7 @@ pub enum Found<T> {
     },
     /// An item.
     Item {
-        /// What was made of it.
+        /// The result for it.
         item: T,
         /// `true` if no other one follows.
         is_last: bool,

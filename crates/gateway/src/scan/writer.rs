@@ -322,7 +322,7 @@ impl<'p> Writer<'p> {
         Ok(())
     }
 
-    /// What there is now, apart from an item in the making.
+    /// The current state, apart from an unfinished item.
     pub(super) fn mark(&self) -> Mark {
         Mark { written: self.out.len(), told: self.mismatches.len() }
     }

@@ -23,7 +23,7 @@ pub struct Kind {
 }
 
 impl Kind {
-    /// What its objects say of their type, which items of lists leave out: keys and their JSON.
+    /// The type of its objects, which items of lists leave out: keys and their JSON.
     pub fn members(&self) -> Box<[(Box<str>, Box<str>)]> {
         let (kind, api_version) = (&self.resource.name.kind, self.resource.api_version());
         let members: [(Box<str>, Box<str>); 2] =

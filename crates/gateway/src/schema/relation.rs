@@ -25,7 +25,7 @@ pub enum Relation {
         key: Box<str>,
         /// The kind.
         kind: usize,
-        /// What it must say to lead there.
+        /// The members that it must have to lead there.
         needs: Needs,
     },
     /// The owner: the controller, if there is one.
@@ -63,7 +63,7 @@ pub enum Relation {
     },
 }
 
-/// What a reference must say of its object, beside the name. If it says more, that counts, too.
+/// The members that a reference must have beside the name. Other members that it has count, too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Needs {
     /// The kind.

@@ -209,7 +209,7 @@ pub(super) fn whole(
     Ok(document)
 }
 
-/// What is left for the rest of a document.
+/// The bytes that are left for the rest of a document.
 pub(super) const fn room(taken: usize) -> usize {
     MAX_DOCUMENT.saturating_sub(taken)
 }

@@ -1,4 +1,4 @@
-//! What a source has at one moment, for `gateway check`.
+//! The documents of a source at one moment, for `gateway check`.
 
 use std::{collections::BTreeMap, path::PathBuf};
 

@@ -7,7 +7,7 @@ use portolan_core::{
     schema_document::{ClusterMetadata, DocumentEvent, PartReference},
 };
 
-/// What is to be done after an event.
+/// The next step after an event.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step {
     /// Make an endpoint of a document.
@@ -18,7 +18,7 @@ pub(super) enum Step {
         metadata: Box<ClusterMetadata>,
         /// Its parts.
         parts: Vec<PartReference>,
-        /// What to call it when it was tried.
+        /// Its version, to record once it was tried.
         version: String,
         /// The position after it.
         revision: String,
@@ -31,7 +31,7 @@ pub(super) enum Step {
     Nothing,
 }
 
-/// What the gateway has, and where it is in the stream.
+/// The documents that the gateway has, and its position in the stream.
 #[derive(Debug, Default)]
 pub(super) struct Position {
     /// The version of each document that was tried; none if its parts could not be read.
@@ -58,7 +58,7 @@ impl Position {
         self.synced && self.is_behind
     }
 
-    /// What an event asks for.
+    /// Returns the next step for an event.
     pub(super) fn take(&mut self, event: DocumentEvent) -> Step {
         match event {
             DocumentEvent::Upsert { name, revision, metadata, parts } => {

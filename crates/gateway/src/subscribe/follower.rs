@@ -194,7 +194,7 @@ impl Follower<'_> {
         }
     }
 
-    /// What there is to say of an object.
+    /// The message about an object, if there is one.
     fn news(&mut self, key: &str, object: &[u8]) -> Result<Option<Told>, GraphError> {
         let selected = self.selected(object)?;
         let change = self.known.there(key, look(&selected), self.counts_always);

@@ -1,4 +1,4 @@
-//! What a subscriber needs: its token, and the right to watch. Both are proven again and again.
+//! The token of a subscriber and its right to watch. Both are checked repeatedly.
 
 use serde_json::json;
 

@@ -14,7 +14,7 @@ const PART: usize = 64 * 1024;
 
 /// A request without a whole answer.
 pub(super) struct Failed {
-    /// What the caller is told.
+    /// The error for the caller.
     pub(super) error: GraphError,
     /// `true` if the connection was lost, so that another one may do.
     pub(super) is_lost: bool,

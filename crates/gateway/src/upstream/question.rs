@@ -16,7 +16,7 @@ pub const METADATA_LIST: &str =
 /// A request to an API server.
 #[derive(Clone, Debug)]
 pub struct Question {
-    /// What metrics call it.
+    /// Its name in metrics.
     pub(super) verb: &'static str,
     pub(super) method: Method,
     pub(super) path: String,

@@ -44,7 +44,7 @@ struct Failed {
     in_a_row: u32,
     at: Instant,
     failure: Failure,
-    /// What the CRD is like that stays as it was, in this version of it.
+    /// The state of the CRD that stays as it was, in this version of it.
     found: Option<(Version, Arc<ComparisonResult<Objection>>)>,
 }
 
@@ -91,7 +91,7 @@ impl FailedWrites {
         }
     }
 
-    /// What was found of the CRD when it could not be written, if it is still the same.
+    /// The state of the CRD when it could not be written, if it is still the same.
     pub(super) fn found(
         &self,
         key: &EngineKey,

@@ -190,7 +190,7 @@ pub(super) fn mended(
     Some(status)
 }
 
-/// What the plan itself has against some bindings.
+/// The problems of bindings that the plan itself finds.
 pub(super) fn complaint(status: &APIServiceBindingBundleStatus) -> Option<String> {
     let said = condition::find(&status.conditions, CONDITION_SYNCED)?;
     let is_one = said.status == ConditionStatus::False && said.severity != Severity::Info;

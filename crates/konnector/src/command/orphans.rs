@@ -1,7 +1,7 @@
 //! `konnector orphans` and `konnector orphans delete`: copies on providers whose objects are not on this cluster any
 //! more.
 //!
-//! What a provider has is listed before what this cluster has: a copy is made after its object, never before it.
+//! The provider is listed before this cluster: a copy is created after its object, never before it.
 
 mod claimed;
 

@@ -1,4 +1,4 @@
-//! What becomes of a CRD without a binding, from what it holds. Pure.
+//! The fate of a CRD without a binding, by the objects that it has. Pure.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ pub(super) enum Content {
     Unknown,
 }
 
-/// What becomes of a CRD that was left.
+/// The fate of a CRD without a binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     Stays,

@@ -17,7 +17,7 @@ use super::{
     reflecting::ProviderChange,
 };
 
-/// What the watches of a session show.
+/// The objects that the watches of a session show.
 pub struct Contents {
     pub(super) namespace: String,
     pub exports: Cache<APIServiceExport>,

@@ -35,7 +35,7 @@ struct Open {
     session: Arc<Session>,
 }
 
-/// What came of putting a session in its place.
+/// The outcome of putting a session in its place.
 enum Put {
     First,
     /// This one was there before.

@@ -253,7 +253,7 @@ fn how_to_adopt(earlier: &str, copy: &str) -> String {
     )
 }
 
-/// What the objects of a namespace wait for, for people.
+/// The reason why the objects of a namespace wait, for people.
 fn unanswered(namespace: &str, contract: &str) -> String {
     format!(
         "The objects of namespace {namespace} wait for their place on the provider, this one among them: the provider \

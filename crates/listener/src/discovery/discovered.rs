@@ -1,4 +1,4 @@
-//! What is known of the API of a cluster.
+//! The API of a cluster, as far as it is known.
 
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -23,7 +23,7 @@ const UNDESCRIBED: Duration = Duration::from_secs(30);
 const RECHECKS: u8 = 3;
 const STARTING: &str = "its API server is not ready: /readyz answers 500";
 
-/// What `/readyz` says.
+/// The answer of `/readyz`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Readiness {
     Ready,

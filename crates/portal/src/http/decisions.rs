@@ -36,7 +36,7 @@ use crate::{
 const MAX_BULK: usize = 200;
 /// Decisions under way for one request.
 const AT_ONCE: usize = 4;
-/// What is said to whoever wants to decide about a request that is not his to decide about.
+/// The refusal to those who may not decide about a request.
 const NOT_TO_DECIDE: &str = "you can only update requests for your own api products";
 /// Writes of one decision while the controller writes, too.
 const TRIES: usize = 4;

@@ -17,7 +17,7 @@ use crate::{app::App, problem::Problem};
 /// Pairs of a kind and a version, such as `apiproducts=1234, apikeys=1240`.
 const MIN_VERSION: HeaderName = HeaderName::from_static("x-min-version");
 
-/// What is said where nothing newer can be had.
+/// The answer if nothing newer can be read.
 const BEHIND: &str =
     "lists are behind what you have seen, and the API server does not answer: try again in a moment";
 

@@ -1,4 +1,4 @@
-//! What handlers take from a request: its caller, and its body as JSON.
+//! Input of handlers: the caller of a request, and its body as JSON.
 
 use std::sync::Arc;
 

@@ -26,7 +26,7 @@ use crate::{
     },
 };
 
-/// What a browser keeps, sealed, while it is at the issuer.
+/// The state of a login, sealed in a cookie while the browser is at the issuer.
 #[derive(Deserialize, Serialize)]
 struct Pending {
     state: String,
@@ -126,7 +126,7 @@ pub(super) async fn finish(
 
 type Failed = (StatusCode, String);
 
-/// What came of a visit to the issuer.
+/// The result of a visit to the issuer.
 enum Finished {
     SignedIn {
         next: String,

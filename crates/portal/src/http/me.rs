@@ -59,7 +59,7 @@ fn about_person(app: &App, session: &Session, me: &mut Value) {
     }
 }
 
-/// What the pages need to know before they offer something. The API server decides each time.
+/// The rights by which pages decide what to offer. The API server decides each time.
 async fn rights(app: &App, caller: &Caller) -> Result<Value, Problem> {
     let namespaces = app.stores.namespaces();
     let may = async |right: Right| {

@@ -86,7 +86,7 @@ fn page(headers: &HeaderMap) -> Response {
     response
 }
 
-/// What is not there: a page for people, a problem for programs.
+/// Answers requests to unknown paths: a page for people, a problem for programs.
 pub(super) async fn lost(request: Request) -> Response {
     let accepts = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok());
     let is_person =

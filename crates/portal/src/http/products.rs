@@ -85,7 +85,7 @@ pub(super) async fn read(
     Ok(answer(StatusCode::OK, &json))
 }
 
-/// What goes with a product: its keys, and their Secrets.
+/// Counts the keys of a product and their Secrets, which are deleted with it.
 fn keys_of(app: &App, place: &Place) -> Value {
     let all = app.stores.keys.all();
     let keys: Vec<_> = all
@@ -121,7 +121,7 @@ pub(super) async fn create(
     Ok(written_answer(StatusCode::CREATED, &*app.stores.products.take(written)?))
 }
 
-/// What was sent before, if it was the same.
+/// Returns the product that was sent before, if it was the same.
 async fn again(app: &App, caller: &Caller, product: &Value, problem: Problem) -> Result<Value, Problem> {
     let text = |member: &str| product["metadata"][member].as_str().unwrap_or_default();
     let place = Place::new(text("namespace"), text("name"))?;

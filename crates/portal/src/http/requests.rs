@@ -108,7 +108,7 @@ pub(super) async fn create(
     Ok(written_answer(StatusCode::CREATED, &*app.stores.keys.take(written)?))
 }
 
-/// What was sent before with the same id, if it asks for the same.
+/// Returns the key that was sent before with the same id, if it asks for the same.
 async fn again(app: &App, caller: &Caller, key: &Value, problem: Problem) -> Result<Value, Problem> {
     let text = |member: &str| key["metadata"][member].as_str().unwrap_or_default();
     let place = Place::new(text("namespace"), text("name"))?;

@@ -13,7 +13,7 @@ use crate::app::App;
 pub(super) struct Route {
     pub(super) method: &'static str,
     pub(super) path: &'static str,
-    /// What it does, for people.
+    /// A summary for people.
     pub(super) summary: &'static str,
     /// Members of the query.
     pub(super) query: &'static [&'static str],

@@ -99,7 +99,7 @@ impl Document {
         }
     }
 
-    /// What a reference of this document leads to; the value itself if it is none, null if it leads nowhere.
+    /// Follows a reference within this document. Returns the value itself if it is none, null if it leads nowhere.
     pub fn resolve<'a>(&'a self, value: &'a Value) -> &'a Value {
         let mut value = value;
         for _ in 0..MAX_HOPS {

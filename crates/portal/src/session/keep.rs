@@ -155,7 +155,7 @@ impl Sessions {
         (ends > now.as_second()).then_some(Tokens { ends, ..renewed })
     }
 
-    /// What a session shows the API server. A session whose name cannot be used any more shows nothing, and the next
+    /// The credential of a session for the API server. One whose name cannot be used any more has none, and the next
     /// login says why.
     async fn credential(&self, session: &Session) -> Option<Credential> {
         match &session.who {
@@ -168,7 +168,7 @@ impl Sessions {
         }
     }
 
-    /// What a session of the issuer shows the API server.
+    /// The credential of a session that began at the issuer.
     fn shown(&self, session: &Session, tokens: &Tokens) -> Result<Credential, Problem> {
         match self.settings.identity {
             Identity::Passthrough => Ok(Credential::Token(SecretString::from(tokens.id.as_str()))),
@@ -205,7 +205,7 @@ impl Sessions {
         cookies.unwrap_or_else(|_| self.cookies.clear(LOGIN))
     }
 
-    /// What was sealed when the login of this browser began.
+    /// The state that was sealed when the login of this browser began.
     pub fn login_of(&self, headers: &HeaderMap) -> Option<Vec<u8>> {
         let text = self.cookies.get(headers, LOGIN)?;
         self.seal.open(LOGIN, &text).map(|unsealed| unsealed.plain)

@@ -50,7 +50,7 @@ pub struct Oidc {
     renewals: Renewals,
 }
 
-/// What the issuer says about itself.
+/// The discovery document of the issuer.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Discovery {
     issuer: String,
@@ -63,7 +63,7 @@ pub struct Discovery {
     token_endpoint_auth_methods_supported: Vec<String>,
 }
 
-/// What a browser must bring back from the issuer.
+/// The proof that a browser must bring back from the issuer.
 pub struct Proof {
     pub state: String,
     pub nonce: String,
@@ -205,7 +205,7 @@ impl Oidc {
         self.renewals.shared(key, async move { oidc.renewed(&token, &former).await }).await
     }
 
-    /// What the issuer gives for a refresh token. An answer may come without a new ID token or refresh token: the former
+    /// Exchanges a refresh token at the issuer. An answer may come without a new ID token or refresh token: the former
     /// one then stays (`OpenID` Connect Core 1.0, section 12.2).
     async fn renewed(&self, token: &str, former: &Tokens) -> Result<Tokens, OidcError> {
         let discovery = self.discovery().await?;

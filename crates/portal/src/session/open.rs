@@ -15,7 +15,7 @@ const NOTED_EVERY: i64 = 60;
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Session {
     pub id: String,
-    /// What changes must show, so that no other page makes them.
+    /// The token that changes must carry, so that no other page can make them.
     pub csrf: String,
     /// Time of the login, in seconds since 1970.
     pub login: i64,
@@ -33,7 +33,7 @@ pub enum Who {
     Oidc(Tokens),
 }
 
-/// What the issuer has given.
+/// The tokens of the issuer.
 #[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Tokens {
     pub id: String,

@@ -12,7 +12,7 @@ use super::{oidc::OidcError, open::Tokens};
 /// Time for which requests that came with one refresh token share what it was exchanged for.
 const SHARED_FOR: Duration = Duration::from_secs(60);
 
-/// What refresh tokens were exchanged for lately.
+/// The results of recent exchanges of refresh tokens.
 pub struct Renewals {
     known: Cache<String, Tokens>,
     tasks: Tasks,
@@ -24,7 +24,7 @@ impl Renewals {
         Self { known, tasks: tasks.clone() }
     }
 
-    /// What a token was exchanged for, or is by this exchange.
+    /// Returns the result of an earlier exchange of this token, or exchanges it.
     pub async fn shared(
         &self,
         token: String,

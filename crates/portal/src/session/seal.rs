@@ -25,7 +25,7 @@ pub enum KeyError {
     NoKey(PathBuf),
 }
 
-/// What was sealed, and whether it should be sealed anew.
+/// The sealed content, and whether it should be sealed again.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Unsealed {
     pub plain: Vec<u8>,

@@ -13,7 +13,7 @@ const LAG: Duration = Duration::from_secs(90);
 /// Namespace and name.
 type Place = (String, String);
 
-/// What writes have done.
+/// The results of our own writes.
 pub struct Overlay<K>(Mutex<HashMap<Place, (Written<K>, Instant)>>);
 
 enum Written<K> {

@@ -47,7 +47,7 @@ const MAX_DOUBTED: usize = 8;
 /// Time for which an unused shard is kept.
 const UNUSED: Duration = Duration::from_secs(30);
 
-/// What makes connections.
+/// The connector that makes connections.
 pub(super) type Https = HttpsConnector<HttpConnector>;
 
 /// The connections to one API server.

@@ -82,7 +82,7 @@ impl AddressPolicy {
     /// Checks an address against the policy.
     ///
     /// # Errors
-    /// What the address is.
+    /// The kind of an address that the policy forbids.
     pub fn check(&self, address: SocketAddr) -> Result<(), ForbiddenAddress> {
         let address = SocketAddr::new(embedded(address.ip()), address.port());
         if self.named.iter().any(|named| named.covers(address)) {

@@ -1,8 +1,8 @@
-//! What was written when, and who was refused since when: by that, answers are judged.
+//! The times of writes and refusals, by which answers are judged.
 
 use std::time::{Duration, Instant};
 
-/// What an API server may take to pass a change on to its watches, on a busy machine. It is not in the age of an answer.
+/// Time that a busy API server may take to pass a change on to its watches. It is not in the age of an answer.
 const PASSED_ON: Duration = Duration::from_millis(250);
 /// Time for which a right may be remembered.
 const REMEMBERED: Duration = Duration::from_secs(10);
@@ -26,7 +26,7 @@ struct Written {
     acknowledged: Vec<(Instant, u64)>,
 }
 
-/// What was written, and since when the second account has no rights.
+/// The writes so far, and the time since which the second account has no rights.
 #[derive(Debug)]
 pub(super) struct History {
     objects: Vec<Written>,

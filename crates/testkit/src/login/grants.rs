@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use sha2::{Digest as _, Sha256};
 
-/// What somebody agreed to, until its code is redeemed.
+/// The consent of a person, until its code is redeemed.
 #[derive(Clone, Debug)]
 pub(super) struct Consent {
     pub(super) person: String,

@@ -2,7 +2,7 @@
 
 use crate::host;
 
-/// What goes into the server block of the cluster's zone.
+/// The rule for the server block of the cluster's zone.
 pub fn snippet(service: &str, namespace: &str, zone: &str) -> String {
     let label = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";
     let (dots, names) = (zone.replace('.', r"\."), host::NAMESPACE);

@@ -1,4 +1,4 @@
-//! What the relations of one answer may take: reads, bytes, and time at a stretch.
+//! The limits of the relations of one answer: reads, bytes, and time without a pause.
 
 use std::sync::atomic::AtomicUsize;
 
@@ -17,7 +17,7 @@ pub(super) const MAX_READS: usize = 1_000;
 /// Steps after which others have their turn.
 const STRIDE: usize = 4_096;
 
-/// What is left for one answer, at all depths of its relations together.
+/// The rest of the budget of one answer, for all depths of its relations together.
 pub struct Budget {
     reads: AtomicUsize,
     /// Bytes of what the relations begin at.

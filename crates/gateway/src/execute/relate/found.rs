@@ -23,7 +23,7 @@ struct Object {
     whole: Range<usize>,
     /// Its beginning, without what leads to others, and without its last brace.
     shown: Range<usize>,
-    /// What leads to others.
+    /// The part that leads to other objects.
     of: Range<usize>,
 }
 
@@ -139,7 +139,7 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// What is shown of the objects of a list.
+    /// Takes the selected part of each object of a list.
     pub(super) fn of(list: Vec<u8>, belonging: Belonging) -> Result<Self, Malformed> {
         let shown = objects(&list)?.into_iter().map(|object| object.shown).collect();
         Ok(Self { list, shown, belonging })

@@ -10,9 +10,9 @@ use crate::{
 pub(super) struct Gap<'t, 'j> {
     /// The relation.
     pub(super) related: &'t Related,
-    /// What the object says at whose root it is, or within which.
+    /// The facts of the object that the gap is in.
     pub(super) of: Option<&'j [u8]>,
-    /// What is in its place: the reference, or null.
+    /// The JSON in its place: the reference, or null.
     pub(super) json: &'j [u8],
 }
 

@@ -29,7 +29,7 @@ pub(super) enum Which {
     Labelled(String),
 }
 
-/// What leads to the objects of a gap.
+/// The way to the objects of a gap.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Lead {
     /// Their kind.
@@ -65,7 +65,7 @@ impl<'a> Leading<'a> {
         Ok(Self { api, relation: &related.relation, owned })
     }
 
-    /// What leads from an object to others, by what is in the place of the gap. None if it leads nowhere.
+    /// The way from an object to others, by the JSON in the place of the gap. None if it leads nowhere.
     pub(super) fn lead(&self, of: &Of, json: &[u8]) -> Result<Option<Lead>, GraphError> {
         let Some(mut lead) = self.any_lead(of, json)? else { return Ok(None) };
         if !self.api.kinds.get(lead.kind).is_some_and(|kind| kind.resource.is_namespaced) {

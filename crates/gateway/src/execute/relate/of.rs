@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// What an object says. Only its metadata are surely what they should be: the rest is read as far as it can be.
+/// The facts of an object. Only its metadata are certain to be valid: the rest is read as far as possible.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Of {
@@ -66,7 +66,7 @@ impl Of {
         owners.flatten().map(|owner| owner.uid.as_str())
     }
 
-    /// What an Event is about.
+    /// The UID of the object that an Event is about.
     pub(super) fn subject(&self) -> Option<&str> {
         text(&self.involved["uid"])
     }

@@ -31,7 +31,7 @@ const MAX_NAMESPACES: usize = 100;
 
 /// A kind, and a namespace or all of them.
 type Place = (usize, Option<String>);
-/// What was read in a place.
+/// The result of a read in one place.
 type Read = Result<Arc<Found>, Arc<GraphError>>;
 
 /// The place of what a gap needs among all that is read.
@@ -46,7 +46,7 @@ pub(super) struct Reads<'a> {
     bounded: Bounded<'a>,
     related: &'a Related,
     places: BTreeMap<Place, usize>,
-    /// What is wanted of each place, with its number.
+    /// The wanted objects of each place, with their numbers.
     wanted: Vec<HashMap<Which, usize>>,
 }
 
@@ -108,7 +108,7 @@ impl<'a> Reads<'a> {
     }
 }
 
-/// What reads one place after another, or several at a time.
+/// Reads one place after another, or several at a time.
 #[derive(Clone, Copy)]
 struct Reader<'a> {
     bounded: Bounded<'a>,
@@ -174,7 +174,7 @@ impl Reader<'_> {
         read::list(asking, &Arguments::new(asking, &call), &call, known).await?.whole(&budget.read).await
     }
 
-    /// What is selected of objects of a kind.
+    /// The selection of objects of a kind.
     fn selection(&self, kind: &Kind) -> Selection {
         let variables = self.bounded.0.variables;
         let says = |name: &str| variables.get(name).and_then(JsonValue::as_bool).unwrap_or_default();

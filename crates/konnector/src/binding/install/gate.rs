@@ -1,4 +1,4 @@
-//! What stands after a write that has failed, until it is tried again.
+//! The result of a failed write, until it is retried.
 //!
 //! A cause may read differently each time: with every try, a new text would change the status, whose watch event would
 //! bring the next try at once.
