@@ -94,7 +94,7 @@ async fn about(
     };
     let told =
         made.as_ref().map(|endpoint| format!("{} kinds", endpoint.api.kinds.len())).map_err(Clone::clone);
-    let document = entry(format!("document {name}"), told, "let the listener write it anew", "documents");
+    let document = entry(format!("document {name}"), told, "let the listener write it again", "documents");
     let server = format!("API server of {name}");
     let Ok(endpoint) = made else {
         return vec![

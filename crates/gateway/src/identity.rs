@@ -135,7 +135,7 @@ impl Callers {
             return known;
         }
         if !strangers.allows(RateSubject::At(address)) {
-            let message = "too many tokens that nobody knows come from this address";
+            let message = "too many unknown tokens come from this address";
             return Err(GraphError::new(Code::TooManyRequests, message));
         }
         self.prove(upstream, token).await

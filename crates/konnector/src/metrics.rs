@@ -62,7 +62,7 @@ impl KonnectorMetrics {
             bundle_ready: metrics.gauges("bundle_ready", "1 where a bundle is Ready, otherwise 0.", &["bundle"]),
             bundle_conflicts: metrics.gauges(
                 "bundle_conflicts",
-                "Exports that a bundle cannot bind, because a binding or a CRD of that name is somebody else's.",
+                "Exports that a bundle cannot bind, because a binding or a CRD of that name belongs to somebody else.",
                 &["bundle"],
             ),
             copy_latency: metrics.latencies(

@@ -126,13 +126,13 @@ async fn tell(
         Ok(Swept::Wanted) => return Ok(Action::RequeueAfter(SETTLE)),
         Ok(Swept::Holds(what)) => (leftovers.keep(&name), "NamespaceNotEmpty", format!("it holds {what}")),
         Err(error) => {
-            let why = format!("nobody can tell whether it is empty: {}", ErrorChain(&error));
+            let why = format!("the provider cannot tell whether it is empty: {}", ErrorChain(&error));
             let Some(wait) = leftovers.fail(&name) else { return Err(error) };
             (wait, "NamespaceNotInspected", why)
         }
     };
     let note = format!(
-        "No request for this namespace is left, but {why}. So it stays, and is looked at again once a day at least."
+        "No request for this namespace is left, but {why}. It stays, and the provider looks again at least once a day."
     );
     context.notices.warn(&namespace.object_ref(&()), reason, &note).await;
     Ok(Action::RequeueAfter(wait))

@@ -127,7 +127,8 @@ async fn store(context: &Context, name: &ObjectName, text: &str) -> Result<(), F
             }
             Some(false) => delete(&api, &map, &uid).await.map_err(failed)?,
             None => {
-                let message = format!("ConfigMap {map} exists and is not of this product: delete it");
+                let message =
+                    format!("ConfigMap {map} exists and does not belong to this product: delete it");
                 return Err(("ConfigMapConflict", message));
             }
         }

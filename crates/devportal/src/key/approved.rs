@@ -128,7 +128,10 @@ fn uphold(draft: &mut Draft<'_>) {
         SecretState::Foreign => {
             draft.status.secret_ref = None;
             let name = secret_name(&draft.seen.key.name_any());
-            draft.fails("SecretConflict", format!("Secret {name} exists and is not of this key: delete it"));
+            draft.fails(
+                "SecretConflict",
+                format!("Secret {name} exists and does not belong to this key: delete it"),
+            );
             draft.again_within(RESYNC);
         }
     }

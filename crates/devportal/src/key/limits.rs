@@ -9,6 +9,6 @@ pub(super) const TOO_MANY: &str = "TooManyKeys";
 pub(super) fn too_many(draft: &Draft<'_>) -> Option<String> {
     let (ahead, max) = (draft.seen.ahead, draft.seen.max_keys);
     (ahead >= max).then(|| {
-        format!("The user has {max} keys of this product, or asked for them before, and may have no more: delete one")
+        format!("The limit of {max} keys of this product, earlier requests included, is reached: delete one")
     })
 }

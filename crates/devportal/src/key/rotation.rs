@@ -70,8 +70,9 @@ fn keep_old(draft: &mut Draft<'_>, request: &str, overlap: SignedDuration) -> Re
         SecretState::Foreign if keep.is_some() => {
             draft.again_within(RESYNC);
             let name = previous_secret_name(&draft.seen.key.name_any());
-            let message =
-                format!("Secret {name} exists and is not of this key, so that it is not rotated: delete it");
+            let message = format!(
+                "Secret {name} exists and does not belong to this key, so the key is not rotated: delete it"
+            );
             return Err(("SecretConflict", message));
         }
         SecretState::Absent if keep.is_none() && draft.status.previous_secret_ref.is_some() => {

@@ -53,7 +53,7 @@ async fn reconcile(context: &Context, key: &str) -> Result<Action, ReconcileErro
     context.metrics.waiting(notifier.waiting.len());
     if settled.word == "given_up" {
         let why =
-            refused.map_or_else(|| "nobody took it".to_owned(), |code| format!("the answer was {code}"));
+            refused.map_or_else(|| "there was no answer".to_owned(), |code| format!("the answer was {code}"));
         let note = format!("A notice ({}) was given up: {why}", notice.kind);
         if let Some(key) = context.keys.get(&notice.of.namespace, &notice.of.name) {
             context.reporter.warn(&key.object_ref(&()), "NoticeGivenUp", "Notify", &note).await;

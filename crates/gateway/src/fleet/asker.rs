@@ -49,7 +49,7 @@ impl Asker {
                 if self.state.strangers.allows(RateSubject::At(self.address)) {
                     break;
                 }
-                let message = "too many tokens that nobody knows come from this address";
+                let message = "too many unknown tokens come from this address";
                 return Err(vec![GraphError::new(Code::TooManyRequests, message)]);
             }
         }

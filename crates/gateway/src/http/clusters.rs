@@ -83,7 +83,7 @@ async fn found(
         is_known &= served.callers.remembered(&token).await.is_some();
     }
     if !is_known && !state.strangers.allows(RateSubject::At(address)) {
-        return Err(busy("too many tokens that nobody knows come from this address"));
+        return Err(busy("too many unknown tokens come from this address"));
     }
     let deadline = Instant::now() + PATIENCE;
     let verdicts: Vec<_> = stream::iter(all.values().cloned().collect::<Vec<_>>())

@@ -55,7 +55,7 @@ async fn issue(options: KubeconfigOptions, cluster: ClientArgs) -> Result<(), Pr
     let kubeconfig = render::render(&access);
     let kept = account::keep(&client, &options.namespace, &secret::secret(&access, token.life)).await?;
     if !kept {
-        note("Secret kubeconfig of the contract namespace is somebody else's and is not renewed");
+        note("Secret kubeconfig of the contract namespace belongs to somebody else and is not renewed");
     }
     // What a konnector would refuse is not handed out.
     portolan_core::kubeconfig::parse(kubeconfig.as_bytes()).map_err(KubeconfigFailure::Unusable)?;

@@ -145,7 +145,7 @@ fn ending(namespace: &str, observed: &ObservedRequest) -> RequestPlan {
         return RequestPlan::Wait;
     }
     RequestPlan::Blocked(format!(
-        "Namespace {namespace} is terminating, and is made anew once it is gone. Its conditions say what keeps it."
+        "Namespace {namespace} is terminating, and is created again once it is gone. Its conditions say what keeps it."
     ))
 }
 
