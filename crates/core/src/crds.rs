@@ -15,6 +15,14 @@ pub struct ChartCrd {
 }
 
 /// All CRDs, in a stable order.
+///
+/// # Examples
+///
+/// ```
+/// use portolan_core::crds;
+///
+/// assert!(crds::all().iter().any(|shipped| shipped.chart == "konnector"));
+/// ```
 pub fn all() -> Vec<ChartCrd> {
     let of =
         |chart, crds: Vec<CustomResourceDefinition>| crds.into_iter().map(move |crd| ChartCrd { chart, crd });

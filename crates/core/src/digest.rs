@@ -12,6 +12,16 @@ pub struct Digest([u8; 16]);
 
 impl Digest {
     /// The digest of a value.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use portolan_core::digest::Digest;
+    /// use serde_json::json;
+    ///
+    /// assert_eq!(Digest::of(&json!({"a": 1, "b": 2})), Digest::of(&json!({"b": 2, "a": 1})));
+    /// assert_ne!(Digest::of(&json!(null)), Digest::ABSENT);
+    /// ```
     pub fn of(value: &Value) -> Self {
         let mut hasher = Sha256::new();
         feed(&mut hasher, value);

@@ -3,6 +3,16 @@
 use std::time::Duration;
 
 /// Whole seconds as `metav1.Duration` and Go's `Duration.String` spell them: `5m0s`, `167h59m30s`.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use portolan_core::duration;
+///
+/// assert_eq!(duration::go(Duration::from_secs(300)), "5m0s");
+/// ```
 #[must_use]
 pub fn go(duration: Duration) -> String {
     let seconds = duration.as_secs();

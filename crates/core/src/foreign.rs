@@ -24,6 +24,21 @@ pub use self::{
 };
 
 /// An object of a foreign kind.
+///
+/// # Examples
+///
+/// ```
+/// use portolan_core::foreign::Route;
+/// use serde_json::json;
+///
+/// let route = json!({
+///     "metadata": {"name": "toys", "namespace": "shop"},
+///     "spec": {"hostnames": ["toys.example.com"], "parentRefs": "not a list"},
+/// });
+/// let route: Route = serde_json::from_value(route)?;
+/// assert_eq!(route.facts.hostnames, ["toys.example.com"]);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Foreign<K: ForeignKind> {
     /// As much of it as the kind keeps.

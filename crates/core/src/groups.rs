@@ -19,6 +19,17 @@ pub struct InvalidPattern(String);
 impl GroupPatterns {
     /// Reads patterns with commas between them. An empty list takes nothing.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// use portolan_core::groups::GroupPatterns;
+    ///
+    /// let groups = GroupPatterns::parse("*.example.org, cert-manager.io")?;
+    /// assert!(groups.accept("toys.example.org"));
+    /// assert!(!groups.accept("example.com"));
+    /// # Ok::<(), portolan_core::groups::InvalidPattern>(())
+    /// ```
+    ///
     /// # Errors
     /// Names the first pattern that cannot be one.
     pub fn parse(text: &str) -> Result<Self, InvalidPattern> {

@@ -9,6 +9,23 @@ use serde::{
 };
 
 /// A `T` that was an object.
+///
+/// # Examples
+///
+/// ```
+/// use portolan_core::object::Object;
+///
+/// #[derive(serde::Deserialize)]
+/// struct Point {
+///     x: i64,
+///     y: i64,
+/// }
+///
+/// let Object(point) = serde_json::from_str::<Object<Point>>(r#"{"x": 1, "y": 2}"#)?;
+/// assert_eq!(point.x + point.y, 3);
+/// assert!(serde_json::from_str::<Object<Point>>("[1, 2]").is_err());
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 pub struct Object<T>(pub T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {

@@ -1,6 +1,15 @@
 //! Patterns in which `*` stands for any text, also none. Pure.
 
 /// Returns `true` if a text matches a pattern. The time it takes grows with the length of both and not faster.
+///
+/// # Examples
+///
+/// ```
+/// use portolan_core::pattern;
+///
+/// assert!(pattern::matches("*.example.org", "toys.example.org"));
+/// assert!(!pattern::matches("*.example.org", "example.org"));
+/// ```
 pub fn matches(pattern: &str, text: &str) -> bool {
     let Some((head, pattern)) = pattern.split_once('*') else { return pattern == text };
     let Some(mut rest) = text.strip_prefix(head) else { return false };

@@ -61,6 +61,17 @@ impl Judgement {
 
 /// Sets a condition. Its transition time changes with its status only.
 /// The list stays sorted: `Ready` first, then by type.
+///
+/// # Examples
+///
+/// ```
+/// use jiff::Timestamp;
+/// use portolan_core::standard_condition::{self, Judgement};
+///
+/// let (mut conditions, now) = (Vec::new(), Timestamp::UNIX_EPOCH);
+/// standard_condition::set(&mut conditions, "Ready", Judgement::holds("Created", "It exists."), Some(1), now);
+/// assert_eq!(standard_condition::find(&conditions, "Ready").unwrap().reason, "Created");
+/// ```
 pub fn set(
     conditions: &mut Vec<StandardCondition>,
     r#type: &str,

@@ -6,6 +6,14 @@ use std::fmt::Write as _;
 const MAX_SHOWN: usize = 120;
 
 /// A foreign text in quotation marks, with its control characters spelt out, cut off where it is long.
+///
+/// # Examples
+///
+/// ```
+/// use portolan_core::text;
+///
+/// assert_eq!(text::quoted("two\nlines"), r#""two\nlines""#);
+/// ```
 pub fn quoted(text: &str) -> String {
     let mut shown = String::from("\"");
     for (count, character) in text.chars().enumerate() {

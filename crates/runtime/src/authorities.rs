@@ -61,6 +61,14 @@ impl fmt::Display for SkippedCertificates {
 impl CaBundle {
     /// Reads PEM. What is in it besides certificates does not count.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// use portolan_runtime::authorities::{CaBundle, InvalidBundle};
+    ///
+    /// assert_eq!(CaBundle::read(b"not a certificate").unwrap_err(), InvalidBundle::Empty);
+    /// ```
+    ///
     /// # Errors
     /// When no certificate can be used.
     pub fn read(pem: &[u8]) -> Result<Self, InvalidBundle> {

@@ -6,6 +6,18 @@ use rand::RngExt as _;
 
 /// Delays that grow from `min` to `max` by a factor of two, each shortened by up to half at random, so that
 /// many clients of one server do not come back at the same instant.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use portolan_runtime::backoff::Backoff;
+///
+/// let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
+/// assert!(backoff.next_delay() <= Duration::from_secs(1));
+/// assert!(backoff.next_delay() <= Duration::from_secs(2));
+/// ```
 #[derive(Clone, Debug)]
 pub struct Backoff {
     min: Duration,

@@ -14,6 +14,26 @@ use tokio::time::Instant;
 const LAG: Duration = Duration::from_secs(30);
 
 /// The newest versions that writes have returned, by namespace and name.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use k8s_openapi::api::core::v1::ConfigMap;
+/// use portolan_runtime::latest::LatestWrites;
+///
+/// let of_version = |version: &str| {
+///     let mut object = ConfigMap::default();
+///     object.metadata.name = Some("a".to_owned());
+///     object.metadata.resource_version = Some(version.to_owned());
+///     object
+/// };
+/// let latest = LatestWrites::default();
+/// latest.wrote(of_version("8"));
+/// let newest = latest.newest(Arc::new(of_version("7")));
+/// assert_eq!(newest.metadata.resource_version.as_deref(), Some("8"));
+/// ```
 #[derive(Debug)]
 pub struct LatestWrites<K>(Mutex<Written<K>>);
 

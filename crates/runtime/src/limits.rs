@@ -15,6 +15,16 @@ use tokio::time::Instant;
 const MAX_CALLERS: u64 = 10_000;
 
 /// One rate. It keeps the time at which everything that was let through would have come evenly.
+///
+/// # Examples
+///
+/// ```
+/// use portolan_runtime::limits::RateLimit;
+///
+/// let rate = RateLimit::per_second(1);
+/// assert!(rate.allows());
+/// assert!(!rate.allows());
+/// ```
 #[derive(Debug)]
 pub struct RateLimit {
     questions: u32,

@@ -19,6 +19,17 @@ const RETRY_MIN: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(30);
 
 /// A work queue. Keys that are added while they are worked on come up once more afterwards.
+///
+/// # Examples
+///
+/// ```
+/// use portolan_runtime::queue::WorkQueue;
+///
+/// let queue = WorkQueue::default();
+/// queue.add("a");
+/// queue.add("a");
+/// assert_eq!(queue.depth(), 1);
+/// ```
 #[derive(Debug)]
 pub struct WorkQueue<K> {
     inner: Mutex<Inner<K>>,

@@ -5,6 +5,18 @@ use std::{collections::BTreeMap, sync::Arc};
 use parking_lot::RwLock;
 
 /// Named parts of a process, each ready or not with a reason.
+///
+/// # Examples
+///
+/// ```
+/// use portolan_runtime::readiness::Readiness;
+///
+/// let readiness = Readiness::default();
+/// let cache = readiness.expect("cache", "waiting for the first list");
+/// assert!(!readiness.is_ready());
+/// cache.ready();
+/// assert_eq!(readiness.report(), "[+] cache\n");
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Readiness(Arc<RwLock<BTreeMap<String, Part>>>);
 

@@ -29,6 +29,15 @@ pub enum SigningAlgorithm {
 
 impl SigningAlgorithm {
     /// The algorithm of an `alg` member. `none`, the symmetric ones and unknown ones are no algorithms here.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use portolan_core::auth::SigningAlgorithm;
+    ///
+    /// assert_eq!(SigningAlgorithm::parse("ES256"), Some(SigningAlgorithm::Es256));
+    /// assert_eq!(SigningAlgorithm::parse("none"), None);
+    /// ```
     pub fn parse(name: &str) -> Option<Self> {
         Some(match name {
             "RS256" => Self::Rs256,

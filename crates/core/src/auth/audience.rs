@@ -2,6 +2,15 @@
 //! question without any asks for those of the API server.
 
 /// The audiences of the question that the token is for, in the order of the question. Empty means refusal.
+///
+/// # Examples
+///
+/// ```
+/// use portolan_core::auth::audience;
+///
+/// let (wanted, token) = (["a".to_owned(), "b".to_owned()], ["b".to_owned()]);
+/// assert_eq!(audience::intersection(&wanted, &token), ["b"]);
+/// ```
 pub fn intersection(wanted: &[String], token: &[String]) -> Vec<String> {
     let mut common: Vec<String> = Vec::new();
     for audience in wanted {

@@ -62,6 +62,16 @@ impl<'a> UnverifiedToken<'a> {
     /// names an asymmetric algorithm, a type of bearer tokens or none, and nothing critical, claims that name an
     /// issuer, each member once. White space around it does not count.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// use portolan_core::auth::UnverifiedToken;
+    ///
+    /// let text = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJodHRwczovL2EuZXhhbXBsZSJ9.AA";
+    /// assert_eq!(UnverifiedToken::parse(text)?.unverified_issuer(), "https://a.example");
+    /// # Ok::<(), portolan_core::auth::TokenRefusal>(())
+    /// ```
+    ///
     /// # Errors
     /// `TooLarge`, `Malformed`, `Algorithm` or `Type`.
     pub fn parse(text: &'a str) -> Result<Self, TokenRefusal> {

@@ -28,6 +28,18 @@ const UNSUPPORTED: [char; 12] = ['*', '?', '[', ']', '(', ')', '|', '@', '!', '{
 impl FieldPath {
     /// Reads a path.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// use portolan_core::claims::FieldPath;
+    /// use serde_json::json;
+    ///
+    /// let path = FieldPath::parse("spec.secretRefs.#.name")?;
+    /// let object = json!({"spec": {"secretRefs": [{"name": "a"}, {"name": "b"}]}});
+    /// assert_eq!(path.texts(&object), [Some("a"), Some("b")]);
+    /// # Ok::<(), portolan_core::claims::InvalidPath>(())
+    /// ```
+    ///
     /// # Errors
     /// For an empty part, for queries, wildcards and modifiers, and for a list's length.
     pub fn parse(text: &str) -> Result<Self, InvalidPath> {
