@@ -64,7 +64,7 @@ pub fn test_targets<'a>(
 /// Every Rust file of the workspace, sorted, relative to `root`.
 pub fn rust_files(root: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    for folder in ["crates", "tests", "xtask"] {
+    for folder in ["crates", "fuzz", "tests", "xtask"] {
         collect(&root.join(folder), &mut found)?;
     }
     found.sort();

@@ -25,10 +25,11 @@ const SERVICES: [&str; 6] = [
     "crates/token-exchange/src",
     "crates/token-service/src",
 ];
-const DOCUMENTS: [&str; 6] = [
+const DOCUMENTS: [&str; 7] = [
     "docs/devportal.md",
     "docs/konnector.md",
     "docs/listener.md",
+    "docs/portal.md",
     "docs/provider.md",
     "docs/token-exchange.md",
     "docs/token-service.md",
