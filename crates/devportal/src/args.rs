@@ -82,7 +82,7 @@ pub struct FetchArgs {
     /// Limit for a whole fetch.
     #[arg(long, default_value = "10s", value_parser = interval, value_name = "DURATION")]
     pub fetch_timeout: Duration,
-    /// Age at which something is fetched anew.
+    /// Age at which a document is fetched again.
     #[arg(long, default_value = "1h", value_parser = interval, value_name = "DURATION")]
     pub fetch_refresh: Duration,
     /// Limit for an OpenAPI text, in bytes.

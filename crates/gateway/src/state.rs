@@ -111,7 +111,7 @@ impl State {
         if let Some(before) = &before {
             endpoint.plan_as(&before.endpoint, self.limits.bounds());
         }
-        // If the address of the cluster has changed, its callers are proven anew.
+        // If the address of the cluster has changed, its callers are proven again.
         let callers =
             before.filter(|before| before.endpoint.destination == endpoint.destination).map_or_else(
                 || Arc::new(Callers::new(self.limits.max_inflight_requests)),

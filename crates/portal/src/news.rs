@@ -25,7 +25,7 @@ pub enum NewsKind {
     Plans,
     Auths,
     Routes,
-    /// A list was read anew.
+    /// A list was read again.
     Anything,
 }
 

@@ -23,7 +23,7 @@ pub struct Notices {
 /// The notices about an object so far.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Standing {
-    /// The object that it was: another one of the same name is told anew.
+    /// The object that it was: another one of the same name is told again.
     uid: Option<String>,
     said: String,
     failures: u32,

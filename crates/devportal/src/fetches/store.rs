@@ -71,7 +71,7 @@ pub struct Fetches {
     /// Who needs them.
     pub(super) users: Index<FetchTarget, ObjectName>,
     pub(super) fetcher: Fetcher,
-    /// Age at which an answer is asked for anew.
+    /// Age at which an answer is asked for again.
     refresh: Duration,
     /// Largest OpenAPI text that is kept in the status.
     pub inline_bytes: usize,

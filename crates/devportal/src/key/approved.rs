@@ -86,7 +86,7 @@ fn outdated(draft: &mut Draft<'_>) {
     draft.fails("ApprovalOutdated", message.to_owned());
 }
 
-/// Takes a key back whose product is gone. If one of that name comes, somebody has to approve that anew.
+/// Takes a key back whose product is gone. If one of that name comes, somebody has to approve that again.
 fn orphaned(draft: &mut Draft<'_>) {
     draft.withdraw();
     if let Some((reason, message)) = draft.obstacle() {

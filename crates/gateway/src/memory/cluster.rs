@@ -147,7 +147,7 @@ impl Memory {
         self.reviews.allow(&self.upstream, caller, right).await
     }
 
-    /// The gateway's own credential, read anew each time, so that it may be renewed.
+    /// The gateway's own credential, read again each time, so that it may be renewed.
     pub(super) async fn credential(&self) -> Option<HeaderValue> {
         token(&self.credential).await
     }

@@ -42,7 +42,7 @@ const LATER: Duration = Duration::from_secs(60);
 enum End {
     /// The watch has served its time. Another one goes on from there.
     Again,
-    /// Everything has to be listed anew.
+    /// Everything has to be listed again.
     Anew,
     /// The API server refuses it to the gateway, for this reason.
     Refused(String),

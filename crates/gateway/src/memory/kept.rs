@@ -199,7 +199,7 @@ impl Kept {
         }
     }
 
-    /// Empties it, and returns the weight that is gone; a filling that is under way may begin anew.
+    /// Empties it, and returns the weight that is gone; a filling that is under way may begin again.
     pub fn empty(&self, filling: Filling) -> u64 {
         let mut content = self.content.write();
         if content.filling != filling {

@@ -154,7 +154,7 @@ impl ListenerClient {
         Ok(value)
     }
 
-    /// Makes connections, anew if the CAs have changed.
+    /// Makes connections. Made again if the CAs have changed.
     async fn connect(&mut self) -> Result<(), Failure> {
         let authorities = match &self.ca_file {
             None => None,

@@ -38,7 +38,7 @@ pub(super) async fn run(state: &State, directory: &Path) {
         let is_there = look(state, directory, &mut seen).await;
         match &mut changes {
             Some(changes) if is_there => changes.wait(LOOK_EVERY).await,
-            // Whatever was watched is not there any more: what comes in its place is watched anew.
+            // Whatever was watched is not there any more: what comes in its place is watched again.
             _ => {
                 changes = None;
                 tokio::time::sleep(LOOK_OFTEN).await;

@@ -148,7 +148,7 @@ pub(super) fn blind(
 }
 
 /// The status where bindings could not be created or deleted, beside what else is said against them. `before` is the
-/// one that was seen: what it says already is not said anew, since its being written would bring the next try.
+/// one that was seen: what it says already is not said again, since its being written would bring the next try.
 pub(super) fn with_failures(
     mut status: APIServiceBindingBundleStatus,
     failures: &[String],

@@ -142,7 +142,7 @@ impl SyncIndex {
         self.lists
     }
 
-    /// The same for a watch that begins anew: the backup of a side may have been restored.
+    /// The same for a watch that begins again: the backup of a side may have been restored.
     pub fn begins_watch(&mut self) -> u64 {
         self.departed.forget_copies();
         self.begins_list()

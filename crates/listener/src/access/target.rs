@@ -28,7 +28,7 @@ pub enum Material {
 pub struct Target {
     pub connection: RestrictedKubeconfig,
     auth: AuthMetadata,
-    /// Changes whenever the connection has to be made anew.
+    /// Changes whenever the connection has to be made again.
     pub fingerprint: Fingerprint,
 }
 
