@@ -135,13 +135,13 @@ impl Callers {
             return known;
         }
         if !strangers.allows(RateSubject::At(address)) {
-            let message = "too many unknown tokens come from this address";
+            let message = "too many tokens that nobody knows come from this address";
             return Err(GraphError::new(Code::TooManyRequests, message));
         }
         self.prove(upstream, token).await
     }
 
-    /// Reviews the token of a caller again, whatever is remembered of it.
+    /// Reviews the token of a caller anew, whatever is remembered of it.
     pub async fn prove_again(&self, upstream: &Upstream, caller: &Caller) -> Result<(), GraphError> {
         self.judged(upstream, &caller.authorization, caller.key).await.map(drop)
     }
@@ -162,7 +162,7 @@ impl Callers {
         self.proven.get(&self.key(token.expose_secret())).await.map(|proven| proven.caller)
     }
 
-    /// Reviews a token again, whatever is remembered of it.
+    /// Reviews a token anew, whatever is remembered of it.
     pub async fn prove(&self, upstream: &Upstream, token: &SecretString) -> Result<Caller, GraphError> {
         let header = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()));
         let mut authorization = header.map_err(|_| refusal())?;

@@ -58,7 +58,7 @@ where
     Check::new(format!("kind {}", K::kind(&())), told, cure, docs("install"))
 }
 
-/// The rights that the portal's own account needs.
+/// What the portal's own account reads and writes.
 fn rights() -> Vec<RequiredRight> {
     let right = |group: &str, resource: &str, verbs: &[&str]| RequiredRight {
         group: group.to_owned(),

@@ -25,7 +25,7 @@ const OURS: [&str; 14] = [
     "accept-encoding",
 ];
 
-/// The request that a page sends.
+/// What a page sends.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Trial {
     pub namespace: String,

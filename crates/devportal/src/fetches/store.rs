@@ -1,4 +1,4 @@
-//! The documents to fetch, the products that need them, and the last answers.
+//! What is to be fetched, who needs it, and the last answers.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -20,7 +20,7 @@ pub struct OpenApiText {
     pub raw: Option<Arc<str>>,
 }
 
-/// The result of the fetch.
+/// What came of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OpenApiOutcome {
     /// The text that was last read.
@@ -54,12 +54,12 @@ impl FetchOutcome {
     }
 }
 
-/// The result that the status of a product keeps from a former process.
+/// What the status of a product has of a former process.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Remembered {
     /// An answer that stands until its age.
     Answer(FetchOutcome),
-    /// The last result, kept although a later fetch failed: it is requested again at once.
+    /// What was last found, and is kept although something went wrong since: it is asked for at once.
     Last(FetchOutcome),
 }
 
@@ -71,7 +71,7 @@ pub struct Fetches {
     /// Who needs them.
     pub(super) users: Index<FetchTarget, ObjectName>,
     pub(super) fetcher: Fetcher,
-    /// Age at which an answer is asked for again.
+    /// Age at which an answer is asked for anew.
     refresh: Duration,
     /// Largest OpenAPI text that is kept in the status.
     pub inline_bytes: usize,
@@ -128,7 +128,7 @@ impl Fetches {
         outcomes.get(target).filter(|known| known.is_answer).map(|known| known.outcome.clone())
     }
 
-    /// The last result, of this process or a former one.
+    /// What was last found, by whatever process.
     pub(super) fn last(&self, target: &FetchTarget) -> Option<FetchOutcome> {
         self.outcomes.lock().get(target).map(|known| known.outcome.clone())
     }

@@ -25,7 +25,7 @@ use crate::{context::Context, names::ObjectName, token};
 /// Time until the next look when a store is behind.
 const LAG: Duration = Duration::from_millis(100);
 
-/// The outcome of a step.
+/// What a step led to.
 enum Outcome {
     Done,
     /// The Secret is there already: the store is behind.

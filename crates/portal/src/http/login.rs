@@ -26,7 +26,7 @@ use crate::{
     },
 };
 
-/// The state of a login, sealed in a cookie while the browser is at the issuer.
+/// What a browser keeps, sealed, while it is at the issuer.
 #[derive(Deserialize, Serialize)]
 struct Pending {
     state: String,
@@ -126,7 +126,7 @@ pub(super) async fn finish(
 
 type Failed = (StatusCode, String);
 
-/// The result of a visit to the issuer.
+/// What came of a visit to the issuer.
 enum Finished {
     SignedIn {
         next: String,
@@ -149,9 +149,9 @@ async fn exchanged(
         app.sessions.login_of(headers).and_then(|plain| serde_json::from_slice::<Pending>(&plain).ok());
     let pending = pending.filter(|pending| clock::now().as_second() < pending.ends);
     let pending =
-        pending.ok_or_else(|| bad("this login began in another browser or too long ago, log in again"))?;
+        pending.ok_or_else(|| bad("this login began in another browser or too long ago, begin anew"))?;
     if given.get("state") != Some(&pending.state) {
-        return Err(bad("this answer belongs to another login, log in again"));
+        return Err(bad("this answer belongs to another login, begin anew"));
     }
     if let Some(error) = given.get("error") {
         if pending.is_silent && TO_BE_ASKED.contains(&error.as_str()) {
@@ -159,7 +159,7 @@ async fn exchanged(
         }
         return Err((StatusCode::FORBIDDEN, format!("the issuer refused: {}", quoted(error))));
     }
-    let code = given.get("code").ok_or_else(|| bad("the issuer sent no code, log in again"))?;
+    let code = given.get("code").ok_or_else(|| bad("the issuer sent no code, begin anew"))?;
     let Pending { state, nonce, verifier, next, .. } = pending;
     let proof = Proof { state, nonce, verifier };
     let issuer = given.get("iss").map(String::as_str);
