@@ -61,17 +61,6 @@ impl Judgement {
 
 /// Sets a condition. Its transition time changes with its status only.
 /// The list stays sorted: `Ready` first, then by type.
-///
-/// # Examples
-///
-/// ```
-/// use jiff::Timestamp;
-/// use portolan_core::standard_condition::{self, Judgement};
-///
-/// let (mut conditions, now) = (Vec::new(), Timestamp::UNIX_EPOCH);
-/// standard_condition::set(&mut conditions, "Ready", Judgement::holds("Created", "It exists."), Some(1), now);
-/// assert_eq!(standard_condition::find(&conditions, "Ready").unwrap().reason, "Created");
-/// ```
 pub fn set(
     conditions: &mut Vec<StandardCondition>,
     r#type: &str,
@@ -101,6 +90,18 @@ pub fn remove(conditions: &mut Vec<StandardCondition>, r#type: &str) {
 }
 
 /// Finds a condition.
+///
+/// # Examples
+///
+/// ```
+/// use jiff::Timestamp;
+/// use portolan_core::standard_condition::{self, Judgement};
+///
+/// let mut conditions = Vec::new();
+/// let judgement = Judgement::holds("Created", "It exists.");
+/// standard_condition::set(&mut conditions, "Ready", judgement, Some(1), Timestamp::UNIX_EPOCH);
+/// assert_eq!(standard_condition::find(&conditions, "Ready").unwrap().reason, "Created");
+/// ```
 pub fn find<'a>(conditions: &'a [StandardCondition], r#type: &str) -> Option<&'a StandardCondition> {
     conditions.iter().find(|known| known.r#type == r#type)
 }
