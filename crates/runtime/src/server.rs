@@ -19,7 +19,7 @@ use std::{
 };
 
 use axum::{Router, body::Body};
-use http::{HeaderValue, Request, Response, Version, header};
+use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use hyper::{
     body::Incoming,
     server::conn::{http1, http2},
@@ -281,7 +281,9 @@ impl Server {
             answered.unwrap_or_else(|never| match never {})
         };
         leftover.pour_away(&self.tasks);
-        if kept && self.draining.load(Ordering::Relaxed) {
+        // What changes its protocol says so in that very header, and is not kept for another request anyway.
+        let changes = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        if kept && !changes && self.draining.load(Ordering::Relaxed) {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
@@ -313,5 +315,31 @@ mod tests {
         stream.read_to_string(&mut answer).await.unwrap();
         assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("here"), "{answer}");
         assert!(tasks.drained(Duration::from_secs(5)).await);
+    }
+
+    #[tokio::test]
+    async fn a_change_of_protocol_is_one_while_the_server_drains_too() {
+        let tasks = Tasks::default();
+        let change = async || {
+            (StatusCode::SWITCHING_PROTOCOLS, [(header::CONNECTION, "upgrade"), (header::UPGRADE, "x")])
+        };
+        let router = Router::new().route("/change", get(change)).route("/stay", get(async || "here"));
+        let address = serve(&tasks, "127.0.0.1:0".parse().unwrap(), None, router).await.unwrap();
+        let (one, other) = (TcpStream::connect(address).await, TcpStream::connect(address).await);
+        tasks.cancel();
+        sleep(DRAIN_TIME / 5).await;
+        let table = [
+            (one, "/change", "HTTP/1.1 101 ", "\r\nconnection: upgrade\r\n"),
+            (other, "/stay", "HTTP/1.1 200 ", "\r\nconnection: close\r\n"),
+        ];
+        for (stream, path, status, header) in table {
+            let mut stream = stream.unwrap();
+            let asked =
+                format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n");
+            stream.write_all(asked.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            assert!(answer.starts_with(status) && answer.contains(header), "{path}: {answer}");
+        }
     }
 }

@@ -23,22 +23,30 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// A body that is handed back when it is dropped before its end.
 struct Heard {
     body: Option<Incoming>,
-    back: Option<oneshot::Sender<Incoming>>,
+    back: Option<oneshot::Sender<Rest>>,
+    is_read: bool,
+}
+
+/// The part of a body that nobody has read.
+struct Rest {
+    body: Incoming,
+    /// Somebody has begun to read, and so has told the client to send.
+    is_read: bool,
 }
 
 /// The unread rest of a body.
 pub(super) struct Leftover {
-    body: oneshot::Receiver<Incoming>,
-    /// A client that waits for `100 Continue` does not send the body any more.
-    is_awaited: bool,
+    rest: oneshot::Receiver<Rest>,
+    /// A client that waits for `100 Continue` sends nothing until somebody reads.
+    waits_for_a_word: bool,
 }
 
 /// The request as handlers see it.
 pub(super) fn heard(request: Request<Incoming>) -> (Request<Body>, Leftover) {
-    let is_awaited = !expects_a_word(request.headers());
-    let (back, body) = oneshot::channel();
-    let request = request.map(|body| Body::new(Heard { body: Some(body), back: Some(back) }));
-    (request, Leftover { body, is_awaited })
+    let waits_for_a_word = expects_a_word(request.headers());
+    let (back, rest) = oneshot::channel();
+    let heard = |body| Heard { body: Some(body), back: Some(back), is_read: false };
+    (request.map(|body| Body::new(heard(body))), Leftover { rest, waits_for_a_word })
 }
 
 fn expects_a_word(headers: &HeaderMap) -> bool {
@@ -48,8 +56,8 @@ fn expects_a_word(headers: &HeaderMap) -> bool {
 impl Leftover {
     /// Reads the rest in the background, while the answer is sent.
     pub(super) fn pour_away(mut self, tasks: &Tasks) {
-        if let Ok(mut body) = self.body.try_recv()
-            && self.is_awaited
+        if let Ok(Rest { mut body, is_read }) = self.rest.try_recv()
+            && (is_read || !self.waits_for_a_word)
         {
             tasks.spawn("rest of a body", async move {
                 let _ = timeout(TIMEOUT, pour(&mut body)).await;
@@ -76,6 +84,7 @@ impl hyper::body::Body for Heard {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        self.is_read = true;
         match &mut self.body {
             Some(body) => Pin::new(body).poll_frame(cx),
             None => Poll::Ready(None),
@@ -96,7 +105,7 @@ impl Drop for Heard {
         let rest = self.body.take().filter(|body| !body.is_end_stream());
         if let (Some(body), Some(back)) = (rest, self.back.take()) {
             // Nobody waits for it when the answer was there long ago.
-            let _ = back.send(body);
+            let _ = back.send(Rest { body, is_read: self.is_read });
         }
     }
 }
