@@ -34,6 +34,9 @@ async fn every_answer_that_is_no_review_is_a_status() {
         ("POST", "/apis", 404, "NotFound"),
         ("GET", "/apis/", 404, "NotFound"),
         ("POST", "/clusters/a/apis/authentication.k8s.io/v2/tokenreviews", 404, "NotFound"),
+        ("POST", "/clusters/%ff/apis/authentication.k8s.io/v1/tokenreviews", 404, "NotFound"),
+        ("POST", "/apis/authentication.k8s.io/%ff/tokenreviews", 404, "NotFound"),
+        ("POST", "/auto/apis/authentication.k8s.io/%ff/tokenreviews", 404, "NotFound"),
         ("DELETE", "/clusters", 405, "MethodNotAllowed"),
         ("GET", BY_HOST, 405, "MethodNotAllowed"),
     ];
@@ -156,6 +159,19 @@ async fn who_waits_for_a_word_gets_one() {
     talk.says(&question(&long, "expect: 100-continue\r\n")).await;
     talk.hears("\"code\":413", 1).await;
     assert_eq!(talk.statuses(), ["413"], "{}", talk.heard);
+    // What has no length is asked for, and then sent to its end whatever the answer is.
+    let mut talk = Conversation::with(service.port).await;
+    let headers = "host: x\r\nexpect: 100-continue\r\ntransfer-encoding: chunked";
+    talk.says(&format!("POST {} HTTP/1.1\r\n{headers}\r\n\r\n", path("a"))).await;
+    talk.hears("HTTP/1.1 100 Continue\r\n\r\n", 1).await;
+    for part in long.as_bytes().chunks(256 * 1024) {
+        let chunk = [format!("{:x}\r\n", part.len()).as_bytes(), part, b"\r\n"].concat();
+        talk.stream.write_all(&chunk).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    }
+    talk.says("0\r\n\r\n").await;
+    talk.hears("\"code\":413", 1).await;
+    assert_eq!(talk.statuses(), ["100", "413"], "{}", talk.heard);
 }
 
 #[tokio::test]

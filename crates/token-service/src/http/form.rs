@@ -14,12 +14,12 @@ pub(super) enum Form {
 }
 
 impl Form {
-    /// No content type means JSON, as it does for API servers.
+    /// No content type, or an empty one, means JSON, as it does for API servers.
     pub(super) fn of(headers: &HeaderMap) -> Result<Self, RequestProblem> {
         let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(Self::Json) };
         let value = value.to_str().map_err(|_| RequestProblem::MediaType)?;
         let kind = value.split_once(';').map_or(value, |(kind, _)| kind).trim();
-        if kind.eq_ignore_ascii_case("application/json") {
+        if value.is_empty() || kind.eq_ignore_ascii_case("application/json") {
             Ok(Self::Json)
         } else if kind.eq_ignore_ascii_case("application/vnd.kubernetes.protobuf") {
             Ok(Self::Protobuf)
@@ -36,5 +36,34 @@ impl Form {
             Self::Protobuf => protobuf::parse(body, version),
         };
         parsed.map_err(|error| RequestProblem::Body(version, error.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn the_content_type_tells_the_form() {
+        let table = [
+            (None, Ok(Form::Json)),
+            (Some(""), Ok(Form::Json)),
+            (Some("application/json"), Ok(Form::Json)),
+            (Some("Application/JSON ; charset=utf-8"), Ok(Form::Json)),
+            (Some("application/vnd.kubernetes.protobuf"), Ok(Form::Protobuf)),
+            (Some("application/vnd.kubernetes.protobuf;stream=watch"), Ok(Form::Protobuf)),
+            (Some("; charset=utf-8"), Err(RequestProblem::MediaType)),
+            (Some("application/yaml"), Err(RequestProblem::MediaType)),
+            (Some("application/cbor"), Err(RequestProblem::MediaType)),
+        ];
+        for (value, expected) in table {
+            let mut headers = HeaderMap::new();
+            if let Some(value) = value {
+                headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(value));
+            }
+            assert_eq!(Form::of(&headers), expected, "{value:?}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use axum::{
     body::Body,
-    extract::{Extension, Path, State},
+    extract::{Extension, Path, State, rejection::PathRejection},
     response::{IntoResponse, Response},
 };
 use http::{Request, StatusCode, header, request::Parts};
@@ -25,32 +25,45 @@ use crate::{
 pub(super) async fn by_host(
     State(app): State<App>,
     Extension(peer): Extension<Peer>,
-    Path(version): Path<String>,
+    version: Part<String>,
     request: Request<Body>,
 ) -> Response {
-    answer(&app, peer, &version, Choice::Host, request).await
+    answer(&app, peer, version.map(|Path(version)| (Choice::Host, version)), request).await
 }
 
 pub(super) async fn by_path(
     State(app): State<App>,
     Extension(peer): Extension<Peer>,
-    Path((cluster, version)): Path<(String, String)>,
+    parts: Part<(String, String)>,
     request: Request<Body>,
 ) -> Response {
-    answer(&app, peer, &version, Choice::Path(cluster), request).await
+    let named = parts.map(|Path((cluster, version))| (Choice::Path(cluster), version));
+    answer(&app, peer, named, request).await
 }
 
 pub(super) async fn automatic(
     State(app): State<App>,
     Extension(peer): Extension<Peer>,
-    Path(version): Path<String>,
+    version: Part<String>,
     request: Request<Body>,
 ) -> Response {
-    answer(&app, peer, &version, Choice::Automatic, request).await
+    answer(&app, peer, version.map(|Path(version)| (Choice::Automatic, version)), request).await
 }
 
-async fn answer(app: &App, peer: Peer, version: &str, choice: Choice, request: Request<Body>) -> Response {
-    match review(app, peer, version, choice, request).await {
+/// A part of the path. One that is no text names nothing.
+type Part<T> = Result<Path<T>, PathRejection>;
+
+async fn answer(
+    app: &App,
+    peer: Peer,
+    named: Result<(Choice, String), PathRejection>,
+    request: Request<Body>,
+) -> Response {
+    let answered = match named {
+        Ok((choice, version)) => review(app, peer, &version, choice, request).await,
+        Err(_) => Err(RequestProblem::NotFound),
+    };
+    match answered {
         Ok(response) => response,
         Err(problem) => {
             app.metrics.refused_request(problem.label());
