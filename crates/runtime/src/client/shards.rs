@@ -147,11 +147,13 @@ impl Shards {
             watches::shorten(request.uri_mut());
         }
         let line = Arc::clone(&shard.line);
-        let answer = shard.client.request(request).await;
-        unanswered.ends();
-        match answer {
-            Ok(answer) => Ok(answer.map(|body| Answer { body, line, _exchange: exchange })),
+        match shard.client.request(request).await {
+            Ok(answer) => {
+                unanswered.ends();
+                Ok(answer.map(|body| Answer { body, line, _exchange: exchange }))
+            }
             Err(error) => {
+                drop(unanswered);
                 note(&line, &error);
                 line.server.failed();
                 Err(error)

@@ -224,7 +224,8 @@ impl Line {
         }
         self.exchanges.fetch_add(1, Ordering::Relaxed);
         self.used.set();
-        (Unanswered { line: Arc::clone(self), since: Instant::now() }, Exchange(Arc::clone(self)))
+        let unanswered = Unanswered { line: Arc::clone(self), since: Instant::now(), is_answered: false };
+        (unanswered, Exchange(Arc::clone(self)))
     }
 }
 
@@ -233,12 +234,13 @@ impl Line {
 pub(super) struct Unanswered {
     line: Arc<Line>,
     since: Instant,
+    is_answered: bool,
 }
 
 impl Unanswered {
-    /// The head has come, or the request has failed.
-    pub(super) fn ends(self) {
-        drop(self);
+    /// The head has come. However late that is, it speaks for the connection.
+    pub(super) fn ends(mut self) {
+        self.is_answered = true;
     }
 }
 
@@ -247,8 +249,8 @@ impl Drop for Unanswered {
     fn drop(&mut self) {
         let line = &self.line;
         // Without HTTP/2, other requests have other connections, and say nothing of this one's.
-        let in_vain = line.has_been_asked_in_vain() || !line.multiplexes();
-        if self.since.elapsed() >= DOUBT && in_vain && !line.is_doubted() {
+        let in_vain = !self.is_answered && (line.has_been_asked_in_vain() || !line.multiplexes());
+        if in_vain && self.since.elapsed() >= DOUBT && !line.is_doubted() {
             line.doubt();
             line.server.failed();
         }

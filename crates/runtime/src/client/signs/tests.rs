@@ -43,6 +43,29 @@ async fn who_gives_up_in_vain_leaves_a_doubt() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_late_answer_is_no_reason_for_doubt() {
+    for multiplexes in [true, false] {
+        let line = line();
+        line.server.multiplexes.store(multiplexes, Ordering::Relaxed);
+        let late = async || {
+            sleep(Duration::from_secs(1)).await;
+            let asked = line.ask();
+            sleep(DOUBT * 2).await;
+            asked
+        };
+        let (unanswered, _exchange) = late().await;
+        line.heard();
+        unanswered.ends();
+        assert!(!line.is_doubted() && line.is_trusted(), "{multiplexes}");
+        sleep(OUT_OF_CONTACT * 2).await;
+        assert_eq!(line.server.out_of_contact(), None, "who asks nothing hears nothing: {multiplexes}");
+        let given_up = late().await;
+        drop(given_up);
+        assert!(line.is_doubted(), "{multiplexes}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_lies_beside_a_connection_in_doubt_is_of_use_once_it_is_heard() {
     let first = line();
     let beside = Line::new(Arc::clone(&first.server));
