@@ -22,7 +22,7 @@ pub enum RefusalMeaning {
 const ENVELOPE: &str = "invalid bearer token";
 
 /// Words of transport and of storage: of Go's net and net/http, gRPC, etcd, kine's databases and API machinery.
-const TROUBLE: [&str; 79] = [
+const TROUBLE: [&str; 109] = [
     "timeout",
     "timed out",
     "time allotted",
@@ -102,6 +102,36 @@ const TROUBLE: [&str; 79] = [
     "database is closed",
     "database space exceeded",
     "no space left on device",
+    "connection broken",
+    "connection force closed",
+    "invalid connection",
+    "failed to connect",
+    "proxyconnect tcp",
+    "error trying to reach",
+    "no endpoints available",
+    "too many open files",
+    "cannot assign requested address",
+    "no buffer space available",
+    "cannot allocate memory",
+    "net/http:",
+    "http2:",
+    "malformed http",
+    "server gave http response",
+    "grpc:",
+    "too old resource version",
+    "unable to transform",
+    "failed to decrypt dek",
+    "table is locked",
+    "disk i/o error",
+    "input/output error",
+    "read-only file system",
+    "readonly database",
+    "disk image is malformed",
+    "deadlock found",
+    "gone away",
+    "too many clients",
+    "pq:",
+    "sqlstate",
 ];
 
 /// Words that are about the token, whatever else has gone wrong beside it.
