@@ -240,3 +240,33 @@ async fn a_credential_that_its_cluster_rejects_gives_way_to_the_one_in_the_file(
     eventually("the file's token is taken", SOON * 2, replaced).await.unwrap();
     eventually("reviews go on", SOON, accepted).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_credential_that_gets_no_keys_gives_way_to_the_one_in_the_file() {
+    let clusters = clusters().await;
+    let client = clusters.b.client();
+    account(&client, "fed", "deserter").await;
+    let long = clusters.b.token_for("fed", "deserter", &[], 7200).await.unwrap();
+    let file = clusters.home.write_private("keys-rejected.token", &long).unwrap();
+    let dir = clusters.home.path().display();
+    let entry = clusters
+        .entry("b", "b", ", jwks_refresh: 1s, jwks_cooldown: 1s")
+        .replace(&format!("{dir}/b.token"), &file.display().to_string());
+    let service = clusters.service("keys-rejected", &format!("clusters:\n{entry}")).await;
+    let token = clusters.b.token_for("default", "app", &["x"], 600).await.unwrap();
+    assert!(service.answered("b", &token, &["x"]).await.authenticated());
+
+    let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), "fed");
+    accounts.delete("deserter", &DeleteParams::default()).await.unwrap();
+    account(&client, "fed", "deserter").await;
+    let short = clusters.b.token_for("fed", "deserter", &[], 600).await.unwrap();
+    clusters.home.write_private("keys-rejected.token", &short).unwrap();
+    let logged = async |words: &str, times: usize| {
+        let said = async || (service.log().matches(words).count() >= times).then_some(());
+        eventually(words, SOON * 2, said).await.unwrap();
+    };
+    logged("the token that was shown is not accepted", 1).await;
+    logged("is used instead of the rejected one", 1).await;
+    logged("keys are loaded", 2).await;
+    assert!(service.review("b", &token, &["x"]).await.authenticated());
+}

@@ -108,6 +108,11 @@ impl FetchCredential {
     pub fn new(url: &Uri, token: SecretString) -> Result<Self, FetchError> {
         Ok(Self { origin: UrlOrigin::of(url)?, token })
     }
+
+    /// Returns `true` if the token is sent to a URL.
+    pub fn is_for(&self, url: &Uri) -> bool {
+        UrlOrigin::of(url).is_ok_and(|origin| origin == self.origin)
+    }
 }
 
 /// An answer that was read to its end.

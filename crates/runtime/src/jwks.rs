@@ -71,6 +71,7 @@ struct State {
     last_error: Option<String>,
     succeeded: u64,
     failed: u64,
+    rejected: u64,
 }
 
 /// Facts about the keys, for people and metrics.
@@ -88,6 +89,8 @@ pub struct JwksStatus {
     pub succeeded: u64,
     /// Number of attempts that failed.
     pub failed: u64,
+    /// Number of those that failed since the credential is not accepted.
+    pub rejected: u64,
 }
 
 impl Jwks {
@@ -192,6 +195,7 @@ impl Jwks {
             skipped: loaded.as_ref().map(|loaded| loaded.keys.skipped.to_string()).unwrap_or_default(),
             succeeded: state.succeeded,
             failed: state.failed,
+            rejected: state.rejected,
         }
     }
 
@@ -248,6 +252,7 @@ impl Jwks {
             warn!(issuer = source.name(), "failed to load keys; the last good ones stay in use: {text}");
         }
         state.failed += 1;
+        state.rejected += u64::from(matches!(error, SourceError::Rejected(..)));
         state.last_error = Some(text);
         state.ended();
     }

@@ -2,11 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
+use http::StatusCode;
+use parking_lot::Mutex;
 use portolan_core::auth::{UnverifiedToken, audience, compact::bare, keys::TokenRules};
 use portolan_runtime::{
     config::issuer::VerificationMode,
     fetch::{AddressPolicy, CaCertError, CaCertFetcher, FetchSettings, Fetcher},
-    jwks::{Jwks, KeyFreshness, KeySource},
+    jwks::{Jwks, JwksStatus, KeyFreshness, KeySource},
     limits::RateLimit,
     tasks::Tasks,
 };
@@ -31,6 +33,8 @@ pub struct Cluster {
     pub api_audiences: Vec<String>,
     /// Outages of its API server, for each token on its own.
     pub outages: Outages,
+    /// Numbers of attempts to get keys that were passed on to the credential: with success, and rejected.
+    heard_of_keys: Mutex<(u64, u64)>,
     tasks: Tasks,
 }
 
@@ -69,6 +73,7 @@ impl Cluster {
             rate: per_second.map(RateLimit::per_second),
             api_audiences: audience::of_api_server(&config.issuers),
             outages: Outages::default(),
+            heard_of_keys: Mutex::default(),
             tasks,
             config,
         })
@@ -110,6 +115,19 @@ impl Cluster {
         let Some(path) = &self.config.token_path else { return false };
         let token = tokio::fs::read_to_string(path).await;
         token.is_ok_and(|token| offer_file(&self.config.name, &self.credential, &token))
+    }
+
+    /// Tells the credential what became of it when keys were asked for: where tokens are checked by keys alone, nothing
+    /// else is asked of the API server for days.
+    pub fn hear_of_keys(&self) {
+        let JwksStatus { succeeded, rejected, .. } = self.jwks.status();
+        let heard = std::mem::replace(&mut *self.heard_of_keys.lock(), (succeeded, rejected));
+        let name = &self.config.name;
+        if rejected > heard.1 {
+            self.credential.keys_answered(name, StatusCode::UNAUTHORIZED);
+        } else if succeeded > heard.0 && self.config.jwks_uri.is_none() {
+            self.credential.keys_answered(name, StatusCode::OK);
+        }
     }
 
     /// Returns `true` if nothing can be said about its tokens yet. A cluster whose API server reviews them needs no
@@ -180,7 +198,7 @@ fn key_source(config: &ClusterConfig, credential: &Arc<ClusterCredential>, fetch
         issuers: config.issuers.clone(),
         api_server: config.api_server.clone(),
         jwks_uri: config.jwks_uri.clone(),
-        credential: Arc::new(move || credential.credential()),
+        credential: Arc::new(move || credential.for_keys()),
         fetcher: fetcher.clone(),
     }
 }

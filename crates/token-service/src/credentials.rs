@@ -29,6 +29,8 @@ const NOT_AGAIN: Duration = Duration::from_secs(60);
 pub struct ClusterCredential {
     api_server: Option<Uri>,
     current: ArcSwapOption<Held>,
+    /// The token that the keys were asked for with.
+    shown_for_keys: ArcSwapOption<Held>,
     /// Set while a renewed token is not in the Secret yet.
     is_unsaved: AtomicBool,
     /// Tokens that the API server has rejected recently.
@@ -53,6 +55,7 @@ impl ClusterCredential {
         Self {
             api_server,
             current: ArcSwapOption::empty(),
+            shown_for_keys: ArcSwapOption::empty(),
             is_unsaved: AtomicBool::new(false),
             rejected: Mutex::default(),
             passed_over: Mutex::default(),
@@ -160,9 +163,19 @@ impl ClusterCredential {
         self.current.load_full()
     }
 
-    /// The credential of requests to the API server.
-    pub fn credential(&self) -> Option<FetchCredential> {
-        self.current.load().as_ref().map(|held| held.credential.clone())
+    /// The credential of a request for keys.
+    pub fn for_keys(&self) -> Option<FetchCredential> {
+        let held = self.held();
+        let credential = held.as_ref().map(|held| held.credential.clone());
+        self.shown_for_keys.store(held);
+        credential
+    }
+
+    /// Hears what the API server answered to the last request for keys.
+    pub fn keys_answered(&self, cluster: &str, status: StatusCode) {
+        if let Some(shown) = self.shown_for_keys.load_full() {
+            self.answered(cluster, &shown, status);
+        }
     }
 
     /// When it ends, and whose it is.
@@ -279,6 +292,19 @@ mod tests {
         assert!(credential.offer(&token("b", 700)));
         credential.answered("a", &shown, StatusCode::UNAUTHORIZED);
         assert!(!credential.is_rejected());
+    }
+
+    #[test]
+    fn a_credential_that_gets_no_keys_is_a_rejected_one() {
+        let credential = ClusterCredential::new(Some("https://a.test"));
+        credential.keys_answered("a", StatusCode::UNAUTHORIZED);
+        assert!(credential.offer(&token("renewed", 9000)) && credential.for_keys().is_some());
+        credential.keys_answered("a", StatusCode::OK);
+        assert!(!credential.is_rejected());
+        credential.keys_answered("a", StatusCode::UNAUTHORIZED);
+        assert!(credential.is_rejected() && credential.offer(&token("file", 600)));
+        credential.keys_answered("a", StatusCode::UNAUTHORIZED);
+        assert!(!credential.is_rejected(), "it was not shown yet");
     }
 
     #[test]

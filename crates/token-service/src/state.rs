@@ -118,6 +118,7 @@ impl ServiceState {
     /// Looks for other tokens for clusters that reject the one that is held.
     pub async fn replace_rejected(&self) {
         for (name, cluster) in &self.snapshot().clusters {
+            cluster.hear_of_keys();
             if !cluster.credential.is_rejected() {
                 continue;
             }
@@ -125,6 +126,8 @@ impl ServiceState {
             if taken {
                 // It may have to be renewed.
                 self.changed.notify_one();
+                // Keys may be missing for want of it.
+                cluster.jwks.hint();
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, Uri, header};
+use http::{HeaderMap, StatusCode, Uri, header};
 use portolan_core::{
     auth::{IssuerKeys, SigningAlgorithm, keys::InvalidKeys},
     object::Object,
@@ -44,7 +44,10 @@ pub enum SourceError {
     Fetch(#[source] FetchError),
     /// An answer that is no success.
     #[error("{0} at {1} was answered {2}")]
-    Status(&'static str, Uri, http::StatusCode),
+    Status(&'static str, Uri, StatusCode),
+    /// The token that was shown is not accepted.
+    #[error("{0} at {1} was answered 401 Unauthorized: the token that was shown is not accepted")]
+    Rejected(&'static str, Uri),
     /// Not a discovery document.
     #[error("the discovery document is invalid: {0}")]
     NotADocument(&'static str),
@@ -97,8 +100,7 @@ impl KeySource {
             Some(url) => (parse(url)?, Vec::new()),
             None => self.discover().await?,
         };
-        let fetched = self.get(&url).await.map_err(SourceError::Fetch)?;
-        let fetched = successful("the request for keys", &url, fetched)?;
+        let fetched = self.ask("the request for keys", &url, SourceError::Fetch).await?;
         let keys = IssuerKeys::parse(&fetched.body, &algorithms).map_err(SourceError::Keys)?;
         Ok((keys, max_age(&fetched.headers)))
     }
@@ -107,8 +109,7 @@ impl KeySource {
     async fn discover(&self) -> Result<(Uri, Vec<SigningAlgorithm>), SourceError> {
         let base = self.api_server.as_deref().unwrap_or_else(|| self.name()).trim_end_matches('/');
         let url = parse(&format!("{base}{DISCOVERY}"))?;
-        let fetched = self.get(&url).await.map_err(SourceError::Discovery)?;
-        let fetched = successful("discovery", &url, fetched)?;
+        let fetched = self.ask("discovery", &url, SourceError::Discovery).await?;
         let document = read(&fetched.body)?;
         let algorithms = document.algorithms();
         self.check_issuer(document.issuer.as_deref())?;
@@ -145,8 +146,24 @@ impl KeySource {
         self.issuers.first().map_or("", String::as_str)
     }
 
-    async fn get(&self, url: &Uri) -> Result<Fetched, FetchError> {
-        self.fetcher.get(url, (self.credential)().as_ref()).await
+    /// An answer that is a success.
+    async fn ask(
+        &self,
+        what: &'static str,
+        url: &Uri,
+        failed: fn(FetchError) -> SourceError,
+    ) -> Result<Fetched, SourceError> {
+        let credential = (self.credential)();
+        let fetched = self.fetcher.get(url, credential.as_ref()).await.map_err(failed)?;
+        let (status, is_shown) =
+            (fetched.status, credential.is_some_and(|credential| credential.is_for(url)));
+        if status.is_success() {
+            Ok(fetched)
+        } else if status == StatusCode::UNAUTHORIZED && is_shown {
+            Err(SourceError::Rejected(what, url.clone()))
+        } else {
+            Err(SourceError::Status(what, url.clone(), status))
+        }
     }
 }
 
@@ -169,11 +186,6 @@ fn read(body: &[u8]) -> Result<Document, SourceError> {
             "it is not JSON"
         })
     })
-}
-
-fn successful(what: &'static str, url: &Uri, fetched: Fetched) -> Result<Fetched, SourceError> {
-    let status = fetched.status;
-    if status.is_success() { Ok(fetched) } else { Err(SourceError::Status(what, url.clone(), status)) }
 }
 
 fn max_age(headers: &HeaderMap) -> Option<Duration> {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::fetch::{FetchSettings, Fetcher};
+use crate::fetch::{FetchCredential, FetchSettings, Fetcher};
 
 #[derive(Clone, Default)]
 struct Issuer {
@@ -103,4 +103,31 @@ async fn a_withdrawn_key_is_gone_after_the_next_refresh() {
     tokio::time::timeout(Duration::from_secs(10), replaced)
         .await
         .expect("the old key goes, the new one comes");
+}
+
+#[tokio::test]
+async fn a_credential_that_is_not_accepted_is_counted_where_it_was_shown() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let router = Router::new().fallback(async || axum::http::StatusCode::UNAUTHORIZED);
+    let mut serving = JoinSet::new();
+    serving.spawn(async move { axum::serve(listener, router).await.unwrap() });
+    let mut settings = FetchSettings { plain_http: true, ..FetchSettings::default() };
+    settings.policy.named = vec!["127.0.0.1".parse().unwrap()];
+    for (host, expected) in [(url.as_str(), true), ("http://elsewhere.test", false)] {
+        let credential = FetchCredential::new(&host.parse().unwrap(), "t".into()).unwrap();
+        let source = KeySource {
+            issuers: vec![url.clone()],
+            api_server: None,
+            jwks_uri: None,
+            credential: Arc::new(move || Some(credential.clone())),
+            fetcher: Fetcher::new(&settings).unwrap(),
+        };
+        let tasks = Tasks::default();
+        let jwks = Jwks::start(&tasks, source, KeyFreshness::default());
+        assert!(jwks.until(JwksStatus::is_tried, Duration::from_secs(10)).await);
+        let status = jwks.status();
+        assert_eq!(status.rejected > 0, expected, "{host}");
+        assert!(status.error.unwrap().contains("was answered 401 Unauthorized"), "{host}");
+    }
 }
