@@ -77,7 +77,7 @@ struct State {
 /// Facts about the keys, for people and metrics.
 #[derive(Clone, Debug, Default)]
 pub struct JwksStatus {
-    /// Number of keys.
+    /// Number of keys that are not too old.
     pub keys: usize,
     /// Age of the keys.
     pub age: Option<Duration>,
@@ -189,7 +189,7 @@ impl Jwks {
     pub fn status(&self) -> JwksStatus {
         let (loaded, state) = (self.loaded.load(), self.state.lock());
         JwksStatus {
-            keys: loaded.as_ref().map_or(0, |loaded| loaded.keys.len()),
+            keys: self.keys().map_or(0, |keys| keys.len()),
             age: loaded.as_ref().map(|loaded| loaded.at.elapsed()),
             error: state.last_error.clone(),
             skipped: loaded.as_ref().map(|loaded| loaded.keys.skipped.to_string()).unwrap_or_default(),

@@ -52,11 +52,12 @@ impl ExchangeMetrics {
 
     /// Records the number of keys of each issuer; issuers that are gone are removed.
     pub fn issuers(&self, snapshot: &ConfigSnapshot) {
-        self.keys.reset();
         for (name, issuer) in &snapshot.issuers {
             let keys = i64::try_from(issuer.jwks.status().keys).unwrap_or(i64::MAX);
             self.keys.with_label_values(&[name.as_str()]).set(keys);
         }
-        retain(&self.requests, "issuer", |name| name.is_empty() || snapshot.issuers.contains_key(name));
+        let is_listed = |name: &str| snapshot.issuers.contains_key(name);
+        retain(&self.keys, "issuer", is_listed);
+        retain(&self.requests, "issuer", |name| name.is_empty() || is_listed(name));
     }
 }

@@ -23,9 +23,6 @@ use super::{
 };
 use crate::authorities::CaBundle;
 
-/// More addresses than a host needs.
-const MAX_ADDRESSES: usize = 8;
-
 pub(super) type Connector = HttpsConnector<CheckedTcp>;
 
 pub(super) fn connector(settings: &FetchSettings) -> Result<Connector, FetchError> {
@@ -102,5 +99,5 @@ async fn resolve(url: &Uri) -> io::Result<Vec<SocketAddr>> {
     if let Ok(address) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(address, port)]);
     }
-    Ok(tokio::net::lookup_host((host, port)).await?.take(MAX_ADDRESSES).collect())
+    Ok(tokio::net::lookup_host((host, port)).await?.collect())
 }

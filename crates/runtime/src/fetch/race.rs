@@ -7,6 +7,8 @@ use tokio::time::sleep;
 
 /// Head start of an attempt before the next one.
 const HEAD_START: Duration = Duration::from_millis(250);
+/// Limit on the addresses of a host that are tried.
+const MAX_ADDRESSES: usize = 8;
 
 /// The first attempt that succeeds. The next one begins when one fails, or has had its head start.
 pub(super) async fn race<T, F>(addresses: Vec<SocketAddr>, attempt: impl Fn(SocketAddr) -> F) -> io::Result<T>
@@ -41,14 +43,15 @@ where
     }
 }
 
-/// The families in turns, as the resolver prefers the first: one that is broken is left with the second address.
+/// The families in turns, as the resolver prefers the first: one that is broken is left with the second address. As many
+/// as are tried; a family with more than that leaves room for the other.
 pub(super) fn in_turns(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
     let (same, other): (Vec<_>, Vec<_>) =
         addresses.into_iter().partition(|address| address.is_ipv6() == first_is_v6);
     let length = same.len().max(other.len());
     let (mut same, mut other) = (same.into_iter(), other.into_iter());
-    (0..length).flat_map(|_| [same.next(), other.next()]).flatten().collect()
+    (0..length).flat_map(|_| [same.next(), other.next()]).flatten().take(MAX_ADDRESSES).collect()
 }
 
 #[cfg(test)]
@@ -98,6 +101,9 @@ mod tests {
         let mixed = addresses(&["[::1]:1", "[::2]:1", "[::3]:1", "1.1.1.1:1"]);
         let expected = addresses(&["[::1]:1", "1.1.1.1:1", "[::2]:1", "[::3]:1"]);
         assert_eq!(in_turns(mixed), expected);
+        let many = (0..20_u16).map(|last| SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, last], 1)));
+        let tried = in_turns(many.chain(addresses(&["1.1.1.1:1"])).collect());
+        assert_eq!((tried.len(), tried[1].is_ipv4()), (MAX_ADDRESSES, true), "one family hides the other");
         assert_eq!(in_turns(Vec::new()), Vec::new());
     }
 }

@@ -82,8 +82,10 @@ async fn an_empty_set_does_not_replace_good_keys_until_they_are_too_old() {
     sleep(cooldown * 2).await;
     assert!(jwks.newer().await.unwrap().has("a"));
     assert!(jwks.status().error.unwrap().contains("it has no key"));
+    assert_eq!(jwks.status().keys, 1);
     sleep(max_age).await;
     assert!(jwks.keys().is_none());
+    assert_eq!(jwks.status().keys, 0, "nobody is told of keys that are not used any more");
 }
 
 #[tokio::test]
