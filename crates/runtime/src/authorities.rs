@@ -138,19 +138,23 @@ impl Block {
 fn blocks(pem: &str) -> Vec<Block> {
     let mut blocks: Vec<Block> = Vec::new();
     let mut open = false;
-    for (number, line) in pem.lines().map(str::trim).enumerate() {
-        let label = line.strip_prefix(BEGIN).and_then(|label| label.strip_suffix("-----"));
+    // Editors of Windows mark the beginning of a text.
+    let lines = pem.trim_start_matches('\u{feff}').lines().map(str::trim);
+    for (number, line) in lines.enumerate() {
+        let ends = line.starts_with(END);
+        if let Some(block) = blocks.last_mut().filter(|_| open && ends) {
+            (block.ended, open) = (true, false);
+        }
+        // Where a file without a line break at its end was put before another, one line is both.
+        let begin = line.find(BEGIN).filter(|at| *at == 0 || ends);
+        let label = begin.and_then(|at| line[at + BEGIN.len()..].strip_suffix("-----"));
         if let Some(label) = label {
             open = LABELS.contains(&label);
             if open {
                 blocks.push(Block { line: number + 1, text: String::new(), ended: false });
             }
         } else if let Some(block) = blocks.last_mut().filter(|_| open) {
-            if line.starts_with(END) {
-                (block.ended, open) = (true, false);
-            } else {
-                block.text.push_str(line);
-            }
+            block.text.push_str(line);
         }
     }
     blocks
@@ -213,6 +217,9 @@ mod tests {
         let crlf = GOOD.replace('\n', "\r\n");
         let bundle = CaBundle::read(format!("{key}{crlf}\n\n{key}").as_bytes()).unwrap();
         assert_eq!((bundle.usable.len(), bundle.complaint()), (1, None));
+        let joined = format!("\u{feff}{}{key}{}{GOOD}", GOOD.trim_end(), GOOD.trim_end());
+        let bundle_of_three = CaBundle::read(joined.as_bytes()).unwrap();
+        assert_eq!((bundle_of_three.usable.len(), bundle_of_three.complaint()), (3, None));
         assert_eq!(CaBundle::read(bundle.to_pem().as_bytes()).unwrap().usable, bundle.usable);
         assert_eq!(CaBundle::read(key.as_bytes()).unwrap_err(), InvalidBundle::Empty);
         assert_eq!(CaBundle::read(b"\xff").unwrap_err(), InvalidBundle::Empty);
