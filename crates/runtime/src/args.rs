@@ -205,7 +205,8 @@ fn duration(text: &str) -> Option<Duration> {
             "h" => 3600.0,
             _ => return None,
         };
-        total += Duration::try_from_secs_f64(number * seconds).ok()?;
+        // Some are written by whoever may annotate an object: a sum that is too large is an error like any other.
+        total = total.checked_add(Duration::try_from_secs_f64(number * seconds).ok()?)?;
         rest = &after[unit..];
     }
     (!text.trim().is_empty()).then_some(total)
@@ -279,6 +280,9 @@ mod tests {
             ("0s", None),
             ("-1s", None),
             ("15", None),
+            ("10000000000000000000s", Some(Duration::from_secs(10_000_000_000_000_000_000))),
+            ("10000000000000000000s10000000000000000000s", None),
+            ("99999999999999999999h", None),
             ("", None),
             ("s", None),
         ];

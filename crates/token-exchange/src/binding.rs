@@ -198,6 +198,10 @@ mod tests {
             (r#"{"issuer":"i","issuer":"j","subject":"s"}"#, "duplicate field `issuer`"),
             (r#"{"issuer":"i","subject":"s","audiance":"a"}"#, "unknown field `audiance`"),
             (r#"{"issuer":"i","subject":"s","maxLifetime":"soon"}"#, "maxLifetime: "),
+            (
+                r#"{"issuer":"i","subject":"s","maxLifetime":"10000000000000000000s10000000000000000000s"}"#,
+                "maxLifetime: ",
+            ),
             (r#"{"issuer":"i","subject":"s","maxLifetime":-1}"#, "a duration such as 30m"),
             (r#"{"issuer":"i","subject":"s","audience":1}"#, "a text or a list of texts"),
             (r#"{"issuer":"i","subject":"s","audience":["a","*"]}"#, "must not be"),
