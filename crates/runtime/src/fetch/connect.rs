@@ -11,11 +11,11 @@ use std::{
 };
 
 use http::Uri;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore, client::Resumption};
 use tokio::{net::TcpStream, time::timeout};
-use tower::Service;
+use tower::{BoxError, Service};
 
 use super::{
     AddressPolicy, FetchError, FetchSettings,
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::authorities::CaBundle;
 
-pub(super) type Connector = HttpsConnector<CheckedTcp>;
+pub(super) type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
 
 pub(super) fn connector(settings: &FetchSettings) -> Result<Connector, FetchError> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
@@ -38,19 +38,71 @@ pub(super) fn connector(settings: &FetchSettings) -> Result<Connector, FetchErro
     let mut tls = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
     // One host per fetcher, and connections are kept: few sessions are worth remembering.
     tls.resumption = Resumption::in_memory_sessions(4);
-    let tcp =
-        CheckedTcp { policy: Arc::new(settings.policy.clone()), connect_timeout: settings.connect_timeout };
-    Ok(HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp))
+    let (policy, connect_timeout) = (Arc::new(settings.policy.clone()), settings.connect_timeout);
+    Ok(Connector { policy, connect_timeout, tls: Arc::new(tls) })
 }
 
-/// Makes TCP connections to addresses that the policy allows.
+/// Makes connections to addresses that the policy allows.
 #[derive(Clone, Debug)]
-pub(super) struct CheckedTcp {
+pub(super) struct Connector {
     policy: Arc<AddressPolicy>,
     connect_timeout: Duration,
+    tls: Arc<ClientConfig>,
 }
 
-impl Service<Uri> for CheckedTcp {
+impl Service<Uri> for Connector {
+    type Response = Stream;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Stream, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, url: Uri) -> Self::Future {
+        let this = self.clone();
+        Box::pin(async move { this.connect(&url).await })
+    }
+}
+
+impl Connector {
+    async fn connect(&self, url: &Uri) -> Result<Stream, BoxError> {
+        let addresses = in_time(self.connect_timeout, resolve(url)).await?;
+        self.reach(addresses, url).await
+    }
+
+    /// A connection to one of the addresses, with its TLS where the URL has that: an address that takes connections and
+    /// says nothing is as silent as any.
+    pub(super) async fn reach(&self, addresses: Vec<SocketAddr>, url: &Uri) -> Result<Stream, BoxError> {
+        let mut allowed = Vec::new();
+        let mut refused = None;
+        for address in addresses {
+            match self.policy.check(address) {
+                Ok(()) => allowed.push(address),
+                Err(forbidden) => refused = Some(forbidden),
+            }
+        }
+        match refused.filter(|_| allowed.is_empty()) {
+            Some(forbidden) => Err(io::Error::new(io::ErrorKind::PermissionDenied, forbidden).into()),
+            None => race(in_turns(allowed), |address| self.attempt(address, url)).await,
+        }
+    }
+
+    async fn attempt(&self, address: SocketAddr, url: &Uri) -> Result<Stream, BoxError> {
+        let tcp = Tcp { address, limit: self.connect_timeout };
+        let mut connector = HttpsConnector::from((tcp, Arc::clone(&self.tls)));
+        connector.call(url.clone()).await
+    }
+}
+
+/// Makes TCP connections to one address, whatever the URL.
+#[derive(Clone, Copy, Debug)]
+struct Tcp {
+    address: SocketAddr,
+    limit: Duration,
+}
+
+impl Service<Uri> for Tcp {
     type Response = TokioIo<TcpStream>;
     type Error = io::Error;
     type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
@@ -59,38 +111,20 @@ impl Service<Uri> for CheckedTcp {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, url: Uri) -> Self::Future {
-        let this = self.clone();
-        Box::pin(async move { this.connect(&url).await.map(TokioIo::new) })
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let Self { address, limit } = *self;
+        Box::pin(async move { in_time(limit, open(address)).await.map(TokioIo::new) })
     }
 }
 
-impl CheckedTcp {
-    async fn connect(&self, url: &Uri) -> io::Result<TcpStream> {
-        let mut allowed = Vec::new();
-        let mut refused = None;
-        for address in self.in_time(resolve(url)).await? {
-            match self.policy.check(address) {
-                Ok(()) => allowed.push(address),
-                Err(forbidden) => refused = Some(forbidden),
-            }
-        }
-        match refused.filter(|_| allowed.is_empty()) {
-            Some(forbidden) => Err(io::Error::new(io::ErrorKind::PermissionDenied, forbidden)),
-            None => race(in_turns(allowed), |address| self.in_time(attempt(address))).await,
-        }
-    }
-
-    async fn in_time<T>(&self, step: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-        let ended = timeout(self.connect_timeout, step).await;
-        ended.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-    }
-}
-
-async fn attempt(address: SocketAddr) -> io::Result<TcpStream> {
+async fn open(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     Ok(stream)
+}
+
+async fn in_time<T>(limit: Duration, step: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    timeout(limit, step).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
 async fn resolve(url: &Uri) -> io::Result<Vec<SocketAddr>> {

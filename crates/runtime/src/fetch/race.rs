@@ -11,11 +11,15 @@ const HEAD_START: Duration = Duration::from_millis(250);
 const MAX_ADDRESSES: usize = 8;
 
 /// The first attempt that succeeds. The next one begins when one fails, or has had its head start.
-pub(super) async fn race<T, F>(addresses: Vec<SocketAddr>, attempt: impl Fn(SocketAddr) -> F) -> io::Result<T>
+pub(super) async fn race<T, E, F>(
+    addresses: Vec<SocketAddr>,
+    attempt: impl Fn(SocketAddr) -> F,
+) -> Result<T, E>
 where
-    F: Future<Output = io::Result<T>>,
+    E: From<io::Error>,
+    F: Future<Output = Result<T, E>>,
 {
-    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
+    let mut failure = E::from(io::Error::new(io::ErrorKind::NotFound, "the host has no address"));
     let mut waiting = addresses.into_iter();
     let mut running = FuturesUnordered::new();
     loop {

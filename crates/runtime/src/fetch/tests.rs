@@ -124,3 +124,15 @@ async fn a_question_says_no_more_than_it_is() {
     );
     assert!(told.contains("\r\ncontent-type: application/json\r\n"), "{told}");
 }
+
+#[tokio::test]
+async fn an_address_that_takes_connections_and_says_nothing_holds_up_nobody() {
+    // Nobody accepts: the kernel alone makes the connection.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let other = rude(vec!["HTTP/1.1 400 Bad Request\r\n\r\n".to_owned()], Duration::ZERO).await;
+    let second = other.url.authority().unwrap().as_str().parse().unwrap();
+    let (connector, url) = (connector(&settings()).unwrap(), Uri::from_static("https://two.test/"));
+    let reached = connector.reach(vec![silent.local_addr().unwrap(), second], &url);
+    assert!(timeout(Duration::from_secs(2), reached).await.is_err(), "the first may still answer");
+    assert_eq!(other.connections.load(Ordering::SeqCst), 1);
+}
