@@ -84,7 +84,7 @@ impl Connector {
         }
         match refused.filter(|_| allowed.is_empty()) {
             Some(forbidden) => Err(io::Error::new(io::ErrorKind::PermissionDenied, forbidden).into()),
-            None => race(in_turns(allowed), |address| self.attempt(address, url)).await,
+            None => race(in_turns(allowed), |address| self.attempt(address, url)).await.map_err(telling),
         }
     }
 
@@ -93,6 +93,17 @@ impl Connector {
         let mut connector = HttpsConnector::from((tcp, Arc::clone(&self.tls)));
         connector.call(url.clone()).await
     }
+}
+
+/// The failure to tell of. One of TLS says more than one of TCP, which other addresses of the host may have had.
+fn telling(failures: Vec<BoxError>) -> BoxError {
+    let failure = failures.into_iter().max_by_key(is_of_tls);
+    failure.unwrap_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the host has no address").into())
+}
+
+/// The operating system's own errors have no other one in them.
+fn is_of_tls(error: &BoxError) -> bool {
+    error.downcast_ref::<io::Error>().is_none_or(|error| error.get_ref().is_some())
 }
 
 /// Makes TCP connections to one address, whatever the URL.
@@ -134,4 +145,20 @@ async fn resolve(url: &Uri) -> io::Result<Vec<SocketAddr>> {
         return Ok(vec![SocketAddr::new(address, port)]);
     }
     Ok(tokio::net::lookup_host((host, port)).await?.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bad_certificate_is_told_whatever_other_addresses_do() {
+        let refused = || BoxError::from(io::Error::from(io::ErrorKind::ConnectionRefused));
+        let bad = || BoxError::from(io::Error::other("invalid peer certificate"));
+        let said = |failures: Vec<BoxError>| telling(failures).to_string();
+        assert_eq!(said(vec![refused(), bad()]), "invalid peer certificate");
+        assert_eq!(said(vec![bad(), refused()]), "invalid peer certificate");
+        assert_eq!(said(vec![refused()]), "connection refused");
+        assert_eq!(said(Vec::new()), "the host has no address");
+    }
 }

@@ -1,6 +1,6 @@
 //! Several addresses of one host: each gets a start of its own, so that a silent one holds up nobody (RFC 8305).
 
-use std::{future::Future, io, net::SocketAddr, time::Duration};
+use std::{future::Future, net::SocketAddr, time::Duration};
 
 use futures::{StreamExt as _, stream::FuturesUnordered};
 use tokio::time::sleep;
@@ -10,16 +10,15 @@ const HEAD_START: Duration = Duration::from_millis(250);
 /// Limit on the addresses of a host that are tried.
 const MAX_ADDRESSES: usize = 8;
 
-/// The first attempt that succeeds. The next one begins when one fails, or has had its head start.
+/// The first attempt that succeeds, or all failures. The next one begins when one fails, or has had its head start.
 pub(super) async fn race<T, E, F>(
     addresses: Vec<SocketAddr>,
     attempt: impl Fn(SocketAddr) -> F,
-) -> Result<T, E>
+) -> Result<T, Vec<E>>
 where
-    E: From<io::Error>,
     F: Future<Output = Result<T, E>>,
 {
-    let mut failure = E::from(io::Error::new(io::ErrorKind::NotFound, "the host has no address"));
+    let mut failures = Vec::new();
     let mut waiting = addresses.into_iter();
     let mut running = FuturesUnordered::new();
     loop {
@@ -28,7 +27,7 @@ where
                 running.push(attempt(address));
                 true
             }
-            None if running.is_empty() => return Err(failure),
+            None if running.is_empty() => return Err(failures),
             None => false,
         };
         // The attempts go on while nothing is left to begin.
@@ -38,7 +37,7 @@ where
         } {
             match result {
                 Ok(won) => return Ok(won),
-                Err(error) => failure = error,
+                Err(error) => failures.push(error),
             }
             if more {
                 break;
@@ -60,6 +59,8 @@ pub(super) fn in_turns(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use tokio::time::Instant;
 
     use super::*;
