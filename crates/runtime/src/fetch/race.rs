@@ -46,8 +46,8 @@ where
     }
 }
 
-/// The families in turns, as the resolver prefers the first: one that is broken is left with the second address. As many
-/// as are tried; a family with more than that leaves room for the other.
+/// The families in turns, as the resolver prefers the first: one that is broken is left with the second address. No
+/// more than are tried: a family with many addresses leaves room for the other.
 pub(super) fn in_turns(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
     let (same, other): (Vec<_>, Vec<_>) =
