@@ -63,7 +63,9 @@ pub fn plan(wanted: &[&str], observed: &Observed) -> (Vec<Step>, Vec<String>) {
         return (Vec::new(), vec![line]);
     }
     let ports = front.spec.as_ref().and_then(|spec| spec.ports.clone()).unwrap_or_default();
-    let (mut steps, mut complaints, mut kept) = (Vec::new(), Vec::new(), BTreeSet::new());
+    let (mut steps, mut complaints) = (Vec::new(), Vec::new());
+    // A cluster may be called as the slice of another is.
+    let (mut services, mut slices) = (BTreeSet::new(), BTreeSet::new());
     for cluster in wanted {
         let found = observed.services.iter().find(|service| service.name_any() == *cluster);
         if found.is_some_and(|service| !is_ours(service)) {
@@ -83,15 +85,16 @@ pub fn plan(wanted: &[&str], observed: &Observed) -> (Vec<Step>, Vec<String>) {
             if !found.is_some_and(|found| is_ours(found) && says_the_same(found, &slice)) {
                 steps.push(Step::Slice(body(&slice, "discovery.k8s.io/v1", "EndpointSlice"), seen(found)));
             }
-            kept.insert(name);
+            slices.insert(name);
         }
-        kept.insert((*cluster).to_owned());
+        services.insert((*cluster).to_owned());
     }
-    let goes = |name: &String, ours: bool| ours && !kept.contains(name);
-    for slice in observed.slices.iter().filter(|slice| goes(&slice.name_any(), is_ours(*slice))) {
+    let goes = |slice: &&EndpointSlice| is_ours(*slice) && !slices.contains(&slice.name_any());
+    for slice in observed.slices.iter().filter(goes) {
         steps.push(Step::DeleteSlice { name: slice.name_any(), uid: slice.uid().unwrap_or_default() });
     }
-    for service in observed.services.iter().filter(|service| goes(&service.name_any(), is_ours(*service))) {
+    let goes = |service: &&Service| is_ours(*service) && !services.contains(&service.name_any());
+    for service in observed.services.iter().filter(goes) {
         steps.push(Step::DeleteService { name: service.name_any(), uid: service.uid().unwrap_or_default() });
     }
     (steps, complaints)
@@ -234,6 +237,14 @@ mod tests {
                 "names of clusters: there is a Service app3 that is not ours, so api.app3.kube-fed leads elsewhere"
             ]
         );
+    }
+
+    #[test]
+    fn a_cluster_goes_that_was_called_as_the_slice_of_another_is() {
+        let before = observed(&["10.96.0.7"]);
+        let (steps, _) = plan(&["app1", "app1-ipv4"], &before);
+        let (steps, _) = plan(&["app1"], &after(before, &steps));
+        assert_eq!(said(&steps), ["delete EndpointSlice app1-ipv4-ipv4", "delete Service app1-ipv4"]);
     }
 
     #[test]
