@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
-    Api, Client,
-    api::{DeleteParams, DynamicObject},
+    Api, Client, ResourceExt as _,
+    api::{DeleteParams, DynamicObject, Patch, PatchParams},
 };
 use portolan_core::{
     api::kubebind::{APIServiceBinding, APIServiceBindingBundle, APIServiceExport, ClusterBinding},
@@ -18,8 +18,8 @@ use portolan_testkit::{
 use serde_json::json;
 
 use crate::support::{
-    Clusters, SOON, Service, binding_condition, cowboy, create_namespace, kind_of, merge, merge_status,
-    object_gone, object_with,
+    Clusters, SOON, Service, binding_condition, cowboy, create_namespace, kind_of, konnector, merge,
+    merge_status, object_gone, object_with,
 };
 
 /// The promise, from the moment that the API server answers again.
@@ -173,4 +173,31 @@ async fn both_sides_agree_after_the_consumer_was_restored() {
     for process in [&clusters.konnector, &clusters.provider_service] {
         assert!(process.exited().is_none(), "{}", process.log_tail(20));
     }
+}
+
+/// As where a backup tool creates what it has saved anew: the CRD names a binding of another uid as its owner, and the
+/// garbage collector deletes it with all objects in it.
+#[tokio::test]
+async fn a_crd_that_went_with_a_former_owner_is_made_anew_and_the_copies_stay() {
+    let clusters = Clusters::start("former-owner").await;
+    let service = Service::bind(&clusters, "former-owner").await;
+    service.create("billy", &json!({"intent": "ride"})).await;
+    let copy = service.arrives("billy").await;
+    let crds: Api<CustomResourceDefinition> = Api::all(service.consumer.clone());
+    clusters.konnector.kill();
+
+    let mut owner = crds.get(&service.export()).await.unwrap().owner_references()[0].clone();
+    "00000000-0000-4000-8000-000000000000".clone_into(&mut owner.uid);
+    let former = Patch::Merge(json!({"metadata": {"ownerReferences": [owner]}}));
+    let restored = crds.patch(&service.export(), &PatchParams::default(), &former).await.unwrap();
+    let goes = |crd: &CustomResourceDefinition| crd.metadata.deletion_timestamp.is_some();
+    watch_until(crds.clone(), &service.export(), goes, SOON).await.unwrap();
+
+    let (_konnector, _) = konnector(&clusters.konnector_kubeconfig).await;
+    let is_new = |crd: &CustomResourceDefinition| crd.uid() != restored.uid();
+    watch_until(crds, &service.export(), is_new, SOON).await.unwrap();
+    binding_condition(&service.consumer, &service.export(), "Ready", ("True", "")).await;
+    service.create("billy", &json!({"intent": "rest"})).await;
+    says(&service.there(), "billy", "rest").await;
+    assert_eq!(service.there().get("billy").await.unwrap().uid(), copy.uid(), "the copy stays");
 }

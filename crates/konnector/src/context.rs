@@ -173,6 +173,12 @@ impl KonnectorContext {
         policy::is_owned(binding, &bundle).then_some(bundle)
     }
 
+    /// Returns `true` if a binding names a bundle that does not exist.
+    pub fn is_stray(&self, binding: &APIServiceBinding) -> bool {
+        let bundle = policy::bundle_of(binding).and_then(|name| self.bundle(name));
+        policy::is_stray(binding, bundle.as_deref())
+    }
+
     /// Returns `true` if the copies of a binding stay when it is deleted.
     pub fn keeps_copies(&self, binding: &APIServiceBinding) -> bool {
         policy::keeps_copies(binding, self.bundle_of(binding).as_deref())

@@ -5,6 +5,7 @@
 //! its objects, so one that this process has never seen with objects is given time.
 
 mod fate;
+mod stray;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -149,14 +150,20 @@ async fn reconcile(
     tasks: &Tasks,
     name: &str,
 ) -> Result<Action, ReconcileError> {
+    let failed = |error| ReconcileError::new("clean up CRD", name, error);
     let crd = context.crds.get(name);
+    if let Some(crd) = &crd
+        && let Some(next) = stray::look_after(context, crd).await.map_err(failed)?
+    {
+        followed.forget(name);
+        return Ok(next);
+    }
     let left = crd.filter(|crd| is_left(crd));
     let resource = left.as_ref().and_then(|crd| crd.stored_resource());
     let (Some(crd), Some(resource)) = (left, resource) else {
         followed.forget(name);
         return Ok(Action::AwaitChange);
     };
-    let failed = |error| ReconcileError::new("clean up CRD", name, error);
     follow(context, followed, tasks, &crd, &resource);
     let found = content(context, &resource).await.map_err(failed)?;
     match followed.judge(name, found, context.poll_interval) {

@@ -45,6 +45,12 @@ pub fn bundle_of(binding: &APIServiceBinding) -> Option<&str> {
     Some(&owner.name)
 }
 
+/// Returns `true` if a binding names a bundle, and this one, if there is one of the name, is another: a backup tool has
+/// brought it back, and the garbage collector deletes it unless it gets an owner that exists.
+pub fn is_stray(binding: &APIServiceBinding, bundle: Option<&APIServiceBindingBundle>) -> bool {
+    bundle_of(binding).is_some() && !bundle.is_some_and(|bundle| is_owned(binding, bundle))
+}
+
 /// A binding, with the bundle that it belongs to, for people.
 pub fn described(binding: &APIServiceBinding) -> String {
     let name = binding.name_any();
@@ -88,6 +94,32 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_binding_is_a_stray_where_its_bundle_does_not_exist() {
+        let bundle = |uid: &str| -> APIServiceBindingBundle {
+            serde_json::from_value(json!({
+                "apiVersion": "kube-bind.io/v1alpha2", "kind": "APIServiceBindingBundle",
+                "metadata": {"name": "b", "uid": uid},
+                "spec": {"kubeconfigSecretRef": {"name": "s", "namespace": "n", "key": "k"}},
+            }))
+            .unwrap()
+        };
+        let binding = |owners: serde_json::Value| -> APIServiceBinding {
+            serde_json::from_value(json!({
+                "apiVersion": "kube-bind.io/v1alpha2", "kind": "APIServiceBinding",
+                "metadata": {"name": "a", "ownerReferences": owners},
+                "spec": {"kubeconfigSecretRef": {"name": "s", "namespace": "n", "key": "k"}},
+            }))
+            .unwrap()
+        };
+        let owner = json!({"apiVersion": "a/v1", "kind": "APIServiceBindingBundle", "name": "b", "uid": "1"});
+        let (owned, by_hand) = (binding(json!([owner])), binding(json!([])));
+        assert!(is_stray(&owned, None));
+        assert!(is_stray(&owned, Some(&bundle("2"))));
+        assert!(!is_stray(&owned, Some(&bundle("1"))));
+        assert!(!is_stray(&by_hand, None));
+    }
 
     #[test]
     fn only_the_word_delete_deletes() {

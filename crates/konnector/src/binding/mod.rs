@@ -24,13 +24,14 @@ pub use self::{
 
 use std::sync::Arc;
 
+use kube::ResourceExt as _;
 use portolan_runtime::{
     clock,
     controller::{Action, Controller, ReconcileError},
     tasks::Tasks,
 };
 
-use crate::{context::KonnectorContext, policy};
+use crate::{context::KonnectorContext, crd, policy};
 
 const WORKERS: usize = 8;
 
@@ -54,6 +55,10 @@ async fn reconcile(context: &KonnectorContext, name: &str) -> Result<Action, Rec
         context.failed_writes.forget(name, &[]);
         context.claims.resync();
         context.tidy_up();
+        // Those of one that was torn out are left behind.
+        for crd in context.crds.filter(|crd| crd::owner_name(crd) == Some(name)) {
+            context.triggers().leftovers.add(crd.name_any());
+        }
         return Ok(Action::AwaitChange);
     };
     let failed =
@@ -62,6 +67,10 @@ async fn reconcile(context: &KonnectorContext, name: &str) -> Result<Action, Rec
         context.sync.stop(name, &[]);
         context.claims.stop(name, &[]);
         return Ok(Action::AwaitChange);
+    }
+    if binding.metadata.deletion_timestamp.is_none() && context.is_stray(&binding) {
+        // Whatever it took now, it would take along when the garbage collector comes before its bundle does.
+        return Ok(Action::RequeueAfter(context.poll_interval));
     }
     let observed = observe::observe(context, binding).await.map_err(failed("read"))?;
     let is_terminating = observed.binding.metadata.deletion_timestamp.is_some();

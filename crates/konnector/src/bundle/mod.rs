@@ -3,6 +3,7 @@
 mod apply;
 mod failures;
 mod plan;
+mod regain;
 mod retire;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -14,7 +15,7 @@ use portolan_core::{
 };
 use portolan_runtime::{
     clock,
-    controller::{Action, Controller, ReconcileError},
+    controller::{AFTER_CONFLICT, Action, Controller, ReconcileError},
     tasks::Tasks,
     telemetry::ErrorChain,
 };
@@ -67,6 +68,9 @@ async fn reconcile(context: &KonnectorContext, name: &str) -> Result<Action, Rec
     }
     let held = retire::hold(context, &bundle).await.map_err(apply::failed("add the finalizer to", name))?;
     let bundle = held.map_or(bundle, Arc::new);
+    if regain::regain(context, &bundle).await {
+        return Ok(Action::RequeueAfter(AFTER_CONFLICT));
+    }
     let observed = observe(context, bundle).await;
     if matches!(observed.provider, ProviderState::Up(_)) {
         let api = Api::all(context.consumer.clone());
