@@ -24,6 +24,9 @@ use super::{
 };
 use crate::{context::KonnectorContext, crd, sync::EngineMode};
 
+/// Pause between looks at a CRD that is terminating and not watched: it lacks our label, as those of the Go konnector do.
+const UNWATCHED: Duration = Duration::from_secs(2);
+
 /// `None` where the binding stays.
 pub(super) async fn apply(
     context: &KonnectorContext,
@@ -137,15 +140,27 @@ async fn drained(
 
 /// When to look again at CRDs that are to go, as the store has them after this step.
 fn look_again(context: &KonnectorContext, observed: &ObservedBinding) -> Duration {
-    let stored = |crd: &CrdOutline| context.crds.get(&crd.name_any());
-    let all_wake = owned(observed).iter().all(|crd| wakes(stored(crd).as_deref(), &observed.binding));
-    if all_wake { context.poll_interval } else { AFTER_CONFLICT }
+    let pause = |crd: &Arc<CrdOutline>| {
+        let stored = context.crds.get(&crd.name_any());
+        pause(stored.as_deref(), crd, &observed.binding, context.poll_interval)
+    };
+    owned(observed).into_iter().map(pause).min().unwrap_or(context.poll_interval)
 }
 
-/// Returns `true` if nothing is left to do for a CRD but to hear that it is gone: something foreign may hold it for
-/// ever. One that is not in the store, or has just been let go, wakes nobody.
-fn wakes(stored: Option<&CrdOutline>, binding: &APIServiceBinding) -> bool {
-    stored.is_some_and(|crd| crd.metadata.deletion_timestamp.is_some() && crd::is_owned_by(crd, binding))
+/// How long one of them can wait. Something foreign may hold it for ever, and then nothing is left to do but to hear
+/// that it is gone. One that has just been let go wakes nobody.
+fn pause(
+    stored: Option<&CrdOutline>,
+    seen: &CrdOutline,
+    binding: &APIServiceBinding,
+    poll: Duration,
+) -> Duration {
+    let goes = |crd: &CrdOutline| crd.metadata.deletion_timestamp.is_some() && crd::is_owned_by(crd, binding);
+    match stored {
+        Some(stored) if goes(stored) => poll,
+        None if goes(seen) && !crd::is_labelled(seen) => poll.min(UNWATCHED),
+        Some(_) | None => AFTER_CONFLICT,
+    }
 }
 
 async fn tell(observed: &ObservedBinding) -> Result<(), WriteError> {
@@ -190,14 +205,14 @@ mod tests {
     }
 
     #[test]
-    fn only_a_crd_that_goes_and_is_watched_for_its_owner_is_waited_for() {
+    fn a_crd_that_goes_is_waited_for_where_its_watch_tells() {
         let binding: APIServiceBinding = serde_json::from_value(json!({
             "apiVersion": "kube-bind.io/v1alpha2", "kind": "APIServiceBinding",
             "metadata": {"name": "prod", "uid": "u"},
             "spec": {"kubeconfigSecretRef": {"name": "s", "namespace": "n", "key": "k"}},
         }))
         .unwrap();
-        let stored = |owner: &str, goes: bool| -> CrdOutline {
+        let crd = |owner: &str, goes: bool, labelled: bool| -> CrdOutline {
             let owner =
                 json!({"apiVersion": "a/v1", "kind": "APIServiceBinding", "name": "prod", "uid": owner});
             let mut crd = json!({
@@ -210,16 +225,26 @@ mod tests {
             if goes {
                 crd["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
             }
+            if labelled {
+                let (key, value) = (crd::LABEL_MANAGED, crd::MANAGED_BY);
+                crd["metadata"]["labels"] = json!({key: value});
+            }
             serde_json::from_value(crd).unwrap()
         };
+        let poll = Duration::from_secs(15);
         let table = [
-            (Some(stored("u", true)), true),
-            (Some(stored("u", false)), false),
-            (Some(stored("other", true)), false),
-            (None, false),
+            (Some(crd("u", true, true)), crd("u", true, true), poll),
+            (Some(crd("u", true, true)), crd("u", false, true), poll),
+            (Some(crd("u", false, true)), crd("u", false, true), AFTER_CONFLICT),
+            (Some(crd("other", true, true)), crd("u", true, true), AFTER_CONFLICT),
+            (None, crd("u", true, true), AFTER_CONFLICT),
+            (None, crd("u", false, false), AFTER_CONFLICT),
+            (None, crd("u", true, false), UNWATCHED),
         ];
-        for (stored, expected) in table {
-            assert_eq!(wakes(stored.as_ref(), &binding), expected, "{stored:?}");
+        for (stored, seen, expected) in table {
+            assert_eq!(pause(stored.as_ref(), &seen, &binding, poll), expected, "{stored:?} {seen:?}");
         }
+        let seen = crd("u", true, false);
+        assert_eq!(pause(None, &seen, &binding, Duration::from_secs(1)), Duration::from_secs(1));
     }
 }
