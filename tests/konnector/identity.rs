@@ -24,9 +24,9 @@ use portolan_testkit::{
 use serde_json::json;
 
 use crate::support::{
-    Clusters, RELEASE, SOON, Service, binding_condition, bundle_condition, command, copies, create_bundle,
-    create_namespace, grant_group, konnector, konnector_account, konnector_setup, kubeconfig_for, merge,
-    plane, write_secret,
+    Clusters, RELEASE, SOON, Service, binding_condition, bundle_condition, command, copies, cowboy,
+    create_bundle, create_namespace, grant_group, konnector, konnector_account, konnector_setup,
+    kubeconfig_for, merge, plane, write_secret,
 };
 
 /// Longer than the four polls of two seconds after which a provider used to be taken for right.
@@ -293,12 +293,18 @@ async fn what_stands_on_the_former_side_goes_by_an_explicit_word(
     let mistaken = delete("another").await;
     assert!(!mistaken.status.success() && mistaken.stderr.contains(&old), "{}", mistaken.stderr);
     assert_eq!(copies(service).await, 4);
+    // As many controllers do, one copies what it has found on the parent to what it makes.
+    let mut child = cowboy(&service.resource, "child", &json!({"intent": "theirs"}));
+    child.metadata.annotations = service.there().get("billy").await.unwrap().metadata.annotations;
+    service.there().create(&PostParams::default(), &child).await.unwrap();
     let deleted = delete(&old).await;
     assert!(deleted.status.success(), "{}{}", deleted.stdout, deleted.stderr);
     assert_eq!(holder(&service.provider, &service.contract_namespace()).await, None, "{}", deleted.stdout);
-    eventually("only the copies of the new contract are left", SOON, async || match copies(service).await {
-        2 => Ok(Some(())),
-        other => Err(anyhow::anyhow!("{other}")),
+    eventually("the copies of the new contract are left, and the child", SOON, async || {
+        match copies(service).await {
+            3 => Ok(Some(())),
+            other => Err(anyhow::anyhow!("{other}")),
+        }
     })
     .await
     .unwrap();

@@ -6,13 +6,15 @@ use std::{collections::BTreeSet, path::Path};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Api, Client, ResourceExt as _,
-    api::{ApiResource, DynamicObject, ListParams, PartialObjectMeta},
+    api::{ApiResource, DynamicObject, ListParams},
 };
 use portolan_core::{
     api::kubebind::{
-        ANNOTATION_CLUSTER_NAMESPACE, ANNOTATION_CONSUMER_UID, APIServiceBindingBundle, APIServiceNamespace,
+        ANNOTATION_CLUSTER_NAMESPACE, ANNOTATION_CONSUMER_NAMESPACE, ANNOTATION_CONSUMER_UID,
+        ANNOTATION_ORIGIN_NAME, APIServiceBindingBundle, APIServiceExport, APIServiceNamespace,
         ResourceScope,
     },
+    claims::ClaimedResource,
     kubeconfig,
 };
 use portolan_runtime::{
@@ -24,9 +26,13 @@ use portolan_runtime::{
 use super::{
     holder::{self, refuse_anothers},
     inventory::{bindings_of, brought},
+    orphans::every,
     say,
 };
-use crate::args::{DeleteFormerArgs, KonnectorArgs};
+use crate::{
+    args::{DeleteFormerArgs, KonnectorArgs},
+    sync::{ObjectKey, Placement, is_left_of_ours},
+};
 
 /// The former contract, as a kubeconfig leads to it.
 struct Former {
@@ -38,7 +44,7 @@ struct Former {
 /// The copies of one kind, and which of them are copies of what this cluster has.
 struct Standing {
     resource: ApiResource,
-    ours: Vec<PartialObjectMeta<DynamicObject>>,
+    ours: Vec<DynamicObject>,
     others: usize,
 }
 
@@ -126,47 +132,88 @@ impl Former {
         Ok(Self { client, namespace, uid: found.uid().unwrap_or_default() })
     }
 
-    /// The copies of a kind that carry the mark of the contract.
+    /// The resources that are claimed with its exports.
+    async fn claimed(&self) -> Result<BTreeSet<ClaimedResource>, kube::Error> {
+        let exports: Api<APIServiceExport> = Api::namespaced(self.client.clone(), &self.namespace);
+        let exports = exports.list(&ListParams::default()).await?.items;
+        let claims = exports.iter().flat_map(|export| &export.spec.permission_claims);
+        Ok(claims.filter_map(|claim| ClaimedResource::of(&claim.resource)).collect())
+    }
+
+    /// The copies of a kind under the contract.
     async fn copies(
         &self,
         resource: &ApiResource,
         namespaced: bool,
-    ) -> Result<Vec<PartialObjectMeta<DynamicObject>>, ProcessFailure> {
-        let mut places: Vec<Api<DynamicObject>> =
-            vec![Api::namespaced_with(self.client.clone(), &self.namespace, resource)];
+    ) -> Result<Vec<DynamicObject>, ProcessFailure> {
+        let at = |namespace: &str| Api::namespaced_with(self.client.clone(), namespace, resource);
+        // Each with the namespace of the objects on the consumer.
+        let mut places: Vec<(Api<DynamicObject>, String)> = vec![(at(&self.namespace), String::new())];
         if namespaced {
             let requests: Api<APIServiceNamespace> = Api::namespaced(self.client.clone(), &self.namespace);
-            let answered = requests.list(&ListParams::default()).await?.items.into_iter();
-            let answered = answered.filter_map(|request| request.status?.namespace);
-            places.extend(answered.map(|name| Api::namespaced_with(self.client.clone(), &name, resource)));
-        } else {
-            places.push(Api::all_with(self.client.clone(), resource));
-        }
-        let mut found: Vec<PartialObjectMeta<DynamicObject>> = Vec::new();
-        for api in places {
-            match api.list_metadata(&ListParams::default()).await {
-                Ok(list) => found.extend(list.items),
-                // A place in which copies of this kind cannot be.
-                Err(error) if [403, 404].contains(&code(&error)) => {}
-                Err(error) => return Err(error.into()),
+            for request in requests.list(&ListParams::default()).await?.items {
+                let namespace = request.name_any();
+                let answer = request.status.and_then(|status| status.namespace);
+                let answer = answer.filter(|name| !name.is_empty());
+                places.extend(answer.map(|answer| (at(&answer), namespace)));
             }
+        } else {
+            places.push((Api::all_with(self.client.clone(), resource), String::new()));
         }
-        let marked = |object: &PartialObjectMeta<DynamicObject>| {
-            object.annotations().get(ANNOTATION_CLUSTER_NAMESPACE) == Some(&self.namespace)
-        };
-        let mut uids = BTreeSet::new();
-        found.retain(|object| marked(object) && uids.insert(object.uid()));
+        let (mut found, mut uids) = (Vec::new(), BTreeSet::new());
+        for (api, namespace) in places {
+            let listed = match every(&api).await {
+                // A place in which copies of this kind cannot be.
+                Err(error) if [403, 404].contains(&code(&error)) => continue,
+                listed => listed?,
+            };
+            let copies = listed.into_iter().filter(|object| is_copy(object, &self.namespace, &namespace));
+            found.extend(copies.filter(|copy| uids.insert(copy.uid())));
+        }
         Ok(found)
     }
+}
+
+/// Returns `true` if an object is the copy, under a contract, of an object in this namespace. Controllers copy our
+/// annotations to what they make, so those have to name the place where it stands.
+fn is_copy(object: &DynamicObject, contract: &str, namespace: &str) -> bool {
+    let said = |key: &str| object.annotations().get(key).map(String::as_str);
+    let is_of = |place: &ObjectKey| {
+        is_left_of_ours(object, contract, place)
+            || (said(ANNOTATION_CLUSTER_NAMESPACE) == Some(contract)
+                && said(ANNOTATION_CONSUMER_NAMESPACE) == Some(&place.namespace)
+                && said(ANNOTATION_ORIGIN_NAME) == Some(&place.name))
+    };
+    let name = object.name_any();
+    let origins = [Placement::Same, Placement::Prefixed].map(|how| how.origin_name(contract, &name));
+    let places = origins.into_iter().flatten();
+    places.map(|name| ObjectKey { namespace: namespace.to_owned(), name }).any(|place| is_of(&place))
 }
 
 impl Standing {
     fn line(&self) -> String {
         let (ours, others) = (self.ours.len(), self.others);
+        let kind = match self.resource.group.as_str() {
+            "" => self.resource.plural.clone(),
+            group => format!("{}.{group}", self.resource.plural),
+        };
         format!(
-            "  {}.{}: {ours} copies of objects of this cluster, and {others} of objects that it does not have",
-            self.resource.plural, self.resource.group
+            "  {kind}: {ours} copies of objects of this cluster, and {others} of objects that it does not have"
         )
+    }
+
+    /// What stands there of a kind, beside what this cluster has.
+    async fn of(
+        own: &Client,
+        resource: ApiResource,
+        copies: Vec<DynamicObject>,
+    ) -> Result<Self, kube::Error> {
+        let here = every(&Api::all_with(own.clone(), &resource)).await?;
+        let origins: BTreeSet<_> = here.iter().filter_map(kube::ResourceExt::uid).collect();
+        let (ours, others): (Vec<_>, Vec<_>) = copies.into_iter().partition(|copy| {
+            copy.annotations().get(ANNOTATION_CONSUMER_UID).is_some_and(|uid| origins.contains(uid))
+        });
+        Ok(Self { resource, ours, others: others.len() })
     }
 }
 
@@ -174,15 +221,15 @@ async fn standing(own: &Client, bundle: &str, former: &Former) -> Result<Vec<Sta
     let mut all = Vec::new();
     for binding in bindings_of(own, bundle).await? {
         for kind in brought(own, &binding).await? {
-            let here: Api<DynamicObject> = Api::all_with(own.clone(), &kind.resource);
-            let here = here.list_metadata(&ListParams::default()).await?.items;
-            let origins: BTreeSet<_> = here.iter().filter_map(kube::ResourceExt::uid).collect();
             let copies =
                 former.copies(&kind.resource, kind.crd.spec.scope == ResourceScope::Namespaced).await?;
-            let (ours, others): (Vec<_>, Vec<_>) = copies.into_iter().partition(|copy| {
-                copy.annotations().get(ANNOTATION_CONSUMER_UID).is_some_and(|uid| origins.contains(uid))
-            });
-            all.push(Standing { resource: kind.resource, ours, others: others.len() });
+            all.push(Standing::of(own, kind.resource, copies).await?);
+        }
+    }
+    for resource in former.claimed().await?.into_iter().map(ClaimedResource::api_resource) {
+        let copies = former.copies(&resource, true).await?;
+        if !copies.is_empty() {
+            all.push(Standing::of(own, resource, copies).await?);
         }
     }
     Ok(all)
@@ -193,4 +240,61 @@ async fn recorded(own: &Client, bundle: &str) -> Result<Option<String>, ProcessF
     let found = api.get_opt(bundle).await?;
     let found = found.ok_or_else(|| format!("there is no APIServiceBindingBundle {bundle}"))?;
     Ok(found.status.and_then(|status| status.contract_namespace_uid))
+}
+
+#[cfg(test)]
+mod tests {
+    use portolan_core::api::kubebind::FIELD_MANAGER;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// An object with these annotations, which this manager has applied.
+    fn object(name: &str, manager: &str, annotations: &Value) -> DynamicObject {
+        let fields: Value = annotations
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(|key| (format!("f:{key}"), json!({})))
+            .collect::<serde_json::Map<_, _>>()
+            .into();
+        serde_json::from_value(json!({
+            "apiVersion": "a.dev/v1", "kind": "A",
+            "metadata": {
+                "name": name, "uid": "u", "annotations": annotations,
+                "managedFields": [{
+                    "manager": manager, "operation": "Apply", "apiVersion": "a.dev/v1", "fieldsType": "FieldsV1",
+                    "fieldsV1": {"f:metadata": {"f:annotations": fields}},
+                }],
+            },
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn what_a_controller_has_made_with_our_annotations_is_no_copy() {
+        let marks = |namespace: &str, name: &str| {
+            json!({
+                ANNOTATION_CLUSTER_NAMESPACE: "kube-bind-a", ANNOTATION_CONSUMER_NAMESPACE: namespace,
+                ANNOTATION_CONSUMER_UID: "o", ANNOTATION_ORIGIN_NAME: name,
+            })
+        };
+        let mut unnamed = marks("n", "x");
+        unnamed.as_object_mut().unwrap().remove(ANNOTATION_ORIGIN_NAME);
+        let table = [
+            (object("x", FIELD_MANAGER, &marks("n", "x")), "n", true, "a copy"),
+            (object("x", FIELD_MANAGER, &unnamed), "n", true, "one of a former release"),
+            (object("x", "velero", &marks("n", "x")), "n", true, "one that was restored"),
+            (object("kube-bind-a-x", FIELD_MANAGER, &marks("", "x")), "", true, "a prefixed one"),
+            (object("child", "operator", &marks("n", "x")), "n", false, "a child"),
+            (object("child", FIELD_MANAGER, &marks("n", "x")), "n", false, "a child with managed fields"),
+            (object("child", "operator", &unnamed), "n", false, "a child of one of a former release"),
+            (object("x", "operator", &marks("n", "x")), "m", false, "a child elsewhere"),
+            (object("x", "operator", &json!({})), "n", false, "somebody's own"),
+        ];
+        for (object, namespace, expected, what) in table {
+            assert_eq!(is_copy(&object, "kube-bind-a", namespace), expected, "{what}");
+        }
+        assert!(!is_copy(&object("x", FIELD_MANAGER, &marks("n", "x")), "kube-bind-b", "n"));
+    }
 }

@@ -290,7 +290,7 @@ fn in_namespace(client: &Client, namespace: &str, resource: &ApiResource) -> Api
     }
 }
 
-/// The metadata of all objects. None where the kind is gone.
+/// The same as [`every`]; none where the kind is gone.
 async fn all(api: &Api<DynamicObject>) -> Result<Vec<DynamicObject>, kube::Error> {
     match every(api).await {
         Err(error) if code(&error) == 404 => Ok(Vec::new()),
@@ -298,7 +298,8 @@ async fn all(api: &Api<DynamicObject>) -> Result<Vec<DynamicObject>, kube::Error
     }
 }
 
-async fn every(api: &Api<DynamicObject>) -> Result<Vec<DynamicObject>, kube::Error> {
+/// The metadata of all objects.
+pub(super) async fn every(api: &Api<DynamicObject>) -> Result<Vec<DynamicObject>, kube::Error> {
     let (mut objects, mut params) = (Vec::new(), ListParams::default().limit(PAGE));
     loop {
         let page = api.list_metadata(&params).await?;
