@@ -1,6 +1,9 @@
 //! The commands of whoever runs a provider: who there is, who is shut out, what is wrong.
 
-use k8s_openapi::api::{authorization::v1::SelfSubjectAccessReview, core::v1::ServiceAccount};
+use k8s_openapi::api::{
+    authorization::v1::SelfSubjectAccessReview,
+    core::v1::{Secret, ServiceAccount},
+};
 use kube::{
     Api, Client, ResourceExt as _,
     api::{ListParams, Patch, PatchParams, PostParams},
@@ -98,6 +101,11 @@ async fn a_revoked_consumer_is_shut_out_and_the_new_kubeconfig_works() {
     .await
     .unwrap();
     assert!(is_known(&other).await);
+    // With a watch that was begun with it, the old token still shows this Secret.
+    let secrets: Api<Secret> = Api::namespaced(scene.client(), &consumer.namespace);
+    let kept = secrets.get("kubeconfig").await.unwrap().data.unwrap_or_default();
+    assert_eq!(String::from_utf8_lossy(&kept["kubeconfig"].0), consumer.kubeconfig);
+    assert_ne!(output.stdout, consumer.kubeconfig);
 
     let access = parse(output.stdout.as_bytes()).unwrap();
     assert_eq!(

@@ -61,7 +61,10 @@ pub(super) async fn revoke(
             .await?;
     match secret::with_token(&known, token.text) {
         Ok(access) => {
-            account::keep(&client, &namespace, &secret::secret(&access, token.life)).await?;
+            // Whoever holds an old token may still read the Secret, by a watch that runs: the new one is for whoever
+            // runs this, until it is renewed.
+            let dated = Secret { data: known.data.clone(), ..secret::secret(&access, token.life) };
+            account::keep(&client, &namespace, &dated).await?;
             super::note(&format!("this is a new kubeconfig, valid until {}", token.life.expires));
             super::print(&secret::text(&access));
         }
