@@ -201,7 +201,8 @@ pub(super) fn complaint(status: &APIServiceBindingBundleStatus) -> Option<String
 fn stamp(observed: &ObservedBundle, plan: &mut BundlePlan, now: Timestamp) {
     let last = plan.status.last_sync_time.as_ref().map(|last| last.0);
     let interval = SignedDuration::try_from(observed.stamp_interval).unwrap_or(SignedDuration::MAX);
-    let is_due = last.is_none_or(|last| now.duration_since(last) >= interval);
+    // One of the future was written by a clock that has been set right since.
+    let is_due = last.is_none_or(|last| last > now || now.duration_since(last) >= interval);
     if is_due || observed.bundle.status.as_ref() != Some(&plan.status) {
         plan.status.last_sync_time = Some(Time(now));
     }

@@ -28,7 +28,7 @@ enum Stray<'a> {
     Ends(Option<&'a OwnerReference>),
 }
 
-fn judge<'a>(crd: &'a CrdOutline, exists: impl Fn(&OwnerReference) -> bool) -> Stray<'a> {
+fn judge(crd: &CrdOutline, exists: impl Fn(&OwnerReference) -> bool) -> Stray<'_> {
     let owners = crd.owner_references().iter().enumerate();
     let bindings: Vec<_> = owners.filter(|(_, owner)| owner.kind == "APIServiceBinding").collect();
     let first = bindings.first().copied();

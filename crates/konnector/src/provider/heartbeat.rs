@@ -88,7 +88,9 @@ fn report(
 ) -> ClusterBindingStatus {
     let half = SignedDuration::from_secs(i64::try_from(interval.as_secs() / 2).unwrap_or(i64::MAX));
     let mut new = old.clone();
-    if old.last_heartbeat_time.as_ref().is_none_or(|last| now.duration_since(last.0) >= half) {
+    // One of the future was written by a clock that has been set right since.
+    let is_due = |last: Timestamp| last > now || now.duration_since(last) >= half;
+    if old.last_heartbeat_time.as_ref().is_none_or(|last| is_due(last.0)) {
         new.last_heartbeat_time = Some(Time(now));
     }
     new.heartbeat_interval = Some(duration::go(interval));
@@ -123,6 +125,11 @@ mod tests {
         assert_eq!(
             report(&first, &secret(), &Offered::NotAskedFor, interval, at(1150)).last_heartbeat_time,
             Some(Time(at(1150)))
+        );
+        assert_eq!(
+            report(&first, &secret(), &Offered::NotAskedFor, interval, at(900)).last_heartbeat_time,
+            Some(Time(at(900))),
+            "the clock was set back"
         );
     }
 

@@ -374,6 +374,20 @@ fn a_status_that_says_the_same_is_the_same() {
     assert_eq!(plan(&seen, Timestamp::from_second(1).unwrap()).status, first);
 }
 
+#[test]
+fn a_time_that_a_wrong_clock_has_written_does_not_stand() {
+    let synced = |known: Option<&APIServiceBindingBundleStatus>, second| {
+        let (mut seen, mut made) = (observed(valid_secret(), up(vec![]), vec![]), bundle("prod"));
+        made.status = known.cloned();
+        seen.bundle = Arc::new(made);
+        plan(&seen, at(second)).status
+    };
+    let first = synced(None, 1000);
+    assert_eq!(first.last_sync_time, Some(Time(at(1000))));
+    assert_eq!(synced(Some(&first), 1001), first);
+    assert_eq!(synced(Some(&first), 900).last_sync_time, Some(Time(at(900))), "the clock was set back");
+}
+
 /// An export of these resources, as `plural.group/version`.
 fn export_of(name: &str, resources: &[&str]) -> Arc<APIServiceExport> {
     let mut made = (*export(name, false)).clone();
@@ -587,6 +601,7 @@ fn that_the_same_bindings_fail_for_another_cause_is_not_written_at_once() {
         (vec![a("port 2")], None, 2, true),
         (vec![a("port 2")], None, 60, true),
         (vec![a("port 2")], None, 61, false),
+        (vec![a("port 2")], None, -60, false),
         (vec![told("delete", "a", "port 1")], None, 2, false),
         (vec![b.clone()], None, 2, false),
         (vec![a("port 2"), b.clone()], None, 2, false),

@@ -88,7 +88,7 @@ fn stands(said: &Condition, failures: &[String], beside: Option<&str>, now: Time
     let is_told = |failure: &String| {
         failure.split_once(": ").is_some_and(|(action, _)| list.contains(&format!("{action}: ")))
     };
-    now.duration_since(said.last_transition_time.0) < STANDS
+    now.duration_since(said.last_transition_time.0).abs() < STANDS
         && besides == beside
         && list.starts_with(&opening(failures.len()))
         && failures.iter().all(is_told)
