@@ -205,7 +205,7 @@ impl ProviderWatch {
         let mut seen = HashSet::new();
         for object in &list.items {
             let key = ObjectKey { namespace: namespace.to_owned(), name: object.name_any() };
-            self.agenda.index.lock().saw_copy(&key, object);
+            self.agenda.index.lock().saw_copy_in(&key, object, number);
             seen.insert(key);
         }
         self.end_list(namespace, &seen, number);
