@@ -22,6 +22,8 @@ use crate::{
 const RULES: &str = include_str!("../../../../charts/provider/files/rbac.yaml");
 /// A kubeconfig that expires sooner is reported: the provider renews it long before.
 const TOO_SOON: i64 = 60 * 60;
+/// The same of one that is short-lived: this part of its life. The provider renews it with a fifth left.
+const LAST_PART: i64 = 10;
 
 fn docs(place: &str) -> String {
     format!("docs/provider.md#{place}")
@@ -122,7 +124,8 @@ fn of_consumer(row: &Row, now: Timestamp) -> Vec<Check> {
         return vec![health, Check::skipped(title, why, docs("consumers"))];
     };
     let left = end.as_second() - now.as_second();
-    let result = if left < TOO_SOON {
+    let too_soon = row.kubeconfig_life.map_or(TOO_SOON, |life| TOO_SOON.min(life / LAST_PART));
+    let result = if left < too_soon {
         Err(format!("its token expires at {end}, and was not renewed"))
     } else {
         Ok(format!("its token expires at {end}"))
@@ -148,6 +151,11 @@ mod tests {
             exports: 0,
             bound: Vec::new(),
             kubeconfig_expires: end.map(str::to_owned),
+            kubeconfig_life: None,
+        };
+        let short = |end| Row {
+            kubeconfig_life: Some(1800),
+            ..row(Some(true), Some("2026-01-01T00:00:00Z"), Some(end))
         };
         let table = [
             (
@@ -160,6 +168,8 @@ mod tests {
             ),
             (row(Some(false), None, None), [Some(false), None]),
             (row(None, None, Some("2025-01-01T00:00:00Z")), [Some(false), Some(false)]),
+            (short("2026-01-01T00:06:00Z"), [Some(true), Some(true)]),
+            (short("2026-01-01T00:02:59Z"), [Some(true), Some(false)]),
         ];
         for (row, expected) in table {
             let checks = of_consumer(&row, now);

@@ -45,6 +45,9 @@ pub struct Row {
     pub bound: Vec<String>,
     /// When the token ends that the provider keeps for it; absent where it keeps none.
     pub kubeconfig_expires: Option<String>,
+    /// For how long that token is valid in all, in seconds.
+    #[serde(skip)]
+    pub kubeconfig_life: Option<i64>,
 }
 
 /// A row per consumer, by name.
@@ -62,6 +65,7 @@ fn row(seen: &Seen, contract: &Namespace) -> Row {
     let healthy = condition::find(&status.conditions, "Healthy");
     let exports: Vec<_> = seen.exports.iter().filter(|export| here(export.namespace())).collect();
     let kept = seen.kubeconfigs.iter().find(|secret| here(secret.namespace()) && is_ours(*secret));
+    let life = kept.and_then(TokenLife::of);
     let mut bound: Vec<_> =
         exports.iter().filter(|export| is_bound(export)).map(|export| export.name_any()).collect();
     bound.sort();
@@ -73,7 +77,8 @@ fn row(seen: &Seen, contract: &Namespace) -> Row {
         reason: healthy.filter(|h| h.status != ConditionStatus::True).map(|h| h.reason.clone()),
         exports: exports.len(),
         bound,
-        kubeconfig_expires: kept.and_then(TokenLife::of).map(|life| life.expires.to_string()),
+        kubeconfig_expires: life.map(|life| life.expires.to_string()),
+        kubeconfig_life: life.map(TokenLife::seconds),
         namespace,
     }
 }
