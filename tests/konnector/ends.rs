@@ -98,6 +98,34 @@ async fn cascades_do_what_they_do_elsewhere_in_kubernetes() {
     assert_eq!(copies(&service).await, 0);
 }
 
+/// As where a backup tool has replaced the bundle, or somebody has taken its finalizer off.
+#[tokio::test]
+async fn bindings_whose_bundle_is_gone_unheard_take_nothing_with_them() {
+    let clusters = Clusters::start("torn-out").await;
+    let service = Service::bind(&clusters, "torn-out").await;
+    arrive(&service, &["a"]).await;
+    let copy = service.arrives("a").await;
+    clusters.konnector.kill();
+    let bare = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+    bundles(&service).patch("torn-out", &PatchParams::default(), &bare).await.unwrap();
+    bundles(&service).delete("torn-out", &DeleteParams::default()).await.unwrap();
+    let goes = |binding: &APIServiceBinding| binding.metadata.deletion_timestamp.is_some();
+    watch_until(bindings(&service), &service.export(), goes, SOON).await.unwrap();
+
+    let (_konnector, _) = konnector(&clusters.konnector_kubeconfig).await;
+    watch_until_gone(bindings(&service), &service.export(), SOON).await.unwrap();
+    object_with(&service.here(), "a", "is let go", |object| object.finalizers().is_empty()).await;
+    let crds: Api<CustomResourceDefinition> = Api::all(service.consumer.clone());
+    let left = crds.get(&service.export()).await.unwrap();
+    assert_eq!((left.owner_references().len(), left.metadata.deletion_timestamp), (0, None));
+    assert_eq!(copies(&service).await, 1);
+    create_bundle(&service.consumer, "torn-out", "torn-out").await;
+    binding_condition(&service.consumer, &service.export(), "Ready", ("True", "")).await;
+    merge(&service.here(), "a", json!({"spec": {"intent": "rest"}})).await;
+    let follows = object_with(&service.there(), "a", "follows", |o| o.data["spec"]["intent"] == "rest").await;
+    assert_eq!(follows.uid(), copy.uid());
+}
+
 /// As after an upgrade from the Go konnector: nothing has our finalizer, and the CRD lacks our label.
 #[tokio::test]
 async fn what_a_former_konnector_has_brought_does_not_hang_while_the_provider_is_away() {

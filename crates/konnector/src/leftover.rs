@@ -1,4 +1,4 @@
-//! CRDs whose export was withdrawn while objects of people were there.
+//! CRDs that have lost their binding by no word of people, and have objects: mostly, their export was withdrawn.
 //!
 //! Nothing that happens on a provider deletes an object of a consumer: such a CRD stays, without an owner, and says
 //! since when and why. It goes once it is empty, and a later binding takes it over. A backup tool restores a CRD before
@@ -44,26 +44,35 @@ pub async fn leave(
 ) -> Result<(), WriteError> {
     let name = crd.name_any();
     if content(context, resource).await? == Content::Empty {
-        info!(binding = binding.name_any(), crd = name, "withdrawn, and without objects: deleting the CRD");
+        info!(binding = binding.name_any(), crd = name, "unbound, and without objects: deleting the CRD");
         let api: Api<CrdOutline> = Api::all(context.consumer.clone());
         return apply::delete(&api, &name, &crd.uid().unwrap_or_default()).await;
     }
-    info!(binding = binding.name_any(), crd = name, "withdrawn: the CRD stays, because it has objects");
+    info!(binding = binding.name_any(), crd = name, "unbound: the CRD stays, because it has objects");
     let api: Api<CrdOutline> = Api::all(context.consumer.clone());
-    let left: CrdOutline = apply::json_patch(&api, &name, None, letting_go(crd, binding)).await?;
+    let cause = cause(binding, context.is_stray(binding));
+    let left: CrdOutline = apply::json_patch(&api, &name, None, letting_go(crd, binding, &cause)).await?;
     context.crds.wrote(left.clone());
     context.bodies.forget(&name);
     let note = format!(
-        "APIServiceExport {} was withdrawn. CustomResourceDefinition {name} and its objects stay on this cluster, but \
-         are no longer synced.",
-        binding.name_any()
+        "{cause}. CustomResourceDefinition {name} and its objects stay on this cluster, but are no longer synced."
     );
     context.reporter.warn(&left.object_ref(&()), "Withdrawn", "Unbind", &note).await;
     Ok(())
 }
 
+/// Why a CRD is left to itself, for people.
+fn cause(binding: &APIServiceBinding, is_stray: bool) -> String {
+    let described = policy::described(binding);
+    if is_stray {
+        format!("{described} was deleted, because the bundle does not exist")
+    } else {
+        format!("APIServiceExport of {described} was withdrawn")
+    }
+}
+
 /// Takes the owner off and says why, in the version that was seen: nobody else may have become its owner.
-fn letting_go(crd: &CrdOutline, binding: &APIServiceBinding) -> serde_json::Value {
+fn letting_go(crd: &CrdOutline, binding: &APIServiceBinding, cause: &str) -> serde_json::Value {
     let mut operations = vec![
         json!({"op": "test", "path": "/metadata/uid", "value": crd.metadata.uid}),
         json!({"op": "test", "path": "/metadata/resourceVersion", "value": crd.metadata.resource_version}),
@@ -72,7 +81,7 @@ fn letting_go(crd: &CrdOutline, binding: &APIServiceBinding) -> serde_json::Valu
     if let Some(place) = owners.clone().position(|owner| Some(&owner.uid) == binding.metadata.uid.as_ref()) {
         operations.push(json!({"op": "remove", "path": format!("/metadata/ownerReferences/{place}")}));
     }
-    let note = format!("{}: APIServiceExport of {} was withdrawn", clock::now(), policy::described(binding));
+    let note = format!("{}: {cause}", clock::now());
     operations.push(if crd.metadata.annotations.is_none() {
         json!({"op": "add", "path": "/metadata/annotations", "value": {ANNOTATION_WITHDRAWN: note}})
     } else {

@@ -22,15 +22,18 @@ use crate::{
 /// `None` where the binding does not end.
 pub(super) fn observe(context: &KonnectorContext, observed: &ObservedBinding) -> Option<CleanupFacts> {
     let binding = &observed.binding;
-    let is_elsewhere = observed.is_in_use_elsewhere();
+    // Of a stray, the garbage collector has decided, and no person.
+    let (is_elsewhere, is_stray) = (observed.is_in_use_elsewhere(), context.is_stray(binding));
     Some(CleanupFacts {
         occasion: occasion(observed)?,
         reach: reach(observed),
         has_crds: observed.crds.values().any(|crd| crd::is_owned_by(&**crd, binding)),
-        keeps_copies: context.keeps_copies(binding) || is_elsewhere,
-        keeps_objects: keeps_objects(context, observed),
+        keeps_copies: context.keeps_copies(binding) || is_elsewhere || is_stray,
+        keeps_objects: keeps_objects(context, observed) || is_stray,
         claims: claims::are_met(binding).then(|| match &observed.provider {
-            ProviderSide::Session(view) if !is_elsewhere => claims::last_mode(context, binding, view),
+            ProviderSide::Session(view) if !is_elsewhere && !is_stray => {
+                claims::last_mode(context, binding, view)
+            }
             _ => EngineMode::Withdraw,
         }),
     })

@@ -10,9 +10,10 @@ pub(super) struct CleanupFacts {
     pub(super) reach: Reach,
     /// `true` if CRDs of the binding are left on the consumer.
     pub(super) has_crds: bool,
-    /// `true` if the copies on the provider stay: by an annotation, or because they belong to another cluster.
+    /// `true` if the copies on the provider stay: by an annotation, because they belong to another cluster, or because
+    /// nobody has asked for their end.
     pub(super) keeps_copies: bool,
-    /// `true` if the consumer's objects stay, because the provider has ended the binding.
+    /// `true` if the consumer's objects stay, because the provider or the garbage collector has ended the binding.
     pub(super) keeps_objects: bool,
     /// Mode in which the copies for claims are removed; `None` where nothing is left of them.
     pub(super) claims: Option<EngineMode>,
