@@ -5,7 +5,7 @@ use std::time::Duration;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
     Api, Client, ResourceExt as _,
-    api::{DeleteParams, DynamicObject, Patch, PatchParams},
+    api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams},
 };
 use portolan_core::{
     api::kubebind::{APIServiceBinding, APIServiceBindingBundle, APIServiceExport, ClusterBinding},
@@ -18,8 +18,8 @@ use portolan_testkit::{
 use serde_json::json;
 
 use crate::support::{
-    Clusters, SOON, Service, binding_condition, cowboy, create_namespace, kind_of, konnector, merge,
-    merge_status, object_gone, object_with,
+    Clusters, SOON, Service, binding_condition, bundle_condition, clusters, cowboy, create_bundle,
+    create_namespace, kind_of, konnector, merge, merge_status, object_gone, object_with, write_secret,
 };
 
 /// The promise, from the moment that the API server answers again.
@@ -40,7 +40,7 @@ async fn bind_more(service: &Service) -> (Api<DynamicObject>, CustomResourceDefi
     create_namespace(&service.consumer, "provider-restored-2").await;
     let here = Api::namespaced_with(service.consumer.clone(), "provider-restored-2", &service.resource);
     let far = cowboy(&service.resource, "far", &json!({"intent": "after"}));
-    here.create(&kube::api::PostParams::default(), &far).await.unwrap();
+    here.create(&PostParams::default(), &far).await.unwrap();
     let elsewhere = format!("{}-provider-restored-2", service.contract_namespace());
     let there = Api::namespaced_with(service.provider.clone(), &elsewhere, &service.resource);
     object_with(&there, "far", "arrives", |_| true).await;
@@ -173,6 +173,27 @@ async fn both_sides_agree_after_the_consumer_was_restored() {
     for process in [&clusters.konnector, &clusters.provider_service] {
         assert!(process.exited().is_none(), "{}", process.log_tail(20));
     }
+}
+
+/// Most backup tools leave owners out.
+#[tokio::test]
+async fn a_restored_binding_without_an_owner_belongs_to_its_bundle_again() {
+    let service = Service::offer(clusters().await, "without-owner").await;
+    write_secret(&service.consumer, "without-owner", "kubeconfig", &service.kubeconfig).await;
+    let binding = json!({
+        "apiVersion": "kube-bind.io/v1alpha2", "kind": "APIServiceBinding",
+        "metadata": {"name": service.export(), "annotations": {"kube-bind.io/bundle": "without-owner"}},
+        "spec": {"kubeconfigSecretRef": {"name": "without-owner", "namespace": "default", "key": "kubeconfig"}},
+    });
+    let binding: APIServiceBinding = serde_json::from_value(binding).unwrap();
+    let bindings: Api<APIServiceBinding> = Api::all(service.consumer.clone());
+    let restored = bindings.create(&PostParams::default(), &binding).await.unwrap();
+    binding_condition(&service.consumer, &service.export(), "Ready", ("True", "")).await;
+    let bundle = create_bundle(&service.consumer, "without-owner", "without-owner").await;
+    bundle_condition(&service.consumer, "without-owner", "Ready", ("True", "")).await;
+    let binding = bindings.get(&service.export()).await.unwrap();
+    assert_eq!((binding.uid(), binding.owner_references().len()), (restored.uid(), 1));
+    assert_eq!(binding.owner_references()[0].uid, bundle.uid().unwrap());
 }
 
 /// As where a backup tool creates what it has saved anew: the CRD names a binding of another uid as its owner, and the

@@ -8,6 +8,8 @@ pub const FINALIZER: &str = "kubebind.io/unbind";
 pub const ANNOTATION_EXPORT_UID: &str = "kube-bind.io/export-uid";
 /// Annotation on bindings: their resources, for `kubectl get`.
 pub const ANNOTATION_RESOURCES: &str = "kube-bind.io/resources";
+/// Annotation on bindings: the bundle that has made them. What a backup tool has restored may have no owner.
+pub const ANNOTATION_BUNDLE: &str = "kube-bind.io/bundle";
 /// Reason of `Connected`: the CRD belongs to somebody else, perhaps to another binding.
 pub const FOREIGN_CRD: &str = "ForeignCustomResourceDefinition";
 

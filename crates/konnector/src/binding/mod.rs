@@ -18,7 +18,9 @@ mod taken;
 mod termination;
 
 pub use self::{
-    marks::{ANNOTATION_EXPORT_UID, ANNOTATION_RESOURCES, FINALIZER, FOREIGN_CRD, resources_of},
+    marks::{
+        ANNOTATION_BUNDLE, ANNOTATION_EXPORT_UID, ANNOTATION_RESOURCES, FINALIZER, FOREIGN_CRD, resources_of,
+    },
     report::{report_drained, report_unbound},
 };
 

@@ -27,7 +27,8 @@ use self::{
 use crate::{
     beginning,
     binding::{
-        ANNOTATION_EXPORT_UID, ANNOTATION_RESOURCES, FINALIZER, observe::is_withdrawing, resources_of,
+        ANNOTATION_BUNDLE, ANNOTATION_EXPORT_UID, ANNOTATION_RESOURCES, FINALIZER, observe::is_withdrawing,
+        resources_of,
     },
     groups::ServedGroups,
     policy::is_owned,
@@ -321,12 +322,19 @@ fn plan_withdrawals(
     suspects
 }
 
+/// The reference by which a binding belongs to a bundle. With `--cascade=foreground`, the bundle waits for its bindings.
+pub(super) fn owner(bundle: &APIServiceBindingBundle) -> Option<OwnerReference> {
+    let owner = bundle.controller_owner_ref(&())?;
+    Some(OwnerReference { block_owner_deletion: Some(true), ..owner })
+}
+
 fn binding(
     bundle: &APIServiceBindingBundle,
     export: &APIServiceExport,
     contract: Option<&str>,
 ) -> APIServiceBinding {
     let notes = [
+        (ANNOTATION_BUNDLE, Some(bundle.name_any())),
         (ANNOTATION_RESOURCES, Some(resources_of(export))),
         (ANNOTATION_EXPORT_UID, export.uid()),
         (ANNOTATION_CONTRACT_UID, contract.map(str::to_owned)),
@@ -336,10 +344,7 @@ fn binding(
         name: Some(export.name_any()),
         annotations: Some(notes.collect()),
         finalizers: Some(vec![FINALIZER.to_owned()]),
-        owner_references: bundle.controller_owner_ref(&()).map(|owner| {
-            // With `--cascade=foreground`, the bundle waits for its bindings.
-            vec![OwnerReference { block_owner_deletion: Some(true), ..owner }]
-        }),
+        owner_references: owner(bundle).map(|owner| vec![owner]),
         ..ObjectMeta::default()
     };
     let spec = APIServiceBindingSpec { kubeconfig_secret_ref: bundle.spec.kubeconfig_secret_ref.clone() };

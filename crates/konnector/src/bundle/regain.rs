@@ -1,15 +1,20 @@
-//! Bindings that a backup tool has brought back with the uid of a former bundle of their bundle's name.
+//! Bindings that a backup tool has brought back: with the uid of a former bundle of their bundle's name, or without an
+//! owner.
 //!
-//! To the garbage collector, they belong to nobody, and it deletes what belongs to nobody. So they become the bundle's
-//! at once, whatever is known of the provider.
+//! To the garbage collector, the former belong to nobody, and it deletes what belongs to nobody. So they become the
+//! bundle's at once, whatever is known of the provider.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Api, ResourceExt as _};
-use portolan_core::api::kubebind::{APIServiceBinding, APIServiceBindingBundle};
+use portolan_core::api::kubebind::{APIServiceBinding, APIServiceBindingBundle, FIELD_MANAGER};
 use portolan_runtime::{apply, telemetry::ErrorChain};
 use serde_json::{Value, json};
 use tracing::{info, warn};
 
-use crate::{context::KonnectorContext, policy};
+use super::plan;
+use crate::{binding::ANNOTATION_BUNDLE, context::KonnectorContext, policy};
+
+const KIND: &str = "APIServiceBindingBundle";
 
 /// Gives the bundle its bindings back. True where the watch has yet to show some of them as its own: until then, they
 /// would count as somebody else's.
@@ -24,7 +29,11 @@ pub(super) async fn regain(context: &KonnectorContext, bundle: &APIServiceBindin
         };
         match apply::json_patch::<APIServiceBinding>(&api, &name, None, operations).await {
             Ok(written) => {
-                info!(bundle = bundle.name_any(), binding = name, "it named a former bundle as its owner");
+                info!(
+                    bundle = bundle.name_any(),
+                    binding = name,
+                    "it was restored: it belongs to the bundle again"
+                );
                 context.bindings.wrote(written);
                 awaits = true;
             }
@@ -36,24 +45,40 @@ pub(super) async fn regain(context: &KonnectorContext, bundle: &APIServiceBindin
     awaits
 }
 
-/// The change by which a binding of a former bundle of this name belongs to the one that exists. `None` where it is none.
+/// The change by which a restored binding belongs to the bundle of the name that it gives. `None` where it is none.
 fn regaining(binding: &APIServiceBinding, bundle: &APIServiceBindingBundle) -> Option<Value> {
     let is_other = binding.metadata.deletion_timestamp.is_some()
         || binding.spec.kubeconfig_secret_ref != bundle.spec.kubeconfig_secret_ref
         || policy::is_released(binding)
         || policy::is_owned(binding, bundle);
-    let name = bundle.name_any();
-    let mut owners = binding.owner_references().iter().enumerate();
-    let (place, former) =
-        owners.find(|(_, owner)| owner.kind == "APIServiceBindingBundle" && owner.name == name)?;
-    let path = format!("/metadata/ownerReferences/{place}/uid");
-    (!is_other).then(|| {
-        json!([
-            {"op": "test", "path": "/metadata/uid", "value": binding.metadata.uid},
-            {"op": "test", "path": path, "value": former.uid},
-            {"op": "replace", "path": path, "value": bundle.metadata.uid},
-        ])
-    })
+    if is_other {
+        return None;
+    }
+    let mut operations = vec![json!({"op": "test", "path": "/metadata/uid", "value": binding.metadata.uid})];
+    let (name, owners) = (bundle.name_any(), binding.owner_references());
+    let is_former = |owner: &OwnerReference| owner.kind == KIND && owner.name == name;
+    if let Some((place, former)) = owners.iter().enumerate().find(|(_, owner)| is_former(owner)) {
+        let path = format!("/metadata/ownerReferences/{place}/uid");
+        operations.push(json!({"op": "test", "path": path, "value": former.uid}));
+        operations.push(json!({"op": "replace", "path": path, "value": bundle.metadata.uid}));
+    } else if owners.is_empty() && is_restored(binding, &name) {
+        let owner = plan::owner(bundle)?;
+        operations.push(json!({"op": "add", "path": "/metadata/ownerReferences", "value": [owner]}));
+    } else {
+        return None;
+    }
+    Some(operations.into())
+}
+
+/// Returns `true` if a binding says that this bundle has made it, and somebody else has written that: a backup tool. One
+/// that we have written and that has no owner was let go of, with `--cascade=orphan`.
+fn is_restored(binding: &APIServiceBinding, bundle: &str) -> bool {
+    let path = format!("/f:metadata/f:annotations/f:{}", apply::escaped(ANNOTATION_BUNDLE));
+    let by_us = binding.managed_fields().iter().any(|entry| {
+        entry.manager.as_deref() == Some(FIELD_MANAGER)
+            && entry.fields_v1.as_ref().is_some_and(|fields| fields.0.pointer(&path).is_some())
+    });
+    !by_us && binding.annotations().get(ANNOTATION_BUNDLE).is_some_and(|name| name == bundle)
 }
 
 #[cfg(test)]
@@ -99,6 +124,27 @@ mod tests {
         for other in others {
             assert_eq!(regaining(&other, &bundle()), None, "{:?}", other.metadata);
         }
+    }
+
+    #[test]
+    fn one_without_an_owner_belongs_to_the_bundle_unless_it_was_let_go_of() {
+        let alone = |name: &str, manager: &str| {
+            let mut alone = json!(binding(&[], "s"));
+            alone["metadata"]["annotations"] = json!({ANNOTATION_BUNDLE: name});
+            let field = format!("f:{ANNOTATION_BUNDLE}");
+            let fields = json!({"f:metadata": {"f:annotations": {(field): {}}}});
+            alone["metadata"]["managedFields"] =
+                json!([{"manager": manager, "operation": "Update", "fieldsV1": fields}]);
+            let alone: APIServiceBinding = serde_json::from_value(alone).unwrap();
+            regaining(&alone, &bundle())
+        };
+        let operations = alone("prod", "velero-server").unwrap();
+        assert_eq!(operations[1]["path"], "/metadata/ownerReferences");
+        let owner = &operations[1]["value"][0];
+        assert_eq!((&owner["name"], &owner["uid"]), (&json!("prod"), &json!("now")));
+        assert_eq!((&owner["controller"], &owner["blockOwnerDeletion"]), (&json!(true), &json!(true)));
+        assert_eq!(alone("prod", FIELD_MANAGER), None, "with --cascade=orphan");
+        assert_eq!(alone("other", "velero-server"), None);
     }
 
     #[test]
