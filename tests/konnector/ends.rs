@@ -117,7 +117,9 @@ async fn bindings_whose_bundle_is_gone_unheard_take_nothing_with_them() {
     object_with(&service.here(), "a", "is let go", |object| object.finalizers().is_empty()).await;
     let crds: Api<CustomResourceDefinition> = Api::all(service.consumer.clone());
     let left = crds.get(&service.export()).await.unwrap();
-    assert_eq!((left.owner_references().len(), left.metadata.deletion_timestamp), (0, None));
+    let why = &left.annotations()["kube-bind.io/withdrawn"];
+    assert!(why.ends_with("of bundle torn-out was deleted, because the bundle does not exist"), "{why}");
+    assert_eq!((left.owner_references().len(), &left.metadata.deletion_timestamp), (0, &None));
     assert_eq!(copies(&service).await, 1);
     create_bundle(&service.consumer, "torn-out", "torn-out").await;
     binding_condition(&service.consumer, &service.export(), "Ready", ("True", "")).await;
