@@ -152,6 +152,18 @@ fn what_a_caller_adds_is_in_the_pod() {
         ("podSecurityContext: {runAsUser: null}", at("/securityContext/runAsNonRoot"), json!(true)),
         ("secretNamespaces: [a, b]", at("/containers/0/args/0"), json!("--secret-namespaces=a,b,ns")),
         ("secretNamespaces: [ns]", at("/containers/0/args/0"), json!("--secret-namespaces=ns")),
+        // Null takes a default away.
+        ("secretNamespaces: null", at("/containers/0/args/0"), json!("--secret-namespaces=ns")),
+        ("livenessProbe: null", at("/containers/0/livenessProbe"), json!(null)),
+        ("readinessProbe: null", at("/containers/0/readinessProbe"), json!(null)),
+        ("resources: null", at("/containers/0/resources"), json!(null)),
+        ("imagePullSecrets: null", at("/imagePullSecrets"), json!(null)),
+        ("volumes: null\nvolumeMounts: null", at("/volumes"), json!(null)),
+        (
+            "podLabels: null\ncommonLabels: null",
+            "/spec/template/metadata/labels/app.kubernetes.io~1name",
+            json!("konnector"),
+        ),
         ("", at("/containers/0/args/1"), json!("--install-crds=if-missing")),
         ("crds: {install: false}", at("/containers/0/args/1"), json!("--install-crds=never")),
         (

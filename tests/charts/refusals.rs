@@ -34,6 +34,12 @@ fn a_value_that_is_misspelt_or_of_another_type_is_named() {
         ("podDisruptionBudget: {maxUnavailable: 0}", "at '/podDisruptionBudget/maxUnavailable'"),
         ("fullnameOverride: Upper", "at '/fullnameOverride'"),
         ("portolan-lib: {a: 1}", "additional properties 'a' not allowed"),
+        ("image: null", "at '': missing property 'image'"),
+        ("image: {repository: null}", "at '/image': missing property 'repository'"),
+        ("serviceAccount: null", "at '': missing property 'serviceAccount'"),
+        ("serviceAccount: {create: null}", "at '/serviceAccount': missing property 'create'"),
+        ("podDisruptionBudget: {maxUnavailable: null}", "missing property 'maxUnavailable'"),
+        ("prometheusRule: {runbookBase: null}", "missing property 'runbookBase'"),
     ];
     for service in SERVICES {
         for (values, message) in cases {

@@ -36,6 +36,7 @@ fn a_budget_is_there_for_several_pods_only() {
             ],
         );
         renders(service, "replicas: 1", &[("PodDisruptionBudget", "", json!(null))]);
+        renders(service, "podDisruptionBudget: null", &[("PodDisruptionBudget", "", json!(null))]);
         renders(
             service,
             "podDisruptionBudget: {enabled: false}",

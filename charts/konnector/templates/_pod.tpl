@@ -8,5 +8,5 @@ ports: {admin: 9090, healthz: 8090}
 
 {{/* Where Secrets with kubeconfigs may be. */}}
 {{- define "konnector.namespaces" -}}
-{{- append .Values.secretNamespaces .Release.Namespace | uniq | toJson }}
+{{- append (.Values.secretNamespaces | default list) .Release.Namespace | uniq | toJson }}
 {{- end }}

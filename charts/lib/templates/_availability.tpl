@@ -4,7 +4,7 @@
 {{- define "portolan-lib.pod-disruption-budget" -}}
 {{- $scaled := .Values.autoscaling | default dict }}
 {{- $least := ternary $scaled.minReplicas .Values.replicas ($scaled.enabled | default false) }}
-{{- if and .Values.podDisruptionBudget.enabled (gt (int $least) 1) }}
+{{- if and (.Values.podDisruptionBudget).enabled (gt (int $least) 1) }}
 ---
 apiVersion: policy/v1
 kind: PodDisruptionBudget

@@ -2,7 +2,7 @@
 
 {{- define "portolan-lib.service-monitor" -}}
 {{- $monitor := .Values.serviceMonitor }}
-{{- if $monitor.enabled }}
+{{- if ($monitor).enabled }}
 ---
 apiVersion: monitoring.coreos.com/v1
 kind: ServiceMonitor
@@ -28,12 +28,12 @@ spec:
 
 {{- define "portolan-lib.prometheus-rule" -}}
 {{- $values := .Values.prometheusRule }}
-{{- if $values.enabled }}
+{{- if ($values).enabled }}
 {{- $file := .Files.Get "files/alerts.yaml" | fromYaml }}
 {{- range $file.groups }}
 {{- range .rules }}
 {{- $_ := set .annotations "runbook_url" (printf "%s%s" $values.runbookBase .annotations.runbook_url) }}
-{{- $_ := set . "labels" (mergeOverwrite (deepCopy .labels) $values.alertLabels) }}
+{{- $_ := set . "labels" (mergeOverwrite (deepCopy .labels) ($values.alertLabels | default dict)) }}
 {{- end }}
 {{- end }}
 ---
@@ -48,7 +48,7 @@ spec:
 
 {{- define "portolan-lib.dashboard" -}}
 {{- $dashboard := .Values.dashboard }}
-{{- if $dashboard.enabled }}
+{{- if ($dashboard).enabled }}
 ---
 apiVersion: v1
 kind: ConfigMap

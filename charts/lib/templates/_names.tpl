@@ -54,7 +54,7 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- $_ := set $labels "app.kubernetes.io/part-of" "portolan" }}
 {{- $_ := set $labels "app.kubernetes.io/managed-by" .Release.Service }}
 {{- $_ := set $labels "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | include "portolan-lib.cut") }}
-{{- mergeOverwrite (deepCopy .Values.commonLabels) $labels | toYaml }}
+{{- mergeOverwrite (deepCopy (.Values.commonLabels | default dict)) $labels | toYaml }}
 {{- end }}
 
 {{/* Takes a dict: root; suffix of the name; wide, where the name is to be our own in the whole cluster; namespace, which

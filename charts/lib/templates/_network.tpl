@@ -32,7 +32,7 @@ spec:
     {{- include "portolan-lib.selector" .root | nindent 4 }}
   ports:
     - {name: {{ $scheme }}, port: {{ $values.service.port }}, targetPort: {{ .api }}, appProtocol: {{ $scheme }}}
-{{- if $values.ingress.enabled }}
+{{- if ($values.ingress).enabled }}
 ---
 apiVersion: networking.k8s.io/v1
 kind: Ingress
@@ -56,7 +56,7 @@ spec:
             backend: {service: {name: {{ $name }}, port: {name: {{ $scheme }}}}}
     {{- end }}
 {{- end }}
-{{- if $values.httpRoute.enabled }}
+{{- if ($values.httpRoute).enabled }}
 {{- if not $values.httpRoute.parentRefs }}
 {{- fail "set httpRoute.parentRefs: a route needs a Gateway" }}
 {{- end }}
@@ -81,7 +81,7 @@ spec:
 {{/* Takes a dict: root; api, if there is such a port. */}}
 {{- define "portolan-lib.network-policy" -}}
 {{- $policy := .root.Values.networkPolicy }}
-{{- if $policy.enabled }}
+{{- if ($policy).enabled }}
 ---
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy

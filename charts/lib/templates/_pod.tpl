@@ -26,7 +26,7 @@ serviceAccountName: {{ .account | default (include "portolan-lib.serviceaccount"
 automountServiceAccountToken: true
 # Variables for a Service that is called portolan-token-service would be read as flags.
 enableServiceLinks: false
-{{- with concat $values.imagePullSecrets ((($values.global).imagePullSecrets) | default list) }}
+{{- with concat ($values.imagePullSecrets | default list) ((($values.global).imagePullSecrets) | default list) }}
 imagePullSecrets:
   {{- range . }}
   - name: {{ if kindIs "map" . }}{{ quote .name }}{{ else }}{{ quote . }}{{ end }}
@@ -98,12 +98,16 @@ containers:
       {{- range $name, $port := $pod.ports }}
       - {name: {{ $name }}, containerPort: {{ $port }}}
       {{- end }}
+    {{- with $values.livenessProbe }}
     livenessProbe:
       httpGet: {path: /livez, port: admin}
-      {{- toYaml $values.livenessProbe | nindent 6 }}
+      {{- toYaml . | nindent 6 }}
+    {{- end }}
+    {{- with $values.readinessProbe }}
     readinessProbe:
       httpGet: {path: /readyz, port: admin}
-      {{- toYaml $values.readinessProbe | nindent 6 }}
+      {{- toYaml . | nindent 6 }}
+    {{- end }}
     {{- end }}
     {{- with $values.resources }}
     resources:
@@ -113,13 +117,13 @@ containers:
     securityContext:
       {{- toYaml . | nindent 6 }}
     {{- end }}
-    {{- with concat ($pod.volumeMounts | default list) $values.volumeMounts }}
+    {{- with concat ($pod.volumeMounts | default list) ($values.volumeMounts | default list) }}
     volumeMounts:
       {{- range . }}
       - {{ toJson . }}
       {{- end }}
     {{- end }}
-{{- with concat ($pod.volumes | default list) $values.volumes }}
+{{- with concat ($pod.volumes | default list) ($values.volumes | default list) }}
 volumes:
   {{- range . }}
   - {{ toJson . }}
@@ -147,7 +151,7 @@ spec:
   template:
     metadata:
       labels:
-        {{- mergeOverwrite (deepCopy $values.commonLabels) $values.podLabels (fromYaml $selector) | toYaml | nindent 8 }}
+        {{- mergeOverwrite (deepCopy ($values.commonLabels | default dict)) ($values.podLabels | default dict) (fromYaml $selector) | toYaml | nindent 8 }}
       {{- with $values.podAnnotations }}
       annotations:
         {{- toYaml . | nindent 8 }}

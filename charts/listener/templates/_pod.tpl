@@ -37,5 +37,5 @@ volumeMounts:
 
 {{/* Where that may be which ClusterAccesses name. */}}
 {{- define "listener.namespaces" -}}
-{{- append .Values.secretNamespaces .Release.Namespace | uniq | toJson }}
+{{- append (.Values.secretNamespaces | default list) .Release.Namespace | uniq | toJson }}
 {{- end }}
