@@ -207,6 +207,9 @@ fn gateway_and_listener_find_each_other() {
     assert_eq!(token["serviceAccountToken"]["audience"], "portolan-listener");
     has(&rendered("listener", "").unwrap(), "listener", "--gateway-accounts=ns/gateway");
     has(&rendered("listener", "").unwrap(), "listener", "--stream-audience=portolan-listener");
+    // Text that YAML would take for something else.
+    let audience = rendered("listener", "stream: {audience: 'a: b #c'}").unwrap();
+    has(&audience, "listener", "--stream-audience=a: b #c");
     let both = "gateway: {enabled: true, plainHttp: true}\nlistener: {enabled: true, plainHttp: true}";
     let both = objects(RELEASE, &chart("portolan"), both).unwrap();
     has(&both, "gateway", "--listener-url=https://r-listener.ns.svc");

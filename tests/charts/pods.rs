@@ -104,6 +104,11 @@ fn pull_secrets_are_those_of_the_chart_and_of_all_charts() {
             "imagePullSecrets: [a]\nglobal: {imagePullSecrets: [{name: b}]}",
             json!([{"name": "a"}, {"name": "b"}]),
         ),
+        // An apply on the server refuses a list that names one twice.
+        (
+            "imagePullSecrets: [a]\nglobal: {imagePullSecrets: [{name: a}, b]}",
+            json!([{"name": "a"}, {"name": "b"}]),
+        ),
     ];
     for (values, expected) in cases {
         renders("konnector", values, &[(DEPLOYMENT, pointer, expected)]);

@@ -134,6 +134,24 @@ fn a_portal_for_some_namespaces_has_rights_in_these_only() {
 }
 
 #[test]
+fn a_namespace_that_is_named_twice_has_one_role() {
+    for (service, values, name) in [
+        ("token-exchange", "targetNamespaces: [a, a]", "r-ns"),
+        ("devportal", "namespaces: [a, a]", "r-ns-work"),
+        ("listener", "secretNamespaces: [a, a]", "r-ns-secrets"),
+        ("konnector", "secretNamespaces: [a, a]", "r-ns-secrets"),
+    ] {
+        let Some(objects) = rendered(service, values) else { return };
+        let is_one = |object: &&Value| {
+            object["kind"] == "Role"
+                && object["metadata"]["namespace"] == "a"
+                && object["metadata"]["name"] == name
+        };
+        assert_eq!(objects.iter().filter(is_one).count(), 1, "{service}");
+    }
+}
+
+#[test]
 fn policies_name_the_account_of_the_release() {
     let rule = "/spec/matchConditions/0/expression";
     renders(

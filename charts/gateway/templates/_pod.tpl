@@ -4,7 +4,7 @@ args:
   {{- if .Values.definitions }}
   - --definitions=/var/lib/portolan/definitions
   {{- else }}
-  - --listener-url={{ include "gateway.listener" . }}
+  - {{ include "gateway.listener" . | trim | printf "--listener-url=%s" | toJson }}
   - --listener-token-file=/var/run/secrets/portolan-listener/token
   {{- if .Values.listener.caSecretName }}
   - --listener-ca-file=/etc/portolan-listener/ca.crt
@@ -26,7 +26,7 @@ args:
   {{- end }}
   {{- end }}
   {{- with .Values.traces.endpoint }}
-  - --otlp-endpoint={{ . }}
+  - {{ printf "--otlp-endpoint=%s" . | toJson }}
   - --otlp-ratio={{ $.Values.traces.ratio }}
   {{- if $.Values.traces.caSecretName }}
   - --otlp-ca-file=/etc/portolan-traces/ca.crt
@@ -36,7 +36,7 @@ args:
   - --console=false
   {{- end }}
   {{- with .Values.corsAllowedOrigins }}
-  - --cors-allowed-origins={{ join "," . }}
+  - {{ join "," . | printf "--cors-allowed-origins=%s" | toJson }}
   {{- end }}
   {{- include "portolan-lib.tls-args" . | nindent 2 }}
 ports: {graphql: 8443, admin: 9090}

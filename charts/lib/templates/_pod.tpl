@@ -26,10 +26,18 @@ serviceAccountName: {{ .account | default (include "portolan-lib.serviceaccount"
 automountServiceAccountToken: true
 # Variables for a Service that is called portolan-token-service would be read as flags.
 enableServiceLinks: false
-{{- with concat ($values.imagePullSecrets | default list) ((($values.global).imagePullSecrets) | default list) }}
+{{- $secrets := list }}
+{{- range concat ($values.imagePullSecrets | default list) ((($values.global).imagePullSecrets) | default list) }}
+{{- if kindIs "map" . }}
+{{- $secrets = append $secrets .name }}
+{{- else }}
+{{- $secrets = append $secrets . }}
+{{- end }}
+{{- end }}
+{{- with uniq $secrets }}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ if kindIs "map" . }}{{ quote .name }}{{ else }}{{ quote . }}{{ end }}
+  - name: {{ quote . }}
   {{- end }}
 {{- end }}
 {{- with $values.podSecurityContext }}

@@ -11,7 +11,7 @@ args:
   - --definitions-dir={{ if $claim }}/definitions{{ end }}
   - --secret-namespaces={{ include "listener.namespaces" . | fromJsonArray | join "," }}
   - --stream-address=:8443
-  - --stream-audience={{ .Values.stream.audience }}
+  - {{ printf "--stream-audience=%s" .Values.stream.audience | toJson }}
   - --gateway-accounts={{ .Values.stream.gatewayAccounts | default (list (printf "%s/%s" .Release.Namespace (include "portolan-lib.beside" (dict "root" . "chart" "gateway")))) | join "," }}
   - --drain-delay={{ .Values.drainSeconds }}s
   {{- include "portolan-lib.tls-args" . | nindent 2 }}
