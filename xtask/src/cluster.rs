@@ -13,13 +13,17 @@ mod needs;
 mod node;
 mod operation;
 mod scene;
+mod site;
 mod space;
 mod walk;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use portolan_testkit::{binaries, node::NodeBinaries};
+use portolan_testkit::{binaries, node::NodeBinaries, workdir::Workdir};
 
 pub use self::needs::lacking;
 use self::{
@@ -69,7 +73,8 @@ enum Verb {
 struct UpArgs {
     #[command(flatten)]
     place: DownArgs,
-    /// Use this cluster instead of our own node; it must be able to pull the images
+    /// Install the charts on this cluster instead of our own node; it must have the images, or be able to pull them.
+    /// Needs no root; a cluster on this machine is left alone
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
     /// Registry from which that cluster pulls the images (`global.imageRegistry`)
@@ -124,10 +129,14 @@ fn tell(left: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// What became of a walk-through that a signal may have ended.
+type Done = Result<Option<Result<()>>>;
+
 fn up(args: &UpArgs) -> Result<ExitCode> {
-    if args.kubeconfig.is_none() {
-        needs::check()?;
+    if let Some(file) = &args.kubeconfig {
+        return elsewhere(args, file);
     }
+    needs::check()?;
     let display = Display::new(&args.display);
     let home = Home::open(&args.place.state)?;
     if let Some(left) = home.clear()? {
@@ -146,21 +155,36 @@ fn up(args: &UpArgs) -> Result<ExitCode> {
     conclude(args, &home, done)
 }
 
+/// Installs the charts on somebody else's cluster.
+fn elsewhere(args: &UpArgs, file: &Path) -> Result<ExitCode> {
+    let folder = Workdir::new("charts")?;
+    let home = Home::open(folder.path())?;
+    let display = Display::new(&args.display);
+    let done = interrupt::block_on(async {
+        let mut interrupts = Interrupts::listen()?;
+        Ok(interrupts.unless(Box::pin(install(args, &display, &home, file))).await)
+    });
+    display.finish();
+    code(done)
+}
+
 /// Takes the cluster down unless it is to stay.
-fn conclude(args: &UpArgs, home: &Home, done: Result<Option<Result<()>>>) -> Result<ExitCode> {
+fn conclude(args: &UpArgs, home: &Home, done: Done) -> Result<ExitCode> {
     let failed = !matches!(done, Ok(Some(Ok(()))));
-    if !failed && !args.once && args.kubeconfig.is_none() {
+    if !failed && !args.once {
         let path = home.file(node::KUBECONFIG);
         output::line(format_args!("export KUBECONFIG={}", path.display()));
         output::line("`cargo xtask cluster down` ends it");
         return Ok(ExitCode::SUCCESS);
     }
-    if args.kubeconfig.is_none() {
-        let left = home.clear()?.unwrap_or_default();
-        if !failed {
-            tell(&left)?;
-        }
+    let left = home.clear()?.unwrap_or_default();
+    if !failed {
+        tell(&left)?;
     }
+    code(done)
+}
+
+fn code(done: Done) -> Result<ExitCode> {
     match done? {
         None => Ok(ExitCode::from(EXIT_INTERRUPTED)),
         Some(walked) => walked.map(|()| ExitCode::SUCCESS),
@@ -168,10 +192,12 @@ fn conclude(args: &UpArgs, home: &Home, done: Result<Option<Result<()>>>) -> Res
 }
 
 async fn raise(args: &UpArgs, display: &Display, home: &Home, binaries: &Binaries) -> Result<()> {
-    let scene = match &args.kubeconfig {
-        Some(file) => Scene::elsewhere(home, binaries, file, args.registry.clone()).await?,
-        None => Box::pin(begin(display, home, binaries)).await?,
-    };
+    let scene = Box::pin(begin(display, home, binaries)).await?;
+    Box::pin(walk::walk(display, &scene, args.short)).await
+}
+
+async fn install(args: &UpArgs, display: &Display, home: &Home, file: &Path) -> Result<()> {
+    let scene = Box::pin(Scene::elsewhere(home, file, args.registry.clone())).await?;
     Box::pin(walk::walk(display, &scene, args.short)).await
 }
 

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::{
     guests::{CLIENTS, TARGETS},
-    node::ISSUER,
     scene::{SOON, Scene},
+    site::Site,
 };
 
 /// The namespace that is part of the names of clusters.
@@ -31,7 +31,7 @@ pub(super) struct Release {
     pub(super) name: &'static str,
     pub(super) chart: &'static str,
     pub(super) namespace: &'static str,
-    values: fn() -> Value,
+    values: fn(&Site) -> Value,
 }
 
 pub(super) const TOKEN_SERVICE: Release =
@@ -39,45 +39,45 @@ pub(super) const TOKEN_SERVICE: Release =
 pub(super) const TOKEN_EXCHANGE: Release =
     Release { name: "exchange", chart: "token-exchange", namespace: OTHERS, values: token_exchange };
 pub(super) const KONNECTOR: Release =
-    Release { name: "konnector", chart: "konnector", namespace: OTHERS, values: konnector };
+    Release { name: "konnector", chart: "konnector", namespace: OTHERS, values: |_| konnector() };
 pub(super) const PROVIDER: Release =
-    Release { name: "provider", chart: "provider", namespace: OTHERS, values: || json!({}) };
+    Release { name: "provider", chart: "provider", namespace: OTHERS, values: |_| json!({}) };
 pub(super) const LISTENER: Release = Release {
     name: "listener",
     chart: "listener",
     namespace: OTHERS,
-    values: || json!({"tls": {"secretName": LISTENER_TLS}, "secretNamespaces": [CLIENTS]}),
+    values: |_| json!({"tls": {"secretName": LISTENER_TLS}, "secretNamespaces": [CLIENTS]}),
 };
 pub(super) const GATEWAY: Release =
-    Release { name: "gateway", chart: "gateway", namespace: OTHERS, values: gateway };
+    Release { name: "gateway", chart: "gateway", namespace: OTHERS, values: |_| gateway() };
 pub(super) const DEVPORTAL: Release =
-    Release { name: "devportal", chart: "devportal", namespace: OTHERS, values: || json!({}) };
+    Release { name: "devportal", chart: "devportal", namespace: OTHERS, values: |_| json!({}) };
 /// Without an issuer, people come with bearer tokens.
 pub(super) const PORTAL: Release =
-    Release { name: "portal", chart: "portal", namespace: OTHERS, values: || json!({"plainHttp": true}) };
+    Release { name: "portal", chart: "portal", namespace: OTHERS, values: |_| json!({"plainHttp": true}) };
 pub(super) const ALL: [Release; 8] =
     [PROVIDER, KONNECTOR, TOKEN_SERVICE, TOKEN_EXCHANGE, LISTENER, GATEWAY, DEVPORTAL, PORTAL];
 
 /// The configuration of this cluster as an issuer.
-fn issuer() -> Value {
+fn issuer(site: &Site) -> Value {
     json!({
-        "issuer": ISSUER, "api_server": ISSUER, "allow_addresses": ["10.96.0.1"],
+        "issuer": site.issuer, "api_server": site.api_server, "allow_addresses": [site.address],
         "ca_cert": format!("{ACCOUNT}/ca.crt"), "token_path": format!("{ACCOUNT}/token"),
     })
 }
 
-fn token_service() -> Value {
+fn token_service(site: &Site) -> Value {
     json!({
         "replicas": 3, "tls": {"secretName": "hosts"}, "clusterNames": {"enabled": true},
-        "config": {"clusters": {"local": issuer(), "app1": issuer()}},
+        "config": {"clusters": {"local": issuer(site), "app1": issuer(site)}},
     })
 }
 
 /// The clients of the walk ask more often than a caller may by default.
-fn token_exchange() -> Value {
+fn token_exchange(site: &Site) -> Value {
     json!({
         "plainHttp": true, "targetNamespaces": [TARGETS],
-        "config": {"issuers": [issuer()], "namespaces": [TARGETS], "rateLimits": {"perCaller": 0}},
+        "config": {"issuers": [issuer(site)], "namespaces": [TARGETS], "rateLimits": {"perCaller": 0}},
     })
 }
 
@@ -97,11 +97,13 @@ fn konnector() -> Value {
 impl Release {
     /// Installs it, or upgrades it with more values, and waits until its pods are Ready.
     pub(super) async fn install(&self, scene: &Scene, helm: u8, more: &[&str]) -> Result<()> {
-        let values = serde_json::to_string_pretty(&(self.values)())?;
+        let values = serde_json::to_string_pretty(&(self.values)(&scene.site))?;
         let values = scene.write(&format!("{}.values.json", self.name), &values)?.display().to_string();
         let chart = chart(self.chart);
         let mut arguments = vec!["upgrade", "--install", self.name, &chart, "--namespace", self.namespace];
-        arguments.extend(["--create-namespace", "--values", &values, "--wait", "--timeout", "2m"]);
+        // Somebody else's nodes may have to pull the image first.
+        let limit = if scene.is_ours() { "2m" } else { "5m" };
+        arguments.extend(["--create-namespace", "--values", &values, "--wait", "--timeout", limit]);
         let registry = scene.registry.as_ref().map(|host| format!("global.imageRegistry={host}"));
         if let Some(set) = &registry {
             arguments.extend(["--set", set]);
@@ -182,4 +184,29 @@ fn describe(pod: &Pod) -> String {
     let why: Vec<_> = waiting.chain(status.message).collect();
     let name = pod.metadata.name.as_deref().unwrap_or_default();
     format!("{name} is {}: {}", status.phase.unwrap_or_default(), why.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_have_the_issuer_and_the_address_of_the_cluster() {
+        let site = Site {
+            issuer: "https://oidc.test/a".to_owned(),
+            api_server: "https://b.test".to_owned(),
+            address: "172.20.0.1".to_owned(),
+        };
+        for (release, pointer) in [
+            (TOKEN_SERVICE, "/config/clusters/local"),
+            (TOKEN_SERVICE, "/config/clusters/app1"),
+            (TOKEN_EXCHANGE, "/config/issuers/0"),
+        ] {
+            let values = (release.values)(&site);
+            let issuer = values.pointer(pointer).unwrap();
+            assert_eq!(issuer["issuer"], "https://oidc.test/a", "{pointer}");
+            assert_eq!(issuer["api_server"], "https://b.test", "{pointer}");
+            assert_eq!(issuer["allow_addresses"], json!(["172.20.0.1"]), "{pointer}");
+        }
+    }
 }

@@ -13,6 +13,7 @@ use super::{
     charts::{LISTENER_CA, LISTENER_TLS, NAMES, OTHERS},
     node::{self, ISSUER},
     scene::{SOON, Scene},
+    site,
 };
 
 /// The namespace of the clients.
@@ -33,11 +34,18 @@ pub(super) const CA: &str = "/authority/ca.crt";
 pub(super) const REVIEW: &str =
     r#"{"apiVersion":"authentication.k8s.io/v1","kind":"TokenReview","spec":{"token":"TOKEN"}}"#;
 
-/// Creates the namespaces, accounts and files that clients and charts need.
+/// Creates the namespaces, accounts and certificates that charts and clients need. Clients are on our own node only.
 pub(super) async fn prepare(scene: &Scene) -> Result<()> {
     let namespaces = [CLIENTS, TARGETS, NAMES, OTHERS]
         .map(|name| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}));
     scene.apply(&namespaces).await?;
+    if scene.is_ours() {
+        accounts(scene).await?;
+    }
+    certificates(scene).await
+}
+
+async fn accounts(scene: &Scene) -> Result<()> {
     let ca = std::fs::read_to_string(scene.file("ca.crt")).context("the authority of the cluster")?;
     let binding = json!({"issuer": ISSUER, "subject": USER}).to_string();
     scene
@@ -55,13 +63,26 @@ pub(super) async fn prepare(scene: &Scene) -> Result<()> {
                 "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "reader"},
                 "subjects": [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": CLIENTS}]}),
         ])
-        .await?;
+        .await
+}
+
+/// Creates the Secrets with certificates, except those that somebody has brought.
+async fn certificates(scene: &Scene) -> Result<()> {
     let file = |name: &str| std::fs::read_to_string(scene.file(name)).context("a certificate for the hosts");
-    let pair = [("tls.crt", file("hosts.crt")?), ("tls.key", file("hosts.key")?)];
-    let pair = pair.each_ref().map(|(key, value)| (*key, value.as_str()));
-    scene.secret((NAMES, "hosts"), "kubernetes.io/tls", &pair).await?;
-    scene.secret((OTHERS, LISTENER_TLS), "kubernetes.io/tls", &pair).await?;
-    scene.secret((OTHERS, LISTENER_CA), "Opaque", &[("ca.crt", &ca)]).await
+    let (certificate, key, ca) = if scene.is_ours() {
+        (file("hosts.crt")?, file("hosts.key")?, file("ca.crt")?)
+    } else {
+        site::certificate()?
+    };
+    let pair = [("tls.crt", certificate.as_str()), ("tls.key", key.as_str())];
+    if scene.lacks((NAMES, "hosts")).await? {
+        scene.secret((NAMES, "hosts"), "kubernetes.io/tls", &pair).await?;
+    }
+    if scene.lacks((OTHERS, LISTENER_TLS)).await? {
+        scene.secret((OTHERS, LISTENER_TLS), "kubernetes.io/tls", &pair).await?;
+        scene.secret((OTHERS, LISTENER_CA), "Opaque", &[("ca.crt", &ca)]).await?;
+    }
+    Ok(())
 }
 
 /// A client in its own pod.

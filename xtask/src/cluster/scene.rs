@@ -9,15 +9,16 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::{Node, Secret};
 use kube::{
-    Api, Client, ResourceExt as _,
+    Api, Client, Config, ResourceExt as _,
     api::{ApiResource, DynamicObject, Patch, PatchParams},
+    config::{KubeConfigOptions, Kubeconfig},
     core::GroupVersionKind,
 };
 use portolan_testkit::{clients, eventually, kubeconfig};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use super::{home::Home, node, space::Space};
+use super::{home::Home, node, site::Site, space::Space};
 use crate::services::Binaries;
 
 /// Limit for anything that a controller does.
@@ -33,14 +34,16 @@ pub(super) struct Provider {
     pub(super) url: String,
     /// The kubeconfig as this program uses it.
     pub(super) kubeconfig: PathBuf,
+    /// The programs of the services, which run on this machine there.
+    pub(super) binaries: Binaries,
 }
 
 /// The cluster and the tools.
 pub(super) struct Scene {
     pub(super) client: Client,
+    pub(super) site: Site,
     /// The cluster that offers a service to this one, if we have started it.
     pub(super) provider: Option<Provider>,
-    pub(super) binaries: Binaries,
     pub(super) registry: Option<String>,
     home: PathBuf,
     kubeconfig: PathBuf,
@@ -52,23 +55,27 @@ impl Scene {
     pub(super) async fn ours(home: &Home, binaries: &Binaries, kubectl: Option<PathBuf>) -> Result<Self> {
         let file = home.file(node::PROVIDER_KUBECONFIG);
         let url = fs::read_to_string(home.file(node::PROVIDER_URL))?;
-        let provider = Provider { client: client(&file).await?, url, kubeconfig: file };
-        let scene = Self::elsewhere(home, binaries, &home.file(node::KUBECONFIG), None).await?;
-        let kubectl = kubectl.unwrap_or_else(|| scene.kubectl.clone());
-        Ok(Self { provider: Some(provider), kubectl, ..scene })
+        let provider =
+            Provider { client: client(&file).await?, url, kubeconfig: file, binaries: binaries.clone() };
+        let kubeconfig = home.file(node::KUBECONFIG);
+        Ok(Self {
+            client: client(&kubeconfig).await?,
+            site: Site::ours(),
+            provider: Some(provider),
+            registry: None,
+            home: home.path().to_owned(),
+            kubeconfig,
+            kubectl: kubectl.unwrap_or_else(|| PathBuf::from("kubectl")),
+        })
     }
 
     /// The scene on somebody else's cluster.
-    pub(super) async fn elsewhere(
-        home: &Home,
-        binaries: &Binaries,
-        kubeconfig: &Path,
-        registry: Option<String>,
-    ) -> Result<Self> {
+    pub(super) async fn elsewhere(home: &Home, kubeconfig: &Path, registry: Option<String>) -> Result<Self> {
+        let client = client(kubeconfig).await?;
         Ok(Self {
-            client: client(kubeconfig).await?,
+            site: Site::of(&client).await?,
+            client,
             provider: None,
-            binaries: binaries.clone(),
             registry,
             home: home.path().to_owned(),
             kubeconfig: kubeconfig.to_owned(),
@@ -115,9 +122,15 @@ impl Scene {
         self.tool(&helm, arguments).await
     }
 
+    /// Runs a program that keeps its own files in our directory. HOME stays: a kubeconfig may name a program that looks
+    /// for credentials there.
     async fn tool(&self, program: &Path, arguments: &[&str]) -> Result<String> {
-        run(Command::new(program).args(arguments).env("KUBECONFIG", &self.kubeconfig).env("HOME", &self.home))
-            .await
+        let mut command = Command::new(program);
+        command.args(arguments).env("KUBECONFIG", &self.kubeconfig);
+        for place in ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME", "KUBECACHEDIR"] {
+            command.env(place, self.home.join("tools"));
+        }
+        run(&mut command).await
     }
 
     /// Waits until pods can be scheduled.
@@ -145,6 +158,12 @@ impl Scene {
             apply(&self.client, object).await?;
         }
         Ok(())
+    }
+
+    /// Returns `true` if there is no such Secret.
+    pub(super) async fn lacks(&self, (namespace, name): (&str, &str)) -> Result<bool> {
+        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
+        Ok(secrets.get_opt(name).await.context("looking for a Secret")?.is_none())
     }
 
     /// Writes a Secret of strings.
@@ -182,9 +201,12 @@ pub(super) async fn apply(client: &Client, object: &Value) -> Result<()> {
     Ok(())
 }
 
+/// Files that a kubeconfig names are beside it.
 async fn client(file: &Path) -> Result<Client> {
-    let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    kubeconfig::client(&text).await
+    let unusable = || format!("cannot use the kubeconfig {}", file.display());
+    let kubeconfig = Kubeconfig::read_from(file).with_context(unusable)?;
+    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
+    Client::try_from(config.with_context(unusable)?).with_context(unusable)
 }
 
 /// Runs a program and returns its output.

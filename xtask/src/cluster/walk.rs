@@ -41,9 +41,7 @@ const PEOPLE: &str = "people";
 
 /// Takes every step, up to the first that fails.
 pub(super) async fn walk(display: &Display, scene: &Scene, short: bool) -> Result<()> {
-    if scene.is_ours() {
-        display.run("namespaces, accounts and certificates", guests::prepare(scene)).await?;
-    }
+    display.run("namespaces, accounts and certificates", Box::pin(guests::prepare(scene))).await?;
     Box::pin(installs(display, scene)).await?;
     let Some(provider) = &scene.provider else {
         display.line("what asks from within the pods' network is left out: this cluster is not ours");
@@ -56,8 +54,7 @@ pub(super) async fn walk(display: &Display, scene: &Scene, short: bool) -> Resul
     display.run("a ClusterAccess describes this cluster", Box::pin(describe(scene))).await?;
     display.run("a pod asks the gateway", Box::pin(query(scene))).await?;
     Box::pin(portal(display, scene)).await?;
-    let offering =
-        display.run("a provider cluster offers a service", Box::pin(offer(scene, provider))).await?;
+    let offering = display.run("a provider cluster offers a service", Box::pin(offer(provider))).await?;
     display.run("a bundle binds it", Box::pin(bind(scene, provider))).await?;
     display
         .run("an object goes there and its status comes back", roundtrip(scene, provider, "billy"))
@@ -178,12 +175,12 @@ async fn portal(display: &Display, scene: &Scene) -> Result<()> {
 }
 
 /// Starts the provider for the other cluster, which has no node for its pods, and offers a CRD.
-async fn offer(scene: &Scene, provider: &Provider) -> Result<ServiceProcess> {
+async fn offer(provider: &Provider) -> Result<ServiceProcess> {
     // The namespace of its Lease.
     let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": RELEASE}});
     apply(&provider.client, &namespace).await?;
     let mut options = ServiceOptions::new("provider", std::fs::read_to_string(&provider.kubeconfig)?);
-    options.program = Some(scene.binaries.path("provider"));
+    options.program = Some(provider.binaries.path("provider"));
     RELEASE.clone_into(&mut options.pod_namespace);
     let process = ServiceProcess::start(options).await?;
     clusters::offer(&provider.client, &workload::wildwest()).await?;
@@ -192,7 +189,7 @@ async fn offer(scene: &Scene, provider: &Provider) -> Result<ServiceProcess> {
 
 /// Writes the kubeconfig of the other side into a Secret, and creates a bundle that names it.
 async fn bind(scene: &Scene, provider: &Provider) -> Result<()> {
-    let mut command = Command::new(scene.binaries.path("provider"));
+    let mut command = Command::new(provider.binaries.path("provider"));
     command.args(["kubeconfig", "--consumer", CONSUMER, "--server", &provider.url]);
     let given = run(command.env("KUBECONFIG", &provider.kubeconfig)).await?;
     scene.secret((CLIENTS, BUNDLE), "Opaque", &[("kubeconfig", &given)]).await?;
