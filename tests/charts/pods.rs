@@ -285,6 +285,18 @@ fn notes_have_the_next_command() {
         ("provider", "", "kubectl label crd NAME kube-bind.io/exported=true"),
         ("token-service", "", "https://r.ns.svc:443/clusters/CLUSTER"),
         ("token-service", "existingSecret: s\nplainHttp: true", "http://r.ns.svc:443/clusters/CLUSTER"),
+        (
+            "token-service",
+            "clusterNames: {enabled: true}",
+            "names such as api.CLUSTER.ns.svc mean no cluster",
+        ),
+        (
+            "token-service",
+            "clusterNames: {enabled: true}",
+            "--selector app.kubernetes.io/managed-by=portolan-",
+        ),
+        ("konnector", "", "\nkubectl apply -f - <<END\napiVersion: kube-bind.io/v1alpha2\n"),
+        ("konnector", "", "\nEND\n"),
         ("listener", "", "https://r.ns.svc:443"),
         ("listener", "plainHttp: true", "http://r.ns.svc:443"),
         ("gateway", "", "https://r.ns.svc:443/CLUSTER/graphql"),
