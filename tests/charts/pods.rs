@@ -264,6 +264,12 @@ fn the_test_runs_the_check_with_the_account_of_the_service() {
         let Some(objects) = rendered(service, "args: [--x]") else { return };
         let rows = [
             ("Pod r-check", "/metadata/annotations/helm.sh~1hook", json!("test")),
+            // Otherwise `helm test --logs` of Helm 3 finds no pod.
+            (
+                "Pod r-check",
+                "/metadata/annotations/helm.sh~1hook-delete-policy",
+                json!("before-hook-creation"),
+            ),
             ("Pod r-check", "/spec/serviceAccountName", json!("r")),
             ("Pod r-check", "/spec/restartPolicy", json!("Never")),
             ("Pod r-check", "/spec/containers/0/livenessProbe", json!(null)),

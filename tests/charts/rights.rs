@@ -291,6 +291,8 @@ fn an_uninstall_drains_first_with_rights_of_its_own() {
         "",
         &[
             ("Job r-drain", hook, json!("pre-delete")),
+            // An uninstall that fails says why.
+            ("Job r-drain", "/metadata/annotations/helm.sh~1hook-output-log-policy", json!("hook-failed")),
             ("ServiceAccount r-drain", hook, json!("pre-delete")),
             ("ClusterRole r-ns-drain", hook, json!("pre-delete")),
             ("ClusterRole r-ns-drain", "/rules", rule),

@@ -168,12 +168,13 @@ spec:
       {{- include "portolan-lib.podspec" . | nindent 6 }}
 {{- end }}
 
-{{/* `helm test`: one run of `check`, with the account and the configuration of the service. Takes a dict: root, pod. */}}
+{{/* `helm test`: one run of `check`, with the account and the configuration of the service. The pod stays until the next
+test: with --logs, Helm 3 reads its log after it would have deleted it. Takes a dict: root, pod. */}}
 {{- define "portolan-lib.test" -}}
 apiVersion: v1
 kind: Pod
 metadata:
-  {{- $annotations := dict "helm.sh/hook" "test" "helm.sh/hook-delete-policy" "before-hook-creation,hook-succeeded" }}
+  {{- $annotations := dict "helm.sh/hook" "test" "helm.sh/hook-delete-policy" "before-hook-creation" }}
   {{- $labels := dict "app.kubernetes.io/name" (printf "%s-check" (include "portolan-lib.chart" .root)) }}
   {{- include "portolan-lib.metadata" (dict "root" .root "suffix" "-check" "labels" $labels "annotations" $annotations) | nindent 2 }}
 spec:

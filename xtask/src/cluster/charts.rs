@@ -116,9 +116,9 @@ impl Release {
         self.ready(scene).await
     }
 
-    /// Runs `helm test`, which runs the service's own `check`.
+    /// Runs `helm test` as the notes of the chart say it, which runs the service's own `check`.
     pub(super) async fn test(&self, scene: &Scene, helm: u8) -> Result<()> {
-        let arguments = ["test", self.name, "--namespace", self.namespace, "--timeout", "1m"];
+        let arguments = ["test", self.name, "--namespace", self.namespace, "--timeout", "1m", "--logs"];
         scene.helm(helm, &arguments).await.with_context(|| format!("release {}", self.name))?;
         Ok(())
     }
