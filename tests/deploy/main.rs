@@ -6,6 +6,7 @@
 mod examples;
 mod histories;
 mod rendered;
+mod twice;
 
 use std::path::Path;
 

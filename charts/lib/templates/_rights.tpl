@@ -56,7 +56,11 @@ namespace, so they would not notice. A release is known by the label on its Clus
 {{- $isOne := and (eq (get $labels "app.kubernetes.io/part-of") "portolan") (eq (get $labels "app.kubernetes.io/component") $.component) }}
 {{- $isOurs := and (eq $release $.root.Release.Name) (eq $namespace $.root.Release.Namespace) }}
 {{- if and $isOne (not $isOurs) }}
-{{- fail (printf "this cluster has a %s already, release %s in namespace %s, and two would work against each other: upgrade that one, or uninstall it first" $.component $release $namespace) }}
+{{- $place := printf "release %s in namespace %s" $release $namespace }}
+{{- if not $release }}
+{{- $place = printf "with the ClusterRole %s, which is no release's" .metadata.name }}
+{{- end }}
+{{- fail (printf "this cluster has a %s already, %s, and two would work against each other: upgrade that one, or uninstall it first" $.component $place) }}
 {{- end }}
 {{- end }}
 {{- end }}
