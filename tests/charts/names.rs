@@ -115,8 +115,8 @@ fn a_chart_within_another_is_switched_on_and_called_after_both() {
 #[test]
 fn names_are_cut_at_63_and_stay_apart() {
     let release = "a".repeat(53);
-    for service in SERVICES {
-        let alias = format!("{service}-of-a-long-name");
+    for (service, long) in SERVICES.into_iter().flat_map(|service| [(service, 1), (service, 6)]) {
+        let alias = format!("{service}{}", "-of-a-long-name".repeat(long));
         let folder = foreign(service, &alias);
         let values = "enabled: true\ndashboard: {enabled: true}";
         let Some(found) = objects(&release, folder.path(), &within(&alias, service, values)) else { return };

@@ -11,7 +11,7 @@
 
 {{/* The chart, or its alias in a chart that depends on it, as a part of names. */}}
 {{- define "portolan-lib.chart" -}}
-{{- .Chart.Name | lower | replace "_" "-" | replace "." "-" }}
+{{- .Chart.Name | lower | replace "_" "-" | replace "." "-" | include "portolan-lib.cut" }}
 {{- end }}
 
 {{/* What everything is called: as the release, and within another chart as the release and the chart. */}}

@@ -175,7 +175,7 @@ apiVersion: v1
 kind: Pod
 metadata:
   {{- $annotations := dict "helm.sh/hook" "test" "helm.sh/hook-delete-policy" "before-hook-creation" }}
-  {{- $labels := dict "app.kubernetes.io/name" (printf "%s-check" (include "portolan-lib.chart" .root)) }}
+  {{- $labels := dict "app.kubernetes.io/name" (printf "%s-check" (include "portolan-lib.chart" .root) | include "portolan-lib.cut") }}
   {{- include "portolan-lib.metadata" (dict "root" .root "suffix" "-check" "labels" $labels "annotations" $annotations) | nindent 2 }}
 spec:
   {{- include "portolan-lib.podspec" (merge (dict "run" (list "check")) .) | nindent 2 }}
