@@ -32,6 +32,7 @@ fn a_value_that_is_misspelt_or_of_another_type_is_named() {
         ("serviceMonitor: {interval: 30}", "at '/serviceMonitor/interval'"),
         ("prometheusRule: {runbookBase: 'https://a.example'}", "at '/prometheusRule/runbookBase'"),
         ("podDisruptionBudget: {maxUnavailable: 0}", "at '/podDisruptionBudget/maxUnavailable'"),
+        ("podDisruptionBudget: {maxUnavailable: 0%}", "at '/podDisruptionBudget/maxUnavailable'"),
         ("fullnameOverride: Upper", "at '/fullnameOverride'"),
         ("portolan-lib: {a: 1}", "additional properties 'a' not allowed"),
         ("image: null", "at '': missing property 'image'"),
