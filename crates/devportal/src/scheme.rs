@@ -1,5 +1,7 @@
 //! Reads a discovered scheme: the method for API keys, the issuer of tokens, and the labels that a Secret needs.
 
+mod expressions;
+
 use std::collections::BTreeMap;
 
 use portolan_core::api::devportal::{DiscoveredAuthScheme, LABEL_AUTHORINO, LABEL_PRODUCT};
@@ -31,7 +33,8 @@ pub fn api_keys(scheme: &DiscoveredAuthScheme) -> impl Iterator<Item = ApiKeyMet
     methods.map(|(name, method)| ApiKeyMethod {
         name,
         spec: &method["apiKey"],
-        credentials: &method["credentials"],
+        // A foreign CRD may hold anything there, and the status of a key takes an object only.
+        credentials: method.get("credentials").filter(|found| found.is_object()).unwrap_or(&Value::Null),
     })
 }
 
@@ -70,10 +73,7 @@ impl ApiKeyMethod<'_> {
             labels.insert(name.clone(), value.to_owned());
             fixed.push(name.clone());
         }
-        let expressions = self.spec["selector"]["matchExpressions"].as_array().into_iter().flatten();
-        for expression in expressions {
-            satisfy(&mut labels, &fixed, expression)?;
-        }
+        expressions::satisfy(&mut labels, &fixed, &self.spec["selector"]["matchExpressions"])?;
         Ok(labels)
     }
 }
@@ -95,45 +95,6 @@ fn valid(name: &str, values: &[&str]) -> Result<(), String> {
         Some(value) => Err(format!("{value:?} is not the value of a label")),
         None => Ok(()),
     }
-}
-
-/// Changes labels that are not fixed, so that an expression matches.
-fn satisfy(
-    labels: &mut BTreeMap<String, String>,
-    fixed: &[String],
-    expression: &Value,
-) -> Result<(), String> {
-    let key = expression["key"].as_str().unwrap_or_default().to_owned();
-    let operator = expression["operator"].as_str().unwrap_or_default();
-    let values = expression["values"].as_array().into_iter().flatten();
-    let values: Option<Vec<_>> = values.map(Value::as_str).collect();
-    let values = values.ok_or_else(|| format!("a value for label {key} is no text"))?;
-    valid(&key, &values)?;
-    if matches!(operator, "In" | "NotIn") == values.is_empty() {
-        return Err(format!("{operator} of label {key} does not go with the values {values:?}"));
-    }
-    let present = labels.get(&key).map(String::as_str);
-    let is_in = present.is_some_and(|present| values.contains(&present));
-    let is_fixed = fixed.contains(&key);
-    let cannot =
-        || Err(format!("no label {key} can be {operator} {values:?} besides the selector's other terms"));
-    let value = match operator {
-        "In" if is_in => return Ok(()),
-        "In" if !is_fixed => values.first().map(|value| (*value).to_owned()),
-        "Exists" if present.is_some() => return Ok(()),
-        "Exists" => Some("true".to_owned()),
-        "NotIn" if !is_in => return Ok(()),
-        "DoesNotExist" if present.is_none() => return Ok(()),
-        // The label with the product's name stays: Secrets are found by it.
-        "NotIn" | "DoesNotExist" if key == LABEL_APP && !is_fixed => {
-            labels.remove(&key);
-            return Ok(());
-        }
-        _ => return cannot(),
-    };
-    let Some(value) = value else { return cannot() };
-    labels.insert(key, value);
-    Ok(())
 }
 
 #[cfg(test)]
@@ -217,5 +178,13 @@ mod tests {
         assert_eq!(api_keys(&scheme).map(|method| method.name).collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!(issuer(&scheme), Some("https://y"));
         assert_eq!(api_key(&DiscoveredAuthScheme::default()), None);
+    }
+
+    #[test]
+    fn credentials_that_make_no_sense_are_none() {
+        for odd in [json!("header"), json!(7), json!([]), json!(null)] {
+            let scheme = scheme(&json!({"a": {"apiKey": {}, "credentials": odd}}));
+            assert_eq!(api_key(&scheme).unwrap().credentials, &Value::Null, "{odd}");
+        }
     }
 }
