@@ -188,11 +188,21 @@ async fn openapi_texts_are_kept_where_they_fit() {
 
 #[tokio::test]
 async fn a_text_that_is_kept_survives_a_restart() {
-    let flags = ["--fetch-allowed-cidrs=127.0.0.0/8", "--fetch-timeout=2s", "--fetch-refresh=1s"];
+    let flags = [
+        "--fetch-allowed-cidrs=127.0.0.0/8",
+        "--fetch-timeout=2s",
+        "--fetch-refresh=1s",
+        "--openapi-spec-max-size=110000",
+    ];
     let stage = Stage::start("devportal-kept", &flags).await;
     let (place, web) = (stage.toystore("kept").await, Stub::start().await);
     web.answer("/large", 200, &"x".repeat(100_000));
+    // The limit on OpenAPI texts is none on what issuers say.
+    let said_by_issuer = json!({"token_endpoint": "http://a/token", "more": "x".repeat(120_000)});
+    web.answer(LOCATION, 200, &said_by_issuer.to_string());
+    toystore::authentication(&stage.client(), "kept", &jwt(&format!("{}/realms/r", web.url))).await.unwrap();
     place.product("p", None).await;
+    place.product_says("p", "OIDCDiscovered", "Discovered").await;
     document(&place, &format!("{}/large", web.url)).await;
     place.product_says("p", "OpenAPISpecReady", "SpecFetched").await;
     web.answer("/large", 503, "");

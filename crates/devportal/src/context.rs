@@ -13,14 +13,14 @@ use portolan_core::{
     foreign::{AuthPolicy, PlanPolicy, Route},
 };
 use portolan_runtime::{
-    controller::ControllerMetrics, events::EventReporter, fetch::Fetcher, process::Process, queue::WorkQueue,
+    controller::ControllerMetrics, events::EventReporter, process::Process, queue::WorkQueue,
 };
 use tokio::{sync::mpsc::unbounded_channel, time::Instant};
 
 use crate::{
     args::ControllerArgs,
     changes::{Change, KeyGroup, TargetName, WatchedKind},
-    fetches::store::Fetches,
+    fetches::{Fetchers, store::Fetches},
     index::Index,
     metrics::PortalMetrics,
     names::{ObjectName, RequesterAt},
@@ -103,7 +103,7 @@ impl Context {
         process: &Process,
         client: &Client,
         instance: &str,
-        fetcher: Fetcher,
+        fetchers: Fetchers,
         notifier: Option<Notifier>,
     ) -> Arc<Self> {
         let tasks = &process.tasks;
@@ -135,7 +135,7 @@ impl Context {
             reporter: EventReporter::new(client.clone(), "portolan-devportal", instance),
             controllers: ControllerMetrics::register(&process.metrics),
             metrics: PortalMetrics::register(&process.metrics),
-            fetches: Fetches::new(fetcher, args.fetch.fetch_refresh, args.fetch.inline_bytes()),
+            fetches: Fetches::new(fetchers, args.fetch.fetch_refresh, args.fetch.inline_bytes()),
             notifier,
             turns: Turns::default(),
             fresh_rights: FreshRights::default(),

@@ -34,7 +34,7 @@ mod turns;
 
 use std::process::ExitCode;
 
-use portolan_runtime::{client, fetch::Fetcher, install, lease, process, process::Process};
+use portolan_runtime::{client, install, lease, process, process::Process};
 
 pub use crate::args::Args;
 use crate::{
@@ -65,9 +65,10 @@ async fn start(args: ControllerArgs, process: Process) -> Result<(), process::Pr
     let instance = lease.identity.clone();
     lease::lead(&process.tasks, &client, lease, (&leading, &caches)).await;
     install::crds(&client, "devportal", portolan_core::crds::devportal(), args.install.install_crds).await?;
-    let fetcher = Fetcher::new(&fetches::settings(&args, &client).await).map_err(process::misconfigured)?;
+    let settings = fetches::settings(&args, &client).await;
+    let fetchers = fetches::Fetchers::new(&settings).map_err(process::misconfigured)?;
     let notifier = args.notify.notifier().map_err(process::misconfigured)?;
-    let context = Context::start(&args, &process, &client, &instance, fetcher, notifier);
+    let context = Context::start(&args, &process, &client, &instance, fetchers, notifier);
     // From half a picture, a policy would look removed and a Secret deleted.
     context.synced().await;
     context.trigger_everything();

@@ -20,7 +20,7 @@ pub use self::{
     oidc::{OidcOutcome, location},
     openapi::discard,
     policy::settings,
-    store::{FetchOutcome, FetchTarget, OpenApiOutcome, OpenApiText, Remembered},
+    store::{FetchOutcome, FetchTarget, Fetchers, OpenApiOutcome, OpenApiText, Remembered},
 };
 use crate::context::Context;
 
@@ -46,7 +46,7 @@ async fn reconcile(context: &Context, target: &FetchTarget) -> Result<Action, Re
                 Some(FetchOutcome::Oidc(outcome)) => outcome.token_endpoint,
                 _ => None,
             };
-            FetchOutcome::Oidc(oidc::fetch(&fetches.fetcher, issuer, last).await)
+            FetchOutcome::Oidc(oidc::fetch(&fetches.fetchers.oidc, issuer, last).await)
         }
         (FetchTarget::OpenApi { product, url }, before) => {
             let last = match before {

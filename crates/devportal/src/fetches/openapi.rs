@@ -50,7 +50,7 @@ type Failure = (&'static str, String);
 async fn read(context: &Context, url: &str) -> Result<String, Failure> {
     let uri =
         url.parse::<Uri>().map_err(|_| ("RequestCreationFailed", "the URL makes no sense".to_owned()))?;
-    match context.fetches.fetcher.get(&uri, None).await {
+    match context.fetches.fetchers.openapi.get(&uri, None).await {
         Ok(fetched) => judge(&fetched),
         Err(FetchError::TooLarge(limit)) => Err(("SpecSizeTooLarge", too_large(limit))),
         Err(FetchError::Url(_)) => {
@@ -73,7 +73,7 @@ fn judge(fetched: &Fetched) -> Result<String, Failure> {
     }
     let text = String::from_utf8(fetched.body.to_vec())
         .map_err(|_| ("ReadFailed", "the answer is not a text in UTF-8".to_owned()))?;
-    if text.trim_start().starts_with('<') {
+    if text.trim_start_matches('\u{feff}').trim_start().starts_with('<') {
         return Err(("ReadFailed", "the answer is a web page, not an OpenAPI text".to_owned()));
     }
     Ok(text)
@@ -183,10 +183,12 @@ mod tests {
             headers: http::HeaderMap::new(),
             body: body.to_vec().into(),
         };
-        let table: [(u16, &[u8], Option<&str>); 4] = [
+        let table: [(u16, &[u8], Option<&str>); 6] = [
             (200, b"{\"openapi\": \"3.0.0\"}", None),
             (500, b"", Some("FetchFailed")),
             (200, b"  <!doctype html>", Some("ReadFailed")),
+            (200, b"\xef\xbb\xbf<!doctype html>", Some("ReadFailed")),
+            (200, b"\xef\xbb\xbf{\"openapi\": \"3.0.0\"}", None),
             (200, &[0xff, 0xfe], Some("ReadFailed")),
         ];
         for (status, body, reason) in table {

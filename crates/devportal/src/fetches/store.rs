@@ -3,13 +3,34 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use portolan_runtime::{backoff::Backoff, fetch::Fetcher, queue::WorkQueue};
+use portolan_runtime::{
+    backoff::Backoff,
+    fetch::{FetchError, FetchSettings, Fetcher},
+    queue::WorkQueue,
+};
 
 use super::oidc::OidcOutcome;
 use crate::{index::Index, names::ObjectName};
 
 const RETRY_MIN: Duration = Duration::from_secs(5);
 const RETRY_MAX: Duration = Duration::from_secs(5 * 60);
+/// Largest discovery document of an issuer, whatever limit OpenAPI texts have.
+const OIDC_BYTES: usize = 512_000;
+
+/// The fetchers of both kinds of documents, each with its own limit on bytes.
+#[derive(Debug)]
+pub struct Fetchers {
+    pub(super) oidc: Fetcher,
+    pub(super) openapi: Fetcher,
+}
+
+impl Fetchers {
+    /// The limit in the settings is for OpenAPI texts.
+    pub fn new(settings: &FetchSettings) -> Result<Self, FetchError> {
+        let of_issuers = FetchSettings { max_bytes: OIDC_BYTES, ..settings.clone() };
+        Ok(Self { oidc: Fetcher::new(&of_issuers)?, openapi: Fetcher::new(settings)? })
+    }
+}
 
 /// A text that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +91,7 @@ pub struct Fetches {
     pub(super) outcomes: Mutex<HashMap<FetchTarget, Known>>,
     /// Who needs them.
     pub(super) users: Index<FetchTarget, ObjectName>,
-    pub(super) fetcher: Fetcher,
+    pub(super) fetchers: Fetchers,
     /// Age at which an answer is asked for anew.
     refresh: Duration,
     /// Largest OpenAPI text that is kept in the status.
@@ -86,9 +107,9 @@ pub(super) struct Known {
 }
 
 impl Fetches {
-    pub fn new(fetcher: Fetcher, refresh: Duration, inline_bytes: usize) -> Self {
+    pub fn new(fetchers: Fetchers, refresh: Duration, inline_bytes: usize) -> Self {
         let (queue, outcomes, users) = (Arc::default(), Mutex::default(), Index::default());
-        Self { queue, outcomes, users, fetcher, refresh, inline_bytes }
+        Self { queue, outcomes, users, fetchers, refresh, inline_bytes }
     }
 
     /// Says what a product needs.
@@ -151,12 +172,10 @@ impl Fetches {
 
 #[cfg(test)]
 mod tests {
-    use portolan_runtime::fetch::FetchSettings;
-
     use super::*;
 
     fn fetches() -> Fetches {
-        Fetches::new(Fetcher::new(&FetchSettings::default()).unwrap(), Duration::from_secs(3600), 1)
+        Fetches::new(Fetchers::new(&FetchSettings::default()).unwrap(), Duration::from_secs(3600), 1)
     }
 
     fn outcome(failure: Option<&str>) -> FetchOutcome {
