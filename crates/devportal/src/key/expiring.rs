@@ -12,9 +12,9 @@ const WEEK: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// Sets the condition. What it says is remembered in it, so nobody is told twice.
 pub(super) fn warn(draft: &mut Draft<'_>, end: Timestamp) {
     let left = end.duration_since(draft.seen.now);
-    let (reason, next) = match left {
-        left if left <= DAY => ("ExpiresWithinOneDay", end),
-        left if left <= WEEK => ("ExpiresWithinSevenDays", end - DAY),
+    let (reason, since, next) = match left {
+        left if left <= DAY => ("ExpiresWithinOneDay", end - DAY, end),
+        left if left <= WEEK => ("ExpiresWithinSevenDays", end - WEEK, end - DAY),
         _ => {
             draft.unset(EXPIRING_SOON);
             return draft.again_at(end - WEEK);
@@ -25,7 +25,7 @@ pub(super) fn warn(draft: &mut Draft<'_>, end: Timestamp) {
     let known = find(&draft.status.conditions, EXPIRING_SOON);
     if known.is_none_or(|known| known.reason != reason || known.message != message) {
         draft.tell(true, "ExpiringSoon", message.clone());
-        draft.report(FactKind::Expiring, next);
+        draft.report(FactKind::Expiring, since);
     }
     draft.set(EXPIRING_SOON, Judgement::holds(reason, message));
 }

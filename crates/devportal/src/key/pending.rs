@@ -6,7 +6,8 @@ use portolan_core::api::devportal::{ApprovalMode, KeyPhase, REVIEWER_SYSTEM};
 use super::{
     approved,
     limits::{TOO_MANY, too_many},
-    status::{Draft, READY},
+    state::SecretState,
+    status::{Draft, Obstacle, READY},
 };
 use crate::news::FactKind;
 
@@ -14,7 +15,7 @@ pub(super) fn plan(draft: &mut Draft<'_>) {
     let is_new = draft.status.conditions.iter().all(|condition| condition.r#type != READY);
     // A Secret of ours without an approval is one that a crash has left behind.
     draft.withdraw();
-    draft.status.expires_at = draft.seen.key.spec.expires_at.clone();
+    draft.status.expires_at = draft.wanted_end().map(Time);
     if is_new {
         let now = draft.seen.now;
         draft.report(FactKind::Requested, now);
@@ -25,16 +26,24 @@ pub(super) fn plan(draft: &mut Draft<'_>) {
         }
         draft.again_at(at.0);
     }
-    if let Some((reason, message)) = draft.obstacle() {
-        return draft.fails(reason, message);
+    let Some((reason, message)) = reason_to_wait(draft) else { return approve(draft) };
+    draft.ignore_rotation();
+    draft.fails(reason, message);
+}
+
+/// What keeps the request from being approved by itself, if anything does.
+fn reason_to_wait(draft: &Draft<'_>) -> Option<Obstacle> {
+    let obstacle = draft.obstacle().or_else(|| too_many(draft).map(|message| (TOO_MANY, message)));
+    if obstacle.is_some() {
+        return obstacle;
     }
-    if let Some(message) = too_many(draft) {
-        return draft.fails(TOO_MANY, message);
+    let mode = draft.seen.product.as_ref().map(|product| product.spec.approval_mode);
+    if mode != Some(ApprovalMode::Automatic) {
+        return Some(("NotApproved", "Request awaiting manual approval".to_owned()));
     }
-    match draft.seen.product.as_ref().map(|product| product.spec.approval_mode) {
-        Some(ApprovalMode::Automatic) => approve(draft),
-        _ => draft.fails("NotApproved", "Request awaiting manual approval".to_owned()),
-    }
+    // It is deleted just now, and brings the request up again when it is gone.
+    let is_left = matches!(draft.seen.secret, SecretState::Ours(_));
+    is_left.then(|| ("AwaitingSecret", "A Secret that was left behind is being deleted".to_owned()))
 }
 
 fn approve(draft: &mut Draft<'_>) {

@@ -158,8 +158,10 @@ impl<'a> Draft<'a> {
         [self.wanted_end(), capped, fixed].into_iter().flatten().min()
     }
 
-    fn wanted_end(&self) -> Option<Timestamp> {
-        self.seen.key.spec.expires_at.as_ref().map(|time| time.0)
+    /// The end that the requester asks for, in whole seconds: so it is written, and so it is read again.
+    pub(super) fn wanted_end(&self) -> Option<Timestamp> {
+        let wanted = self.seen.key.spec.expires_at.as_ref()?.0;
+        Some(Timestamp::from_second(wanted.as_second()).unwrap_or(wanted))
     }
 
     /// The end that the product's limit puts to a life.
@@ -236,7 +238,8 @@ impl<'a> Draft<'a> {
     pub(super) fn withdraw(&mut self) {
         for (which, state) in [(Which::Current, &self.seen.secret), (Which::Previous, &self.seen.previous)] {
             let is_known = match which {
-                Which::Current => self.status.secret_ref.is_some(),
+                // Trouble with policies may have taken the reference away from a key that was given.
+                Which::Current => self.status.secret_ref.is_some() || self.status.approved_snapshot.is_some(),
                 Which::Previous => self.status.previous_secret_ref.is_some(),
             };
             match state {
@@ -257,7 +260,7 @@ impl<'a> Draft<'a> {
     }
 
     /// A key that does not work cannot be rotated.
-    fn ignore_rotation(&mut self) {
+    pub(super) fn ignore_rotation(&mut self) {
         let request = self.rotate_request();
         if request.is_some() && request != self.status.observed_rotate_request {
             let note = "only an approved key can be rotated: the request is ignored".to_owned();

@@ -345,9 +345,39 @@ fn a_key_that_is_being_deleted_leaves_no_secret_whatever_its_phase() {
 
 #[test]
 fn a_pending_key_has_no_secret_whatever_happened() {
-    let mut left = seen("manual", key(&Value::Null));
-    left.secret = secret("k1-apikey-secret", &json!({}));
-    assert_eq!(deleted(&plan(&left)), [Which::Current]);
+    for (mode, reason) in [("manual", "NotApproved"), ("automatic", "AwaitingSecret")] {
+        let mut left = seen(mode, key(&Value::Null));
+        left.secret = secret("k1-apikey-secret", &json!({}));
+        let plan = plan(&left);
+        assert_eq!((deleted(&plan), ready(&plan)), (vec![Which::Current], reason));
+        assert_eq!((plan.status.phase, plan.status.secret_ref), (Some(KeyPhase::Pending), None), "{mode}");
+    }
+    // Trouble with a policy has hidden the Secret of this one, and it lost its label.
+    let mut hidden = changed(granted(), |key| {
+        let status = key.status.as_mut().unwrap();
+        (status.phase, status.secret_ref) = (Some(KeyPhase::Rejected), None);
+    });
+    hidden.secret = SecretState::Absent;
+    assert_eq!(deleted(&plan(&hidden)), [Which::Current]);
+}
+
+#[test]
+fn an_end_has_whole_seconds_and_is_announced_once() {
+    let soon = Timestamp::new(NOW + 3600, 500_000_000).unwrap();
+    for mode in ["manual", "automatic"] {
+        let mut seen = changed(seen(mode, key(&Value::Null)), |key| key.spec.expires_at = Some(Time(soon)));
+        let first = plan(&seen);
+        assert_eq!(first.status.expires_at.as_ref().unwrap().0, at(NOW + 3600), "{mode}");
+        // As the API server gives it back.
+        Arc::make_mut(&mut seen.key).status = Some(serde_json::from_value(json!(first.status)).unwrap());
+        if mode == "automatic" {
+            seen.secret = secret("k1-apikey-secret", &json!({}));
+        }
+        let again = plan(&seen);
+        assert_eq!((Some(&again.status), again.told.len()), (seen.key.status.as_ref(), 0), "{mode}");
+        let expiring = first.facts.iter().find(|fact| fact.kind == FactKind::Expiring);
+        assert!(expiring.is_none_or(|fact| fact.at <= at(NOW)), "{mode}: it has happened");
+    }
 }
 
 #[test]
@@ -573,6 +603,14 @@ fn rotation_is_for_keys_that_work_and_the_old_value_ends() {
     let ignored = plan(&asked(rejected, "r1"));
     assert!(ignored.told.iter().any(|told| told.reason == "RotationIgnored"));
     assert_eq!(ignored.status.observed_rotate_request.as_deref(), Some("r1"));
+
+    let mut waiting = asked(seen("manual", key(&Value::Null)), "r1");
+    for expected in [1, 0] {
+        let plan = plan(&waiting);
+        let told = plan.told.iter().filter(|told| told.reason == "RotationIgnored").count();
+        assert_eq!((told, ready(&plan)), (expected, "NotApproved"));
+        Arc::make_mut(&mut waiting.key).status = Some(plan.status);
+    }
 
     let now = changed(asked(granted(), "r1"), |key| {
         key.metadata
