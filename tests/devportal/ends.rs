@@ -339,11 +339,17 @@ async fn a_rotated_key_keeps_its_old_value_for_a_while() {
     place.no_secret("k1-apikey-secret-previous").await;
     rotate(&place, "k1", "five", json!({"devportal.kuadrant.io/rotate-overlap": "1h"})).await;
     assert!(previous().await.is_some());
+    // A Secret that somebody has made immutable is replaced.
+    let (fifth, immutable) = (place.value("k1").await, Patch::Merge(json!({"immutable": true})));
+    place.api::<Secret>().patch(&secret_name("k1"), &PatchParams::default(), &immutable).await.unwrap();
+    rotate(&place, "k1", "six", json!({})).await;
+    assert_ne!(place.value("k1").await, fifth);
+    assert_eq!(value_of(&previous().await.unwrap()).unwrap(), fifth);
     place.decide("k1", "Rejected", None).await.unwrap();
     place.key_says("k1", "Rejected").await;
     place.no_secret(&secret_name("k1")).await;
     place.no_secret("k1-apikey-secret-previous").await;
-    rotate(&place, "k1", "six", json!({})).await;
+    rotate(&place, "k1", "seven", json!({})).await;
     place.told("k1", "RotationIgnored").await;
 }
 

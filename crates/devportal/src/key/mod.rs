@@ -12,6 +12,7 @@ mod rotation;
 mod secret;
 mod state;
 mod status;
+mod steps;
 
 use std::sync::Arc;
 
