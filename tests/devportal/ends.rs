@@ -85,6 +85,13 @@ async fn the_apikey_is_the_truth_and_the_secret_follows() {
     toystore::authentication(&client, "truth", &api_keys(&json!({"app": "toystore"}))).await.unwrap();
     let unlabelled = async || (!place.secret("k1").await?.labels().contains_key("role")).then_some(());
     eventually("the label goes", SOON, unlabelled).await.unwrap();
+    // So does the owner, if somebody takes it away.
+    let orphaned = Patch::Merge(json!({"metadata": {"ownerReferences": null}}));
+    let secrets = place.api::<Secret>();
+    secrets.patch("k1-apikey-secret", &PatchParams::default(), &orphaned).await.unwrap();
+    let owned = async || (!place.secret("k1").await?.owner_references().is_empty()).then_some(());
+    eventually("the owner comes back", SOON, owned).await.unwrap();
+    assert_eq!(place.value("k1").await, second);
 
     // A selector that no label can match is named, and the Secret stays as it is.
     toystore::authentication(&client, "truth", &api_keys(&json!({"app": "two words"}))).await.unwrap();

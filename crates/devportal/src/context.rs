@@ -23,7 +23,7 @@ use crate::{
     fetches::{Fetchers, store::Fetches},
     index::Index,
     metrics::PortalMetrics,
-    names::{ObjectName, RequesterAt},
+    names::{ObjectName, RequesterAt, key_of_secret},
     notify::notifier::Notifier,
     rights::{ANNOTATION_REQUESTER, FreshRights},
     scope::{Follower, Scoped},
@@ -123,8 +123,11 @@ impl Context {
                 Some(Change::AuthPolicy(ObjectName::of(object)))
             }),
             secrets: follower.follow(WatchedKind::Secret, LABEL_PRODUCT, |secret: &SecretMeta| {
-                let owner = secret.owner_references().iter().find(|owner| owner.kind == "APIKey")?;
-                Some(Change::SecretOf(ObjectName::new(secret.namespace()?, &owner.name)))
+                // By its name, since it may have lost its owner.
+                Some(Change::SecretOf(ObjectName::new(
+                    secret.namespace()?,
+                    key_of_secret(&secret.name_any())?,
+                )))
             }),
             roles: follower.follow(WatchedKind::Rights, LABEL_REQUESTER, |role: &Role| of_requester(role)),
             bindings: follower

@@ -3,7 +3,11 @@
 use std::fmt;
 
 use kube::ResourceExt;
-use portolan_core::{digest::sha256_hex, names::is_dns_subdomain};
+use portolan_core::{
+    api::devportal::{previous_secret_name, secret_name},
+    digest::sha256_hex,
+    names::is_dns_subdomain,
+};
 
 /// Longest value of a label.
 const LABEL_LENGTH: usize = 63;
@@ -75,6 +79,12 @@ pub fn label(name: &str) -> String {
     format!("{}-{}", beginning.trim_end_matches(['.', '-', '_']), &hash[..HASH_DIGITS])
 }
 
+/// The name of the key that a Secret is for, which the name of the Secret says.
+pub fn key_of_secret(secret: &str) -> Option<&str> {
+    let suffixes = [secret_name(""), previous_secret_name("")];
+    suffixes.iter().find_map(|suffix| secret.strip_suffix(suffix.as_str()))
+}
+
 /// The value of the label for a user, whose name may be anything.
 pub fn requester_label(user: &str) -> String {
     sha256_hex(user.as_bytes())[..32].to_owned()
@@ -104,6 +114,18 @@ mod tests {
             (&long[1..], true, true),
         ] {
             assert_eq!((is_label_name(text), is_label_value(text)), (is_name, is_value), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn secrets_say_by_their_names_whose_they_are() {
+        for (secret, key) in [
+            ("k1-apikey-secret", Some("k1")),
+            ("k1-apikey-secret-previous", Some("k1")),
+            ("k1-apikey-secret-apikey-secret", Some("k1-apikey-secret")),
+            ("k1", None),
+        ] {
+            assert_eq!(key_of_secret(secret), key, "{secret}");
         }
     }
 

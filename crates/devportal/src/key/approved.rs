@@ -4,18 +4,20 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::ResourceExt as _;
+use kube::{Resource as _, ResourceExt as _};
 use portolan_core::{
     api::devportal::{
         ANNOTATION_PLAN_ID, ANNOTATION_USER_ID, KeyPhase, SECRET_KEY, SecretKeyReference, secret_name,
     },
     standard_condition::{Judgement, StandardCondition, find},
 };
+use serde_json::{Value, json};
 
 use super::{
     expiring,
     limits::{TOO_MANY, too_many},
     rotation,
+    secret::ANNOTATION_KEY,
     state::{Marks, RESYNC, SecretState, SecretStep, Which},
     status::{Draft, Obstacle, READY, UP_TO_DATE},
 };
@@ -206,6 +208,7 @@ pub(super) fn marks(draft: &Draft<'_>) -> Option<Marks> {
         (ANNOTATION_PLAN_ID, spec.plan_tier.clone()),
         (ANNOTATION_USER_ID, spec.requested_by.user_id.clone()),
         (ANNOTATION_LABELS, names.join(",")),
+        (ANNOTATION_KEY, draft.seen.key.uid().unwrap_or_default()),
     ];
     let annotations = annotations.map(|(name, value)| (name.to_owned(), value)).into();
     Some(Marks { labels, annotations })
@@ -220,10 +223,19 @@ fn mark(draft: &mut Draft<'_>, which: Which, secret: &SecretMeta) {
     let mut labels: BTreeMap<_, _> = stale.collect();
     labels.extend(differing(&wanted.labels, secret.labels()));
     let annotations: BTreeMap<_, _> = differing(&wanted.annotations, secret.annotations()).collect();
-    if !labels.is_empty() || !annotations.is_empty() {
+    let owners = lost_owner(draft, secret);
+    if !labels.is_empty() || !annotations.is_empty() || owners.is_some() {
         let uid = secret.uid().unwrap_or_default();
-        draft.step(SecretStep::Mark { which, uid, labels, annotations });
+        draft.step(SecretStep::Mark { which, uid, labels, annotations, owners });
     }
+}
+
+/// The owners that a Secret is to have, if its key is not among them: without it, the Secret would outlive the key.
+fn lost_owner(draft: &Draft<'_>, secret: &SecretMeta) -> Option<Value> {
+    let (key, owners) = (&draft.seen.key, secret.owner_references());
+    let ours = key.owner_ref(&())?;
+    let is_owned = owners.iter().any(|owner| owner.uid == ours.uid);
+    (!is_owned).then(|| owners.iter().cloned().chain([ours]).map(|owner| json!(owner)).collect())
 }
 
 fn differing<'a>(

@@ -7,6 +7,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::state::Marks;
 
+/// Annotation of a Secret: the UID of its key, by which it is known when somebody has taken its owner away.
+pub(super) const ANNOTATION_KEY: &str = "devportal.kuadrant.io/apikey-uid";
+
 /// Whose an object is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ownership {
@@ -27,8 +30,15 @@ pub fn ownership(secret: &ObjectMeta, key: &APIKey) -> Ownership {
     match owners.iter().find(named) {
         Some(owner) if Some(&owner.uid) == key.metadata.uid.as_ref() => Ownership::Ours,
         Some(_) => Ownership::Former,
+        None if is_marked(secret, key) => Ownership::Ours,
         None => Ownership::Foreign,
     }
+}
+
+fn is_marked(secret: &ObjectMeta, key: &APIKey) -> bool {
+    let annotations = secret.annotations.as_ref();
+    let mark = annotations.and_then(|annotations| annotations.get(ANNOTATION_KEY));
+    mark.is_some() && mark == key.metadata.uid.as_ref()
 }
 
 /// A Secret with a key.
@@ -72,6 +82,16 @@ mod tests {
             (metadata("Deployment", "k1", "new"), Ownership::Foreign),
             (ObjectMeta::default(), Ownership::Foreign),
         ] {
+            assert_eq!(ownership(&secret, &key), expected, "{secret:?}");
+        }
+        for (mark, owned, expected) in [
+            ("new", ObjectMeta::default(), Ownership::Ours),
+            ("new", metadata("Deployment", "k1", "new"), Ownership::Ours),
+            ("new", metadata("APIKey", "k1", "old"), Ownership::Former),
+            ("old", ObjectMeta::default(), Ownership::Foreign),
+        ] {
+            let annotations = Some([(ANNOTATION_KEY.to_owned(), mark.to_owned())].into());
+            let secret = ObjectMeta { annotations, ..owned };
             assert_eq!(ownership(&secret, &key), expected, "{secret:?}");
         }
     }

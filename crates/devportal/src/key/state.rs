@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use portolan_core::api::devportal::{APIKey, APIKeyStatus, APIProduct};
+use serde_json::Value;
 
 use crate::{context::SecretMeta, news::Fact};
 
@@ -59,12 +60,13 @@ pub enum SecretStep {
     Delete { which: Which, uid: Option<String> },
     /// Makes the Secret with a fresh key.
     Create(Marks),
-    /// Changes labels and annotations; `None` removes.
+    /// Changes labels and annotations, of which `None` removes one, and the owners if there are others.
     Mark {
         which: Which,
         uid: String,
         labels: BTreeMap<String, Option<String>>,
         annotations: BTreeMap<String, Option<String>>,
+        owners: Option<Value>,
     },
     /// Keeps a copy of the key under the other name.
     Keep(Marks),

@@ -63,9 +63,12 @@ pub(super) async fn run(
                 token::fresh().map_err(|error| failed("make a key for", &key.name_any(), random(error)))?;
             create(secrets, key, Which::Current, marks, &value).await
         }
-        SecretStep::Mark { which, uid, labels, annotations } => {
+        SecretStep::Mark { which, uid, labels, annotations, owners } => {
             let name = name_of(key, which);
-            let body = json!({"metadata": {"uid": uid, "labels": labels, "annotations": annotations}});
+            let mut body = json!({"metadata": {"uid": uid, "labels": labels, "annotations": annotations}});
+            if let Some(owners) = owners {
+                body["metadata"]["ownerReferences"] = owners;
+            }
             let params = kube::api::PatchParams::default();
             let patched = secrets.patch_metadata(&name, &params, &kube::api::Patch::Merge(body)).await;
             patched.map_err(|error| failed("label", &name, error.into()))?;

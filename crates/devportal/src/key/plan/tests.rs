@@ -47,10 +47,12 @@ fn key(status: &Value) -> APIKey {
 
 fn secret(name: &str, annotations: &Value) -> SecretState {
     let labels = json!({"app": "toystore", "authorino.kuadrant.io/managed-by": "authorino", "devportal.kuadrant.io/apiproduct": "p"});
-    let mut all = json!({"secret.kuadrant.io/plan-id": "gold", "secret.kuadrant.io/user-id": "alice",
+    let mut all = json!({"secret.kuadrant.io/plan-id": "gold", "secret.kuadrant.io/user-id": "alice", "devportal.kuadrant.io/apikey-uid": "key",
         "devportal.kuadrant.io/labels": "app,authorino.kuadrant.io/managed-by,devportal.kuadrant.io/apiproduct"});
     all.as_object_mut().unwrap().extend(annotations.as_object().unwrap().clone());
-    let metadata = json!({"name": name, "namespace": "toystore", "uid": format!("uid-{name}"), "labels": labels, "annotations": all});
+    let owner =
+        json!({"apiVersion": "devportal.kuadrant.io/v1alpha1", "kind": "APIKey", "name": "k1", "uid": "key"});
+    let metadata = json!({"name": name, "namespace": "toystore", "uid": format!("uid-{name}"), "labels": labels, "annotations": all, "ownerReferences": [owner]});
     SecretState::Ours(Arc::new(serde_json::from_value(json!({"metadata": metadata})).unwrap()))
 }
 
@@ -478,6 +480,21 @@ fn labels_follow_the_selector_on_both_secrets() {
     let labels: BTreeMap<_, _> =
         [("app".to_owned(), None), ("role".to_owned(), Some("admin".to_owned()))].into();
     assert_eq!(marked.collect::<Vec<_>>(), [(Which::Current, labels.clone()), (Which::Previous, labels)]);
+}
+
+#[test]
+fn a_secret_that_has_lost_its_owner_gets_it_back() {
+    let mut seen = granted();
+    let SecretState::Ours(secret) = &mut seen.secret else { panic!("ours") };
+    let other = json!({"apiVersion": "v1", "kind": "ConfigMap", "name": "c", "uid": "c"});
+    Arc::make_mut(secret).metadata.owner_references = serde_json::from_value(json!([other])).unwrap();
+    let plan = plan(&seen);
+    let [SecretStep::Mark { owners: Some(owners), labels, annotations, .. }] = &plan.steps[..] else {
+        panic!("{:?}", plan.steps)
+    };
+    let uids = owners.as_array().unwrap().iter().map(|owner| owner["uid"].as_str().unwrap());
+    assert_eq!(uids.collect::<Vec<_>>(), ["c", "key"]);
+    assert!(labels.is_empty() && annotations.is_empty());
 }
 
 fn capped(mut seen: ObservedKey, span: &str) -> ObservedKey {
