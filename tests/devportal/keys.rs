@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::{
     authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec},
     core::v1::Secret,
+    rbac::v1::Role,
 };
 use kube::{
     Api, Client, ResourceExt as _,
@@ -155,6 +156,31 @@ async fn what_cannot_be_given_says_why_and_heals() {
     );
     place.api::<APIKey>().delete("k3", &DeleteParams::default()).await.unwrap();
     watch_until_gone(place.api::<APIKey>(), "k3", SOON).await.unwrap();
+}
+
+#[tokio::test]
+async fn rights_that_somebody_has_spoilt_are_put_right() {
+    let stage = Stage::shared().await;
+    let place = stage.toystore("rights").await;
+    place.product("p", Some("automatic")).await;
+    place.ask("k1", "p", "alice").await;
+    place.key_says("k1", "SecretCreated").await;
+    let alice = stage.person("alice").await;
+    let reads = async || may_read(&alice, "rights", Some("k1-apikey-secret")).await.then_some(());
+    eventually("alice reads her key", SOON, reads).await.unwrap();
+    let roles = place.api::<Role>();
+    let role = roles.list(&ListParams::default()).await.unwrap().items[0].name_any();
+    // Without its label, no watch shows it.
+    let spoilt = json!({"metadata": {"labels": {"devportal.kuadrant.io/requester": null}}, "rules": []});
+    roles.patch(&role, &PatchParams::default(), &Patch::Merge(spoilt)).await.unwrap();
+    let put_right = async || {
+        let role = roles.get(&role).await?;
+        let is_labelled = role.labels().contains_key("devportal.kuadrant.io/requester");
+        let names = role.rules.into_iter().flatten().filter_map(|rule| rule.resource_names).flatten();
+        let is_right = is_labelled && names.eq(["k1-apikey-secret"]);
+        Ok::<_, kube::Error>(is_right.then_some(()))
+    };
+    eventually("the Role is as it was", SOON, put_right).await.unwrap();
 }
 
 #[tokio::test]

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::condition::{ConditionStatus, date_time};
 
+/// Longest message that the schema takes.
+const LONGEST_MESSAGE: usize = 32_768;
+
 /// One aspect of an object's state.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -59,7 +62,8 @@ impl Judgement {
     }
 }
 
-/// Sets a condition. Its transition time changes with its status only.
+/// Sets a condition. Its transition time changes with its status only. A message that is too long is cut off: it would
+/// keep the whole status from being written.
 /// The list stays sorted: `Ready` first, then by type.
 pub fn set(
     conditions: &mut Vec<StandardCondition>,
@@ -68,7 +72,8 @@ pub fn set(
     generation: Option<i64>,
     now: Timestamp,
 ) {
-    let Judgement { status, reason, message } = judgement;
+    let Judgement { status, reason, mut message } = judgement;
+    message.truncate(message.floor_char_boundary(LONGEST_MESSAGE));
     let since = find(conditions, r#type).filter(|known| known.status == status);
     let last_transition_time = since.map_or(Time(now), |known| known.last_transition_time.clone());
     let condition = StandardCondition {
@@ -112,6 +117,17 @@ mod tests {
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn a_message_is_no_longer_than_the_schema_allows() {
+        let mut conditions = Vec::new();
+        for (text, expected) in
+            [("short".to_owned(), 5), ("ä".repeat(20_000), 32_768), ("xä".repeat(20_000), 32_767)]
+        {
+            set(&mut conditions, "Ready", Judgement::fails("Broken", text), None, at(1));
+            assert_eq!(find(&conditions, "Ready").unwrap().message.len(), expected);
+        }
     }
 
     #[test]

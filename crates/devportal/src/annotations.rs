@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
 use kube::ResourceExt as _;
-use portolan_core::api::devportal::{ANNOTATION_MAX_KEYS_PER_USER, ANNOTATION_MAX_LIFETIME, APIProduct};
+use portolan_core::{
+    api::devportal::{ANNOTATION_MAX_KEYS_PER_USER, ANNOTATION_MAX_LIFETIME, APIProduct},
+    text::quoted,
+};
 
 use crate::lifetime;
 
@@ -32,7 +35,7 @@ pub fn mistakes(annotations: &BTreeMap<String, String>) -> Vec<String> {
     ];
     let wrong = rules.iter().filter_map(|(name, is_right, wanted)| {
         let text = annotations.get(*name).filter(|text| !is_right(text))?;
-        Some(format!("{name}: {text:?} is not {wanted}"))
+        Some(format!("{name}: {} is not {wanted}", quoted(text)))
     });
     wrong.collect()
 }

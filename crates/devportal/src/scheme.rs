@@ -4,7 +4,10 @@ mod expressions;
 
 use std::collections::BTreeMap;
 
-use portolan_core::api::devportal::{DiscoveredAuthScheme, LABEL_AUTHORINO, LABEL_PRODUCT};
+use portolan_core::{
+    api::devportal::{DiscoveredAuthScheme, LABEL_AUTHORINO, LABEL_PRODUCT},
+    text::quoted,
+};
 use serde_json::{Value, json};
 
 use crate::names::{is_label_name, is_label_value, label};
@@ -65,7 +68,8 @@ impl ApiKeyMethod<'_> {
         let wanted = self.spec["selector"]["matchLabels"].as_object().into_iter().flatten();
         let mut fixed = vec![LABEL_AUTHORINO.to_owned()];
         for (name, value) in wanted {
-            let value = value.as_str().ok_or_else(|| format!("the value of label {name} is no text"))?;
+            let value =
+                value.as_str().ok_or_else(|| format!("the value of label {} is no text", quoted(name)))?;
             valid(name, &[value])?;
             if name == LABEL_AUTHORINO && value != AUTHORINO {
                 return Err(format!("Authorino reads Secrets with {LABEL_AUTHORINO}={AUTHORINO} only"));
@@ -89,10 +93,10 @@ fn base(product: &str) -> BTreeMap<String, String> {
 /// One term that the API server would not take as a label spoils the whole selector.
 fn valid(name: &str, values: &[&str]) -> Result<(), String> {
     if !is_label_name(name) {
-        return Err(format!("{name:?} is not the name of a label"));
+        return Err(format!("{} is not the name of a label", quoted(name)));
     }
     match values.iter().find(|value| !is_label_value(value)) {
-        Some(value) => Err(format!("{value:?} is not the value of a label")),
+        Some(value) => Err(format!("{} is not the value of a label", quoted(value))),
         None => Ok(()),
     }
 }

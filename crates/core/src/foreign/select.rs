@@ -176,6 +176,7 @@ mod tests {
                 (true, "g"),
             ),
             (vec![], vec![above(("gateways", "g"), 1, "external", Some("False"))], (false, "g")),
+            (vec![on(("toystore", "r"), 5, Some("Unknown"))], vec![], (true, "r")),
             // Without a namespace a parent is of the route's own.
             (vec![], vec![above(("gateways", "g"), 1, "own", yes)], (false, "")),
             (vec![], vec![above(("toystore", "g"), 1, "external", yes)], (false, "")),

@@ -37,7 +37,12 @@ pub struct PolicyHead {
 
 impl PolicyHead {
     pub(super) fn read(spec: &Value, status: &Value) -> Self {
-        let says = |r#type| condition(&status["conditions"], r#type).map(|(status, _)| status == "True");
+        let says = |r#type| match condition(&status["conditions"], r#type)?.0 {
+            "True" => Some(true),
+            "False" => Some(false),
+            // Whoever does not know yet has not said so.
+            _ => None,
+        };
         Self { target: target(&spec["targetRef"]), accepted: says("Accepted"), enforced: says("Enforced") }
     }
 

@@ -8,10 +8,10 @@ mod fresh;
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use k8s_openapi::{NamespaceResourceScope, api::rbac::v1::Role};
-use kube::{Api, Resource, ResourceExt as _};
+use kube::{Api, Resource, ResourceExt as _, api::ListParams};
 use portolan_core::api::devportal::{KeyPhase, secret_name};
 use portolan_runtime::{
-    apply::{apply_over, delete, json_patch_as},
+    apply::{WriteError, apply_over, delete, json_patch_as},
     controller::{Action, Controller, ReconcileError},
     tasks::Tasks,
 };
@@ -142,9 +142,30 @@ where
         + 'static,
 {
     let api: Api<K> = Api::namespaced(context.client.clone(), namespace);
-    let written = apply_over(&api, FIELD_MANAGER, wanted, seen).await;
+    let written = match apply_over(&api, FIELD_MANAGER, wanted, seen).await {
+        Err(refused) if seen.is_none() && refused.is_conflict() => retake(&api, wanted, refused).await,
+        written => written,
+    };
     let written =
         written.map_err(|error| ReconcileError::new("give the rights", wanted.name_any(), error))?;
     kind.wrote(written);
     Ok(())
+}
+
+/// Writes over one that is there already, if it says that it is ours: without its label it is in no store.
+async fn retake<K>(api: &Api<K>, wanted: &K, refused: WriteError) -> Result<K, WriteError>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Serialize,
+{
+    let params = ListParams::default().fields(&format!("metadata.name={}", wanted.name_any()));
+    let found = api.list(&params).await?.items.into_iter().next();
+    let requester = |object: &K| object.annotations().get(ANNOTATION_REQUESTER).cloned();
+    match found.filter(|found| requester(found) == requester(wanted)) {
+        Some(found) => apply_over(api, FIELD_MANAGER, wanted, Some(&found)).await,
+        None => Err(refused),
+    }
 }

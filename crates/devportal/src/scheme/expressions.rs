@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use portolan_core::api::devportal::LABEL_PRODUCT;
+use portolan_core::{api::devportal::LABEL_PRODUCT, text::quoted};
 use serde_json::Value;
 
 use super::valid;
@@ -61,17 +61,18 @@ impl<'a> Wanted<'a> {
         let operator = expression["operator"].as_str().unwrap_or_default();
         let values = expression["values"].as_array().into_iter().flatten();
         let values: Option<Vec<&'a str>> = values.map(Value::as_str).collect();
-        let values = values.ok_or_else(|| format!("a value for label {label} is no text"))?;
+        let values = values.ok_or_else(|| format!("a value for label {} is no text", quoted(label)))?;
         valid(label, &values)?;
         if matches!(operator, "In" | "NotIn") == values.is_empty() {
-            return Err(format!("{operator} of label {label} does not go with the values {values:?}"));
+            let number = values.len();
+            return Err(format!("{} of label {label} does not go with {number} values", quoted(operator)));
         }
         match operator {
             "In" => self.allow(values),
             "NotIn" => self.excluded.extend(values),
             "Exists" => self.must_exist = true,
             "DoesNotExist" => self.must_be_absent = true,
-            _ => return Err(format!("{operator:?} of label {label} is no operator")),
+            _ => return Err(format!("{} of label {label} is no operator", quoted(operator))),
         }
         Ok(())
     }
