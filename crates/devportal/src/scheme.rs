@@ -55,8 +55,10 @@ impl ApiKeyMethod<'_> {
 
     /// The selector as a text that is equal where it is.
     pub fn selector_text(&self) -> String {
-        let expressions = self.spec["selector"].get("matchExpressions").cloned().unwrap_or_else(|| json!([]));
-        json!([self.spec["selector"]["matchLabels"], expressions]).to_string()
+        // Left out, null and empty are one.
+        let labels = self.spec["selector"]["matchLabels"].as_object().filter(|labels| !labels.is_empty());
+        let expressions = self.spec["selector"]["matchExpressions"].as_array().filter(|all| !all.is_empty());
+        json!([labels, expressions]).to_string()
     }
 
     /// The labels of a Secret that the selector finds.
@@ -182,6 +184,20 @@ mod tests {
         assert_eq!(api_keys(&scheme).map(|method| method.name).collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!(issuer(&scheme), Some("https://y"));
         assert_eq!(api_key(&DiscoveredAuthScheme::default()), None);
+    }
+
+    #[test]
+    fn selectors_are_the_same_however_their_empty_parts_are_written() {
+        let text = |selector: Value| {
+            let scheme = scheme(&json!({"a": {"apiKey": {"selector": selector}}}));
+            api_key(&scheme).unwrap().selector_text()
+        };
+        let app = || json!({"app": "a"});
+        let plain = text(json!({"matchLabels": app()}));
+        assert_eq!(text(json!({"matchLabels": app(), "matchExpressions": []})), plain);
+        assert_eq!(text(json!({"matchLabels": app(), "matchExpressions": null})), plain);
+        assert_eq!(text(json!({"matchLabels": {}})), text(json!({})));
+        assert_ne!(text(json!({})), plain);
     }
 
     #[test]

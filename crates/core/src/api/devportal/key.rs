@@ -122,7 +122,7 @@ pub struct APIKeyStatus {
     /// The UID of that product. A decision is about it, and not about another product that gets its name.
     #[serde(default, rename = "productUID", skip_serializing_if = "Option::is_none")]
     pub product_uid: Option<String>,
-    /// What was approved: a hash of the product's UID, tier, requester and expiry.
+    /// What was approved: a hash of the product's UID and name, tier and requester.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approved_snapshot: Option<String>,
     /// The limits of the plan.
