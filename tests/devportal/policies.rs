@@ -1,6 +1,9 @@
 //! What the admission policies of the chart refuse, and whom they let through.
 
-use k8s_openapi::api::{core::v1::Namespace, rbac::v1::Role};
+use k8s_openapi::api::{
+    core::v1::{Namespace, Secret},
+    rbac::v1::Role,
+};
 use kube::{
     Api, Client,
     api::{DeleteParams, Patch, PatchParams, PostParams, PropagationPolicy},
@@ -209,6 +212,42 @@ async fn products_have_an_owner_who_stays() {
     refusal(api.patch_status("p", &PatchParams::default(), &Patch::Merge(ready)).await);
     merge::<APIProduct>(&bob, "owners", "p", json!({"spec": {"displayName": "Q"}})).await.unwrap();
     api.delete("p", &DeleteParams::default()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_key_that_is_gone_leaves_no_secret_whoever_wants_to_keep_it() {
+    let stage = Stage::shared().await;
+    let (place, _) = (stage.toystore("kept").await, ready(stage).await);
+    place.product("p", Some("automatic")).await;
+    place.ask("k1", "p", "alice").await;
+    place.key_says("k1", "SecretCreated").await;
+    let orphan =
+        DeleteParams { propagation_policy: Some(PropagationPolicy::Orphan), ..DeleteParams::default() };
+    let alice = stage.person("alice").await;
+    let own: Api<APIKey> = Api::namespaced(alice.clone(), "kept");
+    let said = refusal(own.delete("k1", &orphan).await);
+    assert!(said.contains("delete it without orphaning them"), "{said}");
+    let finalizer = json!({"metadata": {"finalizers": ["orphan"]}});
+    let said = refusal(merge::<APIKey>(&alice, "kept", "k1", finalizer).await);
+    assert!(said.contains("cannot have the finalizer orphan"), "{said}");
+    // An administrator may, and the Secret goes all the same.
+    place.api::<APIKey>().delete("k1", &orphan).await.unwrap();
+    watch_until_gone(place.api::<APIKey>(), "k1", SOON).await.unwrap();
+    place.no_secret("k1-apikey-secret").await;
+    let mut left: Secret = serde_json::from_value(json!({
+        "metadata": {"name": "k2-apikey-secret", "labels": {"devportal.kuadrant.io/apiproduct": "p"}},
+        "stringData": {"api_key": "left"},
+    }))
+    .unwrap();
+    let secrets = place.api::<Secret>();
+    secrets.create(&PostParams::default(), &left).await.unwrap();
+    // So does one whose key went while nobody looked, and one that nothing marks stays.
+    left.metadata.name = Some("k3-apikey-secret".to_owned());
+    left.metadata.annotations =
+        Some([("devportal.kuadrant.io/apikey-uid".to_owned(), "gone".to_owned())].into());
+    secrets.create(&PostParams::default(), &left).await.unwrap();
+    place.no_secret("k3-apikey-secret").await;
+    assert!(place.secret("k2").await.is_some());
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use portolan_core::foreign::{Parent, PolicyHead, TargetKind};
 use crate::{
     changes::{Change, KeyGroup, TargetName, WatchedKind},
     context::Context,
-    names::{ObjectName, RequesterAt},
+    names::{ObjectName, RequesterAt, key_of_secret},
     product::NAMED,
 };
 
@@ -75,7 +75,12 @@ impl Context {
                 triggered(Change::AuthPolicy, names(&self.auths.all()), indexes.auths.all());
             }
             WatchedKind::Secret => {
-                for name in names(&self.keys.all()) {
+                // Those of keys that are gone, too.
+                let secrets = names(&self.secrets.all()).into_iter();
+                let of_secrets = secrets.filter_map(|secret| {
+                    Some(ObjectName::new(secret.namespace, key_of_secret(&secret.name)?))
+                });
+                for name in names(&self.keys.all()).into_iter().chain(of_secrets) {
                     self.trigger(Change::SecretOf(name));
                 }
             }

@@ -3,6 +3,7 @@
 mod apply;
 mod approved;
 mod expiring;
+mod leftover;
 mod limits;
 mod observe;
 mod orphan;
@@ -39,7 +40,9 @@ pub fn run(tasks: &Tasks, context: &Arc<Context>) {
 }
 
 async fn reconcile(context: &Context, name: &ObjectName) -> Result<Action, ReconcileError> {
-    let Some(key) = context.keys.get(&name.namespace, &name.name) else { return Ok(Action::AwaitChange) };
+    let Some(key) = context.keys.get(&name.namespace, &name.name) else {
+        return leftover::collect(context, name).await;
+    };
     // Of several requests of one user, no two may take the last place.
     let _turn = if is_granted(&key) { None } else { Some(context.turns.take(&key).await) };
     let Some(mut observed) = observe::observe(context, name) else { return Ok(Action::AwaitChange) };

@@ -35,6 +35,15 @@ pub fn ownership(secret: &ObjectMeta, key: &APIKey) -> Ownership {
     }
 }
 
+/// The UID of the key of this name that a Secret was made for, whether that is still there or not.
+pub(super) fn made_for<'a>(secret: &'a ObjectMeta, key: &str) -> Option<&'a str> {
+    let (kind, version) = (APIKey::kind(&()), APIKey::api_version(&()));
+    let mut owners = secret.owner_references.iter().flatten();
+    let owner = owners.find(|owner| owner.kind == kind && owner.api_version == version && owner.name == key);
+    let mark = || secret.annotations.as_ref()?.get(ANNOTATION_KEY);
+    owner.map(|owner| &owner.uid).or_else(mark).map(String::as_str)
+}
+
 fn is_marked(secret: &ObjectMeta, key: &APIKey) -> bool {
     let annotations = secret.annotations.as_ref();
     let mark = annotations.and_then(|annotations| annotations.get(ANNOTATION_KEY));
@@ -93,6 +102,9 @@ mod tests {
             let annotations = Some([(ANNOTATION_KEY.to_owned(), mark.to_owned())].into());
             let secret = ObjectMeta { annotations, ..owned };
             assert_eq!(ownership(&secret, &key), expected, "{secret:?}");
+            let of = if expected == Ownership::Former { "old" } else { mark };
+            assert_eq!(made_for(&secret, "k1"), Some(of), "{secret:?}");
         }
+        assert_eq!(made_for(&metadata("APIKey", "k2", "new"), "k1"), None);
     }
 }
