@@ -16,7 +16,12 @@ pub struct OidcOutcome {
 
 /// Where the document of an issuer is.
 pub fn location(issuer: &str) -> String {
-    format!("{}/.well-known/openid-configuration", issuer.strip_suffix('/').unwrap_or(issuer))
+    format!("{}/.well-known/openid-configuration", without_slash(issuer))
+}
+
+/// A URL without one final slash.
+fn without_slash(url: &str) -> &str {
+    url.strip_suffix('/').unwrap_or(url)
 }
 
 /// Fetches the document. An endpoint that was found before stays when it fails.
@@ -46,15 +51,14 @@ fn judge(issuer: &str, status: StatusCode, body: &[u8]) -> Result<(String, Optio
     }
     let document: Value =
         serde_json::from_slice(body).map_err(|_| "failed to decode discovery document".to_owned())?;
-    let note = match document["issuer"].as_str() {
-        // People post their secrets to the endpoint: whoever calls himself otherwise does not get them.
-        Some(named) if named.trim_end_matches('/') != issuer.trim_end_matches('/') => {
-            return Err("the document is of another issuer".to_owned());
-        }
-        Some(named) if named != issuer => {
+    let note = match &document["issuer"] {
+        Value::Null => None,
+        Value::String(named) if named == issuer => None,
+        Value::String(named) if without_slash(named) == without_slash(issuer) => {
             Some("the issuer that it names differs by a final slash".to_owned())
         }
-        _ => None,
+        // People post their secrets to the endpoint: whoever calls himself otherwise does not get them.
+        _ => return Err("the document is of another issuer".to_owned()),
     };
     let endpoint = document["token_endpoint"].as_str().filter(|endpoint| !endpoint.is_empty());
     let endpoint = endpoint.ok_or("token_endpoint not found in discovery document")?;
@@ -87,6 +91,13 @@ mod tests {
             ("https://a/", 200, good.clone(), Ok(true)),
             ("https://a", 200, json!({"token_endpoint": endpoint}).to_string(), Ok(false)),
             ("https://b", 200, good.clone(), Err("another issuer")),
+            ("https://a//", 200, good.clone(), Err("another issuer")),
+            (
+                "https://a",
+                200,
+                json!({"issuer": ["https://a"], "token_endpoint": endpoint}).to_string(),
+                Err("another issuer"),
+            ),
             ("https://login.example/{tenantid}", 200, good.clone(), Err("another issuer")),
             ("https://a", 404, good, Err("unexpected status code: 404")),
             ("https://a", 200, "<html>".to_owned(), Err("failed to decode")),

@@ -193,7 +193,7 @@ fn selector(scheme: &DiscoveredAuthScheme, product: &str, sharing: &[ObjectName]
     }
     Some(Judgement::holds(
         "SelectorMatches",
-        "The AuthPolicy's selector finds the keys of this product and no others",
+        "The AuthPolicy's selector finds the keys of this product, and no other product has the same one",
     ))
 }
 
