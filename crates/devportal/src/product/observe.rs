@@ -18,6 +18,10 @@ pub(super) fn observe(context: &Context, name: &ObjectName) -> Option<ObservedPr
         return None;
     }
     let route = context.routes.get(&name.namespace, &product.spec.target_ref.name);
+    if route.is_none() {
+        // One that comes again has its time anew.
+        context.outdated.lock().remove(&ObjectName::new(&name.namespace, &product.spec.target_ref.name));
+    }
     let (plan, auth) = match &route {
         None => (Choice::Nothing, Choice::Nothing),
         Some(route) => (
