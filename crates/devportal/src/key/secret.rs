@@ -22,15 +22,9 @@ pub enum Ownership {
 
 /// Says whose the Secret is that has the name of a key's Secret.
 pub fn ownership(secret: &ObjectMeta, key: &APIKey) -> Ownership {
-    let owners = secret.owner_references.as_deref().unwrap_or_default();
-    let (kind, version) = (APIKey::kind(&()), APIKey::api_version(&()));
-    let named = |owner: &&k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference| {
-        owner.kind == kind && owner.api_version == version && owner.name == key.name_any()
-    };
-    match owners.iter().find(named) {
-        Some(owner) if Some(&owner.uid) == key.metadata.uid.as_ref() => Ownership::Ours,
+    match made_for(secret, &key.name_any()) {
+        Some(uid) if Some(uid) == key.metadata.uid.as_deref() => Ownership::Ours,
         Some(_) => Ownership::Former,
-        None if is_marked(secret, key) => Ownership::Ours,
         None => Ownership::Foreign,
     }
 }
@@ -42,12 +36,6 @@ pub(super) fn made_for<'a>(secret: &'a ObjectMeta, key: &str) -> Option<&'a str>
     let owner = owners.find(|owner| owner.kind == kind && owner.api_version == version && owner.name == key);
     let mark = || secret.annotations.as_ref()?.get(ANNOTATION_KEY);
     owner.map(|owner| &owner.uid).or_else(mark).map(String::as_str)
-}
-
-fn is_marked(secret: &ObjectMeta, key: &APIKey) -> bool {
-    let annotations = secret.annotations.as_ref();
-    let mark = annotations.and_then(|annotations| annotations.get(ANNOTATION_KEY));
-    mark.is_some() && mark == key.metadata.uid.as_ref()
 }
 
 /// A Secret with a key.
@@ -97,7 +85,7 @@ mod tests {
             ("new", ObjectMeta::default(), Ownership::Ours),
             ("new", metadata("Deployment", "k1", "new"), Ownership::Ours),
             ("new", metadata("APIKey", "k1", "old"), Ownership::Former),
-            ("old", ObjectMeta::default(), Ownership::Foreign),
+            ("old", ObjectMeta::default(), Ownership::Former),
         ] {
             let annotations = Some([(ANNOTATION_KEY.to_owned(), mark.to_owned())].into());
             let secret = ObjectMeta { annotations, ..owned };
