@@ -48,7 +48,7 @@ async fn reconcile(context: &Context, target: &FetchTarget) -> Result<Action, Re
             };
             FetchOutcome::Oidc(oidc::fetch(&fetches.fetchers.oidc, issuer, last).await)
         }
-        (FetchTarget::OpenApi { product, url }, before) => {
+        (FetchTarget::OpenApi { product, url, .. }, before) => {
             let last = match before {
                 Some(FetchOutcome::OpenApi(outcome)) => outcome.text,
                 _ => None,

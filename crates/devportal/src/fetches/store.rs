@@ -55,8 +55,8 @@ pub struct OpenApiOutcome {
 pub enum FetchTarget {
     /// The discovery document of an issuer.
     Oidc(String),
-    /// The OpenAPI text of a product.
-    OpenApi { product: ObjectName, url: String },
+    /// The OpenAPI text of a product. Another product of that name has not got the former one's ConfigMap.
+    OpenApi { product: ObjectName, uid: String, url: String },
 }
 
 /// The last answer.

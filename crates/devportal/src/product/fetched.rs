@@ -29,16 +29,18 @@ pub(super) fn targets(
     let oidc = scheme
         .and_then(scheme::issuer)
         .map(|issuer| (FetchTarget::Oidc(issuer.to_owned()), known_oidc(product, issuer)));
-    let openapi = openapi_url(product).map(|url| {
-        let target = FetchTarget::OpenApi { product: ObjectName::of(product), url: url.to_owned() };
-        (target, known_openapi(product, url))
-    });
+    let openapi = openapi_url(product).map(|url| (openapi_target(product, url), known_openapi(product, url)));
     oidc.into_iter().chain(openapi).collect()
 }
 
 fn openapi_url(product: &APIProduct) -> Option<&str> {
     let url = product.spec.documentation.as_ref()?.open_api_spec_url.as_deref()?.trim();
     (!url.is_empty()).then_some(url)
+}
+
+fn openapi_target(product: &APIProduct, url: &str) -> FetchTarget {
+    let uid = product.uid().unwrap_or_default();
+    FetchTarget::OpenApi { product: ObjectName::of(product), uid, url: url.to_owned() }
 }
 
 /// The result of a former process about an issuer.
@@ -97,8 +99,7 @@ pub(super) fn fill(
         status.openapi = None;
         return standard_condition::remove(&mut status.conditions, OPENAPI);
     };
-    let target = FetchTarget::OpenApi { product: ObjectName::of(product), url: url.to_owned() };
-    let read = outcome(&target);
+    let read = outcome(&openapi_target(product, url));
     let read = if let Some(FetchOutcome::OpenApi(read)) = read { Some(read) } else { None };
     let is_said =
         find(&status.conditions, OPENAPI).is_some_and(|said| said.observed_generation == generation);
@@ -217,6 +218,17 @@ mod tests {
             assert_eq!(Some(again), product.status, "and nothing is written");
         }
         assert!(targets(&product(), Some(&scheme())).iter().all(|(_, known)| known.is_none()));
+    }
+
+    #[test]
+    fn another_product_of_the_same_name_is_asked_for_anew() {
+        let of = |uid: &str| {
+            let mut product = product();
+            product.metadata.uid = Some(uid.to_owned());
+            targets(&product, None)
+        };
+        assert_eq!(of("a"), of("a"));
+        assert_ne!(of("a"), of("b"));
     }
 
     /// What a process gives that fetches in vain, with what was found last.
