@@ -20,4 +20,6 @@ pub struct Fact {
     pub at: Timestamp,
     /// The reason given with a decision.
     pub reason: Option<String>,
+    /// The end of the key, if it has one.
+    pub until: Option<Timestamp>,
 }

@@ -204,7 +204,8 @@ impl<'a> Draft<'a> {
 
     pub(super) fn report(&mut self, kind: FactKind, at: Timestamp) {
         let reason = self.status.reason.clone();
-        self.plan.facts.push(Fact { kind, at, reason });
+        let until = self.status.expires_at.as_ref().map(|time| time.0);
+        self.plan.facts.push(Fact { kind, at, reason, until });
     }
 
     /// Reports a rejection once.

@@ -31,6 +31,7 @@ pub(super) fn notice(key: &APIKey, fact: &Fact) -> Notice {
             "product": key.spec.api_product_ref.name,
             "planTier": key.spec.plan_tier,
             "reason": fact.reason.as_deref().map(masked),
+            "expiresAt": fact.until.map(|until| until.to_string()),
         },
     });
     Notice { id, kind, of, body: event.to_string().into_bytes() }
@@ -61,13 +62,15 @@ mod tests {
         key.metadata.uid = Some("uid".to_owned());
         let leaked = crate::token::fresh().unwrap().expose_secret().to_owned();
         let reason = Some(format!("it was {leaked}"));
-        let fact = Fact { kind: FactKind::Rejected, at: Timestamp::UNIX_EPOCH, reason };
+        let until = Timestamp::from_second(60).unwrap();
+        let fact = Fact { kind: FactKind::Rejected, at: Timestamp::UNIX_EPOCH, reason, until: Some(until) };
         let first = notice(&key, &fact);
         assert_eq!(first, notice(&key, &fact));
         let text = String::from_utf8(first.body.clone()).unwrap();
         assert!(!text.contains(&leaked) && text.contains("it was ptlk_***"));
         let event: Value = serde_json::from_slice(&first.body).unwrap();
         assert_eq!(event["type"], "io.kuadrant.devportal.apikey.rejected");
+        assert_eq!(event["data"]["expiresAt"], "1970-01-01T00:01:00Z");
         assert_eq!((&event["time"], &event["id"]), (&json!("1970-01-01T00:00:00Z"), &json!(first.id)));
     }
 }

@@ -379,6 +379,7 @@ fn an_end_has_whole_seconds_and_is_announced_once() {
         assert_eq!((Some(&again.status), again.told.len()), (seen.key.status.as_ref(), 0), "{mode}");
         let expiring = first.facts.iter().find(|fact| fact.kind == FactKind::Expiring);
         assert!(expiring.is_none_or(|fact| fact.at <= at(NOW)), "{mode}: it has happened");
+        assert!(expiring.is_none_or(|fact| fact.until == Some(at(NOW + 3600))), "{mode}");
     }
 }
 
