@@ -119,8 +119,7 @@ fn uphold(draft: &mut Draft<'_>) {
             }
             None => create(draft),
         },
-        SecretState::Former(secret) => {
-            draft.delete(Which::Current, secret.uid());
+        SecretState::Former(_) => {
             draft.status.secret_ref = None;
             draft.fails(
                 "AwaitingSecret",

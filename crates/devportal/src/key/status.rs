@@ -55,8 +55,11 @@ impl<'a> Draft<'a> {
             }
             None => {}
         }
-        if let SecretState::Former(secret) = &seen.previous {
-            draft.delete(Which::Previous, secret.uid());
+        // Whatever becomes of this key, that of a former one works no more.
+        for (which, state) in [(Which::Current, &seen.secret), (Which::Previous, &seen.previous)] {
+            if let SecretState::Former(secret) = state {
+                draft.delete(which, secret.uid());
+            }
         }
         draft
     }

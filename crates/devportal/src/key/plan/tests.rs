@@ -354,6 +354,11 @@ fn a_pending_key_has_no_secret_whatever_happened() {
         assert_eq!((deleted(&plan), ready(&plan)), (vec![Which::Current], reason));
         assert_eq!((plan.status.phase, plan.status.secret_ref), (Some(KeyPhase::Pending), None), "{mode}");
     }
+    // Nor that of a former key of its name.
+    let mut after = seen("manual", key(&Value::Null));
+    let SecretState::Ours(former) = secret("k1-apikey-secret", &json!({})) else { panic!("ours") };
+    after.secret = SecretState::Former(former);
+    assert_eq!(deleted(&plan(&after)), [Which::Current]);
     // Trouble with a policy has hidden the Secret of this one, and it lost its label.
     let mut hidden = changed(granted(), |key| {
         let status = key.status.as_mut().unwrap();
