@@ -45,6 +45,10 @@ impl<'a> Draft<'a> {
         let mut status = seen.key.status.clone().unwrap_or_default();
         status.observed_generation = seen.key.metadata.generation;
         status.phase = Some(seen.key.phase());
+        if seen.key.phase() == KeyPhase::Pending {
+            // A request may ask for something else by now, and a key that works keeps what it had.
+            (status.limits, status.api_hostname, status.auth_scheme) = (None, None, None);
+        }
         let mut draft = Self { seen, status, plan: KeyPlan::default() };
         match seen.product.as_deref().filter(|product| is_alive(product)) {
             Some(product) => draft.describe(product),

@@ -369,6 +369,24 @@ fn a_pending_key_has_no_secret_whatever_happened() {
 }
 
 #[test]
+fn a_request_shows_what_it_asks_for_now_and_a_key_what_it_has() {
+    let shown = |seen: &ObservedKey| {
+        let status = plan(seen).status;
+        (status.limits.is_some(), status.api_hostname.is_some(), status.auth_scheme.is_some())
+    };
+    let known = plan(&seen("manual", key(&Value::Null))).status;
+    let mut request = seen("manual", key(&json!(known)));
+    assert_eq!(shown(&request), (true, true, true));
+    Arc::make_mut(&mut request.key).spec.plan_tier = "platinum".to_owned();
+    assert_eq!(shown(&request), (false, true, true));
+    request.product = None;
+    assert_eq!(shown(&request), (false, false, false));
+    let mut works = granted();
+    works.product = None;
+    assert_eq!(shown(&works), (true, true, true));
+}
+
+#[test]
 fn an_end_has_whole_seconds_and_is_announced_once() {
     let soon = Timestamp::new(NOW + 3600, 500_000_000).unwrap();
     for mode in ["manual", "automatic"] {
