@@ -121,7 +121,13 @@ async fn create(
                     let is_kept = which == Which::Previous && is_for(&found.metadata, request.as_deref());
                     Ok(if is_kept { Outcome::Done } else { Outcome::AlreadyThere })
                 }
-                // It belongs to a former key, or goes: the store will show that in a moment.
+                // A former key's, which the store shows in time if it has its label.
+                Some(found) if found.metadata.deletion_timestamp.is_none() => {
+                    let deleted = delete(secrets, &name, &found.uid().unwrap_or_default()).await;
+                    deleted.map_err(|error| ReconcileError::new("delete Secret", &name, error))?;
+                    Ok(Outcome::AlreadyThere)
+                }
+                // It goes.
                 _ => Err(failed(kube::Error::Api(status))),
             }
         }
