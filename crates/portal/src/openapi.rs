@@ -2,6 +2,7 @@
 
 pub mod document;
 pub mod index;
+mod length;
 pub mod markdown;
 pub mod operation;
 pub mod schema;

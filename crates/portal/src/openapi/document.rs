@@ -1,8 +1,10 @@
 //! A document as it was read: JSON or YAML, bounded, with references that are followed inside it only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value;
+
+use super::length::line;
 
 /// The longest text that is read; the controller keeps no longer ones.
 const MAX_TEXT: usize = 8 * 1024 * 1024;
@@ -67,11 +69,13 @@ impl Document {
     fn find_operations(&mut self) {
         let mut found = Vec::new();
         for (path, item) in self.root["paths"].as_object().into_iter().flatten() {
+            if found.len() > MAX_OPERATIONS {
+                break;
+            }
             let item = self.resolve(item);
             for method in METHODS {
                 if item[method].is_object() {
-                    let id = item[method]["operationId"].as_str().unwrap_or_default().to_owned();
-                    found.push((path.clone(), method, id));
+                    found.push((path.clone(), method, line(&item[method]["operationId"])));
                 }
             }
         }
@@ -79,6 +83,7 @@ impl Document {
             self.problems.push(format!("only the first {MAX_OPERATIONS} operations are shown"));
             found.truncate(MAX_OPERATIONS);
         }
+        let mut numbers = HashMap::new();
         for (path, method, named) in found {
             let derived = format!("{method}{}", path.replace(|c: char| !c.is_ascii_alphanumeric(), "-"));
             let mut id = if named.is_empty() { derived.clone() } else { named.clone() };
@@ -89,10 +94,10 @@ impl Document {
                 id = derived;
             }
             let first = id.clone();
-            let mut number = 2;
             while self.operations.contains_key(&id) {
+                let number = numbers.entry(first.clone()).or_insert(2);
                 id = format!("{first}-{number}");
-                number += 1;
+                *number += 1;
             }
             self.order.push(id.clone());
             self.operations.insert(id, (path, method));
@@ -138,6 +143,8 @@ fn value(text: &str) -> Result<Value, Unreadable> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -174,6 +181,18 @@ mod tests {
         assert_eq!(ids, ["get-a--id-", "get-a--id--2", "get-b", "same"]);
         assert_eq!(document.problems, ["operationId \"same\" is there more than once"]);
         assert_eq!(document.operation("get-b").unwrap().0, "/b");
+    }
+
+    #[test]
+    fn many_operations_get_ids_soon() {
+        // Each letter becomes a dash, so that all of them would have the same id.
+        let letter = |number: u32| char::from_u32(0x4e00 + number).unwrap();
+        let path = |number| (format!("/{}{}", letter(number / 80), letter(number % 80)), json!({"get": {}}));
+        let paths: serde_json::Map<String, Value> = (0..6_000).map(path).collect();
+        let document = Document::parse(&json!({"openapi": "3.1.0", "paths": paths}).to_string()).unwrap();
+        assert_eq!((document.operations.len(), document.order.len()), (MAX_OPERATIONS, MAX_OPERATIONS));
+        assert_eq!(document.problems, ["only the first 5000 operations are shown"]);
+        assert!(document.operation("get----5000").is_some());
     }
 
     #[test]

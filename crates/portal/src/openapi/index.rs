@@ -1,10 +1,10 @@
 //! The index of a document: what there is, without the details.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-use super::{document::Document, markdown::described};
+use super::{document::Document, length::line, markdown::described};
 
 /// Name of the group of operations without a tag.
 const UNTAGGED: &str = "Other";
@@ -34,41 +34,36 @@ pub fn servers(document: &Document) -> Vec<String> {
     let Some(host) = root["host"].as_str() else {
         return if base.is_empty() { Vec::new() } else { vec![base.to_owned()] };
     };
-    let schemes: Vec<_> =
-        root["schemes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let schemes = root["schemes"].as_array().into_iter().flatten();
+    let schemes: Vec<_> = schemes.filter_map(Value::as_str).take(20).collect();
     let schemes = if schemes.is_empty() { vec!["https"] } else { schemes };
     schemes.iter().map(|scheme| format!("{scheme}://{host}{base}")).collect()
 }
 
 fn tags(document: &Document) -> Vec<Value> {
-    let mut groups: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
-    let mut order: Vec<&str> = document.root["tags"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|tag| tag["name"].as_str())
-        .collect();
+    let mut groups: HashMap<&str, Vec<Value>> = HashMap::new();
+    let mut met = Vec::new();
     for id in &document.order {
         let Some((path, method, _, operation)) = document.operation(id) else { continue };
         let tag = operation["tags"][0].as_str().unwrap_or(UNTAGGED);
-        if !order.contains(&tag) {
-            order.push(tag);
-        }
-        groups.entry(tag).or_default().push(json!({
+        let group = groups.entry(tag).or_insert_with(|| {
+            met.push(tag);
+            Vec::new()
+        });
+        group.push(json!({
             "id": id, "method": method.to_uppercase(), "path": path,
-            "summary": operation["summary"].as_str().unwrap_or_default(),
-            "deprecated": operation["deprecated"] == true,
+            "summary": line(&operation["summary"]), "deprecated": operation["deprecated"] == true,
         }));
     }
-    let about = |name: &str| {
-        let mut all = document.root["tags"].as_array().into_iter().flatten();
-        all.find(|tag| tag["name"] == name).map(described).unwrap_or_default()
-    };
-    let group = |name: &str| {
+    let mut group = |name: &str, tag: &Value| {
         let operations = groups.remove(name)?;
-        Some(json!({"name": name, "description": about(name), "operations": operations}))
+        Some(json!({"name": name, "description": described(tag), "operations": operations}))
     };
-    order.into_iter().filter_map(group).collect()
+    // Those that the document tells about come first, in its order.
+    let told = document.root["tags"].as_array().into_iter().flatten();
+    let mut all: Vec<_> = told.filter_map(|tag| group(tag["name"].as_str()?, tag)).collect();
+    all.extend(met.into_iter().filter_map(|name| group(name, &Value::Null)));
+    all
 }
 
 fn schemas(document: &Document) -> Vec<String> {

@@ -2,7 +2,12 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{document::Document, markdown::described, schema::Trees};
+use super::{
+    document::Document,
+    length::{length, line},
+    markdown::described,
+    schema::Trees,
+};
 
 /// Parameters, media types and answers of one operation.
 const MAX_PARTS: usize = 100;
@@ -16,7 +21,7 @@ pub fn operation(document: &Document, id: &str) -> Option<Value> {
     let all = parameters(document, item, operation);
     let mut json = json!({
         "id": id, "method": method.to_uppercase(), "path": path,
-        "summary": operation["summary"].as_str().unwrap_or_default(),
+        "summary": line(&operation["summary"]),
         "description": described(operation),
         "deprecated": operation["deprecated"] == true,
         "parameters": all.iter().filter(|one| !is_body(one)).map(|one| parameter(&mut trees, one)).collect::<Vec<_>>(),
@@ -32,7 +37,8 @@ pub fn operation(document: &Document, id: &str) -> Option<Value> {
 /// Parameters of the path and of the operation, which come first where both have one.
 fn parameters<'a>(document: &'a Document, item: &'a Value, operation: &'a Value) -> Vec<&'a Value> {
     let of = |value: &'a Value| {
-        value["parameters"].as_array().into_iter().flatten().map(|one| document.resolve(one))
+        let all = value["parameters"].as_array().into_iter().flatten().take(MAX_PARTS);
+        all.map(|one| document.resolve(one))
     };
     let mut all: Vec<&Value> = of(operation).collect();
     for inherited in of(item) {
@@ -54,7 +60,8 @@ fn parameter(trees: &mut Trees<'_>, parameter: &Value) -> Value {
     let content = parameter["content"].as_object().and_then(|all| all.values().next());
     let schema = parameter.get("schema").or_else(|| content.and_then(|content| content.get("schema")));
     json!({
-        "name": parameter["name"], "in": parameter["in"], "required": parameter["required"] == true,
+        "name": line(&parameter["name"]), "in": line(&parameter["in"]),
+        "required": parameter["required"] == true,
         "description": described(parameter),
         // Swagger 2.0 has type and format at the parameter itself.
         "schema": trees.tree(schema.unwrap_or(parameter)),
@@ -115,7 +122,7 @@ fn contents(document: &Document, trees: &mut Trees<'_>, content: &Value) -> Vec<
         let schema = &document.resolve(&media["schema"])["example"];
         let found =
             [media.get("example"), named, Some(schema)].into_iter().flatten().find(|one| !one.is_null());
-        if let Some(example) = found.filter(|example| example.to_string().len() <= MAX_EXAMPLE) {
+        if let Some(example) = found.filter(|example| length(example, MAX_EXAMPLE).is_some()) {
             json["example"] = example.clone();
         }
         json

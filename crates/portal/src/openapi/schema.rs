@@ -1,28 +1,89 @@
 //! Schemas as trees that end: references are followed, circles and depths are cut off by name.
 
-use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::{document::Document, markdown::clean};
+use serde_json::{Value, json};
+
+use super::{document::Document, length::length, markdown::clean};
 
 const MAX_DEPTH: usize = 12;
-/// Nodes of all trees of one operation.
-const MAX_NODES: usize = 4_000;
-/// Values of an enumeration.
+/// Nodes of all trees of one operation, with the references and the parts of `allOf` that lead to them.
+const MAX_NODES: usize = 8_000;
+/// Bytes of the texts in all trees of one operation.
+const MAX_BYTES: usize = 1024 * 1024;
+/// Values of an enumeration, and choices.
 const MAX_VALUES: usize = 200;
-/// Longest description of one node.
+/// Longest text of one node, in characters.
 const MAX_TEXT: usize = 4_000;
+/// Members of a schema that are drawn.
+const MEMBERS: [&str; 17] = [
+    "type",
+    "format",
+    "pattern",
+    "title",
+    "description",
+    "default",
+    "minimum",
+    "maximum",
+    "minLength",
+    "maxLength",
+    "nullable",
+    "deprecated",
+    "enum",
+    "properties",
+    "required",
+    "items",
+    "additionalProperties",
+];
+const CHOICES: [&str; 2] = ["oneOf", "anyOf"];
+/// Types of one schema.
+const MAX_TYPES: usize = 10;
+/// What stands for whatever is not drawn any more.
+const CUT: &str = "…";
 
 /// Draws trees of one operation.
 pub struct Trees<'a> {
     document: &'a Document,
     nodes: usize,
+    bytes: usize,
     /// References that lead to the node in the making.
     above: Vec<String>,
 }
 
+/// What a schema and the parts of its `allOf` say, by the name of the member.
+#[derive(Default)]
+struct Said<'m>(BTreeMap<&'static str, Vec<&'m Value>>);
+
+impl<'m> Said<'m> {
+    fn first(&self, member: &str) -> Option<&'m Value> {
+        self.0.get(member)?.first().copied()
+    }
+
+    /// The entries of a list, whoever has them.
+    fn listed(&self, member: &str) -> impl Iterator<Item = &'m Value> {
+        self.0.get(member).into_iter().flatten().copied().filter_map(Value::as_array).flatten()
+    }
+
+    /// Properties in the order of the document; the last part that has one says what it is.
+    fn properties(&self) -> Vec<(&'m str, &'m Value)> {
+        let mut all: Vec<(&str, &Value)> = Vec::new();
+        let mut places = HashMap::new();
+        let parts = self.0.get("properties").into_iter().flatten();
+        let entries = parts.copied().filter_map(Value::as_object).flatten().take(MAX_NODES);
+        for (name, schema) in entries {
+            let place = *places.entry(name.as_str()).or_insert(all.len());
+            match all.get_mut(place) {
+                Some(known) => known.1 = schema,
+                None => all.push((name, schema)),
+            }
+        }
+        all
+    }
+}
+
 impl<'a> Trees<'a> {
     pub const fn new(document: &'a Document) -> Self {
-        Self { document, nodes: 0, above: Vec::new() }
+        Self { document, nodes: 0, bytes: 0, above: Vec::new() }
     }
 
     /// The tree of a schema.
@@ -30,24 +91,33 @@ impl<'a> Trees<'a> {
         self.node(schema, 0)
     }
 
+    /// Returns `true` once the trees are as large as a page can show.
+    const fn is_full(&self) -> bool {
+        self.nodes > MAX_NODES || self.bytes > MAX_BYTES
+    }
+
     fn node(&mut self, schema: &Value, depth: usize) -> Value {
+        self.nodes += 1;
+        if self.is_full() {
+            return json!({"ref": CUT});
+        }
         if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
             return self.referenced(reference, depth);
         }
-        self.nodes += 1;
-        if depth > MAX_DEPTH || self.nodes > MAX_NODES {
-            return json!({"ref": "…"});
+        if depth > MAX_DEPTH {
+            return json!({"ref": CUT});
         }
-        let merged = self.merged(schema, depth);
-        self.drawn(&merged, depth)
+        let mut said = Said::default();
+        self.gather(schema, depth, &mut said);
+        self.drawn(&said, depth)
     }
 
     fn referenced(&mut self, reference: &str, depth: usize) -> Value {
-        let name = name_of(reference);
+        let name = self.text(name_of(reference));
         let is_circle = self.above.iter().any(|above| above == reference);
         let document = self.document;
         let target = document.at(reference).filter(|_| !is_circle && depth <= MAX_DEPTH);
-        let Some(target) = target.filter(|_| self.nodes <= MAX_NODES) else { return json!({"ref": name}) };
+        let Some(target) = target else { return json!({"ref": name}) };
         self.above.push(reference.to_owned());
         let mut node = self.node(target, depth + 1);
         self.above.pop();
@@ -57,89 +127,114 @@ impl<'a> Trees<'a> {
         node
     }
 
-    /// A schema with the members of its `allOf`.
-    fn merged(&self, schema: &Value, depth: usize) -> Map<String, Value> {
-        let mut merged = schema.as_object().cloned().unwrap_or_default();
-        let Some(Value::Array(parts)) = merged.remove("allOf") else { return merged };
-        for part in parts.iter().take(MAX_VALUES) {
-            let is_circle = part
-                .get("$ref")
-                .and_then(Value::as_str)
-                .is_some_and(|reference| self.above.iter().any(|above| above == reference));
-            if is_circle || depth > MAX_DEPTH {
+    /// Adds what a schema says, and then what the parts of its `allOf` say.
+    fn gather<'m>(&mut self, schema: &'m Value, depth: usize, said: &mut Said<'m>)
+    where
+        'a: 'm,
+    {
+        for member in MEMBERS.into_iter().chain(CHOICES) {
+            if let Some(value) = schema.get(member) {
+                said.0.entry(member).or_default().push(value);
+            }
+        }
+        let document = self.document;
+        for part in schema.get("allOf").and_then(Value::as_array).into_iter().flatten().take(MAX_VALUES) {
+            self.nodes += 1;
+            let reference = part.get("$ref").and_then(Value::as_str);
+            let is_circle =
+                reference.is_some_and(|reference| self.above.iter().any(|above| above == reference));
+            if is_circle || depth > MAX_DEPTH || self.is_full() {
                 continue;
             }
-            let part = self.merged(self.document.resolve(part), depth + 1);
-            for (member, value) in part {
-                match (merged.get_mut(&member), value) {
-                    (Some(Value::Object(known)), Value::Object(more)) => known.extend(more),
-                    (Some(Value::Array(known)), Value::Array(more)) => known.extend(more),
-                    (Some(_), _) => {}
-                    (None, value) => {
-                        merged.insert(member, value);
-                    }
-                }
-            }
+            self.gather(document.resolve(part), depth + 1, said);
         }
-        merged
     }
 
-    fn drawn(&mut self, schema: &Map<String, Value>, depth: usize) -> Value {
-        let mut node = json!({"type": type_of(schema)});
+    fn drawn(&mut self, said: &Said<'_>, depth: usize) -> Value {
+        let mut node = json!({"type": self.text(&type_of(said))});
         for member in ["format", "pattern", "title"] {
-            if let Some(Value::String(text)) = schema.get(member) {
-                node[member] = short(text).into();
+            if let Some(text) = said.first(member).and_then(Value::as_str) {
+                node[member] = self.text(text).into();
             }
         }
-        if let Some(Value::String(text)) = schema.get("description") {
-            node["description"] = clean(&short(text)).into();
+        if let Some(text) = said.first("description").and_then(Value::as_str) {
+            let html = clean(&short(text));
+            self.bytes += html.len();
+            node["description"] = html.into();
         }
         for member in ["default", "minimum", "maximum", "minLength", "maxLength", "nullable", "deprecated"] {
-            if let Some(value) = schema.get(member).filter(|value| !value.is_object() && !value.is_array()) {
-                node[member] = value.clone();
+            let found = said.first(member).filter(|value| !value.is_object() && !value.is_array());
+            if let Some(value) = found {
+                node[member] = self.value(value);
             }
         }
-        if let Some(Value::Array(values)) = schema.get("enum") {
-            node["enum"] = values.iter().take(MAX_VALUES).cloned().collect();
+        if said.first("enum").is_some_and(Value::is_array) {
+            let values = said.listed("enum").take(MAX_VALUES);
+            node["enum"] = values.map(|value| self.value(value)).collect();
         }
-        if let Some(Value::Object(properties)) = schema.get("properties") {
-            let required = schema.get("required").and_then(Value::as_array);
-            let is_required = |name: &str| required.is_some_and(|names| names.iter().any(|one| one == name));
-            let mut drawn = Vec::new();
-            for (name, property) in properties {
-                if self.nodes > MAX_NODES {
-                    break;
-                }
-                let schema = self.node(property, depth + 1);
-                drawn.push(json!({"name": name, "required": is_required(name), "schema": schema}));
-            }
-            node["properties"] = drawn.into();
+        if said.first("properties").is_some_and(Value::is_object) {
+            node["properties"] = self.properties(said, depth).into();
         }
-        if let Some(items) = schema.get("items").filter(|items| items.is_object()) {
+        if let Some(items) = said.first("items").filter(|items| items.is_object()) {
             node["items"] = self.node(items, depth + 1);
         }
-        for member in ["oneOf", "anyOf"] {
-            if let Some(Value::Array(choices)) = schema.get(member) {
-                let drawn: Vec<_> =
-                    choices.iter().take(MAX_VALUES).map(|choice| self.node(choice, depth + 1)).collect();
-                node["oneOf"] = drawn.into();
+        for member in CHOICES {
+            if said.first(member).is_some_and(Value::is_array) {
+                let choices = said.listed(member).take(MAX_VALUES);
+                node["oneOf"] = choices.map(|choice| self.node(choice, depth + 1)).collect();
             }
         }
-        if let Some(values) = schema.get("additionalProperties").filter(|values| values.is_object()) {
-            let schema = self.node(values, depth + 1);
-            node["additionalProperties"] = schema;
+        if let Some(values) = said.first("additionalProperties").filter(|values| values.is_object()) {
+            node["additionalProperties"] = self.node(values, depth + 1);
         }
         node
+    }
+
+    fn properties(&mut self, said: &Said<'_>, depth: usize) -> Vec<Value> {
+        let required: HashSet<&str> =
+            said.listed("required").filter_map(Value::as_str).take(MAX_NODES).collect();
+        let mut drawn = Vec::new();
+        for (name, property) in said.properties() {
+            if self.is_full() {
+                break;
+            }
+            let schema = self.node(property, depth + 1);
+            let is_required = required.contains(name);
+            drawn.push(json!({"name": self.text(name), "required": is_required, "schema": schema}));
+        }
+        drawn
+    }
+
+    /// A text, as long as a page shows it.
+    fn text(&mut self, text: &str) -> String {
+        let text = short(text);
+        self.bytes += text.len();
+        text
+    }
+
+    /// A value that is shown as it is, if it is not too long for that.
+    fn value(&mut self, value: &Value) -> Value {
+        match (value, length(value, MAX_TEXT)) {
+            (Value::String(text), _) => self.text(text).into(),
+            (_, Some(bytes)) => {
+                self.bytes += bytes;
+                value.clone()
+            }
+            (_, None) => CUT.into(),
+        }
     }
 }
 
 /// The type in words: 3.1 has lists of them.
-fn type_of(schema: &Map<String, Value>) -> String {
-    match schema.get("type") {
-        Some(Value::String(name)) => name.clone(),
-        Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" | "),
-        _ if schema.contains_key("properties") => "object".to_owned(),
-        _ if schema.contains_key("items") => "array".to_owned(),
+fn type_of(said: &Said<'_>) -> String {
+    match said.first("type") {
+        Some(Value::String(name)) => short(name),
+        Some(Value::Array(names)) => {
+            let names: Vec<_> = names.iter().filter_map(Value::as_str).take(MAX_TYPES).map(short).collect();
+            names.join(" | ")
+        }
+        _ if said.first("properties").is_some() => "object".to_owned(),
+        _ if said.first("items").is_some() => "array".to_owned(),
         _ => "any".to_owned(),
     }
 }
@@ -155,6 +250,8 @@ fn short(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Map;
+
     use super::*;
 
     fn tree(schemas: &Value, schema: &Value) -> Value {
@@ -214,5 +311,28 @@ mod tests {
         let schemas: Map<String, Value> = (0..10).map(level).collect();
         let drawn = tree(&Value::Object(schemas), &json!({"$ref": "#/components/schemas/L0"})).to_string();
         assert!(drawn.len() < 1_000_000, "{}", drawn.len());
+    }
+
+    #[test]
+    fn parts_of_parts_end_however_many_they_are() {
+        let level = |number: usize| {
+            let part = json!({"$ref": format!("#/components/schemas/L{}", number + 1)});
+            (format!("L{number}"), json!({"allOf": vec![part; 50]}))
+        };
+        let mut schemas: Map<String, Value> = (0..12).map(level).collect();
+        schemas.insert("L12".to_owned(), json!({"properties": {"end": {"type": "string"}}}));
+        let drawn = tree(&Value::Object(schemas), &json!({"$ref": "#/components/schemas/L0"})).to_string();
+        assert!(drawn.len() < 1_000, "{drawn}");
+    }
+
+    #[test]
+    fn long_texts_are_cut_however_often_they_are_said() {
+        let long = "x".repeat(100_000);
+        let word = json!({"type": "string", "enum": [long, [long]], "default": long, "title": long});
+        let reference = json!({"$ref": "#/components/schemas/Word"});
+        let properties: Map<String, Value> =
+            (0..2_000).map(|number| (format!("p{number}"), reference.clone())).collect();
+        let drawn = tree(&json!({"Word": word}), &json!({"properties": properties})).to_string();
+        assert!(drawn.len() < 2 * MAX_BYTES, "{}", drawn.len());
     }
 }

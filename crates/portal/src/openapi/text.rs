@@ -53,17 +53,14 @@ impl Documents {
 
     /// The document of a product.
     pub async fn of(&self, own: &kube::Client, product: &APIProduct) -> Result<Arc<Document>, Problem> {
-        let openapi = status(product)?;
-        let key = key(product, openapi);
-        if let Some(known) = self.read.get(&key).await {
-            return Ok(known);
-        }
-        let text = self.text(own, product).await?;
-        let read = tokio::task::block_in_place(|| Document::parse(&text));
-        let read = read.map_err(|why| Problem::unprocessable(why.to_string()))?;
-        let read = Arc::new(read);
-        self.read.insert(key, Arc::clone(&read)).await;
-        Ok(read)
+        let reading = async {
+            let text = self.text(own, product).await?;
+            let read = tokio::task::block_in_place(|| Document::parse(&text));
+            read.map(Arc::new).map_err(|why| Problem::unprocessable(why.to_string()))
+        };
+        // Whoever comes while it is read waits for that.
+        let read = self.read.try_get_with(key(product, status(product)?), reading).await;
+        read.map_err(|problem| Problem::clone(&problem))
     }
 }
 
