@@ -65,9 +65,11 @@ impl Usage {
     }
 }
 
-/// The query; names of Kubernetes need no escape.
+/// The query. A product may name what no route is called: that stays within its quotes.
 fn query(metric: &str, namespace: &str, route: &str) -> String {
-    format!("sum by (user, plan) (increase({metric}{{limitador_namespace=\"{namespace}/{route}\"}}[24h]))")
+    let place =
+        format!("{namespace}/{route}").replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+    format!("sum by (user, plan) (increase({metric}{{limitador_namespace=\"{place}\"}}[24h]))")
 }
 
 fn series(body: &Value) -> Vec<((String, String), f64)> {
@@ -111,6 +113,9 @@ mod tests {
     fn a_query_names_the_route() {
         let expected = "sum by (user, plan) (increase(limited_calls{limitador_namespace=\"a/r\"}[24h]))";
         assert_eq!(query("limited_calls", "a", "r"), expected);
+        let name = "r\"}[1h])) or (b{c=~\"\\\n";
+        let quoted = "limitador_namespace=\"a/r\\\"}[1h])) or (b{c=~\\\"\\\\\\n\"}[24h]))";
+        assert!(query("limited_calls", "a", name).ends_with(quoted), "{}", query("limited_calls", "a", name));
     }
 
     #[test]
