@@ -40,8 +40,7 @@ pub fn create(
     id: &str,
     now: Timestamp,
 ) -> Result<Value, Unwanted> {
-    let plans = product.status.as_ref().map(|status| status.discovered_plans.as_slice()).unwrap_or_default();
-    if !plans.is_empty() && !plans.iter().any(|plan| plan.tier == wanted.plan_tier) {
+    if !offers(product, &wanted.plan_tier) {
         return Err(Unwanted::NoPlan);
     }
     let given = wanted.user_email.as_deref().map(str::trim).filter(|email| !email.is_empty());
@@ -60,6 +59,26 @@ pub fn create(
     Ok(json!({
         "apiVersion": "devportal.kuadrant.io/v1alpha1", "kind": "APIKey", "metadata": metadata, "spec": spec,
     }))
+}
+
+/// Returns `true` if a product has a plan, or none is known yet.
+pub fn offers(product: &APIProduct, tier: &str) -> bool {
+    let plans = product.status.as_ref().map(|status| status.discovered_plans.as_slice()).unwrap_or_default();
+    plans.is_empty() || plans.iter().any(|plan| plan.tier == tier)
+}
+
+/// Returns `true` for a span of time as the controller reads it: `90d`, `12h`, `30m`, `10s`, or `0`.
+pub fn is_span(text: &str) -> bool {
+    let number = text.strip_suffix(['d', 'h', 'm', 's']);
+    let digits = number.unwrap_or(text);
+    let is_number = !digits.is_empty() && digits.len() <= 9 && digits.bytes().all(|b| b.is_ascii_digit());
+    is_number && (number.is_some() || digits.bytes().all(|b| b == b'0'))
+}
+
+/// Returns `true` if a key is what a request to create it has made, and nobody has changed since.
+pub fn is_made_of(found: &Value, wanted: &Value) -> bool {
+    let members = ["apiProductRef", "planTier", "requestedBy", "useCase", "expiresAt"];
+    members.iter().all(|member| found["spec"][*member] == wanted["spec"][*member])
 }
 
 /// A time in the future, in the form of Kubernetes.
@@ -193,6 +212,33 @@ mod tests {
                 Unwanted::NotLater,
                 "{time}"
             );
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_sent_twice_is_one() {
+        let made = |wanted: &Wanted| create(wanted, ("ann", None), &product(&["gold"]), "1", now()).unwrap();
+        let key = made(&wanted());
+        let mut found = key.clone();
+        found["status"] = json!({"phase": "Pending"});
+        assert!(is_made_of(&found, &key));
+        let expires_at = Some("2030-01-31T00:00:00Z".to_owned());
+        for other in [
+            Wanted { use_case: Some("another".into()), ..wanted() },
+            Wanted { expires_at, ..wanted() },
+            Wanted { user_email: Some("b@x.org".into()), ..wanted() },
+        ] {
+            assert!(!is_made_of(&found, &made(&other)), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_span_is_one_that_the_controller_reads() {
+        for span in ["0", "00", "0s", "90d", "12h", "30m", "999999999s"] {
+            assert!(is_span(span), "{span}");
+        }
+        for other in ["", "d", "5", "-5d", "+5d", "5w", "1h30m", "5 h", "soon", "1000000000s"] {
+            assert!(!is_span(other), "{other}");
         }
     }
 

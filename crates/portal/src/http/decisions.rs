@@ -26,7 +26,7 @@ use super::{
 use crate::{
     app::App,
     caller::Caller,
-    key_change::{Verdict, asks_the_same, decide},
+    key_change::{Verdict, asks_the_same, decide, is_span},
     paths::Place,
     problem::Problem,
     sight::Asked,
@@ -59,7 +59,7 @@ pub(super) async fn approve(
     request: Request,
 ) -> Result<Response, Problem> {
     let (_, sent) = input::read(request).await?;
-    let verdict = Verdict::Approved(input::text(&sent, "comment").map(str::to_owned));
+    let verdict = Verdict::Approved(input::text(&sent, "comment")?.map(str::to_owned));
     let version = decided(&app, &caller, (&namespace, &name), &verdict, looked::end()).await?;
     Ok(success(version))
 }
@@ -71,14 +71,15 @@ pub(super) async fn reject(
     request: Request,
 ) -> Result<Response, Problem> {
     let (_, sent) = input::read(request).await?;
-    let verdict = Verdict::Rejected(reason(&sent).map(str::to_owned));
+    let verdict = Verdict::Rejected(reason(&sent)?.map(str::to_owned));
     let version = decided(&app, &caller, (&namespace, &name), &verdict, looked::end()).await?;
     Ok(success(version))
 }
 
 /// Why something is rejected, for the requester to read.
-fn reason(sent: &Value) -> Option<&str> {
-    input::text(sent, "reason").or_else(|| input::text(sent, "comment"))
+fn reason(sent: &Value) -> Result<Option<&str>, Problem> {
+    let comment = input::text(sent, "comment")?;
+    Ok(input::text(sent, "reason")?.or(comment))
 }
 
 /// `POST /requests/bulk-approve`.
@@ -87,7 +88,7 @@ pub(super) async fn bulk_approve(
     request: Request,
 ) -> Result<Response, Problem> {
     let (_, sent) = input::read(request).await?;
-    let verdict = Verdict::Approved(input::text(&sent, "comment").map(str::to_owned));
+    let verdict = Verdict::Approved(input::text(&sent, "comment")?.map(str::to_owned));
     let bulk: Bulk = input::typed(sent)?;
     each(&app, &caller, bulk.requests, &verdict).await
 }
@@ -98,7 +99,7 @@ pub(super) async fn bulk_reject(
     request: Request,
 ) -> Result<Response, Problem> {
     let (_, sent) = input::read(request).await?;
-    let verdict = Verdict::Rejected(reason(&sent).map(str::to_owned));
+    let verdict = Verdict::Rejected(reason(&sent)?.map(str::to_owned));
     let bulk: Bulk = input::typed(sent)?;
     each(&app, &caller, bulk.requests, &verdict).await
 }
@@ -178,9 +179,13 @@ pub(super) async fn rotate(
 ) -> Result<Response, Problem> {
     let place = Place::new(&namespace, &name)?;
     let (_, sent) = input::read(request).await?;
+    // The controller would take the usual time instead, in which a key that has leaked still works.
+    let overlap = input::text(&sent, "overlap")?;
+    if overlap.is_some_and(|overlap| !is_span(overlap)) {
+        return Err(Problem::bad_request("overlap is to be a span of time, such as 12h, 30m or 0"));
+    }
     let (key, _) = Asked::new(&app, &caller).key_to(&place, NOT_TO_UPDATE).await?;
     // An overlap that an earlier rotation asked for is not meant any more.
-    let overlap = input::text(&sent, "overlap");
     let annotations = json!({
         ANNOTATION_ROTATE: clock::precise_now().to_string(),
         ANNOTATION_ROTATE_OVERLAP: overlap,

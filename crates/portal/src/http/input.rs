@@ -54,7 +54,32 @@ pub(super) fn typed<T: DeserializeOwned>(value: Value) -> Result<T, Problem> {
     serde_json::from_value(value).map_err(|error| Problem::bad_request(format!("invalid body: {error}")))
 }
 
-/// A text member; absent, null and blank are the same.
-pub(super) fn text<'a>(value: &'a Value, member: &str) -> Option<&'a str> {
-    value[member].as_str().map(str::trim).filter(|text| !text.is_empty())
+/// A text member; absent, null and blank are the same. What is no text is not passed over: somebody means it.
+pub(super) fn text<'a>(value: &'a Value, member: &str) -> Result<Option<&'a str>, Problem> {
+    match &value[member] {
+        Value::Null => Ok(None),
+        Value::String(text) => Ok(Some(text.trim()).filter(|text| !text.is_empty())),
+        _ => Err(Problem::bad_request(format!("invalid body: {member} is to be text"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_text_is_text_or_not_there() {
+        for (sent, expected) in [
+            (json!({}), Ok(None)),
+            (json!({"a": null}), Ok(None)),
+            (json!({"a": " "}), Ok(None)),
+            (json!({"a": " 0 "}), Ok(Some("0"))),
+            (json!({"a": 0}), Err(400)),
+            (json!({"a": ["x"]}), Err(400)),
+        ] {
+            assert_eq!(text(&sent, "a").map_err(|problem| problem.status.as_u16()), expected, "{sent}");
+        }
+    }
 }

@@ -116,10 +116,7 @@ async fn again(app: &App, caller: &Caller, key: &Value, problem: Problem) -> Res
         Some(found) => serde_json::to_value(&*found).unwrap_or_default(),
         None => app.upstream.get(&place.api_key(), &caller.credential).await?,
     };
-    let is_same = ["apiProductRef", "planTier", "requestedBy"]
-        .iter()
-        .all(|member| found["spec"][*member] == key["spec"][*member]);
-    if is_same { Ok(found) } else { Err(problem) }
+    if key_change::is_made_of(&found, key) { Ok(found) } else { Err(problem) }
 }
 
 fn id(headers: &HeaderMap) -> Result<String, Problem> {
@@ -158,6 +155,12 @@ pub(super) async fn change(
         return Err(Problem::forbidden("only pending requests can be edited"));
     }
     let patch = key_change::edit(&sent, clock::now()).map_err(Problem::bad_request)?;
+    let product = app.stores.products.get(&namespace, &key.spec.api_product_ref.name);
+    if let (Some(product), Some(tier)) = (product, patch["spec"]["planTier"].as_str())
+        && !key_change::offers(&product, tier)
+    {
+        return Err(Problem::unprocessable(Unwanted::NoPlan.to_string()));
+    }
     let written = app.upstream.patch(&place.api_key(), &patch, &caller.credential).await?;
     Ok(written_answer(StatusCode::OK, &*app.stores.keys.take(written)?))
 }
