@@ -268,6 +268,8 @@ async fn requests_are_edited_while_they_wait_and_deleted_at_any_time() {
         "{}",
         edited.text
     );
+    let unknown = json!({"spec": {"planTier": "platinum"}});
+    Caller::is_problem(&alice.patch(&place.path(&key, ""), &unknown).await, 422);
     // The portal waits until the controller has looked at what is new.
     place.decide("owner1", &key, "approve", &json!({})).await;
     let late = alice.patch(&place.path(&key, ""), &edit).await;
@@ -297,6 +299,9 @@ async fn a_request_that_is_sent_twice_is_one_key() {
         assert_eq!(answer.json()["metadata"]["uid"], one.json()["metadata"]["uid"]);
     }
     Caller::is_problem(&with_id.post("/api/kuadrant/requests", &silver).await, 409);
+    let mut other = gold.clone();
+    other["useCase"] = json!("another");
+    Caller::is_problem(&with_id.post("/api/kuadrant/requests", &other).await, 409);
     let keys = place.api::<APIKey>().list(&kube::api::ListParams::default()).await.unwrap();
     assert_eq!(keys.items.len(), 1);
     assert_eq!(
@@ -383,8 +388,16 @@ async fn a_rotated_key_has_another_value() {
         let kept = annotations.get(ANNOTATION_ROTATE_OVERLAP).map(String::as_str);
         assert_eq!(kept, overlap, "{annotations:?}");
     }
+    // A span that nobody can read would become the usual one.
+    for overlap in [json!(0), json!("soon"), json!("-1h"), json!({})] {
+        let refused = alice.post(&place.path(&key, "rotate"), &json!({"overlap": overlap})).await;
+        Caller::is_problem(&refused, 400);
+    }
     let bob = stage.portal.by(&stage.login, "bob");
     Caller::is_problem(&bob.post(&place.path(&key, "rotate"), &json!({})).await, 403);
+    place.publish("owner1", "slow", &json!({})).await;
+    let waiting = place.ask("alice", "slow").await;
+    Caller::is_problem(&alice.post(&place.path(&waiting, "rotate"), &json!({})).await, 422);
 }
 
 #[tokio::test]

@@ -200,6 +200,10 @@ async fn a_login_belongs_to_the_browser_that_began_it() {
     let mut after = victim.clone();
     after.take(&refused);
     assert_eq!(site.with(&after.header()).get("/api/me").await.status, 401, "{}", refused.text);
+    // Nor does that end the login which this browser has begun.
+    let own = consent(&stage.login, &location(&second), "alice");
+    after.take(&site.with(&after.header()).get(&own).await);
+    assert_eq!(site.with(&after.header()).get("/api/me").await.json()["user"], "alice");
     // What was set before a login is another cookie after it.
     let (jar, _) = sign_in(&stage.login, &site, "alice", "/").await;
     let again = site.with(&jar.header()).get("/login?next=/").await;

@@ -10,7 +10,7 @@ use axum::{
 use futures::{StreamExt as _, stream};
 use http::StatusCode;
 use kube::{Resource as _, ResourceExt as _};
-use portolan_core::api::devportal::{ANNOTATION_ROTATE, ANNOTATION_ROTATE_OVERLAP, APIKey};
+use portolan_core::api::devportal::{ANNOTATION_ROTATE, ANNOTATION_ROTATE_OVERLAP, APIKey, KeyPhase};
 use portolan_runtime::{clock, latest::version};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -185,6 +185,9 @@ pub(super) async fn rotate(
         return Err(Problem::bad_request("overlap is to be a span of time, such as 12h, 30m or 0"));
     }
     let (key, _) = Asked::new(&app, &caller).key_to(&place, NOT_TO_UPDATE).await?;
+    if key.phase() != KeyPhase::Approved {
+        return Err(Problem::unprocessable("only approved keys have a value that can be changed"));
+    }
     // An overlap that an earlier rotation asked for is not meant any more.
     let annotations = json!({
         ANNOTATION_ROTATE: clock::precise_now().to_string(),

@@ -43,6 +43,9 @@ struct Pending {
 /// Seconds that a person has at the issuer.
 const PATIENCE: i64 = 600;
 
+/// What is said about an answer of the issuer that this browser does not wait for.
+const ANOTHER_LOGIN: &str = "this answer belongs to another login, begin anew";
+
 /// Errors of an issuer that would have to ask the person something (`OpenID` Connect Core 1.0, section 3.1.2.6).
 const TO_BE_ASKED: [&str; 4] =
     ["login_required", "interaction_required", "consent_required", "account_selection_required"];
@@ -118,7 +121,10 @@ pub(super) async fn finish(
         Err((code, why)) => {
             info!("a login failed: {why}");
             let mut response = refused(code, &why);
-            cookies::add(response.headers_mut(), app.sessions.login_over());
+            // Another tab may wait for its own answer, and any page can send a browser here.
+            if why != ANOTHER_LOGIN {
+                cookies::add(response.headers_mut(), app.sessions.login_over());
+            }
             response
         }
     }
@@ -151,7 +157,7 @@ async fn exchanged(
     let pending =
         pending.ok_or_else(|| bad("this login began in another browser or too long ago, begin anew"))?;
     if given.get("state") != Some(&pending.state) {
-        return Err(bad("this answer belongs to another login, begin anew"));
+        return Err(bad(ANOTHER_LOGIN));
     }
     if let Some(error) = given.get("error") {
         if pending.is_silent && TO_BE_ASKED.contains(&error.as_str()) {
