@@ -119,7 +119,7 @@ pub struct SessionArgs {
     #[arg(long = "session-key-file", value_name = "FILE", global = true)]
     pub session_key_files: Vec<PathBuf>,
     /// Whether sessions go to the API server with their own token, or by impersonation.
-    #[arg(long, default_value = "passthrough", value_enum)]
+    #[arg(long, default_value = "passthrough", value_enum, global = true)]
     pub identity: Identity,
     /// Claim of the ID token that names the user to impersonate.
     #[arg(long, default_value = "sub", value_name = "CLAIM")]

@@ -15,7 +15,7 @@ use portolan_runtime::{
 use serde::de::DeserializeOwned;
 
 use crate::{
-    args::ServiceArgs,
+    args::{Identity, ServiceArgs},
     session::{demo::DemoUsers, oidc::Oidc, seal::Seal},
 };
 
@@ -37,7 +37,7 @@ async fn checks(args: &ServiceArgs) -> Vec<Check> {
             all.push(served::<APIProduct>(&client).await);
             all.push(served::<APIKey>(&client).await);
             let cure = "give the portal's account the rules of charts/portal/files/rbac.yaml";
-            all.extend(check::rights(&client, rights(), cure, &docs("install")).await);
+            all.extend(check::rights(&client, rights(args.session.identity), cure, &docs("install")).await);
         }
         Err(failed) => all.extend(failed),
     }
@@ -59,7 +59,7 @@ where
 }
 
 /// What the portal's own account reads and writes.
-fn rights() -> Vec<RequiredRight> {
+fn rights(identity: Identity) -> Vec<RequiredRight> {
     let right = |group: &str, resource: &str, verbs: &[&str]| RequiredRight {
         group: group.to_owned(),
         resource: resource.to_owned(),
@@ -68,7 +68,7 @@ fn rights() -> Vec<RequiredRight> {
         verbs: verbs.iter().map(|verb| (*verb).to_owned()).collect(),
     };
     let follow = ["list", "watch"];
-    vec![
+    let mut all = vec![
         right(GROUP, "apiproducts", &follow),
         right(GROUP, "apikeys", &follow),
         right(GATEWAY_GROUP, "httproutes", &follow),
@@ -76,7 +76,12 @@ fn rights() -> Vec<RequiredRight> {
         right("kuadrant.io", "authpolicies", &follow),
         right("", "configmaps", &["get"]),
         right("events.k8s.io", "events", &["create", "patch"]),
-    ]
+    ];
+    // Without it, everybody could log in, and nobody could do anything.
+    if identity == Identity::Impersonate {
+        all.push(right("", "users", &["impersonate"]));
+    }
+    all
 }
 
 async fn login(args: &ServiceArgs, tasks: &Tasks) -> Vec<Check> {
@@ -109,4 +114,18 @@ async fn issuer_answers(args: &ServiceArgs, tasks: &Tasks) -> Result<(), String>
     };
     let oidc = Oidc::start(args, authorities, tasks).map_err(|error| ErrorChain(&error).to_string())?;
     oidc.discovery().await.map(|_| ()).map_err(|error| ErrorChain(&error).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_speaks_for_others_needs_a_right_to() {
+        for (identity, expected) in [(Identity::Passthrough, 0), (Identity::Impersonate, 1)] {
+            let rights = rights(identity);
+            let found = rights.iter().filter(|right| right.verbs == ["impersonate"]).count();
+            assert_eq!(found, expected, "{identity:?}");
+        }
+    }
 }
