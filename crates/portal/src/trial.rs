@@ -1,6 +1,9 @@
 //! Pure: the request that somebody tries out, and what may be shown of the answer.
 
-use base64::{Engine as _, prelude::BASE64_STANDARD};
+use base64::{
+    Engine as _,
+    prelude::{BASE64_STANDARD, BASE64_URL_SAFE},
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use portolan_core::names::is_dns_subdomain;
 use serde::Deserialize;
@@ -24,6 +27,11 @@ const OURS: [&str; 14] = [
     "expect",
     "accept-encoding",
 ];
+
+/// What stands in place of a key.
+const MASK: &str = "•••";
+/// Shortest key that is looked for: shorter ones are parts of words.
+const SHORTEST: usize = 8;
 
 /// What a page sends.
 #[derive(Clone, Debug, Deserialize)]
@@ -210,11 +218,54 @@ fn put(value: &str, credentials: &Value, headers: &mut HeaderMap, query: &mut St
 
 /// Text of an answer, without the key in any form that an API may send back.
 pub fn masked(text: &str, key: Option<&str>) -> String {
-    let Some(key) = key.filter(|key| key.len() >= 8) else { return text.to_owned() };
+    let Some(key) = key.filter(|key| key.len() >= SHORTEST) else { return text.to_owned() };
     let encoded: String = form_urlencoded::byte_serialize(key.as_bytes()).collect();
     let base64 = BASE64_STANDARD.encode(key);
-    let forms = [key, encoded.as_str(), base64.trim_end_matches('=')];
-    forms.iter().fold(text.to_owned(), |text, form| text.replace(form, "•••"))
+    let mut forms = vec![key.to_owned(), encoded, base64.trim_end_matches('=').to_owned()];
+    forms.extend(in_base64(key));
+    let text = forms.iter().fold(text.to_owned(), |text, form| text.replace(form, MASK));
+    without_escaped(&text, key)
+}
+
+/// What base64 makes of a key wherever it stands in what was encoded: the characters that depend on nothing else.
+fn in_base64(key: &str) -> Vec<String> {
+    let after = |before: usize| {
+        let bytes = [&[0_u8; 2][..before], key.as_bytes()].concat();
+        let (first, end) = ((before * 8).div_ceil(6), bytes.len() * 8 / 6);
+        [BASE64_STANDARD.encode(&bytes), BASE64_URL_SAFE.encode(&bytes)]
+            .map(|text| text[first..end].to_owned())
+    };
+    (0..3).flat_map(after).collect()
+}
+
+/// A text without the key where characters of it are escaped.
+fn without_escaped(text: &str, key: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        if let Some(after) = behind(rest, key) {
+            safe.push_str(MASK);
+            rest = after;
+        } else {
+            safe.push(first);
+            rest = &rest[first.len_utf8()..];
+        }
+    }
+    safe
+}
+
+/// What comes after the key, if a text begins with it: each character as it is, as in a URL or as in JSON.
+fn behind<'t>(text: &'t str, key: &str) -> Option<&'t str> {
+    key.chars().try_fold(text, |rest, character| {
+        let digits = |start: &str| {
+            let rest = rest.strip_prefix(start)?;
+            let number = u32::from_str_radix(rest.get(..2)?, 16).ok()?;
+            (number == u32::from(character)).then(|| &rest[2..])
+        };
+        let as_it_is = rest.strip_prefix(character);
+        let escaped = || digits("%").or_else(|| digits("\\u00"));
+        as_it_is.or_else(escaped).or_else(|| rest.strip_prefix('\\')?.strip_prefix(character))
+    })
 }
 
 #[cfg(test)]
@@ -335,6 +386,14 @@ mod tests {
         let key = "s3cret+key/1";
         let text = format!("a {key} b s3cret%2Bkey%2F1 c {} d", BASE64_STANDARD.encode(key));
         assert_eq!(masked(&text, Some(key)), "a ••• b ••• c ••• d");
+        let text = "s3cret%2bkey%2f1 %73%33cret%2Bkey/1 s3cret\\u002bkey\\/1 s3cret";
+        assert_eq!(masked(text, Some(key)), "••• ••• ••• s3cret");
+        for before in ["", "1", "12", "123"] {
+            for code in [BASE64_STANDARD, BASE64_URL_SAFE] {
+                let said = masked(&code.encode(format!("{before}{key}?>~")), Some(key));
+                assert!(said.contains(MASK), "{said}");
+            }
+        }
         assert_eq!(masked("abc", None), "abc");
     }
 }
