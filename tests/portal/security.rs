@@ -61,6 +61,7 @@ async fn pages_run_their_own_scripts_only() {
         }
         assert_eq!(page.values("x-content-type-options"), ["nosniff"]);
         assert_eq!(page.values("referrer-policy").len(), 1, "{}", page.head);
+        assert_eq!(page.values("strict-transport-security").len(), 1, "{}", page.head);
         assert!(!page.text.contains("<script>"), "{}", page.text);
     }
     let odd = stage.portal.with("accept: text/html\r\n").get("/products/%3Cscript%3E/x").await;

@@ -48,6 +48,7 @@ pub fn router(app: Arc<App>) -> Router {
         })
         .layer(middleware::from_fn_with_state(Arc::clone(&app), fresh::catch_up))
         .layer(middleware::from_fn_with_state(Arc::clone(&app), door::enter));
+    let is_encrypted = app.sessions.cookies.is_secure();
     let logout = post(login::end).route_layer(middleware::from_fn_with_state(Arc::clone(&app), door::enter));
     Router::new()
         .route("/healthz", get(async || "ok"))
@@ -57,7 +58,7 @@ pub fn router(app: Arc<App>) -> Router {
         .nest("/api", api)
         .merge(pages::routes())
         .fallback(pages::lost)
-        .layer(middleware::from_fn(secure))
+        .layer(middleware::from_fn(move |request: Request, next: Next| secure(request, next, is_encrypted)))
         .with_state(app)
 }
 
@@ -75,8 +76,8 @@ fn add(router: Router<Arc<App>>, route: &'static Route, app: &Arc<App>) -> Route
     router.route(route.path, (route.handler)().layer(measured))
 }
 
-/// Headers of every answer.
-async fn secure(request: Request, next: Next) -> Response {
+/// Headers of every answer. What is reached over TLS is reached in no other way from then on.
+async fn secure(request: Request, next: Next, is_encrypted: bool) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     let fixed = [
@@ -89,6 +90,10 @@ async fn secure(request: Request, next: Next) -> Response {
     ];
     for (name, value) in fixed {
         headers.insert(name, HeaderValue::from_static(value));
+    }
+    if is_encrypted {
+        let year = HeaderValue::from_static("max-age=31536000");
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, year);
     }
     headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(NOTHING));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));

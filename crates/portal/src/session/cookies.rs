@@ -23,6 +23,11 @@ impl Cookies {
         Self { is_secure }
     }
 
+    /// Returns `true` if browsers reach the portal over TLS.
+    pub const fn is_secure(&self) -> bool {
+        self.is_secure
+    }
+
     fn name(&self, name: &str, part: usize) -> String {
         let prefix = if self.is_secure { "__Host-" } else { "" };
         if part == 0 { format!("{prefix}{name}") } else { format!("{prefix}{name}-{part}") }
