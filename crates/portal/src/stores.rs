@@ -120,6 +120,8 @@ where
             WatchChange::Deleted(object) => {
                 seen.gone(object);
                 reached.ended(object.uid().unwrap_or_default(), version(object.meta()));
+                // What was kept between the two does not know of the end.
+                seen.gone(object);
                 newsroom.tell(news(object).of_end());
             }
             WatchChange::Relisted => {
@@ -179,7 +181,7 @@ where
         self.all().iter().filter(is_gone).for_each(|object| self.overlay.deleted(object));
         for mut object in list.items {
             object.meta_mut().managed_fields = None;
-            self.overlay.wrote(Arc::new(object));
+            self.keep(&Arc::new(object));
         }
         self.reach.shown(at);
         Ok(())
@@ -202,8 +204,16 @@ where
             Problem::new(StatusCode::BAD_GATEWAY, what)
         })?;
         let object = Arc::new(object);
-        self.overlay.wrote(Arc::clone(&object));
+        self.keep(&object);
         Ok(object)
+    }
+
+    /// Keeps what was written or read. Its answer may be later than the news of its end.
+    fn keep(&self, object: &Arc<K>) {
+        self.overlay.wrote(Arc::clone(object));
+        if self.reach.has_ended(&object.uid().unwrap_or_default()) {
+            self.overlay.gone(object);
+        }
     }
 
     /// Takes the answer of a delete in. A finalizer may hold the object: then it is there until a watch says otherwise.
@@ -223,5 +233,30 @@ fn is_missing(error: &watcher::Error) -> bool {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
         | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.code == 404,
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use portolan_runtime::client;
+    use serde_json::json;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_late_answer_brings_nothing_back() {
+        // Nobody is there to be watched.
+        let nobody = client::of(kube::Config::new("http://127.0.0.1:1".parse().unwrap())).unwrap();
+        let store = Store::<APIProduct>::follow(&nobody, &Tasks::default(), &Newsroom::new(), News::product);
+        let answer = |uid: &str| {
+            json!({
+                "apiVersion": "devportal.kuadrant.io/v1alpha1", "kind": "APIProduct",
+                "metadata": {"name": "p", "namespace": "a", "uid": uid, "resourceVersion": "5"},
+                "spec": {"displayName": "P", "targetRef": {"group": "g", "kind": "k", "name": "r"}},
+            })
+        };
+        store.reach.ended("1".to_owned(), 6);
+        assert!(store.take(answer("1")).is_ok() && store.get("a", "p").is_none());
+        assert!(store.take(answer("2")).is_ok() && store.get("a", "p").is_some(), "another one of its name");
     }
 }

@@ -54,6 +54,11 @@ impl Reach {
         timeout(PATIENCE, seen.wait_for(|seen| *seen >= version)).await.is_ok_and(|seen| seen.is_ok())
     }
 
+    /// Returns `true` if the watch has lately shown the end of the object of a uid.
+    pub fn has_ended(&self, uid: &str) -> bool {
+        self.ends.lock().iter().any(|(known, _)| known == uid)
+    }
+
     /// The version with which the object of a uid ended, once the watch has shown that.
     pub async fn end_of(&self, uid: &str) -> Option<u128> {
         let find = || {
@@ -87,6 +92,7 @@ mod tests {
         let reach = Reach::default();
         let (end, ()) = tokio::join!(reach.end_of("a"), async { reach.ended("a".to_owned(), 9) });
         assert_eq!((end, reach.end_of("b").await), (Some(9), None));
+        assert!(reach.has_ended("a") && !reach.has_ended("b"));
         for number in 0..MAX_ENDS {
             reach.ended(format!("x{number}"), 10);
         }
