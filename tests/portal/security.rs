@@ -172,6 +172,13 @@ async fn guesses_and_reveals_are_rationed() {
         guessed.push(site.bearer(&format!("guess-{guess}")).get("/api/me").await.status);
     }
     assert!(guessed.contains(&401) && guessed.contains(&429), "{guessed:?}");
+    for path in ["/login?next=/", "/callback?code=guess&state=guess"] {
+        let mut told = Vec::new();
+        for _ in 0..20 {
+            told.push(site.with("").get(path).await.status);
+        }
+        assert!(told.contains(&429), "{path}: {told:?}");
+    }
     let many = site.bearer("another guess").get("/api/me").await;
     if many.status == 429 {
         Caller::is_problem(&many, 429);

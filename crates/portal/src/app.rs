@@ -47,6 +47,8 @@ pub struct App {
     pub tasks: Tasks,
     /// Rates of reveals per user, and of logins per address.
     pub rates: CallerRates,
+    /// Rates of those who come back from the issuer, per address: each of them makes the portal ask it.
+    pub returns: CallerRates,
     pub documents: Documents,
     /// Places for event streams.
     pub streams: Arc<Semaphore>,
@@ -79,6 +81,7 @@ impl App {
             metrics: PortalMetrics::register(&process.metrics),
             tasks: tasks.clone(),
             rates: CallerRates::new(args.reach.max_reveals),
+            returns: CallerRates::new(args.reach.max_reveals),
             documents: Documents::new(),
             streams: Arc::new(Semaphore::new(MAX_STREAMS)),
             usage: usage(args)?,

@@ -43,6 +43,7 @@ struct Pending {
 /// Seconds that a person has at the issuer.
 const PATIENCE: i64 = 600;
 
+const TOO_MANY: &str = "too many logins come from this address, wait a moment";
 /// What is said about an answer of the issuer that this browser does not wait for.
 const ANOTHER_LOGIN: &str = "this answer belongs to another login, begin anew";
 
@@ -61,10 +62,7 @@ pub(super) async fn begin(
     let next = given.remove("next").filter(|next| is_ours(next)).unwrap_or_else(|| "/".into());
     let is_silent = given.get("prompt").is_some_and(|prompt| prompt == "none");
     if !app.rates.allows(RateSubject::At(door::address(&request))) {
-        return refused(
-            StatusCode::TOO_MANY_REQUESTS,
-            "too many logins come from this address, wait a moment",
-        );
+        return refused(StatusCode::TOO_MANY_REQUESTS, TOO_MANY);
     }
     if let Some(people) = &app.sessions.demo {
         let button = |name: &str| {
@@ -102,10 +100,14 @@ pub(super) async fn begin(
 pub(super) async fn finish(
     State(app): State<Arc<App>>,
     RawQuery(query): RawQuery,
-    headers: HeaderMap,
+    request: Request,
 ) -> Response {
+    if !app.returns.allows(RateSubject::At(door::address(&request))) {
+        return refused(StatusCode::TOO_MANY_REQUESTS, TOO_MANY);
+    }
     let given = pairs(query.as_deref());
-    let result = exchanged(&app, &given, &headers).await;
+    let (parts, _) = request.into_parts();
+    let result = exchanged(&app, &given, &parts.headers).await;
     if !matches!(result, Ok(Finished::ToBeAsked { .. })) {
         app.metrics.login(result.is_ok());
     }
