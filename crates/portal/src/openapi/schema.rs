@@ -74,7 +74,7 @@ impl<'m> Said<'m> {
             let place = *places.entry(name.as_str()).or_insert(all.len());
             match all.get_mut(place) {
                 Some(known) => known.1 = schema,
-                None => all.push((name, schema)),
+                None => all.push((name.as_str(), schema)),
             }
         }
         all
@@ -214,14 +214,12 @@ impl<'a> Trees<'a> {
 
     /// A value that is shown as it is, if it is not too long for that.
     fn value(&mut self, value: &Value) -> Value {
-        match (value, length(value, MAX_TEXT)) {
-            (Value::String(text), _) => self.text(text).into(),
-            (_, Some(bytes)) => {
-                self.bytes += bytes;
-                value.clone()
-            }
-            (_, None) => CUT.into(),
+        if let Value::String(text) = value {
+            return self.text(text).into();
         }
+        let length = length(value, MAX_TEXT);
+        self.bytes += length.unwrap_or(MAX_TEXT);
+        if length.is_some() { value.clone() } else { CUT.into() }
     }
 }
 
