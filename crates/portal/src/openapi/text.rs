@@ -59,7 +59,7 @@ impl Documents {
             read.map(Arc::new).map_err(|why| Problem::unprocessable(why.to_string()))
         };
         // Whoever comes while it is read waits for that.
-        let read = self.read.try_get_with(key(product, status(product)?), reading).await;
+        let read = self.read.try_get_with(key(product, status(product)?), Box::pin(reading)).await;
         read.map_err(|problem| Problem::clone(&problem))
     }
 }
