@@ -16,6 +16,8 @@ use crate::{app::App, caller::Caller, paths::Place, problem::Problem, sight::Ask
 const REFUSED: &str = "you can only read your own api key secrets";
 /// Reason of the Event.
 const REASON: &str = "KeyRevealed";
+/// Longest note of an Event, in bytes. The API server takes no longer one, and then nobody would know.
+const MAX_NOTE: usize = 1024;
 
 /// Reads the value of a key. `what_for` says in the Event what it was read for.
 pub async fn reveal(
@@ -61,7 +63,32 @@ fn note(app: &Arc<App>, caller: &Caller, place: &Place, key: &APIKey, what_for: 
         uid: key.uid(),
         ..ObjectReference::default()
     };
-    let note = format!("{} has read the key {what_for}", caller.user.name);
+    let note = told(&caller.user.name, what_for);
     let noting = Arc::clone(app);
     app.tasks.spawn_graceful(async move { noting.reporter.inform(&on, REASON, "Reveal", &note).await });
+}
+
+/// What the Event says, with as much of a long name as there is room for.
+fn told(who: &str, what_for: &str) -> String {
+    let what = format!(" has read the key {what_for}");
+    let mut end = who.len().min(MAX_NOTE.saturating_sub(what.len()));
+    while !who.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}{what}", &who[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_says_who_has_read_a_key_however_long_the_name_is() {
+        assert_eq!(told("ann", "on a page"), "ann has read the key on a page");
+        for long in ["x".repeat(2_000), "ä".repeat(2_000), format!("x{}", "ä".repeat(2_000))] {
+            let note = told(&long, "on a page");
+            assert!(note.len() <= MAX_NOTE && note.len() > MAX_NOTE - 2, "{}", note.len());
+            assert!(note.ends_with(" has read the key on a page"), "{note}");
+        }
+    }
 }
