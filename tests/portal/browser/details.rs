@@ -53,6 +53,11 @@ async fn keys_are_in_three_groups_and_hidden() {
             browser.hides(&value).await;
             assert_eq!(browser.value(reveals).await, round, "each reveal asks anew");
         }
+        // Who decides about a key is not offered its value.
+        browser.open_as("owner1", &format!("/keys/groups/{approved}")).await;
+        browser.shows("Only who asked for this key sees its value.").await;
+        let offered = "document.querySelector('[aria-label=\"Reveal API key\"]') !== null";
+        assert_eq!(browser.value(offered).await, false);
     });
     if !ran.await {
         println!("skipped: {}: {ABSENCE}", module_path!());

@@ -16,6 +16,7 @@ import { markReady } from "./ready";
 import { useResource } from "./resource";
 import { go, Link, pageOf } from "./route";
 import { SecretField, useSecret } from "./secret";
+import { me } from "./session";
 import { Failure, Outdated, Skeleton } from "./states";
 import type { Key, Product } from "./types";
 import { timeText } from "./when";
@@ -41,6 +42,7 @@ function Loaded({ of, reload }: { of: Key; reload: () => void }) {
   const product = useResource<Product>(at("apiproducts", metadata.namespace, spec.apiProductRef.name), { kinds: ["products"] });
   const secret = useSecret(of);
   const isApproved = phaseOf(of, now.value) === "Approved";
+  const isMine = of.spec.requestedBy.userId === me.value?.user;
   const done = () => (act?.kind === "delete" ? go("/keys") : reload());
   return (
     <article class="stack">
@@ -71,14 +73,14 @@ function Loaded({ of, reload }: { of: Key; reload: () => void }) {
           {isApproved && (
             <section class="card stack" aria-labelledby="api-key">
               <h2 id="api-key">API key</h2>
-              <SecretField of={of} secret={secret} />
+              {isMine ? <SecretField of={of} secret={secret} /> : <p class="soft">Only who asked for this key sees its value.</p>}
               <Overlap of={of} />
               <div class="row">
                 <button class="plain" type="button" onClick={() => setAct({ kind: "rotate", key: of })}>
                   <Icon name="reload" /> Rotate
                 </button>
               </div>
-              <Kubectl text={revealed(of)} />
+              {isMine && <Kubectl text={revealed(of)} />}
             </section>
           )}
           {isApproved && (

@@ -13,7 +13,7 @@ import { useResource } from "./resource";
 import { Link, pageOf } from "./route";
 import { SecretField, useSecret } from "./secret";
 import { Empty, Failure, Outdated, Skeleton } from "./states";
-import { uidOf, type Key, type List, type Product } from "./types";
+import { uidOf, type Key, type List, type Product, type Verb } from "./types";
 import { dateText } from "./when";
 
 export function KeysTab({ product }: { product: Product }) {
@@ -175,6 +175,8 @@ export function KeyMenu({ of, onAct, hasLink = true }: RowProps & { hasLink?: bo
   const phase = phaseOf(of, now.value);
   const { namespace, name } = of.metadata;
   const act = (kind: KeyAct["kind"]) => () => onAct({ kind, key: of });
+  // Lists are of the caller's own keys, and say nothing with each.
+  const may = (verb: Verb) => of.can?.includes(verb) ?? true;
   return (
     <Menu label={`Actions for ${name}`} face={<Icon name="dots" />}>
       {hasLink && (
@@ -182,7 +184,7 @@ export function KeyMenu({ of, onAct, hasLink = true }: RowProps & { hasLink?: bo
           <Icon name="eye" /> View details
         </Link>
       )}
-      {phase === "Pending" && (
+      {phase === "Pending" && may("update") && (
         <button type="button" onClick={act("edit")}>
           <Icon name="edit" /> Edit
         </button>

@@ -16,7 +16,7 @@ import { query, setQuery } from "./route";
 import { parsedHeaders, pretty, filledPath } from "./try-parts";
 import { idOf, type Key, type List, type Operation, type OperationLine, type Product, type Tried } from "./types";
 
-const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"].map((one) => [one, one] as const);
+const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"].map((one) => [one, one] as const);
 
 export function TryIt({ product }: { product: Product }) {
   const { data } = useApiIndex(product);
