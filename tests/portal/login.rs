@@ -357,6 +357,21 @@ async fn an_issuer_that_names_itself_otherwise_is_quoted_beside_ours() {
 }
 
 #[tokio::test]
+async fn an_issuer_that_goes_away_refuses_nobody() {
+    let stage = Stage::shared().await;
+    let login = LoginProvider::start(&[Person::new("alice", &[])]).unwrap();
+    let site = Site::start(&stage.kubeconfig, Some(&login), &[]).await;
+    let begun = site.with("").get("/login?next=/").await;
+    let mut jar = Jar::default();
+    jar.take(&begun);
+    let back = consent(&login, &location(&begun), "alice");
+    login.is_down(true);
+    let failed = site.with(&jar.header()).get(&back).await;
+    assert_eq!(failed.status, 502, "{}", failed.text);
+    assert!(failed.text.contains("the issuer does not answer"), "{}", failed.text);
+}
+
+#[tokio::test]
 async fn a_token_that_no_cookie_keeps_is_told_once() {
     let stage = Stage::shared().await;
     let login = LoginProvider::start(&[Person::new("alice", &[])]).unwrap();

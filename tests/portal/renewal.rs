@@ -43,6 +43,21 @@ async fn a_change_that_is_refused_brings_the_renewed_session() {
 }
 
 #[tokio::test]
+async fn an_issuer_that_is_away_ends_no_session() {
+    let login = hasty();
+    let site = replica(&login).await;
+    let (jar, _) = sign_in(&login, &site, "alice", "/").await;
+    login.is_down(true);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let refused = site.with(&jar.header()).get("/api/me").await;
+    Caller::is_problem(&refused, 503);
+    assert!(refused.values("set-cookie").is_empty(), "{}", refused.head);
+    login.is_down(false);
+    let me = site.with(&jar.header()).get("/api/me").await;
+    assert_eq!((me.status, &me.json()["user"]), (200, &json!("oidc:alice")), "{}", me.text);
+}
+
+#[tokio::test]
 async fn whom_the_api_server_refuses_has_the_renewed_session() {
     let login = hasty();
     let site = replica(&login).await;

@@ -77,8 +77,7 @@ async fn identify(
         })?;
         return app.callers.identify(&app.upstream, Credential::Token(token), None, from).await;
     }
-    let resumed = app.sessions.resume(headers, is_use(method, headers), clock::now()).await;
-    let resumed = resumed.ok_or_else(Problem::unauthenticated)?;
+    let resumed = app.sessions.resume(headers, is_use(method, headers), clock::now()).await?;
     *renewed = resumed.renewed;
     if is_change(method) {
         own_page(headers, &resumed.opened.session)?;

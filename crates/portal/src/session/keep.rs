@@ -34,6 +34,9 @@ const LOGIN_SECONDS: u64 = 600;
 const AHEAD: i64 = 60;
 /// Seconds after which an impersonated login is proven again, if the issuer sends no new ID token.
 const REPROVEN: i64 = 300;
+/// What is said while nobody can say whether a session holds.
+const SILENT: &str =
+    "the issuer of your login does not answer, and so your session cannot be renewed: try again in a moment";
 /// More bytes of group names are not impersonated.
 const MAX_GROUP_BYTES: usize = 3 * 1024;
 
@@ -102,21 +105,31 @@ impl Sessions {
         session.ends(Limits { idle: limits.lifetime.max(Duration::from_secs(1)), ..limits })
     }
 
-    /// The session of a request, if it has one that holds. `is_use` is false for what no person has caused.
-    pub async fn resume(&self, headers: &HeaderMap, is_use: bool, now: Timestamp) -> Option<Resumed> {
+    /// The session of a cookie, if it has one that holds, and whether a former key has sealed it.
+    fn opened(&self, headers: &HeaderMap, now: Timestamp) -> Option<(Session, bool)> {
         let text = self.cookies.get(headers, SESSION)?;
         let unsealed = self.seal.open(SESSION, &text)?;
-        let mut session = serde_json::from_slice::<Session>(&unsealed.plain).ok()?;
-        if !session.holds(self.limits(), now) || self.has_ended(&session.id) {
-            return None;
-        }
+        let session = serde_json::from_slice::<Session>(&unsealed.plain).ok()?;
+        let holds = session.holds(self.limits(), now) && !self.has_ended(&session.id);
+        holds.then_some((session, unsealed.is_old))
+    }
+
+    /// The session of a request. `is_use` is false for what no person has caused. Nobody is signed out because the issuer
+    /// does not answer.
+    pub async fn resume(
+        &self,
+        headers: &HeaderMap,
+        is_use: bool,
+        now: Timestamp,
+    ) -> Result<Resumed, Problem> {
+        let (mut session, is_old) = self.opened(headers, now).ok_or_else(Problem::unauthenticated)?;
         let fresh = self.freshened(&session.who, now).await?;
         let is_fresh = fresh.is_some();
         if let Some(tokens) = fresh {
             session.who = Who::Oidc(tokens);
         }
-        let credential = self.credential(&session).await?;
-        let is_noted = is_use && (session.used(self.limits(), now) || unsealed.is_old);
+        let credential = self.credential(&session).await.ok_or_else(Problem::unauthenticated)?;
+        let is_noted = is_use && (session.used(self.limits(), now) || is_old);
         let renewed = if is_fresh || is_noted { self.written(&session, now) } else { Ok(Vec::new()) };
         // Tokens may have grown. The former cookie does until its own token ends, and the next login says why.
         let renewed = renewed.unwrap_or_else(|problem| {
@@ -124,25 +137,34 @@ impl Sessions {
             Vec::new()
         });
         let ends = session.ends(self.limits());
-        Some(Resumed { opened: Arc::new(Opened { session, ends }), credential, renewed })
+        Ok(Resumed { opened: Arc::new(Opened { session, ends }), credential, renewed })
     }
 
-    /// Renews tokens that end soon. `None` if nothing holds any more; `Some(None)` if nothing was to be done.
-    async fn freshened(&self, who: &Who, now: Timestamp) -> Option<Option<Tokens>> {
-        let (Who::Oidc(tokens), Some(oidc)) = (who, &self.oidc) else { return Some(None) };
+    /// Renews tokens that end soon; `None` if nothing was to be done. A problem if nothing holds any more, or nobody can
+    /// say so.
+    async fn freshened(&self, who: &Who, now: Timestamp) -> Result<Option<Tokens>, Problem> {
+        let (Who::Oidc(tokens), Some(oidc)) = (who, &self.oidc) else { return Ok(None) };
         if tokens.ends - now.as_second() > AHEAD {
-            return Some(None);
+            return Ok(None);
         }
+        let mut refusal = Problem::unauthenticated();
         if tokens.refresh.is_some() {
             match oidc.refresh(tokens).await {
-                Ok(renewed) if renewed.id == tokens.id => return self.kept(renewed, now).map(Some),
-                Ok(renewed) => return Some(Some(renewed)),
-                Err(error) => info!("a session could not be renewed: {}", ErrorChain(&*error)),
+                Ok(renewed) if renewed.id == tokens.id => {
+                    return self.kept(renewed, now).map(Some).ok_or(refusal);
+                }
+                Ok(renewed) => return Ok(Some(renewed)),
+                Err(error) => {
+                    info!("a session could not be renewed: {}", ErrorChain(&*error));
+                    if error.is_silence() {
+                        refusal = Problem::unavailable(SILENT);
+                    }
+                }
             }
         }
-        let holds = tokens.ends > now.as_second() || self.settings.identity == Identity::Impersonate;
         // Without a refresh token, an impersonated session lives as long as its login.
-        (holds && (tokens.refresh.is_none() || tokens.ends > now.as_second())).then_some(None)
+        let is_unproven = tokens.refresh.is_none() && self.settings.identity == Identity::Impersonate;
+        if is_unproven || tokens.ends > now.as_second() { Ok(None) } else { Err(refusal) }
     }
 
     /// The tokens after an answer without a new ID token. Passed through, the former one ends when it says; for an
@@ -341,13 +363,14 @@ mod tests {
             resumed(false, 90).await.unwrap().renewed.is_empty(),
             "a page that talks to itself is no use"
         );
-        assert!(resumed(true, 1800).await.is_none(), "idle");
+        let refusal = resumed(true, 1800).await.err().map(|problem| problem.status.as_u16());
+        assert_eq!(refusal, Some(401), "idle");
         let opened = resumed(true, 100).await.unwrap().opened;
         sessions.end_now(&opened.session).await;
-        assert!(resumed(true, 100).await.is_none(), "a copy of the cookie opens nothing");
+        assert!(resumed(true, 100).await.is_err(), "a copy of the cookie opens nothing");
         let elsewhere = demo(Seal::random());
-        assert!(elsewhere.resume(&headers, true, at(10)).await.is_none());
+        assert!(elsewhere.resume(&headers, true, at(10)).await.is_err());
         let gone = sessions.begin(Who::Demo("bob".into()), at(0)).unwrap();
-        assert!(sessions.resume(&request(&gone), true, at(1)).await.is_none());
+        assert!(sessions.resume(&request(&gone), true, at(1)).await.is_err());
     }
 }

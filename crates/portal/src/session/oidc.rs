@@ -89,6 +89,13 @@ pub enum OidcError {
     Foreign,
 }
 
+impl OidcError {
+    /// Returns `true` if the issuer has said nothing about what it was asked.
+    pub const fn is_silence(&self) -> bool {
+        matches!(self, Self::Silent(_) | Self::Discovery(_))
+    }
+}
+
 impl From<FetchError> for OidcError {
     fn from(error: FetchError) -> Self {
         Self::Silent(ErrorChain(&error).to_string())
@@ -260,6 +267,9 @@ impl Oidc {
         let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         if answer.status.is_success() {
             return Ok(body);
+        }
+        if answer.status.is_server_error() || answer.status == StatusCode::TOO_MANY_REQUESTS {
+            return Err(OidcError::Silent(format!("status {}", answer.status.as_u16())));
         }
         let said = body["error"].as_str().map(quoted);
         Err(OidcError::Refused(said.unwrap_or_else(|| answer.status.as_u16().to_string())))
