@@ -107,9 +107,13 @@ pub fn create(sent: &Value, owner: &str) -> Result<(String, Value), String> {
 
 /// Returns `true` if a product is what a request to create it has made, whatever was added since.
 pub fn is_made_of(found: &Value, wanted: &Value) -> bool {
-    let owner = |product: &Value| product["metadata"]["annotations"][ANNOTATION_OWNER].clone();
-    let spec = wanted["spec"].as_object().into_iter().flatten();
-    owner(found) == owner(wanted) && spec.into_iter().all(|(member, value)| found["spec"][member] == *value)
+    let has = |found: &Value, wanted: &Value| {
+        let mut members = wanted.as_object().into_iter().flatten();
+        members.all(|(member, value)| found[member] == *value)
+    };
+    let (metadata, asked) = (&found["metadata"], &wanted["metadata"]);
+    has(&found["spec"], &wanted["spec"])
+        && ["annotations", "labels"].iter().all(|member| has(&metadata[*member], &asked[*member]))
 }
 
 #[cfg(test)]
@@ -162,6 +166,9 @@ mod tests {
         found["spec"]["approvalMode"] = "manual".into();
         assert!(is_made_of(&found, &wanted), "defaults are no difference");
         assert!(!is_made_of(&found, &create(&sent, "bob").unwrap().1));
+        let mut other = sent.clone();
+        other["metadata"] = json!({"labels": {"lifecycle": "deprecated"}});
+        assert!(!is_made_of(&found, &create(&other, "ann").unwrap().1));
         found["spec"]["displayName"] = "Q".into();
         assert!(!is_made_of(&found, &wanted));
     }
