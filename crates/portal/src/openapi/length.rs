@@ -5,7 +5,7 @@ use std::io;
 use serde_json::Value;
 
 /// Longest name or summary, in characters.
-const MAX_LINE: usize = 500;
+const MAX_LINE: usize = 1_000;
 
 /// The text of a value, cut to what a line has room for; of anything else, nothing.
 pub fn line(value: &Value) -> String {
@@ -51,6 +51,6 @@ mod tests {
     #[test]
     fn a_line_is_short() {
         assert_eq!((line(&json!("ä")), line(&json!(1))), ("ä".to_owned(), String::new()));
-        assert_eq!(line(&json!("ä".repeat(1_000))).chars().count(), MAX_LINE);
+        assert_eq!(line(&json!("ä".repeat(2_000))).chars().count(), MAX_LINE);
     }
 }
