@@ -1,6 +1,6 @@
 //! Login at the issuer, or as one of the people for demonstrations; and logout.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, fmt::Write as _, sync::Arc};
 
 use axum::{
     Extension,
@@ -58,8 +58,8 @@ pub(super) async fn begin(
     RawQuery(query): RawQuery,
     request: Request,
 ) -> Response {
-    let mut given = pairs(query.as_deref());
-    let next = given.remove("next").filter(|next| is_ours(next)).unwrap_or_else(|| "/".into());
+    let given = pairs(query.as_deref());
+    let next = destination(given.get("next"));
     let is_silent = given.get("prompt").is_some_and(|prompt| prompt == "none");
     if !app.rates.allows(RateSubject::At(door::address(&request))) {
         return refused(StatusCode::TOO_MANY_REQUESTS, TOO_MANY);
@@ -199,9 +199,9 @@ pub(super) async fn as_demo(State(app): State<Arc<App>>, request: Request) -> Re
     let name = given.get("user").filter(|name| people.has(name) && !is_foreign);
     app.metrics.login(name.is_some());
     let Some(name) = name else { return refused(StatusCode::FORBIDDEN, "there is no such person here") };
-    let next = given.get("next").filter(|next| is_ours(next)).map_or("/", String::as_str);
+    let next = destination(given.get("next"));
     match app.sessions.begin(Who::Demo(name.clone()), clock::now()) {
-        Ok(set) => redirect(next, set),
+        Ok(set) => redirect(&next, set),
         Err(problem) => problem.into_response(),
     }
 }
@@ -218,6 +218,20 @@ pub(super) async fn end(State(app): State<Arc<App>>, Extension(caller): Extensio
 
 fn pairs(query: Option<&str>) -> BTreeMap<String, String> {
     form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect()
+}
+
+/// Where a login leads: to a path of ours, with all other letters than those of ASCII as headers can have them.
+fn destination(next: Option<&String>) -> String {
+    let Some(next) = next.filter(|next| is_ours(next)) else { return "/".to_owned() };
+    let mut path = String::with_capacity(next.len());
+    for byte in next.bytes() {
+        if byte.is_ascii() {
+            path.push(char::from(byte));
+        } else {
+            let _ = write!(path, "%{byte:02X}");
+        }
+    }
+    path
 }
 
 /// Returns `true` for a path of this portal: not for another host, however a browser may read it.
@@ -266,6 +280,9 @@ mod tests {
             "/a\r\nb: c",
         ] {
             assert!(!is_ours(foreign), "{foreign:?}");
+            assert_eq!(destination(Some(&foreign.to_owned())), "/");
         }
+        assert_eq!(destination(None), "/");
+        assert_eq!(destination(Some(&"/?search=Öl 7%20#ß".to_owned())), "/?search=%C3%96l 7%20#%C3%9F");
     }
 }
