@@ -219,8 +219,7 @@ impl Oidc {
         let pairs = [("grant_type", "refresh_token"), ("refresh_token", token)];
         let answer = self.post(&discovery.token_endpoint, &discovery, &pairs).await?;
         if answer["id_token"].is_null() {
-            let refresh = answer["refresh_token"].as_str().unwrap_or(token).to_owned();
-            return Ok(Tokens { refresh: Some(refresh), ..former.clone() });
+            return spared(&answer, token, former);
         }
         let renewed = self.tokens(&answer, Some(token), None).await?;
         let subject = |token: &str| claims(token).map(|claims| claims["sub"].clone());
@@ -320,6 +319,19 @@ impl Oidc {
     }
 }
 
+/// What tokens become by an answer without a new ID token. It has an access token at least: what is in between may answer
+/// anything.
+fn spared(answer: &Value, token: &str, former: &Tokens) -> Result<Tokens, OidcError> {
+    if let Some(said) = answer["error"].as_str() {
+        return Err(OidcError::Refused(quoted(said)));
+    }
+    if !answer["access_token"].is_string() {
+        return Err(OidcError::Silent("the answer has no token".to_owned()));
+    }
+    let refresh = answer["refresh_token"].as_str().filter(|refresh| !refresh.is_empty());
+    Ok(Tokens { refresh: Some(refresh.unwrap_or(token).to_owned()), ..former.clone() })
+}
+
 /// Checks that a token was made for this client and this login.
 fn for_us(
     checked: &TokenClaims,
@@ -387,6 +399,25 @@ mod tests {
         ];
         for (token, nonce, expected) in table {
             assert_eq!(check(token.clone(), nonce), expected, "{token}");
+        }
+    }
+
+    #[test]
+    fn an_answer_without_an_id_token_is_one_of_the_issuer() {
+        let former = Tokens { id: "i".to_owned(), refresh: Some("one".to_owned()), ends: 7 };
+        let renewed = |answer: Value| spared(&answer, "one", &former);
+        for (answer, refresh) in [
+            (json!({"access_token": "a"}), "one"),
+            (json!({"access_token": "a", "refresh_token": ""}), "one"),
+            (json!({"access_token": "a", "refresh_token": "two"}), "two"),
+        ] {
+            let expected = Tokens { refresh: Some(refresh.to_owned()), ..former.clone() };
+            assert!(renewed(answer.clone()).is_ok_and(|tokens| tokens == expected), "{answer}");
+        }
+        for (answer, is_silence) in
+            [(Value::Null, true), (json!({}), true), (json!({"error": "invalid_grant"}), false)]
+        {
+            assert_eq!(renewed(answer).err().map(|error| error.is_silence()), Some(is_silence));
         }
     }
 
