@@ -296,7 +296,7 @@ impl Oidc {
         let checked = self.check(id).await.map_err(|refusal| OidcError::Token(refusal.to_string()))?;
         let all = claims(id).unwrap_or_default();
         for_us(&checked, &all, &self.client_id, nonce).map_err(|why| OidcError::Token(why.to_owned()))?;
-        let refresh = answer["refresh_token"].as_str().or(former).map(str::to_owned);
+        let refresh = refresh_token(answer).or(former).map(str::to_owned);
         Ok(Tokens { id: id.to_owned(), refresh, ends: checked.exp.map_or(0, |end| end.0) })
     }
 
@@ -328,8 +328,13 @@ fn spared(answer: &Value, token: &str, former: &Tokens) -> Result<Tokens, OidcEr
     if !answer["access_token"].is_string() {
         return Err(OidcError::Silent("the answer has no token".to_owned()));
     }
-    let refresh = answer["refresh_token"].as_str().filter(|refresh| !refresh.is_empty());
-    Ok(Tokens { refresh: Some(refresh.unwrap_or(token).to_owned()), ..former.clone() })
+    let refresh = refresh_token(answer).unwrap_or(token);
+    Ok(Tokens { refresh: Some(refresh.to_owned()), ..former.clone() })
+}
+
+/// The refresh token of an answer; an empty one is none.
+fn refresh_token(answer: &Value) -> Option<&str> {
+    answer["refresh_token"].as_str().filter(|token| !token.is_empty())
 }
 
 /// Checks that a token was made for this client and this login.
