@@ -187,7 +187,8 @@ mod tests {
     fn many_operations_get_ids_soon() {
         // Each letter becomes a dash, so that all of them would have the same id.
         let letter = |number: u32| char::from_u32(0x4e00 + number).unwrap();
-        let path = |number| (format!("/{}{}", letter(number / 80), letter(number % 80)), json!({"get": {}}));
+        let path =
+            |number: u32| (format!("/{}{}", letter(number / 80), letter(number % 80)), json!({"get": {}}));
         let paths: serde_json::Map<String, Value> = (0..6_000).map(path).collect();
         let document = Document::parse(&json!({"openapi": "3.1.0", "paths": paths}).to_string()).unwrap();
         assert_eq!((document.operations.len(), document.order.len()), (MAX_OPERATIONS, MAX_OPERATIONS));
