@@ -250,6 +250,16 @@ async fn a_plan_tells_what_would_go_and_a_drain_takes_everything_away() {
     assert!(drained.stdout.contains("drained: nothing is left"), "{}", drained.stdout);
     assert_eq!(copies(&service).await, 0);
     no_crd(&service).await;
+
+    // Nothing is left either where somebody has deleted the kinds themselves.
+    clusters.konnector.kill();
+    let crds: Api<CustomResourceDefinition> = Api::all(service.consumer.clone());
+    for kind in ["apiservicebindings.kube-bind.io", "apiservicebindingbundles.kube-bind.io"] {
+        crds.delete(kind, &DeleteParams::default()).await.unwrap();
+        watch_until_gone(crds.clone(), kind, SOON).await.unwrap();
+    }
+    let drained = command(&kubeconfig, &["drain", "--all", "--timeout", "5s"]).await;
+    assert!(drained.status.success(), "{} {}", drained.stdout, drained.stderr);
 }
 
 /// As after a restore of the provider's backup: it waits for a word that was given before.

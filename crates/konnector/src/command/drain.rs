@@ -8,7 +8,7 @@ use portolan_core::{
     api::kubebind::{APIServiceBinding, APIServiceBindingBundle},
     condition::{self, Condition},
 };
-use portolan_runtime::{client, process::ProcessFailure};
+use portolan_runtime::{apply::code, client, process::ProcessFailure};
 use serde::de::DeserializeOwned;
 use tokio::time::{Duration, Instant, sleep};
 
@@ -64,7 +64,7 @@ async fn remove_all<K>(api: &Api<K>, which: impl Fn(&K) -> bool) -> Result<(), k
 where
     K: Resource + Clone + DeserializeOwned + std::fmt::Debug,
 {
-    for object in api.list(&ListParams::default()).await?.items.iter().filter(|object| which(object)) {
+    for object in all(api).await?.iter().filter(|object| which(object)) {
         match api.delete(&object.name_any(), &DeleteParams::background()).await {
             Err(kube::Error::Api(status)) if status.code == 404 => {}
             other => {
@@ -75,12 +75,24 @@ where
     Ok(())
 }
 
+/// All objects of a kind; none where its CRD is gone, and they went with it.
+async fn all<K>(api: &Api<K>) -> Result<Vec<K>, kube::Error>
+where
+    K: Resource + Clone + DeserializeOwned + std::fmt::Debug,
+{
+    match api.list(&ListParams::default()).await {
+        Ok(list) => Ok(list.items),
+        Err(error) if code(&error) == 404 => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
 /// Lists what is still there, each with the reason.
 async fn left(client: &Client, what: &DrainArgs) -> Result<Vec<String>, kube::Error> {
     let bindings: Api<APIServiceBinding> = Api::all(client.clone());
-    let mut bindings = bindings.list(&ListParams::default()).await?.items;
+    let mut bindings = all(&bindings).await?;
     let bundles: Api<APIServiceBindingBundle> = Api::all(client.clone());
-    let mut bundles = bundles.list(&ListParams::default()).await?.items;
+    let mut bundles = all(&bundles).await?;
     if let Some(name) = &what.bundle {
         bindings.retain(|binding| policy::bundle_of(binding) == Some(name));
         bundles.retain(|bundle| bundle.name_any() == *name);
