@@ -1,5 +1,5 @@
 //! Tokens of service accounts of the management cluster, for clusters that accept them: requested once, and renewed
-//! after four fifths of their lifetime.
+//! after four fifths of their lifetime, or when a cluster refuses them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use k8s_openapi::api::{
     authentication::v1::{TokenRequest, TokenRequestSpec},
     core::v1::ServiceAccount,
@@ -18,7 +19,7 @@ use portolan_runtime::{
     apply::code, args::interval, backoff::Backoff, clock, tasks::Tasks, telemetry::brief,
 };
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until};
 
 use crate::problem::Problem;
 
@@ -27,6 +28,10 @@ const DEFAULT_LIFE: Duration = Duration::from_secs(3600);
 const SHORTEST_LIFE: Duration = Duration::from_secs(600);
 const RETRY_MIN: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(60);
+/// Shortest time between two tokens of an account.
+const PAUSE: Duration = Duration::from_secs(60);
+/// Interval at which the time of day is read while a token is waited for.
+const TICK: Duration = Duration::from_secs(30);
 
 type Notify = Box<dyn Fn() + Send + Sync>;
 
@@ -42,6 +47,11 @@ pub struct AccountTokens {
 struct Held {
     tasks: Tasks,
     state: Option<Result<SecretString, Problem>>,
+    /// Time of the last answer.
+    since: Instant,
+    /// `true` while another token is requested because a cluster refuses this one.
+    is_refused: bool,
+    refused: Arc<tokio::sync::Notify>,
 }
 
 impl AccountTokens {
@@ -74,11 +84,22 @@ impl AccountTokens {
             let state = known.state.clone().transpose()?;
             return Ok(state.map(|token| token.expose_secret().as_bytes().to_vec()));
         }
-        let tasks = self.tasks.child();
-        let (accounts, wanted) = (Arc::clone(self), reference.clone());
-        tasks.spawn("account token", async move { accounts.keep(&wanted, life).await });
-        held.insert(reference.clone(), Held { tasks, state: None });
+        let (tasks, refused) = (self.tasks.child(), Arc::<tokio::sync::Notify>::default());
+        let (accounts, wanted, told) = (Arc::clone(self), reference.clone(), Arc::clone(&refused));
+        tasks.spawn("account token", async move { accounts.keep(&wanted, life, &told).await });
+        let new = Held { tasks, state: None, since: Instant::now(), is_refused: false, refused };
+        held.insert(reference.clone(), new);
         Ok(None)
+    }
+
+    /// Requests another token, since a cluster refuses this one: its account may have been made anew.
+    pub fn refused(&self, reference: &ServiceAccountReference) {
+        let mut held = self.held.lock();
+        let Some(known) = held.get_mut(reference) else { return };
+        if matches!(known.state, Some(Ok(_))) && !known.is_refused && known.since.elapsed() >= PAUSE {
+            known.is_refused = true;
+            known.refused.notify_one();
+        }
     }
 
     /// Drops tokens that nobody refers to any more.
@@ -92,7 +113,7 @@ impl AccountTokens {
         });
     }
 
-    async fn keep(&self, reference: &ServiceAccountReference, life: Duration) {
+    async fn keep(&self, reference: &ServiceAccountReference, life: Duration, refused: &tokio::sync::Notify) {
         let mut backoff = Backoff::new(RETRY_MIN, RETRY_MAX);
         loop {
             let wait = match self.ask(reference, life).await {
@@ -106,7 +127,10 @@ impl AccountTokens {
                     backoff.next_delay()
                 }
             };
-            sleep(wait).await;
+            tokio::select! {
+                () = pass(wait) => {}
+                () = refused.notified() => {}
+            }
         }
     }
 
@@ -124,6 +148,8 @@ impl AccountTokens {
         let request = TokenRequest { spec, ..TokenRequest::default() };
         let asked = api.create_token_request(&reference.name, &PostParams::default(), &request).await;
         let answer = asked.map_err(|error| refused(reference, &error))?;
+        // Not by the time at which it ends: our clock may differ from that of the API server.
+        let granted = answer.spec.expiration_seconds.and_then(|seconds| u64::try_from(seconds).ok());
         let status = answer.status.ok_or_else(|| {
             let ServiceAccountReference { name, namespace, .. } = reference;
             let message = format!(
@@ -131,18 +157,17 @@ impl AccountTokens {
             );
             Problem::passing("TokenRequestFailed", message)
         })?;
-        let left = status.expiration_timestamp.0.as_second() - clock::now().as_second();
-        let granted = u64::try_from(left).map_or(life, Duration::from_secs);
-        Ok((status.token.into(), granted))
+        Ok((status.token.into(), granted.map_or(life, Duration::from_secs)))
     }
 
-    /// Keeps a token as long as it lasts, even if it cannot be renewed.
+    /// Keeps a token as long as it lasts, even if it cannot be renewed, unless a cluster refuses it.
     fn set(&self, reference: &ServiceAccountReference, state: Result<SecretString, Problem>) {
         let mut held = self.held.lock();
         let Some(known) = held.get_mut(reference) else { return };
-        if state.is_err() && matches!(known.state, Some(Ok(_))) {
+        if state.is_err() && matches!(known.state, Some(Ok(_))) && !known.is_refused {
             return;
         }
+        (known.is_refused, known.since) = (false, Instant::now());
         known.state = Some(state);
         drop(held);
         (self.notify)();
@@ -150,7 +175,19 @@ impl AccountTokens {
 }
 
 fn renew_after(life: Duration) -> Duration {
-    life * 4 / 5
+    (life / 5 * 4).max(PAUSE)
+}
+
+/// Waits, and no longer than that by the time of day: a machine that is suspended does not count its sleep.
+async fn pass(wait: Duration) {
+    let (until, begun) = (Instant::now() + wait, clock::now());
+    while Instant::now() < until && !is_over(begun, clock::now(), wait) {
+        sleep_until(until.min(Instant::now() + TICK)).await;
+    }
+}
+
+fn is_over(begun: Timestamp, now: Timestamp, wait: Duration) -> bool {
+    i64::try_from(wait.as_secs()).is_ok_and(|wait| now.as_second() - begun.as_second() > wait)
 }
 
 fn life(reference: &ServiceAccountReference) -> Result<Duration, Problem> {
@@ -189,7 +226,16 @@ fn refused(reference: &ServiceAccountReference, error: &kube::Error) -> Problem 
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use axum::{
+        Router,
+        response::{IntoResponse as _, Response},
+    };
+    use http::{StatusCode, header};
     use kube::core::Status;
+    use serde_json::json;
+    use tokio::{sync::mpsc, time::advance};
 
     use super::*;
 
@@ -216,6 +262,63 @@ mod tests {
         }
         assert_eq!(life(&reference(Some("x"))).unwrap_err().reason, "TokenExpirationInvalid");
         assert_eq!(renew_after(Duration::from_secs(3600)), Duration::from_secs(2880));
+        assert_eq!(renew_after(Duration::ZERO), PAUSE, "an odd answer is not asked for again at once");
+    }
+
+    #[test]
+    fn the_sleep_of_a_machine_counts() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let wait = Duration::from_secs(2880);
+        for (now, expected) in [(0, false), (2880, false), (2881, true), (90_000, true), (-90_000, false)] {
+            assert_eq!(is_over(at(0), at(now), wait), expected, "{now}");
+        }
+        assert!(!is_over(at(0), at(0), Duration::from_millis(500)), "short waits are no busy loop");
+    }
+
+    /// The API server's answer to the request with this number: two tokens, and then the account is gone.
+    fn answer(number: usize) -> Response {
+        let (code, body) = match number {
+            1 | 2 => {
+                let status =
+                    json!({"token": format!("t{number}"), "expirationTimestamp": "2000-01-01T00:00:00Z"});
+                let spec = json!({"audiences": [], "expirationSeconds": 3600});
+                let body = json!({
+                    "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
+                    "metadata": {}, "spec": spec, "status": status,
+                });
+                (StatusCode::CREATED, body)
+            }
+            _ => (StatusCode::NOT_FOUND, json!({"status": "Failure", "message": "gone", "code": 404})),
+        };
+        (code, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_that_is_refused_is_requested_again() {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&asked);
+        let serve = move || {
+            let number = count.fetch_add(1, Ordering::Relaxed) + 1;
+            async move { answer(number) }
+        };
+        let client = Client::new(Router::new().fallback(serve), "default");
+        let (tell, mut told) = mpsc::unbounded_channel();
+        let (tasks, allowed) = (Tasks::default(), BTreeSet::from(["n".to_owned()]));
+        let tokens = AccountTokens::new(client, &tasks, allowed, move || _ = tell.send(()));
+        let account = reference(None);
+        assert_eq!(tokens.token(&account), Ok(None));
+        told.recv().await.unwrap();
+        assert_eq!(tokens.token(&account), Ok(Some(b"t1".to_vec())));
+        tokens.refused(&account);
+        advance(PAUSE).await;
+        assert_eq!(asked.load(Ordering::Relaxed), 1, "it was new, and its end does not count by our clock");
+        tokens.refused(&account);
+        told.recv().await.unwrap();
+        assert_eq!(tokens.token(&account), Ok(Some(b"t2".to_vec())));
+        advance(PAUSE).await;
+        tokens.refused(&account);
+        told.recv().await.unwrap();
+        assert_eq!(tokens.token(&account).unwrap_err().reason, "ServiceAccountNotFound");
     }
 
     #[test]

@@ -77,6 +77,7 @@ async fn reconcile(context: &Context, name: &str) -> Result<Action, ReconcileErr
     if judged.is_decided() {
         context.tried.lock().insert(name.to_owned());
     }
+    renew_refused(context, &access, &judged);
     take_stock(context, &accesses, &owners);
     if context.leads() {
         tell(context, &access, &judged).await.map_err(|source| {
@@ -150,6 +151,15 @@ fn judge(context: &Context, access: &ClusterAccess, owners: &Owners) -> Judged {
         path,
         known,
         problem,
+    }
+}
+
+/// Requests another token of the service account whose token the cluster refuses.
+fn renew_refused(context: &Context, access: &ClusterAccess, judged: &Judged) {
+    let is_refused = judged.problem.as_ref().is_some_and(|problem| problem.reason == "Unauthorized");
+    let account = access.spec.auth.as_ref().and_then(|auth| auth.service_account_ref.as_ref());
+    if let Some(account) = account.filter(|_| is_refused) {
+        context.accounts.refused(account);
     }
 }
 
