@@ -1,5 +1,7 @@
 //! Changes in a target: its CRDs and APIServices, of which only the names are used.
 
+use std::{collections::BTreeSet, sync::Arc};
+
 use k8s_openapi::{
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
     kube_aggregator::pkg::apis::apiregistration::v1::APIService,
@@ -9,9 +11,10 @@ use kube::{
     core::PartialObjectMeta,
     runtime::watcher::{self, Event},
 };
+use parking_lot::Mutex;
 use portolan_runtime::{tasks::Tasks, watch::follow};
 use serde::de::DeserializeOwned;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, watch};
 
 /// The way in which changes are noticed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,7 +31,7 @@ pub enum Watching {
 }
 
 /// A change.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Change {
     /// An API of this group.
     Group(String),
@@ -38,33 +41,61 @@ pub(super) enum Change {
 
 /// The changes of one target.
 pub(super) struct Changes {
-    pub(super) received: mpsc::Receiver<Change>,
+    pub(super) pending: Arc<Pending>,
     pub(super) forbidden: watch::Receiver<bool>,
 }
 
-/// Maximum number of queued changes. Further ones are dropped: the reader looks at everything anyway.
-const QUEUE: usize = 256;
+/// Maximum number of groups with changes that wait. No API server has as many.
+const MAX_PENDING: usize = 20_000;
+
+/// Changes that nobody has followed yet, each once: thousands of CRDs that come together are a few groups.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    changes: Mutex<BTreeSet<Change>>,
+    came: Notify,
+}
+
+impl Pending {
+    fn add(&self, change: Change) {
+        let mut changes = self.changes.lock();
+        if changes.len() < MAX_PENDING {
+            changes.insert(change);
+        }
+        drop(changes);
+        self.came.notify_one();
+    }
+
+    /// The next change, if there is one.
+    pub(super) fn take(&self) -> Option<Change> {
+        self.changes.lock().pop_first()
+    }
+
+    /// Waits for the next change.
+    pub(super) async fn next(&self) -> Change {
+        loop {
+            if let Some(change) = self.take() {
+                return change;
+            }
+            self.came.notified().await;
+        }
+    }
+}
 
 impl Changes {
     /// Begins to watch.
     pub(super) fn follow(tasks: &Tasks, client: &Client) -> Self {
-        let (sender, received) = mpsc::channel(QUEUE);
+        let pending = Arc::<Pending>::default();
         let (forbid, forbidden) = watch::channel(false);
-        let of = Follower { sender, forbid };
+        let of = Follower { pending: Arc::clone(&pending), forbid };
         tasks.spawn("crds", follow_kind::<CustomResourceDefinition>(client.clone(), of.clone()));
         tasks.spawn("apiservices", follow_kind::<APIService>(client.clone(), of));
-        Self { received, forbidden }
-    }
-
-    /// The next change, if one is queued.
-    pub(super) fn already(&mut self) -> Option<Change> {
-        self.received.try_recv().ok()
+        Self { pending, forbidden }
     }
 }
 
 #[derive(Clone)]
 struct Follower {
-    sender: mpsc::Sender<Change>,
+    pending: Arc<Pending>,
     forbid: watch::Sender<bool>,
 }
 
@@ -94,8 +125,7 @@ impl Follower {
                 return;
             }
         };
-        // If the queue is full, its reader is about to look at everything.
-        let _ = self.sender.try_send(change);
+        self.pending.add(change);
     }
 }
 
@@ -144,6 +174,22 @@ mod tests {
         }
         let unreachable = kube::Error::Service("connection refused".into());
         assert!(!is_refused(&watcher::Error::InitialListFailed(unreachable)));
+    }
+
+    #[tokio::test]
+    async fn many_changes_of_a_group_are_one_and_none_is_lost() {
+        let (pending, group) = (Pending::default(), |number| Change::Group(format!("g{number}.io")));
+        for _ in 0..1000 {
+            for number in 0..3 {
+                pending.add(group(number));
+            }
+        }
+        for number in 0..3 {
+            assert_eq!(pending.next().await, group(number));
+        }
+        assert_eq!(pending.take(), None);
+        let (next, ()) = tokio::join!(pending.next(), async { pending.add(Change::Anything) });
+        assert_eq!(next, Change::Anything);
     }
 
     #[test]

@@ -21,6 +21,8 @@ use crate::{
 const LOOK: Duration = Duration::from_millis(200);
 /// Limit for that. Changes of a status never show.
 const LOOK_FOR: Duration = Duration::from_secs(5);
+/// Number of polls after which the resources are compared, too: short names and categories are not in the index.
+const LIST_AT: u32 = 8;
 /// Interval at which the index is polled if the credential may not watch.
 const POLL: Duration = Duration::from_secs(10);
 /// Interval at which everything is looked at in any case.
@@ -62,6 +64,7 @@ impl Worker {
             discovery,
             changes: None,
             following: None,
+            unseen: None,
             backoff: Backoff::new(RETRY_MIN, RETRY_MAX),
             rechecking: Backoff::new(RECHECK_MIN, RECHECK_MAX),
             in_vain: 0,
@@ -129,6 +132,8 @@ struct Rounds<'a> {
     changes: Option<Changes>,
     /// The last change, and the time until which OpenAPI and resources may still disagree about it.
     following: Option<(Watched, Instant)>,
+    /// The groups of the last change that the index does not show yet, and the time until which it may.
+    unseen: Option<(Watched, Instant)>,
     backoff: Backoff,
     rechecking: Backoff,
     /// Number of consecutive looks with new hashes but without new content.
@@ -186,6 +191,12 @@ impl Rounds<'_> {
         if self.following.is_some() {
             return sleep(LOOK).await;
         }
+        let unseen = self.unseen.take().filter(|(_, until)| *until > Instant::now());
+        if let Some((watched, until)) = unseen
+            && self.poll(watched, until).await
+        {
+            return;
+        }
         let until = Instant::now() + longest;
         loop {
             let watching = self.watching();
@@ -195,10 +206,12 @@ impl Rounds<'_> {
             }
             let poll = if watching == Watching::Forbidden { POLL.min(until - now) } else { until - now };
             let Some(changes) = &mut self.changes else { return sleep(until - now).await };
-            let Changes { received, forbidden } = changes;
+            let Changes { pending, forbidden } = changes;
             tokio::select! {
-                Some(change) = received.recv() => {
-                    if self.follow(change).await {
+                change = pending.next() => {
+                    let mut watched = Watched::Groups(BTreeSet::new());
+                    watched.add(change);
+                    if self.poll(watched, Instant::now() + LOOK_FOR).await {
                         return;
                     }
                 }
@@ -207,7 +220,7 @@ impl Rounds<'_> {
                     self.worker.report_watching(self.watching());
                 }
                 () = sleep(poll) => {
-                    if watching == Watching::Forbidden && self.has_moved(&Watched::Everything).await {
+                    if watching == Watching::Forbidden && self.has_moved().await {
                         return;
                     }
                 }
@@ -216,21 +229,35 @@ impl Rounds<'_> {
     }
 
     /// Polls the index until it shows a change. Returns `true` if it did, so that everything has to be looked at.
-    async fn follow(&mut self, first: Change) -> bool {
-        let mut watched = Watched::Groups(BTreeSet::new());
-        watched.add(first);
-        let mut until = Instant::now() + LOOK_FOR;
+    async fn poll(&mut self, mut watched: Watched, mut until: Instant) -> bool {
+        let mut polls = 0_u32;
         loop {
-            while let Some(change) = self.changes.as_mut().and_then(Changes::already) {
+            while let Some(change) = self.changes.as_ref().and_then(|changes| changes.pending.take()) {
                 watched.add(change);
                 until = Instant::now() + LOOK_FOR;
             }
-            if self.has_moved(&watched).await {
+            let once = watched == Watched::Everything || self.in_vain >= UNSTABLE;
+            let is_last = once || Instant::now() >= until;
+            polls = polls.saturating_add(1);
+            let known = self.worker.known();
+            let index = self.index().await;
+            let is_news = match &index {
+                Some(index) if watched.has_moved(&known, index) => true,
+                Some(_) if is_last || polls == LIST_AT => {
+                    self.discovery.lists_other(&known, watched.groups()).await
+                }
+                Some(_) => false,
+                // Looking at everything finds the reason.
+                None => is_last,
+            };
+            if is_news {
+                // Those of the other groups may come a moment later.
+                let unseen = index.and_then(|index| watched.unmoved(&known, &index));
+                self.unseen = unseen.map(|unseen| (unseen, until));
                 self.following = Some((watched, Instant::now() + LOOK_FOR));
                 return true;
             }
-            let once = watched == Watched::Everything || self.in_vain >= UNSTABLE;
-            if once || Instant::now() >= until {
+            if is_last {
                 return false;
             }
             sleep(LOOK).await;
@@ -238,14 +265,18 @@ impl Rounds<'_> {
     }
 
     /// Returns `true` if the index has changed, or if everything is to be looked at to find out why it cannot be read.
-    async fn has_moved(&self, watched: &Watched) -> bool {
+    async fn has_moved(&self) -> bool {
         let known = self.worker.known();
+        self.index().await.is_none_or(|index| index != known.index)
+    }
+
+    /// The index, if it can be read.
+    async fn index(&self) -> Option<Index> {
         match self.discovery.index().await {
-            Ok(index) => watched.has_moved(&known, &index),
+            Ok(index) => Some(index),
             Err(problem) => {
                 debug!(cluster = self.worker.name, "the index cannot be read: {problem}");
-                // Looking at everything finds the reason.
-                *watched == Watched::Everything
+                None
             }
         }
     }
@@ -273,6 +304,22 @@ impl Watched {
             Self::Groups(groups) => {
                 groups.iter().any(|group| !known.index.of_group(group).eq(index.of_group(group)))
             }
+        }
+    }
+
+    /// The groups that have not changed yet.
+    fn unmoved(&self, known: &Discovered, index: &Index) -> Option<Self> {
+        let groups = self.groups()?;
+        let is_same = |group: &&String| known.index.of_group(group).eq(index.of_group(group));
+        let same: BTreeSet<_> = groups.iter().filter(is_same).cloned().collect();
+        (!same.is_empty()).then_some(Self::Groups(same))
+    }
+
+    /// The groups, unless it is all of them.
+    fn groups(&self) -> Option<&BTreeSet<String>> {
+        match self {
+            Self::Everything => None,
+            Self::Groups(groups) => Some(groups),
         }
     }
 
@@ -315,6 +362,9 @@ mod tests {
         for (watched, index, expected) in table {
             assert_eq!(watched.has_moved(&known, &index), expected, "{watched:?} {index:?}");
         }
+        let moved = index(&[("v1", "1"), ("x.io/v1", "2")]);
+        assert_eq!(groups(&["x.io", "y.io"]).unmoved(&known, &moved), Some(groups(&["y.io"])));
+        assert_eq!(groups(&["x.io"]).unmoved(&known, &moved), None);
         let mut all = groups(&["x.io"]);
         all.add(Change::Anything);
         assert_eq!(all, Watched::Everything);

@@ -12,7 +12,11 @@ mod resources;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, pin::pin, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    pin::pin,
+    sync::Arc,
+};
 
 use futures::{StreamExt as _, stream};
 use kube::Client;
@@ -81,6 +85,19 @@ impl Discovery {
         self.keep_doubtful(&mut found, &resources, before).await;
         self.workshop.check_total(found.bytes())?;
         Ok(found)
+    }
+
+    /// Returns `true` if the resources of these groups, or of all, are not those of the known parts: a change of their
+    /// short names or categories is in no OpenAPI document.
+    pub async fn lists_other(&self, known: &Discovered, groups: Option<&BTreeSet<String>>) -> bool {
+        let Ok(resources) = self.resources().await else { return false };
+        let is_other = |(name, part): (&String, &KnownPart)| {
+            resources.0.get(name).is_some_and(|listed| {
+                let is_meant = groups.is_none_or(|groups| groups.contains(&listed.group));
+                is_meant && !listed.stale && listed.digest() != part.source.resources
+            })
+        };
+        known.parts.iter().any(is_other)
     }
 
     /// Makes the parts, but not one more if they are too large together: each of them stays in memory.

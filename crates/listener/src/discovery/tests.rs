@@ -1,6 +1,7 @@
 //! Targets that are too large, too slow or just starting, without a network: what they cost the listener and others.
 
 use std::{
+    collections::BTreeSet,
     convert::Infallible,
     future::pending,
     sync::atomic::{AtomicUsize, Ordering},
@@ -112,6 +113,32 @@ async fn no_more_is_fetched_than_may_be_kept() {
     assert_eq!(problem.reason, "SchemaTooLarge");
     let fetched = fetched.load(Ordering::Relaxed);
     assert!(fetched <= 5 + 2 * SIDE_BY_SIDE, "{fetched} of 100, of which 4 may be kept");
+}
+
+#[tokio::test]
+async fn other_categories_are_seen_though_no_hash_has_moved() {
+    let category = Arc::new(Mutex::new("all"));
+    let current = Arc::clone(&category);
+    let target = target(&Workshop::new(MIB), move |path| {
+        if path != "/apis" {
+            return Some(answer_of(&["a"], 10, path));
+        }
+        let category = *current.lock();
+        let widgets =
+            json!({"resource": "widgets", "responseKind": {"kind": "Widget"}, "categories": [category]});
+        let item =
+            json!({"metadata": {"name": "a"}, "versions": [{"version": "v1", "resources": [widgets]}]});
+        Some(json_of(&json!({"kind": "APIGroupDiscoveryList", "items": [item]})))
+    });
+    let before = target.look(&Discovered::default()).await.unwrap();
+    assert!(!target.lists_other(&before, None).await);
+    *category.lock() = "mine";
+    let [a, b] = ["a", "b"].map(|group| BTreeSet::from([group.to_owned()]));
+    assert!(target.lists_other(&before, None).await && target.lists_other(&before, Some(&a)).await);
+    assert!(!target.lists_other(&before, Some(&b)).await, "nobody has asked for its group");
+    let after = target.look(&before).await.unwrap();
+    assert!(after.fetched == 1 && !after.serves_the_same(&before));
+    assert!(!target.lists_other(&after, None).await);
 }
 
 /// The time in which a target is looked at while others are, of which none comes to an end.
