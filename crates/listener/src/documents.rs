@@ -128,7 +128,11 @@ impl Documents {
                 return false;
             }
             document.revision = inner.revision + 1;
-            inner.documents.insert(access.to_owned(), document);
+            let path = document.name().to_owned();
+            let before = inner.documents.insert(access.to_owned(), document);
+            if let Some(before) = before.filter(|before| before.name() != path) {
+                inner.reveal(before.name());
+            }
             true
         });
     }
@@ -138,22 +142,31 @@ impl Documents {
         self.change(|inner| {
             let next = inner.revision + 1;
             let Some(document) = inner.documents.get_mut(access) else { return false };
-            let known = &document.metadata;
+            let known = Arc::clone(&document.metadata);
             if known.path == path && known.labels == *labels {
                 return false;
             }
             let metadata =
-                ClusterMetadata { path: path.to_owned(), labels: labels.clone(), ..(**known).clone() };
+                ClusterMetadata { path: path.to_owned(), labels: labels.clone(), ..(*known).clone() };
             document.digest = digest(&metadata, &document.references);
             document.metadata = Arc::new(metadata);
             document.revision = next;
+            if known.path != path {
+                inner.reveal(&known.path);
+            }
             true
         });
     }
 
     /// Removes the document of a ClusterAccess.
     pub fn remove(&self, access: &str) {
-        self.change(|inner| inner.documents.remove(access).is_some());
+        self.change(|inner| {
+            let removed = inner.documents.remove(access);
+            if let Some(removed) = &removed {
+                inner.reveal(removed.name());
+            }
+            removed.is_some()
+        });
     }
 
     /// Sets the path of each ClusterAccess, and whether all of them have been tried.
@@ -192,6 +205,16 @@ impl Documents {
     }
 }
 
+impl Inner {
+    /// Gives a new number to a document that another one with its path has hidden: whoever follows has the other one.
+    fn reveal(&mut self, path: &str) {
+        for document in self.documents.values_mut().filter(|document| document.name() == path) {
+            self.revision += 1;
+            document.revision = self.revision + 1;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -226,6 +249,28 @@ mod tests {
         assert_eq!(documents.snapshot().documents["new"].metadata.labels["l"], "1");
         documents.remove("a");
         assert!(documents.snapshot().documents.is_empty());
+    }
+
+    #[test]
+    fn a_document_that_another_has_hidden_is_news() {
+        let leave: [fn(&Documents); 3] = [
+            |documents| documents.remove("z"),
+            |documents| documents.rename("z", "q", &BTreeMap::new()),
+            |documents| documents.put("z", metadata("q"), &Discovered::default()),
+        ];
+        for leave in leave {
+            let documents = Documents::default();
+            documents.put("z", metadata("p"), &Discovered::default());
+            documents.put("a", metadata("p"), &Discovered::default());
+            let hiding = documents.snapshot();
+            assert_eq!(&*hiding.documents["p"].access, "z");
+            leave(&documents);
+            let after = documents.snapshot();
+            let revealed = &after.documents["p"];
+            assert_eq!((&*revealed.access, revealed.revision), ("a", after.revision));
+            let other = after.documents.get("q").map(|other| other.revision);
+            assert!(revealed.revision > hiding.revision && other.is_none_or(|other| other < after.revision));
+        }
     }
 
     #[test]

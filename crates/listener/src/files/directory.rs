@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     fs::{self, File, OpenOptions},
     io::{self, BufWriter, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -17,6 +17,9 @@ use crate::documents::{Document, Snapshot};
 /// Prefix of the name of a file that is not complete yet.
 const PREFIX_OF_UNFINISHED: &str = ".portolan-";
 const SUFFIX_OF_UNFINISHED: &str = ".tmp";
+
+/// The action of whoever removes a file.
+pub(super) const REMOVE: &str = "remove";
 
 /// Reasons why a document is not in its file.
 #[derive(Debug, thiserror::Error)]
@@ -49,8 +52,16 @@ pub(super) struct Directory {
     path: PathBuf,
     /// None until it has been read.
     index: Option<Index>,
-    /// The digest of the document in each file that has been written or compared.
-    written: BTreeMap<String, String>,
+    /// The files that have been written or compared.
+    written: BTreeMap<String, Written>,
+}
+
+/// A file with its document.
+#[derive(Debug, PartialEq, Eq)]
+struct Written {
+    digest: String,
+    /// Changes with the file, whoever changes it. None if it is not there.
+    stamp: Option<[i128; 4]>,
 }
 
 impl Directory {
@@ -66,15 +77,16 @@ impl Directory {
         self.open()?;
         let results =
             snapshot.documents.values().map(|document| (document.name().to_owned(), self.write(document)));
-        let results = results.collect();
-        self.remove_others(snapshot)?;
+        let mut results: BTreeMap<_, _> = results.collect();
+        results.extend(self.remove_others(snapshot));
         Ok(results)
     }
 
     fn open(&mut self) -> Result<(), FileError> {
-        if self.index.is_some() {
+        if self.index.is_some() && self.path.is_dir() {
             return Ok(());
         }
+        self.written.clear();
         fs::create_dir_all(&self.path).map_err(failed("create the directory", &self.path))?;
         self.sweep()?;
         let path = self.path.join(INDEX_FILE);
@@ -109,10 +121,11 @@ impl Directory {
 
     fn write(&mut self, document: &Document) -> Result<(), FileError> {
         let name = format!("{}{FILE_SUFFIX}", document.name());
-        if self.written.get(&name) == Some(&document.digest) {
+        let target = self.path.join(&name);
+        let current = || Written { digest: document.digest.clone(), stamp: stamp(&target) };
+        if self.written.get(&name).is_some_and(|written| *written == current()) {
             return Ok(());
         }
-        let target = self.path.join(&name);
         let owner = self.index.as_ref().and_then(|index| index.documents.get(&name));
         let (is_ours, has_owner) = (owner.is_some(), owner.is_some_and(|owner| **owner == *document.access));
         if !is_ours && target.symlink_metadata().is_ok() {
@@ -123,13 +136,15 @@ impl Directory {
             self.change_index(|documents| _ = documents.insert(name.clone(), document.access.to_string()))?;
         }
         self.replace(&name, |file| document.write(file))?;
-        self.written.insert(name, document.digest.clone());
+        self.written.insert(name, current());
         Ok(())
     }
 
-    fn remove_others(&mut self, snapshot: &Snapshot) -> Result<(), FileError> {
+    /// Removes what is gone. Returns what cannot be removed; it holds up nothing else.
+    fn remove_others(&mut self, snapshot: &Snapshot) -> BTreeMap<String, Result<(), FileError>> {
+        let mut left = BTreeMap::new();
         if !snapshot.listed {
-            return Ok(());
+            return left;
         }
         let ours = self.index.as_ref().map(|index| index.documents.clone()).unwrap_or_default();
         for (name, access) in &ours {
@@ -138,18 +153,24 @@ impl Directory {
             if snapshot.documents.contains_key(document) || snapshot.keeps(document, access) {
                 continue;
             }
-            let path = self.path.join(name);
-            match fs::remove_file(&path) {
-                Ok(()) => {
-                    tracing::info!(path = %path.display(), "removed the document of a cluster that is gone");
-                }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(failed("remove", &path)(error)),
+            if let Err(failure) = self.remove(name) {
+                left.insert(document.to_owned(), Err(failure));
             }
-            self.written.remove(name);
-            self.change_index(|documents| _ = documents.remove(name))?;
         }
-        Ok(())
+        left
+    }
+
+    fn remove(&mut self, name: &str) -> Result<(), FileError> {
+        let path = self.path.join(name);
+        match fs::remove_file(&path) {
+            Ok(()) => {
+                tracing::info!(path = %path.display(), "removed the document of a cluster that is gone");
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(failed(REMOVE, &path)(error)),
+        }
+        self.written.remove(name);
+        self.change_index(|documents| _ = documents.remove(name))
     }
 
     fn change_index(&mut self, change: impl FnOnce(&mut BTreeMap<String, String>)) -> Result<(), FileError> {
@@ -194,6 +215,11 @@ impl Directory {
     }
 }
 
+fn stamp(path: &Path) -> Option<[i128; 4]> {
+    let known = path.symlink_metadata().ok()?;
+    Some([known.ino().into(), known.size().into(), known.ctime().into(), known.ctime_nsec().into()])
+}
+
 /// Returns `true` if both files have the same content, and the old one the right permissions.
 fn is_same(new: &Path, old: &Path) -> io::Result<bool> {
     use std::os::unix::fs::PermissionsExt as _;
@@ -210,10 +236,7 @@ fn is_same(new: &Path, old: &Path) -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        collections::BTreeSet,
-        os::unix::fs::{MetadataExt as _, PermissionsExt as _},
-    };
+    use std::{collections::BTreeSet, os::unix::fs::PermissionsExt as _};
 
     use super::*;
     use crate::{discovery::Discovered, documents::Documents};
@@ -275,6 +298,40 @@ mod tests {
         assert!(matches!(results["foreign"], Err(FileError::NotOurs(_))), "{results:?}");
         assert_eq!(fs::read(folder.path().join("foreign.json")).unwrap(), b"x");
         assert!(results["b"].is_ok());
+    }
+
+    #[test]
+    fn what_somebody_takes_away_comes_back() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("definitions");
+        let (file, snapshot) = (folder.join("a.json"), documents(&["a"]).snapshot());
+        let mut directory = Directory::new(folder.clone());
+        for taken in ["nothing", "file", "content", "folder"] {
+            match taken {
+                "file" => fs::remove_file(&file).unwrap(),
+                "content" => fs::write(&file, "{}").unwrap(),
+                "folder" => fs::remove_dir_all(&folder).unwrap(),
+                _ => {}
+            }
+            let results = directory.bring_up_to_date(&snapshot).unwrap();
+            assert!(results["a"].is_ok(), "{taken}: {results:?}");
+            assert!(fs::read_to_string(&file).unwrap().contains("https://h"));
+            assert_eq!(names(&folder), set(&["a.json", INDEX_FILE]));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_removed_holds_up_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        bring(folder.path(), &["a", "b", "gone"]);
+        let obstacle = folder.path().join("a.json");
+        fs::remove_file(&obstacle).unwrap();
+        fs::create_dir(&obstacle).unwrap();
+        let results = bring(folder.path(), &["b"]);
+        assert!(results["b"].is_ok() && results["a"].is_err(), "{results:?}");
+        assert_eq!(names(folder.path()), set(&["a.json", "b.json", INDEX_FILE]));
+        fs::remove_dir(&obstacle).unwrap();
+        assert!(bring(folder.path(), &["b"]).values().all(Result::is_ok));
     }
 
     #[test]

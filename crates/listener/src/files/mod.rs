@@ -4,18 +4,20 @@
 mod directory;
 mod index;
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use portolan_runtime::{tasks::Tasks, telemetry::ErrorChain};
 use tokio::{sync::watch, time::sleep};
 use tracing::{error, warn};
 
-use self::directory::{Directory, FileError};
+use self::directory::{Directory, FileError, REMOVE};
 use crate::documents::{Document, Documents, Snapshot};
 
 /// Delay before a failed write is tried again.
-const RETRY: std::time::Duration = std::time::Duration::from_secs(5);
+const RETRY: Duration = Duration::from_secs(5);
+/// Interval at which the files are compared with what was written, since somebody may have taken one away.
+const COMPARE: Duration = Duration::from_secs(30);
 
 const WRITE_FAILED: &str = "WriteFailed";
 
@@ -107,7 +109,7 @@ impl Writer {
             let done = self.bring_up_to_date(documents.snapshot(), &on_news).await;
             tokio::select! {
                 ended = changed.changed() => if ended.is_err() { return },
-                () = sleep(RETRY), if !done => {}
+                () = sleep(if done { COMPARE } else { RETRY }) => {}
             }
         }
     }
@@ -157,7 +159,9 @@ fn trouble(path: &str, failure: &FileError) -> Trouble {
         FileError::NotOurs(_) => "FileConflict",
         FileError::Failed { .. } => WRITE_FAILED,
     };
-    Trouble { reason, message: format!("the document {path} is not written: {}", ErrorChain(failure)) }
+    let is_removal = matches!(failure, FileError::Failed { action: REMOVE, .. });
+    let what = if is_removal { "removed" } else { "written" };
+    Trouble { reason, message: format!("the document {path} is not {what}: {}", ErrorChain(failure)) }
 }
 
 #[cfg(test)]

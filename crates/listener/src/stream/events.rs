@@ -15,7 +15,7 @@ use portolan_core::schema_document::DocumentEvent;
 use portolan_runtime::tasks::Tasks;
 use tokio::{
     sync::mpsc,
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep, sleep_until, timeout_at},
 };
 
 use crate::{
@@ -85,7 +85,7 @@ impl Follow {
             if let Some(event) =
                 next(&snapshot, &mut sent, since, &|number| self.revision(number), self.credentials)
             {
-                if self.send(sender, &event).await.is_none() {
+                if self.send(sender, &event, ends).await.is_none() {
                     return;
                 }
                 continue;
@@ -97,7 +97,7 @@ impl Follow {
                 ended = changed.changed() => if ended.is_err() { return },
                 () = sleep(self.heartbeat) => {
                     let heartbeat = DocumentEvent::Heartbeat { revision: self.revision(snapshot.revision) };
-                    if self.send(sender, &heartbeat).await.is_none() {
+                    if self.send(sender, &heartbeat, ends).await.is_none() {
                         return;
                     }
                 }
@@ -107,10 +107,11 @@ impl Follow {
         }
     }
 
-    async fn send(&self, sender: &mpsc::Sender<Bytes>, event: &DocumentEvent) -> Option<()> {
+    /// Sends an event. None if the gateway has gone, or does not take it before the stream ends.
+    async fn send(&self, sender: &mpsc::Sender<Bytes>, event: &DocumentEvent, ends: Instant) -> Option<()> {
         let mut line = serde_json::to_vec(event).ok()?;
         line.push(b'\n');
-        sender.send(line.into()).await.ok()
+        timeout_at(ends, sender.send(line.into())).await.ok()?.ok()
     }
 
     fn revision(&self, number: u64) -> String {
@@ -210,6 +211,22 @@ mod tests {
             });
         }
         lines
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_takes_nothing_is_left_when_the_stream_ends() {
+        let documents = Arc::<Documents>::default();
+        for path in ["a", "b", "c"] {
+            put(&documents, path, &[]);
+        }
+        let (heartbeat, longest) = (Duration::from_secs(10), Duration::from_secs(600));
+        let (epoch, since) = ("e".into(), None);
+        let follow =
+            Follow { documents, epoch, since, credentials: false, watches: true, heartbeat, longest };
+        let (sender, mut lines) = mpsc::channel(1);
+        let begun = Instant::now();
+        follow.run(&sender).await;
+        assert!(begun.elapsed() >= longest && lines.try_recv().is_ok() && lines.try_recv().is_err());
     }
 
     #[test]
