@@ -92,6 +92,7 @@ async fn each_mistake_has_a_reason_of_its_own() {
             "wrong-absent",
         ),
         (with("host", json!("https://127.0.0.1:1")), "Unreachable", "cannot be reached"),
+        (with("host", json!("https://127.0.0.1:65536")), "HostInvalid", "from 1 to 65535"),
         (with("host", json!(format!("{host}/clusters/a"))), "HostInvalid", "has a path"),
         (with("host", json!(host.trim_start_matches("https://"))), "HostInvalid", "no scheme"),
         (with("host", json!(host.replace("https", "http"))), "HostInvalid", "not https"),

@@ -6,7 +6,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
     Api,
-    api::{DeleteParams, PostParams},
+    api::{DeleteParams, Patch, PatchParams, PostParams},
 };
 use portolan_testkit::{eventually, workload};
 
@@ -72,6 +72,17 @@ async fn a_restart_of_the_target_takes_no_kind_away() {
         () = restarting => {}
     }
     stage.ready("kept").await;
+    // A change that no hash of OpenAPI shows is seen, too.
+    let categories = serde_json::json!(["westerns"]);
+    let names = serde_json::json!({"spec": {"names": {"categories": categories}}});
+    let begun = Instant::now();
+    crds.patch("cowboys.wildwest.dev", &PatchParams::default(), &Patch::Merge(names)).await.unwrap();
+    let has_categories = |document: &serde_json::Value| {
+        let mut definitions = document["definitions"].as_object().unwrap().values();
+        definitions.any(|schema| schema["x-kubernetes-categories"] == categories)
+    };
+    stage.document_when("kept", has_categories).await;
+    assert!(begun.elapsed() < PROMISE, "{:?}", begun.elapsed());
     // What is deleted goes as before.
     let begun = Instant::now();
     crds.delete("cowboys.wildwest.dev", &DeleteParams::default()).await.unwrap();

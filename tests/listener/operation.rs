@@ -68,6 +68,13 @@ async fn one_cluster_alone_needs_no_cluster_access() {
     assert_eq!(metadata["auth"]["type"], "token");
     assert!(document["definitions"]["io.k8s.api.core.v1.Pod"]["x-kubernetes-plural"] == "pods");
     listener.terminate(SOON).await.unwrap();
+
+    // Nor does the check look for what is not needed.
+    let mut check = self::options(&kubeconfig, &directory, &[]).args(["check", "-o", "json"]);
+    check.env.push(("MULTICLUSTER".to_owned(), "false".to_owned()));
+    let output = service::run(&check, SOON).await.unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", output.stdout);
+    assert!(output.stdout.contains("credential for gateways"), "{}", output.stdout);
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use portolan_runtime::{
     telemetry::ErrorChain,
 };
 
-use crate::args::ListenerArgs;
+use crate::{args::ListenerArgs, single};
 
 const RULES: &str = include_str!("../../../charts/listener/files/rbac.yaml");
 
@@ -33,11 +33,11 @@ async fn checks(args: &ListenerArgs) -> Vec<Check> {
         Ok(reached) => reached,
         Err(checks) => return checks,
     };
-    checks.extend(check::crds(&client, "listener", &portolan_core::crds::listener(), &docs("install")).await);
-    checks.extend(rights(args, &client).await);
-    let cure = "start the listener; where it runs elsewhere, give --lease-namespace and --lease-name";
-    let settings = args.lease.settings(&args.pod, "portolan-listener");
-    checks.push(check::lease(&client, &settings, "running listener", cure, &docs("install")).await);
+    checks.extend(if args.multicluster {
+        management(args, &client).await
+    } else {
+        vec![credential(args).await]
+    });
     if args.stream.stream_address.is_some() {
         checks.push(check::tls(&args.tls, args.stream.plain_http, &Tasks::default(), &docs("stream")).await);
     }
@@ -46,8 +46,29 @@ async fn checks(args: &ListenerArgs) -> Vec<Check> {
         let title = format!("directory {}", directory.display());
         checks.push(Check::new(title, writable(&directory), cure, docs("files")));
     }
-    checks.extend(clusters(&client).await);
+    if args.multicluster {
+        checks.extend(clusters(&client).await);
+    }
     checks
+}
+
+/// The listener's place in the management cluster.
+async fn management(args: &ListenerArgs, client: &Client) -> Vec<Check> {
+    let mut checks =
+        check::crds(client, "listener", &portolan_core::crds::listener(), &docs("install")).await;
+    checks.extend(rights(args, client).await);
+    let cure = "start the listener; where it runs elsewhere, give --lease-namespace and --lease-name";
+    let settings = args.lease.settings(&args.pod, "portolan-listener");
+    checks.push(check::lease(client, &settings, "running listener", cure, &docs("install")).await);
+    checks
+}
+
+/// The credential of the single cluster: only this, and nothing else of the cluster, is needed.
+async fn credential(args: &ListenerArgs) -> Check {
+    let found = single::target(&args.client).await;
+    let found = found.map(|target| target.connection.server).map_err(|problem| problem.to_string());
+    let cure = "give a kubeconfig with a token or a client certificate";
+    Check::new("credential for gateways", found, cure, docs("serve-a-single-cluster"))
 }
 
 /// Tries to write a file, whose name the listener removes if we cannot.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use kube::Config;
 use portolan_runtime::{
-    client, clock, process, process::Process, readiness::ReadyHandle, telemetry::ErrorChain,
+    args::ClientArgs, client, clock, process, process::Process, readiness::ReadyHandle, telemetry::ErrorChain,
 };
 use secrecy::ExposeSecret;
 use tokio::{sync::watch, time::sleep};
@@ -77,7 +77,7 @@ impl Single {
     async fn look(&self) -> Result<(), Problem> {
         let path = &self.args.single_path;
         let paths = || BTreeMap::from([(NAME.to_owned(), path.clone())]);
-        let target = match self.target().await {
+        let target = match target(&self.args.client).await {
             Ok(target) => target,
             Err(problem) => {
                 self.documents.set_paths(paths(), true);
@@ -96,20 +96,21 @@ impl Single {
         self.ready.ready();
         outcome.result
     }
+}
 
-    async fn target(&self) -> Result<Target, Problem> {
-        let config = client::configuration(&self.args.client).await.map_err(|error| {
-            Problem::passing(
-                "KubeconfigInvalid",
-                format!("the kubeconfig cannot be read: {}", ErrorChain(&error)),
-            )
-        })?;
-        let material = material(&config).await?;
-        let host = config.cluster_url.to_string();
-        let host = crate::access::spec::host(host.trim_end_matches('/'))?;
-        Target::new(Some(&host), authorities(&config), material, clock::now())
-            .map(|target| target.with_server_name(config.tls_server_name.clone()))
-    }
+/// The cluster of KUBECONFIG, as gateways reach it.
+pub async fn target(args: &ClientArgs) -> Result<Target, Problem> {
+    let config = client::configuration(args).await.map_err(|error| {
+        Problem::passing(
+            "KubeconfigInvalid",
+            format!("the kubeconfig cannot be read: {}", ErrorChain(&error)),
+        )
+    })?;
+    let material = material(&config).await?;
+    let host = config.cluster_url.to_string();
+    let host = crate::access::spec::host(host.trim_end_matches('/'))?;
+    Target::new(Some(&host), authorities(&config), material, clock::now())
+        .map(|target| target.with_server_name(config.tls_server_name.clone()))
 }
 
 async fn material(config: &Config) -> Result<Material, Problem> {

@@ -18,7 +18,13 @@ pub(super) fn pair(certificate: &[u8], key: &[u8]) -> Result<(Vec<u8>, SecretSli
         return Err(invalid("the client certificate (tls.crt) holds no PEM certificate".to_owned()));
     }
     let private = PrivateKeyDer::from_pem_slice(key).map_err(|_| {
-        invalid("the key of the client certificate (tls.key) holds no PEM private key".to_owned())
+        let is_encrypted = String::from_utf8_lossy(key).contains("ENCRYPTED");
+        let why = if is_encrypted {
+            "is encrypted: store it without a passphrase"
+        } else {
+            "holds no PEM private key"
+        };
+        invalid(format!("the key of the client certificate (tls.key) {why}"))
     })?;
     let signing = any_supported_type(&private).map_err(|error| {
         invalid(format!(
@@ -93,7 +99,11 @@ mod tests {
     fn what_is_no_pair_is_named() {
         let key = KeyPair::generate().unwrap();
         let (certificate, key) = (of(&key), key.serialize_pem());
+        let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIB\n-----END ENCRYPTED PRIVATE KEY-----\n";
+        let legacy = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\nMIIB\n-----END RSA PRIVATE KEY-----\n";
         for (certificate, key, named) in [
+            (certificate.as_str(), encrypted, "passphrase"),
+            (certificate.as_str(), legacy, "passphrase"),
             ("", key.as_str(), "tls.crt"),
             (certificate.as_str(), "", "tls.key"),
             (key.as_str(), key.as_str(), "tls.crt"),

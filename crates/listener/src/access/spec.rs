@@ -105,7 +105,22 @@ pub fn host(text: &str) -> Result<String, Problem> {
     if !matches!(url.path(), "" | "/") || url.query().is_some() || text.contains('#') {
         return wrong("has a path: give scheme, host and port only");
     }
-    Ok(format!("https://{authority}"))
+    let name = authority.host();
+    if name.is_empty() {
+        return wrong("names no host: give scheme, host and port");
+    }
+    // A port that cannot be read would be taken for the usual one: the credential would go to another server.
+    match authority.as_str().strip_prefix(name) {
+        Some("" | ":") => Ok(format!("https://{name}")),
+        Some(port) if is_port(port) => Ok(format!("https://{authority}")),
+        _ => wrong("has a port that is no number from 1 to 65535: give scheme, host and port"),
+    }
+}
+
+/// Returns `true` for a colon and a number that a port may have.
+fn is_port(text: &str) -> bool {
+    let digits = text.strip_prefix(':').filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+    digits.and_then(|digits| digits.parse::<u16>().ok()).is_some_and(|port| port > 0)
 }
 
 #[cfg(test)]
@@ -149,6 +164,36 @@ mod tests {
             &json!({"host": "https://h", "auth": {"secretRef": reference()}, "ca": {"configMapRef": reference()}}),
         );
         assert!(matches!(ca.unwrap().authorities, Some(AuthoritySource::ConfigMap(_))));
+    }
+
+    #[test]
+    fn hosts_are_names_or_addresses_with_a_port_or_without() {
+        for (text, expected) in [
+            ("https://h", "https://h"),
+            ("https://h/", "https://h"),
+            ("https://h:", "https://h"),
+            ("HTTPS://My-Cluster.example:06443/", "https://My-Cluster.example:06443"),
+            ("https://10.0.0.1:6443", "https://10.0.0.1:6443"),
+            ("https://[2001:db8::1]", "https://[2001:db8::1]"),
+            ("https://[::1]:6443/", "https://[::1]:6443"),
+        ] {
+            assert_eq!(host(text).as_deref(), Ok(expected), "{text}");
+        }
+        for text in [
+            "https://h:0",
+            "https://h:65536",
+            "https://h:abc",
+            "https://h:+1",
+            "https://:6443",
+            "https://[::1]x:1",
+            "https://h:1:2",
+            "https://a b",
+            " https://h",
+            "//h",
+            "://h",
+        ] {
+            assert_eq!(host(text).unwrap_err().reason, "HostInvalid", "{text}");
+        }
     }
 
     #[test]

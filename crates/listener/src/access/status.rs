@@ -37,9 +37,13 @@ pub fn status(access: &ClusterAccess, view: &View<'_>, now: Timestamp) -> Cluste
     let before = access.status.clone().unwrap_or_default();
     let generation = access.metadata.generation;
     let discovered = view.known.filter(|_| view.served.is_some()).map(|known| &known.discovered);
+    // The document that is kept was made before the object described another cluster, of which nothing is known yet.
+    let is_kept = view.problem.is_some() && discovered.is_some_and(|discovered| discovered.parts.is_empty());
+    let discovered = discovered.filter(|_| !is_kept);
     let hash = discovered.map(|discovered| {
         sha256_hex(serde_json::to_string(&discovered.references()).unwrap_or_default().as_bytes())
     });
+    let hash = if is_kept { before.schema_hash.clone() } else { hash };
     let served = view.served.map(str::to_owned);
     let is_same = before.schema_hash == hash && before.observed_path == served;
     let last_sync_time = if is_same && before.last_sync_time.is_some() {
@@ -47,19 +51,26 @@ pub fn status(access: &ClusterAccess, view: &View<'_>, now: Timestamp) -> Cluste
     } else {
         hash.as_ref().map(|_| Time(now)).or(before.last_sync_time)
     };
+    let (version, kinds) = match discovered {
+        Some(discovered) => (Some(discovered.version.clone()), i32::try_from(discovered.kinds()).ok()),
+        None if is_kept => (before.server_version, before.kinds),
+        None => (None, None),
+    };
     let mut conditions = before.conditions;
     let mut set = |r#type, judgement: Option<Judgement>| match judgement {
         Some(judgement) => standard_condition::set(&mut conditions, r#type, judgement, generation, now),
         None => standard_condition::remove(&mut conditions, r#type),
     };
     set(CONDITION_READY, Some(ready(view)));
-    set(CONDITION_COMPLETE, complete(view));
+    if !is_kept {
+        set(CONDITION_COMPLETE, complete(view));
+    }
     set(CONDITION_WATCHED, watched(view));
     ClusterAccessStatus {
         observed_path: served,
         schema_hash: hash,
-        server_version: discovered.map(|discovered| discovered.version.clone()),
-        kinds: discovered.and_then(|discovered| i32::try_from(discovered.kinds()).ok()),
+        server_version: version,
+        kinds,
         last_sync_time,
         observed_generation: generation,
         conditions,
@@ -186,6 +197,26 @@ mod tests {
         };
         assert_eq!(message(None), "h cannot be reached.");
         assert_eq!(message(Some("a")), "h cannot be reached. The last good document is still served.");
+    }
+
+    #[test]
+    fn a_document_that_is_kept_is_still_told_of() {
+        let mut access = access();
+        let told = json!({"observedPath": "a", "schemaHash": "h", "serverVersion": "v1.35", "kinds": 60,
+            "lastSyncTime": "2026-01-01T00:00:00Z"});
+        access.status = Some(serde_json::from_value(told).unwrap());
+        let (nothing, problem) = (known(Watching::Unknown, &[]), Problem::passing("Unreachable", "h."));
+        let view =
+            View { served: Some("a"), known: Some(&nothing), problem: Some(&problem), ..View::default() };
+        let status = status(&access, &view, at(1));
+        let before = access.status.unwrap();
+        assert_eq!((&status.schema_hash, status.kinds), (&before.schema_hash, Some(60)));
+        assert_eq!(
+            (&status.server_version, &status.last_sync_time),
+            (&before.server_version, &before.last_sync_time)
+        );
+        let names: Vec<_> = status.conditions.iter().map(|condition| condition.r#type.as_str()).collect();
+        assert_eq!(names, ["Ready"], "nobody has said that it is complete");
     }
 
     #[test]

@@ -105,11 +105,15 @@ fn of_token(bytes: &[u8]) -> Result<(RestrictedKubeconfig, AuthMetadata), Proble
     if token.is_empty() {
         return Err(invalid("is empty"));
     }
-    if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+    if !has_usual_characters(token) {
         return Err(invalid("has characters that no token has"));
     }
     let auth = AuthMetadata::Token { token: Some(EncodedSecret::of(token.as_bytes())) };
     Ok((connection(KubeconfigCredentials::Token(SecretString::from(token.to_owned()))), auth))
+}
+
+fn has_usual_characters(token: &str) -> bool {
+    token.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 fn of_certificate(
@@ -142,10 +146,17 @@ fn of_kubeconfig(
         connection.certificate_authority =
             Some(usable_authorities(&authorities, "certificate-authority-data")?);
     }
-    if let KubeconfigCredentials::ClientCertificate { certificate, key } = &connection.credentials {
-        let (certificate, key) = pem::pair(certificate, key.expose_secret())?;
-        check_end(&certificate, now)?;
-        connection.credentials = KubeconfigCredentials::ClientCertificate { certificate, key };
+    match &connection.credentials {
+        KubeconfigCredentials::Token(token) if !has_usual_characters(token.expose_secret()) => {
+            let why = "the kubeconfig cannot be used: its token has characters that no token has";
+            return Err(Problem::lasting("KubeconfigInvalid", why));
+        }
+        KubeconfigCredentials::Token(_) => {}
+        KubeconfigCredentials::ClientCertificate { certificate, key } => {
+            let (certificate, key) = pem::pair(certificate, key.expose_secret())?;
+            check_end(&certificate, now)?;
+            connection.credentials = KubeconfigCredentials::ClientCertificate { certificate, key };
+        }
     }
     Ok((connection, AuthMetadata::Kubeconfig { kubeconfig: Some(EncodedSecret::of(text)) }))
 }
@@ -261,7 +272,8 @@ mod tests {
         assert_eq!(metadata.host, "https://k:6443");
         assert_eq!(metadata.tls_server_name.as_deref(), Some("kubernetes"));
         assert!(!format!("{target:?}").contains("s3cret"));
-        let table: [(Change, &str); 8] = [
+        let table: [(Change, &str); 9] = [
+            (|v| v["users"][0]["user"]["token"] = json!("a\nb"), "its token has characters"),
             (|v| v["users"][0]["user"] = json!({"exec": {"command": "sh"}}), "exec"),
             (
                 |v| v["clusters"][0]["cluster"]["insecure-skip-tls-verify"] = json!(true),
