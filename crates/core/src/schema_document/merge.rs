@@ -1,13 +1,14 @@
 //! One file made of many parts.
 //!
 //! Parts come from servers that may disagree: the `ObjectMeta` of an aggregated API may differ from that of the API
-//! server itself. Definitions of one name that differ only in descriptions count as the same. Otherwise each later one
-//! gets its own name, and its part refers to that. The order depends on names only, so that the same parts always give
-//! the same file.
+//! server itself. Definitions of one name that differ only in descriptions count as the same, and so does a kind that
+//! other parts refer to, where it has no extensions: a StatefulSet holds PersistentVolumeClaims. Otherwise each later
+//! one gets its own name, and its part refers to that. The order depends on names only, so that the same parts always
+//! give the same file.
 
 use std::{
     cmp::Ordering,
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     io::{self, Write},
 };
 
@@ -15,8 +16,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 
 use super::{
-    CLUSTER_METADATA, ClusterMetadata, DEFINITIONS, GROUP_VERSION_KIND, REF_PREFIX, referred, rewrite,
+    CATEGORIES, CLUSTER_METADATA, ClusterMetadata, DEFINITIONS, GROUP_VERSION_KIND, PLURAL, PREFERRED,
+    REF_PREFIX, SCOPE, SHORT_NAMES, SINGULAR, SUBRESOURCES, VERBS, referred, rewrite,
 };
+
+/// What a part knows of its own kinds, beside their schemas.
+const OF_RESOURCES: [&str; 8] =
+    [SCOPE, CATEGORIES, PLURAL, SINGULAR, VERBS, SUBRESOURCES, SHORT_NAMES, PREFERRED];
 
 /// A part and its group-version.
 #[derive(Clone, Copy, Debug)]
@@ -96,16 +102,29 @@ fn add<'a>(merged: &mut Merged<'a>, part: NamedPart<'a>) -> Result<(), InvalidPa
     let own = own_names(merged, &definitions);
     let renamed = |name: &str| own.contains(name).then(|| own_name(name, group_version));
     for (name, raw) in definitions {
-        if own.is_empty() || !raw.get().contains(REF_PREFIX) && !own.contains(&name) {
-            merged.entry(name).or_insert_with(|| Definition::Same(raw.get()));
-            continue;
+        let text = raw.get();
+        let definition = || {
+            if own.is_empty() || !text.contains(REF_PREFIX) {
+                return Definition::Same(text);
+            }
+            let mut value = parsed(text);
+            rewrite(&mut value, &renamed);
+            Definition::Changed(value.to_string())
+        };
+        match merged.entry(renamed(&name).unwrap_or(name)) {
+            Entry::Vacant(place) => _ = place.insert(definition()),
+            // Other parts only refer to this kind, and this one serves it.
+            Entry::Occupied(mut place) if is_resource(text) && !is_resource(place.get().text()) => {
+                place.insert(definition());
+            }
+            Entry::Occupied(_) => {}
         }
-        let mut value = parsed(raw.get());
-        rewrite(&mut value, &renamed);
-        let name = renamed(&name).unwrap_or(name);
-        merged.entry(name).or_insert_with(|| Definition::Changed(value.to_string()));
     }
     Ok(())
+}
+
+fn is_resource(text: &str) -> bool {
+    text.contains(PLURAL) && parsed(text).get(PLURAL).is_some()
 }
 
 /// The definitions that a part needs under its own names: those that differ from known ones, and known ones that refer
@@ -113,7 +132,8 @@ fn add<'a>(merged: &mut Merged<'a>, part: NamedPart<'a>) -> Result<(), InvalidPa
 fn own_names(merged: &Merged<'_>, definitions: &BTreeMap<String, &RawValue>) -> BTreeSet<String> {
     let known = |name: &String| merged.get(name).map(Definition::text);
     let differs = |(name, raw): &(&String, &&RawValue)| {
-        known(name).is_some_and(|text| text != raw.get() && meaning(text) != meaning(raw.get()))
+        known(name)
+            .is_some_and(|text| text != raw.get() && !Meaning::of(text).agrees(&Meaning::of(raw.get())))
     };
     let mut own: BTreeSet<String> =
         definitions.iter().filter(differs).map(|(name, _)| name.clone()).collect();
@@ -143,15 +163,36 @@ fn parsed(text: &str) -> Value {
 }
 
 /// A definition without what makes no difference: descriptions, and the list of kinds of common types.
-fn meaning(text: &str) -> Value {
-    let mut value = parsed(text);
-    if let Some(members) = value.as_object_mut()
-        && members.get(GROUP_VERSION_KIND).and_then(Value::as_array).is_some_and(|kinds| kinds.len() > 1)
-    {
-        members.remove(GROUP_VERSION_KIND);
+struct Meaning {
+    schema: Value,
+    /// Its kind, if it has one only.
+    kind: Option<Value>,
+    /// What is known of its resource, if this part serves it.
+    resource: Option<Vec<Option<Value>>>,
+}
+
+impl Meaning {
+    fn of(text: &str) -> Self {
+        let mut schema = parsed(text);
+        let mut take = |extension: &str| schema.as_object_mut().and_then(|members| members.remove(extension));
+        let kind = take(GROUP_VERSION_KIND);
+        let kind = kind.filter(|kinds| kinds.as_array().is_none_or(|kinds| kinds.len() < 2));
+        let resource: Vec<_> = OF_RESOURCES.into_iter().map(take).collect();
+        let resource = Some(resource).filter(|resource| resource.iter().any(Option::is_some));
+        forget_descriptions(&mut schema, false);
+        Self { schema, kind, resource }
     }
-    forget_descriptions(&mut value, false);
-    value
+
+    /// Returns `true` if both can be one definition: kind and resource of one may be unknown to the other.
+    fn agrees(&self, other: &Self) -> bool {
+        self.schema == other.schema
+            && agree(self.kind.as_ref(), other.kind.as_ref())
+            && agree(self.resource.as_ref(), other.resource.as_ref())
+    }
+}
+
+fn agree<T: PartialEq>(one: Option<&T>, other: Option<&T>) -> bool {
+    one.zip(other).is_none_or(|(one, other)| one == other)
 }
 
 /// Removes descriptions. With `named`, the members are properties, one of which may be called "description".
@@ -261,6 +302,43 @@ mod tests {
         let alone = document(&[built_in]);
         for name in ["Deployment", "Meta", "Entry"] {
             assert_eq!(definitions[name], alone["definitions"][name]);
+        }
+    }
+
+    #[test]
+    fn a_kind_that_others_refer_to_is_one_definition() {
+        let claim = |more: Value| {
+            let mut claim =
+                json!({"type": "object", "description": "d", "properties": {"spec": reference("Spec")}});
+            claim.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            claim
+        };
+        let kind = |group: &str| json!([{"group": group, "version": "v1", "kind": "Claim"}]);
+        let of = |group: &str| json!({GROUP_VERSION_KIND: kind(group)});
+        let served =
+            |group: &str| json!({GROUP_VERSION_KIND: kind(group), PLURAL: "claims", SCOPE: "Namespaced"});
+        let set = || json!({"properties": {"claims": {"items": reference("Claim")}}});
+        let part = |own: Value| json!({"Set": set(), "Claim": claim(own), "Spec": {"type": "object"}});
+        // Another part comes before that of the kind, or after it; a filter takes the kind away from it.
+        for other in ["apps/v1", "x.io/v1"] {
+            for known in [of("batch"), json!({})] {
+                let own = json!({"Claim": claim(served("batch")), "Spec": {"type": "object"}});
+                let written = document(&[("batch/v1", own), (other, part(known))]);
+                let definitions = &written["definitions"];
+                let names: Vec<_> = definitions.as_object().unwrap().keys().collect();
+                assert_eq!(names, ["Claim", "Set", "Spec"], "{other}");
+                assert_eq!(definitions["Claim"], claim(served("batch")), "{other}");
+                assert_eq!(definitions["Set"], set(), "{other}");
+            }
+        }
+        // Kinds of two groups are two.
+        for known in [of("x.io"), served("x.io")] {
+            let own = json!({"Claim": claim(served("batch"))});
+            let written = document(&[("batch/v1", own), ("x.io/v1", part(known.clone()))]);
+            let definitions = &written["definitions"];
+            assert_eq!(definitions["Claim"], claim(served("batch")));
+            assert_eq!(definitions["Claim.x.io.v1"], claim(known));
+            assert_eq!(definitions["Set"]["properties"]["claims"]["items"], reference("Claim.x.io.v1"));
         }
     }
 
