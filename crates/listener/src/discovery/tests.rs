@@ -1,7 +1,6 @@
 //! Targets that are too large, too slow or just starting, without a network: what they cost the listener and others.
 
 use std::{
-    collections::BTreeSet,
     convert::Infallible,
     future::pending,
     sync::atomic::{AtomicUsize, Ordering},
