@@ -46,6 +46,45 @@ async fn a_new_crd_is_in_the_document_soon_and_gone_soon() {
     assert!(begun.elapsed() < PROMISE, "{:?}", begun.elapsed());
 }
 
+/// A CRD in a group of its own.
+fn thing(group: &str) -> CustomResourceDefinition {
+    let schema = serde_json::json!({"openAPIV3Schema": {"type": "object"}});
+    let crd = serde_json::json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": format!("things.{group}")},
+        "spec": {
+            "group": group, "scope": "Namespaced", "names": {"kind": "Thing", "plural": "things"},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": schema}],
+        },
+    });
+    serde_json::from_value(crd).unwrap()
+}
+
+#[tokio::test]
+async fn crds_that_come_together_are_all_in_the_document_soon() {
+    let stage = Stage::shared().await;
+    stage.usual_secrets("together").await;
+    stage.create("together", stage.usual("together")).await.unwrap();
+    stage.ready("together").await;
+    let crds: Api<CustomResourceDefinition> = Api::all(stage.target.client());
+    let groups: Vec<_> = (0..6).map(|number| format!("together{number}.example")).collect();
+    let begun = Instant::now();
+    let making = groups.iter().map(|group| {
+        let (crds, crd) = (crds.clone(), thing(group));
+        async move { crds.create(&PostParams::default(), &crd).await }
+    });
+    futures::future::try_join_all(making).await.unwrap();
+    let has_all = |document: &serde_json::Value| {
+        let definitions = document["definitions"].as_object().unwrap();
+        let things = definitions.values().filter(|schema| schema["x-kubernetes-plural"] == "things");
+        let found = things.map(|schema| schema["x-kubernetes-group-version-kind"][0]["group"].as_str());
+        let found: std::collections::BTreeSet<_> = found.flatten().collect();
+        groups.iter().all(|group| found.contains(group.as_str()))
+    };
+    stage.document_when("together", has_all).await;
+    assert!(begun.elapsed() < PROMISE, "{:?}", begun.elapsed());
+}
+
 #[tokio::test]
 async fn a_restart_of_the_target_takes_no_kind_away() {
     let stage = Stage::start("target-restart").await;

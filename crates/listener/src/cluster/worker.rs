@@ -170,7 +170,8 @@ impl Rounds<'_> {
             return self.rechecking.next_delay();
         }
         self.rechecking = Backoff::new(RECHECK_MIN, RECHECK_MAX);
-        if found.failed.is_empty() { BACKSTOP } else { RETRY_PARTS }
+        let is_whole = found.failed.is_empty() && found.undescribed.is_empty();
+        if is_whole { BACKSTOP } else { RETRY_PARTS }
     }
 
     fn watching(&self) -> Watching {

@@ -26,6 +26,8 @@ pub struct Discovered {
     pub index: Index,
     /// Group-versions whose OpenAPI and resources disagree, because one of the two is late.
     pub unsettled: Vec<String>,
+    /// Group-versions with kinds of which the API server has no OpenAPI document, since when.
+    pub undescribed: BTreeMap<String, Instant>,
     /// Group-versions among the parts that seem to have lost kinds, since when.
     pub doubts: BTreeMap<String, Instant>,
     /// Number of looks that are due soon, because the API server may have just started.

@@ -18,7 +18,7 @@ use super::{
 /// Time for which kinds must be gone if nothing says that the API server is ready.
 const GONE: Duration = Duration::from_secs(2);
 /// Time for which their OpenAPI must be gone if they are still among the resources.
-const UNDESCRIBED: Duration = Duration::from_secs(30);
+pub(super) const UNDESCRIBED: Duration = Duration::from_secs(30);
 /// Number of looks that follow a doubtful one soon: what is late at a start comes without an event.
 const RECHECKS: u8 = 3;
 const STARTING: &str = "its API server is not ready: /readyz answers 500";

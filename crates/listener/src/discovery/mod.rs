@@ -23,10 +23,12 @@ use kube::Client;
 use portolan_core::{api::gateway::SchemaFilter, kubeconfig::RestrictedKubeconfig};
 use portolan_runtime::client;
 use serde::Deserialize;
+use tokio::time::Instant;
 
 pub use self::{discovered::Discovered, fault::of_client, fetch::Workshop, index::Index, part::MadePart};
 use self::{
     discovered::KnownPart,
+    doubt::UNDESCRIBED,
     fetch::{Fetching, Source},
     index::{MAX_GROUP_VERSIONS, NotIndex},
     read::{OwnTurns, SMALL},
@@ -82,6 +84,7 @@ impl Discovery {
         let mut found = Discovered { version: version?, index, ..Discovered::default() };
         self.make_parts(&mut found, &resources, before).await?;
         self.note_gaps(&mut found, &resources);
+        self.note_undescribed(&mut found, &resources, before);
         self.keep_doubtful(&mut found, &resources, before).await;
         self.workshop.check_total(found.bytes())?;
         Ok(found)
@@ -171,6 +174,23 @@ impl Discovery {
             let early = found.index.0.keys().filter(|name| !resources.0.contains_key(*name));
             let gaps: Vec<_> = late.chain(early).cloned().collect();
             found.unsettled.extend(gaps);
+        }
+    }
+
+    /// Notes what cannot be in the document although it is served. It is told once it is not just late.
+    fn note_undescribed(&self, found: &mut Discovered, resources: &Resources, before: &Discovered) {
+        for (name, of) in &resources.0 {
+            let is_wanted = self.filter.as_ref().is_none_or(|filter| filter.touches(&of.group, &of.version));
+            let is_described = of.stale || of.kinds.is_empty() || found.index.0.contains_key(name);
+            if is_described || !is_wanted {
+                continue;
+            }
+            let since = before.undescribed.get(name).copied().unwrap_or_else(Instant::now);
+            if since.elapsed() >= UNDESCRIBED {
+                let why = "its API server has no OpenAPI v3 document of it".to_owned();
+                found.failed.insert(name.clone(), why);
+            }
+            found.undescribed.insert(name.clone(), since);
         }
     }
 

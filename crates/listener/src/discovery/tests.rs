@@ -114,6 +114,25 @@ async fn no_more_is_fetched_than_may_be_kept() {
     assert!(fetched <= 5 + 2 * SIDE_BY_SIDE, "{fetched} of 100, of which 4 may be kept");
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_nobody_describes_is_told() {
+    let described = Arc::new(Mutex::new(vec!["a"]));
+    let current = Arc::clone(&described);
+    let target = target(&Workshop::new(MIB), move |path| {
+        let described = current.lock().clone();
+        let groups: &[&str] = if path == "/openapi/v3" { &described } else { &["a", "b"] };
+        Some(answer_of(groups, 10, path))
+    });
+    let late = target.look(&Discovered::default()).await.unwrap();
+    assert!(late.failed.is_empty() && names(&late) == ["a/v1"], "it may be late: {:?}", late.failed);
+    advance(Duration::from_secs(30)).await;
+    let missing = target.look(&late).await.unwrap();
+    assert!(missing.failed["b/v1"].contains("no OpenAPI v3 document"), "{:?}", missing.failed);
+    described.lock().push("b");
+    let whole = target.look(&missing).await.unwrap();
+    assert_eq!((names(&whole), whole.failed.len(), whole.undescribed.len()), (vec!["a/v1", "b/v1"], 0, 0));
+}
+
 #[tokio::test]
 async fn other_categories_are_seen_though_no_hash_has_moved() {
     let category = Arc::new(Mutex::new("all"));
