@@ -21,6 +21,8 @@ use crate::{
 const LOOK: Duration = Duration::from_millis(200);
 /// Limit for that. Changes of a status never show.
 const LOOK_FOR: Duration = Duration::from_secs(5);
+/// Limit for changes that follow one another without an end: whatever else is due waits for them.
+const LOOK_MOST: Duration = Duration::from_secs(15);
 /// Number of polls after which the resources are compared, too: short names and categories are not in the index.
 const LIST_AT: u32 = 8;
 /// Interval at which the index is polled if the credential may not watch.
@@ -231,11 +233,11 @@ impl Rounds<'_> {
 
     /// Polls the index until it shows a change. Returns `true` if it did, so that everything has to be looked at.
     async fn poll(&mut self, mut watched: Watched, mut until: Instant) -> bool {
-        let mut polls = 0_u32;
+        let (mut polls, end) = (0_u32, Instant::now() + LOOK_MOST);
         loop {
             while let Some(change) = self.changes.as_ref().and_then(|changes| changes.pending.take()) {
                 watched.add(change);
-                until = Instant::now() + LOOK_FOR;
+                until = end.min(Instant::now() + LOOK_FOR);
             }
             let once = watched == Watched::Everything || self.in_vain >= UNSTABLE;
             let is_last = once || Instant::now() >= until;
