@@ -1,10 +1,10 @@
 //! One file made of many parts.
 //!
 //! Parts come from servers that may disagree: the `ObjectMeta` of an aggregated API may differ from that of the API
-//! server itself. Definitions of one name that differ only in descriptions count as the same, and so does a kind that
-//! other parts refer to, where it has no extensions: a StatefulSet holds PersistentVolumeClaims. Otherwise each later
-//! one gets its own name, and its part refers to that. The order depends on names only, so that the same parts always
-//! give the same file.
+//! server itself. Definitions of one name that differ only in descriptions count as the same. So does a kind that other
+//! parts refer to, where it has no extensions: a `StatefulSet` holds claims, which only the core group serves. Otherwise
+//! each later one gets its own name, and its part refers to that. The order depends on names only, so that the same
+//! parts always give the same file.
 
 use std::{
     cmp::Ordering,
