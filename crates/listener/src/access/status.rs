@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use portolan_core::{
     api::gateway::{
         CONDITION_COMPLETE, CONDITION_READY, CONDITION_WATCHED, ClusterAccess, ClusterAccessStatus,
-        REASON_SUCCEEDED,
+        REASON_PATH_CONFLICT, REASON_SUCCEEDED,
     },
     digest::sha256_hex,
     standard_condition::{self, Judgement},
@@ -37,14 +37,14 @@ pub fn status(access: &ClusterAccess, view: &View<'_>, now: Timestamp) -> Cluste
     let before = access.status.clone().unwrap_or_default();
     let generation = access.metadata.generation;
     let discovered = view.known.filter(|_| view.served.is_some()).map(|known| &known.discovered);
-    // The document that is kept was made before the object described another cluster, of which nothing is known yet.
-    let is_kept = view.problem.is_some() && discovered.is_some_and(|discovered| discovered.parts.is_empty());
+    let is_kept = keeps_unknown(access, view);
     let discovered = discovered.filter(|_| !is_kept);
     let hash = discovered.map(|discovered| {
         sha256_hex(serde_json::to_string(&discovered.references()).unwrap_or_default().as_bytes())
     });
     let hash = if is_kept { before.schema_hash.clone() } else { hash };
-    let served = view.served.map(str::to_owned);
+    let kept_path = before.observed_path.clone().filter(|_| is_kept);
+    let served = view.served.map(str::to_owned).or(kept_path);
     let is_same = before.schema_hash == hash && before.observed_path == served;
     let last_sync_time = if is_same && before.last_sync_time.is_some() {
         before.last_sync_time
@@ -74,6 +74,21 @@ pub fn status(access: &ClusterAccess, view: &View<'_>, now: Timestamp) -> Cluste
         last_sync_time,
         observed_generation: generation,
         conditions,
+    }
+}
+
+/// Returns `true` if nothing is known any more of the document that is kept: it was made before the object described
+/// another cluster, or by a listener before this one.
+fn keeps_unknown(access: &ClusterAccess, view: &View<'_>) -> bool {
+    let reason = view.problem.map(|problem| problem.reason);
+    // Without its path, a cluster has no document.
+    if matches!(reason, None | Some(REASON_PATH_CONFLICT | "PathInvalid")) {
+        return false;
+    }
+    let before = access.status.as_ref().and_then(|status| status.observed_path.as_deref());
+    match view.served {
+        Some(_) => view.known.is_some_and(|known| known.discovered.parts.is_empty()),
+        None => before == Some(&*access.path()),
     }
 }
 
@@ -208,6 +223,12 @@ mod tests {
         let (nothing, problem) = (known(Watching::Unknown, &[]), Problem::passing("Unreachable", "h."));
         let view =
             View { served: Some("a"), known: Some(&nothing), problem: Some(&problem), ..View::default() };
+        // The same if another listener has made it.
+        let anew = View { problem: Some(&problem), ..View::default() };
+        assert_eq!(status(&access, &anew, at(1)).observed_path.as_deref(), Some("a"));
+        let taken = Problem::lasting(REASON_PATH_CONFLICT, "m");
+        let without = status(&access, &View { problem: Some(&taken), ..View::default() }, at(1));
+        assert_eq!((without.observed_path, without.schema_hash, without.kinds), (None, None, None));
         let status = status(&access, &view, at(1));
         let before = access.status.unwrap();
         assert_eq!((&status.schema_hash, status.kinds), (&before.schema_hash, Some(60)));
