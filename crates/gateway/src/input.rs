@@ -174,6 +174,20 @@ pub struct Evaluator<'a> {
 }
 
 impl Evaluator<'_> {
+    /// The JSON of the argument of this name. Behind a variable is the default, for where it was not given.
+    pub fn named(
+        &self,
+        arguments: &[(Box<str>, Argument)],
+        name: &str,
+    ) -> Result<Option<Vec<u8>>, GraphError> {
+        for (_, argument) in arguments.iter().filter(|(known, _)| **known == *name) {
+            if let Some(json) = self.json(argument)? {
+                return Ok(Some(json));
+            }
+        }
+        Ok(None)
+    }
+
     /// The JSON of an argument, unless it is a variable that was not given.
     pub fn json(&self, argument: &Argument) -> Result<Option<Vec<u8>>, GraphError> {
         let mut out = Vec::new();

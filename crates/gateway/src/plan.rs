@@ -68,7 +68,7 @@ pub enum Does {
 pub struct Call {
     /// The operation and its kind.
     pub operation: Operation,
-    /// Its arguments.
+    /// Its arguments. One that is a variable may be followed by its default.
     pub arguments: Vec<(Box<str>, Argument)>,
     /// The selection from the answer.
     pub wanted: Wanted,

@@ -26,9 +26,8 @@ impl<'a> Arguments<'a> {
 
     /// The JSON of an argument, if it is present.
     pub fn json(&self, name: &str) -> Result<Option<Vec<u8>>, GraphError> {
-        let found = self.call.arguments.iter().find(|(known, _)| **known == *name);
-        let Some((_, argument)) = found else { return Ok(None) };
-        Evaluator { api: &self.asking.endpoint.api, variables: self.asking.variables }.json(argument)
+        let evaluator = Evaluator { api: &self.asking.endpoint.api, variables: self.asking.variables };
+        evaluator.named(&self.call.arguments, name)
     }
 
     fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, GraphError> {

@@ -96,8 +96,11 @@ impl<'a> Collector<'a> {
         let mut arguments = Vec::new();
         for definition in &field.definition.arguments {
             let given = field.arguments.iter().find(|argument| argument.name == definition.name);
-            let value = given.map(|argument| &argument.value);
-            if let Some(value) = value.or(definition.default_value.as_ref()) {
+            let given = given.map(|argument| &argument.value);
+            // A variable that has no value leaves its place to the default.
+            let is_sure = given.is_some_and(|value| !matches!(**value, Value::Variable(_)));
+            let default = definition.default_value.as_ref().filter(|_| !is_sure);
+            for value in given.into_iter().chain(default) {
                 let argument = input::literal(self.api, value, &definition.ty)?;
                 arguments.push((definition.name.as_str().into(), argument));
             }

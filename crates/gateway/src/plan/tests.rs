@@ -53,8 +53,8 @@ fn argument(api: &Api, query: &str, name: &str, values: &Value) -> Result<String
         apollo_compiler::request::coerce_variable_values(&api.schema, &plan.operation, &variables(values));
     let coerced = coerced.map_err(|error| error.message().to_string())?;
     let call = first_call(&plan.roots);
-    let argument = &call.arguments.iter().find(|(known, _)| **known == *name).expect("it is given").1;
-    let json = Evaluator { api, variables: &coerced }.json(argument).map_err(|error| error.message)?;
+    let evaluator = Evaluator { api, variables: &coerced };
+    let json = evaluator.named(&call.arguments, name).map_err(|error| error.message)?;
     Ok(String::from_utf8(json.unwrap_or_else(|| b"absent".to_vec())).unwrap())
 }
 
@@ -79,6 +79,30 @@ fn absent_and_null_are_told_apart_in_patches() {
         patch(&with_default, json!({"r": null})),
         r#"{"metadata":{"annotations":{}},"spec":{"replicas":null}}"#
     );
+}
+
+#[test]
+fn a_variable_without_a_value_leaves_its_place_to_the_default() {
+    let api = deployment();
+    let sorted = "query($s:String){v1{Pods(sortBy:$s){continue}}}";
+    let applied = "mutation($f:Boolean){applyYaml(yaml:\"a: 1\",force:$f)}";
+    let logs = "subscription($f:Boolean){podLogs(name:\"a\",namespace:\"n\",follow:$f){message}}";
+    let table = [
+        (sorted, "sortBy", json!({}), "\"metadata.name\""),
+        (sorted, "sortBy", json!({"s": null}), "null"),
+        (sorted, "sortBy", json!({"s": "kind"}), "\"kind\""),
+        ("query($s:String=\"a\"){v1{Pods(sortBy:$s){continue}}}", "sortBy", json!({}), "\"a\""),
+        ("{v1{Pods{continue}}}", "sortBy", json!({}), "\"metadata.name\""),
+        ("{v1{Pods(sortBy:null){continue}}}", "sortBy", json!({}), "null"),
+        (applied, "force", json!({}), "true"),
+        (applied, "force", json!({"f": false}), "false"),
+        (logs, "follow", json!({}), "true"),
+        (logs, "follow", json!({"f": false}), "false"),
+        ("query($n:String){v1{Pods(namespace:$n){continue}}}", "namespace", json!({}), "absent"),
+    ];
+    for (query, name, values, expected) in table {
+        assert_eq!(argument(&api, query, name, &values).as_deref(), Ok(expected), "{query} {values}");
+    }
 }
 
 #[test]
