@@ -231,21 +231,49 @@ fn put_in_order(
     }
 }
 
-/// Compares strings, numbers and Booleans with their like; anything else is equal.
+/// Compares Booleans, numbers and strings with their like; objects and lists are equal. What is not there comes first,
+/// then null, then one sort after another: whatever is mixed has one order.
 pub(super) fn compare(a: Option<&[u8]>, b: Option<&[u8]>) -> Ordering {
     let (Some(a), Some(b)) = (a, b) else { return a.is_some().cmp(&b.is_some()) };
-    match (a.first(), b.first()) {
-        (Some(b'"'), Some(b'"')) if !a.contains(&b'\\') && !b.contains(&b'\\') => {
-            a[1..a.len() - 1].cmp(&b[1..b.len() - 1])
-        }
-        (Some(b'"'), Some(b'"')) => text_at(a, &[]).cmp(&text_at(b, &[])),
-        (Some(b't' | b'f'), Some(b't' | b'f')) => (a[0] == b't').cmp(&(b[0] == b't')),
-        _ => number(a).zip(number(b)).map_or(Ordering::Equal, |(a, b)| a.total_cmp(&b)),
+    let (one, other) = (sort(a), sort(b));
+    match one {
+        _ if one != other => one.cmp(&other),
+        Sort::Text if !a.contains(&b'\\') && !b.contains(&b'\\') => a[1..a.len() - 1].cmp(&b[1..b.len() - 1]),
+        Sort::Text => text_at(a, &[]).cmp(&text_at(b, &[])),
+        Sort::Boolean => a.starts_with(b"t").cmp(&b.starts_with(b"t")),
+        Sort::Number => numbers(a, b),
+        Sort::Null | Sort::Other => Ordering::Equal,
     }
 }
 
-fn number(text: &[u8]) -> Option<f64> {
-    std::str::from_utf8(text).ok()?.parse().ok()
+/// What a value is, in the order of sorts.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Sort {
+    Null,
+    Boolean,
+    Number,
+    Text,
+    Other,
+}
+
+fn sort(value: &[u8]) -> Sort {
+    match value.first() {
+        Some(b'n') => Sort::Null,
+        Some(b't' | b'f') => Sort::Boolean,
+        Some(b'-' | b'0'..=b'9') => Sort::Number,
+        Some(b'"') => Sort::Text,
+        _ => Sort::Other,
+    }
+}
+
+/// Compares numbers, whole ones to their last digit.
+fn numbers(a: &[u8], b: &[u8]) -> Ordering {
+    let about = |text: &[u8]| read::<f64>(text).unwrap_or_default();
+    about(a).total_cmp(&about(b)).then_with(|| read::<i128>(a).cmp(&read::<i128>(b)))
+}
+
+fn read<T: std::str::FromStr>(number: &[u8]) -> Option<T> {
+    std::str::from_utf8(number).ok()?.parse().ok()
 }
 
 /// A text as JSON.

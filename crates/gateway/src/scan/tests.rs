@@ -1,6 +1,6 @@
 //! Selections from bytes equal those that `serde_json` makes from values.
 
-use std::sync::Arc;
+use std::{cmp::Ordering, sync::Arc};
 
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
@@ -238,6 +238,42 @@ fn sorting_keeps_the_order_of_equals_and_knows_kinds() {
     assert_eq!(with(&[json!("b"), json!("a\""), json!("a")]), "210");
     assert_eq!(with(&[json!(true), json!(false)]), "10");
     assert_eq!(with(&[json!({}), json!({})]), "01");
+    assert_eq!(with(&[json!(9_007_199_254_740_993_i64), json!(9_007_199_254_740_992_i64)]), "10");
+    let mixed =
+        [json!("a"), json!([1]), json!(2), json!(true), Value::Null, json!("10%"), json!({}), json!(1)];
+    assert_eq!(with(&mixed), "43725016");
+}
+
+/// A port is a number or a name, and so on: there is an order for as many of them as there are.
+#[test]
+fn whatever_is_mixed_has_one_order() {
+    let values = [
+        "null",
+        "false",
+        "true",
+        "-1",
+        "0.5",
+        "1",
+        "1e3",
+        "\"\"",
+        "\"1\"",
+        "\"\\u0061\"",
+        "\"b\"",
+        "[]",
+        "{}",
+    ];
+    let mut all: Vec<Option<&[u8]>> = vec![None];
+    all.extend(values.map(|value| Some(value.as_bytes())));
+    for (place, a) in all.iter().enumerate() {
+        for (other, b) in all.iter().enumerate() {
+            let expected =
+                if place.min(other) >= all.len() - 2 { Ordering::Equal } else { place.cmp(&other) };
+            assert_eq!(super::list::compare(*a, *b), expected, "{a:?} {b:?}");
+        }
+    }
+    let mut many: Vec<_> = (0..1000).map(|number| all[number * 5 % all.len()]).collect();
+    many.sort_by(|a, b| super::list::compare(*a, *b));
+    assert!(many.is_sorted_by(|a, b| super::list::compare(*a, *b) != Ordering::Greater));
 }
 
 #[test]
