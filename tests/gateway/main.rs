@@ -22,6 +22,7 @@ mod safety;
 mod shared;
 mod sockets;
 mod source;
+mod streams;
 mod subscriptions;
 mod support;
 mod traces;

@@ -14,6 +14,8 @@ pub struct Events {
     stream: TcpStream,
     raw: Vec<u8>,
     text: String,
+    /// The id of the event that came last.
+    pub id: Option<String>,
 }
 
 impl Events {
@@ -26,7 +28,7 @@ impl Events {
             body.len()
         );
         stream.write_all(head.as_bytes()).await.unwrap();
-        let mut events = Self { stream, raw: Vec::new(), text: String::new() };
+        let mut events = Self { stream, raw: Vec::new(), text: String::new(), id: None };
         while !events.raw.windows(4).any(|window| window == b"\r\n\r\n") {
             events.read().await;
         }
@@ -70,6 +72,7 @@ impl Events {
                         .map(|value| value.trim_start().to_owned())
                 };
                 if let (Some(event), Some(data)) = (field("event:"), field("data:")) {
+                    self.id = field("id:");
                     return (event, data);
                 }
             }

@@ -32,6 +32,8 @@ const MAX_SERVICE: usize = 1024 * 1024;
 const MAX_PAGE: usize = 64 * 1024 * 1024;
 /// Pauses between lists where none succeeds.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(15));
+/// A watch that ends so soon has served nobody.
+const SHORT: Duration = Duration::from_secs(1);
 /// Time without a read after which a kind is dropped.
 const IDLE: Duration = Duration::from_secs(600);
 /// Time until it is tried again, where the credential, the size or the kind stand in the way.
@@ -100,7 +102,12 @@ impl Filler {
                 info!(cluster = self.memory.cluster, resource = self.kept.resource.plural, "kept in memory");
             }
             while matches!(end, End::Again) {
+                let watched = Instant::now();
                 end = self.watch().await;
+                // Whoever ends each watch at once is not asked again at once.
+                if matches!(end, End::Again) && watched.elapsed() < SHORT {
+                    sleep(backoff.next_delay()).await;
+                }
             }
             // An API server that has just started refuses everything for a moment.
             let is_over = match end {

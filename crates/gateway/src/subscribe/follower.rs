@@ -10,7 +10,7 @@ use tokio::{
 
 use super::{
     Message, Root, Subscriber,
-    channel::{Member, News},
+    channel::{Event, Member, News},
     hub::ChannelKey,
     known::{Change, Known, look},
     rights::{may_watch, prove, question},
@@ -159,39 +159,46 @@ impl Follower<'_> {
         feed.ends().await?;
         let metadata = walk.metadata.unwrap_or_default();
         let version = text_at(&metadata, &["resourceVersion"]).unwrap_or_default();
+        let missing = self.known.missing(&there);
+        // Whoever goes on from the version of the list has seen all of it: its last event alone says so.
+        let mut to_send = changes.len() + missing.len();
+        let mut seen = || {
+            to_send -= 1;
+            (to_send == 0).then_some(version.as_str())
+        };
         for (change, selected) in changes {
-            self.send(change, &selected, &version).await?;
+            self.send(change, &selected, seen()).await?;
         }
-        for key in self.known.missing(&there) {
+        for key in missing {
             let (namespace, name) = key.split_once('/').unwrap_or_default();
             let metadata = if namespace.is_empty() {
                 json!({"name": name})
             } else {
                 json!({"name": name, "namespace": namespace})
             };
-            self.gone(&key, json!({"metadata": metadata}).to_string().as_bytes(), &version).await?;
+            self.gone(&key, json!({"metadata": metadata}).to_string().as_bytes(), seen()).await?;
         }
         self.floor = version.parse().unwrap_or_default();
         Ok(())
     }
 
-    async fn heard(&mut self, event: &super::channel::Event) -> Result<(), GraphError> {
+    async fn heard(&mut self, event: &Event) -> Result<(), GraphError> {
         // A version that is not a number is never old.
         if event.version.parse().unwrap_or(u64::MAX) <= self.floor {
             return Ok(());
         }
         match event.change {
-            Change::Added | Change::Modified => self.there(&event.key, &event.object, &event.version).await,
+            Change::Added | Change::Modified => self.there(event).await,
             // A subscriber that began at a version knows no objects, and gets every deletion.
-            Change::Deleted => self.gone(&event.key, &event.object, &event.version).await,
+            Change::Deleted => self.gone(&event.key, &event.object, Some(&event.version)).await,
         }
     }
 
-    async fn there(&mut self, key: &str, object: &[u8], version: &str) -> Result<(), GraphError> {
-        match self.news(key, object)? {
-            Some((change, selected)) => self.send(change, &selected, version).await,
-            None => Ok(()),
-        }
+    async fn there(&mut self, event: &Event) -> Result<(), GraphError> {
+        let Some((change, selected)) = self.news(&event.key, &event.object)? else { return Ok(()) };
+        // What is new to a subscriber that began at a version may have been there before.
+        let change = if change == Change::Added { event.change } else { change };
+        self.send(change, &selected, Some(&event.version)).await
     }
 
     /// The message about an object, if there is one.
@@ -201,7 +208,7 @@ impl Follower<'_> {
         Ok(change.map(|change| (change, selected)))
     }
 
-    async fn gone(&mut self, key: &str, object: &[u8], version: &str) -> Result<(), GraphError> {
+    async fn gone(&mut self, key: &str, object: &[u8], version: Option<&str>) -> Result<(), GraphError> {
         self.known.gone(key);
         let selected = self.selected(object)?;
         self.send(Change::Deleted, &selected, version).await
@@ -221,7 +228,13 @@ impl Follower<'_> {
         Ok(all)
     }
 
-    async fn send(&self, change: Change, selected: &[Vec<u8>], version: &str) -> Result<(), GraphError> {
+    /// Sends a change, with the version from which a later subscription may go on.
+    async fn send(
+        &self,
+        change: Change,
+        selected: &[Vec<u8>],
+        version: Option<&str>,
+    ) -> Result<(), GraphError> {
         let mut objects = selected.iter();
         let mut out = format!("{{\"data\":{{\"{}\":{{", self.root.name).into_bytes();
         for (index, field) in self.event.fields.iter().enumerate() {
@@ -237,6 +250,6 @@ impl Follower<'_> {
         }
         out.extend_from_slice(b"}}}");
         let closed = |_| GraphError::new(Code::Unavailable, "the subscriber has gone");
-        self.sender.send(Message::Next(out.into(), Some(version.into()))).await.map_err(closed)
+        self.sender.send(Message::Next(out.into(), version.map(Box::from))).await.map_err(closed)
     }
 }

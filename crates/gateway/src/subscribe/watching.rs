@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use http::HeaderValue;
 use rand::RngExt as _;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::{
     channel::{Channel, Event, News},
@@ -55,14 +55,16 @@ pub async fn watch(channel: Weak<Channel>, endpoint: Arc<Endpoint>, from: Option
         let Some((id, authorization)) = channel.leader() else { return };
         let end = match &version {
             Some(at) => {
-                let mut at = at.clone();
+                let (mut at, begun) = (at.clone(), Instant::now());
                 let end = once(&channel, &endpoint, (id, &authorization), &mut at).await;
-                if version.as_deref() != Some(at.as_str()) {
-                    // There was progress.
+                let has_moved = version.as_deref() != Some(at.as_str());
+                if has_moved {
                     (delay, is_callers) = (FIRST_DELAY, false);
                 }
                 version = Some(at);
-                end
+                // Whoever ends each watch at once is not asked again at once. Another member need not wait.
+                let is_short = !has_moved && begun.elapsed() < FIRST_DELAY && channel.has(id);
+                if is_short && matches!(end, End::Again) { End::Outage } else { end }
             }
             None => match newest(&channel, &endpoint, &authorization).await {
                 Ok(now) => {
