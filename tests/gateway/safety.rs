@@ -2,9 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use futures::future::join_all;
 use serde_json::json;
 
-use super::support::{Gateway, rule, world};
+use super::{
+    fake::Fake,
+    support::{Gateway, rule, world},
+};
 
 /// S1: no other credential than the caller's is ever used, whatever a name looks like.
 #[tokio::test(flavor = "multi_thread")]
@@ -94,6 +98,19 @@ async fn a_flood_of_tokens_locks_out_itself() {
         "{statuses:?}"
     );
     assert_eq!(gateway.post("a", Some(&world.admin), &typename).await.status, 200);
+}
+
+/// A token is one, however many requests bring it at a time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_token_is_reviewed_and_counted_once() {
+    let fake = Fake::start(|_| (404, String::new())).await;
+    let document = fake.document();
+    let gateway = Gateway::start("crowd", &[("a.json", &document)], &["--max-unknown-tokens=2"]).await;
+    let typename = json!({"query": "{__typename}"});
+    let all = (0..40).map(|_| gateway.post("a", Some("new"), &typename));
+    let statuses: Vec<u16> = join_all(all).await.iter().map(|answer| answer.status).collect();
+    assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
+    assert_eq!(fake.count(), 1);
 }
 
 /// S7: no other origin is allowed, and no other host is contacted.

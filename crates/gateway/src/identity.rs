@@ -34,6 +34,8 @@ const PROVEN: Duration = Duration::from_secs(30);
 const ACQUAINTED: Duration = Duration::from_secs(600);
 /// Lifetime of a refusal.
 const REFUSED: Duration = Duration::from_secs(10);
+/// Time for which a proof is the one of all requests that came meanwhile.
+const SHARED: Duration = Duration::from_secs(1);
 /// Maximum number of remembered tokens.
 const MAX_TOKENS: u64 = 10_000;
 /// Maximum size of a review.
@@ -94,6 +96,8 @@ struct Proven {
 pub struct Callers {
     proven: Cache<u128, Proven>,
     refused: Cache<u128, ()>,
+    /// Proofs under way: one for all requests that bring the token meanwhile.
+    proving: Cache<u128, Caller>,
     hashes: KeyedHash,
     /// Index of the review that the cluster supports.
     question: AtomicU8,
@@ -110,6 +114,7 @@ impl Callers {
         Self {
             proven: Cache::builder().max_capacity(MAX_TOKENS).time_to_live(ACQUAINTED).build(),
             refused: Cache::builder().max_capacity(MAX_TOKENS).time_to_live(REFUSED).build(),
+            proving: Cache::builder().max_capacity(MAX_TOKENS).time_to_live(SHARED).build(),
             hashes: KeyedHash::default(),
             question: AtomicU8::new(0),
             in_flight,
@@ -134,11 +139,25 @@ impl Callers {
         if let Some(known) = self.remembered(token).await {
             return known;
         }
-        if !strangers.allows(RateSubject::At(address)) {
-            let message = "too many tokens that nobody knows come from this address";
-            return Err(GraphError::new(Code::TooManyRequests, message));
+        let key = self.key(token.expose_secret());
+        let proof = Box::pin(async {
+            // An acquaintance is no stranger, though its proof is too old.
+            if !self.proven.contains_key(&key) && !strangers.allows(RateSubject::At(address)) {
+                let message = "too many tokens that nobody knows come from this address";
+                return Err(GraphError::new(Code::TooManyRequests, message));
+            }
+            self.prove(upstream, token).await
+        });
+        self.proving.try_get_with(key, proof).await.map_err(|error| GraphError::clone(&error))
+    }
+
+    /// Fails if the cluster does not accept a caller any more. It is asked again where its last word is too old.
+    pub async fn still_accept(&self, upstream: &Upstream, caller: &Caller) -> Result<(), GraphError> {
+        let proven = self.proven.get(&caller.key).await;
+        if proven.is_some_and(|proven| proven.at.elapsed() < PROVEN) {
+            return Ok(());
         }
-        self.prove(upstream, token).await
+        self.prove_again(upstream, caller).await
     }
 
     /// Reviews the token of a caller anew, whatever is remembered of it.

@@ -45,7 +45,10 @@ impl Asker {
     /// Refuses tokens that nobody knows, if too many of them come from one address.
     pub async fn admitted(&self, all: impl Iterator<Item = &Served>) -> Result<(), Vec<GraphError>> {
         for served in all {
-            if served.callers.remembered(&self.token).await.is_none() {
+            let callers = &served.callers;
+            if callers.remembered(&self.token).await.is_none()
+                && callers.acquaintance(&self.token).await.is_none()
+            {
                 if self.state.strangers.allows(RateSubject::At(self.address)) {
                     break;
                 }

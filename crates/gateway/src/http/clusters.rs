@@ -80,7 +80,9 @@ async fn found(
     let all = state.all();
     let mut is_known = true;
     for served in all.values() {
-        is_known &= served.callers.remembered(&token).await.is_some();
+        let callers = &served.callers;
+        is_known &=
+            callers.remembered(&token).await.is_some() || callers.acquaintance(&token).await.is_some();
     }
     if !is_known && !state.strangers.allows(RateSubject::At(address)) {
         return Err(busy("too many unknown tokens come from this address"));
