@@ -5,18 +5,23 @@ use serde_json::{Value, json};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{
     WebSocketStream, client_async,
-    tungstenite::{Message, client::IntoClientRequest as _},
+    tungstenite::{Error, Message, client::IntoClientRequest as _, handshake::client::Request},
 };
 
 use super::support::{SOON, World, world};
 
 struct Socket(WebSocketStream<TcpStream>);
 
+/// A connection to the gateway, and what opens a socket there.
+async fn door(world: &World) -> (Request, TcpStream) {
+    let address = format!("127.0.0.1:{}", world.gateway.port);
+    let request = format!("ws://{address}/a/graphql").into_client_request().unwrap();
+    (request, TcpStream::connect(address).await.unwrap())
+}
+
 impl Socket {
     async fn open(world: &World, authorization: Option<&str>) -> Self {
-        let stream = TcpStream::connect(("127.0.0.1", world.gateway.port)).await.unwrap();
-        let mut request =
-            format!("ws://127.0.0.1:{}/a/graphql", world.gateway.port).into_client_request().unwrap();
+        let (mut request, stream) = door(world).await;
         let headers = request.headers_mut();
         headers.insert("sec-websocket-protocol", "graphql-transport-ws".parse().unwrap());
         if let Some(token) = authorization {
@@ -120,4 +125,29 @@ async fn closes_have_the_codes_of_the_protocol() {
     let mut by_header = Socket::open(world, Some(&world.admin)).await;
     by_header.say(json!({"type": "connection_init"})).await;
     assert_eq!(by_header.hear().await, Ok(json!({"type": "connection_ack"})));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pings_come_at_any_time() {
+    let world = world().await;
+    let mut socket = Socket::open(world, None).await;
+    socket.0.send(Message::Ping(Vec::<u8>::new().into())).await.unwrap();
+    socket.say(json!({"type": "pong"})).await;
+    socket.say(json!({"type": "ping", "payload": {"at": 1}})).await;
+    assert_eq!(socket.hear().await, Ok(json!({"type": "pong"})));
+    let payload = json!({"authorization": format!("bearer {}", world.admin)});
+    socket.say(json!({"type": "connection_init", "payload": payload})).await;
+    assert_eq!(socket.hear().await, Ok(json!({"type": "connection_ack"})));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_protocol_is_spoken_and_nobody_is_somebody_else() {
+    let world = world().await;
+    let (request, stream) = door(world).await;
+    let mut unspoken = Socket(client_async(request, stream).await.unwrap().0);
+    assert_eq!(unspoken.hear().await, Err(4406));
+    let (mut request, stream) = door(world).await;
+    request.headers_mut().insert("impersonate-user", "admin".parse().unwrap());
+    let Err(Error::Http(refused)) = client_async(request, stream).await else { panic!("it is open") };
+    assert_eq!(refused.status(), 403);
 }

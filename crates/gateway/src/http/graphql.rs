@@ -10,7 +10,7 @@ use axum::{
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
 use portolan_runtime::{
-    server::{Peer, bearer::bearer, body::read_up_to},
+    server::{Peer, body::read_up_to},
     traces::Span,
 };
 use tokio::{
@@ -22,7 +22,7 @@ use tracing::info;
 use super::{
     Problem,
     answer::{accepts_gzip, compressed, json, packed},
-    enter, etag,
+    door, enter, etag,
     negotiate::{self, Media},
     params::{self, Sent},
     parts::{self, Made, Rest},
@@ -110,7 +110,12 @@ async fn upgraded(state: Arc<State>, cluster: String, peer: Peer, request: Reque
     let (mut parts, _) = request.into_parts();
     // It may have been one protocol of several.
     parts.headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-    let token = bearer(&parts.headers).ok();
+    let token = match door::token(&parts.headers) {
+        Ok(token) => Some(token),
+        Err(problem) if problem.status == StatusCode::FORBIDDEN => return problem.respond(Media::Json),
+        // It may still come.
+        Err(_) => None,
+    };
     let parent = state.traces.parent(&parts.headers);
     match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
         Ok(upgrade) => upgrade

@@ -3,7 +3,10 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use axum::extract::ws::{CloseFrame, Message as Frame, WebSocket};
-use futures::{SinkExt as _, StreamExt as _, stream::SplitSink};
+use futures::{
+    SinkExt as _, StreamExt as _,
+    stream::{SplitSink, SplitStream},
+};
 use portolan_runtime::{server::Peer, tasks::Tasks, traces::Parent};
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -38,6 +41,7 @@ type Close = (u16, &'static str);
 const INVALID: Close = (4400, "Invalid message");
 const UNAUTHORIZED: Close = (4401, "Unauthorized");
 const FORBIDDEN: Close = (4403, "Forbidden");
+const UNSPOKEN: Close = (4406, "Subprotocol not acceptable");
 const TOO_LATE: Close = (4408, "Connection initialisation timeout");
 const TWICE: Close = (4429, "Too many initialisation requests");
 
@@ -49,12 +53,16 @@ pub async fn serve(
     token: Option<SecretString>,
     socket: WebSocket,
 ) {
+    let is_spoken = socket.protocol().is_some();
     let (mut sink, mut source) = socket.split();
-    let first = timeout(PATIENCE, source.next()).await;
-    let entered = match first {
-        Err(_) => Err(TOO_LATE),
-        Ok(Some(Ok(Frame::Text(text)))) => initialised(&state, &cluster, &peer, token, &text).await,
-        Ok(_) => Err(INVALID),
+    let entered = if is_spoken {
+        match timeout(PATIENCE, first(&mut sink, &mut source)).await {
+            Err(_) => Err(TOO_LATE),
+            Ok(Some(text)) => initialised(&state, &cluster, &peer, token, &text).await,
+            Ok(None) => Err(INVALID),
+        }
+    } else {
+        Err(UNSPOKEN)
     };
     let (served, caller) = match entered {
         Ok(entered) => entered,
@@ -99,6 +107,41 @@ async fn end(sink: &mut SplitSink<WebSocket, Frame>, (code, reason): Close) {
     let _ = sink.send(Frame::Close(Some(CloseFrame { code, reason: reason.into() }))).await;
 }
 
+/// The first message. Pings may come before it.
+async fn first(
+    sink: &mut SplitSink<WebSocket, Frame>,
+    source: &mut SplitStream<WebSocket>,
+) -> Option<String> {
+    loop {
+        match source.next().await {
+            Some(Ok(Frame::Text(text))) => match kind(&text).as_str() {
+                "ping" => sink.send(Frame::Text(pong().into())).await.ok()?,
+                "pong" => {}
+                _ => return Some(text.to_string()),
+            },
+            Some(Ok(Frame::Ping(_) | Frame::Pong(_))) => {}
+            _ => return None,
+        }
+    }
+}
+
+/// What a message is; empty for what is none.
+fn kind(text: &str) -> String {
+    serde_json::from_str(text).map(|said: Said| said.kind).unwrap_or_default()
+}
+
+fn pong() -> String {
+    json!({"type": "pong"}).to_string()
+}
+
+/// The token in the words of the first message, with or without the name of its scheme.
+fn bare(words: &str) -> &str {
+    match words.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
+        _ => words.trim(),
+    }
+}
+
 /// Authenticates by the first message.
 async fn initialised(
     state: &State,
@@ -114,9 +157,8 @@ async fn initialised(
     let payload: Value =
         said.payload.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
     let words = ["Authorization", "authorization", "token"].iter().find_map(|key| payload[*key].as_str());
-    let bare = words.map(|words| words.strip_prefix("Bearer ").unwrap_or(words).trim().to_owned());
-    let token =
-        bare.filter(|token| !token.is_empty()).map(SecretString::from).or(token).ok_or(UNAUTHORIZED)?;
+    let said = words.map(bare).filter(|token| !token.is_empty());
+    let token = said.map(SecretString::from).or(token).ok_or(UNAUTHORIZED)?;
     identify(state, cluster, &token, peer).await.map_err(|_| FORBIDDEN)
 }
 
@@ -134,7 +176,7 @@ impl Session {
     async fn hear(&mut self, text: &str) -> Result<(), Close> {
         let said: Said = serde_json::from_str(text).map_err(|_| INVALID)?;
         match (said.kind.as_str(), said.id, said.payload) {
-            ("ping", ..) => self.say(json!({"type": "pong"}).to_string()).await,
+            ("ping", ..) => self.say(pong()).await,
             ("pong", ..) => {}
             ("connection_init", ..) => return Err(TWICE),
             ("complete", Some(id), _) => {
@@ -210,6 +252,9 @@ impl Work {
 
     async fn answer(&self, params: Params, tasks: &Tasks) -> Result<(), Problem> {
         let _place = graphql::place(&self.caller)?;
+        // The socket may have been opened long ago.
+        let Served { endpoint, callers } = &self.served;
+        callers.still_accept(&endpoint.upstream, &self.caller).await.map_err(Problem::of)?;
         let prepared = prepared::prepared(&self.state, &self.served, &params)?;
         if !prepared.is_subscription() {
             let answer = self.executed(&prepared).await?;
