@@ -1,7 +1,7 @@
 //! The parameters of a GraphQL request, from a body or from a URL.
 
 use apollo_compiler::response::JsonMap;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::Problem;
 use crate::persisted::Named;
@@ -12,7 +12,8 @@ use crate::persisted::Named;
 pub struct Params {
     /// The text.
     pub query: Option<String>,
-    /// The name of the operation.
+    /// The name of the operation. An empty one is none.
+    #[serde(deserialize_with = "not_empty")]
     pub operation_name: Option<String>,
     /// The variables.
     pub variables: Option<JsonMap>,
@@ -20,6 +21,11 @@ pub struct Params {
     pub extensions: Option<JsonMap>,
     /// The name of a persisted document.
     pub document_id: Option<String>,
+}
+
+fn not_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    Ok(text.filter(|text| !text.is_empty()))
 }
 
 impl Params {
@@ -106,6 +112,19 @@ mod tests {
             assert!(read(wrong).is_err(), "{wrong}");
         }
         assert_eq!(read("[{},{},{}]").unwrap_err(), "batch size 3 exceeds maximum allowed batch size of 2");
+    }
+
+    #[test]
+    fn an_empty_name_is_none() {
+        for (body, expected) in [
+            ("{}", None),
+            (r#"{"operationName":null}"#, None),
+            (r#"{"operationName":""}"#, None),
+            (r#"{"operationName":"a"}"#, Some("a")),
+        ] {
+            let params: Params = serde_json::from_str(body).unwrap();
+            assert_eq!(params.operation_name.as_deref(), expected, "{body}");
+        }
     }
 
     #[test]
