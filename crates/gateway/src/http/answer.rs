@@ -9,7 +9,7 @@ use axum::{
 use flate2::{Compression, write::GzEncoder};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use super::negotiate::Media;
+use super::negotiate::{Media, weighed};
 use crate::error::{Code, GraphError, only_errors};
 
 /// Size from which answers are compressed.
@@ -120,9 +120,9 @@ pub(super) fn packed(mut response: Response) -> Response {
 /// Returns `true` if the client accepts gzip.
 pub(super) fn accepts_gzip(asked: &HeaderMap) -> bool {
     let wanted = asked.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    wanted.split(',').map(str::trim).any(|coding| {
-        let (name, quality) = coding.split_once(';').unwrap_or((coding, ""));
-        name.trim().eq_ignore_ascii_case("gzip") && quality.trim() != "q=0"
+    wanted.split(',').any(|coding| {
+        let (name, quality) = weighed(coding.trim());
+        name == "gzip" && quality > 0.0
     })
 }
 

@@ -23,26 +23,35 @@ impl Media {
     }
 }
 
-/// The form that a client accepts; if it names several, the first.
+/// The form that a client accepts; if it names several, the one that it likes best, or else the first.
 pub fn accepted(headers: &HeaderMap) -> Option<Media> {
-    let mut named = false;
-    for value in headers.get_all(header::ACCEPT) {
-        for part in value.to_str().unwrap_or_default().split(',') {
-            let mut words = part.split(';').map(str::trim);
-            let media = words.next().unwrap_or_default().to_ascii_lowercase();
-            if media.is_empty() || words.any(|word| matches!(word, "q=0" | "q=0.0")) {
-                continue;
-            }
-            named = true;
-            match media.as_str() {
-                "application/graphql-response+json" => return Some(Media::Response),
-                "application/json" | "*/*" | "application/*" => return Some(Media::Json),
-                "text/event-stream" => return Some(Media::Events),
-                _ => {}
-            }
+    let (mut is_named, mut best): (bool, Option<(f32, Media)>) = (false, None);
+    let values = headers.get_all(header::ACCEPT).into_iter().filter_map(|value| value.to_str().ok());
+    for part in values.flat_map(|value| value.split(',')) {
+        let (name, quality) = weighed(part);
+        is_named |= !name.is_empty();
+        let media = match name.as_str() {
+            "application/graphql-response+json" => Media::Response,
+            "application/json" | "*/*" | "application/*" => Media::Json,
+            "text/event-stream" => Media::Events,
+            _ => continue,
+        };
+        if quality > 0.0 && best.is_none_or(|(known, _)| quality > known) {
+            best = Some((quality, media));
         }
     }
-    (!named).then_some(Media::Json)
+    best.map_or_else(|| (!is_named).then_some(Media::Json), |(_, media)| Some(media))
+}
+
+/// What a part of such a header names, in lower case, and how much that is wanted: from 0 to 1.
+pub(super) fn weighed(part: &str) -> (String, f32) {
+    let mut words = part.split(';').map(str::trim);
+    let name = words.next().unwrap_or_default().to_ascii_lowercase();
+    let quality = words.find_map(|word| {
+        let (key, value) = word.split_once('=')?;
+        key.trim().eq_ignore_ascii_case("q").then(|| value.trim().parse().unwrap_or(1.0))
+    });
+    (name, quality.unwrap_or(1.0))
 }
 
 /// Returns `true` for a browser that opens a page: it names HTML, before any form of an answer.
@@ -93,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_known_form_counts() {
+    fn the_form_that_is_liked_best_counts() {
         let table = [
             (None, Some(Media::Json)),
             (Some("*/*"), Some(Media::Json)),
@@ -105,6 +114,15 @@ mod tests {
             (Some("text/html, application/json"), Some(Media::Json)),
             (Some("text/event-stream, */*"), Some(Media::Events)),
             (Some("text/html"), None),
+            (Some("application/json;q=0.5, application/graphql-response+json"), Some(Media::Response)),
+            (Some("*/*; Q = 0.1, text/event-stream;q=0.2"), Some(Media::Events)),
+            (Some("application/json, application/graphql-response+json"), Some(Media::Json)),
+            (
+                Some("application/json;q=0.000, application/graphql-response+json;q=0.1"),
+                Some(Media::Response),
+            ),
+            (Some("application/json;q=0"), None),
+            (Some(" , "), Some(Media::Json)),
         ];
         for (accept, expected) in table {
             let mut headers = HeaderMap::new();
