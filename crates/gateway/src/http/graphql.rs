@@ -217,6 +217,9 @@ async fn written(
             Err(problem) => sink.out.extend(only_errors(&problem.errors)),
         }
     }
+    if media == Media::Events && !sink.has_begun() {
+        stream::put_in_one_line(&mut sink.out[before.len()..]);
+    }
     sink.out.extend_from_slice(after.as_bytes());
     sink.end().await
 }

@@ -87,5 +87,32 @@ pub fn failed(field: &str, error: &GraphError) -> Vec<u8> {
 
 fn frame(answer: &[u8], version: Option<&str>) -> Vec<u8> {
     let id = version.map(|version| format!("id: {version}\n")).unwrap_or_default();
-    [b"event: next\n", id.as_bytes(), b"data: ", answer, b"\n\n"].concat()
+    let mut frame = [b"event: next\n", id.as_bytes(), b"data: ", answer].concat();
+    let start = frame.len() - answer.len();
+    put_in_one_line(&mut frame[start..]);
+    frame.extend_from_slice(b"\n\n");
+    frame
+}
+
+/// Between the values of JSON, the end of a line means no more than a space. In an event, it would end the data.
+pub fn put_in_one_line(json: &mut [u8]) {
+    for byte in json.iter_mut().filter(|byte| matches!(**byte, b'\n' | b'\r')) {
+        *byte = b' ';
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_data_of_an_event_are_in_one_line() {
+        let table = [
+            ("{}", None, "event: next\ndata: {}\n\n"),
+            ("{\"a\":\r\n1\n}", Some("7"), "event: next\nid: 7\ndata: {\"a\":  1 }\n\n"),
+        ];
+        for (answer, version, expected) in table {
+            assert_eq!(String::from_utf8(frame(answer.as_bytes(), version)).unwrap(), expected);
+        }
+    }
 }
