@@ -29,7 +29,7 @@ use self::{
 use super::{Asking, Fragment, broken};
 use crate::{
     error::GraphError,
-    plan::{Related, Tree},
+    plan::{OF, Related, Tree},
     scan::{Malformed, Step},
 };
 
@@ -67,6 +67,7 @@ fn filled<'a>(
     keeps: bool,
 ) -> BoxFuture<'a, Result<Fragment, GraphError>> {
     Box::pin(async move {
+        fragment.errors.retain(is_told);
         if fragment.json.is_empty() || tree.fields.is_empty() {
             return Ok(fragment);
         }
@@ -98,6 +99,11 @@ fn filled<'a>(
         fragment.json = walk(&fragment.json, tree, keeps, put).map_err(broken)?;
         Ok(fragment)
     })
+}
+
+/// What leads to other objects is for us alone, and so is what is wrong with it.
+fn is_told(error: &GraphError) -> bool {
+    !error.path.iter().any(|step| matches!(step, Step::Field(name) if name == OF))
 }
 
 /// The gaps of an answer, by relation.

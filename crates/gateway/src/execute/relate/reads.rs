@@ -122,8 +122,7 @@ impl Reader<'_> {
         let belonging = self.sort_out(&mut fragment, &which).await?;
         let mut fragment = filled(self.bounded, &self.related.tree, fragment, true).await?;
         for error in &mut fragment.errors {
-            // Where that is among all objects read means nothing to the caller.
-            error.path.retain(|step| !matches!(step, Step::Index(_)) && !is_items(step));
+            leave_out_place(&mut error.path);
         }
         Ok((Found::of(fragment.json, belonging).map_err(broken)?, fragment.errors))
     }
@@ -222,6 +221,14 @@ pub(super) fn is_of(error: &GraphError, taken: &[u32]) -> bool {
     match &error.path[..] {
         [items, Step::Index(index), ..] if is_items(items) => is_taken(*index),
         _ => true,
+    }
+}
+
+/// Leaves out where an object is among all that were read, which means nothing to the caller. What is within it stays: an
+/// object may have `items`, too.
+pub(super) fn leave_out_place(path: &mut Vec<Step>) {
+    if matches!(&path[..], [items, Step::Index(_), ..] if is_items(items)) {
+        path.drain(..2);
     }
 }
 

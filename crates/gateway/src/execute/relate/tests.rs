@@ -9,12 +9,14 @@ use super::{
     super::room::Room,
     budget::Pace,
     found::{Children, Found, taken},
+    is_told,
     leads::{Leading, Which, selector_text},
     of::Of,
-    reads::{is_of, narrowed, owners},
+    reads::{is_of, leave_out_place, narrowed, owners},
 };
 use crate::{
     error::{Code, GraphError},
+    plan::OF,
     scan::Step,
     schema::{
         Api, Needs, Relation,
@@ -273,6 +275,26 @@ fn what_is_wrong_with_strangers_is_not_told() {
     for (path, expected) in table.into_iter().chain([(Vec::new(), true)]) {
         let error = GraphError::new(Code::Internal, "").at(&path, None);
         assert_eq!(is_of(&error, &[1, 3]), expected, "{path:?}");
+    }
+}
+
+#[test]
+fn an_error_is_told_by_its_place_in_what_the_caller_sees() {
+    let field = |name: &str| Step::Field(name.to_owned());
+    let error = |path: &[Step]| GraphError::new(Code::Internal, "").at(path, None);
+    assert!(!is_told(&error(&[field("items"), Step::Index(0), field(OF), field("metadata")])));
+    assert!(is_told(&error(&[field("items"), Step::Index(0), field("of")])));
+    let own = [field("spec"), field("items"), Step::Index(1), field("key")];
+    let read = [vec![field("items"), Step::Index(7)], own.to_vec()].concat();
+    for (path, expected) in [
+        (read, own.to_vec()),
+        (own.to_vec(), own.to_vec()),
+        (vec![field("items"), field("a")], vec![field("items"), field("a")]),
+        (Vec::new(), Vec::new()),
+    ] {
+        let mut left = path.clone();
+        leave_out_place(&mut left);
+        assert_eq!(left, expected, "{path:?}");
     }
 }
 
