@@ -58,7 +58,9 @@ fn parsed() -> Schema {
 /// The schema of some clusters together. Where they differ, the first one counts; each is asked by its own schema.
 pub fn union<'a>(apis: impl Iterator<Item = &'a Api>) -> Valid<Schema> {
     let mut types: IndexMap<Name, ExtendedType> = IndexMap::default();
-    for api in apis {
+    // Clusters of one version mostly have one API between them.
+    let mut seen: HashSet<*const Api> = HashSet::default();
+    for api in apis.filter(|api| seen.insert(std::ptr::from_ref::<Api>(api))) {
         for (name, ty) in api.schema.types.iter().filter(|(_, ty)| !ty.is_built_in()) {
             match types.get_mut(name) {
                 Some(known) => merge(known, ty),
