@@ -4,63 +4,37 @@
 const ACRONYMS: &str = " ACK ACL ADSL AES ANSI API ARP ATM BGP BSS CHAP CIDR CIR CLI CMOS CPE CPU CRC CRT CSMA DCE DEC \
     DES DHCP DMI DNS DRAM DSL DSLAM DTE EHA EIA EIGRP EOF ESS FCC FCS FDDI FTP GBIC GEPOF HDLC HTML HTTP HTTPS IANA \
     ICMP ID IDF IDS IEEE IETF IMAP IP IPS ISDN ISP JSON JWT LACP LAN LAPB LAPF LLC MAC MAN MC MDF MIB MPLS MTU NAC NAT \
-    NBMA NIC NRZ NRZI NVRAM OK OSI OSPF OUI PAP PAT PC PCM PDU PIM POP POP3 POTS PPP PPTP PTT PVST RAM RARP RCP RFC \
+    NBMA NIC NRZ NRZI NVRAM OIDC OK OSI OSPF OUI PAP PAT PC PCM PDU PIM POP3 POTS PPP PPTP PTT PVST RAM RARP RCP RFC \
     RIP RLL ROM RSTP RTP SDLC SFD SFP SLARP SLIP SMTP SNA SNAP SNMP SOF SQL SRAM SSH SSID STP SYN TDM TFTP TIA TOFU \
-    UDP URI URL USB UTF8 UTP UUID VC VLAN VLSM VPN W3C WAN WEP WPA WWW ";
+    UDP URI URL USB UTF8 UTP UUID VC VLAN VLSM VPN W3C WAN WEP WPA WWW CCITT ";
 
-/// Endings of singular words with their plurals; the first match counts.
-const PLURALS: [(&str, &str); 38] = [
-    ("person", "people"),
-    ("child", "children"),
-    ("criterion", "criteria"),
-    ("series", "series"),
-    ("species", "species"),
-    ("mouse", "mice"),
-    ("matrix", "matrices"),
-    ("vertex", "vertices"),
-    ("index", "indices"),
-    ("quiz", "quizzes"),
-    ("alias", "aliases"),
-    ("information", "information"),
-    ("equipment", "equipment"),
-    ("news", "news"),
-    ("half", "halves"),
-    ("shelf", "shelves"),
-    ("leaf", "leaves"),
-    ("wife", "wives"),
-    ("knife", "knives"),
-    ("hero", "heroes"),
-    ("lysis", "lyses"),
-    ("thesis", "theses"),
-    ("basis", "bases"),
-    ("crisis", "crises"),
-    ("us", "uses"),
-    ("ss", "sses"),
-    ("x", "xes"),
-    ("ch", "ches"),
-    ("sh", "shes"),
-    ("zz", "zzes"),
-    ("ay", "ays"),
-    ("ey", "eys"),
-    ("iy", "iys"),
-    ("oy", "oys"),
-    ("uy", "uys"),
-    ("y", "ies"),
-    ("s", "s"),
-    ("", "s"),
-];
+/// Endings of singular words with their plurals, as the reference gateway has them; the first match counts.
+const PLURALS: &str = "person people, child children, human humans, man men, foot feet, goose geese, tooth teeth, \
+    mouse mice, series series, species species, fish fish, sheep sheep, deer deer, moose moose, \
+    police police, aircraft aircraft, news news, money money, media media, information information, \
+    equipment equipment, criterion criteria, phenomenon phenomena, lexicon lexica, taxon taxa, \
+    quota quotas, agenda agendas, formula formulas, dwarf dwarfs, thief thieves, eaf eaves, oaf oaves, \
+    rf rves, lf lves, fe ves, bureau bureaus, eau eaux, stadium stadiums, medium media, \
+    curriculum curriculums, ium ia, seum seums, eum ea, dum da, llum lla, imum ima, trum tra, atum ata, \
+    antum anta, entum enta, focus foci, locus loci, nucleus nuclei, radius radii, cactus cacti, \
+    alumnus alumni, syllabus syllabi, octopus octupuses, corpus corpora, genus genera, us uses, \
+    apex apices, codex codices, index indices, latex latices, vertex vertices, vortex vortices, \
+    appendix appendices, radix radices, helix helices, trix trices, x xes, alias aliases, axis axes, \
+    basis bases, crisis crises, oasis oases, genesis geneses, thesis theses, testis testes, \
+    gnosis gnoses, opsis opses, ysis yses, ss sses, ch ches, sh shes, topaz topazes, ez ezzes, iz izzes, \
+    tz tzes, zz zzes, buffalo buffaloes, potato potatoes, tomato tomatoes, ano anos, io ios, lo los, \
+    to tos, oo oos, o oes, ay ays, ey eys, iy iys, oy oys, quy quies, uy uys, y ies";
 
 /// The plural of a kind, as in the list fields of the reference gateway.
 pub fn plural(kind: &str) -> String {
     let lower = kind.to_ascii_lowercase();
-    let found = PLURALS.iter().find(|(ending, _)| lower.ends_with(ending));
-    let (ending, becomes) = found.expect("the last ending is that of every word");
+    let mut pairs = PLURALS.split(", ").filter_map(|pair| pair.split_once(' '));
+    let Some((ending, becomes)) = pairs.find(|(ending, _)| lower.ends_with(*ending)) else {
+        return if lower.ends_with('s') { kind.to_owned() } else { format!("{kind}s") };
+    };
     let (stem, matched) = kind.split_at(kind.len() - ending.len());
-    if ending.eq_ignore_ascii_case("s") {
-        return kind.to_owned();
-    }
     let is_capital = matched.starts_with(|c: char| c.is_ascii_uppercase());
-    let becomes = if is_capital && ending.len() > 2 { capital(becomes) } else { (*becomes).to_owned() };
+    let becomes = if is_capital && ending.len() > 2 { capital(becomes) } else { becomes.to_owned() };
     format!("{stem}{becomes}")
 }
 
@@ -156,6 +130,21 @@ mod tests {
             ("Child", "Children"),
             ("ServiceMesh", "ServiceMeshes"),
             ("DNS", "DNS"),
+            ("EventBus", "EventBuses"),
+            ("Radius", "Radii"),
+            ("Diagnosis", "Diagnoses"),
+            ("FeatureMatrix", "FeatureMatrices"),
+            ("Complex", "Complexes"),
+            ("Repo", "Repoes"),
+            ("Scenario", "Scenarios"),
+            ("Foo", "Foos"),
+            ("SalesMan", "SalesMen"),
+            ("Self", "Selves"),
+            ("Spectrum", "Spectra"),
+            ("Quartz", "Quartzes"),
+            ("ResourceQuota", "ResourceQuotas"),
+            ("ClickHouse", "ClickHouses"),
+            ("Canvas", "Canvas"),
         ];
         for (kind, expected) in table {
             assert_eq!(plural(kind), expected);
@@ -179,6 +168,8 @@ mod tests {
             ("networking_k8s_io_v1", "NetworkingK8sIoV1"),
             ("dns_example_com_v1", "DNSExampleComV1"),
             ("apps_v1beta1", "AppsV1beta1"),
+            ("oidc_example_com_v1", "OIDCExampleComV1"),
+            ("pop_example_com_v1", "PopExampleComV1"),
         ];
         for (name, expected) in table {
             assert_eq!(pascal(name), expected);
