@@ -74,5 +74,13 @@ pub fn annotations(data: &[u8]) {
     }
 }
 
+/// A selection of the gateway in the first line, and an answer of an API server behind it.
+///
+/// # Panics
+/// Where something else is selected than from the values that the answer means.
+pub fn scanner(data: &[u8]) {
+    assert_eq!(portolan_gateway::fuzzing::selection(data), Ok(()));
+}
+
 #[cfg(test)]
 mod tests;

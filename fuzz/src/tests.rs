@@ -77,3 +77,8 @@ fn a_review_in_protobuf_may_be_anything() {
 fn annotations_may_be_anything() {
     survives("annotations", super::annotations);
 }
+
+#[test]
+fn an_answer_of_an_api_server_may_be_anything() {
+    survives("scanner", super::scanner);
+}

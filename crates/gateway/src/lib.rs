@@ -14,6 +14,8 @@ mod endpoint;
 mod error;
 mod execute;
 mod fleet;
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 mod identity;
 mod input;

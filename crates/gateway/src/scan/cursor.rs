@@ -214,11 +214,11 @@ impl<'a> Cursor<'a> {
 /// Returns `true` if the bytes between two quotes stand for this text.
 #[inline]
 pub fn says(written: &[u8], text: &str) -> bool {
-    if written == text.as_bytes() {
-        return true;
+    // Only escapes give a text several spellings, and never its own.
+    if memchr::memchr(b'\\', written).is_none() {
+        return written == text.as_bytes();
     }
-    // Only escapes give a text several spellings.
-    memchr::memchr(b'\\', written).is_some() && unescaped(written).is_some_and(|written| written == text)
+    unescaped(written).is_some_and(|written| written == text)
 }
 
 /// The text that the bytes between two quotes stand for.
@@ -263,6 +263,7 @@ mod tests {
         // Nothing behind a value is read, so that a name costs no more than what comes before it.
         assert_eq!(at(br#"{"a":{"b":1,"c":"#, &["a", "b"]), Ok(Some(&b"1"[..])));
         assert_eq!(text_at(json, &["cd", "e"]).as_deref(), Some("\"x\\"));
+        assert!(says(br"\u0061", "a") && !says(br"\u0061", r"\u0061") && says(br"\\", r"\"));
     }
 
     #[test]
