@@ -56,6 +56,11 @@ impl ObjectBody {
         self.metadata.insert(key.to_owned(), raw(text));
     }
 
+    /// Leaves out who manages its fields: an API server lets nobody apply that.
+    pub fn leave_out_managers(&mut self) {
+        self.metadata.remove("managedFields");
+    }
+
     /// Sets the version and uid that the object must have.
     pub fn set_preconditions(&mut self, arguments: &Arguments<'_>) -> Result<(), GraphError> {
         for key in ["resourceVersion", "uid"] {

@@ -102,6 +102,7 @@ pub async fn apply(
     let path = arguments.path(&kind.resource)?;
     let mut body = ObjectBody::of(arguments)?;
     body.set_kind(&kind.resource);
+    body.leave_out_managers();
     body.set_metadata("name", &arguments.name()?);
     body.set_preconditions(arguments)?;
     let path = applied(arguments, path)?;
