@@ -137,6 +137,21 @@ async fn i_changes_come_as_they_happen() {
     assert_eq!(events.change("v1_configmaps").await, change("DELETED", "b"));
 }
 
+/// The shared watch lets its members list once more when it begins, which is no change of anything.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_change_counts_once_where_all_do() {
+    let world = world().await;
+    world.namespace("follow-all").await;
+    world.config_map("follow-all", "a", &[("k", "1")]).await;
+    let query = "subscription{v1_configmaps(namespace:\"follow-all\",labelselector:\"test=list\",subscribeToAll:true){type object{metadata{name}}}}";
+    let mut events = Events::open(&world.gateway, &world.admin, query).await;
+    assert_eq!(events.change("v1_configmaps").await, change("ADDED", "a"));
+    world.config_map("follow-all", "b", &[]).await;
+    assert_eq!(events.change("v1_configmaps").await, change("ADDED", "b"));
+    patch(world, "follow-all", json!({"metadata": {"annotations": {"x": "y"}}})).await;
+    assert_eq!(events.change("v1_configmaps").await, change("MODIFIED", "a"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_object_is_followed_with_a_right_on_it_alone() {
     let world = world().await;

@@ -37,6 +37,7 @@ struct Follower<'a> {
     sender: &'a mpsc::Sender<Message>,
     event: &'a Selection,
     path: String,
+    /// `true` if changes of other fields count, too.
     counts_always: bool,
     known: Known,
     /// The version of the last list; earlier events are known from it.
@@ -204,7 +205,9 @@ impl Follower<'_> {
     /// The message about an object, if there is one.
     fn news(&mut self, key: &str, object: &[u8]) -> Result<Option<Told>, GraphError> {
         let selected = self.selected(object)?;
-        let change = self.known.there(key, look(&selected), self.counts_always);
+        let version = || text_at(object, &["metadata", "resourceVersion"]);
+        let version = self.counts_always.then(version).flatten();
+        let change = self.known.there(key, look(&selected, version.as_deref()));
         Ok(change.map(|change| (change, selected)))
     }
 

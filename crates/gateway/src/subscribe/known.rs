@@ -33,19 +33,19 @@ pub struct Known {
     objects: BTreeMap<Box<str>, u64>,
 }
 
-/// A hash of the selection from an object.
-pub fn look(selected: &[Vec<u8>]) -> u64 {
+/// A hash of the selection from an object, and of its version, if other changes count, too.
+pub fn look(selected: &[Vec<u8>], version: Option<&str>) -> u64 {
     let mut hasher = DefaultHasher::new();
-    selected.hash(&mut hasher);
+    (selected, version).hash(&mut hasher);
     hasher.finish()
 }
 
 impl Known {
     /// Records an object. Returns the change for the subscriber, unless it looks as before.
-    pub fn there(&mut self, key: &str, look: u64, counts_always: bool) -> Option<Change> {
+    pub fn there(&mut self, key: &str, look: u64) -> Option<Change> {
         match self.objects.insert(key.into(), look) {
             None => Some(Change::Added),
-            Some(before) => (counts_always || before != look).then_some(Change::Modified),
+            Some(before) => (before != look).then_some(Change::Modified),
         }
     }
 
@@ -67,10 +67,19 @@ mod tests {
     #[test]
     fn only_what_looks_otherwise_is_news() {
         let mut known = Known::default();
-        assert_eq!(known.there("a", 1, false), Some(Change::Added));
-        assert_eq!(known.there("a", 1, false), None);
-        assert_eq!(known.there("a", 1, true), Some(Change::Modified));
-        assert_eq!(known.there("a", 2, false), Some(Change::Modified));
+        let [one, other] = [b"1", b"2"].map(|selected| [selected.to_vec()]);
+        let table = [
+            (look(&one, None), Some(Change::Added)),
+            (look(&one, None), None),
+            (look(&other, None), Some(Change::Modified)),
+            (look(&other, Some("7")), Some(Change::Modified)),
+            // It is listed again.
+            (look(&other, Some("7")), None),
+            (look(&other, Some("8")), Some(Change::Modified)),
+        ];
+        for (look, expected) in table {
+            assert_eq!(known.there("a", look), expected);
+        }
         assert_eq!(known.missing(&BTreeSet::new()), ["a".into()]);
         assert_eq!((known.gone("a"), known.gone("a")), (Some(Change::Deleted), None));
     }
