@@ -1,5 +1,10 @@
 //! `graphql-transport-ws`, as a client of the protocol speaks it.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
 use futures::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::{net::TcpStream, time::timeout};
@@ -8,20 +13,27 @@ use tokio_tungstenite::{
     tungstenite::{Error, Message, client::IntoClientRequest as _, handshake::client::Request},
 };
 
-use super::support::{SOON, World, world};
+use super::{
+    fake::{Fake, refusal, widgets},
+    support::{Gateway, SOON, World, world},
+};
 
 struct Socket(WebSocketStream<TcpStream>);
 
 /// A connection to the gateway, and what opens a socket there.
-async fn door(world: &World) -> (Request, TcpStream) {
-    let address = format!("127.0.0.1:{}", world.gateway.port);
+async fn door(port: u16) -> (Request, TcpStream) {
+    let address = format!("127.0.0.1:{port}");
     let request = format!("ws://{address}/a/graphql").into_client_request().unwrap();
     (request, TcpStream::connect(address).await.unwrap())
 }
 
 impl Socket {
     async fn open(world: &World, authorization: Option<&str>) -> Self {
-        let (mut request, stream) = door(world).await;
+        Self::at(world.gateway.port, authorization).await
+    }
+
+    async fn at(port: u16, authorization: Option<&str>) -> Self {
+        let (mut request, stream) = door(port).await;
         let headers = request.headers_mut();
         headers.insert("sec-websocket-protocol", "graphql-transport-ws".parse().unwrap());
         if let Some(token) = authorization {
@@ -143,11 +155,38 @@ async fn pings_come_at_any_time() {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_the_protocol_is_spoken_and_nobody_is_somebody_else() {
     let world = world().await;
-    let (request, stream) = door(world).await;
+    let (request, stream) = door(world.gateway.port).await;
     let mut unspoken = Socket(client_async(request, stream).await.unwrap().0);
     assert_eq!(unspoken.hear().await, Err(4406));
-    let (mut request, stream) = door(world).await;
+    let (mut request, stream) = door(world.gateway.port).await;
     request.headers_mut().insert("impersonate-user", "admin".parse().unwrap());
     let Err(Error::Http(refused)) = client_async(request, stream).await else { panic!("it is open") };
     assert_eq!(refused.status(), 403);
+}
+
+/// S9 and G11: a socket has one token, and ends with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_ends_with_its_token() {
+    let is_revoked = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&is_revoked);
+    let fake = Fake::start(move |asked| match asked.path.as_str() {
+        _ if flag.load(Ordering::Relaxed) => refusal(401, "Unauthorized", "Unauthorized"),
+        path if path.contains("watch=true") => (200, String::new()),
+        path if path.starts_with("/apis/x.io/") => (200, widgets(&["a"])),
+        _ => (404, String::new()),
+    })
+    .await;
+    let gateway = Gateway::start("socket-token", &[("a.json", &fake.document())], &[]).await;
+    let mut socket = Socket::at(gateway.port, Some("somebody")).await;
+    socket.say(json!({"type": "connection_init"})).await;
+    assert_eq!(socket.hear().await, Ok(json!({"type": "connection_ack"})));
+    let query = "subscription{x_io_v1_widgets(namespace:\"n\"){type object{metadata{name}}}}";
+    socket.say(subscribe("s", query)).await;
+    let added = json!({"x_io_v1_widgets": {"type": "ADDED", "object": {"metadata": {"name": "a"}}}});
+    assert_eq!(socket.hear().await, Ok(json!({"id": "s", "type": "next", "payload": {"data": added}})));
+    is_revoked.store(true, Ordering::Relaxed);
+    let last = socket.hear().await.unwrap();
+    assert_eq!(last["payload"]["errors"][0]["extensions"]["code"], "UNAUTHENTICATED", "{last}");
+    assert_eq!(socket.hear().await, Ok(json!({"id": "s", "type": "complete"})));
+    assert_eq!(socket.hear().await, Err(4401));
 }

@@ -7,6 +7,7 @@ use futures::{
     SinkExt as _, StreamExt as _,
     stream::{SplitSink, SplitStream},
 };
+use http::StatusCode;
 use portolan_runtime::{server::Peer, tasks::Tasks, traces::Parent};
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -15,6 +16,7 @@ use tokio::{sync::mpsc, time::timeout};
 
 use super::{Params, Problem, graphql, identify, prepared, record};
 use crate::{
+    error::Code,
     identity::Caller,
     state::{Served, State},
     subscribe::{Message, subscribe},
@@ -88,9 +90,10 @@ pub async fn serve(
                 Some(Ok(Frame::Binary(_))) => break Some(INVALID),
                 Some(Ok(Frame::Close(_)) | Err(_)) | None => break None,
             },
-            text = outgoing.recv() => {
-                let Some(text): Option<String> = text else { break None };
-                if sink.send(Frame::Text(text.into())).await.is_err() {
+            frame = outgoing.recv() => {
+                let Some(frame): Option<Frame> = frame else { break None };
+                let is_last = matches!(frame, Frame::Close(_));
+                if sink.send(frame).await.is_err() || is_last {
                     break None;
                 }
             }
@@ -102,9 +105,13 @@ pub async fn serve(
     }
 }
 
-async fn end(sink: &mut SplitSink<WebSocket, Frame>, (code, reason): Close) {
+async fn end(sink: &mut SplitSink<WebSocket, Frame>, close: Close) {
     // The client may be gone already.
-    let _ = sink.send(Frame::Close(Some(CloseFrame { code, reason: reason.into() }))).await;
+    let _ = sink.send(closing(close)).await;
+}
+
+fn closing((code, reason): Close) -> Frame {
+    Frame::Close(Some(CloseFrame { code, reason: reason.into() }))
 }
 
 /// The first message. Pings may come before it.
@@ -167,7 +174,7 @@ struct Session {
     served: Served,
     caller: Caller,
     parent: Parent,
-    sender: mpsc::Sender<String>,
+    sender: mpsc::Sender<Frame>,
     tasks: Tasks,
     running: HashMap<String, Tasks>,
 }
@@ -191,7 +198,7 @@ impl Session {
     }
 
     async fn say(&self, text: String) {
-        let _ = self.sender.send(text).await;
+        let _ = self.sender.send(Frame::Text(text.into())).await;
     }
 
     fn begin(&mut self, id: String, payload: &RawValue) -> Result<(), Close> {
@@ -228,7 +235,7 @@ struct Work {
     served: Served,
     caller: Caller,
     parent: Parent,
-    sender: mpsc::Sender<String>,
+    sender: mpsc::Sender<Frame>,
     id: String,
 }
 
@@ -239,18 +246,28 @@ impl Work {
             // Who has said `complete` hears nothing more.
             return;
         }
-        let last = match done {
-            Ok(()) => json!({"id": self.id, "type": "complete"}),
+        let (last, is_refused) = match done {
+            Ok(is_refused) => (json!({"id": self.id, "type": "complete"}), is_refused),
             Err(problem) => {
                 let errors: Vec<Value> =
                     problem.errors.iter().take(100).map(crate::error::GraphError::to_json).collect();
-                json!({"id": self.id, "type": "error", "payload": errors})
+                let is_refused = problem.status == StatusCode::UNAUTHORIZED;
+                (json!({"id": self.id, "type": "error", "payload": errors}), is_refused)
             }
         };
-        let _ = self.sender.send(last.to_string()).await;
+        self.say(last.to_string()).await;
+        if is_refused {
+            // The socket has no other token.
+            let _ = self.sender.send(closing(UNAUTHORIZED)).await;
+        }
     }
 
-    async fn answer(&self, params: Params, tasks: &Tasks) -> Result<(), Problem> {
+    async fn say(&self, text: String) {
+        let _ = self.sender.send(Frame::Text(text.into())).await;
+    }
+
+    /// Answers. Returns `true` if the token is accepted no more.
+    async fn answer(&self, params: Params, tasks: &Tasks) -> Result<bool, Problem> {
         let _place = graphql::place(&self.caller)?;
         // The socket may have been opened long ago.
         let Served { endpoint, callers } = &self.served;
@@ -259,18 +276,22 @@ impl Work {
         if !prepared.is_subscription() {
             let answer = self.executed(&prepared).await?;
             self.next(&answer).await;
-            return Ok(());
+            return Ok(false);
         }
         let field = prepared.field();
         let subscriber = prepared.subscriber(&self.state, &self.served, &self.caller, None);
         let mut messages = Box::pin(subscribe(subscriber, tasks).map_err(Problem::of)?);
+        let mut is_refused = false;
         while let Some(message) = messages.next().await {
             match message {
                 Message::Next(answer, _) => self.next(&answer).await,
-                Message::Failed(error) => self.next(&super::stream::failed(&field, &error)).await,
+                Message::Failed(error) => {
+                    is_refused = error.code == Code::Unauthenticated;
+                    self.next(&super::stream::failed(&field, &error)).await;
+                }
             }
         }
-        Ok(())
+        Ok(is_refused)
     }
 
     async fn executed(&self, prepared: &prepared::Prepared) -> Result<Vec<u8>, Problem> {
@@ -286,6 +307,6 @@ impl Work {
     async fn next(&self, answer: &[u8]) {
         let payload = String::from_utf8_lossy(answer);
         let id = crate::scan::quoted(&self.id);
-        let _ = self.sender.send(format!("{{\"id\":{id},\"type\":\"next\",\"payload\":{payload}}}")).await;
+        self.say(format!("{{\"id\":{id},\"type\":\"next\",\"payload\":{payload}}}")).await;
     }
 }
