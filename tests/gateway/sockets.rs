@@ -164,6 +164,13 @@ async fn only_the_protocol_is_spoken_and_nobody_is_somebody_else() {
     assert_eq!(refused.status(), 403);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quiet_socket_is_pinged() {
+    let mut socket = Socket::initialised(world().await).await;
+    let message = timeout(SOON, socket.0.next()).await.expect("nothing comes").unwrap().unwrap();
+    assert!(matches!(message, Message::Ping(_)), "{message:?}");
+}
+
 /// S9 and G11: a socket has one token, and ends with it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_socket_ends_with_its_token() {

@@ -1,8 +1,16 @@
 //! `graphql-transport-ws`: queries and subscriptions over one WebSocket, whose first message has the token.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::extract::ws::{CloseFrame, Message as Frame, WebSocket};
+use bytes::Bytes;
 use futures::{
     SinkExt as _, StreamExt as _,
     stream::{SplitSink, SplitStream},
@@ -12,7 +20,10 @@ use portolan_runtime::{server::Peer, tasks::Tasks, traces::Parent};
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, interval_at, timeout},
+};
 
 use super::{Params, Problem, graphql, identify, prepared, record};
 use crate::{
@@ -24,6 +35,8 @@ use crate::{
 
 /// Limit for the first message.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Interval of pings.
+const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Maximum number of operations in progress on one socket.
 const MAX_OPERATIONS: usize = 100;
 /// Maximum number of messages that wait for a slow reader.
@@ -74,34 +87,44 @@ pub async fn serve(
     if sink.send(acknowledged).await.is_err() {
         return;
     }
-    let (sender, mut outgoing) = mpsc::channel(WAITING);
+    let (sender, outgoing) = mpsc::channel(WAITING);
     let tasks = state.tasks.child();
-    let mut session =
+    let session =
         Session { state, served, caller, parent, sender, tasks: tasks.clone(), running: HashMap::new() };
-    let close = loop {
-        tokio::select! {
-            said = source.next() => match said {
-                Some(Ok(Frame::Text(text))) => {
-                    if let Err(close) = session.hear(&text).await {
-                        break Some(close);
-                    }
-                }
-                Some(Ok(Frame::Ping(_) | Frame::Pong(_))) => {}
-                Some(Ok(Frame::Binary(_))) => break Some(INVALID),
-                Some(Ok(Frame::Close(_)) | Err(_)) | None => break None,
-            },
-            frame = outgoing.recv() => {
-                let Some(frame): Option<Frame> = frame else { break None };
-                let is_last = matches!(frame, Frame::Close(_));
-                if sink.send(frame).await.is_err() || is_last {
-                    break None;
-                }
-            }
-        }
-    };
+    let close = conversed(session, outgoing, (&mut sink, &mut source)).await;
     tasks.cancel();
     if let Some(close) = close {
         end(&mut sink, close).await;
+    }
+}
+
+/// Hears and says until one side ends. Returns how to close, unless that is done.
+async fn conversed(
+    mut session: Session,
+    mut outgoing: mpsc::Receiver<Frame>,
+    (sink, source): (&mut SplitSink<WebSocket, Frame>, &mut SplitStream<WebSocket>),
+) -> Option<Close> {
+    let mut beat = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
+    loop {
+        let frame = tokio::select! {
+            said = source.next() => match said {
+                Some(Ok(Frame::Text(text))) => match session.hear(&text) {
+                    Ok(Some(answer)) => answer,
+                    Ok(None) => continue,
+                    Err(close) => return Some(close),
+                },
+                Some(Ok(Frame::Ping(_) | Frame::Pong(_))) => continue,
+                Some(Ok(Frame::Binary(_))) => return Some(INVALID),
+                Some(Ok(Frame::Close(_)) | Err(_)) | None => return None,
+            },
+            frame = outgoing.recv() => frame?,
+            // Whoever has gone without a word is found out, and no proxy takes a quiet socket for a dead one.
+            _ = beat.tick() => Frame::Ping(Bytes::new()),
+        };
+        let is_last = matches!(frame, Frame::Close(_));
+        if sink.send(frame).await.is_err() || is_last {
+            return None;
+        }
     }
 }
 
@@ -176,48 +199,53 @@ struct Session {
     parent: Parent,
     sender: mpsc::Sender<Frame>,
     tasks: Tasks,
-    running: HashMap<String, Tasks>,
+    running: HashMap<String, Running>,
+}
+
+/// An operation that may still say something.
+struct Running {
+    tasks: Tasks,
+    /// `true` once its last message is on its way, so that its id is free before the client hears of it.
+    is_over: Arc<AtomicBool>,
 }
 
 impl Session {
-    async fn hear(&mut self, text: &str) -> Result<(), Close> {
+    /// Hears a message. Returns what is answered at once: who takes from the queue must not wait for room in it.
+    fn hear(&mut self, text: &str) -> Result<Option<Frame>, Close> {
         let said: Said = serde_json::from_str(text).map_err(|_| INVALID)?;
         match (said.kind.as_str(), said.id, said.payload) {
-            ("ping", ..) => self.say(pong()).await,
+            ("ping", ..) => return Ok(Some(Frame::Text(pong().into()))),
             ("pong", ..) => {}
             ("connection_init", ..) => return Err(TWICE),
             ("complete", Some(id), _) => {
-                if let Some(tasks) = self.running.remove(&id) {
-                    tasks.cancel();
+                if let Some(running) = self.running.remove(&id) {
+                    running.tasks.cancel();
                 }
             }
             ("subscribe", Some(id), Some(payload)) => self.begin(id, &payload)?,
             _ => return Err(INVALID),
         }
-        Ok(())
-    }
-
-    async fn say(&self, text: String) {
-        let _ = self.sender.send(Frame::Text(text.into())).await;
+        Ok(None)
     }
 
     fn begin(&mut self, id: String, payload: &RawValue) -> Result<(), Close> {
         let params: Params = serde_json::from_str(payload.get()).map_err(|_| INVALID)?;
-        self.running.retain(|_, tasks| !tasks.is_cancelled());
+        self.running.retain(|_, running| !running.is_over.load(Ordering::Relaxed));
         if self.running.contains_key(&id) {
             return Err((4409, "Subscriber already exists"));
         }
         if self.running.len() >= MAX_OPERATIONS {
             return Err((4429, "Too many operations"));
         }
-        let tasks = self.tasks.child();
-        self.running.insert(id.clone(), tasks.clone());
+        let (tasks, is_over) = (self.tasks.child(), Arc::<AtomicBool>::default());
+        self.running.insert(id.clone(), Running { tasks: tasks.clone(), is_over: Arc::clone(&is_over) });
         let work = Work {
             state: Arc::clone(&self.state),
             served: self.state.served(&self.served.endpoint.name).unwrap_or_else(|| self.served.clone()),
             caller: self.caller.clone(),
             parent: self.parent.clone(),
             sender: self.sender.clone(),
+            is_over,
             id,
         };
         let own = tasks.clone();
@@ -236,6 +264,7 @@ struct Work {
     caller: Caller,
     parent: Parent,
     sender: mpsc::Sender<Frame>,
+    is_over: Arc<AtomicBool>,
     id: String,
 }
 
@@ -255,6 +284,7 @@ impl Work {
                 (json!({"id": self.id, "type": "error", "payload": errors}), is_refused)
             }
         };
+        self.is_over.store(true, Ordering::Relaxed);
         self.say(last.to_string()).await;
         if is_refused {
             // The socket has no other token.
