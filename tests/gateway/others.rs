@@ -47,6 +47,30 @@ async fn servers_that_do_not_serve_metadata_alone_are_asked_for_all() {
     }
 }
 
+/// A page may be empty although others follow it: what they have is not lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_page_is_not_the_end_of_a_category() {
+    let fake = Fake::start(|asked| match asked.path.as_str() {
+        path if path.contains("continue=next") => (200, widgets(&["a"])),
+        path if path.starts_with("/apis/x.io/") => {
+            (200, json!({"metadata": {"continue": "next"}, "items": []}).to_string())
+        }
+        _ => nowhere(),
+    })
+    .await;
+    let mut document = fake.document();
+    document["definitions"]["x.Widget"]["x-kubernetes-categories"] = json!(["all"]);
+    let gateway = Gateway::start("empty-page", &[("a.json", &document)], &[]).await;
+    let query = json!({"query": "{resourcesByCategory(name:\"all\",limit:1){kind metadata yaml}}"});
+    let answer = gateway.post("a", Some("t"), &query).await.json();
+    let found = &answer["data"]["resourcesByCategory"];
+    assert_eq!(
+        (&found[0]["kind"], &found[0]["metadata"]["name"]),
+        (&json!("Widget"), &json!("a")),
+        "{answer}"
+    );
+}
+
 /// G12: an aggregated API shows each caller something else, and so do lists and subscriptions through the gateway.
 #[tokio::test(flavor = "multi_thread")]
 async fn callers_of_an_aggregated_api_get_their_own_answers() {

@@ -1,17 +1,24 @@
 //! The kinds of a category, and all their objects.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::atomic::AtomicUsize};
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use bytes::Bytes;
 use futures::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Arguments, Asking, Fragment, SIDE_BY_SIDE, read::selected, unreadable::too_long};
+use super::{
+    Arguments, Asking, Fragment, SIDE_BY_SIDE,
+    read::selected,
+    room::take,
+    unreadable::{broken, too_long},
+};
 use crate::{
     error::{Code, GraphError},
     names,
     plan::{Call, Wanted},
+    scan::{Cursor, Malformed, at, text_at},
     schema::Kind,
     upstream::{JSON, Question},
     yaml,
@@ -56,15 +63,17 @@ pub async fn resources(
         let place = place.as_deref().map(Place::read).transpose()?.unwrap_or_default();
         return page(asking, (arguments, call), &kinds, (limit.unwrap_or(u64::MAX), place)).await;
     }
-    let lists: Vec<_> = kinds.iter().map(|kind| listed(asking, arguments, kind, (None, None))).collect();
+    let room = AtomicUsize::new(asking.max_response);
+    let lists: Vec<_> =
+        kinds.iter().map(|kind| listed((asking, &room), arguments, kind, (None, None))).collect();
     let lists: Vec<_> = stream::iter(lists).buffered(SIDE_BY_SIDE).collect().await;
     let (mut out, mut errors) = (vec![b'['], Vec::new());
     for (kind, list) in kinds.iter().zip(lists) {
         match list {
             Err(error) => errors.push(error),
-            Ok(mut list) => {
-                for item in items(&mut list) {
-                    push(&mut out, &entry(item, kind, call, None), (call, asking.max_response))?;
+            Ok(List { items, .. }) => {
+                for item in items {
+                    push(&mut out, &entry(&item, kind, call, None)?, (call, asking.max_response))?;
                 }
             }
         }
@@ -81,35 +90,44 @@ async fn page(
     (limit, mut place): (u64, Place),
 ) -> Result<Fragment, GraphError> {
     let (mut left, mut errors) = (limit, Vec::new());
-    let mut entries: Vec<(Value, &Kind)> = Vec::new();
-    let mut next = None;
+    let mut entries: Vec<(Bytes, &Kind)> = Vec::new();
+    let (mut next, room) = (None, AtomicUsize::new(asking.max_response));
     let from = kinds.iter().skip_while(|kind| !place.kind.is_empty() && identity(kind) < place.kind);
     for kind in from {
         if left == 0 {
             next = Some(Place { kind: identity(kind), token: String::new() });
             break;
         }
-        let token = (identity(kind) == place.kind).then(|| std::mem::take(&mut place.token));
+        let mut token = (identity(kind) == place.kind).then(|| std::mem::take(&mut place.token));
         let bound = (left != u64::MAX).then_some(left);
-        match listed(asking, arguments, kind, (bound, token.as_deref())).await {
-            Err(error) => errors.push(error),
-            Ok(mut list) => {
-                let more = list["metadata"]["continue"].as_str().unwrap_or_default().to_owned();
-                for item in items(&mut list) {
-                    left = left.saturating_sub(u64::from(left != u64::MAX));
-                    entries.push((item, kind));
+        let more = loop {
+            match listed((asking, &room), arguments, kind, (bound, token.as_deref())).await {
+                Err(error) => {
+                    errors.push(error);
+                    break String::new();
                 }
-                if !more.is_empty() {
-                    next = Some(Place { kind: identity(kind), token: more });
-                    break;
+                Ok(List { items, more }) => {
+                    for item in items {
+                        left = left.saturating_sub(u64::from(left != u64::MAX));
+                        entries.push((item, kind));
+                    }
+                    // An object has to be there that says where the next page begins.
+                    if more.is_empty() || !entries.is_empty() {
+                        break more;
+                    }
+                    token = Some(more);
                 }
             }
+        };
+        if !more.is_empty() {
+            next = Some(Place { kind: identity(kind), token: more });
+            break;
         }
     }
     let (mut out, count) = (vec![b'['], entries.len());
     for (index, (item, kind)) in entries.into_iter().enumerate() {
         let next = next.as_ref().filter(|_| index + 1 == count);
-        push(&mut out, &entry(item, kind, call, next), (call, asking.max_response))?;
+        push(&mut out, &entry(&item, kind, call, next)?, (call, asking.max_response))?;
     }
     out.push(b']');
     Ok(Fragment { json: out, errors })
@@ -140,26 +158,51 @@ fn identity(kind: &Kind) -> String {
     format!("{}/{}", kind.resource.name.group, kind.resource.name.kind)
 }
 
-fn items(list: &mut Value) -> impl Iterator<Item = Value> {
-    list["items"].as_array_mut().map(std::mem::take).unwrap_or_default().into_iter()
+/// A list, or a page of it.
+struct List {
+    /// Its objects, each as it is written.
+    items: Vec<Bytes>,
+    /// Where the next page begins; empty at the end.
+    more: String,
 }
 
+impl List {
+    fn read(json: &Bytes) -> Result<Self, Malformed> {
+        let more = text_at(json, &["metadata", "continue"]).unwrap_or_default();
+        let mut cursor = Cursor::new(at(json, &["items"])?.unwrap_or(b"null"));
+        let mut items = Vec::new();
+        if cursor.peek()? != b'[' {
+            // Go writes an empty list as `null`.
+            return Ok(Self { items, more });
+        }
+        cursor.expect(b'[')?;
+        let mut another = !cursor.take(b']')?;
+        while another {
+            items.push(json.slice_ref(cursor.value()?));
+            another = cursor.another(b']')?;
+        }
+        Ok(Self { items, more })
+    }
+}
+
+/// Lists a kind, if there is room for it.
 async fn listed(
-    asking: Asking<'_>,
+    (asking, room): (Asking<'_>, &AtomicUsize),
     arguments: &Arguments<'_>,
     kind: &Kind,
     (limit, token): (Option<u64>, Option<&str>),
-) -> Result<Value, GraphError> {
+) -> Result<List, GraphError> {
     asking.goes_through();
     let limit = limit.map(|limit| limit.to_string());
     let path = arguments.list_path(&kind.resource)?.with_some("limit", limit.as_deref());
     let question = Question::list(path.with_some("continue", token).text(), JSON);
     let json = asking.ask(question, Some("unable to list objects")).await?;
-    Ok(serde_json::from_slice(&json).unwrap_or_default())
+    if take(room, json.len()) { List::read(&json).map_err(broken) } else { Err(too_long()) }
 }
 
 /// The entry of an object. Its YAML begins with version and kind, so that it can be applied again.
-fn entry(item: Value, kind: &Kind, call: &Call, next: Option<&Place>) -> Value {
+fn entry(item: &[u8], kind: &Kind, call: &Call, next: Option<&Place>) -> Result<Value, GraphError> {
+    let item: Value = serde_json::from_slice(item).map_err(|_| broken(Malformed { at: 0 }))?;
     let (api_version, name) = (kind.resource.api_version(), &kind.resource.name.kind);
     let wants_yaml = match &call.wanted {
         Wanted::Object(selection) => selection.fields.iter().any(|field| &*field.key == "yaml"),
@@ -175,7 +218,7 @@ fn entry(item: Value, kind: &Kind, call: &Call, next: Option<&Place>) -> Value {
         format!("{}{}", yaml::write(&json!({"apiVersion": api_version, "kind": name})), yaml::write(&rest))
     });
     let next = next.map(Place::text);
-    json!({"apiVersion": api_version, "kind": name, "metadata": metadata, "yaml": yaml, "continue": next})
+    Ok(json!({"apiVersion": api_version, "kind": name, "metadata": metadata, "yaml": yaml, "continue": next}))
 }
 
 /// One version of each kind, the most mature one.
