@@ -82,8 +82,9 @@ async fn respond(
     };
     match sent {
         Sent::One(params) => {
-            let answer = answered(&asker, &params, (0, who)).await?;
+            let mut answer = answered(&asker, &params, (0, who)).await?;
             if media == Media::Events {
+                stream::put_in_one_line(&mut answer);
                 let (before, after) = stream::AROUND_ONE;
                 return Ok(stream::respond([before.as_bytes(), &answer, after.as_bytes()].concat().into()));
             }
