@@ -41,6 +41,8 @@ pub struct Event {
 pub struct Channel {
     /// Path and selectors.
     pub path: String,
+    /// `true` if its members begin at a version, and not with a list of their own.
+    begins_at_version: bool,
     sender: broadcast::Sender<News>,
     seats: Mutex<Seats>,
     /// Notified when a member leaves.
@@ -51,6 +53,7 @@ pub struct Channel {
 struct Seats {
     next: u64,
     members: Vec<Seat>,
+    has_told: bool,
     is_closed: bool,
 }
 
@@ -74,14 +77,15 @@ pub struct Member {
 
 impl Channel {
     /// A channel without members.
-    pub fn new(path: String) -> Self {
-        Self { path, sender: broadcast::Sender::new(BACKLOG), seats: Mutex::default(), left: Notify::new() }
+    pub fn new(path: String, begins_at_version: bool) -> Self {
+        let (sender, seats) = (broadcast::Sender::new(BACKLOG), Mutex::default());
+        Self { path, begins_at_version, sender, seats, left: Notify::new() }
     }
 
-    /// Joins a channel. None if its watch has ended.
+    /// Joins a channel. None if its watch has ended, or has told already what this member would have to hear.
     pub fn join(channel: &Arc<Self>, caller: &Caller) -> Option<Member> {
         let mut seats = channel.seats.lock();
-        if seats.is_closed {
+        if seats.is_closed || channel.begins_at_version && seats.has_told {
             return None;
         }
         let (sender, ended) = watch::channel(None);
@@ -124,6 +128,9 @@ impl Channel {
 
     /// Tells all members.
     pub fn tell(&self, news: News) {
+        // Nobody joins meanwhile.
+        let mut seats = self.seats.lock();
+        seats.has_told = true;
         // There may be no receiver.
         let _ = self.sender.send(news);
     }

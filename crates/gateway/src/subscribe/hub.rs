@@ -71,7 +71,7 @@ impl Hub {
         {
             return member;
         }
-        let channel = Arc::new(Channel::new(key.path.clone()));
+        let channel = Arc::new(Channel::new(key.path.clone(), key.from.is_some()));
         let member = Channel::join(&channel, caller).expect("a new channel is open");
         channels.insert(key.clone(), Arc::downgrade(&channel));
         let watch = watching::watch(Arc::downgrade(&channel), Arc::clone(endpoint), key.from.clone());
