@@ -178,8 +178,9 @@ fn heard(channel: &Channel, line: &Bytes, version: &mut String) -> Option<End> {
             return None;
         }
         _ => {
-            let code = text_at(object, &["reason"]).unwrap_or_default();
-            let status = if code == "Expired" || code == "Gone" { 410 } else { 500 };
+            let reason = text_at(object, &["reason"]).unwrap_or_default();
+            let is_gone = matches!(at(object, &["code"]), Ok(Some(b"410")));
+            let status = if is_gone || reason == "Expired" || reason == "Gone" { 410 } else { 500 };
             let status = http::StatusCode::from_u16(status).unwrap_or_default();
             return Some(meaning(&Refused { status, body: line.slice_ref(object) }));
         }
