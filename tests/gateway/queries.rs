@@ -106,6 +106,7 @@ async fn lists_are_filtered_and_sorted() {
     };
     assert_eq!(names("").await, "abc");
     assert_eq!(names(",sortBy:\"data.n\"").await, "bca");
+    assert_eq!(names(",sortBy:\"kind\"").await, "abc");
     assert_eq!(names(",fieldselector:\"metadata.name=b\"").await, "b");
     let query =
         "{v1{ConfigMaps(namespace:\"sorted\",labelselector:\"test=list\",sortBy:\"spec.x\"){items{kind}}}}";

@@ -48,7 +48,9 @@ pub async fn list<'p>(
     kind: &Kind,
 ) -> Result<Reply<'p>, GraphError> {
     let Wanted::List(selection) = &call.wanted else { return Err(unplanned()) };
-    let sort_by = arguments.text("sortBy")?.filter(|path| !path.is_empty());
+    // Items of a list are of one kind, which they leave out.
+    let is_order = |path: &String| !matches!(path.as_str(), "" | "kind" | "apiVersion");
+    let sort_by = arguments.text("sortBy")?.filter(is_order);
     let order = sort_by.as_deref().map(Order::by);
     let is_of_one = arguments.is_of_one_namespace(&kind.resource)?;
     if let Some(found) = memory::list(asking, arguments, call, kind).await? {
