@@ -27,7 +27,7 @@ fn reply(asked: &Asked) -> Reply {
         return (200, widgets(&["a", "b", "c"]));
     }
     let changed = json!({"type": "MODIFIED", "object": {"metadata": {"name": "a", "namespace": "n", "resourceVersion": "8"}}});
-    let is_from_7 = asked.path.ends_with("resourceVersion=7");
+    let is_from_7 = asked.path.contains("resourceVersion=7");
     (200, if is_from_7 { format!("{changed}\n") } else { String::new() })
 }
 
