@@ -7,29 +7,34 @@ use parking_lot::Mutex;
 
 use crate::{
     document::{Document, InvalidDocument},
+    plans::Plans,
     schema::{Api, Interner},
 };
 
-/// The APIs of all clusters, and the types that different ones share.
+/// The APIs of all clusters with their plans, and the types that different ones share.
 #[derive(Debug, Default)]
 pub struct Apis {
     types: Interner,
-    known: Mutex<Vec<Weak<Api>>>,
+    known: Mutex<Vec<(Weak<Api>, Plans)>>,
 }
 
 impl Apis {
-    /// The API of a document: the known one, if there is an equal one.
-    pub fn of(&self, document: &Document) -> Result<Arc<Api>, InvalidDocument> {
+    /// The API of a document with its plans: the known one, if there is an equal one.
+    pub fn of(&self, document: &Document) -> Result<(Arc<Api>, Plans), InvalidDocument> {
         let api = Api::build(document, &self.types)?;
         let mut known = self.known.lock();
-        known.retain(|other| other.strong_count() > 0);
+        known.retain(|(other, _)| other.strong_count() > 0);
         // Types are shared by now, so that equal ones are mostly compared by their addresses.
-        if let Some(same) = known.iter().filter_map(Weak::upgrade).find(|other| **other == api) {
+        let same = known.iter().find_map(|(other, plans)| {
+            let other = other.upgrade().filter(|other| **other == api)?;
+            Some((other, plans.clone()))
+        });
+        if let Some(same) = same {
             return Ok(same);
         }
-        let api = Arc::new(api);
-        known.push(Arc::downgrade(&api));
-        Ok(api)
+        let (api, plans) = (Arc::new(api), Plans::default());
+        known.push((Arc::downgrade(&api), plans.clone()));
+        Ok((api, plans))
     }
 
     /// Drops types that none of these APIs has.
@@ -45,14 +50,22 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::schema::tests::{document, kind};
+    use crate::{
+        bounds::Bounds,
+        plan::prepare,
+        schema::tests::{document, kind},
+    };
 
     #[test]
     fn clusters_with_equal_apis_share_one() {
         let apis = Apis::default();
-        let of = |kinds: &[(String, Value)]| apis.of(&Document::read(&document(kinds)).unwrap()).unwrap();
+        let both = |kinds: &[(String, Value)]| apis.of(&Document::read(&document(kinds)).unwrap()).unwrap();
+        let of = |kinds: &[(String, Value)]| both(kinds).0;
         let pod = kind("", "Pod", &json!({}));
-        let first = of(from_ref(&pod));
+        let (first, plans) = both(from_ref(&pod));
+        let plan = prepare(&first, "{__typename}", None, Bounds { depth: 1, fields: 1 }).unwrap();
+        plans.put("{__typename}", None, &Arc::new(plan));
+        assert!(both(from_ref(&pod)).1.get("{__typename}", None).is_some());
         assert!(Arc::ptr_eq(&first, &of(from_ref(&pod))));
         let mut other = pod.clone();
         other.1["x-kubernetes-categories"] = json!(["none"]);

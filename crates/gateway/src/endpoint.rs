@@ -6,14 +6,11 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
 };
 
-use moka::sync::Cache;
 use portolan_core::{pattern::matches, schema_document::ClusterMetadata};
 use portolan_runtime::client::{ClientError, carrier::Destination};
 use serde::{Deserialize, de::IgnoredAny};
-use sha2::{Digest as _, Sha256};
 
 use crate::{
     apis::Apis,
@@ -24,15 +21,12 @@ use crate::{
     memory::Memory,
     metrics::Calls,
     plan::{Plan, prepare},
+    plans::Plans,
     schema::Api,
     subscribe::Hub,
     upstream::Upstream,
 };
 
-/// Memory limit for all plans of an endpoint, in bytes.
-const PLANS: u64 = 8 * 1024 * 1024;
-/// Time after which an unused plan is dropped.
-const PLAN_IDLE: Duration = Duration::from_secs(3600);
 /// Number of plans in use that are made again when a document changes.
 const HOT: usize = 100;
 
@@ -82,9 +76,6 @@ impl WithMetadata {
     }
 }
 
-/// A hash of the text of a query and of the name of the operation.
-pub type PlanKey = [u8; 32];
-
 /// The endpoint of a cluster.
 #[derive(Debug)]
 pub struct Endpoint {
@@ -106,18 +97,12 @@ pub struct Endpoint {
     pub memory: Option<Arc<Memory>>,
     /// Its tools, as they were listed last.
     pub tools: Listing,
-    plans: Cache<PlanKey, Arc<Known>>,
+    /// The plans of the API.
+    plans: Plans,
     /// By kind: `true` if its server does not serve metadata alone.
     refuses_metadata: Box<[AtomicBool]>,
     /// By kind: `true` if its server does not list by name.
     is_unordered: Box<[AtomicBool]>,
-}
-
-#[derive(Debug)]
-struct Known {
-    plan: Arc<Plan>,
-    query: Box<str>,
-    name: Option<Box<str>>,
 }
 
 impl Endpoint {
@@ -132,9 +117,8 @@ impl Endpoint {
         let with: WithMetadata = serde_json::from_slice(bytes).map_err(|_| InvalidEndpoint::Metadata)?;
         let labels = with.metadata.labels.clone();
         let destination = with.destination(allowed_hosts)?;
-        let api = apis.of(&document)?;
+        let (api, plans) = apis.of(&document)?;
         drop(document);
-        let weigh = |_: &PlanKey, known: &Arc<Known>| u32::try_from(known.plan.weight).unwrap_or(u32::MAX);
         Ok(Self {
             name: name.to_owned(),
             labels,
@@ -146,7 +130,7 @@ impl Endpoint {
             hub: Hub::default(),
             memory: None,
             tools: Listing::default(),
-            plans: Cache::builder().max_capacity(PLANS).weigher(weigh).time_to_idle(PLAN_IDLE).build(),
+            plans,
             api,
         })
     }
@@ -158,24 +142,21 @@ impl Endpoint {
         name: Option<&str>,
         bounds: Bounds,
     ) -> Result<Arc<Plan>, Vec<GraphError>> {
-        let key = key(query, name);
-        if let Some(known) = self.plans.get(&key) {
-            return Ok(Arc::clone(&known.plan));
+        if let Some(plan) = self.plans.get(query, name) {
+            return Ok(plan);
         }
         let plan = Arc::new(prepare(&self.api, query, name, bounds)?);
-        let known = Known { plan: Arc::clone(&plan), query: query.into(), name: name.map(Box::from) };
-        self.plans.insert(key, Arc::new(known));
+        self.plans.put(query, name, &plan);
         Ok(plan)
     }
 
-    /// Prepares plans that another endpoint has in use, so that nobody waits for them after a change. Those for the same
-    /// API are taken over.
+    /// Prepares plans that another endpoint has in use, so that nobody waits for them after a change. Endpoints with the
+    /// same API have the same plans.
     pub fn plan_as(&self, before: &Self, bounds: Bounds) {
-        for (key, known) in before.plans.iter().take(HOT) {
-            if Arc::ptr_eq(&self.api, &before.api) {
-                self.plans.insert(*key, known);
-                continue;
-            }
+        if Arc::ptr_eq(&self.api, &before.api) {
+            return;
+        }
+        for known in before.plans.hottest(HOT) {
             // A query that no longer fits the schema fails when it is asked again.
             let _ = self.plan(&known.query, known.name.as_deref(), bounds);
         }
@@ -211,12 +192,4 @@ impl Endpoint {
             unordered.store(true, Ordering::Relaxed);
         }
     }
-}
-
-fn key(query: &str, name: Option<&str>) -> PlanKey {
-    let mut hash = Sha256::new();
-    hash.update(name.unwrap_or_default());
-    hash.update([0]);
-    hash.update(query);
-    hash.finalize().into()
 }

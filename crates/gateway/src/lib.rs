@@ -26,6 +26,7 @@ mod metrics;
 mod names;
 mod persisted;
 mod plan;
+mod plans;
 mod scan;
 mod schema;
 mod silent;
