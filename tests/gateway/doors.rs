@@ -97,6 +97,8 @@ async fn requests_are_answered_as_graphql_over_http_says() {
             answer.headers
         );
     }
+    let put = world.gateway.send("PUT /a/graphql", Some(&world.admin), json_type, typename.as_bytes()).await;
+    assert!(put.headers.contains("allow: get, post"), "{}", put.headers);
     // Some clients offer HTTP/2 with whatever they send.
     let offer = "connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAAP__\r\n";
     let offered = world.gateway.post_with("a", Some(&world.admin), offer, typename).await;

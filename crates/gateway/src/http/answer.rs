@@ -22,12 +22,19 @@ pub struct Problem {
     pub status: StatusCode,
     /// The errors.
     pub errors: Vec<GraphError>,
+    /// The methods that would have been right, if it is about the method.
+    pub allowed: &'static str,
 }
 
 impl Problem {
     /// A problem with one error.
     pub fn new(status: StatusCode, error: GraphError) -> Self {
-        Self { status, errors: vec![error] }
+        Self::with(status, vec![error])
+    }
+
+    /// A problem with several.
+    pub const fn with(status: StatusCode, errors: Vec<GraphError>) -> Self {
+        Self { status, errors, allowed: "POST" }
     }
 
     /// There is no token, or it is not accepted.
@@ -74,7 +81,7 @@ impl Problem {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
             StatusCode::METHOD_NOT_ALLOWED => {
-                headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
+                headers.insert(header::ALLOW, HeaderValue::from_static(self.allowed));
             }
             _ => {}
         }

@@ -133,18 +133,18 @@ async fn answered(
 
 /// A problem with the request, for those only whom a cluster accepts.
 async fn told(asker: &Asker, known: Problem) -> Problem {
-    let status = known.status;
+    let (status, allowed) = (known.status, known.allowed);
     let told = problem(asker.told(known.errors).await);
     match told.status {
         StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS => told,
-        _ => Problem { status, ..told },
+        _ => Problem { status, allowed, ..told },
     }
 }
 
 fn problem(errors: Vec<GraphError>) -> Problem {
     let none = || GraphError::new(Code::Internal, "there is no answer");
     let first = errors.first().cloned().unwrap_or_else(none);
-    Problem { status: Problem::of(first).status, errors }
+    Problem::with(Problem::of(first).status, errors)
 }
 
 /// `GET /fleet/schema.graphql`.

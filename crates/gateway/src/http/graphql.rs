@@ -251,7 +251,8 @@ pub(super) async fn sent(state: &State, parts: &Parts, body: Body) -> Result<Sen
         }
         _ => {
             let error = GraphError::new(Code::BadRequest, "use GET or POST");
-            Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, error))
+            let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, error);
+            Err(Problem { allowed: "GET, POST", ..problem })
         }
     }
 }

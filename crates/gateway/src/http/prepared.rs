@@ -31,7 +31,7 @@ pub fn prepared(state: &State, served: &Served, params: &Params) -> Result<Prepa
     let query = state.persisted.text(params.named()).map_err(Problem::of)?;
     let endpoint = &served.endpoint;
     let plan = endpoint.plan(&query, params.operation_name.as_deref(), state.limits.bounds());
-    let plan = plan.map_err(|errors| Problem { status: StatusCode::BAD_REQUEST, errors })?;
+    let plan = plan.map_err(|errors| Problem::with(StatusCode::BAD_REQUEST, errors))?;
     let none = JsonMap::new();
     let given = params.variables.as_ref().unwrap_or(&none);
     let variables = coerce_variable_values(&endpoint.api.schema, &plan.operation, given)
