@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use portolan_testkit::eventually;
 use serde_json::json;
 
 use super::{
     fake::{Asked, Fake, Reply, widgets},
     subscriptions::Events,
-    support::Gateway,
+    support::{Gateway, SOON},
 };
 
 fn query(more: &str) -> String {
@@ -65,4 +66,12 @@ async fn what_changes_after_a_version_has_changed() {
         assert_eq!(events.id.as_deref(), Some("8"));
         all.push(events);
     }
+    // Whoever comes back after it sends the same query, and where it was.
+    fake.take();
+    let headers = "last-event-id: 8\r\n";
+    all.push(Events::open_with(&gateway, "somebody", headers, &query).await);
+    // Only a watch that is new asks first whether the server has its version.
+    let is_new = |asked: &Asked| asked.path.contains("resourceVersion=8&resourceVersionMatch");
+    let begun = async || fake.take().iter().any(is_new).then_some(());
+    eventually("it goes on from there", SOON, begun).await.unwrap();
 }

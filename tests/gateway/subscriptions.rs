@@ -20,11 +20,16 @@ pub struct Events {
 
 impl Events {
     pub async fn open(gateway: &Gateway, token: &str, query: &str) -> Self {
+        Self::open_with(gateway, token, "", query).await
+    }
+
+    /// The same with more headers.
+    pub async fn open_with(gateway: &Gateway, token: &str, headers: &str, query: &str) -> Self {
         let body = json!({"query": query}).to_string();
         let mut stream = TcpStream::connect(("127.0.0.1", gateway.port)).await.unwrap();
         let head = format!(
             "POST /a/graphql HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n\
-             accept: text/event-stream\r\ncontent-length: {}\r\n\r\n{body}",
+             accept: text/event-stream\r\n{headers}content-length: {}\r\n\r\n{body}",
             body.len()
         );
         stream.write_all(head.as_bytes()).await.unwrap();

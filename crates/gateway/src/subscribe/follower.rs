@@ -56,9 +56,10 @@ pub async fn follow(
     let asking = subscriber.asking();
     let arguments = Arguments::new(asking, &root.call);
     let (path, review) = question(&arguments, resource, root.call.operation.verb)?;
-    let from = match arguments.text("resourceVersion")?.filter(|version| !version.is_empty()) {
+    // Whoever comes back asks the same, with the version at which the first one began.
+    let from = match subscriber.last_seen.clone().filter(|version| !version.is_empty()) {
         Some(version) => Some(version),
-        None => subscriber.last_seen.clone().filter(|version| !version.is_empty()),
+        None => arguments.text("resourceVersion")?.filter(|version| !version.is_empty()),
     };
     if from.as_deref().is_some_and(|version| version.parse::<u64>().is_err()) {
         return Err(GraphError::new(Code::Invalid, "resourceVersion must be a number"));
