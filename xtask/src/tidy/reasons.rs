@@ -17,10 +17,11 @@ use crate::workspace;
 
 const LIST: &str = "tests/unnamed-reasons.toml";
 /// Crates that give reasons. The gateway is not among them: it writes no status and no Event.
-const SERVICES: [&str; 6] = [
+const SERVICES: [&str; 7] = [
     "crates/devportal/src",
     "crates/konnector/src",
     "crates/listener/src",
+    "crates/portal/src",
     "crates/provider/src",
     "crates/token-exchange/src",
     "crates/token-service/src",
