@@ -14,7 +14,10 @@ use kube::{
     Api, Client,
     api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams},
 };
-use portolan_core::{api::gateway::ClusterAccess, schema_document::DocumentEvent};
+use portolan_core::{
+    api::gateway::ClusterAccess,
+    schema_document::{ClusterMetadata, DocumentEvent, PartReference},
+};
 use portolan_testkit::{
     ControlPlane, ControlPlaneOptions, ServiceProcess, eventually, ports::free_port, workdir::Workdir,
 };
@@ -24,6 +27,8 @@ use crate::services::{Binaries, RELEASE};
 
 const WITHIN: Duration = Duration::from_secs(120);
 const GATEWAY: &str = "gateway";
+/// A label of ClusterAccesses.
+pub(super) const LABEL: &str = "bench";
 
 pub(super) struct Lab {
     pub(super) plane: ControlPlane,
@@ -74,7 +79,7 @@ impl Lab {
     }
 
     pub(super) async fn label(&self, name: &str, value: &str) -> Result<()> {
-        let patch = json!({"metadata": {"labels": {"bench": value}}});
+        let patch = json!({"metadata": {"labels": {LABEL: value}}});
         self.accesses().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await?;
         Ok(())
     }
@@ -132,12 +137,19 @@ impl Gateway {
         Ok((serde_json::from_str(&line)?, line.len() + 1))
     }
 
-    /// Waits for the next document.
-    pub(super) async fn document(&mut self) -> Result<(DocumentEvent, usize)> {
+    /// Waits for the first document that is as wanted; gives its parts, and how long its line is. Earlier news, which
+    /// nobody has waited for, are passed over.
+    pub(super) async fn document(
+        &mut self,
+        is_wanted: impl Fn(&ClusterMetadata, &[PartReference]) -> bool,
+    ) -> Result<(Vec<PartReference>, usize)> {
         loop {
             let (event, length) = self.next().await?;
-            if matches!(event, DocumentEvent::Upsert { .. }) {
-                return Ok((event, length));
+            match event {
+                DocumentEvent::Upsert { metadata, parts, .. } if is_wanted(&metadata, &parts) => {
+                    return Ok((parts, length));
+                }
+                _ => {}
             }
         }
     }

@@ -8,13 +8,13 @@ use std::{
 use anyhow::{Context as _, Result};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{ResourceExt as _, api::PostParams};
-use portolan_core::schema_document::DocumentEvent;
+use portolan_core::schema_document::PartReference;
 use portolan_testkit::{real_crds, relay::Relay, watch_until, workload};
 use serde_json::json;
 
 use super::{
     Value,
-    lab::{Gateway, Lab},
+    lab::{Gateway, LABEL, Lab},
 };
 
 const WITHIN: Duration = Duration::from_secs(60);
@@ -66,7 +66,7 @@ pub(super) async fn one(lab: &Lab) -> Result<Vec<Value>> {
     }
     let name = "cluster-0";
     let mut gateway = lab.gateway().await?;
-    let DocumentEvent::Upsert { parts, .. } = gateway.document().await?.0 else { unreachable!() };
+    let (parts, _) = gateway.document(|_, _| true).await?;
     let mut known: BTreeMap<_, _> = parts.into_iter().map(|part| (part.sha256, part.group_version)).collect();
 
     let (mut shown, mut established, mut cpu) = (Vec::new(), Vec::new(), Vec::new());
@@ -87,8 +87,7 @@ pub(super) async fn one(lab: &Lab) -> Result<Vec<Value>> {
         let (there, document) = tokio::try_join!(is_there, in_document)?;
         established.push(there);
         shown.push(document);
-        let (event, length) = gateway.document().await?;
-        let DocumentEvent::Upsert { parts, .. } = event else { unreachable!() };
+        let (parts, length) = gateway.document(|_, parts| has_group(parts, &crd.spec.group)).await?;
         (new_bytes, all_bytes) = (length, length);
         for part in parts {
             let size = gateway.part(&part.sha256).await?;
@@ -110,13 +109,18 @@ pub(super) async fn one(lab: &Lab) -> Result<Vec<Value>> {
     ])
 }
 
+fn has_group(parts: &[PartReference], group: &str) -> bool {
+    parts.iter().any(|part| part.group_version.split('/').next() == Some(group))
+}
+
 /// How long a changed label takes to a gateway.
 async fn lag(lab: &Lab, gateway: &mut Gateway, name: &str) -> Result<f64> {
     let mut lags = Vec::new();
     for number in 0..10 {
-        lab.label(name, &number.to_string()).await?;
+        let value = number.to_string();
+        lab.label(name, &value).await?;
         let begun = Instant::now();
-        gateway.document().await?;
+        gateway.document(|metadata, _| metadata.labels.get(LABEL) == Some(&value)).await?;
         lags.push(milliseconds(begun));
     }
     Ok(median(lags))
