@@ -144,6 +144,7 @@ pub(super) async fn asked(
 }
 
 async fn directly(client: &Client, read: &Read, count: usize) -> Result<()> {
+    let objects = OBJECTS / read.answers;
     let paths: Arc<[String]> = (0..count).map(|number| (read.path)(number % read.answers)).collect();
     let mut workers = JoinSet::new();
     for worker in 0..CONNECTIONS {
@@ -152,7 +153,8 @@ async fn directly(client: &Client, read: &Read, count: usize) -> Result<()> {
             for path in paths.iter().skip(worker).step_by(CONNECTIONS) {
                 let request = Request::get(path).header("accept", accept).body(Vec::new())?;
                 let answer = client.request_text(request).await?;
-                ensure!(answer.contains("\"object-0"), "{path} was answered otherwise");
+                let listed = answer.matches("\"name\":\"object-").count();
+                ensure!(listed == objects, "{path} has {listed} objects instead of {objects}");
             }
             anyhow::Ok(())
         });

@@ -5,10 +5,10 @@ use http::StatusCode;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, api::ApiResource, core::DynamicObject};
 use portolan_testkit::load;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use super::{
-    lab::{Lab, name, text},
+    lab::{Gateway, Lab, name, text},
     median,
     reads::{CONNECTIONS, ROUNDS, each},
 };
@@ -30,20 +30,19 @@ pub(super) async fn followed(lab: &Lab) -> Result<Vec<Value>> {
         format!("{{v1{{ConfigMaps({arguments}){{items{{metadata{{name}}{more}}}}}}}}}")
     };
     let (followed, plain) = (list(" owner{metadata{name}}"), list(" data"));
-    let answer = lab.ask(&gateway, "a", &followed).await?.json();
-    let items = answer["data"]["v1"]["ConfigMaps"]["items"].as_array().map_or(&[][..], Vec::as_slice);
-    let is_followed = |(number, item): (usize, &serde_json::Value)| {
-        item["owner"]["metadata"]["name"] == name(number % OWNERS)
-    };
-    ensure!(items.len() == OBJECTS && items.iter().enumerate().all(is_followed), "another answer: {answer}");
+    let has_owner = |number: usize, item: &Json| item["owner"]["metadata"]["name"] == name(number % OWNERS);
+    let has_data = |number: usize, item: &Json| item["data"]["text"] == text(number, SIZE);
+    let expected =
+        [listed(lab, &gateway, &followed, has_owner).await?, listed(lab, &gateway, &plain, has_data).await?];
+    let lists = [(followed.as_str(), expected[0].as_str()), (plain.as_str(), expected[1].as_str())];
     let (mut ours, mut without) = (Vec::new(), Vec::new());
-    for query in [&followed, &plain] {
-        asked(lab, &gateway, query, CONNECTIONS * 2).await?;
+    for list in lists {
+        asked(lab, &gateway, list, CONNECTIONS * 2).await?;
     }
     for _ in 0..ROUNDS {
-        for (query, all) in [(&followed, &mut ours), (&plain, &mut without)] {
+        for (list, all) in lists.into_iter().zip([&mut ours, &mut without]) {
             let before = gateway.process.cpu_seconds()?;
-            asked(lab, &gateway, query, READS).await?;
+            asked(lab, &gateway, list, READS).await?;
             all.push(each(gateway.process.cpu_seconds()? - before, READS));
         }
     }
@@ -71,11 +70,26 @@ async fn fill(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-async fn asked(lab: &Lab, gateway: &super::lab::Gateway, query: &str, count: usize) -> Result<()> {
-    let request = lab.request(gateway, "a", query);
+/// The answer to a list of which every item is right.
+async fn listed(
+    lab: &Lab,
+    gateway: &Gateway,
+    query: &str,
+    is_right: impl Fn(usize, &Json) -> bool,
+) -> Result<String> {
+    let answer = lab.ask(gateway, "a", query).await?;
+    let json = answer.json();
+    let items = json["data"]["v1"]["ConfigMaps"]["items"].as_array().map_or(&[][..], Vec::as_slice);
+    let all_right = items.iter().enumerate().all(|(number, item)| is_right(number, item));
+    ensure!(items.len() == OBJECTS && all_right, "another answer: {}", answer.text);
+    Ok(answer.text)
+}
+
+/// Asks for a list many times, and compares each answer.
+async fn asked(lab: &Lab, gateway: &Gateway, (query, expected): (&str, &str), count: usize) -> Result<()> {
+    let (request, expected) = (lab.request(gateway, "a", query), expected.to_owned());
     let make = move |_: usize| request.clone();
-    let is_right =
-        |_: usize, body: &[u8]| body.starts_with(b"{\"data\":{\"v1\":{\"ConfigMaps\":{\"items\":[{");
+    let is_right = move |_: usize, body: &[u8]| body == expected.as_bytes();
     let report = load::http_checked(make, is_right, CONNECTIONS, count).await?;
     let wrong = (&report.statuses, report.wrong, &report.failure);
     ensure!(report.all(StatusCode::OK), "not every answer was right: {wrong:?}");
