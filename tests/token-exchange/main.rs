@@ -13,6 +13,7 @@ mod kinds;
 mod ladder;
 mod namespace;
 mod others;
+mod promises;
 mod rfc8693;
 mod rights;
 mod safety;

@@ -12,6 +12,7 @@ mod names;
 mod namespace;
 mod operation;
 mod others;
+mod promises;
 mod replicas;
 mod reviews;
 mod revocation;
