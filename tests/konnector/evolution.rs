@@ -272,20 +272,26 @@ async fn a_typo_on_the_provider_takes_nothing_from_anybody() {
     service.arrives("billy").await;
     let bound = export(&service).await.metadata.uid;
     let typos = [
-        (json!({"kube-bind.io/isolation": "Prefixd"}), "NotExportable"),
-        (json!({"kube-bind.io/isolation": "namespaced"}), "ReplaceRefused"),
-        (json!({"kube-bind.io/isolation": null, "kube-bind.io/consumer-scope": "cluster"}), "NotExportable"),
+        (json!({"kube-bind.io/isolation": "Prefixd"}), "NotExportable", "Prefixd"),
+        (json!({"kube-bind.io/isolation": "namespaced"}), "ReplaceRefused", ""),
+        (
+            json!({"kube-bind.io/isolation": null, "kube-bind.io/consumer-scope": "cluster"}),
+            "NotExportable",
+            "watched across the cluster",
+        ),
         (
             json!({"kube-bind.io/consumer-scope": null, "kube-bind.io/permission-claims": "[{]"}),
             "NotExportable",
+            "kube-bind.io/permission-claims",
         ),
     ];
-    for (typo, reason) in typos {
+    for (typo, reason, words) in typos {
         annotate(&service.provider, &service.export(), typo.clone()).await;
         eventually(&format!("the export says {reason} of {typo}"), SOON, async || {
             let export = export(&service).await;
             let conditions = export.status.unwrap_or_default().conditions;
-            find(&conditions, "ProviderInSync").is_some_and(|said| said.reason == reason).then_some(())
+            let said = find(&conditions, "ProviderInSync");
+            said.is_some_and(|said| said.reason == reason && said.message.contains(words)).then_some(())
         })
         .await
         .unwrap();

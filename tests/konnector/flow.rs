@@ -160,6 +160,7 @@ async fn an_origin_waits_for_its_copy_to_go() {
     service.here().delete("billy", &kube::api::DeleteParams::default()).await.unwrap();
     object_with(&service.there(), "billy", "is terminating", |c| c.metadata.deletion_timestamp.is_some())
         .await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(service.here().get_opt("billy").await.unwrap().is_some(), "the origin must not go first");
     merge(&service.there(), "billy", json!({"metadata": {"finalizers": null}})).await;
     object_gone(&service.here(), "billy").await;

@@ -80,6 +80,8 @@ async fn a_renewed_kubeconfig_is_taken_over_only_into_a_secret_that_says_so() {
     renewed(&service).await;
     merge(&service.here(), "billy", json!({"spec": {"intent": "rest"}})).await;
     object_with(&service.there(), "billy", "follows", |o| o.data["spec"]["intent"] == "rest").await;
+    // Longer than two polls.
+    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
     assert_eq!(content(&of_consumer(&service).get("renewed").await.unwrap()), given);
 
     // With it and without the right, an Event tells which right is missing.

@@ -63,6 +63,8 @@ async fn people_are_told_once_on_the_object_that_they_can_mend() {
     binding_condition(&service.consumer, &service.export(), "Connected", ("False", "ProviderUnreachable"))
         .await;
     told(&service.consumer, "APIServiceBindingBundle", "told", "ListExportsFailed").await;
+    // Time for another Event, at the next poll.
+    tokio::time::sleep(Duration::from_secs(3)).await;
     let on_binding = warnings(&service.consumer, "APIServiceBinding", &service.export()).await;
     assert!(on_binding.iter().all(|(reason, _)| reason != "ProviderUnreachable"), "{on_binding:?}");
 
@@ -104,7 +106,8 @@ async fn a_provider_hears_that_its_schema_could_not_be_used_and_that_nobody_bind
     create_bundle(&service.consumer, "unheard-again", "unheard").await;
     bundle_condition(&service.consumer, "unheard-again", "Synced", ("False", "SyncErrors")).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
-    connected(&exports, &service.export(), "").await;
+    let status = exports.get(&service.export()).await.unwrap().status.unwrap_or_default();
+    assert_eq!(find(&status.conditions, "Connected").unwrap().reason, "", "{:?}", status.conditions);
     let bundles: Api<APIServiceBindingBundle> = Api::all(service.consumer.clone());
     for name in ["unheard-again", "unheard-too"] {
         bundles.delete(name, &DeleteParams::default()).await.unwrap();

@@ -110,6 +110,8 @@ async fn marks_that_were_taken_off_are_put_back() {
     service.here().delete("billy", &DeleteParams::default()).await.unwrap();
     object_gone(&service.there(), "billy").await;
     object_gone(&service.here(), "billy").await;
+    // An Event is written a moment after what it is about.
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     assert!(events(&service, "ForeignObject").await.unwrap().is_empty());
 }
 

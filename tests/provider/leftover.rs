@@ -29,6 +29,7 @@ async fn a_namespace_that_is_not_empty_says_so_and_is_not_looked_at_for_ever() {
         scene.writes_to(&mapped, "kube-bind-sweep")
     };
     let before = looks().await;
+    assert!(before > 0, "it was looked at when the Event was written");
     let namespaces: Api<Namespace> = Api::all(scene.client());
     let news = Patch::Merge(json!({"metadata": {"annotations": {"news": "true"}}}));
     namespaces.patch(&mapped, &PatchParams::default(), &news).await.unwrap();

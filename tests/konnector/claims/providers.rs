@@ -30,6 +30,9 @@ async fn two_providers_share_what_both_claim_and_neither_takes_what_is_the_other
     // What one provider owns comes to the consumer, and is nobody else's to send on or to replace.
     make(&at_prod, map("answer", Some("both"), "of prod")).await;
     watch_until(here.clone(), "answer", |m| value(m, "of prod"), SOON).await.unwrap();
+    // What comes later is sent on to both.
+    change(&here, "shared", json!({"data": {"key": "later"}})).await;
+    watch_until(at_staging.clone(), "shared", |m| value(m, "later"), SOON).await.unwrap();
     assert!(at_staging.get_opt("answer").await.unwrap().is_none());
     make(&at_staging, map("answer", Some("both"), "of staging")).await;
     event(&prod, "answer", "ForeignObject").await;
