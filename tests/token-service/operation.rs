@@ -386,6 +386,7 @@ async fn audit_lines_are_one_per_token_with_a_count() {
     let repeated = async || lines("token reviewed again").pop();
     let repeated = eventually("the count", SOON, repeated).await.unwrap();
     assert!(repeated.contains("\"username\":\"system:serviceaccount:default:app\""), "{repeated}");
+    assert!(!lines("token reviewed").is_empty(), "the first of them has a line of its own");
     // What was only counted is said at the end.
     let before = lines("token reviewed again").len();
     for _ in 0..3 {
