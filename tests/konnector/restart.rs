@@ -112,8 +112,11 @@ async fn a_provider_that_hangs_is_said_and_delays_nobody_else() {
     // Another provider is bound while the first one hangs; it exports nothing, and says so at once.
     let silent = other.kubeconfig_for_token("not-a-token", "tenant");
     write_secret(consumer, "other", "kubeconfig", &silent).await;
+    let created = Instant::now();
     create_bundle(consumer, "other", "other").await;
     bundle_condition(consumer, "other", "Synced", ("False", "ListExportsFailed")).await;
+    let took = created.elapsed();
+    assert!(took < Duration::from_secs(5), "the other one was kept waiting for {took:?}");
 
     clusters.provider.resume_apiserver();
     bundle_condition(consumer, "hangs", "Ready", ("True", "")).await;

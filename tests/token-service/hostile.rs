@@ -121,14 +121,15 @@ async fn bad_issuers_harm_nobody_else_and_do_not_replace_good_keys() {
         eventually("the issuer is asked", SOON, async || (bad.requests() > asked).then_some(()))
             .await
             .unwrap();
-        let quickly = async || {
+        let mut quick = 0;
+        for _ in 0..5 {
             let start = Instant::now();
             assert!(service.review("good", &fine, &["x"]).await.authenticated(), "{mood:?}");
             assert!(service.review("bad", &same, &["x"]).await.authenticated(), "{mood:?}: last good keys");
-            (start.elapsed() < Duration::from_secs(2)).then_some(())
-        };
-        // A busy machine may delay one of them; an issuer delays all.
-        eventually("nobody waits for the issuer", SOON, quickly).await.unwrap();
+            quick += usize::from(start.elapsed() < Duration::from_secs(2));
+        }
+        // A busy machine may delay one or two of them.
+        assert!(quick >= 3, "{mood:?}: only {quick} of 5 did not wait for the issuer");
         // A good answer, so that the next mood is met soon and not after a long backoff.
         bad.is(Mood::Good);
         let asked = bad.requests();
