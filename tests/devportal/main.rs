@@ -8,5 +8,6 @@ mod fetches;
 mod keys;
 mod operation;
 mod policies;
+mod promises;
 mod scene;
 mod stub;

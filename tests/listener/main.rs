@@ -6,6 +6,7 @@ mod access;
 mod bad_input;
 mod fresh;
 mod operation;
+mod promises;
 mod real;
 mod reviewed;
 mod scene;
