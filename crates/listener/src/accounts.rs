@@ -33,18 +33,18 @@ const PAUSE: Duration = Duration::from_secs(60);
 /// Interval at which the time of day is read while a token is waited for.
 const TICK: Duration = Duration::from_secs(30);
 
-type Notify = Box<dyn Fn() + Send + Sync>;
+type TokenNotify = Box<dyn Fn() + Send + Sync>;
 
 /// All tokens that are held.
 pub struct AccountTokens {
     client: Client,
     tasks: Tasks,
     allowed: BTreeSet<String>,
-    held: Mutex<BTreeMap<ServiceAccountReference, Held>>,
-    notify: Notify,
+    held: Mutex<BTreeMap<ServiceAccountReference, HeldToken>>,
+    notify: TokenNotify,
 }
 
-struct Held {
+struct HeldToken {
     tasks: Tasks,
     state: Option<Result<SecretString, Problem>>,
     /// Time of the last answer.
@@ -87,7 +87,7 @@ impl AccountTokens {
         let (tasks, refused) = (self.tasks.child(), Arc::<tokio::sync::Notify>::default());
         let (accounts, wanted, told) = (Arc::clone(self), reference.clone(), Arc::clone(&refused));
         tasks.spawn("account token", async move { accounts.keep(&wanted, life, &told).await });
-        let new = Held { tasks, state: None, since: Instant::now(), is_refused: false, refused };
+        let new = HeldToken { tasks, state: None, since: Instant::now(), is_refused: false, refused };
         held.insert(reference.clone(), new);
         Ok(None)
     }

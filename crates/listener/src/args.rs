@@ -100,17 +100,17 @@ pub struct StreamArgs {
 
 impl ListenerArgs {
     /// The mistake that keeps the listener from starting, if there is one.
-    pub fn mistake(&self) -> Option<Mistake> {
+    pub fn mistake(&self) -> Option<FlagMistake> {
         let streams = self.stream.stream_address.is_some();
         let path = portolan_core::api::gateway::check_path(&self.single_path);
         match path {
-            _ if self.enable_kcp => Some(Mistake::Kcp),
-            Err(error) => Some(Mistake::Path(error.to_string())),
+            _ if self.enable_kcp => Some(FlagMistake::Kcp),
+            Err(error) => Some(FlagMistake::Path(error.to_string())),
             Ok(()) if streams && self.tls.tls_cert_file.is_none() && !self.stream.plain_http => {
-                Some(Mistake::NoTls)
+                Some(FlagMistake::NoTls)
             }
-            Ok(()) if streams && self.stream.gateway_accounts.is_empty() => Some(Mistake::NoAccounts),
-            Ok(()) if !streams && self.directory().is_none() => Some(Mistake::Nowhere),
+            Ok(()) if streams && self.stream.gateway_accounts.is_empty() => Some(FlagMistake::NoAccounts),
+            Ok(()) if !streams && self.directory().is_none() => Some(FlagMistake::Nowhere),
             Ok(()) => None,
         }
     }
@@ -134,7 +134,7 @@ impl ListenerArgs {
 
 /// A configuration that makes no sense.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Mistake {
+pub enum FlagMistake {
     #[error(
         "ENABLE_KCP=true: kcp is not supported; set ENABLE_KCP=false and make a ClusterAccess for each cluster"
     )]
@@ -189,16 +189,16 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_said_in_one_line() {
-        let table: [(&[&str], Mistake); 4] = [
-            (&["--enable-kcp=true"], Mistake::Kcp),
-            (&["--definitions-dir="], Mistake::Nowhere),
-            (&["--stream-address=:8443"], Mistake::NoTls),
-            (&["--stream-address=:8443", "--plain-http"], Mistake::NoAccounts),
+        let table: [(&[&str], FlagMistake); 4] = [
+            (&["--enable-kcp=true"], FlagMistake::Kcp),
+            (&["--definitions-dir="], FlagMistake::Nowhere),
+            (&["--stream-address=:8443"], FlagMistake::NoTls),
+            (&["--stream-address=:8443", "--plain-http"], FlagMistake::NoAccounts),
         ];
         for (flags, expected) in table {
             assert_eq!(args(flags).mistake(), Some(expected), "{flags:?}");
         }
-        assert!(matches!(args(&["--single-path=a/b"]).mistake(), Some(Mistake::Path(_))));
+        assert!(matches!(args(&["--single-path=a/b"]).mistake(), Some(FlagMistake::Path(_))));
         let sound = args(&["--stream-address=:8443", "--plain-http", "--gateway-accounts=a/b,c/d"]);
         assert_eq!(sound.mistake(), None);
         assert_eq!(sound.stream.gateway_accounts, ["system:serviceaccount:a:b", "system:serviceaccount:c:d"]);

@@ -19,20 +19,20 @@ use portolan_runtime::{
 use tracing::warn;
 
 use crate::{
-    accounts::AccountTokens, args::ListenerArgs, cluster::Clusters, discovery::Workshop,
-    documents::Documents, files::FileStates, metrics::ListenerMetrics,
+    accounts::AccountTokens, args::ListenerArgs, cluster::Clusters, discovery::PartWorkshop,
+    documents::DocumentStore, files::FileStates, metrics::ListenerMetrics,
 };
 
 /// Everything that a reconcile may use.
-pub struct Context {
+pub struct ReconcileContext {
     pub client: Client,
     pub accesses: Cache<ClusterAccess>,
     pub secrets: Arc<ObjectWatches<Secret>>,
     pub config_maps: Arc<ObjectWatches<ConfigMap>>,
     pub accounts: Arc<AccountTokens>,
     pub clusters: Clusters,
-    pub documents: Arc<Documents>,
-    pub workshop: Arc<Workshop>,
+    pub documents: Arc<DocumentStore>,
+    pub workshop: Arc<PartWorkshop>,
     pub file_states: FileStates,
     pub queue: Arc<WorkQueue<String>>,
     pub reporter: EventReporter,
@@ -44,7 +44,7 @@ pub struct Context {
     leads: AtomicBool,
 }
 
-impl Context {
+impl ReconcileContext {
     /// Starts the watch of ClusterAccesses.
     pub fn start(
         args: &ListenerArgs,
@@ -55,7 +55,7 @@ impl Context {
     ) -> Arc<Self> {
         let tasks = &process.tasks;
         let queue: Arc<WorkQueue<String>> = Arc::default();
-        let waker = Waker { accesses: Arc::default(), queue: Arc::clone(&queue) };
+        let waker = QueueWaker { accesses: Arc::default(), queue: Arc::clone(&queue) };
         let changed = waker.clone();
         let all = Api::all(client.clone());
         let (accesses, watch) = Cache::follow(all, watcher::Config::default(), move |event| {
@@ -65,7 +65,7 @@ impl Context {
         tasks.spawn_critical("watch", watch);
         let allowed = args.allowed_namespaces();
         let metrics = Arc::new(ListenerMetrics::register(&process.metrics));
-        let workshop = Workshop::new(args.max_schema_bytes());
+        let workshop = PartWorkshop::new(args.max_schema_bytes());
         let (on_secret, on_config_map, on_token) = (waker.clone(), waker.clone(), waker.clone());
         let named = Arc::clone(&queue);
         Arc::new(Self {
@@ -113,12 +113,12 @@ impl Context {
 
 /// Queues what has changed, and all others: the owner of a path depends on all of them.
 #[derive(Clone)]
-struct Waker {
+struct QueueWaker {
     accesses: Arc<OnceLock<Cache<ClusterAccess>>>,
     queue: Arc<WorkQueue<String>>,
 }
 
-impl Waker {
+impl QueueWaker {
     fn take(&self, changed: &WatchChange<'_, ClusterAccess>) {
         match changed {
             WatchChange::Applied(access) | WatchChange::Deleted(access) => {

@@ -10,24 +10,24 @@ use portolan_core::{
 };
 use tokio::sync::watch;
 
-use crate::{discovery::Discovered, parts::Part};
+use crate::{discovery::DiscoveredApi, parts::DocumentPart};
 
 /// One document.
 #[derive(Clone, Debug)]
-pub struct Document {
+pub struct SchemaDocument {
     /// Its ClusterAccess.
     pub access: Arc<str>,
     pub metadata: Arc<ClusterMetadata>,
     pub references: Arc<Vec<PartReference>>,
-    parts: Arc<Vec<Arc<Part>>>,
+    parts: Arc<Vec<Arc<DocumentPart>>>,
     /// The number of its last change.
     pub revision: u64,
     /// A hash of everything in it.
     pub digest: String,
 }
 
-impl Document {
-    fn new(access: &str, metadata: ClusterMetadata, discovered: &Discovered) -> Self {
+impl SchemaDocument {
+    fn new(access: &str, metadata: ClusterMetadata, discovered: &DiscoveredApi) -> Self {
         let references = discovered.references();
         let part = |reference: &PartReference| {
             discovered.parts.get(&reference.group_version).map(|known| Arc::clone(&known.part))
@@ -51,8 +51,9 @@ impl Document {
 
     /// Writes it as one file.
     pub fn write(&self, out: &mut impl std::io::Write) -> std::io::Result<()> {
-        let named =
-            |(reference, part): (&'_ PartReference, &'_ Arc<Part>)| (reference.clone(), Arc::clone(part));
+        let named = |(reference, part): (&'_ PartReference, &'_ Arc<DocumentPart>)| {
+            (reference.clone(), Arc::clone(part))
+        };
         let pairs: Vec<_> = self.references.iter().zip(self.parts.iter()).map(named).collect();
         let parts: Vec<_> = pairs
             .iter()
@@ -76,9 +77,9 @@ fn digest(metadata: &ClusterMetadata, references: &[PartReference]) -> String {
 
 /// All documents at one moment.
 #[derive(Clone, Debug, Default)]
-pub struct Snapshot {
+pub struct DocumentSnapshot {
     /// By path.
-    pub documents: BTreeMap<String, Document>,
+    pub documents: BTreeMap<String, SchemaDocument>,
     pub revision: u64,
     /// The owner of each path, with or without a document.
     pub paths: BTreeMap<String, String>,
@@ -88,7 +89,7 @@ pub struct Snapshot {
     pub complete: bool,
 }
 
-impl Snapshot {
+impl DocumentSnapshot {
     /// Returns `true` if the path still belongs to this ClusterAccess, so that its earlier document stays.
     pub fn keeps(&self, path: &str, access: &str) -> bool {
         self.paths.get(path).is_some_and(|owner| owner == access)
@@ -97,15 +98,15 @@ impl Snapshot {
 
 /// All documents.
 #[derive(Debug)]
-pub struct Documents {
-    inner: Mutex<Inner>,
+pub struct DocumentStore {
+    inner: Mutex<StoreState>,
     changed: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
-struct Inner {
+struct StoreState {
     /// By name of the ClusterAccess.
-    documents: BTreeMap<String, Document>,
+    documents: BTreeMap<String, SchemaDocument>,
     /// By name of the ClusterAccess, too.
     paths: BTreeMap<String, String>,
     revision: u64,
@@ -113,17 +114,17 @@ struct Inner {
     complete: bool,
 }
 
-impl Default for Documents {
+impl Default for DocumentStore {
     fn default() -> Self {
         Self { inner: Mutex::default(), changed: watch::Sender::new(0) }
     }
 }
 
-impl Documents {
+impl DocumentStore {
     /// Sets the document of a ClusterAccess. Nothing happens if it is the same.
-    pub fn put(&self, access: &str, metadata: ClusterMetadata, discovered: &Discovered) {
+    pub fn put(&self, access: &str, metadata: ClusterMetadata, discovered: &DiscoveredApi) {
         self.change(|inner| {
-            let mut document = Document::new(access, metadata, discovered);
+            let mut document = SchemaDocument::new(access, metadata, discovered);
             if inner.documents.get(access).is_some_and(|known| known.digest == document.digest) {
                 return false;
             }
@@ -179,10 +180,10 @@ impl Documents {
     }
 
     /// The current state.
-    pub fn snapshot(&self) -> Snapshot {
+    pub fn snapshot(&self) -> DocumentSnapshot {
         let inner = self.inner.lock();
         let named = inner.documents.values().map(|document| (document.name().to_owned(), document.clone()));
-        Snapshot {
+        DocumentSnapshot {
             documents: named.collect(),
             revision: inner.revision,
             paths: inner.paths.iter().map(|(access, path)| (path.clone(), access.clone())).collect(),
@@ -196,7 +197,7 @@ impl Documents {
         self.changed.subscribe()
     }
 
-    fn change(&self, change: impl FnOnce(&mut Inner) -> bool) {
+    fn change(&self, change: impl FnOnce(&mut StoreState) -> bool) {
         let mut inner = self.inner.lock();
         if change(&mut inner) {
             inner.revision += 1;
@@ -205,7 +206,7 @@ impl Documents {
     }
 }
 
-impl Inner {
+impl StoreState {
     /// Gives a new number to a document that another one with its path has hidden: whoever follows has the other one.
     fn reveal(&mut self, path: &str) {
         for document in self.documents.values_mut().filter(|document| document.name() == path) {
@@ -223,16 +224,16 @@ mod tests {
         serde_json::from_value(serde_json::json!({"host": "https://h", "path": path})).unwrap()
     }
 
-    fn revision_of(documents: &Documents, path: &str) -> Option<u64> {
+    fn revision_of(documents: &DocumentStore, path: &str) -> Option<u64> {
         documents.snapshot().documents.get(path).map(|document| document.revision)
     }
 
     #[test]
     fn the_same_again_is_no_change() {
-        let documents = Documents::default();
+        let documents = DocumentStore::default();
         let changed = documents.subscribe();
         for _ in 0..2 {
-            documents.put("a", metadata("p"), &Discovered::default());
+            documents.put("a", metadata("p"), &DiscoveredApi::default());
         }
         assert_eq!((revision_of(&documents, "p"), *changed.borrow()), (Some(1), 1));
         documents.rename("a", "p", &BTreeMap::new());
@@ -242,8 +243,8 @@ mod tests {
 
     #[test]
     fn a_document_moves_with_its_path() {
-        let documents = Documents::default();
-        documents.put("a", metadata("old"), &Discovered::default());
+        let documents = DocumentStore::default();
+        documents.put("a", metadata("old"), &DiscoveredApi::default());
         documents.rename("a", "new", &[("l".to_owned(), "1".to_owned())].into());
         assert_eq!((revision_of(&documents, "old"), revision_of(&documents, "new")), (None, Some(2)));
         assert_eq!(documents.snapshot().documents["new"].metadata.labels["l"], "1");
@@ -253,15 +254,15 @@ mod tests {
 
     #[test]
     fn a_document_that_another_has_hidden_is_news() {
-        let leave: [fn(&Documents); 3] = [
+        let leave: [fn(&DocumentStore); 3] = [
             |documents| documents.remove("z"),
             |documents| documents.rename("z", "q", &BTreeMap::new()),
-            |documents| documents.put("z", metadata("q"), &Discovered::default()),
+            |documents| documents.put("z", metadata("q"), &DiscoveredApi::default()),
         ];
         for leave in leave {
-            let documents = Documents::default();
-            documents.put("z", metadata("p"), &Discovered::default());
-            documents.put("a", metadata("p"), &Discovered::default());
+            let documents = DocumentStore::default();
+            documents.put("z", metadata("p"), &DiscoveredApi::default());
+            documents.put("a", metadata("p"), &DiscoveredApi::default());
             let hiding = documents.snapshot();
             assert_eq!(&*hiding.documents["p"].access, "z");
             leave(&documents);
@@ -275,7 +276,7 @@ mod tests {
 
     #[test]
     fn paths_without_documents_are_known() {
-        let documents = Documents::default();
+        let documents = DocumentStore::default();
         documents.set_paths([("a".to_owned(), "p".to_owned())].into(), true);
         let snapshot = documents.snapshot();
         assert!(snapshot.complete && snapshot.documents.is_empty() && snapshot.paths.contains_key("p"));

@@ -30,7 +30,7 @@ use portolan_runtime::{client, install, lease, lease::LeaseStanding, process, pr
 pub use crate::args::Args;
 use crate::{
     args::{Command, ListenerArgs},
-    context::Context,
+    context::ReconcileContext,
 };
 
 /// Runs a command, or the listener until it is told to stop.
@@ -57,11 +57,11 @@ async fn many(args: ListenerArgs, process: Process) -> Result<(), process::Proce
     client::follow_contact(&process.tasks, &process.readiness);
     install::crds(&client, "listener", portolan_core::crds::listener(), args.install.install_crds).await?;
     let settings = args.lease.settings(&args.pod, "portolan-listener");
-    let context = Context::start(&args, &process, &client, tried, &settings.identity);
+    let context = ReconcileContext::start(&args, &process, &client, tried, &settings.identity);
     context.accesses.synced().await;
     context.wake_all();
     access::run(&process.tasks, &context);
-    let source = stream::Source {
+    let source = stream::StreamSource {
         documents: Arc::clone(&context.documents),
         workshop: Arc::clone(&context.workshop),
         metrics: Arc::clone(&context.metrics),
@@ -75,7 +75,7 @@ async fn many(args: ListenerArgs, process: Process) -> Result<(), process::Proce
 async fn lead(
     args: &ListenerArgs,
     process: &Process,
-    context: &Arc<Context>,
+    context: &Arc<ReconcileContext>,
     settings: lease::LeaseSettings,
 ) {
     let part = process.readiness.expect("lease", "the API server does not answer");

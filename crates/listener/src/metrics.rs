@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use portolan_runtime::metrics::{Counters, Gauges, Histograms, Metrics, retain};
 
-use crate::documents::Snapshot;
+use crate::documents::DocumentSnapshot;
 
 /// All metrics.
 #[derive(Clone, Debug)]
@@ -54,7 +54,7 @@ impl ListenerMetrics {
     }
 
     /// Sets number and sizes of the documents.
-    pub fn documents(&self, snapshot: &Snapshot) {
+    pub fn documents(&self, snapshot: &DocumentSnapshot) {
         let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
         self.documents.with_label_values::<&str>(&[]).set(count(snapshot.documents.len()));
         for (path, document) in &snapshot.documents {

@@ -13,7 +13,7 @@ use crate::discovery::MadePart;
 
 /// A part of one or more documents.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Part {
+pub struct DocumentPart {
     pub sha256: String,
     pub bytes: Bytes,
     /// Number of served kinds.
@@ -25,14 +25,14 @@ pub struct Part {
 /// All parts in use.
 #[derive(Debug, Default)]
 pub struct PartStore {
-    by_content: Mutex<HashMap<String, Weak<Part>>>,
+    by_content: Mutex<HashMap<String, Weak<DocumentPart>>>,
     /// Parts by source, so that the same part is not made again for another cluster.
-    by_source: Mutex<HashMap<String, Weak<Part>>>,
+    by_source: Mutex<HashMap<String, Weak<DocumentPart>>>,
 }
 
 impl PartStore {
     /// Stores a part, or returns the one with the same bytes.
-    pub fn keep(&self, made: MadePart) -> Arc<Part> {
+    pub fn keep(&self, made: MadePart) -> Arc<DocumentPart> {
         let MadePart { bytes, kinds, orphans } = made;
         let sha256 = sha256_hex(&bytes);
         let mut parts = self.by_content.lock();
@@ -40,30 +40,30 @@ impl PartStore {
             return known;
         }
         tidy(&mut parts);
-        let part = Arc::new(Part { sha256: sha256.clone(), bytes: bytes.into(), kinds, orphans });
+        let part = Arc::new(DocumentPart { sha256: sha256.clone(), bytes: bytes.into(), kinds, orphans });
         parts.insert(sha256, Arc::downgrade(&part));
         part
     }
 
     /// The part with a hash.
-    pub fn get(&self, sha256: &str) -> Option<Arc<Part>> {
+    pub fn get(&self, sha256: &str) -> Option<Arc<DocumentPart>> {
         self.by_content.lock().get(sha256).and_then(Weak::upgrade)
     }
 
     /// The part that was made of the same source before.
-    pub fn made_of(&self, source: &str) -> Option<Arc<Part>> {
+    pub fn made_of(&self, source: &str) -> Option<Arc<DocumentPart>> {
         self.by_source.lock().get(source).and_then(Weak::upgrade)
     }
 
     /// Remembers the source of a part.
-    pub fn remember(&self, source: String, part: &Arc<Part>) {
+    pub fn remember(&self, source: String, part: &Arc<DocumentPart>) {
         let mut sources = self.by_source.lock();
         tidy(&mut sources);
         sources.insert(source, Arc::downgrade(part));
     }
 }
 
-fn tidy(parts: &mut HashMap<String, Weak<Part>>) {
+fn tidy(parts: &mut HashMap<String, Weak<DocumentPart>>) {
     // Only when the map is full: checking all entries each time would be too much work.
     if parts.len() == parts.capacity() {
         parts.retain(|_, part| part.strong_count() > 0);

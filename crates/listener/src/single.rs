@@ -12,11 +12,11 @@ use tokio::{sync::watch, time::sleep};
 use tracing::warn;
 
 use crate::{
-    access::target::{Material, Target},
+    access::target::{ClusterTarget, CredentialMaterial},
     args::ListenerArgs,
     cluster::Clusters,
-    discovery::Workshop,
-    documents::Documents,
+    discovery::PartWorkshop,
+    documents::DocumentStore,
     files::{self, FileStates},
     metrics::ListenerMetrics,
     problem::Problem,
@@ -27,10 +27,10 @@ use crate::{
 const READ_AGAIN: Duration = Duration::from_secs(2);
 const NAME: &str = "single";
 
-struct Single {
+struct SingleCluster {
     args: ListenerArgs,
     clusters: Clusters,
-    documents: Arc<Documents>,
+    documents: Arc<DocumentStore>,
     metrics: Arc<ListenerMetrics>,
     ready: ReadyHandle,
 }
@@ -39,9 +39,9 @@ struct Single {
 pub async fn start(args: ListenerArgs, process: Process) -> Result<(), process::ProcessFailure> {
     let ready = process.readiness.expect("clusters", "the cluster was not tried yet");
     let metrics = Arc::new(ListenerMetrics::register(&process.metrics));
-    let documents = Arc::<Documents>::default();
+    let documents = Arc::<DocumentStore>::default();
     let (news, mut told) = watch::channel(0_u64);
-    let workshop = Workshop::new(args.max_schema_bytes());
+    let workshop = PartWorkshop::new(args.max_schema_bytes());
     let clusters = Clusters::new(&process.tasks, Arc::clone(&workshop), Arc::clone(&metrics), move |_| {
         news.send_modify(|count| *count += 1);
     });
@@ -49,10 +49,10 @@ pub async fn start(args: ListenerArgs, process: Process) -> Result<(), process::
         files::run(&process.tasks, directory, Arc::clone(&documents), FileStates::default(), || ());
     }
     let source =
-        stream::Source { documents: Arc::clone(&documents), workshop, metrics: Arc::clone(&metrics) };
+        stream::StreamSource { documents: Arc::clone(&documents), workshop, metrics: Arc::clone(&metrics) };
     let client = client::connect(&args.client).await?;
     stream::serve(&args, &process.tasks, client, source).await?;
-    let single = Single { args, clusters, documents, metrics, ready };
+    let single = SingleCluster { args, clusters, documents, metrics, ready };
     process.tasks.spawn_critical("single", async move {
         let mut said = None;
         loop {
@@ -73,7 +73,7 @@ pub async fn start(args: ListenerArgs, process: Process) -> Result<(), process::
     Ok(())
 }
 
-impl Single {
+impl SingleCluster {
     async fn look(&self) -> Result<(), Problem> {
         let path = &self.args.single_path;
         let paths = || BTreeMap::from([(NAME.to_owned(), path.clone())]);
@@ -99,7 +99,7 @@ impl Single {
 }
 
 /// The cluster of KUBECONFIG, as gateways reach it.
-pub async fn target(args: &ClientArgs) -> Result<Target, Problem> {
+pub async fn target(args: &ClientArgs) -> Result<ClusterTarget, Problem> {
     let config = client::configuration(args).await.map_err(|error| {
         Problem::passing(
             "KubeconfigInvalid",
@@ -109,11 +109,11 @@ pub async fn target(args: &ClientArgs) -> Result<Target, Problem> {
     let material = material(&config).await?;
     let host = config.cluster_url.to_string();
     let host = crate::access::spec::host(host.trim_end_matches('/'))?;
-    Target::new(Some(&host), authorities(&config), material, clock::now())
+    ClusterTarget::new(Some(&host), authorities(&config), material, clock::now())
         .map(|target| target.with_server_name(config.tls_server_name.clone()))
 }
 
-async fn material(config: &Config) -> Result<Material, Problem> {
+async fn material(config: &Config) -> Result<CredentialMaterial, Problem> {
     let auth = &config.auth_info;
     let unusable = |what: &str| {
         let message = format!(
@@ -136,17 +136,17 @@ async fn material(config: &Config) -> Result<Material, Problem> {
         }
     }
     if let Some(token) = &auth.token {
-        return Ok(Material::Token(token.expose_secret().as_bytes().to_vec()));
+        return Ok(CredentialMaterial::Token(token.expose_secret().as_bytes().to_vec()));
     }
     if let Some(path) = &auth.token_file {
-        return Ok(Material::Token(file(path).await?));
+        return Ok(CredentialMaterial::Token(file(path).await?));
     }
     let certificate =
         content(auth.client_certificate_data.as_deref(), auth.client_certificate.as_deref()).await?;
     let key = auth.client_key_data.as_ref().map(ExposeSecret::expose_secret);
     let key = content(key, auth.client_key.as_deref()).await?;
     match (certificate, key) {
-        (Some(certificate), Some(key)) => Ok(Material::ClientCertificate { certificate, key }),
+        (Some(certificate), Some(key)) => Ok(CredentialMaterial::ClientCertificate { certificate, key }),
         _ if auth.exec.is_some() => Err(unusable("exec")),
         _ => Err(unusable("no credential")),
     }
@@ -197,7 +197,7 @@ mod tests {
     use super::*;
 
     /// The credential of a kubeconfig with a user like this.
-    async fn of_user(user: Value) -> Result<Material, Problem> {
+    async fn of_user(user: Value) -> Result<CredentialMaterial, Problem> {
         let text = json!({
             "current-context": "a",
             "contexts": [{"name": "a", "context": {"cluster": "c", "user": "u"}}],
@@ -211,7 +211,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_credential_that_means_somebody_else_is_refused_by_name() {
-        assert!(matches!(of_user(json!({"token": "t"})).await, Ok(Material::Token(_))));
+        assert!(matches!(of_user(json!({"token": "t"})).await, Ok(CredentialMaterial::Token(_))));
         for (user, named) in [
             (json!({"token": "t", "as": "admin"}), "\"as\""),
             (json!({"token": "t", "as-uid": "1"}), "\"as-uid\""),

@@ -13,7 +13,7 @@ use crate::problem::Problem;
 
 /// A search for a key, as messages name it.
 #[derive(Clone, Copy, Debug)]
-pub struct Sought<'a> {
+pub struct KeySearch<'a> {
     /// The content, such as "token".
     pub what: &'static str,
     /// Its usual keys; the first one that exists is taken.
@@ -22,7 +22,7 @@ pub struct Sought<'a> {
 }
 
 /// The content of a key of a Secret. None until the Secret has been read.
-pub fn of_secret(secret: &Referred<Secret>, sought: Sought<'_>) -> Result<Option<Vec<u8>>, Problem> {
+pub fn of_secret(secret: &Referred<Secret>, sought: KeySearch<'_>) -> Result<Option<Vec<u8>>, Problem> {
     let KeyReference { name, namespace, .. } = sought.reference;
     let Some(secret) = present(secret, "Secret", namespace, name)? else { return Ok(None) };
     let empty = BTreeMap::new();
@@ -34,7 +34,7 @@ pub fn of_secret(secret: &Referred<Secret>, sought: Sought<'_>) -> Result<Option
 /// The same for a ConfigMap.
 pub fn of_config_map(
     config_map: &Referred<ConfigMap>,
-    sought: Sought<'_>,
+    sought: KeySearch<'_>,
 ) -> Result<Option<Vec<u8>>, Problem> {
     let KeyReference { name, namespace, .. } = sought.reference;
     let Some(config_map) = present(config_map, "ConfigMap", namespace, name)? else { return Ok(None) };
@@ -79,9 +79,9 @@ pub fn present<'a, K>(
 fn choose<'a, V>(
     data: &'a BTreeMap<String, V>,
     kind: &'static str,
-    sought: Sought<'a>,
+    sought: KeySearch<'a>,
 ) -> Result<&'a str, Problem> {
-    let Sought { what, usual, reference } = sought;
+    let KeySearch { what, usual, reference } = sought;
     let object = format!("{kind} {}/{}", reference.namespace, reference.name);
     let known = || {
         let keys: Vec<_> = data.keys().take(10).map(String::as_str).collect();
@@ -131,7 +131,7 @@ mod tests {
     fn find(state: &Referred<Secret>, key: Option<&str>) -> Result<Option<String>, &'static str> {
         let reference =
             KeyReference { name: "s".to_owned(), namespace: "n".to_owned(), key: key.map(str::to_owned) };
-        let sought = Sought { what: "token", usual: &["token"], reference: &reference };
+        let sought = KeySearch { what: "token", usual: &["token"], reference: &reference };
         let found = of_secret(state, sought).map_err(|problem| problem.reason)?;
         Ok(found.map(|bytes| String::from_utf8(bytes).unwrap()))
     }
@@ -168,7 +168,7 @@ mod tests {
         };
         let mut reference = KeyReference { name: "c".to_owned(), namespace: "n".to_owned(), key: None };
         let find = |reference: &KeyReference, state: &Referred<ConfigMap>| {
-            of_config_map(state, Sought { what: "CA", usual: &["ca.crt"], reference })
+            of_config_map(state, KeySearch { what: "CA", usual: &["ca.crt"], reference })
         };
         let state = Referred::Present(Arc::new(config_map));
         assert_eq!(find(&reference, &state).unwrap().unwrap(), b"pem");

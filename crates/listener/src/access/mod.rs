@@ -26,10 +26,10 @@ use portolan_runtime::{
 use tokio::time::sleep;
 
 use self::{
-    paths::{Owners, is_there},
-    status::{View, status},
+    paths::{PathOwners, is_there},
+    status::{StatusFacts, status},
 };
-use crate::{cluster::Known, context::Context, problem::Problem};
+use crate::{cluster::KnownCluster, context::ReconcileContext, problem::Problem};
 
 /// Number of ClusterAccesses that are reconciled at a time. Slow work is left to the workers of the clusters.
 const WORKERS: usize = 4;
@@ -39,7 +39,7 @@ const AGES_EVERY: Duration = Duration::from_secs(5);
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 /// Starts the controller.
-pub fn run(tasks: &Tasks, context: &Arc<Context>) {
+pub fn run(tasks: &Tasks, context: &Arc<ReconcileContext>) {
     let controller = Controller {
         name: "clusteraccess",
         workers: WORKERS,
@@ -58,9 +58,9 @@ pub fn run(tasks: &Tasks, context: &Arc<Context>) {
     });
 }
 
-async fn reconcile(context: &Context, name: &str) -> Result<Action, ReconcileError> {
+async fn reconcile(context: &ReconcileContext, name: &str) -> Result<Action, ReconcileError> {
     let accesses = context.accesses.all();
-    let owners = Owners::of(&accesses);
+    let owners = PathOwners::of(&accesses);
     if name.is_empty() {
         retain_references(context, &accesses);
         take_stock(context, &accesses, &owners);
@@ -88,22 +88,22 @@ async fn reconcile(context: &Context, name: &str) -> Result<Action, ReconcileErr
 }
 
 /// Everything that is known of one ClusterAccess.
-struct Judged {
+struct JudgedAccess {
     path: String,
     served: bool,
-    known: Option<Known>,
+    known: Option<KnownCluster>,
     problem: Option<Problem>,
     looked: bool,
 }
 
-impl Judged {
+impl JudgedAccess {
     fn is_decided(&self) -> bool {
         self.looked || self.problem.is_some()
     }
 }
 
 /// Makes sure that the cluster is looked at, and that its document has what was found.
-fn judge(context: &Context, access: &ClusterAccess, owners: &Owners) -> Judged {
+fn judge(context: &ReconcileContext, access: &ClusterAccess, owners: &PathOwners) -> JudgedAccess {
     let (name, path) = (access.name_any(), access.path().into_owned());
     let labels = access.labels().clone();
     if let Some(owner) = owners.owner(&path).filter(|owner| *owner != name) {
@@ -113,7 +113,7 @@ fn judge(context: &Context, access: &ClusterAccess, owners: &Owners) -> Judged {
         context.clusters.forget(&name);
         context.documents.remove(&name);
         let problem = Some(Problem::lasting(REASON_PATH_CONFLICT, message));
-        return Judged { path, served: false, known: None, problem, looked: false };
+        return JudgedAccess { path, served: false, known: None, problem, looked: false };
     }
     let wanted = spec::validate(access).and_then(|wanted| observe::target(context, &wanted, clock::now()));
     let (known, problem, looked) = match wanted {
@@ -145,7 +145,7 @@ fn judge(context: &Context, access: &ClusterAccess, owners: &Owners) -> Judged {
     let documents = context.documents.snapshot().documents;
     let document = documents.get(&path).filter(|document| *document.access == *name);
     let is_written = document.is_none_or(|document| !context.file_states.awaits(document));
-    Judged {
+    JudgedAccess {
         served: document.is_some(),
         looked: looked && (is_written || !context.leads()),
         path,
@@ -155,7 +155,7 @@ fn judge(context: &Context, access: &ClusterAccess, owners: &Owners) -> Judged {
 }
 
 /// Requests another token of the service account whose token the cluster refuses.
-fn renew_refused(context: &Context, access: &ClusterAccess, judged: &Judged) {
+fn renew_refused(context: &ReconcileContext, access: &ClusterAccess, judged: &JudgedAccess) {
     let is_refused = judged.problem.as_ref().is_some_and(|problem| problem.reason == "Unauthorized");
     let account = access.spec.auth.as_ref().and_then(|auth| auth.service_account_ref.as_ref());
     if let Some(account) = account.filter(|_| is_refused) {
@@ -164,7 +164,7 @@ fn renew_refused(context: &Context, access: &ClusterAccess, judged: &Judged) {
 }
 
 /// Updates paths, metrics and readiness.
-fn take_stock(context: &Context, accesses: &[Arc<ClusterAccess>], owners: &Owners) {
+fn take_stock(context: &ReconcileContext, accesses: &[Arc<ClusterAccess>], owners: &PathOwners) {
     let names: BTreeSet<_> =
         accesses.iter().filter(|access| is_there(access)).map(|a| a.name_any()).collect();
     let missing = {
@@ -186,7 +186,7 @@ fn take_stock(context: &Context, accesses: &[Arc<ClusterAccess>], owners: &Owner
 }
 
 /// Ends the watches of objects that nobody refers to any more.
-fn retain_references(context: &Context, accesses: &[Arc<ClusterAccess>]) {
+fn retain_references(context: &ReconcileContext, accesses: &[Arc<ClusterAccess>]) {
     let wanted: Vec<_> = accesses.iter().filter_map(|access| spec::validate(access).ok()).collect();
     let (mut secrets, mut config_maps, mut accounts) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for wanted in wanted {
@@ -203,14 +203,18 @@ fn retain_references(context: &Context, accesses: &[Arc<ClusterAccess>]) {
 }
 
 /// Writes the status if it has changed, and an Event if the reason has.
-async fn tell(context: &Context, access: &ClusterAccess, judged: &Judged) -> Result<(), WriteError> {
+async fn tell(
+    context: &ReconcileContext,
+    access: &ClusterAccess,
+    judged: &JudgedAccess,
+) -> Result<(), WriteError> {
     let before = access.status.as_ref().and_then(|status| find(&status.conditions, CONDITION_READY));
     if !judged.is_decided() && before.is_some() {
         // The last report stands until more is known.
         return Ok(());
     }
     let trouble = context.file_states.trouble(&judged.path);
-    let view = View {
+    let view = StatusFacts {
         served: judged.served.then_some(judged.path.as_str()),
         known: judged.known.as_ref(),
         problem: judged.problem.as_ref(),
@@ -228,7 +232,7 @@ async fn tell(context: &Context, access: &ClusterAccess, judged: &Judged) -> Res
     Ok(())
 }
 
-async fn announce(context: &Context, access: &ClusterAccess, told: &ClusterAccessStatus) {
+async fn announce(context: &ReconcileContext, access: &ClusterAccess, told: &ClusterAccessStatus) {
     let before = access.status.as_ref().and_then(|status| find(&status.conditions, CONDITION_READY));
     let Some(now) = find(&told.conditions, CONDITION_READY) else { return };
     if before.is_some_and(|before| before.reason == now.reason && before.message == now.message) {

@@ -6,23 +6,27 @@ use portolan_core::api::gateway::{KeyReference, SecretReference};
 use portolan_runtime::objects::{ObjectKey, Referred};
 
 use super::{
-    keys::{Sought, of_config_map, of_secret, present},
-    spec::{AuthoritySource, CredentialSource, Wanted},
-    target::{Material, Target},
+    keys::{KeySearch, of_config_map, of_secret, present},
+    spec::{AuthoritySource, CredentialSource, ValidatedAccess},
+    target::{ClusterTarget, CredentialMaterial},
 };
-use crate::{context::Context, problem::Problem};
+use crate::{context::ReconcileContext, problem::Problem};
 
 /// The target of a ClusterAccess. None while a reference has not been read yet.
-pub fn target(context: &Context, wanted: &Wanted, now: Timestamp) -> Result<Option<Target>, Problem> {
+pub fn target(
+    context: &ReconcileContext,
+    wanted: &ValidatedAccess,
+    now: Timestamp,
+) -> Result<Option<ClusterTarget>, Problem> {
     let authorities = authorities(context, wanted)?;
     let material = material(context, &wanted.credential)?;
     let is_pending = wanted.authorities.is_some() && authorities.is_none();
     let Some(material) = material.filter(|_| !is_pending) else { return Ok(None) };
-    Target::new(wanted.host.as_deref(), authorities, material, now).map(Some)
+    ClusterTarget::new(wanted.host.as_deref(), authorities, material, now).map(Some)
 }
 
-fn authorities(context: &Context, wanted: &Wanted) -> Result<Option<Vec<u8>>, Problem> {
-    let sought = |reference| Sought { what: "CA", usual: &["ca.crt"], reference };
+fn authorities(context: &ReconcileContext, wanted: &ValidatedAccess) -> Result<Option<Vec<u8>>, Problem> {
+    let sought = |reference| KeySearch { what: "CA", usual: &["ca.crt"], reference };
     match &wanted.authorities {
         None => Ok(None),
         Some(AuthoritySource::Secret(reference)) => {
@@ -34,28 +38,34 @@ fn authorities(context: &Context, wanted: &Wanted) -> Result<Option<Vec<u8>>, Pr
     }
 }
 
-fn material(context: &Context, source: &CredentialSource) -> Result<Option<Material>, Problem> {
+fn material(
+    context: &ReconcileContext,
+    source: &CredentialSource,
+) -> Result<Option<CredentialMaterial>, Problem> {
     let secret = |reference: &KeyReference| context.secrets.state(&key(reference));
     match source {
         CredentialSource::Token(reference) => {
-            let sought = Sought { what: "token", usual: &["token"], reference };
-            Ok(of_secret(&secret(reference), sought)?.map(Material::Token))
+            let sought = KeySearch { what: "token", usual: &["token"], reference };
+            Ok(of_secret(&secret(reference), sought)?.map(CredentialMaterial::Token))
         }
         CredentialSource::Kubeconfig(reference) => {
-            let sought = Sought { what: "kubeconfig", usual: &["kubeconfig", "token"], reference };
-            Ok(of_secret(&secret(reference), sought)?.map(Material::Kubeconfig))
+            let sought = KeySearch { what: "kubeconfig", usual: &["kubeconfig", "token"], reference };
+            Ok(of_secret(&secret(reference), sought)?.map(CredentialMaterial::Kubeconfig))
         }
         CredentialSource::ClientCertificate(reference) => {
             let place = (reference.namespace.clone(), reference.name.clone());
             certificate(&context.secrets.state(&place), reference)
         }
         CredentialSource::ServiceAccount(reference) => {
-            Ok(context.accounts.token(reference)?.map(Material::Token))
+            Ok(context.accounts.token(reference)?.map(CredentialMaterial::Token))
         }
     }
 }
 
-fn certificate(state: &Referred<Secret>, reference: &SecretReference) -> Result<Option<Material>, Problem> {
+fn certificate(
+    state: &Referred<Secret>,
+    reference: &SecretReference,
+) -> Result<Option<CredentialMaterial>, Problem> {
     let SecretReference { name, namespace } = reference;
     let Some(secret) = present(state, "Secret", namespace, name)? else { return Ok(None) };
     let content = |key: &str| {
@@ -67,7 +77,10 @@ fn certificate(state: &Referred<Secret>, reference: &SecretReference) -> Result<
             Problem::lasting("KeyMissing", message)
         })
     };
-    Ok(Some(Material::ClientCertificate { certificate: content("tls.crt")?, key: content("tls.key")? }))
+    Ok(Some(CredentialMaterial::ClientCertificate {
+        certificate: content("tls.crt")?,
+        key: content("tls.key")?,
+    }))
 }
 
 fn key(reference: &KeyReference) -> ObjectKey {
@@ -75,7 +88,7 @@ fn key(reference: &KeyReference) -> ObjectKey {
 }
 
 /// The objects that a ClusterAccess refers to: Secrets and ConfigMaps.
-pub fn referred(wanted: &Wanted) -> (Vec<ObjectKey>, Vec<ObjectKey>) {
+pub fn referred(wanted: &ValidatedAccess) -> (Vec<ObjectKey>, Vec<ObjectKey>) {
     let (mut secrets, mut config_maps) = (Vec::new(), Vec::new());
     match &wanted.credential {
         CredentialSource::Token(reference) | CredentialSource::Kubeconfig(reference) => {

@@ -7,9 +7,9 @@ use portolan_core::api::gateway::{ClusterAccess, check_path};
 
 /// The ClusterAccess that has each path.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Owners(BTreeMap<String, String>);
+pub struct PathOwners(BTreeMap<String, String>);
 
-impl Owners {
+impl PathOwners {
     /// Decides for all ClusterAccesses.
     pub fn of(accesses: &[Arc<ClusterAccess>]) -> Self {
         let mut owners: BTreeMap<String, &Arc<ClusterAccess>> = BTreeMap::new();
@@ -71,11 +71,11 @@ mod tests {
     fn of_two_with_one_path_the_older_serves_until_it_goes() {
         let old = |deleted| access("z", "p", "2026-01-01T00:00:00Z", deleted);
         let new = access("a", "p", "2026-01-02T00:00:00Z", false);
-        assert_eq!(Owners::of(&[Arc::clone(&new), old(false)]).owner("p"), Some("z"));
-        assert_eq!(Owners::of(&[old(true), Arc::clone(&new)]).owner("p"), Some("a"));
+        assert_eq!(PathOwners::of(&[Arc::clone(&new), old(false)]).owner("p"), Some("z"));
+        assert_eq!(PathOwners::of(&[old(true), Arc::clone(&new)]).owner("p"), Some("a"));
         let twin = access("b", "p", "2026-01-02T00:00:00Z", false);
-        assert_eq!(Owners::of(&[twin, new]).owner("p"), Some("a"), "the name decides between twins");
+        assert_eq!(PathOwners::of(&[twin, new]).owner("p"), Some("a"), "the name decides between twins");
         let reserved = access("c", "graphql", "2026-01-02T00:00:00Z", false);
-        assert_eq!(Owners::of(&[reserved]), Owners::default());
+        assert_eq!(PathOwners::of(&[reserved]), PathOwners::default());
     }
 }

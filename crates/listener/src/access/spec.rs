@@ -10,7 +10,7 @@ use crate::problem::Problem;
 
 /// A valid ClusterAccess.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct ValidatedAccess {
     pub path: String,
     /// The API server. If none, that of the kubeconfig.
     pub host: Option<String>,
@@ -35,7 +35,7 @@ pub enum AuthoritySource {
 }
 
 /// Validates a ClusterAccess on its own, without its references.
-pub fn validate(access: &ClusterAccess) -> Result<Wanted, Problem> {
+pub fn validate(access: &ClusterAccess) -> Result<ValidatedAccess, Problem> {
     let path = access.path().into_owned();
     check_path(&path).map_err(|error| Problem::lasting("PathInvalid", error.to_string()))?;
     let credential = credential(access.spec.auth.as_ref())?;
@@ -45,7 +45,7 @@ pub fn validate(access: &ClusterAccess) -> Result<Wanted, Problem> {
         return Err(Problem::lasting("HostMissing", message));
     }
     let authorities = access.spec.ca.as_ref().map(authorities).transpose()?.flatten();
-    Ok(Wanted { path, host, credential, authorities })
+    Ok(ValidatedAccess { path, host, credential, authorities })
 }
 
 fn credential(auth: Option<&ClusterAccessAuth>) -> Result<CredentialSource, Problem> {
@@ -129,7 +129,7 @@ mod tests {
 
     use super::*;
 
-    fn of(spec: &Value) -> Result<Wanted, Problem> {
+    fn of(spec: &Value) -> Result<ValidatedAccess, Problem> {
         let mut spec = spec.clone();
         spec["apiVersion"] = "gateway.platform-mesh.io/v1alpha1".into();
         spec["kind"] = "ClusterAccess".into();

@@ -12,8 +12,8 @@ use portolan_core::{
 };
 
 use crate::{
-    cluster::{Known, Watching},
-    files::Trouble,
+    cluster::{KnownCluster, WatchMode},
+    files::FileTrouble,
     problem::Problem,
 };
 
@@ -22,18 +22,18 @@ const NAMED: usize = 10;
 
 /// The facts that a status is made of.
 #[derive(Debug, Default)]
-pub struct View<'a> {
+pub struct StatusFacts<'a> {
     /// The path that the cluster is served under.
     pub served: Option<&'a str>,
-    pub known: Option<&'a Known>,
+    pub known: Option<&'a KnownCluster>,
     pub problem: Option<&'a Problem>,
-    pub trouble: Option<&'a Trouble>,
+    pub trouble: Option<&'a FileTrouble>,
     /// `true` if the last result is about the current target.
     pub looked: bool,
 }
 
 /// The status that a ClusterAccess should have.
-pub fn status(access: &ClusterAccess, view: &View<'_>, now: Timestamp) -> ClusterAccessStatus {
+pub fn status(access: &ClusterAccess, view: &StatusFacts<'_>, now: Timestamp) -> ClusterAccessStatus {
     let before = access.status.clone().unwrap_or_default();
     let generation = access.metadata.generation;
     let discovered = view.known.filter(|_| view.served.is_some()).map(|known| &known.discovered);
@@ -79,7 +79,7 @@ pub fn status(access: &ClusterAccess, view: &View<'_>, now: Timestamp) -> Cluste
 
 /// Returns `true` if nothing is known any more of the document that is kept: it was made before the object described
 /// another cluster, or by a listener before this one.
-fn keeps_unknown(access: &ClusterAccess, view: &View<'_>) -> bool {
+fn keeps_unknown(access: &ClusterAccess, view: &StatusFacts<'_>) -> bool {
     let reason = view.problem.map(|problem| problem.reason);
     // Without its path, a cluster has no document.
     if matches!(reason, None | Some(REASON_PATH_CONFLICT | "PathInvalid")) {
@@ -92,7 +92,7 @@ fn keeps_unknown(access: &ClusterAccess, view: &View<'_>) -> bool {
     }
 }
 
-fn ready(view: &View<'_>) -> Judgement {
+fn ready(view: &StatusFacts<'_>) -> Judgement {
     let kept = if view.served.is_some() { " The last good document is still served." } else { "" };
     if let Some(problem) = view.problem {
         return Judgement::fails(problem.reason, format!("{}.{kept}", problem.message.trim_end_matches('.')));
@@ -107,7 +107,7 @@ fn ready(view: &View<'_>) -> Judgement {
     }
 }
 
-fn complete(view: &View<'_>) -> Option<Judgement> {
+fn complete(view: &StatusFacts<'_>) -> Option<Judgement> {
     let discovered = &view.known.filter(|_| view.served.is_some())?.discovered;
     if discovered.failed.is_empty() {
         return Some(Judgement::holds("AllGroupVersions", "Every group-version is in the document"));
@@ -122,15 +122,15 @@ fn complete(view: &View<'_>) -> Option<Judgement> {
     ))
 }
 
-fn watched(view: &View<'_>) -> Option<Judgement> {
+fn watched(view: &StatusFacts<'_>) -> Option<Judgement> {
     match view.known?.outcome.as_ref()?.watching {
-        Watching::Unknown => None,
-        Watching::Watches => Some(Judgement::holds("Watching", "New APIs of the cluster are seen at once")),
-        Watching::Forbidden => Some(Judgement::fails(
+        WatchMode::Unknown => None,
+        WatchMode::Watches => Some(Judgement::holds("Watching", "New APIs of the cluster are seen at once")),
+        WatchMode::Forbidden => Some(Judgement::fails(
             "WatchForbidden",
             "New APIs of the cluster are seen within 10 seconds: let the credential list and watch customresourcedefinitions and apiservices to see them at once",
         )),
-        Watching::Unstable => Some(Judgement::fails(
+        WatchMode::Unstable => Some(Judgement::fails(
             "IndexUnstable",
             "New APIs of the cluster are seen within 5 minutes: the hashes of its /openapi/v3 change at every read, although nothing else does",
         )),
@@ -144,7 +144,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{cluster::Outcome, discovery::Discovered};
+    use crate::{cluster::LookOutcome, discovery::DiscoveredApi};
 
     fn access() -> ClusterAccess {
         serde_json::from_value(json!({
@@ -158,18 +158,19 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    fn known(watching: Watching, failed: &[&str]) -> Known {
+    fn known(watching: WatchMode, failed: &[&str]) -> KnownCluster {
         let failed = failed.iter().map(|name| ((*name).to_owned(), "down".to_owned()));
-        let discovered = Discovered {
+        let discovered = DiscoveredApi {
             version: "v1.35".to_owned(),
             failed: failed.collect::<BTreeMap<_, _>>(),
-            ..Discovered::default()
+            ..DiscoveredApi::default()
         };
-        let outcome = Outcome { assignment: crate::cluster::tests::assignment(), result: Ok(()), watching };
-        Known { outcome: Some(outcome), discovered: Arc::new(discovered), succeeded: None }
+        let outcome =
+            LookOutcome { assignment: crate::cluster::tests::assignment(), result: Ok(()), watching };
+        KnownCluster { outcome: Some(outcome), discovered: Arc::new(discovered), succeeded: None }
     }
 
-    fn reasons(view: &View<'_>) -> Vec<(String, String)> {
+    fn reasons(view: &StatusFacts<'_>) -> Vec<(String, String)> {
         let status = status(&access(), view, at(1));
         assert!(status.conditions.iter().all(|condition| condition.observed_generation == Some(3)));
         status.conditions.into_iter().map(|condition| (condition.r#type, condition.reason)).collect()
@@ -177,8 +178,9 @@ mod tests {
 
     #[test]
     fn conditions_say_what_is_known() {
-        let good = known(Watching::Watches, &[]);
-        let view = View { served: Some("a"), known: Some(&good), looked: true, ..View::default() };
+        let good = known(WatchMode::Watches, &[]);
+        let view =
+            StatusFacts { served: Some("a"), known: Some(&good), looked: true, ..StatusFacts::default() };
         let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
         assert_eq!(
             reasons(&view),
@@ -188,18 +190,20 @@ mod tests {
                 pair("Watched", "Watching")
             ]
         );
-        let poor = known(Watching::Forbidden, &["x.io/v1"]);
-        let view = View { served: Some("a"), known: Some(&poor), looked: true, ..View::default() };
+        let poor = known(WatchMode::Forbidden, &["x.io/v1"]);
+        let view =
+            StatusFacts { served: Some("a"), known: Some(&poor), looked: true, ..StatusFacts::default() };
         assert_eq!(
             reasons(&view)[1..],
             [pair("Complete", "GroupVersionsFailed"), pair("Watched", "WatchForbidden")]
         );
-        let odd = known(Watching::Unstable, &[]);
-        let view = View { served: Some("a"), known: Some(&odd), looked: true, ..View::default() };
+        let odd = known(WatchMode::Unstable, &[]);
+        let view =
+            StatusFacts { served: Some("a"), known: Some(&odd), looked: true, ..StatusFacts::default() };
         assert_eq!(reasons(&view)[2], pair("Watched", "IndexUnstable"));
-        assert_eq!(reasons(&View::default()), [pair("Ready", "Discovering")]);
-        let trouble = Trouble { reason: "FileConflict", message: "m".to_owned() };
-        let view = View { trouble: Some(&trouble), looked: true, ..View::default() };
+        assert_eq!(reasons(&StatusFacts::default()), [pair("Ready", "Discovering")]);
+        let trouble = FileTrouble { reason: "FileConflict", message: "m".to_owned() };
+        let view = StatusFacts { trouble: Some(&trouble), looked: true, ..StatusFacts::default() };
         assert_eq!(reasons(&view), [pair("Ready", "FileConflict")]);
     }
 
@@ -207,7 +211,7 @@ mod tests {
     fn a_problem_says_whether_the_last_document_is_served() {
         let problem = Problem::passing("Unreachable", "h cannot be reached.");
         let message = |served| {
-            let view = View { served, problem: Some(&problem), ..View::default() };
+            let view = StatusFacts { served, problem: Some(&problem), ..StatusFacts::default() };
             status(&access(), &view, at(1)).conditions[0].message.clone()
         };
         assert_eq!(message(None), "h cannot be reached.");
@@ -220,14 +224,19 @@ mod tests {
         let told = json!({"observedPath": "a", "schemaHash": "h", "serverVersion": "v1.35", "kinds": 60,
             "lastSyncTime": "2026-01-01T00:00:00Z"});
         access.status = Some(serde_json::from_value(told).unwrap());
-        let (nothing, problem) = (known(Watching::Unknown, &[]), Problem::passing("Unreachable", "h."));
-        let view =
-            View { served: Some("a"), known: Some(&nothing), problem: Some(&problem), ..View::default() };
+        let (nothing, problem) = (known(WatchMode::Unknown, &[]), Problem::passing("Unreachable", "h."));
+        let view = StatusFacts {
+            served: Some("a"),
+            known: Some(&nothing),
+            problem: Some(&problem),
+            ..StatusFacts::default()
+        };
         // The same if another listener has made it.
-        let anew = View { problem: Some(&problem), ..View::default() };
+        let anew = StatusFacts { problem: Some(&problem), ..StatusFacts::default() };
         assert_eq!(status(&access, &anew, at(1)).observed_path.as_deref(), Some("a"));
         let taken = Problem::lasting(REASON_PATH_CONFLICT, "m");
-        let without = status(&access, &View { problem: Some(&taken), ..View::default() }, at(1));
+        let without =
+            status(&access, &StatusFacts { problem: Some(&taken), ..StatusFacts::default() }, at(1));
         assert_eq!((without.observed_path, without.schema_hash, without.kinds), (None, None, None));
         let status = status(&access, &view, at(1));
         let before = access.status.unwrap();
@@ -242,13 +251,14 @@ mod tests {
 
     #[test]
     fn the_time_changes_with_the_document_only() {
-        let good = known(Watching::Watches, &[]);
-        let view = View { served: Some("a"), known: Some(&good), looked: true, ..View::default() };
+        let good = known(WatchMode::Watches, &[]);
+        let view =
+            StatusFacts { served: Some("a"), known: Some(&good), looked: true, ..StatusFacts::default() };
         let mut access = access();
         access.status = Some(status(&access, &view, at(1)));
         let again = status(&access, &view, at(2));
         assert_eq!(access.status, Some(again.clone()));
-        let moved = status(&access, &View { served: Some("b"), ..view }, at(3));
+        let moved = status(&access, &StatusFacts { served: Some("b"), ..view }, at(3));
         assert_eq!(moved.last_sync_time, Some(Time(at(3))));
         assert_eq!(moved.observed_path.as_deref(), Some("b"));
     }

@@ -17,7 +17,7 @@ use super::{pem, spec};
 use crate::problem::Problem;
 
 /// A credential as it was read.
-pub enum Material {
+pub enum CredentialMaterial {
     Token(Vec<u8>),
     Kubeconfig(Vec<u8>),
     ClientCertificate { certificate: Vec<u8>, key: Vec<u8> },
@@ -25,42 +25,44 @@ pub enum Material {
 
 /// The connection to a cluster.
 #[derive(Clone, Debug)]
-pub struct Target {
+pub struct ClusterTarget {
     pub connection: RestrictedKubeconfig,
     auth: AuthMetadata,
     /// Changes whenever the connection has to be made again.
-    pub fingerprint: Fingerprint,
+    pub fingerprint: TargetFingerprint,
 }
 
 /// A hash of everything that a connection depends on.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Fingerprint(String);
+pub struct TargetFingerprint(String);
 
-impl Fingerprint {
+impl TargetFingerprint {
     pub fn of(text: &str) -> Self {
         Self(sha256_hex(text.as_bytes()))
     }
 }
 
-impl fmt::Debug for Fingerprint {
+impl fmt::Debug for TargetFingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0[..12])
     }
 }
 
-impl Target {
+impl ClusterTarget {
     /// Makes a target of what was read. `host` and `authorities` take precedence over those of a kubeconfig.
     pub fn new(
         host: Option<&str>,
         authorities: Option<Vec<u8>>,
-        material: Material,
+        material: CredentialMaterial,
         now: Timestamp,
     ) -> Result<Self, Problem> {
         let authorities = authorities.map(|pem| usable_authorities(&pem, "spec.ca")).transpose()?;
         let (mut connection, auth) = match material {
-            Material::Kubeconfig(text) => of_kubeconfig(&text, host, now)?,
-            Material::Token(bytes) => of_token(&bytes)?,
-            Material::ClientCertificate { certificate, key } => of_certificate(&certificate, &key, now)?,
+            CredentialMaterial::Kubeconfig(text) => of_kubeconfig(&text, host, now)?,
+            CredentialMaterial::Token(bytes) => of_token(&bytes)?,
+            CredentialMaterial::ClientCertificate { certificate, key } => {
+                of_certificate(&certificate, &key, now)?
+            }
         };
         if let Some(host) = host {
             host.clone_into(&mut connection.server);
@@ -190,7 +192,7 @@ fn check_end(certificate: &[u8], now: Timestamp) -> Result<(), Problem> {
     }
 }
 
-fn fingerprint(connection: &RestrictedKubeconfig) -> Fingerprint {
+fn fingerprint(connection: &RestrictedKubeconfig) -> TargetFingerprint {
     let RestrictedKubeconfig { server, certificate_authority, tls_server_name, credentials, .. } = connection;
     let (a, b) = match credentials {
         KubeconfigCredentials::Token(token) => (b"token".as_slice(), token.expose_secret().as_bytes()),
@@ -201,7 +203,7 @@ fn fingerprint(connection: &RestrictedKubeconfig) -> Fingerprint {
     let ca = certificate_authority.as_deref().unwrap_or_default();
     let name = tls_server_name.as_deref().unwrap_or_default();
     let parts = [server.as_bytes(), ca, name.as_bytes(), a, b].map(sha256_hex);
-    Fingerprint::of(&parts.join(" "))
+    TargetFingerprint::of(&parts.join(" "))
 }
 
 #[cfg(test)]
@@ -214,13 +216,18 @@ mod tests {
         "2030-01-01T00:00:00Z".parse().unwrap()
     }
 
-    type Change = fn(&mut Value);
+    type KubeconfigEdit = fn(&mut Value);
 
-    fn token(text: &str) -> Result<Target, Problem> {
-        Target::new(Some("https://h"), None, Material::Token(text.as_bytes().to_vec()), now())
+    fn token(text: &str) -> Result<ClusterTarget, Problem> {
+        ClusterTarget::new(
+            Some("https://h"),
+            None,
+            CredentialMaterial::Token(text.as_bytes().to_vec()),
+            now(),
+        )
     }
 
-    fn kubeconfig(change: impl FnOnce(&mut Value)) -> Result<Target, Problem> {
+    fn kubeconfig(change: impl FnOnce(&mut Value)) -> Result<ClusterTarget, Problem> {
         let mut value = json!({
             "current-context": "a",
             "contexts": [{"name": "a", "context": {"cluster": "c", "user": "u"}}],
@@ -228,7 +235,7 @@ mod tests {
             "users": [{"name": "u", "user": {"token": "s3cret"}}],
         });
         change(&mut value);
-        Target::new(None, None, Material::Kubeconfig(value.to_string().into_bytes()), now())
+        ClusterTarget::new(None, None, CredentialMaterial::Kubeconfig(value.to_string().into_bytes()), now())
     }
 
     fn certificate(not_after: i32) -> (String, String) {
@@ -239,10 +246,12 @@ mod tests {
         (parameters.self_signed(&key).unwrap().pem(), key.serialize_pem())
     }
 
-    fn of_pair((certificate, key): (String, String)) -> Result<Target, Problem> {
-        let material =
-            Material::ClientCertificate { certificate: certificate.into_bytes(), key: key.into_bytes() };
-        Target::new(Some("https://h"), None, material, now())
+    fn of_pair((certificate, key): (String, String)) -> Result<ClusterTarget, Problem> {
+        let material = CredentialMaterial::ClientCertificate {
+            certificate: certificate.into_bytes(),
+            key: key.into_bytes(),
+        };
+        ClusterTarget::new(Some("https://h"), None, material, now())
     }
 
     #[test]
@@ -272,7 +281,7 @@ mod tests {
         assert_eq!(metadata.host, "https://k:6443");
         assert_eq!(metadata.tls_server_name.as_deref(), Some("kubernetes"));
         assert!(!format!("{target:?}").contains("s3cret"));
-        let table: [(Change, &str); 9] = [
+        let table: [(KubeconfigEdit, &str); 9] = [
             (|v| v["users"][0]["user"]["token"] = json!("a\nb"), "its token has characters"),
             (|v| v["users"][0]["user"] = json!({"exec": {"command": "sh"}}), "exec"),
             (

@@ -18,7 +18,7 @@ use tokio::sync::{Notify, watch};
 
 /// The way in which changes are noticed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Watching {
+pub enum WatchMode {
     /// Not known yet.
     #[default]
     Unknown,
@@ -32,7 +32,7 @@ pub enum Watching {
 
 /// A change.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Change {
+pub(super) enum ApiChange {
     /// An API of this group.
     Group(String),
     /// Something unknown.
@@ -40,8 +40,8 @@ pub(super) enum Change {
 }
 
 /// The changes of one target.
-pub(super) struct Changes {
-    pub(super) pending: Arc<Pending>,
+pub(super) struct TargetChanges {
+    pub(super) pending: Arc<PendingChanges>,
     pub(super) forbidden: watch::Receiver<bool>,
 }
 
@@ -50,13 +50,13 @@ const MAX_PENDING: usize = 20_000;
 
 /// Changes that nobody has followed yet, each once: thousands of CRDs that come together are a few groups.
 #[derive(Debug, Default)]
-pub(super) struct Pending {
-    changes: Mutex<BTreeSet<Change>>,
+pub(super) struct PendingChanges {
+    changes: Mutex<BTreeSet<ApiChange>>,
     came: Notify,
 }
 
-impl Pending {
-    fn add(&self, change: Change) {
+impl PendingChanges {
+    fn add(&self, change: ApiChange) {
         let mut changes = self.changes.lock();
         if changes.len() < MAX_PENDING {
             changes.insert(change);
@@ -66,12 +66,12 @@ impl Pending {
     }
 
     /// The next change, if there is one.
-    pub(super) fn take(&self) -> Option<Change> {
+    pub(super) fn take(&self) -> Option<ApiChange> {
         self.changes.lock().pop_first()
     }
 
     /// Waits for the next change.
-    pub(super) async fn next(&self) -> Change {
+    pub(super) async fn next(&self) -> ApiChange {
         loop {
             if let Some(change) = self.take() {
                 return change;
@@ -81,12 +81,12 @@ impl Pending {
     }
 }
 
-impl Changes {
+impl TargetChanges {
     /// Begins to watch.
     pub(super) fn follow(tasks: &Tasks, client: &Client) -> Self {
-        let pending = Arc::<Pending>::default();
+        let pending = Arc::<PendingChanges>::default();
         let (forbid, forbidden) = watch::channel(false);
-        let of = Follower { pending: Arc::clone(&pending), forbid };
+        let of = ChangeFollower { pending: Arc::clone(&pending), forbid };
         tasks.spawn("crds", follow_kind::<CustomResourceDefinition>(client.clone(), of.clone()));
         tasks.spawn("apiservices", follow_kind::<APIService>(client.clone(), of));
         Self { pending, forbidden }
@@ -94,12 +94,12 @@ impl Changes {
 }
 
 #[derive(Clone)]
-struct Follower {
-    pending: Arc<Pending>,
+struct ChangeFollower {
+    pending: Arc<PendingChanges>,
     forbid: watch::Sender<bool>,
 }
 
-async fn follow_kind<K>(client: Client, of: Follower)
+async fn follow_kind<K>(client: Client, of: ChangeFollower)
 where
     K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Send + Sync + 'static,
 {
@@ -109,13 +109,15 @@ where
     follow(api, config, move |event| of.take(event)).await;
 }
 
-impl Follower {
+impl ChangeFollower {
     fn take<K: Resource<DynamicType = ()>>(&self, event: watcher::Result<Event<PartialObjectMeta<K>>>) {
         let change = match event {
-            Ok(Event::Apply(object) | Event::Delete(object)) => Change::Group(group_of(&object.name_any())),
+            Ok(Event::Apply(object) | Event::Delete(object)) => {
+                ApiChange::Group(group_of(&object.name_any()))
+            }
             Ok(Event::InitDone) => {
                 self.forbid.send_if_modified(|forbidden| std::mem::replace(forbidden, false));
-                Change::Anything
+                ApiChange::Anything
             }
             Ok(Event::Init | Event::InitApply(_)) => return,
             Err(error) => {
@@ -178,7 +180,8 @@ mod tests {
 
     #[tokio::test]
     async fn many_changes_of_a_group_are_one_and_none_is_lost() {
-        let (pending, group) = (Pending::default(), |number| Change::Group(format!("g{number}.io")));
+        let (pending, group) =
+            (PendingChanges::default(), |number| ApiChange::Group(format!("g{number}.io")));
         for _ in 0..1000 {
             for number in 0..3 {
                 pending.add(group(number));
@@ -188,8 +191,8 @@ mod tests {
             assert_eq!(pending.next().await, group(number));
         }
         assert_eq!(pending.take(), None);
-        let (next, ()) = tokio::join!(pending.next(), async { pending.add(Change::Anything) });
-        assert_eq!(next, Change::Anything);
+        let (next, ()) = tokio::join!(pending.next(), async { pending.add(ApiChange::Anything) });
+        assert_eq!(next, ApiChange::Anything);
     }
 
     #[test]

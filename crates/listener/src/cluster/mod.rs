@@ -10,66 +10,66 @@ use portolan_core::api::gateway::SchemaFilter;
 use portolan_runtime::tasks::Tasks;
 use tokio::time::Instant;
 
-pub use self::changes::Watching;
-use self::worker::Worker;
+pub use self::changes::WatchMode;
+use self::worker::ClusterWorker;
 use crate::{
-    access::target::{Fingerprint, Target},
-    discovery::{Discovered, Workshop},
+    access::target::{ClusterTarget, TargetFingerprint},
+    discovery::{DiscoveredApi, PartWorkshop},
     metrics::ListenerMetrics,
     problem::Problem,
 };
 
 /// The task of a worker. If it changes, another worker starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Assignment {
+pub struct WorkerAssignment {
     pub path: String,
-    pub fingerprint: Fingerprint,
+    pub fingerprint: TargetFingerprint,
     pub filter: Option<SchemaFilter>,
 }
 
 /// The result of the last look.
 #[derive(Clone, Debug)]
-pub struct Outcome {
-    pub assignment: Assignment,
+pub struct LookOutcome {
+    pub assignment: WorkerAssignment,
     pub result: Result<(), Problem>,
-    pub watching: Watching,
+    pub watching: WatchMode,
 }
 
 /// Everything that is known of a cluster, whichever worker found it.
 #[derive(Clone, Debug, Default)]
-pub struct Known {
-    pub outcome: Option<Outcome>,
+pub struct KnownCluster {
+    pub outcome: Option<LookOutcome>,
     /// The last look that succeeded.
-    pub discovered: Arc<Discovered>,
+    pub discovered: Arc<DiscoveredApi>,
     /// Its time.
     pub succeeded: Option<Instant>,
 }
 
-type Progress = Arc<Mutex<Known>>;
-type Notify = Arc<dyn Fn(&str) + Send + Sync>;
+type ClusterProgress = Arc<Mutex<KnownCluster>>;
+type ClusterNotify = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// All clusters, by name of their ClusterAccess.
 pub struct Clusters {
     tasks: Tasks,
-    workshop: Arc<Workshop>,
+    workshop: Arc<PartWorkshop>,
     metrics: Arc<ListenerMetrics>,
-    notify: Notify,
-    entries: Mutex<BTreeMap<String, Entry>>,
+    notify: ClusterNotify,
+    entries: Mutex<BTreeMap<String, ClusterEntry>>,
 }
 
-struct Entry {
-    assignment: Assignment,
+struct ClusterEntry {
+    assignment: WorkerAssignment,
     /// Address of the cluster.
     server: String,
     tasks: Tasks,
-    progress: Progress,
+    progress: ClusterProgress,
 }
 
 impl Clusters {
     /// No clusters yet. `notify` is called with the name of a cluster when there is news of it.
     pub fn new(
         tasks: &Tasks,
-        workshop: Arc<Workshop>,
+        workshop: Arc<PartWorkshop>,
         metrics: Arc<ListenerMetrics>,
         notify: impl Fn(&str) + Send + Sync + 'static,
     ) -> Self {
@@ -78,8 +78,14 @@ impl Clusters {
     }
 
     /// Starts to look at a cluster, unless that has begun, and returns what is known of it.
-    pub fn look_at(&self, name: &str, path: &str, target: &Target, filter: Option<&SchemaFilter>) -> Known {
-        let assignment = Assignment {
+    pub fn look_at(
+        &self,
+        name: &str,
+        path: &str,
+        target: &ClusterTarget,
+        filter: Option<&SchemaFilter>,
+    ) -> KnownCluster {
+        let assignment = WorkerAssignment {
             path: path.to_owned(),
             fingerprint: target.fingerprint.clone(),
             filter: filter.cloned(),
@@ -99,10 +105,10 @@ impl Clusters {
                     forget_parts(&entry.progress)
                 }
             }
-            None => Progress::default(),
+            None => ClusterProgress::default(),
         };
         let tasks = self.tasks.child();
-        let worker = Worker {
+        let worker = ClusterWorker {
             name: name.to_owned(),
             assignment: assignment.clone(),
             target: target.connection.clone(),
@@ -114,12 +120,12 @@ impl Clusters {
         };
         tasks.spawn("cluster", worker.run());
         let known = progress.lock().clone();
-        entries.insert(name.to_owned(), Entry { assignment, server, tasks, progress });
+        entries.insert(name.to_owned(), ClusterEntry { assignment, server, tasks, progress });
         known
     }
 
     /// Stops the worker of a cluster that cannot be asked at present. What it has found is kept.
-    pub fn pause(&self, name: &str) -> Option<Known> {
+    pub fn pause(&self, name: &str) -> Option<KnownCluster> {
         let entries = self.entries.lock();
         let entry = entries.get(name)?;
         entry.tasks.cancel();
@@ -129,7 +135,7 @@ impl Clusters {
     /// Time since the last successful look at each cluster, by path.
     pub fn ages(&self) -> Vec<(String, Duration)> {
         let entries = self.entries.lock();
-        let age = |entry: &Entry| {
+        let age = |entry: &ClusterEntry| {
             let succeeded = entry.progress.lock().succeeded?;
             Some((entry.assignment.path.clone(), succeeded.elapsed()))
         };
@@ -144,10 +150,10 @@ impl Clusters {
     }
 }
 
-fn forget_parts(progress: &Progress) -> Progress {
+fn forget_parts(progress: &ClusterProgress) -> ClusterProgress {
     let known = progress.lock().clone();
-    let unmade = Discovered { version: known.discovered.version.clone(), ..Discovered::default() };
-    Arc::new(Mutex::new(Known { discovered: Arc::new(unmade), ..known }))
+    let unmade = DiscoveredApi { version: known.discovered.version.clone(), ..DiscoveredApi::default() };
+    Arc::new(Mutex::new(KnownCluster { discovered: Arc::new(unmade), ..known }))
 }
 
 #[cfg(test)]
@@ -155,7 +161,7 @@ pub mod tests {
     use super::*;
 
     /// Any assignment.
-    pub fn assignment() -> Assignment {
-        Assignment { path: "test".to_owned(), fingerprint: Fingerprint::of("test"), filter: None }
+    pub fn assignment() -> WorkerAssignment {
+        WorkerAssignment { path: "test".to_owned(), fingerprint: TargetFingerprint::of("test"), filter: None }
     }
 }

@@ -8,11 +8,11 @@ use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
 
 use super::{
-    Assignment, Notify, Outcome, Progress, Watching,
-    changes::{Change, Changes},
+    ClusterNotify, ClusterProgress, LookOutcome, WatchMode, WorkerAssignment,
+    changes::{ApiChange, TargetChanges},
 };
 use crate::{
-    discovery::{Discovered, Discovery, Index, Workshop},
+    discovery::{DiscoveredApi, Discovery, OpenApiIndex, PartWorkshop},
     metrics::ListenerMetrics,
     problem::Problem,
 };
@@ -41,27 +41,27 @@ const RECHECK_MAX: Duration = Duration::from_secs(10);
 const UNSTABLE: u32 = 4;
 
 /// A worker.
-pub(super) struct Worker {
+pub(super) struct ClusterWorker {
     pub(super) name: String,
-    pub(super) assignment: Assignment,
+    pub(super) assignment: WorkerAssignment,
     pub(super) target: RestrictedKubeconfig,
-    pub(super) workshop: Arc<Workshop>,
+    pub(super) workshop: Arc<PartWorkshop>,
     pub(super) metrics: Arc<ListenerMetrics>,
-    pub(super) progress: Progress,
-    pub(super) notify: Notify,
+    pub(super) progress: ClusterProgress,
+    pub(super) notify: ClusterNotify,
     pub(super) tasks: Tasks,
 }
 
-impl Worker {
+impl ClusterWorker {
     /// Works until it is cancelled.
     pub(super) async fn run(self) {
         let filter = self.assignment.filter.clone();
         let discovery = match Discovery::new(self.target.clone(), filter, Arc::clone(&self.workshop)).await {
             Ok(discovery) => discovery,
             // Only another target helps, and that starts another worker.
-            Err(problem) => return self.report(Err(problem), Watching::Unknown),
+            Err(problem) => return self.report(Err(problem), WatchMode::Unknown),
         };
-        let mut rounds = Rounds {
+        let mut rounds = DiscoveryRounds {
             worker: &self,
             discovery,
             changes: None,
@@ -78,7 +78,7 @@ impl Worker {
     }
 
     /// Records and logs the result of a look.
-    fn report(&self, result: Result<Discovered, Problem>, watching: Watching) {
+    fn report(&self, result: Result<DiscoveredApi, Problem>, watching: WatchMode) {
         let mut known = self.progress.lock();
         let result = match result {
             Ok(discovered) => {
@@ -110,39 +110,39 @@ impl Worker {
                 Err(problem)
             }
         };
-        known.outcome = Some(Outcome { assignment: self.assignment.clone(), result, watching });
+        known.outcome = Some(LookOutcome { assignment: self.assignment.clone(), result, watching });
         drop(known);
         (self.notify)(&self.name);
     }
 
     /// Records that changes are noticed in another way from now on.
-    fn report_watching(&self, watching: Watching) {
+    fn report_watching(&self, watching: WatchMode) {
         if let Some(outcome) = &mut self.progress.lock().outcome {
             outcome.watching = watching;
         }
         (self.notify)(&self.name);
     }
 
-    fn known(&self) -> Arc<Discovered> {
+    fn known(&self) -> Arc<DiscoveredApi> {
         Arc::clone(&self.progress.lock().discovered)
     }
 }
 
-struct Rounds<'a> {
-    worker: &'a Worker,
+struct DiscoveryRounds<'a> {
+    worker: &'a ClusterWorker,
     discovery: Discovery,
-    changes: Option<Changes>,
+    changes: Option<TargetChanges>,
     /// The last change, and the time until which OpenAPI and resources may still disagree about it.
-    following: Option<(Watched, Instant)>,
+    following: Option<(ExpectedChanges, Instant)>,
     /// The groups of the last change that the index does not show yet, and the time until which it may.
-    unseen: Option<(Watched, Instant)>,
+    unseen: Option<(ExpectedChanges, Instant)>,
     backoff: Backoff,
     rechecking: Backoff,
     /// Number of consecutive looks with new hashes but without new content.
     in_vain: u32,
 }
 
-impl Rounds<'_> {
+impl DiscoveryRounds<'_> {
     /// Looks at everything, and returns when to do so again if nothing happens.
     async fn look(&mut self) -> Duration {
         let before = self.worker.known();
@@ -160,14 +160,14 @@ impl Rounds<'_> {
             }
         };
         if result.is_ok() && self.changes.is_none() {
-            self.changes = Some(Changes::follow(&self.worker.tasks, &self.discovery.client));
+            self.changes = Some(TargetChanges::follow(&self.worker.tasks, &self.discovery.client));
         }
         self.worker.report(result, self.watching());
         wait
     }
 
     /// When to look again after a look that succeeded.
-    fn wait_after(&mut self, found: &Discovered) -> Duration {
+    fn wait_after(&mut self, found: &DiscoveredApi) -> Duration {
         if found.rechecks > 0 {
             return self.rechecking.next_delay();
         }
@@ -176,20 +176,21 @@ impl Rounds<'_> {
         if is_whole { BACKSTOP } else { RETRY_PARTS }
     }
 
-    fn watching(&self) -> Watching {
+    fn watching(&self) -> WatchMode {
         match &self.changes {
-            _ if self.in_vain >= UNSTABLE => Watching::Unstable,
-            None => Watching::Unknown,
-            Some(changes) if *changes.forbidden.borrow() => Watching::Forbidden,
-            Some(_) => Watching::Watches,
+            _ if self.in_vain >= UNSTABLE => WatchMode::Unstable,
+            None => WatchMode::Unknown,
+            Some(changes) if *changes.forbidden.borrow() => WatchMode::Forbidden,
+            Some(_) => WatchMode::Watches,
         }
     }
 
     /// Waits until there is a reason to look at everything.
     async fn wait(&mut self, longest: Duration) {
         let known = self.worker.known();
-        let is_late =
-            |(watched, until): &(Watched, Instant)| *until > Instant::now() && !watched.is_settled(&known);
+        let is_late = |(watched, until): &(ExpectedChanges, Instant)| {
+            *until > Instant::now() && !watched.is_settled(&known)
+        };
         self.following = self.following.take().filter(is_late);
         if self.following.is_some() {
             return sleep(LOOK).await;
@@ -207,12 +208,12 @@ impl Rounds<'_> {
             if now >= until {
                 return;
             }
-            let poll = if watching == Watching::Forbidden { POLL.min(until - now) } else { until - now };
+            let poll = if watching == WatchMode::Forbidden { POLL.min(until - now) } else { until - now };
             let Some(changes) = &mut self.changes else { return sleep(until - now).await };
-            let Changes { pending, forbidden } = changes;
+            let TargetChanges { pending, forbidden } = changes;
             tokio::select! {
                 change = pending.next() => {
-                    let mut watched = Watched::Groups(BTreeSet::new());
+                    let mut watched = ExpectedChanges::Groups(BTreeSet::new());
                     watched.add(change);
                     if self.poll(watched, Instant::now() + LOOK_FOR).await {
                         return;
@@ -223,7 +224,7 @@ impl Rounds<'_> {
                     self.worker.report_watching(self.watching());
                 }
                 () = sleep(poll) => {
-                    if watching == Watching::Forbidden && self.has_moved().await {
+                    if watching == WatchMode::Forbidden && self.has_moved().await {
                         return;
                     }
                 }
@@ -232,14 +233,14 @@ impl Rounds<'_> {
     }
 
     /// Polls the index until it shows a change. Returns `true` if it did, so that everything has to be looked at.
-    async fn poll(&mut self, mut watched: Watched, mut until: Instant) -> bool {
+    async fn poll(&mut self, mut watched: ExpectedChanges, mut until: Instant) -> bool {
         let (mut polls, end) = (0_u32, Instant::now() + LOOK_MOST);
         loop {
             while let Some(change) = self.changes.as_ref().and_then(|changes| changes.pending.take()) {
                 watched.add(change);
                 until = end.min(Instant::now() + LOOK_FOR);
             }
-            let once = watched == Watched::Everything || self.in_vain >= UNSTABLE;
+            let once = watched == ExpectedChanges::Everything || self.in_vain >= UNSTABLE;
             let is_last = once || Instant::now() >= until;
             polls = polls.saturating_add(1);
             let known = self.worker.known();
@@ -274,7 +275,7 @@ impl Rounds<'_> {
     }
 
     /// The index, if it can be read.
-    async fn index(&self) -> Option<Index> {
+    async fn index(&self) -> Option<OpenApiIndex> {
         match self.discovery.index().await {
             Ok(index) => Some(index),
             Err(problem) => {
@@ -287,21 +288,21 @@ impl Rounds<'_> {
 
 /// The expected changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Watched {
+enum ExpectedChanges {
     Groups(BTreeSet<String>),
     Everything,
 }
 
-impl Watched {
-    fn add(&mut self, change: Change) {
+impl ExpectedChanges {
+    fn add(&mut self, change: ApiChange) {
         match (self, change) {
-            (Self::Groups(groups), Change::Group(group)) => _ = groups.insert(group),
-            (this, Change::Anything) => *this = Self::Everything,
+            (Self::Groups(groups), ApiChange::Group(group)) => _ = groups.insert(group),
+            (this, ApiChange::Anything) => *this = Self::Everything,
             (Self::Everything, _) => {}
         }
     }
 
-    fn has_moved(&self, known: &Discovered, index: &Index) -> bool {
+    fn has_moved(&self, known: &DiscoveredApi, index: &OpenApiIndex) -> bool {
         match self {
             Self::Everything => *index != known.index,
             Self::Groups(groups) => {
@@ -311,7 +312,7 @@ impl Watched {
     }
 
     /// The groups that have not changed yet.
-    fn unmoved(&self, known: &Discovered, index: &Index) -> Option<Self> {
+    fn unmoved(&self, known: &DiscoveredApi, index: &OpenApiIndex) -> Option<Self> {
         let groups = self.groups()?;
         let is_same = |group: &&String| known.index.of_group(group).eq(index.of_group(group));
         let same: BTreeSet<_> = groups.iter().filter(is_same).cloned().collect();
@@ -326,7 +327,7 @@ impl Watched {
         }
     }
 
-    fn is_settled(&self, known: &Discovered) -> bool {
+    fn is_settled(&self, known: &DiscoveredApi) -> bool {
         match self {
             Self::Everything => true,
             Self::Groups(groups) => groups.iter().all(|group| known.is_settled(group)),
@@ -338,29 +339,30 @@ impl Watched {
 mod tests {
     use super::*;
 
-    fn index(entries: &[(&str, &str)]) -> Index {
-        Index(entries.iter().map(|(name, url)| ((*name).to_owned(), (*url).to_owned())).collect())
+    fn index(entries: &[(&str, &str)]) -> OpenApiIndex {
+        OpenApiIndex(entries.iter().map(|(name, url)| ((*name).to_owned(), (*url).to_owned())).collect())
     }
 
-    fn groups(names: &[&str]) -> Watched {
-        let mut watched = Watched::Groups(BTreeSet::new());
+    fn groups(names: &[&str]) -> ExpectedChanges {
+        let mut watched = ExpectedChanges::Groups(BTreeSet::new());
         for name in names {
-            watched.add(Change::Group((*name).to_owned()));
+            watched.add(ApiChange::Group((*name).to_owned()));
         }
         watched
     }
 
     #[test]
     fn only_the_hash_of_what_has_changed_counts() {
-        let known = Discovered { index: index(&[("v1", "1"), ("x.io/v1", "1")]), ..Discovered::default() };
+        let known =
+            DiscoveredApi { index: index(&[("v1", "1"), ("x.io/v1", "1")]), ..DiscoveredApi::default() };
         let table = [
             (groups(&["x.io"]), index(&[("v1", "2"), ("x.io/v1", "1")]), false),
             (groups(&["x.io"]), index(&[("v1", "1"), ("x.io/v1", "2")]), true),
             (groups(&["x.io"]), index(&[("v1", "1")]), true),
             (groups(&["x.io", "y.io"]), index(&[("v1", "1"), ("x.io/v1", "1"), ("y.io/v1", "1")]), true),
             (groups(&["y.io"]), index(&[("v1", "1"), ("x.io/v1", "1")]), false),
-            (Watched::Everything, index(&[("v1", "2"), ("x.io/v1", "1")]), true),
-            (Watched::Everything, known.index.clone(), false),
+            (ExpectedChanges::Everything, index(&[("v1", "2"), ("x.io/v1", "1")]), true),
+            (ExpectedChanges::Everything, known.index.clone(), false),
         ];
         for (watched, index, expected) in table {
             assert_eq!(watched.has_moved(&known, &index), expected, "{watched:?} {index:?}");
@@ -369,7 +371,7 @@ mod tests {
         assert_eq!(groups(&["x.io", "y.io"]).unmoved(&known, &moved), Some(groups(&["y.io"])));
         assert_eq!(groups(&["x.io"]).unmoved(&known, &moved), None);
         let mut all = groups(&["x.io"]);
-        all.add(Change::Anything);
-        assert_eq!(all, Watched::Everything);
+        all.add(ApiChange::Anything);
+        assert_eq!(all, ExpectedChanges::Everything);
     }
 }

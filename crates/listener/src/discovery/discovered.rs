@@ -5,25 +5,25 @@ use std::{collections::BTreeMap, sync::Arc};
 use portolan_core::schema_document::{PartReference, group_version_order};
 use tokio::time::Instant;
 
-use super::{fetch::Source, index::Index};
-use crate::parts::Part;
+use super::{fetch::PartSource, index::OpenApiIndex};
+use crate::parts::DocumentPart;
 
 /// A part of a cluster with its source.
 #[derive(Clone, Debug)]
 pub struct KnownPart {
-    pub(super) source: Source,
-    pub part: Arc<Part>,
+    pub(super) source: PartSource,
+    pub part: Arc<DocumentPart>,
 }
 
 /// The API of a cluster.
 #[derive(Clone, Debug, Default)]
-pub struct Discovered {
+pub struct DiscoveredApi {
     pub version: String,
     /// By group-version.
     pub parts: BTreeMap<String, KnownPart>,
     /// Group-versions that could not be fetched, and why. If they were known before, they are still among the parts.
     pub failed: BTreeMap<String, String>,
-    pub index: Index,
+    pub index: OpenApiIndex,
     /// Group-versions whose OpenAPI and resources disagree, because one of the two is late.
     pub unsettled: Vec<String>,
     /// Group-versions with kinds of which the API server has no OpenAPI document, since when.
@@ -36,7 +36,7 @@ pub struct Discovered {
     pub fetched: usize,
 }
 
-impl Discovered {
+impl DiscoveredApi {
     pub fn kinds(&self) -> usize {
         self.parts.values().map(|known| known.part.kinds).sum()
     }

@@ -9,10 +9,10 @@ use portolan_runtime::client::ReadError;
 use tokio::time::Instant;
 
 use super::{
-    Discovered, Discovery,
+    DiscoveredApi, Discovery,
     discovered::KnownPart,
     read::SMALL,
-    resources::{GroupVersion, Resources},
+    resources::{ClusterResources, GroupVersion},
 };
 
 /// Time for which kinds must be gone if nothing says that the API server is ready.
@@ -25,7 +25,7 @@ const STARTING: &str = "its API server is not ready: /readyz answers 500";
 
 /// The answer of `/readyz`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Readiness {
+enum ServerReadiness {
     Ready,
     Starting,
     /// It is not there, or not for us.
@@ -33,7 +33,7 @@ enum Readiness {
 }
 
 /// A group-version with fewer kinds than before.
-struct Loss {
+struct KindLoss {
     name: String,
     /// `true` if there are as few among the resources.
     is_explained: bool,
@@ -44,9 +44,9 @@ impl Discovery {
     /// Keeps what was known of kinds that may come back.
     pub(super) async fn keep_doubtful(
         &self,
-        found: &mut Discovered,
-        resources: &Resources,
-        before: &Discovered,
+        found: &mut DiscoveredApi,
+        resources: &ClusterResources,
+        before: &DiscoveredApi,
     ) {
         let losses = self.losses(found, resources, before);
         let is_calm = losses.is_empty() && before.rechecks == 0 && !before.parts.is_empty();
@@ -54,13 +54,13 @@ impl Discovery {
             return;
         }
         let readiness = self.readiness().await;
-        let is_certain = readiness != Readiness::Starting
-            && losses.iter().all(|loss| readiness == Readiness::Ready && loss.is_explained);
+        let is_certain = readiness != ServerReadiness::Starting
+            && losses.iter().all(|loss| readiness == ServerReadiness::Ready && loss.is_explained);
         found.rechecks = if is_certain { before.rechecks.saturating_sub(1) } else { RECHECKS };
-        if readiness == Readiness::Starting && losses.is_empty() {
+        if readiness == ServerReadiness::Starting && losses.is_empty() {
             found.failed.insert("all group-versions".to_owned(), STARTING.to_owned());
         }
-        for Loss { name, is_explained, since } in losses {
+        for KindLoss { name, is_explained, since } in losses {
             if is_gone(readiness, is_explained, since.elapsed()) {
                 continue;
             }
@@ -69,20 +69,25 @@ impl Discovery {
                 let was_fetched = replaced.is_some_and(|replaced| replaced.source != known.source);
                 found.fetched = found.fetched.saturating_sub(usize::from(was_fetched));
             }
-            if readiness == Readiness::Starting {
+            if readiness == ServerReadiness::Starting {
                 found.failed.insert(name.clone(), STARTING.to_owned());
             }
             found.doubts.insert(name, since);
         }
     }
 
-    fn losses(&self, found: &Discovered, resources: &Resources, before: &Discovered) -> Vec<Loss> {
+    fn losses(
+        &self,
+        found: &DiscoveredApi,
+        resources: &ClusterResources,
+        before: &DiscoveredApi,
+    ) -> Vec<KindLoss> {
         let loss = |(name, known): (&String, &KnownPart)| {
             let kinds = found.parts.get(name).map_or(0, |found| found.part.kinds);
             let listed = resources.0.get(name).map_or(0, |of| self.count(of));
             let since = before.doubts.get(name).copied().unwrap_or_else(Instant::now);
             let is_explained = listed <= kinds;
-            (kinds < known.part.kinds).then(|| Loss { name: name.clone(), is_explained, since })
+            (kinds < known.part.kinds).then(|| KindLoss { name: name.clone(), is_explained, since })
         };
         before.parts.iter().filter_map(loss).collect()
     }
@@ -93,20 +98,20 @@ impl Discovery {
         of.kinds.keys().filter(|kind| self.filter.as_ref().is_none_or(|filter| selects(filter, kind))).count()
     }
 
-    async fn readiness(&self) -> Readiness {
+    async fn readiness(&self) -> ServerReadiness {
         match self.read_small("/readyz", "*/*", SMALL).await {
-            Ok(_) => Readiness::Ready,
-            Err(ReadError::Status(StatusCode::INTERNAL_SERVER_ERROR)) => Readiness::Starting,
-            Err(_) => Readiness::Unknown,
+            Ok(_) => ServerReadiness::Ready,
+            Err(ReadError::Status(StatusCode::INTERNAL_SERVER_ERROR)) => ServerReadiness::Starting,
+            Err(_) => ServerReadiness::Unknown,
         }
     }
 }
 
-fn is_gone(readiness: Readiness, is_explained: bool, missing_for: Duration) -> bool {
+fn is_gone(readiness: ServerReadiness, is_explained: bool, missing_for: Duration) -> bool {
     match (readiness, is_explained) {
-        (Readiness::Starting, _) => false,
-        (Readiness::Ready, true) => true,
-        (Readiness::Unknown, true) => missing_for >= GONE,
+        (ServerReadiness::Starting, _) => false,
+        (ServerReadiness::Ready, true) => true,
+        (ServerReadiness::Unknown, true) => missing_for >= GONE,
         (_, false) => missing_for >= UNDESCRIBED,
     }
 }
@@ -119,14 +124,14 @@ mod tests {
     fn what_may_come_back_is_not_gone() {
         let at_once = Duration::ZERO;
         for (readiness, is_explained, missing_for, expected) in [
-            (Readiness::Ready, true, at_once, true),
-            (Readiness::Ready, false, GONE, false),
-            (Readiness::Ready, false, UNDESCRIBED, true),
-            (Readiness::Unknown, true, at_once, false),
-            (Readiness::Unknown, true, GONE, true),
-            (Readiness::Unknown, false, GONE, false),
-            (Readiness::Starting, true, UNDESCRIBED, false),
-            (Readiness::Starting, false, UNDESCRIBED, false),
+            (ServerReadiness::Ready, true, at_once, true),
+            (ServerReadiness::Ready, false, GONE, false),
+            (ServerReadiness::Ready, false, UNDESCRIBED, true),
+            (ServerReadiness::Unknown, true, at_once, false),
+            (ServerReadiness::Unknown, true, GONE, true),
+            (ServerReadiness::Unknown, false, GONE, false),
+            (ServerReadiness::Starting, true, UNDESCRIBED, false),
+            (ServerReadiness::Starting, false, UNDESCRIBED, false),
         ] {
             let gone = is_gone(readiness, is_explained, missing_for);
             assert_eq!(gone, expected, "{readiness:?} {is_explained} {missing_for:?}");

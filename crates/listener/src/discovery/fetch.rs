@@ -13,7 +13,7 @@ use super::{
     resources::GroupVersion,
 };
 use crate::{
-    parts::{Part, PartStore},
+    parts::{DocumentPart, PartStore},
     problem::Problem,
 };
 
@@ -26,7 +26,7 @@ const LIST: usize = 8 * 1024 * 1024;
 
 /// The source of a part.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Source {
+pub struct PartSource {
     /// Path with the hash of the OpenAPI document.
     pub(super) url: String,
     /// Digest of the resources.
@@ -35,14 +35,14 @@ pub struct Source {
 
 /// The limits and the parts that all clusters share.
 #[derive(Debug)]
-pub struct Workshop {
+pub struct PartWorkshop {
     pub parts: PartStore,
     pub(super) turns: SharedTurns,
     benches: Arc<Semaphore>,
     max_bytes: usize,
 }
 
-impl Workshop {
+impl PartWorkshop {
     pub fn new(max_bytes: usize) -> Arc<Self> {
         Arc::new(Self {
             parts: PartStore::default(),
@@ -73,14 +73,14 @@ impl Workshop {
 }
 
 /// One group-version to fetch.
-pub(super) struct Fetching<'a> {
+pub(super) struct PartFetch<'a> {
     pub(super) discovery: &'a Discovery,
-    pub(super) source: &'a Source,
+    pub(super) source: &'a PartSource,
     pub(super) resources: &'a GroupVersion,
 }
 
-impl Fetching<'_> {
-    pub(super) async fn make(&self) -> Result<Arc<Part>, Problem> {
+impl PartFetch<'_> {
+    pub(super) async fn make(&self) -> Result<Arc<DocumentPart>, Problem> {
         let Discovery { workshop, filter, .. } = self.discovery;
         let answer = self.discovery.read(&self.source.url, "application/json", workshop.max_bytes).await?;
         let filter_text = serde_json::to_string(&filter.as_deref());
@@ -100,7 +100,7 @@ impl Fetching<'_> {
 
     /// Parses on a thread where it delays nobody.
     async fn take_apart(&self, openapi: Bytes) -> Result<MadePart, Problem> {
-        let Workshop { benches, max_bytes, .. } = &*self.discovery.workshop;
+        let PartWorkshop { benches, max_bytes, .. } = &*self.discovery.workshop;
         let (bench, max_bytes) = (Arc::clone(benches).acquire_owned().await, *max_bytes);
         let (resources, filter) = (self.resources.clone(), self.discovery.filter.clone());
         let work = move || {

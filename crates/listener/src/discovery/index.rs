@@ -9,17 +9,17 @@ pub const MAX_GROUP_VERSIONS: usize = 20_000;
 
 /// Path with hash by group-version, such as `apps/v1`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Index(pub BTreeMap<String, String>);
+pub struct OpenApiIndex(pub BTreeMap<String, String>);
 
 #[derive(Deserialize)]
-struct Wire {
+struct IndexResponse {
     #[serde(default)]
-    paths: BTreeMap<String, Entry>,
+    paths: BTreeMap<String, IndexEntry>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Entry {
+struct IndexEntry {
     #[serde(default, rename = "serverRelativeURL")]
     server_relative_url: String,
 }
@@ -35,11 +35,11 @@ pub enum NotIndex {
     TooMany,
 }
 
-impl Index {
+impl OpenApiIndex {
     /// Reads it. Entries that are not group-versions are skipped, and so are those that point to other hosts.
     pub fn read(bytes: &[u8]) -> Result<Self, NotIndex> {
-        let Wire { paths } = serde_json::from_slice(bytes)?;
-        let entry = |(path, entry): (String, Entry)| {
+        let IndexResponse { paths } = serde_json::from_slice(bytes)?;
+        let entry = |(path, entry): (String, IndexEntry)| {
             let group_version = group_version(&path)?;
             let url = entry.server_relative_url;
             let is_ours = url.starts_with('/') && !url.starts_with("//");
@@ -85,7 +85,7 @@ mod tests {
             "apis/y.io/v1": {"serverRelativeURL": "//elsewhere/openapi"},
             "version": {"serverRelativeURL": "/openapi/v3/version?hash=5"},
         }});
-        let index = Index::read(wire.to_string().as_bytes()).unwrap();
+        let index = OpenApiIndex::read(wire.to_string().as_bytes()).unwrap();
         let found: Vec<_> = index.0.iter().map(|(gv, url)| (gv.as_str(), url.as_str())).collect();
         assert_eq!(
             found,
@@ -93,8 +93,8 @@ mod tests {
         );
         assert_eq!(index.of_group("").count(), 1);
         assert_eq!(index.of_group("apps").map(|(gv, _)| gv.as_str()).collect::<Vec<_>>(), ["apps/v1"]);
-        assert!(matches!(Index::read(b"<html>"), Err(NotIndex::Shape(_))));
-        assert_eq!(Index::read(b"{}").unwrap(), Index::default());
+        assert!(matches!(OpenApiIndex::read(b"<html>"), Err(NotIndex::Shape(_))));
+        assert_eq!(OpenApiIndex::read(b"{}").unwrap(), OpenApiIndex::default());
     }
 
     #[test]
@@ -102,7 +102,7 @@ mod tests {
         let of = |count: usize| {
             let entry = |number| (format!("apis/g{number}/v1"), json!({"serverRelativeURL": "/"}));
             let paths: serde_json::Map<_, _> = (0..count).map(entry).collect();
-            Index::read(json!({"paths": paths}).to_string().as_bytes())
+            OpenApiIndex::read(json!({"paths": paths}).to_string().as_bytes())
         };
         assert_eq!(of(MAX_GROUP_VERSIONS).unwrap().0.len(), MAX_GROUP_VERSIONS);
         assert!(matches!(of(MAX_GROUP_VERSIONS + 1), Err(NotIndex::TooMany)));

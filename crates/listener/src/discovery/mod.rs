@@ -25,14 +25,16 @@ use portolan_runtime::client;
 use serde::Deserialize;
 use tokio::time::Instant;
 
-pub use self::{discovered::Discovered, fault::of_client, fetch::Workshop, index::Index, part::MadePart};
+pub use self::{
+    discovered::DiscoveredApi, fault::of_client, fetch::PartWorkshop, index::OpenApiIndex, part::MadePart,
+};
 use self::{
     discovered::KnownPart,
     doubt::UNDESCRIBED,
-    fetch::{Fetching, Source},
+    fetch::{PartFetch, PartSource},
     index::{MAX_GROUP_VERSIONS, NotIndex},
     read::{OwnTurns, SMALL},
-    resources::{GroupVersion, NotDiscovery, Resources},
+    resources::{ClusterResources, GroupVersion, NotDiscovery},
 };
 use crate::problem::Problem;
 
@@ -45,7 +47,7 @@ pub struct Discovery {
     pub client: Client,
     pub target: Arc<RestrictedKubeconfig>,
     pub filter: Option<Arc<SchemaFilter>>,
-    pub workshop: Arc<Workshop>,
+    pub workshop: Arc<PartWorkshop>,
     pub turns: Arc<OwnTurns>,
 }
 
@@ -60,7 +62,7 @@ impl Discovery {
     pub async fn new(
         target: RestrictedKubeconfig,
         filter: Option<SchemaFilter>,
-        workshop: Arc<Workshop>,
+        workshop: Arc<PartWorkshop>,
     ) -> Result<Self, Problem> {
         let client = client::restricted(&target).await.map_err(|error| of_client(&error))?;
         let (target, filter) = (Arc::new(target), filter.map(Arc::new));
@@ -68,20 +70,20 @@ impl Discovery {
     }
 
     /// Reads the index only.
-    pub async fn index(&self) -> Result<Index, Problem> {
+    pub async fn index(&self) -> Result<OpenApiIndex, Problem> {
         let path = "/openapi/v3";
         let answer = self.read(path, "application/json", self.workshop.max_list()).await?;
-        Index::read(&answer.bytes).map_err(|error| match error {
+        OpenApiIndex::read(&answer.bytes).map_err(|error| match error {
             NotIndex::Shape(_) => self.nonsense(path),
             NotIndex::TooMany => self.too_many(),
         })
     }
 
     /// Looks at everything, and fetches what differs from `before`.
-    pub async fn look(&self, before: &Discovered) -> Result<Discovered, Problem> {
+    pub async fn look(&self, before: &DiscoveredApi) -> Result<DiscoveredApi, Problem> {
         let (version, index, resources) = tokio::join!(self.version(), self.index(), self.resources());
         let (index, resources) = (index?, resources?);
-        let mut found = Discovered { version: version?, index, ..Discovered::default() };
+        let mut found = DiscoveredApi { version: version?, index, ..DiscoveredApi::default() };
         self.make_parts(&mut found, &resources, before).await?;
         self.note_gaps(&mut found, &resources);
         self.note_undescribed(&mut found, &resources, before);
@@ -92,7 +94,7 @@ impl Discovery {
 
     /// Returns `true` if the resources of these groups, or of all, are not those of the known parts: a change of their
     /// short names or categories is in no OpenAPI document.
-    pub async fn lists_other(&self, known: &Discovered, groups: Option<&BTreeSet<String>>) -> bool {
+    pub async fn lists_other(&self, known: &DiscoveredApi, groups: Option<&BTreeSet<String>>) -> bool {
         let Ok(resources) = self.resources().await else { return false };
         let is_other = |(name, part): (&String, &KnownPart)| {
             resources.0.get(name).is_some_and(|listed| {
@@ -106,9 +108,9 @@ impl Discovery {
     /// Makes the parts, but not one more if they are too large together: each of them stays in memory.
     async fn make_parts(
         &self,
-        found: &mut Discovered,
-        resources: &Resources,
-        before: &Discovered,
+        found: &mut DiscoveredApi,
+        resources: &ClusterResources,
+        before: &DiscoveredApi,
     ) -> Result<(), Problem> {
         let wanted = self.wanted(&found.index, resources, before, &mut found.failed);
         let making = stream::iter(wanted).map(|(name, source)| self.part(name, source, resources, before));
@@ -142,11 +144,11 @@ impl Discovery {
     /// The group-versions of the document with their sources.
     fn wanted(
         &self,
-        index: &Index,
-        resources: &Resources,
-        before: &Discovered,
+        index: &OpenApiIndex,
+        resources: &ClusterResources,
+        before: &DiscoveredApi,
         failed: &mut BTreeMap<String, String>,
-    ) -> Vec<(String, Source)> {
+    ) -> Vec<(String, PartSource)> {
         let mut wanted = Vec::new();
         for (name, known) in &resources.0 {
             if self.filter.as_ref().is_some_and(|filter| !filter.touches(&known.group, &known.version)) {
@@ -159,7 +161,7 @@ impl Discovery {
                 // The last part of a dead extension is kept.
                 (_, Some(last)) if known.stale => wanted.push((name.clone(), last.source.clone())),
                 (Some(url), _) => {
-                    wanted.push((name.clone(), Source { url: url.clone(), resources: known.digest() }));
+                    wanted.push((name.clone(), PartSource { url: url.clone(), resources: known.digest() }));
                 }
                 (None, _) => {}
             }
@@ -167,7 +169,7 @@ impl Discovery {
         wanted
     }
 
-    fn note_gaps(&self, found: &mut Discovered, resources: &Resources) {
+    fn note_gaps(&self, found: &mut DiscoveredApi, resources: &ClusterResources) {
         if self.filter.is_none() {
             let missing = |name: &&String| !found.index.0.contains_key(*name);
             let late = resources.0.keys().filter(missing);
@@ -178,7 +180,12 @@ impl Discovery {
     }
 
     /// Notes what cannot be in the document although it is served. It is told once it is not just late.
-    fn note_undescribed(&self, found: &mut Discovered, resources: &Resources, before: &Discovered) {
+    fn note_undescribed(
+        &self,
+        found: &mut DiscoveredApi,
+        resources: &ClusterResources,
+        before: &DiscoveredApi,
+    ) {
         for (name, of) in &resources.0 {
             let is_wanted = self.filter.as_ref().is_none_or(|filter| filter.touches(&of.group, &of.version));
             let is_described = of.stale || of.kinds.is_empty() || found.index.0.contains_key(name);
@@ -197,17 +204,20 @@ impl Discovery {
     async fn part(
         &self,
         name: String,
-        source: Source,
-        resources: &Resources,
-        before: &Discovered,
-    ) -> (String, Result<Made, Problem>) {
+        source: PartSource,
+        resources: &ClusterResources,
+        before: &DiscoveredApi,
+    ) -> (String, Result<ResolvedPart, Problem>) {
         if let Some(known) = before.parts.get(&name).filter(|known| known.source == source) {
-            return (name, Ok(Made { known: known.clone(), is_new: false }));
+            return (name, Ok(ResolvedPart { known: known.clone(), is_new: false }));
         }
         let nothing = GroupVersion::default();
         let of = resources.0.get(&name).unwrap_or(&nothing);
-        let fetching = Fetching { discovery: self, source: &source, resources: of };
-        let made = fetching.make().await.map(|part| Made { known: KnownPart { source, part }, is_new: true });
+        let fetching = PartFetch { discovery: self, source: &source, resources: of };
+        let made = fetching
+            .make()
+            .await
+            .map(|part| ResolvedPart { known: KnownPart { source, part }, is_new: true });
         (name, made)
     }
 
@@ -218,16 +228,16 @@ impl Discovery {
         Ok(info.git_version.chars().take(100).collect())
     }
 
-    async fn resources(&self) -> Result<Resources, Problem> {
+    async fn resources(&self) -> Result<ClusterResources, Problem> {
         let (core, groups) = tokio::join!(self.resources_of("/api"), self.resources_of("/apis"));
         let mut resources = core?;
         resources.0.extend(groups?.0);
         Ok(resources)
     }
 
-    async fn resources_of(&self, path: &str) -> Result<Resources, Problem> {
+    async fn resources_of(&self, path: &str) -> Result<ClusterResources, Problem> {
         let answer = self.read(path, resources::ACCEPT, self.workshop.max_list()).await?;
-        Resources::read(&answer.bytes).map_err(|error| match error {
+        ClusterResources::read(&answer.bytes).map_err(|error| match error {
             NotDiscovery::TooMany => self.too_many(),
             error => Problem::passing("NotKubernetes", format!("{}: {error}", self.target.server)),
         })
@@ -252,7 +262,7 @@ impl Discovery {
     }
 }
 
-struct Made {
+struct ResolvedPart {
     known: KnownPart,
     is_new: bool,
 }

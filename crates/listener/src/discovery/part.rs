@@ -16,7 +16,7 @@ use portolan_core::{
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
-use super::resources::{GroupVersion, Kind};
+use super::resources::{GroupVersion, KindResource};
 
 const COMPONENTS: &str = "#/components/schemas/";
 /// Maximum size of one schema, which is a tree in memory, of up to eighty times its size. No API server takes a CRD of
@@ -46,7 +46,7 @@ pub enum NoPart {
 
 /// The role of a schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Role {
+enum SchemaRole {
     /// A served kind.
     Kind,
     /// A kind of this group-version without a resource.
@@ -56,13 +56,13 @@ enum Role {
 }
 
 #[derive(Deserialize)]
-struct Wire<'a> {
+struct OpenApiDocument<'a> {
     #[serde(borrow)]
-    components: Option<Components<'a>>,
+    components: Option<OpenApiComponents<'a>>,
 }
 
 #[derive(Deserialize)]
-struct Components<'a> {
+struct OpenApiComponents<'a> {
     #[serde(borrow, default)]
     schemas: BTreeMap<Cow<'a, str>, &'a RawValue>,
 }
@@ -74,7 +74,7 @@ pub fn make(
     filter: Option<&SchemaFilter>,
     max_bytes: usize,
 ) -> Result<MadePart, NoPart> {
-    let wire: Wire<'_> = serde_json::from_slice(openapi)?;
+    let wire: OpenApiDocument<'_> = serde_json::from_slice(openapi)?;
     let schemas = wire.components.map(|components| components.schemas).unwrap_or_default();
     if schemas.values().any(|raw| raw.get().len() > ONE_SCHEMA) {
         return Err(NoPart::TooLarge("a schema", ONE_SCHEMA));
@@ -92,8 +92,8 @@ pub fn make(
         let mut schema: Value = serde_json::from_str(raw.get())?;
         convert(&mut schema);
         let role = extend(&mut schema, resources, filter);
-        kinds += usize::from(role == Role::Kind);
-        orphans += usize::from(role == Role::Orphan);
+        kinds += usize::from(role == SchemaRole::Kind);
+        orphans += usize::from(role == SchemaRole::Orphan);
         if place > 0 {
             bytes.push(b',');
         }
@@ -147,27 +147,27 @@ fn own_kind(schema: &Value) -> Option<((String, String), String)> {
 }
 
 /// Adds what discovery knows to the schema of a kind.
-fn extend(schema: &mut Value, resources: &GroupVersion, filter: Option<&SchemaFilter>) -> Role {
-    let Some(((group, version), name)) = own_kind(schema) else { return Role::Type };
+fn extend(schema: &mut Value, resources: &GroupVersion, filter: Option<&SchemaFilter>) -> SchemaRole {
+    let Some(((group, version), name)) = own_kind(schema) else { return SchemaRole::Type };
     let ours = group == resources.group && version == resources.version;
     let selected = filter.is_none_or(|filter| filter.selects(&group, &version, &name));
     let kind = resources.kinds.get(&name).filter(|_| ours && selected);
-    let Some(members) = schema.as_object_mut() else { return Role::Type };
+    let Some(members) = schema.as_object_mut() else { return SchemaRole::Type };
     let Some(kind) = kind else {
         if filter.is_some() {
             // It is only referred to, not served.
             members.remove(GROUP_VERSION_KIND);
         }
         let is_orphan = ours && filter.is_none() && !name.ends_with("List");
-        return if is_orphan { Role::Orphan } else { Role::Type };
+        return if is_orphan { SchemaRole::Orphan } else { SchemaRole::Type };
     };
     for (extension, value) in extensions(kind, resources.preferred) {
         members.insert(extension.to_owned(), value);
     }
-    Role::Kind
+    SchemaRole::Kind
 }
 
-fn extensions(kind: &Kind, preferred: bool) -> [(&'static str, Value); 8] {
+fn extensions(kind: &KindResource, preferred: bool) -> [(&'static str, Value); 8] {
     [
         (SCOPE, json!(if kind.namespaced { "Namespaced" } else { "Cluster" })),
         (CATEGORIES, json!(kind.categories)),
@@ -231,7 +231,7 @@ mod tests {
     }
 
     fn resources() -> GroupVersion {
-        let kind = |plural: &str| Kind {
+        let kind = |plural: &str| KindResource {
             plural: plural.to_owned(),
             singular: "deployment".to_owned(),
             namespaced: true,

@@ -69,7 +69,7 @@ impl Default for OwnTurns {
 }
 
 /// A response. A large one keeps its turns, so that few are in memory until they are parsed.
-pub(super) struct Answer<'a> {
+pub(super) struct TargetResponse<'a> {
     pub(super) bytes: Bytes,
     _turns: [Option<SemaphorePermit<'a>>; 2],
 }
@@ -81,12 +81,12 @@ impl Discovery {
         path: &str,
         accept: &str,
         max_bytes: usize,
-    ) -> Result<Answer<'_>, Problem> {
+    ) -> Result<TargetResponse<'_>, Problem> {
         let answer = match self.read_small(path, accept, SMALL.min(max_bytes)).await {
             Err(ReadError::TooLarge(limit)) if limit < max_bytes => {
                 self.read_large(path, accept, max_bytes).await
             }
-            other => other.map(|bytes| Answer { bytes, _turns: [None, None] }),
+            other => other.map(|bytes| TargetResponse { bytes, _turns: [None, None] }),
         };
         // The hash in the path means nothing to people.
         let shown = path.split('?').next().unwrap_or_default();
@@ -109,7 +109,12 @@ impl Discovery {
         read_body(body, max_bytes, SMALL_PACE).await
     }
 
-    async fn read_large(&self, path: &str, accept: &str, max_bytes: usize) -> Result<Answer<'_>, ReadError> {
+    async fn read_large(
+        &self,
+        path: &str,
+        accept: &str,
+        max_bytes: usize,
+    ) -> Result<TargetResponse<'_>, ReadError> {
         let (own, shared) = (&self.turns, &self.workshop.turns);
         let first = own.large.acquire().await.ok();
         let lane = if own.is_slow.load(Ordering::Relaxed) { &shared.slow } else { &shared.large };
@@ -120,6 +125,6 @@ impl Discovery {
         };
         let read = timeout(TOTAL, reading).await.unwrap_or(Err(ReadError::Timeout(TOTAL)));
         own.is_slow.store(matches!(read, Err(ReadError::Timeout(_))), Ordering::Relaxed);
-        Ok(Answer { bytes: read?, _turns: [first, second] })
+        Ok(TargetResponse { bytes: read?, _turns: [first, second] })
     }
 }

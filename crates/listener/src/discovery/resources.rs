@@ -12,7 +12,7 @@ pub const ACCEPT: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGrou
 
 /// The resources of a cluster by group-version.
 #[derive(Clone, Debug, Default)]
-pub struct Resources(pub BTreeMap<String, GroupVersion>);
+pub struct ClusterResources(pub BTreeMap<String, GroupVersion>);
 
 /// One group-version.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,12 +24,12 @@ pub struct GroupVersion {
     /// `true` if the API server could not reach the extension that serves it.
     pub stale: bool,
     /// By kind.
-    pub kinds: BTreeMap<String, Kind>,
+    pub kinds: BTreeMap<String, KindResource>,
 }
 
 /// A kind and its resource.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Kind {
+pub struct KindResource {
     pub plural: String,
     pub singular: String,
     pub namespaced: bool,
@@ -40,39 +40,39 @@ pub struct Kind {
 }
 
 #[derive(Deserialize)]
-struct List {
+struct DiscoveryList {
     kind: String,
     #[serde(default, deserialize_with = "or_default")]
-    items: Vec<Group>,
+    items: Vec<GroupDiscovery>,
 }
 
 #[derive(Deserialize)]
-struct Group {
+struct GroupDiscovery {
     #[serde(default, deserialize_with = "or_default")]
-    metadata: Named,
+    metadata: GroupMetadata,
     #[serde(default, deserialize_with = "or_default")]
-    versions: Vec<Version>,
+    versions: Vec<VersionDiscovery>,
 }
 
 #[derive(Default, Deserialize)]
-struct Named {
+struct GroupMetadata {
     #[serde(default, deserialize_with = "or_default")]
     name: String,
 }
 
 #[derive(Deserialize)]
-struct Version {
+struct VersionDiscovery {
     #[serde(rename = "version")]
     name: String,
     #[serde(default, deserialize_with = "or_default")]
     freshness: String,
     #[serde(default, deserialize_with = "or_default")]
-    resources: Vec<Resource>,
+    resources: Vec<ResourceDiscovery>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Resource {
+struct ResourceDiscovery {
     #[serde(rename = "resource")]
     plural: String,
     #[serde(default, deserialize_with = "or_default")]
@@ -88,7 +88,7 @@ struct Resource {
     #[serde(default, deserialize_with = "or_default")]
     categories: Vec<String>,
     #[serde(default, deserialize_with = "or_default")]
-    subresources: Vec<Subresource>,
+    subresources: Vec<SubresourceDiscovery>,
 }
 
 #[derive(Default, Deserialize)]
@@ -98,7 +98,7 @@ struct ResponseKind {
 }
 
 #[derive(Deserialize)]
-struct Subresource {
+struct SubresourceDiscovery {
     subresource: String,
 }
 
@@ -116,15 +116,15 @@ pub enum NotDiscovery {
     TooMany,
 }
 
-impl Resources {
+impl ClusterResources {
     /// Reads the response of `/api` or `/apis`.
     pub fn read(bytes: &[u8]) -> Result<Self, NotDiscovery> {
-        let list: List = serde_json::from_slice(bytes).map_err(NotDiscovery::Shape)?;
+        let list: DiscoveryList = serde_json::from_slice(bytes).map_err(NotDiscovery::Shape)?;
         if list.kind != "APIGroupDiscoveryList" {
             return Err(NotDiscovery::Old(list.kind.chars().take(80).collect()));
         }
         let mut found = BTreeMap::new();
-        for Group { metadata, versions } in list.items {
+        for GroupDiscovery { metadata, versions } in list.items {
             for (place, version) in versions.into_iter().enumerate() {
                 let name = match metadata.name.as_str() {
                     "" => version.name.clone(),
@@ -145,7 +145,7 @@ impl GroupVersion {
     }
 }
 
-fn group_version(group: &str, version: Version, preferred: bool) -> GroupVersion {
+fn group_version(group: &str, version: VersionDiscovery, preferred: bool) -> GroupVersion {
     let mut kinds = BTreeMap::new();
     for resource in version.resources {
         let kind = resource.response_kind.kind.clone();
@@ -162,14 +162,14 @@ fn group_version(group: &str, version: Version, preferred: bool) -> GroupVersion
     }
 }
 
-fn of_resource(resource: Resource) -> Kind {
+fn of_resource(resource: ResourceDiscovery) -> KindResource {
     let mut subresources: Vec<_> =
         resource.subresources.into_iter().map(|subresource| subresource.subresource).collect();
     let (mut verbs, mut categories) = (resource.verbs, resource.categories);
     subresources.sort_unstable();
     verbs.sort_unstable();
     categories.sort_unstable();
-    Kind {
+    KindResource {
         plural: resource.plural,
         singular: resource.singular,
         namespaced: resource.scope == "Namespaced",
@@ -197,7 +197,7 @@ mod tests {
             }]},
             {"version": "v1beta1", "freshness": "Stale", "resources": null},
         ]}]});
-        let resources = Resources::read(wire.to_string().as_bytes()).unwrap();
+        let resources = ClusterResources::read(wire.to_string().as_bytes()).unwrap();
         let found = &resources.0["apps/v1"];
         assert!(found.preferred && !found.stale);
         let deployment = &found.kinds["Deployment"];
@@ -209,8 +209,8 @@ mod tests {
 
     #[test]
     fn answers_of_another_kind_are_refused() {
-        let old = Resources::read(br#"{"kind":"APIGroupList","groups":[]}"#).unwrap_err();
+        let old = ClusterResources::read(br#"{"kind":"APIGroupList","groups":[]}"#).unwrap_err();
         assert!(old.to_string().contains("APIGroupList"), "{old}");
-        assert!(matches!(Resources::read(b"[]"), Err(NotDiscovery::Shape(_))));
+        assert!(matches!(ClusterResources::read(b"[]"), Err(NotDiscovery::Shape(_))));
     }
 }

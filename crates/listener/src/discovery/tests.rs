@@ -24,7 +24,7 @@ const MIB: usize = 1024 * 1024;
 
 /// A target whose answers are made by a function of the path; none is no answer.
 fn target(
-    workshop: &Arc<Workshop>,
+    workshop: &Arc<PartWorkshop>,
     answer: impl Fn(&str) -> Option<Response> + Clone + Send + Sync + 'static,
 ) -> Discovery {
     let serve = move |uri: Uri| {
@@ -103,12 +103,12 @@ async fn no_more_is_fetched_than_may_be_kept() {
     let groups: Vec<_> = (0..100).map(|number| format!("g{number}")).collect();
     let fetched = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&fetched);
-    let large = target(&Workshop::new(MIB), move |path| {
+    let large = target(&PartWorkshop::new(MIB), move |path| {
         count.fetch_add(usize::from(group(path).is_some()), Ordering::Relaxed);
         let groups: Vec<_> = groups.iter().map(String::as_str).collect();
         Some(answer_of(&groups, MIB * 9 / 10, path))
     });
-    let problem = large.look(&Discovered::default()).await.unwrap_err();
+    let problem = large.look(&DiscoveredApi::default()).await.unwrap_err();
     assert_eq!(problem.reason, "SchemaTooLarge");
     let fetched = fetched.load(Ordering::Relaxed);
     assert!(fetched <= 5 + 2 * SIDE_BY_SIDE, "{fetched} of 100, of which 4 may be kept");
@@ -118,12 +118,12 @@ async fn no_more_is_fetched_than_may_be_kept() {
 async fn what_nobody_describes_is_told() {
     let described = Arc::new(Mutex::new(vec!["a"]));
     let current = Arc::clone(&described);
-    let target = target(&Workshop::new(MIB), move |path| {
+    let target = target(&PartWorkshop::new(MIB), move |path| {
         let described = current.lock().clone();
         let groups: &[&str] = if path == "/openapi/v3" { &described } else { &["a", "b"] };
         Some(answer_of(groups, 10, path))
     });
-    let late = target.look(&Discovered::default()).await.unwrap();
+    let late = target.look(&DiscoveredApi::default()).await.unwrap();
     assert!(late.failed.is_empty() && names(&late) == ["a/v1"], "it may be late: {:?}", late.failed);
     advance(Duration::from_secs(30)).await;
     let missing = target.look(&late).await.unwrap();
@@ -137,7 +137,7 @@ async fn what_nobody_describes_is_told() {
 async fn other_categories_are_seen_though_no_hash_has_moved() {
     let category = Arc::new(Mutex::new("all"));
     let current = Arc::clone(&category);
-    let target = target(&Workshop::new(MIB), move |path| {
+    let target = target(&PartWorkshop::new(MIB), move |path| {
         if path != "/apis" {
             return Some(answer_of(&["a"], 10, path));
         }
@@ -148,7 +148,7 @@ async fn other_categories_are_seen_though_no_hash_has_moved() {
             json!({"metadata": {"name": "a"}, "versions": [{"version": "v1", "resources": [widgets]}]});
         Some(json_of(&json!({"kind": "APIGroupDiscoveryList", "items": [item]})))
     });
-    let before = target.look(&Discovered::default()).await.unwrap();
+    let before = target.look(&DiscoveredApi::default()).await.unwrap();
     assert!(!target.lists_other(&before, None).await);
     *category.lock() = "mine";
     let [a, b] = ["a", "b"].map(|group| BTreeSet::from([group.to_owned()]));
@@ -161,7 +161,7 @@ async fn other_categories_are_seen_though_no_hash_has_moved() {
 
 /// The time in which a target is looked at while others are, of which none comes to an end.
 async fn time_beside(others: &[Discovery], target: &Discovery) -> Duration {
-    let (begun, nothing) = (Instant::now(), Discovered::default());
+    let (begun, nothing) = (Instant::now(), DiscoveredApi::default());
     let others = join_all(others.iter().map(|other| other.look(&nothing)));
     tokio::select! {
         biased;
@@ -173,7 +173,7 @@ async fn time_beside(others: &[Discovery], target: &Discovery) -> Duration {
 
 #[tokio::test(start_paused = true)]
 async fn whoever_does_not_answer_holds_up_nobody() {
-    let workshop = Workshop::new(32 * MIB);
+    let workshop = PartWorkshop::new(32 * MIB);
     let sound = target(&workshop, |path| Some(answer_of(&["a", "b"], 10, path)));
     let hung: Vec<_> = (0..40).map(|_| target(&workshop, |_| None)).collect();
     assert_eq!(time_beside(&hung, &sound).await, Duration::ZERO);
@@ -184,7 +184,7 @@ async fn whoever_does_not_answer_holds_up_nobody() {
 
 #[tokio::test(start_paused = true)]
 async fn large_answers_that_come_slowly_hold_up_nobody() {
-    let workshop = Workshop::new(32 * MIB);
+    let workshop = PartWorkshop::new(32 * MIB);
     let slow = || {
         target(&workshop, |path| {
             let is_part = group(path).is_some();
@@ -205,25 +205,25 @@ async fn large_answers_that_come_slowly_hold_up_nobody() {
 }
 
 /// What a target that has started does, and the answer of its `/readyz`.
-type Start = Arc<Mutex<(Vec<&'static str>, StatusCode)>>;
+type StartState = Arc<Mutex<(Vec<&'static str>, StatusCode)>>;
 
-fn starting(state: &Start) -> Discovery {
+fn starting(state: &StartState) -> Discovery {
     let state = Arc::clone(state);
-    target(&Workshop::new(MIB), move |path| {
+    target(&PartWorkshop::new(MIB), move |path| {
         let (groups, ready) = state.lock().clone();
         Some(if path == "/readyz" { ready.into_response() } else { answer_of(&groups, 10, path) })
     })
 }
 
-fn names(found: &Discovered) -> Vec<&str> {
+fn names(found: &DiscoveredApi) -> Vec<&str> {
     found.parts.keys().map(String::as_str).collect()
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_a_starting_api_server_does_not_serve_yet_is_kept() {
-    let state = Start::new(Mutex::new((vec!["a", "crds"], StatusCode::OK)));
+    let state = StartState::new(Mutex::new((vec!["a", "crds"], StatusCode::OK)));
     let target = starting(&state);
-    let before = target.look(&Discovered::default()).await.unwrap();
+    let before = target.look(&DiscoveredApi::default()).await.unwrap();
     assert_eq!((names(&before), before.rechecks), (vec!["a/v1", "crds/v1"], 0));
 
     *state.lock() = (vec!["a"], StatusCode::INTERNAL_SERVER_ERROR);
@@ -233,7 +233,7 @@ async fn what_a_starting_api_server_does_not_serve_yet_is_kept() {
     assert_eq!(early.references(), before.references());
     assert!(early.failed["crds/v1"].contains("not ready") && early.rechecks > 0, "{:?}", early.failed);
     // One that is seen for the first time is looked at again, too.
-    let first = target.look(&Discovered::default()).await.unwrap();
+    let first = target.look(&DiscoveredApi::default()).await.unwrap();
     assert!(first.failed.contains_key("all group-versions") && first.rechecks > 0, "{:?}", first.failed);
 
     state.lock().0.push("crds");
@@ -247,9 +247,9 @@ async fn what_a_starting_api_server_does_not_serve_yet_is_kept() {
 
 #[tokio::test(start_paused = true)]
 async fn whoever_may_not_ask_whether_it_is_ready_looks_twice() {
-    let state = Start::new(Mutex::new((vec!["a", "crds"], StatusCode::FORBIDDEN)));
+    let state = StartState::new(Mutex::new((vec!["a", "crds"], StatusCode::FORBIDDEN)));
     let target = starting(&state);
-    let before = target.look(&Discovered::default()).await.unwrap();
+    let before = target.look(&DiscoveredApi::default()).await.unwrap();
     assert_eq!((before.failed.len(), before.rechecks), (0, 0));
     state.lock().0.pop();
     let once = target.look(&before).await.unwrap();

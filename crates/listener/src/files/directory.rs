@@ -12,7 +12,7 @@ use std::{
 use portolan_core::schema_document::{FILE_SUFFIX, INDEX_FILE};
 
 use super::index::Index;
-use crate::documents::{Document, Snapshot};
+use crate::documents::{DocumentSnapshot, SchemaDocument};
 
 /// Prefix of the name of a file that is not complete yet.
 const PREFIX_OF_UNFINISHED: &str = ".portolan-";
@@ -48,23 +48,23 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FileEr
 }
 
 /// The directory of documents.
-pub(super) struct Directory {
+pub(super) struct DocumentDirectory {
     path: PathBuf,
     /// None until it has been read.
     index: Option<Index>,
     /// The files that have been written or compared.
-    written: BTreeMap<String, Written>,
+    written: BTreeMap<String, WrittenFile>,
 }
 
 /// A file with its document.
 #[derive(Debug, PartialEq, Eq)]
-struct Written {
+struct WrittenFile {
     digest: String,
     /// Changes with the file, whoever changes it. None if it is not there.
     stamp: Option<[i128; 4]>,
 }
 
-impl Directory {
+impl DocumentDirectory {
     pub(super) fn new(path: PathBuf) -> Self {
         Self { path, index: None, written: BTreeMap::new() }
     }
@@ -72,7 +72,7 @@ impl Directory {
     /// Writes what has changed, and removes what is gone. Returns the result for each document.
     pub(super) fn bring_up_to_date(
         &mut self,
-        snapshot: &Snapshot,
+        snapshot: &DocumentSnapshot,
     ) -> Result<BTreeMap<String, Result<(), FileError>>, FileError> {
         self.open()?;
         let results =
@@ -119,10 +119,10 @@ impl Directory {
         Ok(())
     }
 
-    fn write(&mut self, document: &Document) -> Result<(), FileError> {
+    fn write(&mut self, document: &SchemaDocument) -> Result<(), FileError> {
         let name = format!("{}{FILE_SUFFIX}", document.name());
         let target = self.path.join(&name);
-        let current = || Written { digest: document.digest.clone(), stamp: stamp(&target) };
+        let current = || WrittenFile { digest: document.digest.clone(), stamp: stamp(&target) };
         if self.written.get(&name).is_some_and(|written| *written == current()) {
             return Ok(());
         }
@@ -141,7 +141,7 @@ impl Directory {
     }
 
     /// Removes what is gone. Returns what cannot be removed; it holds up nothing else.
-    fn remove_others(&mut self, snapshot: &Snapshot) -> BTreeMap<String, Result<(), FileError>> {
+    fn remove_others(&mut self, snapshot: &DocumentSnapshot) -> BTreeMap<String, Result<(), FileError>> {
         let mut left = BTreeMap::new();
         if !snapshot.listed {
             return left;
@@ -239,13 +239,13 @@ mod tests {
     use std::{collections::BTreeSet, os::unix::fs::PermissionsExt as _};
 
     use super::*;
-    use crate::{discovery::Discovered, documents::Documents};
+    use crate::{discovery::DiscoveredApi, documents::DocumentStore};
 
-    fn documents(paths: &[&str]) -> Documents {
-        let documents = Documents::default();
+    fn documents(paths: &[&str]) -> DocumentStore {
+        let documents = DocumentStore::default();
         for path in paths {
             let metadata = serde_json::json!({"host": "https://h", "path": path, "auth": {"type": "token", "token": "YQ=="}});
-            documents.put(path, serde_json::from_value(metadata).unwrap(), &Discovered::default());
+            documents.put(path, serde_json::from_value(metadata).unwrap(), &DiscoveredApi::default());
         }
         let paths = paths.iter().map(|path| ((*path).to_owned(), (*path).to_owned())).collect();
         documents.set_paths(paths, true);
@@ -261,7 +261,7 @@ mod tests {
     }
 
     fn bring(folder: &Path, paths: &[&str]) -> BTreeMap<String, Result<(), FileError>> {
-        Directory::new(folder.to_owned()).bring_up_to_date(&documents(paths).snapshot()).unwrap()
+        DocumentDirectory::new(folder.to_owned()).bring_up_to_date(&documents(paths).snapshot()).unwrap()
     }
 
     #[test]
@@ -305,7 +305,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let folder = home.path().join("definitions");
         let (file, snapshot) = (folder.join("a.json"), documents(&["a"]).snapshot());
-        let mut directory = Directory::new(folder.clone());
+        let mut directory = DocumentDirectory::new(folder.clone());
         for taken in ["nothing", "file", "content", "folder"] {
             match taken {
                 "file" => fs::remove_file(&file).unwrap(),
@@ -338,15 +338,15 @@ mod tests {
     fn a_cluster_without_a_document_keeps_its_last_one() {
         let folder = tempfile::tempdir().unwrap();
         bring(folder.path(), &["down"]);
-        let without = Documents::default();
+        let without = DocumentStore::default();
         without.set_paths([("down".to_owned(), "down".to_owned())].into(), true);
-        Directory::new(folder.path().to_owned()).bring_up_to_date(&without.snapshot()).unwrap();
+        DocumentDirectory::new(folder.path().to_owned()).bring_up_to_date(&without.snapshot()).unwrap();
         assert!(names(folder.path()).contains("down.json"));
-        let unknown = Documents::default();
-        Directory::new(folder.path().to_owned()).bring_up_to_date(&unknown.snapshot()).unwrap();
+        let unknown = DocumentStore::default();
+        DocumentDirectory::new(folder.path().to_owned()).bring_up_to_date(&unknown.snapshot()).unwrap();
         assert!(names(folder.path()).contains("down.json"), "nothing goes before somebody has looked");
         without.set_paths([("heir".to_owned(), "down".to_owned())].into(), true);
-        Directory::new(folder.path().to_owned()).bring_up_to_date(&without.snapshot()).unwrap();
+        DocumentDirectory::new(folder.path().to_owned()).bring_up_to_date(&without.snapshot()).unwrap();
         assert!(!names(folder.path()).contains("down.json"));
     }
 

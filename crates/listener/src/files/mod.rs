@@ -11,8 +11,8 @@ use portolan_runtime::{tasks::Tasks, telemetry::ErrorChain};
 use tokio::{sync::watch, time::sleep};
 use tracing::{error, warn};
 
-use self::directory::{Directory, FileError, REMOVE};
-use crate::documents::{Document, Documents, Snapshot};
+use self::directory::{DocumentDirectory, FileError, REMOVE};
+use crate::documents::{DocumentSnapshot, DocumentStore, SchemaDocument};
 
 /// Delay before a failed write is tried again.
 const RETRY: Duration = Duration::from_secs(5);
@@ -23,40 +23,40 @@ const WRITE_FAILED: &str = "WriteFailed";
 
 /// The state of each file, by path of the cluster.
 #[derive(Clone, Debug, Default)]
-pub struct FileStates(Arc<Mutex<States>>);
+pub struct FileStates(Arc<Mutex<DirectoryState>>);
 
 #[derive(Debug, Default)]
-struct States {
+struct DirectoryState {
     /// `true` if files are written at all.
     used: bool,
     /// The reason why no file can be written.
-    directory: Option<Trouble>,
+    directory: Option<FileTrouble>,
     /// The digest of the document in each file, or the reason why it is not there.
-    by_path: BTreeMap<String, Result<String, Trouble>>,
+    by_path: BTreeMap<String, Result<String, FileTrouble>>,
 }
 
 /// The reason why a document is not in its file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
+pub struct FileTrouble {
     pub reason: &'static str,
     pub message: String,
 }
 
 impl FileStates {
     /// The reason why a document is not in its file, if there is one.
-    pub fn trouble(&self, path: &str) -> Option<Trouble> {
+    pub fn trouble(&self, path: &str) -> Option<FileTrouble> {
         let states = self.0.lock();
         let own = states.by_path.get(path).and_then(|state| state.as_ref().err().cloned());
         own.or_else(|| states.directory.clone())
     }
 
     /// The reason why no document is in its file, if there is one.
-    pub fn directory_trouble(&self) -> Option<Trouble> {
+    pub fn directory_trouble(&self) -> Option<FileTrouble> {
         self.0.lock().directory.clone()
     }
 
     /// Returns `true` while a document has not reached its file yet.
-    pub fn awaits(&self, document: &Document) -> bool {
+    pub fn awaits(&self, document: &SchemaDocument) -> bool {
         let states = self.0.lock();
         let state = states.by_path.get(document.name());
         let is_in_trouble = states.directory.is_some() || matches!(state, Some(Err(_)));
@@ -64,7 +64,7 @@ impl FileStates {
     }
 
     /// Sets the state of the directory. Returns `true` if it has changed.
-    fn set_directory(&self, trouble: Option<Trouble>) -> bool {
+    fn set_directory(&self, trouble: Option<FileTrouble>) -> bool {
         let mut states = self.0.lock();
         let is_news = states.directory != trouble;
         states.directory = trouble;
@@ -72,7 +72,7 @@ impl FileStates {
     }
 
     /// Sets the state of a file. Returns `true` if it has changed.
-    fn set(&self, path: &str, state: &Result<String, Trouble>) -> bool {
+    fn set(&self, path: &str, state: &Result<String, FileTrouble>) -> bool {
         let before = self.0.lock().by_path.insert(path.to_owned(), state.clone());
         before.as_ref() != Some(state)
     }
@@ -82,25 +82,25 @@ impl FileStates {
 pub fn run(
     tasks: &Tasks,
     directory: PathBuf,
-    documents: Arc<Documents>,
+    documents: Arc<DocumentStore>,
     states: FileStates,
     on_news: impl Fn() + Send + Sync + 'static,
 ) {
     states.0.lock().used = true;
     let changed = documents.subscribe();
-    let writer = Writer { directory: Arc::new(Mutex::new(Directory::new(directory))), states };
+    let writer = FileWriter { directory: Arc::new(Mutex::new(DocumentDirectory::new(directory))), states };
     tasks.spawn_critical("files", async move { writer.follow(&documents, changed, on_news).await });
 }
 
-struct Writer {
-    directory: Arc<Mutex<Directory>>,
+struct FileWriter {
+    directory: Arc<Mutex<DocumentDirectory>>,
     states: FileStates,
 }
 
-impl Writer {
+impl FileWriter {
     async fn follow(
         self,
-        documents: &Documents,
+        documents: &DocumentStore,
         mut changed: watch::Receiver<u64>,
         on_news: impl Fn() + Send + Sync,
     ) {
@@ -115,8 +115,12 @@ impl Writer {
     }
 
     /// Returns `true` if every file is up to date.
-    async fn bring_up_to_date(&self, snapshot: Snapshot, on_news: &(impl Fn() + Send + Sync)) -> bool {
-        let digest = |(path, document): (&String, &Document)| (path.clone(), document.digest.clone());
+    async fn bring_up_to_date(
+        &self,
+        snapshot: DocumentSnapshot,
+        on_news: &(impl Fn() + Send + Sync),
+    ) -> bool {
+        let digest = |(path, document): (&String, &SchemaDocument)| (path.clone(), document.digest.clone());
         let digests: BTreeMap<_, _> = snapshot.documents.iter().map(digest).collect();
         let directory = Arc::clone(&self.directory);
         let work = move || directory.lock().bring_up_to_date(&snapshot);
@@ -124,7 +128,9 @@ impl Writer {
             Ok(Ok(results)) => results,
             Ok(Err(failure)) => {
                 let message = format!("--definitions-dir cannot be used: {}", ErrorChain(&failure));
-                if self.states.set_directory(Some(Trouble { reason: WRITE_FAILED, message: message.clone() }))
+                if self
+                    .states
+                    .set_directory(Some(FileTrouble { reason: WRITE_FAILED, message: message.clone() }))
                 {
                     error!("{message}");
                     on_news();
@@ -154,34 +160,34 @@ impl Writer {
     }
 }
 
-fn trouble(path: &str, failure: &FileError) -> Trouble {
+fn trouble(path: &str, failure: &FileError) -> FileTrouble {
     let reason = match failure {
         FileError::NotOurs(_) => "FileConflict",
         FileError::Failed { .. } => WRITE_FAILED,
     };
     let is_removal = matches!(failure, FileError::Failed { action: REMOVE, .. });
     let what = if is_removal { "removed" } else { "written" };
-    Trouble { reason, message: format!("the document {path} is not {what}: {}", ErrorChain(failure)) }
+    FileTrouble { reason, message: format!("the document {path} is not {what}: {}", ErrorChain(failure)) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::discovery::Discovered;
+    use crate::discovery::DiscoveredApi;
 
     #[tokio::test]
     async fn a_directory_that_cannot_be_used_is_told_of_every_document() {
         let home = tempfile::tempdir().unwrap();
         let obstacle = home.path().join("file");
         std::fs::write(&obstacle, "").unwrap();
-        let documents = Documents::default();
+        let documents = DocumentStore::default();
         let metadata = serde_json::json!({"host": "https://h", "path": "a"});
-        documents.put("a", serde_json::from_value(metadata).unwrap(), &Discovered::default());
+        documents.put("a", serde_json::from_value(metadata).unwrap(), &DiscoveredApi::default());
         documents.set_paths([("a".to_owned(), "a".to_owned())].into(), true);
         let states = FileStates::default();
         states.0.lock().used = true;
-        let directory = Arc::new(Mutex::new(Directory::new(obstacle.join("definitions"))));
-        let writer = Writer { directory, states: states.clone() };
+        let directory = Arc::new(Mutex::new(DocumentDirectory::new(obstacle.join("definitions"))));
+        let writer = FileWriter { directory, states: states.clone() };
         let news = Mutex::new(0);
         let look = async || writer.bring_up_to_date(documents.snapshot(), &|| *news.lock() += 1).await;
         for _ in 0..2 {

@@ -31,30 +31,30 @@ const MAX_TOKEN: usize = 16 * 1024;
 
 /// The result of a review.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
+enum CallerVerdict {
     Gateway,
     SomebodyElse,
     Nobody,
 }
 
 /// Recognizes gateways by their tokens.
-pub(super) struct Callers {
+pub(super) struct StreamCallers {
     accounts: BTreeSet<String>,
     audience: String,
-    reviewer: Reviewer,
-    known: Cache<String, Verdict>,
+    reviewer: TokenReviewer,
+    known: Cache<String, CallerVerdict>,
     turns: Semaphore,
 }
 
-enum Reviewer {
+enum TokenReviewer {
     ApiServer(Client),
     Endpoint { url: String, outbound: Box<CaCertFetcher> },
 }
 
-impl Callers {
+impl StreamCallers {
     pub(super) async fn new(args: &StreamArgs, client: Client) -> Result<Self, CaCertError> {
         let reviewer = match &args.tokenreview_endpoint {
-            None => Reviewer::ApiServer(client),
+            None => TokenReviewer::ApiServer(client),
             Some(url) => {
                 // The operator has named it.
                 let policy =
@@ -62,7 +62,7 @@ impl Callers {
                 let settings = FetchSettings { policy, ..FetchSettings::default() };
                 let outbound = CaCertFetcher::new(args.tokenreview_ca_file.as_deref(), settings).await?;
                 let url = url.trim_end_matches('/').to_owned();
-                Reviewer::Endpoint { url, outbound: Box::new(outbound) }
+                TokenReviewer::Endpoint { url, outbound: Box::new(outbound) }
             }
         };
         Ok(Self {
@@ -90,24 +90,26 @@ impl Callers {
             verdict
         };
         match verdict {
-            Verdict::Gateway => Ok(()),
-            Verdict::SomebodyElse => Err(FORBIDDEN),
-            Verdict::Nobody => Err(UNAUTHORIZED),
+            CallerVerdict::Gateway => Ok(()),
+            CallerVerdict::SomebodyElse => Err(FORBIDDEN),
+            CallerVerdict::Nobody => Err(UNAUTHORIZED),
         }
     }
 
-    async fn review(&self, token: &SecretString) -> Result<Verdict, ApiStatus> {
+    async fn review(&self, token: &SecretString) -> Result<CallerVerdict, ApiStatus> {
         let audiences = vec![self.audience.clone()];
         let user = match &self.reviewer {
-            Reviewer::ApiServer(client) => ask_api_server(client, token, &audiences).await?,
-            Reviewer::Endpoint { url, outbound } => ask_endpoint(url, outbound, token, &audiences).await?,
+            TokenReviewer::ApiServer(client) => ask_api_server(client, token, &audiences).await?,
+            TokenReviewer::Endpoint { url, outbound } => {
+                ask_endpoint(url, outbound, token, &audiences).await?
+            }
         };
         Ok(match user {
-            None => Verdict::Nobody,
-            Some(user) if self.accounts.contains(&user) => Verdict::Gateway,
+            None => CallerVerdict::Nobody,
+            Some(user) if self.accounts.contains(&user) => CallerVerdict::Gateway,
             Some(user) => {
                 info!(user, "refused documents to an account that is not among --gateway-accounts");
-                Verdict::SomebodyElse
+                CallerVerdict::SomebodyElse
             }
         })
     }

@@ -19,13 +19,13 @@ use tokio::{
 };
 
 use crate::{
-    documents::{Document, Documents, Snapshot},
+    documents::{DocumentSnapshot, DocumentStore, SchemaDocument},
     metrics::ListenerMetrics,
 };
 
 /// The request of a gateway.
-pub(super) struct Follow {
-    pub(super) documents: Arc<Documents>,
+pub(super) struct FollowRequest {
+    pub(super) documents: Arc<DocumentStore>,
     pub(super) epoch: Arc<str>,
     pub(super) since: Option<String>,
     pub(super) credentials: bool,
@@ -35,14 +35,14 @@ pub(super) struct Follow {
 }
 
 /// Lines for a gateway.
-pub(super) struct Events {
+pub(super) struct EventStream {
     lines: mpsc::Receiver<Bytes>,
     metrics: Arc<ListenerMetrics>,
 }
 
-impl Events {
+impl EventStream {
     /// Starts to send the current state.
-    pub(super) fn start(tasks: &Tasks, follow: Follow, metrics: Arc<ListenerMetrics>) -> Self {
+    pub(super) fn start(tasks: &Tasks, follow: FollowRequest, metrics: Arc<ListenerMetrics>) -> Self {
         // Only one line ahead: later ones are made when they can be sent.
         let (sender, lines) = mpsc::channel(1);
         tasks.spawn("stream", async move { follow.run(&sender).await });
@@ -51,13 +51,13 @@ impl Events {
     }
 }
 
-impl Drop for Events {
+impl Drop for EventStream {
     fn drop(&mut self) {
         self.metrics.streams(-1);
     }
 }
 
-impl Stream for Events {
+impl Stream for EventStream {
     type Item = Result<Bytes, std::convert::Infallible>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -67,17 +67,17 @@ impl Stream for Events {
 
 /// Everything that the gateway has already.
 #[derive(Debug, Default)]
-struct Sent {
+struct SentState {
     /// ClusterAccess and revision of each document.
     documents: BTreeMap<String, (Arc<str>, u64)>,
     synced: bool,
 }
 
-impl Follow {
+impl FollowRequest {
     async fn run(self, sender: &mpsc::Sender<Bytes>) {
         let ends = Instant::now() + self.longest;
         let mut changed = self.documents.subscribe();
-        let mut sent = Sent::default();
+        let mut sent = SentState::default();
         let since = self.since.as_deref().and_then(|since| self.number(since));
         loop {
             changed.mark_unchanged();
@@ -127,13 +127,13 @@ impl Follow {
 
 /// The next event for a gateway, given what it has already.
 fn next(
-    snapshot: &Snapshot,
-    sent: &mut Sent,
+    snapshot: &DocumentSnapshot,
+    sent: &mut SentState,
     since: Option<u64>,
     revision: &impl Fn(u64) -> String,
     credentials: bool,
 ) -> Option<DocumentEvent> {
-    let is_known = |document: &Document| match sent.documents.get(document.name()) {
+    let is_known = |document: &SchemaDocument| match sent.documents.get(document.name()) {
         Some((_, revision)) => document.revision <= *revision,
         None => since.is_some_and(|since| document.revision <= since),
     };
@@ -173,29 +173,29 @@ fn next(
     None
 }
 
-fn place(document: &Document) -> (Arc<str>, u64) {
+fn place(document: &SchemaDocument) -> (Arc<str>, u64) {
     (Arc::clone(&document.access), document.revision)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::discovery::Discovered;
+    use crate::discovery::DiscoveredApi;
 
-    fn put(documents: &Documents, path: &str, labels: &[(&str, &str)]) {
+    fn put(documents: &DocumentStore, path: &str, labels: &[(&str, &str)]) {
         let labels: BTreeMap<_, _> = labels.iter().copied().collect();
         let metadata = serde_json::json!({"host": "https://h", "path": path, "labels": labels,
             "auth": {"type": "token", "token": "czNjcmV0"}});
-        documents.put(path, serde_json::from_value(metadata).unwrap(), &Discovered::default());
+        documents.put(path, serde_json::from_value(metadata).unwrap(), &DiscoveredApi::default());
     }
 
-    fn paths(documents: &Documents, paths: &[&str], complete: bool) {
+    fn paths(documents: &DocumentStore, paths: &[&str], complete: bool) {
         let paths = paths.iter().map(|path| ((*path).to_owned(), (*path).to_owned())).collect();
         documents.set_paths(paths, complete);
     }
 
     /// Everything that there is to send, in short.
-    fn drain(documents: &Documents, sent: &mut Sent, since: Option<u64>) -> Vec<String> {
+    fn drain(documents: &DocumentStore, sent: &mut SentState, since: Option<u64>) -> Vec<String> {
         let mut lines = Vec::new();
         while let Some(event) = next(&documents.snapshot(), sent, since, &|number| number.to_string(), false)
         {
@@ -215,14 +215,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn whoever_takes_nothing_is_left_when_the_stream_ends() {
-        let documents = Arc::<Documents>::default();
+        let documents = Arc::<DocumentStore>::default();
         for path in ["a", "b", "c"] {
             put(&documents, path, &[]);
         }
         let (heartbeat, longest) = (Duration::from_secs(10), Duration::from_secs(600));
         let (epoch, since) = ("e".into(), None);
         let follow =
-            Follow { documents, epoch, since, credentials: false, watches: true, heartbeat, longest };
+            FollowRequest { documents, epoch, since, credentials: false, watches: true, heartbeat, longest };
         let (sender, mut lines) = mpsc::channel(1);
         let begun = Instant::now();
         follow.run(&sender).await;
@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn nothing_is_synced_before_everything_was_tried() {
-        let (documents, mut sent) = (Documents::default(), Sent::default());
+        let (documents, mut sent) = (DocumentStore::default(), SentState::default());
         put(&documents, "a", &[]);
         paths(&documents, &["a", "down"], false);
         assert_eq!(drain(&documents, &mut sent, None), ["upsert a 1"]);
@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_slow_gateway_gets_the_last_state_only() {
-        let (documents, mut sent) = (Documents::default(), Sent::default());
+        let (documents, mut sent) = (DocumentStore::default(), SentState::default());
         for count in ["1", "2", "3"] {
             put(&documents, "a", &[("count", count)]);
         }
@@ -258,8 +258,8 @@ mod tests {
 
     #[test]
     fn a_removal_skips_nothing_for_whoever_breaks_off_after_it() {
-        let (documents, mut sent) = (Documents::default(), Sent::default());
-        let event = |sent: &mut Sent, since| {
+        let (documents, mut sent) = (DocumentStore::default(), SentState::default());
+        let event = |sent: &mut SentState, since| {
             next(&documents.snapshot(), sent, since, &|number| number.to_string(), false).unwrap()
         };
         for path in ["a", "b", "c"] {
@@ -273,7 +273,7 @@ mod tests {
         let DocumentEvent::Remove { name, revision } = event(&mut sent, None) else { panic!("a is gone") };
         assert_eq!((name.as_str(), revision.as_str()), ("a", "2"));
         let since = revision.parse().ok();
-        assert_eq!(drain(&documents, &mut Sent::default(), since), ["upsert c 3", "synced b,c"]);
+        assert_eq!(drain(&documents, &mut SentState::default(), since), ["upsert c 3", "synced b,c"]);
 
         // If nothing is left to be sent, it is the latest.
         assert_eq!(drain(&documents, &mut sent, None), ["upsert c 3", "synced b,c"]);
@@ -285,13 +285,13 @@ mod tests {
 
     #[test]
     fn whoever_comes_back_gets_what_has_changed() {
-        let documents = Documents::default();
+        let documents = DocumentStore::default();
         put(&documents, "a", &[]);
         put(&documents, "b", &[]);
         paths(&documents, &["a", "b"], true);
         let since = documents.snapshot().documents["b"].revision;
         put(&documents, "a", &[("l", "1")]);
-        let mut sent = Sent::default();
+        let mut sent = SentState::default();
         let lines = drain(&documents, &mut sent, Some(since));
         assert_eq!(lines.len(), 2, "{lines:?}");
         assert!(lines[0].starts_with("upsert a") && lines[1] == "synced a,b", "{lines:?}");

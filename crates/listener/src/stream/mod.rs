@@ -26,10 +26,12 @@ use portolan_runtime::{
 use rand::RngExt as _;
 
 use self::{
-    callers::Callers,
-    events::{Events, Follow},
+    callers::StreamCallers,
+    events::{EventStream, FollowRequest},
 };
-use crate::{args::ListenerArgs, discovery::Workshop, documents::Documents, metrics::ListenerMetrics};
+use crate::{
+    args::ListenerArgs, discovery::PartWorkshop, documents::DocumentStore, metrics::ListenerMetrics,
+};
 
 /// Maximum duration of a stream, after which the caller is checked again. Gateways resume where they were.
 const LONGEST: Duration = Duration::from_secs(600);
@@ -38,10 +40,10 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 
 /// State that the handlers share.
 #[derive(Clone)]
-struct Served {
-    documents: Arc<Documents>,
-    workshop: Arc<Workshop>,
-    callers: Arc<Callers>,
+struct StreamState {
+    documents: Arc<DocumentStore>,
+    workshop: Arc<PartWorkshop>,
+    callers: Arc<StreamCallers>,
     metrics: Arc<ListenerMetrics>,
     tasks: Tasks,
     /// Distinguishes revisions of this start from those of another start or replica.
@@ -49,9 +51,9 @@ struct Served {
 }
 
 /// The content of the stream.
-pub struct Source {
-    pub documents: Arc<Documents>,
-    pub workshop: Arc<Workshop>,
+pub struct StreamSource {
+    pub documents: Arc<DocumentStore>,
+    pub workshop: Arc<PartWorkshop>,
     pub metrics: Arc<ListenerMetrics>,
 }
 
@@ -60,12 +62,12 @@ pub async fn serve(
     args: &ListenerArgs,
     tasks: &Tasks,
     client: kube::Client,
-    source: Source,
+    source: StreamSource,
 ) -> Result<(), process::ProcessFailure> {
     let Some(address) = args.stream.stream_address else { return Ok(()) };
-    let callers = Arc::new(Callers::new(&args.stream, client).await?);
+    let callers = Arc::new(StreamCallers::new(&args.stream, client).await?);
     let tls = ServerTls::start(&args.tls, tasks).await?;
-    let served = Served {
+    let served = StreamState {
         documents: source.documents,
         workshop: source.workshop,
         callers,
@@ -77,7 +79,7 @@ pub async fn serve(
     Ok(())
 }
 
-fn router(served: Served) -> Router {
+fn router(served: StreamState) -> Router {
     Router::new()
         .route("/v1/documents", get(documents))
         .route("/v1/parts/{sha256}", get(part))
@@ -87,7 +89,7 @@ fn router(served: Served) -> Router {
         .with_state(served)
 }
 
-async fn only_gateways(State(served): State<Served>, request: Request, next: Next) -> Response {
+async fn only_gateways(State(served): State<StreamState>, request: Request, next: Next) -> Response {
     let verdict = served.callers.check(request.headers()).await;
     match verdict {
         Ok(()) => next.run(request).await,
@@ -98,8 +100,8 @@ async fn only_gateways(State(served): State<Served>, request: Request, next: Nex
     }
 }
 
-async fn documents(State(served): State<Served>, Query(query): Query<WatchQuery>) -> Response {
-    let follow = Follow {
+async fn documents(State(served): State<StreamState>, Query(query): Query<WatchQuery>) -> Response {
+    let follow = FollowRequest {
         documents: Arc::clone(&served.documents),
         epoch: Arc::clone(&served.epoch),
         since: query.since.clone(),
@@ -108,7 +110,7 @@ async fn documents(State(served): State<Served>, Query(query): Query<WatchQuery>
         heartbeat: HEARTBEAT,
         longest: LONGEST,
     };
-    let events = Events::start(&served.tasks, follow, Arc::clone(&served.metrics));
+    let events = EventStream::start(&served.tasks, follow, Arc::clone(&served.metrics));
     let mut response = Response::new(Body::from_stream(events));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
@@ -116,7 +118,7 @@ async fn documents(State(served): State<Served>, Query(query): Query<WatchQuery>
     response
 }
 
-async fn part(State(served): State<Served>, Path(sha256): Path<String>) -> Response {
+async fn part(State(served): State<StreamState>, Path(sha256): Path<String>) -> Response {
     let Some(part) = served.workshop.parts.get(&sha256) else { return NOT_FOUND.into_response() };
     let mut response = Response::new(Body::from(part.bytes.clone()));
     *response.status_mut() = StatusCode::OK;
