@@ -25,7 +25,7 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use crate::binding::{ANY, Bindings};
+use crate::binding::{ANY, AccountBindings};
 
 /// More broken annotations than Events are written about at once.
 pub const MAX_FAULTS: usize = 256;
@@ -38,9 +38,9 @@ const MAX_DELAY: Duration = Duration::from_secs(15);
 
 /// One account.
 #[derive(Debug)]
-pub struct Account {
+pub struct KnownAccount {
     pub uid: String,
-    pub bindings: Bindings,
+    pub bindings: AccountBindings,
 }
 
 /// An account whose annotations a person should look at.
@@ -52,7 +52,7 @@ pub struct AnnotationFault {
 
 /// Reasons why an account is not known.
 #[derive(Debug, thiserror::Error)]
-pub enum Unread {
+pub enum UnreadAccount {
     #[error("the exchange may not read it")]
     Forbidden,
     #[error("the API server does not answer")]
@@ -60,19 +60,19 @@ pub enum Unread {
 }
 
 /// The accounts of one namespace, or of all.
-pub struct Accounts {
+pub struct NamespaceAccounts {
     client: Client,
     /// None: of all.
     namespace: Option<String>,
     /// By namespace and name.
-    known: RwLock<HashMap<(String, String), Arc<Account>>>,
+    known: RwLock<HashMap<(String, String), Arc<KnownAccount>>>,
     /// Set while `known` follows the API server.
     followed: AtomicBool,
     faults: mpsc::Sender<AnnotationFault>,
     tasks: Tasks,
 }
 
-impl Accounts {
+impl NamespaceAccounts {
     /// Starts to follow the accounts of a namespace; `*` is every one.
     pub fn start(
         client: &Client,
@@ -95,7 +95,7 @@ impl Accounts {
             tasks: tasks.child(),
         });
         let following =
-            Following { accounts: Arc::clone(&accounts), ready, listed: HashMap::new(), failed: None };
+            AccountFollower { accounts: Arc::clone(&accounts), ready, listed: HashMap::new(), failed: None };
         accounts.tasks.spawn_critical("accounts", following.run(api));
         accounts
     }
@@ -110,24 +110,28 @@ impl Accounts {
     }
 
     /// An account as the watch has it; `None` when there is none of that name.
-    pub fn known(&self, namespace: &str, name: &str) -> Option<Arc<Account>> {
+    pub fn known(&self, namespace: &str, name: &str) -> Option<Arc<KnownAccount>> {
         let place = (namespace.to_owned(), name.to_owned());
         self.known.read().get(&place).cloned()
     }
 
     /// An account as the API server has it now.
-    pub async fn read(&self, namespace: &str, name: &str) -> Result<Option<Arc<Account>>, Unread> {
+    pub async fn read(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<Arc<KnownAccount>>, UnreadAccount> {
         let api = Api::<ServiceAccount>::namespaced(self.client.clone(), namespace);
         match timeout(READ_TIMEOUT, api.get_opt(name)).await {
             Ok(Ok(account)) => Ok(account.map(|account| Arc::new(self.understood(&account)))),
-            Ok(Err(kube::Error::Api(status))) if status.code == 403 => Err(Unread::Forbidden),
-            Ok(Err(error)) => Err(Unread::Unavailable(Some(Box::new(error)))),
-            Err(_) => Err(Unread::Unavailable(None)),
+            Ok(Err(kube::Error::Api(status))) if status.code == 403 => Err(UnreadAccount::Forbidden),
+            Ok(Err(error)) => Err(UnreadAccount::Unavailable(Some(Box::new(error)))),
+            Err(_) => Err(UnreadAccount::Unavailable(None)),
         }
     }
 
     /// Every account as the API server has it now, by namespace and name.
-    pub async fn read_all(&self) -> Result<Vec<((String, String), Account)>, Unread> {
+    pub async fn read_all(&self) -> Result<Vec<((String, String), KnownAccount)>, UnreadAccount> {
         let api = match &self.namespace {
             Some(namespace) => Api::namespaced(self.client.clone(), namespace),
             None => Api::all(self.client.clone()),
@@ -138,25 +142,25 @@ impl Accounts {
                 let read = |account: ServiceAccount| (place(&account), self.understood(&account));
                 Ok(list.items.into_iter().map(read).collect())
             }
-            Ok(Err(kube::Error::Api(status))) if status.code == 403 => Err(Unread::Forbidden),
-            Ok(Err(error)) => Err(Unread::Unavailable(Some(Box::new(error)))),
-            Err(_) => Err(Unread::Unavailable(None)),
+            Ok(Err(kube::Error::Api(status))) if status.code == 403 => Err(UnreadAccount::Forbidden),
+            Ok(Err(error)) => Err(UnreadAccount::Unavailable(Some(Box::new(error)))),
+            Err(_) => Err(UnreadAccount::Unavailable(None)),
         }
     }
 
     /// Reads the bindings of an account. Broken annotations are told to its owner.
-    fn understood(&self, account: &ServiceAccount) -> Account {
-        let bindings = Bindings::of(account.metadata.annotations.as_ref());
+    fn understood(&self, account: &ServiceAccount) -> KnownAccount {
+        let bindings = AccountBindings::of(account.metadata.annotations.as_ref());
         if let Some(note) = note(&bindings) {
             // With hundreds waiting, one more Event would help nobody.
             let _ = self.faults.try_send(AnnotationFault { on: account.object_ref(&()), note });
         }
-        Account { uid: account.uid().unwrap_or_default(), bindings }
+        KnownAccount { uid: account.uid().unwrap_or_default(), bindings }
     }
 }
 
 /// The note of an Event about broken bindings.
-fn note(bindings: &Bindings) -> Option<String> {
+fn note(bindings: &AccountBindings) -> Option<String> {
     let first = bindings.broken.first()?;
     let more = match bindings.broken.len() {
         1 => String::new(),
@@ -166,15 +170,15 @@ fn note(bindings: &Bindings) -> Option<String> {
 }
 
 /// The task that follows the accounts.
-struct Following {
-    accounts: Arc<Accounts>,
+struct AccountFollower {
+    accounts: Arc<NamespaceAccounts>,
     ready: ReadyHandle,
-    listed: HashMap<(String, String), Arc<Account>>,
+    listed: HashMap<(String, String), Arc<KnownAccount>>,
     /// The last failure that was logged.
     failed: Option<String>,
 }
 
-impl Following {
+impl AccountFollower {
     /// Anew after each failure, with a list: that it works again is seen by nothing else.
     async fn run(mut self, api: Api<ServiceAccount>) {
         let mut backoff = Backoff::new(MIN_DELAY, MAX_DELAY);
@@ -220,11 +224,11 @@ impl Following {
     }
 
     /// Unchanged bindings stay the object that they are, and are not reported again.
-    fn kept(&self, account: &ServiceAccount) -> Arc<Account> {
+    fn kept(&self, account: &ServiceAccount) -> Arc<KnownAccount> {
         let uid = account.uid().unwrap_or_default();
         let known = self.accounts.known.read().get(&place(account)).cloned();
-        let same = |known: &Arc<Account>| {
-            known.uid == uid && known.bindings == Bindings::of(account.metadata.annotations.as_ref())
+        let same = |known: &Arc<KnownAccount>| {
+            known.uid == uid && known.bindings == AccountBindings::of(account.metadata.annotations.as_ref())
         };
         known.filter(same).unwrap_or_else(|| Arc::new(self.accounts.understood(account)))
     }

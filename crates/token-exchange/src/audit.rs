@@ -51,18 +51,18 @@ impl CallerFacts {
 
 /// Writes the lines.
 #[derive(Debug)]
-pub struct Audit {
+pub struct AuditLog {
     junk: JunkCounter,
     hints: RateLimit,
 }
 
-impl Default for Audit {
+impl Default for AuditLog {
     fn default() -> Self {
         Self { junk: JunkCounter::default(), hints: RateLimit::per_second(5) }
     }
 }
 
-impl Audit {
+impl AuditLog {
     /// Reports what was only counted.
     pub fn report(&self) {
         self.junk.report();

@@ -40,7 +40,7 @@ pub struct Binding {
 
 /// The bindings of one account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Bindings {
+pub struct AccountBindings {
     /// Those that can be used, in the order of their keys.
     pub good: Vec<Arc<Binding>>,
     /// Those that cannot.
@@ -59,33 +59,33 @@ pub struct BrokenBinding {
 /// A binding as it is written. A field that is not known here may be a misspelt condition, so it is refused.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Written {
+struct WrittenBinding {
     issuer: String,
     subject: String,
     #[serde(default, deserialize_with = "or_default")]
-    audience: Texts,
+    audience: TextList,
     #[serde(default, deserialize_with = "or_default")]
     claims: BTreeMap<String, Value>,
     uid: Option<String>,
-    max_lifetime: Option<Lifetime>,
+    max_lifetime: Option<WrittenLifetime>,
     #[serde(default, deserialize_with = "or_default")]
-    audiences: Texts,
+    audiences: TextList,
 }
 
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "a text or a list of texts")]
-enum Texts {
+enum TextList {
     One(String),
     List(Vec<String>),
 }
 
-impl Default for Texts {
+impl Default for TextList {
     fn default() -> Self {
         Self::List(Vec::new())
     }
 }
 
-impl Texts {
+impl TextList {
     fn list(self) -> Vec<String> {
         match self {
             Self::One(text) => vec![text],
@@ -96,12 +96,12 @@ impl Texts {
 
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "seconds, or a duration such as 30m")]
-enum Lifetime {
+enum WrittenLifetime {
     Seconds(u32),
     Text(String),
 }
 
-impl Bindings {
+impl AccountBindings {
     /// Reads the annotations of an account. One that is broken does not touch the others.
     pub fn of(annotations: Option<&BTreeMap<String, String>>) -> Self {
         let mut bindings = Self::default();
@@ -129,7 +129,7 @@ fn read(key: &str, text: &str) -> Result<Binding, String> {
     if !text.trim_start().starts_with('{') {
         return Err("it is not a JSON object".to_owned());
     }
-    let written: Written = serde_json::from_str(text).map_err(|error| short(&error.to_string()))?;
+    let written: WrittenBinding = serde_json::from_str(text).map_err(|error| short(&error.to_string()))?;
     if written.issuer.is_empty() || written.subject.is_empty() {
         return Err("issuer and subject must not be empty".to_owned());
     }
@@ -144,8 +144,8 @@ fn read(key: &str, text: &str) -> Result<Binding, String> {
     }
     let max_lifetime = match written.max_lifetime {
         None => None,
-        Some(Lifetime::Seconds(seconds)) => Some(Duration::from_secs(seconds.into())),
-        Some(Lifetime::Text(text)) => {
+        Some(WrittenLifetime::Seconds(seconds)) => Some(Duration::from_secs(seconds.into())),
+        Some(WrittenLifetime::Text(text)) => {
             Some(interval(&text).map_err(|problem| format!("maxLifetime: {problem}"))?)
         }
     };
@@ -170,9 +170,9 @@ fn short(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn of(annotations: &[(&str, &str)]) -> Bindings {
+    fn of(annotations: &[(&str, &str)]) -> AccountBindings {
         let owned = annotations.iter().map(|&(key, text)| (key.to_owned(), text.to_owned()));
-        Bindings::of(Some(&owned.collect()))
+        AccountBindings::of(Some(&owned.collect()))
     }
 
     const GOOD: &str = r#"{ "issuer": "https://i", "subject": "s" }"#;

@@ -13,12 +13,12 @@ use portolan_runtime::{
 use tokio::sync::mpsc;
 
 use crate::{
-    accounts::{Account, AnnotationFault, MAX_FAULTS},
+    accounts::{AnnotationFault, KnownAccount, MAX_FAULTS},
     args::ExchangeArgs,
     binding::{ANY, BrokenBinding},
     config::ExchangeConfig,
     issuer::SourceIssuer,
-    state::{ConfigSnapshot, ExchangeState, Target},
+    state::{ConfigSnapshot, ExchangeState, TargetCluster},
 };
 
 const RULES: &str = include_str!("../../../charts/token-exchange/files/rbac.yaml");
@@ -71,7 +71,7 @@ fn noted(warning: &str) -> Check {
     Check::skipped("note", warning, format!("{DOCS}#configuration"))
 }
 
-async fn rights(target: &Target, config: &ExchangeConfig) -> Vec<Check> {
+async fn rights(target: &TargetCluster, config: &ExchangeConfig) -> Vec<Check> {
     let namespaces: Vec<_> = config.namespaces.iter().cloned().collect();
     let cure = "apply the Role of charts/token-exchange in this namespace";
     let needed = |rules: &RbacRules| rules.target_rights(&namespaces);
@@ -79,7 +79,7 @@ async fn rights(target: &Target, config: &ExchangeConfig) -> Vec<Check> {
 }
 
 /// Issuers and accounts, as the exchange itself finds them.
-async fn at_work(args: &ExchangeArgs, target: Target, tasks: &Tasks) -> Vec<Check> {
+async fn at_work(args: &ExchangeArgs, target: TargetCluster, tasks: &Tasks) -> Vec<Check> {
     let (faults, _unheard) = mpsc::channel::<AnnotationFault>(MAX_FAULTS);
     let loaded =
         ExchangeState::load(args.config.clone(), target, faults, (tasks, &Readiness::default())).await;
@@ -140,7 +140,7 @@ async fn bindings(snapshot: &ConfigSnapshot, namespace: &str) -> Check {
     entry(name, told, cure, "bindings")
 }
 
-fn broken((namespace, name): &(String, String), account: &Account) -> Vec<String> {
+fn broken((namespace, name): &(String, String), account: &KnownAccount) -> Vec<String> {
     let told = |broken: &BrokenBinding| {
         format!("{namespace}/{name}: annotation {:?}: {}", broken.key, broken.problem)
     };

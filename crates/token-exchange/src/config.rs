@@ -35,7 +35,7 @@ pub struct ExchangeConfig {
     pub any_issuer: bool,
     /// Namespaces whose accounts can be had; `*` is every one but `kube-system`.
     pub namespaces: BTreeSet<String>,
-    pub rates: Rates,
+    pub rates: RateLimits,
 }
 
 /// One issuer whose tokens are exchanged.
@@ -63,7 +63,7 @@ pub struct IssuerConfig {
 /// Exchanges per second; none means as many as come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_field_names, reason = "as they are written: perCaller, perIssuer, perAddress")]
-pub struct Rates {
+pub struct RateLimits {
     pub per_caller: Option<u32>,
     pub per_issuer: Option<u32>,
     pub per_address: Option<u32>,

@@ -17,7 +17,7 @@ pub const FOR_OTHERS: &str = "audience";
 
 /// A source whose signature, time and issuer are right.
 #[derive(Clone, Copy, Debug)]
-pub struct Source<'a> {
+pub struct SourceToken<'a> {
     pub token: &'a UnverifiedToken<'a>,
     pub claims: &'a TokenClaims,
     /// Whom it must be for, unless a binding says otherwise.
@@ -40,7 +40,7 @@ pub fn is_short(claims: &TokenClaims, most: Duration) -> bool {
 /// nearest.
 pub fn matching<'b>(
     bindings: &'b [Arc<Binding>],
-    source: Source<'_>,
+    source: SourceToken<'_>,
 ) -> Result<&'b Arc<Binding>, &'static str> {
     let mut nearest = (0, "no_binding");
     for binding in bindings.iter().filter(|binding| binding.issuer == source.claims.iss) {
@@ -55,7 +55,7 @@ pub fn matching<'b>(
 /// The first condition of a binding that a source does not meet, and the how manieth that is.
 pub fn missing(
     binding: &Binding,
-    Source { token, claims, wanted }: Source<'_>,
+    SourceToken { token, claims, wanted }: SourceToken<'_>,
 ) -> Option<(u8, &'static str)> {
     if claims.sub.as_ref() != Some(&binding.subject) {
         return Some((1, "subject"));
@@ -121,7 +121,7 @@ mod tests {
         let token = UnverifiedToken::parse(&text).unwrap();
         let claims = TokenClaims::unverified(&token).unwrap();
         let bindings: Vec<_> = bindings.iter().cloned().map(Arc::new).collect();
-        let source = Source { token: &token, claims: &claims, wanted: &["a".to_owned()] };
+        let source = SourceToken { token: &token, claims: &claims, wanted: &["a".to_owned()] };
         matching(&bindings, source).map(|binding| binding.key.clone())
     }
 

@@ -15,10 +15,10 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::mpsc;
 
 use crate::{
-    accounts::{Account, AnnotationFault, MAX_FAULTS},
+    accounts::{AnnotationFault, KnownAccount, MAX_FAULTS},
     args::{ExchangeArgs, ExplainArgs},
     audit::CallerFacts,
-    decide::{self, Source},
+    decide::{self, SourceToken},
     issuer::SourceIssuer,
     outcome::{ExchangeDenial, ExchangeWish},
     service::{account, decided},
@@ -79,7 +79,7 @@ async fn explained(state: &ExchangeState, wish: &ExchangeWish) -> String {
         line("subject", &quoted(claims.sub.as_deref().unwrap_or_default()));
         line("audiences", &format!("{:?}, and one of {wanted:?} is wanted", claims.aud.0));
         if let Ok(account) = account(&snapshot, wish, true).await {
-            let source = Source { token: &token, claims: &claims, wanted };
+            let source = SourceToken { token: &token, claims: &claims, wanted };
             for said in bindings(&account, source) {
                 line("binding", &said);
             }
@@ -111,7 +111,7 @@ fn candidate(issuer: &SourceIssuer, token: &UnverifiedToken<'_>) -> String {
 }
 
 /// Explains for each binding of an account whether a source meets it.
-fn bindings(account: &Account, source: Source<'_>) -> Vec<String> {
+fn bindings(account: &KnownAccount, source: SourceToken<'_>) -> Vec<String> {
     let good = account.bindings.good.iter().map(|binding| {
         let key = &binding.key;
         if binding.issuer != source.claims.iss {

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::binding::Bindings;
+use crate::binding::AccountBindings;
 
 /// Reads the annotations of an account, and returns the complaints about them.
 pub fn bindings(annotations: &BTreeMap<String, String>) -> Vec<String> {
-    Bindings::of(Some(annotations)).broken.into_iter().map(|broken| broken.problem).collect()
+    AccountBindings::of(Some(annotations)).broken.into_iter().map(|broken| broken.problem).collect()
 }

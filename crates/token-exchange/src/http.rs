@@ -20,7 +20,7 @@ use portolan_runtime::{
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
-    audit::{Audit, CallerFacts},
+    audit::{AuditLog, CallerFacts},
     metrics::ExchangeMetrics,
     outcome::{ExchangeDenial, ExchangeWish, GrantedToken},
     service::exchange,
@@ -33,15 +33,15 @@ const BEAT: Duration = Duration::from_millis(25);
 
 /// State that the handlers share.
 #[derive(Clone)]
-pub struct App {
+pub struct ExchangeApp {
     pub state: Arc<ExchangeState>,
-    pub audit: Arc<Audit>,
+    pub audit: Arc<AuditLog>,
     pub metrics: ExchangeMetrics,
     pub readiness: Readiness,
 }
 
 /// Every route. Metrics and health of the process are on the admin port.
-pub fn router(app: App) -> Router {
+pub fn router(app: ExchangeApp) -> Router {
     Router::new()
         .route("/exchangeToken", any(document::exchange_token))
         .route("/token", any(rfc8693::token))
@@ -52,7 +52,7 @@ pub fn router(app: App) -> Router {
         .with_state(app)
 }
 
-async fn readyz(Shared(app): Shared<App>) -> Response {
+async fn readyz(Shared(app): Shared<ExchangeApp>) -> Response {
     if app.readiness.is_ready() {
         json_response(StatusCode::OK, r#"{"ready":true}"#)
     } else {
@@ -60,7 +60,7 @@ async fn readyz(Shared(app): Shared<App>) -> Response {
     }
 }
 
-impl App {
+impl ExchangeApp {
     /// Decides about a wish and notes it. Denials that hide their reason take as long as each other.
     async fn decide(&self, wish: &ExchangeWish, headers: &HeaderMap) -> Result<GrantedToken, ExchangeDenial> {
         let start = Instant::now();

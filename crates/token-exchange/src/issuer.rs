@@ -34,7 +34,7 @@ pub struct SourceIssuer {
 
 /// Addresses of our own API server, and who vouches for an issuer's URL.
 #[derive(Clone, Copy, Debug)]
-pub struct Surroundings<'a> {
+pub struct IssuerSurroundings<'a> {
     pub own_api_server: &'a [SocketAddr],
     /// An operator may name an issuer in a private network; an annotation may not.
     pub by_operator: bool,
@@ -45,7 +45,7 @@ impl SourceIssuer {
     /// Starts to keep its keys fresh.
     pub async fn start(
         config: Arc<IssuerConfig>,
-        surroundings: Surroundings<'_>,
+        surroundings: IssuerSurroundings<'_>,
         tasks: &Tasks,
     ) -> Result<Self, CaCertError> {
         let settings = FetchSettings {

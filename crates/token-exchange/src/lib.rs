@@ -46,10 +46,10 @@ pub use crate::args::ExchangeArgs;
 use crate::{
     accounts::{AnnotationFault, MAX_FAULTS},
     args::Command,
-    audit::Audit,
-    http::App,
+    audit::AuditLog,
+    http::ExchangeApp,
     metrics::ExchangeMetrics,
-    state::{ExchangeState, Target},
+    state::{ExchangeState, TargetCluster},
 };
 
 /// Time to wait for the keys of the issuers before the exchange is ready without them.
@@ -93,7 +93,7 @@ async fn start(args: ExchangeArgs, process: Process) -> Result<(), process::Proc
     follow_api_server(tasks, state.target.client.clone(), answers);
     state.follow_files();
     let metrics = ExchangeMetrics::register(&process.metrics);
-    let audit = Arc::new(Audit::default());
+    let audit = Arc::new(AuditLog::default());
     keep_tidy(tasks, &state, &audit, &metrics);
     let last_word = Arc::clone(&audit);
     tasks.spawn_last(async move { last_word.report_all() });
@@ -101,7 +101,7 @@ async fn start(args: ExchangeArgs, process: Process) -> Result<(), process::Proc
     if tls.is_none() {
         warn!("tokens travel over plain HTTP: give --tls-cert-file, or terminate TLS in front of this port");
     }
-    let app = App { state: Arc::clone(&state), audit, metrics, readiness: process.readiness.clone() };
+    let app = ExchangeApp { state: Arc::clone(&state), audit, metrics, readiness: process.readiness.clone() };
     server::serve(tasks, args.listen_address(), tls, http::router(app)).await?;
     // Not ready before it listens.
     follow_keys(tasks, &state, keys);
@@ -109,7 +109,7 @@ async fn start(args: ExchangeArgs, process: Process) -> Result<(), process::Proc
 }
 
 /// The cluster whose tokens are given: the one that we run in.
-async fn target(args: &ExchangeArgs) -> Result<Target, process::ProcessFailure> {
+async fn target(args: &ExchangeArgs) -> Result<TargetCluster, process::ProcessFailure> {
     let configuration = client::configuration(&args.client).await?;
     let api_server = client::addresses(&configuration).await;
     let auth = &configuration.auth_info;
@@ -126,17 +126,17 @@ async fn target(args: &ExchangeArgs) -> Result<Target, process::ProcessFailure> 
         None => discovered(&client).await,
     };
     info!(issuer, "serving tokens of this cluster's accounts");
-    Ok(Target { client, api_server, issuer })
+    Ok(TargetCluster { client, api_server, issuer })
 }
 
 /// The issuer as the API server itself names it.
 async fn discovered(client: &kube::Client) -> Option<String> {
     #[derive(Deserialize)]
-    struct Document {
+    struct DiscoveryDocument {
         issuer: String,
     }
     let request = ::http::Request::get("/.well-known/openid-configuration").body(Vec::new()).ok()?;
-    let answer = timeout(FIRST_KEYS, client.request::<Document>(request)).await;
+    let answer = timeout(FIRST_KEYS, client.request::<DiscoveryDocument>(request)).await;
     answer.ok()?.ok().map(|document| document.issuer)
 }
 
@@ -200,7 +200,7 @@ fn follow_api_server(tasks: &Tasks, client: kube::Client, ready: ReadyHandle) {
     });
 }
 
-fn keep_tidy(tasks: &Tasks, state: &Arc<ExchangeState>, audit: &Arc<Audit>, metrics: &ExchangeMetrics) {
+fn keep_tidy(tasks: &Tasks, state: &Arc<ExchangeState>, audit: &Arc<AuditLog>, metrics: &ExchangeMetrics) {
     let (state, audit, metrics) = (Arc::clone(state), Arc::clone(audit), metrics.clone());
     tasks.spawn_critical("housekeeping", async move {
         loop {

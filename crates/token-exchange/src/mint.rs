@@ -22,7 +22,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A new token.
 #[derive(Debug)]
-pub struct Minted {
+pub struct MintedToken {
     pub token: SecretString,
     pub expires: Timestamp,
 }
@@ -40,7 +40,7 @@ pub enum NotMinted {
 
 /// The account and the properties of the token to request.
 #[derive(Clone, Copy, Debug)]
-pub struct Order<'a> {
+pub struct TokenOrder<'a> {
     pub namespace: &'a str,
     pub account: &'a str,
     /// Of the account whose bindings were read: one that was recreated since gets nothing.
@@ -63,7 +63,7 @@ struct Status {
     expiration_timestamp: Option<Timestamp>,
 }
 
-pub async fn mint(client: &Client, order: Order<'_>) -> Result<Minted, NotMinted> {
+pub async fn mint(client: &Client, order: TokenOrder<'_>) -> Result<MintedToken, NotMinted> {
     let request = TokenRequest {
         metadata: ObjectMeta { uid: Some(order.uid.to_owned()), ..ObjectMeta::default() },
         spec: TokenRequestSpec {
@@ -83,12 +83,12 @@ pub async fn mint(client: &Client, order: Order<'_>) -> Result<Minted, NotMinted
 }
 
 /// The token of an answer, and when it ends: as the answer says, or, where it says nothing, as the token does.
-fn read(answer: Answer, lifetime: SignedDuration) -> Option<Minted> {
+fn read(answer: Answer, lifetime: SignedDuration) -> Option<MintedToken> {
     let Status { token, expiration_timestamp } = answer.status?;
     let token = token.filter(|token| !token.is_empty())?;
     let own = || OwnToken::read(&token).expires.unwrap_or_else(|| clock::now() + lifetime);
     let expires = expiration_timestamp.unwrap_or_else(own);
-    Some(Minted { token: SecretString::from(token), expires })
+    Some(MintedToken { token: SecretString::from(token), expires })
 }
 
 fn of_client(error: &kube::Error) -> NotMinted {

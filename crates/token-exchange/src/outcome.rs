@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use portolan_core::auth::TokenRefusal;
 use secrecy::SecretString;
 
-use crate::mint::Minted;
+use crate::mint::MintedToken;
 
 /// A question.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub struct ExchangeWish {
 /// A new token, and how long it lives from now.
 #[derive(Debug)]
 pub struct GrantedToken {
-    pub minted: Minted,
+    pub minted: MintedToken,
     pub now: Timestamp,
 }
 

@@ -17,20 +17,20 @@ use secrecy::ExposeSecret as _;
 use tracing::warn;
 
 use crate::{
-    accounts::{Account, Unread},
+    accounts::{KnownAccount, UnreadAccount},
     audit::CallerFacts,
     binding::Binding,
-    decide::{self, Source},
+    decide::{self, SourceToken},
     issuer::SourceIssuer,
-    mint::{NotMinted, Order, mint},
+    mint::{NotMinted, TokenOrder, mint},
     outcome::{ExchangeDenial, ExchangeWish, GrantedToken},
     state::{ConfigSnapshot, ExchangeState},
 };
 
 /// A wish that is to be granted.
 #[derive(Debug)]
-pub struct Approved {
-    account: Arc<Account>,
+pub struct ApprovedExchange {
+    account: Arc<KnownAccount>,
     pub binding: Arc<Binding>,
     pub lifetime: SignedDuration,
     now: Timestamp,
@@ -46,8 +46,8 @@ pub async fn exchange(
     if snapshot.address_rates.as_ref().is_some_and(|rates| !rates.allows(RateSubject::At(wish.from))) {
         return Err(ExchangeDenial::TooMany);
     }
-    let Approved { account, binding, lifetime, now } = decided(state, &snapshot, wish, about).await?;
-    let order = Order {
+    let ApprovedExchange { account, binding, lifetime, now } = decided(state, &snapshot, wish, about).await?;
+    let order = TokenOrder {
         namespace: &wish.namespace,
         account: &wish.account,
         uid: &account.uid,
@@ -64,7 +64,7 @@ pub async fn decided(
     snapshot: &ConfigSnapshot,
     wish: &ExchangeWish,
     about: &mut CallerFacts,
-) -> Result<Approved, ExchangeDenial> {
+) -> Result<ApprovedExchange, ExchangeDenial> {
     let token = UnverifiedToken::parse(wish.token.expose_secret())?;
     let now = clock::now();
     let issuer = issuer(state, snapshot, &token, wish).await.inspect_err(|_| {
@@ -85,7 +85,7 @@ pub async fn decided(
         return Err(ExchangeDenial::TooLong(issuer.config.max_source_lifetime));
     }
     let wanted = snapshot.config.audiences_of(&issuer.config);
-    let source = Source { token: &token, claims: &claims, wanted };
+    let source = SourceToken { token: &token, claims: &claims, wanted };
     let (account, binding) = bound(snapshot, wish, source).await.inspect_err(|denied| {
         if denied.label() == decide::FOR_OTHERS {
             about.wanted = wanted.to_vec();
@@ -94,7 +94,7 @@ pub async fn decided(
     about.binding = Some(binding.key.clone());
     issuer.stands_by(&token, &claims).await.map_err(|refusal| of_keys(snapshot, &issuer, refusal))?;
     let lifetime = decide::lifetime(&binding, &claims, now);
-    Ok(Approved { account, binding, lifetime, now })
+    Ok(ApprovedExchange { account, binding, lifetime, now })
 }
 
 /// The issuer of a token, where its tokens are exchanged at all. Nothing is asked of anybody that no operator
@@ -149,9 +149,9 @@ fn check_rates(
 async fn bound(
     snapshot: &ConfigSnapshot,
     wish: &ExchangeWish,
-    source: Source<'_>,
-) -> Result<(Arc<Account>, Arc<Binding>), ExchangeDenial> {
-    let met = |account: Arc<Account>| match decide::matching(&account.bindings.good, source) {
+    source: SourceToken<'_>,
+) -> Result<(Arc<KnownAccount>, Arc<Binding>), ExchangeDenial> {
+    let met = |account: Arc<KnownAccount>| match decide::matching(&account.bindings.good, source) {
         Ok(binding) => Ok((Arc::clone(&account), Arc::clone(binding))),
         Err(missing) => Err(ExchangeDenial::Hidden(missing)),
     };
@@ -167,7 +167,7 @@ pub async fn account(
     snapshot: &ConfigSnapshot,
     wish: &ExchangeWish,
     now: bool,
-) -> Result<Arc<Account>, ExchangeDenial> {
+) -> Result<Arc<KnownAccount>, ExchangeDenial> {
     let ExchangeWish { namespace, account: name, .. } = wish;
     if !is_dns_label(namespace) || !is_dns_subdomain(name) {
         return Err(ExchangeDenial::Hidden("name"));
@@ -181,7 +181,7 @@ pub async fn account(
     match found {
         Ok(Some(account)) => Ok(account),
         Ok(None) => Err(ExchangeDenial::Hidden("account")),
-        Err(Unread::Forbidden) => {
+        Err(UnreadAccount::Forbidden) => {
             warn!(namespace, "the exchange may not read the accounts of a listed namespace");
             Err(ExchangeDenial::Hidden("read_forbidden"))
         }

@@ -20,10 +20,10 @@ use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
 use crate::{
-    accounts::{Accounts, AnnotationFault},
+    accounts::{AnnotationFault, NamespaceAccounts},
     binding::ANY,
     config::{ExchangeConfig, IssuerConfig},
-    issuer::{SourceIssuer, Surroundings},
+    issuer::{IssuerSurroundings, SourceIssuer},
 };
 
 /// More issuers than annotations should name; those that were not asked for longest are forgotten.
@@ -37,14 +37,14 @@ pub struct ConfigSnapshot {
     /// By the first of their names.
     pub issuers: BTreeMap<String, Arc<SourceIssuer>>,
     /// By namespace; `*` is every one.
-    accounts: BTreeMap<String, Arc<Accounts>>,
+    accounts: BTreeMap<String, Arc<NamespaceAccounts>>,
     pub caller_rates: Option<CallerRates>,
     pub address_rates: Option<CallerRates>,
 }
 
 /// The target cluster.
 #[derive(Clone)]
-pub struct Target {
+pub struct TargetCluster {
     pub client: Client,
     pub api_server: Vec<SocketAddr>,
     /// Issuer of the cluster's tokens, where it is known.
@@ -54,7 +54,7 @@ pub struct Target {
 /// The state of the exchange.
 pub struct ExchangeState {
     path: PathBuf,
-    pub target: Target,
+    pub target: TargetCluster,
     tasks: Tasks,
     readiness: Readiness,
     faults: mpsc::Sender<AnnotationFault>,
@@ -81,7 +81,7 @@ impl ExchangeState {
     /// Reads the configuration and starts what it names.
     pub async fn load(
         path: PathBuf,
-        target: Target,
+        target: TargetCluster,
         faults: mpsc::Sender<AnnotationFault>,
         (tasks, readiness): (&Tasks, &Readiness),
     ) -> Result<Arc<Self>, LoadError> {
@@ -126,7 +126,7 @@ impl ExchangeState {
         let config = IssuerConfig::unlisted(name).ok()?;
         let own = &self.target.api_server;
         let per_second = self.snapshot().config.rates.per_issuer;
-        let surroundings = Surroundings { own_api_server: own, by_operator: false, per_second };
+        let surroundings = IssuerSurroundings { own_api_server: own, by_operator: false, per_second };
         let issuer = Arc::new(SourceIssuer::start(Arc::new(config), surroundings, &self.tasks).await.ok()?);
         let kept = self.unlisted.get_with_by_ref(name, || Arc::clone(&issuer));
         if !Arc::ptr_eq(&kept, &issuer) {
@@ -224,16 +224,16 @@ impl ExchangeState {
             return Ok(Arc::clone(old));
         }
         let own = &self.target.api_server;
-        let surroundings = Surroundings { own_api_server: own, by_operator: true, per_second };
+        let surroundings = IssuerSurroundings { own_api_server: own, by_operator: true, per_second };
         SourceIssuer::start(Arc::clone(wanted), surroundings, &self.tasks).await.map(Arc::new)
     }
 
-    fn accounts(&self, old: &ConfigSnapshot, namespace: &str) -> Arc<Accounts> {
+    fn accounts(&self, old: &ConfigSnapshot, namespace: &str) -> Arc<NamespaceAccounts> {
         if let Some(accounts) = old.accounts.get(namespace) {
             return Arc::clone(accounts);
         }
         let ready = self.readiness.expect(&part(namespace), "the first list");
-        Accounts::start(&self.target.client, namespace, self.faults.clone(), ready, &self.tasks)
+        NamespaceAccounts::start(&self.target.client, namespace, self.faults.clone(), ready, &self.tasks)
     }
 }
 
@@ -249,7 +249,7 @@ impl ConfigSnapshot {
     }
 
     /// The accounts of a namespace, where it is listed.
-    pub fn accounts_of(&self, namespace: &str) -> Option<&Arc<Accounts>> {
+    pub fn accounts_of(&self, namespace: &str) -> Option<&Arc<NamespaceAccounts>> {
         if !self.config.has_namespace(namespace) {
             return None;
         }

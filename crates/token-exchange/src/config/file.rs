@@ -13,7 +13,7 @@ use portolan_runtime::{
 };
 use serde::Deserialize;
 
-use super::{AUDIENCE, ExchangeConfig, IssuerConfig, Rates};
+use super::{AUDIENCE, ExchangeConfig, IssuerConfig, RateLimits};
 use crate::binding::ANY;
 
 /// Limit on the leeway for clocks that differ; Kubernetes itself allows as much.
@@ -109,7 +109,7 @@ impl File {
             issuers,
             any_issuer: self.any_issuer,
             namespaces: self.namespaces.into_iter().collect(),
-            rates: Rates {
+            rates: RateLimits {
                 per_caller: some(self.rate_limits.per_caller),
                 per_issuer: some(self.rate_limits.per_issuer),
                 per_address: some(self.rate_limits.per_address),

@@ -11,7 +11,7 @@ fn without_a_word_nothing_is_open() {
     let config = ExchangeConfig::empty();
     assert_eq!(config.audiences, [AUDIENCE]);
     assert!(config.issuers.is_empty() && !config.any_issuer && !config.has_namespace("default"));
-    assert_eq!(config.rates, Rates { per_caller: Some(50), per_issuer: Some(1000), per_address: None });
+    assert_eq!(config.rates, RateLimits { per_caller: Some(50), per_issuer: Some(1000), per_address: None });
     let warnings = config.warnings(None);
     assert!(
         warnings.len() == 2 && warnings.iter().all(|w| w.contains("no token is exchanged")),

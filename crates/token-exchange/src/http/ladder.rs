@@ -16,7 +16,7 @@ const OUTAGE_PAUSE: &str = "5";
 
 /// Reasons why there is no token.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Rung {
+pub(super) enum RefusalRung {
     Method,
     NoMediaType,
     MediaType,
@@ -33,13 +33,13 @@ pub(super) enum Rung {
 
 /// The body of every rung.
 #[derive(Serialize)]
-struct Error<'a> {
+struct ErrorBody<'a> {
     name: &'a str,
     id: &'a str,
     message: &'a str,
 }
 
-impl Rung {
+impl RefusalRung {
     /// Status, name and message.
     fn words(&self) -> (StatusCode, &'static str, String) {
         const BAD: StatusCode = StatusCode::BAD_REQUEST;
@@ -113,17 +113,17 @@ pub(super) fn with_pause(mut response: Response) -> Response {
     response
 }
 
-impl From<ExchangeDenial> for Rung {
+impl From<ExchangeDenial> for RefusalRung {
     fn from(denied: ExchangeDenial) -> Self {
         Self::Denied(denied)
     }
 }
 
-impl IntoResponse for Rung {
+impl IntoResponse for RefusalRung {
     fn into_response(self) -> Response {
         let (code, name, message) = self.words();
         let id = code.canonical_reason().unwrap_or_default();
-        let body = serde_json::to_string(&Error { name, id, message: &message }).unwrap_or_default();
+        let body = serde_json::to_string(&ErrorBody { name, id, message: &message }).unwrap_or_default();
         let mut response = with_pause(json_response(code, body + "\n"));
         if self == Self::Method {
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_body_that_breaks_off_is_not_a_slow_one() {
-        let words = |unread| Rung::Body(unread).words();
+        let words = |unread| RefusalRung::Body(unread).words();
         let broken = "the body of the request could not be read".to_owned();
         assert_eq!(words(UnreadBody::Broken), (StatusCode::BAD_REQUEST, "bad_request", broken));
         assert_eq!(words(UnreadBody::TooSlow).0, StatusCode::REQUEST_TIMEOUT);

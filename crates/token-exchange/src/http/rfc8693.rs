@@ -18,7 +18,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
 use super::{
-    App,
+    ExchangeApp,
     ladder::{too_long, with_pause},
 };
 use crate::outcome::{ExchangeDenial, ExchangeWish, GrantedToken};
@@ -32,7 +32,7 @@ const USER: &str = "system:serviceaccount:";
 
 /// An error of RFC 6749 or 8693.
 #[derive(Debug, PartialEq, Eq)]
-struct Refused {
+struct OAuthError {
     code: StatusCode,
     error: &'static str,
     description: Cow<'static, str>,
@@ -40,7 +40,7 @@ struct Refused {
 
 /// The fields of a request.
 #[derive(Debug)]
-struct Form {
+struct TokenForm {
     subject_token: SecretString,
     namespace: String,
     account: String,
@@ -48,7 +48,7 @@ struct Form {
 }
 
 pub(super) async fn token(
-    Shared(app): Shared<App>,
+    Shared(app): Shared<ExchangeApp>,
     Extension(peer): Extension<Peer>,
     request: Request<Body>,
 ) -> Response {
@@ -62,19 +62,19 @@ pub(super) async fn token(
     })
 }
 
-async fn answer(app: &App, peer: &Peer, request: Request<Body>) -> Result<Response, Refused> {
+async fn answer(app: &ExchangeApp, peer: &Peer, request: Request<Body>) -> Result<Response, OAuthError> {
     let (parts, body) = request.into_parts();
-    let count = |refused: Refused| {
+    let count = |refused: OAuthError| {
         app.metrics.invalid(refused.code.as_u16());
         refused
     };
     if parts.method != Method::POST {
         let refused = invalid("use POST");
-        return Err(count(Refused { code: StatusCode::METHOD_NOT_ALLOWED, ..refused }));
+        return Err(count(OAuthError { code: StatusCode::METHOD_NOT_ALLOWED, ..refused }));
     }
     check_media_type(&parts.headers).map_err(count)?;
     let body = body::read(&parts, body).await.map_err(of_body).map_err(count)?;
-    let Form { subject_token: token, namespace, account, issued_type } = read(&body).map_err(count)?;
+    let TokenForm { subject_token: token, namespace, account, issued_type } = read(&body).map_err(count)?;
     let wish = ExchangeWish { token, namespace, account, from: peer.address.ip() };
     let granted = app.decide(&wish, &parts.headers).await.map_err(|denied| of_denied(&denied))?;
     Ok(rendered(&granted, issued_type))
@@ -93,25 +93,25 @@ fn rendered(granted: &GrantedToken, issued_type: &str) -> Response {
     response
 }
 
-fn invalid(description: impl Into<Cow<'static, str>>) -> Refused {
-    Refused { code: StatusCode::BAD_REQUEST, error: "invalid_request", description: description.into() }
+fn invalid(description: impl Into<Cow<'static, str>>) -> OAuthError {
+    OAuthError { code: StatusCode::BAD_REQUEST, error: "invalid_request", description: description.into() }
 }
 
-fn invalid_target(description: &'static str) -> Refused {
-    Refused { error: "invalid_target", ..invalid(description) }
+fn invalid_target(description: &'static str) -> OAuthError {
+    OAuthError { error: "invalid_target", ..invalid(description) }
 }
 
-fn of_body(unread: UnreadBody) -> Refused {
+fn of_body(unread: UnreadBody) -> OAuthError {
     let description = match unread {
         UnreadBody::TooLarge => "the request is too large",
         UnreadBody::TooSlow | UnreadBody::Broken => unread.message(),
     };
-    Refused { code: unread.code(), ..invalid(description) }
+    OAuthError { code: unread.code(), ..invalid(description) }
 }
 
-fn of_denied(denied: &ExchangeDenial) -> Refused {
+fn of_denied(denied: &ExchangeDenial) -> OAuthError {
     let other =
-        |code, error, description: &'static str| Refused { code, error, description: description.into() };
+        |code, error, description: &'static str| OAuthError { code, error, description: description.into() };
     match denied {
         // RFC 8693 has this error for a subject token that is invalid or not acceptable, whatever the reason.
         ExchangeDenial::Hidden(_) => invalid("no matching binding found"),
@@ -126,18 +126,18 @@ fn of_denied(denied: &ExchangeDenial) -> Refused {
     }
 }
 
-fn check_media_type(headers: &HeaderMap) -> Result<(), Refused> {
+fn check_media_type(headers: &HeaderMap) -> Result<(), OAuthError> {
     let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let kind = value.split_once(';').map_or(value, |(kind, _)| kind).trim();
     let form = kind.eq_ignore_ascii_case("application/x-www-form-urlencoded");
     if form { Ok(()) } else { Err(invalid("Content-Type must be application/x-www-form-urlencoded")) }
 }
 
-fn read(body: &[u8]) -> Result<Form, Refused> {
+fn read(body: &[u8]) -> Result<TokenForm, OAuthError> {
     let pairs: Vec<(Cow<'_, str>, Cow<'_, str>)> = form_urlencoded::parse(body).collect();
     let grant = once(&pairs, "grant_type")?.ok_or_else(|| invalid("grant_type is required"))?;
     if grant != GRANT {
-        return Err(Refused {
+        return Err(OAuthError {
             error: "unsupported_grant_type",
             ..invalid(format!("grant_type must be {GRANT}"))
         });
@@ -157,18 +157,18 @@ fn read(body: &[u8]) -> Result<Form, Refused> {
         Some(_) => return Err(invalid(format!("requested_token_type must be {ACCESS_TOKEN} or {JWT}"))),
     };
     let (namespace, account) = target(&pairs)?;
-    Ok(Form { subject_token: SecretString::from(bare(&subject_token)), namespace, account, issued_type })
+    Ok(TokenForm { subject_token: SecretString::from(bare(&subject_token)), namespace, account, issued_type })
 }
 
 /// A parameter that must not be there twice. An empty one counts as absent.
-fn once(pairs: &[(Cow<'_, str>, Cow<'_, str>)], name: &str) -> Result<Option<String>, Refused> {
+fn once(pairs: &[(Cow<'_, str>, Cow<'_, str>)], name: &str) -> Result<Option<String>, OAuthError> {
     let mut values = pairs.iter().filter(|(key, value)| key == name && !value.is_empty());
     let first = values.next().map(|(_, value)| value.to_string());
     if values.next().is_some() { Err(invalid(format!("{name} is there twice"))) } else { Ok(first) }
 }
 
 /// The one account that `audience` and `resource` name.
-fn target(pairs: &[(Cow<'_, str>, Cow<'_, str>)]) -> Result<(String, String), Refused> {
+fn target(pairs: &[(Cow<'_, str>, Cow<'_, str>)]) -> Result<(String, String), OAuthError> {
     let values =
         pairs.iter().filter(|(key, value)| (key == "audience" || key == "resource") && !value.is_empty());
     let mut found = None;
@@ -202,9 +202,9 @@ fn account(value: &str) -> Option<(String, String)> {
 mod tests {
     use super::*;
 
-    type Change = fn(&mut Vec<(&'static str, &'static str)>);
+    type FormEdit = fn(&mut Vec<(&'static str, &'static str)>);
 
-    fn form(change: impl Fn(&mut Vec<(&'static str, &'static str)>)) -> Result<Form, Refused> {
+    fn form(change: impl Fn(&mut Vec<(&'static str, &'static str)>)) -> Result<TokenForm, OAuthError> {
         let mut pairs = vec![
             ("grant_type", GRANT),
             ("subject_token", "t"),
@@ -259,7 +259,7 @@ mod tests {
         assert_eq!(jwt.issued_type, JWT);
         assert!(form(|pairs| pairs.push(("resource", "n/a"))).is_ok());
         assert!(form(|pairs| pairs.push(("scope", "anything"))).is_ok());
-        let table: [(Change, &str); 10] = [
+        let table: [(FormEdit, &str); 10] = [
             (|pairs| pairs[0].1 = "password", "unsupported_grant_type"),
             (|pairs| _ = pairs.remove(0), "invalid_request"),
             (|pairs| _ = pairs.remove(1), "invalid_request"),
