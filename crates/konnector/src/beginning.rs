@@ -11,9 +11,9 @@ const LENGTH: Duration = Duration::from_secs(10);
 
 /// When the process began.
 #[derive(Clone, Copy, Debug)]
-pub struct Beginning(Instant);
+pub struct ProcessStart(Instant);
 
-impl Beginning {
+impl ProcessStart {
     pub fn now() -> Self {
         Self(Instant::now())
     }

@@ -13,21 +13,21 @@ use portolan_core::{
 use serde_json::Value;
 use tokio::sync::MutexGuard;
 
-use crate::sync::Defaults;
+use crate::sync::SchemaDefaults;
 
 /// Uid and generation.
-pub type Version = Option<(String, i64)>;
+pub type ObjectVersion = Option<(String, i64)>;
 
 /// Uid and generation of an object.
-pub fn version_of(metadata: &ObjectMeta) -> Version {
+pub fn version_of(metadata: &ObjectMeta) -> ObjectVersion {
     Some((metadata.uid.clone()?, metadata.generation?))
 }
 
 /// Everything that a comparison depends on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Basis {
-    pub schema: Version,
-    pub crd: Version,
+pub struct ComparisonBasis {
+    pub schema: ObjectVersion,
+    pub crd: ObjectVersion,
     pub binding: Option<String>,
     pub approved: Option<String>,
     /// The consumer has agreed to what breaks.
@@ -42,7 +42,7 @@ pub struct ComparisonResult<O> {
     /// The hash that the CRD has to carry.
     hash: Option<String>,
     /// Defaults that the consumer's API server fills in, by version.
-    defaults: HashMap<String, Arc<Defaults>>,
+    defaults: HashMap<String, Arc<SchemaDefaults>>,
 }
 
 impl<O> ComparisonResult<O> {
@@ -61,13 +61,13 @@ impl<O> ComparisonResult<O> {
         let versions = spec["versions"].as_array().into_iter().flatten();
         let defaults = |version: &Value| {
             let name = version["name"].as_str()?.to_owned();
-            Some((name, Arc::new(Defaults::of(unwrapped(&version["schema"])))))
+            Some((name, Arc::new(SchemaDefaults::of(unwrapped(&version["schema"])))))
         };
         let hash = hash.map(str::to_owned);
         Self { objection, hash, defaults: versions.filter_map(defaults).collect() }
     }
 
-    pub fn defaults(&self, version: &str) -> Arc<Defaults> {
+    pub fn defaults(&self, version: &str) -> Arc<SchemaDefaults> {
         self.defaults.get(version).cloned().unwrap_or_default()
     }
 
@@ -80,33 +80,38 @@ impl<O> ComparisonResult<O> {
 }
 
 /// The comparisons, by the name of the CRD.
-pub struct Bodies<O> {
+pub struct ComparisonCache<O> {
     turn: tokio::sync::Mutex<()>,
-    found: Mutex<HashMap<String, Known<O>>>,
+    found: Mutex<HashMap<String, CachedComparison<O>>>,
 }
 
 /// A result, and its basis.
-type Known<O> = (Basis, Arc<ComparisonResult<O>>);
+type CachedComparison<O> = (ComparisonBasis, Arc<ComparisonResult<O>>);
 
-impl<O> Default for Bodies<O> {
+impl<O> Default for ComparisonCache<O> {
     fn default() -> Self {
         Self { turn: tokio::sync::Mutex::default(), found: Mutex::default() }
     }
 }
 
-impl<O> Bodies<O> {
+impl<O> ComparisonCache<O> {
     /// Waits until nobody else compares bodies.
     pub async fn turn(&self) -> MutexGuard<'_, ()> {
         self.turn.lock().await
     }
 
     /// Returns the result for this basis.
-    pub fn get(&self, crd: &str, basis: &Basis) -> Option<Arc<ComparisonResult<O>>> {
+    pub fn get(&self, crd: &str, basis: &ComparisonBasis) -> Option<Arc<ComparisonResult<O>>> {
         let found = self.found.lock();
         found.get(crd).filter(|(known, _)| known == basis).map(|(_, found)| Arc::clone(found))
     }
 
-    pub fn put(&self, crd: &str, basis: Basis, found: ComparisonResult<O>) -> Arc<ComparisonResult<O>> {
+    pub fn put(
+        &self,
+        crd: &str,
+        basis: ComparisonBasis,
+        found: ComparisonResult<O>,
+    ) -> Arc<ComparisonResult<O>> {
         let found = Arc::new(found);
         self.found.lock().insert(crd.to_owned(), (basis, Arc::clone(&found)));
         found

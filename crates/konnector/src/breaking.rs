@@ -9,36 +9,36 @@ use serde_json::{Value, json};
 
 /// The first breaking change that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Breaking {
+pub struct BreakingChange {
     /// Path of the change: `versions[v1].spec.size`, or a field of the CRD's spec.
     pub path: String,
     /// Description of the change, to be read after the path.
     pub what: String,
-    pub cure: Cure,
+    pub cure: BreakingCure,
 }
 
 /// Ways to let the consumer have the new schema all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cure {
+pub enum BreakingCure {
     /// To agree to it.
     Consent,
     /// To unbind and to bind again: the API server does not let it change.
     Rebind,
 }
 
-impl Breaking {
+impl BreakingChange {
     fn new(path: impl Into<String>, what: impl Into<String>) -> Self {
-        Self { path: path.into(), what: what.into(), cure: Cure::Consent }
+        Self { path: path.into(), what: what.into(), cure: BreakingCure::Consent }
     }
 }
 
 /// Finds the first change by which `desired`, a CRD, breaks an existing one.
-pub fn breaking(existing: &CrdBody, desired: &Value) -> Option<Breaking> {
+pub fn breaking(existing: &CrdBody, desired: &Value) -> Option<BreakingChange> {
     let (old, new) = (&existing.spec, &desired["spec"]);
     of_identity(old, new).or_else(|| of_stored(existing, new)).or_else(|| of_versions(old, new))
 }
 
-fn of_identity(old: &Value, new: &Value) -> Option<Breaking> {
+fn of_identity(old: &Value, new: &Value) -> Option<BreakingChange> {
     for pointer in ["/scope", "/names/kind", "/names/listKind", "/names/singular"] {
         let (was, is) = (old.pointer(pointer), new.pointer(pointer));
         // What the provider leaves out, the API server derives as before.
@@ -46,9 +46,12 @@ fn of_identity(old: &Value, new: &Value) -> Option<Breaking> {
             && was != is
         {
             let path = pointer[1..].replace('/', ".");
-            let cure =
-                if ["/scope", "/names/kind"].contains(&pointer) { Cure::Rebind } else { Cure::Consent };
-            return Some(Breaking { path, what: format!("changes from {was} to {is}"), cure });
+            let cure = if ["/scope", "/names/kind"].contains(&pointer) {
+                BreakingCure::Rebind
+            } else {
+                BreakingCure::Consent
+            };
+            return Some(BreakingChange { path, what: format!("changes from {was} to {is}"), cure });
         }
     }
     None
@@ -56,7 +59,7 @@ fn of_identity(old: &Value, new: &Value) -> Option<Breaking> {
 
 /// Finds fields of the stored version that its successor lacks: they are lost where objects are converted by the name
 /// of the version alone.
-fn of_stored(existing: &CrdBody, new: &Value) -> Option<Breaking> {
+fn of_stored(existing: &CrdBody, new: &Value) -> Option<BreakingChange> {
     let converts = new["conversion"]["strategy"] == "Webhook";
     let target = stored_in(new).filter(|_| !converts)?;
     let moves = stored_in(&existing.spec).is_none_or(|before| before["name"] != target["name"]);
@@ -78,7 +81,7 @@ fn schema_of(version: &Value) -> Option<&Value> {
     version.pointer("/schema/openAPIV3Schema")
 }
 
-fn of_versions(old: &Value, new: &Value) -> Option<Breaking> {
+fn of_versions(old: &Value, new: &Value) -> Option<BreakingChange> {
     let names = old["versions"].as_array().into_iter().flatten().filter_map(|v| v["name"].as_str());
     for name in names {
         let schema = |crd| schema_of(version(crd, name)?);
@@ -96,35 +99,35 @@ fn version<'a>(crd: &'a Value, name: &str) -> Option<&'a Value> {
     crd["versions"].as_array()?.iter().find(|version| version["name"] == name)
 }
 
-fn of_schema(path: &str, old: &Value, new: &Value) -> Option<Breaking> {
+fn of_schema(path: &str, old: &Value, new: &Value) -> Option<BreakingChange> {
     let (was, is) = (&old["type"], &new["type"]);
     if was != is && !(is.is_null() && is_open(new)) {
-        return Some(Breaking::new(
+        return Some(BreakingChange::new(
             path,
             format!("changes its type from {} to {}", kind_of(old), kind_of(new)),
         ));
     }
     if is_open(old) && !is_open(new) {
-        return Some(Breaking::new(path, "no longer accepts fields that the schema does not name"));
+        return Some(BreakingChange::new(path, "no longer accepts fields that the schema does not name"));
     }
     if !new["enum"].is_null() {
         let allowed = |value: &Value| new["enum"].as_array().is_some_and(|values| values.contains(value));
         match old["enum"].as_array() {
-            None => return Some(Breaking::new(path, "accepts only certain values")),
+            None => return Some(BreakingChange::new(path, "accepts only certain values")),
             Some(values) => {
                 if let Some(value) = values.iter().find(|value| !allowed(value)) {
-                    return Some(Breaking::new(path, format!("no longer accepts {value}")));
+                    return Some(BreakingChange::new(path, format!("no longer accepts {value}")));
                 }
             }
         }
     }
     if !new["pattern"].is_null() && new["pattern"] != old["pattern"] {
-        return Some(Breaking::new(path, format!("must match another pattern: {}", new["pattern"])));
+        return Some(BreakingChange::new(path, format!("must match another pattern: {}", new["pattern"])));
     }
     of_required(path, old, new).or_else(|| of_children(path, old, new))
 }
 
-fn of_required(path: &str, old: &Value, new: &Value) -> Option<Breaking> {
+fn of_required(path: &str, old: &Value, new: &Value) -> Option<BreakingChange> {
     let fields = |schema: &'static str, value: &Value| {
         value[schema].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
     };
@@ -132,16 +135,16 @@ fn of_required(path: &str, old: &Value, new: &Value) -> Option<Breaking> {
     // A default is set before it is looked for.
     let has_default = |field: &String| new["properties"][field].get("default").is_some();
     let added = is.into_iter().find(|field| !was.contains(field) && !has_default(field))?;
-    Some(Breaking::new(format!("{path}.{added}"), "is required now"))
+    Some(BreakingChange::new(format!("{path}.{added}"), "is required now"))
 }
 
-fn of_children(path: &str, old: &Value, new: &Value) -> Option<Breaking> {
+fn of_children(path: &str, old: &Value, new: &Value) -> Option<BreakingChange> {
     for (field, was) in old["properties"].as_object().into_iter().flatten() {
         let path = format!("{path}.{field}");
         let found = match new["properties"].get(field) {
             Some(is) => of_schema(&path, was, is),
             None if is_open(new) => None,
-            None => Some(Breaking::new(path, "is removed")),
+            None => Some(BreakingChange::new(path, "is removed")),
         };
         if found.is_some() {
             return found;

@@ -20,16 +20,16 @@ use tokio::time::timeout;
 use crate::{
     KonnectorArgs,
     args::OnWithdraw,
-    beginning::Beginning,
-    binding::{failure::FailedWrites, objection::Objection},
-    bodies::Bodies,
+    beginning::ProcessStart,
+    binding::{failure::FailedWrites, objection::SchemaObjection},
+    bodies::ComparisonCache,
     claims::{ClaimContext, ClaimEngines},
     crd::{LABEL_MANAGED, MANAGED_BY},
     groups::{self, ServedGroups},
     metrics::KonnectorMetrics,
     migration::Migrations,
     policy,
-    provider::{Intervals, Rotation, Sessions},
+    provider::{ProviderIntervals, RotationContext, Sessions},
     secrets::SecretWatches,
     sync::{EngineContext, KeyRules, ObjectKey, SyncEngines},
     triggers::{Triggers, WatchSight, follow},
@@ -52,7 +52,7 @@ pub struct KonnectorContext {
     /// The state of the watch on bindings.
     pub binding_sight: Arc<WatchSight>,
     synced: AtomicBool,
-    pub bodies: Bodies<Objection>,
+    pub bodies: ComparisonCache<SchemaObjection>,
     pub migrations: Migrations,
     pub failed_writes: FailedWrites,
     pub secrets: Arc<SecretWatches>,
@@ -69,7 +69,7 @@ pub struct KonnectorContext {
     keys: KeyRules,
     pub heartbeat_interval: std::time::Duration,
     pub on_withdraw: OnWithdraw,
-    pub beginning: Beginning,
+    pub beginning: ProcessStart,
     triggers: Arc<Triggers>,
 }
 
@@ -93,12 +93,12 @@ impl KonnectorContext {
         crds.forward(tasks, &triggers, Triggers::crd_changed);
         services.forward(tasks, &triggers, Triggers::service_changed);
         let intervals =
-            Intervals { poll: args.provider_polling_interval, heartbeat: args.heartbeat_interval };
+            ProviderIntervals { poll: args.provider_polling_interval, heartbeat: args.heartbeat_interval };
         let metrics = KonnectorMetrics::register(&process.metrics);
         let (on_secret, last_contact) = (Arc::clone(&triggers), metrics.last_contact.clone());
         let on_secret = Arc::new(move |reference: &ClusterSecretKeyRef| on_secret.referrers(reference));
         let reporter = EventReporter::new(consumer.clone(), "kube-bind-konnector", instance);
-        let rotation = Rotation { consumer: consumer.clone(), reporter: reporter.clone() };
+        let rotation = RotationContext { consumer: consumer.clone(), reporter: reporter.clone() };
         Arc::new(Self {
             secrets: SecretWatches::new(consumer.clone(), tasks, args.allowed_secret_namespaces(), on_secret),
             sessions: Sessions::new(
@@ -119,14 +119,14 @@ impl KonnectorContext {
             keys: KeyRules::new(&args.allow_keys, &args.deny_keys),
             heartbeat_interval: args.heartbeat_interval,
             on_withdraw: args.on_withdraw,
-            beginning: Beginning::now(),
+            beginning: ProcessStart::now(),
             bundles: bundle_store,
             bindings: binding_store,
             crds: crd_store,
             services: service_store,
             binding_sight,
             synced: AtomicBool::new(false),
-            bodies: Bodies::default(),
+            bodies: ComparisonCache::default(),
             failed_writes: FailedWrites::new(args.provider_polling_interval),
             migrations: Migrations::new(tasks, consumer.clone()),
             consumer,

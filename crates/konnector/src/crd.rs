@@ -140,7 +140,7 @@ pub fn retaining(mut desired: Value, existing: &CrdBody) -> (Value, Vec<String>)
 
 /// In which versions the objects of a resource are read and written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Resources {
+pub struct ResourcePair {
     pub consumer: ApiResource,
     pub provider: ApiResource,
     /// `true` if status is a subresource on the consumer.
@@ -149,11 +149,11 @@ pub struct Resources {
 
 /// Each side in the version that it stores, because a write in another one drops the fields that only the stored
 /// one has. Where versions differ by more than their names, both sides speak the same.
-pub fn resources(schema: &SchemaOutline, crd: &CrdOutline) -> Option<Resources> {
+pub fn resources(schema: &SchemaOutline, crd: &CrdOutline) -> Option<ResourcePair> {
     let here = stored_version(&crd.spec.versions)?;
     let there = stored_version(&schema.spec.versions)?;
     let names = |version: &str| api_resource(&schema.spec.group, &schema.spec.names, version);
-    let both = |version: &str| Resources {
+    let both = |version: &str| ResourcePair {
         consumer: names(version),
         provider: names(version),
         has_status: crd.spec.versions.iter().any(|v| v.name == version && v.has_status),
@@ -170,7 +170,11 @@ pub fn resources(schema: &SchemaOutline, crd: &CrdOutline) -> Option<Resources> 
         });
         return common.map(|version| both(&version.name));
     }
-    Some(Resources { consumer: names(&here.name), provider: names(&there.name), has_status: here.has_status })
+    Some(ResourcePair {
+        consumer: names(&here.name),
+        provider: names(&there.name),
+        has_status: here.has_status,
+    })
 }
 
 /// Returns `true` if versions differ by more than their names.

@@ -19,10 +19,10 @@ pub fn selector() -> String {
 
 /// Group and version, and how it is served.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ServedGroups(BTreeMap<(String, String), By>);
+pub struct ServedGroups(BTreeMap<(String, String), ServedBy>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum By {
+enum ServedBy {
     Itself,
     /// The name of the APIService.
     Another(String),
@@ -46,20 +46,20 @@ impl ServedGroups {
         };
         let (version, by) = versions.into_iter().find_map(by)?;
         Some(match by {
-            By::Itself => format!("this cluster's API server serves {group}/{version} itself"),
-            By::Another(name) => format!("APIService {name} serves {group}/{version} on this cluster"),
+            ServedBy::Itself => format!("this cluster's API server serves {group}/{version} itself"),
+            ServedBy::Another(name) => format!("APIService {name} serves {group}/{version} on this cluster"),
         })
     }
 }
 
-fn entry(service: &APIService) -> Option<((String, String), By)> {
+fn entry(service: &APIService) -> Option<((String, String), ServedBy)> {
     let spec = service.spec.as_ref()?;
     let key = (spec.group.clone().unwrap_or_default(), spec.version.clone()?);
     let label = service.labels().get(LABEL_AUTOMANAGED).map(String::as_str);
     if spec.service.is_some() {
-        return Some((key, By::Another(service.name_any())));
+        return Some((key, ServedBy::Another(service.name_any())));
     }
-    (label == Some(SERVED_ITSELF)).then_some((key, By::Itself))
+    (label == Some(SERVED_ITSELF)).then_some((key, ServedBy::Itself))
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ use serde_json::json;
 use tokio::time::Instant;
 use tracing::info;
 
-use self::fate::{Content, Fate, fate};
+use self::fate::{CrdContent, CrdFate, fate};
 use crate::{context::KonnectorContext, crd, policy};
 
 const WORKERS: usize = 2;
@@ -43,7 +43,7 @@ pub async fn leave(
     resource: &ApiResource,
 ) -> Result<(), WriteError> {
     let name = crd.name_any();
-    if content(context, resource).await? == Content::Empty {
+    if content(context, resource).await? == CrdContent::Empty {
         info!(binding = binding.name_any(), crd = name, "unbound, and without objects: deleting the CRD");
         let api: Api<CrdOutline> = Api::all(context.consumer.clone());
         return apply::delete(&api, &name, &crd.uid().unwrap_or_default()).await;
@@ -91,12 +91,12 @@ fn letting_go(crd: &CrdOutline, binding: &APIServiceBinding, cause: &str) -> ser
     operations.into()
 }
 
-async fn content(context: &KonnectorContext, resource: &ApiResource) -> Result<Content, WriteError> {
+async fn content(context: &KonnectorContext, resource: &ApiResource) -> Result<CrdContent, WriteError> {
     let api: Api<DynamicObject> = Api::all_with(context.consumer.clone(), resource);
     match api.list_metadata(&ListParams::default().limit(1)).await {
-        Ok(found) if found.items.is_empty() => Ok(Content::Empty),
-        Ok(_) => Ok(Content::Objects),
-        Err(error) if code(&error) == 404 => Ok(Content::Unknown),
+        Ok(found) if found.items.is_empty() => Ok(CrdContent::Empty),
+        Ok(_) => Ok(CrdContent::Objects),
+        Err(error) if code(&error) == 404 => Ok(CrdContent::Unknown),
         Err(error) => Err(error.into()),
     }
 }
@@ -110,9 +110,9 @@ fn is_left(crd: &CrdOutline) -> bool {
 
 /// The state of CRDs that have lost their binding.
 #[derive(Default)]
-struct Followed(Mutex<HashMap<String, Left>>);
+struct FollowedCrds(Mutex<HashMap<String, LeftoverCrd>>);
 
-struct Left {
+struct LeftoverCrd {
     uid: Option<String>,
     had_objects: bool,
     empty_since: Option<Instant>,
@@ -120,7 +120,7 @@ struct Left {
     watch: Tasks,
 }
 
-impl Followed {
+impl FollowedCrds {
     fn forget(&self, crd: &str) {
         if let Some(left) = self.0.lock().remove(crd) {
             left.watch.cancel();
@@ -128,11 +128,11 @@ impl Followed {
     }
 
     /// Takes in what a CRD holds, and gives what becomes of it.
-    fn judge(&self, crd: &str, content: Content, poll: Duration) -> Fate {
+    fn judge(&self, crd: &str, content: CrdContent, poll: Duration) -> CrdFate {
         let mut all = self.0.lock();
-        let Some(left) = all.get_mut(crd) else { return Fate::LookAgain(poll) };
-        left.had_objects |= content == Content::Objects;
-        if content != Content::Empty {
+        let Some(left) = all.get_mut(crd) else { return CrdFate::LookAgain(poll) };
+        left.had_objects |= content == CrdContent::Objects;
+        if content != CrdContent::Empty {
             left.empty_since = None;
             return fate(content, left.had_objects, Duration::ZERO, poll);
         }
@@ -142,7 +142,7 @@ impl Followed {
 }
 
 pub fn run(tasks: &Tasks, context: &Arc<KonnectorContext>) {
-    let (followed, all) = (Arc::new(Followed::default()), tasks.clone());
+    let (followed, all) = (Arc::new(FollowedCrds::default()), tasks.clone());
     let reconcile = move |context: Arc<KonnectorContext>, name: String| {
         let (followed, tasks) = (Arc::clone(&followed), all.clone());
         async move { reconcile(&context, &followed, &tasks, &name).await }
@@ -155,7 +155,7 @@ pub fn run(tasks: &Tasks, context: &Arc<KonnectorContext>) {
 
 async fn reconcile(
     context: &Arc<KonnectorContext>,
-    followed: &Followed,
+    followed: &FollowedCrds,
     tasks: &Tasks,
     name: &str,
 ) -> Result<Action, ReconcileError> {
@@ -176,9 +176,9 @@ async fn reconcile(
     follow(context, followed, tasks, &crd, &resource);
     let found = content(context, &resource).await.map_err(failed)?;
     match followed.judge(name, found, context.poll_interval) {
-        Fate::Stays => Ok(Action::AwaitChange),
-        Fate::LookAgain(after) => Ok(Action::RequeueAfter(after)),
-        Fate::Goes => {
+        CrdFate::Stays => Ok(Action::AwaitChange),
+        CrdFate::LookAgain(after) => Ok(Action::RequeueAfter(after)),
+        CrdFate::Goes => {
             info!(crd = name, "the last object is deleted: deleting the withdrawn CRD");
             let api: Api<CrdOutline> = Api::all(context.consumer.clone());
             apply::delete(&api, name, &crd.uid().unwrap_or_default()).await.map_err(failed)?;
@@ -190,7 +190,7 @@ async fn reconcile(
 /// Triggers a look with the first object that comes, and with every object that goes.
 fn follow(
     context: &Arc<KonnectorContext>,
-    followed: &Followed,
+    followed: &FollowedCrds,
     tasks: &Tasks,
     crd: &CrdOutline,
     resource: &ApiResource,
@@ -213,7 +213,7 @@ fn follow(
         };
         watch::follow(api, watcher::Config::default(), on).await;
     });
-    let left = Left { uid: crd.uid(), had_objects: false, empty_since: None, watch: watch_tasks };
+    let left = LeftoverCrd { uid: crd.uid(), had_objects: false, empty_since: None, watch: watch_tasks };
     if let Some(former) = followed.insert(name, left) {
         former.watch.cancel();
     }

@@ -12,7 +12,7 @@ use portolan_runtime::{
     metrics::{Counters, Gauge, Gauges, Histogram, Histograms, Metrics},
 };
 
-use self::tally::Tally;
+use self::tally::StateTally;
 
 /// The state under which `Ready=True` is counted, and a binding without conditions.
 const READY: &str = "Ready";
@@ -28,8 +28,8 @@ pub struct KonnectorMetrics {
     problems: Counters,
     /// When each provider last answered, by the Secret of its kubeconfig.
     pub last_contact: Gauges,
-    bundles: Tally,
-    bindings: Tally,
+    bundles: StateTally,
+    bindings: StateTally,
     bundle_ready: Gauges,
     bundle_conflicts: Gauges,
     copy_latency: Histograms,
@@ -37,7 +37,7 @@ pub struct KonnectorMetrics {
 
 impl KonnectorMetrics {
     pub fn register(metrics: &Metrics) -> Self {
-        let by_reason = |name, help| Tally::new(metrics.gauges(name, help, &["reason"]));
+        let by_reason = |name, help| StateTally::new(metrics.gauges(name, help, &["reason"]));
         Self {
             controllers: ControllerMetrics::register(metrics),
             objects: metrics.gauges("bound_objects", "Consumer objects by bound resource.", &["resource"]),

@@ -37,7 +37,7 @@ const AGAIN: Duration = Duration::from_secs(15);
 
 /// A resource whose objects are to be rewritten.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Job {
+pub struct MigrationJob {
     pub crd: String,
     pub uid: Option<String>,
     /// The resource in the version to store it in.
@@ -46,7 +46,7 @@ pub struct Job {
     pub former: Vec<String>,
 }
 
-impl Job {
+impl MigrationJob {
     pub fn of(crd: &CrdOutline, former: Vec<String>) -> Option<Self> {
         let stored = crd.spec.versions.iter().find(|version| version.storage && version.served)?;
         let resource = portolan_core::outline::api_resource(&crd.spec.group, &crd.spec.names, &stored.name);
@@ -62,7 +62,7 @@ pub enum MigrationState {
 }
 
 struct Migration {
-    job: Job,
+    job: MigrationJob,
     written: AtomicUsize,
     failed: Mutex<Option<(String, Instant)>>,
 }
@@ -94,7 +94,7 @@ impl Migrations {
     }
 
     /// Makes sure that a job runs, and returns its state. `on_state` is called when it has ended.
-    pub fn ensure(&self, job: &Job, on_state: Arc<dyn Fn() + Send + Sync>) -> MigrationState {
+    pub fn ensure(&self, job: &MigrationJob, on_state: Arc<dyn Fn() + Send + Sync>) -> MigrationState {
         let mut all = self.all.lock();
         if let Some(known) = all.get(&job.crd).filter(|known| known.job == *job && !known.is_due_again()) {
             return known.state();
@@ -153,7 +153,7 @@ async fn run(client: &Client, migration: &Migration) -> Result<(), String> {
 }
 
 /// Managed fields of a version that goes would keep everybody from applying to the object.
-fn change(job: &Job, object: &PartialObjectMeta<DynamicObject>) -> serde_json::Value {
+fn change(job: &MigrationJob, object: &PartialObjectMeta<DynamicObject>) -> serde_json::Value {
     let mut operations = vec![json!({"op": "test", "path": "/metadata/uid", "value": object.metadata.uid})];
     let leaves = |version: &str| {
         let name = version.strip_prefix(&job.resource.group).and_then(|rest| rest.strip_prefix('/'));
@@ -170,7 +170,7 @@ fn change(job: &Job, object: &PartialObjectMeta<DynamicObject>) -> serde_json::V
 
 async fn write_anew(
     client: Client,
-    job: Job,
+    job: MigrationJob,
     mut object: PartialObjectMeta<DynamicObject>,
 ) -> Result<(), String> {
     let resource = &job.resource;

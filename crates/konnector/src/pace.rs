@@ -24,14 +24,14 @@ const MANY: usize = 1000;
 
 /// The writes of many objects.
 #[derive(Debug)]
-pub struct Pace<K> {
-    turns: HashMap<K, Vec<Turn>>,
+pub struct WritePace<K> {
+    turns: HashMap<K, Vec<PacedWrite>>,
     tidy_at: usize,
 }
 
 /// One sort of write to one object.
 #[derive(Debug)]
-struct Turn {
+struct PacedWrite {
     step: &'static str,
     /// Digest of the write. A write of something else has no pause.
     what: Digest,
@@ -44,20 +44,20 @@ struct Turn {
 
 /// The consequences of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Failed {
+pub struct FailureEffect {
     pub pause: Duration,
     pub in_a_row: u32,
     /// People are to hear of it.
     pub tell: bool,
 }
 
-impl<K> Default for Pace<K> {
+impl<K> Default for WritePace<K> {
     fn default() -> Self {
         Self { turns: HashMap::new(), tidy_at: MANY }
     }
 }
 
-impl<K: Clone + Eq + Hash> Pace<K> {
+impl<K: Clone + Eq + Hash> WritePace<K> {
     /// Time that a write of this has to wait.
     pub fn wait(&self, key: &K, step: &str, what: Digest, now: Instant) -> Option<Duration> {
         let turn = self.find(key, step).filter(|turn| turn.what == what)?;
@@ -76,7 +76,7 @@ impl<K: Clone + Eq + Hash> Pace<K> {
         what: Digest,
         (code, tolerated): (u16, u32),
         now: Instant,
-    ) -> Failed {
+    ) -> FailureEffect {
         let turn = self.turn(key, step, what, now);
         turn.what = what;
         turn.failures = turn.failures.saturating_add(1);
@@ -84,7 +84,7 @@ impl<K: Clone + Eq + Hash> Pace<K> {
         turn.not_before = now + pause;
         turn.last = now;
         let tell = turn.failures >= tolerated && turn.is_news(code, now);
-        Failed { pause, in_a_row: turn.failures, tell }
+        FailureEffect { pause, in_a_row: turn.failures, tell }
     }
 
     /// Returns the number of earlier writes, where a write now is one too many and people are to hear of it.
@@ -120,11 +120,11 @@ impl<K: Clone + Eq + Hash> Pace<K> {
         self.turns.remove(key);
     }
 
-    fn find(&self, key: &K, step: &str) -> Option<&Turn> {
+    fn find(&self, key: &K, step: &str) -> Option<&PacedWrite> {
         self.turns.get(key)?.iter().find(|turn| turn.step == step)
     }
 
-    fn turn(&mut self, key: &K, step: &'static str, what: Digest, now: Instant) -> &mut Turn {
+    fn turn(&mut self, key: &K, step: &'static str, what: Digest, now: Instant) -> &mut PacedWrite {
         if self.turns.len() >= self.tidy_at && !self.turns.contains_key(key) {
             self.turns.retain(|_, turns| turns.iter().any(|turn| turn.matters(now)));
             self.tidy_at = MANY.max(self.turns.len() * 2);
@@ -134,14 +134,22 @@ impl<K: Clone + Eq + Hash> Pace<K> {
             // As if it had never been written: the first time is not another one.
             let long_ago = now.checked_sub(PEACE).unwrap_or(now);
             let (failures, again) = (0, 0);
-            turns.push(Turn { step, what, failures, again, not_before: now, last: long_ago, told: None });
+            turns.push(PacedWrite {
+                step,
+                what,
+                failures,
+                again,
+                not_before: now,
+                last: long_ago,
+                told: None,
+            });
             turns.len() - 1
         });
         &mut turns[place]
     }
 }
 
-impl Turn {
+impl PacedWrite {
     fn is_news(&mut self, code: u16, now: Instant) -> bool {
         let news = self.told.is_none_or(|(told, at)| told != code || now - at >= SILENCE);
         if news {
@@ -169,7 +177,7 @@ mod tests {
 
     #[test]
     fn failures_grow_apart_and_are_told_at_the_third() {
-        let (mut pace, what) = (Pace::default(), digest("a"));
+        let (mut pace, what) = (WritePace::default(), digest("a"));
         let mut now = Instant::now();
         let mut pauses = Vec::new();
         for number in 1..=12 {
@@ -189,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_refusal_is_told_at_once_and_a_new_word_does_not_wait() {
-        let (mut pace, now) = (Pace::default(), Instant::now());
+        let (mut pace, now) = (WritePace::default(), Instant::now());
         assert!(pace.failed((&"k", STEP), digest("a"), (422, 1), now).tell);
         assert_eq!(pace.wait(&"k", STEP, digest("b"), now), None);
         assert_eq!(pace.wait(&"k", "write_status", digest("a"), now), None, "another sort of write");
@@ -202,7 +210,7 @@ mod tests {
 
     #[test]
     fn the_same_written_again_and_again_is_contested_and_slows_down() {
-        let (mut pace, what) = (Pace::default(), digest("a"));
+        let (mut pace, what) = (WritePace::default(), digest("a"));
         let mut now = Instant::now();
         let mut written = 0;
         let (end, mut told) = (now + Duration::from_secs(120), Vec::new());
@@ -221,7 +229,7 @@ mod tests {
 
     #[test]
     fn other_content_and_peace_begin_anew() {
-        let mut pace = Pace::default();
+        let mut pace = WritePace::default();
         let mut now = Instant::now();
         for round in 0..20 {
             let what = digest(if round % 2 == 0 { "a" } else { "b" });
@@ -244,7 +252,7 @@ mod tests {
 
     #[test]
     fn what_rests_is_forgotten() {
-        let mut pace = Pace::default();
+        let mut pace = WritePace::default();
         let now = Instant::now();
         for key in 0..MANY {
             pace.wrote((&key, STEP), digest("a"), false, now);

@@ -77,11 +77,11 @@ pub struct SecretWatches {
     client: Client,
     tasks: Tasks,
     allowed: BTreeSet<String>,
-    watched: Mutex<HashMap<ClusterSecretKeyRef, Watched>>,
+    watched: Mutex<HashMap<ClusterSecretKeyRef, WatchedSecret>>,
     notify: Arc<dyn Fn(&ClusterSecretKeyRef) + Send + Sync>,
 }
 
-struct Watched {
+struct WatchedSecret {
     tasks: Tasks,
     state: SecretState,
 }
@@ -108,7 +108,7 @@ impl SecretWatches {
         }
         let tasks = self.tasks.child();
         self.spawn_watch(&tasks, reference);
-        watched.insert(reference.clone(), Watched { tasks, state: SecretState::Pending });
+        watched.insert(reference.clone(), WatchedSecret { tasks, state: SecretState::Pending });
         SecretState::Pending
     }
 

@@ -39,7 +39,7 @@ pub struct Triggers {
     /// Consent of bundles on behalf of their bindings, by their names.
     agreed: Mutex<HashMap<String, [Option<String>; 4]>>,
     /// Requests of bindings, by their names: what they report concerns nobody but their bundles.
-    asked: Mutex<HashMap<String, Asked>>,
+    asked: Mutex<HashMap<String, BindingRequest>>,
     bundle_store: Cache<APIServiceBindingBundle>,
     binding_store: Cache<APIServiceBinding>,
     service_store: Cache<APIService>,
@@ -49,14 +49,14 @@ pub struct Triggers {
 
 /// The parts of a binding that people write.
 #[derive(PartialEq, Eq)]
-struct Asked {
+struct BindingRequest {
     uid: Option<String>,
     generation: Option<i64>,
     annotations: Option<BTreeMap<String, String>>,
     is_terminating: bool,
 }
 
-impl Asked {
+impl BindingRequest {
     fn of(binding: &APIServiceBinding) -> Self {
         let metadata = &binding.metadata;
         Self {
@@ -121,7 +121,7 @@ impl Triggers {
         self.bindings.add(binding.name_any());
         match change {
             ConsumerChange::Applied(_) => {
-                let asked = Asked::of(binding);
+                let asked = BindingRequest::of(binding);
                 let is_news = self.asked.lock().get(&binding.name_any()) != Some(&asked);
                 self.bundles_of(&binding.spec.kubeconfig_secret_ref);
                 if is_news {
@@ -204,13 +204,13 @@ impl WatchSight {
 
 /// The changes of one kind on the consumer, for the queues; `None` stands for a fresh list, or for the loss of the
 /// watch.
-pub struct Changes<K> {
+pub struct ConsumerChanges<K> {
     received: tokio::sync::mpsc::UnboundedReceiver<Option<ConsumerChange<K>>>,
     pub sight: Arc<WatchSight>,
 }
 
 /// Follows a kind on the consumer.
-pub fn follow<K>(tasks: &Tasks, api: Api<K>, config: watcher::Config) -> (Cache<K>, Changes<K>)
+pub fn follow<K>(tasks: &Tasks, api: Api<K>, config: watcher::Config) -> (Cache<K>, ConsumerChanges<K>)
 where
     K: kube::Resource<DynamicType = ()>
         + Clone
@@ -243,10 +243,10 @@ where
         let _ = sender.send(change);
     });
     tasks.spawn_critical("consumer watch", task);
-    (cache, Changes { received, sight })
+    (cache, ConsumerChanges { received, sight })
 }
 
-impl<K: Send + 'static> Changes<K> {
+impl<K: Send + 'static> ConsumerChanges<K> {
     pub fn forward(
         mut self,
         tasks: &Tasks,

@@ -12,16 +12,16 @@ use portolan_runtime::apply::WriteError;
 use super::{
     hold::hold,
     install::install,
-    objection::Objection,
+    objection::SchemaObjection,
     observe::{BindingView, ObservedBinding, ProviderSide},
-    outcome::{AppliedResource, AppliedResources, Installed, Outcome},
+    outcome::{AppliedResource, AppliedResources, CrdOutcome, InstalledCrd},
     taken,
 };
 use crate::{
     bodies::{ComparisonResult, version_of},
     context::KonnectorContext,
     crd,
-    provider::Contact,
+    provider::ProviderContact,
     sync::{EngineKey, EngineMode, EngineState, Placement, SchemaVersions, SyncSpec},
 };
 
@@ -43,22 +43,22 @@ pub(super) async fn apply(
     let mut applied = AppliedResources::default();
     let Some((view, export)) = found else { return Ok(Some(applied)) };
     applied.orphaned = context.sync.orphaned(&binding) + context.claims.orphaned(&binding);
-    if view.contact != Contact::Up {
+    if view.contact != ProviderContact::Up {
         // What runs goes on. Nothing is asked of a provider that does not answer: others wait for the worker.
         return Ok(Some(applied));
     }
     for schema in view.schemas.iter().filter_map(|(_, schema)| schema.as_ref()) {
         let installed = install(context, observed, view, schema).await?;
-        let Some(Installed { outcome, found, objection, failure, migration }) = installed else {
+        let Some(InstalledCrd { outcome, found, objection, failure, migration }) = installed else {
             return Ok(None);
         };
-        if failure.is_none() && !matches!(outcome, Outcome::Refused { .. }) {
+        if failure.is_none() && !matches!(outcome, CrdOutcome::Refused { .. }) {
             let crd = crd::name(schema);
             context.failed_writes.ended(&EngineKey { binding: binding.clone(), crd });
         }
         let outcome = match outcome {
-            Outcome::Installing(crd) if crd.is_established() => {
-                let wanted = Wanted { export, schema, found: found.as_deref() };
+            CrdOutcome::Installing(crd) if crd.is_established() => {
+                let wanted = WantedExport { export, schema, found: found.as_deref() };
                 sync(context, &binding, view, &wanted, crd)
             }
             outcome => outcome,
@@ -84,38 +84,38 @@ pub(super) async fn apply(
     Ok(Some(applied))
 }
 
-struct Wanted<'a> {
+struct WantedExport<'a> {
     export: &'a APIServiceExport,
     schema: &'a SchemaOutline,
     /// Result of the comparison of schema and CRD; `None` while it is not done.
-    found: Option<&'a ComparisonResult<Objection>>,
+    found: Option<&'a ComparisonResult<SchemaObjection>>,
 }
 
 fn sync(
     context: &KonnectorContext,
     binding: &str,
     view: &BindingView,
-    wanted: &Wanted<'_>,
+    wanted: &WantedExport<'_>,
     crd: Arc<CrdOutline>,
-) -> Outcome {
+) -> CrdOutcome {
     let key = EngineKey { binding: binding.to_owned(), crd: crd.name_any() };
     let Some(found) = wanted.found else {
         // The CRD has just been written: what it is now is compared first. What runs goes on.
         let engine = context.sync.state(&key).unwrap_or(EngineState::Starting);
-        return Outcome::Syncing { crd, engine };
+        return CrdOutcome::Syncing { crd, engine };
     };
     let spec = match spec(view, wanted, found, &crd) {
         Ok(spec) => spec,
-        Err(why) => return Outcome::NotSynced { crd, why },
+        Err(why) => return CrdOutcome::NotSynced { crd, why },
     };
     let engine = context.sync.ensure(&key, &spec, EngineMode::Sync, || context.engine_context(binding));
-    Outcome::Syncing { crd, engine }
+    CrdOutcome::Syncing { crd, engine }
 }
 
 fn spec(
     view: &BindingView,
-    wanted: &Wanted<'_>,
-    found: &ComparisonResult<Objection>,
+    wanted: &WantedExport<'_>,
+    found: &ComparisonResult<SchemaObjection>,
     crd: &CrdOutline,
 ) -> Result<SyncSpec, String> {
     let (name, export, scope) = (crd::name(wanted.schema), &wanted.export.spec, crd.spec.scope);

@@ -39,7 +39,7 @@ pub(super) enum ClaimsState {
 
 /// Findings about the claims of an export.
 #[derive(Default)]
-struct Findings {
+struct ClaimFindings {
     invalid: Vec<InvalidClaim>,
     refused: Vec<ClaimedResource>,
     running: Vec<(ResourceClaim, ClaimState)>,
@@ -66,7 +66,7 @@ pub(super) fn meet(context: &KonnectorContext, observed: &ObservedBinding) -> Cl
     };
     let spec = &export.spec;
     let (valid, invalid) = claims::read(&spec.permission_claims, &spec.resources, spec.isolation);
-    let mut found = Findings { invalid, ..Findings::default() };
+    let mut found = ClaimFindings { invalid, ..ClaimFindings::default() };
     let mut accepted = Vec::new();
     for claim in valid {
         let resource = claim.resource;
@@ -100,7 +100,7 @@ pub(super) fn meet(context: &KonnectorContext, observed: &ObservedBinding) -> Cl
 
 /// Progress of the end of claims.
 #[derive(Debug)]
-pub(super) enum End {
+pub(super) enum ClaimsEnd {
     /// Nothing is left of what they have brought.
     Done,
     /// The engines are at it, and tell.
@@ -115,16 +115,16 @@ pub(super) fn end(
     binding: &APIServiceBinding,
     view: &BindingView,
     mode: EngineMode,
-) -> End {
-    let mut reached = End::Done;
+) -> ClaimsEnd {
+    let mut reached = ClaimsEnd::Done;
     for resource in written_down(binding) {
         let state = end_one(context, binding, view, resource, mode);
         if context.claims.is_drained(&key(binding, resource)) {
             continue;
         }
         match verdict::obstacle(resource, &state) {
-            Some(why) => reached = End::Blocked(why),
-            None if matches!(reached, End::Done) => reached = End::UnderWay,
+            Some(why) => reached = ClaimsEnd::Blocked(why),
+            None if matches!(reached, ClaimsEnd::Done) => reached = ClaimsEnd::UnderWay,
             None => {}
         }
     }

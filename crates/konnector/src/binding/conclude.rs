@@ -18,13 +18,13 @@ use super::{
     claims::ClaimsState,
     marks::FOREIGN_CRD,
     observe::{BindingView, ObservedBinding, ProviderSide},
-    outcome::{AppliedResource, AppliedResources, Outcome},
+    outcome::{AppliedResource, AppliedResources, CrdOutcome},
 };
 use crate::{
     beginning, crd,
     migration::MigrationState,
     policy,
-    provider::{Contact, Heartbeat, PROVIDER_SUSPECT},
+    provider::{HeartbeatOutcome, PROVIDER_SUSPECT, ProviderContact},
     sync::EngineState,
 };
 
@@ -72,9 +72,9 @@ pub(super) fn conclude<S>(
             }
         }
         match heartbeating(observed) {
-            Beat::Unknown => {}
-            Beat::NotKept => condition::remove(&mut status.conditions, CONDITION_HEARTBEATING),
-            Beat::Said(verdict) => say(&mut status.conditions, CONDITION_HEARTBEATING, verdict),
+            HeartbeatVerdict::Unknown => {}
+            HeartbeatVerdict::NotKept => condition::remove(&mut status.conditions, CONDITION_HEARTBEATING),
+            HeartbeatVerdict::Said(verdict) => say(&mut status.conditions, CONDITION_HEARTBEATING, verdict),
         }
         if let ClaimsState::Known { verdict, accepted } = &applied.claims {
             status.accepted_claims = accepted.iter().map(|claimed| claimed.plural().to_owned()).collect();
@@ -113,20 +113,20 @@ fn connected<S>(observed: &ObservedBinding<S>, applied: &AppliedResources) -> Ve
         ProviderSide::Session(view) => view,
     };
     match &view.contact {
-        Contact::Down { message } => {
+        ProviderContact::Down { message } => {
             let message = format!("The provider cluster cannot be used: {message}");
             return Verdict::error("ProviderUnreachable", message);
         }
-        Contact::Refused { message } => {
+        ProviderContact::Refused { message } => {
             let message = format!("The provider does not let the konnector see the contract: {message}");
             return Verdict::warning(PROVIDER_SUSPECT, message);
         }
-        Contact::Closed(verdict) => return verdict.clone(),
-        Contact::Pending | Contact::Up => {}
+        ProviderContact::Closed(verdict) => return verdict.clone(),
+        ProviderContact::Pending | ProviderContact::Up => {}
     }
-    if !view.listed || view.contact == Contact::Pending {
+    if !view.listed || view.contact == ProviderContact::Pending {
         let unseen = unwatched(view).map(|message| Verdict::error("BoundSchemaFetchFailed", message));
-        return unseen.filter(|_| view.contact == Contact::Up).unwrap_or_else(pending);
+        return unseen.filter(|_| view.contact == ProviderContact::Up).unwrap_or_else(pending);
     }
     export_verdict(observed, view)
         .or_else(|| applied.resources.iter().find_map(|resource| refusal(observed, resource)))
@@ -134,7 +134,7 @@ fn connected<S>(observed: &ObservedBinding<S>, applied: &AppliedResources) -> Ve
 }
 
 /// Verdict on the heartbeat.
-enum Beat {
+enum HeartbeatVerdict {
     /// Nothing new.
     Unknown,
     /// Nothing: the provider does not keep it.
@@ -142,16 +142,16 @@ enum Beat {
     Said(Verdict),
 }
 
-fn heartbeating<S>(observed: &ObservedBinding<S>) -> Beat {
-    let ProviderSide::Session(view) = &observed.provider else { return Beat::Unknown };
+fn heartbeating<S>(observed: &ObservedBinding<S>) -> HeartbeatVerdict {
+    let ProviderSide::Session(view) = &observed.provider else { return HeartbeatVerdict::Unknown };
     if observed.closed().is_some() {
-        return Beat::NotKept;
+        return HeartbeatVerdict::NotKept;
     }
     match &view.heartbeat {
-        Heartbeat::Unknown => Beat::Unknown,
-        Heartbeat::NotKept => Beat::NotKept,
-        Heartbeat::Beating => Beat::Said(Verdict::holds()),
-        Heartbeat::Failed(why) => Beat::Said(Verdict::warning(
+        HeartbeatOutcome::Unknown => HeartbeatVerdict::Unknown,
+        HeartbeatOutcome::NotKept => HeartbeatVerdict::NotKept,
+        HeartbeatOutcome::Beating => HeartbeatVerdict::Said(Verdict::holds()),
+        HeartbeatOutcome::Failed(why) => HeartbeatVerdict::Said(Verdict::warning(
             "ClusterBindingUpdateFailed",
             format!("Failed to update service provider ClusterBinding: {why}"),
         )),
@@ -205,34 +205,35 @@ fn refusal<S>(observed: &ObservedBinding<S>, resource: &AppliedResource) -> Opti
         return not_updated(resource).map(|message| Verdict::error(UPDATE_FAILED, message));
     }
     match &resource.outcome {
-        Outcome::Foreign { owner: None } => Some(Verdict::error(
+        CrdOutcome::Foreign { owner: None } => Some(Verdict::error(
             FOREIGN_CRD,
             format!("CustomResourceDefinition {name} is not owned by kube-bind."),
         )),
-        Outcome::Foreign { owner: Some(owner) } => {
+        CrdOutcome::Foreign { owner: Some(owner) } => {
             let ours = policy::described(&observed.binding);
             let message = format!(
                 "CustomResourceDefinition {name} belongs to {owner}, so {ours} waits until that one is deleted."
             );
             Some(Verdict::error(FOREIGN_CRD, message))
         }
-        Outcome::Refused { created: true, message } => Some(Verdict::error(
+        CrdOutcome::Refused { created: true, message } => Some(Verdict::error(
             "CustomResourceDefinitionCreateFailed",
             format!("CustomResourceDefinition {name} cannot be created: {message}"),
         )),
-        Outcome::Refused { created: false, message } => Some(Verdict::error(
+        CrdOutcome::Refused { created: false, message } => Some(Verdict::error(
             UPDATE_FAILED,
             format!("CustomResourceDefinition {name} cannot be updated: {message}"),
         )),
-        Outcome::Withheld | Outcome::Installing(_) | Outcome::NotSynced { .. } | Outcome::Syncing { .. } => {
-            None
-        }
+        CrdOutcome::Withheld
+        | CrdOutcome::Installing(_)
+        | CrdOutcome::NotSynced { .. }
+        | CrdOutcome::Syncing { .. } => None,
     }
 }
 
 fn not_updated(resource: &AppliedResource) -> Option<String> {
     let (name, why) = (&resource.crd, &resource.lasting_failure()?.why);
-    let is_watched = matches!(resource.outcome, Outcome::Syncing { engine: EngineState::Watching, .. });
+    let is_watched = matches!(resource.outcome, CrdOutcome::Syncing { engine: EngineState::Watching, .. });
     let works = if is_watched { " and works" } else { "" };
     Some(format!(
         "CustomResourceDefinition {name} stays as it was{works}, because it cannot be updated: {why}"
@@ -250,7 +251,7 @@ fn schema_in_sync(applied: &AppliedResources) -> Verdict {
     if let Some(verdict) = applied.resources.iter().find_map(migrating) {
         return verdict;
     }
-    let installing = applied.resources.iter().find(|r| matches!(&r.outcome, Outcome::Installing(_)));
+    let installing = applied.resources.iter().find(|r| matches!(&r.outcome, CrdOutcome::Installing(_)));
     match installing {
         Some(resource) => Verdict::pending(
             "CustomResourceDefinitionPending",
@@ -320,8 +321,8 @@ fn unwatched<S>(view: &BindingView<S>) -> Option<String> {
 fn not_watched(resource: &AppliedResource) -> Option<Verdict> {
     let name = &resource.crd;
     let engine = match &resource.outcome {
-        Outcome::NotSynced { why, .. } => return Some(Verdict::warning("NotSynced", why.clone())),
-        Outcome::Syncing { engine, .. } => engine,
+        CrdOutcome::NotSynced { why, .. } => return Some(Verdict::warning("NotSynced", why.clone())),
+        CrdOutcome::Syncing { engine, .. } => engine,
         _ => {
             return Some(Verdict::pending(
                 "Pending",

@@ -9,13 +9,13 @@ pub const ACCEPT_CLAIMS: &str = "kube-bind.io/accept-claims";
 
 /// The consumer's consent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Consent {
+pub(super) struct ConsumerConsent {
     pub(super) breaking: bool,
     /// The values of the annotation about claims, and of the flag.
     claims: Vec<String>,
 }
 
-impl Consent {
+impl ConsumerConsent {
     pub(super) fn of(binding: &APIServiceBinding, bundle: Option<&APIServiceBindingBundle>) -> Self {
         let annotations = [Some(&binding.metadata), bundle.map(|bundle| &bundle.metadata)];
         let said: Vec<_> =
@@ -57,15 +57,15 @@ mod tests {
             "metadata": {"name": "b", "annotations": {ALLOW_BREAKING: "true", ACCEPT_CLAIMS: "secrets, configmaps"}},
         }))
         .unwrap();
-        let nothing = Consent::of(&binding(json!({ALLOW_BREAKING: "yes"})), None);
+        let nothing = ConsumerConsent::of(&binding(json!({ALLOW_BREAKING: "yes"})), None);
         assert!(!nothing.breaking && !nothing.accepts("secrets"));
-        let by_bundle = Consent::of(&binding(json!({})), Some(&bundle));
+        let by_bundle = ConsumerConsent::of(&binding(json!({})), Some(&bundle));
         assert!(
             by_bundle.breaking && by_bundle.accepts("configmaps") && !by_bundle.accepts("serviceaccounts")
         );
-        let by_binding = Consent::of(&binding(json!({ACCEPT_CLAIMS: "true"})), None);
+        let by_binding = ConsumerConsent::of(&binding(json!({ACCEPT_CLAIMS: "true"})), None);
         assert!(by_binding.accepts("serviceaccounts"));
-        let by_flag = Consent::default().and_always(&["secrets".to_owned()]);
+        let by_flag = ConsumerConsent::default().and_always(&["secrets".to_owned()]);
         assert!(by_flag.accepts("secrets") && !by_flag.accepts("configmaps"));
     }
 }

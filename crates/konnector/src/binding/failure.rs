@@ -10,9 +10,9 @@ use parking_lot::Mutex;
 use portolan_runtime::{apply::WriteError, telemetry::brief};
 use tokio::time::Instant;
 
-use super::objection::Objection;
+use super::objection::SchemaObjection;
 use crate::{
-    bodies::{ComparisonResult, Version, version_of},
+    bodies::{ComparisonResult, ObjectVersion, version_of},
     sync::EngineKey,
 };
 
@@ -23,7 +23,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 /// The provider's schema could not be taken over.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Failure {
+pub(super) struct SchemaFailure {
     pub(super) why: String,
     /// There was no CRD: it was to be made.
     pub(super) created: bool,
@@ -37,15 +37,15 @@ pub(super) struct Failure {
 pub struct FailedWrites {
     /// When to try again what people have heard of.
     poll: Duration,
-    last: Mutex<HashMap<EngineKey, Failed>>,
+    last: Mutex<HashMap<EngineKey, FailureStreak>>,
 }
 
-struct Failed {
+struct FailureStreak {
     in_a_row: u32,
     at: Instant,
-    failure: Failure,
+    failure: SchemaFailure,
     /// The state of the CRD that stays as it was, in this version of it.
-    found: Option<(Version, Arc<ComparisonResult<Objection>>)>,
+    found: Option<(ObjectVersion, Arc<ComparisonResult<SchemaObjection>>)>,
 }
 
 impl FailedWrites {
@@ -54,12 +54,18 @@ impl FailedWrites {
     }
 
     /// Takes in that a CRD could not be written.
-    pub(super) fn failed(&self, key: &EngineKey, created: bool, error: &WriteError) -> Failure {
+    pub(super) fn failed(&self, key: &EngineKey, created: bool, error: &WriteError) -> SchemaFailure {
         self.take_in(key, created, brief(error.cause()), error, Instant::now())
     }
 
     /// Takes in that a CRD could not be written for want of the provider's schema.
-    pub(super) fn unread(&self, key: &EngineKey, created: bool, schema: &str, error: &WriteError) -> Failure {
+    pub(super) fn unread(
+        &self,
+        key: &EngineKey,
+        created: bool,
+        schema: &str,
+        error: &WriteError,
+    ) -> SchemaFailure {
         let why = format!("BoundSchema {schema} of the provider cannot be read: {}", brief(error.cause()));
         self.take_in(key, created, why, error, Instant::now())
     }
@@ -71,21 +77,26 @@ impl FailedWrites {
         why: String,
         error: &WriteError,
         now: Instant,
-    ) -> Failure {
+    ) -> SchemaFailure {
         let mut last = self.last.lock();
         let known = last.remove(key);
         let in_a_row = known.as_ref().map_or(1, |known| known.in_a_row.saturating_add(1));
         let is_refusal = matches!(error, WriteError::Forbidden(_) | WriteError::Invalid(_));
         let is_lasting = is_refusal || in_a_row >= TOLERATED;
         let again = if is_lasting { self.poll } else { AGAIN.min(self.poll) };
-        let failure = Failure { why, created, is_lasting, again };
+        let failure = SchemaFailure { why, created, is_lasting, again };
         let found = known.and_then(|known| known.found);
-        last.insert(key.clone(), Failed { in_a_row, at: now, failure: failure.clone(), found });
+        last.insert(key.clone(), FailureStreak { in_a_row, at: now, failure: failure.clone(), found });
         failure
     }
 
     /// Remembers what the CRD is like that stays as it was: its engine can be started by that until the next try.
-    pub(super) fn stays(&self, key: &EngineKey, crd: &ObjectMeta, found: &Arc<ComparisonResult<Objection>>) {
+    pub(super) fn stays(
+        &self,
+        key: &EngineKey,
+        crd: &ObjectMeta,
+        found: &Arc<ComparisonResult<SchemaObjection>>,
+    ) {
         if let Some(failed) = self.last.lock().get_mut(key) {
             failed.found = Some((version_of(crd), Arc::clone(found)));
         }
@@ -96,22 +107,22 @@ impl FailedWrites {
         &self,
         key: &EngineKey,
         crd: &ObjectMeta,
-    ) -> Option<Arc<ComparisonResult<Objection>>> {
+    ) -> Option<Arc<ComparisonResult<SchemaObjection>>> {
         let last = self.last.lock();
         let (version, found) = last.get(key)?.found.as_ref()?;
         (*version == version_of(crd)).then(|| Arc::clone(found))
     }
 
     /// The last failure, while it is too early for another try.
-    pub(super) fn fresh(&self, key: &EngineKey) -> Option<Failure> {
+    pub(super) fn fresh(&self, key: &EngineKey) -> Option<SchemaFailure> {
         self.fresh_at(key, Instant::now())
     }
 
-    fn fresh_at(&self, key: &EngineKey, now: Instant) -> Option<Failure> {
+    fn fresh_at(&self, key: &EngineKey, now: Instant) -> Option<SchemaFailure> {
         let last = self.last.lock();
-        let Failed { at, failure, .. } = last.get(key)?;
+        let FailureStreak { at, failure, .. } = last.get(key)?;
         let again = failure.again.checked_sub(now.duration_since(*at)).filter(|left| !left.is_zero())?;
-        Some(Failure { again, ..failure.clone() })
+        Some(SchemaFailure { again, ..failure.clone() })
     }
 
     /// Whatever has become of a CRD, no write of it fails any more: the next failure is the first one.
@@ -168,7 +179,7 @@ mod tests {
             for wait in waits {
                 let failure = writes.take_in(&key("as.a.dev"), false, "no".to_owned(), &answer(code), now);
                 assert_eq!(failure.again, wait, "{code}");
-                let half = Some(Failure { again: wait / 2, ..failure });
+                let half = Some(SchemaFailure { again: wait / 2, ..failure });
                 assert_eq!(writes.fresh_at(&key("as.a.dev"), now + wait / 2), half, "{code}");
                 assert_eq!(writes.fresh_at(&key("bs.a.dev"), now), None, "{code}: of another CRD");
                 now += wait;

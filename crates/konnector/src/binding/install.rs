@@ -15,22 +15,22 @@ use tracing::info;
 
 use self::gate::{not_written, waiting};
 use super::{
-    objection::{Objection, objection},
+    objection::{SchemaObjection, objection},
     observe::{BindingView, ObservedBinding},
-    outcome::{Installed, Outcome},
+    outcome::{CrdOutcome, InstalledCrd},
     taken,
 };
 use crate::{
-    bodies::{Basis, ComparisonResult, version_of},
+    bodies::{ComparisonBasis, ComparisonResult, version_of},
     context::KonnectorContext,
     crd,
-    migration::Job,
+    migration::MigrationJob,
     policy,
     sync::EngineKey,
 };
 
 /// The bodies of a schema and of its CRD.
-struct Pair {
+struct BodyPair {
     schema: BoundSchema,
     crd: Option<CrdBody>,
 }
@@ -42,27 +42,31 @@ pub(super) async fn install(
     observed: &ObservedBinding,
     view: &BindingView,
     schema: &SchemaOutline,
-) -> Result<Option<Installed>, WriteError> {
+) -> Result<Option<InstalledCrd>, WriteError> {
     let (binding, name) = (&observed.binding, crd::name(schema));
     let existing = observed.crds.get(&name);
-    let kept = |existing: &Arc<CrdOutline>| Outcome::Installing(Arc::clone(existing));
+    let kept = |existing: &Arc<CrdOutline>| CrdOutcome::Installing(Arc::clone(existing));
     if let Some(objection) = taken::group_objection(schema, &context.served()) {
         let ours = existing.filter(|crd| crd::is_owned_by(&***crd, binding));
-        let not_synced = |crd| Outcome::NotSynced { crd: Arc::clone(crd), why: objection.message.clone() };
-        let outcome = ours.map_or(Outcome::Withheld, not_synced);
-        return Ok(Some(Installed { objection: Some(objection), ..Installed::only(outcome) }));
+        let not_synced = |crd| CrdOutcome::NotSynced { crd: Arc::clone(crd), why: objection.message.clone() };
+        let outcome = ours.map_or(CrdOutcome::Withheld, not_synced);
+        return Ok(Some(InstalledCrd { objection: Some(objection), ..InstalledCrd::only(outcome) }));
     }
     if let Some(existing) = existing {
         if let Some(foreign) = foreign(context, &**existing, binding) {
-            return Ok(Some(Installed::only(foreign)));
+            return Ok(Some(InstalledCrd::only(foreign)));
         }
         if existing.metadata.deletion_timestamp.is_some() {
-            return Ok(Some(Installed::only(kept(existing))));
+            return Ok(Some(InstalledCrd::only(kept(existing))));
         }
         let found = context.bodies.get(&name, &basis(observed, schema, Some(&existing.metadata)));
         if let Some(found) = found.filter(|found| found.holds_for(&**existing, binding)) {
             let objection = found.objection.clone();
-            return Ok(Some(Installed { objection, found: Some(found), ..Installed::only(kept(existing)) }));
+            return Ok(Some(InstalledCrd {
+                objection,
+                found: Some(found),
+                ..InstalledCrd::only(kept(existing))
+            }));
         }
     }
     let key = key(binding, &name);
@@ -75,7 +79,7 @@ pub(super) async fn install(
     let Some(_reading) = view.session.reading.take(&binding.name_any(), queue) else { return Ok(None) };
     let body = match view.session.read_schema(&schema.name_any()).await {
         Ok(Some(body)) => body,
-        Ok(None) => return Ok(Some(Installed::only(existing.map_or(Outcome::Withheld, kept)))),
+        Ok(None) => return Ok(Some(InstalledCrd::only(existing.map_or(CrdOutcome::Withheld, kept)))),
         Err(error) => {
             context.failed_writes.unread(&key, existing.is_none(), &schema.name_any(), &error);
             let waiting = waiting(&context.failed_writes, &key, existing, binding);
@@ -83,7 +87,7 @@ pub(super) async fn install(
         }
     };
     let _turn = context.bodies.turn().await;
-    let pair = Pair { schema: body, crd: crds.get_opt(&name).await? };
+    let pair = BodyPair { schema: body, crd: crds.get_opt(&name).await? };
     compare(context, observed, schema, pair).await.map(Some)
 }
 
@@ -92,13 +96,13 @@ fn key(binding: &APIServiceBinding, crd: &str) -> EngineKey {
 }
 
 /// A CRD that this binding may not touch.
-fn foreign<K>(context: &KonnectorContext, crd: &K, binding: &APIServiceBinding) -> Option<Outcome>
+fn foreign<K>(context: &KonnectorContext, crd: &K, binding: &APIServiceBinding) -> Option<CrdOutcome>
 where
     K: kube::Resource,
 {
     let is_terminating = crd.meta().deletion_timestamp.is_some();
     let is_foreign = !crd::is_owned_by(crd, binding) && (is_terminating || !crd::is_orphan(crd));
-    is_foreign.then(|| Outcome::Foreign { owner: owner_of(context, crd) })
+    is_foreign.then(|| CrdOutcome::Foreign { owner: owner_of(context, crd) })
 }
 
 /// Names the owner of a CRD, for people.
@@ -108,8 +112,12 @@ fn owner_of<K: kube::Resource>(context: &KonnectorContext, crd: &K) -> Option<St
     Some(described.unwrap_or_else(|| format!("APIServiceBinding {name}")))
 }
 
-fn basis(observed: &ObservedBinding, schema: &SchemaOutline, crd: Option<&kube::api::ObjectMeta>) -> Basis {
-    Basis {
+fn basis(
+    observed: &ObservedBinding,
+    schema: &SchemaOutline,
+    crd: Option<&kube::api::ObjectMeta>,
+) -> ComparisonBasis {
+    ComparisonBasis {
         schema: version_of(&schema.metadata),
         crd: crd.and_then(version_of),
         binding: observed.binding.uid(),
@@ -122,46 +130,49 @@ async fn compare(
     context: &KonnectorContext,
     observed: &ObservedBinding,
     schema: &SchemaOutline,
-    pair: Pair,
-) -> Result<Installed, WriteError> {
+    pair: BodyPair,
+) -> Result<InstalledCrd, WriteError> {
     let (binding, name) = (&observed.binding, crd::name(schema));
     let Some(existing) = &pair.crd else {
         return create(context, observed, schema, &pair.schema).await;
     };
     if let Some(foreign) = foreign(context, existing, binding) {
-        return Ok(Installed::only(foreign));
+        return Ok(InstalledCrd::only(foreign));
     }
     let outline = Arc::new(existing.outline().map_err(kube::Error::SerdeError)?);
     let is_ours = crd::is_owned_by(existing, binding);
     let desired = crd::desired(&pair.schema, binding);
     let is_known = schema.metadata.generation == pair.schema.metadata.generation;
-    let remember = |objection: Option<Objection>| {
+    let remember = |objection: Option<SchemaObjection>| {
         let found = ComparisonResult::new(objection, existing);
         let basis = basis(observed, schema, Some(&existing.metadata));
         is_known.then(|| context.bodies.put(&name, basis, found))
     };
     if is_ours && crd::is_current(existing, &desired) {
         context.migrations.forget(&name);
-        return Ok(Installed { found: remember(None), ..Installed::only(Outcome::Installing(outline)) });
+        return Ok(InstalledCrd {
+            found: remember(None),
+            ..InstalledCrd::only(CrdOutcome::Installing(outline))
+        });
     }
     let allowed = &context.allowed_webhooks;
     let objection = objection(&pair.schema, Some(existing), &desired, &observed.consent, allowed);
     if objection.is_some() {
         let found = remember(objection.clone());
-        let outcome = if is_ours { Outcome::Installing(outline) } else { Outcome::Withheld };
-        return Ok(Installed { found, objection, ..Installed::only(outcome) });
+        let outcome = if is_ours { CrdOutcome::Installing(outline) } else { CrdOutcome::Withheld };
+        return Ok(InstalledCrd { found, objection, ..InstalledCrd::only(outcome) });
     }
     let (desired, former) = crd::retaining(desired, existing);
     if is_ours && !former.is_empty() && crd::is_current(existing, &desired) {
-        let migration = Job::of(&outline, former)
+        let migration = MigrationJob::of(&outline, former)
             .map(|job| context.migrations.ensure(&job, context.trigger_of(&binding.name_any())));
         // Objects are kept in sync meanwhile. Not remembered: the migration is looked at again.
         let found = Some(Arc::new(ComparisonResult::new(None, existing)));
-        return Ok(Installed { found, migration, ..Installed::only(Outcome::Installing(outline)) });
+        return Ok(InstalledCrd { found, migration, ..InstalledCrd::only(CrdOutcome::Installing(outline)) });
     }
     pause(context, binding, &outline, &desired);
     let error = match write(context, binding, Some(existing), &desired).await {
-        Ok(crd) => return Ok(Installed::only(Outcome::Installing(crd))),
+        Ok(crd) => return Ok(InstalledCrd::only(CrdOutcome::Installing(crd))),
         Err(error) if error.is_conflict() => return Err(error),
         Err(error) => error,
     };
@@ -174,7 +185,7 @@ async fn compare(
     let found = Arc::new(ComparisonResult::new(None, existing));
     context.failed_writes.stays(&key, &existing.metadata, &found);
     let failure = Some(failure);
-    Ok(Installed { found: Some(found), failure, ..Installed::only(Outcome::Installing(outline)) })
+    Ok(InstalledCrd { found: Some(found), failure, ..InstalledCrd::only(CrdOutcome::Installing(outline)) })
 }
 
 async fn create(
@@ -182,13 +193,13 @@ async fn create(
     observed: &ObservedBinding,
     schema: &SchemaOutline,
     body: &BoundSchema,
-) -> Result<Installed, WriteError> {
+) -> Result<InstalledCrd, WriteError> {
     let name = crd::name(schema);
     context.bodies.forget(&name);
     let desired = crd::desired(body, &observed.binding);
     let objection = objection(body, None, &desired, &observed.consent, &context.allowed_webhooks);
     if objection.is_some() {
-        return Ok(Installed { objection, ..Installed::only(Outcome::Withheld) });
+        return Ok(InstalledCrd { objection, ..InstalledCrd::only(CrdOutcome::Withheld) });
     }
     let crd = match write(context, &observed.binding, None, &desired).await {
         Ok(crd) => crd,
@@ -199,8 +210,8 @@ async fn create(
             return not_written(failure, error);
         }
     };
-    let mut installed = Installed::only(Outcome::Installing(crd));
-    if let Outcome::Installing(crd) = &installed.outcome
+    let mut installed = InstalledCrd::only(CrdOutcome::Installing(crd));
+    if let CrdOutcome::Installing(crd) = &installed.outcome
         && schema.metadata.generation == body.metadata.generation
     {
         // What was just written need not be read again to be compared.

@@ -7,12 +7,12 @@ use portolan_core::{
 };
 use serde_json::Value;
 
-use super::consent::{ALLOW_BREAKING, Consent};
-use crate::breaking::{Cure, breaking};
+use super::consent::{ALLOW_BREAKING, ConsumerConsent};
+use crate::breaking::{BreakingCure, breaking};
 
 /// A reason why a CRD is not brought up to date, in the words of the condition `SchemaInSync`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Objection {
+pub struct SchemaObjection {
     pub reason: &'static str,
     pub message: String,
 }
@@ -22,19 +22,19 @@ pub(super) fn objection(
     schema: &BoundSchema,
     existing: Option<&CrdBody>,
     desired: &Value,
-    consent: &Consent,
+    consent: &ConsumerConsent,
     allowed_webhooks: &[String],
-) -> Option<Objection> {
+) -> Option<SchemaObjection> {
     let name = names::crd(&schema.spec.names.plural, &schema.spec.group);
     if let Some(url) = refused_webhook(schema, allowed_webhooks) {
         let message = format!(
             "CustomResourceDefinition {name} would have this cluster's API server send objects to {url} for \
              conversion. It is not brought up to date unless the host is named in --allow-conversion-webhooks."
         );
-        return Some(Objection { reason: "ConversionWebhookRefused", message });
+        return Some(SchemaObjection { reason: "ConversionWebhookRefused", message });
     }
     let found = breaking(existing?, desired)?;
-    if consent.breaking && found.cure == Cure::Consent {
+    if consent.breaking && found.cure == BreakingCure::Consent {
         return None;
     }
     let message = format!(
@@ -43,15 +43,15 @@ pub(super) fn objection(
         found.what,
         cure(found.cure)
     );
-    Some(Objection { reason: "BreakingSchemaChange", message })
+    Some(SchemaObjection { reason: "BreakingSchemaChange", message })
 }
 
-fn cure(cure: Cure) -> String {
+fn cure(cure: BreakingCure) -> String {
     match cure {
-        Cure::Consent => format!(
+        BreakingCure::Consent => format!(
             "To accept it, annotate the APIServiceBinding or its APIServiceBindingBundle with {ALLOW_BREAKING}=true."
         ),
-        Cure::Rebind => {
+        BreakingCure::Rebind => {
             "The API server does not allow this change. To accept it, delete the APIServiceBinding, with its objects, \
              and bind it again."
                 .to_owned()
@@ -95,7 +95,7 @@ mod tests {
         };
         let allowed = ["good.example".to_owned()];
         let said = |schema: &BoundSchema| {
-            objection(schema, None, &json!({}), &Consent::default(), &allowed)
+            objection(schema, None, &json!({}), &ConsumerConsent::default(), &allowed)
                 .map(|objection| objection.reason)
         };
         for (url, refused) in [

@@ -14,11 +14,14 @@ use portolan_core::{
 };
 use portolan_runtime::{apply::WriteError, telemetry::ErrorChain};
 
-use super::consent::Consent;
+use super::consent::ConsumerConsent;
 use crate::{
     context::KonnectorContext,
     crd,
-    provider::{CONTRACT_IN_USE, Contact, ContractStanding, ExportAbsence, Heartbeat, Session, UnseenKind},
+    provider::{
+        CONTRACT_IN_USE, ContractStanding, ExportAbsence, HeartbeatOutcome, ProviderContact, Session,
+        UnseenKind,
+    },
     secrets::SecretState,
     word::ContractWord,
 };
@@ -29,7 +32,7 @@ pub(super) struct ObservedBinding<S = Arc<Session>> {
     pub(super) secret: SecretState,
     pub(super) provider: ProviderSide<S>,
     /// The consumer's consent.
-    pub(super) consent: Consent,
+    pub(super) consent: ConsumerConsent,
     /// CRDs on the consumer, by name, as far as they exist.
     pub(super) crds: BTreeMap<String, Arc<CrdOutline>>,
 }
@@ -38,7 +41,9 @@ impl<S> ObservedBinding<S> {
     /// The reason why nothing is done with the contract.
     pub(super) fn closed(&self) -> Option<&Verdict> {
         match &self.provider {
-            ProviderSide::Session(BindingView { contact: Contact::Closed(verdict), .. }) => Some(verdict),
+            ProviderSide::Session(BindingView { contact: ProviderContact::Closed(verdict), .. }) => {
+                Some(verdict)
+            }
             _ => None,
         }
     }
@@ -63,7 +68,7 @@ pub(super) enum ProviderSide<S = Arc<Session>> {
 /// The binding's export as the session knows it.
 pub(super) struct BindingView<S = Arc<Session>> {
     pub(super) session: S,
-    pub(super) contact: Contact,
+    pub(super) contact: ProviderContact,
     /// The contract that is bound, once it is known to be ours.
     pub(super) contract: Option<String>,
     /// False until exports and schemas have been listed once, and the contract is known to be ours.
@@ -79,7 +84,7 @@ pub(super) struct BindingView<S = Arc<Session>> {
     /// A kind of the contract that cannot be watched, and why.
     pub(super) unseen: Option<(UnseenKind, String)>,
     pub(super) pretty_name: Option<String>,
-    pub(super) heartbeat: Heartbeat,
+    pub(super) heartbeat: HeartbeatOutcome,
 }
 
 pub(super) async fn observe(
@@ -101,7 +106,7 @@ pub(super) async fn observe(
         _ => ProviderSide::NoAccess,
     };
     let crds = crds(context, &binding, &provider).await?;
-    let consent = Consent::of(&binding, bundle.as_deref()).and_always(&context.accept_claims);
+    let consent = ConsumerConsent::of(&binding, bundle.as_deref()).and_always(&context.accept_claims);
     Ok(ObservedBinding { binding, secret, provider, consent, crds })
 }
 
@@ -113,7 +118,7 @@ fn view(context: &KonnectorContext, session: Arc<Session>, name: &str, word: &Co
     let found = session.contents.export(name).filter(|_| open.is_some());
     // Before the provider has answered, nothing is missing.
     let withdrawn = found.is_none()
-        && contact == Contact::Up
+        && contact == ProviderContact::Up
         && match session.contents.absence(name) {
             ExportAbsence::Withdrawn => session.last_doubt().is_none(),
             ExportAbsence::MissingFor(time) => time >= context.grace(),

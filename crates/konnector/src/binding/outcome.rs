@@ -7,7 +7,7 @@ use portolan_core::{
     outline::{CrdOutline, SchemaOutline},
 };
 
-use super::{claims::ClaimsState, failure::Failure, objection::Objection};
+use super::{claims::ClaimsState, failure::SchemaFailure, objection::SchemaObjection};
 use crate::{bodies::ComparisonResult, migration::MigrationState, sync::EngineState};
 
 /// The outcome for a binding's resources.
@@ -23,17 +23,17 @@ pub(super) struct AppliedResources {
 pub(super) struct AppliedResource {
     pub(super) crd: String,
     pub(super) schema: Arc<SchemaOutline>,
-    pub(super) outcome: Outcome,
+    pub(super) outcome: CrdOutcome,
     /// The reason why the provider's schema is not taken over.
-    pub(super) objection: Option<Objection>,
+    pub(super) objection: Option<SchemaObjection>,
     /// The provider's schema could not be taken over; the CRD stays as it was.
-    pub(super) failure: Option<Failure>,
+    pub(super) failure: Option<SchemaFailure>,
     /// Objects are rewritten before a version goes.
     pub(super) migration: Option<MigrationState>,
 }
 
 /// Progress of a resource.
-pub(super) enum Outcome {
+pub(super) enum CrdOutcome {
     /// The CRD of that name is not ours, but that of another binding perhaps.
     Foreign { owner: Option<String> },
     /// There is no CRD, and none is made of this schema.
@@ -58,11 +58,11 @@ impl AppliedResources {
 
     fn is_settled(&self) -> bool {
         let settled = |r: &AppliedResource| match &r.outcome {
-            Outcome::Withheld
-            | Outcome::Installing(_)
-            | Outcome::NotSynced { .. }
-            | Outcome::Syncing { .. } => true,
-            Outcome::Foreign { .. } | Outcome::Refused { .. } => false,
+            CrdOutcome::Withheld
+            | CrdOutcome::Installing(_)
+            | CrdOutcome::NotSynced { .. }
+            | CrdOutcome::Syncing { .. } => true,
+            CrdOutcome::Foreign { .. } | CrdOutcome::Refused { .. } => false,
         };
         let is_moving = self.resources.iter().any(|resource| resource.migration.is_some());
         !is_moving && self.resources.iter().all(settled)
@@ -76,35 +76,35 @@ impl AppliedResource {
     }
 
     /// The failure that people have to hear of.
-    pub(super) fn lasting_failure(&self) -> Option<&Failure> {
+    pub(super) fn lasting_failure(&self) -> Option<&SchemaFailure> {
         self.failure.as_ref().filter(|failure| failure.is_lasting)
     }
 
     pub(super) fn installed(&self) -> Option<&Arc<CrdOutline>> {
         match &self.outcome {
-            Outcome::Installing(crd) | Outcome::NotSynced { crd, .. } | Outcome::Syncing { crd, .. } => {
-                Some(crd)
-            }
-            Outcome::Foreign { .. } | Outcome::Withheld | Outcome::Refused { .. } => None,
+            CrdOutcome::Installing(crd)
+            | CrdOutcome::NotSynced { crd, .. }
+            | CrdOutcome::Syncing { crd, .. } => Some(crd),
+            CrdOutcome::Foreign { .. } | CrdOutcome::Withheld | CrdOutcome::Refused { .. } => None,
         }
     }
 }
 
 /// The outcome for a CRD.
-pub(super) struct Installed {
-    pub(super) outcome: Outcome,
+pub(super) struct InstalledCrd {
+    pub(super) outcome: CrdOutcome,
     /// Result of the comparison with the schema, where there is a CRD.
-    pub(super) found: Option<Arc<ComparisonResult<Objection>>>,
+    pub(super) found: Option<Arc<ComparisonResult<SchemaObjection>>>,
     /// The reason why the provider's schema is not taken over.
-    pub(super) objection: Option<Objection>,
+    pub(super) objection: Option<SchemaObjection>,
     /// It could not be taken over.
-    pub(super) failure: Option<Failure>,
+    pub(super) failure: Option<SchemaFailure>,
     /// Objects are rewritten before a version goes.
     pub(super) migration: Option<MigrationState>,
 }
 
-impl Installed {
-    pub(super) const fn only(outcome: Outcome) -> Self {
+impl InstalledCrd {
+    pub(super) const fn only(outcome: CrdOutcome) -> Self {
         Self { outcome, found: None, objection: None, failure: None, migration: None }
     }
 }

@@ -33,7 +33,7 @@ use crate::{
     context::KonnectorContext,
     news::news,
     policy,
-    provider::{Contact, PROVIDER_SUSPECT, Session, in_time},
+    provider::{PROVIDER_SUSPECT, ProviderContact, Session, in_time},
 };
 
 /// Reasons that a bundle reports itself, for all its bindings.
@@ -50,7 +50,7 @@ pub(super) async fn report(
 ) -> Result<(), WriteError> {
     say(context, &observed.binding, status).await?;
     let ProviderSide::Session(view) = &observed.provider else { return Ok(()) };
-    if view.contact != Contact::Up {
+    if view.contact != ProviderContact::Up {
         return Ok(());
     }
     let reference = &observed.binding.spec.kubeconfig_secret_ref;
@@ -151,7 +151,10 @@ async fn say_without_binding(
 
 /// The session for a Secret, if the provider answers and may be written to.
 fn writable(context: &KonnectorContext, reference: &ClusterSecretKeyRef) -> Option<Arc<Session>> {
-    context.sessions.open(reference).filter(|session| session.contact() == Contact::Up && session.may_write())
+    context
+        .sessions
+        .open(reference)
+        .filter(|session| session.contact() == ProviderContact::Up && session.may_write())
 }
 
 /// A provider need not accept reports.
@@ -206,7 +209,7 @@ async fn to_provider(
 /// Tells the provider that nobody binds its export any more.
 pub(super) async fn unbound(view: &BindingView) -> Result<(), WriteError> {
     let export = view.export.as_ref().or(view.withdrawing.as_ref());
-    let Some(export) = export.filter(|_| view.contact == Contact::Up) else { return Ok(()) };
+    let Some(export) = export.filter(|_| view.contact == ProviderContact::Up) else { return Ok(()) };
     let verdict = if view.withdrawing.is_some() {
         Verdict::pending(REASON_DRAINED, NOTHING_LEFT)
     } else {

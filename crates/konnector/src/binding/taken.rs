@@ -11,19 +11,19 @@ use portolan_core::{
 };
 use tracing::debug;
 
-use super::objection::Objection;
+use super::objection::SchemaObjection;
 use crate::{crd, groups::ServedGroups};
 
 /// The reason why a schema cannot become a CRD of this cluster, if it cannot.
-pub(super) fn group_objection(schema: &SchemaOutline, served: &ServedGroups) -> Option<Objection> {
+pub(super) fn group_objection(schema: &SchemaOutline, served: &ServedGroups) -> Option<SchemaObjection> {
     let versions = schema.spec.versions.iter().filter(|version| version.served);
     let why = served.objection(&schema.spec.group, versions.map(|version| version.name.as_str()))?;
     let message = format!("CustomResourceDefinition {} cannot be bound: {why}.", crd::name(schema));
-    Some(Objection { reason: REASON_GROUP_NOT_BINDABLE, message })
+    Some(SchemaObjection { reason: REASON_GROUP_NOT_BINDABLE, message })
 }
 
 /// The reason why the API server does not take the names of a CRD, if it does not.
-pub(super) async fn name_objection(client: &Client, crd: &CrdOutline) -> Option<Objection> {
+pub(super) async fn name_objection(client: &Client, crd: &CrdOutline) -> Option<SchemaObjection> {
     let refused = refused(crd);
     if refused.is_empty() {
         return None;
@@ -32,7 +32,7 @@ pub(super) async fn name_objection(client: &Client, crd: &CrdOutline) -> Option<
         debug!(crd = crd.name_any(), "cannot find out what uses its names: {error}");
         Vec::new()
     });
-    Some(Objection { reason: "NamesNotAccepted", message: describe(crd, &refused, &others) })
+    Some(SchemaObjection { reason: "NamesNotAccepted", message: describe(crd, &refused, &others) })
 }
 
 /// The resources that the API server serves in a group.
@@ -48,13 +48,13 @@ async fn resources(client: &Client, group: &str) -> kube::Result<Vec<APIResource
 
 /// A name that was asked for, with the field that it stands in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Name {
+struct RequestedName {
     field: &'static str,
     text: String,
 }
 
 /// The names that the API server has not accepted.
-fn refused(crd: &CrdOutline) -> Vec<Name> {
+fn refused(crd: &CrdOutline) -> Vec<RequestedName> {
     let Some(status) = &crd.status else { return Vec::new() };
     let conditions = status.conditions.as_deref().unwrap_or_default();
     if !conditions.iter().any(|c| c.type_ == "NamesAccepted" && c.status == "False") {
@@ -75,7 +75,7 @@ fn as_asked(names: CustomResourceDefinitionNames) -> ResourceNames {
     }
 }
 
-fn names(all: &ResourceNames) -> Vec<Name> {
+fn names(all: &ResourceNames) -> Vec<RequestedName> {
     let single = [
         ("plural", Some(&all.plural)),
         ("singular", all.singular.as_ref()),
@@ -84,20 +84,22 @@ fn names(all: &ResourceNames) -> Vec<Name> {
     ];
     let single = single.into_iter().filter_map(|(field, text)| Some((field, text?)));
     let short = all.short_names.iter().flatten().map(|text| ("shortName", text));
-    let name = |(field, text): (&'static str, &String)| Name { field, text: text.clone() };
+    let name = |(field, text): (&'static str, &String)| RequestedName { field, text: text.clone() };
     single.chain(short).filter(|(_, text)| !text.is_empty()).map(name).collect()
 }
 
-fn describe(crd: &CrdOutline, refused: &[Name], others: &[APIResource]) -> String {
+fn describe(crd: &CrdOutline, refused: &[RequestedName], others: &[APIResource]) -> String {
     let (group, plural) = (&crd.spec.group, &crd.spec.names.plural);
     let others: Vec<_> = others.iter().filter(|o| o.name != *plural && !o.name.contains('/')).collect();
-    let holder = |name: &Name| others.iter().find(|other| has(other, name)).map(|other| &other.name);
+    let holder = |name: &RequestedName| others.iter().find(|other| has(other, name)).map(|other| &other.name);
     let held = refused.iter().filter_map(|name| Some((name, holder(name)?)));
-    let mut said: Vec<_> =
-        held.map(|(Name { field, text }, by)| format!("{field} {text} is in use by {by}.{group}")).collect();
+    let mut said: Vec<_> = held
+        .map(|(RequestedName { field, text }, by)| format!("{field} {text} is in use by {by}.{group}"))
+        .collect();
     if said.is_empty() {
         // One of the short names is enough for all of them to be refused.
-        said = refused.iter().map(|Name { field, text }| format!("{field} {text} is in use")).collect();
+        said =
+            refused.iter().map(|RequestedName { field, text }| format!("{field} {text} is in use")).collect();
     }
     let state = if crd.is_established() { "keeps its former names" } else { "is not served" };
     format!(
@@ -109,7 +111,7 @@ fn describe(crd: &CrdOutline, refused: &[Name], others: &[APIResource]) -> Strin
 }
 
 /// Returns `true` if another resource has a name. Those of kinds and those of resources are apart.
-fn has(other: &APIResource, Name { field, text }: &Name) -> bool {
+fn has(other: &APIResource, RequestedName { field, text }: &RequestedName) -> bool {
     if matches!(*field, "kind" | "listKind") {
         return other.kind == *text || format!("{}List", other.kind) == *text;
     }

@@ -119,9 +119,9 @@ fn identity_is_kept_and_versions_come_and_go() {
         new
     };
     let table = [
-        (with("/scope", json!("Cluster")), Some(("scope", Cure::Rebind))),
-        (with("/names/kind", json!("B")), Some(("names.kind", Cure::Rebind))),
-        (with("/names/singular", json!("b")), Some(("names.singular", Cure::Consent))),
+        (with("/scope", json!("Cluster")), Some(("scope", BreakingCure::Rebind))),
+        (with("/names/kind", json!("B")), Some(("names.kind", BreakingCure::Rebind))),
+        (with("/names/singular", json!("b")), Some(("names.singular", BreakingCure::Consent))),
         (spec(&[("v2", object())]), None),
         (spec(&[("v1", object())]), None),
         (spec(&[("v1", object()), ("v2", object()), ("v3", object())]), None),

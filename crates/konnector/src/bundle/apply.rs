@@ -11,7 +11,7 @@ use serde_json::json;
 use tracing::info;
 
 use super::{
-    failures::{Failures, say},
+    failures::{BindingFailures, say},
     plan::{self, BundlePlan},
     retire,
 };
@@ -27,7 +27,7 @@ pub(super) async fn apply(
 ) -> Result<Action, ReconcileError> {
     let name = bundle.name_any();
     let next = plan.requeue_after.map_or(Action::AwaitChange, Action::RequeueAfter);
-    let mut failures = Failures::default();
+    let mut failures = BindingFailures::default();
     let bound = create(context, &name, &plan.create, &mut failures).await;
     for withdrawn in &plan.delete {
         let binding = withdrawn.name_any();
@@ -75,7 +75,7 @@ async fn create(
     context: &KonnectorContext,
     bundle: &str,
     wanted: &[APIServiceBinding],
-    failures: &mut Failures,
+    failures: &mut BindingFailures,
 ) -> Vec<String> {
     let bindings: Api<APIServiceBinding> = Api::all(context.consumer.clone());
     let mut bound = Vec::new();

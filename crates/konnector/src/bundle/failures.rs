@@ -16,12 +16,12 @@ use crate::{context::KonnectorContext, news::news};
 
 /// Bindings that could not be created or deleted. The others do not wait for them.
 #[derive(Default)]
-pub(super) struct Failures {
+pub(super) struct BindingFailures {
     said: Vec<String>,
     pub(super) last: Option<WriteError>,
 }
 
-impl Failures {
+impl BindingFailures {
     pub(super) fn said(&self) -> &[String] {
         &self.said
     }

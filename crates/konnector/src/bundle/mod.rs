@@ -26,7 +26,7 @@ use crate::{
     binding::observe::is_withdrawing,
     context::KonnectorContext,
     policy,
-    provider::{Contact, ContractStanding, ExportAbsence, Session},
+    provider::{ContractStanding, ExportAbsence, ProviderContact, Session},
     secrets::{ProviderAccess, SecretState},
     takeover,
     word::ContractWord,
@@ -129,26 +129,28 @@ async fn provider(
     }
     exports.sort_by_key(|export| export.name_any());
     let offer = match session.contact() {
-        Contact::Up => Some(offer(context, bundle, &session, exports).await),
+        ProviderContact::Up => Some(offer(context, bundle, &session, exports).await),
         _ => None,
     };
     // Asked after the offer: a look at the contract namespace may have shown another one.
     let standing = session.standing(&ContractWord::of_bundle(bundle, &context.bindings.all()));
     match (session.contact_of(&standing), offer, standing) {
-        (Contact::Closed(verdict), ..) => ProviderState::Closed(verdict),
-        (Contact::Down { message }, ..) => ProviderState::Down(message),
-        (Contact::Refused { message }, ..) => ProviderState::Refused(message),
-        (Contact::Up, Some(offer), ContractStanding::Open(contract)) => {
+        (ProviderContact::Closed(verdict), ..) => ProviderState::Closed(verdict),
+        (ProviderContact::Down { message }, ..) => ProviderState::Down(message),
+        (ProviderContact::Refused { message }, ..) => ProviderState::Refused(message),
+        (ProviderContact::Up, Some(offer), ContractStanding::Open(contract)) => {
             ProviderState::Up(ExportOffer { contract: Some(contract), ..offer })
         }
-        (Contact::Pending | Contact::Up, ..) => ProviderState::Pending,
+        (ProviderContact::Pending | ProviderContact::Up, ..) => ProviderState::Pending,
     }
 }
 
 /// They are listed together with the exports. Where they cannot be, each binding says so.
 async fn await_schemas(session: &Session) {
     let deadline = Instant::now() + SCHEMAS_LIMIT;
-    while session.contact() == Contact::Up && !session.contents.schemas_listed() && Instant::now() < deadline
+    while session.contact() == ProviderContact::Up
+        && !session.contents.schemas_listed()
+        && Instant::now() < deadline
     {
         sleep(Duration::from_millis(20)).await;
     }

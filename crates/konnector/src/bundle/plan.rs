@@ -22,7 +22,7 @@ use portolan_core::{
 
 use self::{
     lists::shortened,
-    taking::{Refusal, Taking},
+    taking::{ExportRefusal, ExportSelection},
 };
 use crate::{
     beginning,
@@ -266,7 +266,7 @@ fn plan_beginnings(observed: &ObservedBundle, offer: &ExportOffer, plan: &mut Bu
     // A terminating export is not bound again.
     let living = offer.exports.iter().filter(|export| !is_withdrawing(export));
     let mut conflicts: Vec<_> = owned(observed).filter_map(|binding| verdict::foreign_crd(binding)).collect();
-    let taking = Taking::of(&observed.bundle, &observed.served);
+    let taking = ExportSelection::of(&observed.bundle, &observed.served);
     for export in living {
         let name = export.name_any();
         match (observed.bindings.iter().find(|binding| binding.name_any() == name), taking.refusal(export)) {
@@ -276,7 +276,7 @@ fn plan_beginnings(observed: &ObservedBundle, offer: &ExportOffer, plan: &mut Bu
             }
             (Some(existing), _) if is_owned(existing, &observed.bundle) => {}
             // What is not wanted is not missed.
-            (Some(_), Some(Refusal::NotAccepted)) => {}
+            (Some(_), Some(ExportRefusal::NotAccepted)) => {}
             (Some(existing), _) => {
                 conflicts.push(verdict::describe_conflict(existing));
                 plan.unbound.insert(name, verdict::NAME_TAKEN.to_owned());

@@ -12,7 +12,7 @@ use portolan_runtime::{
 use serde_json::json;
 use tracing::info;
 
-use super::failures::Failures;
+use super::failures::BindingFailures;
 use crate::{binding::FINALIZER, context::KonnectorContext, policy};
 
 /// Makes sure that a bundle does not go before its bindings.
@@ -52,7 +52,7 @@ pub(super) async fn retire(
         release(context, bundle, place).await?;
         return Ok(Action::AwaitChange);
     }
-    let mut failures = Failures::default();
+    let mut failures = BindingFailures::default();
     for binding in owned.iter().filter(|binding| binding.metadata.deletion_timestamp.is_none()) {
         let (bundle, binding_name) = (bundle.name_any(), binding.name_any());
         match delete_as_seen(context, binding).await {

@@ -13,7 +13,7 @@ use portolan_core::{
 use portolan_runtime::apply::escaped;
 use serde_json::{Value, json};
 
-use super::{seen::Touch, side::ClaimSide};
+use super::{seen::ObjectMarking, side::ClaimSide};
 use crate::sync::{KeyRules, ObjectKey};
 
 /// Type of the Secrets that Kubernetes keeps the tokens of `ServiceAccount`s in.
@@ -23,7 +23,7 @@ const MAX_MANAGER: usize = 128;
 
 /// The marks that make an object a copy of ours, and the data that goes with it.
 #[derive(Clone, Debug)]
-pub struct Terms {
+pub struct ClaimTerms {
     pub claim: ResourceClaim,
     pub keys: KeyRules,
     /// The contract namespace, with which copies on the provider are marked.
@@ -61,12 +61,12 @@ pub(super) fn forget_version(copy: &mut Value) {
 }
 
 /// The binding that a copy of another one names.
-pub(super) fn keeper(touch: Touch, owned: &Value) -> Option<Box<str>> {
+pub(super) fn keeper(touch: ObjectMarking, owned: &Value) -> Option<Box<str>> {
     let named = owned["metadata"]["annotations"][ANNOTATION_CLAIMED_BY].as_str()?;
-    (touch == Touch::OthersCopy).then(|| named.into())
+    (touch == ObjectMarking::OthersCopy).then(|| named.into())
 }
 
-impl Terms {
+impl ClaimTerms {
     /// The complete body of the copy of an original on the side `from`, without its place.
     pub(super) fn copy_of(&self, from: ClaimSide, original: &DynamicObject) -> Value {
         let metadata = &original.metadata;
@@ -119,7 +119,7 @@ impl Terms {
         key: &ObjectKey,
         owned: &Value,
         object: &DynamicObject,
-    ) -> Touch {
+    ) -> ObjectMarking {
         let annotation = |key: &str| owned["metadata"]["annotations"][key].as_str();
         let is_for_another = annotation(ANNOTATION_ORIGIN_NAME).is_some_and(|name| name != key.name);
         let is_of_contract = side == ClaimSide::Provider
@@ -127,14 +127,14 @@ impl Terms {
             && annotation(ANNOTATION_CLUSTER_NAMESPACE) == Some(&self.contract)
             && annotation(ANNOTATION_CONSUMER_NAMESPACE) == Some(&key.namespace);
         match annotation(ANNOTATION_CLAIMED_BY) {
-            _ if is_for_another => Touch::None,
+            _ if is_for_another => ObjectMarking::None,
             Some(binding) if binding == self.binding && (is_of_contract || side == ClaimSide::Consumer) => {
-                Touch::Copy
+                ObjectMarking::Copy
             }
-            Some(_) if is_of_contract => Touch::OthersCopy,
-            None if is_of_contract || Self::is_bare_copy(side, owned) => Touch::UnnamedCopy,
-            _ if self.is_stamped(object) => Touch::Stamped,
-            _ => Touch::None,
+            Some(_) if is_of_contract => ObjectMarking::OthersCopy,
+            None if is_of_contract || Self::is_bare_copy(side, owned) => ObjectMarking::UnnamedCopy,
+            _ if self.is_stamped(object) => ObjectMarking::Stamped,
+            _ => ObjectMarking::None,
         }
     }
 
@@ -195,10 +195,10 @@ mod tests {
 
     use super::*;
 
-    pub fn terms(claim: &Value) -> Terms {
+    pub fn terms(claim: &Value) -> ClaimTerms {
         let claims = vec![serde_json::from_value(claim.clone()).unwrap()];
         let (mut valid, _) = read(&claims, &[], portolan_core::api::kubebind::Isolation::Prefixed);
-        Terms {
+        ClaimTerms {
             claim: valid.remove(0),
             keys: KeyRules::default(),
             contract: "kube-bind-a".to_owned(),
@@ -243,29 +243,29 @@ mod tests {
             let key = ObjectKey { namespace: namespace.to_owned(), name: "s".to_owned() };
             terms.touch(side, &key, owned, &original)
         };
-        assert_eq!(touch(ClaimSide::Provider, "n", &down), Touch::Copy);
-        assert_eq!(touch(ClaimSide::Provider, "m", &down), Touch::None);
+        assert_eq!(touch(ClaimSide::Provider, "n", &down), ObjectMarking::Copy);
+        assert_eq!(touch(ClaimSide::Provider, "m", &down), ObjectMarking::None);
         let up = terms.copy_of(ClaimSide::Provider, &original);
         let marks = json!({
             "kube-bind.io/claimed-by": "cowboys", "kube-bind.io/provider-namespace": "n",
             "kube-bind.io/provider-uid": "u", "kube-bind.io/origin-name": "s",
         });
         assert_eq!(up, expected("provider", marks));
-        assert_eq!(touch(ClaimSide::Consumer, "n", &up), Touch::Copy);
-        assert_eq!(touch(ClaimSide::Provider, "n", &up), Touch::None);
+        assert_eq!(touch(ClaimSide::Consumer, "n", &up), ObjectMarking::Copy);
+        assert_eq!(touch(ClaimSide::Provider, "n", &up), ObjectMarking::None);
         let mut others = down.clone();
         others["metadata"]["annotations"][ANNOTATION_CLAIMED_BY] = "sheriffs".into();
-        assert_eq!(touch(ClaimSide::Provider, "n", &others), Touch::OthersCopy);
+        assert_eq!(touch(ClaimSide::Provider, "n", &others), ObjectMarking::OthersCopy);
         others["metadata"]["annotations"].as_object_mut().unwrap().remove(ANNOTATION_CLAIMED_BY);
-        assert_eq!(touch(ClaimSide::Provider, "n", &others), Touch::UnnamedCopy);
+        assert_eq!(touch(ClaimSide::Provider, "n", &others), ObjectMarking::UnnamedCopy);
         // Somebody has taken all marks off, or all managed fields were copied to a child.
         others["metadata"]["annotations"] = json!({});
-        assert_eq!(touch(ClaimSide::Provider, "n", &others), Touch::UnnamedCopy);
-        assert_eq!(touch(ClaimSide::Consumer, "n", &others), Touch::None);
+        assert_eq!(touch(ClaimSide::Provider, "n", &others), ObjectMarking::UnnamedCopy);
+        assert_eq!(touch(ClaimSide::Consumer, "n", &others), ObjectMarking::None);
         for (side, copy) in [(ClaimSide::Provider, &down), (ClaimSide::Consumer, &up)] {
             let mut child = copy.clone();
             child["metadata"]["annotations"][ANNOTATION_ORIGIN_NAME] = "parent".into();
-            assert_eq!(touch(side, "n", &child), Touch::None);
+            assert_eq!(touch(side, "n", &child), ObjectMarking::None);
         }
     }
 

@@ -13,7 +13,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::{
-    body::Terms,
+    body::ClaimTerms,
     health::{ClaimHealth, ClaimState},
     index::ClaimIndex,
     plan::{ClaimStep, plan},
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     followed::FollowedNamespaces,
-    pace::Pace,
+    pace::WritePace,
     provider::Session,
     sync::{EngineContext, EngineMode, ObjectKey},
 };
@@ -75,7 +75,7 @@ pub(super) struct ClaimEngine {
     /// Consumer namespaces of which people were told that the provider has no place for them.
     pub(super) unplaced: Mutex<HashMap<String, Instant>>,
     /// Taken after `index`, where both are needed.
-    pub(super) pace: Mutex<Pace<ObjectKey>>,
+    pub(super) pace: Mutex<WritePace<ObjectKey>>,
     pub(super) health: Mutex<ClaimHealth>,
     orphans: Gauge,
     /// Share of this engine in the gauge.
@@ -92,7 +92,7 @@ impl ClaimEngine {
         mode: EngineMode,
         former: Option<&Self>,
     ) -> Arc<Self> {
-        let terms = Terms {
+        let terms = ClaimTerms {
             claim: spec.claim.clone(),
             keys: context.engine.keys.clone(),
             contract: spec.session.namespace.clone(),

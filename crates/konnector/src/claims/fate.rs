@@ -14,7 +14,7 @@ use crate::sync::ObjectKey;
 
 /// The fate of an original.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum OriginalFate {
     /// Nobody knows yet.
     Unknown,
     Deleted,
@@ -24,21 +24,21 @@ pub(super) enum Fate {
 
 /// The fate of the original of one place, if it was on the one side or on the other.
 #[derive(Clone, Copy, Debug)]
-pub struct Fates {
-    pub(super) on_consumer: Fate,
-    pub(super) on_provider: Fate,
+pub struct OriginalFates {
+    pub(super) on_consumer: OriginalFate,
+    pub(super) on_provider: OriginalFate,
 }
 
 /// The original as a copy names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Original {
+pub(super) enum NamedOriginal {
     Unsaid,
     /// It had this version when the copy was written.
     Version(u128),
     Lost,
 }
 
-impl Original {
+impl NamedOriginal {
     pub(super) fn of(copy: &DynamicObject) -> Self {
         match copy.annotations().get(ANNOTATION_ORIGIN_VERSION).map(String::as_str) {
             Some(ORIGIN_LOST) => Self::Lost,
@@ -57,7 +57,7 @@ impl Original {
 
 /// Facts about the originals that one side does not have.
 #[derive(Debug, Default)]
-pub(super) struct Departed {
+pub(super) struct DepartedOriginals {
     deleted: HashSet<ObjectKey>,
     lost: HashSet<ObjectKey>,
     /// The newest version that this side is known to have had: a watch has shown it, or a copy on the other side
@@ -65,7 +65,7 @@ pub(super) struct Departed {
     newest: Option<u128>,
 }
 
-impl Departed {
+impl DepartedOriginals {
     /// Notes that an object of this version exists.
     pub(super) fn is_there(&mut self, key: &ObjectKey, version: u128) {
         self.forget(key);
@@ -99,25 +99,25 @@ impl Departed {
     }
 
     /// The fate of the original of a copy that says this.
-    pub(super) fn fate(&self, key: &ObjectKey, told: Option<Original>) -> Fate {
+    pub(super) fn fate(&self, key: &ObjectKey, told: Option<NamedOriginal>) -> OriginalFate {
         if self.deleted.contains(key) {
-            Fate::Deleted
-        } else if self.lost.contains(key) || told == Some(Original::Lost) {
-            Fate::Lost
+            OriginalFate::Deleted
+        } else if self.lost.contains(key) || told == Some(NamedOriginal::Lost) {
+            OriginalFate::Lost
         } else {
-            Fate::Unknown
+            OriginalFate::Unknown
         }
     }
 }
 
 /// One of each for both sides.
 #[derive(Debug, Default)]
-pub(super) struct Both {
-    consumer: Departed,
-    provider: Departed,
+pub(super) struct DepartedBySide {
+    consumer: DepartedOriginals,
+    provider: DepartedOriginals,
 }
 
-impl Both {
+impl DepartedBySide {
     /// With the versions that the sides have had, as far as the engine before this one knew. `is_same_provider`: a
     /// version of another cluster says nothing.
     pub(super) fn inherit(&mut self, former: &Self, is_same_provider: bool) {
@@ -125,14 +125,14 @@ impl Both {
         self.provider.had(former.provider.newest.filter(|_| is_same_provider));
     }
 
-    pub(super) const fn on(&self, side: ClaimSide) -> &Departed {
+    pub(super) const fn on(&self, side: ClaimSide) -> &DepartedOriginals {
         match side {
             ClaimSide::Consumer => &self.consumer,
             ClaimSide::Provider => &self.provider,
         }
     }
 
-    pub(super) const fn on_mut(&mut self, side: ClaimSide) -> &mut Departed {
+    pub(super) const fn on_mut(&mut self, side: ClaimSide) -> &mut DepartedOriginals {
         match side {
             ClaimSide::Consumer => &mut self.consumer,
             ClaimSide::Provider => &mut self.provider,

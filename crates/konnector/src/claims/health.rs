@@ -25,7 +25,7 @@ pub enum ClaimState {
 
 /// A watch of an engine.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Watch {
+pub(super) enum ClaimWatch {
     /// Of claimed objects on the consumer, by number.
     Consumer(usize),
     /// Of bound objects on the consumer, by number.
@@ -34,7 +34,7 @@ pub(super) enum Watch {
     Provider(String, usize),
 }
 
-impl Watch {
+impl ClaimWatch {
     /// The one consumer namespace that the watch is about.
     pub(super) fn namespace(&self) -> Option<&str> {
         match self {
@@ -49,14 +49,14 @@ impl Watch {
 pub(super) struct ClaimHealth {
     /// Number of watches on the consumer that have to list before anything is known of it.
     expected: usize,
-    listed: BTreeSet<Watch>,
-    failures: BTreeMap<Watch, Failure>,
+    listed: BTreeSet<ClaimWatch>,
+    failures: BTreeMap<ClaimWatch, WatchFailure>,
     /// The API server of the consumer has refused a write.
     is_denied: bool,
 }
 
 #[derive(Debug)]
-struct Failure {
+struct WatchFailure {
     in_a_row: u32,
     is_forbidden: bool,
     why: String,
@@ -67,17 +67,17 @@ impl ClaimHealth {
         Self { expected, ..Self::default() }
     }
 
-    pub(super) fn listed(&mut self, watch: Watch) {
+    pub(super) fn listed(&mut self, watch: ClaimWatch) {
         self.failures.remove(&watch);
         self.listed.insert(watch);
     }
 
-    pub(super) fn failed(&mut self, watch: Watch, error: &watcher::Error) {
+    pub(super) fn failed(&mut self, watch: ClaimWatch, error: &watcher::Error) {
         let in_a_row = self.failures.get(&watch).map_or(0, |failure| failure.in_a_row) + 1;
         let is_forbidden = matches!(error, watcher::Error::InitialListFailed(e) | watcher::Error::WatchStartFailed(e)
             if code(e) == 403);
         let why = trouble::of_watch(error);
-        self.failures.insert(watch, Failure { in_a_row, is_forbidden, why });
+        self.failures.insert(watch, WatchFailure { in_a_row, is_forbidden, why });
     }
 
     /// Forgets the watches of a namespace on the provider.
@@ -92,23 +92,23 @@ impl ClaimHealth {
 
     /// Returns `true` if everything on the consumer has been listed.
     pub(super) fn knows_consumer(&self) -> bool {
-        self.listed.iter().filter(|watch| !matches!(watch, Watch::Provider(..))).count() >= self.expected
+        self.listed.iter().filter(|watch| !matches!(watch, ClaimWatch::Provider(..))).count() >= self.expected
     }
 
     /// Returns `true` if this many watches have listed a namespace on the provider.
     pub(super) fn knows_namespace(&self, namespace: &str, expected: usize) -> bool {
-        let of = |watch: &&Watch| matches!(watch, Watch::Provider(one, _) if one == namespace);
+        let of = |watch: &&ClaimWatch| matches!(watch, ClaimWatch::Provider(one, _) if one == namespace);
         self.listed.iter().filter(of).count() >= expected
     }
 
     pub(super) fn state(&self) -> ClaimState {
         let lasting = self.failures.iter().find(|(_, failure)| failure.in_a_row >= TOLERATED);
         match lasting {
-            Some((Watch::Consumer(_), failure)) if failure.is_forbidden => ClaimState::Forbidden,
-            Some((Watch::Provider(namespace, _), Failure { why, .. })) => ClaimState::Failing(format!(
-                "The provider's objects for namespace {namespace} cannot be watched: {why}"
-            )),
-            Some((Watch::Consumer(_) | Watch::Referrers(_), Failure { why, .. })) => {
+            Some((ClaimWatch::Consumer(_), failure)) if failure.is_forbidden => ClaimState::Forbidden,
+            Some((ClaimWatch::Provider(namespace, _), WatchFailure { why, .. })) => ClaimState::Failing(
+                format!("The provider's objects for namespace {namespace} cannot be watched: {why}"),
+            ),
+            Some((ClaimWatch::Consumer(_) | ClaimWatch::Referrers(_), WatchFailure { why, .. })) => {
                 ClaimState::Failing(format!("The consumer's objects cannot be watched: {why}"))
             }
             None if self.is_denied => ClaimState::Forbidden,
@@ -132,21 +132,21 @@ mod tests {
     #[test]
     fn everything_on_the_consumer_has_to_be_listed_and_lasting_failures_are_named() {
         let mut health = ClaimHealth::new(2);
-        health.listed(Watch::Consumer(0));
-        health.listed(Watch::Provider("n".to_owned(), 0));
+        health.listed(ClaimWatch::Consumer(0));
+        health.listed(ClaimWatch::Provider("n".to_owned(), 0));
         assert_eq!(health.state(), ClaimState::Starting);
-        health.listed(Watch::Referrers(0));
+        health.listed(ClaimWatch::Referrers(0));
         assert_eq!(health.state(), ClaimState::Working);
         for _ in 0..4 {
-            health.failed(Watch::Provider("n".to_owned(), 0), &error(403));
+            health.failed(ClaimWatch::Provider("n".to_owned(), 0), &error(403));
         }
         assert!(matches!(health.state(), ClaimState::Failing(why) if why.contains("namespace n")));
         for _ in 0..4 {
-            health.failed(Watch::Consumer(0), &error(403));
+            health.failed(ClaimWatch::Consumer(0), &error(403));
         }
         assert_eq!(health.state(), ClaimState::Forbidden);
-        health.listed(Watch::Consumer(0));
-        health.listed(Watch::Provider("n".to_owned(), 0));
+        health.listed(ClaimWatch::Consumer(0));
+        health.listed(ClaimWatch::Provider("n".to_owned(), 0));
         health.wrote(false);
         assert_eq!(health.state(), ClaimState::Forbidden);
         health.wrote(true);

@@ -11,11 +11,13 @@ use portolan_runtime::latest::version;
 use serde_json::Value;
 
 use super::{
-    body::{Terms, forget_version, is_claimable, keeper},
-    fate::{Both, Fates, Original},
-    references::{Changed, References, named},
+    body::{ClaimTerms, forget_version, is_claimable, keeper},
+    fate::{DepartedBySide, NamedOriginal, OriginalFates},
+    references::{ChangedReferences, ReferencedNames, named},
     scope::WatchScope,
-    seen::{Choice, ClaimSides, Form, Knowledge, Place, Seen, Touch},
+    seen::{
+        ClaimSides, ConsumerKnowledge, ImmutableParts, NameRule, ObjectMarking, SeenObject, SelectionBasis,
+    },
     side::ClaimSide,
 };
 use crate::sync::{ObjectKey, owned};
@@ -23,11 +25,11 @@ use crate::sync::{ObjectKey, owned};
 /// Everything known for one claim.
 #[derive(Debug)]
 pub struct ClaimIndex {
-    terms: Terms,
-    consumer: HashMap<ObjectKey, Seen>,
-    provider: HashMap<ObjectKey, Seen>,
-    departed: Both,
-    references: References,
+    terms: ClaimTerms,
+    consumer: HashMap<ObjectKey, SeenObject>,
+    provider: HashMap<ObjectKey, SeenObject>,
+    departed: DepartedBySide,
+    references: ReferencedNames,
     unread: HashSet<ObjectKey>,
     pub(super) consumer_known: bool,
     known_namespaces: HashSet<String>,
@@ -37,13 +39,13 @@ pub struct ClaimIndex {
 }
 
 impl ClaimIndex {
-    pub fn new(terms: Terms) -> Self {
+    pub fn new(terms: ClaimTerms) -> Self {
         Self {
             terms,
             consumer: HashMap::new(),
             provider: HashMap::new(),
-            departed: Both::default(),
-            references: References::default(),
+            departed: DepartedBySide::default(),
+            references: ReferencedNames::default(),
             unread: HashSet::new(),
             consumer_known: false,
             known_namespaces: HashSet::new(),
@@ -52,26 +54,26 @@ impl ClaimIndex {
     }
 
     #[cfg(test)]
-    pub(super) const fn terms(&self) -> &Terms {
+    pub(super) const fn terms(&self) -> &ClaimTerms {
         &self.terms
     }
 
     pub fn sides(&self, key: &ObjectKey, is_protected: bool) -> ClaimSides<'_> {
-        let named = || if self.is_named(key) { Place::Named } else { Place::Plain };
+        let named = || if self.is_named(key) { NameRule::Named } else { NameRule::Plain };
         let on_consumer = match (self.consumer_known, self.unread.contains(key)) {
-            (false, _) => Knowledge::Partial,
-            (true, true) => Knowledge::Unread,
-            (true, false) => Knowledge::Full,
+            (false, _) => ConsumerKnowledge::Partial,
+            (true, true) => ConsumerKnowledge::Unread,
+            (true, false) => ConsumerKnowledge::Full,
         };
-        let told = |copies: &HashMap<ObjectKey, Seen>| copies.get(key).map(|copy| copy.original);
+        let told = |copies: &HashMap<ObjectKey, SeenObject>| copies.get(key).map(|copy| copy.original);
         ClaimSides {
             consumer: self.consumer.get(key),
             provider: self.provider.get(key),
-            fates: Fates {
+            fates: OriginalFates {
                 on_consumer: self.departed.on(ClaimSide::Consumer).fate(key, told(&self.provider)),
                 on_provider: self.departed.on(ClaimSide::Provider).fate(key, told(&self.consumer)),
             },
-            place: if is_protected { Place::Protected } else { named() },
+            place: if is_protected { NameRule::Protected } else { named() },
             is_orphaned: false,
             on_consumer,
             provider_known: self.known_namespaces.contains(&key.namespace),
@@ -108,8 +110,8 @@ impl ClaimIndex {
             known.is_some_and(|known| known.is_copy() && Some(&known.uid) == object.metadata.uid.as_ref());
         let mut seen = self.judge(side, key, object, seen_version);
         // What we have made stays a copy, whatever people take off it.
-        if was_copy && matches!(seen.touch, Touch::None | Touch::UnnamedCopy) {
-            seen.touch = Touch::Copy;
+        if was_copy && matches!(seen.touch, ObjectMarking::None | ObjectMarking::UnnamedCopy) {
+            seen.touch = ObjectMarking::Copy;
         }
         seen.settled_for = settled.filter(|(owned, _)| *owned == seen.owned).and_then(|(_, for_)| for_);
         self.departed.on_mut(side).is_there(key, seen_version);
@@ -123,7 +125,7 @@ impl ClaimIndex {
         concerns || was_known
     }
 
-    fn judge(&self, side: ClaimSide, key: &ObjectKey, object: &DynamicObject, version: u128) -> Seen {
+    fn judge(&self, side: ClaimSide, key: &ObjectKey, object: &DynamicObject, version: u128) -> SeenObject {
         let mut ours = owned(object);
         // Lists of these kinds leave out what each item is.
         ours["apiVersion"] = "v1".into();
@@ -131,13 +133,13 @@ impl ClaimIndex {
         let touch = self.terms.touch(side, key, &ours, object);
         forget_version(&mut ours);
         let choice = if !is_claimable(self.terms.claim.resource, object) {
-            Choice::Never
+            SelectionBasis::Never
         } else if self.terms.claim.chooses_labels(object.labels()) {
-            Choice::ByLabels
+            SelectionBasis::ByLabels
         } else {
-            Choice::ByName
+            SelectionBasis::ByName
         };
-        Seen {
+        SeenObject {
             uid: object.uid().unwrap_or_default(),
             version,
             since: self.lists,
@@ -147,11 +149,11 @@ impl ClaimIndex {
             restored_for: self.terms.restored_for(side, key, object),
             is_terminating: object.metadata.deletion_timestamp.is_some(),
             choice,
-            original: Original::of(object),
+            original: NamedOriginal::of(object),
             desired: Digest::of(&self.terms.copy_of(side, object)),
             owned: Digest::of(&ours),
             settled_for: None,
-            form: Form::of(object),
+            form: ImmutableParts::of(object),
         }
     }
 
@@ -173,8 +175,9 @@ impl ClaimIndex {
 
     /// Number of copies on the provider whose originals were lost in a restore of the consumer.
     pub(super) fn orphaned(&self) -> usize {
-        let is_lost =
-            |(key, copy): &(&ObjectKey, &Seen)| copy.has_lost_original() && !self.consumer.contains_key(*key);
+        let is_lost = |(key, copy): &(&ObjectKey, &SeenObject)| {
+            copy.has_lost_original() && !self.consumer.contains_key(*key)
+        };
         self.provider.iter().filter(is_lost).count()
     }
 
@@ -222,7 +225,7 @@ impl ClaimIndex {
         let reference = self.terms.claim.references.get(watch);
         let names = reference.zip(object).map(|(reference, object)| named(reference, object));
         let names: BTreeSet<_> = names.unwrap_or_default();
-        let Changed { added, removed } = self.references.set((watch, referrer.clone()), &names);
+        let ChangedReferences { added, removed } = self.references.set((watch, referrer.clone()), &names);
         for key in &added {
             // While nobody named it, it was not kept.
             self.unread.insert(key.clone());
@@ -294,7 +297,7 @@ impl ClaimIndex {
         scope: &WatchScope,
         (listed, list): (&HashSet<ObjectKey>, u64),
     ) -> Vec<ObjectKey> {
-        let is_missing = |key: &ObjectKey, seen: &Seen| {
+        let is_missing = |key: &ObjectKey, seen: &SeenObject| {
             namespace.is_none_or(|one| one == key.namespace)
                 && scope.shows(key, seen)
                 && !listed.contains(key)
@@ -308,27 +311,27 @@ impl ClaimIndex {
         self.side(side).get(key).map(|seen| seen.uid.clone())
     }
 
-    fn concerns(&self, key: &ObjectKey, seen: &Seen) -> bool {
+    fn concerns(&self, key: &ObjectKey, seen: &SeenObject) -> bool {
         let chosen = match seen.choice {
-            Choice::Never => false,
-            Choice::ByName => self.is_named(key),
-            Choice::ByLabels => true,
+            SelectionBasis::Never => false,
+            SelectionBasis::ByName => self.is_named(key),
+            SelectionBasis::ByLabels => true,
         };
-        chosen || matches!(seen.touch, Touch::Stamped | Touch::Copy)
+        chosen || matches!(seen.touch, ObjectMarking::Stamped | ObjectMarking::Copy)
     }
 
     fn is_named(&self, key: &ObjectKey) -> bool {
         self.terms.claim.names(&key.namespace, &key.name) || self.references.contains(key)
     }
 
-    const fn side(&self, side: ClaimSide) -> &HashMap<ObjectKey, Seen> {
+    const fn side(&self, side: ClaimSide) -> &HashMap<ObjectKey, SeenObject> {
         match side {
             ClaimSide::Consumer => &self.consumer,
             ClaimSide::Provider => &self.provider,
         }
     }
 
-    const fn side_mut(&mut self, side: ClaimSide) -> &mut HashMap<ObjectKey, Seen> {
+    const fn side_mut(&mut self, side: ClaimSide) -> &mut HashMap<ObjectKey, SeenObject> {
         match side {
             ClaimSide::Consumer => &mut self.consumer,
             ClaimSide::Provider => &mut self.provider,

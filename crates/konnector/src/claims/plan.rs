@@ -1,8 +1,8 @@
 //! The next step for one claimed object, from what is known of both sides. Pure and infallible.
 
 use super::{
-    fate::Fate,
-    seen::{ClaimSides, Knowledge, Seen, Touch},
+    fate::OriginalFate,
+    seen::{ClaimSides, ConsumerKnowledge, ObjectMarking, SeenObject},
     side::ClaimSide,
 };
 use crate::sync::{EngineMode, NamespaceState};
@@ -61,9 +61,9 @@ impl ClaimStep {
 /// The next step.
 pub fn plan(sides: ClaimSides<'_>, namespace: NamespaceState<'_>, mode: EngineMode) -> ClaimStep {
     match sides.on_consumer {
-        Knowledge::Partial => return ClaimStep::Wait,
-        Knowledge::Unread => return ClaimStep::Read,
-        Knowledge::Full => {}
+        ConsumerKnowledge::Partial => return ClaimStep::Wait,
+        ConsumerKnowledge::Unread => return ClaimStep::Read,
+        ConsumerKnowledge::Full => {}
     }
     match mode {
         EngineMode::Sync => sync(sides, namespace),
@@ -75,7 +75,7 @@ pub fn plan(sides: ClaimSides<'_>, namespace: NamespaceState<'_>, mode: EngineMo
 
 /// Keeps objects of the provider when the provider ends the claim: people may rely on them.
 fn keep_copy(sides: ClaimSides<'_>) -> ClaimStep {
-    let original = sides.consumer.filter(|seen| seen.touch == Touch::Stamped);
+    let original = sides.consumer.filter(|seen| seen.touch == ObjectMarking::Stamped);
     end(original, ClaimSide::Consumer).unwrap_or(ClaimStep::Nothing)
 }
 
@@ -93,19 +93,19 @@ fn leave(sides: ClaimSides<'_>) -> ClaimStep {
 }
 
 /// The step that removes our part on one side.
-fn end(seen: Option<&Seen>, side: ClaimSide) -> Option<ClaimStep> {
+fn end(seen: Option<&SeenObject>, side: ClaimSide) -> Option<ClaimStep> {
     let seen = seen?;
     match seen.touch {
-        Touch::Copy if seen.is_terminating => Some(ClaimStep::Wait),
-        Touch::Copy => Some(ClaimStep::DeleteCopy(side)),
-        Touch::Stamped => Some(ClaimStep::Unstamp(side)),
-        Touch::None | Touch::UnnamedCopy | Touch::OthersCopy => None,
+        ObjectMarking::Copy if seen.is_terminating => Some(ClaimStep::Wait),
+        ObjectMarking::Copy => Some(ClaimStep::DeleteCopy(side)),
+        ObjectMarking::Stamped => Some(ClaimStep::Unstamp(side)),
+        ObjectMarking::None | ObjectMarking::UnnamedCopy | ObjectMarking::OthersCopy => None,
     }
 }
 
 fn sync(sides: ClaimSides<'_>, namespace: NamespaceState<'_>) -> ClaimStep {
     let matters =
-        |seen: &Seen| seen.is_copy() || (sides.claims(seen) && seen.owner != Some(ClaimSide::Provider));
+        |seen: &SeenObject| seen.is_copy() || (sides.claims(seen) && seen.owner != Some(ClaimSide::Provider));
     if sides.consumer.is_some_and(matters) {
         match namespace {
             NamespaceState::NotRequested => return ClaimStep::RequestNamespace,
@@ -137,12 +137,12 @@ fn sync(sides: ClaimSides<'_>, namespace: NamespaceState<'_>) -> ClaimStep {
 }
 
 /// The step for a copy whose original is absent.
-fn orphaned_copy(side: ClaimSide, fate: Fate, copy: Option<&Seen>) -> ClaimStep {
+fn orphaned_copy(side: ClaimSide, fate: OriginalFate, copy: Option<&SeenObject>) -> ClaimStep {
     match fate {
-        Fate::Deleted => ClaimStep::DeleteCopy(side),
-        Fate::Lost if copy.is_some_and(Seen::has_lost_original) => ClaimStep::Nothing,
-        Fate::Lost => ClaimStep::MarkLost(side),
-        Fate::Unknown => ClaimStep::AskForOriginal(side),
+        OriginalFate::Deleted => ClaimStep::DeleteCopy(side),
+        OriginalFate::Lost if copy.is_some_and(SeenObject::has_lost_original) => ClaimStep::Nothing,
+        OriginalFate::Lost => ClaimStep::MarkLost(side),
+        OriginalFate::Unknown => ClaimStep::AskForOriginal(side),
     }
 }
 
@@ -163,21 +163,21 @@ fn owner(sides: ClaimSides<'_>) -> Option<ClaimSide> {
 }
 
 /// The step for a copy without a claimed original.
-fn unclaimed_copy(copy: Option<&Seen>, owner: ClaimSide) -> Option<ClaimStep> {
+fn unclaimed_copy(copy: Option<&SeenObject>, owner: ClaimSide) -> Option<ClaimStep> {
     end(copy.filter(|copy| copy.is_copy()), owner.other())
 }
 
-fn keep(original: &Seen, copy: Option<&Seen>, owner: ClaimSide, is_orphaned: bool) -> ClaimStep {
+fn keep(original: &SeenObject, copy: Option<&SeenObject>, owner: ClaimSide, is_orphaned: bool) -> ClaimStep {
     let other = owner.other();
-    let is_adoptable = |copy: &Seen| match copy.touch {
-        Touch::Copy | Touch::UnnamedCopy => true,
-        Touch::OthersCopy => is_orphaned,
-        Touch::None => copy.is_restored_for(original),
-        Touch::Stamped => false,
+    let is_adoptable = |copy: &SeenObject| match copy.touch {
+        ObjectMarking::Copy | ObjectMarking::UnnamedCopy => true,
+        ObjectMarking::OthersCopy => is_orphaned,
+        ObjectMarking::None => copy.is_restored_for(original),
+        ObjectMarking::Stamped => false,
     };
     match copy {
         None => ClaimStep::CreateCopy(other),
-        Some(copy) if copy.touch == Touch::OthersCopy && !is_orphaned => ClaimStep::Nothing,
+        Some(copy) if copy.touch == ObjectMarking::OthersCopy && !is_orphaned => ClaimStep::Nothing,
         Some(copy) if !is_adoptable(copy) => ClaimStep::Conflict,
         Some(copy) if copy.is_terminating => ClaimStep::Wait,
         Some(copy) if copy.has_lost_original() => ClaimStep::UpdateCopy(other),

@@ -13,19 +13,19 @@ type Referrer = (usize, ObjectKey);
 
 /// Names in referring objects, each with the number of references.
 #[derive(Debug, Default)]
-pub(super) struct References {
+pub(super) struct ReferencedNames {
     named_by: HashMap<Referrer, BTreeSet<ObjectKey>>,
     counts: HashMap<ObjectKey, usize>,
 }
 
-impl References {
+impl ReferencedNames {
     pub(super) fn contains(&self, key: &ObjectKey) -> bool {
         self.counts.contains_key(key)
     }
 
     /// Takes in what an object names. Gives what was not named before, and what is not named any more.
-    pub(super) fn set(&mut self, referrer: Referrer, names: &BTreeSet<ObjectKey>) -> Changed {
-        let mut changed = Changed::default();
+    pub(super) fn set(&mut self, referrer: Referrer, names: &BTreeSet<ObjectKey>) -> ChangedReferences {
+        let mut changed = ChangedReferences::default();
         let before = if names.is_empty() {
             self.named_by.remove(&referrer)
         } else {
@@ -59,7 +59,7 @@ impl References {
 
 /// Names that a change of a referring object has added and removed.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Changed {
+pub(super) struct ChangedReferences {
     pub(super) added: Vec<ObjectKey>,
     pub(super) removed: Vec<ObjectKey>,
 }
@@ -124,13 +124,13 @@ mod tests {
 
     #[test]
     fn a_name_counts_until_the_last_referrer_is_gone() {
-        let mut references = References::default();
+        let mut references = ReferencedNames::default();
         let set = |keys: &[&ObjectKey]| keys.iter().map(|key| (*key).clone()).collect::<BTreeSet<_>>();
         let (a, b) = (key("n", "a"), key("n", "b"));
         let (first, second) = ((0, key("n", "x")), (1, key("n", "x")));
         assert_eq!(references.set(first.clone(), &set(&[&a, &b])).added.len(), 2);
-        assert_eq!(references.set(second.clone(), &set(&[&a])), Changed::default());
-        assert_eq!(references.set(first.clone(), &set(&[&b])), Changed::default());
+        assert_eq!(references.set(second.clone(), &set(&[&a])), ChangedReferences::default());
+        assert_eq!(references.set(first.clone(), &set(&[&b])), ChangedReferences::default());
         assert_eq!(references.set(second, &BTreeSet::new()).removed, std::slice::from_ref(&a));
         assert!(references.contains(&b) && !references.contains(&a));
         assert_eq!(references.missing(0, &HashSet::new()), [key("n", "x")]);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use kube::runtime::watcher;
 use portolan_core::claims::{ResourceClaim, in_any};
 
-use super::seen::{Choice, Seen};
+use super::seen::{SeenObject, SelectionBasis};
 use crate::sync::ObjectKey;
 
 /// The scope of one watch.
@@ -60,10 +60,10 @@ impl WatchScope {
     }
 
     /// Returns `true` if an object would be shown.
-    pub(super) fn shows(&self, key: &ObjectKey, seen: &Seen) -> bool {
+    pub(super) fn shows(&self, key: &ObjectKey, seen: &SeenObject) -> bool {
         match self {
             Self::Everything => true,
-            Self::Labelled(_) => seen.choice == Choice::ByLabels,
+            Self::Labelled(_) => seen.choice == SelectionBasis::ByLabels,
             Self::Named { namespace, name } => {
                 *name == key.name && namespace.as_ref().is_none_or(|one| *one == key.namespace)
             }

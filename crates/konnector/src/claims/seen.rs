@@ -5,41 +5,41 @@ use portolan_core::digest::Digest;
 use serde_json::Value;
 
 use super::{
-    fate::{Fate, Fates, Original},
+    fate::{NamedOriginal, OriginalFate, OriginalFates},
     side::ClaimSide,
 };
 
 /// An object on one side.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub struct SeenObject {
     pub uid: String,
     pub(super) version: u128,
     /// The number of the last list that had begun when this was seen.
     pub(super) since: u64,
     /// The side that its label says the original is on.
     pub owner: Option<ClaimSide>,
-    pub touch: Touch,
-    /// The binding that an [`Touch::OthersCopy`] names.
+    pub touch: ObjectMarking,
+    /// The binding that an [`ObjectMarking::OthersCopy`] names.
     pub(super) keeper: Option<Box<str>>,
     /// The uid of its original, where all marks of a copy are on it and somebody else has put them there: a backup
     /// that was restored.
     pub(super) restored_for: Option<Box<str>>,
     pub is_terminating: bool,
-    pub(super) choice: Choice,
+    pub(super) choice: SelectionBasis,
     /// The original that a copy names.
-    pub(super) original: Original,
+    pub(super) original: NamedOriginal,
     /// Digest of the desired copy on the other side.
     pub desired: Digest,
     /// Digest of the part that we own.
     pub owned: Digest,
     /// The digest that was desired when it became what it is, where the API server stores it differently.
     pub settled_for: Option<Digest>,
-    pub form: Form,
+    pub form: ImmutableParts,
 }
 
 /// Our part in an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Touch {
+pub enum ObjectMarking {
     /// Nothing.
     None,
     /// The owner label is set for this binding, and it alone.
@@ -54,7 +54,7 @@ pub enum Touch {
 
 /// The answers to whether an object is chosen, as far as it tells itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Choice {
+pub(super) enum SelectionBasis {
     /// Nothing can choose it.
     Never,
     /// Its name may.
@@ -63,31 +63,31 @@ pub(super) enum Choice {
     ByLabels,
 }
 
-impl Seen {
+impl SeenObject {
     /// Returns `true` if it is the copy of this original, restored from a backup.
     pub(super) fn is_restored_for(&self, original: &Self) -> bool {
-        self.touch == Touch::None && self.restored_for.as_deref() == Some(&original.uid)
+        self.touch == ObjectMarking::None && self.restored_for.as_deref() == Some(&original.uid)
     }
 
     pub fn is_copy(&self) -> bool {
-        self.touch == Touch::Copy
+        self.touch == ObjectMarking::Copy
     }
 
     /// Returns `true` if it is marked as a copy whose original was lost in a restore.
     pub(super) fn has_lost_original(&self) -> bool {
-        self.original == Original::Lost
+        self.original == NamedOriginal::Lost
     }
 }
 
 /// The immutable parts of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Form {
+pub struct ImmutableParts {
     kind: Digest,
     content: Digest,
     immutable: bool,
 }
 
-impl Form {
+impl ImmutableParts {
     pub(super) fn of(object: &DynamicObject) -> Self {
         let field = |name: &str| object.data.get(name);
         let content = Value::from(vec![field("data").cloned(), field("binaryData").cloned()]);
@@ -108,20 +108,20 @@ impl Form {
 /// Both sides of one object.
 #[derive(Clone, Copy, Debug)]
 pub struct ClaimSides<'a> {
-    pub consumer: Option<&'a Seen>,
-    pub provider: Option<&'a Seen>,
-    pub(super) place: Place,
-    pub(super) fates: Fates,
+    pub consumer: Option<&'a SeenObject>,
+    pub provider: Option<&'a SeenObject>,
+    pub(super) place: NameRule,
+    pub(super) fates: OriginalFates,
     /// The binding that the provider's copy names is gone.
     pub(super) is_orphaned: bool,
-    pub on_consumer: Knowledge,
+    pub on_consumer: ConsumerKnowledge,
     /// The provider's objects of the namespace have been listed.
     pub provider_known: bool,
 }
 
 /// The rules for an object because of its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum NameRule {
     Plain,
     /// The claim names it, or a bound object does.
     Named,
@@ -131,7 +131,7 @@ pub(super) enum Place {
 
 /// Knowledge about the consumer's side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Knowledge {
+pub enum ConsumerKnowledge {
     /// Not everything has been listed.
     Partial,
     /// The object has to be read, on both sides.
@@ -140,7 +140,7 @@ pub enum Knowledge {
 }
 
 impl<'a> ClaimSides<'a> {
-    pub(super) const fn on(&self, side: ClaimSide) -> Option<&'a Seen> {
+    pub(super) const fn on(&self, side: ClaimSide) -> Option<&'a SeenObject> {
         match side {
             ClaimSide::Consumer => self.consumer,
             ClaimSide::Provider => self.provider,
@@ -148,7 +148,7 @@ impl<'a> ClaimSides<'a> {
     }
 
     /// Fate of the original on a side that does not have it.
-    pub(super) const fn fate(&self, owner: ClaimSide) -> Fate {
+    pub(super) const fn fate(&self, owner: ClaimSide) -> OriginalFate {
         match owner {
             ClaimSide::Consumer => self.fates.on_consumer,
             ClaimSide::Provider => self.fates.on_provider,
@@ -163,10 +163,12 @@ impl<'a> ClaimSides<'a> {
     }
 
     /// Returns `true` if an object is claimed.
-    pub(super) fn claims(&self, seen: &Seen) -> bool {
+    pub(super) fn claims(&self, seen: &SeenObject) -> bool {
         match (self.place, seen.choice) {
-            (Place::Protected, _) | (_, Choice::Never) | (Place::Plain, Choice::ByName) => false,
-            (Place::Named, Choice::ByName) | (_, Choice::ByLabels) => true,
+            (NameRule::Protected, _)
+            | (_, SelectionBasis::Never)
+            | (NameRule::Plain, SelectionBasis::ByName) => false,
+            (NameRule::Named, SelectionBasis::ByName) | (_, SelectionBasis::ByLabels) => true,
         }
     }
 }

@@ -9,12 +9,12 @@ use kube::{
 };
 use portolan_runtime::{tasks::Tasks, watch};
 
-use super::{engine::ClaimEngine, health::Watch, scope::WatchScope, side::ClaimSide};
+use super::{engine::ClaimEngine, health::ClaimWatch, scope::WatchScope, side::ClaimSide};
 use crate::sync::{EngineMode, ObjectKey};
 
 /// One watch of claimed objects.
-struct Lens {
-    watch: Watch,
+struct ClaimedListing {
+    watch: ClaimWatch,
     scope: WatchScope,
     /// The namespace on the provider; empty for a watch on the consumer.
     mapped: String,
@@ -23,15 +23,15 @@ struct Lens {
     number: u64,
 }
 
-impl Lens {
-    fn new(watch: Watch, scope: WatchScope) -> Self {
+impl ClaimedListing {
+    fn new(watch: ClaimWatch, scope: WatchScope) -> Self {
         Self { watch, scope, mapped: String::new(), listing: HashSet::new(), number: 0 }
     }
 
     const fn side(&self) -> ClaimSide {
         match self.watch {
-            Watch::Provider(..) => ClaimSide::Provider,
-            Watch::Consumer(_) | Watch::Referrers(_) => ClaimSide::Consumer,
+            ClaimWatch::Provider(..) => ClaimSide::Provider,
+            ClaimWatch::Consumer(_) | ClaimWatch::Referrers(_) => ClaimSide::Consumer,
         }
     }
 
@@ -51,7 +51,12 @@ impl ClaimEngine {
             Some(namespace) => Api::namespaced_with(client, namespace, &resource),
             None => Api::all_with(client, &resource),
         };
-        self.watch_objects(&self.tasks, "claimed objects", api, Lens::new(Watch::Consumer(number), scope));
+        self.watch_objects(
+            &self.tasks,
+            "claimed objects",
+            api,
+            ClaimedListing::new(ClaimWatch::Consumer(number), scope),
+        );
     }
 
     fn watch_objects(
@@ -59,7 +64,7 @@ impl ClaimEngine {
         tasks: &Tasks,
         name: &'static str,
         api: Api<DynamicObject>,
-        mut lens: Lens,
+        mut lens: ClaimedListing,
     ) {
         let engine = Arc::clone(self);
         tasks.spawn(name, async move {
@@ -68,7 +73,7 @@ impl ClaimEngine {
         });
     }
 
-    fn on_objects(&self, lens: &mut Lens, event: watcher::Result<Event<DynamicObject>>) {
+    fn on_objects(&self, lens: &mut ClaimedListing, event: watcher::Result<Event<DynamicObject>>) {
         if !self.is_followed(lens) {
             return;
         }
@@ -101,7 +106,7 @@ impl ClaimEngine {
         }
     }
 
-    fn end_list(&self, lens: &mut Lens) {
+    fn end_list(&self, lens: &mut ClaimedListing) {
         let listed = (&lens.listing, lens.number);
         let missing = self.index.lock().missing(lens.side(), lens.watch.namespace(), &lens.scope, listed);
         for key in missing {
@@ -113,7 +118,7 @@ impl ClaimEngine {
         self.listed(&lens.watch);
     }
 
-    fn lose(&self, lens: &Lens, key: ObjectKey) {
+    fn lose(&self, lens: &ClaimedListing, key: ObjectKey) {
         {
             let mut index = self.index.lock();
             if lens.side() == ClaimSide::Consumer && lens.scope.may_lose_sight() {
@@ -155,9 +160,9 @@ impl ClaimEngine {
                     self.refer(number, referrer, None);
                 }
                 listing.clear();
-                self.listed(&Watch::Referrers(number));
+                self.listed(&ClaimWatch::Referrers(number));
             }
-            Err(error) => self.note(|health| health.failed(Watch::Referrers(number), &error)),
+            Err(error) => self.note(|health| health.failed(ClaimWatch::Referrers(number), &error)),
         }
     }
 
@@ -202,15 +207,15 @@ impl ClaimEngine {
             }
             for (number, scope) in scopes.into_iter().enumerate() {
                 let api = Api::namespaced_with(self.spec.session.client.clone(), &mapped, &self.resource());
-                let watch = Watch::Provider(namespace.clone(), number);
-                let lens = Lens { mapped: mapped.clone(), ..Lens::new(watch, scope) };
+                let watch = ClaimWatch::Provider(namespace.clone(), number);
+                let lens = ClaimedListing { mapped: mapped.clone(), ..ClaimedListing::new(watch, scope) };
                 self.watch_objects(&tasks, "provider's claimed objects", api, lens);
             }
         }
     }
 
     /// Returns `true` if a watch shows what is followed, and not a namespace that was answered before.
-    fn is_followed(&self, lens: &Lens) -> bool {
+    fn is_followed(&self, lens: &ClaimedListing) -> bool {
         lens.watch.namespace().is_none_or(|namespace| self.watched.follows(namespace, &lens.mapped))
     }
 
@@ -225,11 +230,11 @@ impl ClaimEngine {
         self.watched.retain(stays, |namespace| self.note(|health| health.forget(namespace)));
     }
 
-    fn listed(&self, watch: &Watch) {
+    fn listed(&self, watch: &ClaimWatch) {
         self.note(|health| health.listed(watch.clone()));
         let news = match watch {
-            Watch::Provider(namespace, _) => self.knows_namespace_now(namespace),
-            Watch::Consumer(_) | Watch::Referrers(_) => self.knows_consumer_now(),
+            ClaimWatch::Provider(namespace, _) => self.knows_namespace_now(namespace),
+            ClaimWatch::Consumer(_) | ClaimWatch::Referrers(_) => self.knows_consumer_now(),
         };
         if news {
             self.look_at_all();

@@ -35,14 +35,14 @@ use crate::{
 };
 
 /// The former contract, as a kubeconfig leads to it.
-struct Former {
+struct FormerContract {
     client: Client,
     namespace: String,
     uid: String,
 }
 
 /// The copies of one kind, and which of them are copies of what this cluster has.
-struct Standing {
+struct FormerCopies {
     resource: ApiResource,
     ours: Vec<DynamicObject>,
     others: usize,
@@ -50,7 +50,7 @@ struct Standing {
 
 /// Says what stands there.
 pub(super) async fn plan(args: &KonnectorArgs, bundle: &str, file: &Path) -> Result<(), ProcessFailure> {
-    let (own, former) = (client::connect(&args.client).await?, Former::read(file).await?);
+    let (own, former) = (client::connect(&args.client).await?, FormerContract::read(file).await?);
     let recorded = recorded(&own, bundle).await?;
     say(&format!(
         "Contract {} (uid {}) on the provider of {}:",
@@ -80,7 +80,7 @@ pub(super) async fn plan(args: &KonnectorArgs, bundle: &str, file: &Path) -> Res
 /// Deletes copies of what this cluster has.
 pub(super) async fn delete(args: &KonnectorArgs, what: &DeleteFormerArgs) -> Result<(), ProcessFailure> {
     let own = client::connect(&args.client).await?;
-    let former = Former::read(&what.provider_kubeconfig).await?;
+    let former = FormerContract::read(&what.provider_kubeconfig).await?;
     if former.uid != what.contract {
         let found = &former.uid;
         return Err(format!("the kubeconfig leads to contract {found}, not to {}", what.contract).into());
@@ -106,7 +106,7 @@ pub(super) async fn delete(args: &KonnectorArgs, what: &DeleteFormerArgs) -> Res
 }
 
 /// Lets another cluster have the contract, unless a bundle of this one is bound to it.
-async fn give_back(own: &Client, former: &Former) -> Result<(), ProcessFailure> {
+async fn give_back(own: &Client, former: &FormerContract) -> Result<(), ProcessFailure> {
     let bundles = Api::<APIServiceBindingBundle>::all(own.clone()).list(&ListParams::default()).await?.items;
     let is_bound = |bundle: &&APIServiceBindingBundle| {
         bundle.status.as_ref().is_some_and(|s| s.contract_namespace_uid.as_ref() == Some(&former.uid))
@@ -121,7 +121,7 @@ async fn give_back(own: &Client, former: &Former) -> Result<(), ProcessFailure> 
     Ok(())
 }
 
-impl Former {
+impl FormerContract {
     async fn read(file: &Path) -> Result<Self, ProcessFailure> {
         let content =
             std::fs::read(file).map_err(|error| format!("cannot read {}: {error}", file.display()))?;
@@ -190,7 +190,7 @@ fn is_copy(object: &DynamicObject, contract: &str, namespace: &str) -> bool {
     places.map(|name| ObjectKey { namespace: namespace.to_owned(), name }).any(|place| is_of(&place))
 }
 
-impl Standing {
+impl FormerCopies {
     fn line(&self) -> String {
         let (ours, others) = (self.ours.len(), self.others);
         let kind = match self.resource.group.as_str() {
@@ -217,19 +217,23 @@ impl Standing {
     }
 }
 
-async fn standing(own: &Client, bundle: &str, former: &Former) -> Result<Vec<Standing>, ProcessFailure> {
+async fn standing(
+    own: &Client,
+    bundle: &str,
+    former: &FormerContract,
+) -> Result<Vec<FormerCopies>, ProcessFailure> {
     let mut all = Vec::new();
     for binding in bindings_of(own, bundle).await? {
         for kind in brought(own, &binding).await? {
             let copies =
                 former.copies(&kind.resource, kind.crd.spec.scope == ResourceScope::Namespaced).await?;
-            all.push(Standing::of(own, kind.resource, copies).await?);
+            all.push(FormerCopies::of(own, kind.resource, copies).await?);
         }
     }
     for resource in former.claimed().await?.into_iter().map(ClaimedResource::api_resource) {
         let copies = former.copies(&resource, true).await?;
         if !copies.is_empty() {
-            all.push(Standing::of(own, resource, copies).await?);
+            all.push(FormerCopies::of(own, resource, copies).await?);
         }
     }
     Ok(all)

@@ -22,7 +22,7 @@ const PAGE: u32 = 500;
 const GRACE_SECONDS: i64 = 60;
 
 /// A CRD that a binding has brought, and its objects in numbers.
-pub(super) struct Brought {
+pub(super) struct BroughtCrd {
     pub(super) crd: CrdOutline,
     pub(super) resource: ApiResource,
     pub(super) objects: usize,
@@ -51,7 +51,7 @@ pub(super) async fn bindings_of(
 pub(super) async fn brought(
     client: &Client,
     binding: &APIServiceBinding,
-) -> Result<Vec<Brought>, kube::Error> {
+) -> Result<Vec<BroughtCrd>, kube::Error> {
     let api: Api<CrdOutline> = Api::all(client.clone());
     let mut all = Vec::new();
     let bound = binding.status.iter().flat_map(|status| &status.bound_schemas);
@@ -67,10 +67,10 @@ pub(super) async fn brought(
     Ok(all)
 }
 
-async fn count(client: &Client, crd: CrdOutline, resource: ApiResource) -> Result<Brought, kube::Error> {
+async fn count(client: &Client, crd: CrdOutline, resource: ApiResource) -> Result<BroughtCrd, kube::Error> {
     let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
     let (objects, orphans, held, waiting, copies) = (0, 0, 0, 0, BTreeMap::new());
-    let mut brought = Brought { crd, resource, objects, orphans, held, waiting, copies };
+    let mut brought = BroughtCrd { crd, resource, objects, orphans, held, waiting, copies };
     let mut params = ListParams::default().limit(PAGE);
     loop {
         let page = match api.list_metadata(&params).await {
@@ -87,7 +87,7 @@ async fn count(client: &Client, crd: CrdOutline, resource: ApiResource) -> Resul
     }
 }
 
-impl Brought {
+impl BroughtCrd {
     fn take_in(&mut self, object: &PartialObjectMeta<DynamicObject>) {
         let annotations = object.annotations();
         self.objects += 1;

@@ -28,7 +28,7 @@ use serde_json::json;
 
 use super::{
     holder::refuse_another,
-    inventory::{Brought, bindings_of, brought},
+    inventory::{BroughtCrd, bindings_of, brought},
     say, secret_state,
 };
 use crate::{
@@ -41,7 +41,7 @@ use crate::{
 const PAGE: u32 = 500;
 
 /// A copy without an object.
-pub(super) struct Orphan {
+pub(super) struct OrphanedCopy {
     kind: String,
     /// The place where its object would be.
     place: ObjectKey,
@@ -81,7 +81,7 @@ pub(super) async fn run(args: &KonnectorArgs, what: &OrphansArgs) -> Result<(), 
     if unread > 0 { Err(format!("{unread} bundles were left out").into()) } else { Ok(()) }
 }
 
-fn list(orphans: &[Orphan]) {
+fn list(orphans: &[OrphanedCopy]) {
     for orphan in orphans {
         say(&orphan.describe());
     }
@@ -93,7 +93,7 @@ fn list(orphans: &[Orphan]) {
 
 /// Asks the provider for each of them whether it could be deleted, and then deletes those that could, with a line for
 /// each.
-async fn delete(orphans: &[Orphan], yes: bool) -> Result<(), ProcessFailure> {
+async fn delete(orphans: &[OrphanedCopy], yes: bool) -> Result<(), ProcessFailure> {
     let mut possible = Vec::new();
     for orphan in orphans {
         match orphan.try_delete().await {
@@ -121,7 +121,7 @@ async fn delete(orphans: &[Orphan], yes: bool) -> Result<(), ProcessFailure> {
     if failed > 0 { Err(format!("{failed} copies stay").into()) } else { Ok(()) }
 }
 
-impl Orphan {
+impl OrphanedCopy {
     fn describe(&self) -> String {
         let place = |namespace: Option<&str>, name: &str| match namespace {
             Some(namespace) if !namespace.is_empty() => format!("{namespace}/{name}"),
@@ -175,11 +175,11 @@ pub(super) async fn of_bundle(
     args: &KonnectorArgs,
     client: &Client,
     bundle: &APIServiceBindingBundle,
-) -> Result<Vec<Orphan>, ProcessFailure> {
+) -> Result<Vec<OrphanedCopy>, ProcessFailure> {
     let reference = &bundle.spec.kubeconfig_secret_ref;
     let state = secret_state(args, client, reference).await;
     let SecretState::Valid(access) = &state else { return Err(state.verdict(reference).message.into()) };
-    let contract = Contract {
+    let contract = ContractAccess {
         client: client::restricted(&access.kubeconfig).await?,
         namespace: access.kubeconfig.namespace.clone(),
     };
@@ -191,17 +191,17 @@ pub(super) async fn of_bundle(
     Ok(orphans)
 }
 
-struct Contract {
+struct ContractAccess {
     client: Client,
     namespace: String,
 }
 
-impl Contract {
+impl ContractAccess {
     async fn of_binding(
         &self,
         consumer: &Client,
         binding: &APIServiceBinding,
-    ) -> Result<Vec<Orphan>, ProcessFailure> {
+    ) -> Result<Vec<OrphanedCopy>, ProcessFailure> {
         let exports: Api<APIServiceExport> = Api::namespaced(self.client.clone(), &self.namespace);
         let Some(export) = exports.get_opt(&binding.name_any()).await? else { return Ok(Vec::new()) };
         let mut orphans = Vec::new();
@@ -224,8 +224,8 @@ impl Contract {
         consumer: &Client,
         export: &APIServiceExport,
         exported: &ExportedResource,
-        kind: &Brought,
-    ) -> Result<Vec<Orphan>, ProcessFailure> {
+        kind: &BroughtCrd,
+    ) -> Result<Vec<OrphanedCopy>, ProcessFailure> {
         let schemas: Api<SchemaOutline> = Api::namespaced(self.client.clone(), &self.namespace);
         let name = names::bound_schema(&exported.resource, &exported.group);
         let Some(schema) = schemas.get_opt(&name).await? else { return Ok(Vec::new()) };
@@ -243,7 +243,15 @@ impl Contract {
                     let here = in_namespace(consumer, &place.namespace, &kind.resource);
                     let (kind, contract, there) =
                         (kind.crd.name_any(), self.namespace.clone(), there.clone());
-                    orphans.push(Orphan { kind, place, copy, here, there, contract, is_claimed: false });
+                    orphans.push(OrphanedCopy {
+                        kind,
+                        place,
+                        copy,
+                        here,
+                        there,
+                        contract,
+                        is_claimed: false,
+                    });
                 }
             }
         }

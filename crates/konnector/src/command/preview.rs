@@ -5,7 +5,7 @@ use portolan_core::api::kubebind::{APIServiceBinding, APIServiceBindingBundle};
 use portolan_runtime::{client, process::ProcessFailure};
 
 use super::{
-    inventory::{Brought, bindings_of, brought},
+    inventory::{BroughtCrd, bindings_of, brought},
     say,
 };
 use crate::{
@@ -59,7 +59,7 @@ pub(super) async fn withdraw(args: &KonnectorArgs, name: &str) -> Result<(), Pro
     Ok(())
 }
 
-fn fate(kind: &Brought, deletes: bool) -> String {
+fn fate(kind: &BroughtCrd, deletes: bool) -> String {
     let (crd, objects) = (kind.crd.name_any(), kind.objects);
     let copies: usize = kind.copies.values().sum();
     match (deletes, objects) {
@@ -79,7 +79,7 @@ fn keeps_copies(bundle: &APIServiceBindingBundle, binding: &APIServiceBinding) -
     policy::orphans(bundle) || policy::orphans(binding)
 }
 
-fn lines(kind: &Brought, keeps_copies: bool) -> Vec<String> {
+fn lines(kind: &BroughtCrd, keeps_copies: bool) -> Vec<String> {
     let copies: usize = kind.copies.values().sum();
     let places = if copies == 0 { String::new() } else { format!(": {}", kind.places()) };
     let mut lines = vec![format!(

@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::{
-    inventory::{Brought, bindings_of, brought},
+    inventory::{BroughtCrd, bindings_of, brought},
     say,
 };
 use crate::{args::KonnectorArgs, binding::FINALIZER, finalizers};
@@ -70,7 +70,11 @@ where
 
 /// Frees objects and CRD of the binding, so that the garbage collector leaves them alone. Gives how many
 /// objects had our finalizer.
-async fn let_go(client: &Client, binding: &APIServiceBinding, kind: &Brought) -> Result<usize, WriteError> {
+async fn let_go(
+    client: &Client,
+    binding: &APIServiceBinding,
+    kind: &BroughtCrd,
+) -> Result<usize, WriteError> {
     let mut stripped = 0;
     // An engine of a running konnector may have had a write under way.
     loop {
@@ -112,7 +116,7 @@ where
     apply::delete(api, name, &uid).await
 }
 
-fn describe(kind: &Brought, stripped: usize) -> Vec<String> {
+fn describe(kind: &BroughtCrd, stripped: usize) -> Vec<String> {
     let name = kind.crd.name_any();
     let mut lines = vec![format!("{name}: removed the finalizer from {stripped} objects")];
     lines.push(if kind.crd.metadata.deletion_timestamp.is_some() {

@@ -7,7 +7,7 @@ const GRACE: Duration = Duration::from_mins(10);
 
 /// The objects of a CRD.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Content {
+pub(super) enum CrdContent {
     Empty,
     Objects,
     /// The API server does not serve the kind, yet or any more.
@@ -16,19 +16,19 @@ pub(super) enum Content {
 
 /// The fate of a CRD without a binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum CrdFate {
     Stays,
     Goes,
     LookAgain(Duration),
 }
 
 /// `had_objects`: this process has seen some. `empty_for`: since it was first seen without.
-pub(super) fn fate(content: Content, had_objects: bool, empty_for: Duration, poll: Duration) -> Fate {
+pub(super) fn fate(content: CrdContent, had_objects: bool, empty_for: Duration, poll: Duration) -> CrdFate {
     match content {
-        Content::Objects => Fate::Stays,
-        Content::Unknown => Fate::LookAgain(poll),
-        Content::Empty if had_objects || empty_for >= GRACE => Fate::Goes,
-        Content::Empty => Fate::LookAgain(GRACE.saturating_sub(empty_for)),
+        CrdContent::Objects => CrdFate::Stays,
+        CrdContent::Unknown => CrdFate::LookAgain(poll),
+        CrdContent::Empty if had_objects || empty_for >= GRACE => CrdFate::Goes,
+        CrdContent::Empty => CrdFate::LookAgain(GRACE.saturating_sub(empty_for)),
     }
 }
 
@@ -41,14 +41,14 @@ mod tests {
         let poll = Duration::from_secs(15);
         let (begin, nearly) = (Duration::ZERO, GRACE.saturating_sub(Duration::from_secs(1)));
         for (content, had_objects, empty_for, expected) in [
-            (Content::Objects, false, begin, Fate::Stays),
-            (Content::Objects, true, GRACE, Fate::Stays),
-            (Content::Empty, true, begin, Fate::Goes),
-            (Content::Empty, false, begin, Fate::LookAgain(GRACE)),
-            (Content::Empty, false, nearly, Fate::LookAgain(Duration::from_secs(1))),
-            (Content::Empty, false, GRACE, Fate::Goes),
-            (Content::Unknown, true, GRACE, Fate::LookAgain(poll)),
-            (Content::Unknown, false, begin, Fate::LookAgain(poll)),
+            (CrdContent::Objects, false, begin, CrdFate::Stays),
+            (CrdContent::Objects, true, GRACE, CrdFate::Stays),
+            (CrdContent::Empty, true, begin, CrdFate::Goes),
+            (CrdContent::Empty, false, begin, CrdFate::LookAgain(GRACE)),
+            (CrdContent::Empty, false, nearly, CrdFate::LookAgain(Duration::from_secs(1))),
+            (CrdContent::Empty, false, GRACE, CrdFate::Goes),
+            (CrdContent::Unknown, true, GRACE, CrdFate::LookAgain(poll)),
+            (CrdContent::Unknown, false, begin, CrdFate::LookAgain(poll)),
         ] {
             assert_eq!(
                 fate(content, had_objects, empty_for, poll),

@@ -19,7 +19,7 @@ use crate::{context::KonnectorContext, crd, finalizers};
 
 /// A CRD, as far as its owners tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stray<'a> {
+enum StrayState<'a> {
     /// Its binding exists, or it has none.
     No,
     /// This owner, at this place, does not exist.
@@ -28,17 +28,17 @@ enum Stray<'a> {
     Ends(Option<&'a OwnerReference>),
 }
 
-fn judge(crd: &CrdOutline, exists: impl Fn(&OwnerReference) -> bool) -> Stray<'_> {
+fn judge(crd: &CrdOutline, exists: impl Fn(&OwnerReference) -> bool) -> StrayState<'_> {
     let owners = crd.owner_references().iter().enumerate();
     let bindings: Vec<_> = owners.filter(|(_, owner)| owner.kind == "APIServiceBinding").collect();
     let first = bindings.first().copied();
     if !crd::is_labelled(crd) || bindings.iter().any(|(_, owner)| exists(owner)) {
-        return Stray::No;
+        return StrayState::No;
     }
     if crd.metadata.deletion_timestamp.is_some() {
-        return Stray::Ends(first.map(|(_, owner)| owner));
+        return StrayState::Ends(first.map(|(_, owner)| owner));
     }
-    first.map_or(Stray::No, |(place, owner)| Stray::Owned(place, owner))
+    first.map_or(StrayState::No, |(place, owner)| StrayState::Owned(place, owner))
 }
 
 /// Takes care of a CRD without a binding; `None` where it is none.
@@ -51,18 +51,18 @@ pub(super) async fn look_after(
     };
     let stray = judge(crd, is_known);
     // The binding may have been made, or brought back, a moment ago.
-    if let Stray::Owned(_, owner) | Stray::Ends(Some(owner)) = stray
+    if let StrayState::Owned(_, owner) | StrayState::Ends(Some(owner)) = stray
         && exists(context, owner).await?
     {
         return Ok(None);
     }
     match stray {
-        Stray::No => Ok(None),
-        Stray::Owned(place, owner) => {
+        StrayState::No => Ok(None),
+        StrayState::Owned(place, owner) => {
             leave(context, crd, place, owner).await?;
             Ok(Some(Action::AwaitChange))
         }
-        Stray::Ends(_) => {
+        StrayState::Ends(_) => {
             if let Some(resource) = crd.stored_resource() {
                 finalizers::strip(&context.consumer, &resource).await?;
             }
@@ -144,12 +144,12 @@ mod tests {
         ];
         for (crd, expected) in table {
             let said = match judge(&crd, |owner| owner.uid == "now") {
-                Stray::No => "no".to_owned(),
-                Stray::Owned(place, owner) => {
+                StrayState::No => "no".to_owned(),
+                StrayState::Owned(place, owner) => {
                     assert_eq!(owner.uid, "former");
                     owned(place)
                 }
-                Stray::Ends(owner) => {
+                StrayState::Ends(owner) => {
                     format!("ends, of {}", owner.map_or("nobody", |owner| owner.uid.as_str()))
                 }
             };

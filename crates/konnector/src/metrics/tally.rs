@@ -7,12 +7,12 @@ use portolan_runtime::metrics::Gauges;
 
 /// Counts named things by their state.
 #[derive(Clone, Debug)]
-pub(super) struct Tally {
+pub(super) struct StateTally {
     gauges: Gauges,
     states: Arc<Mutex<HashMap<String, String>>>,
 }
 
-impl Tally {
+impl StateTally {
     /// Over gauges with one label, the state.
     pub(super) fn new(gauges: Gauges) -> Self {
         Self { gauges, states: Arc::default() }

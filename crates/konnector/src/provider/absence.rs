@@ -23,15 +23,15 @@ pub enum ExportAbsence {
 
 /// Absent exports.
 #[derive(Debug, Default)]
-pub(super) struct Absences(Mutex<Inner>);
+pub(super) struct AbsentExports(Mutex<AbsenceRecords>);
 
 #[derive(Debug, Default)]
-struct Inner {
+struct AbsenceRecords {
     withdrawn: HashSet<String>,
     missing_since: HashMap<String, Instant>,
 }
 
-impl Absences {
+impl AbsentExports {
     /// Takes in that the deletion of an export was seen.
     pub(super) fn withdrawn(&self, name: &str) {
         self.0.lock().withdrawn.insert(name.to_owned());
@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn only_a_deletion_that_was_seen_is_a_withdrawal() {
-        let absences = Absences::default();
+        let absences = AbsentExports::default();
         let is_missing = |absence| matches!(absence, ExportAbsence::MissingFor(_));
         assert!(is_missing(absences.of("a")));
         absences.withdrawn("a");
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn the_time_counts_from_when_it_was_first_missed() {
-        let absences = Absences::default();
+        let absences = AbsentExports::default();
         absences.of("a");
         std::thread::sleep(Duration::from_millis(20));
         let missing = |name: &str| match absences.of(name) {

@@ -35,13 +35,13 @@ pub(super) struct HolderKnowledge {
     pub(super) agreed: Option<String>,
     /// The holder that people want it to be taken over from, by the object with their annotation.
     pub(super) takes_over: BTreeMap<String, String>,
-    pub(super) state: State,
+    pub(super) state: HolderState,
     pub(super) holder: Option<Holder>,
     pub(super) vacant_since: Option<Instant>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum HolderState {
     #[default]
     Unknown,
     Open,
@@ -51,7 +51,7 @@ pub(super) enum State {
 }
 
 /// Facts that bear on a claim.
-pub(super) struct Situation<'a> {
+pub(super) struct HolderFacts<'a> {
     pub(super) holder: Option<Holder>,
     /// Our cluster.
     pub(super) cluster: &'a str,
@@ -73,8 +73,8 @@ pub(super) enum HolderClaim {
     Theirs(Holder),
 }
 
-pub(super) fn judge(situation: &Situation<'_>) -> HolderClaim {
-    let Situation { cluster, contract, takes_over, grace, .. } = *situation;
+pub(super) fn judge(situation: &HolderFacts<'_>) -> HolderClaim {
+    let HolderFacts { cluster, contract, takes_over, grace, .. } = *situation;
     match (&situation.holder, &situation.former) {
         (Some(holder), _) if holder.cluster == cluster => HolderClaim::Ours,
         (Some(holder), _) => {
@@ -128,7 +128,7 @@ mod tests {
     fn a_contract_belongs_to_one_cluster_until_people_say_otherwise() {
         let judged = |now: Option<&str>, words: &[&str], former: Option<(&str, u64)>| {
             let takes_over: Vec<_> = words.iter().map(|&word| word.to_owned()).collect();
-            judge(&Situation {
+            judge(&HolderFacts {
                 holder: now.map(holder),
                 cluster: "us",
                 contract: "contract",

@@ -19,7 +19,7 @@ pub struct ConsumerCluster {
 
 /// Knowledge about the identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Known {
+pub(super) enum ClusterIdentity {
     Uid(String),
     /// It has not answered.
     NotYet,
@@ -36,22 +36,26 @@ impl ConsumerCluster {
         self.client.clone()
     }
 
-    pub(super) async fn known(&self) -> Known {
+    pub(super) async fn known(&self) -> ClusterIdentity {
         if let Some(uid) = self.uid.lock().clone() {
-            return Known::Uid(uid);
+            return ClusterIdentity::Uid(uid);
         }
         let api: Api<Namespace> = Api::all(self.client.clone());
-        let Ok(answer) = timeout(ANSWER_LIMIT, api.get(NAMESPACE)).await else { return Known::NotYet };
+        let Ok(answer) = timeout(ANSWER_LIMIT, api.get(NAMESPACE)).await else {
+            return ClusterIdentity::NotYet;
+        };
         match answer {
             Ok(namespace) => {
                 let uid = namespace.uid().unwrap_or_default();
                 *self.uid.lock() = Some(uid.clone());
-                Known::Uid(uid)
+                ClusterIdentity::Uid(uid)
             }
-            Err(error) if [403, 404].contains(&code(&error)) => Known::Hidden(ErrorChain(&error).to_string()),
+            Err(error) if [403, 404].contains(&code(&error)) => {
+                ClusterIdentity::Hidden(ErrorChain(&error).to_string())
+            }
             Err(error) => {
                 warn!("cannot read namespace {NAMESPACE}: {}", ErrorChain(&error));
-                Known::NotYet
+                ClusterIdentity::NotYet
             }
         }
     }

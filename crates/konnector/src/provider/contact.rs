@@ -15,17 +15,17 @@ pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// The provider has not answered in time.
 #[derive(Debug, thiserror::Error)]
 #[error("no answer within {} seconds", ANSWER_LIMIT.as_secs())]
-struct Silence;
+struct AnswerTimeout;
 
 /// Waits for an answer of the provider, and not for longer than it may take: others wait for the worker.
 pub async fn in_time<T>(answer: impl Future<Output = Result<T, WriteError>>) -> Result<T, WriteError> {
-    let silence = |_| Err(WriteError::Failed(kube::Error::Service(Box::new(Silence))));
+    let silence = |_| Err(WriteError::Failed(kube::Error::Service(Box::new(AnswerTimeout))));
     timeout(ANSWER_LIMIT, answer).await.unwrap_or_else(silence)
 }
 
 /// The state of contact with a provider.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Contact {
+pub enum ProviderContact {
     /// It has not answered yet.
     #[default]
     Pending,
@@ -39,7 +39,7 @@ pub enum Contact {
     Closed(Verdict),
 }
 
-impl Contact {
+impl ProviderContact {
     /// Judges an error.
     pub(super) fn of(error: &kube::Error) -> Self {
         let message = ErrorChain(error).to_string();
@@ -49,7 +49,7 @@ impl Contact {
 
 /// The outcome of the last heartbeat.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Heartbeat {
+pub enum HeartbeatOutcome {
     /// Nobody has looked yet.
     #[default]
     Unknown,

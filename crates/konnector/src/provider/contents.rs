@@ -12,25 +12,25 @@ use portolan_runtime::cache::Cache;
 use tokio::time::Instant;
 
 use super::{
-    absence::{Absences, ExportAbsence},
-    contact::Contact,
+    absence::{AbsentExports, ExportAbsence},
+    contact::ProviderContact,
     reflecting::ProviderChange,
 };
 
 /// The objects that the watches of a session show.
-pub struct Contents {
+pub struct ContractContents {
     pub(super) namespace: String,
     pub exports: Cache<APIServiceExport>,
     pub schemas: Cache<SchemaOutline>,
     pub(super) requests: Cache<APIServiceExportRequest>,
     pub(super) cluster_bindings: Cache<ClusterBinding>,
-    pub(super) absences: Absences,
-    pub(super) listed: RwLock<Listed>,
+    pub(super) absences: AbsentExports,
+    pub(super) listed: RwLock<ListedKinds>,
 }
 
 /// The kinds whose first list has come.
 #[derive(Default)]
-pub(super) struct Listed {
+pub(super) struct ListedKinds {
     exports: bool,
     schemas: bool,
     cluster_binding: bool,
@@ -38,7 +38,7 @@ pub(super) struct Listed {
     cluster_binding_refused: Option<Instant>,
 }
 
-impl Contents {
+impl ContractContents {
     /// The exports, once they have been listed.
     pub fn exports(&self) -> Option<Vec<Arc<APIServiceExport>>> {
         self.listed.read().exports.then(|| self.exports.all())
@@ -114,7 +114,7 @@ impl Contents {
                 listed.cluster_binding = true;
                 listed.cluster_binding_refused = None;
             }
-            ProviderChange::Failed(Contact::Refused { .. }) => {
+            ProviderChange::Failed(ProviderContact::Refused { .. }) => {
                 listed.cluster_binding_refused.get_or_insert_with(Instant::now);
             }
             ProviderChange::Failed(_) | ProviderChange::Applied | ProviderChange::Deleted { .. } => {}

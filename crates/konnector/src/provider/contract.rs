@@ -13,20 +13,20 @@ use super::identity::FoundContract;
 /// The contract namespace is not what it was, or nobody can tell.
 #[derive(Clone, Copy, Debug)]
 pub struct ContractDoubt {
-    pub why: Why,
+    pub why: DoubtReason,
     pub since: Duration,
 }
 
 /// Reasons to doubt what is in the contract namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum DoubtReason {
     Terminating,
     Gone,
     Hidden,
     Unanswered,
 }
 
-impl Why {
+impl DoubtReason {
     /// To be read after its name.
     pub const fn text(self) -> &'static str {
         match self {
@@ -40,7 +40,7 @@ impl Why {
 
 /// Knowledge of a session about the contract namespace.
 #[derive(Debug, Default)]
-pub(super) struct ContractState(Mutex<Known>);
+pub(super) struct ContractState(Mutex<KnownContract>);
 
 impl ContractState {
     pub(super) fn take_in(&self, sight: &ContractSight) {
@@ -59,10 +59,10 @@ impl ContractState {
 }
 
 #[derive(Clone, Debug, Default)]
-struct Known {
+struct KnownContract {
     found: FoundContract,
     was_seen: bool,
-    doubt: Option<(Why, Instant)>,
+    doubt: Option<(DoubtReason, Instant)>,
 }
 
 /// The finding of one look.
@@ -88,19 +88,19 @@ impl ContractSight {
     }
 }
 
-fn judge(was_seen: bool, sight: &ContractSight) -> Option<Why> {
+fn judge(was_seen: bool, sight: &ContractSight) -> Option<DoubtReason> {
     match sight {
-        ContractSight::There { is_terminating: true, .. } => Some(Why::Terminating),
-        ContractSight::Gone => Some(Why::Gone),
-        ContractSight::Denied if was_seen => Some(Why::Hidden),
-        ContractSight::Unanswered => Some(Why::Unanswered),
+        ContractSight::There { is_terminating: true, .. } => Some(DoubtReason::Terminating),
+        ContractSight::Gone => Some(DoubtReason::Gone),
+        ContractSight::Denied if was_seen => Some(DoubtReason::Hidden),
+        ContractSight::Unanswered => Some(DoubtReason::Unanswered),
         ContractSight::There { .. } | ContractSight::Denied => None,
     }
 }
 
-impl Known {
+impl KnownContract {
     fn take_in(&mut self, sight: &ContractSight) {
-        let unanswered = |why| why == Why::Unanswered;
+        let unanswered = |why| why == DoubtReason::Unanswered;
         // How long a provider was silent says nothing of how long its namespace has been gone.
         self.doubt = judge(self.was_seen, sight).map(|why| match self.doubt {
             Some((before, since)) if unanswered(before) == unanswered(why) => (why, since),

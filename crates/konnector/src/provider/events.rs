@@ -2,13 +2,13 @@
 
 use tracing::warn;
 
-use super::{contact::Contact, reflecting::ProviderChange, session::Session, unseen::Kind};
+use super::{contact::ProviderContact, reflecting::ProviderChange, session::Session, unseen::UnseenKind};
 
 impl Session {
     pub(super) fn on_exports(&self, change: &ProviderChange) {
         self.contents.saw_exports(change);
         match change {
-            ProviderChange::Relisted => self.pulse.set(Contact::Up),
+            ProviderChange::Relisted => self.pulse.set(ProviderContact::Up),
             ProviderChange::Failed(contact) => self.pulse.set(contact.clone()),
             ProviderChange::Deleted { .. } | ProviderChange::Applied => {}
         }
@@ -28,7 +28,7 @@ impl Session {
     }
 
     pub(super) fn on_namespaces(&self, change: &ProviderChange) {
-        self.watches(Kind::Namespaces, change);
+        self.watches(UnseenKind::Namespaces, change);
         match change {
             ProviderChange::Deleted { name, .. } => self.namespaces.dropped(name),
             ProviderChange::Relisted => self.namespaces.were_listed(),
@@ -38,14 +38,14 @@ impl Session {
 
     pub(super) fn on_schemas(&self, change: &ProviderChange) {
         self.contents.saw_schemas(change);
-        self.watches(Kind::Schemas, change);
+        self.watches(UnseenKind::Schemas, change);
         if !matches!(change, ProviderChange::Failed(_)) {
             self.tell();
         }
     }
 
     /// Notes whether a kind can be watched.
-    fn watches(&self, kind: Kind, change: &ProviderChange) {
+    fn watches(&self, kind: UnseenKind, change: &ProviderChange) {
         if !self.unseen.take_in(kind, change) {
             return;
         }

@@ -9,19 +9,19 @@ use tokio::sync::watch;
 /// The error of a request that the gate refused.
 #[derive(Debug, thiserror::Error)]
 #[error("nothing is written to this provider until the contract is known to be this cluster's")]
-struct Shut;
+struct GateClosed;
 
 /// The gate in front of a session's writes.
 #[derive(Clone, Debug)]
-pub(super) struct Gate(Arc<watch::Sender<bool>>);
+pub(super) struct WriteGate(Arc<watch::Sender<bool>>);
 
-impl Default for Gate {
+impl Default for WriteGate {
     fn default() -> Self {
         Self(Arc::new(watch::Sender::new(false)))
     }
 }
 
-impl Gate {
+impl WriteGate {
     pub(super) fn is_open(&self) -> bool {
         *self.0.borrow()
     }
@@ -42,7 +42,11 @@ impl Gate {
         let service = tower::service_fn(move |request: http::Request<Body>| {
             let (client, passes) = (client.clone(), gate.lets_pass(request.method()));
             async move {
-                if passes { client.send(request).await } else { Err(kube::Error::Service(Box::new(Shut))) }
+                if passes {
+                    client.send(request).await
+                } else {
+                    Err(kube::Error::Service(Box::new(GateClosed)))
+                }
             }
         });
         Client::new(service, namespace)
@@ -59,7 +63,7 @@ mod tests {
 
     #[test]
     fn whoever_may_not_write_may_read() {
-        let gate = Gate::default();
+        let gate = WriteGate::default();
         for (open, method, passes) in [
             (false, Method::GET, true),
             (false, Method::POST, false),

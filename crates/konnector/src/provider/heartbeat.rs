@@ -13,10 +13,10 @@ use portolan_runtime::{apply, clock, telemetry::ErrorChain};
 use tokio::time::timeout;
 
 use super::{
-    contact::{ANSWER_LIMIT, Heartbeat},
-    offered::Offered,
+    contact::{ANSWER_LIMIT, HeartbeatOutcome},
+    offered::OfferedKubeconfig,
     session::Session,
-    sessions::Intervals,
+    sessions::ProviderIntervals,
 };
 use crate::version;
 
@@ -25,28 +25,32 @@ const CONDITION_VALID_VERSION: &str = "ValidVersion";
 
 impl Session {
     /// The outcome of the last heartbeat.
-    pub fn last_heartbeat(&self) -> Heartbeat {
+    pub fn last_heartbeat(&self) -> HeartbeatOutcome {
         self.reports.last()
     }
 
-    fn set_heartbeat(&self, heartbeat: Heartbeat) {
+    fn set_heartbeat(&self, heartbeat: HeartbeatOutcome) {
         if self.reports.went(heartbeat) {
             self.tell();
         }
     }
 
     /// Reports when the ClusterBinding changes, and twice per interval; after a failure, with the next poll.
-    pub(super) fn spawn_heartbeat(self: &Arc<Self>, secret: &ClusterSecretKeyRef, intervals: Intervals) {
+    pub(super) fn spawn_heartbeat(
+        self: &Arc<Self>,
+        secret: &ClusterSecretKeyRef,
+        intervals: ProviderIntervals,
+    ) {
         let (session, secret, interval) = (Arc::clone(self), secret.clone(), intervals.heartbeat);
         self.tasks.spawn("heartbeat", async move {
             loop {
-                let failed = matches!(session.last_heartbeat(), Heartbeat::Failed(_));
+                let failed = matches!(session.last_heartbeat(), HeartbeatOutcome::Failed(_));
                 let pause = if failed { intervals.poll.min(interval / 2) } else { interval / 2 };
                 // Without a time limit a silent provider would end the reports for good.
                 let due = timeout(pause, session.reports.due.notified()).await;
                 let report = timeout(ANSWER_LIMIT, session.heartbeat(&secret, interval)).await;
                 if report.is_err() {
-                    session.set_heartbeat(Heartbeat::Failed("no answer".to_owned()));
+                    session.set_heartbeat(HeartbeatOutcome::Failed("no answer".to_owned()));
                 }
                 drop(due);
             }
@@ -59,21 +63,21 @@ impl Session {
             return;
         }
         let Some(binding) = self.contents.cluster_binding() else {
-            return self.set_heartbeat(Heartbeat::NotKept);
+            return self.set_heartbeat(HeartbeatOutcome::NotKept);
         };
         let old = binding.status.clone().unwrap_or_default();
         let new = report(&old, secret, &self.reports.offered(), interval, clock::now());
         if old == new {
-            return self.set_heartbeat(Heartbeat::Beating);
+            return self.set_heartbeat(HeartbeatOutcome::Beating);
         }
         let api: Api<ClusterBinding> = Api::namespaced(self.client.clone(), &self.namespace);
         match apply::replace_status(&api, &binding.metadata, true, &new).await {
             Ok(written) => {
                 self.contents.cluster_bindings.wrote(written);
-                self.set_heartbeat(Heartbeat::Beating);
+                self.set_heartbeat(HeartbeatOutcome::Beating);
             }
-            Err(apply::WriteError::Conflict(_)) => self.set_heartbeat(Heartbeat::Beating),
-            Err(error) => self.set_heartbeat(Heartbeat::Failed(ErrorChain(&error).to_string())),
+            Err(apply::WriteError::Conflict(_)) => self.set_heartbeat(HeartbeatOutcome::Beating),
+            Err(error) => self.set_heartbeat(HeartbeatOutcome::Failed(ErrorChain(&error).to_string())),
         }
     }
 }
@@ -82,7 +86,7 @@ impl Session {
 fn report(
     old: &ClusterBindingStatus,
     secret: &ClusterSecretKeyRef,
-    offered: &Offered,
+    offered: &OfferedKubeconfig,
     interval: Duration,
     now: Timestamp,
 ) -> ClusterBindingStatus {
@@ -118,16 +122,22 @@ mod tests {
     fn a_report_is_due_after_half_the_interval_and_not_before() {
         let at = |second| Timestamp::from_second(second).unwrap();
         let interval = Duration::from_secs(300);
-        let first =
-            report(&ClusterBindingStatus::default(), &secret(), &Offered::NotAskedFor, interval, at(1000));
+        let first = report(
+            &ClusterBindingStatus::default(),
+            &secret(),
+            &OfferedKubeconfig::NotAskedFor,
+            interval,
+            at(1000),
+        );
         assert_eq!(first.last_heartbeat_time, Some(Time(at(1000))));
-        assert_eq!(report(&first, &secret(), &Offered::NotAskedFor, interval, at(1149)), first);
+        assert_eq!(report(&first, &secret(), &OfferedKubeconfig::NotAskedFor, interval, at(1149)), first);
         assert_eq!(
-            report(&first, &secret(), &Offered::NotAskedFor, interval, at(1150)).last_heartbeat_time,
+            report(&first, &secret(), &OfferedKubeconfig::NotAskedFor, interval, at(1150))
+                .last_heartbeat_time,
             Some(Time(at(1150)))
         );
         assert_eq!(
-            report(&first, &secret(), &Offered::NotAskedFor, interval, at(900)).last_heartbeat_time,
+            report(&first, &secret(), &OfferedKubeconfig::NotAskedFor, interval, at(900)).last_heartbeat_time,
             Some(Time(at(900))),
             "the clock was set back"
         );
@@ -138,7 +148,7 @@ mod tests {
         let mut old = ClusterBindingStatus::default();
         condition::set(&mut old.conditions, "Healthy", Verdict::holds(), Timestamp::UNIX_EPOCH);
         let interval = Duration::from_secs(300);
-        let new = report(&old, &secret(), &Offered::NotAskedFor, interval, Timestamp::UNIX_EPOCH);
+        let new = report(&old, &secret(), &OfferedKubeconfig::NotAskedFor, interval, Timestamp::UNIX_EPOCH);
         assert!(
             condition::is_true(&new.conditions, "Healthy")
                 && condition::is_true(&new.conditions, "ValidVersion")

@@ -6,7 +6,7 @@ use tokio::sync::Notify;
 use super::claim::HolderKnowledge;
 
 #[derive(Default)]
-pub(super) struct Holding {
+pub(super) struct ContractHolding {
     pub(super) claimed: Mutex<HolderKnowledge>,
     /// It may have changed.
     pub(super) due: Notify,

@@ -26,12 +26,12 @@ pub(super) enum FoundContract {
 
 /// The target of a kubeconfig.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct KubeconfigTarget {
     pub(super) server: String,
     pub(super) namespace: String,
 }
 
-impl Place {
+impl KubeconfigTarget {
     /// The name of a contract that shows no uid.
     fn name(&self) -> String {
         format!("{}/{}", self.server.trim_end_matches('/'), self.namespace)
@@ -40,33 +40,37 @@ impl Place {
 
 /// The answers to whether it is the same contract.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Identity {
+pub(super) enum ContractIdentity {
     NotYet,
     /// The contract to work with, as it is to be recorded.
     Agreed(String),
     Refused(Verdict),
 }
 
-pub(super) fn identify(found: &FoundContract, place: &Place, word: &ContractWord) -> Identity {
+pub(super) fn identify(
+    found: &FoundContract,
+    place: &KubeconfigTarget,
+    word: &ContractWord,
+) -> ContractIdentity {
     let agreed = |name: &str| {
         let known = [&word.recorded, &word.accepts].into_iter().flatten();
         word.recorded.is_none() || known.into_iter().any(|known| known == name)
     };
     let name = place.name();
     match found {
-        FoundContract::NotYet => Identity::NotYet,
+        FoundContract::NotYet => ContractIdentity::NotYet,
         // What was hidden when it was recorded shows itself now.
         FoundContract::Uid(uid) if agreed(uid) || word.recorded.as_ref() == Some(&name) => {
-            Identity::Agreed(uid.clone())
+            ContractIdentity::Agreed(uid.clone())
         }
-        FoundContract::Hidden if agreed(&name) => Identity::Agreed(name),
-        FoundContract::Uid(uid) => Identity::Refused(another(uid, place, word)),
-        FoundContract::Hidden => Identity::Refused(hidden(&name, place, word)),
-        FoundContract::Gone => Identity::Refused(gone(place)),
+        FoundContract::Hidden if agreed(&name) => ContractIdentity::Agreed(name),
+        FoundContract::Uid(uid) => ContractIdentity::Refused(another(uid, place, word)),
+        FoundContract::Hidden => ContractIdentity::Refused(hidden(&name, place, word)),
+        FoundContract::Gone => ContractIdentity::Refused(gone(place)),
     }
 }
 
-fn another(found: &str, place: &Place, word: &ContractWord) -> Verdict {
+fn another(found: &str, place: &KubeconfigTarget, word: &ContractWord) -> Verdict {
     let (namespace, recorded) = (&place.namespace, word.recorded.as_deref().unwrap_or_default());
     let message = format!(
         "The kubeconfig leads to another contract: namespace {namespace} on the provider has the uid {found}, and the \
@@ -77,7 +81,7 @@ fn another(found: &str, place: &Place, word: &ContractWord) -> Verdict {
     Verdict::error(ANOTHER_CONTRACT, message)
 }
 
-fn hidden(name: &str, place: &Place, word: &ContractWord) -> Verdict {
+fn hidden(name: &str, place: &KubeconfigTarget, word: &ContractWord) -> Verdict {
     let message = format!(
         "The provider does not let the konnector see namespace {}, so it cannot tell whether this is the contract \
          that is bound. Nothing is written, and existing bindings stay. Restore `get` on that namespace to its \
@@ -88,7 +92,7 @@ fn hidden(name: &str, place: &Place, word: &ContractWord) -> Verdict {
     Verdict::warning(PROVIDER_SUSPECT, message)
 }
 
-fn gone(place: &Place) -> Verdict {
+fn gone(place: &KubeconfigTarget) -> Verdict {
     let message = format!(
         "The contract namespace {} does not exist on the provider. Nothing is written, and existing bindings stay: \
          check where the kubeconfig leads.",
@@ -108,7 +112,7 @@ mod tests {
         recorded: Option<&str>,
         accepts: Option<&str>,
     ) -> Result<String, String> {
-        let place = Place { server: "https://p:6443/".to_owned(), namespace: "tenant".to_owned() };
+        let place = KubeconfigTarget { server: "https://p:6443/".to_owned(), namespace: "tenant".to_owned() };
         let owned = |text: Option<&str>| text.map(str::to_owned);
         let word = ContractWord {
             about: "apiservicebindingbundle/b".to_owned(),
@@ -117,9 +121,9 @@ mod tests {
             takes_over: None,
         };
         match identify(found, &place, &word) {
-            Identity::NotYet => Ok(String::new()),
-            Identity::Agreed(name) => Ok(name),
-            Identity::Refused(verdict) => Err(verdict.reason),
+            ContractIdentity::NotYet => Ok(String::new()),
+            ContractIdentity::Agreed(name) => Ok(name),
+            ContractIdentity::Refused(verdict) => Err(verdict.reason),
         }
     }
 
@@ -155,13 +159,14 @@ mod tests {
 
     #[test]
     fn people_read_what_to_say() {
-        let place = Place { server: "https://p".to_owned(), namespace: "tenant".to_owned() };
+        let place = KubeconfigTarget { server: "https://p".to_owned(), namespace: "tenant".to_owned() };
         let word = ContractWord {
             about: "apiservicebindingbundle/b".to_owned(),
             recorded: Some("a".to_owned()),
             ..ContractWord::default()
         };
-        let Identity::Refused(verdict) = identify(&FoundContract::Uid("b".to_owned()), &place, &word) else {
+        let ContractIdentity::Refused(verdict) = identify(&FoundContract::Uid("b".to_owned()), &place, &word)
+        else {
             panic!()
         };
         let command = "kubectl annotate --overwrite apiservicebindingbundle/b kube-bind.io/accept-contract=b";

@@ -30,14 +30,14 @@ mod unseen;
 
 pub use absence::ExportAbsence;
 pub use claim::{Holder, give_back};
-pub use contact::{Contact, Heartbeat, in_time};
+pub use contact::{HeartbeatOutcome, ProviderContact, in_time};
 pub use contract::ContractDoubt;
 #[cfg(test)]
-pub use contract::Why;
+pub use contract::DoubtReason;
 pub use identity::{ANOTHER_CONTRACT, PROVIDER_SUSPECT};
 pub use namespaces::NamespaceAnswer;
-pub use rotation::Rotation;
+pub use rotation::RotationContext;
 pub use session::Session;
-pub use sessions::{Intervals, Sessions};
+pub use sessions::{ProviderIntervals, Sessions};
 pub use standing::{CONTRACT_IN_USE, ContractStanding};
-pub use unseen::Kind as UnseenKind;
+pub use unseen::UnseenKind;

@@ -43,7 +43,7 @@ impl NamespaceAnswer {
 }
 
 /// The `APIServiceNamespaces` of one contract namespace.
-pub struct Namespaces {
+pub struct NamespaceRequests {
     client: Client,
     contract_namespace: String,
     requests: Cache<APIServiceNamespace>,
@@ -55,7 +55,7 @@ pub struct Namespaces {
     changed: watch::Sender<()>,
 }
 
-impl Namespaces {
+impl NamespaceRequests {
     pub(super) fn new(
         client: Client,
         contract_namespace: &str,
@@ -144,7 +144,7 @@ impl Namespaces {
         if !self.requested.lock().insert(namespace.to_owned()) {
             return Ok(());
         }
-        let mut underway = Underway { namespaces: self, namespace, made: false };
+        let mut underway = PendingRequest { namespaces: self, namespace, made: false };
         let api: Api<APIServiceNamespace> = Api::namespaced(self.client.clone(), &self.contract_namespace);
         let metadata = ObjectMeta { name: Some(namespace.to_owned()), ..ObjectMeta::default() };
         let request = APIServiceNamespace { metadata, spec: APIServiceNamespaceSpec {}, status: None };
@@ -178,13 +178,13 @@ fn answer(request: &APIServiceNamespace) -> Option<String> {
 }
 
 /// A request that is being made. One that fails, or is given up for want of an answer, is made again.
-struct Underway<'a> {
-    namespaces: &'a Namespaces,
+struct PendingRequest<'a> {
+    namespaces: &'a NamespaceRequests,
     namespace: &'a str,
     made: bool,
 }
 
-impl Drop for Underway<'_> {
+impl Drop for PendingRequest<'_> {
     fn drop(&mut self) {
         if !self.made {
             self.namespaces.dropped(self.namespace);
@@ -199,7 +199,7 @@ mod tests {
     use super::*;
 
     /// The namespaces of a provider that has answered for `east`.
-    async fn answered() -> Namespaces {
+    async fn answered() -> NamespaceRequests {
         let service = tower::service_fn(|request: http::Request<Body>| async move {
             if request.uri().query().is_some_and(|query| query.contains("watch=")) {
                 return std::future::pending::<Result<_, std::convert::Infallible>>().await;
@@ -222,7 +222,7 @@ mod tests {
             () = task => {}
             () = requests.synced() => {}
         }
-        Namespaces::new(client, "contract", requests, watch::Sender::new(()))
+        NamespaceRequests::new(client, "contract", requests, watch::Sender::new(()))
     }
 
     #[tokio::test]
@@ -243,7 +243,7 @@ mod tests {
         namespaces.were_listed();
         assert_eq!(["west", "east"].map(|name| left(name, 100)), [Some(15); 2]);
         // A request that nobody answers, and that is given up, leaves nothing behind.
-        drop(Underway { namespaces: &namespaces, namespace: "west", made: false });
+        drop(PendingRequest { namespaces: &namespaces, namespace: "west", made: false });
         assert_eq!(["west", "east"].map(|name| left(name, 200)), [Some(15), None]);
     }
 }

@@ -4,7 +4,7 @@ use portolan_core::{condition::Verdict, kubeconfig};
 
 /// The kubeconfig that the provider offers for renewal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) enum Offered {
+pub(super) enum OfferedKubeconfig {
     /// The consumer does not want it.
     #[default]
     NotAskedFor,
@@ -16,7 +16,7 @@ pub(super) enum Offered {
     Invalid(String),
 }
 
-impl Offered {
+impl OfferedKubeconfig {
     /// The verdict that the provider gets.
     pub(super) fn verdict(&self) -> Verdict {
         match self {

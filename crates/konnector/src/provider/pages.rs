@@ -17,13 +17,13 @@ use tracing::{info, warn};
 use super::{contact::ANSWER_LIMIT, session::Session};
 
 /// One of them.
-pub(super) enum Page {
+pub(super) enum HolderRecord {
     ClusterBinding(Arc<ClusterBinding>),
     /// An export, where the provider keeps no ClusterBinding.
     Export(Arc<APIServiceExport>),
 }
 
-impl Page {
+impl HolderRecord {
     pub(super) fn said(&self) -> &[Condition] {
         match self {
             Self::ClusterBinding(binding) => {
@@ -39,23 +39,27 @@ impl Page {
 impl Session {
     /// All of them; `None` while it is not known which there are. A provider that hides its ClusterBinding for longer
     /// than the limit keeps none.
-    pub(super) fn pages(&self, limit: Duration) -> Option<Vec<Page>> {
+    pub(super) fn pages(&self, limit: Duration) -> Option<Vec<HolderRecord>> {
         if !self.contents.cluster_binding_is_known(limit) {
             return None;
         }
         if let Some(binding) = self.contents.cluster_binding() {
-            return Some(vec![Page::ClusterBinding(binding)]);
+            return Some(vec![HolderRecord::ClusterBinding(binding)]);
         }
         self.contents.exports()?;
         let mut exports = self.contents.exports.filter(|export| export.metadata.deletion_timestamp.is_none());
         // Of two konnectors that begin at once, both begin with the same one.
         exports.sort_by_key(|export| export.name_any());
-        Some(exports.into_iter().map(Page::Export).collect())
+        Some(exports.into_iter().map(HolderRecord::Export).collect())
     }
 
     /// Changes what one of them says, in the version that was seen: who comes second looks again. `None` where that has
     /// to be tried again.
-    pub(super) async fn write(&self, page: &Page, change: impl FnOnce(&mut Vec<Condition>)) -> Option<()> {
+    pub(super) async fn write(
+        &self,
+        page: &HolderRecord,
+        change: impl FnOnce(&mut Vec<Condition>),
+    ) -> Option<()> {
         match timeout(ANSWER_LIMIT, self.try_write(page, change)).await {
             Ok(Ok(())) => {
                 info!(namespace = self.namespace, "recorded the holder of the contract");
@@ -84,18 +88,18 @@ impl Session {
 
     async fn try_write(
         &self,
-        page: &Page,
+        page: &HolderRecord,
         change: impl FnOnce(&mut Vec<Condition>),
     ) -> Result<(), WriteError> {
         match page {
-            Page::ClusterBinding(binding) => {
+            HolderRecord::ClusterBinding(binding) => {
                 let mut status = binding.status.clone().unwrap_or_default();
                 change(&mut status.conditions);
                 let api: Api<ClusterBinding> = Api::namespaced(self.ungated.clone(), &self.namespace);
                 let written = apply::replace_status(&api, &binding.metadata, true, &status).await?;
                 self.contents.cluster_bindings.wrote(written);
             }
-            Page::Export(export) => {
+            HolderRecord::Export(export) => {
                 let mut status = export.status.clone().unwrap_or_default();
                 change(&mut status.conditions);
                 let api: Api<APIServiceExport> = Api::namespaced(self.ungated.clone(), &self.namespace);

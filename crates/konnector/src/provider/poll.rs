@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use super::{
-    contact::{ANSWER_LIMIT, Contact},
+    contact::{ANSWER_LIMIT, ProviderContact},
     pulse::number,
     session::Session,
 };
@@ -59,11 +59,13 @@ impl Session {
         let shown = self.newest_shown();
         let answer = timeout(limit, api.list_metadata(&ListParams::default())).await;
         let contact = match &answer {
-            Ok(Ok(_)) => Contact::Up,
-            Ok(Err(error)) => Contact::of(error),
-            Err(_) => Contact::Down { message: format!("no answer within {} seconds", limit.as_secs_f32()) },
+            Ok(Ok(_)) => ProviderContact::Up,
+            Ok(Err(error)) => ProviderContact::of(error),
+            Err(_) => {
+                ProviderContact::Down { message: format!("no answer within {} seconds", limit.as_secs_f32()) }
+            }
         };
-        if contact == Contact::Up {
+        if contact == ProviderContact::Up {
             self.pulse.answered();
         }
         let was_silent = self.pulse.was_silent(answer.is_err());
@@ -78,7 +80,7 @@ impl Session {
         }
         let before = self.contact();
         // Before the first list, only the list itself makes contact.
-        if contact != before && (self.contents.exports().is_some() || contact != Contact::Up) {
+        if contact != before && (self.contents.exports().is_some() || contact != ProviderContact::Up) {
             warn!(namespace = self.namespace, ?contact, "contact with the provider changed");
             self.pulse.set(contact);
             self.tell();

@@ -5,17 +5,17 @@ use std::collections::BTreeSet;
 use parking_lot::RwLock;
 use portolan_runtime::{clock, metrics::Gauge};
 
-use super::contact::Contact;
+use super::contact::ProviderContact;
 
-pub(super) struct Pulse {
+pub(super) struct ProviderPulse {
     /// When it last answered, as a metric.
     last_contact: Gauge,
-    seen: RwLock<Seen>,
+    seen: RwLock<PulseState>,
 }
 
 #[derive(Default)]
-struct Seen {
-    contact: Contact,
+struct PulseState {
+    contact: ProviderContact,
     /// The last poll had no answer at all.
     silent: bool,
     /// Uids of exports that the last poll and the watch disagree on.
@@ -24,16 +24,16 @@ struct Seen {
     newest_list: Option<u128>,
 }
 
-impl Pulse {
+impl ProviderPulse {
     pub(super) fn new(last_contact: Gauge) -> Self {
         Self { last_contact, seen: RwLock::default() }
     }
 
-    pub(super) fn contact(&self) -> Contact {
+    pub(super) fn contact(&self) -> ProviderContact {
         self.seen.read().contact.clone()
     }
 
-    pub(super) fn set(&self, contact: Contact) {
+    pub(super) fn set(&self, contact: ProviderContact) {
         self.seen.write().contact = contact;
     }
 

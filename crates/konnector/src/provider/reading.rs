@@ -8,24 +8,24 @@ use portolan_runtime::queue::WorkQueue;
 
 /// The turn to read a schema of one provider.
 #[derive(Default)]
-pub struct Reading(Mutex<Turns>);
+pub struct ReadTurns(Mutex<TurnQueue>);
 
 #[derive(Default)]
-struct Turns {
+struct TurnQueue {
     is_taken: bool,
     /// Bindings that have asked for the turn.
     waiting: VecDeque<String>,
 }
 
 /// Held by whoever has a body in memory.
-pub struct Turn<'a> {
-    reading: &'a Reading,
+pub struct ReadTurn<'a> {
+    reading: &'a ReadTurns,
     queue: &'a WorkQueue<String>,
 }
 
-impl Reading {
+impl ReadTurns {
     /// The turn of a binding. If somebody else has it, the binding is queued when it is given back.
-    pub fn take<'a>(&'a self, binding: &str, queue: &'a WorkQueue<String>) -> Option<Turn<'a>> {
+    pub fn take<'a>(&'a self, binding: &str, queue: &'a WorkQueue<String>) -> Option<ReadTurn<'a>> {
         let mut turns = self.0.lock();
         if turns.is_taken {
             if !turns.waiting.iter().any(|waiting| waiting == binding) {
@@ -35,11 +35,11 @@ impl Reading {
         }
         turns.is_taken = true;
         turns.waiting.retain(|waiting| waiting != binding);
-        Some(Turn { reading: self, queue })
+        Some(ReadTurn { reading: self, queue })
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for ReadTurn<'_> {
     fn drop(&mut self) {
         let next = {
             let mut turns = self.reading.0.lock();
@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn who_does_not_get_the_turn_is_called_when_it_is_free() {
-        let (reading, queue) = (Reading::default(), WorkQueue::default());
+        let (reading, queue) = (ReadTurns::default(), WorkQueue::default());
         let first = reading.take("a", &queue);
         assert!(
             first.is_some() && reading.take("b", &queue).is_none() && reading.take("b", &queue).is_none()

@@ -9,7 +9,7 @@ use portolan_runtime::{
 };
 use serde::de::DeserializeOwned;
 
-use super::contact::Contact;
+use super::contact::ProviderContact;
 
 /// A change of one kind on the provider.
 pub(super) enum ProviderChange {
@@ -20,16 +20,16 @@ pub(super) enum ProviderChange {
         is_replaced: bool,
     },
     Relisted,
-    Failed(Contact),
+    Failed(ProviderContact),
 }
 
-pub(super) struct Starting {
+pub(super) struct CacheStarter {
     pub(super) client: Client,
     pub(super) namespace: String,
     pub(super) tasks: Tasks,
 }
 
-impl Starting {
+impl CacheStarter {
     /// Starts a cache of one kind in the contract namespace, and the stream of its changes.
     pub(super) fn reflect<K>(&self) -> (Cache<K>, futures::channel::mpsc::UnboundedReceiver<ProviderChange>)
     where
@@ -66,9 +66,11 @@ impl Starting {
 }
 
 /// The failure that keeps us from watching. A stream that merely ended is none: it is restarted at once.
-fn failure(error: &watcher::Error) -> Option<Contact> {
+fn failure(error: &watcher::Error) -> Option<ProviderContact> {
     match error {
-        watcher::Error::InitialListFailed(e) | watcher::Error::WatchStartFailed(e) => Some(Contact::of(e)),
+        watcher::Error::InitialListFailed(e) | watcher::Error::WatchStartFailed(e) => {
+            Some(ProviderContact::of(e))
+        }
         watcher::Error::WatchError(_)
         | watcher::Error::WatchFailed(_)
         | watcher::Error::NoResourceVersion => None,

@@ -24,7 +24,7 @@ use serde_json::json;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use super::{offered::Offered, session::Session};
+use super::{offered::OfferedKubeconfig, session::Session};
 use crate::secrets::ProviderAccess;
 
 /// The first and the longest delay between attempts to write the consumer's Secret.
@@ -35,7 +35,7 @@ impl Session {
     /// Takes over what the provider renews.
     pub(super) fn spawn_rotation(
         self: &Arc<Self>,
-        rotation: Rotation,
+        rotation: RotationContext,
         reference: &ClusterSecretKeyRef,
         access: &Arc<ProviderAccess>,
     ) {
@@ -51,12 +51,12 @@ impl Session {
 
 /// The parts of the consumer that the rotation needs.
 #[derive(Clone)]
-pub struct Rotation {
+pub struct RotationContext {
     pub consumer: Client,
     pub reporter: EventReporter,
 }
 
-impl Rotation {
+impl RotationContext {
     /// Follows the provider's Secret for as long as the session lasts. A new content makes a new session.
     pub(super) async fn run(
         self,
@@ -70,7 +70,7 @@ impl Rotation {
         let following = follow_object(api, &name, |event| {
             let Ok(secret) = event else { return };
             let content = secret.and_then(|secret| secret.data?.remove(&key));
-            session.reports.set_offered(Offered::of(
+            session.reports.set_offered(OfferedKubeconfig::of(
                 content.as_ref().map(|content| &*content.0),
                 &name,
                 &key,

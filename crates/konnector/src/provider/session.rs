@@ -22,20 +22,20 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::{
-    absence::Absences,
+    absence::AbsentExports,
     consumer::ConsumerCluster,
-    contact::{Contact, in_time},
-    contents::Contents,
+    contact::{ProviderContact, in_time},
+    contents::ContractContents,
     contract::ContractState,
-    gate::Gate,
-    holding::Holding,
-    identity::Place,
-    namespaces::Namespaces,
-    pulse::Pulse,
-    reading::Reading,
-    reflecting::{ProviderChange, Starting},
-    reports::Reports,
-    unseen::Unseen,
+    gate::WriteGate,
+    holding::ContractHolding,
+    identity::KubeconfigTarget,
+    namespaces::NamespaceRequests,
+    pulse::ProviderPulse,
+    reading::ReadTurns,
+    reflecting::{CacheStarter, ProviderChange},
+    reports::ProviderReports,
+    unseen::FailingWatches,
 };
 
 /// Knowledge about one provider through one kubeconfig. Each part keeps its own data.
@@ -43,20 +43,20 @@ pub struct Session {
     /// Writes only while the contract is known to be ours.
     pub client: Client,
     pub(super) ungated: Client,
-    pub(super) gate: Gate,
-    pub(super) place: Place,
+    pub(super) gate: WriteGate,
+    pub(super) place: KubeconfigTarget,
     pub(super) consumer: Arc<ConsumerCluster>,
     /// The contract namespace.
     pub namespace: String,
-    pub namespaces: Arc<Namespaces>,
-    pub contents: Contents,
-    pub reading: Reading,
+    pub namespaces: Arc<NamespaceRequests>,
+    pub contents: ContractContents,
+    pub reading: ReadTurns,
     /// Watches that fail.
-    pub unseen: Unseen,
+    pub unseen: FailingWatches,
     pub(super) contract: ContractState,
-    pub(super) holding: Holding,
-    pub(super) pulse: Pulse,
-    pub(super) reports: Reports,
+    pub(super) holding: ContractHolding,
+    pub(super) pulse: ProviderPulse,
+    pub(super) reports: ProviderReports,
     /// The session is to be replaced.
     stale: AtomicBool,
     notify: Arc<dyn Fn() + Send + Sync>,
@@ -72,9 +72,9 @@ impl Session {
         last_contact: Gauge,
         consumer: Arc<ConsumerCluster>,
     ) -> Result<Arc<Self>, ClientError> {
-        let (ungated, gate) = (client::restricted(kubeconfig).await?, Gate::default());
+        let (ungated, gate) = (client::restricted(kubeconfig).await?, WriteGate::default());
         let client = gate.guard(ungated.clone());
-        let starting = Starting {
+        let starting = CacheStarter {
             client: client.clone(),
             namespace: kubeconfig.namespace.clone(),
             tasks: tasks.child(),
@@ -86,30 +86,33 @@ impl Session {
         let (namespace_store, namespace_changes) = starting.reflect::<APIServiceNamespace>();
         let answered = watch::Sender::new(());
         let namespaces =
-            Namespaces::new(client.clone(), &kubeconfig.namespace, namespace_store, answered.clone());
+            NamespaceRequests::new(client.clone(), &kubeconfig.namespace, namespace_store, answered.clone());
         let session = Arc::new(Self {
             client,
             ungated,
             gate,
-            place: Place { server: kubeconfig.server.clone(), namespace: kubeconfig.namespace.clone() },
+            place: KubeconfigTarget {
+                server: kubeconfig.server.clone(),
+                namespace: kubeconfig.namespace.clone(),
+            },
             consumer,
             namespaces: Arc::new(namespaces),
-            contents: Contents {
+            contents: ContractContents {
                 namespace: kubeconfig.namespace.clone(),
                 exports,
                 schemas,
                 requests,
                 cluster_bindings,
-                absences: Absences::default(),
+                absences: AbsentExports::default(),
                 listed: RwLock::default(),
             },
             namespace: kubeconfig.namespace.clone(),
-            reading: Reading::default(),
-            unseen: Unseen::default(),
+            reading: ReadTurns::default(),
+            unseen: FailingWatches::default(),
             contract: ContractState::default(),
-            holding: Holding::default(),
-            pulse: Pulse::new(last_contact),
-            reports: Reports::default(),
+            holding: ContractHolding::default(),
+            pulse: ProviderPulse::new(last_contact),
+            reports: ProviderReports::default(),
             stale: AtomicBool::new(false),
             notify,
             tasks: starting.tasks,
@@ -130,7 +133,7 @@ impl Session {
         self.tasks.cancel();
     }
 
-    pub fn contact(&self) -> Contact {
+    pub fn contact(&self) -> ProviderContact {
         self.pulse.contact()
     }
 

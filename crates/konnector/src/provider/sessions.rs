@@ -6,12 +6,14 @@ use parking_lot::Mutex;
 use portolan_core::api::kubebind::ClusterSecretKeyRef;
 use portolan_runtime::{client::ClientError, metrics::Gauges, tasks::Tasks};
 
-use super::{consumer::ConsumerCluster, leftover::ConsumerNamespaces, rotation::Rotation, session::Session};
+use super::{
+    consumer::ConsumerCluster, leftover::ConsumerNamespaces, rotation::RotationContext, session::Session,
+};
 use crate::secrets::ProviderAccess;
 
 /// Intervals at which a provider is polled, and gets heartbeats.
 #[derive(Clone, Copy, Debug)]
-pub struct Intervals {
+pub struct ProviderIntervals {
     pub poll: Duration,
     pub heartbeat: Duration,
 }
@@ -19,24 +21,24 @@ pub struct Intervals {
 /// All sessions of the konnector.
 pub struct Sessions {
     tasks: Tasks,
-    intervals: Intervals,
+    intervals: ProviderIntervals,
     /// When each provider last answered, by Secret.
     last_contact: Gauges,
-    rotation: Rotation,
+    rotation: RotationContext,
     consumer: Arc<ConsumerCluster>,
     namespaces: ConsumerNamespaces,
     /// `true` if providers may have namespaces made on the consumer.
     creates_namespaces: bool,
-    open: Mutex<HashMap<ClusterSecretKeyRef, Open>>,
+    open: Mutex<HashMap<ClusterSecretKeyRef, OpenSession>>,
 }
 
-struct Open {
+struct OpenSession {
     access: Arc<ProviderAccess>,
     session: Arc<Session>,
 }
 
 /// The outcome of putting a session in its place.
-enum Put {
+enum PutOutcome {
     First,
     /// This one was there before.
     Instead(Arc<Session>),
@@ -47,9 +49,9 @@ enum Put {
 impl Sessions {
     pub fn new(
         tasks: &Tasks,
-        intervals: Intervals,
+        intervals: ProviderIntervals,
         last_contact: Gauges,
-        rotation: Rotation,
+        rotation: RotationContext,
         namespaces: ConsumerNamespaces,
         creates_namespaces: bool,
     ) -> Self {
@@ -82,13 +84,13 @@ impl Sessions {
         let started = Session::start(&self.tasks, &access.kubeconfig, notify, last_contact, consumer).await?;
         match self.put(reference, access, &started) {
             // Somebody else was faster while the client was made.
-            Put::Late(session) => {
+            PutOutcome::Late(session) => {
                 started.stop();
                 return Ok(session);
             }
-            Put::First => {}
+            PutOutcome::First => {}
             // Whoever works with the former session has to learn of this one.
-            Put::Instead(former) => {
+            PutOutcome::Instead(former) => {
                 former.stop();
                 changed();
             }
@@ -104,13 +106,15 @@ impl Sessions {
         reference: &ClusterSecretKeyRef,
         access: &Arc<ProviderAccess>,
         started: &Arc<Session>,
-    ) -> Put {
+    ) -> PutOutcome {
         let mut sessions = self.open.lock();
         if let Some(current) = current(&sessions, reference, access) {
-            return Put::Late(current);
+            return PutOutcome::Late(current);
         }
-        let open = Open { access: Arc::clone(access), session: Arc::clone(started) };
-        sessions.insert(reference.clone(), open).map_or(Put::First, |former| Put::Instead(former.session))
+        let open = OpenSession { access: Arc::clone(access), session: Arc::clone(started) };
+        sessions
+            .insert(reference.clone(), open)
+            .map_or(PutOutcome::First, |former| PutOutcome::Instead(former.session))
     }
 
     /// Starts the tasks of a session.
@@ -158,7 +162,7 @@ impl Sessions {
 }
 
 fn current(
-    sessions: &HashMap<ClusterSecretKeyRef, Open>,
+    sessions: &HashMap<ClusterSecretKeyRef, OpenSession>,
     reference: &ClusterSecretKeyRef,
     access: &ProviderAccess,
 ) -> Option<Arc<Session>> {

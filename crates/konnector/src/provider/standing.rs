@@ -9,11 +9,11 @@ use tokio::time::{Instant, timeout};
 use tracing::info;
 
 use super::{
-    claim::{self, Holder, HolderClaim, Situation, State},
-    consumer::Known,
-    contact::Contact,
-    identity::{Identity, identify},
-    pages::Page,
+    claim::{self, Holder, HolderClaim, HolderFacts, HolderState},
+    consumer::ClusterIdentity,
+    contact::ProviderContact,
+    identity::{ContractIdentity, identify},
+    pages::HolderRecord,
     session::Session,
 };
 use crate::word::ContractWord;
@@ -40,24 +40,24 @@ impl Session {
     /// The standing of an object with this word. What people have agreed to is remembered.
     pub fn standing(&self, word: &ContractWord) -> ContractStanding {
         let contract = match identify(&self.found(), &self.place, word) {
-            Identity::NotYet => return ContractStanding::Pending,
-            Identity::Refused(verdict) => return ContractStanding::Closed(verdict),
-            Identity::Agreed(contract) => contract,
+            ContractIdentity::NotYet => return ContractStanding::Pending,
+            ContractIdentity::Refused(verdict) => return ContractStanding::Closed(verdict),
+            ContractIdentity::Agreed(contract) => contract,
         };
         self.agree(&contract, word);
         match &self.holding.claimed.lock().state {
-            State::Unknown => ContractStanding::Pending,
-            State::Open => ContractStanding::Open(contract),
-            State::Nameless(why) => ContractStanding::Closed(nameless(why)),
-            State::InUse(holder) => ContractStanding::Closed(in_use(holder, &self.namespace, word)),
+            HolderState::Unknown => ContractStanding::Pending,
+            HolderState::Open => ContractStanding::Open(contract),
+            HolderState::Nameless(why) => ContractStanding::Closed(nameless(why)),
+            HolderState::InUse(holder) => ContractStanding::Closed(in_use(holder, &self.namespace, word)),
         }
     }
 
     /// The contact for somebody with this standing.
-    pub fn contact_of(&self, standing: &ContractStanding) -> Contact {
+    pub fn contact_of(&self, standing: &ContractStanding) -> ProviderContact {
         match (standing, self.pulse.contact()) {
-            (ContractStanding::Closed(verdict), _) => Contact::Closed(verdict.clone()),
-            (ContractStanding::Pending, Contact::Up) => Contact::Pending,
+            (ContractStanding::Closed(verdict), _) => ProviderContact::Closed(verdict.clone()),
+            (ContractStanding::Pending, ProviderContact::Up) => ProviderContact::Pending,
             (_, contact) => contact,
         }
     }
@@ -69,7 +69,7 @@ impl Session {
             None => claimed.takes_over.remove(&word.about),
         };
         if claimed.agreed.as_deref() != Some(contract) {
-            claimed.state = State::Unknown;
+            claimed.state = HolderState::Unknown;
             claimed.agreed = Some(contract.to_owned());
         } else if said == word.takes_over {
             return;
@@ -83,7 +83,7 @@ impl Session {
         self.gate.set(false);
         let mut claimed = self.holding.claimed.lock();
         claimed.agreed = None;
-        claimed.state = State::Unknown;
+        claimed.state = HolderState::Unknown;
     }
 
     /// Finds out whose the contract is whenever that may have changed, and claims it where nobody has it.
@@ -110,31 +110,32 @@ impl Session {
         };
         if changed {
             info!(namespace = self.namespace, ?state, "the holder of the contract is known");
-            self.gate.set(state == State::Open);
+            self.gate.set(state == HolderState::Open);
             self.reports.due.notify_one();
             self.tell();
         }
     }
 
-    async fn judge(&self, contract: &str, grace: Duration) -> Option<State> {
+    async fn judge(&self, contract: &str, grace: Duration) -> Option<HolderState> {
         let cluster = match self.consumer.known().await {
-            Known::Uid(uid) => uid,
-            Known::NotYet => return None,
-            Known::Hidden(why) => return Some(State::Nameless(why)),
+            ClusterIdentity::Uid(uid) => uid,
+            ClusterIdentity::NotYet => return None,
+            ClusterIdentity::Hidden(why) => return Some(HolderState::Nameless(why)),
         };
         let pages = self.pages(grace / GRACE_IN_POLLS)?;
         let holder = claim::holder_among(pages.iter().filter_map(|page| Holder::of(page.said())), &cluster);
         let (former, takes_over) = self.take_in_holder(holder.clone());
         let takes_over = &takes_over;
-        let situation = Situation { holder, cluster: &cluster, contract, takes_over, former, grace };
+        let situation = HolderFacts { holder, cluster: &cluster, contract, takes_over, former, grace };
         if let HolderClaim::Theirs(holder) = claim::judge(&situation) {
-            return Some(State::InUse(holder));
+            return Some(HolderState::InUse(holder));
         }
-        let is_ours = |page: &&Page| Holder::of(page.said()).is_some_and(|holder| holder.cluster == cluster);
+        let is_ours =
+            |page: &&HolderRecord| Holder::of(page.said()).is_some_and(|holder| holder.cluster == cluster);
         for page in pages.iter().filter(|page| !is_ours(page)) {
             self.write(page, |conditions| claim::claim(conditions, &cluster, clock::now())).await?;
         }
-        Some(State::Open)
+        Some(HolderState::Open)
     }
 
     fn take_in_holder(&self, holder: Option<Holder>) -> (Option<(Holder, Duration)>, Vec<String>) {
@@ -154,7 +155,7 @@ impl Session {
 
     /// Gives the contract back, because nobody here refers to it any more.
     pub(super) async fn give_back(self: Arc<Self>) {
-        let Known::Uid(cluster) = self.consumer.known().await else { return };
+        let ClusterIdentity::Uid(cluster) = self.consumer.known().await else { return };
         for page in self.pages(Duration::ZERO).unwrap_or_default() {
             if claim::give_back(&mut page.said().to_vec(), &cluster, clock::now()) {
                 let taken_out = |conditions: &mut Vec<_>| {

@@ -16,9 +16,9 @@ use super::{
     orphans::OrphanCount,
     places::SyncPlaces,
     plan::{EngineMode, SyncStep, plan},
-    told::Told,
+    told::GivenNotices,
 };
-use crate::pace::Pace;
+use crate::pace::WritePace;
 
 /// Whatever watches, plans, writes and reports for one resource shares this.
 pub(super) struct SyncAgenda {
@@ -27,8 +27,8 @@ pub(super) struct SyncAgenda {
     pub(super) index: Mutex<SyncIndex>,
     pub(super) queue: Arc<WorkQueue<ObjectKey>>,
     /// Taken after `index`, where both are needed.
-    pub(super) pace: Mutex<Pace<ObjectKey>>,
-    pub(super) told: Mutex<Told>,
+    pub(super) pace: Mutex<WritePace<ObjectKey>>,
+    pub(super) told: Mutex<GivenNotices>,
     pub(super) health: EngineHealth,
     pub(super) orphans: OrphanCount,
     pub(super) objects: Gauge,

@@ -10,7 +10,7 @@ const MOST: usize = 3;
 
 /// A field that differs from what we say.
 #[derive(Debug, PartialEq, Eq)]
-struct Field {
+struct ContestedField {
     /// As people write it.
     path: String,
     /// Its place in a `FieldsV1` tree.
@@ -26,13 +26,13 @@ pub(super) fn contested(live: &DynamicObject, desired: &Value) -> Option<String>
     });
     for part in ["labels", "annotations"] {
         let place = vec!["f:metadata".to_owned(), format!("f:{part}")];
-        let root = Field { path: format!("metadata.{part}"), place };
+        let root = ContestedField { path: format!("metadata.{part}"), place };
         differences(&live_value["metadata"][part], &desired["metadata"][part], root, &mut fields);
     }
     let data = live.data.as_object().cloned().unwrap_or_default();
     for (name, value) in desired.as_object().into_iter().flatten() {
         if !["apiVersion", "kind", "metadata", "status"].contains(&name.as_str()) {
-            let root = Field { path: name.clone(), place: vec![format!("f:{name}")] };
+            let root = ContestedField { path: name.clone(), place: vec![format!("f:{name}")] };
             differences(data.get(name).unwrap_or(&Value::Null), value, root, &mut fields);
         }
     }
@@ -49,14 +49,19 @@ pub(super) fn status_writers(object: &DynamicObject) -> String {
     writers(object, &["f:status".to_owned()])
 }
 
-fn differences(live: &Value, desired: &Value, at: Field, into: &mut Vec<Field>) {
+fn differences(live: &Value, desired: &Value, at: ContestedField, into: &mut Vec<ContestedField>) {
     match (live, desired) {
         (_, Value::Null) => {}
         (Value::Object(live), Value::Object(desired)) if !desired.is_empty() => {
             for (name, value) in desired {
                 let path = format!("{}.{name}", at.path);
                 let place = [at.place.as_slice(), &[format!("f:{name}")]].concat();
-                differences(live.get(name).unwrap_or(&Value::Null), value, Field { path, place }, into);
+                differences(
+                    live.get(name).unwrap_or(&Value::Null),
+                    value,
+                    ContestedField { path, place },
+                    into,
+                );
             }
         }
         _ if live == desired => {}

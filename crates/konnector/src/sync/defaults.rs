@@ -12,12 +12,12 @@ use super::owned::applied_by_us;
 
 /// The defaults of a schema, as far as they are fields of objects. Those of items of lists are not known.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Defaults {
+pub struct SchemaDefaults {
     own: Option<Value>,
     fields: BTreeMap<String, Self>,
 }
 
-impl Defaults {
+impl SchemaDefaults {
     /// Of an OpenAPI schema.
     pub fn of(schema: &Value) -> Self {
         let own = schema.get("default").cloned();
@@ -72,13 +72,13 @@ mod tests {
 
     use super::*;
 
-    fn defaults() -> Defaults {
+    fn defaults() -> SchemaDefaults {
         let schema = json!({"properties": {"spec": {"properties": {
             "replicas": {"type": "integer", "default": 3}, "text": {"type": "string"},
             "nested": {"default": {}, "properties": {"mode": {"default": "fast"}}},
             "atomic": {"x-kubernetes-map-type": "atomic", "properties": {"a": {"default": 1}}},
         }}}});
-        Defaults::of(&schema)
+        SchemaDefaults::of(&schema)
     }
 
     #[test]
@@ -114,12 +114,12 @@ mod tests {
         let without = Some(json!({"spec": {"text": "t"}}));
         assert_eq!(defaults().without(&ours, &copy("Update")), without, "made by POST");
         assert_eq!(defaults().without(&ours, &copy("Apply")), None, "said by the consumer");
-        assert_eq!(Defaults::default().without(&ours, &copy("Update")), None);
+        assert_eq!(SchemaDefaults::default().without(&ours, &copy("Update")), None);
     }
 
     #[test]
     fn a_schema_without_defaults_has_none() {
         let schema = json!({"properties": {"spec": {"properties": {"a": {"type": "string"}}}}});
-        assert_eq!(Defaults::of(&schema), Defaults::default());
+        assert_eq!(SchemaDefaults::of(&schema), SchemaDefaults::default());
     }
 }

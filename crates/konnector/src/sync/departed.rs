@@ -14,18 +14,18 @@ const MOST: usize = 4096;
 
 /// A set that forgets the oldest.
 #[derive(Clone, Debug)]
-struct Latest<T> {
+struct LatestSet<T> {
     order: VecDeque<T>,
     all: HashSet<T>,
 }
 
-impl<T> Default for Latest<T> {
+impl<T> Default for LatestSet<T> {
     fn default() -> Self {
         Self { order: VecDeque::new(), all: HashSet::new() }
     }
 }
 
-impl<T: Clone + Eq + Hash> Latest<T> {
+impl<T: Clone + Eq + Hash> LatestSet<T> {
     fn insert(&mut self, item: T) {
         if !self.all.insert(item.clone()) {
             return;
@@ -47,14 +47,14 @@ impl<T: Clone + Eq + Hash> Latest<T> {
 
 /// Origins by place and uid: what somebody has made elsewhere with the same marks is none of ours. Copies by uid.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Departed {
-    origins: Latest<(ObjectKey, Box<str>)>,
-    copies: Latest<Box<str>>,
+pub(super) struct DepartedObjects {
+    origins: LatestSet<(ObjectKey, Box<str>)>,
+    copies: LatestSet<Box<str>>,
     /// Copies that went before the watch began: one that is there again came with a backup.
-    former: Latest<Box<str>>,
+    former: LatestSet<Box<str>>,
 }
 
-impl Departed {
+impl DepartedObjects {
     pub(super) fn remember(&mut self, place: &ObjectKey, uid: &str) {
         self.origins.insert((place.clone(), uid.into()));
     }
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn the_oldest_is_forgotten() {
-        let mut departed = Departed::default();
+        let mut departed = DepartedObjects::default();
         let place = |name: &str| ObjectKey { namespace: "west".to_owned(), name: name.to_owned() };
         for number in 0..=MOST {
             departed.remember(&place("billy"), &number.to_string());
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_copy_that_went_before_the_watch_began_may_come_back() {
-        let mut departed = Departed::default();
+        let mut departed = DepartedObjects::default();
         departed.remember_copy("copy");
         assert!(departed.contains_copy("copy") && !departed.came_back("copy"));
         departed.forget_copies();

@@ -9,7 +9,7 @@ use super::{
     agenda::SyncAgenda,
     health::{EngineHealth, EngineState},
     index::SyncIndex,
-    latency::Latency,
+    latency::CopyLatency,
     orphans::OrphanCount,
     perform::SyncWorker,
     placement::Placement,
@@ -41,7 +41,7 @@ impl SyncEngine {
     ) -> Arc<Self> {
         let EngineContext { metrics, reporter, .. } = context.clone();
         let tasks = tasks.child();
-        let latency = Arc::new(Latency::new(metrics.copy_latency(&spec.resource)));
+        let latency = Arc::new(CopyLatency::new(metrics.copy_latency(&spec.resource)));
         let agenda = Arc::new(agenda(spec, context, mode, former));
         let provider = ProviderWatch::new(&agenda, &tasks);
         ConsumerWatch {

@@ -48,7 +48,7 @@ impl StatusDigest {
 
 /// The relation between the generations of a copy and of its origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Generations {
+pub enum GenerationRelation {
     /// One of them is absent: nothing is translated.
     Plain,
     /// They count different writes.
@@ -65,24 +65,24 @@ pub enum Generations {
     },
 }
 
-enum Age {
+enum GenerationAge {
     Current,
     Older,
     Unknown,
 }
 
-impl Generations {
-    fn age(self, observed: i64) -> Age {
+impl GenerationRelation {
+    fn age(self, observed: i64) -> GenerationAge {
         match self {
-            Self::Plain => Age::Current,
+            Self::Plain => GenerationAge::Current,
             // The status that says so has counted itself.
             Self::Translated { copy, since, per_status, .. }
                 if observed >= since.unwrap_or(copy - per_status) =>
             {
-                Age::Current
+                GenerationAge::Current
             }
-            Self::Translated { since: Some(_), .. } => Age::Older,
-            Self::Translated { since: None, .. } => Age::Unknown,
+            Self::Translated { since: Some(_), .. } => GenerationAge::Older,
+            Self::Translated { since: None, .. } => GenerationAge::Unknown,
         }
     }
 
@@ -90,9 +90,9 @@ impl Generations {
     pub fn agree(self, copy: &StatusDigest, origin: &StatusDigest) -> bool {
         let Self::Translated { origin: generation, .. } = self else { return copy == origin };
         let same = |(theirs, ours): (&i64, &i64)| match self.age(*theirs) {
-            Age::Current => *ours == generation,
-            Age::Older => *ours < generation,
-            Age::Unknown => *ours <= generation,
+            GenerationAge::Current => *ours == generation,
+            GenerationAge::Older => *ours < generation,
+            GenerationAge::Unknown => *ours <= generation,
         };
         copy.text == origin.text
             && copy.observed.len() == origin.observed.len()
@@ -103,8 +103,8 @@ impl Generations {
     pub fn translate(self, mut status: Value) -> Value {
         if let Self::Translated { origin, per_status, .. } = self {
             rewrite(&mut status, &|observed| match self.age(observed) {
-                Age::Current => origin + per_status,
-                Age::Older | Age::Unknown => (origin - 1).max(0),
+                GenerationAge::Current => origin + per_status,
+                GenerationAge::Older | GenerationAge::Unknown => (origin - 1).max(0),
             });
         }
         status
@@ -163,16 +163,17 @@ mod tests {
 
     #[test]
     fn generations_are_translated_wherever_they_stand() {
-        let generations = Generations::Translated { origin: 3, copy: 9, since: Some(7), per_status: 0 };
+        let generations =
+            GenerationRelation::Translated { origin: 3, copy: 9, since: Some(7), per_status: 0 };
         assert_eq!(generations.translate(status(9, 7)), status(3, 3));
         assert_eq!(generations.translate(status(7, 6)), status(3, 2));
-        assert_eq!(Generations::Plain.translate(status(9, 7)), status(9, 7));
+        assert_eq!(GenerationRelation::Plain.translate(status(9, 7)), status(9, 7));
     }
 
     #[test]
     fn what_has_been_translated_agrees_and_is_not_written_again() {
         for (since, theirs) in [(Some(7), status(9, 6)), (None, status(9, 6)), (Some(7), status(7, 7))] {
-            let generations = Generations::Translated { origin: 3, copy: 9, since, per_status: 0 };
+            let generations = GenerationRelation::Translated { origin: 3, copy: 9, since, per_status: 0 };
             let ours = generations.translate(theirs.clone());
             assert!(generations.agree(&digest(&theirs), &digest(&ours)), "{since:?} {theirs}");
         }
@@ -180,7 +181,8 @@ mod tests {
 
     #[test]
     fn a_difference_is_a_difference() {
-        let generations = Generations::Translated { origin: 3, copy: 9, since: Some(9), per_status: 0 };
+        let generations =
+            GenerationRelation::Translated { origin: 3, copy: 9, since: Some(9), per_status: 0 };
         let mut other = status(3, 3);
         other["phase"] = json!("Failed");
         for (ours, same) in [(status(3, 3), true), (status(2, 3), false), (other, false), (json!({}), false)]
@@ -194,14 +196,15 @@ mod tests {
         let theirs = digest(&status(6, 6));
         let ours = digest(&status(4, 4));
         for origin in [5, 6, 7] {
-            let generations = Generations::Translated { origin, copy: 9, since: Some(9), per_status: 0 };
+            let generations =
+                GenerationRelation::Translated { origin, copy: 9, since: Some(9), per_status: 0 };
             assert!(generations.agree(&theirs, &ours), "{origin}");
         }
     }
 
     #[test]
     fn after_a_restart_what_stands_there_is_believed_unless_it_is_wrong_for_sure() {
-        let generations = Generations::Translated { origin: 3, copy: 9, since: None, per_status: 0 };
+        let generations = GenerationRelation::Translated { origin: 3, copy: 9, since: None, per_status: 0 };
         assert!(generations.agree(&digest(&status(8, 8)), &digest(&status(3, 3))));
         assert!(generations.agree(&digest(&status(8, 8)), &digest(&status(2, 2))));
         assert!(!generations.agree(&digest(&status(9, 9)), &digest(&status(2, 2))));
@@ -210,11 +213,11 @@ mod tests {
     #[test]
     fn where_a_status_counts_itself_it_is_right_once_it_is_written() {
         for since in [Some(7), None] {
-            let before = Generations::Translated { origin: 3, copy: 9, since, per_status: 1 };
+            let before = GenerationRelation::Translated { origin: 3, copy: 9, since, per_status: 1 };
             // The generation that the provider's controller has observed, before its own write counted.
             let (theirs, ours) = (status(8, 8), before.translate(status(8, 8)));
             assert_eq!(ours, status(4, 4), "{since:?}");
-            let after = Generations::Translated { origin: 4, copy: 9, since, per_status: 1 };
+            let after = GenerationRelation::Translated { origin: 4, copy: 9, since, per_status: 1 };
             assert!(after.agree(&digest(&theirs), &digest(&ours)), "{since:?}");
         }
     }

@@ -6,7 +6,7 @@ use kube::runtime::watcher;
 use parking_lot::Mutex;
 use portolan_runtime::{apply::code, telemetry::ErrorChain};
 
-use super::{key::ObjectKey, plan::Right};
+use super::{key::ObjectKey, plan::ConsumerRight};
 
 /// Number of failures in a row after which a watch is reported: a new CRD and new rights take a moment.
 const TOLERATED: u32 = 4;
@@ -64,7 +64,7 @@ impl EngineHealth {
     }
 
     /// Notes whether the consumer's API server has let us write to an object.
-    pub(super) fn note_right(&self, right: Right, key: &ObjectKey, allowed: bool) {
+    pub(super) fn note_right(&self, right: ConsumerRight, key: &ObjectKey, allowed: bool) {
         self.change(|health| health.wrote(right, key, allowed));
     }
 
@@ -92,13 +92,13 @@ struct SyncHealth {
     consumer_listed: bool,
     /// One watch for all of the provider's objects has yet to list them.
     awaits_provider: bool,
-    failures: BTreeMap<WatchedSide, Failure>,
+    failures: BTreeMap<WatchedSide, EngineFailure>,
     /// Rights that the consumer's API server denied us last, each with an object.
-    denied: BTreeMap<Right, ObjectKey>,
+    denied: BTreeMap<ConsumerRight, ObjectKey>,
 }
 
 #[derive(Debug)]
-struct Failure {
+struct EngineFailure {
     in_a_row: u32,
     status: u16,
     message: String,
@@ -119,15 +119,18 @@ impl SyncHealth {
             }
             Err(error) => {
                 let in_a_row = self.failures.get(&side).map_or(0, |failure| failure.in_a_row) + 1;
-                let failure =
-                    Failure { in_a_row, status: status_of(error), message: ErrorChain(error).to_string() };
+                let failure = EngineFailure {
+                    in_a_row,
+                    status: status_of(error),
+                    message: ErrorChain(error).to_string(),
+                };
                 self.failures.insert(side, failure);
             }
         }
     }
 
     /// Takes in whether the consumer's API server has let us write to an object.
-    fn wrote(&mut self, right: Right, key: &ObjectKey, allowed: bool) {
+    fn wrote(&mut self, right: ConsumerRight, key: &ObjectKey, allowed: bool) {
         if allowed {
             self.denied.remove(&right);
         } else {
@@ -220,13 +223,13 @@ mod tests {
         health.note(WatchedSide::Consumer, Ok(()));
         let key = |name: &str| ObjectKey { namespace: "west".to_owned(), name: name.to_owned() };
         let (billy, clara) = (key("billy"), key("clara"));
-        health.wrote(Right::WriteStatus, &billy, false);
-        health.wrote(Right::Mark, &billy, true);
+        health.wrote(ConsumerRight::WriteStatus, &billy, false);
+        health.wrote(ConsumerRight::Mark, &billy, true);
         health.rests(&clara);
         assert_eq!(health.state(), EngineState::ForbiddenOnConsumer);
-        health.wrote(Right::WriteStatus, &clara, true);
+        health.wrote(ConsumerRight::WriteStatus, &clara, true);
         assert_eq!(health.state(), EngineState::Watching);
-        health.wrote(Right::Mark, &billy, false);
+        health.wrote(ConsumerRight::Mark, &billy, false);
         health.rests(&billy);
         assert_eq!(health.state(), EngineState::Watching, "it has gone meanwhile");
     }

@@ -16,16 +16,16 @@ use portolan_runtime::latest::version;
 use serde_json::Value;
 
 use super::{
-    defaults::Defaults,
-    departed::Departed,
+    defaults::SchemaDefaults,
+    departed::DepartedObjects,
     desired::{desired, status},
     generations::StatusDigest,
     key::ObjectKey,
     keys::KeyRules,
     known::{CopyState, HeldWrites, KeptStatus, OriginState, SyncSides},
     owned::{holds_former, owned_hollow_and_wholes, set_by_anybody},
-    turned::Wholes,
-    whose::{Evidence, records_by_us},
+    turned::OwnedWholes,
+    whose::{CopyEvidence, records_by_us},
 };
 use crate::policy;
 
@@ -39,12 +39,12 @@ pub struct SyncIndex {
     contract_namespace: String,
     keys: KeyRules,
     has_status_subresource: bool,
-    defaults: Arc<Defaults>,
+    defaults: Arc<SchemaDefaults>,
     origins: HashMap<ObjectKey, OriginState>,
     copies: HashMap<ObjectKey, CopyState>,
     vanished: HashSet<ObjectKey>,
     /// Origins whose copies go too, also one that nobody has seen yet.
-    departed: Departed,
+    departed: DepartedObjects,
     /// Copies that were asked for, and no answer came: they may exist.
     unanswered: HashSet<ObjectKey>,
     listed_namespaces: HashSet<String>,
@@ -53,7 +53,7 @@ pub struct SyncIndex {
     /// Copies of ours whose origins are not there.
     orphaned: HashSet<ObjectKey>,
     /// Exact copies that the engine before this one knew, and that have not been seen yet.
-    inherited: Exact,
+    inherited: ExactCopies,
     bodies: usize,
     /// Counts up with every list that begins. What was known before is older than what the list holds, whatever its
     /// version says: after a backup was restored, versions run backwards.
@@ -62,7 +62,7 @@ pub struct SyncIndex {
 
 /// Copies with maps and lists that are ours as a whole, and that say exactly what their origins said, by uid and
 /// version.
-type Exact = HashMap<ObjectKey, (String, u128)>;
+type ExactCopies = HashMap<ObjectKey, (String, u128)>;
 
 impl SyncIndex {
     pub fn new(contract_namespace: &str, keys: KeyRules, has_status_subresource: bool) -> Self {
@@ -71,7 +71,7 @@ impl SyncIndex {
     }
 
     /// With the defaults of the consumer's schema.
-    pub fn knowing(self, defaults: Arc<Defaults>) -> Self {
+    pub fn knowing(self, defaults: Arc<SchemaDefaults>) -> Self {
         Self { defaults, ..self }
     }
 
@@ -79,7 +79,7 @@ impl SyncIndex {
     /// then cannot be found out again once the origin has changed. What the former engine asked for last may be carried
     /// out yet.
     pub fn inheriting(self, former: &Self) -> Self {
-        let worth = |copy: &CopyState| copy.is_exact && copy.wholes != Wholes::default();
+        let worth = |copy: &CopyState| copy.is_exact && copy.wholes != OwnedWholes::default();
         let exact = former.copies.iter().filter(|(_, copy)| worth(copy));
         Self {
             inherited: exact.map(|(key, copy)| (key.clone(), (copy.uid.clone(), copy.version))).collect(),
@@ -110,7 +110,7 @@ impl SyncIndex {
     pub fn desired(&self, origin: &DynamicObject) -> Value {
         let mut body = desired(origin, &self.contract_namespace, &self.keys);
         // Without managed fields, everything is the consumer's.
-        if *self.defaults != Defaults::default()
+        if *self.defaults != SchemaDefaults::default()
             && origin.metadata.managed_fields.as_ref().is_some_and(|entries| !entries.is_empty())
         {
             self.defaults.take_out_of(&mut body, &set_by_anybody(origin));
@@ -271,7 +271,7 @@ impl SyncIndex {
         let (ours, hollow, wholes) = owned_hollow_and_wholes(object);
         let owned = Digest::of(&ours);
         let same = known.filter(|known| Some(&known.uid) == object.metadata.uid.as_ref());
-        let evidence = Evidence::of(object, &ours, &self.contract_namespace, key);
+        let evidence = CopyEvidence::of(object, &ours, &self.contract_namespace, key);
         let written_for = evidence.written_for().map(Into::into);
         let mut copy = CopyState {
             uid: object.uid().unwrap_or_default(),

@@ -6,9 +6,9 @@ use portolan_core::digest::Digest;
 use serde_json::Value;
 
 use super::{
-    generations::{Generations, StatusDigest},
-    turned::Wholes,
-    whose::Evidence,
+    generations::{GenerationRelation, StatusDigest},
+    turned::OwnedWholes,
+    whose::CopyEvidence,
 };
 
 /// An object on the consumer.
@@ -55,7 +55,7 @@ pub struct CopyState {
     /// As `owned`, without the defaults that we have not applied. `None` where that is the same.
     pub bare: Option<Digest>,
     /// The maps and lists that are ours as a whole.
-    pub(super) wholes: Wholes,
+    pub(super) wholes: OwnedWholes,
     /// `true` if our part matched the origin exactly at some time, maps and lists included.
     pub(super) is_exact: bool,
     pub generation: i64,
@@ -65,7 +65,7 @@ pub struct CopyState {
     /// The Go konnector has left entries in its managed fields.
     pub has_former: bool,
     pub is_terminating: bool,
-    pub(super) evidence: Evidence,
+    pub(super) evidence: CopyEvidence,
     /// It was found to be ours before.
     pub(super) was_ours: bool,
     /// The uid of the origin that it was written for last, as far as that is known.
@@ -147,16 +147,16 @@ impl SyncSides<'_> {
     }
 
     /// The relation between the generations of both sides.
-    pub fn generations(&self) -> Generations {
+    pub fn generations(&self) -> GenerationRelation {
         match (self.origin, self.copy) {
-            (Some(origin), Some(copy)) => Generations::Translated {
+            (Some(origin), Some(copy)) => GenerationRelation::Translated {
                 // The copy speaks of a former generation as long as it does not say what the origin says.
                 origin: (origin.generation - i64::from(!copy.says(origin.desired))).max(0),
                 copy: copy.generation,
                 since: copy.settled_generation,
                 per_status: i64::from(!self.has_status_subresource),
             },
-            _ => Generations::Plain,
+            _ => GenerationRelation::Plain,
         }
     }
 }

@@ -9,12 +9,12 @@ use tokio::time::Instant;
 use super::{key::ObjectKey, plan::SyncStep};
 
 /// When the changes began that have yet to reach the provider.
-pub(super) struct Latency {
+pub(super) struct CopyLatency {
     seconds: Histogram,
     began: Mutex<HashMap<ObjectKey, Instant>>,
 }
 
-impl Latency {
+impl CopyLatency {
     pub(super) fn new(seconds: Histogram) -> Self {
         Self { seconds, began: Mutex::default() }
     }
@@ -66,7 +66,7 @@ mod tests {
     fn the_time_runs_from_the_first_change_to_the_write_of_the_copy() {
         let histograms = Metrics::new("x").latencies("y_seconds", "Y.", &["resource"]);
         let seconds = histograms.with_label_values(&["a"]);
-        let (latency, start) = (Latency::new(seconds.clone()), Instant::now());
+        let (latency, start) = (CopyLatency::new(seconds.clone()), Instant::now());
         let at = |second| start + Duration::from_secs(second);
         latency.changed(&key(), &SyncStep::AddFinalizer, at(0));
         latency.changed(&key(), &SyncStep::CreateCopy, at(1));

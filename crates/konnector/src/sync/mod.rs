@@ -35,7 +35,7 @@ mod watches;
 mod whose;
 
 pub use contested::writers;
-pub use defaults::Defaults;
+pub use defaults::SchemaDefaults;
 pub use engines::{EngineKey, SyncEngines};
 pub use health::EngineState;
 pub use key::ObjectKey;

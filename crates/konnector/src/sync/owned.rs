@@ -9,7 +9,7 @@ use portolan_core::api::kubebind::{FIELD_MANAGER, FORMER_MANAGER};
 use portolan_runtime::apply::{escaped, merge_fields};
 use serde_json::{Map, Value, json};
 
-use super::{selector::Selector, turned::Wholes};
+use super::{selector::ItemSelector, turned::OwnedWholes};
 
 /// Our part of an object, by POST, PUT or apply, leaving subresources out. What the Go konnector has written counts
 /// as ours.
@@ -37,11 +37,11 @@ pub fn owned_and_hollow(object: &DynamicObject) -> (Value, Option<Value>) {
 }
 
 /// The same, and the maps and lists that are ours as a whole.
-pub(super) fn owned_hollow_and_wholes(object: &DynamicObject) -> (Value, Option<Value>, Wholes) {
+pub(super) fn owned_hollow_and_wholes(object: &DynamicObject) -> (Value, Option<Value>, OwnedWholes) {
     let [ours, others] = both_fields(object);
     let hollow = hollowed(&ours, &others);
     let hollow = (hollow != ours).then(|| part(object, &hollow));
-    (part(object, &ours), hollow, Wholes::of(&object.data, &ours, &others))
+    (part(object, &ours), hollow, OwnedWholes::of(&object.data, &ours, &others))
 }
 
 /// The fields of an object that are ours, and those that all others have.
@@ -167,7 +167,7 @@ fn project_map(map: &Map<String, Value>, named: &[(&String, &Value)]) -> Map<Str
 
 fn project_list(items: &[Value], named: &[(&String, &Value)]) -> Vec<Value> {
     let selectors: Vec<_> =
-        named.iter().filter_map(|(key, fields)| Some((Selector::parse(key)?, *fields))).collect();
+        named.iter().filter_map(|(key, fields)| Some((ItemSelector::parse(key)?, *fields))).collect();
     let pick = |(index, item): (usize, &Value)| {
         let (_, fields) = selectors.iter().find(|(selector, _)| selector.selects(index, item))?;
         Some(project(item, fields))

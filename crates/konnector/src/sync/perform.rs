@@ -16,7 +16,7 @@ use self::{copy::CopyWriter, origin::OriginWriter};
 use super::{
     agenda::{SyncAgenda, what},
     key::ObjectKey,
-    latency::Latency,
+    latency::CopyLatency,
     plan::{EngineMode, SyncStep},
     report::{SyncReporter, SyncTrouble},
 };
@@ -49,7 +49,7 @@ pub(super) struct SyncWorker {
     copies: CopyWriter,
     origins: OriginWriter,
     reporter: SyncReporter,
-    latency: Arc<Latency>,
+    latency: Arc<CopyLatency>,
     metrics: KonnectorMetrics,
 }
 
@@ -57,7 +57,7 @@ impl SyncWorker {
     pub(super) fn new(
         agenda: &Arc<SyncAgenda>,
         reporter: SyncReporter,
-        latency: &Arc<Latency>,
+        latency: &Arc<CopyLatency>,
         metrics: KonnectorMetrics,
     ) -> Self {
         Self {

@@ -80,17 +80,17 @@ impl SyncStep {
 
 /// A right on the consumer that a step needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Right {
+pub enum ConsumerRight {
     Mark,
     WriteStatus,
 }
 
 impl SyncStep {
     /// The right that the konnector needs on the consumer for this step.
-    pub(super) const fn consumer_right(&self) -> Option<Right> {
+    pub(super) const fn consumer_right(&self) -> Option<ConsumerRight> {
         match self {
-            Self::AddFinalizer | Self::Annotate | Self::Release => Some(Right::Mark),
-            Self::WriteStatus => Some(Right::WriteStatus),
+            Self::AddFinalizer | Self::Annotate | Self::Release => Some(ConsumerRight::Mark),
+            Self::WriteStatus => Some(ConsumerRight::WriteStatus),
             Self::Nothing
             | Self::Wait
             | Self::RequestNamespace

@@ -3,13 +3,13 @@
 use serde_json::{Map, Value};
 
 /// The ways in which a `FieldsV1` tree names an item of a list.
-pub(super) enum Selector {
+pub(super) enum ItemSelector {
     Keys(Map<String, Value>),
     Value(Value),
     Index(usize),
 }
 
-impl Selector {
+impl ItemSelector {
     pub(super) fn parse(key: &str) -> Option<Self> {
         let (kind, rest) = key.split_once(':')?;
         match kind {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kube::{Client, api::ApiResource};
 use portolan_runtime::events::EventReporter;
 
-use super::{defaults::Defaults, keys::KeyRules, placement::Placement};
+use super::{defaults::SchemaDefaults, keys::KeyRules, placement::Placement};
 use crate::{metrics::KonnectorMetrics, provider::Session};
 
 /// The objects that an engine keeps in sync. An engine whose spec changes is replaced.
@@ -19,7 +19,7 @@ pub struct SyncSpec {
     pub has_status_subresource: bool,
     pub placement: Placement,
     /// Defaults that the consumer's API server fills in.
-    pub defaults: Arc<Defaults>,
+    pub defaults: Arc<SchemaDefaults>,
     /// The versions of the schema on both sides. What either stores of an object depends on it.
     pub schema: SchemaVersions,
     /// Uid of the export; another export of the same name is another engine.

@@ -11,14 +11,14 @@ pub(super) const AGAIN: Duration = Duration::from_secs(1800);
 
 /// The notices that people have been given, with their times.
 #[derive(Debug, Default)]
-pub(super) struct Told {
+pub(super) struct GivenNotices {
     /// Of an object: what, and of which object on the other side.
     objects: HashMap<ObjectKey, (&'static str, String, Instant)>,
     /// Of all objects of a consumer namespace at once.
     namespaces: HashMap<String, Instant>,
 }
 
-impl Told {
+impl GivenNotices {
     /// Returns `true` if people have to hear this of an object, about one of that uid on the other side.
     pub(super) fn is_news(&mut self, key: &ObjectKey, what: &'static str, about: &str, now: Instant) -> bool {
         let known = self.objects.get(key);
@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn the_same_is_said_once_per_object_and_once_per_namespace() {
-        let (mut told, now) = (Told::default(), Instant::now());
+        let (mut told, now) = (GivenNotices::default(), Instant::now());
         let key = |name: &str| ObjectKey { namespace: "west".to_owned(), name: name.to_owned() };
         assert!(told.is_news(&key("a"), "ForeignObject", "u", now));
         assert!(!told.is_news(&key("a"), "ForeignObject", "u", now));

@@ -9,13 +9,13 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use portolan_runtime::apply::escaped;
 use serde_json::{Map, Value, json};
 
-use super::selector::Selector;
+use super::selector::ItemSelector;
 
 /// The maps and lists of an object that are ours as a whole, as hashes of their places in a `FieldsV1` tree.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wholes(Box<[u64]>);
+pub struct OwnedWholes(Box<[u64]>);
 
-impl Wholes {
+impl OwnedWholes {
     /// `ours` and `others` are the fields of a value that we own, and that all others own.
     pub(super) fn of(value: &Value, ours: &Value, others: &Value) -> Self {
         let mut found = Vec::new();
@@ -58,19 +58,24 @@ fn collect(value: &Value, [ours, others]: [&Value; 2], place: &str, into: &mut V
 /// Removals of what is left in a value of maps and lists that were wholly ours and are not whole any more, and that
 /// nobody owns, as operations of a JSON patch (RFC 6902). Where it is not certain that all of them was the consumer's
 /// word (`is_exact`), only items of lists are removed.
-pub(super) fn left_over(value: &Value, fields: [&Value; 2], wholes: &Wholes, is_exact: bool) -> Vec<Value> {
-    let mut walk = Walk { wholes, is_exact, operations: Vec::new() };
+pub(super) fn left_over(
+    value: &Value,
+    fields: [&Value; 2],
+    wholes: &OwnedWholes,
+    is_exact: bool,
+) -> Vec<Value> {
+    let mut walk = RemovalWalk { wholes, is_exact, operations: Vec::new() };
     walk.through(value, fields, ["", ""], false);
     walk.operations
 }
 
-struct Walk<'a> {
-    wholes: &'a Wholes,
+struct RemovalWalk<'a> {
+    wholes: &'a OwnedWholes,
     is_exact: bool,
     operations: Vec<Value>,
 }
 
-impl Walk<'_> {
+impl RemovalWalk<'_> {
     /// `at` is the place in the object, and the one in a `FieldsV1` tree.
     fn through(&mut self, value: &Value, [ours, others]: [&Value; 2], at: [&str; 2], was_whole: bool) {
         if is_leaf(ours) || !(value.is_object() || value.is_array()) {
@@ -98,12 +103,12 @@ impl Walk<'_> {
 }
 
 /// The place of a member in a map or list.
-enum At<'a> {
+enum MemberPlace<'a> {
     Key(&'a str),
     Index(usize),
 }
 
-impl At<'_> {
+impl MemberPlace<'_> {
     fn pointer(&self) -> String {
         match self {
             Self::Key(name) => escaped(name),
@@ -113,15 +118,15 @@ impl At<'_> {
 }
 
 /// A name in a `FieldsV1` tree, and what is below it.
-type Owned<'a> = Option<(&'a String, &'a Value)>;
+type FieldsEntry<'a> = Option<(&'a String, &'a Value)>;
 
 /// The members of a map or list, each with what `fields` has of it.
-fn members<'a>(value: &'a Value, fields: &'a Value) -> Vec<(At<'a>, &'a Value, Owned<'a>)> {
+fn members<'a>(value: &'a Value, fields: &'a Value) -> Vec<(MemberPlace<'a>, &'a Value, FieldsEntry<'a>)> {
     match value {
         Value::Object(map) => map
             .iter()
             .map(|(key, member)| {
-                let at = At::Key(key);
+                let at = MemberPlace::Key(key);
                 let owned = owner(&at, member, fields);
                 (at, member, owned)
             })
@@ -132,25 +137,25 @@ fn members<'a>(value: &'a Value, fields: &'a Value) -> Vec<(At<'a>, &'a Value, O
                 let found = selectors.iter().find(|(selector, ..)| selector.selects(index, item));
                 found.map(|(_, key, below)| (*key, *below))
             };
-            items.iter().enumerate().map(|(i, item)| (At::Index(i), item, owned(i, item))).collect()
+            items.iter().enumerate().map(|(i, item)| (MemberPlace::Index(i), item, owned(i, item))).collect()
         }
         _ => Vec::new(),
     }
 }
 
 /// Our part, in `fields`, of one member.
-fn owner<'a>(at: &At<'_>, member: &Value, fields: &'a Value) -> Owned<'a> {
+fn owner<'a>(at: &MemberPlace<'_>, member: &Value, fields: &'a Value) -> FieldsEntry<'a> {
     match at {
-        At::Key(name) => fields.as_object()?.get_key_value(&format!("f:{name}")),
-        At::Index(index) => selectors(fields)
+        MemberPlace::Key(name) => fields.as_object()?.get_key_value(&format!("f:{name}")),
+        MemberPlace::Index(index) => selectors(fields)
             .find(|(selector, ..)| selector.selects(*index, member))
             .map(|(_, key, below)| (key, below)),
     }
 }
 
-fn selectors(fields: &Value) -> impl Iterator<Item = (Selector, &String, &Value)> {
+fn selectors(fields: &Value) -> impl Iterator<Item = (ItemSelector, &String, &Value)> {
     let named = fields.as_object().into_iter().flatten().filter(|(key, _)| *key != ".");
-    named.filter_map(|(key, below)| Some((Selector::parse(key)?, key, below)))
+    named.filter_map(|(key, below)| Some((ItemSelector::parse(key)?, key, below)))
 }
 
 fn is_leaf(fields: &Value) -> bool {
@@ -172,7 +177,7 @@ mod tests {
     #[test]
     fn an_item_that_nobody_owns_goes_after_a_list_has_turned() {
         let before = json!({"spec": {"ports": [item("a"), item("b"), item("c")]}});
-        let wholes = Wholes::of(&before, &json!({"f:spec": {"f:ports": {}}}), &Value::Null);
+        let wholes = OwnedWholes::of(&before, &json!({"f:spec": {"f:ports": {}}}), &Value::Null);
         // Server-side apply has kept b, which the consumer has removed, and a controller has added d.
         let after = json!({"spec": {"ports": [item("a"), item("b"), item("c"), item("d")]}});
         let key = |name: &str| format!("k:{{\"name\":\"{name}\"}}");
@@ -183,14 +188,14 @@ mod tests {
             assert_eq!(paths(&left_over(&after, [&ours, &theirs], &wholes, is_exact)), ["/spec/ports/1"]);
         }
         // A list that was of type map before: what nobody owns is a default or of a webhook.
-        let wholes = Wholes::of(&before, &ours, &theirs);
+        let wholes = OwnedWholes::of(&before, &ours, &theirs);
         assert_eq!(left_over(&after, [&ours, &theirs], &wholes, true), Vec::<Value>::new());
     }
 
     #[test]
     fn several_items_go_from_the_end_and_sets_and_what_is_in_items_too() {
         let before = json!({"set": ["a", "b", "c"], "rules": [{"host": "h", "old": 1, "keep": 2}]});
-        let wholes = Wholes::of(&before, &json!({"f:set": {}, "f:rules": {}}), &json!({}));
+        let wholes = OwnedWholes::of(&before, &json!({"f:set": {}, "f:rules": {}}), &json!({}));
         let ours = json!({
             "f:set": {"v:\"b\"": {}},
             "f:rules": {"k:{\"host\":\"h\"}": {".": {}, "f:host": {}, "f:keep": {}}},
@@ -207,7 +212,7 @@ mod tests {
     #[test]
     fn of_a_map_only_what_was_the_consumers_word_for_sure_goes() {
         let before = json!({"opts": {"a": 1, "b/c": 2}});
-        let wholes = Wholes::of(&before, &json!({"f:opts": {}}), &json!({}));
+        let wholes = OwnedWholes::of(&before, &json!({"f:opts": {}}), &json!({}));
         let ours = json!({"f:opts": {"f:a": {}}});
         assert_eq!(paths(&left_over(&before, [&ours, &Value::Null], &wholes, true)), ["/opts/b~1c"]);
         assert!(left_over(&before, [&ours, &Value::Null], &wholes, false).is_empty());
@@ -219,11 +224,11 @@ mod tests {
     fn what_is_whole_still_and_what_others_fill_is_left_alone() {
         let value = json!({"list": [1, 2], "opts": {"x": 1}});
         let ours = json!({"f:list": {}, "f:opts": {}});
-        let filled = Wholes::of(&value, &ours, &json!({"f:opts": {"f:x": {}}}));
+        let filled = OwnedWholes::of(&value, &ours, &json!({"f:opts": {"f:x": {}}}));
         assert_eq!(filled.0.len(), 1, "the map is theirs in part");
         assert!(left_over(&value, [&ours, &Value::Null], &filled, true).is_empty());
         let empty = json!({"list": [], "opts": {}, "text": "t"});
         let ours = json!({"f:list": {}, "f:opts": {}, "f:text": {}});
-        assert_eq!(Wholes::of(&empty, &ours, &json!({})), Wholes::default());
+        assert_eq!(OwnedWholes::of(&empty, &ours, &json!({})), OwnedWholes::default());
     }
 }

@@ -19,7 +19,7 @@ use super::{
 
 /// The verdict of the marks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Marks {
+enum MarksVerdict {
     /// Nothing.
     Silent,
     /// It is a copy of ours for this place.
@@ -30,11 +30,11 @@ enum Marks {
 
 /// Evidence for and against an object on the provider being our copy for one place.
 #[derive(Clone, Debug)]
-pub struct Evidence {
+pub struct CopyEvidence {
     /// The marks that our field manager has set.
-    by_us: Marks,
+    by_us: MarksVerdict,
     /// The marks, whoever has set them.
-    by_anybody: Marks,
+    by_anybody: MarksVerdict,
     /// Our field manager has set the name of the origin, and it is that of this place.
     names_the_place: bool,
     /// Something of it was set by our field manager.
@@ -45,7 +45,7 @@ pub struct Evidence {
     annotated_for: Option<Box<str>>,
 }
 
-impl Evidence {
+impl CopyEvidence {
     /// `ours` is what our field manager owns of the object.
     pub fn of(object: &DynamicObject, ours: &Value, contract: &str, place: &ObjectKey) -> Self {
         let set = |key: &str| ours["metadata"]["annotations"][key].as_str();
@@ -67,16 +67,16 @@ impl Evidence {
 
     /// The uid that its annotations name, where they are those of a copy at this place, whoever has set them.
     pub(super) fn annotated_for(&self) -> Option<&str> {
-        self.annotated_for.as_deref().filter(|_| self.by_anybody == Marks::Fit)
+        self.annotated_for.as_deref().filter(|_| self.by_anybody == MarksVerdict::Fit)
     }
 
     /// Returns `true` if the object, of this uid, is our copy for the place. `was_ours` where that was known of the
     /// same object before.
     pub(super) fn speaks_for(&self, uid: &str, origin: Option<&OriginState>, was_ours: bool) -> bool {
-        if self.by_us == Marks::Contradict {
+        if self.by_us == MarksVerdict::Contradict {
             return false;
         }
-        let Some(origin) = origin else { return was_ours || self.by_us == Marks::Fit };
+        let Some(origin) = origin else { return was_ours || self.by_us == MarksVerdict::Fit };
         was_ours || self.is_recorded(uid, origin) || self.is_marked_for(&origin.uid)
     }
 
@@ -84,25 +84,25 @@ impl Evidence {
     /// object has to have marks. Where we have, it may have nothing of us any more: others have taken its marks off, and
     /// set each field that was ours.
     fn is_recorded(&self, uid: &str, origin: &OriginState) -> bool {
-        let is_left_to_us = self.is_written_by_us || self.by_anybody == Marks::Silent;
+        let is_left_to_us = self.is_written_by_us || self.by_anybody == MarksVerdict::Silent;
         origin.provider_uid.as_deref() == Some(uid)
-            && (self.by_anybody == Marks::Fit || (is_left_to_us && origin.records_by_us))
+            && (self.by_anybody == MarksVerdict::Fit || (is_left_to_us && origin.records_by_us))
     }
 
     fn is_marked_for(&self, origin: &str) -> bool {
         match (self.by_us, self.by_anybody) {
             // Former releases do not name the place, and those of the Go konnector only the contract.
-            (Marks::Fit, _) => {
+            (MarksVerdict::Fit, _) => {
                 self.names_the_place || self.written_for.as_deref().is_none_or(|uid| uid == origin)
             }
             // Restored from a backup at its own place, for the very object that exists.
-            (_, Marks::Fit) => self.annotated_for.as_deref() == Some(origin),
+            (_, MarksVerdict::Fit) => self.annotated_for.as_deref() == Some(origin),
             _ => false,
         }
     }
 }
 
-fn marks<'a>(value: impl Fn(&str) -> Option<&'a str>, contract: &str, place: &ObjectKey) -> Marks {
+fn marks<'a>(value: impl Fn(&str) -> Option<&'a str>, contract: &str, place: &ObjectKey) -> MarksVerdict {
     let said = [
         (ANNOTATION_CLUSTER_NAMESPACE, contract),
         (ANNOTATION_CONSUMER_NAMESPACE, &place.namespace),
@@ -110,15 +110,15 @@ fn marks<'a>(value: impl Fn(&str) -> Option<&'a str>, contract: &str, place: &Ob
     ];
     let contradicts = said.iter().any(|(key, expected)| value(key).is_some_and(|value| value != *expected));
     match (contradicts, value(ANNOTATION_CLUSTER_NAMESPACE)) {
-        (true, _) => Marks::Contradict,
-        (false, Some(_)) => Marks::Fit,
-        (false, None) => Marks::Silent,
+        (true, _) => MarksVerdict::Contradict,
+        (false, Some(_)) => MarksVerdict::Fit,
+        (false, None) => MarksVerdict::Silent,
     }
 }
 
 /// Returns `true` if an object on the provider is a copy of ours, as far as it tells that itself.
 pub fn is_left_of_ours(object: &DynamicObject, contract: &str, place: &ObjectKey) -> bool {
-    Evidence::of(object, &owned(object), contract, place).speaks_for("", None, false)
+    CopyEvidence::of(object, &owned(object), contract, place).speaks_for("", None, false)
 }
 
 /// Returns `true` if we have recorded the uid of the copy on a consumer object, and not somebody who has copied it.

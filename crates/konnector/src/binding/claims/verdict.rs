@@ -8,11 +8,11 @@ use portolan_core::{
 };
 use serde_json::{Value, json};
 
-use super::Findings;
+use super::ClaimFindings;
 use crate::{binding::consent::ACCEPT_CLAIMS, claims::ClaimState, policy};
 
 /// `None` where nothing is claimed, and nothing of former claims is left.
-pub(super) fn of(binding: &APIServiceBinding, found: &Findings) -> Option<Verdict> {
+pub(super) fn of(binding: &APIServiceBinding, found: &ClaimFindings) -> Option<Verdict> {
     if found.invalid.is_empty()
         && found.refused.is_empty()
         && found.running.is_empty()
@@ -29,7 +29,7 @@ pub(super) fn of(binding: &APIServiceBinding, found: &Findings) -> Option<Verdic
     Some(verdict.unwrap_or_else(Verdict::holds))
 }
 
-fn denied(binding: &APIServiceBinding, found: &Findings) -> Option<Verdict> {
+fn denied(binding: &APIServiceBinding, found: &ClaimFindings) -> Option<Verdict> {
     let denied = |state: &ClaimState| *state == ClaimState::Forbidden;
     let running = found.running.iter().filter(|(_, state)| denied(state)).map(|(claim, _)| claim);
     let rules: Vec<_> = running.flat_map(rules).collect();
@@ -71,7 +71,7 @@ fn rules(claim: &ResourceClaim) -> Vec<Value> {
     vec![limited, rule(claim.resource, &["create"])]
 }
 
-fn invalid(found: &Findings) -> Option<Verdict> {
+fn invalid(found: &ClaimFindings) -> Option<Verdict> {
     if found.invalid.is_empty() {
         return None;
     }
@@ -80,7 +80,7 @@ fn invalid(found: &Findings) -> Option<Verdict> {
     Some(Verdict::error("InvalidPermissionClaim", text))
 }
 
-fn failing(found: &Findings) -> Option<Verdict> {
+fn failing(found: &ClaimFindings) -> Option<Verdict> {
     let running = found.running.iter().map(|(claim, state)| (claim.resource, state));
     let mut all = running.chain(found.draining.iter().map(|(resource, state)| (*resource, state)));
     all.find_map(|(resource, state)| match state {
@@ -95,7 +95,7 @@ fn plurals(resources: &[ClaimedResource], separator: &str) -> String {
     resources.iter().map(|resource| resource.plural()).collect::<Vec<_>>().join(separator)
 }
 
-fn not_accepted(binding: &APIServiceBinding, found: &Findings) -> Option<Verdict> {
+fn not_accepted(binding: &APIServiceBinding, found: &ClaimFindings) -> Option<Verdict> {
     if found.refused.is_empty() {
         return None;
     }
@@ -116,13 +116,13 @@ fn not_accepted(binding: &APIServiceBinding, found: &Findings) -> Option<Verdict
     ))
 }
 
-fn draining(found: &Findings) -> Option<Verdict> {
+fn draining(found: &ClaimFindings) -> Option<Verdict> {
     let (resource, _) = found.draining.first()?;
     let text = format!("Removing the copies of {}, which are no longer accepted.", resource.plural());
     Some(Verdict::pending("ClaimEnding", text))
 }
 
-fn pending(found: &Findings) -> Option<Verdict> {
+fn pending(found: &ClaimFindings) -> Option<Verdict> {
     let (claim, _) = found.running.iter().find(|(_, state)| *state == ClaimState::Starting)?;
     Some(Verdict::pending("Pending", format!("Listing the claimed {}.", claim.resource.plural())))
 }
@@ -152,7 +152,7 @@ mod tests {
         claims::read(&[serde_json::from_value(value).unwrap()], &[], Isolation::None).0.remove(0)
     }
 
-    fn said(found: &Findings) -> Option<(String, String)> {
+    fn said(found: &ClaimFindings) -> Option<(String, String)> {
         let binding: APIServiceBinding = serde_json::from_value(json!({
             "apiVersion": "kube-bind.io/v1alpha2", "kind": "APIServiceBinding", "metadata": {"name": "cowboys"},
             "spec": {"kubeconfigSecretRef": {"name": "s", "namespace": "n", "key": "k"}},
@@ -163,10 +163,11 @@ mod tests {
 
     #[test]
     fn what_keeps_claims_from_being_met_is_said_with_its_cure() {
-        assert_eq!(said(&Findings::default()), None);
+        assert_eq!(said(&ClaimFindings::default()), None);
         let labels = json!({"labelSelector": {"matchLabels": {"a": "b"}}});
         let maps = || claim(json!({"resource": "configmaps", "selector": labels}));
-        let with = |state: ClaimState| Findings { running: vec![(maps(), state)], ..Findings::default() };
+        let with =
+            |state: ClaimState| ClaimFindings { running: vec![(maps(), state)], ..ClaimFindings::default() };
         assert_eq!(said(&with(ClaimState::Working)), Some((String::new(), String::new())));
         assert_eq!(said(&with(ClaimState::Starting)).unwrap().0, "Pending");
         assert_eq!(said(&with(ClaimState::Failing("no".to_owned()))).unwrap().0, "ClaimSyncFailed");
@@ -182,9 +183,9 @@ mod tests {
         let role: Value = serde_json::from_str(message.split_once("Apply: ").unwrap().1).unwrap();
         assert_eq!(reason, "PermissionDenied");
         assert_eq!(role["rules"], json!([{"apiGroups": [""], "resources": ["configmaps"], "verbs": VERBS}]));
-        let draining = Findings {
+        let draining = ClaimFindings {
             draining: vec![(ClaimedResource::Secrets, ClaimState::Working)],
-            ..Findings::default()
+            ..ClaimFindings::default()
         };
         assert_eq!(said(&draining).unwrap().0, "ClaimEnding");
     }

@@ -13,14 +13,14 @@ use tracing::info;
 
 use super::{
     super::{
-        claims::{self, End},
+        claims::{self, ClaimsEnd},
         conclude,
         marks::FINALIZER,
         observe::{BindingView, ObservedBinding, ProviderSide},
         report,
     },
     drain, orphan,
-    plan::{self, CleanupFacts, CleanupStep, Occasion},
+    plan::{self, CleanupFacts, CleanupStep, EndReason},
 };
 use crate::{context::KonnectorContext, crd, sync::EngineMode};
 
@@ -41,7 +41,7 @@ pub(super) async fn apply(
         CleanupStep::EndClaims(mode) => plan::after_claims(facts, end_claims(context, observed, mode)),
         step => step,
     };
-    let stays = facts.occasion == Occasion::Withdrawn;
+    let stays = facts.occasion == EndReason::Withdrawn;
     match step {
         CleanupStep::Stop => {
             stop(context, binding);
@@ -91,7 +91,7 @@ pub(super) async fn apply(
 /// An API server takes a moment until it serves what it says it serves, and may never do so.
 #[derive(Debug, thiserror::Error)]
 #[error("the API server does not serve the objects of a CRD")]
-struct Unserved;
+struct CrdNotServed;
 
 /// Objects that cannot be read are looked for with a growing delay; for a binding that stays, which has more to do, now
 /// and then.
@@ -99,7 +99,7 @@ fn unread(stays: bool, poll: Duration) -> Result<Action, WriteError> {
     if stays {
         return Ok(Action::RequeueAfter(poll));
     }
-    Err(WriteError::Conflict(kube::Error::Service(Box::new(Unserved))))
+    Err(WriteError::Conflict(kube::Error::Service(Box::new(CrdNotServed))))
 }
 
 fn stop(context: &KonnectorContext, binding: &APIServiceBinding) {
@@ -115,8 +115,8 @@ fn session(observed: &ObservedBinding) -> Option<&BindingView> {
     if let ProviderSide::Session(view) = &observed.provider { Some(view) } else { None }
 }
 
-fn end_claims(context: &KonnectorContext, observed: &ObservedBinding, mode: EngineMode) -> End {
-    session(observed).map_or(End::UnderWay, |view| claims::end(context, &observed.binding, view, mode))
+fn end_claims(context: &KonnectorContext, observed: &ObservedBinding, mode: EngineMode) -> ClaimsEnd {
+    session(observed).map_or(ClaimsEnd::UnderWay, |view| claims::end(context, &observed.binding, view, mode))
 }
 
 /// A binding that goes says what holds it up; of one that stays, its engines do.

@@ -9,13 +9,13 @@ use super::{
         observe::{BindingView, ObservedBinding, ProviderSide},
         termination::mode,
     },
-    plan::{CleanupFacts, Occasion, Reach},
+    plan::{CleanupFacts, EndReason, ProviderReach},
 };
 use crate::{
     args::OnWithdraw,
     context::KonnectorContext,
     crd, policy,
-    provider::{ANOTHER_CONTRACT, Contact},
+    provider::{ANOTHER_CONTRACT, ProviderContact},
     sync::EngineMode,
 };
 
@@ -39,38 +39,41 @@ pub(super) fn observe(context: &KonnectorContext, observed: &ObservedBinding) ->
     })
 }
 
-fn occasion(observed: &ObservedBinding) -> Option<Occasion> {
+fn occasion(observed: &ObservedBinding) -> Option<EndReason> {
     let binding = &observed.binding;
     if binding.metadata.deletion_timestamp.is_none() {
         let ProviderSide::Session(view) = &observed.provider else { return None };
-        let is_withdrawn = view.withdrawing.is_some() && view.contact == Contact::Up;
-        return (is_withdrawn && policy::bundle_of(binding).is_none()).then_some(Occasion::Withdrawn);
+        let is_withdrawn = view.withdrawing.is_some() && view.contact == ProviderContact::Up;
+        return (is_withdrawn && policy::bundle_of(binding).is_none()).then_some(EndReason::Withdrawn);
     }
     if !binding.finalizers().iter().any(|finalizer| finalizer == FINALIZER) {
-        return Some(Occasion::Released);
+        return Some(EndReason::Released);
     }
     let is_orphaned = policy::is_being_orphaned(&**binding);
-    Some(if is_orphaned { Occasion::Orphaned } else { Occasion::Deleted })
+    Some(if is_orphaned { EndReason::Orphaned } else { EndReason::Deleted })
 }
 
 /// Returns `true` if the provider has ended the binding, as far as anybody can tell.
 fn keeps_objects(context: &KonnectorContext, observed: &ObservedBinding) -> bool {
     let binding = &observed.binding;
-    let knows =
-        |view: &BindingView| view.contact == Contact::Up && (view.listed || view.withdrawing.is_some());
+    let knows = |view: &BindingView| {
+        view.contact == ProviderContact::Up && (view.listed || view.withdrawing.is_some())
+    };
     match &observed.provider {
         ProviderSide::Session(view) if knows(view) => mode(context, binding, view) == EngineMode::Withdraw,
         _ => policy::is_withdrawn(binding) && context.on_withdraw(binding) == OnWithdraw::Keep,
     }
 }
 
-fn reach(observed: &ObservedBinding) -> Reach {
-    let ProviderSide::Session(view) = &observed.provider else { return Reach::NoSession };
+fn reach(observed: &ObservedBinding) -> ProviderReach {
+    let ProviderSide::Session(view) = &observed.provider else { return ProviderReach::NoSession };
     match &view.contact {
-        Contact::Up if view.listed => Reach::Up,
-        Contact::Up | Contact::Pending => Reach::Unheard,
-        Contact::Closed(verdict) if verdict.reason == ANOTHER_CONTRACT => Reach::AnotherContract,
-        Contact::Closed(_) => Reach::Doubtful,
-        Contact::Down { .. } | Contact::Refused { .. } => Reach::Silent,
+        ProviderContact::Up if view.listed => ProviderReach::Up,
+        ProviderContact::Up | ProviderContact::Pending => ProviderReach::Unheard,
+        ProviderContact::Closed(verdict) if verdict.reason == ANOTHER_CONTRACT => {
+            ProviderReach::AnotherContract
+        }
+        ProviderContact::Closed(_) => ProviderReach::Doubtful,
+        ProviderContact::Down { .. } | ProviderContact::Refused { .. } => ProviderReach::Silent,
     }
 }

@@ -1,13 +1,13 @@
 //! The next step towards the end of a binding. Pure.
 
-use super::super::claims::End;
+use super::super::claims::ClaimsEnd;
 use crate::sync::EngineMode;
 
 /// Facts that bear on the end of a binding.
 #[derive(Clone, Debug)]
 pub(super) struct CleanupFacts {
-    pub(super) occasion: Occasion,
-    pub(super) reach: Reach,
+    pub(super) occasion: EndReason,
+    pub(super) reach: ProviderReach,
     /// `true` if CRDs of the binding are left on the consumer.
     pub(super) has_crds: bool,
     /// `true` if the copies on the provider stay: by an annotation, because they belong to another cluster, or because
@@ -21,7 +21,7 @@ pub(super) struct CleanupFacts {
 
 /// Reasons why a binding ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Occasion {
+pub(super) enum EndReason {
     /// It was deleted.
     Deleted,
     /// It was deleted with `--cascade=orphan`.
@@ -34,7 +34,7 @@ pub(super) enum Occasion {
 
 /// Reach of the provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reach {
+pub(super) enum ProviderReach {
     Up,
     /// After a start: it has not said yet what it exports.
     Unheard,
@@ -47,7 +47,7 @@ pub(super) enum Reach {
     Doubtful,
 }
 
-impl Reach {
+impl ProviderReach {
     /// The obstacle for a binding that cannot end without its provider.
     fn obstacle(self) -> Option<&'static str> {
         match self {
@@ -92,29 +92,33 @@ pub(super) enum CleanupStep {
 
 pub(super) fn plan(facts: &CleanupFacts) -> CleanupStep {
     match facts.occasion {
-        Occasion::Released => CleanupStep::Stop,
-        Occasion::Orphaned => CleanupStep::LetGo,
+        EndReason::Released => CleanupStep::Stop,
+        EndReason::Orphaned => CleanupStep::LetGo,
         _ if facts.has_crds && facts.keeps_copies => {
             CleanupStep::Abandon { keeps_objects: facts.keeps_objects }
         }
-        Occasion::Deleted if facts.has_crds => drain(facts.reach),
-        Occasion::Deleted => finish(facts),
-        Occasion::Withdrawn if facts.has_crds => CleanupStep::Drain,
-        Occasion::Withdrawn => facts.claims.map_or(CleanupStep::Tell, CleanupStep::EndClaims),
+        EndReason::Deleted if facts.has_crds => drain(facts.reach),
+        EndReason::Deleted => finish(facts),
+        EndReason::Withdrawn if facts.has_crds => CleanupStep::Drain,
+        EndReason::Withdrawn => facts.claims.map_or(CleanupStep::Tell, CleanupStep::EndClaims),
     }
 }
 
-fn drain(reach: Reach) -> CleanupStep {
+fn drain(reach: ProviderReach) -> CleanupStep {
     reach.obstacle().map_or(CleanupStep::Drain, |why| CleanupStep::Wait(why.to_owned()))
 }
 
 /// Bound objects may need what is claimed until they are gone, so it goes after them.
 fn finish(facts: &CleanupFacts) -> CleanupStep {
     let Some(mode) = facts.claims else {
-        return if facts.reach == Reach::Unheard { CleanupStep::Listen } else { CleanupStep::Release };
+        return if facts.reach == ProviderReach::Unheard {
+            CleanupStep::Listen
+        } else {
+            CleanupStep::Release
+        };
     };
     // Only to take our marks off, on this side, nothing is asked of the provider.
-    let needs_provider = mode != EngineMode::Withdraw || facts.reach == Reach::NoSession;
+    let needs_provider = mode != EngineMode::Withdraw || facts.reach == ProviderReach::NoSession;
     match facts.reach.obstacle() {
         Some(why) if needs_provider => CleanupStep::Wait(why.to_owned()),
         _ => CleanupStep::EndClaims(mode),
@@ -122,11 +126,11 @@ fn finish(facts: &CleanupFacts) -> CleanupStep {
 }
 
 /// The step that follows this progress of the claims.
-pub(super) fn after_claims(facts: &CleanupFacts, end: End) -> CleanupStep {
+pub(super) fn after_claims(facts: &CleanupFacts, end: ClaimsEnd) -> CleanupStep {
     match end {
-        End::Done => plan(&CleanupFacts { claims: None, ..facts.clone() }),
-        End::Blocked(why) if facts.occasion != Occasion::Withdrawn => CleanupStep::Wait(why),
-        End::Blocked(_) | End::UnderWay => CleanupStep::LookAgain,
+        ClaimsEnd::Done => plan(&CleanupFacts { claims: None, ..facts.clone() }),
+        ClaimsEnd::Blocked(why) if facts.occasion != EndReason::Withdrawn => CleanupStep::Wait(why),
+        ClaimsEnd::Blocked(_) | ClaimsEnd::UnderWay => CleanupStep::LookAgain,
     }
 }
 
@@ -135,17 +139,17 @@ mod tests {
     use super::*;
 
     const DELETED: CleanupFacts = CleanupFacts {
-        occasion: Occasion::Deleted,
-        reach: Reach::Up,
+        occasion: EndReason::Deleted,
+        reach: ProviderReach::Up,
         has_crds: true,
         keeps_copies: false,
         keeps_objects: false,
         claims: None,
     };
     const EMPTY: CleanupFacts = CleanupFacts { has_crds: false, ..DELETED };
-    const WITHDRAWN: CleanupFacts = CleanupFacts { occasion: Occasion::Withdrawn, ..DELETED };
+    const WITHDRAWN: CleanupFacts = CleanupFacts { occasion: EndReason::Withdrawn, ..DELETED };
 
-    fn waits(reach: Reach) -> CleanupStep {
+    fn waits(reach: ProviderReach) -> CleanupStep {
         CleanupStep::Wait(reach.obstacle().unwrap().to_owned())
     }
 
@@ -162,8 +166,8 @@ mod tests {
                 CleanupStep::EndClaims(EngineMode::Drain),
             ),
             (CleanupFacts { has_crds: false, ..WITHDRAWN }, CleanupStep::Tell),
-            (CleanupFacts { occasion: Occasion::Released, ..DELETED }, CleanupStep::Stop),
-            (CleanupFacts { occasion: Occasion::Orphaned, ..DELETED }, CleanupStep::LetGo),
+            (CleanupFacts { occasion: EndReason::Released, ..DELETED }, CleanupStep::Stop),
+            (CleanupFacts { occasion: EndReason::Orphaned, ..DELETED }, CleanupStep::LetGo),
         ];
         for (facts, expected) in table {
             assert_eq!(plan(&facts), expected, "{facts:?}");
@@ -172,28 +176,38 @@ mod tests {
 
     #[test]
     fn nothing_of_the_copies_is_left_behind_because_the_provider_is_out_of_reach() {
-        for reach in
-            [Reach::Silent, Reach::NoSession, Reach::AnotherContract, Reach::Doubtful, Reach::Unheard]
-        {
+        for reach in [
+            ProviderReach::Silent,
+            ProviderReach::NoSession,
+            ProviderReach::AnotherContract,
+            ProviderReach::Doubtful,
+            ProviderReach::Unheard,
+        ] {
             assert_eq!(plan(&CleanupFacts { reach, ..DELETED }), waits(reach));
             let drains = CleanupFacts { reach, claims: Some(EngineMode::Drain), ..EMPTY };
             assert_eq!(plan(&drains), waits(reach));
             let withdraws = CleanupFacts { claims: Some(EngineMode::Withdraw), ..drains };
-            let expected = if reach == Reach::NoSession {
+            let expected = if reach == ProviderReach::NoSession {
                 waits(reach)
             } else {
                 CleanupStep::EndClaims(EngineMode::Withdraw)
             };
             assert_eq!(plan(&withdraws), expected, "{reach:?}");
             // With nothing left of it, a binding is deleted, and the provider hears of it if possible.
-            let expected = if reach == Reach::Unheard { CleanupStep::Listen } else { CleanupStep::Release };
+            let expected =
+                if reach == ProviderReach::Unheard { CleanupStep::Listen } else { CleanupStep::Release };
             assert_eq!(plan(&CleanupFacts { reach, ..EMPTY }), expected, "{reach:?}");
         }
     }
 
     #[test]
     fn copies_that_stay_need_no_provider() {
-        for reach in [Reach::Up, Reach::Silent, Reach::NoSession, Reach::AnotherContract] {
+        for reach in [
+            ProviderReach::Up,
+            ProviderReach::Silent,
+            ProviderReach::NoSession,
+            ProviderReach::AnotherContract,
+        ] {
             for keeps_objects in [true, false] {
                 let facts = CleanupFacts { reach, keeps_copies: true, keeps_objects, ..DELETED };
                 assert_eq!(plan(&facts), CleanupStep::Abandon { keeps_objects }, "{facts:?}");
@@ -204,13 +218,13 @@ mod tests {
     #[test]
     fn what_follows_claims_depends_on_how_far_they_came() {
         let met = CleanupFacts { claims: Some(EngineMode::Drain), ..EMPTY };
-        let by_hand = CleanupFacts { occasion: Occasion::Withdrawn, ..met.clone() };
-        let blocked = || End::Blocked("rights are missing".to_owned());
-        assert_eq!(after_claims(&met, End::Done), CleanupStep::Release);
-        assert_eq!(after_claims(&met, End::UnderWay), CleanupStep::LookAgain);
+        let by_hand = CleanupFacts { occasion: EndReason::Withdrawn, ..met.clone() };
+        let blocked = || ClaimsEnd::Blocked("rights are missing".to_owned());
+        assert_eq!(after_claims(&met, ClaimsEnd::Done), CleanupStep::Release);
+        assert_eq!(after_claims(&met, ClaimsEnd::UnderWay), CleanupStep::LookAgain);
         assert_eq!(after_claims(&met, blocked()), CleanupStep::Wait("rights are missing".to_owned()));
-        assert_eq!(after_claims(&by_hand, End::Done), CleanupStep::Tell);
-        assert_eq!(after_claims(&by_hand, End::UnderWay), CleanupStep::LookAgain);
+        assert_eq!(after_claims(&by_hand, ClaimsEnd::Done), CleanupStep::Tell);
+        assert_eq!(after_claims(&by_hand, ClaimsEnd::UnderWay), CleanupStep::LookAgain);
         // The binding itself says what is wrong with its claims.
         assert_eq!(after_claims(&by_hand, blocked()), CleanupStep::LookAgain);
     }

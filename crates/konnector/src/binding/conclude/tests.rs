@@ -11,7 +11,7 @@ use portolan_core::{
 use serde_json::{Value, json};
 
 use super::*;
-use crate::binding::{consent::Consent, failure::Failure};
+use crate::binding::{consent::ConsumerConsent, failure::SchemaFailure};
 use crate::{
     provider::UnseenKind,
     secrets::{ProviderAccess, SecretState},
@@ -78,7 +78,7 @@ fn view() -> BindingView<()> {
     };
     BindingView {
         session: (),
-        contact: Contact::Up,
+        contact: ProviderContact::Up,
         contract: Some("c".to_owned()),
         listed: true,
         export: Some(export()),
@@ -88,14 +88,14 @@ fn view() -> BindingView<()> {
         refusal: None,
         unseen: None,
         pretty_name: Some("Demo".to_owned()),
-        heartbeat: Heartbeat::NotKept,
+        heartbeat: HeartbeatOutcome::NotKept,
     }
 }
 
 fn concluded(
     secret: SecretState,
     provider: ProviderSide<()>,
-    outcome: Option<Outcome>,
+    outcome: Option<CrdOutcome>,
 ) -> APIServiceBindingStatus {
     concluded_from(None, secret, provider, outcome)
 }
@@ -105,11 +105,16 @@ fn concluded_from(
     status: Option<APIServiceBindingStatus>,
     secret: SecretState,
     provider: ProviderSide<()>,
-    outcome: Option<Outcome>,
+    outcome: Option<CrdOutcome>,
 ) -> APIServiceBindingStatus {
     let binding = Arc::new(APIServiceBinding { status, ..(*binding()).clone() });
-    let observed =
-        ObservedBinding { binding, secret, provider, consent: Consent::default(), crds: BTreeMap::new() };
+    let observed = ObservedBinding {
+        binding,
+        secret,
+        provider,
+        consent: ConsumerConsent::default(),
+        crds: BTreeMap::new(),
+    };
     let resource = |outcome| AppliedResource {
         crd: "cowboys.wildwest.dev".to_owned(),
         schema: schema(),
@@ -138,7 +143,7 @@ fn with(change: impl FnOnce(&mut BindingView<()>)) -> ProviderSide<()> {
 
 #[test]
 fn a_binding_in_order_is_ready_and_names_its_resources() {
-    let outcome = Outcome::Syncing { crd: crd(true), engine: EngineState::Watching };
+    let outcome = CrdOutcome::Syncing { crd: crd(true), engine: EngineState::Watching };
     let status = concluded(valid_secret(), with(|_| {}), Some(outcome));
     for condition in ["SecretValid", "Connected", "SchemaInSync", "InformersSynced", "Ready"] {
         assert_eq!(said(&status, condition), (ConditionStatus::True, String::new()), "{condition}");
@@ -152,8 +157,13 @@ fn copies_that_were_left_behind_are_told_and_do_no_harm_to_ready() {
     let told = |before: Option<APIServiceBindingStatus>, orphaned: usize, beginning: bool| {
         let binding = Arc::new(APIServiceBinding { status: before, ..(*binding()).clone() });
         let (secret, provider) = (valid_secret(), with(|_| {}));
-        let observed =
-            ObservedBinding { binding, secret, provider, consent: Consent::default(), crds: BTreeMap::new() };
+        let observed = ObservedBinding {
+            binding,
+            secret,
+            provider,
+            consent: ConsumerConsent::default(),
+            crds: BTreeMap::new(),
+        };
         let applied = AppliedResources { orphaned, ..AppliedResources::default() };
         conclude(&observed, &applied, Timestamp::UNIX_EPOCH, beginning)
     };
@@ -169,13 +179,25 @@ fn copies_that_were_left_behind_are_told_and_do_no_harm_to_ready() {
 
 #[test]
 fn what_keeps_a_binding_from_connecting_is_named() {
-    let table: [(ProviderSide<()>, Option<Outcome>, &str); 12] = [
+    let table: [(ProviderSide<()>, Option<CrdOutcome>, &str); 12] = [
         (ProviderSide::NoAccess, None, "ProviderPending"),
         (ProviderSide::ClientFailed("bad".to_owned()), None, "ProviderClientError"),
-        (with(|v| v.contact = Contact::Pending), None, "ProviderPending"),
-        (with(|v| v.contact = Contact::Down { message: "refused".to_owned() }), None, "ProviderUnreachable"),
-        (with(|v| v.contact = Contact::Refused { message: "no".to_owned() }), None, "ProviderSuspect"),
-        (with(|v| v.contact = Contact::Closed(Verdict::error("ContractInUse", ""))), None, "ContractInUse"),
+        (with(|v| v.contact = ProviderContact::Pending), None, "ProviderPending"),
+        (
+            with(|v| v.contact = ProviderContact::Down { message: "refused".to_owned() }),
+            None,
+            "ProviderUnreachable",
+        ),
+        (
+            with(|v| v.contact = ProviderContact::Refused { message: "no".to_owned() }),
+            None,
+            "ProviderSuspect",
+        ),
+        (
+            with(|v| v.contact = ProviderContact::Closed(Verdict::error("ContractInUse", ""))),
+            None,
+            "ContractInUse",
+        ),
         (with(|v| v.export = None), None, "APIServiceExportNotFound"),
         (
             with(|v| {
@@ -186,11 +208,11 @@ fn what_keeps_a_binding_from_connecting_is_named() {
             "APIServiceExportFailed",
         ),
         (with(|v| v.schemas[0].1 = None), None, "BoundSchemaFetchFailed"),
-        (with(|_| {}), Some(Outcome::Foreign { owner: None }), "ForeignCustomResourceDefinition"),
+        (with(|_| {}), Some(CrdOutcome::Foreign { owner: None }), "ForeignCustomResourceDefinition"),
         (with(|_| {}), Some(of_another()), "ForeignCustomResourceDefinition"),
         (
             with(|_| {}),
-            Some(Outcome::Refused { created: true, message: String::new() }),
+            Some(CrdOutcome::Refused { created: true, message: String::new() }),
             "CustomResourceDefinitionCreateFailed",
         ),
     ];
@@ -201,8 +223,8 @@ fn what_keeps_a_binding_from_connecting_is_named() {
     }
 }
 
-fn of_another() -> Outcome {
-    Outcome::Foreign { owner: Some("APIServiceBinding sheriffs of bundle staging".to_owned()) }
+fn of_another() -> CrdOutcome {
+    CrdOutcome::Foreign { owner: Some("APIServiceBinding sheriffs of bundle staging".to_owned()) }
 }
 
 #[test]
@@ -215,13 +237,13 @@ fn a_crd_of_another_binding_is_a_conflict_that_names_both() {
 
 #[test]
 fn what_keeps_objects_from_syncing_is_named() {
-    let syncing = |engine| Outcome::Syncing { crd: crd(true), engine };
+    let syncing = |engine| CrdOutcome::Syncing { crd: crd(true), engine };
     let table = [
-        (Outcome::Installing(crd(false)), "Pending"),
+        (CrdOutcome::Installing(crd(false)), "Pending"),
         (syncing(EngineState::Starting), "Pending"),
         (syncing(EngineState::ForbiddenOnConsumer), "PermissionDenied"),
         (syncing(EngineState::Failing("no".to_owned())), "InformerSyncFailed"),
-        (Outcome::NotSynced { crd: crd(true), why: String::new() }, "NotSynced"),
+        (CrdOutcome::NotSynced { crd: crd(true), why: String::new() }, "NotSynced"),
     ];
     for (outcome, reason) in table {
         let status = concluded(valid_secret(), with(|_| {}), Some(outcome));
@@ -231,7 +253,7 @@ fn what_keeps_objects_from_syncing_is_named() {
 
 #[test]
 fn a_kind_of_the_contract_that_cannot_be_watched_is_named() {
-    let outcome = || Some(Outcome::Syncing { crd: crd(true), engine: EngineState::Watching });
+    let outcome = || Some(CrdOutcome::Syncing { crd: crd(true), engine: EngineState::Watching });
     let unseen = |kind| Some((kind, "forbidden".to_owned()));
     let namespaces = with(|v| v.unseen = unseen(UnseenKind::Namespaces));
     let status = concluded(valid_secret(), namespaces, outcome());
@@ -288,7 +310,7 @@ fn of_working(
     let resource = change(AppliedResource {
         crd: "cowboys.wildwest.dev".to_owned(),
         schema: object("BoundSchema", "cowboys.wildwest.dev", &spec),
-        outcome: Outcome::Syncing { crd: crd(true), engine: EngineState::Watching },
+        outcome: CrdOutcome::Syncing { crd: crd(true), engine: EngineState::Watching },
         objection: None,
         failure: None,
         migration: None,
@@ -297,7 +319,7 @@ fn of_working(
         binding: binding(),
         secret: valid_secret(),
         provider: with(|_| {}),
-        consent: Consent::default(),
+        consent: ConsumerConsent::default(),
         crds: BTreeMap::new(),
     };
     let applied = AppliedResources { resources: vec![resource], ..AppliedResources::default() };
@@ -331,7 +353,7 @@ fn stored_versions_that_go_are_told() {
 fn a_crd_that_cannot_be_updated_works_on_and_is_told_once_that_lasts() {
     let failed = |is_lasting| {
         let again = std::time::Duration::from_secs(1);
-        Some(Failure { why: "the webhook is down".to_owned(), created: false, is_lasting, again })
+        Some(SchemaFailure { why: "the webhook is down".to_owned(), created: false, is_lasting, again })
     };
     for (is_lasting, reason) in [(false, ""), (true, UPDATE_FAILED)] {
         let failure = failed(is_lasting);
@@ -343,7 +365,7 @@ fn a_crd_that_cannot_be_updated_works_on_and_is_told_once_that_lasts() {
         assert_eq!(said(&status, "InformersSynced").0, ConditionStatus::True);
     }
     for (engine, works) in [(EngineState::Watching, " and works"), (EngineState::Starting, "")] {
-        let outcome = Outcome::Syncing { crd: crd(true), engine };
+        let outcome = CrdOutcome::Syncing { crd: crd(true), engine };
         let change =
             |resource: AppliedResource| AppliedResource { outcome, failure: failed(true), ..resource };
         let status = of_working(&[("v1", json!({}))], change);
@@ -363,8 +385,8 @@ fn nothing_that_depends_on_a_bad_secret_stays_true() {
     let fresh = concluded(SecretState::NotFound, ProviderSide::NoAccess, None);
     assert_eq!(said(&fresh, "Ready"), expected);
     assert!(find(&fresh.conditions, "Connected").is_none());
-    let outcome = || Some(Outcome::Syncing { crd: crd(true), engine: EngineState::Watching });
-    let ready = concluded(valid_secret(), with(|v| v.heartbeat = Heartbeat::Beating), outcome());
+    let outcome = || Some(CrdOutcome::Syncing { crd: crd(true), engine: EngineState::Watching });
+    let ready = concluded(valid_secret(), with(|v| v.heartbeat = HeartbeatOutcome::Beating), outcome());
     let status = concluded_from(Some(ready), SecretState::NotFound, ProviderSide::NoAccess, None);
     for condition in ["Connected", "Heartbeating"] {
         assert_eq!(said(&status, condition), (ConditionStatus::False, "WaitingForSecret".to_owned()));
@@ -375,12 +397,12 @@ fn nothing_that_depends_on_a_bad_secret_stays_true() {
 
 #[test]
 fn a_heartbeat_is_spoken_of_only_where_it_is_kept() {
-    let outcome = || Some(Outcome::Syncing { crd: crd(true), engine: EngineState::Watching });
+    let outcome = || Some(CrdOutcome::Syncing { crd: crd(true), engine: EngineState::Watching });
     let silent = concluded(valid_secret(), with(|_| {}), outcome());
     assert!(find(&silent.conditions, "Heartbeating").is_none());
-    let beating = concluded(valid_secret(), with(|v| v.heartbeat = Heartbeat::Beating), outcome());
+    let beating = concluded(valid_secret(), with(|v| v.heartbeat = HeartbeatOutcome::Beating), outcome());
     assert_eq!(said(&beating, "Heartbeating"), (ConditionStatus::True, String::new()));
-    let failed = with(|v| v.heartbeat = Heartbeat::Failed("no".to_owned()));
+    let failed = with(|v| v.heartbeat = HeartbeatOutcome::Failed("no".to_owned()));
     let failed = concluded(valid_secret(), failed, outcome());
     let expected = (ConditionStatus::False, "ClusterBindingUpdateFailed".to_owned());
     assert_eq!(said(&failed, "Heartbeating"), expected);
@@ -389,8 +411,8 @@ fn a_heartbeat_is_spoken_of_only_where_it_is_kept() {
         let provider = with(|v| v.heartbeat = heartbeat);
         concluded_from(Some(failed.clone()), valid_secret(), provider, outcome())
     };
-    assert_eq!(said(&then(Heartbeat::Unknown), "Heartbeating"), expected, "nobody has looked yet");
-    let unkept = then(Heartbeat::NotKept);
+    assert_eq!(said(&then(HeartbeatOutcome::Unknown), "Heartbeating"), expected, "nobody has looked yet");
+    let unkept = then(HeartbeatOutcome::NotKept);
     assert!(find(&unkept.conditions, "Heartbeating").is_none());
     assert_eq!(said(&unkept, "Ready").0, ConditionStatus::True);
 }

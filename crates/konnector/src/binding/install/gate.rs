@@ -9,8 +9,8 @@ use portolan_core::{api::kubebind::APIServiceBinding, outline::CrdOutline};
 use portolan_runtime::apply::WriteError;
 
 use super::super::{
-    failure::{FailedWrites, Failure},
-    outcome::{Installed, Outcome},
+    failure::{FailedWrites, SchemaFailure},
+    outcome::{CrdOutcome, InstalledCrd},
 };
 use crate::{crd, sync::EngineKey};
 
@@ -20,7 +20,7 @@ pub(super) fn waiting(
     key: &EngineKey,
     existing: Option<&Arc<CrdOutline>>,
     binding: &APIServiceBinding,
-) -> Option<Installed> {
+) -> Option<InstalledCrd> {
     let failure = failed.fresh(key)?;
     let Some(existing) = existing.filter(|crd| crd::is_owned_by(&***crd, binding)) else {
         // What people have not heard of yet slows down in the queue. A CRD that has come or gone since is another case.
@@ -29,17 +29,17 @@ pub(super) fn waiting(
     };
     // What runs goes on, and what was stopped meanwhile begins again, if it is known what the CRD is like.
     let found = failed.found(key, &existing.metadata);
-    let outcome = Outcome::Installing(Arc::clone(existing));
-    Some(Installed { found, failure: Some(failure), ..Installed::only(outcome) })
+    let outcome = CrdOutcome::Installing(Arc::clone(existing));
+    Some(InstalledCrd { found, failure: Some(failure), ..InstalledCrd::only(outcome) })
 }
 
 /// Nothing of the binding is there without the write that has failed.
-pub(super) fn not_written(failure: Failure, error: WriteError) -> Result<Installed, WriteError> {
+pub(super) fn not_written(failure: SchemaFailure, error: WriteError) -> Result<InstalledCrd, WriteError> {
     if failure.is_lasting { Ok(refused(failure)) } else { Err(error) }
 }
 
-fn refused(failure: Failure) -> Installed {
-    Installed::only(Outcome::Refused { created: failure.created, message: failure.why })
+fn refused(failure: SchemaFailure) -> InstalledCrd {
+    InstalledCrd::only(CrdOutcome::Refused { created: failure.created, message: failure.why })
 }
 
 #[cfg(test)]
@@ -84,14 +84,14 @@ mod tests {
         EngineKey { binding: "prod".to_owned(), crd: "as.a.dev".to_owned() }
     }
 
-    fn told(waiting: Option<&Installed>) -> &'static str {
+    fn told(waiting: Option<&InstalledCrd>) -> &'static str {
         match waiting {
             None => "tried again",
-            Some(Installed { failure: Some(_), outcome: Outcome::Installing(_), .. }) => "stays",
-            Some(Installed { failure: None, outcome: Outcome::Refused { created: true, .. }, .. }) => {
-                "not made"
-            }
-            Some(Installed { failure: None, outcome: Outcome::Refused { .. }, .. }) => "not taken over",
+            Some(InstalledCrd { failure: Some(_), outcome: CrdOutcome::Installing(_), .. }) => "stays",
+            Some(InstalledCrd {
+                failure: None, outcome: CrdOutcome::Refused { created: true, .. }, ..
+            }) => "not made",
+            Some(InstalledCrd { failure: None, outcome: CrdOutcome::Refused { .. }, .. }) => "not taken over",
             Some(_) => "something else",
         }
     }

@@ -17,7 +17,7 @@ use super::{BundlePlan, ObservedBundle, ProviderState, lists::listed, owned};
 use crate::groups::ServedGroups;
 
 /// The selection of a bundle.
-pub(super) struct Taking<'a> {
+pub(super) struct ExportSelection<'a> {
     /// The patterns of people, if they have set any.
     patterns: Option<Result<GroupPatterns, InvalidPattern>>,
     served: &'a ServedGroups,
@@ -25,7 +25,7 @@ pub(super) struct Taking<'a> {
 
 /// Reasons why an export is not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(super) enum ExportRefusal {
     /// It cannot be, for this reason.
     Never(String),
     /// People do not want it.
@@ -34,31 +34,31 @@ pub(super) enum Refusal {
     Unclear,
 }
 
-impl<'a> Taking<'a> {
+impl<'a> ExportSelection<'a> {
     pub(super) fn of(bundle: &APIServiceBindingBundle, served: &'a ServedGroups) -> Self {
         let said = bundle.annotations().get(ANNOTATION_ACCEPT_GROUPS);
         Self { patterns: said.map(|text| GroupPatterns::parse(text)), served }
     }
 
-    pub(super) fn refusal(&self, export: &APIServiceExport) -> Option<Refusal> {
+    pub(super) fn refusal(&self, export: &APIServiceExport) -> Option<ExportRefusal> {
         let resources = &export.spec.resources;
         match &self.patterns {
-            Some(Err(_)) => return Some(Refusal::Unclear),
+            Some(Err(_)) => return Some(ExportRefusal::Unclear),
             Some(Ok(patterns)) if !resources.iter().all(|resource| patterns.accept(&resource.group)) => {
-                return Some(Refusal::NotAccepted);
+                return Some(ExportRefusal::NotAccepted);
             }
             Some(Ok(_)) | None => {}
         }
         let objection = resources.iter().find_map(|resource| {
             self.served.objection(&resource.group, resource.versions.iter().map(String::as_str))
         });
-        objection.map(Refusal::Never)
+        objection.map(ExportRefusal::Never)
     }
 
     /// Verdict on the exports that are not taken, and on those that are bound although they would not be.
     pub(super) fn verdict(
         &self,
-        refused: &BTreeMap<String, Refusal>,
+        refused: &BTreeMap<String, ExportRefusal>,
         kept: &[String],
         exports: usize,
     ) -> Option<Verdict> {
@@ -69,7 +69,7 @@ impl<'a> Taking<'a> {
             );
             return Some(Verdict::error("InvalidAcceptGroups", message));
         }
-        let unwanted: Vec<_> = names(refused, |refusal| *refusal == Refusal::NotAccepted);
+        let unwanted: Vec<_> = names(refused, |refusal| *refusal == ExportRefusal::NotAccepted);
         let never: Vec<_> = refused.iter().filter_map(|(name, refusal)| reason(name, refusal)).collect();
         let mut sentences = Vec::new();
         if !never.is_empty() {
@@ -106,27 +106,27 @@ impl<'a> Taking<'a> {
     }
 }
 
-fn names(refused: &BTreeMap<String, Refusal>, is: impl Fn(&Refusal) -> bool) -> Vec<String> {
+fn names(refused: &BTreeMap<String, ExportRefusal>, is: impl Fn(&ExportRefusal) -> bool) -> Vec<String> {
     refused.iter().filter(|(_, refusal)| is(refusal)).map(|(name, _)| name.clone()).collect()
 }
 
-fn reason(name: &str, refusal: &Refusal) -> Option<String> {
-    let Refusal::Never(why) = refusal else { return None };
+fn reason(name: &str, refusal: &ExportRefusal) -> Option<String> {
+    let ExportRefusal::Never(why) = refusal else { return None };
     Some(format!("{name} ({why})"))
 }
 
 /// Sets the condition. Where the provider does not answer, the earlier one stands.
 pub(super) fn say(observed: &ObservedBundle, plan: &mut BundlePlan, now: Timestamp) {
     let ProviderState::Up(offer) = &observed.provider else { return };
-    let taking = Taking::of(&observed.bundle, &observed.served);
+    let taking = ExportSelection::of(&observed.bundle, &observed.served);
     let (mut refused, mut kept) = (BTreeMap::new(), Vec::new());
     let living = offer.exports.iter().filter(|export| export.meta().deletion_timestamp.is_none());
     for (name, refusal) in living.filter_map(|e| Some((e.name_any(), taking.refusal(e)?))) {
         let bound = owned(observed).any(|binding| binding.name_any() == name);
         match refusal {
-            Refusal::NotAccepted if bound => kept.push(name),
+            ExportRefusal::NotAccepted if bound => kept.push(name),
             // The binding says so itself.
-            Refusal::Never(_) | Refusal::Unclear if bound => {}
+            ExportRefusal::Never(_) | ExportRefusal::Unclear if bound => {}
             _ => {
                 refused.insert(name, refusal);
             }

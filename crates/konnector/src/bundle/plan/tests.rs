@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    provider::{PROVIDER_SUSPECT, Why},
+    provider::{DoubtReason, PROVIDER_SUSPECT},
     secrets::ProviderAccess,
 };
 
@@ -523,7 +523,8 @@ fn what_went_with_the_contract_namespace_stays_bound_for_a_while() {
     let owner = bundle("prod");
     let ends = |exports: Vec<_>, absent: &[(&str, ExportAbsence)], since: u64| {
         let ProviderState::Up(mut offer) = up_without(exports, absent) else { unreachable!() };
-        offer.doubt = Some(ContractDoubt { why: Why::Terminating, since: Duration::from_secs(since) });
+        offer.doubt =
+            Some(ContractDoubt { why: DoubtReason::Terminating, since: Duration::from_secs(since) });
         let plan = planned(valid_secret(), ProviderState::Up(offer), vec![existing("a", Some(&owner))]);
         (plan.delete.len(), verdict(&plan, CONDITION_SYNCED).1, plan.requeue_after)
     };

@@ -7,7 +7,7 @@ use portolan_core::{
     condition::{self, Condition, Verdict},
 };
 
-use super::{ExportOffer, taking::Refusal};
+use super::{ExportOffer, taking::ExportRefusal};
 use crate::{binding::FOREIGN_CRD, policy, provider::PROVIDER_SUSPECT};
 
 pub(super) fn suspect(suspects: &[String], offer: &ExportOffer) -> Verdict {
@@ -36,11 +36,11 @@ pub(super) fn refused(why: &str) -> Verdict {
 /// The message for the provider about an export that is not bound. Names of other bundles are not its business.
 pub(super) const NAME_TAKEN: &str = "The consumer has an APIServiceBinding of this name for something else.";
 
-pub(super) fn not_taken(refusal: &Refusal) -> String {
+pub(super) fn not_taken(refusal: &ExportRefusal) -> String {
     match refusal {
-        Refusal::Never(why) => format!("The consumer cannot bind this export: {why}."),
-        Refusal::NotAccepted => "The consumer does not accept exports of this API group.".to_owned(),
-        Refusal::Unclear => "The consumer's list of accepted API groups cannot be read.".to_owned(),
+        ExportRefusal::Never(why) => format!("The consumer cannot bind this export: {why}."),
+        ExportRefusal::NotAccepted => "The consumer does not accept exports of this API group.".to_owned(),
+        ExportRefusal::Unclear => "The consumer's list of accepted API groups cannot be read.".to_owned(),
     }
 }
 

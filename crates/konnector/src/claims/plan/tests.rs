@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::*;
 use crate::{
-    claims::{body::Terms, index::ClaimIndex},
+    claims::{body::ClaimTerms, index::ClaimIndex},
     sync::{KeyRules, ObjectKey},
 };
 
@@ -22,7 +22,7 @@ fn key() -> ObjectKey {
 fn index(selector: &Value) -> ClaimIndex {
     let claim = serde_json::from_value(json!({"resource": "secrets", "selector": selector})).unwrap();
     let (mut valid, _) = claims::read(&[claim], &[], Isolation::Prefixed);
-    let terms = Terms {
+    let terms = ClaimTerms {
         claim: valid.remove(0),
         keys: KeyRules::default(),
         contract: "kube-bind-a".to_owned(),

@@ -10,7 +10,7 @@ use portolan_core::{
 };
 use portolan_runtime::{apply, process::ProcessFailure};
 
-use super::{Contract, Orphan, all, in_namespace};
+use super::{ContractAccess, OrphanedCopy, all, in_namespace};
 use crate::sync::{ObjectKey, Placement};
 
 /// Returns `true` if a copy is marked as one whose original is lost.
@@ -18,12 +18,12 @@ pub(super) fn has_lost_original(copy: &DynamicObject) -> bool {
     copy.annotations().get(ANNOTATION_ORIGIN_VERSION).is_some_and(|said| said == ORIGIN_LOST)
 }
 
-impl Contract {
+impl ContractAccess {
     pub(super) async fn of_claims(
         &self,
         consumer: &Client,
         export: &APIServiceExport,
-    ) -> Result<Vec<Orphan>, ProcessFailure> {
+    ) -> Result<Vec<OrphanedCopy>, ProcessFailure> {
         let claims = export.spec.permission_claims.iter();
         let claimed: BTreeSet<_> = claims.filter_map(|claim| ClaimedResource::of(&claim.resource)).collect();
         let mut orphans = Vec::new();
@@ -40,7 +40,7 @@ impl Contract {
                         && has_lost_original(&copy)
                         && apply::find(&here, &place.name).await?.is_none()
                     {
-                        orphans.push(Orphan {
+                        orphans.push(OrphanedCopy {
                             kind: resource.plural.clone(),
                             place,
                             copy,

@@ -7,8 +7,8 @@ fn there(uid: &str) -> ContractSight {
 }
 
 /// The doubt after these looks.
-fn after(looks: &[ContractSight]) -> Option<Why> {
-    let mut known = Known::default();
+fn after(looks: &[ContractSight]) -> Option<DoubtReason> {
+    let mut known = KnownContract::default();
     for sight in looks {
         known.take_in(sight);
     }
@@ -18,14 +18,14 @@ fn after(looks: &[ContractSight]) -> Option<Why> {
 #[test]
 fn only_a_namespace_that_shows_itself_is_the_same() {
     let terminating = ContractSight::There { uid: "a".to_owned(), is_terminating: true };
-    let table: [(&[ContractSight], Option<Why>); 9] = [
+    let table: [(&[ContractSight], Option<DoubtReason>); 9] = [
         (&[there("a"), there("a")], None),
-        (&[there("a"), ContractSight::Gone], Some(Why::Gone)),
-        (&[there("a"), ContractSight::Denied], Some(Why::Hidden)),
-        (&[there("a"), ContractSight::Unanswered], Some(Why::Unanswered)),
-        (&[terminating], Some(Why::Terminating)),
-        (&[ContractSight::Unanswered], Some(Why::Unanswered)),
-        (&[ContractSight::Gone], Some(Why::Gone)),
+        (&[there("a"), ContractSight::Gone], Some(DoubtReason::Gone)),
+        (&[there("a"), ContractSight::Denied], Some(DoubtReason::Hidden)),
+        (&[there("a"), ContractSight::Unanswered], Some(DoubtReason::Unanswered)),
+        (&[terminating], Some(DoubtReason::Terminating)),
+        (&[ContractSight::Unanswered], Some(DoubtReason::Unanswered)),
+        (&[ContractSight::Gone], Some(DoubtReason::Gone)),
         (&[ContractSight::Denied], None),
         (&[ContractSight::Unanswered, there("a")], None),
     ];
@@ -36,7 +36,7 @@ fn only_a_namespace_that_shows_itself_is_the_same() {
 
 #[test]
 fn what_was_found_stays_known_while_nobody_answers() {
-    let mut known = Known::default();
+    let mut known = KnownContract::default();
     let table = [
         (ContractSight::Unanswered, FoundContract::NotYet),
         (there("a"), FoundContract::Uid("a".to_owned())),
@@ -53,7 +53,7 @@ fn what_was_found_stays_known_while_nobody_answers() {
 
 #[test]
 fn the_time_does_not_count_while_the_provider_is_silent() {
-    let mut known = Known::default();
+    let mut known = KnownContract::default();
     known.take_in(&there("a"));
     known.take_in(&ContractSight::Unanswered);
     std::thread::sleep(Duration::from_millis(20));

@@ -22,9 +22,9 @@ fn sessions(tasks: &Tasks) -> Sessions {
     let consumer = silent();
     let reporter = EventReporter::new(consumer.clone(), "tests", "tests");
     let (namespaces, _) = Cache::follow(Api::all(consumer.clone()), watcher::Config::default(), |_| {});
-    let intervals = Intervals { poll: Duration::from_secs(60), heartbeat: Duration::from_secs(60) };
+    let intervals = ProviderIntervals { poll: Duration::from_secs(60), heartbeat: Duration::from_secs(60) };
     let contact = Metrics::new("tests").gauges("contact", "For tests.", &["secret"]);
-    Sessions::new(tasks, intervals, contact, Rotation { consumer, reporter }, namespaces, false)
+    Sessions::new(tasks, intervals, contact, RotationContext { consumer, reporter }, namespaces, false)
 }
 
 fn reference() -> ClusterSecretKeyRef {

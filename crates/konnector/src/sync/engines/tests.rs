@@ -10,7 +10,7 @@ use serde_json::json;
 use super::*;
 use crate::{
     metrics::KonnectorMetrics,
-    provider::{Intervals, Rotation, Session, Sessions},
+    provider::{ProviderIntervals, RotationContext, Session, Sessions},
     secrets::ProviderAccess,
     sync::{KeyRules, SchemaVersions},
 };
@@ -45,9 +45,9 @@ async fn session(tasks: &Tasks) -> Arc<Session> {
     let access = Arc::new(ProviderAccess { kubeconfig, fingerprint: String::new(), renewed: None });
     let [name, namespace, key] = ["kubeconfig", "apis", "kubeconfig"].map(str::to_owned);
     let reference = ClusterSecretKeyRef { name, namespace, key };
-    let intervals = Intervals { poll: Duration::from_secs(60), heartbeat: Duration::from_secs(60) };
+    let intervals = ProviderIntervals { poll: Duration::from_secs(60), heartbeat: Duration::from_secs(60) };
     let contact = Metrics::new("tests").gauges("contact", "For tests.", &["secret"]);
-    let rotation = Rotation { consumer: silent(), reporter: context().reporter };
+    let rotation = RotationContext { consumer: silent(), reporter: context().reporter };
     let (namespaces, _) = Cache::follow(Api::all(silent()), watcher::Config::default(), |_| {});
     let sessions = Sessions::new(tasks, intervals, contact, rotation, namespaces, false);
     sessions.ensure(&reference, &access, Arc::new(|| {})).await.unwrap()

@@ -15,7 +15,7 @@ use crate::sync::{
     emptied::{has_empty, removals},
     key::ObjectKey,
     owned::{both_fields, comparable, holds_updates, owned, owned_and_hollow},
-    turned::{Wholes, left_over},
+    turned::{OwnedWholes, left_over},
 };
 
 /// Writes copies on the provider.
@@ -89,9 +89,9 @@ impl CopyWriter {
         &self,
         key: &ObjectKey,
         written: &DynamicObject,
-        (wholes, is_exact): (&Wholes, bool),
+        (wholes, is_exact): (&OwnedWholes, bool),
     ) -> Result<Option<DynamicObject>, WriteError> {
-        if *wholes == Wholes::default() {
+        if *wholes == OwnedWholes::default() {
             return Ok(None);
         }
         let (api, name) = (self.agenda.places.provider(key), self.agenda.places.copy_name(key));

@@ -15,31 +15,31 @@ use crate::sync::{
     agenda::SyncAgenda,
     health::WatchedSide,
     key::{ObjectKey, key_of},
-    latency::Latency,
+    latency::CopyLatency,
 };
 
 /// Follows the objects on the consumer.
 pub struct ConsumerWatch {
     pub agenda: Arc<SyncAgenda>,
     pub provider: Arc<ProviderWatch>,
-    pub latency: Arc<Latency>,
+    pub latency: Arc<CopyLatency>,
 }
 
 /// Objects that the watch has seen since it began to list, and the number of the list.
-type Listing = (HashSet<ObjectKey>, u64);
+type ConsumerListing = (HashSet<ObjectKey>, u64);
 
 impl ConsumerWatch {
     pub fn spawn(self, tasks: &Tasks) {
         let places = &self.agenda.places;
         let api: Api<DynamicObject> = Api::all_with(places.consumer.clone(), &places.spec.resource);
         tasks.spawn("consumer objects", async move {
-            let mut listing = Listing::default();
+            let mut listing = ConsumerListing::default();
             let on = |event: watcher::Result<Event<DynamicObject>>| self.on(event, &mut listing);
             watch::follow(api, watcher::Config::default(), on).await;
         });
     }
 
-    fn on(&self, event: watcher::Result<Event<DynamicObject>>, (listing, list): &mut Listing) {
+    fn on(&self, event: watcher::Result<Event<DynamicObject>>, (listing, list): &mut ConsumerListing) {
         match event {
             Ok(Event::Init) => {
                 listing.clear();

@@ -26,7 +26,7 @@ const RETRY: (std::time::Duration, std::time::Duration) =
 
 /// Objects that one watch has seen since it began to list.
 #[derive(Default)]
-struct Listing {
+struct ProviderListing {
     seen: HashSet<ObjectKey>,
     /// Consumer namespaces by those of the provider, as they were when the list began. Objects of a
     /// namespace that is answered later may be missing from it.
@@ -63,13 +63,17 @@ impl ProviderWatch {
         let api = in_namespace(&self.spec().session.client, &namespace, &self.spec().remote);
         let this = Arc::clone(self);
         self.tasks.spawn("provider objects", async move {
-            let mut listing = Listing::default();
+            let mut listing = ProviderListing::default();
             let on = |event| this.on_wide(event, &mut listing);
             watch::follow(api, watcher::Config::default(), on).await;
         });
     }
 
-    fn on_wide(self: &Arc<Self>, event: watcher::Result<Event<DynamicObject>>, listing: &mut Listing) {
+    fn on_wide(
+        self: &Arc<Self>,
+        event: watcher::Result<Event<DynamicObject>>,
+        listing: &mut ProviderListing,
+    ) {
         match event {
             Ok(Event::Init) => {
                 listing.seen.clear();
@@ -100,7 +104,7 @@ impl ProviderWatch {
         }
     }
 
-    fn end_wide_list(self: &Arc<Self>, listing: &mut Listing) {
+    fn end_wide_list(self: &Arc<Self>, listing: &mut ProviderListing) {
         let listed: Vec<_> = match self.spec().placement {
             Placement::Mapped { .. } => listing.namespaces.drain().collect(),
             Placement::Prefixed | Placement::Contract | Placement::Same => {

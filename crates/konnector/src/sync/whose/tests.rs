@@ -56,7 +56,7 @@ impl Case {
 
     fn is_ours(&self, origin: Option<&OriginState>) -> bool {
         let copy = self.copy();
-        let evidence = Evidence::of(&copy, &owned(&copy), CONTRACT, &place());
+        let evidence = CopyEvidence::of(&copy, &owned(&copy), CONTRACT, &place());
         evidence.speaks_for("copy", origin, false)
     }
 }
@@ -173,7 +173,7 @@ fn without_an_origin_only_our_own_marks_at_their_place_count() {
 fn what_was_ours_stays_so_unless_we_have_written_it_for_others() {
     let speaks = |case: &Case| {
         let copy = case.copy();
-        Evidence::of(&copy, &owned(&copy), CONTRACT, &place()).speaks_for("copy", None, true)
+        CopyEvidence::of(&copy, &owned(&copy), CONTRACT, &place()).speaks_for("copy", None, true)
     };
     assert!(speaks(&by("somebody", "Update", json!({}))));
     assert!(!speaks(&by("kube-bind.io", "Apply", json!({"cluster-namespace": "kube-bind-b"}))));
